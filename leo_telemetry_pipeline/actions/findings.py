@@ -1,0 +1,123 @@
+"""What one analysis concludes: its summary, its items and the end of its run, in one transaction.
+
+Belongs here: the shape of ``output_ref``, and the transaction that makes findings true or leaves none.
+Does not: which bottlenecks deserve items (actions.items), how findings are shown (cli).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from leo_telemetry_pipeline.actions import items as planning
+from leo_telemetry_pipeline.store import items, runs, thresholds
+from leo_telemetry_pipeline.store import spans as span_store
+from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.spans import Window
+
+_BOTTLENECK = (
+    "dimension_type",
+    "dimension_key",
+    "observed_p50_ms",
+    "baseline_p50_ms",
+    "baseline_source",
+    "multiplier",
+    "ratio",
+    "sample_count",
+    "evidence_trace_ids",
+)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What was judged: bottlenecks worst first, dimensions by outcome, the spans of the largest dimension."""
+
+    bottlenecks: tuple[dict[str, Any], ...]
+    outcomes: dict[str, int]
+    largest_sample: int
+    needed_sample: int
+    p50_method: str
+
+
+def conclude(
+    database: Database,
+    summary: Summary,
+    window: Window,
+    *,
+    run_id: str | None,
+    dagster_run_id: str,
+    errors: Sequence[dict[str, str]],
+) -> dict[str, Any]:
+    """Write the items and end the run as SUCCEEDED, and return its ``output_ref``.
+
+    Without ``run_id`` nothing is written, and what would have been is returned. Raises store.runs.LostRun, with
+    nothing written, when the run is not RUNNING for this Dagster run any more.
+    """
+    bottlenecks = [_bottleneck(found) for found in summary.bottlenecks]
+    plan = planning.plan(
+        bottlenecks,
+        items.of_scope(database, window.project),
+        _limits(database, bottlenecks),
+        project=window.project,
+        run_id=run_id or "",
+        window_start=window.start,
+        window_end=window.end,
+    )
+    run = runs.get(database, run_id) if run_id else None
+    metadata = run.metadata if run else {}
+    scanned, traces = metadata.get("traces_scanned"), metadata.get("trace_count")
+    if scanned is None:
+        scanned, traces = span_store.count(database, window)
+    output_ref = {
+        "traces_scanned": scanned,
+        "dimensions_evaluated": summary.outcomes["ok"] + summary.outcomes["bottleneck"],
+        "bottlenecks": bottlenecks,
+        "items_created": len(plan.create),
+        "items_skipped_rate_limit": plan.skipped_rate_limit,
+        "items_skipped_dedupe": plan.skipped_dedupe,
+        "errors": list(metadata.get("errors") or errors),
+        "trace_count": traces,
+        "p50_method": summary.p50_method,
+        "dimensions_not_judged": {
+            name: count for name, count in summary.outcomes.items() if name not in ("ok", "bottleneck")
+        },
+        "largest_sample": summary.largest_sample,
+        "needed_sample": summary.needed_sample,
+    }
+    if run_id is not None:
+        _commit(database, plan, bottlenecks, output_ref, window, run_id, dagster_run_id)
+    return output_ref
+
+
+def _commit(
+    database: Database,
+    plan: planning.Plan,
+    bottlenecks: list[dict[str, Any]],
+    output_ref: dict[str, Any],
+    window: Window,
+    run_id: str,
+    dagster_run_id: str,
+) -> None:
+    with database.transaction() as cursor:
+        runs.fence(cursor, run_id, dagster_run_id)
+        ids = {draft.fingerprint: items.write(cursor, draft) for draft in (*plan.update, *plan.create)}
+        for bottleneck in bottlenecks:
+            mark = planning.fingerprint(bottleneck["dimension_type"], bottleneck["dimension_key"], window.project)
+            bottleneck["improvement_id"] = ids.get(mark)
+        reason = "COMPLETED" if output_ref["dimensions_evaluated"] else "INSUFFICIENT_DATA"
+        if not runs.finish(cursor, run_id, dagster_run_id, "SUCCEEDED", reason, output_ref=output_ref):
+            raise runs.LostRun(f"analysis run {run_id} is not this Dagster run's any more")
+
+
+def _bottleneck(found: dict[str, Any]) -> dict[str, Any]:
+    values = found | {
+        "observed_p50_ms": found["p50_ms"],
+        "evidence_trace_ids": list(found["evidence_trace_ids"] or ()),
+    }
+    return {name: values[name] for name in _BOTTLENECK} | {"improvement_id": None}
+
+
+def _limits(database: Database, bottlenecks: Sequence[dict[str, Any]]) -> dict[str, planning.Limits]:
+    types = sorted({bottleneck["dimension_type"] for bottleneck in bottlenecks})
+    # Limits are a matter of the type: no key is asked for, so none of a key's own values mix in.
+    rows = thresholds.effective(database, [(dimension_type, "") for dimension_type in types])
+    return {row[0]: planning.Limits(*row[-3:]) for row in rows}

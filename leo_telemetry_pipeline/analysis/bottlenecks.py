@@ -1,0 +1,108 @@
+"""Which dimensions are slower than they may be.
+
+Belongs here: the rule that judges a P50 by its baseline, and the order of what it finds.
+Does not: where thresholds are kept (store.thresholds), what is done about a bottleneck (actions).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+DEFAULT_MULTIPLIER = 2.0
+HISTORY_DAYS = 28
+HISTORY_LEAST_DAYS = 3
+
+JUDGED = ("ok", "bottleneck")
+NOT_JUDGED = ("too_few", "no_baseline", "switched_off")
+
+THRESHOLD_COLUMNS = (
+    "dimension_type",
+    "dimension_key",
+    "is_active",
+    "baseline_p50_ms",
+    "baseline_source",
+    "multiplier",
+    "min_samples",
+    "max_items_per_run",
+    "max_items_per_day",
+    "cooldown_hours",
+)
+
+
+def thresholds(rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
+    """Return what applies to each dimension as a frame; NaN where nobody said anything."""
+    made = pd.DataFrame(list(rows), columns=list(THRESHOLD_COLUMNS))
+    numbers = [name for name in THRESHOLD_COLUMNS[3:] if name != "baseline_source"]
+    made = made.astype({"is_active": "bool"} | dict.fromkeys(numbers, "float64"))
+    return made.astype(dict.fromkeys(("dimension_type", "dimension_key", "baseline_source"), "object"))
+
+
+def history(p50: pd.DataFrame, totals: Sequence[tuple]) -> pd.DataFrame:
+    """Return dimension_type, dimension_key, history_p50_ms, history_count, history_days of the days before.
+
+    ``totals`` as in ``p50.from_buckets``, whose frame ``p50`` is.
+    """
+    made = p50[["dimension_type", "dimension_key"]].copy()
+    made["history_p50_ms"] = p50["p50_ms"]
+    made["history_count"] = p50["sample_count"].astype("float64")
+    made["history_days"] = pd.Series([row[3] for row in totals], index=made.index, dtype="float64")
+    return made
+
+
+def judge(
+    p50: pd.DataFrame, thresholds: pd.DataFrame, history: pd.DataFrame, default_min_samples: int
+) -> pd.DataFrame:
+    """Judge every dimension of ``p50``: the same rows, with baseline_p50_ms, baseline_source, multiplier,
+    min_samples, ratio and outcome, one of JUDGED or NOT_JUDGED.
+
+    A baseline that somebody configured or the system learned decides; elsewhere the P50 of the days before the
+    window, from at least ``min_samples`` spans on three days, with a multiplier of 2.0 unless one is configured.
+    """
+    key = ["dimension_type", "dimension_key"]
+    judged = p50.merge(thresholds, on=key, how="left").merge(history, on=key, how="left")
+    judged["min_samples"] = judged["min_samples"].fillna(default_min_samples)
+    judged["multiplier"] = judged["multiplier"].fillna(DEFAULT_MULTIPLIER)
+    enough_history = (
+        (judged["history_count"] >= judged["min_samples"])
+        & (judged["history_days"] >= HISTORY_LEAST_DAYS)
+        & (judged["history_p50_ms"] > 0)
+    )
+    from_history = judged["baseline_p50_ms"].isna() & enough_history
+    judged.loc[from_history, "baseline_p50_ms"] = judged.loc[from_history, "history_p50_ms"]
+    judged.loc[from_history, "baseline_source"] = "history"
+    judged["ratio"] = judged["p50_ms"] / judged["baseline_p50_ms"]
+    judged["outcome"] = np.select(
+        [
+            judged["is_active"] == False,  # noqa: E712  # a column, where `not` has no meaning
+            judged["sample_count"] < judged["min_samples"],
+            judged["baseline_p50_ms"].isna(),
+            judged["p50_ms"] > judged["baseline_p50_ms"] * judged["multiplier"],
+        ],
+        ["switched_off", "too_few", "no_baseline", "bottleneck"],
+        "ok",
+    )
+    return judged.astype({"outcome": "object"})
+
+
+def worst_first(judged: pd.DataFrame) -> pd.DataFrame:
+    """Order by ratio, then observed P50, descending, ties by name, so that equal input gives equal bytes."""
+    return judged.sort_values(
+        ["ratio", "p50_ms", "dimension_type", "dimension_key"],
+        ascending=[False, False, True, True],
+        kind="stable",
+        ignore_index=True,
+        na_position="last",
+    )
+
+
+def found(judged: pd.DataFrame) -> pd.DataFrame:
+    """Return the bottlenecks, worst first."""
+    return worst_first(judged[judged["outcome"] == "bottleneck"])
+
+
+def count_outcomes(judged: pd.DataFrame) -> dict[str, int]:
+    """Return how many dimensions had each outcome, those with none included."""
+    counts = judged["outcome"].value_counts()
+    return {outcome: int(counts.get(outcome, 0)) for outcome in (*JUDGED, *NOT_JUDGED)}

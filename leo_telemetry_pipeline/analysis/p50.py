@@ -1,0 +1,83 @@
+"""Medians and other percentiles a dimension, as one frame whichever way they were measured.
+
+Belongs here: the frame's columns, and percentiles of bucket counts.
+Does not: reading spans; exact percentiles are computed where the spans are (store.spans).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+COLUMNS = (
+    "dimension_type",
+    "dimension_key",
+    "sample_count",
+    "p50_ms",
+    "p90_ms",
+    "p95_ms",
+    "p99_ms",
+    "sum_ms",
+    "queue_p50_ms",
+    "method",
+)
+QUANTILES = (0.5, 0.9, 0.95, 0.99)
+
+
+def method(spans: int, exact_spans: int) -> str:
+    """Decide how the P50s of a window are computed: ``exact`` up to so many spans, else ``histogram``."""
+    return "exact" if spans <= exact_spans else "histogram"
+
+
+def frame(rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
+    """Return rows in the order of COLUMNS as a frame with the same types, empty or not."""
+    made = pd.DataFrame(list(rows), columns=list(COLUMNS))
+    made = made.astype({"sample_count": "int64"} | dict.fromkeys(COLUMNS[3:9], "float64"))
+    return made.astype(dict.fromkeys(("dimension_type", "dimension_key", "method"), "object"))
+
+
+def exact(rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
+    """Return the frame of percentiles that the database computed, without their method."""
+    return frame([(*row, "exact") for row in rows])
+
+
+def from_buckets(totals: Sequence[tuple], buckets: Sequence[tuple], gamma: float) -> pd.DataFrame:
+    """Return the frame of percentiles of bucket counts, each within ``gamma - 1`` of the exact one.
+
+    ``totals``: dimension_type, dimension_key, spans, days, sum_ms, min_ms, max_ms. ``buckets``: dimension_type,
+    dimension_key, bucket, spans, in the order of buckets.
+    """
+    counted: dict[tuple[str, str], tuple[list[int], list[int]]] = {}
+    for dimension_type, key, bucket, spans in buckets:
+        numbers, counts = counted.setdefault((dimension_type, key), ([], []))
+        numbers.append(bucket)
+        counts.append(spans)
+    rows = []
+    for dimension_type, key, spans, _days, sum_ms, least, most in totals:
+        numbers, counts = counted[dimension_type, key]
+        values = quantiles(np.array(numbers), np.array(counts), gamma, least, most)
+        rows.append((dimension_type, key, spans, *values, sum_ms, None, "histogram"))
+    return frame(rows)
+
+
+def quantiles(numbers: np.ndarray, counts: np.ndarray, gamma: float, least: float, most: float) -> list[float]:
+    """Return the percentiles QUANTILES of values known by bucket, in ms.
+
+    Bucket i spans (gamma**(i-1), gamma**i], bucket -1 is zero. Like ``percentile_cont`` it interpolates between
+    the two nearest ranks; each of those is taken as lying evenly within its bucket.
+    """
+    upto = np.cumsum(counts)
+    ranks = np.array(QUANTILES) * (upto[-1] - 1)
+    below = _value_at(np.floor(ranks), numbers, counts, upto, gamma)
+    above = _value_at(np.ceil(ranks), numbers, counts, upto, gamma)
+    values = below + (above - below) * (ranks - np.floor(ranks))
+    return [float(value) for value in np.clip(values, least, most)]
+
+
+def _value_at(
+    ranks: np.ndarray, numbers: np.ndarray, counts: np.ndarray, upto: np.ndarray, gamma: float
+) -> np.ndarray:
+    at = np.searchsorted(upto, ranks, side="right")
+    bucket, inside = numbers[at].astype(float), (ranks - (upto[at] - counts[at]) + 0.5) / counts[at]
+    return np.where(bucket < 0, 0.0, gamma ** (bucket - 1) * (1 + (gamma - 1) * inside))

@@ -1,0 +1,203 @@
+"""``leo-telemetry analyze``, ``enqueue``, ``runs`` and ``items``: asking for analyses and looking at their rows.
+
+Belongs here: what these commands take and print. Does not: executing (execution), the block (findings).
+"""
+
+import uuid
+from contextlib import closing
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from leo_telemetry_pipeline.actions.items import ratio
+from leo_telemetry_pipeline.cli import findings, text
+from leo_telemetry_pipeline.errors import NOT_SUCCEEDED, UserError
+from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.store import database, spans
+from leo_telemetry_pipeline.store import items as item_store
+from leo_telemetry_pipeline.store import runs as run_store
+
+FAILED_AS = {"SUCCEEDED": 0, "FAILED": NOT_SUCCEEDED, "TIMED_OUT": NOT_SUCCEEDED, "CANCELLED": NOT_SUCCEEDED}
+
+
+def parse_moment(value: str) -> datetime:
+    """Read a time in ISO 8601; without a zone it is UTC. Raises UserError, also for one to come."""
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise UserError(f"--window-end {value!r} is no time: write 2026-02-09 or 2026-02-09T12:00Z") from None
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    if moment > datetime.now(UTC) + timedelta(minutes=1):
+        raise UserError(f"--window-end {value} is yet to come: give a time that has passed")
+    return moment
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Write nothing at all, print what would be found.")
+@click.option("--json", "as_json", is_flag=True, help="Print the run's output_ref and run_id, and nothing else.")
+@click.option("--verbose", is_flag=True, help="Every bottleneck, with its evidence.")
+@click.option("--window-days", type=click.IntRange(1, 365), help="Whole days before the last one (7).")
+@click.option("--window-end", metavar="TIME", help="Look at the days up to this time instead of now (UTC).")
+@click.option("--project", metavar="NAME", help="Only spans of this project.")
+def analyze(
+    dry_run: bool, as_json: bool, verbose: bool, window_days: int | None, window_end: str | None, project: str | None
+) -> None:
+    """Analyze now, in this process, and print what was found.
+
+    Exit status: 0 SUCCEEDED; 1 SUCCEEDED, but a dimension type could not be measured; 2 wrong usage;
+    3 no database; 4 FAILED, TIMED_OUT or CANCELLED.
+    """
+    settings, end = Settings(), parse_moment(window_end) if window_end else None
+    _refuse_if_off(settings)
+    if dry_run:
+        _dry(settings, as_json, verbose, window_days, end, project)
+        return
+    tags = {"window_days": window_days, "window_end": end.isoformat() if end else None, "project": project}
+    with database.ready(settings) as target, closing(database.Database(target)) as connection:
+        # The heavy imports come after the first question to the database, which may be all that is needed.
+        from leo_telemetry_pipeline import execution
+        from leo_telemetry_pipeline.defs.resources import TAG
+
+        if any(run.status == "RUNNING" for run in run_store.waiting(connection)):
+            click.echo("Another analysis is running: waiting for it to end.", err=True)
+        connection.close()
+        with execution.instance(target, settings) as of:
+            done = execution.analyse(of, {TAG + name: str(value) for name, value in tags.items() if value is not None})
+        run = run_store.of_dagster_run(connection, done)
+        state = findings.read(connection)
+    if run is None:
+        raise UserError("Another analysis of this scope kept running: see `leo-telemetry runs`", NOT_SUCCEEDED)
+    if run.status != "SUCCEEDED" or run.output_ref is None:
+        raise UserError(f"The analysis ended as {run.status}: {run.error_detail or run.reason_code}", NOT_SUCCEEDED)
+    if as_json:
+        text.as_json({"run_id": run.run_id, **run.output_ref})
+    else:
+        shown = findings.State(state.now, run, run, (), state.last_span)
+        click.echo(findings.render(shown, verbose=verbose))
+    click.get_current_context().exit(1 if run.output_ref["errors"] else 0)
+
+
+def _refuse_if_off(settings: Settings) -> None:
+    if not settings.enabled:
+        raise UserError("LEO_TELEMETRY_ENABLED is false, which switches analyses off: unset it")
+
+
+def _dry(
+    settings: Settings, as_json: bool, verbose: bool, days: int | None, end: datetime | None, project: str | None
+) -> None:
+    with database.opened(settings) as target:
+        from leo_telemetry_pipeline import execution
+        from leo_telemetry_pipeline.store import migrations
+
+        with closing(target.connect()) as connection:
+            migrations.require_newest(connection)
+        end = end or datetime.now(UTC)
+        midnight = end.replace(hour=0, minute=0, second=0, microsecond=0)
+        window = spans.Window(midnight - timedelta(days=days or 7), end, project)
+        found = execution.dry_run(target, settings, window)
+    if as_json:
+        text.as_json({"run_id": None, **found})
+    else:
+        click.echo(findings.render_dry(found, end, verbose=verbose))
+    click.get_current_context().exit(1 if found["errors"] else 0)
+
+
+@click.command()
+@click.option("--if-stale", is_flag=True, help="Only when no analysis of the last seven days succeeded.")
+def enqueue(if_stale: bool) -> None:
+    """Queue an analysis. A running `leo-telemetry dev` or `worker` takes it within seconds."""
+    settings = Settings()
+    _refuse_if_off(settings)
+    with database.ready(settings) as target, closing(database.Database(target)) as connection:
+        run_id, outcome, detail = run_store.enqueue(
+            connection, if_stale=if_stale, triggered_by="CLI", stale_after_s=settings.stale_after
+        )
+    words = {
+        "ENQUEUED": f"Queued analysis {run_id}. `leo-telemetry worker --once` executes it if no worker runs.",
+        "ALREADY_QUEUED": f"Analysis {run_id} is queued already.",
+        "ALREADY_RUNNING": f"Analysis {run_id} is running.",
+    }
+    click.echo(words.get(outcome, f"Not queued: {detail}."))
+
+
+@click.group(invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many rows.")
+@click.pass_context
+def runs(context: click.Context, as_json: bool, limit: int) -> None:
+    """List analysis runs, newest first."""
+    if context.invoked_subcommand is not None:
+        return
+    with database.ready(Settings()) as target, closing(database.Database(target)) as connection:
+        run_store.reap(connection)
+        found = run_store.latest(connection, limit)
+    if as_json:
+        text.as_json([asdict(run) for run in found])
+    elif not found:
+        click.echo("No analysis was ever asked for: `leo-telemetry analyze` runs one now.")
+    else:
+        header = ("RUN", "STATUS", "REASON", "TRIGGERED BY", "TRIGGERED AT (UTC)", "TOOK", "FINDINGS")
+        rows = [
+            (
+                run.run_id,
+                run.status,
+                run.reason_code,
+                run.triggered_by,
+                text.moment(run.triggered_at),
+                None if run.duration_ms is None else f"{run.duration_ms}ms",
+                run.findings_count,
+            )
+            for run in found
+        ]
+        click.echo(text.table(header, rows))
+
+
+@runs.command()
+@click.argument("run_id", metavar="ID")
+def show(run_id: str) -> None:
+    """Print all columns of one run as JSON."""
+    with database.ready(Settings()) as target, closing(database.Database(target)) as connection:
+        run_store.reap(connection)
+        run = run_store.get(connection, _uuid(run_id))
+    if run is None:
+        raise UserError(f"There is no analysis run {run_id}: `leo-telemetry runs` lists them")
+    text.as_json(asdict(run))
+
+
+@runs.command()
+@click.argument("run_id", metavar="ID")
+def cancel(run_id: str) -> None:
+    """Cancel a run that is queued or running."""
+    with database.ready(Settings()) as target, closing(database.Database(target)) as connection:
+        was = run_store.cancel(connection, _uuid(run_id))
+    if was is None:
+        raise UserError(f"There is no analysis run {run_id}: `leo-telemetry runs` lists them")
+    if was in run_store.FINAL:
+        raise UserError(f"Analysis run {run_id} has ended as {was}: only a queued or running one can be cancelled")
+    click.echo(f"Cancelled analysis {run_id}, which was {was}.")
+
+
+def _uuid(value: str) -> str:
+    try:
+        return str(uuid.UUID(value))
+    except ValueError:
+        raise UserError(f"{value!r} is no run id: `leo-telemetry runs` lists them") from None
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
+def items(as_json: bool) -> None:
+    """List improvement items, open ones first."""
+    with database.ready(Settings()) as target, closing(database.Database(target)) as connection:
+        found = item_store.all_items(connection)
+    if as_json:
+        text.as_json([asdict(item) for item in found])
+    elif not found:
+        click.echo("No improvement items yet: an analysis that finds a bottleneck opens one.")
+    else:
+        rows = [
+            (item.id, item.status, ratio(item.source_detail.get("ratio", 0)), text.moment(item.created_at), item.title)
+            for item in found
+        ]
+        click.echo(text.table(("ITEM", "STATUS", "RATIO", "OPENED AT (UTC)", "TITLE"), rows))

@@ -1,0 +1,56 @@
+"""The list of commands, each imported when it is called.
+
+Belongs here: names, and the line that ``--help`` shows. Does not: what a command does.
+"""
+
+import importlib
+
+import click
+
+_COMMANDS = {
+    "analyze": ("analysis:analyze", "Analyze now, in this process, and print what was found."),
+    "demo": ("demo:demo", "See it find planted slowdowns, in a home of its own."),
+    "dev": ("processes:dev", "Run database, daemon and UI until Ctrl-C."),
+    "doctor": ("doctor:doctor", "Tell whether everything works, and what to do if not."),
+    "enqueue": ("analysis:enqueue", "Queue an analysis."),
+    "env": ("processes:env", "Print what plain `dagster` commands need: eval it."),
+    "findings": ("findings:findings", "Show what the last analysis found."),
+    "hook": ("hook_commands:hook", "Let Claude Code sessions keep analyses fresh."),
+    "import": ("load:load", "Store spans from files."),
+    "items": ("analysis:items", "List improvement items."),
+    "migrate": ("processes:migrate", "Bring the database's tables up to date."),
+    "runs": ("analysis:runs", "List analysis runs; show or cancel one."),
+    "service": ("service:service", "Run the worker whenever you are logged in."),
+    "thresholds": ("thresholds:thresholds", "Show and change what counts as slow."),
+    "worker": ("processes:worker", "Run the daemon without UI, or what is queued once."),
+}
+
+
+class _Lazy(click.Group):
+    """A group whose commands are imported by name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "keep-database":
+            cmd_name, place = cmd_name, "processes:keep_database"
+        elif cmd_name in _COMMANDS:
+            place = _COMMANDS[cmd_name][0]
+        else:
+            return None
+        module, _, name = place.partition(":")
+        return getattr(importlib.import_module(f"leo_telemetry_pipeline.cli.{module}"), name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _COMMANDS[name][1]) for name in sorted(_COMMANDS)])
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="leo-telemetry-pipeline", prog_name="leo-telemetry")
+def cli() -> None:
+    """Tell which step of your work got slower, and follow it until it is fast again.
+
+    Shell completion: eval "$(_LEO_TELEMETRY_COMPLETE=bash_source leo-telemetry)" (or zsh_source, fish_source).
+    """

@@ -1,0 +1,108 @@
+"""``leo-telemetry demo``: the whole loop on sample data, in a home and database of its own.
+
+Belongs here: the steps, in words a newcomer understands. Does not: any shortcut around the real ones: the
+analysis is a queued row that Dagster's daemon finds and executes.
+"""
+
+import json
+import os
+import sys
+import time
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, timedelta
+from pathlib import Path
+
+import click
+
+from leo_telemetry_pipeline.cli import findings, supervise
+from leo_telemetry_pipeline.cli.load import store
+from leo_telemetry_pipeline.cli.processes import prepared
+from leo_telemetry_pipeline.collect import files, generated
+from leo_telemetry_pipeline.collect.manifest import manifest
+from leo_telemetry_pipeline.errors import NOT_SUCCEEDED, UserError
+from leo_telemetry_pipeline.settings import PREFIX, Settings, bundled
+from leo_telemetry_pipeline.store import database, runs, spans
+from leo_telemetry_pipeline.store.database import Database, Target
+from leo_telemetry_pipeline.store.runs import Run
+
+PATIENCE_S = 180
+
+
+@click.command()
+def demo() -> None:
+    """See it find planted slowdowns, in a home of its own; your own data is not touched."""
+    home = Settings().home / "demo"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    environment[PREFIX + "HOME"] = str(home)
+    settings = Settings(environment)
+    click.echo(f"The demo lives in {home}, with a PostgreSQL of its own.")
+    with database.ready(settings) as target, closing(Database(target)) as connection:
+        click.echo("1. Spans")
+        _load_history(connection, home)
+        _load_sample(connection)
+        click.echo("2. One analysis, queued for Dagster's daemon")
+        run_id, _, _ = runs.enqueue(connection)
+        assert run_id is not None
+        run = _execute(connection, target, settings, environment, run_id)
+        if run.status != "SUCCEEDED":
+            raise UserError(f"The analysis ended as {run.status}: {run.error_detail}", NOT_SUCCEEDED)
+        click.echo("3. What it found\n")
+        click.echo(findings.render(replace(findings.read(connection), last_span=None)))
+        _say_where(home, run)
+
+
+def _load_history(connection: Database, home: Path) -> None:
+    (now,) = connection.rows("SELECT now()")[0]
+    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    made = home / "manifest.json"
+    last_days = spans.Window(midnight - timedelta(days=generated.DAYS), midnight, generated.PROJECT)
+    if made.exists() and json.loads(made.read_text())["generated"] == midnight.isoformat():
+        click.echo(f"   {spans.count(connection, last_days)[0]} generated spans are there from an earlier run today")
+        return
+    if spans.forget_project(connection, generated.PROJECT):
+        click.echo("   the generated history of an earlier day is replaced")
+    spans.ensure_partitions(connection, last_days.start, now)
+    stored = spans.insert(connection, generated.generate(midnight))
+    planted = manifest(midnight)
+    made.write_text(json.dumps(planted, indent=2) + "\n")
+    click.echo(f"   {stored} generated spans: {generated.DAYS} days of a LEO-like workflow, seed {generated.SEED}")
+    click.echo(f"   {len(generated.SLOWDOWNS)} slowdowns are planted in the last 7 days; {made} lists what they slow")
+
+
+def _load_sample(connection: Database) -> None:
+    sample = bundled("examples") / "data" / "claude_code_otlp_sample.jsonl"
+    done = store(connection, files.read(sample), sample)
+    click.echo(f"   {done.read} real spans of a Claude Code session, exported by OpenTelemetry")
+
+
+def _execute(
+    connection: Database, target: Target, settings: Settings, environment: dict[str, str], run_id: str
+) -> Run:
+    variables = environment | prepared(target, settings)
+    command = [sys.executable, "-P", "-m", "dagster._daemon", "run", "-w", str(bundled("workspace.yaml"))]
+    logs = settings.home / "logs"
+    began = time.monotonic()
+    with supervise.log_file(logs, "daemon.log") as log, supervise.group(command, variables, target, log) as daemon:
+        status = None
+        while time.monotonic() - began < PATIENCE_S and daemon.poll() is None:
+            run = runs.get(connection, run_id)
+            assert run is not None
+            if run.status != status:
+                click.echo(f"   {time.monotonic() - began:4.1f} s  {run.status}")
+                status = run.status
+            if run.status in runs.FINAL:
+                return run
+            time.sleep(0.2)
+    raise UserError(f"Dagster's daemon did not finish the analysis: see {logs / 'daemon.log'}", NOT_SUCCEEDED)
+
+
+def _say_where(home: Path, run: Run) -> None:
+    with_home = f"{PREFIX}HOME={home}"
+    created = (run.output_ref or {}).get("items_created", 0)
+    click.echo(
+        f"\n{created} improvement item(s) opened by this run."
+        f"\n  Items:  {with_home} leo-telemetry items"
+        f"\n  UI:     {with_home} leo-telemetry dev     then http://127.0.0.1:{Settings().ui_port}"
+        f"\nYour own spans: leo-telemetry import FILE..., then leo-telemetry analyze"
+    )

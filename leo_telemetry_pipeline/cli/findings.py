@@ -1,0 +1,176 @@
+"""``leo-telemetry findings``: the block that shows what the last analysis found.
+
+Belongs here: the block, for every state the system can be in, as a pure function of rows.
+Does not: finding anything. Imports neither Dagster nor pandas nor SQLAlchemy, to answer at once.
+"""
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+from leo_telemetry_pipeline.actions.items import milliseconds, ratio
+from leo_telemetry_pipeline.cli import text
+from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.store import database, runs, spans
+from leo_telemetry_pipeline.store.runs import Run
+
+SHOWN = 5
+LINE = "═" * 59
+HEADER = f"{LINE}\n WORKFLOW TELEMETRY\n{LINE}"
+SLOW_START = timedelta(minutes=10)
+SILENCE = timedelta(hours=48)
+
+
+@dataclass(frozen=True)
+class State:
+    """All that the block depends on. ``last``: the SUCCEEDED run; ``newest``: the run asked for last."""
+
+    now: datetime
+    last: Run | None
+    newest: Run | None
+    waiting: tuple[Run, ...]
+    last_span: datetime | None
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the last analysis as JSON.")
+@click.option("--verbose", is_flag=True, help="Every bottleneck, with its evidence.")
+def findings(as_json: bool, verbose: bool) -> None:
+    """Show what the last analysis found."""
+    with database.ready(Settings()) as target, closing(database.Database(target)) as connection:
+        runs.reap(connection)
+        state = read(connection)
+    if as_json:
+        text.as_json(to_json(state))
+    else:
+        click.echo(render(state, verbose=verbose))
+
+
+def read(connection: database.Database) -> State:
+    """Read what the block needs."""
+    newest = runs.latest(connection, 1)
+    return State(
+        datetime.now(UTC),
+        runs.last_succeeded(connection),
+        newest[0] if newest else None,
+        tuple(runs.waiting(connection)),
+        spans.newest(connection),
+    )
+
+
+def render(state: State, *, verbose: bool = False) -> str:
+    """Return the block, without a newline at its end."""
+    lines = [HEADER, *_on_the_way(state)]
+    if state.last is None or state.last.output_ref is None:
+        return "\n".join([*lines, "  No workflow telemetry analysis available yet"])
+    finished = state.last.finished_at or state.last.triggered_at
+    found = state.last.output_ref
+    return "\n".join(
+        [
+            *lines,
+            f"  Last analysis: {finished.astimezone(UTC):%Y-%m-%d} ({text.age(finished, state.now)})",
+            *_result(found, verbose),
+            "",
+            f"  ({_scanned(found)}, {state.last.duration_ms or 0}ms)",
+        ]
+    )
+
+
+def render_dry(found: dict[str, Any], end: datetime, *, verbose: bool) -> str:
+    """Return the block of an analysis that wrote nothing."""
+    what = f"  Dry run up to {end:%Y-%m-%d %H:%M} UTC: nothing was written"
+    return "\n".join([HEADER, what, *_result(found, verbose), "", f"  ({_scanned(found)})"])
+
+
+def _scanned(found: dict[str, Any]) -> str:
+    return f"{found.get('traces_scanned', 0)} traces, {found.get('dimensions_evaluated', 0)} dimensions"
+
+
+def to_json(state: State) -> dict[str, Any]:
+    """Return the same as data."""
+    last = state.last
+    return {
+        "last_analysis": None
+        if last is None
+        else {
+            "run_id": last.run_id,
+            "finished_at": last.finished_at,
+            "window_start": last.window_start,
+            "window_end": last.window_end,
+            "reason_code": last.reason_code,
+            "duration_ms": last.duration_ms,
+            **(last.output_ref or {}),
+        },
+        "waiting": [
+            {"run_id": run.run_id, "status": run.status, "triggered_at": run.triggered_at} for run in state.waiting
+        ],
+    }
+
+
+def _on_the_way(state: State) -> list[str]:
+    lines = []
+    for run in state.waiting:
+        if run.status == "RUNNING":
+            lines.append(f"  Analysis running ({text.lasted(_since(state, run.started_at))})")
+        else:
+            waited = _since(state, run.triggered_at)
+            lines.append(f"  Analysis queued ({text.lasted(waited)} ago)")
+            if waited > SLOW_START.total_seconds():
+                lines.append("  Nothing takes it: run `leo-telemetry worker --once`, or see `leo-telemetry doctor`")
+    failed = state.newest
+    if failed is not None and failed.status in ("FAILED", "TIMED_OUT"):
+        why = (failed.error_detail or failed.reason_code or "").splitlines()[0][:100]
+        lines.append(f"  Last attempt {failed.status} ({text.age(failed.finished_at or failed.triggered_at, state.now)}): {why}")
+    if state.last_span is not None and state.now - state.last_span > SILENCE:
+        lines.append(f"  No spans for {text.lasted(_since(state, state.last_span))}: is collection still on?")
+    return lines
+
+
+def _since(state: State, then: datetime | None) -> float:
+    return (state.now - (then or state.now)).total_seconds()
+
+
+def _result(found: dict[str, Any], verbose: bool) -> list[str]:
+    bottlenecks: Sequence[dict[str, Any]] = found.get("bottlenecks") or []
+    switched_off = (found.get("dimensions_not_judged") or {}).get("switched_off")
+    if not found.get("dimensions_evaluated") and not switched_off:
+        return [_too_little(found), *_errors(found)]
+    if not bottlenecks:
+        return ["  No bottlenecks detected", *_errors(found)]
+    lines = [f"  {len(bottlenecks)} bottleneck(s) detected"]
+    for bottleneck in bottlenecks if verbose else bottlenecks[:SHOWN]:
+        lines.append(
+            f"  {ratio(bottleneck['ratio'])} {bottleneck['dimension_type']}:{bottleneck['dimension_key']}"
+            f" (p50={milliseconds(bottleneck['observed_p50_ms'])}"
+            f" vs baseline={milliseconds(bottleneck['baseline_p50_ms'])})"
+        )
+        if verbose:
+            lines += _details(bottleneck)
+    if len(bottlenecks) > SHOWN and not verbose:
+        lines.append(f"  ... and {len(bottlenecks) - SHOWN} more (leo-telemetry findings --verbose)")
+    return lines + _errors(found)
+
+
+def _details(bottleneck: dict[str, Any]) -> list[str]:
+    item = bottleneck.get("improvement_id")
+    return [
+        f"       allowed {ratio(bottleneck['multiplier'])} of a {bottleneck['baseline_source']} baseline;"
+        f" {bottleneck['sample_count']} spans; " + (f"item {item}" if item else "no item: rate limit"),
+        f"       slowest traces: {', '.join(bottleneck.get('evidence_trace_ids') or ['none'])}",
+    ]
+
+
+def _errors(found: dict[str, Any]) -> list[str]:
+    return [f"  Not measured: {error['dimension_type']}: {error['error']}" for error in found.get("errors") or []]
+
+
+def _too_little(found: dict[str, Any]) -> str:
+    have, need = found.get("largest_sample", 0), found.get("needed_sample", 0)
+    if have < need:
+        return f"  Not enough data yet: {have} of {need} spans"
+    learning = "on three days before the window, to know what is normal; or set a threshold"
+    return f"  Not enough data yet: 0 of {need} spans ({learning})"

@@ -1,0 +1,104 @@
+"""``leo-telemetry import``: files into spans, with a progress bar on a terminal.
+
+Belongs here: the command, and handing what was read to the store in batches.
+Does not: reading a format (collect), storing (store).
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+
+import click
+
+from leo_telemetry_pipeline.collect import csvmap, files
+from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.span import Span
+from leo_telemetry_pipeline.store import database, spans
+from leo_telemetry_pipeline.store.database import Database
+
+SHOWN = 5
+
+
+@dataclass
+class Loaded:
+    """What came of one file."""
+
+    read: int = 0
+    new: int = 0
+    bad: list[files.BadLine] = field(default_factory=list)
+
+
+@click.command()
+@click.argument("paths", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--map", "mapping", metavar="OURS=THEIRS,...", help="Columns of a CSV file; units as in THEIRS:ns.")
+@click.option("--preset", metavar="NAME", help=f"A column map by name: {', '.join(sorted(csvmap.PRESETS))}.")
+@click.option("--project", metavar="NAME", default="", help="The project of spans that name none.")
+def load(paths: tuple[Path, ...], mapping: str | None, preset: str | None, project: str) -> None:
+    """Store spans from files: JSON lines, OTLP/JSON or CSV, plain or gzip.
+
+    What is stored already is not stored twice. A line that cannot be a span is put aside with its reason, in
+    telemetry_quarantine; every other line is kept.
+    """
+    column_map = csvmap.parse_map(mapping) if mapping else None
+    for path in paths:  # before the first is read, so that nothing is half done over a typing error
+        if not path.is_file():
+            raise UserError(f"{path} is no file that can be read: check its name")
+    with database.ready(Settings()) as target, closing(Database(target)) as connection:
+        for path in paths:
+            with _progress(path) as progress:
+                read = files.read(
+                    path, column_map=column_map, preset=preset, project=project, on_bytes=progress.update
+                )
+                done = store(connection, read, path)
+            _report(path, done)
+
+
+def store(connection: Database, read: Iterator[Span | files.BadLine], path: Path) -> Loaded:
+    """Store what was read from a file, and put aside what could not be."""
+    done = Loaded()
+
+    def good() -> Iterator[Span]:
+        for one in read:
+            if isinstance(one, Span):
+                done.read += 1
+                yield one
+            else:
+                done.bad.append(one)
+
+    stream = good()
+    while batch := list(islice(stream, spans.BATCH)):
+        starts = [span.start_time_ms for span in batch]
+        _partitions(connection, min(starts), max(starts))
+        done.new += spans.insert(connection, batch)
+    aside = [(line.line, line.reason, line.text) for line in done.bad]
+    spans.quarantine(connection, str(path.absolute()), aside)
+    return done
+
+
+def _partitions(connection: Database, first_ms: int, last_ms: int) -> None:
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    spans.ensure_partitions(
+        connection, epoch + timedelta(milliseconds=first_ms), epoch + timedelta(milliseconds=last_ms)
+    )
+
+
+def _report(path: Path, done: Loaded) -> None:
+    there = f", {done.read - done.new} were stored already" if done.read > done.new else ""
+    aside = f", {len(done.bad)} bad line(s) put aside" if done.bad else ""
+    click.echo(f"{path}: {done.new} span(s) stored{there}{aside}")
+    for line in done.bad[:SHOWN]:
+        click.echo(f"  line {line.line}: {line.reason}", err=True)
+    if len(done.bad) > SHOWN:
+        click.echo(f"  ... and {len(done.bad) - SHOWN} more, all in telemetry_quarantine", err=True)
+
+
+def _progress(path: Path):
+    from tqdm import tqdm
+
+    make: Callable = tqdm
+    # None: shown only where the output is a terminal.
+    return make(total=path.stat().st_size, unit="B", unit_scale=True, desc=path.name, disable=None, leave=False)

@@ -1,0 +1,68 @@
+"""Where ``leo-telemetry`` begins: the quick way for the hook, the commands by name, errors in one line.
+
+Belongs here: what every command has in common. Does not: any command. Nothing heavy is imported before a
+command needs it, so that ``--help`` and ``findings`` answer at once.
+"""
+
+import os
+import sys
+
+
+def main() -> None:
+    """Run the command that was typed, and end the process with its exit status."""
+    if sys.argv[1:3] == ["hook", "session-start"]:
+        from leo_telemetry_pipeline.cli.hook import session_start
+
+        session_start()
+        return
+    if os.name == "nt":
+        sys.exit("leo-telemetry runs on Linux and macOS: on Windows use it inside WSL")
+    sys.exit(_run())
+
+
+def _run() -> int:
+    import click
+
+    from leo_telemetry_pipeline.cli.commands import cli
+    from leo_telemetry_pipeline.errors import UserError
+
+    try:
+        return cli.main(prog_name="leo-telemetry", standalone_mode=False) or 0
+    except UserError as error:
+        return _say(error.message, error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return _say("interrupted", 130)
+    except BrokenPipeError:
+        # The reader has seen enough; Python must not complain about it when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        said = _of_the_database(error)
+        if said is None:
+            raise
+        return _say(*said)
+
+
+def _of_the_database(error: Exception) -> tuple[str, int] | None:
+    """Return what to say of an error that the database raised, or None when it was something else."""
+    import psycopg2
+
+    from leo_telemetry_pipeline.errors import NO_DATABASE
+
+    if isinstance(error, psycopg2.errors.UndefinedTable | psycopg2.errors.UndefinedFunction):
+        return "The database lacks some of our tables or functions: run `leo-telemetry migrate`", NO_DATABASE
+    if isinstance(error, psycopg2.errors.InsufficientPrivilege):
+        first = str(error).splitlines()[0]
+        return f"The database user may not do this ({first}): grant it, or use another user", NO_DATABASE
+    if isinstance(error, psycopg2.OperationalError):
+        first = str(error).strip().splitlines()[0] if str(error).strip() else "the connection was lost"
+        return f"The database stopped answering ({first}): try again when it is back", NO_DATABASE
+    return None
+
+
+def _say(message: str, exit_code: int) -> int:
+    print(f"leo-telemetry: {message}", file=sys.stderr)
+    return exit_code

@@ -1,0 +1,127 @@
+"""Commands around processes: ``dev``, ``worker``, ``env`` and ``migrate``.
+
+Belongs here: what these commands take, print and start. Does not: how processes are ended (supervise).
+"""
+
+import os
+import shlex
+import socket
+import sys
+from contextlib import closing
+
+import click
+
+from leo_telemetry_pipeline.cli.supervise import run_until_interrupted
+from leo_telemetry_pipeline.cli.worker import ANOTHER_WORKS, run_once
+from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.settings import PREFIX, Settings, bundled
+from leo_telemetry_pipeline.store import dagster_home, database, migrations
+from leo_telemetry_pipeline.store.database import Target
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(1, 65535), help="Port of the UI on 127.0.0.1 (3000).")
+def dev(port: int | None) -> None:
+    """Run database, daemon and UI until Ctrl-C."""
+    settings = Settings()
+    _refuse_if_off(settings)
+    port = port or settings.ui_port
+    _refuse_taken(port)
+    with database.ready(settings) as target:
+        click.echo(f"The UI will be at http://127.0.0.1:{port} in a few seconds. Ctrl-C ends all of it.", err=True)
+        _run(target, settings, "dagster", "dev", "-h", "127.0.0.1", "-p", str(port), "--log-level", "warning")
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Execute what is queued in this process, and end.")
+def worker(once: bool) -> None:
+    """Run the daemon without UI until Ctrl-C: it starts queued analyses, and queues one when the last is stale."""
+    settings = Settings()
+    _refuse_if_off(settings)
+    with database.ready(settings) as target:
+        if not once:
+            click.echo("The worker is running. Ctrl-C ends it.", err=True)
+            _run(target, settings, "dagster._daemon", "run")
+            return
+        executed = run_once(settings, target)
+    if executed == ANOTHER_WORKS:
+        click.echo("Another worker is executing what is queued.")
+    else:
+        click.echo("Nothing was queued." if executed == 0 else f"Executed {executed} analysis run(s).")
+
+
+@click.command()
+def env() -> None:
+    """Print what plain `dagster` commands need, for: eval "$(leo-telemetry env)"
+
+    The embedded database then runs until that shell ends.
+    """
+    settings = Settings()
+    with database.ready(settings) as target:
+        variables = prepared(target, settings)
+    if settings.database_url:
+        variables[database.URL_VARIABLE] = settings.database_url
+    for name, value in variables.items():
+        click.echo(f"export {name}={shlex.quote(value)}")
+    if not settings.database_url:
+        keep = [sys.executable, "-P", "-m", "leo_telemetry_pipeline.cli", "keep-database"]
+        click.echo(f"{shlex.join(keep)} $$")
+
+
+@click.command(hidden=True)
+@click.argument("shell", type=int)
+def keep_database(shell: int) -> None:
+    """Keep the embedded database running until the process SHELL ends."""
+    from leo_telemetry_pipeline.cli.supervise import keep_while_alive
+
+    keep_while_alive(Settings(), shell)
+
+
+@click.command()
+def migrate() -> None:
+    """Bring the database's tables up to date: the embedded one, or that of LEO_TELEMETRY_DATABASE_URL."""
+    settings = Settings()
+    with database.opened(settings) as target:
+        with closing(target.connect()) as connection:
+            before = migrations.version(connection)
+        if before is not None and before > migrations.newest():
+            raise UserError(f"The database is at version {before}, newer than this program: upgrade it instead")
+        migrations.migrate(target)
+        prepared(target, settings)
+        said = "is up to date" if before == migrations.newest() else f"went from {before or 'empty'} to"
+        click.echo(f"{target.shown} {said} (version {migrations.newest()}).")
+
+
+def prepared(target: Target, settings: Settings) -> dict[str, str]:
+    """Return the environment of Dagster's processes, with Dagster's own tables made once, before they race."""
+    variables = dagster_home.environment(target, settings)
+    if not dagster_home.has_tables(target):
+        from leo_telemetry_pipeline import execution
+
+        with execution.instance(target, settings):
+            pass
+    return variables
+
+
+def _run(target: Target, settings: Settings, module: str, *arguments: str) -> None:
+    workspace = ("-w", str(bundled("workspace.yaml")))
+    environment = os.environ | prepared(target, settings)
+    code = run_until_interrupted([sys.executable, "-P", "-m", module, *arguments, *workspace], environment, target)
+    if code:
+        raise UserError(f"{module} ended with status {code}: its last lines above say why", 1)
+
+
+def _refuse_if_off(settings: Settings) -> None:
+    if not settings.enabled:
+        raise UserError(f"{PREFIX}ENABLED is false, which switches everything off: unset it")
+
+
+def _refuse_taken(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise UserError(
+                f"Port {port} is in use: stop what uses it, or choose another with --port or {PREFIX}UI_PORT"
+            ) from None

@@ -1,0 +1,138 @@
+"""Starting other processes and ending all of them, whatever ends us.
+
+Belongs here: process groups, signals, the keeper of the database. Does not: what is started.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.store import database
+from leo_telemetry_pipeline.store.database import Target
+
+# Dagster's daemon finishes its ticks on SIGINT; what is left after that gets shorter shrift.
+_PATIENCE = ((signal.SIGINT, 15.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
+
+
+@contextmanager
+def group(
+    command: Sequence[str], environment: Mapping[str, str], target: Target, output: IO | None = None
+) -> Iterator[subprocess.Popen]:
+    """Start a command in a process group of its own, and end the whole group when the block ends.
+
+    The command counts as a user of the embedded database, so that it outlives a parent that was killed.
+    """
+    users = target.embedded.users_fd if target.embedded else None
+    process = subprocess.Popen(
+        command,
+        env=dict(environment),
+        cwd=environment["DAGSTER_HOME"],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        start_new_session=True,
+        pass_fds=() if users is None else (users,),
+    )
+    try:
+        yield process
+    finally:
+        end_group(process)
+
+
+def end_group(process: subprocess.Popen) -> None:
+    """End every process of a group, politely first."""
+    for number, patience in _PATIENCE:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        until = time.monotonic() + patience
+        while time.monotonic() < until:
+            process.poll()
+            if not _group_lives(process.pid):
+                return
+            time.sleep(0.05)
+
+
+def run_until_interrupted(command: Sequence[str], environment: Mapping[str, str], target: Target) -> int:
+    """Run a command until it ends by itself (its status is returned) or SIGINT or SIGTERM comes (0)."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with group(command, environment, target) as process:
+            return process.wait()
+    except KeyboardInterrupt:
+        return 0
+
+
+def keep_while_alive(settings: Settings, pid: int) -> None:
+    """Return at once, leaving a process behind that keeps the embedded database running while ``pid`` lives."""
+    reading, writing = os.pipe()
+    if os.fork() > 0:
+        os.close(writing)
+        # The database is up when the keeper says so, or when it could not be started and is gone.
+        os.read(reading, 1)
+        return
+    os.setsid()
+    if os.fork() > 0:
+        os._exit(0)
+    os.close(reading)
+    quiet = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(quiet, descriptor)
+    try:
+        with database.opened(settings):
+            os.close(writing)
+            while _lives(pid):
+                time.sleep(1)
+    finally:
+        os._exit(0)
+
+
+def log_file(folder: Path, name: str) -> IO:
+    """Open a log of ours for appending; only its owner may read it."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    return os.fdopen(descriptor, "ab", buffering=0)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _group_lives(group_id: int) -> bool:
+    try:
+        os.killpg(group_id, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return not _all_zombies(group_id)
+
+
+def _all_zombies(group_id: int) -> bool:
+    """Tell whether a group holds only ended processes that nobody has waited for (Linux knows)."""
+    if sys.platform != "linux":
+        return False
+    states = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with suppress(OSError):
+                fields = Path("/proc", entry, "stat").read_text().rpartition(")")[2].split()
+                if int(fields[2]) == group_id:
+                    states.append(fields[0])
+    return all(state == "Z" for state in states)

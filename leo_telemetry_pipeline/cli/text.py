@@ -1,0 +1,45 @@
+"""How commands print: tables, ages, JSON. Does not belong here: what they print."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+
+def as_json(value: Any) -> None:
+    """Print one JSON document; times as ISO 8601."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_plain))
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Return rows in columns as wide as they must be; None is a dash."""
+    text = [list(header), *[["-" if value is None else str(value) for value in row] for row in rows]]
+    widths = [max(len(line[index]) for line in text) for index in range(len(header))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in text)
+
+
+def moment(value: datetime | None) -> str | None:
+    """Write a time to the second, in UTC."""
+    return None if value is None else f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def age(then: datetime, now: datetime) -> str:
+    """Write how long ago a day was: ``today``, ``1 day ago``, ``N days ago``, by UTC days."""
+    days = (now.astimezone(UTC).date() - then.astimezone(UTC).date()).days
+    if days <= 0:
+        return "today"
+    return "1 day ago" if days == 1 else f"{days} days ago"
+
+
+def lasted(seconds: float) -> str:
+    """Write how long something has lasted: ``12s``, ``3 min``, ``2 h``, ``4 days``."""
+    for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size * (2 if unit == "days" else 1):
+            return f"{int(seconds // size)} {unit}"
+    return f"{max(0, int(seconds))}s"
+
+
+def _plain(value: object) -> object:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

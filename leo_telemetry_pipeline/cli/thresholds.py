@@ -1,0 +1,131 @@
+"""``leo-telemetry thresholds``: what counts as slow, seen and changed.
+
+Belongs here: what these commands take and print. Does not: resolving thresholds (a function of the database).
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import click
+
+from leo_telemetry_pipeline.cli import text
+from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.store import database
+from leo_telemetry_pipeline.store import thresholds as store
+from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.dimensions import GLOBAL, NAMED_ASSETS
+
+
+@click.group()
+def thresholds() -> None:
+    """Show and change what counts as slow.
+
+    A dimension is slow when its P50 is over baseline times multiplier. What is not set for a key is taken from
+    its type, then from the type `global`, then from what the system sees itself.
+    """
+
+
+@thresholds.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
+def list_(as_json: bool) -> None:
+    """List every row that somebody wrote."""
+    with _connection() as connection:
+        found = store.configured(connection)
+    header = ("TYPE", "KEY", "BASELINE P50 MS", "MULTIPLIER", "MIN SAMPLES", "ACTIVE", "UPDATED AT (UTC)")
+    if as_json:
+        names = ("dimension_type", "dimension_key", *store.VALUES, "is_active", "updated_at")
+        text.as_json([dict(zip(names, row, strict=True)) for row in found])
+    elif not found:
+        click.echo(
+            "Nothing is configured: the P50 of the 28 days before is the baseline, and twice that is slow.\n"
+            "Set one with: leo-telemetry thresholds set gate GATE_PRD_REQUIRED --baseline-p50-ms 5000 --multiplier 3"
+        )
+    else:
+        rows = [
+            (*(_number(value) for value in row[:5]), "yes" if row[5] else "no", text.moment(row[6])) for row in found
+        ]
+        click.echo(text.table(header, rows))
+
+
+@thresholds.command("set")
+@click.argument("dimension_type", metavar="TYPE")
+@click.argument("key", metavar="[KEY]", required=False)
+@click.option("--baseline-p50-ms", type=float, metavar="N", help="The P50 that is normal, in ms.")
+@click.option("--multiplier", type=float, metavar="X", help="Slow is over this many times the baseline.")
+@click.option("--min-samples", type=int, metavar="N", help="With fewer spans it is not judged.")
+def set_(
+    dimension_type: str,
+    key: str | None,
+    baseline_p50_ms: float | None,
+    multiplier: float | None,
+    min_samples: int | None,
+) -> None:
+    """Set values of a dimension, or without KEY of its whole type (`global`: of all)."""
+    values = {"baseline_p50_ms": baseline_p50_ms, "multiplier": multiplier, "min_samples": min_samples}
+    given = {name: value for name, value in values.items() if value is not None}
+    if not given:
+        raise UserError("Nothing to set: give --baseline-p50-ms, --multiplier or --min-samples")
+    for name, value in given.items():
+        if not value > 0 or not math.isfinite(value):
+            raise UserError(f"--{name.replace('_', '-')} is {_number(value)}: it must be greater than 0")
+    _check_type(dimension_type)
+    with _connection() as connection:
+        known = dimension_type == GLOBAL or store.is_known(connection, dimension_type, key)
+        store.put(connection, dimension_type, key, given)
+    said = ", ".join(f"{name} {_number(value)}" for name, value in given.items())
+    click.echo(f"{_name(dimension_type, key)}: {said}.")
+    if not known and not (key is None and dimension_type in NAMED_ASSETS):
+        click.echo(f"No analysis has seen {_name(dimension_type, key)} yet: it is judged once it has spans.", err=True)
+
+
+@thresholds.command()
+@click.argument("dimension_type", metavar="TYPE")
+@click.argument("key", metavar="[KEY]", required=False)
+def disable(dimension_type: str, key: str | None) -> None:
+    """Stop judging a dimension, or without KEY its whole type."""
+    _switch(dimension_type, key, False)
+
+
+@thresholds.command()
+@click.argument("dimension_type", metavar="TYPE")
+@click.argument("key", metavar="[KEY]", required=False)
+def enable(dimension_type: str, key: str | None) -> None:
+    """Judge a dimension again, or without KEY its whole type."""
+    _switch(dimension_type, key, True)
+
+
+def _switch(dimension_type: str, key: str | None, active: bool) -> None:
+    _check_type(dimension_type)
+    with _connection() as connection:
+        if dimension_type != GLOBAL and not store.is_known(connection, dimension_type, key):
+            raise UserError(
+                f"No dimension {_name(dimension_type, key)} was ever measured or configured: "
+                "`leo-telemetry findings --verbose` and `leo-telemetry thresholds list` show their names"
+            )
+        store.put(connection, dimension_type, key, {"is_active": active})
+    click.echo(f"{_name(dimension_type, key)} is {'judged again' if active else 'no longer judged'}.")
+
+
+@contextmanager
+def _connection() -> Iterator[Database]:
+    with database.ready(Settings()) as target, closing(Database(target)) as connection:
+        yield connection
+
+
+def _check_type(dimension_type: str) -> None:
+    parts = dimension_type.split("+")
+    if len(parts) > 2 or not all(part.strip() == part and part for part in parts) or ":" in dimension_type:
+        raise UserError(
+            f"{dimension_type!r} is no dimension type: write a span type (gate), an attribute (sd_type), "
+            "or both (gate+sd_type), and the key after a space"
+        )
+
+
+def _name(dimension_type: str, key: str | None) -> str:
+    return dimension_type if key is None else f"{dimension_type}:{key}"
+
+
+def _number(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -1,0 +1,37 @@
+"""Executing what is queued where no daemon lives: ``worker --once``, and the hook's child.
+
+Belongs here: one worker at a time on a machine, and the upkeep that is due. Does not: the daemon (processes).
+"""
+
+import fcntl
+import os
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+
+from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.store import runs, spans
+from leo_telemetry_pipeline.store.database import Database, Target
+
+ANOTHER_WORKS = -1
+
+
+def run_once(settings: Settings, target: Target) -> int:
+    """Execute every queued analysis and do the upkeep; return how many, or ANOTHER_WORKS when one does already."""
+    lock = os.open(settings.home / "worker.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return ANOTHER_WORKS
+        with closing(Database(target)) as connection:
+            now = datetime.now(UTC)
+            spans.ensure_partitions(connection, now, now + timedelta(days=3))
+            runs.reap(connection)
+            if not any(run.status == "QUEUED" for run in runs.waiting(connection)):
+                return 0
+        from leo_telemetry_pipeline import execution
+
+        with execution.instance(target, settings) as instance:
+            return execution.execute_queued(instance, target)
+    finally:
+        os.close(lock)

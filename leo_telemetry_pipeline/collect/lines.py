@@ -1,0 +1,104 @@
+"""Bytes of a file become lines, however large, compressed or damaged the file is.
+
+Belongs here: reading in blocks, gzip, line ends, and where a file breaks off.
+Does not: what a line means (files).
+"""
+
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import BinaryIO
+
+MAX_LINE = 10_000_000
+TOO_LONG = f"the line is longer than {MAX_LINE // 1_000_000} MB"
+NOT_UTF8 = "the line is not UTF-8"
+_BLOCK = 256 * 1024
+_UNPACKED_BLOCK = 1024 * 1024
+_GZIP = b"\x1f\x8b"
+_GZIP_ONLY = 31  # zlib's number for: a gzip header is there, and only that
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class Source:
+    """An open file: its unpacked blocks and lines, and once they end, what is wrong with the end.
+
+    ``damage`` is a reason, or None for a file that is complete; then ``rest`` is the line that broke
+    off and ``line`` its number. ``on_bytes`` gets the bytes of the file consumed since its last call.
+    """
+
+    def __init__(self, file: BinaryIO, on_bytes: Callable[[int], object] | None = None) -> None:
+        self.damage: str | None = None
+        self.rest = b""
+        self.line = 0
+        self._file = file
+        self._on_bytes = on_bytes
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yield the file's content in blocks of at most 1 MiB, unpacked where it is gzip."""
+        packed = self._file.read(len(_GZIP)) == _GZIP
+        self._file.seek(0)
+        return self._unpacked() if packed else self._plain()
+
+    def lines(self, blocks: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+        """Yield number and content of each line, without its end, the first without byte order mark.
+
+        A line of more than MAX_LINE bytes comes cut to one byte more than that.
+        """
+        number, rest = 0, bytearray()
+        for block in blocks:
+            if len(rest) > MAX_LINE:
+                newline = block.find(b"\n")
+                block = b"" if newline < 0 else block[newline:]  # noqa: PLW2901 the rest of a long line
+            first, *others = block.split(b"\n")
+            rest += first
+            if len(rest) > MAX_LINE:
+                del rest[MAX_LINE + 1 :]
+            if not others:
+                continue
+            number += 1
+            yield number, bytes(rest).removeprefix(_BYTE_ORDER_MARK) if number == 1 else bytes(rest)
+            rest = bytearray(others.pop())
+            for line in others:
+                number += 1
+                yield number, line
+        if self.damage:
+            self.rest, self.line = bytes(rest), number + 1
+        elif rest:
+            yield number + 1, bytes(rest).removeprefix(_BYTE_ORDER_MARK) if number == 0 else bytes(rest)
+
+    def _plain(self) -> Iterator[bytes]:
+        while block := self._file.read(_BLOCK):
+            yield block
+            if self._on_bytes:
+                self._on_bytes(len(block))
+
+    def _unpacked(self) -> Iterator[bytes]:
+        engine = zlib.decompressobj(_GZIP_ONLY)
+        begun = False
+        for block in self._plain():
+            packed, full = block, False
+            while packed or full:
+                before = engine.copy()
+                try:
+                    unpacked = engine.decompress(packed, _UNPACKED_BLOCK)
+                except zlib.error:
+                    yield from _salvaged(before, packed)
+                    self.damage = "the gzip data is damaged from here on"
+                    return
+                if unpacked:
+                    yield unpacked
+                begun, full = not engine.eof, len(unpacked) == _UNPACKED_BLOCK and not engine.eof
+                packed = engine.unconsumed_tail
+                if engine.eof:  # files packed one by one may lie behind each other
+                    packed = engine.unused_data.lstrip(b"\0")
+                    engine = zlib.decompressobj(_GZIP_ONLY)
+        if begun:
+            self.damage = "the gzip file is truncated here: what comes after is missing"
+
+
+def _salvaged(engine, packed: bytes) -> Iterator[bytes]:
+    # One call gives all or nothing, so what comes before the damage is read byte by byte.
+    for position in range(len(packed)):
+        try:
+            yield engine.decompress(packed[position : position + 1])
+        except zlib.error:
+            return

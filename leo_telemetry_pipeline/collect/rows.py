@@ -1,0 +1,174 @@
+"""A row of values becomes a Span: what a line of JSON or CSV says, read kindly but never guessed.
+
+Belongs here: spellings of ids, numbers, times and attributes, and the names of columns.
+Does not: files, formats and lines (files, csvmap), OTLP (otlp).
+"""
+
+import json
+import math
+import re
+from datetime import UTC, datetime, timedelta
+
+from leo_telemetry_pipeline import redact
+from leo_telemetry_pipeline.span import COLUMNS, InvalidSpan, Span
+
+# The database gives these two by itself; a dump of the table has them.
+_NOT_KEPT = frozenset(("id", "created_at"))
+_KNOWN = frozenset(COLUMNS) | _NOT_KEPT
+_CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII).fullmatch
+_HEX = re.compile(r"[0-9a-f]{16}|[0-9a-f]{32}", re.ASCII).fullmatch
+_WHOLE = re.compile(r"[+-]?[0-9]{1,30}", re.ASCII).fullmatch
+_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", re.ASCII).fullmatch
+_NO_PARENT = frozenset(("", "root", "null", "none"))
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def span_from_row(row: dict, project: str = "") -> Span:
+    """Return the storable span that a row of ``workflow_trace_log`` describes.
+
+    Columns this project does not know are kept as attributes, save ``id`` and ``created_at``.
+    ``project`` is for rows that name none. Raise InvalidSpan, which names the column.
+    """
+    get = row.get
+    attributes = attributes_of(get("attributes"))
+    if not row.keys() <= _KNOWN:
+        attributes = _with_unknown(row, attributes)
+    start, end = get("start_time_ms"), get("end_time_ms")
+    duration, queue_wait = get("duration_ms"), get("queue_wait_ms")
+    span = Span(
+        trace_id=canonical_id(get("trace_id"), "trace_id"),
+        span_id=canonical_id(get("span_id"), "span_id"),
+        parent_span_id=_parent(get("parent_span_id")),
+        workflow_execution_id=_text(get("workflow_execution_id"), "workflow_execution_id"),
+        sd_id=_text(get("sd_id"), "sd_id"),
+        project=_text(get("project"), "project") or project,
+        phase=_text(get("phase"), "phase"),
+        gate_name=_text(get("gate_name"), "gate_name"),
+        subagent_name=_text(get("subagent_name"), "subagent_name"),
+        span_type=_name(get("span_type"), "span_type"),
+        span_name=_name(get("span_name"), "span_name"),
+        start_time_ms=start if type(start) is int else _required_time(start),
+        end_time_ms=end if type(end) is int or end is None else _time(end, "end_time_ms"),
+        duration_ms=duration if type(duration) is int else whole(duration, "duration_ms"),
+        queue_wait_ms=queue_wait if type(queue_wait) is int else whole(queue_wait, "queue_wait_ms"),
+        status=_text(get("status"), "status"),
+        attributes=attributes,
+    )
+    return redact.clean(span)
+
+
+def canonical_id(value: object, name: str) -> str:
+    """Return an id as canonical UUID text, from any usual UUID spelling or W3C hex.
+
+    The 16 hex digits of a W3C span id become the low 64 bits of a UUID whose high bits are zero.
+    """
+    if type(value) is str and _CANONICAL(value):
+        return value
+    if value is None or value == "":
+        raise InvalidSpan(f"{name} is missing")
+    if not isinstance(value, str):
+        raise InvalidSpan(f"{name} is a {type(value).__name__}, not a UUID")
+    digits = value.strip().lower().removeprefix("urn:uuid:").strip("{}")
+    if not _CANONICAL(digits) and not _HEX(digits):
+        raise InvalidSpan(f"{name} is no UUID: {value[:60]!r}")
+    digits = digits.replace("-", "").zfill(32)
+    if not digits.strip("0"):
+        raise InvalidSpan(f"{name} is all zeros")
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def is_number(text: str) -> bool:
+    """Say whether text is a plain decimal number, without underscores, NaN or infinity."""
+    return _DECIMAL(text) is not None
+
+
+def whole(value: object, name: str) -> int | None:
+    """Return a whole number from a number or its text, rounded to the nearest; None for nothing."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool):
+        raise InvalidSpan(f"{name} is {str(value).lower()}, not a number")
+    if isinstance(value, int):
+        return value
+    if isinstance(value, str):
+        text = value.strip()
+        if _WHOLE(text):
+            return int(text)
+        if not _DECIMAL(text):
+            raise InvalidSpan(f"{name} is no number: {value[:60]!r}")
+        value = float(text)
+    if not isinstance(value, float) or not math.isfinite(value):
+        raise InvalidSpan(f"{name} is no number: {str(value)[:60]!r}")
+    return round(value)
+
+
+def attributes_of(value: object) -> dict:
+    """Return the attributes that a column holds: an object, the text of one, or nothing."""
+    if type(value) is dict:
+        return value
+    if value is None or value == "":
+        return {}
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            raise InvalidSpan("attributes is no JSON object") from None
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise InvalidSpan(f"attributes is a {type(value).__name__}, not an object")
+    return value
+
+
+def _required_time(value: object) -> int:
+    moment = _time(value, "start_time_ms")
+    if moment is None:
+        raise InvalidSpan("start_time_ms is missing")
+    return moment
+
+
+def _time(value: object, name: str) -> int | None:
+    # An ISO 8601 date begins with its year and a dash; without a zone it is UTC, like all times here.
+    if not isinstance(value, str) or value.strip()[4:5] != "-":
+        return whole(value, name)
+    try:
+        moment = datetime.fromisoformat(value.strip())
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return (moment - _EPOCH) // timedelta(milliseconds=1)
+    except (ValueError, OverflowError):
+        raise InvalidSpan(f"{name} is no time: {value[:60]!r}") from None
+
+
+def _parent(value: object) -> str | None:
+    if value is None:
+        return None
+    if type(value) is str and _CANONICAL(value):
+        return value
+    if isinstance(value, str) and (value.strip().lower() in _NO_PARENT or not value.strip("0-")):
+        return None
+    return canonical_id(value, "parent_span_id")
+
+
+def _text(value: object, name: str) -> str | None:
+    if value is None:
+        return None
+    if type(value) is str:
+        return value or None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise InvalidSpan(f"{name} is a {type(value).__name__}, not text")
+
+
+def _name(value: object, name: str) -> str:
+    if type(value) is str and value and not value.isspace():
+        return value
+    text = _text(value, name)
+    if text is None or text.isspace():
+        raise InvalidSpan(f"{name} is {'missing' if value is None else 'empty'}")
+    return text
+
+
+def _with_unknown(row: dict, attributes: dict) -> dict:
+    # What the attributes already say goes before a column of the same name.
+    unknown = {name: value for name, value in row.items() if name not in _KNOWN and value not in (None, "")}
+    return {**unknown, **attributes}

@@ -1,0 +1,40 @@
+"""Everything that Dagster is told about this project, assembled in one place.
+
+Belongs here: which definitions and resources make up the project. Does not: any of them.
+"""
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from leo_telemetry_pipeline.defs import assets, checks, jobs, schedules, sensors
+from leo_telemetry_pipeline.defs.io import postgres_io_manager
+from leo_telemetry_pipeline.defs.resources import TelemetryDatabase, analysis
+
+
+def build_definitions(*, resources: Mapping[str, object] | None = None) -> dg.Definitions:
+    """Return all definitions; ``resources`` take the place of those of the same key."""
+    own = {
+        "analysis": analysis,
+        "io_manager": postgres_io_manager,
+        "telemetry_database": TelemetryDatabase(),
+    }
+    return dg.Definitions(
+        assets=[
+            assets.workflow_traces,
+            assets.duration_histograms,
+            *assets.p50_assets,
+            assets.bottlenecks,
+            assets.continuous_improvements,
+        ],
+        asset_checks=checks.all_checks,
+        jobs=[jobs.analysis_job],
+        sensors=[sensors.queued_runs_sensor, sensors.run_lifecycle_sensor],
+        schedules=[schedules.staleness_schedule],
+        resources=own | dict(resources or {}),
+        # A process a step would take longer than the step; a job's own setting does not reach the UI's runs.
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_definitions()

@@ -1,0 +1,221 @@
+"""The assets, from spans to improvement items, in the order in which one leads to the next.
+
+Belongs here: what depends on what, and what people see of each. Does not: the work itself.
+"""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import dagster as dg
+import pandas as pd
+import psycopg2
+
+from leo_telemetry_pipeline.actions import findings
+from leo_telemetry_pipeline.analysis import bottlenecks as judging
+from leo_telemetry_pipeline.analysis import p50
+from leo_telemetry_pipeline.defs import pictures
+from leo_telemetry_pipeline.defs.io import (
+    OTHER,
+    P50_ASSETS,
+    asset_name,
+    judged,
+    rows,
+    traces,
+    uncounted_days,
+    wanted_types,
+)
+from leo_telemetry_pipeline.defs.resources import Analysis
+from leo_telemetry_pipeline.store import histograms, spans, thresholds
+from leo_telemetry_pipeline.store.dimensions import NAMED_ASSETS
+from leo_telemetry_pipeline.store.runs import JUDGEMENT
+from leo_telemetry_pipeline.store.spans import Window
+
+OWNERS = ["team:workflow-telemetry"]
+FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=7), warn_window=timedelta(days=6))
+
+
+def _asset(group: str, description: str, kinds: set[str], **more):
+    return dg.asset(
+        group_name=group,
+        description=description,
+        kinds=kinds,
+        owners=OWNERS,
+        freshness_policy=FRESH,
+        output_required=False,
+        **more,
+    )
+
+
+@_asset("traces", "The spans of the window, counted by span type and day; the window is frozen here.", {"postgres"})
+def workflow_traces(
+    context: dg.AssetExecutionContext, analysis: dg.ResourceParam[Analysis]
+) -> Iterator[dg.Output[pd.DataFrame]]:
+    """Freeze the window and count what lies in it."""
+    if analysis.gone:
+        context.log.info("Nothing to do: %s", analysis.gone)
+        return
+    window = analysis.window
+    if not analysis.is_dry:
+        spans.ensure_partitions(analysis.database, window.end, window.end + timedelta(days=3))
+    found = traces(spans.count_by_type_and_day(analysis.database, window))
+    scanned, trace_count = spans.count(analysis.database, window)
+    analysis.annotate({"traces_scanned": scanned, "trace_count": trace_count})
+    yield dg.Output(
+        found,
+        metadata={
+            "spans": scanned,
+            "traces": trace_count,
+            "window": f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC",
+            "spans a day": dg.MetadataValue.md(pictures.day_table(found)),
+        },
+    )
+
+
+@_asset("traces", "How long each dimension took on each closed day, in log buckets.", {"postgres"})
+def duration_histograms(
+    context: dg.AssetExecutionContext, analysis: dg.ResourceParam[Analysis], workflow_traces: pd.DataFrame
+) -> Iterator[dg.Output[pd.DataFrame]]:
+    """Count again the days that have new spans or types."""
+    stale = uncounted_days(analysis)
+    days = [moment.date() for moment in stale["day"]]
+    made = 0
+    if not analysis.is_dry:
+        seen = stale.attrs["seen"]
+        made = histograms.rebuild(analysis.database, days, wanted_types(analysis, seen), seen)
+    yield dg.Output(stale, metadata={"days counted": len(days), "rows": made})
+
+
+def p50_asset(name: str) -> dg.AssetsDefinition:
+    """Make the asset that holds the P50s of one dimension type, or of all that have no asset of their own."""
+    types = [dimension_type for dimension_type in NAMED_ASSETS if asset_name(dimension_type) == name]
+    of = types[0] if types else "every other dimension type"
+
+    @_asset("p50", f"Median judged time of {of} over the window, with P90 to P99.", {"postgres", "pandas"}, name=name)
+    def measured(
+        context: dg.AssetExecutionContext,
+        analysis: dg.ResourceParam[Analysis],
+        workflow_traces: pd.DataFrame,
+        duration_histograms: pd.DataFrame,
+    ) -> Iterator[dg.Output[pd.DataFrame]]:
+        seen = sorted(set(workflow_traces["span_type"]))
+        wanted = types or [t for t in wanted_types(analysis, seen) if asset_name(t) == OTHER]
+        frames = [p50.frame([])]
+        for dimension_type in wanted:
+            try:
+                frames.append(_measure(analysis, dimension_type, seen, workflow_traces, duration_histograms))
+            except psycopg2.Error as error:
+                # One type that cannot be measured must not keep the others from being judged.
+                context.log.exception("P50 of %s failed", dimension_type)
+                analysis.note_error(dimension_type, error)
+        made = pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
+        yield dg.Output(
+            made,
+            metadata={
+                "dimensions": len(made),
+                "spans": int(made["sample_count"].sum()),
+                "longest medians": dg.MetadataValue.md(pictures.p50_table(made)),
+            },
+        )
+
+    return measured
+
+
+p50_assets = [p50_asset(name) for name in P50_ASSETS]
+
+
+def _measure(
+    analysis: Analysis, dimension_type: str, seen: list[str], found: pd.DataFrame, uncounted: pd.DataFrame
+) -> pd.DataFrame:
+    window = analysis.window
+    if p50.method(int(found["spans"].sum()), analysis.settings.exact_spans) == "exact":
+        return p50.exact(spans.exact_p50(analysis.database, window, [dimension_type], seen))
+    days = {moment.date() for moment in uncounted["day"]}
+    days = {day for day in days if day >= window.start.date()} | {window.end.date()}
+    counts = histograms.bucket_counts(analysis.database, window, [dimension_type], seen, sorted(days))
+    return p50.from_buckets(*counts, histograms.GAMMA)
+
+
+@_asset(
+    "findings",
+    "Every dimension judged by its baseline; those over their threshold are bottlenecks.",
+    {"pandas"},
+    ins={name: dg.AssetIn(name) for name in P50_ASSETS},
+)
+def bottlenecks(
+    context: dg.AssetExecutionContext,
+    analysis: dg.ResourceParam[Analysis],
+    workflow_traces: pd.DataFrame,
+    duration_histograms: pd.DataFrame,
+    **p50s: pd.DataFrame,
+) -> Iterator[dg.Output[pd.DataFrame]]:
+    """Judge every dimension of the window."""
+    parts = [frame for frame in p50s.values() if len(frame)] or [p50.frame([])]
+    measured = pd.concat(parts, ignore_index=True)
+    dimensions = list(zip(measured["dimension_type"], measured["dimension_key"], strict=True))
+    made = judging.judge(
+        measured,
+        judging.thresholds(thresholds.effective(analysis.database, dimensions)),
+        _history(analysis, sorted(set(measured["dimension_type"])), duration_histograms),
+        analysis.settings.min_samples,
+    )
+    found = judging.found(made)
+    keys = list(zip(found["dimension_type"], found["dimension_key"], strict=True))
+    evidence = spans.evidence(analysis.database, analysis.window, keys, sorted(set(workflow_traces["span_type"])))
+    made["evidence_trace_ids"] = pd.Series(
+        [evidence.get((a, b)) for a, b in zip(made["dimension_type"], made["dimension_key"], strict=True)],
+        index=made.index,
+        dtype="object",
+    )
+    made = judged(rows(made[[*p50.COLUMNS, *JUDGEMENT]]))
+    yield dg.Output(
+        made,
+        metadata={
+            "bottlenecks": len(found),
+            **judging.count_outcomes(made),
+            "worst": dg.MetadataValue.md(pictures.worst_table(made)),
+            "observed against baseline": dg.MetadataValue.md(pictures.observed_against_baseline(made)),
+        },
+    )
+
+
+def _history(analysis: Analysis, types: list[str], uncounted: pd.DataFrame) -> pd.DataFrame:
+    window = analysis.window
+    before = Window(window.start - timedelta(days=judging.HISTORY_DAYS), window.start, window.project)
+    days = [moment.date() for moment in uncounted["day"] if moment.date() < window.start.date()]
+    seen = sorted({row[0] for row in spans.count_by_type_and_day(analysis.database, before)})
+    totals, counts = histograms.bucket_counts(analysis.database, before, types, seen, days)
+    return judging.history(p50.from_buckets(totals, counts, histograms.GAMMA), totals)
+
+
+@_asset("findings", "Improvement items for bottlenecks, and the end of the analysis run, in one transaction.", {"postgres"})
+def continuous_improvements(
+    context: dg.AssetExecutionContext, analysis: dg.ResourceParam[Analysis], bottlenecks: pd.DataFrame
+) -> Iterator[dg.Output[dict]]:
+    """Open and update items, and mark the run SUCCEEDED: together, or not at all."""
+    found = judging.found(bottlenecks)
+    summary = findings.Summary(
+        bottlenecks=tuple(found.to_dict("records")),
+        outcomes=judging.count_outcomes(bottlenecks),
+        largest_sample=int(bottlenecks["sample_count"].max()) if len(bottlenecks) else 0,
+        needed_sample=int(bottlenecks["min_samples"].min()) if len(bottlenecks) else analysis.settings.min_samples,
+        p50_method="histogram" if (bottlenecks["method"] == "histogram").any() else "exact",
+    )
+    output_ref = findings.conclude(
+        analysis.database,
+        summary,
+        analysis.window,
+        run_id=analysis.run.run_id if analysis.run else None,
+        dagster_run_id=analysis.dagster_run_id,
+        errors=analysis.errors,
+    )
+    yield dg.Output(
+        output_ref,
+        metadata={
+            "bottlenecks": len(output_ref["bottlenecks"]),
+            "items created": output_ref["items_created"],
+            "skipped by rate limit": output_ref["items_skipped_rate_limit"],
+            "skipped as open already": output_ref["items_skipped_dedupe"],
+            "spans scanned": output_ref["traces_scanned"],
+            "dimensions evaluated": output_ref["dimensions_evaluated"],
+        },
+    )

@@ -1,0 +1,124 @@
+"""How what an asset returns is stored, and loaded for the next one.
+
+Belongs here: which store function keeps which asset, and the rows of a frame.
+Does not: computing anything. Every write carries the fence of the run that makes it.
+"""
+
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+
+from leo_telemetry_pipeline.analysis import p50
+from leo_telemetry_pipeline.analysis.bottlenecks import HISTORY_DAYS
+from leo_telemetry_pipeline.store import histograms, runs, spans, thresholds
+from leo_telemetry_pipeline.store.dimensions import NAMED_ASSETS, types_to_judge
+
+TRACE_COLUMNS = ("span_type", "day", "spans", "timed_spans", "traces")
+OTHER = "p50_by_other"
+JUDGED_COLUMNS = (*p50.COLUMNS, *runs.JUDGEMENT)
+
+
+def asset_name(dimension_type: str) -> str:
+    """Return the name of the asset that holds a dimension type."""
+    return f"p50_by_{dimension_type.replace('+', '_')}" if dimension_type in NAMED_ASSETS else OTHER
+
+
+P50_ASSETS = (*(asset_name(dimension_type) for dimension_type in NAMED_ASSETS), OTHER)
+
+
+class PostgresIOManager(dg.IOManager):
+    """Keep assets as rows of the analysis run that computes them."""
+
+    def __init__(self, analysis: Any) -> None:
+        self._analysis = analysis
+
+    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+        """Store what an asset returned. Raises LostRun when the row is no longer this run's."""
+        analysis, name = self._analysis, context.asset_key.path[-1]
+        if name == "workflow_traces":
+            analysis.annotate({"workflow_traces": rows(obj.assign(day=obj["day"].astype(str)))})
+        elif name in P50_ASSETS and analysis.run is not None:
+            types = sorted(set(obj["dimension_type"]) | {t for t in NAMED_ASSETS if asset_name(t) == name})
+            runs.replace_p50(analysis.database, analysis.run.run_id, analysis.fence, types, rows(obj))
+        elif name == "bottlenecks" and analysis.run is not None:
+            columns = ["dimension_type", "dimension_key", *runs.JUDGEMENT]
+            runs.put_judgements(analysis.database, analysis.run.run_id, analysis.fence, rows(obj[columns]))
+
+    def load_input(self, context: dg.InputContext) -> pd.DataFrame:
+        """Load what an earlier asset stored, in this Dagster run or in one before."""
+        analysis, name = self._analysis, context.asset_key.path[-1]
+        if name == "workflow_traces":
+            kept = (analysis.run.metadata if analysis.run else {}).get(name)
+            if analysis.owned:
+                kept = runs.get(analysis.database, analysis.run.run_id).metadata.get(name)
+            return traces(kept if kept is not None else spans.count_by_type_and_day(analysis.database, analysis.window))
+        if name == "duration_histograms":
+            return uncounted_days(analysis)
+        if name == "bottlenecks":
+            return judged(runs.judgements(analysis.database, analysis.run.run_id))
+        return p50.frame(
+            runs.p50(
+                analysis.database,
+                analysis.run.run_id,
+                NAMED_ASSETS if name == OTHER else [t for t in NAMED_ASSETS if asset_name(t) == name],
+                others=name == OTHER,
+            )
+        )
+
+
+@dg.io_manager(required_resource_keys={"analysis"}, description="Rows of PostgreSQL, written behind the run's fence.")
+def postgres_io_manager(context: dg.InitResourceContext) -> PostgresIOManager:
+    """Make the IO manager of the analysis that this Dagster run executes."""
+    return PostgresIOManager(context.resources.analysis)
+
+
+def rows(frame: pd.DataFrame) -> list[tuple]:
+    """Return a frame's rows as tuples of what a database or JSON can hold: NaN becomes None."""
+    plain = [
+        tuple(None if _is_missing(value) else value.item() if isinstance(value, np.generic) else value for value in row)
+        for row in frame.itertuples(index=False, name=None)
+    ]
+    return plain
+
+
+def traces(found: list) -> pd.DataFrame:
+    """Return what a window holds, a row a span type and day."""
+    made = pd.DataFrame(found, columns=list(TRACE_COLUMNS))
+    made["day"] = pd.to_datetime(made["day"])
+    return made.astype(dict.fromkeys(("spans", "timed_spans", "traces"), "int64") | {"span_type": "object"})
+
+
+def judged(found: list[tuple]) -> pd.DataFrame:
+    """Return every dimension with its P50 and how it was judged."""
+    width = len(p50.COLUMNS)
+    made = p50.frame([row[:width] for row in found])
+    for index, name in enumerate(runs.JUDGEMENT):
+        number = name in ("baseline_p50_ms", "multiplier", "min_samples")
+        values = [row[width + index] for row in found]
+        made[name] = pd.Series(values, index=made.index, dtype="float64" if number else "object")
+    made["ratio"] = made["p50_ms"] / made["baseline_p50_ms"]
+    return made
+
+
+def wanted_types(analysis: Any, seen: list[str]) -> list[str]:
+    """Return the dimension types of this analysis, given the span types of its window."""
+    return types_to_judge(seen, thresholds.named_types(analysis.database))
+
+
+def uncounted_days(analysis: Any) -> pd.DataFrame:
+    """Return the closed days, from 28 before the window on, whose history is not up to date."""
+    window, history = analysis.window, pd.Timedelta(days=HISTORY_DAYS)
+    looked_back = spans.Window(window.start - history, window.end, window.project)
+    seen = sorted({row[0] for row in spans.count_by_type_and_day(analysis.database, looked_back)})
+    stale = histograms.stale_days(
+        analysis.database, looked_back.start.date(), window.end.date(), wanted_types(analysis, seen)
+    )
+    made = pd.DataFrame({"day": pd.to_datetime(pd.Series(stale, dtype="object"))})
+    made.attrs["seen"] = seen
+    return made
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and value != value)

@@ -1,0 +1,91 @@
+"""What a Dagster run's own records say about an analysis run, and the beat that keeps its row.
+
+Belongs here: reading Dagster's runs and events; the heartbeat. Does not: any statement on our tables.
+"""
+
+import contextlib
+import os
+import signal
+import threading
+from dataclasses import dataclass
+
+import dagster as dg
+import psycopg2
+
+from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.store import runs
+from leo_telemetry_pipeline.store.database import Database, Target
+
+BEAT_S = 5
+CANCELLED = (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Why a run ended without success."""
+
+    reason_code: str
+    error_detail: str
+
+
+def selects(run: dg.DagsterRun, asset: str) -> bool:
+    """Tell whether a Dagster run is to materialize an asset."""
+    if run.step_keys_to_execute is not None and asset not in run.step_keys_to_execute:
+        return False
+    if run.asset_selection:
+        return dg.AssetKey(asset) in run.asset_selection
+    # Nothing selected is the whole job, unless the selection is of checks alone.
+    return not run.asset_check_selection
+
+
+def how_it_ended(instance: dg.DagsterInstance, dagster_run_id: str) -> Ending | None:
+    """Return what broke a Dagster run, from its first failed step, or None when nothing did."""
+    for record in instance.all_logs(dagster_run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
+        event = record.dagster_event
+        if event is None:
+            continue
+        data = event.step_failure_data
+        error = data.error
+        if error is None:
+            return Ending("ERROR", f"{event.step_key}: failed without an error")
+        inner = error.cause or error
+        if data.error_source is not None and data.error_source.name == "INTERRUPT":
+            return Ending("CANCELLED_BY_USER", "interrupted")
+        failed_check = "AssetCheckFailed" in f"{error.cls_name}{inner.cls_name}"
+        detail = f"{event.step_key}: {inner.message.strip()}"
+        return Ending("CHECK_FAILED" if failed_check else "ERROR", detail[:4000])
+    run = instance.get_run_by_id(dagster_run_id)
+    if run is not None and run.status in CANCELLED:
+        return Ending("CANCELLED_BY_USER", "")
+    return None
+
+
+class Heartbeat:
+    """Beat every 5 s on a thread and connection of its own, and interrupt the process when the row is lost."""
+
+    def __init__(self, target: Target, run_id: str, dagster_run_id: str) -> None:
+        self._target = target
+        self._run = (run_id, dagster_run_id)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="leo-telemetry-heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Begin to beat."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop beating, and wait for a beat under way."""
+        self._stopped.set()
+        self._thread.join(timeout=10)
+
+    def _beat(self) -> None:
+        connection = Database(self._target)
+        try:
+            while not self._stopped.wait(BEAT_S):
+                # A database that is away for a moment is no reason to stop: the row says when it was too long.
+                with contextlib.suppress(psycopg2.Error, UserError):
+                    if runs.beat(connection, *self._run) != "RUNNING" and not self._stopped.is_set():
+                        os.kill(os.getpid(), signal.SIGINT)
+                        return
+        finally:
+            connection.close()

@@ -1,0 +1,192 @@
+"""What a Dagster run works with: the database, and the analysis run whose row it holds.
+
+Belongs here: taking a row before the first step, keeping it alive, and ending it when the run breaks.
+Does not: the rules of the lifecycle (SQL functions), ending a run that went well (the last asset does).
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import dagster as dg
+
+from leo_telemetry_pipeline.defs.lifecycle import Ending, Heartbeat, how_it_ended, selects
+from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.store import database, runs
+from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.runs import LostRun, Run
+from leo_telemetry_pipeline.store.spans import Window
+
+TAG = "leo_telemetry/"
+RUN_ID_TAG = TAG + "run_id"
+LAST_ASSET = "continuous_improvements"
+WAIT_S = 0.5
+
+
+@dataclass
+class Analysis:
+    """The analysis that this Dagster run executes.
+
+    ``run`` is the row it works on. ``owned``: the row is RUNNING for this Dagster run, and may be written;
+    otherwise the tables of the last SUCCEEDED run are computed once more. ``gone`` says why there is nothing to do.
+    """
+
+    database: Database
+    settings: Settings
+    dagster_run_id: str
+    run: Run | None = None
+    owned: bool = False
+    gone: str | None = None
+    dry_window: Window | None = None
+    errors: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def is_dry(self) -> bool:
+        """Whether nothing may be written at all."""
+        return self.dry_window is not None
+
+    @property
+    def window(self) -> Window:
+        """The time and project that are looked at. Raises dg.Failure when there is none yet."""
+        if self.dry_window is not None:
+            return self.dry_window
+        if self.run is None:
+            raise dg.Failure(
+                "No analysis has succeeded yet, so there is no window to compute these tables for: "
+                "materialize all assets, or run `leo-telemetry analyze`",
+                allow_retries=False,
+            )
+        return self.run.window
+
+    @property
+    def fence(self) -> str | None:
+        """The Dagster run that the row must still belong to when it is written."""
+        return self.dagster_run_id if self.owned else None
+
+    def annotate(self, notes: dict[str, Any]) -> None:
+        """Keep something with the row, where there is one to keep it with."""
+        if self.owned and self.run is not None:
+            runs.annotate(self.database, self.run.run_id, self.dagster_run_id, notes)
+
+    def note_error(self, dimension_type: str, error: Exception) -> None:
+        """Remember that a dimension type could not be measured: the others still count."""
+        text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        self.errors.append({"dimension_type": dimension_type, "error": text})
+        self.annotate({"errors": self.errors})
+
+
+@dg.resource(description="The row of telemetry_analysis_runs that this run executes, taken before its first step.")
+def analysis(context: dg.InitResourceContext) -> Iterator[Analysis]:
+    """Take the row, beat while the run lasts, and end the row if the run breaks."""
+    settings, run, instance = Settings(), context.run, context.instance
+    assert run is not None and instance is not None and context.log is not None
+    with database.ready(settings) as target, closing(Database(target)) as connection:
+        taken = _take(connection, settings, run, context.log)
+        if not taken.owned or taken.run is None:
+            yield taken
+            return
+        heartbeat = Heartbeat(target, taken.run.run_id, run.run_id)
+        heartbeat.start()
+        try:
+            yield taken
+        finally:
+            heartbeat.stop()
+            ending = how_it_ended(instance, run.run_id)
+            if ending is not None:
+                _end(target, taken.run.run_id, run.run_id, ending)
+
+
+def dry_analysis(target: database.Target, settings: Settings, window: Window) -> dg.ResourceDefinition:
+    """Return a resource for a run that writes nothing at all."""
+
+    @dg.resource
+    def dry(context: dg.InitResourceContext) -> Iterator[Analysis]:
+        with closing(Database(target, read_only=True)) as connection:
+            yield Analysis(connection, settings, context.run_id or "", dry_window=window)
+
+    return dry
+
+
+def _take(connection: Database, settings: Settings, run: dg.DagsterRun, log: Any) -> Analysis:
+    taken = Analysis(connection, settings, run.run_id)
+    wanted = run.tags.get(RUN_ID_TAG)
+    if wanted is not None and run.parent_run_id is None:
+        outcome, detail = _patiently(
+            lambda: runs.claim(connection, wanted, run.run_id, settings.deadline),
+            lambda: runs.beat(connection, wanted, run.run_id),
+            settings.deadline,
+            log,
+        )
+        if outcome == "WAIT":
+            runs.fail_unlaunched(connection, wanted, f"{detail} for over {settings.deadline} s")
+        if outcome != "CLAIMED":
+            taken.gone = detail
+            return taken
+        taken.run, taken.owned = runs.get(connection, wanted), True
+        return taken
+    if not selects(run, LAST_ASSET):
+        taken.run = runs.last_succeeded(connection)
+        return taken
+    outcome, run_id = _patiently(lambda: _begin(connection, settings, run), None, settings.deadline, log)
+    if outcome != "CLAIMED" or run_id is None:
+        taken.gone = f"another analysis of this scope ran for over {settings.deadline} s"
+        return taken
+    taken.run, taken.owned = runs.get(connection, run_id), True
+    return taken
+
+
+def _begin(connection: Database, settings: Settings, run: dg.DagsterRun) -> tuple[str, str | None]:
+    project, days, end = (run.tags.get(TAG + name) for name in ("project", "window_days", "window_end"))
+    parent = run.parent_run_id
+    if parent is None and not selects(run, "bottlenecks"):
+        # Items alone: of what the last analysis found, since this one measures nothing.
+        last = runs.last_succeeded(connection, project)
+        parent = last.dagster_run_id if last else None
+    return runs.begin(
+        connection,
+        run.run_id,
+        settings.deadline,
+        triggered_by=run.tags.get(TAG + "triggered_by", "MANUAL"),
+        project=project,
+        window_days=int(days) if days else None,
+        window_end=datetime.fromisoformat(end) if end else None,
+        re_executes=parent,
+    )
+
+
+def _patiently(take, beat, limit_s: int, log: Any) -> tuple[str, str | None]:
+    """Take the row, waiting for another analysis of the scope to end, for at most ``limit_s`` seconds."""
+    give_up, said = time.monotonic() + limit_s, False
+    while True:
+        outcome, detail = take()
+        if outcome != "WAIT" or time.monotonic() > give_up:
+            return outcome, detail
+        if not said:
+            log.info("Another analysis of this scope is running: waiting for it to end")
+            said = True
+        if beat is not None:
+            beat()
+        threading.Event().wait(WAIT_S)
+
+
+def _end(target: database.Target, run_id: str, dagster_run_id: str, ending: Ending) -> None:
+    with closing(Database(target)) as connection:
+        runs.fail(connection, run_id, dagster_run_id, ending.reason_code, ending.error_detail)
+
+
+class TelemetryDatabase(dg.ConfigurableResource):
+    """The database for sensors and schedules, which open it for one tick."""
+
+    @contextmanager
+    def session(self) -> Iterator[tuple[Database, Settings]]:
+        """Yield a connection and the settings."""
+        settings = Settings()
+        with database.ready(settings) as target, closing(Database(target)) as connection:
+            yield connection, settings
+
+
+__all__ = ["Analysis", "LostRun", "TelemetryDatabase", "analysis", "dry_analysis"]

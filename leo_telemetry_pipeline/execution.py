@@ -1,0 +1,79 @@
+"""Executing the analysis job in this process, where no daemon lives or nobody wants to wait for one.
+
+Belongs here: Dagster's instance of this home, and running the same job through the same assets.
+Does not: starting other processes, printing (cli).
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import dagster as dg
+
+from leo_telemetry_pipeline.definitions import build_definitions
+from leo_telemetry_pipeline.defs.jobs import analysis_job
+from leo_telemetry_pipeline.defs.resources import LAST_ASSET, RUN_ID_TAG, TAG, dry_analysis
+from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.store import dagster_home, runs
+from leo_telemetry_pipeline.store.database import Database, Target
+from leo_telemetry_pipeline.store.spans import Window
+
+# A person reads our own words; whoever wants the log of the steps finds it in the UI.
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@contextmanager
+def instance(target: Target, settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """Yield Dagster's instance of this home, with its tables made."""
+    os.environ.update(dagster_home.environment(target, settings))
+    folder = settings.home / "dagster"
+    with open(folder / "storage.lock", "w", encoding="utf-8") as lock:
+        # Two first starts at once would both make the tables.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made = dg.DagsterInstance.from_config(str(folder))
+    with made:
+        yield made
+
+
+def execute(of: dg.DagsterInstance, tags: Mapping[str, str]) -> str:
+    """Run the analysis job here and now, and return the id of its Dagster run; how it went stands in its row."""
+    job = build_definitions().resolve_job_def(analysis_job.name)
+    return job.execute_in_process(instance=of, tags=dict(tags), run_config=_QUIET, raise_on_error=False).run_id
+
+
+def execute_queued(of: dg.DagsterInstance, target: Target) -> int:
+    """Run every QUEUED analysis, and those that get queued meanwhile; return how many."""
+    connection, done = Database(target), set()
+    try:
+        while True:
+            runs.reap(connection)
+            queued = [run for run in runs.waiting(connection) if run.status == "QUEUED" and run.run_id not in done]
+            if not queued:
+                return len(done)
+            for run in queued:
+                done.add(run.run_id)
+                connection.close()
+                execute(of, {RUN_ID_TAG: run.run_id})
+                # Nobody else would notice that it could not even begin.
+                runs.fail_unlaunched(connection, run.run_id, "the job ended without taking the analysis run")
+    finally:
+        connection.close()
+
+
+def analyse(of: dg.DagsterInstance, tags: Mapping[str, str]) -> str:
+    """Run an analysis that nobody queued; return the id of its Dagster run."""
+    return execute(of, {TAG + "triggered_by": "CLI"} | dict(tags))
+
+
+def dry_run(target: Target, settings: Settings, window: Window) -> dict:
+    """Return the ``output_ref`` that an analysis of a window would have, writing nothing anywhere."""
+    definitions = build_definitions(
+        resources={"analysis": dry_analysis(target, settings, window), "io_manager": dg.mem_io_manager}
+    )
+    job = definitions.resolve_job_def(analysis_job.name)
+    with dg.DagsterInstance.ephemeral() as nowhere:
+        result = job.execute_in_process(instance=nowhere, run_config=_QUIET, raise_on_error=True)
+        return result.asset_value(LAST_ASSET)
+
+

@@ -1,0 +1,119 @@
+"""Every setting: its name, default, environment variable and meaning.
+
+Belongs here: what an operator may change, and where things of ours lie on disk.
+Does not: thresholds, which live in the database because people change them while all runs.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from leo_telemetry_pipeline.errors import UserError
+
+PREFIX = "LEO_TELEMETRY_"
+
+
+class Setting:
+    """One setting: environment variable ``LEO_TELEMETRY_<NAME>``, default text, meaning."""
+
+    __slots__ = ("default", "meaning", "name", "parse")
+
+    def __init__(self, name: str, default: str, parse, meaning: str) -> None:
+        self.name = name
+        self.default = default
+        self.parse = parse
+        self.meaning = meaning
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return PREFIX + self.name.upper()
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def seconds(text: str) -> int:
+    """Read ``7d``, ``12h``, ``30m`` or ``45s`` as seconds."""
+    number, unit = text.strip()[:-1], text.strip()[-1:]
+    if unit not in _UNITS or not number.isdigit() or int(number) == 0:
+        raise ValueError("a number and a unit: 7d, 12h, 30m or 45s")
+    return int(number) * _UNITS[unit]
+
+
+def switch(text: str) -> bool:
+    """Read true or false, also written yes/no, on/off, 1/0."""
+    word = text.strip().lower()
+    if word in ("true", "yes", "on", "1"):
+        return True
+    if word in ("false", "no", "off", "0"):
+        return False
+    raise ValueError("true or false")
+
+
+def count(text: str) -> int:
+    """Read a whole number of at least 1."""
+    if not text.strip().isdigit() or int(text) == 0:
+        raise ValueError("a whole number of at least 1")
+    return int(text)
+
+
+def _default_home() -> str:
+    if os.geteuid() == 0 if hasattr(os, "geteuid") else False:
+        # The server cannot run as root, and its user cannot look into root's private folder.
+        return "/var/lib/leo-telemetry"
+    if sys.platform == "darwin":
+        return str(Path.home() / "Library" / "Application Support" / "leo-telemetry")
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return str(Path(base) / "leo-telemetry")
+
+
+SETTINGS = (
+    Setting("home", "", str, "everything kept on disk: database, logs, Dagster's files"),
+    Setting("database_url", "", str, "an outside PostgreSQL 15 or newer instead of the embedded one"),
+    Setting("dagster_schema", "dagster", str, "schema for Dagster's own tables in an outside database"),
+    Setting("enabled", "true", switch, "false switches all of it off: collecting, hook, analyses"),
+    Setting("stale_after", "7d", seconds, "an analysis older than this makes the next trigger start one"),
+    Setting("deadline", "900s", seconds, "an analysis that runs longer ends TIMED_OUT"),
+    Setting("exact_spans", "500000", count, "up to so many spans in a window, P50s are exact"),
+    Setting("min_samples", "10", count, "a dimension with fewer spans in the window is not judged"),
+    Setting("ui_port", "3000", count, "port of the Dagster UI, on 127.0.0.1"),
+)
+
+
+class Settings:
+    """The settings in force; one attribute for each of SETTINGS, ``home`` as an absolute Path."""
+
+    home: Path
+    database_url: str
+    dagster_schema: str
+    enabled: bool
+    stale_after: int
+    deadline: int
+    exact_spans: int
+    min_samples: int
+    ui_port: int
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        environ = os.environ if environ is None else environ
+        for setting in SETTINGS:
+            text = environ.get(setting.variable, "") or setting.default
+            try:
+                setattr(self, setting.name, setting.parse(text))
+            except ValueError as error:
+                raise UserError(f"{setting.variable} is {text!r}: it takes {error}") from None
+        home = Path(environ.get(PREFIX + "HOME", "") or _default_home()).expanduser()
+        if not home.is_absolute():
+            raise UserError(f"{PREFIX}HOME is {str(home)!r}: give an absolute path")
+        self.home = home
+
+
+def bundled(name: str) -> Path:
+    """Return where ``migrations``, ``workspace.yaml``, ``dagster.yaml`` or ``examples`` lies.
+
+    A wheel carries them inside the package; a clone has them beside it.
+    """
+    package = Path(__file__).resolve().parent
+    inside = package / "_bundle" / name
+    return inside if inside.exists() else package.parent / name

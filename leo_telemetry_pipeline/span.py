@@ -1,0 +1,104 @@
+"""The one record of a timed operation, which every source makes and the store writes.
+
+Belongs here: Span, and what makes a set of values a valid span.
+Does not: where spans come from (collect), what may be kept of them (redact), how they are stored (store).
+Imported by the program that is measured, so it uses nothing that costs time to import.
+"""
+
+COLUMNS = (
+    "trace_id",
+    "span_id",
+    "parent_span_id",
+    "workflow_execution_id",
+    "sd_id",
+    "project",
+    "phase",
+    "gate_name",
+    "subagent_name",
+    "span_type",
+    "span_name",
+    "start_time_ms",
+    "end_time_ms",
+    "duration_ms",
+    "queue_wait_ms",
+    "status",
+    "attributes",
+)
+
+# Later than any clock that is merely wrong (year 9999), earlier than what overflows when added up.
+LATEST_MS = 253_402_300_799_999
+
+
+class InvalidSpan(ValueError):
+    """Values that cannot be a span; the message names the column and what is wrong with it."""
+
+
+class Span:
+    """One timed operation, with the columns of ``workflow_trace_log``.
+
+    Ids are canonical UUID strings; times are UTC epoch milliseconds, durations milliseconds.
+    ``phase``, ``gate_name`` and ``subagent_name`` are only set by the older LEO shape, where
+    ``span_name`` is generic. ``attributes`` is a dict that JSON can hold.
+    """
+
+    __slots__ = COLUMNS
+
+    def __init__(
+        self,
+        *,
+        trace_id: str,
+        span_id: str,
+        span_type: str,
+        span_name: str,
+        start_time_ms: int,
+        end_time_ms: int | None = None,
+        duration_ms: int | None = None,
+        parent_span_id: str | None = None,
+        queue_wait_ms: int | None = None,
+        workflow_execution_id: str | None = None,
+        sd_id: str | None = None,
+        project: str = "",
+        phase: str | None = None,
+        gate_name: str | None = None,
+        subagent_name: str | None = None,
+        status: str | None = None,
+        attributes: dict | None = None,
+    ) -> None:
+        if not span_type:
+            raise InvalidSpan("span_type is empty")
+        if not span_name:
+            raise InvalidSpan("span_name is empty")
+        if not 0 <= start_time_ms <= LATEST_MS:
+            raise InvalidSpan(f"start_time_ms {start_time_ms} is no time between 1970 and 9999")
+        if end_time_ms is not None and not start_time_ms <= end_time_ms <= LATEST_MS:
+            raise InvalidSpan(f"end_time_ms {end_time_ms} is before start_time_ms {start_time_ms} or after 9999")
+        for name, value in (("duration_ms", duration_ms), ("queue_wait_ms", queue_wait_ms)):
+            if value is not None and not 0 <= value <= LATEST_MS:
+                raise InvalidSpan(f"{name} {value} is negative or too large")
+        self.trace_id = trace_id
+        self.span_id = span_id
+        self.parent_span_id = parent_span_id
+        self.workflow_execution_id = workflow_execution_id
+        self.sd_id = sd_id
+        self.project = project
+        self.phase = phase
+        self.gate_name = gate_name
+        self.subagent_name = subagent_name
+        self.span_type = span_type
+        self.span_name = span_name
+        self.start_time_ms = start_time_ms
+        self.end_time_ms = end_time_ms
+        self.duration_ms = duration_ms
+        self.queue_wait_ms = queue_wait_ms
+        self.status = status
+        self.attributes = attributes if attributes is not None else {}
+
+    def __repr__(self) -> str:
+        return f"Span({self.span_type}:{self.span_name}, trace_id={self.trace_id}, span_id={self.span_id})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Span):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in COLUMNS)
+
+    __hash__ = None  # type: ignore[assignment]  # mutable, like its attributes

@@ -1,0 +1,67 @@
+"""What Dagster needs to know of this place: its home folder and the address of its own tables.
+
+Belongs here: the environment of a Dagster process, for whoever starts one. Does not: importing Dagster.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+from leo_telemetry_pipeline.settings import PREFIX, Settings, bundled
+from leo_telemetry_pipeline.store.database import Target, prepare_for_dagster
+
+URL = PREFIX + "DAGSTER_URL"
+# Dagster's daemons beat every half minute; one that is silent for longer is gone.
+_DAEMON_ALIVE_S = 60
+
+
+def environment(target: Target, settings: Settings) -> dict[str, str]:
+    """Return the variables that every Dagster process of this home needs; its folder is made if it is missing."""
+    folder = settings.home / "dagster"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _put(bundled("dagster.yaml"), folder / "dagster.yaml")
+    prepare_for_dagster(target, settings.dagster_schema)
+    return {
+        "DAGSTER_HOME": str(folder),
+        URL: target.dagster_url,
+        PREFIX + "HOME": str(settings.home),
+        "DAGSTER_DISABLE_TELEMETRY": "1",
+    }
+
+
+def has_tables(target: Target) -> bool:
+    """Tell whether Dagster's own tables were made."""
+    return _ask(target, "SELECT to_regclass('daemon_heartbeats') IS NOT NULL AND to_regclass('runs') IS NOT NULL")
+
+
+def daemon_lives(target: Target) -> bool:
+    """Tell whether a Dagster daemon that runs sensors has beaten within the last minute."""
+    # Dagster keeps this time without a zone, in UTC.
+    return has_tables(target) and _ask(
+        target,
+        "SELECT count(*) > 0 FROM daemon_heartbeats WHERE daemon_type = 'SENSOR'"
+        " AND timestamp > (clock_timestamp() AT TIME ZONE 'UTC') - make_interval(secs => %s)",
+        _DAEMON_ALIVE_S,
+    )
+
+
+def _ask(target: Target, question: str, *parameters: object) -> bool:
+    import psycopg2
+
+    connection = psycopg2.connect(target.dagster_url.replace("postgresql+psycopg2", "postgresql", 1))
+    try:
+        with connection, connection.cursor() as cursor:
+            cursor.execute(question, parameters)
+            row = cursor.fetchone()
+            return bool(row and row[0])
+    finally:
+        connection.close()
+
+
+def _put(source: Path, to: Path) -> None:
+    if not to.exists() or to.read_bytes() != source.read_bytes():
+        part = to.with_name(f"{to.name}.{os.getpid()}")
+        shutil.copyfile(source, part)
+        part.replace(to)
+
+

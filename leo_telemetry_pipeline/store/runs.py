@@ -1,0 +1,304 @@
+"""The queue and the life of analysis runs: thin calls of the database's functions, and reading their rows.
+
+Belongs here: statements on ``telemetry_analysis_runs`` and ``dimension_p50``.
+Does not: the rules of the lifecycle, which the functions made by the migrations hold for every caller alike.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+import psycopg2.extensions
+
+from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.spans import Window
+
+FINAL = ("SUCCEEDED", "FAILED", "TIMED_OUT", "CANCELLED")
+
+
+class LostRun(Exception):
+    """The row is no longer RUNNING for this Dagster run, so nothing may be written in its name."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row of ``telemetry_analysis_runs``."""
+
+    run_id: str
+    scope_type: str
+    scope_id: str
+    status: str
+    triggered_by: str
+    triggered_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    heartbeat_at: datetime | None
+    deadline_at: datetime | None
+    window_start: datetime | None
+    window_end: datetime | None
+    attempt: int
+    retry_of: str | None
+    dagster_run_id: str | None
+    correlation_id: str | None
+    findings_count: int | None
+    top_bottleneck_category: str | None
+    reason_code: str | None
+    error_detail: str | None
+    duration_ms: int | None
+    output_ref: dict[str, Any] | None
+    metadata: dict[str, Any]
+
+    @property
+    def window(self) -> Window:
+        """The window of a run that was claimed."""
+        assert self.window_start is not None and self.window_end is not None
+        return Window(self.window_start, self.window_end, self.scope_id if self.scope_type == "PROJECT" else None)
+
+
+_COLUMNS = ", ".join(
+    f"{field.name}::text" if field.name in ("run_id", "retry_of") else field.name for field in fields(Run)
+)
+_P50 = (
+    "dimension_type, dimension_key, sample_count, p50_ms, p90_ms, p95_ms, p99_ms, sum_ms, queue_p50_ms, method"
+)
+JUDGEMENT = ("baseline_p50_ms", "baseline_source", "multiplier", "min_samples", "outcome", "evidence_trace_ids")
+
+
+def enqueue(
+    database: Database, *, if_stale: bool = False, triggered_by: str = "MANUAL", stale_after_s: int = 7 * 86_400
+) -> tuple[str | None, str, str]:
+    """Ask for an analysis of everything and return (run id, outcome, detail).
+
+    Outcomes: ENQUEUED, ALREADY_QUEUED, and with ``if_stale`` also ALREADY_RUNNING, FRESH, BACKING_OFF.
+    """
+    return database.rows(
+        "SELECT run_id::text, outcome, detail FROM enqueue_telemetry_analysis("
+        "if_stale => %s, triggered_by => %s, stale_after => make_interval(secs => %s))",
+        (if_stale, triggered_by, stale_after_s),
+    )[0]
+
+
+def claim(database: Database, run_id: str, dagster_run_id: str, deadline_s: int) -> tuple[str, str | None]:
+    """Take a QUEUED run for a Dagster run and return (outcome, detail): CLAIMED, WAIT or GONE."""
+    return database.rows(
+        "SELECT outcome, detail FROM claim_telemetry_run(%s::uuid, %s, %s)", (run_id, dagster_run_id, deadline_s)
+    )[0]
+
+
+def begin(
+    database: Database,
+    dagster_run_id: str,
+    deadline_s: int,
+    *,
+    triggered_by: str = "MANUAL",
+    project: str | None = None,
+    window_days: int | None = None,
+    window_end: datetime | None = None,
+    re_executes: str | None = None,
+) -> tuple[str, str | None]:
+    """Make a RUNNING row without a queue and return (outcome, run id): CLAIMED or WAIT.
+
+    ``re_executes`` names the Dagster run whose window, stored P50s and judgements are taken over.
+    """
+    return database.rows(
+        "SELECT outcome, run_id::text FROM begin_telemetry_run(%s, %s, %s, %s, %s, %s, %s, %s)",
+        (
+            dagster_run_id,
+            triggered_by,
+            "ALL" if project is None else "PROJECT",
+            project or "",
+            window_days,
+            window_end,
+            re_executes,
+            deadline_s,
+        ),
+    )[0]
+
+
+def beat(database: Database, run_id: str, dagster_run_id: str) -> str:
+    """Say that the run is alive and return the status it has now."""
+    return database.rows("SELECT beat_telemetry_run(%s::uuid, %s)", (run_id, dagster_run_id))[0][0]
+
+
+def finish(
+    cursor: psycopg2.extensions.cursor,
+    run_id: str,
+    dagster_run_id: str,
+    status: str,
+    reason_code: str,
+    *,
+    error_detail: str | None = None,
+    output_ref: dict[str, Any] | None = None,
+) -> bool:
+    """End the run inside the caller's transaction; return False when the row was lost meanwhile."""
+    bottlenecks = (output_ref or {}).get("bottlenecks") or []
+    cursor.execute(
+        "SELECT finish_telemetry_run(%s::uuid, %s, %s, %s, %s, %s, %s, %s)",
+        (
+            run_id,
+            dagster_run_id,
+            status,
+            reason_code,
+            error_detail,
+            None if output_ref is None else json.dumps(output_ref, allow_nan=False),
+            None if output_ref is None else len(bottlenecks),
+            bottlenecks[0]["dimension_type"] if bottlenecks else None,
+        ),
+    )
+    return _one(cursor)
+
+
+def fail(database: Database, run_id: str, dagster_run_id: str, reason_code: str, error_detail: str) -> bool:
+    """End the run as FAILED, or as CANCELLED where the reason is a person's; False when it was lost before."""
+    status = "CANCELLED" if reason_code == "CANCELLED_BY_USER" else "FAILED"
+    with database.transaction() as cursor:
+        return finish(cursor, run_id, dagster_run_id, status, reason_code, error_detail=error_detail or None)
+
+
+def cancel(database: Database, run_id: str) -> str | None:
+    """Cancel a QUEUED or RUNNING run; return the status it had, or None when there is no such run."""
+    return database.rows("SELECT cancel_telemetry_run(%s::uuid)", (run_id,))[0][0]
+
+
+def reap(database: Database) -> int:
+    """End the runs whose worker is lost or whose deadline passed; return how many."""
+    return database.rows("SELECT count(*) FROM reap_telemetry_runs()")[0][0]
+
+
+def fail_unlaunched(database: Database, run_id: str, error_detail: str) -> bool:
+    """End a QUEUED run whose Dagster run never began it; False when it is no longer QUEUED."""
+    return database.rows("SELECT fail_unlaunched_telemetry_run(%s::uuid, %s)", (run_id, error_detail))[0][0]
+
+
+def get(database: Database, run_id: str) -> Run | None:
+    """Return one run."""
+    return _first(database, "WHERE run_id = %s::uuid", (run_id,))
+
+
+def latest(database: Database, limit: int) -> list[Run]:
+    """Return the newest runs first."""
+    return _select(database, "ORDER BY triggered_at DESC, run_id LIMIT %s", (limit,))
+
+
+def of_dagster_run(database: Database, dagster_run_id: str) -> Run | None:
+    """Return the run that a Dagster run executes or executed."""
+    return _first(database, "WHERE dagster_run_id = %s", (dagster_run_id,))
+
+
+def waiting(database: Database) -> list[Run]:
+    """Return the QUEUED and RUNNING runs, oldest first."""
+    return _select(database, "WHERE status IN ('QUEUED', 'RUNNING') ORDER BY triggered_at, run_id", ())
+
+
+def last_succeeded(database: Database, project: str | None = None) -> Run | None:
+    """Return the SUCCEEDED run of a scope that ended last."""
+    return _first(
+        database,
+        "WHERE status = 'SUCCEEDED' AND scope_type = %s AND scope_id = %s ORDER BY finished_at DESC NULLS LAST LIMIT 1",
+        ("ALL" if project is None else "PROJECT", project or ""),
+    )
+
+
+def ended_since(database: Database, seconds: int) -> list[Run]:
+    """Return runs that ended lately without success and were taken by a Dagster run."""
+    return _select(
+        database,
+        "WHERE status IN ('FAILED', 'TIMED_OUT', 'CANCELLED') AND dagster_run_id IS NOT NULL"
+        " AND finished_at > now() - make_interval(secs => %s)",
+        (seconds,),
+    )
+
+
+def annotate(database: Database, run_id: str, dagster_run_id: str, notes: dict[str, Any]) -> None:
+    """Add to the metadata of a run. Raises LostRun when it is no longer this Dagster run's."""
+    with database.transaction() as cursor:
+        fence(cursor, run_id, dagster_run_id)
+        cursor.execute(
+            "UPDATE telemetry_analysis_runs SET metadata = metadata || %s::jsonb WHERE run_id = %s::uuid",
+            (json.dumps(notes, allow_nan=False), run_id),
+        )
+
+
+def replace_p50(
+    database: Database, run_id: str, dagster_run_id: str | None, types: Sequence[str], rows: Sequence[tuple]
+) -> None:
+    """Store the P50s of some dimension types of a run in place of those that it has.
+
+    Rows: the columns of ``dimension_p50`` after run_id. With ``dagster_run_id`` the run must be RUNNING for it,
+    or LostRun is raised; without, the P50s of a run that ended are computed once more.
+    """
+    with database.transaction() as cursor:
+        _fence(cursor, run_id, dagster_run_id)
+        cursor.execute(
+            "DELETE FROM dimension_p50 WHERE run_id = %s::uuid AND dimension_type = ANY(%s)", (run_id, list(types))
+        )
+        cursor.executemany(
+            f"INSERT INTO dimension_p50 (run_id, {_P50})"
+            " VALUES (%s::uuid, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            [(run_id, *row) for row in rows],
+        )
+
+
+def put_judgements(
+    database: Database, run_id: str, dagster_run_id: str | None, rows: Sequence[tuple]
+) -> None:
+    """Store how each dimension of a run was judged; the fence is that of ``replace_p50``.
+
+    Rows: dimension_type, dimension_key, then the columns of JUDGEMENT.
+    """
+    with database.transaction() as cursor:
+        _fence(cursor, run_id, dagster_run_id)
+        cursor.executemany(
+            "UPDATE dimension_p50 SET baseline_p50_ms = %s, baseline_source = %s, multiplier = %s, min_samples = %s,"
+            " outcome = %s, evidence_trace_ids = %s"
+            " WHERE run_id = %s::uuid AND dimension_type = %s AND dimension_key = %s",
+            [(*row[2:], run_id, *row[:2]) for row in rows],
+        )
+
+
+def judgements(database: Database, run_id: str) -> list[tuple]:
+    """Return what ``p50`` does, then the columns of JUDGEMENT, for every dimension of a run."""
+    return database.rows(
+        f"SELECT {_P50}, {', '.join(JUDGEMENT)} FROM dimension_p50 WHERE run_id = %s::uuid ORDER BY 1, 2", (run_id,)
+    )
+
+
+def p50(database: Database, run_id: str, named: Sequence[str], *, others: bool) -> list[tuple]:
+    """Return the stored P50s of the ``named`` types of a run, or with ``others`` of all types but those."""
+    return database.rows(
+        f"SELECT {_P50} FROM dimension_p50 WHERE run_id = %s::uuid AND (dimension_type = ANY(%s)) <> %s ORDER BY 1, 2",
+        (run_id, list(named), others),
+    )
+
+
+def fence(cursor: psycopg2.extensions.cursor, run_id: str, dagster_run_id: str) -> None:
+    """Hold the row of a run until the transaction ends. Raises LostRun unless it is RUNNING for this Dagster run."""
+    cursor.execute(
+        "SELECT status = 'RUNNING' AND dagster_run_id = %s FROM telemetry_analysis_runs"
+        " WHERE run_id = %s::uuid FOR UPDATE",
+        (dagster_run_id, run_id),
+    )
+    if not _one(cursor):
+        raise LostRun(f"analysis run {run_id} is not this Dagster run's any more")
+
+
+def _fence(cursor: psycopg2.extensions.cursor, run_id: str, dagster_run_id: str | None) -> None:
+    if dagster_run_id is not None:
+        fence(cursor, run_id, dagster_run_id)
+
+
+def _one(cursor: psycopg2.extensions.cursor) -> Any:
+    row = cursor.fetchone()
+    return row[0] if row else None
+
+
+def _select(database: Database, rest: str, parameters: tuple) -> list[Run]:
+    rows = database.rows(f"SELECT {_COLUMNS} FROM telemetry_analysis_runs {rest}", parameters)
+    return [Run(*row) for row in rows]
+
+
+def _first(database: Database, rest: str, parameters: tuple) -> Run | None:
+    found = _select(database, rest, parameters)
+    return found[0] if found else None

@@ -1,0 +1,69 @@
+"""What people configured: which value applies to which dimension, and changing it.
+
+Belongs here: statements on ``telemetry_thresholds`` and the function that resolves it.
+Does not: judging anything by it (analysis.bottlenecks).
+"""
+
+from collections.abc import Sequence
+
+from leo_telemetry_pipeline.store.database import Database
+
+VALUES = ("baseline_p50_ms", "multiplier", "min_samples")
+
+
+def named_types(database: Database) -> list[str]:
+    """Return the dimension types that somebody configured."""
+    return [name for (name,) in database.rows("SELECT DISTINCT dimension_type FROM telemetry_thresholds")]
+
+
+def effective(database: Database, dimensions: Sequence[tuple[str, str]]) -> list[tuple]:
+    """Return what applies to each dimension.
+
+    Rows: dimension_type, dimension_key, is_active, baseline_p50_ms, baseline_source, multiplier, min_samples,
+    max_items_per_run, max_items_per_day, cooldown_hours; None where nobody said anything.
+    """
+    return database.rows(
+        """
+        SELECT d.of_type, d.of_key, e.is_active, e.baseline_p50_ms, e.baseline_source, e.multiplier, e.min_samples,
+               e.max_items_per_run, e.max_items_per_day, e.cooldown_hours
+        FROM unnest(%s::text[], %s::text[]) AS d (of_type, of_key),
+             LATERAL telemetry_effective_threshold(d.of_type, d.of_key) AS e
+        """,
+        ([a for a, _ in dimensions], [b for _, b in dimensions]),
+    )
+
+
+def configured(database: Database) -> list[tuple]:
+    """Return every row that people wrote: type, key, baseline, multiplier, min_samples, active, updated_at."""
+    return database.rows(
+        "SELECT dimension_type, dimension_key, baseline_p50_ms, multiplier, min_samples, is_active, updated_at"
+        " FROM telemetry_thresholds ORDER BY dimension_type, dimension_key NULLS FIRST"
+    )
+
+
+def put(database: Database, dimension_type: str, key: str | None, values: dict[str, float | bool]) -> None:
+    """Write the named columns of one row, and leave its other columns as they are."""
+    columns = [name for name in (*VALUES, "is_active") if name in values]
+    chosen = ", ".join(columns)
+    given = ", ".join(f"%({name})s" for name in columns)
+    changed = ", ".join(f"{name} = excluded.{name}" for name in columns)
+    with database.transaction() as cursor:
+        cursor.execute(
+            f"INSERT INTO telemetry_thresholds (dimension_type, dimension_key, {chosen})"
+            f" VALUES (%(type)s, %(key)s, {given})"
+            f" ON CONFLICT (dimension_type, dimension_key) DO UPDATE SET {changed}",
+            values | {"type": dimension_type, "key": key},
+        )
+
+
+def is_known(database: Database, dimension_type: str, key: str | None) -> bool:
+    """Tell whether a dimension was ever measured or configured."""
+    return database.rows(
+        """
+        SELECT EXISTS (SELECT FROM dimension_p50 WHERE dimension_type = %(t)s
+                       AND (%(k)s::text IS NULL OR dimension_key = %(k)s))
+            OR EXISTS (SELECT FROM telemetry_thresholds WHERE dimension_type = %(t)s
+                       AND dimension_key IS NOT DISTINCT FROM %(k)s)
+        """,
+        {"t": dimension_type, "k": key},
+    )[0][0]

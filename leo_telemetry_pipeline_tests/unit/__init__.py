@@ -1,0 +1,1 @@
+"""Tests without a database, a process or a network."""

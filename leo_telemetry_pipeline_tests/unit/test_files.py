@@ -1,0 +1,432 @@
+"""Files: every good line becomes a span, every bad one says why, and nothing stops the others."""
+
+import gzip
+import json
+import random
+import tracemalloc
+import uuid
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from leo_telemetry_pipeline.collect.files import BadLine, read
+from leo_telemetry_pipeline.collect.lines import MAX_LINE
+from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.span import Span
+
+SAME_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+
+
+def row(number: int = 1, **changes) -> dict:
+    values = {
+        "trace_id": str(uuid.UUID(int=1)),
+        "span_id": str(uuid.UUID(int=number)),
+        "span_type": "gate",
+        "span_name": "GATE_X",
+        "start_time_ms": 1_770_000_000_000 + number,
+        "duration_ms": 5_000,
+        **changes,
+    }
+    return {name: value for name, value in values.items() if value is not ...}
+
+
+def rows(count: int) -> bytes:
+    return b"".join(json.dumps(row(number)).encode() + b"\n" for number in range(1, count + 1))
+
+
+def read_bytes(folder: Path, content: bytes, name: str = "f.jsonl", **options) -> list[Span | BadLine]:
+    path = folder / name
+    path.write_bytes(content)
+    return list(read(path, **options))
+
+
+def one_span(folder: Path, **changes) -> Span:
+    (made,) = read_bytes(folder, json.dumps(row(**changes)).encode())
+    assert isinstance(made, Span), made
+    return made
+
+
+def one_reason(folder: Path, **changes) -> str:
+    (made,) = read_bytes(folder, json.dumps(row(**changes)).encode())
+    assert isinstance(made, BadLine), made
+    return made.reason
+
+
+def kinds(found: list[Span | BadLine]) -> str:
+    return "".join("s" if isinstance(item, Span) else "b" for item in found)
+
+
+def test_a_row_becomes_the_span_it_describes(tmp_path):
+    """Lost otherwise: the history people bring with them."""
+    made = one_span(
+        tmp_path,
+        parent_span_id=str(uuid.UUID(int=9)),
+        end_time_ms=1_770_000_005_001,
+        queue_wait_ms=12,
+        sd_id="SD-1",
+        status="OK",
+        project="shop",
+        attributes={"sd_type": "feature"},
+    )
+    assert (made.span_type, made.span_name, made.sd_id, made.project) == ("gate", "GATE_X", "SD-1", "shop")
+    assert (made.start_time_ms, made.end_time_ms) == (1_770_000_000_001, 1_770_000_005_001)
+    assert (made.duration_ms, made.queue_wait_ms) == (5_000, 12)
+    assert (made.parent_span_id, made.attributes) == (str(uuid.UUID(int=9)), {"sd_type": "feature"})
+
+
+def test_the_older_leo_shape_is_kept_as_it_is(tmp_path):
+    """Lost otherwise: gates of older logs would all be called gate.execute."""
+    made = one_span(
+        tmp_path, span_name="gate.execute", gate_name="GATE_PRD_REQUIRED", phase="PLAN", subagent_name=""
+    )
+    assert (made.span_name, made.gate_name, made.phase) == ("gate.execute", "GATE_PRD_REQUIRED", "PLAN")
+    assert made.subagent_name is None
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "69c9af76-f18d-6313-ce70-7c6c6787a767",
+        "69C9AF76-F18D-6313-CE70-7C6C6787A767",
+        "{69c9af76-f18d-6313-ce70-7c6c6787a767}",
+        "urn:uuid:69c9af76-f18d-6313-ce70-7c6c6787a767",
+        "69c9af76f18d6313ce707c6c6787a767",
+    ],
+)
+def test_an_id_may_be_spelled_in_every_usual_way(tmp_path, spelling):
+    """Lost otherwise: the same trace from two tools would be two traces."""
+    assert one_span(tmp_path, trace_id=spelling).trace_id == "69c9af76-f18d-6313-ce70-7c6c6787a767"
+
+
+def test_a_w3c_span_id_becomes_the_low_half_of_a_uuid(tmp_path):
+    """Lost otherwise: spans from files and from OTLP would not meet in one trace."""
+    made = one_span(tmp_path, span_id="45829a22fb37204c", parent_span_id="root")
+    assert (made.span_id, made.parent_span_id) == ("00000000-0000-0000-4582-9a22fb37204c", None)
+
+
+@pytest.mark.parametrize("parent", [None, "", "null", "0000000000000000"])
+def test_no_parent_may_be_said_in_every_usual_way(tmp_path, parent):
+    """Lost otherwise: the roots of every trace."""
+    assert one_span(tmp_path, parent_span_id=parent).parent_span_id is None
+
+
+@pytest.mark.parametrize(
+    ("given_value", "kept"),
+    [("12", 12), (12.0, 12), (12.7, 13), ("12.7", 13), (" 1e3 ", 1000), ("", None), (None, None)],
+)
+def test_numbers_are_read_from_what_tools_write_for_them(tmp_path, given_value, kept):
+    """Lost otherwise: every row of a tool that writes numbers as text or with a fraction."""
+    assert one_span(tmp_path, duration_ms=given_value).duration_ms == kept
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-02-02T02:40:00.001Z", "2026-02-02T02:40:00.001", "2026-02-02 03:40:00.001+01:00"]
+)
+def test_times_may_be_iso_8601_and_are_utc_without_a_zone(tmp_path, text):
+    """Lost otherwise: exports that write times for people."""
+    assert one_span(tmp_path, start_time_ms=text).start_time_ms == 1_770_000_000_001
+
+
+def test_nothing_is_computed_that_the_row_does_not_say(tmp_path):
+    """Lost otherwise: a span that never ended would look as if it had."""
+    made = one_span(tmp_path, duration_ms=None, end_time_ms=1_770_000_009_000)
+    assert (made.duration_ms, made.end_time_ms) == (None, 1_770_000_009_000)
+    assert one_span(tmp_path).end_time_ms is None
+
+
+def test_unknown_columns_are_kept_as_attributes_and_the_database_s_own_are_not(tmp_path):
+    """Lost otherwise: what a newer or another version of the table knows."""
+    made = one_span(
+        tmp_path, attributes='{"a": 1}', colour="red", a=2, id=7, created_at="2026-02-02", empty=None
+    )
+    assert made.attributes == {"a": 1, "colour": "red"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"trace_id": ...}, "trace_id is missing"),
+        ({"span_id": ""}, "span_id is missing"),
+        ({"span_id": "12"}, "span_id is no UUID: '12'"),
+        ({"trace_id": 12}, "trace_id is a int, not a UUID"),
+        ({"span_id": "0" * 16}, "span_id is all zeros"),
+        ({"span_type": " "}, "span_type is empty"),
+        ({"span_name": ...}, "span_name is missing"),
+        ({"start_time_ms": ...}, "start_time_ms is missing"),
+        ({"start_time_ms": "2026-13-01"}, "start_time_ms is no time"),
+        ({"start_time_ms": True}, "start_time_ms is true, not a number"),
+        ({"duration_ms": -1}, "duration_ms -1 is negative"),
+        ({"duration_ms": "1_000"}, "duration_ms is no number"),
+        ({"duration_ms": float("nan")}, "duration_ms is no number"),
+        ({"end_time_ms": 5}, "end_time_ms 5 is before start_time_ms"),
+        ({"attributes": [1]}, "attributes is a list, not an object"),
+        ({"attributes": "{"}, "attributes is no JSON object"),
+        ({"sd_id": {}}, "sd_id is a dict, not text"),
+    ],
+)
+def test_a_bad_row_says_which_column_is_wrong_and_how(tmp_path, changes, reason):
+    """Lost otherwise: people could not mend the file."""
+    assert one_reason(tmp_path, **changes).startswith(reason)
+
+
+def test_a_bad_line_is_named_by_file_and_number_and_stops_nothing(tmp_path):
+    """Lost otherwise: all that comes after the first bad line of an import."""
+    found = read_bytes(tmp_path, b"\xef\xbb\xbf" + rows(2) + b"\n  \n{oops\n\xff\n7\n" + rows(1))
+    assert kinds(found) == "ssbbbs"
+    assert [(item.line, item.reason, item.text) for item in found if isinstance(item, BadLine)] == [
+        (5, "not JSON: expecting property name enclosed in double quotes at character 2", "{oops"),
+        (6, "the line is not UTF-8", "\ufffd"),
+        (7, "not an object", "7"),
+    ]
+    assert {item.file for item in found if isinstance(item, BadLine)} == {str(tmp_path / "f.jsonl")}
+
+
+@pytest.mark.parametrize(
+    "line", [b'{"a": ' * 100_000, b"[" * 100_000, b'{"trace_id": ' + b"9" * 5_000 + b"}"]
+)
+def test_lines_made_to_break_a_parser_are_bad_lines(tmp_path, line):
+    """Lost otherwise: the import, to a file that someone crafted."""
+    found = read_bytes(tmp_path, rows(1) + line + b"\n" + rows(1))
+    assert kinds(found) == "sbs"
+    assert all(len(item.text) <= 2_000 for item in found if isinstance(item, BadLine))
+
+
+def test_a_line_over_10_mb_is_a_bad_line_and_never_in_memory(tmp_path):
+    """Lost otherwise: a small machine, to one endless line."""
+    path = tmp_path / "f.jsonl.gz"
+    with gzip.GzipFile(path, "wb", compresslevel=1) as file:
+        file.write(rows(1))
+        for _ in range(100):
+            file.write(b"x" * 1_000_000)
+        file.write(b"\n" + rows(1))
+    tracemalloc.start()
+    found = list(read(path))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert kinds(found) == "sbs"
+    assert peak < 5 * MAX_LINE
+
+
+def test_gzip_is_known_by_its_content_not_its_name(tmp_path):
+    """Lost otherwise: files whose name lost its ending."""
+    packed = gzip.compress(rows(3)) + gzip.compress(rows(2))
+    assert kinds(read_bytes(tmp_path, packed, "f")) == "sssss"
+    assert kinds(read_bytes(tmp_path, rows(1), "f.gz")) == "s"
+
+
+@pytest.mark.parametrize("missing", [1, 8, 9, 400])
+def test_of_a_truncated_gzip_all_is_kept_that_is_there(tmp_path, missing):
+    """Lost otherwise: a whole file for an interrupted download."""
+    packed = gzip.compress(rows(1_000))
+    *good, last = read_bytes(tmp_path, packed[:-missing], "f.jsonl.gz")
+    assert len(good) >= 800
+    assert kinds(good) == "s" * len(good)
+    assert isinstance(last, BadLine)
+    assert "truncated" in last.reason
+    assert last.line == len(good) + 1
+
+
+def test_of_a_damaged_gzip_all_before_the_damage_is_kept(tmp_path):
+    """Lost otherwise: a whole file for one bad block of a disk."""
+    packed = bytearray(gzip.compress(rows(1_000)))
+    packed[-6] ^= 255  # in the checksum, behind all data
+    found = read_bytes(tmp_path, bytes(packed), "f.jsonl.gz")
+    assert kinds(found) == "s" * 1_000 + "b"
+    assert isinstance(found[-1], BadLine)
+    assert "damaged" in found[-1].reason
+
+
+OTLP = {
+    "resourceSpans": [
+        {
+            "scopeSpans": [
+                {
+                    "spans": [
+                        {
+                            "traceId": "69c9af76f18d6313ce707c6c6787a767",
+                            "spanId": "45829a22fb37204c",
+                            "name": "work",
+                            "startTimeUnixNano": "1770000000000000000",
+                        },
+                        {"name": "bad"},
+                    ]
+                }
+            ]
+        }
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        json.dumps(OTLP),
+        json.dumps(OTLP, indent=2),
+        json.dumps([OTLP]),
+        json.dumps({"path": "/v1/traces", "headers": {}, "body": OTLP}),
+        json.dumps({"path": "/v1/traces", "body": json.dumps(OTLP)}),
+        json.dumps({"path": "/v1/traces", "body": OTLP}, indent=1),
+    ],
+)
+def test_an_otlp_request_may_be_bare_wrapped_or_pretty(tmp_path, content):
+    """Lost otherwise: what a collector's file exporter or a receiver's log wrote."""
+    found = read_bytes(tmp_path, content.encode(), "f.json", project="shop")
+    assert kinds(found) == "sb"
+    assert isinstance(found[0], Span)
+    assert found[0].project == "shop"
+
+
+def test_requests_with_logs_and_metrics_are_passed_over(tmp_path):
+    """Lost otherwise: trust in the list of bad lines, filled with what is none."""
+    bodies: list[dict] = [{"resourceLogs": []}, {"resourceMetrics": []}, {}]
+    lines = [json.dumps({"path": "/v1/x", "body": body}) for body in bodies] + [json.dumps(bodies[0])]
+    assert read_bytes(tmp_path, "\n".join(lines).encode()) == []
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_an_array_of_rows_is_read_as_its_rows(tmp_path, indent):
+    """Lost otherwise: what most database tools export as JSON."""
+    content = json.dumps([row(1), row(2, span_id="bad"), row(3)], indent=indent).encode()
+    assert kinds(read_bytes(tmp_path, content, "f.json")) == "sbs"
+    assert (
+        kinds(read_bytes(tmp_path, rows(2).replace(b"}\n{", b"},\n{").join([b"[", b"]"]), "f.json")) == "ss"
+    )
+
+
+def test_a_row_that_is_broken_in_a_pretty_array_costs_only_itself(tmp_path):
+    """Lost otherwise: all rows behind the first slip of an editor."""
+    text = json.dumps([row(1), row(2), row(3)], indent=2).replace(
+        '"span_type": "gate"', '"span_type": gate', 2
+    )
+    found = read_bytes(
+        tmp_path, text.replace('"span_type": gate', '"span_type": "gate"', 1).encode(), "f.json"
+    )
+    assert kinds(found) == "sbs"
+    assert isinstance(found[1], BadLine)
+    assert found[1].line == 10
+
+
+CSV = (
+    "TraceID,SpanID,ParentID,PodName,OperationName,StartTimeUnixNano,EndTimeUnixNano,Duration\n"
+    "0321470e70f6a36cf33ae390370cd3ac,5922781ef099d150,root,frontend-579b,hipstershop.Frontend/Recv.,"
+    "1661261266145118683,1661261266363238666,218119\n"
+    "0321470e70f6a36cf33ae390370cd3ac,7e93d8b7c6212b3a,5922781ef099d150,frontend-579b,Get,1,x,5887\n"
+)
+
+
+def test_a_preset_reads_a_data_set_as_it_was_published(tmp_path):
+    """Lost otherwise: real data at hand to try the system on."""
+    first, bad = read_bytes(tmp_path, gzip.compress(CSV.encode()), "f.csv.gz", preset="nezha")
+    assert isinstance(first, Span)
+    assert (first.span_type, first.span_name, first.parent_span_id) == (
+        "operation",
+        "hipstershop.Frontend/Recv.",
+        None,
+    )
+    assert (first.start_time_ms, first.end_time_ms, first.duration_ms) == (1661261266145, 1661261266363, 218)
+    assert first.attributes == {"pod": "frontend-579b"}
+    assert isinstance(bad, BadLine)
+    assert (bad.line, bad.reason) == (3, "end_time_ms is no number: 'x'")
+
+
+def test_csv_with_our_own_column_names_needs_nothing_else(tmp_path):
+    """Lost otherwise: a COPY of our own table."""
+    header = ",".join([*row(), "attributes", "created_at"])
+    line = ",".join([*(str(value) for value in row().values()), '"{""sd_type"": ""docs""}"', "2026-02-02"])
+    for name in ("f.csv", "dump"):
+        (made,) = read_bytes(tmp_path, f"{header}\r\n{line}\r\n".encode(), name)
+        assert isinstance(made, Span)
+        assert made.attributes == {"sd_type": "docs"}
+    (made,) = read_bytes(tmp_path, f"{header}\n{line}".replace(",", ";", 6).encode(), "f.jsonl")
+    assert isinstance(made, BadLine)
+
+
+def test_the_last_line_of_a_truncated_csv_is_not_taken_for_a_whole_one(tmp_path):
+    """Lost otherwise: a duration whose last digits are missing, taken at its word."""
+    noise = random.Random(1)
+    lines = [
+        f"{noise.getrandbits(128):032x},{number + 1:016x},gate,G,{noise.getrandbits(40)}"
+        for number in range(500)
+    ]
+    packed = gzip.compress(
+        ("trace_id,span_id,span_type,span_name,start_time_ms\n" + "\n".join(lines)).encode()
+    )
+    *good, last = read_bytes(tmp_path, packed[:-300], "f.csv.gz")
+    assert [made.start_time_ms for made in good if isinstance(made, Span)] == [
+        int(line.rpartition(",")[2]) for line in lines[: len(good)]
+    ]
+    assert isinstance(last, BadLine)
+
+
+def test_progress_counts_the_bytes_of_the_file_on_disk(tmp_path):
+    """Lost otherwise: a progress bar that ends at half, or never."""
+    for name, content in (("a", rows(5_000)), ("b.gz", gzip.compress(rows(5_000)))):
+        steps: list[int] = []
+        assert len(read_bytes(tmp_path, content, name, on_bytes=steps.append)) == 5_000
+        assert sum(steps) == len(content)
+
+
+def test_a_file_that_is_not_there_is_named_in_one_line(tmp_path):
+    """Lost otherwise: a traceback for a typing error."""
+    with pytest.raises(UserError, match="No such file"):
+        list(read(tmp_path / "nothing"))
+    with pytest.raises(UserError, match="name a file that can be read"):
+        list(read(tmp_path))
+    with pytest.raises(UserError, match="is no column"):
+        read(tmp_path, column_map={"traceid": "a"})
+
+
+def test_an_empty_file_has_no_spans_and_no_bad_lines(tmp_path):
+    """Lost otherwise: an alarm every quiet day."""
+    for name in ("f.jsonl", "f.csv", "f.json"):
+        assert read_bytes(tmp_path, b"", name) == []
+        assert read_bytes(tmp_path, gzip.compress(b"\n \n"), name) == []
+
+
+@SAME_FOLDER
+@given(st.binary(max_size=300))
+def test_no_file_whatever_is_in_it_makes_the_reader_fail(tmp_path, content):
+    """Lost otherwise: an import of many files, to the one that is something else."""
+    for packed in (content, gzip.compress(content)[:-3], b"\x1f\x8b" + content):
+        for item in read_bytes(tmp_path, packed):
+            assert isinstance(item, Span | BadLine)
+
+
+BAD = st.binary(min_size=1, max_size=40).filter(
+    lambda line: b"\n" not in line and line.strip()
+) | st.sampled_from(
+    [
+        b"{",
+        b"[",
+        b"]",
+        b"[{",
+        b'{"a": [',
+        b'{"a": 1},',
+        b'{"trace_id": "',
+        b'"',
+        b"[garbage",
+        b"null",
+        b"[1, 2",
+        b"}",
+    ]
+)
+
+
+@SAME_FOLDER
+@given(
+    st.lists(BAD.map(lambda line: (False, line)) | st.just((True, b"")), min_size=1, max_size=12),
+    st.booleans(),
+)
+def test_every_good_line_among_bad_ones_is_kept(tmp_path, lines, packed):
+    """Lost otherwise: good spans, silently, to bad neighbours."""
+    good, content = 0, b""
+    for is_good, line in lines:
+        good += is_good
+        content += (json.dumps(row(good)).encode() if is_good else line) + b"\n"
+    if content.startswith(b"\x1f\x8b"):
+        return
+    found = read_bytes(tmp_path, gzip.compress(content) if packed else content)
+    spans = [item.span_id for item in found if isinstance(item, Span)]
+    assert spans == [str(uuid.UUID(int=number)) for number in range(1, good + 1)]

@@ -1,0 +1,143 @@
+"""The made-up history: the same for everyone, like real work, and slow exactly where it says."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from leo_telemetry_pipeline.collect.generated import WINDOW_DAYS, generate
+from leo_telemetry_pipeline.collect.manifest import MIN_SAMPLES, manifest, ratios
+from leo_telemetry_pipeline.redact import clean
+from leo_telemetry_pipeline.span import Span
+
+MIDNIGHT = datetime(2026, 2, 9, tzinfo=UTC)
+DATES = [MIDNIGHT + timedelta(days=23 * step) for step in range(15)]
+SLOWED = {
+    ("gate", "GATE_PRD_REQUIRED"),
+    ("subagent", "DESIGN"),
+    ("gate+sd_type", "GATE_TEST_COVERAGE:refactor"),
+    *(
+        ("gate+sd_type", f"GATE_PRD_REQUIRED:{kind}")
+        for kind in ["feature", "bugfix", "refactor", "infrastructure", "docs"]
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def spans() -> list[Span]:
+    return list(generate(MIDNIGHT))
+
+
+def milliseconds(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
+
+
+def test_the_same_midnight_gives_the_same_spans_and_another_one_others(spans):
+    """Lost otherwise: a demo run twice would store its history twice."""
+    assert list(generate(MIDNIGHT)) == spans
+    others = {span.span_id for span in generate(MIDNIGHT + timedelta(days=1))}
+    assert not others & {span.span_id for span in spans}
+    assert len({span.span_id for span in spans}) == len(spans)
+
+
+def test_all_lies_in_the_days_before_midnight_and_no_trace_in_two_days(spans):
+    """Lost otherwise: the window would hold days without the slowdown, and find other numbers."""
+    first, last = milliseconds(MIDNIGHT - timedelta(days=35)), milliseconds(MIDNIGHT)
+    days: dict[str, set] = {}
+    for span in spans:
+        assert first <= span.start_time_ms <= (span.end_time_ms or 0) < last
+        days.setdefault(span.trace_id, set()).update(
+            (span.start_time_ms // 86_400_000, (span.end_time_ms or 0) // 86_400_000)
+        )
+    assert {len(found) for found in days.values()} == {1}
+
+
+def test_a_span_lies_within_its_parent(spans):
+    """Lost otherwise: a handoff would seem shorter than what was done in it."""
+    by_id = {span.span_id: span for span in spans}
+    for span in spans:
+        assert span.duration_ms == (span.end_time_ms or 0) - span.start_time_ms
+        if span.parent_span_id is None:
+            assert span.span_type == "handoff"
+            continue
+        parent = by_id[span.parent_span_id]
+        assert parent.trace_id == span.trace_id
+        assert parent.start_time_ms <= span.start_time_ms
+        assert (span.end_time_ms or 0) <= (parent.end_time_ms or 0)
+
+
+def test_it_is_as_much_work_as_a_team_does_and_can_be_told_from_real_work(spans):
+    """Lost otherwise: the demo would take long, or its spans would mix with measured ones."""
+    assert 12_000 <= len(spans) <= 16_000
+    assert {span.project for span in spans} == {"demo"}
+    assert all(span.attributes["generated"] is True for span in spans)
+    assert {span.span_type for span in spans} == {"handoff", "phase", "gate", "subagent", "wait", "tool"}
+    handoffs = Counter(span.start_time_ms // 86_400_000 for span in spans if span.span_type == "handoff")
+    weekdays = [count for day, count in handoffs.items() if (day + 3) % 7 < 5]
+    assert len(weekdays) == 25
+    assert min(weekdays) >= 40
+    assert all(clean(span) is span for span in spans[:100])
+
+
+@pytest.mark.parametrize("midnight", DATES, ids=str)
+def test_what_must_be_found_is_the_same_on_every_date_and_never_a_close_call(midnight):
+    """Lost otherwise: a demo that finds something else on some days."""
+    found = ratios(midnight)
+    assert {(one["dimension_type"], one["dimension_key"]) for one in found if one["ratio"] > 2} == SLOWED
+    assert [one for one in found if 1.8 <= one["ratio"] <= 2.2] == []
+
+
+def test_nothing_was_slow_before_the_last_seven_days():
+    """Lost otherwise: the slowdown would be learned as what is normal."""
+    calm = [
+        one
+        for one in ratios(MIDNIGHT - timedelta(days=WINDOW_DAYS), days=28)
+        if (one["dimension_type"], one["dimension_key"]) in SLOWED
+    ]
+    assert len(calm) == len(SLOWED)
+    history = {
+        (one["dimension_type"], one["dimension_key"]): one["history_p50_ms"] for one in ratios(MIDNIGHT)
+    }
+    for one in calm:
+        key = (one["dimension_type"], one["dimension_key"])
+        assert one["history_p50_ms"] == pytest.approx(history[key], rel=0.25)
+
+
+def test_the_manifest_says_what_how_much_and_why():
+    """Lost otherwise: nobody could check what the demo shows."""
+    written = manifest(MIDNIGHT)
+    assert (written["generated"], written["days"]) == ("2026-02-09T00:00:00+00:00", 35)
+    assert {(one["dimension_type"], one["dimension_key"]) for one in written["slowed"]} == SLOWED
+    assert all("as long" in one["cause"] for one in written["slowed"])
+    assert [one["ratio"] for one in written["slowed"]] == sorted(
+        (one["ratio"] for one in written["slowed"]), reverse=True
+    )
+
+
+def test_waiting_for_a_person_is_no_part_of_a_gate_s_judged_time(spans):
+    """Lost otherwise: a long lunch would look like a slow gate."""
+    waits = {span.parent_span_id for span in spans if span.span_type == "wait"}
+    gates = [span for span in spans if span.span_name == "GATE_ACCEPTANCE"]
+    assert any(gate.span_id in waits for gate in gates)
+    without = sorted(gate.duration_ms or 0 for gate in gates if gate.span_id not in waits)
+    (found,) = [
+        one
+        for one in ratios(MIDNIGHT)
+        if (one["dimension_type"], one["dimension_key"]) == ("gate", "GATE_ACCEPTANCE")
+    ]
+    assert found["history_p50_ms"] == pytest.approx(without[len(without) // 2], rel=0.2)
+    assert len(without) >= MIN_SAMPLES
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        datetime(2026, 2, 9, 1, tzinfo=UTC),
+        datetime(2026, 2, 9),  # noqa: DTZ001 that is the mistake
+        datetime(2026, 2, 9, tzinfo=timezone(timedelta(hours=1))),
+    ],
+)
+def test_any_moment_but_a_utc_midnight_is_refused(moment):
+    """Lost otherwise: the planted slowdown would begin in the middle of a day."""
+    with pytest.raises(ValueError, match="no UTC midnight"):
+        next(generate(moment))

@@ -1,0 +1,75 @@
+"""The rules of the house that no linter knows."""
+
+import ast
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "leo_telemetry_pipeline"
+LONGEST = 350
+
+
+def ours() -> list[Path]:
+    """List the files that git has, or would take in."""
+    command = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a git clone")
+    return [path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file()]
+
+
+def python_files(folder: Path) -> list[Path]:
+    """List the Python files below a folder."""
+    return sorted(folder.rglob("*.py"))
+
+
+def names(paths: list[Path]) -> list[str]:
+    """Name files as a person would, so that a failed test says where to look."""
+    return [str(path.relative_to(ROOT)) for path in paths]
+
+
+def test_every_module_says_what_belongs_in_it():
+    silent = [path for path in python_files(PACKAGE) if not ast.get_docstring(ast.parse(path.read_text()))]
+    assert names(silent) == []
+
+
+def test_every_file_can_be_read_in_one_sitting():
+    long = [path for path in python_files(PACKAGE) if len(path.read_text().splitlines()) > LONGEST]
+    assert names(long) == []
+
+
+def test_only_ci_knows_what_lies_beside_the_clone():
+    outside = b"../" + b"shared"
+    knowing = [path for path in ours() if outside in path.read_bytes()]
+    assert set(names(knowing)) <= {".ci/run"}
+
+
+def test_dagster_can_read_the_annotations_of_its_definitions():
+    def postpones(path: Path) -> bool:
+        return any(
+            isinstance(node, ast.ImportFrom) and node.module == "__future__"
+            for node in ast.walk(ast.parse(path.read_text()))
+        )
+
+    assert names([path for path in python_files(PACKAGE / "defs") if postpones(path)]) == []
+
+
+def test_the_lock_names_no_registry():
+    lock = (ROOT / "requirements.lock").read_text()
+    options = [line for line in lock.splitlines() if line.startswith("-")]
+    assert "://" not in lock
+    assert options == []
+
+
+def test_the_lock_pins_every_package_by_its_hash():
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    packages = [line for line in lines if line[0] not in " #"]
+    assert packages
+    assert [line for line in packages if "==" not in line or not line.endswith("\\")] == []
+
+
+def test_no_block_in_pyproject_overrides_the_workspace():
+    assert "dagster" not in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]

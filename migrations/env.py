@@ -1,0 +1,34 @@
+"""Let Alembic run the versions beside this file on the database that the settings name.
+
+Belongs here: the connection and the transaction of a migration. Does not: any table.
+"""
+
+import sqlalchemy as sa
+from alembic import context
+
+from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.store import database
+
+
+def migrate() -> None:
+    """Run the requested versions in one transaction; two migrations at once follow each other."""
+    handed_over = context.config.attributes.get("connection")
+    if handed_over is not None:
+        _run(handed_over)
+        return
+    with database.opened(Settings()) as target:
+        engine = sa.create_engine("postgresql+psycopg2://", creator=target.connect, poolclass=sa.pool.NullPool)
+        with engine.connect() as connection:
+            _run(connection)
+
+
+def _run(connection: sa.Connection) -> None:
+    context.configure(connection=connection, transaction_per_migration=False)
+    with context.begin_transaction():
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('leo_telemetry_pipeline.migrate'))")
+        context.run_migrations()
+
+
+if context.is_offline_mode():
+    raise SystemExit("alembic --sql is not supported: the migrations look at the database they run on")
+migrate()
