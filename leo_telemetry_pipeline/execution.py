@@ -28,7 +28,7 @@ def instance(target: Target, settings: Settings) -> Iterator[dg.DagsterInstance]
     """Yield Dagster's instance of this home, with its tables made."""
     os.environ.update(dagster_home.environment(target, settings))
     folder = settings.home / "dagster"
-    with open(folder / "storage.lock", "w", encoding="utf-8") as lock:
+    with (folder / "storage.lock").open("w") as lock:
         # Two first starts at once would both make the tables.
         fcntl.flock(lock, fcntl.LOCK_EX)
         made = dg.DagsterInstance.from_config(str(folder))
@@ -75,5 +75,3 @@ def dry_run(target: Target, settings: Settings, window: Window) -> dict:
     with dg.DagsterInstance.ephemeral() as nowhere:
         result = job.execute_in_process(instance=nowhere, run_config=_QUIET, raise_on_error=True)
         return result.asset_value(LAST_ASSET)
-
-

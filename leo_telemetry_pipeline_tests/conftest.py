@@ -43,7 +43,7 @@ def short_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(autouse=True)
-def test_home(short_folder: Path) -> Iterator[Path]:
+def home(short_folder: Path) -> Iterator[Path]:
     """A home of the test's own, not made yet; the environment names it and nothing else of ours."""
     before = dict(os.environ)
     for name in [name for name in os.environ if name.startswith(PREFIX) or name.startswith("DAGSTER_")]:
@@ -115,7 +115,7 @@ def _made(server: Target, name: str, template: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def settings(database_url: str, test_home: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def settings(database_url: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """The settings of a test that has a database; whatever reads the environment gets the same ones."""
     monkeypatch.setenv(PREFIX + "DATABASE_URL", database_url)
     return Settings()

@@ -75,7 +75,9 @@ def plan(
         ):
             rate_limited += 1
         else:
-            create.append(replace(draft, source_detail=draft.source_detail | {"opened_window_end": window_end.isoformat()}))
+            create.append(
+                replace(draft, source_detail=draft.source_detail | {"opened_window_end": window_end.isoformat()})
+            )
             created[dimension_type] += 1
     return Plan(tuple(create), tuple(update), rate_limited, deduplicated)
 
@@ -104,10 +106,17 @@ def _cools_down(of: str, items: Sequence[Item], hours: int, window_end: datetime
 
 
 def _draft(
-    bottleneck: Mapping[str, Any], project: str | None, run_id: str, window_start: datetime, window_end: datetime
+    bottleneck: Mapping[str, Any],
+    project: str | None,
+    run_id: str,
+    window_start: datetime,
+    window_end: datetime,
 ) -> Draft:
     dimension = f"{bottleneck['dimension_type']}:{bottleneck['dimension_key']}"
-    observed, baseline = milliseconds(bottleneck["observed_p50_ms"]), milliseconds(bottleneck["baseline_p50_ms"])
+    observed, baseline = (
+        milliseconds(bottleneck["observed_p50_ms"]),
+        milliseconds(bottleneck["baseline_p50_ms"]),
+    )
     times = ratio(bottleneck["ratio"])
     detail = dict(bottleneck)
     detail.pop("improvement_id", None)

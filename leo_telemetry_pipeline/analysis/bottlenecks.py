@@ -33,10 +33,10 @@ THRESHOLD_COLUMNS = (
 
 def thresholds(rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
     """Return what applies to each dimension as a frame; NaN where nobody said anything."""
-    made = pd.DataFrame(list(rows), columns=list(THRESHOLD_COLUMNS))
+    made: pd.DataFrame = pd.DataFrame(list(rows), columns=list(THRESHOLD_COLUMNS))
     numbers = [name for name in THRESHOLD_COLUMNS[3:] if name != "baseline_source"]
-    made = made.astype({"is_active": "bool"} | dict.fromkeys(numbers, "float64"))
-    return made.astype(dict.fromkeys(("dimension_type", "dimension_key", "baseline_source"), "object"))
+    types = {"is_active": "bool"} | dict.fromkeys(numbers, "float64")
+    return made.astype(types | dict.fromkeys(("dimension_type", "dimension_key", "baseline_source"), "object"))
 
 
 def history(p50: pd.DataFrame, totals: Sequence[tuple]) -> pd.DataFrame:
@@ -51,11 +51,11 @@ def history(p50: pd.DataFrame, totals: Sequence[tuple]) -> pd.DataFrame:
     return made
 
 
-def judge(
-    p50: pd.DataFrame, thresholds: pd.DataFrame, history: pd.DataFrame, default_min_samples: int
-) -> pd.DataFrame:
-    """Judge every dimension of ``p50``: the same rows, with baseline_p50_ms, baseline_source, multiplier,
-    min_samples, ratio and outcome, one of JUDGED or NOT_JUDGED.
+def judge(p50: pd.DataFrame, thresholds: pd.DataFrame, history: pd.DataFrame, default_min_samples: int) -> pd.DataFrame:
+    """Judge every dimension of ``p50``.
+
+    Returns the same rows, with baseline_p50_ms, baseline_source, multiplier, min_samples, ratio and outcome, one of
+    JUDGED or NOT_JUDGED.
 
     A baseline that somebody configured or the system learned decides; elsewhere the P50 of the days before the
     window, from at least ``min_samples`` spans on three days, with a multiplier of 2.0 unless one is configured.
@@ -99,10 +99,9 @@ def worst_first(judged: pd.DataFrame) -> pd.DataFrame:
 
 def found(judged: pd.DataFrame) -> pd.DataFrame:
     """Return the bottlenecks, worst first."""
-    return worst_first(judged[judged["outcome"] == "bottleneck"])
+    return worst_first(judged.loc[judged["outcome"] == "bottleneck"])
 
 
 def count_outcomes(judged: pd.DataFrame) -> dict[str, int]:
     """Return how many dimensions had each outcome, those with none included."""
-    counts = judged["outcome"].value_counts()
-    return {outcome: int(counts.get(outcome, 0)) for outcome in (*JUDGED, *NOT_JUDGED)}
+    return {outcome: int(np.count_nonzero(judged["outcome"] == outcome)) for outcome in (*JUDGED, *NOT_JUDGED)}

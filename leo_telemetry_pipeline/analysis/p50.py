@@ -75,9 +75,7 @@ def quantiles(numbers: np.ndarray, counts: np.ndarray, gamma: float, least: floa
     return [float(value) for value in np.clip(values, least, most)]
 
 
-def _value_at(
-    ranks: np.ndarray, numbers: np.ndarray, counts: np.ndarray, upto: np.ndarray, gamma: float
-) -> np.ndarray:
+def _value_at(ranks: np.ndarray, numbers: np.ndarray, counts: np.ndarray, upto: np.ndarray, gamma: float) -> np.ndarray:
     at = np.searchsorted(upto, ranks, side="right")
     bucket, inside = numbers[at].astype(float), (ranks - (upto[at] - counts[at]) + 0.5) / counts[at]
     return np.where(bucket < 0, 0.0, gamma ** (bucket - 1) * (1 + (gamma - 1) * inside))

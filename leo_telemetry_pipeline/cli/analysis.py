@@ -12,6 +12,7 @@ import click
 
 from leo_telemetry_pipeline.actions.items import ratio
 from leo_telemetry_pipeline.cli import findings, text
+from leo_telemetry_pipeline.cli.supervise import heed_signals
 from leo_telemetry_pipeline.errors import NOT_SUCCEEDED, UserError
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import database, spans
@@ -41,13 +42,19 @@ def parse_moment(value: str) -> datetime:
 @click.option("--window-end", metavar="TIME", help="Look at the days up to this time instead of now (UTC).")
 @click.option("--project", metavar="NAME", help="Only spans of this project.")
 def analyze(
-    dry_run: bool, as_json: bool, verbose: bool, window_days: int | None, window_end: str | None, project: str | None
+    dry_run: bool,
+    as_json: bool,
+    verbose: bool,
+    window_days: int | None,
+    window_end: str | None,
+    project: str | None,
 ) -> None:
     """Analyze now, in this process, and print what was found.
 
     Exit status: 0 SUCCEEDED; 1 SUCCEEDED, but a dimension type could not be measured; 2 wrong usage;
     3 no database; 4 FAILED, TIMED_OUT or CANCELLED.
     """
+    heed_signals()
     settings, end = Settings(), parse_moment(window_end) if window_end else None
     _refuse_if_off(settings)
     if dry_run:
@@ -84,7 +91,12 @@ def _refuse_if_off(settings: Settings) -> None:
 
 
 def _dry(
-    settings: Settings, as_json: bool, verbose: bool, days: int | None, end: datetime | None, project: str | None
+    settings: Settings,
+    as_json: bool,
+    verbose: bool,
+    days: int | None,
+    end: datetime | None,
+    project: str | None,
 ) -> None:
     with database.opened(settings) as target:
         from leo_telemetry_pipeline import execution
@@ -197,7 +209,13 @@ def items(as_json: bool) -> None:
         click.echo("No improvement items yet: an analysis that finds a bottleneck opens one.")
     else:
         rows = [
-            (item.id, item.status, ratio(item.source_detail.get("ratio", 0)), text.moment(item.created_at), item.title)
+            (
+                item.id,
+                item.status,
+                ratio(item.source_detail.get("ratio", 0)),
+                text.moment(item.created_at),
+                item.title,
+            )
             for item in found
         ]
         click.echo(text.table(("ITEM", "STATUS", "RATIO", "OPENED AT (UTC)", "TITLE"), rows))

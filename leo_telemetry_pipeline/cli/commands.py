@@ -24,25 +24,23 @@ _COMMANDS = {
     "thresholds": ("thresholds:thresholds", "Show and change what counts as slow."),
     "worker": ("processes:worker", "Run the daemon without UI, or what is queued once."),
 }
+_HIDDEN = {"keep-database": "processes:keep_database"}
 
 
 class _Lazy(click.Group):
     """A group whose commands are imported by name."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
         return sorted(_COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name == "keep-database":
-            cmd_name, place = cmd_name, "processes:keep_database"
-        elif cmd_name in _COMMANDS:
-            place = _COMMANDS[cmd_name][0]
-        else:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        place = _HIDDEN.get(cmd_name) or _COMMANDS.get(cmd_name, ("", ""))[0]
+        if not place:
             return None
         module, _, name = place.partition(":")
         return getattr(importlib.import_module(f"leo_telemetry_pipeline.cli.{module}"), name)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl([(name, _COMMANDS[name][1]) for name in sorted(_COMMANDS)])
 

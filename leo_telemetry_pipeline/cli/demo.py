@@ -6,6 +6,8 @@ analysis is a queued row that Dagster's daemon finds and executes.
 
 import json
 import os
+import shlex
+import shutil
 import sys
 import time
 from contextlib import closing
@@ -22,7 +24,7 @@ from leo_telemetry_pipeline.collect import files, generated
 from leo_telemetry_pipeline.collect.manifest import manifest
 from leo_telemetry_pipeline.errors import NOT_SUCCEEDED, UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings, bundled
-from leo_telemetry_pipeline.store import database, runs, spans
+from leo_telemetry_pipeline.store import dagster_home, database, runs, spans
 from leo_telemetry_pipeline.store.database import Database, Target
 from leo_telemetry_pipeline.store.runs import Run
 
@@ -76,14 +78,15 @@ def _load_sample(connection: Database) -> None:
     click.echo(f"   {done.read} real spans of a Claude Code session, exported by OpenTelemetry")
 
 
-def _execute(
-    connection: Database, target: Target, settings: Settings, environment: dict[str, str], run_id: str
-) -> Run:
+def _execute(connection: Database, target: Target, settings: Settings, environment: dict[str, str], run_id: str) -> Run:
     variables = environment | prepared(target, settings)
     command = [sys.executable, "-P", "-m", "dagster._daemon", "run", "-w", str(bundled("workspace.yaml"))]
     logs = settings.home / "logs"
     began = time.monotonic()
-    with supervise.log_file(logs, "daemon.log") as log, supervise.group(command, variables, target, log) as daemon:
+    with (
+        supervise.log_file(logs, "daemon.log") as log,
+        supervise.group(command, variables, target, log) as daemon,
+    ):
         status = None
         while time.monotonic() - began < PATIENCE_S and daemon.poll() is None:
             run = runs.get(connection, run_id)
@@ -91,18 +94,19 @@ def _execute(
             if run.status != status:
                 click.echo(f"   {time.monotonic() - began:4.1f} s  {run.status}")
                 status = run.status
-            if run.status in runs.FINAL:
+            if run.status in runs.FINAL and dagster_home.has_ended(target, run.dagster_run_id or ""):
                 return run
             time.sleep(0.2)
     raise UserError(f"Dagster's daemon did not finish the analysis: see {logs / 'daemon.log'}", NOT_SUCCEEDED)
 
 
 def _say_where(home: Path, run: Run) -> None:
-    with_home = f"{PREFIX}HOME={home}"
+    command = shlex.quote(sys.argv[0]) if "/" in sys.argv[0] and not shutil.which("leo-telemetry") else "leo-telemetry"
+    with_home = f"{PREFIX}HOME={shlex.quote(str(home))} {command}"
     created = (run.output_ref or {}).get("items_created", 0)
     click.echo(
         f"\n{created} improvement item(s) opened by this run."
-        f"\n  Items:  {with_home} leo-telemetry items"
-        f"\n  UI:     {with_home} leo-telemetry dev     then http://127.0.0.1:{Settings().ui_port}"
-        f"\nYour own spans: leo-telemetry import FILE..., then leo-telemetry analyze"
+        f"\n  Items:  {with_home} items"
+        f"\n  UI:     {with_home} dev     then http://127.0.0.1:{Settings().ui_port}"
+        f"\nYour own spans: {command} import FILE..., then {command} analyze"
     )

@@ -124,7 +124,9 @@ def _on_the_way(state: State) -> list[str]:
     failed = state.newest
     if failed is not None and failed.status in ("FAILED", "TIMED_OUT"):
         why = (failed.error_detail or failed.reason_code or "").splitlines()[0][:100]
-        lines.append(f"  Last attempt {failed.status} ({text.age(failed.finished_at or failed.triggered_at, state.now)}): {why}")
+        lines.append(
+            f"  Last attempt {failed.status} ({text.age(failed.finished_at or failed.triggered_at, state.now)}): {why}"
+        )
     if state.last_span is not None and state.now - state.last_span > SILENCE:
         lines.append(f"  No spans for {text.lasted(_since(state, state.last_span))}: is collection still on?")
     return lines

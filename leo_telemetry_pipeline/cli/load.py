@@ -50,9 +50,7 @@ def load(paths: tuple[Path, ...], mapping: str | None, preset: str | None, proje
     with database.ready(Settings()) as target, closing(Database(target)) as connection:
         for path in paths:
             with _progress(path) as progress:
-                read = files.read(
-                    path, column_map=column_map, preset=preset, project=project, on_bytes=progress.update
-                )
+                read = files.read(path, column_map=column_map, preset=preset, project=project, on_bytes=progress.update)
                 done = store(connection, read, path)
             _report(path, done)
 

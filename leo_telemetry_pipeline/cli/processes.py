@@ -52,7 +52,7 @@ def worker(once: bool) -> None:
 
 @click.command()
 def env() -> None:
-    """Print what plain `dagster` commands need, for: eval "$(leo-telemetry env)"
+    """Print what plain `dagster` commands need, for: eval "$(leo-telemetry env)".
 
     The embedded database then runs until that shell ends.
     """
@@ -106,7 +106,9 @@ def prepared(target: Target, settings: Settings) -> dict[str, str]:
 def _run(target: Target, settings: Settings, module: str, *arguments: str) -> None:
     workspace = ("-w", str(bundled("workspace.yaml")))
     environment = os.environ | prepared(target, settings)
-    code = run_until_interrupted([sys.executable, "-P", "-m", module, *arguments, *workspace], environment, target)
+    code = run_until_interrupted(
+        [sys.executable, "-P", "-W", "ignore", "-m", module, *arguments, *workspace], environment, target
+    )
     if code:
         raise UserError(f"{module} ended with status {code}: its last lines above say why", 1)
 

@@ -29,6 +29,7 @@ def group(
 
     The command counts as a user of the embedded database, so that it outlives a parent that was killed.
     """
+    heed_signals()
     users = target.embedded.users_fd if target.embedded else None
     process = subprocess.Popen(
         command,
@@ -61,7 +62,6 @@ def end_group(process: subprocess.Popen) -> None:
 
 def run_until_interrupted(command: Sequence[str], environment: Mapping[str, str], target: Target) -> int:
     """Run a command until it ends by itself (its status is returned) or SIGINT or SIGTERM comes (0)."""
-    signal.signal(signal.SIGTERM, _interrupt)
     try:
         with group(command, environment, target) as process:
             return process.wait()
@@ -100,6 +100,12 @@ def log_file(folder: Path, name: str) -> IO:
     return os.fdopen(descriptor, "ab", buffering=0)
 
 
+def heed_signals() -> None:
+    """Let SIGINT and SIGTERM raise KeyboardInterrupt, also where a shell's background job ignores SIGINT."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+
+
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
@@ -129,10 +135,10 @@ def _all_zombies(group_id: int) -> bool:
     if sys.platform != "linux":
         return False
     states = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
             with suppress(OSError):
-                fields = Path("/proc", entry, "stat").read_text().rpartition(")")[2].split()
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
                 if int(fields[2]) == group_id:
                     states.append(fields[0])
     return all(state == "Z" for state in states)

@@ -17,7 +17,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Return rows in columns as wide as they must be; None is a dash."""
     text = [list(header), *[["-" if value is None else str(value) for value in row] for row in rows]]
     widths = [max(len(line[index]) for line in text) for index in range(len(header))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in text)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in text
+    )
 
 
 def moment(value: datetime | None) -> str | None:

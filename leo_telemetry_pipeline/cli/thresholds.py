@@ -77,7 +77,10 @@ def set_(
     said = ", ".join(f"{name} {_number(value)}" for name, value in given.items())
     click.echo(f"{_name(dimension_type, key)}: {said}.")
     if not known and not (key is None and dimension_type in NAMED_ASSETS):
-        click.echo(f"No analysis has seen {_name(dimension_type, key)} yet: it is judged once it has spans.", err=True)
+        click.echo(
+            f"No analysis has seen {_name(dimension_type, key)} yet: it is judged once it has spans.",
+            err=True,
+        )
 
 
 @thresholds.command()

@@ -8,6 +8,7 @@ import os
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
+from leo_telemetry_pipeline.cli.supervise import heed_signals
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import runs, spans
 from leo_telemetry_pipeline.store.database import Database, Target
@@ -17,6 +18,8 @@ ANOTHER_WORKS = -1
 
 def run_once(settings: Settings, target: Target) -> int:
     """Execute every queued analysis and do the upkeep; return how many, or ANOTHER_WORKS when one does already."""
+    # A run that loses its row is interrupted, which a background job's ignored SIGINT would prevent.
+    heed_signals()
     lock = os.open(settings.home / "worker.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:

@@ -64,9 +64,7 @@ def reason(error: Exception) -> str:
     """Return in a few words why JSON could not be read."""
     if isinstance(error, json.JSONDecodeError):
         return f"not JSON: {error.msg.lower()} at character {error.colno}"
-    return (
-        "not JSON: nested too deep" if isinstance(error, RecursionError) else "not JSON: a number is too long"
-    )
+    return "not JSON: nested too deep" if isinstance(error, RecursionError) else "not JSON: a number is too long"
 
 
 def _next_object(text: str, position: int) -> int | None:

@@ -127,9 +127,7 @@ def _documents(path: Path, source: Source, blocks: Iterable[bytes], project: str
     for block in blocks:
         data += block
         if len(data) > documents.MAX_DOCUMENT:
-            raise UserError(
-                f"{path}: too large for JSON over several lines: write one row a line (jq -c '.[]')"
-            )
+            raise UserError(f"{path}: too large for JSON over several lines: write one row a line (jq -c '.[]')")
     for number, value, raw in documents.values(bytes(data), complete=not source.damage):
         for item in _from_value(value, project):
             yield item if isinstance(item, Span) else _bad(path, number, item, raw)
@@ -194,6 +192,4 @@ def _from_object(value: dict, project: str) -> Iterator[Span | str]:
 
 def _bad(path: Path, number: int, reason: str, raw: bytes | str) -> BadLine:
     text = raw if isinstance(raw, str) else raw[: 4 * _TEXT_KEPT].decode("utf-8", "replace")
-    return BadLine(
-        redact.clean_text(str(path)), number, redact.clean_text(reason), redact.clean_text(text, _TEXT_KEPT)
-    )
+    return BadLine(redact.clean_text(str(path)), number, redact.clean_text(reason), redact.clean_text(text, _TEXT_KEPT))

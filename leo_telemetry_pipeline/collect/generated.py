@@ -194,9 +194,7 @@ class _Trace:
     def _slowed(self, span_type: str, name: str, length: int) -> int:
         for slowdown in SLOWDOWNS if self._slow else ():
             if (slowdown.span_type, slowdown.span_name) == (span_type, name):
-                length = (
-                    round(length * slowdown.factor) if slowdown.sd_type in (None, self._sd_type) else length
-                )
+                length = round(length * slowdown.factor) if slowdown.sd_type in (None, self._sd_type) else length
         return length
 
     def _new_id(self) -> str:

@@ -3,8 +3,9 @@
 Belongs here: what depends on what, and what people see of each. Does not: the work itself.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import Any, cast
 
 import dagster as dg
 import pandas as pd
@@ -30,12 +31,21 @@ from leo_telemetry_pipeline.store.dimensions import NAMED_ASSETS
 from leo_telemetry_pipeline.store.runs import JUDGEMENT
 from leo_telemetry_pipeline.store.spans import Window
 
+Decorator = Callable[[Callable[..., Any]], dg.AssetsDefinition]
+
 OWNERS = ["team:workflow-telemetry"]
+_OUTCOMES = {
+    "bottleneck": "bottlenecks",
+    "ok": "within their threshold",
+    "too_few": "too few spans",
+    "no_baseline": "without a baseline",
+    "switched_off": "switched off",
+}
 FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=7), warn_window=timedelta(days=6))
 
 
-def _asset(group: str, description: str, kinds: set[str], **more):
-    return dg.asset(
+def _asset(group: str, description: str, kinds: set[str], **more: Any) -> Decorator:
+    decorator = dg.asset(
         group_name=group,
         description=description,
         kinds=kinds,
@@ -44,9 +54,14 @@ def _asset(group: str, description: str, kinds: set[str], **more):
         output_required=False,
         **more,
     )
+    return cast("Decorator", decorator)
 
 
-@_asset("traces", "The spans of the window, counted by span type and day; the window is frozen here.", {"postgres"})
+@_asset(
+    "traces",
+    "The spans of the window, counted by span type and day; the window is frozen here.",
+    {"postgres"},
+)
 def workflow_traces(
     context: dg.AssetExecutionContext, analysis: dg.ResourceParam[Analysis]
 ) -> Iterator[dg.Output[pd.DataFrame]]:
@@ -90,7 +105,12 @@ def p50_asset(name: str) -> dg.AssetsDefinition:
     types = [dimension_type for dimension_type in NAMED_ASSETS if asset_name(dimension_type) == name]
     of = types[0] if types else "every other dimension type"
 
-    @_asset("p50", f"Median judged time of {of} over the window, with P90 to P99.", {"postgres", "pandas"}, name=name)
+    @_asset(
+        "p50",
+        f"Median judged time of {of} over the window, with P90 to P99.",
+        {"postgres", "pandas"},
+        name=name,
+    )
     def measured(
         context: dg.AssetExecutionContext,
         analysis: dg.ResourceParam[Analysis],
@@ -112,7 +132,7 @@ def p50_asset(name: str) -> dg.AssetsDefinition:
             made,
             metadata={
                 "dimensions": len(made),
-                "spans": int(made["sample_count"].sum()),
+                "spans": _total(made, "sample_count"),
                 "longest medians": dg.MetadataValue.md(pictures.p50_table(made)),
             },
         )
@@ -127,7 +147,7 @@ def _measure(
     analysis: Analysis, dimension_type: str, seen: list[str], found: pd.DataFrame, uncounted: pd.DataFrame
 ) -> pd.DataFrame:
     window = analysis.window
-    if p50.method(int(found["spans"].sum()), analysis.settings.exact_spans) == "exact":
+    if p50.method(_total(found, "spans"), analysis.settings.exact_spans) == "exact":
         return p50.exact(spans.exact_p50(analysis.database, window, [dimension_type], seen))
     days = {moment.date() for moment in uncounted["day"]}
     days = {day for day in days if day >= window.start.date()} | {window.end.date()}
@@ -166,12 +186,11 @@ def bottlenecks(
         index=made.index,
         dtype="object",
     )
-    made = judged(rows(made[[*p50.COLUMNS, *JUDGEMENT]]))
+    made = judged(rows(made.loc[:, [*p50.COLUMNS, *JUDGEMENT]]))
     yield dg.Output(
         made,
         metadata={
-            "bottlenecks": len(found),
-            **judging.count_outcomes(made),
+            **{_OUTCOMES[name]: count for name, count in judging.count_outcomes(made).items()},
             "worst": dg.MetadataValue.md(pictures.worst_table(made)),
             "observed against baseline": dg.MetadataValue.md(pictures.observed_against_baseline(made)),
         },
@@ -187,7 +206,11 @@ def _history(analysis: Analysis, types: list[str], uncounted: pd.DataFrame) -> p
     return judging.history(p50.from_buckets(totals, counts, histograms.GAMMA), totals)
 
 
-@_asset("findings", "Improvement items for bottlenecks, and the end of the analysis run, in one transaction.", {"postgres"})
+@_asset(
+    "findings",
+    "Improvement items for bottlenecks, and the end of the analysis run, in one transaction.",
+    {"postgres"},
+)
 def continuous_improvements(
     context: dg.AssetExecutionContext, analysis: dg.ResourceParam[Analysis], bottlenecks: pd.DataFrame
 ) -> Iterator[dg.Output[dict]]:
@@ -196,9 +219,9 @@ def continuous_improvements(
     summary = findings.Summary(
         bottlenecks=tuple(found.to_dict("records")),
         outcomes=judging.count_outcomes(bottlenecks),
-        largest_sample=int(bottlenecks["sample_count"].max()) if len(bottlenecks) else 0,
-        needed_sample=int(bottlenecks["min_samples"].min()) if len(bottlenecks) else analysis.settings.min_samples,
-        p50_method="histogram" if (bottlenecks["method"] == "histogram").any() else "exact",
+        largest_sample=int(bottlenecks["sample_count"].to_numpy().max(initial=0)),
+        needed_sample=int(min(bottlenecks["min_samples"], default=analysis.settings.min_samples)),
+        p50_method="histogram" if "histogram" in set(bottlenecks["method"]) else "exact",
     )
     output_ref = findings.conclude(
         analysis.database,
@@ -219,3 +242,7 @@ def continuous_improvements(
             "dimensions evaluated": output_ref["dimensions_evaluated"],
         },
     )
+
+
+def _total(frame: pd.DataFrame, column: str) -> int:
+    return int(frame[column].to_numpy().sum())

@@ -4,6 +4,8 @@ Belongs here: the checks, each a pure function of frames or counts beside the ch
 Does not: repairing anything. A blocking check that fails ends the run as FAILED (CHECK_FAILED).
 """
 
+from collections import Counter
+
 import dagster as dg
 import pandas as pd
 
@@ -35,11 +37,16 @@ def uncounted(traces: pd.DataFrame, judged: pd.DataFrame, failed: list[str]) -> 
 
     More are no error: spans that arrive while the analysis runs are measured though the scan missed them.
     """
-    known = judged[judged["outcome"].isin((*JUDGED, *NOT_JUDGED))]
-    accounted = known.groupby("dimension_type")["sample_count"].sum()
-    scanned = traces[~traces["span_type"].isin((*NOT_BY_DEFAULT, *failed))].groupby("span_type")["timed_spans"].sum()
-    missing = {name: int(n - accounted.get(name, 0)) for name, n in scanned.items() if n > accounted.get(name, 0)}
-    nameless = int((~judged["outcome"].isin((*JUDGED, *NOT_JUDGED))).sum())
+    known = judged.loc[judged["outcome"].isin((*JUDGED, *NOT_JUDGED))]
+    accounted, scanned = Counter[str](), Counter[str]()
+    for name, spans_judged in zip(known["dimension_type"], known["sample_count"], strict=True):
+        accounted[name] += int(spans_judged)
+    for name, spans_timed in zip(traces["span_type"], traces["timed_spans"], strict=True):
+        if name not in (*NOT_BY_DEFAULT, *failed):
+            scanned[name] += int(spans_timed)
+    # What is left of the scanned ones; Counter keeps what is above zero.
+    missing = dict(scanned - accounted)
+    nameless = len(judged) - len(known)
     return missing | ({"dimensions without an outcome": nameless} if nameless else {})
 
 
@@ -58,7 +65,9 @@ def _said(broken: object, good: str, bad: str) -> str:
 
 
 @dg.asset_check(
-    asset=bottlenecks, blocking=True, additional_ins={"traces": dg.AssetIn("workflow_traces")},
+    asset=bottlenecks,
+    blocking=True,
+    additional_ins={"traces": dg.AssetIn("workflow_traces")},
     description="Every span type with timed spans in the window has P50s.",
 )
 def p50s_exist_where_spans_do(
@@ -79,7 +88,9 @@ def bottlenecks_are_above_their_threshold(bottlenecks: pd.DataFrame) -> dg.Asset
 
 
 @dg.asset_check(
-    asset=bottlenecks, blocking=True, additional_ins={"traces": dg.AssetIn("workflow_traces")},
+    asset=bottlenecks,
+    blocking=True,
+    additional_ins={"traces": dg.AssetIn("workflow_traces")},
     description="Spans scanned = judged + too few + without a baseline + switched off.",
 )
 def counts_add_up(
@@ -103,12 +114,10 @@ def clocks_agree(analysis: dg.ResourceParam[Analysis]) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(asset=workflow_traces, description="At most 1 % of what came in was put into quarantine.")
-def little_is_quarantined(
-    workflow_traces: pd.DataFrame, analysis: dg.ResourceParam[Analysis]
-) -> dg.AssetCheckResult:
+def little_is_quarantined(workflow_traces: pd.DataFrame, analysis: dg.ResourceParam[Analysis]) -> dg.AssetCheckResult:
     """Warn when input is being lost to quarantine."""
     put_aside = spans.count_quarantined(analysis.database, analysis.window.start)
-    stored = int(workflow_traces["spans"].sum())
+    stored = int(workflow_traces["spans"].to_numpy().sum())
     return _warn(
         put_aside <= MOST_QUARANTINED * (stored + put_aside),
         f"{put_aside} lines are in quarantine, beside {stored} spans stored: see telemetry_quarantine",

@@ -50,10 +50,9 @@ class PostgresIOManager(dg.IOManager):
         """Load what an earlier asset stored, in this Dagster run or in one before."""
         analysis, name = self._analysis, context.asset_key.path[-1]
         if name == "workflow_traces":
-            kept = (analysis.run.metadata if analysis.run else {}).get(name)
-            if analysis.owned:
-                kept = runs.get(analysis.database, analysis.run.run_id).metadata.get(name)
-            return traces(kept if kept is not None else spans.count_by_type_and_day(analysis.database, analysis.window))
+            run = runs.get(analysis.database, analysis.run.run_id) if analysis.run else None
+            kept = run.metadata.get(name) if run else None
+            return traces(kept or spans.count_by_type_and_day(analysis.database, analysis.window))
         if name == "duration_histograms":
             return uncounted_days(analysis)
         if name == "bottlenecks":
@@ -76,11 +75,10 @@ def postgres_io_manager(context: dg.InitResourceContext) -> PostgresIOManager:
 
 def rows(frame: pd.DataFrame) -> list[tuple]:
     """Return a frame's rows as tuples of what a database or JSON can hold: NaN becomes None."""
-    plain = [
+    return [
         tuple(None if _is_missing(value) else value.item() if isinstance(value, np.generic) else value for value in row)
         for row in frame.itertuples(index=False, name=None)
     ]
-    return plain
 
 
 def traces(found: list) -> pd.DataFrame:

@@ -83,7 +83,8 @@ class Analysis:
 def analysis(context: dg.InitResourceContext) -> Iterator[Analysis]:
     """Take the row, beat while the run lasts, and end the row if the run breaks."""
     settings, run, instance = Settings(), context.run, context.instance
-    assert run is not None and instance is not None and context.log is not None
+    assert run is not None
+    assert instance is not None
     with database.ready(settings) as target, closing(Database(target)) as connection:
         taken = _take(connection, settings, run, context.log)
         if not taken.owned or taken.run is None:

@@ -63,9 +63,7 @@ def queued_runs_sensor(telemetry_database: TelemetryDatabase) -> Iterator[dg.Run
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Ends analysis runs that were lost, overran or never began, and the Dagster runs behind them.",
 )
-def run_lifecycle_sensor(
-    context: dg.SensorEvaluationContext, telemetry_database: TelemetryDatabase
-) -> dg.SkipReason:
+def run_lifecycle_sensor(context: dg.SensorEvaluationContext, telemetry_database: TelemetryDatabase) -> dg.SkipReason:
     """Reap, end what could not be launched, and end Dagster runs whose row has ended."""
     instance, done = context.instance, []
     with telemetry_database.session() as (database, _):

@@ -34,6 +34,15 @@ def has_tables(target: Target) -> bool:
     return _ask(target, "SELECT to_regclass('daemon_heartbeats') IS NOT NULL AND to_regclass('runs') IS NOT NULL")
 
 
+def has_ended(target: Target, dagster_run_id: str) -> bool:
+    """Tell whether a Dagster run has recorded its end, which it does a moment after our row."""
+    return _ask(
+        target,
+        "SELECT count(*) > 0 FROM runs WHERE run_id = %s AND status IN ('SUCCESS', 'FAILURE', 'CANCELED')",
+        dagster_run_id,
+    )
+
+
 def daemon_lives(target: Target) -> bool:
     """Tell whether a Dagster daemon that runs sensors has beaten within the last minute."""
     # Dagster keeps this time without a zone, in UTC.
@@ -63,5 +72,3 @@ def _put(source: Path, to: Path) -> None:
         part = to.with_name(f"{to.name}.{os.getpid()}")
         shutil.copyfile(source, part)
         part.replace(to)
-
-

@@ -44,7 +44,8 @@ class Target:
         if connection.server_version < 150000:
             connection.close()
             raise UserError(
-                f"{self.shown} is PostgreSQL {connection.server_version // 10000}: 15 or newer is needed", NO_DATABASE
+                f"{self.shown} is PostgreSQL {connection.server_version // 10000}: 15 or newer is needed",
+                NO_DATABASE,
             )
         return connection
 
@@ -134,7 +135,7 @@ def ready(settings: Settings) -> Iterator[Target]:
 def outside(url: str, dagster_schema: str) -> Target:
     """Return the Target of an outside database, Supabase included. Raises UserError for what is no address."""
     parts = urlsplit(url)
-    if parts.scheme not in ("postgresql", "postgres", "postgresql+psycopg2") or not parts.hostname and not parts.query:
+    if parts.scheme not in ("postgresql", "postgres", "postgresql+psycopg2") or not (parts.hostname or parts.query):
         raise UserError(f"{URL_VARIABLE} is no PostgreSQL address: {_EXAMPLE}", NO_DATABASE)
     plain = "postgresql" + url[len(parts.scheme) :]
     user = f"{parts.username}@" if parts.username else ""

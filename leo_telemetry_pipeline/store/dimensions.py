@@ -43,13 +43,17 @@ def observations(types: Iterable[str], seen: Iterable[str]) -> tuple[str, dict[s
     span_types = {*NAMED_ASSETS, *NOT_BY_DEFAULT, *seen} - {"sd_type", "gate+sd_type"}
     plain = sorted(word for word in types if "+" not in word and word in span_types)
     parts = [
-        "SELECT day, project, span_type, span_name, trace_id, judged_ms, queue_wait_ms FROM spans"
-        " WHERE span_type = ANY(%(plain)s)"
+        """SELECT day, project, span_type, span_name, trace_id, judged_ms, queue_wait_ms FROM spans
+           WHERE span_type = ANY(%(plain)s)"""
     ]
     parameters: dict[str, object] = {"plain": plain, "reach": _REACH_MS}
     for index, word in enumerate(sorted(set(types) - set(plain))):
         span_type, _, attribute = word.partition("+")
-        parameters |= {f"dimension{index}": word, f"type{index}": span_type, f"attribute{index}": attribute or word}
+        parameters |= {
+            f"dimension{index}": word,
+            f"type{index}": span_type,
+            f"attribute{index}": attribute or word,
+        }
         parts.append(_COMBINED.format(i=index) if attribute else _ATTRIBUTE.format(i=index))
     return _SPANS + " UNION ALL ".join(parts), parameters
 

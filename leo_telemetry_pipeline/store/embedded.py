@@ -140,7 +140,7 @@ class Embedded:
         owner = _server_user()
         as_owner = {"user": owner[0], "group": owner[1], "extra_groups": []} if owner else {}
         # The server inherits the log and outlives this process, so it must not hold a pipe of ours.
-        with open(self.home / "postgresql.log", "ab") as log:
+        with (self.home / "postgresql.log").open("ab") as log:
             done = subprocess.run(
                 [str(self._programs() / program), *arguments],
                 stdin=subprocess.DEVNULL,
@@ -157,8 +157,7 @@ class Embedded:
             )
 
     def _initialise(self) -> None:
-        for name in os.listdir(self.data):  # an initdb that was cut short
-            inside = self.data / name
+        for inside in list(self.data.iterdir()):  # an initdb that was cut short
             shutil.rmtree(inside) if inside.is_dir() else inside.unlink()
         password = secrets.token_urlsafe(24)
         handover = self.sockets / "password"
@@ -176,7 +175,7 @@ class Embedded:
         finally:
             handover.unlink()
         _write_private(self.password_file, f"*:*:*:{ROLE}:{password}\n")
-        with open(self.data / "postgresql.conf", "a", encoding="utf-8") as conf:
+        with (self.data / "postgresql.conf").open("a") as conf:
             conf.write("include 'leo.conf'\n")
 
     def _start(self, is_up: Callable[[], bool]) -> None:
@@ -218,7 +217,15 @@ def _server_user() -> tuple[int, int] | None:
 
 
 def _make_user() -> None:
-    command = ["useradd", "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", SERVER_USER]
+    command = [
+        "useradd",
+        "--system",
+        "--user-group",
+        "--no-create-home",
+        "--shell",
+        "/usr/sbin/nologin",
+        SERVER_USER,
+    ]
     try:
         made = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:

@@ -76,7 +76,8 @@ def rebuild(database: Database, days: Sequence[date], types: Sequence[str], seen
             # Two at once would both delete what is there and collide on what they insert.
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext('duration_histograms'), %s)", (day.toordinal(),))
             cursor.execute(
-                "DELETE FROM duration_histograms WHERE day = %s AND dimension_type = ANY(%s)", (day, list(types))
+                "DELETE FROM duration_histograms WHERE day = %s AND dimension_type = ANY(%s)",
+                (day, list(types)),
             )
             cursor.execute(
                 "INSERT INTO duration_histograms " + _ROWS.format(observations=sql),
@@ -99,7 +100,11 @@ def rebuild(database: Database, days: Sequence[date], types: Sequence[str], seen
 
 
 def bucket_counts(
-    database: Database, window: Window, types: Sequence[str], seen: Sequence[str], uncounted: Sequence[date] = ()
+    database: Database,
+    window: Window,
+    types: Sequence[str],
+    seen: Sequence[str],
+    uncounted: Sequence[date] = (),
 ) -> tuple[list[tuple], list[tuple]]:
     """Return what a window holds by bucket, from the stored days and, for those ``uncounted``, from spans.
 
@@ -114,7 +119,12 @@ def bucket_counts(
     for i, day in enumerate(uncounted):
         parameters[f"from{i}"] = milliseconds(max(_midnight(day), window.start))
         parameters[f"to{i}"] = milliseconds(min(_midnight(day + timedelta(days=1)), window.end))
-    parameters |= {"types": list(types), "first": window.start.date(), "last": window.end, "project": window.project}
+    parameters |= {
+        "types": list(types),
+        "first": window.start.date(),
+        "last": window.end,
+        "project": window.project,
+    }
     parameters["uncounted"] = list(uncounted)
     chosen = f"""
         WITH chosen AS (

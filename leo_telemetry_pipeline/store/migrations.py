@@ -64,16 +64,14 @@ def run_sql(sql: str) -> None:
     """Execute several statements as they stand: no parameter style, no placeholder, is read into them."""
     from alembic import op
 
-    with op.get_bind().connection.cursor() as cursor:
-        cursor.execute(sql)
+    # The driver's own cursor reads neither :name nor %s into a statement without parameters.
+    op.get_bind().connection.cursor().execute(sql)
 
 
 def definer(signature: str) -> None:
     """Let a function run with its owner's rights, in this schema only, for those who are granted EXECUTE."""
     from alembic import op
 
-    with op.get_bind().connection.cursor() as cursor:
-        cursor.execute("SELECT quote_ident(current_schema())")
-        schema = cursor.fetchone()[0]
+    schema = op.get_bind().exec_driver_sql("SELECT quote_ident(current_schema())").scalar_one()
     run_sql(f"ALTER FUNCTION {signature} SECURITY DEFINER SET search_path = {schema}, pg_temp")
     run_sql(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")

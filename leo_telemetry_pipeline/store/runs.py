@@ -53,21 +53,31 @@ class Run:
     @property
     def window(self) -> Window:
         """The window of a run that was claimed."""
-        assert self.window_start is not None and self.window_end is not None
+        assert self.window_start is not None
+        assert self.window_end is not None
         return Window(self.window_start, self.window_end, self.scope_id if self.scope_type == "PROJECT" else None)
 
 
 _COLUMNS = ", ".join(
     f"{field.name}::text" if field.name in ("run_id", "retry_of") else field.name for field in fields(Run)
 )
-_P50 = (
-    "dimension_type, dimension_key, sample_count, p50_ms, p90_ms, p95_ms, p99_ms, sum_ms, queue_p50_ms, method"
+_P50 = "dimension_type, dimension_key, sample_count, p50_ms, p90_ms, p95_ms, p99_ms, sum_ms, queue_p50_ms, method"
+JUDGEMENT = (
+    "baseline_p50_ms",
+    "baseline_source",
+    "multiplier",
+    "min_samples",
+    "outcome",
+    "evidence_trace_ids",
 )
-JUDGEMENT = ("baseline_p50_ms", "baseline_source", "multiplier", "min_samples", "outcome", "evidence_trace_ids")
 
 
 def enqueue(
-    database: Database, *, if_stale: bool = False, triggered_by: str = "MANUAL", stale_after_s: int = 7 * 86_400
+    database: Database,
+    *,
+    if_stale: bool = False,
+    triggered_by: str = "MANUAL",
+    stale_after_s: int = 7 * 86_400,
 ) -> tuple[str | None, str, str]:
     """Ask for an analysis of everything and return (run id, outcome, detail).
 
@@ -83,7 +93,8 @@ def enqueue(
 def claim(database: Database, run_id: str, dagster_run_id: str, deadline_s: int) -> tuple[str, str | None]:
     """Take a QUEUED run for a Dagster run and return (outcome, detail): CLAIMED, WAIT or GONE."""
     return database.rows(
-        "SELECT outcome, detail FROM claim_telemetry_run(%s::uuid, %s, %s)", (run_id, dagster_run_id, deadline_s)
+        "SELECT outcome, detail FROM claim_telemetry_run(%s::uuid, %s, %s)",
+        (run_id, dagster_run_id, deadline_s),
     )[0]
 
 
@@ -232,18 +243,16 @@ def replace_p50(
     with database.transaction() as cursor:
         _fence(cursor, run_id, dagster_run_id)
         cursor.execute(
-            "DELETE FROM dimension_p50 WHERE run_id = %s::uuid AND dimension_type = ANY(%s)", (run_id, list(types))
+            "DELETE FROM dimension_p50 WHERE run_id = %s::uuid AND dimension_type = ANY(%s)",
+            (run_id, list(types)),
         )
         cursor.executemany(
-            f"INSERT INTO dimension_p50 (run_id, {_P50})"
-            " VALUES (%s::uuid, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            f"INSERT INTO dimension_p50 (run_id, {_P50}) VALUES (%s::uuid, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             [(run_id, *row) for row in rows],
         )
 
 
-def put_judgements(
-    database: Database, run_id: str, dagster_run_id: str | None, rows: Sequence[tuple]
-) -> None:
+def put_judgements(database: Database, run_id: str, dagster_run_id: str | None, rows: Sequence[tuple]) -> None:
     """Store how each dimension of a run was judged; the fence is that of ``replace_p50``.
 
     Rows: dimension_type, dimension_key, then the columns of JUDGEMENT.
@@ -261,7 +270,8 @@ def put_judgements(
 def judgements(database: Database, run_id: str) -> list[tuple]:
     """Return what ``p50`` does, then the columns of JUDGEMENT, for every dimension of a run."""
     return database.rows(
-        f"SELECT {_P50}, {', '.join(JUDGEMENT)} FROM dimension_p50 WHERE run_id = %s::uuid ORDER BY 1, 2", (run_id,)
+        f"SELECT {_P50}, {', '.join(JUDGEMENT)} FROM dimension_p50 WHERE run_id = %s::uuid ORDER BY 1, 2",
+        (run_id,),
     )
 
 

@@ -90,7 +90,9 @@ def count_quarantined(database: Database, since: datetime) -> int:
 
 def newest(database: Database) -> datetime | None:
     """Return when the newest span was stored, of those of the last year."""
-    return database.rows("SELECT max(created_at) FROM workflow_trace_log WHERE created_at > now() - interval '1 year'")[0][0]
+    return database.rows("SELECT max(created_at) FROM workflow_trace_log WHERE created_at > now() - interval '1 year'")[
+        0
+    ][0]
 
 
 def count_by_type_and_day(database: Database, window: Window) -> list[tuple]:

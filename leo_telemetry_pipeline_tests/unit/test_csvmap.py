@@ -10,10 +10,7 @@ from leo_telemetry_pipeline.collect.csvmap import Records, delimiter_of, parse_m
 from leo_telemetry_pipeline.errors import UserError
 
 HEADER = ["TraceID", "SpanID", "Name", "Start", "Took", "Pod"]
-MAP = (
-    "trace_id=TraceID, span_id=SpanID, span_name=Name, start_time_ms=Start:ns, duration_ms=Took:us,"
-    " span_type=:gate"
-)
+MAP = "trace_id=TraceID, span_id=SpanID, span_name=Name, start_time_ms=Start:ns, duration_ms=Took:us, span_type=:gate"
 FIELDS = ["t", "s", "GATE_X", "1661261266145118683", "5887", "frontend"]
 
 

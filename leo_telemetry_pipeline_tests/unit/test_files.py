@@ -78,9 +78,7 @@ def test_a_row_becomes_the_span_it_describes(tmp_path):
 
 def test_the_older_leo_shape_is_kept_as_it_is(tmp_path):
     """Lost otherwise: gates of older logs would all be called gate.execute."""
-    made = one_span(
-        tmp_path, span_name="gate.execute", gate_name="GATE_PRD_REQUIRED", phase="PLAN", subagent_name=""
-    )
+    made = one_span(tmp_path, span_name="gate.execute", gate_name="GATE_PRD_REQUIRED", phase="PLAN", subagent_name="")
     assert (made.span_name, made.gate_name, made.phase) == ("gate.execute", "GATE_PRD_REQUIRED", "PLAN")
     assert made.subagent_name is None
 
@@ -138,9 +136,7 @@ def test_nothing_is_computed_that_the_row_does_not_say(tmp_path):
 
 def test_unknown_columns_are_kept_as_attributes_and_the_database_s_own_are_not(tmp_path):
     """Lost otherwise: what a newer or another version of the table knows."""
-    made = one_span(
-        tmp_path, attributes='{"a": 1}', colour="red", a=2, id=7, created_at="2026-02-02", empty=None
-    )
+    made = one_span(tmp_path, attributes='{"a": 1}', colour="red", a=2, id=7, created_at="2026-02-02", empty=None)
     assert made.attributes == {"a": 1, "colour": "red"}
 
 
@@ -183,9 +179,7 @@ def test_a_bad_line_is_named_by_file_and_number_and_stops_nothing(tmp_path):
     assert {item.file for item in found if isinstance(item, BadLine)} == {str(tmp_path / "f.jsonl")}
 
 
-@pytest.mark.parametrize(
-    "line", [b'{"a": ' * 100_000, b"[" * 100_000, b'{"trace_id": ' + b"9" * 5_000 + b"}"]
-)
+@pytest.mark.parametrize("line", [b'{"a": ' * 100_000, b"[" * 100_000, b'{"trace_id": ' + b"9" * 5_000 + b"}"])
 def test_lines_made_to_break_a_parser_are_bad_lines(tmp_path, line):
     """Lost otherwise: the import, to a file that someone crafted."""
     found = read_bytes(tmp_path, rows(1) + line + b"\n" + rows(1))
@@ -290,19 +284,13 @@ def test_an_array_of_rows_is_read_as_its_rows(tmp_path, indent):
     """Lost otherwise: what most database tools export as JSON."""
     content = json.dumps([row(1), row(2, span_id="bad"), row(3)], indent=indent).encode()
     assert kinds(read_bytes(tmp_path, content, "f.json")) == "sbs"
-    assert (
-        kinds(read_bytes(tmp_path, rows(2).replace(b"}\n{", b"},\n{").join([b"[", b"]"]), "f.json")) == "ss"
-    )
+    assert kinds(read_bytes(tmp_path, rows(2).replace(b"}\n{", b"},\n{").join([b"[", b"]"]), "f.json")) == "ss"
 
 
 def test_a_row_that_is_broken_in_a_pretty_array_costs_only_itself(tmp_path):
     """Lost otherwise: all rows behind the first slip of an editor."""
-    text = json.dumps([row(1), row(2), row(3)], indent=2).replace(
-        '"span_type": "gate"', '"span_type": gate', 2
-    )
-    found = read_bytes(
-        tmp_path, text.replace('"span_type": gate', '"span_type": "gate"', 1).encode(), "f.json"
-    )
+    text = json.dumps([row(1), row(2), row(3)], indent=2).replace('"span_type": "gate"', '"span_type": gate', 2)
+    found = read_bytes(tmp_path, text.replace('"span_type": gate', '"span_type": "gate"', 1).encode(), "f.json")
     assert kinds(found) == "sbs"
     assert isinstance(found[1], BadLine)
     assert found[1].line == 10
@@ -346,13 +334,8 @@ def test_csv_with_our_own_column_names_needs_nothing_else(tmp_path):
 def test_the_last_line_of_a_truncated_csv_is_not_taken_for_a_whole_one(tmp_path):
     """Lost otherwise: a duration whose last digits are missing, taken at its word."""
     noise = random.Random(1)
-    lines = [
-        f"{noise.getrandbits(128):032x},{number + 1:016x},gate,G,{noise.getrandbits(40)}"
-        for number in range(500)
-    ]
-    packed = gzip.compress(
-        ("trace_id,span_id,span_type,span_name,start_time_ms\n" + "\n".join(lines)).encode()
-    )
+    lines = [f"{noise.getrandbits(128):032x},{number + 1:016x},gate,G,{noise.getrandbits(40)}" for number in range(500)]
+    packed = gzip.compress(("trace_id,span_id,span_type,span_name,start_time_ms\n" + "\n".join(lines)).encode())
     *good, last = read_bytes(tmp_path, packed[:-300], "f.csv.gz")
     assert [made.start_time_ms for made in good if isinstance(made, Span)] == [
         int(line.rpartition(",")[2]) for line in lines[: len(good)]
@@ -394,9 +377,7 @@ def test_no_file_whatever_is_in_it_makes_the_reader_fail(tmp_path, content):
             assert isinstance(item, Span | BadLine)
 
 
-BAD = st.binary(min_size=1, max_size=40).filter(
-    lambda line: b"\n" not in line and line.strip()
-) | st.sampled_from(
+BAD = st.binary(min_size=1, max_size=40).filter(lambda line: b"\n" not in line and line.strip()) | st.sampled_from(
     [
         b"{",
         b"[",

@@ -95,9 +95,7 @@ def test_nothing_was_slow_before_the_last_seven_days():
         if (one["dimension_type"], one["dimension_key"]) in SLOWED
     ]
     assert len(calm) == len(SLOWED)
-    history = {
-        (one["dimension_type"], one["dimension_key"]): one["history_p50_ms"] for one in ratios(MIDNIGHT)
-    }
+    history = {(one["dimension_type"], one["dimension_key"]): one["history_p50_ms"] for one in ratios(MIDNIGHT)}
     for one in calm:
         key = (one["dimension_type"], one["dimension_key"])
         assert one["history_p50_ms"] == pytest.approx(history[key], rel=0.25)
@@ -121,9 +119,7 @@ def test_waiting_for_a_person_is_no_part_of_a_gate_s_judged_time(spans):
     assert any(gate.span_id in waits for gate in gates)
     without = sorted(gate.duration_ms or 0 for gate in gates if gate.span_id not in waits)
     (found,) = [
-        one
-        for one in ratios(MIDNIGHT)
-        if (one["dimension_type"], one["dimension_key"]) == ("gate", "GATE_ACCEPTANCE")
+        one for one in ratios(MIDNIGHT) if (one["dimension_type"], one["dimension_key"]) == ("gate", "GATE_ACCEPTANCE")
     ]
     assert found["history_p50_ms"] == pytest.approx(without[len(without) // 2], rel=0.2)
     assert len(without) >= MIN_SAMPLES

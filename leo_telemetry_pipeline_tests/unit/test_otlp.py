@@ -35,11 +35,7 @@ def otlp_span(name: str = "work", given_attributes: list | None = None, **change
 
 
 def request(*spans, resource: list | None = None) -> dict:
-    return {
-        "resourceSpans": [
-            {"resource": {"attributes": resource or []}, "scopeSpans": [{"spans": list(spans)}]}
-        ]
-    }
+    return {"resourceSpans": [{"resource": {"attributes": resource or []}, "scopeSpans": [{"spans": list(spans)}]}]}
 
 
 def one(*arguments, resource: list | None = None, project: str = "", **changes) -> Span:
@@ -159,9 +155,7 @@ def test_who_did_the_work_is_not_kept():
     assert made.attributes == {"session.id": "s"}
 
 
-@pytest.mark.parametrize(
-    ("code", "status"), [(0, None), (1, "OK"), (2, "ERROR"), ("STATUS_CODE_ERROR", "ERROR")]
-)
+@pytest.mark.parametrize(("code", "status"), [(0, None), (1, "OK"), (2, "ERROR"), ("STATUS_CODE_ERROR", "ERROR")])
 def test_the_status_is_kept_as_a_word(code, status):
     """Lost otherwise: failed work could not be told from finished work."""
     assert one(status={"code": code}).status == status
@@ -201,14 +195,10 @@ JSON = st.recursive(
 )
 
 
-@given(
-    st.fixed_dictionaries({}, optional=dict.fromkeys((*otlp_span(), "status", "parentSpanId"), JSON)), JSON
-)
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys((*otlp_span(), "status", "parentSpanId"), JSON)), JSON)
 def test_no_request_whatever_is_in_it_makes_the_reader_fail(changes, resource):
     """Lost otherwise: anyone who may post could stop the receiver."""
-    strange = {
-        "resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [{**otlp_span(), **changes}]}]}]
-    }
+    strange = {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [{**otlp_span(), **changes}]}]}]}
     for body in (strange, {"resourceSpans": resource}):
         for made in spans_from_request(body):
             assert isinstance(made, Span | InvalidSpan)

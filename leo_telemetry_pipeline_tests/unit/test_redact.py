@@ -23,9 +23,7 @@ from leo_telemetry_pipeline.span import Span
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=30)
 ANY_VALUE = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT | st.binary(max_size=5) | st.dates(),
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(ANY_TEXT, inner, max_size=4) | st.tuples(inner)
-    ),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(ANY_TEXT, inner, max_size=4) | st.tuples(inner),
     max_leaves=20,
 )
 

@@ -1,0 +1,110 @@
+"""What goes on behind a session's back after it started: ask for an analysis if the last is old, and see to it.
+
+Belongs here: the detached child's steps and its lines in the log, which is its standard error.
+Does not: anything the session waits for (hook), the rules of when and what (store, worker).
+"""
+
+import fcntl
+import json
+import os
+import sys
+import traceback
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg2
+
+from leo_telemetry_pipeline.cli.hook import LONGEST_EVENT
+from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.store import dagster_home, database, runs
+from leo_telemetry_pipeline.store.database import Database
+
+LONGEST_LOG = 1 << 20
+KEPT_OF_LOG = 1 << 18
+
+
+def main() -> None:
+    """Read the event, enqueue if stale, work where no daemon does, and log how each went; never raise."""
+    try:
+        _say(describe(_stdin()))
+        settings = Settings()
+        cut(settings.home / "logs" / "hook.log")
+        if settings.enabled:
+            _enqueue(settings)
+    except UserError as error:
+        _say(error.message)
+    except (psycopg2.Error, OSError) as error:
+        _say(f"{type(error).__name__}: {' '.join(str(error).split())}")
+    except Exception:  # noqa: BLE001 - nobody sees this process, so the log must have it
+        _say(f"unexpected error\n{traceback.format_exc()}")
+
+
+def describe(event: bytes) -> str:
+    """Return one line about an event, whatever it is."""
+    if not event.strip():
+        return "SessionStart without an event"
+    try:
+        read = json.loads(event)
+    except (ValueError, RecursionError):
+        return f"SessionStart with an event that is no JSON ({len(event)} bytes)"
+    if not isinstance(read, dict):
+        return "SessionStart with an event that is no JSON object"
+    # Escaped and cut, so that no event can write a line of its own or fill the log.
+    name, source, session = (json.dumps(read.get(key))[:80] for key in ("hook_event_name", "source", "session_id"))
+    return f"event {name}, source {source}, session {session}"
+
+
+def cut(log: Path) -> None:
+    """Keep only the last quarter of a log that has grown over 1 MiB, in place: others append to it."""
+    if not log.exists() or log.stat().st_size <= LONGEST_LOG:
+        return
+    with log.open("r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        size = file.seek(0, os.SEEK_END)
+        if size <= LONGEST_LOG:
+            return
+        file.seek(size - KEPT_OF_LOG)
+        kept = file.read().partition(b"\n")[2]
+        file.seek(0)
+        file.truncate()
+        file.write(kept)
+
+
+def _enqueue(settings: Settings) -> None:
+    with database.ready(settings) as target:
+        with closing(Database(target)) as connection:
+            _, outcome, detail = runs.enqueue(
+                connection, if_stale=True, triggered_by="SESSION_START", stale_after_s=settings.stale_after
+            )
+            _say(f"{outcome}: {detail}")
+            queued = any(run.status == "QUEUED" for run in runs.waiting(connection))
+        if not queued:
+            return
+        if dagster_home.daemon_lives(target):
+            _say("a daemon lives and takes it")
+            return
+        _work(settings, target)
+
+
+def _work(settings: Settings, target: database.Target) -> None:
+    # Here and not earlier: it takes seconds to import, and a server started above must not be slow for others.
+    os.nice(10)
+    from leo_telemetry_pipeline.cli.worker import run_once
+
+    done = run_once(settings, target)
+    _say("another worker is at it" if done < 0 else f"analyses executed: {done}")
+
+
+def _stdin() -> bytes:
+    return b"" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.buffer.read(LONGEST_EVENT)
+
+
+def _say(text: str) -> None:
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    print(f"{now} [{os.getpid()}] {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""The commands ``leo-telemetry hook ...``: wiring the SessionStart hook into a project, and out of it.
+
+Belongs here: which settings file, reading and writing it, what is printed.
+Does not: how its text is edited (claude_settings), what the hook does (hook, hook_child).
+"""
+
+import os
+import shlex
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import click
+
+from leo_telemetry_pipeline.cli import claude_settings, program
+from leo_telemetry_pipeline.errors import UserError
+
+_project = click.option(
+    "--project",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=Path(),
+    help="The project's folder; your home folder means all projects, with --shared (default: here).",
+)
+_shared = click.option(
+    "--shared", is_flag=True, help="settings.json, which a team shares, and the command by its name."
+)
+
+
+@click.group()
+def hook() -> None:
+    """Let each Claude Code session ask for an analysis when the last one is old."""
+
+
+@hook.command("session-start")
+def session_start() -> None:
+    """Take a SessionStart event on stdin; Claude Code runs this."""
+    from leo_telemetry_pipeline.cli.hook import session_start as start
+
+    start()
+
+
+@hook.command("run-child", hidden=True)
+def run_child() -> None:
+    """Do in the foreground what session-start does behind one's back; its log goes to stderr."""
+    from leo_telemetry_pipeline.cli import hook_child
+
+    hook_child.main()
+
+
+@hook.command()
+@_project
+@_shared
+def install(project: Path, shared: bool) -> None:
+    """Add the hook to a project's .claude/settings.local.json."""
+    path = _settings_file(project, shared)
+    wanted = claude_settings.command(program.NAME if shared else str(program.find()))
+    if not _edit(path, lambda text: claude_settings.add(text, wanted)):
+        click.echo(f"{path} has the hook already: nothing was changed.")
+        return
+    click.echo(f"Wrote to {path}, under hooks.SessionStart: {wanted}")
+    click.echo("It runs from the next session on. To undo this: " + _undo(project, shared))
+
+
+@hook.command()
+@_project
+@_shared
+def uninstall(project: Path, shared: bool) -> None:
+    """Remove the hook from a project's .claude/settings.local.json."""
+    path = _settings_file(project, shared)
+    if not path.exists() or not _edit(path, claude_settings.remove):
+        click.echo(f"{path} does not have the hook: nothing was changed.")
+        return
+    click.echo(f"Removed the hook from {path}.")
+    if path.read_text("utf-8").strip() == "{}" and not path.is_symlink():
+        path.unlink()
+        with suppress(OSError):
+            path.parent.rmdir()
+        click.echo("Nothing else was in that file, so it was removed.")
+
+
+def _settings_file(project: Path, shared: bool) -> Path:
+    return project.absolute() / ".claude" / ("settings.json" if shared else "settings.local.json")
+
+
+def _undo(project: Path, shared: bool) -> str:
+    words = [program.NAME, "hook", "uninstall", "--project", str(project.absolute())]
+    return shlex.join(words + ["--shared"] * shared)
+
+
+def _edit(path: Path, change: Callable[[str], str]) -> bool:
+    """Change the text of a file, or of the one that it links to; return whether it changed at all."""
+    try:
+        real = path.resolve()
+        before = real.read_bytes().decode() if real.exists() else ""
+        after = change(before)
+        if after == before:
+            return False
+        _replace(real, after.encode())
+    except claude_settings.NotEditable as error:
+        raise UserError(f"{path}, line {error.line}: {error}; correct it, it was left as it is") from None
+    except UnicodeError:
+        raise UserError(f"{path} is not UTF-8 text; correct it, it was left as it is") from None
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"{path} cannot be changed: {getattr(error, 'strerror', None) or error}") from None
+    return True
+
+
+def _replace(real: Path, content: bytes) -> None:
+    """Put a file in its place at once and whole, with the mode and the owner that it had."""
+    real.parent.mkdir(parents=True, exist_ok=True)
+    part = real.with_name(f".{real.name}.{os.getpid()}")
+    before = real.stat() if real.exists() else None
+    try:
+        with part.open("xb") as file:
+            if before is not None:
+                os.fchmod(file.fileno(), stat.S_IMODE(before.st_mode))
+                if before.st_uid != os.geteuid():
+                    os.fchown(file.fileno(), before.st_uid, before.st_gid)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(real)
+    finally:
+        part.unlink(missing_ok=True)

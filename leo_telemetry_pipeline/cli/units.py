@@ -1,0 +1,127 @@
+"""What a service manager reads: the text of a systemd unit and of a launchd property list.
+
+Belongs here: making these texts, and the file with what is secret, from the settings in force.
+Does not: writing them, or talking to the managers (service).
+"""
+
+import plistlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from leo_telemetry_pipeline.settings import PREFIX, SETTINGS, Settings
+
+LABEL = "leo-telemetry.worker"
+URL_VARIABLE = PREFIX + "DATABASE_URL"
+
+
+@dataclass(frozen=True)
+class Service:
+    """What a service manager needs to know: program, its environment, and a file with what is secret of it."""
+
+    program: Path
+    environment: Mapping[str, str]
+    home: Path
+    secrets: Mapping[str, str]
+
+    @property
+    def secrets_file(self) -> Path:
+        """Where the secret part of the environment lies; only its owner may read it."""
+        return self.home / "service.env"
+
+
+def described(where: Path, settings: Settings, environ: Mapping[str, str]) -> Service:
+    """Return the service that runs with the settings that are in force now."""
+    environment = {setting.variable: environ[setting.variable] for setting in SETTINGS if environ.get(setting.variable)}
+    # The default depends on variables that a service manager does not have.
+    environment[PREFIX + "HOME"] = str(settings.home)
+    secrets = {}
+    if _has_password(environment.get(URL_VARIABLE, "")):
+        secrets[URL_VARIABLE] = environment.pop(URL_VARIABLE)
+    return Service(where, environment, settings.home, secrets)
+
+
+def unit_text(service: Service, *, system: bool) -> str:
+    """Return the systemd unit."""
+    lines = [f"Environment={_quoted(f'{name}={value}')}" for name, value in sorted(service.environment.items())]
+    if service.secrets:
+        lines.append("EnvironmentFile=" + str(service.secrets_file).replace("%", "%%"))
+    environment = "\n".join(lines)
+    return f"""\
+# Written by `leo-telemetry service install`, and removed by `leo-telemetry service uninstall`.
+[Unit]
+Description=leo-telemetry worker: runs the analyses that sessions and schedules ask for
+StartLimitIntervalSec=0
+
+[Service]
+Type=exec
+ExecStart={_quoted(str(service.program))} worker
+{environment}
+# Dagster would read a .env in the folder it starts in.
+WorkingDirectory=/
+Restart=on-failure
+RestartSec=30
+Nice=10
+# The worker ends its own children, and the database only when nobody else uses it.
+KillMode=mixed
+TimeoutStopSec=60
+
+[Install]
+WantedBy={"multi-user.target" if system else "default.target"}
+"""
+
+
+def plist_text(service: Service) -> bytes:
+    """Return the launchd property list."""
+    command = [str(service.program), "worker"]
+    if service.secrets:
+        command = ["/bin/sh", "-c", 'set -a; . "$0"; exec "$@"', str(service.secrets_file), *command]
+    log = str(service.home / "logs" / "worker.log")
+    return plistlib.dumps(
+        {
+            "Label": LABEL,
+            "ProgramArguments": command,
+            "EnvironmentVariables": dict(sorted(service.environment.items())),
+            "WorkingDirectory": "/",
+            "RunAtLoad": True,
+            "KeepAlive": {"SuccessfulExit": False},
+            "ThrottleInterval": 30,
+            "Nice": 10,
+            "StandardOutPath": log,
+            "StandardErrorPath": log,
+        },
+        sort_keys=False,
+    )
+
+
+def secrets_text(secrets: Mapping[str, str]) -> str:
+    """Return variables as both systemd and a shell read them."""
+    # What both take for more than itself between double quotes.
+    return "".join(
+        name + '="' + re.sub(r'(["\\`$])', r"\\\1", value) + '"\n' for name, value in sorted(secrets.items())
+    )
+
+
+def secrets_file(written: bytes) -> Path | None:
+    """Return the file with secrets that a unit or property list of ours names."""
+    if written.startswith(b"<?xml"):
+        command = plistlib.loads(written)["ProgramArguments"]
+        return Path(command[3]) if command[0] == "/bin/sh" else None
+    named = re.search(r"^EnvironmentFile=(.+)$", written.decode(), re.MULTILINE)
+    return Path(named.group(1).replace("%%", "%")) if named else None
+
+
+def _quoted(text: str) -> str:
+    """Quote one word for systemd, which expands % everywhere."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def _has_password(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return True  # What cannot be read may well hold one.
+    return bool(parts.password or "password" in parse_qs(parts.query))

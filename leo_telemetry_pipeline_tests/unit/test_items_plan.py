@@ -1,0 +1,172 @@
+"""Which bottlenecks become items, and what those say."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from leo_telemetry_pipeline.actions import items
+from leo_telemetry_pipeline.actions.items import Limits, fingerprint, milliseconds, plan, ratio
+from leo_telemetry_pipeline.store.items import Item
+
+END = datetime(2026, 2, 9, 12, tzinfo=UTC)
+START = datetime(2026, 2, 2, tzinfo=UTC)
+
+
+def bottleneck(key: str, kind: str = "gate", times: float = 5.0, **more: Any) -> dict[str, Any]:
+    return {
+        "dimension_type": kind,
+        "dimension_key": key,
+        "observed_p50_ms": 1000.0 * times,
+        "baseline_p50_ms": 1000.0,
+        "baseline_source": "configured",
+        "multiplier": 2.0,
+        "ratio": times,
+        "sample_count": 10,
+        "evidence_trace_ids": ["t1", "t2"],
+        "improvement_id": None,
+    } | more
+
+
+def item(
+    key: str,
+    status: str = "OPEN",
+    *,
+    kind: str = "gate",
+    opened: datetime = END - timedelta(days=7),
+    seen: datetime | None = None,
+    project: str | None = None,
+) -> Item:
+    """Make an item opened by the analysis of one window and last seen by that of another."""
+    detail = {
+        "dimension_type": kind,
+        "dimension_key": key,
+        "opened_window_end": opened.isoformat(),
+        "window": {"start": START.isoformat(), "end": (seen or opened).isoformat()},
+    }
+    # The wall clock is years off, and must not matter.
+    wall = datetime(2031, 1, 1, tzinfo=UTC)
+    return Item(key, fingerprint(kind, key, project), "title", "text", status, detail, wall, wall)
+
+
+def decide(found: list[dict], known: list[Item] | None = None, **limits: Limits) -> items.Plan:
+    return plan(found, known or [], limits, project=None, run_id="run", window_start=START, window_end=END)
+
+
+def keys(drafts: tuple) -> list[str]:
+    return [draft.source_detail["dimension_key"] for draft in drafts]
+
+
+def test_four_bottlenecks_of_a_type_make_three_items_worst_first_and_other_types_have_their_own_limit():
+    """Lost: one bad week would bury people in items, or one noisy type would silence the others."""
+    made = decide([bottleneck(key) for key in "ABCD"] + [bottleneck("EXEC", "phase")])
+    assert keys(made.create) == ["A", "B", "C", "EXEC"]
+    assert (made.skipped_rate_limit, made.skipped_dedupe) == (1, 0)
+
+
+def test_an_open_item_is_updated_and_takes_nobodys_place():
+    """Lost: the same bottleneck would be filed again and again, or block new ones."""
+    known = [item("A"), item("B", "IN_PROGRESS")]
+    made = decide([bottleneck(key) for key in "ABCDEF"], known)
+    assert keys(made.update) == ["A", "B"]
+    assert keys(made.create) == ["C", "D", "E"]
+    assert (made.skipped_rate_limit, made.skipped_dedupe) == (1, 2)
+
+
+def test_a_closed_item_does_not_stop_a_new_one():
+    """Lost: what came back after a fix would never be told."""
+    made = decide([bottleneck("A"), bottleneck("B")], [item("A", "RESOLVED"), item("B", "DISMISSED")])
+    assert keys(made.create) == ["A", "B"]
+
+
+def test_a_cooldown_counts_in_window_time():
+    """Lost: what people dismissed would be back the next day; or never, when analyses are replayed."""
+    hours = timedelta(hours=1)
+    for ago, opens in ((47 * hours, False), (48 * hours, True), (49 * hours, True)):
+        made = decide([bottleneck("A")], [item("A", "DISMISSED", seen=END - ago)], gate=Limits(cooldown_hours=48))
+        assert (keys(made.create) == ["A"]) is opens, ago
+        assert made.skipped_dedupe == (0 if opens else 1)
+
+
+def test_a_cooldown_is_of_the_one_bottleneck_and_counts_from_the_last_of_its_items():
+    """Lost: dismissing one item would hide its neighbours."""
+    known = [
+        item("A", "RESOLVED", seen=END - timedelta(days=30)),
+        item("A", "DISMISSED", seen=END - timedelta(hours=1)),
+    ]
+    made = decide([bottleneck("A"), bottleneck("B")], known, gate=Limits(cooldown_hours=24))
+    assert keys(made.create) == ["B"]
+
+
+def test_the_cap_a_day_counts_the_window_ends_of_that_day():
+    """Lost: analyses every hour would each open three items."""
+    known = [item(str(n), opened=END - timedelta(hours=1)) for n in range(8)]
+    made = decide([bottleneck(key) for key in "ABC"], known)
+    assert keys(made.create) == ["A"]
+    assert made.skipped_rate_limit == 2
+    yesterday = [item(str(n), opened=END - timedelta(days=1)) for n in range(8)]
+    assert keys(decide([bottleneck(key) for key in "ABC"], yesterday).create) == ["A", "B", "C"]
+
+
+def test_the_cap_a_day_is_that_of_the_type_and_includes_items_closed_since():
+    """Lost: closing an item would let the next one in on the same day."""
+    known = [item(str(n), "RESOLVED", opened=END, seen=END - timedelta(days=99)) for n in range(9)]
+    made = decide([bottleneck("A"), bottleneck("EXEC", "phase")], known)
+    assert keys(made.create) == ["EXEC"]
+
+
+def test_limits_of_zero_open_nothing():
+    """Lost: nobody could switch items off and keep the findings."""
+    for limit in (Limits(per_run=0), Limits(per_day=0)):
+        made = decide([bottleneck("A")], gate=limit)
+        assert made.create == ()
+        assert made.skipped_rate_limit == 1
+
+
+def test_a_fingerprint_tells_type_key_and_scope_apart_and_no_number():
+    """Lost: two bottlenecks would share an item, or one would have two."""
+    different = {
+        fingerprint("gate", "A", None),
+        fingerprint("phase", "A", None),
+        fingerprint("gate", "B", None),
+        fingerprint("gate", "A", ""),
+        fingerprint("gate", "A", "ALL"),
+        fingerprint("gate", "AALL", None),
+        fingerprint("gat", "eA", None),
+    }
+    assert len(different) == 7
+    one, two = (decide([bottleneck("A", times=times)]).create[0] for times in (3.0, 99.0))
+    assert one.fingerprint == two.fingerprint == fingerprint("gate", "A", None)
+
+
+def test_an_item_says_what_is_slow_by_how_much_against_what_since_when_and_where_to_look():
+    """Lost: whoever gets the item would have to go and find out."""
+    draft = decide([bottleneck("GATE_PRD_REQUIRED", times=2.44)]).create[0]
+    assert draft.title == "gate:GATE_PRD_REQUIRED takes 2.4x as long as normal"
+    for part in ("2026-02-02", "2026-02-09 12:00 UTC", "10 spans", "2.4s", "1s", "configured", "2x", "t1, t2"):
+        assert part in draft.description
+    wanted = {
+        "dimension_type", "dimension_key", "observed_p50_ms", "baseline_p50_ms", "multiplier", "ratio",
+        "sample_count", "window", "evidence_trace_ids", "run_id",
+    }  # fmt: skip
+    assert wanted <= set(draft.source_detail)
+    json.dumps(draft.source_detail, allow_nan=False)
+
+
+def test_an_item_without_evidence_says_so():
+    """Lost: a sentence would end in nothing."""
+    assert "none kept" in decide([bottleneck("A", evidence_trace_ids=[])]).create[0].description
+
+
+def test_ratios_are_bare_when_whole_and_have_one_decimal_otherwise():
+    """Lost: the block of `findings` would not be the seed's to the letter."""
+    written = {5.0: "5x", 2.4: "2.4x", 2.44: "2.4x", 10.0: "10x", 100.0: "100x", 4.96: "5x", 4.04: "4x", 1.2: "1.2x"}
+    assert {value: ratio(value) for value in written} == written
+
+
+def test_times_are_written_in_ms_below_a_second_and_in_seconds_above():
+    """Lost: the block of `findings` would not be the seed's to the letter."""
+    written = {
+        0.0: "0ms", 0.4: "0ms", 45.0: "45ms", 999.0: "999ms", 999.4: "999ms", 999.6: "1s", 1000.0: "1s",
+        1500.0: "1.5s", 15000.0: "15s", 150000.0: "150s", 108040.0: "108s", 1e9: "1000000s",
+    }  # fmt: skip
+    assert {value: milliseconds(value) for value in written} == written
