@@ -19,6 +19,7 @@ _COMMANDS = {
     "import": ("load:load", "Store spans from files."),
     "items": ("analysis:items", "List improvement items."),
     "migrate": ("processes:migrate", "Bring the database's tables up to date."),
+    "psql": ("processes:psql", "Open a SQL shell on the database."),
     "runs": ("analysis:runs", "List analysis runs; show or cancel one."),
     "service": ("service:service", "Run the worker whenever you are logged in."),
     "thresholds": ("thresholds:thresholds", "Show and change what counts as slow."),

@@ -24,7 +24,7 @@ from leo_telemetry_pipeline.collect import files, generated
 from leo_telemetry_pipeline.collect.manifest import manifest
 from leo_telemetry_pipeline.errors import NOT_SUCCEEDED, UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings, bundled
-from leo_telemetry_pipeline.store import dagster_home, database, runs, spans
+from leo_telemetry_pipeline.store import dagster_home, database, items, runs, spans
 from leo_telemetry_pipeline.store.database import Database, Target
 from leo_telemetry_pipeline.store.runs import Run
 
@@ -51,7 +51,7 @@ def demo() -> None:
             raise UserError(f"The analysis ended as {run.status}: {run.error_detail}", NOT_SUCCEEDED)
         click.echo("3. What it found\n")
         click.echo(findings.render(replace(findings.read(connection), last_span=None)))
-        _say_where(home, run)
+        _say_where(home, sum(item.is_open for item in items.all_items(connection)))
 
 
 def _load_history(connection: Database, home: Path) -> None:
@@ -100,13 +100,14 @@ def _execute(connection: Database, target: Target, settings: Settings, environme
     raise UserError(f"Dagster's daemon did not finish the analysis: see {logs / 'daemon.log'}", NOT_SUCCEEDED)
 
 
-def _say_where(home: Path, run: Run) -> None:
-    command = shlex.quote(sys.argv[0]) if "/" in sys.argv[0] and not shutil.which("leo-telemetry") else "leo-telemetry"
+def _say_where(home: Path, open_items: int) -> None:
+    command = shlex.quote(sys.argv[0]) if sys.argv[0].endswith("/leo-telemetry") else "leo-telemetry"
+    if shutil.which("leo-telemetry"):
+        command = "leo-telemetry"
     with_home = f"{PREFIX}HOME={shlex.quote(str(home))} {command}"
-    created = (run.output_ref or {}).get("items_created", 0)
     click.echo(
-        f"\n{created} improvement item(s) opened by this run."
+        f"\n{open_items} improvement item(s) are open."
         f"\n  Items:  {with_home} items"
-        f"\n  UI:     {with_home} dev     then http://127.0.0.1:{Settings().ui_port}"
+        f"\n  UI:     {with_home} dev    (http://127.0.0.1:{Settings().ui_port})"
         f"\nYour own spans: {command} import FILE..., then {command} analyze"
     )

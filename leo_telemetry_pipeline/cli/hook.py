@@ -93,7 +93,7 @@ def _hand_over(event: bytes) -> list[str]:
     while more := os.read(failed_out, 4096):
         failed += more
     if len(event) <= _PIPE_HOLDS:
-        os.waitpid(between, 0)
+        _wait_for(between)
     if failed:
         complaints.append("nothing was started: " + os.fsdecode(failed))
     return complaints
@@ -144,6 +144,13 @@ def _open_log() -> tuple[int, str]:
         return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), ""
     except OSError as error:
         return os.open(os.devnull, os.O_WRONLY), f"{path} cannot be written ({error.strerror}), so nothing is logged"
+
+
+def _wait_for(process: int) -> None:
+    try:
+        os.waitpid(process, 0)
+    except ChildProcessError:
+        pass  # The caller ignores SIGCHLD, so the system has done it.
 
 
 def _close(descriptor: int) -> None:

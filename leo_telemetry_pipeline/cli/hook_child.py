@@ -7,6 +7,7 @@ Does not: anything the session waits for (hook), the rules of when and what (sto
 import fcntl
 import json
 import os
+import signal
 import sys
 import traceback
 from contextlib import closing
@@ -27,6 +28,8 @@ KEPT_OF_LOG = 1 << 18
 
 def main() -> None:
     """Read the event, enqueue if stale, work where no daemon does, and log how each went; never raise."""
+    # A caller may ignore it, and then no process started from here would have an exit status.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         _say(describe(_stdin()))
         settings = Settings()

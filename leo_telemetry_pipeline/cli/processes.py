@@ -1,11 +1,14 @@
-"""Commands around processes: ``dev``, ``worker``, ``env`` and ``migrate``.
+"""Commands around processes: ``dev``, ``worker``, ``env``, ``psql`` and ``migrate``.
 
 Belongs here: what these commands take, print and start. Does not: how processes are ended (supervise).
 """
 
 import os
 import shlex
+import shutil
+import signal
 import socket
+import subprocess
 import sys
 from contextlib import closing
 
@@ -75,6 +78,32 @@ def keep_database(shell: int) -> None:
     from leo_telemetry_pipeline.cli.supervise import keep_while_alive
 
     keep_while_alive(Settings(), shell)
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def psql(arguments: tuple[str, ...]) -> None:
+    """Open a SQL shell on the database; ARGUMENTS are psql's own."""
+    from psycopg2.extensions import make_dsn, parse_dsn
+
+    with database.ready(Settings()) as target:
+        program = shutil.which("psql")
+        if program is None and target.embedded is not None:
+            program = str(target.embedded.programs() / "psql")
+        if program is None:
+            raise UserError("psql is not installed: install PostgreSQL's client (Debian: postgresql-client)")
+        # Other users see the arguments of a process, but not its environment.
+        parts = parse_dsn(target.dsn)
+        password = parts.pop("password", None)
+        environment = os.environ | ({} if password is None else {"PGPASSWORD": password})
+        # psql takes Ctrl-C for itself: it cancels a query there.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        done = subprocess.run([program, make_dsn(**parts), *arguments], env=environment, preexec_fn=_heed_interrupts)
+    click.get_current_context().exit(done.returncode)
+
+
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @click.command()

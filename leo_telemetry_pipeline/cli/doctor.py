@@ -1,0 +1,184 @@
+"""``leo-telemetry doctor``: in one screen, what works, what does not, and what to do.
+
+Belongs here: gathering facts, and the pure judgement of each. Does not: repairing anything.
+"""
+
+import shutil
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+
+from leo_telemetry_pipeline.cli import claude_settings, text
+from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.store import dagster_home, database, runs, spans
+from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.runs import Run
+
+LEAST_FREE = 1_000_000_000
+LONG_QUEUE = timedelta(minutes=10)
+FEW_DAYS = timedelta(days=2)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the judgements depend on; times in UTC, sizes in bytes."""
+
+    now: datetime
+    enabled: bool
+    database: str
+    hook_files: tuple[str, ...]
+    daemon_lives: bool
+    waiting: tuple[Run, ...]
+    last: Run | None
+    newest: Run | None
+    newest_span: datetime | None
+    quarantined: int
+    stale_after: timedelta
+    free: int
+    home: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One line of the screen; without a remedy all is well."""
+
+    name: str
+    said: str
+    remedy: str = ""
+
+
+@click.command()
+def doctor() -> None:
+    """Tell whether everything works, and what to do if not. Exit status 1 when something does not."""
+    settings = Settings()
+    try:
+        facts = _gather(settings)
+    except UserError as error:
+        click.echo(_line(Verdict("database", "cannot be used", error.message)))
+        raise SystemExit(error.exit_code) from None
+    verdicts = judge(facts)
+    for verdict in verdicts:
+        click.echo(_line(verdict))
+    if any(verdict.remedy for verdict in verdicts):
+        raise SystemExit(1)
+
+
+def judge(facts: Facts) -> list[Verdict]:
+    """Return a verdict on each part, in the order in which they depend on each other."""
+    return [
+        _switch(facts),
+        Verdict("database", facts.database),
+        _disk(facts),
+        _collection(facts),
+        _hook(facts),
+        _queue(facts),
+        _worker(facts),
+        _last_analysis(facts),
+    ]
+
+
+def _switch(facts: Facts) -> Verdict:
+    if facts.enabled:
+        return Verdict("switch", "on")
+    return Verdict("switch", "off", "LEO_TELEMETRY_ENABLED is false: unset it")
+
+
+def _disk(facts: Facts) -> Verdict:
+    said = f"{facts.free / 1e9:.1f} GB free in {facts.home}"
+    return Verdict("disk", said, "" if facts.free >= LEAST_FREE else "make room, or move LEO_TELEMETRY_HOME")
+
+
+def _collection(facts: Facts) -> Verdict:
+    aside = f"; {facts.quarantined} line(s) in quarantine" if facts.quarantined else ""
+    if facts.newest_span is None:
+        return Verdict("collection", f"no spans yet{aside}", "leo-telemetry import FILE...")
+    age = facts.now - facts.newest_span
+    said = f"newest span stored {text.lasted(age.total_seconds())} ago{aside}"
+    return Verdict("collection", said, "" if age < FEW_DAYS else "see whether what writes spans still runs")
+
+
+def _hook(facts: Facts) -> Verdict:
+    if facts.hook_files:
+        return Verdict("hook", f"installed in {', '.join(facts.hook_files)}")
+    return Verdict("hook", "not installed for this folder", "leo-telemetry hook install")
+
+
+def _queue(facts: Facts) -> Verdict:
+    queued = [run for run in facts.waiting if run.status == "QUEUED"]
+    if not queued:
+        running = [run for run in facts.waiting if run.status == "RUNNING"]
+        return Verdict("queue", "an analysis is running" if running else "empty")
+    waited = facts.now - queued[0].triggered_at
+    said = f"{len(queued)} queued, the oldest for {text.lasted(waited.total_seconds())}"
+    return Verdict("queue", said, "" if waited < LONG_QUEUE else "leo-telemetry worker --once")
+
+
+def _worker(facts: Facts) -> Verdict:
+    if facts.daemon_lives:
+        return Verdict("worker", "a Dagster daemon is running")
+    if facts.hook_files:
+        return Verdict("worker", "no daemon; the hook starts a worker when one is needed")
+    return Verdict("worker", "no daemon, and no hook that would start one", "leo-telemetry service install")
+
+
+def _last_analysis(facts: Facts) -> Verdict:
+    failed = facts.newest if facts.newest and facts.newest.status in ("FAILED", "TIMED_OUT") else None
+    if failed is not None:
+        why = (failed.error_detail or failed.reason_code or "").splitlines()[0][:120]
+        return Verdict("analysis", f"the last one {failed.status}: {why}", f"leo-telemetry runs show {failed.run_id}")
+    if facts.last is None or facts.last.window_end is None:
+        return Verdict("analysis", "none yet", "leo-telemetry analyze")
+    age = facts.now - facts.last.window_end
+    said = (
+        f"the last one looked up to {text.lasted(age.total_seconds())} ago: {facts.last.findings_count} bottleneck(s)"
+    )
+    return Verdict("analysis", said, "" if age < facts.stale_after else "leo-telemetry analyze")
+
+
+def _line(verdict: Verdict) -> str:
+    mark = click.style("!!", fg="red") if verdict.remedy else click.style("ok", fg="green")
+    remedy = f"\n                  do: {verdict.remedy}" if verdict.remedy else ""
+    return f"  {mark}  {verdict.name:<11} {verdict.said}{remedy}"
+
+
+def _gather(settings: Settings) -> Facts:
+    with database.ready(settings) as target, closing(Database(target)) as connection:
+        runs.reap(connection)
+        newest = runs.latest(connection, 1)
+        (size, version) = connection.rows(
+            "SELECT pg_size_pretty(pg_database_size(current_database())), split_part(version(), ' ', 2)"
+        )[0]
+        now = datetime.now(UTC)
+        return Facts(
+            now=now,
+            enabled=settings.enabled,
+            database=f"{target.shown}: PostgreSQL {version}, {size}, tables up to date",
+            hook_files=tuple(str(path) for path in _hook_files() if _has_hook(path)),
+            daemon_lives=dagster_home.daemon_lives(target),
+            waiting=tuple(runs.waiting(connection)),
+            last=runs.last_succeeded(connection),
+            newest=newest[0] if newest else None,
+            newest_span=spans.newest(connection),
+            quarantined=spans.count_quarantined(connection, now - timedelta(days=7)),
+            stale_after=timedelta(seconds=settings.stale_after),
+            free=shutil.disk_usage(settings.home if settings.home.exists() else Path("/")).free,
+            home=str(settings.home),
+        )
+
+
+def _hook_files() -> list[Path]:
+    own = Path.home() / ".claude" / "settings.json"
+    here = Path.cwd() / ".claude"
+    return list(dict.fromkeys([here / "settings.local.json", here / "settings.json", own]))
+
+
+def _has_hook(path: Path) -> bool:
+    try:
+        content = path.read_text(encoding="utf-8")
+        return claude_settings.remove(content) != content
+    except (OSError, ValueError, claude_settings.NotEditable):
+        return False

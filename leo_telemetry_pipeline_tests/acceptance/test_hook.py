@@ -1,0 +1,365 @@
+"""The SessionStart hook with real processes: what a session notices of it, and what happens behind its back."""
+
+import os
+import pty
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from leo_telemetry_pipeline import settings as settings_module
+from leo_telemetry_pipeline.cli import hook, hook_child
+from leo_telemetry_pipeline.collect import generated
+from leo_telemetry_pipeline.settings import PREFIX, Settings
+from leo_telemetry_pipeline.store import database, runs, spans
+from leo_telemetry_pipeline.store.database import Database
+
+ROOT = Path(__file__).resolve().parents[2]
+EVENT = (
+    b'{"session_id": "58306048-168c-44db-a8fd-9ad6a24b516c", "transcript_path": "/home/user/t.jsonl",'
+    b' "cwd": "/home/user/proj", "hook_event_name": "SessionStart", "source": "startup"}\n'
+)
+# Nobody listens there, so the child says so and ends at once.
+NOWHERE = "postgresql://nobody@127.0.0.1:1/none"
+SCRIPT = Path(sys.executable).with_name("leo-telemetry")
+PROGRAM = (
+    [str(SCRIPT)]
+    if SCRIPT.exists()
+    else [sys.executable, "-c", "from leo_telemetry_pipeline.cli.main import main; main()"]
+)
+HOOK = [*PROGRAM, "hook", "session-start"]
+CHILD = [sys.executable, "-P", "-m", "leo_telemetry_pipeline.cli.hook_child"]
+
+T = TypeVar("T")
+
+sees_processes = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+
+
+@pytest.fixture(autouse=True)
+def lonely(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Leave the tests without a database in reach, and end what they started."""
+    monkeypatch.setenv(PREFIX + "DATABASE_URL", NOWHERE)
+    if not SCRIPT.exists():
+        monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    yield
+    end_all_of(home)
+
+
+@pytest.mark.parametrize(
+    ("event", "noted"),
+    [
+        (EVENT, 'event "SessionStart", source "startup", session "58306048-168c-44db-a8fd-9ad6a24b516c"'),
+        (b"", "SessionStart without an event"),
+        (b"{}", "event null, source null, session null"),
+        (b"[1]", "no JSON object"),
+        (b"\x00\xff{ garbage", "no JSON"),
+        (b'{"source": "start\\nup"}', r'source "start\nup"'),
+        (b" " * 200_000 + EVENT, "SessionStart without an event"),
+    ],
+    ids=["valid", "empty", "no fields", "a list", "garbage", "two lines", "far too long"],
+)
+def test_whatever_the_event_the_session_sees_nothing_and_the_log_sees_it(home: Path, event: bytes, noted: str):
+    """Lost: a session that is refused or polluted because of an event we did not expect."""
+    assert run(event) == (0, "", "")
+    log = log_when(home, "does not answer")
+    assert noted in log.splitlines()[0]
+    assert "Traceback" not in log
+    assert (home / "logs").stat().st_mode & 0o777 == 0o700
+    assert (home / "logs" / "hook.log").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("closed", ["<&-", "<&- >&-", "<&- >&- 2>&-"])
+def test_closed_standard_descriptors_confuse_nobody(home: Path, closed: str):
+    """Lost: where a caller closes stdin, the child would take a pipe or the log for it."""
+    shell = ["sh", "-c", f'exec "$@" {closed}', "sh", *HOOK]
+    assert run(EVENT, shell) == (0, "", "")
+    assert "SessionStart without an event" in log_when(home, "does not answer")
+
+
+@pytest.mark.parametrize("event", [b"", EVENT])
+def test_a_stdin_that_is_never_closed_holds_nobody_up(home: Path, event: bytes):
+    """Lost: a session that waits for ever because its caller forgot to close a pipe."""
+    process = subprocess.Popen(HOOK, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdin and process.stdout and process.stderr
+    with process:
+        process.stdin.write(event)
+        process.stdin.flush()
+        assert process.wait(timeout=20) == 0
+        assert process.stdout.read() + process.stderr.read() == b""
+    log = log_when(home, "does not answer")
+    assert ("58306048" in log) == bool(event)
+
+
+def test_a_terminal_is_not_read(home: Path):
+    """Lost: whoever tries the command by hand would have to know about Ctrl-D."""
+    outer, inner = pty.openpty()
+    try:
+        done = subprocess.run(HOOK, stdin=inner, capture_output=True, timeout=20)
+    finally:
+        os.close(outer)
+        os.close(inner)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert "without an event" in log_when(home, "does not answer")
+
+
+@pytest.mark.parametrize(
+    ("unusable", "said"), [("{home}/file/inside", "cannot be written (Not a directory)"), ("a/b", "absolute path")]
+)
+def test_a_home_that_cannot_be_used_is_one_line_on_stderr(
+    home: Path, monkeypatch: pytest.MonkeyPatch, unusable: str, said: str
+):
+    """Lost: nobody would ever learn why there are no analyses."""
+    home.mkdir()
+    (home / "file").touch()
+    monkeypatch.setenv(PREFIX + "HOME", unusable.format(home=home))
+    monkeypatch.chdir(home)
+    code, out, err = run(EVENT)
+    assert (code, out) == (0, "")
+    assert said in err
+    assert err.startswith("leo-telemetry hook: ")
+    assert err.count("\n") == 1
+    assert os.listdir(home) == ["file"]
+
+
+def test_an_interpreter_that_is_gone_is_one_line_on_stderr(home: Path):
+    """Lost: a hook that does nothing for ever after an upgrade of Python, and says nothing."""
+    code = "import sys; sys.executable = '/gone/python'; from leo_telemetry_pipeline.cli.hook import session_start"
+    assert run(EVENT, [sys.executable, "-c", f"{code}; session_start()"]) == (
+        0,
+        "",
+        "leo-telemetry hook: nothing was started: [Errno 2] No such file or directory\n",
+    )
+
+
+@pytest.mark.parametrize("word", ["false", "FALSE", "off", "no", "0"])
+def test_switched_off_nothing_happens_at_all(home: Path, monkeypatch: pytest.MonkeyPatch, word: str):
+    """Lost: the promise that one variable switches all of it off."""
+    assert settings_module.switch(word) is False
+    monkeypatch.setenv(PREFIX + "ENABLED", word)
+    assert run(EVENT) == (0, "", "")
+    assert not home.exists()
+
+
+@sees_processes
+def test_the_session_goes_on_while_the_child_still_waits_for_the_database(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Lost: a session held up by its own hook, or a folder, terminal or pipe kept busy by a process nobody knows."""
+    with socket.create_server(("127.0.0.1", 0)) as silent, (tmp_path / "callers").open("w") as callers:
+        monkeypatch.setenv(PREFIX + "DATABASE_URL", f"postgresql://x@127.0.0.1:{silent.getsockname()[1]}/x")
+        os.set_inheritable(callers.fileno(), True)
+        # Reads both pipes to their end, which comes only when no process holds them any more.
+        done = subprocess.run(HOOK, input=EVENT, capture_output=True, cwd=tmp_path, close_fds=False, timeout=20)
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+        (child,) = wait_for(lambda: processes_of(home))
+        wait_for(lambda: "58306048" in log_of(home))
+        held = {name: os.readlink(f"/proc/{child}/fd/{name}") for name in os.listdir(f"/proc/{child}/fd")}
+        log = str(home / "logs" / "hook.log")
+        assert held.pop("0").startswith("pipe:")
+        assert (held.pop("1"), held.pop("2")) == (log, log)
+        assert [what for what in held.values() if not what.startswith("socket:")] == []
+        assert os.readlink(f"/proc/{child}/cwd") == "/"
+        parent, _, session, terminal = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[1:5]
+        assert int(parent) != os.getpid()
+        assert int(session) not in (os.getsid(0), child)
+        assert terminal == "0"
+        os.kill(child, signal.SIGTERM)
+
+
+def test_what_lies_in_the_working_folder_is_not_imported(home: Path, tmp_path: Path):
+    """Lost: whoever can write into a project could run code in the name of everyone who opens a session in it."""
+    for name in ("json", "psycopg2", "leo_telemetry_pipeline"):
+        (tmp_path / f"{name}.py").write_text("import pathlib; pathlib.Path('/').joinpath(__file__ + '.ran').touch()")
+    # As an installed script would, without the working folder on the path.
+    command = [sys.executable, "-P", *HOOK[1:]] if HOOK[0] == sys.executable else HOOK
+    assert run(EVENT, command, cwd=tmp_path) == (0, "", "")
+    assert "58306048" in log_when(home, "does not answer")
+    assert list(tmp_path.glob("*.ran")) == []
+
+
+def test_the_session_waits_for_no_import_that_it_could_feel(home: Path):
+    """Lost: the budget of 40 ms; any of these takes a good part of it."""
+    code = "from leo_telemetry_pipeline.cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", code, "hook", "session-start"], input=EVENT, capture_output=True
+    )
+    loaded = imports(done.stderr.decode())
+    assert "leo_telemetry_pipeline.cli.hook" in loaded
+    heavy = {"click", "dagster", "json", "numpy", "pandas", "psycopg2", "sqlalchemy", "subprocess"}
+    assert loaded & heavy == set()
+    assert {name for name in loaded if name.startswith("leo_telemetry_pipeline.")} == {
+        "leo_telemetry_pipeline.cli",
+        "leo_telemetry_pipeline.cli.main",
+        "leo_telemetry_pipeline.cli.hook",
+    }
+    log_when(home, "does not answer")
+
+
+@pytest.mark.parametrize("user", [0, 1000])
+@pytest.mark.parametrize("platform", ["linux", "darwin"])
+@pytest.mark.parametrize(
+    "named", [{}, {PREFIX + "HOME": "~/x"}, {"XDG_DATA_HOME": "/data"}, {PREFIX + "HOME": "/y"}], ids=str
+)
+def test_hook_and_settings_agree_on_the_home(monkeypatch: pytest.MonkeyPatch, named, platform: str, user: int):
+    """Lost: the log would lie where nobody looks for it."""
+    for name in (PREFIX + "HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in named.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    monkeypatch.setattr(sys, "platform", platform)
+    assert hook.home() == str(Settings().home)
+
+
+def test_an_outside_database_without_our_tables_is_named_in_the_log(
+    home: Path, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Lost: somebody's database changed behind their back, or a log full of tracebacks."""
+    monkeypatch.setenv(PREFIX + "DATABASE_URL", empty_database_url)
+    assert run(EVENT) == (0, "", "")
+    assert "Traceback" not in log_when(home, "run `leo-telemetry migrate`")
+
+
+def test_a_running_analysis_is_left_alone_without_loading_dagster(settings: Settings, db: Database):
+    """Lost: two seconds of processor time at the start of every session, for nothing."""
+    runs.begin(db, "somebody's", 900)
+    done = subprocess.run([*CHILD[:1], "-X", "importtime", *CHILD[1:]], input=EVENT, capture_output=True, check=True)
+    said = done.stderr.decode()
+    assert "] ALREADY_RUNNING: " in said
+    assert imports(said) & {"dagster", "pandas", "sqlalchemy"} == set()
+
+
+def test_where_a_daemon_lives_the_child_leaves_the_work_to_it(settings: Settings, db: Database):
+    """Lost: the same analysis prepared twice, on a machine that somebody works on."""
+    with db.transaction() as cursor:
+        cursor.execute("CREATE SCHEMA dagster")
+        cursor.execute("CREATE TABLE dagster.daemon_heartbeats (daemon_type text, timestamp timestamp)")
+        cursor.execute("INSERT INTO dagster.daemon_heartbeats VALUES ('SENSOR', now() AT TIME ZONE 'UTC')")
+    done = subprocess.run(CHILD, input=EVENT, capture_output=True, check=True)
+    assert "a daemon lives" in done.stderr.decode()
+    assert [run.status for run in runs.waiting(db)] == ["QUEUED"]
+
+
+def test_a_log_that_has_grown_is_cut_at_the_start_of_a_line(tmp_path: Path):
+    """Lost: a disk that fills up with our words, or the words that were needed."""
+    log = tmp_path / "hook.log"
+    lines = [f"line {number:07}" for number in range(120_000)]
+    log.write_text("\n".join(lines) + "\n")
+    with log.open("a") as appending:
+        hook_child.cut(log)
+        appending.write("and on\n")
+    kept = log.read_text().splitlines()
+    assert kept[-1] == "and on"
+    assert kept[:-1] == lines[-len(kept) + 1 :]
+    assert 200_000 < log.stat().st_size <= hook_child.KEPT_OF_LOG + 10
+    before = log.read_bytes()
+    hook_child.cut(log)
+    assert log.read_bytes() == before
+
+
+@sees_processes
+def test_one_session_on_a_machine_where_nothing_runs_ends_in_an_analysis_and_no_process(
+    stale_home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Lost: on a laptop nothing would ever be analysed."""
+    monkeypatch.delenv(PREFIX + "DATABASE_URL")
+    monkeypatch.setenv(PREFIX + "HOME", str(stale_home))
+    assert run(EVENT) == (0, "", "")
+    began = time.monotonic()
+    wait_for(lambda: "analyses executed: 1" in log_of(stale_home), seconds=60, instead=lambda: log_of(stale_home))
+    wait_for(lambda: not processes_of(stale_home), seconds=max(1.0, began + 60 - time.monotonic()))
+    assert "Traceback" not in log_of(stale_home)
+    with database.ready(Settings()) as target, closing(Database(target)) as connection:
+        (analysis,) = runs.latest(connection, 10)
+    assert (analysis.status, analysis.triggered_by) == ("SUCCEEDED", "SESSION_START")
+    assert analysis.findings_count is not None
+    assert analysis.findings_count > 0
+    # The next session finds it fresh.
+    assert run(EVENT) == (0, "", "")
+    wait_for(lambda: "] FRESH: " in log_of(stale_home), instead=lambda: log_of(stale_home))
+    wait_for(lambda: not processes_of(stale_home))
+
+
+@pytest.fixture
+def stale_home() -> Iterator[Path]:
+    """Make a home with five weeks of spans that nobody has analysed, where nothing runs."""
+    folder = Path(tempfile.mkdtemp(prefix="leo", dir="/tmp"))
+    folder.chmod(0o711)
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    try:
+        with database.ready(Settings({PREFIX + "HOME": str(folder)})) as target:
+            with closing(Database(target)) as connection:
+                spans.insert(connection, generated.generate(midnight))
+        yield folder
+    finally:
+        end_all_of(folder)
+        shutil.rmtree(folder)
+
+
+def run(event: bytes, command: Sequence[str] = HOOK, cwd: Path | None = None) -> tuple[int, str, str]:
+    """Run the hook as a session does: the event on a pipe, both outputs read to their end."""
+    done = subprocess.run(command, input=event, capture_output=True, cwd=cwd, timeout=30)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def wait_for(look: Callable[[], T], seconds: float = 30, instead: Callable[[], object] = str) -> T:
+    """Look until there is something to see."""
+    until = time.monotonic() + seconds
+    while not (seen := look()):
+        assert time.monotonic() < until, f"not within {seconds} s: {instead()}"
+        time.sleep(0.05)
+    return seen
+
+
+def log_of(home: Path) -> str:
+    """Return the hook's log."""
+    path = home / "logs" / "hook.log"
+    return path.read_text() if path.exists() else ""
+
+
+def log_when(home: Path, words: str) -> str:
+    """Return the hook's log as soon as it has some words."""
+    wait_for(lambda: words in log_of(home), instead=lambda: log_of(home))
+    return log_of(home)
+
+
+def imports(said: str) -> set[str]:
+    """Return the modules named by ``python -X importtime``."""
+    return set(re.findall(r"^import time: .*\| +(\S+)$", said, re.MULTILINE))
+
+
+def processes_of(home: Path) -> list[int]:
+    """Return the living processes that have a home in their environment or their arguments."""
+    needles = (f"{PREFIX}HOME={home}\0".encode(), os.fsencode(home) + b"/")
+    found = []
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            if entry.name.isdigit() and int(entry.name) != os.getpid():
+                said = (entry / "environ").read_bytes() + b"\0" + (entry / "cmdline").read_bytes()
+                alive = (entry / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+                if alive and any(needle in said for needle in needles):
+                    found.append(int(entry.name))
+    return found
+
+
+def end_all_of(home: Path) -> None:
+    """Wait for the processes of a home, and kill those that do not end by themselves."""
+    if not Path("/proc/self/environ").exists():
+        return
+    until = time.monotonic() + 20
+    while (left := processes_of(home)) and time.monotonic() < until:
+        time.sleep(0.05)
+    for process in left:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)

@@ -1,0 +1,217 @@
+"""Our entry in a Claude Code settings file, whose every other byte is somebody else's."""
+
+import json
+import os
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leo_telemetry_pipeline.cli import claude_settings, program
+from leo_telemetry_pipeline.cli.hook_commands import hook
+from leo_telemetry_pipeline.errors import UserError
+
+COMMAND = "/opt/venv/bin/leo-telemetry hook session-start"
+OLDER = "/home/me/old/bin/leo-telemetry hook session-start"
+OURS = {"hooks": [{"type": "command", "command": COMMAND, "timeout": 10}]}
+THEIRS = """\
+{
+    "permissions": {"allow": ["Bash(ls:*)", "Read"], "deny": []},
+    "größe": 1.50,
+    "escaped": "\\u00e9\\/",
+    "hooks": {
+        "PreToolUse": [{"matcher": "Bash", "hooks": [{"type": "command", "command": "check"}]}],
+        "SessionStart": [
+            {
+                "matcher": "startup",
+                "hooks": [
+                    {"type": "command", "command": "cat notes.md", "unknown": null}
+                ]
+            }
+        ]
+    },
+    "model": "opus"
+}
+"""
+
+names = st.text(max_size=6).filter(lambda text: text not in ("hooks", "SessionStart"))
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
+    max_leaves=10,
+)
+hooks = st.dictionaries(names, values, min_size=1, max_size=3)
+manners = st.sampled_from(
+    [
+        {"indent": 2},
+        {"indent": 4},
+        {"indent": "\t"},
+        {},
+        {"separators": (",", ":")},
+        {"indent": 1, "ensure_ascii": False},
+    ]
+)
+
+
+@given(st.dictionaries(names, values, max_size=4), st.none() | hooks, manners, st.sampled_from(["\n", "\r\n"]))
+def test_installing_adds_our_entry_and_uninstalling_gives_back_every_byte(others, theirs, manner, newline):
+    """Lost: a person's settings reformatted, reordered or damaged by a tool that only had to add a line."""
+    before = others | ({"hooks": theirs} if theirs else {})
+    text = (json.dumps(before, **manner) + "\n").replace("\n", newline)
+    with_ours = claude_settings.add(text, COMMAND)
+    assert json.loads(with_ours) == before | {"hooks": (theirs or {}) | {"SessionStart": [OURS]}}
+    assert claude_settings.add(with_ours, COMMAND) == with_ours
+    assert claude_settings.remove(with_ours) == text
+
+
+def test_the_other_hooks_of_a_session_stay_as_they_were():
+    """Lost: the other SessionStart hooks of a project."""
+    with_ours = claude_settings.add(THEIRS, COMMAND)
+    assert json.loads(with_ours)["hooks"]["SessionStart"] == [
+        *json.loads(THEIRS)["hooks"]["SessionStart"],
+        OURS,
+    ]
+    assert with_ours.startswith(THEIRS[: THEIRS.index("            }\n        ]") + len("            }")] + ",\n")
+    assert claude_settings.remove(with_ours) == THEIRS
+
+
+def test_what_is_added_is_indented_like_the_rest():
+    """Lost: a settings file that looks patched."""
+    text = claude_settings.add('{\n\t"model": "opus"\n}', COMMAND)
+    assert text == json.dumps({"model": "opus", "hooks": {"SessionStart": [OURS]}}, indent="\t")
+
+
+def test_an_older_path_of_ours_is_replaced_and_nothing_around_it():
+    """Lost: after moving the installation, every session would call a program that is gone."""
+    mine = '{"hooks": {"SessionStart": [{"matcher": "startup", "hooks": [{"command": "%s", "timeout": 3}]}]}}'
+    assert claude_settings.add(mine % OLDER, COMMAND) == mine % COMMAND
+
+
+def test_several_of_ours_become_one():
+    """Lost: each session would ask twice."""
+    entries = [{"hooks": [{"type": "command", "command": text, "timeout": 10}]} for text in (OLDER, COMMAND, OLDER)]
+    text = claude_settings.add(json.dumps({"hooks": {"SessionStart": entries}}), COMMAND)
+    assert json.loads(text) == {"hooks": {"SessionStart": [OURS]}}
+
+
+@pytest.mark.parametrize("command", [f"nice {COMMAND}", f"{COMMAND} --verbose", "leo-telemetry doctor", "'", 7, None])
+def test_a_command_that_a_person_wrote_is_not_ours(command):
+    """Lost: somebody's own hook, replaced or removed because it resembles ours."""
+    text = json.dumps({"hooks": {"SessionStart": [{"hooks": [{"type": "command", "command": command}]}]}})
+    assert claude_settings.remove(text) == text
+
+
+def test_an_entry_with_a_matcher_stays_when_our_hook_in_it_goes():
+    """Lost: a container that we did not make."""
+    entry = {"matcher": "startup", "hooks": [{"type": "command", "command": COMMAND}]}
+    text = claude_settings.remove(json.dumps({"hooks": {"SessionStart": [entry]}}))
+    assert json.loads(text) == {"hooks": {"SessionStart": [{"matcher": "startup", "hooks": []}]}}
+
+
+def test_a_path_with_spaces_is_one_word_of_the_command():
+    """Lost: the shell would try to run the first half of the path."""
+    assert claude_settings.command("/my env/leo-telemetry") == "'/my env/leo-telemetry' hook session-start"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ('{\n  "a": 1,\n}\n', 3, "double quotes|trailing comma"),
+        ('{\n  // why\n  "a": 1\n}\n', 2, "a comment"),
+        ('{"a": 1, /* why */ "b": 2}', 1, "a comment"),
+        ("[]", 1, "no JSON object"),
+        ('{\n"hooks": []\n}', 2, '"hooks" is no object'),
+        ('{"hooks": {\n"SessionStart": {}}}', 2, '"SessionStart" is no list'),
+    ],
+)
+def test_a_file_that_cannot_be_edited_is_refused_and_left_alone(tmp_path: Path, text: str, line: int, said: str):
+    """Lost: a person's broken file would be overwritten, or they would not learn where it is broken."""
+    path = tmp_path / ".claude" / "settings.json"
+    path.parent.mkdir()
+    path.write_text(text)
+    for action in ("install", "uninstall"):
+        with pytest.raises(UserError, match=rf"settings.json, line {line}: .*({said})"):
+            invoke(action, "--shared", "--project", str(tmp_path))
+    assert path.read_text() == text
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_installing_twice_changes_nothing_and_says_so(tmp_path: Path):
+    """Lost: the second `hook install` of a careful person would add a second hook."""
+    assert "Wrote to" in invoke("install", "--shared", "--project", str(tmp_path))
+    path = tmp_path / ".claude" / "settings.json"
+    before = (path.read_bytes(), path.stat().st_ino)
+    assert "nothing was changed" in invoke("install", "--shared", "--project", str(tmp_path))
+    assert (path.read_bytes(), path.stat().st_ino) == before
+    assert (
+        json.loads(before[0])["hooks"]["SessionStart"][0]["hooks"][0]["command"] == "leo-telemetry hook session-start"
+    )
+
+
+def test_uninstalling_leaves_a_project_as_it_was_before(tmp_path: Path):
+    """Lost: litter in a project that only tried it."""
+    invoke("install", "--shared", "--project", str(tmp_path))
+    invoke("uninstall", "--shared", "--project", str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+    assert "nothing was changed" in invoke("uninstall", "--shared", "--project", str(tmp_path))
+
+
+def test_the_local_settings_name_the_program_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Lost: a session outside the virtual environment would not find the program."""
+    made = tmp_path / "my bin" / "leo-telemetry"
+    made.parent.mkdir()
+    made.touch()
+    monkeypatch.setattr(sys, "executable", str(made.with_name("python")))
+    monkeypatch.chdir(tmp_path)
+    said = invoke("install")
+    written = json.loads((tmp_path / ".claude" / "settings.local.json").read_text())
+    assert written == {"hooks": {"SessionStart": [{"hooks": [hook_of(f"'{made}' hook session-start")]}]}}
+    assert f"leo-telemetry hook uninstall --project {tmp_path}" in said
+
+
+def test_without_the_program_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Lost: a hook that could never run would be written without a word."""
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="install the package"):
+        program.find()
+
+
+def test_a_linked_file_is_changed_where_it_really_lies_and_keeps_its_mode(tmp_path: Path):
+    """Lost: dotfiles under version control would be cut off from their link, or opened to others."""
+    real = tmp_path / "dotfiles" / "claude.json"
+    real.parent.mkdir()
+    real.write_text("{}")
+    real.chmod(0o600)
+    link = tmp_path / "project" / ".claude" / "settings.json"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(real)
+    invoke("install", "--shared", "--project", str(tmp_path / "project"))
+    assert link.is_symlink()
+    assert "SessionStart" in json.loads(real.read_text())["hooks"]
+    assert stat.S_IMODE(real.stat().st_mode) == 0o600
+    invoke("uninstall", "--shared", "--project", str(tmp_path / "project"))
+    assert link.is_symlink()
+    assert real.read_text() == "{}"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_may_not_be_written_is_named(tmp_path: Path):
+    """Lost: a traceback instead of the folder's name."""
+    (tmp_path / ".claude").mkdir(mode=0o500)
+    with pytest.raises(UserError, match=r"settings\.json cannot be changed"):
+        invoke("install", "--shared", "--project", str(tmp_path))
+
+
+def hook_of(command: str) -> dict[str, object]:
+    """Return what Claude Code needs to run a command of ours."""
+    return {"type": "command", "command": command, "timeout": 10}
+
+
+def invoke(*arguments: str) -> str:
+    """Run ``leo-telemetry hook ...`` and return what it prints; its errors are raised."""
+    return CliRunner().invoke(hook, arguments, catch_exceptions=False).output
