@@ -136,8 +136,7 @@ def statuses(db: Database) -> list[tuple[str, str | None]]:
 class Execution:
     """One execution of the analysis job in this process."""
 
-    def __init__(self, instance: Any, result: Any) -> None:
-        self.instance = instance
+    def __init__(self, result: Any) -> None:
         self.result = result
         self.dagster_run_id: str = result.run_id
         self.success: bool = result.success
@@ -156,24 +155,27 @@ class Execution:
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
+def analysis_job() -> Any:
+    """Return the analysis job; a function of a module, so that Dagster can make it again to re-execute a run."""
+    from leo_telemetry_pipeline.definitions import build_definitions
+
+    return build_definitions().resolve_job_def("analysis_job")
+
+
 def analyse(
     tags: dict[str, str] | None = None, *, instance: Any = None, selection: Sequence[str] | None = None
 ) -> Execution:
     """Execute the analysis job in this process, on the database that the environment names."""
     import dagster as dg
 
-    from leo_telemetry_pipeline.definitions import build_definitions
-
-    instance = instance or dg.DagsterInstance.ephemeral()
-    job = build_definitions().resolve_job_def("analysis_job")
-    result = job.execute_in_process(
-        instance=instance,
+    result = analysis_job().execute_in_process(
+        instance=instance or dg.DagsterInstance.ephemeral(),
         tags=tags or {},
         run_config=QUIET,
         raise_on_error=False,
         asset_selection=[dg.AssetKey(name) for name in selection] if selection else None,
     )
-    return Execution(instance, result)
+    return Execution(result)
 
 
 def analyse_queued(db: Database) -> runs.Run:

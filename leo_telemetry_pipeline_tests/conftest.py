@@ -31,7 +31,7 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def short_folder() -> Iterator[Path]:
-    """A folder whose path is short enough for a socket, and which a server that is not root may enter."""
+    """Make a folder whose path is short enough for a socket and which a server that is not root may enter."""
     usable = "/tmp" if os.access("/tmp", os.W_OK | os.X_OK) else None
     folder = Path(tempfile.mkdtemp(prefix="leo-", dir=usable))
     if os.geteuid() == 0:
@@ -44,9 +44,9 @@ def short_folder() -> Iterator[Path]:
 
 @pytest.fixture(autouse=True)
 def home(short_folder: Path) -> Iterator[Path]:
-    """A home of the test's own, not made yet; the environment names it and nothing else of ours."""
+    """Name a home of the test's own, not made yet; the environment has it and nothing else of ours."""
     before = dict(os.environ)
-    for name in [name for name in os.environ if name.startswith(PREFIX) or name.startswith("DAGSTER_")]:
+    for name in [name for name in os.environ if name.startswith((PREFIX, "DAGSTER_"))]:
         del os.environ[name]
     home = short_folder / f"h{next(_numbers)}"
     os.environ[PREFIX + "HOME"] = str(home)
@@ -61,7 +61,7 @@ def home(short_folder: Path) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def server(short_folder: Path) -> Iterator[Target]:
-    """The session's PostgreSQL, which stops with the session."""
+    """Run PostgreSQL for as long as the session lasts."""
     with opened(Settings({PREFIX + "HOME": str(short_folder / "server")})) as target:
         # Nothing here has to survive a power cut.
         for setting in ("fsync", "synchronous_commit", "full_page_writes"):
@@ -88,13 +88,13 @@ def url_of(server: Target, name: str) -> str:
 
 @pytest.fixture
 def empty_database_url(server: Target) -> Iterator[str]:
-    """The address of a database that has no table yet."""
+    """Give the address of a database that has no table yet."""
     yield from _made(server, f"empty_{next(_numbers)}", "template1")
 
 
 @pytest.fixture(scope="session")
 def template(server: Target) -> str:
-    """The name of a migrated database that nobody writes to."""
+    """Name a migrated database that nobody writes to."""
     administer(server, "CREATE DATABASE template_migrated")
     migrations.migrate(outside(url_of(server, "template_migrated"), "dagster"))
     return "template_migrated"
@@ -102,7 +102,7 @@ def template(server: Target) -> str:
 
 @pytest.fixture
 def database_url(server: Target, template: str) -> Iterator[str]:
-    """The address of a migrated database of the test's own."""
+    """Give the address of a migrated database of the test's own."""
     yield from _made(server, f"test_{next(_numbers)}", template)
 
 
@@ -116,19 +116,19 @@ def _made(server: Target, name: str, template: str) -> Iterator[str]:
 
 @pytest.fixture
 def settings(database_url: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """The settings of a test that has a database; whatever reads the environment gets the same ones."""
+    """Give settings that name the test's database; whatever reads the environment gets the same ones."""
     monkeypatch.setenv(PREFIX + "DATABASE_URL", database_url)
     return Settings()
 
 
 @pytest.fixture
 def target(database_url: str) -> Target:
-    """The test's database as something to connect to."""
+    """Give the test's database as something to connect to."""
     return outside(database_url, "dagster")
 
 
 @pytest.fixture
 def db(target: Target) -> Iterator[Database]:
-    """One connection to the test's database."""
+    """Open a connection to the test's database."""
     with closing(Database(target)) as database:
         yield database

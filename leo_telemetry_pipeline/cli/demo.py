@@ -67,6 +67,7 @@ def _load_history(connection: Database, home: Path) -> None:
     spans.ensure_partitions(connection, last_days.start, now)
     stored = spans.insert(connection, generated.generate(midnight))
     planted = manifest(midnight)
+    made.touch(mode=0o600)
     made.write_text(json.dumps(planted, indent=2) + "\n")
     click.echo(f"   {stored} generated spans: {generated.DAYS} days of a LEO-like workflow, seed {generated.SEED}")
     click.echo(f"   {len(generated.SLOWDOWNS)} slowdowns are planted in the last 7 days; {made} lists what they slow")

@@ -122,8 +122,9 @@ def ready(settings: Settings) -> Iterator[Target]:
     with opened(settings) as target:
         connection = target.connect()
         try:
-            behind = migrations.version(connection) != migrations.newest()
-            if behind and target.embedded is None:
+            has, needs = migrations.version(connection), migrations.newest()
+            behind = has != needs
+            if behind and (target.embedded is None or (has or "") > needs):
                 migrations.require_newest(connection)
         finally:
             connection.close()
@@ -134,7 +135,10 @@ def ready(settings: Settings) -> Iterator[Target]:
 
 def outside(url: str, dagster_schema: str) -> Target:
     """Return the Target of an outside database, Supabase included. Raises UserError for what is no address."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise UserError(f"{URL_VARIABLE} is no PostgreSQL address: {_EXAMPLE}", NO_DATABASE) from None
     if parts.scheme not in ("postgresql", "postgres", "postgresql+psycopg2") or not (parts.hostname or parts.query):
         raise UserError(f"{URL_VARIABLE} is no PostgreSQL address: {_EXAMPLE}", NO_DATABASE)
     plain = "postgresql" + url[len(parts.scheme) :]
@@ -200,7 +204,7 @@ def _make_databases(server: Embedded) -> None:
 
 
 def _cannot_connect(shown: str, said: str) -> str:
-    reason = said.strip().splitlines()[-1] if said.strip() else "no answer"
+    reason = said.strip().splitlines()[0] if said.strip() else "no answer"
     if "password authentication failed" in said or "no password supplied" in said:
         return f"{shown} refuses the user or the password: check them in {URL_VARIABLE}"
     if "does not exist" in said and "database" in said:

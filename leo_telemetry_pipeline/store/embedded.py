@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
 
@@ -134,14 +135,14 @@ class Embedded:
             )
         installed = versions[version]
         if _server_user() and not _open_to_all(installed / "bin" / "postgres"):
-            return _copy(installed, self.home / f"postgresql-{version}") / "bin"
+            return _copied(installed, self.home / f"postgresql-{version}") / "bin"
         return installed / "bin"
 
     def _run(self, program: str, *arguments: str) -> None:
         owner = _server_user()
         as_owner = {"user": owner[0], "group": owner[1], "extra_groups": []} if owner else {}
         # The server inherits the log and outlives this process, so it must not hold a pipe of ours.
-        with (self.home / "postgresql.log").open("ab") as log:
+        with _private(self.home / "postgresql.log", os.O_APPEND) as log:
             done = subprocess.run(
                 [str(self.programs() / program), *arguments],
                 stdin=subprocess.DEVNULL,
@@ -149,7 +150,7 @@ class Embedded:
                 stderr=log,
                 cwd="/",
                 check=False,
-                env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
+                env=_server_environment(),
                 **as_owner,
             )
         if done.returncode != 0:
@@ -217,6 +218,12 @@ def _server_user() -> tuple[int, int] | None:
     return entry.pw_uid, entry.pw_gid
 
 
+def _server_environment() -> dict[str, str]:
+    # PG* would redirect the server, and our own variables may hold the password of another database.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LEO_TELEMETRY_"))}
+    return kept | {"LC_ALL": "C", "TZ": "UTC"}
+
+
 def _make_user() -> None:
     command = [
         "useradd",
@@ -256,22 +263,34 @@ def _open_to_all(program: Path) -> bool:
     return all(folder.stat().st_mode & stat.S_IXOTH for folder in program.parents)
 
 
-def _copy(installed: Path, to: Path) -> Path:
-    if not to.exists():
-        part = to.with_name(f"{to.name}.{os.getpid()}")
-        shutil.copytree(installed, part, symlinks=True)
-        for path in part.rglob("*"):
-            if not path.is_symlink():
-                path.chmod(0o755 if path.is_dir() or path.parent.name == "bin" else 0o644)
-        part.chmod(0o755)
-        part.rename(to)
-    return to
+def _copied(installed: Path, to: Path) -> Path:
+    """Return a copy of the programs that the server's user can reach, made now if it is missing."""
+    package, owner = installed.parent, _server_user()
+    copy = to / package.name / installed.name
+    if to.exists() or owner is None:
+        return copy
+    part = to.with_name(f"{to.name}.{os.getpid()}")
+    shutil.copytree(installed, part / package.name / installed.name, symlinks=True)
+    # The programs look for their libraries beside the package that they came in.
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.exists():
+        shutil.copytree(libraries, part / libraries.name, symlinks=True)
+    for path in part.rglob("*"):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or path.parent.name == "bin" else 0o644)
+    os.chown(part, -1, owner[1])
+    part.chmod(0o710)
+    part.rename(to)
+    return copy
 
 
 def _write_private(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
+    with _private(path, os.O_TRUNC) as file:
+        file.write(text.encode())
+
+
+def _private(path: Path, how: int) -> BinaryIO:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | how, 0o600), "wb")
 
 
 def _quoted(path: Path) -> str:

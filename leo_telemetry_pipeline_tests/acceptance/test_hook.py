@@ -51,7 +51,7 @@ def lonely(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Leave the tests without a database in reach, and end what they started."""
     monkeypatch.setenv(PREFIX + "DATABASE_URL", NOWHERE)
     if not SCRIPT.exists():
-        monkeypatch.setenv("PYTHONPATH", str(ROOT))
+        monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
     yield
     end_all_of(home)
 
@@ -91,12 +91,13 @@ def test_closed_standard_descriptors_confuse_nobody(home: Path, closed: str):
 def test_a_stdin_that_is_never_closed_holds_nobody_up(home: Path, event: bytes):
     """Lost: a session that waits for ever because its caller forgot to close a pipe."""
     process = subprocess.Popen(HOOK, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert process.stdin and process.stdout and process.stderr
     with process:
+        assert process.stdin is not None
         process.stdin.write(event)
         process.stdin.flush()
         assert process.wait(timeout=20) == 0
-        assert process.stdout.read() + process.stderr.read() == b""
+        said = [pipe.read() for pipe in (process.stdout, process.stderr) if pipe is not None]
+        assert said == [b"", b""]
     log = log_when(home, "does not answer")
     assert ("58306048" in log) == bool(event)
 
@@ -129,7 +130,7 @@ def test_a_home_that_cannot_be_used_is_one_line_on_stderr(
     assert said in err
     assert err.startswith("leo-telemetry hook: ")
     assert err.count("\n") == 1
-    assert os.listdir(home) == ["file"]
+    assert list(home.iterdir()) == [home / "file"]
 
 
 def test_an_interpreter_that_is_gone_is_one_line_on_stderr(home: Path):
@@ -164,13 +165,14 @@ def test_the_session_goes_on_while_the_child_still_waits_for_the_database(
         assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
         (child,) = wait_for(lambda: processes_of(home))
         wait_for(lambda: "58306048" in log_of(home))
-        held = {name: os.readlink(f"/proc/{child}/fd/{name}") for name in os.listdir(f"/proc/{child}/fd")}
+        place = Path(f"/proc/{child}")
+        held = {entry.name: str(entry.readlink()) for entry in (place / "fd").iterdir()}
         log = str(home / "logs" / "hook.log")
         assert held.pop("0").startswith("pipe:")
         assert (held.pop("1"), held.pop("2")) == (log, log)
         assert [what for what in held.values() if not what.startswith("socket:")] == []
-        assert os.readlink(f"/proc/{child}/cwd") == "/"
-        parent, _, session, terminal = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[1:5]
+        assert str((place / "cwd").readlink()) == "/"
+        parent, _, session, terminal = (place / "stat").read_text().rpartition(")")[2].split()[1:5]
         assert int(parent) != os.getpid()
         assert int(session) not in (os.getsid(0), child)
         assert terminal == "0"
@@ -244,6 +246,7 @@ def test_where_a_daemon_lives_the_child_leaves_the_work_to_it(settings: Settings
     """Lost: the same analysis prepared twice, on a machine that somebody works on."""
     with db.transaction() as cursor:
         cursor.execute("CREATE SCHEMA dagster")
+        cursor.execute("CREATE TABLE dagster.runs ()")
         cursor.execute("CREATE TABLE dagster.daemon_heartbeats (daemon_type text, timestamp timestamp)")
         cursor.execute("INSERT INTO dagster.daemon_heartbeats VALUES ('SENSOR', now() AT TIME ZONE 'UTC')")
     done = subprocess.run(CHILD, input=EVENT, capture_output=True, check=True)
@@ -298,9 +301,9 @@ def stale_home() -> Iterator[Path]:
     folder.chmod(0o711)
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     try:
-        with database.ready(Settings({PREFIX + "HOME": str(folder)})) as target:
-            with closing(Database(target)) as connection:
-                spans.insert(connection, generated.generate(midnight))
+        settings = Settings({PREFIX + "HOME": str(folder)})
+        with database.ready(settings) as target, closing(Database(target)) as connection:
+            spans.insert(connection, generated.generate(midnight))
         yield folder
     finally:
         end_all_of(folder)

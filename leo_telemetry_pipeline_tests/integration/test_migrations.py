@@ -302,8 +302,9 @@ def test_updated_at_follows_a_change(db: Database):
 def test_the_views_show_the_last_succeeded_run_only(db: Database):
     """Lost: a dashboard on `p50_by_gate` would mix runs, or show one that failed."""
     insert = (
-        "INSERT INTO dimension_p50 (run_id, dimension_type, dimension_key, sample_count, p50_ms, p90_ms, p95_ms, p99_ms,"
-        " sum_ms, method) VALUES (%s, %s, %s, 1, %s, 1, 1, 1, 1, 'exact')"
+        "INSERT INTO dimension_p50"
+        " (run_id, dimension_type, dimension_key, sample_count, p50_ms, p90_ms, p95_ms, p99_ms, sum_ms, method)"
+        " VALUES (%s, %s, %s, 1, %s, 1, 1, 1, 1, 'exact')"
     )
     old, new = builders.succeeded(db), builders.succeeded(db)
     back_date(db, old, "finished_at", "1 hour")
@@ -336,7 +337,10 @@ def test_at_most_one_item_of_a_fingerprint_is_open(db: Database):
 def test_a_dagster_run_holds_one_analysis_run(db: Database):
     """Lost: two rows would be written by one execution."""
     mine = new_id()
-    sql = "INSERT INTO telemetry_analysis_runs (status, scope_type, scope_id, dagster_run_id) VALUES ('FAILED', 'ALL', %s, %s)"
+    sql = (
+        "INSERT INTO telemetry_analysis_runs (status, scope_type, scope_id, dagster_run_id)"
+        " VALUES ('FAILED', 'ALL', %s, %s)"
+    )
     execute(db, sql, ("", mine))
     with pytest.raises(psycopg2.errors.UniqueViolation):
         execute(db, sql, ("other", mine))
@@ -346,7 +350,8 @@ def test_the_alembic_command_works_from_the_clone_too(empty_database_url: str, h
     """Lost: people who know Alembic could not look at the state of their database with it."""
     environment = os.environ | {"LEO_TELEMETRY_DATABASE_URL": empty_database_url}
     code = (
-        "from alembic import command; from alembic.config import Config; from leo_telemetry_pipeline.settings import bundled;"
+        "from alembic import command; from alembic.config import Config;"
+        "from leo_telemetry_pipeline.settings import bundled;"
         "c = Config(); c.set_main_option('script_location', str(bundled('migrations'))); command.upgrade(c, 'head')"
     )
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)

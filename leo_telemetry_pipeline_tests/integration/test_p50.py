@@ -4,6 +4,7 @@ import itertools
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from typing import Any
@@ -171,7 +172,9 @@ def test_a_wait_of_a_later_day_or_after_the_window_is_still_taken_off(db: Databa
         db,
         [
             span("handoff", "H", long + 10, at=start, trace_id=trace_id, span_id=parent),
-            span("wait", "approval", long, at=WEEK.end + timedelta(minutes=5), trace_id=trace_id, parent_span_id=parent),
+            span(
+                "wait", "approval", long, at=WEEK.end + timedelta(minutes=5), trace_id=trace_id, parent_span_id=parent
+            ),
         ],
     )
     assert medians(db)["handoff", "H"] == 10
@@ -317,7 +320,9 @@ def test_a_window_holds_its_start_and_not_its_end(db: Database):
 
 def test_a_project_sees_its_own_spans(db: Database):
     """Lost: projects would be judged by each other's work."""
-    insert(db, [*spans_of("gate", "A", [10], project="shop"), *spans_of("gate", "A", [30]), *spans_of("gate", "B", [5])])
+    insert(
+        db, [*spans_of("gate", "A", [10], project="shop"), *spans_of("gate", "A", [30]), *spans_of("gate", "B", [5])]
+    )
     execute(db, "UPDATE workflow_trace_log SET project = NULL WHERE span_name = 'B'")
     assert medians(db, week(WEEK.end, "shop")) == {("gate", "A"): 10}
     assert medians(db, week(WEEK.end, "")) == {("gate", "A"): 30, ("gate", "B"): 5}
@@ -327,7 +332,10 @@ def test_a_project_sees_its_own_spans(db: Database):
 
 def test_the_median_of_queue_waits_leaves_out_spans_that_did_not_wait_in_one(db: Database):
     """Lost: nobody could tell slow work from a long queue."""
-    insert(db, [*spans_of("gate", "A", [1, 1], queue_wait_ms=40), *spans_of("gate", "A", [1, 1]), *spans_of("gate", "B", [1])])
+    insert(
+        db,
+        [*spans_of("gate", "A", [1, 1], queue_wait_ms=40), *spans_of("gate", "A", [1, 1]), *spans_of("gate", "B", [1])],
+    )
     got = measure(db)
     assert (got["gate", "A"][6], got["gate", "B"][6]) == (40, None)
 
@@ -400,7 +408,7 @@ def test_history_gives_the_frame_of_the_exact_way_and_medians_within_half_a_perc
         exact[["dimension_type", "dimension_key", "sample_count", "sum_ms"]]
     )
     for name, values in drawn.items():
-        [row] = got[got["dimension_key"] == name][["p50_ms", "p90_ms", "p95_ms", "p99_ms"]].to_numpy()
+        [row] = got.loc[got["dimension_key"] == name, ["p50_ms", "p90_ms", "p95_ms", "p99_ms"]].to_numpy()
         np.testing.assert_allclose(row, np.percentile(values, [50, 90, 95, 99]), rtol=0.005, err_msg=name)
 
 
@@ -559,7 +567,7 @@ class Between(Database):
         self._words, self._act = words, act
 
     @contextmanager
-    def transaction(self, *, seconds: float = 300):
+    def transaction(self, *, seconds: float = 300) -> Iterator[Any]:
         with super().transaction(seconds=seconds) as cursor:
             yield _Watched(cursor, self)
 
@@ -587,15 +595,19 @@ def test_a_span_that_is_committed_while_its_day_is_counted_is_counted_or_makes_t
 ):
     """Lost: a batch that lands in the same moment would be in no history, for ever and without a word."""
     insert(db, [span("gate", "A", 5, at=NOON)])
-    with in_flight(target, [span("gate", "racing", 5, at=NOON)]) as writer:
-        with closing(Between(target, moment, writer.commit)) as counting:
-            histograms.rebuild(counting, [NOON.date()], ["gate"], ["gate"])
+    with (
+        in_flight(target, [span("gate", "racing", 5, at=NOON)]) as writer,
+        closing(Between(target, moment, writer.commit)) as counting,
+    ):
+        histograms.rebuild(counting, [NOON.date()], ["gate"], ["gate"])
     histograms.rebuild(db, [day for day in days_of(WEEK) if day != NOON.date()], ["gate"], ["gate"])
     in_history = db.rows("SELECT FROM duration_histograms WHERE dimension_key = 'racing'")
     assert in_history or stale(db) == [NOON.date()]
 
 
-def test_a_transaction_of_another_user_of_the_database_is_not_overlooked(db: Database, target: Target, database_url: str):
+def test_a_transaction_of_another_user_of_the_database_is_not_overlooked(
+    db: Database, target: Target, database_url: str
+):
     """Lost: where each program has its own role, spans in flight are invisible and would be in no history."""
     role = f"analyst_{new_id()[:8]}"
     execute(db, f"CREATE ROLE {role} LOGIN PASSWORD 'pw'; GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}")

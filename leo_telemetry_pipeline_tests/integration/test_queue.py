@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 
 import psycopg2
 import pytest
@@ -123,7 +124,9 @@ def test_only_success_counts_as_fresh(db: Database):
     """Lost: an analysis that broke would be taken for one that found nothing."""
     for end in ("FAILED", "CANCELLED", "TIMED_OUT"):
         run_id, _ = running(db)
-        execute(db, "UPDATE telemetry_analysis_runs SET status = %s, finished_at = now() WHERE run_id = %s", (end, run_id))
+        execute(
+            db, "UPDATE telemetry_analysis_runs SET status = %s, finished_at = now() WHERE run_id = %s", (end, run_id)
+        )
     assert if_stale(db) == "ENQUEUED"
 
 
@@ -136,7 +139,9 @@ def test_an_analysis_of_one_project_does_not_make_the_whole_fresh(db: Database):
 def test_an_analysis_of_a_window_that_ends_in_the_future_does_not_make_fresh(db: Database):
     """Lost: one typing error in a date would stop all analyses until then."""
     run_id = succeeded(db)
-    execute(db, "UPDATE telemetry_analysis_runs SET window_end = now() + interval '300 days' WHERE run_id = %s", (run_id,))
+    execute(
+        db, "UPDATE telemetry_analysis_runs SET window_end = now() + interval '300 days' WHERE run_id = %s", (run_id,)
+    )
     assert if_stale(db) == "ENQUEUED"
 
 
@@ -262,7 +267,9 @@ def test_at_most_two_retries_are_made_in_a_day(db: Database):
     """Lost: an analysis that kills its machine would be started again and again."""
     running(db)
     for _ in range(5):
-        execute(db, "UPDATE telemetry_analysis_runs SET heartbeat_at = now() - interval '1 min' WHERE status = 'RUNNING'")
+        execute(
+            db, "UPDATE telemetry_analysis_runs SET heartbeat_at = now() - interval '1 min' WHERE status = 'RUNNING'"
+        )
         runs.reap(db)
         for run in runs.waiting(db):
             runs.claim(db, run.run_id, new_id(), 900)
@@ -339,7 +346,7 @@ def test_a_lost_run_of_another_project_is_reaped_also_by_a_claim_that_must_wait(
 
 @pytest.fixture
 def other(target: Target) -> Iterator[Database]:
-    """A second connection to the same database."""
+    """Open a second connection to the same database."""
     with closing(Database(target)) as second:
         yield second
 
@@ -396,12 +403,15 @@ def at_once(target: Target, *calls: Callable[[Database], tuple]) -> list[tuple]:
     return answers
 
 
+def claim(own: Database, run_id: str, mine: str) -> tuple:
+    return runs.claim(own, run_id, mine, 900)
+
+
 def test_of_claims_of_one_row_at_once_one_gets_it(db: Database, target: Target):
     """Lost: two daemons would analyse the same row and both write."""
     for _ in range(5):
         run_id = queued(db)
-        claims = [lambda own, mine=new_id(): runs.claim(own, run_id, mine, 900) for _ in range(4)]
-        got = at_once(target, *claims)
+        got = at_once(target, *[partial(claim, run_id=run_id, mine=new_id()) for _ in range(4)])
         assert sorted(outcome for outcome, _ in got) == ["CLAIMED", "GONE", "GONE", "GONE"]
         assert all(detail for outcome, detail in got if outcome == "GONE")
         runs.cancel(db, run_id)
@@ -497,7 +507,7 @@ def stolen(db: Database, run_id: str) -> None:
 
 LOSSES = {
     "reaped": reaped,
-    "cancelled": lambda db, run_id: runs.cancel(db, run_id),
+    "cancelled": runs.cancel,
     "held by another": stolen,
     "deleted": lambda db, run_id: execute(db, "DELETE FROM telemetry_analysis_runs"),
 }
@@ -554,7 +564,7 @@ def test_a_beat_of_somebody_else_keeps_nothing_alive(db: Database):
 
 def test_cancelling_ends_what_waits_or_runs_and_leaves_what_ended(db: Database):
     """Lost: people could not stop an analysis, or would rewrite one that ended."""
-    run_id, mine = running(db)
+    run_id, _ = running(db)
     assert runs.cancel(db, run_id) == "RUNNING"
     assert statuses(db) == [("CANCELLED", "CANCELLED_BY_USER")]
     done = succeeded(db)

@@ -110,7 +110,7 @@ def test_history_of_too_few_spans_or_days_or_of_zeros_is_no_baseline():
         ("gate", "ZEROS", 0.0, 10, 3),
     )
     assert set(outcomes(judged).values()) == {"no_baseline"}
-    assert judged["ratio"].isna().all()
+    assert all(math.isnan(ratio) for ratio in judged["ratio"])
 
 
 def test_a_configured_baseline_beats_history_and_a_configured_multiplier_works_with_history():

@@ -1,0 +1,1 @@
+"""Tests with real processes, signals, servers and files."""

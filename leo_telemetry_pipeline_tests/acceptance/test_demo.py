@@ -1,0 +1,114 @@
+"""`make demo` finds what was planted, today and on later days, and touches nothing of its user's own.
+
+The days are moved on the database's clock, which is the only clock that the rules ask.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from leo_telemetry_pipeline.collect.manifest import manifest
+from leo_telemetry_pipeline_tests.processes import environment, run
+
+LATER_DAYS = range(1, 11)
+
+# Keeps the database running, with whatever clock its environment gives it, until it is told to end.
+_KEEPER = """
+import signal
+from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.store import database
+with database.opened(Settings()):
+    print("up", flush=True)
+    signal.sigwait({signal.SIGTERM})
+"""
+
+
+@contextmanager
+def database_on_day(home: Path, day: int) -> Iterator[None]:
+    """Let the home's database believe that it is some days later."""
+    keeper = subprocess.Popen(
+        [
+            "faketime",
+            "-f",
+            f"+{day}d",
+            sys.executable,
+            "-P",
+            "-c",
+            "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})\n" + _KEEPER,
+        ],
+        env=environment(home),
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        cwd="/",
+    )
+    try:
+        assert keeper.stdout is not None
+        assert keeper.stdout.readline() == "up\n"
+        yield
+    finally:
+        os.killpg(keeper.pid, signal.SIGTERM)
+        keeper.wait(60)
+
+
+def slowed(midnight: datetime) -> set[tuple[str, str]]:
+    """Return what was planted, worked out from the spans by plain Python."""
+    return {(one["dimension_type"], one["dimension_key"]) for one in manifest(midnight)["slowed"]}
+
+
+def found(home: Path) -> set[tuple[str, str]]:
+    """Return what the demo's last analysis calls a bottleneck."""
+    done = run(home / "demo", "findings", "--json")
+    assert done.code == 0, done.err
+    return {
+        (one["dimension_type"], one["dimension_key"]) for one in json.loads(done.out)["last_analysis"]["bottlenecks"]
+    }
+
+
+def today() -> datetime:
+    """Return the last UTC midnight."""
+    return datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def test_the_demo_finds_exactly_what_was_planted_and_leaves_the_real_home_alone(home: Path) -> None:
+    """Lost: the first thing a newcomer sees would be wrong, or mix sample data into their own."""
+    done = run(home, "demo")
+    assert done.code == 0, done.err
+    assert found(home) == slowed(today())
+    assert "WORKFLOW TELEMETRY" in done.out
+    assert "improvement item(s) are open" in done.out
+    again = run(home, "demo")
+    assert again.code == 0, again.err
+    assert "from an earlier run today" in again.out
+    assert found(home) == slowed(today())
+    real = run(home, "findings")
+    assert real.out.endswith("  No workflow telemetry analysis available yet\n")
+
+
+def test_the_demo_ignores_the_database_that_its_user_works_with(home: Path) -> None:
+    """Lost: trying the demo would write generated spans into a production database."""
+    done = run(home, "demo", LEO_TELEMETRY_DATABASE_URL="postgresql://nobody@127.0.0.1:1/production")
+    assert done.code == 0, done.err
+    assert found(home) == slowed(today())
+
+
+@pytest.mark.skipif(
+    shutil.which("faketime") is None and not os.environ.get("CI"), reason="faketime moves the clock: install it"
+)
+def test_the_demo_finds_what_was_planted_on_ten_later_days_too(home: Path) -> None:
+    """Lost: the demo would work on the day it was written and embarrass its author ever after."""
+    for day in LATER_DAYS:
+        with database_on_day(home / "demo", day):
+            done = run(home, "demo")
+            assert done.code == 0, done.err
+            assert day == LATER_DAYS[0] or "of an earlier day is replaced" in done.out
+            assert found(home) == slowed(today() + timedelta(days=day)), f"{day} days later"

@@ -1,0 +1,393 @@
+"""The life of an analysis run with real processes: what ends how, whoever is killed, stopped, slow or in the way."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from leo_telemetry_pipeline.settings import PREFIX, Settings
+from leo_telemetry_pipeline.store import database, runs
+from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline_tests import builders, processes
+from leo_telemetry_pipeline_tests.builders import execute, one, queued, row
+from leo_telemetry_pipeline_tests.processes import Running, sees_processes, until
+
+pytestmark = sees_processes
+
+GATES = ("GATE_A", "GATE_B", "GATE_C", "GATE_D")
+# What the seed says output_ref holds, and what it says of a bottleneck.
+OUTPUT_REF = {
+    "traces_scanned",
+    "dimensions_evaluated",
+    "bottlenecks",
+    "items_created",
+    "items_skipped_rate_limit",
+    "items_skipped_dedupe",
+    "errors",
+}
+BOTTLENECK = {
+    "dimension_type",
+    "dimension_key",
+    "observed_p50_ms",
+    "baseline_p50_ms",
+    "baseline_source",
+    "multiplier",
+    "ratio",
+    "sample_count",
+    "evidence_trace_ids",
+    "improvement_id",
+}
+# An analysis stops at a place, in the database, for as long as test_brake names it: no time limit of ours
+# ends that, and a test need not be quick to catch a process at it.
+BRAKES = """
+CREATE TABLE test_brake (place text);
+CREATE FUNCTION test_wait(at text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    WHILE EXISTS (SELECT FROM test_brake WHERE place = at) LOOP
+        PERFORM pg_sleep(0.05);
+    END LOOP;
+END $$;
+
+-- "start": its first asset makes partitions, before anything is written in the run's name.
+ALTER FUNCTION ensure_trace_partitions(date, date) RENAME TO test_ensure_trace_partitions;
+CREATE FUNCTION ensure_trace_partitions(first_day date, last_day date) RETURNS integer LANGUAGE sql AS $$
+    SELECT test_wait('start');
+    SELECT test_ensure_trace_partitions(first_day, last_day);
+$$;
+
+-- "p50": while the P50s are written, in a transaction that holds the row of the run.
+CREATE FUNCTION test_wait_at_p50() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM test_wait('p50');
+    RETURN NULL;
+END $$;
+CREATE TRIGGER test_brake BEFORE INSERT ON dimension_p50 FOR EACH STATEMENT EXECUTE FUNCTION test_wait_at_p50();
+"""
+
+
+@dataclass
+class Loop:
+    """A home with spans, four slow gates and brakes, where ``leo-telemetry dev`` or ``worker`` runs."""
+
+    home: Path
+    running: Running
+    db: Database
+
+    def on(self, place: str) -> None:
+        """Let analyses stop at a place from now on."""
+        execute(self.db, "INSERT INTO test_brake VALUES (%s)", (place,))
+
+    def off(self) -> None:
+        """Let all go on."""
+        execute(self.db, "DELETE FROM test_brake")
+
+    def ended(self, run_id: str | None) -> runs.Run:
+        """Wait until a run has ended and return it."""
+        return until(lambda: self.in_status(run_id, *runs.FINAL), f"run {run_id} ends\n{self.running.tail()}")
+
+    def claimed(self, run_id: str | None) -> runs.Run:
+        """Wait until a run is RUNNING and return it."""
+        run = until(lambda: self.in_status(run_id, "RUNNING", *runs.FINAL), f"{run_id} runs\n{self.running.tail()}")
+        assert run.status == "RUNNING", run
+        return run
+
+    def in_status(self, run_id: str | None, *statuses: str) -> runs.Run | None:
+        """Return a run if it has one of the statuses."""
+        run = row(self.db, run_id)
+        return run if run.status in statuses else None
+
+    def braked(self) -> None:
+        """Wait until an analysis stands at a brake."""
+        asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+        until(lambda: one(self.db, asleep), "an analysis stands at the brake")
+
+    def retry_of(self, run: runs.Run) -> runs.Run:
+        """Return the one retry of a run."""
+        again = self.db.rows(
+            "SELECT run_id::text FROM telemetry_analysis_runs WHERE retry_of = %s::uuid", (run.run_id,)
+        )
+        assert len(again) == 1, again
+        retry = row(self.db, again[0][0])
+        assert (retry.attempt, retry.retry_of) == (run.attempt + 1, run.run_id)
+        assert (retry.scope_type, retry.triggered_by) == (run.scope_type, run.triggered_by)
+        return retry
+
+    def process_of_the_run(self) -> int:
+        """Return the process that executes the one Dagster run there is."""
+        return until(lambda: self._spawned() if len(self._spawned()) == 1 else [], "one process executes a run")[0]
+
+    def nothing_runs(self) -> bool:
+        """Tell whether no analysis waits or runs, nor any process of one."""
+        return not runs.waiting(self.db) and not self._spawned()
+
+    def _spawned(self) -> list[int]:
+        every = processes.processes_of(self.home)
+        return [pid for pid, arguments in every.items() if "multiprocessing.spawn" in arguments]
+
+    def dagster_status(self, run: runs.Run) -> str:
+        """Return the status that Dagster itself gives the run."""
+        [[status]] = processes.dagster_says(self.home, "SELECT status FROM runs WHERE run_id = %s", run.dagster_run_id)
+        return status
+
+    def dagster_run_ends(self, run: runs.Run) -> str:
+        """Wait until Dagster itself says that the run has ended, and return how."""
+        ends = ("SUCCESS", "FAILURE", "CANCELED")
+        until(lambda: self.dagster_status(run) in ends, f"Dagster ends {run.dagster_run_id}\n{self.running.tail()}")
+        return self.dagster_status(run)
+
+    def wrote(self, run: runs.Run) -> tuple[int, int]:
+        """Return how many P50s and improvement items there are in the name of a run."""
+        p50s = one(self.db, "SELECT count(*) FROM dimension_p50 WHERE run_id = %s::uuid", (run.run_id,))
+        items = "SELECT count(*) FROM continuous_improvements WHERE source_detail ->> 'run_id' = %s"
+        return p50s, one(self.db, items, (run.run_id,))
+
+
+def prepare(home: Path) -> Path:
+    """Make a home whose database has spans, thresholds and brakes, and stop its server again."""
+    settings = Settings({PREFIX + "HOME": str(home)})
+    with database.ready(settings) as target, closing(Database(target)) as db:
+        execute(db, BRAKES)
+        builders.slow(db, *GATES)
+        # Fresh, so that the hourly schedule does not join in.
+        builders.succeeded(db)
+    return home
+
+
+@contextmanager
+def running(home: Path, program: str, **variables: str) -> Iterator[Loop]:
+    """Start ``dev`` or ``worker`` in a prepared home and wait until it works."""
+    port = processes.free_port()
+    arguments = ("dev", "--port", str(port)) if program == "dev" else (program,)
+    with processes.started(home, *arguments, variables=variables) as process:
+        until(lambda: processes.answers(home), f"the database is up\n{process.tail()}")
+        before = processes.daemon_beat(home)
+        until(lambda: processes.daemon_beat(home) > before, f"the daemon beats\n{process.tail()}")
+        if program == "dev":
+            until(lambda: processes.serves(port), f"the UI serves\n{process.tail()}")
+        with closing(processes.inside(home)) as db:
+            yield Loop(home, process, db)
+
+
+@pytest.fixture(scope="module")
+def shared(short_folder: Path) -> Iterator[Loop]:
+    """One ``leo-telemetry dev`` for all tests that leave it running."""
+    with running(prepare(short_folder / "loop"), "dev") as loop:
+        yield loop
+
+
+@pytest.fixture
+def loop(shared: Loop) -> Iterator[Loop]:
+    """Rid the shared loop of the runs of other tests: their retries count, and P50s are looked for."""
+    shared.off()
+    until(shared.nothing_runs, f"what earlier tests left ends\n{shared.running.tail()}")
+    execute(shared.db, "DELETE FROM telemetry_analysis_runs")
+    execute(shared.db, "DELETE FROM continuous_improvements")
+    builders.succeeded(shared.db)
+    yield shared
+    shared.off()
+
+
+def test_a_queued_row_ends_succeeded_with_all_its_columns(loop: Loop):
+    """Lost: whoever asks for an analysis with one INSERT, from any language, gets none or half of it."""
+    run_id = queued(loop.db)
+    run = loop.ended(run_id)
+    assert (run.status, run.reason_code, run.error_detail) == ("SUCCEEDED", "COMPLETED", None), loop.running.tail()
+    assert (run.scope_type, run.scope_id, run.triggered_by, run.attempt, run.retry_of) == ("ALL", "", "MANUAL", 1, None)
+    assert run.started_at is not None
+    assert run.finished_at is not None
+    assert run.heartbeat_at is not None
+    assert run.triggered_at < run.started_at <= run.heartbeat_at <= run.finished_at
+    assert run.deadline_at is not None
+    assert abs(run.deadline_at - run.started_at - timedelta(seconds=900)) < timedelta(seconds=1)
+    assert run.window_end is not None
+    assert run.triggered_at < run.window_end <= run.started_at
+    midnight = run.window_end.replace(hour=0, minute=0, second=0, microsecond=0)
+    assert run.window_start == midnight - timedelta(days=7)
+    assert run.duration_ms == pytest.approx((run.finished_at - run.started_at) / timedelta(milliseconds=1), abs=50)
+    assert loop.dagster_run_ends(run) == "SUCCESS"
+    assert (run.findings_count, run.top_bottleneck_category) == (4, "gate")
+    found = run.output_ref
+    assert found is not None
+    assert found.keys() >= OUTPUT_REF | {"trace_count", "p50_method", "dimensions_not_judged"}
+    assert [each["dimension_key"] for each in found["bottlenecks"]] == list(reversed(GATES))
+    assert all(each.keys() >= BOTTLENECK for each in found["bottlenecks"])
+    assert (found["traces_scanned"], found["items_created"], found["items_skipped_rate_limit"]) == (40, 3, 1)
+    assert (found["items_skipped_dedupe"], found["errors"], found["p50_method"]) == (0, [], "exact")
+    assert loop.wrote(run)[1] == 3
+    assert loop.wrote(run)[0] >= len(GATES)
+
+
+def test_an_analysis_that_raises_ends_failed_and_says_why(loop: Loop):
+    """Lost: an analysis that breaks every week looks like one that found nothing."""
+    refuse = """
+        CREATE FUNCTION test_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN RAISE EXCEPTION 'the disk of this test is full'; END $$;
+        CREATE TRIGGER test_refuse BEFORE INSERT ON continuous_improvements
+            FOR EACH ROW EXECUTE FUNCTION test_refuse();
+    """
+    execute(loop.db, refuse)
+    try:
+        run = loop.ended(queued(loop.db))
+    finally:
+        execute(loop.db, "DROP FUNCTION test_refuse CASCADE")
+    assert (run.status, run.reason_code, run.output_ref) == ("FAILED", "ERROR", None)
+    assert run.error_detail is not None
+    assert "continuous_improvements" in run.error_detail
+    assert "the disk of this test is full" in run.error_detail
+    assert None not in (run.started_at, run.finished_at, run.duration_ms)
+    assert loop.dagster_run_ends(run) == "FAILURE"
+    assert loop.wrote(run)[1] == 0
+    # What is broken stays broken: it is not tried again by itself.
+    assert not runs.waiting(loop.db)
+
+
+def test_a_job_that_cannot_start_ends_failed_and_is_tried_again(loop: Loop):
+    """Lost: a row that says QUEUED for ever, and blocks every later one, because no job can begin."""
+    claim = "claim_telemetry_run(uuid, text, integer)"
+    execute(loop.db, f"ALTER FUNCTION {claim} RENAME TO test_claim")
+    try:
+        run = loop.ended(queued(loop.db))
+    finally:
+        execute(
+            loop.db,
+            f"ALTER FUNCTION {claim.replace('claim_telemetry_run', 'test_claim')} RENAME TO claim_telemetry_run",
+        )
+    assert (run.status, run.reason_code) == ("FAILED", "LAUNCH_FAILED")
+    assert (run.started_at, run.dagster_run_id) == (None, None)
+    assert run.finished_at is not None
+    # The person who reads this has no other place to look.
+    assert "claim_telemetry_run" in (run.error_detail or "")
+    assert loop.ended(loop.retry_of(run).run_id).status == "SUCCEEDED"
+
+
+def test_a_killed_run_ends_failed_within_a_minute_and_is_tried_again(loop: Loop):
+    """Lost: after the kernel killed an analysis for its memory, none would ever run again."""
+    loop.on("start")
+    run = loop.claimed(queued(loop.db))
+    loop.braked()
+    os.kill(loop.process_of_the_run(), signal.SIGKILL)
+    killed = one(loop.db, "SELECT clock_timestamp()")
+    run = loop.ended(run.run_id)
+    loop.off()
+    assert (run.status, run.reason_code) == ("FAILED", "WORKER_LOST"), run
+    assert run.finished_at is not None
+    assert run.finished_at - killed < timedelta(seconds=60)
+    assert loop.wrote(run) == (0, 0)
+    assert loop.dagster_run_ends(run) == "FAILURE"
+    retry = loop.ended(loop.retry_of(run).run_id)
+    assert retry.status == "SUCCEEDED"
+    assert loop.wrote(retry)[1] == 3
+
+
+def test_a_run_that_was_stopped_and_woken_writes_nothing(loop: Loop):
+    """Lost: a laptop that slept through its analysis would wake up and file the items of the retry once more."""
+    loop.on("p50")
+    run = loop.claimed(queued(loop.db))
+    loop.braked()
+    stopped = loop.process_of_the_run()
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        loop.off()  # what it had asked for is done, and nobody is there to commit it
+        run = loop.ended(run.run_id)
+        assert (run.status, run.reason_code) == ("FAILED", "WORKER_LOST"), run
+        assert loop.wrote(run) == (0, 0)
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+    until(lambda: stopped not in processes.processes_of(loop.home), f"it ends once woken\n{loop.running.tail()}")
+    retry = loop.ended(loop.retry_of(run).run_id)
+    assert row(loop.db, run.run_id) == run
+    assert loop.wrote(run) == (0, 0)
+    assert retry.status == "SUCCEEDED"
+    assert loop.wrote(retry)[1] == 3
+    assert loop.dagster_run_ends(run) in ("FAILURE", "CANCELED")
+
+
+def test_a_cancelled_run_ends_at_once_and_writes_nothing(loop: Loop):
+    """Lost: whoever cancels an analysis that hurts the database has to find and kill its process as well."""
+    loop.on("start")
+    run = loop.claimed(queued(loop.db))
+    loop.braked()
+    done = processes.run(loop.home, "runs", "cancel", run.run_id)
+    assert (done.code, done.err) == (0, "")
+    assert done.out == f"Cancelled analysis {run.run_id}, which was RUNNING.\n"
+    run = row(loop.db, run.run_id)
+    assert (run.status, run.reason_code) == ("CANCELLED", "CANCELLED_BY_USER")
+    assert run.finished_at is not None
+    # Its statement still hangs in the database.
+    assert loop.dagster_run_ends(run) in ("FAILURE", "CANCELED")
+    until(loop.nothing_runs, f"its process ends\n{loop.running.tail()}")
+    loop.off()
+    assert row(loop.db, run.run_id) == run
+    assert loop.wrote(run) == (0, 0)
+    assert not runs.waiting(loop.db), "a cancelled run is not tried again"
+
+
+def test_an_overdue_run_ends_timed_out_and_so_does_its_process(short_folder: Path):
+    """Lost: one query that never ends stops all later analyses, and nobody is told."""
+    home = prepare(short_folder / "late")
+    with running(home, "worker", LEO_TELEMETRY_DEADLINE="8s") as loop:
+        loop.on("start")
+        run = loop.ended(queued(loop.db))
+        assert (run.status, run.reason_code) == ("TIMED_OUT", "DEADLINE"), run
+        assert run.started_at is not None
+        assert run.finished_at is not None
+        assert timedelta(seconds=8) < run.finished_at - run.started_at < timedelta(seconds=60)
+        assert "deadline" in (run.error_detail or "")
+        assert loop.retry_of(run)
+        assert loop.dagster_run_ends(run) in ("FAILURE", "CANCELED")
+        assert loop.wrote(run) == (0, 0)
+        ends_all_of_it(loop)
+
+
+def test_after_everything_was_killed_a_new_start_catches_up(short_folder: Path):
+    """Lost: after a power cut the system says RUNNING for ever and never analyses again."""
+    home = prepare(short_folder / "cut")
+    with running(home, "dev") as loop:
+        loop.on("start")
+        run = loop.claimed(queued(loop.db))
+        loop.braked()
+        processes.kill_all_of(home)
+    again = datetime.now(UTC)
+    with running(home, "dev") as loop:
+        loop.off()
+        run = loop.ended(run.run_id)
+        assert (run.status, run.reason_code) == ("FAILED", "WORKER_LOST"), run
+        assert run.finished_at is not None
+        assert run.finished_at - again < timedelta(seconds=60)
+        following = loop.ended(loop.retry_of(run).run_id)
+        assert following.status == "SUCCEEDED"
+        assert following.finished_at is not None
+        assert following.finished_at - following.triggered_at < timedelta(seconds=120)
+        assert loop.dagster_run_ends(run) == "FAILURE"
+        assert loop.wrote(run) == (0, 0)
+        ends_all_of_it(loop)
+
+
+@pytest.mark.parametrize("impatient", [False, True])
+def test_sigterm_ends_all_of_it_while_an_analysis_hangs(short_folder: Path, impatient: bool):
+    """Lost: a second `leo-telemetry dev` that cannot start, for processes nobody can see are left of the first."""
+    home = prepare(short_folder / f"term-{impatient}")
+    with running(home, "dev") as loop:
+        loop.on("start")
+        loop.claimed(queued(loop.db))
+        loop.braked()
+        ends_all_of_it(loop, signal.SIGTERM, again=signal.SIGINT if impatient else None)
+
+
+def ends_all_of_it(loop: Loop, number: signal.Signals = signal.SIGINT, again: signal.Signals | None = None) -> None:
+    """Send the command a signal and expect that it ends well, and every process with it."""
+    loop.db.close()
+    loop.running.interrupt(number)
+    if again is not None:
+        time.sleep(1)
+        loop.running.interrupt(again)
+    assert loop.running.ended() == 0, loop.running.tail()
+    # The last of them may still be on their way out of the kernel.
+    until(lambda: not processes.processes_of(loop.home), f"no process is left\n{loop.running.tail()}", seconds=5)
+    assert "Traceback" not in loop.running.said()

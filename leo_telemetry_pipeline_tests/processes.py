@@ -1,0 +1,288 @@
+"""Real processes for acceptance tests: starting the command line, seeing who lives, ending all of it by id.
+
+Belongs here: what every test with processes needs. Does not: any expectation.
+"""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import NoReturn, TypeVar
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import psycopg2
+import pytest
+
+from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.settings import PREFIX
+from leo_telemetry_pipeline.store.database import DAGSTER_DATABASE, DATABASE, Database, Target
+from leo_telemetry_pipeline.store.embedded import Embedded
+
+ROOT = Path(__file__).resolve().parents[1]
+PATIENCE_S = 180.0
+NOBODY = 65534
+
+T = TypeVar("T")
+
+sees_processes = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+
+
+def command(*arguments: str) -> list[str]:
+    """Return the command line of ``leo-telemetry``, whether or not its script is installed."""
+    return [sys.executable, "-P", "-m", "leo_telemetry_pipeline.cli", *arguments]
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    """Return an environment that names a home, and nothing else of ours but ``more``."""
+    ours = re.compile(f"{PREFIX}|DAGSTER_|PG[A-Z]")
+    clean = {name: value for name, value in os.environ.items() if not ours.match(name)}
+    # For whoever runs the tests of a clone that is not installed.
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return clean | {"PYTHONPATH": os.pathsep.join(paths), PREFIX + "HOME": str(home)} | more
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+def finished(command: Sequence[str], environment: Mapping[str, str], **more) -> Done:
+    """Run a command to its end. One that does not end fails the test, and is ended with all that it started."""
+    mark = f"TEST_COMMAND={uuid.uuid4()}"
+    name, _, value = mark.partition("=")
+    try:
+        done = subprocess.run(
+            command,
+            env={**environment, name: value},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            **({"cwd": "/", "timeout": PATIENCE_S} | more),
+        )
+    except subprocess.TimeoutExpired as late:
+        while alive := _processes(lambda entry: mark.encode() in (entry / "environ").read_bytes()):
+            for pid in alive:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        pytest.fail(f"{command} did not end within {late.timeout} s; it said {late.stdout!r} {late.stderr!r}")
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def run(home: Path, *arguments: str, **variables: str) -> Done:
+    """Run ``leo-telemetry`` in a home to its end."""
+    return finished(command(*arguments), environment(home, **variables))
+
+
+class Running:
+    """A command that runs in a session of its own, and what it has said so far."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+        self.log = log
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                command,
+                env=dict(environment),
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def said(self) -> str:
+        """Return its output."""
+        return self.log.read_text(errors="replace")
+
+    def tail(self) -> str:
+        """Return the end of its output, for a message."""
+        return self.said()[-3000:]
+
+    def interrupt(self, number: signal.Signals = signal.SIGINT) -> None:
+        """Send a signal to the command alone, as a supervisor does and our own children never see."""
+        self.process.send_signal(number)
+
+    def ended(self) -> int:
+        """Wait for its end and return its exit status."""
+        return self.process.wait(timeout=PATIENCE_S)
+
+
+@contextmanager
+def started(
+    home: Path, *arguments: str, prefix: Sequence[str] = (), variables: Mapping[str, str] | None = None
+) -> Iterator[Running]:
+    """Start ``leo-telemetry`` in a home, and end every process of that home when the block ends."""
+    log = home.with_name(f"{home.name}-{arguments[0]}.log")
+    running = Running([*prefix, *command(*arguments)], environment(home, **(variables or {})), log)
+    try:
+        yield running
+    finally:
+        end_all_of(home)
+        running.process.wait(timeout=30)
+
+
+def until(question: Callable[[], T], what: str, seconds: float = PATIENCE_S, every: float = 0.1) -> T:
+    """Ask until the answer is truthy and return it. Fails with ``what`` and the last answer when it never is."""
+    give_up = time.monotonic() + seconds
+    while True:
+        answer = question()
+        if answer:
+            return answer
+        if time.monotonic() > give_up:
+            pytest.fail(f"not within {seconds:.0f} s: {what} (last answer: {answer!r})", pytrace=True)
+        time.sleep(every)
+
+
+def processes_of(home: Path) -> dict[int, str]:
+    """Return id and command line of every live process that has a home in its arguments, environment or folder."""
+    named = re.compile(re.escape(os.fsencode(home)) + rb"(?![\w.-])")
+
+    def names_it(entry: Path) -> bool:
+        # PostgreSQL's processes write their state over both, but they work in their data folder.
+        places = ((entry / "cmdline").read_bytes(), (entry / "environ").read_bytes(), os.readlink(entry / "cwd"))
+        return any(named.search(os.fsencode(place)) for place in places)
+
+    return _processes(names_it)
+
+
+def _processes(wanted: Callable[[Path], bool]) -> dict[int, str]:
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        with suppress(OSError):
+            if (entry / "stat").read_text().rpartition(")")[2].split()[0] not in "ZX" and wanted(entry):
+                arguments = (entry / "cmdline").read_bytes()
+                found[int(entry.name)] = arguments.replace(b"\0", b" ").decode(errors="replace").strip()
+    return found
+
+
+def end_all_of(home: Path) -> None:
+    """End every process of a home, by id; the database at once, but so that it can clean up after itself."""
+    for number, patience in ((signal.SIGQUIT, 10.0), (signal.SIGKILL, 20.0)):
+        give_up = time.monotonic() + patience
+        while time.monotonic() < give_up:
+            alive = processes_of(home)
+            if not alive:
+                return
+            for pid, arguments in alive.items():
+                is_server = "postgres" in arguments.split(" ", 1)[0]
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number if is_server else signal.SIGKILL)
+            time.sleep(0.1)
+
+
+def kill_all_of(home: Path) -> None:
+    """End every process of a home as a power cut would: nobody gets to say a word."""
+    while alive := processes_of(home):
+        for pid in alive:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
+
+
+def inside(home: Path) -> Database:
+    """Return the embedded database of a home, looked at without counting as one of its users."""
+    return Database(Target(f"{Embedded(home).dsn} dbname={DATABASE}", f"the database of {home}", ""))
+
+
+def dagster_says(home: Path, question: str, *parameters: object) -> list[tuple]:
+    """Ask Dagster's own tables in the embedded database of a home."""
+    connection = psycopg2.connect(f"{Embedded(home).dsn} dbname={DAGSTER_DATABASE}")
+    try:
+        with connection, connection.cursor() as cursor:
+            cursor.execute(question, parameters)
+            return cursor.fetchall()
+    finally:
+        connection.close()
+
+
+def answers(home: Path) -> bool:
+    """Tell whether the embedded database of a home takes connections and has our tables."""
+    try:
+        with closing(inside(home)) as database:
+            return database.rows("SELECT to_regclass('alembic_version') IS NOT NULL")[0][0]
+    except (psycopg2.Error, UserError):
+        return False
+
+
+def daemon_beat(home: Path) -> datetime:
+    """Return when Dagster's sensor daemon last beat, long ago if it never did."""
+    with suppress(psycopg2.Error):
+        for (beat,) in dagster_says(home, "SELECT timestamp FROM daemon_heartbeats WHERE daemon_type = 'SENSOR'"):
+            return beat
+    return datetime.min  # noqa: DTZ901  # Dagster keeps this time without a zone
+
+
+def serves(port: int) -> bool:
+    """Tell whether Dagster's UI answers on a port."""
+    with suppress(URLError, OSError), urlopen(f"http://127.0.0.1:{port}/server_info", timeout=10) as answer:
+        return b"dagster_webserver_version" in answer.read()
+    return False
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def need(condition: object, reason: str) -> None:
+    """Skip a test loudly where the machine cannot run it; in CI that is a failure."""
+    if condition:
+        return
+    if os.environ.get("CI", "").lower() in ("1", "true"):
+        _fail(reason)
+    pytest.skip(f"NOT TESTED HERE: {reason}")
+
+
+def _fail(reason: str) -> NoReturn:
+    pytest.fail(f"CI must be able to test this: {reason}")
+
+
+def has_line(done: Done, *words: str) -> None:
+    """Assert that a command said one line on stderr, with these words, and no traceback anywhere."""
+    assert "Traceback" not in done.out + done.err, done.err[-3000:]
+    assert done.err.startswith("leo-telemetry: "), done.err
+    lines = [line for line in done.err.splitlines() if line.strip()]
+    assert len(lines) == 1, done.err
+    for word in words:
+        assert word in lines[0], (word, lines[0])
+
+
+def as_user(uid: int, *capabilities: str) -> list[str]:
+    """Return what to put before a command so that it runs as another user; only root may."""
+    kept = [f"--{which}-caps=+{','.join(capabilities)}" for which in ("inh", "ambient") if capabilities]
+    return ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", *kept]
+
+
+def as_ordinary_user() -> list[str]:
+    """Return what to put before a command of ours so that it runs as an ordinary user: nothing, unless we are root.
+
+    A clone or its environment may lie in a folder of root's own: then the right to read, and only that, goes along.
+    """
+    if os.geteuid() != 0:
+        return []
+    need(shutil.which("setpriv"), "setpriv (util-linux) is not installed")
+    probe = [sys.executable, "-P", "-c", "import leo_telemetry_pipeline.cli.main, psycopg2, dagster.version"]
+    for prefix in (as_user(NOBODY), as_user(NOBODY, "dac_read_search"), as_user(NOBODY, "dac_override")):
+        if subprocess.run([*prefix, *probe], env=environment(Path("/")), cwd="/", capture_output=True).returncode == 0:
+            return prefix
+    need(False, f"user {NOBODY} cannot run {sys.executable} or read {ROOT}")
+    return []
