@@ -33,10 +33,11 @@ THRESHOLD_COLUMNS = (
 
 def thresholds(rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
     """Return what applies to each dimension as a frame; NaN where nobody said anything."""
-    made: pd.DataFrame = pd.DataFrame(list(rows), columns=list(THRESHOLD_COLUMNS))
-    numbers = [name for name in THRESHOLD_COLUMNS[3:] if name != "baseline_source"]
-    types = {"is_active": "bool"} | dict.fromkeys(numbers, "float64")
-    return made.astype(types | dict.fromkeys(("dimension_type", "dimension_key", "baseline_source"), "object"))
+    made = pd.DataFrame(list(rows), columns=list(THRESHOLD_COLUMNS))
+    for name in THRESHOLD_COLUMNS:
+        text = name in ("dimension_type", "dimension_key", "baseline_source")
+        made[name] = made[name].astype("object" if text else "bool" if name == "is_active" else "float64")
+    return made
 
 
 def history(p50: pd.DataFrame, totals: Sequence[tuple]) -> pd.DataFrame:

@@ -20,6 +20,7 @@ from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings, bundled
 from leo_telemetry_pipeline.store import dagster_home, database, migrations
 from leo_telemetry_pipeline.store.database import Target
+from leo_telemetry_pipeline.store.server_programs import programs
 
 
 @click.command()
@@ -89,7 +90,7 @@ def psql(arguments: tuple[str, ...]) -> None:
     with database.ready(Settings()) as target:
         program = shutil.which("psql")
         if program is None and target.embedded is not None:
-            program = str(target.embedded.programs() / "psql")
+            program = str(programs(target.embedded.home, target.embedded.data) / "psql")
         if program is None:
             raise UserError("psql is not installed: install PostgreSQL's client (Debian: postgresql-client)")
         # Other users see the arguments of a process, but not its environment.

