@@ -84,9 +84,9 @@ def finished(command: Sequence[str], environment: Mapping[str, str], **more) -> 
     return Done(done.returncode, done.stdout, done.stderr)
 
 
-def run(home: Path, *arguments: str, **variables: str) -> Done:
+def run(home: Path, *arguments: str, timeout: float = PATIENCE_S, **variables: str) -> Done:
     """Run ``leo-telemetry`` in a home to its end."""
-    return finished(command(*arguments), environment(home, **variables))
+    return finished(command(*arguments), environment(home, **variables), timeout=timeout)
 
 
 class Running:
@@ -136,15 +136,21 @@ def started(
         running.process.wait(timeout=30)
 
 
-def until(question: Callable[[], T], what: str, seconds: float = PATIENCE_S, every: float = 0.1) -> T:
-    """Ask until the answer is truthy and return it. Fails with ``what`` and the last answer when it never is."""
+def until(
+    question: Callable[[], T], what: str, *, by: Running | None = None, seconds: float = PATIENCE_S, every: float = 0.1
+) -> T:
+    """Ask until the answer is truthy and return it.
+
+    When it never is, fail with ``what``, the last answer, and what the command ``by`` which it should happen says.
+    """
     give_up = time.monotonic() + seconds
     while True:
         answer = question()
         if answer:
             return answer
         if time.monotonic() > give_up:
-            pytest.fail(f"not within {seconds:.0f} s: {what} (last answer: {answer!r})", pytrace=True)
+            said = by.tail() if by else ""
+            pytest.fail(f"not within {seconds:.0f} s: {what} (last answer: {answer!r})\n{said}")
         time.sleep(every)
 
 
@@ -154,7 +160,7 @@ def processes_of(home: Path) -> dict[int, str]:
 
     def names_it(entry: Path) -> bool:
         # PostgreSQL's processes write their state over both, but they work in their data folder.
-        places = ((entry / "cmdline").read_bytes(), (entry / "environ").read_bytes(), os.readlink(entry / "cwd"))
+        places = ((entry / "cmdline").read_bytes(), (entry / "environ").read_bytes(), (entry / "cwd").readlink())
         return any(named.search(os.fsencode(place)) for place in places)
 
     return _processes(names_it)

@@ -33,11 +33,10 @@ THRESHOLD_COLUMNS = (
 
 def thresholds(rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
     """Return what applies to each dimension as a frame; NaN where nobody said anything."""
-    made = pd.DataFrame(list(rows), columns=list(THRESHOLD_COLUMNS))
-    for name in THRESHOLD_COLUMNS:
-        text = name in ("dimension_type", "dimension_key", "baseline_source")
-        made[name] = made[name].astype("object" if text else "bool" if name == "is_active" else "float64")
-    return made
+    types = dict.fromkeys(THRESHOLD_COLUMNS, "float64") | {"is_active": "bool"}
+    types |= dict.fromkeys(("dimension_type", "dimension_key", "baseline_source"), "object")
+    columns = {name: [row[index] for row in rows] for index, name in enumerate(THRESHOLD_COLUMNS)}
+    return pd.DataFrame({name: pd.Series(values, dtype=types[name]) for name, values in columns.items()})
 
 
 def history(p50: pd.DataFrame, totals: Sequence[tuple]) -> pd.DataFrame:
@@ -45,7 +44,7 @@ def history(p50: pd.DataFrame, totals: Sequence[tuple]) -> pd.DataFrame:
 
     ``totals`` as in ``p50.from_buckets``, whose frame ``p50`` is.
     """
-    made = p50[["dimension_type", "dimension_key"]].copy()
+    made = p50.loc[:, ["dimension_type", "dimension_key"]].copy()
     made["history_p50_ms"] = p50["p50_ms"]
     made["history_count"] = p50["sample_count"].astype("float64")
     made["history_days"] = pd.Series([row[3] for row in totals], index=made.index, dtype="float64")

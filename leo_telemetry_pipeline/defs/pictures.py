@@ -23,8 +23,8 @@ def worst_table(judged: pd.DataFrame) -> str:
     for row in worst_first(judged.loc[judged["outcome"].isin(JUDGED)]).head(ROWS).to_dict("records"):
         mark = "**" if row["outcome"] == "bottleneck" else ""
         times = (milliseconds(row["p50_ms"]), milliseconds(row["baseline_p50_ms"]), row["baseline_source"])
-        cells = (_cell(_name(row)), *times, ratio(row["ratio"]), ratio(row["multiplier"]), row["sample_count"])
-        lines.append("| " + " | ".join(f"{mark}{cell}{mark}" for cell in cells) + " |")
+        cells = (*times, ratio(row["ratio"]), ratio(row["multiplier"]), str(row["sample_count"]))
+        lines.append(f"| {mark}{_cell(_name(row))}{mark} | {' | '.join(cells)} |")
     return "\n".join(lines) if len(lines) > 2 else "No dimension could be judged yet."
 
 

@@ -6,7 +6,6 @@ The days are moved on the database's clock, which is the only clock that the rul
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,8 +21,9 @@ from leo_telemetry_pipeline_tests.processes import environment, run
 LATER_DAYS = range(1, 11)
 
 # Keeps the database running, with whatever clock its environment gives it, until it is told to end.
-_KEEPER = """
+KEEPER = """
 import signal
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import database
 with database.opened(Settings()):
@@ -35,29 +35,14 @@ with database.opened(Settings()):
 @contextmanager
 def database_on_day(home: Path, day: int) -> Iterator[None]:
     """Let the home's database believe that it is some days later."""
-    keeper = subprocess.Popen(
-        [
-            "faketime",
-            "-f",
-            f"+{day}d",
-            sys.executable,
-            "-P",
-            "-c",
-            "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})\n" + _KEEPER,
-        ],
-        env=environment(home),
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        cwd="/",
-    )
-    try:
-        assert keeper.stdout is not None
-        assert keeper.stdout.readline() == "up\n"
-        yield
-    finally:
-        os.killpg(keeper.pid, signal.SIGTERM)
-        keeper.wait(60)
+    command = ["faketime", "-f", f"+{day}d", sys.executable, "-P", "-c", KEEPER]
+    with subprocess.Popen(command, env=environment(home), stdout=subprocess.PIPE, text=True, cwd="/") as keeper:
+        try:
+            assert keeper.stdout is not None
+            assert keeper.stdout.readline() == "up\n"
+            yield
+        finally:
+            keeper.terminate()
 
 
 def slowed(midnight: datetime) -> set[tuple[str, str]]:

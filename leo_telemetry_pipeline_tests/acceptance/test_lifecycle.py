@@ -89,11 +89,11 @@ class Loop:
 
     def ended(self, run_id: str | None) -> runs.Run:
         """Wait until a run has ended and return it."""
-        return until(lambda: self.in_status(run_id, *runs.FINAL), f"run {run_id} ends\n{self.running.tail()}")
+        return until(lambda: self.in_status(run_id, *runs.FINAL), f"run {run_id} ends", by=self.running)
 
     def claimed(self, run_id: str | None) -> runs.Run:
         """Wait until a run is RUNNING and return it."""
-        run = until(lambda: self.in_status(run_id, "RUNNING", *runs.FINAL), f"{run_id} runs\n{self.running.tail()}")
+        run = until(lambda: self.in_status(run_id, "RUNNING", *runs.FINAL), f"{run_id} runs", by=self.running)
         assert run.status == "RUNNING", run
         return run
 
@@ -138,7 +138,7 @@ class Loop:
     def dagster_run_ends(self, run: runs.Run) -> str:
         """Wait until Dagster itself says that the run has ended, and return how."""
         ends = ("SUCCESS", "FAILURE", "CANCELED")
-        until(lambda: self.dagster_status(run) in ends, f"Dagster ends {run.dagster_run_id}\n{self.running.tail()}")
+        until(lambda: self.dagster_status(run) in ends, f"Dagster ends {run.dagster_run_id}", by=self.running)
         return self.dagster_status(run)
 
     def wrote(self, run: runs.Run) -> tuple[int, int]:
@@ -165,11 +165,11 @@ def running(home: Path, program: str, **variables: str) -> Iterator[Loop]:
     port = processes.free_port()
     arguments = ("dev", "--port", str(port)) if program == "dev" else (program,)
     with processes.started(home, *arguments, variables=variables) as process:
-        until(lambda: processes.answers(home), f"the database is up\n{process.tail()}")
+        until(lambda: processes.answers(home), "the database is up", by=process)
         before = processes.daemon_beat(home)
-        until(lambda: processes.daemon_beat(home) > before, f"the daemon beats\n{process.tail()}")
+        until(lambda: processes.daemon_beat(home) > before, "the daemon beats", by=process)
         if program == "dev":
-            until(lambda: processes.serves(port), f"the UI serves\n{process.tail()}")
+            until(lambda: processes.serves(port), "the UI serves", by=process)
         with closing(processes.inside(home)) as db:
             yield Loop(home, process, db)
 
@@ -185,7 +185,7 @@ def shared(short_folder: Path) -> Iterator[Loop]:
 def loop(shared: Loop) -> Iterator[Loop]:
     """Rid the shared loop of the runs of other tests: their retries count, and P50s are looked for."""
     shared.off()
-    until(shared.nothing_runs, f"what earlier tests left ends\n{shared.running.tail()}")
+    until(shared.nothing_runs, "what earlier tests left ends", by=shared.running)
     execute(shared.db, "DELETE FROM telemetry_analysis_runs")
     execute(shared.db, "DELETE FROM continuous_improvements")
     builders.succeeded(shared.db)
@@ -299,7 +299,7 @@ def test_a_run_that_was_stopped_and_woken_writes_nothing(loop: Loop):
         assert loop.wrote(run) == (0, 0)
     finally:
         os.kill(stopped, signal.SIGCONT)
-    until(lambda: stopped not in processes.processes_of(loop.home), f"it ends once woken\n{loop.running.tail()}")
+    until(lambda: stopped not in processes.processes_of(loop.home), "it ends once woken", by=loop.running)
     retry = loop.ended(loop.retry_of(run).run_id)
     assert row(loop.db, run.run_id) == run
     assert loop.wrote(run) == (0, 0)
@@ -321,7 +321,7 @@ def test_a_cancelled_run_ends_at_once_and_writes_nothing(loop: Loop):
     assert run.finished_at is not None
     # Its statement still hangs in the database.
     assert loop.dagster_run_ends(run) in ("FAILURE", "CANCELED")
-    until(loop.nothing_runs, f"its process ends\n{loop.running.tail()}")
+    until(loop.nothing_runs, "its process ends", by=loop.running)
     loop.off()
     assert row(loop.db, run.run_id) == run
     assert loop.wrote(run) == (0, 0)
@@ -389,5 +389,5 @@ def ends_all_of_it(loop: Loop, number: signal.Signals = signal.SIGINT, again: si
         loop.running.interrupt(again)
     assert loop.running.ended() == 0, loop.running.tail()
     # The last of them may still be on their way out of the kernel.
-    until(lambda: not processes.processes_of(loop.home), f"no process is left\n{loop.running.tail()}", seconds=5)
+    until(lambda: not processes.processes_of(loop.home), "no process is left", by=loop.running, seconds=5)
     assert "Traceback" not in loop.running.said()
