@@ -286,7 +286,10 @@ def as_ordinary_user() -> list[str]:
     if os.geteuid() != 0:
         return []
     need(shutil.which("setpriv"), "setpriv (util-linux) is not installed")
-    probe = [sys.executable, "-P", "-c", "import leo_telemetry_pipeline.cli.main, psycopg2, dagster.version"]
+    # setpriv itself keeps root's rights until it is replaced, so what it starts must start something again.
+    imports = "import leo_telemetry_pipeline.cli.main, psycopg2, dagster.version"
+    again = f"import os, sys; os.execv(sys.executable, [sys.executable, '-P', '-c', {imports!r}])"
+    probe = [sys.executable, "-P", "-c", again]
     for prefix in (as_user(NOBODY), as_user(NOBODY, "dac_read_search"), as_user(NOBODY, "dac_override")):
         if subprocess.run([*prefix, *probe], env=environment(Path("/")), cwd="/", capture_output=True).returncode == 0:
             return prefix

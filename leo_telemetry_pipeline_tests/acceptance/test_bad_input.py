@@ -297,9 +297,7 @@ def outside(short_folder: Path) -> Iterator[Outside]:
         tell("pg_ctl", "-m", "immediate", "-w", "stop")
 
 
-@pytest.mark.parametrize(
-    "typed", [SECRET, f"{SECRET}%23", f"{SECRET}#x", f"{SECRET}?x", f"x#{SECRET}", f"x?{SECRET}", f"x@{SECRET}"]
-)
+@pytest.mark.parametrize("typed", [SECRET, f"{SECRET}%23", f"{SECRET}#x", f"{SECRET}?x", f"x#{SECRET}", f"x?{SECRET}"])
 def test_a_wrong_password_is_said_and_never_printed(home: Path, outside: Outside, typed: str):
     """Lost: a password ends up on a screen that is shared, or in the log of a build."""
     for arguments in (("runs",), ("migrate",), ("analyze",)):
@@ -309,6 +307,14 @@ def test_a_wrong_password_is_said_and_never_printed(home: Path, outside: Outside
         assert (done.code, done.out) == (3, "")
     written = [path for path in home.rglob("*") if path.is_file() and SECRET in path.read_text(errors="replace")]
     assert not written
+
+
+def test_an_at_sign_in_a_password_gives_nothing_away(home: Path, outside: Outside):
+    """Lost: libpq takes what follows the first @ for the host, and complains of it in full."""
+    done = run(home, "runs", **{URL: outside.url("app", password=f"x@{SECRET}")})
+    has_line(done, URL)
+    assert SECRET not in done.out + done.err
+    assert (done.code, done.out) == (3, "")
 
 
 def test_an_outside_database_that_is_not_there_is_named(home: Path, outside: Outside):
@@ -349,7 +355,8 @@ def test_all_works_on_an_outside_postgresql(home: Path, outside: Outside):
     def well(*arguments: str) -> str:
         done = run(home, *arguments, **variables)
         assert done.code == 0, (arguments, done)
-        assert SECRET not in done.out + done.err
+        # Only `env` prints it, for a shell to take up.
+        assert SECRET not in done.out + done.err or arguments == ("env",)
         return done.out
 
     assert "empty" in well("migrate")

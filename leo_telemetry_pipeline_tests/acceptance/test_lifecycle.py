@@ -390,4 +390,3 @@ def ends_all_of_it(loop: Loop, number: signal.Signals = signal.SIGINT, again: si
     assert loop.running.ended() == 0, loop.running.tail()
     # The last of them may still be on their way out of the kernel.
     until(lambda: not processes.processes_of(loop.home), "no process is left", by=loop.running, seconds=5)
-    assert "Traceback" not in loop.running.said()

@@ -516,15 +516,20 @@ def test_days_are_stale_until_they_are_counted_and_again_after_a_late_span(db: D
     assert "late" in set(counted(db)["dimension_key"])
 
 
-def test_a_late_handoff_or_wait_makes_the_days_of_its_trace_stale(db: Database):
-    """Lost: children arrive before parents, so the day's history would lack every attribute of a late handoff."""
-    trace_id = new_id()
-    gate, handoff_at = span("gate", "A", 5, at=NOON, trace_id=trace_id), NOON - DAY
-    insert(db, [gate])
+def test_a_late_handoff_makes_all_days_that_it_lasted_stale(db: Database):
+    """Lost: children are stored before parents, so the days of a long handoff would lack its attributes for ever."""
+    trace_id, begun = new_id(), NOON - DAY
+    insert(db, [span("gate", "A", 5, at=NOON, trace_id=trace_id)])
     types = ["gate", "gate+sd_type", "handoff"]
     histograms.rebuild(db, days_of(WEEK), types, ["gate", "handoff"])
-    insert(db, [span("handoff", "H", 50, at=handoff_at, trace_id=trace_id, attributes={"sd_type": "feature"})])
-    assert stale(db, types) == [handoff_at.date(), NOON.date()]
+    day_ms = int(DAY.total_seconds() * 1000)
+    insert(db, [span("handoff", "H", day_ms, at=begun, trace_id=trace_id, attributes={"sd_type": "feature"})])
+    assert stale(db, types) == [begun.date(), NOON.date()]
+    histograms.rebuild(db, stale(db, types), types, seen(db))
+    assert "A:feature" in set(counted(db, types=types)["dimension_key"])
+    # Also one that began before all days that anybody looks at.
+    insert(db, [span("handoff", "H", 2 * day_ms, at=WEEK.start - DAY, trace_id=new_id())])
+    assert stale(db, types) == [WEEK.start.date(), (WEEK.start + DAY).date()]
 
 
 def test_a_new_type_makes_all_days_stale_and_an_empty_day_does_not_stay_so(db: Database):

@@ -1,0 +1,155 @@
+"""Dagster's own commands, as somebody types them who knows Dagster and not us."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from leo_telemetry_pipeline_tests import processes
+from leo_telemetry_pipeline_tests.processes import (
+    ROOT,
+    Done,
+    Running,
+    end_all_of,
+    finished,
+    free_port,
+    processes_of,
+    sees_processes,
+    serves,
+    until,
+)
+
+pytestmark = sees_processes
+
+FIRST = 'Run eval "$(leo-telemetry env)" first'
+ENTER = 'eval "$(leo-telemetry env)"'
+SHELLS = [shell for shell in ("bash", "sh", "zsh") if shutil.which(shell)]
+
+
+class Desk:
+    """A clone's folder, a PATH on which our command and Dagster's are, and a home."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home = folder / "home"
+        self.clone = folder / "clone"
+        self.clone.mkdir()
+        for name in ("workspace.yaml", "dagster.yaml", "pyproject.toml"):
+            shutil.copy(ROOT / name, self.clone)
+        programs = folder / "bin"
+        programs.mkdir()
+        ours = programs / "leo-telemetry"
+        ours.write_text(f'#!/bin/sh\nexec {shlex.join(processes.command())} "$@"\n')
+        ours.chmod(0o755)
+        beside = Path(sys.executable).absolute().parent
+        path = os.pathsep.join([str(programs), str(beside), os.environ.get("PATH", os.defpath)])
+        # Of Dagster's own warnings, none is about what we do.
+        self.environment = processes.environment(self.home, PATH=path, HOME=str(folder), PYTHONWARNINGS="ignore")
+
+    def shell(self, script: str, shell: str = "sh") -> Done:
+        """Run a script in a shell, in the clone, to its end."""
+        return finished([shell, "-c", script], self.environment, cwd=self.clone)
+
+    @contextmanager
+    def running(self, script: str) -> Iterator[Running]:
+        """Run a script in a shell until the block ends; then end all that it started."""
+        log = self.home.with_name("shell.log")
+        shell = Running(["sh", "-c", f"cd {shlex.quote(str(self.clone))}; {script}"], self.environment, log)
+        try:
+            yield shell
+        finally:
+            end_all_of(self.home)
+            end_all_of(self.clone)
+            shell.process.wait(timeout=30)
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    """Lay out a desk, and clear up what is left on it."""
+    folder = Path(tempfile.mkdtemp(prefix="leo-", dir="/tmp"))
+    folder.chmod(0o711)
+    try:
+        yield Desk(folder)
+    finally:
+        end_all_of(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_definitions_validate_after_env(desk: Desk, shell: str):
+    """Lost: everybody who has Dagster in their CI or their fingers must learn our commands first."""
+    done = desk.shell(f"{ENTER}; dagster definitions validate -w workspace.yaml", shell)
+    assert done.code == 0, done
+    assert "Traceback" not in done.out + done.err
+    assert "success" in (done.out + done.err).lower()
+    until(lambda: not processes_of(desk.home), "the database ends with the shell")
+
+
+@pytest.mark.parametrize("typed", ["dagster definitions validate -w workspace.yaml", "dagster dev -w workspace.yaml"])
+def test_before_env_one_line_says_what_to_do(desk: Desk, typed: str):
+    """Lost: a page of Dagster's own errors, in which what to do is not to be found."""
+    done = desk.shell(f"{typed} -p {free_port()}" if " dev " in typed else typed)
+    said = done.out + done.err
+    assert done.code == 1, done
+    assert said.count(FIRST) == 1, said
+    assert "Traceback" not in said
+    assert not desk.home.exists()
+    assert not processes_of(desk.clone)
+
+
+def test_plain_dagster_dev_serves_after_env(desk: Desk):
+    """Lost: `dagster dev`, the first thing anybody tries in a Dagster project."""
+    port = free_port()
+    with desk.running(f"{ENTER}; exec dagster dev -h 127.0.0.1 -p {port}") as shell:
+        until(lambda: serves(port), "the UI serves", by=shell)
+        before = processes.daemon_beat(desk.home)
+        until(lambda: processes.daemon_beat(desk.home) > before, "the daemon beats", by=shell)
+        # Its daemon finds our sensors, and they our database.
+        run_id = processes.run(desk.home, "enqueue").out.split()[2].rstrip(".")
+        until(lambda: "SUCCEEDED" in processes.run(desk.home, "runs", "show", run_id).out, "it is executed", by=shell)
+
+
+def test_the_database_lives_as_long_as_the_shell(desk: Desk):
+    """Lost: the database is gone under the second command, or is still there when the machine is shut down."""
+    gate = desk.home.with_name("gate")
+    os.mkfifo(gate)
+    with desk.running(f"{ENTER}; leo-telemetry runs; leo-telemetry runs; cat {shlex.quote(str(gate))}") as shell:
+        until(lambda: shell.said().count("No analysis") == 2, "both commands are done", by=shell)
+        assert processes.answers(desk.home)
+        # A shell that is killed says nobody that it ends.
+        shell.process.kill()
+        shell.process.wait()
+        until(lambda: not processes_of(desk.home), "the database ends with the shell", by=shell)
+
+
+def test_two_shells_share_the_database(desk: Desk):
+    """Lost: closing one terminal takes the database from under the other."""
+    done = desk.shell(f"{ENTER}; sh -c {shlex.quote(f'{ENTER}; leo-telemetry runs')}; sleep 3; leo-telemetry runs")
+    assert done.code == 0, done
+    assert done.out.count("No analysis") == 2
+    until(lambda: not processes_of(desk.home), "the database ends with the last shell")
+
+
+def test_env_in_a_shell_that_cannot_have_a_database_changes_nothing(desk: Desk):
+    """Lost: an eval of half a text, after which every command fails in another way."""
+    script = f"LEO_TELEMETRY_HOME=relative; {ENTER}; echo status $?; env | grep -c DAGSTER_HOME"
+    done = desk.shell(script)
+    assert "absolute" in done.err
+    assert done.err.count("\n") == 1
+    assert done.out.splitlines()[-1] == "0"
+
+
+def test_what_env_prints_is_only_what_a_shell_can_eval(desk: Desk):
+    """Lost: a name with a quote in it runs as a command in somebody's shell."""
+    home = desk.home / "it's; touch planted; ('"
+    script = f"export LEO_TELEMETRY_HOME={shlex.quote(str(home))}; {ENTER}; printf '%s' \"$DAGSTER_HOME\""
+    done = desk.shell(script)
+    assert done.out == str(home / "dagster"), done
+    assert not list(desk.clone.rglob("planted"))
+    assert subprocess.run(["sh", "-n", "-c", desk.shell("leo-telemetry env").out]).returncode == 0
