@@ -25,6 +25,9 @@ COLUMNS = (
     "attributes",
 )
 
+# What a dimension type can mean besides a span type, as does any word with a plus sign.
+RESERVED_TYPES = ("sd_type", "global")
+
 # Later than any clock that is merely wrong (year 9999), earlier than what overflows when added up.
 LATEST_MS = 253_402_300_799_999
 
@@ -66,6 +69,8 @@ class Span:
     ) -> None:
         if not span_type:
             raise InvalidSpan("span_type is empty")
+        if "+" in span_type or span_type in RESERVED_TYPES:
+            raise InvalidSpan(f"span_type {span_type!r} is a word of the dimension grammar")
         if not span_name:
             raise InvalidSpan("span_name is empty")
         if not 0 <= start_time_ms <= LATEST_MS:

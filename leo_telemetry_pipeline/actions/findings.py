@@ -99,7 +99,8 @@ def _commit(
 ) -> None:
     with database.transaction() as cursor:
         runs.fence(cursor, run_id, dagster_run_id)
-        ids = {draft.fingerprint: items.write(cursor, draft) for draft in (*plan.update, *plan.create)}
+        ids = {draft.fingerprint: items.update(cursor, draft) for draft in plan.update}
+        ids |= {draft.fingerprint: items.write(cursor, draft) for draft in plan.create}
         for bottleneck in bottlenecks:
             mark = planning.fingerprint(bottleneck["dimension_type"], bottleneck["dimension_key"], window.project)
             bottleneck["improvement_id"] = ids.get(mark)

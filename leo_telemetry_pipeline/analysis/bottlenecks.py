@@ -14,6 +14,9 @@ DEFAULT_MULTIPLIER = 2.0
 HISTORY_DAYS = 28
 HISTORY_LEAST_DAYS = 3
 
+# 100 * 1.15 is 114.99999999999999: a product of decimals may fall short of what people mean by it.
+ROUNDING = 1 + 1e-12
+
 JUDGED = ("ok", "bottleneck")
 NOT_JUDGED = ("too_few", "no_baseline", "switched_off")
 
@@ -78,12 +81,17 @@ def judge(p50: pd.DataFrame, thresholds: pd.DataFrame, history: pd.DataFrame, de
             judged["is_active"] == False,  # noqa: E712  # a column, where `not` has no meaning
             judged["sample_count"] < judged["min_samples"],
             judged["baseline_p50_ms"].isna(),
-            judged["p50_ms"] > judged["baseline_p50_ms"] * judged["multiplier"],
+            is_above(judged["p50_ms"], judged["baseline_p50_ms"], judged["multiplier"]),
         ],
         ["switched_off", "too_few", "no_baseline", "bottleneck"],
         "ok",
     )
     return judged.astype({"outcome": "object"})
+
+
+def is_above(p50_ms: Any, baseline_p50_ms: Any, multiplier: Any) -> Any:
+    """Tell whether a P50, or each of a column, is strictly over baseline times multiplier."""
+    return p50_ms > baseline_p50_ms * multiplier * ROUNDING
 
 
 def worst_first(judged: pd.DataFrame) -> pd.DataFrame:

@@ -28,7 +28,7 @@ from leo_telemetry_pipeline.defs.io import (
 from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.store import histograms, spans, thresholds
 from leo_telemetry_pipeline.store.dimensions import NAMED_ASSETS
-from leo_telemetry_pipeline.store.runs import JUDGEMENT
+from leo_telemetry_pipeline.store.measurements import JUDGEMENT
 from leo_telemetry_pipeline.store.spans import Window
 
 Decorator = Callable[[Callable[..., Any]], dg.AssetsDefinition]
@@ -123,6 +123,7 @@ def p50_asset(name: str) -> dg.AssetsDefinition:
         for dimension_type in wanted:
             try:
                 frames.append(_measure(analysis, dimension_type, seen, workflow_traces, duration_histograms))
+                analysis.forget_error(dimension_type)
             except psycopg2.Error as error:
                 # One type that cannot be measured must not keep the others from being judged.
                 context.log.exception("P50 of %s failed", dimension_type)
@@ -171,6 +172,9 @@ def bottlenecks(
     """Judge every dimension of the window."""
     parts = [frame for frame in p50s.values() if len(frame)] or [p50.frame([])]
     measured = pd.concat(parts, ignore_index=True)
+    if analysis.errors and not len(measured):
+        # Nothing is known, which must not look like a week without bottlenecks.
+        raise dg.Failure(f"nothing could be measured: {analysis.errors[0]['error']}", allow_retries=False)
     dimensions = list(zip(measured["dimension_type"], measured["dimension_key"], strict=True))
     made = judging.judge(
         measured,

@@ -9,7 +9,7 @@ from collections import Counter
 import dagster as dg
 import pandas as pd
 
-from leo_telemetry_pipeline.analysis.bottlenecks import JUDGED, NOT_JUDGED
+from leo_telemetry_pipeline.analysis.bottlenecks import JUDGED, NOT_JUDGED, is_above
 from leo_telemetry_pipeline.defs.assets import bottlenecks, workflow_traces
 from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.store import spans
@@ -28,7 +28,7 @@ def unmeasured_types(traces: pd.DataFrame, judged: pd.DataFrame, failed: list[st
 def not_above_threshold(judged: pd.DataFrame) -> list[str]:
     """Return the bottlenecks whose P50 is not over baseline times multiplier."""
     found = judged[judged["outcome"] == "bottleneck"]
-    wrong = found[~(found["p50_ms"] > found["baseline_p50_ms"] * found["multiplier"])]
+    wrong = found[~is_above(found["p50_ms"], found["baseline_p50_ms"], found["multiplier"])]
     return [f"{a}:{b}" for a, b in zip(wrong["dimension_type"], wrong["dimension_key"], strict=True)]
 
 

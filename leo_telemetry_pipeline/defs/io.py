@@ -12,12 +12,12 @@ import pandas as pd
 
 from leo_telemetry_pipeline.analysis import p50
 from leo_telemetry_pipeline.analysis.bottlenecks import HISTORY_DAYS
-from leo_telemetry_pipeline.store import histograms, runs, spans, thresholds
+from leo_telemetry_pipeline.store import histograms, measurements, runs, spans, thresholds
 from leo_telemetry_pipeline.store.dimensions import NAMED_ASSETS, types_to_judge
 
 TRACE_COLUMNS = ("span_type", "day", "spans", "timed_spans", "traces")
 OTHER = "p50_by_other"
-JUDGED_COLUMNS = (*p50.COLUMNS, *runs.JUDGEMENT)
+JUDGED_COLUMNS = (*p50.COLUMNS, *measurements.JUDGEMENT)
 
 
 def asset_name(dimension_type: str) -> str:
@@ -41,10 +41,10 @@ class PostgresIOManager(dg.IOManager):
             analysis.annotate({"workflow_traces": rows(obj.assign(day=obj["day"].astype(str)))})
         elif name in P50_ASSETS and analysis.run is not None:
             types = sorted(set(obj["dimension_type"]) | {t for t in NAMED_ASSETS if asset_name(t) == name})
-            runs.replace_p50(analysis.database, analysis.run.run_id, analysis.fence, types, rows(obj))
+            measurements.replace_p50(analysis.database, analysis.run.run_id, analysis.fence, types, rows(obj))
         elif name == "bottlenecks" and analysis.run is not None:
-            columns = ["dimension_type", "dimension_key", *runs.JUDGEMENT]
-            runs.put_judgements(analysis.database, analysis.run.run_id, analysis.fence, rows(obj[columns]))
+            columns = ["dimension_type", "dimension_key", *measurements.JUDGEMENT]
+            measurements.put_judgements(analysis.database, analysis.run.run_id, analysis.fence, rows(obj[columns]))
 
     def load_input(self, context: dg.InputContext) -> pd.DataFrame:
         """Load what an earlier asset stored, in this Dagster run or in one before."""
@@ -56,9 +56,9 @@ class PostgresIOManager(dg.IOManager):
         if name == "duration_histograms":
             return uncounted_days(analysis)
         if name == "bottlenecks":
-            return judged(runs.judgements(analysis.database, analysis.run.run_id))
+            return judged(measurements.judgements(analysis.database, analysis.run.run_id))
         return p50.frame(
-            runs.p50(
+            measurements.p50(
                 analysis.database,
                 analysis.run.run_id,
                 NAMED_ASSETS if name == OTHER else [t for t in NAMED_ASSETS if asset_name(t) == name],
@@ -92,7 +92,7 @@ def judged(found: list[tuple]) -> pd.DataFrame:
     """Return every dimension with its P50 and how it was judged."""
     width = len(p50.COLUMNS)
     made = p50.frame([row[:width] for row in found])
-    for index, name in enumerate(runs.JUDGEMENT):
+    for index, name in enumerate(measurements.JUDGEMENT):
         number = name in ("baseline_p50_ms", "multiplier", "min_samples")
         values = [row[width + index] for row in found]
         made[name] = pd.Series(values, index=made.index, dtype="float64" if number else "object")

@@ -51,13 +51,23 @@ def how_it_ended(instance: dg.DagsterInstance, dagster_run_id: str) -> Ending | 
         inner = error.cause or error
         if data.error_source is not None and data.error_source.name == "INTERRUPT":
             return Ending("CANCELLED_BY_USER", "interrupted")
-        failed_check = "AssetCheckFailed" in f"{error.cls_name}{inner.cls_name}"
-        detail = f"{event.step_key}: {inner.message.strip()}"
-        return Ending("CHECK_FAILED" if failed_check else "ERROR", detail[:4000])
+        if "AssetCheckFailed" in f"{error.cls_name}{inner.cls_name}":
+            return Ending("CHECK_FAILED", _failed_checks(instance, dagster_run_id)[:4000])
+        return Ending("ERROR", f"{event.step_key}: {inner.message.strip()}"[:4000])
     run = instance.get_run_by_id(dagster_run_id)
     if run is not None and run.status in CANCELLED:
         return Ending("CANCELLED_BY_USER", "")
     return None
+
+
+def _failed_checks(instance: dg.DagsterInstance, dagster_run_id: str) -> str:
+    failed = []
+    for record in instance.all_logs(dagster_run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION):
+        event = record.dagster_event
+        check = event.asset_check_evaluation_data if event else None
+        if check is not None and not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
+            failed.append(f"{check.check_name}: {check.description}")
+    return "; ".join(failed)
 
 
 class Heartbeat:

@@ -23,8 +23,17 @@ from leo_telemetry_pipeline.store.spans import Window
 
 TAG = "leo_telemetry/"
 RUN_ID_TAG = TAG + "run_id"
+FIRST_ASSET = "workflow_traces"
 LAST_ASSET = "continuous_improvements"
 WAIT_S = 0.5
+
+
+def _nothing_yet() -> dg.Failure:
+    return dg.Failure(
+        "No analysis has succeeded yet, so there is no window to compute these tables for: "
+        "materialize all assets, or run `leo-telemetry analyze`",
+        allow_retries=False,
+    )
 
 
 @dataclass
@@ -55,11 +64,7 @@ class Analysis:
         if self.dry_window is not None:
             return self.dry_window
         if self.run is None:
-            raise dg.Failure(
-                "No analysis has succeeded yet, so there is no window to compute these tables for: "
-                "materialize all assets, or run `leo-telemetry analyze`",
-                allow_retries=False,
-            )
+            raise _nothing_yet()
         return self.run.window
 
     @property
@@ -75,8 +80,16 @@ class Analysis:
     def note_error(self, dimension_type: str, error: Exception) -> None:
         """Remember that a dimension type could not be measured: the others still count."""
         text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        self.errors = [each for each in self.errors if each["dimension_type"] != dimension_type]
         self.errors.append({"dimension_type": dimension_type, "error": text})
         self.annotate({"errors": self.errors})
+
+    def forget_error(self, dimension_type: str) -> None:
+        """Forget what an execution before this one noted of a dimension type that could be measured now."""
+        left = [each for each in self.errors if each["dimension_type"] != dimension_type]
+        if len(left) < len(self.errors):
+            self.errors = left
+            self.annotate({"errors": left})
 
 
 @dg.resource(description="The row of telemetry_analysis_runs that this run executes, taken before its first step.")
@@ -107,7 +120,7 @@ def dry_analysis(target: database.Target, settings: Settings, window: Window) ->
     @dg.resource
     def dry(context: dg.InitResourceContext) -> Iterator[Analysis]:
         with closing(Database(target, read_only=True)) as connection:
-            yield Analysis(connection, settings, context.run_id or "", dry_window=window)
+            yield Analysis(connection, settings, context.run.run_id if context.run else "", dry_window=window)
 
     return dry
 
@@ -134,19 +147,27 @@ def _take(connection: Database, settings: Settings, run: dg.DagsterRun, log: Any
         return taken
     outcome, run_id = _patiently(lambda: _begin(connection, settings, run), None, settings.deadline, log)
     if outcome != "CLAIMED" or run_id is None:
-        taken.gone = f"another analysis of this scope ran for over {settings.deadline} s"
+        taken.gone = (
+            f"another analysis of this scope ran for over {settings.deadline} s"
+            if outcome == "WAIT"
+            else f"this Dagster run has executed analysis run {run_id} already"
+        )
         return taken
     taken.run, taken.owned = runs.get(connection, run_id), True
+    # "Re-execute from failure" does not measure again what could not be measured.
+    taken.errors = list(taken.run.metadata.get("errors") or ()) if taken.run else []
     return taken
 
 
 def _begin(connection: Database, settings: Settings, run: dg.DagsterRun) -> tuple[str, str | None]:
     project, days, end = (run.tags.get(TAG + name) for name in ("project", "window_days", "window_end"))
     parent = run.parent_run_id
-    if parent is None and not selects(run, "bottlenecks"):
-        # Items alone: of what the last analysis found, since this one measures nothing.
+    if parent is None and not selects(run, FIRST_ASSET):
+        # A part of it: what the last analysis measured and found stands in for what is not computed.
         last = runs.last_succeeded(connection, project)
-        parent = last.dagster_run_id if last else None
+        if last is None:
+            raise _nothing_yet()
+        parent = last.dagster_run_id
     return runs.begin(
         connection,
         run.run_id,

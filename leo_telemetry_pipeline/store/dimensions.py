@@ -11,7 +11,7 @@ NOT_BY_DEFAULT = ("wait", "execution")
 GLOBAL = "global"
 
 # A wait or a handoff is looked for this long outside the window that its trace touches.
-_REACH_MS = 7 * 86_400_000
+REACH_MS = 7 * 86_400_000
 
 _TYPE = "CASE s.span_type WHEN 'workflow' THEN 'handoff' ELSE s.span_type END"
 _NAME = """CASE
@@ -46,7 +46,7 @@ def observations(types: Iterable[str], seen: Iterable[str]) -> tuple[str, dict[s
         """SELECT day, project, span_type, span_name, trace_id, judged_ms, queue_wait_ms FROM spans
            WHERE span_type = ANY(%(plain)s)"""
     ]
-    parameters: dict[str, object] = {"plain": plain, "reach": _REACH_MS}
+    parameters: dict[str, object] = {"plain": plain, "reach": REACH_MS}
     for index, word in enumerate(sorted(set(types) - set(plain))):
         span_type, _, attribute = word.partition("+")
         parameters |= {
@@ -80,7 +80,7 @@ WITH waits AS (
     SELECT DISTINCT ON (s.trace_id) s.trace_id, s.attributes FROM workflow_trace_log AS s
     WHERE s.span_type IN ('handoff', 'workflow')
       AND s.start_time_ms >= %(from_ms)s - %(reach)s AND s.start_time_ms < %(to_ms)s + %(reach)s
-    ORDER BY s.trace_id, s.start_time_ms
+    ORDER BY s.trace_id, s.start_time_ms, s.span_id
 ), spans AS (
     SELECT DATE '1970-01-01' + (s.start_time_ms / 86400000)::integer AS day, coalesce(s.project, '') AS project,
            {_TYPE} AS span_type, {_NAME} AS span_name, s.trace_id, s.attributes,

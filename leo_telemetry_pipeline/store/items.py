@@ -68,11 +68,25 @@ def of_scope(database: Database, project: str | None) -> list[Item]:
     return [Item(*row) for row in rows]
 
 
-def write(cursor: psycopg2.extensions.cursor, draft: Draft) -> str:
-    """Open an item, or bring the open one of the same fingerprint up to date; return its id.
+def update(cursor: psycopg2.extensions.cursor, draft: Draft) -> str | None:
+    """Bring the open item of a fingerprint up to date; return its id, or None when it was closed meanwhile.
 
     What a person wrote on an open item, its status and its title, stays.
     """
+    cursor.execute(
+        """
+        UPDATE continuous_improvements SET source_detail = source_detail || %s::jsonb, description = %s
+        WHERE fingerprint = %s AND status IN ('OPEN', 'IN_PROGRESS')
+        RETURNING id::text
+        """,
+        (json.dumps(draft.source_detail, allow_nan=False), draft.description, draft.fingerprint),
+    )
+    row = cursor.fetchone()
+    return row[0] if row else None
+
+
+def write(cursor: psycopg2.extensions.cursor, draft: Draft) -> str:
+    """Open an item, or bring one that was opened meanwhile up to date; return its id."""
     cursor.execute(
         """
         INSERT INTO continuous_improvements (fingerprint, title, description, source_detail)

@@ -1,11 +1,10 @@
 """The queue and the life of analysis runs: thin calls of the database's functions, and reading their rows.
 
-Belongs here: statements on ``telemetry_analysis_runs`` and ``dimension_p50``.
+Belongs here: statements on ``telemetry_analysis_runs``.
 Does not: the rules of the lifecycle, which the functions made by the migrations hold for every caller alike.
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -60,15 +59,6 @@ class Run:
 
 _COLUMNS = ", ".join(
     f"{field.name}::text" if field.name in ("run_id", "retry_of") else field.name for field in fields(Run)
-)
-_P50 = "dimension_type, dimension_key, sample_count, p50_ms, p90_ms, p95_ms, p99_ms, sum_ms, queue_p50_ms, method"
-JUDGEMENT = (
-    "baseline_p50_ms",
-    "baseline_source",
-    "multiplier",
-    "min_samples",
-    "outcome",
-    "evidence_trace_ids",
 )
 
 
@@ -232,57 +222,6 @@ def annotate(database: Database, run_id: str, dagster_run_id: str, notes: dict[s
         )
 
 
-def replace_p50(
-    database: Database, run_id: str, dagster_run_id: str | None, types: Sequence[str], rows: Sequence[tuple]
-) -> None:
-    """Store the P50s of some dimension types of a run in place of those that it has.
-
-    Rows: the columns of ``dimension_p50`` after run_id. With ``dagster_run_id`` the run must be RUNNING for it,
-    or LostRun is raised; without, the P50s of a run that ended are computed once more.
-    """
-    with database.transaction() as cursor:
-        _fence(cursor, run_id, dagster_run_id)
-        cursor.execute(
-            "DELETE FROM dimension_p50 WHERE run_id = %s::uuid AND dimension_type = ANY(%s)",
-            (run_id, list(types)),
-        )
-        cursor.executemany(
-            f"INSERT INTO dimension_p50 (run_id, {_P50}) VALUES (%s::uuid, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-            [(run_id, *row) for row in rows],
-        )
-
-
-def put_judgements(database: Database, run_id: str, dagster_run_id: str | None, rows: Sequence[tuple]) -> None:
-    """Store how each dimension of a run was judged; the fence is that of ``replace_p50``.
-
-    Rows: dimension_type, dimension_key, then the columns of JUDGEMENT.
-    """
-    with database.transaction() as cursor:
-        _fence(cursor, run_id, dagster_run_id)
-        cursor.executemany(
-            "UPDATE dimension_p50 SET baseline_p50_ms = %s, baseline_source = %s, multiplier = %s, min_samples = %s,"
-            " outcome = %s, evidence_trace_ids = %s"
-            " WHERE run_id = %s::uuid AND dimension_type = %s AND dimension_key = %s",
-            [(*row[2:], run_id, *row[:2]) for row in rows],
-        )
-
-
-def judgements(database: Database, run_id: str) -> list[tuple]:
-    """Return what ``p50`` does, then the columns of JUDGEMENT, for every dimension of a run."""
-    return database.rows(
-        f"SELECT {_P50}, {', '.join(JUDGEMENT)} FROM dimension_p50 WHERE run_id = %s::uuid ORDER BY 1, 2",
-        (run_id,),
-    )
-
-
-def p50(database: Database, run_id: str, named: Sequence[str], *, others: bool) -> list[tuple]:
-    """Return the stored P50s of the ``named`` types of a run, or with ``others`` of all types but those."""
-    return database.rows(
-        f"SELECT {_P50} FROM dimension_p50 WHERE run_id = %s::uuid AND (dimension_type = ANY(%s)) <> %s ORDER BY 1, 2",
-        (run_id, list(named), others),
-    )
-
-
 def fence(cursor: psycopg2.extensions.cursor, run_id: str, dagster_run_id: str) -> None:
     """Hold the row of a run until the transaction ends. Raises LostRun unless it is RUNNING for this Dagster run."""
     cursor.execute(
@@ -292,11 +231,6 @@ def fence(cursor: psycopg2.extensions.cursor, run_id: str, dagster_run_id: str) 
     )
     if not _one(cursor):
         raise LostRun(f"analysis run {run_id} is not this Dagster run's any more")
-
-
-def _fence(cursor: psycopg2.extensions.cursor, run_id: str, dagster_run_id: str | None) -> None:
-    if dagster_run_id is not None:
-        fence(cursor, run_id, dagster_run_id)
 
 
 def _one(cursor: psycopg2.extensions.cursor) -> Any:

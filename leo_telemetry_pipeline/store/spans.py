@@ -157,16 +157,18 @@ def evidence(
     rows = database.rows(
         f"""
         SELECT dimension_type, dimension_key,
-               (array_agg(trace_id::text ORDER BY judged_ms DESC, trace_id))[1:3]
-        FROM ({sql}) AS o (day, project, dimension_type, dimension_key, trace_id, judged_ms, queue_wait_ms)
-        WHERE (dimension_type, dimension_key) IN (SELECT * FROM unnest(%(wanted_types)s, %(wanted_keys)s))
+               (array_agg(trace_id::text ORDER BY longest_ms DESC, trace_id))[1:3]
+        FROM (SELECT dimension_type, dimension_key, trace_id, max(judged_ms) AS longest_ms
+              FROM ({sql}) AS o (day, project, dimension_type, dimension_key, trace_id, judged_ms, queue_wait_ms)
+              WHERE (dimension_type, dimension_key) IN (SELECT * FROM unnest(%(wanted_types)s, %(wanted_keys)s))
+              GROUP BY 1, 2, 3) AS of_traces
         GROUP BY 1, 2
         """,
         parameters
         | window.parameters()
         | {"wanted_types": [a for a, _ in dimensions], "wanted_keys": [b for _, b in dimensions]},
     )
-    return {(dimension_type, key): list(dict.fromkeys(traces)) for dimension_type, key, traces in rows}
+    return {(dimension_type, key): traces for dimension_type, key, traces in rows}
 
 
 _COLUMN_LIST = ", ".join(COLUMNS)

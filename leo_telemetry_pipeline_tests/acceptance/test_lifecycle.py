@@ -389,4 +389,5 @@ def ends_all_of_it(loop: Loop, number: signal.Signals = signal.SIGINT, again: si
         loop.running.interrupt(again)
     assert loop.running.ended() == 0, loop.running.tail()
     # The last of them may still be on their way out of the kernel.
-    until(lambda: not processes.processes_of(loop.home), "no process is left", by=loop.running, seconds=5)
+    time.sleep(1)
+    assert not processes.processes_of(loop.home)

@@ -11,7 +11,7 @@ import psycopg2
 import pytest
 
 from leo_telemetry_pipeline.actions import findings
-from leo_telemetry_pipeline.store import runs
+from leo_telemetry_pipeline.store import measurements, runs
 from leo_telemetry_pipeline.store.database import Database, Target
 from leo_telemetry_pipeline_tests.builders import (
     back_date,
@@ -486,8 +486,8 @@ SUMMARY = findings.Summary(
 
 WRITES = {
     "annotations": lambda db, run_id, mine: runs.annotate(db, run_id, mine, {"a": 1}),
-    "P50s": lambda db, run_id, mine: runs.replace_p50(db, run_id, mine, ["gate"], [P50_ROW]),
-    "judgements": lambda db, run_id, mine: runs.put_judgements(
+    "P50s": lambda db, run_id, mine: measurements.replace_p50(db, run_id, mine, ["gate"], [P50_ROW]),
+    "judgements": lambda db, run_id, mine: measurements.put_judgements(
         db, run_id, mine, [("gate", "A", 1.0, "configured", 2.0, 10, "bottleneck", [])]
     ),
     "items": lambda db, run_id, mine: findings.conclude(
@@ -518,7 +518,7 @@ def test_a_run_that_lost_its_row_writes_nothing(db: Database, what: str):
     """Lost: a worker that slept past its time would wake and write over the findings of its successor."""
     for name, lose in LOSSES.items():
         run_id, mine = running(db)
-        runs.replace_p50(db, run_id, mine, ["gate"], [P50_ROW])
+        measurements.replace_p50(db, run_id, mine, ["gate"], [P50_ROW])
         lose(db, run_id)
         before = tables(db)
         with pytest.raises(runs.LostRun):

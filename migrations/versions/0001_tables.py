@@ -16,7 +16,9 @@ CREATE TABLE workflow_trace_log (
     phase text,
     gate_name text,
     subagent_name text,
-    span_type text NOT NULL CHECK (span_type <> ''),
+    -- The other words are the dimension grammar's own: spans of such a type could be named by no dimension.
+    span_type text NOT NULL CHECK (
+        span_type <> '' AND span_type NOT LIKE '%+%' AND span_type NOT IN ('sd_type', 'global')),
     span_name text NOT NULL CHECK (span_name <> ''),
     start_time_ms bigint NOT NULL CHECK (start_time_ms >= 0),
     end_time_ms bigint,

@@ -106,7 +106,7 @@ BEGIN
             RETURN;
         END IF;
         SELECT count(*) FILTER (WHERE r.retry_of IS NULL),
-               max(r.finished_at) + CASE count(*) FILTER (WHERE r.retry_of IS NULL)
+               max(r.finished_at) + CASE greatest(1, count(*) FILTER (WHERE r.retry_of IS NULL))
                    WHEN 1 THEN interval '1 hour' WHEN 2 THEN interval '4 hours' ELSE interval '24 hours' END
         INTO failures, not_before FROM telemetry_analysis_runs AS r
         WHERE r.scope_type = of_type AND r.scope_id = of_id AND r.status IN ('FAILED', 'TIMED_OUT')
@@ -159,28 +159,31 @@ BEGIN
         outcome := 'GONE';
         detail := 'analysis run ' || wanted || ' is ' || found_run.status || ' already';
     ELSE
-        UPDATE telemetry_analysis_runs AS r
-        SET status = 'RUNNING', dagster_run_id = claimer, started_at = clock_timestamp(),
-            heartbeat_at = clock_timestamp(),
-            deadline_at = clock_timestamp() + make_interval(secs => deadline_seconds),
-            window_end = coalesce(r.window_end, now()),
-            window_start = coalesce(r.window_start, telemetry_window_start(coalesce(r.window_end, now()), 7))
-        WHERE r.run_id = wanted AND r.status = 'QUEUED';
-        IF FOUND THEN
-            outcome := 'CLAIMED';
-        ELSE
-            outcome := 'GONE';
-            detail := 'analysis run ' || wanted || ' was taken meanwhile';
-        END IF;
-    END IF;
-EXCEPTION WHEN unique_violation THEN
-    GET STACKED DIAGNOSTICS violated = CONSTRAINT_NAME;
-    IF violated = 'telemetry_analysis_runs_one_running' THEN
-        outcome := 'WAIT';
-        detail := 'another analysis of this scope is running';
-    ELSE
-        outcome := 'GONE';
-        detail := 'this Dagster run has executed another analysis run already';
+        -- A block of its own: what was reaped above stays reaped when the claim itself has to wait.
+        BEGIN
+            UPDATE telemetry_analysis_runs AS r
+            SET status = 'RUNNING', dagster_run_id = claimer, started_at = clock_timestamp(),
+                heartbeat_at = clock_timestamp(),
+                deadline_at = clock_timestamp() + make_interval(secs => deadline_seconds),
+                window_end = coalesce(r.window_end, now()),
+                window_start = coalesce(r.window_start, telemetry_window_start(coalesce(r.window_end, now()), 7))
+            WHERE r.run_id = wanted AND r.status = 'QUEUED';
+            IF FOUND THEN
+                outcome := 'CLAIMED';
+            ELSE
+                outcome := 'GONE';
+                detail := 'analysis run ' || wanted || ' was taken meanwhile';
+            END IF;
+        EXCEPTION WHEN unique_violation THEN
+            GET STACKED DIAGNOSTICS violated = CONSTRAINT_NAME;
+            IF violated = 'telemetry_analysis_runs_one_running' THEN
+                outcome := 'WAIT';
+                detail := 'another analysis of this scope is running';
+            ELSE
+                outcome := 'GONE';
+                detail := 'this Dagster run has executed another analysis run already';
+            END IF;
+        END;
     END IF;
 END $$;
 
@@ -210,10 +213,9 @@ DECLARE
         THEN '{}'::jsonb ELSE '{"requested_window": true}'::jsonb END;
 BEGIN
     PERFORM reap_telemetry_runs();
-    SELECT r.run_id INTO run_id FROM telemetry_analysis_runs AS r
-    WHERE r.dagster_run_id = claimer AND r.status = 'RUNNING';
+    SELECT r.run_id, CASE r.status WHEN 'RUNNING' THEN 'CLAIMED' ELSE 'GONE' END INTO run_id, outcome
+    FROM telemetry_analysis_runs AS r WHERE r.dagster_run_id = claimer;
     IF FOUND THEN
-        outcome := 'CLAIMED';
         RETURN;
     END IF;
     SELECT * INTO parent FROM telemetry_analysis_runs AS r WHERE r.dagster_run_id = re_executes;
