@@ -13,6 +13,7 @@ import dagster as dg
 
 from leo_telemetry_pipeline.definitions import build_definitions
 from leo_telemetry_pipeline.defs.jobs import analysis_job
+from leo_telemetry_pipeline.defs.lifecycle import how_it_failed
 from leo_telemetry_pipeline.defs.resources import LAST_ASSET, RUN_ID_TAG, TAG, dry_analysis
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import dagster_home, runs
@@ -64,6 +65,12 @@ def execute_queued(of: dg.DagsterInstance, target: Target) -> int:
 def analyse(of: dg.DagsterInstance, tags: Mapping[str, str]) -> str:
     """Run an analysis that nobody queued; return the id of its Dagster run."""
     return execute(of, {TAG + "triggered_by": "CLI"} | dict(tags))
+
+
+def why_not_begun(of: dg.DagsterInstance, dagster_run_id: str) -> str | None:
+    """Say what kept a Dagster run from taking its row, in one line; None when it only waited too long."""
+    failure = how_it_failed(of, dagster_run_id)
+    return failure.splitlines()[0] if failure else None
 
 
 def dry_run(target: Target, settings: Settings, window: Window) -> dict:

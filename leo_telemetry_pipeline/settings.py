@@ -31,14 +31,16 @@ class Setting:
         return PREFIX + self.name.upper()
 
 
+_MOST = 2_000_000_000
+_TEN_YEARS_S = 10 * 366 * 86_400
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def seconds(text: str) -> int:
     """Read ``7d``, ``12h``, ``30m`` or ``45s`` as seconds."""
     number, unit = text.strip()[:-1], text.strip()[-1:]
-    if unit not in _UNITS or not number.isdigit() or int(number) == 0:
-        raise ValueError("a number and a unit: 7d, 12h, 30m or 45s")
+    if unit not in _UNITS or not _is_whole(number) or int(number) * _UNITS[unit] > _TEN_YEARS_S:
+        raise ValueError("a number and a unit: 7d, 12h, 30m or 45s; at most ten years")
     return int(number) * _UNITS[unit]
 
 
@@ -53,10 +55,21 @@ def switch(text: str) -> bool:
 
 
 def count(text: str) -> int:
-    """Read a whole number of at least 1."""
-    if not text.strip().isdigit() or int(text) == 0:
+    """Read a whole number from 1 to 2 billion."""
+    if not _is_whole(text.strip()) or int(text) > _MOST:
         raise ValueError("a whole number of at least 1")
     return int(text)
+
+
+def port(text: str) -> int:
+    """Read a TCP port."""
+    if not _is_whole(text.strip()) or int(text) > 65535:
+        raise ValueError("a port from 1 to 65535")
+    return int(text)
+
+
+def _is_whole(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 12 and int(text) > 0
 
 
 def _default_home() -> str:
@@ -78,7 +91,7 @@ SETTINGS = (
     Setting("deadline", "900s", seconds, "an analysis that runs longer ends TIMED_OUT"),
     Setting("exact_spans", "500000", count, "up to so many spans in a window, P50s are exact"),
     Setting("min_samples", "10", count, "a dimension with fewer spans in the window is not judged"),
-    Setting("ui_port", "3000", count, "port of the Dagster UI, on 127.0.0.1"),
+    Setting("ui_port", "3000", port, "port of the Dagster UI, on 127.0.0.1"),
 )
 
 
@@ -103,7 +116,11 @@ class Settings:
                 setattr(self, setting.name, setting.parse(text))
             except ValueError as error:
                 raise UserError(f"{setting.variable} is {text!r}: it takes {error}") from None
-        home = Path(environ.get(PREFIX + "HOME", "") or _default_home()).expanduser()
+        named = environ.get(PREFIX + "HOME", "")
+        try:
+            home = Path(named or _default_home()).expanduser()
+        except RuntimeError:
+            raise UserError(f"{PREFIX}HOME is {named!r}: there is no such user") from None
         if not home.is_absolute():
             raise UserError(f"{PREFIX}HOME is {str(home)!r}: give an absolute path")
         self.home = home

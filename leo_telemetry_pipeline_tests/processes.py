@@ -84,9 +84,9 @@ def finished(command: Sequence[str], environment: Mapping[str, str], **more) -> 
     return Done(done.returncode, done.stdout, done.stderr)
 
 
-def run(home: Path, *arguments: str, timeout: float = PATIENCE_S, **variables: str) -> Done:
+def run(home: Path, *arguments: str, **variables: str) -> Done:
     """Run ``leo-telemetry`` in a home to its end."""
-    return finished(command(*arguments), environment(home, **variables), timeout=timeout)
+    return finished(command(*arguments), environment(home, **variables))
 
 
 class Running:
@@ -137,7 +137,12 @@ def started(
 
 
 def until(
-    question: Callable[[], T], what: str, *, by: Running | None = None, seconds: float = PATIENCE_S, every: float = 0.1
+    question: Callable[[], T | None],
+    what: str,
+    *,
+    by: Running | None = None,
+    seconds: float = PATIENCE_S,
+    every: float = 0.1,
 ) -> T:
     """Ask until the answer is truthy and return it.
 

@@ -28,10 +28,13 @@ def parse_moment(value: str) -> datetime:
         moment = datetime.fromisoformat(value)
     except ValueError:
         raise UserError(f"--window-end {value!r} is no time: write 2026-02-09 or 2026-02-09T12:00Z") from None
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    if moment > datetime.now(UTC) + timedelta(minutes=1):
+    zone = UTC if moment.tzinfo is None else moment.tzinfo
+    # Compared by year first: near the ends of the calendar there is no conversion to UTC.
+    if moment.year < 1972:
+        raise UserError(f"--window-end {value} is before any span: give a time from 1972 on")
+    if moment.year > 9990 or moment.replace(tzinfo=zone) > datetime.now(UTC) + timedelta(minutes=1):
         raise UserError(f"--window-end {value} is yet to come: give a time that has passed")
-    return moment
+    return moment.replace(tzinfo=zone).astimezone(UTC)
 
 
 @click.command()
@@ -71,10 +74,12 @@ def analyze(
         connection.close()
         with execution.instance(target, settings) as of:
             done = execution.analyse(of, {TAG + name: str(value) for name, value in tags.items() if value is not None})
+            failure = execution.why_not_begun(of, done)
         run = run_store.of_dagster_run(connection, done)
         state = findings.read(connection)
     if run is None:
-        raise UserError("Another analysis of this scope kept running: see `leo-telemetry runs`", NOT_SUCCEEDED)
+        why = f"The analysis could not begin: {failure}" if failure else "Another analysis of this scope kept running"
+        raise UserError(f"{why}: see `leo-telemetry runs`", NOT_SUCCEEDED)
     if run.status != "SUCCEEDED" or run.output_ref is None:
         raise UserError(f"The analysis ended as {run.status}: {run.error_detail or run.reason_code}", NOT_SUCCEEDED)
     if as_json:

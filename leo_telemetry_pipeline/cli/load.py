@@ -45,7 +45,7 @@ def load(paths: tuple[Path, ...], mapping: str | None, preset: str | None, proje
     """
     column_map = csvmap.parse_map(mapping) if mapping else None
     for path in paths:  # before the first is read, so that nothing is half done over a typing error
-        if not path.is_file():
+        if not _is_file(path):
             raise UserError(f"{path} is no file that can be read: check its name")
     with database.ready(Settings()) as target, closing(Database(target)) as connection:
         for path in paths:
@@ -53,6 +53,13 @@ def load(paths: tuple[Path, ...], mapping: str | None, preset: str | None, proje
                 read = files.read(path, column_map=column_map, preset=preset, project=project, on_bytes=progress.update)
                 done = store(connection, read, path)
             _report(path, done)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, a folder that may not be entered
+        return False
 
 
 def store(connection: Database, read: Iterator[Span | files.BadLine], path: Path) -> Loaded:

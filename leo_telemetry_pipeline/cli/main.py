@@ -24,15 +24,18 @@ def _run() -> int:
     import click
 
     from leo_telemetry_pipeline.cli.commands import cli
-    from leo_telemetry_pipeline.errors import UserError
+    from leo_telemetry_pipeline.errors import USAGE, UserError
 
+    for argument in sys.argv[1:]:
+        if any("\ud800" <= letter <= "\udfff" for letter in argument):
+            return _say(f"{argument!a} is no UTF-8: write it in the encoding of your terminal", USAGE)
     try:
         return cli.main(prog_name="leo-telemetry", standalone_mode=False) or 0
     except UserError as error:
         return _say(error.message, error.exit_code)
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
+    except click.UsageError as error:
+        asked = error.ctx.command_path if error.ctx else "leo-telemetry"
+        return _say(f"{error.format_message().rstrip('.')}: see `{asked} --help`", USAGE)
     except (KeyboardInterrupt, click.Abort):
         return _say("interrupted", 130)
     except BrokenPipeError:
@@ -57,7 +60,7 @@ def _of_the_database(error: Exception) -> tuple[str, int] | None:
     if isinstance(error, psycopg2.errors.InsufficientPrivilege):
         first = str(error).splitlines()[0]
         return f"The database user may not do this ({first}): grant it, or use another user", NO_DATABASE
-    if isinstance(error, psycopg2.OperationalError):
+    if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
         first = str(error).strip().splitlines()[0] if str(error).strip() else "the connection was lost"
         return f"The database stopped answering ({first}): try again when it is back", NO_DATABASE
     return None

@@ -118,8 +118,8 @@ def migrate() -> None:
             raise UserError(f"The database is at version {before}, newer than this program: upgrade it instead")
         migrations.migrate(target)
         prepared(target, settings)
-        said = "is up to date" if before == migrations.newest() else f"went from {before or 'empty'} to"
-        click.echo(f"{target.shown} {said} (version {migrations.newest()}).")
+        said = "is up to date at" if before == migrations.newest() else f"went from {before or 'empty'} to"
+        click.echo(f"{target.shown} {said} version {migrations.newest()}.")
 
 
 def prepared(target: Target, settings: Settings) -> dict[str, str]:

@@ -17,6 +17,8 @@ from leo_telemetry_pipeline.store import thresholds as store
 from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.dimensions import GLOBAL, NAMED_ASSETS
 
+MOST_SAMPLES = 2_000_000_000
+
 
 @click.group()
 def thresholds() -> None:
@@ -70,7 +72,9 @@ def set_(
     for name, value in given.items():
         if not value > 0 or not math.isfinite(value):
             raise UserError(f"--{name.replace('_', '-')} is {_number(value)}: it must be greater than 0")
-    _check_type(dimension_type)
+        if name == "min_samples" and value > MOST_SAMPLES:
+            raise UserError(f"--min-samples is {value}: at most {MOST_SAMPLES} can be asked for")
+    _check(dimension_type, key)
     with _connection() as connection:
         known = dimension_type == GLOBAL or store.is_known(connection, dimension_type, key)
         store.put(connection, dimension_type, key, given)
@@ -100,7 +104,7 @@ def enable(dimension_type: str, key: str | None) -> None:
 
 
 def _switch(dimension_type: str, key: str | None, active: bool) -> None:
-    _check_type(dimension_type)
+    _check(dimension_type, key)
     with _connection() as connection:
         if dimension_type != GLOBAL and not store.is_known(connection, dimension_type, key):
             raise UserError(
@@ -117,9 +121,11 @@ def _connection() -> Iterator[Database]:
         yield connection
 
 
-def _check_type(dimension_type: str) -> None:
+def _check(dimension_type: str, key: str | None) -> None:
+    if key == "":
+        raise UserError("The key is empty: name a dimension, or leave the key out for its whole type")
     parts = dimension_type.split("+")
-    if len(parts) > 2 or not all(part.strip() == part and part for part in parts) or ":" in dimension_type:
+    if len(parts) > 2 or not all(part and part.strip() == part for part in parts) or ":" in dimension_type:
         raise UserError(
             f"{dimension_type!r} is no dimension type: write a span type (gate), an attribute (sd_type), "
             "or both (gate+sd_type), and the key after a space"

@@ -60,6 +60,18 @@ def how_it_ended(instance: dg.DagsterInstance, dagster_run_id: str) -> Ending | 
     return None
 
 
+def how_it_failed(instance: dg.DagsterInstance, dagster_run_id: str) -> str | None:
+    """Return what a Dagster run as a whole failed of, such as a resource that could not be made."""
+    for entry in instance.all_logs(dagster_run_id, of_type=dg.DagsterEventType.RUN_FAILURE):
+        event = entry.dagster_event
+        error = event.job_failure_data.error if event and event.event_specific_data else None
+        if error is not None:
+            return (error.cause or error).message.strip()
+        if event is not None and event.message:
+            return event.message
+    return None
+
+
 def _failed_checks(instance: dg.DagsterInstance, dagster_run_id: str) -> str:
     failed = []
     for record in instance.all_logs(dagster_run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION):
@@ -73,8 +85,9 @@ def _failed_checks(instance: dg.DagsterInstance, dagster_run_id: str) -> str:
 class Heartbeat:
     """Beat every 5 s on a thread and connection of its own, and interrupt the process when the row is lost."""
 
-    def __init__(self, target: Target, run_id: str, dagster_run_id: str) -> None:
+    def __init__(self, target: Target, work: Database, run_id: str, dagster_run_id: str) -> None:
         self._target = target
+        self._work = work
         self._run = (run_id, dagster_run_id)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="leo-telemetry-heartbeat", daemon=True)
@@ -96,6 +109,8 @@ class Heartbeat:
                 with contextlib.suppress(psycopg2.Error, UserError):
                     if runs.beat(connection, *self._run) != "RUNNING" and not self._stopped.is_set():
                         os.kill(os.getpid(), signal.SIGINT)
+                        # The driver hears no signal while it waits for a statement.
+                        self._work.cancel()
                         return
         finally:
             connection.close()

@@ -103,7 +103,7 @@ def analysis(context: dg.InitResourceContext) -> Iterator[Analysis]:
         if not taken.owned or taken.run is None:
             yield taken
             return
-        heartbeat = Heartbeat(target, taken.run.run_id, run.run_id)
+        heartbeat = Heartbeat(target, connection, taken.run.run_id, run.run_id)
         heartbeat.start()
         try:
             yield taken

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from leo_telemetry_pipeline.defs.jobs import analysis_job
+from leo_telemetry_pipeline.defs.lifecycle import how_it_failed
 from leo_telemetry_pipeline.defs.resources import RUN_ID_TAG, TelemetryDatabase
 from leo_telemetry_pipeline.store import runs
 from leo_telemetry_pipeline.store.runs import Run
@@ -92,14 +93,8 @@ def _records(instance: dg.DagsterInstance, run: Run) -> Sequence[dg.RunRecord]:
 
 def _with_error(instance: dg.DagsterInstance, records: Sequence[dg.RunRecord], why: str) -> str:
     for record in records:
-        logs = instance.all_logs(record.dagster_run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
-        for entry in logs:
-            event = entry.dagster_event
-            error = event.job_failure_data.error if event and event.event_specific_data else None
-            if error is not None:
-                return f"{why}: {(error.cause or error).message.strip()}"[:4000]
-            if event is not None and event.message:
-                return f"{why}: {event.message}"[:4000]
+        if failure := how_it_failed(instance, record.dagster_run.run_id):
+            return f"{why}: {failure}"[:4000]
     return why
 
 

@@ -7,7 +7,7 @@ Does not: any query. psycopg2 is the only driver, and is imported with the first
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode
 
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings
@@ -86,6 +86,12 @@ class Database:
             cursor.execute(sql, parameters)
             return cursor.fetchall()
 
+    def cancel(self) -> None:
+        """Cancel the statement under way; for another thread than the one that waits for it."""
+        connection = self._connection
+        if connection is not None and not connection.closed:
+            connection.cancel()
+
     def close(self) -> None:
         """Give the connection back; the next transaction opens another."""
         if self._connection is not None:
@@ -135,18 +141,28 @@ def ready(settings: Settings) -> Iterator[Target]:
 
 def outside(url: str, dagster_schema: str) -> Target:
     """Return the Target of an outside database, Supabase included. Raises UserError for what is no address."""
+    import psycopg2
+    from psycopg2.extensions import make_dsn, parse_dsn
+
+    scheme, found, rest = url.partition("://")
     try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise UserError(f"{URL_VARIABLE} is no PostgreSQL address: {_EXAMPLE}", NO_DATABASE) from None
-    if parts.scheme not in ("postgresql", "postgres", "postgresql+psycopg2") or not (parts.hostname or parts.query):
+        # libpq's own reading: another one would cut a password elsewhere, and print the rest of it.
+        parts = parse_dsn(f"postgresql://{rest}")
+    except psycopg2.ProgrammingError:
+        parts = {}
+    if not found or scheme not in ("postgresql", "postgres", "postgresql+psycopg2") or not parts.get("host"):
         raise UserError(f"{URL_VARIABLE} is no PostgreSQL address: {_EXAMPLE}", NO_DATABASE)
-    plain = "postgresql" + url[len(parts.scheme) :]
-    user = f"{parts.username}@" if parts.username else ""
-    shown = f"postgresql://{user}{parts.netloc.rpartition('@')[2]}{parts.path}"
-    option = "options=" + quote(f"-csearch_path={dagster_schema}")
-    dagster_url = "postgresql+psycopg2" + plain[len("postgresql") :] + ("&" if parts.query else "?") + option
-    return Target(plain, shown, dagster_url)
+    if "@" in parts["host"]:
+        raise UserError(
+            f"{URL_VARIABLE} has more than one @: write one that belongs to the password as %40", NO_DATABASE
+        )
+    port = f":{parts['port']}" if "port" in parts else ""
+    shown = f"postgresql://{parts.get('user', '')}@{parts['host']}{port}/{parts.get('dbname', '')}"
+    options = f"{parts.get('options', '')} -csearch_path={dagster_schema}".strip()
+    # SQLAlchemy hands what follows the question mark to libpq as it is.
+    query = urlencode({name: value for name, value in (parts | {"options": options}).items() if name != "dbname"})
+    dagster_url = f"postgresql+psycopg2:///{quote(parts.get('dbname', ''), safe='')}?{query}"
+    return Target(make_dsn(**parts), shown, dagster_url)
 
 
 def prepare_for_dagster(target: Target, dagster_schema: str) -> None:

@@ -23,6 +23,8 @@ from leo_telemetry_pipeline.store.server_programs import programs, server_enviro
 
 ROLE = "leo"
 # sun_path holds 108 bytes on Linux and 104 on macOS, one of them the end.
+# A comma separates hosts for libpq, and pg_ctl hands the path to a shell.
+UNBEARABLE = set(',"$`\\\n')
 LONGEST_SOCKET = 107 if sys.platform == "linux" else 103
 
 
@@ -64,8 +66,14 @@ class Embedded:
         starting = os.open(self.home / "start.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(starting, fcntl.LOCK_EX)
-            if not (self.data / "PG_VERSION").exists() or not self.password_file.exists():
+            if not (self.data / "PG_VERSION").exists():
                 self._initialise()
+            elif not self.password_file.exists():
+                raise UserError(
+                    f"{self.password_file}, the password of the embedded database, is missing: put it back, "
+                    f"or move {self.data} away to begin with an empty one",
+                    NO_DATABASE,
+                )
             if not answers("postgres"):
                 self._start(lambda: answers("postgres"))
             prepare()
@@ -96,23 +104,34 @@ class Embedded:
                 f"{LONGEST_SOCKET - len('/run/.s.PGSQL.5432')} bytes",
                 NO_DATABASE,
             )
+        if strange := sorted(set(str(self.home)) & UNBEARABLE):
+            raise UserError(
+                f"LEO_TELEMETRY_HOME ({str(self.home)!r}) contains {' '.join(map(repr, strange))}, which PostgreSQL "
+                "does not bear in a path: choose another folder",
+                NO_DATABASE,
+            )
+        owner = server_user()
+        if owner:
+            _refuse_private_parents(self.home)
         try:
-            self.home.mkdir(parents=True, exist_ok=True)
-            # The server's own user must pass through, and may see nothing on its way.
-            self.home.chmod(0o711 if os.geteuid() == 0 else 0o700)
-            owner = server_user()
-            for folder in (self.sockets, self.data):
-                if not folder.exists():
-                    folder.mkdir(mode=0o700)
-                    if owner:
-                        os.chown(folder, *owner)
+            self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _refuse_others_folder(self.home)
+            if owner:
+                # The server's own user must pass through; what lies inside is closed by modes of its own.
+                self.home.chmod(self.home.stat().st_mode | 0o011)
+            if not self.sockets.exists():
+                self._make_private(self.sockets)
         except OSError as error:
             raise UserError(
                 f"LEO_TELEMETRY_HOME ({self.home}) cannot be used: {error.strerror}; choose a folder you may write",
                 NO_DATABASE,
             ) from None
-        if owner:
-            _refuse_private_parents(self.home)
+
+    def _make_private(self, folder: Path) -> None:
+        """Make a folder that only the server, and root, may enter."""
+        folder.mkdir(mode=0o700)
+        if owner := server_user():
+            os.chown(folder, *owner)
 
     def _run(self, program: str, *arguments: str) -> None:
         owner = server_user()
@@ -135,26 +154,29 @@ class Embedded:
             )
 
     def _initialise(self) -> None:
-        for inside in list(self.data.iterdir()):  # an initdb that was cut short
-            shutil.rmtree(inside) if inside.is_dir() else inside.unlink()
-        password = secrets.token_urlsafe(24)
-        handover = self.sockets / "password"
+        """Make the data folder under another name, so that it is there whole or not at all."""
+        made, password = self.home / f"database.new.{os.getpid()}", secrets.token_urlsafe(24)
+        for left in (*self.home.glob("database.new.*"), self.data):  # by a first start that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        self._make_private(made)
+        handover = self.sockets / f"password.{os.getpid()}"
         _write_private(handover, password)
         if owner := server_user():
             os.chown(handover, *owner)
         try:
             self._run(
                 "initdb",
-                *("-D", str(self.data), "-U", ROLE, "--auth=scram-sha-256", f"--pwfile={handover}"),
+                *("-D", str(made), "-U", ROLE, "--auth=scram-sha-256", f"--pwfile={handover}"),
                 *("--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"),
                 # Many rounds make guessing a weak password slow; this one is random, and Dagster connects often.
                 *("-c", "scram_iterations=1"),
             )
         finally:
             handover.unlink()
-        _write_private(self.password_file, f"*:*:*:{ROLE}:{password}\n")
-        with (self.data / "postgresql.conf").open("a") as conf:
+        with (made / "postgresql.conf").open("a") as conf:
             conf.write("include 'leo.conf'\n")
+        _write_private(self.password_file, f"*:*:*:{ROLE}:{password}\n")
+        made.rename(self.data)
 
     def _start(self, is_up: Callable[[], bool]) -> None:
         sockets = str(self.sockets).replace("'", "''")
@@ -182,12 +204,22 @@ class Embedded:
 
 def _refuse_private_parents(home: Path) -> None:
     for folder in home.parents:
-        if not folder.stat().st_mode & stat.S_IXOTH:
+        if folder.exists() and not folder.stat().st_mode & stat.S_IXOTH:
             raise UserError(
                 f"LEO_TELEMETRY_HOME ({home}) lies in {folder}, which only its owner may enter, and the database "
                 "server cannot run as root: choose an open place such as /var/lib/leo-telemetry",
                 NO_DATABASE,
             )
+
+
+def _refuse_others_folder(home: Path) -> None:
+    found = home.stat()
+    if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise UserError(
+            f"LEO_TELEMETRY_HOME ({home}) belongs to somebody else, or others may write there: choose a folder of "
+            "your own",
+            NO_DATABASE,
+        )
 
 
 def _write_private(path: Path, text: str) -> None:

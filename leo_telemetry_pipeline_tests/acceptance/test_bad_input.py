@@ -17,7 +17,7 @@ import pytest
 from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.store import database
 from leo_telemetry_pipeline.store.database import Database
-from leo_telemetry_pipeline.store.embedded import Embedded
+from leo_telemetry_pipeline.store.server_programs import programs as embedded_programs
 from leo_telemetry_pipeline_tests import builders, processes
 from leo_telemetry_pipeline_tests.processes import ROOT, finished, free_port, has_line, need, run, until
 
@@ -46,6 +46,43 @@ COMMANDS = (
 NO_UTF8 = "\udcff"  # what Python makes of a byte that is no UTF-8
 
 
+# What somebody types, and what the answer must name.
+MISTYPED = [
+    (("thresholds", "disable", "gate", "NOPE"), ("gate:NOPE", "thresholds list")),
+    (("thresholds", "enable", "nope"), ("nope", "thresholds list")),
+    (("thresholds", "set", "gate", "G", "--baseline-p50-ms", "0"), ("--baseline-p50-ms is 0", "greater than 0")),
+    (("thresholds", "set", "gate", "G", "--baseline-p50-ms=-5"), ("--baseline-p50-ms is -5", "greater than 0")),
+    (("thresholds", "set", "gate", "G", "--baseline-p50-ms", "nan"), ("--baseline-p50-ms is nan",)),
+    (("thresholds", "set", "gate", "G", "--baseline-p50-ms", "1e-400"), ("--baseline-p50-ms",)),
+    (("thresholds", "set", "gate", "G", "--multiplier", "0"), ("--multiplier is 0", "greater than 0")),
+    (("thresholds", "set", "gate", "G", "--multiplier", "inf"), ("--multiplier is inf",)),
+    (("thresholds", "set", "gate", "G", "--min-samples", "0"), ("--min-samples is 0", "greater than 0")),
+    (("thresholds", "set", "gate", "G", "--min-samples", "99999999999"), ("--min-samples",)),
+    (("thresholds", "set", "gate", "G"), ("--baseline-p50-ms", "--multiplier", "--min-samples")),
+    (("thresholds", "set", "gate:G", "--multiplier", "2"), ("gate:G", "after a space")),
+    (("thresholds", "set", "", "--multiplier", "2"), ("''",)),
+    (("thresholds", "set", "gate", "", "--multiplier", "2"), ("key",)),
+    (("thresholds", "set", "gate", NO_UTF8, "--multiplier", "2"), ("UTF-8",)),
+    (("import", "/nope/x.jsonl"), ("/nope/x.jsonl", "check its name")),
+    (("import", "/"), ("/ ",)),
+    (("import", "x" * 300), ("x" * 300,)),
+    (("import", __file__, "--preset", "nope"), ("nope", "nezha")),
+    (("import", __file__, "--map", "nonsense"), ("nonsense", "OUR_COLUMN=THEIR_COLUMN")),
+    (("import", __file__, "--map", "nope=1"), ("nope", "trace_id")),
+    (("import", __file__, "--map", "trace_id=TraceID"), (__file__, "span_id")),
+    (("import", __file__, "--map", "trace_id=a,trace_id=b"), ("trace_id",)),
+    (("runs", "show", "17"), ("17", "leo-telemetry runs")),
+    (("runs", "show", "00000000-0000-0000-0000-000000000000"), ("00000000", "leo-telemetry runs")),
+    (("runs", "cancel", "00000000-0000-0000-0000-000000000000"), ("00000000", "leo-telemetry runs")),
+    (("analyze", "--window-end", "tomorrow"), ("--window-end", "tomorrow", "2026-02-09")),
+    (("analyze", "--window-end", "9999-12-31"), ("--window-end", "9999-12-31")),
+    (("analyze", "--window-end", "9999-12-31T23:59-12:00"), ("--window-end",)),
+    (("analyze", "--window-end", "0001-01-01T00:00+14:00"), ("--window-end",)),
+    (("analyze", "--dry-run", "--window-end", "0001-01-02"), ("--window-end",)),
+    (("analyze", "--project", NO_UTF8), ("UTF-8",)),
+]
+
+
 @pytest.fixture(scope="module")
 def known(short_folder: Path) -> Iterator[Path]:
     """Make a home whose database is up and has been migrated."""
@@ -55,43 +92,7 @@ def known(short_folder: Path) -> Iterator[Path]:
         yield home
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (("thresholds", "disable", "gate", "NOPE"), ("gate:NOPE", "thresholds list")),
-        (("thresholds", "enable", "nope"), ("nope", "thresholds list")),
-        (("thresholds", "set", "gate", "G", "--baseline-p50-ms", "0"), ("--baseline-p50-ms is 0", "greater than 0")),
-        (("thresholds", "set", "gate", "G", "--baseline-p50-ms=-5"), ("--baseline-p50-ms is -5", "greater than 0")),
-        (("thresholds", "set", "gate", "G", "--baseline-p50-ms", "nan"), ("--baseline-p50-ms is nan",)),
-        (("thresholds", "set", "gate", "G", "--baseline-p50-ms", "1e-400"), ("--baseline-p50-ms",)),
-        (("thresholds", "set", "gate", "G", "--multiplier", "0"), ("--multiplier is 0", "greater than 0")),
-        (("thresholds", "set", "gate", "G", "--multiplier", "inf"), ("--multiplier is inf",)),
-        (("thresholds", "set", "gate", "G", "--min-samples", "0"), ("--min-samples is 0", "greater than 0")),
-        (("thresholds", "set", "gate", "G", "--min-samples", "99999999999"), ("--min-samples",)),
-        (("thresholds", "set", "gate", "G"), ("--baseline-p50-ms", "--multiplier", "--min-samples")),
-        (("thresholds", "set", "gate:G", "--multiplier", "2"), ("gate:G", "after a space")),
-        (("thresholds", "set", "", "--multiplier", "2"), ("''",)),
-        (("thresholds", "set", "gate", "", "--multiplier", "2"), ("key",)),
-        (("thresholds", "set", "gate", NO_UTF8, "--multiplier", "2"), ("UTF-8",)),
-        (("import", "/nope/x.jsonl"), ("/nope/x.jsonl", "check its name")),
-        (("import", "/"), ("/ ",)),
-        (("import", "x" * 300), ("x" * 300,)),
-        (("import", __file__, "--preset", "nope"), ("nope", "nezha")),
-        (("import", __file__, "--map", "nonsense"), ("nonsense", "OUR_COLUMN=THEIR_COLUMN")),
-        (("import", __file__, "--map", "nope=1"), ("nope", "trace_id")),
-        (("import", __file__, "--map", "trace_id=TraceID"), (__file__, "span_id")),
-        (("import", __file__, "--map", "trace_id=a,trace_id=b"), ("trace_id",)),
-        (("runs", "show", "17"), ("17", "leo-telemetry runs")),
-        (("runs", "show", "00000000-0000-0000-0000-000000000000"), ("00000000", "leo-telemetry runs")),
-        (("runs", "cancel", "00000000-0000-0000-0000-000000000000"), ("00000000", "leo-telemetry runs")),
-        (("analyze", "--window-end", "tomorrow"), ("--window-end", "tomorrow", "2026-02-09")),
-        (("analyze", "--window-end", "9999-12-31"), ("--window-end", "9999-12-31")),
-        (("analyze", "--window-end", "9999-12-31T23:59-12:00"), ("--window-end",)),
-        (("analyze", "--window-end", "0001-01-01T00:00+14:00"), ("--window-end",)),
-        (("analyze", "--dry-run", "--window-end", "0001-01-02"), ("--window-end",)),
-        (("analyze", "--project", NO_UTF8), ("UTF-8",)),
-    ],
-)
+@pytest.mark.parametrize(("arguments", "words"), MISTYPED, ids=[ascii(" ".join(each))[:70] for each, _ in MISTYPED])
 def test_what_a_person_mistypes_is_named_with_its_remedy(known: Path, arguments: Sequence[str], words: Sequence[str]):
     """Lost: a typing error costs an hour, or looks like a bug that is reported to us."""
     done = run(known, *arguments)
@@ -137,7 +138,7 @@ def test_a_run_that_has_ended_cannot_be_cancelled(known: Path):
 @pytest.mark.parametrize("command", ["analyze", "enqueue", "dev"])
 def test_a_setting_that_cannot_be_read_is_named(known: Path, command: str, name: str, value: str, words: Sequence[str]):
     """Lost: one wrong letter in a shell profile, and every command fails without a hint where it stands."""
-    done = run(known, command, timeout=60, **{PREFIX + name: value})
+    done = finished(processes.command(command), processes.environment(known) | {PREFIX + name: value}, timeout=60)
     has_line(done, PREFIX + name, *words)
     assert (done.code, done.out) == (2, "")
 
@@ -258,7 +259,7 @@ def outside(short_folder: Path) -> Iterator[Outside]:
     folder.mkdir(mode=0o700)
     debian = Path("/usr/lib/postgresql/15/bin")
     need(debian.exists() or os.environ.get("CI") is None, f"{debian} is not there: postgresql-15 is not installed")
-    programs = debian if debian.exists() else Embedded(folder).programs()
+    programs = debian if debian.exists() else embedded_programs(folder, folder / "data")
     prefix: list[str] = []
     if os.geteuid() == 0:
         os.chown(folder, processes.NOBODY, processes.NOBODY)

@@ -146,7 +146,7 @@ CREATE TABLE telemetry_analysis_runs (
     duration_ms bigint,
     output_ref jsonb,
     metadata jsonb NOT NULL DEFAULT '{}',
-    CHECK (window_end > window_start)
+    CHECK (window_end > window_start AND window_start >= '1970-01-01Z' AND window_end < '9999-01-01Z')
 );
 -- The truth about "at most one": no look before an insert can promise what these do.
 CREATE UNIQUE INDEX telemetry_analysis_runs_one_queued
