@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-inp
 # Pyright keeps to what the lock installed: its own script, its own node, no look at newer releases.
 PYRIGHT := PYRIGHT_PYTHON_IGNORE_WARNINGS=1 PYRIGHT_PYTHON_GLOBAL_NODE=0 $(BIN)/pyright --pythonpath $(BIN)/python
 
-.PHONY: help install demo dev test lint format lock wheel clean
+.PHONY: help install demo dev test lint bench format lock wheel clean
 
 help: ## Print this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -46,6 +46,9 @@ lint: install ## Check style, types and who imports whom
 	$(BIN)/ruff format --check .
 	$(PYRIGHT)
 	$(BIN)/lint-imports --no-logo
+
+bench: install ## Measure the budgets that have a benchmark, each beside its reference
+	@for script in benchmarks/bench_*.py; do $(BIN)/python "$$script" || failed=1; done; exit $${failed:-0}
 
 format: install ## Put the code into the house style
 	$(BIN)/ruff check --fix-only .

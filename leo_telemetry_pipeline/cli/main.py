@@ -33,6 +33,9 @@ def _run() -> int:
         return cli.main(prog_name="leo-telemetry", standalone_mode=False) or 0
     except UserError as error:
         return _say(error.message, error.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return USAGE
     except click.UsageError as error:
         asked = error.ctx.command_path if error.ctx else "leo-telemetry"
         return _say(f"{error.format_message().rstrip('.')}: see `{asked} --help`", USAGE)

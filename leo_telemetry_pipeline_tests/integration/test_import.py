@@ -1,0 +1,69 @@
+"""Files into the database: every good line kept, bad ones put aside, and a second import changes nothing."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from leo_telemetry_pipeline.cli.load import store
+from leo_telemetry_pipeline.collect import files
+from leo_telemetry_pipeline.settings import bundled
+from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline_tests.builders import new_id
+
+DATA = bundled("examples") / "data"
+
+
+def row(**more: object) -> str:
+    """Return a JSON line that is a span."""
+    span = {"trace_id": new_id(), "span_id": new_id(), "span_type": "gate", "span_name": "G", "duration_ms": 5}
+    return json.dumps(span | {"start_time_ms": 1_795_372_139_000} | more)
+
+
+@pytest.mark.parametrize(
+    ("name", "preset", "spans"),
+    [
+        ("claude_code_otlp_sample.jsonl", None, 6),
+        ("nezha-2022-08-23/17_00_fault_free.csv.gz", "nezha", 22_969),
+        ("nezha-2022-08-23/13_28.csv.gz", "nezha", 17_341),
+    ],
+)
+def test_the_samples_are_stored_whole_and_once(db: Database, name: str, preset: str | None, spans: int) -> None:
+    """Lost: real exports lose spans on the way, or count twice what is imported twice."""
+    path = DATA / name
+    first = store(db, files.read(path, preset=preset), path)
+    assert (first.read, first.new, first.bad) == (spans, spans, [])
+    assert store(db, files.read(path, preset=preset), path).new == 0
+    assert db.rows("SELECT count(*) FROM workflow_trace_log") == [(spans,)]
+
+
+def test_a_bad_line_is_put_aside_with_file_line_and_reason_and_the_others_are_kept(
+    db: Database, tmp_path: Path
+) -> None:
+    """Lost: one bad line hides a day of good ones, or nobody learns which line it was."""
+    path = tmp_path / "spans.jsonl.gz"
+    lines = [row(), "{not json", row(duration_ms=-1), row(attributes={"nul": "a\x00b", "lone": "\ud800"})]
+    path.write_bytes(gzip.compress("\n".join(lines).encode()))
+    for _ in range(2):
+        store(db, files.read(path), path)
+    assert db.rows("SELECT count(*) FROM workflow_trace_log") == [(2,)]
+    aside = db.rows("SELECT source, line, reason, content FROM telemetry_quarantine ORDER BY line")
+    assert [(source, line) for source, line, _, _ in aside] == [(str(path), 2), (str(path), 3)]
+    assert "duration_ms" in aside[1][2]
+    assert aside[0][3] == "{not json"
+
+
+def test_the_older_leo_shape_is_measured_under_its_real_names(db: Database, tmp_path: Path) -> None:
+    """Lost: every gate of an existing LEO engine is one dimension, gate:gate.execute."""
+    path = tmp_path / "leo.jsonl"
+    older = [
+        row(span_name="gate.execute", gate_name="GATE_PRD_REQUIRED"),
+        row(span_type="subagent", span_name="subagent.execute", subagent_name="DESIGN"),
+        row(span_type="workflow", span_name="workflow.execute", attributes={"handoff_type": "LEAD-TO-PLAN"}),
+        row(span_type="phase", span_name="step.setup", phase="PLAN"),
+    ]
+    path.write_text("\n".join(older))
+    assert store(db, files.read(path), path).new == 4
+    kept = db.rows("SELECT span_type, coalesce(gate_name, subagent_name, phase) FROM workflow_trace_log ORDER BY 1")
+    assert kept == [("gate", "GATE_PRD_REQUIRED"), ("phase", "PLAN"), ("subagent", "DESIGN"), ("workflow", None)]
