@@ -13,8 +13,9 @@ import dagster as dg
 
 from leo_telemetry_pipeline.definitions import build_definitions
 from leo_telemetry_pipeline.defs.jobs import analysis_job
-from leo_telemetry_pipeline.defs.lifecycle import how_it_failed
+from leo_telemetry_pipeline.defs.lifecycle import how_it_ended, how_it_failed
 from leo_telemetry_pipeline.defs.resources import LAST_ASSET, RUN_ID_TAG, TAG, dry_analysis
+from leo_telemetry_pipeline.errors import NOT_SUCCEEDED, UserError
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import dagster_home, runs
 from leo_telemetry_pipeline.store.database import Database, Target
@@ -80,5 +81,9 @@ def dry_run(target: Target, settings: Settings, window: Window) -> dict:
     )
     job = definitions.resolve_job_def(analysis_job.name)
     with dg.DagsterInstance.ephemeral() as nowhere:
-        result = job.execute_in_process(instance=nowhere, run_config=_QUIET, raise_on_error=True)
+        result = job.execute_in_process(instance=nowhere, run_config=_QUIET, raise_on_error=False)
+        if not result.success:
+            ending = how_it_ended(nowhere, result.run_id)
+            said = ending.error_detail.splitlines()[0] if ending and ending.error_detail else "see the log"
+            raise UserError(f"The dry run failed: {said}", NOT_SUCCEEDED)
         return result.asset_value(LAST_ASSET)

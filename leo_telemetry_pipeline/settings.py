@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
 
 PREFIX = "LEO_TELEMETRY_"
 
@@ -124,6 +124,24 @@ class Settings:
         if not home.is_absolute():
             raise UserError(f"{PREFIX}HOME is {str(home)!r}: give an absolute path")
         self.home = home
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder of ours, and the missing ones above it, for its owner alone.
+
+    As root others may pass through, since the database server runs as another user. Raises UserError.
+    """
+    try:
+        for path in (*reversed(folder.parents), folder):
+            if not path.exists():
+                path.mkdir(exist_ok=True)
+                path.chmod(0o711 if os.geteuid() == 0 else 0o700)
+        if not folder.is_dir():
+            raise NotADirectoryError(0, "Not a directory")
+    except OSError as error:
+        raise UserError(
+            f"{PREFIX}HOME ({folder}) cannot be used: {error.strerror}; choose a folder you may write", NO_DATABASE
+        ) from None
 
 
 def bundled(name: str) -> Path:

@@ -19,8 +19,6 @@ from leo_telemetry_pipeline.store import database, spans
 from leo_telemetry_pipeline.store import items as item_store
 from leo_telemetry_pipeline.store import runs as run_store
 
-FAILED_AS = {"SUCCEEDED": 0, "FAILED": NOT_SUCCEEDED, "TIMED_OUT": NOT_SUCCEEDED, "CANCELLED": NOT_SUCCEEDED}
-
 
 def parse_moment(value: str) -> datetime:
     """Read a time in ISO 8601; without a zone it is UTC. Raises UserError, also for one to come."""
@@ -69,7 +67,7 @@ def analyze(
         from leo_telemetry_pipeline import execution
         from leo_telemetry_pipeline.defs.resources import TAG
 
-        if any(run.status == "RUNNING" for run in run_store.waiting(connection)):
+        if any(run.status == "RUNNING" and run.scope_id == (project or "") for run in run_store.waiting(connection)):
             click.echo("Another analysis is running: waiting for it to end.", err=True)
         connection.close()
         with execution.instance(target, settings) as of:
@@ -81,7 +79,8 @@ def analyze(
         why = f"The analysis could not begin: {failure}" if failure else "Another analysis of this scope kept running"
         raise UserError(f"{why}: see `leo-telemetry runs`", NOT_SUCCEEDED)
     if run.status != "SUCCEEDED" or run.output_ref is None:
-        raise UserError(f"The analysis ended as {run.status}: {run.error_detail or run.reason_code}", NOT_SUCCEEDED)
+        why = (run.error_detail or run.reason_code or "no reason given").splitlines()[0]
+        raise UserError(f"The analysis ended as {run.status}: {why}", NOT_SUCCEEDED)
     if as_json:
         text.as_json({"run_id": run.run_id, **run.output_ref})
     else:

@@ -104,7 +104,8 @@ def _collection(facts: Facts) -> Verdict:
 def _hook(facts: Facts) -> Verdict:
     if facts.hook_files:
         return Verdict("hook", f"installed in {', '.join(facts.hook_files)}")
-    return Verdict("hook", "not installed for this folder", "leo-telemetry hook install")
+    # A daemon has a schedule of its own.
+    return Verdict("hook", "not installed for this folder", "" if facts.daemon_lives else "leo-telemetry hook install")
 
 
 def _queue(facts: Facts) -> Verdict:
@@ -128,7 +129,7 @@ def _worker(facts: Facts) -> Verdict:
 def _last_analysis(facts: Facts) -> Verdict:
     failed = facts.newest if facts.newest and facts.newest.status in ("FAILED", "TIMED_OUT") else None
     if failed is not None:
-        why = (failed.error_detail or failed.reason_code or "").splitlines()[0][:120]
+        why = (failed.error_detail or failed.reason_code or "no reason given").splitlines()[0][:120]
         return Verdict("analysis", f"the last one {failed.status}: {why}", f"leo-telemetry runs show {failed.run_id}")
     if facts.last is None or facts.last.window_end is None:
         return Verdict("analysis", "none yet", "leo-telemetry analyze")

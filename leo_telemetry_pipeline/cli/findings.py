@@ -52,12 +52,12 @@ def findings(as_json: bool, verbose: bool) -> None:
 
 def read(connection: database.Database) -> State:
     """Read what the block needs."""
-    newest = runs.latest(connection, 1)
+    newest = [run for run in runs.latest(connection, 100) if run.scope_type == "ALL"]
     return State(
         datetime.now(UTC),
         runs.last_succeeded(connection),
         newest[0] if newest else None,
-        tuple(runs.waiting(connection)),
+        tuple(run for run in runs.waiting(connection) if run.scope_type == "ALL"),
         spans.newest(connection),
     )
 
@@ -123,7 +123,7 @@ def _on_the_way(state: State) -> list[str]:
                 lines.append("  Nothing takes it: run `leo-telemetry worker --once`, or see `leo-telemetry doctor`")
     failed = state.newest
     if failed is not None and failed.status in ("FAILED", "TIMED_OUT"):
-        why = (failed.error_detail or failed.reason_code or "").splitlines()[0][:100]
+        why = (failed.error_detail or failed.reason_code or "no reason given").splitlines()[0][:100]
         lines.append(
             f"  Last attempt {failed.status} ({text.age(failed.finished_at or failed.triggered_at, state.now)}): {why}"
         )
@@ -140,7 +140,7 @@ def _result(found: dict[str, Any], verbose: bool) -> list[str]:
     bottlenecks: Sequence[dict[str, Any]] = found.get("bottlenecks") or []
     switched_off = (found.get("dimensions_not_judged") or {}).get("switched_off")
     if not found.get("dimensions_evaluated") and not switched_off:
-        return [_too_little(found), *_errors(found)]
+        return [*_too_little(found), *_errors(found)]
     if not bottlenecks:
         return ["  No bottlenecks detected", *_errors(found)]
     lines = [f"  {len(bottlenecks)} bottleneck(s) detected"]
@@ -161,7 +161,7 @@ def _details(bottleneck: dict[str, Any]) -> list[str]:
     item = bottleneck.get("improvement_id")
     return [
         f"       allowed {ratio(bottleneck['multiplier'])} of a {bottleneck['baseline_source']} baseline;"
-        f" {bottleneck['sample_count']} spans; " + (f"item {item}" if item else "no item: rate limit"),
+        f" {bottleneck['sample_count']} spans; " + (f"item {item}" if item else "no item"),
         f"       slowest traces: {', '.join(bottleneck.get('evidence_trace_ids') or ['none'])}",
     ]
 
@@ -170,9 +170,11 @@ def _errors(found: dict[str, Any]) -> list[str]:
     return [f"  Not measured: {error['dimension_type']}: {error['error']}" for error in found.get("errors") or []]
 
 
-def _too_little(found: dict[str, Any]) -> str:
+def _too_little(found: dict[str, Any]) -> list[str]:
     have, need = found.get("largest_sample", 0), found.get("needed_sample", 0)
     if have < need:
-        return f"  Not enough data yet: {have} of {need} spans"
-    learning = "on three days before the window, to know what is normal; or set a threshold"
-    return f"  Not enough data yet: 0 of {need} spans ({learning})"
+        return [f"  Not enough data yet: {have} of {need} spans"]
+    return [
+        f"  Not enough data yet: 0 of {need} spans",
+        "  (from three days before the window, to know what is normal; or set a threshold)",
+    ]

@@ -140,7 +140,9 @@ def _open_log() -> tuple[int, str]:
     try:
         if not os.path.isabs(path):
             return os.open(os.devnull, os.O_WRONLY), f"LEO_TELEMETRY_HOME is {home()!r}: give an absolute path"
-        os.makedirs(folder, mode=0o700, exist_ok=True)
+        # The mode of makedirs is for the last folder only; what the child makes is for its owner alone too.
+        os.umask(0o077)
+        os.makedirs(folder, exist_ok=True)
         return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), ""
     except OSError as error:
         return os.open(os.devnull, os.O_WRONLY), f"{path} cannot be written ({error.strerror}), so nothing is logged"

@@ -21,14 +21,16 @@ from leo_telemetry_pipeline.store import database, spans
 from leo_telemetry_pipeline.store.database import Database
 
 SHOWN = 5
+ASIDE_AT_ONCE = 1_000
 
 
 @dataclass
 class Loaded:
-    """What came of one file."""
+    """What came of one file; ``bad`` are the first bad lines, ``aside`` is how many there were."""
 
     read: int = 0
     new: int = 0
+    aside: int = 0
     bad: list[files.BadLine] = field(default_factory=list)
 
 
@@ -64,7 +66,8 @@ def _is_file(path: Path) -> bool:
 
 def store(connection: Database, read: Iterator[Span | files.BadLine], path: Path) -> Loaded:
     """Store what was read from a file, and put aside what could not be."""
-    done = Loaded()
+    done, waiting = Loaded(), []
+    source = str(path.absolute())
 
     def good() -> Iterator[Span]:
         for one in read:
@@ -72,15 +75,19 @@ def store(connection: Database, read: Iterator[Span | files.BadLine], path: Path
                 done.read += 1
                 yield one
             else:
-                done.bad.append(one)
+                done.aside += 1
+                done.bad += [one] if len(done.bad) < SHOWN else []
+                waiting.append((one.line, one.reason, one.text))
+                if len(waiting) == ASIDE_AT_ONCE:
+                    spans.quarantine(connection, source, waiting)
+                    waiting.clear()
 
     stream = good()
     while batch := list(islice(stream, spans.BATCH)):
         starts = [span.start_time_ms for span in batch]
         _partitions(connection, min(starts), max(starts))
         done.new += spans.insert(connection, batch)
-    aside = [(line.line, line.reason, line.text) for line in done.bad]
-    spans.quarantine(connection, str(path.absolute()), aside)
+    spans.quarantine(connection, source, waiting)
     return done
 
 
@@ -93,12 +100,12 @@ def _partitions(connection: Database, first_ms: int, last_ms: int) -> None:
 
 def _report(path: Path, done: Loaded) -> None:
     there = f", {done.read - done.new} were stored already" if done.read > done.new else ""
-    aside = f", {len(done.bad)} bad line(s) put aside" if done.bad else ""
+    aside = f", {done.aside} bad line(s) put aside" if done.aside else ""
     click.echo(f"{path}: {done.new} span(s) stored{there}{aside}")
-    for line in done.bad[:SHOWN]:
+    for line in done.bad:
         click.echo(f"  line {line.line}: {line.reason}", err=True)
-    if len(done.bad) > SHOWN:
-        click.echo(f"  ... and {len(done.bad) - SHOWN} more, all in telemetry_quarantine", err=True)
+    if done.aside > SHOWN:
+        click.echo(f"  ... and {done.aside - SHOWN} more, all in telemetry_quarantine", err=True)
 
 
 def _progress(path: Path):

@@ -31,7 +31,10 @@ from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings
 
 UNIT = "leo-telemetry-worker.service"
-_OTHERWISE = "run `leo-telemetry worker` in a terminal instead, or `leo-telemetry worker --once` every hour from cron"
+_OTHERWISE = (
+    "run `leo-telemetry worker` in a terminal instead, or from cron every hour: "
+    "`leo-telemetry enqueue --if-stale && leo-telemetry worker --once`"
+)
 
 
 @dataclass(frozen=True)

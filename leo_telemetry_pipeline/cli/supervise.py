@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.settings import Settings, make_folder
 from leo_telemetry_pipeline.store import database
 from leo_telemetry_pipeline.store.database import Target
 
@@ -98,7 +98,7 @@ def keep_while_alive(settings: Settings, pid: int) -> None:
 
 def log_file(folder: Path, name: str) -> IO:
     """Open a log of ours for appending; only its owner may read it."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(folder)
     descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     return os.fdopen(descriptor, "ab", buffering=0)
 

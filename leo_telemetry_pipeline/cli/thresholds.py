@@ -106,13 +106,19 @@ def enable(dimension_type: str, key: str | None) -> None:
 def _switch(dimension_type: str, key: str | None, active: bool) -> None:
     _check(dimension_type, key)
     with _connection() as connection:
-        if dimension_type != GLOBAL and not store.is_known(connection, dimension_type, key):
+        by_default = dimension_type == GLOBAL or (key is None and dimension_type in NAMED_ASSETS)
+        if not by_default and not store.is_known(connection, dimension_type, key):
             raise UserError(
                 f"No dimension {_name(dimension_type, key)} was ever measured or configured: "
                 "`leo-telemetry findings --verbose` and `leo-telemetry thresholds list` show their names"
             )
         store.put(connection, dimension_type, key, {"is_active": active})
-    click.echo(f"{_name(dimension_type, key)} is {'judged again' if active else 'no longer judged'}.")
+        judged = store.effective(connection, [(dimension_type, key or "")])[0][2]
+    name = _name(dimension_type, key)
+    if active and not judged:
+        click.echo(f"{name} itself is on, but its type or `{GLOBAL}` is switched off: enable that too.")
+    else:
+        click.echo(f"{name} is {'judged again' if active else 'no longer judged'}.")
 
 
 @contextmanager

@@ -96,7 +96,7 @@ def duration_histograms(
     made = 0
     if not analysis.is_dry:
         seen = stale.attrs["seen"]
-        made = histograms.rebuild(analysis.database, days, wanted_types(analysis, seen), seen)
+        made = histograms.rebuild(analysis.database, days, wanted_types(analysis, seen), seen, analysis.hold)
     yield dg.Output(stale, metadata={"days counted": len(days), "rows": made})
 
 
@@ -219,6 +219,8 @@ def continuous_improvements(
     context: dg.AssetExecutionContext, analysis: dg.ResourceParam[Analysis], bottlenecks: pd.DataFrame
 ) -> Iterator[dg.Output[dict]]:
     """Open and update items, and mark the run SUCCEEDED: together, or not at all."""
+    if None in set(bottlenecks["outcome"]):
+        raise dg.Failure("some dimensions are not judged yet: materialize bottlenecks too", allow_retries=False)
     found = judging.found(bottlenecks)
     summary = findings.Summary(
         bottlenecks=tuple(found.to_dict("records")),

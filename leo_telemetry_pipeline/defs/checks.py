@@ -51,7 +51,7 @@ def uncounted(traces: pd.DataFrame, judged: pd.DataFrame, failed: list[str]) -> 
 
 
 def days_without_spans(traces: pd.DataFrame, window: spans.Window) -> list[str]:
-    """Return the closed days of the window, after its first spans, that have none; no spans at all: every day."""
+    """Return the closed days of the window that have no spans."""
     days = pd.date_range(window.start.date(), window.end.date(), inclusive="left")
     return [f"{day:%Y-%m-%d}" for day in days if day not in set(traces["day"])]
 

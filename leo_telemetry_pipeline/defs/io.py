@@ -17,7 +17,6 @@ from leo_telemetry_pipeline.store.dimensions import NAMED_ASSETS, types_to_judge
 
 TRACE_COLUMNS = ("span_type", "day", "spans", "timed_spans", "traces")
 OTHER = "p50_by_other"
-JUDGED_COLUMNS = (*p50.COLUMNS, *measurements.JUDGEMENT)
 
 
 def asset_name(dimension_type: str) -> str:

@@ -107,7 +107,10 @@ class Heartbeat:
             while not self._stopped.wait(BEAT_S):
                 # A database that is away for a moment is no reason to stop: the row says when it was too long.
                 with contextlib.suppress(psycopg2.Error, UserError):
-                    if runs.beat(connection, *self._run) != "RUNNING" and not self._stopped.is_set():
+                    status = runs.beat(connection, *self._run)
+                    if status == "SUCCEEDED" or self._stopped.is_set():
+                        return
+                    if status != "RUNNING":
                         os.kill(os.getpid(), signal.SIGINT)
                         # The driver hears no signal while it waits for a statement.
                         self._work.cancel()

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 import dagster as dg
+import psycopg2.extensions
 
 from leo_telemetry_pipeline.defs.lifecycle import Ending, Heartbeat, how_it_ended, selects
 from leo_telemetry_pipeline.settings import Settings
@@ -71,6 +72,11 @@ class Analysis:
     def fence(self) -> str | None:
         """The Dagster run that the row must still belong to when it is written."""
         return self.dagster_run_id if self.owned else None
+
+    def hold(self, cursor: psycopg2.extensions.cursor) -> None:
+        """Hold an owned row until the cursor's transaction ends. Raises LostRun when it was lost."""
+        if self.owned and self.run is not None:
+            runs.fence(cursor, self.run.run_id, self.dagster_run_id)
 
     def annotate(self, notes: dict[str, Any]) -> None:
         """Keep something with the row, where there is one to keep it with."""

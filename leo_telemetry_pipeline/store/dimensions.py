@@ -21,6 +21,8 @@ _NAME = """CASE
     WHEN s.span_type = 'phase' AND s.span_name ~ '^(step|phase|workflow)[.]'
         THEN coalesce(nullif(s.attributes->>'step_name', ''), nullif(s.phase, ''), s.span_name)
     ELSE s.span_name END"""
+# A key is part of an index, which has a limit; nobody reads longer names either.
+LONGEST = 200
 _DURATION = "coalesce(s.duration_ms, s.end_time_ms - s.start_time_ms)"
 
 
@@ -54,16 +56,18 @@ def observations(types: Iterable[str], seen: Iterable[str]) -> tuple[str, dict[s
             f"type{index}": span_type,
             f"attribute{index}": attribute or word,
         }
-        parts.append(_COMBINED.format(i=index) if attribute else _ATTRIBUTE.format(i=index))
+        parts.append(
+            _COMBINED.format(i=index, longest=LONGEST) if attribute else _ATTRIBUTE.format(i=index, longest=LONGEST)
+        )
     return _SPANS + " UNION ALL ".join(parts), parameters
 
 
 _ATTRIBUTE = """
-SELECT day, project, %(dimension{i})s, attributes->>%(attribute{i})s, trace_id, judged_ms, queue_wait_ms
+SELECT day, project, %(dimension{i})s, left(attributes->>%(attribute{i})s, {longest}), trace_id, judged_ms, queue_wait_ms
 FROM spans WHERE span_type = 'handoff' AND attributes->>%(attribute{i})s <> ''"""
 
 _COMBINED = """
-SELECT day, project, %(dimension{i})s, span_name || ':' || value, trace_id, judged_ms, queue_wait_ms
+SELECT day, project, %(dimension{i})s, span_name || ':' || left(value, {longest}), trace_id, judged_ms, queue_wait_ms
 FROM (SELECT spans.*, coalesce(nullif(spans.attributes->>%(attribute{i})s, ''),
                                nullif(handoffs.attributes->>%(attribute{i})s, '')) AS value
       FROM spans LEFT JOIN handoffs USING (trace_id) WHERE span_type = %(type{i})s) AS valued
@@ -83,7 +87,7 @@ WITH waits AS (
     ORDER BY s.trace_id, s.start_time_ms, s.span_id
 ), spans AS (
     SELECT DATE '1970-01-01' + (s.start_time_ms / 86400000)::integer AS day, coalesce(s.project, '') AS project,
-           {_TYPE} AS span_type, {_NAME} AS span_name, s.trace_id, s.attributes,
+           {_TYPE} AS span_type, left({_NAME}, {LONGEST}) AS span_name, s.trace_id, s.attributes,
            greatest({_DURATION} - coalesce(waits.wait_ms, 0), 0) AS judged_ms, s.queue_wait_ms
     FROM workflow_trace_log AS s
     LEFT JOIN waits ON waits.trace_id = s.trace_id AND waits.span_id = s.span_id

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
+from leo_telemetry_pipeline.settings import make_folder
 from leo_telemetry_pipeline.store.server_programs import programs, server_environment, server_user
 
 ROLE = "leo"
@@ -114,7 +115,7 @@ class Embedded:
         if owner:
             _refuse_private_parents(self.home)
         try:
-            self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(self.home)
             _refuse_others_folder(self.home)
             if owner:
                 # The server's own user must pass through; what lies inside is closed by modes of its own.
@@ -173,14 +174,16 @@ class Embedded:
             )
         finally:
             handover.unlink()
-        with (made / "postgresql.conf").open("a") as conf:
-            conf.write("include 'leo.conf'\n")
         _write_private(self.password_file, f"*:*:*:{ROLE}:{password}\n")
         made.rename(self.data)
 
     def _start(self, is_up: Callable[[], bool]) -> None:
         sockets = str(self.sockets).replace("'", "''")
-        (self.data / "leo.conf").write_text(
+        conf, main = self.data / "leo.conf", self.data / "postgresql.conf"
+        if "include 'leo.conf'" not in main.read_text():
+            with main.open("a") as file:
+                file.write("include 'leo.conf'\n")
+        conf.write_text(
             "listen_addresses = ''\n"
             f"unix_socket_directories = '\"{sockets}\"'\n"
             "unix_socket_permissions = 0700\n"
@@ -189,6 +192,7 @@ class Embedded:
             "max_connections = 200\n",
             encoding="utf-8",
         )
+        conf.chmod(0o644)  # in a folder that only the server's user may enter, whatever root's umask is
         # After a crash the old server's last processes may need a moment to let go of its memory.
         for attempt in range(10):
             try:
@@ -204,7 +208,7 @@ class Embedded:
 
 def _refuse_private_parents(home: Path) -> None:
     for folder in home.parents:
-        if folder.exists() and not folder.stat().st_mode & stat.S_IXOTH:
+        if folder.is_dir() and not folder.stat().st_mode & stat.S_IXOTH:
             raise UserError(
                 f"LEO_TELEMETRY_HOME ({home}) lies in {folder}, which only its owner may enter, and the database "
                 "server cannot run as root: choose an open place such as /var/lib/leo-telemetry",

@@ -7,8 +7,10 @@ Bucket i holds durations d with GAMMA**(i-1) < d <= GAMMA**i, and bucket -1 the 
 within 0.5 % of all that it holds (the idea of Masson, Rim and Lee, "DDSketch", VLDB 2019).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
+
+import psycopg2.extensions
 
 from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.dimensions import REACH_MS, observations
@@ -84,12 +86,23 @@ def stale_days(database: Database, first: date, last: date, types: Sequence[str]
     return [day for (day,) in rows]
 
 
-def rebuild(database: Database, days: Sequence[date], types: Sequence[str], seen: Sequence[str]) -> int:
-    """Count some days again, a transaction each, and return how many rows they have now."""
+def rebuild(
+    database: Database,
+    days: Sequence[date],
+    types: Sequence[str],
+    seen: Sequence[str],
+    fence: Callable[[psycopg2.extensions.cursor], None] | None = None,
+) -> int:
+    """Count some days again, a transaction each, and return how many rows they have now.
+
+    ``fence`` is called first in each transaction, and raises when the caller may no longer write.
+    """
     sql, parameters = observations(types, seen)
     made = 0
     for day in days:
         with database.transaction() as cursor:
+            if fence is not None:
+                fence(cursor)
             # Two at once would both delete what is there and collide on what they insert.
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext('duration_histograms'), %s)", (day.toordinal(),))
             # Before counting: whoever has committed by now is counted, whoever has not is in here or younger.

@@ -18,7 +18,7 @@ OPEN = ("OPEN", "IN_PROGRESS")
 
 @dataclass(frozen=True)
 class Item:
-    """One row of ``continuous_improvements``; ``window_end`` is that of the analysis that last wrote it."""
+    """One row of ``continuous_improvements``; ``source_detail`` is from the analysis that last wrote it."""
 
     id: str
     fingerprint: str
@@ -69,7 +69,7 @@ def of_scope(database: Database, project: str | None) -> list[Item]:
 
 
 def update(cursor: psycopg2.extensions.cursor, draft: Draft) -> str | None:
-    """Bring the open item of a fingerprint up to date; return its id, or None when it was closed meanwhile.
+    """Bring the open item of a fingerprint up to date; return its id, or None when it was closed, or is newer.
 
     What a person wrote on an open item, its status and its title, stays.
     """
@@ -77,9 +77,16 @@ def update(cursor: psycopg2.extensions.cursor, draft: Draft) -> str | None:
         """
         UPDATE continuous_improvements SET source_detail = source_detail || %s::jsonb, description = %s
         WHERE fingerprint = %s AND status IN ('OPEN', 'IN_PROGRESS')
+          -- An analysis of an older window has nothing newer to say.
+          AND coalesce((source_detail->'window'->>'end')::timestamptz, '-infinity') <= %s
         RETURNING id::text
         """,
-        (json.dumps(draft.source_detail, allow_nan=False), draft.description, draft.fingerprint),
+        (
+            json.dumps(draft.source_detail, allow_nan=False),
+            draft.description,
+            draft.fingerprint,
+            draft.source_detail["window"]["end"],
+        ),
     )
     row = cursor.fetchone()
     return row[0] if row else None

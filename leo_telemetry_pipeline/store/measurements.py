@@ -11,6 +11,7 @@ from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.runs import fence
 
 _P50 = "dimension_type, dimension_key, sample_count, p50_ms, p90_ms, p95_ms, p99_ms, sum_ms, queue_p50_ms, method"
+_REPLACED = ", ".join(f"{name} = excluded.{name}" for name in _P50.split(", ")[2:])
 JUDGEMENT = (
     "baseline_p50_ms",
     "baseline_source",
@@ -31,12 +32,16 @@ def replace_p50(
     """
     with database.transaction() as cursor:
         _fence(cursor, run_id, dagster_run_id)
+        # What is still measured keeps how it was judged until it is judged again.
         cursor.execute(
-            "DELETE FROM dimension_p50 WHERE run_id = %s::uuid AND dimension_type = ANY(%s)",
-            (run_id, list(types)),
+            "DELETE FROM dimension_p50 WHERE run_id = %s::uuid AND dimension_type = ANY(%s)"
+            " AND NOT (dimension_type, dimension_key) IN (SELECT * FROM unnest(%s::text[], %s::text[]))",
+            (run_id, list(types), [row[0] for row in rows], [row[1] for row in rows]),
         )
         cursor.executemany(
-            f"INSERT INTO dimension_p50 (run_id, {_P50}) VALUES (%s::uuid, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            f"INSERT INTO dimension_p50 (run_id, {_P50})"
+            " VALUES (%s::uuid, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+            f" ON CONFLICT (run_id, dimension_type, dimension_key) DO UPDATE SET {_REPLACED}",
             [(run_id, *row) for row in rows],
         )
 

@@ -197,7 +197,8 @@ def last_succeeded(database: Database, project: str | None = None) -> Run | None
     """Return the SUCCEEDED run of a scope that ended last."""
     return _first(
         database,
-        "WHERE status = 'SUCCEEDED' AND scope_type = %s AND scope_id = %s ORDER BY finished_at DESC NULLS LAST LIMIT 1",
+        "WHERE status = 'SUCCEEDED' AND scope_type = %s AND scope_id = %s"
+        " ORDER BY window_end DESC NULLS LAST, finished_at DESC NULLS LAST LIMIT 1",
         ("ALL" if project is None else "PROJECT", project or ""),
     )
 

@@ -224,7 +224,7 @@ CREATE VIEW current_p50 AS
     WHERE p.run_id = (
         SELECT r.run_id FROM telemetry_analysis_runs AS r
         WHERE r.status = 'SUCCEEDED' AND r.scope_type = 'ALL'
-        ORDER BY r.finished_at DESC LIMIT 1);
+        ORDER BY r.window_end DESC NULLS LAST, r.finished_at DESC NULLS LAST LIMIT 1);
 CREATE VIEW p50_by_phase AS SELECT * FROM current_p50 WHERE dimension_type = 'phase';
 CREATE VIEW p50_by_gate AS SELECT * FROM current_p50 WHERE dimension_type = 'gate';
 CREATE VIEW p50_by_subagent AS SELECT * FROM current_p50 WHERE dimension_type = 'subagent';
