@@ -56,14 +56,14 @@ def observations(types: Iterable[str], seen: Iterable[str]) -> tuple[str, dict[s
             f"type{index}": span_type,
             f"attribute{index}": attribute or word,
         }
-        parts.append(
-            _COMBINED.format(i=index, longest=LONGEST) if attribute else _ATTRIBUTE.format(i=index, longest=LONGEST)
-        )
+        part = _COMBINED if attribute else _ATTRIBUTE
+        parts.append(part.format(i=index, longest=LONGEST))
     return _SPANS + " UNION ALL ".join(parts), parameters
 
 
 _ATTRIBUTE = """
-SELECT day, project, %(dimension{i})s, left(attributes->>%(attribute{i})s, {longest}), trace_id, judged_ms, queue_wait_ms
+SELECT day, project, %(dimension{i})s, left(attributes->>%(attribute{i})s, {longest}), trace_id, judged_ms,
+       queue_wait_ms
 FROM spans WHERE span_type = 'handoff' AND attributes->>%(attribute{i})s <> ''"""
 
 _COMBINED = """
