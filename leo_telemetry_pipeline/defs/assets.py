@@ -223,7 +223,7 @@ def continuous_improvements(
         raise dg.Failure("some dimensions are not judged yet: materialize bottlenecks too", allow_retries=False)
     found = judging.found(bottlenecks)
     summary = findings.Summary(
-        bottlenecks=tuple(found.to_dict("records")),
+        bottlenecks=tuple({str(name): value for name, value in row.items()} for row in found.to_dict("records")),
         outcomes=judging.count_outcomes(bottlenecks),
         largest_sample=int(bottlenecks["sample_count"].to_numpy().max(initial=0)),
         needed_sample=int(min(bottlenecks["min_samples"], default=analysis.settings.min_samples)),
