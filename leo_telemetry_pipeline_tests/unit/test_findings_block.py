@@ -1,0 +1,141 @@
+"""The block of `findings`, character for character, for every state the system can be in."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from leo_telemetry_pipeline.cli.findings import State, render
+from leo_telemetry_pipeline.store.runs import Run
+
+NOW = datetime(2026, 2, 9, 15, 0, tzinfo=UTC)
+HEADER = """\
+═══════════════════════════════════════════════════════════
+ WORKFLOW TELEMETRY
+═══════════════════════════════════════════════════════════
+"""
+
+
+def bottleneck(dimension_type: str, key: str, ratio: float, observed: float, baseline: float) -> dict[str, Any]:
+    """Return a bottleneck as ``output_ref`` has it."""
+    return {
+        "dimension_type": dimension_type,
+        "dimension_key": key,
+        "ratio": ratio,
+        "observed_p50_ms": observed,
+        "baseline_p50_ms": baseline,
+        "baseline_source": "configured",
+        "multiplier": 2.0,
+        "sample_count": 40,
+        "evidence_trace_ids": ["t1"],
+        "improvement_id": None,
+    }
+
+
+SEED = [
+    bottleneck("phase", "EXEC", 5.0, 150_000.0, 30_000.0),
+    bottleneck("gate", "GATE_PRD_REQUIRED", 3.0, 15_000.0, 5_000.0),
+    bottleneck("subagent", "DESIGN", 2.0, 240_000.0, 120_000.0),
+]
+
+
+def run(status: str = "SUCCEEDED", found: list[dict[str, Any]] | None = None, **more: Any) -> Run:
+    """Return a run of today."""
+    names: dict[str, Any] = dict.fromkeys(Run.__dataclass_fields__)
+    output = {"traces_scanned": 1400, "dimensions_evaluated": 45, "bottlenecks": found or [], "errors": []}
+    values: dict[str, Any] = names | {
+        "run_id": "r",
+        "scope_type": "ALL",
+        "scope_id": "",
+        "status": status,
+        "triggered_by": "MANUAL",
+        "triggered_at": NOW - timedelta(minutes=3),
+        "finished_at": NOW - timedelta(minutes=1),
+        "attempt": 1,
+        "duration_ms": 1200,
+        "output_ref": output,
+        "metadata": {},
+    }
+    return Run(**(values | more))
+
+
+def shown(last: Run | None, *, waiting: tuple[Run, ...] = (), **more: Any) -> str:
+    """Return the block after its header."""
+    block = render(State(NOW, last, last, waiting, NOW, **more))
+    assert block.startswith(HEADER)
+    return block.removeprefix(HEADER)
+
+
+def test_the_block_is_the_seeds_to_the_letter() -> None:
+    """Lost: whoever reads `sd:next` today, or parses it, finds another block."""
+    assert (
+        shown(run(found=SEED))
+        == """\
+  Last analysis: 2026-02-09 (today)
+  3 bottleneck(s) detected
+  5x phase:EXEC (p50=150s vs baseline=30s)
+  3x gate:GATE_PRD_REQUIRED (p50=15s vs baseline=5s)
+  2x subagent:DESIGN (p50=240s vs baseline=120s)
+
+  (1400 traces, 45 dimensions, 1200ms)"""
+    )
+
+
+def test_without_an_analysis_it_is_the_seeds_line() -> None:
+    """Lost: a new installation looks broken."""
+    assert shown(None) == "  No workflow telemetry analysis available yet"
+
+
+def test_more_than_five_are_counted() -> None:
+    """Lost: the sixth bottleneck is hidden without a word, or fifty fill the screen."""
+    lines = shown(run(found=SEED * 3)).splitlines()
+    assert lines[1] == "  9 bottleneck(s) detected"
+    assert lines[7] == "  ... and 4 more (leo-telemetry findings --verbose)"
+    assert len([line for line in lines if "p50=" in line]) == 5
+
+
+def test_ratios_and_times_are_short() -> None:
+    """Lost: a line that nobody can read at a glance."""
+    found = [bottleneck("gate", "A", 2.4, 1_500.0, 45.0)]
+    assert "  2.4x gate:A (p50=1.5s vs baseline=45ms)" in shown(run(found=found))
+
+
+def test_nothing_found_and_too_little_are_told_apart() -> None:
+    """Lost: silence for want of data is taken for health."""
+    assert shown(run()).splitlines()[1] == "  No bottlenecks detected"
+    last = run()
+    assert last.output_ref is not None
+    output = last.output_ref | {"dimensions_evaluated": 0, "largest_sample": 4, "needed_sample": 10}
+    assert shown(replace(last, output_ref=output)).splitlines()[1] == "  Not enough data yet: 4 of 10 spans"
+
+
+@pytest.mark.parametrize(("days", "age"), [(0, "today"), (1, "1 day ago"), (12, "12 days ago")])
+def test_the_age_is_in_days(days: int, age: str) -> None:
+    """Lost: a result of last month is acted upon as if it were new."""
+    last = run(finished_at=NOW - timedelta(days=days))
+    assert shown(last).splitlines()[0].endswith(f"({age})")
+
+
+def test_what_is_on_its_way_stands_above_the_last_result() -> None:
+    """Lost: somebody starts a second analysis because the first one cannot be seen."""
+    queued = run("QUEUED", triggered_at=NOW - timedelta(minutes=3))
+    running = run("RUNNING", started_at=NOW - timedelta(seconds=12))
+    lines = shown(run(), waiting=(running, queued)).splitlines()
+    assert lines[:3] == [
+        "  Analysis running (12s)",
+        "  Analysis queued (3 min ago)",
+        "  Last analysis: 2026-02-09 (today)",
+    ]
+    late = run("QUEUED", triggered_at=NOW - timedelta(minutes=11))
+    assert "leo-telemetry worker --once" in shown(None, waiting=(late,)).splitlines()[1]
+
+
+def test_collection_that_stopped_and_an_attempt_that_failed_are_said() -> None:
+    """Lost: the numbers look good because nothing is measured any more."""
+    silent = State(NOW, run(), run(), (), NOW - timedelta(days=3))
+    assert "  No spans for 3 days: is collection still on?" in render(silent)
+    failed = run("FAILED", error_detail="p50_by_gate: disk full", output_ref=None)
+    assert "  Last attempt FAILED (today): p50_by_gate: disk full" in render(State(NOW, run(), failed, (), NOW))
+    nameless = run("FAILED", error_detail=None, reason_code=None, output_ref=None)
+    assert "no reason given" in render(State(NOW, None, nameless, (), None))
