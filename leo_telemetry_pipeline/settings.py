@@ -126,22 +126,24 @@ class Settings:
         self.home = home
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder of ours, and the missing ones above it, for its owner alone.
+def make_home(home: Path, *, inside: str = "") -> Path:
+    """Make a home, the missing folders above it, and a folder ``inside`` it; return the last of them.
 
-    As root others may pass through, since the database server runs as another user. Raises UserError.
+    All of it is for its owner alone; but a home of root's may be passed through, since the database server runs as
+    another user. Raises UserError (exit 3) where it cannot be made.
     """
     try:
-        for path in (*reversed(folder.parents), folder):
+        for path in (*reversed(home.parents), home):
             if not path.exists():
                 path.mkdir(exist_ok=True)
                 path.chmod(0o711 if os.geteuid() == 0 else 0o700)
-        if not folder.is_dir():
-            raise NotADirectoryError(0, "Not a directory")
+        folder = home / inside
+        folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise UserError(
-            f"{PREFIX}HOME ({folder}) cannot be used: {error.strerror}; choose a folder you may write", NO_DATABASE
+            f"{PREFIX}HOME ({home}) cannot be used: {error.strerror}; choose a folder you may write", NO_DATABASE
         ) from None
+    return folder
 
 
 def bundled(name: str) -> Path:

@@ -82,10 +82,9 @@ def _load_sample(connection: Database) -> None:
 def _execute(connection: Database, target: Target, settings: Settings, environment: dict[str, str], run_id: str) -> Run:
     variables = environment | prepared(target, settings)
     command = [sys.executable, "-P", "-m", "dagster._daemon", "run", "-w", str(bundled("workspace.yaml"))]
-    logs = settings.home / "logs"
     began = time.monotonic()
     with (
-        supervise.log_file(logs, "daemon.log") as log,
+        supervise.log_file(settings.home, "daemon.log") as log,
         supervise.group(command, variables, target, log) as daemon,
     ):
         status = None
@@ -98,7 +97,9 @@ def _execute(connection: Database, target: Target, settings: Settings, environme
             if run.status in runs.FINAL and dagster_home.has_ended(target, run.dagster_run_id or ""):
                 return run
             time.sleep(0.2)
-    raise UserError(f"Dagster's daemon did not finish the analysis: see {logs / 'daemon.log'}", NOT_SUCCEEDED)
+    raise UserError(
+        f"Dagster's daemon did not finish the analysis: see {settings.home / 'logs' / 'daemon.log'}", NOT_SUCCEEDED
+    )
 
 
 def _say_where(home: Path, open_items: int) -> None:

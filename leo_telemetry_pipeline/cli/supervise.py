@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from leo_telemetry_pipeline.settings import Settings, make_folder
+from leo_telemetry_pipeline.settings import Settings, make_home
 from leo_telemetry_pipeline.store import database
 from leo_telemetry_pipeline.store.database import Target
 
@@ -96,9 +96,9 @@ def keep_while_alive(settings: Settings, pid: int) -> None:
         os._exit(0)
 
 
-def log_file(folder: Path, name: str) -> IO:
-    """Open a log of ours for appending; only its owner may read it."""
-    make_folder(folder)
+def log_file(home: Path, name: str) -> IO:
+    """Open a log of a home for appending; only its owner may read it."""
+    folder = make_home(home, inside="logs")
     descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     return os.fdopen(descriptor, "ab", buffering=0)
 

@@ -9,7 +9,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 from leo_telemetry_pipeline.cli.supervise import heed_signals
-from leo_telemetry_pipeline.settings import Settings, make_folder
+from leo_telemetry_pipeline.settings import Settings, make_home
 from leo_telemetry_pipeline.store import runs, spans
 from leo_telemetry_pipeline.store.database import Database, Target
 
@@ -20,7 +20,7 @@ def run_once(settings: Settings, target: Target) -> int:
     """Execute every queued analysis and do the upkeep; return how many, or ANOTHER_WORKS when one does already."""
     # A run that loses its row is interrupted, which a background job's ignored SIGINT would prevent.
     heed_signals()
-    make_folder(settings.home)
+    make_home(settings.home)
     executed = _locked(settings, target)
     # Whoever queued a row while we held the lock went away believing that we would take it.
     while executed != ANOTHER_WORKS and _is_queued(target):

@@ -7,7 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
-from leo_telemetry_pipeline.settings import PREFIX, Settings, bundled, make_folder
+from leo_telemetry_pipeline.settings import PREFIX, Settings, bundled, make_home
 from leo_telemetry_pipeline.store.database import Target, prepare_for_dagster
 
 URL = PREFIX + "DAGSTER_URL"
@@ -17,9 +17,7 @@ _DAEMON_ALIVE_S = 60
 
 def environment(target: Target, settings: Settings) -> dict[str, str]:
     """Return the variables that every Dagster process of this home needs; its folder is made if it is missing."""
-    folder = settings.home / "dagster"
-    make_folder(settings.home)
-    make_folder(folder)
+    folder = make_home(settings.home, inside="dagster")
     _put(bundled("dagster.yaml"), folder / "dagster.yaml")
     prepare_for_dagster(target, settings.dagster_schema)
     return {

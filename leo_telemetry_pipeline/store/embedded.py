@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
-from leo_telemetry_pipeline.settings import make_folder
+from leo_telemetry_pipeline.settings import make_home
 from leo_telemetry_pipeline.store.server_programs import programs, server_environment, server_user
 
 ROLE = "leo"
@@ -115,7 +115,7 @@ class Embedded:
         if owner:
             _refuse_private_parents(self.home)
         try:
-            make_folder(self.home)
+            make_home(self.home)
             _refuse_others_folder(self.home)
             if owner:
                 # The server's own user must pass through; what lies inside is closed by modes of its own.

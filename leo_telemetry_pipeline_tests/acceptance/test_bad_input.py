@@ -167,7 +167,14 @@ def test_a_port_in_use_is_named(known: Path, address: str, way: str):
 
 def test_a_file_that_may_not_be_read_is_named(known: Path, short_folder: Path):
     """Lost: an import of forty files ends in a page of Python for the one that belongs to somebody else."""
-    need(os.geteuid() == 0, "only root can make a file that the caller may not read")
+    loop = short_folder / "loop.jsonl"
+    loop.symlink_to(loop)
+    done = run(known, "import", str(loop))
+    has_line(done, str(loop), "read")
+    assert done.code == 2
+    prefix = processes.as_ordinary_user()
+    if any("dac_" in word for word in prefix) or not prefix:
+        return  # whoever runs the tests lies where others may not look, so this user may read everything
     home = short_folder / "reader"
     home.mkdir()
     os.chown(home, processes.NOBODY, processes.NOBODY)
@@ -175,9 +182,7 @@ def test_a_file_that_may_not_be_read_is_named(known: Path, short_folder: Path):
     secret.mkdir(mode=0o700)
     for path in (secret / "spans.jsonl", short_folder / "closed.jsonl"):
         path.touch(mode=0o600)
-        prefix = processes.as_user(processes.NOBODY)
-        variables = processes.environment(home, HOME=str(home))
-        done = finished([*prefix, *processes.command("import", str(path))], variables)
+        done = finished([*prefix, *processes.command("import", str(path))], processes.environment(home, HOME=str(home)))
         has_line(done, str(path), "read")
         assert done.code == 2
 

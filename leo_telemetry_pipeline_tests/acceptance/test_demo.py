@@ -6,6 +6,7 @@ The days are moved on the database's clock, which is the only clock that the rul
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -36,13 +37,17 @@ with database.opened(Settings()):
 def database_on_day(home: Path, day: int) -> Iterator[None]:
     """Let the home's database believe that it is some days later."""
     command = ["faketime", "-f", f"+{day}d", sys.executable, "-P", "-c", KEEPER]
-    with subprocess.Popen(command, env=environment(home), stdout=subprocess.PIPE, text=True, cwd="/") as keeper:
+    with subprocess.Popen(
+        command, env=environment(home), stdout=subprocess.PIPE, text=True, cwd="/", start_new_session=True
+    ) as keeper:
+        assert keeper.stdout is not None
         try:
-            assert keeper.stdout is not None
             assert keeper.stdout.readline() == "up\n"
             yield
         finally:
-            keeper.terminate()
+            # faketime itself is only a parent of the keeper, which closes its output when it is done.
+            os.killpg(keeper.pid, signal.SIGTERM)
+            keeper.stdout.read()
 
 
 def slowed(midnight: datetime) -> set[tuple[str, str]]:
