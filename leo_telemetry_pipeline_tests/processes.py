@@ -3,6 +3,8 @@
 Belongs here: what every test with processes needs. Does not: any expectation.
 """
 
+import atexit
+import functools
 import os
 import re
 import shutil
@@ -10,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -281,6 +284,24 @@ def as_user(uid: int, *capabilities: str) -> list[str]:
     """Return what to put before a command so that it runs as another user; only root may."""
     kept = [f"--{which}-caps=+{','.join(capabilities)}" for which in ("inh", "ambient") if capabilities]
     return ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", *kept]
+
+
+@functools.cache
+def open_clone() -> str:
+    """Return a folder with our code that every user may enter: the clone, or a copy where that is private.
+
+    Alembic asks with access(2), which no right to read that goes along can answer.
+    """
+    if all(folder.stat().st_mode & 0o001 for folder in (ROOT, *ROOT.parents)):
+        return str(ROOT)
+    copy = Path(tempfile.mkdtemp(prefix="leo-clone-", dir="/tmp"))
+    atexit.register(shutil.rmtree, copy, ignore_errors=True)
+    for name in ("leo_telemetry_pipeline", "migrations", "examples"):
+        shutil.copytree(ROOT / name, copy / name)
+    for name in ("workspace.yaml", "dagster.yaml"):
+        shutil.copy(ROOT / name, copy / name)
+    copy.chmod(0o755)
+    return str(copy)
 
 
 def as_ordinary_user() -> list[str]:

@@ -94,7 +94,7 @@ def place_of(who: str, folder: Path) -> Place:
     prefix = processes.as_ordinary_user()
     if prefix:
         os.chown(folder, NOBODY, NOBODY)
-    return Place(folder / "home", prefix, {"HOME": str(folder)})
+    return Place(folder / "home", prefix, {"HOME": str(folder), "PYTHONPATH": processes.open_clone()})
 
 
 @pytest.fixture
@@ -319,10 +319,10 @@ def unwritable(folder: Path) -> Iterator[tuple[Place, str]]:
     yield Place(folder / "file"), "File exists"
     yield Place(folder / "file" / "home"), "Not a directory"
     if os.geteuid() == 0:
-        prefix = processes.as_user(NOBODY)
+        prefix, code = processes.as_ordinary_user(), {"PYTHONPATH": processes.open_clone()}
         (folder / "roots").mkdir(mode=0o755)
-        yield Place(folder / "roots" / "home", prefix), "Permission denied"
-        yield Place(folder / "roots", prefix), "belongs to somebody else"
+        yield Place(folder / "roots" / "home", prefix, code), "Permission denied"
+        yield Place(folder / "roots", prefix, code), "belongs to somebody else"
 
 
 def test_a_home_that_cannot_be_written_is_named(folder: Path):
