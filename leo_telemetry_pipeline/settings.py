@@ -34,6 +34,7 @@ class Setting:
 _MOST = 2_000_000_000
 _TEN_YEARS_S = 10 * 366 * 86_400
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_SIZES = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
 def seconds(text: str) -> int:
@@ -59,6 +60,19 @@ def count(text: str) -> int:
     if not _is_whole(text.strip()) or int(text) > _MOST:
         raise ValueError("a whole number of at least 1")
     return int(text)
+
+
+def size(text: str) -> int:
+    """Read ``64m``, ``2g`` or ``512k`` as bytes."""
+    number, unit = text.strip()[:-1], text.strip()[-1:].lower()
+    if unit not in _SIZES or not _is_whole(number) or int(number) * _SIZES[unit] > _MOST * 1000:
+        raise ValueError("a number and a unit: 64m, 2g or 512k")
+    return int(number) * _SIZES[unit]
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Read names with commas between them."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def port(text: str) -> int:
@@ -92,6 +106,16 @@ SETTINGS = (
     Setting("exact_spans", "500000", count, "up to so many spans in a window, P50s are exact"),
     Setting("min_samples", "10", count, "a dimension with fewer spans in the window is not judged"),
     Setting("ui_port", "3000", port, "port of the Dagster UI, on 127.0.0.1"),
+    Setting("project", "", str, "the project of spans that name none"),
+    Setting("durable", "false", switch, "true writes each span to disk as it ends, before anything else"),
+    Setting("queue_spans", "20000", count, "so many spans wait in a program's memory; what comes on top is dropped"),
+    Setting("spool_bytes", "256m", size, "so much waits on disk while the database is away"),
+    Setting("open_after", "2s", seconds, "a span that is open for so long shows in `leo-telemetry running`"),
+    Setting("serve_host", "127.0.0.1", str, "address of the OTLP receiver; another than loopback needs a token"),
+    Setting("serve_port", "4318", port, "port of the OTLP receiver"),
+    Setting("serve_token", "", str, "what clients of the receiver must send as `Authorization: Bearer ...`"),
+    Setting("keep_keys", "", names, "more attributes to keep from OpenTelemetry: gen_ai.prompt,shop.*"),
+    Setting("keep_identity", "false", switch, "true keeps attributes that name a person or an account"),
 )
 
 
@@ -107,6 +131,16 @@ class Settings:
     exact_spans: int
     min_samples: int
     ui_port: int
+    project: str
+    durable: bool
+    queue_spans: int
+    spool_bytes: int
+    open_after: int
+    serve_host: str
+    serve_port: int
+    serve_token: str
+    keep_keys: tuple[str, ...]
+    keep_identity: bool
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         environ = os.environ if environ is None else environ
