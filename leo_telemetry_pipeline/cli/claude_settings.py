@@ -1,6 +1,6 @@
-"""Our SessionStart hook in a Claude Code settings file, whose every other byte is somebody else's.
+"""Our hooks in a Claude Code settings file, whose every other byte is somebody else's.
 
-Belongs here: adding, correcting and removing our entry in the text of such a file, which is edited and never
+Belongs here: adding, correcting and removing our entries in the text of such a file, which is edited and never
 rewritten. Does not: which file, and what is printed (hook_commands).
 """
 
@@ -13,7 +13,21 @@ from typing import Any
 
 from leo_telemetry_pipeline.cli.program import NAME
 
-ARGUMENTS = ["hook", "session-start"]
+# Each event that we can hook, and the word after `leo-telemetry hook` that takes it.
+START = "SessionStart"
+SPAN_EVENTS = (
+    "UserPromptSubmit",
+    "PostToolUse",
+    "PostToolUseFailure",
+    "SubagentStart",
+    "SubagentStop",
+    "Stop",
+    "StopFailure",
+    "SessionEnd",
+)
+_WORDS = {START: "session-start", **dict.fromkeys(SPAN_EVENTS, "span")}
+# Claude Code ends with these, or goes on to the next prompt, and ends what it did not wait for.
+_AWAITED = (START, "Stop", "StopFailure", "SessionEnd")
 # In seconds; without it Claude Code would wait for ten minutes.
 TIMEOUT_S = 10
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -51,19 +65,24 @@ class _Member:
     node: _Node
 
 
-def command(program: str) -> str:
-    """Return the shell command that starts the hook of ``program``, a path or a name."""
-    return shlex.join([program, *ARGUMENTS])
+def command(program: str, event: str = START) -> str:
+    """Return the shell command that starts the hook of ``program``, a path or a name, for an event."""
+    return shlex.join([program, "hook", _WORDS[event]])
 
 
-def add(text: str, wanted: str) -> str:
-    """Return the text with our entry in it, once, running the ``wanted`` command. Raises NotEditable."""
+def has(text: str, event: str) -> bool:
+    """Tell whether an entry of ours is there for an event. Raises NotEditable."""
+    return bool(text.strip("\ufeff \t\r\n") and _ours(_read(text), event))
+
+
+def add(text: str, wanted: str, event: str = START) -> str:
+    """Return the text with our entry for an event in it, once, running the ``wanted`` command. Raises NotEditable."""
     if not text.strip("\ufeff \t\r\n"):
         text = "{}\n"
-    ours = _ours(_read(text))
+    ours = _ours(_read(text), event)
     while len(ours) > 1:
         text = _without(text, ours[-1])
-        ours = _ours(_read(text))
+        ours = _ours(_read(text), event)
     if ours:
         there = ours[0][-1].node.member("command")
         assert there is not None
@@ -71,22 +90,27 @@ def add(text: str, wanted: str) -> str:
             return text
         return text[: there.node.start] + _dump(wanted) + text[there.node.end :]
     root = _read(text)
-    entry: Any = {"hooks": [{"type": "command", "command": wanted, "timeout": TIMEOUT_S}]}
+    hook: Any = {"type": "command", "command": wanted, "timeout": TIMEOUT_S}
+    if event not in _AWAITED:
+        hook["async"] = True
+    entry = {"hooks": [hook]}
     hooks = root.member("hooks")
     if hooks is None:
-        return _append(text, root, root, "hooks", {"SessionStart": [entry]})
-    starts = hooks.node.member("SessionStart")
-    if starts is None:
-        return _append(text, root, hooks.node, "SessionStart", [entry])
-    return _append(text, root, starts.node, None, entry)
+        return _append(text, root, root, "hooks", {event: [entry]})
+    entries = hooks.node.member(event)
+    if entries is None:
+        return _append(text, root, hooks.node, event, [entry])
+    return _append(text, root, entries.node, None, entry)
 
 
 def remove(text: str) -> str:
-    """Return the text without our entry, and without what only held it. Raises NotEditable."""
+    """Return the text without our entries, and without what only held them. Raises NotEditable."""
     if not text.strip("\ufeff \t\r\n"):
         return text
-    while ours := _ours(_read(text)):
-        text = _without(text, ours[-1])
+    # The last added goes first, so that each finds its surroundings as it left them.
+    for event in reversed(_WORDS):
+        while ours := _ours(_read(text), event):
+            text = _without(text, ours[-1])
     return text
 
 
@@ -104,9 +128,10 @@ def _read(text: str) -> _Node:
     hooks = root.member("hooks")
     if hooks and not isinstance(value["hooks"], dict):
         raise NotEditable('"hooks" is no object', _line(text, hooks.node))
-    starts = hooks.node.member("SessionStart") if hooks else None
-    if starts and not isinstance(value["hooks"]["SessionStart"], list):
-        raise NotEditable('"SessionStart" is no list', _line(text, starts.node))
+    for event in _WORDS if hooks else ():
+        entries = hooks.node.member(event) if hooks else None
+        if entries and not isinstance(value["hooks"][event], list):
+            raise NotEditable(f'"{event}" is no list', _line(text, entries.node))
     return root
 
 
@@ -142,37 +167,37 @@ def _past_space(text: str, at: int) -> int:
     return found.end()
 
 
-def _ours(root: _Node) -> list[tuple[_Member, ...]]:
-    """Return the way to each hook of ours: hooks, SessionStart, the entry, its hooks, the hook."""
+def _ours(root: _Node, event: str) -> list[tuple[_Member, ...]]:
+    """Return the way to each hook of ours for an event: hooks, the event, the entry, its hooks, the hook."""
     found = []
     hooks = root.member("hooks")
-    starts = hooks.node.member("SessionStart") if hooks else None
-    for entry in starts.node.members if starts else ():
+    entries = hooks.node.member(event) if hooks else None
+    for entry in entries.node.members if entries else ():
         inner = entry.node.member("hooks")
         for hook in inner.node.members if inner else ():
             runs = hook.node.member("command")
-            if runs and _is_ours(runs.node.value):
-                found.append((hooks, starts, entry, inner, hook))
+            if runs and _is_ours(runs.node.value, _WORDS[event]):
+                found.append((hooks, entries, entry, inner, hook))
     return found
 
 
-def _is_ours(value: object) -> bool:
+def _is_ours(value: object, word: str) -> bool:
     """Tell whether a command is one that we wrote; with more words to it, it is somebody's own."""
     try:
         words = shlex.split(value) if isinstance(value, str) else []
     except ValueError:
         return False
-    return len(words) == 3 and PurePath(words[0]).name == NAME and words[1:] == ARGUMENTS
+    return len(words) == 3 and PurePath(words[0]).name == NAME and words[1:] == ["hook", word]
 
 
 def _without(text: str, way: tuple[_Member, ...]) -> str:
     """Return the text without the hook at the end of a way, and without what we made to hold only that."""
-    _, starts, entry, inner, _ = way
+    _, entries, entry, inner, _ = way
     depth = 4
     # An entry with a matcher is a person's, and stays with no hooks in it.
     if len(inner.node.members) == len(entry.node.members) == 1:
         depth = 2
-        if len(starts.node.members) == 1:
+        if len(entries.node.members) == 1:
             depth = 1 if len(way[0].node.members) > 1 else 0
     container = way[depth - 1].node if depth else _read(text)
     siblings = container.members

@@ -26,6 +26,7 @@ from leo_telemetry_pipeline.errors import NOT_SUCCEEDED, UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings, bundled
 from leo_telemetry_pipeline.store import dagster_home, database, items, runs, spans
 from leo_telemetry_pipeline.store.database import Database, Target
+from leo_telemetry_pipeline.store.purge import What, purge
 from leo_telemetry_pipeline.store.runs import Run
 
 PATIENCE_S = 180
@@ -62,7 +63,7 @@ def _load_history(connection: Database, home: Path) -> None:
     if made.exists() and json.loads(made.read_text())["generated"] == midnight.isoformat():
         click.echo(f"   {spans.count(connection, last_days)[0]} generated spans are there from an earlier run today")
         return
-    if spans.forget_project(connection, generated.PROJECT):
+    if purge(connection, What(project=generated.PROJECT)).spans:
         click.echo("   the generated history of an earlier day is replaced")
     spans.ensure_partitions(connection, last_days.start, now)
     stored = spans.insert(connection, generated.generate(midnight))

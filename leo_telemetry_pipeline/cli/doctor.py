@@ -12,15 +12,18 @@ from pathlib import Path
 import click
 
 from leo_telemetry_pipeline.cli import claude_settings, text
+from leo_telemetry_pipeline.collect import spool
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store import dagster_home, database, runs, spans
+from leo_telemetry_pipeline.store import collected, dagster_home, database, runs, spans
 from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.runs import Run
 
 LEAST_FREE = 1_000_000_000
 LONG_QUEUE = timedelta(minutes=10)
 FEW_DAYS = timedelta(days=2)
+WEEK = timedelta(days=7)
+SHOWN_KEYS = 8
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,9 @@ class Facts:
     newest: Run | None
     newest_span: datetime | None
     quarantined: int
+    spooled: int
+    losses: dict[str, int]
+    removed: tuple[tuple[str, int], ...]
     stale_after: timedelta
     free: int
     home: str
@@ -74,6 +80,9 @@ def judge(facts: Facts) -> list[Verdict]:
         Verdict("database", facts.database),
         _disk(facts),
         _collection(facts),
+        _spool(facts),
+        _losses(facts),
+        *_removed(facts),
         _hook(facts),
         _queue(facts),
         _worker(facts),
@@ -99,6 +108,35 @@ def _collection(facts: Facts) -> Verdict:
     age = facts.now - facts.newest_span
     said = f"newest span stored {text.lasted(age.total_seconds())} ago{aside}"
     return Verdict("collection", said, "" if age < FEW_DAYS else "see whether what writes spans still runs")
+
+
+def _spool(facts: Facts) -> Verdict:
+    if not facts.spooled:
+        return Verdict("spool", "empty")
+    return Verdict("spool", f"{facts.spooled} segment(s) wait to be stored", "leo-telemetry drain")
+
+
+_AGAINST = {
+    "queue_full": "raise LEO_TELEMETRY_QUEUE_SPANS, or record fewer spans",
+    "spool_full": "raise LEO_TELEMETRY_SPOOL_BYTES, or see why the database was away",
+    "spool_disk_full": "make room where LEO_TELEMETRY_HOME lies",
+    "spool_unavailable": "let the programs that record spans write to LEO_TELEMETRY_HOME",
+}
+
+
+def _losses(facts: Facts) -> Verdict:
+    if not facts.losses:
+        return Verdict("losses", "none that is known of")
+    said = ", ".join(f"{count} {reason}" for reason, count in facts.losses.items())
+    remedies = [_AGAINST[reason] for reason in facts.losses if reason in _AGAINST]
+    return Verdict("losses", f"span(s) lost in the last 7 days: {said}", "; ".join(remedies))
+
+
+def _removed(facts: Facts) -> list[Verdict]:
+    if not facts.removed:
+        return []
+    said = ", ".join(f"{key} ({count})" for key, count in facts.removed)
+    return [Verdict("redaction", f"attributes not kept: {said}; LEO_TELEMETRY_KEEP_KEYS keeps those it names")]
 
 
 def _hook(facts: Facts) -> Verdict:
@@ -164,7 +202,10 @@ def _gather(settings: Settings) -> Facts:
             last=runs.last_succeeded(connection),
             newest=newest[0] if newest else None,
             newest_span=spans.newest(connection),
-            quarantined=spans.count_quarantined(connection, now - timedelta(days=7)),
+            quarantined=spans.count_quarantined(connection, now - WEEK),
+            spooled=spool.usage(spool.folder_of(str(settings.home)))[0],
+            losses=collected.losses(connection, now - WEEK),
+            removed=tuple(collected.removed_keys(connection, now - WEEK, SHOWN_KEYS)),
             stale_after=timedelta(seconds=settings.stale_after),
             free=shutil.disk_usage(settings.home if settings.home.exists() else Path("/")).free,
             home=str(settings.home),

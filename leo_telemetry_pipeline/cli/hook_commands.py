@@ -1,7 +1,7 @@
-"""The commands ``leo-telemetry hook ...``: wiring the SessionStart hook into a project, and out of it.
+"""The commands ``leo-telemetry hook ...``: wiring our hooks into a project, and out of it.
 
 Belongs here: which settings file, reading and writing it, what is printed.
-Does not: how its text is edited (claude_settings), what the hook does (hook, hook_child).
+Does not: how its text is edited (claude_settings), what the hooks do (hook, hook_child, hook_spans).
 """
 
 import os
@@ -10,11 +10,13 @@ import stat
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import quote
 
 import click
 
 from leo_telemetry_pipeline.cli import claude_settings, program
 from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.settings import Settings
 
 _project = click.option(
     "--project",
@@ -29,7 +31,7 @@ _shared = click.option(
 
 @click.group()
 def hook() -> None:
-    """Let each Claude Code session ask for an analysis when the last one is old."""
+    """Let Claude Code ask for an analysis when the last one is old, and be measured itself."""
 
 
 @hook.command("session-start")
@@ -48,35 +50,82 @@ def run_child() -> None:
     hook_child.main()
 
 
+@hook.command("span")
+def span() -> None:
+    """Take the event of a prompt, sub-agent or tool on stdin; Claude Code runs this."""
+    from leo_telemetry_pipeline.cli import hook_spans
+
+    hook_spans.main()
+
+
+@hook.command()
+def otel() -> None:
+    """Print what makes Claude Code send its own spans to `leo-telemetry serve`, for a shell to evaluate."""
+    for name, value in _exports(Settings()).items():
+        click.echo(f"export {name}={shlex.quote(value)}")
+
+
 @hook.command()
 @_project
 @_shared
-def install(project: Path, shared: bool) -> None:
-    """Add the hook to a project's .claude/settings.local.json."""
+@click.option("--spans", is_flag=True, help="Measure prompts, sub-agents and tools too.")
+def install(project: Path, shared: bool, spans: bool) -> None:
+    """Add the hooks to a project's .claude/settings.local.json."""
     path = _settings_file(project, shared)
-    wanted = claude_settings.command(program.NAME if shared else str(program.find()))
-    if not _edit(path, lambda text: claude_settings.add(text, wanted)):
+    name = program.NAME if shared else str(program.find())
+    if _edit(path, lambda text: _with_hooks(text, name, spans)):
+        click.echo(f"Wrote to {path}, under hooks.{claude_settings.START}: {claude_settings.command(name)}")
+        if spans:
+            events = claude_settings.SPAN_EVENTS
+            click.echo(f"and under {', '.join(events)}: {claude_settings.command(name, events[0])}")
+        click.echo("It runs from the next session on. To undo this: " + _undo(project, shared))
+    else:
         click.echo(f"{path} has the hook already: nothing was changed.")
-        return
-    click.echo(f"Wrote to {path}, under hooks.SessionStart: {wanted}")
-    click.echo("It runs from the next session on. To undo this: " + _undo(project, shared))
+    if not spans:
+        click.echo("To measure sub-agents and tools too: `leo-telemetry hook install --spans`, or `hook otel`.")
 
 
 @hook.command()
 @_project
 @_shared
 def uninstall(project: Path, shared: bool) -> None:
-    """Remove the hook from a project's .claude/settings.local.json."""
+    """Remove all our hooks from a project's .claude/settings.local.json."""
     path = _settings_file(project, shared)
     if not path.exists() or not _edit(path, claude_settings.remove):
         click.echo(f"{path} does not have the hook: nothing was changed.")
         return
-    click.echo(f"Removed the hook from {path}.")
+    click.echo(f"Removed our hooks from {path}.")
     if path.read_text("utf-8").strip() == "{}" and not path.is_symlink():
         path.unlink()
         with suppress(OSError):
             path.parent.rmdir()
         click.echo("Nothing else was in that file, so it was removed.")
+
+
+def _with_hooks(text: str, name: str, spans: bool) -> str:
+    """Return the text with the hooks that were asked for; those of ours that are there are corrected in any case."""
+    for event in (claude_settings.START, *claude_settings.SPAN_EVENTS):
+        if spans or event == claude_settings.START or claude_settings.has(text, event):
+            text = claude_settings.add(text, claude_settings.command(name, event), event)
+    return text
+
+
+def _exports(settings: Settings) -> dict[str, str]:
+    """Return the environment in which Claude Code sends spans, and only spans, to our receiver."""
+    # An address that means all of them is none to connect to.
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.serve_host, settings.serve_host)  # noqa: S104
+    place = f"[{host}]" if ":" in host else host
+    exports = {
+        "CLAUDE_CODE_ENABLE_TELEMETRY": "1",
+        "CLAUDE_CODE_ENHANCED_TELEMETRY_BETA": "1",
+        "OTEL_TRACES_EXPORTER": "otlp",
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"http://{place}:{settings.serve_port}/v1/traces",
+    }
+    if settings.serve_token:
+        # Clients decode it: it may hold commas and spaces.
+        exports["OTEL_EXPORTER_OTLP_TRACES_HEADERS"] = "Authorization=" + quote(f"Bearer {settings.serve_token}", "")
+    return exports
 
 
 def _settings_file(project: Path, shared: bool) -> Path:

@@ -7,12 +7,12 @@ Does not: reading a format (collect), storing (store).
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
 import click
 
+from leo_telemetry_pipeline import redact
 from leo_telemetry_pipeline.collect import csvmap, files
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings
@@ -49,11 +49,21 @@ def load(paths: tuple[Path, ...], mapping: str | None, preset: str | None, proje
     for path in paths:  # before the first is read, so that nothing is half done over a typing error
         if not _is_file(path):
             raise UserError(f"{path} is no file that can be read: check its name")
-    with database.ready(Settings()) as target, closing(Database(target)) as connection:
+    settings, removed = Settings(), {}
+    policy = redact.Policy(settings.keep_keys, settings.keep_identity)
+    with database.ready(settings) as target, closing(Database(target)) as connection:
         for path in paths:
             with _progress(path) as progress:
-                read = files.read(path, column_map=column_map, preset=preset, project=project, on_bytes=progress.update)
-                done = store(connection, read, path)
+                read = files.read(
+                    path,
+                    column_map=column_map,
+                    preset=preset,
+                    project=project or settings.project,
+                    policy=policy,
+                    removed=removed,
+                    on_bytes=progress.update,
+                )
+                done = store(connection, read, path, removed)
             _report(path, done)
 
 
@@ -64,8 +74,11 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def store(connection: Database, read: Iterator[Span | files.BadLine], path: Path) -> Loaded:
-    """Store what was read from a file, and put aside what could not be."""
+def store(
+    connection: Database, read: Iterator[Span | files.BadLine], path: Path, removed: dict[str, int] | None = None
+) -> Loaded:
+    """Store what was read from a file, put aside what could not be, and note what reading ``removed``."""
+    removed = {} if removed is None else removed
     done, waiting = Loaded(), []
     source = str(path.absolute())
 
@@ -84,18 +97,12 @@ def store(connection: Database, read: Iterator[Span | files.BadLine], path: Path
 
     stream = good()
     while batch := list(islice(stream, spans.BATCH)):
-        starts = [span.start_time_ms for span in batch]
-        _partitions(connection, min(starts), max(starts))
-        done.new += spans.insert(connection, batch)
+        stored = spans.store(connection, batch, removed, source=source)
+        removed.clear()
+        done.new += stored.new
+        done.aside += stored.quarantined
     spans.quarantine(connection, source, waiting)
     return done
-
-
-def _partitions(connection: Database, first_ms: int, last_ms: int) -> None:
-    epoch = datetime(1970, 1, 1, tzinfo=UTC)
-    spans.ensure_partitions(
-        connection, epoch + timedelta(milliseconds=first_ms), epoch + timedelta(milliseconds=last_ms)
-    )
 
 
 def _report(path: Path, done: Loaded) -> None:

@@ -1,4 +1,4 @@
-"""Where ``leo-telemetry`` begins: the quick way for the hook, the commands by name, errors in one line.
+"""Where ``leo-telemetry`` begins: the quick way for the hooks, the commands by name, errors in one line.
 
 Belongs here: what every command has in common. Does not: any command. Nothing heavy is imported before a
 command needs it, so that ``--help`` and ``findings`` answer at once.
@@ -14,6 +14,11 @@ def main() -> None:
         from leo_telemetry_pipeline.cli.hook import session_start
 
         session_start()
+        return
+    if sys.argv[1:3] == ["hook", "span"]:
+        from leo_telemetry_pipeline.cli import hook_spans
+
+        hook_spans.main()
         return
     if os.name == "nt":
         sys.exit("leo-telemetry runs on Linux and macOS: on Windows use it inside WSL")

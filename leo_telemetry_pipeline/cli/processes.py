@@ -10,10 +10,12 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 
 import click
 
+from leo_telemetry_pipeline.cli.serve import listening, refuse_if_off, url
 from leo_telemetry_pipeline.cli.supervise import run_until_interrupted
 from leo_telemetry_pipeline.cli.worker import ANOTHER_WORKS, run_once
 from leo_telemetry_pipeline.errors import UserError
@@ -25,15 +27,28 @@ from leo_telemetry_pipeline.store.server_programs import programs
 
 @click.command()
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the UI on 127.0.0.1 (3000).")
-def dev(port: int | None) -> None:
-    """Run database, daemon and UI until Ctrl-C."""
+@click.option("--otlp-port", type=click.IntRange(1, 65535), help="Port of the OTLP receiver (4318).")
+def dev(port: int | None, otlp_port: int | None) -> None:
+    """Run database, daemon, UI and OTLP receiver until Ctrl-C."""
     settings = Settings()
-    _refuse_if_off(settings)
+    refuse_if_off(settings)
     port = port or settings.ui_port
+    host, otlp_port = settings.serve_host, otlp_port or settings.serve_port
     _refuse_taken(port)
+    listening(settings, host, otlp_port, f"--otlp-port or {PREFIX}SERVE_PORT").close()
     with database.ready(settings) as target:
-        click.echo(f"The UI will be at http://127.0.0.1:{port} in a few seconds. Ctrl-C ends all of it.", err=True)
-        _run(target, settings, "dagster", "dev", "-h", "127.0.0.1", "-p", str(port), "--log-level", "warning")
+        click.echo(f"The UI will be at http://127.0.0.1:{port} in a few seconds,", err=True)
+        click.echo(f"the OTLP receiver at {url(host, otlp_port)}/v1/traces. Ctrl-C ends all of it.", err=True)
+        _run(
+            target,
+            settings,
+            {
+                "dagster dev": _dagster("dagster", "dev", "-h", "127.0.0.1", "-p", str(port), "--log-level", "warning"),
+                "the OTLP receiver": _python(
+                    "leo_telemetry_pipeline.cli", "serve", "--quiet", "--port", str(otlp_port)
+                ),
+            },
+        )
 
 
 @click.command()
@@ -41,11 +56,11 @@ def dev(port: int | None) -> None:
 def worker(once: bool) -> None:
     """Run the daemon without UI until Ctrl-C: it starts queued analyses, and queues one when the last is stale."""
     settings = Settings()
-    _refuse_if_off(settings)
+    refuse_if_off(settings)
     with database.ready(settings) as target:
         if not once:
             click.echo("The worker is running. Ctrl-C ends it.", err=True)
-            _run(target, settings, "dagster._daemon", "run")
+            _run(target, settings, {"dagster's daemon": _dagster("dagster._daemon", "run")})
             return
         executed = run_once(settings, target)
     if executed == ANOTHER_WORKS:
@@ -133,19 +148,22 @@ def prepared(target: Target, settings: Settings) -> dict[str, str]:
     return variables
 
 
-def _run(target: Target, settings: Settings, module: str, *arguments: str) -> None:
-    workspace = ("-w", str(bundled("workspace.yaml")))
-    environment = os.environ | prepared(target, settings)
-    code = run_until_interrupted(
-        [sys.executable, "-P", "-W", "ignore", "-m", module, *arguments, *workspace], environment, target
-    )
-    if code:
-        raise UserError(f"{module} ended with status {code}: its last lines above say why", 1)
+def _run(target: Target, settings: Settings, commands: Mapping[str, Sequence[str]]) -> None:
+    ended = run_until_interrupted(commands, os.environ | prepared(target, settings), target)
+    if ended is None:
+        return
+    name, status = ended
+    # One that ends well alone ends the command well; one of several is missed by the others.
+    if status or len(commands) > 1:
+        raise UserError(f"{name} ended with status {status}: its last lines above say why", 1)
 
 
-def _refuse_if_off(settings: Settings) -> None:
-    if not settings.enabled:
-        raise UserError(f"{PREFIX}ENABLED is false, which switches everything off: unset it")
+def _dagster(module: str, *arguments: str) -> list[str]:
+    return _python(module, *arguments, "-w", str(bundled("workspace.yaml")))
+
+
+def _python(module: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-P", "-W", "ignore", "-m", module, *arguments]
 
 
 def _refuse_taken(port: int) -> None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -63,13 +63,25 @@ def end_group(process: subprocess.Popen) -> None:
             time.sleep(0.05)
 
 
-def run_until_interrupted(command: Sequence[str], environment: Mapping[str, str], target: Target) -> int:
-    """Run a command until it ends by itself (its status is returned) or SIGINT or SIGTERM comes (0)."""
+def run_until_interrupted(
+    commands: Mapping[str, Sequence[str]], environment: Mapping[str, str], target: Target
+) -> tuple[str, int] | None:
+    """Run named commands until one ends by itself, or SIGINT or SIGTERM comes; then end the others.
+
+    Return name and status of the one that ended, None after a signal.
+    """
     try:
-        with group(command, environment, target) as process:
-            return process.wait()
+        with ExitStack() as groups:
+            running = {
+                name: groups.enter_context(group(command, environment, target)) for name, command in commands.items()
+            }
+            while True:
+                for name, process in running.items():
+                    if process.poll() is not None:
+                        return name, process.returncode
+                time.sleep(0.1)
     except KeyboardInterrupt:
-        return 0
+        return None
 
 
 def keep_while_alive(settings: Settings, pid: int) -> None:

@@ -5,15 +5,17 @@ Belongs here: one worker at a time on a machine, and the upkeep that is due. Doe
 
 import fcntl
 import os
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 
 from leo_telemetry_pipeline.cli.supervise import heed_signals
+from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings, make_home
-from leo_telemetry_pipeline.store import runs, spans
+from leo_telemetry_pipeline.store import drains, open_spans, runs, spans
 from leo_telemetry_pipeline.store.database import Database, Target
 
 ANOTHER_WORKS = -1
+DRAIN_S = 120.0
 
 
 def run_once(settings: Settings, target: Target) -> int:
@@ -42,6 +44,10 @@ def _locked(settings: Settings, target: Target) -> int:
         with closing(Database(target)) as connection:
             now = datetime.now(UTC)
             spans.ensure_partitions(connection, now, now + timedelta(days=3))
+            # An analysis says what is wrong with the spool; it is no reason to have none.
+            with suppress(UserError):
+                drains.drain(connection, settings.home, "WORKER", at_most_s=DRAIN_S)
+            open_spans.sweep(connection)
         if not _is_queued(target):
             return 0
         from leo_telemetry_pipeline import execution

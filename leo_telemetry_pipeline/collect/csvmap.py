@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 
+from leo_telemetry_pipeline import redact
 from leo_telemetry_pipeline.collect.lines import MAX_LINE, NOT_UTF8, TOO_LONG
 from leo_telemetry_pipeline.collect.rows import attributes_of, is_number
 from leo_telemetry_pipeline.errors import UserError
@@ -81,7 +82,7 @@ def row_maker(header: list[str], column_map: dict[str, str] | None, file: str) -
     names = [name.strip() for name in header]
     kept = COLUMNS if column_map else [name for name in names if name]
     sources = {name: name for name in kept if name in names} | (column_map or {})
-    shown = ", ".join(names)[:500]
+    shown = redact.text(", ".join(names), 500)
     for target in _REQUIRED:
         if target not in sources:
             raise UserError(f"{file}: nothing gives {target}: map it to a column of its header: {shown}")

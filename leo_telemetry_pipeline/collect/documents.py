@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 
+from leo_telemetry_pipeline import redact
 from leo_telemetry_pipeline.collect.lines import NOT_UTF8
 
 # More than this at once is not worth the memory: one value a line has no such limit.
@@ -54,7 +55,7 @@ def values(data: bytes, complete: bool = True) -> Iterator[tuple[int, object, st
             following = _next_object(text, position)
             if following is None and not complete:
                 return
-            yield line, Broken(reason(error)), text[position : position + 2_000]
+            yield line, Broken(reason(error)), text[position : position + 2_000 + redact.REACH]
             if following is None:
                 return
             position = following

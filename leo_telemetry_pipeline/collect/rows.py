@@ -21,13 +21,17 @@ _WHOLE = re.compile(r"[+-]?[0-9]{1,30}", re.ASCII).fullmatch
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", re.ASCII).fullmatch
 _NO_PARENT = frozenset(("", "root", "null", "none"))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NO_IDENTITIES = redact.Policy()
 
 
-def span_from_row(row: dict, project: str = "") -> Span:
+def span_from_row(
+    row: dict, project: str = "", policy: redact.Policy = _NO_IDENTITIES, removed: dict[str, int] | None = None
+) -> Span:
     """Return the storable span that a row of ``workflow_trace_log`` describes.
 
     Columns this project does not know are kept as attributes, save ``id`` and ``created_at``.
-    ``project`` is for rows that name none. Raise InvalidSpan, which names the column.
+    ``project`` is for rows that name none. Attributes that ``policy`` takes away are counted in ``removed``.
+    Raise InvalidSpan, which names the column.
     """
     get = row.get
     attributes = attributes_of(get("attributes"))
@@ -52,7 +56,7 @@ def span_from_row(row: dict, project: str = "") -> Span:
         duration_ms=duration if type(duration) is int else whole(duration, "duration_ms"),
         queue_wait_ms=queue_wait if type(queue_wait) is int else whole(queue_wait, "queue_wait_ms"),
         status=_text(get("status"), "status"),
-        attributes=attributes,
+        attributes=policy.own(attributes, {} if removed is None else removed),
     )
     return redact.clean(span)
 
@@ -70,7 +74,7 @@ def canonical_id(value: object, name: str) -> str:
         raise InvalidSpan(f"{name} is a {type(value).__name__}, not a UUID")
     digits = value.strip().lower().removeprefix("urn:uuid:").strip("{}")
     if not _CANONICAL(digits) and not _HEX(digits):
-        raise InvalidSpan(f"{name} is no UUID: {value[:60]!r}")
+        raise InvalidSpan(f"{name} is no UUID: {redact.shown(value)}")
     digits = digits.replace("-", "").zfill(32)
     if not digits.strip("0"):
         raise InvalidSpan(f"{name} is all zeros")
@@ -95,10 +99,10 @@ def whole(value: object, name: str) -> int | None:
         if _WHOLE(text):
             return int(text)
         if not _DECIMAL(text):
-            raise InvalidSpan(f"{name} is no number: {value[:60]!r}")
+            raise InvalidSpan(f"{name} is no number: {redact.shown(value)}")
         value = float(text)
     if not isinstance(value, float) or not math.isfinite(value):
-        raise InvalidSpan(f"{name} is no number: {str(value)[:60]!r}")
+        raise InvalidSpan(f"{name} is no number: {redact.shown(value)}")
     return round(value)
 
 
@@ -136,7 +140,7 @@ def _time(value: object, name: str) -> int | None:
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return (moment - _EPOCH) // timedelta(milliseconds=1)
     except (ValueError, OverflowError):
-        raise InvalidSpan(f"{name} is no time: {value[:60]!r}") from None
+        raise InvalidSpan(f"{name} is no time: {redact.shown(value)}") from None
 
 
 def _parent(value: object) -> str | None:

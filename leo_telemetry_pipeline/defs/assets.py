@@ -26,7 +26,8 @@ from leo_telemetry_pipeline.defs.io import (
     wanted_types,
 )
 from leo_telemetry_pipeline.defs.resources import Analysis
-from leo_telemetry_pipeline.store import histograms, spans, thresholds
+from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.store import drains, histograms, open_spans, spans, thresholds
 from leo_telemetry_pipeline.store.dimensions import NAMED_ASSETS
 from leo_telemetry_pipeline.store.measurements import JUDGEMENT
 from leo_telemetry_pipeline.store.spans import Window
@@ -41,6 +42,8 @@ _OUTCOMES = {
     "no_baseline": "without a baseline",
     "switched_off": "switched off",
 }
+# What is left then waits for the next analysis; this one has a deadline.
+DRAIN_S = 120.0
 FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=7), warn_window=timedelta(days=6))
 
 
@@ -70,8 +73,11 @@ def workflow_traces(
         context.log.info("Nothing to do: %s", analysis.gone)
         return
     window = analysis.window
+    drained = {}
     if not analysis.is_dry:
         spans.ensure_partitions(analysis.database, window.end, window.end + timedelta(days=3))
+        drained = _drain(context, analysis)
+        open_spans.sweep(analysis.database)
     found = traces(spans.count_by_type_and_day(analysis.database, window))
     scanned, trace_count = spans.count(analysis.database, window)
     analysis.annotate({"traces_scanned": scanned, "trace_count": trace_count})
@@ -82,8 +88,29 @@ def workflow_traces(
             "traces": trace_count,
             "window": f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC",
             "spans a day": dg.MetadataValue.md(pictures.day_table(found)),
+            **drained,
         },
     )
+
+
+def _drain(context: dg.AssetExecutionContext, analysis: Analysis) -> dict[str, Any]:
+    """Store what waits in the spool of this home, so that the window has it; return what to show of that."""
+    try:
+        done = drains.drain(analysis.database, analysis.settings.home, "ANALYSIS", at_most_s=DRAIN_S)
+    except UserError as error:
+        # What is stored already can be judged all the same.
+        context.log.warning("%s", error.message)
+        return {}
+    if not done.spans and not done.torn:
+        return {}
+    counted = drains.summed(done.counters)
+    context.log.info("Drained %d span(s) from the spool, %d of them new", done.spans, done.new)
+    return {
+        "spans from the spool": done.spans,
+        "of these new": done.new,
+        "torn records": done.torn,
+        **({"counted by programs that ended": dg.MetadataValue.json(counted)} if counted else {}),
+    }
 
 
 @_asset("traces", "How long each dimension took on each closed day, in log buckets.", {"postgres"})

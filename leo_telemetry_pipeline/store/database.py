@@ -4,8 +4,10 @@ Belongs here: addresses, connections, transactions with their time limits, error
 Does not: any query. psycopg2 is the only driver, and is imported with the first connection.
 """
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from socket import SHUT_RDWR, socket
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
@@ -31,12 +33,12 @@ class Target:
         self.dagster_url = dagster_url
         self.embedded = embedded
 
-    def connect(self) -> "psycopg2.extensions.connection":
+    def connect(self, *, timeout_s: int = 10) -> "psycopg2.extensions.connection":
         """Open a connection. Raises UserError (exit 3) that names the database, never its password."""
         import psycopg2
 
         try:
-            connection = psycopg2.connect(self.dsn, application_name="leo-telemetry", connect_timeout=10)
+            connection = psycopg2.connect(self.dsn, application_name="leo-telemetry", connect_timeout=timeout_s)
         except psycopg2.OperationalError as error:
             raise UserError(_cannot_connect(self.shown, str(error)), NO_DATABASE) from None
         except psycopg2.Error:
@@ -56,9 +58,10 @@ _EXAMPLE = "it looks like postgresql://user:password@host:5432/database"
 class Database:
     """One connection to a Target, used by one thread; every statement runs in ``transaction()``."""
 
-    def __init__(self, target: Target, *, read_only: bool = False) -> None:
+    def __init__(self, target: Target, *, read_only: bool = False, timeout_s: int = 10) -> None:
         self.target = target
         self.read_only = read_only
+        self.timeout_s = timeout_s
         self._connection: psycopg2.extensions.connection | None = None
 
     @contextmanager
@@ -68,7 +71,7 @@ class Database:
         ``seconds`` limits each statement; a stopped process loses its transaction after a third of a minute.
         """
         if self._connection is None or self._connection.closed:
-            self._connection = self.target.connect()
+            self._connection = self.target.connect(timeout_s=self.timeout_s)
         with self._connection, self._connection.cursor() as cursor:
             if self.read_only:
                 cursor.execute("SET TRANSACTION READ ONLY")
@@ -92,6 +95,13 @@ class Database:
         if connection is not None and not connection.closed:
             connection.cancel()
 
+    def cut(self) -> None:
+        """Cut the line to a server that does not answer, so that whoever waits for it goes on with an error."""
+        connection = self._connection
+        if connection is not None and not connection.closed:
+            with suppress(OSError), socket(fileno=os.dup(connection.fileno())) as line:
+                line.shutdown(SHUT_RDWR)
+
     def close(self) -> None:
         """Give the connection back; the next transaction opens another."""
         if self._connection is not None:
@@ -105,18 +115,21 @@ def opened(settings: Settings) -> Iterator[Target]:
     if settings.database_url:
         yield outside(settings.database_url, settings.dagster_schema)
         return
-    server = Embedded(settings.home)
-    target = Target(
-        f"{server.dsn} dbname={DATABASE}",
-        f"the embedded database in {settings.home}",
-        _embedded_dagster_url(server),
-        server,
-    )
+    target = _embedded(settings)
+    server = target.embedded
+    assert server is not None
     try:
         server.acquire(lambda name: _answers(server, name), DATABASE, lambda: _make_databases(server))
         yield target
     finally:
         server.release()
+
+
+def running(settings: Settings) -> Target:
+    """Return the database that the settings name, without starting it; the embedded one may be down."""
+    if settings.database_url:
+        return outside(settings.database_url, settings.dagster_schema)
+    return _embedded(settings)
 
 
 @contextmanager
@@ -186,6 +199,16 @@ def prepare_for_dagster(target: Target, dagster_schema: str) -> None:
         ) from None
     finally:
         connection.close()
+
+
+def _embedded(settings: Settings) -> Target:
+    server = Embedded(settings.home)
+    return Target(
+        f"{server.dsn} dbname={DATABASE}",
+        f"the embedded database in {settings.home}",
+        _embedded_dagster_url(server),
+        server,
+    )
 
 
 def _embedded_dagster_url(server: Embedded) -> str:

@@ -19,7 +19,8 @@ _NAME = """CASE
     WHEN s.span_type = 'gate' THEN coalesce(nullif(s.gate_name, ''), s.span_name)
     WHEN s.span_type = 'subagent' THEN coalesce(nullif(s.subagent_name, ''), s.span_name)
     WHEN s.span_type = 'phase' AND s.span_name ~ '^(step|phase|workflow)[.]'
-        THEN coalesce(nullif(s.attributes->>'step_name', ''), nullif(s.phase, ''), s.span_name)
+        THEN coalesce(nullif(s.attributes->>'step_name', ''), substring(s.span_name FROM '^step[.](.+)$'),
+                      nullif(s.phase, ''), s.span_name)
     ELSE s.span_name END"""
 # A key is part of an index, which has a limit; nobody reads longer names either.
 LONGEST = 200

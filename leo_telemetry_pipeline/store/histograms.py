@@ -66,6 +66,14 @@ def stale_days(database: Database, first: date, last: date, types: Sequence[str]
               AND s.start_time_ms >= %(from_ms)s - %(reach)s AND s.start_time_ms < %(to_ms)s
         ), touched AS (
             SELECT DISTINCT generate_series(first_day, last_day) AS day, created_at FROM late
+            UNION
+            -- A wait is taken off the time of its parent, which may have begun on another day.
+            SELECT p.start_time_ms / 86400000, w.created_at
+            FROM workflow_trace_log AS w
+            JOIN workflow_trace_log AS p ON p.trace_id = w.trace_id AND p.span_id = w.parent_span_id
+            WHERE w.span_type = 'wait' AND w.created_at >= (SELECT min(complete_before) FROM counted)
+              AND w.start_time_ms >= %(from_ms)s AND w.start_time_ms < %(to_ms)s + %(reach)s
+              AND p.start_time_ms >= %(from_ms)s AND p.start_time_ms < %(to_ms)s
         )
         SELECT day FROM counted WHERE types < %(wanted)s
         UNION

@@ -5,14 +5,18 @@ Does not: what a dimension is (dimensions), daily history (histograms).
 """
 
 import hashlib
-import io
 import json
-from collections.abc import Iterable, Sequence
+import operator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
+import psycopg2
+
+from leo_telemetry_pipeline import redact
 from leo_telemetry_pipeline.span import COLUMNS, Span
+from leo_telemetry_pipeline.store import collected
 from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.dimensions import SEEN_TYPES, observations
 
@@ -37,21 +41,72 @@ def milliseconds(moment: datetime) -> int:
     return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
 
 
+@dataclass(frozen=True)
+class Stored:
+    """What became of spans: those that were not there yet, and those that the database would not take."""
+
+    new: int
+    quarantined: int
+
+
 def insert(database: Database, spans: Iterable[Span]) -> int:
     """Store spans that are not stored yet, in transactions of 20,000, and return how many were new."""
     new, spans = 0, iter(spans)
     while batch := list(islice(spans, BATCH)):
-        with database.transaction() as cursor:
+        new += _insert(database, batch, {})
+    return new
+
+
+def store(
+    database: Database, spans: Sequence[Span], removed: Mapping[str, int] | None = None, *, source: str = "writer"
+) -> Stored:
+    """Store spans that are not stored yet, with partitions for their days; return what became of them.
+
+    ``removed`` counts attributes that were not kept, by name. A span that the database refuses is put into
+    quarantine under ``source``, and keeps none of the others out. Raises psycopg2.Error when nothing can be stored.
+    """
+    if spans:
+        starts = [span.start_time_ms for span in spans]
+        ensure_partitions(database, _moment(min(starts)), _moment(max(starts)))
+    new = quarantined = 0
+    waiting = [list(spans[at : at + BATCH]) for at in range(0, len(spans), BATCH)] or [[]]
+    removed = removed or {}
+    while waiting:
+        batch = waiting.pop()
+        try:
+            new += _insert(database, batch, removed)
+            removed = {}
+        except psycopg2.Error as error:
+            if not batch or (error.pgcode or "")[:2] not in _CLASSES_OF_BAD_VALUES:
+                raise
+            if len(batch) > 1:
+                half = len(batch) // 2
+                waiting += [batch[half:], batch[:half]]
+            else:
+                reason = str(error).strip().splitlines()[0]
+                quarantined += quarantine(database, source, [(0, reason, _as_json(_as_dict(batch[0])))])
+    return Stored(new, quarantined)
+
+
+# Data exceptions, violated constraints, exceeded limits: what another attempt would meet again.
+_CLASSES_OF_BAD_VALUES = ("22", "23", "54")
+
+
+def _insert(database: Database, batch: list[Span], removed: Mapping[str, int]) -> int:
+    with database.transaction() as cursor:
+        new = 0
+        if batch:
             # COPY cannot skip what is there already, so it goes through a table of this transaction's own.
             cursor.execute("CREATE TEMPORARY TABLE incoming (LIKE workflow_trace_log) ON COMMIT DROP")
             cursor.execute("ALTER TABLE incoming ALTER COLUMN created_at DROP NOT NULL")
-            cursor.copy_expert(f"COPY incoming ({_COLUMN_LIST}) FROM STDIN", io.StringIO(_copy_lines(batch)))
+            cursor.copy_expert(f"COPY incoming ({COLUMN_LIST}) FROM STDIN (NULL '{NULL}')", _Source(copy_lines(batch)))
             cursor.execute(
-                f"INSERT INTO workflow_trace_log ({_COLUMN_LIST}) SELECT {_COLUMN_LIST} FROM incoming"
+                f"INSERT INTO workflow_trace_log ({COLUMN_LIST}) SELECT {COLUMN_LIST} FROM incoming"
                 " ON CONFLICT DO NOTHING"
             )
-            new += cursor.rowcount
-    return new
+            new = cursor.rowcount
+        collected.count_removed(cursor, removed)
+        return new
 
 
 def ensure_partitions(database: Database, first: datetime, last: datetime) -> int:
@@ -59,21 +114,13 @@ def ensure_partitions(database: Database, first: datetime, last: datetime) -> in
     return database.rows("SELECT ensure_trace_partitions(%s, %s)", (first.date(), last.date()))[0][0]
 
 
-def forget_project(database: Database, project: str) -> int:
-    """Delete every span of a project and the history made of them; return how many spans went."""
-    with database.transaction() as cursor:
-        cursor.execute("DELETE FROM workflow_trace_log WHERE project = %s", (project,))
-        gone = cursor.rowcount
-        cursor.execute("DELETE FROM duration_histograms WHERE project = %s", (project,))
-        return gone
-
-
 def quarantine(database: Database, source: str, lines: Sequence[tuple[int, str, str]]) -> int:
     """Put aside (line number, reason, content) of a source; return how many were not there yet."""
     new = 0
     with database.transaction() as cursor:
-        for number, reason, content in lines:
-            digest = hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+        for number, *texts in lines:
+            reason, content = map(redact.text, texts)
+            digest = hashlib.sha256(content.encode()).hexdigest()
             cursor.execute(
                 "INSERT INTO telemetry_quarantine (source, line, reason, content, content_hash)"
                 " VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
@@ -171,17 +218,49 @@ def evidence(
     return {(dimension_type, key): traces for dimension_type, key, traces in rows}
 
 
-_COLUMN_LIST = ", ".join(COLUMNS)
+COLUMN_LIST = ", ".join(COLUMNS)
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+_plain_values = operator.attrgetter(*COLUMNS[:-1])
+_as_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
-def _copy_lines(spans: list[Span]) -> str:
-    return "\n".join("\t".join(_copy_value(getattr(span, name)) for name in COLUMNS) for span in spans) + "\n"
+def copy_lines(spans: Iterable[Span]) -> Iterator[str]:
+    """Yield spans as COPY reads them with NULL written as NULL: a line each, the columns of COLUMNS."""
+    for span in spans:
+        values = _plain_values(span)
+        attributes = _as_json(span.attributes) if span.attributes else "{}"
+        line = _LINE % (*values, attributes)
+        # Nearly no value needs care; looking at all of them together is quicker than at each.
+        if line.count("\t") != _TABS or "\\" in line or "\r" in line or line.count("\n") > 1 or NULL in values:
+            line = _LINE % (*map(_escaped, values), _escaped(attributes))
+        yield line
 
 
-def _copy_value(value: object) -> str:
-    if value is None:
-        return "\\N"
-    if isinstance(value, dict):
-        value = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return value.translate(_ESCAPES) if isinstance(value, str) else str(value)
+NULL = "None"
+_LINE = "\t".join(["%s"] * len(COLUMNS)) + "\n"
+_TABS = len(COLUMNS) - 1
+_LINES_AT_ONCE = 500
+
+
+class _Source:
+    """Lines as a file, made while the database reads those before."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._lines = lines
+
+    def read(self, size: int = -1) -> str:  # noqa: ARG002  # a file's signature
+        return "".join(islice(self._lines, _LINES_AT_ONCE))
+
+
+def _escaped(value: object) -> object:
+    if value == NULL:
+        return "\\" + NULL
+    return value.translate(_ESCAPES) if isinstance(value, str) else value
+
+
+def _as_dict(span: Span) -> dict[str, object]:
+    return {name: value for name in COLUMNS if (value := getattr(span, name)) is not None}
+
+
+def _moment(start_ms: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=start_ms)

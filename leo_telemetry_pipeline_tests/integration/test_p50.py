@@ -19,6 +19,7 @@ from leo_telemetry_pipeline.analysis import p50
 from leo_telemetry_pipeline.span import InvalidSpan, Span
 from leo_telemetry_pipeline.store import dimensions, histograms, spans, thresholds
 from leo_telemetry_pipeline.store.database import Database, Target, outside
+from leo_telemetry_pipeline.store.purge import What, purge
 from leo_telemetry_pipeline.store.spans import Window
 from leo_telemetry_pipeline_tests.builders import (
     DAY,
@@ -632,6 +633,6 @@ def test_the_history_of_a_project_that_is_forgotten_goes_with_its_spans(db: Data
     """Lost: what was deleted on request would live on in the history."""
     fill(db)
     histograms.rebuild(db, days_of(WEEK), ["gate"], seen(db))
-    assert spans.forget_project(db, "shop") > 0
+    assert purge(db, What(project="shop")).spans > 0
     assert db.rows("SELECT DISTINCT project FROM duration_histograms") == [("",)]
     assert counted(db).equals(counted(db, uncounted=days_of(WEEK)))

@@ -2,6 +2,7 @@
 
 import json
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from leo_telemetry_pipeline.cli import claude_settings, program
 from leo_telemetry_pipeline.cli.hook_commands import hook
+from leo_telemetry_pipeline.collect import claude_hooks
 from leo_telemetry_pipeline.errors import UserError
 
 COMMAND = "/opt/venv/bin/leo-telemetry hook session-start"
@@ -37,7 +39,8 @@ THEIRS = """\
 }
 """
 
-names = st.text(max_size=6).filter(lambda text: text not in ("hooks", "SessionStart"))
+EVENTS = ("SessionStart", *claude_settings.SPAN_EVENTS)
+names = st.text(max_size=6).filter(lambda text: text not in ("hooks", *EVENTS))
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
@@ -65,6 +68,53 @@ def test_installing_adds_our_entry_and_uninstalling_gives_back_every_byte(others
     assert json.loads(with_ours) == before | {"hooks": (theirs or {}) | {"SessionStart": [OURS]}}
     assert claude_settings.add(with_ours, COMMAND) == with_ours
     assert claude_settings.remove(with_ours) == text
+
+
+@given(
+    st.dictionaries(names, values, max_size=4),
+    st.none() | hooks,
+    st.lists(st.sampled_from(EVENTS), unique=True),
+    manners,
+    st.sampled_from(["\n", "\r\n"]),
+)
+def test_hooks_for_many_events_come_and_go_without_a_trace(others, theirs, events, manner, newline):
+    """Lost: a person's settings, damaged by the hooks that measure sub-agents and tools."""
+    before = others | ({"hooks": theirs} if theirs else {})
+    text = (json.dumps(before, **manner) + "\n").replace("\n", newline)
+    with_ours = text
+    for event in sorted(events, key=EVENTS.index):
+        with_ours = claude_settings.add(with_ours, claude_settings.command("/bin/leo-telemetry", event), event)
+    assert [event for event in EVENTS if claude_settings.has(with_ours, event)] == sorted(events, key=EVENTS.index)
+    added = {event: entries for event, entries in json.loads(with_ours).get("hooks", {}).items() if event in events}
+    words = {event: entries[0]["hooks"][0]["command"].split()[1:] for event, entries in added.items()}
+    assert words == {event: ["hook", "session-start" if event == "SessionStart" else "span"] for event in events}
+    assert claude_settings.remove(with_ours) == text
+
+
+def test_hooks_of_other_events_stay_where_a_person_put_them():
+    """Lost: somebody's own check before each tool."""
+    wanted = claude_settings.command("/opt/leo-telemetry", "PostToolUse")
+    theirs = THEIRS.replace("PreToolUse", "PostToolUse")
+    with_ours = claude_settings.add(theirs, wanted, "PostToolUse")
+    check, ours = json.loads(with_ours)["hooks"]["PostToolUse"]
+    assert check == {"matcher": "Bash", "hooks": [{"type": "command", "command": "check"}]}
+    # Nobody waits for these, so they may not delay what follows them.
+    assert ours == {"hooks": [{"type": "command", "command": wanted, "timeout": 10, "async": True}]}
+    assert claude_settings.remove(with_ours) == theirs
+
+
+def test_what_claude_code_would_not_wait_for_is_not_left_in_the_background():
+    """Lost: the end of every prompt of `claude -p`, which ends at once after it."""
+    text = "{}"
+    for event in EVENTS:
+        text = claude_settings.add(text, claude_settings.command("leo-telemetry", event), event)
+    awaited = {event for event, [entry] in json.loads(text)["hooks"].items() if "async" not in entry["hooks"][0]}
+    assert awaited == {"SessionStart", "Stop", "StopFailure", "SessionEnd"}
+
+
+def test_every_event_that_makes_a_span_is_hooked_and_no_other():
+    """Lost: sub-agents without an end, or a process started for nothing at every tool."""
+    assert sorted(claude_settings.SPAN_EVENTS) == sorted(claude_hooks.EVENTS)
 
 
 def test_the_other_hooks_of_a_session_stay_as_they_were():
@@ -125,6 +175,7 @@ def test_a_path_with_spaces_is_one_word_of_the_command():
         ("[]", 1, "no JSON object"),
         ('{\n"hooks": []\n}', 2, '"hooks" is no object'),
         ('{"hooks": {\n"SessionStart": {}}}', 2, '"SessionStart" is no list'),
+        ('{"hooks": {\n"Stop": 5}}', 2, '"Stop" is no list'),
     ],
 )
 def test_a_file_that_cannot_be_edited_is_refused_and_left_alone(tmp_path: Path, text: str, line: int, said: str):
@@ -157,6 +208,44 @@ def test_uninstalling_leaves_a_project_as_it_was_before(tmp_path: Path):
     invoke("uninstall", "--shared", "--project", str(tmp_path))
     assert list(tmp_path.iterdir()) == []
     assert "nothing was changed" in invoke("uninstall", "--shared", "--project", str(tmp_path))
+
+
+def test_spans_are_hooked_when_asked_for_and_stay_until_uninstalled(tmp_path: Path):
+    """Lost: a second, plain `hook install` would switch off what the first one switched on."""
+    path = tmp_path / ".claude" / "settings.json"
+    arguments = ("--shared", "--project", str(tmp_path))
+    assert "hook install --spans" in invoke("install", *arguments)
+    assert list(json.loads(path.read_text())["hooks"]) == ["SessionStart"]
+    assert "PostToolUse, " in invoke("install", "--spans", *arguments)
+    installed = path.read_text()
+    assert list(json.loads(installed)["hooks"]) == list(EVENTS)
+    path.write_text(installed.replace("leo-telemetry hook", "/old/leo-telemetry hook"))
+    invoke("install", *arguments)
+    assert path.read_text() == installed
+    assert "nothing was changed" in invoke("install", "--spans", *arguments)
+    invoke("uninstall", *arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("host", "token", "endpoint", "headers"),
+    [
+        ("127.0.0.1", "", "http://127.0.0.1:4444/v1/traces", None),
+        ("0.0.0.0", "a b,c=d'e", "http://127.0.0.1:4444/v1/traces", "Authorization=Bearer%20a%20b%2Cc%3Dd%27e"),
+        ("::", "", "http://[::1]:4444/v1/traces", None),
+    ],
+)
+def test_what_a_shell_evaluates_reaches_our_receiver(
+    monkeypatch: pytest.MonkeyPatch, host: str, token: str, endpoint: str, headers: str | None
+):
+    """Lost: whoever prefers OpenTelemetry would have to find out five variables, one of them undocumented here."""
+    for name, value in {"HOST": host, "PORT": "4444", "TOKEN": token}.items():
+        monkeypatch.setenv(f"LEO_TELEMETRY_SERVE_{name}", value)
+    shell = ["sh", "-c", 'eval "$1"; env', "sh", invoke("otel")]
+    seen = dict(line.split("=", 1) for line in subprocess.check_output(shell, text=True, env={}).splitlines())
+    assert seen["CLAUDE_CODE_ENABLE_TELEMETRY"] == seen["CLAUDE_CODE_ENHANCED_TELEMETRY_BETA"] == "1"
+    assert seen["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] == endpoint
+    assert seen.get("OTEL_EXPORTER_OTLP_TRACES_HEADERS") == headers
 
 
 def test_the_local_settings_name_the_program_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

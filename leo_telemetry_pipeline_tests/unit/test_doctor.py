@@ -21,6 +21,9 @@ HEALTHY = Facts(
     newest=run(),
     newest_span=NOW - timedelta(hours=1),
     quarantined=0,
+    spooled=0,
+    losses={},
+    removed=(),
     stale_after=timedelta(days=7),
     free=50_000_000_000,
     home="/home",
@@ -39,6 +42,8 @@ def test_a_healthy_system_needs_nothing() -> None:
         ("disk", {"free": 1_000}, "make room, or move LEO_TELEMETRY_HOME"),
         ("collection", {"newest_span": None}, "leo-telemetry import FILE..."),
         ("collection", {"newest_span": NOW - timedelta(days=3)}, "see whether what writes spans still runs"),
+        ("spool", {"spooled": 2}, "leo-telemetry drain"),
+        ("losses", {"losses": {"spool_disk_full": 3}}, "make room where LEO_TELEMETRY_HOME lies"),
         ("hook", {"hook_files": ()}, "leo-telemetry hook install"),
         ("queue", {"waiting": (run("QUEUED", triggered_at=NOW - timedelta(hours=1)),)}, "leo-telemetry worker --once"),
         ("worker", {"hook_files": ()}, "leo-telemetry service install"),
@@ -57,3 +62,10 @@ def test_a_daemon_makes_the_hook_unnecessary() -> None:
     """Lost: a server that needs no hook is never healthy."""
     verdicts = judge(replace(HEALTHY, hook_files=(), daemon_lives=True))
     assert [verdict.name for verdict in verdicts if verdict.remedy] == []
+
+
+def test_attributes_that_were_not_kept_are_named() -> None:
+    """Lost: somebody waits for an attribute that never comes, and nothing says why."""
+    [verdict] = [each for each in judge(replace(HEALTHY, removed=(("http.url", 12),))) if each.name == "redaction"]
+    assert "http.url (12)" in verdict.said
+    assert verdict.remedy == ""

@@ -5,20 +5,31 @@ import enum
 import json
 import math
 import uuid
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from leo_telemetry_pipeline.collect import files
+from leo_telemetry_pipeline.collect.rows import span_from_row
+from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.redact import (
     MAX_KEY,
     MAX_NAME,
     MAX_TEXT,
+    REACH,
+    Policy,
     clean,
     clean_attributes,
     clean_text,
+    flat,
+    shown,
+    text,
     without_identity,
 )
-from leo_telemetry_pipeline.span import Span
+from leo_telemetry_pipeline.span import COLUMNS, Span
+from leo_telemetry_pipeline_tests.secrets_corpus import ORDINARY, PLAIN, SECRETS
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=30)
 ANY_VALUE = st.recursive(
@@ -26,6 +37,16 @@ ANY_VALUE = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(ANY_TEXT, inner, max_size=4) | st.tuples(inner),
     max_leaves=20,
 )
+# Texts with secrets, and pieces that make new ones where they meet.
+PIECES = st.sampled_from(
+    [*SECRETS.values(), "password=", "token: ", '"', "'", "[redacted]", "…", "@", "://", " ", "\\"]
+)
+SECRET_TEXT = st.lists(PIECES | ANY_TEXT, max_size=6).map("".join)
+KEY = st.sampled_from(["password", "max_tokens", "note", "user.email", "value", "key"]) | SECRET_TEXT
+SECRET_VALUE = st.recursive(
+    SECRET_TEXT | st.integers(), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEY, inner, max_size=3)
+)
+EVERY_KIND = pytest.mark.parametrize("kind", SECRETS)
 
 
 def span(**values) -> Span:
@@ -147,3 +168,253 @@ def test_who_did_it_can_be_left_out():
     """Lost otherwise: the privacy of whoever's agent did the work."""
     attributes = {"user.id": "x", "user.email": "x", "organization.id": "x", "user_prompt_length": 6}
     assert without_identity(attributes) == {"user_prompt_length": 6}
+
+
+def everything_in(made: Span) -> str:
+    """Return all texts of a span, as they would stand in a dump of the table."""
+    return json.dumps([getattr(made, name) for name in COLUMNS], ensure_ascii=False)
+
+
+def holds(made: Span, kind: str) -> bool:
+    """Say whether a span still has the secret of that kind, as it is or as JSON writes it."""
+    dump = everything_in(made)
+    return PLAIN[kind] in dump or json.dumps(PLAIN[kind], ensure_ascii=False)[1:-1] in dump
+
+
+@EVERY_KIND
+@pytest.mark.parametrize(
+    "place",
+    [
+        *("span_name", "span_type", "status", "sd_id", "workflow_execution_id", "project", "phase", "gate_name"),
+        *("subagent_name", "key", "value", "nested key", "nested value", "list", "deep", "subclass"),
+    ],
+)
+def test_a_secret_is_found_wherever_it_stands(kind: str, place: str):
+    """Lost: a password or a person's address, to everybody who may read the table."""
+    secret = SECRETS[kind].replace("+", "%2B") if place == "span_type" else SECRETS[kind]
+    if place in COLUMNS:
+        made = clean(span(**{place: secret}))
+    else:
+        deep: object = secret
+        for _ in range(22):
+            deep = [deep]
+        attributes = {
+            "key": {secret: 1},
+            "value": {"note": secret},
+            "nested key": {"a": {"b": [{secret: 1}]}},
+            "nested value": {"a": {"b": {"note": secret}}},
+            "list": {"a": ["x", [secret]]},
+            "deep": {"a": deep},
+            "subclass": {"a": type("Text", (str,), {})(secret)},
+        }[place]
+        made = clean(span(attributes=attributes))
+    assert not holds(made, kind)
+    assert "[redacted]" in everything_in(made)
+
+
+@pytest.mark.parametrize("value", ["x", 12345, 1.5, True, ["x"], {"a": {"b": "x"}}, ("x",), b"x"])
+@pytest.mark.parametrize(
+    "key", ["password", "API_KEY", "Authorization", "x-auth-token", "clientSecret", "db.cookie", "http.header.cookie"]
+)
+def test_what_a_key_that_names_a_secret_holds_goes_as_a_whole(key: str, value: object):
+    """Lost: secrets that look like nothing, as most passwords do."""
+    assert clean_attributes({key: value}) == {key: "[redacted]"}
+    assert clean_attributes({"a": [{"b": {key: value}}]}) == {"a": [{"b": {key: "[redacted]"}}]}
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("input_tokens", "max_tokens", "gen_ai.usage.output_tokens", "gen_ai.token.type", "time_to_first_token_ms"),
+        *(
+            "token_count",
+            "cookie_count",
+            "secret_name",
+            "has_password",
+            "sort_key",
+            "primary_key",
+            "author",
+            "session.id",
+        ),
+    ],
+)
+def test_a_key_that_only_speaks_of_tokens_and_secrets_keeps_its_value(key: str):
+    """Lost: token counts, the first thing to look at where a model is slow."""
+    assert clean_attributes({key: 5, "a": {key: "x"}}) == {key: 5, "a": {key: "x"}}
+
+
+def test_a_pair_of_key_and_value_is_read_as_one():
+    """Lost: secrets in lists of headers and of OpenTelemetry's attributes."""
+    pairs = [{"key": "password", "value": {"stringValue": "hunter2"}}, {"name": "x-api-key", "value": "hunter2"}]
+    kept = [{"key": "model", "value": "opus"}]
+    assert "hunter2" not in json.dumps(clean_attributes({"a": pairs}))
+    assert clean_attributes({"a": kept}) == {"a": kept}
+
+
+@pytest.mark.parametrize("ordinary", ORDINARY)
+def test_ordinary_names_and_values_stay_as_they_are(ordinary: str):
+    """Lost: names that dimensions are made of."""
+    made = span(span_name=ordinary or "x", sd_id=ordinary, attributes={"a": ordinary, "b": [ordinary]})
+    assert clean(made) == made
+
+
+@given(SECRET_TEXT, SECRET_TEXT, st.dictionaries(KEY, SECRET_VALUE, max_size=4))
+def test_cleaning_a_clean_span_changes_nothing(name, status, attributes):
+    """Lost: the same span read again from a spool would differ from itself, and be stored twice."""
+    once = clean(span(span_name=name or "x", status=status, attributes=attributes))
+    assert clean(once) == once
+
+
+@EVERY_KIND
+def test_no_secret_is_cut_in_two_and_then_missed(kind: str):
+    """Lost: the first half of a key, at the end of a long message, or a whole one that is not much longer."""
+    secret = PLAIN[kind]
+    pieces = {secret[at : at + 12] for at in range(max(1, len(secret) - 11))}
+    size = len(SECRETS[kind])
+    for place in (*range(100 - size, 102, 1 + size // 16), 100 + REACH - size, 100 + REACH - size // 2):
+        for filler in ("x y ", "password=hunter2 "):
+            made = text((filler * 2_000)[: max(place, 0)] + " " + SECRETS[kind] + " end" * 2_000, 100)
+            assert len(made) <= 100
+            assert not [piece for piece in pieces if piece in made]
+
+
+@given(SECRET_TEXT, st.integers(12, 80))
+def test_a_cut_text_is_not_cut_again(given_text, limit):
+    """Lost: the same text read twice would differ from itself."""
+    once = text(given_text, limit)
+    assert len(once) <= limit
+    assert text(once, limit) == once
+
+
+def test_what_was_found_harmless_is_not_remembered_for_an_email_that_was_kept():
+    """Lost: an address that is allowed in one place would be let through in all."""
+    address = SECRETS["e-mail address"]
+    assert clean_attributes({"user.email": address}) == {"user.email": address}
+    assert PLAIN["e-mail address"] not in clean_attributes({"note": address})["note"]
+    assert "@" not in clean_attributes({"a": {"user.email": address}})["a"]["user.email"]
+
+
+def test_messages_may_quote_values():
+    """Lost: secrets in the reasons of the quarantine, or a reason without the value that it is about."""
+    assert shown("12x") == "'12x'"
+    assert shown(["a"]) == "\"['a']\""
+    assert PLAIN["connection string"] not in shown("x" * 40 + " " + SECRETS["connection string"])
+
+
+def test_a_short_text_for_deep_values_has_no_half_of_a_secret():
+    """Lost: the rest of a long key whose middle was left out."""
+    made = flat([["x" * 60 + " " + SECRETS["private key"] + "y" * 60]])
+    assert "[redacted]" in made
+    assert PLAIN["private key"][:10] not in made
+
+
+@EVERY_KIND
+def test_no_secret_reaches_the_quarantine(kind: str, tmp_path: Path):
+    """Lost: secrets of lines that gave no span, kept for a person to look at."""
+    secret = SECRETS[kind]
+    row = {"trace_id": str(uuid.UUID(int=1)), "span_id": str(uuid.UUID(int=2)), "span_type": "gate", "start_time_ms": 1}
+    lines = [
+        json.dumps({**row, "attributes": {"note": secret}}),
+        json.dumps({**row, "span_name": "G", "trace_id": secret}),
+        json.dumps({**row, "span_name": "G", "start_time_ms": "x" * 50 + " " + secret}),
+        json.dumps({**row, "span_name": "G", "span_type": "+" + secret}),
+        json.dumps(secret),
+        "no json " + json.dumps(secret),
+        " " * 1_985 + secret.replace("\n", r"\n") + " x" * 5_000,
+    ]
+    (tmp_path / "x.jsonl").write_text("\n".join(lines) + "\n")
+    bad = list(files.read(tmp_path / "x.jsonl"))
+    assert [type(each) for each in bad] == [files.BadLine] * len(lines)
+    for each in bad:
+        assert isinstance(each, files.BadLine)
+        told = each.reason + each.text
+        for written in (PLAIN[kind], json.dumps(PLAIN[kind])[1:-1]):
+            assert written not in told
+
+
+def test_a_row_loses_identities_only_and_they_are_counted(tmp_path: Path):
+    """Lost: what a person chose to import, or the privacy of whoever did the work."""
+    row = {"trace_id": str(uuid.UUID(int=1)), "span_id": str(uuid.UUID(int=2)), "span_type": "gate", "span_name": "G"}
+    row |= {"start_time_ms": 1, "anything": "x", "attributes": {"user.id": "x", "prompt": "hi", "password": "hunter2"}}
+    removed: dict[str, int] = {}
+    made = span_from_row(row, removed=removed)
+    assert made.attributes == {"anything": "x", "prompt": "hi", "password": "[redacted]"}
+    assert removed == {"user.id": 1}
+    assert span_from_row(row, policy=Policy(keep_identity=True)).attributes["user.id"] == "x"
+
+
+def test_the_header_of_a_wrong_file_is_shown_without_secrets(tmp_path: Path):
+    """Lost: secrets on the terminal and in its logs, where a file of something else was named."""
+    (tmp_path / "x.csv").write_text("trace_id,password=hunter2,c\n1,2,3\n")
+    with pytest.raises(UserError) as error:
+        list(files.read(tmp_path / "x.csv"))
+    assert "hunter2" not in error.value.message
+
+
+FOREIGN = {
+    "service.name": "shop",
+    "http.request.method": "GET",
+    "k8s.pod.name": "p",
+    "gen_ai.usage.input_tokens": 3,
+    "gen_ai.request.model": "m",
+    "queue_ms": 7,
+    "gate_score": 90,
+    "session.id": "s",
+}
+REMOVED = {
+    "gen_ai.prompt.0.content": "hi",
+    "gen_ai.input.messages": "hi",
+    "gen_ai.tool.call.arguments": "{}",
+    "db.statement": "SELECT 1",
+    "user_prompt": "hi",
+    "code.file.path": "/x",
+    "k8s.pod.label.owner": "x",
+    "notes_ms": "hi",
+    "user.id": "x",
+    "enduser.id": "x",
+}
+
+
+def test_of_other_instrumentation_only_harmless_keys_stay_and_the_rest_is_counted():
+    """Lost: prompts, commands and file paths, which exporters add by themselves; and why a key is missing."""
+    removed: dict[str, int] = {}
+    policy = Policy()
+    assert policy.foreign({**FOREIGN, **REMOVED}, removed) == FOREIGN
+    assert policy.foreign(FOREIGN, removed) == FOREIGN
+    assert policy.foreign({"user_prompt": "again"}, removed) == {}
+    assert removed == {**dict.fromkeys(REMOVED, 1), "user_prompt": 2}
+
+
+def test_a_setting_keeps_more_keys_by_name_or_by_beginning():
+    """Lost: attributes of one's own instrumentation, with no way to have them."""
+    policy = Policy(("db.statement", "shop.*"))
+    attributes = {"db.statement": "SELECT 1", "shop.cart": 1, "shopping": 1, "user.id": "x"}
+    assert policy.foreign(attributes, {}) == {"db.statement": "SELECT 1", "shop.cart": 1}
+
+
+def test_identities_stay_only_when_switched_on():
+    """Lost: the privacy of whoever's agent did the work."""
+    identities = {
+        "user.id": "x",
+        "User.Email": "a@b.example",
+        "organization.id": "x",
+        "account_uuid": "x",
+        "email": "x",
+    }
+    chosen = {"user_prompt_length": 6, "anything": "x"}
+    removed: dict[str, int] = {}
+    assert Policy().own({**identities, **chosen}, removed) == chosen
+    assert removed == dict.fromkeys(identities, 1)
+    for kept in (Policy(keep_identity=True).own, Policy(keep_identity=True).foreign):
+        assert clean_attributes(kept(identities, removed)) == identities
+    assert removed == dict.fromkeys(identities, 1)
+
+
+def test_names_of_removed_keys_are_short_few_and_without_secrets():
+    """Lost: a table that grows with every key that somebody makes up."""
+    removed: dict[str, int] = {}
+    Policy().foreign({**{f"key {number}": 1 for number in range(500)}, "k" * 500: 1}, removed)
+    assert (len(removed), removed["…"], sum(removed.values())) == (201, 301, 501)
+    Policy().foreign({SECRETS["GitHub personal token"]: 1, "k" * 500: 1}, counted := {})
+    assert max(map(len, counted)) == 100
+    assert PLAIN["GitHub personal token"] not in json.dumps(counted)

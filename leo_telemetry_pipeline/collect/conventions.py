@@ -1,0 +1,78 @@
+"""What an OpenTelemetry span is in our words: its type, its name, and which of its attributes are columns.
+
+Belongs here: ``leo.*`` attributes, the GenAI semantic conventions, and the spans that Claude Code makes.
+Does not: how requests are written (otlp_json, otlp_protobuf), or which attributes may be kept (redact).
+docs/opentelemetry.md has the same tables for people, and a test that holds the two together.
+"""
+
+OURS = "leo."
+COLUMNS = frozenset(("span_type", "span_name", "sd_id", "project", "workflow_execution_id", "queue_wait_ms"))
+OTHER_TYPE = "operation"
+
+OPERATION = "gen_ai.operation.name"
+_MODEL = ("gen_ai.request.model", "gen_ai.response.model")
+_AGENT = ("gen_ai.agent.name", "gen_ai.workflow.name")
+GEN_AI = {
+    "chat": ("llm", _MODEL),
+    "text_completion": ("llm", _MODEL),
+    "generate_content": ("llm", _MODEL),
+    "embeddings": ("llm", _MODEL),
+    "execute_tool": ("tool", ("gen_ai.tool.name",)),
+    "invoke_agent": ("subagent", _AGENT),
+    "create_agent": ("subagent", _AGENT),
+    "invoke_workflow": ("subagent", _AGENT),
+}
+CLAUDE_CODE = {
+    "claude_code.interaction": ("handoff", ()),
+    "claude_code.llm_request": ("llm", ("model", "gen_ai.request.model")),
+    "claude_code.tool": ("tool", ("tool_name",)),
+    "claude_code.tool.blocked_on_user": ("wait", ()),
+    "claude_code.tool.execution": ("execution", ()),
+}
+# Claude Code's tool that starts a sub-agent was renamed from Task to Agent.
+SUBAGENT_TOOLS = ("Agent", "Task")
+_SUBAGENT = ("subagent_type", "agent_type", "agent.type")
+
+# Of a resource only what tells one deployment from another: a host's name is often a person's.
+RESOURCE_KEYS = frozenset(("service.name", "service.version", "deployment.environment.name", "deployment.environment"))
+
+
+def kind(name: str, attributes: dict) -> tuple[str, str]:
+    """Return span type and span name of a span that has no ``leo.span_type`` and ``leo.span_name``.
+
+    Where the attribute that should name it is missing, the span's own name stays.
+    """
+    operation = attributes.get(OPERATION)
+    known = GEN_AI.get(operation) if type(operation) is str else None
+    known = known or CLAUDE_CODE.get(name)
+    if known is None:
+        return OTHER_TYPE, name
+    span_type, keys = known
+    span_name = _first(attributes, keys) or name
+    if span_type == "tool" and span_name in SUBAGENT_TOOLS and name in CLAUDE_CODE:
+        return "subagent", _first(attributes, _SUBAGENT) or span_name
+    return span_type, span_name
+
+
+def split(attributes: dict) -> tuple[dict, dict, dict]:
+    """Return what ``leo.*`` attributes say of columns, what else they say, and the attributes of others."""
+    if not any(key.startswith(OURS) for key in attributes):
+        return {}, {}, attributes
+    columns, ours, foreign = {}, {}, {}
+    for key, value in attributes.items():
+        name = key.removeprefix(OURS)
+        if name == key or not name:
+            foreign[key] = value
+        elif name in COLUMNS:
+            columns[name] = value
+        else:
+            ours[name] = value
+    return columns, ours, foreign
+
+
+def _first(attributes: dict, keys: tuple[str, ...]) -> str | None:
+    for key in keys:
+        value = attributes.get(key)
+        if isinstance(value, str) and value.strip():
+            return value
+    return None

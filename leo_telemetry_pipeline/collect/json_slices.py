@@ -1,0 +1,149 @@
+"""Where the values of a JSON text begin and end, found without making objects of them.
+
+Belongs here: walking over bytes that may hold anything, in bounded time, memory and depth.
+Does not: what the values mean (otlp_json), or whether a value that is skipped is quite correct JSON.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+
+MAX_NESTING = 400
+_SPACE = re.compile(rb"[ \t\r\n]*")
+_WORD = re.compile(rb"[-+.0-9A-Za-z]+")
+# What has no brackets left open goes in one step: texts without escapes, and values of OTLP's attributes.
+# Of a text with escapes only the quote does, and its end is looked for by itself.
+_TEXT = rb'"[^"\\]*+"'
+_FLAT = rb"\{" + _TEXT + rb": ?(?:" + _TEXT + rb"|[-+.0-9A-Za-z]++)\}"
+_TOKEN = re.compile(_FLAT + rb"|" + _TEXT + rb"(?:[:,] ?" + _TEXT + rb'){0,3}|([\[{])|([\]}]+)|"()')
+_OPEN, _CLOSE = 1, 2
+_BACKSLASH = 0x5C
+
+
+class NotJson(ValueError):
+    """Bytes that are no JSON, with the place where that shows."""
+
+
+class Cursor:
+    """A place in a JSON text. Between two steps it stands before a value; the caller takes that value."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._at = 0
+
+    def finish(self) -> None:
+        """Raise NotJson where anything but white space follows."""
+        if self._next():
+            raise self._wrong()
+
+    def is_null(self) -> bool:
+        """Say whether the value is null; if so, take it."""
+        self._next()
+        if not self._body.startswith(b"null", self._at):
+            return False
+        self._at += 4
+        return True
+
+    def is_object(self) -> bool:
+        """Say whether the value is an object."""
+        return self._next() == b"{"
+
+    def members(self) -> Iterator[str]:
+        """Yield each key of an object, before its value."""
+        self._expect(b"{")
+        if self._takes(b"}"):
+            return
+        while True:
+            if self._next() != b'"':
+                raise self._wrong()
+            key = bytes(self.value())
+            self._expect(b":")
+            yield _text(key)
+            if not self._takes(b","):
+                self._expect(b"}")
+                return
+
+    def elements(self) -> Iterator[None]:
+        """Stop before each element of an array."""
+        self._expect(b"[")
+        if self._takes(b"]"):
+            return
+        while True:
+            yield
+            if not self._takes(b","):
+                self._expect(b"]")
+                return
+
+    def value(self) -> memoryview:
+        """Take a value, whatever it is, and return its bytes."""
+        mark, start = self._next(), self._at
+        if mark in (b"{", b"["):
+            self._at = self._closed()
+        elif mark == b'"':
+            self._at = self._quoted(start)
+        else:
+            word = _WORD.match(self._body, start)
+            if word is None:
+                raise self._wrong()
+            self._at = word.end()
+        return memoryview(self._body)[start : self._at]
+
+    def _closed(self) -> int:
+        body, at, depth = self._body, self._at + 1, 1
+        while True:
+            for token in _TOKEN.finditer(body, at):
+                group = token.lastindex
+                if group is None:
+                    continue
+                if group == _OPEN:
+                    depth += 1
+                    if depth > MAX_NESTING:
+                        raise NotJson(f"nested deeper than {MAX_NESTING} levels")
+                elif group == _CLOSE:
+                    closed = token.end() - token.start()
+                    if closed >= depth:
+                        return token.start() + depth
+                    depth -= closed
+                else:
+                    at = self._quoted(token.start())
+                    break
+            else:
+                raise NotJson("it breaks off")
+
+    def _quoted(self, start: int) -> int:
+        body, end = self._body, start
+        while True:
+            end = body.find(b'"', end + 1)
+            if end < 0:
+                raise NotJson("it breaks off")
+            before = end
+            while body[before - 1] == _BACKSLASH:
+                piece = body[max(start, before - 64) : before]
+                before -= len(piece) - len(piece.rstrip(b"\\"))
+            # A quote is escaped by an odd number of backslashes.
+            if (end - before) % 2 == 0:
+                return end + 1
+
+    def _next(self) -> bytes:
+        self._at = _SPACE.match(self._body, self._at).end()  # type: ignore[union-attr]
+        return self._body[self._at : self._at + 1]
+
+    def _takes(self, mark: bytes) -> bool:
+        if self._next() != mark:
+            return False
+        self._at += 1
+        return True
+
+    def _expect(self, mark: bytes) -> None:
+        if not self._takes(mark):
+            raise self._wrong()
+
+    def _wrong(self) -> NotJson:
+        return NotJson("it breaks off" if self._at >= len(self._body) else f"unexpected byte {self._at}")
+
+
+def _text(raw: bytes) -> str:
+    try:
+        return json.loads(raw.decode())
+    except ValueError:
+        raise NotJson("a key is no text") from None

@@ -1,0 +1,165 @@
+"""OTLP/protobuf: what is written on the wire becomes decoded spans.
+
+Belongs here: the shape of a trace request in protobuf.
+Does not: OTLP/JSON (otlp_json), HTTP (web), or what spans are called (conventions).
+The outer messages are walked by hand, so that all spans are counted, and none is too large, before any is made.
+"""
+
+import base64
+from collections.abc import Iterator
+from itertools import islice
+
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as WireSpan
+
+from leo_telemetry_pipeline import redact
+from leo_telemetry_pipeline.collect.otlp_span import (
+    MAX_ATTRIBUTES,
+    MAX_PARTS,
+    MAX_SPANS,
+    MOST,
+    BadRequest,
+    Decoded,
+    Part,
+    Read,
+    Reading,
+    TooLarge,
+    read_parts,
+)
+
+# Field numbers of ExportTraceServiceRequest, ResourceSpans and ScopeSpans.
+_RESOURCE_SPANS = 1
+_RESOURCE, _SCOPE_SPANS = 1, 2
+_SPANS = 2
+_VARINT, _LENGTH, _GROUP, _END_GROUP = 0, 2, 3, 4
+_FIXED = {1: 8, 5: 4}
+_MAX_GROUPS = 64
+_STATUS = {1: "OK", 2: "ERROR"}
+
+
+def read_protobuf(body: bytes, *, project: str = "", policy: redact.Policy) -> Read:
+    """Return the spans of an OTLP/protobuf request, redacted. Raise BadRequest or TooLarge for the whole of it.
+
+    ``project`` is for spans that name none. Spans that are none by themselves are rejected one by one.
+    """
+    reading = Reading(project, foreign=policy.foreign, own=policy.own)
+    try:
+        return read_parts(_parts(body), reading, _resource, decode)
+    except DecodeError:
+        raise BadRequest("not OTLP/protobuf: a span or resource cannot be read") from None
+
+
+def decode(raw: bytes) -> Decoded:
+    """Return what a span on the wire says. Raise DecodeError."""
+    span = WireSpan.FromString(raw)
+    status, pairs = span.status, span.attributes
+    return Decoded(
+        name=span.name,
+        trace_id=span.trace_id.hex(),
+        span_id=span.span_id.hex(),
+        parent_id=span.parent_span_id.hex(),
+        start_ns=span.start_time_unix_nano,
+        end_ns=span.end_time_unix_nano,
+        attributes=_attributes(pairs),
+        status=_STATUS.get(status.code),
+        message=status.message,
+        error_type=_error_type(span.events) if span.events else "",
+        cut=max(0, len(pairs) - MAX_ATTRIBUTES),
+    )
+
+
+def _parts(body: bytes) -> list[Part]:
+    parts, count, left = [], 0, [MAX_SPANS + MAX_PARTS]
+    for number, part in _fields(memoryview(body), left):
+        if number != _RESOURCE_SPANS:
+            continue
+        resource, spans = [], []
+        for inner_number, inner in _fields(part, left):
+            if inner_number == _RESOURCE:
+                resource.append(inner)
+            elif inner_number == _SCOPE_SPANS:
+                spans += (span for field, span in _fields(inner, left) if field == _SPANS)
+        # A message that comes twice is merged, which on the wire is the one after the other.
+        parts.append((memoryview(b"".join(resource)), spans))
+        count += len(spans)
+        if count > MAX_SPANS:
+            raise TooLarge(f"more than {MAX_SPANS} spans")
+    return parts
+
+
+def _fields(message: memoryview, left: list[int]) -> Iterator[tuple[int, memoryview]]:
+    """Yield number and content of each field that has a length; skip the others."""
+    at, groups = 0, []
+    while at < len(message):
+        left[0] -= 1
+        if left[0] < 0:
+            raise TooLarge(f"more than {MAX_SPANS} spans and {MAX_PARTS} other parts")
+        tag, at = _varint(message, at)
+        number, kind = tag >> 3, tag & 7
+        if not number:
+            raise BadRequest("not OTLP/protobuf: a field has no number")
+        if kind == _LENGTH:
+            length, at = _varint(message, at)
+            at += length
+            if at <= len(message) and not groups:
+                yield number, message[at - length : at]
+        elif kind == _VARINT:
+            _, at = _varint(message, at)
+        elif kind in _FIXED:
+            at += _FIXED[kind]
+        else:
+            _step(groups, number, kind)
+    if at != len(message) or groups:
+        raise BadRequest("not OTLP/protobuf: it breaks off")
+
+
+def _step(groups: list[int], number: int, kind: int) -> None:
+    if kind == _GROUP and len(groups) < _MAX_GROUPS:
+        groups.append(number)
+    elif kind != _END_GROUP or not groups or groups.pop() != number:
+        raise BadRequest("not OTLP/protobuf: a field of no known kind")
+
+
+def _varint(message: memoryview, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while at < len(message) and shift < 70:
+        byte = message[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
+    raise BadRequest("not OTLP/protobuf: it breaks off")
+
+
+def _resource(raw: bytes) -> dict:
+    return _attributes(Resource.FromString(raw).attributes)
+
+
+def _attributes(pairs) -> dict:
+    return {pair.key: _value(pair.value, 1) for pair in islice(pairs, MAX_ATTRIBUTES)}
+
+
+def _error_type(events) -> str:
+    for event in events:
+        if event.name == "exception":
+            kind = _attributes(event.attributes).get("exception.type")
+            if isinstance(kind, str):
+                return kind
+    return ""
+
+
+def _value(value, depth: int):
+    kind = value.WhichOneof("value")
+    if kind is None:
+        return None
+    content = getattr(value, kind)
+    if kind not in ("array_value", "kvlist_value"):
+        # Bytes are text here, the same as they are in OTLP/JSON.
+        return base64.b64encode(content).decode() if kind == "bytes_value" else content
+    if depth > redact.MAX_DEPTH:
+        return "…"
+    if kind == "array_value":
+        return [_value(item, depth + 1) for item in islice(content.values, MOST)]
+    return {pair.key: _value(pair.value, depth + 1) for pair in islice(content.values, MOST)}

@@ -1,0 +1,235 @@
+"""A decoded OpenTelemetry span becomes a Span, and many of them the answer to a request.
+
+Belongs here: what both encodings of OTLP share: limits, ids, times, what is kept, and counting what is rejected.
+Does not: the encodings themselves (otlp_json, otlp_protobuf), or what spans are called (conventions).
+"""
+
+from collections.abc import Callable, Iterable
+from sys import getsizeof
+from typing import NamedTuple
+
+from leo_telemetry_pipeline import redact
+from leo_telemetry_pipeline.collect import conventions
+from leo_telemetry_pipeline.collect.rows import whole
+from leo_telemetry_pipeline.span import InvalidSpan, Span
+
+MAX_SPANS = 10_000
+MAX_PARTS = 10_000
+MAX_SPAN_BYTES = 1 << 20
+MAX_ATTRIBUTES = 128
+MAX_REASONS = 10
+# What the spans of one request may take in memory, about 10,000 ordinary ones.
+MAX_MEMORY = 16 << 20
+# Under this name the removed attributes are counted that were too many for one span.
+TOO_MANY = f"(more than {MAX_ATTRIBUTES} attributes)"
+# One more than is kept of a list, so that redact sees that it is too long, and says so.
+MOST = redact.MAX_VALUES + 1
+_NO_SPAN_ID = "0" * 16
+
+Keep = Callable[[dict, dict[str, int]], dict]
+Part = tuple[memoryview, list[memoryview]]
+
+
+class BadRequest(ValueError):
+    """A body that is no OTLP request; nothing of it is used."""
+
+
+class TooLarge(ValueError):
+    """A request with more in it than is read at once; nothing of it is used."""
+
+
+class Read(NamedTuple):
+    """What a request held: spans, how many were rejected, the first reasons, removed attributes by name."""
+
+    spans: list[Span]
+    rejected: int
+    reasons: list[str]
+    removed: dict[str, int]
+
+
+class Decoded(NamedTuple):
+    """A span as it was sent. Ids are hex digits, parent_id empty for none; times are UTC epoch ns, 0 for none."""
+
+    name: str
+    trace_id: str
+    span_id: str
+    parent_id: str
+    start_ns: int
+    end_ns: int
+    attributes: dict
+    status: str | None = None
+    message: str = ""
+    error_type: str = ""
+    cut: int = 0
+
+
+class Resource(NamedTuple):
+    """What a resource says of all its spans."""
+
+    columns: dict
+    attributes: dict
+
+
+class Reading:
+    """Makes spans of decoded ones, and counts what is removed and rejected on the way.
+
+    ``foreign`` and ``own`` say which attributes of other instrumentation, and which of ``leo.*``, are kept.
+    """
+
+    def __init__(self, project: str, *, foreign: Keep, own: Keep) -> None:
+        self.project = project
+        self.spans: list[Span] = []
+        self.rejected = 0
+        self.reasons: list[str] = []
+        self.removed: dict[str, int] = {}
+        self._foreign = foreign
+        self._own = own
+        self._left = MAX_MEMORY
+
+    def result(self) -> Read:
+        """Return what came of it so far."""
+        return Read(self.spans, self.rejected, self.reasons, self.removed)
+
+    def reject(self, reason: object, count: int = 1) -> None:
+        """Count spans that cannot be kept, and keep the first few different reasons."""
+        self.rejected += count
+        text = redact.text(str(reason), 200)
+        if count and len(self.reasons) < MAX_REASONS and text not in self.reasons:
+            self.reasons.append(text)
+
+    def resource(self, attributes: dict) -> Resource:
+        """Return what a resource with these attributes says of its spans."""
+        columns, ours, others = conventions.split(attributes)
+        kept = {key: value for key, value in others.items() if key in conventions.RESOURCE_KEYS}
+        return Resource(columns, {**kept, **self._own(ours, self.removed)} if ours else kept)
+
+    def add(self, given: Decoded, resource: Resource) -> None:
+        """Keep a decoded span. Raise InvalidSpan where it is none, or does not fit."""
+        made = self.make(given, resource)
+        self._left -= _weight(made)
+        self.check_room()
+        self.spans.append(made)
+
+    def check_room(self) -> None:
+        """Raise InvalidSpan where no further span fits."""
+        if self._left < 0:
+            raise InvalidSpan("the request holds more than is read at once: send fewer spans in one")
+
+    def make(self, given: Decoded, resource: Resource) -> Span:
+        """Return the storable span that a decoded one is. Raise InvalidSpan."""
+        if not given.name.strip():
+            raise InvalidSpan("name is missing or empty")
+        if given.start_ns <= 0:
+            raise InvalidSpan("startTimeUnixNano is missing")
+        if given.end_ns and given.end_ns < given.start_ns:
+            raise InvalidSpan("endTimeUnixNano is before startTimeUnixNano")
+        span_type, span_name = conventions.kind(given.name, given.attributes)
+        columns, attributes = self._attributes(given, resource)
+        start, end = given.start_ns, given.end_ns
+        made = Span(
+            trace_id=_uuid(given.trace_id, 32, "traceId"),
+            span_id=_uuid(given.span_id, 16, "spanId"),
+            parent_span_id=_uuid(given.parent_id, 16, "parentSpanId") if given.parent_id.strip("0") else None,
+            span_type=_word(columns, "span_type") or span_type,
+            span_name=_word(columns, "span_name") or span_name,
+            start_time_ms=start // 1_000_000,
+            end_time_ms=end // 1_000_000 if end else None,
+            duration_ms=(end - start + 500_000) // 1_000_000 if end else None,
+            queue_wait_ms=number(columns.get("queue_wait_ms"), "leo.queue_wait_ms"),
+            workflow_execution_id=_word(columns, "workflow_execution_id"),
+            sd_id=_word(columns, "sd_id"),
+            project=_word(columns, "project") or self.project,
+            status=given.status,
+            attributes=attributes,
+        )
+        return redact.clean(made)
+
+    def _attributes(self, given: Decoded, resource: Resource) -> tuple[dict, dict]:
+        # A resource speaks for all its spans, a span for itself; ours go before what exporters add.
+        columns, ours, others = conventions.split(given.attributes)
+        attributes = {**resource.attributes, **self._foreign(others, self.removed)}
+        if ours:
+            attributes.update(self._own(ours, self.removed))
+        if given.message:
+            attributes["status_message"] = given.message
+        if given.error_type:
+            attributes.setdefault("error.type", given.error_type)
+        if given.cut:
+            self.removed[TOO_MANY] = self.removed.get(TOO_MANY, 0) + given.cut
+        return {**resource.columns, **columns} if columns else resource.columns, attributes
+
+
+def read_parts(
+    parts: Iterable[Part],
+    reading: Reading,
+    resource_of: Callable[[bytes], dict],
+    decode: Callable[[bytes], Decoded],
+) -> Read:
+    """Decode a request that was taken apart into resources and the spans of each, one after the other.
+
+    The two functions raise InvalidSpan for a single one that is bad, BadRequest for a body that is.
+    """
+    for raw_resource, raw_spans in parts:
+        try:
+            resource = reading.resource(resource_of(_bounded(raw_resource, "the resource")))
+        except InvalidSpan as error:
+            reading.reject(error, len(raw_spans))
+            continue
+        for raw in raw_spans:
+            try:
+                reading.check_room()
+                reading.add(decode(_bounded(raw, "a span")), resource)
+            except InvalidSpan as error:
+                reading.reject(error)
+    return reading.result()
+
+
+def number(value: object, name: str) -> int | None:
+    """Return a whole number or None. Raise InvalidSpan, without the value: the reason goes to whoever sent it."""
+    if type(value) is str and len(value) < 30 and value.isascii() and value.isdigit():
+        return int(value)
+    try:
+        return whole(value, name)
+    except InvalidSpan:
+        raise InvalidSpan(f"{name} is no number") from None
+
+
+def _bounded(raw: memoryview, what: str) -> bytes:
+    if len(raw) > MAX_SPAN_BYTES:
+        raise InvalidSpan(f"{what} is larger than {MAX_SPAN_BYTES >> 20} MiB")
+    return bytes(raw)
+
+
+def _uuid(digits: str, length: int, name: str) -> str:
+    if len(digits) != length:
+        raise InvalidSpan(f"{name} is not {length} hex digits")
+    if not digits.strip("0"):
+        raise InvalidSpan(f"{name} is all zeros")
+    if length == 16:
+        return f"00000000-0000-0000-{digits[:4]}-{digits[4:]}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def _word(columns: dict, name: str) -> str | None:
+    value = columns.get(name)
+    if value is None or value == "":
+        return None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str) or value.isspace():
+        raise InvalidSpan(f"{conventions.OURS}{name} is no text")
+    return value
+
+
+def _weight(span: Span) -> int:
+    # What a span takes in memory, within some ten percent.
+    return 800 + _size(span.attributes)
+
+
+def _size(value: object) -> int:
+    size = getsizeof(value)
+    if type(value) is dict:
+        size += sum(map(getsizeof, value)) + sum(map(_size, value.values()))
+    elif type(value) is list:
+        size += sum(map(_size, value))
+    return size

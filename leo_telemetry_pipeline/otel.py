@@ -1,0 +1,140 @@
+"""Stores the spans of a program that uses the OpenTelemetry SDK already, without a receiver.
+
+Belongs here: OTelSpanExporter, for a BatchSpanProcessor or a SimpleSpanProcessor.
+Does not: what the spans become (collect.otlp_span), or the queue and spool that they go through (collect.writer).
+Needs the extra ``otel``; nothing else of this package imports this module.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+try:
+    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+except ImportError as error:
+    raise ImportError(
+        "OTelSpanExporter needs the OpenTelemetry SDK: pip install 'leo-telemetry-pipeline[otel]'"
+    ) from error
+
+from leo_telemetry_pipeline import redact, trace
+from leo_telemetry_pipeline.collect.otlp_span import MAX_ATTRIBUTES, Decoded, Reading, Resource
+from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.span import InvalidSpan, Span
+
+_SHUTDOWN_MS = 1000
+_STATUS = {"OK": "OK", "ERROR": "ERROR"}
+
+
+class Writer(Protocol):
+    """What takes the spans: the writer of this process, or another."""
+
+    def submit(self, spans: list[Span], removed: dict[str, int], /) -> object:
+        """Take spans and the removed attributes by name, without waiting for a database."""
+
+    def flush(self, timeout_s: float, /) -> bool:
+        """Say whether all that was taken is stored or on disk within so many seconds."""
+        ...
+
+
+class OTelSpanExporter(SpanExporter):
+    """Hands ended spans to the writer that this process has for the trace API, with its queue and its spool.
+
+    ``project`` and the attributes that are kept come from the settings unless given. ``rejected`` and ``reasons``
+    say how many spans were none that can be stored, and why.
+    """
+
+    def __init__(self, *, project: str | None = None, writer: Writer | None = None) -> None:
+        settings = Settings()
+        self._policy = redact.Policy(settings.keep_keys, settings.keep_identity)
+        self._project = settings.project if project is None else project
+        self._enabled = settings.enabled
+        self._given = writer
+        self._ended = False
+        self.rejected = 0
+        self.reasons: list[str] = []
+        if self._enabled and writer is None:
+            # Now, since all spans of a short program come while it ends.
+            _writer_of_process()
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Take spans. SUCCESS once the writer has them; FAILURE after shutdown. Never raises."""
+        if self._ended:
+            return SpanExportResult.FAILURE
+        if not self._enabled:
+            return SpanExportResult.SUCCESS
+        try:
+            self._submit(spans)
+        except Exception:  # noqa: BLE001 the SDK would log a traceback into the measured program for each batch
+            return SpanExportResult.FAILURE
+        return SpanExportResult.SUCCESS
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Wait until what was exported is stored or on disk; False where that takes longer."""
+        seconds = timeout_millis / 1000
+        return trace.flush(seconds) if self._given is None else self._given.flush(seconds)
+
+    def shutdown(self) -> None:
+        """Take no more spans, and wait a second at most for those that it took; the writer keeps what is left."""
+        if not self._ended:
+            self._ended = True
+            self.force_flush(_SHUTDOWN_MS)
+
+    def _submit(self, spans: Sequence[ReadableSpan]) -> None:
+        reading = Reading(self._project, foreign=self._policy.foreign, own=self._policy.own)
+        resources: dict[int, Resource] = {}
+        made = []
+        for span in spans:
+            try:
+                # Nearly always all spans of a program share one resource.
+                known = resources.get(id(span.resource))
+                if known is None:
+                    known = resources[id(span.resource)] = reading.resource(_plain(span.resource.attributes))
+                made.append(reading.make(_decoded(span), known))
+            except InvalidSpan as error:
+                reading.reject(error)
+        self.rejected += reading.rejected
+        self.reasons = reading.reasons or self.reasons
+        writer = self._given or _writer_of_process()
+        if writer is not None:
+            writer.submit(made, reading.removed)
+
+
+def _writer_of_process() -> Any:
+    recorder: Any = trace.tracer.recorder
+    if hasattr(recorder, "start"):
+        # What stands for the writer until the first span begins.
+        recorder.start()
+    return trace.tracer.recorder
+
+
+def _decoded(span: ReadableSpan) -> Decoded:
+    context, parent, given = span.context, span.parent, span.attributes or {}
+    if context is None:
+        raise InvalidSpan("a span has no context")
+    return Decoded(
+        name=span.name or "",
+        trace_id=f"{context.trace_id:032x}",
+        span_id=f"{context.span_id:016x}",
+        parent_id=f"{parent.span_id:016x}" if parent else "",
+        start_ns=span.start_time or 0,
+        end_ns=span.end_time or 0,
+        attributes=_plain(given),
+        status=_STATUS.get(span.status.status_code.name),
+        message=span.status.description or "",
+        error_type=_error_type(span),
+        cut=max(0, len(given) - MAX_ATTRIBUTES),
+    )
+
+
+def _plain(attributes: Mapping[str, Any]) -> dict:
+    pairs = list(attributes.items())[:MAX_ATTRIBUTES]
+    return {key: base64.b64encode(value).decode() if isinstance(value, bytes) else value for key, value in pairs}
+
+
+def _error_type(span: ReadableSpan) -> str:
+    for event in span.events:
+        kind = (event.attributes or {}).get("exception.type") if event.name == "exception" else None
+        if isinstance(kind, str):
+            return kind
+    return ""

@@ -1,0 +1,105 @@
+"""Which attributes of a span may be kept, by who chose their keys.
+
+Belongs here: the keys of other instrumentation that are known to be harmless, and the choice of an operator.
+Does not: what is stored under a key that is kept (values).
+"""
+
+from leo_telemetry_pipeline.redact.texts import as_text, remember, text
+from leo_telemetry_pipeline.redact.values import MAX_KEY, is_identity
+
+# Of what other instrumentation adds: what tells slow work from fast and says nothing of people or contents.
+_FOREIGN = """
+service.name service.version service.namespace deployment.environment deployment.environment.name
+host.name host.arch os.type os.version cloud.provider cloud.region cloud.platform cloud.availability_zone
+container.name faas.name faas.version faas.trigger faas.coldstart otel.scope.name otel.scope.version
+http.request.method http.request.resend_count http.response.status_code http.route http.method http.status_code
+http.flavor http.scheme url.scheme server.address server.port net.peer.name net.peer.port
+network.protocol.name network.protocol.version network.transport error.type exception.type
+db.system db.system.name db.operation db.operation.name db.operation.batch.size db.collection.name db.sql.table
+rpc.system rpc.system.name rpc.service rpc.method rpc.grpc.status_code rpc.response.status_code
+messaging.system messaging.operation messaging.operation.name messaging.operation.type
+messaging.destination.name messaging.consumer.group.name messaging.batch.message_count
+graphql.operation.name graphql.operation.type code.function code.function.name code.namespace
+span.type tool_name model attempt success agent_type agent.type subagent_type decision source speed stop_reason
+effort query_source llm_request.context interaction.sequence event.name event.sequence session.id terminal.type
+tool_use_id cost_usd cost_usd_micros status_code start_type hook_event hook_name response.has_tool_call
+sd_type gate_score retry_attempt
+"""
+_FOREIGN_KEYS = frozenset(_FOREIGN.split())
+_FOREIGN_PREFIXES = ("process.runtime.", "telemetry.sdk.", "thread.", "gen_ai.")
+# A number is harmless where its name says what it counts.
+_UNITS = ("_ms", "_tokens", "_bytes", "_count", "_length")
+# Below gen_ai. these, and what lies below them, are what people and models wrote.
+_CONTENTS = tuple(
+    "gen_ai." + name
+    for name in (
+        *("prompt", "completion", "input", "output", "system_instructions", "content", "choice", "user", "message"),
+        *("assistant", "system.message", "tool.message", "tool.call.arguments", "tool.call.result"),
+        *("tool.definitions", "tool.description", "agent.description", "retrieval", "evaluation.explanation"),
+    )
+)
+_MOST_REMOVED = 200
+_MAX_REMOVED = 100
+
+
+class Policy:
+    """Which attributes may be kept, by who chose their keys.
+
+    ``keep_keys`` are further keys to keep from other instrumentation, ``shop.*`` for all that begin so.
+    Keys that name a person, an account or an organization stay with ``keep_identity`` only.
+    """
+
+    __slots__ = ("_exact", "_keep_identity", "_kept_foreign", "_kept_own", "_prefixes")
+
+    def __init__(self, keep_keys: tuple[str, ...] | list[str] = (), keep_identity: bool = False) -> None:
+        keys = tuple(keep_keys)
+        self._exact = _FOREIGN_KEYS.union(key for key in keys if not key.endswith("*"))
+        self._prefixes = tuple(key[:-1] for key in keys if key.endswith("*"))
+        self._keep_identity = keep_identity
+        self._kept_foreign: set[str] = set()
+        self._kept_own: set[str] = set()
+
+    def foreign(self, attributes: dict, removed: dict[str, int]) -> dict:
+        """Return what may be kept of attributes that other instrumentation set; count the rest in ``removed``."""
+        return _kept(attributes, removed, self._kept_foreign, self._is_harmless)
+
+    def own(self, attributes: dict, removed: dict[str, int]) -> dict:
+        """Return attributes that a person chose without identities, which are counted in ``removed``."""
+        return _kept(attributes, removed, self._kept_own, self._is_allowed)
+
+    def _is_allowed(self, key: str, _: object = None) -> bool:
+        return self._keep_identity or not is_identity(key)
+
+    def _is_harmless(self, key: str, value: object) -> bool:
+        if is_identity(key):
+            return self._keep_identity
+        if key in self._exact or key.startswith(self._prefixes):
+            return True
+        if key.startswith("k8s."):
+            return key.endswith(".name")
+        if key.startswith(_FOREIGN_PREFIXES):
+            # gen_ai.usage.input_tokens is a count, gen_ai.input.messages is not.
+            return not key.startswith(_CONTENTS)
+        return key.endswith(_UNITS) and isinstance(value, int | float)
+
+
+def without_identity(attributes: dict) -> dict:
+    """Return the attributes without those that name a person, an account or an organization."""
+    return Policy().own(attributes, {})
+
+
+def _kept(attributes: dict, removed: dict[str, int], known: set[str], judge) -> dict:
+    if attributes.keys() <= known:
+        return attributes
+    kept = {}
+    for key, value in attributes.items():
+        name = key if isinstance(key, str) else as_text(key)
+        if judge(name, value):
+            kept[key] = value
+            if judge(name, None) and len(name) <= MAX_KEY:
+                remember(known, (key,))
+        else:
+            name = name if name in removed else text(name, _MAX_REMOVED)
+            name = name if name in removed or len(removed) < _MOST_REMOVED else "…"
+            removed[name] = removed.get(name, 0) + 1
+    return kept

@@ -1,0 +1,217 @@
+"""What a span and its attributes become so that they can be stored, and anybody who reads them may see them.
+
+Belongs here: what columns and jsonb cannot hold, and secrets in every place of a span where they may stand.
+Does not: one text (texts), what a secret looks like (scrub), or which keys may be kept (policy).
+"""
+
+import operator
+
+from leo_telemetry_pipeline.redact.texts import (
+    CUT,
+    MAX_KNOWN,
+    MOST_KNOWN,
+    are_plain,
+    as_text,
+    clean_text,
+    flat,
+    remember,
+    text,
+)
+from leo_telemetry_pipeline.scrub import MARK, names_secret
+from leo_telemetry_pipeline.span import COLUMNS, Span
+
+MAX_DEPTH = 20
+MAX_KEY = 200
+# Objects that share or contain themselves would otherwise never end.
+MAX_VALUES = 2_000
+
+# Columns stand together in indexes, whose entries PostgreSQL limits to 2,704 bytes.
+MAX_NAME = 200
+_TEXT_COLUMNS = (
+    "workflow_execution_id",
+    "sd_id",
+    "project",
+    "phase",
+    "gate_name",
+    "subagent_name",
+    "span_type",
+    "span_name",
+    "status",
+)
+_all_texts = operator.attrgetter(*_TEXT_COLUMNS)
+_LONGEST_INT = 2**63
+_NAMED = ("key", "name")
+
+# Keys come again and again: what was found of them is remembered.
+_plain_keys: set[str] = set()
+_judged_keys: dict[str, tuple[str, bool, bool]] = {}
+
+# What nobody needs for finding slow work: who did it. OpenTelemetry exporters add these by themselves.
+_IDENTITY_PREFIXES = ("user.", "enduser.", "organization.")
+_IDENTITY_KEYS = frozenset(
+    (
+        *("user", "enduser", "organization", "email", "username", "user_id", "user_email", "user_name"),
+        *("account_id", "account_uuid", "user_account_id", "user_account_uuid"),
+        *("organization_id", "organization_uuid", "organization_name"),
+    )
+)
+
+
+def is_identity(key: str) -> bool:
+    """Say whether a key names a person, an account or an organization."""
+    lowered = key.lower()
+    return lowered in _IDENTITY_KEYS or lowered.startswith(_IDENTITY_PREFIXES)
+
+
+def clean(span: Span) -> Span:
+    """Return the span as it may be stored: itself where nothing is in the way, else a changed copy.
+
+    Every text is scrubbed: names, status, ids but the UUIDs, attributes and their keys at any depth.
+    What a key that names a secret holds is replaced as a whole. Cleaning twice changes nothing.
+    """
+    attributes, texts = span.attributes, _all_texts(span)
+    values = _texts_of(attributes)
+    if values is not None and are_plain((*filter(None, texts), *values)):
+        return span
+    pairs = zip(_TEXT_COLUMNS, texts, strict=True)
+    changes: dict = {name: told for name, given in pairs if given and (told := text(given, MAX_NAME)) is not given}
+    if (cleaned := clean_attributes(attributes)) is not attributes:
+        changes["attributes"] = cleaned
+    if not changes:
+        return span
+    return Span(**{**{name: getattr(span, name) for name in COLUMNS}, **changes})
+
+
+def clean_attributes(attributes: dict) -> dict:
+    """Return attributes that jsonb holds, every reader of JSON reads as they are, and anybody may see.
+
+    Keys become text. NaN, infinities and integers beyond 64 bits become text, as does what JSON has no
+    word for (dates, UUIDs, paths) and what lies deeper than 20 levels. Cleaning twice changes nothing.
+    """
+    values = _texts_of(attributes)
+    if values is not None and are_plain(values):
+        return attributes
+    return _object(attributes, 1, [MAX_VALUES])
+
+
+def _texts_of(attributes: dict) -> list[str] | None:
+    # The texts to look at where all keys are plain and no value needs work for another reason.
+    if not attributes.keys() <= _plain_keys and not all(map(_is_plain_key, attributes)):
+        return None
+    texts = []
+    for value in attributes.values():
+        kind = type(value)
+        if kind is str:
+            texts.append(value)
+        elif kind is int:
+            if not -_LONGEST_INT <= value < _LONGEST_INT:
+                return None
+        elif kind is float:
+            if value - value != 0:  # NaN and infinities make NaN of it
+                return None
+        elif kind is not bool and value is not None:
+            return None
+    return texts
+
+
+def _is_plain_key(key: object) -> bool:
+    if type(key) is not str or _judged(key) != (key, False, False):
+        return False
+    remember(_plain_keys, (key,))
+    return True
+
+
+def _judged(key: str) -> tuple[str, bool, bool]:
+    # The key as it is stored, whether it names a secret, whether it names a person.
+    judged = _judged_keys.get(key)
+    if judged is None:
+        told = text(key, MAX_KEY)
+        judged = told, names_secret(told), is_identity(told)
+        if len(key) <= MAX_KNOWN:
+            if len(_judged_keys) >= MOST_KNOWN:
+                _judged_keys.clear()
+            _judged_keys[key] = judged
+    return judged
+
+
+def _object(items: dict, depth: int, left: list[int], keep_emails: bool = False) -> dict:
+    # {"key": "password", "value": ...} names its secret too.
+    hides_value = "value" in items and any(
+        isinstance(key := items.get(word), str) and _judged(key)[1] for word in _NAMED
+    )
+    cleaned = {}
+    for key, value in items.items():
+        if left[0] <= 0:
+            cleaned[CUT] = f"{MAX_VALUES} values are kept"
+            break
+        left[0] -= 1
+        name, is_secret, names_person = _judged(key if isinstance(key, str) else as_text(key))
+        if value is not None and (is_secret or (hides_value and name == "value")):
+            cleaned[name] = MARK
+        else:
+            # Below the first level nobody looked for identities.
+            cleaned[name] = _value(value, depth, left, keep_emails or (depth == 1 and names_person))
+    return cleaned if _differ(cleaned, items) else items
+
+
+def _differ(cleaned: dict, items: dict) -> bool:
+    return (
+        type(items) is not dict
+        or len(cleaned) != len(items)
+        or not all(map(operator.is_, cleaned, items))
+        or not all(map(operator.is_, cleaned.values(), items.values()))
+    )
+
+
+def _array(items, depth: int, left: list[int], keep_emails: bool) -> list:
+    cleaned = []
+    for value in items:
+        if left[0] <= 0:
+            cleaned.append(CUT)
+            break
+        left[0] -= 1
+        cleaned.append(_value(value, depth, left, keep_emails))
+    return cleaned
+
+
+def _value(value, depth: int, left: list[int], keep_emails: bool = False):
+    kind = type(value)
+    if kind is str:
+        return text(value, keep_emails=keep_emails)
+    if kind is bool or value is None:
+        return value
+    if kind is int:
+        return value if -_LONGEST_INT <= value < _LONGEST_INT else _long_int(value)
+    if kind is float:
+        return _float(value)
+    if isinstance(value, dict | list | tuple | set | frozenset):
+        if depth >= MAX_DEPTH:
+            return flat(value)
+        if isinstance(value, dict):
+            return _object(value, depth + 1, left, keep_emails)
+        return _array(value, depth + 1, left, keep_emails)
+    return _unusual(value)
+
+
+def _unusual(value):
+    # Subclasses first: enums, and the numbers of numerical libraries.
+    if isinstance(value, str):
+        return text(str.__str__(value))
+    if isinstance(value, float):
+        return _float(float(value))
+    if isinstance(value, int):
+        return _value(int(value), MAX_DEPTH, [])
+    return text(as_text(value))
+
+
+def _float(value: float) -> float | str:
+    if value != value:
+        return "NaN"
+    if value in (float("inf"), float("-inf")):
+        return "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def _long_int(value: int) -> str:
+    # Python refuses to write very long integers in decimal, and only those.
+    return clean_text(str(value) if value.bit_length() < 10_000 else hex(value))

@@ -1,0 +1,101 @@
+"""What runs now: spans that have begun, have been open for a while, and have not ended.
+
+Belongs here: statements on ``workflow_open_spans``.
+Does not: spans that ended (spans), when one is announced (collect).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from leo_telemetry_pipeline.span import Span
+from leo_telemetry_pipeline.store.database import Database
+
+# Whoever is silent for longer is gone or stopped; and after a while nobody needs to be told any more.
+BEAT_S = 5
+LOST_AFTER_S = 30
+SWEPT_AFTER_S = 3600
+
+
+@dataclass(frozen=True)
+class OpenSpan:
+    """One operation under way; ``open_s`` is how long, ``silent_s`` for how long its process has not been heard."""
+
+    trace_id: str
+    span_id: str
+    parent_span_id: str | None
+    span_type: str
+    span_name: str
+    sd_id: str | None
+    project: str
+    started_at: datetime
+    host: str
+    pid: int
+    open_s: float
+    silent_s: float
+
+
+def announce(
+    database: Database, opened: Sequence[Span], ended: Sequence[tuple[str, str]], *, host: str, pid: int
+) -> None:
+    """Tell that spans are open, or still open, and take back those that ended: pairs of trace and span id."""
+    # In one order, so that two processes with spans of one trace cannot wait for each other.
+    rows = sorted(opened, key=lambda span: (span.trace_id, span.span_id))
+    with database.transaction(seconds=10) as cursor:
+        for span in rows:
+            cursor.execute(
+                """
+                INSERT INTO workflow_open_spans
+                    (trace_id, span_id, parent_span_id, span_type, span_name, sd_id, project, start_time_ms, host, pid)
+                VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+                ON CONFLICT (trace_id, span_id) DO UPDATE SET beat_at = clock_timestamp()
+                """,
+                (
+                    span.trace_id,
+                    span.span_id,
+                    span.parent_span_id,
+                    span.span_type,
+                    span.span_name,
+                    span.sd_id,
+                    span.project,
+                    span.start_time_ms,
+                    host,
+                    pid,
+                ),
+            )
+        if ended:
+            cursor.execute(
+                "DELETE FROM workflow_open_spans"
+                " WHERE (trace_id, span_id) IN (SELECT * FROM unnest(%s::uuid[], %s::uuid[]))",
+                ([trace for trace, _ in ended], [span for _, span in ended]),
+            )
+
+
+def running(database: Database) -> list[OpenSpan]:
+    """Return what runs now, what has been open longest first."""
+    rows = database.rows(
+        """
+        SELECT trace_id::text, span_id::text, parent_span_id::text, span_type, span_name, sd_id, project,
+               to_timestamp(start_time_ms / 1000.0), host, pid,
+               greatest(0, extract(epoch FROM clock_timestamp()) - start_time_ms / 1000.0)::double precision,
+               greatest(0, extract(epoch FROM clock_timestamp() - beat_at))::double precision
+        FROM workflow_open_spans AS o
+        -- Its end may have been stored by somebody else than the one who announced it.
+        WHERE NOT EXISTS (SELECT FROM workflow_trace_log AS s WHERE s.trace_id = o.trace_id
+                          AND s.span_id = o.span_id AND s.start_time_ms = o.start_time_ms)
+          AND beat_at > clock_timestamp() - make_interval(secs => %s)
+        ORDER BY start_time_ms, trace_id, span_id
+        """,
+        (SWEPT_AFTER_S,),
+    )
+    return [OpenSpan(*row) for row in rows]
+
+
+def sweep(database: Database) -> int:
+    """Forget what has been silent for an hour, and return how many that were."""
+    with database.transaction() as cursor:
+        cursor.execute(
+            "DELETE FROM workflow_open_spans WHERE beat_at < clock_timestamp() - make_interval(secs => %s)",
+            (SWEPT_AFTER_S,),
+        )
+        return cursor.rowcount

@@ -1,0 +1,130 @@
+"""``drain``, ``running`` and ``purge`` as a person types them, on the embedded database."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from leo_telemetry_pipeline.settings import PREFIX, Settings
+from leo_telemetry_pipeline.store import database
+from leo_telemetry_pipeline_tests.processes import environment, finished, has_line, run, until
+
+SPOOLED = """
+from leo_telemetry_pipeline.trace import tracer
+for number in range(3):
+    with tracer.handoff("LEAD-TO-PLAN", project="shop", sd_type="feature"):
+        with tracer.gate("GATE_PRD_REQUIRED"):
+            pass
+"""
+HANGS = """
+import time
+from leo_telemetry_pipeline.trace import tracer
+with tracer.subagent("DESIGN", sd_id="SD-7"):
+    print("open", flush=True)
+    time.sleep(600)
+"""
+
+
+def python(home: Path, code: str) -> None:
+    done = finished([sys.executable, "-P", "-c", code], environment(home))
+    assert done.code == 0, done.err
+
+
+@pytest.fixture
+def spooled(home: Path) -> Path:
+    """Give a home in which a program recorded six spans while no database ran."""
+    python(home, SPOOLED)
+    return home
+
+
+@contextmanager
+def hanging(home: Path) -> Iterator[subprocess.Popen]:
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-c", HANGS], env=environment(home), stdout=subprocess.PIPE, text=True, cwd="/"
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_what_was_recorded_without_a_database_comes_into_it(spooled: Path) -> None:
+    """Lost: a script that ran before anything of ours did would never be measured."""
+    assert not (spooled / "database").exists()
+    first = run(spooled, "drain")
+    assert first.out == "6 span(s) stored from 1 segment(s).\n", first
+    assert run(spooled, "drain").out == "Nothing waits in the spool.\n"
+    assert run(spooled, "psql", "-Atc", "SELECT count(*) FROM workflow_trace_log").out == "6\n"
+
+
+def test_an_analysis_sees_what_waits_in_the_spool(spooled: Path) -> None:
+    """Lost: spans of an outage would be judged a week late, or never."""
+    assert run(spooled, "analyze").code == 0
+    assert run(spooled, "psql", "-Atc", "SELECT drained_by, new_spans FROM telemetry_drains").out == "ANALYSIS|6\n"
+
+
+def test_an_operation_that_hangs_can_be_seen_and_its_end_too(home: Path) -> None:
+    """Lost: nobody would know what a workflow is stuck in."""
+    with _database(home):
+        assert "Nothing has been running" in run(home, "running").out
+        with hanging(home) as process:
+            shown = until(lambda: "DESIGN" in (said := run(home, "running").out) and said, "the open operation")
+            assert "subagent:DESIGN" in shown
+            assert "SD-7" in shown
+            assert f"{process.pid} on " in shown
+            process.send_signal(signal.SIGINT)
+            process.wait(30)
+        until(lambda: "Nothing has been running" in run(home, "running").out, "the end of the operation")
+
+
+@contextmanager
+def _database(home: Path) -> Iterator[None]:
+    with database.ready(Settings({PREFIX + "HOME": str(home)})):
+        yield
+
+
+def test_a_purge_asks_first_and_then_leaves_nothing(spooled: Path) -> None:
+    """Lost: a slip of the keyboard deletes a year, or what should be gone stays in the spool."""
+    asked = run(spooled, "purge", "--project", "shop")
+    has_line(asked, "6 span(s) would be deleted for good: add --yes")
+    assert asked.code == 2
+    python(spooled, SPOOLED)
+    done = run(spooled, "purge", "--project", "shop", "--yes")
+    assert done.out == "Deleted 12 span(s) and 0 line(s) that had been put aside.\n", done
+    assert run(spooled, "purge", "--project", "shop", "--yes").out == "Nothing of it is stored.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ((), "Give one of --before DATE, --project NAME and --trace ID"),
+        (("--before", "2026-02-09", "--project", "x"), "Give one of"),
+        (("--before", "yesterday"), "--before 'yesterday' is no day: write it like 2026-02-09"),
+        (("--before", "2999-01-01"), "lies in the future"),
+        (("--trace", "xyz"), "--trace is no UUID: 'xyz'"),
+    ],
+)
+def test_a_purge_of_nothing_clear_is_refused(home: Path, arguments: tuple[str, ...], line: str) -> None:
+    """Lost: more would be deleted than was meant."""
+    done = run(home, "purge", *arguments)
+    has_line(done, line)
+    assert done.code == 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_spool_of_somebody_else_is_left_alone(spooled: Path) -> None:
+    """Lost: whoever may write into a folder of ours could plant spans."""
+    os.chown(spooled / "spool", 65534, 65534)
+    done = run(spooled, "drain")
+    has_line(done, "cannot be read")
+    assert done.code == 1
+    assert run(spooled, "analyze").code == 0

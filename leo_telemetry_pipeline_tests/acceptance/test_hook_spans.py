@@ -1,0 +1,272 @@
+"""The hooks that measure Claude Code, with real processes: a recorded session, and whatever else may come on stdin."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from leo_telemetry_pipeline.collect import spool
+from leo_telemetry_pipeline.settings import PREFIX
+from leo_telemetry_pipeline.span import Span
+from leo_telemetry_pipeline.store import spans
+from leo_telemetry_pipeline.store.database import Database
+
+ROOT = Path(__file__).resolve().parents[2]
+RECORDED = Path(__file__).parents[1] / "claude_code_hook_events.jsonl"
+SESSION = "34d16b74-19b0-4e5e-8478-8384bc675ef4"
+SCRIPT = Path(sys.executable).with_name("leo-telemetry")
+PROGRAM = (
+    [str(SCRIPT)]
+    if SCRIPT.exists()
+    else [sys.executable, "-c", "from leo_telemetry_pipeline.cli.main import main; main()"]
+)
+HOOK = [*PROGRAM, "hook", "span"]
+NOTHING = (0, b"", b"")
+TREE = {
+    ("handoff", "claude_code.interaction", "OK", None),
+    ("tool", "Bash", "OK", "claude_code.interaction"),
+    ("tool", "Bash", "ERROR", "claude_code.interaction"),
+    ("tool", "Bash", "OK", "general-purpose"),
+    ("tool", "Bash", "OK", "Explore"),
+    ("subagent", "general-purpose", "OK", "claude_code.interaction"),
+    ("subagent", "general-purpose", "OK", "general-purpose"),
+    ("subagent", "Explore", "OK", "claude_code.interaction"),
+    ("subagent", "nope", "ERROR", "claude_code.interaction"),
+}
+TREE_OF = """
+    SELECT c.span_type, c.span_name, c.status, p.span_name
+    FROM workflow_trace_log AS c LEFT JOIN workflow_trace_log AS p
+      ON p.trace_id = c.trace_id AND p.span_id = c.parent_span_id
+"""
+
+
+@pytest.fixture(autouse=True)
+def lonely(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Leave the hooks without a database in reach, and wait for what they go on with behind one's back."""
+    monkeypatch.setenv(PREFIX + "DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+    if not SCRIPT.exists():
+        monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
+    yield
+    wait_for(lambda: not working(home))
+
+
+@pytest.mark.parametrize("times", [1, 2], ids=["once", "twice"])
+def test_a_recorded_session_is_in_the_table_with_every_parent(home: Path, db: Database, times: int):
+    """Lost: the promise that sub-agents and tools are measured with no code at all, and each once."""
+    for line in RECORDED.read_text().splitlines():
+        for _ in range(times):
+            assert run(json.dumps(json.loads(line)["event"])) == NOTHING
+    wait_for(lambda: not (home / "claude" / SESSION).exists())
+    drained = drain(home, db)
+    assert (drained.torn, drained.quarantined, drained.left) == (0, 0, 0)
+    rows = db.rows(TREE_OF)
+    assert set(rows) == TREE
+    assert len(rows) == 10
+    took = dict(db.rows("SELECT attributes->>'tool_use_id', duration_ms FROM workflow_trace_log"))
+    assert (took["toolu_001000"], took["toolu_008000"]) == (405, 2023)
+
+
+def test_twenty_tools_at_once_lose_nothing(home: Path, db: Database):
+    """Lost: parallel tools, which end in the same moment."""
+    tools = [event("PostToolUse", tool_name="Read", tool_use_id=f"t{n}", duration_ms=n) for n in range(20)]
+    assert run(event("UserPromptSubmit")) == NOTHING
+    with ThreadPoolExecutor(20) as pool:
+        assert list(pool.map(run, tools)) == [NOTHING] * 20
+    assert run(event("Stop")) == NOTHING
+    assert run(event("SessionEnd")) == NOTHING
+    wait_for(lambda: not (home / "claude" / SESSION).exists())
+    drain(home, db)
+    rows = db.rows("SELECT duration_ms FROM workflow_trace_log WHERE span_type = 'tool' ORDER BY 1")
+    assert rows == [(n,) for n in range(20)]
+
+
+def test_a_long_answer_is_stored_before_it_ends(home: Path, db: Database):
+    """Lost: an agent that works through the night would only show in the morning."""
+    home.mkdir(mode=0o711)
+    (home / "claude").mkdir(mode=0o700)
+    notes = home / "claude" / SESSION
+    tool = {"event": "PostToolUse", "tool_name": "Read", "duration_ms": 1, "wall_ns": time.time_ns()}
+    tools = [{**tool, "monotonic_ns": n, "prompt_id": "p", "tool_use_id": f"t{n}"} for n in range(500)]
+    notes.write_text("\n".join(json.dumps({"session": SESSION, **item}) for item in tools) + '\n{"event": "torn')
+    assert run(event("SubagentStart", agent_id="a", agent_type="Explore")) == NOTHING
+    wait_for(lambda: notes.stat().st_size < 20_000)
+    assert "SubagentStart" in notes.read_text()
+    assert drain(home, db).new == 500
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "no event came"),
+        ("  \n", "no event came"),
+        ("{ garbage", "no JSON (9 bytes)"),
+        ("[" * 100_000, "no JSON"),
+        ("[1]", ""),
+        ("{}", ""),
+        ('{"hook_event_name": "Stop"}', ""),
+        ('{"hook_event_name": "Stop", "session_id": 5}', ""),
+        ('{"hook_event_name": "SessionEnd", "session_id": "../../evil"}', ""),
+        ('{"hook_event_name": "SessionEnd", "session_id": "\\ud800\\u0000"}', ""),
+        ('{"hook_event_name": "PreToolUse", "session_id": "s"}', ""),
+    ],
+)
+def test_whatever_comes_claude_code_notices_nothing(home: Path, text: str, said: str):
+    """Lost: an answer that stops, or a file somewhere else, because of an event we did not expect."""
+    code, out, err = run(text)
+    assert (code, out) == (0, b"")
+    assert said in err.decode()
+    assert err.count(b"\n") == bool(said)
+    wait_for(lambda: not working(home))
+    assert not (home.parent / "evil").exists()
+    assert [path.name for path in (home / "claude").glob("*")] == []
+    assert drain(home, None).spans == 0
+
+
+def test_what_a_tool_has_read_may_be_long(home: Path):
+    """Lost: the duration of every tool that returns more than a pipe holds."""
+    assert run(event("PostToolUse", tool_name="Read", tool_response="x" * 5_000_000, tool_use_id="t")) == NOTHING
+    notes = (home / "claude" / SESSION).read_text()
+    assert len(notes) < 500
+    assert "xxx" not in notes
+
+
+def test_what_is_kept_is_its_owners_alone(home: Path):
+    """Lost: which tools somebody uses, to everyone with an account."""
+    assert run(event("UserPromptSubmit")) == NOTHING
+    assert (home / "claude").stat().st_mode & 0o777 == 0o700
+    assert (home / "claude" / SESSION).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_home_that_cannot_be_written_is_one_line_on_stderr(home: Path, monkeypatch: pytest.MonkeyPatch):
+    """Lost: nobody would ever learn why nothing is measured."""
+    home.mkdir()
+    (home / "file").touch()
+    monkeypatch.setenv(PREFIX + "HOME", str(home / "file" / "inside"))
+    code, out, err = run(event("PostToolUse"))
+    assert (code, out, err.count(b"\n")) == (0, b"", 1)
+    assert err.startswith(b"leo-telemetry hook: ")
+    assert b"cannot be used" in err
+
+
+def test_notes_stay_where_the_spool_takes_nothing_and_the_log_says_so(home: Path, db: Database):
+    """Lost: a session's spans, because the disk was full for a minute."""
+    home.mkdir(mode=0o711)
+    (home / "spool").touch()
+    for name in ("UserPromptSubmit", "Stop"):
+        assert run(event(name)) == NOTHING
+    log = home / "logs" / "hook.log"
+    wait_for(lambda: log.exists() and "spool_unavailable" in log.read_text())
+    (home / "spool").unlink()
+    assert run(event("SessionEnd")) == NOTHING
+    wait_for(lambda: not (home / "claude" / SESSION).exists())
+    assert drain(home, db).new == 1
+
+
+def test_a_session_that_was_killed_is_closed_a_day_later(home: Path, db: Database):
+    """Lost: its spans; or a folder that fills with notes for ever."""
+    assert run(event("UserPromptSubmit")) == NOTHING
+    assert run(event("PostToolUse", tool_name="Bash", tool_use_id="t", duration_ms=7)) == NOTHING
+    notes = home / "claude" / SESSION
+    wait_for(lambda: not working(home))
+    day_ago = time.time() - 86_500
+    unreadable, half_written = (notes.with_name(name) for name in ("0", f"{SESSION}.part"))
+    unreadable.mkdir()
+    half_written.write_bytes(notes.read_bytes())
+    for path in (notes, unreadable, half_written):
+        os.utime(path, (day_ago, day_ago))
+    assert run(event("UserPromptSubmit", session_id="11111111-2222-3333-4444-555555555555")) == NOTHING
+    wait_for(lambda: not notes.exists() and not half_written.exists())
+    wait_for(lambda: not working(home))
+    drain(home, db)
+    assert str(unreadable) in (home / "logs" / "hook.log").read_text()
+    assert db.rows(TREE_OF + "ORDER BY 1") == [
+        ("handoff", "claude_code.interaction", None, None),
+        ("tool", "Bash", "OK", "claude_code.interaction"),
+    ]
+
+
+@pytest.mark.parametrize("word", ["false", "OFF", "no", "0"])
+def test_switched_off_nothing_happens_at_all(home: Path, monkeypatch: pytest.MonkeyPatch, word: str):
+    """Lost: the promise that one variable switches all of it off."""
+    monkeypatch.setenv(PREFIX + "ENABLED", word)
+    assert run(event("UserPromptSubmit")) == NOTHING
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("closed", ["<&-", "<&- >&-", "<&- >&- 2>&-", "2>&-"])
+def test_closed_standard_descriptors_confuse_nobody(home: Path, closed: str):
+    """Lost: a complaint written into the notes, or the notes taken for what Claude Code shall read."""
+    assert run(event("UserPromptSubmit"), ["sh", "-c", f'exec "$@" {closed}', "sh", *HOOK])[:2] == (0, b"")
+    notes = home / "claude" / SESSION
+    assert notes.exists() == (closed == "2>&-")
+
+
+def test_a_stdin_that_is_never_closed_holds_nobody_up_for_long(home: Path):
+    """Lost: a session that waits because its caller forgot to close a pipe."""
+    with subprocess.Popen(HOOK, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write(event("UserPromptSubmit").encode())
+        process.stdin.flush()
+        assert process.wait(timeout=20) == 0
+    assert (home / "claude" / SESSION).exists()
+
+
+@pytest.mark.parametrize("name", ["PostToolUse", "Stop"])
+def test_claude_code_waits_for_no_import_that_it_could_feel(home: Path, name: str):
+    """Lost: the budget of 40 ms at every tool; any of these takes a good part of it."""
+    # The very first one also makes the folders.
+    assert run(event("UserPromptSubmit")) == NOTHING
+    code = "from leo_telemetry_pipeline.cli.main import main; main()"
+    command = [sys.executable, "-X", "importtime", "-c", code, "hook", "span"]
+    done = subprocess.run(command, input=event(name).encode(), capture_output=True)
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.decode().splitlines()}
+    assert "leo_telemetry_pipeline.cli.hook_spans" in loaded
+    heavy = {"click", "dagster", "pathlib", "psycopg2", "subprocess", "typing", "leo_telemetry_pipeline.settings"}
+    assert loaded & (heavy | {"leo_telemetry_pipeline.collect.spool", "dataclasses", "logging", "tempfile"}) == set()
+
+
+def event(name: str, **fields: object) -> str:
+    """Return an event as Claude Code writes it."""
+    return json.dumps({"session_id": SESSION, "prompt_id": "p", "hook_event_name": name, **fields})
+
+
+def run(text: str, command: Sequence[str] = HOOK) -> tuple[int, bytes, bytes]:
+    """Run the hook as Claude Code does: the event on a pipe, both outputs read to their end."""
+    done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=60)
+    return done.returncode, done.stdout, done.stderr
+
+
+def drain(home: Path, db: Database | None) -> spool.Drained:
+    """Empty the spool of a home into a database."""
+
+    def store(batch: list[Span], removed: dict[str, int]) -> spans.Stored:
+        assert db is not None
+        return spans.store(db, batch, removed, source="spool")
+
+    return spool.drain(spool.folder_of(str(home)), store)
+
+
+def working(home: Path) -> bool:
+    """Tell whether a process of a home is still at it."""
+    needle = f"{PREFIX}HOME={home}\0".encode()
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if int(entry.name) != os.getpid() and needle in (entry / "environ").read_bytes() + b"\0":
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def wait_for(look: Callable[[], object], seconds: float = 30) -> None:
+    """Look until it is so."""
+    until = time.monotonic() + seconds
+    while not look():
+        assert time.monotonic() < until, f"not within {seconds} s"
+        time.sleep(0.02)

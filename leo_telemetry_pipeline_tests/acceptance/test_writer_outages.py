@@ -1,0 +1,300 @@
+"""A database that stops, hangs or is not there, and a disk that refuses: the program goes on, losses are counted."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from leo_telemetry_pipeline.collect.spool import Drained, Spool, drain, folder_of, usage
+from leo_telemetry_pipeline.settings import PREFIX, Settings
+from leo_telemetry_pipeline.span import Span
+from leo_telemetry_pipeline.store import database, drains
+from leo_telemetry_pipeline.store.embedded import Embedded
+from leo_telemetry_pipeline_tests.builders import spans_of
+from leo_telemetry_pipeline_tests.processes import (
+    answers,
+    as_ordinary_user,
+    environment,
+    finished,
+    free_port,
+    inside,
+    need,
+    open_clone,
+    processes_of,
+    sees_processes,
+    until,
+)
+
+EXIT_S = 1.5
+# So many spans, so many each second; at the end, what became of them, and when the program itself was done.
+EMIT = """
+import json, sys, time
+from leo_telemetry_pipeline import trace
+count, a_second = int(sys.argv[1]), float(sys.argv[2])
+began, worst = time.monotonic(), []
+for number in range(count):
+    with trace.tracer.gate(f"G{number}"):
+        pass
+    left = began + number / a_second - time.monotonic()
+    if left > 0:
+        time.sleep(left)
+print(json.dumps(trace.counters()), time.monotonic(), flush=True)
+"""
+
+
+class Emitting:
+    """A program that ends spans at some rate."""
+
+    def __init__(self, home: Path, count: int, a_second: int, **variables: str) -> None:
+        command = [sys.executable, "-c", EMIT, str(count), str(a_second)]
+        named = {PREFIX + name: value for name, value in variables.items()}
+        self.process = subprocess.Popen(
+            command, env=environment(home, **named), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def ended(self) -> tuple[dict, float]:
+        """Return its last counters, and how long it took to end after its work was done."""
+        out, err = self.process.communicate(timeout=60)
+        ended = time.monotonic()
+        assert (self.process.returncode, err) == (0, "")
+        counters, _, when = out.rpartition(" ")
+        return json.loads(counters), ended - float(when)
+
+
+@pytest.fixture
+def own_server(home: Path) -> Iterator[Path]:
+    """Run a database of the test's own; return its home."""
+    with database.ready(Settings()):
+        try:
+            yield home
+        finally:
+            for pid in processes_of(home):
+                os.kill(pid, signal.SIGCONT)
+            if not answers(home):
+                restart(home)
+
+
+def stop_at_once(home: Path) -> None:
+    Embedded(home)._run("pg_ctl", "-D", str(home / "database"), "-m", "immediate", "-w", "stop")
+
+
+def restart(home: Path) -> None:
+    Embedded(home)._start(lambda: answers(home))
+
+
+def drained(home: Path) -> Drained:
+    with closing(inside(home)) as db:
+        return drains.drain(db, home, "CLI")
+
+
+def names(home: Path) -> list[str]:
+    with closing(inside(home)) as db:
+        return [name for (name,) in db.rows("SELECT span_name FROM workflow_trace_log")]
+
+
+@contextmanager
+def silent_server() -> Iterator[str]:
+    """Accept connections, and never say a word; yield the address of the database that this seems to be."""
+    accepted = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept() -> None:
+            while True:
+                try:
+                    accepted.append(listener.accept()[0])
+                except OSError:
+                    return
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield f"postgresql://user:secret@127.0.0.1:{listener.getsockname()[1]}/none"
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    for one in accepted:
+        one.close()
+
+
+@sees_processes
+def test_a_database_that_stops_three_times_loses_and_doubles_nothing(own_server):
+    """Lost: the spans of every restart of the database; or medians, to spans that count twice."""
+    emitting = Emitting(own_server, 16_000, 2_000)
+    for _ in range(3):
+        time.sleep(1)
+        stop_at_once(own_server)
+        time.sleep(0.3)
+        restart(own_server)
+    counters, late_s = emitting.ended()
+    done = drained(own_server)
+    assert (done.torn, done.quarantined, done.left) == (0, 0, 0)
+    found = names(own_server)
+    assert sorted(found) == sorted(f"G{number}" for number in range(16_000))
+    assert counters["created"] == 16_000
+    assert counters["dropped"] == {}
+    assert late_s < EXIT_S
+
+
+@pytest.mark.parametrize("durable", ["false", "true"])
+def test_a_database_that_accepts_and_says_nothing_holds_no_exit(home, durable):
+    """Lost: seconds at the end of every program, or its spans, to a database behind a dead proxy."""
+    with silent_server() as url:
+        counters, late_s = Emitting(home, 1_000, 1_000, DATABASE_URL=url, DURABLE=durable).ended()
+    assert late_s < EXIT_S
+    assert counters["created"] == 1_000
+    store = Kept()
+    done = drain(folder_of(str(home)), store)
+    assert sorted(one.span_name for one in store.spans) == sorted(f"G{number}" for number in range(1_000))
+    assert done.torn == 0
+    (last,) = done.counters
+    assert last == {"created": 1_000, "stored": 0, "spooled": 1_000, "dropped": {}, "queued": 0}
+    for path in Path(folder_of(str(home))).iterdir():
+        assert b"secret" not in path.read_bytes()
+
+
+@sees_processes
+def test_a_database_that_freezes_midway_holds_no_exit_and_loses_nothing(own_server):
+    """Lost: the same, to a database whose machine is out of memory."""
+    emitting = Emitting(own_server, 2_000, 800)
+    until(lambda: len(names(own_server)) > 100, "spans arrive", seconds=20)
+    frozen = [pid for pid, arguments in processes_of(own_server).items() if "postgres" in arguments]
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
+    counters, late_s = emitting.ended()
+    for pid in frozen:
+        os.kill(pid, signal.SIGCONT)
+    assert late_s < EXIT_S
+    assert (counters["created"], counters["dropped"]) == (2_000, {})
+    done = drained(own_server)
+    assert (done.torn, done.left) == (0, 0)
+    # What the frozen server had in hand is committed by it later, if at all.
+    assert sorted(names(own_server)) == sorted(f"G{number}" for number in range(2_000))
+
+
+class Stored:
+    def __init__(self, new: int) -> None:
+        self.new = new
+        self.quarantined = 0
+
+
+class Kept:
+    """Takes spans as a database does, and remembers them."""
+
+    def __init__(self) -> None:
+        self.spans: list[Span] = []
+
+    def __call__(self, spans: list[Span], removed: dict[str, int]) -> Stored:
+        self.spans += spans
+        return Stored(len(spans))
+
+
+def nowhere() -> str:
+    return f"postgresql://nobody@127.0.0.1:{free_port()}/none"
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[None]:
+    folder.mkdir(parents=True, mode=0o700)
+    options = f"size={size},mode=0700,uid={os.geteuid()}"
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True)
+    need(mounted.returncode == 0, f"no small disk can be mounted: {mounted.stderr.decode().strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("durable", ["false", "true"])
+def test_a_full_disk_costs_the_spans_that_do_not_fit_and_they_are_counted(home, durable):
+    """Lost: the program, to an error about its telemetry's disk; or the knowledge of what is missing."""
+    folder = Path(folder_of(str(home)))
+    need(shutil.which("mount") and os.geteuid() == 0, "only root may mount a small disk")
+    with small_disk(folder, "256k"):
+        Emitting(home, 5_000, 10_000, DATABASE_URL=nowhere(), DURABLE=durable).ended()
+        store = Kept()
+        done = drain(str(folder), store)
+    assert done.torn == 0
+    assert len(store.spans) == len({one.span_id for one in store.spans})
+    assert 300 < len(store.spans) < 3_000
+    # Where not even the counters fit, nobody can leave them.
+    for last in done.counters:
+        assert last["created"] == 5_000
+        assert last["spooled"] == len(store.spans)
+        assert last["dropped"] == {"spool_disk_full": 5_000 - len(store.spans)}
+
+
+ORDINARY = (
+    EMIT
+    + """
+trace.flush(5)
+print(json.dumps(trace.counters()))
+"""
+)
+
+
+@pytest.mark.parametrize("durable", ["false", "true"])
+def test_a_home_that_may_not_be_written_costs_spans_and_no_more(home, durable):
+    """Lost: every program that runs as a user without a home."""
+    prefix = as_ordinary_user()
+    home.mkdir(mode=0o755)
+    home.chmod(0o555 if not prefix else 0o755)
+    variables = environment(home, **{PREFIX + "DATABASE_URL": nowhere(), PREFIX + "DURABLE": durable})
+    variables["PYTHONPATH"] = os.pathsep.join([open_clone(), variables["PYTHONPATH"]])
+    done = finished([*prefix, sys.executable, "-c", ORDINARY, "200", "1000"], variables)
+    assert (done.code, done.err) == (0, "")
+    assert json.loads(done.out.splitlines()[-1]) == {
+        "created": 200,
+        "stored": 0,
+        "spooled": 0,
+        "dropped": {"spool_unavailable": 200},
+        "queued": 0,
+    }
+
+
+DRAIN = """
+import sys, time
+from contextlib import closing
+from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.store import database, drains
+from leo_telemetry_pipeline.store.database import Database
+settings = Settings()
+with closing(Database(database.running(settings))) as db:
+    done = drains.drain(db, settings.home, "CLI")
+print(done.busy, done.spans, done.new)
+"""
+
+
+def test_two_drainers_store_every_span_once_between_them(settings, db, home):
+    """Lost: the work of one of them, or spans of a segment that both had in hand."""
+    spool = Spool(folder_of(str(home)), 1 << 30)
+    for number in range(20):
+        spool.write(spans_of("gate", f"A{number}", range(200)))
+    variables = environment(home, **{PREFIX + "DATABASE_URL": settings.database_url})
+    running = [
+        subprocess.Popen([sys.executable, "-c", DRAIN], env=variables, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = [one.communicate(timeout=60)[0].split() for one in running]
+    assert sum(int(spans) for _, spans, _ in said) == 4_000
+    assert sum(int(new) for _, _, new in said) == 4_000
+    assert usage(folder_of(str(home))) == (0, 0)
+    assert db.rows("SELECT count(*), count(DISTINCT span_id) FROM workflow_trace_log") == [(4_000, 4_000)]
+
+
+def test_a_torn_record_of_a_power_cut_is_counted_and_not_stored(settings, db, home):
+    """Lost: trust in rows that were never written so."""
+    Emitting(home, 50, 1_000, DATABASE_URL=nowhere()).ended()
+    (path,) = Path(folder_of(str(home))).glob("*.spans")
+    path.write_bytes(path.read_bytes()[:-40])
+    done = drains.drain(db, home, "CLI")
+    assert (done.torn, done.spans) == (1, 49)
+    assert db.rows("SELECT count(*) FROM workflow_trace_log") == [(49,)]
+    assert db.rows("SELECT torn FROM telemetry_drains") == [(1,)]

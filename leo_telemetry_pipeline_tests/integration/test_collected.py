@@ -1,0 +1,217 @@
+"""The database's side of collecting: storing each span once, poison, what is open, what was removed, purging."""
+
+import threading
+from contextlib import closing
+from datetime import UTC, date, datetime, timedelta
+
+import psycopg2
+import pytest
+
+from leo_telemetry_pipeline.span import Span
+from leo_telemetry_pipeline.store import collected, histograms, open_spans, purge, spans
+from leo_telemetry_pipeline.store.database import Database, Target
+from leo_telemetry_pipeline.store.purge import What
+from leo_telemetry_pipeline_tests.builders import DAY, execute, insert, midnight, new_id, one, span, spans_of, week
+
+SPANS = "SELECT count(*) FROM workflow_trace_log"
+
+
+def poisoned(name: str) -> Span:
+    """Make a span that only the database refuses."""
+    made = span("gate", name)
+    made.duration_ms = -1
+    return made
+
+
+def test_spans_are_stored_once_however_often_they_come(db: Database) -> None:
+    """Lost: a retry after an answer that was lost would count the same work twice."""
+    made = spans_of("gate", "A", [1, 2, 3])
+    assert spans.store(db, made) == spans.Stored(3, 0)
+    assert spans.store(db, [*made, span("gate", "B")]) == spans.Stored(1, 0)
+    assert one(db, SPANS) == 4
+
+
+def test_every_text_comes_back_as_it_was(db: Database) -> None:
+    """Lost: a name with a tab, a backslash or the word None would be another one, or break its batch."""
+    texts = ["None", "\\N", "a\tb", "a\nb", "a\rb", "\\", "\\.", 'say "x"', "äöü ☃", "None\tNone", "\\None", "x\\"]
+    made = [span("gate", text, sd_id=text, status=text, attributes={"a": text, "b": [text]}) for text in texts]
+    made.append(span("gate", "without", sd_id=None, project=""))
+    assert spans.store(db, made).new == len(made)
+    rows = db.rows("SELECT span_name, sd_id, status, attributes, project FROM workflow_trace_log ORDER BY span_name")
+    expected = [(each.span_name, each.sd_id, each.status, each.attributes, "") for each in made]
+    assert sorted(rows, key=str) == sorted(expected, key=str)
+
+
+def test_one_poisoned_span_keeps_no_other_out(db: Database) -> None:
+    """Lost: a single bad span would hold up a batch for ever."""
+    good = spans_of("gate", "A", range(101))
+    batch = [*good[:50], poisoned("first"), *good[50:], poisoned("second")]
+    assert spans.store(db, batch, source="spool") == spans.Stored(101, 2)
+    aside = db.rows("SELECT source, reason, content FROM telemetry_quarantine ORDER BY content")
+    assert {source for source, _, _ in aside} == {"spool"}
+    assert all("duration_ms" in reason for _, reason, _ in aside)
+    assert [name for _, _, content in aside for name in ("first", "second") if name in content] == ["first", "second"]
+    assert one(db, SPANS) == 101
+
+
+def test_what_nobody_can_store_now_is_no_poison(db: Database) -> None:
+    """Lost: spans of an outage would be put into quarantine instead of waiting for its end."""
+    execute(db, "ALTER TABLE workflow_trace_log RENAME TO away")
+    with pytest.raises(psycopg2.Error):
+        spans.store(db, [span()])
+    execute(db, "ALTER TABLE away RENAME TO workflow_trace_log")
+    assert one(db, "SELECT count(*) FROM telemetry_quarantine") == 0
+
+
+def test_a_day_that_has_no_partition_gets_one(db: Database) -> None:
+    """Lost: every span of a new day would lie in the default partition, which no query can leave out."""
+    spans.store(db, [span(at=midnight(3))])
+    day = f"{midnight(3):%Y%m%d}"
+    assert one(db, "SELECT tableoid::regclass::text FROM workflow_trace_log").endswith(day)
+
+
+def test_removed_attributes_are_counted_by_name(db: Database) -> None:
+    """Lost: nobody would know that an attribute they miss is being removed."""
+    spans.store(db, [span()], {"http.url": 2, "db.statement": 1})
+    spans.store(db, [], {"http.url": 3})
+    assert collected.removed_keys(db, midnight()) == [("http.url", 5), ("db.statement", 1)]
+    assert collected.removed_keys(db, datetime.now(UTC) + DAY) == []
+
+
+def test_counting_the_same_names_from_two_sides_at_once_never_deadlocks(target: Target) -> None:
+    """Lost: two receivers would now and then refuse a batch for no reason."""
+    names, errors = [f"key.{number}" for number in range(20)], []
+
+    def count(order: list[str]) -> None:
+        try:
+            with closing(Database(target)) as own:
+                for _ in range(30):
+                    spans.store(own, [], dict.fromkeys(order, 1))
+        except psycopg2.Error as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=count, args=(order,)) for order in (names, names[::-1])]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    with closing(Database(target)) as db:
+        assert {count for _, count in collected.removed_keys(db, midnight(), 50)} == {60}
+
+
+def test_a_drain_leaves_word_of_what_was_lost(db: Database) -> None:
+    """Lost: spans that a program had to drop would be missed by nobody."""
+    counters = {"created": 10, "stored": 4, "spooled": 3, "queued": 0, "dropped": {"queue_full": 3}}
+    collected.note_drain(db, collected.Drain("CLI", 1, 3, 3, 0, 2, counters))
+    collected.note_drain(db, collected.Drain("ANALYSIS", 0, 0, 0, 0, 0, {"dropped": {"queue_full": 1}}))
+    assert collected.losses(db, midnight()) == {"queue_full": 4, "torn": 2}
+    assert collected.losses(db, datetime.now(UTC) + DAY) == {}
+
+
+# What runs now
+
+
+def test_an_operation_shows_from_its_announcement_to_its_end(db: Database) -> None:
+    """Lost: nobody could see what hangs until it no longer does."""
+    begun = span("subagent", "DESIGN", None, at=datetime.now(UTC) - timedelta(seconds=90), sd_id="SD-1")
+    open_spans.announce(db, [begun, span("gate", "A", None)], [], host="worker-1", pid=42)
+    found = {each.span_name: each for each in open_spans.running(db)}
+    assert set(found) == {"DESIGN", "A"}
+    assert (found["DESIGN"].host, found["DESIGN"].pid, found["DESIGN"].sd_id) == ("worker-1", 42, "SD-1")
+    assert 89 <= found["DESIGN"].open_s < 120
+    open_spans.announce(db, [], [(begun.trace_id, begun.span_id)], host="worker-1", pid=42)
+    assert [each.span_name for each in open_spans.running(db)] == ["A"]
+
+
+def test_an_operation_whose_end_is_stored_no_longer_runs(db: Database) -> None:
+    """Lost: a program that could not take its announcement back would seem to run for ever."""
+    done = span("gate", "A")
+    open_spans.announce(db, [done], [], host="h", pid=1)
+    spans.store(db, [done])
+    assert open_spans.running(db) == []
+
+
+def test_who_falls_silent_is_told_apart_and_at_last_forgotten(db: Database) -> None:
+    """Lost: a killed program's operations would stand in the list for ever."""
+    open_spans.announce(db, [span("gate", "A", None)], [], host="h", pid=1)
+    execute(db, "UPDATE workflow_open_spans SET beat_at = beat_at - interval '2 minutes'")
+    [found] = open_spans.running(db)
+    assert found.silent_s > open_spans.LOST_AFTER_S
+    assert open_spans.sweep(db) == 0
+    execute(db, "UPDATE workflow_open_spans SET beat_at = beat_at - interval '2 hours'")
+    assert open_spans.running(db) == []
+    assert open_spans.sweep(db) == 1
+
+
+# A wait that comes late
+
+
+def test_a_late_wait_makes_its_parents_day_stale(db: Database) -> None:
+    """Lost: an hour of waiting for a person would count as work for ever, because it was reported a day later."""
+    trace_id, at = new_id(), midnight(3) + timedelta(hours=23)
+    tool = span("tool", "Bash", 7_200_000, at=at, trace_id=trace_id)
+    insert(db, [tool])
+    first, last = midnight(7).date(), midnight().date()
+
+    def stale() -> list[date]:
+        return histograms.stale_days(db, first, last, ["tool"])
+
+    histograms.rebuild(db, stale(), ["tool"], ["tool"])
+    assert stale() == []
+    after_midnight = at + timedelta(hours=1, minutes=10)
+    insert(db, [span("wait", "w", 3_600_000, at=after_midnight, trace_id=trace_id, parent_span_id=tool.span_id)])
+    assert at.date() in stale()
+    histograms.rebuild(db, stale(), ["tool"], ["tool", "wait"])
+    assert db.rows("SELECT day, sum_ms FROM duration_histograms") == [(at.date(), 3_600_000)]
+
+
+# Purging
+
+
+def fill(db: Database) -> Span:
+    """Store spans of two projects on three days, count them, and return one of them."""
+    made = [
+        *spans_of("gate", "A", [10, 20], at=midnight(5), project="shop"),
+        *spans_of("gate", "A", [30, 40], at=midnight(4), project="shop"),
+        *spans_of("gate", "B", [50, 60], at=midnight(3)),
+    ]
+    insert(db, made)
+    histograms.rebuild(db, [midnight(ago).date() for ago in (5, 4, 3)], ["gate"], ["gate"])
+    return made[-1]
+
+
+def history(db: Database) -> list[tuple]:
+    return db.rows("SELECT day, project, count FROM duration_histograms ORDER BY day")
+
+
+def test_what_started_before_a_day_goes_with_its_history(db: Database) -> None:
+    """Lost: what somebody asked to be deleted would live on in tables beside."""
+    fill(db)
+    spans.quarantine(db, "old.jsonl", [(1, "no JSON", "x")])
+    execute(db, "UPDATE telemetry_quarantine SET created_at = created_at - interval '9 days'")
+    what = What(before=midnight(4).date())
+    assert purge.count(db, what) == purge.Purged(2, 1)
+    assert purge.purge(db, what) == purge.Purged(2, 1)
+    assert purge.count(db, what) == purge.Purged(0, 0)
+    assert history(db) == [(midnight(4).date(), "shop", 2), (midnight(3).date(), "", 2)]
+
+
+def test_a_project_goes_from_every_table(db: Database) -> None:
+    """Lost: a customer who leaves would stay."""
+    fill(db)
+    open_spans.announce(db, [span("gate", "A", None, project="shop"), span("gate", "B", None)], [], host="h", pid=1)
+    spans.quarantine(db, "f", [(1, "bad", '{"project": "shop", "span_id": 3}'), (2, "bad", '{"project": "other"}')])
+    assert purge.purge(db, What(project="shop")) == purge.Purged(4, 1)
+    assert history(db) == [(midnight(3).date(), "", 2)]
+    assert [each.span_name for each in open_spans.running(db)] == ["B"]
+    assert one(db, SPANS) == 2
+
+
+def test_a_trace_goes_and_the_history_of_its_days_is_counted_again(db: Database) -> None:
+    """Lost: history would count a span that is gone."""
+    gone = fill(db)
+    spans.quarantine(db, "f", [(1, "bad", f"trace {gone.trace_id.replace('-', '').upper()}"), (2, "bad", "another")])
+    assert purge.purge(db, What(trace_id=gone.trace_id)) == purge.Purged(1, 1)
+    assert (midnight(3).date(), "", 1) in history(db)
+    assert spans.count(db, week()) == (5, 5)

@@ -1,0 +1,362 @@
+"""The writer with a real database: every span has one end, and the counters say which."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextvars import copy_context
+from pathlib import Path
+
+import pytest
+
+from leo_telemetry_pipeline.collect import loop
+from leo_telemetry_pipeline.collect.context import uuid_text
+from leo_telemetry_pipeline.collect.spool import Drained, Spool, drain, folder_of, usage
+from leo_telemetry_pipeline.collect.tracer import Tracer
+from leo_telemetry_pipeline.collect.writer import Unavailable, Writer
+from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.store import open_spans, spans
+from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.sink import DatabaseSink, connect
+from leo_telemetry_pipeline_tests.builders import span
+from leo_telemetry_pipeline_tests.processes import until
+
+Make = Callable[..., Writer]
+
+
+class Door:
+    """A way to the test's database that can be shut."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.shut = False
+        self.tried = 0
+
+    def __call__(self) -> DatabaseSink:
+        self.tried += 1
+        if self.shut:
+            raise Unavailable("shut")
+        return connect(self.settings)
+
+
+@pytest.fixture
+def door(settings: Settings) -> Door:
+    return Door(settings)
+
+
+@pytest.fixture
+def folder(home: Path) -> str:
+    return folder_of(str(home))
+
+
+@pytest.fixture
+def make(door: Door, folder: str) -> Iterator[Make]:
+    made: list[Writer] = []
+
+    def make(**more) -> Writer:
+        made.append(Writer(door, **{"folder": folder, **more}))
+        return made[-1]
+
+    yield make
+    for writer in made:
+        writer.close()
+        assert writer.trouble is None
+        counters = writer.counters()
+        assert counters["created"] == ended(counters) + counters["queued"]
+
+
+def ended(counters: dict) -> int:
+    return counters["stored"] + counters["spooled"] + sum(counters["dropped"].values())
+
+
+def emit(writer: Writer, count: int, name: str = "A") -> list[str]:
+    """End so many gates and return their span ids."""
+    tracer, ids = Tracer(writer), []
+    for _ in range(count):
+        with tracer.gate(name, score=1.5) as operation:
+            ids.append(uuid_text(operation.span_id))
+    return ids
+
+
+def stored(db: Database) -> list[str]:
+    return [one for (one,) in db.rows("SELECT span_id::text FROM workflow_trace_log ORDER BY start_time_ms")]
+
+
+def drained(db: Database, folder: str) -> Drained:
+    return drain(folder, lambda found, removed: spans.store(db, found, removed))
+
+
+def test_spans_arrive_and_are_counted_as_stored(make, db):
+    """Lost: everything."""
+    writer = make(project="shop")
+    ids = emit(writer, 1_500)
+    assert writer.flush(10)
+    assert writer.counters() == {"created": 1_500, "stored": 1_500, "spooled": 0, "dropped": {}, "queued": 0}
+    assert sorted(stored(db)) == sorted(ids)
+    assert db.rows("SELECT DISTINCT project, span_type, span_name, status FROM workflow_trace_log") == [
+        ("shop", "gate", "A", "OK")
+    ]
+
+
+def test_a_few_spans_arrive_without_being_asked_for(make, db):
+    """Lost: the last spans of a long-lived program, which stay in memory until there are many."""
+    ids = emit(make(), 3)
+    until(lambda: sorted(stored(db)) == sorted(ids), "three spans are stored", seconds=10)
+
+
+def test_a_span_that_cannot_be_is_counted_and_keeps_no_other_out(make, db):
+    """Lost: a whole batch to one odd span."""
+    writer = make()
+    odd, refused = span(), span()
+    odd.attributes = None  # type: ignore[assignment]
+    refused.end_time_ms = refused.start_time_ms - 1
+    good = span()
+    writer.submit([odd, refused, good], {"gen_ai.prompt": 2})
+    assert writer.flush(10)
+    assert writer.counters() == {"created": 3, "stored": 2, "spooled": 0, "dropped": {"invalid": 1}, "queued": 0}
+    assert stored(db) == [good.span_id]
+    assert db.rows("SELECT count(*) FROM telemetry_quarantine") == [(1,)]
+    assert db.rows("SELECT key, count FROM telemetry_removed_keys") == [("gen_ai.prompt", 2)]
+
+
+def test_a_full_queue_drops_and_counts(make, door):
+    """Lost: the memory of a program that ends spans faster than any database takes them; or the number of the lost."""
+    door.shut = True
+    writer = make(queue_spans=10)
+    writer.parked = False  # the thread does not start, so that nothing leaves the queue
+    emit(writer, 25)
+    assert writer.counters() == {
+        "created": 25,
+        "stored": 0,
+        "spooled": 0,
+        "dropped": {"queue_full": 15},
+        "queued": 10,
+    }
+
+
+def test_counters_add_up_at_any_moment(make):
+    """Lost: trust in the counters, which are read while spans are on their way."""
+    writer = make(queue_spans=2_000)
+    threads = [threading.Thread(target=emit, args=(writer, 4_000)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    seen = 0
+    while any(thread.is_alive() for thread in threads):
+        counters = writer.counters()
+        assert counters["created"] == ended(counters) + counters["queued"]
+        assert counters["created"] >= seen
+        seen = counters["created"]
+    for thread in threads:
+        thread.join()
+    assert writer.flush(20)
+    counters = writer.counters()
+    assert (counters["created"], counters["queued"]) == (12_000, 0)
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_while_the_database_is_away_spans_wait_on_disk_and_arrive_later(make, db, door, folder, durable):
+    """Lost: all spans of an outage."""
+    door.shut = True
+    writer = make(durable=durable)
+    ids = emit(writer, 500)
+    assert writer.flush(10)
+    assert writer.counters()["spooled"] == 500
+    assert stored(db) == []
+    door.shut = False
+    until(lambda: len(stored(db)) == 500, "the writer drains its spool", seconds=10)
+    assert sorted(stored(db)) == sorted(ids)
+    ids += emit(writer, 10)
+    assert writer.flush(10)
+    assert writer.counters() == {"created": 510, "stored": 10, "spooled": 500, "dropped": {}, "queued": 0}
+    writer.close()
+    assert usage(folder) == (0, 0)
+    assert drained(db, folder).counters == [writer.counters()]
+    assert len(stored(db)) == 510
+
+
+def test_the_next_writer_drains_what_one_before_it_left(make, db, folder):
+    """Lost: the spans of an outage, when the program that made them has ended meanwhile."""
+    Spool(folder, 1 << 20).write([span(), span()])
+    Spool(folder, 1 << 20).keep_counters({"created": 2, "spooled": 2})
+    emit(make(), 1)
+    until(lambda: len(stored(db)) == 3, "the spool is drained", seconds=10)
+    assert drained(db, folder).counters == [{"created": 2, "spooled": 2}]
+
+
+def test_a_database_that_hangs_is_given_up_and_gets_its_spans_later(make, db, folder, monkeypatch):
+    """Lost: the memory of a program whose database waits for a lock; or the spans that it had in hand."""
+    monkeypatch.setattr(loop, "PATIENCE_S", 1.0)
+    writer = make()
+    with db.transaction() as cursor:
+        cursor.execute("LOCK TABLE workflow_trace_log IN ACCESS EXCLUSIVE MODE")
+        ids = emit(writer, 2_500)
+        until(lambda: usage(folder)[1] > 2_500 * 200, "all of it is on disk before that", seconds=10, every=0.02)
+        until(lambda: writer.counters()["spooled"] == 2_500, "the database is given up", seconds=10)
+    until(lambda: len(stored(db)) == 2_500, "the spool is drained", seconds=10)
+    assert sorted(stored(db)) == sorted(ids)
+    assert writer.counters() == {"created": 2_500, "stored": 0, "spooled": 2_500, "dropped": {}, "queued": 0}
+
+
+def test_operations_that_never_end_are_not_kept_for_ever(make, monkeypatch):
+    """Lost: the memory of a server with a generator that nobody finishes."""
+    monkeypatch.setattr(loop, "MOST_OPEN", 10)
+    writer = make()
+    tracer = Tracer(writer)
+    begun = [copy_context().run(tracer.gate("A").__enter__) for _ in range(30)]
+    until(lambda: len(writer.open) == 10, "the oldest are let go", seconds=10)
+    for operation in begun:
+        operation.end()
+    assert writer.flush(10)
+    assert writer.counters()["stored"] == 30
+
+
+def test_a_database_that_is_away_is_asked_ever_more_rarely(make, door):
+    """Lost: a network full of attempts, from every program of a cluster at once."""
+    door.shut = True
+    writer = make()
+    until = time.monotonic() + 3
+    while time.monotonic() < until:
+        emit(writer, 1)
+        time.sleep(0.01)
+    assert 2 <= door.tried <= 5
+
+
+def test_durable_spans_are_on_disk_when_they_ended_and_gone_when_stored(make, db, door, folder):
+    """Lost: spans of a program that is killed; or the disk of one that is not."""
+    writer = make(durable=True)
+    emit(writer, 3)
+    found, size = usage(folder)
+    assert (found, size > 500) == (1, True)
+    assert writer.flush(10)
+    assert len(stored(db)) == 3
+    assert usage(folder) == (1, 0)
+    writer.close()
+    assert usage(folder) == (0, 0)
+    assert drained(db, folder).counters == []
+
+
+def test_durable_spans_for_which_memory_has_no_room_are_left_on_disk(make, db, folder):
+    """Lost: spans that are safe on disk, and dropped all the same."""
+    writer = make(durable=True, queue_spans=10)
+    writer.parked = False  # the thread does not start, so that nothing leaves the queue
+    ids = emit(writer, 25)
+    assert writer.counters() == {"created": 25, "stored": 0, "spooled": 15, "dropped": {}, "queued": 10}
+    writer.close()
+    assert drained(db, folder).spans == 25
+    assert sorted(stored(db)) == sorted(ids)
+
+
+def test_durable_spans_go_on_through_memory_when_the_disk_refuses(make, db, folder):
+    """Lost: spans of a program that may not write to its home, though the database answers."""
+    Path(folder).mkdir(parents=True)
+    Path(folder).chmod(0o777)
+    writer = make(durable=True)
+    ids = emit(writer, 20)
+    assert writer.flush(10)
+    assert sorted(stored(db)) == sorted(ids)
+    assert writer.counters()["stored"] == 20
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_threads_and_a_database_that_comes_and_goes_lose_and_double_nothing(make, db, door, folder, durable):
+    """Lost: some of many spans, at the seam between two ways that each work alone."""
+    writer = make(durable=durable, queue_spans=100_000)
+    ids: list[str] = []
+    threads = [threading.Thread(target=lambda: ids.extend(emit(writer, 3_000))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        door.shut = not door.shut
+        if door.shut:
+            db.rows(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+                " AND datname = current_database()"
+            )
+        time.sleep(0.15)
+    door.shut = False
+    assert writer.flush(20)
+    writer.close()
+    counters = writer.counters()
+    assert (counters["created"], counters["dropped"], counters["queued"]) == (12_000, {}, 0)
+    drained(db, folder)
+    assert usage(folder) == (0, 0)
+    assert sorted(stored(db)) == sorted(ids)
+
+
+def test_what_neither_database_nor_disk_takes_is_counted_by_reason(make, door, folder):
+    """Lost: the knowledge that spans are lost, and why."""
+    door.shut = True
+    writer = make(spool_bytes=50_000)
+    for _ in range(10):
+        emit(writer, 100)
+        assert writer.flush(10)
+    counters = writer.counters()
+    assert counters["spooled"] > 0
+    assert counters["dropped"] == {"spool_full": 1_000 - counters["spooled"]}
+    assert usage(folder)[1] <= 50_000
+
+
+def test_what_ends_after_the_writer_is_on_disk(make, db, folder):
+    """Lost: the span around the whole program, when something else closed the writer first."""
+    writer = make()
+    tracer = Tracer(writer)
+    with tracer.handoff("whole") as operation:
+        emit(writer, 2)
+        writer.close()
+    assert writer.counters() == {"created": 3, "stored": 2, "spooled": 1, "dropped": {}, "queued": 0}
+    done = drained(db, folder)
+    assert uuid_text(operation.span_id) in stored(db)
+    assert [(one["created"], one["spooled"]) for one in done.counters] == [(1, 1)]
+
+
+def test_what_runs_for_long_is_shown_until_it_ends(make, db):
+    """Lost: the sight of what hangs right now."""
+    writer = make(open_after_s=0.3)
+    tracer = Tracer(writer)
+    with tracer.handoff("short"):
+        pass
+    with tracer.handoff("LEAD-TO-PLAN", sd_id="SD-1") as operation:
+        shown = until(lambda: open_spans.running(db), "the handoff is announced", seconds=10)
+        assert [(one.span_name, one.sd_id, one.pid) for one in shown] == [("LEAD-TO-PLAN", "SD-1", os.getpid())]
+    until(lambda: db.rows("SELECT count(*) FROM workflow_open_spans") == [(0,)], "it is withdrawn", seconds=10)
+    assert uuid_text(operation.span_id) in stored(db)
+
+
+def test_what_is_open_when_its_program_ends_is_not_shown_any_more(make, db):
+    """Lost: trust in what is said to run."""
+    writer = make(open_after_s=0.3)
+    with Tracer(writer).handoff("A"):
+        until(lambda: open_spans.running(db), "the handoff is announced", seconds=10)
+        writer.close()
+        assert open_spans.running(db) == []
+
+
+def test_a_program_that_ends_no_span_asks_no_database(make, door):
+    """Lost: a connection for each of many programs that only import the package."""
+    writer = make()
+    assert writer.flush(1)
+    writer.close()
+    assert door.tried == 0
+    assert writer.counters()["created"] == 0
+
+
+def test_a_segment_of_a_damaged_disk_does_not_stop_a_writer(make, db, folder):
+    """Lost: the database, taken for away because of a spool that cannot be read."""
+    Path(folder).mkdir(parents=True)
+    Path(folder).chmod(0o777)
+    writer = make()
+    emit(writer, 1)
+    assert writer.flush(10)
+    time.sleep(0.6)
+    emit(writer, 1)
+    assert writer.flush(10)
+    assert writer.counters()["stored"] == 2
+
+
+def test_spans_made_elsewhere_take_the_same_way(make, db):
+    """Lost: spans of programs that use the OpenTelemetry SDK; or a secret, since those are redacted too."""
+    made = span(attributes={"password": "hunter2"})
+    writer = make()
+    writer.submit([made])
+    assert writer.flush(10)
+    assert "hunter2" not in str(db.rows("SELECT attributes FROM workflow_trace_log"))

@@ -1,0 +1,242 @@
+"""What becomes of the events that Claude Code tells its hooks, on a recorded session and on what versions leave out."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leo_telemetry_pipeline.collect import claude_hooks
+from leo_telemetry_pipeline.span import Span
+
+# One session of Claude Code 2.1.197 with two parallel tools, sub-agents in the foreground, in the background and
+# inside another; paths were replaced.
+RECORDED = Path(__file__).parents[1] / "claude_code_hook_events.jsonl"
+SESSION = "34d16b74-19b0-4e5e-8478-8384bc675ef4"
+BEGAN_NS = 1_795_000_000_000_000_000
+OUTER, INNER, BACKGROUND = "ae4c95f0e32fd9e67", "a647043e6073cf7f0", "a46ffd79effb6a06d"
+
+
+def recorded() -> list[dict]:
+    """Note each event of the recording at its time."""
+    lines = [json.loads(line) for line in RECORDED.read_text().splitlines()]
+    notes = [noted(line["event"], line["at_ms"]) for line in lines]
+    assert len(notes) == 18
+    return notes
+
+
+def noted(event: dict[str, Any], at_ms: int = 0) -> dict:
+    """Note an event some milliseconds after the beginning, which JSON must bring back as it was."""
+    kept = claude_hooks.note(event, BEGAN_NS + at_ms * 1_000_000, at_ms * 1_000_000)
+    assert kept is not None
+    return json.loads(json.dumps(kept))
+
+
+def made(notes: list[dict], *, final: bool = False, project: str = "") -> list[Span]:
+    """Make the spans of notes."""
+    return claude_hooks.spans(notes, session=SESSION, project=project, final=final)[0]
+
+
+def names(spans: list[Span]) -> dict[str, str]:
+    """Say of each span what is above it."""
+    by_id = {span.span_id: f"{span.span_type}:{span.span_name}" for span in spans}
+    return {
+        f"{span.span_type}:{span.span_name} {span.duration_ms}": by_id.get(span.parent_span_id or "", "-")
+        for span in spans
+    }
+
+
+def test_a_recorded_session_becomes_a_tree_of_prompt_sub_agents_and_tools():
+    """Lost: which sub-agent a slow tool ran in, and which sub-agent launched which."""
+    spans = made(recorded(), project="shop")
+    assert names(spans) == {
+        "handoff:claude_code.interaction 3550": "-",
+        "tool:Bash 405": "handoff:claude_code.interaction",
+        "tool:Bash 16": "handoff:claude_code.interaction",
+        "tool:Bash 2023": "handoff:claude_code.interaction",
+        "subagent:nope 0": "handoff:claude_code.interaction",
+        "subagent:general-purpose 641": "handoff:claude_code.interaction",
+        "subagent:Explore 1206": "handoff:claude_code.interaction",
+        "tool:Bash 1019": "subagent:Explore",
+        "subagent:general-purpose 444": "subagent:general-purpose",
+        "tool:Bash 228": "subagent:general-purpose",
+    }
+    assert len({span.span_id for span in spans}) == len(spans)
+    assert {span.trace_id for span in spans} == {spans[0].trace_id}
+    assert {span.project for span in spans} == {"shop"}
+    assert [f"{span.span_name} {span.duration_ms}" for span in spans if span.status != "OK"] == ["Bash 16", "nope 0"]
+    assert all(span.span_id.startswith("00000000-0000-0000-") for span in spans)
+
+
+def test_nothing_of_a_conversation_or_of_what_a_tool_saw_is_noted():
+    """Lost: prompts, commands, file contents and paths in a database that many may read."""
+    text = json.dumps(recorded())
+    for word in ("Say what is slow", "sleep", "echo", "exit 3", "/home/user", "please", "all done", "background_tasks"):
+        assert word in RECORDED.read_text()
+        assert word not in text
+
+
+def test_spans_made_bit_by_bit_are_the_same_as_those_made_at_once():
+    """Lost: what runs on after the answer, such as a sub-agent in the background, or half of what came before."""
+    notes = recorded()
+    at_once = sorted(made(notes, final=True), key=lambda span: span.span_id)
+    collected, kept = [], []
+    for item in notes:
+        some, kept = claude_hooks.spans([*kept, item], session=SESSION)
+        collected += some
+    assert sorted(collected, key=lambda span: span.span_id) == at_once
+    # What remains is only what guards against a second delivery.
+    assert [item["event"] for item in kept] == ["Made"]
+
+
+@pytest.mark.parametrize("again_after", [0, 5, 25])
+def test_an_event_delivered_twice_makes_one_span(again_after: int):
+    """Lost: hooks installed for a project and for all projects would count everything twice."""
+    events = [(line["at_ms"], line["event"]) for line in map(json.loads, RECORDED.read_text().splitlines())]
+    twice = [noted(event, at + late) for at, event in events for late in (0, again_after)]
+    once = made(recorded(), final=True)
+    assert made(twice, final=True) == once
+    collected, kept = [], []
+    for item in twice:
+        some, kept = claude_hooks.spans([*kept, item], session=SESSION)
+        collected += some
+    assert {span.span_id for span in collected} == {span.span_id for span in once}
+    assert len(collected) == len(once)
+
+
+def test_an_end_that_is_noted_before_its_beginning_is_kept_for_it():
+    """Lost: quick prompts and sub-agents, whose hooks overtake each other."""
+    notes = recorded()
+    collected, kept = [], []
+    for item in [*reversed(notes[1:-1]), notes[0], notes[-1]]:
+        some, kept = claude_hooks.spans([*kept, item], session=SESSION, final=item is notes[-1])
+        collected += some
+    assert names(collected) == names(made(notes))
+
+
+def test_a_prompt_that_was_interrupted_has_no_end_and_keeps_its_children():
+    """Lost: tools whose prompt is nowhere, or an interruption judged as if it were an answer."""
+    notes = [item for item in recorded() if item["event"] != "Stop"]
+    assert "handoff" not in {span.span_type for span in made(notes)}
+    (root,) = (span for span in made(notes, final=True) if span.span_type == "handoff")
+    assert (root.end_time_ms, root.duration_ms, root.status) == (None, None, None)
+
+
+def test_an_answer_that_failed_is_an_error():
+    """Lost: prompts that a provider refused would count among the quick ones."""
+    begin = {"hook_event_name": "UserPromptSubmit", "prompt_id": "p"}
+    (span,) = made([noted(begin), noted({"hook_event_name": "StopFailure", "prompt_id": "p"}, 70)])
+    assert (span.status, span.duration_ms) == ("ERROR", 70)
+
+
+def test_a_sub_agent_of_which_nobody_says_who_launched_it_belongs_to_its_prompt():
+    """Lost: sub-agents that Claude Code starts by itself, or whose launch was interrupted."""
+    notes = [item for item in recorded() if "agent" not in item]
+    assert {span.span_name for span in made(notes) if span.span_type == "subagent"} == set()
+    spans = made(notes, final=True)
+    assert sorted(span.span_name for span in spans if span.span_type == "subagent") == [
+        "Explore",
+        "general-purpose",
+        "general-purpose",
+    ]
+    assert "-" not in {above for name, above in names(spans).items() if "handoff" not in name}
+
+
+def test_a_sub_agent_that_outlives_its_prompt_keeps_its_tools_in_one_trace():
+    """Lost: tools in the trace of the next prompt, below a sub-agent that is in another."""
+    begin = {"hook_event_name": "UserPromptSubmit"}
+    agent = {"agent_id": "a1", "agent_type": "Explore"}
+    launch = {"tool_response": {"status": "async_launched", "agentId": "a1"}, "tool_name": "Agent", "tool_use_id": "t0"}
+    tool = {"hook_event_name": "PostToolUse", "tool_name": "Grep", "tool_use_id": "t1", "duration_ms": 5}
+    spans = made(
+        [
+            noted(begin | {"prompt_id": "one"}),
+            noted({"hook_event_name": "SubagentStart", "prompt_id": "one", **agent}, 10),
+            noted({"hook_event_name": "PostToolUse", "prompt_id": "one", **launch}, 11),
+            noted({"hook_event_name": "Stop", "prompt_id": "one"}, 20),
+            noted(begin | {"prompt_id": "two"}, 30),
+            noted(tool | {"prompt_id": "two", **agent}, 40),
+            noted({"hook_event_name": "SubagentStop", "prompt_id": "two", **agent}, 50),
+            noted({"hook_event_name": "Stop", "prompt_id": "two"}, 60),
+        ]
+    )
+    first, second = (span for span in spans if span.span_type == "handoff")
+    traces = {span.span_name: span.trace_id for span in spans if span.span_type != "handoff"}
+    assert traces == {"Grep": first.trace_id, "Explore": first.trace_id}
+    assert first.trace_id != second.trace_id
+    assert names(spans)["tool:Grep 5"] == "subagent:Explore"
+
+
+def test_a_version_that_names_no_prompt_still_has_a_trace_for_each():
+    """Lost: all prompts of a day in one trace."""
+    tool = {"hook_event_name": "PostToolUse", "tool_name": "Read", "duration_ms": 3}
+    spans = made(
+        [
+            noted({"hook_event_name": "UserPromptSubmit"}),
+            noted(tool | {"tool_use_id": "t1"}, 10),
+            noted({"hook_event_name": "Stop"}, 20),
+            noted({"hook_event_name": "UserPromptSubmit"}, 30),
+            noted(tool | {"tool_use_id": "t2"}, 40),
+            noted({"hook_event_name": "Stop"}, 55),
+        ]
+    )
+    assert [span.duration_ms for span in spans if span.span_type == "handoff"] == [20, 25]
+    assert len({span.trace_id for span in spans}) == 2
+    assert set(names(spans).values()) == {"-", "handoff:claude_code.interaction"}
+
+
+def test_a_wall_clock_that_steps_changes_no_duration():
+    """Lost: a prompt that took minus an hour, or a day, because a laptop asked a time server."""
+    begin = claude_hooks.note({"hook_event_name": "UserPromptSubmit", "prompt_id": "p"}, BEGAN_NS, 5_000_000_000)
+    end = claude_hooks.note({"hook_event_name": "Stop", "prompt_id": "p"}, BEGAN_NS - 3_600 * 10**9, 5_070_400_000)
+    assert begin is not None
+    assert end is not None
+    (span,) = made([begin, end])
+    assert (span.duration_ms, span.start_time_ms) == (70, BEGAN_NS // 1_000_000)
+    assert span.end_time_ms == span.start_time_ms + 70
+
+
+@pytest.mark.parametrize(
+    "event",
+    [None, [], "x", {}, {"hook_event_name": "PreToolUse"}, {"hook_event_name": 7}, {"hook_event_name": ["Stop"]}],
+    ids=str,
+)
+def test_what_is_no_event_of_ours_makes_no_note(event: object):
+    """Lost: an answer that stops because a newer version sends something else."""
+    assert claude_hooks.note(event, BEGAN_NS, 0) is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"duration_ms": "5"},
+        {"duration_ms": -1},
+        {"duration_ms": float("nan")},
+        {"duration_ms": 1e300},
+        {"duration_ms": True},
+        {"tool_name": ""},
+        {"tool_name": ["Bash"]},
+        {"tool_use_id": None},
+    ],
+    ids=str,
+)
+def test_a_tool_without_what_a_span_needs_makes_none(wrong: dict):
+    """Lost: durations that were never measured."""
+    right = {"hook_event_name": "PostToolUse", "tool_name": "Bash", "tool_use_id": "t", "duration_ms": 5}
+    assert len(made([noted(right)])) == 1
+    assert made([noted(right | wrong)]) == []
+
+
+def test_agents_that_are_described_wrongly_harm_nobody():
+    """Lost: the spans of a whole session because of one field."""
+    odd = [None, 5, [], {"agentId": 5}, {"agentId": "a", "totalDurationMs": "x", "status": {}}]
+    tool = {"hook_event_name": "PostToolUse", "tool_name": "Agent", "tool_use_id": "t", "duration_ms": 5}
+    for response in odd:
+        spans = made([*recorded(), noted(tool | {"tool_response": response, "tool_input": response})], final=True)
+        assert len(spans) >= 10
+
+
+def test_long_names_are_cut():
+    """Lost: notes without bounds."""
+    event = {"hook_event_name": "PostToolUse", "tool_name": "x" * 10_000, "tool_use_id": "y" * 10_000}
+    assert len(json.dumps(noted(event))) < 1_000

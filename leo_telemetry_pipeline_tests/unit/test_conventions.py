@@ -1,0 +1,105 @@
+"""What OpenTelemetry's spans are called here, and that docs/opentelemetry.md says the same."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from leo_telemetry_pipeline.collect import conventions, otlp_json, otlp_span
+from leo_telemetry_pipeline.collect.conventions import CLAUDE_CODE, GEN_AI, OPERATION, kind
+
+DOCS = (Path(__file__).resolve().parents[2] / "docs" / "opentelemetry.md").read_text(encoding="utf-8")
+OWN = "its own name"
+
+
+def table(heading: str) -> list[list[str]]:
+    """Return the cells of the table that begins with a heading row."""
+    lines = DOCS[DOCS.index(heading) :].split("\n\n", 1)[0].splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+MAPPING = table("| span | type | named by |")
+
+
+def words(cell: str) -> list[str]:
+    """Return what a cell has in backticks."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def sent(cell: str) -> list[tuple[str, dict]]:
+    """Return names and attributes of spans that a row of the table is about."""
+    first, *rest = words(cell) or ["GET /cart"]
+    if first == OPERATION:
+        return [("chat gpt-4o", {OPERATION: rest[0]})]
+    if "tool_name" in rest:
+        return [(first, {"tool_name": tool}) for tool in rest if tool != "tool_name"]
+    return [(first, {})]
+
+
+@pytest.mark.parametrize("row", MAPPING[1:], ids=lambda row: row[0])
+def test_each_row_of_the_mapping_is_what_the_code_does(row: list[str]) -> None:
+    """Lost: people look for their spans under names that the documentation promised."""
+    of, [span_type], keys = sent(row[0]), words(row[1]), words(row[2])
+    for name, given in of:
+        if row[2] == OWN:
+            assert kind(name, given) == (span_type, name)
+            continue
+        # Each attribute counts once those before it are missing; without any, the own name stays.
+        for first, key in enumerate(keys):
+            if key in given:
+                assert kind(name, given) == (span_type, given[key])
+            else:
+                others = dict.fromkeys(keys[first:], "later") | {key: "named"}
+                assert kind(name, others | given) == (span_type, "named")
+        if not given.keys() & set(keys):
+            assert kind(name, given) == (span_type, name)
+
+
+def test_the_mapping_has_every_convention_of_the_code() -> None:
+    """Lost: what the code can do, nobody learns."""
+    cells = [row[0] for row in MAPPING]
+    assert [words(cell)[1] for cell in cells if OPERATION in cell] == list(GEN_AI)
+    assert set(CLAUDE_CODE) <= {word for cell in cells for word in words(cell)}
+    assert words(MAPPING[-1][1]) == [conventions.OTHER_TYPE]
+
+
+def test_gen_ai_goes_before_the_names_of_claude_code() -> None:
+    """Lost: one kind of work under two names, depending on the version of its exporter."""
+    given = {OPERATION: "execute_tool", "gen_ai.tool.name": "Task", "tool_name": "Bash", "subagent_type": "Explore"}
+    assert kind("claude_code.tool", given) == ("subagent", "Explore")
+    assert kind("execute_tool Task", given) == ("tool", "Task")
+
+
+@pytest.mark.parametrize("value", [None, 5, "", " ", ["chat"], {"a": 1}])
+def test_an_attribute_that_is_no_text_names_nothing(value: object) -> None:
+    """Lost: a span whose name PostgreSQL refuses, and with it the batch."""
+    assert kind("work", {OPERATION: value}) == ("operation", "work")
+    assert kind("work", {OPERATION: "chat", "gen_ai.request.model": value}) == ("llm", "work")
+
+
+def test_the_columns_and_the_resource_attributes_in_the_docs_are_those_of_the_code() -> None:
+    """Lost: attributes that people set in vain."""
+    rows = {row[0]: row for row in table("| sent | stored |")}
+    [named] = [words(cell) for cell in rows if "leo.sd_id" in cell]
+    assert {key.removeprefix("leo.") for key in named} | {"span_type", "span_name"} == conventions.COLUMNS
+    [resource] = [words(cell) for cell in rows if cell.startswith("resource:")]
+    # The last is the older name of the one before it.
+    assert {*resource, "deployment.environment"} == conventions.RESOURCE_KEYS
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{otlp_span.MAX_SPANS:,} spans a request",
+        f"{otlp_span.MAX_PARTS:,} resources and scopes",
+        f"{otlp_span.MAX_MEMORY >> 20} MiB in memory",
+        f"{otlp_span.MAX_SPAN_BYTES >> 20} MiB a span",
+        f"{otlp_span.MAX_ATTRIBUTES} attributes a span",
+        f"{otlp_json.MAX_VALUES:,} values a request",
+        f"{otlp_json.MAX_SPAN_VALUES:,} values a span",
+        otlp_span.TOO_MANY,
+    ],
+)
+def test_the_limits_in_the_docs_are_those_of_the_code(text: str) -> None:
+    """Lost: people tune their exporters by wrong numbers."""
+    assert text in DOCS

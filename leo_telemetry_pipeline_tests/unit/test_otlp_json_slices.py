@@ -1,0 +1,62 @@
+"""Finding values in JSON without making objects of them: the same places that a JSON reader finds."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leo_telemetry_pipeline.collect.json_slices import MAX_NESTING, Cursor, NotJson
+
+texts = st.sampled_from(["", "a", "key", '"', "\\", '\\"', "}", "[{", "\n", "é", "\ud800"]) | st.text(max_size=5)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=12,
+)
+spaces = st.sampled_from([(",", ":"), (", ", ": "), (" ,\t", " :\r\n")])
+
+
+def parsed(cursor: Cursor) -> dict:
+    """Read an object member by member."""
+    found = {key: json.loads(bytes(cursor.value()).decode("utf-8")) for key in cursor.members()}
+    cursor.finish()
+    return found
+
+
+@given(st.dictionaries(texts, values, max_size=5), spaces, st.sampled_from([None, 1]))
+def test_every_member_is_found_where_a_json_reader_finds_it(
+    value: dict, separators: tuple[str, str], indent: int | None
+) -> None:
+    """Lost: spans that end in the middle of their neighbours."""
+    body = json.dumps(value, separators=separators, indent=indent).encode()
+    found, expected = parsed(Cursor(body)), json.loads(body)
+    assert json.dumps(found) == json.dumps(expected)
+
+
+@given(st.lists(values, max_size=5), spaces)
+def test_every_element_is_found_where_a_json_reader_finds_it(value: list, separators: tuple[str, str]) -> None:
+    """Lost: spans that end in the middle of their neighbours."""
+    body = json.dumps(value, separators=separators).encode()
+    cursor = Cursor(body)
+    found = [json.loads(bytes(cursor.value())) for _ in cursor.elements()]
+    cursor.finish()
+    assert json.dumps(found) == json.dumps(json.loads(body))
+
+
+@given(st.dictionaries(texts, values, min_size=1, max_size=3), st.data())
+def test_what_breaks_off_is_noticed(value: dict, data: st.DataObject) -> None:
+    """Lost: half a request is answered as if it were whole."""
+    body = json.dumps(value).encode()
+    with pytest.raises((NotJson, json.JSONDecodeError)):
+        parsed(Cursor(body[: data.draw(st.integers(0, len(body) - 1))]))
+
+
+@pytest.mark.parametrize("mark", [b"[", b'{"a":'])
+def test_nesting_is_bounded(mark: bytes) -> None:
+    """Lost: a thread's stack, and with it the process."""
+    end = b"]" if mark == b"[" else b"}"
+    fits = mark * MAX_NESTING + b"1" + end * MAX_NESTING
+    assert bytes(Cursor(fits).value()) == fits
+    with pytest.raises(NotJson, match="deeper"):
+        Cursor(mark * 2 + fits + end * 2).value()

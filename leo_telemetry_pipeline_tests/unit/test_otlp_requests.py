@@ -1,0 +1,422 @@
+"""OTLP as it is posted, in protobuf and in JSON: the same spans from both, and no body that does harm."""
+
+import json
+import struct
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from google.protobuf.json_format import MessageToDict
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as WireSpan
+
+from leo_telemetry_pipeline.collect import otlp, otlp_json, otlp_span
+from leo_telemetry_pipeline.collect.conventions import OPERATION
+from leo_telemetry_pipeline.collect.otlp import BadRequest, Read, TooLarge
+from leo_telemetry_pipeline.redact import Policy
+from leo_telemetry_pipeline.span import COLUMNS, Span
+from leo_telemetry_pipeline_tests.secrets_corpus import PLAIN, SECRETS
+
+START = 1_795_372_139_107_999_999
+KEEP = Policy(("k", "k.*"))
+TRACE, PARENT = bytes(range(16)), bytes(range(8, 16))
+
+
+def any_value(value: Any) -> AnyValue:
+    """Return a value as it is on the wire."""
+    made = AnyValue()
+    if isinstance(value, bool):
+        made.bool_value = value
+    elif isinstance(value, str):
+        made.string_value = value
+    elif isinstance(value, int):
+        made.int_value = value
+    elif isinstance(value, float):
+        made.double_value = value
+    elif isinstance(value, bytes):
+        made.bytes_value = value
+    elif isinstance(value, list):
+        made.array_value.SetInParent()
+        made.array_value.values.extend(any_value(item) for item in value)
+    elif isinstance(value, dict):
+        made.kvlist_value.SetInParent()
+        made.kvlist_value.values.extend(pairs(value))
+    return made
+
+
+def pairs(attributes: dict[str, Any]) -> list[KeyValue]:
+    """Return attributes as they are on the wire."""
+    return [KeyValue(key=key, value=any_value(value)) for key, value in attributes.items()]
+
+
+def wire_span(attributes: dict[str, Any] | None = None, *, number: int = 1, **more: Any) -> WireSpan:
+    """Return a good span of 10.4 ms, changed by ``more``."""
+    fields: dict[str, Any] = {"trace_id": TRACE, "span_id": struct.pack(">Q", number), "name": "work"}
+    fields |= {"start_time_unix_nano": START, "end_time_unix_nano": START + 10_400_000}
+    return WireSpan(**(fields | more), attributes=pairs(attributes or {}))
+
+
+def request(*spans: WireSpan, resource: dict[str, Any] | None = None) -> ExportTraceServiceRequest:
+    """Return a request with spans of one resource."""
+    made = ExportTraceServiceRequest()
+    part = made.resource_spans.add()
+    part.resource.attributes.extend(pairs(resource or {}))
+    scope = part.scope_spans.add()
+    scope.scope.name = "shop"
+    scope.spans.extend(spans)
+    return made
+
+
+def in_json(made: ExportTraceServiceRequest) -> bytes:
+    """Write a request as OTLP/JSON: as protobuf does it, but with hex ids."""
+    written = MessageToDict(made, use_integers_for_enums=True)
+    for part, plain in zip(made.resource_spans, written.get("resourceSpans", []), strict=True):
+        for scope, plain_scope in zip(part.scope_spans, plain.get("scopeSpans", []), strict=True):
+            for span, plain_span in zip(scope.spans, plain_scope.get("spans", []), strict=True):
+                plain_span["traceId"] = span.trace_id.hex()
+                plain_span["spanId"] = span.span_id.hex()
+                plain_span["parentSpanId"] = span.parent_span_id.hex()
+    return json.dumps(written).encode()
+
+
+def read_both(made: ExportTraceServiceRequest, policy: Policy = KEEP, project: str = "") -> Read:
+    """Read a request in both encodings, and return the one answer."""
+    read = otlp.read_protobuf(made.SerializeToString(), project=project, policy=policy)
+    assert otlp.read_json(in_json(made), project=project, policy=policy) == read
+    return read
+
+
+READERS: list[Callable[..., Read]] = [otlp.read_json, otlp.read_protobuf]
+# As a web server's pool of small threads runs it.
+SMALL_STACK = 256 * 1024
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+int64 = st.integers(-(2**63), 2**63 - 1)
+values = st.recursive(
+    st.none() | st.booleans() | int64 | st.floats() | texts | st.binary(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=8,
+)
+keys = st.sampled_from(["k", "k.2", "leo.sd_id", "leo.span_type", "leo.x", "user.id", "gen_ai.operation.name"]) | texts
+attributes = st.dictionaries(keys, values, max_size=4)
+wire_spans = st.builds(
+    wire_span,
+    attributes,
+    number=st.integers(0, 2**64 - 1),
+    name=texts | st.sampled_from(["claude_code.tool", "work"]),
+    parent_span_id=st.sampled_from([b"", bytes(8), PARENT, b"short"]),
+    trace_id=st.sampled_from([TRACE, bytes(16), b"short"]),
+    start_time_unix_nano=st.sampled_from([0, START, 2**64 - 1]),
+    end_time_unix_nano=st.sampled_from([0, START - 1, START, 2**64 - 1]),
+    status=st.builds(lambda code, message: {"code": code, "message": message}, st.integers(0, 2), texts),
+    events=st.lists(
+        st.builds(lambda kind: {"name": "exception", "attributes": pairs({"exception.type": kind})}, texts)
+    ),
+)
+
+
+@given(st.lists(wire_spans, max_size=3), attributes)
+def test_both_encodings_of_a_request_are_the_same_spans(spans: list[WireSpan], resource: dict[str, Any]) -> None:
+    """Lost: changing an exporter's protocol changes what people see of their work."""
+    read = read_both(request(*spans, resource=resource))
+    assert len(read.spans) + read.rejected == len(spans)
+
+
+def test_a_span_is_read_whole() -> None:
+    """Lost: times, parents, failures or what they were called."""
+    span = wire_span(
+        {"k": 1, "leo.sd_id": "SD-1", "leo.sd_type": "feature", "secret.sauce": "x"},
+        parent_span_id=PARENT,
+        status={"code": 2, "message": "no such cart"},
+        events=[{"name": "exception", "attributes": pairs({"exception.type": "KeyError"})}],
+    )
+    read = read_both(request(span, resource={"service.name": "shop", "host.name": "anna"}), project="other")
+    assert read.spans == [
+        Span(
+            trace_id="00010203-0405-0607-0809-0a0b0c0d0e0f",
+            span_id="00000000-0000-0000-0000-000000000001",
+            parent_span_id="00000000-0000-0000-0809-0a0b0c0d0e0f",
+            span_type="operation",
+            span_name="work",
+            start_time_ms=1_795_372_139_107,
+            end_time_ms=1_795_372_139_118,
+            duration_ms=10,
+            sd_id="SD-1",
+            project="other",
+            status="ERROR",
+            attributes={
+                "service.name": "shop",
+                "k": 1,
+                "sd_type": "feature",
+                "status_message": "no such cart",
+                "error.type": "KeyError",
+            },
+        )
+    ]
+    assert read.removed == {"secret.sauce": 1}
+
+
+def test_a_bad_span_is_rejected_alone_and_says_why() -> None:
+    """Lost: a batch of 512 spans for one that is broken."""
+    bad = [
+        wire_span(trace_id=b"short"),
+        wire_span(number=0),
+        wire_span(name=" "),
+        wire_span(start_time_unix_nano=0),
+        wire_span(end_time_unix_nano=START - 1),
+        wire_span({"leo.sd_id": True}),
+        wire_span({"leo.span_type": "a+b"}),
+    ]
+    read = read_both(request(wire_span(), *bad, wire_span(number=2)))
+    assert (len(read.spans), read.rejected, len(read.reasons)) == (2, 7, 7)
+
+
+def test_many_bad_spans_make_few_reasons() -> None:
+    """Lost: an answer as long as the request."""
+    read = read_both(request(*[wire_span({"leo.span_type": f"a+{n}"}, number=n) for n in range(1, 51)]))
+    assert (read.rejected, len(read.reasons)) == (50, otlp_span.MAX_REASONS)
+
+
+def test_too_many_attributes_are_cut_and_counted() -> None:
+    """Lost: one span with a million attributes fills the table; or nobody learns that some are missing."""
+    read = read_both(request(wire_span({f"k.{number}": number for number in range(130)})))
+    assert len(read.spans[0].attributes) == otlp_span.MAX_ATTRIBUTES
+    assert read.removed == {otlp_span.TOO_MANY: 2}
+
+
+def test_deep_values_end_in_a_text() -> None:
+    """Lost: values that no reader of JSON can read back."""
+    deep: Any = "x"
+    for _ in range(30):
+        deep = [deep]
+    text = json.dumps(read_both(request(wire_span({"k": deep}))).spans[0].attributes)
+    assert text.count("[") <= 20
+
+
+def test_a_span_of_over_a_mebibyte_is_rejected_alone() -> None:
+    """Lost: its siblings, or the memory of the receiver."""
+    read = read_both(request(wire_span(), wire_span({"k": "x" * otlp_span.MAX_SPAN_BYTES}, number=2)))
+    assert (len(read.spans), read.rejected) == (1, 1)
+
+
+def test_more_than_fits_in_memory_is_rejected_and_what_fits_is_kept() -> None:
+    """Lost: one request makes the receiver as large as it likes."""
+    span = wire_span({f"k.{number}": "\U0001f600" + "x" * 7_000 for number in range(120)})
+    read = otlp.read_protobuf(request(*[span] * 20).SerializeToString(), policy=KEEP)
+    assert 0 < len(read.spans) < 20
+    assert len(read.spans) + read.rejected == 20
+    assert "send fewer spans" in read.reasons[0]
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_too_many_spans_are_refused_before_any_is_read(reader: Callable[..., Read]) -> None:
+    """Lost: a small body of a million empty spans holds the receiver up for a minute."""
+    made = request(*[WireSpan()] * (otlp_span.MAX_SPANS + 1))
+    body = in_json(made) if reader is otlp.read_json else made.SerializeToString()
+    with pytest.raises(TooLarge, match="10000 spans"):
+        reader(body, policy=KEEP)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"a":[' + b"0," * otlp_json.MAX_VALUES + b"0]}",
+        b'{"resourceSpans":[' + b"{}," * otlp_span.MAX_PARTS + b"{}]}",
+    ],
+)
+def test_too_many_values_of_json_are_refused(body: bytes) -> None:
+    """Lost: a body of a few MB becomes objects of hundreds."""
+    with pytest.raises(TooLarge):
+        otlp.read_json(body, policy=KEEP)
+
+
+def test_too_many_parts_of_protobuf_are_refused() -> None:
+    """Lost: ten million empty messages hold the receiver up for a minute."""
+    with pytest.raises(TooLarge):
+        otlp.read_protobuf(b"\x0a\x00" * 100_000, policy=KEEP)
+
+
+SPAN_JSON = in_json(request(wire_span({"k": "v"})))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"5",
+        b"{",
+        b"{]}",
+        b"\xff\xfe{}",
+        b"{} {}",
+        b'{"resourceSpans":5}',
+        b'{"resourceSpans":[5]}',
+        b'{"resourceSpans":[{"scopeSpans":{}}]}',
+        b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":tru}]}]}]}',
+        b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"\xff"}]}]}]}',
+        b'{"resourceLogs":[]}',
+        b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+        b"[" * 100_000 + b"]" * 100_000,
+        SPAN_JSON[:-1],
+        SPAN_JSON.replace(b'"work"', b'"work'),
+        SPAN_JSON.replace(b'{"stringValue": "v"}', b'{"arrayValue":{"values":[' * 100_000 + b"]}}" * 100_000),
+    ],
+    ids=lambda body: body[:40].decode("latin-1"),
+)
+def test_a_body_that_is_no_otlp_json_is_refused(body: bytes) -> None:
+    """Lost: a crash of the receiver, or spans made of rubbish."""
+    raised: list[BaseException] = []
+
+    def read() -> None:
+        try:
+            otlp.read_json(body, policy=KEEP)
+        except BaseException as error:  # noqa: BLE001 it is looked at below
+            raised.append(error)
+
+    before = threading.stack_size(SMALL_STACK)
+    try:
+        thread = threading.Thread(target=read)
+        thread.start()
+        thread.join()
+    finally:
+        threading.stack_size(before)
+    assert [type(error) for error in raised] == [BadRequest]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\xff",
+        b"\x0a\x05ab",
+        b"\x0b",
+        b"\x0b\x14",
+        b"\x0f\x00",
+        b"\x00\x00",
+        b"\x0a" + b"\xff" * 11,
+        b"\x0a\x06\x12\x04\x12\x02\x0a\x05",
+        request(wire_span()).SerializeToString()[:-1],
+    ],
+    ids=bytes.hex,
+)
+def test_a_body_that_is_no_protobuf_is_refused(body: bytes) -> None:
+    """Lost: a truncated request is answered as if all of it had arrived."""
+    with pytest.raises(BadRequest):
+        otlp.read_protobuf(body, policy=KEEP)
+
+
+@pytest.mark.parametrize("body", [b"{}", b' {"resourceSpans": null} \n', b'{"new": [{"a": "}"}], "resourceSpans": []}'])
+def test_an_empty_request_is_a_good_one(body: bytes) -> None:
+    """Lost: exporters that ask whether the receiver is there are told that they are broken."""
+    assert otlp.read_json(body, policy=KEEP) == Read([], 0, [], {})
+    assert otlp.read_protobuf(b"", policy=KEEP) == Read([], 0, [], {})
+
+
+def test_what_protobuf_may_add_is_skipped() -> None:
+    """Lost: every exporter stops working on the day that OTLP gets a new field."""
+    unknown = b"\x98\x06\x01" + b"\x9a\x06\x02ab" + b"\x99\x06" + bytes(8) + b"\x9d\x06" + bytes(4)
+    group = b"\x9b\x06" + unknown + b"\x0a\x01a" + b"\x9c\x06"
+    read = otlp.read_protobuf(unknown + request(wire_span()).SerializeToString() + group, policy=KEEP)
+    assert len(read.spans) == 1
+
+
+def test_the_resource_may_come_after_its_spans_and_what_json_may_add_is_skipped() -> None:
+    """Lost: spans of writers that sort their keys lose their project."""
+    plain = json.loads(in_json(request(wire_span(), resource={"leo.project": "shop"})))
+    [part] = plain["resourceSpans"]
+    shuffled = {"x": ['"', "\\", "}"], "scopeSpans": part["scopeSpans"], "y": {}, "resource": part["resource"]}
+    body = json.dumps({"z": None, "resourceSpans": [shuffled]}, indent=1).encode()
+    assert [span.project for span in otlp.read_json(body, policy=KEEP).spans] == ["shop"]
+
+
+@pytest.mark.parametrize(
+    "text", ['a"b', "a\\", 'a\\"', "}]{[", "\ud800", "\u2028", "\U0001f600", "\0", "\\" * 300 + '"']
+)
+def test_any_text_of_json_is_read_as_it_is(text: str) -> None:
+    """Lost: a span with a quote in it, and all that follow."""
+    body = SPAN_JSON.replace(b'"v"', json.dumps(text).encode())
+    [span] = otlp.read_json(body, policy=KEEP).spans
+    assert span.attributes["k"] == text.replace("\0", "\ufffd").replace("\ud800", "\ufffd")
+
+
+@pytest.mark.parametrize(
+    "value", [b"NaN", b"-Infinity", b"1e999", b"9" * 4000, b"1.5", b'"12"', b"true", b"null", b"{}"]
+)
+def test_strange_numbers_are_sanitised_or_rejected_alone(value: bytes) -> None:
+    """Lost: rows that PostgreSQL refuses, and with them the whole batch."""
+    for kind in (b"intValue", b"doubleValue"):
+        body = SPAN_JSON.replace(b'{"stringValue": "v"}', b'{"' + kind + b'":' + value + b"}")
+        read = otlp.read_json(body, policy=KEEP)
+        assert len(read.spans) + read.rejected == 1
+        for span in read.spans:
+            json.dumps(span.attributes, allow_nan=False)
+
+
+def test_keys_that_come_twice_do_no_harm() -> None:
+    """Lost: a span, or the reader."""
+    body = SPAN_JSON.replace(b'"name": "work"', b'"name": "first", "name": "second"')
+    assert [span.span_name for span in otlp.read_json(body, policy=KEEP).spans] == ["second"]
+
+
+@pytest.mark.parametrize("kind", SECRETS)
+def test_no_secret_comes_through_wherever_it_is_planted(kind: str) -> None:
+    """Lost: keys and passwords lie in the database, in the answer to the exporter, and in its log."""
+    text = SECRETS[kind]
+    planted = {
+        "k": text,
+        "k.many": ["a", {"b": text}],
+        "leo.sd_id": text,
+        "leo.workflow_execution_id": text,
+        "leo.note": text,
+        "leo." + text: 1,
+        "foreign." + text: 1,
+    }
+    raised = {"name": "exception", "attributes": pairs({"exception.type": text, "exception.message": text})}
+    spans = [
+        wire_span(planted, name=text, status={"code": 2, "message": text}, events=[raised]),
+        wire_span({OPERATION: "chat", "gen_ai.request.model": text}, number=2),
+        wire_span({"leo.span_type": text, "leo.span_name": text}, number=3),
+        wire_span({"leo.span_type": "a+" + text}, number=4),
+        wire_span({"leo.queue_wait_ms": text}, number=5),
+    ]
+    read = read_both(request(*spans, resource={"leo.project": text, "service.name": text, "leo.x": text}))
+    assert len(read.spans) >= 2
+    body = SPAN_JSON.replace(b'"0000000000000001"', json.dumps(text).encode())
+    kept = [[getattr(span, column) for column in COLUMNS] for span in read.spans]
+    everything = json.dumps([kept, read.reasons, otlp.read_json(body, policy=KEEP).reasons, read.removed])
+    assert json.dumps(PLAIN[kind])[1:-1] not in everything
+
+
+SMALL = request(wire_span({"k": "v", "k.2": [1, {"a": 0.5}]}, parent_span_id=PARENT), wire_span(number=2))
+BODIES = {otlp.read_json: in_json(SMALL), otlp.read_protobuf: SMALL.SerializeToString()}
+
+
+def reads_or_refuses(reader: Callable[..., Read], body: bytes) -> None:
+    try:
+        read = reader(body, policy=KEEP)
+    except (BadRequest, TooLarge):
+        return
+    assert all(isinstance(span, Span) for span in read.spans)
+
+
+@pytest.mark.parametrize("reader", READERS)
+@given(body=st.binary(max_size=200))
+def test_random_bytes_are_read_or_refused(reader: Callable[..., Read], body: bytes) -> None:
+    """Lost: anyone who may post can stop the receiver."""
+    reads_or_refuses(reader, body)
+
+
+@pytest.mark.parametrize("reader", READERS)
+@given(data=st.data())
+def test_damaged_bodies_are_read_or_refused(reader: Callable[..., Read], data: st.DataObject) -> None:
+    """Lost: one flipped bit on the way stops the receiver."""
+    body = bytearray(BODIES[reader])
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(body) - 1))
+        body[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
+        body = body or bytearray(b"0")
+    reads_or_refuses(reader, bytes(body))

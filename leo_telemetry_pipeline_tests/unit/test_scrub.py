@@ -1,0 +1,181 @@
+"""What a secret looks like: every kind is found, ordinary text is left alone, and no text takes long."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leo_telemetry_pipeline.scrub import LONG, MARK, is_suspicious, names_secret, scrub
+from leo_telemetry_pipeline_tests.secrets_corpus import ORDINARY, PLAIN, SECRETS
+
+EVERY_KIND = pytest.mark.parametrize("kind", SECRETS)
+SEEDS = (
+    *(
+        "a",
+        "a1B",
+        "eyJ",
+        "://",
+        "@",
+        "a@",
+        "a.",
+        "a@a.",
+        "%40",
+        "a%40",
+        "\\u0040",
+        "\\",
+        " ",
+        "\n",
+        "[",
+        "{",
+        "é",
+        "\ud800",
+    ),
+    *(
+        "password=",
+        "password ",
+        'password="',
+        "password={",
+        'password: "a\\"',
+        "token_url=",
+        "token_",
+        "pass_word_",
+        "key",
+    ),
+    *(
+        '"key":"token","value":{',
+        "<password>",
+        "cookie: a=",
+        'cookie="',
+        "authorization: ",
+        "api key",
+        "auth",
+        "secret-",
+    ),
+    *(
+        "-----BEGIN PRIVATE KEY-----",
+        "-----BEGIN ",
+        "PuTTY-User-Key-File",
+        "AKIA",
+        "ghp_",
+        "sk-",
+        "SG.",
+        "SG.a",
+        "1:A",
+        "M",
+    ),
+    *("bearer ", "bearer a", "basic a", "sig=", "signature=a", "login ", "login a password ", "-u ", "-u a:", "://a:"),
+    *("://a:b@", "/api/webhooks/", "hooks.slack.com/", "xox", "hv", "dapi", "AGE-SECRET-KEY-1", "[redacted]", "…"),
+)
+PIECES = st.sampled_from([*SECRETS.values(), *SEEDS, *ORDINARY])
+ANY_TEXT = st.lists(PIECES | st.text(max_size=12), max_size=8).map("".join)
+
+
+@EVERY_KIND
+def test_every_kind_of_secret_is_found(kind: str):
+    """Lost: secrets of that kind, to everybody who may read the table."""
+    assert PLAIN[kind] in SECRETS[kind]
+    made = scrub(SECRETS[kind])
+    assert PLAIN[kind] not in made
+    assert MARK in made
+
+
+@EVERY_KIND
+@pytest.mark.parametrize(
+    "around",
+    ["Error: {} (see log)", "first line\n{}\nlast line", "<{}>", "({})", "= {},", "Ünïcode – {} …", "x" * 300 + " {}"],
+)
+def test_a_secret_is_found_in_the_middle_of_a_text(kind: str, around: str):
+    """Lost: secrets in messages, where most of them are."""
+    assert PLAIN[kind] not in scrub(around.replace("{}", SECRETS[kind]))
+
+
+@EVERY_KIND
+def test_a_secret_is_found_in_the_raw_text_of_json(kind: str):
+    """Lost: secrets in the quarantine, which keeps lines as they came."""
+    line = json.dumps({"span_name": "x\n" + SECRETS[kind], "n": json.dumps({"inner": "\t" + SECRETS[kind]})})
+    made = scrub(line)
+    for written in (PLAIN[kind], json.dumps(PLAIN[kind])[1:-1], json.dumps(json.dumps(PLAIN[kind])[1:-1])[1:-1]):
+        assert written not in made
+
+
+def test_no_part_of_a_password_is_left():
+    """Lost: the rest of a password that has an @ or a slash in it."""
+    assert scrub("postgresql://app:p@ss/w0rd@db:5432/app") == "postgresql://[redacted]@db:5432/app"
+    assert scrub('password: "a \\"b\\" c" x') == 'password: "[redacted]" x'
+    assert scrub("Authorization: Digest user=1, response=2") == "Authorization: [redacted]"
+
+
+@pytest.mark.parametrize("ordinary", ORDINARY)
+def test_ordinary_text_is_left_as_it_is(ordinary: str):
+    """Lost: the names and ids by which slow work is found."""
+    assert scrub(ordinary) is ordinary
+    assert scrub(f"{ordinary}") == ordinary
+
+
+@EVERY_KIND
+def test_one_look_for_markers_never_passes_a_secret(kind: str):
+    """Lost: everything, as a text without a marker is stored as it is."""
+    assert is_suspicious(SECRETS[kind]) or len(SECRETS[kind]) >= LONG
+
+
+@given(ANY_TEXT)
+def test_scrubbing_twice_changes_nothing_more(text: str):
+    """Lost: the same text read again from a spool would differ from itself."""
+    once = scrub(text)
+    assert scrub(once) == once
+
+
+@given(st.text(st.characters(exclude_categories=()), max_size=200))
+def test_any_text_can_be_scrubbed(text: str):
+    """Lost: the batch that a strange text came with."""
+    assert isinstance(scrub(text), str)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("end", ["", "@a", " password=x", "\n"])
+def test_no_text_takes_longer_than_its_length_allows(seed: str, end: str):
+    """Lost: the writer of the measured program, or the receiver, to one hostile attribute.
+
+    What grows faster than the text needs minutes here, and hours where a test like this is missing.
+    """
+    text = (seed * 10_000)[:10_000] + end
+    once = scrub(text)
+    assert scrub(once) == once
+
+
+def test_growth_is_linear():
+    """Lost: the same; here a text is long enough that the square of its length would never end."""
+    for seed in ("a", "eyJ", "password=", "a@", "token_url=", '"key":"token","value":{', "://a:", "-u a"):
+        scrub((seed * 100_000)[:100_000] + " password=x")
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        *(
+            (key, True)
+            for key in ("password", "DB_PASSWORD", "apiKey", "api-key", "X-Auth-Token", "Set-Cookie", "auth")
+        ),
+        *(
+            (key, True)
+            for key in ("aws.secret_access_key", "refresh_tokens", "private key", "credentials", "PGPASSWORD")
+        ),
+        *((key, False) for key in ("tokens", "max_tokens", "token_budget", "tokenizer", "author", "key", "cache_key")),
+        *((key, False) for key in ("has_token", "secret_name", "password_file", "authority", "", "GATE_TOKEN_BUDGET")),
+    ],
+)
+def test_a_key_names_a_secret_or_only_speaks_of_one(key: str, expected: bool):
+    """Lost: either passwords that look like nothing, or counts of tokens."""
+    assert names_secret(key) is expected
+
+
+def test_nothing_is_compiled_before_a_text_needs_it():
+    """Lost: milliseconds at the start of every program that is measured."""
+    code = (
+        "import sys; before = set(sys.modules); import leo_telemetry_pipeline.redact; print(*set(sys.modules) - before)"
+    )
+    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True)
+    assert not {"re", "json", "uuid", "logging", "dataclasses", "pathlib", "random"} & set(done.stdout.split())

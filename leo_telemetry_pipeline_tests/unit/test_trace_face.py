@@ -1,0 +1,199 @@
+"""The trace API as a program has it: by import, in a process of its own; and what the guide says of it."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from leo_telemetry_pipeline import trace
+from leo_telemetry_pipeline.trace import InMemoryRecorder, tracer
+from leo_telemetry_pipeline_tests import processes
+
+ROOT = Path(__file__).resolve().parents[2]
+GUIDE = (ROOT / "docs" / "tracing.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```python\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+SLOW_IMPORTS = (
+    "collections dataclasses enum functools importlib.metadata inspect json logging pathlib random re threading typing"
+    " uuid contextlib psycopg2 sqlalchemy"
+)
+
+
+def run(code: str, home: Path, **environ: str) -> subprocess.CompletedProcess:
+    """Run a program that is measured, without a database."""
+    environ = processes.environment(home) | environ
+    return subprocess.run(
+        [sys.executable, "-P", "-W", "error", "-c", code], env=environ, capture_output=True, text=True, timeout=60
+    )
+
+
+def result(code: str, home: Path, **environ: str):
+    """Run a program that prints JSON at its end, and return that."""
+    done = run(code, home, **environ)
+    assert (done.returncode, done.stderr) == (0, "")
+    return json.loads(done.stdout)
+
+
+def test_importing_it_imports_nothing_that_takes_long(home: Path) -> None:
+    """Lost: milliseconds in the start of every program that is measured."""
+    code = """
+import sys
+before = set(sys.modules)
+import leo_telemetry_pipeline.trace
+loaded = sorted(set(sys.modules) - before)
+import json
+print(json.dumps(loaded))
+"""
+    assert set(result(code, home)) & set(SLOW_IMPORTS.split()) == set()
+
+
+def test_importing_it_touches_no_disk_and_starts_no_thread(home: Path) -> None:
+    """Lost: programs that only import something that is measured."""
+    code = "import json, threading, leo_telemetry_pipeline.trace; print(json.dumps(threading.active_count()))"
+    assert result(code, home) == 1
+    assert not home.exists()
+
+
+def test_everything_it_promises_is_there() -> None:
+    """Lost: a name in the guide that does not exist."""
+    for name in trace.__all__:
+        assert getattr(trace, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        trace.nothing  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_a_program_without_a_database_keeps_its_spans_on_disk(home: Path) -> None:
+    """Lost: everything that ran before the database was set up."""
+    code = """
+import json
+from leo_telemetry_pipeline import trace
+with trace.tracer.handoff("h"), trace.tracer.gate("g"):
+    pass
+assert trace.flush(30)
+print(json.dumps(trace.counters()))
+"""
+    assert result(code, home) == {"created": 2, "stored": 0, "spooled": 2, "dropped": {}, "queued": 0}
+    assert list((home / "spool").glob("*.spans"))
+
+
+def test_switched_off_it_does_nothing_at_all(home: Path) -> None:
+    """Lost: the one switch that people reach for when they suspect telemetry."""
+    code = """
+import json, threading
+from leo_telemetry_pipeline import trace
+with trace.tracer.handoff("h") as span:
+    span.set(a=1)
+    assert trace.current() is None and trace.traceparent() is None and trace.writer() is None
+assert trace.flush()
+print(json.dumps([trace.counters()["created"], threading.active_count()]))
+"""
+    assert result(code, home, LEO_TELEMETRY_ENABLED="false") == [0, 1]
+    assert not home.exists()
+
+
+def test_a_wrong_setting_is_said_once_and_stops_nothing(home: Path) -> None:
+    """Lost: a workflow, because of a typing error in a variable."""
+    code = """
+from leo_telemetry_pipeline.trace import tracer
+for _ in range(3):
+    with tracer.handoff("h"):
+        pass
+print("went on")
+"""
+    done = run(code, home, LEO_TELEMETRY_QUEUE_SPANS="many")
+    assert (done.returncode, done.stdout) == (0, "went on\n")
+    assert done.stderr.count("LEO_TELEMETRY_QUEUE_SPANS") == 1
+
+
+def test_what_the_program_sets_goes_before_the_environment_until_the_first_span(home: Path) -> None:
+    """Lost: spans of one program in the home and project of another."""
+    other = home.with_name(home.name + "x")
+    code = f"""
+import json
+from leo_telemetry_pipeline import trace
+early = trace.configure(home={str(other)!r}, project="shop", durable=True)
+with trace.tracer.handoff("h"):
+    late = trace.configure(project="late")
+print(json.dumps([early, late, trace.counters()["created"]]))
+"""
+    try:
+        assert result(code, home, LEO_TELEMETRY_PROJECT="environment") == [True, False, 1]
+        (segment,) = (other / "spool").glob("*.spans")
+        assert '"shop"' in segment.read_text()
+        assert not home.exists()
+    finally:
+        subprocess.run(["rm", "-rf", str(other)], check=True)
+
+
+def test_a_test_can_see_what_the_processs_own_tracer_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost: no way to test code that is measured."""
+    recorder = InMemoryRecorder()
+    monkeypatch.setattr(tracer, "recorder", recorder)
+    with tracer.handoff("h") as span:
+        assert trace.current() is span
+        assert (trace.traceparent() or "").split("-")[1] == f"{span.trace_id:032x}"
+    assert trace.current() is None
+    assert [span.span_name for span in recorder.spans] == ["h"]
+
+
+def test_sigterm_is_left_alone_from_another_thread(home: Path) -> None:
+    """Lost: an error in a program that sets itself up in a thread."""
+    code = """
+import json, signal, threading
+from leo_telemetry_pipeline import trace
+told = []
+thread = threading.Thread(target=lambda: told.append(trace.flush_on_sigterm()))
+thread.start()
+thread.join()
+print(json.dumps([*told, signal.getsignal(signal.SIGTERM) == signal.SIG_DFL]))
+"""
+    assert result(code, home) == [False, True]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.parametrize("emit_before", [True, False])
+def test_a_forked_child_is_measured_like_its_parent(home: Path, emit_before: bool) -> None:
+    """Lost: worker processes, or the same span twice."""
+    code = f"""
+import json, os
+from leo_telemetry_pipeline import trace
+if {emit_before}:
+    with trace.tracer.gate("before"):
+        pass
+with trace.tracer.handoff("h"):
+    child = os.fork()
+    if not child:
+        with trace.tracer.gate("child"):
+            pass
+        os._exit(0 if trace.flush(30) and trace.counters()["created"] == 1 else 9)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+assert trace.flush(30)
+print(json.dumps([status, trace.counters()["created"]]))
+"""
+    assert result(code, home) == [0, 2 if emit_before else 1]
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.strip().splitlines()[-1][:40])
+def test_what_the_guide_shows_runs_as_it_stands(block: str, home: Path) -> None:
+    """Lost: the first thing that somebody copies does not work."""
+    done = run(block, home)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_every_example_runs_without_a_database_and_says_what_it_did(example: Path, home: Path) -> None:
+    """Lost: the programs that newcomers start with."""
+    done = subprocess.run(
+        [sys.executable, str(example)],
+        env=processes.environment(home),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "0 in the database" in done.stdout
+    assert list((home / "spool").glob("*.spans"))

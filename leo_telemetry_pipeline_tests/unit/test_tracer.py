@@ -1,0 +1,473 @@
+"""What a program writes to measure itself, and that it never feels it."""
+
+import asyncio
+import contextvars
+import os
+import random
+import threading
+import traceback
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leo_telemetry_pipeline.collect.context import Remote, here
+from leo_telemetry_pipeline.collect.operation import Operation
+from leo_telemetry_pipeline.collect.recorder import FixedClock, FixedIds, InMemoryRecorder
+from leo_telemetry_pipeline.collect.tracer import Tracer, to_span
+from leo_telemetry_pipeline.span import Span
+
+NOW_S = 1_767_225_600
+
+
+class Awkward:
+    """A value whose text cannot be had."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+
+
+@pytest.fixture
+def memory() -> InMemoryRecorder:
+    return InMemoryRecorder()
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    return FixedClock(NOW_S)
+
+
+@pytest.fixture
+def tracer(memory: InMemoryRecorder, clock: FixedClock) -> Tracer:
+    return Tracer(memory, clock=clock, ids=FixedIds())
+
+
+def only(memory: InMemoryRecorder) -> Span:
+    (span,) = memory.spans
+    return span
+
+
+def test_a_block_becomes_a_span_with_all_that_was_said_of_it(
+    tracer: Tracer, memory: InMemoryRecorder, clock: FixedClock
+) -> None:
+    """Lost: the numbers that everything else rests on."""
+    with tracer.handoff(
+        "LEAD-TO-PLAN", sd_id="SD-1", sd_type="feature", project="shop", workflow_execution_id="w1", attempt=2
+    ) as span:
+        clock.advance(1.2344)
+        span.set(score=87).set({"gate.score": 88})
+    assert only(memory) == Span(
+        trace_id="00000000-0000-4000-8000-000000000001",
+        span_id="00000000-0000-0000-0000-000000000001",
+        span_type="handoff",
+        span_name="LEAD-TO-PLAN",
+        start_time_ms=NOW_S * 1000,
+        end_time_ms=NOW_S * 1000 + 1234,
+        duration_ms=1234,
+        sd_id="SD-1",
+        project="shop",
+        workflow_execution_id="w1",
+        status="OK",
+        attributes={"attempt": 2, "sd_type": "feature", "score": 87, "gate.score": 88},
+    )
+
+
+@pytest.mark.parametrize("kind", ["handoff", "phase", "gate", "subagent"])
+def test_each_kind_has_a_method_and_any_other_type_has_span(
+    tracer: Tracer, memory: InMemoryRecorder, kind: str
+) -> None:
+    """Lost: spans of a type nobody asked for."""
+    with getattr(tracer, kind)("a"), tracer.span("deploy", "b"):
+        pass
+    assert [(span.span_type, span.span_name) for span in memory.spans] == [("deploy", "b"), (kind, "a")]
+
+
+def test_a_name_can_also_be_an_attribute(tracer: Tracer, memory: InMemoryRecorder) -> None:
+    """Lost: an error where an attribute has the name of a parameter."""
+    with tracer.gate("G", name="x", self="y", span_type="z"):
+        pass
+    assert only(memory).attributes == {"name": "x", "self": "y", "span_type": "z"}
+
+
+def test_children_inherit_what_names_the_work_and_nothing_else(tracer: Tracer, memory: InMemoryRecorder) -> None:
+    """Lost: gates that belong to no directive."""
+    with (
+        tracer.handoff("H", sd_id="SD-1", project="shop", workflow_execution_id="w", sd_type="fix"),
+        tracer.phase("P"),
+        tracer.gate("G", sd_id="SD-2"),
+    ):
+        pass
+    gate, phase, handoff = memory.spans
+    assert phase.parent_span_id == handoff.span_id
+    assert gate.parent_span_id == phase.span_id
+    assert {span.trace_id for span in memory.spans} == {handoff.trace_id}
+    assert (phase.sd_id, phase.project, phase.workflow_execution_id) == ("SD-1", "shop", "w")
+    assert (gate.sd_id, gate.project, gate.workflow_execution_id) == ("SD-2", "shop", "w")
+    assert phase.attributes == {}
+
+
+def test_ids_are_random_uuids_that_the_program_cannot_repeat() -> None:
+    """Lost: two runs of a seeded program whose spans take each other's place."""
+    seen = set()
+    for _ in range(500):
+        random.seed(1)
+        with Tracer(InMemoryRecorder()).gate("g") as span:
+            seen |= {span.trace_id, span.span_id}
+            assert uuid.UUID(int=span.trace_id).version == 4
+            assert uuid.UUID(int=span.trace_id).variant == uuid.RFC_4122
+            assert 0 < span.span_id < 2**64
+    assert len(seen) == 1000
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_has_other_ids() -> None:
+    """Lost: spans of two processes under one id, of which the table keeps one."""
+    tracer = Tracer(InMemoryRecorder())
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(write, str(tracer.ids(64)).encode())
+        os._exit(0)
+    os.close(write)
+    os.waitpid(child, 0)
+    theirs = os.read(read, 100)
+    os.close(read)
+    assert int(theirs) != tracer.ids(64)
+
+
+@pytest.mark.parametrize("step_s", [-86_400, -3, 3600])
+def test_a_wall_clock_that_steps_changes_no_duration(
+    tracer: Tracer, memory: InMemoryRecorder, clock: FixedClock, step_s: float
+) -> None:
+    """Lost: negative durations, and an alarm on the day the clocks change."""
+    with tracer.gate("g"):
+        clock.advance(2)
+        clock.step_wall(step_s)
+        clock.advance(1)
+    span = only(memory)
+    assert (span.duration_ms, span.start_time_ms, span.end_time_ms) == (3000, NOW_S * 1000, NOW_S * 1000 + 3000)
+
+
+@pytest.mark.parametrize(
+    ("queued_at", "waited_ms"),
+    [
+        (NOW_S - 1.5, 1500),
+        (NOW_S - 2, 2000),
+        (datetime.fromtimestamp(NOW_S - 60, UTC), 60_000),
+        (datetime.fromtimestamp(NOW_S, timezone(timedelta(hours=5))) - timedelta(seconds=1), 1000),
+        (NOW_S + 100, 0),
+        (None, None),
+        (datetime.fromtimestamp(NOW_S, UTC).replace(tzinfo=None), None),
+        ("yesterday", None),
+        (True, None),
+        (float("nan"), None),
+        (float("inf"), None),
+        ([], None),
+    ],
+)
+def test_the_wait_in_a_queue_is_counted_and_never_negative(
+    tracer: Tracer, memory: InMemoryRecorder, queued_at, waited_ms: int | None
+) -> None:
+    """Lost: waiting that is taken for slow work, or a program that stops over a wrong date."""
+    with tracer.gate("g", queued_at=queued_at):
+        pass
+    assert only(memory).queue_wait_ms == waited_ms
+
+
+def test_an_exception_passes_through_unchanged_and_is_noted(tracer: Tracer, memory: InMemoryRecorder) -> None:
+    """Lost: an error whose traceback ends in telemetry."""
+    error = KeyError("k")
+    with pytest.raises(KeyError) as caught, tracer.gate("g"):
+        raise error
+    assert caught.value is error
+    assert error.__context__ is None
+    frames = traceback.extract_tb(error.__traceback__)
+    assert [frame.filename for frame in frames] == [__file__]
+    assert only(memory).status == "ERROR"
+    assert only(memory).attributes == {"error.type": "KeyError"}
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (SystemExit(), "OK"),
+        (SystemExit(0), "OK"),
+        (SystemExit(3), "ERROR"),
+        (SystemExit("reason"), "ERROR"),
+        (KeyboardInterrupt(), "ERROR"),
+        (asyncio.CancelledError(), "ERROR"),
+        (GeneratorExit(), "OK"),
+        (StopIteration(), "OK"),
+    ],
+)
+def test_only_what_did_not_end_well_is_an_error(
+    tracer: Tracer, memory: InMemoryRecorder, error: BaseException, status: str
+) -> None:
+    """Lost: failures that are none among those that are."""
+    with pytest.raises(type(error)), tracer.gate("g"):
+        raise error
+    assert only(memory).status == status
+
+
+def test_work_can_fail_without_an_exception(tracer: Tracer, memory: InMemoryRecorder) -> None:
+    """Lost: gates that refuse look like gates that pass."""
+    with tracer.gate("g") as span:
+        span.fail("score too low")
+    assert (only(memory).status, only(memory).attributes) == ("ERROR", {"error.message": "score too low"})
+
+
+@pytest.mark.parametrize("bad", ["", "  ", None, 7, b"x", object(), Awkward(), "a\0b", "\ud800", "x" * 100_000])
+def test_no_name_and_no_value_makes_the_program_fail(tracer: Tracer, memory: InMemoryRecorder, bad) -> None:
+    """Lost: a workflow that stops because of what it told telemetry."""
+    with tracer.span(bad, bad, sd_id=bad, sd_type=bad, project=bad, workflow_execution_id=bad, a=bad) as span:
+        span.set({bad: bad}, b=[bad, {bad: bad}]).fail(bad)
+        span.set(5)  # type: ignore[arg-type]
+    stored = only(memory)
+    assert stored.span_name.strip()
+    assert stored.span_type.strip()
+
+
+@pytest.mark.parametrize(("given", "kept"), [("a+b", "a_b"), ("sd_type", "sd_type_span"), ("Gate ", "gate")])
+def test_a_type_that_means_something_else_is_changed_a_little(
+    tracer: Tracer, memory: InMemoryRecorder, given: str, kept: str
+) -> None:
+    """Lost: spans that the analysis cannot tell from its own words."""
+    with tracer.span(given, "n"):
+        pass
+    assert only(memory).span_type == kept
+
+
+def test_a_value_is_kept_as_it_was_when_it_was_set(tracer: Tracer, memory: InMemoryRecorder) -> None:
+    """Lost: numbers that changed after they were reported."""
+    given, later = {"score": 1}, [1]
+    with tracer.gate("g", result=given) as span:
+        given["score"] = 2
+        span.set(seen=later)
+        later.append(2)
+    span.set(late=1)
+    assert only(memory).attributes == {"result": {"score": 1}, "seen": [1]}
+
+
+def test_an_operation_can_be_used_again_and_each_use_is_a_span(tracer: Tracer, memory: InMemoryRecorder) -> None:
+    """Lost: the second use overwrites the first."""
+    gate = tracer.gate("g", kept=1).set(always=True)
+    with gate as first:
+        first.set(only_first=1)
+        with gate as inner:
+            assert here() is inner
+        assert here() is first
+    with gate:
+        pass
+    inner, first, second = memory.spans
+    assert len({inner.span_id, first.span_id, second.span_id}) == 3
+    assert inner.parent_span_id == first.span_id
+    assert second.parent_span_id is None
+    assert second.attributes == {"kept": 1, "always": True}
+
+
+def test_spans_that_end_out_of_order_leave_nothing_behind(tracer: Tracer, memory: InMemoryRecorder) -> None:
+    """Lost: all later work becomes part of a trace that is over."""
+    before = here()
+    outer, inner = tracer.phase("outer"), tracer.gate("inner")
+    outer.__enter__()
+    inner.__enter__()
+    outer.__exit__(None, None, None)
+    assert here() is inner
+    inner.__exit__(None, None, None)
+    assert here() is before
+    assert [span.span_name for span in memory.spans] == ["outer", "inner"]
+
+
+def test_an_end_that_comes_twice_counts_once(tracer: Tracer, memory: InMemoryRecorder) -> None:
+    """Lost: more spans created than there were."""
+    with tracer.gate("g") as span:
+        pass
+    span.__exit__(None, None, None)
+    span.end()
+    assert len(memory.spans) == 1
+
+
+def test_a_recorder_that_fails_is_not_the_programs_problem() -> None:
+    """Lost: a workflow that stops because a queue is broken."""
+
+    class Broken:
+        def begin(self, operation: Operation) -> None:
+            raise RuntimeError("begin")
+
+        def end(self, operation: Operation) -> None:
+            raise RuntimeError("end")
+
+    before = here()
+    with Tracer(Broken()).gate("g") as span:
+        span.set(a=1)
+    assert here() is before
+
+
+def test_what_a_recorder_takes_to_begin_is_no_part_of_the_span(clock: FixedClock) -> None:
+    """Lost: a first span that seems slow in every short program."""
+    ended = []
+
+    class Slow:
+        def begin(self, operation: Operation) -> None:
+            clock.advance(5)
+
+        def end(self, operation: Operation) -> None:
+            ended.append(operation.duration_ns)
+
+    with Tracer(Slow(), clock=clock).gate("g"):
+        clock.advance(1)
+    assert ended == [1_000_000_000]
+
+
+def test_switched_off_everything_works_and_nothing_is_recorded() -> None:
+    """Lost: code that works only while it is measured."""
+    tracer = Tracer(None)
+    before = here()
+
+    @tracer.gate("decorated")
+    def work() -> int:
+        return 7
+
+    with tracer.handoff("h", queued_at=1.0, a=[1]) as span:
+        span.set(a=1).fail("x")
+        assert here() is before
+        assert (span.trace_id, span.span_id, span.parent_id) == (0, 0, 0)
+        assert work() == 7
+        repr(span)
+    with span:
+        pass
+
+
+def test_an_open_operation_is_a_span_without_an_end(tracer: Tracer) -> None:
+    """Lost: what runs now cannot be shown."""
+    with tracer.gate("g") as operation:
+        span = to_span(operation)
+    assert (span.end_time_ms, span.duration_ms, span.status) == (None, None, None)
+
+
+@given(st.integers(-(2**70), 2**70), st.integers(-(2**70), 2**70))
+def test_any_clock_gives_a_span(start_ns: int, duration_ns: int) -> None:
+    """Lost: spans of a machine whose clock is wrong make the writer fail."""
+    clock = FixedClock()
+    memory = InMemoryRecorder()
+    clock.step_wall(start_ns / 1e9)
+    with Tracer(memory, clock=clock).gate("g"):
+        clock.advance(duration_ns / 1e9)
+    span = only(memory)
+    assert span.duration_ms is not None
+    assert span.duration_ms >= 0
+
+
+def test_a_thread_with_a_copied_context_works_inside_the_span(tracer: Tracer, memory: InMemoryRecorder) -> None:
+    """Lost: the parallel half of a handoff."""
+    with tracer.phase("p"):
+        inside = contextvars.copy_context()
+        threads = [
+            threading.Thread(target=inside.run, args=(tracer.gate("in")(lambda: None),)),
+            threading.Thread(target=tracer.gate("out")(lambda: None)),
+        ]
+        for thread in threads:
+            thread.start()
+            thread.join()
+    spans = {span.span_name: span for span in memory.spans}
+    assert spans["in"].parent_span_id == spans["p"].span_id
+    assert spans["out"].parent_span_id is None
+
+
+def test_executors_nest_where_the_context_is_handed_on(memory: InMemoryRecorder) -> None:
+    """Lost: gates that run in a pool hang under no handoff."""
+    tracer = Tracer(memory)
+
+    def one(number: int) -> None:
+        with tracer.gate(f"g{number}"), tracer.subagent(f"s{number}"):
+            pass
+
+    with ThreadPoolExecutor(8) as pool, tracer.handoff("h") as handoff:
+        for done in [pool.submit(contextvars.copy_context().run, one, number) for number in range(200)]:
+            done.result()
+        trace_id = to_span(handoff).trace_id
+    spans = {span.span_name: span for span in memory.spans}
+    assert len(spans) == 401
+    assert {span.trace_id for span in memory.spans} == {trace_id}
+    for number in range(200):
+        assert spans[f"g{number}"].parent_span_id == spans["h"].span_id
+        assert spans[f"s{number}"].parent_span_id == spans[f"g{number}"].span_id
+
+
+def test_hundreds_of_tasks_each_keep_their_own_place(memory: InMemoryRecorder) -> None:
+    """Lost: concurrent work that is filed under whatever ran last."""
+    tracer = Tracer(memory)
+    shared = tracer.span("shared", "used by all tasks at once")
+
+    async def one(number: int) -> None:
+        async with tracer.gate(f"g{number}") as gate:
+            await asyncio.sleep(random.random() / 100)
+            async with shared as inner:
+                await asyncio.sleep(random.random() / 100)
+                assert here() is inner
+                inner.set(of=number)
+                with tracer.subagent(f"s{number}"):
+                    await asyncio.sleep(0)
+            assert here() is gate
+            await asyncio.to_thread(tracer.span("thread", f"t{number}")(lambda: None))
+
+    async def everything() -> None:
+        async with tracer.handoff("h"), asyncio.TaskGroup() as tasks:
+            for number in range(300):
+                tasks.create_task(one(number))
+
+    asyncio.run(everything())
+    spans = {span.span_name: span for span in memory.spans}
+    ids = {span.span_id: span for span in memory.spans}
+    assert len(ids) == 300 * 4 + 1
+    for number in range(300):
+        assert spans[f"g{number}"].parent_span_id == spans["h"].span_id
+        assert spans[f"t{number}"].parent_span_id == spans[f"g{number}"].span_id
+        inner = ids[spans[f"s{number}"].parent_span_id or ""]
+        assert inner.attributes == {"of": number}
+        assert inner.parent_span_id == spans[f"g{number}"].span_id
+
+
+def test_a_background_task_stays_in_the_trace_that_started_it(memory: InMemoryRecorder) -> None:
+    """Lost: the second piece of work of a task that outlives its parent."""
+    tracer = Tracer(memory)
+
+    async def background() -> None:
+        for name in ("first", "second"):
+            await asyncio.sleep(0.001)
+            with tracer.gate(name):
+                pass
+
+    async def everything() -> None:
+        async with tracer.handoff("h"):
+            task = asyncio.create_task(background())
+        await task
+
+    asyncio.run(everything())
+    spans = {span.span_name: span for span in memory.spans}
+    assert spans["first"].parent_span_id == spans["second"].parent_span_id == spans["h"].span_id
+
+
+def test_a_long_chain_of_tasks_holds_no_earlier_ones(memory: InMemoryRecorder) -> None:
+    """Lost: memory, in a service that lives by tasks which start tasks."""
+    tracer = Tracer(memory)
+    with tracer.gate("first") as first:
+        inside = contextvars.copy_context()
+    second = inside.run(tracer.gate("second").__enter__)
+    inside.run(second.__exit__, None, None, None)
+    assert first._parent is None
+    assert second._parent is None
+
+
+def test_a_parent_from_outside_gives_way_when_its_block_ends() -> None:
+    """Lost: the next request is filed under the one before."""
+    before = here()
+    with Remote(5, 6) as remote:
+        assert here() is remote
+    assert here() is before
