@@ -163,7 +163,8 @@ def prepare(home: Path) -> Path:
 def running(home: Path, program: str, **variables: str) -> Iterator[Loop]:
     """Start ``dev`` or ``worker`` in a prepared home and wait until it works."""
     port = processes.free_port()
-    arguments = ("dev", "--port", str(port)) if program == "dev" else (program,)
+    ports = ("--port", str(port), "--otlp-port", str(processes.free_port()))
+    arguments = ("dev", *ports) if program == "dev" else (program,)
     with processes.started(home, *arguments, variables=variables) as process:
         until(lambda: processes.answers(home), "the database is up", by=process)
         before = processes.daemon_beat(home)

@@ -1,0 +1,53 @@
+"""What the receiver answers, as the OTLP specification has it: in the encoding of the request.
+
+Belongs here: ExportTraceServiceResponse and google.rpc.Status, in JSON and in protobuf. Both are so small that
+writing their few bytes is simpler than generated classes. Does not: when which status is due (app).
+"""
+
+import json
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+JSON = "application/json"
+PROTOBUF = "application/x-protobuf"
+
+
+def content_type(request: Request) -> str:
+    """Return the media type of a request in lower case, without parameters; empty when it names none."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def accepted(form: str, rejected: int, message: str) -> Response:
+    """Answer 200; with ``rejected`` or a message as a partial success."""
+    if form == JSON:
+        said = {"partialSuccess": {"rejectedSpans": str(rejected), "errorMessage": message}}
+        return Response(json.dumps(said if rejected or message else {}), media_type=JSON)
+    partial = (b"\x08" + _varint(rejected) if rejected else b"") + _text(2, message)
+    return Response(b"\x0a" + _varint(len(partial)) + partial if partial else b"", media_type=PROTOBUF)
+
+
+def refused(
+    form: str, status: int, message: str, retry_after: int | None = None, headers: dict[str, str] | None = None
+) -> Response:
+    """Answer with an error status and a google.rpc.Status; ``retry_after`` in seconds."""
+    headers = dict(headers or {})
+    if retry_after is not None:
+        headers["Retry-After"] = str(retry_after)
+    if form == PROTOBUF:
+        return Response(_text(2, message), status, headers, media_type=PROTOBUF)
+    return Response(json.dumps({"message": message}), status, headers, media_type=JSON)
+
+
+def _text(field: int, value: str) -> bytes:
+    encoded = value.encode("utf-8", "replace")
+    return bytes((field << 3 | 2,)) + _varint(len(encoded)) + encoded if encoded else b""
+
+
+def _varint(number: int) -> bytes:
+    made = bytearray()
+    while number > 0x7F:
+        made.append(number & 0x7F | 0x80)
+        number >>= 7
+    made.append(number)
+    return bytes(made)

@@ -1,0 +1,177 @@
+"""Where accepted spans go: into the table, or to disk while the database is away, and from there into the table.
+
+Belongs here: trying, waiting, giving up on a database, and noticing that it is back.
+Does not: HTTP, statements (store).
+"""
+
+import asyncio
+import logging
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import psycopg2
+
+from leo_telemetry_pipeline.collect import spool
+from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.span import Span
+from leo_telemetry_pipeline.store import drains
+from leo_telemetry_pipeline.store import spans as span_store
+from leo_telemetry_pipeline.store.database import Database, Target
+from leo_telemetry_pipeline.web.metrics import Metrics
+
+SOURCE = "otlp"
+# A database that takes longer for one request counts as away; its spans then arrive from the spool.
+PATIENCE_S = 5.0
+_CONNECT_S = 2
+_PAUSE_S = 1.0
+_LONGEST_PAUSE_S = 15.0
+_DRAIN_S = 10.0
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class NotKept(Exception):
+    """Neither the database nor the spool could take the spans; none of them is promised."""
+
+
+class Away(Exception):
+    """The database did not do what it was asked; the text is the kind of error, without any value."""
+
+
+class Keeper:
+    """Keeps spans for the receiver; its methods are called in the event loop's thread.
+
+    ``away`` is true from the first failure of the database until ``upkeep`` finds it answering: in the meantime no
+    request waits for it.
+    """
+
+    def __init__(self, settings: Settings, target: Target, metrics: Metrics) -> None:
+        self.away = False
+        self._metrics = metrics
+        self._home = settings.home
+        self._folder = spool.folder_of(str(settings.home))
+        self._most_bytes = settings.spool_bytes
+        self._spool = spool.Spool(self._folder, settings.spool_bytes)
+        # One line for each: none of them waits for another, or is cut with it.
+        self._requests, self._upkeep, self._asking = (_Line(target, name) for name in ("keep", "drain", "ask"))
+
+    async def keep(self, spans: list[Span], removed: dict[str, int]) -> None:
+        """Return when the spans are committed, or on disk. Raises NotKept."""
+        self._metrics.totals["keys_removed"] += sum(removed.values())
+        if not spans and not removed:
+            return
+        if not self.away:
+            try:
+                stored = await self._requests.ask(lambda db: span_store.store(db, spans, removed, source=SOURCE))
+            except Away as error:
+                self._gone(error)
+            else:
+                self._metrics.totals["spans_new"] += stored.new
+                self._metrics.totals["spans_quarantined"] += stored.quarantined
+                return
+        try:
+            await asyncio.to_thread(self._spool.write, spans, removed, sync=True)
+        except spool.SpoolError as error:
+            raise NotKept(str(error)) from None
+        self._metrics.totals["spans_spooled"] += len(spans)
+
+    async def upkeep(self) -> None:
+        """Drain the spool, and ask for a database that is away, ever more rarely; never returns."""
+        pause = _PAUSE_S
+        while True:
+            await asyncio.sleep(pause)
+            try:
+                if self.away:
+                    await self._upkeep.ask(_answer)
+                await self._drain()
+                self._back()
+                pause = _PAUSE_S
+            except Away as error:
+                self._gone(error)
+                pause = min(pause * 2, _LONGEST_PAUSE_S)
+            except Exception as error:  # noqa: BLE001  # nobody else would bring the database back
+                _log.warning("the spool could not be drained (%s)", type(error).__name__)
+                pause = _LONGEST_PAUSE_S
+
+    async def readiness(self) -> tuple[bool, bool]:
+        """Return whether the database answers now, and whether spans can be taken: by it, or by the spool."""
+        answers = not self.away
+        if answers:
+            try:
+                await self._asking.ask(_answer)
+            except Away as error:
+                self._gone(error)
+                answers = False
+        return answers, answers or await asyncio.to_thread(self._can_spool)
+
+    def close(self) -> None:
+        """Let go of the database, also where it does not answer."""
+        for line in (self._requests, self._upkeep, self._asking):
+            line.close()
+
+    async def _drain(self) -> None:
+        segments, _ = await asyncio.to_thread(spool.usage, self._folder)
+        if not segments:
+            return
+        done = await self._upkeep.ask(
+            lambda db: drains.drain(db, self._home, "RECEIVER", at_most_s=_DRAIN_S), patience_s=3 * _DRAIN_S
+        )
+        self._metrics.totals["spans_drained"] += done.spans
+
+    def _gone(self, error: "Away") -> None:
+        if not self.away:
+            self.away = True
+            _log.warning("the database is away (%s): spans go to %s", error, self._folder)
+
+    def _back(self) -> None:
+        if self.away:
+            self.away = False
+            _log.warning("the database is back")
+
+    def _can_spool(self) -> bool:
+        folder = Path(self._folder)
+        try:
+            with tempfile.TemporaryFile(dir=folder if folder.is_dir() else folder.parent) as file:
+                file.write(bytes(4096))
+            return spool.usage(self._folder)[1] < self._most_bytes
+        except OSError:
+            return False
+
+
+class _Line:
+    """One connection, used by a thread of its own, that is cut when the answer takes too long."""
+
+    def __init__(self, target: Target, name: str) -> None:
+        self._database = Database(target, timeout_s=_CONNECT_S)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+
+    async def ask(self, question: Callable[[Database], T], patience_s: float = PATIENCE_S) -> T:
+        """Return what the question finds. Raises Away; anything but the database's errors passes through."""
+        answer = asyncio.get_running_loop().run_in_executor(self._thread, self._run, question)
+        try:
+            return await asyncio.wait_for(asyncio.shield(answer), patience_s)
+        except TimeoutError:
+            # Its thread ends by an error of the connection, which nobody waits for any more.
+            answer.add_done_callback(lambda late: late.cancelled() or late.exception())
+            self._database.cut()
+            raise Away("no answer in time") from None
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._database.cut()
+
+    def _run(self, question: Callable[[Database], T]) -> T:
+        try:
+            return question(self._database)
+        except (psycopg2.Error, UserError) as error:
+            self._database.close()
+            raise Away("no connection" if isinstance(error, UserError) else type(error).__name__) from None
+
+
+def _answer(db: Database) -> None:
+    db.rows("SELECT 1 FROM workflow_trace_log LIMIT 0")
