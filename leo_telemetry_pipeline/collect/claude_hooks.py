@@ -210,7 +210,8 @@ def _taken(start: dict | None, end: dict | None) -> int | None:
 
 def _texts(holder: object, names: tuple[str, ...]) -> dict:
     found = {name: holder.get(name) for name in names} if isinstance(holder, dict) else {}
-    return {name: redact.text(text, _LONGEST_TEXT) for name, text in found.items() if isinstance(text, str) and text.strip()}
+    texts = {name: text for name, text in found.items() if isinstance(text, str) and text.strip()}
+    return {name: redact.text(text, _LONGEST_TEXT) for name, text in texts.items()}
 
 
 def _numbers(holder: object, names: tuple[str, ...]) -> dict:

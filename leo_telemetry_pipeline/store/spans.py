@@ -5,6 +5,7 @@ Does not: what a dimension is (dimensions), daily history (histograms).
 """
 
 import hashlib
+import io
 import json
 import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -242,13 +243,13 @@ _TABS = len(COLUMNS) - 1
 _LINES_AT_ONCE = 500
 
 
-class _Source:
+class _Source(io.TextIOBase):
     """Lines as a file, made while the database reads those before."""
 
     def __init__(self, lines: Iterator[str]) -> None:
         self._lines = lines
 
-    def read(self, size: int = -1) -> str:  # noqa: ARG002  # a file's signature
+    def read(self, size: int | None = -1, /) -> str:  # noqa: ARG002  # a file's signature
         return "".join(islice(self._lines, _LINES_AT_ONCE))
 
 

@@ -47,14 +47,19 @@ def hanging(home: Path) -> Iterator[subprocess.Popen]:
     process = subprocess.Popen(
         [sys.executable, "-P", "-c", HANGS], env=environment(home), stdout=subprocess.PIPE, text=True, cwd="/"
     )
+    assert process.stdout is not None
     try:
-        assert process.stdout is not None
         assert process.stdout.readline() == "open\n"
         yield process
     finally:
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+def shows(home: Path, word: str) -> str | None:
+    said = run(home, "running").out
+    return said if word in said else None
 
 
 def test_what_was_recorded_without_a_database_comes_into_it(spooled: Path) -> None:
@@ -77,7 +82,7 @@ def test_an_operation_that_hangs_can_be_seen_and_its_end_too(home: Path) -> None
     with _database(home):
         assert "Nothing has been running" in run(home, "running").out
         with hanging(home) as process:
-            shown = until(lambda: "DESIGN" in (said := run(home, "running").out) and said, "the open operation")
+            shown = until(lambda: shows(home, "DESIGN"), "the open operation")
             assert "subagent:DESIGN" in shown
             assert "SD-7" in shown
             assert f"{process.pid} on " in shown

@@ -1,0 +1,204 @@
+"""The thread of a writer: it takes what ended from the queue, and sees that nothing stays in memory for long.
+
+Belongs here: when a batch is made, and whether it goes to the database or to the disk. It never waits for a network.
+Does not: the calls of the program that is measured (writer), talking to the database (sender).
+
+A span is in memory alone for two ticks: what the database has not taken by then is on disk as well.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty
+from typing import TYPE_CHECKING
+
+from leo_telemetry_pipeline.collect.batches import Batch
+from leo_telemetry_pipeline.collect.drain import Drained, drain
+from leo_telemetry_pipeline.collect.journal import LEFT_AFTER_S
+from leo_telemetry_pipeline.collect.operation import Operation
+from leo_telemetry_pipeline.collect.parts import Kept, Parts
+from leo_telemetry_pipeline.collect.running import Running
+from leo_telemetry_pipeline.collect.sender import PATIENCE_S, Sender
+from leo_telemetry_pipeline.span import Span
+
+if TYPE_CHECKING:
+    from leo_telemetry_pipeline.collect.sink import Sink
+    from leo_telemetry_pipeline.collect.writer import Writer
+
+TICK_S = 0.1
+_HURRIED_TICK_S = 0.02
+BATCH = 1_000
+# The spool is emptied in bites, so that what ends now does not wait behind what ended yesterday.
+BITE_S = 0.2
+_ASK_DRAINER_S = 5.0
+MOST_OPEN = 10_000
+
+
+class Loop:
+    """Runs until its writer is closing and every span has its end."""
+
+    def __init__(
+        self, writer: "Writer", parts: Parts, make_sink: "Callable[[], Sink]", prepare: Callable[[], object]
+    ) -> None:
+        self._writer = writer
+        self._parts = parts
+        self._journal = parts.journal
+        self._sender = Sender(make_sink, prepare, lambda: writer.bell.put(False))
+        self._running = Running(writer.open_after_s, self._open_span)
+        # How many at the head of the queue were there at the last tick already.
+        self._aged = 0
+        self._answered = False
+        self._spooled = 0
+        self._drain_at_s: float | None = None
+
+    def run(self) -> None:
+        """Work until the writer closes."""
+        while not (self._writer.closing and self._is_done()):
+            self._wait()
+            try:
+                self._tick()
+            except Exception as error:  # noqa: BLE001 the next tick may do better, and nobody else would
+                self._writer.trouble = error
+        self._say_goodbye()
+
+    def _wait(self) -> None:
+        """Wait until there is something to do, and then for more of it to come together."""
+        writer = self._writer
+        if self._is_idle():
+            writer.parked = True
+            # Whoever came before this was seen has not rung.
+            urgent = self._is_idle() and self._ring(self._until_drain())
+            writer.parked = False
+            if urgent:
+                return
+        until = time.monotonic() + (_HURRIED_TICK_S if writer.in_a_hurry else TICK_S)
+        while (left := until - time.monotonic()) > 0:
+            if self._ring(left) or writer.in_a_hurry or len(writer.queue) >= BATCH:
+                return
+
+    def _ring(self, timeout_s: float | None) -> bool:
+        """Wait for the bell, and say whether it is urgent."""
+        try:
+            return self._writer.bell.get(timeout=timeout_s)
+        except Empty:
+            return False
+
+    def _is_done(self) -> bool:
+        return not (self._writer.queue or self._sender.jobs)
+
+    def _is_idle(self) -> bool:
+        return self._is_done() and not (self._writer.open or self._running.tells or self._writer.in_a_hurry)
+
+    def _until_drain(self) -> float | None:
+        if self._drain_at_s is None:
+            return None
+        return max(0.0, max(self._drain_at_s, self._sender.again_s) - time.monotonic())
+
+    def _tick(self) -> None:
+        writer, sender = self._writer, self._sender
+        if writer.out_of_time or sender.busy_s() > PATIENCE_S:
+            sender.give_up()
+        # Seen before the queue is emptied: what ends meanwhile is still open here, and stored before it is withdrawn.
+        opened = list(writer.open)
+        for operation in opened[:-MOST_OPEN]:
+            # What is never ended must not be kept for ever; it is not shown any more, and stored if it ends.
+            writer.open.pop(operation, None)
+        self._dispatch()
+        for job in list(sender.jobs):
+            if isinstance(job, Batch) and job.age_s() > TICK_S:
+                job.secure()
+        self._aged = len(writer.queue)
+        self._journal.release(after_s=LEFT_AFTER_S)
+        if writer.tally.spooled != self._spooled or sender.answered != self._answered:
+            # This program, or one before it, left something on disk.
+            self._spooled, self._answered = writer.tally.spooled, sender.answered
+            self._drain_at_s = time.monotonic()
+        if sender.accepts and not writer.queue and not writer.closing:
+            self._tell(opened)
+
+    def _dispatch(self) -> None:
+        writer, sender = self._writer, self._sender
+        while writer.queue:
+            if writer.out_of_time or sender.away:
+                self._batch(BATCH).finish(False)
+            elif sender.accepts:
+                sender.offer(self._batch(BATCH))
+            elif self._aged > 0 and not writer.in_a_hurry:
+                batch = self._batch(min(BATCH, self._aged))
+                self._aged -= BATCH
+                batch.finish(False)
+            else:
+                return
+
+    def _batch(self, most: int) -> Batch:
+        """Take spans from the queue, and make of them what may be stored."""
+        writer, tally = self._writer, self._writer.tally
+        with tally.lock:
+            items = [writer.queue.popleft() for _ in range(min(most, len(writer.queue)))]
+            tally.take(len(items))
+            removed = writer.take_removed()
+        spans: list[Span] = []
+        kept: list[Kept] = []
+        for item in items:
+            if isinstance(item, Kept):
+                kept.append(item)
+            elif id(item) in writer.of_parent:
+                tally.let_go(1)
+            else:
+                try:
+                    spans.append(self._parts.span(item, removed))
+                except Exception:  # noqa: BLE001 one span that cannot be is lost, and counted, alone
+                    tally.drop("invalid", 1)
+        return Batch(tally, self._journal, spans, removed, kept)
+
+    def _tell(self, opened: list[Operation]) -> None:
+        """Use the time in which the database has nothing to store."""
+        announcement = self._running.job(opened)
+        if announcement is not None:
+            self._sender.offer(announcement)
+        elif not self._sender.jobs and self._drain_at_s is not None and time.monotonic() >= self._drain_at_s:
+            self._drain_at_s = None
+            self._journal.release()
+            self._sender.offer(_Bite(self))
+
+    def drained(self, drained: Drained | None) -> None:
+        """Take note of a bite: None where the database went away meanwhile."""
+        now = time.monotonic()
+        if drained is None or drained.busy:
+            self._drain_at_s = now + _ASK_DRAINER_S
+        elif drained.segments and drained.left:
+            self._drain_at_s = now
+
+    @property
+    def folder(self) -> str:
+        """Where the spool lies."""
+        return self._writer.folder
+
+    def _open_span(self, operation: Operation) -> Span | None:
+        with suppress(Exception):  # its program may change it meanwhile
+            return self._parts.span(operation, {})
+        return None
+
+    def _say_goodbye(self) -> None:
+        farewell = self._running.farewell()
+        if farewell is not None and self._sender.accepts:
+            self._sender.offer(farewell)
+            while self._sender.jobs and not self._writer.out_of_time:
+                self._ring(_HURRIED_TICK_S)
+        self._journal.close()
+        self._sender.close()
+
+
+class _Bite:
+    """A job that empties a part of the spool."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._drained = Drained()
+
+    def run(self, sink: "Sink") -> None:
+        with suppress(OSError):  # a spool that cannot be read says nothing about the database
+            self._drained = drain(self._loop.folder, sink.store, at_most_s=BITE_S, with_counters=False)
+
+    def finish(self, done: bool) -> None:
+        self._loop.drained(self._drained if done else None)

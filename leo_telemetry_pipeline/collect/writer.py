@@ -1,0 +1,292 @@
+"""The recorder of a real program: what ended is queued here, and taken to the database by threads of its own.
+
+Belongs here: what the measured program calls, and what it may ask. Nothing here raises, waits for a network, or prints.
+Does not: how spans get to the database or the disk (loop, sender, journal), how a process ends (exits).
+"""
+
+import time
+from _thread import RLock, get_ident
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from queue import SimpleQueue
+from threading import Thread
+
+from leo_telemetry_pipeline.collect import exits
+from leo_telemetry_pipeline.collect.sink import Unavailable
+from leo_telemetry_pipeline.collect.tally import Tally, difference
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from leo_telemetry_pipeline.collect.operation import Operation
+    from leo_telemetry_pipeline.collect.parts import Kept, Parts
+    from leo_telemetry_pipeline.collect.sink import Sink
+    from leo_telemetry_pipeline.redact import Policy
+    from leo_telemetry_pipeline.span import Span
+
+__all__ = ["Unavailable", "Writer"]
+
+CLOSE_S = 1.0
+# So many in the queue are not left to wait for the next tick.
+_MANY = 1_000
+# What of the time to close is kept for writing to disk what the database does not take.
+_SPOOL_S = 0.15
+_SPOOL_ONE_S = 50e-6
+
+
+class Writer:
+    """Takes operations as they begin and end, and brings their spans to the database, or to disk where it is away.
+
+    ``make_sink`` is called in a thread, and raises Unavailable where there is no database; ``prepare`` imports what
+    it needs. ``folder`` is the spool, ``spool_bytes`` what it may hold; ``queue_spans`` wait in memory at most.
+    With ``durable`` a span is on disk when ``end`` returns. What is open for ``open_after_s`` is announced.
+    ``policy`` says which attributes are kept, ``project`` is for spans that name none.
+    """
+
+    def __init__(
+        self,
+        make_sink: "Callable[[], Sink]",
+        *,
+        folder: str,
+        project: str = "",
+        durable: bool = False,
+        queue_spans: int = 20_000,
+        spool_bytes: int = 256 << 20,
+        open_after_s: float = 2.0,
+        policy: "Policy | None" = None,
+        prepare: Callable[[], object] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.open_after_s = open_after_s
+        self._make_sink = make_sink
+        self._project = project
+        self._durable = durable
+        self._queue_spans = queue_spans
+        self._spool_bytes = spool_bytes
+        self._policy = policy
+        self._prepare = prepare
+        self.open: dict[Operation, None] = {}
+        # Kept, so that no other operation gets the id of one of them.
+        self.of_parent: dict[int, Operation] = {}
+        self._reset()
+        exits.at_forks(self)
+
+    def _reset(self) -> None:
+        self.queue: deque[Operation | Span | Kept] = deque()
+        self.bell: SimpleQueue[bool] = SimpleQueue()
+        self.tally = Tally()
+        self.parked = True
+        self.closing = self.out_of_time = self._is_closed = False
+        self.trouble: Exception | None = None
+        self._thread: Thread | None = None
+        self._making = RLock()
+        self._made_by = 0
+        self._parts: Parts | None = None
+        self._removed: dict[str, int] = {}
+        self._hurry_to = 0
+        # No room in the queue is how all that is out of the ordinary leaves the quick way.
+        self._room = -1 if self._durable else self._queue_spans
+
+    def begin(self, operation: "Operation", /) -> None:
+        """Take note of an operation that begins."""
+        self.open[operation] = None
+        if self.parked:
+            self._wake()
+
+    def end(self, operation: "Operation", /) -> None:
+        """Take an operation that ended; safe in threads, signal handlers and finalizers."""
+        self.open.pop(operation, None)
+        queue = self.queue
+        waiting = len(queue)
+        if waiting < self._room:
+            queue.append(operation)
+            if self.parked or waiting == _MANY:
+                self._wake()
+        else:
+            self._put_aside(operation)
+
+    def submit(self, spans: "Iterable[Span]", removed: Mapping[str, int] | None = None) -> None:
+        """Take spans that were made elsewhere; ``removed`` counts attributes that were not kept, by name."""
+        self._remember(removed or {})
+        for span in spans:
+            if len(self.queue) < self._room:
+                self.queue.append(span)
+            else:
+                self._put_aside(span)
+        if self.queue and (self.parked or len(self.queue) >= _MANY):
+            self._wake()
+
+    def counters(self) -> dict:
+        """Return how many spans were created, stored, spooled, dropped (by reason) and are queued.
+
+        created = stored + spooled + dropped + queued, at any moment. ``queued`` is not known to have its end yet;
+        ``stored`` is in the database; ``spooled`` was left on disk, whoever brings it to the database later.
+        """
+        with self.tally.lock:
+            return self.tally.counters(len(self.queue))
+
+    def flush(self, timeout_s: float = CLOSE_S) -> bool:
+        """Wait until all that ended before is stored, or on disk for later, or lost; say whether that came in time."""
+        give_up = time.monotonic() + timeout_s
+        with self.tally.lock:
+            self._hurry_to = goal = self.tally.to_come(len(self.queue))
+        if self._thread is not None:
+            self.bell.put(True)
+        while (late := self.tally.left_hand() < goal) and time.monotonic() < give_up:
+            time.sleep(0.002)
+        return not late
+
+    def close(self, timeout_s: float = CLOSE_S) -> None:
+        """Bring all that is queued to the database, or to disk, within so long; called when the process ends.
+
+        What ends later goes to disk at once. Where spans were not stored, the counters stay for the next drain.
+        """
+        give_up = time.monotonic() + timeout_s
+        with self._making:
+            if self.closing:
+                return
+            self.closing = True
+        self._room = -1
+        exits.not_at_exit(self)
+        thread = self._thread
+        if thread is not None:
+            self.bell.put(True)
+            while thread.is_alive() and give_up - time.monotonic() > _SPOOL_S + _SPOOL_ONE_S * len(self.queue):
+                thread.join(0.01)
+            self.out_of_time = True
+            self.bell.put(True)
+            thread.join(max(0.0, give_up - time.monotonic()))
+        if thread is None or not thread.is_alive():
+            while self.queue:
+                self._leave(self.queue.popleft())
+        counters = self.counters()
+        with suppress(Exception):
+            if counters["created"] > counters["stored"]:
+                self._get_parts().spool.keep_counters(counters)
+            if self._parts is not None:
+                self._parts.journal.close()
+        self._is_closed = True
+
+    def begin_anew(self) -> None:
+        """Start from nothing in a child that was forked: what is queued and open here is its parent's."""
+        parts = self._parts
+        self.of_parent |= {id(operation): operation for operation in self.open}
+        self.open = {}
+        self._reset()
+        if parts is not None:
+            parts.journal.forget()
+
+    @property
+    def in_a_hurry(self) -> bool:
+        """Whether somebody waits for the queue to be empty."""
+        return self.closing or self.tally.left_hand() < self._hurry_to
+
+    def take_removed(self) -> dict[str, int]:
+        """Return the counts of attributes that were not kept, once."""
+        removed, self._removed = self._removed, {}
+        return removed
+
+    def _put_aside(self, item: "Operation | Span") -> None:
+        """Take what the quick way does not: durable spans, late ones, and those there is no room for."""
+        if self.closing:
+            self._leave(item)
+        elif not self._durable:
+            self._drop("queue_full")
+        elif self._made_by == get_ident():
+            # A signal handler came between while this thread was making what the disk needs.
+            self.queue.append(item)
+        elif (kept := self._keep(item)) is None:
+            return
+        elif len(self.queue) < self._queue_spans:
+            self.queue.append(kept)
+            if self.parked or len(self.queue) == _MANY:
+                self._wake()
+        else:
+            self._get_parts().leave(kept)
+
+    def _keep(self, item: "Operation | Span") -> "Kept | None":
+        """Put a span on disk in the thread that ended it; None for one that is none, or its parent's."""
+        if id(item) in self.of_parent:
+            return None
+        removed: dict[str, int] = {}
+        try:
+            kept = self._get_parts().keep(item, removed)
+        except Exception:  # noqa: BLE001 one span that cannot be is lost, and counted, alone
+            self._drop("invalid")
+            return None
+        self._remember(removed)
+        return kept
+
+    def _leave(self, item: "Operation | Span | Kept") -> None:
+        """Leave on disk what the thread cannot take any more."""
+        with suppress(Exception):  # the interpreter may be about to end
+            parts = self._get_parts()
+            from leo_telemetry_pipeline.collect.parts import Kept
+
+            before = self.counters()
+            kept = item if isinstance(item, Kept) else self._keep(item)
+            if kept is not None:
+                parts.leave(kept)
+            if self._is_closed:
+                parts.journal.close()
+                parts.spool.keep_counters(difference(self.counters(), before))
+
+    def _drop(self, reason: str) -> None:
+        self.tally.take(1)
+        self.tally.drop(reason, 1)
+
+    def _remember(self, removed: Mapping[str, int]) -> None:
+        with self.tally.lock:
+            for name, count in removed.items():
+                self._removed[name] = self._removed.get(name, 0) + count
+
+    def _wake(self) -> None:
+        self.parked = False
+        with suppress(RuntimeError):  # no thread can be started when the interpreter is about to end
+            if self._thread is None:
+                self._start()
+        self.bell.put(False)
+
+    def _start(self) -> None:
+        with self._making:
+            if self._thread is not None:
+                return
+            self._thread = thread = Thread(target=self._work, name="leo-telemetry-writer", daemon=True)
+            try:
+                thread.start()
+            except BaseException:
+                self._thread = None
+                raise
+            finally:
+                exits.at_exit(self)
+
+    def _work(self) -> None:
+        try:
+            with exits.importing:
+                from leo_telemetry_pipeline.collect.loop import Loop
+            Loop(self, self._get_parts(), self._make_sink, self._load).run()
+        except Exception as error:  # noqa: BLE001 nothing is printed; what is queued goes to disk at the end
+            self.trouble = error
+
+    def _load(self) -> None:
+        if self._prepare is not None:
+            with exits.importing:
+                self._prepare()
+
+    def _get_parts(self) -> "Parts":
+        with self._making:
+            if self._parts is None:
+                self._made_by = get_ident()
+                try:
+                    self._parts = self._make_parts()
+                finally:
+                    self._made_by = 0
+            return self._parts
+
+    def _make_parts(self) -> "Parts":
+        with exits.importing:
+            from leo_telemetry_pipeline import redact
+            from leo_telemetry_pipeline.collect.parts import Parts
+            from leo_telemetry_pipeline.collect.spool import Spool
+        policy = redact.Policy() if self._policy is None else self._policy
+        return Parts(self.tally, Spool(self.folder, self._spool_bytes), self._project, policy)
