@@ -5,13 +5,13 @@ Does not: what a dimension is (dimensions), daily history (histograms).
 """
 
 import hashlib
-import io
 import json
 import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from typing import TextIO, cast
 
 import psycopg2
 
@@ -100,7 +100,8 @@ def _insert(database: Database, batch: list[Span], removed: Mapping[str, int]) -
             # COPY cannot skip what is there already, so it goes through a table of this transaction's own.
             cursor.execute("CREATE TEMPORARY TABLE incoming (LIKE workflow_trace_log) ON COMMIT DROP")
             cursor.execute("ALTER TABLE incoming ALTER COLUMN created_at DROP NOT NULL")
-            cursor.copy_expert(f"COPY incoming ({COLUMN_LIST}) FROM STDIN (NULL '{NULL}')", _Source(copy_lines(batch)))
+            source = cast("TextIO", _Source(copy_lines(batch)))
+            cursor.copy_expert(f"COPY incoming ({COLUMN_LIST}) FROM STDIN (NULL '{NULL}')", source)
             cursor.execute(
                 f"INSERT INTO workflow_trace_log ({COLUMN_LIST}) SELECT {COLUMN_LIST} FROM incoming"
                 " ON CONFLICT DO NOTHING"
@@ -243,13 +244,13 @@ _TABS = len(COLUMNS) - 1
 _LINES_AT_ONCE = 500
 
 
-class _Source(io.TextIOBase):
+class _Source:
     """Lines as a file, made while the database reads those before."""
 
     def __init__(self, lines: Iterator[str]) -> None:
         self._lines = lines
 
-    def read(self, size: int | None = -1, /) -> str:  # noqa: ARG002  # a file's signature
+    def read(self, size: int = -1) -> str:  # noqa: ARG002  # a file's signature
         return "".join(islice(self._lines, _LINES_AT_ONCE))
 
 
