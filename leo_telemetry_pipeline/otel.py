@@ -55,7 +55,7 @@ class OTelSpanExporter(SpanExporter):
         self.reasons: list[str] = []
         if self._enabled and writer is None:
             # Now, since all spans of a short program come while it ends.
-            _writer_of_process()
+            trace.writer()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Take spans. SUCCESS once the writer has them; FAILURE after shutdown. Never raises."""
@@ -81,7 +81,8 @@ class OTelSpanExporter(SpanExporter):
             self.force_flush(_SHUTDOWN_MS)
 
     def _submit(self, spans: Sequence[ReadableSpan]) -> None:
-        reading = Reading(self._project, foreign=self._policy.foreign, own=self._policy.own)
+        policy = self._policy
+        reading = Reading(self._project, foreign=policy.foreign, own=policy.own, resource=policy.resource)
         resources: dict[int, Resource] = {}
         made = []
         for span in spans:
@@ -95,17 +96,9 @@ class OTelSpanExporter(SpanExporter):
                 reading.reject(error)
         self.rejected += reading.rejected
         self.reasons = reading.reasons or self.reasons
-        writer = self._given or _writer_of_process()
+        writer = self._given or trace.writer()
         if writer is not None:
             writer.submit(made, reading.removed)
-
-
-def _writer_of_process() -> Any:
-    recorder: Any = trace.tracer.recorder
-    if hasattr(recorder, "start"):
-        # What stands for the writer until the first span begins.
-        recorder.start()
-    return trace.tracer.recorder
 
 
 def _decoded(span: ReadableSpan) -> Decoded:

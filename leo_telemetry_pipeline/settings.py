@@ -4,12 +4,18 @@ Belongs here: what an operator may change, and where things of ours lie on disk.
 Does not: thresholds, which live in the database because people change them while all runs.
 """
 
+from __future__ import annotations
+
 import os
 import sys
-from collections.abc import Mapping
-from pathlib import Path
 
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
+
+# The program that is measured reads a switch here without loading them.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 PREFIX = "LEO_TELEMETRY_"
 
@@ -87,6 +93,8 @@ def _is_whole(text: str) -> bool:
 
 
 def _default_home() -> str:
+    from pathlib import Path
+
     if os.geteuid() == 0 if hasattr(os, "geteuid") else False:
         # The server cannot run as root, and its user cannot look into root's private folder.
         return "/var/lib/leo-telemetry"
@@ -143,6 +151,8 @@ class Settings:
     keep_identity: bool
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        from pathlib import Path
+
         environ = os.environ if environ is None else environ
         for setting in SETTINGS:
             text = environ.get(setting.variable, "") or setting.default
@@ -185,6 +195,8 @@ def bundled(name: str) -> Path:
 
     A wheel carries them inside the package; a clone has them beside it.
     """
+    from pathlib import Path
+
     package = Path(__file__).resolve().parent
     inside = package / "_bundle" / name
     return inside if inside.exists() else package.parent / name

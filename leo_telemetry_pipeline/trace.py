@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import _thread
 import os
+import sys
+import time
 
 from leo_telemetry_pipeline.collect.context import child_environment, extract, here, inject, traceparent
+from leo_telemetry_pipeline.collect.first_span import FirstSpan
 from leo_telemetry_pipeline.collect.operation import Operation
 from leo_telemetry_pipeline.collect.tracer import Tracer
 
@@ -64,49 +67,25 @@ def __getattr__(name: str) -> Any:
     return value
 
 
-class _FirstSpan:
-    """Stands for the writer until the first span begins, so that importing reads no setting and starts nothing."""
+def _make_writer() -> Writer | None:
+    """Make the writer that the settings ask for; None where collecting is off or a setting is wrong."""
+    if _is_set("ENABLED", False):
+        return None
+    try:
+        from leo_telemetry_pipeline.settings import Settings
 
-    def __init__(self) -> None:
-        self.settings: dict[str, str] = {}
-        self.writer: Writer | None = None
-        # Held through a fork: a child could never import what another thread was about to.
-        self.lock = _thread.RLock()
+        settings = Settings(os.environ | _settings)
+        return _writer_of(settings) if settings.enabled else None
+    except Exception as error:  # noqa: BLE001 a wrong setting must not stop the program that is measured
+        import logging
 
-    def begin(self, operation: Operation) -> None:
-        """Make the writer, or switch collecting off; then do what the writer does."""
-        self.start()
-        if self.writer is None:
-            operation.take_back()
-        else:
-            # What was done meanwhile is not the program's work.
-            operation.start_ns = tracer.wall_ns()
-            self.writer.begin(operation)
-
-    def end(self, operation: Operation) -> None:
-        """Hand over an operation that began before there was a writer."""
-        if self.writer is not None:
-            self.writer.end(operation)
-
-    def start(self) -> None:
-        """Make the writer that the settings ask for, once; none where collecting is off or a setting is wrong."""
-        with self.lock:
-            if tracer.recorder is not self:
-                return
-            try:
-                from leo_telemetry_pipeline.settings import Settings
-
-                settings = Settings(os.environ | self.settings)
-                self.writer = _make_writer(settings) if settings.enabled else None
-            except Exception as error:  # noqa: BLE001 a wrong setting must not stop the program that is measured
-                import logging
-
-                logging.getLogger("leo_telemetry_pipeline").warning("nothing is collected: %s", error)
-            tracer.recorder = self.writer
+        logging.getLogger("leo_telemetry_pipeline").warning("nothing is collected: %s", error)
+        return None
 
 
-def _make_writer(settings: Settings) -> Writer:
+def _writer_of(settings: Settings) -> Writer:
     from leo_telemetry_pipeline import redact
+    from leo_telemetry_pipeline.collect.spool import folder_of
     from leo_telemetry_pipeline.collect.writer import Writer
 
     def load_store():
@@ -117,7 +96,7 @@ def _make_writer(settings: Settings) -> Writer:
 
     return Writer(
         lambda: load_store().connect(settings),
-        folder=str(settings.home / "spool"),  # as spool.folder_of has it, which the writer's thread loads
+        folder=folder_of(str(settings.home)),
         project=settings.project,
         durable=settings.durable,
         queue_spans=settings.queue_spans,
@@ -128,15 +107,38 @@ def _make_writer(settings: Settings) -> Writer:
     )
 
 
-_first_span = _FirstSpan()
+def _replace(writer: Writer | None) -> None:
+    # A test may have set a recorder of its own meanwhile.
+    if tracer.recorder is _first_span:
+        tracer.recorder = writer
+
+
+def _at_once() -> bool:
+    """Say whether the first span waits for its writer: to be on disk when it ends, or not to be at all."""
+    process = sys.modules.get("multiprocessing.process")
+    # Such a child ends without what a program's end calls; only the writer knows how to be called there.
+    is_child = process is not None and process.parent_process() is not None
+    return is_child or _is_set("DURABLE", True) or _is_set("ENABLED", False)
+
+
+def _is_set(name: str, value: bool) -> bool:
+    variable = f"LEO_TELEMETRY_{name}"
+    text = _settings.get(variable) or os.environ.get(variable)
+    if not text:
+        return False
+    from leo_telemetry_pipeline.settings import switch
+
+    try:
+        return switch(text) is value
+    except ValueError:  # told when all settings are read
+        return False
+
+
+# What `configure` sets before the first span.
+_settings: dict[str, str] = {}
+_first_span = FirstSpan(_make_writer, _replace, _at_once)
 tracer: Tracer = Tracer(_first_span)
 _own_tracer = tracer
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_first_span.lock.acquire,
-        after_in_parent=_first_span.lock.release,
-        after_in_child=_first_span.lock.release,
-    )
 
 
 def configure(
@@ -151,15 +153,18 @@ def configure(
     Return False, with nothing changed, once the first span has begun.
     """
     given = {"PROJECT": project, "DURABLE": durable, "HOME": home, "DATABASE_URL": database_url}
-    if tracer.recorder is not _first_span:
+    if _first_span.begun or tracer.recorder is not _first_span:
         return False
-    _first_span.settings |= {f"LEO_TELEMETRY_{name}": str(value) for name, value in given.items() if value is not None}
+    _settings.update({f"LEO_TELEMETRY_{name}": str(value) for name, value in given.items() if value is not None})
     return True
 
 
 def writer() -> Writer | None:
     """Return the writer of this process, made now if need be; None where nothing is collected."""
-    _first_span.start()
+    if tracer.recorder is _first_span and not _first_span.begun:
+        _first_span.start()
+    if _first_span.begun:
+        _first_span.prepare()
     return _first_span.writer
 
 
@@ -204,7 +209,12 @@ def current() -> Operation | None:
 
 def flush(timeout: float = 10.0) -> bool:
     """Wait until every span that ended is stored or on disk, at most ``timeout`` seconds; say whether all are."""
-    return _first_span.writer is None or _first_span.writer.flush(timeout)
+    give_up = time.monotonic() + timeout
+    if not _first_span.begun:
+        return True
+    if not _first_span.prepare(timeout):
+        return False
+    return _first_span.writer is None or _first_span.writer.flush(max(0.0, give_up - time.monotonic()))
 
 
 def counters() -> dict[str, Any]:
@@ -212,8 +222,11 @@ def counters() -> dict[str, Any]:
 
     ``created`` = ``stored`` + ``spooled`` + all of ``dropped`` (by reason) + ``queued``, at any moment.
     """
+    if _first_span.begun:
+        _first_span.prepare()
     if _first_span.writer is None:
-        return {"created": 0, "stored": 0, "spooled": 0, "dropped": {}, "queued": 0}
+        waiting = len(_first_span.ended)
+        return {"created": waiting, "stored": 0, "spooled": 0, "dropped": {}, "queued": waiting}
     return _first_span.writer.counters()
 
 
@@ -234,17 +247,12 @@ def flush_on_sigterm() -> bool:
             _within(_SIGTERM_S, flush)
             before(number, frame)
         else:
-            _within(_SIGTERM_S, _close)
+            _within(_SIGTERM_S, _first_span.close)
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 
     signal.signal(signal.SIGTERM, handle)
     return True
-
-
-def _close(timeout: float) -> None:
-    if _first_span.writer is not None:
-        _first_span.writer.close(timeout)
 
 
 def _main_thread() -> int | None:

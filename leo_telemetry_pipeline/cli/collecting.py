@@ -5,6 +5,7 @@ Belongs here: what they take, ask and print. Does not: how spans are stored, fou
 
 import re
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, date, datetime
 
@@ -18,11 +19,13 @@ from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.span import InvalidSpan
 from leo_telemetry_pipeline.store import database, drains, open_spans
 from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.open_spans import OpenSpan
 from leo_telemetry_pipeline.store.purge import Purged, What, count
 from leo_telemetry_pipeline.store.purge import purge as delete
 
 # A process that beats every five seconds may be late once.
 _SILENT_S = open_spans.LOST_AFTER_S
+_MOST_SHOWN = 50
 
 
 @click.command()
@@ -65,19 +68,24 @@ def running(as_json: bool) -> None:
     if not found:
         click.echo(f"Nothing has been running for longer than {text.lasted(settings.open_after)}.")
         return
+    click.echo(_table_of(found))
+
+
+def _table_of(found: Sequence[OpenSpan]) -> str:
     header = ("RUNNING FOR", "OPERATION", "SD", "PROJECT", "PROCESS", "HEARD FROM")
     rows = [
         (
             text.lasted(one.open_s),
-            f"{one.span_type}:{one.span_name}",
-            one.sd_id,
-            one.project or None,
-            f"{one.pid} on {one.host}",
+            text.cut(f"{one.span_type}:{one.span_name}"),
+            text.cut(one.sd_id) if one.sd_id else None,
+            text.cut(one.project) if one.project else None,
+            text.cut(f"{one.pid} on {one.host}"),
             f"{text.lasted(one.silent_s)} ago" + (", gone?" if one.silent_s > _SILENT_S else ""),
         )
-        for one in found
+        for one in found[:_MOST_SHOWN]
     ]
-    click.echo(text.table(header, rows))
+    more = len(found) - len(rows)
+    return text.table(header, rows) + (f"\n... and {more} more (--json)" if more else "")
 
 
 @click.command()
@@ -99,11 +107,11 @@ def purge(before: str | None, project: str | None, trace_id: str | None, yes: bo
         if done.left:
             click.echo(f"{done.left} segment(s) of programs that still run are not looked into.", err=True)
         found = count(connection, what)
-        if found == Purged(0, 0):
+        if found == Purged(0, 0, 0):
             click.echo("Nothing of it is stored.")
             return
         if not yes:
-            _ask(found)
+            _ask(what, found)
         gone = _with_progress(connection, what, found)
     click.echo(f"Deleted {gone.spans} span(s) and {gone.quarantined} line(s) that had been put aside.")
 
@@ -135,10 +143,19 @@ def _day(value: str) -> date:
     return day
 
 
-def _ask(found: Purged) -> None:
+def _ask(what: What, found: Purged) -> None:
+    spans = f"{found.spans} span(s) {_named(what)}"
     if not sys.stdin.isatty():
-        raise UserError(f"{found.spans} span(s) would be deleted for good: add --yes")
-    click.confirm(f"Delete {found.spans} span(s) and {found.quarantined} line(s) put aside, for good?", abort=True)
+        raise UserError(f"{spans} would be deleted for good: add --yes")
+    click.confirm(f"Delete {spans}, and {found.quarantined} line(s) put aside, for good?", abort=True)
+
+
+def _named(what: What) -> str:
+    if what.before is not None:
+        return f"that started before {what.before}"
+    if what.trace_id is not None:
+        return f"of trace {what.trace_id}"
+    return f"of project {what.project!r}" if what.project else "without a project"
 
 
 def _with_progress(connection: Database, what: What, found: Purged) -> Purged:

@@ -3,6 +3,7 @@
 Belongs here: gathering facts, and the pure judgement of each. Does not: repairing anything.
 """
 
+import os
 import shutil
 from contextlib import closing
 from dataclasses import dataclass
@@ -26,12 +27,22 @@ WEEK = timedelta(days=7)
 SHOWN_KEYS = 8
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What the judgements depend on; times in UTC, sizes in bytes."""
+@dataclass(frozen=True, kw_only=True)
+class Here:
+    """What can be seen without a database; sizes in bytes."""
+
+    enabled: bool
+    free: int
+    home: str
+    spooled: int
+    spool_refused: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts(Here):
+    """What the judgements depend on; times in UTC."""
 
     now: datetime
-    enabled: bool
     database: str
     hook_files: tuple[str, ...]
     daemon_lives: bool
@@ -40,12 +51,9 @@ class Facts:
     newest: Run | None
     newest_span: datetime | None
     quarantined: int
-    spooled: int
     losses: dict[str, int]
     removed: tuple[tuple[str, int], ...]
     stale_after: timedelta
-    free: int
-    home: str
 
 
 @dataclass(frozen=True)
@@ -61,16 +69,15 @@ class Verdict:
 def doctor() -> None:
     """Tell whether everything works, and what to do if not. Exit status 1 when something does not."""
     settings = Settings()
+    here, status = look(settings), 1
     try:
-        facts = _gather(settings)
+        verdicts = judge(_gather(settings, here))
     except UserError as error:
-        click.echo(_line(Verdict("database", "cannot be used", error.message)))
-        raise SystemExit(error.exit_code) from None
-    verdicts = judge(facts)
+        verdicts, status = judge_without(here, error.message), error.exit_code
     for verdict in verdicts:
         click.echo(_line(verdict))
     if any(verdict.remedy for verdict in verdicts):
-        raise SystemExit(1)
+        raise SystemExit(status)
 
 
 def judge(facts: Facts) -> list[Verdict]:
@@ -90,19 +97,27 @@ def judge(facts: Facts) -> list[Verdict]:
     ]
 
 
-def _switch(facts: Facts) -> Verdict:
-    if facts.enabled:
+def judge_without(here: Here, remedy: str) -> list[Verdict]:
+    """Return a verdict on each part that can be judged while the database cannot be used."""
+    spool = _spool(here)
+    if here.spooled:
+        spool = Verdict("spool", f"{here.spooled} segment(s) wait for the database")
+    return [_switch(here), Verdict("database", "cannot be used", remedy), _disk(here), spool]
+
+
+def _switch(here: Here) -> Verdict:
+    if here.enabled:
         return Verdict("switch", "on")
     return Verdict("switch", "off", "LEO_TELEMETRY_ENABLED is false: unset it")
 
 
-def _disk(facts: Facts) -> Verdict:
-    said = f"{facts.free / 1e9:.1f} GB free in {facts.home}"
-    return Verdict("disk", said, "" if facts.free >= LEAST_FREE else "make room, or move LEO_TELEMETRY_HOME")
+def _disk(here: Here) -> Verdict:
+    said = f"{here.free / 1e9:.1f} GB free in {here.home}"
+    return Verdict("disk", said, "" if here.free >= LEAST_FREE else "make room, or move LEO_TELEMETRY_HOME")
 
 
 def _collection(facts: Facts) -> Verdict:
-    aside = f"; {facts.quarantined} line(s) in quarantine" if facts.quarantined else ""
+    aside = f"; {facts.quarantined} line(s) in quarantine: {_LOOK_ASIDE}" if facts.quarantined else ""
     if facts.newest_span is None:
         return Verdict("collection", f"no spans yet{aside}", "leo-telemetry import FILE...")
     age = facts.now - facts.newest_span
@@ -110,10 +125,17 @@ def _collection(facts: Facts) -> Verdict:
     return Verdict("collection", said, "" if age < FEW_DAYS else "see whether what writes spans still runs")
 
 
-def _spool(facts: Facts) -> Verdict:
-    if not facts.spooled:
+_LOOK_ASIDE = 'leo-telemetry psql -c "SELECT source, line, reason FROM telemetry_quarantine"'
+
+
+def _spool(here: Here) -> Verdict:
+    if here.spool_refused:
+        folder = spool.folder_of(here.home)
+        said = f"nothing can wait in {folder}: it must be a folder of yours that nobody else may write to"
+        return Verdict("spool", said, f"chmod 700 {folder}, or move it away")
+    if not here.spooled:
         return Verdict("spool", "empty")
-    return Verdict("spool", f"{facts.spooled} segment(s) wait to be stored", "leo-telemetry drain")
+    return Verdict("spool", f"{here.spooled} segment(s) wait to be stored", "leo-telemetry drain")
 
 
 _AGAINST = {
@@ -121,13 +143,16 @@ _AGAINST = {
     "spool_full": "raise LEO_TELEMETRY_SPOOL_BYTES, or see why the database was away",
     "spool_disk_full": "make room where LEO_TELEMETRY_HOME lies",
     "spool_unavailable": "let the programs that record spans write to LEO_TELEMETRY_HOME",
+    "invalid": "see what the program passes as attributes",
 }
+# Nothing can be done against these.
+_BECAUSE = {"torn": " (a program was killed while writing)"}
 
 
 def _losses(facts: Facts) -> Verdict:
     if not facts.losses:
         return Verdict("losses", "none that is known of")
-    said = ", ".join(f"{count} {reason}" for reason, count in facts.losses.items())
+    said = ", ".join(f"{count} {reason}{_BECAUSE.get(reason, '')}" for reason, count in facts.losses.items())
     remedies = [_AGAINST[reason] for reason in facts.losses if reason in _AGAINST]
     return Verdict("losses", f"span(s) lost in the last 7 days: {said}", "; ".join(remedies))
 
@@ -184,7 +209,27 @@ def _line(verdict: Verdict) -> str:
     return f"  {mark}  {verdict.name:<11} {verdict.said}{remedy}"
 
 
-def _gather(settings: Settings) -> Facts:
+def look(settings: Settings) -> Here:
+    """Return what can be seen without a database."""
+    nearest = next(path for path in (settings.home, *settings.home.parents) if os.access(path, os.F_OK))
+    spooled, refused = 0, not os.access(nearest, os.W_OK | os.X_OK)
+    folder = spool.folder_of(str(settings.home))
+    if os.path.lexists(folder):
+        try:
+            spool.Spool(folder, settings.spool_bytes).check_folder()
+            spooled, refused = spool.waiting(folder)[0], not os.access(folder, os.W_OK | os.X_OK)
+        except (OSError, spool.SpoolError):
+            refused = True
+    return Here(
+        enabled=settings.enabled,
+        free=shutil.disk_usage(nearest).free,
+        home=str(settings.home),
+        spooled=spooled,
+        spool_refused=refused,
+    )
+
+
+def _gather(settings: Settings, here: Here) -> Facts:
     with database.ready(settings) as target, closing(Database(target)) as connection:
         runs.reap(connection)
         newest = runs.latest(connection, 1)
@@ -193,8 +238,8 @@ def _gather(settings: Settings) -> Facts:
         )[0]
         now = datetime.now(UTC)
         return Facts(
+            **vars(here),
             now=now,
-            enabled=settings.enabled,
             database=f"{target.shown}: PostgreSQL {version}, {size}, tables up to date",
             hook_files=tuple(str(path) for path in _hook_files() if _has_hook(path)),
             daemon_lives=dagster_home.daemon_lives(target),
@@ -203,12 +248,9 @@ def _gather(settings: Settings) -> Facts:
             newest=newest[0] if newest else None,
             newest_span=spans.newest(connection),
             quarantined=spans.count_quarantined(connection, now - WEEK),
-            spooled=spool.usage(spool.folder_of(str(settings.home)))[0],
             losses=collected.losses(connection, now - WEEK),
             removed=tuple(collected.removed_keys(connection, now - WEEK, SHOWN_KEYS)),
             stale_after=timedelta(seconds=settings.stale_after),
-            free=shutil.disk_usage(settings.home if settings.home.exists() else Path("/")).free,
-            home=str(settings.home),
         )
 
 

@@ -16,19 +16,18 @@ PATIENCE_S = 1.0
 QUIET_S = 0.1
 # So much fits into any empty pipe at once.
 _PIPE_HOLDS = 4096
-_OFF = ("false", "no", "off", "0")
 
 
 def session_start() -> None:
     """Start the detached child with the event on stdin; always end with 0 and an empty stdout."""
     try:
-        if os.environ.get("LEO_TELEMETRY_ENABLED", "").strip().lower() not in _OFF:
-            _occupy_standard_descriptors()
+        if not switched_off():
+            occupy_standard_descriptors()
             complaints = _hand_over(_read_event())
             if complaints:
-                _complain("; ".join(complaints))
+                complain("; ".join(complaints))
     except BaseException as error:  # noqa: BLE001 - no failure of ours may stop a session
-        _complain(f"nothing was started: {error}")
+        complain(f"nothing was started: {error}")
     # Not sys.exit: taking the interpreter apart is time that the session waits for.
     os._exit(0)
 
@@ -46,11 +45,40 @@ def home() -> str:
     return os.path.expanduser(base + "/leo-telemetry")
 
 
-def _occupy_standard_descriptors() -> None:
-    # Where the caller closed one of them, a pipe of ours would get its number and be taken for it.
+def switched_off() -> bool:
+    """Tell whether ``LEO_TELEMETRY_ENABLED`` says that nothing shall happen, as ``Settings().enabled`` does."""
+    return os.environ.get("LEO_TELEMETRY_ENABLED", "").strip().lower() in ("false", "no", "off", "0")
+
+
+def occupy_standard_descriptors() -> None:
+    """Open nothing where the caller closed one: a file of ours would get its number and be taken for it."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)
+
+
+def open_log() -> tuple[int, str]:
+    """Return a descriptor for words that nobody reads now, and a complaint where they will be lost."""
+    folder = os.path.join(home(), "logs")
+    path = os.path.join(folder, "hook.log")
+    try:
+        if not os.path.isabs(path):
+            return os.open(os.devnull, os.O_WRONLY), f"LEO_TELEMETRY_HOME is {home()!r}: give an absolute path"
+        # The mode of makedirs is for the last folder only; what the child makes is for its owner alone too.
+        os.umask(0o077)
+        os.makedirs(folder, exist_ok=True)
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600), ""
+    except OSError as error:
+        return os.open(os.devnull, os.O_WRONLY), f"{path} cannot be written ({error.strerror}), so nothing is logged"
+
+
+def complain(text: str) -> None:
+    """Write one line to stderr, if anybody listens."""
+    line = " ".join(f"leo-telemetry hook: {text}".split())
+    try:
+        os.write(2, os.fsencode(line) + b"\n")
+    except OSError:
+        pass  # Nobody listens.
 
 
 def _read_event() -> bytes:
@@ -78,7 +106,7 @@ def _read_event() -> bytes:
 
 def _hand_over(event: bytes) -> list[str]:
     """Start the child and return what could not be done, in words."""
-    log, complaint = _open_log()
+    log, complaint = open_log()
     complaints = [complaint] if complaint else []
     event_out, event_in = os.pipe()
     # Closed by a successful exec, so whatever can be read from it is why there was none.
@@ -133,21 +161,6 @@ def _become_child(event_out: int, log: int, failed_in: int) -> None:
     os._exit(0)
 
 
-def _open_log() -> tuple[int, str]:
-    """Return a descriptor for the child's words, and a complaint where they will be lost."""
-    folder = os.path.join(home(), "logs")
-    path = os.path.join(folder, "hook.log")
-    try:
-        if not os.path.isabs(path):
-            return os.open(os.devnull, os.O_WRONLY), f"LEO_TELEMETRY_HOME is {home()!r}: give an absolute path"
-        # The mode of makedirs is for the last folder only; what the child makes is for its owner alone too.
-        os.umask(0o077)
-        os.makedirs(folder, exist_ok=True)
-        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), ""
-    except OSError as error:
-        return os.open(os.devnull, os.O_WRONLY), f"{path} cannot be written ({error.strerror}), so nothing is logged"
-
-
 def _wait_for(process: int) -> None:
     try:
         os.waitpid(process, 0)
@@ -167,11 +180,3 @@ def _report(failed_in: int, error: BaseException) -> None:
         os.write(failed_in, os.fsencode(str(error)))
     except OSError:
         pass  # Closed: the child runs, and only its event is lost.
-
-
-def _complain(text: str) -> None:
-    line = " ".join(f"leo-telemetry hook: {text}".split())
-    try:
-        os.write(2, os.fsencode(line) + b"\n")
-    except OSError:
-        pass  # Nobody listens.

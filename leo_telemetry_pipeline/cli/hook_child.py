@@ -63,7 +63,8 @@ def cut(log: Path) -> None:
     """Keep only the last quarter of a log that has grown over 1 MiB, in place: others append to it."""
     if not log.exists() or log.stat().st_size <= LONGEST_LOG:
         return
-    with log.open("r+b") as file:
+    # Not through a link: what it leads to is somebody else's.
+    with os.fdopen(os.open(log, os.O_RDWR | os.O_NOFOLLOW), "r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         size = file.seek(0, os.SEEK_END)
         if size <= LONGEST_LOG:

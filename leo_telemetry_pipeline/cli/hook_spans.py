@@ -5,56 +5,54 @@ the session's back. Does not: what a note holds and which spans notes make (coll
 which is never asked. Somebody waits for this, so whatever not every event needs is imported where it is needed.
 """
 
-# pathlib and contextlib each take longer to import than a note takes to write.
-# ruff: noqa: PTH103, PTH105, PTH108, PTH112, PTH118, PTH123, SIM105
+# pathlib takes longer to import than a note takes to write.
+# ruff: noqa: PTH105, PTH108, PTH112, PTH118, PTH123
 
 import fcntl
 import os
 import select
+import stat
 import time
 
-from leo_telemetry_pipeline.cli.hook import home
+from leo_telemetry_pipeline.cli import hook
 
 LONGEST_EVENT = 64 << 20
 PATIENCE_S = 2.0
-# Spans are also made in the middle of a long answer, so that its notes stay few.
+# The hooks run side by side: what belongs before the end of a session may be noted after it.
+LATE_S = 1.0
+# Spans are also made in the middle of a long answer, each time that its notes have grown by so much.
 MANY_NOTES = 64 << 10
 # Where the spool takes nothing for long, what comes on top is lost.
 MOST_NOTES = 4 << 20
 # A session without a word for so long was killed, or will not miss what it began.
 FORGOTTEN_S = 86_400
 _PART = ".part"
-_OFF = ("false", "no", "off", "0")
 
 
 def main() -> None:
     """Take an event on stdin; always end with 0 and an empty stdout."""
     try:
-        if os.environ.get("LEO_TELEMETRY_ENABLED", "").strip().lower() not in _OFF:
+        if not hook.switched_off():
             _take(time.time_ns(), time.monotonic_ns())
     except BaseException as error:  # noqa: BLE001 - no failure of ours may stop a session
-        _complain(f"{type(error).__name__}: {error}" if not isinstance(error, OSError) else str(error))
+        hook.complain(f"{type(error).__name__}: {error}" if not isinstance(error, OSError) else str(error))
     # Not sys.exit: taking the interpreter apart is time that the session waits for.
     os._exit(0)
 
 
 def _take(wall_ns: int, monotonic_ns: int) -> None:
-    # Where the caller closed one of them, a file of ours would get its number and be taken for it.
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
-        pass
-    os.close(descriptor)
+    hook.occupy_standard_descriptors()
     text = _read()
     if not text.strip():
-        return _complain("no event came on stdin; Claude Code runs this, see `leo-telemetry hook install --spans`")
+        return hook.complain("no event came on stdin; Claude Code runs this, see `leo-telemetry hook install --spans`")
     import json
 
-    from leo_telemetry_pipeline import redact
     from leo_telemetry_pipeline.collect import claude_hooks
 
     try:
         event = json.loads(text)
     except (ValueError, RecursionError):
-        return _complain(f"the event is no JSON ({len(text)} bytes)")
+        return hook.complain(f"the event is no JSON ({len(text)} bytes)")
     kept = claude_hooks.note(event, wall_ns, monotonic_ns)
     session = event.get("session_id") if kept else None
     if kept is None or not isinstance(session, str) or not session:
@@ -62,14 +60,18 @@ def _take(wall_ns: int, monotonic_ns: int) -> None:
     folder = _folder()
     path = os.path.join(folder, _file_name(session))
     with _Notes(path) as notes:
-        notes.add(json.dumps({"session": redact.text(session, 200), **kept}))
-        many = notes.size() > MANY_NOTES
+        before = notes.size()
+        notes.add(json.dumps({"session": claude_hooks.storable(session, 200), **kept}))
+        many = notes.size() // MANY_NOTES > before // MANY_NOTES
     if many or kept["event"] in claude_hooks.ENDS:
         _behind()
-        _make_spans(path, final=kept["event"] == "SessionEnd")
+        _make_spans(path)
     elif kept["event"] == "UserPromptSubmit":
         _behind()
         _sweep(folder)
+    if kept["event"] == "SessionEnd":
+        time.sleep(LATE_S)
+        _make_spans(path, ended_ns=monotonic_ns)
     return None
 
 
@@ -81,13 +83,8 @@ def _behind() -> None:
     # A folder that is to be deleted is not held.
     os.chdir("/")
     os.umask(0o077)
-    nothing = log = os.open(os.devnull, os.O_RDWR)
-    try:
-        os.makedirs(os.path.join(home(), "logs"), exist_ok=True)
-        log = os.open(os.path.join(home(), "logs", "hook.log"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    except OSError:
-        pass  # Then nobody will read them.
-    for descriptor, place in enumerate((nothing, nothing, log)):
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor, place in enumerate((nothing, nothing, hook.open_log()[0])):
         os.dup2(place, descriptor)
 
 
@@ -145,8 +142,8 @@ class _Notes:
         return os.replace(part, self.path)
 
 
-def _make_spans(path: str, *, final: bool) -> None:
-    """Move what is complete to the spool; the notes stay where that takes nothing."""
+def _make_spans(path: str, *, ended_ns: float | None = None) -> None:
+    """Move what is complete to the spool, or all of a session that ended; the notes stay where that takes nothing."""
     from leo_telemetry_pipeline import redact
     from leo_telemetry_pipeline.collect import claude_hooks
     from leo_telemetry_pipeline.collect.spool import Spool, folder_of
@@ -156,6 +153,7 @@ def _make_spans(path: str, *, final: bool) -> None:
     with _Notes(path) as notes:
         items = notes.read()
         session = next((item["session"] for item in items if "session" in item), "")
+        final = ended_ns is not None and not claude_hooks.resumed(items, ended_ns)
         made, needed = claude_hooks.spans(items, session=session, project=settings.project, final=final)
         if made:
             Spool(folder_of(str(settings.home)), settings.spool_bytes).write([redact.clean(span) for span in made])
@@ -171,17 +169,20 @@ def _sweep(folder: str) -> None:
             if entry.name.endswith(_PART):
                 os.unlink(entry.path)
             else:
-                _make_spans(entry.path, final=True)
+                _make_spans(entry.path, ended_ns=float("inf"))
         except Exception as error:  # noqa: BLE001 - one that cannot be read must not keep the others
-            _complain(f"{entry.path}: {error}")
+            hook.complain(f"{entry.path}: {error}")
 
 
 def _folder() -> str:
-    folder = os.path.join(home(), "claude")
+    folder = os.path.join(hook.home(), "claude")
     if not os.path.isdir(folder):
         from leo_telemetry_pipeline.settings import Settings, make_home
 
         make_home(Settings().home, inside="claude")
+    found = os.lstat(folder)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise OSError(f"{folder} is not a folder that only you can write to, so nothing is noted")
     return folder
 
 
@@ -205,11 +206,3 @@ def _read() -> bytes:
         parts.append(part)
         size += len(part)
     return b"".join(parts)
-
-
-def _complain(text: str) -> None:
-    line = " ".join(f"leo-telemetry hook: {text}".split())
-    try:
-        os.write(2, os.fsencode(line) + b"\n")
-    except OSError:
-        pass  # Nobody listens.

@@ -26,11 +26,15 @@ ASIDE_AT_ONCE = 1_000
 
 @dataclass
 class Loaded:
-    """What came of one file; ``bad`` are the first bad lines, ``aside`` is how many there were."""
+    """What came of one file; ``bad`` are the first bad lines, ``aside`` is how many there were.
+
+    ``refused`` of those could be read, but the table did not take them.
+    """
 
     read: int = 0
     new: int = 0
     aside: int = 0
+    refused: int = 0
     bad: list[files.BadLine] = field(default_factory=list)
 
 
@@ -101,18 +105,20 @@ def store(
         removed.clear()
         done.new += stored.new
         done.aside += stored.quarantined
+        done.refused += stored.quarantined
     spans.quarantine(connection, source, waiting)
     return done
 
 
 def _report(path: Path, done: Loaded) -> None:
-    there = f", {done.read - done.new} were stored already" if done.read > done.new else ""
+    known = done.read - done.new - done.refused
+    there = f", {known} were stored already" if known > 0 else ""
     aside = f", {done.aside} bad line(s) put aside" if done.aside else ""
     click.echo(f"{path}: {done.new} span(s) stored{there}{aside}")
     for line in done.bad:
         click.echo(f"  line {line.line}: {line.reason}", err=True)
-    if done.aside > SHOWN:
-        click.echo(f"  ... and {done.aside - SHOWN} more, all in telemetry_quarantine", err=True)
+    if more := done.aside - len(done.bad):
+        click.echo(f"  ... and {more} more, all in telemetry_quarantine", err=True)
 
 
 def _progress(path: Path):

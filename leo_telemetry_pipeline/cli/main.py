@@ -71,6 +71,9 @@ def _of_the_database(error: Exception) -> tuple[str, int] | None:
     if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
         first = str(error).strip().splitlines()[0] if str(error).strip() else "the connection was lost"
         return f"The database stopped answering ({first}): try again when it is back", NO_DATABASE
+    if isinstance(error, psycopg2.Error):
+        first = " ".join(str(error).split())[:300] or type(error).__name__
+        return f"The database refused ({first}): see whether its tables are as `leo-telemetry migrate` makes them", 1
     return None
 
 

@@ -6,6 +6,8 @@ Belongs here: where it may listen, what it says. Does not: what it answers (web)
 import errno
 import logging
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
@@ -13,6 +15,7 @@ from leo_telemetry_pipeline.cli.supervise import heed_signals
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings, make_home
 from leo_telemetry_pipeline.store import database
+from leo_telemetry_pipeline.store.database import Target
 from leo_telemetry_pipeline.web import listen
 
 
@@ -32,16 +35,36 @@ def serve(host: str | None, port: int | None, quiet: bool) -> None:
     opened = listening(settings, host, port, f"--port or {PREFIX}SERVE_PORT")
     make_home(settings.home)
     try:
-        with opened, database.ready(settings) as target:
+        with opened, _database(settings) as (target, away):
             from leo_telemetry_pipeline.web import app, server
 
             logging.basicConfig(format="leo-telemetry: %(message)s", level=logging.ERROR)
             logging.getLogger("leo_telemetry_pipeline").setLevel(logging.WARNING)
             if not quiet:
                 _say(settings, host, port)
-            server.run(app.build_app(settings, target), opened)
+            server.run(app.build_app(settings, target, away=away), opened)
     except KeyboardInterrupt:
         return
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[tuple[Target, bool]]:
+    """Yield the database, and whether it is away: the embedded one never is, an outside one is waited for."""
+    if not settings.database_url:
+        with database.ready(settings) as target:
+            yield target, False
+        return
+    import psycopg2
+
+    target, away = database.running(settings), False
+    try:
+        with database.ready(settings):
+            pass
+    except (UserError, psycopg2.Error) as error:
+        away = True
+        why = error.message if isinstance(error, UserError) else f"{target.shown} fails ({type(error).__name__})"
+        click.echo(f"leo-telemetry: {why}. Spans wait on disk until it takes them.", err=True)
+    yield target, away
 
 
 def url(host: str, port: int) -> str:

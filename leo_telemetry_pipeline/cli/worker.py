@@ -8,6 +8,8 @@ import os
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 
+import psycopg2
+
 from leo_telemetry_pipeline.cli.supervise import heed_signals
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings, make_home
@@ -45,7 +47,7 @@ def _locked(settings: Settings, target: Target) -> int:
             now = datetime.now(UTC)
             spans.ensure_partitions(connection, now, now + timedelta(days=3))
             # An analysis says what is wrong with the spool; it is no reason to have none.
-            with suppress(UserError):
+            with suppress(UserError, psycopg2.Error):
                 drains.drain(connection, settings.home, "WORKER", at_most_s=DRAIN_S)
             open_spans.sweep(connection)
         if not _is_queued(target):

@@ -55,12 +55,14 @@ class Batch:
                 return
             self._ended = True
             refused = None if done else self._secure()
-            for segment, count in self._on_disk:
-                self._journal.settle(segment, count, stored=done)
             lost = len(self._loose) if refused else 0
-            self._tally.settle(len(self.spans) - lost, stored=done)
-            if refused:
-                self._tally.drop(refused, lost)
+            try:
+                for segment, count in self._on_disk:
+                    self._journal.settle(segment, count, stored=done)
+            finally:
+                self._tally.settle(len(self.spans) - lost, stored=done)
+                if refused:
+                    self._tally.drop(refused, lost)
 
     def secure(self) -> None:
         """Write to disk what is not there yet, as its end is not in sight; the disk may refuse."""

@@ -5,7 +5,6 @@ Does not: processes, files, the spool (cli/hook_spans), and what Claude Code exp
 No word of a conversation and nothing of a tool's input or output gets into a note.
 """
 
-from leo_telemetry_pipeline import redact
 from leo_telemetry_pipeline.collect.conventions import SUBAGENT_TOOLS
 from leo_telemetry_pipeline.span import InvalidSpan, Span
 
@@ -16,13 +15,16 @@ EVENTS = ("UserPromptSubmit", "SubagentStart", "SubagentStop", "PostToolUse", "P
 # As Claude Code's own span of it is called, so that both ways count as one.
 _PROMPT_NAME = "claude_code.interaction"
 
+_HEX = frozenset("0123456789abcdef")
+_LONGEST_NAME = 60
 _TEXTS = ("prompt_id", "agent_id", "agent_type", "tool_name", "tool_use_id", "permission_mode")
 _AGENT_TEXTS = ("agentId", "agentType", "status", "resolvedModel")
 _AGENT_NUMBERS = ("totalDurationMs", "totalTokens", "totalToolUseCount")
 _LONGEST_TEXT = 200
 _LARGEST_NUMBER = 2**53
-# Enough for what is delivered late or twice; the list is written anew each time.
-_REMEMBERED = 200
+# An event that is delivered again comes at another time, so only its id tells. So many spans do not lie between the
+# two, and the list, which is written anew each time, stays short.
+_REMEMBERED = 10_000
 
 
 def note(event: object, wall_ns: int, monotonic_ns: int) -> dict | None:
@@ -47,12 +49,21 @@ def spans(notes: list[dict], *, session: str, project: str = "", final: bool = F
     that was not answered has no end, and no note is needed any more. Notes that make no valid span are left out.
     """
     made = _Session(session, project, notes)
-    made.tools()
+    made.tools(final)
     made.agents(final)
     made.prompts(final)
     if final:
         return made.spans, []
     return made.spans, made.open + ([{"event": "Made", "ids": [*made.made][-_REMEMBERED:]}] if made.made else [])
+
+
+def resumed(notes: list[dict], since_ns: float) -> bool:
+    """Tell whether the session's last prompt began after a moment of the monotonic clock, and is not answered yet."""
+    last = next((item for item in reversed(notes) if item["event"] == "UserPromptSubmit"), None)
+    if last is None or last["monotonic_ns"] <= since_ns:
+        return False
+    answered = [item for item in notes if item["event"] in ("Stop", "StopFailure")]
+    return not any(item.get("prompt_id") == last.get("prompt_id") for item in answered)
 
 
 class _Session:
@@ -70,7 +81,7 @@ class _Session:
         self.started: dict[str, dict] = {}
         self.launched: dict[str, dict] = {}
         self.ended: dict[str, dict] = {}
-        self.tool_notes: list[dict] = []
+        self.used: dict[str, dict] = {}
         current = ""
         for item in map(dict, notes):
             if item["event"] == "UserPromptSubmit":
@@ -94,17 +105,19 @@ class _Session:
             self.ended.setdefault(agent, item)
         elif event == "PostToolUse" and item.get("agent", {}).get("agentId"):
             self.launched.setdefault(item["agent"]["agentId"], item)
-        elif event in ("PostToolUse", "PostToolUseFailure"):
-            self.tool_notes.append(item)
+        elif event in ("PostToolUse", "PostToolUseFailure") and "tool_use_id" in item:
+            self.used.setdefault(item["tool_use_id"], item)
 
-    def tools(self) -> None:
+    def tools(self, final: bool) -> None:
         """Make a span of each tool that was used; Claude Code says how long, without waiting for a person."""
-        for item in self.tool_notes:
-            key, name, duration = item.get("tool_use_id"), item.get("tool_name"), item.get("duration_ms")
-            if key is None or name is None or duration is None:
-                continue
+        for key, item in self.used.items():
+            name, duration = item.get("tool_name"), item.get("duration_ms")
             # A sub-agent that failed names no agent, only what was asked for.
             asked = item.get("agent", {}).get("subagent_type")
+            if self._id("tool", key) in self.made or (asked and self._launches(item, asked, final)):
+                continue
+            if name is None or duration is None:
+                continue
             self._add(
                 item,
                 ("tool", key),
@@ -114,8 +127,23 @@ class _Session:
                 duration_ms=duration,
                 parent=item.get("agent_id"),
                 status="OK" if item["event"] == "PostToolUse" else "ERROR",
-                attributes={"tool_use_id": key} | ({"interrupted": True} if item.get("interrupted") else {}),
+                attributes={"tool_use_id": key} | _interrupted(item),
             )
+
+    def _launches(self, item: dict, asked: str, final: bool) -> bool:
+        """Take a result that names no agent for that of a sub-agent of its prompt and type, the first that ended."""
+        for agent, told in (self.ended | self.started).items():
+            if agent in self.launched or agent == item.get("agent_id") or self._id("agent", agent) in self.made:
+                continue
+            if (told["prompt_id"], told.get("agent_type")) != (item["prompt_id"], asked):
+                continue
+            if final or agent in self.ended:
+                self.launched[agent] = item | {"agent": {"status": "completed"} | item["agent"]}
+            else:
+                # It runs on, or the hook of its end was overtaken.
+                self.open.append(item)
+            return True
+        return False
 
     def agents(self, final: bool) -> None:
         """Make a span of each sub-agent that has ended, once it is known who launched it."""
@@ -128,20 +156,22 @@ class _Session:
             if launch and result.get("status") == "completed":
                 duration = result.get("totalDurationMs", launch.get("duration_ms", duration))
             if duration is None or (launch is None and not final):
-                if self._id(first["prompt_id"], "agent", agent) not in self.made:
+                if self._id("agent", agent) not in self.made:
                     self.open += [item for item in (start, launch, end) if item]
                 continue
             self._add(
                 first,
                 ("agent", agent),
                 span_type="subagent",
-                span_name=(start or {}).get("agent_type") or result.get("agentType") or "Agent",
+                span_name=(start or end or {}).get("agent_type") or result.get("agentType") or "Agent",
                 start_time_ms=first["wall_ns"] // 1_000_000 - (0 if start else duration),
                 duration_ms=duration,
                 parent=launch.get("agent_id") if launch else None,
-                status="OK",
-                attributes={"agent_id": agent, **_of_agent(result)},
+                status="ERROR" if launch and launch["event"] == "PostToolUseFailure" else "OK",
+                attributes={"agent_id": agent, **_of_agent(result)} | _interrupted(launch),
             )
+            if launch and launch.get("tool_use_id") in self.used:
+                self.made[self._id("tool", launch["tool_use_id"])] = None
 
     def prompts(self, final: bool) -> None:
         """Make a span of each prompt that was answered, the root of its trace."""
@@ -149,12 +179,12 @@ class _Session:
             start, end = self.submitted.get(prompt), self.stopped.get(prompt)
             # The hooks run side by side, so an end can be noted before its beginning.
             if start is None or (end is None and not final):
-                if self._id(prompt, "prompt", "") not in self.made:
+                if self._id("prompt", prompt) not in self.made:
                     self.open += [item for item in (start, end) if item]
                 continue
             self._add(
                 start,
-                ("prompt", ""),
+                ("prompt", prompt),
                 span_type="handoff",
                 span_name=_PROMPT_NAME,
                 start_time_ms=start["wall_ns"] // 1_000_000,
@@ -168,7 +198,7 @@ class _Session:
         if key[0] == "tool" and parent in self.started:
             # What runs in a sub-agent belongs to the prompt that started that, whichever is being answered by now.
             prompt = self.started[parent]["prompt_id"]
-        own = self._id(prompt, *key)
+        own = self._id(*key)
         if own in self.made:
             return
         self.made[own] = None
@@ -176,7 +206,7 @@ class _Session:
         common = {"service.name": "claude-code", "session.id": self.session}
         if mode := item.get("permission_mode"):
             common["permission_mode"] = mode
-        above = self._id(prompt, "agent", parent) if parent else self._id(prompt, "prompt", "")
+        above = self._id("agent", parent) if parent else self._id("prompt", prompt)
         try:
             span = Span(
                 trace_id=_uuid(_digest(16, self.session, prompt)),
@@ -191,14 +221,19 @@ class _Session:
             return
         self.spans.append(span)
 
-    def _id(self, prompt: str, kind: str, key: str) -> str:
-        return _digest(8, self.session, prompt, kind, key)
+    def _id(self, kind: str, key: str) -> str:
+        # Without the prompt: told again, an event may come under the next one.
+        return _digest(8, self.session, kind, key)
 
 
 def _of_agent(result: dict) -> dict:
     names = {"resolvedModel": "model", "totalTokens": "total_tokens", "totalToolUseCount": "tool_uses"}
     found = {name: result[key] for key, name in names.items() if key in result}
     return found | ({"background": True} if result.get("status") == "async_launched" else {})
+
+
+def _interrupted(item: dict | None) -> dict:
+    return {"interrupted": True} if item and item.get("interrupted") else {}
 
 
 def _taken(start: dict | None, end: dict | None) -> int | None:
@@ -211,7 +246,19 @@ def _taken(start: dict | None, end: dict | None) -> int | None:
 def _texts(holder: object, names: tuple[str, ...]) -> dict:
     found = {name: holder.get(name) for name in names} if isinstance(holder, dict) else {}
     texts = {name: text for name, text in found.items() if isinstance(text, str) and text.strip()}
-    return {name: redact.text(text, _LONGEST_TEXT) for name, text in texts.items()}
+    return {name: storable(text, _LONGEST_TEXT) for name, text in texts.items()}
+
+
+def storable(text: str, limit: int) -> str:
+    """Return a text of at most ``limit`` characters as it may be noted, without secrets."""
+    plain = text.replace("_", "").replace("-", "")
+    is_name = plain.isalpha() or set(plain) <= _HEX or (text.startswith("toolu_") and plain.isalnum())
+    if is_name and text.isascii() and len(text) <= min(limit, _LONGEST_NAME):
+        return text
+    # What knows secrets takes longer to load than all the rest, and somebody waits for a note.
+    from leo_telemetry_pipeline import redact
+
+    return redact.text(text, limit)
 
 
 def _numbers(holder: object, names: tuple[str, ...]) -> dict:

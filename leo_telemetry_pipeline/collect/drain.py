@@ -4,20 +4,18 @@ Belongs here: which segments may be read, and when one may be removed: after all
 Does not: when to drain, and into what (writer, store.drains).
 """
 
-import fcntl
 import os
-import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from leo_telemetry_pipeline.collect import segments
+from leo_telemetry_pipeline.collect import accounts, locks, segments
 from leo_telemetry_pipeline.span import Span
 
-BATCH = 2_000
-COUNTERS = "counters"
+# Each of them has the patience of whoever waits for the database (sender), so it is not larger than a writer's.
+BATCH = 1_000
 _LOCK = "drain.lock"
 
 
@@ -42,13 +40,15 @@ def drain(
     store: Callable[[list[Span], dict[str, int]], Any],
     *,
     at_most_s: float | None = None,
-    with_counters: bool = True,
+    note: Callable[[Drained], object] | None = None,
 ) -> Drained:
     """Hand the spans of all segments whose writers ended to ``store(spans, removed)``, and remove what it took.
 
     ``store`` returns something with ``new`` and ``quarantined``; what it raises ends the drain, and the segment stays
-    whole: storing is idempotent. No segment is begun after ``at_most_s``. Without ``with_counters`` the counters
-    of ended processes stay for a later drain. Raises PermissionError where the spool is somebody else's, and OSError.
+    whole: storing is idempotent. No segment is begun after ``at_most_s``. The counters of ended processes are removed
+    when ``note``, which gets what was drained, has returned, also before ``store`` raised; without it they stay for a
+    later drain, and so does the number of lines that are lost. Raises PermissionError where the spool is somebody
+    else's, and OSError.
     """
     give_up = None if at_most_s is None else time.monotonic() + at_most_s
     path = Path(folder)
@@ -56,23 +56,41 @@ def drain(
         drained = Drained(busy=not alone)
         if not alone:
             return drained
-        for name in sorted(entry.name for entry in segments.names_in(path)):
-            if give_up is not None and drained.segments and time.monotonic() >= give_up:
-                break
-            file = segments.take(path / name)
-            if file is not None:
-                with file:
-                    _store_all(file, store, drained)
-                    # Under its lock still, so that nobody can have it in hand.
-                    (path / name).unlink(missing_ok=True)
-                drained.segments += 1
-        drained.left = sum(1 for _ in segments.names_in(path))
-        if with_counters:
-            drained.counters = _take_counters(path)
+        try:
+            # Others close segments meanwhile, so it is looked again until there is nothing to take.
+            while _take_all(path, store, drained, give_up):
+                pass
+        except BaseException:
+            with suppress(Exception):
+                _tell(path, drained, note)
+            raise
+        _tell(path, drained, note)
     return drained
 
 
-def _store_all(file: BinaryIO, store: Callable[[list[Span], dict[str, int]], Any], drained: Drained) -> None:
+def _take_all(
+    folder: Path, store: Callable[[list[Span], dict[str, int]], Any], drained: Drained, give_up: float | None
+) -> bool:
+    """Store every segment that nobody holds; say whether there was one, and time for more."""
+    names = sorted(entry.name for entry in segments.entries_in(folder))
+    drained.left, before = len(names), drained.segments
+    for name in names:
+        if give_up is not None and drained.segments and time.monotonic() >= give_up:
+            return False
+        with segments.taken(folder / name) as file:
+            if file is None:
+                continue
+            torn = _store_all(file, store, drained)
+            # Under its lock still, so that nobody can have it in hand.
+            (folder / name).unlink(missing_ok=True)
+        drained.segments += 1
+        drained.torn += torn
+        drained.left -= 1
+    return drained.segments > before
+
+
+def _store_all(file: BinaryIO, store: Callable[[list[Span], dict[str, int]], Any], drained: Drained) -> int:
+    """Store what is whole in a segment, and return how many lines are not."""
     spans: list[Span] = []
     removed: dict[str, int] = {}
     torn = 0
@@ -88,52 +106,41 @@ def _store_all(file: BinaryIO, store: Callable[[list[Span], dict[str, int]], Any
 
     for line in file:
         try:
-            record = segments.record_of(line)
-            if "span" in record:
-                spans.append(segments.span_of(record))
-            for name, count in record.get("removed_keys", {}).items():
-                removed[name] = removed.get(name, 0) + count
+            span, counts = segments.content_of(segments.record_of(line))
         except segments.DamagedLine:
             torn += 1
+            continue
+        if span is not None:
+            spans.append(span)
+        for name, count in counts.items():
+            removed[name] = removed.get(name, 0) + count
         if len(spans) >= BATCH:
             hand_over()
     hand_over()
-    drained.torn += torn
+    return torn
 
 
-def _take_counters(folder: Path) -> list[dict]:
+def _tell(folder: Path, drained: Drained, note: Callable[[Drained], object] | None) -> None:
+    """Have noted what was drained; what is lost otherwise waits for a drain that is noted."""
+    noted = False
     try:
-        file = os.fdopen(os.open(folder / COUNTERS, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW), "rb")
-    except FileNotFoundError:
-        return []
-    counters = []
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        for line in file:
-            with suppress(segments.DamagedLine):
-                counters.append(segments.record_of(line).get("counters", {}))
-        os.ftruncate(file.fileno(), 0)
-    return counters
+        if note is not None:
+            with accounts.left(folder) as drained.counters:
+                note(drained)
+                noted = True
+    finally:
+        if not noted and drained.segments and (drained.torn or drained.quarantined):
+            with suppress(OSError):
+                accounts.leave(folder, {"quarantined": drained.quarantined, "dropped": {"torn": drained.torn}})
 
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[bool]:
     """Yield whether this is the one drainer of the folder; a folder that is not there holds nothing."""
     try:
-        found = folder.lstat()
+        segments.check_folder(folder)
     except FileNotFoundError:
         yield True
         return
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise PermissionError(f"{folder} belongs to somebody else, or others may write there")
-    fd = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(fd)
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        os.close(fd)
+    with locks.opened(folder / _LOCK, os.O_RDWR | os.O_CREAT) as lock:
+        yield lock is not None

@@ -7,6 +7,7 @@ import atexit
 import os
 import sys
 from _thread import RLock
+from contextlib import suppress
 from weakref import WeakSet
 
 TYPE_CHECKING = False
@@ -42,12 +43,11 @@ def not_at_exit(writer: "Writer") -> None:
 
 
 def _before_fork() -> None:
-    global _held
-    _held = importing.acquire(timeout=_LONGEST_IMPORT_S)
+    importing.acquire(timeout=_LONGEST_IMPORT_S)
 
 
 def _after_fork_in_parent() -> None:
-    if _held:
+    with suppress(RuntimeError):  # this thread did not get it in time
         importing.release()
 
 
@@ -58,6 +58,5 @@ def _after_fork_in_child() -> None:
         writer.begin_anew()
 
 
-_held = False
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

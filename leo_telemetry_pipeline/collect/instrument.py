@@ -31,7 +31,8 @@ class Instrumented:
     """What ``instrument`` wrapped: the counterparts, and the way back.
 
     ``handoff`` is the wrapped executor; ``phases``, ``gates`` and ``subagents`` are dicts from span name to wrapped
-    callable; ``skipped`` names what could not be wrapped in place. As a context manager it undoes itself.
+    callable; ``skipped`` names what could not be wrapped in place, or was wrapped before and is
+    left as it is. As a context manager it undoes itself.
     """
 
     def __init__(self) -> None:
@@ -118,6 +119,9 @@ class _Patch:
         if not callable(work):
             self._made.skipped.append(name)
             return work
+        if _is_timed(work):
+            self._leave(name, work)
+            return work
         self._holder[name] = wrapped = self._wrap(name, work, False)
         return wrapped
 
@@ -135,6 +139,9 @@ class _Patch:
         own = vars(owner).get(attribute, _MISSING) if hasattr(owner, "__dict__") else _MISSING
         # A class holds static and class methods in wrappers of their own, which must stay.
         work = inspect.getattr_static(owner, attribute) if isinstance(owner, type) else getattr(owner, attribute)
+        if _is_timed(work):
+            self._leave(name, getattr(owner, attribute))
+            return
         try:
             setattr(owner, attribute, self._wrap(name, work, isinstance(owner, type) and inspect.isfunction(work)))
         except (AttributeError, TypeError):
@@ -148,8 +155,23 @@ class _Patch:
         )
         self._made._undo.append(back)
 
+    def _leave(self, name: str, work: Any) -> None:
+        # Wrapped by an earlier call: once more, and all its spans would be there twice.
+        self._holder[name] = work
+        self._made.skipped.append(name)
+
 
 _MISSING: Any = object()
+_MARK = "__leo_telemetry__"
+
+
+def _is_timed(work: Any) -> bool:
+    return hasattr(getattr(work, "__func__", work), _MARK)
+
+
+def _marked(wrapped: Any) -> Any:
+    setattr(getattr(wrapped, "__func__", wrapped), _MARK, True)
+    return wrapped
 
 
 def _name_of(work: Any) -> str:
@@ -162,7 +184,7 @@ def _name_of(work: Any) -> str:
 
 def _part(tracer: Tracer, kind: str, name: str, work: Any, _takes_self: bool) -> Any:
     span = tracer.span(kind, name)
-    return decorated(work, lambda *_: span.again(), _note_result if kind == "gate" else None)
+    return _marked(decorated(work, lambda *_: span.again(), _note_result if kind == "gate" else None))
 
 
 def _note_result(span: Operation, result: Any) -> None:
@@ -182,7 +204,7 @@ def _handoff(tracer: Tracer, describe: Describe | None, name: str, work: Any, ta
         except Exception:  # noqa: BLE001 the executor must not fail because its arguments are unusual
             return tracer.handoff(name)
 
-    return decorated(work, make)
+    return _marked(decorated(work, make))
 
 
 def _by_parameter(work: Any) -> Callable[[tuple, dict], dict[str, Any]]:

@@ -5,10 +5,13 @@ Does not: the folder's limits (spool), what is written when (batches, writer).
 
 In durable mode every span passes here first, otherwise only what the database did not take in time. Both kinds are
 ``settled`` when their end is known: a segment whose spans are all stored goes, one with another end is left.
+What cannot be tidied stays as well, and nobody hears of it: storing it again adds nothing.
 """
 
+import math
 import time
 from _thread import RLock
+from contextlib import suppress
 
 from leo_telemetry_pipeline.collect.segments import Segment
 from leo_telemetry_pipeline.collect.spool import Spool, SpoolError, failure
@@ -31,10 +34,15 @@ class Journal:
         self._refused: SpoolError | None = None
         self._ask_again_s = 0.0
         self._at_work = False
+        # Of time.monotonic(): what a program's end must not wait for any more is refused after it.
+        self.until_s = math.inf
 
     def append(self, lines: bytes, count: int) -> Segment:
         """Write the lines of ``count`` spans and return the segment that has them. Raises SpoolError."""
+        self._check_time()
         with self._lock:
+            # Whoever had the lock may have waited for a slow disk.
+            self._check_time()
             if self._refused is not None and time.monotonic() < self._ask_again_s:
                 raise SpoolError(self._refused.reason)
             if self._at_work:  # a signal handler has come between
@@ -63,7 +71,7 @@ class Journal:
             if segment is not self._current:
                 self._end(segment)
             elif not segment.failed:
-                segment.empty()
+                self._empty(segment)
 
     def release(self, *, after_s: float = 0.0) -> None:
         """Leave to the drainers what cannot be stored from here, if it has waited for so long."""
@@ -75,16 +83,15 @@ class Journal:
     def close(self) -> None:
         """Leave everything whose end is open to the drainers, and keep nothing."""
         with self._lock:
+            self.until_s = math.inf
             self._rotate()
             for segment in list(self._older):
                 segment.failed = True
                 self._end(segment)
 
-    def forget(self) -> None:
-        """Let go of the files of another process, in a child that was forked."""
-        segments = [*self._older, *([self._current] if self._current else [])]
-        for segment in segments:
-            segment.close()
+    def _check_time(self) -> None:
+        if time.monotonic() >= self.until_s:
+            raise SpoolError("out_of_time")
 
     def _write(self, lines: bytes) -> Segment:
         if self._current is not None and self._current.size >= SEGMENT_BYTES:
@@ -110,9 +117,17 @@ class Journal:
         if not segment.pending:
             self._end(segment)
 
+    def _empty(self, segment: Segment) -> None:
+        try:
+            segment.empty()
+        except OSError:
+            segment.failed = True
+            self._rotate()
+
     def _end(self, segment: Segment) -> None:
         self._older.discard(segment)
-        if segment.failed:
-            segment.close()
-        else:
-            segment.remove()
+        with suppress(OSError):
+            if segment.failed:
+                segment.close()
+            else:
+                segment.remove()

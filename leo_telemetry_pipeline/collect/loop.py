@@ -22,7 +22,7 @@ from leo_telemetry_pipeline.collect.sender import PATIENCE_S, Sender
 from leo_telemetry_pipeline.span import Span
 
 if TYPE_CHECKING:
-    from leo_telemetry_pipeline.collect.sink import Sink
+    from leo_telemetry_pipeline.collect.sink import Sink, Stored
     from leo_telemetry_pipeline.collect.writer import Writer
 
 TICK_S = 0.1
@@ -53,12 +53,14 @@ class Loop:
 
     def run(self) -> None:
         """Work until the writer closes."""
-        while not (self._writer.closing and self._is_done()):
+        writer = self._writer
+        # The sender may still be counting what it has given back already.
+        while not (writer.closing and (writer.is_over or (self._is_done() and not writer.tally.in_hand))):
             self._wait()
             try:
                 self._tick()
             except Exception as error:  # noqa: BLE001 the next tick may do better, and nobody else would
-                self._writer.trouble = error
+                writer.trouble = error
         self._say_goodbye()
 
     def _wait(self) -> None:
@@ -118,7 +120,7 @@ class Loop:
 
     def _dispatch(self) -> None:
         writer, sender = self._writer, self._sender
-        while writer.queue:
+        while writer.queue and not writer.is_over:
             if writer.out_of_time or sender.away:
                 self._batch(BATCH).finish(False)
             elif sender.accepts:
@@ -143,7 +145,7 @@ class Loop:
             if isinstance(item, Kept):
                 kept.append(item)
             elif id(item) in writer.of_parent:
-                tally.let_go(1)
+                tally.disown(1)
             else:
                 try:
                     spans.append(self._parts.span(item, removed))
@@ -159,20 +161,15 @@ class Loop:
         elif not self._sender.jobs and self._drain_at_s is not None and time.monotonic() >= self._drain_at_s:
             self._drain_at_s = None
             self._journal.release()
-            self._sender.offer(_Bite(self))
+            self._sender.offer(_Bite(self._writer.folder, self._sender.goes_on, self._drained))
 
-    def drained(self, drained: Drained | None) -> None:
+    def _drained(self, drained: Drained | None) -> None:
         """Take note of a bite: None where the database went away meanwhile."""
         now = time.monotonic()
         if drained is None or drained.busy:
             self._drain_at_s = now + _ASK_DRAINER_S
         elif drained.segments and drained.left:
             self._drain_at_s = now
-
-    @property
-    def folder(self) -> str:
-        """Where the spool lies."""
-        return self._writer.folder
 
     def _open_span(self, operation: Operation) -> Span | None:
         with suppress(Exception):  # its program may change it meanwhile
@@ -185,20 +182,29 @@ class Loop:
             self._sender.offer(farewell)
             while self._sender.jobs and not self._writer.out_of_time:
                 self._ring(_HURRIED_TICK_S)
-        self._journal.close()
+        if self._writer.is_over:
+            self._writer.give_up()
+        self._writer.put_away()
         self._sender.close()
 
 
 class _Bite:
     """A job that empties a part of the spool."""
 
-    def __init__(self, loop: Loop) -> None:
-        self._loop = loop
+    def __init__(self, folder: str, goes_on: Callable[[], object], drained: Callable[[Drained | None], object]) -> None:
+        self._folder = folder
+        self._goes_on = goes_on
+        self._told = drained
         self._drained = Drained()
 
     def run(self, sink: "Sink") -> None:
+        def store(spans: list[Span], removed: dict[str, int]) -> "Stored":
+            # A segment may be large: each part of it has the time of a job.
+            self._goes_on()
+            return sink.store(spans, removed)
+
         with suppress(OSError):  # a spool that cannot be read says nothing about the database
-            self._drained = drain(self._loop.folder, sink.store, at_most_s=BITE_S, with_counters=False)
+            self._drained = drain(self._folder, store, at_most_s=BITE_S)
 
     def finish(self, done: bool) -> None:
-        self._loop.drained(self._drained if done else None)
+        self._told(self._drained if done else None)

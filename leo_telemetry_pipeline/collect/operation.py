@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, TypeVar
 
-    from leo_telemetry_pipeline.collect.tracer import Tracer
+    from leo_telemetry_pipeline.collect.tracer import Recorder, Tracer
 
     Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -55,24 +55,21 @@ class Operation(Place):
         "status",
     )
 
-    def __init__(self, tracer: Tracer, span_type: str, span_name: str, given: tuple[Any, ...]) -> None:
-        self._tracer = tracer
-        self._given = given
-        self._origin: Operation | None = None
-        self._parent: Place | None = None
-        self.span_type: str = span_type
-        self.span_name: str = span_name
-        self.attributes: dict[str, Any]
-        self.sd_id, self.project, self.workflow_execution_id, _, self.attributes = given
-        self.trace_id: int = 0
-        self.span_id: int = 0
-        self.parent_id: int = 0
-        self.start_ns: int = 0
-        self.queue_wait_ms: int | None = None
-        self.duration_ns: int | None = None
-        self.status: str = "OK"
+    _given: tuple[Any, ...]
+    _origin: Operation | None
+    _parent: Place | None
+    _recorder: Recorder
+    _tracer: Tracer
+    attributes: dict[str, Any]
+    duration_ns: int | None
+    parent_id: int
+    queue_wait_ms: int | None
+    span_name: str
+    span_type: str
+    start_ns: int
+    status: str
 
-    def __enter__(self) -> Operation:
+    def __enter__(self) -> Operation:  # noqa: C901 every span of every program passes here, and would feel a call
         tracer = self._tracer
         recorder = tracer.recorder
         if recorder is None:
@@ -80,29 +77,36 @@ class Operation(Place):
         if self.span_id:
             return self.again().__enter__()
         try:
-            self._recorder = recorder
-            self._parent = parent = here()
-            ids = tracer.ids
+            parent = here()
+            ids, wall_ns, monotonic_ns = tracer.ids, tracer.wall_ns, tracer.monotonic_ns
             self.span_id = ids(64) or 1
-            self.parent_id = parent.span_id
-            self.trace_id = parent.trace_id or ids(128) & _UUID_BITS | _UUID_4
-            if self.sd_id is None:
-                self.sd_id = parent.sd_id
+            if parent.trace_id:
+                self.trace_id = parent.trace_id
+                self.parent_id = parent.span_id
+                if self.sd_id is None:
+                    self.sd_id = parent.sd_id
+                if self.project is None:
+                    self.project = parent.project
+                if self.workflow_execution_id is None:
+                    self.workflow_execution_id = parent.workflow_execution_id
+            else:
+                self.trace_id = ids(128) & _UUID_BITS | _UUID_4
             if self.project is None:
-                self.project = tracer.project if parent.project is None else parent.project
-            if self.workflow_execution_id is None:
-                self.workflow_execution_id = parent.workflow_execution_id
+                self.project = tracer.project
             for value in self.attributes.values():
-                if type(value) not in _SCALARS:
+                kind = type(value)
+                if kind is not str and kind is not int and kind not in _SCALARS:
                     self.attributes = _plain(self.attributes)
                     break
+            self._recorder = recorder
+            self._parent = parent
             move(self)
-            self.start_ns = tracer.wall_ns()
+            self.start_ns = wall_ns()
             if self._given[3] is not None:
                 self.queue_wait_ms = _waited_ms(self._given[3], self.start_ns)
             recorder.begin(self)
             # Last of all, as none of the above is the program's work.
-            self._began_ns = tracer.monotonic_ns()
+            self._began_ns = monotonic_ns()
         except Exception:  # noqa: BLE001, S110 the program that is measured must not fail because of it
             pass
         return self
@@ -110,6 +114,8 @@ class Operation(Place):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if not self.span_id:
+            return
         place, parent = here(), self._parent
         if place is self and parent is not None:
             move(parent)
@@ -120,7 +126,17 @@ class Operation(Place):
         elif parent is not None:
             _leave_out(self, parent, place)
         self._parent = None
-        self.end(kind, error)
+        if kind is not None or self.duration_ns is not None:
+            self.end(kind, error)
+            return
+        # What `end` does, without the call.
+        try:
+            monotonic_ns = self._tracer.monotonic_ns
+            duration = monotonic_ns() - self._began_ns
+            self.duration_ns = duration if duration > 0 else 0
+            self._recorder.end(self)
+        except Exception:  # noqa: BLE001, S110 the program that is measured must not fail because of it
+            pass
 
     async def __aenter__(self) -> Operation:
         return self.__enter__()
@@ -156,7 +172,17 @@ class Operation(Place):
 
     def again(self) -> Operation:
         """Return a new operation with what this one was given."""
-        made = Operation(self._tracer, self.span_type, self.span_name, self._given)
+        sd_id, project, workflow_execution_id, queued_at, attributes = self._given
+        made = self._tracer.span(
+            self.span_type,
+            self.span_name,
+            sd_id=sd_id,
+            project=project,
+            workflow_execution_id=workflow_execution_id,
+            queued_at=queued_at,
+        )
+        made._given = self._given
+        made.attributes = attributes
         made._origin = self
         return made
 
@@ -172,7 +198,8 @@ class Operation(Place):
         if not self.span_id or self.duration_ns is not None:
             return
         try:
-            duration = self._tracer.monotonic_ns() - self._began_ns
+            monotonic_ns = self._tracer.monotonic_ns
+            duration = monotonic_ns() - self._began_ns
             if kind is not None and _is_error(kind, error):
                 self.status = "ERROR"
                 self._add({"error.type": kind.__name__})

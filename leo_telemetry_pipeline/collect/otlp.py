@@ -36,7 +36,7 @@ def spans_from_request(
     All attributes are kept but those that name a person, an account or an organization: what ``policy`` takes
     away is counted in ``removed``.
     """
-    keep = (policy or redact.Policy()).own
-    reading = Reading(project, foreign=keep, own=keep)
+    policy = policy or redact.Policy()
+    reading = Reading(project, foreign=policy.own, own=policy.own, resource=policy.resource)
     reading.removed = {} if removed is None else removed
     return spans_of(request, reading)

@@ -42,7 +42,7 @@ def read_json(body: bytes, *, project: str = "", policy: redact.Policy) -> Read:
     """
     if _values(body) > MAX_VALUES:
         raise TooLarge(f"more than {MAX_VALUES} values in one request")
-    reading = Reading(project, foreign=policy.foreign, own=policy.own)
+    reading = Reading(project, foreign=policy.foreign, own=policy.own, resource=policy.resource)
     try:
         return read_parts(_parts(body), reading, lambda raw: _resource(_load(raw)), lambda raw: decode(_load(raw)))
     except NotJson as error:
@@ -155,10 +155,11 @@ def _load(raw: bytes) -> object:
     try:
         return json.loads(raw.decode())
     except RecursionError:
-        raise BadRequest("not OTLP/JSON: nested too deep") from None
+        raise InvalidSpan("nested too deep") from None
     except UnicodeDecodeError:
-        raise BadRequest("not OTLP/JSON: not UTF-8") from None
+        raise InvalidSpan("not UTF-8") from None
     except json.JSONDecodeError as error:
+        # Where one span ends is known no more.
         raise BadRequest(f"not OTLP/JSON: {error.msg.lower()}") from None
     except ValueError:
         raise InvalidSpan("a number is too long") from None
@@ -225,7 +226,9 @@ def _many(kind: str, values: list, depth: int) -> list | dict:
     return {str(pair.get("key", "")): _value(pair.get("value"), depth + 1) for pair in pairs}
 
 
-def _double(content: object) -> float:
+def _double(content: object) -> float | None:
+    if content is None:
+        return None
     try:
         return float(content)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):

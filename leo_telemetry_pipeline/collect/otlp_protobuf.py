@@ -27,6 +27,7 @@ from leo_telemetry_pipeline.collect.otlp_span import (
     TooLarge,
     read_parts,
 )
+from leo_telemetry_pipeline.span import InvalidSpan
 
 # Field numbers of ExportTraceServiceRequest, ResourceSpans and ScopeSpans.
 _RESOURCE_SPANS = 1
@@ -43,16 +44,16 @@ def read_protobuf(body: bytes, *, project: str = "", policy: redact.Policy) -> R
 
     ``project`` is for spans that name none. Spans that are none by themselves are rejected one by one.
     """
-    reading = Reading(project, foreign=policy.foreign, own=policy.own)
-    try:
-        return read_parts(_parts(body), reading, _resource, decode)
-    except DecodeError:
-        raise BadRequest("not OTLP/protobuf: a span or resource cannot be read") from None
+    reading = Reading(project, foreign=policy.foreign, own=policy.own, resource=policy.resource)
+    return read_parts(_parts(body), reading, _resource, decode)
 
 
 def decode(raw: bytes) -> Decoded:
-    """Return what a span on the wire says. Raise DecodeError."""
-    span = WireSpan.FromString(raw)
+    """Return what a span on the wire says. Raise InvalidSpan."""
+    try:
+        span = WireSpan.FromString(raw)
+    except DecodeError:
+        raise InvalidSpan("a span is no protobuf, or a text in it not UTF-8") from None
     status, pairs = span.status, span.attributes
     return Decoded(
         name=span.name,
@@ -134,7 +135,10 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
 
 
 def _resource(raw: bytes) -> dict:
-    return _attributes(Resource.FromString(raw).attributes)
+    try:
+        return _attributes(Resource.FromString(raw).attributes)
+    except DecodeError:
+        raise InvalidSpan("the resource is no protobuf, or a text in it not UTF-8") from None
 
 
 def _attributes(pairs) -> dict:

@@ -27,6 +27,7 @@ MOST = redact.MAX_VALUES + 1
 _NO_SPAN_ID = "0" * 16
 
 Keep = Callable[[dict, dict[str, int]], dict]
+KeepKnown = Callable[[dict, dict[str, int], frozenset[str]], dict]
 Part = tuple[memoryview, list[memoryview]]
 
 
@@ -73,10 +74,11 @@ class Resource(NamedTuple):
 class Reading:
     """Makes spans of decoded ones, and counts what is removed and rejected on the way.
 
-    ``foreign`` and ``own`` say which attributes of other instrumentation, and which of ``leo.*``, are kept.
+    ``foreign`` and ``own`` say which attributes of other instrumentation, and which of ``leo.*``, are kept;
+    ``resource`` says it of a resource, beside conventions.RESOURCE_KEYS.
     """
 
-    def __init__(self, project: str, *, foreign: Keep, own: Keep) -> None:
+    def __init__(self, project: str, *, foreign: Keep, own: Keep, resource: KeepKnown | None = None) -> None:
         self.project = project
         self.spans: list[Span] = []
         self.rejected = 0
@@ -84,6 +86,7 @@ class Reading:
         self.removed: dict[str, int] = {}
         self._foreign = foreign
         self._own = own
+        self._resource = resource or redact.Policy().resource
         self._left = MAX_MEMORY
 
     def result(self) -> Read:
@@ -100,7 +103,7 @@ class Reading:
     def resource(self, attributes: dict) -> Resource:
         """Return what a resource with these attributes says of its spans."""
         columns, ours, others = conventions.split(attributes)
-        kept = {key: value for key, value in others.items() if key in conventions.RESOURCE_KEYS}
+        kept = self._resource(others, self.removed, conventions.RESOURCE_KEYS)
         return Resource(columns, {**kept, **self._own(ours, self.removed)} if ours else kept)
 
     def add(self, given: Decoded, resource: Resource) -> None:

@@ -46,8 +46,10 @@ class Parts:
             span.project = self._project
         return redact.clean(span)
 
-    def keep(self, item: Operation | Span, removed: dict[str, int]) -> Kept:
-        """Put a span on disk, if the disk takes it. Raises as ``span`` does."""
+    def keep(self, item: Operation | Span | Kept, removed: dict[str, int]) -> Kept:
+        """Put a span on disk, if it is not there and the disk takes it. Raises as ``span`` does."""
+        if isinstance(item, Kept):
+            return item
         span = self.span(item, removed)
         try:
             return Kept(span, self.journal.append(span_line(span) + removed_line(removed), 1))
@@ -56,9 +58,6 @@ class Parts:
 
     def leave(self, kept: Kept) -> None:
         """Leave a span to the drainers, counted."""
-        self._tally.take(1)
-        if kept.segment is None:
-            self._tally.drop(kept.refused, 1)
-        else:
+        if kept.segment is not None:
             self.journal.settle(kept.segment, 1, stored=False)
-            self._tally.settle(1, stored=False)
+        self._tally.pass_by(kept.refused)

@@ -60,16 +60,19 @@ class Running:
 
     def farewell(self) -> "Announcement | None":
         """Return what withdraws everything; None for nothing."""
+        if self._asked:
+            return None
         self._withdraw(list(self._announced))
-        return self._announcement([]) if self._withdrawn and not self._asked else None
+        return self._announcement([]) if self._withdrawn else None
 
     def told(self, announcement: "Announcement", done: bool) -> None:
         """Take note of whether an announcement was made."""
-        self._asked = False
         del self._withdrawn[: len(announcement.ended)]
         if not done:
             # Told anew when the database is back; what ends meanwhile stops beating there.
             self._announced.clear()
+        # Last: from here on another thread may change both.
+        self._asked = False
 
     def _announcement(self, spans: list[Span]) -> "Announcement":
         self._asked = True

@@ -1,25 +1,29 @@
 """A segment: a file in which spans wait for the database, a record a line.
 
-Belongs here: the format of a line, making, appending, reading and ending a segment, and its lock.
+Belongs here: the format of a line, making, appending, reading and ending a segment, and whose its folder may be.
 Does not: how much all of them may hold (spool), who writes (journal) and who reads them (drain).
 
 A line is the CRC-32 of its JSON in 8 hex digits, a space, the JSON, a newline. Whoever writes holds the file's
 lock for as long as it lives, and the kernel gives it back however the process ends: a lock means a living writer.
 """
 
-import fcntl
 import json
 import os
+import stat
 import time
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from leo_telemetry_pipeline.collect import locks
 from leo_telemetry_pipeline.collect.rows import span_from_row
 from leo_telemetry_pipeline.span import COLUMNS, InvalidSpan, Span
 
 SUFFIX = ".spans"
+# Of one attribute that was not kept, in one line.
+_MOST = 1 << 32
 # JSON writes everything beyond ASCII, and every newline inside a text, with escapes: a line stays a line.
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
@@ -59,11 +63,16 @@ def record_of(line: bytes) -> dict:
     return record
 
 
-def span_of(record: dict) -> Span:
-    """Return the span of a record. Raises DamagedLine."""
+def content_of(record: dict) -> tuple[Span | None, dict[str, int]]:
+    """Return the span of a record, and its counts of attributes that were not kept, by name. Raises DamagedLine."""
+    removed = record.get("removed_keys", {})
+    if not isinstance(removed, dict) or not all(
+        type(count) is int and 0 <= count < _MOST for count in removed.values()
+    ):
+        raise DamagedLine
     try:
-        return span_from_row(record["span"])
-    except (InvalidSpan, AttributeError, TypeError):
+        return span_from_row(record["span"]) if "span" in record else None, removed
+    except (InvalidSpan, ValueError, AttributeError, TypeError):
         raise DamagedLine from None
 
 
@@ -83,10 +92,18 @@ class Segment:
             self.path = folder / f"{time.time_ns():020}-{os.getpid()}-{os.urandom(4).hex()}{SUFFIX}"
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
             self._fd = os.open(self.path, flags, 0o600)
-            # A drainer may have come between, and removed the file for being empty.
-            if _locked(self._fd) and os.fstat(self._fd).st_nlink:
+            try:
+                locked = locks.take(self._fd)
+            except OSError:  # a file system without locks
+                self.path.unlink(missing_ok=True)
+                os.close(self._fd)
+                raise
+            if not locked:
+                os.close(self._fd)
+            elif os.fstat(self._fd).st_nlink:
                 return
-            os.close(self._fd)
+            else:  # a drainer has come between, and removed the file for being empty
+                locks.close(self._fd)
 
     def append(self, lines: bytes) -> None:
         """Write whole lines, all of them or none."""
@@ -115,29 +132,29 @@ class Segment:
 
     def close(self) -> None:
         """Write no more: from now on a drainer may take it."""
-        os.close(self._fd)
+        locks.close(self._fd)
 
     def remove(self) -> None:
         """Remove the file, while the lock still keeps drainers off."""
         try:
             self.path.unlink(missing_ok=True)
         finally:
-            os.close(self._fd)
+            self.close()
 
 
-def take(path: Path) -> BinaryIO | None:
-    """Open a segment for reading, and lock it; None when its writer lives, or it is gone or no file of ours."""
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return None
-    if not _locked(fd):
-        os.close(fd)
-        return None
-    return os.fdopen(fd, "rb")
+@contextmanager
+def taken(path: Path) -> Iterator[BinaryIO | None]:
+    """Open a segment for reading, locked; None when its writer lives, or it is gone or no file of ours."""
+    with ExitStack() as stack:
+        file = None
+        with suppress(OSError):
+            if stat.S_ISREG(path.lstat().st_mode):
+                fd = stack.enter_context(locks.opened(path, os.O_RDWR))
+                file = None if fd is None else stack.enter_context(os.fdopen(fd, "rb", closefd=False))
+        yield file
 
 
-def names_in(folder: Path) -> Iterator[os.DirEntry]:
+def entries_in(folder: Path) -> Iterator[os.DirEntry]:
     """Yield the segments of a folder in no order; none where there is no such folder."""
     try:
         with os.scandir(folder) as entries:
@@ -146,12 +163,8 @@ def names_in(folder: Path) -> Iterator[os.DirEntry]:
         return
 
 
-def _locked(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        os.close(fd)
-        raise
-    return True
+def check_folder(folder: Path) -> None:
+    """Raise PermissionError for a folder that is not ours alone to write to, FileNotFoundError for none."""
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise PermissionError(f"{folder} belongs to somebody else, or others may write there")

@@ -75,6 +75,10 @@ class Sender:
         began = self.began_s
         return 0.0 if began is None else time.monotonic() - began
 
+    def goes_on(self) -> None:
+        """Hear, from the job at work, that the database has answered and the job asks it anew."""
+        self.began_s = time.monotonic()
+
     def offer(self, job: Job) -> None:
         """Hand over a job."""
         if self._thread is None:
@@ -116,8 +120,11 @@ class Sender:
                 # Before it is told: whoever is told must not take the sender for busy.
                 if job in self.jobs:
                     self.jobs.remove(job)
-            job.finish(done)
-            self._told()
+            # Whatever goes wrong there, this thread is the only one that stores.
+            with suppress(Exception):
+                job.finish(done)
+            with suppress(Exception):
+                self._told()
         self._drop_sink()
 
     def _try(self, job: Job) -> bool:

@@ -5,30 +5,31 @@ Does not: the format of a segment (segments), a writer's own segment (journal), 
 """
 
 import errno
-import fcntl
 import os
-import stat
 import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from leo_telemetry_pipeline.collect import segments
-from leo_telemetry_pipeline.collect.drain import COUNTERS, Drained, drain
+from leo_telemetry_pipeline.collect import accounts, locks, segments
+from leo_telemetry_pipeline.collect.drain import Drained, drain
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import make_home
 from leo_telemetry_pipeline.span import Span
 
-__all__ = ["Drained", "Spool", "SpoolError", "drain", "folder_of", "usage"]
+__all__ = ["Drained", "Spool", "SpoolError", "drain", "folder_of", "usage", "waiting"]
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # How long an answer holds, good or bad: asking a disk anew for every span would be felt.
 _LOOK_AGAIN_S = 1.0
-_MOST_COUNTERS = 1 << 20
+# Also of many segments with a span each, no folder is slow to look at, and no drain endless.
+_MOST_SEGMENTS = 20_000
+# What the smallest file takes.
+_BLOCK = 4_096
 
 
 class SpoolError(Exception):
-    """The spool did not take it; ``reason`` is spool_full, spool_disk_full or spool_unavailable."""
+    """The spool did not take it; ``reason`` is spool_full, spool_disk_full, spool_unavailable or out_of_time."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -41,11 +42,23 @@ def folder_of(home: str) -> str:
 
 
 def usage(folder: str) -> tuple[int, int]:
-    """Return how many segments wait, and their size in bytes. Raises OSError."""
+    """Return how many segments wait, and what they take of the disk in bytes. Raises OSError."""
     sizes = []
-    for entry in segments.names_in(Path(folder)):
+    for entry in segments.entries_in(Path(folder)):
         with suppress(FileNotFoundError):
-            sizes.append(entry.stat(follow_symlinks=False).st_size)
+            found = entry.stat(follow_symlinks=False)
+            sizes.append(max(found.st_size, 512 * found.st_blocks))
+    return len(sizes), sum(sizes)
+
+
+def waiting(folder: str) -> tuple[int, int]:
+    """Return how many segments a drain would bring, and their size in bytes. Raises OSError."""
+    sizes = []
+    for entry in segments.entries_in(Path(folder)):
+        with suppress(FileNotFoundError):
+            size = entry.stat(follow_symlinks=False).st_size
+            if size and not _is_held(entry.path):
+                sizes.append(size)
     return len(sizes), sum(sizes)
 
 
@@ -55,7 +68,7 @@ class Spool:
     def __init__(self, folder: str, max_bytes: int) -> None:
         self.folder = Path(folder)
         self.max_bytes = max_bytes
-        self._used = 0
+        self._segments = self._used = 0
         self._look_at_s = 0.0
 
     def write(self, spans: Iterable[Span], removed: dict[str, int] | None = None, *, sync: bool = False) -> None:
@@ -79,8 +92,11 @@ class Spool:
 
     def make_segment(self, size: int = 0) -> segments.Segment:
         """Make an empty segment that shall hold ``size`` bytes at first. Raises SpoolError."""
-        self._check_folder()
-        self.take_room(size)
+        self.check_folder()
+        self.take_room(max(size, _BLOCK))
+        if self._segments >= _MOST_SEGMENTS:
+            raise SpoolError("spool_full")
+        self._segments += 1
         try:
             return segments.Segment(self.folder)
         except OSError as error:
@@ -92,7 +108,7 @@ class Spool:
         if now >= self._look_at_s:
             self._look_at_s = now + _LOOK_AGAIN_S
             try:
-                self._used = usage(str(self.folder))[1]
+                self._segments, self._used = usage(str(self.folder))
             except OSError as error:
                 raise failure(error) from None
         if self._used + size > self.max_bytes:
@@ -101,30 +117,25 @@ class Spool:
 
     def keep_counters(self, counters: dict) -> None:
         """Leave the final counters of a process for the next drain. Raises SpoolError."""
-        self._check_folder()
+        self.check_folder()
         try:
-            fd = os.open(self.folder / COUNTERS, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _CAREFUL, 0o600)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX)
-                if os.fstat(fd).st_size < _MOST_COUNTERS:
-                    os.write(fd, segments.line_of({"counters": counters}))
-            finally:
-                os.close(fd)
+            accounts.leave(self.folder, counters)
         except OSError as error:
             raise failure(error) from None
 
-    def _check_folder(self) -> None:
+    def check_folder(self) -> None:
+        """Make the folder where it is missing. Raises SpoolError where it is not ours alone to write to."""
         try:
             if not self.folder.is_dir():
                 make_home(self.folder.parent, inside=self.folder.name)
-            found = self.folder.lstat()
+            segments.check_folder(self.folder)
         except (OSError, UserError):
             raise SpoolError("spool_unavailable") from None
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
-            raise SpoolError("spool_unavailable")
 
 
-_CAREFUL = os.O_CLOEXEC | os.O_NOFOLLOW
+def _is_held(path: str) -> bool:
+    with locks.opened(Path(path), os.O_RDONLY | os.O_NONBLOCK, shared=True) as fd:
+        return fd is None
 
 
 def failure(error: OSError) -> SpoolError:

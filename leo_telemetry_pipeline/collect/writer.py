@@ -4,6 +4,7 @@ Belongs here: what the measured program calls, and what it may ask. Nothing here
 Does not: how spans get to the database or the disk (loop, sender, journal), how a process ends (exits).
 """
 
+import math
 import time
 from _thread import RLock, get_ident
 from collections import deque
@@ -32,6 +33,8 @@ _MANY = 1_000
 # What of the time to close is kept for writing to disk what the database does not take.
 _SPOOL_S = 0.15
 _SPOOL_ONE_S = 50e-6
+# And of that, what is kept for leaving the counters.
+_COUNTERS_S = 0.05
 
 
 class Writer:
@@ -76,7 +79,10 @@ class Writer:
         self.bell: SimpleQueue[bool] = SimpleQueue()
         self.tally = Tally()
         self.parked = True
+        self._accounted = self.tally.ended()
         self.closing = self.out_of_time = self._is_closed = False
+        # Of time.monotonic(): what is not on disk by then is lost.
+        self.until_s = math.inf
         self.trouble: Exception | None = None
         self._thread: Thread | None = None
         self._making = RLock()
@@ -145,36 +151,62 @@ class Writer:
         with self._making:
             if self.closing:
                 return
+            self.until_s = give_up - _COUNTERS_S
+            if self._parts is not None:
+                self._parts.journal.until_s = self.until_s
             self.closing = True
         self._room = -1
         exits.not_at_exit(self)
         thread = self._thread
         if thread is not None:
-            self.bell.put(True)
-            while thread.is_alive() and give_up - time.monotonic() > _SPOOL_S + _SPOOL_ONE_S * len(self.queue):
-                thread.join(0.01)
-            self.out_of_time = True
-            self.bell.put(True)
-            thread.join(max(0.0, give_up - time.monotonic()))
-        if thread is None or not thread.is_alive():
+            self._join(thread, give_up)
+        # A thread that lives may be waiting for a disk that hangs; nobody else shall do that too.
+        is_alone = thread is None or not thread.is_alive()
+        while is_alone and self.queue and time.monotonic() < give_up:
+            self._leave(self.queue.popleft())
+        self.give_up()
+        self._is_closed = True
+        if is_alone:
+            self.put_away()
+
+    def _join(self, thread: Thread, give_up: float) -> None:
+        self.bell.put(True)
+        while thread.is_alive() and give_up - time.monotonic() > _SPOOL_S + _SPOOL_ONE_S * len(self.queue):
+            thread.join(0.01)
+        self.out_of_time = True
+        self.bell.put(True)
+        thread.join(max(0.0, give_up - time.monotonic()))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is no time left, not even for writing to disk."""
+        return self.out_of_time and time.monotonic() >= self.until_s
+
+    def give_up(self) -> None:
+        """Count as lost what has no end yet and is not on disk; whoever had it in hand says no more about it."""
+        with self.tally.lock:
             while self.queue:
-                self._leave(self.queue.popleft())
-        counters = self.counters()
-        with suppress(Exception):
-            if counters["created"] > counters["stored"]:
-                self._get_parts().spool.keep_counters(counters)
+                self.tally.take(1)
+                if getattr(self.queue.popleft(), "segment", None) is not None:
+                    self.tally.settle(1, stored=False)
+            self.tally.give_up()
+
+    def put_away(self) -> None:
+        """Leave to the drainers what is on disk, and what was counted since this was last done."""
+        with suppress(Exception):  # the disk may refuse, and the interpreter be about to end
             if self._parts is not None:
                 self._parts.journal.close()
-        self._is_closed = True
+            with self.tally.lock:
+                before, self._accounted = self._accounted, self.tally.ended()
+                news = difference(self._accounted, before)
+            if news["created"] > news["stored"]:
+                self._get_parts().spool.keep_counters(news)
 
     def begin_anew(self) -> None:
         """Start from nothing in a child that was forked: what is queued and open here is its parent's."""
-        parts = self._parts
         self.of_parent |= {id(operation): operation for operation in self.open}
         self.open = {}
         self._reset()
-        if parts is not None:
-            parts.journal.forget()
 
     @property
     def in_a_hurry(self) -> bool:
@@ -204,7 +236,7 @@ class Writer:
         else:
             self._get_parts().leave(kept)
 
-    def _keep(self, item: "Operation | Span") -> "Kept | None":
+    def _keep(self, item: "Operation | Span | Kept") -> "Kept | None":
         """Put a span on disk in the thread that ended it; None for one that is none, or its parent's."""
         if id(item) in self.of_parent:
             return None
@@ -219,21 +251,14 @@ class Writer:
 
     def _leave(self, item: "Operation | Span | Kept") -> None:
         """Leave on disk what the thread cannot take any more."""
-        with suppress(Exception):  # the interpreter may be about to end
-            parts = self._get_parts()
-            from leo_telemetry_pipeline.collect.parts import Kept
-
-            before = self.counters()
-            kept = item if isinstance(item, Kept) else self._keep(item)
-            if kept is not None:
-                parts.leave(kept)
-            if self._is_closed:
-                parts.journal.close()
-                parts.spool.keep_counters(difference(self.counters(), before))
+        kept = self._keep(item)
+        if kept is not None:
+            self._get_parts().leave(kept)
+        if self._is_closed:
+            self.put_away()
 
     def _drop(self, reason: str) -> None:
-        self.tally.take(1)
-        self.tally.drop(reason, 1)
+        self.tally.pass_by(reason)
 
     def _remember(self, removed: Mapping[str, int]) -> None:
         with self.tally.lock:
@@ -242,10 +267,14 @@ class Writer:
 
     def _wake(self) -> None:
         self.parked = False
-        with suppress(RuntimeError):  # no thread can be started when the interpreter is about to end
+        try:
             if self._thread is None:
                 self._start()
-        self.bell.put(False)
+        except RuntimeError:
+            # For now no thread can be started, or the interpreter is about to end: the next span tries again.
+            self.parked = True
+        else:
+            self.bell.put(False)
 
     def _start(self) -> None:
         with self._making:
@@ -279,6 +308,7 @@ class Writer:
                 self._made_by = get_ident()
                 try:
                     self._parts = self._make_parts()
+                    self._parts.journal.until_s = math.inf if self._is_closed else self.until_s
                 finally:
                     self._made_by = 0
             return self._parts

@@ -97,9 +97,9 @@ def _drain(context: dg.AssetExecutionContext, analysis: Analysis) -> dict[str, A
     """Store what waits in the spool of this home, so that the window has it; return what to show of that."""
     try:
         done = drains.drain(analysis.database, analysis.settings.home, "ANALYSIS", at_most_s=DRAIN_S)
-    except UserError as error:
+    except (UserError, psycopg2.Error) as error:
         # What is stored already can be judged all the same.
-        context.log.warning("%s", error.message)
+        context.log.warning("The spool was not drained: %s", " ".join(str(error).split()))
         return {}
     if not done.spans and not done.torn:
         return {}

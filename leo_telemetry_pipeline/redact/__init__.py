@@ -6,7 +6,7 @@ Does not: what a secret looks like (scrub), whether values are a span at all (sp
 Imported by the program that is measured, so it uses nothing that costs time to import.
 """
 
-from leo_telemetry_pipeline.redact.policy import Policy, without_identity
+from leo_telemetry_pipeline.redact.policy import Policy
 from leo_telemetry_pipeline.redact.texts import MAX_TEXT, REACH, clean_text, flat, shown, text
 from leo_telemetry_pipeline.redact.values import (
     MAX_DEPTH,
@@ -33,5 +33,4 @@ __all__ = [
     "is_identity",
     "shown",
     "text",
-    "without_identity",
 ]

@@ -5,7 +5,7 @@ Does not: what is stored under a key that is kept (values).
 """
 
 from leo_telemetry_pipeline.redact.texts import as_text, remember, text
-from leo_telemetry_pipeline.redact.values import MAX_KEY, is_identity
+from leo_telemetry_pipeline.redact.values import MAX_DEPTH, MAX_KEY, MAX_VALUES, is_identity
 
 # Of what other instrumentation adds: what tells slow work from fast and says nothing of people or contents.
 _FOREIGN = """
@@ -40,6 +40,9 @@ _CONTENTS = tuple(
 )
 _MOST_REMOVED = 200
 _MAX_REMOVED = 100
+_MOST_PATH = 1_000
+# Values with nothing below them.
+_FLAT = frozenset((str, int, float, bool, type(None)))
 
 
 class Policy:
@@ -49,11 +52,12 @@ class Policy:
     Keys that name a person, an account or an organization stay with ``keep_identity`` only.
     """
 
-    __slots__ = ("_exact", "_keep_identity", "_kept_foreign", "_kept_own", "_prefixes")
+    __slots__ = ("_chosen", "_exact", "_keep_identity", "_kept_foreign", "_kept_own", "_prefixes")
 
     def __init__(self, keep_keys: tuple[str, ...] | list[str] = (), keep_identity: bool = False) -> None:
         keys = tuple(keep_keys)
-        self._exact = _FOREIGN_KEYS.union(key for key in keys if not key.endswith("*"))
+        self._chosen = frozenset(key for key in keys if not key.endswith("*"))
+        self._exact = _FOREIGN_KEYS | self._chosen
         self._prefixes = tuple(key[:-1] for key in keys if key.endswith("*"))
         self._keep_identity = keep_identity
         self._kept_foreign: set[str] = set()
@@ -61,11 +65,26 @@ class Policy:
 
     def foreign(self, attributes: dict, removed: dict[str, int]) -> dict:
         """Return what may be kept of attributes that other instrumentation set; count the rest in ``removed``."""
-        return _kept(attributes, removed, self._kept_foreign, self._is_harmless)
+        return self._below(_kept(attributes, removed, self._kept_foreign, self._is_harmless), removed)
 
     def own(self, attributes: dict, removed: dict[str, int]) -> dict:
         """Return attributes that a person chose without identities, which are counted in ``removed``."""
-        return _kept(attributes, removed, self._kept_own, self._is_allowed)
+        return self._below(_kept(attributes, removed, self._kept_own, self._is_allowed), removed)
+
+    def resource(self, attributes: dict, removed: dict[str, int], known: frozenset[str]) -> dict:
+        """Return what may be kept of a resource: ``known`` keys and chosen ones; count the rest in ``removed``."""
+
+        def judge(key: str, _: object) -> bool:
+            return self._is_allowed(key) and (key in known or key in self._chosen or key.startswith(self._prefixes))
+
+        return self._below(_kept(attributes, removed, set(), judge), removed)
+
+    def _below(self, attributes: dict, removed: dict[str, int]) -> dict:
+        # Without the identities that lie deeper.
+        if self._keep_identity or _FLAT.issuperset(map(type, attributes.values())):
+            return attributes
+        left = [MAX_VALUES]
+        return {key: _nameless(value, as_text(key), 1, left, removed) for key, value in attributes.items()}
 
     def _is_allowed(self, key: str, _: object = None) -> bool:
         return self._keep_identity or not is_identity(key)
@@ -83,11 +102,6 @@ class Policy:
         return key.endswith(_UNITS) and isinstance(value, int | float)
 
 
-def without_identity(attributes: dict) -> dict:
-    """Return the attributes without those that name a person, an account or an organization."""
-    return Policy().own(attributes, {})
-
-
 def _kept(attributes: dict, removed: dict[str, int], known: set[str], judge) -> dict:
     if attributes.keys() <= known:
         return attributes
@@ -99,7 +113,30 @@ def _kept(attributes: dict, removed: dict[str, int], known: set[str], judge) -> 
             if judge(name, None) and len(name) <= MAX_KEY:
                 remember(known, (key,))
         else:
-            name = name if name in removed else text(name, _MAX_REMOVED)
-            name = name if name in removed or len(removed) < _MOST_REMOVED else "…"
-            removed[name] = removed.get(name, 0) + 1
+            _count(removed, name)
     return kept
+
+
+def _nameless(value, path: str, depth: int, left: list[int], removed: dict[str, int]):
+    # What redact.clean cuts off, by the same bounds, needs no look.
+    if depth >= MAX_DEPTH or left[0] <= 0 or not isinstance(value, dict | list | tuple):
+        return value
+    if not isinstance(value, dict):
+        left[0] -= len(value)
+        return [_nameless(item, path, depth + 1, left, removed) for item in value]
+    kept = {}
+    for key, inner in value.items():
+        name = key if isinstance(key, str) else as_text(key)
+        below = f"{path}.{name}"
+        if is_identity(name):
+            _count(removed, below)
+        else:
+            left[0] -= 1
+            kept[key] = _nameless(inner, below[:_MOST_PATH], depth + 1, left, removed)
+    return kept
+
+
+def _count(removed: dict[str, int], name: str) -> None:
+    name = name if name in removed else text(name, _MAX_REMOVED)
+    name = name if name in removed or len(removed) < _MOST_REMOVED else "…"
+    removed[name] = removed.get(name, 0) + 1

@@ -14,6 +14,11 @@ _MAX_FLAT = 500
 REACH = 4_000
 CUT = "…"
 
+# What a text column does not hold, and what steers a terminal: controls but tab and newline, and changes of direction.
+_UNSHOWN = dict.fromkeys(
+    (*range(9), *range(11, 32), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\ufffd"
+)
+
 # Names, types and keys come again and again: what was found harmless is remembered, up to so many texts.
 MOST_KNOWN = 4_096
 MAX_KNOWN = 100
@@ -49,7 +54,7 @@ def shown(value: object, limit: int = 60) -> str:
 
 
 def clean_text(text: str, limit: int = MAX_TEXT) -> str:
-    """Return text of at most ``limit`` characters without NUL and lone surrogates, U+FFFD in their place."""
+    """Return text of at most ``limit`` characters with U+FFFD for lone surrogates and what steers a terminal."""
     return _storable(text if len(text) <= limit else text[: limit - 1] + CUT)
 
 
@@ -78,8 +83,9 @@ def are_plain(texts: set[str] | tuple[str, ...] | list[str]) -> bool:
     unknown = set(texts) - _known_texts
     if not unknown:
         return True
-    together = "\n".join(unknown)
-    if not together.isascii() or "\0" in together or is_suspicious(together):
+    # What is between them is part of no mark, and printable.
+    together = "|".join(unknown)
+    if not together.isascii() or not _is_printable(together) or is_suspicious(together):
         return False
     if len(together) >= LONG and not all(map(_is_harmless, unknown)):
         return False
@@ -108,9 +114,16 @@ def _is_harmless(word: str) -> bool:
 
 
 def _storable(text: str) -> str:
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            text = "".join("\ufffd" if "\ud800" <= letter <= "\udfff" else letter for letter in text)
-    return text.replace("\0", "\ufffd")
+    if _is_printable(text):
+        return text
+    # Much that is not printable is harmless: joiners of letters, spaces that do not break.
+    shown = text.replace("\r\n", "\n").translate(_UNSHOWN)
+    try:
+        shown.encode()
+    except UnicodeEncodeError:
+        shown = "".join("\ufffd" if "\ud800" <= letter <= "\udfff" else letter for letter in shown)
+    return text if shown == text else shown
+
+
+def _is_printable(text: str) -> bool:
+    return text.isprintable() or text.replace("\n", " ").replace("\t", " ").isprintable()

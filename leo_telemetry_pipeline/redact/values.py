@@ -41,26 +41,32 @@ _TEXT_COLUMNS = (
 _all_texts = operator.attrgetter(*_TEXT_COLUMNS)
 _LONGEST_INT = 2**63
 _NAMED = ("key", "name")
+# What may stand beside a name in a small object and is not its value.
+_BESIDE = (*_NAMED, "type", "kind", "in", "id")
+_MOST_BESIDE = 4
 
 # Keys come again and again: what was found of them is remembered.
 _plain_keys: set[str] = set()
 _judged_keys: dict[str, tuple[str, bool, bool]] = {}
 
 # What nobody needs for finding slow work: who did it. OpenTelemetry exporters add these by themselves.
-_IDENTITY_PREFIXES = ("user.", "enduser.", "organization.")
+_PERSONS = ("user", "enduser", "organization")
+_IDENTITY_PREFIXES = tuple(f"{person}." for person in _PERSONS)
+# Letters only: user_id, userId and user-id are one.
 _IDENTITY_KEYS = frozenset(
     (
-        *("user", "enduser", "organization", "email", "username", "user_id", "user_email", "user_name"),
-        *("account_id", "account_uuid", "user_account_id", "user_account_uuid"),
-        *("organization_id", "organization_uuid", "organization_name"),
+        *_PERSONS,
+        *("email", "emailaddress", "useremail", "username", "userid", "useruuid", "accountid", "accountuuid"),
+        *("accountemail", "useraccountid", "useraccountuuid", "enduserid"),
+        *("organizationid", "organizationuuid", "organizationname"),
     )
 )
 
 
 def is_identity(key: str) -> bool:
-    """Say whether a key names a person, an account or an organization."""
+    """Say whether a key names a person, an account or an organization, however it is written."""
     lowered = key.lower()
-    return lowered in _IDENTITY_KEYS or lowered.startswith(_IDENTITY_PREFIXES)
+    return lowered.startswith(_IDENTITY_PREFIXES) or "".join(filter(str.isalnum, lowered)) in _IDENTITY_KEYS
 
 
 def clean(span: Span) -> Span:
@@ -135,10 +141,7 @@ def _judged(key: str) -> tuple[str, bool, bool]:
 
 
 def _object(items: dict, depth: int, left: list[int], keep_emails: bool = False) -> dict:
-    # {"key": "password", "value": ...} names its secret too.
-    hides_value = "value" in items and any(
-        isinstance(key := items.get(word), str) and _judged(key)[1] for word in _NAMED
-    )
+    hidden = _beside_name(items, depth)
     cleaned = {}
     for key, value in items.items():
         if left[0] <= 0:
@@ -146,12 +149,28 @@ def _object(items: dict, depth: int, left: list[int], keep_emails: bool = False)
             break
         left[0] -= 1
         name, is_secret, names_person = _judged(key if isinstance(key, str) else as_text(key))
-        if value is not None and (is_secret or (hides_value and name == "value")):
+        if value is not None and (is_secret or key in hidden):
             cleaned[name] = MARK
         else:
-            # Below the first level nobody looked for identities.
+            # Below the first level the policy left no identities.
             cleaned[name] = _value(value, depth, left, keep_emails or (depth == 1 and names_person))
     return cleaned if _differ(cleaned, items) else items
+
+
+def _beside_name(items: dict, depth: int) -> set:
+    # Keys of what goes since {"Name": "DB_PASSWORD", "Value": ...} names its secret too. In a small object that is
+    # all but numbers, whatever it is called.
+    words = {key: key.lower() for key in items if isinstance(key, str)}
+    if not any(
+        word in _NAMED and isinstance(items[key], str) and _judged(items[key])[1] for key, word in words.items()
+    ):
+        return set()
+    is_small = depth > 1 and len(items) <= _MOST_BESIDE
+    return {
+        key
+        for key, word in words.items()
+        if "value" in word or (is_small and word not in _BESIDE and not isinstance(items[key], int | float))
+    }
 
 
 def _differ(cleaned: dict, items: dict) -> bool:
@@ -164,14 +183,28 @@ def _differ(cleaned: dict, items: dict) -> bool:
 
 
 def _array(items, depth: int, left: list[int], keep_emails: bool) -> list:
-    cleaned = []
+    cleaned, hides_next = [], False
+    is_pair = len(items) == 2 and isinstance(items, list | tuple)
     for value in items:
         if left[0] <= 0:
             cleaned.append(CUT)
             break
         left[0] -= 1
-        cleaned.append(_value(value, depth, left, keep_emails))
+        if hides_next and not (value is None or isinstance(value, bool) or _is_option(value)):
+            cleaned.append(MARK)
+        else:
+            cleaned.append(_value(value, depth, left, keep_emails))
+        # ("x-api-key", ...) and ["--password", ...] name their secret too.
+        hides_next = (is_pair or _is_option(value)) and _names_next(value)
     return cleaned
+
+
+def _is_option(value: object) -> bool:
+    return isinstance(value, str) and value.startswith("-")
+
+
+def _names_next(value: object) -> bool:
+    return isinstance(value, str | bytes) and len(value) <= MAX_KNOWN and names_secret(as_text(value))
 
 
 def _value(value, depth: int, left: list[int], keep_emails: bool = False):

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+import psycopg2
 import psycopg2.extensions
 
 from leo_telemetry_pipeline.store.database import Database
@@ -28,14 +29,20 @@ class Drain:
 
 
 def count_removed(cursor: psycopg2.extensions.cursor, removed: Mapping[str, int]) -> None:
-    """Add to the counts of attributes that were not kept."""
-    # In one order, so that two who count the same names cannot wait for each other.
-    for key, count in sorted(removed.items()):
-        cursor.execute(
-            "INSERT INTO telemetry_removed_keys AS r (key, count) VALUES (%s, %s)"
-            " ON CONFLICT (key) DO UPDATE SET count = r.count + excluded.count, last_seen = now()",
-            (key, count),
-        )
+    """Add to the counts of attributes that were not kept, where that can be done: spans do not depend on it."""
+    if not removed:
+        return
+    cursor.execute("SAVEPOINT counting")
+    try:
+        # In one order, so that two who count the same names cannot wait for each other.
+        for key, count in sorted(removed.items()):
+            cursor.execute(
+                "INSERT INTO telemetry_removed_keys AS r (key, count) VALUES (%s, %s)"
+                " ON CONFLICT (key) DO UPDATE SET count = r.count + excluded.count, last_seen = now()",
+                (key or "(empty)", count),
+            )
+    except psycopg2.Error:
+        cursor.execute("ROLLBACK TO SAVEPOINT counting")
 
 
 def removed_keys(database: Database, since: datetime, limit: int = 20) -> list[tuple[str, int]]:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from socket import SHUT_RDWR, socket
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
@@ -63,6 +64,7 @@ class Database:
         self.read_only = read_only
         self.timeout_s = timeout_s
         self._connection: psycopg2.extensions.connection | None = None
+        self._closing = Lock()
 
     @contextmanager
     def transaction(self, *, seconds: float = 300) -> "Iterator[psycopg2.extensions.cursor]":
@@ -97,16 +99,20 @@ class Database:
 
     def cut(self) -> None:
         """Cut the line to a server that does not answer, so that whoever waits for it goes on with an error."""
-        connection = self._connection
-        if connection is not None and not connection.closed:
-            with suppress(OSError), socket(fileno=os.dup(connection.fileno())) as line:
-                line.shutdown(SHUT_RDWR)
+        import psycopg2
+
+        # Closed meanwhile, its number could be that of another file.
+        with self._closing, suppress(OSError, psycopg2.InterfaceError):
+            if self._connection is not None and not self._connection.closed:
+                with socket(fileno=os.dup(self._connection.fileno())) as line:
+                    line.shutdown(SHUT_RDWR)
 
     def close(self) -> None:
         """Give the connection back; the next transaction opens another."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        with self._closing:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
 
 
 @contextmanager

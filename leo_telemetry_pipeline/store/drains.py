@@ -26,19 +26,17 @@ def drain(database: Database, home: Path, by: str, *, at_most_s: float | None = 
     def store(batch: list[Span], removed: dict[str, int]) -> spans.Stored:
         return spans.store(database, batch, removed, source="spool")
 
+    def note(done: Drained) -> None:
+        if done.segments or done.torn or done.counters:
+            counted = summed(done.counters)
+            brought = (done.segments, done.spans, done.new, done.quarantined, done.torn)
+            collected.note_drain(database, collected.Drain(by, *brought, counted))
+
     folder = spool.folder_of(str(home))
     try:
-        done = empty(folder, store, at_most_s=at_most_s)
+        return empty(folder, store, at_most_s=at_most_s, note=note)
     except OSError as error:
         raise UserError(f"The spool {folder} cannot be read ({error.strerror or error}): see whose it is", 1) from None
-    if done.segments or done.torn or done.counters:
-        collected.note_drain(
-            database,
-            collected.Drain(
-                by, done.segments, done.spans, done.new, done.quarantined, done.torn, summed(done.counters)
-            ),
-        )
-    return done
 
 
 def summed(counters: Iterable[Mapping]) -> dict:

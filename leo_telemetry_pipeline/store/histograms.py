@@ -56,24 +56,19 @@ def stale_days(database: Database, first: date, last: date, types: Sequence[str]
               ON h.day = days.day AND h.dimension_type = ANY(%(types)s)
             GROUP BY 1
         ), late AS (
-            SELECT DISTINCT s.start_time_ms / 86400000 AS first_day, s.created_at,
-                   -- A handoff gives its attributes to its trace, so it is late for every day that it lasted.
-                   CASE WHEN s.span_type IN ('handoff', 'workflow')
-                        THEN least(coalesce(s.end_time_ms, s.start_time_ms), s.start_time_ms + %(reach)s)
-                        ELSE s.start_time_ms END / 86400000 AS last_day
+            SELECT s.trace_id, s.parent_span_id, s.span_type, s.start_time_ms, s.created_at
             FROM workflow_trace_log AS s
             WHERE s.created_at >= (SELECT min(complete_before) FROM counted)
-              AND s.start_time_ms >= %(from_ms)s - %(reach)s AND s.start_time_ms < %(to_ms)s
+              AND s.start_time_ms >= %(from_ms)s - %(reach)s AND s.start_time_ms < %(to_ms)s + %(reach)s
         ), touched AS (
-            SELECT DISTINCT generate_series(first_day, last_day) AS day, created_at FROM late
+            SELECT start_time_ms / 86400000 AS day, created_at FROM late
             UNION
-            -- A wait is taken off the time of its parent, which may have begun on another day.
-            SELECT p.start_time_ms / 86400000, w.created_at
-            FROM workflow_trace_log AS w
-            JOIN workflow_trace_log AS p ON p.trace_id = w.trace_id AND p.span_id = w.parent_span_id
-            WHERE w.span_type = 'wait' AND w.created_at >= (SELECT min(complete_before) FROM counted)
-              AND w.start_time_ms >= %(from_ms)s AND w.start_time_ms < %(to_ms)s + %(reach)s
-              AND p.start_time_ms >= %(from_ms)s AND p.start_time_ms < %(to_ms)s
+            -- A handoff gives its attributes to its whole trace; a wait is taken off the time of its parent.
+            SELECT s.start_time_ms / 86400000, late.created_at
+            FROM late JOIN workflow_trace_log AS s ON s.trace_id = late.trace_id
+                AND (late.span_type <> 'wait' OR s.span_id = late.parent_span_id)
+            WHERE late.span_type IN ('handoff', 'workflow', 'wait')
+              AND s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s
         )
         SELECT day FROM counted WHERE types < %(wanted)s
         UNION
@@ -112,7 +107,7 @@ def rebuild(
             if fence is not None:
                 fence(cursor)
             # Two at once would both delete what is there and collide on what they insert.
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtext('duration_histograms'), %s)", (day.toordinal(),))
+            lock(cursor, day)
             # Before counting: whoever has committed by now is counted, whoever has not is in here or younger.
             cursor.execute(_WATERMARK)
             complete_before = (cursor.fetchone() or (None,))[0]
@@ -134,6 +129,22 @@ def rebuild(
                 (day, complete_before, list(types)),
             )
     return made
+
+
+def lock(cursor: psycopg2.extensions.cursor, day: date) -> None:
+    """Keep others from counting a day until the transaction ends."""
+    cursor.execute("SELECT pg_advisory_xact_lock(hashtext('duration_histograms'), %s)", (day.toordinal(),))
+
+
+def types_of(database: Database, day: date) -> list[str]:
+    """Return the dimension types that the history of a day has."""
+    rows = database.rows("SELECT DISTINCT dimension_type FROM duration_histograms WHERE day = %s ORDER BY 1", (day,))
+    return [name for (name,) in rows]
+
+
+def forget_day(cursor: psycopg2.extensions.cursor, day: date) -> None:
+    """Make a day one that has to be counted again, whatever comes between."""
+    cursor.execute("DELETE FROM duration_histogram_days WHERE day = %s", (day,))
 
 
 def bucket_counts(

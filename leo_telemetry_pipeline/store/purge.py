@@ -1,12 +1,17 @@
 """Deleting what was collected, for good, because somebody asked for it.
 
-Belongs here: every trace of some spans in every table, and the history that was made of them.
+Belongs here: spans, those that are open, what was put aside, and the daily history that was made of them. What analyses
+said of them stays: P50s, items, the ids of traces as evidence.
 Does not: retention by age, which keeps the history. What still lies in a spool is drained first (cli).
 """
 
-from collections.abc import Callable, Sequence
+import json
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+
+import psycopg2.extensions
 
 from leo_telemetry_pipeline.store import histograms
 from leo_telemetry_pipeline.store.database import Database
@@ -24,41 +29,63 @@ class What:
     trace_id: str | None = None
 
     @property
-    def condition(self) -> str:
-        """SQL that holds for a row of spans ``s``."""
+    def conditions(self) -> dict[str, str]:
+        """SQL by table, for its rows ``s``; a table of which only a whole day can be counted again is left out."""
         if self.before is not None:
-            return "s.start_time_ms < %(before_ms)s"
-        return (
-            "coalesce(s.project, '') = %(project)s" if self.project is not None else "s.trace_id = %(trace_id)s::uuid"
-        )
+            spans = "s.start_time_ms < %(before_ms)s"
+            return _of(spans, "s.created_at < %(before)s", "s.day < %(before)s::date")
+        if self.project is not None:
+            # What was put aside has no columns, so it is known by what it says.
+            aside = "s.content ~ %(named)s OR s.content ~ %(named_in_ascii)s"
+            if not self.project:
+                aside += """ OR s.content !~ '"project"\\s*:'"""
+            return _of("coalesce(s.project, '') = %(project)s", aside, "s.project = %(project)s")
+        aside = "position(%(trace_id)s in lower(s.content)) > 0 OR position(%(hex)s in lower(s.content)) > 0"
+        return _of("s.trace_id = %(trace_id)s::uuid", aside)
 
     @property
     def parameters(self) -> dict[str, object]:
-        """The parameters of the condition."""
+        """The parameters of the conditions."""
         midnight = datetime.combine(self.before or date(1970, 1, 1), time(), UTC)
         return {
             "before": midnight,
             "before_ms": milliseconds(midnight),
             "project": self.project,
+            "named": _named(self.project, ensure_ascii=False),
+            "named_in_ascii": _named(self.project, ensure_ascii=True),
             "trace_id": self.trace_id,
+            "hex": (self.trace_id or "").replace("-", ""),
         }
 
 
 @dataclass(frozen=True)
 class Purged:
-    """How much there was of it."""
+    """How much there was of it: spans, lines put aside, and rows of what else was made of them."""
 
     spans: int
     quarantined: int
+    others: int = 0
+
+
+_SPANS, _ASIDE = "workflow_trace_log", "telemetry_quarantine"
+
+
+def _of(spans: str, aside: str, history: str | None = None) -> dict[str, str]:
+    found = {_SPANS: spans, _ASIDE: aside, "workflow_open_spans": spans}
+    return found if history is None else found | {"duration_histograms": history}
+
+
+def _named(project: str | None, *, ensure_ascii: bool) -> str:
+    return r'"project"\s*:\s*' + re.escape(json.dumps(project or "", ensure_ascii=ensure_ascii))
 
 
 def count(database: Database, what: What) -> Purged:
     """Return how much would go."""
-    [(spans,)] = database.rows(f"SELECT count(*) FROM workflow_trace_log AS s WHERE {what.condition}", what.parameters)
-    [(quarantined,)] = database.rows(
-        f"SELECT count(*) FROM telemetry_quarantine WHERE {_ASIDE[_kind(what)]}", _like(what)
-    )
-    return Purged(spans, quarantined)
+    counts = {
+        table: database.rows(f"SELECT count(*) FROM {table} AS s WHERE {condition}", what.parameters)[0][0]
+        for table, condition in what.conditions.items()
+    }
+    return _purged(counts)
 
 
 def purge(database: Database, what: What, on_day: Callable[[int], object] = lambda _: None) -> Purged:
@@ -66,58 +93,55 @@ def purge(database: Database, what: What, on_day: Callable[[int], object] = lamb
 
     ``on_day`` gets how many spans went with each day. Interrupted, it can be begun again.
     """
+    counts: dict[str, int] = {}
     days = database.rows(
-        f"SELECT DISTINCT s.start_time_ms / 86400000 FROM workflow_trace_log AS s WHERE {what.condition} ORDER BY 1",
+        f"SELECT DISTINCT s.start_time_ms / {DAY_MS} FROM {_SPANS} AS s WHERE {what.conditions[_SPANS]} ORDER BY 1",
         what.parameters,
     )
-    gone = 0
-    for (day,) in days:
+    for (number,) in days:
+        day = date(1970, 1, 1) + timedelta(days=number)
         with database.transaction() as cursor:
-            cursor.execute(
-                f"DELETE FROM workflow_trace_log AS s WHERE {what.condition}"
-                " AND s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s",
-                what.parameters | {"from_ms": day * DAY_MS, "to_ms": (day + 1) * DAY_MS},
+            # A count of this day that is under way would bring back what it has seen.
+            histograms.lock(cursor, day)
+            gone = _delete(
+                cursor,
+                what,
+                _SPANS,
+                "s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s",
+                {"from_ms": number * DAY_MS, "to_ms": (number + 1) * DAY_MS},
             )
-            gone += cursor.rowcount
-            on_day(cursor.rowcount)
+            counts[_SPANS] = counts.get(_SPANS, 0) + gone
+            if "duration_histograms" in what.conditions:
+                counts["duration_histograms"] = counts.get("duration_histograms", 0) + _delete(
+                    cursor, what, "duration_histograms", "s.day = %(day)s", {"day": day}
+                )
+            else:
+                histograms.forget_day(cursor, day)
+        on_day(gone)
+        if "duration_histograms" not in what.conditions:
+            _count_again(database, day)
     with database.transaction() as cursor:
-        cursor.execute(f"DELETE FROM workflow_open_spans AS s WHERE {what.condition}", what.parameters)
-        cursor.execute(f"DELETE FROM telemetry_quarantine WHERE {_ASIDE[_kind(what)]}", _like(what))
-        quarantined = cursor.rowcount
-        if what.before is not None:
-            cursor.execute("DELETE FROM duration_histograms WHERE day < %(before)s::date", what.parameters)
-        elif what.project is not None:
-            cursor.execute("DELETE FROM duration_histograms WHERE project = %(project)s", what.parameters)
-    if what.trace_id is not None:
-        _count_again(database, [date(1970, 1, 1) + timedelta(days=day) for (day,) in days])
-    return Purged(gone, quarantined)
+        for table in what.conditions:
+            counts[table] = counts.get(table, 0) + _delete(cursor, what, table, "true", {})
+    return _purged(counts)
 
 
-# What was put aside has no columns, so it is known by what it says.
-_ASIDE = {
-    "before": "created_at < %(before)s",
-    "project": "position(%(quoted)s in content) > 0 AND position('project' in content) > 0",
-    "trace_id": "position(%(trace_id)s in lower(content)) > 0 OR position(%(hex)s in lower(content)) > 0",
-}
+def _purged(counts: dict[str, int]) -> Purged:
+    others = sum(count for table, count in counts.items() if table not in (_SPANS, _ASIDE))
+    return Purged(counts.get(_SPANS, 0), counts.get(_ASIDE, 0), others)
 
 
-def _kind(what: What) -> str:
-    if what.before is not None:
-        return "before"
-    return "project" if what.project is not None else "trace_id"
+def _delete(
+    cursor: psycopg2.extensions.cursor, what: What, table: str, more: str, parameters: dict[str, object]
+) -> int:
+    cursor.execute(
+        f"DELETE FROM {table} AS s WHERE ({what.conditions[table]}) AND {more}", what.parameters | parameters
+    )
+    return cursor.rowcount
 
 
-def _like(what: What) -> dict[str, object]:
-    return what.parameters | {
-        "quoted": f'"{what.project}"',
-        "hex": (what.trace_id or "").replace("-", ""),
-    }
-
-
-def _count_again(database: Database, days: Sequence[date]) -> None:
-    for day in days:
-        types = database.rows("SELECT dimension_type FROM duration_histogram_days WHERE day = %s ORDER BY 1", (day,))
-        midnight = datetime.combine(day, time(), UTC)
-        seen = count_by_type_and_day(database, Window(midnight, midnight + timedelta(days=1)))
-        if types:
-            histograms.rebuild(database, [day], [name for (name,) in types], sorted({row[0] for row in seen}))
+def _count_again(database: Database, day: date) -> None:
+    midnight = datetime.combine(day, time(), UTC)
+    seen = count_by_type_and_day(database, Window(midnight, midnight + timedelta(days=1)))
+    types = histograms.types_of(database, day)
+    histograms.rebuild(database, [day], types, sorted({row[0] for row in seen}))

@@ -25,6 +25,7 @@ class DatabaseSink:
     def __init__(self, connection: Database) -> None:
         self._database = connection
         self._host = socket.gethostname()
+        self._announces = True
 
     def store(self, batch: Sequence[Span], removed: Mapping[str, int]) -> spans.Stored:
         """Store spans once each. Raises Unavailable when none of them can be."""
@@ -35,10 +36,15 @@ class DatabaseSink:
 
     def announce(self, opened: Sequence[Span], ended: Sequence[tuple[str, str]]) -> None:
         """Tell what is still open, and what of it ended. Raises Unavailable."""
+        if not self._announces:
+            return
         try:
             open_spans.announce(self._database, opened, ended, host=self._host, pid=os.getpid())
-        except (psycopg2.Error, UserError) as error:
+        except (psycopg2.OperationalError, psycopg2.InterfaceError, UserError) as error:
             raise self._unavailable(error) from None
+        except psycopg2.Error:
+            # Its table is missing, or closed to this user: that is no reason to keep spans from theirs.
+            self._announces = False
 
     def abort(self) -> None:
         """End what is under way, from another thread."""

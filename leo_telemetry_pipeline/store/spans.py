@@ -63,51 +63,61 @@ def store(
 ) -> Stored:
     """Store spans that are not stored yet, with partitions for their days; return what became of them.
 
-    ``removed`` counts attributes that were not kept, by name. A span that the database refuses is put into
-    quarantine under ``source``, and keeps none of the others out. Raises psycopg2.Error when nothing can be stored.
+    ``removed`` counts attributes that were not kept, by name; it is noted unless all spans were stored before. A span
+    that the database refuses is put into quarantine under ``source``, and keeps none of the others out. Raises
+    psycopg2.Error when nothing can be stored.
     """
     if spans:
         starts = [span.start_time_ms for span in spans]
         ensure_partitions(database, _moment(min(starts)), _moment(max(starts)))
-    new = quarantined = 0
+    new = quarantined = first_seen = 0
     waiting = [list(spans[at : at + BATCH]) for at in range(0, len(spans), BATCH)] or [[]]
-    removed = removed or {}
+    to_note = dict(removed or {})
     while waiting:
         batch = waiting.pop()
         try:
-            new += _insert(database, batch, removed)
-            removed = {}
+            added = _insert(database, batch, to_note)
+            new += added
+            if added:
+                to_note = {}
         except psycopg2.Error as error:
-            if not batch or (error.pgcode or "")[:2] not in _CLASSES_OF_BAD_VALUES:
+            if not batch or not _is_about_values(error):
                 raise
             if len(batch) > 1:
                 half = len(batch) // 2
                 waiting += [batch[half:], batch[:half]]
             else:
                 reason = str(error).strip().splitlines()[0]
-                quarantined += quarantine(database, source, [(0, reason, _as_json(_as_dict(batch[0])))])
+                first_seen += quarantine(database, source, [(0, reason, _json(_as_dict(batch[0])))])
+                quarantined += 1
+    if first_seen and to_note:
+        _insert(database, [], to_note)
     return Stored(new, quarantined)
 
 
-# Data exceptions, violated constraints, exceeded limits: what another attempt would meet again.
-_CLASSES_OF_BAD_VALUES = ("22", "23", "54")
+def _is_about_values(error: psycopg2.Error) -> bool:
+    """Tell whether some row is at fault: another attempt would meet that again, and other rows may do."""
+    code = error.pgcode or ""
+    # Data exceptions, violated constraints and options, exceeded limits, what somebody's own trigger raises.
+    return code[:2] in ("22", "23", "44", "54", "P0") or (code == "42501" and "row-level security" in str(error))
 
 
 def _insert(database: Database, batch: list[Span], removed: Mapping[str, int]) -> int:
     with database.transaction() as cursor:
         new = 0
         if batch:
-            # COPY cannot skip what is there already, so it goes through a table of this transaction's own.
-            cursor.execute("CREATE TEMPORARY TABLE incoming (LIKE workflow_trace_log) ON COMMIT DROP")
-            cursor.execute("ALTER TABLE incoming ALTER COLUMN created_at DROP NOT NULL")
-            source = cast("TextIO", _Source(copy_lines(batch)))
-            cursor.copy_expert(f"COPY incoming ({COLUMN_LIST}) FROM STDIN (NULL '{NULL}')", source)
+            # COPY cannot skip what is there already, so it goes through a table of this transaction's own; its
+            # columns are written out, so that whoever may only insert needs no right to look.
+            cursor.execute(f"CREATE TEMPORARY TABLE incoming ({_TYPED_COLUMNS}) ON COMMIT DROP")
+            lines = cast("TextIO", _Source(copy_lines(batch)))
+            cursor.copy_expert(f"COPY incoming ({COLUMN_LIST}) FROM STDIN (NULL '{NULL}')", lines)
             cursor.execute(
                 f"INSERT INTO workflow_trace_log ({COLUMN_LIST}) SELECT {COLUMN_LIST} FROM incoming"
                 " ON CONFLICT DO NOTHING"
             )
             new = cursor.rowcount
-        collected.count_removed(cursor, removed)
+        if new or not batch:
+            collected.count_removed(cursor, removed)
         return new
 
 
@@ -221,6 +231,10 @@ def evidence(
 
 
 COLUMN_LIST = ", ".join(COLUMNS)
+_TYPES = {"trace_id": "uuid", "span_id": "uuid", "parent_span_id": "uuid", "attributes": "jsonb"}
+_TYPED_COLUMNS = ", ".join(
+    f"{name} {_TYPES.get(name, 'bigint' if name.endswith('_ms') else 'text')}" for name in COLUMNS
+)
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _plain_values = operator.attrgetter(*COLUMNS[:-1])
 _as_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
@@ -230,12 +244,19 @@ def copy_lines(spans: Iterable[Span]) -> Iterator[str]:
     """Yield spans as COPY reads them with NULL written as NULL: a line each, the columns of COLUMNS."""
     for span in spans:
         values = _plain_values(span)
-        attributes = _as_json(span.attributes) if span.attributes else "{}"
+        attributes = _json(span.attributes) if span.attributes else "{}"
         line = _LINE % (*values, attributes)
         # Nearly no value needs care; looking at all of them together is quicker than at each.
         if line.count("\t") != _TABS or "\\" in line or "\r" in line or line.count("\n") > 1 or NULL in values:
             line = _LINE % (*map(_escaped, values), _escaped(attributes))
         yield line
+
+
+def _json(attributes: dict) -> str:
+    try:
+        return _as_json(attributes)
+    except (TypeError, ValueError):  # a value that JSON does not have, which its source should have cleaned
+        return _as_json(redact.clean_attributes(attributes))
 
 
 NULL = "None"

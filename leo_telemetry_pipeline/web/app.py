@@ -37,9 +37,12 @@ _READERS = {answers.JSON: otlp.read_json, answers.PROTOBUF: otlp_protobuf.read_p
 _log = logging.getLogger(__name__)
 
 
-def build_app(settings: Settings, target: Target) -> ASGIApp:
-    """Return the receiver as an ASGI application that stores into ``target`` and spools into the settings' home."""
-    receiver = _Receiver(settings, target)
+def build_app(settings: Settings, target: Target, *, away: bool = False) -> ASGIApp:
+    """Return the receiver as an ASGI application that stores into ``target`` and spools into the settings' home.
+
+    ``away``: the target does not answer yet.
+    """
+    receiver = _Receiver(settings, target, away=away)
     app = Starlette(
         routes=[
             Route("/v1/traces", receiver.traces, methods=["POST"]),
@@ -55,9 +58,9 @@ def build_app(settings: Settings, target: Target) -> ASGIApp:
 
 
 class _Receiver:
-    def __init__(self, settings: Settings, target: Target) -> None:
+    def __init__(self, settings: Settings, target: Target, *, away: bool) -> None:
         self.metrics = Metrics()
-        self._keeper = Keeper(settings, target, self.metrics)
+        self._keeper = Keeper(settings, target, self.metrics, away=away)
         self._inflow = body.Inflow()
         self._turn = asyncio.Lock()
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="read")
@@ -105,7 +108,7 @@ class _Receiver:
             raise Refusal(429, "requests come faster than they can be stored", _RETRY_AFTER_S) from None
         try:
             read = await asyncio.get_running_loop().run_in_executor(self._reader, self._read, form, arriving)
-            await self._keeper.keep(read.spans, read.removed)
+            refused = await self._keeper.keep(read.spans, read.removed)
         except otlp.BadRequest as error:
             raise Refusal(400, str(error)) from None
         except otlp.TooLarge as error:
@@ -114,9 +117,11 @@ class _Receiver:
             raise Refusal(503, f"database and spool are both unavailable ({error})", _RETRY_AFTER_S) from None
         finally:
             self._turn.release()
-        self.metrics.totals["spans_accepted"] += len(read.spans)
-        self.metrics.totals["spans_rejected"] += read.rejected
-        return answers.accepted(form, read.rejected, "; ".join(read.reasons))
+        rejected = read.rejected + refused
+        reasons = [*read.reasons, *([f"{refused} span(s) were refused by the table"] if refused else [])]
+        self.metrics.totals["spans_accepted"] += len(read.spans) - refused
+        self.metrics.totals["spans_rejected"] += rejected
+        return answers.accepted(form, rejected, "; ".join(reasons))
 
     def _read(self, form: str, arriving: body.Body) -> otlp.Read:
         return _READERS[form](arriving.finish(), project=self._project, policy=self._policy)

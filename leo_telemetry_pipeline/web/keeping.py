@@ -9,13 +9,13 @@ import logging
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from contextlib import suppress
 from typing import TypeVar
 
 import psycopg2
 
 from leo_telemetry_pipeline.collect import spool
-from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import drains
@@ -50,8 +50,8 @@ class Keeper:
     request waits for it.
     """
 
-    def __init__(self, settings: Settings, target: Target, metrics: Metrics) -> None:
-        self.away = False
+    def __init__(self, settings: Settings, target: Target, metrics: Metrics, *, away: bool = False) -> None:
+        self.away = away
         self._metrics = metrics
         self._home = settings.home
         self._folder = spool.folder_of(str(settings.home))
@@ -60,11 +60,11 @@ class Keeper:
         # One line for each: none of them waits for another, or is cut with it.
         self._requests, self._upkeep, self._asking = (_Line(target, name) for name in ("keep", "drain", "ask"))
 
-    async def keep(self, spans: list[Span], removed: dict[str, int]) -> None:
-        """Return when the spans are committed, or on disk. Raises NotKept."""
+    async def keep(self, spans: list[Span], removed: dict[str, int]) -> int:
+        """Return when the spans are committed, or on disk: how many of them the table refused. Raises NotKept."""
         self._metrics.totals["keys_removed"] += sum(removed.values())
         if not spans and not removed:
-            return
+            return 0
         if not self.away:
             try:
                 stored = await self._requests.ask(lambda db: span_store.store(db, spans, removed, source=SOURCE))
@@ -73,30 +73,36 @@ class Keeper:
             else:
                 self._metrics.totals["spans_new"] += stored.new
                 self._metrics.totals["spans_quarantined"] += stored.quarantined
-                return
+                return stored.quarantined
         try:
             await asyncio.to_thread(self._spool.write, spans, removed, sync=True)
         except spool.SpoolError as error:
             raise NotKept(str(error)) from None
         self._metrics.totals["spans_spooled"] += len(spans)
+        return 0
 
     async def upkeep(self) -> None:
-        """Drain the spool, and ask for a database that is away, ever more rarely; never returns."""
-        pause = _PAUSE_S
+        """Ask for a database that is away, and drain the spool, after a failure ever more rarely; never returns."""
+        pause, told = _PAUSE_S, False
         while True:
             await asyncio.sleep(pause)
+            longer = min(pause * 2, _LONGEST_PAUSE_S)
             try:
                 if self.away:
                     await self._upkeep.ask(_answer)
+                    self._back()
+            except Away:
+                pause = longer
+                continue
+            # Whatever is wrong with the spool, the database takes what comes: it is not away for that.
+            try:
                 await self._drain()
-                self._back()
-                pause = _PAUSE_S
-            except Away as error:
-                self._gone(error)
-                pause = min(pause * 2, _LONGEST_PAUSE_S)
+                pause, told = _PAUSE_S, False
             except Exception as error:  # noqa: BLE001  # nobody else would bring the database back
-                _log.warning("the spool could not be drained (%s)", type(error).__name__)
-                pause = _LONGEST_PAUSE_S
+                if not told:
+                    why = error if isinstance(error, (Away, UserError)) else type(error).__name__
+                    _log.warning("the spool could not be drained (%s)", why)
+                pause, told = longer, True
 
     async def readiness(self) -> tuple[bool, bool]:
         """Return whether the database answers now, and whether spans can be taken: by it, or by the spool."""
@@ -134,12 +140,12 @@ class Keeper:
             _log.warning("the database is back")
 
     def _can_spool(self) -> bool:
-        folder = Path(self._folder)
         try:
-            with tempfile.TemporaryFile(dir=folder if folder.is_dir() else folder.parent) as file:
+            self._spool.check_folder()
+            with tempfile.TemporaryFile(dir=self._folder) as file:
                 file.write(bytes(4096))
             return spool.usage(self._folder)[1] < self._most_bytes
-        except OSError:
+        except (OSError, spool.SpoolError):
             return False
 
 
@@ -151,27 +157,39 @@ class _Line:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
 
     async def ask(self, question: Callable[[Database], T], patience_s: float = PATIENCE_S) -> T:
-        """Return what the question finds. Raises Away; anything but the database's errors passes through."""
+        """Return what the question finds. Raises Away; anything but errors of the database passes through."""
         answer = asyncio.get_running_loop().run_in_executor(self._thread, self._run, question)
         try:
             return await asyncio.wait_for(asyncio.shield(answer), patience_s)
         except TimeoutError:
             # Its thread ends by an error of the connection, which nobody waits for any more.
             answer.add_done_callback(lambda late: late.cancelled() or late.exception())
-            self._database.cut()
+            self._cut()
             raise Away("no answer in time") from None
 
     def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
-        self._database.cut()
+        self._cut()
+
+    def _cut(self) -> None:
+        # Its own thread may close the connection at this very moment.
+        with suppress(psycopg2.InterfaceError):
+            self._database.cut()
 
     def _run(self, question: Callable[[Database], T]) -> T:
         try:
             return question(self._database)
-        except (psycopg2.Error, UserError) as error:
+        except psycopg2.Error as error:
             self._database.close()
-            raise Away("no connection" if isinstance(error, UserError) else type(error).__name__) from None
+            raise Away(type(error).__name__) from None
+        except UserError as error:
+            if error.exit_code != NO_DATABASE:
+                raise
+            self._database.close()
+            raise Away("no connection") from None
 
 
 def _answer(db: Database) -> None:
-    db.rows("SELECT 1 FROM workflow_trace_log LIMIT 0")
+    # What storing needs: it waits for whom storing would wait, and a user who may only insert may do it.
+    with db.transaction() as cursor:
+        cursor.execute("LOCK TABLE ONLY workflow_trace_log IN ROW EXCLUSIVE MODE")

@@ -8,8 +8,8 @@ from collections import Counter
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PREFIX = "leo_telemetry_receiver_"
 _TOTALS = {
-    "spans_accepted": "Spans read from requests that were answered with 200.",
-    "spans_rejected": "Spans in such requests that are none, as told in partial_success.",
+    "spans_accepted": "Spans that were stored or written to disk.",
+    "spans_rejected": "Spans that were not, as told in partial_success: they are none, or the table refused them.",
     "spans_new": "Spans that were not in the table before.",
     "spans_quarantined": "Spans that the table refused and that were put aside.",
     "spans_spooled": "Spans written to disk because the database was away.",

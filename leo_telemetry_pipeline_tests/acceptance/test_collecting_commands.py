@@ -100,9 +100,10 @@ def _database(home: Path) -> Iterator[None]:
 def test_a_purge_asks_first_and_then_leaves_nothing(spooled: Path) -> None:
     """Lost: a slip of the keyboard deletes a year, or what should be gone stays in the spool."""
     asked = run(spooled, "purge", "--project", "shop")
-    has_line(asked, "6 span(s) would be deleted for good: add --yes")
+    has_line(asked, "6 span(s) of project 'shop' would be deleted for good: add --yes")
     assert asked.code == 2
     python(spooled, SPOOLED)
+    assert run(spooled, "purge", "--project", "").out == "Nothing of it is stored.\n"
     done = run(spooled, "purge", "--project", "shop", "--yes")
     assert done.out == "Deleted 12 span(s) and 0 line(s) that had been put aside.\n", done
     assert run(spooled, "purge", "--project", "shop", "--yes").out == "Nothing of it is stored.\n"

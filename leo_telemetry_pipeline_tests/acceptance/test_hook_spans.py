@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from leo_telemetry_pipeline.cli.hook_spans import MANY_NOTES
 from leo_telemetry_pipeline.collect import spool
 from leo_telemetry_pipeline.settings import PREFIX
 from leo_telemetry_pipeline.span import Span
@@ -92,12 +93,62 @@ def test_a_long_answer_is_stored_before_it_ends(home: Path, db: Database):
     (home / "claude").mkdir(mode=0o700)
     notes = home / "claude" / SESSION
     tool = {"event": "PostToolUse", "tool_name": "Read", "duration_ms": 1, "wall_ns": time.time_ns()}
-    tools = [{**tool, "monotonic_ns": n, "prompt_id": "p", "tool_use_id": f"t{n}"} for n in range(500)]
-    notes.write_text("\n".join(json.dumps({"session": SESSION, **item}) for item in tools) + '\n{"event": "torn')
-    assert run(event("SubagentStart", agent_id="a", agent_type="Explore")) == NOTHING
+    lines = ['{"event": "torn']
+    while len("\n".join(lines)) < MANY_NOTES - 300:
+        item = {**tool, "monotonic_ns": len(lines), "prompt_id": "p", "tool_use_id": f"t{len(lines)}"}
+        lines.append(json.dumps({"session": SESSION, **item}))
+    notes.write_text("\n".join(lines))
+    for agent in ("a", "b"):
+        assert run(event("SubagentStart", agent_id=agent, agent_type="Explore")) == NOTHING
     wait_for(lambda: notes.stat().st_size < 20_000)
-    assert "SubagentStart" in notes.read_text()
-    assert drain(home, db).new == 500
+    wait_for(lambda: not working(home))
+    assert notes.read_text().count("SubagentStart") == 2
+    assert drain(home, db).new == len(lines) - 1
+
+
+def test_an_answer_that_is_told_after_the_end_of_its_session_is_kept(home: Path, db: Database):
+    """Lost: the end of the last prompt, whose hook runs beside the one of the session's end."""
+    for name in ("UserPromptSubmit", "SessionEnd", "Stop"):
+        assert run(event(name)) == NOTHING
+    wait_for(lambda: not working(home))
+    assert not (home / "claude" / SESSION).exists()
+    drain(home, db)
+    assert db.rows("SELECT status, duration_ms > 0 FROM workflow_trace_log") == [("OK", True)]
+
+
+@pytest.mark.parametrize("wrong", ["writable", "linked", "strange"])
+def test_a_folder_that_others_could_change_takes_no_notes(home: Path, tmp_path: Path, wrong: str):
+    """Lost: what somebody does, written where another user of the machine decides."""
+    home.mkdir(mode=0o711)
+    folder, elsewhere = home / "claude", tmp_path / "elsewhere"
+    elsewhere.mkdir(mode=0o700)
+    if wrong == "linked":
+        folder.symlink_to(elsewhere)
+    else:
+        folder.mkdir()
+        folder.chmod(0o777 if wrong == "writable" else 0o700)
+    if wrong == "strange":
+        if os.geteuid():
+            pytest.skip("only root can give a folder away")
+        os.chown(folder, 12345, 12345)
+    code, out, err = run(event("PostToolUse"))
+    assert (code, out, err.count(b"\n")) == (0, b"", 1)
+    assert b"only you can write to" in err
+    assert list(folder.iterdir()) == list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize("hook", [["span"], ["session-start"]], ids=["span", "session-start"])
+def test_a_log_that_leads_elsewhere_is_not_followed(home: Path, tmp_path: Path, hook: list[str]):
+    """Lost: a file of another program, to which complaints were appended."""
+    (home / "logs").mkdir(parents=True)
+    (home / "spool").touch()
+    precious = tmp_path / "precious"
+    precious.write_text("as it was")
+    (home / "logs" / "hook.log").symlink_to(precious)
+    for name in ("UserPromptSubmit", "Stop"):
+        assert run(event(name), [*PROGRAM, "hook", *hook])[:2] == (0, b"")
+    wait_for(lambda: not working(home))
+    assert precious.read_text() == "as it was"
 
 
 @pytest.mark.parametrize(

@@ -647,3 +647,25 @@ def test_dev_runs_the_receiver_and_ends_with_it(home: Path):
         assert dev.ended() == 1
         assert "the OTLP receiver ended" in dev.said()
         assert not processes.processes_of(home)
+
+
+def test_an_outside_database_that_is_away_keeps_the_receiver_from_nothing(home: Path):
+    """Lost: spans of a machine that started before its database server."""
+    url = f"postgresql://leo:let-me-in@127.0.0.1:{free_port()}/spans"
+    with serving(home, **{PREFIX + "DATABASE_URL": url}) as served:
+        assert served.post(as_json()) == 200
+        assert served.send(None, {}, "GET", "/readyz") == 200
+        assert spool.usage(spool.folder_of(str(home)))[0] == 1
+        said = served.running.said()
+        assert "does not answer" in said
+        assert "wait on disk" in said
+        assert "let-me-in" not in said
+        served.running.interrupt(signal.SIGTERM)
+        assert served.running.ended() == 0
+
+
+def test_an_address_that_is_none_ends_the_receiver(home: Path):
+    """Lost: spans pile up on disk for a database that can never be found."""
+    done = processes.run(home, "serve", "--port", str(free_port()), **{PREFIX + "DATABASE_URL": "mysql://x/y"})
+    has_line(done, PREFIX + "DATABASE_URL is no PostgreSQL address")
+    assert done.code == 3

@@ -1,5 +1,6 @@
 """The database's side of collecting: storing each span once, poison, what is open, what was removed, purging."""
 
+import json
 import threading
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
@@ -7,8 +8,9 @@ from datetime import UTC, date, datetime, timedelta
 import psycopg2
 import pytest
 
+from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.span import Span
-from leo_telemetry_pipeline.store import collected, histograms, open_spans, purge, spans
+from leo_telemetry_pipeline.store import collected, histograms, open_spans, purge, sink, spans
 from leo_telemetry_pipeline.store.database import Database, Target
 from leo_telemetry_pipeline.store.purge import What
 from leo_telemetry_pipeline_tests.builders import DAY, execute, insert, midnight, new_id, one, span, spans_of, week
@@ -52,6 +54,9 @@ def test_one_poisoned_span_keeps_no_other_out(db: Database) -> None:
     assert all("duration_ms" in reason for _, reason, _ in aside)
     assert {name for _, _, content in aside for name in ("first", "second") if name in content} == {"first", "second"}
     assert one(db, SPANS) == 101
+    # Sent again it is refused again, and nothing is kept twice.
+    assert spans.store(db, batch, source="spool") == spans.Stored(0, 2)
+    assert one(db, "SELECT count(*) FROM telemetry_quarantine") == 2
 
 
 def test_what_nobody_can_store_now_is_no_poison(db: Database) -> None:
@@ -98,6 +103,67 @@ def test_counting_the_same_names_from_two_sides_at_once_never_deadlocks(target: 
     assert errors == []
     with closing(Database(target)) as db:
         assert {count for _, count in collected.removed_keys(db, midnight(), 50)} == {60}
+
+
+def test_a_retry_counts_no_removed_attribute_twice(db: Database) -> None:
+    """Lost: the doctor's numbers would grow with every retry of an exporter."""
+    made = [span()]
+    for _ in range(3):
+        spans.store(db, made, {"http.url": 2})
+    assert collected.removed_keys(db, midnight()) == [("http.url", 2)]
+
+
+def test_removed_attributes_of_a_refused_span_are_counted(db: Database) -> None:
+    """Lost: an attribute that comes with a bad span would never be named."""
+    spans.store(db, [poisoned("A")], {"http.url": 2})
+    assert collected.removed_keys(db, midnight()) == [("http.url", 2)]
+
+
+def test_counting_removed_attributes_never_decides_about_spans(db: Database) -> None:
+    """Lost: a name that cannot be counted would keep good spans out."""
+    assert spans.store(db, [span()], {"": 1}) == spans.Stored(1, 0)
+    assert collected.removed_keys(db, midnight()) == [("(empty)", 1)]
+    execute(db, "DROP TABLE telemetry_removed_keys")
+    assert spans.store(db, [span()], {"x": 1}) == spans.Stored(1, 0)
+    assert spans.store(db, [], {"x": 1}) == spans.Stored(0, 0)
+
+
+def test_what_somebodys_own_trigger_refuses_is_poison(db: Database) -> None:
+    """Lost: one row that a rule of the house forbids would hold up all others for ever."""
+    execute(
+        db,
+        """
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN IF NEW.span_name = 'forbidden' THEN RAISE 'forbidden here'; END IF; RETURN NEW; END $$;
+        CREATE TRIGGER refuse BEFORE INSERT ON workflow_trace_log FOR EACH ROW EXECUTE FUNCTION refuse();
+        """,
+    )
+    assert spans.store(db, [span("gate", "A"), span("gate", "forbidden"), span("gate", "B")]) == spans.Stored(2, 1)
+
+
+def test_whoever_may_only_insert_can_store(db: Database, target: Target) -> None:
+    """Lost: a program that is measured would need the right to read everything."""
+    execute(db, "CREATE ROLE inserts_only; GRANT INSERT ON workflow_trace_log TO inserts_only")
+    execute(db, "GRANT EXECUTE ON FUNCTION ensure_trace_partitions TO inserts_only")
+    try:
+        with closing(Database(target)) as own:
+            execute(own, "SET ROLE inserts_only")
+            assert spans.store(own, [span()], {"x": 1}) == spans.Stored(1, 0)
+    finally:
+        execute(db, "DROP OWNED BY inserts_only; DROP ROLE inserts_only")
+
+
+def test_a_missing_table_of_what_runs_keeps_no_span_out(db: Database, settings: Settings) -> None:
+    """Lost: a database that lacks only the bookkeeping would count as away."""
+    execute(db, "DROP TABLE workflow_open_spans")
+    with closing(sink.connect(settings)) as own:
+        own.announce([span("gate", "A", None)], [])
+        assert own.store([span()], {}) == spans.Stored(1, 0)
+
+
+def test_a_value_that_json_does_not_have_is_stored_as_text(db: Database) -> None:
+    """Lost: one NaN would end the batch, and the connection."""
+    assert spans.store(db, [span(attributes={"score": float("nan")}), span()]) == spans.Stored(2, 0)
 
 
 def test_a_drain_leaves_word_of_what_was_lost(db: Database) -> None:
@@ -166,6 +232,19 @@ def test_a_late_wait_makes_its_parents_day_stale(db: Database) -> None:
     assert db.rows("SELECT day, sum_ms FROM duration_histograms") == [(at.date(), 3_600_000)]
 
 
+def test_a_late_handoff_makes_the_days_of_its_trace_stale(db: Database) -> None:
+    """Lost: children would stay without the sd_type that their handoff, stored last, gives them."""
+    trace_id, at = new_id(), midnight(4) + timedelta(hours=23)
+    insert(db, [span("gate", "A", at=at, trace_id=trace_id)])
+    first, last = midnight(7).date(), midnight().date()
+    types = ["gate", "gate+sd_type"]
+    histograms.rebuild(db, histograms.stale_days(db, first, last, types), types, ["gate"])
+    # It begins a day later than its child, by a clock that is wrong.
+    handoff = span("handoff", "H", None, at=at + DAY, trace_id=trace_id, attributes={"sd_type": "feature"})
+    insert(db, [handoff])
+    assert histograms.stale_days(db, first, last, types) == [at.date(), (at + DAY).date()]
+
+
 # Purging
 
 
@@ -191,8 +270,8 @@ def test_what_started_before_a_day_goes_with_its_history(db: Database) -> None:
     spans.quarantine(db, "old.jsonl", [(1, "no JSON", "x")])
     execute(db, "UPDATE telemetry_quarantine SET created_at = created_at - interval '9 days'")
     what = What(before=midnight(4).date())
-    assert purge.count(db, what) == purge.Purged(2, 1)
-    assert purge.purge(db, what) == purge.Purged(2, 1)
+    assert purge.count(db, what) == purge.Purged(2, 1, 1)
+    assert purge.purge(db, what) == purge.Purged(2, 1, 1)
     assert purge.count(db, what) == purge.Purged(0, 0)
     assert history(db) == [(midnight(4).date(), "shop", 2), (midnight(3).date(), "", 2)]
 
@@ -201,11 +280,50 @@ def test_a_project_goes_from_every_table(db: Database) -> None:
     """Lost: a customer who leaves would stay."""
     fill(db)
     open_spans.announce(db, [span("gate", "A", None, project="shop"), span("gate", "B", None)], [], host="h", pid=1)
-    spans.quarantine(db, "f", [(1, "bad", '{"project": "shop", "span_id": 3}'), (2, "bad", '{"project": "other"}')])
-    assert purge.purge(db, What(project="shop")) == purge.Purged(4, 1)
+    others = ['{"project": "other", "attributes": {"service": "shop"}}', '{"span_type": "shop"}', "project shop"]
+    its_own = ['{"project": "shop", "span_id": 3}', '{"project":"shop"}']
+    spans.quarantine(db, "f", [(number, "bad", text) for number, text in enumerate(others + its_own)])
+    assert purge.purge(db, What(project="shop")) == purge.Purged(4, 2, 3)
+    assert {content for (content,) in db.rows("SELECT content FROM telemetry_quarantine")} == set(others)
     assert history(db) == [(midnight(3).date(), "", 2)]
     assert [each.span_name for each in open_spans.running(db)] == ["B"]
     assert one(db, SPANS) == 2
+
+
+@pytest.mark.parametrize("name", ["Zürich", 'a"b', "50%", "a.b", "a\\b", ""])
+def test_lines_put_aside_are_known_by_their_project_however_it_is_written(db: Database, name: str) -> None:
+    """Lost: names with other letters would stay, and a dot would take others with it."""
+    own = [json.dumps({"project": name}), json.dumps({"a": 1, "project": name}, ensure_ascii=False)]
+    spans.quarantine(db, "f", [(number, "bad", text) for number, text in enumerate([*own, '{"project": "axb"}'])])
+    assert purge.purge(db, What(project=name)).quarantined == 2
+
+
+def test_a_purge_that_was_interrupted_goes_on_where_it_was(db: Database) -> None:
+    """Lost: half a deletion would call itself complete."""
+    fill(db)
+    open_spans.announce(db, [span("gate", "A", None, project="shop")], [], host="h", pid=1)
+
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        purge.purge(db, What(project="shop"), interrupt)
+    execute(db, "DELETE FROM workflow_trace_log WHERE project = 'shop'")
+    assert purge.count(db, What(project="shop")) == purge.Purged(0, 0, 2)
+    assert purge.purge(db, What(project="shop")) == purge.Purged(0, 0, 2)
+    assert history(db) == [(midnight(3).date(), "", 2)]
+
+
+def test_an_interrupted_purge_of_a_trace_leaves_its_day_to_be_counted_again(db: Database) -> None:
+    """Lost: history would count for ever what is gone."""
+    gone = fill(db)
+
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        purge.purge(db, What(trace_id=gone.trace_id), interrupt)
+    assert midnight(3).date() in histograms.stale_days(db, midnight(7).date(), midnight().date(), ["gate"])
 
 
 def test_a_trace_goes_and_the_history_of_its_days_is_counted_again(db: Database) -> None:

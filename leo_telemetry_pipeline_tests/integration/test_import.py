@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from leo_telemetry_pipeline.cli.load import store
+from leo_telemetry_pipeline.cli.load import _report, store
 from leo_telemetry_pipeline.collect import files
 from leo_telemetry_pipeline.settings import bundled
 from leo_telemetry_pipeline.store.database import Database
-from leo_telemetry_pipeline_tests.builders import new_id
+from leo_telemetry_pipeline_tests.builders import execute, new_id
 
 DATA = bundled("examples") / "data"
 
@@ -67,3 +67,17 @@ def test_the_older_leo_shape_is_measured_under_its_real_names(db: Database, tmp_
     assert store(db, files.read(path), path).new == 4
     kept = db.rows("SELECT span_type, coalesce(gate_name, subagent_name, phase) FROM workflow_trace_log ORDER BY 1")
     assert kept == [("gate", "GATE_PRD_REQUIRED"), ("phase", "PLAN"), ("subagent", "DESIGN"), ("workflow", None)]
+
+
+def test_what_the_table_refuses_is_not_told_as_stored_already(
+    db: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lost: nobody looks for spans that are said to be there."""
+    execute(db, "ALTER TABLE workflow_trace_log ADD CONSTRAINT no_poison CHECK (span_name <> 'poison')")
+    path = tmp_path / "spans.jsonl"
+    path.write_text("\n".join([row(), row(span_name="poison"), "{not json"]))
+    _report(path, store(db, files.read(path), path))
+    said = capsys.readouterr()
+    assert said.out == f"{path}: 1 span(s) stored, 2 bad line(s) put aside\n"
+    assert "line 3" in said.err
+    assert "... and 1 more, all in telemetry_quarantine" in said.err

@@ -517,7 +517,7 @@ def test_days_are_stale_until_they_are_counted_and_again_after_a_late_span(db: D
     assert "late" in set(counted(db)["dimension_key"])
 
 
-def test_a_late_handoff_makes_all_days_that_it_lasted_stale(db: Database):
+def test_a_late_handoff_makes_all_days_of_its_trace_stale(db: Database):
     """Lost: children are stored before parents, so the days of a long handoff would lack its attributes for ever."""
     trace_id, begun = new_id(), NOON - DAY
     insert(db, [span("gate", "A", 5, at=NOON, trace_id=trace_id)])
@@ -528,9 +528,12 @@ def test_a_late_handoff_makes_all_days_that_it_lasted_stale(db: Database):
     assert stale(db, types) == [begun.date(), NOON.date()]
     histograms.rebuild(db, stale(db, types), types, seen(db))
     assert "A:feature" in set(counted(db, types=types)["dimension_key"])
-    # Also one that began before all days that anybody looks at.
-    insert(db, [span("handoff", "H", 2 * day_ms, at=WEEK.start - DAY, trace_id=new_id())])
-    assert stale(db, types) == [WEEK.start.date(), (WEEK.start + DAY).date()]
+    # Also one that began before all days that anybody looks at, and one that never ended.
+    early = [span("gate", "A", 5, at=WEEK.start + days * DAY, trace_id=trace_id) for days in (0, 2)]
+    insert(db, early)
+    histograms.rebuild(db, stale(db, types), types, seen(db))
+    insert(db, [span("handoff", "H", None, at=WEEK.start - DAY, trace_id=trace_id)])
+    assert stale(db, types) == sorted({WEEK.start.date(), (WEEK.start + 2 * DAY).date(), begun.date(), NOON.date()})
 
 
 def test_a_new_type_makes_all_days_stale_and_an_empty_day_does_not_stay_so(db: Database):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
@@ -21,6 +22,7 @@ from leo_telemetry_pipeline.collect import spool
 from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.store.database import Database, Target
 from leo_telemetry_pipeline.web.app import build_app
+from leo_telemetry_pipeline.web.keeping import Away, _Line
 from leo_telemetry_pipeline_tests.builders import execute, one
 from leo_telemetry_pipeline_tests.conftest import administer
 
@@ -391,8 +393,114 @@ def test_a_span_that_the_table_refuses_keeps_no_other_out(talk: Talk, db: Databa
     async def say(client: Client) -> None:
         made = request(1, 5)
         made["resourceSpans"][0]["scopeSpans"][0]["spans"][2]["name"] = "poison"
-        assert (await client.post(json.dumps(made).encode())).status == 200
+        answer = await client.post(json.dumps(made).encode())
+        assert answer.status == 200
+        assert json.loads(answer.body)["partialSuccess"] == {
+            "rejectedSpans": "1",
+            "errorMessage": "1 span(s) were refused by the table",
+        }
         assert one(db, COUNT) == 4
         assert await client.number("spans_quarantined_total") == 1
+        assert await client.number("spans_accepted_total") == 4
+        assert await client.number("spans_rejected_total") == 1
 
     talk(say)
+
+
+def test_a_spool_that_is_refused_keeps_nothing_from_the_database(
+    talk: Talk, settings: Settings, db: Database, caplog: pytest.LogCaptureFixture
+):
+    """Lost: every span, while the database is fine, for a folder that somebody else may write to."""
+    folder = Path(spool.folder_of(str(settings.home)))
+
+    async def say(client: Client) -> None:
+        spool.Spool(str(folder), settings.spool_bytes).write([])
+        folder.chmod(0o777)
+        await until(lambda: "could not be drained" in caplog.text)
+        await asyncio.sleep(2.5)  # another attempt, which is not worth another line
+        assert caplog.text.count("could not be drained") == 1
+        assert "is away" not in caplog.text
+        assert (await client.post(as_json())).status == 200
+        assert one(db, COUNT) == 1
+        ready = await client.ask("GET", "/readyz")
+        assert (ready.status, json.loads(ready.body)["database"]) == (200, "up")
+
+    talk(say)
+
+
+def test_a_database_that_comes_back_is_used_though_the_spool_is_refused(
+    talk: Talk, settings: Settings, server: Target, target: Target
+):
+    """Lost: the receiver takes nothing any more until somebody restarts it."""
+    folder = Path(spool.folder_of(str(settings.home)))
+
+    async def say(client: Client) -> None:
+        spool.Spool(str(folder), settings.spool_bytes).write([])
+        folder.chmod(0o777)
+        close_database(server, target, closed=True)
+        assert (await client.post(as_json(1))).status == 503
+        assert (await client.ask("GET", "/readyz")).status == 503
+        close_database(server, target, closed=False)
+        give_up = time.monotonic() + 30
+        while (await client.post(as_json(2))).status != 200:
+            assert time.monotonic() < give_up
+            await asyncio.sleep(0.1)
+        with closing(Database(target)) as db:
+            assert one(db, COUNT) == 1
+
+    talk(say)
+
+
+def test_a_receiver_that_begins_without_its_database_finds_it(settings: Settings, server: Target, target: Target):
+    """Lost: what is sent between the start of the machine and that of the database."""
+    settings.home.mkdir(mode=0o700)
+
+    async def say() -> None:
+        close_database(server, target, closed=True)
+        async with serving(build_app(settings, target, away=True)) as client:
+            assert (await client.post(as_json())).status == 200
+            assert await client.number("spans_spooled_total") == 1
+            close_database(server, target, closed=False)
+            await until(lambda: spool.usage(spool.folder_of(str(settings.home)))[0] == 0)
+            with closing(Database(target)) as db:
+                assert one(db, COUNT) == 1
+
+    asyncio.run(say())
+
+
+def test_a_connection_that_closes_as_it_is_cut_is_only_away(target: Target, monkeypatch: pytest.MonkeyPatch):
+    """Lost: the upkeep ends with a traceback, and nobody brings the database back."""
+
+    def cut(database: Database) -> None:
+        raise psycopg2.InterfaceError("connection already closed")
+
+    monkeypatch.setattr(Database, "cut", cut)
+
+    async def say() -> None:
+        line = _Line(target, "test")
+        with pytest.raises(Away):
+            await line.ask(lambda db: db.rows("SELECT pg_sleep(0.5)"), patience_s=0.1)
+        line.close()
+
+    asyncio.run(say())
+
+
+def test_a_user_who_may_only_insert_can_be_the_receivers(settings: Settings, target: Target, db: Database):
+    """Lost: a receiver with no more rights than it needs spools for ever."""
+    execute(db, "CREATE ROLE receives_only; GRANT INSERT ON workflow_trace_log TO receives_only")
+    execute(db, "GRANT EXECUTE ON FUNCTION ensure_trace_partitions TO receives_only")
+    settings.home.mkdir(mode=0o700)
+    narrow = Target(f"{target.dsn} options='-c role=receives_only'", target.shown, "")
+
+    async def say() -> None:
+        async with serving(build_app(settings, narrow, away=True)) as client:
+            assert (await client.post(as_json(1))).status == 200
+            await until(lambda: one(db, COUNT) == 1)
+            assert json.loads((await client.ask("GET", "/readyz")).body)["database"] == "up"
+            assert (await client.post(as_json(2))).status == 200
+            assert one(db, COUNT) == 2
+
+    try:
+        asyncio.run(say())
+    finally:
+        execute(db, "DROP OWNED BY receives_only; DROP ROLE receives_only")

@@ -1,5 +1,7 @@
 """The writer with a real database: every span has one end, and the counters say which."""
 
+import errno
+import fcntl
 import os
 import threading
 import time
@@ -9,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from leo_telemetry_pipeline.collect import loop
+from leo_telemetry_pipeline.collect import accounts, exits, loop
+from leo_telemetry_pipeline.collect import drain as drains
+from leo_telemetry_pipeline.collect import writer as writers
 from leo_telemetry_pipeline.collect.context import uuid_text
 from leo_telemetry_pipeline.collect.spool import Drained, Spool, drain, folder_of, usage
 from leo_telemetry_pipeline.collect.tracer import Tracer
@@ -83,7 +87,16 @@ def stored(db: Database) -> list[str]:
 
 
 def drained(db: Database, folder: str) -> Drained:
-    return drain(folder, lambda found, removed: spans.store(db, found, removed))
+    return drain(folder, lambda found, removed: spans.store(db, found, removed), note=lambda done: None)
+
+
+def closed_after_many(writer: Writer) -> dict:
+    """Close a writer that has 3,000 spans in memory, and return its counters."""
+    emit(writer, 3_000)
+    began = time.monotonic()
+    writer.close()
+    assert time.monotonic() - began < 1.4
+    return writer.counters()
 
 
 def test_spans_arrive_and_are_counted_as_stored(make, db):
@@ -360,3 +373,141 @@ def test_spans_made_elsewhere_take_the_same_way(make, db):
     writer.submit([made])
     assert writer.flush(10)
     assert "hunter2" not in str(db.rows("SELECT attributes FROM workflow_trace_log"))
+
+
+def test_a_disk_that_hangs_holds_no_exit_and_what_it_has_is_counted_as_lost(make, door, folder, monkeypatch):
+    """Lost: the end of every program, to a network's disk; or the knowledge that its last spans are gone."""
+    door.shut, goes_on, write = True, threading.Event(), os.write
+
+    def hang(fd: int, content: bytes) -> int:
+        goes_on.wait(20)
+        return write(fd, content)
+
+    writer = make()
+    monkeypatch.setattr(os, "write", hang)
+    lost = {"created": 3_000, "stored": 0, "spooled": 0, "dropped": {"out_of_time": 3_000}, "queued": 0}
+    assert closed_after_many(writer) == lost
+    goes_on.set()
+    # Once said, it stays.
+    assert writer._thread is not None
+    writer._thread.join(10)
+    assert writer.counters() == lost
+    assert drain(folder, lambda found, removed: spans.Stored(0, 0), note=lambda done: None).counters == [lost]
+
+
+def test_a_slow_disk_holds_no_exit_and_what_it_does_not_take_is_counted_as_lost(make, db, door, folder, monkeypatch):
+    """Lost: the knowledge of how many of the last spans are gone."""
+    door.shut, write = True, os.write
+
+    def crawl(fd: int, content: bytes) -> int:
+        time.sleep(0.02)
+        return write(fd, content)
+
+    writer = make()
+    monkeypatch.setattr(os, "write", crawl)
+    counters = closed_after_many(writer)
+    assert counters["spooled"] > 0
+    assert counters["dropped"] == {"out_of_time": 3_000 - counters["spooled"]}
+    assert counters["queued"] == 0
+    assert writer._thread is not None
+    writer._thread.join(10)
+    done = drained(db, folder)
+    assert done.spans >= counters["spooled"]
+    assert done.counters == [counters]
+
+
+def test_counters_that_somebody_holds_hold_no_exit(make, door, folder):
+    """Lost: seconds at the end of each of many programs that end at once."""
+    door.shut = True
+    Spool(folder, 1 << 20).keep_counters({"created": 1})
+    with (Path(folder) / accounts.NAME).open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        counters = closed_after_many(make())
+    assert counters["spooled"] == 3_000
+
+
+def test_a_flush_is_not_done_for_spans_that_came_later(make, door):
+    """Lost: the spans before a flush that said they are safe, while later ones were dropped."""
+    writer = make(queue_spans=5)
+    writer.parked = False  # the thread does not start, so that nothing leaves the queue
+    emit(writer, 5)
+    said: list[bool] = []
+    thread = threading.Thread(target=lambda: said.append(writer.flush(0.5)))
+    thread.start()
+    until(lambda: writer._hurry_to, "the flush waits", seconds=10)
+    emit(writer, 20)
+    thread.join()
+    assert said == [False]
+    assert writer.counters()["dropped"] == {"queue_full": 20}
+
+
+def test_a_thread_that_cannot_be_started_is_tried_again(make, db, monkeypatch):
+    """Lost: all spans of a program that had too many threads at its first one."""
+
+    class Refused(threading.Thread):
+        def start(self) -> None:
+            raise RuntimeError("can't start new thread")
+
+    writer = make()
+    with monkeypatch.context() as few:
+        few.setattr(writers, "Thread", Refused)
+        ids = emit(writer, 2)
+    ids += emit(writer, 1)
+    until(lambda: sorted(stored(db)) == sorted(ids), "three spans are stored", seconds=10)
+
+
+def test_a_disk_that_is_suddenly_for_reading_only_stops_nothing(make, db, folder, monkeypatch):
+    """Lost: every later span, with the thread that stores them."""
+
+    def refuse(fd: int, size: int) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    writer = make(durable=True)
+    monkeypatch.setattr(os, "ftruncate", refuse)
+    ids = emit(writer, 3)
+    assert writer.flush(10)
+    ids += emit(writer, 3)
+    assert writer.flush(10)
+    assert sorted(stored(db)) == sorted(ids)
+    assert writer.counters() == {"created": 6, "stored": 6, "spooled": 0, "dropped": {}, "queued": 0}
+    monkeypatch.undo()
+    writer.close()
+    assert drained(db, folder).new == 0
+
+
+def test_a_large_segment_and_a_slow_database_come_to_an_end(make, db, door, folder, monkeypatch):
+    """Lost: everything that waits, behind one segment that takes longer to store than a database may hang."""
+    monkeypatch.setattr(drains, "BATCH", 100)
+    monkeypatch.setattr(loop, "PATIENCE_S", 0.5)
+    take = DatabaseSink.store
+
+    def slowly(self: DatabaseSink, batch: list, removed: dict) -> spans.Stored:
+        time.sleep(0.3)
+        return take(self, batch, removed)
+
+    monkeypatch.setattr(DatabaseSink, "store", slowly)
+    Spool(folder, 1 << 20).write([span() for _ in range(400)])
+    emit(make(), 1)
+    until(lambda: len(stored(db)) == 401 and usage(folder)[1] == 0, "the spool is drained", seconds=10)
+
+
+def test_forks_in_two_threads_let_everyone_import_again(monkeypatch):
+    """Lost: a server whose threads start programs, to a lock that is never given back."""
+    monkeypatch.setattr(exits, "_LONGEST_IMPORT_S", 0.05)
+
+    def fork() -> None:
+        exits._before_fork()
+        exits._after_fork_in_parent()
+
+    exits._before_fork()
+    thread = threading.Thread(target=fork)
+    thread.start()
+    thread.join()
+    exits._after_fork_in_parent()
+    free: list[bool] = []
+    thread = threading.Thread(target=lambda: free.append(exits.importing.acquire(timeout=1)))
+    thread.start()
+    thread.join()
+    assert free == [True]
+    # The thread has ended with it.
+    monkeypatch.setattr(exits, "importing", threading.RLock())

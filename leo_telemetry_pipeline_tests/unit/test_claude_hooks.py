@@ -104,6 +104,100 @@ def test_an_event_delivered_twice_makes_one_span(again_after: int):
     assert len(collected) == len(once)
 
 
+def test_an_event_that_comes_again_after_a_long_answer_makes_no_second_span():
+    """Lost: durations of a busy prompt that count twice."""
+    tools = [
+        {"hook_event_name": "PostToolUse", "tool_name": "Read", "tool_use_id": f"t{n}", "duration_ms": n}
+        for n in range(1_000)
+    ]
+    agents = [
+        {"hook_event_name": name, "agent_id": f"a{n}", "agent_type": "Explore"}
+        for n in range(300)
+        for name in ("SubagentStart", "SubagentStop")
+    ]
+    told = [{"hook_event_name": "UserPromptSubmit"}, *tools, *agents, {"hook_event_name": "Stop"}]
+    notes = [noted(event | {"prompt_id": "p"}, at) for at, event in enumerate(told)]
+    once, kept = claude_hooks.spans(notes, session=SESSION)
+    assert len(once) == 1_001
+    # A repeated event may also come under the prompt that is answered by then.
+    again = [noted(event | {"prompt_id": prompt}, 5_000) for event in tools for prompt in ("p", "next")]
+    assert claude_hooks.spans([*kept, *again], session=SESSION)[0] == []
+    some, _ = claude_hooks.spans([*kept, *(item | {"wall_ns": 0} for item in notes)], session=SESSION, final=True)
+    assert {span.span_type for span in some} == {"subagent"}
+    assert len(some) == 300
+
+
+UNNAMED = {"hook_event_name": "PostToolUse", "tool_name": "Task", "tool_input": {"subagent_type": "Explore"}}
+FAILED = UNNAMED | {"hook_event_name": "PostToolUseFailure"}
+
+
+@pytest.mark.parametrize("bit_by_bit", [False, True])
+@pytest.mark.parametrize(("result", "status"), [(UNNAMED, "OK"), (FAILED, "ERROR")], ids=["done", "failed"])
+def test_a_sub_agent_whose_result_does_not_name_it_is_one_span(result: dict, status: str, bit_by_bit: bool):
+    """Lost: sub-agents that count twice, or whose tools hang below nothing, where a result leaves the agent out."""
+    agents = [{"agent_id": name, "agent_type": "Explore"} for name in ("outer", "inner")]
+    (outer, inner), begin, end = agents, {"hook_event_name": "SubagentStart"}, {"hook_event_name": "SubagentStop"}
+    grep = {"hook_event_name": "PostToolUse", "tool_name": "Grep", "tool_use_id": "t1", "duration_ms": 5}
+    told = [
+        {"hook_event_name": "UserPromptSubmit"},
+        begin | outer,
+        begin | inner,
+        grep | inner,
+        end | inner,
+        result | outer | {"tool_use_id": "t2", "duration_ms": 21},
+        end | outer,
+        result | {"tool_use_id": "t3", "duration_ms": 43},
+        {"hook_event_name": "Stop"},
+        {"hook_event_name": "SessionEnd"},
+    ]
+    collected, kept = [], []
+    for at, event in enumerate(told):
+        for late in (0, 1):
+            last = event is told[-1] and late == 1
+            kept.append(noted(event | {"prompt_id": "p"}, at * 10 + late))
+            if bit_by_bit or last:
+                some, kept = claude_hooks.spans(kept, session=SESSION, final=last)
+                collected += some
+    assert names(collected) == {
+        "handoff:claude_code.interaction 80": "-",
+        "subagent:Explore 43": "handoff:claude_code.interaction",
+        "subagent:Explore 21": "subagent:Explore",
+        "tool:Grep 5": "subagent:Explore",
+    }
+    assert {span.status for span in collected if span.span_type == "subagent"} == {status}
+    assert len(collected) == 4
+
+
+def test_a_sub_agent_that_was_interrupted_is_one_span():
+    """Lost: sub-agents that a person stopped, which tell no end of their own."""
+    spans = made(
+        [
+            noted({"hook_event_name": "SubagentStart", "agent_id": "a", "agent_type": "Explore"}),
+            noted(FAILED | {"tool_use_id": "t", "duration_ms": 70, "is_interrupt": True}, 70),
+        ],
+        final=True,
+    )
+    (span,) = spans
+    assert (span.span_type, span.duration_ms, span.status) == ("subagent", 70, "ERROR")
+    assert span.attributes["interrupted"] is True
+
+
+@pytest.mark.parametrize(
+    ("told", "goes_on"),
+    [
+        ((), False),
+        ((("UserPromptSubmit", "one", 5),), False),
+        ((("UserPromptSubmit", "one", 15),), True),
+        ((("UserPromptSubmit", "one", 15), ("Stop", "one", 16)), False),
+        ((("UserPromptSubmit", "one", 5), ("Stop", "one", 6), ("UserPromptSubmit", "two", 15)), True),
+    ],
+)
+def test_a_prompt_that_begins_after_the_end_of_a_session_resumes_it(told: tuple, goes_on: bool):
+    """Lost: the end of the first prompt of a session that is taken up again at once."""
+    notes = [noted({"hook_event_name": name, "prompt_id": prompt}, at) for name, prompt, at in told]
+    assert claude_hooks.resumed(notes, 10_000_000) is goes_on
+
+
 def test_an_end_that_is_noted_before_its_beginning_is_kept_for_it():
     """Lost: quick prompts and sub-agents, whose hooks overtake each other."""
     notes = recorded()

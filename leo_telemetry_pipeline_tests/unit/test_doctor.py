@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from leo_telemetry_pipeline.cli.doctor import Facts, judge
+from leo_telemetry_pipeline.cli.doctor import Facts, Here, Verdict, judge, judge_without, look
+from leo_telemetry_pipeline.collect.spool import Spool, folder_of, waiting
+from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline_tests.unit.test_findings_block import run
 
 NOW = datetime(2026, 2, 9, 15, 0, tzinfo=UTC)
@@ -22,6 +25,7 @@ HEALTHY = Facts(
     newest_span=NOW - timedelta(hours=1),
     quarantined=0,
     spooled=0,
+    spool_refused=False,
     losses={},
     removed=(),
     stale_after=timedelta(days=7),
@@ -43,7 +47,9 @@ def test_a_healthy_system_needs_nothing() -> None:
         ("collection", {"newest_span": None}, "leo-telemetry import FILE..."),
         ("collection", {"newest_span": NOW - timedelta(days=3)}, "see whether what writes spans still runs"),
         ("spool", {"spooled": 2}, "leo-telemetry drain"),
+        ("spool", {"spool_refused": True}, "chmod 700 /home/spool, or move it away"),
         ("losses", {"losses": {"spool_disk_full": 3}}, "make room where LEO_TELEMETRY_HOME lies"),
+        ("losses", {"losses": {"invalid": 3}}, "see what the program passes as attributes"),
         ("hook", {"hook_files": ()}, "leo-telemetry hook install"),
         ("queue", {"waiting": (run("QUEUED", triggered_at=NOW - timedelta(hours=1)),)}, "leo-telemetry worker --once"),
         ("worker", {"hook_files": ()}, "leo-telemetry service install"),
@@ -69,3 +75,61 @@ def test_attributes_that_were_not_kept_are_named() -> None:
     [verdict] = [each for each in judge(replace(HEALTHY, removed=(("http.url", 12),))) if each.name == "redaction"]
     assert "http.url (12)" in verdict.said
     assert verdict.remedy == ""
+
+
+def verdict_on(part: str, **change: Any) -> Verdict:
+    """Return what is said of one part."""
+    return next(verdict for verdict in judge(replace(HEALTHY, **change)) if verdict.name == part)
+
+
+def test_what_a_kill_tore_is_told_and_needs_nothing() -> None:
+    """Lost: a red line that nothing can turn green."""
+    verdict = verdict_on("losses", losses={"torn": 2})
+    assert "2 torn (a program was killed while writing)" in verdict.said
+    assert verdict.remedy == ""
+
+
+def test_the_quarantine_can_be_looked_into() -> None:
+    """Lost: nobody finds out why lines were put aside."""
+    verdict = verdict_on("collection", quarantined=2)
+    assert 'leo-telemetry psql -c "SELECT source, line, reason FROM telemetry_quarantine"' in verdict.said
+    assert verdict.remedy == ""
+
+
+def test_without_a_database_the_rest_is_still_judged() -> None:
+    """Lost: the spool fills the disk while the doctor only speaks of the database."""
+    here = Here(enabled=False, free=1_000, home="/home", spooled=2, spool_refused=False)
+    verdicts = {verdict.name: verdict for verdict in judge_without(here, "start it")}
+    assert list(verdicts) == ["switch", "database", "disk", "spool"]
+    assert all(verdicts[name].remedy for name in ("switch", "database", "disk"))
+    assert verdicts["spool"].said == "2 segment(s) wait for the database"
+
+
+def settings_of(home: Path) -> Settings:
+    """Return settings with a home."""
+    return Settings({PREFIX + "HOME": str(home)})
+
+
+def test_a_writer_that_merely_runs_is_no_trouble(tmp_path: Path) -> None:
+    """Lost: the doctor is red for as long as any durable program runs."""
+    spool = Spool(folder_of(str(tmp_path)), 1_000_000)
+    assert look(settings_of(tmp_path)).spooled == 0
+    living, empty = spool.make_segment(), spool.make_segment()
+    living.append(b"x" * 10)
+    empty.close()
+    assert look(settings_of(tmp_path)).spooled == 0
+    living.close()
+    assert waiting(str(spool.folder)) == (1, 10)
+    assert look(settings_of(tmp_path)).spooled == 1
+
+
+@pytest.mark.parametrize("wrong", ["a file", "for everybody"])
+def test_a_spool_that_nothing_can_be_written_to_is_named(tmp_path: Path, wrong: str) -> None:
+    """Lost: every span of an outage, under a green line."""
+    folder = tmp_path / "spool"
+    if wrong == "a file":
+        folder.touch()
+    else:
+        folder.mkdir()
+        folder.chmod(0o777)
+    assert look(settings_of(tmp_path)).spool_refused

@@ -180,3 +180,29 @@ def test_static_and_class_methods_stay_what_they_are(tracer: Tracer, memory: InM
         assert Static.run("H1") is Static
         assert Static().run(handoff_type="H2") is Static
     assert kinds(memory)[-2:] == [("handoff", "H1"), ("handoff", "H2")]
+
+
+def test_what_is_measured_already_is_not_measured_twice(tracer: Tracer, memory: InMemoryRecorder) -> None:
+    """Lost: the truth about how often a gate ran, where two parts of a program measure it."""
+    executor = Executor()
+    before = dict(vars(Executor)), dict(executor.subagents)
+    with instrument(executor, gates=Gate, subagents=executor.subagents, tracer=tracer) as first:
+        with instrument(executor, gates=executor.gates, subagents=executor.subagents, tracer=tracer) as second:
+            assert second.skipped == ["GATE_PRD_REQUIRED", "GATE_TESTS", "DATABASE", "Executor"]
+            assert second.handoff == first.handoff
+        executor.execute({"id": "SD-1"})
+    assert [kind for kind, _ in kinds(memory)] == ["gate", "gate", "subagent", "handoff"]
+    assert (dict(vars(Executor)), dict(executor.subagents)) == before
+
+
+def test_a_static_method_is_not_measured_twice_either(tracer: Tracer, memory: InMemoryRecorder) -> None:
+    """Lost: as above, for engines that keep their work in static methods."""
+
+    class Static:
+        @staticmethod
+        def validate(sd: str) -> str:
+            return sd
+
+    with instrument(Executor, gates=[Static], tracer=tracer), instrument(Executor, gates=[Static], tracer=tracer):
+        assert Static.validate("a") == "a"
+    assert kinds(memory) == [("gate", "Static")]

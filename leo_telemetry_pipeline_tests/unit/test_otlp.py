@@ -155,6 +155,17 @@ def test_who_did_the_work_is_not_kept():
     assert made.attributes == {"session.id": "s"}
 
 
+def test_what_a_file_loses_is_counted_below_the_first_level_too():
+    """Lost otherwise: nobody would know that an attribute they miss was removed."""
+    request_of = {"kvlistValue": {"values": attributes(userId="u", size=3)}}
+    body = request(otlp_span("work", attributes(request=request_of)), resource=attributes(host__name="anna"))
+    removed: dict[str, int] = {}
+    [made] = spans_from_request(body, removed=removed)
+    assert isinstance(made, Span)
+    assert made.attributes == {"request": {"size": 3}}
+    assert removed == {"request.userId": 1, "host.name": 1}
+
+
 @pytest.mark.parametrize(("code", "status"), [(0, None), (1, "OK"), (2, "ERROR"), ("STATUS_CODE_ERROR", "ERROR")])
 def test_the_status_is_kept_as_a_word(code, status):
     """Lost otherwise: failed work could not be told from finished work."""

@@ -26,7 +26,6 @@ from leo_telemetry_pipeline.redact import (
     flat,
     shown,
     text,
-    without_identity,
 )
 from leo_telemetry_pipeline.span import COLUMNS, Span
 from leo_telemetry_pipeline_tests.secrets_corpus import ORDINARY, PLAIN, SECRETS
@@ -164,10 +163,36 @@ def test_long_keys_values_and_names_are_cut_and_show_it():
     assert clean_text(value) == value
 
 
-def test_who_did_it_can_be_left_out():
+DEEP = {"request": {"user": {"name": "Jane Doe"}, "user_id": "u-77", "n": 1}, "steps": [[{"userId": "u"}, 5]]}
+
+
+def test_who_did_it_is_left_out_at_every_depth():
     """Lost otherwise: the privacy of whoever's agent did the work."""
-    attributes = {"user.id": "x", "user.email": "x", "organization.id": "x", "user_prompt_length": 6}
-    assert without_identity(attributes) == {"user_prompt_length": 6}
+    for keep in (Policy().own, Policy(("request", "steps")).foreign):
+        removed: dict[str, int] = {}
+        assert keep(DEEP, removed) == {"request": {"n": 1}, "steps": [[{}, 5]]}
+        assert removed == {"request.user": 1, "request.user_id": 1, "steps.userId": 1}
+    assert Policy(keep_identity=True).own(DEEP, {}) == DEEP
+
+
+@pytest.mark.parametrize(
+    "key", ["userId", "user-id", "UserEmail", "accountUuid", "account.id", "organizationId", "USER_ID", "user.x.y"]
+)
+def test_who_did_it_is_left_out_however_it_is_written(key: str):
+    """Lost otherwise: the same, to the first library that writes keys in its own way."""
+    removed: dict[str, int] = {}
+    assert Policy().own({key: "x", "user_prompt_length": 6, "user_agent.name": "curl"}, removed) == {
+        "user_prompt_length": 6,
+        "user_agent.name": "curl",
+    }
+    assert removed == {key: 1}
+
+
+def test_looking_for_identities_ends_where_an_object_holds_itself():
+    """Lost otherwise: a program that attaches such an object would hang."""
+    endless: dict = {"user": 1}
+    endless["self"] = [endless] * 50
+    assert len(json.dumps(clean_attributes(Policy().own(endless, {})))) < 1_000_000
 
 
 def everything_in(made: Span) -> str:
@@ -246,9 +271,46 @@ def test_a_key_that_only_speaks_of_tokens_and_secrets_keeps_its_value(key: str):
 def test_a_pair_of_key_and_value_is_read_as_one():
     """Lost: secrets in lists of headers and of OpenTelemetry's attributes."""
     pairs = [{"key": "password", "value": {"stringValue": "hunter2"}}, {"name": "x-api-key", "value": "hunter2"}]
-    kept = [{"key": "model", "value": "opus"}]
+    pairs += [{"Name": "DB_PASSWORD", "Value": "hunter2"}, {"Key": "token", "Value": "hunter2"}]
+    pairs += [{"key": "password", "stringValue": "hunter2"}, {"name": "password", "data": ["hunter2"]}]
+    kept = [{"key": "model", "value": "opus"}, {"name": "password", "type": "text", "size": 3}]
     assert "hunter2" not in json.dumps(clean_attributes({"a": pairs}))
     assert clean_attributes({"a": kept}) == {"a": kept}
+
+
+@pytest.mark.parametrize(
+    "holder",
+    [
+        ["cmd", "--password", "Hunter22"],
+        [["x-api-key", "Hunter22"]],
+        ("password", "Hunter22"),
+        [(b"authorization", b"Hunter22")],
+        json.dumps(["cmd", "--password", "Hunter22"]),
+        {b"password": b"Hunter22"},
+        "secret:\n  - Hunter22",
+    ],
+    ids=str,
+)
+def test_a_name_in_a_list_names_the_secret_behind_it(holder: object):
+    """Lost: passwords in the arguments of programs, and in the headers of requests."""
+    once = clean_attributes({"a": holder})
+    assert "Hunter22" not in json.dumps(once)
+    assert clean_attributes(once) == once
+
+
+def test_lists_of_names_and_options_stay():
+    """Lost: which options a slow command was given."""
+    kept = {"a": ["cmd", "--password", "--force"], "b": ["token", "password", "name"], "name": "token", "c": "x"}
+    assert clean_attributes(kept) == kept
+
+
+@pytest.mark.parametrize(
+    "key", ["secret_scan", "password_gate_passed", "token_validation", "secrets_found", "credential_check"]
+)
+@pytest.mark.parametrize("value", [True, 3, 0.5, "ok"])
+def test_what_is_only_about_secrets_keeps_its_value(key: str, value: object):
+    """Lost: results of gates that look for secrets."""
+    assert clean_attributes({key: value}) == {key: value}
 
 
 @pytest.mark.parametrize("ordinary", ORDINARY)
@@ -418,3 +480,30 @@ def test_names_of_removed_keys_are_short_few_and_without_secrets():
     Policy().foreign({SECRETS["GitHub personal token"]: 1, "k" * 500: 1}, counted := {})
     assert max(map(len, counted)) == 100
     assert PLAIN["GitHub personal token"] not in json.dumps(counted)
+
+
+UNSHOWN = [chr(n) for n in (0, 7, 8, 11, 13, 27, 31, 127, 128, 0x9B, 0x202A, 0x202E, 0x2066, 0x2069, 0xD800)]
+
+
+@pytest.mark.parametrize("letter", UNSHOWN, ids=ascii)
+def test_what_steers_a_terminal_is_not_kept(letter: str):
+    """Lost: whoever may send a span rewrites what a person reads in a terminal."""
+    name, long = f"a{letter}b", f"wörd {letter}[31m " * 30
+    made = clean(span(span_name=name, sd_id=name, attributes={name: name, "list": [name], "long": long}))
+    told = name.replace(letter, "\ufffd")
+    attributes = {told: told, "list": [told], "long": long.replace(letter, "\ufffd")}
+    assert (made.span_name, made.sd_id, made.attributes) == (told, told, attributes)
+    assert clean(made) == made
+    assert clean_text(name) == text(name) == told
+    assert letter not in flat({"a": [name]})
+
+
+def test_lines_and_every_script_stay_as_they_are():
+    """Lost: the lines of a message, and the letters of a language."""
+    family, right_to_left = "\U0001f468\u200d\U0001f469", "\u05e9\u05dc\u05d5\u05dd\u200f"
+    for value in ("one\ntwo\tthree", "é\n\tü", family, right_to_left, "a\u00a0b"):
+        assert text(value) is value
+        assert clean_text(value) is value
+        made = span(span_name=value, attributes={"a": value})
+        assert clean(made) is made
+    assert text("one\r\ntwo") == "one\ntwo"

@@ -1,6 +1,9 @@
 """The spool: what is written there comes out again, whole, once, and for nobody else."""
 
+import errno
+import fcntl
 import json
+import os
 import resource
 import stat
 from collections.abc import Iterator
@@ -12,7 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leo_telemetry_pipeline.collect import segments
+from leo_telemetry_pipeline.collect import accounts, segments
+from leo_telemetry_pipeline.collect import spool as spools
+from leo_telemetry_pipeline.collect.drain import Drained
 from leo_telemetry_pipeline.collect.journal import Journal
 from leo_telemetry_pipeline.collect.spool import Spool, SpoolError, drain, folder_of, usage
 from leo_telemetry_pipeline.span import Span
@@ -44,6 +49,10 @@ def away(spans: list[Span], removed: dict[str, int]) -> Stored:
     raise ConnectionError("the database is away")
 
 
+def noted(done: Drained) -> None:
+    """Note what was drained, as a database that answers does."""
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> str:
     return folder_of(str(tmp_path / "home"))
@@ -60,6 +69,23 @@ def files(folder: str) -> list[Path]:
 
 def lines_of(spans: list[Span]) -> bytes:
     return b"".join(map(segments.span_line, spans))
+
+
+@contextmanager
+def child() -> Iterator[None]:
+    """Fork a child that lives for as long as the block."""
+    waits, ends = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.close(ends)
+        os.read(waits, 1)
+        os._exit(0)
+    os.close(waits)
+    try:
+        yield
+    finally:
+        os.close(ends)
+        os.waitpid(pid, 0)
 
 
 @contextmanager
@@ -141,7 +167,18 @@ def _ends(spans: list[Span]) -> list[int]:
     return ends
 
 
-@pytest.mark.parametrize("record", [{"span": {}}, {"span": {"trace_id": "x"}}, {"span": 3}, {"span": None}])
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"span": {}},
+        {"span": {"trace_id": "x"}},
+        {"span": 3},
+        {"span": None},
+        {"removed_keys": [1]},
+        {"removed_keys": {"a": "1"}},
+        {"removed_keys": {"a": 10**30}},
+    ],
+)
 def test_a_line_that_is_no_span_is_counted_and_never_stored(spool, folder, record):
     """Lost: the drain, which would stop at such a line for ever."""
     spool.write([span()])
@@ -166,17 +203,36 @@ def test_a_column_of_a_newer_version_is_kept_as_an_attribute(spool, folder):
 
 def test_a_full_spool_refuses_and_leaves_nothing_half_written(folder):
     """Lost: the disk of the machine, to a database that is away for a week."""
-    spool = Spool(folder, 3_000)
-    spool.write([span()])
-    for _ in range(usage(folder)[1], 3_000 - usage(folder)[1], usage(folder)[1]):
+    spool = Spool(folder, 20_000)
+    # A file takes whole blocks of the disk, however little is in it.
+    for _ in range(4):
         spool.write([span()])
     with pytest.raises(SpoolError, match="spool_full"):
-        spool.write([span()])
-    segments_now, size = usage(folder)
-    assert 2_000 < size <= 3_000
+        spool.write(spans_of("gate", "A", range(100)))
+    assert usage(folder)[0] == 4
+    assert usage(folder)[1] >= sum(512 * path.stat().st_blocks for path in files(folder))
     store = Store()
     drain(folder, store)
-    assert len(store.spans) == segments_now
+    assert len(store.spans) == 4
+
+
+def test_the_smallest_segment_counts_as_what_it_takes_of_the_disk(folder):
+    """Lost: a hundred times the disk that somebody gave the spool, to short programs with one span each."""
+    spool = Spool(folder, 8_192)
+    spool.write([span()])
+    spool.write([span()])
+    with pytest.raises(SpoolError, match="spool_full"):
+        spool.write([span()])
+
+
+def test_there_are_never_too_many_segments_to_look_at(spool, folder, monkeypatch):
+    """Lost: seconds of every program, to a folder with a million files."""
+    monkeypatch.setattr(spools, "_MOST_SEGMENTS", 2)
+    spool.write([span()])
+    spool.write([span()])
+    with pytest.raises(SpoolError, match="spool_full"):
+        spool.write([span()])
+    assert usage(folder)[0] == 2
 
 
 def test_a_full_disk_refuses_and_leaves_nothing_torn(spool, folder):
@@ -220,8 +276,9 @@ def test_links_are_not_followed(folder, tmp_path):
     precious.write_bytes(lines_of([span()]))
     (Path(folder) / "0.spans").symlink_to(precious)
     (Path(folder) / "1.spans").mkdir()
+    os.mkfifo(Path(folder) / "2.spans", 0o600)
     done = drain(folder, Store())
-    assert (done.spans, done.left) == (1, 2)
+    assert (done.spans, done.left) == (1, 3)
     assert precious.exists()
 
 
@@ -285,9 +342,45 @@ def test_nothing_is_removed_before_it_is_stored(spool, folder):
     with pytest.raises(ConnectionError):
         drain(folder, one_only)
     assert usage(folder)[0] == 1
-    done = drain(folder, store)
+    done = drain(folder, store, note=noted)
     assert len(store.spans) == 2
     assert done.counters == [{"created": 2}]
+
+
+def test_what_was_drained_before_the_database_went_away_is_noted(spool, folder):
+    """Lost: the account of spans that are stored, and of lines that are gone."""
+    spool.write([span()])
+    spool.write([span()])
+    spool.keep_counters({"created": 2})
+    (first, _) = files(folder)
+    first.write_bytes(first.read_bytes() + b"torn")
+    store, notes = Store(), []
+
+    def one_only(spans: list[Span], removed: dict[str, int]) -> Stored:
+        return away(spans, removed) if store.spans else store(spans, removed)
+
+    with pytest.raises(ConnectionError):
+        drain(folder, one_only, note=notes.append)
+    assert [(done.segments, done.torn, done.counters) for done in notes] == [(1, 1, [{"created": 2}])]
+    done = drain(folder, store, note=noted)
+    assert (done.segments, done.torn, done.counters) == (1, 0, [])
+
+
+def test_what_could_not_be_noted_is_left_for_a_drain_that_can(spool, folder):
+    """Lost: the number of torn lines, when a writer came upon them, or its note did not get through."""
+    spool.keep_counters({"created": 2})
+    for note in (None, lambda done: away([], {})):
+        spool.write([span()])
+        (path,) = files(folder)
+        path.write_bytes(path.read_bytes()[:-5])
+        if note is None:
+            assert drain(folder, Store()).torn == 1
+        else:
+            with pytest.raises(ConnectionError):
+                drain(folder, Store(), note=note)
+    torn = {"quarantined": 0, "dropped": {"torn": 1}}
+    assert drain(folder, Store(), note=noted).counters == [{"created": 2}, torn, torn]
+    assert drain(folder, Store(), note=noted).counters == []
 
 
 def test_of_two_drainers_one_works_and_the_other_says_so(spool, folder):
@@ -314,9 +407,87 @@ def test_counters_are_left_for_the_drain_that_asks_for_them(spool, folder):
     """Lost: the answer to what became of the spans of a program that ended."""
     spool.keep_counters({"created": 3, "dropped": {"queue_full": 1}})
     spool.keep_counters({"created": 2})
-    assert drain(folder, away, with_counters=False).counters == []
-    assert [one["created"] for one in drain(folder, away).counters] == [3, 2]
     assert drain(folder, away).counters == []
+    assert [one["created"] for one in drain(folder, away, note=noted).counters] == [3, 2]
+    assert drain(folder, away, note=noted).counters == []
+
+
+def test_counters_that_come_while_others_are_noted_stay(spool, folder):
+    """Lost: the counters of a program that ends at that moment; or its time, waiting for somebody's database."""
+    spool.keep_counters({"created": 3})
+    drain(folder, away, note=lambda done: spool.keep_counters({"created": 2}))
+    assert drain(folder, away, note=noted).counters == [{"created": 2}]
+
+
+def test_counters_that_a_full_disk_cut_off_cost_no_others(spool, folder):
+    """Lost: the counters of the next program that ends."""
+    spool.keep_counters({"created": 3})
+    path = Path(folder) / accounts.NAME
+    path.write_bytes(path.read_bytes()[:-5])
+    spool.keep_counters({"created": 2})
+    assert drain(folder, away, note=noted).counters == [{"created": 2}]
+
+
+def test_counters_wait_for_nobody_for_long(spool, folder):
+    """Lost: the end of a program, while another one holds the counters and does not go on."""
+    spool.keep_counters({"created": 3})
+    with (Path(folder) / accounts.NAME).open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(SpoolError, match="spool_unavailable"):
+            spool.keep_counters({"created": 2})
+        assert drain(folder, away, note=noted).counters == []
+    assert drain(folder, away, note=noted).counters == [{"created": 3}]
+
+
+def test_what_cannot_be_tidied_stays_and_stops_no_writer(spool, folder):
+    """Lost: every later span, when a disk is suddenly for reading only."""
+    journal = Journal(spool)
+    first = journal.append(lines_of([span()]), 1)
+    os.close(first._fd)
+    journal.settle(first, 1, stored=True)
+    second = journal.append(lines_of([span()]), 1)
+    second.path.unlink()
+    second.path.mkdir()
+    journal.settle(second, 1, stored=True)
+    journal.close()
+    journal.append(lines_of([span()]), 1)
+    journal.close()
+    assert drain(folder, Store()).spans == 2
+
+
+def test_a_file_system_without_locks_is_refused_and_left_empty(spool, folder, monkeypatch):
+    """Lost: every name of a network's disk, to one empty file a try."""
+
+    def no_locks(fd: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(SpoolError, match="spool_unavailable"):
+        spool.write([span()])
+    assert list(Path(folder).iterdir()) == []
+
+
+def test_a_child_that_was_forked_holds_nothing(spool, folder):
+    """Lost: everything that waits, for as long as a worker lives that was forked at the wrong moment."""
+    spool.write([span()])
+    journal = Journal(spool)
+    journal.append(lines_of([span()]), 1)
+    seen = []
+
+    def store(spans: list[Span], removed: dict[str, int]) -> Stored:
+        one = child()
+        seen.append(one)
+        one.__enter__()
+        return Stored(len(spans))
+
+    try:
+        assert drain(folder, store).left == 1
+        journal.close()
+        done = drain(folder, Store())
+        assert (done.busy, done.spans) == (False, 1)
+    finally:
+        for one in seen:
+            one.__exit__(None, None, None)
 
 
 def test_a_line_is_a_checksum_and_json(spool):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -175,6 +176,95 @@ assert trace.flush(30)
 print(json.dumps([status, trace.counters()["created"]]))
 """
     assert result(code, home) == [0, 2 if emit_before else 1]
+
+
+@pytest.mark.parametrize("durable", ["false", "true"])
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers")
+def test_spans_of_a_signal_handler_during_the_first_span_are_kept(home: Path, durable: str) -> None:
+    """Lost: everything, in a program whose timer fires while the writer is made."""
+    code = """
+import json, signal, sys, time
+from leo_telemetry_pipeline import trace
+ended = [0]
+def handle(*_):
+    with trace.tracer.gate("of the handler"):
+        ended[0] += 1
+signal.signal(signal.SIGALRM, handle)
+class Slow:
+    # Whatever is imported takes long enough for the timer.
+    def find_spec(self, name, path=None, target=None):
+        until = time.monotonic() + 0.01
+        while time.monotonic() < until:
+            pass
+sys.meta_path.insert(0, Slow())
+signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
+with trace.tracer.gate("first"):
+    ended[0] += 1
+signal.setitimer(signal.ITIMER_REAL, 0)
+sys.meta_path.pop(0)
+assert trace.flush(30)
+counted = trace.counters()
+print(json.dumps([ended[0] > 1, counted["created"] - ended[0], counted["spooled"] - ended[0]]))
+"""
+    handled, created, spooled = result(code, home, LEO_TELEMETRY_DURABLE=durable)
+    assert handled
+    # Durable spans are made ready for the disk in the handler itself, which may then interrupt their own imports.
+    assert durable == "true" or (created, spooled) == (0, 0)
+
+
+@pytest.mark.parametrize("last", ["", "sys.exit(0)", "threading.Thread(target=one).start()"])
+def test_a_program_that_ends_right_after_its_first_span_keeps_it(home: Path, last: str) -> None:
+    """Lost: the one span of a short program, whose writer is still being made."""
+    code = f"""
+import sys, threading
+from leo_telemetry_pipeline.trace import tracer
+def one():
+    with tracer.gate("g"):
+        pass
+one()
+{last}
+"""
+    done = run(code, home)
+    assert (done.returncode, done.stderr) == (0, "")
+    stored = "".join(segment.read_text() for segment in (home / "spool").glob("*.spans"))
+    assert stored.count('"g"') == (2 if "Thread" in last else 1)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_fork_right_after_the_first_span_counts_each_span_once(home: Path) -> None:
+    """Lost: spans of a parent that its child stores too, or a child that waits for ever."""
+    code = """
+import json, os
+from leo_telemetry_pipeline import trace
+with trace.tracer.gate("parent"):
+    pass
+children = []
+for _ in range(5):
+    child = os.fork()
+    if not child:
+        with trace.tracer.gate("child"):
+            pass
+        os._exit(0 if trace.flush(30) and trace.counters()["created"] == 1 else 9)
+    children.append(child)
+states = [os.waitpid(child, 0)[1] for child in children]
+print(json.dumps([states, trace.flush(30), trace.counters()["created"]]))
+"""
+    assert result(code, home) == [[0] * 5, True, 1]
+    stored = "".join(segment.read_text() for segment in (home / "spool").glob("*.spans"))
+    assert (stored.count('"parent"'), stored.count('"child"')) == (1, 5)
+
+
+def test_a_durable_span_is_on_disk_when_its_block_ends_the_first_as_well(home: Path) -> None:
+    """Lost: the promise, for the span that a program begins with."""
+    code = """
+import os, signal
+from leo_telemetry_pipeline.trace import tracer
+with tracer.gate("g"):
+    pass
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert run(code, home, LEO_TELEMETRY_DURABLE="true").returncode == -signal.SIGKILL
+    assert any('"g"' in path.read_text() for path in (home / "spool").iterdir() if path.is_file())
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.strip().splitlines()[-1][:40])

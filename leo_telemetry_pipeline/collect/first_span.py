@@ -1,0 +1,175 @@
+"""What takes the spans of a program until their writer is there, which a thread makes from the first span on.
+
+Belongs here: holding back what begins and ends meanwhile, handing it over, and the ways a process may fork or end then.
+Does not: the writer, nor which settings it follows (trace). Imported by the program that is measured.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Callable
+
+    from leo_telemetry_pipeline.collect.operation import Operation
+    from leo_telemetry_pipeline.collect.writer import Writer
+else:
+    # `collections` itself takes long to import.
+    from _collections import deque
+
+# Longer than any import takes that ends at all.
+_PREPARE_S = 5.0
+_CLOSE_S = 1.0
+_LEAST_CLOSE_S = 0.2
+
+
+class FirstSpan:
+    """Stands for the writer, so that importing starts nothing and the first span waits for no import.
+
+    ``make_writer`` returns the writer, or None where nothing is collected; it may not raise. ``replace`` gets the
+    same, to let it take the place of this. ``at_once`` says whether the first span has to wait for it after all.
+    """
+
+    def __init__(
+        self,
+        make_writer: Callable[[], Writer | None],
+        replace: Callable[[Writer | None], object],
+        at_once: Callable[[], bool],
+    ) -> None:
+        self.writer: Writer | None = None
+        self.begun = False
+        self.ended: deque[Operation] = deque()
+        self._open: dict[Operation, None] = {}
+        self._make_writer, self._replace, self._at_once = make_writer, replace, at_once
+        # Held while the writer is made, and through a fork: a child could never import what a thread was about to.
+        self._lock = _thread.RLock()
+        self._is_held = self._is_making = self._is_ready = self._knows_of_forks = False
+
+    def begin(self, operation: Operation, /) -> None:
+        """Note an operation that begins, and see that the writer is made; take it back where there will be none."""
+        self._open[operation] = None
+        if not self.begun:
+            self.begun = True
+            self.start()
+            # What was done meanwhile is not the program's work.
+            operation.start_ns = time.time_ns()
+        if self._is_ready:
+            self._open.pop(operation, None)
+            if self.writer is None:
+                operation.take_back()
+            else:
+                self.writer.begin(operation)
+
+    def end(self, operation: Operation, /) -> None:
+        """Hold back an operation that ended, or hand it over; safe in threads, signal handlers and finalizers."""
+        self._open.pop(operation, None)
+        self.ended.append(operation)
+        if self._is_ready:
+            self._hand_over()
+
+    def start(self) -> None:
+        """Have the writer made: in a thread, unless it is needed at once."""
+        self.begun = True
+        with self._lock:
+            # What a signal handler asks for meanwhile cannot be had yet.
+            self._is_making = True
+            try:
+                self._be_told()
+            finally:
+                self._is_making = False
+        if not self._at_once():
+            try:
+                _thread.start_new_thread(self.prepare, ())
+            except RuntimeError:  # no more threads, or the interpreter is about to end
+                pass
+            else:
+                return
+        self.prepare()
+
+    def prepare(self, timeout_s: float = _PREPARE_S) -> bool:
+        """Make the writer and hand over what was held back, or wait while a thread does; say whether it is done."""
+        if not self._lock.acquire(timeout=timeout_s):
+            return False
+        try:
+            if self._is_making:
+                # A signal handler came between while this very thread makes it.
+                return False
+            if not self._is_ready:
+                self._is_making = True
+                try:
+                    self.writer = self._make_writer()
+                finally:
+                    self._is_making = False
+                self._is_ready = True
+                self._replace(self.writer)
+                self._hand_over_open()
+            self._hand_over()
+            return True
+        finally:
+            self._lock.release()
+
+    def close(self, timeout_s: float = _CLOSE_S) -> None:
+        """Bring all spans to the database, or to disk, within so long; called when the process ends."""
+        give_up = time.monotonic() + timeout_s
+        if self.begun and self.prepare(timeout_s) and self.writer is not None:
+            self.writer.close(max(give_up - time.monotonic(), _LEAST_CLOSE_S))
+
+    def _be_told(self) -> None:
+        """See that this is called before forks, and when the process ends."""
+        import atexit
+
+        # Called after this before a fork, as it waits for the thread that handing over may start.
+        from leo_telemetry_pipeline.collect import exits  # noqa: F401
+
+        atexit.unregister(self.close)
+        atexit.register(self.close)
+        if hasattr(os, "register_at_fork") and not self._knows_of_forks:
+            self._knows_of_forks = True
+            os.register_at_fork(
+                before=self._before_fork, after_in_parent=self._after_fork, after_in_child=self._begin_anew
+            )
+
+    def _hand_over_open(self) -> None:
+        writer = self.writer
+        for operation in list(self._open):
+            if writer is None:
+                break
+            writer.begin(operation)
+            if operation.duration_ns is not None:
+                # It ended meanwhile, and whoever ended it may not have found it with the writer.
+                writer.open.pop(operation, None)
+        self._open.clear()
+
+    def _hand_over(self) -> None:
+        # Called by several threads at once: whoever takes an operation hands it over.
+        while self.ended:
+            try:
+                operation = self.ended.popleft()
+            except IndexError:
+                return
+            if self.writer is not None:
+                self.writer.end(operation)
+
+    def _before_fork(self) -> None:
+        self._is_held = self._lock.acquire(timeout=_PREPARE_S)
+        if self._is_held and self.begun:
+            # Then the writer tells the child which spans are its parent's.
+            self.prepare()
+
+    def _after_fork(self) -> None:
+        if self._is_held:
+            self._lock.release()
+
+    def _begin_anew(self) -> None:
+        if self._is_held:
+            self._lock.release()
+        else:
+            self._lock = _thread.RLock()
+            self._is_making = False
+        self.begun = self._is_ready
+        self.ended.clear()
+        self._open.clear()
