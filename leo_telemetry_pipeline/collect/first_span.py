@@ -7,8 +7,13 @@ Does not: the writer, nor which settings it follows (trace). Imported by the pro
 from __future__ import annotations
 
 import _thread
+import atexit
 import os
 import time
+
+# Here and not when it is needed: its hooks have to be called after ours before a fork, as it waits for the thread
+# that handing over may start; and a child that is forked during an import could never import that module.
+from leo_telemetry_pipeline.collect import exits  # noqa: F401
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +52,11 @@ class FirstSpan:
         self._make_writer, self._replace, self._at_once = make_writer, replace, at_once
         # Held while the writer is made, and through a fork: a child could never import what a thread was about to.
         self._lock = _thread.RLock()
-        self._is_held = self._is_making = self._is_ready = self._knows_of_forks = False
+        self._is_held = self._is_making = self._is_ready = False
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(
+                before=self._before_fork, after_in_parent=self._after_fork, after_in_child=self._begin_anew
+            )
 
     def begin(self, operation: Operation, /) -> None:
         """Note an operation that begins, and see that the writer is made; take it back where there will be none."""
@@ -74,13 +83,8 @@ class FirstSpan:
     def start(self) -> None:
         """Have the writer made: in a thread, unless it is needed at once."""
         self.begun = True
-        with self._lock:
-            # What a signal handler asks for meanwhile cannot be had yet.
-            self._is_making = True
-            try:
-                self._be_told()
-            finally:
-                self._is_making = False
+        atexit.unregister(self.close)
+        atexit.register(self.close)
         if not self._at_once():
             try:
                 _thread.start_new_thread(self.prepare, ())
@@ -117,21 +121,6 @@ class FirstSpan:
         give_up = time.monotonic() + timeout_s
         if self.begun and self.prepare(timeout_s) and self.writer is not None:
             self.writer.close(max(give_up - time.monotonic(), _LEAST_CLOSE_S))
-
-    def _be_told(self) -> None:
-        """See that this is called before forks, and when the process ends."""
-        import atexit
-
-        # Called after this before a fork, as it waits for the thread that handing over may start.
-        from leo_telemetry_pipeline.collect import exits  # noqa: F401
-
-        atexit.unregister(self.close)
-        atexit.register(self.close)
-        if hasattr(os, "register_at_fork") and not self._knows_of_forks:
-            self._knows_of_forks = True
-            os.register_at_fork(
-                before=self._before_fork, after_in_parent=self._after_fork, after_in_child=self._begin_anew
-            )
 
     def _hand_over_open(self) -> None:
         writer = self.writer
