@@ -173,8 +173,10 @@ for number in range(count):
     one(number)
     times.append(clock() - began)
     if pace:
+        # Work, not sleep: what a processor needs to wake up would be measured, with and without a database.
         due += 1 / pace
-        time.sleep(max(0.0, due - time.perf_counter()))
+        while time.perf_counter() < due:
+            pass
 print(sorted(times)[int(count * 0.99)])
 """
 
@@ -199,7 +201,7 @@ def while_it_hangs(pace: int, count: int) -> bool:
     mine, reference, nothing = (statistics.median(measured) for measured in times.values())
     passed = mine <= P99_US
     print(
-        f"p99 of a span while the database hangs, {f'{pace:,} spans/s' if pace else 'tight loop'}: {mine:.1f} us"
+        f"p99 of a span while the database hangs, {f'{pace:,} spans/s with work between them' if pace else 'tight loop'}: {mine:.1f} us"
         f" (median of {HANGS} runs; OpenTelemetry with a null exporter {reference:.1f} us, ratio"
         f" 1/{reference / mine:.1f}; a call that does nothing, at the same pace, {nothing:.1f} us;"
         f" budget {P99_US:.0f} us) {'PASS' if passed else 'FAIL'}"
