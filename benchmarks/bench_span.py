@@ -200,8 +200,9 @@ def while_it_hangs(pace: int, count: int) -> bool:
     shutil.rmtree(home)
     mine, reference, nothing = (statistics.median(measured) for measured in times.values())
     passed = mine <= P99_US
+    how = f"{pace:,} spans/s with work between them" if pace else "tight loop"
     print(
-        f"p99 of a span while the database hangs, {f'{pace:,} spans/s with work between them' if pace else 'tight loop'}: {mine:.1f} us"
+        f"p99 of a span while the database hangs, {how}: {mine:.1f} us"
         f" (median of {HANGS} runs; OpenTelemetry with a null exporter {reference:.1f} us, ratio"
         f" 1/{reference / mine:.1f}; a call that does nothing, at the same pace, {nothing:.1f} us;"
         f" budget {P99_US:.0f} us) {'PASS' if passed else 'FAIL'}"
