@@ -7,7 +7,6 @@ import atexit
 import os
 import sys
 from _thread import RLock
-from contextlib import suppress
 from weakref import WeakSet
 
 TYPE_CHECKING = False
@@ -47,8 +46,10 @@ def _before_fork() -> None:
 
 
 def _after_fork_in_parent() -> None:
-    with suppress(RuntimeError):  # this thread did not get it in time
+    try:  # noqa: SIM105  # contextlib takes longer to import than all of this
         importing.release()
+    except RuntimeError:  # this thread did not get it in time
+        pass
 
 
 def _after_fork_in_child() -> None:
