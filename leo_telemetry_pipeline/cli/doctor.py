@@ -146,7 +146,10 @@ _AGAINST = {
     "invalid": "see what the program passes as attributes",
 }
 # Nothing can be done against these.
-_BECAUSE = {"torn": " (a program was killed while writing)"}
+_BECAUSE = {
+    "torn": " (a program was killed while writing)",
+    "out_of_time": " (a program ended before a slow disk took them)",
+}
 
 
 def _losses(facts: Facts) -> Verdict:
