@@ -35,7 +35,7 @@ install: .venv/installed ## Make .venv from requirements.lock, with all that dev
 demo: install ## See it find a bottleneck in sample data
 	$(BIN)/leo-telemetry demo
 
-dev: install ## Run database, daemon and UI until Ctrl-C
+dev: install ## Run database, daemon, OTLP receiver and UI until Ctrl-C
 	$(BIN)/leo-telemetry dev
 
 test: install ## Run all tests

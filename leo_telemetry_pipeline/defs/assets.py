@@ -62,13 +62,13 @@ def _asset(group: str, description: str, kinds: set[str], **more: Any) -> Decora
 
 @_asset(
     "traces",
-    "The spans of the window, counted by span type and day; the window is frozen here.",
+    "The spans of the window, counted by span type and day; the window is frozen and the spool drained here.",
     {"postgres"},
 )
 def workflow_traces(
     context: dg.AssetExecutionContext, analysis: dg.ResourceParam[Analysis]
 ) -> Iterator[dg.Output[pd.DataFrame]]:
-    """Freeze the window and count what lies in it."""
+    """Freeze the window, drain the spool, and count what lies in the window."""
     if analysis.gone:
         context.log.info("Nothing to do: %s", analysis.gone)
         return
