@@ -7,11 +7,11 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-inp
 # Pyright keeps to what the lock installed: its own script, its own node, no look at newer releases.
 PYRIGHT := PYRIGHT_PYTHON_IGNORE_WARNINGS=1 PYRIGHT_PYTHON_GLOBAL_NODE=0 $(BIN)/pyright --pythonpath $(BIN)/python
 
-.PHONY: help install demo dev test lint bench format lock wheel clean
+.PHONY: help install demo dev test lint bench bench-quick format lock wheel clean
 
 help: ## Print this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | \
-		while IFS='|' read -r name text; do printf '  make %-8s  %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
+		while IFS='|' read -r name text; do printf '  make %-11s  %s\n' "$$name" "$$text"; done
 
 install: .venv/installed ## Make .venv from requirements.lock, with all that developing needs
 
@@ -47,8 +47,11 @@ lint: install ## Check style, types and who imports whom
 	$(PYRIGHT)
 	$(BIN)/lint-imports --no-logo
 
-bench: install ## Measure the budgets that have a benchmark, each beside its reference
-	@for script in benchmarks/bench_*.py; do $(BIN)/python "$$script" || failed=1; done; exit $${failed:-0}
+bench: install ## Measure every budget beside its reference; LARGEST=1: also with 10,000,000 spans
+	@$(BIN)/python benchmarks/run.py $(if $(LARGEST),--largest)
+
+bench-quick: install ## The same, small and with 1.5 x slack
+	@$(BIN)/python benchmarks/run.py --quick
 
 format: install ## Put the code into the house style
 	$(BIN)/ruff check --fix-only .

@@ -1,108 +1,123 @@
-"""An analysis of 1,400 spans in 45 dimensions, without Dagster: at most 100 ms (DESIGN section 8).
+"""An analysis, small and large, beside one ``percentile_cont`` query over the same window (DESIGN section 8).
 
-Belongs here: the measurement and its line, beside one ``percentile_cont`` query over the same spans.
-Does not: any of the functions that are measured.
+Belongs here: the sequence of calls that the assets make, and its measurements. Does not: any of those functions.
+
+1,400 spans: at most 100 ms. 1,000,000 spans, all days but the last counted by an analysis before: at most half the
+query's time, and under 400 MB for a whole ``leo-telemetry analyze``.
 """
 
-import random
-import statistics
-import tempfile
-import time
-import uuid
+import sys
+from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import UTC, datetime
 
+from benchmarks import generate
+from benchmarks.measure import HOME, Budget, Options, alternating, environment, judge, peak_mb, process, run
+from benchmarks.table import Measured
 from leo_telemetry_pipeline.analysis import bottlenecks, p50
-from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.span import Span
-from leo_telemetry_pipeline.store import database, histograms, spans, thresholds
+from leo_telemetry_pipeline.store import blocks, buckets, counts, histograms, measure, staleness, thresholds
 from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.days import DAY, Window, midnight
 from leo_telemetry_pipeline.store.dimensions import types_to_judge
+from leo_telemetry_pipeline.store.watermark import now
 
-RUNS = 30
-BUDGET_MS = 100.0
+EXACT_SPANS = 500_000
+MEMORY = Budget(400, "MB", timed=False)
+QUERY = "one percentile_cont"
 REFERENCE = """
 SELECT span_type, span_name, percentile_cont(0.5) WITHIN GROUP (ORDER BY duration_ms) FROM workflow_trace_log
 WHERE start_time_ms >= %(from_ms)s AND start_time_ms < %(to_ms)s GROUP BY 1, 2
 """
 
 
-def generated(end: datetime, number: int) -> list[Span]:
-    """Return spans of the last seven days: 4 handoffs, 3 phases, 10 gates, 8 sub-agents, 4 SD types."""
-    rng, made = random.Random(1), []
-    names = [("handoff", 4), ("phase", 3), ("gate", 5), ("subagent", 8)]
-    while len(made) < number:
-        trace, sd_type = str(uuid.UUID(int=rng.getrandbits(128))), f"sd{rng.randrange(5)}"
-        start = spans.milliseconds(end - timedelta(seconds=rng.randrange(60, 6 * 86_400)))
-        for span_type, kinds in names:
-            for _ in range(1 if span_type == "handoff" else 3):
-                made.append(
-                    Span(
-                        trace_id=trace,
-                        span_id=str(uuid.UUID(int=rng.getrandbits(128))),
-                        span_type=span_type,
-                        span_name=f"{span_type}-{rng.randrange(kinds)}",
-                        start_time_ms=start,
-                        duration_ms=int(rng.lognormvariate(8, 0.3)),
-                        attributes={"sd_type": sd_type},
-                    )
-                )
-    return made[:number]
-
-
-def analysis(connection: Database, window: spans.Window) -> int:
+def analysis(connection: Database, window: Window) -> int:
     """Run what the assets run, and return how many dimensions were judged."""
-    found = spans.count_by_type_and_day(connection, window)
+    before = Window(window.start - bottlenecks.HISTORY_DAYS * DAY, window.start)
+    first, last = before.start.date(), window.end.date()
+    staleness.mark_stale(connection)
+    stale = set(staleness.stale_days(connection, first, last, []))
+    closed = {*before.closed_days, *window.closed_days}
+    found = counts.by_type_and_day(connection, Window(before.start, window.end), sorted(closed - stale))
     seen = sorted({row[0] for row in found})
     types = types_to_judge(seen, thresholds.named_types(connection))
-    first = window.start - timedelta(days=bottlenecks.HISTORY_DAYS)
-    stale = histograms.stale_days(connection, first.date(), window.end.date(), types)
-    histograms.rebuild(connection, stale, types, seen)
-    measured = p50.exact(spans.exact_p50(connection, window, types, seen))
+    is_exact = p50.method(sum(row[2] for row in found if row[1] >= window.start.date()), EXACT_SPANS) == "exact"
+    part_day = None if is_exact else window.end
+    days = staleness.stale_days(connection, first, last, types, part_day)
+    histograms.rebuild(connection, days, types, seen, part_day=window.end)
+    blocks.make(connection, first, last, types)
+    if is_exact:
+        measured = p50.exact(measure.exact_p50(connection, window, types, seen))
+    else:
+        measured = p50.from_buckets(buckets.of_window(connection, window, types, seen), histograms.GAMMA)
     dimensions = list(zip(measured["dimension_type"], measured["dimension_key"], strict=True))
-    before = spans.Window(first, window.start)
-    totals, counts = histograms.bucket_counts(connection, before, types, seen)
+    earlier = buckets.of_window(connection, before, types, seen)
     judged = bottlenecks.judge(
         measured,
         bottlenecks.thresholds(thresholds.effective(connection, dimensions)),
-        bottlenecks.history(p50.from_buckets(totals, counts, histograms.GAMMA), totals),
+        bottlenecks.history(p50.from_buckets(earlier, histograms.GAMMA), [row[3] for row in earlier]),
         10,
     )
     return len(judged)
 
 
-def main() -> int:
-    """Measure, print one line, and return 1 on a miss."""
-    folder = Path(tempfile.mkdtemp(prefix="leo-bench-"))
-    folder.chmod(0o711)
-    times: dict[str, list[float]] = {"ours": [], "reference": []}
-    dimensions = 0
-    with (
-        database.ready(Settings({PREFIX + "HOME": str(folder)})) as target,
-        closing(Database(target)) as connection,
-    ):
-        end = datetime.now(UTC)
-        midnight = end.replace(hour=0, minute=0, second=0, microsecond=0)
-        window = spans.Window(midnight - timedelta(days=7), end)
-        spans.ensure_partitions(connection, window.start, end)
-        spans.insert(connection, generated(end, 1_400))
-        analysis(connection, window)
-        for _ in range(RUNS):
-            began = time.perf_counter()
-            dimensions = analysis(connection, window)
-            times["ours"].append((time.perf_counter() - began) * 1000)
-            began = time.perf_counter()
-            connection.rows(REFERENCE, window.parameters())
-            times["reference"].append((time.perf_counter() - began) * 1000)
-    median = statistics.median(times["ours"])
-    passed = median <= BUDGET_MS
-    print(
-        f"analysis of 1,400 spans, {dimensions} dimensions, days closed: {median:.0f} ms (one percentile_cont query"
-        f" {statistics.median(times['reference']):.0f} ms, budget {BUDGET_MS:.0f} ms) {'PASS' if passed else 'FAIL'}"
-    )
-    return 0 if passed else 1
+def this_week() -> Window:
+    """Return the window that ends now: another one each time, so that its last day was never counted before."""
+    end = datetime.now(UTC)
+    return Window(midnight(end.date()) - 7 * DAY, end)
+
+
+def reference(connection: Database, window: Window) -> None:
+    """Ask for the medians of a window in one query, as somebody without this system would."""
+    with connection.transaction(seconds=3600) as cursor:
+        cursor.execute(REFERENCE, window.parameters())
+        cursor.fetchall()
+
+
+def memory(home: str, spans_there: str, options: Options) -> Measured:
+    """Run a whole ``leo-telemetry analyze`` in a process of its own, and judge its memory."""
+    command = [sys.executable, "-P", "-m", "leo_telemetry_pipeline.cli", "analyze"]
+    seconds, peak = process(command, environment(**{HOME: home}))
+    what = f"memory of `leo-telemetry analyze`: {spans_there}; it takes {seconds:.1f} s"
+    return judge(what, peak, "MB", MEMORY, options, peak_mb=peak)
+
+
+def of_a_week(options: Options, count: int, dimensions: int, budget: Budget, rounds: int) -> Iterator[Measured]:
+    """Measure an analysis of seven closed days and half a day's spans of today; the large one with its memory."""
+    today = count // 15
+    with generate.server() as (home, target), closing(Database(target)) as connection:
+        generate.fill(target, count - today, dimensions, 7)
+        analysis(connection, this_week())
+        seen_before = now(connection)
+        generate.fill(target, today, dimensions, 0)
+        judged = analysis(connection, this_week())
+        generate.settle(target)
+
+        def ours() -> None:
+            with connection.transaction() as cursor:
+                # Each time the spans of today are what is new.
+                cursor.execute("UPDATE telemetry_upkeep SET history_seen_before = %s", (seen_before,))
+            analysis(connection, this_week())
+
+        took = alternating({"ours": ours, QUERY: lambda: reference(connection, this_week())}, rounds)
+        yield judge(
+            f"analysis of {count:,} spans, no Dagster: {judged} dimensions, days closed but the last",
+            took["ours"] * 1000,
+            "ms",
+            budget,
+            options,
+            reference=(QUERY, took[QUERY] * 1000),
+            peak_mb=peak_mb(),
+        )
+        if count > EXACT_SPANS:
+            yield memory(str(home), f"{count:,} spans in its window", options)
+
+
+def measurements(options: Options) -> Iterator[Measured]:
+    """Measure both sizes; quickly, the large one is just large enough for histograms."""
+    yield from of_a_week(options, 1_400, 45, Budget(100, "ms"), 10 if options.quick else 30)
+    large = 600_000 if options.quick else 1_000_000
+    yield from of_a_week(options, large, 250, Budget(0.5), 3 if options.quick else 5)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run(measurements))

@@ -1,46 +1,37 @@
 """`leo-telemetry findings` with the database running: at most 300 ms, median of 30 (DESIGN section 8).
 
-Belongs here: the measurement and its line. Does not: what findings prints.
+Belongs here: the measurement. Does not: what findings prints.
 """
 
-import os
-import statistics
 import subprocess
 import sys
-import tempfile
-import time
-from pathlib import Path
+from collections.abc import Iterator
 
-from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.store import database
+from benchmarks import generate
+from benchmarks.measure import BARE, HOME, Budget, Options, alternating, environment, judge, run
+from benchmarks.table import Measured
 
-RUNS = 30
-BUDGET_MS = 300.0
+OURS = (sys.executable, "-P", "-m", "leo_telemetry_pipeline.cli", "findings")
 
 
-def main() -> int:
-    """Measure, print one line, and return 1 on a miss."""
-    folder = Path(tempfile.mkdtemp(prefix="leo-bench-"))
-    folder.chmod(0o711)
-    environment = os.environ | {PREFIX + "HOME": str(folder)}
-    environment.pop(database.URL_VARIABLE, None)
-    ours = [sys.executable, "-P", "-m", "leo_telemetry_pipeline.cli", "findings"]
-    bare = [sys.executable, "-c", "pass"]
-    times: dict[str, list[float]] = {"ours": [], "bare": []}
-    with database.ready(Settings(environment)):
-        for _ in range(RUNS):
-            for name, command in (("ours", ours), ("bare", bare)):
-                began = time.perf_counter()
-                subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL, cwd="/")
-                times[name].append((time.perf_counter() - began) * 1000)
-    median = statistics.median(times["ours"])
-    passed = median <= BUDGET_MS
-    print(
-        f"findings, database running: {median:.0f} ms (bare Python {statistics.median(times['bare']):.0f} ms,"
-        f" budget {BUDGET_MS:.0f} ms) {'PASS' if passed else 'FAIL'}"
+def measurements(options: Options) -> Iterator[Measured]:
+    """Run the command beside a process that does nothing."""
+    with generate.server() as (home, _):
+        environ = environment(**{HOME: str(home)})
+
+        def process(command: tuple[str, ...]) -> None:
+            subprocess.run(command, env=environ, check=True, stdout=subprocess.DEVNULL, cwd="/")
+
+        took = alternating({"ours": lambda: process(OURS), "bare": lambda: process(BARE)}, 10 if options.quick else 30)
+    yield judge(
+        "`leo-telemetry findings`: database running",
+        took["ours"] * 1000,
+        "ms",
+        Budget(300, "ms"),
+        options,
+        reference=("bare Python", took["bare"] * 1000),
     )
-    return 0 if passed else 1
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run(measurements))

@@ -1,18 +1,19 @@
-"""What a session feels of the hooks: their time over that of a bare Python, without a database in reach."""
+"""What a session feels of the hooks: their time over that of a bare Python, without a database in reach.
+
+Belongs here: the measurement of each hook. Does not: what hooks do.
+"""
 
 import json
-import os
-import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-TIMES = 30
-BUDGET_MS = 40.0
+from benchmarks.measure import BARE, HOME, Budget, Options, environment, home, judge, run
+from benchmarks.table import Measured
+
 REST_S = 0.3
 COMMON = {"session_id": "58306048-168c-44db-a8fd-9ad6a24b516c", "cwd": "/home/user/proj", "prompt_id": "p1"}
 TOOL = {"tool_name": "Bash", "tool_use_id": "toolu_1", "duration_ms": 5}
@@ -22,7 +23,6 @@ HOOKS = {
     "tool used": ("span", {"hook_event_name": "PostToolUse", **TOOL, "tool_response": {"stdout": "x" * 10_000}}),
     "prompt answered": ("span", {"hook_event_name": "Stop"}),
 }
-BARE = [sys.executable, "-c", "pass"]
 
 
 def hook(name: str) -> list[str]:
@@ -32,7 +32,7 @@ def hook(name: str) -> list[str]:
     return [sys.executable, "-c", "from leo_telemetry_pipeline.cli.main import main; main()", "hook", name]
 
 
-def milliseconds(command: list[str], environ: dict[str, str], event: dict) -> float:
+def milliseconds(command: Sequence[str], environ: Mapping[str, str], event: dict) -> float:
     said = json.dumps(COMMON | event).encode()
     begin = time.perf_counter()
     # Both outputs are read to their end, as a session does: a child that held one would count.
@@ -43,9 +43,10 @@ def milliseconds(command: list[str], environ: dict[str, str], event: dict) -> fl
     return took
 
 
-def measure(environ: dict[str, str], log: Path) -> dict[str, list[float]]:
+def measure(environ: Mapping[str, str], log: Path, times: int) -> dict[str, float]:
+    """Return the median of each hook and of a bare Python, in ms."""
     measured: dict[str, list[float]] = {name: [] for name in (*HOOKS, "bare")}
-    for number in range(TIMES + 1):
+    for number in range(times + 1):
         took = {"bare": milliseconds(BARE, environ, {})}
         for name, (argument, event) in HOOKS.items():
             took[name] = milliseconds(hook(argument), environ, event)
@@ -56,32 +57,32 @@ def measure(environ: dict[str, str], log: Path) -> dict[str, list[float]]:
             time.sleep(0.01)
         for name, milli in took.items() if number else ():  # the first only warms the file cache
             measured[name].append(milli)
-    return measured
+    return {name: statistics.median(taken) for name, taken in measured.items()}
 
 
-def main() -> int:
-    home = Path(tempfile.mkdtemp(prefix="leo"))
-    environ = os.environ | {
-        "LEO_TELEMETRY_HOME": str(home),
-        # Nobody listens there: each child ends by itself, and leaves the processor to the next measurement.
-        "LEO_TELEMETRY_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
-        "LEO_TELEMETRY_ENABLED": "true",
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
-    }
-    # An installed package is compiled once, not with every start.
-    environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    try:
-        measured = measure(environ, home / "logs" / "hook.log")
-    finally:
-        shutil.rmtree(home)
-    bare, failed = statistics.median(measured.pop("bare")), False
-    for name, times in measured.items():
-        over = statistics.median(times) - bare
-        failed |= over > BUDGET_MS
-        verdict = "FAIL" if over > BUDGET_MS else "PASS"
-        print(f"hook, {name}: {over:+.1f} ms over bare Python {bare:.1f} ms (budget {BUDGET_MS:.0f} ms) {verdict}")
-    return failed
+def measurements(options: Options) -> Iterator[Measured]:
+    """Compare each hook with a process that does nothing."""
+    with home() as folder:
+        environ = environment(
+            **{
+                HOME: str(folder),
+                # Nobody listens there: each child ends by itself, and leaves the processor to the next measurement.
+                "LEO_TELEMETRY_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
+                "LEO_TELEMETRY_ENABLED": "true",
+            }
+        )
+        took = measure(environ, folder / "logs" / "hook.log", 8 if options.quick else 30)
+    for name in HOOKS:
+        yield judge(
+            f"the hook '{name}': no database",
+            took[name],
+            "ms",
+            Budget(40, "ms"),
+            options,
+            reference=("bare Python", took["bare"]),
+            over=True,
+        )
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run(measurements))

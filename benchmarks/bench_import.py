@@ -1,47 +1,36 @@
 """Importing the trace API: at most 20 ms over bare Python, medians of 30 alternating runs (DESIGN section 8).
 
-Belongs here: the measurement and its line. Does not: anything that is measured.
+Belongs here: the measurement. Does not: anything that is measured.
 """
 
-import os
-import statistics
 import subprocess
 import sys
-import time
-from pathlib import Path
+from collections.abc import Iterator
 
-RUNS = 30
-BUDGET_MS = 20.0
-ROOT = Path(__file__).resolve().parents[1]
-OURS = "from leo_telemetry_pipeline.trace import tracer"
+from benchmarks.measure import BARE, Budget, Options, alternating, environment, judge, run
+from benchmarks.table import Measured
 
-
-def milliseconds(code: str, environ: dict[str, str]) -> float:
-    began = time.perf_counter()
-    subprocess.run([sys.executable, "-P", "-c", code], env=environ, check=True, cwd="/")
-    return (time.perf_counter() - began) * 1000
+OURS = (sys.executable, "-P", "-c", "from leo_telemetry_pipeline.trace import tracer")
 
 
-def main() -> int:
-    """Measure, print one line, and return 1 on a miss."""
-    environ = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
-    # An installed package is compiled once, not with every start.
-    environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    times: dict[str, list[float]] = {OURS: [], "pass": []}
-    for number in range(RUNS + 1):
-        for code, measured in times.items():
-            took = milliseconds(code, environ)
-            if number:  # the first only compiles, and warms the file cache
-                measured.append(took)
-    bare = statistics.median(times["pass"])
-    over = statistics.median(times[OURS]) - bare
-    passed = over <= BUDGET_MS
-    print(
-        f"importing the trace API: {over:+.1f} ms (over bare Python {bare:.1f} ms, ratio {over / bare + 1:.2f},"
-        f" budget {BUDGET_MS:.0f} ms) {'PASS' if passed else 'FAIL'}"
+def measurements(options: Options) -> Iterator[Measured]:
+    """Compare the import with a process that imports nothing."""
+    environ = environment()
+
+    def process(command: tuple[str, ...]) -> None:
+        subprocess.run(command, env=environ, check=True, cwd="/")
+
+    took = alternating({"ours": lambda: process(OURS), "bare": lambda: process(BARE)}, 15 if options.quick else 30)
+    yield judge(
+        "importing the trace API",
+        took["ours"] * 1000,
+        "ms",
+        Budget(20, "ms"),
+        options,
+        reference=("bare Python", took["bare"] * 1000),
+        over=True,
     )
-    return 0 if passed else 1
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run(measurements))

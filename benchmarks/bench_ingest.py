@@ -1,28 +1,26 @@
 """Storing spans: from redacted rows to commit, each once, beside a bare COPY of the same rows into the same table.
 
+Belongs here: the measurements. Does not: anything that is measured.
+
 Budgets (DESIGN section 8): at least half the speed of bare COPY; with redaction at least 20,000 spans a second on
 one core; at most 600 bytes a span in table and indexes. Ours and the reference alternate, each into an empty table.
 """
 
 import io
-import os
 import random
-import statistics
-import sys
-import tempfile
-import time
+from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
+from benchmarks import generate
+from benchmarks.measure import Budget, Options, alternating, judge, run
+from benchmarks.table import Measured
 from leo_telemetry_pipeline import redact
-from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.span import Span
-from leo_telemetry_pipeline.store import database, spans
+from leo_telemetry_pipeline.store import spans
 from leo_telemetry_pipeline.store.database import Database
 
-SPANS = 50_000
-ROUNDS = 5
 GATES = ("GATE_PRD_REQUIRED", "GATE_TEST_COVERAGE", "GATE_DESIGN_REVIEW", "GATE_SECURITY")
 
 
@@ -30,7 +28,7 @@ def made(count: int) -> list[Span]:
     """Return spans as a working week of handoffs gives them, ten a trace."""
     rng = random.Random(7)
     now = int(datetime.now(UTC).timestamp() * 1000)
-    found = []
+    found, trace, root, start = [], "", "", now
     for index in range(count):
         if index % 10 == 0:
             trace, root, start = _id(rng, 128), _id(rng, 64), now - rng.randrange(6 * 86_400_000)
@@ -65,28 +63,12 @@ def _id(rng: random.Random, bits: int) -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
-def bare_copy(db: Database, lines: str) -> float:
-    """Copy lines that are ready into the table, and return the seconds to commit."""
-    begun = time.perf_counter()
+def bare_copy(db: Database, lines: str) -> None:
+    """Copy lines that are ready into the table."""
     with db.transaction() as cursor:
         cursor.copy_expert(
             f"COPY workflow_trace_log ({spans.COLUMN_LIST}) FROM STDIN (NULL '{spans.NULL}')", io.StringIO(lines)
         )
-    return time.perf_counter() - begun
-
-
-def ours(db: Database, rows: list[Span]) -> float:
-    """Store redacted spans and return the seconds to commit."""
-    begun = time.perf_counter()
-    spans.store(db, rows)
-    return time.perf_counter() - begun
-
-
-def redacted(db: Database, rows: list[Span]) -> float:
-    """Redact and store spans and return the seconds of CPU that this process, one core, spent."""
-    begun = time.perf_counter()
-    spans.store(db, [redact.clean(span) for span in rows])
-    return time.perf_counter() - begun
 
 
 def empty(db: Database) -> None:
@@ -94,45 +76,68 @@ def empty(db: Database) -> None:
         cursor.execute("TRUNCATE workflow_trace_log")
 
 
-def line(name: str, measured: str, budget: str, passed: bool) -> bool:
-    print(f"{name:<46} {measured:<58} budget {budget:<22} {'pass' if passed else 'MISS'}")
-    return passed
+def bytes_of_spans(db: Database) -> float:
+    """Return the size of the span table, its indexes included."""
+    return float(
+        db.rows("SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('workflow_trace_log') WHERE isleaf")[
+            0
+        ][0]
+    )
 
 
-def main() -> int:
-    # An open folder for the server's own user, when run as root.
-    with tempfile.TemporaryDirectory(prefix="leo-", dir="/tmp") as folder:
-        Path(folder).chmod(0o711)
-        os.environ[PREFIX + "HOME"] = f"{folder}/home"
-        with database.ready(Settings()) as target, closing(Database(target)) as db:
-            rows = made(SPANS)
-            spans.ensure_partitions(db, datetime.now(UTC) - timedelta(days=8), datetime.now(UTC))
-            lines = "".join(spans.copy_lines(rows))
-            times: dict[str, list[float]] = {"copy": [], "ours": [], "redacted": []}
-            for _ in range(ROUNDS):
-                for name, measure in (
-                    ("copy", lambda: bare_copy(db, lines)),
-                    ("ours", lambda: ours(db, rows)),
-                    ("redacted", lambda: redacted(db, rows)),
-                ):
-                    empty(db)
-                    times[name].append(measure())
-            size = db.rows(
-                "SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('workflow_trace_log') WHERE isleaf"
-            )[0][0]
-    copy, mine, cleaned = (SPANS / statistics.median(times[name]) for name in ("copy", "ours", "redacted"))
-    passed = [
-        line(
-            f"{SPANS:,} spans, each once",
-            f"{mine:,.0f}/s, bare COPY {copy:,.0f}/s, ratio {mine / copy:.2f}",
-            "at least 0.5",
-            mine / copy >= 0.5,
-        ),
-        line(f"{SPANS:,} spans with redaction", f"{cleaned:,.0f}/s", "at least 20,000/s", cleaned >= 20_000),
-        line("bytes a span, table and indexes", f"{size / SPANS:.0f}", "at most 600", size / SPANS <= 600),
-    ]
-    return 0 if all(passed) else 1
+@dataclass(frozen=True)
+class Speeds:
+    """Spans a second, and bytes a span."""
+
+    copy: float
+    ours: float
+    redacted: float
+    size: float
+
+
+def measured(count: int, rounds: int) -> Speeds:
+    """Store so many spans in three ways, by turns, each into an empty table."""
+    with generate.server() as (_, target), closing(Database(target)) as db:
+        rows = made(count)
+        spans.ensure_partitions(db, datetime.now(UTC) - timedelta(days=8), datetime.now(UTC))
+        lines = "".join(spans.copy_lines(rows))
+        calls = {
+            "copy": lambda: bare_copy(db, lines),
+            "ours": lambda: spans.store(db, rows),
+            "redacted": lambda: spans.store(db, [redact.clean(span) for span in rows]),
+        }
+        took = alternating(calls, rounds, warm=0, between=lambda: empty(db))
+        spans.store(db, rows)
+        size = bytes_of_spans(db)
+    return Speeds(*(count / took[name] for name in calls), size=size / count)
+
+
+def measurements(options: Options) -> Iterator[Measured]:
+    """Compare speeds and size with their budgets."""
+    count = 20_000 if options.quick else 50_000
+    speeds = measured(count, 3 if options.quick else 5)
+    bare = ("bare COPY", speeds.copy)
+    what = f"{count:,} spans"
+    yield judge(
+        f"storing redacted spans, each once: {what}",
+        speeds.ours,
+        "/s",
+        Budget(0.5, at_least=True),
+        options,
+        reference=bare,
+    )
+    yield judge(
+        f"redacting and storing: {what}, one core",
+        speeds.redacted,
+        "/s",
+        Budget(20_000, "/s", at_least=True),
+        options,
+        reference=bare,
+    )
+    yield judge(
+        f"a span in table and indexes: {what}", speeds.size, "bytes", Budget(600, "bytes", timed=False), options
+    )
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run(measurements))

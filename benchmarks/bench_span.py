@@ -1,41 +1,34 @@
 """What a span costs its caller: at most 1/8 of OpenTelemetry's, and little while the database hangs (DESIGN section 8).
 
-Belongs here: the three measurements, each with its line. Does not: anything that is measured.
+Belongs here: the four measurements. Does not: anything that is measured.
 
 Both sides give a span the same two attributes, and throw it away in the background: OpenTelemetry's SDK through its
 BatchSpanProcessor with a null exporter, ours through the writer of a real program with a null sink.
 """
 
 import contextlib
-import os
 import shutil
 import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import SimpleNamespace
 
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
+from benchmarks.measure import HOME, Budget, Options, alternating, environment, home, judge, run
+from benchmarks.table import Measured
 from leo_telemetry_pipeline.collect.tracer import Tracer
 from leo_telemetry_pipeline.collect.writer import Writer
 
-ROOT = Path(__file__).resolve().parents[1]
-ROUNDS = 60
 # So few that neither side begins a batch within a round: it is the caller's side that is compared.
 SPANS = 400
-MOST_OF_OTEL = 1 / 8
-HANDOFF_MS = 1.0
-P99_US = 50.0
 PACE = 2_000
-PACED_S = 2
-HANGS = 5
 TIGHT = 20_000
+OTEL = "OpenTelemetry SDK"
 
 
 class NullExporter(SpanExporter):
@@ -61,20 +54,6 @@ class NullSink:
         pass
 
 
-def alternate(work: dict[str, Callable[[], None]], settle: Callable[[], object]) -> tuple[float, float]:
-    """Return the medians in seconds of a call of each."""
-    times: dict[str, list[float]] = {name: [] for name in work}
-    for number in range(ROUNDS + 5):
-        for name, call in work.items():
-            began = time.perf_counter()
-            call()
-            if number >= 5:
-                times[name].append(time.perf_counter() - began)
-            # What either does in the background must not fall into the other's round.
-            settle()
-    return statistics.median(times["ours"]), statistics.median(times["theirs"])
-
-
 @contextlib.contextmanager
 def both() -> Iterator[tuple[Tracer, object, Callable[[], object]]]:
     """Give our tracer and OpenTelemetry's, each with all that a program has behind it, and what empties both."""
@@ -90,7 +69,7 @@ def both() -> Iterator[tuple[Tracer, object, Callable[[], object]]]:
         shutil.rmtree(folder)
 
 
-def one_span() -> bool:
+def one_span(options: Options) -> Measured:
     """Compare one span with one of OpenTelemetry's."""
     with both() as (tracer, otel, settle):
 
@@ -106,17 +85,12 @@ def one_span() -> bool:
                 ):
                     pass
 
-        mine, reference = (seconds / SPANS * 1e6 for seconds in alternate({"ours": ours, "theirs": theirs}, settle))
-    ratio = mine / reference
-    passed = ratio <= MOST_OF_OTEL
-    print(
-        f"a span with 2 attributes: {mine:.2f} us (OpenTelemetry SDK, BatchSpanProcessor, null exporter"
-        f" {reference:.2f} us, ratio 1/{1 / ratio:.1f}, budget 1/8) {'PASS' if passed else 'FAIL'}"
-    )
-    return passed
+        took = alternating({"ours": ours, OTEL: theirs}, _rounds(options), warm=5, between=settle)
+    mine, reference = (seconds / SPANS * 1e6 for seconds in took.values())
+    return judge("a span: 2 attributes", mine, "us", Budget(1 / 8), options, reference=(OTEL, reference))
 
 
-def one_handoff() -> bool:
+def one_handoff(options: Options) -> Measured:
     """Compare the 15 spans of a handoff with as many of OpenTelemetry's."""
     with both() as (tracer, otel, settle):
 
@@ -133,13 +107,13 @@ def one_handoff() -> bool:
                     with start("PLAN", attributes={"number": number}), start("GATE_PRD_REQUIRED") as gate:
                         gate.set_attribute("score", 87)
 
-        mine, reference = (seconds * 1e3 for seconds in alternate({"ours": ours, "theirs": theirs}, settle))
-    passed = mine <= HANDOFF_MS
-    print(
-        f"15 spans of a handoff: {mine:.3f} ms (OpenTelemetry {reference:.3f} ms, ratio 1/{reference / mine:.1f},"
-        f" budget {HANDOFF_MS:.0f} ms) {'PASS' if passed else 'FAIL'}"
-    )
-    return passed
+        took = alternating({"ours": ours, OTEL: theirs}, _rounds(options), warm=5, between=settle)
+    mine, reference = (seconds * 1e3 for seconds in took.values())
+    return judge("a handoff: 15 spans", mine, "ms", Budget(1, "ms"), options, reference=(OTEL, reference))
+
+
+def _rounds(options: Options) -> int:
+    return 30 if options.quick else 60
 
 
 MEASURED = """
@@ -181,40 +155,40 @@ print(sorted(times)[int(count * 0.99)])
 """
 
 
-def while_it_hangs(pace: int, count: int) -> bool:
+def while_it_hangs(options: Options, pace: int, count: int) -> Measured:
     """Measure each span of a program whose database accepts connections and never answers."""
-    home = tempfile.mkdtemp(prefix="leo-bench-")
-    times: dict[str, list[float]] = {"ours": [], "OpenTelemetry": [], "nothing": []}
-    with socket.create_server(("127.0.0.1", 0), backlog=100) as silent:
-        port = silent.getsockname()[1]
-        environ = os.environ | {
-            "LEO_TELEMETRY_HOME": home,
-            "LEO_TELEMETRY_DATABASE_URL": f"postgresql://nobody@127.0.0.1:{port}/none",
-            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
-        }
-        for _ in range(HANGS):
+    # What does nothing, at the same pace, tells how much of the p99 is the machine's own.
+    times: dict[str, list[float]] = {"ours": [], "nothing": []} | ({} if options.quick else {"OpenTelemetry": []})
+    with home() as folder, socket.create_server(("127.0.0.1", 0), backlog=100) as silent:
+        url = f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/none"
+        environ = environment(**{HOME: str(folder), "LEO_TELEMETRY_DATABASE_URL": url})
+        for _ in range(3 if options.quick else 5):
             for name, measured in times.items():
                 command = [sys.executable, "-P", "-c", MEASURED, name, str(pace), str(count)]
                 done = subprocess.run(command, env=environ, stdout=subprocess.PIPE, text=True, check=True)
                 measured.append(int(done.stdout) / 1000)
-    shutil.rmtree(home)
-    mine, reference, nothing = (statistics.median(measured) for measured in times.values())
-    passed = mine <= P99_US
-    how = f"{pace:,} spans/s with work between them" if pace else "tight loop"
-    print(
-        f"p99 of a span while the database hangs, {how}: {mine:.1f} us"
-        f" (median of {HANGS} runs; OpenTelemetry with a null exporter {reference:.1f} us, ratio"
-        f" 1/{reference / mine:.1f}; a call that does nothing, at the same pace, {nothing:.1f} us;"
-        f" budget {P99_US:.0f} us) {'PASS' if passed else 'FAIL'}"
+    medians = {name: statistics.median(measured) for name, measured in times.items()}
+    how = f"{count:,} spans, " + (f"{pace:,}/s with work between" if pace else "in a tight loop")
+    reference = "a call of nothing" if options.quick else OTEL
+    if not options.quick:
+        how += f"; a call of nothing takes {medians['nothing']:.1f} us"
+    return judge(
+        f"p99 of a span while the database hangs: {how}",
+        medians["ours"],
+        "us",
+        Budget(50, "us"),
+        options,
+        reference=(reference, medians["nothing" if options.quick else "OpenTelemetry"]),
     )
-    return passed
 
 
-def main() -> int:
-    """Measure, print a line each, and return 1 on a miss."""
-    passed = [one_span(), one_handoff(), while_it_hangs(PACE, PACE * PACED_S), while_it_hangs(0, TIGHT)]
-    return 0 if all(passed) else 1
+def measurements(options: Options) -> Iterator[Measured]:
+    """Compare what a caller feels."""
+    yield one_span(options)
+    yield one_handoff(options)
+    yield while_it_hangs(options, PACE, PACE * (1 if options.quick else 2))
+    yield while_it_hangs(options, 0, TIGHT)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run(measurements))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from leo_telemetry_pipeline.defs import assets, checks, jobs, schedules, sensors
+from leo_telemetry_pipeline.defs import assets, checks, jobs, maintenance, schedules, sensors
 from leo_telemetry_pipeline.defs.io import postgres_io_manager
 from leo_telemetry_pipeline.defs.resources import TelemetryDatabase, analysis
 
@@ -31,11 +31,12 @@ def build_definitions(*, resources: Mapping[str, object] | None = None) -> dg.De
             *assets.p50_assets,
             assets.bottlenecks,
             assets.continuous_improvements,
+            maintenance.trace_maintenance,
         ],
         asset_checks=checks.all_checks,
-        jobs=[jobs.analysis_job],
+        jobs=[jobs.analysis_job, jobs.maintenance_job],
         sensors=[sensors.queued_runs_sensor, sensors.run_lifecycle_sensor],
-        schedules=[schedules.staleness_schedule],
+        schedules=[schedules.staleness_schedule, schedules.maintenance_schedule],
         resources=own | dict(resources or {}),
         loggers={"console": _console},
         # A process a step would take longer than the step; a job's own setting does not reach the UI's runs.

@@ -19,7 +19,7 @@ from leo_telemetry_pipeline.errors import NOT_SUCCEEDED, UserError
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import dagster_home, runs
 from leo_telemetry_pipeline.store.database import Database, Target
-from leo_telemetry_pipeline.store.spans import Window
+from leo_telemetry_pipeline.store.days import Window
 
 # A person reads our own words; whoever wants the log of the steps finds it in the UI.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}

@@ -38,6 +38,8 @@ class Setting:
 
 
 _MOST = 2_000_000_000
+# An analysis looks at seven days and at the 28 before them.
+LEAST_KEPT_DAYS = 35
 _TEN_YEARS_S = 10 * 366 * 86_400
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SIZES = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
@@ -76,6 +78,14 @@ def size(text: str) -> int:
     return int(number) * _SIZES[unit]
 
 
+def kept_days(text: str) -> int:
+    """Read a number of days such as ``90d``, from 35 on."""
+    days, rest = divmod(seconds(text), _UNITS["d"])
+    if rest or days < LEAST_KEPT_DAYS:
+        raise ValueError(f"a number of days, at least {LEAST_KEPT_DAYS}d: analyses look back that far")
+    return days
+
+
 def names(text: str) -> tuple[str, ...]:
     """Read names with commas between them."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
@@ -107,12 +117,15 @@ def _default_home() -> str:
 SETTINGS = (
     Setting("home", "", str, "everything kept on disk: database, logs, Dagster's files"),
     Setting("database_url", "", str, "an outside PostgreSQL 15 or newer instead of the embedded one"),
+    Setting("dagster_database_url", "", str, "a direct address for Dagster's tables, where the other is a pooler's"),
     Setting("dagster_schema", "dagster", str, "schema for Dagster's own tables in an outside database"),
     Setting("enabled", "true", switch, "false switches all of it off: collecting, hook, analyses"),
     Setting("stale_after", "7d", seconds, "an analysis older than this makes the next trigger start one"),
     Setting("deadline", "900s", seconds, "an analysis that runs longer ends TIMED_OUT"),
     Setting("exact_spans", "500000", count, "up to so many spans in a window, P50s are exact"),
     Setting("min_samples", "10", count, "a dimension with fewer spans in the window is not judged"),
+    Setting("keep", "90d", kept_days, "spans are kept for so long after their day and their import; at least 35d"),
+    Setting("archive", "", str, "a folder that gets spans as Parquet before they are dropped"),
     Setting("ui_port", "3000", port, "port of the Dagster UI, on 127.0.0.1"),
     Setting("project", "", str, "the project of spans that name none"),
     Setting("durable", "false", switch, "true writes each span to disk as it ends, before anything else"),
@@ -132,12 +145,15 @@ class Settings:
 
     home: Path
     database_url: str
+    dagster_database_url: str
     dagster_schema: str
     enabled: bool
     stale_after: int
     deadline: int
     exact_spans: int
     min_samples: int
+    keep: int
+    archive: str
     ui_port: int
     project: str
     durable: bool

@@ -9,7 +9,7 @@ from typing import Any
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import runs, spans
 from leo_telemetry_pipeline.store.database import Database
-from leo_telemetry_pipeline.store.spans import Window, milliseconds
+from leo_telemetry_pipeline.store.days import Window, milliseconds
 
 DAY = timedelta(days=1)
 

@@ -1,4 +1,4 @@
-"""What every test stands on: an environment of its own, and a real PostgreSQL started once for the session.
+"""What every test stands on: an environment of its own, and real servers, each started once for the session.
 
 A database of a test is a clone of one that was migrated once, so tests share no row and need no order.
 """
@@ -10,16 +10,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import quote
 
 import hypothesis
-import psycopg2
 import pytest
 
 from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.store import migrations
-from leo_telemetry_pipeline.store.database import Database, Target, opened, outside
-from leo_telemetry_pipeline.store.embedded import ROLE
+from leo_telemetry_pipeline.store.database import Database, Target, outside
+from leo_telemetry_pipeline_tests.servers import DEBIAN, EMBEDDED, POOLER, WIDE_POOLER, Server, Servers
 
 # The same examples on every run where nobody can replay a lucky find, new ones on a developer's machine.
 hypothesis.settings.register_profile("ci", derandomize=True, database=None, deadline=None)
@@ -27,6 +25,7 @@ hypothesis.settings.register_profile("dev", deadline=None)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI", "").lower() in ("1", "true") else "dev")
 
 _numbers = itertools.count(1)
+_migrated: set[str] = set()
 
 
 @pytest.fixture(scope="session")
@@ -60,58 +59,69 @@ def home(short_folder: Path) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def server(short_folder: Path) -> Iterator[Target]:
-    """Run PostgreSQL for as long as the session lasts."""
-    with opened(Settings({PREFIX + "HOME": str(short_folder / "server")})) as target:
-        # Nothing here has to survive a power cut.
-        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
-            administer(target, f"ALTER SYSTEM SET {setting} = off")
-        administer(target, "SELECT pg_reload_conf()")
-        yield target
-
-
-def administer(server: Target, statement: str) -> None:
-    """Run a statement outside any database of a test and outside any transaction."""
-    assert server.embedded is not None
-    with closing(psycopg2.connect(f"{server.embedded.dsn} dbname=postgres")) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
-
-
-def url_of(server: Target, name: str) -> str:
-    """Return the address of a database of the session's server, as LEO_TELEMETRY_DATABASE_URL takes it."""
-    assert server.embedded is not None
-    sockets, passfile = (quote(str(path), safe="") for path in (server.embedded.sockets, server.embedded.password_file))
-    return f"postgresql://{ROLE}@/{name}?host={sockets}&passfile={passfile}"
+def servers(short_folder: Path) -> Iterator[Servers]:
+    """Give the servers of this session, each of which starts with the first test that needs it."""
+    servers = Servers(short_folder)
+    try:
+        yield servers
+    finally:
+        servers.close()
 
 
 @pytest.fixture
-def empty_database_url(server: Target) -> Iterator[str]:
+def server(request: pytest.FixtureRequest, servers: Servers) -> Server:
+    """Give the server that the test runs on: the embedded one, or under integration/ each in turn."""
+    return servers.get(getattr(request, "param", EMBEDDED))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Say what our markers mean."""
+    config.addinivalue_line("markers", "only_on(*servers, reason): what the test is about is there on these alone")
+    config.addinivalue_line("markers", "transactions_at_once: waits for itself where there is one server connection")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test under integration/ that needs a server on all of them."""
+    if "server" not in metafunc.fixturenames or ".integration." not in metafunc.definition.nodeid.replace("/", "."):
+        return
+    only = metafunc.definition.get_closest_marker("only_on")
+    assert only is None or only.kwargs["reason"]
+    pooler = WIDE_POOLER if metafunc.definition.get_closest_marker("transactions_at_once") else POOLER
+    names = only.args if only else (EMBEDDED, DEBIAN, pooler)
+    metafunc.parametrize("server", names, indirect=True)
+
+
+@pytest.fixture
+def empty_database_url(server: Server) -> Iterator[str]:
     """Give the address of a database that has no table yet."""
     yield from _made(server, f"empty_{next(_numbers)}", "template1")
 
 
-@pytest.fixture(scope="session")
-def template(server: Target) -> str:
+@pytest.fixture
+def template(server: Server) -> str:
     """Name a migrated database that nobody writes to."""
-    administer(server, "CREATE DATABASE template_migrated")
-    migrations.migrate(outside(url_of(server, "template_migrated"), "dagster"))
-    return "template_migrated"
+    name = "template_migrated"
+    if server.direct not in _migrated:
+        # What an attempt that failed left.
+        server.administer(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        server.administer(f"CREATE DATABASE {name}")
+        migrations.migrate(outside(server.direct_url(name), "dagster"))
+        _migrated.add(server.direct)
+    return name
 
 
 @pytest.fixture
-def database_url(server: Target, template: str) -> Iterator[str]:
+def database_url(server: Server, template: str) -> Iterator[str]:
     """Give the address of a migrated database of the test's own."""
     yield from _made(server, f"test_{next(_numbers)}", template)
 
 
-def _made(server: Target, name: str, template: str) -> Iterator[str]:
-    administer(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+def _made(server: Server, name: str, template: str) -> Iterator[str]:
+    server.administer(f"CREATE DATABASE {name} TEMPLATE {template}")
     try:
-        yield url_of(server, name)
+        yield server.url(name)
     finally:
-        administer(server, f"DROP DATABASE {name} WITH (FORCE)")
+        server.administer(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

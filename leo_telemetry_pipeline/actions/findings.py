@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from leo_telemetry_pipeline.actions import items as planning
-from leo_telemetry_pipeline.store import items, runs, thresholds
-from leo_telemetry_pipeline.store import spans as span_store
+from leo_telemetry_pipeline.store import items, measure, runs, thresholds
 from leo_telemetry_pipeline.store.database import Database
-from leo_telemetry_pipeline.store.spans import Window
+from leo_telemetry_pipeline.store.days import Window
 
 _BOTTLENECK = (
     "dimension_type",
@@ -29,13 +28,17 @@ _BOTTLENECK = (
 
 @dataclass(frozen=True)
 class Summary:
-    """What was judged: bottlenecks worst first, dimensions by outcome, the spans of the largest dimension."""
+    """What was judged: bottlenecks worst first, dimensions by outcome, the spans of the largest dimension.
+
+    ``pooled``: spans, by dimension type, whose keys are beyond the most that a type may have.
+    """
 
     bottlenecks: tuple[dict[str, Any], ...]
     outcomes: dict[str, int]
     largest_sample: int
     needed_sample: int
     p50_method: str
+    pooled: dict[str, int]
 
 
 def conclude(
@@ -66,7 +69,7 @@ def conclude(
     metadata = run.metadata if run else {}
     scanned, traces = metadata.get("traces_scanned"), metadata.get("trace_count")
     if scanned is None:
-        scanned, traces = span_store.count(database, window)
+        scanned, traces = measure.count(database, window)
     output_ref = {
         "traces_scanned": scanned,
         "dimensions_evaluated": summary.outcomes["ok"] + summary.outcomes["bottleneck"],
@@ -77,6 +80,7 @@ def conclude(
         "errors": list(metadata.get("errors") or errors),
         "trace_count": traces,
         "p50_method": summary.p50_method,
+        "pooled": summary.pooled,
         "dimensions_not_judged": {
             name: count for name, count in summary.outcomes.items() if name not in ("ok", "bottleneck")
         },

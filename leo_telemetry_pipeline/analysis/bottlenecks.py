@@ -18,7 +18,10 @@ HISTORY_LEAST_DAYS = 3
 ROUNDING = 1 + 1e-12
 
 JUDGED = ("ok", "bottleneck")
-NOT_JUDGED = ("too_few", "no_baseline", "switched_off")
+NOT_JUDGED = ("too_few", "no_baseline", "switched_off", "pooled")
+
+# Stands for the keys of a type beyond the 20,000 with most spans: nothing that anyone could make faster.
+OTHER_KEYS = "__other__"
 
 THRESHOLD_COLUMNS = (
     "dimension_type",
@@ -42,15 +45,15 @@ def thresholds(rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(values, dtype=types[name]) for name, values in columns.items()})
 
 
-def history(p50: pd.DataFrame, totals: Sequence[tuple]) -> pd.DataFrame:
+def history(p50: pd.DataFrame, days: Sequence[int]) -> pd.DataFrame:
     """Return dimension_type, dimension_key, history_p50_ms, history_count, history_days of the days before.
 
-    ``totals`` as in ``p50.from_buckets``, whose frame ``p50`` is.
+    ``days``: on how many days each dimension of the frame ``p50`` had spans.
     """
     made = p50.loc[:, ["dimension_type", "dimension_key"]].copy()
     made["history_p50_ms"] = p50["p50_ms"]
     made["history_count"] = p50["sample_count"].astype("float64")
-    made["history_days"] = pd.Series([row[3] for row in totals], index=made.index, dtype="float64")
+    made["history_days"] = pd.Series(list(days), index=made.index, dtype="float64")
     return made
 
 
@@ -78,12 +81,13 @@ def judge(p50: pd.DataFrame, thresholds: pd.DataFrame, history: pd.DataFrame, de
     judged["ratio"] = judged["p50_ms"] / judged["baseline_p50_ms"]
     judged["outcome"] = np.select(
         [
+            judged["dimension_key"] == OTHER_KEYS,
             judged["is_active"] == False,  # noqa: E712  # a column, where `not` has no meaning
             judged["sample_count"] < judged["min_samples"],
             judged["baseline_p50_ms"].isna(),
             is_above(judged["p50_ms"], judged["baseline_p50_ms"], judged["multiplier"]),
         ],
-        ["switched_off", "too_few", "no_baseline", "bottleneck"],
+        ["pooled", "switched_off", "too_few", "no_baseline", "bottleneck"],
         "ok",
     )
     return judged.astype({"outcome": "object"})

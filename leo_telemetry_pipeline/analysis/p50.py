@@ -25,9 +25,12 @@ COLUMNS = (
 QUANTILES = (0.5, 0.9, 0.95, 0.99)
 
 
-def method(spans: int, exact_spans: int) -> str:
-    """Decide how the P50s of a window are computed: ``exact`` up to so many spans, else ``histogram``."""
-    return "exact" if spans <= exact_spans else "histogram"
+def method(spans: int, exact_spans: int, *, all_stored: bool = True) -> str:
+    """Decide how the P50s of a window are computed: ``exact`` up to so many spans, else ``histogram``.
+
+    Where some spans of the window are no longer stored, only the history knows them.
+    """
+    return "exact" if spans <= exact_spans and all_stored else "histogram"
 
 
 def frame(rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
@@ -42,23 +45,18 @@ def exact(rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
     return frame([(*row, "exact") for row in rows])
 
 
-def from_buckets(totals: Sequence[tuple], buckets: Sequence[tuple], gamma: float) -> pd.DataFrame:
+def from_buckets(rows: Sequence[tuple], gamma: float) -> pd.DataFrame:
     """Return the frame of percentiles of bucket counts, each within ``gamma - 1`` of the exact one.
 
-    ``totals``: dimension_type, dimension_key, spans, days, sum_ms, min_ms, max_ms. ``buckets``: dimension_type,
-    dimension_key, bucket, spans, in the order of buckets.
+    Rows: dimension_type, dimension_key, spans, days, sum_ms, min_ms, max_ms, buckets, spans in each; the last two
+    are arrays in the order of buckets.
     """
-    counted: dict[tuple[str, str], tuple[list[int], list[int]]] = {}
-    for dimension_type, key, bucket, spans in buckets:
-        numbers, counts = counted.setdefault((dimension_type, key), ([], []))
-        numbers.append(bucket)
-        counts.append(spans)
-    rows = []
-    for dimension_type, key, spans, _days, sum_ms, least, most in totals:
-        numbers, counts = counted[dimension_type, key]
-        values = quantiles(np.array(numbers), np.array(counts), gamma, least, most)
-        rows.append((dimension_type, key, spans, *values, sum_ms, None, "histogram"))
-    return frame(rows)
+    return frame(
+        [
+            (*dimension, spans, *quantiles(numbers, counts, gamma, least, most), sum_ms, None, "histogram")
+            for *dimension, spans, _days, sum_ms, least, most, numbers, counts in rows
+        ]
+    )
 
 
 def quantiles(numbers: np.ndarray, counts: np.ndarray, gamma: float, least: float, most: float) -> list[float]:

@@ -15,9 +15,10 @@ from leo_telemetry_pipeline.cli import findings, text
 from leo_telemetry_pipeline.cli.supervise import heed_signals
 from leo_telemetry_pipeline.errors import NOT_SUCCEEDED, UserError
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store import database, spans
+from leo_telemetry_pipeline.store import database
 from leo_telemetry_pipeline.store import items as item_store
 from leo_telemetry_pipeline.store import runs as run_store
+from leo_telemetry_pipeline.store.days import Window
 
 
 def parse_moment(value: str) -> datetime:
@@ -110,7 +111,7 @@ def _dry(
             migrations.require_newest(connection)
         end = end or datetime.now(UTC)
         midnight = end.replace(hour=0, minute=0, second=0, microsecond=0)
-        window = spans.Window(midnight - timedelta(days=days or 7), end, project)
+        window = Window(midnight - timedelta(days=days or 7), end, project)
         found = execution.dry_run(target, settings, window)
     if as_json:
         text.as_json({"run_id": None, **found})

@@ -19,6 +19,7 @@ _COMMANDS = {
     "hook": ("hook_commands:hook", "Let Claude Code keep analyses fresh, and measure it."),
     "import": ("load:load", "Store spans from files."),
     "items": ("analysis:items", "List improvement items."),
+    "maintain": ("maintain:maintain", "Make partitions, and let go of old spans."),
     "migrate": ("processes:migrate", "Bring the database's tables up to date."),
     "purge": ("collecting:purge", "Delete spans for good: by age, project or trace."),
     "psql": ("processes:psql", "Open a SQL shell on the database."),

@@ -24,8 +24,9 @@ from leo_telemetry_pipeline.collect import files, generated
 from leo_telemetry_pipeline.collect.manifest import manifest
 from leo_telemetry_pipeline.errors import NOT_SUCCEEDED, UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings, bundled
-from leo_telemetry_pipeline.store import dagster_home, database, items, runs, spans
+from leo_telemetry_pipeline.store import dagster_home, database, items, measure, runs, spans
 from leo_telemetry_pipeline.store.database import Database, Target
+from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.purge import What, purge
 from leo_telemetry_pipeline.store.runs import Run
 
@@ -59,9 +60,9 @@ def _load_history(connection: Database, home: Path) -> None:
     (now,) = connection.rows("SELECT now()")[0]
     midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     made = home / "manifest.json"
-    last_days = spans.Window(midnight - timedelta(days=generated.DAYS), midnight, generated.PROJECT)
+    last_days = Window(midnight - timedelta(days=generated.DAYS), midnight, generated.PROJECT)
     if made.exists() and json.loads(made.read_text())["generated"] == midnight.isoformat():
-        click.echo(f"   {spans.count(connection, last_days)[0]} generated spans are there from an earlier run today")
+        click.echo(f"   {measure.count(connection, last_days)[0]} generated spans are there from an earlier run today")
         return
     if purge(connection, What(project=generated.PROJECT)).spans:
         click.echo("   the generated history of an earlier day is replaced")

@@ -16,6 +16,7 @@ from leo_telemetry_pipeline.actions.items import milliseconds, ratio
 from leo_telemetry_pipeline.cli import text
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import database, runs, spans
+from leo_telemetry_pipeline.store.dimensions import MOST_KEYS, OTHER_KEYS
 from leo_telemetry_pipeline.store.runs import Run
 
 SHOWN = 5
@@ -140,9 +141,9 @@ def _result(found: dict[str, Any], verbose: bool) -> list[str]:
     bottlenecks: Sequence[dict[str, Any]] = found.get("bottlenecks") or []
     switched_off = (found.get("dimensions_not_judged") or {}).get("switched_off")
     if not found.get("dimensions_evaluated") and not switched_off:
-        return [*_too_little(found), *_errors(found)]
+        return [*_too_little(found), *_notes(found)]
     if not bottlenecks:
-        return ["  No bottlenecks detected", *_errors(found)]
+        return ["  No bottlenecks detected", *_notes(found)]
     lines = [f"  {len(bottlenecks)} bottleneck(s) detected"]
     for bottleneck in bottlenecks if verbose else bottlenecks[:SHOWN]:
         lines.append(
@@ -154,7 +155,7 @@ def _result(found: dict[str, Any], verbose: bool) -> list[str]:
             lines += _details(bottleneck)
     if len(bottlenecks) > SHOWN and not verbose:
         lines.append(f"  ... and {len(bottlenecks) - SHOWN} more (leo-telemetry findings --verbose)")
-    return lines + _errors(found)
+    return lines + _notes(found)
 
 
 def _details(bottleneck: dict[str, Any]) -> list[str]:
@@ -166,8 +167,14 @@ def _details(bottleneck: dict[str, Any]) -> list[str]:
     ]
 
 
-def _errors(found: dict[str, Any]) -> list[str]:
-    return [f"  Not measured: {error['dimension_type']}: {error['error']}" for error in found.get("errors") or []]
+def _notes(found: dict[str, Any]) -> list[str]:
+    pooled = [
+        f"  {dimension_type} has over {MOST_KEYS:,} names: {spans} spans of the rarest are looked at together, as"
+        f" {OTHER_KEYS} (do names carry ids?)"
+        for dimension_type, spans in sorted((found.get("pooled") or {}).items())
+    ]
+    errors = [f"  Not measured: {error['dimension_type']}: {error['error']}" for error in found.get("errors") or []]
+    return pooled + errors
 
 
 def _too_little(found: dict[str, Any]) -> list[str]:

@@ -13,11 +13,11 @@ from pathlib import Path
 import click
 
 from leo_telemetry_pipeline import redact
-from leo_telemetry_pipeline.collect import csvmap, files
+from leo_telemetry_pipeline.collect import csvmap, files, parquet
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.span import Span
-from leo_telemetry_pipeline.store import database, spans
+from leo_telemetry_pipeline.store import archive, database, spans
 from leo_telemetry_pipeline.store.database import Database
 
 SHOWN = 5
@@ -44,10 +44,10 @@ class Loaded:
 @click.option("--preset", metavar="NAME", help=f"A column map by name: {', '.join(sorted(csvmap.PRESETS))}.")
 @click.option("--project", metavar="NAME", default="", help="The project of spans that name none.")
 def load(paths: tuple[Path, ...], mapping: str | None, preset: str | None, project: str) -> None:
-    """Store spans from files: JSON lines, OTLP/JSON or CSV, plain or gzip.
+    """Store spans from files: JSON lines, OTLP/JSON or CSV, plain or gzip, or Parquet.
 
     What is stored already is not stored twice. A line that cannot be a span is put aside with its reason, in
-    telemetry_quarantine; every other line is kept.
+    telemetry_quarantine; every other line is kept. An archive of this database is put back as it was.
     """
     column_map = csvmap.parse_map(mapping) if mapping else None
     for path in paths:  # before the first is read, so that nothing is half done over a typing error
@@ -57,6 +57,13 @@ def load(paths: tuple[Path, ...], mapping: str | None, preset: str | None, proje
     policy = redact.Policy(settings.keep_keys, settings.keep_identity)
     with database.ready(settings) as target, closing(Database(target)) as connection:
         for path in paths:
+            archive_id = _own_archive(connection, path)
+            if archive_id is not None:
+                with _progress(path) as progress:
+                    found, put_back = archive.restore(connection, path, archive_id, progress.update)
+                there = f", {found - put_back} were stored already" if put_back < found else ""
+                click.echo(f"{path}: {put_back} span(s) put back for {settings.keep} days{there}")
+                continue
             with _progress(path) as progress:
                 read = files.read(
                     path,
@@ -69,6 +76,14 @@ def load(paths: tuple[Path, ...], mapping: str | None, preset: str | None, proje
                 )
                 done = store(connection, read, path, removed)
             _report(path, done)
+
+
+def _own_archive(connection: Database, path: Path) -> str | None:
+    """Return the id of an archive whose spans this database has sealed and may have dropped."""
+    if not path.stat().st_size or not parquet.is_parquet(path):
+        return None
+    archive_id = parquet.notes(path).get(parquet.ARCHIVE_ID)
+    return archive_id if archive_id and archive.is_known(connection, archive_id) else None
 
 
 def _is_file(path: Path) -> bool:

@@ -20,8 +20,8 @@ from leo_telemetry_pipeline.cli.supervise import run_until_interrupted
 from leo_telemetry_pipeline.cli.worker import ANOTHER_WORKS, run_once
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings, bundled
-from leo_telemetry_pipeline.store import dagster_home, database, migrations
-from leo_telemetry_pipeline.store.database import Target
+from leo_telemetry_pipeline.store import addresses, dagster_home, database, migrations
+from leo_telemetry_pipeline.store.database import Database, Target
 from leo_telemetry_pipeline.store.server_programs import programs
 
 
@@ -80,6 +80,8 @@ def env() -> None:
         variables = prepared(target, settings)
     if settings.database_url:
         variables[database.URL_VARIABLE] = settings.database_url
+    if settings.dagster_database_url:
+        variables[addresses.DAGSTER_URL_VARIABLE] = settings.dagster_database_url
     for name, value in variables.items():
         click.echo(f"export {name}={shlex.quote(value)}")
     if not settings.database_url:
@@ -123,7 +125,8 @@ def _heed_interrupts() -> None:
 
 
 @click.command()
-def migrate() -> None:
+@click.option("--distributed", is_flag=True, help="Then spread the span table over the workers of a Citus cluster.")
+def migrate(distributed: bool) -> None:
     """Bring the database's tables up to date: the embedded one, or that of LEO_TELEMETRY_DATABASE_URL."""
     settings = Settings()
     with database.opened(settings) as target:
@@ -135,6 +138,17 @@ def migrate() -> None:
         prepared(target, settings)
         said = "is up to date at" if before == migrations.newest() else f"went from {before or 'empty'} to"
         click.echo(f"{target.shown} {said} version {migrations.newest()}.")
+        if distributed:
+            _distribute(target)
+
+
+def _distribute(target: Target) -> None:
+    from leo_telemetry_pipeline.store import distributed
+
+    with closing(Database(target)) as connection:
+        done = distributed.distribute(connection)
+    said = "is distributed by trace_id now" if done.now else "was distributed already"
+    click.echo(f"{distributed.SPANS} {said}; {done.nodes} node(s) of the cluster may hold its shards.")
 
 
 def prepared(target: Target, settings: Settings) -> dict[str, str]:

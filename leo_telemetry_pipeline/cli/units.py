@@ -14,7 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 from leo_telemetry_pipeline.settings import PREFIX, SETTINGS, Settings
 
 LABEL = "leo-telemetry.worker"
-URL_VARIABLE = PREFIX + "DATABASE_URL"
+URL_VARIABLES = (PREFIX + "DATABASE_URL", PREFIX + "DAGSTER_DATABASE_URL")
+TOKEN_VARIABLE = PREFIX + "SERVE_TOKEN"
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,7 @@ def described(where: Path, settings: Settings, environ: Mapping[str, str]) -> Se
     environment = {setting.variable: environ[setting.variable] for setting in SETTINGS if environ.get(setting.variable)}
     # The default depends on variables that a service manager does not have.
     environment[PREFIX + "HOME"] = str(settings.home)
-    secrets = {}
-    if _has_password(environment.get(URL_VARIABLE, "")):
-        secrets[URL_VARIABLE] = environment.pop(URL_VARIABLE)
+    secrets = {name: environment.pop(name) for name in list(environment) if _is_secret(name, environment[name])}
     return Service(where, environment, settings.home, secrets)
 
 
@@ -117,6 +116,10 @@ def _quoted(text: str) -> str:
     """Quote one word for systemd, which expands % everywhere."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("\n", "\\n")
     return f'"{escaped}"'
+
+
+def _is_secret(name: str, value: str) -> bool:
+    return name == TOKEN_VARIABLE or (name in URL_VARIABLES and _has_password(value))
 
 
 def _has_password(url: str) -> bool:

@@ -5,6 +5,7 @@ Belongs here: one worker at a time on a machine, and the upkeep that is due. Doe
 
 import fcntl
 import os
+import sys
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 
@@ -13,7 +14,7 @@ import psycopg2
 from leo_telemetry_pipeline.cli.supervise import heed_signals
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings, make_home
-from leo_telemetry_pipeline.store import drains, open_spans, runs, spans
+from leo_telemetry_pipeline.store import drains, open_spans, runs, spans, upkeep
 from leo_telemetry_pipeline.store.database import Database, Target
 
 ANOTHER_WORKS = -1
@@ -50,14 +51,31 @@ def _locked(settings: Settings, target: Target) -> int:
             with suppress(UserError, psycopg2.Error):
                 drains.drain(connection, settings.home, "WORKER", at_most_s=DRAIN_S)
             open_spans.sweep(connection)
-        if not _is_queued(target):
-            return 0
-        from leo_telemetry_pipeline import execution
-
-        with execution.instance(target, settings) as instance:
-            return execution.execute_queued(instance, target)
+        executed = _execute(settings, target)
+        _maintain(settings, target)
+        return executed
     finally:
         os.close(lock)
+
+
+def _execute(settings: Settings, target: Target) -> int:
+    if not _is_queued(target):
+        return 0
+    from leo_telemetry_pipeline import execution
+
+    with execution.instance(target, settings) as instance:
+        return execution.execute_queued(instance, target)
+
+
+def _maintain(settings: Settings, target: Target) -> None:
+    """Do the daily upkeep if nobody has done it; somebody may be waiting for an analysis, so that comes first."""
+    with closing(Database(target)) as connection:
+        try:
+            problems = upkeep.maintain(connection, settings).problems if upkeep.is_time(connection) else ()
+        except (UserError, psycopg2.Error) as error:
+            problems = (" ".join(str(error).split()),)
+    for problem in problems:
+        print(f"leo-telemetry: upkeep not done: {problem}", file=sys.stderr)
 
 
 def _is_queued(target: Target) -> bool:

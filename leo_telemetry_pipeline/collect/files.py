@@ -1,7 +1,7 @@
-"""A file becomes spans: JSON lines, OTLP/JSON requests or CSV, plain or gzip, told apart by content.
+"""A file becomes spans: JSON lines, OTLP/JSON requests or CSV, plain or gzip, or Parquet, told apart by content.
 
 Belongs here: which format a file has, and that a bad line never stops the others.
-Does not: lines and gzip (lines), rows (rows), OTLP (otlp), columns of a CSV file (csvmap).
+Does not: lines and gzip (lines), rows (rows), OTLP (otlp), columns of a CSV file (csvmap), values of Parquet (parquet).
 """
 
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from leo_telemetry_pipeline import redact
-from leo_telemetry_pipeline.collect import csvmap, documents, otlp
+from leo_telemetry_pipeline.collect import csvmap, documents, otlp, parquet
 from leo_telemetry_pipeline.collect.lines import MAX_LINE, NOT_UTF8, TOO_LONG, Source
 from leo_telemetry_pipeline.collect.rows import span_from_row
 from leo_telemetry_pipeline.errors import UserError
@@ -56,7 +56,8 @@ def read(
 ) -> Iterator[Span | BadLine]:
     """Yield a storable span for each that the file holds, and a BadLine for what is none.
 
-    ``column_map`` (see csvmap) and ``preset`` are for CSV, the map going before the preset.
+    ``column_map`` (see csvmap) and ``preset`` are for CSV, the map going before the preset. A row of Parquet counts as
+    a line.
     ``project`` is for spans that name none. Attributes that ``policy`` takes away are counted in ``removed``.
     ``on_bytes`` gets how many bytes of the file, as it lies on disk, were consumed since it was last called.
     The file is never held in memory as a whole, unless its JSON values lie over several lines. Raise UserError
@@ -76,9 +77,14 @@ def _read(
     on_bytes: Callable[[int], object] | None,
 ) -> Iterator[Span | BadLine]:
     try:
+        is_parquet = parquet.is_parquet(path)
         file = path.open("rb")
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}: name a file that can be read") from None
+    if is_parquet:
+        file.close()
+        yield from _parquet(path, column_map, how, on_bytes)
+        return
     with file:
         source = Source(file, on_bytes)
         head, blocks = _head(source.blocks())
@@ -172,6 +178,23 @@ def _csv(
             yield span_from_row(make(fields), *how)
         except InvalidSpan as error:
             yield _bad(path, number, str(error), raw)
+
+
+def _parquet(
+    path: Path, column_map: dict[str, str] | None, how: _How, on_bytes: Callable[[int], object] | None
+) -> Iterator[Span | BadLine]:
+    if column_map:
+        raise UserError(
+            f"{path} is Parquet, and --map and --preset are for CSV: rename its columns where it is written"
+        )
+    for number, row in parquet.rows(path, on_bytes):
+        if isinstance(row, str):
+            yield _bad(path, number, row, "")
+            continue
+        try:
+            yield span_from_row(row, *how)
+        except InvalidSpan as error:
+            yield _bad(path, number, str(error), json.dumps(row, ensure_ascii=False))
 
 
 def _from_value(value: object, how: _How) -> Iterator[Span | str]:

@@ -14,7 +14,7 @@ import psycopg2
 from leo_telemetry_pipeline.actions import findings
 from leo_telemetry_pipeline.analysis import bottlenecks as judging
 from leo_telemetry_pipeline.analysis import p50
-from leo_telemetry_pipeline.defs import pictures
+from leo_telemetry_pipeline.defs import history, pictures
 from leo_telemetry_pipeline.defs.io import (
     OTHER,
     P50_ASSETS,
@@ -22,15 +22,12 @@ from leo_telemetry_pipeline.defs.io import (
     judged,
     rows,
     traces,
-    uncounted_days,
-    wanted_types,
 )
 from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.errors import UserError
-from leo_telemetry_pipeline.store import drains, histograms, open_spans, spans, thresholds
+from leo_telemetry_pipeline.store import drains, histograms, measure, open_spans, spans, staleness, thresholds
 from leo_telemetry_pipeline.store.dimensions import NAMED_ASSETS
 from leo_telemetry_pipeline.store.measurements import JUDGEMENT
-from leo_telemetry_pipeline.store.spans import Window
 
 Decorator = Callable[[Callable[..., Any]], dg.AssetsDefinition]
 
@@ -41,6 +38,7 @@ _OUTCOMES = {
     "too_few": "too few spans",
     "no_baseline": "without a baseline",
     "switched_off": "switched off",
+    "pooled": "keys beyond the most a type may have",
 }
 # What is left then waits for the next analysis; this one has a deadline.
 DRAIN_S = 120.0
@@ -78,8 +76,10 @@ def workflow_traces(
         spans.ensure_partitions(analysis.database, window.end, window.end + timedelta(days=3))
         drained = _drain(context, analysis)
         open_spans.sweep(analysis.database)
-    found = traces(spans.count_by_type_and_day(analysis.database, window))
-    scanned, trace_count = spans.count(analysis.database, window)
+        staleness.mark_stale(analysis.database, analysis.hold)
+    found = traces(history.in_window(analysis, history.scan(analysis)))
+    scanned = _total(found, "spans")
+    trace_count = history.count_traces(analysis, scanned)
     analysis.annotate({"traces_scanned": scanned, "trace_count": trace_count})
     yield dg.Output(
         found,
@@ -118,13 +118,9 @@ def duration_histograms(
     context: dg.AssetExecutionContext, analysis: dg.ResourceParam[Analysis], workflow_traces: pd.DataFrame
 ) -> Iterator[dg.Output[pd.DataFrame]]:
     """Count again the days that have new spans or types."""
-    stale = uncounted_days(analysis)
-    days = [moment.date() for moment in stale["day"]]
-    made = 0
-    if not analysis.is_dry:
-        seen = stale.attrs["seen"]
-        made = histograms.rebuild(analysis.database, days, wanted_types(analysis, seen), seen, analysis.hold)
-    yield dg.Output(stale, metadata={"days counted": len(days), "rows": made})
+    days, rows_made, blocks_made = history.bring_up_to_date(analysis, workflow_traces)
+    made = pd.DataFrame({"day": pd.to_datetime(pd.Series(days, dtype="object"))})
+    yield dg.Output(made, metadata={"days counted": len(days), "rows": rows_made, "blocks": blocks_made})
 
 
 def p50_asset(name: str) -> dg.AssetsDefinition:
@@ -144,12 +140,11 @@ def p50_asset(name: str) -> dg.AssetsDefinition:
         workflow_traces: pd.DataFrame,
         duration_histograms: pd.DataFrame,
     ) -> Iterator[dg.Output[pd.DataFrame]]:
-        seen = sorted(set(workflow_traces["span_type"]))
-        wanted = types or [t for t in wanted_types(analysis, seen) if asset_name(t) == OTHER]
+        wanted = types or [t for t in history.types(analysis) if asset_name(t) == OTHER]
         frames = [p50.frame([])]
         for dimension_type in wanted:
             try:
-                frames.append(_measure(analysis, dimension_type, seen, workflow_traces, duration_histograms))
+                frames.append(_measure(analysis, dimension_type, workflow_traces, duration_histograms))
                 analysis.forget_error(dimension_type)
             except psycopg2.Error as error:
                 # One type that cannot be measured must not keep the others from being judged.
@@ -171,16 +166,11 @@ def p50_asset(name: str) -> dg.AssetsDefinition:
 p50_assets = [p50_asset(name) for name in P50_ASSETS]
 
 
-def _measure(
-    analysis: Analysis, dimension_type: str, seen: list[str], found: pd.DataFrame, uncounted: pd.DataFrame
-) -> pd.DataFrame:
+def _measure(analysis: Analysis, dimension_type: str, found: pd.DataFrame, uncounted: pd.DataFrame) -> pd.DataFrame:
     window = analysis.window
-    if p50.method(_total(found, "spans"), analysis.settings.exact_spans) == "exact":
-        return p50.exact(spans.exact_p50(analysis.database, window, [dimension_type], seen))
-    days = {moment.date() for moment in uncounted["day"]}
-    days = {day for day in days if day >= window.start.date()} | {window.end.date()}
-    counts = histograms.bucket_counts(analysis.database, window, [dimension_type], seen, sorted(days))
-    return p50.from_buckets(*counts, histograms.GAMMA)
+    if history.method(analysis, found) == "exact":
+        return p50.exact(measure.exact_p50(analysis.database, window, [dimension_type], history.seen(analysis)))
+    return p50.from_buckets(history.durations(analysis, [dimension_type], window, uncounted), histograms.GAMMA)
 
 
 @_asset(
@@ -211,7 +201,13 @@ def bottlenecks(
     )
     found = judging.found(made)
     keys = list(zip(found["dimension_type"], found["dimension_key"], strict=True))
-    evidence = spans.evidence(analysis.database, analysis.window, keys, sorted(set(workflow_traces["span_type"])))
+    evidence = measure.evidence(
+        analysis.database,
+        analysis.window,
+        keys,
+        history.seen(analysis),
+        newest_first=history.method(analysis, workflow_traces) == "histogram",
+    )
     made["evidence_trace_ids"] = pd.Series(
         [evidence.get((a, b)) for a, b in zip(made["dimension_type"], made["dimension_key"], strict=True)],
         index=made.index,
@@ -229,12 +225,8 @@ def bottlenecks(
 
 
 def _history(analysis: Analysis, types: list[str], uncounted: pd.DataFrame) -> pd.DataFrame:
-    window = analysis.window
-    before = Window(window.start - timedelta(days=judging.HISTORY_DAYS), window.start, window.project)
-    days = [moment.date() for moment in uncounted["day"] if moment.date() < window.start.date()]
-    seen = sorted({row[0] for row in spans.count_by_type_and_day(analysis.database, before)})
-    totals, counts = histograms.bucket_counts(analysis.database, before, types, seen, days)
-    return judging.history(p50.from_buckets(totals, counts, histograms.GAMMA), totals)
+    before = history.durations(analysis, types, history.before(analysis.window), uncounted)
+    return judging.history(p50.from_buckets(before, histograms.GAMMA), [row[3] for row in before])
 
 
 @_asset(
@@ -248,13 +240,14 @@ def continuous_improvements(
     """Open and update items, and mark the run SUCCEEDED: together, or not at all."""
     if None in set(bottlenecks["outcome"]):
         raise dg.Failure("some dimensions are not judged yet: materialize bottlenecks too", allow_retries=False)
-    found = judging.found(bottlenecks)
+    found, pooled = judging.found(bottlenecks), bottlenecks[bottlenecks["outcome"] == "pooled"]
     summary = findings.Summary(
         bottlenecks=tuple({str(name): value for name, value in row.items()} for row in found.to_dict("records")),
         outcomes=judging.count_outcomes(bottlenecks),
         largest_sample=int(bottlenecks["sample_count"].to_numpy().max(initial=0)),
         needed_sample=int(min(bottlenecks["min_samples"], default=analysis.settings.min_samples)),
         p50_method="histogram" if "histogram" in set(bottlenecks["method"]) else "exact",
+        pooled={row["dimension_type"]: int(row["sample_count"]) for row in pooled.to_dict("records")},
     )
     output_ref = findings.conclude(
         analysis.database,

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from leo_telemetry_pipeline.analysis import p50
-from leo_telemetry_pipeline.analysis.bottlenecks import HISTORY_DAYS
-from leo_telemetry_pipeline.store import histograms, measurements, runs, spans, thresholds
-from leo_telemetry_pipeline.store.dimensions import NAMED_ASSETS, types_to_judge
+from leo_telemetry_pipeline.defs import history
+from leo_telemetry_pipeline.store import measurements, runs
+from leo_telemetry_pipeline.store.dimensions import NAMED_ASSETS
 
-TRACE_COLUMNS = ("span_type", "day", "spans", "timed_spans", "traces")
+TRACE_COLUMNS = ("span_type", "day", "spans", "timed_spans")
 OTHER = "p50_by_other"
 
 
@@ -51,9 +51,9 @@ class PostgresIOManager(dg.IOManager):
         if name == "workflow_traces":
             run = runs.get(analysis.database, analysis.run.run_id) if analysis.run else None
             kept = run.metadata.get(name) if run else None
-            return traces(kept or spans.count_by_type_and_day(analysis.database, analysis.window))
+            return traces(kept or history.in_window(analysis, history.scan(analysis)))
         if name == "duration_histograms":
-            return uncounted_days(analysis)
+            return history.uncounted(analysis)
         if name == "bottlenecks":
             return judged(measurements.judgements(analysis.database, analysis.run.run_id))
         return p50.frame(
@@ -84,7 +84,7 @@ def traces(found: list) -> pd.DataFrame:
     """Return what a window holds, a row a span type and day."""
     made = pd.DataFrame(found, columns=list(TRACE_COLUMNS))
     made["day"] = pd.to_datetime(made["day"])
-    return made.astype(dict.fromkeys(("spans", "timed_spans", "traces"), "int64") | {"span_type": "object"})
+    return made.astype(dict.fromkeys(("spans", "timed_spans"), "int64") | {"span_type": "object"})
 
 
 def judged(found: list[tuple]) -> pd.DataFrame:
@@ -96,24 +96,6 @@ def judged(found: list[tuple]) -> pd.DataFrame:
         values = [row[width + index] for row in found]
         made[name] = pd.Series(values, index=made.index, dtype="float64" if number else "object")
     made["ratio"] = made["p50_ms"] / made["baseline_p50_ms"]
-    return made
-
-
-def wanted_types(analysis: Any, seen: list[str]) -> list[str]:
-    """Return the dimension types of this analysis, given the span types of its window."""
-    return types_to_judge(seen, thresholds.named_types(analysis.database))
-
-
-def uncounted_days(analysis: Any) -> pd.DataFrame:
-    """Return the closed days, from 28 before the window on, whose history is not up to date."""
-    window, history = analysis.window, pd.Timedelta(days=HISTORY_DAYS)
-    looked_back = spans.Window(window.start - history, window.end, window.project)
-    seen = sorted({row[0] for row in spans.count_by_type_and_day(analysis.database, looked_back)})
-    stale = histograms.stale_days(
-        analysis.database, looked_back.start.date(), window.end.date(), wanted_types(analysis, seen)
-    )
-    made = pd.DataFrame({"day": pd.to_datetime(pd.Series(stale, dtype="object"))})
-    made.attrs["seen"] = seen
     return made
 
 

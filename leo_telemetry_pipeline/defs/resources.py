@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import dagster as dg
@@ -19,8 +19,8 @@ from leo_telemetry_pipeline.defs.lifecycle import Ending, Heartbeat, how_it_ende
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import database, runs
 from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.runs import LostRun, Run
-from leo_telemetry_pipeline.store.spans import Window
 
 TAG = "leo_telemetry/"
 RUN_ID_TAG = TAG + "run_id"
@@ -43,6 +43,7 @@ class Analysis:
 
     ``run`` is the row it works on. ``owned``: the row is RUNNING for this Dagster run, and may be written;
     otherwise the tables of the last SUCCEEDED run are computed once more. ``gone`` says why there is nothing to do.
+    ``seen`` and ``uncounted`` are what defs.history found, so that all steps look at the same.
     """
 
     database: Database
@@ -53,6 +54,8 @@ class Analysis:
     gone: str | None = None
     dry_window: Window | None = None
     errors: list[dict[str, str]] = field(default_factory=list)
+    seen: list[str] | None = None
+    uncounted: list[date] | None = None
 
     @property
     def is_dry(self) -> bool:

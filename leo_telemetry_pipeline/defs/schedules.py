@@ -1,9 +1,14 @@
-"""What happens by the clock. Schedules only put rows into the queue; sensors start what lies there."""
+"""What happens by the clock.
+
+Belongs here: an analysis is only put into the queue, and a sensor starts it; upkeep needs no queue.
+Does not: the jobs.
+"""
 
 import dagster as dg
 
-from leo_telemetry_pipeline.defs.jobs import analysis_job
+from leo_telemetry_pipeline.defs.jobs import analysis_job, maintenance_job
 from leo_telemetry_pipeline.defs.resources import TelemetryDatabase
+from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import runs
 
 
@@ -25,3 +30,17 @@ def staleness_schedule(telemetry_database: TelemetryDatabase) -> dg.SkipReason:
     if outcome == "ENQUEUED":
         return dg.SkipReason(f"The last analysis is stale: queued {run_id}, which queued_runs_sensor starts")
     return dg.SkipReason(f"Nothing queued: {detail}")
+
+
+@dg.schedule(
+    job=maintenance_job,
+    cron_schedule="20 3 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Once a day: partitions ahead, and spans older than LEO_TELEMETRY_KEEP archived and dropped.",
+)
+def maintenance_schedule() -> dg.RunRequest | dg.SkipReason:
+    """Request the daily upkeep."""
+    if not Settings().enabled:
+        return dg.SkipReason("LEO_TELEMETRY_ENABLED is false")
+    return dg.RunRequest()

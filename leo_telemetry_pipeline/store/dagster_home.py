@@ -54,9 +54,7 @@ def daemon_lives(target: Target) -> bool:
 
 
 def _ask(target: Target, question: str, *parameters: object) -> bool:
-    import psycopg2
-
-    connection = psycopg2.connect(target.dagster_url.replace("postgresql+psycopg2", "postgresql", 1))
+    connection = target.connect_as_dagster()
     try:
         with connection, connection.cursor() as cursor:
             cursor.execute(question, parameters)

@@ -1,7 +1,8 @@
 """Where the data lies and how to talk to it: one way for every command, hook and asset.
 
-Belongs here: addresses, connections, transactions with their time limits, errors a person can act on.
-Does not: any query. psycopg2 is the only driver, and is imported with the first connection.
+Belongs here: connections, transactions with their time limits, Dagster's share of a database.
+Does not: reading addresses (addresses), any query.
+psycopg2 is the only driver, and is imported with the first connection.
 """
 
 import os
@@ -14,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.store import migrations
+from leo_telemetry_pipeline.store import addresses, migrations
 from leo_telemetry_pipeline.store.embedded import ROLE, Embedded
 
 if TYPE_CHECKING:
@@ -26,34 +27,47 @@ URL_VARIABLE = PREFIX + "DATABASE_URL"
 
 
 class Target:
-    """A database that answers: ``connect()`` opens a connection to it, ``dagster_url`` is Dagster's share."""
+    """A database that answers: ``connect()`` opens a connection to it, ``dagster_url`` is Dagster's share.
 
-    def __init__(self, dsn: str, shown: str, dagster_url: str, embedded: Embedded | None = None) -> None:
+    ``dagster_shown`` is set where Dagster's tables have an address of their own.
+    """
+
+    def __init__(
+        self, dsn: str, shown: str, dagster_url: str, embedded: Embedded | None = None, *, dagster_shown: str = ""
+    ) -> None:
         self.dsn = dsn
         self.shown = shown
         self.dagster_url = dagster_url
         self.embedded = embedded
+        self.dagster_shown = dagster_shown
 
     def connect(self, *, timeout_s: int = 10) -> "psycopg2.extensions.connection":
         """Open a connection. Raises UserError (exit 3) that names the database, never its password."""
-        import psycopg2
+        return _connected(self.dsn, self.shown, URL_VARIABLE, timeout_s)
 
-        try:
-            connection = psycopg2.connect(self.dsn, application_name="leo-telemetry", connect_timeout=timeout_s)
-        except psycopg2.OperationalError as error:
-            raise UserError(_cannot_connect(self.shown, str(error)), NO_DATABASE) from None
-        except psycopg2.Error:
-            raise UserError(f"{URL_VARIABLE} is no PostgreSQL address: {_EXAMPLE}", NO_DATABASE) from None
-        if connection.server_version < 150000:
-            connection.close()
-            raise UserError(
-                f"{self.shown} is PostgreSQL {connection.server_version // 10000}: 15 or newer is needed",
-                NO_DATABASE,
-            )
-        return connection
+    def connect_as_dagster(self) -> "psycopg2.extensions.connection":
+        """Open a connection to where Dagster's own tables are. Raises UserError (exit 3)."""
+        dsn = self.dagster_url.replace("postgresql+psycopg2", "postgresql", 1)
+        if self.dagster_shown:
+            return _connected(dsn, self.dagster_shown, addresses.DAGSTER_URL_VARIABLE, 10)
+        return _connected(dsn, self.shown, URL_VARIABLE, 10)
 
 
-_EXAMPLE = "it looks like postgresql://user:password@host:5432/database"
+def _connected(dsn: str, shown: str, variable: str, timeout_s: int) -> "psycopg2.extensions.connection":
+    import psycopg2
+
+    try:
+        connection = psycopg2.connect(dsn, application_name="leo-telemetry", connect_timeout=timeout_s)
+    except psycopg2.OperationalError as error:
+        raise UserError(addresses.cannot_connect(shown, variable, str(error)), NO_DATABASE) from None
+    except psycopg2.Error:
+        raise UserError(addresses.is_none(variable), NO_DATABASE) from None
+    if connection.server_version < 150000:
+        connection.close()
+        raise UserError(
+            f"{shown} is PostgreSQL {connection.server_version // 10000}: 15 or newer is needed", NO_DATABASE
+        )
+    return connection
 
 
 class Database:
@@ -67,20 +81,27 @@ class Database:
         self._closing = Lock()
 
     @contextmanager
-    def transaction(self, *, seconds: float = 300) -> "Iterator[psycopg2.extensions.cursor]":
+    def transaction(self, *, seconds: float = 300, consistent: bool = False) -> "Iterator[psycopg2.extensions.cursor]":
         """Yield a cursor whose statements commit together, or not at all when the block raises.
 
-        ``seconds`` limits each statement; a stopped process loses its transaction after a third of a minute.
+        ``seconds`` limits each statement; a stopped process loses its transaction after a third of a minute. With
+        ``consistent`` all statements see the database as it was at the first of them.
         """
         if self._connection is None or self._connection.closed:
             self._connection = self.target.connect(timeout_s=self.timeout_s)
         with self._connection, self._connection.cursor() as cursor:
             if self.read_only:
                 cursor.execute("SET TRANSACTION READ ONLY")
+            if consistent:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             cursor.execute(
                 "SELECT set_config('statement_timeout', %s, true), set_config('lock_timeout', '20s', true),"
                 " set_config('idle_in_transaction_session_timeout', '20s', true),"
-                " set_config('client_connection_check_interval', '1s', true), set_config('timezone', 'UTC', true)",
+                " set_config('client_connection_check_interval', '1s', true), set_config('timezone', 'UTC', true),"
+                # Each partition of a plan would be compiled anew, which takes longer than our statements do.
+                " set_config('jit', 'off', true),"
+                # What is counted fits into it; the server's own default would sort on disk.
+                " set_config('work_mem', '32MB', true)",
                 (f"{max(1, int(seconds * 1000))}ms",),
             )
             yield cursor
@@ -119,7 +140,7 @@ class Database:
 def opened(settings: Settings) -> Iterator[Target]:
     """Yield the database that the settings name, started for as long as the block lasts if it is embedded."""
     if settings.database_url:
-        yield outside(settings.database_url, settings.dagster_schema)
+        yield outside(settings.database_url, settings.dagster_schema, settings.dagster_database_url)
         return
     target = _embedded(settings)
     server = target.embedded
@@ -134,7 +155,7 @@ def opened(settings: Settings) -> Iterator[Target]:
 def running(settings: Settings) -> Target:
     """Return the database that the settings name, without starting it; the embedded one may be down."""
     if settings.database_url:
-        return outside(settings.database_url, settings.dagster_schema)
+        return outside(settings.database_url, settings.dagster_schema, settings.dagster_database_url)
     return _embedded(settings)
 
 
@@ -158,48 +179,50 @@ def ready(settings: Settings) -> Iterator[Target]:
         yield target
 
 
-def outside(url: str, dagster_schema: str) -> Target:
-    """Return the Target of an outside database, Supabase included. Raises UserError for what is no address."""
-    import psycopg2
-    from psycopg2.extensions import make_dsn, parse_dsn
+def outside(url: str, dagster_schema: str, dagster_url: str = "") -> Target:
+    """Return the Target of an outside database, Supabase included. Raises UserError for what is no address.
 
-    scheme, found, rest = url.partition("://")
-    try:
-        # libpq's own reading: another one would cut a password elsewhere, and print the rest of it.
-        parts = parse_dsn(f"postgresql://{rest}")
-    except psycopg2.ProgrammingError:
-        parts = {}
-    if not found or scheme not in ("postgresql", "postgres", "postgresql+psycopg2") or not parts.get("host"):
-        raise UserError(f"{URL_VARIABLE} is no PostgreSQL address: {_EXAMPLE}", NO_DATABASE)
-    if "@" in parts["host"]:
-        raise UserError(
-            f"{URL_VARIABLE} has more than one @: write one that belongs to the password as %40", NO_DATABASE
-        )
-    port = f":{parts['port']}" if "port" in parts else ""
-    shown = f"postgresql://{parts.get('user', '')}@{parts['host']}{port}/{parts.get('dbname', '')}"
-    options = f"{parts.get('options', '')} -csearch_path={dagster_schema}".strip()
+    ``dagster_url`` is where Dagster's tables are, if that is another address, such as a direct one past a pooler.
+    """
+    from psycopg2.extensions import make_dsn
+
+    parts = addresses.parts_of(url, URL_VARIABLE)
+    of_dagster = addresses.parts_of(dagster_url, addresses.DAGSTER_URL_VARIABLE) if dagster_url else parts
+    options = f"{of_dagster.get('options', '')} -csearch_path={dagster_schema}".strip()
     # SQLAlchemy hands what follows the question mark to libpq as it is.
-    query = urlencode({name: value for name, value in (parts | {"options": options}).items() if name != "dbname"})
-    dagster_url = f"postgresql+psycopg2:///{quote(parts.get('dbname', ''), safe='')}?{query}"
-    return Target(make_dsn(**parts), shown, dagster_url)
+    query = urlencode({name: value for name, value in (of_dagster | {"options": options}).items() if name != "dbname"})
+    return Target(
+        make_dsn(**parts),
+        addresses.shown(parts),
+        f"postgresql+psycopg2:///{quote(of_dagster.get('dbname', ''), safe='')}?{query}",
+        dagster_shown=addresses.shown(of_dagster) if dagster_url else "",
+    )
 
 
 def prepare_for_dagster(target: Target, dagster_schema: str) -> None:
-    """Make the schema that holds Dagster's own tables in an outside database."""
+    """Make the schema that holds Dagster's own tables in an outside database. Raises UserError (exit 3)."""
     if target.embedded is not None:
         return
     import psycopg2
     from psycopg2 import sql
 
-    connection = target.connect()
+    shown = target.dagster_shown or target.shown
+    connection = target.connect_as_dagster()
     try:
         with connection, connection.cursor() as cursor:
-            cursor.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (dagster_schema,))
-            if cursor.fetchone() is None:
+            cursor.execute(
+                "SELECT current_setting('search_path'), EXISTS (SELECT FROM pg_namespace WHERE nspname = %s)",
+                (dagster_schema,),
+            )
+            path, exists = cursor.fetchone() or ("", False)
+            if path != dagster_schema:
+                # A pooler may drop the options of a connection without a word: the tables would lie anywhere.
+                raise UserError(addresses.is_pooler(shown), NO_DATABASE)
+            if not exists:
                 cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(dagster_schema)))
     except psycopg2.errors.InsufficientPrivilege:
         raise UserError(
-            f"{target.shown} does not let us create the schema {dagster_schema} for Dagster's tables: "
+            f"{shown} does not let us create the schema {dagster_schema} for Dagster's tables: "
             f"create it, or name one in {PREFIX}DAGSTER_SCHEMA",
             NO_DATABASE,
         ) from None
@@ -246,12 +269,3 @@ def _make_databases(server: Embedded) -> None:
                     cursor.execute(f"CREATE DATABASE {name}")
     finally:
         connection.close()
-
-
-def _cannot_connect(shown: str, said: str) -> str:
-    reason = said.strip().splitlines()[0] if said.strip() else "no answer"
-    if "password authentication failed" in said or "no password supplied" in said:
-        return f"{shown} refuses the user or the password: check them in {URL_VARIABLE}"
-    if "does not exist" in said and "database" in said:
-        return f"{shown} does not exist: create it, or correct {URL_VARIABLE}"
-    return f"{shown} does not answer ({reason.split('failed: ')[-1]}): is it running, and is {URL_VARIABLE} right?"

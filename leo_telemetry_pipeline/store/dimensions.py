@@ -10,8 +10,14 @@ NAMED_ASSETS = ("phase", "gate", "subagent", "handoff", "sd_type", "gate+sd_type
 NOT_BY_DEFAULT = ("wait", "execution")
 GLOBAL = "global"
 
+# A type with more keys than anyone can look at is one whose names carry ids; those with fewest spans are one key.
+MOST_KEYS = 20_000
+OTHER_KEYS = "__other__"
+
 # A wait or a handoff is looked for this long outside the window that its trace touches.
 REACH_MS = 7 * 86_400_000
+# A handoff begins before what belongs to it, but for clocks that disagree.
+AHEAD_MS = 86_400_000
 
 _TYPE = "CASE s.span_type WHEN 'workflow' THEN 'handoff' ELSE s.span_type END"
 _NAME = """CASE
@@ -39,70 +45,113 @@ def types_to_judge(seen: Iterable[str], named: Iterable[str]) -> list[str]:
 def observations(types: Iterable[str], seen: Iterable[str]) -> tuple[str, dict[str, object]]:
     """Return SQL whose rows are one judged time of one dimension each, and its parameters.
 
-    Columns: day, project, dimension_type, dimension_key, trace_id, judged_ms, queue_wait_ms. The caller adds the
-    parameters ``from_ms``, ``to_ms`` (start_time_ms in between, ``to_ms`` excluded) and ``project`` (None: all).
-    ``seen`` decides what a bare word is: a span type that occurs, or else an attribute of handoffs.
+    Columns: those of OBSERVED. The caller adds the parameters ``from_ms``, ``to_ms`` (start_time_ms in between,
+    ``to_ms`` excluded) and ``project`` (None: all), and may set ``created_from`` and ``created_to`` (created_at in
+    between, the latter excluded). ``seen`` decides what a bare word is: a span type that occurs, or else an attribute
+    of handoffs.
     """
     span_types = {*NAMED_ASSETS, *NOT_BY_DEFAULT, *seen} - {"sd_type", "gate+sd_type"}
     plain = sorted(word for word in types if "+" not in word and word in span_types)
-    parts = [
-        """SELECT day, project, span_type, span_name, trace_id, judged_ms, queue_wait_ms FROM spans
-           WHERE span_type = ANY(%(plain)s)"""
-    ]
-    parameters: dict[str, object] = {"plain": plain, "reach": REACH_MS}
+    parts = [_PLAIN.format(spans=_SPANS.format(of="%(plain_stored)s"))]
+    parameters: dict[str, object] = {"reach": REACH_MS, "ahead": AHEAD_MS, "created_from": None, "created_to": None}
+    parameters |= {"plain_stored": _stored(plain), "handoff_stored": _stored(["handoff"])}
     for index, word in enumerate(sorted(set(types) - set(plain))):
         span_type, _, attribute = word.partition("+")
-        parameters |= {
-            f"dimension{index}": word,
-            f"type{index}": span_type,
-            f"attribute{index}": attribute or word,
-        }
+        of = f"%(stored{index})s" if attribute else "%(handoff_stored)s"
+        parameters |= {f"dimension{index}": word, f"attribute{index}": attribute or word}
+        parameters |= {f"type{index}": span_type, f"stored{index}": _stored([span_type])}
         part = _COMBINED if attribute else _ATTRIBUTE
-        parts.append(part.format(i=index, longest=LONGEST))
-    return _SPANS + " UNION ALL ".join(parts), parameters
+        parts.append(part.format(i=index, longest=LONGEST, of=of, day=_DAY, spans=_SPANS.format(of=of)))
+    return " UNION ALL ".join(parts), parameters
 
+
+def _stored(span_types: list[str]) -> list[str]:
+    """Return the span types as they are stored: the older LEO shape has another word for handoff."""
+    return sorted({*span_types, "workflow"} if "handoff" in span_types else {*span_types} - {"workflow"})
+
+
+OBSERVED = "(day, project, dimension_type, dimension_key, trace_id, judged_ms, queue_wait_ms)"
+_DAY = "DATE '1970-01-01' + (s.start_time_ms / 86400000)::integer"
+
+# All that a span needs of others lies in its own trace, so a cluster that keeps traces together need not move them.
+_SPANS = f"""(
+    SELECT {_DAY} AS day, coalesce(s.project, '') AS project,
+           {_TYPE} AS span_type, left({_NAME}, {LONGEST}) AS span_name, s.trace_id, s.attributes,
+           greatest({_DURATION} - coalesce(waits.wait_ms, 0), 0) AS judged_ms, s.queue_wait_ms
+    FROM workflow_trace_log AS s
+    LEFT JOIN (
+        SELECT w.trace_id, w.parent_span_id AS span_id,
+               sum({_DURATION.replace("s.", "w.")})::bigint AS wait_ms
+        FROM workflow_trace_log AS w
+        WHERE w.span_type = 'wait' AND w.parent_span_id IS NOT NULL
+          AND w.start_time_ms >= %(from_ms)s AND w.start_time_ms < %(to_ms)s + %(reach)s
+        GROUP BY 1, 2
+    ) AS waits ON waits.trace_id = s.trace_id AND waits.span_id = s.span_id
+    WHERE s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s AND s.span_type = ANY({{of}})
+      AND (%(project)s::text IS NULL OR coalesce(s.project, '') = %(project)s)
+      AND (%(created_from)s::timestamptz IS NULL OR s.created_at >= %(created_from)s)
+      AND (%(created_to)s::timestamptz IS NULL OR s.created_at < %(created_to)s)
+      AND {_DURATION} IS NOT NULL
+) AS spans"""
+
+_PLAIN = """
+SELECT day, project, span_type, span_name, trace_id, judged_ms, queue_wait_ms
+FROM {spans}"""
 
 _ATTRIBUTE = """
 SELECT day, project, %(dimension{i})s, left(attributes->>%(attribute{i})s, {longest}), trace_id, judged_ms,
        queue_wait_ms
-FROM spans WHERE span_type = 'handoff' AND attributes->>%(attribute{i})s <> ''"""
+FROM {spans} WHERE attributes->>%(attribute{i})s <> ''"""
 
+# The handoff of a trace is the one of the span's own day; only traces without one are looked for in other days.
 _COMBINED = """
 SELECT day, project, %(dimension{i})s, span_name || ':' || left(value, {longest}), trace_id, judged_ms, queue_wait_ms
-FROM (SELECT spans.*, coalesce(nullif(spans.attributes->>%(attribute{i})s, ''),
-                               nullif(handoffs.attributes->>%(attribute{i})s, '')) AS value
-      FROM spans LEFT JOIN handoffs USING (trace_id) WHERE span_type = %(type{i})s) AS valued
+FROM (
+    SELECT spans.*, coalesce(nullif(spans.attributes->>%(attribute{i})s, ''),
+                             nullif(own.attributes->>%(attribute{i})s, ''),
+                             nullif(other.attributes->>%(attribute{i})s, '')) AS value
+    FROM {spans} LEFT JOIN (
+        SELECT DISTINCT ON (s.trace_id, s.start_time_ms / 86400000) s.trace_id, {day} AS day, s.attributes
+        FROM workflow_trace_log AS s
+        WHERE s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s
+          AND s.span_type IN ('handoff', 'workflow')
+        ORDER BY s.trace_id, s.start_time_ms / 86400000, s.start_time_ms, s.span_id
+    ) AS own ON own.trace_id = spans.trace_id AND own.day = spans.day
+    LEFT JOIN (
+        SELECT found.* FROM (
+            SELECT DISTINCT c.trace_id FROM (
+                SELECT s.trace_id FROM workflow_trace_log AS s
+                WHERE s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s
+                  AND s.span_type = ANY(%(handoff_stored)s || {of})
+                GROUP BY s.trace_id, s.start_time_ms / 86400000
+                HAVING bool_and(s.span_type NOT IN ('handoff', 'workflow'))
+            ) AS c
+        ) AS traces CROSS JOIN LATERAL (
+            SELECT h.trace_id, (array_agg(h.attributes ORDER BY h.start_time_ms, h.span_id))[1] AS attributes
+            FROM workflow_trace_log AS h
+            WHERE h.trace_id = traces.trace_id AND h.span_type IN ('handoff', 'workflow')
+              AND h.start_time_ms >= %(from_ms)s - %(reach)s AND h.start_time_ms < %(to_ms)s + %(ahead)s
+            GROUP BY h.trace_id
+        ) AS found
+    ) AS other ON other.trace_id = spans.trace_id
+) AS valued
 WHERE value IS NOT NULL"""
 
-_SPANS = f"""
-WITH waits AS (
-    SELECT s.trace_id, s.parent_span_id AS span_id, sum({_DURATION})::bigint AS wait_ms
-    FROM workflow_trace_log AS s
-    WHERE s.span_type = 'wait' AND s.parent_span_id IS NOT NULL
-      AND s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s + %(reach)s
-    GROUP BY 1, 2
-), handoffs AS (
-    SELECT DISTINCT ON (s.trace_id) s.trace_id, s.attributes FROM workflow_trace_log AS s
-    WHERE s.span_type IN ('handoff', 'workflow')
-      AND s.start_time_ms >= %(from_ms)s - %(reach)s AND s.start_time_ms < %(to_ms)s + %(reach)s
-    ORDER BY s.trace_id, s.start_time_ms, s.span_id
-), spans AS (
-    SELECT DATE '1970-01-01' + (s.start_time_ms / 86400000)::integer AS day, coalesce(s.project, '') AS project,
-           {_TYPE} AS span_type, left({_NAME}, {LONGEST}) AS span_name, s.trace_id, s.attributes,
-           greatest({_DURATION} - coalesce(waits.wait_ms, 0), 0) AS judged_ms, s.queue_wait_ms
-    FROM workflow_trace_log AS s
-    LEFT JOIN waits ON waits.trace_id = s.trace_id AND waits.span_id = s.span_id
-    WHERE s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s
-      AND (%(project)s::text IS NULL OR coalesce(s.project, '') = %(project)s)
-      AND {_DURATION} IS NOT NULL
-)
-"""
-
-SEEN_TYPES = f"""
-SELECT {_TYPE} AS span_type, DATE '1970-01-01' + (s.start_time_ms / 86400000)::integer AS day,
-       count(*), count({_DURATION}), count(DISTINCT s.trace_id)
+# What workflow_trace_counts keeps of each day, by span type.
+COUNTS = f"""
+SELECT {_DAY} AS day, {_TYPE} AS span_type, coalesce(s.project, '') AS project,
+       count(*) AS spans, count({_DURATION}) AS timed_spans
 FROM workflow_trace_log AS s
 WHERE s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s
   AND (%(project)s::text IS NULL OR coalesce(s.project, '') = %(project)s)
-GROUP BY 1, 2 ORDER BY 1, 2
+  AND (%(created_from)s::timestamptz IS NULL OR s.created_at >= %(created_from)s)
+  AND (%(created_to)s::timestamptz IS NULL OR s.created_at < %(created_to)s)
+GROUP BY 1, 2, 3
 """
+
+# The same of all span types together, and how many traces they belong to.
+TRACES = (
+    COUNTS.replace(f"{_TYPE} AS span_type, ", "")
+    .replace("AS timed_spans", "AS timed_spans, count(DISTINCT s.trace_id) AS traces")
+    .replace("GROUP BY 1, 2, 3", "GROUP BY 1, 2")
+)

@@ -1,92 +1,44 @@
 """Daily history: how long each dimension took, in log buckets, for as long as anyone looks back.
 
-Belongs here: which days must be counted again, counting them, and reading days as bucket counts.
-Does not: percentiles of those counts, which are a pure function (analysis.p50).
+Belongs here: counting days, and sealing a day before its spans may go.
+Does not: which days must be counted again (staleness), reading what was counted (buckets, counts), adding days up
+(blocks), percentiles (analysis.p50).
 
 Bucket i holds durations d with GAMMA**(i-1) < d <= GAMMA**i, and bucket -1 the zeros: any place in a bucket is
 within 0.5 % of all that it holds (the idea of Masson, Rim and Lee, "DDSketch", VLDB 2019).
 """
 
-from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from collections.abc import Sequence
+from datetime import date, datetime
 
 import psycopg2.extensions
 
+from leo_telemetry_pipeline.store import blocks, counts
+from leo_telemetry_pipeline.store.counts import ALL_TYPES
 from leo_telemetry_pipeline.store.database import Database
-from leo_telemetry_pipeline.store.dimensions import REACH_MS, observations
-from leo_telemetry_pipeline.store.spans import Window, milliseconds
+from leo_telemetry_pipeline.store.days import whole
+from leo_telemetry_pipeline.store.dimensions import MOST_KEYS, OBSERVED, OTHER_KEYS, observations, types_to_judge
+from leo_telemetry_pipeline.store.watermark import Fence, lock, now, watermark
 
 ERROR = 0.005
 GAMMA = 1 + ERROR
 ZERO_BUCKET = -1
 
-_ROWS = f"""
-SELECT day, project, dimension_type, dimension_key, sum(n)::bigint, sum(total)::bigint, min(least), max(most),
-       array_agg(bucket ORDER BY bucket), array_agg(n ORDER BY bucket)
-FROM (
-    SELECT day, project, dimension_type, dimension_key,
+# Grouped by the key first: it tells most rows apart, where all of a day would be compared by what they share.
+COUNTED = f"""
+WITH bucketed AS MATERIALIZED (
+    SELECT dimension_key, dimension_type, project, day,
            CASE WHEN judged_ms = 0 THEN {ZERO_BUCKET}
                 ELSE ceil(ln(judged_ms::double precision) / ln({GAMMA!r}::double precision))::integer END AS bucket,
-           count(*) AS n, sum(judged_ms) AS total, min(judged_ms) AS least, max(judged_ms) AS most
-    FROM ({{observations}}) AS o (day, project, dimension_type, dimension_key, trace_id, judged_ms, queue_wait_ms)
-    GROUP BY 1, 2, 3, 4, 5) AS counted
-GROUP BY 1, 2, 3, 4
+           count(*) AS n, sum(judged_ms::double precision) AS total, min(judged_ms) AS least, max(judged_ms) AS most
+    FROM ({{observations}}) AS o {OBSERVED}
+    GROUP BY 1, 2, 3, 4, 5
+)
+SELECT day, dimension_type, dimension_key, project, sum(n)::bigint AS count, sum(total) AS sum_ms,
+       min(least) AS min_ms, max(most) AS max_ms, array_agg(bucket) AS buckets, array_agg(n) AS counts
+FROM (SELECT * FROM bucketed ORDER BY dimension_key, dimension_type, project, day, bucket) AS ordered
+GROUP BY dimension_key, dimension_type, project, day
 """
-
-
-# A span carries the start of its transaction: nothing that is still to be committed is older than the oldest
-# transaction under way. Those of other roles are hidden from whoever lacks pg_read_all_stats: then a day's margin.
-_WATERMARK = """
-SELECT least(now(), min(xact_start),
-             CASE WHEN bool_or(backend_type IS NULL) THEN now() - interval '1 day' END)
-FROM pg_stat_activity WHERE datname = current_database()
-"""
-
-
-def stale_days(database: Database, first: date, last: date, types: Sequence[str]) -> list[date]:
-    """Return the days from ``first`` up to, not including, ``last`` whose history misses spans or types."""
-    wanted = list(types)
-    rows = database.rows(
-        """
-        WITH days AS (
-            SELECT day::date FROM generate_series(%(first)s::date, %(last)s::date - 1, interval '1 day') AS day
-        ), counted AS (
-            SELECT days.day, count(h.day) AS types, min(h.complete_before) AS complete_before
-            FROM days LEFT JOIN duration_histogram_days AS h
-              ON h.day = days.day AND h.dimension_type = ANY(%(types)s)
-            GROUP BY 1
-        ), late AS (
-            SELECT s.trace_id, s.parent_span_id, s.span_type, s.start_time_ms, s.created_at
-            FROM workflow_trace_log AS s
-            WHERE s.created_at >= (SELECT min(complete_before) FROM counted)
-              AND s.start_time_ms >= %(from_ms)s - %(reach)s AND s.start_time_ms < %(to_ms)s + %(reach)s
-        ), touched AS (
-            SELECT start_time_ms / 86400000 AS day, created_at FROM late
-            UNION
-            -- A handoff gives its attributes to its whole trace; a wait is taken off the time of its parent.
-            SELECT s.start_time_ms / 86400000, late.created_at
-            FROM late JOIN workflow_trace_log AS s ON s.trace_id = late.trace_id
-                AND (late.span_type <> 'wait' OR s.span_id = late.parent_span_id)
-            WHERE late.span_type IN ('handoff', 'workflow', 'wait')
-              AND s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s
-        )
-        SELECT day FROM counted WHERE types < %(wanted)s
-        UNION
-        SELECT counted.day FROM touched JOIN counted ON counted.day = DATE '1970-01-01' + touched.day::integer
-        WHERE touched.created_at >= counted.complete_before
-        ORDER BY day
-        """,
-        {
-            "first": first,
-            "last": last,
-            "types": wanted,
-            "wanted": len(wanted),
-            "from_ms": milliseconds(_midnight(first)),
-            "to_ms": milliseconds(_midnight(last)),
-            "reach": REACH_MS,
-        },
-    )
-    return [day for (day,) in rows]
 
 
 def rebuild(
@@ -94,111 +46,171 @@ def rebuild(
     days: Sequence[date],
     types: Sequence[str],
     seen: Sequence[str],
-    fence: Callable[[psycopg2.extensions.cursor], None] | None = None,
+    fence: Fence | None = None,
+    *,
+    part_day: datetime | None = None,
 ) -> int:
     """Count some days again, a transaction each, and return how many rows they have now.
 
-    ``fence`` is called first in each transaction, and raises when the caller may no longer write.
+    ``part_day`` is counted up to that moment only. ``fence`` is called first in each transaction, and raises when the
+    caller may no longer write.
     """
-    sql, parameters = observations(types, seen)
-    made = 0
+    made, bound = 0, now(database)
     for day in days:
         with database.transaction() as cursor:
             if fence is not None:
                 fence(cursor)
-            # Two at once would both delete what is there and collide on what they insert.
             lock(cursor, day)
             # Before counting: whoever has committed by now is counted, whoever has not is in here or younger.
-            cursor.execute(_WATERMARK)
-            complete_before = (cursor.fetchone() or (None,))[0]
-            cursor.execute(
-                "DELETE FROM duration_histograms WHERE day = %s AND dimension_type = ANY(%s)",
-                (day, list(types)),
-            )
-            cursor.execute(
-                "INSERT INTO duration_histograms " + _ROWS.format(observations=sql),
-                parameters | Window(_midnight(day), _midnight(day + timedelta(days=1))).parameters(),
-            )
-            made += cursor.rowcount
-            cursor.execute(
-                """
-                INSERT INTO duration_histogram_days (day, dimension_type, complete_before)
-                SELECT %s, dimension_type, %s FROM unnest(%s) AS dimension_type
-                ON CONFLICT (day, dimension_type) DO UPDATE SET complete_before = excluded.complete_before
-                """,
-                (day, complete_before, list(types)),
-            )
+            complete_before = watermark(cursor, bound)
+            _, sealed_before = _last_part(cursor, day)
+            until = part_day if part_day is not None and part_day.date() == day else None
+            made += _count(cursor, day, types, seen, 0, (sealed_before, None), until)
+            _note(cursor, day, types, complete_before, until)
     return made
 
 
-def lock(cursor: psycopg2.extensions.cursor, day: date) -> None:
-    """Keep others from counting a day until the transaction ends."""
-    cursor.execute("SELECT pg_advisory_xact_lock(hashtext('duration_histograms'), %s)", (day.toordinal(),))
+def seal(database: Database, day: date) -> int | None:
+    """Make the history of a day final for the spans stored by now, so that they may go; return the number of the part.
+
+    None: there is nothing new to seal. What comes later is counted beside it. All types that the day has, or that are
+    named in thresholds, are counted once more, in the same transaction.
+    """
+    bound = now(database)
+    with database.transaction() as cursor:
+        lock(cursor, day)
+        sealed_before = watermark(cursor, bound)
+        last, since = _last_part(cursor, day)
+        spans = counts.count_day(cursor, whole(day), last + 1, (since, sealed_before))
+        if not spans:
+            return None
+        types, seen = _types(cursor, day)
+        _count(cursor, day, types, seen, last + 1, (since, sealed_before), None, spans_counted=True)
+        _count(cursor, day, types, seen, 0, (sealed_before, None), None)
+        _note(cursor, day, types, sealed_before, None)
+        cursor.execute(
+            "INSERT INTO telemetry_sealed_days (day, part, sealed_before, spans) VALUES (%s, %s, %s, %s)",
+            (day, last + 1, sealed_before, spans),
+        )
+    return last + 1
 
 
-def types_of(database: Database, day: date) -> list[str]:
-    """Return the dimension types that the history of a day has."""
-    rows = database.rows("SELECT DISTINCT dimension_type FROM duration_histograms WHERE day = %s ORDER BY 1", (day,))
-    return [name for (name,) in rows]
+def count_again(database: Database, day: date) -> None:
+    """Count a day again for all types that it has."""
+    with database.transaction() as cursor:
+        types, seen = _types(cursor, day)
+    rebuild(database, [day], types, seen)
+
+
+def _last_part(cursor: psycopg2.extensions.cursor, day: date) -> tuple[int, datetime | None]:
+    cursor.execute(
+        "SELECT coalesce(max(part), 0), max(sealed_before) FROM telemetry_sealed_days WHERE day = %s", (day,)
+    )
+    return cursor.fetchone() or (0, None)
+
+
+def _types(cursor: psycopg2.extensions.cursor, day: date) -> tuple[list[str], list[str]]:
+    cursor.execute("SELECT DISTINCT span_type FROM workflow_trace_counts WHERE day = %s AND span_type <> ''", (day,))
+    seen = sorted(name for (name,) in cursor.fetchall())
+    cursor.execute(
+        "SELECT dimension_type FROM telemetry_thresholds WHERE is_active"
+        " UNION SELECT dimension_type FROM duration_histograms WHERE day = %s",
+        (day,),
+    )
+    return types_to_judge(seen, [name for (name,) in cursor.fetchall()]), seen
+
+
+def _count(
+    cursor: psycopg2.extensions.cursor,
+    day: date,
+    types: Sequence[str],
+    seen: Sequence[str],
+    part: int,
+    created: tuple[datetime | None, datetime | None],
+    until: datetime | None,
+    *,
+    spans_counted: bool = False,
+) -> int:
+    window = whole(day) if until is None else whole(day).up_to(until)
+    if not spans_counted and until is None:
+        counts.count_day(cursor, window, part, created)
+    sql, parameters = observations(types, seen)
+    cursor.execute(
+        "DELETE FROM duration_histograms WHERE day = %s AND part = %s AND dimension_type = ANY(%s)",
+        (day, part, list(types)),
+    )
+    cursor.execute(
+        "INSERT INTO duration_histograms (day, dimension_type, dimension_key, project, part, count, sum_ms, min_ms,"
+        " max_ms, buckets, counts) SELECT day, dimension_type, dimension_key, project, %(part)s, count, sum_ms,"
+        f" min_ms, max_ms, buckets, counts FROM ({COUNTED.format(observations=sql)}) AS counted",
+        parameters | window.parameters() | {"part": part, "created_from": created[0], "created_to": created[1]},
+    )
+    return cursor.rowcount - _pool(cursor, day, part)
+
+
+def _pool(cursor: psycopg2.extensions.cursor, day: date, part: int) -> int:
+    """Put the keys that a type has beyond the most it may have together; return how many rows that took away."""
+    parameters: dict[str, object] = {"day": day, "part": part, "most_keys": MOST_KEYS, "other": OTHER_KEYS}
+    cursor.execute(
+        "SELECT dimension_type FROM duration_histograms WHERE day = %(day)s AND part = %(part)s"
+        " GROUP BY 1 HAVING count(DISTINCT dimension_key) > %(most_keys)s",
+        parameters,
+    )
+    removed = 0
+    for (dimension_type,) in cursor.fetchall():
+        parameters["type"] = dimension_type
+        cursor.execute(_TAKEN_OUT, parameters)
+        for rows, *row in cursor.fetchall():
+            cursor.execute(
+                "INSERT INTO duration_histograms (day, dimension_type, dimension_key, project, part, count, sum_ms,"
+                " min_ms, max_ms, buckets, counts) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                (day, dimension_type, OTHER_KEYS, row[0], part, *row[1:]),
+            )
+            removed += rows - 1
+    return removed
+
+
+_TAKEN_OUT = """
+WITH least AS (
+    SELECT dimension_key FROM duration_histograms
+    WHERE day = %(day)s AND part = %(part)s AND dimension_type = %(type)s AND dimension_key <> %(other)s
+    GROUP BY 1 ORDER BY sum(count) DESC, dimension_key OFFSET %(most_keys)s
+), removed AS (
+    DELETE FROM duration_histograms
+    WHERE day = %(day)s AND part = %(part)s AND dimension_type = %(type)s
+      AND (dimension_key = %(other)s OR dimension_key IN (SELECT dimension_key FROM least))
+    RETURNING *
+), entries AS (
+    SELECT project, bucket, sum(n)::bigint AS n FROM removed, unnest(buckets, counts) AS b (bucket, n) GROUP BY 1, 2
+), arrays AS (
+    SELECT project, array_agg(bucket ORDER BY bucket) AS buckets, array_agg(n ORDER BY bucket) AS counts
+    FROM entries GROUP BY 1
+)
+SELECT count(*), project, sum(count)::bigint, sum(sum_ms), min(min_ms), max(max_ms), arrays.buckets, arrays.counts
+FROM removed JOIN arrays USING (project) GROUP BY project, arrays.buckets, arrays.counts
+"""
+
+
+def _note(
+    cursor: psycopg2.extensions.cursor,
+    day: date,
+    types: Sequence[str],
+    complete_before: datetime,
+    until: datetime | None,
+) -> None:
+    blocks.forget(cursor, day)
+    cursor.execute(
+        """
+        INSERT INTO duration_histogram_days (day, dimension_type, complete_before, counted_until)
+        SELECT %s, dimension_type, %s, %s FROM unnest(%s) AS dimension_type
+        ON CONFLICT (day, dimension_type) DO UPDATE
+        SET complete_before = excluded.complete_before, counted_until = excluded.counted_until, is_stale = false
+        """,
+        (day, complete_before, until, [*types, ALL_TYPES]),
+    )
 
 
 def forget_day(cursor: psycopg2.extensions.cursor, day: date) -> None:
-    """Make a day one that has to be counted again, whatever comes between."""
+    """Make a day one that has to be counted again, whatever comes between; sealed parts of it stay."""
+    blocks.forget(cursor, day)
     cursor.execute("DELETE FROM duration_histogram_days WHERE day = %s", (day,))
-
-
-def bucket_counts(
-    database: Database,
-    window: Window,
-    types: Sequence[str],
-    seen: Sequence[str],
-    uncounted: Sequence[date] = (),
-) -> tuple[list[tuple], list[tuple]]:
-    """Return what a window holds by bucket, from the stored days and, for those ``uncounted``, from spans.
-
-    First list: dimension_type, dimension_key, spans, days, sum_ms, min_ms, max_ms. Second list, in the order of
-    buckets: dimension_type, dimension_key, bucket, spans.
-    """
-    sql, parameters = observations(types, seen)
-    fresh = " UNION ALL ".join(
-        f"({_ROWS.format(observations=sql.replace('%(from_ms)s', f'%(from{i})s').replace('%(to_ms)s', f'%(to{i})s'))})"
-        for i in range(len(uncounted))
-    )
-    for i, day in enumerate(uncounted):
-        parameters[f"from{i}"] = milliseconds(max(_midnight(day), window.start))
-        parameters[f"to{i}"] = milliseconds(min(_midnight(day + timedelta(days=1)), window.end))
-    parameters |= {
-        "types": list(types),
-        "first": window.start.date(),
-        "last": window.end,
-        "project": window.project,
-    }
-    parameters["uncounted"] = list(uncounted)
-    chosen = f"""
-        WITH chosen AS (
-            SELECT * FROM duration_histograms
-            WHERE day >= %(first)s AND day < %(last)s AND dimension_type = ANY(%(types)s)
-              AND NOT day = ANY(%(uncounted)s::date[])
-              AND (%(project)s::text IS NULL OR project = %(project)s)
-            {"UNION ALL " + fresh if fresh else ""}
-        )
-    """
-    with database.transaction() as cursor:
-        cursor.execute(
-            chosen
-            + """SELECT dimension_type, dimension_key, sum(count)::bigint, count(DISTINCT day),
-                 sum(sum_ms)::double precision, min(min_ms), max(max_ms) FROM chosen GROUP BY 1, 2 ORDER BY 1, 2""",
-            parameters,
-        )
-        totals = cursor.fetchall()
-        cursor.execute(
-            chosen
-            + """SELECT dimension_type, dimension_key, b.bucket, sum(b.n)::bigint
-                 FROM chosen, unnest(buckets, counts) AS b (bucket, n) GROUP BY 1, 2, 3 ORDER BY 1, 2, 3""",
-            parameters,
-        )
-        return totals, cursor.fetchall()
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)

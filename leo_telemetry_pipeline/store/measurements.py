@@ -6,12 +6,14 @@ Belongs here: statements on ``dimension_p50``. Does not: measuring (spans, histo
 from collections.abc import Sequence
 
 import psycopg2.extensions
+from psycopg2.extras import execute_values
 
 from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.runs import fence
 
 _P50 = "dimension_type, dimension_key, sample_count, p50_ms, p90_ms, p95_ms, p99_ms, sum_ms, queue_p50_ms, method"
 _REPLACED = ", ".join(f"{name} = excluded.{name}" for name in _P50.split(", ")[2:])
+_AT_ONCE = 1000
 JUDGEMENT = (
     "baseline_p50_ms",
     "baseline_source",
@@ -38,11 +40,12 @@ def replace_p50(
             " AND NOT (dimension_type, dimension_key) IN (SELECT * FROM unnest(%s::text[], %s::text[]))",
             (run_id, list(types), [row[0] for row in rows], [row[1] for row in rows]),
         )
-        cursor.executemany(
-            f"INSERT INTO dimension_p50 (run_id, {_P50})"
-            " VALUES (%s::uuid, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+        execute_values(
+            cursor,
+            f"INSERT INTO dimension_p50 (run_id, {_P50}) VALUES %s"
             f" ON CONFLICT (run_id, dimension_type, dimension_key) DO UPDATE SET {_REPLACED}",
             [(run_id, *row) for row in rows],
+            page_size=_AT_ONCE,
         )
 
 
@@ -53,11 +56,15 @@ def put_judgements(database: Database, run_id: str, dagster_run_id: str | None, 
     """
     with database.transaction() as cursor:
         _fence(cursor, run_id, dagster_run_id)
-        cursor.executemany(
-            "UPDATE dimension_p50 SET baseline_p50_ms = %s, baseline_source = %s, multiplier = %s, min_samples = %s,"
-            " outcome = %s, evidence_trace_ids = %s"
-            " WHERE run_id = %s::uuid AND dimension_type = %s AND dimension_key = %s",
-            [(*row[2:], run_id, *row[:2]) for row in rows],
+        execute_values(
+            cursor,
+            f"UPDATE dimension_p50 AS p SET {', '.join(f'{name} = judged.{name}' for name in JUDGEMENT)}"
+            f" FROM (VALUES %s) AS judged (run_id, dimension_type, dimension_key, {', '.join(JUDGEMENT)})"
+            " WHERE p.run_id = judged.run_id AND p.dimension_type = judged.dimension_type"
+            " AND p.dimension_key = judged.dimension_key",
+            [(run_id, *row) for row in rows],
+            "(%s::uuid, %s, %s, %s::float8, %s, %s::float8, %s::integer, %s, %s::text[])",
+            page_size=_AT_ONCE,
         )
 
 

@@ -73,22 +73,28 @@ def announce(
 
 def running(database: Database) -> list[OpenSpan]:
     """Return what runs now, what has been open longest first."""
-    rows = database.rows(
-        """
-        SELECT trace_id::text, span_id::text, parent_span_id::text, span_type, span_name, sd_id, project,
-               to_timestamp(start_time_ms / 1000.0), host, pid,
-               greatest(0, extract(epoch FROM clock_timestamp()) - start_time_ms / 1000.0)::double precision,
-               greatest(0, extract(epoch FROM clock_timestamp() - beat_at))::double precision
-        FROM workflow_open_spans AS o
-        -- Its end may have been stored by somebody else than the one who announced it.
-        WHERE NOT EXISTS (SELECT FROM workflow_trace_log AS s WHERE s.trace_id = o.trace_id
-                          AND s.span_id = o.span_id AND s.start_time_ms = o.start_time_ms)
-          AND beat_at > clock_timestamp() - make_interval(secs => %s)
-        ORDER BY start_time_ms, trace_id, span_id
-        """,
-        (SWEPT_AFTER_S,),
-    )
-    return [OpenSpan(*row) for row in rows]
+    with database.transaction() as cursor:
+        cursor.execute(
+            """
+            SELECT trace_id::text, span_id::text, parent_span_id::text, span_type, span_name, sd_id, project,
+                   to_timestamp(start_time_ms / 1000.0), host, pid,
+                   greatest(0, extract(epoch FROM clock_timestamp()) - start_time_ms / 1000.0)::double precision,
+                   greatest(0, extract(epoch FROM clock_timestamp() - beat_at))::double precision, start_time_ms
+            FROM workflow_open_spans
+            WHERE beat_at > clock_timestamp() - make_interval(secs => %s)
+            ORDER BY start_time_ms, trace_id, span_id
+            """,
+            (SWEPT_AFTER_S,),
+        )
+        rows = cursor.fetchall()
+        # The end of one may have been stored by somebody else than the one who announced it.
+        cursor.execute(
+            "SELECT trace_id::text, span_id::text, start_time_ms FROM workflow_trace_log WHERE"
+            " trace_id = ANY(%s::uuid[]) AND span_id = ANY(%s::uuid[]) AND start_time_ms = ANY(%s::bigint[])",
+            ([row[0] for row in rows], [row[1] for row in rows], [row[-1] for row in rows]),
+        )
+        ended = set(cursor.fetchall())
+    return [OpenSpan(*row[:-1]) for row in rows if (row[0], row[1], row[-1]) not in ended]
 
 
 def sweep(database: Database) -> int:

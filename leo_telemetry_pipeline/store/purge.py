@@ -1,7 +1,8 @@
 """Deleting what was collected, for good, because somebody asked for it.
 
-Belongs here: spans, those that are open, what was put aside, and the daily history that was made of them. What analyses
-said of them stays: P50s, items, the ids of traces as evidence.
+Belongs here: spans, those that are open, what was put aside, and the daily history that was made of them, except that
+of one trace, which only the spans still stored can be counted without. What analyses said of them stays: P50s, items,
+the ids of traces as evidence.
 Does not: retention by age, which keeps the history. What still lies in a spool is drained first (cli).
 """
 
@@ -9,15 +10,14 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, timedelta
 
 import psycopg2.extensions
 
 from leo_telemetry_pipeline.store import histograms
 from leo_telemetry_pipeline.store.database import Database
-from leo_telemetry_pipeline.store.spans import Window, count_by_type_and_day, milliseconds
-
-DAY_MS = 86_400_000
+from leo_telemetry_pipeline.store.days import DAY_MS, midnight, milliseconds
+from leo_telemetry_pipeline.store.watermark import lock
 
 
 @dataclass(frozen=True)
@@ -33,23 +33,24 @@ class What:
         """SQL by table, for its rows ``s``; a table of which only a whole day can be counted again is left out."""
         if self.before is not None:
             spans = "s.start_time_ms < %(before_ms)s"
-            return _of(spans, "s.created_at < %(before)s", "s.day < %(before)s::date")
+            return _of(spans, "s.created_at < %(before)s", "s.day < %(before)s::date", "s.first_day < %(before)s::date")
         if self.project is not None:
             # What was put aside has no columns, so it is known by what it says.
             aside = "s.content ~ %(named)s OR s.content ~ %(named_in_ascii)s"
             if not self.project:
                 aside += """ OR s.content !~ '"project"\\s*:'"""
-            return _of("coalesce(s.project, '') = %(project)s", aside, "s.project = %(project)s")
+            named = "s.project = %(project)s"
+            return _of("coalesce(s.project, '') = %(project)s", aside, named, named)
         aside = "position(%(trace_id)s in lower(s.content)) > 0 OR position(%(hex)s in lower(s.content)) > 0"
         return _of("s.trace_id = %(trace_id)s::uuid", aside)
 
     @property
     def parameters(self) -> dict[str, object]:
         """The parameters of the conditions."""
-        midnight = datetime.combine(self.before or date(1970, 1, 1), time(), UTC)
+        before = midnight(self.before or date(1970, 1, 1))
         return {
-            "before": midnight,
-            "before_ms": milliseconds(midnight),
+            "before": before,
+            "before_ms": milliseconds(before),
             "project": self.project,
             "named": _named(self.project, ensure_ascii=False),
             "named_in_ascii": _named(self.project, ensure_ascii=True),
@@ -68,11 +69,14 @@ class Purged:
 
 
 _SPANS, _ASIDE = "workflow_trace_log", "telemetry_quarantine"
+_BY_DAY = ("duration_histograms", "workflow_trace_counts")
 
 
-def _of(spans: str, aside: str, history: str | None = None) -> dict[str, str]:
+def _of(spans: str, aside: str, days: str | None = None, blocks: str | None = None) -> dict[str, str]:
     found = {_SPANS: spans, _ASIDE: aside, "workflow_open_spans": spans}
-    return found if history is None else found | {"duration_histograms": history}
+    if days is None or blocks is None:
+        return found
+    return found | dict.fromkeys(_BY_DAY, days) | {"duration_histogram_blocks": blocks}
 
 
 def _named(project: str | None, *, ensure_ascii: bool) -> str:
@@ -102,7 +106,7 @@ def purge(database: Database, what: What, on_day: Callable[[int], object] = lamb
         day = date(1970, 1, 1) + timedelta(days=number)
         with database.transaction() as cursor:
             # A count of this day that is under way would bring back what it has seen.
-            histograms.lock(cursor, day)
+            lock(cursor, day)
             gone = _delete(
                 cursor,
                 what,
@@ -111,15 +115,14 @@ def purge(database: Database, what: What, on_day: Callable[[int], object] = lamb
                 {"from_ms": number * DAY_MS, "to_ms": (number + 1) * DAY_MS},
             )
             counts[_SPANS] = counts.get(_SPANS, 0) + gone
-            if "duration_histograms" in what.conditions:
-                counts["duration_histograms"] = counts.get("duration_histograms", 0) + _delete(
-                    cursor, what, "duration_histograms", "s.day = %(day)s", {"day": day}
-                )
-            else:
+            for table in _BY_DAY:
+                if table in what.conditions:
+                    counts[table] = counts.get(table, 0) + _delete(cursor, what, table, "s.day = %(day)s", {"day": day})
+            if _BY_DAY[0] not in what.conditions:
                 histograms.forget_day(cursor, day)
         on_day(gone)
-        if "duration_histograms" not in what.conditions:
-            _count_again(database, day)
+        if _BY_DAY[0] not in what.conditions:
+            histograms.count_again(database, day)
     with database.transaction() as cursor:
         for table in what.conditions:
             counts[table] = counts.get(table, 0) + _delete(cursor, what, table, "true", {})
@@ -138,10 +141,3 @@ def _delete(
         f"DELETE FROM {table} AS s WHERE ({what.conditions[table]}) AND {more}", what.parameters | parameters
     )
     return cursor.rowcount
-
-
-def _count_again(database: Database, day: date) -> None:
-    midnight = datetime.combine(day, time(), UTC)
-    seen = count_by_type_and_day(database, Window(midnight, midnight + timedelta(days=1)))
-    types = histograms.types_of(database, day)
-    histograms.rebuild(database, [day], types, sorted({row[0] for row in seen}))

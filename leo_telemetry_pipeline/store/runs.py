@@ -12,7 +12,7 @@ from typing import Any
 import psycopg2.extensions
 
 from leo_telemetry_pipeline.store.database import Database
-from leo_telemetry_pipeline.store.spans import Window
+from leo_telemetry_pipeline.store.days import Window
 
 FINAL = ("SUCCEEDED", "FAILED", "TIMED_OUT", "CANCELLED")
 

@@ -1,7 +1,7 @@
-"""Spans into the span table and out of it: storing them once each, counting and measuring those of a window.
+"""Spans into the span table, each once, and what cannot be one into quarantine.
 
-Belongs here: statements on ``workflow_trace_log`` and ``telemetry_quarantine``.
-Does not: what a dimension is (dimensions), daily history (histograms).
+Belongs here: storing, partitions for what is stored. Does not: measuring what is there (measure), daily history
+(histograms).
 """
 
 import hashlib
@@ -19,27 +19,8 @@ from leo_telemetry_pipeline import redact
 from leo_telemetry_pipeline.span import COLUMNS, Span
 from leo_telemetry_pipeline.store import collected
 from leo_telemetry_pipeline.store.database import Database
-from leo_telemetry_pipeline.store.dimensions import SEEN_TYPES, observations
 
 BATCH = 20_000
-
-
-@dataclass(frozen=True)
-class Window:
-    """The time that an analysis looks at: UTC midnight ``start`` up to, not including, ``end``."""
-
-    start: datetime
-    end: datetime
-    project: str | None = None
-
-    def parameters(self) -> dict[str, object]:
-        """Return the parameters that every query over a window takes; times in UTC epoch ms."""
-        return {"from_ms": milliseconds(self.start), "to_ms": milliseconds(self.end), "project": self.project}
-
-
-def milliseconds(moment: datetime) -> int:
-    """Return UTC epoch milliseconds, exactly."""
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True)
@@ -149,85 +130,14 @@ def count_quarantined(database: Database, since: datetime) -> int:
 
 def newest(database: Database) -> datetime | None:
     """Return when the newest span was stored, of those of the last year."""
-    return database.rows("SELECT max(created_at) FROM workflow_trace_log WHERE created_at > now() - interval '1 year'")[
-        0
-    ][0]
-
-
-def count_by_type_and_day(database: Database, window: Window) -> list[tuple]:
-    """Return (span type, day, spans, spans with a duration, traces) of a window, sorted."""
-    return database.rows(SEEN_TYPES, window.parameters())
-
-
-def count(database: Database, window: Window) -> tuple[int, int]:
-    """Return how many spans and traces started in a window."""
-    return database.rows(
-        "SELECT count(*), count(DISTINCT s.trace_id) FROM workflow_trace_log AS s"
-        " WHERE s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s"
-        " AND (%(project)s::text IS NULL OR coalesce(s.project, '') = %(project)s)",
-        window.parameters(),
-    )[0]
-
-
-def count_skewed(database: Database, window: Window) -> tuple[int, int]:
-    """Return (children outside their parent's time by over a second, children with a parent) of a window."""
-    return database.rows(
-        """
-        SELECT count(*) FILTER (WHERE c.start_time_ms < p.start_time_ms - 1000
-                                   OR coalesce(c.end_time_ms, c.start_time_ms + c.duration_ms, c.start_time_ms)
-                                    > coalesce(p.end_time_ms, p.start_time_ms + p.duration_ms) + 1000), count(*)
-        FROM workflow_trace_log AS c JOIN workflow_trace_log AS p
-          ON p.trace_id = c.trace_id AND p.span_id = c.parent_span_id
-        WHERE c.start_time_ms >= %(from_ms)s AND c.start_time_ms < %(to_ms)s
-          AND (%(project)s::text IS NULL OR coalesce(c.project, '') = %(project)s)
-        """,
-        window.parameters(),
-    )[0]
-
-
-def exact_p50(database: Database, window: Window, types: Sequence[str], seen: Sequence[str]) -> list[tuple]:
-    """Measure each dimension of some types over a window, exactly.
-
-    Rows: dimension_type, dimension_key, sample_count, p50_ms, p90_ms, p95_ms, p99_ms, sum_ms, queue_p50_ms,
-    by PostgreSQL's ``percentile_cont``, which interpolates linearly between the two nearest ranks.
-    """
-    sql, parameters = observations(types, seen)
-    return database.rows(
-        f"""
-        SELECT dimension_type, dimension_key, n, p[1], p[2], p[3], p[4], sum_ms, queue_p50_ms FROM (
-            SELECT dimension_type, dimension_key, count(*) AS n, sum(judged_ms)::double precision AS sum_ms,
-                   percentile_cont(ARRAY[0.5, 0.9, 0.95, 0.99]) WITHIN GROUP (ORDER BY judged_ms) AS p,
-                   percentile_cont(0.5) WITHIN GROUP (ORDER BY queue_wait_ms) AS queue_p50_ms
-            FROM ({sql}) AS o (day, project, dimension_type, dimension_key, trace_id, judged_ms, queue_wait_ms)
-            GROUP BY 1, 2) AS measured
-        ORDER BY dimension_type, dimension_key
-        """,
-        parameters | window.parameters(),
-    )
-
-
-def evidence(
-    database: Database, window: Window, dimensions: Sequence[tuple[str, str]], seen: Sequence[str]
-) -> dict[tuple[str, str], list[str]]:
-    """Return up to three traces of each dimension, those with its longest judged times first."""
-    if not dimensions:
-        return {}
-    sql, parameters = observations(sorted({dimension_type for dimension_type, _ in dimensions}), seen)
-    rows = database.rows(
-        f"""
-        SELECT dimension_type, dimension_key,
-               (array_agg(trace_id::text ORDER BY longest_ms DESC, trace_id))[1:3]
-        FROM (SELECT dimension_type, dimension_key, trace_id, max(judged_ms) AS longest_ms
-              FROM ({sql}) AS o (day, project, dimension_type, dimension_key, trace_id, judged_ms, queue_wait_ms)
-              WHERE (dimension_type, dimension_key) IN (SELECT * FROM unnest(%(wanted_types)s, %(wanted_keys)s))
-              GROUP BY 1, 2, 3) AS of_traces
-        GROUP BY 1, 2
-        """,
-        parameters
-        | window.parameters()
-        | {"wanted_types": [a for a, _ in dimensions], "wanted_keys": [b for _, b in dimensions]},
-    )
-    return {(dimension_type, key): traces for dimension_type, key, traces in rows}
+    # Among many spans only the newest are looked at.
+    for reach in ("1 hour", "1 day", "7 days", "1 year"):
+        [[moment]] = database.rows(
+            "SELECT max(created_at) FROM workflow_trace_log WHERE created_at > now() - %s::interval", (reach,)
+        )
+        if moment is not None:
+            return moment
+    return None
 
 
 COLUMN_LIST = ", ".join(COLUMNS)

@@ -19,8 +19,9 @@ from leo_telemetry_pipeline.analysis import p50
 from leo_telemetry_pipeline.defs import checks, io
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.span import InvalidSpan
-from leo_telemetry_pipeline.store import runs, spans
+from leo_telemetry_pipeline.store import counts, measure, runs, spans
 from leo_telemetry_pipeline.store.database import Database, Target
+from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline_tests.builders import (
     DAY,
     QUIET,
@@ -209,7 +210,12 @@ def test_what_is_switched_off_too_few_or_without_a_baseline_is_counted_and_not_j
     assert sorted(found(run)) == ["gate:ENOUGH_BY_OWN", "gate:JUDGED"]
     assert run.output_ref is not None
     assert run.output_ref["dimensions_evaluated"] == 2
-    assert run.output_ref["dimensions_not_judged"] == {"switched_off": 3, "too_few": 2, "no_baseline": 1}
+    assert run.output_ref["dimensions_not_judged"] == {
+        "switched_off": 3,
+        "too_few": 2,
+        "no_baseline": 1,
+        "pooled": 0,
+    }
     assert run.output_ref["traces_scanned"] == 71
     assert outcomes(db, run.run_id)["subagent:ON_IN_VAIN"] == "switched_off"
 
@@ -316,7 +322,7 @@ def test_spans_that_arrive_while_the_analysis_runs_break_nothing(
 ):
     """Lost: on a busy system every analysis would fail at the check that counts spans."""
     slow(db, "A")
-    before(monkeypatch, spans, "exact_p50", lambda *_: insert_elsewhere(target))
+    before(monkeypatch, measure, "exact_p50", lambda *_: insert_elsewhere(target))
     run = analyse_queued(db)
     assert (run.status, run.error_detail) == ("SUCCEEDED", None)
 
@@ -339,8 +345,8 @@ def summary(*keys: str, kind: str = "gate") -> findings.Summary:
         }
         for rank, key in enumerate(keys)
     ]  # fmt: skip
-    outcomes = {"ok": 0, "bottleneck": len(keys), "too_few": 0, "no_baseline": 0, "switched_off": 0}
-    return findings.Summary(tuple(bottlenecks), outcomes, 10, 10, "exact")
+    outcomes = dict.fromkeys(("ok", "too_few", "no_baseline", "switched_off", "pooled"), 0) | {"bottleneck": len(keys)}
+    return findings.Summary(tuple(bottlenecks), outcomes, 10, 10, "exact", {})
 
 
 def conclude(db: Database, end: datetime, *keys: str, project: str | None = None) -> dict[str, Any]:
@@ -411,7 +417,7 @@ def boom(*_: Any, **__: Any) -> None:
 @pytest.mark.parametrize(
     ("module", "name", "step"),
     [
-        (spans, "count_by_type_and_day", "workflow_traces"),
+        (counts, "by_type_and_day", "workflow_traces"),
         (judging, "judge", "bottlenecks"),
         (findings, "conclude", "continuous_improvements"),
     ],
@@ -436,11 +442,11 @@ def test_an_analysis_that_raises_ends_failed_and_says_where_and_why(
     assert items(db) == []
 
 
-def no_phases(database: Database, window: Any, types: Any, seen: Any, original: Any = spans.exact_p50) -> list[tuple]:
+def no_phases(database: Database, window: Any, types: Any, seen: Any, original: Any = measure.exact_p50) -> list[tuple]:
     return [] if "phase" in types else original(database, window, types, seen)
 
 
-def one_less(database: Database, window: Any, types: Any, seen: Any, original: Any = spans.exact_p50) -> list[tuple]:
+def one_less(database: Database, window: Any, types: Any, seen: Any, original: Any = measure.exact_p50) -> list[tuple]:
     return [(*each[:2], each[2] - 1, *each[3:]) for each in original(database, window, types, seen)]
 
 
@@ -451,9 +457,9 @@ def all_bad(*args: Any, original: Any = judging.judge) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("module", "name", "instead", "check"),
     [
-        (spans, "exact_p50", no_phases, "p50s_exist_where_spans_do"),
+        (measure, "exact_p50", no_phases, "p50s_exist_where_spans_do"),
         (judging, "judge", all_bad, "bottlenecks_are_above_their_threshold"),
-        (spans, "exact_p50", one_less, "counts_add_up"),
+        (measure, "exact_p50", one_less, "counts_add_up"),
     ],
 )
 def test_a_blocking_check_that_fails_ends_the_run_and_makes_no_items(
@@ -500,7 +506,7 @@ def test_a_type_that_cannot_be_measured_is_named_and_the_others_are_judged(
     """Lost: one slow query would cost people all findings."""
     slow(db, "A")
     slow(db, "DESIGN", span_type="subagent")
-    monkeypatch.setattr(spans, "exact_p50", without("subagent"))
+    monkeypatch.setattr(measure, "exact_p50", without("subagent"))
     run_id = queued(db)
     done = analyse({RUN_ID: run_id})
     assert done.success
@@ -515,22 +521,22 @@ def test_a_type_that_cannot_be_measured_is_named_and_the_others_are_judged(
 
 def without(*failing: str) -> Callable[..., list[tuple]]:
     """Return what measures all but some types, whose query the database cancels for real."""
-    original = spans.exact_p50
+    original = measure.exact_p50
 
-    def measure(database: Database, window: Any, types: Any, seen: Any) -> list[tuple]:
+    def measured(database: Database, window: Any, types: Any, seen: Any) -> list[tuple]:
         if set(types) & set(failing):
             with database.transaction(seconds=0.05) as cursor:
                 cursor.execute("SELECT pg_sleep(1)")
         return original(database, window, types, seen)
 
-    return measure
+    return measured
 
 
 def test_an_analysis_that_could_measure_nothing_is_no_success(db: Database, monkeypatch: pytest.MonkeyPatch):
     """Lost: a week without findings that looks like a week without bottlenecks, and counts as fresh."""
     slow(db, "A")
     types = ("phase", "gate", "subagent", "handoff", "sd_type", "gate+sd_type")
-    monkeypatch.setattr(spans, "exact_p50", without(*types))
+    monkeypatch.setattr(measure, "exact_p50", without(*types))
     run = analyse_queued(db)
     assert (run.status, run.reason_code) == ("FAILED", "ERROR")
 
@@ -700,7 +706,7 @@ def test_re_execution_from_failure_still_knows_which_types_could_not_be_measured
     slow(db, "A")
     slow(db, "DESIGN", span_type="subagent")
     with monkeypatch.context() as broken:
-        broken.setattr(spans, "exact_p50", without("subagent"))
+        broken.setattr(measure, "exact_p50", without("subagent"))
         broken.setattr(judging, "judge", boom)
         first = analyse({RUN_ID: queued(db)}, instance=instance)
     second = again(instance, first.dagster_run_id, from_failure=True)
@@ -717,7 +723,7 @@ def test_re_execution_of_everything_forgets_the_errors_of_the_first_time(
     """Lost: an analysis without any error would report those of another."""
     slow(db, "DESIGN", span_type="subagent")
     with monkeypatch.context() as broken:
-        broken.setattr(spans, "exact_p50", without("subagent"))
+        broken.setattr(measure, "exact_p50", without("subagent"))
         broken.setattr(judging, "judge", boom)
         first = analyse({RUN_ID: queued(db)}, instance=instance)
     run = row_of(db, again(instance, first.dagster_run_id, from_failure=False))
@@ -812,7 +818,7 @@ def test_a_dry_run_by_history_finds_what_the_analysis_finds(
         insert(db, spans_of("subagent", "DESIGN", [100] * 5, at=midnight(day)))
     insert(db, spans_of("subagent", "DESIGN", [450] * 10))
     end = midnight(1) + timedelta(hours=13)
-    dry = execution.dry_run(target, Settings(), spans.Window(midnight(8), end))
+    dry = execution.dry_run(target, Settings(), Window(midnight(8), end))
     done = analyse({"leo_telemetry/window_end": end.isoformat(), "leo_telemetry/window_days": "7"})
     real = row_of(db, done).output_ref
     assert real is not None
@@ -879,7 +885,7 @@ def test_the_check_of_counts_fails_when_spans_are_lost_or_a_dimension_has_no_out
 def test_the_check_of_days_names_the_closed_days_that_have_no_spans():
     """Lost: collection could stop for days before anybody notices."""
     start = datetime.fromisoformat("2026-02-08T00:00:00+00:00")
-    window = spans.Window(start, start + 2 * DAY + timedelta(hours=5))
+    window = Window(start, start + 2 * DAY + timedelta(hours=5))
     assert checks.days_without_spans(traces_frame(("gate", 1, 1)), window) == ["2026-02-08"]
     assert checks.days_without_spans(traces_frame(), window) == ["2026-02-08", "2026-02-09"]
 
@@ -894,9 +900,9 @@ def test_clocks_are_off_when_children_lie_outside_their_parents_by_over_a_second
 
     insert(db, [span("phase", "P", 10_000, at=NOON, trace_id=trace_id, span_id=parent)])
     insert(db, [child(0, 10_000), child(-1000, 5), child(10_000, 1000), child(0, None), span("gate", "A", 9)])
-    assert spans.count_skewed(db, week()) == (0, 4)
+    assert measure.count_skewed(db, week()) == (0, 4)
     insert(db, [child(-1001, 5), child(10_000, 1001), child(50_000, None)])
-    assert spans.count_skewed(db, week()) == (3, 7)
+    assert measure.count_skewed(db, week()) == (3, 7)
 
 
 def test_an_exact_frame_has_text_and_numbers_where_later_steps_expect_them():

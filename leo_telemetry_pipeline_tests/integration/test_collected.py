@@ -10,10 +10,11 @@ import pytest
 
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.span import Span
-from leo_telemetry_pipeline.store import collected, histograms, open_spans, purge, sink, spans
-from leo_telemetry_pipeline.store.database import Database, Target
+from leo_telemetry_pipeline.store import collected, histograms, measure, open_spans, purge, sink, spans, staleness
+from leo_telemetry_pipeline.store.database import Database, Target, outside
 from leo_telemetry_pipeline.store.purge import What
 from leo_telemetry_pipeline_tests.builders import DAY, execute, insert, midnight, new_id, one, span, spans_of, week
+from leo_telemetry_pipeline_tests.servers import as_role
 
 SPANS = "SELECT count(*) FROM workflow_trace_log"
 
@@ -141,13 +142,12 @@ def test_what_somebodys_own_trigger_refuses_is_poison(db: Database) -> None:
     assert spans.store(db, [span("gate", "A"), span("gate", "forbidden"), span("gate", "B")]) == spans.Stored(2, 1)
 
 
-def test_whoever_may_only_insert_can_store(db: Database, target: Target) -> None:
+def test_whoever_may_only_insert_can_store(db: Database, database_url: str) -> None:
     """Lost: a program that is measured would need the right to read everything."""
-    execute(db, "CREATE ROLE inserts_only; GRANT INSERT ON workflow_trace_log TO inserts_only")
+    execute(db, "CREATE ROLE inserts_only LOGIN PASSWORD 'pw'; GRANT INSERT ON workflow_trace_log TO inserts_only")
     execute(db, "GRANT EXECUTE ON FUNCTION ensure_trace_partitions TO inserts_only")
     try:
-        with closing(Database(target)) as own:
-            execute(own, "SET ROLE inserts_only")
+        with closing(Database(outside(as_role(database_url, "inserts_only"), "dagster"))) as own:
             assert spans.store(own, [span()], {"x": 1}) == spans.Stored(1, 0)
     finally:
         execute(db, "DROP OWNED BY inserts_only; DROP ROLE inserts_only")
@@ -221,7 +221,7 @@ def test_a_late_wait_makes_its_parents_day_stale(db: Database) -> None:
     first, last = midnight(7).date(), midnight().date()
 
     def stale() -> list[date]:
-        return histograms.stale_days(db, first, last, ["tool"])
+        return staleness.stale_days(db, first, last, ["tool"])
 
     histograms.rebuild(db, stale(), ["tool"], ["tool"])
     assert stale() == []
@@ -238,11 +238,11 @@ def test_a_late_handoff_makes_the_days_of_its_trace_stale(db: Database) -> None:
     insert(db, [span("gate", "A", at=at, trace_id=trace_id)])
     first, last = midnight(7).date(), midnight().date()
     types = ["gate", "gate+sd_type"]
-    histograms.rebuild(db, histograms.stale_days(db, first, last, types), types, ["gate"])
+    histograms.rebuild(db, staleness.stale_days(db, first, last, types), types, ["gate"])
     # It begins a day later than its child, by a clock that is wrong.
     handoff = span("handoff", "H", None, at=at + DAY, trace_id=trace_id, attributes={"sd_type": "feature"})
     insert(db, [handoff])
-    assert histograms.stale_days(db, first, last, types) == [at.date(), (at + DAY).date()]
+    assert staleness.stale_days(db, first, last, types) == [at.date(), (at + DAY).date()]
 
 
 # Purging
@@ -270,8 +270,8 @@ def test_what_started_before_a_day_goes_with_its_history(db: Database) -> None:
     spans.quarantine(db, "old.jsonl", [(1, "no JSON", "x")])
     execute(db, "UPDATE telemetry_quarantine SET created_at = created_at - interval '9 days'")
     what = What(before=midnight(4).date())
-    assert purge.count(db, what) == purge.Purged(2, 1, 1)
-    assert purge.purge(db, what) == purge.Purged(2, 1, 1)
+    assert purge.count(db, what) == purge.Purged(2, 1, 3)
+    assert purge.purge(db, what) == purge.Purged(2, 1, 3)
     assert purge.count(db, what) == purge.Purged(0, 0)
     assert history(db) == [(midnight(4).date(), "shop", 2), (midnight(3).date(), "", 2)]
 
@@ -283,7 +283,7 @@ def test_a_project_goes_from_every_table(db: Database) -> None:
     others = ['{"project": "other", "attributes": {"service": "shop"}}', '{"span_type": "shop"}', "project shop"]
     its_own = ['{"project": "shop", "span_id": 3}', '{"project":"shop"}']
     spans.quarantine(db, "f", [(number, "bad", text) for number, text in enumerate(others + its_own)])
-    assert purge.purge(db, What(project="shop")) == purge.Purged(4, 2, 3)
+    assert purge.purge(db, What(project="shop")) == purge.Purged(4, 2, 7)
     assert {content for (content,) in db.rows("SELECT content FROM telemetry_quarantine")} == set(others)
     assert history(db) == [(midnight(3).date(), "", 2)]
     assert [each.span_name for each in open_spans.running(db)] == ["B"]
@@ -309,8 +309,8 @@ def test_a_purge_that_was_interrupted_goes_on_where_it_was(db: Database) -> None
     with pytest.raises(KeyboardInterrupt):
         purge.purge(db, What(project="shop"), interrupt)
     execute(db, "DELETE FROM workflow_trace_log WHERE project = 'shop'")
-    assert purge.count(db, What(project="shop")) == purge.Purged(0, 0, 2)
-    assert purge.purge(db, What(project="shop")) == purge.Purged(0, 0, 2)
+    assert purge.count(db, What(project="shop")) == purge.Purged(0, 0, 4)
+    assert purge.purge(db, What(project="shop")) == purge.Purged(0, 0, 4)
     assert history(db) == [(midnight(3).date(), "", 2)]
 
 
@@ -323,7 +323,7 @@ def test_an_interrupted_purge_of_a_trace_leaves_its_day_to_be_counted_again(db: 
 
     with pytest.raises(KeyboardInterrupt):
         purge.purge(db, What(trace_id=gone.trace_id), interrupt)
-    assert midnight(3).date() in histograms.stale_days(db, midnight(7).date(), midnight().date(), ["gate"])
+    assert midnight(3).date() in staleness.stale_days(db, midnight(7).date(), midnight().date(), ["gate"])
 
 
 def test_a_trace_goes_and_the_history_of_its_days_is_counted_again(db: Database) -> None:
@@ -332,4 +332,4 @@ def test_a_trace_goes_and_the_history_of_its_days_is_counted_again(db: Database)
     spans.quarantine(db, "f", [(1, "bad", f"trace {gone.trace_id.replace('-', '').upper()}"), (2, "bad", "another")])
     assert purge.purge(db, What(trace_id=gone.trace_id)) == purge.Purged(1, 1)
     assert (midnight(3).date(), "", 1) in history(db)
-    assert spans.count(db, week()) == (5, 5)
+    assert measure.count(db, week()) == (5, 5)

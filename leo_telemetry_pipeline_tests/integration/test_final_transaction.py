@@ -39,7 +39,7 @@ from datetime import datetime
 
 from leo_telemetry_pipeline.actions import findings
 from leo_telemetry_pipeline.store.database import Database, outside
-from leo_telemetry_pipeline.store.spans import Window
+from leo_telemetry_pipeline.store.days import Window
 
 url, run_id, mine, end, moment, keys = sys.argv[1:7]
 
@@ -83,11 +83,11 @@ bottlenecks = tuple(
      "baseline_source": "configured", "multiplier": 2.0, "ratio": 5.0, "sample_count": 10, "evidence_trace_ids": ["t"]}
     for key in keys.split(",")
 )
-outcomes = {"ok": 0, "bottleneck": len(bottlenecks), "too_few": 0, "no_baseline": 0, "switched_off": 0}
+outcomes = {"ok": 0, "bottleneck": len(bottlenecks), "too_few": 0, "no_baseline": 0, "switched_off": 0, "pooled": 0}
 at = datetime.fromisoformat(end)
 findings.conclude(
     Mortal(outside(url, "dagster")),
-    findings.Summary(bottlenecks, outcomes, 10, 10, "exact"),
+    findings.Summary(bottlenecks, outcomes, 10, 10, "exact", {}),
     Window(at.replace(day=1, month=1), at),
     run_id=run_id, dagster_run_id=mine, errors=[],
 )
@@ -255,6 +255,7 @@ def test_what_a_run_says_it_created_is_what_it_created(db: Database, settings):
         json.dumps(run.output_ref, allow_nan=False)
 
 
+@pytest.mark.transactions_at_once
 def test_items_that_two_scopes_open_at_once_do_not_block_each_other(db: Database, target: Target, database_url: str):
     """Lost: analyses of two projects that end together would wait for each other, or one would fail."""
     begun = [

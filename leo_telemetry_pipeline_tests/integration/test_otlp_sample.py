@@ -10,8 +10,9 @@ import pytest
 from leo_telemetry_pipeline.collect import otlp
 from leo_telemetry_pipeline.redact import Policy
 from leo_telemetry_pipeline.settings import bundled
-from leo_telemetry_pipeline.store import spans
+from leo_telemetry_pipeline.store import measure, spans
 from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.days import milliseconds
 from leo_telemetry_pipeline_tests.builders import midnight, week
 
 SAMPLE = bundled("examples") / "data" / "claude_code_otlp_sample.jsonl"
@@ -88,7 +89,7 @@ def test_delivering_every_request_three_times_in_any_order_is_like_once(db: Data
 def tool(name: str, work_ms: int, waited_ms: int) -> list[bytes]:
     """Return the requests of a tool that works for a while after it waited for a person."""
     trace, span = f"{next(_ids):032x}", f"{next(_ids):016x}"
-    start = spans.milliseconds(midnight(2)) * 1_000_000
+    start = milliseconds(midnight(2)) * 1_000_000
 
     def request(kind: str, span_id: str, parent: str, duration_ms: int, **attributes: str) -> bytes:
         made = {
@@ -117,5 +118,5 @@ def test_a_tool_that_waited_an_hour_for_a_person_is_no_slower_than_one_that_did_
         for work_ms in (80, 100, 120):
             bodies = tool(name, work_ms, waited_ms)
             deliver(db, *(bodies if wait_first else reversed(bodies)))
-    measured = spans.exact_p50(db, week(), ["tool"], ["tool", "wait"])
+    measured = measure.exact_p50(db, week(), ["tool"], ["tool", "wait"])
     assert [row[:4] for row in measured] == [("tool", "Bash", 3, 100.0), ("tool", "Read", 3, 100.0)]

@@ -4,8 +4,6 @@ import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -15,12 +13,12 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from leo_telemetry_pipeline.analysis import p50
 from leo_telemetry_pipeline.span import InvalidSpan, Span
-from leo_telemetry_pipeline.store import dimensions, histograms, spans, thresholds
-from leo_telemetry_pipeline.store.database import Database, Target, outside
-from leo_telemetry_pipeline.store.purge import What, purge
-from leo_telemetry_pipeline.store.spans import Window
+from leo_telemetry_pipeline.store import counts as span_counts
+from leo_telemetry_pipeline.store import dimensions, spans, thresholds
+from leo_telemetry_pipeline.store import measure as measuring
+from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline_tests.builders import (
     DAY,
     configure,
@@ -40,14 +38,14 @@ anywhere = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, 
 
 
 def seen(db: Database, window: Window = WEEK) -> list[str]:
-    return sorted({row[0] for row in spans.count_by_type_and_day(db, window)})
+    return sorted({row[0] for row in span_counts.by_type_and_day(db, window)})
 
 
 def measure(db: Database, window: Window = WEEK, types: list[str] | None = None) -> dict[tuple[str, str], tuple]:
     """Return sample_count, p50, p90, p95, p99, sum, queue p50 of every dimension, measured exactly."""
     there = seen(db, window)
     wanted = types or dimensions.types_to_judge(there, thresholds.named_types(db))
-    return {row[:2]: row[2:] for row in spans.exact_p50(db, window, wanted, there)}
+    return {row[:2]: row[2:] for row in measuring.exact_p50(db, window, wanted, there)}
 
 
 def counts(db: Database, window: Window = WEEK) -> dict[tuple[str, str], int]:
@@ -346,9 +344,9 @@ def test_evidence_names_the_slowest_traces_of_a_dimension(db: Database):
     made = spans_of("gate", "A", [5, 50, 40, 30, 1])
     insert(db, [*made, *spans_of("gate", "B", [999])])
     wanted = [made[index].trace_id for index in (1, 2, 3)]
-    found = spans.evidence(db, WEEK, [("gate", "A")], seen(db))
+    found = measuring.evidence(db, WEEK, [("gate", "A")], seen(db))
     assert found == {("gate", "A"): wanted}
-    assert spans.evidence(db, WEEK, [], seen(db)) == {}
+    assert measuring.evidence(db, WEEK, [], seen(db)) == {}
 
 
 def test_evidence_names_three_traces_also_when_the_slowest_spans_are_all_of_one(db: Database):
@@ -357,285 +355,5 @@ def test_evidence_names_three_traces_also_when_the_slowest_spans_are_all_of_one(
     bad = spans_of("gate", "A", [100, 99, 98], trace_id=one)
     others = spans_of("gate", "A", [50, 40])
     insert(db, [*bad, *others])
-    found = spans.evidence(db, WEEK, [("gate", "A")], seen(db))
+    found = measuring.evidence(db, WEEK, [("gate", "A")], seen(db))
     assert found["gate", "A"] == [one, others[0].trace_id, others[1].trace_id]
-
-
-# Medians from history
-
-SHAPES = {
-    "lognormal": lambda rng: rng.lognormal(8, 1.5, 400),
-    "pareto": lambda rng: (rng.pareto(1.1, 400) + 1) * 10,
-    "bimodal": lambda rng: np.where(rng.random(401) < 0.8, rng.normal(1000, 50, 401), rng.normal(9000, 90, 401)),
-    "constant": lambda rng: np.full(50, 1234),
-    "one": lambda rng: np.full(1, 77),
-    "zeros": lambda rng: np.repeat([0, 3], 20),
-    "huge": lambda rng: np.full(3, 10**9),
-}
-
-
-def fill(db: Database) -> dict[str, list[int]]:
-    """Store spans of every shape, spread over the seven days of the window and two projects."""
-    rng, drawn = np.random.default_rng(11), {}
-    for name, make in SHAPES.items():
-        values = np.clip(np.rint(make(rng)), 0, 10**9).astype(int).tolist()
-        drawn[name] = values
-        made = [
-            span("gate", name, value, at=WEEK.start + timedelta(hours=int(rng.integers(0, 7 * 24))),
-                 project=("", "shop")[int(rng.integers(0, 2))])
-            for value in values
-        ]  # fmt: skip
-        insert(db, made)
-    return drawn
-
-
-def days_of(window: Window) -> list:
-    return [(window.start + number * DAY).date() for number in range((window.end - window.start).days)]
-
-
-def counted(db: Database, window: Window = WEEK, uncounted=(), types=("gate",)):
-    totals, buckets = histograms.bucket_counts(db, window, list(types), seen(db, window), uncounted)
-    return p50.from_buckets(totals, buckets, histograms.GAMMA)
-
-
-def test_history_gives_the_frame_of_the_exact_way_and_medians_within_half_a_percent(db: Database):
-    """Lost: the day an installation grows over the limit, its findings would change."""
-    drawn = fill(db)
-    histograms.rebuild(db, days_of(WEEK), ["gate"], seen(db))
-    exact, got = p50.exact(spans.exact_p50(db, WEEK, ["gate"], seen(db))), counted(db)
-    assert list(got.columns) == list(exact.columns)
-    assert list(got.dtypes) == list(exact.dtypes)
-    assert got[["dimension_type", "dimension_key", "sample_count", "sum_ms"]].equals(
-        exact[["dimension_type", "dimension_key", "sample_count", "sum_ms"]]
-    )
-    for name, values in drawn.items():
-        [row] = got.loc[got["dimension_key"] == name, ["p50_ms", "p90_ms", "p95_ms", "p99_ms"]].to_numpy()
-        np.testing.assert_allclose(row, np.percentile(values, [50, 90, 95, 99]), rtol=0.005, err_msg=name)
-
-
-@anywhere
-@given(values=st.lists(st.one_of(st.integers(0, 50), st.integers(1, 10**9)), min_size=1, max_size=30))
-def test_the_database_and_the_definition_agree_on_the_bucket_of_every_duration(db: Database, values: list[int]):
-    """Lost: a rounding at the edge of a bucket would put spans half a percent off."""
-    execute(db, "TRUNCATE workflow_trace_log, duration_histograms, duration_histogram_days")
-    spans.insert(db, spans_of("gate", "A", values))
-    histograms.rebuild(db, [NOON.date()], ["gate"], ["gate"])
-    [[low, high, buckets, numbers]] = db.rows("SELECT min_ms, max_ms, buckets, counts FROM duration_histograms")
-    assert (low, high, sum(numbers)) == (min(values), max(values), len(values))
-    uppers = np.array([0.0 if bucket < 0 else histograms.GAMMA**bucket for bucket in buckets])
-    at = np.repeat(np.arange(len(buckets)), numbers)
-    ordered = np.sort(values)
-    assert (ordered <= uppers[at] * (1 + 1e-9)).all()
-    assert (ordered >= uppers[at] / histograms.GAMMA * (1 - 1e-9)).all()
-    [got] = counted(db)[["p50_ms", "p90_ms", "p95_ms", "p99_ms"]].to_numpy()
-    np.testing.assert_allclose(got, np.percentile(values, [50, 90, 95, 99]), rtol=0.005 + 1e-9)
-
-
-def test_days_that_are_not_counted_yet_give_the_same_as_counted_ones(db: Database):
-    """Lost: a dry run, which counts nothing, would find something else than the analysis after it."""
-    fill(db)
-    configure(db, "gate+project", None, 1, 2.0)
-    fresh = counted(db, uncounted=days_of(WEEK))
-    assert len(fresh) == len(SHAPES)
-    histograms.rebuild(db, days_of(WEEK), ["gate"], seen(db))
-    for uncounted in ((), days_of(WEEK)[:3], days_of(WEEK)):
-        assert counted(db, uncounted=uncounted).equals(fresh)
-
-
-def test_a_part_day_is_counted_up_to_the_windows_end_though_history_has_the_whole_day(db: Database):
-    """Lost: an analysis of the past would see spans of its future."""
-    half = Window(WEEK.start, WEEK.end - timedelta(hours=12))
-    last = (WEEK.end - DAY).date()
-    insert(db, [span("gate", "A", 10, at=half.end - timedelta(hours=1)), span("gate", "A", 90, at=half.end)])
-    histograms.rebuild(db, [last], ["gate"], ["gate"])
-    assert list(counted(db, half, uncounted=[last])["p50_ms"]) == [10]
-    assert list(counted(db, week(WEEK.end))["sample_count"]) == [2]
-
-
-def test_history_knows_projects_apart(db: Database):
-    """Lost: projects would be judged by each other's history."""
-    fill(db)
-    histograms.rebuild(db, days_of(WEEK), ["gate"], seen(db))
-    for project in ("shop", ""):
-        window = week(WEEK.end, project)
-        exact = p50.exact(spans.exact_p50(db, window, ["gate"], seen(db)))
-        for uncounted in ((), days_of(WEEK)):
-            assert counted(db, window, uncounted)["sample_count"].equals(exact["sample_count"])
-
-
-def test_history_of_combined_and_bare_attribute_types_agrees_with_the_exact_way(db: Database):
-    """Lost: sd_type and gate+sd_type would have no baseline, or a wrong one."""
-    for day in range(1, 6):
-        for number, sd_type in enumerate(("feature", "bugfix")):
-            trace_id, at = new_id(), midnight(day) + timedelta(hours=23, minutes=59)
-            insert(
-                db,
-                [
-                    span("handoff", "H", 100 + day, at=at, trace_id=trace_id, attributes={"sd_type": sd_type}),
-                    # A child of the next day: its day is its own, its attribute the handoff's.
-                    span("gate", "A", 10 * day + number, at=at + timedelta(minutes=2), trace_id=trace_id),
-                ],
-            )
-    types = ["gate", "gate+sd_type", "handoff", "sd_type"]
-    histograms.rebuild(db, days_of(WEEK), types, seen(db))
-    exact = p50.exact(spans.exact_p50(db, WEEK, types, seen(db)))
-    got = counted(db, types=types)
-    assert got[["dimension_type", "dimension_key", "sample_count"]].equals(
-        exact[["dimension_type", "dimension_key", "sample_count"]]
-    )
-    np.testing.assert_allclose(got["p50_ms"], exact["p50_ms"], rtol=0.005)
-    assert ("gate+sd_type", "A:feature") in set(zip(got["dimension_type"], got["dimension_key"], strict=True))
-
-
-HISTORY = "SELECT * FROM duration_histograms AS h ORDER BY h::text"
-
-
-def test_counting_twice_gives_the_same(db: Database):
-    """Lost: every analysis would double the history."""
-    fill(db)
-    made = histograms.rebuild(db, days_of(WEEK), ["gate"], seen(db))
-    before = db.rows(HISTORY)
-    assert made == len(before) > 0
-    assert histograms.rebuild(db, days_of(WEEK), ["gate"], seen(db)) == made
-    assert db.rows(HISTORY) == before
-
-
-def stale(db: Database, types: list[str] | None = None) -> list:
-    return histograms.stale_days(db, WEEK.start.date(), WEEK.end.date(), types or ["gate"])
-
-
-def test_days_are_stale_until_they_are_counted_and_again_after_a_late_span(db: Database):
-    """Lost: spans that arrive late, from a spool or an import, would never count."""
-    fill(db)
-    assert stale(db) == days_of(WEEK)
-    histograms.rebuild(db, days_of(WEEK), ["gate"], seen(db))
-    assert stale(db) == []
-    insert(db, [span("gate", "late", 5, at=NOON)])
-    assert stale(db) == [NOON.date()]
-    histograms.rebuild(db, stale(db), ["gate"], seen(db))
-    assert stale(db) == []
-    assert "late" in set(counted(db)["dimension_key"])
-
-
-def test_a_late_handoff_makes_all_days_of_its_trace_stale(db: Database):
-    """Lost: children are stored before parents, so the days of a long handoff would lack its attributes for ever."""
-    trace_id, begun = new_id(), NOON - DAY
-    insert(db, [span("gate", "A", 5, at=NOON, trace_id=trace_id)])
-    types = ["gate", "gate+sd_type", "handoff"]
-    histograms.rebuild(db, days_of(WEEK), types, ["gate", "handoff"])
-    day_ms = int(DAY.total_seconds() * 1000)
-    insert(db, [span("handoff", "H", day_ms, at=begun, trace_id=trace_id, attributes={"sd_type": "feature"})])
-    assert stale(db, types) == [begun.date(), NOON.date()]
-    histograms.rebuild(db, stale(db, types), types, seen(db))
-    assert "A:feature" in set(counted(db, types=types)["dimension_key"])
-    # Also one that began before all days that anybody looks at, and one that never ended.
-    early = [span("gate", "A", 5, at=WEEK.start + days * DAY, trace_id=trace_id) for days in (0, 2)]
-    insert(db, early)
-    histograms.rebuild(db, stale(db, types), types, seen(db))
-    insert(db, [span("handoff", "H", None, at=WEEK.start - DAY, trace_id=trace_id)])
-    assert stale(db, types) == sorted({WEEK.start.date(), (WEEK.start + 2 * DAY).date(), begun.date(), NOON.date()})
-
-
-def test_a_new_type_makes_all_days_stale_and_an_empty_day_does_not_stay_so(db: Database):
-    """Lost: a type that somebody names today would have no history; or empty days would be counted for ever."""
-    insert(db, [span("gate", "A", 5, at=NOON)])
-    histograms.rebuild(db, stale(db), ["gate"], seen(db))
-    assert stale(db) == []
-    assert stale(db, ["gate", "phase+sd_type"]) == days_of(WEEK)
-    histograms.rebuild(db, days_of(WEEK), ["gate", "phase+sd_type"], seen(db))
-    assert stale(db, ["gate", "phase+sd_type"]) == []
-
-
-@contextmanager
-def in_flight(target: Target, made: list[Span]):
-    """Hold a transaction open that stored spans and has not committed."""
-    with closing(psycopg2.connect(target.dsn)) as connection, connection.cursor() as cursor:
-        for each in made:
-            cursor.execute(
-                "INSERT INTO workflow_trace_log (trace_id, span_id, span_type, span_name, start_time_ms, duration_ms)"
-                " VALUES (%s, %s, %s, %s, %s, %s)",
-                (each.trace_id, each.span_id, each.span_type, each.span_name, each.start_time_ms, each.duration_ms),
-            )
-        yield connection
-
-
-def test_a_span_that_is_committed_after_its_day_was_counted_makes_the_day_stale(db: Database, target: Target):
-    """Lost: spans of a long transaction would be in no history, for ever and without a word."""
-    insert(db, [span("gate", "A", 5, at=NOON)])
-    with in_flight(target, [span("gate", "slow writer", 5, at=NOON)]) as writer:
-        histograms.rebuild(db, days_of(WEEK), ["gate"], ["gate"])
-        writer.commit()
-    assert stale(db) == [NOON.date()]
-
-
-class Between(Database):
-    """A database that does something just before the first statement that contains some words."""
-
-    def __init__(self, target: Target, words: str, act) -> None:
-        super().__init__(target)
-        self._words, self._act = words, act
-
-    @contextmanager
-    def transaction(self, *, seconds: float = 300) -> Iterator[Any]:
-        with super().transaction(seconds=seconds) as cursor:
-            yield _Watched(cursor, self)
-
-    def before(self, sql: str) -> None:
-        if self._act is not None and self._words in sql:
-            act, self._act = self._act, None
-            act()
-
-
-class _Watched:
-    def __init__(self, cursor: Any, database: Between) -> None:
-        self._cursor, self._database = cursor, database
-
-    def execute(self, sql: str, parameters: Any = None) -> None:
-        self._database.before(sql)
-        self._cursor.execute(sql, parameters)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._cursor, name)
-
-
-@pytest.mark.parametrize("moment", ["DELETE FROM duration_histograms", "INSERT INTO duration_histogram_days"])
-def test_a_span_that_is_committed_while_its_day_is_counted_is_counted_or_makes_the_day_stale(
-    db: Database, target: Target, moment: str
-):
-    """Lost: a batch that lands in the same moment would be in no history, for ever and without a word."""
-    insert(db, [span("gate", "A", 5, at=NOON)])
-    with (
-        in_flight(target, [span("gate", "racing", 5, at=NOON)]) as writer,
-        closing(Between(target, moment, writer.commit)) as counting,
-    ):
-        histograms.rebuild(counting, [NOON.date()], ["gate"], ["gate"])
-    histograms.rebuild(db, [day for day in days_of(WEEK) if day != NOON.date()], ["gate"], ["gate"])
-    in_history = db.rows("SELECT FROM duration_histograms WHERE dimension_key = 'racing'")
-    assert in_history or stale(db) == [NOON.date()]
-
-
-def test_a_transaction_of_another_user_of_the_database_is_not_overlooked(
-    db: Database, target: Target, database_url: str
-):
-    """Lost: where each program has its own role, spans in flight are invisible and would be in no history."""
-    role = f"analyst_{new_id()[:8]}"
-    execute(db, f"CREATE ROLE {role} LOGIN PASSWORD 'pw'; GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}")
-    theirs = outside(database_url.replace("postgresql://leo@", f"postgresql://{role}:pw@"), "dagster")
-    try:
-        insert(db, [span("gate", "A", 5, at=NOON)])
-        with in_flight(target, [span("gate", "unseen", 5, at=NOON)]) as writer:
-            with closing(Database(theirs)) as analyst:
-                histograms.rebuild(analyst, days_of(WEEK), ["gate"], ["gate"])
-            writer.commit()
-        assert stale(db) == [NOON.date()]
-    finally:
-        execute(db, f"DROP OWNED BY {role}; DROP ROLE {role}")
-
-
-def test_the_history_of_a_project_that_is_forgotten_goes_with_its_spans(db: Database):
-    """Lost: what was deleted on request would live on in the history."""
-    fill(db)
-    histograms.rebuild(db, days_of(WEEK), ["gate"], seen(db))
-    assert purge(db, What(project="shop")).spans > 0
-    assert db.rows("SELECT DISTINCT project FROM duration_histograms") == [("",)]
-    assert counted(db).equals(counted(db, uncounted=days_of(WEEK)))

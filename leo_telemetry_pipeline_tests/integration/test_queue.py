@@ -351,6 +351,7 @@ def other(target: Target) -> Iterator[Database]:
         yield second
 
 
+@pytest.mark.transactions_at_once
 def test_a_row_that_is_just_being_committed_is_passed_by(db: Database, other: Database):
     """Lost: an analysis that ends in its last second would be called lost, or the sensor would hang on it."""
     run_id, mine = running(db)
@@ -480,8 +481,8 @@ SUMMARY = findings.Summary(
             "evidence_trace_ids": None,
         },
     ),
-    outcomes={"ok": 0, "bottleneck": 1, "too_few": 0, "no_baseline": 0, "switched_off": 0},
-    largest_sample=10, needed_sample=10, p50_method="exact",
+    outcomes={"ok": 0, "bottleneck": 1, "too_few": 0, "no_baseline": 0, "switched_off": 0, "pooled": 0},
+    largest_sample=10, needed_sample=10, p50_method="exact", pooled={},
 )  # fmt: skip
 
 WRITES = {

@@ -20,11 +20,11 @@ from starlette.types import ASGIApp
 
 from leo_telemetry_pipeline.collect import spool
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.store.database import Database, Target
+from leo_telemetry_pipeline.store.database import Database, Target, outside
 from leo_telemetry_pipeline.web.app import build_app
 from leo_telemetry_pipeline.web.keeping import Away, _Line
 from leo_telemetry_pipeline_tests.builders import execute, one
-from leo_telemetry_pipeline_tests.conftest import administer
+from leo_telemetry_pipeline_tests.servers import Server, as_role
 
 JSON, PROTOBUF = "application/json", "application/x-protobuf"
 COUNT = "SELECT count(*) FROM workflow_trace_log"
@@ -294,15 +294,15 @@ def test_a_token_is_asked_for_once_it_is_set(talk: Talk, settings: Settings, db:
     talk(say)
 
 
-def close_database(server: Target, target: Target, *, closed: bool) -> None:
+def close_database(server: Server, target: Target, *, closed: bool) -> None:
     """Let nobody into a database, and end those who are in; or let them in again."""
     name = target.dsn.split("dbname=")[1].split()[0]
-    administer(server, f"ALTER DATABASE {name} ALLOW_CONNECTIONS {not closed}")
+    server.administer(f"ALTER DATABASE {name} ALLOW_CONNECTIONS {not closed}")
     if closed:
-        administer(server, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        server.administer(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
 
 
-def test_while_the_database_is_away_spans_wait_on_disk(talk: Talk, settings: Settings, server: Target, target: Target):
+def test_while_the_database_is_away_spans_wait_on_disk(talk: Talk, settings: Settings, server: Server, target: Target):
     """Lost: everything that is sent while the database restarts."""
     folder = spool.folder_of(str(settings.home))
 
@@ -326,7 +326,7 @@ def test_while_the_database_is_away_spans_wait_on_disk(talk: Talk, settings: Set
     talk(say)
 
 
-def test_without_database_and_spool_nothing_is_promised(talk: Talk, settings: Settings, server: Target, target: Target):
+def test_without_database_and_spool_nothing_is_promised(talk: Talk, settings: Settings, server: Server, target: Target):
     """Lost: a 200 for spans that are nowhere."""
 
     async def say(client: Client) -> None:
@@ -429,7 +429,7 @@ def test_a_spool_that_is_refused_keeps_nothing_from_the_database(
 
 
 def test_a_database_that_comes_back_is_used_though_the_spool_is_refused(
-    talk: Talk, settings: Settings, server: Target, target: Target
+    talk: Talk, settings: Settings, server: Server, target: Target
 ):
     """Lost: the receiver takes nothing any more until somebody restarts it."""
     folder = Path(spool.folder_of(str(settings.home)))
@@ -451,7 +451,7 @@ def test_a_database_that_comes_back_is_used_though_the_spool_is_refused(
     talk(say)
 
 
-def test_a_receiver_that_begins_without_its_database_finds_it(settings: Settings, server: Target, target: Target):
+def test_a_receiver_that_begins_without_its_database_finds_it(settings: Settings, server: Server, target: Target):
     """Lost: what is sent between the start of the machine and that of the database."""
     settings.home.mkdir(mode=0o700)
 
@@ -485,12 +485,12 @@ def test_a_connection_that_closes_as_it_is_cut_is_only_away(target: Target, monk
     asyncio.run(say())
 
 
-def test_a_user_who_may_only_insert_can_be_the_receivers(settings: Settings, target: Target, db: Database):
+def test_a_user_who_may_only_insert_can_be_the_receivers(settings: Settings, database_url: str, db: Database):
     """Lost: a receiver with no more rights than it needs spools for ever."""
-    execute(db, "CREATE ROLE receives_only; GRANT INSERT ON workflow_trace_log TO receives_only")
+    execute(db, "CREATE ROLE receives_only LOGIN PASSWORD 'pw'; GRANT INSERT ON workflow_trace_log TO receives_only")
     execute(db, "GRANT EXECUTE ON FUNCTION ensure_trace_partitions TO receives_only")
     settings.home.mkdir(mode=0o700)
-    narrow = Target(f"{target.dsn} options='-c role=receives_only'", target.shown, "")
+    narrow = outside(as_role(database_url, "receives_only"), "dagster")
 
     async def say() -> None:
         async with serving(build_app(settings, narrow, away=True)) as client:

@@ -196,7 +196,9 @@ CREATE TABLE dimension_p50 (
 
 COMMENT ON COLUMN dimension_p50.outcome IS
     'How it was judged: ok, bottleneck, too_few, no_baseline, switched_off. NULL: not judged yet.';
+"""
 
+HISTORY = """
 CREATE TABLE duration_histograms (
     day date NOT NULL,
     project text NOT NULL,
@@ -218,7 +220,9 @@ CREATE TABLE duration_histogram_days (
 );
 COMMENT ON COLUMN duration_histogram_days.complete_before IS
     'Every span of that day with an older created_at is counted in duration_histograms.';
+"""
 
+FINDINGS = """
 CREATE VIEW current_p50 AS
     SELECT p.* FROM dimension_p50 AS p
     WHERE p.run_id = (
@@ -262,7 +266,7 @@ CREATE TRIGGER continuous_improvements_updated_at BEFORE UPDATE ON continuous_im
 
 
 def upgrade() -> None:
-    for part in (SPANS, CONFIGURATION, RUNS, RESULTS):
+    for part in (SPANS, CONFIGURATION, RUNS, RESULTS, HISTORY, FINDINGS):
         run_sql(part)
 
 

@@ -325,7 +325,7 @@ END $$;
 
 PARTITIONS = """
 -- Days outside the range, and days that the default partition holds rows of, stay in the default partition.
-CREATE FUNCTION ensure_trace_partitions(first_day date, last_day date) RETURNS integer
+CREATE OR REPLACE FUNCTION ensure_trace_partitions(first_day date, last_day date) RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
     today date := (now() AT TIME ZONE 'UTC')::date;

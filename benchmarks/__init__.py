@@ -1,0 +1,1 @@
+"""The budgets of the design, a script each: ``make bench`` runs them all and prints one table."""

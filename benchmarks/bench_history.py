@@ -1,0 +1,82 @@
+"""P50s of 90 closed days beside one ``percentile_cont`` query, and what ten times the spans cost (DESIGN section 8).
+
+Belongs here: these measurements. Does not: any of the functions that are measured.
+
+At most 1/50 of the query over the same days; ten times the spans in as many dimensions at most 1.3 x the time. The
+largest has 10,000,000 spans in 1,000 dimensions, elsewhere it is a tenth of both, or a twentieth: as many spans a
+dimension and day.
+"""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from benchmarks import generate
+from benchmarks.bench_analysis import QUERY, memory, reference
+from benchmarks.measure import Budget, Options, alternating, judge, peak_mb, run
+from benchmarks.table import Measured
+from leo_telemetry_pipeline.analysis import p50
+from leo_telemetry_pipeline.store import blocks, buckets, histograms, staleness
+from leo_telemetry_pipeline.store.database import Database, Target
+from leo_telemetry_pipeline.store.days import Window
+from leo_telemetry_pipeline.store.dimensions import NAMED_ASSETS
+
+DAYS = 90
+
+
+def count_days(connection: Database, window: Window) -> None:
+    """Count every closed day of a window, as analyses do day after day."""
+    first, last = window.start.date(), window.end.date()
+    stale = staleness.stale_days(connection, first, last, NAMED_ASSETS)
+    histograms.rebuild(connection, stale, NAMED_ASSETS, NAMED_ASSETS)
+    blocks.make(connection, first, last, NAMED_ASSETS)
+
+
+def p50s(connection: Database, window: Window) -> int:
+    """Measure each dimension over a window of counted days, and return how many there are."""
+    counted = buckets.of_window(connection, window, NAMED_ASSETS, NAMED_ASSETS)
+    return len(p50.from_buckets(counted, histograms.GAMMA))
+
+
+def filled(target: Target, count: int, dimensions: int) -> Window:
+    """Fill a database with so many spans in 90 closed days, count those, and return their window."""
+    window = generate.fill(target, count, dimensions, DAYS).closed
+    with closing(Database(target)) as connection:
+        count_days(connection, window)
+    generate.settle(target)
+    return window
+
+
+def compared(
+    options: Options, home: Path, target: Target, count: int, dimensions: int, rounds: int
+) -> Iterator[Measured]:
+    """Compare the medians of 90 days with the query, and with those of a tenth of the spans."""
+    few = generate.another(target, "few")
+    window = filled(few, count // 10, dimensions)
+    filled(target, count, dimensions)
+    with closing(Database(target)) as connection, closing(Database(few)) as beside:
+        measured = p50s(connection, window)
+        calls = {"ours": lambda: p50s(connection, window), "few": lambda: p50s(beside, window)}
+        took = alternating(calls, 10)
+        query = alternating({QUERY: lambda: reference(connection, window)}, rounds)[QUERY]
+    what = f"{count:,} spans, {measured:,} dimensions"
+    ours, tenth = took["ours"] * 1000, ("a tenth of the spans", took["few"] * 1000)
+    named = (QUERY, query * 1000)
+    yield judge(
+        f"P50s of {DAYS} closed days: {what}", ours, "ms", Budget(1 / 50), options, reference=named, peak_mb=peak_mb()
+    )
+    yield judge(f"ten times the spans: {DAYS} closed days, {what}", ours, "ms", Budget(1.3), options, reference=tenth)
+    if options.largest:
+        yield memory(str(home), f"{count:,} spans in {DAYS} days", options)
+
+
+def measurements(options: Options) -> Iterator[Measured]:
+    """Measure what was asked for."""
+    part = 1 if options.largest else 20 if options.quick else 10
+    count, dimensions = 10_000_000 // part, 1_000 // part
+    with generate.server() as (home, target):
+        yield from compared(options, home, target, count, dimensions, 2 if options.largest else 3)
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(measurements))

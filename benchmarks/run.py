@@ -1,0 +1,63 @@
+"""Run every benchmark, one after another, and print one table: ``make bench``.
+
+Belongs here: a process for each script, and what is printed. Does not: measuring (the scripts), the table (table).
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import table
+from benchmarks.table import Measured
+
+HERE = Path(__file__).resolve().parent
+
+
+def main(arguments: Sequence[str] | None = None, folder: Path = HERE) -> int:
+    """Run the scripts, print the table, and return the exit status: 1 when a budget is missed or a script breaks."""
+    parser = argparse.ArgumentParser(description="Run every benchmark and print one table.")
+    parser.add_argument("--quick", action="store_true", help="small, with 1.5 x slack")
+    parser.add_argument("--largest", action="store_true", help="also with 10,000,000 spans, for which it takes long")
+    parser.add_argument("names", nargs="*", help="only these: span, ingest, ... (all)")
+    asked = parser.parse_args(arguments)
+    flags = [f"--{name}" for name in ("quick", "largest") if getattr(asked, name)]
+    scripts = sorted(folder.glob("bench_*.py"))
+    chosen = [script for script in scripts if not asked.names or script.stem.removeprefix("bench_") in asked.names]
+    if not chosen:
+        names = ", ".join(script.stem.removeprefix("bench_") for script in scripts)
+        parser.error(f"there is no benchmark {' '.join(asked.names)!r}: choose from {names}")
+    rows: list[Measured] = []
+    for number, script in enumerate(chosen, 1):
+        print(f"{number}/{len(chosen)} {script.name} ...", end=" ", file=sys.stderr, flush=True)
+        began = time.monotonic()
+        rows += measured(script, flags)
+        print(f"{time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    print(table.rendered(rows), table.summed_up(rows), sep="\n")
+    return table.exit_status(rows)
+
+
+def measured(script: Path, flags: Sequence[str]) -> list[Measured]:
+    """Run a script in a process of its own and return what it measured."""
+    with tempfile.TemporaryFile("w+", errors="replace") as out, tempfile.TemporaryFile("w+", errors="replace") as err:
+        command = [sys.executable, str(script), "--json", *flags]
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err) as process:
+            try:
+                status = process.wait()
+            except KeyboardInterrupt:
+                # Ctrl-C reached it too: it has a database to stop.
+                process.wait()
+                raise
+        out.seek(0)
+        err.seek(0)
+        return table.told(script.name, out.read(), err.read(), status)
+
+
+if __name__ == "__main__":
+    try:
+        raise SystemExit(main())
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

@@ -1,0 +1,105 @@
+"""``leo-telemetry maintain``: the upkeep that a daemon does daily, done now.
+
+Belongs here: the command and how a report reads. Does not: what is done (store.upkeep) or why (store.retention).
+"""
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict
+from datetime import date
+
+import click
+
+from leo_telemetry_pipeline.cli import text
+from leo_telemetry_pipeline.settings import PREFIX, Settings
+from leo_telemetry_pipeline.store import database, upkeep
+from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.days import DAY
+from leo_telemetry_pipeline.store.retention import Report
+
+_MOST_SHOWN = 10
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def maintain(dry_run: bool, as_json: bool) -> None:
+    """Make partitions, and let go of spans that are older than LEO_TELEMETRY_KEEP.
+
+    A daemon does so daily, and `worker --once` when the last time is over 20 hours ago. The exit status is 1 when
+    something could not be done.
+    """
+    settings = Settings()
+    with database.ready(settings) as target, closing(Database(target, read_only=dry_run)) as connection:
+        report = upkeep.maintain(connection, settings, dry_run=dry_run)
+    if as_json:
+        text.as_json(asdict(report))
+    else:
+        click.echo(rendered(report))
+    raise SystemExit(1 if report.problems else 0)
+
+
+def rendered(report: Report) -> str:
+    """Return a report as a person reads it: what was made and what went, a line each, then what went wrong."""
+    lines = [*_partitions(report), *_days(report), *_notes(report)]
+    if not lines:
+        lines = ["Nothing to do."]
+    if report.dry_run:
+        lines = ["A dry run: this is what would be done.", *lines]
+    lines.append(
+        f"Spans are kept for {report.keep_days} days ({PREFIX}KEEP): from {report.kept_from}, and what was imported"
+        " or put back since."
+    )
+    if report.left_to_others:
+        lines.append(f"{report.left_to_others} step(s) were left to another maintenance that runs now.")
+    if report.waiting:
+        lines.append(f"Not dropped yet, since they or days around them still change: {_in_short(report.waiting)}.")
+    return "\n".join([*lines, *[f"Not done: {problem}" for problem in report.problems]])
+
+
+def _partitions(report: Report) -> list[str]:
+    lines = [f"Partitions made: {report.partitions_made}"] if report.partitions_made else []
+    if report.moved:
+        spans = sum(report.moved.values())
+        days = [date.fromisoformat(day) for day in report.moved]
+        lines.append(f"Moved out of the default partition: {spans:,} span(s) of {_in_short(days)}")
+    return lines
+
+
+def _days(report: Report) -> list[str]:
+    lines = []
+    if report.sealed:
+        lines.append(f"Sealed: {_in_short([day for day, _ in report.sealed])}")
+    if report.archived:
+        lines.append(f"Archived: {sum(one.spans for one in report.archived):,} span(s)")
+        lines += [f"  {one.file}  {one.spans:,} span(s)" for one in report.archived[:_MOST_SHOWN]]
+        if more := len(report.archived) - _MOST_SHOWN:
+            lines += [f"  ... and {more} more file(s) (--json)"] if more > 0 else []
+    if report.dropped:
+        spans, freed = sum(one.spans for one in report.dropped), sum(one.bytes for one in report.dropped)
+        lines.append(
+            f"Dropped: {spans:,} span(s) of {_in_short([one.day for one in report.dropped])}"
+            f" ({freed / 1e6:,.1f} MB freed)"
+        )
+    return lines
+
+
+def _notes(report: Report) -> list[str]:
+    removed = (
+        (report.p50_rows, "P50(s) of analyses over 400 days ago"),
+        (report.quarantined, "line(s) that had been put aside"),
+        (report.drains, "note(s) of emptied spools"),
+    )
+    return [f"Removed: {count:,} {what}" for count, what in removed if count]
+
+
+def _in_short(days: Sequence[date]) -> str:
+    """Write days as ``2026-08-01 to 2026-08-07 (7 days)``, or one by one where some lie between that are not meant."""
+    days = sorted(set(days))
+    if len(days) == 1:
+        return str(days[0])
+    if days[-1] - days[0] == (len(days) - 1) * DAY:
+        return f"{days[0]} to {days[-1]} ({len(days)} days)"
+    if len(days) <= _MOST_SHOWN:
+        return ", ".join(map(str, days))
+    return f"{len(days)} days between {days[0]} and {days[-1]}"

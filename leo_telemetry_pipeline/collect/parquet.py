@@ -1,0 +1,130 @@
+"""A Parquet file becomes rows, a piece at a time; the only reader of that format.
+
+Belongs here: pyarrow, and its values as JSON has them. Does not: what a row means (rows), writing (store.archive).
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leo_telemetry_pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+MAGIC = b"PAR1"
+ARCHIVE_ID = "leo_telemetry.archive_id"
+INSTALL = "install pyarrow: pip install 'leo-telemetry-pipeline[parquet]'"
+NEEDED = ("trace_id", "span_id", "span_type", "span_name", "start_time_ms")
+ROWS_AT_ONCE = 10_000
+
+
+def is_parquet(path: Path) -> bool:
+    """Tell whether a file is Parquet, whatever its name. Raises OSError."""
+    with path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
+def notes(path: Path) -> dict[str, str]:
+    """Return what the writer of a Parquet file noted in it. Raises UserError."""
+    with opened(path) as file:
+        noted = file.metadata.metadata or {}
+        return {key.decode("utf-8", "replace"): value.decode("utf-8", "replace") for key, value in noted.items()}
+
+
+def rows(path: Path, on_bytes: Callable[[int], object] | None = None) -> Iterator[tuple[int, dict | str]]:
+    """Yield number, from 1, and values of each row; a text instead of values says why rows from there are missing.
+
+    ``on_bytes`` gets how many bytes of the file were consumed since it was last called. Raises UserError where
+    nothing of the file can be read.
+    """
+    with opened(path) as file:
+        if missing := [name for name in NEEDED if name not in file.schema_arrow.names]:
+            raise UserError(f"{path} has no column {', '.join(missing)}: a file of spans has {', '.join(NEEDED)}")
+        first = 1
+        for group in range(file.num_row_groups):
+            count, number = file.metadata.row_group(group).num_rows, first
+            try:
+                for batch in batches(file, group):
+                    names = batch.schema.names
+                    for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                        yield number, _row(names, values)
+                        number += 1
+            except (OSError, ValueError) as error:
+                yield number, f"rows {number} to {first + count - 1} cannot be read: {' '.join(str(error).split())}"
+            first += count
+            if on_bytes is not None:
+                on_bytes(packed_bytes(file, group))
+
+
+@contextmanager
+def opened(path: Path) -> "Iterator[pq.ParquetFile]":
+    """Yield an open Parquet file. Raises UserError."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise UserError(f"{path} is Parquet, and pyarrow is not installed: {INSTALL}") from None
+    try:
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(f"{path} cannot be read as Parquet ({' '.join(str(error).split())}): is it whole?") from None
+    with file:
+        yield file
+
+
+def batches(file: "pq.ParquetFile", group: int) -> "Iterator[pa.RecordBatch]":
+    """Yield a row group in batches of at most 10,000 rows, times to the microsecond."""
+    import pyarrow as pa
+
+    for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, row_groups=[group], use_threads=False):
+        columns = [
+            # A finer time would come as a value of pandas.
+            column.cast(pa.timestamp("us", column.type.tz), safe=False)
+            if pa.types.is_timestamp(column.type)
+            else column
+            for column in batch.columns
+        ]
+        yield pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def packed_bytes(file: "pq.ParquetFile", group: int) -> int:
+    """Return how many bytes a row group takes in the file."""
+    found = file.metadata.row_group(group)
+    return sum(found.column(index).total_compressed_size for index in range(found.num_columns))
+
+
+def _row(names: list[str], values: tuple) -> dict:
+    # pandas writes the numbers of its rows as a column.
+    return {
+        name: value if type(value) is str or type(value) is int else _plain(value)
+        for name, value in zip(names, values, strict=True)
+        if not name.startswith("__index_level_")
+    }
+
+
+def _plain(value: object) -> object:
+    """Return a value as JSON has it; what a struct or a float leaves out is None or not there."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return round(value / timedelta(milliseconds=1))
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, bytes):
+        return value.hex() if len(value) in (8, 16) else value.decode("utf-8", "replace")
+    if isinstance(value, dict):
+        return {str(name): _plain(each) for name, each in value.items() if each is not None}
+    if isinstance(value, list):
+        # A map comes as pairs.
+        if value and all(isinstance(each, tuple) and len(each) == 2 for each in value):
+            return {str(name): _plain(each) for name, each in value}
+        return [_plain(each) for each in value]
+    return str(value) if not isinstance(value, str | int | None) else value

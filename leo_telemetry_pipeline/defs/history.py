@@ -1,0 +1,112 @@
+"""The daily history as one analysis sees it: what it can be asked for, decided once for the whole run.
+
+Belongs here: which span types there are, which days are counted, by which way P50s are computed.
+Does not: counting and reading (store), percentiles (analysis.p50).
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import pandas as pd
+
+from leo_telemetry_pipeline.analysis import p50
+from leo_telemetry_pipeline.analysis.bottlenecks import HISTORY_DAYS
+from leo_telemetry_pipeline.defs.resources import Analysis
+from leo_telemetry_pipeline.store import blocks, buckets, counts, histograms, measure, staleness, thresholds
+from leo_telemetry_pipeline.store.days import Window
+from leo_telemetry_pipeline.store.dimensions import types_to_judge
+
+
+def before(window: Window) -> Window:
+    """Return the days before a window that say what is normal."""
+    return Window(window.start - timedelta(days=HISTORY_DAYS), window.start, window.project)
+
+
+def scan(analysis: Analysis) -> list[tuple]:
+    """Return (span type, day, spans, spans with a duration) of the window and the history before it."""
+    both = Window(before(analysis.window).start, analysis.window.end, analysis.window.project)
+    stale = staleness.stale_days(analysis.database, both.start.date(), both.end.date(), [])
+    rows = counts.by_type_and_day(analysis.database, both, sorted(set(both.closed_days) - set(stale)))
+    analysis.seen = sorted({row[0] for row in rows})
+    return rows
+
+
+def in_window(analysis: Analysis, rows: Sequence[tuple]) -> list[tuple]:
+    """Return the rows of ``scan`` that belong to the window."""
+    return [row for row in rows if row[1] >= analysis.window.start.date()]
+
+
+def count_traces(analysis: Analysis, scanned: int) -> int:
+    """Return how many traces the window has: among very many, those over midnight count on each day."""
+    if scanned <= analysis.settings.exact_spans:
+        return measure.count(analysis.database, analysis.window)[1]
+    window = analysis.window
+    stale = staleness.stale_days(analysis.database, window.start.date(), window.end.date(), [])
+    return counts.traces(analysis.database, window, sorted(set(window.closed_days) - set(stale)))
+
+
+def seen(analysis: Analysis) -> list[str]:
+    """Return the span types of the window and the history before it."""
+    if analysis.seen is None:
+        scan(analysis)
+    return analysis.seen or []
+
+
+def types(analysis: Analysis) -> list[str]:
+    """Return the dimension types that are looked at."""
+    return types_to_judge(seen(analysis), thresholds.named_types(analysis.database))
+
+
+def method(analysis: Analysis, found: pd.DataFrame) -> str:
+    """Return how the P50s of the window are computed, given its spans by type and day."""
+    window = analysis.window
+    return p50.method(
+        int(found["spans"].to_numpy().sum()),
+        analysis.settings.exact_spans,
+        all_stored=staleness.all_stored(analysis.database, window.start.date(), window.end.date()),
+    )
+
+
+def stale(analysis: Analysis, found: pd.DataFrame) -> list:
+    """Return the days whose history is not up to date; a part day only where P50s come from the history."""
+    window = analysis.window
+    return staleness.stale_days(
+        analysis.database,
+        before(window).start.date(),
+        window.end.date(),
+        types(analysis),
+        _part_day(window) if method(analysis, found) == "histogram" else None,
+    )
+
+
+def bring_up_to_date(analysis: Analysis, found: pd.DataFrame) -> tuple[list, int, int]:
+    """Count the days that need it and add them up; return those days, their rows, and how many blocks were made."""
+    days, of_types, window = stale(analysis, found), types(analysis), analysis.window
+    if analysis.is_dry:
+        analysis.uncounted = days
+        return days, 0, 0
+    rows = histograms.rebuild(
+        analysis.database, days, of_types, seen(analysis), analysis.hold, part_day=_part_day(window)
+    )
+    made = blocks.make(analysis.database, before(window).start.date(), window.end.date(), of_types, analysis.hold)
+    analysis.uncounted = []
+    return days, rows, made
+
+
+def uncounted(analysis: Analysis) -> pd.DataFrame:
+    """Return the days, as a frame, that have to be read from their spans."""
+    if analysis.uncounted is None:
+        rows = in_window(analysis, scan(analysis))
+        analysis.uncounted = stale(analysis, pd.DataFrame({"spans": [row[2] for row in rows]}))
+    return pd.DataFrame({"day": pd.to_datetime(pd.Series(analysis.uncounted, dtype="object"))})
+
+
+def durations(analysis: Analysis, of_types: Sequence[str], window: Window, days: pd.DataFrame) -> list[tuple]:
+    """Return the durations of each dimension by bucket; see ``store.buckets.of_window``."""
+    there = set(window.days)
+    chosen = [moment.date() for moment in days["day"] if moment.date() in there]
+    return buckets.of_window(analysis.database, window, of_types, seen(analysis), chosen)
+
+
+def _part_day(window: Window) -> datetime | None:
+    return window.end if len(window.closed_days) < len(window.days) else None

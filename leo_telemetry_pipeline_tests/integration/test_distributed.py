@@ -1,0 +1,131 @@
+"""Distributing without a cluster is refused; and what is sent to the server is what Citus would take."""
+
+import re
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import psycopg2
+import psycopg2.extensions
+import pytest
+
+from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
+from leo_telemetry_pipeline.settings import PREFIX, Settings
+from leo_telemetry_pipeline.store import distributed, open_spans, spans
+from leo_telemetry_pipeline.store.database import Database, running
+from leo_telemetry_pipeline.store.purge import What, count, purge
+from leo_telemetry_pipeline_tests.builders import analyse_queued, configure, execute, midnight, one, slow, span
+from leo_telemetry_pipeline_tests.citus import local_tables, refusals
+from leo_telemetry_pipeline_tests.processes import command, environment, finished
+from leo_telemetry_pipeline_tests.servers import DEBIAN
+
+NOON = midnight(1) + timedelta(hours=12)
+
+
+def test_without_citus_nothing_is_distributed(db: Database):
+    """Lost: a page of errors, or a database half changed."""
+    before = db.rows("SELECT extname FROM pg_extension ORDER BY 1")
+    with pytest.raises(UserError, match="has no Citus: install") as told:
+        distributed.distribute(db)
+    assert told.value.exit_code == NO_DATABASE
+    assert "\n" not in told.value.message
+    assert db.rows("SELECT extname FROM pg_extension ORDER BY 1") == before
+
+
+def test_the_embedded_database_is_not_distributed(home: Path):
+    """Lost: an extension that is looked for where it cannot be."""
+    with pytest.raises(UserError, match=PREFIX + "DATABASE_URL") as told:
+        distributed.distribute(Database(running(Settings())))
+    assert told.value.exit_code == NO_DATABASE
+    assert not home.exists()
+
+
+# What of Citus is asked for, as far as asking goes: it cannot be installed where these tests run.
+STAND_IN = """
+CREATE TABLE pg_dist_partition (logicalrelid regclass);
+CREATE TABLE pg_dist_node (isactive boolean, shouldhaveshards boolean);
+INSERT INTO pg_dist_node VALUES (true, true), (true, true), (true, false), (false, true);
+CREATE FUNCTION create_distributed_table(name regclass, key text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO pg_dist_partition VALUES (name);
+    IF key <> 'trace_id' OR EXISTS (SELECT FROM workflow_trace_log) THEN
+        RAISE EXCEPTION E'could not connect\\nto the second worker';
+    END IF;
+END $$
+"""
+
+
+def test_a_table_is_distributed_once_and_after_an_error_not_at_all(db: Database, monkeypatch: pytest.MonkeyPatch):
+    """Lost: a second migrate, to the error that the first one succeeded."""
+    monkeypatch.setattr(distributed, "_require_citus", lambda cursor, shown: None)
+    execute(db, STAND_IN)
+    assert distributed.distribute(db) == distributed.Distributed(now=True, nodes=2)
+    assert distributed.distribute(db) == distributed.Distributed(now=False, nodes=2)
+    execute(db, "DELETE FROM pg_dist_partition")
+    spans.store(db, [span()])
+    with pytest.raises(UserError, match=r"\(could not connect\): nothing was changed") as told:
+        distributed.distribute(db)
+    assert "\n" not in told.value.message
+    assert one(db, "SELECT count(*) FROM pg_dist_partition") == 0
+
+
+@pytest.mark.only_on(DEBIAN, reason="the command is the same everywhere")
+def test_the_command_migrates_and_then_says_what_is_missing(empty_database_url: str, home: Path):
+    """Lost: the difference between a database that is up to date and one that is distributed."""
+    outside = environment(home, **{PREFIX + "DATABASE_URL": empty_database_url})
+    done = finished(command("migrate", "--distributed"), outside)
+    assert done.code == NO_DATABASE
+    assert "went from empty to version" in done.out
+    [line] = [line for line in done.err.splitlines() if "Citus" in line]
+    assert line.startswith("leo-telemetry: ")
+    assert "Traceback" not in done.err
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Give every statement that is sent from here on, as the server gets it."""
+    statements: list[str] = []
+
+    class Noting(psycopg2.extensions.cursor):
+        def execute(self, query, vars=None):  # noqa: A002  # the driver's signature
+            try:
+                return super().execute(query, vars)
+            finally:
+                statements.append((self.query or b"").decode())
+
+    connect = psycopg2.connect
+    monkeypatch.setattr(psycopg2, "connect", lambda *args, **more: connect(*args, cursor_factory=Noting, **more))
+    return statements
+
+
+@pytest.mark.only_on(DEBIAN, reason="what is sent does not depend on the server")
+def test_what_an_analysis_and_its_surroundings_send_is_what_citus_takes(sent: list[str], target, settings):
+    """Lost: the statements that are put together from parts, which no reader of the source sees whole."""
+    with closing(Database(target)) as db:
+        configure(db, "gate+sd_type", None, 10, 2)
+        slow(db, "A", "B", attributes={"sd_type": "feature"})
+        spans.store(db, [span("handoff", "H", 500, at=NOON, attributes={"sd_type": "feature"}), span("wait", "W", 5)])
+        open_spans.announce(db, [span(duration_ms=None)], [], host="here", pid=1)
+        assert len(open_spans.running(db)) == 1
+        run = analyse_queued(db)
+        assert run.status == "SUCCEEDED", run.error_detail
+        assert count(db, What(project="")).spans > 0
+        purge(db, What(before=midnight().date()))
+        assert one(db, "SELECT count(*) FROM workflow_trace_log") == 0
+    tables = local_tables()
+    of_spans = [statement for statement in sent if re.search("workflow_trace_log", statement)]
+    assert len(of_spans) > 10
+    assert [(said, statement) for statement in sent if (said := refusals(statement, tables))] == []
+
+
+def test_a_span_that_ended_under_another_process_is_not_shown_as_running(db: Database):
+    """Lost: what runs now, among spans that ended long ago."""
+    ended, runs_on = span(duration_ms=None), span(duration_ms=None)
+    open_spans.announce(db, [ended, runs_on], [], host="here", pid=1)
+    ended.duration_ms = 5
+    spans.store(db, [ended])
+    assert [one.span_id for one in open_spans.running(db)] == [runs_on.span_id]
+    # The same ids at another time are another span.
+    again = span(duration_ms=5, trace_id=runs_on.trace_id, span_id=runs_on.span_id, at=NOON)
+    spans.store(db, [again])
+    assert [one.span_id for one in open_spans.running(db)] == [runs_on.span_id]

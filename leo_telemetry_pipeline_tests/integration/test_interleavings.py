@@ -1,0 +1,186 @@
+"""Whatever comes while days are counted, in whatever order: in the end the history is what counting all anew gives.
+
+Each case draws writers that hold transactions open over many steps, spans of several days, handoffs and waits that are
+stored long after what belongs to them, and analyses and seals in between.
+"""
+
+import random
+from contextlib import ExitStack, closing
+from datetime import date, timedelta
+
+import psycopg2
+import pytest
+from psycopg2.extras import Json, execute_values
+
+from leo_telemetry_pipeline.span import Span
+from leo_telemetry_pipeline.store import blocks, histograms, staleness
+from leo_telemetry_pipeline.store.database import Database, Target
+from leo_telemetry_pipeline.store.days import midnight as midnight_of
+from leo_telemetry_pipeline.store.days import whole
+from leo_telemetry_pipeline_tests.builders import DAY, execute, insert, midnight, new_id, span
+from leo_telemetry_pipeline_tests.servers import EMBEDDED
+
+DAYS = [midnight(ago).date() for ago in range(8, 0, -1)]
+TYPES = ["gate", "gate+sd_type", "handoff", "sd_type"]
+SEEN = ["gate", "handoff", "wait"]
+
+HISTORY = """
+SELECT day, dimension_type, dimension_key, project, sum(count)::bigint, sum(sum_ms), min(min_ms), max(max_ms)
+FROM duration_histograms GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+"""
+BUCKETS = """
+SELECT day, dimension_type, dimension_key, project, bucket, sum(n)::bigint
+FROM duration_histograms, unnest(buckets, counts) AS b (bucket, n) GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
+"""
+
+
+class Writer:
+    """A program that stores spans, and commits when it feels like it."""
+
+    def __init__(self, target: Target, stack: ExitStack) -> None:
+        self.connection = stack.enter_context(closing(psycopg2.connect(target.dsn)))
+
+    def store(self, made: list[Span]) -> None:
+        with self.connection.cursor() as cursor:
+            execute_values(
+                cursor,
+                "INSERT INTO workflow_trace_log (trace_id, span_id, parent_span_id, span_type, span_name,"
+                " start_time_ms, duration_ms, project, attributes) VALUES %s ON CONFLICT DO NOTHING",
+                [
+                    (*ids(s), s.span_type, s.span_name, s.start_time_ms, s.duration_ms, s.project, Json(s.attributes))
+                    for s in made
+                ],
+            )
+
+
+def ids(made: Span) -> tuple[str, str, str | None]:
+    return made.trace_id, made.span_id, made.parent_span_id
+
+
+def drawn(rng: random.Random) -> list[list[Span]]:
+    """Return what is to be stored, a piece at a time: children, waits in them, and their handoffs, in any order."""
+    pieces = []
+    for _ in range(6):
+        trace_id, day = new_id(), rng.choice(DAYS)
+        at = midnight_of(day) + timedelta(hours=rng.randrange(24))
+        project = rng.choice(("", "shop"))
+        gates = [
+            span("gate", rng.choice("AB"), rng.randrange(1, 10_000), at=at + rng.randrange(3) * DAY,
+                 trace_id=trace_id, project=project)
+            for _ in range(3)
+        ]  # fmt: skip
+        waited = span("wait", "W", 50, at=at + timedelta(hours=1), trace_id=trace_id, parent_span_id=gates[0].span_id)
+        handoff = span(
+            "handoff", "H", 90_000, at=at, trace_id=trace_id, attributes={"sd_type": rng.choice(("feature", "fix"))}
+        )
+        pieces += [gates, [waited], [handoff]]
+    rng.shuffle(pieces)
+    return pieces
+
+
+def count_up(db: Database, rng: random.Random | None = None) -> None:
+    """Bring the history up to date as an analysis does; a drawn one looks at some of the days only."""
+    staleness.mark_stale(db)
+    first, last = DAYS[0], DAYS[-1] + DAY
+    if rng is not None and rng.random() < 0.5:
+        first = rng.choice(DAYS)
+    stale = staleness.stale_days(db, first, last, TYPES)
+    histograms.rebuild(db, stale, TYPES, SEEN)
+    blocks.make(db, first, last, TYPES)
+
+
+def from_blocks(db: Database) -> list[tuple]:
+    """Return what the blocks say that the days say too, and what they say otherwise."""
+    return db.rows(
+        """
+        SELECT b.first_day, b.days, b.dimension_type, b.dimension_key, b.project, b.count, sum(h.count)
+        FROM duration_histogram_blocks AS b LEFT JOIN duration_histograms AS h
+          ON h.day >= b.first_day AND h.day < b.first_day + b.days AND h.dimension_type = b.dimension_type
+          AND h.dimension_key = b.dimension_key AND h.project = b.project
+        GROUP BY 1, 2, 3, 4, 5, 6 HAVING b.count IS DISTINCT FROM sum(h.count)
+        """
+    )
+
+
+def counted_anew(db: Database) -> None:
+    """Forget all history, sealed parts included, and count every day from its spans."""
+    execute(
+        db,
+        "TRUNCATE duration_histograms, duration_histogram_days, workflow_trace_counts, telemetry_sealed_days,"
+        " duration_histogram_blocks, duration_histogram_blocks_made",
+    )
+    histograms.rebuild(db, DAYS, TYPES, SEEN)
+
+
+@pytest.mark.transactions_at_once
+def test_after_any_order_of_things_the_history_is_what_counting_anew_gives(db: Database, target: Target):
+    """Lost: spans would be missing from history for ever, or in it twice, and nobody could tell."""
+    interleave(db, target, range(10))
+
+
+@pytest.mark.only_on(EMBEDDED, reason="ninety more of what the others have seen ten times")
+@pytest.mark.parametrize("tens", range(1, 10))
+def test_after_ninety_more_orders_of_things_too(db: Database, target: Target, tens: int):
+    """Lost: as above, for an order that is rarer."""
+    interleave(db, target, range(10 * tens, 10 * tens + 10))
+
+
+def interleave(db: Database, target: Target, seeds: range) -> None:
+    """Store, count and seal in an order drawn by each seed, and compare with counting all anew."""
+    insert(db, [])
+    for seed in seeds:
+        rng = random.Random(seed)
+        execute(db, "TRUNCATE workflow_trace_log, telemetry_upkeep")
+        execute(db, "INSERT INTO telemetry_upkeep DEFAULT VALUES")
+        counted_anew(db)
+        with ExitStack() as stack:
+            writers = [Writer(target, stack) for _ in range(3)]
+            for piece in drawn(rng):
+                rng.choice(writers).store(piece)
+                # Most stay open while days are counted, some over many counts, and some are undone.
+                for writer in writers:
+                    if rng.random() < 0.25:
+                        writer.connection.commit()
+                if rng.random() < 0.4:
+                    count_up(db, rng)
+                if rng.random() < 0.03:
+                    histograms.seal(db, rng.choice(DAYS[:2]))
+            for writer in writers:
+                writer.connection.commit()
+        count_up(db)
+        got = db.rows(HISTORY), db.rows(BUCKETS)
+        sealed = [day for (day,) in db.rows("SELECT DISTINCT day FROM telemetry_sealed_days")]
+        assert from_blocks(db) == [], f"seed {seed}"
+        counted_anew(db)
+        expected = db.rows(HISTORY), db.rows(BUCKETS)
+        # What a handoff or a wait that came after the seal would have changed is settled: that is what sealing means.
+        assert without(got, sealed) == without(expected, sealed), f"seed {seed}"
+        assert spans_of_gates(got) == spans_of_gates(expected), f"seed {seed}"
+
+
+def without(history: tuple[list[tuple], ...], days: list[date]) -> list[list[tuple]]:
+    return [[row for row in rows if row[0] not in days] for rows in history]
+
+
+def spans_of_gates(history: tuple[list[tuple], ...]) -> list[tuple]:
+    return [row[:5] for row in history[0] if row[1] == "gate"]
+
+
+def test_looking_for_what_came_reads_nothing_that_was_there_before(db: Database):
+    """Lost: an analysis of ten spans would cost as much as ten million have cost before it."""
+    insert(db, [span(at=midnight_of(day)) for day in DAYS for _ in range(50)])
+    count_up(db)
+    insert(db, [span(at=midnight_of(DAYS[2]))])
+    [[since]] = db.rows("SELECT history_seen_before FROM telemetry_upkeep")
+    assert db.rows("SELECT count(*) FROM workflow_trace_log WHERE created_at >= %s", (since,)) == [(1,)]
+    assert staleness.stale_days(db, DAYS[0], DAYS[-1] + DAY, TYPES) == [DAYS[2]]
+
+
+def test_whole_days_are_those_of_utc(db: Database):
+    """Lost: on a server with another time zone every day would be counted wrongly."""
+    day = DAYS[3]
+    execute(db, "ALTER DATABASE " + db.rows("SELECT current_database()")[0][0] + " SET timezone = 'Asia/Tokyo'")
+    edges = (whole(day).start, whole(day).end - timedelta(milliseconds=1), whole(day).end)
+    insert(db, [span("gate", "A", at=at) for at in edges])
+    count_up(db)
+    assert [row[:5] for row in db.rows(HISTORY)] == [(day, "gate", "A", "", 2), (day + DAY, "gate", "A", "", 1)]

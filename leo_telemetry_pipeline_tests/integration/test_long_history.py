@@ -1,0 +1,177 @@
+"""Looking back over seasons, at very many keys, at spans whose clocks are wrong; and reading no more than needed."""
+
+import re
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from leo_telemetry_pipeline.analysis import p50
+from leo_telemetry_pipeline.store import blocks, buckets, counts, histograms, measure, spans, staleness
+from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.days import Window, after
+from leo_telemetry_pipeline.store.days import midnight as midnight_of
+from leo_telemetry_pipeline.store.dimensions import COUNTS, MOST_KEYS, OTHER_KEYS, observations
+from leo_telemetry_pipeline_tests.builders import DAY, execute, insert, midnight, span, spans_of, week
+from leo_telemetry_pipeline_tests.servers import EMBEDDED
+
+TYPES = ["gate", "phase"]
+SEASON = Window(midnight(90), midnight())
+
+
+def fill(db: Database) -> dict[str, list[int]]:
+    """Store spans of 90 days in two projects, and return the durations by name."""
+    rng, drawn = np.random.default_rng(5), dict[str, list[int]]()
+    made = []
+    for day in SEASON.days:
+        for name, project in (("A", ""), ("A", "shop"), ("B", ""), ("RARE", "shop")):
+            if name == "RARE" and day.toordinal() % 30:
+                continue
+            for value in np.clip(rng.lognormal(7, 0.8, 4), 1, 10**9).astype(int).tolist():
+                drawn.setdefault(name, []).append(value)
+                made.append(span("gate", name, value, at=midnight_of(day) + timedelta(hours=3), project=project))
+    spans.ensure_partitions(db, SEASON.start, SEASON.end)
+    spans.insert(db, made)
+    return drawn
+
+
+def count_up(db: Database, window: Window = SEASON) -> None:
+    staleness.mark_stale(db)
+    stale = staleness.stale_days(db, window.start.date(), window.end.date(), TYPES)
+    histograms.rebuild(db, stale, TYPES, ["gate", "phase"])
+
+
+def read(db: Database, window: Window, uncounted=()) -> list[tuple]:
+    """Return what history says of a window, its arrays as lists."""
+    rows = buckets.of_window(db, window, TYPES, ["gate", "phase"], uncounted)
+    return [(*row[:7], row[7].tolist(), row[8].tolist()) for row in rows]
+
+
+def test_any_days_read_from_blocks_say_what_the_days_say(db: Database):
+    """Lost: a trend over a season would differ from the weeks that it is made of."""
+    drawn = fill(db)
+    count_up(db)
+    rng = np.random.default_rng(3)
+    windows = [SEASON, week(), week(project="shop")]
+    for _ in range(25):
+        first, last = sorted(rng.choice(91, 2, replace=False))
+        windows.append(Window(midnight(int(90 - first)), midnight(int(90 - last)), [None, "shop", ""][rng.integers(3)]))
+    before = [read(db, window) for window in windows]
+    assert blocks.make(db, SEASON.start.date(), SEASON.end.date(), TYPES) >= 30
+    assert [read(db, window) for window in windows] == before
+    assert blocks.make(db, SEASON.start.date(), SEASON.end.date(), TYPES) == 0
+    # And they are what is read: the days themselves are no longer needed.
+    execute(db, "DELETE FROM duration_histograms WHERE day < %s", (SEASON.end.date() - 8 * DAY,))
+    assert read(db, SEASON)[0][2] >= 8 * 75
+    assert sum(row[2] for row in before[0]) == sum(len(values) for values in drawn.values())
+
+
+def test_a_late_span_shows_in_every_season_that_has_its_day(db: Database):
+    """Lost: what was added up once would never be corrected."""
+    fill(db)
+    count_up(db)
+    blocks.make(db, SEASON.start.date(), SEASON.end.date(), TYPES)
+    before = {row[1]: row[2] for row in read(db, SEASON)}
+    insert(db, spans_of("gate", "A", [5, 6], at=midnight(37) + timedelta(hours=1)))
+    count_up(db)
+    assert {row[1]: row[2] for row in read(db, SEASON)} == before | {"A": before["A"] + 2}
+    assert blocks.make(db, SEASON.start.date(), SEASON.end.date(), TYPES) >= 3
+    assert {row[1]: row[2] for row in read(db, SEASON)} == before | {"A": before["A"] + 2}
+
+
+def test_a_part_day_that_was_counted_for_a_window_is_read_and_for_no_other(db: Database):
+    """Lost: an analysis would see what came after its window, or count the last day twice."""
+    end = midnight(3) + timedelta(hours=12)
+    window, later = Window(midnight(10), end), Window(midnight(10), end + timedelta(hours=2))
+    insert(db, [span("gate", "A", 10, at=end - timedelta(hours=1)), span("gate", "A", 90, at=end)])
+    arguments = window.start.date(), end.date(), TYPES
+    histograms.rebuild(db, staleness.stale_days(db, *arguments, end), TYPES, ["gate"], part_day=end)
+    assert staleness.stale_days(db, *arguments, end) == []
+    assert [row[2] for row in read(db, window)] == [1]
+    assert staleness.stale_days(db, *arguments, later.end) == [end.date()]
+    assert [row[2] for row in read(db, later, [end.date()])] == [2]
+    # When the day has passed, half of it is no count of it.
+    assert staleness.stale_days(db, window.start.date(), end.date() + DAY, TYPES) == [end.date()]
+    # A span that came meanwhile belongs to the next look at that day.
+    insert(db, [span("gate", "A", 10, at=end - timedelta(hours=1))])
+    assert staleness.stale_days(db, *arguments, end) == []
+    assert end.date() in staleness.stale_days(db, window.start.date(), end.date() + DAY, TYPES)
+
+
+WRONG = {
+    "of a closed day": timedelta(days=-3),
+    "a year old": timedelta(days=-365),
+    "of tomorrow": timedelta(days=1),
+    "an hour ahead": timedelta(hours=1),
+    "an hour behind": timedelta(hours=-1),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_span_at_a_wrong_time_is_stored_and_counts_once_in_its_own_window(db: Database, name: str):
+    """Lost: a machine with a wrong clock would lose its spans, or they would count with days that they are not of."""
+    now = one_moment(db)
+    at = now + WRONG[name]
+    count_up(db, Window(midnight(7), midnight()))
+    made = span("gate", name, 77, at=at)
+    assert spans.store(db, [made]).new == 1
+    assert spans.store(db, [made]).new == 0
+    day = Window(midnight_of(at.date()), after(at.date()))
+    count_up(db, day)
+    assert [row[:3] for row in read(db, day)] == [("gate", name, 1)]
+    assert [row[:3] for row in measure.exact_p50(db, day, ["gate"], ["gate"])] == [("gate", name, 1)]
+    for window in (Window(midnight(7), now), Window(day.start - DAY, day.start), Window(day.end, day.end + DAY)):
+        inside = window.start <= at < window.end
+        assert len(measure.exact_p50(db, window, ["gate"], ["gate"])) == inside
+    assert sum(row[2] for row in counts.by_type_and_day(db, day, [])) == 1
+
+
+def one_moment(db: Database):
+    return db.rows("SELECT date_trunc('second', now())")[0][0]
+
+
+@pytest.mark.only_on(EMBEDDED, reason="fifty thousand spans, and no statement that other servers would read otherwise")
+def test_of_very_many_keys_those_with_most_spans_are_kept_and_the_rest_is_one(db: Database):
+    """Lost: a name with an id in it would fill memory and tables, and hide everything else."""
+    number = MOST_KEYS + 500
+    for days_ago in (2, 3):
+        execute(
+            db,
+            "INSERT INTO workflow_trace_log (trace_id, span_id, span_type, span_name, start_time_ms, duration_ms)"
+            " SELECT gen_random_uuid(), gen_random_uuid(), 'gate',"
+            " CASE WHEN n < 1000 THEN 'BUSY' ELSE 'id-' || %s::text || '-' || n END, %s, n"
+            " FROM generate_series(1, %s) AS n",
+            (days_ago, int(midnight(days_ago).timestamp() * 1000), number + 999),
+        )
+    window = week()
+    count_up(db, window)
+    assert db.rows("SELECT day, count(*) FROM duration_histograms GROUP BY 1 ORDER BY 1") == [
+        (midnight(3).date(), MOST_KEYS + 1),
+        (midnight(2).date(), MOST_KEYS + 1),
+    ]
+    by_history = p50.from_buckets(buckets.of_window(db, window, ["gate"], ["gate"]), histograms.GAMMA)
+    exactly = p50.exact(measure.exact_p50(db, window, ["gate"], ["gate"]))
+    for measured in (by_history, exactly):
+        assert len(measured) == MOST_KEYS + 1
+        of_key = dict(zip(measured["dimension_key"], measured["sample_count"], strict=True))
+        assert of_key["BUSY"] == 1998
+        assert of_key[OTHER_KEYS] + MOST_KEYS - 1 + 1998 == 2 * (number + 999)
+
+
+def partitions(db: Database, sql: str, parameters: dict) -> set[str]:
+    plan = "\n".join(line for (line,) in db.rows("EXPLAIN " + sql, parameters))
+    return set(re.findall(r"workflow_trace_log_(\d{8}|default)", plan))
+
+
+def test_a_query_over_a_window_reads_only_its_days_and_what_has_no_day(db: Database):
+    """Lost: each analysis would read all that was ever stored."""
+    spans.ensure_partitions(db, midnight(80), midnight())
+    window = Window(midnight(40), midnight(33))
+    days = {f"{midnight(ago):%Y%m%d}" for ago in range(40, 33, -1)}
+    around = {f"{midnight(ago):%Y%m%d}" for ago in range(47, 26, -1)}
+    sql, parameters = observations(["gate"], ["gate"])
+    assert partitions(db, sql, parameters | window.parameters()) <= around | {"default"}
+    created = {"created_from": None, "created_to": None}
+    assert partitions(db, COUNTS, window.parameters() | created) == days
+    execute(db, f"DROP TABLE workflow_trace_log_{midnight(36):%Y%m%d}")
+    assert partitions(db, COUNTS, window.parameters() | created) == days - {f"{midnight(36):%Y%m%d}"} | {"default"}

@@ -1,0 +1,170 @@
+"""The servers that tests run on: the embedded PostgreSQL, Debian's PostgreSQL 15, and pgbouncer before that.
+
+Belongs here: starting each once, when the first test needs it, and ending all of them by id.
+Does not: databases of tests (conftest), any expectation.
+"""
+
+import os
+import subprocess
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg2
+
+from leo_telemetry_pipeline.settings import PREFIX, Settings
+from leo_telemetry_pipeline.store.database import opened
+from leo_telemetry_pipeline.store.embedded import ROLE
+from leo_telemetry_pipeline.store.server_programs import server_environment, server_user
+from leo_telemetry_pipeline_tests.processes import need, until
+
+EMBEDDED, DEBIAN, POOLER, WIDE_POOLER = "embedded", "postgresql15", "pgbouncer", "pgbouncer5"
+# As strict as a pooler can be, and one for tests that need several transactions at once to show anything.
+POOL_SIZES = {POOLER: 1, WIDE_POOLER: 5}
+PROGRAMS = Path("/usr/lib/postgresql/15/bin")
+PGBOUNCER = Path("/usr/sbin/pgbouncer")
+# Nothing here has to survive a power cut.
+CARELESS = ("fsync", "synchronous_commit", "full_page_writes")
+
+
+@dataclass(frozen=True)
+class Server:
+    """One server: ``address`` is the rest of a URL, ``direct`` how to connect past a pooler."""
+
+    name: str
+    address: str
+    direct: str
+
+    def url(self, database: str) -> str:
+        """Return the address of a database, as LEO_TELEMETRY_DATABASE_URL takes it."""
+        return f"postgresql://{ROLE}@/{database}?{self.address}"
+
+    def direct_url(self, database: str) -> str:
+        """Return the address of a database past a pooler."""
+        return f"postgresql://{ROLE}@/{database}?{self.direct}"
+
+    def administer(self, statement: str) -> None:
+        """Run a statement outside any database of a test and outside any transaction."""
+        with closing(psycopg2.connect(self.direct_url("postgres"))) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+
+
+def as_role(url: str, role: str) -> str:
+    """Return the address of a database for a role whose password is ``pw``, which must be on the server by then."""
+    return url.replace(f"{ROLE}@", f"{role}:pw@", 1)
+
+
+class Servers:
+    """All servers of a session, in a folder that a server which is not root may enter."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._started: dict[str, Server] = {}
+        self._ends = ExitStack()
+
+    def get(self, name: str) -> Server:
+        """Return a server, started now if it is the first time. Skips, or in CI fails, where it is not installed."""
+        if name not in self._started:
+            start: Callable[[], Server] = {EMBEDDED: self._embedded, DEBIAN: self._debian}.get(
+                name, lambda: self._pooler(name)
+            )
+            self._started[name] = start()
+        return self._started[name]
+
+    def close(self) -> None:
+        """End all of them."""
+        self._ends.close()
+
+    def _embedded(self) -> Server:
+        target = self._ends.enter_context(opened(Settings({PREFIX + "HOME": str(self._folder / "server")})))
+        assert target.embedded is not None
+        sockets, passfile = target.embedded.sockets, target.embedded.password_file
+        address = f"host={quote(str(sockets), safe='')}&passfile={quote(str(passfile), safe='')}"
+        server = Server(EMBEDDED, address, address)
+        for setting in CARELESS:
+            server.administer(f"ALTER SYSTEM SET {setting} = off")
+        server.administer("SELECT pg_reload_conf()")
+        return server
+
+    def _debian(self) -> Server:
+        need((PROGRAMS / "postgres").exists(), "PostgreSQL 15 is not installed (Debian: apt-get install postgresql-15)")
+        sockets, data = self._private("pg15"), self._folder / "pg15" / "data"
+        self._run("initdb", "-D", str(data), "-U", ROLE, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        settings = {"listen_addresses": "", "unix_socket_directories": sockets, "max_connections": 200}
+        settings |= {"timezone": "UTC"} | dict.fromkeys(CARELESS, "off")
+        with (data / "postgresql.conf").open("a", encoding="utf-8") as file:
+            file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
+        control = ("pg_ctl", "-D", str(data), "-w")
+        self._run(*control, "-l", str(sockets / "log"), "start")
+        self._ends.callback(self._run, *control, "-m", "immediate", "stop")
+        address = f"host={quote(str(sockets), safe='')}"
+        return Server(DEBIAN, address, address)
+
+    def _pooler(self, name: str) -> Server:
+        need(PGBOUNCER.exists(), "pgbouncer is not installed (Debian: apt-get install pgbouncer)")
+        behind, folder = self.get(DEBIAN), self._private(name)
+        (folder / "users").write_text(f'"{ROLE}" ""\n', encoding="utf-8")
+        # Nothing of ignore_startup_parameters: our connections must need none.
+        (folder / "pgbouncer.ini").write_text(
+            f"""
+            [databases]
+            * = host={self._folder / "pg15"}
+            [pgbouncer]
+            listen_addr =
+            listen_port = 5432
+            unix_socket_dir = {folder}
+            auth_type = trust
+            auth_file = {folder / "users"}
+            auth_user = {ROLE}
+            pool_mode = transaction
+            default_pool_size = {POOL_SIZES[name]}
+            max_db_connections = {POOL_SIZES[name]}
+            max_client_conn = 500
+            server_login_retry = 1
+            query_wait_timeout = 30
+            """.replace("\n            ", "\n"),
+            encoding="utf-8",
+        )
+        with (folder / "log").open("w") as log:
+            process = subprocess.Popen([PGBOUNCER, folder / "pgbouncer.ini"], stdout=log, stderr=log, **_as_server())
+        self._ends.callback(process.wait)
+        self._ends.callback(process.kill)
+        server = Server(name, f"host={quote(str(folder), safe='')}", behind.direct)
+        until(lambda: _answers(server) or process.poll() is not None, "pgbouncer answers")
+        assert process.poll() is None, (folder / "log").read_text()
+        return server
+
+    def _private(self, name: str) -> Path:
+        folder = self._folder / name
+        folder.mkdir(mode=0o700)
+        if owner := server_user():
+            os.chown(folder, *owner)
+        return folder
+
+    def _run(self, program: str, *arguments: str) -> None:
+        done = subprocess.run(
+            [PROGRAMS / program, *arguments],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            **_as_server(),
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def _as_server() -> dict:
+    owner = server_user()
+    rights = {"user": owner[0], "group": owner[1], "extra_groups": []} if owner else {}
+    return {"stdin": subprocess.DEVNULL, "cwd": "/", "env": server_environment(), **rights}
+
+
+def _answers(server: Server) -> bool:
+    try:
+        psycopg2.connect(server.url("postgres")).close()
+    except psycopg2.OperationalError:
+        return False
+    return True

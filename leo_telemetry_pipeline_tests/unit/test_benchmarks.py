@@ -1,0 +1,138 @@
+"""What `make bench` prints and how it ends: budgets, slack, the table, scripts that break, the capacity table."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks import capacity, generate, run, table
+from benchmarks.measure import Budget, Options, judge
+from benchmarks.table import Measured
+
+GOOD = Measured("a span: 2 attributes", "4.76 us", "OpenTelemetry SDK: 42.7 us", "1/9", "<= 1/8", passed=True)
+BAD = Measured("memory of an analysis: 1,000,000 spans", "512 MB", "", None, "<= 400 MB", passed=False, peak_mb=512)
+QUICK = Options(quick=True)
+
+
+@pytest.mark.parametrize(
+    ("budget", "slack", "holds", "misses"),
+    [
+        (Budget(100, "ms"), 1.0, 100, 100.1),
+        (Budget(100, "ms"), 1.5, 150, 150.1),
+        (Budget(0.5, at_least=True), 1.0, 0.5, 0.49),
+        (Budget(0.5, at_least=True), 1.5, 0.34, 0.33),
+        (Budget(600, "bytes", timed=False), 1.5, 600, 601),
+        (Budget(1), 1.0, 1, float("nan")),
+    ],
+)
+def test_slack_makes_a_budget_more_lenient_in_its_own_direction(
+    budget: Budget, slack: float, holds: float, misses: float
+) -> None:
+    """Lost: a regression that a quick run waves through, or a good change that it refuses."""
+    assert budget.with_slack(slack).holds(holds)
+    assert not budget.with_slack(slack).holds(misses)
+
+
+def test_a_budget_without_a_unit_limits_the_ratio_to_the_reference() -> None:
+    """Lost: a slow machine fails, or a fast one hides that ours got slower."""
+    measured = judge("p50s", 30, "ms", Budget(1 / 50), Options(), reference=("a query", 1000))
+    assert (measured.ours, measured.reference, measured.ratio) == ("30 ms", "a query: 1,000 ms", "1/33.3")
+    assert (measured.budget, measured.passed) == ("<= 1/50", False)
+    assert judge("p50s", 30, "ms", Budget(1 / 50), QUICK, reference=("a query", 1000)).passed
+
+
+def test_a_budget_over_the_reference_limits_the_difference() -> None:
+    """Lost: what a hook adds to bare Python, in the time that Python itself takes."""
+    measured = judge("a hook", 60, "ms", Budget(40, "ms"), Options(), reference=("bare Python", 21), over=True)
+    assert (measured.ours, measured.budget, measured.passed) == ("60 ms (+39.0)", "<= +40 ms", True)
+    assert not judge("a hook", 62, "ms", Budget(40, "ms"), Options(), reference=("bare Python", 21), over=True).passed
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [(0.094, "ms", "0.094 ms"), (4.762, "us", "4.76 us"), (42.71, "us", "42.7 us"), (34647.2, "/s", "34,647/s")],
+)
+def test_amounts_have_three_digits_that_count(value: float, unit: str, text: str) -> None:
+    """Lost: a small number that reads as 0, a large one that cannot be read."""
+    assert table.amount(value, unit) == text
+
+
+def test_the_table_fits_a_terminal_and_says_everything_of_each_row() -> None:
+    """Lost: a table that a terminal of 120 columns breaks into rubble."""
+    long = replace(BAD, what="p99 of a span while the database hangs: 4,000 spans, 2,000/s with work between them")
+    text = table.rendered([GOOD, long])
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 120
+    assert [line.rsplit(None, 1)[-1] for line in lines if line.endswith(("pass", "MISS"))] == ["pass", "MISS"]
+    seen = " ".join(" ".join(lines).split())
+    for word in (*GOOD.what.split(), *long.what.split(), *GOOD.reference.split(), "4.76 us", "1/9", "<= 400 MB", "512"):
+        assert word in seen
+
+
+def test_the_last_line_names_what_missed() -> None:
+    """Lost: a person reads twenty rows to find the one that counts."""
+    assert table.summed_up([GOOD, GOOD]) == "2 of 2 budgets hold"
+    assert table.summed_up([GOOD, BAD]) == "1 of 2 budgets hold; MISS: memory of an analysis"
+    assert (table.exit_status([GOOD]), table.exit_status([GOOD, BAD]), table.exit_status([])) == (0, 1, 1)
+
+
+def test_a_script_that_breaks_is_a_row_and_keeps_what_it_measured_before() -> None:
+    """Lost: a benchmark that does not run any more, unnoticed among those that do."""
+    said = json.dumps(asdict(GOOD)) + "\nsome noise\n"
+    assert table.told("bench_x.py", said, "a warning\n", 0) == [GOOD]
+    first, broken = table.told("bench_x.py", said, "Traceback ...\nValueError: no spans\n\n", 1)
+    assert first == GOOD
+    assert (broken.what, broken.passed) == ("bench_x.py broke: ValueError: no spans (status 1)", False)
+    [silent] = table.told("bench_x.py", "", "", 0)
+    assert not silent.passed
+
+
+def test_running_all_prints_one_table_and_ends_with_1_when_one_breaks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lost: CI that is green whatever the benchmarks say."""
+    (tmp_path / "bench_good.py").write_text(f"print({json.dumps(asdict(GOOD))!r})")
+    assert run.main([], tmp_path) == 0
+    (tmp_path / "bench_bad.py").write_text("import sys; sys.exit('the database is gone')")
+    (tmp_path / "other.py").write_text("raise AssertionError")
+    assert run.main(["--quick"], tmp_path) == 1
+    said = capsys.readouterr()
+    assert said.out.splitlines()[-1] == "1 of 2 budgets hold; MISS: bench_bad.py broke"
+    assert "the database is gone" in said.out
+    assert "1/2 bench_bad.py ..." in said.err
+    assert run.main(["good"], tmp_path) == 0
+
+
+def test_a_benchmark_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Lost: a typing error that measures nothing, and passes."""
+    (tmp_path / "bench_good.py").touch()
+    with pytest.raises(SystemExit) as stopped:
+        run.main(["god"], tmp_path)
+    assert stopped.value.code == 2
+    assert "there is no benchmark 'god': choose from good" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("dimensions", generate.NAMES)
+def test_generated_spans_have_as_many_dimensions_as_they_are_named_after(dimensions: int) -> None:
+    """Lost: a budget held by measuring less than the design asks for."""
+    names = generate.NAMES[dimensions]
+    # Each gate is a dimension of its own with each SD type, too.
+    assert sum(names.values()) + names["gate"] * names["sd_type"] == dimensions
+
+
+def test_capacity_grows_with_the_people_and_leaves_one_machine_when_it_is_full() -> None:
+    """Lost: a team that buys a cluster it does not need, or a disk that is full in a month."""
+    costs = capacity.Costs(
+        bytes_a_span=500, receiver_us=50, server_us=20, counting_s_a_million=10, bytes_a_dimension_day=1000
+    )
+    small, large = capacity.need(10, 250, costs), capacity.need(100_000, 20_000, costs)
+    assert (small.receivers, small.workers) == (1, 0)
+    assert large.disk_tb == pytest.approx(10_000 * small.disk_tb)
+    # 23,148 spans a second at the peak, 50 µs each, on cores that are half busy.
+    assert large.receivers == 3
+    assert large.workers == 3
+    assert large.history_gb == pytest.approx(20_000 * 365 * 1000 / 1e9)
+    lines = capacity.rendered([small, large]).splitlines()
+    assert {line.count("|") for line in lines} == {lines[0].count("|")}
+    assert lines[-1].endswith("| Citus with 3 workers |")

@@ -1,0 +1,71 @@
+"""Sums of spans by bucket, whichever form they were kept in."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leo_telemetry_pipeline.store.durations import Durations
+
+
+def sent(values: list[int], width: int) -> memoryview:
+    """Return an array as PostgreSQL's array_send does."""
+    head = b"".join(number.to_bytes(4) for number in (1, 0, 23, len(values), 1))
+    return memoryview(head + b"".join(width.to_bytes(4) + value.to_bytes(width, signed=True) for value in values))
+
+
+def made(buckets: dict[int, int], *, packed: bool, **more: int) -> Durations:
+    found = Durations()
+    row = (1, sum(buckets.values()), 5.0, 1, 9)
+    numbers, counts = sorted(buckets), [buckets[number] for number in sorted(buckets)]
+    found.add(*row, sent(numbers, 4), sent(counts, 8), **more)
+    if not packed:
+        return found
+    again = Durations()
+    again.add(*row, memoryview(found.packed()), None, **more)
+    return again
+
+
+histograms = st.dictionaries(st.integers(-1, 8800), st.integers(1, 2**53), min_size=1, max_size=30)
+
+
+@given(st.lists(st.tuples(histograms, st.booleans()), min_size=1, max_size=5))
+def test_rows_add_up_whichever_form_they_were_kept_in(rows: list[tuple[dict[int, int], bool]]):
+    """Lost: a month read from blocks would say something else than its days."""
+    total, expected = Durations(), dict[int, int]()
+    for buckets, packed in rows:
+        scaled = {number: count // len(rows) or 1 for number, count in buckets.items()}
+        total.merge(made(scaled, packed=packed))
+        for number, count in scaled.items():
+            expected[number] = expected.get(number, 0) + count
+    numbers, counts = total.buckets()
+    assert dict(zip(numbers.tolist(), counts.tolist(), strict=True)) == expected
+    assert numbers.tolist() == sorted(expected)
+    assert total.count == sum(expected.values())
+
+
+@pytest.mark.parametrize("count", [1, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, 2**53])
+def test_a_count_of_any_size_is_kept(count: int):
+    """Lost: the busiest bucket would wrap around and show next to nothing."""
+    assert made({-1: 1, 7: count}, packed=True).buckets()[1].tolist() == [1, count]
+
+
+def test_days_are_counted_once_also_the_last_of_a_long_block():
+    """Lost: something that ran on one day would count as known for three."""
+    total = made({1: 1}, packed=False)
+    total.merge(made({1: 1}, packed=False))
+    total.merge(made({1: 1}, packed=False, days_later=3))
+    assert total.seen_on.bit_count() == 2
+    row = Durations()
+    # What the database has for a block with spans on its 64th day alone.
+    row.add(-(2**63), 1, 1.0, 1, 1, memoryview(made({1: 1}, packed=False).packed()), None)
+    assert row.seen_on == 1 << 63
+
+
+def test_least_and_most_are_those_of_all_rows_a_zero_included():
+    """Lost: percentiles are kept within least and most, so a wrong one bends them."""
+    total = Durations()
+    for least, most in ((5, 9), (0, 3), (7, 12)):
+        total.add(1, 1, 1.0, least, most, sent([1], 4), sent([1], 8))
+    assert (total.min_ms, total.max_ms) == (0, 12)
+    assert np.array_equal(total.buckets()[1], [3])
