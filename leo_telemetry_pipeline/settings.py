@@ -80,9 +80,12 @@ def size(text: str) -> int:
 
 def kept_days(text: str) -> int:
     """Read a number of days such as ``90d``, from 35 on."""
-    days, rest = divmod(seconds(text), _UNITS["d"])
+    try:
+        days, rest = divmod(seconds(text), _UNITS["d"])
+    except ValueError:
+        days, rest = 0, 0
     if rest or days < LEAST_KEPT_DAYS:
-        raise ValueError(f"a number of days, at least {LEAST_KEPT_DAYS}d: analyses look back that far")
+        raise ValueError(f"a number of days such as 90d, at least {LEAST_KEPT_DAYS}d: analyses look back that far")
     return days
 
 

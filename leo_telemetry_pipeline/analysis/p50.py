@@ -1,7 +1,7 @@
 """Medians and other percentiles a dimension, as one frame whichever way they were measured.
 
 Belongs here: the frame's columns, and percentiles of bucket counts.
-Does not: reading spans; exact percentiles are computed where the spans are (store.spans).
+Does not: reading spans; exact percentiles are computed where the spans are (store.measure).
 """
 
 from collections.abc import Sequence

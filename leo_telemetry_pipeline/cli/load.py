@@ -62,7 +62,8 @@ def load(paths: tuple[Path, ...], mapping: str | None, preset: str | None, proje
                 with _progress(path) as progress:
                     found, put_back = archive.restore(connection, path, archive_id, progress.update)
                 there = f", {found - put_back} were stored already" if put_back < found else ""
-                click.echo(f"{path}: {put_back} span(s) put back for {settings.keep} days{there}")
+                lasting = f" for {settings.keep} days" if put_back else ""
+                click.echo(f"{path}: {put_back} span(s) put back{lasting}{there}")
                 continue
             with _progress(path) as progress:
                 read = files.read(

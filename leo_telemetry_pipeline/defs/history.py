@@ -7,6 +7,7 @@ Does not: counting and reading (store), percentiles (analysis.p50).
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+import dagster as dg
 import pandas as pd
 
 from leo_telemetry_pipeline.analysis import p50
@@ -38,7 +39,7 @@ def in_window(analysis: Analysis, rows: Sequence[tuple]) -> list[tuple]:
 
 def count_traces(analysis: Analysis, scanned: int) -> int:
     """Return how many traces the window has: among very many, those over midnight count on each day."""
-    if scanned <= analysis.settings.exact_spans:
+    if scanned <= analysis.settings.exact_spans and is_stored(analysis):
         return measure.count(analysis.database, analysis.window)[1]
     window = analysis.window
     stale = staleness.stale_days(analysis.database, window.start.date(), window.end.date(), [])
@@ -59,12 +60,20 @@ def types(analysis: Analysis) -> list[str]:
 
 def method(analysis: Analysis, found: pd.DataFrame) -> str:
     """Return how the P50s of the window are computed, given its spans by type and day."""
-    window = analysis.window
     return p50.method(
-        int(found["spans"].to_numpy().sum()),
-        analysis.settings.exact_spans,
-        all_stored=staleness.all_stored(analysis.database, window.start.date(), window.end.date()),
+        int(found["spans"].to_numpy().sum()), analysis.settings.exact_spans, all_stored=is_stored(analysis)
     )
+
+
+def is_stored(analysis: Analysis) -> bool:
+    """Tell whether all spans of the window are still stored. Raises dg.Failure for part of a day that is not."""
+    window = analysis.window
+    if (part := _part_day(window)) and not staleness.all_stored(analysis.database, part.date(), part.date()):
+        raise dg.Failure(
+            f"the spans of {part:%Y-%m-%d} were dropped, and history is of whole days: end the window at a midnight",
+            allow_retries=False,
+        )
+    return staleness.all_stored(analysis.database, window.days[0], window.days[-1])
 
 
 def stale(analysis: Analysis, found: pd.DataFrame) -> list:

@@ -63,8 +63,11 @@ def name_of(day: date, number: int) -> str:
     return f"spans-{day}-{number}.parquet"
 
 
-def folder(path: str) -> Path:
-    """Return the folder of archives, made if it is not there; raise UserError where none can be written."""
+def folder(path: str, *, made: bool = True) -> Path:
+    """Return the folder of archives, made if it is not there; raise UserError where none can be written.
+
+    Without ``made`` it is only asked whether it could be.
+    """
     found = Path(path).expanduser()
     if not found.is_absolute():
         raise UserError(f"{PREFIX}ARCHIVE is {path!r}: give an absolute path")
@@ -72,12 +75,17 @@ def folder(path: str) -> Path:
         import pyarrow.parquet  # noqa: F401
     except ImportError:
         raise UserError(f"{PREFIX}ARCHIVE is set, and archives are Parquet: {parquet.INSTALL}") from None
+    there = next(one for one in (found, *found.parents) if one.exists())
+    refused = f"{PREFIX}ARCHIVE ({found}) cannot be used"
+    if not there.is_dir():
+        raise UserError(f"{refused}: {there} is a file; name a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f"{refused}: {there} may not be written; name a folder that may")
     try:
-        found.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not os.access(found, os.W_OK | os.X_OK):
-            raise PermissionError(0, "it may not be written")
+        if made:
+            found.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{PREFIX}ARCHIVE ({found}) cannot be used: {error.strerror}") from None
+        raise UserError(f"{refused}: {error.strerror}; name a folder that can be made and written") from None
     return found
 
 
@@ -155,6 +163,13 @@ def restore(
                 new += _put_back(database, batch, archive_id)
             if on_bytes is not None:
                 on_bytes(parquet.packed_bytes(file, group))
+    # Until all is there, only the history knows the whole day.
+    with database.transaction() as cursor:
+        cursor.execute(
+            "UPDATE telemetry_sealed_days SET dropped_at = NULL"
+            " WHERE archive_id::text = %s AND restored_at > dropped_at",
+            (archive_id,),
+        )
     return read, new
 
 
@@ -171,7 +186,7 @@ def _put_back(database: Database, batch: "pa.RecordBatch", archive_id: str) -> i
         if new:
             # With the spans: whoever sees them knows that they are to be kept.
             cursor.execute(
-                "UPDATE telemetry_sealed_days SET restored_at = now(), dropped_at = NULL WHERE archive_id::text = %s",
+                "UPDATE telemetry_sealed_days SET restored_at = now() WHERE archive_id::text = %s",
                 (archive_id,),
             )
         return new

@@ -110,10 +110,10 @@ def make(database: Database, first: date, last: date, types: Sequence[str], fenc
     done = 0
     for block, of_types in missing(counted, made, first, last).items():
         with database.transaction() as cursor:
-            if fence is not None:
-                fence(cursor)
             lock(cursor, block.first, block.days)
             done += _make(cursor, block, of_types)
+            if fence is not None:
+                fence(cursor)
     return done
 
 
@@ -122,7 +122,7 @@ def _make(cursor: psycopg2.extensions.cursor, block: Block, types: Sequence[str]
     child = smaller[-1] if smaller else 1
     parameters = {"first": block.first, "days": block.days, "child": child, "types": list(types)}
     parameters["children"] = block.days // child
-    # Since it was looked at, a day may have been counted again, or forgotten.
+    # Since it was looked at, a day may have been counted again, or forgotten, or somebody else was quicker.
     cursor.execute(_COMPLETE_BLOCKS if smaller else _COMPLETE_DAYS, parameters)
     parameters["types"] = [name for (name,) in cursor.fetchall()]
     if not parameters["types"]:
@@ -155,15 +155,19 @@ def _signed(bits: int) -> int:
 
 
 _COMPLETE_DAYS = """
-SELECT dimension_type FROM duration_histogram_days
+SELECT dimension_type FROM duration_histogram_days AS c
 WHERE day >= %(first)s AND day < %(first)s::date + %(days)s AND dimension_type = ANY(%(types)s)
-  AND NOT is_stale AND counted_until IS NULL
+  AND NOT is_stale AND counted_until IS NULL AND NOT EXISTS (
+      SELECT FROM duration_histogram_blocks_made AS m
+      WHERE m.first_day = %(first)s AND m.days = %(days)s AND m.dimension_type = c.dimension_type)
 GROUP BY 1 HAVING count(*) = %(children)s
 """
 _COMPLETE_BLOCKS = """
-SELECT dimension_type FROM duration_histogram_blocks_made
+SELECT dimension_type FROM duration_histogram_blocks_made AS c
 WHERE first_day >= %(first)s AND first_day < %(first)s::date + %(days)s AND days = %(child)s
-  AND dimension_type = ANY(%(types)s)
+  AND dimension_type = ANY(%(types)s) AND NOT EXISTS (
+      SELECT FROM duration_histogram_blocks_made AS m
+      WHERE m.first_day = %(first)s AND m.days = %(days)s AND m.dimension_type = c.dimension_type)
 GROUP BY 1 HAVING count(*) = %(children)s
 """
 _DAYS = """

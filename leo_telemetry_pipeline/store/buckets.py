@@ -47,6 +47,7 @@ def of_window(
     """
     found: dict[tuple[str, str], Durations] = {}
     with database.transaction(consistent=True) as cursor:
+        uncounted = sorted({*uncounted, *_counted_otherwise(cursor, window, types)})
         closed, fresh_days = set(window.closed_days), set(uncounted)
         wholly = [day for day in window.days if day in closed - fresh_days]
         part = [day for day in window.days if day not in closed | fresh_days]
@@ -92,6 +93,17 @@ def _read(
         for dimension_type, key, first_day, *row in rows:
             dimension = found.setdefault((dimension_type, key), Durations())
             dimension.add(*row, days_later=(first_day - base).days)
+
+
+def _counted_otherwise(cursor: psycopg2.extensions.cursor, window: Window, types: Sequence[str]) -> list[date]:
+    """Return the days that somebody else has counted up to another moment than the window needs."""
+    whole_days = set(window.closed_days)
+    cursor.execute(
+        "SELECT DISTINCT day, counted_until FROM duration_histogram_days"
+        " WHERE day = ANY(%s) AND dimension_type = ANY(%s) AND (counted_until IS NOT NULL OR NOT day = ANY(%s))",
+        (window.days, list(types), sorted(whole_days)),
+    )
+    return [day for day, until in cursor.fetchall() if until != (None if day in whole_days else window.end)]
 
 
 def _sealed_before(cursor: psycopg2.extensions.cursor, days: Iterable[date]) -> dict[date, datetime]:

@@ -4,7 +4,7 @@ Belongs here: statements on ``workflow_trace_counts``, and counting the days it 
 Does not: when a day is counted (histograms), durations (buckets).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from itertools import groupby
@@ -52,21 +52,13 @@ def by_type_and_day(database: Database, window: Window, counted: Sequence[date] 
 
     The days ``counted`` are read from their counts, the others from spans.
     """
-    rows: list[tuple] = []
-    if counted:
-        rows = database.rows(
-            "SELECT span_type, day, sum(spans)::bigint, sum(timed_spans)::bigint FROM workflow_trace_counts"
-            " WHERE day = ANY(%(days)s) AND span_type <> ''"
-            " AND (%(project)s::text IS NULL OR project = %(project)s) GROUP BY 1, 2",
-            {"days": list(counted), "project": window.project},
-        )
-    for piece in _without(window, counted):
-        rows += database.rows(
-            f"SELECT span_type, day, sum(spans)::bigint, sum(timed_spans)::bigint FROM ({COUNTS}) AS counted"
-            " GROUP BY 1, 2",
-            _parameters(piece),
-        )
-    return sorted(rows)
+    found: dict[tuple[str, date], list[int]] = {}
+    for sql, parameters in _sources(database, window, counted, "span_type <> ''", COUNTS):
+        grouped = f"SELECT span_type, day, sum(spans)::bigint, sum(timed_spans)::bigint FROM ({sql}) AS counted"
+        for span_type, day, *numbers in database.rows(f"{grouped} GROUP BY 1, 2", parameters):
+            before = found.get((span_type, day), [0, 0])
+            found[span_type, day] = [a + b for a, b in zip(before, numbers, strict=True)]
+    return [(*key, *numbers) for key, numbers in sorted(found.items())]
 
 
 def traces(database: Database, window: Window, counted: Sequence[date] = ()) -> int:
@@ -74,26 +66,33 @@ def traces(database: Database, window: Window, counted: Sequence[date] = ()) -> 
 
     Also one of a day that was sealed while spans of it were still to come counts with each part.
     """
-    [[found]] = database.rows(
-        "SELECT coalesce(sum(traces), 0)::bigint FROM workflow_trace_counts"
-        " WHERE day = ANY(%(days)s::date[]) AND span_type = ''"
-        " AND (%(project)s::text IS NULL OR project = %(project)s)",
-        {"days": list(counted), "project": window.project},
+    return sum(
+        database.rows(f"SELECT coalesce(sum(traces), 0)::bigint FROM ({sql}) AS counted", parameters)[0][0]
+        for sql, parameters in _sources(database, window, counted, "span_type = ''", TRACES)
     )
-    for piece in _without(window, counted):
-        rows = database.rows(f"SELECT coalesce(sum(traces), 0)::bigint FROM ({TRACES}) AS counted", _parameters(piece))
-        found += rows[0][0]
-    return found
 
 
-def _without(window: Window, counted: Sequence[date]) -> list[Window]:
-    """Return what is left of a window without the counted days, days in a row together."""
+def _sources(
+    database: Database, window: Window, counted: Sequence[date], condition: str, fresh: str
+) -> Iterator[tuple[str, dict[str, object]]]:
+    """Yield the queries whose rows together are the window's counts: of what is counted or sealed, and of spans."""
     left = [day for day in window.days if day not in set(counted)]
-    found = []
-    for _, run in groupby(enumerate(left), key=lambda one: one[1].toordinal() - one[0]):
+    stored = (
+        "SELECT * FROM workflow_trace_counts"
+        " WHERE (day = ANY(%(days)s::date[]) OR (day = ANY(%(left)s::date[]) AND part > 0))"
+        f" AND {condition} AND (%(project)s::text IS NULL OR project = %(project)s)"
+    )
+    yield stored, {"days": list(counted), "left": left, "project": window.project}
+    sealed = dict(
+        database.rows(
+            "SELECT day, max(sealed_before) FROM telemetry_sealed_days WHERE day = ANY(%s::date[]) GROUP BY 1", (left,)
+        )
+    )
+    # Days in a row are read together, but each sealed one by itself.
+    for _, run in groupby(enumerate(left), key=lambda one: (sealed.get(one[1]), one[1].toordinal() - one[0])):
         days = list(map(itemgetter(1), run))
-        found.append(replace(window, start=max(midnight(days[0]), window.start), end=min(after(days[-1]), window.end)))
-    return found
+        start, end = max(midnight(days[0]), window.start), min(after(days[-1]), window.end)
+        yield fresh, _parameters(replace(window, start=start, end=end), (sealed.get(days[0]), None))
 
 
 def _parameters(window: Window, created: tuple[datetime | None, datetime | None] = (None, None)) -> dict[str, object]:

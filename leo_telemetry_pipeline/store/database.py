@@ -94,6 +94,8 @@ class Database:
                 cursor.execute("SET TRANSACTION READ ONLY")
             if consistent:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                # Before the first look: rows that are moved to another partition later stay where they were seen.
+                cursor.execute("LOCK TABLE ONLY workflow_trace_log IN ACCESS SHARE MODE")
             cursor.execute(
                 "SELECT set_config('statement_timeout', %s, true), set_config('lock_timeout', '20s', true),"
                 " set_config('idle_in_transaction_session_timeout', '20s', true),"
@@ -101,7 +103,9 @@ class Database:
                 # Each partition of a plan would be compiled anew, which takes longer than our statements do.
                 " set_config('jit', 'off', true),"
                 # What is counted fits into it; the server's own default would sort on disk.
-                " set_config('work_mem', '32MB', true)",
+                " set_config('work_mem', '32MB', true),"
+                # A day that was just imported has no statistics: taken for small, it would be looped over row by row.
+                " set_config('enable_nestloop', 'off', true)",
                 (f"{max(1, int(seconds * 1000))}ms",),
             )
             yield cursor

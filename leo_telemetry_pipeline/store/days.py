@@ -13,7 +13,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Window:
-    """The time that an analysis looks at: UTC midnight ``start`` up to, not including, ``end``."""
+    """The time that an analysis, or a part of it, looks at: UTC midnight ``start`` up to, not including, ``end``."""
 
     start: datetime
     end: datetime

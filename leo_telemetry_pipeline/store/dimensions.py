@@ -81,7 +81,7 @@ _SPANS = f"""(
     FROM workflow_trace_log AS s
     LEFT JOIN (
         SELECT w.trace_id, w.parent_span_id AS span_id,
-               sum({_DURATION.replace("s.", "w.")})::bigint AS wait_ms
+               least(sum({_DURATION.replace("s.", "w.")}), 9223372036854775807)::bigint AS wait_ms
         FROM workflow_trace_log AS w
         WHERE w.span_type = 'wait' AND w.parent_span_id IS NOT NULL
           AND w.start_time_ms >= %(from_ms)s AND w.start_time_ms < %(to_ms)s + %(reach)s
@@ -118,22 +118,21 @@ FROM (
         ORDER BY s.trace_id, s.start_time_ms / 86400000, s.start_time_ms, s.span_id
     ) AS own ON own.trace_id = spans.trace_id AND own.day = spans.day
     LEFT JOIN (
-        SELECT found.* FROM (
-            SELECT DISTINCT c.trace_id FROM (
-                SELECT s.trace_id FROM workflow_trace_log AS s
-                WHERE s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s
-                  AND s.span_type = ANY(%(handoff_stored)s || {of})
-                GROUP BY s.trace_id, s.start_time_ms / 86400000
-                HAVING bool_and(s.span_type NOT IN ('handoff', 'workflow'))
-            ) AS c
+        SELECT found.*, DATE '1970-01-01' + traces.day::integer AS day FROM (
+            SELECT s.trace_id, s.start_time_ms / 86400000 AS day FROM workflow_trace_log AS s
+            WHERE s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s
+              AND s.span_type = ANY(%(handoff_stored)s || {of})
+            GROUP BY 1, 2 HAVING bool_and(s.span_type NOT IN ('handoff', 'workflow'))
         ) AS traces CROSS JOIN LATERAL (
             SELECT h.trace_id, (array_agg(h.attributes ORDER BY h.start_time_ms, h.span_id))[1] AS attributes
             FROM workflow_trace_log AS h
             WHERE h.trace_id = traces.trace_id AND h.span_type IN ('handoff', 'workflow')
-              AND h.start_time_ms >= %(from_ms)s - %(reach)s AND h.start_time_ms < %(to_ms)s + %(ahead)s
+              AND h.start_time_ms >= traces.day * 86400000 - %(reach)s
+              AND h.start_time_ms < (traces.day + 1) * 86400000 + %(ahead)s
+              AND h.start_time_ms >= %(from_ms)s - %(reach)s AND h.start_time_ms < %(to_ms)s + %(reach)s
             GROUP BY h.trace_id
         ) AS found
-    ) AS other ON other.trace_id = spans.trace_id
+    ) AS other ON other.trace_id = spans.trace_id AND other.day = spans.day
 ) AS valued
 WHERE value IS NOT NULL"""
 

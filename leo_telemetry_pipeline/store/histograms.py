@@ -52,14 +52,12 @@ def rebuild(
 ) -> int:
     """Count some days again, a transaction each, and return how many rows they have now.
 
-    ``part_day`` is counted up to that moment only. ``fence`` is called first in each transaction, and raises when the
+    ``part_day`` is counted up to that moment only. ``fence`` is called last in each transaction, and raises when the
     caller may no longer write.
     """
     made, bound = 0, now(database)
     for day in days:
         with database.transaction() as cursor:
-            if fence is not None:
-                fence(cursor)
             lock(cursor, day)
             # Before counting: whoever has committed by now is counted, whoever has not is in here or younger.
             complete_before = watermark(cursor, bound)
@@ -67,6 +65,8 @@ def rebuild(
             until = part_day if part_day is not None and part_day.date() == day else None
             made += _count(cursor, day, types, seen, 0, (sealed_before, None), until)
             _note(cursor, day, types, complete_before, until)
+            if fence is not None:
+                fence(cursor)
     return made
 
 
@@ -98,6 +98,10 @@ def seal(database: Database, day: date) -> int | None:
 def count_again(database: Database, day: date) -> None:
     """Count a day again for all types that it has."""
     with database.transaction() as cursor:
+        lock(cursor, day)
+        _, sealed_before = _last_part(cursor, day)
+        # What a word means depends on the span types that there are.
+        counts.count_day(cursor, whole(day), 0, (sealed_before, None))
         types, seen = _types(cursor, day)
     rebuild(database, [day], types, seen)
 

@@ -1,7 +1,7 @@
 """Deleting what was collected, for good, because somebody asked for it.
 
 Belongs here: spans, those that are open, what was put aside, and the daily history that was made of them, except that
-of one trace, which only the spans still stored can be counted without. What analyses said of them stays: P50s, items,
+of one trace, which goes from days that are not sealed. What analyses said of them stays: P50s, items,
 the ids of traces as evidence.
 Does not: retention by age, which keeps the history. What still lies in a spool is drained first (cli).
 """
@@ -68,6 +68,8 @@ class Purged:
     others: int = 0
 
 
+# Beyond the calendar, and what is there is in no history.
+_LAST_DAY = (date.max - date(1970, 1, 1)).days
 _SPANS, _ASIDE = "workflow_trace_log", "telemetry_quarantine"
 _BY_DAY = ("duration_histograms", "workflow_trace_counts")
 
@@ -99,7 +101,8 @@ def purge(database: Database, what: What, on_day: Callable[[int], object] = lamb
     """
     counts: dict[str, int] = {}
     days = database.rows(
-        f"SELECT DISTINCT s.start_time_ms / {DAY_MS} FROM {_SPANS} AS s WHERE {what.conditions[_SPANS]} ORDER BY 1",
+        f"SELECT DISTINCT s.start_time_ms / {DAY_MS} FROM {_SPANS} AS s WHERE {what.conditions[_SPANS]}"
+        f" AND s.start_time_ms / {DAY_MS} < {_LAST_DAY} ORDER BY 1",
         what.parameters,
     )
     for (number,) in days:
@@ -126,6 +129,10 @@ def purge(database: Database, what: What, on_day: Callable[[int], object] = lamb
     with database.transaction() as cursor:
         for table in what.conditions:
             counts[table] = counts.get(table, 0) + _delete(cursor, what, table, "true", {})
+        if what.before is not None:
+            # A block that goes beyond the day is gone too, and is made again of what is left.
+            cursor.execute("DELETE FROM duration_histogram_blocks_made WHERE first_day < %s", (what.before,))
+            cursor.execute("DELETE FROM duration_histogram_days WHERE day < %s", (what.before,))
     return _purged(counts)
 
 

@@ -34,8 +34,6 @@ def mark_stale(database: Database, fence: Fence | None = None) -> None:
     """
     bound = now(database)
     with database.transaction() as cursor:
-        if fence is not None:
-            fence(cursor)
         # Two who mark follow each other.
         cursor.execute("SELECT FROM telemetry_upkeep FOR UPDATE")
         seen_before = _seen_before(cursor)
@@ -50,6 +48,8 @@ def mark_stale(database: Database, fence: Fence | None = None) -> None:
             if cursor.rowcount:
                 blocks.forget(cursor, day)
         cursor.execute("UPDATE telemetry_upkeep SET history_seen_before = greatest(history_seen_before, %s)", (seen,))
+        if fence is not None:
+            fence(cursor)
 
 
 def stale_days(
@@ -87,8 +87,7 @@ def stale_days(
 def all_stored(database: Database, first: date, last: date) -> bool:
     """Tell whether the spans of the days from ``first`` to ``last`` are still in the table."""
     return database.rows(
-        "SELECT NOT EXISTS (SELECT FROM telemetry_sealed_days WHERE day BETWEEN %s AND %s"
-        " AND dropped_at > coalesce(restored_at, '-infinity'))",
+        "SELECT NOT EXISTS (SELECT FROM telemetry_sealed_days WHERE day BETWEEN %s AND %s AND dropped_at IS NOT NULL)",
         (first, last),
     )[0][0]
 
@@ -104,15 +103,15 @@ def is_stale(
     """Decide whether a day must be counted again.
 
     ``touched``: the newest created_at of late spans that matter to the day. ``until``: where a part day ends; spans
-    that come while it is looked at belong to the next look. Of a sealed day spans may be gone, so a type that it was
-    not counted for stays unknown.
+    that come while it is looked at belong to the next look, which marks them first. Of a sealed day spans may be gone,
+    so a type that it was not counted for stays unknown.
     """
     if ALL_TYPES not in counted or (not is_sealed and any(name not in counted for name in wanted)):
         return True
     if any(one.counted_until != until for one in counted.values()):
         return True
     if until is not None:
-        return False
+        touched = None
     return any(one.is_stale or (touched is not None and touched >= one.complete_before) for one in counted.values())
 
 
@@ -126,19 +125,20 @@ def _seen_before(cursor: psycopg2.extensions.cursor) -> datetime | None:
 
 
 def _touched(cursor: psycopg2.extensions.cursor, since: datetime) -> dict[date, datetime]:
-    # A handoff gives its attributes to its whole trace; a wait is taken off the time of its parent.
+    # A handoff gives its attributes to its whole trace; a wait is taken off the time of its parent. Both reach whole
+    # days, as counting a day looks for them around it.
     cursor.execute(
         """
         WITH late AS (
             SELECT s.trace_id, s.parent_span_id, s.span_type, s.start_time_ms, s.created_at,
                    s.start_time_ms / 86400000 AS day
-            FROM workflow_trace_log AS s WHERE s.created_at >= %(since)s
+            FROM workflow_trace_log AS s WHERE s.created_at >= %(since)s AND s.start_time_ms < 253402300800000
         ), touched AS (
             SELECT day, max(created_at) AS created_at FROM late GROUP BY 1
             UNION ALL
             SELECT before.day, max(late.created_at) FROM late CROSS JOIN LATERAL (
                 SELECT s.start_time_ms / 86400000 AS day FROM workflow_trace_log AS s
-                WHERE s.trace_id = late.trace_id AND s.start_time_ms >= late.start_time_ms - %(ahead)s
+                WHERE s.trace_id = late.trace_id AND s.start_time_ms >= late.day * 86400000 - %(ahead)s
                   AND s.start_time_ms < late.day * 86400000
                 GROUP BY s.trace_id, 1
             ) AS before
@@ -147,17 +147,20 @@ def _touched(cursor: psycopg2.extensions.cursor, since: datetime) -> dict[date, 
             SELECT later.day, max(late.created_at) FROM late CROSS JOIN LATERAL (
                 SELECT s.start_time_ms / 86400000 AS day FROM workflow_trace_log AS s
                 WHERE s.trace_id = late.trace_id AND s.start_time_ms >= (late.day + 1) * 86400000
-                  AND s.start_time_ms < late.start_time_ms + %(reach)s
+                  AND s.start_time_ms < ((late.start_time_ms + %(reach)s) / 86400000 + 1) * 86400000
                 GROUP BY s.trace_id, 1
             ) AS later
             WHERE late.span_type IN ('handoff', 'workflow') GROUP BY 1
             UNION ALL
-            SELECT s.start_time_ms / 86400000, max(late.created_at)
-            FROM late JOIN workflow_trace_log AS s ON s.trace_id = late.trace_id AND s.span_id = late.parent_span_id
-                AND s.start_time_ms >= late.start_time_ms - %(reach)s AND s.start_time_ms <= late.start_time_ms
+            SELECT parent.day, max(late.created_at) FROM late CROSS JOIN LATERAL (
+                SELECT s.start_time_ms / 86400000 AS day FROM workflow_trace_log AS s
+                WHERE s.trace_id = late.trace_id AND s.span_id = late.parent_span_id
+                  AND s.start_time_ms >= late.day * 86400000 - %(reach)s AND s.start_time_ms < (late.day + 1) * 86400000
+                GROUP BY s.trace_id, 1
+            ) AS parent
             WHERE late.span_type = 'wait' GROUP BY 1
         )
-        SELECT DATE '1970-01-01' + day::integer, max(created_at) FROM touched WHERE day < 2932896 GROUP BY 1
+        SELECT DATE '1970-01-01' + day::integer, max(created_at) FROM touched GROUP BY 1
         """,
         {"since": since, "reach": REACH_MS, "ahead": AHEAD_MS},
     )

@@ -132,12 +132,17 @@ def _drop(database: Database, day: date, limit: Limit, *, archives: bool) -> Dro
 
 
 def _foresee(database: Database, limit: Limit, archives: str, report: Report) -> None:
-    folder = Path(archives).expanduser()
-    for day in _days(database, limit):
+    days, folder = _days(database, limit), Path(archives).expanduser()
+    can_archive = False
+    if archives and any(is_due(day, limit) and day.spans for day in days):
+        with _noting(report, "archive"):
+            archive.folder(archives, made=False)
+            can_archive = True
+    for day in days:
         next_part = len(day.parts) + 1
         if is_to_seal(day, limit):
             report.sealed.append((day.day, next_part))
-        if is_due(day, limit):
+        if is_due(day, limit) and (can_archive or not archives or not day.spans):
             report.dropped.append(Dropped(day.day, day.spans, day.partition_bytes or 0))
             known = {part.part.number: part.spans for part in day.parts if not part.archived and not part.dropped}
             if is_to_seal(day, limit):

@@ -11,7 +11,8 @@ import psycopg2.extensions
 
 from leo_telemetry_pipeline.store.database import Database
 
-# Called first in a transaction that writes; raises when the caller may no longer write.
+# Called last in a transaction that writes; raises when the caller may no longer write. Called earlier it would hold
+# the row of the run for long, which has to beat meanwhile.
 Fence = Callable[[psycopg2.extensions.cursor], None]
 
 
@@ -41,10 +42,13 @@ def now(database: Database) -> datetime:
 def lock(cursor: psycopg2.extensions.cursor, first: date, days: int = 1) -> None:
     """Keep others from counting some days in a row until the transaction ends.
 
-    Two at once would both delete what is there and collide on what they insert.
+    Two at once would both delete what is there and collide on what they insert. Counting a large day takes longer
+    than other locks are waited for.
     """
+    cursor.execute("SELECT set_config('lock_timeout', '300s', true)")
     cursor.execute(
         "SELECT pg_advisory_xact_lock(hashtext('duration_histograms'), day)"
         " FROM generate_series(%(first)s, %(first)s + %(days)s - 1) AS day",
         {"first": first.toordinal(), "days": days},
     )
+    cursor.execute("SELECT set_config('lock_timeout', '20s', true)")

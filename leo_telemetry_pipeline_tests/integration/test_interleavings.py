@@ -6,7 +6,7 @@ stored long after what belongs to them, and analyses and seals in between.
 
 import random
 from contextlib import ExitStack, closing
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import psycopg2
 import pytest
@@ -53,6 +53,10 @@ class Writer:
             )
 
 
+def moment(made: Span) -> datetime:
+    return datetime.fromtimestamp(made.start_time_ms / 1000, UTC)
+
+
 def ids(made: Span) -> tuple[str, str, str | None]:
     return made.trace_id, made.span_id, made.parent_span_id
 
@@ -62,14 +66,17 @@ def drawn(rng: random.Random) -> list[list[Span]]:
     pieces = []
     for _ in range(6):
         trace_id, day = new_id(), rng.choice(DAYS)
-        at = midnight_of(day) + timedelta(hours=rng.randrange(24))
+        # Near midnight the edges of what belongs together show.
+        at = midnight_of(day) + timedelta(minutes=rng.choice((0, 5, 720, 1435)))
         project = rng.choice(("", "shop"))
         gates = [
-            span("gate", rng.choice("AB"), rng.randrange(1, 10_000), at=at + rng.randrange(3) * DAY,
-                 trace_id=trace_id, project=project)
-            for _ in range(3)
-        ]  # fmt: skip
-        waited = span("wait", "W", 50, at=at + timedelta(hours=1), trace_id=trace_id, parent_span_id=gates[0].span_id)
+            span("gate", rng.choice("AB"), rng.randrange(1, 10_000), at=at + apart, trace_id=trace_id, project=project)
+            for apart in (
+                rng.choice((-1, 0, 0, 1, 2, 7)) * DAY + timedelta(minutes=rng.choice((-30, 30))) for _ in "123"
+            )
+        ]
+        wait_at = moment(gates[0]) + timedelta(minutes=rng.choice((0, 60, 7 * 1440)))
+        waited = span("wait", "W", 50, at=wait_at, trace_id=trace_id, parent_span_id=gates[0].span_id)
         handoff = span(
             "handoff", "H", 90_000, at=at, trace_id=trace_id, attributes={"sd_type": rng.choice(("feature", "fix"))}
         )

@@ -1,6 +1,7 @@
 """Looking back over seasons, at very many keys, at spans whose clocks are wrong; and reading no more than needed."""
 
 import re
+from contextlib import closing
 from datetime import timedelta
 
 import numpy as np
@@ -8,10 +9,12 @@ import pytest
 
 from leo_telemetry_pipeline.analysis import p50
 from leo_telemetry_pipeline.store import blocks, buckets, counts, histograms, measure, spans, staleness
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.database import Database, Target
 from leo_telemetry_pipeline.store.days import Window, after
 from leo_telemetry_pipeline.store.days import midnight as midnight_of
 from leo_telemetry_pipeline.store.dimensions import COUNTS, MOST_KEYS, OTHER_KEYS, observations
+from leo_telemetry_pipeline.store.purge import What, purge
+from leo_telemetry_pipeline.store.watermark import lock
 from leo_telemetry_pipeline_tests.builders import DAY, execute, insert, midnight, span, spans_of, week
 from leo_telemetry_pipeline_tests.servers import EMBEDDED
 
@@ -175,3 +178,72 @@ def test_a_query_over_a_window_reads_only_its_days_and_what_has_no_day(db: Datab
     assert partitions(db, COUNTS, window.parameters() | created) == days
     execute(db, f"DROP TABLE workflow_trace_log_{midnight(36):%Y%m%d}")
     assert partitions(db, COUNTS, window.parameters() | created) == days - {f"{midnight(36):%Y%m%d}"} | {"default"}
+
+
+def test_what_is_purged_before_a_day_takes_nothing_of_later_days(db: Database):
+    """Lost: deleting January would empty the first days of February."""
+    fill(db)
+    count_up(db)
+    blocks.make(db, SEASON.start.date(), SEASON.end.date(), TYPES)
+    for ago in (61, 42, 40, 13):
+        kept = Window(midnight(ago), SEASON.end)
+        expected = read(db, kept)
+        purge(db, What(before=kept.start.date()))
+        assert read(db, kept) == expected
+        assert {row[1]: row[2] for row in read(db, SEASON)} == {row[1]: row[2] for row in expected}
+
+
+@pytest.mark.transactions_at_once
+def test_two_who_add_up_the_same_days_do_it_once(db: Database, target: Target):
+    """Lost: of two analyses at the same time, one would end as failed."""
+    fill(db)
+    count_up(db)
+    days = SEASON.start.date(), SEASON.end.date()
+    with closing(Database(target)) as other:
+        made: list[int] = []
+
+        def both(cursor) -> None:
+            if not made:
+                made.append(0)
+                made[0] = blocks.make(other, days[0] + 40 * DAY, days[1], TYPES)
+
+        assert blocks.make(db, days[0], days[0] + 20 * DAY, TYPES, both) > 0
+        assert made[0] > 0
+        with other.transaction() as cursor:
+            lock(cursor, days[0], 1)
+        assert blocks.make(other, *days, TYPES) + blocks.make(db, *days, TYPES) >= 0
+    assert db.rows("SELECT count(*) - count(DISTINCT (first_day, days, dimension_type))"
+                   " FROM duration_histogram_blocks_made") == [(0,)]  # fmt: skip
+
+
+def test_a_day_that_somebody_else_counted_in_part_is_read_whole_from_its_spans(db: Database):
+    """Lost: while one looks at a day up to noon, everyone else would miss its afternoon."""
+    noon = midnight(4) + timedelta(hours=12)
+    insert(db, [span("gate", "A", 10, at=noon - timedelta(hours=1)), span("gate", "A", 90, at=noon)])
+    count_up(db, week())
+    assert read(db, week())[0][2] == 2
+    histograms.rebuild(db, [noon.date()], TYPES, ["gate"], part_day=noon)
+    assert read(db, week())[0][2] == 2
+    assert read(db, Window(midnight(7), noon))[0][2] == 1
+    assert read(db, Window(midnight(7), noon + timedelta(hours=1)))[0][2] == 2
+
+
+def test_a_row_that_is_out_of_all_bounds_keeps_nobody_from_counting(db: Database):
+    """Lost: one line of SQL from a program gone mad would end all analyses for ever."""
+    made = span("gate", "A", 10, at=midnight(3))
+    insert(db, [made])
+    count_up(db, week())
+    for values in (
+        ("handoff", "H", 2**63 - 1, 1, None),
+        ("gate", "FAR", 2**62, 2**62, None),
+        *[("wait", "W", made.start_time_ms, 2**62, made.span_id)] * 3,
+    ):
+        execute(
+            db,
+            "INSERT INTO workflow_trace_log (trace_id, span_id, span_type, span_name, start_time_ms, duration_ms,"
+            " parent_span_id) VALUES (%s, gen_random_uuid(), %s, %s, %s, %s, %s)",
+            (made.trace_id, *values),
+        )
+    count_up(db, week())
+    assert [row[:6] for row in read(db, week())] == [("gate", "A", 1, 1, 0.0, 0)]
+    assert purge(db, What(trace_id=made.trace_id)).spans == 6

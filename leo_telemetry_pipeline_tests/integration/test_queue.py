@@ -540,6 +540,14 @@ def test_a_run_that_holds_its_row_writes_all_of_it(db: Database):
     assert one(db, "SELECT source_detail->>'run_id' FROM continuous_improvements") == run_id
 
 
+def test_a_beat_that_had_to_wait_does_not_end_its_own_run(db: Database):
+    """Lost: behind a pooler with few connections every long statement would end its analysis as lost."""
+    run_id, mine = running(db)
+    back_date(db, run_id, "heartbeat_at", "31 s")
+    assert runs.beat(db, run_id, mine) == "RUNNING"
+    assert runs.reap(db) == 0
+
+
 def test_a_lost_run_neither_beats_nor_ends_its_row(db: Database):
     """Lost: the end of a run would be written over by a worker that did not notice it."""
     run_id, mine = running(db)

@@ -122,6 +122,20 @@ def test_a_span_in_flight_while_its_day_is_sealed_counts_with_the_next_part(db: 
     assert history(db)["gate", "A"][0] == 21
 
 
+def test_what_was_sealed_is_counted_also_where_a_late_span_made_its_day_stale(db: Database):
+    """Lost: an analysis would not know that a span type was there at all, and not judge it."""
+    insert(db, spans_of("build", "B", range(10), at=NOON))
+    fill(db)
+    histograms.seal(db, DAY_OF)
+    drop_spans(db)
+    insert(db, spans_of("gate", "A", [5], at=NOON))
+    stale = staleness.stale_days(db, WEEK.start.date(), WEEK.end.date(), [])
+    assert DAY_OF in stale
+    found = counts.by_type_and_day(db, WEEK, sorted(set(WEEK.closed_days) - set(stale)))
+    assert [row[:3] for row in found] == [("build", DAY_OF, 10), ("gate", DAY_OF, 22), ("handoff", DAY_OF, 1)]
+    assert counts.traces(db, WEEK, []) == 32
+
+
 def test_a_day_without_spans_has_nothing_to_seal(db: Database):
     """Lost: empty days would fill a table for years."""
     assert histograms.seal(db, DAY_OF) is None
