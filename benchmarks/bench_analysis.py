@@ -35,14 +35,14 @@ def analysis(connection: Database, window: Window) -> int:
     before = Window(window.start - bottlenecks.HISTORY_DAYS * DAY, window.start)
     first, last = before.start.date(), window.end.date()
     staleness.mark_stale(connection)
-    stale = set(staleness.stale_days(connection, first, last, []))
+    stale = set(staleness.stale_days(connection, first, last, [], marked=True))
     closed = {*before.closed_days, *window.closed_days}
     found = counts.by_type_and_day(connection, Window(before.start, window.end), sorted(closed - stale))
     seen = sorted({row[0] for row in found})
     types = types_to_judge(seen, thresholds.named_types(connection))
     is_exact = p50.method(sum(row[2] for row in found if row[1] >= window.start.date()), EXACT_SPANS) == "exact"
     part_day = None if is_exact else window.end
-    days = staleness.stale_days(connection, first, last, types, part_day)
+    days = staleness.stale_days(connection, first, last, types, part_day, marked=True)
     histograms.rebuild(connection, days, types, seen, part_day=window.end)
     blocks.make(connection, first, last, types)
     if is_exact:

@@ -25,7 +25,7 @@ from leo_telemetry_pipeline.defs.io import (
 )
 from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.errors import UserError
-from leo_telemetry_pipeline.store import drains, histograms, measure, open_spans, spans, staleness, thresholds
+from leo_telemetry_pipeline.store import drains, histograms, measure, open_spans, spans, thresholds
 from leo_telemetry_pipeline.store.dimensions import NAMED_ASSETS
 from leo_telemetry_pipeline.store.measurements import JUDGEMENT
 
@@ -76,7 +76,7 @@ def workflow_traces(
         spans.ensure_partitions(analysis.database, window.end, window.end + timedelta(days=3))
         drained = _drain(context, analysis)
         open_spans.sweep(analysis.database)
-        staleness.mark_stale(analysis.database, analysis.hold)
+        history.mark(analysis)
     found = traces(history.in_window(analysis, history.scan(analysis)))
     scanned = _total(found, "spans")
     trace_count = history.count_traces(analysis, scanned)

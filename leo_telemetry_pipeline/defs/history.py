@@ -23,10 +23,16 @@ def before(window: Window) -> Window:
     return Window(window.start - timedelta(days=HISTORY_DAYS), window.start, window.project)
 
 
+def mark(analysis: Analysis) -> None:
+    """Mark the days that late spans touched, which the steps of this run then need not look for again."""
+    staleness.mark_stale(analysis.database, analysis.hold)
+    analysis.marked = True
+
+
 def scan(analysis: Analysis) -> list[tuple]:
     """Return (span type, day, spans, spans with a duration) of the window and the history before it."""
     both = Window(before(analysis.window).start, analysis.window.end, analysis.window.project)
-    stale = staleness.stale_days(analysis.database, both.start.date(), both.end.date(), [])
+    stale = staleness.stale_days(analysis.database, both.start.date(), both.end.date(), [], marked=analysis.marked)
     rows = counts.by_type_and_day(analysis.database, both, sorted(set(both.closed_days) - set(stale)))
     analysis.seen = sorted({row[0] for row in rows})
     return rows
@@ -42,7 +48,8 @@ def count_traces(analysis: Analysis, scanned: int) -> int:
     if scanned <= analysis.settings.exact_spans and is_stored(analysis):
         return measure.count(analysis.database, analysis.window)[1]
     window = analysis.window
-    stale = staleness.stale_days(analysis.database, window.start.date(), window.end.date(), [])
+    first, last = window.start.date(), window.end.date()
+    stale = staleness.stale_days(analysis.database, first, last, [], marked=analysis.marked)
     return counts.traces(analysis.database, window, sorted(set(window.closed_days) - set(stale)))
 
 
@@ -85,6 +92,7 @@ def stale(analysis: Analysis, found: pd.DataFrame) -> list:
         window.end.date(),
         types(analysis),
         _part_day(window) if method(analysis, found) == "histogram" else None,
+        marked=analysis.marked,
     )
 
 

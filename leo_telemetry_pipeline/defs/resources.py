@@ -43,7 +43,7 @@ class Analysis:
 
     ``run`` is the row it works on. ``owned``: the row is RUNNING for this Dagster run, and may be written;
     otherwise the tables of the last SUCCEEDED run are computed once more. ``gone`` says why there is nothing to do.
-    ``seen`` and ``uncounted`` are what defs.history found, so that all steps look at the same.
+    ``seen``, ``uncounted`` and ``marked`` are what defs.history found and did, so that all steps look at the same.
     """
 
     database: Database
@@ -56,6 +56,7 @@ class Analysis:
     errors: list[dict[str, str]] = field(default_factory=list)
     seen: list[str] | None = None
     uncounted: list[date] | None = None
+    marked: bool = False
 
     @property
     def is_dry(self) -> bool:

@@ -53,11 +53,18 @@ def mark_stale(database: Database, fence: Fence | None = None) -> None:
 
 
 def stale_days(
-    database: Database, first: date, last: date, types: Sequence[str], part_day: datetime | None = None
+    database: Database,
+    first: date,
+    last: date,
+    types: Sequence[str],
+    part_day: datetime | None = None,
+    *,
+    marked: bool = False,
 ) -> list[date]:
     """Return the days from ``first`` up to, not including, ``last`` whose history misses spans or types.
 
-    With ``part_day`` also its day, unless that is counted up to this very moment.
+    With ``part_day`` also its day, unless that is counted up to this very moment. Whoever has just marked days need not
+    look again for what came since (``marked``).
     """
     wanted = [*types, ALL_TYPES]
     days = [first + n * DAY for n in range((last - first).days)]
@@ -74,8 +81,8 @@ def stale_days(
             counted.setdefault(day, {})[dimension_type] = Counted(*rest)
         cursor.execute("SELECT DISTINCT day FROM telemetry_sealed_days WHERE day = ANY(%s)", (days,))
         sealed = {day for (day,) in cursor.fetchall()}
-        seen_before = _seen_before(cursor)
-        touched = _touched(cursor, seen_before) if counted and seen_before else {}
+        seen_before = None if marked or not counted else _seen_before(cursor)
+        touched = _touched(cursor, seen_before) if seen_before else {}
     until = {} if part_day is None else {part_day.date(): part_day}
     return [
         day
@@ -125,43 +132,63 @@ def _seen_before(cursor: psycopg2.extensions.cursor) -> datetime | None:
 
 
 def _touched(cursor: psycopg2.extensions.cursor, since: datetime) -> dict[date, datetime]:
-    # A handoff gives its attributes to its whole trace; a wait is taken off the time of its parent. Both reach whole
-    # days, as counting a day looks for them around it.
     cursor.execute(
         """
+        SELECT s.start_time_ms / 86400000, max(s.created_at),
+               min(s.start_time_ms) FILTER (WHERE s.span_type IN ('handoff', 'workflow', 'wait')),
+               max(s.start_time_ms) FILTER (WHERE s.span_type IN ('handoff', 'workflow', 'wait'))
+        FROM workflow_trace_log AS s WHERE s.created_at >= %s AND s.start_time_ms < 253402300800000 GROUP BY 1
+        """,
+        (since,),
+    )
+    rows = cursor.fetchall()
+    touched = {day: moment for day, moment, _, _ in rows}
+    starts = [start for _, _, first, last in rows for start in (first, last) if start is not None]
+    if starts:
+        bounds = {"first": min(starts), "last": max(starts)}
+        cursor.execute(_TOUCHED_BY_TRACE, {"since": since, "reach": REACH_MS, "ahead": AHEAD_MS} | bounds)
+        for day, moment in cursor.fetchall():
+            touched[day] = max(moment, touched.get(day, moment))
+    return {_EPOCH + day * DAY: moment for day, moment in touched.items()}
+
+
+_EPOCH = date(1970, 1, 1)
+
+# A handoff gives its attributes to its whole trace; a wait is taken off the time of its parent. Both reach whole days,
+# as counting a day looks for them around it. The bounds let the server leave out the partitions of other days.
+_SPANS_NEAR = """workflow_trace_log AS s WHERE s.trace_id = late.trace_id
+                AND s.start_time_ms >= %(first)s::bigint - %(reach)s - 86400000
+                AND s.start_time_ms < %(last)s::bigint + %(reach)s + 86400000"""
+_TOUCHED_BY_TRACE = f"""
         WITH late AS (
             SELECT s.trace_id, s.parent_span_id, s.span_type, s.start_time_ms, s.created_at,
                    s.start_time_ms / 86400000 AS day
-            FROM workflow_trace_log AS s WHERE s.created_at >= %(since)s AND s.start_time_ms < 253402300800000
+            FROM workflow_trace_log AS s
+            WHERE s.created_at >= %(since)s AND s.span_type IN ('handoff', 'workflow', 'wait')
+              AND s.start_time_ms >= %(first)s AND s.start_time_ms <= %(last)s
         ), touched AS (
-            SELECT day, max(created_at) AS created_at FROM late GROUP BY 1
-            UNION ALL
-            SELECT before.day, max(late.created_at) FROM late CROSS JOIN LATERAL (
-                SELECT s.start_time_ms / 86400000 AS day FROM workflow_trace_log AS s
-                WHERE s.trace_id = late.trace_id AND s.start_time_ms >= late.day * 86400000 - %(ahead)s
-                  AND s.start_time_ms < late.day * 86400000
+            SELECT before.day, late.created_at FROM late CROSS JOIN LATERAL (
+                SELECT s.start_time_ms / 86400000 AS day FROM {_SPANS_NEAR}
+                  AND s.start_time_ms >= late.day * 86400000 - %(ahead)s AND s.start_time_ms < late.day * 86400000
                 GROUP BY s.trace_id, 1
             ) AS before
-            WHERE late.span_type IN ('handoff', 'workflow') GROUP BY 1
+            WHERE late.span_type <> 'wait'
             UNION ALL
-            SELECT later.day, max(late.created_at) FROM late CROSS JOIN LATERAL (
-                SELECT s.start_time_ms / 86400000 AS day FROM workflow_trace_log AS s
-                WHERE s.trace_id = late.trace_id AND s.start_time_ms >= (late.day + 1) * 86400000
+            SELECT later.day, late.created_at FROM late CROSS JOIN LATERAL (
+                SELECT s.start_time_ms / 86400000 AS day FROM {_SPANS_NEAR}
+                  AND s.start_time_ms >= (late.day + 1) * 86400000
                   AND s.start_time_ms < ((late.start_time_ms + %(reach)s) / 86400000 + 1) * 86400000
                 GROUP BY s.trace_id, 1
             ) AS later
-            WHERE late.span_type IN ('handoff', 'workflow') GROUP BY 1
+            WHERE late.span_type <> 'wait'
             UNION ALL
-            SELECT parent.day, max(late.created_at) FROM late CROSS JOIN LATERAL (
-                SELECT s.start_time_ms / 86400000 AS day FROM workflow_trace_log AS s
-                WHERE s.trace_id = late.trace_id AND s.span_id = late.parent_span_id
+            SELECT parent.day, late.created_at FROM late CROSS JOIN LATERAL (
+                SELECT s.start_time_ms / 86400000 AS day FROM {_SPANS_NEAR}
+                  AND s.span_id = late.parent_span_id
                   AND s.start_time_ms >= late.day * 86400000 - %(reach)s AND s.start_time_ms < (late.day + 1) * 86400000
                 GROUP BY s.trace_id, 1
             ) AS parent
-            WHERE late.span_type = 'wait' GROUP BY 1
+            WHERE late.span_type = 'wait'
         )
-        SELECT DATE '1970-01-01' + day::integer, max(created_at) FROM touched GROUP BY 1
-        """,
-        {"since": since, "reach": REACH_MS, "ahead": AHEAD_MS},
-    )
-    return dict(cursor.fetchall())
+        SELECT day, max(created_at) FROM touched GROUP BY 1
+"""

@@ -845,7 +845,7 @@ def judged_frame(*rows: tuple[str, str, int, float, float | None, float, str | N
 
 def traces_frame(*rows: tuple[str, int, int]) -> pd.DataFrame:
     """Make the frame of what was scanned: span type, spans, spans with a duration."""
-    return io.traces([(kind, "2026-02-09", n, timed, n) for kind, n, timed in rows])
+    return io.traces([(kind, "2026-02-09", n, timed) for kind, n, timed in rows])
 
 
 GOOD = judged_frame(("gate", "A", 10, 500.0, 100.0, 2.0, "bottleneck"), ("gate", "B", 3, 5.0, None, 2.0, "too_few"))
