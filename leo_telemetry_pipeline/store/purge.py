@@ -1,8 +1,8 @@
 """Deleting what was collected, for good, because somebody asked for it.
 
 Belongs here: spans, those that are open, what was put aside, and the daily history that was made of them, except that
-of one trace, which goes from days that are not sealed. What analyses said of them stays: P50s, items,
-the ids of traces as evidence.
+of one trace, which goes from days that are not sealed. What analyses said of them stays: P50s, items, the ids of
+traces as evidence.
 Does not: retention by age, which keeps the history. What still lies in a spool is drained first (cli).
 """
 
