@@ -80,6 +80,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "transactions_at_once: waits for itself where there is one server connection")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file together where several processes share them, and the acceptance tests in one of these.
+
+    Those have processes, signals and clocks of their own: two of them at once would take each other's time.
+    """
+    for item in items:
+        group = item.path.parent.name
+        item.add_marker(pytest.mark.xdist_group(group if group == "acceptance" else f"{group}/{item.path.name}"))
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each test under integration/ that needs a server on all of them."""
     if "server" not in metafunc.fixturenames or ".integration." not in metafunc.definition.nodeid.replace("/", "."):
