@@ -24,7 +24,7 @@ ERROR = 0.005
 GAMMA = 1 + ERROR
 ZERO_BUCKET = -1
 
-# Grouped by the key first: it tells most rows apart, where all of a day would be compared by what they share.
+# Spans are grouped without an order, by hashes, and only what is left of them is sorted: names take long to compare.
 COUNTED = f"""
 WITH bucketed AS MATERIALIZED (
     SELECT dimension_key, dimension_type, project, day,
@@ -35,8 +35,9 @@ WITH bucketed AS MATERIALIZED (
     GROUP BY 1, 2, 3, 4, 5
 )
 SELECT day, dimension_type, dimension_key, project, sum(n)::bigint AS count, sum(total) AS sum_ms,
-       min(least) AS min_ms, max(most) AS max_ms, array_agg(bucket) AS buckets, array_agg(n) AS counts
-FROM (SELECT * FROM bucketed ORDER BY dimension_key, dimension_type, project, day, bucket) AS ordered
+       min(least) AS min_ms, max(most) AS max_ms, array_agg(bucket ORDER BY bucket) AS buckets,
+       array_agg(n ORDER BY bucket) AS counts
+FROM bucketed
 GROUP BY dimension_key, dimension_type, project, day
 """
 
