@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 _writers: "WeakSet[Writer]" = WeakSet()
 # A child that is forked while a thread imports a module could never import it: forks wait for that moment.
 importing = RLock()
+# A driver sets up OpenSSL with its first connection. A child that is forked meanwhile inherits its locks as a thread
+# holds them that the child does not have, and hangs, at its exit at the latest. So forks wait for that moment too,
+# though not as long as a network may take: whoever waits for an answer holds none of them.
+connecting = RLock()
 _LONGEST_IMPORT_S = 5.0
+_LONGEST_CONNECT_S = 1.0
+_in_vain = False
 
 
 def at_forks(writer: "Writer") -> None:
@@ -42,21 +48,32 @@ def not_at_exit(writer: "Writer") -> None:
 
 
 def _before_fork() -> None:
-    importing.acquire(timeout=_LONGEST_IMPORT_S)
+    global _in_vain
+    # Whoever hangs in an import for so long is not waited for again by each further fork.
+    _in_vain = not importing.acquire(timeout=0.0 if _in_vain else _LONGEST_IMPORT_S)
+    connecting.acquire(timeout=_LONGEST_CONNECT_S)
 
 
 def _after_fork_in_parent() -> None:
-    try:  # noqa: SIM105  # contextlib takes longer to import than all of this
-        importing.release()
-    except RuntimeError:  # this thread did not get it in time
-        pass
+    given_back(connecting)
+    given_back(importing)
 
 
 def _after_fork_in_child() -> None:
-    global importing
-    importing = RLock()
+    global importing, connecting, _in_vain
+    can_import = given_back(importing)
+    importing, connecting, _in_vain = RLock(), RLock(), False
     for writer in list(_writers):
-        writer.begin_anew()
+        writer.begin_anew(can_import=can_import)
+
+
+def given_back(lock: RLock) -> bool:
+    """Release a lock; False where this thread does not hold it, since it did not get it in time."""
+    try:
+        lock.release()
+    except RuntimeError:
+        return False
+    return True
 
 
 if hasattr(os, "register_at_fork"):

@@ -13,7 +13,7 @@ import time
 
 # Here and not when it is needed: its hooks have to be called after ours before a fork, as it waits for the thread
 # that handing over may start; and a child that is forked during an import could never import that module.
-from leo_telemetry_pipeline.collect import exits  # noqa: F401
+from leo_telemetry_pipeline.collect import exits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class FirstSpan:
         self._make_writer, self._replace, self._at_once = make_writer, replace, at_once
         # Held while the writer is made, and through a fork: a child could never import what a thread was about to.
         self._lock = _thread.RLock()
-        self._is_held = self._is_making = self._is_ready = False
+        self._is_making = self._is_ready = self._in_vain = False
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(
                 before=self._before_fork, after_in_parent=self._after_fork, after_in_child=self._begin_anew
@@ -144,21 +144,23 @@ class FirstSpan:
                 self.writer.end(operation)
 
     def _before_fork(self) -> None:
-        self._is_held = self._lock.acquire(timeout=_PREPARE_S)
-        if self._is_held and self.begun:
+        # Whoever hangs there for so long is not waited for again by each further fork.
+        self._in_vain = not self._lock.acquire(timeout=0.0 if self._in_vain else _PREPARE_S)
+        if not self._in_vain and self.begun:
             # Then the writer tells the child which spans are its parent's.
             self.prepare()
 
     def _after_fork(self) -> None:
-        if self._is_held:
-            self._lock.release()
+        exits.given_back(self._lock)
 
     def _begin_anew(self) -> None:
-        if self._is_held:
-            self._lock.release()
-        else:
+        if not exits.given_back(self._lock):
             self._lock = _thread.RLock()
-            self._is_making = False
+            self._is_making = self._in_vain = False
+            if not self._is_ready:
+                # What a thread was importing for so long, this child can never import: it collects nothing.
+                self._is_ready = True
+                self._replace(None)
         self.begun = self._is_ready
         self.ended.clear()
         self._open.clear()

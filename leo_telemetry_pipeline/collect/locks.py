@@ -20,16 +20,22 @@ _taken: set[int] = set()
 def take(fd: int, *, shared: bool = False, patience_s: float = 0.0) -> bool:
     """Lock an open file, and say whether that came in time. Raises OSError where the file system has no locks."""
     give_up = time.monotonic() + patience_s
-    while True:
-        try:
-            fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= give_up:
-                return False
-            time.sleep(_TRY_AGAIN_S)
-        else:
-            _taken.add(fd)
-            return True
+    # Before it is locked: a child that is forked between the two would keep it.
+    _taken.add(fd)
+    locked = False
+    try:
+        while not locked:
+            try:
+                fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+                locked = True
+            except BlockingIOError:
+                if time.monotonic() >= give_up:
+                    break
+                time.sleep(_TRY_AGAIN_S)
+    finally:
+        if not locked:
+            _taken.discard(fd)
+    return locked
 
 
 def close(fd: int) -> None:

@@ -8,10 +8,12 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Protocol
+
+from leo_telemetry_pipeline.collect import exits
 
 if TYPE_CHECKING:
     from leo_telemetry_pipeline.collect.sink import Sink
@@ -134,7 +136,9 @@ class Sender:
         try:
             if self._sink is None:
                 self._prepare()
-                self._sink = self._make_sink()
+                # Only the first of them sets up what a fork must not meet half done: later ones delay nobody.
+                with nullcontext() if self.answered else exits.connecting:
+                    self._sink = self._make_sink()
             job.run(self._sink)
         except Exception:  # noqa: BLE001 whatever it is, the spans are kept and the program goes on
             self._drop_sink()

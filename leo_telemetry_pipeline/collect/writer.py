@@ -8,8 +8,8 @@ import math
 import time
 from _thread import RLock, get_ident
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from threading import Thread
 
@@ -35,6 +35,20 @@ _SPOOL_S = 0.15
 _SPOOL_ONE_S = 50e-6
 # And of that, what is kept for leaving the counters.
 _COUNTERS_S = 0.05
+# Longer than any import takes that ends at all.
+_MAKING_S = 5.0
+# Whether everything has been imported but for what talks to the database.
+_is_loaded = False
+
+
+@contextmanager
+def _held(lock: RLock) -> "Iterator[None]":
+    if not lock.acquire(timeout=_MAKING_S):
+        raise TimeoutError
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class Writer:
@@ -80,7 +94,7 @@ class Writer:
         self.tally = Tally()
         self.parked = True
         self._accounted = self.tally.ended()
-        self.closing = self.out_of_time = self._is_closed = False
+        self.closing = self.out_of_time = self._is_closed = self._is_cut_off = False
         # Of time.monotonic(): what is not on disk by then is lost.
         self.until_s = math.inf
         self.trouble: Exception | None = None
@@ -148,13 +162,17 @@ class Writer:
         What ends later goes to disk at once. Where spans were not stored, the counters stay for the next drain.
         """
         give_up = time.monotonic() + timeout_s
-        with self._making:
+        # Not got where a thread hangs that makes the parts: then what is queued is counted as lost, but in time.
+        self._making.acquire(timeout=max(0.0, timeout_s))
+        try:
             if self.closing:
                 return
             self.until_s = give_up - _COUNTERS_S
             if self._parts is not None:
                 self._parts.journal.until_s = self.until_s
             self.closing = True
+        finally:
+            exits.given_back(self._making)
         self._room = -1
         exits.not_at_exit(self)
         thread = self._thread
@@ -202,11 +220,18 @@ class Writer:
             if news["created"] > news["stored"]:
                 self._get_parts().spool.keep_counters(news)
 
-    def begin_anew(self) -> None:
-        """Start from nothing in a child that was forked: what is queued and open here is its parent's."""
+    def begin_anew(self, *, can_import: bool = True) -> None:
+        """Start from nothing in a child that was forked: what is queued and open here is its parent's.
+
+        Without ``can_import``, a thread of the parent was importing what this child would wait for until its end.
+        """
         self.of_parent |= {id(operation): operation for operation in self.open}
         self.open = {}
+        is_cut_off = self._is_cut_off or not (can_import or _is_loaded)
         self._reset()
+        if is_cut_off:
+            self._is_cut_off = self.closing = True
+            self.parked, self._room = False, -1
 
     @property
     def in_a_hurry(self) -> bool:
@@ -223,7 +248,7 @@ class Writer:
         if self.closing:
             self._leave(item)
         elif not self._durable:
-            self._drop("queue_full")
+            self.tally.pass_by("queue_full")
         elif self._made_by == get_ident():
             # A signal handler came between while this thread was making what the disk needs.
             self.queue.append(item)
@@ -243,8 +268,8 @@ class Writer:
         removed: dict[str, int] = {}
         try:
             kept = self._get_parts().keep(item, removed)
-        except Exception:  # noqa: BLE001 one span that cannot be is lost, and counted, alone
-            self._drop("invalid")
+        except Exception as error:  # noqa: BLE001 one span that cannot be is lost, and counted, alone
+            self.tally.pass_by("out_of_time" if isinstance(error, TimeoutError) else "invalid")
             return None
         self._remember(removed)
         return kept
@@ -257,9 +282,6 @@ class Writer:
         if self._is_closed:
             self.put_away()
 
-    def _drop(self, reason: str) -> None:
-        self.tally.pass_by(reason)
-
     def _remember(self, removed: Mapping[str, int]) -> None:
         with self.tally.lock:
             for name, count in removed.items():
@@ -270,14 +292,14 @@ class Writer:
         try:
             if self._thread is None:
                 self._start()
-        except RuntimeError:
+        except (RuntimeError, TimeoutError):
             # For now no thread can be started, or the interpreter is about to end: the next span tries again.
             self.parked = True
         else:
             self.bell.put(False)
 
     def _start(self) -> None:
-        with self._making:
+        with _held(self._making):
             if self._thread is not None:
                 return
             self._thread = thread = Thread(target=self._work, name="leo-telemetry-writer", daemon=True)
@@ -290,10 +312,13 @@ class Writer:
                 exits.at_exit(self)
 
     def _work(self) -> None:
+        global _is_loaded
         try:
             with exits.importing:
                 from leo_telemetry_pipeline.collect.loop import Loop
-            Loop(self, self._get_parts(), self._make_sink, self._load).run()
+            parts = self._get_parts()
+            _is_loaded = True
+            Loop(self, parts, self._make_sink, self._load).run()
         except Exception as error:  # noqa: BLE001 nothing is printed; what is queued goes to disk at the end
             self.trouble = error
 
@@ -303,7 +328,9 @@ class Writer:
                 self._prepare()
 
     def _get_parts(self) -> "Parts":
-        with self._making:
+        if self._is_cut_off:
+            raise TimeoutError
+        with _held(self._making):
             if self._parts is None:
                 self._made_by = get_ident()
                 try:
@@ -314,9 +341,10 @@ class Writer:
             return self._parts
 
     def _make_parts(self) -> "Parts":
-        with exits.importing:
+        with _held(exits.importing):
             from leo_telemetry_pipeline import redact
             from leo_telemetry_pipeline.collect.parts import Parts
             from leo_telemetry_pipeline.collect.spool import Spool
+            from leo_telemetry_pipeline.scrub import tools  # noqa: F401  # else imported with the first text
         policy = redact.Policy() if self._policy is None else self._policy
         return Parts(self.tally, Spool(self.folder, self._spool_bytes), self._project, policy)

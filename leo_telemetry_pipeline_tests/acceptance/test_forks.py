@@ -1,0 +1,137 @@
+"""A fork at the worst moment: while a thread of ours connects, imports, or waits for somebody who never answers.
+
+The moments are widened, so that each test meets what happens once in many runs otherwise.
+"""
+
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from leo_telemetry_pipeline.settings import PREFIX, Settings
+from leo_telemetry_pipeline_tests.processes import environment, finished
+
+FORK = """
+import _thread, atexit, json, os, sys, threading, time
+from leo_telemetry_pipeline import trace
+reached = threading.Event()
+def fork(number):
+    longest, children = 0.0, []
+    for _ in range(number):
+        began = time.monotonic()
+        child = os.fork()
+        if not child:
+            with trace.tracer.gate("child"):
+                pass
+            trace.flush(8)
+            os.write(1, json.dumps(trace.counters()).encode() + b"\\n")
+            sys.exit(0)
+        longest = max(longest, time.monotonic() - began)
+        children.append(child)
+    for child in children:
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    return longest
+"""
+# A lock of C code, such as OpenSSL's: a child that inherits it held waits for it for ever, in a thread and at its end.
+CONNECTS = (
+    FORK
+    + """
+from leo_telemetry_pipeline.store import sink
+native, connect = _thread.allocate_lock(), sink.connect
+def slowly(settings):
+    with native:
+        reached.set()
+        time.sleep(0.3)
+        return connect(settings)
+sink.connect = slowly
+atexit.register(lambda: native.acquire() and native.release())
+with trace.tracer.gate("parent"):
+    pass
+assert reached.wait(20)
+fork(3)
+assert trace.flush(20)
+"""
+)
+HANGS = (
+    FORK
+    + """
+with trace.tracer.gate("parent"):
+    pass
+assert trace.writer() is not None
+time.sleep(0.5)
+print(json.dumps(fork(6)))
+"""
+)
+# An import that never ends, as from a disk that is gone.
+IMPORTS = (
+    FORK
+    + """
+from importlib.machinery import ModuleSpec
+class Hangs:
+    def find_spec(self, name, path=None, target=None):
+        return ModuleSpec(name, self) if name == sys.argv[1] else None
+    def create_module(self, spec):
+        return None
+    def exec_module(self, module):
+        reached.set()
+        time.sleep(1e6)
+sys.meta_path.insert(0, Hangs())
+with trace.tracer.gate("parent"):
+    pass
+assert reached.wait(20)
+fork(4)
+atexit.register(lambda: trace.tracer.gate("late").__enter__().__exit__(None, None, None))
+"""
+)
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+
+
+@pytest.fixture
+def variables(settings: Settings, home: Path) -> dict[str, str]:
+    return environment(home, **{PREFIX + "DATABASE_URL": settings.database_url})
+
+
+def test_a_fork_waits_for_the_first_connection_to_be_made(variables):
+    """Lost: a worker that never ends, since it was forked while OpenSSL was set up; and its spans to the spool."""
+    done = finished([sys.executable, "-c", CONNECTS], variables, timeout=60)
+    assert done.code == 0, done.err[-3000:]
+    counted = [json.loads(line) for line in done.out.splitlines()]
+    assert [(one["created"], one["stored"]) for one in counted] == [(1, 1)] * 3
+
+
+def test_a_fork_does_not_wait_for_a_database_that_never_answers(home):
+    """Lost: a server that starts its workers while the database hangs, by a time-out for each."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        variables = environment(home, **{PREFIX + "DATABASE_URL": f"postgresql://leo@127.0.0.1:{port}/none"})
+        done = finished([sys.executable, "-c", HANGS], variables, timeout=60)
+    assert done.code == 0, done.err[-3000:]
+    *counted, longest = [json.loads(line) for line in done.out.splitlines()]
+    assert [(one["created"], one["spooled"]) for one in counted] == [(1, 1)] * 6
+    assert longest < 1.8  # a connection is given up after 2 s
+
+
+@pytest.mark.parametrize(
+    ("module", "durable", "spooled"),
+    [
+        ("collect.writer", "false", 0),
+        ("collect.loop", "false", 0),
+        ("collect.loop", "true", 0),
+        ("scrub.tools", "false", 0),
+        ("store.sink", "false", 1),
+        ("store.sink", "true", 1),
+    ],
+)
+def test_a_fork_during_an_import_that_never_ends_lets_everyone_end(home, module, durable, spooled):
+    """Lost: a server and its workers, to a disk that went away while one thread was importing from it."""
+    nobody = {PREFIX + "DATABASE_URL": "postgresql://leo@127.0.0.1:1/none", PREFIX + "DURABLE": durable}
+    command = [sys.executable, "-c", IMPORTS, f"leo_telemetry_pipeline.{module}"]
+    done = finished(command, environment(home, **nobody), timeout=60)
+    assert (done.code, done.err) == (0, "")
+    counted = [json.loads(line) for line in done.out.splitlines()]
+    assert [one["spooled"] for one in counted] == [spooled] * 4
+    assert all(one["created"] == one["spooled"] + sum(one["dropped"].values()) for one in counted)
