@@ -45,7 +45,7 @@ def bomb(size: int) -> bytes:
 @hypothesis.given(content=st.binary(max_size=3000), size=st.integers(1, 500), zipped=st.booleans())
 def test_a_body_is_the_same_however_it_is_cut(content: bytes, size: int, zipped: bool):
     """Lost: requests whose chunks end in an unlucky place."""
-    sent = gzip.compress(content) if zipped else content
+    sent = gzip.compress(content, mtime=0) if zipped else content
     assert whole([sent[at : at + size] for at in range(0, len(sent), size)], zipped=zipped) == content
 
 
@@ -76,17 +76,20 @@ def test_gzip_without_content_does_not_go_on_for_ever():
     assert refusal([head, *[empty * 200_000] * (LIMIT // (len(empty) * 200_000) + 1)], zipped=True) == 413
 
 
-@pytest.mark.parametrize("sent", [b"", b"\x1f\x8b", b"no gzip", gzip.compress(b"spans")[:-1], gzip.compress(b"x")[:12]])
+SPANS = gzip.compress(b"spans", mtime=0)
+
+
+@pytest.mark.parametrize("sent", [b"", b"\x1f\x8b", b"no gzip", SPANS[:-1], SPANS[:12]])
 def test_gzip_that_is_broken_or_cut_off_is_a_bad_request(sent: bytes):
     """Lost: half a request, stored as if it were whole."""
     assert refusal([sent], zipped=True) == 400
 
 
-@pytest.mark.parametrize("after", [b"\0", b"garbage", gzip.compress(b"another member")])
+@pytest.mark.parametrize("after", [b"\0", b"garbage", gzip.compress(b"another member", mtime=0)])
 def test_nothing_may_follow_the_gzip_data(after: bytes):
     """Lost: what follows would be dropped without a word."""
-    assert refusal([gzip.compress(b"spans") + after], zipped=True) == 400
-    assert refusal([gzip.compress(b"spans"), after], zipped=True) == 400
+    assert refusal([SPANS + after], zipped=True) == 400
+    assert refusal([SPANS, after], zipped=True) == 400
 
 
 def test_all_bodies_together_have_the_room_of_one():
