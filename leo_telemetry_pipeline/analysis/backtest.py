@@ -1,0 +1,223 @@
+"""How good forecasts of the past would have been, beside rules that need no model, and what the next can learn.
+
+Belongs here: forecasts from earlier days, their scores, calibration, and the verdict in words.
+Does not: the forecast itself (forecast); it is called as it is, with nothing that came after the day.
+
+The rules: ``as_today`` says 1 for what is a bottleneck on the day and 0 for the rest; ``base_rate`` always says the
+share of bottlenecks, the best constant in hindsight. ``as_today_learned`` says, of each of today's two states, how
+often it was followed by a bottleneck until then: the fairest of the three.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from leo_telemetry_pipeline.analysis.forecast import (
+    HORIZONS,
+    INTERVAL,
+    Calibration,
+    History,
+    choose,
+    expect,
+    log_odds,
+    threshold,
+    why_not,
+    window_p50,
+)
+
+MOST_DIMENSIONS = 100
+EVERY_DAYS = 7
+ORIGINS = 8
+LEAST_FORECASTS = 20
+RULES = ("as_today", "as_today_learned", "base_rate")
+BINS = 10
+
+COLUMNS = (
+    "dimension_type",
+    "dimension_key",
+    "origin",
+    "horizon_days",
+    "said",
+    "today",
+    "inside",
+    "outcome",
+)
+# What is believed before any outcome is known, in outcomes: the model as it is, and that most things stay.
+_PRIOR_OUTCOMES = 20.0
+_STAYS, _BEGINS, _PRIOR_TODAY = 0.8, 0.05, 10.0
+
+
+@dataclass(frozen=True)
+class Score:
+    """Brier scores (0 is perfect) of the forecast and the rules, and how well said and seen agree.
+
+    ``horizon_days`` is None for all together. ``calibration_error``: the mean distance of said and seen over the
+    bins. ``coverage``: how often the P50 lay in its interval, which should be 90 %.
+    """
+
+    horizon_days: int | None
+    forecasts: int
+    outcomes: int
+    brier: float
+    as_today: float
+    as_today_learned: float
+    base_rate: float
+    calibration_error: float
+    coverage: float
+
+    @property
+    def best_rule(self) -> tuple[str, float]:
+        """The rule with the lowest Brier score, and that score."""
+        return min(((rule, getattr(self, rule)) for rule in RULES), key=lambda rule: rule[1])
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Forecasts whose probability lay from ``low`` up to ``high``: how many, the mean said, the share that came."""
+
+    low: float
+    high: float
+    forecasts: int
+    said: float
+    seen: float
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """What came out: scores (all, then each horizon), bins, the verdict, and what the next forecast can learn.
+
+    ``pairs``: a row a forecast and outcome: COLUMNS, then probability and RULES.
+    """
+
+    scores: tuple[Score, ...]
+    bins: tuple[Bin, ...]
+    verdict: str
+    calibration: Calibration
+    pairs: pd.DataFrame
+
+
+def backtest(
+    histories: Sequence[History], today: int, *, horizons: Sequence[int] = HORIZONS, most: int = MOST_DIMENSIONS
+) -> Backtest:
+    """Forecast the ``most`` dimensions with most time from each of 8 past weeks, and score what is known since.
+
+    ``today``: the last closed UTC day. Thresholds are today's, also for the past. What each forecast has learned
+    comes only from outcomes that were known on its day.
+    """
+    chosen = choose(histories, today, most)
+    judged = [history for history in histories if history.dimension in chosen]
+    origins = [today - EVERY_DAYS * back for back in range(ORIGINS, 0, -1)]
+    rows = [row for history in judged for origin in origins for row in _of_a_day(history, origin, today, horizons)]
+    pairs = with_learning(pd.DataFrame(rows, columns=list(COLUMNS)))
+    scores = tuple(score(part, horizon) for horizon, part in _parts(pairs, horizons) if len(part))
+    return Backtest(scores, bins(pairs), verdict(scores), calibrate(pairs), pairs)
+
+
+def _of_a_day(history: History, origin: int, today: int, horizons: Sequence[int]) -> Iterable[tuple]:
+    now = window_p50(history, origin)
+    known = [horizon for horizon in horizons if origin + horizon <= today]
+    if why_not(history, origin) or now is None or not known:
+        return
+    limit = threshold(history)
+    for horizon, expected in zip(known, expect(history, origin, known), strict=True):
+        came = window_p50(history, origin + horizon)
+        if came is not None:
+            low, _, high = expected.interval(INTERVAL)
+            said = expected.above(limit)
+            yield (*history.dimension, origin, horizon, said, now > limit, low <= came <= high, came > limit)
+
+
+def with_learning(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Add ``probability`` and each rule to raw forecasts, each by the outcomes known on its origin."""
+    made = pairs.astype({"origin": "int64", "horizon_days": "int64", "said": "float64"})
+    made = made.astype(dict.fromkeys(("today", "inside", "outcome"), "bool"))
+    made = made.assign(probability=made["said"], as_today=made["today"].astype("float64"), as_today_learned=0.0)
+    made["base_rate"] = made.groupby("horizon_days")["outcome"].transform("mean").astype("float64")
+    for origin in sorted(made["origin"].unique()):
+        known = made.loc[made["origin"] + made["horizon_days"] <= origin]
+        here = made["origin"] == origin
+        made.loc[here, "probability"] = calibrate(known).of(made.loc[here, "said"].to_numpy())
+        for state, belief in ((True, _STAYS), (False, _BEGINS)):
+            came = known.loc[known["today"] == state, "outcome"]
+            share = (came.sum() + belief * _PRIOR_TODAY) / (len(came) + _PRIOR_TODAY)
+            made.loc[here & (made["today"] == state), "as_today_learned"] = share
+    return made
+
+
+def calibrate(pairs: pd.DataFrame) -> Calibration:
+    """Return the line through the log odds of ``said`` that fits the outcomes best (Platt scaling).
+
+    A logistic regression, held to the model as it is with the weight of 20 outcomes; the slope is never negative.
+    """
+    odds, came = log_odds(pairs["said"].to_numpy("float64")), pairs["outcome"].to_numpy("float64")
+    design = np.column_stack([np.ones_like(odds), odds])
+    start = np.array([0.0, 1.0])
+    line = start
+    for _ in range(50):
+        said = 1 / (1 + np.exp(-design @ line))
+        slope = design.T @ (came - said) - _PRIOR_OUTCOMES * (line - start)
+        curve = (design.T * (said * (1 - said))) @ design + _PRIOR_OUTCOMES * np.eye(2)
+        step = np.linalg.solve(curve, slope)
+        line = line + step / max(1.0, float(np.abs(step).max()))
+        if np.abs(step).max() < 1e-9:
+            break
+    return Calibration(float(line[0]), max(float(line[1]), 0.0))
+
+
+def score(pairs: pd.DataFrame, horizon: int | None) -> Score:
+    """Score forecasts, of which there is at least one, and the rules beside them."""
+    came = pairs["outcome"].to_numpy(dtype="float64")
+    brier = {name: float(np.mean((pairs[name].to_numpy() - came) ** 2)) for name in ("probability", *RULES)}
+    return Score(
+        horizon_days=horizon,
+        forecasts=len(pairs),
+        outcomes=int(came.sum()),
+        brier=brier["probability"],
+        as_today=brier["as_today"],
+        as_today_learned=brier["as_today_learned"],
+        base_rate=brier["base_rate"],
+        calibration_error=calibration_error(bins(pairs)),
+        coverage=float(pairs["inside"].mean()),
+    )
+
+
+def bins(pairs: pd.DataFrame) -> tuple[Bin, ...]:
+    """Return what was said beside what was seen, in tenths of the probability; empty ones are left out."""
+    tenth = np.minimum((pairs["probability"].to_numpy() * BINS).astype(int), BINS - 1)
+    means = pairs.groupby(tenth).agg(
+        forecasts=("outcome", "size"), said=("probability", "mean"), seen=("outcome", "mean")
+    )
+    return tuple(
+        Bin(int(index) / BINS, (int(index) + 1) / BINS, int(row.forecasts), float(row.said), float(row.seen))
+        for index, row in zip(means.index, means.itertuples(index=False), strict=True)
+    )
+
+
+def calibration_error(found: Sequence[Bin]) -> float:
+    """Return the expected calibration error: the distance of said and seen, by forecasts."""
+    total = sum(one.forecasts for one in found)
+    return sum(one.forecasts * abs(one.said - one.seen) for one in found) / total if total else 0.0
+
+
+def verdict(scores: Sequence[Score]) -> str:
+    """Say in words whether the forecast is better than the best rule, and name where it is not."""
+    if not scores or scores[0].forecasts < LEAST_FORECASTS:
+        count = scores[0].forecasts if scores else 0
+        return f"Not enough history to judge the forecast: {count} of {LEAST_FORECASTS} past forecasts."
+    return " ".join(_said(one) for one in scores)
+
+
+def _said(one: Score) -> str:
+    name, rule = one.best_rule
+    when = "All forecasts" if one.horizon_days is None else f"{one.horizon_days} days ahead"
+    words = {"as_today": "as today", "as_today_learned": "as after days like today", "base_rate": "the base rate"}
+    figures = f"(Brier score {one.brier:.4f} against {rule:.4f})"
+    if one.brier >= rule:
+        return f"{when}: no better than always saying '{words[name]}' {figures}."
+    return f"{when}: {1 - one.brier / rule:.0%} better than always saying '{words[name]}' {figures}."
+
+
+def _parts(pairs: pd.DataFrame, horizons: Sequence[int]) -> list[tuple[int | None, pd.DataFrame]]:
+    return [(None, pairs), *((horizon, pairs.loc[pairs["horizon_days"] == horizon]) for horizon in horizons)]
