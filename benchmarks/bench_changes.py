@@ -1,0 +1,241 @@
+"""The change detector on made-up series with known truth, beside apache-otava on the same ones (issue 5, lines 1 to 3).
+
+Belongs here: these measurements, on seeds drawn afresh. Does not: the series (series), the detector.
+
+apache-otava pins its own numpy, so it lives in an environment that this script makes once in the user's cache folder.
+F1 counts an onset within 5 points as found, every other change as false; it is the mean over the families of noise.
+"""
+
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks import series
+from benchmarks.measure import Budget, Options, judge, peak_mb, run
+from benchmarks.table import Measured
+from leo_telemetry_pipeline.analysis import baselines, changes
+from leo_telemetry_pipeline.analysis.changes import Series
+
+OTAVA = "apache-otava==0.8.0"
+POINTS = 200
+NEAR = 5
+STEPS = (0.2, 0.5, 1.0)
+F1_LEAST = {0.2: 0.72, 0.5: 0.92, 1.0: 0.95}
+LOOKS = range(60, POINTS + 1, 2)
+KEY = ["dimension_type", "dimension_key"]
+KEPT = pd.DataFrame(columns=[*KEY, "p50_ms", "multiplier", "regime_start", "regime_days"])
+DIMENSIONS, DAYS = 10_000, 90
+
+# Runs in apache-otava's environment: series as JSON in, the places of their changes out.
+ASK_OTAVA = """
+import json, sys
+from otava.series import AnalysisOptions, Metric, Series
+out = []
+for values in json.load(sys.stdin):
+    one = Series("s", None, list(range(len(values))), {"m": Metric(1, 1.0)}, {"m": values}, {})
+    found = one.analyze(AnalysisOptions()).change_points
+    out.append([int(point.index) for point in found.get("m", [])])
+json.dump(out, sys.stdout)
+"""
+
+
+def ours(values: np.ndarray) -> list[list[int]]:
+    """Return where the detector sees changes in each row."""
+    return [[change.at for change in found] for found in changes.find_all([Series(row) for row in values])]
+
+
+def otava_python() -> Path:
+    """Return the Python of an environment with apache-otava, made when it is not there yet."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = cache / "leo-telemetry-benchmarks" / OTAVA.replace("==", "-")
+    python = folder / "bin" / "python"
+    if not (folder / "ready").exists():
+        venv.create(folder, clear=True, with_pip=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", OTAVA], check=True, capture_output=True)
+        (folder / "ready").touch()
+    return python
+
+
+def otava(python: Path, values: np.ndarray) -> list[list[int]]:
+    """Return where apache-otava with its defaults sees changes in each row."""
+    asked = json.dumps(values.tolist()).encode()
+    said = subprocess.run([python, "-P", "-c", ASK_OTAVA], input=asked, capture_output=True, check=True)
+    return json.loads(said.stdout)
+
+
+def f1(found: Sequence[Sequence[int]], onsets: np.ndarray) -> float:
+    """Return 2 TP / (2 TP + FP + FN) of one step a series: twice what is found over all changes, found and true."""
+    true = sum(any(abs(at - onset) <= NEAR for at in places) for places, onset in zip(found, onsets, strict=True))
+    return 2 * true / (sum(map(len, found)) + len(onsets))
+
+
+def at_most(share: float, count: int, options: Options) -> Budget:
+    """Return a limit in percent; quick runs draw few series, and get two standard errors more."""
+    slack = 2 * math.sqrt(share * (1 - share) / count) if options.quick else 0.0
+    return Budget(100 * (share + slack), "%", timed=False)
+
+
+def one_look(rng: np.random.Generator, options: Options, seed: str) -> Iterator[Measured]:
+    """Measure false alarms and F1 of one look, of both detectors on the same series."""
+    stable, stepped, beside = (300, 100, 100) if options.quick else (1000, 300, 300)
+    python, why = None, ""
+    try:
+        python = otava_python()
+    except (OSError, subprocess.CalledProcessError) as error:
+        why = f"{OTAVA} cannot be installed: {error}"
+    for name, family in series.FAMILIES.items():
+        values = family(rng, stable, POINTS)
+        alarms = 100 * float(np.mean([len(found) > 0 for found in ours(values)]))
+        reference = None
+        if python:
+            other = 100 * float(np.mean([len(found) > 0 for found in otava(python, values[:beside])]))
+            reference = ("apache-otava", other)
+        what = f"stable series that alarm, one look, {name}: {stable}, the reference on the first {beside}; {seed}"
+        yield judge(what, alarms, "%", at_most(0.01, stable, options), options, reference=reference)
+    for step in STEPS:
+        yield from _step(rng, options, step, stepped, python, seed)
+    if why:
+        yield Measured(f"beside apache-otava; {why}", "", "", None, "", passed=False)
+
+
+def _step(
+    rng: np.random.Generator, options: Options, step: float, count: int, python: Path | None, seed: str
+) -> Iterator[Measured]:
+    scores, others = [], []
+    for family in series.FAMILIES.values():
+        onsets = rng.integers(40, POINTS - 39, count)
+        values = series.stepped(family(rng, count, POINTS), onsets, step)
+        scores.append(f1(ours(values), onsets))
+        if python:
+            others.append(f1(otava(python, values), onsets))
+    least = F1_LEAST[step] - (0.03 if options.quick else 0.0)
+    what = f"macro F1, step of +{step:.0%}: 6 x {count} series of {POINTS}, " + " ".join(f"{one:.2f}" for one in scores)
+    mean, budget = float(np.mean(scores)), Budget(least, "F1", at_least=True, timed=False)
+    if not python:
+        yield judge(f"{what}; {seed}", mean, "F1", budget, options)
+        return
+    reference = ("apache-otava", float(np.mean(others)))
+    yield judge(f"{what}; {seed}", mean, "F1", budget, options, reference=reference)
+    above = Budget(1.0, at_least=True, timed=False)
+    yield judge(
+        f"above apache-otava, +{step:.0%}: same series; {seed}", mean, "F1", above, options, reference=reference
+    )
+
+
+def nightly(rng: np.random.Generator, options: Options, seed: str) -> Iterator[Measured]:
+    """Measure how many stable series alarm at any of 71 looks."""
+    count = 150 if options.quick else 1000
+    for name, family in series.FAMILIES.items():
+        values = family(rng, count, POINTS)
+        alarmed = np.zeros(count, dtype=bool)
+        for points in LOOKS:
+            alarmed |= np.array([len(found) > 0 for found in ours(values[:, :points])])
+        limit = at_most(0.05 if name == "AR(1)" else 0.02, count, options)
+        what = f"stable series that alarm, {len(LOOKS)} looks, {name}: {count}; {seed}"
+        yield judge(what, 100 * float(alarmed.mean()), "%", limit, options)
+
+
+def frame(p50_ms: np.ndarray, counts: np.ndarray, days: np.ndarray) -> pd.DataFrame:
+    """Return days of many dimensions as the store gives them."""
+    rows, points = p50_ms.shape
+    names = np.repeat([f"G{row:05}" for row in range(rows)], points)
+    columns = {"dimension_type": "gate", "dimension_key": names, "day": np.tile(days.astype("datetime64[D]"), rows)}
+    made = pd.DataFrame(columns | {"count": counts.ravel(), "p50_ms": p50_ms.ravel()})
+    return made.astype(dict.fromkeys(KEY, "object"))
+
+
+def look(
+    p50_ms: np.ndarray, counts: np.ndarray, days: np.ndarray, kept: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return baselines and judgements after the last of these days, each dimension as if it were alone."""
+    end = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=int(days[-1]) + 1)
+    daily = frame(p50_ms, counts, days)
+    found = baselines.found_changes(daily)
+    learned = baselines.learn(daily, found, kept)
+    return learned, baselines.judge(daily, found, learned, end - timedelta(days=7), end, 1.0)
+
+
+def first_found(
+    p50_ms: np.ndarray, counts: np.ndarray, days: np.ndarray, looks: Sequence[int], kept: pd.DataFrame
+) -> tuple[np.ndarray, pd.DataFrame, pd.DataFrame]:
+    """Return after how many days each dimension is first a bottleneck (infinite if never), and the last look."""
+    first, judged = np.full(len(p50_ms), np.inf), pd.DataFrame()
+    for upto in looks:
+        kept, judged = look(p50_ms[:, :upto], counts[:, :upto], days[:upto], kept)
+        first = np.minimum(first, np.where(judged["outcome"] == "bottleneck", upto, np.inf))
+    return first, kept, judged
+
+
+def by_days(rng: np.random.Generator, options: Options, seed: str) -> Iterator[Measured]:
+    """Measure daily P50s in working weeks: false alarms, delay, drift, too few spans, and what stays normal."""
+    count, history = (60, 56) if options.quick else (300, 56)
+    p50_ms, counts, days = series.weeks(rng, count, history + 21)
+    what = f"log-normal spans of sigma {series.SPAN_SIGMA}, 50 a weekday, 10 to 50 a weekend day"
+    first, kept, _ = first_found(p50_ms, counts, days, range(7, history + 1), KEPT)
+    alarms = 100 * float(np.isfinite(first).mean())
+    what = f"false in 8 weeks of daily looks: {count} dimensions, {what}; {seed}"
+    yield judge(what, alarms, "%", at_most(0.01, count, options), options)
+    onsets = history + rng.integers(0, 7, count)
+    slower = series.stepped(p50_ms, onsets, 0.3)
+    first, _, _ = first_found(slower, counts, days, range(history + 1, history + 11), kept)
+    least = Budget(90 - (8 if options.quick else 0), "%", at_least=True, timed=False)
+    share = 100 * float((first - onsets <= 3).mean())
+    yield judge(f"+30 % found within 3 days, daily looks: {count} dimensions; {seed}", share, "%", least, options)
+    first, _, _ = first_found(slower, counts, days, range(history, history + 22, 7), kept)
+    share = 100 * float((first - onsets <= 10).mean())
+    yield judge(f"+30 % found within 10 days, weekly looks: {count} dimensions; {seed}", share, "%", least, options)
+    drift = p50_ms * 1.02 ** np.maximum(np.arange(history + 21) - history + 1, 0)
+    first, _, _ = first_found(drift, counts, days, range(history + 1, history + 22), kept)
+    share = 100 * float((first - history <= math.log(1.5) / math.log(1.02)).mean())
+    yield judge(f"drift of 2 % a day found before +50 %: {count} dimensions; {seed}", share, "%", least, options)
+    doubled = series.stepped(p50_ms, np.full(count, history), 1.0)
+    _, last, _ = first_found(doubled, counts, days, range(history + 1, history + 8), kept)
+    moved = 100 * float(np.abs(last["p50_ms"] / kept["p50_ms"] - 1).max())
+    most = Budget(10, "%", timed=False)
+    yield judge(f"baseline after 7 days of +100 %, most moved: {count} dimensions; {seed}", moved, "%", most, options)
+    few = series.weeks(rng, count, history, spans=5)
+    _, _, judged = first_found(*few, range(14, history + 1, 7), KEPT)
+    share = 100 * float((judged["outcome"] == "not_enough_data").mean())
+    all_of_them = Budget(100, "%", at_least=True, timed=False)
+    yield judge(f"5 spans a day are not enough data: {count} dimensions; {seed}", share, "%", all_of_them, options)
+
+
+def speed(rng: np.random.Generator, options: Options) -> Iterator[Measured]:
+    """Measure changes, baselines and judgements of many dimensions, a tenth of them slower lately."""
+    rows = DIMENSIONS // 10 if options.quick else DIMENSIONS
+    # In portions, so that the spans drawn do not count as the detector's memory.
+    drawn = [series.weeks(rng, 100, DAYS) for _ in range(rows // 100)]
+    p50_ms, counts, days = (*(np.concatenate([each[part] for each in drawn]) for part in (0, 1)), drawn[0][2])
+    p50_ms[: rows // 10, DAYS - 10 :] *= 2
+    began = time.process_time()
+    look(p50_ms, counts, days, KEPT)
+    took = time.process_time() - began
+    limit = Budget(20 * rows / DIMENSIONS, "s")
+    what = f"changes, baselines, judgements: {rows:,} dimensions, {DAYS} days"
+    yield judge(what, took, "s", limit, options, peak_mb=peak_mb())
+
+
+def measurements(options: Options) -> Iterator[Measured]:
+    """Measure all of it, on a seed drawn afresh unless LEO_BENCH_SEED names one."""
+    number = int(os.environ.get("LEO_BENCH_SEED") or np.random.SeedSequence().generate_state(1)[0])
+    print(f"LEO_BENCH_SEED={number}", file=sys.stderr)
+    rng, seed = np.random.default_rng(number), f"seed {number}"
+    # First, as a process only knows the most memory that it ever had.
+    yield from speed(rng, options)
+    yield from one_look(rng, options, seed)
+    yield from nightly(rng, options, seed)
+    yield from by_days(rng, options, seed)
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(measurements))

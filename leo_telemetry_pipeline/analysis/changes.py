@@ -1,0 +1,224 @@
+"""Where series of timings changed their level.
+
+Belongs here: the one detector, with one setting, that every analysis uses: rhythm taken out, then a split, then the
+splits of both sides. Does not: the statistic (scan), what is noise (noise), which level is normal (baselines).
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from leo_telemetry_pipeline.analysis import noise, scan
+
+POINTS_LEAST = 8
+# Below 5 % a change is nothing that anyone would act on.
+RATIO_LEAST = 1.05
+BATCH = 512
+
+
+@dataclass(frozen=True)
+class Series:
+    """Values in time order; optionally how many spans are behind each, and its UTC day in days since 1970-01-01.
+
+    Values that are not finite, or of no span, are gaps. Values of 0 count as half the least that is above 0.
+    """
+
+    values: np.ndarray
+    counts: np.ndarray | None = None
+    days: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change of level: indices of points, levels in the unit of the values.
+
+    ``at`` is the first point of the new level, which may as well (95 %) begin anywhere from ``onset_from`` to
+    ``onset_to``; ``before`` and ``after`` are medians without rhythm; ``score`` is their distance in units of noise,
+    ``p_value`` the chance of such a score on a stable series of that length.
+    """
+
+    at: int
+    onset_from: int
+    onset_to: int
+    before: float
+    after: float
+    ratio: float
+    score: float
+    p_value: float
+
+
+class Segment(NamedTuple):
+    """A part of one series."""
+
+    series: int
+    begin: int
+    end: int
+
+
+class Prepared(NamedTuple):
+    """One series ready to be split: logarithms without rhythm, the quality of each point, where it was."""
+
+    x: np.ndarray
+    quality: np.ndarray
+    places: np.ndarray
+
+
+def find(values: Sequence[float] | np.ndarray, counts: object = None, days: object = None) -> list[Change]:
+    """Return the changes of one series, in order."""
+    given = (None if each is None else np.asarray(each) for each in (counts, days))
+    return find_all([Series(np.asarray(values, dtype=float), *given)])[0]
+
+
+def find_all(series: Sequence[Series]) -> list[list[Change]]:
+    """Return the changes of each series, in order; none in a series of under 8 points."""
+    return find_prepared(prepare(series), len(series))
+
+
+def find_prepared(prepared: dict[int, Prepared], series: int) -> list[list[Change]]:
+    """Return the changes of each of so many series, of which some were long enough to be prepared."""
+    found: list[list[Change]] = [[] for _ in range(series)]
+    for number, changes in _kept(prepared, _splits(prepared)).items():
+        places = prepared[number].places
+        found[number] = [
+            replace(
+                change,
+                at=int(places[change.at]),
+                onset_from=int(places[change.onset_from]),
+                onset_to=int(places[change.onset_to]),
+            )
+            for change in changes
+        ]
+    return found
+
+
+def prepare(series: Sequence[Series]) -> dict[int, Prepared]:
+    """Return the series that are long enough, by their numbers, without gaps and rhythm."""
+    usable = {number: points(each) for number, each in enumerate(series)}
+    made: dict[int, Prepared] = {}
+    for numbers in _by_length({number: len(each[0]) for number, each in usable.items()}):
+        x, quality, days = (np.array([usable[number][part] for number in numbers]) for part in range(3))
+        x = x - _rhythm(x, quality, days)
+        for row, number in enumerate(numbers):
+            made[number] = Prepared(x[row], quality[row], usable[number][3])
+    return made
+
+
+def points(series: Series) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return logarithms, quality, days (-1 where unknown) and places of what is no gap."""
+    values = np.asarray(series.values, dtype=float)
+    counts = np.ones(len(values)) if series.counts is None else np.asarray(series.counts, dtype=float)
+    days = np.full(len(values), -1) if series.days is None else np.asarray(series.days)
+    places = np.flatnonzero(np.isfinite(values) & (counts > 0))
+    values, counts = values[places], counts[places]
+    above = values[values > 0]
+    x = np.log(np.maximum(values, above.min() / 2 if len(above) else 1.0))
+    half = np.median(counts) if len(counts) else 1.0
+    # Part of a day's noise comes from its spans, part from the day: a tenth of the spans is not a tenth of the worth.
+    return x, np.sqrt(2 * counts / (counts + half)), days[places], places
+
+
+def _rhythm(x: np.ndarray, quality: np.ndarray, days: np.ndarray) -> np.ndarray:
+    """Return the week and the waves of each row; steps and waves are told apart by turns."""
+    found = np.zeros_like(x)
+    dated = days[:, 0] >= 0
+    found[dated] = noise.week(x[dated], days[dated])
+    left = x - found
+    found = found + noise.waves(left - np.median(left, axis=1, keepdims=True))
+    for _ in range(2):
+        left = x - found
+        found = found + noise.waves(noise.without_step(left, scan.candidate(left, quality)))
+    return found
+
+
+def _by_length(lengths: dict) -> Iterator[list]:
+    """Group keys by their lengths, in batches, without what is too short."""
+    groups = defaultdict(list)
+    for key, length in lengths.items():
+        if length >= POINTS_LEAST:
+            groups[length].append(key)
+    for keys in groups.values():
+        yield from (keys[first : first + BATCH] for first in range(0, len(keys), BATCH))
+
+
+def _splits(prepared: dict[int, Prepared]) -> dict[int, list[int]]:
+    """Split each series, and each side again, while there is a change or else a stretch at another level."""
+    found = defaultdict(list)
+    segments = [Segment(number, 0, len(each.x)) for number, each in prepared.items()]
+    while segments:
+        changed = {segment: [change.at] for segment, _, change in _tested(prepared, segments) if change}
+        whole = [segment for segment in segments if segment not in changed]
+        split = changed | _stretches(prepared, whole)
+        segments = []
+        for segment, places in split.items():
+            edges = [segment.begin, *(segment.begin + at for at in places), segment.end]
+            found[segment.series] += edges[1:-1]
+            segments += [Segment(segment.series, *pair) for pair in pairwise(edges)]
+    return {number: sorted(splits) for number, splits in found.items()}
+
+
+def _stretches(prepared: dict[int, Prepared], segments: list[Segment]) -> dict[Segment, list[int]]:
+    """Return where a stretch at another level begins and ends, of the segments that have one."""
+    found = {}
+    for batch in _by_length({segment: segment.end - segment.begin for segment in segments}):
+        begins, ends = scan.stretches(*_arrays(prepared, batch))
+        found |= {batch[row]: [int(begins[row]), int(ends[row])] for row in np.flatnonzero(ends)}
+    return found
+
+
+def _arrays(prepared: dict[int, Prepared], batch: list[Segment]) -> tuple[np.ndarray, np.ndarray]:
+    """Return logarithms and qualities of segments of one length."""
+    parts = [(prepared[segment.series], slice(segment.begin, segment.end)) for segment in batch]
+    return np.array([each.x[part] for each, part in parts]), np.array([each.quality[part] for each, part in parts])
+
+
+def _kept(prepared: dict[int, Prepared], splits: dict[int, list[int]]) -> dict[int, list[Change]]:
+    """Test each split again between its neighbours; the weakest goes while one fails."""
+    kept: dict[int, list[Change]] = {}
+    while splits:
+        edges = {number: [0, *found, len(prepared[number].x)] for number, found in splits.items()}
+        segments = [Segment(number, *pair) for number, at in edges.items() for pair in zip(at, at[2:], strict=False)]
+        tested = defaultdict(list)
+        for segment, score, change in sorted(_tested(prepared, segments), key=lambda each: each[0]):
+            tested[segment.series].append((score, change and _moved(change, segment.begin)))
+        again = {}
+        for number, results in tested.items():
+            if all(change for _, change in results) and _in_order([change.at for _, change in results]):
+                kept[number] = [change for _, change in results]
+                continue
+            weakest = min(range(len(results)), key=lambda each: (results[each][1] is not None, results[each][0]))
+            again[number] = splits[number][:weakest] + splits[number][weakest + 1 :]
+        splits = {number: found for number, found in again.items() if found}
+    return kept
+
+
+def _in_order(places: list[int]) -> bool:
+    return all(first < second for first, second in pairwise(places))
+
+
+def _tested(prepared: dict[int, Prepared], segments: list[Segment]) -> Iterator[tuple[Segment, float, Change | None]]:
+    """Score each segment that is long enough, with its change where it has one."""
+    for batch in _by_length({segment: segment.end - segment.begin for segment in segments}):
+        x, quality = _arrays(prepared, batch)
+        scores, splits, sigmas, rhos = scan.splits(x, quality)
+        least = scan.score_least(x.shape[1])
+        for row, segment in enumerate(batch):
+            change = None
+            if scores[row] >= least:
+                change = _change(x[row], quality[row], sigmas[row, 0], rhos[row, 0], splits[row], float(scores[row]))
+            yield segment, float(scores[row]), change
+
+
+def _change(x: np.ndarray, quality: np.ndarray, sigma: float, rho: float, split: int, score: float) -> Change | None:
+    at, (first, last), (low, high) = scan.onset(x, quality, sigma, rho, split)
+    if abs(high - low) < np.log(RATIO_LEAST):
+        return None
+    ratio, p_value = float(np.exp(high - low)), scan.p_value(score, len(x))
+    return Change(at, first, last, float(np.exp(low)), float(np.exp(high)), ratio, score, p_value)
+
+
+def _moved(change: Change, by: int) -> Change:
+    return replace(change, at=change.at + by, onset_from=change.onset_from + by, onset_to=change.onset_to + by)

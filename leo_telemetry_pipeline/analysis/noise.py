@@ -1,0 +1,203 @@
+"""What of a series is noise and rhythm: its scale, its memory, its week, its waves.
+
+Belongs here: estimates over many series of one length at a time. Does not: finding changes (scan, changes).
+Arrays are series x points of logarithms; what is one number a series is a column.
+"""
+
+import numpy as np
+
+# 1.4826 times the median absolute deviation is the standard deviation of normal noise.
+MAD_TO_SIGMA = 1.4826
+# Noise below 1 % is nothing that anyone could tell apart.
+SIGMA_LEAST = 0.01
+SIGMA_CLIP = 2.5
+CLIP = 4.5
+
+RHO_MOST = 0.95
+# Correlation up to so many standard errors is taken for chance; one more, and it counts in full.
+RHO_CHANCE = 0.75
+# What share of a step counts as memory: half, and more where few points tell them apart.
+RHO_OF_STEP = 0.5
+RHO_OF_STEP_FEW = 24.0
+
+STRETCH_ERRORS = 7.0
+
+WAVE_LEAST_POINTS = 40
+WAVE_CYCLES = 2.5
+WAVE_SHARE = 0.25
+WAVE_OVER_NOISE = 12.0
+WAVES_MOST = 3
+GRID = 4
+
+WEEK_LEAST_DAYS = 14
+WEEK_LEAST_REST = 3
+WEEK_ERRORS = 3.0
+# The standard error of a median is 1.25 times that of a mean.
+MEDIAN_ERROR = 1.25
+
+
+def clipped(sigmas: np.ndarray) -> np.ndarray:
+    """Return deviations in sigmas, none further than 4.5."""
+    return np.clip(sigmas, -CLIP, CLIP)
+
+
+def without_step(x: np.ndarray, split: np.ndarray) -> np.ndarray:
+    """Return what is left of each row when the medians before and from its split on are taken out."""
+    before = np.arange(x.shape[1]) < split[:, None]
+    return x - np.where(before, medians(x, before), medians(x, ~before))
+
+
+def without_stretch(x: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return each row, scaled by its quality, without its likeliest stretch at another level, how far off and where.
+
+    The stretch of some ten lengths whose mean is furthest off in its own standard errors; where: its first point,
+    and the first after it, for each series. Under 7 errors it is not off at all.
+    """
+    deviation = quality * (x - np.median(x, axis=1, keepdims=True))
+    values = clipped(deviation / sigma(deviation))
+    points, best = x.shape[1], np.zeros(len(x))
+    sums = np.pad(np.cumsum(values - values.mean(axis=1, keepdims=True), axis=1), ((0, 0), (1, 0)))
+    ends = np.zeros((2, len(x)), dtype=int)
+    for length in np.unique(np.geomspace(4, max(points // 2, 4), 10).astype(int)):
+        far = np.abs(sums[:, length:] - sums[:, :-length]) / np.sqrt(length * (1 - length / points))
+        first, height = far.argmax(axis=1), far.max(axis=1)
+        ends = np.where(height > best, [first, first + length], ends)
+        best = np.maximum(best, height)
+    place = np.arange(points)
+    inside = (place >= ends[0][:, None]) & (place < ends[1][:, None])
+    low, high = medians(x, ~inside), medians(x, inside)
+    far = np.where(best >= STRETCH_ERRORS, np.abs(high - low)[:, 0], 0.0)
+    return quality * (x - np.where(inside, high, low)), far[:, None], ends
+
+
+def medians(x: np.ndarray, of: np.ndarray) -> np.ndarray:
+    """Return the median of each row's points where ``of`` is true, as a column; 0 where there are none."""
+    count = of.sum(axis=1)
+    ordered = np.sort(np.where(of, x, np.inf), axis=1)
+    rows = np.arange(len(x))
+    low, high = ordered[rows, np.maximum(count - 1, 0) // 2], ordered[rows, np.minimum(count // 2, x.shape[1] - 1)]
+    return np.where(count > 0, (low + high) / 2, 0.0)[:, None]
+
+
+def tight_sigma(left: np.ndarray) -> np.ndarray:
+    """Return the standard deviation that the middle half of each row tells, as a column, at least 1 %."""
+    return np.maximum(MAD_TO_SIGMA * np.median(np.abs(left), axis=1, keepdims=True), SIGMA_LEAST)
+
+
+def sigma(left: np.ndarray) -> np.ndarray:
+    """Return the robust standard deviation of each row as a column, at least 1 %.
+
+    The middle half alone is a rough guide: it only says where to clip.
+    """
+    most = SIGMA_CLIP * tight_sigma(left)
+    return np.maximum(np.sqrt((np.clip(left, -most, most) ** 2).mean(axis=1, keepdims=True)), SIGMA_LEAST)
+
+
+def memory(left: np.ndarray, whole: np.ndarray, sigmas: np.ndarray) -> np.ndarray:
+    """Return the first-order autocorrelation of each row as a column, 0 where it may be chance.
+
+    ``left``: without the candidate step; ``whole``: with it. A series with memory wanders, and the step that fits it
+    best takes part of that away: so most of what the step explains counts as memory, where there is memory at all.
+    """
+    points = left.shape[1]
+    rho = correlation(left, sigmas, 2)
+    trust = np.clip(rho * np.sqrt(points) - RHO_CHANCE, 0, 1)
+    share = min(1.0, RHO_OF_STEP + RHO_OF_STEP_FEW / points)
+    rho = rho + share * np.maximum(correlation(whole, sigma(whole), 1) - rho, 0)
+    return np.clip(rho * trust, 0, RHO_MOST)
+
+
+def correlation(left: np.ndarray, sigmas: np.ndarray, fitted: int) -> np.ndarray:
+    """Return the correlation of each row's points with the next as a column.
+
+    Each of ``fitted`` levels pulls the estimate down by (1 + 3 rho) / n, which is given back (Kendall, 1954).
+    """
+    values = clipped(left / sigmas)
+    values = values - values.mean(axis=1, keepdims=True)
+    power = np.maximum((values**2).sum(axis=1, keepdims=True), np.finfo(float).tiny)
+    rho = (values[:, 1:] * values[:, :-1]).sum(axis=1, keepdims=True) / power
+    return rho + fitted * (1 + 3 * np.maximum(rho, 0)) / left.shape[1]
+
+
+def variance_factor(count: np.ndarray, rho: np.ndarray) -> np.ndarray:
+    """Return by how much memory raises the variance of a mean of ``count`` points, at least 1."""
+    factor = (1 + rho) / (1 - rho) - 2 * rho * (1 - rho**count) / (count * (1 - rho) ** 2)
+    return np.maximum(factor, 1.0)
+
+
+def waves(left: np.ndarray) -> np.ndarray:
+    """Return the waves in each row: up to three sines, each of 2.5 periods or more in the series; else zeros."""
+    found = np.zeros_like(left)
+    rows = np.arange(len(left)) if left.shape[1] >= WAVE_LEAST_POINTS else np.zeros(0, dtype=int)
+    for _ in range(WAVES_MOST):
+        if not len(rows):
+            break
+        sines, real = _sines(left[rows] - found[rows])
+        rows = rows[real]
+        found[rows] += sines[real]
+    return found
+
+
+def _sines(left: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the strongest sine of each row, and whether it is real.
+
+    It is when it explains a quarter of the variance, stands out of what noise with the memory of the rest would have
+    at its frequency (Allen and Smith, 1996), and both halves of the series show it in the same phase.
+    """
+    points, sigmas = left.shape[1], sigma(left)
+    values = clipped(left / sigmas)
+    values = values - values.mean(axis=1, keepdims=True)
+    power = np.abs(np.fft.rfft(values, GRID * points, axis=1)) ** 2 / points
+    power[:, : int(np.ceil(WAVE_CYCLES * GRID))] = 0
+    peak = power.argmax(axis=1)
+    frequency = (peak + _vertex(power, peak))[:, None] / (GRID * points)
+    turning = np.exp(-2j * np.pi * frequency * np.arange(points))
+    turned = values * turning
+    sines = np.real(2 * turned.mean(axis=1, keepdims=True) * np.conj(turning))
+    rest = values - sines
+    rho = np.clip(correlation(rest, np.ones_like(sigmas), 3), 0, RHO_MOST)
+    red = (1 - rho**2) / (1 - 2 * rho * np.cos(2 * np.pi * frequency) + rho**2)
+    height, noise = power.max(axis=1), (red * (rest**2).mean(axis=1, keepdims=True))[:, 0]
+    real = (height > 0) & (2 * height >= WAVE_SHARE * (values**2).sum(axis=1)) & (height >= WAVE_OVER_NOISE * noise)
+    return sines * sigmas, real & _steady(turned)
+
+
+def _vertex(power: np.ndarray, peak: np.ndarray) -> np.ndarray:
+    """Return how far from each peak the top of the parabola through it and its neighbours lies, in grid steps."""
+    rows, last = np.arange(len(power)), power.shape[1] - 1
+    left, top, right = (power[rows, np.clip(peak + by, 0, last)] for by in (-1, 0, 1))
+    bend = np.minimum(left - 2 * top + right, -np.finfo(float).tiny)
+    return np.clip((left - right) / (2 * bend), -0.5, 0.5)
+
+
+def _steady(turned: np.ndarray) -> np.ndarray:
+    """Tell whether both halves of each row agree in phase and, within a factor of two, in amplitude."""
+    half = turned.shape[1] // 2
+    first, second = turned[:, :half].mean(axis=1), turned[:, -half:].mean(axis=1)
+    sizes = np.abs(np.stack([first, second]))
+    together = np.abs(first + second) >= 0.85 * sizes.sum(axis=0)
+    return together & (sizes.min(axis=0) >= 0.5 * sizes.max(axis=0))
+
+
+def week(x: np.ndarray, days: np.ndarray) -> np.ndarray:
+    """Return by how much weekend days of each row are off; zeros in under two weeks, or where it may be chance.
+
+    ``days``: numbers of UTC days since 1970-01-01, a row a series. Each point is compared with the median of the
+    week around it, so that a step does not look like a rhythm.
+    """
+    weekend = (days + 3) % 7 >= 5
+    rests = weekend.sum(axis=1, keepdims=True)
+    enough = (rests >= WEEK_LEAST_REST) & (days[:, -1:] - days[:, :1] >= WEEK_LEAST_DAYS - 1)
+    left = x - _around(x)
+    rest, work = medians(left, weekend), medians(left, ~weekend)
+    error = MEDIAN_ERROR * sigma(left - np.where(weekend, rest, work)) / np.sqrt(np.maximum(rests, 1))
+    real = enough & (rests < x.shape[1]) & (np.abs(rest - work) >= WEEK_ERRORS * error)
+    return np.where(real & weekend, rest - work, 0.0)
+
+
+def _around(x: np.ndarray) -> np.ndarray:
+    """Return the median of the seven points around each."""
+    if x.shape[1] < 7:
+        return np.broadcast_to(np.median(x, axis=1, keepdims=True), x.shape)
+    inner = np.median(np.lib.stride_tricks.sliding_window_view(x, 7, axis=1), axis=2)
+    return np.hstack([inner[:, :1].repeat(3, axis=1), inner, inner[:, -1:].repeat(3, axis=1)])

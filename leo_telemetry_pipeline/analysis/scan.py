@@ -1,0 +1,173 @@
+"""How far the two sides of each split of a series lie apart, in units of the series' own noise.
+
+Belongs here: the statistic, its calibration, and where exactly the onset lies.
+Does not: what is noise (noise), several changes in one series (changes). Arrays are series x points of logarithms.
+
+For each split the statistic is the larger of two likelihood ratios, one of clipped means and one of ranks, both
+with as many independent points on each side as the series' memory leaves. Clipped means see three slow days after
+sixty; ranks see a shift within one mode of two. Means count no more than the tails of the noise allow, which is what
+keeps three outliers, or three points of the slower mode, from being a change.
+"""
+
+import numpy as np
+
+from leo_telemetry_pipeline.analysis import noise
+
+# A new level is believed from its third point on.
+LEAST = 3
+
+# The one setting: the chance of a change in a stable series, one look. Why this value: docs/decisions.
+P_MOST = 0.0005
+
+# Fitted to stable series of 10 to 200 points; benchmarks/calibrate_changes.py prints how well.
+P_SCALE = 8.0
+P_FEW = 12.0
+
+STRETCH_LEAST = 3.5
+# In standard errors of a correlation.
+STRETCH_MEMORY = 1.5
+STRETCH_CLIP = 1.5
+
+# Light tails may not make clipped noise look smaller than this, in sigmas.
+SPREAD_LEAST = 0.5
+
+# A point 3 sigmas from a level says no more against it when it is further away.
+LOSS_MOST = 4.5
+# Half the 95 % point of chi-square with one degree of freedom.
+LOSS_NEAR = 1.92
+
+THETAS = np.concatenate([-np.geomspace(0.1, 8.0, 24)[::-1], np.geomspace(0.1, 8.0, 24)])
+
+
+def p_value(score: float, points: int) -> float:
+    """Return the chance of so high a score somewhere in a stable series of so many points, one look."""
+    return float(min(1.0, P_SCALE * np.exp(-0.5 * max(score - P_FEW / points, 0.0) ** 2)))
+
+
+def score_least(points: int, p_most: float = P_MOST) -> float:
+    """Return the score from which on a series of so many points has a change: where its p-value is ``p_most``."""
+    return float(np.sqrt(2 * np.log(P_SCALE / p_most)) + P_FEW / points)
+
+
+def splits(x: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return for each series its highest score, the first point after that split, and sigma and memory as columns.
+
+    ``quality``: how much each point's deviation weighs, as the inverse of its standard deviation; 1 is common.
+    """
+    points = x.shape[1]
+    deviation = quality * (x - np.median(x, axis=1, keepdims=True))
+    left = quality * noise.without_step(x, candidate(x, quality))
+    sigmas = noise.sigma(left)
+    rho = noise.memory(left, deviation, sigmas)
+    rest = noise.clipped(left / sigmas)
+    rest = rest - rest.mean(axis=1, keepdims=True)
+    spread = np.sqrt((rest**2).sum(axis=1, keepdims=True) / (points - 2))
+    spread = np.maximum(spread, SPREAD_LEAST)
+    before, after, weight_before, weight_after = _means(noise.clipped(deviation / sigmas) / spread, quality, rho)
+    ratios = _inner(weight_before * before**2 + weight_after * after**2)
+    for row in np.flatnonzero(ratios.max(axis=1) >= score_least(points) ** 2):
+        rates = _rates(np.stack([before[row], after[row]]), rest[row] / spread[row])
+        most = 2 * (weight_before[row] * rates[0] + weight_after[row] * rates[1])
+        ratios[row] = np.minimum(ratios[row], most)
+    before, after, weight_before, weight_after = _means(quality * ranks(x), quality, rho)
+    ratios = np.maximum(ratios, _inner(weight_before * before**2 + weight_after * after**2))
+    found = np.sqrt(ratios.max(axis=1)), ratios.argmax(axis=1) + 1
+    # Where the onset lies is a question for a series that has a step.
+    return *found, noise.tight_sigma(left), noise.memory(left, left, sigmas)
+
+
+def stretches(x: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first point of a stretch that was plainly at another level, and the first after it; 0 where none.
+
+    A slow week that is over counts as memory, and would hide itself and the next one. It is plain when it is 3.5
+    sigmas high, and no memory is left without it; a series that wanders has some left.
+    """
+    begin, end = np.zeros((2, len(x)), dtype=int)
+    points = x.shape[1]
+    for level in (x, noise.without_step(x, candidate(x, quality))):
+        left, height, (first, after) = noise.without_stretch(level, quality)
+        sigmas, tight = noise.sigma(left), noise.tight_sigma(left)
+        # Clipped so low that a second stretch, still in there, is no memory.
+        rho = noise.correlation(np.clip(left / tight, -STRETCH_CLIP, STRETCH_CLIP), np.ones_like(sigmas), 3)
+        plain = ((height >= STRETCH_LEAST * sigmas) & (rho <= STRETCH_MEMORY / np.sqrt(points)))[:, 0]
+        plain &= (end == 0) & (first >= LEAST) & (after - first >= LEAST) & (points - after >= LEAST)
+        begin, end = np.where(plain, first, begin), np.where(plain, after, end)
+    return begin, end
+
+
+def candidate(x: np.ndarray, quality: np.ndarray) -> np.ndarray:
+    """Return the first point after the most likely split of each series, were its noise without memory."""
+    deviation = quality * (x - np.median(x, axis=1, keepdims=True))
+    clipped = noise.clipped(deviation / noise.sigma(deviation))
+    before, after, weight_before, weight_after = _means(clipped, quality, np.zeros((len(x), 1)))
+    return _inner(weight_before * before**2 + weight_after * after**2).argmax(axis=1) + 1
+
+
+def _inner(ratios: np.ndarray) -> np.ndarray:
+    """Return what was made for splits after the first to the last point, 0 for sides of too few points."""
+    made = np.zeros_like(ratios)
+    made[:, LEAST - 1 : 1 - LEAST] = ratios[:, LEAST - 1 : 1 - LEAST]
+    return made
+
+
+def _means(values: np.ndarray, quality: np.ndarray, rho: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return for each split the means of both sides less the whole's, and how many independent points each has."""
+    points = values.shape[1]
+    count = np.arange(1, points)
+    weight = np.cumsum(quality**2, axis=1)
+    total = weight[:, -1:]
+    sums = np.cumsum(quality * values, axis=1)
+    excess = (sums - weight * sums[:, -1:] / total)[:, :-1]
+    weight = weight[:, :-1]
+    independent_before = weight / noise.variance_factor(count, rho)
+    independent_after = (total - weight) / noise.variance_factor(points - count, rho)
+    return excess / weight, -excess / (total - weight), independent_before, independent_after
+
+
+def _rates(means: np.ndarray, rest: np.ndarray) -> np.ndarray:
+    """Return how fast the chance of such means falls with each point more (Cramer's theorem), for noise ``rest``.
+
+    The noise has the cumulants of a normal of variance 1 or those of ``rest``, whichever makes them more likely.
+    """
+    cumulants = np.maximum(np.log(np.exp(THETAS[:, None] * rest).mean(axis=1)), THETAS**2 / 2)
+    return np.maximum((THETAS[:, None, None] * means - cumulants[:, None, None]).max(axis=0), 0.0)
+
+
+def ranks(x: np.ndarray) -> np.ndarray:
+    """Return the ranks in each row, equal values sharing theirs, spread evenly with mean 0 and variance 1."""
+    series, points = x.shape
+    order = np.argsort(x, axis=1, kind="stable")
+    ordered = np.take_along_axis(x, order, axis=1)
+    differs = ordered[:, 1:] > ordered[:, :-1]
+    edge = np.ones((series, 1), dtype=bool)
+    place = np.arange(points)
+    first = np.maximum.accumulate(np.where(np.hstack([edge, differs]), place, 0), axis=1)
+    last = np.where(np.hstack([differs, edge]), place, points)
+    last = np.minimum.accumulate(last[:, ::-1], axis=1)[:, ::-1]
+    ranked = np.empty(x.shape)
+    np.put_along_axis(ranked, order, np.sqrt(12) * (((first + last) / 2 + 0.5) / points - 0.5), axis=1)
+    return ranked
+
+
+def onset(
+    x: np.ndarray, quality: np.ndarray, sigma: float, rho: float, split: int
+) -> tuple[int, tuple[int, int], tuple[float, float]]:
+    """Return where one series' new level begins, the first and last point where it may (95 %), and both levels.
+
+    The most likely onset for innovations of a first-order process, each with a loss that outliers cannot raise.
+    """
+    at, places = split, np.arange(LEAST, len(x) - LEAST + 1)
+    losses = np.zeros(len(places))
+    for _ in range(2):
+        low, high = quality * (x - np.median(x[:at])) / sigma, quality * (x - np.median(x[at:])) / sigma
+        within_low, within_high, across = (_losses(*pair, rho) for pair in ((low, low), (high, high), (high, low)))
+        upto_low, upto_high = np.cumsum(within_low), np.cumsum(within_high)
+        losses = upto_low[places - 1] + across[places] + upto_high[-1] - upto_high[places]
+        at = int(places[losses.argmin()])
+    near = places[losses <= losses.min() + LOSS_NEAR]
+    return at, (int(near[0]), int(near[-1])), (float(np.median(x[:at])), float(np.median(x[at:])))
+
+
+def _losses(now: np.ndarray, before: np.ndarray, rho: float) -> np.ndarray:
+    innovations = np.append(now[0], (now[1:] - rho * before[:-1]) / np.sqrt(1 - rho**2))
+    return np.minimum(innovations**2 / 2, LOSS_MOST)

@@ -1,0 +1,191 @@
+"""The change detector on series whose truth is known."""
+
+import numpy as np
+import pytest
+
+from leo_telemetry_pipeline.analysis import changes, noise, scan
+from leo_telemetry_pipeline.analysis.changes import Change, Series
+
+MONDAY = 20_458
+
+
+def noisy(seed: int, points: int, sigma: float = 0.1) -> np.ndarray:
+    """Draw log-normal noise around 100."""
+    return 100 * np.exp(sigma * np.random.default_rng(seed).standard_normal(points))
+
+
+def remembering(seed: int, points: int, rho: float = 0.6) -> np.ndarray:
+    """Draw first-order autoregressive noise around 100."""
+    drawn, made = np.random.default_rng(seed).standard_normal(points), np.zeros(points)
+    for at in range(1, points):
+        made[at] = rho * made[at - 1] + np.sqrt(1 - rho**2) * drawn[at]
+    return 100 * np.exp(0.1 * made)
+
+
+def is_plain(change: Change) -> bool:
+    """Tell whether every number of a change is finite and possible."""
+    numbers = (change.before, change.after, change.ratio, change.score, change.p_value)
+    return bool(np.isfinite(numbers).all()) and change.ratio > 0 and 0 <= change.p_value <= scan.P_MOST
+
+
+def test_a_step_is_found_where_it_is_with_its_size_and_how_sure():
+    """Lost: the whole of it; nobody would learn that work got slower, since when, or by how much."""
+    values = noisy(1, 120)
+    values[70:] *= 1.5
+    [change] = changes.find(values)
+    assert abs(change.at - 70) <= 1
+    assert change.onset_from <= 70 <= change.onset_to
+    assert change.ratio == pytest.approx(1.5, rel=0.07)
+    assert is_plain(change)
+
+
+def test_a_faster_level_is_a_change_too():
+    """Lost: proof that an improvement worked."""
+    values = noisy(2, 80)
+    values[50:] /= 2
+    [change] = changes.find(values)
+    assert change.ratio == pytest.approx(0.5, rel=0.1)
+
+
+def test_several_changes_are_each_found_in_order():
+    """Lost: all but the largest change; a fresh one would hide behind one of last month."""
+    values = noisy(3, 150)
+    values[50:] *= 1.6
+    values[100:] *= 1.5
+    assert [round(change.at, -1) for change in changes.find(values)] == [50, 100]
+
+
+def test_a_slow_week_that_is_over_is_found_and_hides_no_later_one():
+    """Lost: after an incident last month, nobody would see this month's."""
+    once, twice = [], []
+    for seed in range(20):
+        values = noisy(200 + seed, 90, 0.07)
+        values[50:57] *= 2
+        once.append(Series(values))
+        twice.append(Series(np.where(np.arange(90) >= 85, 2.0, 1.0) * values))
+    both = [[change.at for change in found] for found in changes.find_all(once)]
+    assert sum(places == [50, 57] for places in both) >= 15
+    assert sum(any(change.at == 85 for change in found) for found in changes.find_all(twice)) >= 13
+
+
+def test_three_clearly_slower_points_at_the_end_are_enough_and_two_are_not():
+    """Lost: three days' notice; or an alarm for every pair of slow days."""
+    values = noisy(4, 63)
+    values[60:] *= 2
+    assert [change.at for change in changes.find(values)] == [60]
+    assert changes.find(values[:62]) == []
+
+
+def test_outliers_however_large_are_no_change():
+    """Lost: trust; single spikes are what users of such systems complain of most."""
+    values = noisy(5, 100)
+    values[[20, 55, 56, 98, 99]] *= 1e6
+    assert changes.find(values) == []
+
+
+def test_a_slower_mode_that_comes_three_times_in_a_row_is_no_change():
+    """Lost: silence on gates that are either cached or not, which is most gates."""
+    rng = np.random.default_rng(6)
+    values = noisy(6, 100) * np.where(rng.random(100) < 0.2, 2.0, 1.0)
+    values[97:] = 200 * np.exp(0.1 * rng.standard_normal(3))
+    assert changes.find(values) == []
+
+
+def test_series_that_wander_are_seldom_taken_for_steps():
+    """Lost: silence where one day's load is like that of the day before."""
+    found = changes.find_all([Series(remembering(seed, 200)) for seed in range(100)])
+    assert sum(map(bool, found)) <= 3
+
+
+def test_a_wave_is_no_change_and_does_not_hide_one():
+    """Lost: a day's rhythm would be an alarm a day, or steps would drown in it."""
+    wave = 1 + 0.2 * np.sin(2 * np.pi * np.arange(200) / 24)
+    values = noisy(7, 200) * wave
+    assert changes.find(values) == []
+    values[120:] *= 1.2
+    [change] = changes.find(values)
+    assert abs(change.at - 120) <= 5
+
+
+def test_a_weekly_rhythm_is_no_change_and_does_not_hide_one():
+    """Lost: each Monday would be a regression, or one at a weekend would go unseen."""
+    days = MONDAY + np.arange(63)
+    week = np.where(np.arange(63) % 7 >= 5, 0.6, 1.0)
+    many = [noisy(100 + seed, 63, 0.05) * week for seed in range(40)]
+    looks = [Series(values[:upto], None, days[:upto]) for values in many for upto in range(14, 61, 2)]
+    assert sum(map(bool, changes.find_all(looks))) <= 2
+    for values in many:
+        values[60:] *= 1.3
+    found = changes.find_all([Series(values, None, days) for values in many])
+    assert sum(any(change.at == 60 for change in each) for each in found) >= 38
+
+
+def test_points_of_few_spans_weigh_less():
+    """Lost: a quiet weekend whose medians mean little would count as much as fifty spans a day."""
+    values, counts = noisy(9, 64, 0.05), np.full(64, 50)
+    values[60:] *= 1.3
+    assert changes.find(values, counts)
+    counts[60:] = 2
+    assert changes.find(values, counts) == []
+
+
+@pytest.mark.parametrize("points", [0, 1, 2, 7, 8, 40, 100])
+def test_a_constant_series_has_no_change_whatever_its_length(points: int):
+    """Lost: an analysis that fails on the simplest dimension of all."""
+    assert changes.find(np.full(points, 5.0)) == []
+    assert changes.find(np.zeros(points), np.ones(points), MONDAY + np.arange(points)) == []
+
+
+def test_equal_values_and_then_a_step_are_a_change():
+    """Lost: dimensions without noise, where a change is plainest, by dividing by their noise."""
+    [change] = changes.find([20.0] * 20 + [30.0] * 5)
+    assert (change.at, change.ratio) == (20, pytest.approx(1.5))
+    assert is_plain(change)
+
+
+def test_a_step_from_zero_durations_is_a_change_of_finite_size():
+    """Lost: sub-millisecond steps that became slow; zero has no logarithm."""
+    [change] = changes.find([0.0] * 20 + [30.0, 31.0, 29.0, 30.0, 32.0])
+    assert change.at == 20
+    assert is_plain(change)
+
+
+def test_gaps_are_left_out_and_places_are_those_of_the_series_as_given():
+    """Lost: days without spans would crash it or shift every onset."""
+    values = noisy(10, 80)
+    values[50:] *= 2
+    values[[3, 30, 49]] = [np.nan, np.inf, np.nan]
+    counts = np.ones(80)
+    counts[10:15] = 0
+    [change] = changes.find(values, counts)
+    assert 50 <= change.at <= 51
+    assert changes.find(np.full(30, np.nan)) == []
+
+
+def test_many_series_are_judged_as_each_would_be_alone():
+    """Lost: batching by length would change what is found."""
+    many = [Series(np.where(np.arange(30 + seed % 3) > 20, 1.8, 1.0) * noisy(seed, 30 + seed % 3)) for seed in range(9)]
+    assert changes.find_all(many) == [changes.find(each.values) for each in many]
+
+
+def test_equal_values_share_their_rank():
+    """Lost: a series of whole milliseconds would rise by the order of its points alone."""
+    shared = scan.ranks(np.array([[3.0, 1.0, 1.0, 2.0, 1.0]]))
+    assert shared[0, 1] == shared[0, 2] == shared[0, 4]
+    assert shared.mean() == pytest.approx(0)
+
+
+def test_the_score_that_is_needed_is_the_one_whose_p_value_is_the_setting():
+    """Lost: the number that people read and the rule that decides would be two things."""
+    for points in (10, 60, 200):
+        assert scan.p_value(scan.score_least(points), points) == pytest.approx(scan.P_MOST)
+
+
+def test_memory_is_told_apart_from_a_step():
+    """Lost: each step would look like memory, and excuse itself."""
+    step = np.log(noisy(11, 200))[None] + np.where(np.arange(200) < 100, 0, 0.3)
+    left = noise.without_step(step, np.array([100]))
+    assert noise.memory(left, step - np.median(step), noise.sigma(left))[0, 0] == 0
+    wandering = np.log(remembering(12, 400))[None]
+    wandering = wandering - np.median(wandering)
+    assert noise.memory(wandering, wandering, noise.sigma(wandering))[0, 0] == pytest.approx(0.6, abs=0.15)
