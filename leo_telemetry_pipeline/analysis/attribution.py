@@ -1,0 +1,192 @@
+"""What a dimension's added time is made of: traces of the window compared with those of the baseline.
+
+Belongs here: charging added time to the spans below, to waiting, and to the dimension's own work. Does not: walking a
+trace (critical_path), which dimensions share a cause (causes).
+
+A charge that chance explains counts as none, and the rest are shares of 100 %.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from leo_telemetry_pipeline.analysis.critical_path import Forest, rows_of
+from leo_telemetry_pipeline.analysis.places import (
+    OWN,
+    QUEUE,
+    Charge,
+    Places,
+    Side,
+    charges_of,
+    records_of,
+    side_of,
+)
+
+# Means leave out the shortest and longest: one trace that hung for a night says nothing of the others.
+TRIMMED = 0.025
+# In standard errors; with some twenty parts, one that did not change passes in one of 40 comparisons.
+SEPARATED = 3.0
+# Fewer spans do not tell how much they vary.
+LEAST_TO_TEST = 5
+LEAST_SHARE = 0.01
+# What got slower is charged at least this part of it, where chance took more off the path than it put on.
+LEAST_LEFT = 0.1
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the added time, as a share of 1.
+
+    ``kind``: ``span`` (a span below), ``own`` (the dimension's own work), ``queue`` (waiting for ``key`` to begin) or
+    ``wait`` (for a person). ``calls_*``: how often a span of the dimension has it, on average.
+    """
+
+    kind: str
+    key: str
+    share: float
+    calls_before: float
+    calls_after: float
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Why a dimension's judged time grew by ``added_ms``, the difference of medians; its parts, largest first.
+
+    ``parts`` is empty where nothing got slower, or nothing that stands out from chance.
+    """
+
+    dimension_type: str
+    dimension_key: str
+    added_ms: float
+    window_count: int
+    baseline_count: int
+    parts: tuple[Part, ...]
+
+
+def attribute(window: Forest, baseline: Forest, dimension_type: str, dimension_key: str) -> Attribution | None:
+    """Attribute what a dimension's spans take longer in the window than in the baseline; None if a side has none."""
+    rows = [rows_of(trees, dimension_type, dimension_key) for trees in (window, baseline)]
+    if not all(rows):
+        return None
+    judged = [trees.judged[found] for trees, found in zip((window, baseline), rows, strict=True)]
+    added = float(np.median(judged[0]) - np.median(judged[1]))
+    parts: tuple[Part, ...] = ()
+    if added > 0 or judged[0].mean() > judged[1].mean():
+        places = Places()
+        kept = [np.array(found)[_middle(times)] for found, times in zip(rows, judged, strict=True)]
+        made = [
+            records_of(trees, found.tolist(), places) for trees, found in zip((window, baseline), kept, strict=True)
+        ]
+        after, before = (side_of(len(found), records, places) for found, records in zip(kept, made, strict=True))
+        parts = _parts(before, after, places)
+    return Attribution(dimension_type, dimension_key, added, len(rows[0]), len(rows[1]), parts)
+
+
+def line(attribution: Attribution, most: int = 5) -> str:
+    """Write an attribution as one line: ``handoff:X +64 s: subagent:DESIGN 84 %, waiting in queue 11 %, own time 5 %``.
+
+    The largest ``most`` are named, waiting in queue as one; what is left is ``other``.
+    """
+    shares: dict[str, float] = defaultdict(float)
+    for part in attribution.parts:
+        shares[_name(part)] += part.share
+    ordered = sorted(shares.items(), key=lambda item: (-item[1], item[0]))
+    shown = ordered[:most]
+    if rest := sum(share for _, share in ordered[most:]):
+        shown.append(("other", rest))
+    percents = _whole([share for _, share in shown])
+    said = ", ".join(f"{name} {percent} %" for (name, _), percent in zip(shown, percents, strict=True))
+    head = f"{attribution.dimension_type}:{attribution.dimension_key} {_added(attribution.added_ms)}"
+    return f"{head}: {said or 'no part stands out'}"
+
+
+def _name(part: Part) -> str:
+    if part.kind == QUEUE:
+        return "waiting in queue"
+    if part.kind == OWN:
+        return "own time"
+    more = part.calls_after / part.calls_before if part.calls_before else 0.0
+    often = f" ({part.calls_after:.1f} calls, were {part.calls_before:.1f})" if more == 0.0 or more > 1.2 else ""
+    return f"{part.key}{often}"
+
+
+def _added(ms: float) -> str:
+    return f"{ms / 1000:+,.0f} s" if abs(ms) >= 9_950 else f"{ms / 1000:+.1f} s" if abs(ms) >= 950 else f"{ms:+.0f} ms"
+
+
+def _whole(shares: Sequence[float]) -> list[int]:
+    # Rounded so that they still sum to 100: those that lost most get one more.
+    exact = np.array(shares) * 100
+    floors = np.floor(exact).astype(int)
+    missing = round(float(exact.sum())) - int(floors.sum())
+    floors[np.argsort(floors - exact, kind="stable")[:missing]] += 1
+    return floors.tolist()
+
+
+def _middle(judged: np.ndarray) -> np.ndarray:
+    cut = math.ceil(len(judged) * TRIMMED) if len(judged) > 2 * LEAST_TO_TEST else 0
+    return np.sort(np.argsort(judged, kind="stable")[cut : len(judged) - cut])
+
+
+def _parts(before: Side, after: Side, places: Places) -> tuple[Part, ...]:
+    charges, moved = charges_of(before, after, places)
+    sums: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0, 0.0])
+    for charge in charges:
+        sums[charge.kind, charge.key][0] += charge.ms
+        sums[charge.kind, charge.key][1] += charge.variance
+    tested = min(len(before.awaited), len(after.awaited)) >= LEAST_TO_TEST
+    limit = SEPARATED if tested else 0.0
+    least = LEAST_SHARE * max(ms for ms, _ in sums.values())
+    kept = {name: ms for name, (ms, variance) in sums.items() if ms > max(limit * math.sqrt(variance), least, 0.0)}
+    forks = places.forks(before, after)
+    for fork in {fork for fork in forks if fork >= 0}:
+        at = [place for place, found in enumerate(forks) if found == fork]
+        is_chance = _is_chance(before, after, at, limit)
+        inside = places.below(fork)
+        _settle_moved(
+            kept, [each for each in charges if each.place in inside], moved, at, None if is_chance else places
+        )
+    return _shares(kept, before, after, places)
+
+
+def _settle_moved(
+    kept: dict[tuple[str, str], float],
+    charges: Sequence[Charge],
+    moved: np.ndarray,
+    at: list[int],
+    otherwise: Places | None,
+) -> None:
+    """Charge what moved onto the path ``at`` spans that run at once to those of them that got slower.
+
+    Where none did, they ceased to run at once, and each is charged what is awaited of it now (``otherwise``).
+    """
+    pool = float(moved[at].sum())
+    slower = [charge for charge in charges if charge.ms > 0 and (charge.kind, charge.key) in kept]
+    total = sum(charge.ms for charge in slower)
+    for charge in slower:
+        kept[charge.kind, charge.key] += max(pool, (LEAST_LEFT - 1) * total) * charge.ms / total
+    if slower or pool <= 0 or otherwise is None:
+        return
+    onto = [place for place in at if moved[place] > 0]
+    for place in onto:
+        name = otherwise.kinds[place], otherwise.keys[place]
+        kept[name] = kept.get(name, 0.0) + pool * float(moved[place] / moved[onto].sum())
+
+
+def _is_chance(before: Side, after: Side, below: list[int], limit: float) -> bool:
+    old, new = (side.awaited[:, below].sum(axis=1) for side in (before, after))
+    return bool(new.mean() - old.mean() <= limit * math.sqrt(old.var() / len(old) + new.var() / len(new)))
+
+
+def _shares(kept: Mapping[tuple[str, str], float], before: Side, after: Side, places: Places) -> tuple[Part, ...]:
+    total = sum(kept.values())
+    large = {name: ms for name, ms in kept.items() if ms > LEAST_SHARE * total}
+    total = sum(large.values())
+    found = []
+    for (kind, key), ms in large.items():
+        at = [place for place, of in enumerate(places.keys) if of == key]
+        found.append(Part(kind, key, float(ms / total), float(before.calls[at].sum()), float(after.calls[at].sum())))
+    return tuple(sorted(found, key=lambda part: (-part.share, part.kind, part.key)))

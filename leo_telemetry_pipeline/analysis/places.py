@@ -1,0 +1,231 @@
+"""The time of a span by place, and what the change of each factor of it adds.
+
+Belongs here: places, sums by place, the decomposition of a difference. Does not: what counts as chance, shares
+(attribution).
+
+Spans are compared by *place*: the keys from the dimension's span down to theirs. The time of a place a span of the
+dimension is calls x own time a call x the part of it that was awaited. Each factor's change is charged to somebody
+else: longer calls to the place itself; more calls to whoever is called more often a call of its parent, with all that
+is in it; what became awaited, or ceased to be, because another of several at once got slower, to that other.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from leo_telemetry_pipeline.analysis.critical_path import WAIT, Forest, walk
+
+SPAN, OWN, QUEUE, WAITING = "span", "own", "queue", "wait"
+
+# Added to what is compared by its logarithm, so that never and hardly ever are about the same.
+LEAST_CHOSEN = 0.01
+
+
+class Charge(NamedTuple):
+    """What one place adds to a span of the dimension, and its variance."""
+
+    kind: str
+    key: str
+    place: int
+    ms: float
+    variance: float
+
+
+@dataclass(frozen=True)
+class Times:
+    """By place: ms a call with their variance, which part of them was awaited, and whether there were calls."""
+
+    a_call: np.ndarray
+    variance: np.ndarray
+    part: np.ndarray
+    is_called: np.ndarray
+
+    @classmethod
+    def of(cls, times: np.ndarray, calls: np.ndarray, awaited: np.ndarray) -> "Times":
+        """Sum matrices of (spans of the dimension, places)."""
+        a_call, variance = _ratio(times, calls)
+        return cls(a_call, variance, _divided(awaited.sum(axis=0), times.sum(axis=0)), calls.sum(axis=0) > 0)
+
+
+@dataclass(frozen=True)
+class Side:
+    """The window or the baseline by place; calls a span of the dimension, rates a call of the place above.
+
+    ``awaited`` has a row a span of the dimension, in ms; ``chosen`` is the part of calls that their parents await.
+    """
+
+    calls: np.ndarray
+    rate: np.ndarray
+    rate_variance: np.ndarray
+    own: Times
+    queue: Times
+    awaited: np.ndarray
+    chosen: np.ndarray
+
+
+class Places:
+    """The places seen on either side, numbered so that each comes after the one above it."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[tuple[int, str], int] = {}
+        self.above: list[int] = []
+        self.keys: list[str] = []
+        self.kinds: list[str] = []
+        self.is_parallel: set[int] = set()
+
+    def number(self, above: int, key: str, span_type: str) -> int:
+        """Return the number of the place of a key below another place, -1 for none."""
+        number = self.numbers.setdefault((above, key), len(self.above))
+        if number == len(self.above):
+            self.above.append(above)
+            self.keys.append(key)
+            self.kinds.append(OWN if above < 0 else WAITING if span_type == WAIT else SPAN)
+        return number
+
+    def is_ours(self) -> list[bool]:
+        """Tell of each place whether its time is judged: that of a wait right below the dimension is not."""
+        ours: list[bool] = []
+        for above, kind in zip(self.above, self.kinds, strict=True):
+            is_left_out = above >= 0 and kind == WAITING and self.above[above] < 0
+            ours.append((above < 0 or ours[above]) and not is_left_out)
+        return ours
+
+    def forks(self, before: "Side", after: "Side") -> list[int]:
+        """Return for each place the one above it whose choice of what to wait for changed most for it, -1 for none.
+
+        Only places whose spans ran at once have a choice.
+        """
+        change = np.abs(np.log((after.chosen + LEAST_CHOSEN) / (before.chosen + LEAST_CHOSEN)))
+        forks: list[int] = []
+        most: list[float] = []
+        for place, above in enumerate(self.above):
+            fork, changed = (forks[above], most[above]) if above >= 0 else (-1, 0.0)
+            if above in self.is_parallel and (fork < 0 or change[place] > changed):
+                fork, changed = above, float(change[place])
+            forks.append(fork)
+            most.append(changed)
+        return forks
+
+    def below(self, place: int) -> set[int]:
+        """Return the places below one."""
+        found = {place}
+        for number, above in enumerate(self.above):
+            if above in found:
+                found.add(number)
+        return found - {place}
+
+
+def records_of(trees: Forest, rows: Sequence[int], places: Places) -> np.ndarray:
+    """Return a row for each span below the dimension's spans.
+
+    Its columns: number of the dimension's span, place, own ms, queue ms, and whether it is awaited by the dimension's
+    span and by its own parent.
+    """
+    found = []
+    for number, top in enumerate(rows):
+        at: dict[int, tuple[int, float]] = {trees.parents[top]: (-1, 1.0)}
+        for row, own, queue, is_awaited in walk(trees, top):
+            above, part = at[trees.parents[row]]
+            place = places.number(above, trees.keys[row], trees.types[row])
+            if not is_awaited:
+                places.is_parallel.add(above)
+                part = 0.0
+            at[row] = (place, part)
+            found.append((number, place, own, queue, part, is_awaited))
+    return np.array(found)
+
+
+def side_of(spans: int, found: np.ndarray, places: Places) -> Side:
+    """Sum the records of so many spans of the dimension; ``places`` must know those of both sides by now."""
+    size = len(places.keys)
+    cell = found[:, 0].astype(np.int64) * size + found[:, 1].astype(np.int64)
+
+    def matrix(values: np.ndarray | None = None) -> np.ndarray:
+        return np.bincount(cell, weights=values, minlength=spans * size).reshape(spans, size).astype(float)
+
+    own, queue, part = found[:, 2], found[:, 3], found[:, 4]
+    calls, is_outermost = matrix(), np.array(places.above) < 0
+    callers = np.where(is_outermost, 1.0, calls[:, places.above])
+    rate, rate_variance = _ratio(calls, callers)
+    return Side(
+        calls=calls.mean(axis=0),
+        rate=rate,
+        # Of its logarithm.
+        rate_variance=_divided(rate_variance, rate**2),
+        own=Times.of(matrix(own), calls, matrix(own * part)),
+        queue=Times.of(matrix(queue), calls, matrix(queue * part)),
+        awaited=matrix((own + queue) * part),
+        chosen=_ratio(matrix(found[:, 5]), calls)[0],
+    )
+
+
+def _divided(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
+
+
+def _ratio(above: np.ndarray, below: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ratio of sums of each column, and its variance (Cochran, Sampling Techniques, 6.4)."""
+    ratio = _divided(above.sum(axis=0), below.sum(axis=0))
+    residuals = ((above - ratio * below) ** 2).sum(axis=0)
+    return ratio, _divided(residuals, below.sum(axis=0) ** 2)
+
+
+def charges_of(before: Side, after: Side, places: Places) -> tuple[list[Charge], np.ndarray]:
+    """Return what each place is charged, and by place what was moved onto the path or off it, in ms a span."""
+    ours = np.array(places.is_ours())
+    calls = (before.calls + after.calls) / 2
+    charges, moved, weight = [], np.zeros(len(ours)), np.zeros(len(ours))
+    for name in ("own", "queue"):
+        old, new = (_filled(getattr(side, name), getattr(other, name)) for side, other in _both(before, after))
+        part = (old.part + new.part) / 2
+        slower = ours * calls * part * (new.a_call - old.a_call)
+        variance = (calls * part) ** 2 * (new.variance + old.variance)
+        kinds = places.kinds if name == "own" else [QUEUE] * len(ours)
+        charges += [Charge(*row) for row in zip(kinds, places.keys, range(len(ours)), slower, variance, strict=True)]
+        moved += ours * calls * (old.a_call + new.a_call) / 2 * (new.part - old.part)
+        weight += ours * (old.a_call * old.part + new.a_call * new.part) / 2
+    often, variance = _called_more(before, after, weight, places.above)
+    kinds = [SPAN if kind == OWN else kind for kind in places.kinds]
+    charges += [Charge(*row) for row in zip(kinds, places.keys, range(len(ours)), often, variance, strict=True)]
+    return charges, moved
+
+
+def _both(before: Side, after: Side) -> tuple[tuple[Side, Side], tuple[Side, Side]]:
+    return (before, after), (after, before)
+
+
+def _filled(times: Times, others: Times) -> Times:
+    """Return times a call where one side has no calls as they are on the other."""
+    return Times(
+        np.where(times.is_called, times.a_call, others.a_call),
+        times.variance,
+        np.where(times.a_call > 0, times.part, np.where(others.a_call > 0, others.part, 1.0)),
+        times.is_called,
+    )
+
+
+def _called_more(before: Side, after: Side, weight: np.ndarray, above: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each place what more calls a call of its parent add, with all that is in them, and the variance.
+
+    A change of counts is the logarithmic mean times the sum of the logarithms of how each rate above changed
+    (Ang, The LMDI approach to decomposition analysis, Energy Policy 33, 2005), so that every rate has its own part.
+    """
+    is_old, is_new = before.calls > 0, after.calls > 0
+    stays = is_old & is_new
+    old, new = np.where(stays, before.calls, 1.0), np.where(stays, after.calls, 1.0)
+    logs = np.log(new / old)
+    mean = np.where(np.abs(logs) < 1e-9, old, (new - old) / np.where(logs == 0, 1.0, logs))
+    inside = weight * mean * stays
+    alone = weight * (after.calls - before.calls) * ~stays
+    for place in range(len(above) - 1, 0, -1):
+        parent = above[place]
+        if parent >= 0:
+            inside[parent] += inside[place]
+            if not stays[place] and not stays[parent]:
+                alone[parent] += alone[place]
+                alone[place] = 0.0
+    change = np.where(stays, np.log(_divided(after.rate, before.rate) + ~stays), 0.0)
+    variance = before.rate_variance + after.rate_variance
+    return inside * change + alone, (inside**2 + alone**2) * variance
