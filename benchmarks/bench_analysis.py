@@ -11,10 +11,14 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 
+import pandas as pd
+
 from benchmarks import generate
 from benchmarks.measure import HOME, Budget, Options, alternating, environment, judge, peak_mb, process, run
 from benchmarks.table import Measured
-from leo_telemetry_pipeline.analysis import bottlenecks, p50
+from leo_telemetry_pipeline.analysis import baselines, bottlenecks, p50
+from leo_telemetry_pipeline.defs.judgements import remembered
+from leo_telemetry_pipeline.defs.learning import daily_p50s
 from leo_telemetry_pipeline.store import blocks, buckets, counts, histograms, measure, staleness, thresholds
 from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.days import DAY, Window, midnight
@@ -32,12 +36,15 @@ WHERE start_time_ms >= %(from_ms)s AND start_time_ms < %(to_ms)s GROUP BY 1, 2
 
 def analysis(connection: Database, window: Window) -> int:
     """Run what the assets run, and return how many dimensions were judged."""
-    before = Window(window.start - bottlenecks.HISTORY_DAYS * DAY, window.start)
-    first, last = before.start.date(), window.end.date()
+    learned_from = Window(midnight(window.end.date()) - bottlenecks.HISTORY_DAYS * DAY, midnight(window.end.date()))
+    first, last = learned_from.start.date(), window.end.date()
     staleness.mark_stale(connection)
     stale = set(staleness.stale_days(connection, first, last, [], marked=True))
-    closed = {*before.closed_days, *window.closed_days}
-    found = counts.by_type_and_day(connection, Window(before.start, window.end), sorted(closed - stale))
+    found = counts.by_type_and_day(
+        connection,
+        Window(learned_from.start, window.end),
+        [day for day in learned_from.closed_days if day not in stale],
+    )
     seen = sorted({row[0] for row in found})
     types = types_to_judge(seen, thresholds.named_types(connection))
     is_exact = p50.method(sum(row[2] for row in found if row[1] >= window.start.date()), EXACT_SPANS) == "exact"
@@ -50,14 +57,23 @@ def analysis(connection: Database, window: Window) -> int:
     else:
         measured = p50.from_buckets(buckets.of_window(connection, window, types, seen), histograms.GAMMA)
     dimensions = list(zip(measured["dimension_type"], measured["dimension_key"], strict=True))
-    earlier = buckets.of_window(connection, before, types, seen)
     judged = bottlenecks.judge(
         measured,
         bottlenecks.thresholds(thresholds.effective(connection, dimensions)),
-        bottlenecks.history(p50.from_buckets(earlier, histograms.GAMMA), [row[3] for row in earlier]),
+        learned(connection, window, learned_from, dimensions, seen),
         10,
     )
     return len(judged)
+
+
+def learned(
+    connection: Database, window: Window, days: Window, dimensions: list[tuple[str, str]], seen: list[str]
+) -> pd.DataFrame:
+    """Learn every baseline from the closed days, and judge the window by it."""
+    series = daily_p50s(connection, days, dimensions, seen)
+    changes = baselines.found_changes(series)
+    kept = remembered([], {}, window.end)
+    return baselines.judge(series, changes, baselines.learn(series, changes, kept), window.start, window.end)
 
 
 def this_week() -> Window:

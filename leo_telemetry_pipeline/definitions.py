@@ -7,7 +7,20 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from leo_telemetry_pipeline.defs import assets, checks, jobs, maintenance, schedules, sensors
+from leo_telemetry_pipeline.defs import (
+    assets,
+    causes,
+    checks,
+    comparisons,
+    dimension_trends,
+    insights,
+    jobs,
+    learning,
+    maintenance,
+    schedules,
+    sensors,
+    suggestions,
+)
 from leo_telemetry_pipeline.defs.io import postgres_io_manager
 from leo_telemetry_pipeline.defs.resources import TelemetryDatabase, analysis
 
@@ -29,13 +42,20 @@ def build_definitions(*, resources: Mapping[str, object] | None = None) -> dg.De
             assets.workflow_traces,
             assets.duration_histograms,
             *assets.p50_assets,
+            learning.learned_baselines,
             assets.bottlenecks,
+            causes.bottleneck_causes,
             assets.continuous_improvements,
+            dimension_trends.dimension_trends,
+            comparisons.comparisons,
+            insights.forecast_backtest,
+            insights.dimension_forecasts,
+            suggestions.threshold_suggestions,
             maintenance.trace_maintenance,
         ],
         asset_checks=checks.all_checks,
-        jobs=[jobs.analysis_job, jobs.maintenance_job],
-        sensors=[sensors.queued_runs_sensor, sensors.run_lifecycle_sensor],
+        jobs=[jobs.analysis_job, jobs.insights_job, jobs.maintenance_job],
+        sensors=[sensors.queued_runs_sensor, sensors.run_lifecycle_sensor, sensors.insights_sensor],
         schedules=[schedules.staleness_schedule, schedules.maintenance_schedule],
         resources=own | dict(resources or {}),
         loggers={"console": _console},

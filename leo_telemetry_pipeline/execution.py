@@ -7,12 +7,13 @@ Does not: starting other processes, printing (cli).
 import fcntl
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import dagster as dg
 
 from leo_telemetry_pipeline.definitions import build_definitions
-from leo_telemetry_pipeline.defs.jobs import analysis_job
+from leo_telemetry_pipeline.defs import insights
+from leo_telemetry_pipeline.defs.jobs import analysis_job, insights_job
 from leo_telemetry_pipeline.defs.lifecycle import how_it_ended, how_it_failed
 from leo_telemetry_pipeline.defs.resources import LAST_ASSET, RUN_ID_TAG, TAG, dry_analysis
 from leo_telemetry_pipeline.errors import NOT_SUCCEEDED, UserError
@@ -61,6 +62,18 @@ def execute_queued(of: dg.DagsterInstance, target: Target) -> int:
                 runs.fail_unlaunched(connection, run.run_id, "the job ended without taking the analysis run")
     finally:
         connection.close()
+
+
+def follow(of: dg.DagsterInstance, target: Target) -> str | None:
+    """Run what follows from the last analysis, unless somebody began it before; return what broke it, in one line."""
+    with closing(Database(target)) as connection:
+        run = runs.last_succeeded(connection)
+    if run is None or insights.begun(of, run):
+        return None
+    job, tags = build_definitions().resolve_job_def(insights_job.name), {insights.FOLLOWS_TAG: run.run_id}
+    done = job.execute_in_process(instance=of, tags=tags, run_config=_QUIET, raise_on_error=False)
+    ending = None if done.success else how_it_ended(of, done.run_id)
+    return " ".join(ending.error_detail.split()) if ending else None
 
 
 def analyse(of: dg.DagsterInstance, tags: Mapping[str, str]) -> str:

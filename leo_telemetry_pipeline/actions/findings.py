@@ -4,8 +4,10 @@ Belongs here: the shape of ``output_ref``, and the transaction that makes findin
 Does not: which bottlenecks deserve items (actions.items), how findings are shown (cli).
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from leo_telemetry_pipeline.actions import items as planning
@@ -22,15 +24,23 @@ _BOTTLENECK = (
     "multiplier",
     "ratio",
     "sample_count",
+    "onset_day",
+    "p_value",
+    "lost_ms_a_week",
+    "why",
+    "set_apart_by",
+    "cause",
     "evidence_trace_ids",
 )
+WEEK = timedelta(days=7)
 
 
 @dataclass(frozen=True)
 class Summary:
     """What was judged: bottlenecks worst first, dimensions by outcome, the spans of the largest dimension.
 
-    ``pooled``: spans, by dimension type, whose keys are beyond the most that a type may have.
+    ``causes``: what several bottlenecks have in common, each a dimension with ``members`` and, by dimension, ``why``
+    and ``set_apart_by``. ``pooled``: spans, by dimension type, whose keys are beyond the most that a type may have.
     """
 
     bottlenecks: tuple[dict[str, Any], ...]
@@ -39,6 +49,7 @@ class Summary:
     needed_sample: int
     p50_method: str
     pooled: dict[str, int]
+    causes: tuple[dict[str, Any], ...] = ()
 
 
 def conclude(
@@ -55,7 +66,8 @@ def conclude(
     Without ``run_id`` nothing is written, and what would have been is returned. Raises store.runs.LostRun, with
     nothing written, when the run is not RUNNING for this Dagster run any more.
     """
-    bottlenecks = [_bottleneck(found) for found in summary.bottlenecks]
+    explained = {name: note for cause in summary.causes for name, note in notes(cause)}
+    bottlenecks = [_bottleneck(found, window, explained) for found in summary.bottlenecks]
     plan = planning.plan(
         bottlenecks,
         items.of_scope(database, window.project),
@@ -64,6 +76,7 @@ def conclude(
         run_id=run_id or "",
         window_start=window.start,
         window_end=window.end,
+        causes=summary.causes,
     )
     run = runs.get(database, run_id) if run_id else None
     metadata = run.metadata if run else {}
@@ -103,22 +116,41 @@ def _commit(
 ) -> None:
     with database.transaction() as cursor:
         runs.fence(cursor, run_id, dagster_run_id)
-        ids = {draft.fingerprint: items.update(cursor, draft) for draft in plan.update}
+        ids: dict[str, str | None] = dict(items.open_ids(cursor, plan.item_of.values()))
+        ids |= {draft.fingerprint: items.update(cursor, draft) for draft in plan.update}
         ids |= {draft.fingerprint: items.write(cursor, draft) for draft in plan.create}
         for bottleneck in bottlenecks:
             mark = planning.fingerprint(bottleneck["dimension_type"], bottleneck["dimension_key"], window.project)
-            bottleneck["improvement_id"] = ids.get(mark)
+            bottleneck["improvement_id"] = ids.get(plan.item_of[mark])
         reason = "COMPLETED" if output_ref["dimensions_evaluated"] else "INSUFFICIENT_DATA"
         if not runs.finish(cursor, run_id, dagster_run_id, "SUCCEEDED", reason, output_ref=output_ref):
             raise runs.LostRun(f"analysis run {run_id} is not this Dagster run's any more")
 
 
-def _bottleneck(found: dict[str, Any]) -> dict[str, Any]:
+def notes(cause: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
+    """Yield what a cause says of each of its dimensions: ``why``, ``set_apart_by`` and the name of the ``cause``."""
+    name = f"{cause['dimension_type']}:{cause['dimension_key']}"
+    for one in (cause, *cause["members"]):
+        said = {"why": one.get("why"), "set_apart_by": one.get("set_apart_by") or [], "cause": name}
+        yield (one["dimension_type"], one["dimension_key"]), said
+
+
+def _bottleneck(
+    found: dict[str, Any], window: Window, explained: Mapping[tuple[str, str], dict[str, Any]]
+) -> dict[str, Any]:
+    name, onset = (found["dimension_type"], found["dimension_key"]), found.get("onset_day")
+    added_ms = (found["observed_p50_ms"] - found["baseline_p50_ms"]) * found["sample_count"]
     values = found | {
-        "observed_p50_ms": found["p50_ms"],
+        "onset_day": onset.isoformat() if onset else None,
+        "p_value": None if (p_value := found.get("p_value")) is None or math.isnan(p_value) else p_value,
+        "lost_ms_a_week": added_ms * (WEEK / (window.end - window.start)),
         "evidence_trace_ids": list(found["evidence_trace_ids"] or ()),
+        "why": None,
+        "set_apart_by": [],
+        "cause": ":".join(name),
     }
-    return {name: values[name] for name in _BOTTLENECK} | {"improvement_id": None}
+    values |= explained.get(name, {})
+    return {column: values[column] for column in _BOTTLENECK} | {"improvement_id": None}
 
 
 def _limits(database: Database, bottlenecks: Sequence[dict[str, Any]]) -> dict[str, planning.Limits]:

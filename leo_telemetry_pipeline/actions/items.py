@@ -6,16 +6,19 @@ Does not: judging durations (analysis.bottlenecks), storing items (store.items).
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from leo_telemetry_pipeline.actions import ledger
 from leo_telemetry_pipeline.store.items import Draft, Item
 
 MAX_ITEMS_PER_RUN = 3
 MAX_ITEMS_PER_DAY = 9
 COOLDOWN_HOURS = 0
+MOST_NAMED = 5
+RAREST = 1e-6
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,16 @@ class Limits:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to write, worst first, and how many bottlenecks got nothing new because of what."""
+    """What to write, worst first, and how many bottlenecks got nothing new because of what.
+
+    ``item_of``: to which item the bottleneck of a fingerprint belongs, by fingerprint too; that item need not exist.
+    """
 
     create: tuple[Draft, ...]
     update: tuple[Draft, ...]
     skipped_rate_limit: int
     skipped_dedupe: int
+    item_of: Mapping[str, str]
 
 
 def fingerprint(dimension_type: str, dimension_key: str, project: str | None) -> str:
@@ -52,34 +59,71 @@ def plan(
     run_id: str,
     window_start: datetime,
     window_end: datetime,
+    causes: Sequence[Mapping[str, Any]] = (),
 ) -> Plan:
     """Decide about the bottlenecks of one analysis, given worst first, among all items of its scope.
 
+    Each of ``causes`` is a dimension with ``members``, which are slow because of it: one item is for all of them.
     Days and cool-downs are counted in window time, so that a replayed or late analysis decides alike.
     """
-    open_now = {item.fingerprint for item in items if item.is_open}
-    opened = Counter(_type_of(item) for item in items if _opened_at(item).date() == window_end.astimezone(UTC).date())
-    created: Counter[str] = Counter()
-    create, update, rate_limited, deduplicated = [], [], 0, 0
+    open_now = [item for item in items if item.is_open]
+    named = {item.fingerprint for item in open_now}
+    caused_by = {member: about[0] for cause in causes for about in [ledger.dimensions_of(cause)] for member in about}
+    members_of = {ledger.dimensions_of(cause)[0]: cause["members"] for cause in causes}
+    room = _Room(items, limits, window_end)
+    create, update, item_of, rate_limited = [], [], {}, 0
     for bottleneck in bottlenecks:
-        dimension_type = bottleneck["dimension_type"]
-        limit = limits.get(dimension_type, Limits())
-        draft = _draft(bottleneck, project, run_id, window_start, window_end)
-        if draft.fingerprint in open_now:
+        name = (bottleneck["dimension_type"], bottleneck["dimension_key"])
+        members = members_of.get(name, [])
+        draft = _draft({**bottleneck, "members": members}, project, run_id, window_start, window_end)
+        cause, mark = caused_by.get(name, name), draft.fingerprint
+        belongs_to = mark if mark in named else _open_item(name, members, open_now)
+        if mark in named:
             update.append(draft)
-            deduplicated += 1
-        elif _cools_down(draft.fingerprint, items, _or(limit.cooldown_hours, COOLDOWN_HOURS), window_end):
-            deduplicated += 1
-        elif created[dimension_type] >= _or(limit.per_run, MAX_ITEMS_PER_RUN) or (
-            opened[dimension_type] + created[dimension_type] >= _or(limit.per_day, MAX_ITEMS_PER_DAY)
-        ):
-            rate_limited += 1
-        else:
-            create.append(
-                replace(draft, source_detail=draft.source_detail | {"opened_window_end": window_end.isoformat()})
-            )
-            created[dimension_type] += 1
-    return Plan(tuple(create), tuple(update), rate_limited, deduplicated)
+        elif belongs_to is None and cause == name and not room.cools_down(name[0], mark):
+            if room.take(name[0]):
+                belongs_to = mark
+                detail = draft.source_detail | {"opened_window_end": window_end.isoformat()}
+                create.append(replace(draft, source_detail=detail))
+            else:
+                rate_limited += 1
+        item_of[mark] = belongs_to or fingerprint(*cause, project)
+    skipped = len(bottlenecks) - len(create) - rate_limited
+    return Plan(tuple(create), tuple(update), rate_limited, skipped, item_of)
+
+
+class _Room:
+    """How many items each dimension type may still open, and which are to rest."""
+
+    def __init__(self, items: Sequence[Item], limits: Mapping[str, Limits], window_end: datetime) -> None:
+        day = window_end.astimezone(UTC).date()
+        self._items, self._limits, self._window_end = items, limits, window_end
+        self._opened = Counter(_type_of(item) for item in items if _opened_at(item).date() == day)
+        self._created: Counter[str] = Counter()
+
+    def cools_down(self, dimension_type: str, mark: str) -> bool:
+        """Tell whether the last item of a fingerprint was seen too short a time ago."""
+        hours = _or(self._limits.get(dimension_type, Limits()).cooldown_hours, COOLDOWN_HOURS)
+        return _cools_down(mark, self._items, hours, self._window_end)
+
+    def take(self, dimension_type: str) -> bool:
+        """Count one more item of a type, and say whether there was room for it."""
+        limit, created = self._limits.get(dimension_type, Limits()), self._created[dimension_type]
+        fits = created < _or(limit.per_run, MAX_ITEMS_PER_RUN) and (
+            self._opened[dimension_type] + created < _or(limit.per_day, MAX_ITEMS_PER_DAY)
+        )
+        self._created[dimension_type] += fits
+        return fits
+
+
+def _open_item(name: tuple[str, str], members: Sequence[Mapping[str, Any]], items: Iterable[Item]) -> str | None:
+    """Return the open item that is for a dimension already: as a member of it, or named after one of its members."""
+    below = {(member["dimension_type"], member["dimension_key"]) for member in members}
+    for item in items:
+        about = ledger.dimensions_of(item.source_detail)
+        if name in about or below.intersection(about[:1]):
+            return item.fingerprint
+    return None
 
 
 def _or(value: int | None, default: int) -> int:
@@ -118,6 +162,7 @@ def _draft(
         milliseconds(bottleneck["baseline_p50_ms"]),
     )
     times = ratio(bottleneck["ratio"])
+    since = f" since {bottleneck['onset_day']}" if bottleneck.get("onset_day") else ""
     detail = dict(bottleneck)
     detail.pop("improvement_id", None)
     detail["window"] = {"start": window_start.isoformat(), "end": window_end.isoformat()}
@@ -127,17 +172,47 @@ def _draft(
     return Draft(
         fingerprint(bottleneck["dimension_type"], bottleneck["dimension_key"], project),
         f"{dimension} takes {times} as long as normal{where}",
-        f"From {window_start:%Y-%m-%d} to {window_end:%Y-%m-%d %H:%M} UTC the median of {bottleneck['sample_count']} "
-        f"spans of {dimension}{where} was {observed}, against a baseline of {baseline} "
-        f"({bottleneck['baseline_source']}): {times}, over the allowed {ratio(bottleneck['multiplier'])}. "
-        f"Slowest traces: {', '.join(bottleneck['evidence_trace_ids']) or 'none kept'}.",
+        f"The median of {dimension}{where} was {observed}{since}, against a {bottleneck['baseline_source']} baseline "
+        f"of {baseline}: {times}, where up to {allowed(bottleneck['multiplier'])} is normal. From "
+        f"{window_start:%Y-%m-%d} to {window_end:%Y-%m-%d %H:%M} UTC it had {bottleneck['sample_count']} spans. "
+        + "".join(f"{sentence}. " for sentence in explanations(bottleneck))
+        + f"Slowest traces: {', '.join(bottleneck['evidence_trace_ids']) or 'none kept'}.",
         detail,
     )
+
+
+def explanations(bottleneck: Mapping[str, Any]) -> list[str]:
+    """Say since when, how sure, why, what sets slow spans apart and what else is slow by it, as far as it is known."""
+    said = []
+    if bottleneck.get("onset_day"):
+        said.append(f"Slower since {bottleneck['onset_day']}{_how_sure(bottleneck.get('p_value'))}")
+    if bottleneck.get("why"):
+        said.append(f"Where the added time goes: {bottleneck['why']}")
+    if bottleneck.get("set_apart_by"):
+        said.append(f"What slow spans have more often: {'; '.join(bottleneck['set_apart_by'])}")
+    if members := bottleneck.get("members"):
+        names = [f"{one['dimension_type']}:{one['dimension_key']}" for one in members]
+        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        said.append(f"Because of it, {', '.join(names[:MOST_NAMED])}{more} took longer too")
+    return said
+
+
+def _how_sure(p_value: float | None) -> str:
+    if p_value is None or p_value >= 1:
+        return ""
+    # Two digits say all that such a chance is good for, and what is rarer than the last one was never measured.
+    looks = float(f"{1 / max(p_value, RAREST):.1e}")
+    return f"; steady work looks so by chance at most once in {looks:,.0f} looks"
 
 
 def ratio(value: float) -> str:
     """Write a ratio: whole numbers bare, else one decimal: ``5x``, ``2.4x``."""
     return f"{value:.1f}".removesuffix(".0") + "x"
+
+
+def allowed(multiplier: float) -> str:
+    """Write a multiplier, of which the second decimal matters too: ``2x``, ``1.5x``, ``1.15x``."""
+    return f"{multiplier:.2f}".rstrip("0").removesuffix(".") + "x"
 
 
 def milliseconds(value: float) -> str:

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+# Of a configured baseline that names none.
 DEFAULT_MULTIPLIER = 2.0
-HISTORY_DAYS = 28
-HISTORY_LEAST_DAYS = 3
+# What is normal is learned from so many days up to the end of the window.
+HISTORY_DAYS = 90
 
 # 100 * 1.15 is 114.99999999999999: a product of decimals may fall short of what people mean by it.
 ROUNDING = 1 + 1e-12
@@ -36,6 +37,18 @@ THRESHOLD_COLUMNS = (
     "cooldown_hours",
 )
 
+# What a judgement by a dimension's own history has to say here.
+LEARNED_COLUMNS = (
+    "dimension_type",
+    "dimension_key",
+    "outcome",
+    "observed_p50_ms",
+    "baseline_p50_ms",
+    "multiplier",
+    "onset_day",
+    "p_value",
+)
+
 
 def thresholds(rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
     """Return what applies to each dimension as a frame; NaN where nobody said anything."""
@@ -45,47 +58,40 @@ def thresholds(rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(values, dtype=types[name]) for name, values in columns.items()})
 
 
-def history(p50: pd.DataFrame, days: Sequence[int]) -> pd.DataFrame:
-    """Return dimension_type, dimension_key, history_p50_ms, history_count, history_days of the days before.
-
-    ``days``: on how many days each dimension of the frame ``p50`` had spans.
-    """
-    made = p50.loc[:, ["dimension_type", "dimension_key"]].copy()
-    made["history_p50_ms"] = p50["p50_ms"]
-    made["history_count"] = p50["sample_count"].astype("float64")
-    made["history_days"] = pd.Series(list(days), index=made.index, dtype="float64")
-    return made
-
-
-def judge(p50: pd.DataFrame, thresholds: pd.DataFrame, history: pd.DataFrame, default_min_samples: int) -> pd.DataFrame:
+def judge(p50: pd.DataFrame, thresholds: pd.DataFrame, learned: pd.DataFrame, default_min_samples: int) -> pd.DataFrame:
     """Judge every dimension of ``p50``.
 
-    Returns the same rows, with baseline_p50_ms, baseline_source, multiplier, min_samples, ratio and outcome, one of
-    JUDGED or NOT_JUDGED.
+    Returns the same rows, with observed_p50_ms, baseline_p50_ms, baseline_source, multiplier, min_samples, ratio,
+    onset_day, p_value and outcome, one of JUDGED or NOT_JUDGED.
 
-    A baseline that somebody configured or the system learned decides; elsewhere the P50 of the days before the
-    window, from at least ``min_samples`` spans on three days, with a multiplier of 2.0 unless one is configured.
+    A baseline that somebody configured decides alone, with a multiplier of 2.0 unless one is configured. Elsewhere
+    ``learned`` does, the columns of LEARNED_COLUMNS as analysis.baselines judged them: what is observed against a
+    learned baseline is the P50 since the onset, of what is no bottleneck the P50 of the window.
     """
     key = ["dimension_type", "dimension_key"]
-    judged = p50.merge(thresholds, on=key, how="left").merge(history, on=key, how="left")
+    own = learned.loc[:, list(LEARNED_COLUMNS)].rename(columns={name: f"own_{name}" for name in LEARNED_COLUMNS[2:]})
+    judged = p50.merge(thresholds, on=key, how="left").merge(own, on=key, how="left")
     judged["min_samples"] = judged["min_samples"].fillna(default_min_samples)
-    judged["multiplier"] = judged["multiplier"].fillna(DEFAULT_MULTIPLIER)
-    enough_history = (
-        (judged["history_count"] >= judged["min_samples"])
-        & (judged["history_days"] >= HISTORY_LEAST_DAYS)
-        & (judged["history_p50_ms"] > 0)
-    )
-    from_history = judged["baseline_p50_ms"].isna() & enough_history
-    judged.loc[from_history, "baseline_p50_ms"] = judged.loc[from_history, "history_p50_ms"]
-    judged.loc[from_history, "baseline_source"] = "history"
-    judged["ratio"] = judged["p50_ms"] / judged["baseline_p50_ms"]
+    configured = judged["baseline_source"] == "configured"
+    by_history = ~configured & judged["own_outcome"].isin(JUDGED)
+    slower = by_history & (judged["own_outcome"] == "bottleneck")
+    judged["observed_p50_ms"] = judged["own_observed_p50_ms"].where(slower, judged["p50_ms"])
+    judged["onset_day"] = judged["own_onset_day"].astype("object").where(slower, None)
+    judged["p_value"] = judged["own_p_value"].where(slower)
+    judged["baseline_p50_ms"] = judged["baseline_p50_ms"].where(configured, judged["own_baseline_p50_ms"])
+    judged["baseline_source"] = np.select([configured, by_history], ["configured", "learned"], "")
+    judged["baseline_source"] = judged["baseline_source"].astype("object").where(configured | by_history, None)
+    judged.loc[~(configured | by_history), "baseline_p50_ms"] = np.nan
+    judged["multiplier"] = judged["multiplier"].where(configured, judged["own_multiplier"]).fillna(DEFAULT_MULTIPLIER)
+    judged["ratio"] = judged["observed_p50_ms"] / judged["baseline_p50_ms"]
+    above = is_above(judged["observed_p50_ms"], judged["baseline_p50_ms"], judged["multiplier"])
     judged["outcome"] = np.select(
         [
             judged["dimension_key"] == OTHER_KEYS,
             judged["is_active"] == False,  # noqa: E712  # a column, where `not` has no meaning
             judged["sample_count"] < judged["min_samples"],
             judged["baseline_p50_ms"].isna(),
-            is_above(judged["p50_ms"], judged["baseline_p50_ms"], judged["multiplier"]),
+            (configured | slower) & above,
         ],
         ["pooled", "switched_off", "too_few", "no_baseline", "bottleneck"],
         "ok",

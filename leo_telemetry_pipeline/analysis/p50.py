@@ -4,7 +4,7 @@ Belongs here: the frame's columns, and percentiles of bucket counts.
 Does not: reading spans; exact percentiles are computed where the spans are (store.measure).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,11 @@ def frame(rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
     made = pd.DataFrame(list(rows), columns=list(COLUMNS))
     made = made.astype({"sample_count": "int64"} | dict.fromkeys(COLUMNS[3:9], "float64"))
     return made.astype(dict.fromkeys(("dimension_type", "dimension_key", "method"), "object"))
+
+
+def together(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Return the rows of several such frames as one."""
+    return pd.concat([made for made in frames if len(made)] or [frame([])], ignore_index=True)
 
 
 def exact(rows: Sequence[Sequence[Any]]) -> pd.DataFrame:

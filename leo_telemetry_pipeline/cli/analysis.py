@@ -1,4 +1,4 @@
-"""``leo-telemetry analyze``, ``enqueue``, ``runs`` and ``items``: asking for analyses and looking at their rows.
+"""``leo-telemetry analyze``, ``enqueue`` and ``runs``: asking for analyses and looking at their rows.
 
 Belongs here: what these commands take and print. Does not: executing (execution), the block (findings).
 """
@@ -10,13 +10,11 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from leo_telemetry_pipeline.actions.items import ratio
 from leo_telemetry_pipeline.cli import findings, text
 from leo_telemetry_pipeline.cli.supervise import heed_signals
 from leo_telemetry_pipeline.errors import NOT_SUCCEEDED, UserError
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import database
-from leo_telemetry_pipeline.store import items as item_store
 from leo_telemetry_pipeline.store import runs as run_store
 from leo_telemetry_pipeline.store.days import Window
 
@@ -200,27 +198,3 @@ def _uuid(value: str) -> str:
         return str(uuid.UUID(value))
     except ValueError:
         raise UserError(f"{value!r} is no run id: `leo-telemetry runs` lists them") from None
-
-
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
-def items(as_json: bool) -> None:
-    """List improvement items, open ones first."""
-    with database.ready(Settings()) as target, closing(database.Database(target)) as connection:
-        found = item_store.all_items(connection)
-    if as_json:
-        text.as_json([asdict(item) for item in found])
-    elif not found:
-        click.echo("No improvement items yet: an analysis that finds a bottleneck opens one.")
-    else:
-        rows = [
-            (
-                item.id,
-                item.status,
-                ratio(item.source_detail.get("ratio", 0)),
-                text.moment(item.created_at),
-                item.title,
-            )
-            for item in found
-        ]
-        click.echo(text.table(("ITEM", "STATUS", "RATIO", "OPENED AT (UTC)", "TITLE"), rows))

@@ -9,6 +9,7 @@ import click
 
 _COMMANDS = {
     "analyze": ("analysis:analyze", "Analyze now, in this process, and print what was found."),
+    "compare": ("compare:compare", "Tell whether one thing, or one period, is slower than another."),
     "demo": ("demo:demo", "See it find planted slowdowns, in a home of its own."),
     "dev": ("processes:dev", "Run database, daemon, UI and OTLP receiver until Ctrl-C."),
     "drain": ("collecting:drain", "Store spans that wait on disk since the database was away."),
@@ -18,7 +19,7 @@ _COMMANDS = {
     "findings": ("findings:findings", "Show what the last analysis found."),
     "hook": ("hook_commands:hook", "Let Claude Code keep analyses fresh, and measure it."),
     "import": ("load:load", "Store spans from files."),
-    "items": ("analysis:items", "List improvement items."),
+    "items": ("items:items", "List improvement items; close one."),
     "maintain": ("maintain:maintain", "Make partitions, and let go of old spans."),
     "migrate": ("processes:migrate", "Bring the database's tables up to date."),
     "purge": ("collecting:purge", "Delete spans for good: by age, project or trace."),
@@ -28,6 +29,8 @@ _COMMANDS = {
     "serve": ("serve:serve", "Take spans from OpenTelemetry, over HTTP."),
     "service": ("service:service", "Run the worker whenever you are logged in."),
     "thresholds": ("thresholds:thresholds", "Show and change what counts as slow."),
+    "why": ("why:why", "Show every value behind the last judgement of a dimension."),
+    "trends": ("trends:trends", "Show how long things took from day to day."),
     "worker": ("processes:worker", "Run the daemon without UI, or what is queued once."),
 }
 _HIDDEN = {"keep-database": "processes:keep_database"}

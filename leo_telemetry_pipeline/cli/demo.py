@@ -10,13 +10,16 @@ import shlex
 import shutil
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 
+from leo_telemetry_pipeline.actions import ledger
 from leo_telemetry_pipeline.cli import findings, supervise
 from leo_telemetry_pipeline.cli.load import store
 from leo_telemetry_pipeline.cli.processes import prepared
@@ -27,6 +30,7 @@ from leo_telemetry_pipeline.settings import PREFIX, Settings, bundled
 from leo_telemetry_pipeline.store import dagster_home, database, items, measure, runs, spans
 from leo_telemetry_pipeline.store.database import Database, Target
 from leo_telemetry_pipeline.store.days import Window
+from leo_telemetry_pipeline.store.items import Item
 from leo_telemetry_pipeline.store.purge import What, purge
 from leo_telemetry_pipeline.store.runs import Run
 
@@ -53,13 +57,37 @@ def demo() -> None:
             raise UserError(f"The analysis ended as {run.status}: {run.error_detail}", NOT_SUCCEEDED)
         click.echo("3. What it found\n")
         click.echo(findings.render(replace(findings.read(connection), last_span=None)))
-        _say_where(home, sum(item.is_open for item in items.all_items(connection)))
+        found = [item for item in items.all_items(connection) if item.is_open]
+        click.echo(f"\n4. What to do about it\n{conclusion(found, json.loads(_manifest(home).read_text()))}")
+        _say_where(home)
+
+
+def conclusion(found: Sequence[Item], planted: Mapping[str, Any]) -> str:
+    """Say what the open items are about, and whether that is what the manifest says is planted."""
+    lines = [f"   {len(found)} improvement item(s) are open, one for each cause and not for each bottleneck:"]
+    named = set()
+    for item in sorted(found, key=lambda item: -item.source_detail["ratio"]):
+        name, *members = [":".join(dimension) for dimension in ledger.dimensions_of(item.source_detail)]
+        named.add(name)
+        lines.append(f"   - {item.title}")
+        if members:
+            lines.append(f"     which also slows {', '.join(members)}")
+    causes = {f"{one['dimension_type']}:{one['dimension_key']}": one["cause"] for one in planted["planted"]}
+    if named == set(causes):
+        lines.append(f"   These are exactly the {len(causes)} slowdowns that were planted.")
+    else:
+        lines.append(f"   That is not what was planted: {'; '.join(causes.values())}.")
+    return "\n".join(lines)
+
+
+def _manifest(home: Path) -> Path:
+    return home / "manifest.json"
 
 
 def _load_history(connection: Database, home: Path) -> None:
     (now,) = connection.rows("SELECT now()")[0]
     midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    made = home / "manifest.json"
+    made = _manifest(home)
     last_days = Window(midnight - timedelta(days=generated.DAYS), midnight, generated.PROJECT)
     if made.exists() and json.loads(made.read_text())["generated"] == midnight.isoformat():
         click.echo(f"   {measure.count(connection, last_days)[0]} generated spans are there from an earlier run today")
@@ -72,7 +100,10 @@ def _load_history(connection: Database, home: Path) -> None:
     made.touch(mode=0o600)
     made.write_text(json.dumps(planted, indent=2) + "\n")
     click.echo(f"   {stored} generated spans: {generated.DAYS} days of a LEO-like workflow, seed {generated.SEED}")
-    click.echo(f"   {len(generated.SLOWDOWNS)} slowdowns are planted in the last 7 days; {made} lists what they slow")
+    click.echo(f"   {len(generated.SLOWDOWNS)} things were made slower in the last {generated.WINDOW_DAYS} days:")
+    for slowdown in generated.SLOWDOWNS:
+        click.echo(f"   - {slowdown.cause}")
+    click.echo(f"   ({made} lists all that gets slower by them)")
 
 
 def _load_sample(connection: Database) -> None:
@@ -104,14 +135,14 @@ def _execute(connection: Database, target: Target, settings: Settings, environme
     )
 
 
-def _say_where(home: Path, open_items: int) -> None:
+def _say_where(home: Path) -> None:
     command = shlex.quote(sys.argv[0]) if sys.argv[0].endswith("/leo-telemetry") else "leo-telemetry"
     if shutil.which("leo-telemetry"):
         command = "leo-telemetry"
     with_home = f"{PREFIX}HOME={shlex.quote(str(home))} {command}"
     click.echo(
-        f"\n{open_items} improvement item(s) are open."
-        f"\n  Items:  {with_home} items"
-        f"\n  UI:     {with_home} dev    (http://127.0.0.1:{Settings().ui_port})"
+        f"\nItems:          {with_home} items"
+        f"\nWith evidence:  {with_home} findings --verbose"
+        f"\nUI:             {with_home} dev    (http://127.0.0.1:{Settings().ui_port})"
         f"\nYour own spans: {command} import FILE..., then {command} analyze"
     )

@@ -4,6 +4,7 @@ Belongs here: the block, for every state the system can be in, as a pure functio
 Does not: finding anything. Imports neither Dagster nor pandas nor SQLAlchemy, to answer at once.
 """
 
+import shlex
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 
 import click
 
-from leo_telemetry_pipeline.actions.items import milliseconds, ratio
+from leo_telemetry_pipeline.actions.items import allowed, explanations, milliseconds, ratio
 from leo_telemetry_pipeline.cli import text
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import database, runs, spans
@@ -145,26 +146,45 @@ def _result(found: dict[str, Any], verbose: bool) -> list[str]:
     if not bottlenecks:
         return ["  No bottlenecks detected", *_notes(found)]
     lines = [f"  {len(bottlenecks)} bottleneck(s) detected"]
-    for bottleneck in bottlenecks if verbose else bottlenecks[:SHOWN]:
+    for bottleneck in _by_time_lost(bottlenecks) if verbose else bottlenecks[:SHOWN]:
         lines.append(
             f"  {ratio(bottleneck['ratio'])} {bottleneck['dimension_type']}:{bottleneck['dimension_key']}"
             f" (p50={milliseconds(bottleneck['observed_p50_ms'])}"
             f" vs baseline={milliseconds(bottleneck['baseline_p50_ms'])})"
         )
         if verbose:
-            lines += _details(bottleneck)
+            lines += _details(bottleneck, bottlenecks)
     if len(bottlenecks) > SHOWN and not verbose:
         lines.append(f"  ... and {len(bottlenecks) - SHOWN} more (leo-telemetry findings --verbose)")
     return lines + _notes(found)
 
 
-def _details(bottleneck: dict[str, Any]) -> list[str]:
-    item = bottleneck.get("improvement_id")
-    return [
-        f"       allowed {ratio(bottleneck['multiplier'])} of a {bottleneck['baseline_source']} baseline;"
-        f" {bottleneck['sample_count']} spans; " + (f"item {item}" if item else "no item"),
-        f"       slowest traces: {', '.join(bottleneck.get('evidence_trace_ids') or ['none'])}",
-    ]
+def _by_time_lost(bottlenecks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(bottlenecks, key=lambda bottleneck: -(bottleneck.get("lost_ms_a_week") or 0.0))
+
+
+def _details(bottleneck: dict[str, Any], others: Sequence[dict[str, Any]]) -> list[str]:
+    name = f"{bottleneck['dimension_type']}:{bottleneck['dimension_key']}"
+    lost = bottleneck.get("lost_ms_a_week") or 0.0
+    members = [other for other in others if other is not bottleneck and other.get("cause") == name]
+    lines = [f"{text.lasted(lost / 1000)} lost a week", *explanations({**bottleneck, "members": members})]
+    lines.append(
+        f"Up to {allowed(bottleneck['multiplier'])} of its {bottleneck['baseline_source']} baseline is normal;"
+        f" {bottleneck['sample_count']} spans"
+    )
+    lines.append(f"Slowest traces: {', '.join(bottleneck.get('evidence_trace_ids') or ['none'])}")
+    lines.append(f"Next: {_next(name, bottleneck)}")
+    return [f"       {line}" for line in lines]
+
+
+def _next(name: str, bottleneck: dict[str, Any]) -> str:
+    item, cause = bottleneck.get("improvement_id"), bottleneck.get("cause") or name
+    if cause != name:
+        return f"nothing here; it is slow because of {cause}" + (f", which has item {item}" if item else "")
+    look = f"leo-telemetry why {shlex.quote(name)}"
+    if not item:
+        return f"{look} (it has no item)"
+    return f"{look}; then leo-telemetry items close {item} --as fixed, or as noise, or as expected"
 
 
 def _notes(found: dict[str, Any]) -> list[str]:
@@ -183,5 +203,5 @@ def _too_little(found: dict[str, Any]) -> list[str]:
         return [f"  Not enough data yet: {have} of {need} spans"]
     return [
         f"  Not enough data yet: 0 of {need} spans",
-        "  (from three days before the window, to know what is normal; or set a threshold)",
+        "  (what is normal is learned from some weeks of days with spans; or set a threshold)",
     ]

@@ -10,9 +10,10 @@ from contextlib import closing, contextmanager
 import click
 
 from leo_telemetry_pipeline.cli import text
+from leo_telemetry_pipeline.cli.tune import tune
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store import database
+from leo_telemetry_pipeline.store import baselines, database
 from leo_telemetry_pipeline.store import thresholds as store
 from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.dimensions import GLOBAL, NAMED_ASSETS
@@ -29,6 +30,9 @@ def thresholds() -> None:
     """
 
 
+thresholds.add_command(tune)
+
+
 @thresholds.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
 def list_(as_json: bool) -> None:
@@ -41,7 +45,7 @@ def list_(as_json: bool) -> None:
         text.as_json([dict(zip(names, row, strict=True)) for row in found])
     elif not found:
         click.echo(
-            "Nothing is configured: the P50 of the 28 days before is the baseline, and twice that is slow.\n"
+            "Nothing is configured: what is normal is learned from each dimension's own days.\n"
             "Set one with: leo-telemetry thresholds set gate GATE_PRD_REQUIRED --baseline-p50-ms 5000 --multiplier 3"
         )
     else:
@@ -101,6 +105,25 @@ def disable(dimension_type: str, key: str | None) -> None:
 def enable(dimension_type: str, key: str | None) -> None:
     """Judge a dimension again, or without KEY its whole type."""
     _switch(dimension_type, key, True)
+
+
+@thresholds.command()
+@click.argument("dimension_type", metavar="TYPE")
+@click.argument("key", metavar="KEY")
+@click.option("--project", metavar="NAME", help="What analyses of this project learned.")
+def accept(dimension_type: str, key: str, project: str | None) -> None:
+    """Accept the level that a dimension has now as its normal one.
+
+    Without this, what was learned as normal only ever falls, however long something stays slow.
+    """
+    _check(dimension_type, key)
+    with _connection() as connection:
+        if not baselines.accept(connection, project, dimension_type, key):
+            raise UserError(
+                f"Nothing was learned of {_name(dimension_type, key)} yet: "
+                "`leo-telemetry findings --verbose` shows names, `leo-telemetry why` what is known of one"
+            )
+    click.echo(f"{_name(dimension_type, key)}: the next analysis takes its level of now as normal.")
 
 
 def _switch(dimension_type: str, key: str | None, active: bool) -> None:

@@ -1,6 +1,7 @@
 """Executing what is queued where no daemon lives: ``worker --once``, and the hook's child.
 
-Belongs here: one worker at a time on a machine, and the upkeep that is due. Does not: the daemon (processes).
+Belongs here: one worker at a time on a machine, the upkeep that is due, what follows from the analyses.
+Does not: the daemon (processes).
 """
 
 import fcntl
@@ -53,6 +54,9 @@ def _locked(settings: Settings, target: Target) -> int:
             open_spans.sweep(connection)
         executed = _execute(settings, target)
         _maintain(settings, target)
+        # A row that waits is executed next, and this is about the last of them.
+        if executed and not _is_queued(target):
+            _follow(settings, target)
         return executed
     finally:
         os.close(lock)
@@ -76,6 +80,19 @@ def _maintain(settings: Settings, target: Target) -> None:
             problems = (" ".join(str(error).split()),)
     for problem in problems:
         print(f"leo-telemetry: upkeep not done: {problem}", file=sys.stderr)
+
+
+def _follow(settings: Settings, target: Target) -> None:
+    """Do what follows from the analyses, which are what they are whatever becomes of it."""
+    from leo_telemetry_pipeline import execution
+
+    try:
+        with execution.instance(target, settings) as instance:
+            problem = execution.follow(instance, target)
+    except Exception as error:  # noqa: BLE001  # of whatever kind: nobody asked for it
+        problem = " ".join(str(error).split())
+    if problem:
+        print(f"leo-telemetry: insights not made: {problem}", file=sys.stderr)
 
 
 def _is_queued(target: Target) -> bool:

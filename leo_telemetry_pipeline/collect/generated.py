@@ -12,12 +12,14 @@ from datetime import UTC, datetime, timedelta
 
 from leo_telemetry_pipeline.span import Span
 
-DAYS = 35
+DAYS = 63
 WINDOW_DAYS = 7
 SEED = 20260209
 PROJECT = "demo"
 
 _SIGMA = 0.25
+# Handoffs a day, from and to: enough that each planted slowdown is in at least eight spans on nearly every day.
+_ON_WEEKDAYS, _ON_WEEKENDS = (65, 75), (50, 60)
 # Median seconds of own work, that is without what happens inside.
 _GATES = {
     "GATE_SD_SCOPE": 3.0,
@@ -66,7 +68,7 @@ _HANDOFFS = {
 }
 # Some gates ask a sub-agent, whose time is then part of theirs.
 _ASKED_BY_GATE = {"GATE_DB_MIGRATION": "DATABASE", "GATE_SECURITY_REVIEW": "SECURITY"}
-_SD_TYPES = {"feature": 6, "bugfix": 5, "refactor": 3, "infrastructure": 3, "docs": 3}
+_SD_TYPES = {"feature": 6, "bugfix": 3, "refactor": 9, "infrastructure": 1, "docs": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +81,21 @@ class Slowdown:
     factor: float
 
     @property
+    def dimension(self) -> tuple[str, str]:
+        """The type and key of the dimension that names it best."""
+        if self.sd_type is None:
+            return self.span_type, self.span_name
+        return f"{self.span_type}+sd_type", f"{self.span_name}:{self.sd_type}"
+
+    @property
     def cause(self) -> str:
         """The slowdown in words."""
         only = f" for {self.sd_type}" if self.sd_type else ""
         return f"{self.span_type}:{self.span_name}{only} was made {self.factor:g} times as long"
+
+    def is_of(self, span_type: str, name: str, sd_type: str) -> bool:
+        """Tell whether it is in spans of this type and name, in work of this SD type."""
+        return (self.span_type, self.span_name) == (span_type, name) and self.sd_type in (None, sd_type)
 
 
 SLOWDOWNS = (
@@ -103,7 +116,7 @@ def generate(last_midnight: datetime, days: int = DAYS, seed: int = SEED) -> Ite
     deck: list[tuple[str, str]] = []
     for ago in range(days, 0, -1):
         day = last_midnight - timedelta(days=ago)
-        for _ in range(rng.randint(40, 50) if day.weekday() < 5 else rng.randint(6, 12)):
+        for _ in range(rng.randint(*(_ON_WEEKDAYS if day.weekday() < 5 else _ON_WEEKENDS))):
             # Dealt from a deck and not thrown, so that every kind occurs as often as it should.
             if not deck:
                 kinds = [kind for kind, times in _SD_TYPES.items() for _ in range(times)]
@@ -193,8 +206,8 @@ class _Trace:
 
     def _slowed(self, span_type: str, name: str, length: int) -> int:
         for slowdown in SLOWDOWNS if self._slow else ():
-            if (slowdown.span_type, slowdown.span_name) == (span_type, name):
-                length = round(length * slowdown.factor) if slowdown.sd_type in (None, self._sd_type) else length
+            if slowdown.is_of(span_type, name, self._sd_type):
+                length = round(length * slowdown.factor)
         return length
 
     def _new_id(self) -> str:

@@ -3,9 +3,9 @@
 Belongs here: what depends on what, and what people see of each. Does not: the work itself.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -15,6 +15,7 @@ from leo_telemetry_pipeline.actions import findings
 from leo_telemetry_pipeline.analysis import bottlenecks as judging
 from leo_telemetry_pipeline.analysis import p50
 from leo_telemetry_pipeline.defs import history, pictures
+from leo_telemetry_pipeline.defs.asset import analysis_asset
 from leo_telemetry_pipeline.defs.io import (
     OTHER,
     P50_ASSETS,
@@ -29,9 +30,6 @@ from leo_telemetry_pipeline.store import drains, histograms, measure, open_spans
 from leo_telemetry_pipeline.store.dimensions import NAMED_ASSETS
 from leo_telemetry_pipeline.store.measurements import JUDGEMENT
 
-Decorator = Callable[[Callable[..., Any]], dg.AssetsDefinition]
-
-OWNERS = ["team:workflow-telemetry"]
 _OUTCOMES = {
     "bottleneck": "bottlenecks",
     "ok": "within their threshold",
@@ -42,23 +40,9 @@ _OUTCOMES = {
 }
 # What is left then waits for the next analysis; this one has a deadline.
 DRAIN_S = 120.0
-FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=7), warn_window=timedelta(days=6))
 
 
-def _asset(group: str, description: str, kinds: set[str], **more: Any) -> Decorator:
-    decorator = dg.asset(
-        group_name=group,
-        description=description,
-        kinds=kinds,
-        owners=OWNERS,
-        freshness_policy=FRESH,
-        output_required=False,
-        **more,
-    )
-    return cast("Decorator", decorator)
-
-
-@_asset(
+@analysis_asset(
     "traces",
     "The spans of the window, counted by span type and day; the window is frozen and the spool drained here.",
     {"postgres"},
@@ -113,7 +97,7 @@ def _drain(context: dg.AssetExecutionContext, analysis: Analysis) -> dict[str, A
     }
 
 
-@_asset("traces", "How long each dimension took on each closed day, in log buckets.", {"postgres"})
+@analysis_asset("traces", "How long each dimension took on each closed day, in log buckets.", {"postgres"})
 def duration_histograms(
     context: dg.AssetExecutionContext, analysis: dg.ResourceParam[Analysis], workflow_traces: pd.DataFrame
 ) -> Iterator[dg.Output[pd.DataFrame]]:
@@ -128,7 +112,7 @@ def p50_asset(name: str) -> dg.AssetsDefinition:
     types = [dimension_type for dimension_type in NAMED_ASSETS if asset_name(dimension_type) == name]
     of = types[0] if types else "every other dimension type"
 
-    @_asset(
+    @analysis_asset(
         "p50",
         f"Median judged time of {of} over the window, with P90 to P99.",
         {"postgres", "pandas"},
@@ -173,7 +157,7 @@ def _measure(analysis: Analysis, dimension_type: str, found: pd.DataFrame, uncou
     return p50.from_buckets(history.durations(analysis, [dimension_type], window, uncounted), histograms.GAMMA)
 
 
-@_asset(
+@analysis_asset(
     "findings",
     "Every dimension judged by its baseline; those over their threshold are bottlenecks.",
     {"pandas"},
@@ -183,12 +167,11 @@ def bottlenecks(
     context: dg.AssetExecutionContext,
     analysis: dg.ResourceParam[Analysis],
     workflow_traces: pd.DataFrame,
-    duration_histograms: pd.DataFrame,
+    learned_baselines: pd.DataFrame,
     **p50s: pd.DataFrame,
 ) -> Iterator[dg.Output[pd.DataFrame]]:
     """Judge every dimension of the window."""
-    parts = [frame for frame in p50s.values() if len(frame)] or [p50.frame([])]
-    measured = pd.concat(parts, ignore_index=True)
+    measured = p50.together(p50s.values())
     if analysis.errors and not len(measured):
         # Nothing is known, which must not look like a week without bottlenecks.
         raise dg.Failure(f"nothing could be measured: {analysis.errors[0]['error']}", allow_retries=False)
@@ -196,7 +179,7 @@ def bottlenecks(
     made = judging.judge(
         measured,
         judging.thresholds(thresholds.effective(analysis.database, dimensions)),
-        _history(analysis, sorted(set(measured["dimension_type"])), duration_histograms),
+        learned_baselines,
         analysis.settings.min_samples,
     )
     found = judging.found(made)
@@ -224,18 +207,16 @@ def bottlenecks(
     )
 
 
-def _history(analysis: Analysis, types: list[str], uncounted: pd.DataFrame) -> pd.DataFrame:
-    before = history.durations(analysis, types, history.before(analysis.window), uncounted)
-    return judging.history(p50.from_buckets(before, histograms.GAMMA), [row[3] for row in before])
-
-
-@_asset(
+@analysis_asset(
     "findings",
     "Improvement items for bottlenecks, and the end of the analysis run, in one transaction.",
     {"postgres"},
 )
 def continuous_improvements(
-    context: dg.AssetExecutionContext, analysis: dg.ResourceParam[Analysis], bottlenecks: pd.DataFrame
+    context: dg.AssetExecutionContext,
+    analysis: dg.ResourceParam[Analysis],
+    bottlenecks: pd.DataFrame,
+    bottleneck_causes: list,
 ) -> Iterator[dg.Output[dict]]:
     """Open and update items, and mark the run SUCCEEDED: together, or not at all."""
     if None in set(bottlenecks["outcome"]):
@@ -248,6 +229,7 @@ def continuous_improvements(
         needed_sample=int(min(bottlenecks["min_samples"], default=analysis.settings.min_samples)),
         p50_method="histogram" if "histogram" in set(bottlenecks["method"]) else "exact",
         pooled={row["dimension_type"]: int(row["sample_count"]) for row in pooled.to_dict("records")},
+        causes=tuple(bottleneck_causes),
     )
     output_ref = findings.conclude(
         analysis.database,

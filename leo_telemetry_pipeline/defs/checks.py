@@ -31,7 +31,7 @@ def unmeasured_types(traces: pd.DataFrame, judged: pd.DataFrame, failed: list[st
 def not_above_threshold(judged: pd.DataFrame) -> list[str]:
     """Return the bottlenecks whose P50 is not over baseline times multiplier."""
     found = judged[judged["outcome"] == "bottleneck"]
-    wrong = found[~is_above(found["p50_ms"], found["baseline_p50_ms"], found["multiplier"])]
+    wrong = found[~is_above(found["observed_p50_ms"], found["baseline_p50_ms"], found["multiplier"])]
     return [f"{a}:{b}" for a, b in zip(wrong["dimension_type"], wrong["dimension_key"], strict=True)]
 
 

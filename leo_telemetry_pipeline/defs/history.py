@@ -5,6 +5,7 @@ Does not: counting and reading (store), percentiles (analysis.p50).
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import dagster as dg
@@ -14,13 +15,14 @@ from leo_telemetry_pipeline.analysis import p50
 from leo_telemetry_pipeline.analysis.bottlenecks import HISTORY_DAYS
 from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.store import blocks, buckets, counts, histograms, measure, staleness, thresholds
-from leo_telemetry_pipeline.store.days import Window
+from leo_telemetry_pipeline.store.days import Window, midnight
 from leo_telemetry_pipeline.store.dimensions import types_to_judge
 
 
-def before(window: Window) -> Window:
-    """Return the days before a window that say what is normal."""
-    return Window(window.start - timedelta(days=HISTORY_DAYS), window.start, window.project)
+def learned_from(window: Window) -> Window:
+    """Return the closed days up to the end of a window that say what is normal, and how it changed."""
+    end = midnight(window.end.date())
+    return Window(min(window.start, end - timedelta(days=HISTORY_DAYS)), end, window.project)
 
 
 def mark(analysis: Analysis) -> None:
@@ -30,8 +32,8 @@ def mark(analysis: Analysis) -> None:
 
 
 def scan(analysis: Analysis) -> list[tuple]:
-    """Return (span type, day, spans, spans with a duration) of the window and the history before it."""
-    both = Window(before(analysis.window).start, analysis.window.end, analysis.window.project)
+    """Return (span type, day, spans, spans with a duration) of the window and of the days that are learned from."""
+    both = replace(analysis.window, start=learned_from(analysis.window).start)
     stale = staleness.stale_days(analysis.database, both.start.date(), both.end.date(), [], marked=analysis.marked)
     rows = counts.by_type_and_day(analysis.database, both, sorted(set(both.closed_days) - set(stale)))
     analysis.seen = sorted({row[0] for row in rows})
@@ -54,7 +56,7 @@ def count_traces(analysis: Analysis, scanned: int) -> int:
 
 
 def seen(analysis: Analysis) -> list[str]:
-    """Return the span types of the window and the history before it."""
+    """Return the span types of the window and of the days that are learned from."""
     if analysis.seen is None:
         scan(analysis)
     return analysis.seen or []
@@ -88,7 +90,7 @@ def stale(analysis: Analysis, found: pd.DataFrame) -> list:
     window = analysis.window
     return staleness.stale_days(
         analysis.database,
-        before(window).start.date(),
+        learned_from(window).start.date(),
         window.end.date(),
         types(analysis),
         _part_day(window) if method(analysis, found) == "histogram" else None,
@@ -105,7 +107,7 @@ def bring_up_to_date(analysis: Analysis, found: pd.DataFrame) -> tuple[list, int
     rows = histograms.rebuild(
         analysis.database, days, of_types, seen(analysis), analysis.hold, part_day=_part_day(window)
     )
-    made = blocks.make(analysis.database, before(window).start.date(), window.end.date(), of_types, analysis.hold)
+    made = blocks.make(analysis.database, learned_from(window).start.date(), window.end.date(), of_types, analysis.hold)
     analysis.uncounted = []
     return days, rows, made
 

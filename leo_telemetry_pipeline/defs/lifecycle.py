@@ -28,9 +28,13 @@ class Ending:
     error_detail: str
 
 
-def selects(run: dg.DagsterRun, asset: str) -> bool:
+def selects(instance: dg.DagsterInstance, run: dg.DagsterRun, asset: str) -> bool:
     """Tell whether a Dagster run is to materialize an asset."""
-    if run.step_keys_to_execute is not None and asset not in run.step_keys_to_execute:
+    steps = run.step_keys_to_execute
+    if steps is None and run.execution_plan_snapshot_id:
+        # The whole of a job: of one that needs the analysis for its IO manager alone, too.
+        steps = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id).step_keys_to_execute
+    if steps is not None and asset not in steps:
         return False
     if run.asset_selection:
         return dg.AssetKey(asset) in run.asset_selection

@@ -4,14 +4,25 @@ Belongs here: turning frames into text that Dagster shows. Does not: any number 
 """
 
 import base64
+from collections.abc import Callable, Sequence
 from html import escape
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from leo_telemetry_pipeline.actions.items import milliseconds, ratio
 from leo_telemetry_pipeline.analysis.bottlenecks import JUDGED, worst_first
 
+if TYPE_CHECKING:
+    from leo_telemetry_pipeline.analysis.backtest import Bin, Score
+    from leo_telemetry_pipeline.analysis.compare import Comparison, Estimate
+    from leo_telemetry_pipeline.analysis.forecast import Forecast
+    from leo_telemetry_pipeline.analysis.trends import Turn, Turns
+    from leo_telemetry_pipeline.analysis.tuning import Suggestion
+
 ROWS = 10
+# A space at which no line of a table is broken.
+_HELD = "\N{NO-BREAK SPACE}"
 
 
 def worst_table(judged: pd.DataFrame) -> str:
@@ -22,7 +33,7 @@ def worst_table(judged: pd.DataFrame) -> str:
     ]
     for row in worst_first(judged.loc[judged["outcome"].isin(JUDGED)]).head(ROWS).to_dict("records"):
         mark = "**" if row["outcome"] == "bottleneck" else ""
-        times = (milliseconds(row["p50_ms"]), milliseconds(row["baseline_p50_ms"]), row["baseline_source"])
+        times = (milliseconds(row["observed_p50_ms"]), milliseconds(row["baseline_p50_ms"]), row["baseline_source"])
         cells = (*times, ratio(row["ratio"]), ratio(row["multiplier"]), str(row["sample_count"]))
         lines.append(f"| {mark}{_cell(_name(row))}{mark} | {' | '.join(cells)} |")
     return "\n".join(lines) if len(lines) > 2 else "No dimension could be judged yet."
@@ -36,6 +47,124 @@ def p50_table(measured: pd.DataFrame) -> str:
         times = " | ".join(milliseconds(row[name]) for name in ("p50_ms", "p90_ms", "p99_ms"))
         lines.append(f"| {_cell(_name(row))} | {row['sample_count']} | {times} |")
     return "\n".join(lines) if len(lines) > 2 else "No spans of this type in the window."
+
+
+def change_table(changes: pd.DataFrame) -> str:
+    """Return the latest changes of level, the newest first."""
+    lines = ["| dimension | since | onset between | before | after | |", "|---|---|---|--:|--:|--:|"]
+    for row in changes.sort_values(["onset_day", "score"], ascending=False).head(ROWS).to_dict("records"):
+        between = f"{row['onset_from']:%Y-%m-%d} and {row['onset_to']:%Y-%m-%d}"
+        times = f"{milliseconds(row['before_p50_ms'])} | {milliseconds(row['after_p50_ms'])} | {ratio(row['ratio'])}"
+        lines.append(f"| {_cell(_name(row))} | {row['onset_day']:%Y-%m-%d} | {between} | {times} |")
+    return "\n".join(lines) if len(lines) > 2 else "No dimension has changed its level."
+
+
+def turn_table(names: Sequence[str], turns: "Sequence[Turns]") -> str:
+    """Return the last change of time of each dimension beside that of its volume, where one of them changed."""
+    lines = ["| dimension | time | since | sure | spans a day | since | sure |", "|---|--:|---|--:|--:|---|--:|"]
+    for name, of in zip(names, turns, strict=True):
+        if of.time or of.volume:
+            both = (*_turn(of.time, milliseconds), *_turn(of.volume, lambda value: f"{value:.0f}"))
+            lines.append(f"| {_cell(name)} | {' | '.join(both)} |")
+    return "\n".join(lines) if len(lines) > 2 else "Neither time nor volume of these dimensions has changed."
+
+
+def _turn(turns: "Sequence[Turn]", write: Callable[[float], str]) -> tuple[str, str, str]:
+    if not turns:
+        return "steady", "", ""
+    last = turns[-1]
+    about = "" if last.onset_from == last.onset_to else f" ({last.onset_from:%m-%d} to {last.onset_to:%m-%d})"
+    size = f"{write(last.before)} to {write(last.after)} ({last.ratio:.2f}x)".replace(" ", _HELD)
+    return size, f"{last.onset}{about}", _sure(last.confidence)
+
+
+def comparison_table(found: "Sequence[tuple[str, Comparison]]", days: str) -> str:
+    """Return by how much B differs from A, a line a percentile, with 95 % intervals; ``days`` says what was looked at.
+
+    ``found``: B and A in words, and what came of it.
+    """
+    lines = [days, "", "| B | | A | B | B less A (95 %) | B / A (95 %) | B is |", "|---|---|--:|--:|--:|--:|---|"]
+    for said, of in found:
+        for name, one in ((said, of.p50), ("", of.p90)):
+            times = (milliseconds(one.a_ms), milliseconds(one.b_ms))
+            more = (_estimate(one.difference_ms, _more), _estimate(one.ratio, lambda value: f"{value:.2f}x"))
+            cells = (_cell(name), f"P{one.quantile * 100:.0f}", *times, *more, one.verdict.replace(" ", _HELD))
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) if found else "There is nothing to compare yet."
+
+
+def _estimate(of: "Estimate", write: Callable[[float], str]) -> str:
+    if of.value is None:
+        return "-"
+    if of.low is None or of.high is None:
+        return write(of.value)
+    return f"{write(of.value)} ({write(of.low)} to {write(of.high)})"
+
+
+def _more(value: float) -> str:
+    return ("-" if round(value) < 0 else "+") + milliseconds(abs(value))
+
+
+def _sure(confidence: float) -> str:
+    return (f"{confidence * 100:.1f} %" if confidence < 0.999 else "over 99.9 %").replace(" ", _HELD)
+
+
+def cause_table(causes: Sequence[dict]) -> str:
+    """Return each cause, what its added time is spent on, and how many other dimensions are slow by it."""
+    lines = ["| cause | added time | set apart by | slow by it |", "|---|---|---|--:|"]
+    for cause in causes[:ROWS]:
+        cells = (_name(cause), cause["why"] or "unknown", "; ".join(cause["set_apart_by"]))
+        lines.append(f"| {' | '.join(map(_cell, cells))} | {len(cause['members'])} |")
+    return "\n".join(lines) if len(lines) > 2 else "There is no bottleneck to explain."
+
+
+def forecast_table(expected: "Sequence[Forecast]") -> str:
+    """Return the dimensions that are most likely to be bottlenecks."""
+    lines = ["| dimension | in | probability | P50 from | to |", "|---|--:|--:|--:|--:|"]
+    said = [one for one in expected if one.probability is not None]
+    for one in sorted(said, key=lambda one: (-(one.probability or 0), one.horizon_days))[:ROWS]:
+        between = f"{milliseconds(one.low_ms or 0)} | {milliseconds(one.high_ms or 0)}"
+        name = _cell(f"{one.dimension_type}:{one.dimension_key}")
+        lines.append(f"| {name} | {one.horizon_days} days | {one.probability:.0%} | {between} |")
+    return "\n".join(lines) if len(lines) > 2 else "Nothing can be forecast yet."
+
+
+def score_table(scores: "Sequence[Score]") -> str:
+    """Return the Brier scores of the forecast beside those of the rules."""
+    lines = [
+        "| ahead | forecasts | Brier score | as today | as after days like today | base rate | calibration error |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for one in scores:
+        ahead = "all" if one.horizon_days is None else f"{one.horizon_days} days"
+        rules = (one.brier, one.as_today, one.as_today_learned, one.base_rate, one.calibration_error)
+        lines.append(f"| {ahead} | {one.forecasts} | {' | '.join(f'{value:.4f}' for value in rules)} |")
+    return "\n".join(lines) if len(lines) > 2 else "No forecast of the past could be judged yet."
+
+
+def bin_table(bins: "Sequence[Bin]") -> str:
+    """Return what was forecast beside what came, by tenths of the probability."""
+    lines = ["| probability | forecasts | said | seen |", "|---|--:|--:|--:|"]
+    for one in bins:
+        lines.append(f"| {one.low:.0%} to {one.high:.0%} | {one.forecasts} | {one.said:.0%} | {one.seen:.0%} |")
+    return "\n".join(lines) if len(lines) > 2 else "No forecast of the past could be judged yet."
+
+
+def suggestion_table(suggested: "Sequence[Suggestion]") -> str:
+    """Return today's threshold of each dimension beside the one that fits, and how often a year each alarms."""
+    lines = ["| dimension | today | alarms a year | fits | alarms a year |", "|---|--:|--:|--:|--:|"]
+    for one in suggested:
+        if one.multiplier is not None:
+            today = _limit(one.current_baseline_p50_ms, one.current_multiplier)
+            fits = _limit(one.baseline_p50_ms or one.current_baseline_p50_ms, one.multiplier)
+            rates = f"{one.alarms_a_year_now:.1f}", f"{one.alarms_a_year_then:.1f}"
+            name = _cell(f"{one.dimension_type}:{one.dimension_key}")
+            lines.append(f"| {name} | {today} | {rates[0]} | {fits} | {rates[1]} |")
+    return "\n".join(lines) if len(lines) > 2 else "No threshold that somebody wrote can be tuned yet."
+
+
+def _limit(baseline_p50_ms: float | None, multiplier: float) -> str:
+    return f"{'' if baseline_p50_ms is None else milliseconds(baseline_p50_ms)} x {multiplier:.2f}"
 
 
 def day_table(traces: pd.DataFrame) -> str:

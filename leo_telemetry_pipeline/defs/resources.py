@@ -109,7 +109,7 @@ def analysis(context: dg.InitResourceContext) -> Iterator[Analysis]:
     assert run is not None
     assert instance is not None
     with database.ready(settings) as target, closing(Database(target)) as connection:
-        taken = _take(connection, settings, run, context.log)
+        taken = _take(connection, settings, instance, run, context.log)
         if not taken.owned or taken.run is None:
             yield taken
             return
@@ -135,7 +135,9 @@ def dry_analysis(target: database.Target, settings: Settings, window: Window) ->
     return dry
 
 
-def _take(connection: Database, settings: Settings, run: dg.DagsterRun, log: Any) -> Analysis:
+def _take(
+    connection: Database, settings: Settings, instance: dg.DagsterInstance, run: dg.DagsterRun, log: Any
+) -> Analysis:
     taken = Analysis(connection, settings, run.run_id)
     wanted = run.tags.get(RUN_ID_TAG)
     if wanted is not None and run.parent_run_id is None:
@@ -152,10 +154,10 @@ def _take(connection: Database, settings: Settings, run: dg.DagsterRun, log: Any
             return taken
         taken.run, taken.owned = runs.get(connection, wanted), True
         return taken
-    if not selects(run, LAST_ASSET):
+    if not selects(instance, run, LAST_ASSET):
         taken.run = runs.last_succeeded(connection)
         return taken
-    outcome, run_id = _patiently(lambda: _begin(connection, settings, run), None, settings.deadline, log)
+    outcome, run_id = _patiently(lambda: _begin(connection, settings, instance, run), None, settings.deadline, log)
     if outcome != "CLAIMED" or run_id is None:
         taken.gone = (
             f"another analysis of this scope ran for over {settings.deadline} s"
@@ -169,10 +171,12 @@ def _take(connection: Database, settings: Settings, run: dg.DagsterRun, log: Any
     return taken
 
 
-def _begin(connection: Database, settings: Settings, run: dg.DagsterRun) -> tuple[str, str | None]:
+def _begin(
+    connection: Database, settings: Settings, instance: dg.DagsterInstance, run: dg.DagsterRun
+) -> tuple[str, str | None]:
     project, days, end = (run.tags.get(TAG + name) for name in ("project", "window_days", "window_end"))
     parent = run.parent_run_id
-    if parent is None and not selects(run, FIRST_ASSET):
+    if parent is None and not selects(instance, run, FIRST_ASSET):
         # A part of it: what the last analysis measured and found stands in for what is not computed.
         last = runs.last_succeeded(connection, project)
         if last is None:

@@ -1,6 +1,6 @@
-"""What starts queued runs, and what clears up after runs that broke.
+"""What starts queued runs and what follows from them, and what clears up after runs that broke.
 
-Belongs here: the two sensors, and the pure decision of each. Does not: the state machine (SQL functions).
+Belongs here: the sensors, and the pure decision of each. Does not: the state machine (SQL functions).
 """
 
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from leo_telemetry_pipeline.defs.jobs import analysis_job
+from leo_telemetry_pipeline.defs import insights
+from leo_telemetry_pipeline.defs.jobs import analysis_job, insights_job
 from leo_telemetry_pipeline.defs.lifecycle import how_it_failed
 from leo_telemetry_pipeline.defs.resources import RUN_ID_TAG, TelemetryDatabase
 from leo_telemetry_pipeline.store import runs
@@ -67,7 +68,7 @@ def queued_runs_sensor(telemetry_database: TelemetryDatabase) -> Iterator[dg.Run
 def run_lifecycle_sensor(context: dg.SensorEvaluationContext, telemetry_database: TelemetryDatabase) -> dg.SkipReason:
     """Reap, end what could not be launched, and end Dagster runs whose row has ended."""
     instance, done = context.instance, []
-    with telemetry_database.session() as (database, _):
+    with telemetry_database.session() as (database, settings):
         reaped = runs.reap(database)
         if reaped:
             done.append(f"{reaped} lost or overdue")
@@ -84,7 +85,43 @@ def run_lifecycle_sensor(context: dg.SensorEvaluationContext, telemetry_database
             if behind is not None and not behind.is_finished:
                 _end(instance, behind, f"analysis run {run.run_id} ended as {run.status} ({run.reason_code})")
                 done.append(f"Dagster run of {run.run_id} ended")
+    done += _end_lost_insights(instance, timedelta(seconds=settings.deadline))
     return dg.SkipReason("; ".join(done) or "Nothing to clear up")
+
+
+@dg.sensor(
+    job=insights_job,
+    minimum_interval_seconds=15,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Starts insights_job once for the last analysis of everything that succeeded. Only reads.",
+)
+def insights_sensor(
+    context: dg.SensorEvaluationContext, telemetry_database: TelemetryDatabase
+) -> dg.RunRequest | dg.SkipReason:
+    """Request what follows from the last analysis, whoever executed it, unless somebody did before."""
+    with telemetry_database.session() as (database, settings):
+        run = runs.last_succeeded(database) if settings.enabled else None
+        waiting = runs.waiting(database)
+    if run is None:
+        return dg.SkipReason("No analysis has succeeded yet")
+    if waiting:
+        return dg.SkipReason("An analysis comes first")
+    if insights.begun(context.instance, run):
+        return dg.SkipReason(f"Insights have been begun for {run.run_id}")
+    return dg.RunRequest(run_key=run.run_id, tags={insights.FOLLOWS_TAG: run.run_id})
+
+
+def _end_lost_insights(instance: dg.DagsterInstance, deadline: timedelta) -> list[str]:
+    """End runs of insights_job that are overdue, as those are whose process was killed: they take others' places."""
+    late = dg.RunsFilter(
+        job_name=insights_job.name,
+        statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED],
+        updated_before=datetime.now(UTC) - deadline,
+    )
+    overdue = instance.get_runs(late)
+    for run in overdue:
+        _end(instance, run, f"still running {deadline} after it began")
+    return [f"insights {run.run_id} ended" for run in overdue]
 
 
 def _records(instance: dg.DagsterInstance, run: Run) -> Sequence[dg.RunRecord]:

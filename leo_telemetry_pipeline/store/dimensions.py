@@ -154,3 +154,25 @@ TRACES = (
     .replace("AS timed_spans", "AS timed_spans, count(DISTINCT s.trace_id) AS traces")
     .replace("GROUP BY 1, 2, 3", "GROUP BY 1, 2")
 )
+
+# All spans of some traces, by their own type and name.
+SPAN_COLUMNS = (
+    "trace_id",
+    "span_id",
+    "parent_span_id",
+    "span_type",
+    "span_name",
+    "start_time_ms",
+    "end_time_ms",
+    "duration_ms",
+    "queue_wait_ms",
+    "attributes",
+)
+TRACE_SPANS = f"""
+SELECT s.trace_id::text, s.span_id::text, s.parent_span_id::text, {_TYPE}, left({_NAME}, {LONGEST}), s.start_time_ms,
+       coalesce(s.end_time_ms, s.start_time_ms + s.duration_ms), {_DURATION}, s.queue_wait_ms, s.attributes
+FROM workflow_trace_log AS s
+WHERE s.trace_id = ANY(%(traces)s::uuid[]) AND {_DURATION} IS NOT NULL
+  AND s.start_time_ms >= %(from_ms)s - %(reach)s AND s.start_time_ms < %(to_ms)s + %(reach)s
+ORDER BY s.trace_id, s.start_time_ms, s.span_id
+"""

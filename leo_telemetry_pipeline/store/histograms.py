@@ -41,6 +41,18 @@ FROM bucketed
 GROUP BY dimension_key, dimension_type, project, day
 """
 
+# The middle of the bucket of the middle span, or of both middle ones: what series of days are made of.
+_MIDDLE = f"CASE WHEN {{bucket}} < 0 THEN 0 ELSE {(1 + GAMMA) / 2!r} * {GAMMA!r} ^ ({{bucket}} - 1) END"
+MEDIAN = f"""(
+    SELECT least(greatest(({_MIDDLE.format(bucket="low")} + {_MIDDLE.format(bucket="high")}) / 2, min_ms), max_ms)
+    FROM (
+        SELECT min(bucket) FILTER (WHERE 2 * upto >= count) AS low, min(bucket) FILTER (WHERE 2 * upto > count) AS high
+        FROM (
+            SELECT bucket, sum(n) OVER (ORDER BY bucket) AS upto FROM unnest(buckets, counts) AS b (bucket, n)
+        ) AS sums
+    ) AS middle
+)"""
+
 
 def rebuild(
     database: Database,
@@ -146,8 +158,9 @@ def _count(
     )
     cursor.execute(
         "INSERT INTO duration_histograms (day, dimension_type, dimension_key, project, part, count, sum_ms, min_ms,"
-        " max_ms, buckets, counts) SELECT day, dimension_type, dimension_key, project, %(part)s, count, sum_ms,"
-        f" min_ms, max_ms, buckets, counts FROM ({COUNTED.format(observations=sql)}) AS counted",
+        " max_ms, buckets, counts, p50_ms) SELECT day, dimension_type, dimension_key, project, %(part)s, count, sum_ms,"
+        f" min_ms, max_ms, buckets, counts, {MEDIAN if until is None else 'NULL::double precision'}"
+        f" FROM ({COUNTED.format(observations=sql)}) AS counted",
         parameters | window.parameters() | {"part": part, "created_from": created[0], "created_to": created[1]},
     )
     return cursor.rowcount - _pool(cursor, day, part)

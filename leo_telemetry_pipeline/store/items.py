@@ -5,8 +5,9 @@ Does not: which bottleneck deserves an item (actions.items).
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg2.extensions
@@ -14,6 +15,8 @@ import psycopg2.extensions
 from leo_telemetry_pipeline.store.database import Database
 
 OPEN = ("OPEN", "IN_PROGRESS")
+# What may become of an item, and the status that says so.
+RESOLUTIONS = {"fixed": "RESOLVED", "noise": "DISMISSED", "expected": "DISMISSED"}
 
 
 @dataclass(frozen=True)
@@ -28,11 +31,25 @@ class Item:
     source_detail: dict[str, Any]
     created_at: datetime
     updated_at: datetime
+    resolution: str | None = None
+    closed_at: datetime | None = None
 
     @property
     def is_open(self) -> bool:
         """Whether somebody still has to deal with it."""
         return self.status in OPEN
+
+    @property
+    def opened_at(self) -> datetime:
+        """The end of the window of the analysis that opened it; of others, when its row was made."""
+        opened = self.source_detail.get("opened_window_end")
+        return (datetime.fromisoformat(opened) if opened else self.created_at).astimezone(UTC)
+
+    @property
+    def dimension(self) -> tuple[str, str] | None:
+        """The dimension that it is about; None where no analysis opened it."""
+        of_type, key = (self.source_detail.get(name) for name in ("dimension_type", "dimension_key"))
+        return (of_type, key) if of_type and key else None
 
 
 @dataclass(frozen=True)
@@ -45,7 +62,9 @@ class Draft:
     source_detail: dict[str, Any]
 
 
-_COLUMNS = "id::text, fingerprint, title, description, status, source_detail, created_at, updated_at"
+_COLUMNS = (
+    "id::text, fingerprint, title, description, status, source_detail, created_at, updated_at, resolution, closed_at"
+)
 
 
 def all_items(database: Database) -> list[Item]:
@@ -66,6 +85,27 @@ def of_scope(database: Database, project: str | None) -> list[Item]:
         (scope,),
     )
     return [Item(*row) for row in rows]
+
+
+def open_ids(cursor: psycopg2.extensions.cursor, fingerprints: Iterable[str]) -> list[tuple[str, str]]:
+    """Return (fingerprint, id) of the open items among some."""
+    cursor.execute(
+        "SELECT fingerprint, id::text FROM continuous_improvements"
+        " WHERE fingerprint = ANY(%s) AND status IN ('OPEN', 'IN_PROGRESS')",
+        (list(fingerprints),),
+    )
+    return cursor.fetchall()
+
+
+def close(database: Database, item_id: str, resolution: str) -> bool:
+    """Close an open item as ``fixed``, ``noise`` or ``expected``; say whether there was one."""
+    with database.transaction() as cursor:
+        cursor.execute(
+            "UPDATE continuous_improvements SET status = %s, resolution = %s"
+            " WHERE id = %s::uuid AND status IN ('OPEN', 'IN_PROGRESS')",
+            (RESOLUTIONS[resolution], resolution, item_id),
+        )
+        return bool(cursor.rowcount)
 
 
 def update(cursor: psycopg2.extensions.cursor, draft: Draft) -> str | None:

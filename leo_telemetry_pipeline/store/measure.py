@@ -1,6 +1,7 @@
 """The spans of a window, measured exactly where they are.
 
-Belongs here: counting them, percentiles of each dimension, the traces that show a dimension at its slowest.
+Belongs here: counting them, percentiles of each dimension, traces that show a dimension, and all
+that is in them.
 Does not: what a dimension is (dimensions), the same from daily history (buckets).
 """
 
@@ -10,7 +11,7 @@ from dataclasses import replace
 
 from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.days import Window, after, midnight
-from leo_telemetry_pipeline.store.dimensions import MOST_KEYS, OBSERVED, OTHER_KEYS, REACH_MS, observations
+from leo_telemetry_pipeline.store.dimensions import MOST_KEYS, OBSERVED, OTHER_KEYS, REACH_MS, TRACE_SPANS, observations
 
 
 def count(database: Database, window: Window) -> tuple[int, int]:
@@ -90,31 +91,53 @@ def evidence(
     With ``newest_first`` the days of the window are looked at from its end on, and no further than needed: three are
     quickly found among many.
     """
+    pieces = _days_backwards(window) if newest_first else [window]
+    return _traces(database, pieces, dimensions, seen, "longest_ms DESC, trace_id", 3)
+
+
+def sample(
+    database: Database, window: Window, dimensions: Sequence[tuple[str, str]], seen: Sequence[str], most: int
+) -> dict[tuple[str, str], list[str]]:
+    """Return up to ``most`` traces of each dimension, long and short ones alike, of the newest days that have them."""
+    # By chance, but the same for the same traces: their ids are random.
+    return _traces(database, _days_backwards(window), dimensions, seen, "md5(trace_id::text)", most)
+
+
+def _days_backwards(window: Window) -> list[Window]:
+    return [replace(window, start=midnight(day)).up_to(after(day)) for day in reversed(window.days)]
+
+
+def _traces(
+    database: Database,
+    pieces: Sequence[Window],
+    dimensions: Sequence[tuple[str, str]],
+    seen: Sequence[str],
+    order: str,
+    most: int,
+) -> dict[tuple[str, str], list[str]]:
     found: dict[tuple[str, str], list[str]] = {}
-    pieces = [window]
-    if newest_first:
-        pieces = [replace(window, start=midnight(day)).up_to(after(day)) for day in reversed(window.days)]
     for piece in pieces:
-        wanted = [dimension for dimension in dimensions if len(found.get(dimension, ())) < _MOST_EVIDENCE]
+        wanted = [dimension for dimension in dimensions if len(found.get(dimension, ())) < most]
         if not wanted:
             break
-        for dimension, traces in _evidence(database, piece, wanted, seen):
+        for dimension, traces in _traces_of(database, piece, wanted, seen, order, most):
             known = found.setdefault(dimension, [])
-            known += [trace for trace in traces if trace not in known][: _MOST_EVIDENCE - len(known)]
+            known += [trace for trace in traces if trace not in known][: most - len(known)]
     return found
 
 
-_MOST_EVIDENCE = 3
-
-
-def _evidence(
-    database: Database, window: Window, dimensions: Sequence[tuple[str, str]], seen: Sequence[str]
+def _traces_of(
+    database: Database,
+    window: Window,
+    dimensions: Sequence[tuple[str, str]],
+    seen: Sequence[str],
+    order: str,
+    most: int,
 ) -> list[tuple[tuple[str, str], list[str]]]:
     sql, parameters = observations(sorted({dimension_type for dimension_type, _ in dimensions}), seen)
     rows = database.rows(
         f"""
-        SELECT dimension_type, dimension_key,
-               (array_agg(trace_id::text ORDER BY longest_ms DESC, trace_id))[1:3]
+        SELECT dimension_type, dimension_key, (array_agg(trace_id::text ORDER BY {order}))[1:%(most)s]
         FROM (SELECT dimension_type, dimension_key, trace_id, max(judged_ms) AS longest_ms
               FROM ({sql}) AS o {OBSERVED}
               WHERE (dimension_type, dimension_key) IN (SELECT * FROM unnest(%(wanted_types)s, %(wanted_keys)s))
@@ -123,6 +146,11 @@ def _evidence(
         """,
         parameters
         | window.parameters()
-        | {"wanted_types": [a for a, _ in dimensions], "wanted_keys": [b for _, b in dimensions]},
+        | {"wanted_types": [a for a, _ in dimensions], "wanted_keys": [b for _, b in dimensions], "most": most},
     )
     return [((dimension_type, key), traces) for dimension_type, key, traces in rows]
+
+
+def spans_of(database: Database, window: Window, traces: Sequence[str]) -> list[tuple]:
+    """Return the spans of some traces that are seen in a window, each as SPAN_COLUMNS of store.dimensions."""
+    return database.rows(TRACE_SPANS, window.parameters() | {"reach": REACH_MS, "traces": list(traces)})

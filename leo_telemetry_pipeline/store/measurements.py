@@ -3,7 +3,10 @@
 Belongs here: statements on ``dimension_p50``. Does not: measuring (measure, buckets), judging (analysis).
 """
 
+import json
 from collections.abc import Sequence
+from datetime import date
+from typing import Any, NamedTuple
 
 import psycopg2.extensions
 from psycopg2.extras import execute_values
@@ -15,13 +18,35 @@ _P50 = "dimension_type, dimension_key, sample_count, p50_ms, p90_ms, p95_ms, p99
 _REPLACED = ", ".join(f"{name} = excluded.{name}" for name in _P50.split(", ")[2:])
 _AT_ONCE = 1000
 JUDGEMENT = (
+    "observed_p50_ms",
     "baseline_p50_ms",
     "baseline_source",
     "multiplier",
     "min_samples",
     "outcome",
+    "onset_day",
+    "p_value",
     "evidence_trace_ids",
 )
+
+
+class Judgement(NamedTuple):
+    """How a dimension of a run was measured and judged; times in ms. ``learned`` is what ``put_learned`` stored."""
+
+    sample_count: int
+    p50_ms: float
+    p90_ms: float
+    p95_ms: float
+    p99_ms: float
+    observed_p50_ms: float | None
+    baseline_p50_ms: float | None
+    baseline_source: str | None
+    multiplier: float | None
+    min_samples: int | None
+    outcome: str | None
+    onset_day: date | None
+    p_value: float | None
+    learned: dict[str, Any] | None
 
 
 def replace_p50(
@@ -63,9 +88,56 @@ def put_judgements(database: Database, run_id: str, dagster_run_id: str | None, 
             " WHERE p.run_id = judged.run_id AND p.dimension_type = judged.dimension_type"
             " AND p.dimension_key = judged.dimension_key",
             [(run_id, *row) for row in rows],
-            "(%s::uuid, %s, %s, %s::float8, %s, %s::float8, %s::integer, %s, %s::text[])",
+            "(%s::uuid, %s, %s, %s::float8, %s::float8, %s, %s::float8, %s::integer, %s, %s::date, %s::float8,"
+            " %s::text[])",
             page_size=_AT_ONCE,
         )
+
+
+def put_learned(
+    database: Database, run_id: str, dagster_run_id: str | None, rows: Sequence[tuple[str, str, dict[str, Any]]]
+) -> None:
+    """Store how dimensions of a run were judged by their own history; the fence is that of ``replace_p50``."""
+    with database.transaction() as cursor:
+        _fence(cursor, run_id, dagster_run_id)
+        cursor.execute("UPDATE dimension_p50 SET learned = NULL WHERE run_id = %s::uuid", (run_id,))
+        execute_values(
+            cursor,
+            "UPDATE dimension_p50 AS p SET learned = l.learned"
+            " FROM (VALUES %s) AS l (run_id, dimension_type, dimension_key, learned)"
+            " WHERE p.run_id = l.run_id AND p.dimension_type = l.dimension_type AND p.dimension_key = l.dimension_key",
+            [(run_id, *name, json.dumps(learned, allow_nan=False)) for *name, learned in rows],
+            "(%s::uuid, %s, %s, %s::jsonb)",
+            page_size=_AT_ONCE,
+        )
+
+
+def learned(database: Database, run_id: str) -> list[tuple[str, str, dict[str, Any]]]:
+    """Return what ``put_learned`` stored."""
+    return database.rows(
+        "SELECT dimension_type, dimension_key, learned FROM dimension_p50"
+        " WHERE run_id = %s::uuid AND learned IS NOT NULL ORDER BY 1, 2",
+        (run_id,),
+    )
+
+
+def judgement(database: Database, run_id: str, dimension_type: str, key: str) -> Judgement | None:
+    """Return how one dimension of a run was judged; None where the run did not measure it."""
+    rows = database.rows(
+        f"SELECT {', '.join(Judgement._fields)} FROM dimension_p50"
+        " WHERE run_id = %s::uuid AND dimension_type = %s AND dimension_key = %s",
+        (run_id, dimension_type, key),
+    )
+    return Judgement(*rows[0]) if rows else None
+
+
+def thresholds(database: Database, run_id: str) -> list[tuple[str, str, float, float | None, float | None]]:
+    """Return (type, key, sum in ms, baseline P50 in ms, multiplier) of every dimension of a run."""
+    return database.rows(
+        "SELECT dimension_type, dimension_key, sum_ms, baseline_p50_ms, multiplier FROM dimension_p50"
+        " WHERE run_id = %s::uuid AND outcome IS DISTINCT FROM 'pooled' ORDER BY 1, 2",
+        (run_id,),
+    )
 
 
 def judgements(database: Database, run_id: str) -> list[tuple]:

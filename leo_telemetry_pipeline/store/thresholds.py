@@ -33,6 +33,20 @@ def effective(database: Database, dimensions: Sequence[tuple[str, str]]) -> list
     )
 
 
+def multipliers(database: Database, dimensions: Sequence[tuple[str, str]]) -> dict[tuple[str, str], float]:
+    """Return the multiplier that people wrote for each dimension, its type or all; none where nobody did."""
+    rows = database.rows(
+        """
+        SELECT d.of_type, d.of_key, e.multiplier
+        FROM unnest(%s::text[], %s::text[]) AS d (of_type, of_key),
+             LATERAL telemetry_effective_threshold(d.of_type, d.of_key) AS e
+        WHERE e.multiplier_source <> 'learned'
+        """,
+        ([a for a, _ in dimensions], [b for _, b in dimensions]),
+    )
+    return {(dimension_type, key): multiplier for dimension_type, key, multiplier in rows}
+
+
 def configured(database: Database) -> list[tuple]:
     """Return every row that people wrote: type, key, baseline, multiplier, min_samples, active, updated_at."""
     return database.rows(

@@ -54,7 +54,10 @@ P50S = {
     "p50_by_phase", "p50_by_gate", "p50_by_subagent", "p50_by_handoff", "p50_by_sd_type", "p50_by_gate_sd_type",
     "p50_by_other",
 }  # fmt: skip
-ASSETS = P50S | {"workflow_traces", "duration_histograms", "bottlenecks", "continuous_improvements"}
+ASSETS = P50S | {
+    "workflow_traces", "duration_histograms", "learned_baselines", "bottlenecks", "bottleneck_causes",
+    "continuous_improvements",
+}  # fmt: skip
 BLOCKING = {"p50s_exist_where_spans_do", "bottlenecks_are_above_their_threshold", "counts_add_up"}
 WARNING = {"clocks_agree", "little_is_quarantined", "every_day_has_spans"}
 
@@ -71,7 +74,8 @@ OUTPUT_REF = {
 }  # fmt: skip
 BOTTLENECK = {
     "dimension_type", "dimension_key", "observed_p50_ms", "baseline_p50_ms", "baseline_source", "multiplier", "ratio",
-    "sample_count", "evidence_trace_ids", "improvement_id",
+    "sample_count", "evidence_trace_ids", "improvement_id", "onset_day", "p_value", "lost_ms_a_week", "why",
+    "set_apart_by", "cause",
 }  # fmt: skip
 
 
@@ -239,26 +243,25 @@ def test_spans_that_never_ended_are_scanned_and_break_nothing(db: Database):
     assert run.output_ref["traces_scanned"] == 6
 
 
-def test_with_nothing_configured_the_days_before_the_window_are_the_baseline(db: Database):
+def test_with_nothing_configured_a_dimensions_own_days_are_the_baseline(db: Database):
     """Lost: set-and-forget."""
-    for day in range(8, 12):
+    for day in range(1, 30):
         at = midnight(day) + timedelta(hours=3)
-        insert(db, spans_of("gate", "SLOWER", [1000] * 4, at=at))
-        insert(db, spans_of("gate", "SAME", [1000] * 4, at=at))
-    for day in range(8, 10):
-        insert(db, spans_of("gate", "TWO_DAYS", [1000] * 9, at=midnight(day)))
-    insert(db, spans_of("gate", "LONG_AGO", [1000] * 50, at=midnight(36)))
-    for name in ("SLOWER", "TWO_DAYS", "LONG_AGO"):
-        insert(db, spans_of("gate", name, [2500] * 10))
-    insert(db, spans_of("gate", "SAME", [1990] * 10))
-    run = analyse_queued(db)
+        insert(db, spans_of("gate", "SLOWER", [1000 if day > 5 else 1500] * 10, at=at))
+        insert(db, spans_of("gate", "SAME", [1000] * 10, at=at))
+        insert(db, spans_of("gate", "RARE", [1000 if day > 5 else 2500] * 3, at=at))
+    for day in range(1, 11):
+        insert(db, spans_of("gate", "NEW", [1000 if day > 5 else 1500] * 10, at=midnight(day)))
+    run = row_of(db, analyse({"leo_telemetry/window_end": midnight().isoformat()}))
     assert found(run) == ["gate:SLOWER"]
     assert run.output_ref is not None
     [bottleneck] = run.output_ref["bottlenecks"]
-    assert (bottleneck["baseline_source"], bottleneck["multiplier"]) == ("history", 2.0)
+    assert bottleneck["baseline_source"] == "learned"
     assert bottleneck["baseline_p50_ms"] == pytest.approx(1000, rel=0.005)
+    assert bottleneck["observed_p50_ms"] == pytest.approx(1500, rel=0.005)
+    assert bottleneck["onset_day"] == midnight(5).date().isoformat()
     assert outcomes(db, run.run_id) == {
-        "gate:SLOWER": "bottleneck", "gate:SAME": "ok", "gate:TWO_DAYS": "no_baseline", "gate:LONG_AGO": "no_baseline"
+        "gate:SLOWER": "bottleneck", "gate:SAME": "ok", "gate:RARE": "no_baseline", "gate:NEW": "no_baseline"
     }  # fmt: skip
 
 
@@ -339,7 +342,7 @@ def summary(*keys: str, kind: str = "gate") -> findings.Summary:
     """Say that some dimensions are bottlenecks, the first worst."""
     bottlenecks = [
         {
-            "dimension_type": kind, "dimension_key": key, "p50_ms": 500.0, "baseline_p50_ms": 100.0,
+            "dimension_type": kind, "dimension_key": key, "observed_p50_ms": 500.0, "baseline_p50_ms": 100.0,
             "baseline_source": "configured", "multiplier": 2.0, "ratio": 5.0 - rank, "sample_count": 10,
             "evidence_trace_ids": ["t"],
         }
@@ -814,9 +817,8 @@ def test_a_dry_run_by_history_finds_what_the_analysis_finds(
     """Lost: on a large installation `--dry-run` would promise other findings than the analysis then has."""
     monkeypatch.setenv("LEO_TELEMETRY_EXACT_SPANS", "1")
     slow(db, "A")
-    for day in range(9, 13):
-        insert(db, spans_of("subagent", "DESIGN", [100] * 5, at=midnight(day)))
-    insert(db, spans_of("subagent", "DESIGN", [450] * 10))
+    for day in range(1, 30):
+        insert(db, spans_of("subagent", "DESIGN", [100 if day > 6 else 450] * 10, at=midnight(day)))
     end = midnight(1) + timedelta(hours=13)
     dry = execution.dry_run(target, Settings(), Window(midnight(8), end))
     done = analyse({"leo_telemetry/window_end": end.isoformat(), "leo_telemetry/window_days": "7"})
@@ -837,7 +839,27 @@ def judged_frame(*rows: tuple[str, str, int, float, float | None, float, str | N
     """Make the frame of judgements: type, key, spans, P50, baseline, multiplier, outcome."""
     return io.judged(
         [
-            (kind, key, n, m, m, m, m, m * n, None, "exact", base, "configured", times, 10, outcome, None)
+            (
+                kind,
+                key,
+                n,
+                m,
+                m,
+                m,
+                m,
+                m * n,
+                None,
+                "exact",
+                m,
+                base,
+                "configured",
+                times,
+                10,
+                outcome,
+                None,
+                None,
+                None,
+            )
             for kind, key, n, m, base, times, outcome in rows
         ]
     )

@@ -11,11 +11,13 @@ import psycopg2
 import pytest
 
 from leo_telemetry_pipeline.actions import findings
-from leo_telemetry_pipeline.store import measurements, runs
+from leo_telemetry_pipeline.store import baselines, measurements, runs
+from leo_telemetry_pipeline.store.baselines import Learned
 from leo_telemetry_pipeline.store.database import Database, Target
 from leo_telemetry_pipeline_tests.builders import (
     back_date,
     execute,
+    midnight,
     new_id,
     one,
     queued,
@@ -468,7 +470,7 @@ def test_a_dagster_run_that_held_a_row_gets_no_second_one(db: Database):
 
 def tables(db: Database) -> dict[str, list[tuple]]:
     """Return everything an analysis may write."""
-    names = ("telemetry_analysis_runs", "dimension_p50", "continuous_improvements")
+    names = ("telemetry_analysis_runs", "dimension_p50", "telemetry_baselines", "continuous_improvements")
     return {name: db.rows(f"SELECT * FROM {name} AS t ORDER BY t::text") for name in names}
 
 
@@ -476,7 +478,7 @@ P50_ROW = ("gate", "A", 10, 5.0, 5.0, 5.0, 5.0, 50.0, None, "exact")
 SUMMARY = findings.Summary(
     bottlenecks=(
         {
-            "dimension_type": "gate", "dimension_key": "A", "p50_ms": 5.0, "baseline_p50_ms": 1.0,
+            "dimension_type": "gate", "dimension_key": "A", "observed_p50_ms": 5.0, "baseline_p50_ms": 1.0,
             "baseline_source": "configured", "multiplier": 2.0, "ratio": 5.0, "sample_count": 10,
             "evidence_trace_ids": None,
         },
@@ -485,11 +487,19 @@ SUMMARY = findings.Summary(
     largest_sample=10, needed_sample=10, p50_method="exact", pooled={},
 )  # fmt: skip
 
+LEARNED = Learned("gate", "A", 5.0, 1.2, None, 14, "learned", {})
+
 WRITES = {
     "annotations": lambda db, run_id, mine: runs.annotate(db, run_id, mine, {"a": 1}),
     "P50s": lambda db, run_id, mine: measurements.replace_p50(db, run_id, mine, ["gate"], [P50_ROW]),
     "judgements": lambda db, run_id, mine: measurements.put_judgements(
-        db, run_id, mine, [("gate", "A", 1.0, "configured", 2.0, 10, "bottleneck", [])]
+        db, run_id, mine, [("gate", "A", 5.0, 1.0, "configured", 2.0, 10, "bottleneck", None, None, [])]
+    ),
+    "what days say": lambda db, run_id, mine: measurements.put_learned(
+        db, run_id, mine, [("gate", "A", {"outcome": "ok"})]
+    ),
+    "baselines": lambda db, run_id, mine: baselines.put(
+        db, None, midnight(), [LEARNED], partial(runs.fence, run_id=run_id, dagster_run_id=mine)
     ),
     "items": lambda db, run_id, mine: findings.conclude(
         db, SUMMARY, week(), run_id=run_id, dagster_run_id=mine, errors=[]
@@ -531,7 +541,7 @@ def test_a_run_that_lost_its_row_writes_nothing(db: Database, what: str):
 def test_a_run_that_holds_its_row_writes_all_of_it(db: Database):
     """Lost: the tests above would hold because nothing can ever be written."""
     run_id, mine = running(db)
-    for what in ("annotations", "P50s", "judgements", "items"):
+    for what in ("annotations", "P50s", "judgements", "what days say", "baselines", "items"):
         before = tables(db)
         WRITES[what](db, run_id, mine)
         assert tables(db) != before, what

@@ -7,8 +7,6 @@ import pandas as pd
 from leo_telemetry_pipeline.analysis import bottlenecks, p50
 from leo_telemetry_pipeline.store.dimensions import OTHER_KEYS
 
-NO_HISTORY: list[tuple[str, str, float, int, int]] = []
-
 
 def measured(*dimensions: tuple[str, str, float, int]) -> pd.DataFrame:
     """Make the frame of P50s: dimension type, key, P50, spans."""
@@ -25,18 +23,20 @@ def configured(*dimensions: tuple) -> pd.DataFrame:
     return bottlenecks.thresholds(rows)
 
 
-def past(*dimensions: tuple[str, str, float, int, int]) -> pd.DataFrame:
-    """Make the frame of history: type, key, P50, spans, days."""
-    frame = measured(*[(kind, key, m, n) for kind, key, m, n, _ in dimensions])
-    return bottlenecks.history(frame, [days for *_, days in dimensions])
+def learned(*dimensions: tuple[str, str, str, float | None, float | None, float | None]) -> pd.DataFrame:
+    """Make the frame of judgements by own days: type, key, outcome, observed P50, baseline, multiplier."""
+    rows = [(*row, pd.Timestamp("2026-02-05") if row[2] == "bottleneck" else pd.NaT, 0.001) for row in dimensions]
+    frame = pd.DataFrame(rows, columns=list(bottlenecks.LEARNED_COLUMNS))
+    frame["onset_day"] = pd.to_datetime(frame["onset_day"])
+    return frame.astype(dict.fromkeys(("observed_p50_ms", "baseline_p50_ms", "multiplier", "p_value"), "float64"))
 
 
 def outcomes(judged: pd.DataFrame) -> dict[str, str]:
     return dict(zip(judged["dimension_key"], judged["outcome"], strict=True))
 
 
-def judge(measured_: pd.DataFrame, configured_: pd.DataFrame, *history: tuple) -> pd.DataFrame:
-    return bottlenecks.judge(measured_, configured_, past(*history), 10)
+def judge(measured_: pd.DataFrame, configured_: pd.DataFrame, *own: tuple) -> pd.DataFrame:
+    return bottlenecks.judge(measured_, configured_, learned(*own), 10)
 
 
 def test_a_median_over_its_threshold_is_a_bottleneck_and_one_at_it_is_not():
@@ -86,43 +86,47 @@ def test_a_dimensions_own_min_samples_replaces_the_default():
     assert dict(zip(judged["dimension_key"], judged["min_samples"], strict=True)) == {"RARE": 2, "BUSY": 100}
 
 
-def test_history_serves_where_nothing_is_configured_with_a_multiplier_of_two():
+def test_what_a_dimension_learned_serves_where_nothing_is_configured():
     """Lost: without configuration nothing would ever be found."""
     judged = judge(
-        measured(("gate", "SLOW", 201.0, 10), ("gate", "SAME", 200.0, 10)),
+        measured(("gate", "SLOW", 120.0, 10), ("gate", "SAME", 120.0, 10)),
         configured(),
-        ("gate", "SLOW", 100.0, 10, 3),
-        ("gate", "SAME", 100.0, 10, 3),
+        ("gate", "SLOW", "bottleneck", 150.0, 100.0, 1.3),
+        ("gate", "SAME", "ok", 120.0, 100.0, 1.3),
     )
     assert outcomes(judged) == {"SLOW": "bottleneck", "SAME": "ok"}
-    assert set(judged["baseline_source"]) == {"history"}
-    assert set(judged["multiplier"]) == {2.0}
+    assert set(judged["baseline_source"]) == {"learned"}
+    # Since the onset it took 150 ms, although most of the window was before it.
+    assert list(judged["observed_p50_ms"]) == [150.0, 120.0]
+    assert list(judged["ratio"]) == [1.5, 1.2]
+    assert [None if pd.isna(day) else f"{day:%Y-%m-%d}" for day in judged["onset_day"]] == ["2026-02-05", None]
 
 
-def test_history_of_too_few_spans_or_days_or_of_zeros_is_no_baseline():
+def test_a_dimension_whose_own_days_say_too_little_has_no_baseline():
     """Lost: one odd day would become what is normal, or a division by zero would reach the findings."""
-    keys = ("FEW_SPANS", "FEW_DAYS", "ZEROS", "NONE")
     judged = judge(
-        measured(*[("gate", key, 500.0, 10) for key in keys]),
+        measured(("gate", "FEW_DAYS", 500.0, 10), ("gate", "UNKNOWN", 500.0, 10)),
         configured(),
-        ("gate", "FEW_SPANS", 100.0, 9, 3),
-        ("gate", "FEW_DAYS", 100.0, 10, 2),
-        ("gate", "ZEROS", 0.0, 10, 3),
+        ("gate", "FEW_DAYS", "not_enough_data", None, None, None),
     )
-    assert set(outcomes(judged).values()) == {"no_baseline"}
+    assert set(judged["outcome"]) == {"no_baseline"}
     assert all(math.isnan(ratio) for ratio in judged["ratio"])
+    assert set(judged["baseline_source"]) == {None}
 
 
-def test_a_configured_baseline_beats_history_and_a_configured_multiplier_works_with_history():
+def test_a_configured_baseline_decides_alone_whatever_was_learned():
     """Lost: what a person wrote would not count."""
     judged = judge(
-        measured(("gate", "WRITTEN", 500.0, 10), ("gate", "HALF", 250.0, 10)),
-        configured(("gate", "WRITTEN", True, 1000.0, 2.0, None), ("gate", "HALF", True, None, 3.0, None)),
-        ("gate", "WRITTEN", 100.0, 50, 20),
-        ("gate", "HALF", 100.0, 50, 20),
+        measured(("gate", "ALLOWED", 500.0, 10), ("gate", "OVER", 500.0, 10)),
+        configured(("gate", "ALLOWED", True, 1000.0, 2.0, None), ("gate", "OVER", True, 100.0, None, None)),
+        ("gate", "ALLOWED", "bottleneck", 600.0, 100.0, 1.3),
+        ("gate", "OVER", "ok", 500.0, 490.0, 1.3),
     )
-    assert outcomes(judged) == {"WRITTEN": "ok", "HALF": "ok"}
-    assert list(judged["baseline_source"]) == ["configured", "history"]
+    assert outcomes(judged) == {"ALLOWED": "ok", "OVER": "bottleneck"}
+    assert set(judged["baseline_source"]) == {"configured"}
+    assert list(judged["observed_p50_ms"]) == [500.0, 500.0]
+    assert list(judged["multiplier"]) == [2.0, bottlenecks.DEFAULT_MULTIPLIER]
+    assert judged["onset_day"].isna().all()
 
 
 def test_no_nan_and_no_infinity_reaches_the_ratio_of_a_bottleneck():
@@ -130,7 +134,7 @@ def test_no_nan_and_no_infinity_reaches_the_ratio_of_a_bottleneck():
     judged = judge(
         measured(("gate", "A", 500.0, 10), ("gate", "ZERO", 0.0, 10), ("gate", "B", 500.0, 10)),
         configured(("gate", "A", True, 100.0, 2.0, None), ("gate", "ZERO", True, 100.0, 2.0, None)),
-        ("gate", "B", 0.0, 99, 28),
+        ("gate", "B", "not_enough_data", None, None, None),
     )
     found = bottlenecks.found(judged)
     assert list(found["dimension_key"]) == ["A"]

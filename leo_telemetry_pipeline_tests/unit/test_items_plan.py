@@ -170,3 +170,65 @@ def test_times_are_written_in_ms_below_a_second_and_in_seconds_above():
         1500.0: "1.5s", 15000.0: "15s", 150000.0: "150s", 108040.0: "108s", 1e9: "1000000s",
     }  # fmt: skip
     assert {value: milliseconds(value) for value in written} == written
+
+
+def because(key: str, *members: str) -> dict[str, Any]:
+    """Return a cause: a gate because of which others are slow."""
+    first, *others = [{"dimension_type": "gate", "dimension_key": name} for name in (key, *members)]
+    return {**first, "members": others}
+
+
+def decide_with_causes(found: list[dict], causes: list[dict], known: list[Item] | None = None) -> items.Plan:
+    return plan(found, known or [], {}, project=None, run_id="run", window_start=START, window_end=END, causes=causes)
+
+
+def test_one_cause_of_thirty_bottlenecks_gets_one_item_that_names_them():
+    """Lost: one slow sub-agent would open thirty items, in every gate and handoff above it."""
+    names = [f"G{n}" for n in range(30)]
+    made = decide_with_causes([bottleneck(name) for name in names], [because("G7", *names[:7], *names[8:])])
+    assert keys(made.create) == ["G7"]
+    assert len(made.create[0].source_detail["members"]) == 29
+    assert "and 24 more took longer too" in made.create[0].description
+    assert (made.skipped_rate_limit, made.skipped_dedupe) == (0, 29)
+    assert set(made.item_of.values()) == {fingerprint("gate", "G7", None)}
+
+
+def test_two_causes_get_two_items():
+    """Lost: the second cause would hide behind the first until that is fixed."""
+    found = [bottleneck(name) for name in ("A", "A1", "B", "B1")]
+    made = decide_with_causes(found, [because("A", "A1"), because("B", "B1")])
+    assert keys(made.create) == ["A", "B"]
+    assert [made.item_of[fingerprint("gate", name, None)] for name in ("A1", "B1")] == [
+        fingerprint("gate", "A", None),
+        fingerprint("gate", "B", None),
+    ]
+
+
+def test_a_cause_that_an_open_item_covers_opens_no_other_whichever_dimension_names_it_today():
+    """Lost: the same cause would be filed again when another of its dimensions looks worst."""
+    open_item = item("A")
+    open_item.source_detail["members"] = [{"dimension_type": "gate", "dimension_key": "B"}]
+    found = [bottleneck("B"), bottleneck("C")]
+    made = decide_with_causes(found, [because("B", "C")], [open_item])
+    assert (made.create, made.update) == ((), ())
+    assert made.item_of[fingerprint("gate", "B", None)] == open_item.fingerprint
+    made = decide_with_causes([bottleneck("C"), bottleneck("A")], [because("C", "A")], [item("A")])
+    assert made.create == ()
+    assert keys(made.update) == ["A"]
+    assert made.item_of[fingerprint("gate", "C", None)] == item("A").fingerprint
+
+
+def test_an_item_says_since_when_how_sure_why_and_what_sets_slow_spans_apart():
+    """Lost: whoever gets the item would have to go and find out."""
+    known = {
+        "onset_day": "2026-02-05",
+        "p_value": 0.001,
+        "why": "gate:A +3.0 s: subagent:DESIGN 84 %, own time 16 %",
+        "set_apart_by": ["model=large: 92 % of slow spans, 10 % of the others"],
+    }
+    said = decide([bottleneck("A", **known)]).create[0].description
+    for part in ("was 5s since 2026-02-05", "once in 1,000 looks", "subagent:DESIGN 84 %", "model=large"):
+        assert part in said
+    plain = decide([bottleneck("A", onset_day=None, p_value=None, why=None, set_apart_by=[])]).create[0].description
+    assert "since" not in plain
+    assert "added time" not in plain

@@ -1,0 +1,119 @@
+"""Learning from 90 days of 10,000 dimensions, from the database to baselines, judgements, causes and trends.
+
+Belongs here: the sequence of calls that the assets make, on daily history that is put there as it is. Does not: any of
+those functions, the forecast (bench_forecast), whether what is learned is right (bench_changes, bench_causes).
+
+10,000 dimensions: at most 60 s and 1 GB; a hundredth of them got slower a few days ago, and are explained.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+from psycopg2.extras import execute_values
+
+from benchmarks import generate, incidents
+from benchmarks.incidents import Incident
+from benchmarks.measure import Budget, Options, judge, peak_mb, run
+from benchmarks.table import Measured
+from leo_telemetry_pipeline.analysis import baselines, causes, critical_path, trends
+from leo_telemetry_pipeline.analysis import bottlenecks as judging
+from leo_telemetry_pipeline.defs.judgements import remembered
+from leo_telemetry_pipeline.defs.learning import daily_p50s
+from leo_telemetry_pipeline.store import daily, histograms
+from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.days import DAY, Window, midnight
+
+SPANS_A_DAY = 20
+SIGMA = 0.3
+SLOW_DAYS = 5
+SLOW_BY = 1.8
+# One dimension in so many gets slower.
+SLOW_EVERY = 100
+
+
+def names(dimensions: int) -> list[tuple[str, str]]:
+    """Return the dimensions, all of one type."""
+    return [("gate", f"G{number}") for number in range(dimensions)]
+
+
+def fill(connection: Database, window: Window, dimensions: int) -> None:
+    """Put daily history of so many dimensions into the database, as counting spans would have left it."""
+    rng = np.random.default_rng(generate.SEED)
+    levels = rng.uniform(np.log(50), np.log(500_000), dimensions)
+    for number, day in enumerate(window.days):
+        is_slow = (np.arange(dimensions) % SLOW_EVERY == 0) & (number >= len(window.days) - SLOW_DAYS)
+        logs = levels + is_slow * np.log(SLOW_BY) + SIGMA * rng.standard_normal((SPANS_A_DAY, dimensions))
+        durations = np.rint(np.exp(logs)).astype(np.int64)
+        rows = []
+        for (_, key), of in zip(names(dimensions), durations.T, strict=True):
+            buckets, counts = np.unique(np.ceil(np.log(of) / np.log(histograms.GAMMA)).astype(int), return_counts=True)
+            sums = (len(of), float(of.sum()), int(of.min()), int(of.max()))
+            rows.append((day, "gate", key, "", *sums, buckets.tolist(), counts.tolist()))
+        with connection.transaction() as cursor:
+            execute_values(
+                cursor,
+                "INSERT INTO duration_histograms (day, dimension_type, dimension_key, project, count, sum_ms, min_ms,"
+                " max_ms, buckets, counts) VALUES %s",
+                rows,
+                page_size=1000,
+            )
+            cursor.execute(
+                "INSERT INTO duration_histogram_days (day, dimension_type, complete_before)"
+                " VALUES (%s, 'gate', now()), (%s, '', now())",
+                (day, day),
+            )
+
+
+def learn(connection: Database, days: Window, dimensions: list[tuple[str, str]]) -> pd.DataFrame:
+    """Read the days, find changes and trends, learn every baseline, judge the last week by it, explain what is slow."""
+    rows = daily.read(connection, days, dimensions, ["gate"])
+    found = trends.daily(rows, len(dimensions), len(days.days), histograms.GAMMA)
+    trends.turns(found, days.start.date(), len(days.days))
+    series = daily_p50s(connection, days, dimensions, ["gate"])
+    changes = baselines.found_changes(series)
+    learned = baselines.learn(series, changes, remembered([], {}, days.end))
+    return baselines.judge(series, changes, learned, days.end - timedelta(7), days.end)
+
+
+def incidents_of(bottlenecks: int) -> list[Incident]:
+    """Make incidents that slow at least so many dimensions together, thirty or more each."""
+    rng, made = np.random.default_rng(generate.SEED), []
+    while sum(len(incident.slow) for incident in made) < bottlenecks:
+        made.append(incidents.one_cause(rng))
+    return made
+
+
+def explain(made: list[Incident]) -> None:
+    """Explain what incidents slowed from their traces."""
+    for incident in made:
+        after, before = (critical_path.forest(spans) for spans in (incident.window, incident.baseline))
+        causes.causes_of(incident.slow, after, before)
+
+
+def measurements(options: Options) -> Iterator[Measured]:
+    """Measure it; quickly with a tenth of the dimensions in a tenth of the time."""
+    dimensions = 1_000 if options.quick else 10_000
+    end = midnight(datetime.now(UTC).date())
+    days = Window(end - judging.HISTORY_DAYS * DAY, end)
+    with generate.server() as (_, target), closing(Database(target)) as connection:
+        fill(connection, days, dimensions)
+        generate.settle(target)
+        made = incidents_of(dimensions // SLOW_EVERY)
+        began = time.perf_counter()
+        judged = learn(connection, days, names(dimensions))
+        slow = int((judged["outcome"] == "bottleneck").sum())
+        explain(made)
+        took = time.perf_counter() - began
+    what = f"{dimensions:,} dimensions, {len(days.days)} days, {slow} got slower"
+    yield judge(
+        f"baselines, changes, causes, trends: {what}", took, "s", Budget(dimensions * 60 / 10_000, "s"), options
+    )
+    yield judge(f"memory of that: {what}", peak_mb(), "MB", Budget(1000, "MB", timed=False), options)
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(measurements))

@@ -1,0 +1,284 @@
+"""Two sets of days beside each other: by how much one is slower, how sure that is, and a plain verdict.
+
+Belongs here: differences and ratios of percentiles with their intervals. Does not: reading days (store.daily), which
+sets are compared, printing.
+
+Spans of one day are alike, so days, not spans, are what an interval counts on. The interval of a percentile is that
+of the share of spans below it, turned back into a time (Woodruff, "Confidence intervals for medians and other position
+measures", JASA 1952), with the variance between days (Francisco and Fuller, "Quantile estimation with a complex survey
+design", Annals of Statistics 1991). Two of them make that of a difference by Zou and Donner, "Construction of
+confidence limits about effect measures", Statistics in Medicine 2008, on logarithms for a ratio. Nothing is drawn by
+chance. Days that pull their neighbours along are not allowed for.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from leo_telemetry_pipeline.analysis.trends import Rows, percentile
+
+CONFIDENCE = 0.95
+COMPARED = (0.5, 0.9)
+# With fewer spans on either side of a percentile its interval would end where nothing was seen.
+LEAST_BEYOND = 5
+LEAST_WEEKDAYS = 4
+
+SLOWER, FASTER, NO_EVIDENCE = "slower", "faster", "no evidence"
+
+
+@dataclass(frozen=True)
+class Side:
+    """The days of one side: their numbers, ascending, and their spans by bucket, of the shape [days, buckets].
+
+    The first column is bucket ``lowest``; ``min_ms`` and ``max_ms`` are of all days.
+    """
+
+    days: np.ndarray
+    spans: np.ndarray
+    lowest: int
+    min_ms: float
+    max_ms: float
+
+    @property
+    def count(self) -> int:
+        """How many spans it has."""
+        return int(self.spans.sum())
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with the ends of its 95 % interval; None where it is not defined, or has no such end."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How one percentile of B differs from that of A: times in ms, ``ratio`` is B over A."""
+
+    quantile: float
+    a_ms: float
+    b_ms: float
+    difference_ms: Estimate
+    ratio: Estimate
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What came of comparing B with A; ``between_days`` tells whether the intervals know how days differ."""
+
+    a_spans: int
+    a_days: int
+    b_spans: int
+    b_days: int
+    between_days: bool
+    p50: Difference
+    p90: Difference
+
+
+@dataclass(frozen=True)
+class _Percentile:
+    """One percentile of one side, and how uncertain the share of spans below it is."""
+
+    quantile: float
+    value: float
+    error: float
+    freedom: float
+    excess: np.ndarray
+
+
+def side(portions: Iterable[Rows], place: int, first: int) -> Side | None:
+    """Return the days of the dimension in a ``place`` of what was read, or None where there is no span.
+
+    ``first``: the number of the day at which the reading began, in days since any day that both sides share.
+    """
+    days, buckets, spans, least, most = [], [], [], [], []
+    for rows in portions:
+        starts = np.concatenate(([0], rows.ends[:-1]))
+        for row in np.flatnonzero(rows.dimension == place):
+            inside = slice(starts[row], rows.ends[row])
+            days.append(first + int(rows.day[row]))
+            buckets.append(rows.buckets[inside])
+            spans.append(rows.spans[inside])
+            least.append(rows.min_ms[row])
+            most.append(rows.max_ms[row])
+    if not days:
+        return None
+    lowest = min(int(each[0]) for each in buckets)
+    matrix = np.zeros((len(days), max(int(each[-1]) for each in buckets) - lowest + 1))
+    for row, (numbers, inside) in enumerate(zip(buckets, spans, strict=True)):
+        matrix[row, numbers - lowest] = inside
+    order = np.argsort(days)
+    return Side(np.array(days)[order], matrix[order], lowest, float(min(least)), float(max(most)))
+
+
+def compare(a: Side, b: Side, gamma: float) -> Comparison:
+    """Compare side B with side A. The same input gives the same numbers."""
+    together = (_by_weekday(a), _by_weekday(b)) if _same_weekdays(a, b) else (a, b)
+    p50, p90 = (_difference(*together, quantile, gamma) for quantile in COMPARED)
+    return Comparison(a.count, len(a.days), b.count, len(b.days), max(len(a.days), len(b.days)) > 1, p50, p90)
+
+
+def _same_weekdays(a: Side, b: Side) -> bool:
+    """Tell whether both sides have the same weekdays, each as often as any other, and no day in common."""
+    (names_a, often_a), (names_b, often_b) = (np.unique(each.days % 7, return_counts=True) for each in (a, b))
+    is_even = np.ptp(often_a) == 0 and np.ptp(often_b) == 0
+    return bool(is_even and len(names_a) >= LEAST_WEEKDAYS and np.array_equal(names_a, names_b)) and not np.any(
+        np.isin(a.days, b.days)
+    )
+
+
+def _by_weekday(of: Side) -> Side:
+    """Return a side with a row a weekday, so that the rhythm of a week counts as something that both sides have."""
+    names, place = np.unique(of.days % 7, return_inverse=True)
+    spans = np.zeros((len(names), of.spans.shape[1]))
+    np.add.at(spans, place, of.spans)
+    return replace(of, days=names, spans=spans)
+
+
+def _difference(a: Side, b: Side, quantile: float, gamma: float) -> Difference:
+    of_a, of_b = _percentile(a, quantile, gamma), _percentile(b, quantile, gamma)
+    of_a, of_b = _borrowed(of_a, of_b, a), _borrowed(of_b, of_a, b)
+    reach = _t(_freedom(a, of_a, b, of_b, gamma))
+    ends_a, ends_b = _ends(a, of_a, reach, gamma), _ends(b, of_b, reach, gamma)
+    together = _correlation(a, of_a, b, of_b)
+    difference = _mover(of_a.value, ends_a, of_b.value, ends_b, together)
+    ratio = Estimate(None, None, None)
+    if of_a.value > 0 and of_b.value > 0:
+        logs = [tuple(_log(end) for end in ends) for ends in (ends_a, ends_b)]
+        in_logs = _mover(np.log(of_a.value), logs[0], np.log(of_b.value), logs[1], together)
+        ratio = Estimate(*(None if end is None else float(np.exp(end)) for end in _numbers(in_logs)))
+    return Difference(quantile, of_a.value, of_b.value, difference, ratio, _verdict(difference, ratio))
+
+
+def _verdict(difference: Estimate, ratio: Estimate) -> str:
+    """Return a side only where all that is defined lies on it."""
+    tests = [(difference, 0.0)] + ([(ratio, 1.0)] if ratio.value is not None else [])
+    if all(each.low is not None and each.low > same for each, same in tests):
+        return SLOWER
+    if all(each.high is not None and each.high < same for each, same in tests):
+        return FASTER
+    return NO_EVIDENCE
+
+
+def _percentile(of: Side, quantile: float, gamma: float) -> _Percentile:
+    total = of.spans.sum(axis=0)
+    count, upto = total.sum(), np.cumsum(total)
+    at = int(np.searchsorted(upto, quantile * count, side="left"))
+    inside = (quantile * count - (upto[at] - total[at])) / total[at]
+    # By how many spans each day has more below the percentile than its share; together they are none.
+    of_days = of.spans.sum(axis=1)
+    excess = of.spans[:, :at].sum(axis=1) + inside * of.spans[:, at] - quantile * of_days
+    value = _value(of, quantile, gamma)
+    if len(of_days) == 1:
+        return _Percentile(quantile, value, np.nan, 0.0, excess)
+    # A busy day pulls the percentile towards itself, and so looks less exceptional than it is.
+    error = float(np.sqrt((excess**2 / (1 - of_days / count)).sum()) / count)
+    alike = count**2 / (of_days**2).sum()
+    return _Percentile(quantile, value, error, max(1.0, float(alike) - 1), excess)
+
+
+def _value(of: Side, quantile: float, gamma: float) -> float:
+    there = np.flatnonzero(total := of.spans.sum(axis=0))
+    upto = np.cumsum(total[there])
+    found = percentile(quantile, upto[-1:], np.zeros(1), of.lowest + there, total[there], upto, gamma)
+    return float(np.clip(found[0], of.min_ms, of.max_ms))
+
+
+def _borrowed(own: _Percentile, other: _Percentile, of: Side) -> _Percentile:
+    """Give a side of one day the other's difference between days; with none, spans are all there is."""
+    if own.freedom:
+        return own
+    by_spans = np.sqrt(own.quantile * (1 - own.quantile) / of.count)
+    if not other.freedom:
+        return _Percentile(own.quantile, own.value, float(by_spans), np.inf, own.excess)
+    of_a_day = other.error * np.sqrt(other.freedom + 1)
+    return _Percentile(own.quantile, own.value, float(max(by_spans, of_a_day)), other.freedom, own.excess)
+
+
+def _freedom(a: Side, of_a: _Percentile, b: Side, of_b: _Percentile, gamma: float) -> float:
+    """Return the degrees of freedom of the difference (Welch, Biometrika 1947), at most those of all days."""
+    variances = [_log_variance(a, of_a, gamma), _log_variance(b, of_b, gamma)]
+    freedoms = of_a.freedom, of_b.freedom
+    parts = sum(variance**2 / freedom for variance, freedom in zip(variances, freedoms, strict=True))
+    welch = sum(variances) ** 2 / parts if parts > 0 else min(freedoms)
+    return float(min(welch, max(1, len(np.union1d(a.days, b.days)) - 1) if np.isfinite(min(freedoms)) else np.inf))
+
+
+def _log_variance(of: Side, at: _Percentile, gamma: float) -> float:
+    low, high = map(_log, _ends(of, at, 1.0, gamma))
+    return at.error**2 if low is None or high is None else (high - low) ** 2
+
+
+def _correlation(a: Side, of_a: _Percentile, b: Side, of_b: _Percentile) -> float:
+    """Return how far days that both sides have move them together: a slow day for all is no difference."""
+    _, in_a, in_b = np.intersect1d(a.days, b.days, return_indices=True)
+    if len(in_a) < 2:
+        return 0.0
+    size = np.sqrt((of_a.excess**2).sum() * (of_b.excess**2).sum())
+    return float(np.clip((of_a.excess[in_a] * of_b.excess[in_b]).sum() / size, -1, 1)) if size > 0 else 0.0
+
+
+def _ends(of: Side, at: _Percentile, reach: float, gamma: float) -> tuple[float | None, float | None]:
+    """Return the interval of a percentile in ms: so many errors of its share, out to the edge of a bucket."""
+    count, quantile = of.count, at.quantile
+    if count * min(quantile, 1 - quantile) < LEAST_BEYOND:
+        return None, None
+    # In log odds, so that both ends are shares.
+    odds = np.log(quantile / (1 - quantile))
+    away = reach * at.error / (quantile * (1 - quantile))
+    shares = 1 / (1 + np.exp(-np.array([odds - away, odds + away])))
+    column = np.searchsorted(np.cumsum(of.spans.sum(axis=0)), shares * count, side="left")
+    column = np.minimum(column, of.spans.shape[1] - 1)
+    low, high = np.clip(_edge(of.lowest + column - [1, 0], gamma), of.min_ms, of.max_ms)
+    return min(float(low), at.value), max(float(high), at.value)
+
+
+def _edge(bucket: np.ndarray | float, gamma: float) -> np.ndarray:
+    """Return the upper edge of a bucket in ms; that of zeros, and below it, is 0."""
+    return np.where(np.asarray(bucket) < -0.5, 0.0, gamma ** np.asarray(bucket, dtype=float))
+
+
+def _mover(
+    a: float,
+    ends_a: tuple[float | None, ...],
+    b: float,
+    ends_b: tuple[float | None, ...],
+    together: float,
+) -> Estimate:
+    """Return B less A from the intervals of both, of which the outer ends add up like errors do."""
+    low = _away(b, ends_b[0], ends_a[1], a, together)
+    high = _away(b, ends_b[1], ends_a[0], a, together)
+    value = b - a
+    return Estimate(value, None if low is None else value - low, None if high is None else value + high)
+
+
+def _away(b: float, end_b: float | None, end_a: float | None, a: float, together: float) -> float | None:
+    if end_b is None or end_a is None:
+        return None
+    from_b, from_a = abs(b - end_b), abs(end_a - a)
+    return float(np.sqrt(max(0.0, from_b**2 + from_a**2 - 2 * together * from_b * from_a)))
+
+
+def _log(end: float | None) -> float | None:
+    return None if end is None or end <= 0 else float(np.log(end))
+
+
+def _numbers(estimate: Estimate) -> tuple[float | None, float | None, float | None]:
+    return estimate.value, estimate.low, estimate.high
+
+
+def _t(freedom: float) -> float:
+    """Return how many errors away 95 % of Student's t lie, for any degrees of freedom from 1 on; to 1 in 10,000.
+
+    With t = sqrt(freedom) * tan(angle) the density is cos(angle) ** (freedom - 1), which is added up.
+    """
+    freedom = min(max(freedom, 1.0), 1000.0)
+    angle = np.linspace(0, np.pi / 2, 20_001)
+    density = np.cos(angle) ** (freedom - 1)
+    mass = np.concatenate(([0.0], np.cumsum(density[1:] + density[:-1])))
+    return float(np.sqrt(freedom) * np.tan(np.interp(CONFIDENCE, mass / mass[-1], angle)))

@@ -1,0 +1,187 @@
+"""Which baseline and multiplier fit a dimension that somebody configured, and how often a year each would alarm.
+
+Belongs here: the suggestion, and the evidence for it. Does not: weeks that might have been (rehearsal), those that were
+(replay), levels (regimes), reading and writing thresholds (store).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from leo_telemetry_pipeline.analysis import replay
+from leo_telemetry_pipeline.analysis.bottlenecks import ROUNDING
+from leo_telemetry_pipeline.analysis.changes import RATIO_LEAST
+from leo_telemetry_pipeline.analysis.regimes import (
+    DAY_SPANS,
+    KEY,
+    LEAST_MS,
+    History,
+    Onset,
+    found_changes,
+    histories,
+    onsets,
+    regimes,
+)
+from leo_telemetry_pipeline.analysis.rehearsal import Stable, rehearse
+from leo_telemetry_pipeline.analysis.replay import WEEK
+
+ALARMS_A_YEAR = 1.0
+# Slower by less than the detector's least change is nothing that anyone would act on.
+MULTIPLIER_LEAST = RATIO_LEAST
+# How much weeks differ cannot be told from fewer than four of them.
+DAYS_LEAST = 28
+# A baseline is written with so many digits.
+DIGITS = 4
+
+
+@dataclass(frozen=True)
+class Past:
+    """Days of one dimension, without gaps, and its threshold of today; times in ms.
+
+    ``source``: the row that it comes from, key, type or global. ``first_day`` since 1970-01-01. P50s are NaN where
+    there are no spans; ``week_p50_ms`` is that of the seven days that end with each day. ``has_baseline``: somebody
+    wrote the baseline, which then is to be tuned too.
+    """
+
+    dimension_type: str
+    dimension_key: str
+    source: str
+    first_day: int
+    counts: np.ndarray
+    p50_ms: np.ndarray
+    week_p50_ms: np.ndarray
+    baseline_p50_ms: float | None
+    multiplier: float
+    has_baseline: bool
+
+    @property
+    def limit_ms(self) -> float:
+        """Over which P50 a week is slow today; NaN without a baseline."""
+        return np.nan if self.baseline_p50_ms is None else self.baseline_p50_ms * self.multiplier * ROUNDING
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """What fits a dimension; times in ms. Without a multiplier ``reason`` says why there is no suggestion.
+
+    ``alarms_a_year_*``: how often a year a week of the stable level comes over today's limit, or over the suggested
+    one; ``share_over_now``: the part of such weeks that are over today's, 0 to 1. ``is_slower``: the level that the
+    suggestion rests on began with a step up. ``baseline_p50_ms`` is None where today's is to stay.
+    """
+
+    dimension_type: str
+    dimension_key: str
+    source: str
+    current_baseline_p50_ms: float | None
+    current_multiplier: float
+    baseline_p50_ms: float | None = None
+    multiplier: float | None = None
+    alarms_a_year_now: float | None = None
+    alarms_a_year_then: float | None = None
+    share_over_now: float | None = None
+    is_slower: bool = False
+    reason: str = ""
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+
+def tune(pasts: Sequence[Past], alarms_a_year: float = ALARMS_A_YEAR) -> list[Suggestion]:
+    """Return what fits each dimension: the lowest limit over which stable weeks come so often a year, or less."""
+    daily = _daily(pasts)
+    changed = onsets(found_changes(daily))
+    known = {history.name: history for history in histories(daily)}
+    made = []
+    for past in pasts:
+        name = past.dimension_type, past.dimension_key
+        made.append(_suggestion(past, known.get(name), changed.get(name, []), alarms_a_year))
+    return made
+
+
+def _daily(pasts: Sequence[Past]) -> pd.DataFrame:
+    frames = [
+        pd.DataFrame(
+            {
+                "dimension_type": past.dimension_type,
+                "dimension_key": past.dimension_key,
+                "day": (past.first_day + np.flatnonzero(past.counts)).astype("datetime64[D]"),
+                "count": past.counts[past.counts > 0],
+                "p50_ms": past.p50_ms[past.counts > 0],
+            }
+        ).astype(dict.fromkeys(KEY, "object"))
+        for past in pasts
+    ]
+    columns = [*KEY, "day", "count", "p50_ms"]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+
+
+def _suggestion(past: Past, history: History | None, changed: list[Onset], alarms_a_year: float) -> Suggestion:
+    today = past.source, past.baseline_p50_ms, past.multiplier
+    none = Suggestion(past.dimension_type, past.dimension_key, *today)
+    parts = [] if history is None else regimes(history, changed)
+    long = [number for number, part in enumerate(parts) if len(part) >= DAYS_LEAST]
+    if history is None or not long:
+        return replace(none, reason=_too_few(history, parts))
+    if past.baseline_p50_ms is None:
+        return replace(none, reason="its baseline is learned, and there is none yet")
+    number = long[-1]
+    at = parts[number]
+    weeks = _weeks(past, history.days[at])
+    rehearsal = rehearse(_stable(history, at), weeks, alarms_a_year)
+    level = _rounded(max(float(np.nanmedian(weeks)), LEAST_MS))
+    multiplier = max(MULTIPLIER_LEAST, np.ceil(100 * rehearsal.least_limit(alarms_a_year) / level) / 100)
+    limit_ms = level * multiplier * ROUNDING
+    began = changed[number - 1] if number else None
+    return replace(
+        none,
+        baseline_p50_ms=level if past.has_baseline else None,
+        multiplier=float(multiplier),
+        alarms_a_year_now=rehearsal.alarms_a_year(past.limit_ms),
+        alarms_a_year_then=rehearsal.alarms_a_year(limit_ms),
+        share_over_now=rehearsal.share_over(past.limit_ms),
+        is_slower=began is not None and began.ratio > 1,
+        evidence=_evidence(past, history, at, level)
+        | {
+            "change": None if began is None else round(began.ratio, 4),
+            "days_since": len(history.days) - int(at[-1]) - 1,
+            "years_rehearsed": round(rehearsal.years, 1),
+            "alarms_replayed_now": replay.alarms(past.week_p50_ms, past.limit_ms),
+            "alarms_replayed_then": replay.alarms(past.week_p50_ms, limit_ms),
+        },
+    )
+
+
+def _evidence(past: Past, history: History, at: np.ndarray, level: float) -> dict[str, Any]:
+    sigma, memory = history.noise(at)
+    return {
+        "level_p50_ms": level,
+        "days": len(at),
+        "spans": int(history.counts[at].sum()),
+        "first_day": f"{np.datetime64(int(history.days[at[0]]), 'D')}",
+        "last_day": f"{np.datetime64(int(history.days[at[-1]]), 'D')}",
+        "noise_a_day": round(sigma, 4),
+        "memory": round(memory, 3),
+        "weeks_replayed": int(np.isfinite(past.week_p50_ms).sum()),
+    }
+
+
+def _too_few(history: History | None, parts: list[np.ndarray]) -> str:
+    days = 0 if history is None else len(history.days)
+    if days >= DAYS_LEAST:
+        return f"at most {max(map(len, parts))} of its {days} days are on one level, {DAYS_LEAST} are needed"
+    return f"{days} days have {DAY_SPANS} spans, {DAYS_LEAST} are needed"
+
+
+def _stable(history: History, at: np.ndarray) -> Stable:
+    rhythm = history.raw[at] - history.x[at]
+    return Stable(history.days[at], history.counts[at], history.x[at], rhythm)
+
+
+def _weeks(past: Past, days: np.ndarray) -> np.ndarray:
+    """Return the P50s of the weeks that lie within these days, from the first to the last."""
+    return past.week_p50_ms[days[0] + WEEK - 1 - past.first_day : days[-1] + 1 - past.first_day]
+
+
+def _rounded(p50_ms: float) -> float:
+    return float(f"{p50_ms:.{DIGITS}g}")

@@ -1,0 +1,276 @@
+"""``leo-telemetry compare``: whether one thing, or one period, is slower than another, and how sure that is.
+
+Belongs here: what the command takes and prints, which days it looks at. Does not: any statistics (analysis.compare).
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from leo_telemetry_pipeline.actions.items import milliseconds
+from leo_telemetry_pipeline.cli import text
+from leo_telemetry_pipeline.cli.dimensions import Dimension, connected, last_days, parse, unknown
+from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.store import items as item_store
+from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.days import Window, after, midnight
+
+if TYPE_CHECKING:
+    from leo_telemetry_pipeline.analysis.compare import Comparison, Difference, Estimate
+
+DAYS_OF_DIMENSIONS, DAYS_OF_PERIODS = 28, 7
+MOST_DAYS = 3650
+EARLIEST = date(1972, 1, 1)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One side: what is looked at, in which days."""
+
+    dimension: Dimension
+    window: Window
+
+    @property
+    def name(self) -> str:
+        """The dimension as it is typed."""
+        return ":".join(self.dimension)
+
+    @property
+    def is_part(self) -> bool:
+        """Whether the last day is one that has not ended."""
+        return len(self.window.closed_days) < len(self.window.days)
+
+    @property
+    def period(self) -> str:
+        """The first and the last day."""
+        first, last = self.window.days[0], self.window.days[-1]
+        so_far = " so far" if self.is_part else ""
+        return f"{first}{so_far}" if first == last else f"{first} to {last}{so_far}"
+
+
+@click.command()
+@click.argument("a", metavar="[A]", required=False)
+@click.argument("b", metavar="[B]", required=False)
+@click.option("--before", metavar="DAYS", help="Days of the one period, such as 2026-02-01..2026-02-07.")
+@click.option("--after", "later", metavar="DAYS", help="Days of the other period.")
+@click.option("--at", "day", metavar="DAY", help="Compare the days before a day with those from it on.")
+@click.option("--item", metavar="ID", help="Compare the days before an item was opened with those since.")
+@click.option("--days", type=click.IntRange(1, MOST_DAYS), help="How many days (of A and B 28, else 7 a side).")
+@click.option("--project", metavar="NAME", help="Only spans of this project.")
+@click.option("--json", "as_json", is_flag=True, help="Print all numbers as JSON.")
+def compare(
+    a: str | None,
+    b: str | None,
+    before: str | None,
+    later: str | None,
+    day: str | None,
+    item: str | None,
+    days: int | None,
+    project: str | None,
+    as_json: bool,
+) -> None:
+    """Tell whether one thing, or one period, is slower than another.
+
+    \b
+    compare sd_type:feature sd_type:bugfix
+    compare gate:X --at 2026-02-08
+    compare gate:X --before 2026-02-01..2026-02-07 --after 2026-02-08..2026-02-14
+    compare --item ID
+
+    Differences and ratios of P50 and P90 come with 95 % intervals, which know how days differ from each other.
+    """  # noqa: D301  # click's mark for lines that stay as they are
+    with connected() as connection:
+        sides = _sides(a, b, (before, later), day, item, days, project, lambda: _item(connection, item or ""))
+        found = read(connection, *sides)
+    if as_json:
+        text.as_json(to_json(*sides, found))
+    else:
+        click.echo(render(*sides, found))
+
+
+def _sides(
+    a: str | None,
+    b: str | None,
+    periods: tuple[str | None, str | None],
+    day: str | None,
+    item: str | None,
+    days: int | None,
+    project: str | None,
+    found_item: Callable[[], item_store.Item],
+) -> tuple[Asked, Asked]:
+    """Read what was typed as two sides. Raises UserError where it is not one of the four ways."""
+    ways = {"B": b, "--before and --after": any(periods), "--at": day, "--item": item}
+    chosen = [name for name, given in ways.items() if given]
+    if len(chosen) != 1 or (a is None) != bool(item):
+        given = ", ".join([*(["A"] if a else []), *chosen]) or "nothing"
+        raise UserError(
+            f"Give A and B; or A with --at, or with --before and --after; or --item and no dimension (given: {given})"
+        )
+    if item and project:
+        raise UserError("An item has a project of its own: leave --project out")
+    if item:
+        return _around_item(found_item(), days)
+    dimension = parse(a or "")
+    if b:
+        if (other := parse(b)) == dimension:
+            raise UserError(f"A and B are both {a}: give two dimensions, or two periods with --before and --after")
+        window = last_days(days or DAYS_OF_DIMENSIONS, project)
+        return Asked(dimension, window), Asked(other, window)
+    if day:
+        return _around(dimension, _day(day, "--at"), days, project)
+    if days or not all(periods):
+        raise UserError("Two periods need both --before and --after, and no --days")
+    first, second = (
+        _period(of or "", name, project) for of, name in zip(periods, ("--before", "--after"), strict=True)
+    )
+    if first.start < second.end and second.start < first.end:
+        raise UserError("--before and --after have days in common: each day can be on one side only")
+    return Asked(dimension, first), Asked(dimension, second)
+
+
+def _around_item(item: item_store.Item, days: int | None) -> tuple[Asked, Asked]:
+    if item.dimension is None:
+        raise UserError(f"Item {item.id} names no dimension: it was not opened by an analysis")
+    return _around(item.dimension, item.opened_at.date(), days, item.source_detail.get("project") or None)
+
+
+def _around(dimension: Dimension, day: date, days: int | None, project: str | None) -> tuple[Asked, Asked]:
+    length = timedelta(days or DAYS_OF_PERIODS)
+    if day - EARLIEST <= length:
+        raise UserError(f"{day} less {length.days} days is before any span: give a later day, or fewer")
+    start = midnight(day)
+    end = min(start + length, datetime.now(UTC))
+    return Asked(dimension, Window(start - length, start, project)), Asked(dimension, Window(start, end, project))
+
+
+def _period(words: str, name: str, project: str | None) -> Window:
+    first, dots, last = words.partition("..")
+    begin, end = _day(first, name), _day(last if dots else first, name)
+    if end < begin:
+        raise UserError(f"{name} {words} ends before it begins: write the earlier day first")
+    if (end - begin).days >= MOST_DAYS:
+        raise UserError(f"{name} {words} is longer than {MOST_DAYS} days")
+    return Window(midnight(begin), min(after(end), datetime.now(UTC)), project)
+
+
+def _day(word: str, name: str) -> date:
+    try:
+        day = date.fromisoformat(word)
+    except ValueError:
+        like = "2026-02-08" if name == "--at" else "2026-02-01..2026-02-07"
+        raise UserError(f"{name} {word!r} is no day: write {like}") from None
+    if not EARLIEST <= day <= datetime.now(UTC).date():
+        raise UserError(f"{name} {day} is {'before any span' if day < EARLIEST else 'yet to come'}: give another day")
+    return day
+
+
+def _item(connection: Database, word: str) -> item_store.Item:
+    found = [item for item in item_store.all_items(connection) if item.id == word.lower()]
+    if not found:
+        raise UserError(f"There is no improvement item {word}: `leo-telemetry items` lists them")
+    return found[0]
+
+
+def read(connection: Database, a: Asked, b: Asked) -> "Comparison":
+    """Read both sides and compare B with A. Raises UserError for a side without spans."""
+    from leo_telemetry_pipeline.analysis import compare as analysis
+    from leo_telemetry_pipeline.store import daily
+    from leo_telemetry_pipeline.store.histograms import GAMMA
+
+    def side(asked: Asked) -> analysis.Side | None:
+        scope = daily.scope(connection, asked.window, [asked.dimension[0]])
+        rows = daily.read(connection, asked.window, [asked.dimension], scope.seen, scope.uncounted)
+        return analysis.side(rows, 0, asked.window.start.date().toordinal())
+
+    of_a, of_b = side(a), side(b)
+    if of_a and of_b:
+        return analysis.compare(of_a, of_b, GAMMA)
+    empty = b if of_a else a
+    if a.dimension == b.dimension and (of_a or of_b):
+        raise UserError(
+            f"{empty.name} has no spans in {empty.period}: "
+            f"`leo-telemetry trends {empty.name}` shows which days have some"
+        )
+    raise unknown(connection, empty.window, empty.dimension)
+
+
+def render(a: Asked, b: Asked, found: "Comparison") -> str:
+    """Return both sides, the table and the verdict."""
+    rows = [(f"P{one.quantile * 100:.0f}", *_cells(one)) for one in (found.p50, found.p90)]
+    lines = [
+        _side("A", a, found.a_spans, found.a_days),
+        _side("B", b, found.b_spans, found.b_days),
+        "",
+        text.table(("", "A", "B", "B - A", "95 % INTERVAL", "B / A", "95 % INTERVAL", "B IS"), rows),
+        "",
+        f"Verdict: {_verdict(found.p50)}",
+    ]
+    if not found.between_days:
+        lines.append("Each side is one day: the intervals do not know how days differ from each other.")
+    return "\n".join(lines)
+
+
+def _side(letter: str, asked: Asked, spans: int, days: int) -> str:
+    where = f" in {asked.window.project}" if asked.window.project else ""
+    return f"{letter}: {asked.name}{where}, {asked.period}: {spans} span(s) on {days} day(s)"
+
+
+def _cells(one: "Difference") -> tuple[str | None, ...]:
+    return (
+        milliseconds(one.a_ms),
+        milliseconds(one.b_ms),
+        _more(one.difference_ms.value),
+        _interval(one.difference_ms, _more),
+        _times(one.ratio.value),
+        _interval(one.ratio, _times),
+        one.verdict,
+    )
+
+
+def _verdict(p50: "Difference") -> str:
+    from leo_telemetry_pipeline.analysis.compare import LEAST_BEYOND, NO_EVIDENCE
+
+    if p50.verdict != NO_EVIDENCE:
+        return f"B is {p50.verdict}"
+    if p50.difference_ms.low is None:
+        return f"no evidence: a P50 has an interval from {2 * LEAST_BEYOND} spans a side on"
+    return "no evidence that B is slower or faster"
+
+
+def _interval(of: "Estimate", write: Callable[[float | None], str | None]) -> str | None:
+    return None if of.low is None or of.high is None else f"{write(of.low)} to {write(of.high)}"
+
+
+def _more(value: float | None) -> str | None:
+    return None if value is None else ("-" if round(value) < 0 else "+") + milliseconds(abs(value))
+
+
+def _times(value: float | None) -> str | None:
+    return None if value is None else f"{value:.2f}x"
+
+
+def to_json(a: Asked, b: Asked, found: "Comparison") -> dict[str, Any]:
+    """Return the same as data."""
+    sides = {"a": (a, found.a_spans, found.a_days), "b": (b, found.b_spans, found.b_days)}
+    return {
+        "verdict": found.p50.verdict,
+        **{
+            letter: {
+                "dimension_type": asked.dimension[0],
+                "dimension_key": asked.dimension[1],
+                "project": asked.window.project,
+                "first_day": asked.window.days[0],
+                "last_day": asked.window.days[-1],
+                "last_day_so_far": asked.is_part,
+                "spans": spans,
+                "days": days,
+            }
+            for letter, (asked, spans, days) in sides.items()
+        },
+        "between_days": found.between_days,
+        "p50": asdict(found.p50),
+        "p90": asdict(found.p90),
+    }

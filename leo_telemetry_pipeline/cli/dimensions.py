@@ -1,0 +1,54 @@
+"""How a dimension and the days to look at are named on a command line, and what to say when there is no such thing.
+
+Belongs here: what commands about dimensions have in common. Does not: any command.
+"""
+
+import difflib
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+
+from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.store import database
+from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.days import Window, midnight
+
+Dimension = tuple[str, str]
+
+
+@contextmanager
+def connected() -> Iterator[Database]:
+    """Open the database that the settings name."""
+    with database.ready(Settings()) as target, closing(Database(target)) as connection:
+        yield connection
+
+
+def last_days(days: int, project: str | None) -> Window:
+    """Return the window of so many closed days and the day so far."""
+    now = datetime.now(UTC)
+    return Window(midnight(now.date()) - timedelta(days), now, project)
+
+
+def parse(word: str) -> Dimension:
+    """Read ``TYPE:KEY``, where a key may have colons of its own. Raises UserError."""
+    dimension_type, _, key = word.partition(":")
+    if not dimension_type or not key:
+        raise UserError(f"{word!r} names no dimension: write its type and key, such as gate:GATE_PRD_REQUIRED")
+    return dimension_type, key
+
+
+def unknown(connection: Database, window: Window, dimension: Dimension) -> UserError:
+    """Return what to say of a dimension, or of a type without a key, that has no spans in a window."""
+    from leo_telemetry_pipeline.store import daily
+
+    scope = daily.scope(connection, window)
+    rows = daily.dimensions(connection, window, scope.types, scope.seen, scope.uncounted)
+    names = [f"{row[0]}:{row[1]}" for row in rows] if dimension[1] else sorted({row[0] for row in rows})
+    asked = ":".join(dimension).rstrip(":")
+    near = difflib.get_close_matches(asked, names, 3, 0.6)
+    same = [name for name in names if asked.lower() in name.lower()]
+    meant = list(dict.fromkeys([*near, *same]))[:3]
+    last = window.end - timedelta.resolution
+    remedy = f"did you mean {' or '.join(meant)}?" if meant else "`leo-telemetry trends` lists what has"
+    return UserError(f"{asked} has no spans from {window.start:%Y-%m-%d} to {last:%Y-%m-%d}: {remedy}")

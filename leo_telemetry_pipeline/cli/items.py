@@ -1,0 +1,77 @@
+"""``leo-telemetry items``: what someone should make faster, and what became of it.
+
+Belongs here: what these commands take and print. Does not: which bottleneck deserves an item (actions.items).
+"""
+
+import uuid
+from contextlib import closing
+from dataclasses import asdict
+
+import click
+
+from leo_telemetry_pipeline.actions import ledger
+from leo_telemetry_pipeline.actions.items import ratio
+from leo_telemetry_pipeline.cli import text
+from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.store import database
+from leo_telemetry_pipeline.store import items as store
+
+_MEANS = {
+    "fixed": "its level of now may be the normal one",
+    "noise": "it takes more to flag it from now on",
+    "expected": "its level of now becomes the normal one",
+}
+
+
+@click.group(invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
+@click.pass_context
+def items(context: click.Context, as_json: bool) -> None:
+    """List improvement items, open ones first."""
+    if context.invoked_subcommand is not None:
+        return
+    with database.ready(Settings()) as target, closing(database.Database(target)) as connection:
+        found = store.all_items(connection)
+    if as_json:
+        text.as_json([asdict(item) for item in found])
+    elif not found:
+        click.echo("No improvement items yet: an analysis that finds a bottleneck opens one.")
+    else:
+        rows = [
+            (
+                item.id,
+                item.status,
+                item.resolution,
+                ratio(item.source_detail.get("ratio", 0)),
+                len(ledger.dimensions_of(item.source_detail)),
+                text.moment(item.created_at),
+                item.title,
+            )
+            for item in found
+        ]
+        click.echo(text.table(("ITEM", "STATUS", "CLOSED AS", "RATIO", "DIMENSIONS", "OPENED AT (UTC)", "TITLE"), rows))
+
+
+@items.command()
+@click.argument("item_id", metavar="ID")
+@click.option(
+    "--as", "resolution", type=click.Choice(list(store.RESOLUTIONS)), required=True, help="What became of it."
+)
+def close(item_id: str, resolution: str) -> None:
+    """Close an item: fixed; noise, there was nothing; or expected, it is as slow as it should be."""
+    try:
+        wanted = str(uuid.UUID(item_id))
+    except ValueError:
+        raise UserError(f"{item_id!r} is no item id: `leo-telemetry items` lists them") from None
+    with database.ready(Settings()) as target, closing(database.Database(target)) as connection:
+        known = {item.id: item for item in store.all_items(connection)}
+        item = known.get(wanted)
+        if item is None:
+            raise UserError(f"There is no item {item_id}: `leo-telemetry items` lists them")
+        if not store.close(connection, wanted, resolution):
+            raise UserError(f"Item {item_id} is closed already, as {item.resolution or item.status.lower()}")
+    about = ledger.dimensions_of(item.source_detail)
+    name = ":".join(about[0]) if about else item.title
+    more = f" and {len(about) - 1} more" if len(about) > 1 else ""
+    click.echo(f"Closed as {resolution}. Of {name}{more}: {_MEANS[resolution]}.")

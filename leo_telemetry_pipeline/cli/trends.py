@@ -1,0 +1,246 @@
+"""``leo-telemetry trends``: how dimensions went from day to day, and since when they are what they are.
+
+Belongs here: what the command takes and prints. Does not: reading days (store.daily), percentiles and changes
+(analysis.trends).
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from leo_telemetry_pipeline.actions.items import milliseconds
+from leo_telemetry_pipeline.cli import text
+from leo_telemetry_pipeline.cli.dimensions import Dimension, connected, last_days, parse, unknown
+from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.days import Window
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from leo_telemetry_pipeline.analysis.trends import Daily, Turn, Turns
+
+MOST_DAYS = 3650
+BARS = "▁▂▃▄▅▆▇█"
+WIDTH = 30
+# A range below which differences are drawn as what they are: noise.
+FLAT = 1.5
+PERCENTILES = ("p50_ms", "p90_ms", "p95_ms", "p99_ms")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was read: each of some dimensions with its series and changes; ``more`` are further ones, not read."""
+
+    window: Window
+    dimensions: tuple[Dimension, ...]
+    daily: "Daily"
+    turns: "tuple[Turns, ...]"
+    more: int = 0
+
+    @property
+    def closed(self) -> int:
+        """How many days have ended; after them comes the day so far."""
+        return len(self.window.closed_days)
+
+
+@click.command()
+@click.argument("dimension", metavar="[DIMENSION]", required=False)
+@click.option("--days", type=click.IntRange(1, MOST_DAYS), default=90, show_default=True, help="How far to look back.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many dimensions.")
+@click.option("--project", metavar="NAME", help="Only spans of this project.")
+@click.option("--json", "as_json", is_flag=True, help="Print all numbers as JSON.")
+def trends(dimension: str | None, days: int, limit: int, project: str | None, as_json: bool) -> None:
+    """Show how long things took from day to day, and when that changed.
+
+    Without DIMENSION: those with most time, a line each. With one, such as gate:GATE_PRD_REQUIRED or
+    gate+sd_type:GATE_X:feature: every day of it. With a type, such as gate: the dimensions of that type.
+    """
+    wanted = parse(dimension) if dimension and ":" in dimension else None
+    with connected() as connection:
+        window = last_days(days, project)
+        if wanted:
+            found, shares = read_one(connection, window, wanted)
+            if as_json:
+                text.as_json(one_as_json(found, shares))
+            else:
+                click.echo(render_one(found, shares))
+            return
+        found = read_most(connection, window, [dimension] if dimension else [], limit)
+        if not found.dimensions and dimension:
+            raise unknown(connection, window, (dimension, ""))
+    if as_json:
+        text.as_json(most_as_json(found))
+    else:
+        click.echo(render_most(found))
+
+
+def read_one(connection: Database, window: Window, dimension: Dimension) -> tuple[Found, dict[date, float]]:
+    """Read one dimension, with its queue share by day. Raises UserError where it has no spans."""
+    from leo_telemetry_pipeline.store import daily
+
+    scope = daily.scope(connection, window, [dimension[0]])
+    found = _read(connection, window, [dimension], scope)
+    if not found.daily.count.any():
+        raise unknown(connection, window, dimension)
+    return found, daily.queue_share(connection, window, dimension, scope.seen)
+
+
+def read_most(connection: Database, window: Window, types: Sequence[str], limit: int) -> Found:
+    """Read the dimensions with most time."""
+    from leo_telemetry_pipeline.store import daily
+
+    scope = daily.scope(connection, window, types)
+    rows = daily.dimensions(connection, window, scope.types, scope.seen, scope.uncounted)
+    return _read(connection, window, [row[:2] for row in rows[:limit]], scope, max(0, len(rows) - limit))
+
+
+def _read(connection: Database, window: Window, wanted: Sequence[Dimension], scope: Any, more: int = 0) -> Found:
+    from leo_telemetry_pipeline.analysis import trends as analysis
+    from leo_telemetry_pipeline.store import daily
+    from leo_telemetry_pipeline.store.histograms import GAMMA
+
+    rows = daily.read(connection, window, wanted, scope.seen, scope.uncounted)
+    series = analysis.daily(rows, len(wanted), len(window.days), GAMMA)
+    turns = analysis.turns(series, window.start.date(), len(window.closed_days))
+    return Found(window, tuple(wanted), series, tuple(turns), more)
+
+
+def render_most(found: Found) -> str:
+    """Return a line a dimension."""
+    if not found.dimensions:
+        return f"No spans since {found.window.start:%Y-%m-%d}: `leo-telemetry doctor` tells whether they arrive."
+    rows, began = [], int(found.daily.count.any(axis=0).argmax())
+    for place, dimension in enumerate(found.dimensions):
+        p50 = found.daily.p50_ms[place, began:]
+        last = p50[p50 == p50][-1]
+        said = _in_words(found.turns[place], int((found.daily.count[place, : found.closed] > 0).sum()))
+        rows.append((":".join(dimension), spark(p50), milliseconds(last), said))
+    shown = text.table(("DIMENSION", "P50 BY DAY", "LAST", "CHANGE"), rows)
+    since = f"P50 by day since {found.window.days[began]}, dimensions with most time first"
+    more = f"\n... and {found.more} more with less time (--limit)" if found.more else ""
+    return f"{since}\n\n{shown}{more}"
+
+
+def render_one(found: Found, shares: dict[date, float]) -> str:
+    """Return every day of one dimension that has spans, and what changed."""
+    series, first = found.daily, found.window.start.date()
+    there = series.count[0].nonzero()[0]
+    rows = []
+    for day in there:
+        moment = first + timedelta(int(day))
+        share = shares.get(moment)
+        rows.append(
+            (
+                f"{moment}{' so far' if day >= found.closed else ''}",
+                int(series.count[0, day]),
+                *(milliseconds(getattr(series, name)[0, day]) for name in PERCENTILES),
+                None if share is None else f"{share * 100:.0f} %",
+            )
+        )
+    # The day so far would look like a fall of volume.
+    drawn = slice(there[0], found.closed if there[0] < found.closed else None)
+    p50, count = series.p50_ms[0, drawn], series.count[0, drawn].astype(float)
+    least, most = (milliseconds(of(series.p50_ms[0, there])) for of in (min, max))
+    return "\n".join(
+        [
+            ":".join(found.dimensions[0]),
+            f"P50    {spark(p50)}  {least} to {most}",
+            f"spans  {spark(count)}  {int(min(count))} to {int(max(count))} a day",
+            "",
+            text.table(("DAY (UTC)", "SPANS", "P50", "P90", "P95", "P99", "QUEUE"), rows),
+            "",
+            *_changes(found.turns[0], len(there[there < found.closed])),
+        ]
+    )
+
+
+def spark(values: "np.ndarray", width: int = WIDTH) -> str:
+    """Return a line of at most ``width`` bars, several days' median each if need be; a gap where there is nothing.
+
+    The lowest bar is the least of the values, the highest at least 1.5 times that, so that noise looks flat.
+    """
+    import numpy as np
+
+    parts = [part[part == part] for part in np.array_split(values, min(width, len(values)))]
+    cells = [float(np.median(part)) if len(part) else None for part in parts]
+    known = [cell for cell in cells if cell is not None]
+    if not known:
+        return ""
+    least = min(known)
+    reach = max(*known, least * FLAT) - least
+    heights = [None if cell is None else (cell - least) / reach * (len(BARS) - 1) if reach else 0 for cell in cells]
+    return "".join(" " if height is None else BARS[round(height)] for height in heights)
+
+
+def percent(ratio: float) -> str:
+    """Write by how much something grew or shrank: ``+52 %``, ``-38 %``; beyond three times as ``3.4x``."""
+    return f"{(ratio - 1) * 100:+.0f} %" if ratio < 3 else f"{ratio:.1f}".removesuffix(".0") + "x"
+
+
+def _in_words(turns: "Turns", days: int) -> str:
+    from leo_telemetry_pipeline.analysis.changes import POINTS_LEAST
+
+    if days < POINTS_LEAST:
+        return f"{days} of {POINTS_LEAST} days known"
+    said = [f"{percent(turns.time[-1].ratio)} since {turns.time[-1].onset}" if turns.time else "steady"]
+    if turns.volume:
+        said.append(f"spans {percent(turns.volume[-1].ratio)} since {turns.volume[-1].onset}")
+    return "; ".join(said)
+
+
+def _changes(turns: "Turns", days: int) -> list[str]:
+    from leo_telemetry_pipeline.analysis.changes import POINTS_LEAST
+
+    if days < POINTS_LEAST:
+        return [f"{days} closed day(s) with spans: from {POINTS_LEAST} on, changes can be told from noise."]
+    return [
+        *(f"Time changed: {_change(one, milliseconds)}" for one in turns.time),
+        *(() if turns.time else ("Time did not change.",)),
+        *(f"Volume changed: {_change(one, lambda value: f'{value:.0f}')} spans a day" for one in turns.volume),
+        *(() if turns.volume else ("Volume did not change.",)),
+    ]
+
+
+def _change(turn: "Turn", write: Any) -> str:
+    about = "" if turn.onset_from == turn.onset_to else f", between {turn.onset_from} and {turn.onset_to}"
+    sure = f"{turn.confidence * 100:.1f}" if turn.confidence < 0.999 else "over 99.9"
+    sizes = f"{write(turn.before)} to {write(turn.after)}"
+    return f"{percent(turn.ratio)} since {turn.onset}{about} ({sure} % sure): from {sizes}"
+
+
+def one_as_json(found: Found, shares: dict[date, float]) -> dict[str, Any]:
+    """Return one dimension as data: every day of the window."""
+    first = found.window.start.date()
+    days = []
+    for place in range(len(found.window.days)):
+        day = first + timedelta(place)
+        series = {name: _number(getattr(found.daily, name)[0, place]) for name in PERCENTILES}
+        numbers = {"spans": int(found.daily.count[0, place]), "sum_ms": float(found.daily.sum_ms[0, place])}
+        days.append({"day": day, "closed": place < found.closed, **numbers, **series, "queue_share": shares.get(day)})
+    return {**_named(found, 0), "days": days}
+
+
+def most_as_json(found: Found) -> dict[str, Any]:
+    """Return many dimensions as data: the P50 of every day, None where there is none."""
+    dimensions = [
+        {
+            **_named(found, place),
+            "spans": int(found.daily.count[place].sum()),
+            "sum_ms": float(found.daily.sum_ms[place].sum()),
+            "p50_ms": [_number(value) for value in found.daily.p50_ms[place]],
+        }
+        for place in range(len(found.dimensions))
+    ]
+    return {"first_day": found.window.start.date(), "dimensions": dimensions, "more": found.more}
+
+
+def _named(found: Found, place: int) -> dict[str, Any]:
+    dimension_type, key = found.dimensions[place]
+    return {"dimension_type": dimension_type, "dimension_key": key, "changes": asdict(found.turns[place])}
+
+
+def _number(value: float) -> float | None:
+    return float(value) if value == value else None

@@ -1,0 +1,107 @@
+"""What is normal, learned from each dimension's own days, as an asset.
+
+Belongs here: which days are read, and what is remembered from before. Does not: learning and judging
+(analysis.baselines), how that is kept (judgements), what a person configured (assets.bottlenecks puts that above it).
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+
+from leo_telemetry_pipeline.actions import ledger
+from leo_telemetry_pipeline.analysis import baselines, p50, trends
+from leo_telemetry_pipeline.analysis.bottlenecks import OTHER_KEYS
+from leo_telemetry_pipeline.defs import history, judgements, pictures
+from leo_telemetry_pipeline.defs.asset import analysis_asset
+from leo_telemetry_pipeline.defs.io import P50_ASSETS
+from leo_telemetry_pipeline.defs.judgements import KEY
+from leo_telemetry_pipeline.defs.resources import Analysis
+from leo_telemetry_pipeline.store import baselines as kept_baselines
+from leo_telemetry_pipeline.store import daily, histograms, items, thresholds
+from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.days import Window
+
+Dimension = tuple[str, str]
+
+
+@analysis_asset(
+    "findings",
+    "What is normal for each dimension, learned from its own days, and whether the window differs from it.",
+    {"pandas", "postgres"},
+    ins={name: dg.AssetIn(name) for name in P50_ASSETS},
+)
+def learned_baselines(
+    context: dg.AssetExecutionContext,
+    analysis: dg.ResourceParam[Analysis],
+    duration_histograms: pd.DataFrame,
+    **p50s: pd.DataFrame,
+) -> Iterator[dg.Output[pd.DataFrame]]:
+    """Learn the baseline of every dimension of the window, and judge the window by it."""
+    measured = p50.together(p50s.values())
+    dimensions = [name for name in zip(*(measured[column] for column in KEY), strict=True) if name[1] != OTHER_KEYS]
+    series = daily_p50s(
+        analysis.database,
+        history.learned_from(analysis.window),
+        dimensions,
+        history.seen(analysis),
+        [moment.date() for moment in duration_histograms["day"]],
+    )
+    changes = baselines.found_changes(series)
+    learned = baselines.learn(series, changes, _remembered(analysis))
+    judged = baselines.judge(
+        series,
+        changes,
+        _with_configured_multipliers(analysis, learned),
+        analysis.window.start,
+        analysis.window.end,
+    )
+    yield dg.Output(
+        judged.merge(learned.rename(columns={"multiplier": "learned_multiplier"}), on=KEY, how="left"),
+        metadata={
+            "dimensions": len(judged),
+            **{f"baselines {word}": int(n) for word, n in learned["moved"].value_counts().sort_index().items()},
+            "what changed": dg.MetadataValue.md(pictures.change_table(changes)),
+        },
+    )
+
+
+def daily_p50s(
+    database: Database,
+    window: Window,
+    dimensions: Sequence[Dimension],
+    seen: Sequence[str],
+    uncounted: Sequence[date] = (),
+) -> pd.DataFrame:
+    """Return dimension_type, dimension_key, day, count and p50_ms of the days of a window that have spans.
+
+    Most P50s were kept when their day was counted; where that cannot be, history is added up, and days ``uncounted``
+    are read from their spans.
+    """
+    fresh = set(uncounted) & set(window.days)
+    known, left = ([], list(range(len(dimensions)))) if fresh else daily.medians(database, window, dimensions)
+    parts = list(known)
+    if left:
+        rows = daily.read(database, window, [dimensions[place] for place in left], seen, sorted(fresh))
+        found = trends.daily(rows, len(left), len(window.days), histograms.GAMMA)
+        of, on = np.nonzero(found.count)
+        parts.append((np.array(left)[of], on, found.count[of, on], found.p50_ms[of, on]))
+    return judgements.daily_frame(dimensions, window.start.date(), parts)
+
+
+def _remembered(analysis: Analysis) -> pd.DataFrame:
+    project, database = analysis.window.project, analysis.database
+    accounts = ledger.ledger(items.of_scope(database, project))
+    return judgements.remembered(kept_baselines.of_scope(database, project), accounts, analysis.window.end)
+
+
+def _with_configured_multipliers(analysis: Analysis, learned: pd.DataFrame) -> pd.DataFrame:
+    """Return what was learned with the multipliers that people wrote for such dimensions, a type or all."""
+    if learned.empty:
+        return learned
+    names = list(zip(learned["dimension_type"], learned["dimension_key"], strict=True))
+    written = thresholds.multipliers(analysis.database, names)
+    own = [written.get(name, value) for name, value in zip(names, learned["multiplier"], strict=True)]
+    return learned.assign(multiplier=pd.Series(own, index=learned.index, dtype="float64"))

@@ -1,0 +1,118 @@
+"""What the system learned to be normal for each dimension of a scope.
+
+Belongs here: statements on ``telemetry_baselines``. Does not: learning (analysis.baselines), what people configured
+(thresholds).
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from psycopg2.extras import execute_values
+
+from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.watermark import Fence
+
+_AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """One row of ``telemetry_baselines``; times in ms, ``window_end`` that of the analysis that last looked at it."""
+
+    dimension_type: str
+    dimension_key: str
+    p50_ms: float
+    multiplier: float
+    regime_start: date | None
+    regime_days: int
+    window_end: datetime | None
+    moved_at: datetime
+    accepted_at: datetime | None
+    evidence: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What an analysis learned of a dimension; ``moved`` says in a word what became of the baseline."""
+
+    dimension_type: str
+    dimension_key: str
+    p50_ms: float
+    multiplier: float
+    regime_start: date | None
+    regime_days: int
+    moved: str
+    evidence: dict[str, Any]
+
+
+_COLUMNS = (
+    "dimension_type, dimension_key, p50_ms, multiplier, regime_start, regime_days, window_end, moved_at, accepted_at,"
+    " evidence"
+)
+
+
+def of_scope(database: Database, project: str | None) -> list[Baseline]:
+    """Return every baseline that analyses of a scope learned."""
+    rows = database.rows(
+        f"SELECT {_COLUMNS} FROM telemetry_baselines WHERE scope_type = %s AND scope_id = %s ORDER BY 1, 2",
+        _scope(project),
+    )
+    return [Baseline(*row) for row in rows]
+
+
+def put(
+    database: Database, project: str | None, window_end: datetime, learned: Sequence[Learned], fence: Fence
+) -> None:
+    """Keep what an analysis learned, unless one with a later window has looked since; ``fence`` comes first.
+
+    Raises what the fence raises, with nothing written.
+    """
+    scope = _scope(project)
+    with database.transaction() as cursor:
+        fence(cursor)
+        execute_values(
+            cursor,
+            "INSERT INTO telemetry_baselines AS b (scope_type, scope_id, dimension_type, dimension_key, p50_ms,"
+            " multiplier, regime_start, regime_days, evidence, window_end, moved_at) VALUES %s"
+            " ON CONFLICT (scope_type, scope_id, dimension_type, dimension_key) DO UPDATE"
+            " SET p50_ms = excluded.p50_ms, multiplier = excluded.multiplier, regime_start = excluded.regime_start,"
+            " regime_days = excluded.regime_days, evidence = excluded.evidence, window_end = excluded.window_end,"
+            # The words of the analysis for a baseline that is as it was.
+            " updated_at = now(), moved_at = CASE WHEN excluded.evidence->>'moved' IN ('kept', 'settling')"
+            " THEN b.moved_at ELSE now() END"
+            " WHERE b.window_end IS NULL OR b.window_end <= excluded.window_end",
+            [
+                (
+                    *scope,
+                    one.dimension_type,
+                    one.dimension_key,
+                    one.p50_ms,
+                    one.multiplier,
+                    one.regime_start,
+                    one.regime_days,
+                    json.dumps(one.evidence | {"moved": one.moved}, allow_nan=False),
+                    window_end,
+                )
+                for one in learned
+            ],
+            "(%s, %s, %s, %s, %s, %s, %s::date, %s, %s::jsonb, %s::timestamptz, now())",
+            page_size=_AT_ONCE,
+        )
+
+
+def accept(database: Database, project: str | None, dimension_type: str, key: str) -> bool:
+    """Let the baseline of a dimension rise to its present level; say whether there is one."""
+    with database.transaction() as cursor:
+        cursor.execute(
+            "UPDATE telemetry_baselines SET accepted_at = now() WHERE scope_type = %s AND scope_id = %s"
+            " AND dimension_type = %s AND dimension_key = %s",
+            (*_scope(project), dimension_type, key),
+        )
+        return bool(cursor.rowcount)
+
+
+def _scope(project: str | None) -> tuple[str, str]:
+    return ("ALL", "") if project is None else ("PROJECT", project)

@@ -1,0 +1,242 @@
+"""Days of history as series: the same spans as a window of them, whichever way a day is kept."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+import numpy as np
+import pytest
+
+from leo_telemetry_pipeline.analysis import p50, trends
+from leo_telemetry_pipeline.defs.learning import daily_p50s
+from leo_telemetry_pipeline.span import Span
+from leo_telemetry_pipeline.store import buckets, daily, histograms
+from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.days import Window, after
+from leo_telemetry_pipeline.store.days import midnight as midnight_of
+from leo_telemetry_pipeline.store.histograms import GAMMA
+from leo_telemetry_pipeline_tests.builders import configure, execute, insert, midnight, span
+
+A, B, PHASE = ("gate", "A"), ("gate", "B"), ("phase", "A")
+WANTED = [B, PHASE, A]
+SEEN = ["gate", "phase"]
+FORTNIGHT = Window(midnight(14), midnight())
+
+
+def fill(db: Database) -> list[Span]:
+    """Store spans of two projects on most days of a fortnight."""
+    rng, made = np.random.default_rng(12), []
+    for day in FORTNIGHT.days:
+        for (span_type, name), project, number in ((A, "", 5), (A, "shop", 3), (B, "shop", 2), (PHASE, "", 4)):
+            if name == "B" and day.toordinal() % 3:
+                continue
+            for value in np.clip(rng.lognormal(6, 1, number), 0, 10**9).astype(int).tolist():
+                at = midnight_of(day) + timedelta(hours=int(rng.integers(24)))
+                made.append(span(span_type, name, value, at=at, project=project))
+    insert(db, made)
+    return made
+
+
+def series(
+    db: Database, window: Window = FORTNIGHT, uncounted: Sequence[date] = (), wanted: Sequence[tuple[str, str]] = WANTED
+) -> trends.Daily:
+    rows = daily.read(db, window, wanted, SEEN, uncounted)
+    return trends.daily(rows, len(wanted), len(window.days), GAMMA)
+
+
+def same(one: trends.Daily, other: trends.Daily) -> bool:
+    return all(np.allclose(getattr(one, name), getattr(other, name), rtol=1e-12, equal_nan=True) for name in vars(one))
+
+
+def expected(made: Sequence[Span], day: date, dimension: tuple[str, str], project: str | None) -> list[int]:
+    start = midnight_of(day).timestamp() * 1000
+    return [
+        each.duration_ms or 0
+        for each in made
+        if (each.span_type, each.span_name) == dimension
+        and start <= each.start_time_ms < start + 86_400_000
+        and project in (None, each.project)
+    ]
+
+
+@pytest.mark.parametrize("project", [None, "", "shop", "nobody"])
+def test_every_day_of_every_dimension_has_its_own_spans(db: Database, project: str | None):
+    """Lost: a trend would add up the wrong days, projects or dimensions."""
+    made = fill(db)
+    histograms.rebuild(db, FORTNIGHT.days, SEEN, SEEN)
+    window = Window(FORTNIGHT.start, FORTNIGHT.end, project)
+    found = series(db, window)
+    for place, dimension in enumerate(WANTED):
+        for number, day in enumerate(window.days):
+            values = expected(made, day, dimension, project)
+            assert found.count[place, number] == len(values)
+            assert found.sum_ms[place, number] == sum(values)
+            if values:
+                exact = np.percentile(values, [50, 90, 95, 99])
+                ours = [getattr(found, name)[place, number] for name in ("p50_ms", "p90_ms", "p95_ms", "p99_ms")]
+                assert ours == pytest.approx(exact.tolist(), rel=0.005)
+            else:
+                assert np.isnan(found.p50_ms[place, number])
+
+
+def test_a_day_says_the_same_counted_uncounted_sealed_and_in_parts(db: Database):
+    """Lost: a trend would show a step on the day an analysis ran, or spans went."""
+    fill(db)
+    fresh = series(db, uncounted=FORTNIGHT.days)
+    histograms.rebuild(db, FORTNIGHT.days, SEEN, SEEN)
+    assert same(series(db), fresh)
+    some = [FORTNIGHT.days[place] for place in (0, 3, 4, 13)]
+    assert same(series(db, uncounted=some), fresh)
+    sealed = FORTNIGHT.days[3]
+    assert histograms.seal(db, sealed) == 1
+    late = span("gate", "A", 77, at=midnight_of(sealed) + timedelta(hours=5))
+    insert(db, [late])
+    with_late = series(db, uncounted=[sealed])
+    assert with_late.count[2].sum() == fresh.count[2].sum() + 1
+    histograms.rebuild(db, [sealed], SEEN, SEEN)
+    assert same(series(db), with_late)
+    execute(
+        db, "DELETE FROM workflow_trace_log WHERE span_id <> %s AND start_time_ms BETWEEN %s AND %s",
+        (late.span_id, midnight_of(sealed).timestamp() * 1000, after(sealed).timestamp() * 1000 - 1),
+    )  # fmt: skip
+    assert same(series(db), with_late)
+    assert same(series(db, uncounted=[sealed]), with_late)
+
+
+def test_days_add_up_to_the_window_that_they_are(db: Database):
+    """Lost: a trend and the findings over the same days would differ."""
+    fill(db)
+    histograms.rebuild(db, FORTNIGHT.days, SEEN, SEEN)
+    window = buckets.of_window(db, FORTNIGHT, SEEN, SEEN)
+    found = series(db)
+    for row in window:
+        place = WANTED.index((row[0], row[1]))
+        assert found.count[place].sum() == row[2]
+        assert (found.count[place] > 0).sum() == row[3]
+        assert found.sum_ms[place].sum() == pytest.approx(row[4])
+    [one_day] = buckets.of_window(db, Window(midnight(2), midnight(1)), ["phase"], SEEN)
+    assert found.p50_ms[1, 12] == pytest.approx(p50.from_buckets([one_day], GAMMA)["p50_ms"][0])
+
+
+def test_a_part_day_at_the_end_is_read_up_to_its_moment_whatever_was_counted_of_it(db: Database):
+    """Lost: the day so far would hold what came after the window, or nothing."""
+    end = midnight(2) + timedelta(hours=12)
+    insert(db, [span("gate", "A", 10, at=end - timedelta(hours=1)), span("gate", "A", 90, at=end)])
+    window = Window(midnight(4), end)
+    assert series(db, window).count[2].tolist() == [0, 0, 1]
+    histograms.rebuild(db, window.days, SEEN, SEEN)
+    assert series(db, window).count[2].tolist() == [0, 0, 1]
+    assert series(db, Window(midnight(4), midnight(1))).count[2].tolist() == [0, 0, 2]
+
+
+def test_portions_of_days_and_all_at_once_say_the_same(db: Database, monkeypatch: pytest.MonkeyPatch):
+    """Lost: ten thousand dimensions would be read otherwise than three."""
+    fill(db)
+    histograms.rebuild(db, FORTNIGHT.days[:9], SEEN, SEEN)
+    at_once = list(daily.read(db, FORTNIGHT, WANTED, SEEN, FORTNIGHT.days[9:]))
+    monkeypatch.setattr(daily, "_ROWS_AT_ONCE", 2 * len(WANTED))
+    portions = list(daily.read(db, FORTNIGHT, WANTED, SEEN, FORTNIGHT.days[9:]))
+    assert (len(at_once), len(portions)) == (1, 7)
+    assert same(*(trends.daily(rows, len(WANTED), 14, GAMMA) for rows in (at_once, portions)))
+    for number, (span_type, name) in enumerate(WANTED):
+        alone = series(db, uncounted=FORTNIGHT.days[9:], wanted=[(span_type, name)])
+        assert alone.count[0].tolist() == trends.daily(at_once, len(WANTED), 14, GAMMA).count[number].tolist()
+
+
+def test_a_scope_is_what_an_analysis_would_look_at_and_names_the_days_that_nobody_counted(db: Database):
+    """Lost: trends of what was just imported would be empty until an analysis has run."""
+    fill(db)
+    configure(db, "model", None, None, 2.0)
+    window = Window(FORTNIGHT.start, midnight() + timedelta(hours=1))
+    scope = daily.scope(db, window)
+    assert {"gate", "phase", "sd_type", "model"} <= set(scope.types)
+    assert scope.seen == SEEN
+    assert scope.uncounted == FORTNIGHT.days
+    histograms.rebuild(db, FORTNIGHT.days, scope.types, SEEN)
+    assert daily.scope(db, window).uncounted == []
+    assert daily.scope(db, window, ["gate"]) == daily.Scope(["gate"], SEEN, [])
+    assert daily.scope(db, window, ["host"]).uncounted == FORTNIGHT.days
+    insert(db, [span("gate", "A", 5, at=midnight(6))])
+    assert daily.scope(db, window).uncounted == [midnight(6).date()]
+
+
+def test_dimensions_come_with_their_time_those_with_most_first(db: Database):
+    """Lost: a list of trends would begin with what nobody waits for."""
+    made = fill(db)
+    sums = {
+        dimension: sum(each.duration_ms or 0 for each in made if (each.span_type, each.span_name) == dimension)
+        for dimension in WANTED
+    }
+    order = sorted(WANTED, key=lambda dimension: -sums[dimension])
+    fresh = daily.dimensions(db, FORTNIGHT, SEEN, SEEN, FORTNIGHT.days)
+    assert [row[:2] for row in fresh] == order
+    assert {row[:2]: row[3] for row in fresh} == sums
+    histograms.rebuild(db, FORTNIGHT.days, SEEN, SEEN)
+    assert daily.dimensions(db, FORTNIGHT, SEEN, SEEN) == fresh
+    assert daily.dimensions(db, FORTNIGHT, SEEN, SEEN, FORTNIGHT.days[:5]) == fresh
+    assert {row[:2] for row in daily.dimensions(db, FORTNIGHT, ["phase"], SEEN)} == {PHASE}
+    assert {row[:2] for row in daily.dimensions(db, Window(FORTNIGHT.start, FORTNIGHT.end, "shop"), SEEN, SEEN)} == {
+        A,
+        B,
+    }
+
+
+def test_the_queue_share_is_waiting_of_waiting_and_working_and_only_of_days_that_are_all_there(db: Database):
+    """Lost: a day whose spans are gone would look like one without any queue."""
+    at = [midnight(ago) + timedelta(hours=2) for ago in (3, 4, 5, 6)]
+    insert(db, [span("gate", "A", 300, at=at[0], queue_wait_ms=100), span("gate", "A", 100, at=at[0])])
+    insert(db, [span("gate", "A", 300, at=at[1]), span("gate", "B", 100, at=at[1], queue_wait_ms=50)])
+    insert(db, [span("gate", "A", 0, at=at[2], queue_wait_ms=0)])
+    insert(db, [span("gate", "A", 300, at=at[3], queue_wait_ms=100)])
+    assert daily.queue_share(db, FORTNIGHT, A, SEEN) == {
+        at[3].date(): 0.25,
+        at[2].date(): 0.0,
+        at[0].date(): pytest.approx(0.2),
+    }
+    histograms.seal(db, at[3].date())
+    execute(db, "UPDATE telemetry_sealed_days SET dropped_at = now() WHERE day = %s", (at[3].date(),))
+    assert set(daily.queue_share(db, FORTNIGHT, A, SEEN)) == {at[0].date(), at[2].date()}
+
+
+def test_a_count_beyond_32_bits_and_a_season_of_a_year_are_read(db: Database):
+    """Lost: the busiest dimension would wrap around, and last year would be out of reach."""
+    day = midnight(300).date()
+    execute(
+        db,
+        "INSERT INTO duration_histograms (day, dimension_type, dimension_key, project, count, sum_ms, min_ms, max_ms,"
+        " buckets, counts) VALUES (%s, 'gate', 'A', '', 3000000000001, 1e18, 0, 10000000000, '{-1,4600}',"
+        " '{1,3000000000000}')",
+        (day,),
+    )
+    found = series(db, Window(midnight(365), midnight()), wanted=[A])
+    assert found.count[0, 65] == 3_000_000_000_001
+    assert found.count.sum() == 3_000_000_000_001
+    assert found.p50_ms[0, 65] == pytest.approx(GAMMA**4599.5, rel=0.005)
+
+
+@pytest.mark.parametrize("project", [None, "", "shop", "nobody"])
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_is_learned_from_has_the_median_of_each_days_spans(db: Database, project: str | None, kept: bool):
+    """Lost: what is normal would be learned from other numbers than those that are judged."""
+    made = fill(db)
+    histograms.rebuild(db, FORTNIGHT.days, SEEN, SEEN)
+    if not kept:
+        # As days were that were counted before their P50s were kept.
+        execute(db, "UPDATE duration_histograms SET p50_ms = NULL WHERE day < %s", (FORTNIGHT.days[5],))
+    found = daily_p50s(db, Window(FORTNIGHT.start, FORTNIGHT.end, project), WANTED, SEEN)
+    ours = {(a, b, day.date()): (count, value) for a, b, day, count, value in found.itertuples(index=False)}
+    wanted = {}
+    for dimension in WANTED:
+        for day in FORTNIGHT.days:
+            if values := expected(made, day, dimension, project):
+                wanted[*dimension, day] = (len(values), pytest.approx(np.median(values), rel=0.005))
+    assert ours == wanted
+
+
+def test_a_day_so_far_keeps_no_median_and_an_ended_one_does(db: Database):
+    """Lost: half a day would be learned from as if it were a whole one."""
+    end = midnight(2) + timedelta(hours=12)
+    insert(db, [span("gate", "A", 10, at=end - timedelta(hours=1)), span("gate", "A", 90, at=end)])
+    histograms.rebuild(db, [end.date()], SEEN, SEEN, part_day=end)
+    assert db.rows("SELECT count, p50_ms FROM duration_histograms") == [(1, None)]
+    histograms.rebuild(db, [end.date()], SEEN, SEEN)
+    assert db.rows("SELECT count, p50_ms FROM duration_histograms") == [(2, pytest.approx(50, rel=0.005))]

@@ -1,0 +1,220 @@
+"""``trends`` and ``compare`` on a real database: what they print, as text and as data, and every way to ask wrongly."""
+
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from leo_telemetry_pipeline.cli import commands
+from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.store import counts, histograms
+from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.days import Window
+from leo_telemetry_pipeline.store.days import midnight as midnight_of
+from leo_telemetry_pipeline_tests.builders import execute, insert, midnight, one, span
+from leo_telemetry_pipeline_tests.servers import EMBEDDED
+
+pytestmark = pytest.mark.usefixtures("settings")
+
+STEP = midnight(10)
+MONTH = Window(midnight(30), midnight())
+
+
+def fill(db: Database, *, step: float = 2.0) -> None:
+    """Store a month of one gate that got slower and ran less ten days ago, and of one phase that did not."""
+    rng, made = np.random.default_rng(21), []
+    for day in MONTH.days:
+        at = midnight_of(day)
+        slow, number = (step, 6) if at >= STEP else (1.0, 12)
+        handoffs = zip(rng.lognormal(8, 0.15, number), rng.lognormal(9, 0.2, number), strict=True)
+        for place, (gate, phase) in enumerate(handoffs):
+            then = at + timedelta(hours=1, minutes=10 * place)
+            made.append(span("gate", "GATE_A", int(gate * slow), at=then, queue_wait_ms=int(gate * slow / 3)))
+            made.append(span("phase", "LEAD", int(phase), at=then, project="shop"))
+    insert(db, made)
+
+
+def say(*words: str) -> str:
+    """Return what a command prints."""
+    done = CliRunner().invoke(commands.cli, words, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def refused(*words: str) -> str:
+    """Return the line in which a command refuses."""
+    with pytest.raises(UserError) as refusal:
+        commands.cli.main(list(words), standalone_mode=False)
+    assert refusal.value.exit_code == 2
+    assert "\n" not in refusal.value.message
+    return refusal.value.message
+
+
+def test_trends_of_spans_that_no_analysis_has_seen_are_there_and_stay_as_they_are_once_counted(db: Database):
+    """Lost: whoever has just imported a month would see nothing, or other numbers tomorrow."""
+    fill(db)
+    printed = say("trends"), say("trends", "gate:GATE_A"), say("trends", "gate:GATE_A", "--json")
+    seen = sorted({row[0] for row in counts.by_type_and_day(db, MONTH)})
+    histograms.rebuild(db, MONTH.days, ["gate", "phase", "handoff", "subagent", "sd_type", "gate+sd_type"], seen)
+    assert (say("trends"), say("trends", "gate:GATE_A"), say("trends", "gate:GATE_A", "--json")) == printed
+
+
+def test_trends_name_what_changed_and_since_when_those_with_most_time_first(db: Database):
+    """Lost: the page that people open first would not say what got slower."""
+    fill(db)
+    lines = say("trends").splitlines()
+    assert lines[0] == f"P50 by day since {MONTH.days[0]}, dimensions with most time first"
+    [lead, gate] = [line for line in lines if line.startswith(("phase:LEAD", "gate:GATE_A"))]
+    assert lines.index(lead) < lines.index(gate)
+    assert lead.endswith("steady; spans -50 % since " + str(STEP.date()))
+    assert f" % since {STEP.date()}; spans -50 % since {STEP.date()}" in gate
+    assert "▁" in gate
+    assert "█" in gate
+    assert "... and 1 more with less time (--limit)" in say("trends", "--limit", "1")
+    assert "phase:LEAD" not in say("trends", "gate")
+    assert "gate:GATE_A" not in say("trends", "--project", "shop")
+    found = json.loads(say("trends", "--json", "--days", "31"))
+    assert [one["dimension_key"] for one in found["dimensions"]] == ["LEAD", "GATE_A"]
+    assert len(found["dimensions"][1]["p50_ms"]) == 32
+    assert found["dimensions"][1]["p50_ms"][0] is None
+    assert found["dimensions"][1]["changes"]["time"][0]["onset"] == str(STEP.date())
+    assert found["more"] == 0
+
+
+def test_trends_of_one_dimension_say_every_day_with_its_queue_share_and_both_changes(db: Database):
+    """Lost: nobody could tell by how much, since when, or that there are fewer of it."""
+    fill(db)
+    insert(db, [span("gate", "GATE_A", 123, at=midnight())])
+    said = say("trends", "gate:GATE_A")
+    rows = {line.split()[0]: line.split() for line in said.splitlines() if line.startswith("20")}
+    assert len(rows) == 31
+    before, after = rows[str(MONTH.days[5])], rows[str(MONTH.days[25])]
+    assert (before[1], after[1]) == ("12", "6")
+    assert before[-2:] == ["25", "%"]
+    assert rows[str(midnight().date())][1:5] == ["so", "far", "1", "123ms"]
+    assert rows[str(midnight().date())][-1] == "-"
+    [time] = [line for line in said.splitlines() if line.startswith("Time changed")]
+    assert f"since {STEP.date()}" in time
+    [volume] = [line for line in said.splitlines() if line.startswith("Volume changed")]
+    assert "from 12 to 6 spans a day" in volume
+    found = json.loads(say("trends", "gate:GATE_A", "--json", "--days", "40"))
+    assert len(found["days"]) == 41
+    assert found["days"][0]["p50_ms"] is None
+    assert found["days"][-1] | {"sum_ms": 0} == {
+        "day": str(midnight().date()), "closed": False, "spans": 1, "sum_ms": 0, "p50_ms": 123.0, "p90_ms": 123.0,
+        "p95_ms": 123.0, "p99_ms": 123.0, "queue_share": None,
+    }  # fmt: skip
+    assert found["days"][-2]["queue_share"] == pytest.approx(0.25, rel=0.01)
+
+
+def test_few_days_and_no_days_are_said_to_be_few_and_none(db: Database):
+    """Lost: a newcomer would read silence as a failure, or three days as steady."""
+    assert say("trends").startswith(f"No spans since {midnight(90).date()}: ")
+    insert(db, [span("gate", "GATE_A", 0, at=midnight(ago)) for ago in (1, 2, 3)])
+    assert "3 of 8 days known" in say("trends")
+    assert "3 closed day(s) with spans: from 8 on, changes can be told from noise." in say("trends", "gate:GATE_A")
+    assert json.loads(say("trends", "--json"))["dimensions"][0]["changes"] == {"time": [], "volume": []}
+
+
+@pytest.mark.only_on(EMBEDDED, reason="it is about words, and no statement that other servers would read otherwise")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["trends", "gate:GATE_B"], "did you mean gate:GATE_A?"),
+        (["trends", "Gate:gate_a"], "did you mean gate:GATE_A?"),
+        (["trends", "zzz:yyy"], "`leo-telemetry trends` lists what has"),
+        (["trends", "phases"], "did you mean phase?"),
+        (["trends", ":X"], "names no dimension"),
+        (["compare", "gate:GATE_A", "phase:LEED"], "did you mean phase:LEAD?"),
+        (["compare", "gate:GATE_A", "gate:GATE_A"], "both gate:GATE_A"),
+        (["compare", "gate:GATE_A", "LEAD"], "names no dimension"),
+        (["compare"], "given: nothing"),
+        (["compare", "gate:GATE_A"], "given: A"),
+        (["compare", "gate:GATE_A", "phase:LEAD", "--at", "2026-02-08"], "given: A, B, --at"),
+        (["compare", "gate:GATE_A", "--item", "x"], "given: A, --item"),
+        (["compare", "--at", "2026-02-08"], "given: --at"),
+        (["compare", "--item", "x", "--project", "shop"], "leave --project out"),
+        (["compare", "--item", "00000000-0000-0000-0000-000000000000"], "`leo-telemetry items` lists them"),
+        (["compare", "gate:GATE_A", "--at", "8 February"], "write 2026-02-08"),
+        (["compare", "gate:GATE_A", "--at", "2999-01-01"], "yet to come"),
+        (["compare", "gate:GATE_A", "--at", "0001-01-01"], "before any span"),
+        (["compare", "gate:GATE_A", "--at", "1972-01-03", "--days", "9"], "before any span"),
+        (["compare", "gate:GATE_A", "--before", "2026-02-01"], "need both"),
+        (["compare", "gate:GATE_A", "--before", "2026-02-01", "--after", "2026-02-02", "--days", "3"], "no --days"),
+        (["compare", "gate:GATE_A", "--before", "2026-02-03..2026-02-01", "--after", "2026-02-09"], "ends before"),
+        (["compare", "gate:GATE_A", "--before", "2026-02-01..2026-02-03", "--after", "2026-02-03"], "in common"),
+        (["compare", "gate:GATE_A", "--before", "2026-02-01..", "--after", "2026-02-03"], "is no day"),
+        (["compare", "gate:GATE_A", "--before", "1990-01-01..2026-02-01", "--after", "2026-02-03"], "longer than"),
+    ],
+)
+def test_a_wrong_question_is_answered_with_what_to_ask_instead(db: Database, words: list[str], said: str):
+    """Lost: a typing error would end in a traceback, or in an empty table."""
+    insert(db, [span("gate", "GATE_A", 5), span("phase", "LEAD", 5)])
+    assert said in refused(*words)
+
+
+def comparisons() -> dict[str, Callable[[], list[str]]]:
+    days = (
+        "..".join(str(midnight(ago).date()) for ago in (24, 18)),
+        "..".join(str(midnight(ago).date()) for ago in (10, 4)),
+    )
+    return {
+        "dimensions": lambda: ["gate:GATE_A", "phase:LEAD", "--days", "9"],
+        "a day": lambda: ["gate:GATE_A", "--at", str(STEP.date())],
+        "periods": lambda: ["gate:GATE_A", "--before", days[0], "--after", days[1]],
+    }
+
+
+@pytest.mark.parametrize("way", ["dimensions", "a day", "periods"])
+def test_compare_says_which_side_is_slower_by_how_much_and_how_sure(db: Database, way: str):
+    """Lost: a number without its doubt, or a verdict about the wrong side."""
+    fill(db, step=1.5)
+    words = comparisons()[way]()
+    found = json.loads(say("compare", *words, "--json"))
+    assert found["verdict"] == "slower"
+    ratio = found["p50"]["ratio"]
+    assert ratio["low"] < ratio["value"] < ratio["high"]
+    assert ratio["value"] == pytest.approx(found["p50"]["b_ms"] / found["p50"]["a_ms"])
+    if way != "dimensions":
+        assert ratio["low"] < 1.5 < ratio["high"]
+        assert (found["a"]["days"], found["b"]["days"], found["a"]["spans"], found["b"]["spans"]) == (7, 7, 84, 42)
+    said = say("compare", *words)
+    assert said.splitlines()[-1] == "Verdict: B is slower"
+    assert said == say("compare", *words)
+    assert f"{found['p50']['ratio']['value']:.2f}x" in said
+
+
+def test_compare_finds_no_evidence_where_nothing_changed_and_says_when_spans_are_too_few(db: Database):
+    """Lost: noise would be a finding."""
+    fill(db, step=1.0)
+    at = str(midnight(17).date())
+    assert say("compare", "gate:GATE_A", "--at", at).endswith("Verdict: no evidence that B is slower or faster\n")
+    insert(db, [span("gate", "RARE", 5, at=midnight(3)), span("gate", "RARE", 500, at=midnight(1))])
+    said = say("compare", "gate:RARE", "--at", str(midnight(2).date()), "--days", "2").splitlines()
+    assert "Verdict: no evidence: a P50 has an interval from 10 spans a side on" in said
+    assert said[-1] == "Each side is one day: the intervals do not know how days differ from each other."
+    empty = refused("compare", "gate:RARE", "--at", str(midnight(2).date()), "--days", "1")
+    assert empty.endswith("`leo-telemetry trends gate:RARE` shows which days have some")
+
+
+def test_compare_around_an_item_looks_at_its_dimension_before_and_since_it_was_opened(db: Database):
+    """Lost: whoever closed an item could not show that it is fast again."""
+    fill(db, step=0.5)
+    opened = STEP + timedelta(hours=2)
+    detail = {"dimension_type": "gate", "dimension_key": "GATE_A", "opened_window_end": opened.isoformat()}
+    execute(
+        db,
+        "INSERT INTO continuous_improvements (fingerprint, title, description, source_detail)"
+        " VALUES ('f', 't', '', %s)",
+        (json.dumps(detail | {"project": ""}),),
+    )
+    item = one(db, "SELECT id::text FROM continuous_improvements")
+    found = json.loads(say("compare", "--item", item, "--json"))
+    assert found["verdict"] == "faster"
+    assert (found["a"]["last_day"], found["b"]["first_day"]) == (str(midnight(11).date()), str(STEP.date()))
+    assert datetime.fromisoformat(found["b"]["last_day"]).date() == midnight(4).date()
+    execute(db, "UPDATE continuous_improvements SET source_detail = '{}'")
+    assert "names no dimension" in refused("compare", "--item", item)

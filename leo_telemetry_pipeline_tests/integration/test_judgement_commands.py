@@ -1,0 +1,160 @@
+"""``why``, ``items`` and ``thresholds accept`` on a real database, after analyses of something that got slower."""
+
+import json
+import random
+import uuid
+from datetime import timedelta
+
+import pytest
+from click.testing import CliRunner
+
+from leo_telemetry_pipeline.cli import commands
+from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.store import baselines, items, spans
+from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.items import Item
+from leo_telemetry_pipeline_tests.builders import analyse, configure, insert, midnight, new_id, row_of, slow, span
+from leo_telemetry_pipeline_tests.servers import EMBEDDED
+
+pytestmark = pytest.mark.usefixtures("settings")
+
+SLOW_DAYS = 6
+
+
+def say(*words: str) -> str:
+    """Return what a command prints."""
+    done = CliRunner().invoke(commands.cli, words, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def refused(*words: str) -> str:
+    """Return the line in which a command refuses."""
+    with pytest.raises(UserError) as refusal:
+        commands.cli.main(list(words), standalone_mode=False)
+    assert refusal.value.exit_code == 2
+    assert "\n" not in refusal.value.message
+    return refusal.value.message
+
+
+def work(db: Database) -> None:
+    """Store seven weeks of a gate that asks a sub-agent, which was slow in the last days, and of one steady gate."""
+    rng, made = random.Random(31), []
+    for days_ago in range(49, 0, -1):
+        for _ in range(15):
+            at, trace, gate = midnight(days_ago) + timedelta(hours=rng.uniform(7, 19)), new_id(), new_id()
+            times = 3 if days_ago <= SLOW_DAYS else 1
+            inner, own, steady = (round(1000 * each * rng.lognormvariate(0, 0.2)) for each in (4 * times, 2, 3))
+            made += [
+                span("gate", "REVIEW", inner + own, at=at, span_id=gate, trace_id=trace),
+                span("subagent", "DESIGN", inner, at=at, parent_span_id=gate, trace_id=trace),
+                span("gate", "STEADY", steady, at=at),
+            ]
+    spans.ensure_partitions(db, midnight(50), midnight())
+    spans.insert(db, made)
+
+
+def analysed(db: Database, days_ago: int = 0) -> None:
+    """Analyse the week up to a midnight, which must succeed."""
+    run = row_of(db, analyse({"leo_telemetry/window_end": midnight(days_ago).isoformat()}))
+    assert run.status == "SUCCEEDED", run.error_detail
+
+
+def opened(db: Database) -> Item:
+    """Return the one item, opened for a bottleneck that is configured."""
+    slow(db, "SLOW")
+    analysed(db)
+    [item] = items.all_items(db)
+    return item
+
+
+def test_why_shows_the_numbers_of_a_cause_of_what_it_slows_and_of_what_is_steady(db: Database):
+    """Lost: a judgement that nobody can check, and so nobody trusts."""
+    work(db)
+    analysed(db)
+    [item] = items.all_items(db)
+    cause = say("why", "subagent:DESIGN")
+    assert cause.startswith("subagent:DESIGN is a bottleneck\n")
+    assert f"slower since {midnight(SLOW_DAYS).date()}" in cause
+    assert f"Item {item.id}; once dealt with:" in cause
+    member = say("why", "gate:REVIEW")
+    assert "Because of subagent:DESIGN: leo-telemetry why subagent:DESIGN" in member
+    assert f"Item {item.id}" in member
+    steady = say("why", "gate:STEADY")
+    assert steady.startswith("gate:STEADY is no bottleneck\n")
+    assert "  no      changed" in steady
+    assert "Item" not in steady
+    found = json.loads(say("why", "subagent:DESIGN", "--json"))
+    assert found["outcome"] == found["learned"]["outcome"] == "bottleneck"
+    assert found["bottleneck"]["improvement_id"] == item.id
+    assert all(guard["passed"] for guard in found["learned"]["guards"])
+    assert json.loads(say("why", "gate:STEADY", "--json"))["bottleneck"] is None
+
+
+def test_why_of_a_configured_baseline_and_of_too_few_spans_says_so(db: Database):
+    """Lost: nobody could tell whose number decided, or what is missing."""
+    opened(db)
+    insert(db, [span("gate", "RARE", 5)])
+    analysed(db)
+    said = say("why", "gate:SLOW")
+    assert "baseline    100ms, configured" in said
+    assert "GUARD" not in said
+    assert say("why", "gate:RARE").startswith("gate:RARE is not judged: too few spans in the window\n")
+
+
+def test_what_was_accepted_is_normal_from_the_next_analysis_on(db: Database):
+    """Lost: what was made slower on purpose stays a bottleneck for ever."""
+    work(db)
+    analysed(db, 1)
+    assert say("why", "subagent:DESIGN").startswith("subagent:DESIGN is a bottleneck\n")
+    before = {one.dimension_key: one.p50_ms for one in baselines.of_scope(db, None)}
+    assert "its level of now as normal" in say("thresholds", "accept", "subagent", "DESIGN")
+    analysed(db)
+    after = {one.dimension_key: one.p50_ms for one in baselines.of_scope(db, None)}
+    assert after["DESIGN"] > 2 * before["DESIGN"]
+    assert after["REVIEW"] == pytest.approx(before["REVIEW"], rel=0.05)
+    assert say("why", "subagent:DESIGN").startswith("subagent:DESIGN is no bottleneck\n")
+
+
+@pytest.mark.parametrize(("resolution", "status"), list(items.RESOLUTIONS.items()))
+def test_an_item_is_closed_as_what_became_of_it_once(db: Database, resolution: str, status: str):
+    """Lost: the list of items only grows; or the second who closes one changes what the first one said."""
+    item = opened(db)
+    said = say("items", "close", item.id, "--as", resolution)
+    assert said.startswith(f"Closed as {resolution}. Of gate:SLOW: ")
+    [closed] = items.all_items(db)
+    assert (closed.status, closed.resolution) == (status, resolution)
+    assert closed.closed_at is not None
+    assert refused("items", "close", item.id, "--as", "noise") == f"Item {item.id} is closed already, as {resolution}"
+    [same] = items.all_items(db)
+    assert (same.status, same.resolution, same.closed_at) == (status, resolution, closed.closed_at)
+    [line] = [line for line in say("items").splitlines() if item.id in line]
+    assert line.split()[1:3] == [status, resolution]
+
+
+@pytest.mark.only_on(EMBEDDED, reason="it is about words, and no statement that other servers would read otherwise")
+def test_a_wrong_name_is_answered_with_where_to_find_the_right_one(db: Database):
+    """Lost: a typing error would end in a traceback, or close another item."""
+    assert "`leo-telemetry analyze` runs one now" in refused("why", "gate:SLOW")
+    item = opened(db)
+    assert "did you mean gate:SLOW?" in refused("why", "gate:SLOWER")
+    assert "names no dimension" in refused("why", "SLOW")
+    assert "`leo-telemetry items` lists them" in refused("items", "close", item.id[:8], "--as", "fixed")
+    assert "`leo-telemetry items` lists them" in refused("items", "close", str(uuid.uuid4()), "--as", "fixed")
+    assert "Nothing was learned of gate:SLOW yet" in refused("thresholds", "accept", "gate", "SLOW")
+    assert "is no dimension type" in refused("thresholds", "accept", "gate:SLOW", "SLOW")
+    assert [one.is_open for one in items.all_items(db)] == [True]
+
+
+@pytest.mark.only_on(EMBEDDED, reason="it is about words, and no statement that other servers would read otherwise")
+def test_the_list_of_items_says_how_many_dimensions_each_is_about(db: Database):
+    """Lost: one item for eight slow steps would look like one slow step."""
+    assert say("items").startswith("No improvement items yet")
+    work(db)
+    configure(db, "gate", "STEADY", 100, 2.0)
+    analysed(db)
+    header, *lines = say("items").splitlines()
+    assert "DIMENSIONS" in header
+    of = {line.split()[7]: line.split()[4] for line in lines}
+    assert of == {"subagent:DESIGN": "2", "gate:STEADY": "1"}
+    assert {one["status"] for one in json.loads(say("items", "--json"))} == {"OPEN"}

@@ -1,0 +1,146 @@
+"""With nothing configured: what is normal is learned, what got slower is found and explained, and silence otherwise."""
+
+import random
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from leo_telemetry_pipeline.span import Span
+from leo_telemetry_pipeline.store import baselines, items, measurements, runs, spans
+from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline_tests.builders import analyse, midnight, new_id, one, row_of, span
+from leo_telemetry_pipeline_tests.servers import EMBEDDED
+
+pytestmark = pytest.mark.usefixtures("settings")
+
+
+def insert(db: Database, made: Iterator[Span]) -> None:
+    spans.ensure_partitions(db, midnight(80), midnight())
+    spans.insert(db, made)
+
+
+def analyse_on(db: Database, days_ago: int) -> runs.Run:
+    """Analyse the week that ended so many midnights ago."""
+    return row_of(db, analyse({"leo_telemetry/window_end": midnight(days_ago).isoformat()}))
+
+
+def found(run: runs.Run) -> dict[str, dict[str, Any]]:
+    """Return a run's bottlenecks by name."""
+    assert run.output_ref is not None, run.error_detail
+    return {f"{each['dimension_type']}:{each['dimension_key']}": each for each in run.output_ref["bottlenecks"]}
+
+
+def handoffs(rng: random.Random, days_ago: int, *, design: float = 1.0, count: int = 20) -> Iterator[Span]:
+    """Yield a day of handoffs, each a gate that asks a sub-agent; ``design`` times as long as normal."""
+    for _ in range(count):
+        at = midnight(days_ago) + timedelta(hours=rng.uniform(7, 19))
+        ids: dict[str, Any] = {"trace_id": new_id()}
+        work = [round(1000 * scale * rng.lognormvariate(0, 0.2)) for scale in (4 * design, 2, 1)]
+        top, gate = new_id(), new_id()
+        more = timedelta(milliseconds=work[2]), timedelta(milliseconds=work[1] + work[2])
+        yield span("handoff", "LEAD-TO-PLAN", sum(work), at=at, span_id=top, **ids)
+        yield span("gate", "REVIEW", work[0] + work[1], at=at + more[0], span_id=gate, parent_span_id=top, **ids)
+        model = "large" if design > 1 else "small"
+        own: dict[str, Any] = {"parent_span_id": gate, "attributes": {"model": model}}
+        yield span("subagent", "DESIGN", work[0], at=at + more[1], **ids, **own)
+
+
+def learned(db: Database, name: str = "DESIGN") -> baselines.Baseline:
+    [kept] = [each for each in baselines.of_scope(db, None) if each.dimension_key == name]
+    return kept
+
+
+def test_a_step_is_found_dated_and_traced_to_its_cause_and_does_not_become_normal_by_waiting(db: Database):
+    """Lost: set-and-forget; or, after a month of a slow sub-agent, nobody would be told of it any more."""
+    rng = random.Random(5)
+    for days_ago in range(50, 0, -1):
+        insert(db, handoffs(rng, days_ago, design=2.5 if days_ago <= 12 else 1.0))
+    onset = (midnight(12)).date()
+    before = analyse_on(db, 12)
+    assert found(before) == {}
+    normal = learned(db).p50_ms
+    assert normal == pytest.approx(4000, rel=0.1)
+
+    run = analyse_on(db, 9)
+    slow = found(run)
+    assert set(slow) == {"subagent:DESIGN", "gate:REVIEW", "handoff:LEAD-TO-PLAN"}
+    design = slow["subagent:DESIGN"]
+    assert design["baseline_source"] == "learned"
+    assert design["ratio"] == pytest.approx(2.5, rel=0.15)
+    assert abs((date.fromisoformat(design["onset_day"]) - onset).days) <= 1
+    assert {each["cause"] for each in slow.values()} == {"subagent:DESIGN"}
+    assert "subagent:DESIGN" in slow["handoff:LEAD-TO-PLAN"]["why"]
+    [item] = items.all_items(db)
+    assert item.source_detail["dimension_key"] == "DESIGN"
+    assert len(item.source_detail["members"]) == 2
+    assert {each["improvement_id"] for each in slow.values()} == {item.id}
+
+    for days_ago in (5, 2, 0):
+        assert "subagent:DESIGN" in found(analyse_on(db, days_ago)), days_ago
+        assert learned(db).p50_ms == pytest.approx(normal, rel=0.1)
+    assert len(items.all_items(db)) == 1
+
+
+def test_a_level_that_somebody_accepts_becomes_the_normal_one(db: Database):
+    """Lost: what was made slower on purpose would be called a bottleneck for ever."""
+    rng = random.Random(6)
+    for days_ago in range(45, 0, -1):
+        insert(db, handoffs(rng, days_ago, design=2.5 if days_ago <= 15 else 1.0))
+    assert "subagent:DESIGN" in found(analyse_on(db, 5))
+    [item] = items.all_items(db)
+    assert items.close(db, item.id, "expected")
+    run = analyse_on(db, 0)
+    assert found(run) == {}
+    assert learned(db).p50_ms == pytest.approx(10_000, rel=0.1)
+    assert [each.status for each in items.all_items(db)] == ["DISMISSED"]
+
+
+@pytest.mark.only_on(EMBEDDED, reason="thirty analyses of sixty thousand spans; the server makes no difference")
+def test_a_hundred_stable_dimensions_over_thirty_daily_analyses_open_at_most_one_item(db: Database):
+    """Lost: the trust of whoever installs it; with a hundred dimensions, one in a hundred a day is an alarm a day."""
+    rng = random.Random(7)
+
+    def day(days_ago: int) -> Iterator[Span]:
+        for number in range(100):
+            for _ in range(12):
+                at = midnight(days_ago) + timedelta(hours=rng.uniform(0, 24))
+                duration = round(100 * (1 + number) * rng.lognormvariate(0, 0.4))
+                yield span("gate", f"G{number}", duration, at=at)
+
+    for days_ago in range(30, 0, -1):
+        insert(db, day(days_ago))
+    for days_ago in range(29, -1, -1):
+        analyse_on(db, days_ago)
+    assert one(db, "SELECT count(*) FROM continuous_improvements") <= 1
+
+
+def test_five_spans_a_day_are_not_enough_data_and_say_so(db: Database):
+    """Lost: an item that rests on five spans, or silence that looks like health."""
+    rng = random.Random(8)
+    for days_ago in range(40, 0, -1):
+        insert(db, handoffs(rng, days_ago, design=3.0 if days_ago <= 5 else 1.0, count=5))
+    run = analyse_on(db, 0)
+    assert found(run) == {}
+    judgement = measurements.judgement(db, run.run_id, "subagent", "DESIGN")
+    assert judgement is not None
+    assert judgement.outcome == "no_baseline"
+    assert judgement.learned is not None
+    assert next(guard["name"] for guard in judgement.learned["guards"] if not guard["passed"]) == "enough_spans"
+    assert items.all_items(db) == []
+
+
+def test_a_look_back_neither_uses_nor_changes_what_was_learned_later(db: Database):
+    """Lost: replaying an old week would judge it by the future, and make the future forget."""
+    rng = random.Random(9)
+    for days_ago in range(45, 0, -1):
+        insert(db, handoffs(rng, days_ago, design=0.5 if days_ago <= 20 else 1.0))
+    analyse_on(db, 0)
+    now = learned(db)
+    assert now.p50_ms == pytest.approx(2000, rel=0.1)
+    back = analyse_on(db, 21)
+    judgement = measurements.judgement(db, back.run_id, "subagent", "DESIGN")
+    assert judgement is not None
+    assert judgement.baseline_p50_ms == pytest.approx(4000, rel=0.1)
+    assert learned(db) == now

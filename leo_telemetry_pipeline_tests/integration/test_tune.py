@@ -1,0 +1,206 @@
+"""Thresholds that fit, on a real database: what the command says and writes, and what follows a run by itself."""
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from leo_telemetry_pipeline.actions import tuned
+from leo_telemetry_pipeline.cli import commands
+from leo_telemetry_pipeline.definitions import build_definitions
+from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.span import Span
+from leo_telemetry_pipeline.store import spans, suggestions
+from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline_tests.builders import QUIET, configure, execute, midnight, one, span, succeeded
+
+pytestmark = pytest.mark.usefixtures("settings")
+
+DAYS = 40
+
+
+def days_of(name: str, *levels: float, sigma: float = 0.2, days: int = DAYS) -> Iterator[Span]:
+    """Yield 15 spans a day of a gate, the days in equal parts on one level in ms after the other."""
+    rng = np.random.default_rng(len(name))
+    for ago in range(days, 0, -1):
+        level = levels[(days - ago) * len(levels) // days]
+        for number, duration in enumerate(level * np.exp(sigma * rng.standard_normal(15))):
+            yield span("gate", name, int(duration), at=midnight(ago) + timedelta(minutes=number))
+
+
+def fill(db: Database, *made: Iterator[Span]) -> None:
+    spans.ensure_partitions(db, midnight(130), midnight())
+    for each in made:
+        spans.insert(db, each)
+
+
+def say(*words: str) -> str:
+    """Return what ``thresholds tune`` prints."""
+    done = CliRunner().invoke(commands.cli, ["thresholds", "tune", *words], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def told(*words: str) -> dict[str, dict[str, Any]]:
+    """Return what ``thresholds tune`` says of each dimension as data."""
+    return {f"{each['dimension_type']}:{each['dimension_key']}": each for each in json.loads(say(*words, "--json"))}
+
+
+def rows(db: Database) -> list[tuple]:
+    return db.rows(
+        "SELECT dimension_type, dimension_key, baseline_p50_ms, multiplier, min_samples FROM telemetry_thresholds"
+        " ORDER BY 1, 2 NULLS FIRST"
+    )
+
+
+def materialize(*, success: bool = True) -> None:
+    """Execute the asset as the job that follows an analysis does."""
+    job = build_definitions().resolve_job_def("insights_job")
+    done = job.execute_in_process(
+        instance=dg.DagsterInstance.ephemeral(),
+        run_config=QUIET,
+        raise_on_error=False,
+        asset_selection=[dg.AssetKey("threshold_suggestions")],
+    )
+    assert done.success is success
+
+
+def test_a_threshold_of_long_ago_is_shown_with_what_fits_and_written_only_when_asked(db: Database):
+    """Lost: a person's numbers would change under their hands, or stay wrong for ever."""
+    fill(db, days_of("GATE_A", 3000), days_of("GATE_B", 3000))
+    configure(db, "gate", "GATE_A", 900, 2.0, min_samples=12)
+    before = rows(db)
+    found = told()["gate:GATE_A"]
+    assert found["baseline_p50_ms"] == pytest.approx(3000, rel=0.05)
+    assert 1.05 <= found["multiplier"] < 1.5
+    assert found["share_over_now"] == 1
+    said = say().splitlines()
+    assert said[0].split()[:2] == ["DIMENSION", "TODAY"]
+    assert "900ms x 2.00" in said[1]
+    assert "always on -> " in said[1]
+    assert f"{DAYS} days, {15 * DAYS} spans since {midnight(DAYS).date()}" in said[1]
+    assert said[2:] == ["Nothing was written: --apply writes what is suggested."]
+    assert rows(db) == before
+
+    applied = say("gate", "GATE_A", "--apply").splitlines()[-1]
+    assert applied == (
+        f"gate:GATE_A: baseline_p50_ms {found['baseline_p50_ms']:g}, multiplier {found['multiplier']:g}."
+    )
+    assert rows(db) == [("gate", "GATE_A", found["baseline_p50_ms"], found["multiplier"], 12)]
+    assert say("--apply").splitlines()[-1] == "Nothing was written: all of it fits already."
+    again = told()["gate:GATE_A"]
+    assert again["alarms_a_year_now"] == pytest.approx(again["alarms_a_year_then"])
+
+
+def test_a_row_of_a_type_is_tuned_for_each_of_its_keys_and_stays_as_it_is(db: Database):
+    """Lost: one key's level would become that of all others."""
+    fill(db, days_of("GATE_A", 3000), days_of("GATE_BB", 500))
+    configure(db, "gate", None, 800, 2.0)
+    found = told()
+    assert {name: each["source"] for name, each in found.items()} == {"gate:GATE_A": "type", "gate:GATE_BB": "type"}
+    assert "800ms x 2.00 (type)" in say("gate", "GATE_BB")
+    assert "GATE_A" not in say("gate", "GATE_BB")
+    said = say("gate", "GATE_BB", "--apply").splitlines()[-1]
+    assert said.endswith("(a row of its own; that of the type stays as it is)")
+    assert [row[:2] for row in rows(db)] == [("gate", None), ("gate", "GATE_BB")]
+    assert rows(db)[0][2:4] == (800, 2.0)
+    assert rows(db)[1][2] == pytest.approx(500, rel=0.05)
+
+
+def test_a_multiplier_for_all_leaves_baselines_to_learning(db: Database):
+    """Lost: who only wanted fewer alarms would have every baseline fixed for good."""
+    fill(db, days_of("GATE_A", 3000))
+    configure(db, "global", None, None, 4.0)
+    [unknown] = told().values()
+    assert unknown["reason"] == "its baseline is learned, and there is none yet"
+    assert say().splitlines()[-1] == "Nothing is suggested yet."
+    execute(
+        db, "INSERT INTO telemetry_baselines (dimension_type, dimension_key, p50_ms, multiplier)"
+        " VALUES ('gate', 'GATE_A', 3000, 1.3)"
+    )  # fmt: skip
+    [known] = told().values()
+    assert (known["source"], known["baseline_p50_ms"]) == ("global", None)
+    assert known["multiplier"] < 4
+    assert "learned x" in say("--apply")
+    assert rows(db)[0][:4] == ("gate", "GATE_A", None, known["multiplier"])
+
+
+def test_what_cannot_be_tuned_says_why_in_one_line(db: Database):
+    """Lost: silence, which reads like a failure."""
+    assert say() == (
+        "Nothing to tune: nobody wrote a baseline or a multiplier, so what is normal is learned, and needs no tuning.\n"
+    )
+    fill(db, days_of("GATE_A", 3000, days=9))
+    assert "that applies to gate:GATE_A, so" in say("gate", "GATE_A")
+    configure(db, "gate", "GATE_A", 900, 2.0)
+    configure(db, "gate", "GONE", 900, 2.0)
+    configure(db, "gate", "OFF", 900, 2.0, is_active=False)
+    configure(db, "gate", "ONLY_SAMPLES", None, None, min_samples=3)
+    assert {name: each["reason"] for name, each in told().items()} == {
+        "gate:GATE_A": "9 days have 8 spans, 28 are needed",
+        "gate:GONE": "0 days have 8 spans, 28 are needed",
+    }
+    before = rows(db)
+    assert say("--apply").splitlines()[-1] == "Nothing is suggested yet."
+    assert rows(db) == before
+    with pytest.raises(UserError, match="key is empty"):
+        commands.cli.main(["thresholds", "tune", "gate", ""], standalone_mode=False)
+
+
+def test_suggestions_follow_a_run_and_change_nothing_by_themselves(db: Database):
+    """Lost: nobody would learn that a threshold does not fit, or it would move without being asked."""
+    fill(db, days_of("GATE_A", 3000))
+    configure(db, "gate", "GATE_A", 900, 2.0)
+    configure(db, "gate", "GONE", 900, 2.0)
+    before = rows(db)
+    materialize(success=False)
+    run_id = succeeded(db)
+    for _ in range(2):
+        materialize()
+    fits, gone = suggestions.of_run(db, run_id)
+    assert (fits.current_baseline_p50_ms, fits.current_multiplier, fits.is_applied) == (900, 2.0, False)
+    assert fits.baseline_p50_ms == pytest.approx(3000, rel=0.05)
+    assert fits.evidence["days"] == DAYS
+    assert (gone.multiplier, gone.reason) == (None, "0 days have 8 spans, 28 are needed")
+    assert rows(db) == before
+
+
+def test_with_the_setting_they_are_applied_but_for_types_and_for_what_got_slower(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+):
+    """Lost: a regression would become normal by waiting, or a row for one key would appear out of nowhere."""
+    fill(
+        db, days_of("GATE_A", 3000), days_of("SLOWER", 1000, 2000, days=80), days_of("FASTER_NOW", 2000, 1000, days=80)
+    )
+    fill(db, days_of("INHERITS_ITS_TYPE", 700))
+    for key in ("GATE_A", "SLOWER", "FASTER_NOW"):
+        configure(db, "gate", key, 900, 2.0)
+    configure(db, "gate", None, 900, 2.0)
+    run_id = succeeded(db)
+    monkeypatch.setenv("LEO_TELEMETRY_APPLY_SUGGESTIONS", "true")
+    materialize()
+    kept = {each.dimension_key: each for each in suggestions.of_run(db, run_id)}
+    assert {key for key, each in kept.items() if each.is_applied} == {"GATE_A", "FASTER_NOW"}
+    assert kept["SLOWER"].is_slower
+    assert kept["SLOWER"].baseline_p50_ms == pytest.approx(2000, rel=0.05)
+    written = {row[1]: row[2] for row in rows(db)}
+    assert written[None] == written["SLOWER"] == 900
+    assert set(written) == {None, "GATE_A", "SLOWER", "FASTER_NOW"}
+    assert written["FASTER_NOW"] == kept["FASTER_NOW"].baseline_p50_ms == pytest.approx(1000, rel=0.05)
+    assert one(db, "SELECT count(*) FROM telemetry_suggestions WHERE applied_at IS NOT NULL") == 2
+
+
+def test_of_very_many_dimensions_those_with_a_row_and_those_with_most_time_are_tuned(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+):
+    """Lost: one row for all would make every run work for an hour, or leave out what somebody wrote by name."""
+    monkeypatch.setattr(tuned, "MOST", 1)
+    fill(db, days_of("MOST_TIME", 9000, days=3), days_of("SECOND", 5000, days=3), days_of("LEAST", 10, days=3))
+    configure(db, "global", None, 800, 2.0)
+    configure(db, "gate", "LEAST", 800, 2.0)
+    assert list(told()) == ["gate:LEAST", "gate:MOST_TIME"]

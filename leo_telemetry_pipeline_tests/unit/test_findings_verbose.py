@@ -1,0 +1,113 @@
+"""What `findings --verbose` adds to the block: since when, why, how sure, what next, by time lost a week."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from leo_telemetry_pipeline.cli.findings import render_dry
+
+END = datetime(2026, 2, 9, 15, 0, tzinfo=UTC)
+HOUR_MS = 3_600_000.0
+
+
+def bottleneck(dimension_type: str, key: str, **more: Any) -> dict[str, Any]:
+    """Return a bottleneck as ``output_ref`` has it, found by a learned baseline."""
+    return {
+        "dimension_type": dimension_type,
+        "dimension_key": key,
+        "ratio": 3.0,
+        "observed_p50_ms": 15_000.0,
+        "baseline_p50_ms": 5_000.0,
+        "baseline_source": "learned",
+        "multiplier": 1.15,
+        "sample_count": 40,
+        "onset_day": "2026-02-05",
+        "p_value": 0.000123,
+        "lost_ms_a_week": HOUR_MS,
+        "why": f"{dimension_type}:{key} +10 s: own time 100 %",
+        "set_apart_by": [],
+        "cause": f"{dimension_type}:{key}",
+        "evidence_trace_ids": ["t1", "t2"],
+        "improvement_id": None,
+    } | more
+
+
+DESIGN = bottleneck("subagent", "DESIGN", improvement_id="i1", set_apart_by=["model=large: 80 % of slow spans"])
+LEAD = bottleneck(
+    "phase",
+    "LEAD",
+    ratio=1.5,
+    lost_ms_a_week=3 * HOUR_MS,
+    why="phase:LEAD +10 s: subagent:DESIGN 91 %, gate:G 9 %",
+    cause="subagent:DESIGN",
+    improvement_id="i1",
+)
+
+
+def verbose(*found: dict[str, Any]) -> dict[str, list[str]]:
+    """Return what is said below each bottleneck, by its name, in the order in which they stand."""
+    output = {"traces_scanned": 1400, "dimensions_evaluated": 45, "bottlenecks": list(found), "errors": []}
+    said: dict[str, list[str]] = {}
+    for line in render_dry(output, END, verbose=True).splitlines():
+        if "(p50=" in line:
+            said[line.split()[1]] = []
+        elif line.startswith("       "):
+            said[list(said)[-1]].append(line.strip())
+    return said
+
+
+def test_what_costs_most_time_a_week_stands_first_however_small_its_ratio() -> None:
+    """Lost: people would work on a gate that is five times as slow once a month."""
+    rare = bottleneck("gate", "RARE", ratio=5.0, lost_ms_a_week=60_000.0)
+    said = verbose(rare, DESIGN, LEAD)
+    assert list(said) == ["phase:LEAD", "subagent:DESIGN", "gate:RARE"]
+    assert [lines[0] for lines in said.values()] == ["3 h lost a week", "1 h lost a week", "1 min lost a week"]
+
+
+def test_all_are_shown_and_none_is_counted_away() -> None:
+    """Lost: the sixth bottleneck could be seen nowhere."""
+    found = [bottleneck("gate", f"G{number}") for number in range(9)]
+    assert len(verbose(*found)) == 9
+
+
+def test_since_when_how_sure_and_why_are_said() -> None:
+    """Lost: whoever reads it could not tell noise from a regression, nor where to look."""
+    lines = verbose(DESIGN)["subagent:DESIGN"]
+    assert lines[1] == "Slower since 2026-02-05; steady work looks so by chance at most once in 8,100 looks"
+    assert lines[2] == "Where the added time goes: subagent:DESIGN +10 s: own time 100 %"
+    assert lines[3] == "What slow spans have more often: model=large: 80 % of slow spans"
+    assert "Up to 1.15x of its learned baseline is normal; 40 spans" in lines
+    assert "Slowest traces: t1, t2" in lines
+
+
+def test_nobody_is_told_to_be_surer_than_was_ever_measured() -> None:
+    """Lost: a chance of one in a sextillion, in which nobody should believe."""
+    [line] = [line for line in verbose(bottleneck("gate", "A", p_value=1e-21))["gate:A"] if "Slower since" in line]
+    assert line.endswith("at most once in 1,000,000 looks")
+
+
+def test_a_cause_names_what_it_slows_and_how_its_item_is_closed() -> None:
+    """Lost: eight bottlenecks would look like eight problems."""
+    lines = verbose(DESIGN, LEAD)["subagent:DESIGN"]
+    assert "Because of it, phase:LEAD took longer too" in lines
+    assert lines[-1].startswith("Next: leo-telemetry why subagent:DESIGN; then leo-telemetry items close i1 --as fixed")
+
+
+def test_what_is_slow_because_of_another_sends_there() -> None:
+    """Lost: somebody would look for the fault in a phase whose sub-agent is slow."""
+    lines = verbose(DESIGN, LEAD)["phase:LEAD"]
+    assert lines[-1] == "Next: nothing here; it is slow because of subagent:DESIGN, which has item i1"
+    assert not any("Because of it" in line for line in lines)
+
+
+def test_a_configured_baseline_without_onset_cause_or_item_leaves_no_gap() -> None:
+    """Lost: the output would say None where nothing is known; or break on runs from before these columns."""
+    old = bottleneck("gate", "A B", baseline_source="configured", multiplier=2.0)
+    for name in ("onset_day", "p_value", "why", "set_apart_by", "cause", "lost_ms_a_week"):
+        del old[name]
+    lines = verbose(old | {"evidence_trace_ids": []})["gate:A"]
+    assert lines == [
+        "0s lost a week",
+        "Up to 2x of its configured baseline is normal; 40 spans",
+        "Slowest traces: none",
+        "Next: leo-telemetry why 'gate:A B' (it has no item)",
+    ]

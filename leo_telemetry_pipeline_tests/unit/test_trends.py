@@ -1,0 +1,181 @@
+"""Days of many dimensions at once: the same percentiles as one by one, and changes named by their days."""
+
+import base64
+import re
+from datetime import date
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leo_telemetry_pipeline.analysis import p50, trends
+from leo_telemetry_pipeline.analysis.changes import Change, Series
+from leo_telemetry_pipeline.cli.trends import BARS, percent, spark
+from leo_telemetry_pipeline.defs import plots
+from leo_telemetry_pipeline.store.daily import Rows
+
+GAMMA = 1.005
+FIRST = date(2026, 2, 1)
+
+
+def rows_of(days: dict[tuple[int, int], dict[int, int]]) -> Rows:
+    """Return rows from the buckets of (dimension, day)."""
+    names, buckets = list(days), list(days.values())
+    numbers = [sorted(each) for each in buckets]
+    return Rows(
+        dimension=np.array([dimension for dimension, _ in names]),
+        day=np.array([day for _, day in names]),
+        count=np.array([sum(each.values()) for each in buckets]),
+        sum_ms=np.array([float(sum(each.values())) for each in buckets]),
+        min_ms=np.array([0 if min(each) < 0 else int(GAMMA ** (min(each) - 1)) for each in buckets]),
+        max_ms=np.array([int(GAMMA ** max(each)) + 1 for each in buckets]),
+        ends=np.cumsum([len(each) for each in buckets]),
+        buckets=np.array([number for each in numbers for number in each]),
+        spans=np.array([each[number] for each, ours in zip(buckets, numbers, strict=True) for number in ours]),
+    )
+
+
+histograms = st.dictionaries(st.integers(-1, 4000), st.integers(1, 10**9), min_size=1, max_size=12)
+seasons = st.dictionaries(st.tuples(st.integers(0, 4), st.integers(0, 6)), histograms, min_size=1, max_size=20)
+
+
+@given(seasons)
+def test_percentiles_of_all_rows_at_once_are_those_of_each_row(days: dict[tuple[int, int], dict[int, int]]):
+    """Lost: a trend would show another P50 than the findings of the same day."""
+    rows = rows_of(days)
+    assert trends.QUANTILES == p50.QUANTILES
+    found = trends.quantiles(rows, GAMMA)
+    for place, buckets in enumerate(days.values()):
+        numbers = np.array(sorted(buckets))
+        counts = np.array([buckets[number] for number in numbers])
+        expected = p50.quantiles(numbers, counts, GAMMA, rows.min_ms[place], rows.max_ms[place])
+        assert found[:, place].tolist() == pytest.approx(expected, rel=1e-12)
+
+
+def test_days_come_to_their_place_whatever_portion_they_come_in():
+    """Lost: a day would show another day's time, or a day without spans a zero that looks like a miracle."""
+    first, second = rows_of({(1, 0): {100: 3}, (0, 2): {200: 5}}), rows_of({(1, 3): {-1: 2}})
+    found = trends.daily([first, second], 2, 4, GAMMA)
+    assert found.count.tolist() == [[0, 0, 5, 0], [3, 0, 0, 2]]
+    assert found.sum_ms.tolist() == [[0, 0, 5, 0], [3, 0, 0, 2]]
+    assert np.isnan(found.p50_ms).tolist() == [[True, True, False, True], [False, True, True, False]]
+    assert found.p50_ms[0, 2] == pytest.approx(GAMMA**199.5, rel=0.005)
+    assert found.p99_ms[1, 3] == 0
+
+
+def test_nothing_read_is_a_season_without_spans():
+    """Lost: a crash for whoever has just begun."""
+    found = trends.daily([], 1, 3, GAMMA)
+    assert found.count.sum() == 0
+    assert np.isnan(found.p50_ms).all()
+
+
+def made(days: int, step: int, *, gaps: tuple[int, ...] = ()) -> trends.Daily:
+    """Return a dimension of which time doubles and volume halves on a day, with days without spans."""
+    rng = np.random.default_rng(4)
+    p50_ms = 1000.0 * np.where(np.arange(days) < step, 1, 2) * np.exp(rng.normal(0, 0.05, days))
+    count = np.where(np.arange(days) < step, 80, 40) + rng.integers(-4, 5, days)
+    count[list(gaps)], p50_ms[list(gaps)] = 0, np.nan
+    rows = (p50_ms * ratio for ratio in (1, 1.5, 1.7, 2))
+    return trends.Daily(count[None], (p50_ms * count)[None], *(row[None] for row in rows))
+
+
+def test_a_change_of_time_and_one_of_volume_are_found_on_their_day_by_the_same_detector():
+    """Lost: nobody would see that it is slower because there is more of it."""
+    [turns] = trends.turns(made(60, 40, gaps=(3, 4, 41)), FIRST, 60)
+    [time], [volume] = turns.time, turns.volume
+    assert (time.onset, volume.onset) == (date(2026, 3, 13), date(2026, 3, 13))
+    assert time.onset_from <= time.onset <= time.onset_to
+    assert time.ratio == pytest.approx(2, rel=0.1)
+    assert volume.ratio == pytest.approx(0.5, rel=0.1)
+    assert time.after == pytest.approx(time.before * time.ratio)
+    assert 0.99 < time.confidence <= 1
+
+
+def test_the_day_so_far_and_days_without_spans_are_no_points_of_a_series():
+    """Lost: every morning would look like a fall of volume."""
+    seen: list[list[Series]] = []
+
+    def detector(series) -> list[list[Change]]:
+        seen.append(list(series))
+        return [[Change(1, 1, 2, 5.0, 6.0, 1.2, 7.0, 0.25)] for _ in series]
+
+    found = made(6, 6, gaps=(0, 2))
+    [turns] = trends.turns(found, FIRST, 5, detector)
+    times, volumes = seen
+    assert [series.values.tolist() for series in times] == [found.p50_ms[0, [1, 3, 4]].tolist()]
+    assert [series.values.tolist() for series in volumes] == [found.count[0, [1, 3, 4]].tolist()]
+    assert times[0].days is not None
+    assert (times[0].days - (date(2026, 2, 2) - date(1970, 1, 1)).days).tolist() == [0, 2, 3]
+    assert turns.time == (trends.Turn(date(2026, 2, 4), date(2026, 2, 4), date(2026, 2, 5), 5.0, 6.0, 1.2, 0.75),)
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ([1, 2, 8], "▁▂█"),
+        ([100, 102, 98, 101], "▁▂▁▁"),
+        ([5, float("nan"), 5], "▁ ▁"),
+        ([0, 0], "▁▁"),
+        ([0, 8], "▁█"),
+        ([float("nan")], ""),
+        ([7], "▁"),
+    ],
+)
+def test_a_sparkline_shows_what_is_large_and_draws_noise_flat(values: list[float], line: str):
+    """Lost: a stable dimension would look like the Alps, and a gap like a time."""
+    assert spark(np.array(values, dtype=float)) == line
+
+
+def test_a_long_season_fits_into_its_line():
+    """Lost: a year would break every line of a terminal."""
+    line = spark(np.repeat([1.0, 9.0], 180))
+    assert len(line) == 30
+    assert set(line) == {BARS[0], BARS[-1]}
+
+
+@pytest.mark.parametrize(
+    ("ratio", "said"), [(1.52, "+52 %"), (0.62, "-38 %"), (1.0, "+0 %"), (3.44, "3.4x"), (5.0, "5x")]
+)
+def test_a_size_is_said_as_people_say_it(ratio: float, said: str):
+    """Lost: +900 % where ten times as long is meant."""
+    assert percent(ratio) == said
+
+
+def svg_of(image: str) -> ElementTree.Element:
+    found = re.fullmatch(r"!\[trend\]\(data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)\)", image)
+    assert found
+    return ElementTree.fromstring(base64.b64decode(found[1]).decode())
+
+
+def test_a_plot_is_an_image_that_marks_each_change_and_breaks_where_a_day_has_no_spans():
+    """Lost: the asset page would show a broken picture, or a line over days on which nothing ran."""
+    found = made(60, 40, gaps=(3, 4))
+    [turns] = trends.turns(found, FIRST, 60)
+    drawn = svg_of(plots.trend("gate:<A> & B", FIRST, found, 0, turns))
+    texts = [each.text for each in drawn.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts[0] == "gate:<A> & B"
+    assert sum(bool(text and text.endswith("x since 2026-03-13")) for text in texts) == 2
+    lines = [each.get("d") or "" for each in drawn.iter("{http://www.w3.org/2000/svg}path")]
+    assert lines[-1].count("M") == 2
+    assert lines[-1].count("M") + lines[-1].count("L") == 58
+    numbers = [float(number) for line in lines[-2:] for number in re.findall(r"[\d.]+", line)]
+    assert all(0 <= number <= 800 for number in numbers)
+
+
+@pytest.mark.parametrize("p50_ms", [0.0, 1234.0])
+def test_a_plot_of_zeros_or_of_one_day_is_a_plot(p50_ms: float):
+    """Lost: a crash of the asset for what takes less than a millisecond."""
+    one = np.array([[np.nan, p50_ms, np.nan]])
+    found = trends.Daily(np.array([[0, 4, 0]]), np.nan_to_num(one), one, one, one, one)
+    assert "nan" not in ElementTree.tostring(svg_of(plots.trend("gate:A", FIRST, found, 0, NONE))).decode()
+
+
+def test_a_plot_of_nothing_says_so():
+    """Lost: a division by zero on the page of whoever removed a step."""
+    assert plots.trend("gate:A", FIRST, trends.daily([], 1, 3, GAMMA), 0, NONE) == "gate:A has no spans in these days."
+
+
+NONE = trends.Turns((), ())

@@ -1,0 +1,154 @@
+"""What `why` shows of a judgement, whatever became of it."""
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+from leo_telemetry_pipeline.cli.why import bottleneck_of, render
+from leo_telemetry_pipeline.store.forecasts import Expected
+from leo_telemetry_pipeline.store.measurements import Judgement
+from leo_telemetry_pipeline.store.runs import Run
+
+START, END = datetime(2026, 2, 2, tzinfo=UTC), datetime(2026, 2, 9, 15, 30, tzinfo=UTC)
+LEARNED = {
+    "regime_start": "2026-01-01",
+    "regime_days": 28.0,
+    "moved": "kept",
+    "guards": [
+        {"name": "enough_spans", "passed": True, "value": 21, "limit": 8, "says": "21 spans a day, 8 are needed"},
+        {"name": "large_enough", "passed": False, "value": 1.04, "limit": 1.15, "says": "1.04 x its baseline"},
+    ],
+}
+FOUND = {
+    "dimension_type": "gate",
+    "dimension_key": "A",
+    "onset_day": "2026-02-05",
+    "p_value": 0.0001,
+    "why": "gate:A +10 s: subagent:B 100 %",
+    "set_apart_by": [],
+    "cause": "subagent:B",
+    "improvement_id": "i1",
+}
+
+
+def run(*found: dict[str, Any]) -> Run:
+    """Return a run of a week and a part of a day."""
+    names: dict[str, Any] = dict.fromkeys(Run.__dataclass_fields__)
+    return Run(**names | {"window_start": START, "window_end": END, "output_ref": {"bottlenecks": list(found)}})
+
+
+def judgement(**more: Any) -> Judgement:
+    """Return the judgement of a gate that is as it always was."""
+    values: dict[str, Any] = dict.fromkeys(Judgement._fields) | {
+        "sample_count": 150,
+        "p50_ms": 5_200.0,
+        "p90_ms": 9_000.0,
+        "p95_ms": 9_500.0,
+        "p99_ms": 9_900.0,
+        "observed_p50_ms": 5_200.0,
+        "baseline_p50_ms": 5_000.0,
+        "baseline_source": "learned",
+        "multiplier": 1.15,
+        "min_samples": 10,
+        "outcome": "ok",
+        "learned": LEARNED,
+    }
+    return Judgement(**values | more)
+
+
+SLOW = judgement(outcome="bottleneck", observed_p50_ms=15_000.0, onset_day=date(2026, 2, 5), p_value=0.0001)
+
+
+def test_of_what_is_no_bottleneck_every_value_and_the_guard_that_failed_are_shown():
+    """Lost: nobody could tell why a step that feels slow is not flagged."""
+    assert render(run(), "gate:A", judgement(), None).splitlines() == [
+        "gate:A is no bottleneck",
+        "  window      2026-02-02 to 2026-02-09 15:30 UTC, 150 spans (10 needed), P50 5.2s, P90 9s",
+        "  baseline    5s, learned from 28 days since 2026-01-01",
+        "  normal      up to 1.15x of that, which is 5.8s",
+        "  observed    5.2s: 1.04x",
+        "  PASSED  GUARD         WHICH SAYS",
+        "  yes     enough spans  21 spans a day, 8 are needed",
+        "  no      large enough  1.04 x its baseline",
+    ]
+
+
+def test_of_a_bottleneck_since_when_how_sure_the_cause_and_its_item_are_shown():
+    """Lost: the numbers without what to do about them."""
+    lines = render(run(FOUND), "gate:A", SLOW, FOUND).splitlines()
+    assert lines[0] == "gate:A is a bottleneck"
+    assert "  observed    15s, since 2026-02-05: 3x" in lines
+    assert lines[-4:] == [
+        "  Slower since 2026-02-05; steady work looks so by chance at most once in 10,000 looks",
+        "  Where the added time goes: gate:A +10 s: subagent:B 100 %",
+        "  Because of subagent:B: leo-telemetry why subagent:B",
+        "  Item i1; once dealt with: leo-telemetry items close i1 --as fixed, or as noise, or as expected",
+    ]
+    own = render(run(FOUND), "gate:A", SLOW, FOUND | {"cause": "gate:A", "improvement_id": None})
+    assert "Because of" not in own
+    assert "Item" not in own
+
+
+def test_a_configured_baseline_decides_alone_and_no_guard_is_shown():
+    """Lost: guards that had no say would seem to have decided."""
+    slow = judgement(baseline_source="configured", multiplier=2.0, observed_p50_ms=12_000.0, outcome="bottleneck")
+    lines = render(run(), "gate:A", slow, None).splitlines()
+    assert "  baseline    5s, configured" in lines
+    assert "  normal      up to 2x of that, which is 10s" in lines
+    assert "  observed    12s: 2.4x" in lines
+    assert not any("GUARD" in line for line in lines)
+
+
+def test_too_few_spans_and_too_few_days_are_told_apart():
+    """Lost: "not judged" without a word of what is missing."""
+    few = judgement(outcome="too_few", sample_count=4)
+    assert render(run(), "gate:A", few, None).startswith("gate:A is not judged: too few spans in the window\n")
+    assert "4 spans (10 needed)" in render(run(), "gate:A", few, None)
+    guards = [{"name": "enough_days", "passed": False, "value": 3, "limit": 14, "says": "3 days have 8 spans"}]
+    unknown = judgement(
+        outcome="no_baseline",
+        baseline_p50_ms=None,
+        baseline_source=None,
+        multiplier=2.0,
+        learned={"guards": guards, "regime_start": None},
+    )
+    lines = render(run(), "gate:A", unknown, None).splitlines()
+    assert lines[0] == "gate:A is not judged: not enough data to know what is normal"
+    assert "  baseline    none yet" in lines
+    assert lines[-1] == "  no      enough days  3 days have 8 spans"
+
+
+def test_what_was_never_judged_is_said_to_have_no_baseline():
+    """Lost: a traceback for a dimension that an analysis measured and could not judge."""
+    nothing = judgement(outcome=None, baseline_p50_ms=None, baseline_source=None, multiplier=None, learned=None)
+    assert render(run(), "gate:A", nothing, None).splitlines()[-1] == "  baseline    none yet"
+
+
+def test_a_baseline_that_moved_says_why():
+    """Lost: a normal level that nobody remembers would look like a mistake."""
+    for moved, said in (("improved", "as work got faster"), ("accepted", "was accepted"), ("settling", "settling")):
+        [line] = [
+            line
+            for line in render(run(), "gate:A", judgement(learned=LEARNED | {"moved": moved}), None).splitlines()
+            if "baseline  " in line and "since" in line
+        ]
+        assert line.endswith(said), moved
+
+
+def test_what_is_expected_or_why_nothing_is_stands_at_the_end():
+    """Lost: the forecast could be seen nowhere; or its absence would look like safety."""
+    ahead = [
+        Expected(7, date(2026, 2, 16), 0.25, 5_500.0, 5_000.0, 6_000.0, ""),
+        Expected(14, date(2026, 2, 23), None, None, None, None, "it has 9 days, 21 are needed"),
+    ]
+    assert render(run(), "gate:A", judgement(), None, ahead).splitlines()[-2:] == [
+        "  in 7 days: a bottleneck with a probability of 25%, P50 between 5s and 6s",
+        "  in 14 days: not forecast, it has 9 days, 21 are needed",
+    ]
+
+
+def test_a_bottleneck_is_found_by_type_and_key_in_what_the_run_said():
+    """Lost: the explanation of another dimension with the same key."""
+    other = FOUND | {"dimension_type": "phase"}
+    assert bottleneck_of(run(other, FOUND), "gate", "A") == FOUND
+    assert bottleneck_of(run(other), "gate", "A") is None
+    assert bottleneck_of(Run(**dict.fromkeys(Run.__dataclass_fields__)), "gate", "A") is None  # type: ignore[arg-type]
