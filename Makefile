@@ -40,7 +40,7 @@ dev: install ## Run database, daemon, OTLP receiver and UI until Ctrl-C
 
 # Much of it waits for processes: a second test process runs what needs no clock meanwhile.
 test: install ## Run all tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope
 
 lint: install ## Check style, types and who imports whom
 	$(BIN)/ruff check .

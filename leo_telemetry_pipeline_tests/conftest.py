@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -80,14 +81,20 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "transactions_at_once: waits for itself where there is one server connection")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file together where several processes share them, and the acceptance tests in one of these.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Share the tests between processes by file, with all acceptance tests in one of these.
 
     Those have processes, signals and clocks of their own: two of them at once would take each other's time.
     """
-    for item in items:
-        group = item.path.parent.name
-        item.add_marker(pytest.mark.xdist_group(group if group == "acceptance" else f"{group}/{item.path.name}"))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "acceptance" if "/acceptance/" in file else file
+
+    return ByFile(config, log)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

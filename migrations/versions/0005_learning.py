@@ -76,7 +76,7 @@ CREATE TRIGGER continuous_improvements_closed BEFORE UPDATE OF status, resolutio
 
 FORECASTS = """
 CREATE TABLE dimension_forecasts (
-    run_id uuid NOT NULL REFERENCES telemetry_analysis_runs ON DELETE CASCADE,
+    run_id uuid NOT NULL,
     dimension_type text NOT NULL,
     dimension_key text NOT NULL,
     horizon_days integer NOT NULL CHECK (horizon_days > 0),
@@ -86,7 +86,9 @@ CREATE TABLE dimension_forecasts (
     low_ms double precision,
     high_ms double precision,
     reason text NOT NULL DEFAULT '',
-    PRIMARY KEY (run_id, dimension_type, dimension_key, horizon_days)
+    PRIMARY KEY (run_id, dimension_type, dimension_key, horizon_days),
+    -- Kept as long as the P50 that it looks ahead from.
+    FOREIGN KEY (run_id, dimension_type, dimension_key) REFERENCES dimension_p50 ON DELETE CASCADE
 );
 COMMENT ON TABLE dimension_forecasts IS
     'How likely each dimension of a run is a bottleneck of the window that ends with a day to come, or why not said.';
