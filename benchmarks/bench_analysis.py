@@ -70,7 +70,7 @@ def learned(
     connection: Database, window: Window, days: Window, dimensions: list[tuple[str, str]], seen: list[str]
 ) -> pd.DataFrame:
     """Learn every baseline from the closed days, and judge the window by it."""
-    series = daily_p50s(connection, days, dimensions, seen)
+    series = baselines.days_of(daily_p50s(connection, days, dimensions, seen))
     changes = baselines.found_changes(series)
     kept = remembered([], {}, window.end)
     return baselines.judge(series, changes, baselines.learn(series, changes, kept), window.start, window.end)

@@ -159,10 +159,10 @@ def look(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return baselines and judgements after the last of these days, each dimension as if it were alone."""
     end = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=int(days[-1]) + 1)
-    daily = frame(p50_ms, counts, days)
-    found = baselines.found_changes(daily)
-    learned = baselines.learn(daily, found, kept)
-    return learned, baselines.judge(daily, found, learned, end - timedelta(days=7), end, 1.0)
+    read = baselines.days_of(frame(p50_ms, counts, days))
+    found = baselines.found_changes(read)
+    learned = baselines.learn(read, found, kept)
+    return learned, baselines.judge(read, found, learned, end - timedelta(days=7), end, 1.0)
 
 
 def first_found(

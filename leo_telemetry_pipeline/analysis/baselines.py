@@ -23,17 +23,18 @@ from leo_telemetry_pipeline.analysis.regimes import (
     KEY,
     REGIME_LEAST,
     SETTLED_DAYS,
+    Days,
     History,
     Onset,
     day_numbers,
+    days_of,
     found_changes,
-    histories,
     onsets,
     regimes,
     settled,
 )
 
-__all__ = ["DAY_SPANS", "Guard", "found_changes", "judge", "learn"]
+__all__ = ["DAY_SPANS", "Days", "Guard", "days_of", "found_changes", "judge", "learn"]
 
 ACCEPTED_LEAST = 3
 
@@ -70,16 +71,16 @@ class Learned:
     evidence: dict[str, Any]
 
 
-def learn(daily: pd.DataFrame, found: pd.DataFrame, kept: pd.DataFrame) -> pd.DataFrame:
+def learn(days: Days, found: pd.DataFrame, kept: pd.DataFrame) -> pd.DataFrame:
     """Return the baseline of each dimension that has one: COLUMNS, ``regime_start`` a day, ``evidence`` a dict.
 
-    ``daily``: dimension_type, dimension_key, day, count (spans), p50_ms, a row a day with spans. ``found``: the frame
-    of ``found_changes``. ``kept``: dimension_type, dimension_key, p50_ms, multiplier, regime_start, regime_days, and
-    optionally may_rise (its item was resolved, or the level accepted, since it moved) and noise_dismissals.
+    ``days`` as of ``days_of``, ``found`` the frame of ``found_changes``. ``kept``: dimension_type, dimension_key,
+    p50_ms, multiplier, regime_start, regime_days, and optionally may_rise (its item was resolved, or the level
+    accepted, since it moved) and noise_dismissals.
     """
     before, changed = _kept(kept), onsets(found)
     made = {}
-    for history in histories(daily):
+    for history in days.histories:
         baseline = of_history(history, changed.get(history.name, []), before.pop(history.name, None))
         if baseline:
             made[history.name] = baseline

@@ -67,6 +67,10 @@ class Prepared(NamedTuple):
     places: np.ndarray
 
 
+# Logarithms, quality, days (-1 where unknown) and places of what is no gap in a series.
+Points = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
 def find(values: Sequence[float] | np.ndarray, counts: object = None, days: object = None) -> list[Change]:
     """Return the changes of one series, in order."""
     given = (None if each is None else np.asarray(each) for each in (counts, days))
@@ -97,9 +101,13 @@ def find_prepared(prepared: dict[int, Prepared], series: int) -> list[list[Chang
 
 def prepare(series: Sequence[Series]) -> dict[int, Prepared]:
     """Return the series that are long enough, by their numbers, without gaps and rhythm."""
-    usable = {number: points(each) for number, each in enumerate(series)}
+    return prepare_points([points(each) for each in series])
+
+
+def prepare_points(usable: Sequence[Points]) -> dict[int, Prepared]:
+    """Return what ``prepare`` does, of the points of series."""
     made: dict[int, Prepared] = {}
-    for numbers in _by_length({number: len(each[0]) for number, each in usable.items()}):
+    for numbers in _by_length({number: len(each[0]) for number, each in enumerate(usable)}):
         x, quality, days = (np.array([usable[number][part] for number in numbers]) for part in range(3))
         x = x - _rhythm(x, quality, days)
         for row, number in enumerate(numbers):
@@ -107,7 +115,7 @@ def prepare(series: Sequence[Series]) -> dict[int, Prepared]:
     return made
 
 
-def points(series: Series) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def points(series: Series) -> Points:
     """Return logarithms, quality, days (-1 where unknown) and places of what is no gap."""
     values = np.asarray(series.values, dtype=float)
     counts = np.ones(len(values)) if series.counts is None else np.asarray(series.counts, dtype=float)

@@ -20,10 +20,10 @@ from leo_telemetry_pipeline.analysis.regimes import (
     DAYS_LEAST,
     KEY,
     REGIME_LEAST,
+    Days,
     History,
     Onset,
     day_numbers,
-    histories,
     onsets,
     regimes,
     settled,
@@ -99,21 +99,21 @@ class Judgement:
 
 
 def judge(
-    daily: pd.DataFrame,
+    days: Days,
     found: pd.DataFrame,
     baselines: pd.DataFrame,
     window_start: datetime,
     window_end: datetime,
     false_discoveries: float = FALSE_DISCOVERIES,
 ) -> pd.DataFrame:
-    """Judge every dimension of ``daily`` by its learned baseline; returns COLUMNS, ``guards`` a tuple of Guard.
+    """Judge every dimension of ``days`` by its learned baseline; returns COLUMNS, ``guards`` a tuple of Guard.
 
-    ``daily`` and ``found`` as for ``baselines.learn``, ``baselines`` what that returned. A bottleneck passed all
+    ``days`` and ``found`` as for ``baselines.learn``, ``baselines`` what that returned. A bottleneck passed all
     guards; of those that every run calls so, at most the share ``false_discoveries`` are none (Benjamini, Hochberg).
     """
     window = _first_day(window_start), _end_day(window_end)
     known, changed = _baselines(baselines), onsets(found)
-    judged = [of_history(one, changed.get(one.name, []), known.get(one.name), *window) for one in histories(daily)]
+    judged = [of_history(one, changed.get(one.name, []), known.get(one.name), *window) for one in days.histories]
     tested = [number for number, one in enumerate(judged) if one.is_enough]
     limit = discovery_limit([judged[number].p_value for number in tested], false_discoveries)
     for number in tested:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from leo_telemetry_pipeline.analysis import changes, noise
-from leo_telemetry_pipeline.analysis.changes import Series
+from leo_telemetry_pipeline.analysis.changes import Prepared, Series
 
 KEY = ["dimension_type", "dimension_key"]
 
@@ -95,7 +95,29 @@ def day_numbers(days: pd.Series) -> np.ndarray:
     return pd.to_datetime(days).to_numpy().astype("datetime64[D]").astype("int64")
 
 
-def series(daily: pd.DataFrame) -> tuple[list[tuple[str, str]], list[Series], np.ndarray]:
+@dataclass(frozen=True)
+class Days:
+    """The days of many dimensions, read once for all that is asked of them: a history and a series each, by number."""
+
+    histories: tuple[History, ...]
+    series: tuple[Series, ...]
+    prepared: dict[int, Prepared]
+
+
+def days_of(daily: pd.DataFrame) -> Days:
+    """Return the days of a frame: dimension_type, dimension_key, day, count (spans), p50_ms, a row a day with spans."""
+    names, all_series, spans = _series(daily)
+    usable = [changes.points(each) for each in all_series]
+    prepared = changes.prepare_points(usable)
+    made = []
+    for number, (name, each, (raw, quality, days, _)) in enumerate(zip(names, all_series, usable, strict=True)):
+        x = prepared[number].x if number in prepared else raw
+        counts = np.zeros(0) if each.counts is None else each.counts
+        made.append(History(name, days, counts, raw, x, quality, float(spans[number])))
+    return Days(tuple(made), tuple(all_series), prepared)
+
+
+def _series(daily: pd.DataFrame) -> tuple[list[tuple[str, str]], list[Series], np.ndarray]:
     """Return the dimensions of a frame, their days with enough spans in order, and their median spans a day."""
     numbers = daily.groupby(KEY, sort=True).ngroup().to_numpy()
     days = day_numbers(daily["day"])
@@ -112,28 +134,16 @@ def series(daily: pd.DataFrame) -> tuple[list[tuple[str, str]], list[Series], np
     return list(zip(types, keys, strict=True)), made, spans
 
 
-def histories(daily: pd.DataFrame) -> list[History]:
-    """Return the history of each dimension of a frame: dimension_type, dimension_key, day, count, p50_ms."""
-    names, all_series, spans = series(daily)
-    prepared = changes.prepare(all_series)
-    made = []
-    for number, (name, each) in enumerate(zip(names, all_series, strict=True)):
-        raw, quality, days, _ = changes.points(each)
-        x = prepared[number].x if number in prepared else raw
-        counts = np.zeros(0) if each.counts is None else each.counts
-        made.append(History(name, days, counts, raw, x, quality, float(spans[number])))
-    return made
-
-
-def found_changes(daily: pd.DataFrame) -> pd.DataFrame:
-    """Return CHANGE_COLUMNS, a row a change, of a frame with dimension_type, dimension_key, day, count, p50_ms."""
-    names, all_series, _ = series(daily)
+def found_changes(days: Days) -> pd.DataFrame:
+    """Return CHANGE_COLUMNS, a row a change."""
     rows = []
-    for name, each, found in zip(names, all_series, changes.find_all(all_series), strict=True):
-        days = np.zeros(0, dtype="int64") if each.days is None else each.days
-        for change in found:
-            onset = (days[at] for at in (change.at, change.onset_from, change.onset_to))
-            rows.append((*name, *onset, change.before, change.after, change.ratio, change.score, change.p_value))
+    found = changes.find_prepared(days.prepared, len(days.series))
+    for history, each, of_series in zip(days.histories, days.series, found, strict=True):
+        numbers = np.zeros(0, dtype="int64") if each.days is None else each.days
+        for change in of_series:
+            onset = (numbers[at] for at in (change.at, change.onset_from, change.onset_to))
+            sizes = (change.before, change.after, change.ratio, change.score, change.p_value)
+            rows.append((*history.name, *onset, *sizes))
     made = pd.DataFrame(rows, columns=list(CHANGE_COLUMNS))
     dates = {name: made[name].to_numpy(dtype="int64").astype("datetime64[D]") for name in CHANGE_COLUMNS[2:5]}
     return made.assign(**{name: pd.Series(values).astype("datetime64[s]") for name, values in dates.items()}).astype(

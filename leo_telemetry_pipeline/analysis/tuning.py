@@ -20,8 +20,8 @@ from leo_telemetry_pipeline.analysis.regimes import (
     LEAST_MS,
     History,
     Onset,
+    days_of,
     found_changes,
-    histories,
     onsets,
     regimes,
 )
@@ -90,8 +90,9 @@ class Suggestion:
 def tune(pasts: Sequence[Past], alarms_a_year: float = ALARMS_A_YEAR) -> list[Suggestion]:
     """Return what fits each dimension: the lowest limit over which stable weeks come so often a year, or less."""
     daily = _daily(pasts)
-    changed = onsets(found_changes(daily))
-    known = {history.name: history for history in histories(daily)}
+    days = days_of(daily)
+    changed = onsets(found_changes(days))
+    known = {history.name: history for history in days.histories}
     made = []
     for past in pasts:
         name = past.dimension_type, past.dimension_key

@@ -42,17 +42,18 @@ def learned_baselines(
     """Learn the baseline of every dimension of the window, and judge the window by it."""
     measured = p50.together(p50s.values())
     dimensions = [name for name in zip(*(measured[column] for column in KEY), strict=True) if name[1] != OTHER_KEYS]
-    series = daily_p50s(
+    daily_frame = daily_p50s(
         analysis.database,
         history.learned_from(analysis.window),
         dimensions,
         history.seen(analysis),
         [moment.date() for moment in duration_histograms["day"]],
     )
-    changes = baselines.found_changes(series)
-    learned = baselines.learn(series, changes, _remembered(analysis))
+    days = baselines.days_of(daily_frame)
+    changes = baselines.found_changes(days)
+    learned = baselines.learn(days, changes, _remembered(analysis))
     judged = baselines.judge(
-        series,
+        days,
         changes,
         _with_configured_multipliers(analysis, learned),
         analysis.window.start,

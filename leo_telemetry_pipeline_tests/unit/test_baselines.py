@@ -28,13 +28,15 @@ def daily(
 
 def learn(days: pd.DataFrame, kept: pd.DataFrame = NOTHING, **said: bool | int) -> pd.DataFrame:
     """Learn, with what people said of every baseline that is kept."""
-    return baselines.learn(days, baselines.found_changes(days), kept.assign(**said))
+    read = baselines.days_of(days)
+    return baselines.learn(read, baselines.found_changes(read), kept.assign(**said))
 
 
 def judged(days: pd.DataFrame, learned: pd.DataFrame) -> pd.DataFrame:
     """Judge the last seven days."""
     end = pd.Timestamp(days["day"].max()).tz_localize(UTC).to_pydatetime() + timedelta(days=1)
-    return baselines.judge(days, baselines.found_changes(days), learned, end - timedelta(days=7), end)
+    read = baselines.days_of(days)
+    return baselines.judge(read, baselines.found_changes(read), learned, end - timedelta(days=7), end)
 
 
 def only(frame: pd.DataFrame) -> pd.Series:
@@ -226,7 +228,7 @@ def test_odd_series_have_a_defined_answer(p50_ms: list[float], gap: int):
 
 def test_no_dimension_at_all_is_an_empty_answer_with_the_same_columns():
     """Lost: the first analysis of an empty database."""
-    empty = daily((1, 1.0)).iloc[:0]
+    empty = baselines.days_of(daily((1, 1.0)).iloc[:0])
     found = baselines.found_changes(empty)
     learned = baselines.learn(empty, found, NOTHING)
     none = baselines.judge(empty, found, learned, FIRST, FIRST + timedelta(days=7))
