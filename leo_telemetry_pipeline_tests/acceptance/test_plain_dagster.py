@@ -125,9 +125,13 @@ def test_the_database_lives_as_long_as_the_shell(desk: Desk):
         # A shell that is killed says nobody that it ends.
         shell.process.kill()
         shell.process.wait()
-        # Lets go of the command that the shell left behind, and does not wait where there is none.
-        os.close(os.open(gate, os.O_RDWR | os.O_NONBLOCK))
-        until(lambda: not processes_of(desk.home), "the database ends with the shell", by=shell)
+
+        def is_over() -> bool:
+            # Lets go of the command that the shell left behind, also one that has only begun; waits for nobody.
+            os.close(os.open(gate, os.O_RDWR | os.O_NONBLOCK))
+            return not processes_of(desk.home)
+
+        until(is_over, "the database ends with the shell", by=shell)
 
 
 def test_two_shells_share_the_database(desk: Desk):

@@ -505,9 +505,12 @@ def test_forks_in_two_threads_let_everyone_import_again(monkeypatch):
     thread.join()
     exits._after_fork_in_parent()
     free: list[bool] = []
-    thread = threading.Thread(target=lambda: free.append(exits.importing.acquire(timeout=1)))
+
+    def ask() -> None:
+        free.append(exits.importing.acquire(timeout=1))
+        exits.given_back(exits.importing)
+
+    thread = threading.Thread(target=ask)
     thread.start()
     thread.join()
     assert free == [True]
-    # The thread has ended with it.
-    monkeypatch.setattr(exits, "importing", threading.RLock())
