@@ -23,6 +23,7 @@ COLUMNS = (
     "method",
 )
 QUANTILES = (0.5, 0.9, 0.95, 0.99)
+_QUANTILES = np.array(QUANTILES)
 
 
 def method(spans: int, exact_spans: int, *, all_stored: bool = True) -> str:
@@ -71,14 +72,13 @@ def quantiles(numbers: np.ndarray, counts: np.ndarray, gamma: float, least: floa
     the two nearest ranks; each of those is taken as lying evenly within its bucket.
     """
     upto = np.cumsum(counts)
-    ranks = np.array(QUANTILES) * (upto[-1] - 1)
-    below = _value_at(np.floor(ranks), numbers, counts, upto, gamma)
-    above = _value_at(np.ceil(ranks), numbers, counts, upto, gamma)
+    ranks = _QUANTILES * (upto[-1] - 1)
+    below, above = _value_at(np.array((np.floor(ranks), np.ceil(ranks))), numbers, counts, upto, gamma)
     values = below + (above - below) * (ranks - np.floor(ranks))
-    return [float(value) for value in np.clip(values, least, most)]
+    return np.minimum(np.maximum(values, least), most).tolist()
 
 
 def _value_at(ranks: np.ndarray, numbers: np.ndarray, counts: np.ndarray, upto: np.ndarray, gamma: float) -> np.ndarray:
-    at = np.searchsorted(upto, ranks, side="right")
-    bucket, inside = numbers[at].astype(float), (ranks - (upto[at] - counts[at]) + 0.5) / counts[at]
-    return np.where(bucket < 0, 0.0, gamma ** (bucket - 1) * (1 + (gamma - 1) * inside))
+    at = upto.searchsorted(ranks, side="right")
+    bucket, inside = numbers[at], (ranks - (upto[at] - counts[at]) + 0.5) / counts[at]
+    return np.where(bucket < 0, 0.0, gamma ** (bucket - 1.0) * (1 + (gamma - 1) * inside))

@@ -11,9 +11,10 @@ from typing import NamedTuple
 import psycopg2.extensions
 from psycopg2.extras import execute_values
 
+from leo_telemetry_pipeline.store import copied
 from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.days import DAY
-from leo_telemetry_pipeline.store.durations import Durations
+from leo_telemetry_pipeline.store.durations import NUMBERS, Durations
 from leo_telemetry_pipeline.store.watermark import Fence, lock
 
 SIZES = (4, 8, 16, 32, 64)
@@ -128,10 +129,14 @@ def _make(cursor: psycopg2.extensions.cursor, block: Block, types: Sequence[str]
     if not parameters["types"]:
         return 0
     added: dict[tuple[str, str, str], Durations] = {}
-    cursor.execute(_BLOCKS if smaller else _DAYS, parameters)
-    for dimension_type, key, project, first, *row in cursor:
+
+    def take(numbers: tuple, fields: list) -> None:
+        *names, buckets, counts = fields
+        dimension_type, key, project = (str(name, "utf-8") for name in names)
         one = added.setdefault((dimension_type, key, project), Durations())
-        one.add(*row, days_later=(first - block.first).days)
+        one.add(numbers, buckets, counts, block.first)
+
+    copied.rows(cursor, _BLOCKS if smaller else _DAYS, parameters, NUMBERS, 5, take)
     execute_values(
         cursor,
         "INSERT INTO duration_histogram_blocks (first_day, days, dimension_type, dimension_key, project, seen_on,"
@@ -171,13 +176,13 @@ WHERE first_day >= %(first)s AND first_day < %(first)s::date + %(days)s AND days
 GROUP BY 1 HAVING count(*) = %(children)s
 """
 _DAYS = """
-SELECT dimension_type, dimension_key, project, day, 1::bigint, count, sum_ms, min_ms, max_ms,
+SELECT day, 1::bigint, count, sum_ms, min_ms, max_ms, dimension_type, dimension_key, project,
        array_send(buckets), array_send(counts)
 FROM duration_histograms
 WHERE day >= %(first)s AND day < %(first)s::date + %(days)s AND dimension_type = ANY(%(types)s)
 """
 _BLOCKS = """
-SELECT dimension_type, dimension_key, project, first_day, seen_on, count, sum_ms, min_ms, max_ms, packed, NULL
+SELECT first_day, seen_on, count, sum_ms, min_ms, max_ms, dimension_type, dimension_key, project, packed, NULL
 FROM duration_histogram_blocks
 WHERE first_day >= %(first)s AND first_day < %(first)s::date + %(days)s AND days = %(child)s
   AND dimension_type = ANY(%(types)s)

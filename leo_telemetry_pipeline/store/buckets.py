@@ -10,22 +10,22 @@ from typing import Any
 
 import psycopg2.extensions
 
-from leo_telemetry_pipeline.store import blocks
+from leo_telemetry_pipeline.store import blocks, copied
 from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.days import Window, after, midnight
 from leo_telemetry_pipeline.store.dimensions import MOST_KEYS, OTHER_KEYS, observations
-from leo_telemetry_pipeline.store.durations import Durations
-from leo_telemetry_pipeline.store.histograms import COUNTED
+from leo_telemetry_pipeline.store.durations import NUMBERS, Durations
+from leo_telemetry_pipeline.store.histograms import COUNTED, by_hashes
 
-_ROWS_AT_ONCE = 1000
-
-_READ = "count, sum_ms, min_ms, max_ms, array_send(buckets), array_send(counts)"
+# Those of Durations, then type, key, buckets, counts.
+_READ = """day, 1::bigint, count, sum_ms, min_ms, max_ms, dimension_type, dimension_key, array_send(buckets),
+       array_send(counts)"""
 _STORED = f"""
-SELECT dimension_type, dimension_key, day, 1::bigint, {_READ} FROM duration_histograms
+SELECT {_READ} FROM duration_histograms
 WHERE (day = ANY(%(days)s::date[]) OR (day = ANY(%(uncounted)s::date[]) AND part > 0))
   AND dimension_type = ANY(%(types)s) AND (%(project)s::text IS NULL OR project = %(project)s)
 UNION ALL
-SELECT dimension_type, dimension_key, first_day, seen_on, count, sum_ms, min_ms, max_ms, packed, NULL
+SELECT first_day, seen_on, count, sum_ms, min_ms, max_ms, dimension_type, dimension_key, packed, NULL
 FROM duration_histogram_blocks
 WHERE (first_day, days) IN (SELECT * FROM unnest(%(firsts)s::date[], %(sizes)s::integer[]))
   AND dimension_type = ANY(%(types)s) AND (%(project)s::text IS NULL OR project = %(project)s)
@@ -64,10 +64,8 @@ def of_window(
         _read(cursor, _STORED, parameters, window, found)
         sealed = _sealed_before(cursor, uncounted)
         sql, more = observations(types, seen)
-        fresh = (
-            f"SELECT dimension_type, dimension_key, day, 1::bigint, {_READ}"
-            f" FROM ({COUNTED.format(observations=sql)}) AS counted"
-        )
+        fresh = f"SELECT {_READ} FROM ({COUNTED.format(observations=sql)}) AS counted"
+        by_hashes(cursor)
         for day in uncounted:
             piece = Window(max(midnight(day), window.start), min(after(day), window.end), window.project)
             _read(cursor, fresh, more | piece.parameters() | {"created_from": sealed.get(day)}, window, found)
@@ -86,13 +84,13 @@ def _read(
     found: dict[tuple[str, str], Durations],
 ) -> None:
     base = window.start.date()
-    # A cursor of the server's hands rows out in portions, so what is held is sums of them.
-    with cursor.connection.cursor(name="durations") as rows:
-        rows.itersize = _ROWS_AT_ONCE
-        rows.execute(sql, parameters)
-        for dimension_type, key, first_day, *row in rows:
-            dimension = found.setdefault((dimension_type, key), Durations())
-            dimension.add(*row, days_later=(first_day - base).days)
+
+    def take(numbers: tuple, fields: list) -> None:
+        dimension_type, key, buckets, counts = fields
+        one = found.setdefault((str(dimension_type, "utf-8"), str(key, "utf-8")), Durations())
+        one.add(numbers, buckets, counts, base)
+
+    copied.rows(cursor, sql, parameters, NUMBERS, 4, take)
 
 
 def _counted_otherwise(cursor: psycopg2.extensions.cursor, window: Window, types: Sequence[str]) -> list[date]:

@@ -18,7 +18,7 @@ from leo_telemetry_pipeline.store import counts, staleness, thresholds
 from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.days import Window, after, midnight
 from leo_telemetry_pipeline.store.dimensions import OBSERVED, observations, types_to_judge
-from leo_telemetry_pipeline.store.histograms import COUNTED
+from leo_telemetry_pipeline.store.histograms import COUNTED, by_hashes
 
 Dimension = tuple[str, str]
 
@@ -96,6 +96,7 @@ def dimensions(
     found: dict[Dimension, tuple[int, float]] = {}
     what = "SELECT dimension_type, dimension_key, sum(count)::bigint, sum(sum_ms)"
     with database.transaction(consistent=True) as cursor:
+        by_hashes(cursor)
         fresh = _fresh_days(window, uncounted)
         parameters = _parameters(window, window.days, fresh) | {"types": list(types)}
         queries = [(f"{what} FROM {_HISTORY} GROUP BY 1, 2", parameters)]
@@ -132,6 +133,7 @@ def read(
     of_spans = f"{_ROWS} FROM {_WANTED}, ({COUNTED.format(observations=sql)}) AS h WHERE {_IS_WANTED}"
     at_once = max(1, _ROWS_AT_ONCE // max(1, len(wanted)))
     with database.transaction(consistent=True) as cursor:
+        by_hashes(cursor)
         for number in range(0, len(window.days), at_once):
             days = window.days[number : number + at_once]
             fresh = [day for day in _fresh_days(window, uncounted) if day in days]

@@ -57,7 +57,9 @@ def _connected(dsn: str, shown: str, variable: str, timeout_s: int) -> "psycopg2
     import psycopg2
 
     try:
-        connection = psycopg2.connect(dsn, application_name="leo-telemetry", connect_timeout=timeout_s)
+        connection = psycopg2.connect(
+            dsn, application_name="leo-telemetry", connect_timeout=timeout_s, client_encoding="UTF8"
+        )
     except psycopg2.OperationalError as error:
         raise UserError(addresses.cannot_connect(shown, variable, str(error)), NO_DATABASE) from None
     except psycopg2.Error:

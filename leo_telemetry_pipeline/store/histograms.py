@@ -24,21 +24,27 @@ ERROR = 0.005
 GAMMA = 1 + ERROR
 ZERO_BUCKET = -1
 
-# Spans are grouped without an order, by hashes, and only what is left of them is sorted: names take long to compare.
+# Spans are grouped without an order (``by_hashes``), and only the buckets of each row are sorted: names take long to
+# compare.
 COUNTED = f"""
-WITH bucketed AS MATERIALIZED (
+WITH bucketed AS (
     SELECT dimension_key, dimension_type, project, day,
            CASE WHEN judged_ms = 0 THEN {ZERO_BUCKET}
                 ELSE ceil(ln(judged_ms::double precision) / ln({GAMMA!r}::double precision))::integer END AS bucket,
            count(*) AS n, sum(judged_ms::double precision) AS total, min(judged_ms) AS least, max(judged_ms) AS most
     FROM ({{observations}}) AS o {OBSERVED}
     GROUP BY 1, 2, 3, 4, 5
+), summed AS (
+    SELECT day, dimension_type, dimension_key, project, sum(n)::bigint AS count, sum(total) AS sum_ms,
+           min(least) AS min_ms, max(most) AS max_ms, array_agg(bucket) AS buckets, array_agg(n) AS counts
+    FROM bucketed
+    GROUP BY dimension_key, dimension_type, project, day
 )
-SELECT day, dimension_type, dimension_key, project, sum(n)::bigint AS count, sum(total) AS sum_ms,
-       min(least) AS min_ms, max(most) AS max_ms, array_agg(bucket ORDER BY bucket) AS buckets,
-       array_agg(n ORDER BY bucket) AS counts
-FROM bucketed
-GROUP BY dimension_key, dimension_type, project, day
+SELECT day, dimension_type, dimension_key, project, count, sum_ms, min_ms, max_ms, sorted.buckets, sorted.counts
+FROM summed CROSS JOIN LATERAL (
+    SELECT array_agg(bucket ORDER BY bucket) AS buckets, array_agg(n ORDER BY bucket) AS counts
+    FROM unnest(summed.buckets, summed.counts) AS b (bucket, n)
+) AS sorted
 """
 
 # The middle of the bucket of the middle span, or of both middle ones: what series of days are made of.
@@ -52,6 +58,14 @@ MEDIAN = f"""(
         ) AS sums
     ) AS middle
 )"""
+
+
+def by_hashes(cursor: psycopg2.extensions.cursor) -> None:
+    """Let the rest of a transaction group without sorting what can be grouped so, for COUNTED.
+
+    Next to what it takes for the most that a lookup of handoffs might cost, the server would not see the difference.
+    """
+    cursor.execute("SELECT set_config('enable_sort', 'off', true)")
 
 
 def rebuild(
@@ -156,6 +170,7 @@ def _count(
         "DELETE FROM duration_histograms WHERE day = %s AND part = %s AND dimension_type = ANY(%s)",
         (day, part, list(types)),
     )
+    by_hashes(cursor)
     cursor.execute(
         "INSERT INTO duration_histograms (day, dimension_type, dimension_key, project, part, count, sum_ms, min_ms,"
         " max_ms, buckets, counts, p50_ms) SELECT day, dimension_type, dimension_key, project, %(part)s, count, sum_ms,"

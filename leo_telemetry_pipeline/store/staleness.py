@@ -181,6 +181,7 @@ _TOUCHED_BY_TRACE = f"""
                 GROUP BY s.trace_id, 1
             ) AS later
             WHERE late.span_type <> 'wait'
+              AND late.day < (SELECT max(day) - DATE '1970-01-01' FROM duration_histogram_days)
             UNION ALL
             SELECT parent.day, late.created_at FROM late CROSS JOIN LATERAL (
                 SELECT s.start_time_ms / 86400000 AS day FROM {_SPANS_NEAR}

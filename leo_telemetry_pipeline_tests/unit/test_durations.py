@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leo_telemetry_pipeline.store.durations import Durations
+from leo_telemetry_pipeline.store.durations import YEAR_2000, Durations
 
 
 def sent(values: list[int], width: int) -> memoryview:
@@ -14,19 +14,22 @@ def sent(values: list[int], width: int) -> memoryview:
     return memoryview(head + b"".join(width.to_bytes(4) + value.to_bytes(width, signed=True) for value in values))
 
 
-def made(buckets: dict[int, int], *, packed: bool, **more: int) -> Durations:
+def made(buckets: dict[int, int], *, packed: bool, day: int = 0) -> Durations:
     found = Durations()
-    row = (1, sum(buckets.values()), 5.0, 1, 9)
+    row = (day, 1, sum(buckets.values()), 5.0, 1, 9)
     numbers, counts = sorted(buckets), [buckets[number] for number in sorted(buckets)]
-    found.add(*row, sent(numbers, 4), sent(counts, 8), **more)
+    found.add(row, sent(numbers, 4), sent(counts, 8), YEAR_2000)
     if not packed:
         return found
     again = Durations()
-    again.add(*row, memoryview(found.packed()), None, **more)
+    again.add(row, memoryview(found.packed()), None, YEAR_2000)
     return again
 
 
-histograms = st.dictionaries(st.integers(-1, 8800), st.integers(1, 2**53), min_size=1, max_size=30)
+counts = st.integers(1, 2**53)
+histograms = st.dictionaries(st.integers(-1, 8800), counts, min_size=1, max_size=30) | st.builds(
+    lambda first, counts: dict(enumerate(counts, first)), st.integers(-1, 8700), st.lists(counts, min_size=1)
+)
 
 
 @given(st.lists(st.tuples(histograms, st.booleans()), min_size=1, max_size=5))
@@ -54,11 +57,11 @@ def test_days_are_counted_once_also_the_last_of_a_long_block():
     """Lost: something that ran on one day would count as known for three."""
     total = made({1: 1}, packed=False)
     total.merge(made({1: 1}, packed=False))
-    total.merge(made({1: 1}, packed=False, days_later=3))
+    total.merge(made({1: 1}, packed=False, day=3))
     assert total.seen_on.bit_count() == 2
     row = Durations()
     # What the database has for a block with spans on its 64th day alone.
-    row.add(-(2**63), 1, 1.0, 1, 1, memoryview(made({1: 1}, packed=False).packed()), None)
+    row.add((0, -(2**63), 1, 1.0, 1, 1), memoryview(made({1: 1}, packed=False).packed()), None, YEAR_2000)
     assert row.seen_on == 1 << 63
 
 
@@ -66,6 +69,13 @@ def test_least_and_most_are_those_of_all_rows_a_zero_included():
     """Lost: percentiles are kept within least and most, so a wrong one bends them."""
     total = Durations()
     for least, most in ((5, 9), (0, 3), (7, 12)):
-        total.add(1, 1, 1.0, least, most, sent([1], 4), sent([1], 8))
+        total.add((0, 1, 1, 1.0, least, most), sent([1], 4), sent([1], 8), YEAR_2000)
     assert (total.min_ms, total.max_ms) == (0, 12)
     assert np.array_equal(total.buckets()[1], [3])
+
+
+def test_a_run_of_buckets_takes_a_byte_each_and_a_far_one_does_not_change_that():
+    """Lost: a season of a busy dimension would be read from three times as many bytes."""
+    run = dict.fromkeys(range(100, 600), 7)
+    assert len(made(run, packed=False).packed()) == 3 + len(run)
+    assert len(made(run | {8000: 1}, packed=False).packed()) == 1 + 3 * (len(run) + 1)

@@ -33,10 +33,14 @@ CREATE OR REPLACE VIEW telemetry_effective_thresholds AS
     ) AS d, LATERAL telemetry_effective_threshold(d.dimension_type, d.dimension_key) AS e;
 """
 
-HISTORY = """
+PACKED = "One byte: how wide a count is. Then the buckets, two bytes each, and their counts; high bytes first."
+
+HISTORY = f"""
 ALTER TABLE duration_histograms ADD COLUMN p50_ms double precision;
 COMMENT ON COLUMN duration_histograms.p50_ms IS
     'The median of the row''s spans, within 0.5 %; of a day that has not ended, or was counted earlier, NULL.';
+COMMENT ON COLUMN duration_histogram_blocks.packed IS
+    '{PACKED} 16 more: of a run of buckets, the first, and a count for each.';
 """
 
 JUDGEMENTS = """
@@ -152,8 +156,12 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    run_sql("""
+    run_sql(f"""
         DROP TABLE dimension_forecasts, telemetry_backtests, telemetry_suggestions;
+        -- Runs cannot be read by what came before; blocks are made anew from days.
+        DELETE FROM duration_histogram_blocks;
+        DELETE FROM duration_histogram_blocks_made;
+        COMMENT ON COLUMN duration_histogram_blocks.packed IS '{PACKED}';
         DROP TRIGGER continuous_improvements_closed ON continuous_improvements;
         DROP FUNCTION telemetry_close_item;
         ALTER TABLE continuous_improvements DROP COLUMN resolution, DROP COLUMN closed_at;
