@@ -19,6 +19,9 @@ RHO_CHANCE = 0.75
 # What share of a step counts as memory: half, and more where few points tell them apart.
 RHO_OF_STEP = 0.5
 RHO_OF_STEP_FEW = 24.0
+# A step within a point that is so many sigmas of neighbours' differences high is no memory; the range is a fade-out.
+JUMP_SIDE = 3
+JUMP_MEMORY = (6.0, 10.0)
 
 STRETCH_ERRORS = 7.0
 
@@ -93,16 +96,30 @@ def sigma(left: np.ndarray) -> np.ndarray:
     return np.maximum(np.sqrt((np.clip(left, -most, most) ** 2).mean(axis=1, keepdims=True)), SIGMA_LEAST)
 
 
-def memory(left: np.ndarray, whole: np.ndarray, sigmas: np.ndarray) -> np.ndarray:
+def jump(x: np.ndarray, split: np.ndarray) -> np.ndarray:
+    """Return how far the three points before and from each row's split lie apart, as a column.
+
+    Of medians, in standard deviations that the differences of neighbours tell: a series with memory wanders, and
+    gets nowhere far at once.
+    """
+    sides = split[:, None] + np.arange(-JUMP_SIDE, JUMP_SIDE)
+    points = np.take_along_axis(x, np.clip(sides, 0, x.shape[1] - 1), axis=1)
+    before, after = (np.median(part, axis=1, keepdims=True) for part in np.split(points, 2, axis=1))
+    return np.abs(after - before) / tight_sigma(np.diff(x, axis=1) / np.sqrt(2))
+
+
+def memory(left: np.ndarray, whole: np.ndarray, sigmas: np.ndarray, jumps: np.ndarray | float = 0.0) -> np.ndarray:
     """Return the first-order autocorrelation of each row as a column, 0 where it may be chance.
 
     ``left``: without the candidate step; ``whole``: with it. A series with memory wanders, and the step that fits it
-    best takes part of that away: so most of what the step explains counts as memory, where there is memory at all.
+    best takes part of that away: so most of what the step explains counts as memory, where there is memory at all,
+    unless the step is one that no wandering makes (``jumps``, see ``jump``).
     """
     points = left.shape[1]
     rho = correlation(left, sigmas, 2)
     trust = np.clip(rho * np.sqrt(points) - RHO_CHANCE, 0, 1)
-    share = min(1.0, RHO_OF_STEP + RHO_OF_STEP_FEW / points)
+    low, high = JUMP_MEMORY
+    share = min(1.0, RHO_OF_STEP + RHO_OF_STEP_FEW / points) * np.clip((high - jumps) / (high - low), 0, 1)
     rho = rho + share * np.maximum(correlation(whole, sigma(whole), 1) - rho, 0)
     return np.clip(rho * trust, 0, RHO_MOST)
 

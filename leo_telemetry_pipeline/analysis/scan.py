@@ -56,9 +56,10 @@ def splits(x: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
     """
     points = x.shape[1]
     deviation = quality * (x - np.median(x, axis=1, keepdims=True))
-    left = quality * noise.without_step(x, candidate(x, quality))
+    split = candidate(x, quality)
+    left = quality * noise.without_step(x, split)
     sigmas = noise.sigma(left)
-    rho = noise.memory(left, deviation, sigmas)
+    rho = noise.memory(left, deviation, sigmas, noise.jump(x, split))
     rest = noise.clipped(left / sigmas)
     rest = rest - rest.mean(axis=1, keepdims=True)
     spread = np.sqrt((rest**2).sum(axis=1, keepdims=True) / (points - 2))

@@ -181,6 +181,17 @@ def test_the_score_that_is_needed_is_the_one_whose_p_value_is_the_setting():
         assert scan.p_value(scan.score_least(points), points) == pytest.approx(scan.P_MOST)
 
 
+def test_a_plain_step_is_found_in_five_weeks_whatever_memory_chance_makes():
+    """Lost: who began last month would not hear of work that takes three times as long, one time in twenty."""
+    series = []
+    for seed in range(100):
+        values = noisy(seed, 35)
+        values[28:] *= 3.5
+        series.append(Series(values))
+    found = changes.find_all(series)
+    assert sum(any(abs(change.at - 28) <= 1 for change in each) for each in found) >= 99
+
+
 def test_memory_is_told_apart_from_a_step():
     """Lost: each step would look like memory, and excuse itself."""
     step = np.log(noisy(11, 200))[None] + np.where(np.arange(200) < 100, 0, 0.3)
