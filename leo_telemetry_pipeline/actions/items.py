@@ -75,7 +75,7 @@ def plan(
     for bottleneck in bottlenecks:
         name = (bottleneck["dimension_type"], bottleneck["dimension_key"])
         members = members_of.get(name, [])
-        draft = _draft({**bottleneck, "members": members}, project, run_id, window_start, window_end)
+        draft = worded({**bottleneck, "members": members}, project, run_id, window_start, window_end)
         cause, mark = caused_by.get(name, name), draft.fingerprint
         belongs_to = mark if mark in named else _open_item(name, members, open_now)
         if mark in named:
@@ -149,13 +149,14 @@ def _cools_down(of: str, items: Sequence[Item], hours: int, window_end: datetime
     return bool(closed) and max(closed) + timedelta(hours=hours) > window_end
 
 
-def _draft(
+def worded(
     bottleneck: Mapping[str, Any],
     project: str | None,
     run_id: str,
     window_start: datetime,
     window_end: datetime,
 ) -> Draft:
+    """Say of a bottleneck what its item is to say."""
     dimension = f"{bottleneck['dimension_type']}:{bottleneck['dimension_key']}"
     observed, baseline = (
         milliseconds(bottleneck["observed_p50_ms"]),

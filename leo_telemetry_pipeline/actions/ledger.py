@@ -4,7 +4,7 @@ Belongs here: the count, and what it means for the dimension's baseline. Pure: n
 Does not: closing items (store.items), learning baselines (analysis.baselines).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -50,6 +50,7 @@ def may_rise(account: Account | None, accepted_at: datetime | None, moved_at: da
 
 def dimensions_of(detail: Mapping[str, Any]) -> list[Dimension]:
     """Return the dimensions that an item is about: the one it is named after first, then its members."""
-    named: Sequence[Mapping[str, Any]] = [detail, *(detail.get("members") or ())]
+    members = detail.get("members")
+    named = [detail, *(one for one in members if isinstance(one, Mapping))] if isinstance(members, list) else [detail]
     found = [(one.get("dimension_type", ""), one.get("dimension_key", "")) for one in named]
     return [dimension for dimension in dict.fromkeys(found) if all(dimension)]

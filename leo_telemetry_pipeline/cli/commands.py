@@ -19,7 +19,7 @@ _COMMANDS = {
     "findings": ("findings:findings", "Show what the last analysis found."),
     "hook": ("hook_commands:hook", "Let Claude Code keep analyses fresh, and measure it."),
     "import": ("load:load", "Store spans from files."),
-    "items": ("items:items", "List improvement items; close one."),
+    "items": ("items:items", "List improvement items; show or close one."),
     "maintain": ("maintain:maintain", "Make partitions, and let go of old spans."),
     "migrate": ("processes:migrate", "Bring the database's tables up to date."),
     "purge": ("collecting:purge", "Delete spans for good: by age, project or trace."),

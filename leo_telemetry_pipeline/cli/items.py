@@ -1,21 +1,23 @@
 """``leo-telemetry items``: what someone should make faster, and what became of it.
 
-Belongs here: what these commands take and print. Does not: which bottleneck deserves an item (actions.items).
+Belongs here: what these commands take and print. Does not: which bottleneck deserves an item (actions.items), all that
+is shown of one (cli.item_page).
 """
 
 import uuid
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 
 import click
 
 from leo_telemetry_pipeline.actions import ledger
 from leo_telemetry_pipeline.actions.items import ratio
-from leo_telemetry_pipeline.cli import text
+from leo_telemetry_pipeline.cli import item_page, text
+from leo_telemetry_pipeline.cli.dimensions import connected
 from leo_telemetry_pipeline.errors import UserError
-from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store import database
 from leo_telemetry_pipeline.store import items as store
+from leo_telemetry_pipeline.store.database import Database
 
 _MEANS = {
     "fixed": "its level of now may be the normal one",
@@ -31,7 +33,7 @@ def items(context: click.Context, as_json: bool) -> None:
     """List improvement items, open ones first."""
     if context.invoked_subcommand is not None:
         return
-    with database.ready(Settings()) as target, closing(database.Database(target)) as connection:
+    with connected() as connection:
         found = store.all_items(connection)
     if as_json:
         text.as_json([asdict(item) for item in found])
@@ -43,14 +45,27 @@ def items(context: click.Context, as_json: bool) -> None:
                 item.id,
                 item.status,
                 item.resolution,
-                ratio(item.source_detail.get("ratio", 0)),
+                ratio(known["ratio"]) if "ratio" in known else None,
                 len(ledger.dimensions_of(item.source_detail)),
                 text.moment(item.created_at),
                 item.title,
             )
             for item in found
+            for known in [item_page.known_of(item)]
         ]
         click.echo(text.table(("ITEM", "STATUS", "CLOSED AS", "RATIO", "DIMENSIONS", "OPENED AT (UTC)", "TITLE"), rows))
+
+
+@items.command()
+@click.argument("item_id", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="Print the row as JSON.")
+def show(item_id: str, as_json: bool) -> None:
+    """Show all about one item: since when, how sure, why, what else is slow by it, and what to do next."""
+    with _named(item_id) as (_, item):
+        if as_json:
+            text.as_json(asdict(item))
+        else:
+            click.echo(item_page.render(item))
 
 
 @items.command()
@@ -60,18 +75,24 @@ def items(context: click.Context, as_json: bool) -> None:
 )
 def close(item_id: str, resolution: str) -> None:
     """Close an item: fixed; noise, there was nothing; or expected, it is as slow as it should be."""
+    with _named(item_id) as (connection, item):
+        if not store.close(connection, item.id, resolution):
+            raise UserError(f"Item {item_id} is closed already, as {item.resolution or item.status.lower()}")
+    about = ledger.dimensions_of(item.source_detail)
+    name = text.in_a_line(":".join(about[0]) if about else item.title)
+    more = f" and {len(about) - 1} more" if len(about) > 1 else ""
+    click.echo(f"Closed as {resolution}. Of {name}{more}: {_MEANS[resolution]}.")
+
+
+@contextmanager
+def _named(item_id: str) -> Iterator[tuple[Database, store.Item]]:
+    """Open the database and find an item there. Raises UserError."""
     try:
         wanted = str(uuid.UUID(item_id))
     except ValueError:
         raise UserError(f"{item_id!r} is no item id: `leo-telemetry items` lists them") from None
-    with database.ready(Settings()) as target, closing(database.Database(target)) as connection:
-        known = {item.id: item for item in store.all_items(connection)}
-        item = known.get(wanted)
+    with connected() as connection:
+        item = store.get(connection, wanted)
         if item is None:
             raise UserError(f"There is no item {item_id}: `leo-telemetry items` lists them")
-        if not store.close(connection, wanted, resolution):
-            raise UserError(f"Item {item_id} is closed already, as {item.resolution or item.status.lower()}")
-    about = ledger.dimensions_of(item.source_detail)
-    name = ":".join(about[0]) if about else item.title
-    more = f" and {len(about) - 1} more" if len(about) > 1 else ""
-    click.echo(f"Closed as {resolution}. Of {name}{more}: {_MEANS[resolution]}.")
+        yield connection, item

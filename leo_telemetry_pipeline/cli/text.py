@@ -15,11 +15,16 @@ def as_json(value: Any) -> None:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Return rows in columns as wide as they must be, a line each; None is a dash."""
-    text = [list(header), *[["-" if value is None else _in_a_line(str(value)) for value in row] for row in rows]]
+    text = [list(header), *[["-" if value is None else in_a_line(str(value)) for value in row] for row in rows]]
     widths = [max(len(line[index]) for line in text) for index in range(len(header))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in text
     )
+
+
+def in_a_line(value: str) -> str:
+    """Return a text from anywhere with a space for whatever could end its line or command a terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in value)
 
 
 def cut(value: str, size: int = 60) -> str:
@@ -46,10 +51,6 @@ def lasted(seconds: float) -> str:
         if seconds >= size * (2 if unit == "days" else 1):
             return f"{int(seconds // size)} {unit}"
     return f"{max(0, int(seconds))}s"
-
-
-def _in_a_line(value: str) -> str:
-    return value.replace("\n", " ").replace("\t", " ")
 
 
 def _plain(value: object) -> object:

@@ -62,9 +62,10 @@ class Draft:
     source_detail: dict[str, Any]
 
 
-_COLUMNS = (
-    "id::text, fingerprint, title, description, status, source_detail, created_at, updated_at, resolution, closed_at"
-)
+# Rows that somebody wrote by hand may have anything for a detail.
+_COLUMNS = """id::text, fingerprint, title, description, status,
+    CASE jsonb_typeof(source_detail) WHEN 'object' THEN source_detail ELSE '{}' END, created_at, updated_at, resolution,
+    closed_at"""
 
 
 def all_items(database: Database) -> list[Item]:
@@ -74,6 +75,12 @@ def all_items(database: Database) -> list[Item]:
         " ORDER BY status NOT IN ('OPEN', 'IN_PROGRESS'), created_at DESC, title"
     )
     return [Item(*row) for row in rows]
+
+
+def get(database: Database, item_id: str) -> Item | None:
+    """Return one item, or None."""
+    rows = database.rows(f"SELECT {_COLUMNS} FROM continuous_improvements WHERE id = %s::uuid", (item_id,))
+    return Item(*rows[0]) if rows else None
 
 
 def of_scope(database: Database, project: str | None) -> list[Item]:

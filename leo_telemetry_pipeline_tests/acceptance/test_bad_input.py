@@ -34,6 +34,7 @@ COMMANDS = (
     ("findings",),
     ("import", __file__),
     ("items",),
+    ("items", "show", "7b3a2f0c-5d1e-4f6a-9c8b-0e1d2c3b4a59"),
     ("runs",),
     ("runs", "show", "7b3a2f0c-5d1e-4f6a-9c8b-0e1d2c3b4a59"),
     ("runs", "cancel", "7b3a2f0c-5d1e-4f6a-9c8b-0e1d2c3b4a59"),

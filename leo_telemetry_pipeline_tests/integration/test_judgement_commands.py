@@ -13,7 +13,18 @@ from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.store import baselines, items, spans
 from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.items import Item
-from leo_telemetry_pipeline_tests.builders import analyse, configure, insert, midnight, new_id, row_of, slow, span
+from leo_telemetry_pipeline_tests.builders import (
+    analyse,
+    configure,
+    execute,
+    insert,
+    midnight,
+    new_id,
+    one,
+    row_of,
+    slow,
+    span,
+)
 from leo_telemetry_pipeline_tests.servers import EMBEDDED
 
 pytestmark = pytest.mark.usefixtures("settings")
@@ -132,6 +143,60 @@ def test_an_item_is_closed_as_what_became_of_it_once(db: Database, resolution: s
     assert line.split()[1:3] == [status, resolution]
 
 
+def test_an_item_is_shown_with_its_members_and_once_closed_with_what_became_of_it(db: Database):
+    """Lost: whoever takes on an item would have to put it together from several commands and a row of JSON."""
+    work(db)
+    analysed(db)
+    [item] = items.all_items(db)
+    said = say("items", "show", item.id.upper())
+    assert said.startswith(f"{item.title}\n  item        {item.id}\n  status      OPEN\n")
+    assert f"  Slower since {midnight(SLOW_DAYS).date()}; " in said
+    assert "  Where the added time goes: subagent:DESIGN +" in said
+    [member] = [line.split() for line in said.splitlines() if line.startswith("  gate:REVIEW ")]
+    assert float(member[1]) > 50
+    assert "  note " not in said
+    assert f"  Next: leo-telemetry why subagent:DESIGN\n  Once dealt with: leo-telemetry items close {item.id} " in said
+    assert [json.loads(say("items", "show", item.id, "--json"))] == json.loads(say("items", "--json"))
+    say("items", "close", item.id, "--as", "fixed")
+    [closed] = items.all_items(db)
+    assert f"  status      RESOLVED as fixed, {closed.closed_at:%Y-%m-%d}" in say("items", "show", item.id)
+    assert "items close" not in say("items", "show", item.id)
+
+
+@pytest.mark.parametrize("detail", ["{}", "[]", "null", '{"ratio": "much", "members": 7}'])
+def test_an_item_that_was_inserted_by_hand_is_shown_like_any_other(db: Database, detail: str):
+    """Lost: an item of one's own could not be looked at, or end every list and every analysis."""
+    execute(
+        db,
+        "INSERT INTO continuous_improvements (fingerprint, title, description, source_detail)"
+        " VALUES ('mine', 'Look at the build', 'It feels slow.', %s)",
+        (detail,),
+    )
+    item = one(db, "SELECT id::text FROM continuous_improvements")
+    said = say("items", "show", item)
+    assert said.startswith(f"Look at the build\n  item        {item}\n  status      OPEN\n")
+    assert "  note        It feels slow.\n" in said
+    known = json.loads(detail)
+    assert json.loads(say("items", "show", item, "--json"))["source_detail"] == (known if type(known) is dict else {})
+    assert say("items").splitlines()[1].endswith("  Look at the build")
+    work(db)
+    analysed(db)
+    assert len(items.all_items(db)) == 2
+
+
+@pytest.mark.only_on(EMBEDDED, reason="it is about words, and no statement that other servers would read otherwise")
+def test_closing_repeats_a_title_in_one_line_and_without_what_commands_a_terminal(db: Database):
+    """Lost: what somebody else wrote could clear the screen of who closes it."""
+    execute(
+        db,
+        "INSERT INTO continuous_improvements (fingerprint, title, description) VALUES ('mine', %s, '')",
+        ("The build\n\x1b[2Jis slow",),
+    )
+    item = one(db, "SELECT id::text FROM continuous_improvements")
+    said = say("items", "close", item, "--as", "noise")
+    assert said.startswith("Closed as noise. Of The build  [2Jis slow: ")
+
+
 @pytest.mark.only_on(EMBEDDED, reason="it is about words, and no statement that other servers would read otherwise")
 def test_a_wrong_name_is_answered_with_where_to_find_the_right_one(db: Database):
     """Lost: a typing error would end in a traceback, or close another item."""
@@ -139,8 +204,10 @@ def test_a_wrong_name_is_answered_with_where_to_find_the_right_one(db: Database)
     item = opened(db)
     assert "did you mean gate:SLOW?" in refused("why", "gate:SLOWER")
     assert "names no dimension" in refused("why", "SLOW")
-    assert "`leo-telemetry items` lists them" in refused("items", "close", item.id[:8], "--as", "fixed")
-    assert "`leo-telemetry items` lists them" in refused("items", "close", str(uuid.uuid4()), "--as", "fixed")
+    for words in (("items", "show"), ("items", "close", "--as", "fixed")):
+        assert refused(*words, item.id[:8]) == f"'{item.id[:8]}' is no item id: `leo-telemetry items` lists them"
+        other = str(uuid.uuid4())
+        assert refused(*words, other) == f"There is no item {other}: `leo-telemetry items` lists them"
     assert "Nothing was learned of gate:SLOW yet" in refused("thresholds", "accept", "gate", "SLOW")
     assert "is no dimension type" in refused("thresholds", "accept", "gate:SLOW", "SLOW")
     assert [one.is_open for one in items.all_items(db)] == [True]

@@ -15,6 +15,11 @@ def test_a_row_of_a_table_is_one_line() -> None:
     assert text.table(("A", "B"), [("x\ny", "a\tb")]).splitlines() == ["A    B", "x y  a b"]
 
 
+def test_nothing_in_a_line_can_command_the_terminal() -> None:
+    """Lost: the name of a span clears the screen, or makes a line read backwards."""
+    assert text.in_a_line("a\x1b[2Jb\x9bc\u202ed\u2028é 測") == "a [2Jb c d é 測"
+
+
 def opened(number: int, name: str = "DESIGN") -> OpenSpan:
     """Return an operation under way."""
     began = datetime(2026, 2, 9, tzinfo=UTC)

