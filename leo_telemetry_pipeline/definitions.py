@@ -24,11 +24,6 @@ from leo_telemetry_pipeline.defs import (
 from leo_telemetry_pipeline.defs.io import postgres_io_manager
 from leo_telemetry_pipeline.defs.resources import TelemetryDatabase, analysis
 
-# Dagster's own default prints every event of a run; the UI has those.
-_console = dg.configured(dg.colored_console_logger, config_schema={"log_level": dg.Field(str, default_value="ERROR")})(
-    lambda config: config
-)
-
 
 def build_definitions(*, resources: Mapping[str, object] | None = None) -> dg.Definitions:
     """Return all definitions; ``resources`` take the place of those of the same key."""
@@ -58,7 +53,6 @@ def build_definitions(*, resources: Mapping[str, object] | None = None) -> dg.De
         sensors=[sensors.queued_runs_sensor, sensors.run_lifecycle_sensor, sensors.insights_sensor],
         schedules=[schedules.staleness_schedule, schedules.maintenance_schedule],
         resources=own | dict(resources or {}),
-        loggers={"console": _console},
         # A process a step would take longer than the step; a job's own setting does not reach the UI's runs.
         executor=dg.in_process_executor,
     )

@@ -239,6 +239,7 @@ def continuous_improvements(
         dagster_run_id=analysis.dagster_run_id,
         errors=analysis.errors,
     )
+    analysis.concluded = output_ref
     yield dg.Output(
         output_ref,
         metadata={

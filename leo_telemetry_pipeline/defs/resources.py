@@ -43,6 +43,7 @@ class Analysis:
 
     ``run`` is the row it works on. ``owned``: the row is RUNNING for this Dagster run, and may be written;
     otherwise the tables of the last SUCCEEDED run are computed once more. ``gone`` says why there is nothing to do.
+    ``concluded`` is the ``output_ref`` that its row ended with.
     ``seen``, ``uncounted`` and ``marked`` are what defs.history found and did, so that all steps look at the same.
     """
 
@@ -54,6 +55,7 @@ class Analysis:
     gone: str | None = None
     dry_window: Window | None = None
     errors: list[dict[str, str]] = field(default_factory=list)
+    concluded: dict[str, Any] | None = None
     seen: list[str] | None = None
     uncounted: list[date] | None = None
     marked: bool = False
@@ -105,14 +107,17 @@ class Analysis:
 @dg.resource(description="The row of telemetry_analysis_runs that this run executes, taken before its first step.")
 def analysis(context: dg.InitResourceContext) -> Iterator[Analysis]:
     """Take the row, beat while the run lasts, and end the row if the run breaks."""
-    settings, run, instance = Settings(), context.run, context.instance
+    settings, run, instance, log = Settings(), context.run, context.instance, context.log
     assert run is not None
     assert instance is not None
+    assert log is not None
     with database.ready(settings) as target, closing(Database(target)) as connection:
-        taken = _take(connection, settings, instance, run, context.log)
+        taken = _take(connection, settings, instance, run, log)
         if not taken.owned or taken.run is None:
             yield taken
             return
+        # Said here and not in a step: what a step prints last, Dagster's `tail` may not bring to the console.
+        log.info("Analysis %s began: %s", taken.run.run_id, _shown(taken.window))
         heartbeat = Heartbeat(target, connection, taken.run.run_id, run.run_id)
         heartbeat.start()
         try:
@@ -120,8 +125,11 @@ def analysis(context: dg.InitResourceContext) -> Iterator[Analysis]:
         finally:
             heartbeat.stop()
             ending = how_it_ended(instance, run.run_id)
-            if ending is not None:
-                _end(target, taken.run.run_id, run.run_id, ending)
+            if ending is not None and _end(target, taken.run.run_id, run.run_id, ending):
+                said = " ".join(ending.error_detail.split()) or "no more is known"
+                log.error("Analysis %s did not succeed (%s): %s", taken.run.run_id, ending.reason_code, said)
+            elif taken.concluded is not None:
+                log.info("Analysis %s SUCCEEDED: %s", taken.run.run_id, _counted(taken.concluded))
 
 
 def dry_analysis(target: database.Target, settings: Settings, window: Window) -> dg.ResourceDefinition:
@@ -209,9 +217,18 @@ def _patiently(take, beat, limit_s: int, log: Any) -> tuple[str, str | None]:
         threading.Event().wait(WAIT_S)
 
 
-def _end(target: database.Target, run_id: str, dagster_run_id: str, ending: Ending) -> None:
+def _end(target: database.Target, run_id: str, dagster_run_id: str, ending: Ending) -> bool:
     with closing(Database(target)) as connection:
-        runs.fail(connection, run_id, dagster_run_id, ending.reason_code, ending.error_detail)
+        return runs.fail(connection, run_id, dagster_run_id, ending.reason_code, ending.error_detail)
+
+
+def _shown(window: Window) -> str:
+    of = f" of {window.project}" if window.project else ""
+    return f"spans{of} from {window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
+
+
+def _counted(output_ref: dict[str, Any]) -> str:
+    return f"{len(output_ref['bottlenecks'])} bottleneck(s), {output_ref['items_created']} new item(s)"
 
 
 class TelemetryDatabase(dg.ConfigurableResource):

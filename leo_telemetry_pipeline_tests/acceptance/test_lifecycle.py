@@ -141,6 +141,11 @@ class Loop:
         until(lambda: self.dagster_status(run) in ends, f"Dagster ends {run.dagster_run_id}", by=self.running)
         return self.dagster_status(run)
 
+    def said_of(self, run: runs.Run, level: str) -> list[str]:
+        """Return what the console says of a run at a level."""
+        of = f" - {level} - "
+        return [line for line in self.running.said().splitlines() if of in line and str(run.dagster_run_id) in line]
+
     def wrote(self, run: runs.Run) -> tuple[int, int]:
         """Return how many P50s and improvement items there are in the name of a run."""
         p50s = one(self.db, "SELECT count(*) FROM dimension_p50 WHERE run_id = %s::uuid", (run.run_id,))
@@ -222,6 +227,14 @@ def test_a_queued_row_ends_succeeded_with_all_its_columns(loop: Loop):
     assert (found["items_skipped_dedupe"], found["errors"], found["p50_method"]) == (0, [], "exact")
     assert loop.wrote(run)[1] == 3
     assert loop.wrote(run)[0] >= len(GATES)
+    # The console has its two ends; each step between them is in the UI, which reads these.
+    began, ended = loop.said_of(run, "INFO")
+    assert f"Analysis {run_id} began: spans from {run.window_start:%Y-%m-%d %H:%M} to " in began
+    assert ended.endswith(f"Analysis {run_id} SUCCEEDED: 4 bottleneck(s), 3 new item(s)")
+    assert loop.said_of(run, "DEBUG") == []
+    steps = "SELECT count(*) FROM event_logs WHERE run_id = %s AND dagster_event_type = %s"
+    for of_type in ("STEP_START", "STEP_SUCCESS"):
+        assert processes.dagster_says(loop.home, steps, run.dagster_run_id, of_type)[0][0] > len(OUTPUT_REF), of_type
 
 
 def test_an_analysis_that_raises_ends_failed_and_says_why(loop: Loop):
@@ -244,6 +257,9 @@ def test_an_analysis_that_raises_ends_failed_and_says_why(loop: Loop):
     assert None not in (run.started_at, run.finished_at, run.duration_ms)
     assert loop.dagster_run_ends(run) == "FAILURE"
     assert loop.wrote(run)[1] == 0
+    [said] = [line for line in loop.said_of(run, "ERROR") if f"Analysis {run.run_id} did not succeed (ERROR): " in line]
+    assert "the disk of this test is full" in said
+    assert loop.said_of(run, "DEBUG") == []
     # What is broken stays broken: it is not tried again by itself.
     assert not runs.waiting(loop.db)
 
@@ -264,6 +280,7 @@ def test_a_job_that_cannot_start_ends_failed_and_is_tried_again(loop: Loop):
     assert run.finished_at is not None
     # The person who reads this has no other place to look.
     assert "claim_telemetry_run" in (run.error_detail or "")
+    assert "claim_telemetry_run" in loop.running.said()
     assert loop.ended(loop.retry_of(run).run_id).status == "SUCCEEDED"
 
 
