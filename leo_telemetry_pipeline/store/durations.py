@@ -1,6 +1,6 @@
 """The durations of one dimension as numbers of spans by bucket: adding up what rows of history say.
 
-Belongs here: the two forms in which rows keep buckets, and sums of them. Does not: any statement, percentiles.
+Belongs here: the forms in which rows keep buckets, and sums of them. Does not: any statement, percentiles.
 """
 
 from datetime import date
@@ -71,8 +71,9 @@ class Durations:
         for (numbers, counts), (first, last) in zip(self._parts, ranges, strict=True):
             places = slice(first - lowest, last - lowest + 1) if isinstance(numbers, int) else numbers - lowest
             sums[places] += counts.astype(np.int64)
-        self._parts = [(lowest, sums)]
         there = np.flatnonzero(sums)
+        # Many are held at once, and most buckets of a range are empty.
+        self._parts = [(there + lowest, sums[there])]
         return there + lowest, sums[there]
 
     def packed(self) -> bytes:

@@ -145,9 +145,7 @@ def _touched(cursor: psycopg2.extensions.cursor, since: datetime) -> dict[date, 
     touched = {day: moment for day, moment, _, _ in rows}
     starts = [start for _, _, first, last in rows for start in (first, last) if start is not None]
     if starts:
-        cursor.execute("SELECT max(day) FROM duration_histogram_days")
-        last_counted = (cursor.fetchone() or (None,))[0] or _EPOCH
-        bounds = {"first": min(starts), "last": max(starts), "last_counted": (last_counted - _EPOCH).days}
+        bounds = {"first": min(starts), "last": max(starts)}
         cursor.execute(_TOUCHED_BY_TRACE, {"since": since, "reach": REACH_MS, "ahead": AHEAD_MS} | bounds)
         for day, moment in cursor.fetchall():
             touched[day] = max(moment, touched.get(day, moment))
@@ -183,7 +181,6 @@ _TOUCHED_BY_TRACE = f"""
                 GROUP BY s.trace_id, 1
             ) AS later
             WHERE late.span_type <> 'wait'
-              AND late.day < %(last_counted)s
             UNION ALL
             SELECT parent.day, late.created_at FROM late CROSS JOIN LATERAL (
                 SELECT s.start_time_ms / 86400000 AS day FROM {_SPANS_NEAR}

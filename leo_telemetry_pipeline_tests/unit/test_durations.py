@@ -74,7 +74,7 @@ def test_least_and_most_are_those_of_all_rows_a_zero_included():
     assert np.array_equal(total.buckets()[1], [3])
 
 
-def test_a_run_of_buckets_takes_a_byte_each_and_a_far_one_does_not_change_that():
+def test_a_run_of_buckets_takes_a_byte_each_and_with_a_far_one_three():
     """Lost: a season of a busy dimension would be read from three times as many bytes."""
     run = dict.fromkeys(range(100, 600), 7)
     assert len(made(run, packed=False).packed()) == 3 + len(run)
