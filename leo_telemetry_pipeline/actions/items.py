@@ -98,7 +98,7 @@ class _Room:
     def __init__(self, items: Sequence[Item], limits: Mapping[str, Limits], window_end: datetime) -> None:
         day = window_end.astimezone(UTC).date()
         self._items, self._limits, self._window_end = items, limits, window_end
-        self._opened = Counter(_type_of(item) for item in items if _opened_at(item).date() == day)
+        self._opened = Counter(_type_of(item) for item in items if item.opened_at.date() == day)
         self._created: Counter[str] = Counter()
 
     def cools_down(self, dimension_type: str, mark: str) -> bool:
@@ -131,21 +131,11 @@ def _or(value: int | None, default: int) -> int:
 
 
 def _type_of(item: Item) -> str:
-    return item.source_detail.get("dimension_type", "")
-
-
-def _opened_at(item: Item) -> datetime:
-    opened = item.source_detail.get("opened_window_end")
-    return datetime.fromisoformat(opened).astimezone(UTC) if opened else item.created_at.astimezone(UTC)
-
-
-def _last_seen(item: Item) -> datetime:
-    window = item.source_detail.get("window") or {}
-    return datetime.fromisoformat(window["end"]).astimezone(UTC) if "end" in window else item.updated_at
+    return item.dimension[0] if item.dimension else ""
 
 
 def _cools_down(of: str, items: Sequence[Item], hours: int, window_end: datetime) -> bool:
-    closed = [_last_seen(item) for item in items if item.fingerprint == of and not item.is_open]
+    closed = [item.last_seen_at for item in items if item.fingerprint == of and not item.is_open]
     return bool(closed) and max(closed) + timedelta(hours=hours) > window_end
 
 

@@ -53,4 +53,5 @@ def dimensions_of(detail: Mapping[str, Any]) -> list[Dimension]:
     members = detail.get("members")
     named = [detail, *(one for one in members if isinstance(one, Mapping))] if isinstance(members, list) else [detail]
     found = [(one.get("dimension_type", ""), one.get("dimension_key", "")) for one in named]
-    return [dimension for dimension in dict.fromkeys(found) if all(dimension)]
+    named_by = [dimension for dimension in found if all(part and isinstance(part, str) for part in dimension)]
+    return list(dict.fromkeys(named_by))

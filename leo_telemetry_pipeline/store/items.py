@@ -42,14 +42,27 @@ class Item:
     @property
     def opened_at(self) -> datetime:
         """The end of the window of the analysis that opened it; of others, when its row was made."""
-        opened = self.source_detail.get("opened_window_end")
-        return (datetime.fromisoformat(opened) if opened else self.created_at).astimezone(UTC)
+        return _moment(self.source_detail.get("opened_window_end"), self.created_at)
+
+    @property
+    def last_seen_at(self) -> datetime:
+        """The end of the window of the analysis that last wrote it; of others, when its row was last changed."""
+        window = self.source_detail.get("window")
+        return _moment(window.get("end") if isinstance(window, dict) else None, self.updated_at)
 
     @property
     def dimension(self) -> tuple[str, str] | None:
         """The dimension that it is about; None where no analysis opened it."""
         of_type, key = (self.source_detail.get(name) for name in ("dimension_type", "dimension_key"))
-        return (of_type, key) if of_type and key else None
+        return (of_type, key) if of_type and key and isinstance(of_type, str) and isinstance(key, str) else None
+
+
+def _moment(said: Any, otherwise: datetime) -> datetime:
+    """Return when a detail says that something was, in UTC: in what was written by hand that may be anything."""
+    try:
+        return datetime.fromisoformat(said).astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        return otherwise.astimezone(UTC)
 
 
 @dataclass(frozen=True)

@@ -163,7 +163,18 @@ def test_an_item_is_shown_with_its_members_and_once_closed_with_what_became_of_i
     assert "items close" not in say("items", "show", item.id)
 
 
-@pytest.mark.parametrize("detail", ["{}", "[]", "null", '{"ratio": "much", "members": 7}'])
+@pytest.mark.parametrize(
+    "detail",
+    [
+        "{}",
+        "[]",
+        "null",
+        '{"ratio": "much", "members": 7}',
+        '{"dimension_type": ["a"], "dimension_key": 5, "members": [{"dimension_type": {}}, 1]}',
+        '{"opened_window_end": "yesterday", "window": 5}',
+        '{"opened_window_end": 5, "window": {"end": 1}}',
+    ],
+)
 def test_an_item_that_was_inserted_by_hand_is_shown_like_any_other(db: Database, detail: str):
     """Lost: an item of one's own could not be looked at, or end every list and every analysis."""
     execute(
@@ -182,6 +193,8 @@ def test_an_item_that_was_inserted_by_hand_is_shown_like_any_other(db: Database,
     work(db)
     analysed(db)
     assert len(items.all_items(db)) == 2
+    assert say("items", "close", item, "--as", "noise").startswith("Closed as noise. Of Look at the build: ")
+    analysed(db)
 
 
 @pytest.mark.only_on(EMBEDDED, reason="it is about words, and no statement that other servers would read otherwise")
