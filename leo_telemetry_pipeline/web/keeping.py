@@ -160,7 +160,9 @@ class _Line:
         """Return what the question finds. Raises Away; anything but errors of the database passes through."""
         answer = asyncio.get_running_loop().run_in_executor(self._thread, self._run, question)
         try:
-            return await asyncio.wait_for(asyncio.shield(answer), patience_s)
+            # wait_for of Python 3.11 would forget that it was cancelled when the answer comes at the same moment.
+            async with asyncio.timeout(patience_s):
+                return await asyncio.shield(answer)
         except TimeoutError:
             # Its thread ends by an error of the connection, which nobody waits for any more.
             answer.add_done_callback(lambda late: late.cancelled() or late.exception())

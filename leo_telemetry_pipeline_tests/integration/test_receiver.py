@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, closing
@@ -468,6 +469,29 @@ def test_a_receiver_that_begins_without_its_database_finds_it(settings: Settings
                 assert one(db, COUNT) == 1
 
     asyncio.run(say())
+
+
+def test_whoever_is_told_to_end_ends_also_at_the_moment_of_an_answer(target: Target):
+    """Lost: a receiver that is stopped while it drains its spool runs on for ever."""
+
+    async def say(turns: int) -> bool:
+        line, goes_on = _Line(target, "test"), threading.Event()
+        asked = asyncio.ensure_future(line.ask(lambda _: goes_on.wait(10)))
+        await asyncio.sleep(0)
+        goes_on.set()
+        # The answer is there, and the event loop has so many turns to bring it to whoever asked.
+        line._thread.submit(int).result()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        in_time = asked.cancel()
+        await asyncio.wait([asked])
+        line.close()
+        assert asked.cancelled() == in_time
+        return in_time
+
+    in_time = [asyncio.run(say(turns)) for turns in range(10)]
+    assert in_time[0]
+    assert not in_time[-1]
 
 
 def test_a_connection_that_closes_as_it_is_cut_is_only_away(target: Target, monkeypatch: pytest.MonkeyPatch):
