@@ -174,6 +174,11 @@ def processes_of(home: Path) -> dict[int, str]:
     return _processes(names_it)
 
 
+def all_ended(home: Path) -> None:
+    """Assert that no process of a home lives. A server lets go of its files a moment before it is gone."""
+    until(lambda: not processes_of(home), f"all processes of {home} have ended", seconds=10)
+
+
 def _processes(wanted: Callable[[Path], bool]) -> dict[int, str]:
     found = {}
     for entry in Path("/proc").iterdir():

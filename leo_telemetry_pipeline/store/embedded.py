@@ -14,7 +14,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -68,7 +68,7 @@ class Embedded:
         try:
             fcntl.flock(starting, fcntl.LOCK_EX)
             if not (self.data / "PG_VERSION").exists():
-                self._initialise()
+                self._initialise(starting)
             elif not self.password_file.exists():
                 raise UserError(
                     f"{self.password_file}, the password of the embedded database, is missing: put it back, "
@@ -134,7 +134,7 @@ class Embedded:
         if owner := server_user():
             os.chown(folder, *owner)
 
-    def _run(self, program: str, *arguments: str) -> None:
+    def _run(self, program: str, *arguments: str, holds: Sequence[int] = ()) -> None:
         owner = server_user()
         as_owner = {"user": owner[0], "group": owner[1], "extra_groups": []} if owner else {}
         # The server inherits the log and outlives this process, so it must not hold a pipe of ours.
@@ -147,6 +147,7 @@ class Embedded:
                 cwd="/",
                 check=False,
                 env=server_environment(),
+                pass_fds=holds,
                 **as_owner,
             )
         if done.returncode != 0:
@@ -154,8 +155,11 @@ class Embedded:
                 f"{program} of the embedded database failed: see {self.home / 'postgresql.log'}", NO_DATABASE
             )
 
-    def _initialise(self) -> None:
-        """Make the data folder under another name, so that it is there whole or not at all."""
+    def _initialise(self, starting: int) -> None:
+        """Make the data folder under another name, so that it is there whole or not at all.
+
+        initdb holds the lock as well: where its starter was killed, nobody begins anew while it still writes.
+        """
         made, password = self.home / f"database.new.{os.getpid()}", secrets.token_urlsafe(24)
         for left in (*self.home.glob("database.new.*"), self.data):  # by a first start that was killed
             shutil.rmtree(left, ignore_errors=True)
@@ -171,6 +175,7 @@ class Embedded:
                 *("--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"),
                 # Many rounds make guessing a weak password slow; this one is random, and Dagster connects often.
                 *("-c", "scram_iterations=1"),
+                holds=[starting],
             )
         finally:
             handover.unlink()

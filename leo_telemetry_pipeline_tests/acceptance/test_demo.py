@@ -18,18 +18,18 @@ from typing import Any
 import pytest
 
 from leo_telemetry_pipeline.collect.manifest import manifest
-from leo_telemetry_pipeline_tests.processes import environment, run
+from leo_telemetry_pipeline_tests.processes import PATIENCE_S, environment, run
 
 LATER_DAYS = range(1, 11)
 
 # Keeps the database running, with whatever clock its environment gives it, until it is told to end.
 KEEPER = """
-import signal
+import os, signal
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import database
 with database.opened(Settings()):
-    print("up", flush=True)
+    print(os.getpid(), flush=True)
     signal.sigwait({signal.SIGTERM})
 """
 
@@ -39,16 +39,17 @@ def database_on_day(home: Path, day: int) -> Iterator[None]:
     """Let the home's database believe that it is some days later."""
     command = ["faketime", "-f", f"+{day}d", sys.executable, "-P", "-c", KEEPER]
     with subprocess.Popen(
-        command, env=environment(home), stdout=subprocess.PIPE, text=True, cwd="/", start_new_session=True
-    ) as keeper:
-        assert keeper.stdout is not None
+        command, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd="/"
+    ) as faketime:
+        assert faketime.stdout is not None
+        said = faketime.stdout.readline()
+        assert said.strip().isdigit(), said + faketime.stdout.read()
         try:
-            assert keeper.stdout.readline() == "up\n"
             yield
         finally:
-            # faketime itself is only a parent of the keeper, which closes its output when it is done.
-            os.killpg(keeper.pid, signal.SIGTERM)
-            keeper.stdout.read()
+            # Not faketime itself: left to end, it removes what it shares, which would refuse another of its number.
+            os.kill(int(said), signal.SIGTERM)
+            assert faketime.wait(PATIENCE_S) == 0, faketime.stdout.read()
 
 
 PLANTED = {"gate:GATE_PRD_REQUIRED", "subagent:DESIGN", "gate+sd_type:GATE_TEST_COVERAGE:refactor"}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -27,6 +28,7 @@ from leo_telemetry_pipeline_tests.processes import (
     ROOT,
     Done,
     Running,
+    all_ended,
     end_all_of,
     finished,
     has_line,
@@ -141,7 +143,7 @@ def test_all_commands_work_and_nobody_else_gets_in(who: str, folder: Path):
         assert modes_outside(place.home) == outside
         secret = (place.home / "pgpass").read_text().strip().rpartition(":")[2]
         assert not [text for text in processes_of(place.home).values() if secret in text]
-    assert not processes_of(place.home)
+    all_ended(place.home)
     assert modes_outside(place.home) == outside
     assert not as_another(SOMEBODY, lambda: entered(place.home, every))
 
@@ -169,7 +171,7 @@ def test_commands_share_the_server_and_the_last_one_out_stops_it(place: Place):
         assert place.run("runs").code == 0
         assert second.process.poll() is None
         assert postmaster(place.home) == server
-    assert not processes_of(place.home)
+    all_ended(place.home)
 
 
 def test_a_killed_user_neither_stops_the_server_nor_keeps_it_for_ever(place: Place):
@@ -181,12 +183,12 @@ def test_a_killed_user_neither_stops_the_server_nor_keeps_it_for_ever(place: Pla
         killed.ended()
         assert place.run("runs").code == 0
         assert postmaster(place.home) == server
-    assert not processes_of(place.home)
+    all_ended(place.home)
     last = place.holder()
     last.interrupt(signal.SIGKILL)
     last.ended()
     assert place.run("runs").code == 0
-    assert not processes_of(place.home)
+    all_ended(place.home)
 
 
 def test_many_first_starts_at_once_all_succeed(place: Place):
@@ -206,7 +208,7 @@ def test_many_first_starts_at_once_all_succeed(place: Place):
         ]
         ends = [(process.communicate(timeout=processes.PATIENCE_S)[0], process.returncode) for process in every]
         assert {code for _, code in ends} == {0}, ends
-        assert not processes_of(place.home)
+        all_ended(place.home)
 
 
 def made_by_initdb(home: Path) -> bool:
@@ -237,7 +239,25 @@ def test_a_first_start_that_was_killed_is_made_good(place: Place, moment: Callab
     assert done.code == 0, (done, log_of(place.home))
     with place.user():
         assert not listening(place.home)
-    assert not processes_of(place.home)
+    all_ended(place.home)
+
+
+def test_a_first_start_waits_for_what_a_killed_one_left_running(place: Place):
+    """Lost: the second command fails, since the first one's initdb still writes and holds its memory."""
+    first = subprocess.Popen(processes.command("runs"), env=place.environment(), cwd="/", stdin=subprocess.DEVNULL)
+    with first:
+        until(lambda: list(place.home.glob("database.new.*/PG_VERSION")), "initdb has begun", every=0.01)
+        first.kill()
+    [left] = [pid for pid, line in processes_of(place.home).items() if line.split()[0].endswith("/initdb")]
+    os.kill(left, signal.SIGSTOP)
+    second = subprocess.Popen(processes.command("runs"), env=place.environment(), cwd="/", stdin=subprocess.DEVNULL)
+    with second:
+        waits = re.compile(rf"-> FLOCK +ADVISORY +WRITE +{second.pid} ")
+        until(lambda: waits.search(Path("/proc/locks").read_text()) or second.poll() is not None, "the second waits")
+        assert second.poll() is None
+        os.kill(left, signal.SIGCONT)
+        assert second.wait(processes.PATIENCE_S) == 0
+    all_ended(place.home)
 
 
 @pytest.mark.parametrize("lacks", ["PG_VERSION", "include"])
@@ -271,7 +291,7 @@ def test_a_home_may_have_a_persons_name(folder: Path):
     assert place.run("migrate").code == 0
     done = place.run("analyze")
     assert done.code == 0, done
-    assert not processes_of(folder / "home")
+    all_ended(folder / "home")
 
 
 @pytest.mark.parametrize("name", ["a,b", 'a"b', "a$x", "a`touch planted`", "a$(touch planted)", "a\\b", "a\nb"])
@@ -284,7 +304,7 @@ def test_a_name_that_postgresql_cannot_bear_is_refused(folder: Path, name: str):
     if done.code != 0:
         has_line(done, PREFIX + "HOME")
         assert (done.code, done.out) == (3, "")
-    assert not processes_of(folder / "home")
+    all_ended(folder / "home")
 
 
 def test_the_longest_home_works_and_a_longer_one_is_refused(folder: Path):

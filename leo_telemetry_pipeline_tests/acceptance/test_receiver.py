@@ -604,7 +604,7 @@ def test_requests_under_way_are_answered_before_the_end(number: signal.Signals, 
         said = served.running.said()
         assert said.startswith("The OTLP receiver is at http://127.0.0.1:")
         assert len(said.splitlines()) == 1
-        assert not processes.processes_of(home)
+        processes.all_ended(home)
 
 
 def test_another_address_needs_a_token(home: Path):
@@ -646,7 +646,7 @@ def test_dev_runs_the_receiver_and_ends_with_it(home: Path):
         os.kill(receiver, signal.SIGKILL)
         assert dev.ended() == 1
         assert "the OTLP receiver ended" in dev.said()
-        assert not processes.processes_of(home)
+        processes.all_ended(home)
 
 
 def test_an_outside_database_that_is_away_keeps_the_receiver_from_nothing(home: Path):
