@@ -38,9 +38,10 @@ demo: install ## See it find a bottleneck in sample data
 dev: install ## Run database, daemon, OTLP receiver and UI until Ctrl-C
 	$(BIN)/leo-telemetry dev
 
-# Much of it waits for processes: a second test process runs what needs no clock meanwhile.
+# Much of it waits for processes: a second test process runs what needs no clock meanwhile. One that died is not
+# replaced: pytest-xdist 3.8 would wait for ever for what the first one had done already.
 test: install ## Run all tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --max-worker-restart 0
 
 lint: install ## Check style, types and who imports whom
 	$(BIN)/ruff check .

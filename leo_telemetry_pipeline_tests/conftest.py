@@ -6,6 +6,7 @@ A database of a test is a clone of one that was migrated once, so tests share no
 import itertools
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -76,9 +77,32 @@ def server(request: pytest.FixtureRequest, servers: Servers) -> Server:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Say what our markers mean."""
+    """Say what our markers mean, and make Ctrl-C heard."""
+    # Started in the background of a script, we ignore it, and so would every program that a test interrupts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "only_on(*servers, reason): what the test is about is there on these alone")
     config.addinivalue_line("markers", "transactions_at_once: waits for itself where there is one server connection")
+
+
+class SaysAtOnce:
+    """Tells why a test failed when it does: of a run that is ended from outside, nobody reads a summary."""
+
+    def __init__(self, terminal: Any) -> None:
+        self.terminal = terminal
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Write a failure below the line of dots."""
+        if report.failed:
+            self.terminal.ensure_newline()
+            self.terminal.write_line(f"FAILED {report.nodeid} ({report.when})\n{report.longreprtext}")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Tell of failures at once, in the process that has the terminal."""
+    terminal = session.config.pluginmanager.get_plugin("terminalreporter")
+    if terminal and not hasattr(session.config, "workerinput"):
+        session.config.pluginmanager.register(SaysAtOnce(terminal))
 
 
 @pytest.hookimpl(optionalhook=True)
