@@ -1,6 +1,7 @@
 """What every test stands on: an environment of its own, and real servers, each started once for the session.
 
-A database of a test is a clone of one that was migrated once, so tests share no row and need no order.
+A database of a test is a clone of one that was migrated once, so tests share no row and need no order. Beside that,
+how a run is shared between processes, and how it tells of failures.
 """
 
 import itertools

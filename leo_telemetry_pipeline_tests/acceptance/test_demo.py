@@ -38,18 +38,16 @@ with database.opened(Settings()):
 def database_on_day(home: Path, day: int) -> Iterator[None]:
     """Let the home's database believe that it is some days later."""
     command = ["faketime", "-f", f"+{day}d", sys.executable, "-P", "-c", KEEPER]
-    with subprocess.Popen(
-        command, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd="/"
-    ) as faketime:
+    with subprocess.Popen(command, env=environment(home), stdout=subprocess.PIPE, text=True, cwd="/") as faketime:
         assert faketime.stdout is not None
-        said = faketime.stdout.readline()
-        assert said.strip().isdigit(), said + faketime.stdout.read()
+        keeper = faketime.stdout.readline().strip()
+        assert keeper.isdigit(), "the database did not start"
         try:
             yield
         finally:
             # Not faketime itself: left to end, it removes what it shares, which would refuse another of its number.
-            os.kill(int(said), signal.SIGTERM)
-            assert faketime.wait(PATIENCE_S) == 0, faketime.stdout.read()
+            os.kill(int(keeper), signal.SIGTERM)
+            assert faketime.wait(PATIENCE_S) == 0
 
 
 PLANTED = {"gate:GATE_PRD_REQUIRED", "subagent:DESIGN", "gate+sd_type:GATE_TEST_COVERAGE:refactor"}

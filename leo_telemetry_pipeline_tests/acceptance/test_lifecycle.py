@@ -406,6 +406,4 @@ def ends_all_of_it(loop: Loop, number: signal.Signals = signal.SIGINT, again: si
         time.sleep(1)
         loop.running.interrupt(again)
     assert loop.running.ended() == 0, loop.running.tail()
-    # The last of them may still be on their way out of the kernel.
-    time.sleep(1)
     processes.all_ended(loop.home)
