@@ -6,6 +6,7 @@ Does not: the calls of the program that is measured (writer), talking to the dat
 A span is in memory alone for two ticks: what the database has not taken by then is on disk as well.
 """
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 TICK_S = 0.1
 _HURRIED_TICK_S = 0.02
+# A program pays more for waking this thread than for a span: as long as spans keep coming, the clock wakes it.
+PARK_AFTER_S = 1.0
 BATCH = 1_000
 # The spool is emptied in bites, so that what ends now does not wait behind what ended yesterday.
 BITE_S = 0.2
@@ -47,6 +50,7 @@ class Loop:
         self._running = Running(writer.open_after_s, self._open_span)
         # How many at the head of the queue were there at the last tick already.
         self._aged = 0
+        self._last_batch_s = -math.inf
         self._answered = False
         self._spooled = 0
         self._drain_at_s: float | None = None
@@ -66,7 +70,7 @@ class Loop:
     def _wait(self) -> None:
         """Wait until there is something to do, and then for more of it to come together."""
         writer = self._writer
-        if self._is_idle():
+        if self._is_idle() and time.monotonic() - self._last_batch_s > PARK_AFTER_S:
             writer.parked = True
             # Whoever came before this was seen has not rung.
             urgent = self._is_idle() and self._ring(self._until_drain())
@@ -135,6 +139,7 @@ class Loop:
     def _batch(self, most: int) -> Batch:
         """Take spans from the queue, and make of them what may be stored."""
         writer, tally = self._writer, self._writer.tally
+        self._last_batch_s = time.monotonic()
         with tally.lock:
             items = [writer.queue.popleft() for _ in range(min(most, len(writer.queue)))]
             tally.take(len(items))

@@ -117,6 +117,25 @@ def test_a_few_spans_arrive_without_being_asked_for(make, db):
     until(lambda: sorted(stored(db)) == sorted(ids), "three spans are stored", seconds=10)
 
 
+def test_spans_that_keep_coming_wake_no_thread_and_the_first_after_a_rest_does(make, db, monkeypatch):
+    """Lost: up to 100 us of a span in each tenth of a second, for waking a thread that only just went to rest."""
+    woken: list[Writer] = []
+    wake = Writer._wake
+    monkeypatch.setattr(Writer, "_wake", lambda writer: (woken.append(writer), wake(writer)))
+    monkeypatch.setattr(loop, "PARK_AFTER_S", 60.0)
+    writer = make()
+    ids = []
+    for _ in range(5):
+        ids += emit(writer, 1)
+        time.sleep(3 * loop.TICK_S)
+    assert woken == [writer]
+    monkeypatch.setattr(loop, "PARK_AFTER_S", 0.1)
+    until(lambda: writer.parked, "the thread rests", seconds=10)
+    ids += emit(writer, 1)
+    assert len(woken) == 2
+    until(lambda: sorted(stored(db)) == sorted(ids), "the last one is stored", seconds=10)
+
+
 def test_a_span_that_cannot_be_is_counted_and_keeps_no_other_out(make, db):
     """Lost: a whole batch to one odd span."""
     writer = make()

@@ -60,7 +60,7 @@ def test_amounts_have_three_digits_that_count(value: float, unit: str, text: str
 
 def test_the_table_fits_a_terminal_and_says_everything_of_each_row() -> None:
     """Lost: a table that a terminal of 120 columns breaks into rubble."""
-    long = replace(BAD, what="p99 of a span while the database hangs: 4,000 spans, 2,000/s with work between them")
+    long = replace(BAD, what="p99 of a span while the database hangs, 10,000/s with work between: 30,000 spans, least")
     text = table.rendered([GOOD, long])
     lines = text.splitlines()
     assert max(map(len, lines)) <= 120
