@@ -90,7 +90,8 @@ def judge(
     ``what`` names spans and dimensions after a colon. ``reference``: its name, and its amount in the same unit.
     ``over``: the budget limits by how much ours exceeds the reference.
     """
-    ratio = ours / reference[1] if reference else None
+    # Nothing is more than nothing by any amount, but not by a factor.
+    ratio = ours / reference[1] if reference and (reference[1] or not over) else None
     value = ours
     if over and reference:
         value = ours - reference[1]

@@ -47,6 +47,8 @@ def test_a_budget_over_the_reference_limits_the_difference() -> None:
     measured = judge("a hook", 60, "ms", Budget(40, "ms"), Options(), reference=("bare Python", 21), over=True)
     assert (measured.ours, measured.budget, measured.passed) == ("60 ms (+39.0)", "<= +40 ms", True)
     assert not judge("a hook", 62, "ms", Budget(40, "ms"), Options(), reference=("bare Python", 21), over=True).passed
+    beside_nothing = judge("slow spans", 0.4, "%", Budget(1, "%"), Options(), reference=("held", 0), over=True)
+    assert (beside_nothing.ours, beside_nothing.ratio, beside_nothing.passed) == ("0.400 % (+0.4)", None, True)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +62,9 @@ def test_amounts_have_three_digits_that_count(value: float, unit: str, text: str
 
 def test_the_table_fits_a_terminal_and_says_everything_of_each_row() -> None:
     """Lost: a table that a terminal of 120 columns breaks into rubble."""
-    long = replace(BAD, what="p99 of a span while the database hangs, 10,000/s with work between: 30,000 spans, least")
+    long = replace(
+        BAD, what="spans over 50 us while the database hangs, 10,000/s with work between: 30,000; their p99 13 us"
+    )
     text = table.rendered([GOOD, long])
     lines = text.splitlines()
     assert max(map(len, lines)) <= 120
