@@ -127,6 +127,7 @@ def test_spans_that_keep_coming_wake_no_thread_and_the_first_after_a_rest_does(m
     ids = []
     for _ in range(5):
         ids += emit(writer, 1)
+        # The pace of the program: between two spans the thread has nothing to do, and would have gone to rest.
         time.sleep(3 * loop.TICK_S)
     assert woken == [writer]
     monkeypatch.setattr(loop, "PARK_AFTER_S", 0.1)
