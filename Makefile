@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-inp
 # Pyright keeps to what the lock installed: its own script, its own node, no look at newer releases.
 PYRIGHT := PYRIGHT_PYTHON_IGNORE_WARNINGS=1 PYRIGHT_PYTHON_GLOBAL_NODE=0 $(BIN)/pyright --pythonpath $(BIN)/python
 
-.PHONY: help install demo dev test lint bench bench-quick format lock wheel clean
+.PHONY: help install demo dev test lint bench bench-quick accept format lock wheel clean
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -54,6 +54,9 @@ bench: install ## Measure every budget beside its reference; LARGEST=1: also wit
 
 bench-quick: install ## The same, small and with 1.5 x slack
 	@$(BIN)/python benchmarks/run.py --quick
+
+accept: install ## Measure what issues ask for at full size; it can be interrupted and goes on (MINUTES=60)
+	@$(BIN)/python benchmarks/accept.py $(if $(MINUTES),--minutes $(MINUTES))
 
 format: install ## Put the code into the house style
 	$(BIN)/ruff check --fix-only .

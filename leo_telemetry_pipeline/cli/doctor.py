@@ -16,8 +16,9 @@ from leo_telemetry_pipeline.cli import claude_settings, text
 from leo_telemetry_pipeline.collect import spool
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store import collected, dagster_home, database, runs, spans
+from leo_telemetry_pipeline.store import collected, dagster_home, database, intake, runs, spans
 from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.intake import Notice
 from leo_telemetry_pipeline.store.runs import Run
 
 LEAST_FREE = 1_000_000_000
@@ -53,6 +54,7 @@ class Facts(Here):
     quarantined: int
     losses: dict[str, int]
     removed: tuple[tuple[str, int], ...]
+    notices: tuple[Notice, ...]
     stale_after: timedelta
 
 
@@ -90,6 +92,7 @@ def judge(facts: Facts) -> list[Verdict]:
         _spool(facts),
         _losses(facts),
         *_removed(facts),
+        *_intake(facts),
         _hook(facts),
         _queue(facts),
         _worker(facts),
@@ -165,6 +168,33 @@ def _removed(facts: Facts) -> list[Verdict]:
         return []
     said = ", ".join(f"{key} ({count})" for key, count in facts.removed)
     return [Verdict("redaction", f"attributes not kept: {said}; LEO_TELEMETRY_KEEP_KEYS keeps those it names")]
+
+
+# By kind: what was noticed, and what to do about it; no remedy where the notice only informs.
+_NOTICED = {
+    intake.REJECTED: ("span(s) rejected", "see what sends them: docs/opentelemetry.md, Limits and answers"),
+    intake.IMPLAUSIBLE_TIMES: (
+        "span(s) with times that cannot be true",
+        "see the units and the clock of what sends them",
+    ),
+    intake.WRONG_PROTOCOL: ("request(s) in a protocol not spoken here", "use OTLP over HTTP: docs/opentelemetry.md"),
+    intake.TOO_MANY_CLIENTS: ("client(s) turned away", "raise LEO_TELEMETRY_SERVE_CLIENTS, or run a second receiver"),
+    intake.UNTESTED_VERSION: ("span(s) of a version newer than tested", ""),
+}
+SHOWN_NOTICES = 5
+
+
+def _intake(facts: Facts) -> list[Verdict]:
+    verdicts = []
+    for kind, (words, remedy) in _NOTICED.items():
+        notices = [notice for notice in facts.notices if notice.kind == kind]
+        if not notices:
+            continue
+        shown = [f"{notice.source} {notice.detail} ({notice.count})" for notice in notices[:SHOWN_NOTICES]]
+        more = [f"{len(notices) - len(shown)} more"] if len(notices) > len(shown) else []
+        total = sum(notice.count for notice in notices)
+        verdicts.append(Verdict("intake", f"{total} {words}: {', '.join(shown + more)}", remedy))
+    return verdicts
 
 
 def _hook(facts: Facts) -> Verdict:
@@ -253,6 +283,7 @@ def _gather(settings: Settings, here: Here) -> Facts:
             quarantined=spans.count_quarantined(connection, now - WEEK),
             losses=collected.losses(connection, now - WEEK),
             removed=tuple(collected.removed_keys(connection, now - WEEK, SHOWN_KEYS)),
+            notices=tuple(intake.since(connection, now - WEEK)),
             stale_after=timedelta(seconds=settings.stale_after),
         )
 

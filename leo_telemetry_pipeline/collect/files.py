@@ -218,7 +218,7 @@ def _unwrapped(value: dict) -> dict:
 
 
 def _from_object(value: dict, how: _How) -> Iterator[Span | str]:
-    if "resourceSpans" in value:
+    if otlp.is_trace_request(value):
         for item in otlp.spans_from_request(value, *how):
             yield item if isinstance(item, Span) else str(item)
     elif not otlp.is_other_signal(value):

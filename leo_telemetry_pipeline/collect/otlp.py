@@ -11,7 +11,16 @@ from leo_telemetry_pipeline.collect.otlp_json import read_json, spans_of
 from leo_telemetry_pipeline.collect.otlp_span import BadRequest, Read, Reading, TooLarge
 from leo_telemetry_pipeline.span import InvalidSpan, Span
 
-__all__ = ["BadRequest", "Read", "TooLarge", "is_other_signal", "read_json", "read_protobuf", "spans_from_request"]
+__all__ = [
+    "BadRequest",
+    "Read",
+    "TooLarge",
+    "is_other_signal",
+    "is_trace_request",
+    "read_json",
+    "read_protobuf",
+    "spans_from_request",
+]
 
 
 def read_protobuf(body: bytes, *, project: str = "", policy: redact.Policy) -> Read:
@@ -20,6 +29,11 @@ def read_protobuf(body: bytes, *, project: str = "", policy: redact.Policy) -> R
     from leo_telemetry_pipeline.collect import otlp_protobuf
 
     return otlp_protobuf.read_protobuf(body, project=project, policy=policy)
+
+
+def is_trace_request(value: dict) -> bool:
+    """Say whether an object is a trace request, in any of the spellings that spans_from_request reads."""
+    return "resourceSpans" in value
 
 
 def is_other_signal(request: dict) -> bool:

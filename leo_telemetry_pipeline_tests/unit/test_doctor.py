@@ -10,6 +10,7 @@ import pytest
 from leo_telemetry_pipeline.cli.doctor import Facts, Here, Verdict, judge, judge_without, look
 from leo_telemetry_pipeline.collect.spool import Spool, folder_of, waiting
 from leo_telemetry_pipeline.settings import PREFIX, Settings
+from leo_telemetry_pipeline.store.intake import Notice
 from leo_telemetry_pipeline_tests.unit.test_findings_block import run
 
 NOW = datetime(2026, 2, 9, 15, 0, tzinfo=UTC)
@@ -28,6 +29,7 @@ HEALTHY = Facts(
     spool_refused=False,
     losses={},
     removed=(),
+    notices=(),
     stale_after=timedelta(days=7),
     free=50_000_000_000,
     home="/home",
@@ -75,6 +77,14 @@ def test_attributes_that_were_not_kept_are_named() -> None:
     [verdict] = [each for each in judge(replace(HEALTHY, removed=(("http.url", 12),))) if each.name == "redaction"]
     assert "http.url (12)" in verdict.said
     assert verdict.remedy == ""
+
+
+def test_what_was_rejected_is_shown_with_its_reasons_and_what_to_do() -> None:
+    """Lost: a client loses spans for weeks, and the one screen that should say so is green."""
+    notices = (Notice("otlp", "rejected", "name is missing", 40, NOW), Notice("otlp", "rejected", "no start", 2, NOW))
+    [verdict] = [each for each in judge(replace(HEALTHY, notices=notices)) if each.name == "intake"]
+    assert verdict.said == "42 span(s) rejected: otlp name is missing (40), otlp no start (2)"
+    assert verdict.remedy
 
 
 def verdict_on(part: str, **change: Any) -> Verdict:

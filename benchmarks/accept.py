@@ -1,0 +1,92 @@
+"""Measure what an issue asks for at its full size, over several sittings: ``make accept``.
+
+Belongs here: which trials there are, and which parts of them are still to do.
+Does not: a trial itself (accept_*.py), the file of figures (figures), the budgets (run).
+
+A trial is a module ``accept_NAME.py`` with ``parts(full)``, the names of its parts in order, and
+``run(part, seed, full)``, which returns figures.Figure. A part that was measured is not measured again unless asked for.
+"""
+
+import argparse
+import importlib
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType
+
+from benchmarks import figures
+from benchmarks.figures import Part
+
+HERE = Path(__file__).resolve().parent
+# The same in every small run, so that CI repeats what a developer saw.
+SMALL_SEED = 11
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure what is not measured yet, and return the exit status: 1 when a figure does not hold."""
+    parser = argparse.ArgumentParser(description="Measure what issues ask for at full size; several runs add up.")
+    parser.add_argument("--small", action="store_true", help="a small form of each, kept in no file: what CI runs")
+    parser.add_argument("--again", action="store_true", help="measure also what was measured")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no part after so many minutes")
+    parser.add_argument("names", nargs="*", help="only these trials (all)")
+    asked = parser.parse_args(arguments)
+    trials = _trials(asked.names)
+    if not trials:
+        parser.error(f"there is no trial {' '.join(asked.names)!r}")
+    known = [] if asked.small else figures.read()
+    ends = time.monotonic() + asked.minutes * 60
+    fresh = []
+    for name, part in _wanted(trials, known, full=not asked.small, again=asked.again):
+        if time.monotonic() > ends:
+            print(f"{name} {part}: not begun, the time is over", file=sys.stderr)
+            continue
+        measured = _measure(name, trials[name], part, full=not asked.small)
+        fresh.append(measured)
+        _print(measured)
+        if not asked.small:
+            known = [old for old in known if (old.trial, old.part) != (name, part)] + [measured]
+            figures.write(known)
+    shown = fresh if asked.small else known
+    return int(not all(figure.held for measured in shown for figure in measured.figures))
+
+
+def _trials(names: Sequence[str]) -> dict[str, ModuleType]:
+    found = sorted(path.stem.removeprefix("accept_") for path in HERE.glob("accept_*.py"))
+    return {name: importlib.import_module(f"benchmarks.accept_{name}") for name in found if name in (names or found)}
+
+
+def _wanted(trials: dict[str, ModuleType], known: list[Part], *, full: bool, again: bool) -> Iterator[tuple[str, str]]:
+    done = {(measured.trial, measured.part) for measured in known}
+    for name, trial in trials.items():
+        for part in trial.parts(full):
+            if again or (name, part) not in done:
+                yield name, part
+
+
+def _measure(name: str, trial: ModuleType, part: str, *, full: bool) -> Part:
+    seed = random.SystemRandom().randrange(1 << 31) if full else SMALL_SEED
+    began = time.monotonic()
+    measured = tuple(trial.run(part, seed, full))
+    took = round(time.monotonic() - began)
+    return Part(name, part, seed, _commit(), f"{datetime.now(UTC):%Y-%m-%d}", took, measured)
+
+
+def _commit() -> str:
+    asked = ["git", "-C", str(HERE), "describe", "--always", "--dirty"]
+    return subprocess.run(asked, capture_output=True, text=True).stdout.strip() or "unknown"
+
+
+def _print(measured: Part) -> None:
+    print(f"{measured.trial} {measured.part}: seed {measured.seed}, {measured.seconds} s")
+    for figure in measured.figures:
+        print(
+            f"  {'ok  ' if figure.held else 'MISS'} {figure.line} {figure.what}: {figure.measured} ({figure.required})"
+        )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

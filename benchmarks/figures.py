@@ -1,0 +1,73 @@
+"""The figures of acceptance trials: the records, the file that keeps them, and the page that shows them.
+
+Belongs here: reading, writing and rendering. Does not: measuring (accept, accept_*.py).
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+_DOCS = Path(__file__).resolve().parent.parent / "docs"
+FIGURES = _DOCS / "acceptance.json"
+PAGE = _DOCS / "acceptance.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured line: ``line`` of an issue (11.1), what was measured, what is required, and what came out."""
+
+    line: str
+    what: str
+    required: str
+    measured: str
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a trial as it was measured."""
+
+    trial: str
+    part: str
+    seed: int
+    commit: str
+    day: str
+    seconds: int
+    figures: tuple[Figure, ...]
+
+
+def read() -> list[Part]:
+    """Return the parts that were measured so far."""
+    if not FIGURES.exists():
+        return []
+    parts = json.loads(FIGURES.read_text("utf-8"))
+    return [Part(**{**part, "figures": tuple(Figure(**figure) for figure in part["figures"])}) for part in parts]
+
+
+def write(parts: list[Part]) -> None:
+    """Keep the parts, in a stable order, and render their page."""
+    parts = sorted(parts, key=lambda measured: (measured.trial, measured.part))
+    FIGURES.write_text(json.dumps([asdict(measured) for measured in parts], indent=1) + "\n", "utf-8")
+    PAGE.write_text(page(parts), "utf-8")
+
+
+def page(parts: Sequence[Part]) -> str:
+    """Return the figures as a page of the docs."""
+    lines = [
+        "# Acceptance figures",
+        "",
+        "What issues ask for, measured at full size by `make accept`, which writes this page. A line is named by its",
+        "issue and its number there. CI runs a small form of each.",
+        "",
+        "| line | what | required | measured | seed | commit | day |",
+        "|---|---|---|---|---:|---|---|",
+    ]
+    rows = [(figure, measured) for measured in parts for figure in measured.figures]
+    for figure, measured in sorted(rows, key=lambda row: [int(number) for number in row[0].line.split(".")]):
+        mark = "" if figure.held else " **missed**"
+        lines.append(
+            f"| {figure.line} | {figure.what} | {figure.required} | {figure.measured}{mark} | {measured.seed}"
+            f" | {measured.commit} | {measured.day} |"
+        )
+    return "\n".join(lines) + "\n"
