@@ -159,10 +159,12 @@ def _conflicts(batch: Sequence[Span], stored: Mapping[Key, _Row], source: str) -
 
 def _complete(cursor: psycopg2.extensions.cursor, waiting: Sequence[Key], *, reads_attributes: bool) -> int:
     # Attributes of the start that cannot be read are only replaced, and only by some.
-    passes = [("true", _ADDED)] if reads_attributes else [("attributes <> '{}'", _REPLACED), ("attributes = '{}'", "")]
+    passes = (
+        [("true", ADDED)] if reads_attributes else [("attributes <> '{}'", _REPLACED), ("attributes = '{}'", _ENDS)]
+    )
     traces, ids, starts = map(list, zip(*waiting, strict=True))
     completed = 0
-    for condition, attributes in passes:
+    for condition, columns in passes:
         # In one order, so that two that complete the same rows cannot wait for each other.
         cursor.execute(
             f"INSERT INTO workflow_trace_log AS s ({_COLUMNS})"
@@ -170,7 +172,7 @@ def _complete(cursor: psycopg2.extensions.cursor, waiting: Sequence[Key], *, rea
             f" WHERE (duration_ms IS NOT NULL OR end_time_ms IS NOT NULL) AND {condition}"
             f" AND ({KEY}) IN (SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::bigint[]))"
             f" ORDER BY {KEY}, ctid"
-            f" ON CONFLICT ({KEY}) DO UPDATE SET {_ENDS}{attributes} WHERE {WITHOUT_END}",
+            f" ON CONFLICT ({KEY}) DO UPDATE SET {columns} WHERE {WITHOUT_END}",
             (traces, ids, starts),
         )
         completed += cursor.rowcount
@@ -184,9 +186,10 @@ def _tell_once(text: str) -> None:
 
 
 _COLUMNS = ", ".join(COLUMNS)
+# What a row takes from the same span with its end: without reading its attributes, which may then only be replaced.
 _ENDS = (
     "end_time_ms = excluded.end_time_ms, duration_ms = excluded.duration_ms, status = excluded.status,"
     " queue_wait_ms = coalesce(excluded.queue_wait_ms, s.queue_wait_ms)"
 )
-_ADDED = ", attributes = coalesce(s.attributes, '{}') || coalesce(excluded.attributes, '{}')"
-_REPLACED = ", attributes = excluded.attributes"
+_REPLACED = f"{_ENDS}, attributes = excluded.attributes"
+ADDED = f"{_ENDS}, attributes = coalesce(s.attributes, '{{}}') || coalesce(excluded.attributes, '{{}}')"
