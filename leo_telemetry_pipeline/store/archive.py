@@ -182,7 +182,7 @@ def _put_back(database: Database, batch: "pa.RecordBatch", archive_id: str) -> i
             f"INSERT INTO {partitions.TABLE} AS s ({', '.join(_NAMES)})"
             f" SELECT {values} FROM unnest({arrays}) AS archived ({', '.join(_NAMES)})"
             # With its created_at, since the sealed history has the complete span already.
-            f" ON CONFLICT ({ends.KEY}) DO UPDATE SET {ends.ADDED}, created_at = excluded.created_at"
+            f" ON CONFLICT ({ends.KEY}) DO UPDATE SET {ends.FROM_EXCLUDED}, created_at = excluded.created_at"
             f" WHERE {ends.WITHOUT_END} AND (excluded.duration_ms IS NOT NULL OR excluded.end_time_ms IS NOT NULL)",
             {name: batch.column(name).to_pylist() for name in _NAMES},
         )

@@ -16,14 +16,14 @@ import psycopg2.extensions
 
 from leo_telemetry_pipeline.collect.conventions import has_one_start
 from leo_telemetry_pipeline.span import COLUMNS, Span
-from leo_telemetry_pipeline.store import intake
+from leo_telemetry_pipeline.store import intake, json_text
 from leo_telemetry_pipeline.store.intake import Noticed
 
 Key = tuple[str, str, int]
 
 WITHOUT_END = "s.duration_ms IS NULL AND s.end_time_ms IS NULL"
 KEY = "trace_id, span_id, start_time_ms"
-# Completing needs these rights; docs/deployment.md grants them.
+# Completing needs these rights, which docs/deployment.md grants; one that may read all of WRITES does it quicker.
 READS = ("trace_id", "span_id", "start_time_ms", "end_time_ms", "duration_ms", "queue_wait_ms")
 WRITES = ("end_time_ms", "duration_ms", "queue_wait_ms", "status", "attributes")
 NAMES = ("span_type", "span_name")
@@ -113,11 +113,17 @@ def complete(cursor: psycopg2.extensions.cursor, batch: Sequence[Span], source: 
     # Without the right to read keys, spans of the batch can only be compared with each other.
     stored = _stored(cursor, batch, role) if role.read.issuperset(READS) else {}
     intake.count_in(cursor, _conflicts(batch, stored, source))
-    ends = {key_of(span) for span in batch if has_end(span)}
-    waiting = sorted(row.key for row in stored.values() if row.is_open and row.key in ends)
-    if not waiting or not role.completes:
+    found: dict[Key, Span] = {}
+    for span in batch:
+        row = stored.get(key_of(span))
+        if row is not None and row.is_open and has_end(span):
+            found.setdefault(row.key, span)
+    if not found or not role.completes:
         return 0
-    return _complete(cursor, waiting, reads_attributes="attributes" in role.read)
+    # In one order, so that two that complete the same rows cannot wait for each other.
+    if role.read.issuperset(WRITES):
+        return _complete(cursor, sorted(found))
+    return sum(_complete_unread(cursor, found[key]) for key in sorted(found))
 
 
 @dataclass(frozen=True)
@@ -157,26 +163,37 @@ def _conflicts(batch: Sequence[Span], stored: Mapping[Key, _Row], source: str) -
     return conflicts
 
 
-def _complete(cursor: psycopg2.extensions.cursor, waiting: Sequence[Key], *, reads_attributes: bool) -> int:
-    # Attributes of the start that cannot be read are only replaced, and only by some.
-    passes = (
-        [("true", ADDED)] if reads_attributes else [("attributes <> '{}'", _REPLACED), ("attributes = '{}'", _ENDS)]
+def _complete(cursor: psycopg2.extensions.cursor, waiting: Sequence[Key]) -> int:
+    cursor.execute(
+        f"INSERT INTO workflow_trace_log AS s ({_COLUMNS}) SELECT DISTINCT ON ({KEY}) {_COLUMNS} FROM incoming"
+        " WHERE (duration_ms IS NOT NULL OR end_time_ms IS NOT NULL)"
+        f" AND ({KEY}) IN (SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::bigint[])) ORDER BY {KEY}, ctid"
+        f" ON CONFLICT ({KEY}) DO UPDATE SET {FROM_EXCLUDED} WHERE {WITHOUT_END}",
+        tuple(map(list, zip(*waiting, strict=True))),
     )
-    traces, ids, starts = map(list, zip(*waiting, strict=True))
-    completed = 0
-    for condition, columns in passes:
-        # In one order, so that two that complete the same rows cannot wait for each other.
-        cursor.execute(
-            f"INSERT INTO workflow_trace_log AS s ({_COLUMNS})"
-            f" SELECT DISTINCT ON ({KEY}) {_COLUMNS} FROM incoming"
-            f" WHERE (duration_ms IS NOT NULL OR end_time_ms IS NOT NULL) AND {condition}"
-            f" AND ({KEY}) IN (SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::bigint[]))"
-            f" ORDER BY {KEY}, ctid"
-            f" ON CONFLICT ({KEY}) DO UPDATE SET {columns} WHERE {WITHOUT_END}",
-            (traces, ids, starts),
-        )
-        completed += cursor.rowcount
-    return completed
+    return cursor.rowcount
+
+
+def _complete_unread(cursor: psycopg2.extensions.cursor, end: Span) -> int:
+    """Complete a row for a role that may not read all that it changes, as a statement from ``excluded`` would.
+
+    Attributes of the start cannot be kept beside those of the end, so they are only replaced by some.
+    """
+    values = {name: getattr(end, name) for name in COLUMNS} | {"attributes": json_text.of(end.attributes)}
+    attributes = ", attributes = %(attributes)s::jsonb" if end.attributes else ""
+    cursor.execute(
+        f"INSERT INTO workflow_trace_log AS s ({_COLUMNS}) VALUES ({', '.join(f'%({name})s' for name in COLUMNS)})"
+        f" ON CONFLICT ({KEY}) DO UPDATE SET end_time_ms = %(end_time_ms)s, duration_ms = %(duration_ms)s,"
+        f" status = %(status)s, queue_wait_ms = coalesce(%(queue_wait_ms)s, s.queue_wait_ms){attributes}"
+        f" WHERE {WITHOUT_END}",
+        values,
+    )
+    return cursor.rowcount
+
+
+def forget_told() -> None:
+    """Let warnings that were logged once be logged again."""
+    _told.clear()
 
 
 def _tell_once(text: str) -> None:
@@ -186,10 +203,9 @@ def _tell_once(text: str) -> None:
 
 
 _COLUMNS = ", ".join(COLUMNS)
-# What a row takes from the same span with its end: without reading its attributes, which may then only be replaced.
-_ENDS = (
+# What a row takes from the same span with its end; reading a column of ``excluded`` takes the right to SELECT it.
+FROM_EXCLUDED = (
     "end_time_ms = excluded.end_time_ms, duration_ms = excluded.duration_ms, status = excluded.status,"
-    " queue_wait_ms = coalesce(excluded.queue_wait_ms, s.queue_wait_ms)"
+    " queue_wait_ms = coalesce(excluded.queue_wait_ms, s.queue_wait_ms),"
+    " attributes = coalesce(s.attributes, '{}') || coalesce(excluded.attributes, '{}')"
 )
-_REPLACED = f"{_ENDS}, attributes = excluded.attributes"
-ADDED = f"{_ENDS}, attributes = coalesce(s.attributes, '{{}}') || coalesce(excluded.attributes, '{{}}')"

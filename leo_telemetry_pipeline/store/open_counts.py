@@ -66,7 +66,7 @@ def look(cursor: psycopg2.extensions.cursor, day: date, since: datetime | None) 
         traces = {trace for (trace,) in cursor.fetchall()}
     # Not before: all that was seen above was stored by then.
     cursor.execute("SELECT clock_timestamp()")
-    [looked_at] = cursor.fetchone() or (None,)
+    [(looked_at,)] = cursor.fetchall()
     return Open(spans, sorted(span for trace, span in linked if trace in traces), looked_at)
 
 

@@ -5,7 +5,6 @@ Belongs here: storing, partitions for what is stored. Does not: measuring what i
 """
 
 import hashlib
-import json
 import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import psycopg2
 
 from leo_telemetry_pipeline import redact
 from leo_telemetry_pipeline.span import COLUMNS, Span
-from leo_telemetry_pipeline.store import collected, ends, first_starts
+from leo_telemetry_pipeline.store import collected, ends, first_starts, json_text
 from leo_telemetry_pipeline.store.database import Database
 
 BATCH = 20_000
@@ -75,7 +74,7 @@ def store(
                 waiting += [batch[half:], batch[:half]]
             else:
                 reason = str(error).strip().splitlines()[0]
-                first_seen += quarantine(database, source, [(0, reason, _json(_as_dict(batch[0])))])
+                first_seen += quarantine(database, source, [(0, reason, json_text.of(_as_dict(batch[0])))])
                 quarantined += 1
     if first_seen and to_note:
         _insert(database, [], to_note)
@@ -157,26 +156,18 @@ _TYPED_COLUMNS = ", ".join(
 )
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _plain_values = operator.attrgetter(*COLUMNS[:-1])
-_as_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 def copy_lines(spans: Iterable[Span]) -> Iterator[str]:
     """Yield spans as COPY reads them with NULL written as NULL: a line each, the columns of COLUMNS."""
     for span in spans:
         values = _plain_values(span)
-        attributes = _json(span.attributes) if span.attributes else "{}"
+        attributes = json_text.of(span.attributes) if span.attributes else "{}"
         line = _LINE % (*values, attributes)
         # Nearly no value needs care; looking at all of them together is quicker than at each.
         if line.count("\t") != _TABS or "\\" in line or "\r" in line or line.count("\n") > 1 or NULL in values:
             line = _LINE % (*map(_escaped, values), _escaped(attributes))
         yield line
-
-
-def _json(attributes: dict) -> str:
-    try:
-        return _as_json(attributes)
-    except (TypeError, ValueError):  # a value that JSON does not have, which its source should have cleaned
-        return _as_json(redact.clean_attributes(attributes))
 
 
 NULL = "None"

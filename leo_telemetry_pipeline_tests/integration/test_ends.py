@@ -3,8 +3,9 @@
 import itertools
 import random
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta
 from threading import Thread
+from typing import Any
 
 import psycopg2
 import pytest
@@ -18,9 +19,14 @@ from leo_telemetry_pipeline_tests.builders import DAY, execute, midnight, new_id
 ROW = "SELECT end_time_ms - start_time_ms, duration_ms, queue_wait_ms, status, attributes FROM workflow_trace_log"
 
 
-def pair(**more) -> tuple[Span, Span]:
+def ids_of_one() -> dict[str, Any]:
+    """Return what makes spans the same one."""
+    return {"trace_id": new_id(), "span_id": new_id()}
+
+
+def pair(**more: Any) -> tuple[Span, Span]:
     """Return a span as it is sent at its start, and as it is sent at its end."""
-    ids = {"trace_id": new_id(), "span_id": new_id()} | more
+    ids = ids_of_one() | more
     start = span(duration_ms=None, status="RUNNING", attributes={"sd_type": "feature"}, queue_wait_ms=7, **ids)
     return start, span(duration_ms=5210, status="OK", attributes={"gate_score": 90}, **ids)
 
@@ -132,7 +138,7 @@ def test_an_end_that_cannot_be_one_is_put_aside_and_the_row_waits(db: Database):
 def test_another_span_with_the_same_key_is_counted_where_the_doctor_looks(db: Database):
     """Lost: of two spans that a source gives one id, one is gone and nobody hears of it."""
     first = span("gate", "A")
-    ids = {"trace_id": first.trace_id, "span_id": first.span_id}
+    ids: dict[str, Any] = {"trace_id": first.trace_id, "span_id": first.span_id}
     spans.store(db, [first, span("gate", "B", **ids)], source="otlp")
     spans.store(db, [span("tool", "A", **ids), span("gate", "A", **ids), span("gate", "C", 7, **ids)], source="otlp")
     found = [(notice.kind, notice.detail, notice.count) for notice in intake.since(db, midnight())]
@@ -157,7 +163,7 @@ def test_what_is_stored_without_an_end_still_runs(db: Database):
     assert open_spans.running(db) == []
 
 
-def claude(at, duration_ms: int | None = 900, **more) -> Span:
+def claude(at: datetime, duration_ms: int | None = 900, **more: Any) -> Span:
     attributes = {"service.name": "claude-code", "session.id": "s"} | more.pop("attributes", {})
     return span("tool", "Bash", duration_ms, at=at, attributes=attributes, **more)
 
@@ -167,7 +173,7 @@ def claude(at, duration_ms: int | None = 900, **more) -> Span:
 def test_two_sources_of_one_span_make_one_row_with_the_first_start(db: Database, apart_ms: int, together: bool):
     """Lost: whoever has hooks and OpenTelemetry switched on sees every tool twice."""
     # Two hours before one o'clock it is another day, and another partition.
-    at, ids = midnight(2) + timedelta(hours=1), {"trace_id": new_id(), "span_id": new_id()}
+    at, ids = midnight(2) + timedelta(hours=1), ids_of_one()
     first, second = claude(at, **ids), claude(at + timedelta(milliseconds=apart_ms), 950, **ids)
     stored = [spans.store(db, batch) for batch in ([[first, second]] if together else [[first], [second]])]
     assert sum(each.new for each in stored) == 1
@@ -177,7 +183,7 @@ def test_two_sources_of_one_span_make_one_row_with_the_first_start(db: Database,
 
 def test_the_second_source_gives_its_end_to_the_start_of_the_first(db: Database):
     """Lost: the end of a prompt whose start came by hook and whose end by OpenTelemetry."""
-    at, ids = midnight(2), {"trace_id": new_id(), "span_id": new_id()}
+    at, ids = midnight(2), ids_of_one()
     spans.store(db, [claude(at, None, **ids)])
     assert spans.store(db, [claude(at - timedelta(seconds=30), 20_000, **ids)]) == Stored(0, 0, 1)
     assert db.rows("SELECT end_time_ms - start_time_ms, duration_ms FROM workflow_trace_log") == [(20_000, 20_000)]
@@ -185,7 +191,7 @@ def test_the_second_source_gives_its_end_to_the_start_of_the_first(db: Database)
 
 def test_spans_of_other_services_and_distant_days_keep_their_own_start(db: Database):
     """Lost: client and server of one request, or a session that is continued after days, become one row."""
-    at, ids = midnight(5), {"trace_id": new_id(), "span_id": new_id()}
+    at, ids = midnight(5), ids_of_one()
     later = at + timedelta(milliseconds=40)
     for attributes in ({}, {"service.name": "claude-code"}, {"service.name": "shop", "session.id": "s"}):
         execute(db, "TRUNCATE workflow_trace_log")
@@ -196,7 +202,7 @@ def test_spans_of_other_services_and_distant_days_keep_their_own_start(db: Datab
 @pytest.mark.transactions_at_once
 def test_two_sources_at_once_agree_on_the_first_start(db: Database, target: Target):
     """Lost: a race between hook and receiver stores a span twice."""
-    ids = [{"trace_id": new_id(), "span_id": new_id()} for _ in range(40)]
+    ids = [ids_of_one() for _ in range(40)]
 
     def send(apart_ms: int) -> None:
         own = Database(target)
