@@ -181,6 +181,10 @@ _NOTICED = {
     intake.WRONG_PROTOCOL: ("request(s) in a protocol not spoken here", "use OTLP over HTTP: docs/opentelemetry.md"),
     intake.TOO_MANY_CLIENTS: ("client(s) turned away", "raise LEO_TELEMETRY_SERVE_CLIENTS, or run a second receiver"),
     intake.UNTESTED_VERSION: ("span(s) of a version newer than tested", ""),
+    intake.KEY_CONFLICT: (
+        "span(s) not stored, since another span has their ids and start",
+        "let their source give each span an id of its own",
+    ),
 }
 SHOWN_NOTICES = 5
 
