@@ -133,10 +133,20 @@ def test_a_file_without_the_columns_of_a_span_is_refused_by_their_names(tmp_path
         read(written(tmp_path, [{"trace_id": "x", "span_id": "y"}]))
 
 
-def test_a_column_map_is_refused(tmp_path: Path) -> None:
-    """Lost: a mapping that somebody wrote does nothing."""
-    with pytest.raises(UserError, match="for CSV"):
-        read(written(tmp_path, [row()]), column_map={"span_name": "span_name"})
+def test_a_column_map_names_columns_constants_and_units(tmp_path: Path) -> None:
+    """Lost: a mapping that somebody wrote does nothing, or the remedy for seconds is refused."""
+    made = {"id": "1" * 32, "sid": b"12345678", "Name": b"G", "Start": START_MS // 1_000, "colour": "red"}
+    column_map = {
+        "trace_id": "id",
+        "span_id": "sid",
+        "span_type": ":gate",
+        "span_name": "Name",
+        "start_time_ms": "Start:s",
+    }
+    [span], bad = read(written(tmp_path, [made]), column_map=column_map)
+    assert bad == []
+    assert (span.span_id, span.span_type, span.span_name) == ("00000000-0000-0000-3132-333435363738", "gate", "G")
+    assert (span.start_time_ms, span.attributes) == (START_MS, {"colour": "red"})
 
 
 def test_the_whole_file_is_reported_as_progress(tmp_path: Path) -> None:
