@@ -299,6 +299,6 @@ def _bad(
         redact.text(str(reason)),
         shown if is_kept else "",
         keys="" if is_kept else formats.keys(value),
-        project=redact.text(named, redact.MAX_NAME) if isinstance(named, str) and named else reading.how.project,
+        project=redact.name(named, redact.MAX_NAME) if isinstance(named, str) and named else reading.how.project,
         times=(reason.start, reason.end) if isinstance(reason, InvalidStart) else None,
     )

@@ -129,7 +129,7 @@ def quarantine(database: Database, source: str, lines: Sequence[tuple]) -> int:
             cursor.execute(
                 "INSERT INTO telemetry_quarantine (source, line, reason, content, content_hash, project)"
                 " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-                (source, line.line, reason, content, digest, redact.text(line.project, redact.MAX_NAME)),
+                (source, line.line, reason, content, digest, redact.name(line.project, redact.MAX_NAME)),
             )
             new += cursor.rowcount
     return new
