@@ -32,6 +32,8 @@ def span_from_row(
     Raise InvalidSpan, which names the column.
     """
     get = row.get
+    # First, as what has no ids is something else than a span, and should be told so.
+    trace_id, span_id = canonical_id(get("trace_id"), "trace_id"), canonical_id(get("span_id"), "span_id")
     attributes = attributes_of(get("attributes"))
     if not row.keys() <= _KNOWN:
         attributes = _with_unknown(row, attributes)
@@ -40,8 +42,8 @@ def span_from_row(
     if type(start) is not int or not _WHOLE_OR_NONE.issuperset((type(end), type(duration), type(queue_wait))):
         start, end, duration, queue_wait = _times(row)
     span = Span(
-        trace_id=canonical_id(get("trace_id"), "trace_id"),
-        span_id=canonical_id(get("span_id"), "span_id"),
+        trace_id=trace_id,
+        span_id=span_id,
         parent_span_id=_parent(get("parent_span_id")),
         workflow_execution_id=_text(get("workflow_execution_id"), "workflow_execution_id"),
         sd_id=_text(get("sd_id"), "sd_id"),

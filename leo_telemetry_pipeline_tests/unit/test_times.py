@@ -196,5 +196,5 @@ def test_names_that_differ_only_far_behind_stay_apart():
     assert first.startswith("n" * 183 + "…")
     assert redact.name(first, 200) == first
     assert redact.name("n" * 200, 200) == "n" * 200
-    keys = span_from_row({**IDS, "start_time_ms": AT, "attributes": {name: 1 for name in names[:2]}}).attributes
+    keys = span_from_row({**IDS, "start_time_ms": AT, "attributes": dict.fromkeys(names[:2], 1)}).attributes
     assert len(keys) == 2
