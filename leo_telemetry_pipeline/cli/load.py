@@ -29,6 +29,7 @@ from leo_telemetry_pipeline.store.spans import Aside
 SHOWN = 5
 ASIDE_AT_ONCE = 1_000
 STDIN = "-"
+STDIN_NAME = "standard input"
 # A file that is refused as a whole; the others are read all the same.
 REFUSED = 1
 
@@ -104,7 +105,8 @@ def load(paths: tuple[str, ...], mapping: str | None, preset: str | None, projec
 
 
 def _load_one(connection: Database, name: str, asked: Asked) -> None:
-    path, from_stdin = Path(name), name == STDIN
+    from_stdin = name == STDIN
+    path = Path(STDIN_NAME if from_stdin else name)
     archive_id = None if from_stdin else _archive_id(path)
     if archive_id is not None and archive.is_known(connection, archive_id):
         _restore(connection, path, archive_id)
@@ -112,7 +114,7 @@ def _load_one(connection: Database, name: str, asked: Asked) -> None:
     # What somebody archived or published was measured long ago, and nobody needs to be told.
     is_history = archive_id is not None or asked.preset is not None
     door = admission.Door(
-        name if not from_stdin else "standard input",
+        str(path),
         admission.Rules(
             time.time_ns() // 1_000_000,
             asked.settings.keep,
@@ -175,7 +177,7 @@ def store(
     """
     removed = {} if removed is None else removed
     done, waiting = Loaded(), []
-    source = "standard input" if str(path) == STDIN else str(path.absolute())
+    source = STDIN_NAME if str(path) == STDIN_NAME else str(path.absolute())
 
     def good() -> Iterator[Span]:
         for one in read:
@@ -239,6 +241,6 @@ def _progress(path: Path | None):
     from tqdm import tqdm
 
     make: Callable = tqdm
-    total, name = (path.stat().st_size, path.name) if path else (None, "standard input")
+    total, name = (path.stat().st_size, path.name) if path else (None, STDIN_NAME)
     # None: shown only where the output is a terminal.
     return make(total=total, unit="B", unit_scale=True, desc=name, disable=None, leave=False)

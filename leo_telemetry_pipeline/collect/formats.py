@@ -13,7 +13,7 @@ from leo_telemetry_pipeline import redact
 from leo_telemetry_pipeline.collect import jaeger, otlp, zipkin
 
 _MOST_KEYS = 20
-_MAX_KEY = 60
+_FIELD = re.compile(r"[\w.@$:/-]{1,60}").fullmatch
 
 
 class Shape(NamedTuple):
@@ -116,5 +116,6 @@ def keys(value: object) -> str:
         value = next((each for each in value if isinstance(each, dict)), None)
     if not isinstance(value, dict):
         return ""
-    shown = [redact.text(str(key), _MAX_KEY) for key in list(value)[:_MOST_KEYS]]
+    # A name of a field is one word; a sentence is what somebody wrote.
+    shown = [redact.text(str(key)) if _FIELD(str(key)) else "…" for key in list(value)[:_MOST_KEYS]]
     return ", ".join([*shown, "…"] if len(value) > _MOST_KEYS else shown)
