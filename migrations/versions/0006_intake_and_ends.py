@@ -50,14 +50,21 @@ FROM open_days AS o
 WHERE o.day = d.day AND d.day NOT IN (SELECT t.day FROM telemetry_sealed_days AS t);
 """
 
+QUARANTINE = """
+ALTER TABLE telemetry_quarantine ADD COLUMN project text NOT NULL DEFAULT '';
+COMMENT ON COLUMN telemetry_quarantine.project IS 'Whose line it is: what it names, or what the import was told.';
+"""
+
 
 def upgrade() -> None:
     run_sql(NOTICES)
+    run_sql(QUARANTINE)
     run_sql(ENDS)
 
 
 def downgrade() -> None:
     run_sql("""
+        ALTER TABLE telemetry_quarantine DROP COLUMN project;
         DROP TABLE telemetry_intake_notices;
         DROP INDEX workflow_trace_log_without_end;
         COMMENT ON TABLE workflow_trace_log IS 'A row a span: one timed operation. Insert only.';
