@@ -247,7 +247,7 @@ def test_the_end_wins_over_a_duration_that_contradicts_it(end_wins: bool, kept: 
         (b"\x0a\x04\x08\x01\x10\x02\x12\x00\x00\x00" * 30, "binary data"),
         (b"<!DOCTYPE html>\n<html><body>Sign in</body></html>", "HTML or XML"),
         (b'{"ts": 1, "level": "info", "msg": "x", "trace_id": "%s"}\n' % (b"1" * 32), "log lines"),
-        (b'{"traceId": "1", "id": "2", "annotations": [], "binaryAnnotations": []}', "Zipkin"),
+        (b'{"traceId": "1", "id": "2", "annotations": [], "binaryAnnotations": [], "timestamp": 1}', "Zipkin v1"),
         (b"TraceID,SpanID,Name,Start\n1,2,x,3\n4,5,y,6\n", "CSV"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:x\nsize 1\n", "Git LFS"),
         (b'{"trace_id": 12, "span_id": 13, "resource": "GET", "service": "web", "start": 1}', "JSON of Datadog"),
