@@ -51,8 +51,8 @@ class Loaded:
     bad: list[files.BadLine] = field(default_factory=list)
     wrong: Counter[str] = field(default_factory=Counter)
 
-    def span(self, starts: list[int]) -> None:
-        """Take these starts into the range of times."""
+    def extend_range(self, starts: list[int]) -> None:
+        """Widen the range of times to these starts."""
         self.first_ms = min(starts) if self.first_ms is None else min(self.first_ms, *starts)
         self.last_ms = max(starts) if self.last_ms is None else max(self.last_ms, *starts)
 
@@ -73,7 +73,7 @@ class Asked(NamedTuple):
 @click.option("--map", "mapping", metavar="OURS=THEIRS,...", help="Columns of rows; units as in THEIRS:ns.")
 @click.option("--preset", metavar="NAME", help=f"A column map by name: {', '.join(sorted(csvmap.PRESETS))}.")
 @click.option("--project", metavar="NAME", default="", help="The project of spans that name none.")
-@click.option("--accept-times", is_flag=True, help="Store a file whose times look impossible, as they are.")
+@click.option("--accept-times", is_flag=True, help="Store a file although its times look impossible.")
 def load(paths: tuple[str, ...], mapping: str | None, preset: str | None, project: str, accept_times: bool) -> None:
     """Store spans from files: JSON lines, OTLP/JSON, Zipkin v2, Jaeger JSON or CSV, plain or gzip, or Parquet.
 
@@ -113,7 +113,7 @@ def _load_one(connection: Database, name: str, asked: Asked) -> None:
         return
     # What somebody archived or published was measured long ago, and nobody needs to be told.
     is_history = archive_id is not None or asked.preset is not None
-    door = admission.Door(
+    check = admission.FileCheck(
         str(path),
         admission.Rules(
             time.time_ns() // 1_000_000,
@@ -134,10 +134,10 @@ def _load_one(connection: Database, name: str, asked: Asked) -> None:
             project=asked.project,
             policy=asked.policy,
             removed=removed,
-            seen=door.seen,
+            seen=check.seen,
             on_bytes=progress.update,
         )
-        done = store(connection, door.admit(read), path, removed, None if is_history else door.wrong)
+        done = store(connection, check.admit(read), path, removed, None if is_history else check.wrong)
     _report(path, done)
 
 
@@ -199,7 +199,7 @@ def store(
         done.new += stored.new
         done.aside += stored.quarantined
         done.refused += stored.quarantined
-        done.span([span.start_time_ms for span in batch])
+        done.extend_range([span.start_time_ms for span in batch])
         if wrong:
             _notice(connection, done, wrong, is_new=bool(stored.new))
     spans.quarantine(connection, source, waiting)

@@ -44,6 +44,7 @@ _EXCEL_1970 = 25_569
 _NULLS = ("\\N", "NULL")
 _ATTRIBUTE = "attributes."
 _MAX_JOINED = 100
+_FEW_DIGITS = 19
 UNCLOSED = "a quote opens here and does not close"
 
 
@@ -151,7 +152,12 @@ def _maker(constants: dict[str, str], plan: list) -> Callable[[list[str]], dict]
         row: dict = dict(constants)
         for target, index, unit in plan:
             field = fields[index]
-            row[target] = _converted(field, target, unit) if unit else "" if field in _NULLS else field
+            if unit:
+                row[target] = _converted(field, target, unit)
+            elif target in _TIMES and field.isdecimal() and len(field) < _FEW_DIGITS:
+                row[target] = int(field)  # the usual spelling, which needs no other
+            else:
+                row[target] = "" if field in _NULLS else field
         return _with_attributes(row) if nested else row
 
     return make

@@ -72,9 +72,13 @@ class _Reading(NamedTuple):
     path: Path
     how: _How
     columns: dict[str, str] | None
-    own: Callable[[dict], dict]
+    own: Callable[[dict], dict] | None
     seen: Seen
     on_bytes: Callable[[int], object] | None
+
+    def span(self, row: dict) -> Span:
+        """Return the span of a row, by the column map. Raise InvalidSpan."""
+        return span_from_row(self.own(row) if self.own else row, *self.how)
 
 
 def read(
@@ -103,7 +107,7 @@ def read(
         column_map = {**csvmap.preset(preset), **(column_map or {})}
     csvmap.check_map(column_map or {})
     how = _How(project, policy or redact.Policy(), {} if removed is None else removed)
-    own = csvmap.object_maker(column_map) if column_map else lambda row: row
+    own = csvmap.object_maker(column_map) if column_map else None
     return _read(file, _Reading(Path(path), how, column_map, own, seen if seen is not None else Seen(), on_bytes))
 
 
@@ -160,7 +164,7 @@ def _format(name: str, head: bytes, *, mapped: bool) -> str:
 
 
 def _lines(reading: _Reading, source: Source, blocks: Iterable[bytes]) -> Iterator[Span | BadLine]:
-    loads, own, how = json.loads, reading.own, reading.how
+    loads, made = json.loads, reading.span
     for number, raw in source.lines(blocks):
         if len(raw) > MAX_LINE:
             yield _bad(reading, number, TOO_LONG, raw)
@@ -169,15 +173,16 @@ def _lines(reading: _Reading, source: Source, blocks: Iterable[bytes]) -> Iterat
         try:
             value = loads(raw.decode())
             if type(value) is dict and "trace_id" in value:
-                yield span_from_row(own(documents.exact(value, raw)), *how)
+                if documents.has_float_times(value):
+                    value = documents.exact(value, raw)
+                yield made(value)
                 continue
         except InvalidSpan as error:
             yield _bad(reading, number, error, raw, value)
         except UnicodeDecodeError:
             yield _bad(reading, number, NOT_UTF8, raw)
         except (ValueError, RecursionError) as error:
-            if raw and not raw.isspace():
-                yield _bad(reading, number, documents.reason(error), raw)
+            yield from [_bad(reading, number, documents.reason(error), raw)] * bool(raw.strip())
         else:
             for item in _from_value(documents.exact(value, raw), reading):
                 yield item if isinstance(item, Span) else _bad(reading, number, item, raw, value)
@@ -231,7 +236,7 @@ def _parquet(reading: _Reading) -> Iterator[Span | BadLine]:
             yield _bad(reading, number, row, "")
             continue
         try:
-            yield span_from_row(reading.own(row), *reading.how)
+            yield reading.span(row)
         except InvalidSpan as error:
             raw = json.dumps(row, ensure_ascii=False, default=str)
             yield _bad(reading, number, error, raw, row, is_span=True)
@@ -259,7 +264,7 @@ def _from_object(value: object, reading: _Reading) -> Iterator[Span | InvalidSpa
         reading.seen.others += 1
     else:
         try:
-            yield span_from_row(reading.own(value), *reading.how)
+            yield reading.span(value)
         except InvalidSpan as error:
             yield error
 

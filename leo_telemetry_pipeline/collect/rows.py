@@ -18,7 +18,6 @@ _CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-
 _HEX = re.compile(r"[0-9a-f]{16}|[0-9a-f]{32}", re.ASCII).fullmatch
 _NO_ID = frozenset(("", "null", "none", "nil", "<nil>", "nan", "-", "\\n"))
 _NO_PARENT = _NO_ID | {"root"}
-_WHOLE_OR_NONE = frozenset((int, type(None)))
 _NO_IDENTITIES = redact.Policy()
 
 
@@ -39,7 +38,12 @@ def span_from_row(
         attributes = _with_unknown(row, attributes)
     start, end = get("start_time_ms"), get("end_time_ms")
     duration, queue_wait = get("duration_ms"), get("queue_wait_ms")
-    if type(start) is not int or not _WHOLE_OR_NONE.issuperset((type(end), type(duration), type(queue_wait))):
+    if (
+        type(start) is not int
+        or (end is not None and type(end) is not int)
+        or (duration is not None and type(duration) is not int)
+        or (queue_wait is not None and type(queue_wait) is not int)
+    ):
         start, end, duration, queue_wait = _times(row)
     span = Span(
         trace_id=trace_id,

@@ -65,7 +65,7 @@ def test_a_source_whose_name_holds_a_colon_is_still_found():
     """Lost otherwise: a column named like start:ns could not be mapped."""
     column_map = parse_map("trace_id=a,span_id=a,span_type=a:b,span_name=a,start_time_ms=at:ns")
     row = row_maker(["a", "a:b", "at:ns"], column_map, "f.csv")(["1", "2", "3000000"])
-    assert (row["span_type"], row["start_time_ms"]) == ("2", "3000000")
+    assert (row["span_type"], row["start_time_ms"]) == ("2", 3_000_000)
 
 
 @pytest.mark.parametrize(

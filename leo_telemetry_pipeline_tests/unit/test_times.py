@@ -143,7 +143,7 @@ def by_rows(start_ns: int, end_ns: int) -> Span:
     return span_from_row({**IDS, "start_time_ms": start, "duration_ms": str(end - start)})
 
 
-@given(st.integers(0, 253_402_300_000 * 10**9), st.integers(0, 10**13))
+@given(st.integers(0, 253_402_000_000 * 10**9), st.integers(0, 10**13))
 def test_one_span_is_one_row_whatever_it_comes_from(start_ns, took_ns):
     """Lost: a span that two sources tell of is stored twice, a millisecond apart."""
     first = by_otlp(start_ns + 10**9, start_ns + 10**9 + took_ns)
