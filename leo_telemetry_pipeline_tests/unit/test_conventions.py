@@ -94,13 +94,12 @@ def test_the_columns_and_the_resource_attributes_in_the_docs_are_those_of_the_co
 @pytest.mark.parametrize(
     "text",
     [
-        f"{otlp_span.MAX_SPANS:,} spans a request",
+        f"{otlp_span.MAX_SPANS:,} spans per request",
         f"{otlp_span.MAX_PARTS:,} resources and scopes",
-        f"{otlp_span.MAX_MEMORY >> 20} MiB in memory",
-        f"{otlp_span.MAX_SPAN_BYTES >> 20} MiB a span",
-        f"{otlp_span.MAX_ATTRIBUTES} attributes a span",
-        f"{otlp_json.MAX_VALUES:,} values a request",
-        f"{otlp_json.MAX_SPAN_VALUES:,} values a span",
+        f"{otlp_span.MAX_RESOURCE_BYTES >> 20} MiB of resources",
+        f"{otlp_span.MAX_SPAN_BYTES >> 20} MiB per span",
+        f"{otlp_span.MAX_ATTRIBUTES} attributes per span",
+        f"{otlp_json.MAX_SPAN_VALUES:,} values per span",
         otlp_span.TOO_MANY,
     ],
 )
