@@ -6,7 +6,7 @@ never asked. A session waits for this, so whatever not every event needs is impo
 """
 
 # pathlib takes longer to import than a note takes to write.
-# ruff: noqa: PTH108, PTH118
+# ruff: noqa: PTH108, PTH112, PTH118
 
 import os
 import select
@@ -106,7 +106,7 @@ def sweep(folder: str) -> None:
     """Make the spans of sessions that have been quiet, and close those that nobody heard of for a day."""
     from leo_telemetry_pipeline.collect.claude import evidence, notebook
 
-    for entry in os.scandir(folder):
+    for entry in os.scandir(folder) if os.path.isdir(folder) else ():
         try:
             quiet_s = time.time() - entry.stat(follow_symlinks=False).st_mtime
             if quiet_s > FORGOTTEN_S and entry.name.endswith(notebook.PART):
