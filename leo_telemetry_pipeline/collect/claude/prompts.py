@@ -153,9 +153,7 @@ def _is_settled(key: str, evidence: Evidence, told: dict, stop: dict | None) -> 
 
 def _is_interrupted(evidence: Evidence, interaction: dict) -> bool:
     """Tell whether a person stopped a prompt: the last that it did was a tool, which was aborted."""
-    done = [note for kind in ("llm_request", "tool") for note in evidence.of(kind) if "agent_id" not in note]
-    own = [note for note in done if note["trace"] == interaction["trace"]]
-    last = max(own, key=lambda note: note["end_ns"], default={})
+    last = (evidence.outer(interaction["trace"]) or [{}])[-1]
     execution = evidence.executions.get(last.get("tool_use_id", ""), {})
     return execution.get("error_type") == _ABORTED
 
@@ -163,9 +161,8 @@ def _is_interrupted(evidence: Evidence, interaction: dict) -> bool:
 def _status(evidence: Evidence, interaction: dict, stop: dict | None) -> str:
     if stop and stop["event"] == "StopFailure":
         return "ERROR"
-    requests = [note for note in evidence.of("llm_request") if note["trace"] == interaction["trace"]]
-    outer = [note for note in requests if "agent_id" not in note]
-    return "ERROR" if outer and outer[-1].get("success") is False else "OK"
+    requests = [note for note in evidence.outer(interaction["trace"]) if note["name"] == "llm_request"]
+    return "ERROR" if requests and requests[-1].get("success") is False else "OK"
 
 
 def _remember_ends(evidence: Evidence) -> None:
@@ -175,10 +172,12 @@ def _remember_ends(evidence: Evidence) -> None:
         end = note["at_ns"] // 1_000_000
         if note.get("background") and end not in [known for known, _ in pending]:
             pending.append([end, False])
-    for note in evidence.of("llm_request"):
+    untold = [known for known in pending if not known[1]]
+    for note in evidence.of("llm_request") if untold else ():
         began = evidence.memory.traces.get(note["trace"], [None, _NEVER])[1]
-        for known in pending if "agent_id" not in note else ():
+        for known in untold if "agent_id" not in note else ():
             known[1] = known[1] or began < known[0] <= note["start_ns"] // 1_000_000
+        untold = [known for known in untold if not known[1]]
 
 
 def _remember_turn(evidence: Evidence, interaction: dict) -> None:
@@ -194,8 +193,10 @@ def _is_notification(evidence: Evidence, interaction: dict, log: dict | None) ->
     start = interaction["start_ns"] // 1_000_000
     for known in evidence.memory.pending:
         end, was_told = known
+        if was_told or not end <= start:
+            continue
         around = [turn[1] for turn in evidence.memory.turns if turn[0] <= end <= turn[1] <= start]
-        if not was_told and end <= start <= max([end, *around]) + _AT_ONCE_MS:
+        if start <= max([end, *around]) + _AT_ONCE_MS:
             known[1] = True
             return True
     return False
