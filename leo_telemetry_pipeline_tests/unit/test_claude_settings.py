@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from leo_telemetry_pipeline.cli import claude_settings, program
 from leo_telemetry_pipeline.cli.hook_commands import hook
-from leo_telemetry_pipeline.collect import claude_hooks
+from leo_telemetry_pipeline.collect.claude import hook_notes
 from leo_telemetry_pipeline.errors import UserError
 
 COMMAND = "/opt/venv/bin/leo-telemetry hook session-start"
@@ -114,7 +114,7 @@ def test_what_claude_code_would_not_wait_for_is_not_left_in_the_background():
 
 def test_every_event_that_makes_a_span_is_hooked_and_no_other():
     """Lost: sub-agents without an end, or a process started for nothing at every tool."""
-    assert sorted(claude_settings.SPAN_EVENTS) == sorted(claude_hooks.EVENTS)
+    assert sorted(claude_settings.SPAN_EVENTS) == sorted(hook_notes.EVENTS)
 
 
 def test_the_other_hooks_of_a_session_stay_as_they_were():
@@ -244,8 +244,12 @@ def test_what_a_shell_evaluates_reaches_our_receiver(
     shell = ["sh", "-c", 'eval "$1"; env', "sh", invoke("otel")]
     seen = dict(line.split("=", 1) for line in subprocess.check_output(shell, text=True, env={}).splitlines())
     assert seen["CLAUDE_CODE_ENABLE_TELEMETRY"] == seen["CLAUDE_CODE_ENHANCED_TELEMETRY_BETA"] == "1"
-    assert seen["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] == endpoint
-    assert seen.get("OTEL_EXPORTER_OTLP_TRACES_HEADERS") == headers
+    assert seen["OTEL_LOG_TOOL_DETAILS"] == "1"
+    for signal in ("traces", "logs"):
+        assert seen[f"OTEL_{signal.upper()}_EXPORTER"] == "otlp"
+        assert seen[f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL"] == "http/protobuf"
+        assert seen[f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT"] == endpoint.replace("traces", signal)
+        assert seen.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_HEADERS") == headers
 
 
 def test_the_local_settings_name_the_program_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
