@@ -69,7 +69,7 @@ def conclude(
     nothing written, when the run is not RUNNING for this Dagster run any more.
     """
     explained = {name: note for cause in summary.causes for name, note in notes(cause)}
-    bottlenecks = _causes_first([_bottleneck(found, window, explained) for found in summary.bottlenecks])
+    bottlenecks = causes_first([_bottleneck(found, window, explained) for found in summary.bottlenecks])
     plan = planning.plan(
         bottlenecks,
         items.of_scope(database, window.project),
@@ -138,6 +138,18 @@ def notes(cause: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], dict[str,
         yield (one["dimension_type"], one["dimension_key"]), said
 
 
+def causes_first(bottlenecks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return bottlenecks worst first, but each cause before what is slow because of it, by a hair more or less."""
+    names = {f"{one['dimension_type']}:{one['dimension_key']}": one for one in bottlenecks}
+    ordered: dict[str, dict[str, Any]] = {}
+    for name, one in names.items():
+        cause = one["cause"]
+        if cause in names:
+            ordered.setdefault(cause, names[cause])
+        ordered.setdefault(name, one)
+    return list(ordered.values())
+
+
 def _bottleneck(
     found: dict[str, Any], window: Window, explained: Mapping[tuple[str, str], dict[str, Any]]
 ) -> dict[str, Any]:
@@ -155,18 +167,6 @@ def _bottleneck(
     }
     values |= explained.get(name, {})
     return {column: values[column] for column in _BOTTLENECK} | {"improvement_id": None}
-
-
-def _causes_first(bottlenecks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return bottlenecks worst first, but each cause before what is slow because of it, by a hair more or less."""
-    names = {f"{one['dimension_type']}:{one['dimension_key']}": one for one in bottlenecks}
-    ordered: dict[str, dict[str, Any]] = {}
-    for name, one in names.items():
-        cause = one["cause"]
-        if cause in names:
-            ordered.setdefault(cause, names[cause])
-        ordered.setdefault(name, one)
-    return list(ordered.values())
 
 
 def _limits(database: Database, bottlenecks: Sequence[dict[str, Any]]) -> dict[str, planning.Limits]:
