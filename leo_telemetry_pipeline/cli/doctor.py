@@ -39,6 +39,7 @@ class Here:
     home: str
     spooled: int
     spool_refused: bool
+    hooks: Hooks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,6 @@ class Facts(Here):
 
     now: datetime
     database: str
-    hooks: Hooks
     daemon_lives: bool
     waiting: tuple[Run, ...]
     last: Run | None
@@ -98,7 +98,9 @@ def judge_without(here: Here, remedy: str) -> list[Verdict]:
     spool = _spool(here)
     if here.spooled:
         spool = Verdict("spool", f"{here.spooled} segment(s) wait for the database")
-    return [_switch(here), Verdict("database", "cannot be used", remedy), _disk(here), spool]
+    # Whether a daemon would do without a hook is unknown.
+    hooks = installed_hooks.judge(here.hooks, daemon_lives=True)
+    return [_switch(here), Verdict("database", "cannot be used", remedy), _disk(here), spool, *hooks]
 
 
 def _switch(here: Here) -> Verdict:
@@ -239,6 +241,7 @@ def look(settings: Settings) -> Here:
         home=str(settings.home),
         spooled=spooled,
         spool_refused=refused,
+        hooks=installed_hooks.look(Path.cwd()),
     )
 
 
@@ -254,7 +257,6 @@ def _gather(settings: Settings, here: Here) -> Facts:
             **vars(here),
             now=now,
             database=f"{target.shown}: PostgreSQL {version}, {size}, tables up to date",
-            hooks=installed_hooks.look(Path.cwd()),
             daemon_lives=dagster_home.daemon_lives(target),
             waiting=tuple(runs.waiting(connection)),
             last=runs.last_succeeded(connection),

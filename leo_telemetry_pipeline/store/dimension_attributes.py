@@ -34,21 +34,18 @@ def medians(
 
     Only of a plain dimension, a span type and a name. A day has those that some of its spans have.
     """
-    columns, parameters = [], dict(_parameters(window, dimension))
+    columns, parameters = [], _parameters(window, dimension)
     for number, (name, attributes) in enumerate(names.items()):
-        values = []
-        for place, (attribute, factor) in enumerate(attributes):
-            parameters |= {f"name{number}_{place}": attribute, f"factor{number}_{place}": factor}
-            text = f"(attributes ->> %(name{number}_{place})s)"
-            values.append(f"CASE WHEN {text} ~ %(number)s THEN {text}::float8 * %(factor{number}_{place})s::float8 END")
-        value = f"coalesce({', '.join(values)})"
+        value = _value(number, attributes, parameters)
         # GREATEST would take a missing value for nothing at all.
         rest = f"CASE WHEN {value} IS NOT NULL THEN greatest(duration_ms - {value}, 0) END"
         rest = rest if name in of_time else "NULL::float8"
         columns += [f"percentile_cont(0.5) WITHIN GROUP (ORDER BY {one})" for one in (value, rest)]
     rows = database.rows(
-        f"SELECT day, {', '.join(columns)} FROM ({SPANS_OF_ONE}) AS spans GROUP BY day ORDER BY day",
-        parameters | {"number": _NUMBER},
+        # Most dimensions have none of them, which one look at each span tells.
+        f"SELECT day, {', '.join(columns)} FROM ({SPANS_OF_ONE}) AS spans WHERE attributes ?| %(any)s::text[]"
+        " GROUP BY day ORDER BY day",
+        parameters | {"number": _NUMBER, "any": [one for each in names.values() for one, _ in each]},
     )
     found, rests = {}, {}
     for day, *values in rows:
@@ -60,7 +57,7 @@ def medians(
 def waiting(database: Database, window: Window, dimension: tuple[str, str]) -> dict[date, Waiting]:
     """Return the waiting for a person that is left out of a dimension's time, by the day on which it began.
 
-    That are spans of type ``wait`` right below its spans, and those beside them that have its name.
+    These are the spans of type ``wait`` right below its spans, and those beside them that have its name.
     """
     rows = database.rows(
         f"""
@@ -83,6 +80,17 @@ def waiting(database: Database, window: Window, dimension: tuple[str, str]) -> d
         _parameters(window, dimension) | {"reach": REACH_MS},
     )
     return {day: Waiting(count, p50_ms, sum_ms) for day, count, p50_ms, sum_ms in rows}
+
+
+def _value(number: int, attributes: Sequence[tuple[str, float]], parameters: dict[str, object]) -> str:
+    """Return the SQL of a measure of one span, and put what it names into ``parameters``."""
+    values = []
+    for place, (attribute, factor) in enumerate(attributes):
+        mark = f"{number}_{place}"
+        parameters |= {f"name{mark}": attribute, f"factor{mark}": factor}
+        text = f"(attributes ->> %(name{mark})s)"
+        values.append(f"CASE WHEN {text} ~ %(number)s THEN {text}::float8 * %(factor{mark})s::float8 END")
+    return f"coalesce({', '.join(values)})"
 
 
 def _parameters(window: Window, dimension: tuple[str, str]) -> dict[str, object]:

@@ -110,10 +110,11 @@ def test_the_quarantine_can_be_looked_into() -> None:
 
 def test_without_a_database_the_rest_is_still_judged() -> None:
     """Lost: the spool fills the disk while the doctor only speaks of the database."""
-    here = Here(enabled=False, free=1_000, home="/home", spooled=2, spool_refused=False)
+    hooks = Hooks((SettingsFile("s.json", ("leo-telemetry",), ("leo-telemetry, which is not on PATH",)),))
+    here = Here(enabled=False, free=1_000, home="/home", spooled=2, spool_refused=False, hooks=hooks)
     verdicts = {verdict.name: verdict for verdict in judge_without(here, "start it")}
-    assert list(verdicts) == ["switch", "database", "disk", "spool"]
-    assert all(verdicts[name].remedy for name in ("switch", "database", "disk"))
+    assert list(verdicts) == ["switch", "database", "disk", "spool", "hook"]
+    assert all(verdicts[name].remedy for name in ("switch", "database", "disk", "hook"))
     assert verdicts["spool"].said == "2 segment(s) wait for the database"
 
 
