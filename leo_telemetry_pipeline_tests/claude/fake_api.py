@@ -89,7 +89,8 @@ def _texts(content: Any) -> str:
 
 def where(messages: list[dict[str, Any]]) -> tuple[Plan, int]:
     """Return the plan in force and the number of the step: the answers that were given since its prompt."""
-    if "<summary>" in _texts(messages[-1]["content"]):
+    last = _texts(messages[-1]["content"])
+    if "<summary>" in last and "<task-notification>" not in last:
         return COMPACTION, 0
     step = 0
     for message in reversed(messages):
@@ -101,10 +102,13 @@ def where(messages: list[dict[str, Any]]) -> tuple[Plan, int]:
 
 
 def _results(messages: list[dict[str, Any]]) -> tuple[str, ...]:
-    content = messages[-1]["content"] if messages else ""
-    if isinstance(content, str):
-        return ()
-    return tuple(block["tool_use_id"] for block in content if block.get("type") == "tool_result")
+    found: list[str] = []
+    for message in reversed(messages):
+        if message["role"] == "assistant":
+            break
+        content = message["content"] if isinstance(message["content"], list) else []
+        found += [block["tool_use_id"] for block in content if block.get("type") == "tool_result"]
+    return tuple(found)
 
 
 class _Handler(BaseHTTPRequestHandler):

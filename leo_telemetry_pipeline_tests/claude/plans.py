@@ -19,11 +19,12 @@ _MARK = re.compile(r"<<([A-Za-z0-9_-]+):([A-Za-z0-9_=-]+)>>")
 
 @dataclass(frozen=True)
 class Tool:
-    """A tool that the model asks for, and what becomes of it: ``ok``, ``failed`` or ``refused``."""
+    """A tool that the model asks for: what becomes of it (``ok``, ``failed``, ``refused``), and its least seconds."""
 
     name: str
     arguments: dict[str, Any]
     fate: str = "ok"
+    takes: float = 0
 
 
 @dataclass(frozen=True)

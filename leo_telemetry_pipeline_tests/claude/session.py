@@ -5,7 +5,6 @@ Belongs here: files, environment and processes of Claude Code. Does not: what th
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -79,12 +78,21 @@ class Machine:
         }
 
 
+@dataclass(frozen=True)
+class Turn:
+    """A prompt that was submitted, and when."""
+
+    text: str
+    at: float
+
+
 class Session:
     """A running Claude Code that takes prompts as lines of JSON."""
 
     def __init__(self, machine: Machine, *arguments: str, variables: Mapping[str, str] | None = None) -> None:
         command = [str(machine.program), "-p", "--input-format", "stream-json", "--output-format", "stream-json"]
         command += ["--verbose", "--permission-prompt-tool", "stdio", "--mcp-config", str(machine.folder / "mcp.json")]
+        self.turns: list[Turn] = []
         self.lines: list[dict[str, Any]] = []
         self.errors = (machine.folder / f"stderr-{time.monotonic_ns()}").open("wb+")
         self.process = subprocess.Popen(
@@ -127,13 +135,28 @@ class Session:
 
     def say(self, text: str) -> None:
         """Submit a prompt without waiting for its answer."""
+        self.turns.append(Turn(text, time.time()))
         self._write({"type": "user", "message": {"role": "user", "content": text}})
 
     def ask(self, text: str) -> None:
         """Submit a prompt and wait for the answer to it."""
-        before = len(self.results())
         self.say(text)
-        self.wait(lambda: len(self.results()) > before, "the prompt is answered")
+        self.answered(len(self.turns))
+
+    def answered(self, number: int) -> None:
+        """Wait until so many prompts are answered."""
+        self.wait(lambda: len(self.answers()) >= number, "the prompt is answered")
+
+    def finished(self, number: int) -> None:
+        """Wait until so many tasks, which sub-agents are too, have come to their end, and their notifications."""
+        self.wait(lambda: self._count("task_notification") >= number, "the tasks have ended")
+
+    def _count(self, subtype: str) -> int:
+        return sum(line.get("subtype") == subtype for line in self.lines)
+
+    def answers(self) -> list[dict[str, Any]]:
+        """Return the ends of turns that the person began."""
+        return [line for line in self.results() if line.get("origin", {}).get("kind") != "task-notification"]
 
     def interrupt(self) -> None:
         """Press Escape."""
@@ -167,8 +190,8 @@ class Session:
         return code
 
     def kill(self) -> None:
-        """End it and what it started, as a power cut would."""
-        os.killpg(self.process.pid, signal.SIGKILL)
+        """End it as a power cut would."""
+        self.process.kill()
         self.process.wait(timeout=30)
 
 
@@ -181,6 +204,5 @@ def session(machine: Machine, *arguments: str, variables: Mapping[str, str] | No
         if running.process.poll() is None:
             running.close()
     finally:
-        if running.process.poll() is None:
-            running.kill()
+        running.kill()
         running.errors.close()
