@@ -31,6 +31,9 @@ CLAUDE_CODE = {
 }
 # Claude Code's tool that starts a sub-agent was renamed from Task to Agent.
 SUBAGENT_TOOLS = ("Agent", "Task")
+SKILL_TOOL = "Skill"
+# Has a sub-agent that has ended run again.
+CONTINUING_TOOL = "SendMessage"
 _SUBAGENT = ("subagent_type", "agent_type", "agent.type")
 
 # Of a resource only what tells one deployment from another: a host's name is often a person's.

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from leo_telemetry_pipeline.cli import claude_settings, program
 from leo_telemetry_pipeline.cli.hook_commands import hook
-from leo_telemetry_pipeline.collect import claude_hooks
+from leo_telemetry_pipeline.collect.claude import hook_notes
 from leo_telemetry_pipeline.errors import UserError
 
 COMMAND = "/opt/venv/bin/leo-telemetry hook session-start"
@@ -114,7 +114,7 @@ def test_what_claude_code_would_not_wait_for_is_not_left_in_the_background():
 
 def test_every_event_that_makes_a_span_is_hooked_and_no_other():
     """Lost: sub-agents without an end, or a process started for nothing at every tool."""
-    assert sorted(claude_settings.SPAN_EVENTS) == sorted(claude_hooks.EVENTS)
+    assert sorted(claude_settings.SPAN_EVENTS) == sorted(hook_notes.EVENTS)
 
 
 def test_the_other_hooks_of_a_session_stay_as_they_were():
