@@ -19,10 +19,11 @@ _MARK = re.compile(r"<<([A-Za-z0-9_-]+):([A-Za-z0-9_=-]+)>>")
 
 @dataclass(frozen=True)
 class Tool:
-    """A tool that the model asks for: what becomes of it (``ok``, ``failed``, ``refused``), and its least seconds."""
+    """A tool that the model asks for: what becomes of it, and its least seconds."""
 
     name: str
     arguments: dict[str, Any]
+    # Or failed, refused, interrupted.
     fate: str = "ok"
     takes: float = 0
 

@@ -16,7 +16,10 @@ from leo_telemetry_pipeline_tests.claude.plans import AGENT, Plan, Step, Tool, p
 from leo_telemetry_pipeline_tests.claude.session import Machine, Session, session
 from leo_telemetry_pipeline_tests.processes import until
 
-_BLOCKING = "import json, sys; json.load(sys.stdin)['stop_hook_active'] or print(json.dumps({'decision': 'block', 'reason': 'go on'}))"
+_BLOCKING = (
+    "import json, sys; event = json.load(sys.stdin); event['stop_hook_active'] or "
+    "print(json.dumps({'decision': 'block', 'reason': 'go on'}))"
+)
 _SLOW_ALLOW = (
     "import json, time; time.sleep(1); print(json.dumps({'hookSpecificOutput': "
     "{'hookEventName': 'PermissionRequest', 'decision': {'behavior': 'allow'}}}))"
@@ -204,14 +207,14 @@ def waiting(stage: Stage) -> None:
     """Let a tool wait for the person, who says yes."""
     with stage.session() as person:
         person.thinks_s = 1.0
-        person.ask(plan("waiting-1", Step(tools=(bash("touch x && sleep 0.3"),))).prompt())
+        person.ask(plan("waiting-1", Step(tools=(replace(bash("touch x && sleep 0.3"), takes=0.3),))).prompt())
 
 
 def waiting_hook(stage: Stage) -> None:
     """Let a tool wait for a hook, which says yes."""
     stage.hook("PermissionRequest", _SLOW_ALLOW)
     with stage.session() as person:
-        person.ask(plan("waiting-hook-1", Step(tools=(bash("touch x && sleep 0.3"),))).prompt())
+        person.ask(plan("waiting-hook-1", Step(tools=(replace(bash("touch x && sleep 0.3"), takes=0.3),))).prompt())
 
 
 def compaction(stage: Stage) -> None:
@@ -260,7 +263,7 @@ def two_at_once(stage: Stage) -> None:
 
 def interrupted(stage: Stage) -> None:
     """Interrupt a prompt, and submit another."""
-    steps = load("mcp__shop__lookup"), Step(tools=(replace(lookup(60), fate="failed", takes=0.5),))
+    steps = load("mcp__shop__lookup"), Step(tools=(replace(lookup(60), fate="interrupted", takes=0.5),))
     with stage.session() as person:
         person.say(plan("interrupted-1", *steps).prompt())
         stage.answered("interrupted-1", 1)
