@@ -49,7 +49,7 @@ class Played:
 
     def visible(self) -> list[Fact]:
         """Return what this way can see."""
-        return [fact for fact in self.facts if self.way != "hooks" or not fact.only_exported]
+        return truth.visible_to_hooks(self.facts) if self.way == "hooks" else list(self.facts)
 
 
 class Product:
@@ -108,7 +108,8 @@ def play(scenario: Callable[[Stage], None], way: str, product: Product, program:
         with fake_api.serving() as (api, record), recorder.recording(onward) as (collector, kept):
             machine = Machine(folder, program, api)
             machine.furnish()
-            stage = Stage(machine, record, _variables(way, product, machine, collector))
+            variables = _variables(way, product, machine, collector)
+            stage = Stage(machine, record, variables, forget=product.forget)
             scenario(stage)
             facts = tuple(truth.facts(stage))
             return _played(scenario.__name__, way, facts, kept, product)
@@ -129,9 +130,6 @@ def _variables(way: str, product: Product, machine: Machine, collector: str) -> 
 
 def _played(name: str, way: str, facts: tuple[Fact, ...], kept: Recording, product: Product) -> Played:
     sessions = sorted({fact.session for fact in facts})
-    for session in sessions:
-        if any(fact.most is None for fact in facts if fact.session == session and fact.type == "handoff"):
-            product.forget(session)
     deadline = time.monotonic() + PATIENCE_S / 3
     while True:
         found = product.rows(sessions)

@@ -34,6 +34,8 @@ class Stage:
     record: Record
     variables: Mapping[str, str] = field(default_factory=dict)
     sessions: list[Session] = field(default_factory=list)
+    # Lets a session that was killed be one that nobody heard of for a day.
+    forget: Callable[[str], None] = lambda session: None
 
     @contextmanager
     def session(self, *arguments: str) -> Iterator[Session]:
@@ -234,7 +236,7 @@ def blocking_stop(stage: Stage) -> None:
 
 
 def killed(stage: Stage) -> None:
-    """Kill a session while a tool runs."""
+    """Kill a session while a tool runs; what is forgotten about it is closed by another session."""
     steps = load("mcp__shop__lookup"), Step(tools=(sleep(0.2),)), Step(tools=(lookup(60),))
     with stage.session() as person:
         person.ask(plan("killed-1", Step(tools=(sleep(0.2),))).prompt())
@@ -242,6 +244,9 @@ def killed(stage: Stage) -> None:
         stage.answered("killed-2", 2)
         time.sleep(1)
         person.kill()
+    stage.forget(person.id)
+    with stage.session() as person:
+        person.ask(plan("killed-3").prompt())
 
 
 def resumed(stage: Stage) -> None:

@@ -7,8 +7,8 @@ Belongs here: what follows from plans, exchanges and prompts. Does not: what was
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from leo_telemetry_pipeline_tests.claude.fake_api import Exchange, Record
 from leo_telemetry_pipeline_tests.claude.plans import Plan, Tool, last_plan
@@ -36,13 +36,20 @@ class Fact:
     most: float | None
     # The id of the tool or of the sub-agent, which tells it apart from others of its name.
     key: str = ""
-    # Hooks cannot see it.
+    # Hooks cannot see it, or cannot see its end.
     only_exported: bool = False
+    only_end_exported: bool = False
 
     @property
     def shape(self) -> tuple[str, str, str | None, tuple[str, str] | None]:
         """What must be stored of it, without times."""
         return self.type, self.name, self.status, self.parent
+
+
+def visible_to_hooks(found: Iterable[Fact]) -> list[Fact]:
+    """Return what hooks alone can see of what happened."""
+    seen = [fact for fact in found if not fact.only_exported]
+    return [replace(fact, status=None, most=None) if fact.only_end_exported else fact for fact in seen]
 
 
 def facts(stage: Stage) -> list[Fact]:
@@ -111,7 +118,14 @@ class _Conversation:
         least = own[-1].last_byte - own[0].received
         most = prompt.answered - prompt.said if prompt.answered else None
         status = None if most is None else ERROR if failed else OK
-        return Fact(self.name, "handoff", prompt.name, status, None, prompt.said, least, most)
+        stopped = any(
+            tool.fate == "interrupted"
+            for name in prompt.plans
+            for step in self.plans[name].steps
+            for tool in step.tools
+        )
+        bounds = prompt.said, least, most
+        return Fact(self.name, "handoff", prompt.name, status, None, *bounds, only_end_exported=stopped)
 
     def _run(self, plan: str) -> Fact:
         launch, own = self.launches[plan], self._of(plan)
