@@ -173,6 +173,7 @@ def _removed(facts: Facts) -> list[Verdict]:
 # By kind: what was noticed, and what to do about it; no remedy where the notice only informs.
 _NOTICED = {
     intake.REJECTED: ("span(s) rejected", "see what sends them: docs/opentelemetry.md, Limits and answers"),
+    intake.REFUSED: ("request(s) refused", "see what sends them: docs/opentelemetry.md, Limits and answers"),
     intake.IMPLAUSIBLE_TIMES: (
         "span(s) with times that cannot be true",
         "see the units and the clock of what sends them",

@@ -111,20 +111,26 @@ def _with_hooks(text: str, name: str, spans: bool) -> str:
 
 
 def _exports(settings: Settings) -> dict[str, str]:
-    """Return the environment in which Claude Code sends spans, and only spans, to our receiver."""
+    """Return the environment in which Claude Code sends spans, and log events that complete them, to our receiver."""
     # An address that means all of them is none to connect to.
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.serve_host, settings.serve_host)  # noqa: S104
     place = f"[{host}]" if ":" in host else host
     exports = {
         "CLAUDE_CODE_ENABLE_TELEMETRY": "1",
         "CLAUDE_CODE_ENHANCED_TELEMETRY_BETA": "1",
-        "OTEL_TRACES_EXPORTER": "otlp",
-        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
-        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"http://{place}:{settings.serve_port}/v1/traces",
+        # Without it sub-agents, skills and MCP servers have no names.
+        "OTEL_LOG_TOOL_DETAILS": "1",
     }
-    if settings.serve_token:
-        # Clients decode it: it may hold commas and spaces.
-        exports["OTEL_EXPORTER_OTLP_TRACES_HEADERS"] = "Authorization=" + quote(f"Bearer {settings.serve_token}", "")
+    for signal in ("traces", "logs"):
+        name = signal.upper()
+        exports[f"OTEL_{name}_EXPORTER"] = "otlp"
+        exports[f"OTEL_EXPORTER_OTLP_{name}_PROTOCOL"] = "http/protobuf"
+        exports[f"OTEL_EXPORTER_OTLP_{name}_ENDPOINT"] = f"http://{place}:{settings.serve_port}/v1/{signal}"
+        if settings.serve_token:
+            # Clients decode it: it may hold commas and spaces.
+            exports[f"OTEL_EXPORTER_OTLP_{name}_HEADERS"] = "Authorization=" + quote(
+                f"Bearer {settings.serve_token}", ""
+            )
     return exports
 
 

@@ -7,7 +7,8 @@ Does not: the two encodings (otlp_json, otlp_protobuf), what spans become (otlp_
 from collections.abc import Iterator
 
 from leo_telemetry_pipeline import redact
-from leo_telemetry_pipeline.collect.otlp_json import read_json, spans_of
+from leo_telemetry_pipeline.collect import otlp_names
+from leo_telemetry_pipeline.collect.otlp_json import parts_of_json, read_json, spans_of
 from leo_telemetry_pipeline.collect.otlp_span import BadRequest, Read, Reading, TooLarge
 from leo_telemetry_pipeline.span import InvalidSpan, Span
 
@@ -17,6 +18,8 @@ __all__ = [
     "TooLarge",
     "is_other_signal",
     "is_trace_request",
+    "parts_of_json",
+    "parts_of_protobuf",
     "read_json",
     "read_protobuf",
     "spans_from_request",
@@ -31,14 +34,21 @@ def read_protobuf(body: bytes, *, project: str = "", policy: redact.Policy) -> R
     return otlp_protobuf.read_protobuf(body, project=project, policy=policy)
 
 
+def parts_of_protobuf(body: bytes, *, project: str = "", policy: redact.Policy) -> Iterator[Read]:
+    """Yield the spans of an OTLP/protobuf request in parts, as parts_of_json does for JSON."""
+    from leo_telemetry_pipeline.collect import otlp_protobuf
+
+    return otlp_protobuf.parts_of_protobuf(body, project=project, policy=policy)
+
+
 def is_trace_request(value: dict) -> bool:
     """Say whether an object is a trace request, in any of the spellings that spans_from_request reads."""
-    return "resourceSpans" in value
+    return otlp_names.is_trace_request(value)
 
 
 def is_other_signal(request: dict) -> bool:
     """Say whether the request carries logs or metrics, which are not kept."""
-    return "resourceLogs" in request or "resourceMetrics" in request
+    return not otlp_names.OTHER_SIGNALS.isdisjoint(request)
 
 
 def spans_from_request(

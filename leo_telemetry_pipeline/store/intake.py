@@ -18,6 +18,8 @@ from leo_telemetry_pipeline.store.database import Database
 
 # Spans that were refused one by one; the detail is the reason.
 REJECTED = "rejected"
+# Requests that were refused whole, which no exporter sends again; the detail is the status and the reason.
+REFUSED = "refused"
 # Spans whose times are stored but cannot be true; the detail is what is wrong with them.
 IMPLAUSIBLE_TIMES = "implausible_times"
 # Requests in a protocol that is not spoken at the address; the detail names it.

@@ -244,8 +244,12 @@ def test_what_a_shell_evaluates_reaches_our_receiver(
     shell = ["sh", "-c", 'eval "$1"; env', "sh", invoke("otel")]
     seen = dict(line.split("=", 1) for line in subprocess.check_output(shell, text=True, env={}).splitlines())
     assert seen["CLAUDE_CODE_ENABLE_TELEMETRY"] == seen["CLAUDE_CODE_ENHANCED_TELEMETRY_BETA"] == "1"
-    assert seen["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] == endpoint
-    assert seen.get("OTEL_EXPORTER_OTLP_TRACES_HEADERS") == headers
+    assert seen["OTEL_LOG_TOOL_DETAILS"] == "1"
+    for signal in ("traces", "logs"):
+        assert seen[f"OTEL_{signal.upper()}_EXPORTER"] == "otlp"
+        assert seen[f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL"] == "http/protobuf"
+        assert seen[f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT"] == endpoint.replace("traces", signal)
+        assert seen.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_HEADERS") == headers
 
 
 def test_the_local_settings_name_the_program_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -41,7 +41,7 @@ _SPANS: dict[str, dict[str, str]] = {
         "agent_type": "subagent_type",
         "subagent_type": "subagent_type",
     },
-    "tool.execution": {"success": "success"},
+    "tool.execution": {"success": "success", "error_class": "error_type"},
     "tool.blocked_on_user": {"decision": "decision", "source": "source"},
     "hook": {"hook_event": "hook_event", "hook_name": "hook_name", "num_hooks": "hooks", "success": "success"},
 }

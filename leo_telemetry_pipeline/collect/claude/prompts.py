@@ -18,6 +18,7 @@ _AFTER_STOP_NS = 2_000_000_000
 _AT_ONCE_MS = 1_000
 _NO_END = 10**9
 _NEVER = 2**63
+_ABORTED = "AbortError"
 
 
 @dataclass
@@ -93,6 +94,9 @@ def _prompt(key: str, evidence: Evidence, interaction: dict | None, log: dict | 
         start, duration = interaction["start_ns"] // 1_000_000, ms(interaction["end_ns"] - interaction["start_ns"])
         status = _status(evidence, interaction, stop)
         is_complete = True
+        if stop is None and _is_interrupted(evidence, interaction):
+            # It was not answered: how long it took says nothing.
+            duration = status = None
     else:
         start = submitted["wall_ns"] // 1_000_000 if submitted else told["at_ns"] // 1_000_000
         duration = _taken(submitted, stop)
@@ -145,6 +149,15 @@ def _is_settled(key: str, evidence: Evidence, told: dict, stop: dict | None) -> 
     if any(note["monotonic_ns"] > stop["monotonic_ns"] for note in later):
         return True
     return not evidence.may_wait(stop, QUIET_S)
+
+
+def _is_interrupted(evidence: Evidence, interaction: dict) -> bool:
+    """Tell whether a person stopped a prompt: the last that it did was a tool, which was aborted."""
+    done = [note for kind in ("llm_request", "tool") for note in evidence.of(kind) if "agent_id" not in note]
+    own = [note for note in done if note["trace"] == interaction["trace"]]
+    last = max(own, key=lambda note: note["end_ns"], default={})
+    execution = evidence.executions.get(last.get("tool_use_id", ""), {})
+    return execution.get("error_type") == _ABORTED
 
 
 def _status(evidence: Evidence, interaction: dict, stop: dict | None) -> str:

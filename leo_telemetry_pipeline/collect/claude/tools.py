@@ -79,7 +79,8 @@ def _outcome(maker: Maker, key: str, used: dict | None, tool: dict | None) -> tu
     failed = any(note.get("success") is False for note in (execution, tool or {}, result))
     if not failed and not (used is not None and used["event"] == "PostToolUseFailure"):
         return "OK", {}
-    return "ERROR", {"error.type": result["error_type"]} if "error_type" in result else {}
+    error = result.get("error_type") or execution.get("error_type")
+    return "ERROR", {"error.type": error} if error else {}
 
 
 def _ran(maker: Maker, used: dict | None, tool: dict | None) -> tuple[int, int] | None:
