@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from leo_telemetry_pipeline_tests.claude.stored import Row
 from leo_telemetry_pipeline_tests.claude.truth import Fact
 from leo_telemetry_pipeline_tests.processes import PATIENCE_S, free_port, until
 
+AT_ONCE = 3
 WAYS = ("hooks", "otel", "both")
 # What Claude Code reports is recorded in any case; where only hooks are tried, it is not passed on.
 _REPORTED = {
@@ -45,7 +47,19 @@ class Played:
     facts: tuple[Fact, ...]
     reported: tuple[Report, ...]
     rows: tuple[Row, ...]
+    # What the receiver did not take, what Claude Code complained about, and all that is stored, as text.
     refusals: tuple[tuple[str, int, str], ...]
+    complaints: str
+    text: str
+
+    def is_complete(self) -> bool:
+        """Tell whether what happened is stored, no less and no more."""
+        return stored.shapes_of_facts(self.visible()) == stored.shapes_of_rows(self.rows)
+
+    def matched(self, types: Sequence[str] = stored.COMPARED) -> list[tuple[Fact, Row]]:
+        """Return what happened beside the rows that tell of it."""
+        facts = [fact for fact in self.visible() if fact.type in types]
+        return list(stored.pairs(facts, (row for row in self.rows if row.type in types)))
 
     def visible(self) -> list[Fact]:
         """Return what this way can see."""
@@ -76,6 +90,12 @@ class Product:
         assert drained.code == 0, drained.err
         with closing(processes.inside(self.home)) as database:
             return stored.rows(database, sessions)
+
+    def text(self, sessions: Sequence[str]) -> str:
+        """Return all that is stored of sessions, as text."""
+        question = "SELECT t::text FROM workflow_trace_log AS t WHERE attributes->>'session.id' = ANY(%s)"
+        with closing(processes.inside(self.home)) as database:
+            return "\n".join(line for (line,) in database.rows(question, (list(sessions),)))
 
     def forget(self, session: str) -> None:
         """Let a session that was killed be one that nobody heard of for more than a day."""
@@ -111,11 +131,19 @@ def play(scenario: Callable[[Stage], None], way: str, product: Product, program:
             variables = _variables(way, product, machine, collector)
             stage = Stage(machine, record, variables, forget=product.forget)
             scenario(stage)
-            facts = tuple(truth.facts(stage))
-            return _played(scenario.__name__, way, facts, kept, product)
+            return _played(scenario.__name__, way, stage, kept, product)
     finally:
         processes.end_all_of(folder)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def play_all(
+    scenarios: Sequence[Callable[[Stage], None]], way: str, product: Product, program: Path
+) -> dict[str, Played | BaseException]:
+    """Play scenarios, several at once as most of them wait; return what came out, or why nothing did."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        futures = {scenario.__name__: pool.submit(play, scenario, way, product, program) for scenario in scenarios}
+        return {name: future.exception() or future.result() for name, future in futures.items()}
 
 
 def _variables(way: str, product: Product, machine: Machine, collector: str) -> dict[str, str]:
@@ -128,13 +156,16 @@ def _variables(way: str, product: Product, machine: Machine, collector: str) -> 
     return {"OTEL_EXPORTER_OTLP_ENDPOINT": collector, **redirected, **home}
 
 
-def _played(name: str, way: str, facts: tuple[Fact, ...], kept: Recording, product: Product) -> Played:
+def _played(name: str, way: str, stage: Stage, kept: Recording, product: Product) -> Played:
+    facts = tuple(truth.facts(stage))
     sessions = sorted({fact.session for fact in facts})
+    complaints = "".join(path.read_text() for path in stage.machine.folder.glob("stderr-*"))
     deadline = time.monotonic() + PATIENCE_S / 3
     while True:
-        found = product.rows(sessions)
-        played = Played(name, way, facts, tuple(reports.reports(kept.requests)), tuple(found), tuple(kept.refusals))
-        wanted = stored.shapes_of_facts(played.visible())
-        if stored.shapes_of_rows(found) == wanted or time.monotonic() > deadline:
+        found = tuple(product.rows(sessions))
+        reported = tuple(reports.reports(kept.requests))
+        text = product.text(sessions)
+        played = Played(name, way, facts, reported, found, tuple(kept.refusals), complaints, text)
+        if played.is_complete() or time.monotonic() > deadline:
             return played
         time.sleep(0.5)

@@ -10,12 +10,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from leo_telemetry_pipeline_tests.processes import until
+from leo_telemetry_pipeline_tests.processes import PATIENCE_S, until
 
 _HERE = Path(__file__).parent
 _ALLOWED = ("Bash(sleep:*)", "Bash(exit:*)", "Bash(echo:*)", "Read", "Agent", "Skill", "SendMessage", "mcp__shop")
@@ -129,9 +129,8 @@ class Session:
         self._write({"type": "control_response", "response": response})
 
     def _write(self, value: dict[str, Any]) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(value).encode() + b"\n")
-        self.process.stdin.flush()
+        self._input().write(json.dumps(value).encode() + b"\n")
+        self._input().flush()
 
     def say(self, text: str) -> None:
         """Submit a prompt without waiting for its answer."""
@@ -181,18 +180,29 @@ class Session:
         self.errors.seek(0)
         return self.errors.read().decode(errors="replace") + "\n".join(str(line)[:500] for line in self.lines[-5:])
 
-    def close(self) -> int:
+    def close(self) -> None:
         """End its input and wait for its end."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        code = self.process.wait(timeout=180)
-        self._reader.join(timeout=30)
-        return code
+        self._input().close()
+        self.process.wait(timeout=PATIENCE_S)
 
     def kill(self) -> None:
         """End it as a power cut would."""
         self.process.kill()
         self.process.wait(timeout=30)
+
+    def release(self) -> None:
+        """End what may still run, and close what is open."""
+        self.kill()
+        self._reader.join(timeout=30)
+        for pipe in (self.process.stdin, self.process.stdout, self.errors):
+            assert pipe is not None
+            # What a killed program was still to read is lost with it.
+            with suppress(BrokenPipeError):
+                pipe.close()
+
+    def _input(self) -> IO[bytes]:
+        assert self.process.stdin is not None
+        return self.process.stdin
 
 
 @contextmanager
@@ -204,5 +214,4 @@ def session(machine: Machine, *arguments: str, variables: Mapping[str, str] | No
         if running.process.poll() is None:
             running.close()
     finally:
-        running.kill()
-        running.errors.close()
+        running.release()

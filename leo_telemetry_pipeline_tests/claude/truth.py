@@ -6,6 +6,7 @@ answer, and at most from the answer that launched it to the request that has its
 Belongs here: what follows from plans, exchanges and prompts. Does not: what was stored (`stored`).
 """
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -107,6 +108,10 @@ class _Conversation:
         for exchange in self.exchanges:
             if exchange.status == 200 and exchange.step < len(self.plans[exchange.plan].steps):
                 yield from self._tools(exchange)
+        for prompt in self.prompts:
+            yield from self._requests(prompt.plans)
+        for plan in self.agents:
+            yield from self._requests((plan,))
 
     def _of(self, plan: str) -> list[Exchange]:
         steps = len(self.plans[plan].steps)
@@ -135,6 +140,17 @@ class _Conversation:
         end = self._heard_of(launch, own[-1])
         most = end - begin if end else None
         return Fact(self.name, "subagent", launch.kind, status, parent, begin, least, most, self.agents[plan])
+
+    def _requests(self, plans: Iterable[str]) -> Iterator[Fact]:
+        """Return requests to the model, each with all its attempts."""
+        for plan in plans:
+            for _, attempts in itertools.groupby(self._of(plan), key=lambda one: one.step):
+                own = list(attempts)
+                last, parent = own[-1], self._owner(plan)
+                status = OK if last.status == 200 else ERROR
+                least, most = last.last_byte - last.received, last.last_byte - own[0].received
+                begin = own[0].received
+                yield Fact(self.name, "llm", last.model, status, parent, begin, least, most, only_exported=True)
 
     def _tools(self, exchange: Exchange) -> Iterator[Fact]:
         plan = self.plans[exchange.plan]
