@@ -34,11 +34,11 @@ def read_protobuf(body: bytes, *, project: str = "", policy: redact.Policy) -> R
     return otlp_protobuf.read_protobuf(body, project=project, policy=policy)
 
 
-def parts_of_protobuf(body: bytes, *, project: str = "", policy: redact.Policy) -> Iterator[Read]:
+def parts_of_protobuf(body: bytes, *, project: str = "", policy: redact.Policy, divert: bool = False) -> Iterator[Read]:
     """Yield the spans of an OTLP/protobuf request in parts, as parts_of_json does for JSON."""
     from leo_telemetry_pipeline.collect import otlp_protobuf
 
-    return otlp_protobuf.parts_of_protobuf(body, project=project, policy=policy)
+    return otlp_protobuf.parts_of_protobuf(body, project=project, policy=policy, divert=divert)
 
 
 def is_trace_request(value: dict) -> bool:

@@ -25,6 +25,7 @@ from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import intake
 from leo_telemetry_pipeline.web import answers
 from leo_telemetry_pipeline.web.body import Body, Refusal
+from leo_telemetry_pipeline.web.claude import ClaudeCode
 from leo_telemetry_pipeline.web.keeping import PATIENCE_S, Keeper, NotKept
 from leo_telemetry_pipeline.web.metrics import Metrics
 from leo_telemetry_pipeline.web.notices import Notices
@@ -74,8 +75,11 @@ class _Decoded:
 class Batcher:
     """Takes bodies and answers when their spans are kept. All methods are called in the event loop's thread."""
 
-    def __init__(self, settings: Settings, keeper: Keeper, metrics: Metrics, notices: Notices) -> None:
+    def __init__(
+        self, settings: Settings, keeper: Keeper, claude: ClaudeCode, metrics: Metrics, notices: Notices
+    ) -> None:
         self._keeper = keeper
+        self._claude = claude
         self._metrics = metrics
         self._notices = notices
         self._project = settings.project
@@ -142,7 +146,7 @@ class Batcher:
             request.accept(self._count(decoded, count))
 
     async def _keep_in_parts(self, request: _Request) -> None:
-        parts = _PARTS[request.form](request.body.finish(), project=self._project, policy=self._policy)
+        parts = _PARTS[request.form](request.body.finish(), project=self._project, policy=self._policy, divert=True)
         rejections: Counter[str] = Counter()
 
         def decode() -> _Decoded | None:
@@ -163,6 +167,7 @@ class Batcher:
 
     async def _keep(self, parts: list[_Decoded], answer_by: float) -> list[int]:
         left = answer_by - asyncio.get_running_loop().time()
+        await self._claude.keep([note for part in parts for note in part.read.notes])
         patience = min(PATIENCE_S, max(_LEAST_PATIENCE_S, left))
         return await self._keeper.keep([(part.read.spans, part.read.removed) for part in parts], patience)
 
@@ -171,7 +176,7 @@ class Batcher:
 
     def _whole(self, request: _Request) -> _Decoded | Exception:
         try:
-            parts = _PARTS[request.form](request.body.finish(), project=self._project, policy=self._policy)
+            parts = _PARTS[request.form](request.body.finish(), project=self._project, policy=self._policy, divert=True)
             return self._judged(whole_of(parts))
         except Exception as error:  # noqa: BLE001  # the others of its group have nothing to do with it
             return error
@@ -184,7 +189,7 @@ class Batcher:
         rejections = dict(part.read.rejections)
         if refused:
             rejections[REFUSED_BY_TABLE] = refused
-        self._metrics.totals["spans_accepted"] += len(part.read.spans) - refused
+        self._metrics.totals["spans_accepted"] += len(part.read.spans) + len(part.read.notes) - refused
         self._metrics.totals["spans_rejected"] += sum(rejections.values())
         for reason, count in rejections.items():
             self._notices.add(intake.REJECTED, reason, f"span(s) rejected: {reason}", count)

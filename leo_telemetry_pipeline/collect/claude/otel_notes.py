@@ -18,7 +18,7 @@ TESTED_VERSION = (2, 1, 332)
 _LONGEST_TEXT = 200
 _LARGEST_NUMBER = 2**53
 _SESSION = "session.id"
-_VERSION = "service.version"
+_SERVICE, _VERSION = "service.name", "service.version"
 # Each kind of record with the attributes that are kept, and under which names.
 _IDS = {"prompt.id": "prompt_id", "tool_use_id": "tool_use_id", "agent_id": "agent_id"}
 _TOKENS = {name: name for name in ("input_tokens", "output_tokens", "cache_read_tokens", "cache_creation_tokens")}
@@ -121,7 +121,9 @@ def session_of(name: str, attributes: dict) -> str | None:
 def sender(columns: dict, attributes: dict) -> Sender:
     """Return what the resource with these columns and attributes says."""
     version = attributes.get(_VERSION)
-    return Sender(columns, attributes, version if isinstance(version, str) else "")
+    named = {name: str(value) for name, value in columns.items() if isinstance(value, str | int) and str(value).strip()}
+    others = {name: value for name, value in attributes.items() if name != _SERVICE}
+    return Sender(named, others, version if isinstance(version, str) else "")
 
 
 def is_untested(version: str) -> bool:
