@@ -28,11 +28,12 @@ ASIDE_AT_ONCE = 1_000
 class Loaded:
     """What came of one file; ``bad`` are the first bad lines, ``aside`` is how many there were.
 
-    ``refused`` of those could be read, but the table did not take them.
+    ``refused`` of those could be read, but the table did not take them. ``completed`` gave a span its end.
     """
 
     read: int = 0
     new: int = 0
+    completed: int = 0
     aside: int = 0
     refused: int = 0
     bad: list[files.BadLine] = field(default_factory=list)
@@ -120,6 +121,7 @@ def store(
         stored = spans.store(connection, batch, removed, source=source)
         removed.clear()
         done.new += stored.new
+        done.completed += stored.completed
         done.aside += stored.quarantined
         done.refused += stored.quarantined
     spans.quarantine(connection, source, waiting)
@@ -127,10 +129,11 @@ def store(
 
 
 def _report(path: Path, done: Loaded) -> None:
-    known = done.read - done.new - done.refused
+    known = done.read - done.new - done.completed - done.refused
+    ended = f", {done.completed} got their end" if done.completed else ""
     there = f", {known} were stored already" if known > 0 else ""
     aside = f", {done.aside} bad line(s) put aside" if done.aside else ""
-    click.echo(f"{path}: {done.new} span(s) stored{there}{aside}")
+    click.echo(f"{path}: {done.new} span(s) stored{ended}{there}{aside}")
     for line in done.bad:
         click.echo(f"  line {line.line}: {line.reason}", err=True)
     if more := done.aside - len(done.bad):
