@@ -33,9 +33,10 @@ def drain() -> None:
     if not done.segments and not done.torn:
         click.echo("Nothing waits in the spool." + _left(done))
         return
-    there = done.spans - done.new - done.quarantined
+    there = done.spans - done.new - done.completed - done.quarantined
     click.echo(
         f"{done.new} span(s) stored from {done.segments} segment(s)"
+        + (f", {done.completed} got their end" if done.completed else "")
         + (f", {there} were stored already" if there > 0 else "")
         + (f", {done.quarantined} put aside" if done.quarantined else "")
         + (f", {done.torn} torn record(s) lost" if done.torn else "")

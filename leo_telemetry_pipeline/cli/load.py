@@ -38,12 +38,14 @@ REFUSED = 1
 class Loaded:
     """What came of one file; ``bad`` are the first bad lines, ``aside`` is how many there were.
 
-    ``refused`` of those could be read, but the table did not take them. The spans start from ``first_ms`` to
-    ``last_ms``; ``wrong`` counts those whose times cannot be true, by what is wrong with them.
+    ``refused`` of those could be read, but the table did not take them. ``completed`` gave a span its end. The spans
+    start from ``first_ms`` to ``last_ms``; ``wrong`` counts those whose times cannot be true, by what is wrong with
+    them.
     """
 
     read: int = 0
     new: int = 0
+    completed: int = 0
     aside: int = 0
     refused: int = 0
     first_ms: int | None = None
@@ -197,6 +199,7 @@ def store(
         stored = spans.store(connection, batch, removed, source=source)
         removed.clear()
         done.new += stored.new
+        done.completed += stored.completed
         done.aside += stored.quarantined
         done.refused += stored.quarantined
         done.extend_range([span.start_time_ms for span in batch])
@@ -219,10 +222,11 @@ def _notice(connection: Database, done: Loaded, wrong: Counter[str], *, is_new: 
 
 
 def _report(path: Path, done: Loaded) -> None:
-    known = done.read - done.new - done.refused
+    known = done.read - done.new - done.completed - done.refused
+    ended = f", {done.completed} got their end" if done.completed else ""
     there = f", {known} were stored already" if known > 0 else ""
     aside = f", {done.aside} bad line(s) put aside" if done.aside else ""
-    click.echo(f"{path}: {done.new} span(s) stored{there}{aside}{_range(done)}")
+    click.echo(f"{path}: {done.new} span(s) stored{ended}{there}{aside}{_range(done)}")
     for text, times in done.wrong.most_common():
         click.echo(f"  {times} span(s) with a time that cannot be true: {text}", err=True)
     for line in done.bad:

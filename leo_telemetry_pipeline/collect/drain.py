@@ -23,15 +23,16 @@ class Drained:
     """What a drain brought.
 
     ``busy``: another drainer is at work, nothing was done. ``segments`` were stored and removed, ``spans`` read from
-    them, ``new`` of those stored for the first time, ``quarantined`` refused; ``torn`` lines were damaged and are lost.
+    them, ``new`` of those stored for the first time, ``quarantined`` refused, and ``completed`` gave a stored span its
+    end; ``torn`` lines were damaged and are lost.
     ``left`` segments are still there. ``counters`` is what ended processes left, a dict each.
     """
 
-    __slots__ = ("busy", "counters", "left", "new", "quarantined", "segments", "spans", "torn")
+    __slots__ = ("busy", "completed", "counters", "left", "new", "quarantined", "segments", "spans", "torn")
 
     def __init__(self, *, busy: bool = False) -> None:
         self.busy = busy
-        self.segments = self.spans = self.new = self.quarantined = self.torn = self.left = 0
+        self.segments = self.spans = self.new = self.completed = self.quarantined = self.torn = self.left = 0
         self.counters: list[dict] = []
 
 
@@ -44,11 +45,11 @@ def drain(
 ) -> Drained:
     """Hand the spans of all segments whose writers ended to ``store(spans, removed)``, and remove what it took.
 
-    ``store`` returns something with ``new`` and ``quarantined``; what it raises ends the drain, and the segment stays
-    whole: storing is idempotent. No segment is begun after ``at_most_s``. The counters of ended processes are removed
-    when ``note``, which gets what was drained, has returned, also before ``store`` raised; without it they stay for a
-    later drain, and so does the number of lines that are lost. Raises PermissionError where the spool is somebody
-    else's, and OSError.
+    ``store`` returns something with ``new``, ``completed`` and ``quarantined``; what it raises ends the drain, and the
+    segment stays whole: storing is idempotent. No segment is begun after ``at_most_s``. The counters of ended processes
+    are removed when ``note``, which gets what was drained, has returned, also before ``store`` raised; without it they
+    stay for a later drain, and so does the number of lines that are lost. Raises PermissionError where the spool is
+    somebody else's, and OSError.
     """
     give_up = None if at_most_s is None else time.monotonic() + at_most_s
     path = Path(folder)
@@ -100,6 +101,7 @@ def _store_all(file: BinaryIO, store: Callable[[list[Span], dict[str, int]], Any
             stored = store(spans.copy(), removed.copy())
             drained.spans += len(spans)
             drained.new += stored.new
+            drained.completed += stored.completed
             drained.quarantined += stored.quarantined
             spans.clear()
             removed.clear()

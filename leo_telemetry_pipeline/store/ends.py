@@ -156,9 +156,10 @@ def _conflicts(batch: Sequence[Span], stored: Mapping[Key, _Row], source: str) -
     names = {key: row.names for key, row in stored.items() if row.names is not None}
     conflicts: Counter[Noticed] = Counter()
     for span in batch:
-        own = span.span_type, span.span_name
-        # Two sources of one span may know it by different names.
-        if names.setdefault(key_of(span), own) != own and not has_one_start(span):
+        own, row = (span.span_type, span.span_name), stored.get(key_of(span))
+        # An end may know a better name than the start, and one of two sources of a span too.
+        is_taken = has_one_start(span) or (row is not None and row.is_open and has_end(span))
+        if names.setdefault(key_of(span), own) != own and not is_taken:
             conflicts[Noticed(source, intake.KEY_CONFLICT, span.span_type)] += 1
     return conflicts
 

@@ -182,7 +182,7 @@ def test_a_database_that_freezes_midway_holds_no_exit_and_loses_nothing(own_serv
 class Stored:
     def __init__(self, new: int) -> None:
         self.new = new
-        self.quarantined = 0
+        self.completed = self.quarantined = 0
 
 
 class Kept:

@@ -29,6 +29,7 @@ MB = 1 << 20
 class Stored(NamedTuple):
     new: int
     quarantined: int = 0
+    completed: int = 0
 
 
 class Store:
