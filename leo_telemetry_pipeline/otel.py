@@ -94,11 +94,12 @@ class OTelSpanExporter(SpanExporter):
                 made.append(reading.make(_decoded(span), known))
             except InvalidSpan as error:
                 reading.reject(error)
-        self.rejected += reading.rejected
-        self.reasons = reading.reasons or self.reasons
+        refused = reading.take()
+        self.rejected += refused.rejected
+        self.reasons = refused.reasons or self.reasons
         writer = self._given or trace.writer()
         if writer is not None:
-            writer.submit(made, reading.removed)
+            writer.submit(made, refused.removed)
 
 
 def _decoded(span: ReadableSpan) -> Decoded:

@@ -138,6 +138,7 @@ SETTINGS = (
     Setting("serve_host", "127.0.0.1", str, "address of the OTLP receiver; another than loopback needs a token"),
     Setting("serve_port", "4318", port, "port of the OTLP receiver"),
     Setting("serve_token", "", str, "what clients of the receiver must send as `Authorization: Bearer ...`"),
+    Setting("serve_clients", "4000", count, "so many clients may be connected to the receiver at once"),
     Setting("keep_keys", "", names, "more attributes to keep from OpenTelemetry: gen_ai.prompt,shop.*"),
     Setting("apply_suggestions", "false", switch, "true lets each run tune the thresholds that people wrote for a key"),
     Setting("keep_identity", "false", switch, "true keeps attributes that name a person or an account"),
@@ -167,6 +168,7 @@ class Settings:
     serve_host: str
     serve_port: int
     serve_token: str
+    serve_clients: int
     keep_keys: tuple[str, ...]
     apply_suggestions: bool
     keep_identity: bool

@@ -1,17 +1,15 @@
 """What Claude Code runs at each prompt, sub-agent and tool: note the event; at an end, make spans of the notes.
 
-Belongs here: reading the event, the file of notes that a session's hooks share, handing spans to the spool, behind
-the session's back. Does not: what a note holds and which spans notes make (collect/claude_hooks), the database,
-which is never asked. Somebody waits for this, so whatever not every event needs is imported where it is needed.
+Belongs here: reading the event, when spans are made of notes, handing them to the spool, behind the session's back.
+Does not: what a note holds, which spans notes make, and the file of notes (collect/claude), the database, which is
+never asked. A session waits for this, so whatever not every event needs is imported where it is needed.
 """
 
 # pathlib takes longer to import than a note takes to write.
-# ruff: noqa: PTH105, PTH108, PTH112, PTH118, PTH123
+# ruff: noqa: PTH108, PTH112, PTH118
 
-import fcntl
 import os
 import select
-import stat
 import time
 
 from leo_telemetry_pipeline.cli import hook
@@ -22,11 +20,10 @@ PATIENCE_S = 2.0
 LATE_S = 1.0
 # Spans are also made in the middle of a long answer, each time that its notes have grown by so much.
 MANY_NOTES = 64 << 10
-# Where the spool takes nothing for long, what comes on top is lost.
-MOST_NOTES = 4 << 20
 # A session without a word for so long was killed, or will not miss what it began.
 FORGOTTEN_S = 86_400
-_PART = ".part"
+# Stands for the end of a session of which nothing more comes, by no way.
+FORGOTTEN = float("inf")
 
 
 def main() -> None:
@@ -47,28 +44,26 @@ def _take(wall_ns: int, monotonic_ns: int) -> None:
         return hook.complain("no event came on stdin; Claude Code runs this, see `leo-telemetry hook install --spans`")
     import json
 
-    from leo_telemetry_pipeline.collect import claude_hooks
+    from leo_telemetry_pipeline.collect.claude import hook_notes, notebook
 
     try:
         event = json.loads(text)
     except (ValueError, RecursionError):
         return hook.complain(f"the event is no JSON ({len(text)} bytes)")
-    kept = claude_hooks.note(event, wall_ns, monotonic_ns)
+    kept = hook_notes.note(event, wall_ns, monotonic_ns)
     session = event.get("session_id") if kept else None
     if kept is None or not isinstance(session, str) or not session:
         return None
-    folder = _folder()
-    path = os.path.join(folder, _file_name(session))
-    with _Notes(path) as notes:
+    folder = notebook.checked_folder(hook.home())
+    path = os.path.join(folder, notebook.file_name(session))
+    with notebook.Notebook(path) as notes:
         before = notes.size()
-        notes.add(json.dumps({"session": claude_hooks.storable(session, 200), **kept}))
+        notes.add(json.dumps({"session": hook_notes.storable(session, 200), **kept}))
         many = notes.size() // MANY_NOTES > before // MANY_NOTES
-    if many or kept["event"] in claude_hooks.ENDS:
+    if many or kept["event"] in (*hook_notes.ENDS, "UserPromptSubmit"):
         _behind()
         _make_spans(path)
-    elif kept["event"] == "UserPromptSubmit":
-        _behind()
-        _sweep(folder)
+        sweep(folder)
     if kept["event"] == "SessionEnd":
         time.sleep(LATE_S)
         _make_spans(path, ended_ns=monotonic_ns)
@@ -88,110 +83,40 @@ def _behind() -> None:
         os.dup2(place, descriptor)
 
 
-class _Notes:
-    """The file of a session's notes, held against its other hooks, of which many run at once."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-
-    def __enter__(self) -> "_Notes":
-        while True:
-            self.file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-            fcntl.flock(self.file, fcntl.LOCK_EX)
-            # Whoever held it may have put another in its place.
-            if os.fstat(self.file).st_nlink:
-                return self
-            os.close(self.file)
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self.file)
-
-    def size(self) -> int:
-        return os.fstat(self.file).st_size
-
-    def add(self, line: str) -> None:
-        if self.size() > MOST_NOTES:
-            raise OSError(f"{self.path} holds {MOST_NOTES} bytes already; this event is lost")
-        # The end of a line that was torn by a full disk must not spoil this one.
-        data = b"\n" + line.encode()
-        if os.write(self.file, data) < len(data):
-            raise OSError(f"{self.path}: the disk is full, and this event is lost")
-
-    def read(self) -> list[dict]:
-        import json
-
-        found = []
-        for line in os.pread(self.file, self.size(), 0).split(b"\n"):
-            try:
-                item = json.loads(line) if line else None
-            except ValueError:
-                continue
-            if isinstance(item, dict) and "event" in item:
-                found.append(item)
-        return found
-
-    def replace(self, items: list[dict]) -> None:
-        """Put others in the place of all notes, at once; without any the file goes."""
-        if not items:
-            return os.unlink(self.path)
-        import json
-
-        part = self.path + _PART
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w") as file:
-            file.write("\n".join(map(json.dumps, items)))
-        return os.replace(part, self.path)
-
-
 def _make_spans(path: str, *, ended_ns: float | None = None) -> None:
     """Move what is complete to the spool, or all of a session that ended; the notes stay where that takes nothing."""
     from leo_telemetry_pipeline import redact
-    from leo_telemetry_pipeline.collect import claude_hooks
+    from leo_telemetry_pipeline.collect.claude import assembler, notebook
     from leo_telemetry_pipeline.collect.spool import Spool, folder_of
     from leo_telemetry_pipeline.settings import Settings
 
     settings = Settings()
-    with _Notes(path) as notes:
+    with notebook.Notebook(path) as notes:
         items = notes.read()
-        session = next((item["session"] for item in items if "session" in item), "")
-        final = ended_ns is not None and not claude_hooks.resumed(items, ended_ns)
-        made, needed = claude_hooks.spans(items, session=session, project=settings.project, final=final)
+        session = notebook.session_of(items)
+        final = ended_ns is not None and not assembler.resumed(items, ended_ns)
+        now_ns = 0 if ended_ns == FORGOTTEN else time.time_ns()
+        made, needed = assembler.spans(items, session=session, project=settings.project, final=final, now_ns=now_ns)
         if made:
             Spool(folder_of(str(settings.home)), settings.spool_bytes).write([redact.clean(span) for span in made])
         notes.replace([{"session": session, **item} for item in needed])
 
 
-def _sweep(folder: str) -> None:
-    """Close the notes of sessions that nobody heard of for a day."""
-    for entry in os.scandir(folder):
+def sweep(folder: str) -> None:
+    """Make the spans of sessions that have been quiet, and close those that nobody heard of for a day."""
+    from leo_telemetry_pipeline.collect.claude import evidence, notebook
+
+    for entry in os.scandir(folder) if os.path.isdir(folder) else ():
         try:
-            if entry.stat(follow_symlinks=False).st_mtime > time.time() - FORGOTTEN_S:
-                continue
-            if entry.name.endswith(_PART):
+            quiet_s = time.time() - entry.stat(follow_symlinks=False).st_mtime
+            if quiet_s > FORGOTTEN_S and entry.name.endswith(notebook.PART):
                 os.unlink(entry.path)
-            else:
-                _make_spans(entry.path, ended_ns=float("inf"))
+            elif quiet_s > FORGOTTEN_S:
+                _make_spans(entry.path, ended_ns=FORGOTTEN)
+            elif quiet_s > evidence.QUIET_S and not entry.name.endswith(notebook.PART):
+                _make_spans(entry.path)
         except Exception as error:  # noqa: BLE001 - one that cannot be read must not keep the others
             hook.complain(f"{entry.path}: {error}")
-
-
-def _folder() -> str:
-    folder = os.path.join(hook.home(), "claude")
-    if not os.path.isdir(folder):
-        from leo_telemetry_pipeline.settings import Settings, make_home
-
-        make_home(Settings().home, inside="claude")
-    found = os.lstat(folder)
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise OSError(f"{folder} is not a folder that only you can write to, so nothing is noted")
-    return folder
-
-
-def _file_name(session: str) -> str:
-    if len(session) <= 64 and set(session) <= set("0123456789abcdef-"):
-        return session
-    import hashlib
-
-    return hashlib.blake2b(session.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def _read() -> bytes:

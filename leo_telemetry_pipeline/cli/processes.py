@@ -15,7 +15,7 @@ from contextlib import closing
 
 import click
 
-from leo_telemetry_pipeline.cli.serve import listening, refuse_if_off, url
+from leo_telemetry_pipeline.cli.serve import listening, refuse_if_off
 from leo_telemetry_pipeline.cli.supervise import run_until_interrupted
 from leo_telemetry_pipeline.cli.worker import ANOTHER_WORKS, run_once
 from leo_telemetry_pipeline.errors import UserError
@@ -23,6 +23,7 @@ from leo_telemetry_pipeline.settings import PREFIX, Settings, bundled
 from leo_telemetry_pipeline.store import addresses, dagster_home, database, migrations
 from leo_telemetry_pipeline.store.database import Database, Target
 from leo_telemetry_pipeline.store.server_programs import programs
+from leo_telemetry_pipeline.web import listen
 
 
 @click.command()
@@ -38,7 +39,7 @@ def dev(port: int | None, otlp_port: int | None) -> None:
     listening(settings, host, otlp_port, f"--otlp-port or {PREFIX}SERVE_PORT").close()
     with database.ready(settings) as target:
         click.echo(f"The UI will be at http://127.0.0.1:{port} in a few seconds,", err=True)
-        click.echo(f"the OTLP receiver at {url(host, otlp_port)}/v1/traces. Ctrl-C ends all of it.", err=True)
+        click.echo(f"the OTLP receiver at {listen.url(host, otlp_port)}/v1/traces. Ctrl-C ends all of it.", err=True)
         _run(
             target,
             settings,

@@ -42,7 +42,7 @@ def serve(host: str | None, port: int | None, quiet: bool) -> None:
             logging.getLogger("leo_telemetry_pipeline").setLevel(logging.WARNING)
             if not quiet:
                 _say(settings, host, port)
-            server.run(app.build_app(settings, target, away=away), opened)
+            server.run(app.build_app(settings, target, away=away), opened, settings.serve_clients)
     except KeyboardInterrupt:
         return
 
@@ -65,11 +65,6 @@ def _database(settings: Settings) -> Iterator[tuple[Target, bool]]:
         why = error.message if isinstance(error, UserError) else f"{target.shown} fails ({type(error).__name__})"
         click.echo(f"leo-telemetry: {why}. Spans wait on disk until it takes them.", err=True)
     yield target, away
-
-
-def url(host: str, port: int) -> str:
-    """Return the address of a receiver as clients take it in OTEL_EXPORTER_OTLP_ENDPOINT."""
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def listening(settings: Settings, host: str, port: int, remedy: str) -> socket.socket:
@@ -98,6 +93,6 @@ def refuse_if_off(settings: Settings) -> None:
 
 
 def _say(settings: Settings, host: str, port: int) -> None:
-    click.echo(f"The OTLP receiver is at {url(host, port)}/v1/traces. Ctrl-C ends it.", err=True)
+    click.echo(f"The OTLP receiver is at {listen.url(host, port)}/v1/traces. Ctrl-C ends it.", err=True)
     if settings.serve_token:
         click.echo(f"Clients must send `Authorization: Bearer ...` with the token of {PREFIX}SERVE_TOKEN.", err=True)

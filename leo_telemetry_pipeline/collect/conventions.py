@@ -5,6 +5,10 @@ Does not: how requests are written (otlp_json, otlp_protobuf), or which attribut
 docs/opentelemetry.md has the same tables for people, and a test that holds the two together.
 """
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from leo_telemetry_pipeline.span import Span
+
 OURS = "leo."
 COLUMNS = frozenset(("span_type", "span_name", "sd_id", "project", "workflow_execution_id", "queue_wait_ms"))
 OTHER_TYPE = "operation"
@@ -28,10 +32,16 @@ CLAUDE_CODE = {
     "claude_code.tool": ("tool", ("tool_name",)),
     "claude_code.tool.blocked_on_user": ("wait", ()),
     "claude_code.tool.execution": ("execution", ()),
+    "claude_code.hook": ("hook", ("hook_name", "hook_event")),
 }
+CLAUDE_CODE_SERVICE = "claude-code"
 # Claude Code's tool that starts a sub-agent was renamed from Task to Agent.
 SUBAGENT_TOOLS = ("Agent", "Task")
+SKILL_TOOL = "Skill"
+# Has a sub-agent that has ended run again.
+CONTINUING_TOOL = "SendMessage"
 _SUBAGENT = ("subagent_type", "agent_type", "agent.type")
+_SKILL = ("skill_name", "skill.name")
 
 # Of a resource only what tells one deployment from another: a host's name is often a person's.
 RESOURCE_KEYS = frozenset(("service.name", "service.version", "deployment.environment.name", "deployment.environment"))
@@ -42,16 +52,29 @@ def kind(name: str, attributes: dict) -> tuple[str, str]:
 
     Where the attribute that should name it is missing, the span's own name stays.
     """
-    operation = attributes.get(OPERATION)
-    known = GEN_AI.get(operation) if type(operation) is str else None
-    known = known or CLAUDE_CODE.get(name)
+    # A known name goes first: newer versions of Claude Code also follow the generic conventions, for other tools.
+    known = CLAUDE_CODE.get(name)
+    if known is None:
+        operation = attributes.get(OPERATION)
+        known = GEN_AI.get(operation) if type(operation) is str else None
     if known is None:
         return OTHER_TYPE, name
     span_type, keys = known
     span_name = _first(attributes, keys) or name
-    if span_type == "tool" and span_name in SUBAGENT_TOOLS and name in CLAUDE_CODE:
-        return "subagent", _first(attributes, _SUBAGENT) or span_name
+    if span_type == "tool" and name in CLAUDE_CODE:
+        if span_name in SUBAGENT_TOOLS:
+            return "subagent", _first(attributes, _SUBAGENT) or span_name
+        if span_name == SKILL_TOOL:
+            return "skill", _first(attributes, _SKILL) or span_name
     return span_type, span_name
+
+
+def has_one_start(span: "Span") -> bool:
+    """Tell whether two sources may report a span with different starts: its ids alone then say which span it is.
+
+    Claude Code's hooks and its OpenTelemetry export name a span alike, and see it begin some milliseconds apart.
+    """
+    return span.attributes.get("service.name") == CLAUDE_CODE_SERVICE and bool(span.attributes.get("session.id"))
 
 
 def split(attributes: dict) -> tuple[dict, dict, dict]:

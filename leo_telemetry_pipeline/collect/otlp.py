@@ -7,7 +7,8 @@ Does not: the two encodings (otlp_json, otlp_protobuf), what spans become (otlp_
 from collections.abc import Iterator
 
 from leo_telemetry_pipeline import redact
-from leo_telemetry_pipeline.collect.otlp_json import read_json, spans_of
+from leo_telemetry_pipeline.collect import otlp_names
+from leo_telemetry_pipeline.collect.otlp_json import parts_of_json, read_json, spans_of
 from leo_telemetry_pipeline.collect.otlp_span import BadRequest, Read, Reading, TooLarge
 from leo_telemetry_pipeline.span import InvalidSpan, Span
 
@@ -17,6 +18,8 @@ __all__ = [
     "TooLarge",
     "is_other_signal",
     "is_trace_request",
+    "parts_of_json",
+    "parts_of_protobuf",
     "read_json",
     "read_protobuf",
     "spans_from_request",
@@ -31,26 +34,39 @@ def read_protobuf(body: bytes, *, project: str = "", policy: redact.Policy) -> R
     return otlp_protobuf.read_protobuf(body, project=project, policy=policy)
 
 
+def parts_of_protobuf(body: bytes, *, project: str = "", policy: redact.Policy, divert: bool = False) -> Iterator[Read]:
+    """Yield the spans of an OTLP/protobuf request in parts, as parts_of_json does for JSON."""
+    from leo_telemetry_pipeline.collect import otlp_protobuf
+
+    return otlp_protobuf.parts_of_protobuf(body, project=project, policy=policy, divert=divert)
+
+
 def is_trace_request(value: dict) -> bool:
     """Say whether an object is a trace request, in any of the spellings that spans_from_request reads."""
-    return "resourceSpans" in value
+    return otlp_names.is_trace_request(value)
 
 
 def is_other_signal(request: dict) -> bool:
     """Say whether the request carries logs or metrics, which are not kept."""
-    return "resourceLogs" in request or "resourceMetrics" in request
+    return not otlp_names.OTHER_SIGNALS.isdisjoint(request)
 
 
 def spans_from_request(
-    request: dict, project: str = "", policy: redact.Policy | None = None, removed: dict[str, int] | None = None
+    request: dict,
+    project: str = "",
+    policy: redact.Policy | None = None,
+    removed: dict[str, int] | None = None,
+    notes: list[dict] | None = None,
 ) -> Iterator[Span | InvalidSpan]:
     """Yield a storable span for each in a trace request of a file, or the reason why one of them is none.
 
     ``project`` is for spans that name none by ``leo.project``, themselves or through their resource.
     All attributes are kept but those that name a person, an account or an organization: what ``policy`` takes
-    away is counted in ``removed``.
+    away is counted in ``removed``. ``notes`` takes what Claude Code tells, of which spans are made later.
     """
     policy = policy or redact.Policy()
-    reading = Reading(project, foreign=policy.own, own=policy.own, resource=policy.resource)
+    divert = notes is not None
+    reading = Reading(project, foreign=policy.own, own=policy.own, resource=policy.resource, divert=divert)
     reading.removed = {} if removed is None else removed
+    reading.notes = [] if notes is None else notes
     return spans_of(request, reading)

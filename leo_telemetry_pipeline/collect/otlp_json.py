@@ -1,19 +1,25 @@
 """OTLP/JSON: what is written in JSON becomes decoded spans.
 
 Belongs here: the shape of a trace request in JSON, whole or one span at a time.
-Does not: finding the spans in bytes (json_slices), HTTP (web), files (files), or what spans are called (conventions).
+Does not: finding the spans in bytes (json_slices), the names of fields (otlp_names), HTTP (web), files (files), or
+what spans are called (conventions).
 Ids are hex in OTLP/JSON, which protobuf's own JSON reader takes for base64: hence no protobuf here.
 """
 
+import base64
+import binascii
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from leo_telemetry_pipeline import redact
+from leo_telemetry_pipeline.collect import otlp_names
 from leo_telemetry_pipeline.collect.json_slices import Cursor, NotJson
 from leo_telemetry_pipeline.collect.otlp_span import (
     MAX_ATTRIBUTES,
     MAX_PARTS,
+    MAX_SPAN_BYTES,
     MAX_SPANS,
     MOST,
     BadRequest,
@@ -24,15 +30,22 @@ from leo_telemetry_pipeline.collect.otlp_span import (
     TooLarge,
     number,
     read_parts,
+    whole_of,
 )
 from leo_telemetry_pipeline.span import InvalidSpan, Span
 
-# A hundred values a span are usual. More of them only cost time, and those of one span memory.
-MAX_VALUES = 2_000_000
+# A hundred values per span are usual; more of them cost memory as objects.
 MAX_SPAN_VALUES = 50_000
-_STATUS = {1: "OK", 2: "ERROR", "STATUS_CODE_OK": "OK", "STATUS_CODE_ERROR": "ERROR"}
+_STATUS = {1: "OK", 2: "ERROR", "STATUS_CODE_OK": "OK", "STATUS_CODE_ERROR": "ERROR", "OK": "OK", "ERROR": "ERROR"}
 _HEX = re.compile("[0-9a-fA-F]*", re.ASCII).fullmatch
 _NOTHING = memoryview(b"{}")
+# Of AnyValue; bytes are base64 text in JSON, and stay so.
+_PLAIN = frozenset(("stringValue", "boolValue", "bytesValue", "string_value", "bool_value", "bytes_value"))
+_WHOLE = frozenset(("intValue", "int_value"))
+_DOUBLE = frozenset(("doubleValue", "double_value"))
+_ARRAY = frozenset(("arrayValue", "array_value"))
+_MANY = _ARRAY | {"kvlistValue", "kvlist_value"}
+_UNKNOWN = object()
 
 
 def read_json(body: bytes, *, project: str = "", policy: redact.Policy) -> Read:
@@ -40,13 +53,19 @@ def read_json(body: bytes, *, project: str = "", policy: redact.Policy) -> Read:
 
     ``project`` is for spans that name none. Spans that are none by themselves are rejected one by one.
     """
-    if _values(body) > MAX_VALUES:
-        raise TooLarge(f"more than {MAX_VALUES} values in one request")
-    reading = Reading(project, foreign=policy.foreign, own=policy.own, resource=policy.resource)
+    return whole_of(parts_of_json(body, project=project, policy=policy))
+
+
+def parts_of_json(body: bytes, *, project: str = "", policy: redact.Policy, divert: bool = False) -> Iterator[Read]:
+    """Yield what read_json returns, in parts that fit into memory; raise before the first or not at all."""
+    reading = Reading(project, foreign=policy.foreign, own=policy.own, resource=policy.resource, divert=divert)
     try:
-        return read_parts(_parts(body), reading, lambda raw: _resource(_load(raw)), lambda raw: decode(_load(raw)))
+        parts = _parts(body)
     except NotJson as error:
         raise BadRequest(f"not OTLP/JSON: {error}") from None
+    except otlp_names.UnknownNames as error:
+        raise BadRequest(f"not OTLP/JSON as it is known here: {error}") from None
+    yield from read_parts(parts, reading, lambda raw: _resource(_load(raw)), lambda raw: decode(_load(raw)), _check)
 
 
 def spans_of(request: dict, reading: Reading) -> Iterator[Span | InvalidSpan]:
@@ -55,37 +74,67 @@ def spans_of(request: dict, reading: Reading) -> Iterator[Span | InvalidSpan]:
     Where a whole part of the request cannot be read, one reason stands for that part.
     """
     try:
-        parts = _list(request, "resourceSpans")
-    except InvalidSpan as error:
+        parts = _parts_of(request)
+    except (InvalidSpan, otlp_names.UnknownNames) as error:
         parts = []
-        yield error
+        yield InvalidSpan(str(error))
     for part in parts:
         try:
             resource = reading.resource(_resource(_dict(part, "resource")))
-            spans = [span for scope in _list(part, "scopeSpans") for span in _list(scope, "spans")]
-        except InvalidSpan as error:
-            yield error
+            spans = _spans_of_part(part)
+        except (InvalidSpan, otlp_names.UnknownNames) as error:
+            yield InvalidSpan(str(error))
             continue
         for span in spans:
             try:
-                yield reading.make(decode(span), resource)
+                decoded = decode(span)
+                if not reading.diverts(decoded, resource):
+                    yield reading.make(decoded, resource)
             except InvalidSpan as error:
                 yield error
+
+
+def _parts_of(request: dict) -> list:
+    otlp_names.check(request, otlp_names.IN_REQUEST, "the request", "resourceSpans")
+    parts = [part for name in request if name in otlp_names.REQUEST for part in _list(request, name)]
+    inner = request.get(otlp_names.WRAPPER)
+    if isinstance(inner, dict):
+        parts += _parts_of(inner)
+    if not otlp_names.SCOPES.isdisjoint(request):
+        parts.append(request)
+    return parts
+
+
+def _spans_of_part(part: object) -> list:
+    if not isinstance(part, dict):
+        raise InvalidSpan("what holds scopeSpans is no object")
+    otlp_names.check_part(part, otlp_names.SCOPES, otlp_names.IN_RESOURCE, "resourceSpans", "scopeSpans")
+    spans = []
+    for name in (key for key in part if key in otlp_names.SCOPES):
+        for scope in _list(part, name):
+            if isinstance(scope, dict):
+                otlp_names.check_part(scope, otlp_names.SPANS, otlp_names.IN_SCOPE, "scopeSpans", "spans")
+            spans += _list(scope, "spans")
+    return spans
 
 
 def decode(span: object) -> Decoded:
     """Return what a span in JSON says. Raise InvalidSpan."""
     if not isinstance(span, dict):
         raise InvalidSpan("a span is no object")
+    try:
+        span = otlp_names.of_span(span)
+    except otlp_names.UnknownNames as error:
+        raise InvalidSpan(str(error)) from None
     name = span.get("name")
     status = _dict(span, "status")
     code, message = status.get("code"), status.get("message")
-    attributes, cut = _attributes(span.get("attributes"))
+    attributes, unknown, cut = _attributes(span.get("attributes"))
     return Decoded(
         name=name if isinstance(name, str) else "",
-        trace_id=_hex(span, "traceId"),
-        span_id=_hex(span, "spanId"),
-        parent_id=_hex(span, "parentSpanId"),
+        trace_id=_id(span, "traceId", 32),
+        span_id=_id(span, "spanId", 16),
+        parent_id=_id(span, "parentSpanId", 16),
         start_ns=number(span.get("startTimeUnixNano"), "startTimeUnixNano") or 0,
         end_ns=number(span.get("endTimeUnixNano"), "endTimeUnixNano") or 0,
         attributes=attributes,
@@ -93,63 +142,111 @@ def decode(span: object) -> Decoded:
         message=message if isinstance(message, str) else "",
         error_type=_error_type(span.get("events")),
         cut=cut,
+        unknown=unknown,
     )
 
 
 def _parts(body: bytes) -> list[Part]:
     # All spans are counted before the first of them becomes an object.
-    cursor, parts, counts = Cursor(body), [], [MAX_PARTS, MAX_SPANS]
+    cursor, parts = Cursor(body), _Parts()
     if not cursor.is_object():
         raise NotJson("it is no object")
-    for key in cursor.members():
-        if key in ("resourceLogs", "resourceMetrics"):
-            raise BadRequest(f"{key} are not traces: send only those to this address")
-        if key != "resourceSpans":
-            cursor.value()
-        elif not cursor.is_null():
-            for _ in cursor.elements():
-                parts.append(_part(cursor, counts))
+    parts.walk_request(cursor)
     cursor.finish()
-    return parts
+    return parts.found
 
 
-def _part(cursor: Cursor, counts: list[int]) -> Part:
-    resource, spans = _NOTHING, []
-    _count(counts, 0)
-    for key in cursor.members():
-        if key == "resource":
-            resource = cursor.value()
-        elif key != "scopeSpans":
+class _Parts:
+    """The resources of a request, and where the spans of each lie in its bytes."""
+
+    def __init__(self) -> None:
+        self.found: list[Part] = []
+        self._left = {"spans": MAX_SPANS, "resources and scopes": MAX_PARTS}
+
+    def walk_request(self, cursor: Cursor) -> None:
+        """Take an object that is a request, or a resource with its spans by itself."""
+        keys, bare = [], _Resource()
+        for key in cursor.members():
+            keys.append(key)
+            if key in otlp_names.OTHER_SIGNALS:
+                raise BadRequest(f"{key} are not traces: send only those to this address")
+            if key in otlp_names.REQUEST:
+                for _ in _elements(cursor):
+                    self._walk_resource(cursor)
+            elif key == otlp_names.WRAPPER and cursor.is_object():
+                self.walk_request(cursor)
+            else:
+                self._member(key, cursor, bare)
+        otlp_names.check(keys, otlp_names.IN_REQUEST, "the request", "resourceSpans")
+        if bare.spans:
+            self.found.append((bare.resource, bare.spans))
+
+    def _walk_resource(self, cursor: Cursor) -> None:
+        self._count("resources and scopes")
+        keys, resource = [], _Resource()
+        for key in cursor.members():
+            keys.append(key)
+            self._member(key, cursor, resource)
+        otlp_names.check_part(keys, otlp_names.SCOPES, otlp_names.IN_RESOURCE, "resourceSpans", "scopeSpans")
+        self.found.append((resource.resource, resource.spans))
+
+    def _member(self, key: str, cursor: Cursor, into: "_Resource") -> None:
+        if key in otlp_names.SCOPES:
+            for _ in _elements(cursor):
+                self._walk_scope(cursor, into.spans)
+        elif key == "resource":
+            into.resource = cursor.value()
+        else:
             cursor.value()
-        elif not cursor.is_null():
-            for _ in cursor.elements():
-                _count(counts, 0)
-                _scope(cursor, counts, spans)
-    return resource, spans
 
-
-def _scope(cursor: Cursor, counts: list[int], spans: list[memoryview]) -> None:
-    for key in cursor.members():
-        if key != "spans":
-            cursor.value()
-        elif not cursor.is_null():
-            for _ in cursor.elements():
-                _count(counts, 1)
+    def _walk_scope(self, cursor: Cursor, spans: list[memoryview]) -> None:
+        self._count("resources and scopes")
+        keys = []
+        for key in cursor.members():
+            keys.append(key)
+            if key not in otlp_names.SPANS:
+                cursor.value()
+                continue
+            for _ in _elements(cursor):
+                self._count("spans")
                 spans.append(cursor.value())
+        otlp_names.check_part(keys, otlp_names.SPANS, otlp_names.IN_SCOPE, "scopeSpans", "spans")
+
+    def _count(self, what: str) -> None:
+        self._left[what] -= 1
+        if self._left[what] < 0:
+            raise TooLarge(f"more than {MAX_SPANS if what == 'spans' else MAX_PARTS} {what}")
 
 
-def _count(counts: list[int], which: int) -> None:
-    counts[which] -= 1
-    if counts[which] < 0:
-        raise TooLarge(f"more than {MAX_SPANS} spans" if which else f"more than {MAX_PARTS} resources and scopes")
+class _Resource:
+    """A resource and its spans, as they are found."""
+
+    def __init__(self) -> None:
+        self.resource = _NOTHING
+        self.spans: list[memoryview] = []
+
+
+def _elements(cursor: Cursor) -> Iterator[None]:
+    return iter(()) if cursor.is_null() else cursor.elements()
+
+
+def _check(parts: Iterable[Part]) -> None:
+    """Raise BadRequest where anything is not JSON, which refuses the whole request."""
+    for resource, spans in parts:
+        for raw in (resource, *spans):
+            # What is too large is rejected by itself, unread.
+            if len(raw) <= MAX_SPAN_BYTES:
+                with suppress(InvalidSpan):
+                    _load(raw)
 
 
 def _values(body: bytes) -> int:
     return body.count(b",") + body.count(b"{") + body.count(b"[") + body.count(b'"') // 2
 
 
-def _load(raw: bytes) -> object:
+def _load(raw: bytes | memoryview) -> object:
     # There cannot be more values than bytes, so nearly every span needs no counting.
+    raw = bytes(raw)
     if len(raw) > MAX_SPAN_VALUES and _values(raw) > MAX_SPAN_VALUES:
         raise InvalidSpan(f"a span has more than {MAX_SPAN_VALUES} values")
     try:
@@ -173,13 +270,32 @@ def _resource(resource: object) -> dict:
     return _attributes(resource.get("attributes"))[0]
 
 
-def _hex(span: dict, name: str) -> str:
+def _id(span: dict, name: str, digits: int) -> str:
     value = span.get(name)
     if value is None:
         return ""
-    if not isinstance(value, str) or not _HEX(value):
-        raise InvalidSpan(f"{name} is not {32 if name == 'traceId' else 16} hex digits")
-    return value.lower()
+    if not isinstance(value, str):
+        raise InvalidSpan(f"{name} is not {digits} hex digits")
+    if _HEX(value) and len(value) == digits:
+        return value.lower()
+    decoded = _base64(value, digits)
+    if decoded is None and not _HEX(value):
+        raise InvalidSpan(f"{name} is not {digits} hex digits")
+    return decoded or value.lower()
+
+
+def _base64(value: str, digits: int) -> str | None:
+    """Return the hex digits of an id in base64, as protobuf's own mapping to JSON and Tempo write it."""
+    bare = value.rstrip("=")
+    # No id in hex is as long as one in base64.
+    if len(bare) != (digits * 4 + 5) // 6 or len(value) > len(bare) + 2:
+        return None
+    try:
+        return base64.b64decode(
+            bare + "=" * (-len(bare) % 4), altchars=b"-_" if "-" in bare or "_" in bare else None, validate=True
+        ).hex()
+    except (binascii.Error, ValueError):
+        return None
 
 
 def _error_type(events: object) -> str:
@@ -191,39 +307,51 @@ def _error_type(events: object) -> str:
     return ""
 
 
-def _attributes(pairs: object) -> tuple[dict, int]:
+def _attributes(pairs: object) -> tuple[dict, int, int]:
+    """Return attributes, how many have a value of no known kind, and how many are too many."""
     if pairs is None:
-        return {}, 0
+        return {}, 0, 0
     if not isinstance(pairs, list):
         raise InvalidSpan("attributes is no list")
-    attributes = {}
+    attributes, unknown = {}, 0
     for pair in pairs[:MAX_ATTRIBUTES]:
         key = pair.get("key", "") if isinstance(pair, dict) else None
         if not isinstance(key, str):
             raise InvalidSpan("an attribute has no key")
-        attributes[key] = _value(pair.get("value"), 1)
-    return attributes, max(0, len(pairs) - MAX_ATTRIBUTES)
+        value = _value(pair.get("value"), 1)
+        if value is _UNKNOWN:
+            unknown += 1
+        else:
+            attributes[key] = value
+    return attributes, unknown, max(0, len(pairs) - MAX_ATTRIBUTES)
 
 
 def _value(value: object, depth: int):
-    for kind, content in value.items() if isinstance(value, dict) else ():
-        # Bytes are base64 text in JSON, and stay so.
-        if kind in ("stringValue", "boolValue", "bytesValue"):
+    """Return what an AnyValue holds, None for nothing, _UNKNOWN for what is of no known kind."""
+    if not isinstance(value, dict):
+        return None if value is None else _UNKNOWN
+    for kind, content in value.items():
+        if kind in _PLAIN:
             return content
-        if kind == "intValue":
+        if kind in _WHOLE:
             return number(content, "intValue")
-        if kind == "doubleValue":
+        if kind in _DOUBLE:
             return _double(content)
-        if kind in ("arrayValue", "kvlistValue"):
+        if kind in _MANY:
             return _many(kind, _list(content or {}, "values")[:MOST], depth) if depth <= redact.MAX_DEPTH else "…"
-    return None
+    return _UNKNOWN if value else None
 
 
 def _many(kind: str, values: list, depth: int) -> list | dict:
-    if kind == "arrayValue":
-        return [_value(item, depth + 1) for item in values]
+    if kind in _ARRAY:
+        return [_known(item, depth) for item in values]
     pairs = [pair for pair in values if isinstance(pair, dict)]
-    return {str(pair.get("key", "")): _value(pair.get("value"), depth + 1) for pair in pairs}
+    return {str(pair.get("key", "")): _known(pair.get("value"), depth) for pair in pairs}
+
+
+def _known(value: object, depth: int):
+    found = _value(value, depth + 1)
+    return None if found is _UNKNOWN else found
 
 
 def _double(content: object) -> float | None:

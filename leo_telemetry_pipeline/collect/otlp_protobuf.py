@@ -26,13 +26,16 @@ from leo_telemetry_pipeline.collect.otlp_span import (
     Reading,
     TooLarge,
     read_parts,
+    whole_of,
 )
 from leo_telemetry_pipeline.span import InvalidSpan
 
 # Field numbers of ExportTraceServiceRequest, ResourceSpans and ScopeSpans.
 _RESOURCE_SPANS = 1
-_RESOURCE, _SCOPE_SPANS = 1, 2
-_SPANS = 2
+_RESOURCE, _SCOPE_SPANS, _SCHEMA_URL = 1, 2, 3
+# Where instrumentation_library_spans were for a while, when scope_spans took their first number.
+_LIBRARY_SPANS = 1000
+_SCOPE, _SPANS = 1, 2
 _VARINT, _LENGTH, _GROUP, _END_GROUP = 0, 2, 3, 4
 _FIXED = {1: 8, 5: 4}
 _MAX_GROUPS = 64
@@ -44,8 +47,13 @@ def read_protobuf(body: bytes, *, project: str = "", policy: redact.Policy) -> R
 
     ``project`` is for spans that name none. Spans that are none by themselves are rejected one by one.
     """
-    reading = Reading(project, foreign=policy.foreign, own=policy.own, resource=policy.resource)
-    return read_parts(_parts(body), reading, _resource, decode)
+    return whole_of(parts_of_protobuf(body, project=project, policy=policy))
+
+
+def parts_of_protobuf(body: bytes, *, project: str = "", policy: redact.Policy, divert: bool = False) -> Iterator[Read]:
+    """Yield what read_protobuf returns, in parts that fit into memory. It raises before the first, or not at all."""
+    reading = Reading(project, foreign=policy.foreign, own=policy.own, resource=policy.resource, divert=divert)
+    yield from read_parts(_parts(body), reading, _resource, decode)
 
 
 def decode(raw: bytes) -> Decoded:
@@ -72,21 +80,40 @@ def decode(raw: bytes) -> Decoded:
 
 def _parts(body: bytes) -> list[Part]:
     parts, count, left = [], 0, [MAX_SPANS + MAX_PARTS]
+    seen: set[int] = set()
     for number, part in _fields(memoryview(body), left):
-        if number != _RESOURCE_SPANS:
-            continue
-        resource, spans = [], []
-        for inner_number, inner in _fields(part, left):
-            if inner_number == _RESOURCE:
-                resource.append(inner)
-            elif inner_number == _SCOPE_SPANS:
-                spans += (span for field, span in _fields(inner, left) if field == _SPANS)
-        # A message that comes twice is merged, which on the wire is the one after the other.
-        parts.append((memoryview(b"".join(resource)), spans))
-        count += len(spans)
-        if count > MAX_SPANS:
-            raise TooLarge(f"more than {MAX_SPANS} spans")
+        seen.add(number)
+        if number == _RESOURCE_SPANS:
+            parts.append(_part(part, left))
+            count += len(parts[-1][1])
+            if count > MAX_SPANS:
+                raise TooLarge(f"more than {MAX_SPANS} spans")
+    _check(seen, {_RESOURCE_SPANS}, "the request", "resource_spans = 1")
     return parts
+
+
+def _part(message: memoryview, left: list[int]) -> Part:
+    resource, spans, seen = [], [], set()
+    for number, inner in _fields(message, left):
+        seen.add(number)
+        if number == _RESOURCE:
+            resource.append(inner)
+        elif number in (_SCOPE_SPANS, _LIBRARY_SPANS):
+            fields = list(_fields(inner, left))
+            _check({field for field, _ in fields}, {_SCOPE, _SPANS, _SCHEMA_URL}, "scope_spans", "spans = 2")
+            spans += (span for field, span in fields if field == _SPANS)
+    known = {_RESOURCE, _SCOPE_SPANS, _SCHEMA_URL, _LIBRARY_SPANS}
+    _check(seen, known, "resource_spans", "scope_spans = 2")
+    # A message that comes twice is merged, which on the wire is the one after the other.
+    return memoryview(b"".join(resource)), spans
+
+
+def _check(seen: set[int], known: set[int], where: str, expected: str) -> None:
+    """Refuse a message that has fields and none that is known: what is unknown is not empty."""
+    if seen and seen.isdisjoint(known):
+        raise BadRequest(
+            f"not OTLP/protobuf as it is known here: {where} has field {min(seen)}, {expected} is expected"
+        )
 
 
 def _fields(message: memoryview, left: list[int]) -> Iterator[tuple[int, memoryview]]:

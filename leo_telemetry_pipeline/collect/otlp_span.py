@@ -4,27 +4,39 @@ Belongs here: what both encodings of OTLP share: limits, ids, times, what is kep
 Does not: the encodings themselves (otlp_json, otlp_protobuf), or what spans are called (conventions).
 """
 
-from collections.abc import Callable, Iterable
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from sys import getsizeof
 from typing import NamedTuple
 
 from leo_telemetry_pipeline import redact
 from leo_telemetry_pipeline.collect import conventions
+from leo_telemetry_pipeline.collect.claude import otel_notes
 from leo_telemetry_pipeline.collect.rows import whole
-from leo_telemetry_pipeline.span import InvalidSpan, Span
+from leo_telemetry_pipeline.span import LATEST_MS, RESERVED_TYPES, InvalidSpan, Span
 
 MAX_SPANS = 10_000
 MAX_PARTS = 10_000
 MAX_SPAN_BYTES = 1 << 20
 MAX_ATTRIBUTES = 128
 MAX_REASONS = 10
-# What the spans of one request may take in memory, about 10,000 ordinary ones.
-MAX_MEMORY = 16 << 20
-# Under this name the removed attributes are counted that were too many for one span.
+# What the spans of one part of a request may take in memory: about 2,000 ordinary ones.
+PART_BYTES = 4 << 20
+# Attributes of a resource are stored with each of its spans: the bytes of all resources, each as often as it has spans.
+MAX_RESOURCE_BYTES = 128 << 20
+# A body that is smaller than this is read in one go.
+PART_BODY = 64 << 10
+# Under these names the removed attributes are counted that were too many for one span, or of no known kind.
 TOO_MANY = f"(more than {MAX_ATTRIBUTES} attributes)"
+UNKNOWN_VALUE = "(attributes with a value of an unknown kind)"
+# Under this reason the rejected spans are counted once there are MAX_REASONS others.
+OTHER_REASONS = "other reasons"
 # One more than is kept of a list, so that redact sees that it is too long, and says so.
 MOST = redact.MAX_VALUES + 1
-_NO_SPAN_ID = "0" * 16
+# What a note takes in memory.
+_NOTE_BYTES = 2_000
+_LATEST_NS = LATEST_MS * 1_000_000 + 999_999
 
 Keep = Callable[[dict, dict[str, int]], dict]
 KeepKnown = Callable[[dict, dict[str, int], frozenset[str]], dict]
@@ -40,12 +52,25 @@ class TooLarge(ValueError):
 
 
 class Read(NamedTuple):
-    """What a request held: spans, how many were rejected, the first reasons, removed attributes by name."""
+    """What a request, or a part of it, held: spans, how many were rejected by reason, removed attributes by name.
+
+    ``notes`` are what Claude Code told, where that was asked for (collect/claude).
+    """
 
     spans: list[Span]
-    rejected: int
-    reasons: list[str]
+    rejections: dict[str, int]
     removed: dict[str, int]
+    notes: tuple[dict, ...] = ()
+
+    @property
+    def rejected(self) -> int:
+        """How many spans were rejected."""
+        return sum(self.rejections.values())
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why: the first few different reasons."""
+        return list(self.rejections)
 
 
 class Decoded(NamedTuple):
@@ -62,6 +87,7 @@ class Decoded(NamedTuple):
     message: str = ""
     error_type: str = ""
     cut: int = 0
+    unknown: int = 0
 
 
 class Resource(NamedTuple):
@@ -75,30 +101,42 @@ class Reading:
     """Makes spans of decoded ones, and counts what is removed and rejected on the way.
 
     ``foreign`` and ``own`` say which attributes of other instrumentation, and which of ``leo.*``, are kept;
-    ``resource`` says it of a resource, beside conventions.RESOURCE_KEYS.
+    ``resource`` says it of a resource, beside conventions.RESOURCE_KEYS. With ``divert`` the spans of Claude Code
+    become notes instead, of which the spans of its sessions are made.
     """
 
-    def __init__(self, project: str, *, foreign: Keep, own: Keep, resource: KeepKnown | None = None) -> None:
+    def __init__(
+        self, project: str, *, foreign: Keep, own: Keep, resource: KeepKnown | None = None, divert: bool = False
+    ) -> None:
         self.project = project
+        self.notes: list[dict] = []
+        self._divert = divert
         self.spans: list[Span] = []
-        self.rejected = 0
-        self.reasons: list[str] = []
+        self.rejections: dict[str, int] = {}
         self.removed: dict[str, int] = {}
         self._foreign = foreign
         self._own = own
         self._resource = resource or redact.Policy().resource
-        self._left = MAX_MEMORY
+        self._bytes = 0
 
-    def result(self) -> Read:
-        """Return what came of it so far."""
-        return Read(self.spans, self.rejected, self.reasons, self.removed)
+    @property
+    def is_full(self) -> bool:
+        """Whether the spans take the memory of one part."""
+        return self._bytes >= PART_BYTES
+
+    def take(self) -> Read:
+        """Return what came of it since the last take."""
+        read = Read(self.spans, self.rejections, self.removed, tuple(self.notes))
+        self.spans, self.rejections, self.removed, self.notes, self._bytes = [], {}, {}, [], 0
+        return read
 
     def reject(self, reason: object, count: int = 1) -> None:
-        """Count spans that cannot be kept, and keep the first few different reasons."""
-        self.rejected += count
+        """Count spans that cannot be kept, by the first few different reasons."""
         text = redact.text(str(reason), 200)
-        if count and len(self.reasons) < MAX_REASONS and text not in self.reasons:
-            self.reasons.append(text)
+        if text not in self.rejections and len(self.rejections) >= MAX_REASONS - 1:
+            text = OTHER_REASONS
+        if count:
+            self.rejections[text] = self.rejections.get(text, 0) + count
 
     def resource(self, attributes: dict) -> Resource:
         """Return what a resource with these attributes says of its spans."""
@@ -107,16 +145,28 @@ class Reading:
         return Resource(columns, {**kept, **self._own(ours, self.removed)} if ours else kept)
 
     def add(self, given: Decoded, resource: Resource) -> None:
-        """Keep a decoded span. Raise InvalidSpan where it is none, or does not fit."""
+        """Keep a decoded span. Raise InvalidSpan where it is not one."""
+        if self.diverts(given, resource):
+            self._bytes += _NOTE_BYTES
+            return
         made = self.make(given, resource)
-        self._left -= _weight(made)
-        self.check_room()
+        self._bytes += _weight(made)
         self.spans.append(made)
 
-    def check_room(self) -> None:
-        """Raise InvalidSpan where no further span fits."""
-        if self._left < 0:
-            raise InvalidSpan("the request holds more than is read at once: send fewer spans in one")
+    def diverts(self, given: Decoded, resource: Resource) -> bool:
+        """Keep a span of Claude Code as a note, where that is asked for; say whether it was one."""
+        if not self._divert or not otel_notes.session_of(given.name, given.attributes):
+            return False
+        where = (given.trace_id, given.span_id, given.parent_id.strip("0") and given.parent_id)
+        times = (given.start_ns, given.end_ns)
+        record = otel_notes.Record(given.name, *where, *times, given.attributes, given.status == "ERROR")
+        sender = otel_notes.sender(resource.columns, resource.attributes)
+        note = otel_notes.of_span(record, sender, time.time_ns())
+        if note is None:
+            return False
+        self._attributes(given, resource)  # counts what is not kept
+        self.notes.append(note)
+        return True
 
     def make(self, given: Decoded, resource: Resource) -> Span:
         """Return the storable span that a decoded one is. Raise InvalidSpan."""
@@ -126,6 +176,8 @@ class Reading:
             raise InvalidSpan("startTimeUnixNano is missing")
         if given.end_ns and given.end_ns < given.start_ns:
             raise InvalidSpan("endTimeUnixNano is before startTimeUnixNano")
+        if max(given.start_ns, given.end_ns) > _LATEST_NS:
+            raise InvalidSpan("startTimeUnixNano or endTimeUnixNano is after the year 9999")
         span_type, span_name = conventions.kind(given.name, given.attributes)
         columns, attributes = self._attributes(given, resource)
         start, end = given.start_ns, given.end_ns
@@ -133,12 +185,12 @@ class Reading:
             trace_id=_uuid(given.trace_id, 32, "traceId"),
             span_id=_uuid(given.span_id, 16, "spanId"),
             parent_span_id=_uuid(given.parent_id, 16, "parentSpanId") if given.parent_id.strip("0") else None,
-            span_type=_word(columns, "span_type") or span_type,
+            span_type=_type(columns) or span_type,
             span_name=_word(columns, "span_name") or span_name,
             start_time_ms=start // 1_000_000,
             end_time_ms=end // 1_000_000 if end else None,
             duration_ms=(end - start + 500_000) // 1_000_000 if end else None,
-            queue_wait_ms=number(columns.get("queue_wait_ms"), "leo.queue_wait_ms"),
+            queue_wait_ms=_queue_wait(columns),
             workflow_execution_id=_word(columns, "workflow_execution_id"),
             sd_id=_word(columns, "sd_id"),
             project=_word(columns, "project") or self.project,
@@ -157,34 +209,58 @@ class Reading:
             attributes["status_message"] = given.message
         if given.error_type:
             attributes.setdefault("error.type", given.error_type)
-        if given.cut:
-            self.removed[TOO_MANY] = self.removed.get(TOO_MANY, 0) + given.cut
+        for name, count in ((TOO_MANY, given.cut), (UNKNOWN_VALUE, given.unknown)):
+            if count:
+                self.removed[name] = self.removed.get(name, 0) + count
         return {**resource.columns, **columns} if columns else resource.columns, attributes
 
 
 def read_parts(
-    parts: Iterable[Part],
+    parts: Sequence[Part],
     reading: Reading,
     resource_of: Callable[[bytes], dict],
     decode: Callable[[bytes], Decoded],
-) -> Read:
-    """Decode a request that was taken apart into resources and the spans of each, one after the other.
+    check: Callable[[Iterable[Part]], object] = bool,
+) -> Iterator[Read]:
+    """Decode a request that was taken apart into resources and the spans of each, and yield what fits into memory.
 
-    The two functions raise InvalidSpan for a single one that is bad, BadRequest for a body that is.
+    The two functions raise InvalidSpan for a single one that is bad, BadRequest for a body that is; before the first of
+    several parts ``check`` does so for all that is left.
     """
-    for raw_resource, raw_spans in parts:
+    if sum(len(raw_resource) * len(raw_spans) for raw_resource, raw_spans in parts) > MAX_RESOURCE_BYTES:
+        raise TooLarge(f"more than {MAX_RESOURCE_BYTES >> 20} MiB of resources, each counted once per span")
+    checked = False
+    for number, (raw_resource, raw_spans) in enumerate(parts, 1):
         try:
             resource = reading.resource(resource_of(_bounded(raw_resource, "the resource")))
         except InvalidSpan as error:
             reading.reject(error, len(raw_spans))
             continue
-        for raw in raw_spans:
+        for place, raw in enumerate(raw_spans, 1):
             try:
-                reading.check_room()
                 reading.add(decode(_bounded(raw, "a span")), resource)
             except InvalidSpan as error:
                 reading.reject(error)
-    return reading.result()
+            if reading.is_full:
+                if not checked:
+                    check([(raw_resource, raw_spans[place:]), *parts[number:]])
+                    checked = True
+                yield reading.take()
+    yield reading.take()
+
+
+def whole_of(parts: Iterable[Read]) -> Read:
+    """Return the parts of a request as one, for whom its memory is no matter."""
+    spans: list[Span] = []
+    rejections: Counter[str] = Counter()
+    removed: Counter[str] = Counter()
+    notes: list[dict] = []
+    for part in parts:
+        spans += part.spans
+        rejections.update(part.rejections)
+        removed.update(part.removed)
+        notes += part.notes
+    return Read(spans, dict(rejections), dict(removed), tuple(notes))
 
 
 def number(value: object, name: str) -> int | None:
@@ -211,6 +287,21 @@ def _uuid(digits: str, length: int, name: str) -> str:
     if length == 16:
         return f"00000000-0000-0000-{digits[:4]}-{digits[4:]}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+# What Span would refuse too, but with the value in its reason, which goes into logs.
+def _type(columns: dict) -> str | None:
+    word = _word(columns, "span_type")
+    if word is not None and ("+" in word or word in RESERVED_TYPES):
+        raise InvalidSpan("leo.span_type is a word of the dimension grammar")
+    return word
+
+
+def _queue_wait(columns: dict) -> int | None:
+    wait = number(columns.get("queue_wait_ms"), "leo.queue_wait_ms")
+    if wait is not None and not 0 <= wait <= LATEST_MS:
+        raise InvalidSpan("leo.queue_wait_ms is negative or too large")
+    return wait
 
 
 def _word(columns: dict, name: str) -> str | None:

@@ -18,6 +18,8 @@ from leo_telemetry_pipeline.store.database import Database
 
 # Spans that were refused one by one; the detail is the reason.
 REJECTED = "rejected"
+# Requests that were refused whole, which no exporter sends again; the detail is the status and the reason.
+REFUSED = "refused"
 # Spans whose times are stored but cannot be true; the detail is what is wrong with them.
 IMPLAUSIBLE_TIMES = "implausible_times"
 # Requests in a protocol that is not spoken at the address; the detail names it.
@@ -26,6 +28,8 @@ WRONG_PROTOCOL = "wrong_protocol"
 TOO_MANY_CLIENTS = "too_many_clients"
 # A client that is newer than what was tested; the detail is its version.
 UNTESTED_VERSION = "untested_version"
+# Spans that were not stored since another span has their ids and start; the detail is the span type.
+KEY_CONFLICT = "key_conflict"
 
 _LONGEST_DETAIL = 200
 

@@ -8,9 +8,9 @@ import asyncio
 import hmac
 import json
 import logging
+import re
 import time
-from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 from starlette.applications import Starlette
@@ -20,24 +20,26 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from leo_telemetry_pipeline import redact
-from leo_telemetry_pipeline.collect import otlp, otlp_protobuf
+from leo_telemetry_pipeline.collect import otlp
 from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.store import intake
 from leo_telemetry_pipeline.store.database import Target
-from leo_telemetry_pipeline.web import answers, body
-from leo_telemetry_pipeline.web.body import Refusal
+from leo_telemetry_pipeline.web import answers, batching, body
+from leo_telemetry_pipeline.web.batching import Batcher
+from leo_telemetry_pipeline.web.body import Body, Refusal
+from leo_telemetry_pipeline.web.claude import ClaudeCode
 from leo_telemetry_pipeline.web.keeping import Keeper, NotKept
 from leo_telemetry_pipeline.web.metrics import MEDIA_TYPE, Metrics
+from leo_telemetry_pipeline.web.notices import Notices
 
-# Exporters wait for ten seconds by default; an answer after that would be lost on them.
-_TURN_S = 8.0
-_RETRY_AFTER_S = 5
-_READERS = {answers.JSON: otlp.read_json, answers.PROTOBUF: otlp_protobuf.read_protobuf}
+# What is refused with these is lost: no exporter sends it again.
+_FOR_GOOD = (400, 413, 415)
+_PLACE = re.compile(r"byte \d+")
 
 _log = logging.getLogger(__name__)
 
 
-def build_app(settings: Settings, target: Target, *, away: bool = False) -> ASGIApp:
+def build_app(settings: Settings, target: Target, *, away: bool = False) -> "Application":
     """Return the receiver as an ASGI application that stores into ``target`` and spools into the settings' home.
 
     ``away``: the target does not answer yet.
@@ -45,86 +47,102 @@ def build_app(settings: Settings, target: Target, *, away: bool = False) -> ASGI
     receiver = _Receiver(settings, target, away=away)
     app = Starlette(
         routes=[
-            Route("/v1/traces", receiver.traces, methods=["POST"]),
+            *_signal("/v1/traces", receiver.traces),
+            *_signal("/v1/logs", receiver.logs),
+            *_signal("/v1/metrics", receiver.metric_points),
             Route("/healthz", receiver.health),
             Route("/readyz", receiver.readiness),
             Route("/metrics", receiver.numbers),
         ],
-        exception_handlers={Refusal: _refuse, HTTPException: _refuse_http, Exception: _failed},
+        exception_handlers={Refusal: _refuse, body.Gone: _gone, HTTPException: _refuse_http, Exception: _failed},
         lifespan=receiver.life,
     )
     app.router.redirect_slashes = False
-    return _Measured(app, receiver.metrics)
+    return Application(app, receiver.metrics, receiver.notices)
+
+
+def _signal(path: str, endpoint: Callable) -> list[Route]:
+    # Some clients end the address that they are given in a slash.
+    return [Route(path + end, endpoint, methods=["POST"]) for end in ("", "/")]
 
 
 class _Receiver:
     def __init__(self, settings: Settings, target: Target, *, away: bool) -> None:
         self.metrics = Metrics()
-        self._keeper = Keeper(settings, target, self.metrics, away=away)
+        self.notices = Notices()
+        self._keeper = Keeper(settings, target, self.metrics, self.notices, away=away)
+        self._claude = ClaudeCode(settings, self._keeper, self.notices)
+        self._batcher = Batcher(settings, self._keeper, self._claude, self.metrics, self.notices)
         self._inflow = body.Inflow()
-        self._turn = asyncio.Lock()
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="read")
-        self._project = settings.project
-        self._policy = redact.Policy(settings.keep_keys, settings.keep_identity)
         self._token = settings.serve_token.encode()
 
     @asynccontextmanager
     async def life(self, app: Starlette) -> AsyncIterator[None]:  # noqa: ARG002  # Starlette's signature
-        upkeep = asyncio.create_task(self._keeper.upkeep())
+        tasks = [asyncio.create_task(work()) for work in (self._batcher.work, self._claude.work, self._keeper.upkeep)]
         try:
             yield
         finally:
-            upkeep.cancel()
-            with suppress(asyncio.CancelledError):
-                await upkeep
-            self._keeper.close()
-            self._reader.shutdown(wait=False)
+            for task in tasks:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+            self._batcher.close()
+            self._claude.close()
+            await self._keeper.close()
 
     async def traces(self, request: Request) -> Response:
+        async with self._body_of(request) as (form, arriving):
+            rejections = await self._batcher.take(form, arriving)
+            return answers.accepted(form, sum(rejections.values()), "; ".join(rejections))
+
+    async def logs(self, request: Request) -> Response:
+        async with self._body_of(request) as (form, arriving):
+            await self._take_logs(arriving.finish(), form)
+            return answers.accepted(form, 0, "")
+
+    async def metric_points(self, request: Request) -> Response:
+        async with self._body_of(request) as (form, _):
+            self.metrics.totals["requests_dropped"] += 1
+            return answers.accepted(form, 0, "")
+
+    async def _take_logs(self, body: bytes, form: str) -> None:
+        """Keep what Claude Code's log events add to its spans; other logs are dropped."""
+        try:
+            if not await self._claude.keep_logs(body, form):
+                self.metrics.totals["requests_dropped"] += 1
+        except otlp.BadRequest as error:
+            raise Refusal(400, str(error)) from None
+        except NotKept as error:
+            raise Refusal(503, f"what was told cannot be kept ({error})", batching.RETRY_AFTER_S) from None
+
+    @asynccontextmanager
+    async def _body_of(self, request: Request) -> AsyncIterator[tuple[str, Body]]:
+        """Yield the media type and the whole body of a request that may come in, and note what is refused."""
         self._admit(request)
+        try:
+            form, arriving = self._opened(request)
+            try:
+                await body.read(request.receive, arriving)
+                yield form, arriving
+            finally:
+                self.metrics.totals["body_bytes"] += arriving.received
+                arriving.close()
+        except Refusal as refusal:
+            if refusal.status in _FOR_GOOD:
+                # Where in a body it is wrong differs each time, and the same reason is counted once.
+                reason = f"{refusal.status} {_PLACE.sub('byte', refusal.message)}"
+                self.notices.add(intake.REFUSED, reason, f"request(s) refused: {reason}")
+            raise
+
+    def _opened(self, request: Request) -> tuple[str, Body]:
         form = answers.content_type(request)
-        if form not in _READERS:
+        if form not in batching.FORMS:
             raise Refusal(415, f"Content-Type must be {answers.PROTOBUF} or {answers.JSON}")
         encodings = [name.strip().lower() for name in request.headers.getlist("content-encoding")]
         if encodings not in ([], [""], ["identity"], ["gzip"]):
             raise Refusal(415, "Content-Encoding must be gzip or identity, once")
         body.declared(request.headers.get("content-length"))
-        arriving = body.Body(self._inflow, gzip=encodings == ["gzip"])
-        try:
-            await body.read(request.receive, arriving)
-            return await self._taken(form, arriving)
-        except body.Gone:
-            return Response(status_code=400)  # nobody reads it, but it is counted
-        finally:
-            self.metrics.totals["body_bytes"] += arriving.received
-            arriving.close()
-
-    async def _taken(self, form: str, arriving: body.Body) -> Response:
-        """Read and keep one body at a time, so that only one is in memory as objects."""
-        try:
-            async with asyncio.timeout(_TURN_S):
-                await self._turn.acquire()
-        except TimeoutError:
-            raise Refusal(429, "requests come faster than they can be stored", _RETRY_AFTER_S) from None
-        try:
-            read = await asyncio.get_running_loop().run_in_executor(self._reader, self._read, form, arriving)
-            refused = await self._keeper.keep(read.spans, read.removed)
-        except otlp.BadRequest as error:
-            raise Refusal(400, str(error)) from None
-        except otlp.TooLarge as error:
-            raise Refusal(413, str(error)) from None
-        except NotKept as error:
-            raise Refusal(503, f"database and spool are both unavailable ({error})", _RETRY_AFTER_S) from None
-        finally:
-            self._turn.release()
-        rejected = read.rejected + refused
-        reasons = [*read.reasons, *([f"{refused} span(s) were refused by the table"] if refused else [])]
-        self.metrics.totals["spans_accepted"] += len(read.spans) - refused
-        self.metrics.totals["spans_rejected"] += rejected
-        return answers.accepted(form, rejected, "; ".join(reasons))
-
-    def _read(self, form: str, arriving: body.Body) -> otlp.Read:
-        return _READERS[form](arriving.finish(), project=self._project, policy=self._policy)
+        return form, Body(self._inflow, gzip=encodings == ["gzip"])
 
     def _admit(self, request: Request) -> None:
         # Only browsers send it: no web page may post here, not even one that made its name point at this machine.
@@ -150,6 +168,10 @@ class _Receiver:
         return Response(text, media_type=MEDIA_TYPE)
 
 
+async def _gone(request: Request, error: Exception) -> Response:  # noqa: ARG001
+    return Response(status_code=400)  # nobody reads it, but it is counted
+
+
 async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)
     headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
@@ -158,9 +180,10 @@ async def _refuse(request: Request, error: Exception) -> Response:
 
 async def _refuse_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    message = {404: "spans are taken at /v1/traces", 405: "spans are taken by POST"}.get(
-        error.status_code, error.detail
-    )
+    message = {
+        404: "traces are taken at /v1/traces, logs at /v1/logs, metrics at /v1/metrics, by OTLP over HTTP",
+        405: "send it by POST",
+    }.get(error.status_code, error.detail)
     return answers.refused(answers.content_type(request), error.status_code, message, headers=dict(error.headers or {}))
 
 
@@ -168,14 +191,16 @@ async def _failed(request: Request, error: Exception) -> Response:  # noqa: ARG0
     return answers.refused(answers.content_type(request), 500, "the receiver has a bug, which its log names")
 
 
-class _Measured:
+class Application:
     """Counts every request by its status, and logs what went wrong without a word of what was sent."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, notices: Notices) -> None:
+        self.metrics = metrics
+        self.notices = notices
         self._app = app
-        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or live through start and end, as ASGI has it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -183,17 +208,17 @@ class _Measured:
 
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._metrics.statuses[message["status"]] += 1
+                self.metrics.statuses[message["status"]] += 1
             await send(message)
 
-        self._metrics.in_flight += 1
+        self.metrics.in_flight += 1
         try:
             await self._app(scope, receive, counted)
         except Exception as error:  # noqa: BLE001  # the server would log it with its text, which may quote a span
             _log.error("a request failed: %s at %s", type(error).__name__, _place(error))
         finally:
-            self._metrics.in_flight -= 1
-            self._metrics.seconds += time.monotonic() - began
+            self.metrics.in_flight -= 1
+            self.metrics.seconds += time.monotonic() - began
 
 
 def _place(error: Exception) -> str:

@@ -10,6 +10,9 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 LIMIT = 20 << 20
+# Above LIMIT there is room for small bodies, so that one large one does not keep all others out.
+SMALL = 64 << 10
+_FOR_SMALL = 4 << 20
 IDLE_S = 10.0
 TOTAL_S = 30.0
 # Large enough to be quick, small enough to stop soon after the limit.
@@ -34,23 +37,24 @@ class Gone(Exception):
 
 
 class Inflow:
-    """How many bytes of bodies are in memory, of all requests together: never more than LIMIT."""
+    """How many bytes of bodies are in memory, of all requests together: about LIMIT at most."""
 
     def __init__(self) -> None:
         self.held = 0
 
-    def take(self, size: int) -> None:
-        """Make room for more bytes. Raises Refusal 429 when others hold it."""
-        if self.held + size > LIMIT:
-            raise Refusal(429, "too much is being received at once: send it again", retry_after=1)
+    def take(self, size: int, whole: int) -> None:
+        """Make room for more bytes of a body that has ``whole`` with them. Raises Refusal 503 when others hold it."""
+        if self.held + size > LIMIT + (_FOR_SMALL if whole <= SMALL else 0):
+            # Not 429: exporters of older SDKs send that never again.
+            raise Refusal(503, "too much is being received at once: send it again", retry_after=1)
         self.held += size
 
 
 class Body:
     """One body: fed as it arrives, whole after ``finish``; its bytes count in the inflow until ``close``.
 
-    ``received`` is its size in bytes as it was sent. Raises Refusal: 413 beyond LIMIT, sent or inflated; 400 for
-    what is no gzip, is cut off, or goes on after its end.
+    ``received`` is its size in bytes as it was sent, ``size`` as it is held. Raises Refusal: 413 beyond LIMIT, sent or
+    inflated; 400 for what is not gzip, is cut off, or goes on after its end; 503 where all bodies are too many.
     """
 
     def __init__(self, inflow: Inflow, *, gzip: bool) -> None:
@@ -59,7 +63,7 @@ class Body:
         self._inflate = zlib.decompressobj(_GZIP) if gzip else None
         # Hands its bytes over without a copy, which joining a list of pieces would make.
         self._bytes = io.BytesIO()
-        self._size = 0
+        self.size = 0
 
     def feed(self, piece: bytes) -> None:
         """Take the next piece as it was sent."""
@@ -74,7 +78,7 @@ class Body:
                 self._keep(self._inflate.decompress(piece, _STEP))
                 piece = self._inflate.unconsumed_tail
         except zlib.error:
-            raise Refusal(400, "the body is no gzip, though its Content-Encoding says so") from None
+            raise Refusal(400, "the body is not gzip, though its Content-Encoding says so") from None
         # A second member would be valid gzip too, but a million empty ones are an attack and no exporter sends them.
         if self._inflate.unused_data:
             raise Refusal(400, "the body goes on after the end of its gzip data")
@@ -88,15 +92,15 @@ class Body:
 
     def close(self) -> None:
         """Let go of the bytes."""
-        self._inflow.held -= self._size
-        self._size = 0
+        self._inflow.held -= self.size
+        self.size = 0
         self._bytes, self._inflate = io.BytesIO(), None
 
     def _keep(self, piece: bytes) -> None:
-        if self._size + len(piece) > LIMIT:
+        if self.size + len(piece) > LIMIT:
             raise _too_large()
-        self._inflow.take(len(piece))
-        self._size += len(piece)
+        self._inflow.take(len(piece), self.size + len(piece))
+        self.size += len(piece)
         self._bytes.write(piece)
 
 
@@ -123,4 +127,4 @@ async def read(receive: Receive, body: Body) -> None:
 
 
 def _too_large() -> Refusal:
-    return Refusal(413, f"the body is larger than {LIMIT >> 20} MiB: send fewer spans a request")
+    return Refusal(413, f"the body is larger than {LIMIT >> 20} MiB: send fewer spans per request")

@@ -7,7 +7,8 @@ Does not: HTTP, statements (store).
 import asyncio
 import logging
 import tempfile
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
@@ -18,21 +19,24 @@ from leo_telemetry_pipeline.collect import spool
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.span import Span
-from leo_telemetry_pipeline.store import drains
+from leo_telemetry_pipeline.store import drains, intake
 from leo_telemetry_pipeline.store import spans as span_store
 from leo_telemetry_pipeline.store.database import Database, Target
 from leo_telemetry_pipeline.web.metrics import Metrics
+from leo_telemetry_pipeline.web.notices import SOURCE, Notices
 
-SOURCE = "otlp"
-# A database that takes longer for one request counts as away; its spans then arrive from the spool.
+# A database that takes longer for one transaction counts as away; its spans then arrive from the spool.
 PATIENCE_S = 5.0
 _CONNECT_S = 2
 _PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 15.0
 _DRAIN_S = 10.0
+_LAST_NOTICES_S = 2.0
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
+# Spans of one request, or of a part of it, and its removed attributes by name.
+Batch = tuple[list[Span], dict[str, int]]
 
 
 class NotKept(Exception):
@@ -50,9 +54,12 @@ class Keeper:
     request waits for it.
     """
 
-    def __init__(self, settings: Settings, target: Target, metrics: Metrics, *, away: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, target: Target, metrics: Metrics, notices: Notices, *, away: bool = False
+    ) -> None:
         self.away = away
         self._metrics = metrics
+        self._notices = notices
         self._home = settings.home
         self._folder = spool.folder_of(str(settings.home))
         self._most_bytes = settings.spool_bytes
@@ -60,29 +67,34 @@ class Keeper:
         # One line for each: none of them waits for another, or is cut with it.
         self._requests, self._upkeep, self._asking = (_Line(target, name) for name in ("keep", "drain", "ask"))
 
-    async def keep(self, spans: list[Span], removed: dict[str, int]) -> int:
-        """Return when the spans are committed, or on disk: how many of them the table refused. Raises NotKept."""
+    async def keep(self, batches: Sequence[Batch], patience_s: float = PATIENCE_S) -> list[int]:
+        """Return when all spans are committed, or on disk: how many of each batch the table refused. Raises NotKept."""
+        spans = [span for batch, _ in batches for span in batch]
+        removed = _summed(batches)
         self._metrics.totals["keys_removed"] += sum(removed.values())
         if not spans and not removed:
-            return 0
+            return [0] * len(batches)
         if not self.away:
             try:
-                stored = await self._requests.ask(lambda db: span_store.store(db, spans, removed, source=SOURCE))
+                new, refused = await self._requests.ask(lambda db: _store(db, batches), patience_s)
             except Away as error:
                 self._gone(error)
             else:
-                self._metrics.totals["spans_new"] += stored.new
-                self._metrics.totals["spans_quarantined"] += stored.quarantined
-                return stored.quarantined
+                self._metrics.totals["spans_new"] += new
+                self._metrics.totals["spans_quarantined"] += sum(refused)
+                return refused
         try:
             await asyncio.to_thread(self._spool.write, spans, removed, sync=True)
         except spool.SpoolError as error:
             raise NotKept(str(error)) from None
         self._metrics.totals["spans_spooled"] += len(spans)
-        return 0
+        return [0] * len(batches)
 
     async def upkeep(self) -> None:
-        """Ask for a database that is away, and drain the spool, after a failure ever more rarely; never returns."""
+        """Ask for a database that is away, write notices and drain the spool, after a failure ever more rarely.
+
+        Never returns.
+        """
         pause, told = _PAUSE_S, False
         while True:
             await asyncio.sleep(pause)
@@ -91,6 +103,7 @@ class Keeper:
                 if self.away:
                     await self._upkeep.ask(_answer)
                     self._back()
+                await self._write_notices()
             except Away:
                 pause = longer
                 continue
@@ -115,10 +128,23 @@ class Keeper:
                 answers = False
         return answers, answers or await asyncio.to_thread(self._can_spool)
 
-    def close(self) -> None:
-        """Let go of the database, also where it does not answer."""
+    async def close(self) -> None:
+        """Write the last notices and let go of the database, also where it does not answer."""
+        if not self.away:
+            with suppress(Away):
+                await self._write_notices(_LAST_NOTICES_S)
         for line in (self._requests, self._upkeep, self._asking):
             line.close()
+
+    async def _write_notices(self, patience_s: float = PATIENCE_S) -> None:
+        noticed = self._notices.take()
+        if not noticed:
+            return
+        try:
+            await self._upkeep.ask(lambda db: intake.count(db, noticed), patience_s)
+        except Away:
+            self._notices.give_back(noticed)
+            raise
 
     async def _drain(self) -> None:
         segments, _ = await asyncio.to_thread(spool.usage, self._folder)
@@ -189,6 +215,22 @@ class _Line:
                 raise
             self._database.close()
             raise Away("no connection") from None
+
+
+def _summed(batches: Sequence[Batch]) -> dict[str, int]:
+    removed: Counter[str] = Counter()
+    for _, counts in batches:
+        removed.update(counts)
+    return dict(removed)
+
+
+def _store(db: Database, batches: Sequence[Batch]) -> tuple[int, list[int]]:
+    """Store batches together, and return how many spans were new, and how many of each batch the table refused."""
+    stored = span_store.store(db, [span for spans, _ in batches for span in spans], _summed(batches), source=SOURCE)
+    if not stored.quarantined or len(batches) == 1:
+        return stored.new, [stored.quarantined] * len(batches)
+    # Whose they were is found by storing each again, which changes nothing.
+    return stored.new, [span_store.store(db, spans, source=SOURCE).quarantined for spans, _ in batches]
 
 
 def _answer(db: Database) -> None:

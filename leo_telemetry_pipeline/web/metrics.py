@@ -10,11 +10,16 @@ _PREFIX = "leo_telemetry_receiver_"
 _TOTALS = {
     "spans_accepted": "Spans that were stored or written to disk.",
     "spans_rejected": "Spans that were not, as told in partial_success: they are none, or the table refused them.",
+    "spans_implausible": "Spans that were stored though their times cannot be true.",
     "spans_new": "Spans that were not in the table before.",
     "spans_quarantined": "Spans that the table refused and that were put aside.",
     "spans_spooled": "Spans written to disk because the database was away.",
     "spans_drained": "Spans brought from disk to the database.",
     "keys_removed": "Attributes that redaction removed.",
+    "requests_dropped": "Requests with logs or metrics, which were answered and dropped.",
+    "clients_turned_away": "Connections that were refused because all others were busy.",
+    "clients_closed_idle": "Idle connections that were closed to make room for others.",
+    "clients_of_wrong_protocol": "Connections that spoke gRPC (HTTP/2) or TLS.",
     "body_bytes": "Bytes of bodies as they were sent.",
 }
 

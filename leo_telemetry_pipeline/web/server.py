@@ -1,22 +1,32 @@
 """The HTTP server around the receiver: uvicorn with the bounds that it lacks, on connections and on their time.
 
-Belongs here: connections, deadlines, signals. Does not: what a request means (app).
+Belongs here: sockets, deadlines, signals. Does not: what a request means (app), which connection goes (connections).
 """
 
 import asyncio
 import ctypes
 import logging
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import cast
 
 import h11
 import uvicorn
-from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import HANDLED_SIGNALS
 
-MAX_CONNECTIONS = 100
+from leo_telemetry_pipeline.settings import PREFIX
+from leo_telemetry_pipeline.store import intake
+from leo_telemetry_pipeline.web import listen, protocols
+from leo_telemetry_pipeline.web.app import Application
+from leo_telemetry_pipeline.web.connections import Connections, room_for
+from leo_telemetry_pipeline.web.metrics import Metrics
+from leo_telemetry_pipeline.web.notices import Notices
+
 # Seconds that a connection may stay in a state of its request: its head, its body, our answer; and between requests.
 _DEADLINES_S = {h11.IDLE: 10.0, h11.SEND_BODY: 40.0}
 _ANSWER_S = 60.0
@@ -27,18 +37,42 @@ _MAX_HEAD = 16 << 10
 # Of glibc's malloc.h.
 _M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
 _LARGE_BLOCK = 128 << 10
-_BUSY = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+# Decoding a large request holds the interpreter; those who wait for the event loop get it back this soon.
+_SWITCH_S = 0.001
+# A connection that is turned away is read for a moment, so that its client can read why.
+_FAREWELL_S = 1.0
+_MOST_FAREWELLS = 200
+_BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+_log = logging.getLogger(__name__)
 _SLOW = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
-def run(app: ASGIApp, opened: socket.socket) -> None:
-    """Serve until SIGINT or SIGTERM; requests under way are answered first."""
+@dataclass
+class _House:
+    """What all connections share."""
+
+    connections: Connections
+    metrics: Metrics
+    notices: Notices
+    address: str
+    farewells: int = 0
+
+
+def run(app: Application, opened: socket.socket, clients: int) -> None:
+    """Serve up to ``clients`` connections until SIGINT or SIGTERM; requests under way are answered first."""
     _give_memory_back()
+    sys.setswitchinterval(_SWITCH_S)
+    room = room_for(clients)
+    if room < clients:
+        _log.warning(
+            "%d clients at most, not %d: this process may open few files; raise its limit (ulimit -n)", room, clients
+        )
+    house = _House(Connections(room), app.metrics, app.notices, listen.url(*opened.getsockname()[:2]))
     # What it has to say of requests are tracebacks, and each broken request would be a line.
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
     config = uvicorn.Config(
         app,
-        http=_Protocol,
+        http=cast("type[asyncio.Protocol]", partial(_Protocol, house)),
         loop="asyncio",
         ws="none",
         lifespan="on",
@@ -49,6 +83,7 @@ def run(app: ASGIApp, opened: socket.socket) -> None:
         h11_max_incomplete_event_size=_MAX_HEAD,
         timeout_keep_alive=int(_KEEP_ALIVE_S),
         timeout_graceful_shutdown=_GRACE_S,
+        backlog=listen.BACKLOG,
     )
     _Server(config).run(sockets=[opened])
 
@@ -77,22 +112,36 @@ class _Server(uvicorn.Server):
 class _Protocol(H11Protocol):
     """A connection that is closed when its client takes too long, in whatever state of a request."""
 
-    def __init__(self, *arguments, **named) -> None:
+    def __init__(self, house: _House, *arguments, **named) -> None:
         super().__init__(*arguments, **named)
+        self._house = house
+        self._first: bytes | None = b""
         self._state: object = None
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > MAX_CONNECTIONS:
-            transport.write(_BUSY)
-            transport.close()
+        had_room = self._house.connections.opened(self)
+        if had_room is None:
+            self._turn_away()
             return
+        if not had_room:
+            self._house.metrics.totals["clients_closed_idle"] += 1
         self._watch()
 
     def data_received(self, data: bytes) -> None:
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._is_leaving:
             return
+        if self._first is not None:
+            data = self._first = self._first + data
+            if len(data) < protocols.ENOUGH:
+                self._watch()
+                return
+            self._first = None
+            stranger = protocols.foreign(data, self._house.address)
+            if stranger is not None:
+                self._send_away(stranger)
+                return
         super().data_received(data)
         self._watch()
 
@@ -103,19 +152,33 @@ class _Protocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
+        self._house.connections.closed(self)
+        if self._is_leaving:
+            self._house.farewells -= 1
         if self._deadline is not None:
             self._deadline.cancel()
 
+    def close_idle(self) -> None:
+        """End the connection, since another needs its place."""
+        self.transport.close()
+
+    @property
+    def _is_leaving(self) -> bool:
+        return self._state is _LEAVING
+
     def _watch(self) -> None:
-        theirs = self.conn.their_state
-        waits = theirs is h11.IDLE and self.cycle is not None and not self.conn.trailing_data[0]
-        state = (self.cycle, None if waits else theirs)
+        theirs, more = self.conn.their_state, bool(self.conn.trailing_data[0])
+        waits = theirs is h11.IDLE and self.cycle is not None and not more
+        state = (self.cycle, None if waits else theirs, bool(self._first))
         if state == self._state:
             return
         self._state = state
+        self._house.connections.is_idle(self, theirs is h11.IDLE and not more and not self._first)
+        self._end_after(_KEEP_ALIVE_S if waits else _DEADLINES_S.get(theirs, _ANSWER_S))
+
+    def _end_after(self, seconds: float) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
-        seconds = _KEEP_ALIVE_S if waits else _DEADLINES_S.get(theirs, _ANSWER_S)
         self._deadline = self.loop.call_later(seconds, self._late)
 
     def _late(self) -> None:
@@ -124,3 +187,39 @@ class _Protocol(H11Protocol):
         if self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
             self.transport.write(_SLOW)
         self.transport.close()
+
+    def _turn_away(self) -> None:
+        house = self._house
+        house.metrics.totals["clients_turned_away"] += 1
+        most = house.connections.most
+        house.notices.add(
+            intake.TOO_MANY_CLIENTS,
+            f"more than {most} at once",
+            f"client(s) turned away: all {most} connections are busy; {PREFIX}SERVE_CLIENTS allows more",
+        )
+        self._leave(_BUSY)
+
+    def _send_away(self, stranger: protocols.Foreign) -> None:
+        self._house.metrics.totals["clients_of_wrong_protocol"] += 1
+        self._house.notices.add(
+            intake.WRONG_PROTOCOL,
+            stranger.name,
+            f"connection(s) in {stranger.name}, which is not spoken here: {stranger.remedy}",
+        )
+        self._leave(stranger.answer)
+
+    def _leave(self, said: bytes) -> None:
+        """Say something and close: not at once, since what the client sent and nobody read would take it back."""
+        self._house.connections.closed(self)
+        self.transport.write(said)
+        if self._house.farewells >= _MOST_FAREWELLS or not said:
+            self.transport.close()
+            return
+        self._house.farewells += 1
+        self._state = _LEAVING
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._end_after(_FAREWELL_S)
+
+
+_LEAVING = object()

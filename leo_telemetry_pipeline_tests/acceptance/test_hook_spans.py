@@ -209,7 +209,7 @@ def test_notes_stay_where_the_spool_takes_nothing_and_the_log_says_so(home: Path
     """Lost: a session's spans, because the disk was full for a minute."""
     home.mkdir(mode=0o711)
     (home / "spool").touch()
-    for name in ("UserPromptSubmit", "Stop"):
+    for name in ("UserPromptSubmit", "StopFailure"):
         assert run(event(name)) == NOTHING
     log = home / "logs" / "hook.log"
     wait_for(lambda: log.exists() and "spool_unavailable" in log.read_text())

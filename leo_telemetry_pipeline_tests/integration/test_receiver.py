@@ -230,8 +230,17 @@ def test_what_is_no_span_is_told_and_the_rest_is_stored(talk: Talk, db: Database
     ("status", "method", "path", "headers", "body"),
     [
         (404, "POST", "/", {"content_type": JSON}, b"{}"),
-        (404, "POST", "/v1/traces/", {"content_type": JSON}, b"{}"),
-        (404, "POST", "/v1/metrics", {"content_type": JSON}, b"{}"),
+        (404, "POST", "/v1/traces//", {"content_type": JSON}, b"{}"),
+        (404, "POST", "/v1/profiles", {"content_type": JSON}, b"{}"),
+        (405, "GET", "/v1/logs", {}, b""),
+        (405, "GET", "/v1/metrics/", {}, b""),
+        (403, "POST", "/v1/logs", {"content_type": JSON, "origin": "http://127.0.0.1:4318"}, b"{}"),
+        (415, "POST", "/v1/metrics", {"content_type": "text/plain"}, b"{}"),
+        (415, "POST", "/v1/logs", {"content_type": JSON, "content_encoding": "br"}, b"{}"),
+        (413, "POST", "/v1/logs", {"content_type": JSON, "content_length": str(30 << 20)}, b"{}"),
+        (400, "POST", "/v1/logs", {"content_type": JSON, "content_encoding": "gzip"}, b"{}"),
+        (400, "POST", "/v1/traces", {"content_type": JSON}, b'{"resourceSpans":[{"ScopeSpans":[]}]}'),
+        (400, "POST", "/v1/traces/", {"content_type": JSON}, b'{"ResourceSpans":[]}'),
         (405, "GET", "/v1/traces", {}, b""),
         (405, "OPTIONS", "/v1/traces", {"access_control_request_method": "POST"}, b""),
         (405, "POST", "/healthz", {"content_type": JSON}, b""),
@@ -400,7 +409,7 @@ def test_a_span_that_the_table_refuses_keeps_no_other_out(talk: Talk, db: Databa
         assert answer.status == 200
         assert json.loads(answer.body)["partialSuccess"] == {
             "rejectedSpans": "1",
-            "errorMessage": "1 span(s) were refused by the table",
+            "errorMessage": "refused by the table, which keeps it in telemetry_quarantine",
         }
         assert one(db, COUNT) == 4
         assert await client.number("spans_quarantined_total") == 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import itertools
 import json
 import tracemalloc
 import zlib
@@ -98,10 +99,24 @@ def test_all_bodies_together_have_the_room_of_one():
     first, second = Body(inflow, gzip=False), Body(inflow, gzip=False)
     first.feed(bytes(LIMIT - 10))
     with pytest.raises(Refusal) as refused:
-        second.feed(bytes(11))
-    assert (refused.value.status, refused.value.retry_after) == (429, 1)
+        second.feed(bytes(body.SMALL + 1))
+    assert (refused.value.status, refused.value.retry_after) == (503, 1)
     first.close()
-    second.feed(bytes(11))
+    second.feed(bytes(LIMIT // 2))
+
+
+def test_a_large_body_leaves_room_for_small_ones():
+    """Lost: the spans of two thousand clients for as long as one of them sends a large batch."""
+    inflow = Inflow()
+    Body(inflow, gzip=False).feed(bytes(LIMIT))
+    for _ in range(1000):
+        Body(inflow, gzip=False).feed(bytes(2000))
+    with pytest.raises(Refusal):
+        Body(inflow, gzip=False).feed(bytes(body.SMALL + 1))
+    endless = (Body(inflow, gzip=False).feed(bytes(2000)) for _ in itertools.count())
+    with pytest.raises(Refusal):
+        list(endless)
+    assert inflow.held < 1.25 * LIMIT
 
 
 @pytest.mark.parametrize("length", [None, "0", str(LIMIT), "junk"])

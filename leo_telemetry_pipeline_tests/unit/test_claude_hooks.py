@@ -1,12 +1,13 @@
 """What becomes of the events that Claude Code tells its hooks, on a recorded session and on what versions leave out."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from leo_telemetry_pipeline.collect import claude_hooks
+from leo_telemetry_pipeline.collect.claude import assembler, hook_notes
 from leo_telemetry_pipeline.span import Span
 
 # One session of Claude Code 2.1.197 with two parallel tools, sub-agents in the foreground, in the background and
@@ -14,6 +15,7 @@ from leo_telemetry_pipeline.span import Span
 RECORDED = Path(__file__).parents[1] / "claude_code_hook_events.jsonl"
 SESSION = "34d16b74-19b0-4e5e-8478-8384bc675ef4"
 BEGAN_NS = 1_795_000_000_000_000_000
+AGENT_EVENTS = ("SubagentStart", "SubagentStop")
 OUTER, INNER, BACKGROUND = "ae4c95f0e32fd9e67", "a647043e6073cf7f0", "a46ffd79effb6a06d"
 
 
@@ -27,14 +29,14 @@ def recorded() -> list[dict]:
 
 def noted(event: dict[str, Any], at_ms: int = 0) -> dict:
     """Note an event some milliseconds after the beginning, which JSON must bring back as it was."""
-    kept = claude_hooks.note(event, BEGAN_NS + at_ms * 1_000_000, at_ms * 1_000_000)
+    kept = hook_notes.note(event, BEGAN_NS + at_ms * 1_000_000, at_ms * 1_000_000)
     assert kept is not None
     return json.loads(json.dumps(kept))
 
 
 def made(notes: list[dict], *, final: bool = False, project: str = "") -> list[Span]:
     """Make the spans of notes."""
-    return claude_hooks.spans(notes, session=SESSION, project=project, final=final)[0]
+    return assembler.spans(notes, session=SESSION, project=project, final=final)[0]
 
 
 def names(spans: list[Span]) -> dict[str, str]:
@@ -48,7 +50,7 @@ def names(spans: list[Span]) -> dict[str, str]:
 
 def test_a_recorded_session_becomes_a_tree_of_prompt_sub_agents_and_tools():
     """Lost: which sub-agent a slow tool ran in, and which sub-agent launched which."""
-    spans = made(recorded(), project="shop")
+    spans = made(recorded(), final=True, project="shop")
     assert names(spans) == {
         "handoff:claude_code.interaction 3550": "-",
         "tool:Bash 405": "handoff:claude_code.interaction",
@@ -82,11 +84,12 @@ def test_spans_made_bit_by_bit_are_the_same_as_those_made_at_once():
     at_once = sorted(made(notes, final=True), key=lambda span: span.span_id)
     collected, kept = [], []
     for item in notes:
-        some, kept = claude_hooks.spans([*kept, item], session=SESSION)
+        some, kept = assembler.spans([*kept, item], session=SESSION)
         collected += some
+    # A later Stop of the same prompt could still come, and a later end of the sub-agent in the background.
+    assert {item["event"] for item in kept} == {"UserPromptSubmit", "Stop", *AGENT_EVENTS, "PostToolUse", "Made"}
+    collected += made(kept, final=True)
     assert sorted(collected, key=lambda span: span.span_id) == at_once
-    # What remains is only what guards against a second delivery.
-    assert [item["event"] for item in kept] == ["Made"]
 
 
 @pytest.mark.parametrize("again_after", [0, 5, 25])
@@ -98,8 +101,9 @@ def test_an_event_delivered_twice_makes_one_span(again_after: int):
     assert made(twice, final=True) == once
     collected, kept = [], []
     for item in twice:
-        some, kept = claude_hooks.spans([*kept, item], session=SESSION)
+        some, kept = assembler.spans([*kept, item], session=SESSION)
         collected += some
+    collected += made(kept, final=True)
     assert {span.span_id for span in collected} == {span.span_id for span in once}
     assert len(collected) == len(once)
 
@@ -117,14 +121,13 @@ def test_an_event_that_comes_again_after_a_long_answer_makes_no_second_span():
     ]
     told = [{"hook_event_name": "UserPromptSubmit"}, *tools, *agents, {"hook_event_name": "Stop"}]
     notes = [noted(event | {"prompt_id": "p"}, at) for at, event in enumerate(told)]
-    once, kept = claude_hooks.spans(notes, session=SESSION)
-    assert len(once) == 1_001
+    once, kept = assembler.spans(notes, session=SESSION)
+    assert len(once) == 1_000
     # A repeated event may also come under the prompt that is answered by then.
     again = [noted(event | {"prompt_id": prompt}, 5_000) for event in tools for prompt in ("p", "next")]
-    assert claude_hooks.spans([*kept, *again], session=SESSION)[0] == []
-    some, _ = claude_hooks.spans([*kept, *(item | {"wall_ns": 0} for item in notes)], session=SESSION, final=True)
-    assert {span.span_type for span in some} == {"subagent"}
-    assert len(some) == 300
+    assert assembler.spans([*kept, *again], session=SESSION)[0] == []
+    some, _ = assembler.spans([*kept, *(item | {"wall_ns": 0} for item in notes)], session=SESSION, final=True)
+    assert Counter(span.span_type for span in some) == {"subagent": 300, "handoff": 1}
 
 
 UNNAMED = {"hook_event_name": "PostToolUse", "tool_name": "Task", "tool_input": {"subagent_type": "Explore"}}
@@ -156,7 +159,7 @@ def test_a_sub_agent_whose_result_does_not_name_it_is_one_span(result: dict, sta
             last = event is told[-1] and late == 1
             kept.append(noted(event | {"prompt_id": "p"}, at * 10 + late))
             if bit_by_bit or last:
-                some, kept = claude_hooks.spans(kept, session=SESSION, final=last)
+                some, kept = assembler.spans(kept, session=SESSION, final=last)
                 collected += some
     assert names(collected) == {
         "handoff:claude_code.interaction 80": "-",
@@ -195,7 +198,7 @@ def test_a_sub_agent_that_was_interrupted_is_one_span():
 def test_a_prompt_that_begins_after_the_end_of_a_session_resumes_it(told: tuple, goes_on: bool):
     """Lost: the end of the first prompt of a session that is taken up again at once."""
     notes = [noted({"hook_event_name": name, "prompt_id": prompt}, at) for name, prompt, at in told]
-    assert claude_hooks.resumed(notes, 10_000_000) is goes_on
+    assert assembler.resumed(notes, 10_000_000) is goes_on
 
 
 def test_an_end_that_is_noted_before_its_beginning_is_kept_for_it():
@@ -203,9 +206,9 @@ def test_an_end_that_is_noted_before_its_beginning_is_kept_for_it():
     notes = recorded()
     collected, kept = [], []
     for item in [*reversed(notes[1:-1]), notes[0], notes[-1]]:
-        some, kept = claude_hooks.spans([*kept, item], session=SESSION, final=item is notes[-1])
+        some, kept = assembler.spans([*kept, item], session=SESSION, final=item is notes[-1])
         collected += some
-    assert names(collected) == names(made(notes))
+    assert names(collected) == names(made(notes, final=True))
 
 
 def test_a_prompt_that_was_interrupted_has_no_end_and_keeps_its_children():
@@ -252,7 +255,8 @@ def test_a_sub_agent_that_outlives_its_prompt_keeps_its_tools_in_one_trace():
             noted(tool | {"prompt_id": "two", **agent}, 40),
             noted({"hook_event_name": "SubagentStop", "prompt_id": "two", **agent}, 50),
             noted({"hook_event_name": "Stop", "prompt_id": "two"}, 60),
-        ]
+        ],
+        final=True,
     )
     first, second = (span for span in spans if span.span_type == "handoff")
     traces = {span.span_name: span.trace_id for span in spans if span.span_type != "handoff"}
@@ -272,7 +276,8 @@ def test_a_version_that_names_no_prompt_still_has_a_trace_for_each():
             noted({"hook_event_name": "UserPromptSubmit"}, 30),
             noted(tool | {"tool_use_id": "t2"}, 40),
             noted({"hook_event_name": "Stop"}, 55),
-        ]
+        ],
+        final=True,
     )
     assert [span.duration_ms for span in spans if span.span_type == "handoff"] == [20, 25]
     assert len({span.trace_id for span in spans}) == 2
@@ -281,11 +286,11 @@ def test_a_version_that_names_no_prompt_still_has_a_trace_for_each():
 
 def test_a_wall_clock_that_steps_changes_no_duration():
     """Lost: a prompt that took minus an hour, or a day, because a laptop asked a time server."""
-    begin = claude_hooks.note({"hook_event_name": "UserPromptSubmit", "prompt_id": "p"}, BEGAN_NS, 5_000_000_000)
-    end = claude_hooks.note({"hook_event_name": "Stop", "prompt_id": "p"}, BEGAN_NS - 3_600 * 10**9, 5_070_400_000)
+    begin = hook_notes.note({"hook_event_name": "UserPromptSubmit", "prompt_id": "p"}, BEGAN_NS, 5_000_000_000)
+    end = hook_notes.note({"hook_event_name": "Stop", "prompt_id": "p"}, BEGAN_NS - 3_600 * 10**9, 5_070_400_000)
     assert begin is not None
     assert end is not None
-    (span,) = made([begin, end])
+    (span,) = made([begin, end], final=True)
     assert (span.duration_ms, span.start_time_ms) == (70, BEGAN_NS // 1_000_000)
     assert span.end_time_ms == span.start_time_ms + 70
 
@@ -297,7 +302,7 @@ def test_a_wall_clock_that_steps_changes_no_duration():
 )
 def test_what_is_no_event_of_ours_makes_no_note(event: object):
     """Lost: an answer that stops because a newer version sends something else."""
-    assert claude_hooks.note(event, BEGAN_NS, 0) is None
+    assert hook_notes.note(event, BEGAN_NS, 0) is None
 
 
 @pytest.mark.parametrize(
@@ -334,3 +339,183 @@ def test_long_names_are_cut():
     """Lost: notes without bounds."""
     event = {"hook_event_name": "PostToolUse", "tool_name": "x" * 10_000, "tool_use_id": "y" * 10_000}
     assert len(json.dumps(noted(event))) < 1_000
+
+
+CASES = Path(__file__).parents[1] / "cases" / "claude_hook_orders.jsonl"
+ORDERS = [json.loads(line) for line in CASES.read_text().splitlines()]
+
+
+def in_order(events: list) -> list[dict]:
+    """Note events that are written as second, name and fields."""
+    return [noted({"hook_event_name": name, "prompt_id": "p", **more}, round(1_000 * at)) for at, name, more in events]
+
+
+@pytest.mark.parametrize("bit_by_bit", [False, True])
+@pytest.mark.parametrize("order", ORDERS, ids=lambda order: order["case"])
+def test_each_order_of_events_that_was_seen_makes_the_spans_that_it_must(order: dict, bit_by_bit: bool):
+    """Lost: prompts cut by a blocking hook or by the error of a sub-agent, and the second run of one."""
+    notes, spans = [], []
+    for item in in_order(order["events"]):
+        notes.append(item)
+        if bit_by_bit:
+            some, notes = assembler.spans(notes, session=SESSION)
+            spans += some
+    spans += made(notes, final=True)
+    for wanted in order["want"]:
+        start_ms = BEGAN_NS // 1_000_000 + 1_000 * wanted.pop("start_s")
+        alike = [span for span in spans if span.start_time_ms == start_ms and span.span_type == wanted["span_type"]]
+        assert [{name: getattr(span, name) for name in wanted} for span in alike] == [wanted]
+        wanted["start_s"] = (start_ms - BEGAN_NS // 1_000_000) // 1_000
+    assert len([span for span in spans if span.span_type == "handoff"]) == 1
+
+
+AGENT = {"agent_id": "a1", "agent_type": "DESIGN"}
+LAUNCH = {"tool_name": "Agent", "tool_use_id": "t1", "tool_response": {"status": "async_launched", "agentId": "a1"}}
+
+
+@pytest.mark.parametrize(
+    ("events", "want"),
+    [
+        # Blocked twice, in one prompt.
+        (
+            [[0, "UserPromptSubmit", {}], [3, "Stop", {}], [9, "Stop", {}], [20, "Stop", {}]],
+            ["handoff 0 20000 OK"],
+        ),
+        # Blocked, and then the provider fails.
+        ([[0, "UserPromptSubmit", {}], [3, "Stop", {}], [9, "StopFailure", {}]], ["handoff 0 9000 ERROR"]),
+        # Blocked, and interrupted at work: it was not answered.
+        (
+            [
+                [0, "UserPromptSubmit", {}],
+                [3, "Stop", {}],
+                [9, "PostToolUse", {"tool_name": "Bash", "tool_use_id": "t", "duration_ms": 4_000}],
+            ],
+            ["handoff 0 None None", "tool 5 4000 OK"],
+        ),
+        # The end of a sub-agent in the background is blocked.
+        (
+            [
+                [0, "UserPromptSubmit", {}],
+                [1, "SubagentStart", AGENT],
+                [1, "PostToolUse", LAUNCH],
+                [4, "SubagentStop", AGENT],
+                [8, "SubagentStop", AGENT],
+                [9, "Stop", {}],
+            ],
+            ["handoff 0 9000 OK", "subagent 1 7000 OK"],
+        ),
+        # One of two sub-agents fails, in the background and after the prompt was answered.
+        (
+            [
+                [0, "UserPromptSubmit", {}],
+                [1, "SubagentStart", AGENT],
+                [1, "PostToolUse", LAUNCH],
+                [2, "Stop", {}],
+                [5, "StopFailure", AGENT],
+            ],
+            ["handoff 0 2000 OK", "subagent 1 4000 ERROR"],
+        ),
+        # Continued twice, the last time without an end.
+        (
+            [
+                [0, "UserPromptSubmit", {}],
+                *([at, name, AGENT] for at in (1, 5, 9) for name in ("SubagentStart", "SubagentStop")[: 2 - (at == 9)]),
+                [20, "Stop", {}],
+            ],
+            ["handoff 0 20000 OK", "subagent 1 0 OK", "subagent 5 0 OK"],
+        ),
+        # A background sub-agent ends while its prompt still works: Claude Code tells it within that prompt.
+        (
+            [
+                [0, "UserPromptSubmit", {"prompt": "go"}],
+                [4, "UserPromptSubmit", {"prompt": "<task-notification> a1 has finished"}],
+                [9, "Stop", {}],
+            ],
+            ["handoff 0 9000 OK"],
+        ),
+        (
+            [[4, "UserPromptSubmit", {"prompt": "<task-notification> a1"}], [9, "Stop", {}]],
+            ["operation 4 5000 OK"],
+        ),
+    ],
+    ids=[
+        "blocked twice",
+        "blocked and failed",
+        "blocked and interrupted",
+        "sub-agent blocked",
+        "sub-agent fails late",
+        "continued twice",
+        "told within a prompt",
+        "told alone",
+    ],
+)
+def test_further_orders_of_events_make_the_spans_that_they_must(events: list, want: list[str]):
+    """Lost: prompts and sub-agents that end in another way than the usual one."""
+    spans = made(in_order(events), final=True)
+    begin = BEGAN_NS // 1_000_000
+    assert (
+        sorted(f"{s.span_type} {(s.start_time_ms - begin) // 1_000} {s.duration_ms} {s.status}" for s in spans) == want
+    )
+
+
+def test_an_answer_is_stored_when_nothing_can_change_it_any_more():
+    """Lost: prompts cut by a Stop hook that runs tests for a minute; or answers that never show."""
+    notes = in_order([[0, "UserPromptSubmit", {}], [3, "Stop", {}]])
+    now_ns = BEGAN_NS + 60 * 10**9
+    assert assembler.spans(notes, session=SESSION, now_ns=now_ns)[0] == []
+    # Whatever makes it certain: the next prompt, the end of the session, or a long silence.
+    following = noted({"hook_event_name": "UserPromptSubmit", "prompt_id": "next"}, 60_000)
+    for more, later_ns, final in (([following], now_ns, False), ([], now_ns, True), ([], now_ns + 300 * 10**9, False)):
+        (span,) = assembler.spans([*notes, *more], session=SESSION, now_ns=later_ns, final=final)[0]
+        assert (span.span_type, span.duration_ms) == ("handoff", 3_000)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "name"),
+    [
+        ("/deploy", "/deploy"),
+        ("/deploy the shop to production", "/deploy"),
+        ("/team:review-it x", "/team:review-it"),
+        ("/mcp__shop__order", "/mcp__shop__order"),
+        ("/home/anna/secret.txt is broken", "claude_code.interaction"),
+        ("/", "claude_code.interaction"),
+        ("/ deploy", "claude_code.interaction"),
+        ("/tmp.txt", "claude_code.interaction"),
+        ("/" + "x" * 100, "claude_code.interaction"),
+        ("deploy /it", "claude_code.interaction"),
+        ("", "claude_code.interaction"),
+    ],
+)
+def test_a_slash_command_is_named_and_nothing_else_of_a_prompt_is(prompt: str, name: str):
+    """Lost: which command is slow; or a path in a table that many may read."""
+    event = {"hook_event_name": "UserPromptSubmit", "prompt_id": "p", "prompt": prompt}
+    note = noted(event)
+    assert set(note) <= {"event", "wall_ns", "monotonic_ns", "prompt_id", "command"}
+    (span,) = made([note, noted({"hook_event_name": "Stop", "prompt_id": "p"}, 70)], final=True)
+    assert (span.span_type, span.span_name) == ("handoff", name)
+
+
+def test_tools_of_servers_and_skills_are_told_apart():
+    """Lost: which MCP server or which skill is slow, without a configuration."""
+    tool = {"hook_event_name": "PostToolUse", "duration_ms": 5, "prompt_id": "p"}
+    spans = made(
+        [
+            noted(tool | {"tool_name": "mcp__shop__lookup", "tool_use_id": "t1"}),
+            noted(tool | {"tool_name": "mcp__my_shop__look_up", "tool_use_id": "t2"}),
+            noted(tool | {"tool_name": "mcp__odd", "tool_use_id": "t3"}),
+            noted(tool | {"tool_name": "Skill", "tool_use_id": "t4", "tool_input": {"skill": "tidy", "args": "x"}}),
+            noted(tool | {"tool_name": "Skill", "tool_use_id": "t5"}),
+        ]
+    )
+    assert Counter(f"{span.span_type}:{span.span_name}" for span in spans) == {
+        "tool:mcp__shop__lookup": 1,
+        "mcp_server:shop": 1,
+        "tool:mcp__my_shop__look_up": 1,
+        "mcp_server:my_shop": 1,
+        "tool:mcp__odd": 1,
+        "skill:tidy": 1,
+        "skill:Skill": 1,
+    }
+    above = {span.span_name: span.parent_span_id for span in spans}
+    ids = {span.span_name: span.span_id for span in spans}
+    assert above["shop"] == ids["mcp__shop__lookup"]

@@ -63,11 +63,15 @@ def test_the_mapping_has_every_convention_of_the_code() -> None:
     assert words(MAPPING[-1][1]) == [conventions.OTHER_TYPE]
 
 
-def test_gen_ai_goes_before_the_names_of_claude_code() -> None:
+def test_a_known_name_goes_before_the_generic_conventions() -> None:
     """Lost: one kind of work under two names, depending on the version of its exporter."""
     given = {OPERATION: "execute_tool", "gen_ai.tool.name": "Task", "tool_name": "Bash", "subagent_type": "Explore"}
-    assert kind("claude_code.tool", given) == ("subagent", "Explore")
+    assert kind("claude_code.tool", given) == ("tool", "Bash")
     assert kind("execute_tool Task", given) == ("tool", "Task")
+    assert kind("claude_code.interaction", {OPERATION: "invoke_agent"}) == ("handoff", "claude_code.interaction")
+    mcp = {OPERATION: "execute_tool", "gen_ai.tool.name": "lookup", "tool_name": "mcp__shop__lookup"}
+    assert kind("claude_code.tool", mcp) == ("tool", "mcp__shop__lookup")
+    assert kind("claude_code.hook", {OPERATION: "chat", "hook_event": "Stop"}) == ("hook", "Stop")
 
 
 @pytest.mark.parametrize("value", [None, 5, "", " ", ["chat"], {"a": 1}])
@@ -90,13 +94,12 @@ def test_the_columns_and_the_resource_attributes_in_the_docs_are_those_of_the_co
 @pytest.mark.parametrize(
     "text",
     [
-        f"{otlp_span.MAX_SPANS:,} spans a request",
+        f"{otlp_span.MAX_SPANS:,} spans per request",
         f"{otlp_span.MAX_PARTS:,} resources and scopes",
-        f"{otlp_span.MAX_MEMORY >> 20} MiB in memory",
-        f"{otlp_span.MAX_SPAN_BYTES >> 20} MiB a span",
-        f"{otlp_span.MAX_ATTRIBUTES} attributes a span",
-        f"{otlp_json.MAX_VALUES:,} values a request",
-        f"{otlp_json.MAX_SPAN_VALUES:,} values a span",
+        f"{otlp_span.MAX_RESOURCE_BYTES >> 20} MiB of resources",
+        f"{otlp_span.MAX_SPAN_BYTES >> 20} MiB per span",
+        f"{otlp_span.MAX_ATTRIBUTES} attributes per span",
+        f"{otlp_json.MAX_SPAN_VALUES:,} values per span",
         otlp_span.TOO_MANY,
     ],
 )

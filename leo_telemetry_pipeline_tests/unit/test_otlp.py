@@ -175,7 +175,9 @@ def test_the_status_is_kept_as_a_word(code, status):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"traceId": "acmvdvGNYxPOcHxsZ4enZw=="}, "traceId is not 32 hex digits"),
+        ({"traceId": "acmvdvGNYxPOcHxsZ4enZw===="}, "traceId is not 32 hex digits"),
+        ({"traceId": "acmvdvGNYxPOcHxsZ4en!w=="}, "traceId is not 32 hex digits"),
+        ({"spanId": "acmvdvGNYxPOcHxsZ4enZw=="}, "spanId is not 16 hex digits"),
         ({"spanId": "0000000000000000"}, "spanId is all zeros"),
         ({"name": " "}, "name is missing or empty"),
         ({"startTimeUnixNano": "0"}, "startTimeUnixNano is missing"),

@@ -1,9 +1,11 @@
 """OTLP as it is posted, in protobuf and in JSON: the same spans from both, and no body that does harm."""
 
+import itertools
 import json
+import re
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as WireSpan
 
-from leo_telemetry_pipeline.collect import otlp, otlp_json, otlp_span
+from leo_telemetry_pipeline.collect import otlp, otlp_span
 from leo_telemetry_pipeline.collect.conventions import OPERATION
 from leo_telemetry_pipeline.collect.otlp import BadRequest, Read, TooLarge
 from leo_telemetry_pipeline.redact import Policy
@@ -211,8 +213,38 @@ def test_a_bad_span_is_rejected_alone_and_says_why() -> None:
 
 def test_many_bad_spans_make_few_reasons() -> None:
     """Lost: an answer as long as the request."""
-    read = read_both(request(*[wire_span({"leo.span_type": f"a+{n}"}, number=n) for n in range(1, 51)]))
-    assert (read.rejected, len(read.reasons)) == (50, otlp_span.MAX_REASONS)
+    spellings = ["".join(letters) for letters in itertools.product("T", "rR", "aA", "cC", "eE", "iI", "d")]
+    bad = [SPAN_JSON.replace(b'"traceId"', f'"{word}"'.encode()) for word in spellings]
+    spans = [json.loads(body)["resourceSpans"][0]["scopeSpans"][0]["spans"][0] for body in bad]
+    body = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}).encode()
+    read = otlp.read_json(body, policy=KEEP)
+    assert (read.rejected, len(read.reasons)) == (len(spellings), otlp_span.MAX_REASONS)
+    assert read.rejections[otlp_span.OTHER_REASONS] == len(spellings) - otlp_span.MAX_REASONS + 1
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"attributes": {"leo.span_type": "Bond+James"}},
+        {"attributes": {"leo.sd_id": True}},
+        {"attributes": {"leo.queue_wait_ms": -7007}},
+        {"attributes": {"leo.queue_wait_ms": "Bond"}},
+        {"trace_id": b"Bond"},
+    ],
+)
+def test_a_reason_says_nothing_of_what_was_sent(bad: dict[str, Any]) -> None:
+    """Lost: what a log must not hold stands in the log and in the doctor's list, once for each value."""
+    [reason] = read_both(request(wire_span(**bad))).reasons
+    assert not {"Bond", "7007"} & set(re.findall(r"\w+", reason)), reason
+
+
+@pytest.mark.parametrize("name", [b"startTimeUnixNano", b"endTimeUnixNano"])
+def test_a_time_after_the_year_9999_is_refused_without_the_time(name: bytes) -> None:
+    """Lost: a reason for each value, and what was sent in the log."""
+    body = re.sub(b'"' + name + b'": "[0-9]+"', b'"' + name + b'": "' + b"7" * 25 + b'"', SPAN_JSON)
+    [reason] = otlp.read_json(body, policy=KEEP).reasons
+    assert "9999" in reason or "before" in reason
+    assert "777" not in reason
 
 
 def test_too_many_attributes_are_cut_and_counted() -> None:
@@ -237,13 +269,39 @@ def test_a_span_of_over_a_mebibyte_is_rejected_alone() -> None:
     assert (len(read.spans), read.rejected) == (1, 1)
 
 
-def test_more_than_fits_in_memory_is_rejected_and_what_fits_is_kept() -> None:
-    """Lost: one request makes the receiver as large as it likes."""
-    span = wire_span({f"k.{number}": "\U0001f600" + "x" * 7_000 for number in range(120)})
-    read = otlp.read_protobuf(request(*[span] * 20).SerializeToString(), policy=KEEP)
-    assert 0 < len(read.spans) < 20
-    assert len(read.spans) + read.rejected == 20
-    assert "send fewer spans" in read.reasons[0]
+PARTS: list[Callable[..., Iterator[Read]]] = [otlp.parts_of_json, otlp.parts_of_protobuf]
+
+
+@pytest.mark.parametrize("parts_of", PARTS)
+def test_more_than_fits_in_memory_comes_in_parts_and_all_of_it(parts_of: Callable[..., Iterator[Read]]) -> None:
+    """Lost: whatever of a batch does not fit is gone for good, since no exporter sends it again."""
+    spans = [
+        wire_span({f"k.{each}": "\U0001f600" + "x" * 7_000 for each in range(120)}, number=n) for n in range(1, 21)
+    ]
+    made = request(*spans)
+    body = in_json(made) if parts_of is otlp.parts_of_json else made.SerializeToString()
+    parts = list(parts_of(body, policy=KEEP))
+    assert [span.span_id[-4:] for part in parts for span in part.spans] == [f"{n:04x}" for n in range(1, 21)]
+    assert sum(part.rejected for part in parts) == 0
+    assert len(parts) > 3
+    assert max(len(part.spans) for part in parts) < 10
+
+
+def test_a_request_that_is_not_json_at_its_end_is_refused_before_a_part_of_it_is_stored() -> None:
+    """Lost: half a request in the table, and the answer that nothing of it was stored."""
+    spans = [wire_span({f"k.{each}": "x" * 9_000 for each in range(100)}, number=n) for n in range(1, 15)]
+    body = in_json(request(*spans, wire_span(name="last")))
+    with pytest.raises(BadRequest):
+        next(otlp.parts_of_json(body.replace(b'"last"', b"lasts"), policy=KEEP))
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_large_resource_of_many_spans_is_refused_whole(reader: Callable[..., Read]) -> None:
+    """Lost: a disk, to a request of two megabytes that becomes ten gigabytes of rows."""
+    made = request(*[wire_span()] * 1000, resource={f"leo.{n}": "x" * 9_000 for n in range(100)})
+    body = in_json(made) if reader is otlp.read_json else made.SerializeToString()
+    with pytest.raises(TooLarge, match="resources"):
+        reader(body, policy=KEEP)
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -255,17 +313,10 @@ def test_too_many_spans_are_refused_before_any_is_read(reader: Callable[..., Rea
         reader(body, policy=KEEP)
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b'{"a":[' + b"0," * otlp_json.MAX_VALUES + b"0]}",
-        b'{"resourceSpans":[' + b"{}," * otlp_span.MAX_PARTS + b"{}]}",
-    ],
-)
-def test_too_many_values_of_json_are_refused(body: bytes) -> None:
+def test_too_many_parts_of_json_are_refused() -> None:
     """Lost: a body of a few MB becomes objects of hundreds."""
     with pytest.raises(TooLarge):
-        otlp.read_json(body, policy=KEEP)
+        otlp.read_json(b'{"resourceSpans":[' + b"{}," * otlp_span.MAX_PARTS + b"{}]}", policy=KEEP)
 
 
 def test_too_many_parts_of_protobuf_are_refused() -> None:
@@ -344,8 +395,8 @@ def test_a_body_that_is_no_protobuf_is_refused(body: bytes) -> None:
 @pytest.mark.parametrize("body", [b"{}", b' {"resourceSpans": null} \n', b'{"new": [{"a": "}"}], "resourceSpans": []}'])
 def test_an_empty_request_is_a_good_one(body: bytes) -> None:
     """Lost: exporters that ask whether the receiver is there are told that they are broken."""
-    assert otlp.read_json(body, policy=KEEP) == Read([], 0, [], {})
-    assert otlp.read_protobuf(b"", policy=KEEP) == Read([], 0, [], {})
+    assert otlp.read_json(body, policy=KEEP) == Read([], {}, {})
+    assert otlp.read_protobuf(b"", policy=KEEP) == Read([], {}, {})
 
 
 def test_what_protobuf_may_add_is_skipped() -> None:

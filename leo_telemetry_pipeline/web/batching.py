@@ -1,0 +1,245 @@
+"""Between bodies and the keeper: what waits is decoded and stored together, what is large in parts.
+
+Belongs here: in which order, in how many transactions, and until when a request is worked on.
+Does not: HTTP (app), reading bodies (body), where spans go (keeping).
+
+One request or group at a time is in memory as objects; the next part is decoded while one is stored.
+"""
+
+import asyncio
+import operator
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from leo_telemetry_pipeline import redact
+from leo_telemetry_pipeline.collect import otlp, otlp_protobuf, plausible
+from leo_telemetry_pipeline.collect.otlp_span import PART_BODY, Read, whole_of
+from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.span import Span
+from leo_telemetry_pipeline.store import intake
+from leo_telemetry_pipeline.web import answers
+from leo_telemetry_pipeline.web.body import LIMIT, Body, Refusal
+from leo_telemetry_pipeline.web.claude import ClaudeCode
+from leo_telemetry_pipeline.web.keeping import PATIENCE_S, Keeper, NotKept
+from leo_telemetry_pipeline.web.metrics import Metrics
+from leo_telemetry_pipeline.web.notices import Notices
+
+# Exporters wait for ten seconds by default; an answer after that would be lost on them.
+_WAITS_S = 7.0
+_ANSWER_S = 9.0
+_LEAST_PATIENCE_S = 2.0
+RETRY_AFTER_S = 5
+# Of requests that are stored together, so that none of them waits long for the others.
+_GROUP_BYTES = 256 << 10
+_PARTS = {answers.JSON: otlp.parts_of_json, answers.PROTOBUF: otlp_protobuf.parts_of_protobuf}
+REFUSED_BY_TABLE = "refused by the table, which keeps it in telemetry_quarantine"
+FORMS = frozenset(_PARTS)
+
+T = TypeVar("T")
+_start = operator.attrgetter("start_time_ms")
+
+
+@dataclass(eq=False)
+class _Request:
+    """A body that is whole, until it is answered with the rejected spans by reason. Times are the event loop's."""
+
+    form: str
+    body: Body
+    answer: "asyncio.Future[Mapping[str, int]]"
+    answer_by: float
+    begun: bool = False
+
+    def refuse(self, error: Exception) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+    def accept(self, rejections: Mapping[str, int]) -> None:
+        if not self.answer.done():
+            self.answer.set_result(rejections)
+
+
+@dataclass
+class _Decoded:
+    """A part of a request with what is wrong with its times: how many spans, the first and the last start in ms."""
+
+    read: Read
+    implausible: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+
+
+class Batcher:
+    """Takes bodies and answers when their spans are kept. All methods are called in the event loop's thread."""
+
+    def __init__(
+        self, settings: Settings, keeper: Keeper, claude: ClaudeCode, metrics: Metrics, notices: Notices
+    ) -> None:
+        self._keeper = keeper
+        self._claude = claude
+        self._metrics = metrics
+        self._notices = notices
+        self._project = settings.project
+        self._policy = redact.Policy(settings.keep_keys, settings.keep_identity)
+        self._keep_days = settings.keep
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="read")
+        self._waiting: deque[_Request] = deque()
+        self._arrived = asyncio.Event()
+
+    async def take(self, form: str, body: Body) -> Mapping[str, int]:
+        """Return when the spans of a body are kept: the rejected ones by reason. Raises Refusal."""
+        loop = asyncio.get_running_loop()
+        request = _Request(form, body, loop.create_future(), loop.time() + _ANSWER_S)
+        late = loop.call_later(_WAITS_S, _refuse_late, request)
+        self._waiting.append(request)
+        self._arrived.set()
+        try:
+            return await request.answer
+        finally:
+            late.cancel()
+
+    async def work(self) -> None:
+        """Decode and keep what arrives; never returns."""
+        while True:
+            await self._arrived.wait()
+            await self._work_on(self._next_group(LIMIT))
+
+    def close(self) -> None:
+        """End the thread that decodes."""
+        self._reader.shutdown(wait=False, cancel_futures=True)
+
+    def _next_group(self, largest: int) -> list[_Request]:
+        """Take what waits for longest, as much as is kept together, up to the first body larger than ``largest``."""
+        group, size = [], 0
+        while self._waiting:
+            request = self._waiting[0]
+            size += request.body.size
+            if request.body.size > largest or (group and size > _GROUP_BYTES):
+                return group
+            self._waiting.popleft()
+            if not request.answer.done():
+                request.begun = True
+                group.append(request)
+        self._arrived.clear()
+        return group
+
+    async def _work_on(self, group: list[_Request]) -> None:
+        try:
+            if len(group) == 1 and group[0].body.size > PART_BODY:
+                await self._keep_in_parts(group[0])
+            elif group:
+                await self._keep_together(group)
+        except Exception as error:  # noqa: BLE001  # whoever sent it is told, and the next one is worked on
+            for request in group:
+                request.refuse(_refusal(error))
+
+    async def _keep_together(self, group: list[_Request]) -> None:
+        made = await self._in_reader(lambda: [self._whole(request) for request in group])
+        good = []
+        for request, decoded in zip(group, made, strict=True):
+            if isinstance(decoded, Exception):
+                request.refuse(_refusal(decoded))
+            else:
+                good.append((request, decoded))
+        refused = await self._keep([decoded for _, decoded in good], min(r.answer_by for r in group))
+        for (request, decoded), count in zip(good, refused, strict=True):
+            request.accept(self._count(decoded, count))
+
+    async def _keep_in_parts(self, request: _Request) -> None:
+        parts = _PARTS[request.form](request.body.finish(), project=self._project, policy=self._policy, divert=True)
+        rejections: Counter[str] = Counter()
+
+        def decode() -> _Decoded | None:
+            read = next(parts, None)
+            return None if read is None else self._judged(read)
+
+        following = asyncio.ensure_future(self._in_reader(decode))
+        try:
+            while (decoded := await following) is not None:
+                following = asyncio.ensure_future(self._in_reader(decode))
+                [refused] = await self._keep([decoded], request.answer_by)
+                rejections.update(self._count(decoded, refused))
+                # Small requests do not wait for all parts of a large one.
+                await self._work_on(self._next_group(PART_BODY))
+        finally:
+            # A generator that is still at work may not be left behind.
+            with suppress(Exception):
+                await following
+        request.accept(rejections)
+
+    async def _keep(self, parts: list[_Decoded], answer_by: float) -> list[int]:
+        left = answer_by - asyncio.get_running_loop().time()
+        await self._claude.keep([note for part in parts for note in part.read.notes])
+        patience = min(PATIENCE_S, max(_LEAST_PATIENCE_S, left))
+        return await self._keeper.keep([(part.read.spans, part.read.removed) for part in parts], patience)
+
+    def _in_reader(self, call: Callable[[], T]) -> Awaitable[T]:
+        return asyncio.get_running_loop().run_in_executor(self._reader, call)
+
+    def _whole(self, request: _Request) -> _Decoded | Exception:
+        try:
+            parts = _PARTS[request.form](request.body.finish(), project=self._project, policy=self._policy, divert=True)
+            return self._judged(whole_of(parts))
+        except Exception as error:  # noqa: BLE001  # the others of its group have nothing to do with it
+            return error
+
+    def _judged(self, read: Read) -> _Decoded:
+        return _Decoded(read, _implausible(read.spans, time.time_ns() // 1_000_000, self._keep_days))
+
+    def _count(self, part: _Decoded, refused: int) -> dict[str, int]:
+        """Count what became of a part that is kept, and return its rejected spans by reason."""
+        rejections = dict(part.read.rejections)
+        if refused:
+            rejections[REFUSED_BY_TABLE] = refused
+        self._metrics.totals["spans_accepted"] += len(part.read.spans) + len(part.read.notes) - refused
+        self._metrics.totals["spans_rejected"] += sum(rejections.values())
+        for reason, count in rejections.items():
+            self._notices.add(intake.REJECTED, reason, f"span(s) rejected: {reason}", count)
+        for detail, (count, first, last) in part.implausible.items():
+            said = f"span(s) stored whose times cannot be true: {detail} (of late from {_day(first)} to {_day(last)})"
+            self._notices.add(intake.IMPLAUSIBLE_TIMES, detail, said, count)
+            self._metrics.totals["spans_implausible"] += count
+        return rejections
+
+
+def _refuse_late(request: _Request) -> None:
+    if not request.begun:
+        request.refuse(Refusal(503, "requests come faster than they can be stored", RETRY_AFTER_S))
+
+
+def _refusal(error: Exception) -> Exception:
+    if isinstance(error, otlp.BadRequest):
+        return Refusal(400, str(error))
+    if isinstance(error, otlp.TooLarge):
+        return Refusal(413, str(error))
+    if isinstance(error, NotKept):
+        return Refusal(503, f"database and spool are both unavailable ({error})", RETRY_AFTER_S)
+    return error
+
+
+def _implausible(spans: list[Span], now_ms: int, keep_days: int) -> dict[str, tuple[int, int, int]]:
+    def wrong(span: Span) -> str | None:
+        return plausible.wrong_with(
+            span.start_time_ms, span.end_time_ms, span.duration_ms, now_ms=now_ms, keep_days=keep_days
+        )
+
+    found: dict[str, tuple[int, int, int]] = {}
+    # Durations were measured between start and end, so where the extremes can be true all can.
+    extremes = [min(spans, key=_start), max(spans, key=_start), max(spans, key=_end)] if spans else []
+    for span in spans if any(map(wrong, extremes)) else ():
+        detail, start = wrong(span), span.start_time_ms
+        if detail is not None:
+            count, first, last = found.get(detail, (0, start, start))
+            found[detail] = (count + 1, min(first, start), max(last, start))
+    return found
+
+
+def _end(span: Span) -> int:
+    return span.end_time_ms or 0
+
+
+def _day(epoch_ms: int) -> str:
+    return f"{datetime.fromtimestamp(epoch_ms / 1000, UTC):%Y-%m-%d}"

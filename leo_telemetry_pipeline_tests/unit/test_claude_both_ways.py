@@ -1,0 +1,375 @@
+"""The same session by hooks, by OpenTelemetry and by both at once, as the real Claude Code 2.1.332 told it."""
+
+import json
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from leo_telemetry_pipeline.collect import files
+from leo_telemetry_pipeline.collect.claude import assembler, ids, otel_notes
+from leo_telemetry_pipeline.collect.claude import imported as gathered
+from leo_telemetry_pipeline.collect.claude.evidence import GRACE_S, QUIET_S
+from leo_telemetry_pipeline.collect.claude.running import open_operations
+from leo_telemetry_pipeline.settings import bundled
+from leo_telemetry_pipeline.span import Span
+from leo_telemetry_pipeline_tests.claude_sessions import Session, arrival, sessions
+
+# What both ways tell. Requests, waits, executions, hooks and built-in commands are told by OpenTelemetry alone.
+SHARED = ("handoff", "tool", "skill", "mcp_server", "subagent", "operation")
+PROMPT, NOTIFICATION = "handoff:claude_code.interaction", "operation:claude_code.task_notification"
+BASH, LOOKUP, SEARCH, READ = "tool:Bash", "tool:mcp__shop__lookup", "tool:ToolSearch", "tool:Read"
+SHOP = "mcp_server:shop"
+# Each scenario with all that both ways tell of it, failures marked.
+TOLD: dict[str, dict[str, int]] = {
+    "plain": {PROMPT: 2},
+    "tools": {PROMPT: 3, BASH: 3, READ: 2, BASH + " ERROR": 1, READ + " ERROR": 1},
+    "mcp": {PROMPT: 1, SEARCH: 1, LOOKUP: 1, SHOP: 1, LOOKUP + " ERROR": 1, SHOP + " ERROR": 1},
+    "skills": {PROMPT: 1, "skill:tidy": 1, BASH: 1},
+    "slash": {"handoff:/deploy": 1, "handoff:/tidy": 1, BASH: 1},
+    "foreground": {PROMPT: 1, "subagent:reader": 1, BASH: 1},
+    "background": {PROMPT: 2, "subagent:reader": 1, BASH: 1, NOTIFICATION: 1},
+    "parallel": {PROMPT: 1, "subagent:reader": 2, "subagent:writer": 1, BASH: 4},
+    "nested": {PROMPT: 1, "subagent:general-purpose": 1, "subagent:writer": 1, BASH: 1},
+    "continued": {PROMPT: 1, "subagent:reader": 2, BASH: 2, SEARCH: 1, "tool:SendMessage": 1, NOTIFICATION: 1},
+    "agent_error": {PROMPT: 1, "subagent:reader ERROR": 1, BASH: 2},
+    "unknown_agent": {PROMPT: 1, "subagent:nobody ERROR": 1, BASH: 1},
+    "api_error": {PROMPT: 2, PROMPT + " ERROR": 1, BASH: 1},
+    "refused": {PROMPT: 2},
+    "waiting": {PROMPT: 1, BASH: 1},
+    "compaction": {PROMPT: 2, BASH: 1},
+    "blocking_stop": {PROMPT: 1, BASH: 1},
+    "killed": {PROMPT: 1, PROMPT + " open": 1, BASH: 2, SEARCH: 1},
+    "notified_early": {PROMPT: 1, "subagent:writer": 1, BASH: 3},
+    "two_at_once": {PROMPT: 2, BASH: 2},
+    "queued": {PROMPT: 1, BASH: 2},
+}
+scenario = pytest.mark.parametrize("name", TOLD)
+
+
+def made(session: Session, notes: list[dict]) -> list[Span]:
+    """Make all spans of notes at once."""
+    spans = []
+    for number, own in of_sessions(session, notes).items():
+        some, left = assembler.spans(own, session=number, final=True)
+        assert left == []
+        spans += some
+    return spans
+
+
+def of_sessions(session: Session, notes: list[dict]) -> dict[str, list[dict]]:
+    """Return notes by their session: a scenario may have two at once, which hooks of the recording tell by prompt."""
+    owner = {note["prompt_id"]: note["session"] for note in session.otlp if "prompt_id" in note}
+    found: dict[str, list[dict]] = {}
+    for note in notes:
+        number = note.get("session") or owner.get(note.get("prompt_id", ""), session.id)
+        found.setdefault(number, []).append(note)
+    return found
+
+
+def told(spans: list[Span]) -> Counter[str]:
+    """Count what spans tell, by type, name and failure."""
+    shared = [span for span in spans if span.span_type in SHARED]
+    ends = {"ERROR": " ERROR", "OK": "", None: " open"}
+    return Counter(f"{span.span_type}:{span.span_name}{ends[span.status]}" for span in shared)
+
+
+def keys(spans: list[Span]) -> dict[tuple[str, str], Span]:
+    """Return spans by what the store takes them for one by."""
+    found = {(span.trace_id, span.span_id): span for span in spans}
+    assert len(found) == len(spans)
+    return found
+
+
+@scenario
+@pytest.mark.parametrize("way", ["hooks", "otlp", "both"])
+def test_each_scenario_is_told_the_same_by_every_way(name: str, way: str):
+    """Lost: what is slow depends on how somebody measures it, or is counted twice."""
+    session = sessions()[name]
+    assert told(made(session, getattr(session, way))) == Counter(TOLD[name])
+
+
+@scenario
+def test_both_ways_on_two_machines_are_one_row_per_span(name: str):
+    """Lost: everything counts twice where the hooks run here and the receiver elsewhere."""
+    session = sessions()[name]
+    by_hooks, by_otlp = (keys(made(session, notes)) for notes in (session.hooks, session.otlp))
+    assert set(by_hooks) <= set(by_otlp)
+    for key, span in by_hooks.items():
+        other = by_otlp[key]
+        assert (span.span_type, span.span_name, span.status) == (other.span_type, other.span_name, other.status)
+        assert span.parent_span_id == other.parent_span_id
+        # A hook's process tells of a moment when it has started, which took up to 0.3 s where this was recorded.
+        if span.duration_ms is not None and other.duration_ms is not None:
+            assert abs(span.duration_ms - other.duration_ms) < 350
+
+
+@scenario
+def test_spans_that_are_made_as_notes_arrive_are_the_same(name: str):
+    """Lost: spans of a session that goes on for hours, or the same ones a second time."""
+    session = sessions()[name]
+    at_once = keys(made(session, session.both))
+    collected: list[Span] = []
+    for number, notes in of_sessions(session, session.both).items():
+        kept: list[dict] = []
+        for note in notes:
+            some, kept = assembler.spans([*kept, note], session=number, now_ns=arrival(note))
+            collected += some
+        later = arrival(notes[-1]) + 2 * QUIET_S * 10**9
+        for now_ns, final in ((later, False), (0, True)):
+            some, kept = assembler.spans(kept, session=number, final=final, now_ns=now_ns)
+            collected += some
+        assert kept == []
+    ended = [span for span in collected if span.duration_ms is not None]
+    assert keys(ended).keys() == {key for key, span in at_once.items() if span.duration_ms is not None}
+    assert told(list(keys(ended).values())) == told([span for span in at_once.values() if span.status])
+
+
+@scenario
+@pytest.mark.parametrize("seed", range(3))
+def test_records_in_any_order_and_three_times_make_the_same(name: str, seed: int):
+    """Lost: spans whose logs come first, or whose parents come last, or that an exporter sends again."""
+    session = sessions()[name]
+    once = sorted(map(str, keys(made(session, session.otlp))))
+    notes = session.otlp * 3
+    random.Random(seed).shuffle(notes)
+    assert sorted(map(str, keys(made(session, notes)))) == once
+
+
+def test_every_span_has_its_place_in_the_tree():
+    """Lost: which prompt or sub-agent the time belongs to."""
+    for session in sessions().values():
+        spans = made(session, session.both)
+        known = keys(spans)
+        for span in spans:
+            above = span.parent_span_id
+            is_root = span.span_type in ("handoff", "command") or span.span_name == NOTIFICATION.split(":")[1]
+            is_outside = span.span_type == "hook" and above is None
+            assert above is None if is_root or is_outside else (span.trace_id, above) in known, (session.name, span)
+            assert span.attributes["service.name"] == "claude-code"
+            assert span.attributes["session.id"]
+
+
+def test_a_background_sub_agent_takes_its_own_time_and_not_that_of_its_launch():
+    """Lost: 366 ms were stored for 4,567."""
+    session = sessions()["background"]
+    for notes in (session.hooks, session.otlp, without_logs(session)):
+        [agent] = [span for span in made(session, notes) if span.span_type == "subagent"]
+        assert agent.duration_ms is not None
+        assert 1_500 < agent.duration_ms < 2_500
+
+
+def without_logs(session: Session) -> list[dict]:
+    """Return the notes of a session whose logs are not exported."""
+    return [note for note in session.otlp if note["event"] == otel_notes.SPAN]
+
+
+def test_without_logs_traces_keep_their_own_ids():
+    """Lost: sessions whose logs nobody exports, or of versions that name no prompt."""
+    session = sessions()["tools"]
+    spans = made(session, without_logs(session))
+    traces = {note["trace"] for note in session.otlp if note["trace"]}
+    assert {span.trace_id.replace("-", "") for span in spans} == traces
+    roots = {note["span"] for note in session.otlp if note.get("name") == "interaction"}
+    assert {span.span_id for span in spans if span.span_type == "handoff"} == set(map(ids.uuid, roots))
+    assert told(spans) == Counter(TOLD["tools"])
+
+
+def test_without_logs_hooks_still_tell_which_prompt_a_trace_is():
+    """Lost: everything twice where both are switched on and logs are not."""
+    session = sessions()["background_traces_only"]
+    assert told(made(session, session.both)) == told(made(session, session.hooks))
+    assert set(keys(made(session, session.hooks))) <= set(keys(made(session, session.both)))
+
+
+def test_the_prompt_of_a_trace_is_waited_for_and_then_no_longer():
+    """Lost: ids that depend on which request comes first; or spans that wait for logs that never come."""
+    session = sessions()["plain"]
+    notes = without_logs(session)
+    last = max(map(arrival, notes))
+    spans, kept = assembler.spans(notes, session=session.id, now_ns=last + (GRACE_S - 2) * 10**9)
+    assert spans == []
+    spans, kept = assembler.spans(kept, session=session.id, now_ns=last + (GRACE_S + 1) * 10**9)
+    assert told(spans) == Counter(TOLD["plain"])
+    # What comes too late changes no id.
+    some, _ = assembler.spans([*kept, *session.otlp], session=session.id, now_ns=last + (GRACE_S + 2) * 10**9)
+    assert {span.span_type for span in some} <= {"hook"}
+
+
+def test_a_wait_for_a_person_lies_beside_its_tool():
+    """Lost: a tool that waited an hour for a person would look slow, or its wait be taken off twice."""
+    session = sessions()["waiting"]
+    spans = {f"{span.span_type}:{span.span_name}": span for span in made(session, session.otlp)}
+    wait, tool = spans["wait:Bash"], spans[BASH]
+    assert wait.parent_span_id == tool.parent_span_id == spans[PROMPT].span_id
+    assert wait.duration_ms is not None
+    assert tool.duration_ms is not None
+    assert wait.duration_ms > 900
+    assert tool.duration_ms < 600
+    assert wait.start_time_ms + wait.duration_ms <= tool.start_time_ms + 2
+
+
+def test_requests_keep_what_tells_slow_from_fast():
+    """Lost: whether a model was slow to begin or slow to write, and what it was asked to do."""
+    session = sessions()["api_error"]
+    requests = [span for span in made(session, session.otlp) if span.span_type == "llm"]
+    assert {span.span_name for span in requests} == {"claude-opus-5-5"}
+    assert [span.attributes["status_code"] for span in requests if span.status == "ERROR"] == [400]
+    answered = [span.attributes for span in requests if span.status == "OK"]
+    assert {"ttft_ms", "input_tokens", "output_tokens", "effort", "attempt", "stop_reason"} <= set(answered[0])
+    assert max(attributes["attempt"] for attributes in answered) == 2
+
+
+def test_a_prompt_that_was_interrupted_has_no_end_by_any_way():
+    """Lost: prompts that a person stopped are judged as if they had been answered."""
+    session = sessions()["interrupted"]
+    for notes in (session.hooks, session.otlp, session.both):
+        prompts = [span for span in made(session, notes) if span.span_type == "handoff"]
+        assert [span.duration_ms is None for span in prompts] == [True, False]
+
+
+def test_compaction_built_in_commands_and_hooks_are_told_apart():
+    """Lost: which hook, command or compaction a session waits for."""
+    session = sessions()["compaction"]
+    spans = made(session, session.otlp)
+    names = {f"{span.span_type}:{span.span_name}" for span in spans}
+    assert {"command:/compact", "compaction:manual", "hook:PreToolUse:Bash", "hook:Stop"} <= names
+    [compaction] = [span for span in spans if span.span_type == "compaction"]
+    assert compaction.attributes["pre_tokens"] > 0
+
+
+def test_no_word_of_a_conversation_gets_into_a_note_or_a_span():
+    """Lost: prompts, commands, answers and paths in files and tables that many may read."""
+    for session in sessions().values():
+        raw = json.dumps(session.raw)
+        kept = json.dumps(session.both) + str(
+            [[*map(repr, (span.attributes,))] for span in made(session, session.both)]
+        )
+        for word in ("<<", "sleep", "/home/user", "exit 3", "as planned", "done", "go on", "<REDACTED>", "user.id"):
+            assert word not in kept, (session.name, word)
+        assert "/home/user" in raw
+
+
+def test_what_somebody_lets_claude_code_export_of_a_conversation_is_not_noted():
+    """Lost: the privacy of whoever sets OTEL_LOG_USER_PROMPTS or the like for another tool."""
+    attributes = {"session.id": "s", "prompt.id": "p", "prompt": "fire Anna", "command_name": "fire Anna now"}
+    attributes |= {"user_prompt": "fire Anna", "full_command": "rm -rf /home/anna", "tool_input": "fire Anna"}
+    attributes |= {
+        "tool_name": "Bash",
+        "tool_use_id": "t",
+        "error": "no /home/anna",
+        "skill_name": "x",
+        "hook_name": "Stop",
+    }
+    sender = otel_notes.sender({}, {})
+    for kind in ("interaction", "tool", "tool.execution", "llm_request", "hook", "unknown"):
+        record = otel_notes.Record(f"claude_code.{kind}", "a" * 32, "b" * 16, "", 1, 2, attributes)
+        assert "nna" not in json.dumps(otel_notes.of_span(record, sender, 3))
+    for kind in ("user_prompt", "tool_result", "tool_decision", "subagent_completed", "hook_execution_complete"):
+        record = otel_notes.Record(f"claude_code.{kind}", "a" * 32, "b" * 16, "", 1, 2, attributes)
+        assert "nna" not in json.dumps(otel_notes.of_log(record, sender, 3))
+
+
+@pytest.mark.parametrize(
+    ("version", "untested"),
+    [("2.1.332", False), ("2.1.333", True), ("2.2.0", True), ("3.0.0-beta.1", True), ("1.0.99", False), ("dev", False)],
+)
+def test_a_version_newer_than_the_newest_tested_one_is_known_as_such(version: str, untested: bool):
+    """Lost: nobody learns that a new version may tell something else by the same names."""
+    assert otel_notes.is_untested(version) is untested
+
+
+def test_what_a_session_does_now_is_known_from_its_notes():
+    """Lost: `running` shows nothing of a prompt that has worked for an hour."""
+    session = sessions()["killed"]
+    for notes in (session.hooks, session.otlp, session.both):
+        [running, *tools] = open_operations([{**note, "session": session.id} for note in notes])
+        assert (running.span_type, running.span_name) == ("handoff", "claude_code.interaction")
+        assert running.session == session.id
+        assert {operation.span_type for operation in tools} <= {"tool"}
+    for name in ("parallel", "continued", "blocking_stop", "agent_error"):
+        session = sessions()[name]
+        assert open_operations(session.hooks) == open_operations(session.otlp) == []
+        some = [note for note in session.hooks if note["event"] not in ("Stop", "SessionEnd")][:3]
+        assert [operation.span_type for operation in open_operations(some)][:1] == ["handoff"]
+
+
+SAMPLE = bundled("examples") / "data" / "claude_code_otlp_sample.jsonl"
+
+
+def imported(path: Path) -> list[Span]:
+    """Read a file as `leo-telemetry import` does."""
+    found = list(files.read(path))
+    assert [item for item in found if not isinstance(item, Span)] == []
+    return [item for item in found if isinstance(item, Span)]
+
+
+def test_a_file_of_an_older_version_is_six_spans_of_one_trace():
+    """Lost: what people exported before, or its tools below what is nowhere."""
+    spans = imported(SAMPLE)
+    known = {span.span_id: f"{span.span_type}:{span.span_name}" for span in spans}
+    assert sorted((known[span.span_id], known.get(span.parent_span_id or "", "")) for span in spans) == [
+        ("execution:claude_code.tool.execution", "tool:Bash"),
+        (PROMPT, ""),
+        ("llm:claude-opus-4-8[1m]", PROMPT),
+        ("llm:claude-opus-4-8[1m]", PROMPT),
+        ("tool:Bash", PROMPT),
+        # Beside its tool: that one's duration is without it.
+        ("wait:Bash", PROMPT),
+    ]
+    assert len({span.trace_id for span in spans}) == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_file_of_requests_in_any_order_is_the_same_as_what_the_receiver_makes(tmp_path: Path, seed: int, times: int):
+    """Lost: the same session once from the receiver and once from the log of a collector."""
+    session = sessions()["continued"]
+    lines = [json.dumps(post) for post in session.raw["otlp"] * times]
+    random.Random(seed).shuffle(lines)
+    path = tmp_path / "requests.jsonl"
+    path.write_text("\n".join(lines))
+    assert keys(imported(path)).keys() == keys(made(session, session.otlp)).keys()
+
+
+def test_a_file_with_more_than_fits_into_memory_is_read_session_by_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Lost: a month of sessions, because one machine could not hold all of them at once."""
+    monkeypatch.setattr(gathered, "MOST_NOTES", 50)
+    names = ("plain", "tools", "parallel", "skills")
+    path = tmp_path / "requests.jsonl"
+    path.write_text("\n".join(json.dumps(post) for name in names for post in sessions()[name].raw["otlp"]))
+    want = sum((Counter(TOLD[name]) for name in names), Counter())
+    assert told(imported(path)) == want
+
+
+def test_records_that_name_no_session_keep_their_own_ids(tmp_path: Path):
+    """Lost: spans of a version or a proxy that leaves the session out."""
+    session = sessions()["plain"]
+    path = tmp_path / "requests.jsonl"
+    text = "\n".join(json.dumps(post) for post in session.raw["otlp"])
+    path.write_text(text.replace('"session.id"', '"session.was"'))
+    spans = imported(path)
+    assert Counter(span.span_type for span in spans) == {"handoff": 2, "llm": 2}
+    assert {span.span_name for span in spans if span.span_type == "handoff"} == {"claude_code.interaction"}
+
+
+def test_what_the_resource_says_is_on_every_span():
+    """Lost: the project, directive and deployment that somebody gave to all that Claude Code exports."""
+    attributes = {"session.id": "s", "tool_name": "Bash", "tool_use_id": "t"}
+    sender = otel_notes.sender({"project": "shop", "sd_id": 17}, {"sd_type": "feature", "service.version": "2.1.332"})
+    notes = [
+        otel_notes.of_span(
+            otel_notes.Record(f"claude_code.{kind}", "a" * 32, digit * 16, "", 10**15, 2 * 10**15, given), sender, 1
+        )
+        for kind, digit, given in (
+            ("interaction", "1", {"session.id": "s"}),
+            ("tool", "2", attributes),
+            ("tool.execution", "3", attributes),
+        )
+    ]
+    spans, _ = assembler.spans([note for note in notes if note], session="s", project="else", final=True)
+    assert len(spans) == 3
+    assert {(span.project, span.sd_id, span.attributes["sd_type"]) for span in spans} == {("shop", "17", "feature")}
