@@ -89,6 +89,8 @@ def load(paths: tuple[str, ...], mapping: str | None, preset: str | None, projec
     for path in paths:  # before the first is read, so that nothing is half done over a typing error
         if path != STDIN and not _is_file(Path(path)):
             raise UserError(f"{path} is no file that can be read: check its name")
+    if paths.count(STDIN) > 1 or (STDIN in paths and sys.stdin is None):
+        raise UserError("- is standard input, which can be read once: name files, or open it")
     settings = Settings()
     policy = redact.Policy(settings.keep_keys, settings.keep_identity)
     asked = Asked(columns, preset, project or settings.project, accept_times, settings, policy)

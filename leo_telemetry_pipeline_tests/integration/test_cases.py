@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from leo_telemetry_pipeline.cli.commands import cli
+from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings, bundled
 from leo_telemetry_pipeline.store import intake, purge
 from leo_telemetry_pipeline.store.database import Database
@@ -176,6 +177,13 @@ def test_a_file_may_come_by_standard_input(db: Database, tmp_path: Path) -> None
     done = load("-", input_=(CASES / "ch_binary.parquet").read_bytes())
     assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
     assert "standard input: Parquet is read from plain files only" in done.stderr
+
+
+def test_standard_input_is_read_once(db: Database) -> None:
+    """Lost: a traceback, for one dash too many."""
+    done = CliRunner().invoke(cli, ["import", "-", "-"], input=b"")
+    assert isinstance(done.exception, UserError)
+    assert "read once" in done.exception.message
 
 
 def test_both_halves_of_a_zipkin_span_are_stored(db: Database) -> None:

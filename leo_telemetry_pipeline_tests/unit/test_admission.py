@@ -10,11 +10,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from leo_telemetry_pipeline.collect import csvmap, files, plausible
 from leo_telemetry_pipeline.collect.admission import JUDGED, MOST_BAD, FileCheck, Refused, Rules
 from leo_telemetry_pipeline.collect.files import BadLine
 from leo_telemetry_pipeline.collect.plausible import DAY_MS
+from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.span import Span
 
 CASES = Path(__file__).resolve().parents[1] / "cases"
@@ -279,3 +282,17 @@ def test_the_end_wins_also_where_a_person_accepts_the_times(tmp_path: Path):
 def test_a_few_other_defects_do_not_hide_that_the_unit_is_wrong(tmp_path: Path):
     """Lost: the remedy, for one broken line among a hundred."""
     assert "these look like nanoseconds" in refusal(written(tmp_path, [row(NOW * 10**6)] * 5 + ["{oops"]))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.binary(max_size=300) | st.sampled_from([b'{"log": [', b'[[[{"a":', b"{" * 9_000, b'{"a": ' + b"9" * 5_000]))
+def test_whatever_a_file_holds_it_is_empty_admitted_or_refused_in_one_line(tmp_path: Path, content: bytes):
+    """Lost: an import of many files, to a traceback over the one that is something else."""
+    path = tmp_path / "f"
+    path.write_bytes(content)
+    message = ""
+    try:
+        assert admitted(path) == []
+    except UserError as error:
+        message = error.message
+    assert "\n" not in message
