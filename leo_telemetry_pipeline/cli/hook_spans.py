@@ -54,6 +54,9 @@ def _take(wall_ns: int, monotonic_ns: int) -> None:
     session = event.get("session_id") if kept else None
     if kept is None or not isinstance(session, str) or not session:
         return None
+    if project := os.environ.get("LEO_TELEMETRY_PROJECT", ""):
+        # Whoever makes the spans may run for another project.
+        kept["project"] = hook_notes.storable(project, 200)
     folder = notebook.checked_folder(hook.home())
     path = os.path.join(folder, notebook.file_name(session))
     with notebook.Notebook(path) as notes:

@@ -373,3 +373,25 @@ def test_what_the_resource_says_is_on_every_span():
     spans, _ = assembler.spans([note for note in notes if note], session="s", project="else", final=True)
     assert len(spans) == 3
     assert {(span.project, span.sd_id, span.attributes["sd_type"]) for span in spans} == {("shop", "17", "feature")}
+
+
+@pytest.mark.parametrize("logged", [True, False])
+def test_hooks_that_are_told_of_by_spans_and_by_log_events_count_once(logged: bool):
+    """Lost: each hook twice for whoever lets Claude Code export its detailed traces."""
+    given = {"session.id": "s", "prompt.id": "p", "hook_event": "Stop", "hook_name": "Stop", "num_hooks": 2}
+    sender, trace, root = otel_notes.sender({}, {}), "a" * 32, "1" * 16
+    records = [
+        otel_notes.of_span(
+            otel_notes.Record("claude_code.interaction", trace, root, "", 10**15, 9 * 10**15, given), sender, 1
+        ),
+        otel_notes.of_span(
+            otel_notes.Record("claude_code.hook", trace, "2" * 16, root, 2 * 10**15, 3 * 10**15, given), sender, 1
+        ),
+    ]
+    log = otel_notes.Record(
+        "claude_code.hook_execution_complete", trace, root, "", 0, 3 * 10**15, given | {"total_duration_ms": "7"}
+    )
+    notes = [note for note in [*records, *([otel_notes.of_log(log, sender, 1)] if logged else [])] if note]
+    random.Random(3).shuffle(notes)
+    [hook] = [span for span in assembler.spans(notes, session="s", final=True)[0] if span.span_type == "hook"]
+    assert (hook.span_name, hook.attributes["hooks"], hook.duration_ms) == ("Stop", 2, 7 if logged else 10**9)

@@ -22,6 +22,14 @@ _SERVICE, _VERSION = "service.name", "service.version"
 # Each kind of record with the attributes that are kept, and under which names.
 _IDS = {"prompt.id": "prompt_id", "tool_use_id": "tool_use_id", "agent_id": "agent_id"}
 _TOKENS = {name: name for name in ("input_tokens", "output_tokens", "cache_read_tokens", "cache_creation_tokens")}
+_HOOK = {
+    "hook_event": "hook_event",
+    "hook_name": "hook_name",
+    "num_hooks": "hooks",
+    "num_blocking": "blocking",
+    "num_non_blocking_error": "failed",
+    "num_cancelled": "cancelled",
+}
 _SPANS: dict[str, dict[str, str]] = {
     "interaction": {"interaction.sequence": "sequence", "queued_sends": "queued_sends"},
     "llm_request": {
@@ -43,7 +51,7 @@ _SPANS: dict[str, dict[str, str]] = {
     },
     "tool.execution": {"success": "success", "error_class": "error_type"},
     "tool.blocked_on_user": {"decision": "decision", "source": "source"},
-    "hook": {"hook_event": "hook_event", "hook_name": "hook_name", "num_hooks": "hooks", "success": "success"},
+    "hook": _HOOK,
 }
 _LOGS: dict[str, dict[str, str]] = {
     "user_prompt": {"command_name": "command", "command_source": "command_source", "prompt_length": "length"},
@@ -70,16 +78,7 @@ _LOGS: dict[str, dict[str, str]] = {
         "pre_tokens": "pre_tokens",
         "post_tokens": "post_tokens",
     },
-    HOOKS: {
-        "hook_event": "hook_event",
-        "hook_name": "hook_name",
-        "num_hooks": "hooks",
-        "num_blocking": "blocking",
-        "num_non_blocking_error": "failed",
-        "num_cancelled": "cancelled",
-        "total_duration_ms": "duration_ms",
-        "duration_ms": "duration_ms",
-    },
+    HOOKS: _HOOK | {"total_duration_ms": "duration_ms", "duration_ms": "duration_ms"},
 }
 _NUMBERS = frozenset(
     (
