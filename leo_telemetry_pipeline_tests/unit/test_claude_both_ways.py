@@ -183,6 +183,18 @@ def test_without_logs_hooks_still_tell_which_prompt_a_trace_is():
     assert set(keys(made(session, session.hooks))) <= set(keys(made(session, session.both)))
 
 
+def test_without_logs_the_end_of_a_background_sub_agent_is_no_prompt():
+    """Lost: a prompt for each sub-agent in the background, for whoever does not export logs."""
+    session = sessions()["background_traces_only"]
+    assert told(made(session, session.otlp)) == told(made(session, session.hooks))
+
+
+def test_the_docs_name_the_newest_tested_version():
+    """Lost: people trust what was never tried."""
+    docs = (Path(__file__).resolve().parents[2] / "docs" / "claude-code.md").read_text(encoding="utf-8")
+    assert ".".join(map(str, otel_notes.TESTED_VERSION)) in docs
+
+
 def test_the_prompt_of_a_trace_is_waited_for_and_then_no_longer():
     """Lost: ids that depend on which request comes first; or spans that wait for logs that never come."""
     session = sessions()["plain"]
