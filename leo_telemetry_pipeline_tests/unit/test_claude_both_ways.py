@@ -241,6 +241,13 @@ def test_a_prompt_that_was_interrupted_has_no_end_by_any_way():
         assert [span.duration_ms is None for span in prompts] == [True, False]
 
 
+def test_a_wait_whose_tool_never_ended_is_named_by_its_log_event():
+    """Lost: waits for a tool that a killed session never told of, under a name that all MCP tools share."""
+    spans = made(sessions()["killed"], sessions()["killed"].otlp)
+    waits = {span.span_name for span in spans if span.span_type == "wait"}
+    assert waits == {"Bash", "ToolSearch", "mcp__shop__lookup"}
+
+
 def test_compaction_built_in_commands_and_hooks_are_told_apart():
     """Lost: which hook, command or compaction a session waits for."""
     session = sessions()["compaction"]

@@ -5,6 +5,8 @@ Does not: the encodings of OTLP (otlp_json, otlp_protobuf, otlp_logs), which spa
 Only the listed fields are kept: Claude Code also exports prompts, commands and paths when it is told to.
 """
 
+import json
+import re
 from typing import NamedTuple
 
 from leo_telemetry_pipeline.collect.claude.hook_notes import is_word, storable
@@ -17,6 +19,8 @@ TESTED_VERSION = (2, 1, 332)
 
 _LONGEST_TEXT = 200
 _LARGEST_NUMBER = 2**53
+# What log events call every tool of an MCP server.
+_ANY_MCP_TOOL = "mcp_tool"
 _SESSION = "session.id"
 _SERVICE, _VERSION = "service.name", "service.version"
 # Each kind of record with the attributes that are kept, and under which names.
@@ -150,7 +154,11 @@ def of_log(record: Record, given: Sender, arrived_ns: int) -> dict | None:
     if name not in _LOGS or record.end_ns <= 0 or (len(record.trace_id) != 32 and name != HOOKS):
         return None
     note = _common(LOG, name, record, given, arrived_ns) | {"at_ns": record.end_ns}
-    return note | _kept(record.attributes, _IDS | _LOGS[name], note)
+    note |= _kept(record.attributes, _IDS | _LOGS[name], note)
+    if note.get("tool_name") == _ANY_MCP_TOOL:
+        del note["tool_name"]
+        note |= _mcp_tool(record.attributes.get("tool_parameters"))
+    return note
 
 
 def _common(event: str, name: str, record: Record, given: Sender, arrived_ns: int) -> dict:
@@ -171,6 +179,17 @@ def _kept(attributes: dict, names: dict[str, str], note: dict) -> dict:
         if value is not None and ours not in note:
             found[ours] = value
     return found
+
+
+def _mcp_tool(parameters: object) -> dict:
+    """Return the full name of an MCP tool, which log events tell only among the parameters of the call."""
+    try:
+        read = json.loads(parameters) if isinstance(parameters, str) else None
+    except (ValueError, RecursionError):
+        return {}
+    words = [read.get(f"mcp_{part}_name") for part in ("server", "tool")] if isinstance(read, dict) else []
+    parts = [re.sub(r"[^A-Za-z0-9_-]", "_", word) for word in words if isinstance(word, str) and word]
+    return {"tool_name": storable("__".join(["mcp", *parts]), _LONGEST_TEXT)} if len(parts) == 2 else {}
 
 
 def _value(name: str, value: object) -> object:
