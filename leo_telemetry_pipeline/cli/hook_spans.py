@@ -102,7 +102,9 @@ def _make_spans(path: str, *, ended_ns: float | None = None) -> None:
         made, needed = assembler.spans(items, session=session, project=settings.project, final=final, now_ns=now_ns)
         if made:
             Spool(folder_of(str(settings.home)), settings.spool_bytes).write([redact.clean(span) for span in made])
-        notes.replace([{"session": session, **item} for item in needed])
+        # What is not touched shows how long nobody has heard of a session.
+        if made or not needed or len(needed) < len(items):
+            notes.replace([{"session": session, **item} for item in needed])
 
 
 def sweep(folder: str) -> None:

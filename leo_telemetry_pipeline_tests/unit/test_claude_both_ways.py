@@ -414,3 +414,17 @@ def test_hooks_that_are_told_of_by_spans_and_by_log_events_count_once(logged: bo
     random.Random(3).shuffle(notes)
     [hook] = [span for span in assembler.spans(notes, session="s", final=True)[0] if span.span_type == "hook"]
     assert (hook.span_name, hook.attributes["hooks"], hook.duration_ms) == ("Stop", 2, 7 if logged else 10**9)
+
+
+@pytest.mark.parametrize("name", ["background_shell", "api_error", "slash", "compaction"])
+def test_a_hook_that_is_overtaken_by_the_export_still_says_what_a_prompt_is(name: str):
+    """Lost: a prompt for each notification, where the machine is busy while a session ends."""
+    session = sessions()[name]
+    kept, spans = session.otlp + [note for note in session.hooks if note["event"] == "SubagentStart"], []
+    kept.insert(0, {"event": "Made", "ids": [], "hooked": True})
+    last = max(map(arrival, session.both))
+    for more, now_ns in (([], last), (session.hooks, last + 10**9)):
+        some, kept = assembler.spans([*kept, *more], session=session.id, now_ns=now_ns)
+        spans += some
+    spans += assembler.spans(kept, session=session.id, final=True)[0]
+    assert told(list(keys(spans).values())) == told(made(session, session.hooks))

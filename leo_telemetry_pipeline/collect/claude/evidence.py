@@ -29,7 +29,7 @@ class Memory:
     began, and the span id of its root. ``runs``: of each sub-agent the runs that were made, as [start, end, prompt].
     ``pending``: ends of background sub-agents, and whether Claude Code has been told of each. ``turns``: start and
     end of the last prompts. ``hooks_logged``: whether hooks are told of by log events. ``project``: what
-    hooks were told to name. Times are epoch ms.
+    hooks were told to name. ``hooked``: whether hooks tell of the session. Times are epoch ms.
     """
 
     made: dict[str, None] = field(default_factory=dict)
@@ -39,6 +39,7 @@ class Memory:
     turns: list[list[int]] = field(default_factory=list)
     hooks_logged: bool = False
     project: str = ""
+    hooked: bool = False
 
     def add(self, note: dict) -> None:
         """Remember what a note of an earlier memory says."""
@@ -49,6 +50,7 @@ class Memory:
         self.turns += note.get("turns", [])
         self.hooks_logged = self.hooks_logged or note.get("hooks_logged", False)
         self.project = self.project or note.get("project", "")
+        self.hooked = self.hooked or note.get("hooked", False)
 
     def note(self) -> dict:
         """Return what is to be remembered as a note."""
@@ -59,6 +61,7 @@ class Memory:
         kept |= {"turns": self.turns[-_MOST_TURNS:]} if self.turns else {}
         kept |= {"hooks_logged": True} if self.hooks_logged else {}
         kept |= {"project": self.project} if self.project else {}
+        kept |= {"hooked": True} if self.hooked else {}
         return {"event": MEMORY, **kept}
 
 
@@ -96,6 +99,7 @@ class Evidence:
                 self._sort_otel(item)
             else:
                 item.setdefault("prompt_id", current)
+                self.memory.hooked = True
                 self._sort_hook(item)
         self.tools = {note["tool_use_id"]: note for note in self.of("tool") if "tool_use_id" in note}
         self.results = {note["tool_use_id"]: note for note in self.logs.get("tool_result", []) if "tool_use_id" in note}

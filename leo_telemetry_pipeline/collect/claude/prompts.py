@@ -93,7 +93,9 @@ def _prompt(key: str, evidence: Evidence, interaction: dict | None, log: dict | 
         _remember_turn(evidence, interaction)
         start, duration = interaction["start_ns"] // 1_000_000, ms(interaction["end_ns"] - interaction["start_ns"])
         status = _status(evidence, interaction, stop)
-        is_complete = True
+        # Claude Code does not wait for the hook that tells what kind of prompt it is.
+        overtook = submitted is None and evidence.memory.hooked and not _is_built_in(log)
+        is_complete = not (overtook and evidence.may_wait(interaction))
         if stop is None and _is_interrupted(evidence, interaction):
             # It was not answered: how long it took says nothing.
             duration = status = None
@@ -116,8 +118,12 @@ def _kind(evidence: Evidence, submitted: dict | None, interaction: dict | None, 
     if "synthetic" in submitted if submitted else follows_an_end:
         return "operation", names.NOTIFICATION
     # Hooks are not told of the commands that are built in: no agent works on them.
-    builtin = submitted is None and log is not None and log.get("command_source") == "builtin"
-    return "command" if builtin else "handoff", names.prompt_name(submitted, log)
+    built_in = submitted is None and _is_built_in(log)
+    return "command" if built_in else "handoff", names.prompt_name(submitted, log)
+
+
+def _is_built_in(log: dict | None) -> bool:
+    return log is not None and log.get("command_source") == "builtin"
 
 
 def _last_stop(key: str, evidence: Evidence, stops: list[dict]) -> dict | None:
