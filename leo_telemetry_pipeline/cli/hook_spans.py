@@ -54,6 +54,9 @@ def _take(wall_ns: int, monotonic_ns: int) -> None:
     session = event.get("session_id") if kept else None
     if kept is None or not isinstance(session, str) or not session:
         return None
+    if project := os.environ.get("LEO_TELEMETRY_PROJECT", ""):
+        # Whoever makes the spans may run for another project.
+        kept["project"] = hook_notes.storable(project, 200)
     folder = notebook.checked_folder(hook.home())
     path = os.path.join(folder, notebook.file_name(session))
     with notebook.Notebook(path) as notes:
@@ -99,7 +102,9 @@ def _make_spans(path: str, *, ended_ns: float | None = None) -> None:
         made, needed = assembler.spans(items, session=session, project=settings.project, final=final, now_ns=now_ns)
         if made:
             Spool(folder_of(str(settings.home)), settings.spool_bytes).write([redact.clean(span) for span in made])
-        notes.replace([{"session": session, **item} for item in needed])
+        # What is not touched shows how long nobody has heard of a session.
+        if made or not needed or len(needed) < len(items):
+            notes.replace([{"session": session, **item} for item in needed])
 
 
 def sweep(folder: str) -> None:

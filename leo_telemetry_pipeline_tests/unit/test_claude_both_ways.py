@@ -183,6 +183,18 @@ def test_without_logs_hooks_still_tell_which_prompt_a_trace_is():
     assert set(keys(made(session, session.hooks))) <= set(keys(made(session, session.both)))
 
 
+def test_without_logs_the_end_of_a_background_sub_agent_is_no_prompt():
+    """Lost: a prompt for each sub-agent in the background, for whoever does not export logs."""
+    session = sessions()["background_traces_only"]
+    assert told(made(session, session.otlp)) == told(made(session, session.hooks))
+
+
+def test_the_docs_name_the_newest_tested_version():
+    """Lost: people trust what was never tried."""
+    docs = (Path(__file__).resolve().parents[2] / "docs" / "claude-code.md").read_text(encoding="utf-8")
+    assert ".".join(map(str, otel_notes.TESTED_VERSION)) in docs
+
+
 def test_the_prompt_of_a_trace_is_waited_for_and_then_no_longer():
     """Lost: ids that depend on which request comes first; or spans that wait for logs that never come."""
     session = sessions()["plain"]
@@ -227,6 +239,13 @@ def test_a_prompt_that_was_interrupted_has_no_end_by_any_way():
     for notes in (session.hooks, session.otlp, session.both):
         prompts = [span for span in made(session, notes) if span.span_type == "handoff"]
         assert [span.duration_ms is None for span in prompts] == [True, False]
+
+
+def test_a_wait_whose_tool_never_ended_is_named_by_its_log_event():
+    """Lost: waits for a tool that a killed session never told of, under a name that all MCP tools share."""
+    spans = made(sessions()["killed"], sessions()["killed"].otlp)
+    waits = {span.span_name for span in spans if span.span_type == "wait"}
+    assert waits == {"Bash", "ToolSearch", "mcp__shop__lookup"}
 
 
 def test_compaction_built_in_commands_and_hooks_are_told_apart():
@@ -373,3 +392,39 @@ def test_what_the_resource_says_is_on_every_span():
     spans, _ = assembler.spans([note for note in notes if note], session="s", project="else", final=True)
     assert len(spans) == 3
     assert {(span.project, span.sd_id, span.attributes["sd_type"]) for span in spans} == {("shop", "17", "feature")}
+
+
+@pytest.mark.parametrize("logged", [True, False])
+def test_hooks_that_are_told_of_by_spans_and_by_log_events_count_once(logged: bool):
+    """Lost: each hook twice for whoever lets Claude Code export its detailed traces."""
+    given = {"session.id": "s", "prompt.id": "p", "hook_event": "Stop", "hook_name": "Stop", "num_hooks": 2}
+    sender, trace, root = otel_notes.sender({}, {}), "a" * 32, "1" * 16
+    records = [
+        otel_notes.of_span(
+            otel_notes.Record("claude_code.interaction", trace, root, "", 10**15, 9 * 10**15, given), sender, 1
+        ),
+        otel_notes.of_span(
+            otel_notes.Record("claude_code.hook", trace, "2" * 16, root, 2 * 10**15, 3 * 10**15, given), sender, 1
+        ),
+    ]
+    log = otel_notes.Record(
+        "claude_code.hook_execution_complete", trace, root, "", 0, 3 * 10**15, given | {"total_duration_ms": "7"}
+    )
+    notes = [note for note in [*records, *([otel_notes.of_log(log, sender, 1)] if logged else [])] if note]
+    random.Random(3).shuffle(notes)
+    [hook] = [span for span in assembler.spans(notes, session="s", final=True)[0] if span.span_type == "hook"]
+    assert (hook.span_name, hook.attributes["hooks"], hook.duration_ms) == ("Stop", 2, 7 if logged else 10**9)
+
+
+@pytest.mark.parametrize("name", ["background_shell", "api_error", "slash", "compaction"])
+def test_a_hook_that_is_overtaken_by_the_export_still_says_what_a_prompt_is(name: str):
+    """Lost: a prompt for each notification, where the machine is busy while a session ends."""
+    session = sessions()[name]
+    kept, spans = session.otlp + [note for note in session.hooks if note["event"] == "SubagentStart"], []
+    kept.insert(0, {"event": "Made", "ids": [], "hooked": True})
+    last = max(map(arrival, session.both))
+    for more, now_ns in (([], last), (session.hooks, last + 10**9)):
+        some, kept = assembler.spans([*kept, *more], session=session.id, now_ns=now_ns)
+        spans += some
+    spans += assembler.spans(kept, session=session.id, final=True)[0]
+    assert told(list(keys(spans).values())) == told(made(session, session.hooks))

@@ -519,3 +519,11 @@ def test_tools_of_servers_and_skills_are_told_apart():
     above = {span.span_name: span.parent_span_id for span in spans}
     ids = {span.span_name: span.span_id for span in spans}
     assert above["shop"] == ids["mcp__shop__lookup"]
+
+
+def test_the_project_of_a_hook_is_that_of_its_spans_whoever_makes_them():
+    """Lost: the project of a session whose spans a receiver or the hook of another session makes."""
+    tool = {"hook_event_name": "PostToolUse", "tool_name": "Read", "tool_use_id": "t", "duration_ms": 3}
+    first, kept = assembler.spans([noted(tool) | {"project": "shop"}], session=SESSION, project="else")
+    second, _ = assembler.spans([*kept, noted(tool | {"tool_use_id": "u"})], session=SESSION, project="else")
+    assert [span.project for span in first + second] == ["shop", "shop"]

@@ -28,7 +28,8 @@ class Memory:
     ``made``: ids of spans, in their order. ``traces``: of each OpenTelemetry trace the key of its prompt, when it
     began, and the span id of its root. ``runs``: of each sub-agent the runs that were made, as [start, end, prompt].
     ``pending``: ends of background sub-agents, and whether Claude Code has been told of each. ``turns``: start and
-    end of the last prompts. Times are epoch ms.
+    end of the last prompts. ``hooks_logged``: whether hooks are told of by log events. ``project``: what
+    hooks were told to name. ``hooked``: whether hooks tell of the session. Times are epoch ms.
     """
 
     made: dict[str, None] = field(default_factory=dict)
@@ -36,6 +37,9 @@ class Memory:
     runs: dict[str, list] = field(default_factory=dict)
     pending: list[list] = field(default_factory=list)
     turns: list[list[int]] = field(default_factory=list)
+    hooks_logged: bool = False
+    project: str = ""
+    hooked: bool = False
 
     def add(self, note: dict) -> None:
         """Remember what a note of an earlier memory says."""
@@ -44,6 +48,9 @@ class Memory:
         self.runs |= note.get("runs", {})
         self.pending += note.get("pending", [])
         self.turns += note.get("turns", [])
+        self.hooks_logged = self.hooks_logged or note.get("hooks_logged", False)
+        self.project = self.project or note.get("project", "")
+        self.hooked = self.hooked or note.get("hooked", False)
 
     def note(self) -> dict:
         """Return what is to be remembered as a note."""
@@ -52,6 +59,9 @@ class Memory:
         kept |= {"runs": dict([*self.runs.items()][-_MOST_TRACES:])} if self.runs else {}
         kept |= {"pending": self.pending[-_MOST_TURNS:]} if self.pending else {}
         kept |= {"turns": self.turns[-_MOST_TURNS:]} if self.turns else {}
+        kept |= {"hooks_logged": True} if self.hooks_logged else {}
+        kept |= {"project": self.project} if self.project else {}
+        kept |= {"hooked": True} if self.hooked else {}
         return {"event": MEMORY, **kept}
 
 
@@ -83,11 +93,13 @@ class Evidence:
             if item["event"] == "UserPromptSubmit":
                 # Older versions name no prompt; then each that begins gets a name of its own.
                 current = item.setdefault("prompt_id", f"at {item['wall_ns']}")
+            self.memory.project = self.memory.project or item.get("project", "")
             self.notes.append(item)
             if item["event"] in (SPAN, LOG):
                 self._sort_otel(item)
             else:
                 item.setdefault("prompt_id", current)
+                self.memory.hooked = True
                 self._sort_hook(item)
         self.tools = {note["tool_use_id"]: note for note in self.of("tool") if "tool_use_id" in note}
         self.results = {note["tool_use_id"]: note for note in self.logs.get("tool_result", []) if "tool_use_id" in note}

@@ -143,7 +143,7 @@ class Maker:
                 start_time_ms=start_time_ms,
                 end_time_ms=None if duration_ms is None else start_time_ms + duration_ms,
                 duration_ms=duration_ms,
-                project=columns.get("project") or self.project,
+                project=columns.get("project") or self.evidence.memory.project or self.project,
                 sd_id=columns.get("sd_id"),
                 workflow_execution_id=columns.get("workflow_execution_id"),
                 status=status,
