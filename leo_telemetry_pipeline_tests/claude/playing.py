@@ -25,7 +25,6 @@ from leo_telemetry_pipeline_tests.claude.truth import Fact
 from leo_telemetry_pipeline_tests.processes import PATIENCE_S, free_port, until
 
 AT_ONCE = 3
-WAYS = ("hooks", "otel", "both")
 # What Claude Code reports is recorded in any case; where only hooks are tried, it is not passed on.
 _REPORTED = {
     "CLAUDE_CODE_ENABLE_TELEMETRY": "1",
@@ -63,7 +62,7 @@ class Played:
 
     def visible(self) -> list[Fact]:
         """Return what this way can see."""
-        return truth.visible_to_hooks(self.facts) if self.way == "hooks" else list(self.facts)
+        return [fact for fact in self.facts if self.way in fact.ways]
 
 
 class Product:

@@ -242,7 +242,8 @@ def killed(stage: Stage) -> None:
         person.ask(plan("killed-1", Step(tools=(sleep(0.2),))).prompt())
         person.say(plan("killed-2", *steps).prompt())
         stage.answered("killed-2", 2)
-        time.sleep(1)
+        # Claude Code exports every five seconds.
+        time.sleep(7)
         person.kill()
     stage.forget(person.id)
     with stage.session() as person:
