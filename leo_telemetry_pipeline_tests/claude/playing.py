@@ -50,6 +50,8 @@ class Played:
     refusals: tuple[tuple[str, int, str], ...]
     complaints: str
     text: str
+    # The names of spans, events and attributes that Claude Code exported.
+    words: frozenset[str]
 
     def is_complete(self) -> bool:
         """Tell whether what happened is stored, no less and no more."""
@@ -164,7 +166,8 @@ def _played(name: str, way: str, stage: Stage, kept: Recording, product: Product
         found = tuple(product.rows(sessions))
         reported = tuple(reports.reports(kept.requests))
         text = product.text(sessions)
-        played = Played(name, way, facts, reported, found, tuple(kept.refusals), complaints, text)
+        words = reports.words(kept.requests)
+        played = Played(name, way, facts, reported, found, tuple(kept.refusals), complaints, text, words)
         if played.is_complete() or time.monotonic() > deadline:
             return played
         time.sleep(0.5)
