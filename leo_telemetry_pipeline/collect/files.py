@@ -16,6 +16,7 @@ from typing import BinaryIO, NamedTuple
 
 from leo_telemetry_pipeline import redact
 from leo_telemetry_pipeline.collect import csvmap, documents, formats, otlp, parquet, unread
+from leo_telemetry_pipeline.collect.claude.imported import Gathered
 from leo_telemetry_pipeline.collect.lines import MAX_LINE, NOT_UTF8, TOO_LONG, Source
 from leo_telemetry_pipeline.collect.rows import span_from_row
 from leo_telemetry_pipeline.errors import UserError
@@ -75,6 +76,7 @@ class _Reading(NamedTuple):
     own: Callable[[dict], dict] | None
     seen: Seen
     on_bytes: Callable[[int], object] | None
+    claude: Gathered
 
     def span(self, row: dict) -> Span:
         """Return the span of a row, by the column map. Raise InvalidSpan."""
@@ -108,7 +110,9 @@ def read(
     csvmap.check_map(column_map or {})
     how = _How(project, policy or redact.Policy(), {} if removed is None else removed)
     own = csvmap.object_maker(column_map) if column_map else None
-    return _read(file, _Reading(Path(path), how, column_map, own, seen if seen is not None else Seen(), on_bytes))
+    return _read(
+        file, _Reading(Path(path), how, column_map, own, seen if seen is not None else Seen(), on_bytes, Gathered())
+    )
 
 
 def _read(given: BinaryIO | None, reading: _Reading) -> Iterator[Span | BadLine]:
@@ -129,6 +133,7 @@ def _read(given: BinaryIO | None, reading: _Reading) -> Iterator[Span | BadLine]
         _refuse(path, head)
         kind = _format(path.name.lower(), head, mapped=bool(reading.columns))
         yield from {"csv": _csv, "documents": _documents, "lines": _lines}[kind](reading, source, blocks)
+        yield from reading.claude.rest(reading.how.project)
         if source.damage:
             yield _bad(reading, max(source.line, 1), source.damage, source.rest)
 
@@ -261,7 +266,7 @@ def _from_object(value: object, reading: _Reading) -> Iterator[Span | InvalidSpa
     if shape is not None:
         yield from _from_shape(shape, value, reading)
     elif formats.is_other_signal(value):
-        reading.seen.others += 1
+        reading.seen.others += not reading.claude.add_logs(value, reading.how.policy)
     else:
         try:
             yield reading.span(value)
@@ -275,10 +280,16 @@ def _from_shape(shape: formats.Shape, value: dict, reading: _Reading) -> Iterato
         return
     is_empty = True
     for request in shape.requests(value):
-        for item in [request] if isinstance(request, str) else otlp.spans_from_request(request, *reading.how):
+        notes: list[dict] = []
+        for item in [request] if isinstance(request, str) else otlp.spans_from_request(request, *reading.how, notes):
             is_empty = False
             reading.seen.clocks[shape.clock] += 1
             yield item if isinstance(item, Span | InvalidSpan) else str(item)
+        for note in notes:
+            is_empty = False
+            reading.seen.clocks[shape.clock] += 1
+            reading.claude.add(note)
+        yield from reading.claude.surplus(reading.how.project)
     if is_empty and formats.holds_spans(value):
         yield UNKNOWN_SPANS
 

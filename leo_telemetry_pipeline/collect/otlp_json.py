@@ -87,7 +87,9 @@ def spans_of(request: dict, reading: Reading) -> Iterator[Span | InvalidSpan]:
             continue
         for span in spans:
             try:
-                yield reading.make(decode(span), resource)
+                decoded = decode(span)
+                if not reading.diverts(decoded, resource):
+                    yield reading.make(decoded, resource)
             except InvalidSpan as error:
                 yield error
 

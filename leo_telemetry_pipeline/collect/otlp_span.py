@@ -146,28 +146,27 @@ class Reading:
 
     def add(self, given: Decoded, resource: Resource) -> None:
         """Keep a decoded span. Raise InvalidSpan where it is not one."""
-        note = self.note(given, resource) if self._divert else None
-        if note is not None:
+        if self.diverts(given, resource):
             self._bytes += _NOTE_BYTES
-            self.notes.append(note)
             return
         made = self.make(given, resource)
         self._bytes += _weight(made)
         self.spans.append(made)
 
-    def note(self, given: Decoded, resource: Resource) -> dict | None:
-        """Return the note that a span of Claude Code becomes, None for any other span."""
-        if not otel_notes.session_of(given.name, given.attributes):
-            return None
+    def diverts(self, given: Decoded, resource: Resource) -> bool:
+        """Keep a span of Claude Code as a note, where that is asked for; say whether it was one."""
+        if not self._divert or not otel_notes.session_of(given.name, given.attributes):
+            return False
         where = (given.trace_id, given.span_id, given.parent_id.strip("0") and given.parent_id)
         times = (given.start_ns, given.end_ns)
         record = otel_notes.Record(given.name, *where, *times, given.attributes, given.status == "ERROR")
         sender = otel_notes.sender(resource.columns, resource.attributes)
         note = otel_notes.of_span(record, sender, time.time_ns())
-        if note is not None:
-            # Counts what is not kept.
-            self._attributes(given, resource)
-        return note
+        if note is None:
+            return False
+        self._attributes(given, resource)  # counts what is not kept
+        self.notes.append(note)
+        return True
 
     def make(self, given: Decoded, resource: Resource) -> Span:
         """Return the storable span that a decoded one is. Raise InvalidSpan."""

@@ -64,7 +64,6 @@ class ClaudeCode:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="notes")
         self._maker = ThreadPoolExecutor(1, thread_name_prefix="claude")
         self._looks: dict[str, _Look] = {}
-        self._complained = ""
 
     async def keep(self, notes: Sequence[dict]) -> None:
         """Return when notes are safely on disk. Raises NotKept."""
@@ -84,23 +83,33 @@ class ClaudeCode:
 
     async def work(self) -> None:
         """Make spans of what notebooks hold, and keep them; never returns."""
+        complained = ""
         while True:
             await asyncio.sleep(_EVERY_S)
-            failed = ""
-            for path in await asyncio.get_running_loop().run_in_executor(self._maker, self._due):
-                try:
-                    await self._make(path)
-                except Exception as error:  # noqa: BLE001  # the notes stay, and the next round has another try
-                    self._looks.pop(path, None)
-                    failed = str(error) if isinstance(error, (OSError, NotKept)) else type(error).__name__
-            if failed and failed != self._complained:
+            failed = await self._round()
+            if failed and failed != complained:
                 _log.warning("no spans could be made of what Claude Code told (%s)", failed)
-            self._complained = failed
+            complained = failed
 
     def close(self) -> None:
         """End the threads."""
         for thread in (self._writer, self._maker):
             thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _round(self) -> str:
+        """Look at all notebooks once; return what went wrong, empty for nothing."""
+        failed = ""
+        try:
+            due = await asyncio.get_running_loop().run_in_executor(self._maker, self._due)
+        except OSError as error:
+            return str(error)
+        for path in due:
+            try:
+                await self._make(path)
+            except Exception as error:  # noqa: BLE001  # the notes stay, and the next round has another try
+                self._looks.pop(path, None)
+                failed = str(error) if isinstance(error, (OSError, NotKept)) else type(error).__name__
+        return failed
 
     async def _make(self, path: str) -> None:
         loop = asyncio.get_running_loop()
@@ -114,7 +123,8 @@ class ClaudeCode:
     def _due(self) -> list[str]:
         """Return the notebooks that have changed, or whose notes have waited for others."""
         found: list[str] = []
-        present = list(_states(Path(self._home) / notebook.FOLDER))
+        folder = Path(self._home) / notebook.FOLDER
+        present = list(_states(notebook.checked_folder(self._home))) if folder.exists() else []
         for path, state in present:
             look = self._looks.get(path)
             is_same = look is not None and (look.size, look.changed_ns) == (state.st_size, state.st_mtime_ns)
@@ -161,14 +171,12 @@ class ClaudeCode:
                 self._notices.add(intake.UNTESTED_VERSION, detail, said, count)
 
 
-def _states(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+def _states(folder: str) -> Iterator[tuple[str, os.stat_result]]:
     """Yield each notebook of a folder and how it is now."""
-    with suppress(FileNotFoundError):
-        for entry in os.scandir(folder):
-            if entry.name.endswith(notebook.PART) or not entry.is_file(follow_symlinks=False):
-                continue
-            # A hook may end a session at any moment.
-            with suppress(FileNotFoundError):
+    for entry in os.scandir(folder):
+        # A hook may end a session at any moment.
+        with suppress(FileNotFoundError):
+            if entry.is_file(follow_symlinks=False) and not entry.name.endswith(notebook.PART):
                 yield entry.path, entry.stat(follow_symlinks=False)
 
 

@@ -242,6 +242,30 @@ def test_a_session_that_was_killed_is_closed_a_day_later(home: Path, db: Databas
     ]
 
 
+def test_an_answer_is_stored_when_its_session_has_been_quiet_and_a_running_prompt_is_left_alone(
+    home: Path, db: Database
+):
+    """Lost: the last answer of a session that stays open; or the end of one that was killed, put off for ever."""
+    assert run(event("UserPromptSubmit")) == NOTHING
+    wait_for(lambda: not working(home))
+    quiet = time.time_ns() - 400 * 10**9
+    folder, prompt = (
+        home / "claude",
+        {"prompt_id": "p", "wall_ns": quiet, "monotonic_ns": 10**9, "event": "UserPromptSubmit"},
+    )
+    stop = prompt | {"event": "Stop", "monotonic_ns": 4 * 10**9}
+    answered, running = folder / "0a", folder / "0b"
+    for path, notes in ((answered, [prompt, stop]), (running, [prompt])):
+        path.write_text("\n".join(json.dumps({"session": path.name, **note}) for note in notes))
+        os.utime(path, ns=(quiet, quiet))
+    assert run(event("Stop")) == NOTHING
+    wait_for(lambda: not working(home))
+    assert running.stat().st_mtime_ns == quiet
+    assert "Stop" not in answered.read_text()
+    drain(home, db)
+    assert db.rows("SELECT span_type, duration_ms FROM workflow_trace_log") == [("handoff", 3_000)]
+
+
 @pytest.mark.parametrize("word", ["false", "OFF", "no", "0"])
 def test_switched_off_nothing_happens_at_all(home: Path, monkeypatch: pytest.MonkeyPatch, word: str):
     """Lost: the promise that one variable switches all of it off."""

@@ -6,7 +6,7 @@ A session waits for a hook, so whatever not every event needs is imported where 
 """
 
 # pathlib takes longer to import than a note takes to write.
-# ruff: noqa: PTH105, PTH108, PTH112, PTH118, PTH123
+# ruff: noqa: PTH105, PTH108, PTH112, PTH118, PTH120, PTH123
 
 import fcntl
 import os
@@ -42,6 +42,7 @@ class Notebook:
 
     def add(self, *lines: str, sync: bool = False) -> None:
         """Append lines, with ``sync`` durably. Raise OSError where the notebook or the disk is full."""
+        is_new = not self.size()
         if self.size() > MOST_BYTES:
             raise OSError(f"{self.path} holds {MOST_BYTES} bytes already; this event is lost")
         # The end of a line that was torn by a full disk must not spoil this one.
@@ -50,6 +51,8 @@ class Notebook:
             raise OSError(f"{self.path}: the disk is full, and this event is lost")
         if sync:
             os.fsync(self.file)
+            if is_new:
+                _sync_folder(os.path.dirname(self.path))
 
     def read(self) -> list[dict]:
         """Return all notes that can be read."""
@@ -64,6 +67,8 @@ class Notebook:
         part = self.path + PART
         with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w") as file:
             file.write("\n".join(map(json.dumps, notes)))
+            file.flush()
+            os.fsync(file.fileno())
         return os.replace(part, self.path)
 
 
@@ -113,6 +118,14 @@ def notes_of(home: str) -> list[list[dict]]:
             # Its session has just ended.
             continue
     return [notes for notes in found if notes]
+
+
+def _sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _parsed(data: bytes) -> list[dict]:
