@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-inp
 # Pyright keeps to what the lock installed: its own script, its own node, no look at newer releases.
 PYRIGHT := PYRIGHT_PYTHON_IGNORE_WARNINGS=1 PYRIGHT_PYTHON_GLOBAL_NODE=0 $(BIN)/pyright --pythonpath $(BIN)/python
 
-.PHONY: help install demo dev test lint bench bench-quick accept format lock wheel clean
+.PHONY: help install demo dev test lint bench bench-quick accept newest format lock wheel clean
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -57,6 +57,9 @@ bench-quick: install ## The same, small and with 1.5 x slack
 
 accept: install ## Measure what issues ask for at full size; it can be interrupted and goes on (MINUTES=60)
 	@$(BIN)/python benchmarks/accept.py $(if $(MINUTES),--minutes $(MINUTES))
+
+newest: install ## Try the newest Claude Code by hand: what differs from the tested version
+	@$(BIN)/python -m leo_telemetry_pipeline_tests.claude.newest
 
 format: install ## Put the code into the house style
 	$(BIN)/ruff check --fix-only .

@@ -62,20 +62,15 @@ class Record:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    record: Record
-
-
 @contextmanager
 def serving() -> Iterator[tuple[str, Record]]:
     """Run the fake; give its address and its record."""
-    server = _Server(("127.0.0.1", 0), _Handler)
-    server.record = Record()
+    record = Record()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("_Answering", (_Handler,), {"record": record}))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", server.record
+        yield f"http://127.0.0.1:{server.server_address[1]}", record
     finally:
         server.shutdown()
         server.server_close()
@@ -115,9 +110,9 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     # Without it, the kernel holds small pieces of an answer back for 40 ms.
     disable_nagle_algorithm = True
-    server: _Server
+    record: Record
 
-    def log_message(self, *_: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # what the base class calls it
         """Stay silent: the record is what tests read."""
 
     def do_HEAD(self) -> None:
@@ -141,8 +136,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._other(404)
 
     def _other(self, status: int) -> None:
-        with self.server.record.lock:
-            self.server.record.others.append((self.command, self.path))
+        with self.record.lock:
+            self.record.others.append((self.command, self.path))
         self._send(status, _JSON, b"{}")
 
     def _send(self, status: int, kind: str, body: bytes) -> None:
@@ -154,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _answer(self, request: dict[str, Any], received: float) -> None:
-        record = self.server.record
+        record = self.record
         plan, number = where(request["messages"])
         step = plan.steps[number] if number < len(plan.steps) else UNPLANNED
         key = plan.name, number

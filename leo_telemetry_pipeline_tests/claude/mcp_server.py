@@ -1,4 +1,4 @@
-"""An MCP server on stdin and stdout with one tool, `lookup`, which takes as long as it is asked to.
+"""An MCP server on stdin and stdout with one tool, `lookup`: it leaves a mark and takes as long as it is asked to.
 
 Run as a script by Claude Code, so it imports nothing of ours.
 """
@@ -6,10 +6,12 @@ Run as a script by Claude Code, so it imports nothing of ours.
 import json
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
-_SECONDS = {"type": "object", "properties": {"seconds": {"type": "number"}, "fail": {"type": "boolean"}}}
-_TOOL = {"name": "lookup", "description": "Look something up.", "inputSchema": _SECONDS}
+_ARGUMENTS = {"seconds": {"type": "number"}, "fail": {"type": "boolean"}, "mark": {"type": "string"}}
+_SCHEMA = {"type": "object", "properties": _ARGUMENTS}
+_TOOL = {"name": "lookup", "description": "Look something up.", "inputSchema": _SCHEMA}
 
 
 def answer(method: str, parameters: dict[str, Any]) -> dict[str, Any] | None:
@@ -22,6 +24,8 @@ def answer(method: str, parameters: dict[str, Any]) -> dict[str, Any] | None:
         return {"tools": [_TOOL]}
     if method == "tools/call":
         arguments = parameters.get("arguments") or {}
+        if "mark" in arguments:
+            Path(arguments["mark"]).touch()
         time.sleep(arguments.get("seconds", 0))
         return {"content": [{"type": "text", "text": "found"}], "isError": bool(arguments.get("fail"))}
     return {} if method == "ping" else None

@@ -25,7 +25,6 @@ from leo_telemetry_pipeline_tests.claude.truth import Fact
 from leo_telemetry_pipeline_tests.processes import PATIENCE_S, free_port, until
 
 AT_ONCE = 3
-WAYS = ("hooks", "otel", "both")
 # What Claude Code reports is recorded in any case; where only hooks are tried, it is not passed on.
 _REPORTED = {
     "CLAUDE_CODE_ENABLE_TELEMETRY": "1",
@@ -51,6 +50,8 @@ class Played:
     refusals: tuple[tuple[str, int, str], ...]
     complaints: str
     text: str
+    # The names of spans, events and attributes that Claude Code exported.
+    words: frozenset[str]
 
     def is_complete(self) -> bool:
         """Tell whether what happened is stored, no less and no more."""
@@ -63,7 +64,7 @@ class Played:
 
     def visible(self) -> list[Fact]:
         """Return what this way can see."""
-        return truth.visible_to_hooks(self.facts) if self.way == "hooks" else list(self.facts)
+        return [fact for fact in self.facts if self.way in fact.ways]
 
 
 class Product:
@@ -165,7 +166,8 @@ def _played(name: str, way: str, stage: Stage, kept: Recording, product: Product
         found = tuple(product.rows(sessions))
         reported = tuple(reports.reports(kept.requests))
         text = product.text(sessions)
-        played = Played(name, way, facts, reported, found, tuple(kept.refusals), complaints, text)
+        words = reports.words(kept.requests)
+        played = Played(name, way, facts, reported, found, tuple(kept.refusals), complaints, text, words)
         if played.is_complete() or time.monotonic() > deadline:
             return played
         time.sleep(0.5)

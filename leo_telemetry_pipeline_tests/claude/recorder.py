@@ -35,17 +35,12 @@ class Recording:
     refusals: list[tuple[str, int, str]] = field(default_factory=list)
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
     recording: Recording
     onward: str
 
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: _Server
-
-    def log_message(self, *_: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # what the base class calls it
         """Stay silent: the recording is what tests read."""
 
     def do_POST(self) -> None:
@@ -53,11 +48,10 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._chunks() if self.headers.get("transfer-encoding") == "chunked" else self._whole()
         headers = {name.lower(): value for name, value in self.headers.items()}
         line = {"at": time.time(), "path": self.path, "headers": headers, "body": _parsed(self.path, headers, body)}
-        recording = self.server.recording
-        recording.requests.append(line)
-        status, kind, answer = self._pass_on(headers, body) if self.server.onward else (200, "application/json", b"{}")
+        self.recording.requests.append(line)
+        status, kind, answer = self._pass_on(headers, body) if self.onward else (200, "application/json", b"{}")
         if status != 200:
-            recording.refusals.append((self.path, status, answer.decode(errors="replace")))
+            self.recording.refusals.append((self.path, status, answer.decode(errors="replace")))
         self.send_response(status)
         self.send_header("content-type", kind)
         self.send_header("content-length", str(len(answer)))
@@ -67,7 +61,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _pass_on(self, headers: dict[str, str], body: bytes) -> tuple[int, str, bytes]:
         kept = {name: value for name, value in headers.items() if name in ("content-type", "authorization")}
         try:
-            with urlopen(Request(self.server.onward + self.path, body, kept), timeout=60) as answer:
+            with urlopen(Request(self.onward + self.path, body, kept), timeout=60) as answer:
                 return answer.status, answer.headers.get("content-type", ""), answer.read()
         except HTTPError as error:
             return error.code, error.headers.get("content-type", ""), error.read()
@@ -95,12 +89,13 @@ def _parsed(path: str, headers: dict[str, str], body: bytes) -> dict[str, Any]:
 @contextmanager
 def recording(onward: str = "") -> Iterator[tuple[str, Recording]]:
     """Run the recorder, which passes on to another address; give its own address and what it keeps."""
-    server = _Server(("127.0.0.1", 0), _Handler)
-    server.recording, server.onward = Recording(), onward
+    kept = Recording()
+    handler = type("_Passing", (_Handler,), {"recording": kept, "onward": onward})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", server.recording
+        yield f"http://127.0.0.1:{server.server_address[1]}", kept
     finally:
         server.shutdown()
         server.server_close()

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from leo_telemetry_pipeline_tests.claude.fake_api import Record
 from leo_telemetry_pipeline_tests.claude.plans import AGENT, Plan, Step, Tool, plan
@@ -51,6 +52,20 @@ class Stage:
         command = f"{shlex.quote(sys.executable)} -c {shlex.quote(code)}"
         entry = {"hooks": [{"type": "command", "command": command}]}
         self.machine.change({"hooks": {**hooks, event: [*hooks.get(event, []), entry]}})
+
+    def endless(self) -> Tool:
+        """Return a tool that does not end before the person does something about it."""
+        arguments = {"seconds": 600, "mark": str(self._mark)}
+        return Tool("mcp__shop__lookup", arguments, "interrupted", 0.5)
+
+    def is_at_it(self) -> None:
+        """Wait until the endless tool runs, and has done so for a while."""
+        until(self._mark.exists, "the endless tool runs", every=0.02)
+        time.sleep(1)
+
+    @property
+    def _mark(self) -> Path:
+        return self.machine.folder / "at it"
 
     def answered(self, name: str, step: int) -> None:
         """Wait until the model has given the answer of a step."""
@@ -237,12 +252,13 @@ def blocking_stop(stage: Stage) -> None:
 
 def killed(stage: Stage) -> None:
     """Kill a session while a tool runs; what is forgotten about it is closed by another session."""
-    steps = load("mcp__shop__lookup"), Step(tools=(sleep(0.2),)), Step(tools=(lookup(60),))
+    steps = load("mcp__shop__lookup"), Step(tools=(sleep(0.2),)), Step(tools=(stage.endless(),))
     with stage.session() as person:
         person.ask(plan("killed-1", Step(tools=(sleep(0.2),))).prompt())
         person.say(plan("killed-2", *steps).prompt())
-        stage.answered("killed-2", 2)
-        time.sleep(1)
+        stage.is_at_it()
+        # Claude Code exports every five seconds.
+        time.sleep(8)
         person.kill()
     stage.forget(person.id)
     with stage.session() as person:
@@ -268,11 +284,10 @@ def two_at_once(stage: Stage) -> None:
 
 def interrupted(stage: Stage) -> None:
     """Interrupt a prompt, and submit another."""
-    steps = load("mcp__shop__lookup"), Step(tools=(replace(lookup(60), fate="interrupted", takes=0.5),))
+    steps = load("mcp__shop__lookup"), Step(tools=(stage.endless(),))
     with stage.session() as person:
         person.say(plan("interrupted-1", *steps).prompt())
-        stage.answered("interrupted-1", 1)
-        time.sleep(1)
+        stage.is_at_it()
         person.interrupt()
         person.answered(1)
         person.ask(plan("interrupted-2").prompt())
@@ -281,7 +296,7 @@ def interrupted(stage: Stage) -> None:
 def queued(stage: Stage) -> None:
     """Submit a prompt while another is worked on."""
     with stage.session() as person:
-        person.say(plan("queued-1", Step(tools=(sleep(1.5),)), Step(tools=(sleep(0.2),))).prompt())
+        person.say(plan("queued-1", Step(tools=(sleep(3),)), Step(tools=(sleep(0.2),))).prompt())
         stage.answered("queued-1", 0)
         time.sleep(0.3)
         person.say(plan("queued-2", Step(tools=(sleep(0.3),))).prompt())

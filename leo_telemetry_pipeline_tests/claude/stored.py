@@ -67,14 +67,14 @@ def shapes_of_rows(stored: Iterable[Row], types: Sequence[str] = COMPARED) -> Co
 
 
 def pairs(facts: Iterable[Fact], stored: Iterable[Row]) -> Iterator[tuple[Fact, Row]]:
-    """Match facts with rows of their type and name: by id, then by order."""
-    by_name: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
+    """Match facts with rows of their type, name and parent: by id, then by the nearest beginning."""
+    by_name: dict[tuple[object, ...], list[Row]] = defaultdict(list)
     for row in stored:
-        by_name[row.session, row.type, row.name].append(row)
+        by_name[row.session, row.type, row.name, row.parent].append(row)
     for fact in sorted(facts, key=lambda fact: (fact.begin, fact.least)):
-        candidates = by_name[fact.session, fact.type, fact.name]
-        row = next((row for row in candidates if row.key == fact.key), next(iter(candidates), None))
-        if row is not None:
+        candidates = by_name[fact.session, fact.type, fact.name, fact.parent]
+        if candidates:
+            row = min(candidates, key=lambda row: (row.key != fact.key, abs(row.start_ms / 1000 - fact.begin)))
             candidates.remove(row)
             yield fact, row
 
@@ -104,5 +104,7 @@ def beside_reports(
             and (report.key == fact.key if fact.key else fact.begin - 1 < report.begin < end)
         ]
         if near:
-            left.remove(near[0])
-            yield Deviation(f"{fact.type}:{fact.name}", abs(row.duration_ms / 1000 - near[0].seconds))
+            # Between two prompts of a person there may be one of Claude Code's own.
+            nearest = min(near, key=lambda report: 0 if fact.key else abs(report.begin + report.seconds - end))
+            left.remove(nearest)
+            yield Deviation(f"{fact.type}:{fact.name}", abs(row.duration_ms / 1000 - nearest.seconds))

@@ -9,7 +9,7 @@ Belongs here: what follows from plans, exchanges and prompts. Does not: what was
 import itertools
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from leo_telemetry_pipeline_tests.claude.fake_api import Exchange, Record
 from leo_telemetry_pipeline_tests.claude.plans import Plan, Tool, last_plan
@@ -17,6 +17,8 @@ from leo_telemetry_pipeline_tests.claude.scenarios import Stage
 from leo_telemetry_pipeline_tests.claude.session import Session
 
 OK, ERROR = "OK", "ERROR"
+WAYS = ("hooks", "otel", "both")
+EXPORTED = ("otel", "both")
 PROMPT = "claude_code.interaction"
 # Commands of Claude Code itself, which ask no model to work.
 _BUILT_IN = ("/context", "/compact")
@@ -37,20 +39,13 @@ class Fact:
     most: float | None
     # The id of the tool or of the sub-agent, which tells it apart from others of its name.
     key: str = ""
-    # Hooks cannot see it, or cannot see its end.
-    only_exported: bool = False
-    only_end_exported: bool = False
+    # The ways of measuring that can know of it.
+    ways: tuple[str, ...] = WAYS
 
     @property
     def shape(self) -> tuple[str, str, str | None, tuple[str, str] | None]:
         """What must be stored of it, without times."""
         return self.type, self.name, self.status, self.parent
-
-
-def visible_to_hooks(found: Iterable[Fact]) -> list[Fact]:
-    """Return what hooks alone can see of what happened."""
-    seen = [fact for fact in found if not fact.only_exported]
-    return [replace(fact, status=None, most=None) if fact.only_end_exported else fact for fact in seen]
 
 
 def facts(stage: Stage) -> list[Fact]:
@@ -104,6 +99,7 @@ class _Conversation:
     def facts(self) -> Iterator[Fact]:
         """Return what happened: prompts, then runs of sub-agents, then tools."""
         yield from map(self._handoff, self.prompts)
+        yield from self._notifications()
         yield from map(self._run, self.agents)
         for exchange in self.exchanges:
             if exchange.status == 200 and exchange.step < len(self.plans[exchange.plan].steps):
@@ -123,14 +119,22 @@ class _Conversation:
         least = own[-1].last_byte - own[0].received
         most = prompt.answered - prompt.said if prompt.answered else None
         status = None if most is None else ERROR if failed else OK
-        stopped = any(
-            tool.fate == "interrupted"
-            for name in prompt.plans
-            for step in self.plans[name].steps
-            for tool in step.tools
-        )
-        bounds = prompt.said, least, most
-        return Fact(self.name, "handoff", prompt.name, status, None, *bounds, only_end_exported=stopped)
+        if any(tool.fate == "interrupted" for plan in prompt.plans for tool in self._asked_in(plan)):
+            # It was not answered, so it has no end.
+            status = most = None
+        return Fact(self.name, "handoff", prompt.name, status, None, prompt.said, least, most)
+
+    def _notifications(self) -> Iterator[Fact]:
+        """Return what by OpenTelemetry alone looks like a prompt: that a shell command in the background has ended."""
+        for plan in self.plans:
+            own = self._of(plan)
+            if any(tool.name == "Bash" and "run_in_background" in tool.arguments for tool in self._asked_in(plan)):
+                last = next(one for one in self.exchanges if one.received > own[-1].last_byte)
+                bounds = own[-1].last_byte, last.last_byte - last.received, 60
+                yield Fact(self.name, "handoff", PROMPT, OK, None, *bounds, ways=("otel",))
+
+    def _asked_in(self, plan: str) -> list[Tool]:
+        return [tool for step in self.plans[plan].steps for tool in step.tools]
 
     def _run(self, plan: str) -> Fact:
         launch, own = self.launches[plan], self._of(plan)
@@ -148,9 +152,19 @@ class _Conversation:
                 own = list(attempts)
                 last, parent = own[-1], self._owner(plan)
                 status = OK if last.status == 200 else ERROR
-                least, most = last.last_byte - last.received, last.last_byte - own[0].received
-                begin = own[0].received
-                yield Fact(self.name, "llm", last.model, status, parent, begin, least, most, only_exported=True)
+                begin, end = self._around(own[0], last)
+                least = last.last_byte - last.received
+                yield Fact(self.name, "llm", last.model, status, parent, begin, least, end - begin, ways=EXPORTED)
+
+    def _around(self, first: Exchange, last: Exchange) -> tuple[float, float]:
+        """Return when the same conversation was answered before a request, and when it asked again after it."""
+        said = [prompt.said for prompt in self.prompts if prompt.said < first.received]
+        answered = [prompt.answered for prompt in self.prompts if prompt.answered and prompt.answered > last.last_byte]
+        before = [one.last_byte for one in self.exchanges if one.last_byte < first.received]
+        after = [one.received for one in self.exchanges if one.received > last.last_byte and one.agent == last.agent]
+        own = [one.last_byte for one in self.exchanges if one.last_byte < first.received and one.agent == first.agent]
+        begin = max((own or before)[-1:] + said[-1:])
+        return begin, min((*after[:1], *answered[:1], last.last_byte + 60))
 
     def _tools(self, exchange: Exchange) -> Iterator[Fact]:
         plan = self.plans[exchange.plan]
@@ -163,7 +177,7 @@ class _Conversation:
                 waited_from, begin = self.waits[tool_id]
                 waited = begin - waited_from
                 most = result - exchange.last_byte
-                yield Fact(self.name, "wait", tool.name, None, parent, waited_from, waited, most, tool_id, True)
+                yield Fact(self.name, "wait", tool.name, None, parent, waited_from, waited, most, tool_id, EXPORTED)
             if tool.fate != "refused":
                 yield from self._ran(tool, tool_id, parent, begin, result)
 
@@ -171,10 +185,10 @@ class _Conversation:
         status = OK if tool.fate == "ok" else ERROR
         kind, name = _named(tool)
         bounds = begin, tool.takes, end - begin
-        unseen = tool.fate == "interrupted"
-        yield Fact(self.name, kind, name, status, parent, *bounds, tool_id, unseen)
+        ways = EXPORTED if tool.fate == "interrupted" else WAYS
+        yield Fact(self.name, kind, name, status, parent, *bounds, tool_id, ways)
         if server := re.match(r"mcp__(\w+?)__", tool.name):
-            yield Fact(self.name, "mcp_server", server[1], status, (kind, name), *bounds, "", unseen)
+            yield Fact(self.name, "mcp_server", server[1], status, (kind, name), *bounds, "", ways)
 
     def _began(self) -> set[str]:
         return {launch.tool_id for plan, launch in self.launches.items() if plan in self.agents}

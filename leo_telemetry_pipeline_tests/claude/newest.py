@@ -1,0 +1,66 @@
+"""`make newest`: play every scenario with the newest Claude Code, and print what differs from the tested one.
+
+Belongs here: the comparison by hand. Does not: any test, which know one version only.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from leo_telemetry_pipeline_tests.claude import playing, program, scenarios, stored, truth
+from leo_telemetry_pipeline_tests.claude.playing import Played
+
+LIMIT_S = 0.5
+
+
+def main() -> int:
+    """Return 1 when the newest version is measured otherwise than what happens in it."""
+    version, newest = program.newest()
+    print(f"The newest Claude Code is {version}, the tested one {program.pinned()}.")
+    lines = []
+    for way in truth.WAYS:
+        print(f"Playing {len(scenarios.ALL)} scenarios by {way} ...", flush=True)
+        lines += [f"by {way}: {line}" for line in _differences(_played(way, newest))]
+    if version != program.pinned():
+        print("Asking the tested version for the words that it exports ...", flush=True)
+        lines += _words(_played("otel", program.tested()), _played("otel", newest))
+    print("\n".join(lines) or "Nothing differs.")
+    return int(bool(lines))
+
+
+def _played(way: str, claude: Path) -> Mapping[str, Played | BaseException]:
+    with playing.product() as product:
+        return playing.play_all(scenarios.ALL, way, product, claude)
+
+
+def _differences(played: Mapping[str, Played | BaseException]) -> Iterator[str]:
+    for name, outcome in played.items():
+        if isinstance(outcome, BaseException):
+            yield f"{name} could not be played: {str(outcome)[:500]}"
+            continue
+        wanted, found = stored.shapes_of_facts(outcome.visible()), stored.shapes_of_rows(outcome.rows)
+        yield from (f"{name} lacks {_shape(shape)}" for shape in wanted - found)
+        yield from (f"{name} has too much: {_shape(shape)}" for shape in found - wanted)
+        for off in stored.beside_the_fake(outcome.matched()):
+            if off.seconds > LIMIT_S:
+                yield f"{name}: {off.of} is {off.seconds:.2f} s off"
+        if outcome.refusals or outcome.complaints:
+            yield f"{name}: {outcome.refusals[:3]} {outcome.complaints[:500]}"
+
+
+def _shape(shape: tuple) -> str:
+    _, kind, name, status, parent = shape
+    return f"{kind}:{name} {status} under {':'.join(parent) if parent else 'nothing'}"
+
+
+def _words(before: Mapping[str, Played | BaseException], after: Mapping[str, Played | BaseException]) -> Iterator[str]:
+    """Return the names of spans, events and attributes that are new or gone."""
+    old, new = (
+        {word for one in played.values() if isinstance(one, Played) for word in one.words} for played in (before, after)
+    )
+    yield from (f"exports anew: {word}" for word in sorted(new - old))
+    yield from (f"exports no longer: {word}" for word in sorted(old - new))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
