@@ -36,6 +36,15 @@ class InvalidSpan(ValueError):
     """Values that cannot be a span; the message names the column and what is wrong with it."""
 
 
+class InvalidStart(InvalidSpan):
+    """A start that is not a time between 1970 and 9999, often one in another unit; ``start`` and ``end`` as given."""
+
+    def __init__(self, start: int, end: int | None) -> None:
+        super().__init__(f"start_time_ms {start} is not a time between 1970 and 9999")
+        self.start = start
+        self.end = end
+
+
 class Span:
     """One timed operation, with the columns of ``workflow_trace_log``.
 
@@ -74,7 +83,7 @@ class Span:
         if not span_name:
             raise InvalidSpan("span_name is empty")
         if not 0 <= start_time_ms <= LATEST_MS:
-            raise InvalidSpan(f"start_time_ms {start_time_ms} is no time between 1970 and 9999")
+            raise InvalidStart(start_time_ms, end_time_ms)
         if end_time_ms is not None and not start_time_ms <= end_time_ms <= LATEST_MS:
             raise InvalidSpan(f"end_time_ms {end_time_ms} is before start_time_ms {start_time_ms} or after 9999")
         for name, value in (("duration_ms", duration_ms), ("queue_wait_ms", queue_wait_ms)):

@@ -16,7 +16,9 @@ from pathlib import Path
 
 import psycopg2
 
+from leo_telemetry_pipeline.cli import hook_spans
 from leo_telemetry_pipeline.cli.hook import LONGEST_EVENT
+from leo_telemetry_pipeline.collect.claude import notebook
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import dagster_home, database, runs
@@ -35,6 +37,8 @@ def main() -> None:
         settings = Settings()
         cut(settings.home / "logs" / "hook.log")
         if settings.enabled:
+            # What other sessions were waiting for may be certain by now.
+            hook_spans.sweep(str(settings.home / notebook.FOLDER))
             _enqueue(settings)
     except UserError as error:
         _say(error.message)

@@ -6,7 +6,7 @@ never asked. A session waits for this, so whatever not every event needs is impo
 """
 
 # pathlib takes longer to import than a note takes to write.
-# ruff: noqa: PTH108, PTH118
+# ruff: noqa: PTH108, PTH112, PTH118
 
 import os
 import select
@@ -54,6 +54,9 @@ def _take(wall_ns: int, monotonic_ns: int) -> None:
     session = event.get("session_id") if kept else None
     if kept is None or not isinstance(session, str) or not session:
         return None
+    if project := os.environ.get("LEO_TELEMETRY_PROJECT", ""):
+        # Whoever makes the spans may run for another project.
+        kept["project"] = hook_notes.storable(project, 200)
     folder = notebook.checked_folder(hook.home())
     path = os.path.join(folder, notebook.file_name(session))
     with notebook.Notebook(path) as notes:
@@ -106,7 +109,7 @@ def sweep(folder: str) -> None:
     """Make the spans of sessions that have been quiet, and close those that nobody heard of for a day."""
     from leo_telemetry_pipeline.collect.claude import evidence, notebook
 
-    for entry in os.scandir(folder):
+    for entry in os.scandir(folder) if os.path.isdir(folder) else ():
         try:
             quiet_s = time.time() - entry.stat(follow_symlinks=False).st_mtime
             if quiet_s > FORGOTTEN_S and entry.name.endswith(notebook.PART):

@@ -1,24 +1,24 @@
-"""A CSV file of any tool becomes rows: which of its columns is which of ours.
+"""Columns of any tool become ours: of a CSV file, of objects in JSON, of Parquet.
 
 Belongs here: the column map, its text form and presets, units of time, records of a CSV file.
-Does not: what a row means (rows).
+Does not: what a row means (rows), how a number is spelled (times).
 
 A map gives a source for each of our columns, here in its text form:
 ``trace_id=TraceID,start_time_ms=Start:ns,span_type=:gate,attributes.pod=PodName``.
-A source is a column of the file; behind a time it may name its unit (``:ns``, ``:us``, ``:ms``, ``:s``).
-With a colon in front it is no column but the value itself.
+A source is a column of the file; behind a time it may name its unit (``:ns``, ``:us``, ``:ms``, ``:s``, ``:d`` for
+days, ``:excel`` for the days of a spreadsheet). With a colon in front it is the value itself and not a column.
 """
 
 import csv
 from collections import deque
-from collections.abc import Callable, Iterator
-from decimal import Decimal
+from collections.abc import Callable, Collection, Iterator
 
 from leo_telemetry_pipeline import redact
+from leo_telemetry_pipeline.collect import times
 from leo_telemetry_pipeline.collect.lines import MAX_LINE, NOT_UTF8, TOO_LONG
-from leo_telemetry_pipeline.collect.rows import attributes_of, is_number
+from leo_telemetry_pipeline.collect.rows import REQUIRED, attributes_of
 from leo_telemetry_pipeline.errors import UserError
-from leo_telemetry_pipeline.span import COLUMNS
+from leo_telemetry_pipeline.span import COLUMNS, InvalidSpan
 
 PRESETS: dict[str, dict[str, str]] = {
     "nezha": {
@@ -33,12 +33,18 @@ PRESETS: dict[str, dict[str, str]] = {
         "attributes.pod": "PodName",
     },
 }
-_REQUIRED = ("trace_id", "span_id", "span_type", "span_name", "start_time_ms")
 _MOMENTS = ("start_time_ms", "end_time_ms")
 _TIMES = (*_MOMENTS, "duration_ms", "queue_wait_ms")
-_NANOSECONDS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
+_DAY_NS = 86_400_000_000_000
+EXCEL = "excel"
+UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "d": _DAY_NS, EXCEL: _DAY_NS}
+# The day of 1970 as spreadsheets count.
+_EXCEL_1970 = 25_569
+# What databases write for nothing in a column of text.
+_NULLS = ("\\N", "NULL")
 _ATTRIBUTE = "attributes."
 _MAX_JOINED = 100
+_FEW_DIGITS = 19
 UNCLOSED = "a quote opens here and does not close"
 
 
@@ -59,11 +65,22 @@ def parse_map(text: str) -> dict[str, str]:
 
 
 def check_map(column_map: dict[str, str]) -> None:
-    """Raise UserError if the map has a target that is no column of ours."""
+    """Raise UserError if the map has a target that is not a column of ours."""
     for target in column_map:
         if target not in COLUMNS and target.removeprefix(_ATTRIBUTE) in (target, ""):
             known = ", ".join(COLUMNS)
             raise UserError(f"column map: {target!r} is no column: use {_ATTRIBUTE}NAME or one of {known}")
+
+
+def as_text(column_map: dict[str, str]) -> str:
+    """Return a map in its text form."""
+    return ",".join(f"{target}={source}" for target, source in column_map.items())
+
+
+def column_of(target: str, column_map: dict[str, str] | None) -> str:
+    """Return the column of the file that gives one of our times, without its unit."""
+    source = (column_map or {}).get(target, target)
+    return _split_unit(target, source, ())[0]
 
 
 def preset(name: str) -> dict[str, str]:
@@ -76,22 +93,24 @@ def preset(name: str) -> dict[str, str]:
 def row_maker(header: list[str], column_map: dict[str, str] | None, file: str) -> Callable[[list[str]], dict]:
     """Return what turns the fields of one record into a row for ``span_from_row``.
 
-    Without a map every column counts by its own name; with one, only what the map and our own names say.
+    Without a map every column counts by its own name; with one that names others, only what it and our own names say.
     Raise UserError, naming file and header, if a source is not there or a required column has none.
     """
     names = [name.strip() for name in header]
-    kept = COLUMNS if column_map else [name for name in names if name]
+    # A map that only names units says nothing about the other columns.
+    is_renaming = any(column_of(target, column_map) != target for target in column_map or ())
+    kept = COLUMNS if is_renaming else [name for name in names if name]
     sources = {name: name for name in kept if name in names} | (column_map or {})
     shown = redact.text(", ".join(names), 500)
-    for target in _REQUIRED:
+    for target in REQUIRED:
         if target not in sources:
             raise UserError(f"{file}: nothing gives {target}: map it to a column of its header: {shown}")
     constants: dict[str, str] = {}
-    plan: list[tuple[str, int, Callable[[str], object] | None]] = []
+    plan: list[tuple[str, int, str]] = []
     for target, source in sources.items():
         name, unit = _split_unit(target, source, names)
         if name in names:
-            plan.append((target, names.index(name), _converter(unit, target in _MOMENTS) if unit else None))
+            plan.append((target, names.index(name), unit))
         elif source.startswith(":"):
             constants[target] = source[1:]
         else:
@@ -99,9 +118,29 @@ def row_maker(header: list[str], column_map: dict[str, str] | None, file: str) -
     return _maker(constants, plan)
 
 
-def _split_unit(target: str, source: str, names: list[str]) -> tuple[str, str]:
+def object_maker(column_map: dict[str, str]) -> Callable[[dict], dict]:
+    """Return what turns an object of JSON, or a row of Parquet, into a row for ``span_from_row``.
+
+    Keys that the map does not name stay as they are.
+    """
+
+    def make(values: dict) -> dict:
+        sources = {target: (source, *_split_unit(target, source, values)) for target, source in column_map.items()}
+        used = {name for _, name, _ in sources.values()}
+        row = {name: value for name, value in values.items() if name not in used}
+        for target, (source, name, unit) in sources.items():
+            if name in values:
+                row[target] = _converted(values[name], target, unit) if unit else values[name]
+            elif source.startswith(":"):
+                row[target] = source[1:]
+        return _with_attributes(row)
+
+    return make
+
+
+def _split_unit(target: str, source: str, names: Collection[str]) -> tuple[str, str]:
     name, _, unit = source.rpartition(":")
-    if source not in names and target in _TIMES and name and unit in _NANOSECONDS:
+    if source not in names and target in _TIMES and name and unit in UNITS:
         return name, unit
     return source, ""
 
@@ -111,9 +150,14 @@ def _maker(constants: dict[str, str], plan: list) -> Callable[[list[str]], dict]
 
     def make(fields: list[str]) -> dict:
         row: dict = dict(constants)
-        for target, index, convert in plan:
+        for target, index, unit in plan:
             field = fields[index]
-            row[target] = convert(field) if convert else field
+            if unit:
+                row[target] = _converted(field, target, unit)
+            elif target in _TIMES and field.isdecimal() and len(field) < _FEW_DIGITS:
+                row[target] = int(field)  # the usual spelling, which needs no other
+            else:
+                row[target] = "" if field in _NULLS else field
         return _with_attributes(row) if nested else row
 
     return make
@@ -121,26 +165,25 @@ def _maker(constants: dict[str, str], plan: list) -> Callable[[list[str]], dict]
 
 def _with_attributes(row: dict) -> dict:
     plain = {name: value for name, value in row.items() if not name.startswith(_ATTRIBUTE)}
+    if len(plain) == len(row):
+        return row
     ours = {name.removeprefix(_ATTRIBUTE): value for name, value in row.items() if name not in plain}
-    given = {name: value for name, value in ours.items() if value != ""}
+    given = {name: value for name, value in ours.items() if value not in ("", None)}
     return {**plain, "attributes": {**attributes_of(row.get("attributes")), **given}}
 
 
-def _converter(unit: str, is_moment: bool) -> Callable[[str], object]:
-    nanoseconds = _NANOSECONDS[unit]
-
-    def convert(text: str) -> object:
-        text = text.strip()
-        if not is_number(text):
-            return text  # span_from_row says what is wrong with it
-        value = int(text) if text.isdecimal() else Decimal(text)
-        # Moments are cut and durations rounded, as where times come by OTLP.
-        try:
-            return int((value * nanoseconds + (0 if is_moment else 500_000)) // 1_000_000)
-        except ArithmeticError:
-            return text
-
-    return convert
+def _converted(value: object, target: str, unit: str) -> object:
+    """Return a time in exact milliseconds; what is not a number stays, since span_from_row says what is wrong."""
+    try:
+        count = times.number(value, target)
+        if count is None:
+            return None
+        if unit == EXCEL and target in _MOMENTS:
+            # A spreadsheet's times are floats of days, a few microseconds off.
+            return times.rounded(times.scaled(count - _EXCEL_1970, UNITS[unit]))
+        return times.scaled(count, UNITS[unit])
+    except (InvalidSpan, ArithmeticError):
+        return value
 
 
 def delimiter_of(header: str) -> str:
@@ -149,7 +192,7 @@ def delimiter_of(header: str) -> str:
 
 
 def fields_of(record: str, delimiter: str) -> list[str] | str:
-    """Return the fields of one record, or the reason why it is none."""
+    """Return the fields of one record, or the reason why it is not one."""
     if '"' not in record:
         return record.split(delimiter)
     try:

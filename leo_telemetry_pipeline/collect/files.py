@@ -1,39 +1,62 @@
-"""A file becomes spans: JSON lines, OTLP/JSON requests or CSV, plain or gzip, or Parquet, told apart by content.
+"""A file becomes spans: rows in JSON, CSV or Parquet, and other formats of traces in JSON, told apart by content.
 
-Belongs here: which format a file has, and that a bad line never stops the others.
-Does not: lines and gzip (lines), rows (rows), OTLP (otlp), columns of a CSV file (csvmap), values of Parquet (parquet).
+Belongs here: in which way a file is read, and that a bad line never stops the others.
+Does not: lines and gzip (lines), rows (rows), formats of objects (formats), what is not read (unread), columns of
+other tools (csvmap), Parquet (parquet), whether a file should be stored at all (admission).
 """
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from leo_telemetry_pipeline import redact
-from leo_telemetry_pipeline.collect import csvmap, documents, otlp, parquet
+from leo_telemetry_pipeline.collect import csvmap, documents, formats, otlp, parquet, unread
+from leo_telemetry_pipeline.collect.claude.imported import Gathered
 from leo_telemetry_pipeline.collect.lines import MAX_LINE, NOT_UTF8, TOO_LONG, Source
 from leo_telemetry_pipeline.collect.rows import span_from_row
 from leo_telemetry_pipeline.errors import UserError
-from leo_telemetry_pipeline.span import InvalidSpan, Span
+from leo_telemetry_pipeline.span import InvalidSpan, InvalidStart, Span
 
 _TEXT_KEPT = 2_000
 _WORD = re.compile(r"[A-Za-z0-9+/=_-]{20,}", re.ASCII).fullmatch
+NOT_MAPPED = "--map and --preset name the columns of rows: this is a request, which has none"
+UNKNOWN_SPANS = "a trace request in which no span was found: its fields have unknown names"
 
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
     """A line, or a part of one, that gave no span: where it is, why, and what it says.
 
-    ``line`` counts from 1. ``reason`` and ``text``, of at most 2,000 characters, hold no secret and may be stored.
+    ``line`` counts from 1. ``reason`` and ``text``, of at most 2,000 characters, hold no secret and may be stored;
+    ``text`` is empty where the line is something else than a span, and ``keys`` names what it has instead.
+    ``project`` is whose it is. ``times`` are start and end as given, where the start is in no year that there is.
     """
 
     file: str
     line: int
     reason: str
     text: str
+    keys: str = ""
+    project: str = ""
+    times: tuple[int, int | None] | None = None
+
+
+@dataclass
+class Seen:
+    """What reading a file shows of it besides spans.
+
+    ``head`` is its beginning, unpacked; ``others`` counts requests with logs or metrics, ``clocks`` the spans by the
+    field and unit that gave their start, where no column map can say another (see formats.Shape).
+    """
+
+    head: bytes = b""
+    others: int = 0
+    clocks: Counter[str] = field(default_factory=Counter)
 
 
 class _How(NamedTuple):
@@ -44,21 +67,40 @@ class _How(NamedTuple):
     removed: dict[str, int]
 
 
+class _Reading(NamedTuple):
+    """One file that is being read."""
+
+    path: Path
+    how: _How
+    columns: dict[str, str] | None
+    own: Callable[[dict], dict] | None
+    seen: Seen
+    on_bytes: Callable[[int], object] | None
+    claude: Gathered
+
+    def span(self, row: dict) -> Span:
+        """Return the span of a row, by the column map. Raise InvalidSpan."""
+        return span_from_row(self.own(row) if self.own else row, *self.how)
+
+
 def read(
     path: Path,
     *,
+    file: BinaryIO | None = None,
     column_map: dict[str, str] | None = None,
     preset: str | None = None,
     project: str = "",
     policy: redact.Policy | None = None,
     removed: dict[str, int] | None = None,
+    seen: Seen | None = None,
     on_bytes: Callable[[int], object] | None = None,
 ) -> Iterator[Span | BadLine]:
-    """Yield a storable span for each that the file holds, and a BadLine for what is none.
+    """Yield a storable span for each that the file holds, and a BadLine for what is not one.
 
-    ``column_map`` (see csvmap) and ``preset`` are for CSV, the map going before the preset. A row of Parquet counts as
-    a line.
-    ``project`` is for spans that name none. Attributes that ``policy`` takes away are counted in ``removed``.
+    ``file`` is read instead of the path, which then is only its name. ``column_map`` (see csvmap) and ``preset`` are
+    for rows, the map going before the preset. A row of Parquet counts as a line.
+    ``project`` is for spans that name none. Attributes that ``policy`` takes away are counted in ``removed``, and
+    ``seen`` gets what else is worth knowing.
     ``on_bytes`` gets how many bytes of the file, as it lies on disk, were consumed since it was last called.
     The file is never held in memory as a whole, unless its JSON values lie over several lines. Raise UserError
     where nothing of the file can be read.
@@ -67,37 +109,43 @@ def read(
         column_map = {**csvmap.preset(preset), **(column_map or {})}
     csvmap.check_map(column_map or {})
     how = _How(project, policy or redact.Policy(), {} if removed is None else removed)
-    return _read(Path(path), column_map, how, on_bytes)
+    own = csvmap.object_maker(column_map) if column_map else None
+    return _read(
+        file, _Reading(Path(path), how, column_map, own, seen if seen is not None else Seen(), on_bytes, Gathered())
+    )
 
 
-def _read(
-    path: Path,
-    column_map: dict[str, str] | None,
-    how: _How,
-    on_bytes: Callable[[int], object] | None,
-) -> Iterator[Span | BadLine]:
+def _read(given: BinaryIO | None, reading: _Reading) -> Iterator[Span | BadLine]:
+    path = reading.path
     try:
-        is_parquet = parquet.is_parquet(path)
-        file = path.open("rb")
+        is_parquet = given is None and parquet.is_parquet(path)
+        file = given or path.open("rb")
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}: name a file that can be read") from None
     if is_parquet:
         file.close()
-        yield from _parquet(path, column_map, how, on_bytes)
+        yield from _parquet(reading)
         return
     with file:
-        source = Source(file, on_bytes)
+        source = Source(file, reading.on_bytes)
         head, blocks = _head(source.blocks())
-        kind = "csv" if column_map else _format(path.name.lower(), head)
-        if kind == "csv":
-            items = _csv(path, source, blocks, column_map, how)
-        elif kind == "documents":
-            items = _documents(path, source, blocks, how)
-        else:
-            items = _lines(path, source, blocks, how)
-        yield from items
+        reading.seen.head = head[: unread.HEAD]
+        _refuse(path, head)
+        kind = _format(path.name.lower(), head, mapped=bool(reading.columns))
+        yield from {"csv": _csv, "documents": _documents, "lines": _lines}[kind](reading, source, blocks)
+        yield from reading.claude.rest(reading.how.project)
         if source.damage:
-            yield _bad(path, max(source.line, 1), source.damage, source.rest)
+            yield _bad(reading, max(source.line, 1), source.damage, source.rest)
+
+
+def _refuse(path: Path, head: bytes) -> None:
+    if head.startswith(parquet.MAGIC):
+        raise UserError(
+            f"{path}: Parquet is read from plain files only, not packed or from a pipe: name such a file", 1
+        )
+    found = unread.packed(head)
+    if found:
+        raise UserError(f"{path}: this is {found.name}, which is not read: {found.remedy}", 1)
 
 
 def _head(blocks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
@@ -110,56 +158,58 @@ def _head(blocks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
     return head.removeprefix(b"\xef\xbb\xbf").lstrip(), chain([head], blocks)
 
 
-def _format(name: str, head: bytes) -> str:
+def _format(name: str, head: bytes, *, mapped: bool) -> str:
     first, _, others = head.partition(b"\n")
     first, second = first.strip(), others.lstrip().partition(b"\n")[0].strip()
-    if first.startswith((b"{", b"[")):
+    named = name.removesuffix(".gz").endswith((".csv", ".tsv"))
+    if first.startswith((b"{", b"[")) and not (named and mapped):
         return "documents" if documents.is_document(first, second) else "lines"
     columns = first.replace(b'"', b"").replace(b";", b",").replace(b"\t", b",").split(b",")
-    named = name.removesuffix(".gz").endswith((".csv", ".tsv"))
-    return "csv" if named or {b"trace_id", b"span_id"} <= set(columns) else "lines"
+    return "csv" if mapped or named or {b"trace_id", b"span_id"} <= set(columns) else "lines"
 
 
-def _lines(path: Path, source: Source, blocks: Iterable[bytes], how: _How) -> Iterator[Span | BadLine]:
-    loads = json.loads
+def _lines(reading: _Reading, source: Source, blocks: Iterable[bytes]) -> Iterator[Span | BadLine]:
+    loads, made = json.loads, reading.span
     for number, raw in source.lines(blocks):
         if len(raw) > MAX_LINE:
-            yield _bad(path, number, TOO_LONG, raw)
+            yield _bad(reading, number, TOO_LONG, raw)
             continue
+        value = None
         try:
             value = loads(raw.decode())
             if type(value) is dict and "trace_id" in value:
-                yield span_from_row(value, *how)
+                if documents.has_float_times(value):
+                    value = documents.exact(value, raw)
+                yield made(value)
                 continue
         except InvalidSpan as error:
-            yield _bad(path, number, str(error), raw)
+            yield _bad(reading, number, error, raw, value)
         except UnicodeDecodeError:
-            yield _bad(path, number, NOT_UTF8, raw)
+            yield _bad(reading, number, NOT_UTF8, raw)
         except (ValueError, RecursionError) as error:
-            if raw and not raw.isspace():
-                yield _bad(path, number, documents.reason(error), raw)
+            yield from [_bad(reading, number, documents.reason(error), raw)] * bool(raw.strip())
         else:
-            for item in _from_value(value, how):
-                yield item if isinstance(item, Span) else _bad(path, number, item, raw)
+            for item in _from_value(documents.exact(value, raw), reading):
+                yield item if isinstance(item, Span) else _bad(reading, number, item, raw, value)
 
 
-def _documents(path: Path, source: Source, blocks: Iterable[bytes], how: _How) -> Iterator[Span | BadLine]:
+def _documents(reading: _Reading, source: Source, blocks: Iterable[bytes]) -> Iterator[Span | BadLine]:
     data = bytearray()
     for block in blocks:
         data += block
         if len(data) > documents.MAX_DOCUMENT:
-            raise UserError(f"{path}: too large for JSON over several lines: write one row a line (jq -c '.[]')")
+            raise UserError(
+                f"{reading.path}: too large for JSON over several lines: write one row per line (jq -c '.[]')"
+            )
     for number, value, raw in documents.values(bytes(data), complete=not source.damage):
-        for item in _from_value(value, how):
-            yield item if isinstance(item, Span) else _bad(path, number, item, raw)
+        for item in _from_value(documents.exact(value, raw), reading):
+            yield item if isinstance(item, Span) else _bad(reading, number, item, raw, value)
     if source.damage:
         source.line = data.count(b"\n") + 1
         source.rest = bytes(data[data.rfind(b"\n") + 1 :])
 
 
-def _csv(
-    path: Path, source: Source, blocks: Iterable[bytes], column_map: dict[str, str] | None, how: _How
-) -> Iterator[Span | BadLine]:
+def _csv(reading: _Reading, source: Source, blocks: Iterable[bytes]) -> Iterator[Span | BadLine]:
     lines = source.lines(blocks)
     header = next((raw for _, raw in lines if raw.strip()), None)
     if header is None:
@@ -168,69 +218,103 @@ def _csv(
     delimiter = csvmap.delimiter_of(text)
     names = csvmap.fields_of(text, delimiter)
     if isinstance(names, str):
-        raise UserError(f"{path}: its first line is no header: {names}")
-    make = csvmap.row_maker(names, column_map, str(path))
+        raise UserError(f"{reading.path}: its first line is not a header: {names}")
+    make = csvmap.row_maker(names, reading.columns, str(reading.path))
     for number, raw, fields in csvmap.Records(lines, delimiter, len(names)):
         if isinstance(fields, str):
-            yield _bad(path, number, fields, raw)
+            yield _bad(reading, number, fields, raw, is_span=True)
             continue
+        row = None
         try:
-            yield span_from_row(make(fields), *how)
+            row = make(fields)
+            yield span_from_row(row, *reading.how)
         except InvalidSpan as error:
-            yield _bad(path, number, str(error), raw)
+            yield _bad(reading, number, error, raw, row, is_span=True)
 
 
-def _parquet(
-    path: Path, column_map: dict[str, str] | None, how: _How, on_bytes: Callable[[int], object] | None
-) -> Iterator[Span | BadLine]:
-    if column_map:
-        raise UserError(
-            f"{path} is Parquet, and --map and --preset are for CSV: rename its columns where it is written"
-        )
-    for number, row in parquet.rows(path, on_bytes):
+def _parquet(reading: _Reading) -> Iterator[Span | BadLine]:
+    column_map = reading.columns or {}
+    # Also constants, which stand for no column, tell that one of ours is given.
+    names = {csvmap.column_of(target, column_map): target for target in column_map}
+    for number, row in parquet.rows(reading.path, reading.on_bytes, names):
         if isinstance(row, str):
-            yield _bad(path, number, row, "")
+            yield _bad(reading, number, row, "")
             continue
         try:
-            yield span_from_row(row, *how)
+            yield reading.span(row)
         except InvalidSpan as error:
-            yield _bad(path, number, str(error), json.dumps(row, ensure_ascii=False))
+            raw = json.dumps(row, ensure_ascii=False, default=str)
+            yield _bad(reading, number, error, raw, row, is_span=True)
 
 
-def _from_value(value: object, how: _How) -> Iterator[Span | str]:
-    for item in value if isinstance(value, list) else [value]:
-        if isinstance(item, dict):
-            yield from _from_object(_unwrapped(item), how)
-        else:
-            yield str(item) if isinstance(item, documents.Broken) else "not an object"
+def _from_value(value: object, reading: _Reading) -> Iterator[Span | InvalidSpan | str]:
+    if isinstance(value, list):
+        for item in value:
+            # Zipkin's answers are arrays of traces, which are arrays of spans.
+            for inner in item if isinstance(item, list) else [item]:
+                yield from _from_object(inner, reading)
+    else:
+        yield from _from_object(value, reading)
 
 
-def _unwrapped(value: dict) -> dict:
-    # A request as a receiver wrote it down: {"path": ..., "headers": ..., "body": ...}
-    body = value.get("body")
-    if "trace_id" in value or not isinstance(body, dict | str):
-        return value
-    try:
-        body = json.loads(body) if isinstance(body, str) else body
-    except (ValueError, RecursionError):
-        return value
-    return (body or {"resourceSpans": []}) if isinstance(body, dict) else value
-
-
-def _from_object(value: dict, how: _How) -> Iterator[Span | str]:
-    if otlp.is_trace_request(value):
-        for item in otlp.spans_from_request(value, *how):
-            yield item if isinstance(item, Span) else str(item)
-    elif not otlp.is_other_signal(value):
+def _from_object(value: object, reading: _Reading) -> Iterator[Span | InvalidSpan | str]:
+    if not isinstance(value, dict):
+        yield str(value) if isinstance(value, documents.Broken) else "not an object"
+        return
+    value = formats.unwrapped(value)
+    shape = formats.shape_of(value)
+    if shape is not None:
+        yield from _from_shape(shape, value, reading)
+    elif formats.is_other_signal(value):
+        reading.seen.others += not reading.claude.add_logs(value, reading.how.policy)
+    else:
         try:
-            yield span_from_row(value, *how)
+            yield reading.span(value)
         except InvalidSpan as error:
-            yield str(error)
+            yield error
 
 
-def _bad(path: Path, number: int, reason: str, raw: bytes | str) -> BadLine:
+def _from_shape(shape: formats.Shape, value: dict, reading: _Reading) -> Iterator[Span | InvalidSpan | str]:
+    if reading.columns:
+        yield NOT_MAPPED
+        return
+    is_empty = True
+    for request in shape.requests(value):
+        notes: list[dict] = []
+        for item in [request] if isinstance(request, str) else otlp.spans_from_request(request, *reading.how, notes):
+            is_empty = False
+            reading.seen.clocks[shape.clock] += 1
+            yield item if isinstance(item, Span | InvalidSpan) else str(item)
+        for note in notes:
+            is_empty = False
+            reading.seen.clocks[shape.clock] += 1
+            reading.claude.add(note)
+        yield from reading.claude.surplus(reading.how.project)
+    if is_empty and formats.holds_spans(value):
+        yield UNKNOWN_SPANS
+
+
+def _bad(
+    reading: _Reading,
+    number: int,
+    reason: InvalidSpan | str,
+    raw: bytes | str,
+    value: object = None,
+    *,
+    is_span: bool = False,
+) -> BadLine:
     # Of what is kept, no secret; so more is read than kept.
     text = raw if isinstance(raw, str) else raw[: 4 * (_TEXT_KEPT + redact.REACH) + 4].decode("utf-8", "replace")
+    is_kept = is_span or (formats.is_span(value) if isinstance(value, dict | list) else formats.is_text_of_span(text))
     # A word that is a whole line may be a piece of a key that lies over several; alone it is not known as one.
     shown = f"[one word of {len(text)} characters]" if _WORD(text.strip()) else redact.text(text, _TEXT_KEPT)
-    return BadLine(redact.text(str(path)), number, redact.text(reason), shown)
+    named = value.get("project") if isinstance(value, dict) else None
+    return BadLine(
+        redact.text(str(reading.path)),
+        number,
+        redact.text(str(reason)),
+        shown if is_kept else "",
+        keys="" if is_kept else formats.keys(value),
+        project=redact.name(named, redact.MAX_NAME) if isinstance(named, str) and named else reading.how.project,
+        times=(reason.start, reason.end) if isinstance(reason, InvalidStart) else None,
+    )

@@ -1,9 +1,10 @@
 """Bytes of a file become lines, however large, compressed or damaged the file is.
 
-Belongs here: reading in blocks, gzip, line ends, and where a file breaks off.
+Belongs here: reading in blocks, gzip, UTF-16, line ends, and where a file breaks off.
 Does not: what a line means (files).
 """
 
+import codecs
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
@@ -16,6 +17,14 @@ _UNPACKED_BLOCK = 1024 * 1024
 _GZIP = b"\x1f\x8b"
 _GZIP_ONLY = 31  # zlib's number for: a gzip header is there, and only that
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# Of these the longer ones first: UTF-32 begins like UTF-16.
+_WIDE = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_FIRST = 4
 
 
 class Source:
@@ -33,10 +42,11 @@ class Source:
         self._on_bytes = on_bytes
 
     def blocks(self) -> Iterator[bytes]:
-        """Yield the file's content in blocks of at most 1 MiB, unpacked where it is gzip."""
-        packed = self._file.read(len(_GZIP)) == _GZIP
-        self._file.seek(0)
-        return self._unpacked() if packed else self._plain()
+        """Yield the file's content in blocks of at most 1 MiB, unpacked from gzip, UTF-16 as UTF-8."""
+        # The file may be a pipe, which cannot be read again.
+        first = self._file.read(_BLOCK)
+        blocks = self._unpacked(first) if first.startswith(_GZIP) else self._plain(first)
+        return _narrow(blocks)
 
     def lines(self, blocks: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
         """Yield number and content of each line, without its end, the first without byte order mark.
@@ -65,16 +75,18 @@ class Source:
         elif rest:
             yield number + 1, bytes(rest).removeprefix(_BYTE_ORDER_MARK) if number == 0 else bytes(rest)
 
-    def _plain(self) -> Iterator[bytes]:
-        while block := self._file.read(_BLOCK):
+    def _plain(self, first: bytes) -> Iterator[bytes]:
+        block = first
+        while block:
             yield block
             if self._on_bytes:
                 self._on_bytes(len(block))
+            block = self._file.read(_BLOCK)
 
-    def _unpacked(self) -> Iterator[bytes]:
+    def _unpacked(self, first: bytes) -> Iterator[bytes]:
         engine = zlib.decompressobj(_GZIP_ONLY)
         begun = False
-        for block in self._plain():
+        for block in self._plain(first):
             packed, full = block, False
             while packed or full:
                 before = engine.copy()
@@ -93,6 +105,24 @@ class Source:
                     engine = zlib.decompressobj(_GZIP_ONLY)
         if begun:
             self.damage = "the gzip file is truncated here: what comes after is missing"
+
+
+def _narrow(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    first = b""
+    for block in blocks:
+        first += block
+        if len(first) >= _FIRST:
+            break
+    encoding = next((name for mark, name in _WIDE if first.startswith(mark)), None)
+    if encoding is None:
+        yield first
+        yield from blocks
+        return
+    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    yield decoder.decode(first).encode("utf-8", "replace")
+    for block in blocks:
+        yield decoder.decode(block).encode("utf-8", "replace")
+    yield decoder.decode(b"", final=True).encode("utf-8", "replace")
 
 
 def _salvaged(engine, packed: bytes) -> Iterator[bytes]:

@@ -34,11 +34,11 @@ def read_protobuf(body: bytes, *, project: str = "", policy: redact.Policy) -> R
     return otlp_protobuf.read_protobuf(body, project=project, policy=policy)
 
 
-def parts_of_protobuf(body: bytes, *, project: str = "", policy: redact.Policy) -> Iterator[Read]:
+def parts_of_protobuf(body: bytes, *, project: str = "", policy: redact.Policy, divert: bool = False) -> Iterator[Read]:
     """Yield the spans of an OTLP/protobuf request in parts, as parts_of_json does for JSON."""
     from leo_telemetry_pipeline.collect import otlp_protobuf
 
-    return otlp_protobuf.parts_of_protobuf(body, project=project, policy=policy)
+    return otlp_protobuf.parts_of_protobuf(body, project=project, policy=policy, divert=divert)
 
 
 def is_trace_request(value: dict) -> bool:
@@ -52,15 +52,21 @@ def is_other_signal(request: dict) -> bool:
 
 
 def spans_from_request(
-    request: dict, project: str = "", policy: redact.Policy | None = None, removed: dict[str, int] | None = None
+    request: dict,
+    project: str = "",
+    policy: redact.Policy | None = None,
+    removed: dict[str, int] | None = None,
+    notes: list[dict] | None = None,
 ) -> Iterator[Span | InvalidSpan]:
     """Yield a storable span for each in a trace request of a file, or the reason why one of them is none.
 
     ``project`` is for spans that name none by ``leo.project``, themselves or through their resource.
     All attributes are kept but those that name a person, an account or an organization: what ``policy`` takes
-    away is counted in ``removed``.
+    away is counted in ``removed``. ``notes`` takes what Claude Code tells, of which spans are made later.
     """
     policy = policy or redact.Policy()
-    reading = Reading(project, foreign=policy.own, own=policy.own, resource=policy.resource)
+    divert = notes is not None
+    reading = Reading(project, foreign=policy.own, own=policy.own, resource=policy.resource, divert=divert)
     reading.removed = {} if removed is None else removed
+    reading.notes = [] if notes is None else notes
     return spans_of(request, reading)

@@ -56,9 +56,9 @@ def read_json(body: bytes, *, project: str = "", policy: redact.Policy) -> Read:
     return whole_of(parts_of_json(body, project=project, policy=policy))
 
 
-def parts_of_json(body: bytes, *, project: str = "", policy: redact.Policy) -> Iterator[Read]:
+def parts_of_json(body: bytes, *, project: str = "", policy: redact.Policy, divert: bool = False) -> Iterator[Read]:
     """Yield what read_json returns, in parts that fit into memory; raise before the first or not at all."""
-    reading = Reading(project, foreign=policy.foreign, own=policy.own, resource=policy.resource)
+    reading = Reading(project, foreign=policy.foreign, own=policy.own, resource=policy.resource, divert=divert)
     try:
         parts = _parts(body)
     except NotJson as error:
@@ -87,7 +87,9 @@ def spans_of(request: dict, reading: Reading) -> Iterator[Span | InvalidSpan]:
             continue
         for span in spans:
             try:
-                yield reading.make(decode(span), resource)
+                decoded = decode(span)
+                if not reading.diverts(decoded, resource):
+                    yield reading.make(decoded, resource)
             except InvalidSpan as error:
                 yield error
 

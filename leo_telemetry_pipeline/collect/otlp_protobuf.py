@@ -50,9 +50,9 @@ def read_protobuf(body: bytes, *, project: str = "", policy: redact.Policy) -> R
     return whole_of(parts_of_protobuf(body, project=project, policy=policy))
 
 
-def parts_of_protobuf(body: bytes, *, project: str = "", policy: redact.Policy) -> Iterator[Read]:
+def parts_of_protobuf(body: bytes, *, project: str = "", policy: redact.Policy, divert: bool = False) -> Iterator[Read]:
     """Yield what read_protobuf returns, in parts that fit into memory. It raises before the first, or not at all."""
-    reading = Reading(project, foreign=policy.foreign, own=policy.own, resource=policy.resource)
+    reading = Reading(project, foreign=policy.foreign, own=policy.own, resource=policy.resource, divert=divert)
     yield from read_parts(_parts(body), reading, _resource, decode)
 
 

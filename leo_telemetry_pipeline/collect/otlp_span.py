@@ -4,6 +4,7 @@ Belongs here: what both encodings of OTLP share: limits, ids, times, what is kep
 Does not: the encodings themselves (otlp_json, otlp_protobuf), or what spans are called (conventions).
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from sys import getsizeof
@@ -11,6 +12,7 @@ from typing import NamedTuple
 
 from leo_telemetry_pipeline import redact
 from leo_telemetry_pipeline.collect import conventions
+from leo_telemetry_pipeline.collect.claude import otel_notes
 from leo_telemetry_pipeline.collect.rows import whole
 from leo_telemetry_pipeline.span import LATEST_MS, RESERVED_TYPES, InvalidSpan, Span
 
@@ -32,6 +34,8 @@ UNKNOWN_VALUE = "(attributes with a value of an unknown kind)"
 OTHER_REASONS = "other reasons"
 # One more than is kept of a list, so that redact sees that it is too long, and says so.
 MOST = redact.MAX_VALUES + 1
+# What a note takes in memory.
+_NOTE_BYTES = 2_000
 _LATEST_NS = LATEST_MS * 1_000_000 + 999_999
 
 Keep = Callable[[dict, dict[str, int]], dict]
@@ -48,11 +52,15 @@ class TooLarge(ValueError):
 
 
 class Read(NamedTuple):
-    """What a request, or a part of it, held: spans, how many were rejected by reason, removed attributes by name."""
+    """What a request, or a part of it, held: spans, how many were rejected by reason, removed attributes by name.
+
+    ``notes`` are what Claude Code told, where that was asked for (collect/claude).
+    """
 
     spans: list[Span]
     rejections: dict[str, int]
     removed: dict[str, int]
+    notes: tuple[dict, ...] = ()
 
     @property
     def rejected(self) -> int:
@@ -93,11 +101,16 @@ class Reading:
     """Makes spans of decoded ones, and counts what is removed and rejected on the way.
 
     ``foreign`` and ``own`` say which attributes of other instrumentation, and which of ``leo.*``, are kept;
-    ``resource`` says it of a resource, beside conventions.RESOURCE_KEYS.
+    ``resource`` says it of a resource, beside conventions.RESOURCE_KEYS. With ``divert`` the spans of Claude Code
+    become notes instead, of which the spans of its sessions are made.
     """
 
-    def __init__(self, project: str, *, foreign: Keep, own: Keep, resource: KeepKnown | None = None) -> None:
+    def __init__(
+        self, project: str, *, foreign: Keep, own: Keep, resource: KeepKnown | None = None, divert: bool = False
+    ) -> None:
         self.project = project
+        self.notes: list[dict] = []
+        self._divert = divert
         self.spans: list[Span] = []
         self.rejections: dict[str, int] = {}
         self.removed: dict[str, int] = {}
@@ -113,8 +126,8 @@ class Reading:
 
     def take(self) -> Read:
         """Return what came of it since the last take."""
-        read = Read(self.spans, self.rejections, self.removed)
-        self.spans, self.rejections, self.removed, self._bytes = [], {}, {}, 0
+        read = Read(self.spans, self.rejections, self.removed, tuple(self.notes))
+        self.spans, self.rejections, self.removed, self.notes, self._bytes = [], {}, {}, [], 0
         return read
 
     def reject(self, reason: object, count: int = 1) -> None:
@@ -133,9 +146,27 @@ class Reading:
 
     def add(self, given: Decoded, resource: Resource) -> None:
         """Keep a decoded span. Raise InvalidSpan where it is not one."""
+        if self.diverts(given, resource):
+            self._bytes += _NOTE_BYTES
+            return
         made = self.make(given, resource)
         self._bytes += _weight(made)
         self.spans.append(made)
+
+    def diverts(self, given: Decoded, resource: Resource) -> bool:
+        """Keep a span of Claude Code as a note, where that is asked for; say whether it was one."""
+        if not self._divert or not otel_notes.session_of(given.name, given.attributes):
+            return False
+        where = (given.trace_id, given.span_id, given.parent_id.strip("0") and given.parent_id)
+        times = (given.start_ns, given.end_ns)
+        record = otel_notes.Record(given.name, *where, *times, given.attributes, given.status == "ERROR")
+        sender = otel_notes.sender(resource.columns, resource.attributes)
+        note = otel_notes.of_span(record, sender, time.time_ns())
+        if note is None:
+            return False
+        self._attributes(given, resource)  # counts what is not kept
+        self.notes.append(note)
+        return True
 
     def make(self, given: Decoded, resource: Resource) -> Span:
         """Return the storable span that a decoded one is. Raise InvalidSpan."""
@@ -223,11 +254,13 @@ def whole_of(parts: Iterable[Read]) -> Read:
     spans: list[Span] = []
     rejections: Counter[str] = Counter()
     removed: Counter[str] = Counter()
+    notes: list[dict] = []
     for part in parts:
         spans += part.spans
         rejections.update(part.rejections)
         removed.update(part.removed)
-    return Read(spans, dict(rejections), dict(removed))
+        notes += part.notes
+    return Read(spans, dict(rejections), dict(removed), tuple(notes))
 
 
 def number(value: object, name: str) -> int | None:

@@ -1,16 +1,16 @@
 """A Parquet file becomes rows, a piece at a time; the only reader of that format.
 
-Belongs here: pyarrow, and its values as JSON has them. Does not: what a row means (rows), writing (store.archive).
+Belongs here: opening and damage of such files. Does not: values of columns (parquet_values), what a row means (rows),
+writing (store.archive).
 """
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from leo_telemetry_pipeline.collect import parquet_values
+from leo_telemetry_pipeline.collect.rows import REQUIRED
 from leo_telemetry_pipeline.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 MAGIC = b"PAR1"
 ARCHIVE_ID = "leo_telemetry.archive_id"
 INSTALL = "install pyarrow: pip install 'leo-telemetry-pipeline[parquet]'"
-NEEDED = ("trace_id", "span_id", "span_type", "span_name", "start_time_ms")
 ROWS_AT_ONCE = 10_000
 
 
@@ -37,23 +36,27 @@ def notes(path: Path) -> dict[str, str]:
         return {key.decode("utf-8", "replace"): value.decode("utf-8", "replace") for key, value in noted.items()}
 
 
-def rows(path: Path, on_bytes: Callable[[int], object] | None = None) -> Iterator[tuple[int, dict | str]]:
+def rows(
+    path: Path, on_bytes: Callable[[int], object] | None = None, columns: Mapping[str, str] | None = None
+) -> Iterator[tuple[int, dict | str]]:
     """Yield number, from 1, and values of each row; a text instead of values says why rows from there are missing.
 
-    ``on_bytes`` gets how many bytes of the file were consumed since it was last called. Raises UserError where
-    nothing of the file can be read.
+    ``columns`` says which of our columns a column of the file gives, where it has another name. ``on_bytes`` gets how
+    many bytes of the file were consumed since it was last called. Raises UserError where nothing of the file can be
+    read.
     """
+    columns = columns or {}
     with opened(path) as file:
-        if missing := [name for name in NEEDED if name not in file.schema_arrow.names]:
-            raise UserError(f"{path} has no column {', '.join(missing)}: a file of spans has {', '.join(NEEDED)}")
+        given = {columns.get(name, name) for name in file.schema_arrow.names} | set(columns.values())
+        if missing := [name for name in REQUIRED if name not in given]:
+            raise UserError(f"{path} has no column {', '.join(missing)}: a file of spans has {', '.join(REQUIRED)}", 1)
         first = 1
         for group in range(file.num_row_groups):
             count, number = file.metadata.row_group(group).num_rows, first
             try:
-                for batch in batches(file, group):
-                    names = batch.schema.names
-                    for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                        yield number, _row(names, values)
+                for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, row_groups=[group], use_threads=False):
+                    for row in parquet_values.rows_of(batch, columns, str(path)):
+                        yield number, row
                         number += 1
             except (OSError, ValueError) as error:
                 yield number, f"rows {number} to {first + count - 1} cannot be read: {' '.join(str(error).split())}"
@@ -97,34 +100,3 @@ def packed_bytes(file: "pq.ParquetFile", group: int) -> int:
     """Return how many bytes a row group takes in the file."""
     found = file.metadata.row_group(group)
     return sum(found.column(index).total_compressed_size for index in range(found.num_columns))
-
-
-def _row(names: list[str], values: tuple) -> dict:
-    # pandas writes the numbers of its rows as a column.
-    return {
-        name: value if type(value) is str or type(value) is int else _plain(value)
-        for name, value in zip(names, values, strict=True)
-        if not name.startswith("__index_level_")
-    }
-
-
-def _plain(value: object) -> object:
-    """Return a value as JSON has it; what a struct or a float leaves out is None or not there."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, datetime | date | time):
-        return value.isoformat()
-    if isinstance(value, timedelta):
-        return round(value / timedelta(milliseconds=1))
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, bytes):
-        return value.hex() if len(value) in (8, 16) else value.decode("utf-8", "replace")
-    if isinstance(value, dict):
-        return {str(name): _plain(each) for name, each in value.items() if each is not None}
-    if isinstance(value, list):
-        # A map comes as pairs.
-        if value and all(isinstance(each, tuple) and len(each) == 2 for each in value):
-            return {str(name): _plain(each) for name, each in value}
-        return [_plain(each) for each in value]
-    return str(value) if not isinstance(value, str | int | None) else value

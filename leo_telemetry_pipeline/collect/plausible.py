@@ -1,25 +1,92 @@
-"""Whether the times of a span can be true.
+"""Whether the times of a span can be true, and which unit they are in when they are not.
 
-Belongs here: one judgement of one span. Does not: guessing units, what follows from the judgement.
+Belongs here: pure rules about numbers. Does not: what happens to such spans (admission, the receiver), or spellings of
+times (times).
 """
 
+from collections import Counter
+from collections.abc import Iterable
+
 DAY_MS = 86_400_000
-_YEAR_DAYS = 366
-# Sources round to whole milliseconds, each in its own way.
+
+TOO_LATE = "starts after tomorrow"
+ENDS_TOO_LATE = "ends after tomorrow"
+TOO_EARLY = "starts more than a year before what is kept"
+CONTRADICTION = "its duration contradicts its end"
+
+_GRACE_DAYS = 365
+# Clocks that measure durations and those that tell the time drift apart by so much, and rounding adds to it.
 _ROUNDING_MS = 2
-_ROUNDING_SHARE = 0.01
+_DRIFT = 0.01
+
+# A number is a date between 2010 and 2040 in at most one of these units; by the names that a column map has for them.
+_FROM_DAY, _TO_DAY = 14_610, 25_567
+_EXCEL_1970 = 25_569
+_PER_DAY = {"d": 1, "s": 86_400, "ms": DAY_MS, "us": DAY_MS * 1_000, "ns": DAY_MS * 1_000_000}
+WORDS = {
+    "s": "seconds",
+    "ms": "milliseconds",
+    "us": "microseconds",
+    "ns": "nanoseconds",
+    "d": "days",
+    "excel": "the days of a spreadsheet",
+}
+_MS = {"ns": 1e-6, "us": 1e-3, "s": 1e3}
+_MOST = 0.9
+_NEAR = 0.05
 
 
 def wrong_with(
     start_ms: int, end_ms: int | None, duration_ms: int | None, *, now_ms: int, keep_days: int
 ) -> str | None:
-    """Return in a few words why times (UTC epoch ms) cannot be true, or None; the words are the same for all spans."""
-    if start_ms >= (now_ms // DAY_MS + 2) * DAY_MS:
-        return "starts after tomorrow"
-    if start_ms < now_ms - (keep_days + _YEAR_DAYS) * DAY_MS:
-        return "starts more than a year before what is kept"
-    if end_ms is not None and duration_ms is not None:
-        apart = abs(end_ms - start_ms - duration_ms)
-        if apart > _ROUNDING_MS and apart > _ROUNDING_SHARE * max(duration_ms, end_ms - start_ms):
-            return "its duration contradicts its end"
+    """Return what cannot be true of a span's times, one of the texts above, or None.
+
+    ``keep_days`` is how long spans are kept.
+    """
+    latest = (now_ms // DAY_MS + 2) * DAY_MS
+    if start_ms >= latest:
+        return TOO_LATE
+    if start_ms < now_ms - (keep_days + _GRACE_DAYS) * DAY_MS:
+        return TOO_EARLY
+    if end_ms is None:
+        return ENDS_TOO_LATE if start_ms + (duration_ms or 0) >= latest else None
+    if end_ms >= latest:
+        return ENDS_TOO_LATE
+    if duration_ms is not None and contradicts(end_ms - start_ms, duration_ms):
+        return CONTRADICTION
     return None
+
+
+def contradicts(apart_ms: int, duration_ms: int) -> bool:
+    """Say whether a duration is not the time between start and end, beyond rounding and clocks that drift."""
+    difference = abs(apart_ms - duration_ms)
+    return difference > _ROUNDING_MS and difference > _DRIFT * max(apart_ms, duration_ms)
+
+
+def likely_unit(values: Iterable[float]) -> str | None:
+    """Return the unit in which nearly all of many moments are dates of this time, or None."""
+    units = Counter(map(_unit, values))
+    if not units:
+        return None
+    unit, count = units.most_common(1)[0]
+    return unit if count >= _MOST * units.total() else None
+
+
+def likely_duration_unit(pairs: Iterable[tuple[int, int]]) -> str | None:
+    """Return the unit in which nearly all durations agree with the milliseconds between start and end, or None.
+
+    A pair is that time and the duration as given.
+    """
+    given = [(apart, duration) for apart, duration in pairs if apart > 0 and duration > 0]
+    for unit, factor in _MS.items():
+        # What is shorter than a unit was rounded to one of it.
+        agreeing = sum(abs(duration * factor - apart) <= max(_NEAR * apart, factor) for apart, duration in given)
+        if given and agreeing >= _MOST * len(given):
+            return unit
+    return None
+
+
+def _unit(value: float) -> str | None:
+    if _FROM_DAY + _EXCEL_1970 <= value <= _TO_DAY + _EXCEL_1970:
+        return "excel"
+    return next((unit for unit, count in _PER_DAY.items() if _FROM_DAY * count <= value <= _TO_DAY * count), None)

@@ -1,26 +1,23 @@
 """A row of values becomes a Span: what a line of JSON or CSV says, read kindly but never guessed.
 
-Belongs here: spellings of ids, numbers, times and attributes, and the names of columns.
-Does not: files, formats and lines (files, csvmap), OTLP (otlp).
+Belongs here: spellings of ids and attributes, and the names of columns.
+Does not: spellings of times (times), files, formats and lines (files, csvmap), OTLP (otlp).
 """
 
 import json
-import math
 import re
-from datetime import UTC, datetime, timedelta
 
 from leo_telemetry_pipeline import redact
 from leo_telemetry_pipeline.span import COLUMNS, InvalidSpan, Span
 
+REQUIRED = ("trace_id", "span_id", "span_type", "span_name", "start_time_ms")
 # The database gives these two by itself; a dump of the table has them.
 _NOT_KEPT = frozenset(("id", "created_at"))
 _KNOWN = frozenset(COLUMNS) | _NOT_KEPT
 _CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII).fullmatch
 _HEX = re.compile(r"[0-9a-f]{16}|[0-9a-f]{32}", re.ASCII).fullmatch
-_WHOLE = re.compile(r"[+-]?[0-9]{1,30}", re.ASCII).fullmatch
-_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", re.ASCII).fullmatch
-_NO_PARENT = frozenset(("", "root", "null", "none"))
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NO_ID = frozenset(("", "null", "none", "nil", "<nil>", "nan", "-", "\\n"))
+_NO_PARENT = _NO_ID | {"root"}
 _NO_IDENTITIES = redact.Policy()
 
 
@@ -34,14 +31,23 @@ def span_from_row(
     Raise InvalidSpan, which names the column.
     """
     get = row.get
+    # First, as what has no ids is something else than a span, and should be told so.
+    trace_id, span_id = canonical_id(get("trace_id"), "trace_id"), canonical_id(get("span_id"), "span_id")
     attributes = attributes_of(get("attributes"))
     if not row.keys() <= _KNOWN:
         attributes = _with_unknown(row, attributes)
     start, end = get("start_time_ms"), get("end_time_ms")
     duration, queue_wait = get("duration_ms"), get("queue_wait_ms")
+    if (
+        type(start) is not int
+        or (end is not None and type(end) is not int)
+        or (duration is not None and type(duration) is not int)
+        or (queue_wait is not None and type(queue_wait) is not int)
+    ):
+        start, end, duration, queue_wait = _times(row)
     span = Span(
-        trace_id=canonical_id(get("trace_id"), "trace_id"),
-        span_id=canonical_id(get("span_id"), "span_id"),
+        trace_id=trace_id,
+        span_id=span_id,
         parent_span_id=_parent(get("parent_span_id")),
         workflow_execution_id=_text(get("workflow_execution_id"), "workflow_execution_id"),
         sd_id=_text(get("sd_id"), "sd_id"),
@@ -51,10 +57,10 @@ def span_from_row(
         subagent_name=_text(get("subagent_name"), "subagent_name"),
         span_type=_name(get("span_type"), "span_type"),
         span_name=_name(get("span_name"), "span_name"),
-        start_time_ms=start if type(start) is int else _required_time(start),
-        end_time_ms=end if type(end) is int or end is None else _time(end, "end_time_ms"),
-        duration_ms=duration if type(duration) is int else whole(duration, "duration_ms"),
-        queue_wait_ms=queue_wait if type(queue_wait) is int else whole(queue_wait, "queue_wait_ms"),
+        start_time_ms=start,
+        end_time_ms=end,
+        duration_ms=duration,
+        queue_wait_ms=queue_wait,
         status=_text(get("status"), "status"),
         attributes=policy.own(attributes, {} if removed is None else removed),
     )
@@ -68,55 +74,41 @@ def canonical_id(value: object, name: str) -> str:
     """
     if type(value) is str and _CANONICAL(value):
         return value
-    if value is None or value == "":
+    if value is None or (isinstance(value, str) and value.strip().lower() in _NO_ID):
         raise InvalidSpan(f"{name} is missing")
     if not isinstance(value, str):
         raise InvalidSpan(f"{name} is a {type(value).__name__}, not a UUID")
     digits = value.strip().lower().removeprefix("urn:uuid:").strip("{}")
     if not _CANONICAL(digits) and not _HEX(digits):
-        raise InvalidSpan(f"{name} is no UUID: {redact.shown(value)}")
+        raise InvalidSpan(f"{name} is not a UUID: {redact.shown(value)}")
     digits = digits.replace("-", "").zfill(32)
     if not digits.strip("0"):
         raise InvalidSpan(f"{name} is all zeros")
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
-def is_number(text: str) -> bool:
-    """Say whether text is a plain decimal number, without underscores, NaN or infinity."""
-    return _DECIMAL(text) is not None
-
-
 def whole(value: object, name: str) -> int | None:
-    """Return a whole number from a number or its text, rounded to the nearest; None for nothing."""
-    if value is None or value == "":
-        return None
-    if isinstance(value, bool):
-        raise InvalidSpan(f"{name} is {str(value).lower()}, not a number")
-    if isinstance(value, int):
+    """Return a whole number from a number or its text, rounded half up; None for nothing. Raise InvalidSpan."""
+    if value is None or type(value) is int:
         return value
-    if isinstance(value, str):
-        text = value.strip()
-        if _WHOLE(text):
-            return int(text)
-        if not _DECIMAL(text):
-            raise InvalidSpan(f"{name} is no number: {redact.shown(value)}")
-        value = float(text)
-    if not isinstance(value, float) or not math.isfinite(value):
-        raise InvalidSpan(f"{name} is no number: {redact.shown(value)}")
-    return round(value)
+    # What a program wrote itself is whole, and it need not load what reads the spellings of others.
+    from leo_telemetry_pipeline.collect import times
+
+    found = times.number(value, name)
+    return None if found is None else times.rounded(found)
 
 
 def attributes_of(value: object) -> dict:
     """Return the attributes that a column holds: an object, the text of one, or nothing."""
     if type(value) is dict:
         return value
-    if value is None or value == "":
+    if value is None or (isinstance(value, str) and value.strip().lower() in _NO_ID):
         return {}
     if isinstance(value, str):
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
-            raise InvalidSpan("attributes is no JSON object") from None
+            raise InvalidSpan("attributes is not a JSON object") from None
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -124,23 +116,22 @@ def attributes_of(value: object) -> dict:
     return value
 
 
-def _required_time(value: object) -> int:
-    moment = _time(value, "start_time_ms")
-    if moment is None:
+def _times(row: dict) -> tuple[int, int | None, int | None, int | None]:
+    from leo_telemetry_pipeline.collect import times
+
+    start, end = (times.moment(row.get(name), name) for name in ("start_time_ms", "end_time_ms"))
+    duration, queue_wait = (times.duration(row.get(name), name) for name in ("duration_ms", "queue_wait_ms"))
+    if start is None:
         raise InvalidSpan("start_time_ms is missing")
-    return moment
-
-
-def _time(value: object, name: str) -> int | None:
-    # An ISO 8601 date begins with its year and a dash; without a zone it is UTC, like all times here.
-    if not isinstance(value, str) or value.strip()[4:5] != "-":
-        return whole(value, name)
-    try:
-        moment = datetime.fromisoformat(value.strip())
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return (moment - _EPOCH) // timedelta(milliseconds=1)
-    except (ValueError, OverflowError):
-        raise InvalidSpan(f"{name} is no time: {redact.shown(value)}") from None
+    if duration is None and end is not None and not isinstance(end - start, int):
+        # Cut moments are up to a millisecond further apart than the span took.
+        duration = end - start
+    return (
+        times.cut(start),
+        None if end is None else times.cut(end),
+        None if duration is None else times.rounded(duration),
+        None if queue_wait is None else times.rounded(queue_wait),
+    )
 
 
 def _parent(value: object) -> str | None:
@@ -160,6 +151,8 @@ def _text(value: object, name: str) -> str | None:
         return value or None
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
+    if isinstance(value, bytes):
+        raise InvalidSpan(f"{name} is not UTF-8")
     raise InvalidSpan(f"{name} is a {type(value).__name__}, not text")
 
 

@@ -7,7 +7,7 @@ Imported by the program that is measured, so it uses nothing that costs time to 
 """
 
 from leo_telemetry_pipeline.redact.policy import Policy
-from leo_telemetry_pipeline.redact.texts import MAX_TEXT, REACH, clean_text, flat, shown, text
+from leo_telemetry_pipeline.redact.texts import HASH, MAX_TEXT, REACH, clean_text, flat, name, shown, text
 from leo_telemetry_pipeline.redact.values import (
     MAX_DEPTH,
     MAX_KEY,
@@ -19,6 +19,7 @@ from leo_telemetry_pipeline.redact.values import (
 )
 
 __all__ = [
+    "HASH",
     "MAX_DEPTH",
     "MAX_KEY",
     "MAX_NAME",
@@ -31,6 +32,7 @@ __all__ = [
     "clean_text",
     "flat",
     "is_identity",
+    "name",
     "shown",
     "text",
 ]

@@ -13,6 +13,8 @@ _MAX_FLAT = 500
 # So much of a text beyond its limit is looked at, so that no secret is cut in two and missed.
 REACH = 4_000
 CUT = "…"
+# So many hex digits tell apart the names that begin alike.
+HASH = 16
 
 # What a text column does not hold, and what steers a terminal: controls but tab and newline, and changes of direction.
 _UNSHOWN = dict.fromkeys(
@@ -46,6 +48,23 @@ def text(value: str, limit: int = MAX_TEXT, *, keep_emails: bool = False) -> str
             return told
         size = limit - 1
     return _cut(told, limit - 1)
+
+
+def name(value: str, limit: int) -> str:
+    """Return a name of at most ``limit`` characters as ``text`` does, with a hash of the whole where it is cut.
+
+    Without it, names that differ only beyond the limit would be one. Where PostgreSQL cuts names, it does the same.
+    """
+    told = text(value, limit)
+    if len(value) <= limit or not told.endswith(CUT):
+        return told
+    # Loaded by then, or not needed: hardly any name is so long.
+    import hashlib
+
+    # The hash is of the text without its secrets, as far as it is looked at.
+    whole = scrub(_storable(value[: limit + REACH])) + value[limit + REACH :]
+    digest = hashlib.sha256(whole.encode("utf-8", "replace")).hexdigest()[:HASH]
+    return text(text(value, limit - HASH) + digest, limit)
 
 
 def shown(value: object, limit: int = 60) -> str:

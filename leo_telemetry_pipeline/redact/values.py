@@ -14,6 +14,7 @@ from leo_telemetry_pipeline.redact.texts import (
     as_text,
     clean_text,
     flat,
+    name,
     remember,
     text,
 )
@@ -80,12 +81,12 @@ def clean(span: Span) -> Span:
     if values is not None and are_plain((*filter(None, texts), *values)):
         return span
     pairs = zip(_TEXT_COLUMNS, texts, strict=True)
-    changes: dict = {name: told for name, given in pairs if given and (told := text(given, MAX_NAME)) is not given}
+    changes: dict = {column: told for column, given in pairs if given and (told := name(given, MAX_NAME)) is not given}
     if (cleaned := clean_attributes(attributes)) is not attributes:
         changes["attributes"] = cleaned
     if not changes:
         return span
-    return Span(**{**{name: getattr(span, name) for name in COLUMNS}, **changes})
+    return Span(**{**{column: getattr(span, column) for column in COLUMNS}, **changes})
 
 
 def clean_attributes(attributes: dict) -> dict:
@@ -131,7 +132,7 @@ def _judged(key: str) -> tuple[str, bool, bool]:
     # The key as it is stored, whether it names a secret, whether it names a person.
     judged = _judged_keys.get(key)
     if judged is None:
-        told = text(key, MAX_KEY)
+        told = name(key, MAX_KEY)
         judged = told, names_secret(told), is_identity(told)
         if len(key) <= MAX_KNOWN:
             if len(_judged_keys) >= MOST_KNOWN:
@@ -148,12 +149,12 @@ def _object(items: dict, depth: int, left: list[int], keep_emails: bool = False)
             cleaned[CUT] = f"{MAX_VALUES} values are kept"
             break
         left[0] -= 1
-        name, is_secret, names_person = _judged(key if isinstance(key, str) else as_text(key))
+        told, is_secret, names_person = _judged(key if isinstance(key, str) else as_text(key))
         if value is not None and (is_secret or key in hidden):
-            cleaned[name] = MARK
+            cleaned[told] = MARK
         else:
             # Below the first level the policy left no identities.
-            cleaned[name] = _value(value, depth, left, keep_emails or (depth == 1 and names_person))
+            cleaned[told] = _value(value, depth, left, keep_emails or (depth == 1 and names_person))
     return cleaned if _differ(cleaned, items) else items
 
 

@@ -6,6 +6,8 @@ included. Does not: medians, windows, thresholds.
 
 from collections.abc import Iterable
 
+from leo_telemetry_pipeline.redact import HASH
+
 NAMED_ASSETS = ("phase", "gate", "subagent", "handoff", "sd_type", "gate+sd_type")
 NOT_BY_DEFAULT = ("wait", "execution")
 GLOBAL = "global"
@@ -30,6 +32,17 @@ _NAME = """CASE
     ELSE s.span_name END"""
 # A key is part of an index, which has a limit; nobody reads longer names either.
 LONGEST = 200
+# Of what is cut, a hash of the whole, as redact.name has it: names that begin alike stay apart.
+_CUT_SQL = "convert_from(decode('e280a6', 'hex'), 'UTF8')"
+_PREFIX = LONGEST - HASH - 1
+
+
+def _bounded(text: str) -> str:
+    digest = f"left(encode(sha256(convert_to({text}, 'UTF8')), 'hex'), {HASH})"
+    cut = f"left({text}, {_PREFIX}) || {_CUT_SQL} || {digest}"
+    return f"CASE WHEN length({text}) <= {LONGEST} THEN {text} ELSE {cut} END"
+
+
 _DURATION = "coalesce(s.duration_ms, s.end_time_ms - s.start_time_ms)"
 
 
@@ -61,7 +74,8 @@ def observations(types: Iterable[str], seen: Iterable[str]) -> tuple[str, dict[s
         parameters |= {f"dimension{index}": word, f"attribute{index}": attribute or word}
         parameters |= {f"type{index}": span_type, f"stored{index}": _stored([span_type])}
         part = _COMBINED if attribute else _ATTRIBUTE
-        parts.append(part.format(i=index, longest=LONGEST, of=of, day=_DAY, spans=_SPANS.format(of=of)))
+        value = _bounded("value" if attribute else f"(attributes->>%(attribute{index})s)")
+        parts.append(part.format(i=index, value=value, of=of, day=_DAY, spans=_SPANS.format(of=of)))
     return " UNION ALL ".join(parts), parameters
 
 
@@ -76,7 +90,7 @@ _DAY = "DATE '1970-01-01' + (s.start_time_ms / 86400000)::integer"
 # All that a span needs of others lies in its own trace, so a cluster that keeps traces together need not move them.
 _SPANS = f"""(
     SELECT {_DAY} AS day, coalesce(s.project, '') AS project,
-           {_TYPE} AS span_type, left({_NAME}, {LONGEST}) AS span_name, s.trace_id, s.attributes,
+           {_TYPE} AS span_type, {_bounded(_NAME)} AS span_name, s.trace_id, s.attributes,
            greatest({_DURATION} - coalesce(waits.wait_ms, 0), 0) AS judged_ms, s.queue_wait_ms
     FROM workflow_trace_log AS s
     LEFT JOIN (
@@ -99,13 +113,13 @@ SELECT day, project, span_type, span_name, trace_id, judged_ms, queue_wait_ms
 FROM {spans}"""
 
 _ATTRIBUTE = """
-SELECT day, project, %(dimension{i})s, left(attributes->>%(attribute{i})s, {longest}), trace_id, judged_ms,
+SELECT day, project, %(dimension{i})s, {value}, trace_id, judged_ms,
        queue_wait_ms
 FROM {spans} WHERE attributes->>%(attribute{i})s <> ''"""
 
 # The handoff of a trace is the one of the span's own day; only traces without one are looked for in other days.
 _COMBINED = """
-SELECT day, project, %(dimension{i})s, span_name || ':' || left(value, {longest}), trace_id, judged_ms, queue_wait_ms
+SELECT day, project, %(dimension{i})s, span_name || ':' || {value}, trace_id, judged_ms, queue_wait_ms
 FROM (
     SELECT spans.*, coalesce(nullif(spans.attributes->>%(attribute{i})s, ''),
                              nullif(own.attributes->>%(attribute{i})s, ''),
@@ -169,7 +183,7 @@ SPAN_COLUMNS = (
     "attributes",
 )
 TRACE_SPANS = f"""
-SELECT s.trace_id::text, s.span_id::text, s.parent_span_id::text, {_TYPE}, left({_NAME}, {LONGEST}), s.start_time_ms,
+SELECT s.trace_id::text, s.span_id::text, s.parent_span_id::text, {_TYPE}, {_bounded(_NAME)}, s.start_time_ms,
        coalesce(s.end_time_ms, s.start_time_ms + s.duration_ms), {_DURATION}, s.queue_wait_ms, s.attributes
 FROM workflow_trace_log AS s
 WHERE s.trace_id = ANY(%(traces)s::uuid[]) AND {_DURATION} IS NOT NULL

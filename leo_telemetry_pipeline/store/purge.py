@@ -35,10 +35,12 @@ class What:
             spans = "s.start_time_ms < %(before_ms)s"
             return _of(spans, "s.created_at < %(before)s", "s.day < %(before)s::date", "s.first_day < %(before)s::date")
         if self.project is not None:
-            # What was put aside has no columns, so it is known by what it says.
-            aside = "s.content ~ %(named)s OR s.content ~ %(named_in_ascii)s"
-            if not self.project:
-                aside += """ OR s.content !~ '"project"\\s*:'"""
+            # A line belongs to the project that it names, in our columns or OpenTelemetry's attributes, and else to
+            # the one that its import was told.
+            aside = (
+                "s.content ~ %(named)s OR s.content ~ %(named_in_ascii)s OR (s.project = %(project)s"
+                """ AND (s.project <> '' OR s.content !~ '"(leo[.])?project"\\s*[:,]'))"""
+            )
             named = "s.project = %(project)s"
             return _of("coalesce(s.project, '') = %(project)s", aside, named, named)
         aside = "position(%(trace_id)s in lower(s.content)) > 0 OR position(%(hex)s in lower(s.content)) > 0"
@@ -82,7 +84,8 @@ def _of(spans: str, aside: str, days: str | None = None, blocks: str | None = No
 
 
 def _named(project: str | None, *, ensure_ascii: bool) -> str:
-    return r'"project"\s*:\s*' + re.escape(json.dumps(project or "", ensure_ascii=ensure_ascii))
+    name = re.escape(json.dumps(project or "", ensure_ascii=ensure_ascii))
+    return rf'"project"\s*:\s*{name}|"leo[.]project"\s*,\s*"value"\s*:\s*\{{\s*"stringValue"\s*:\s*{name}'
 
 
 def count(database: Database, what: What) -> Purged:

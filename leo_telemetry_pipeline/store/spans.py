@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import TextIO, cast
+from typing import NamedTuple, TextIO, cast
 
 import psycopg2
 
@@ -69,7 +69,9 @@ def store(
                 waiting += [batch[half:], batch[:half]]
             else:
                 reason = str(error).strip().splitlines()[0]
-                first_seen += quarantine(database, source, [(0, reason, _json(_as_dict(batch[0])))])
+                first_seen += quarantine(
+                    database, source, [Aside(0, reason, _json(_as_dict(batch[0])), batch[0].project)]
+                )
                 quarantined += 1
     if first_seen and to_note:
         _insert(database, [], to_note)
@@ -107,17 +109,27 @@ def ensure_partitions(database: Database, first: datetime, last: datetime) -> in
     return database.rows("SELECT ensure_trace_partitions(%s, %s)", (first.date(), last.date()))[0][0]
 
 
-def quarantine(database: Database, source: str, lines: Sequence[tuple[int, str, str]]) -> int:
-    """Put aside (line number, reason, content) of a source; return how many were not there yet."""
+class Aside(NamedTuple):
+    """A line that is put aside: its number, why, what is kept of it, and whose it is."""
+
+    line: int
+    reason: str
+    content: str
+    project: str = ""
+
+
+def quarantine(database: Database, source: str, lines: Sequence[tuple]) -> int:
+    """Put lines aside that are not spans, each as Aside has it; return how many were not there yet."""
     new = 0
     with database.transaction() as cursor:
-        for number, *texts in lines:
-            reason, content = map(redact.text, texts)
+        for given in lines:
+            line = Aside(*given)
+            reason, content = map(redact.text, (line.reason, line.content))
             digest = hashlib.sha256(content.encode()).hexdigest()
             cursor.execute(
-                "INSERT INTO telemetry_quarantine (source, line, reason, content, content_hash)"
-                " VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-                (source, number, reason, content, digest),
+                "INSERT INTO telemetry_quarantine (source, line, reason, content, content_hash, project)"
+                " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+                (source, line.line, reason, content, digest, redact.name(line.project, redact.MAX_NAME)),
             )
             new += cursor.rowcount
     return new

@@ -20,13 +20,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from leo_telemetry_pipeline.collect import otlp
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import intake
 from leo_telemetry_pipeline.store.database import Target
 from leo_telemetry_pipeline.web import answers, batching, body
 from leo_telemetry_pipeline.web.batching import Batcher
 from leo_telemetry_pipeline.web.body import Body, Refusal
-from leo_telemetry_pipeline.web.keeping import Keeper
+from leo_telemetry_pipeline.web.claude import ClaudeCode
+from leo_telemetry_pipeline.web.keeping import Keeper, NotKept
 from leo_telemetry_pipeline.web.metrics import MEDIA_TYPE, Metrics
 from leo_telemetry_pipeline.web.notices import Notices
 
@@ -69,13 +71,14 @@ class _Receiver:
         self.metrics = Metrics()
         self.notices = Notices()
         self._keeper = Keeper(settings, target, self.metrics, self.notices, away=away)
-        self._batcher = Batcher(settings, self._keeper, self.metrics, self.notices)
+        self._claude = ClaudeCode(settings, self._keeper, self.notices)
+        self._batcher = Batcher(settings, self._keeper, self._claude, self.metrics, self.notices)
         self._inflow = body.Inflow()
         self._token = settings.serve_token.encode()
 
     @asynccontextmanager
     async def life(self, app: Starlette) -> AsyncIterator[None]:  # noqa: ARG002  # Starlette's signature
-        tasks = [asyncio.create_task(work()) for work in (self._batcher.work, self._keeper.upkeep)]
+        tasks = [asyncio.create_task(work()) for work in (self._batcher.work, self._claude.work, self._keeper.upkeep)]
         try:
             yield
         finally:
@@ -84,6 +87,7 @@ class _Receiver:
                 with suppress(asyncio.CancelledError):
                     await task
             self._batcher.close()
+            self._claude.close()
             await self._keeper.close()
 
     async def traces(self, request: Request) -> Response:
@@ -101,9 +105,15 @@ class _Receiver:
             self.metrics.totals["requests_dropped"] += 1
             return answers.accepted(form, 0, "")
 
-    async def _take_logs(self, body: bytes, form: str) -> None:  # noqa: ARG002  # nothing is read from logs
-        """Take the body of a request with logs, in the encoding that its media type ``form`` names."""
-        self.metrics.totals["requests_dropped"] += 1
+    async def _take_logs(self, body: bytes, form: str) -> None:
+        """Keep what Claude Code's log events add to its spans; other logs are dropped."""
+        try:
+            if not await self._claude.keep_logs(body, form):
+                self.metrics.totals["requests_dropped"] += 1
+        except otlp.BadRequest as error:
+            raise Refusal(400, str(error)) from None
+        except NotKept as error:
+            raise Refusal(503, f"what was told cannot be kept ({error})", batching.RETRY_AFTER_S) from None
 
     @asynccontextmanager
     async def _body_of(self, request: Request) -> AsyncIterator[tuple[str, Body]]:

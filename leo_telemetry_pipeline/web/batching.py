@@ -24,7 +24,8 @@ from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import intake
 from leo_telemetry_pipeline.web import answers
-from leo_telemetry_pipeline.web.body import Body, Refusal
+from leo_telemetry_pipeline.web.body import LIMIT, Body, Refusal
+from leo_telemetry_pipeline.web.claude import ClaudeCode
 from leo_telemetry_pipeline.web.keeping import PATIENCE_S, Keeper, NotKept
 from leo_telemetry_pipeline.web.metrics import Metrics
 from leo_telemetry_pipeline.web.notices import Notices
@@ -74,8 +75,11 @@ class _Decoded:
 class Batcher:
     """Takes bodies and answers when their spans are kept. All methods are called in the event loop's thread."""
 
-    def __init__(self, settings: Settings, keeper: Keeper, metrics: Metrics, notices: Notices) -> None:
+    def __init__(
+        self, settings: Settings, keeper: Keeper, claude: ClaudeCode, metrics: Metrics, notices: Notices
+    ) -> None:
         self._keeper = keeper
+        self._claude = claude
         self._metrics = metrics
         self._notices = notices
         self._project = settings.project
@@ -101,26 +105,19 @@ class Batcher:
         """Decode and keep what arrives; never returns."""
         while True:
             await self._arrived.wait()
-            group = self._next_group()
-            try:
-                if len(group) == 1 and group[0].body.size > PART_BODY:
-                    await self._keep_in_parts(group[0])
-                elif group:
-                    await self._keep_together(group)
-            except Exception as error:  # noqa: BLE001  # whoever sent it is told, and the next one is worked on
-                for request in group:
-                    request.refuse(_refusal(error))
+            await self._work_on(self._next_group(LIMIT))
 
     def close(self) -> None:
         """End the thread that decodes."""
         self._reader.shutdown(wait=False, cancel_futures=True)
 
-    def _next_group(self) -> list[_Request]:
+    def _next_group(self, largest: int) -> list[_Request]:
+        """Take what waits for longest, as much as is kept together, up to the first body larger than ``largest``."""
         group, size = [], 0
         while self._waiting:
             request = self._waiting[0]
             size += request.body.size
-            if group and size > _GROUP_BYTES:
+            if request.body.size > largest or (group and size > _GROUP_BYTES):
                 return group
             self._waiting.popleft()
             if not request.answer.done():
@@ -128,6 +125,16 @@ class Batcher:
                 group.append(request)
         self._arrived.clear()
         return group
+
+    async def _work_on(self, group: list[_Request]) -> None:
+        try:
+            if len(group) == 1 and group[0].body.size > PART_BODY:
+                await self._keep_in_parts(group[0])
+            elif group:
+                await self._keep_together(group)
+        except Exception as error:  # noqa: BLE001  # whoever sent it is told, and the next one is worked on
+            for request in group:
+                request.refuse(_refusal(error))
 
     async def _keep_together(self, group: list[_Request]) -> None:
         made = await self._in_reader(lambda: [self._whole(request) for request in group])
@@ -142,7 +149,7 @@ class Batcher:
             request.accept(self._count(decoded, count))
 
     async def _keep_in_parts(self, request: _Request) -> None:
-        parts = _PARTS[request.form](request.body.finish(), project=self._project, policy=self._policy)
+        parts = _PARTS[request.form](request.body.finish(), project=self._project, policy=self._policy, divert=True)
         rejections: Counter[str] = Counter()
 
         def decode() -> _Decoded | None:
@@ -155,6 +162,8 @@ class Batcher:
                 following = asyncio.ensure_future(self._in_reader(decode))
                 [refused] = await self._keep([decoded], request.answer_by)
                 rejections.update(self._count(decoded, refused))
+                # Small requests do not wait for all parts of a large one.
+                await self._work_on(self._next_group(PART_BODY))
         finally:
             # A generator that is still at work may not be left behind.
             with suppress(Exception):
@@ -163,6 +172,7 @@ class Batcher:
 
     async def _keep(self, parts: list[_Decoded], answer_by: float) -> list[int]:
         left = answer_by - asyncio.get_running_loop().time()
+        await self._claude.keep([note for part in parts for note in part.read.notes])
         patience = min(PATIENCE_S, max(_LEAST_PATIENCE_S, left))
         return await self._keeper.keep([(part.read.spans, part.read.removed) for part in parts], patience)
 
@@ -171,7 +181,7 @@ class Batcher:
 
     def _whole(self, request: _Request) -> _Decoded | Exception:
         try:
-            parts = _PARTS[request.form](request.body.finish(), project=self._project, policy=self._policy)
+            parts = _PARTS[request.form](request.body.finish(), project=self._project, policy=self._policy, divert=True)
             return self._judged(whole_of(parts))
         except Exception as error:  # noqa: BLE001  # the others of its group have nothing to do with it
             return error
@@ -184,7 +194,7 @@ class Batcher:
         rejections = dict(part.read.rejections)
         if refused:
             rejections[REFUSED_BY_TABLE] = refused
-        self._metrics.totals["spans_accepted"] += len(part.read.spans) - refused
+        self._metrics.totals["spans_accepted"] += len(part.read.spans) + len(part.read.notes) - refused
         self._metrics.totals["spans_rejected"] += sum(rejections.values())
         for reason, count in rejections.items():
             self._notices.add(intake.REJECTED, reason, f"span(s) rejected: {reason}", count)

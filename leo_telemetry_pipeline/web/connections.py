@@ -63,12 +63,12 @@ def room_for(clients: int) -> int:
     """Let this process open as many descriptors as it may, and return for how many of ``clients`` that is enough."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _SHARE * clients
-    if hard != resource.RLIM_INFINITY:
-        wanted = min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return clients
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if most > soft:
         try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
         except (OSError, ValueError):  # macOS has a lower limit that it does not tell
-            wanted = soft
-        return max(1, min(clients, wanted // _SHARE))
-    return clients
+            most = soft
+    return max(1, min(clients, most // _SHARE))

@@ -369,8 +369,8 @@ def test_all_works_on_an_outside_postgresql(home: Path, outside: Outside):
     assert "empty" in well("migrate")
     assert "up to date" in well("migrate")
     sample = str(ROOT / "examples" / "data" / "claude_code_otlp_sample.jsonl")
-    assert "span(s) stored" in well("import", sample)
-    assert "stored already" in well("import", sample)
+    assert "span(s) stored" in well("import", "--accept-times", sample)
+    assert "stored already" in well("import", "--accept-times", sample)
     assert "WORKFLOW TELEMETRY" in well("analyze")
     assert "Last analysis" in well("findings")
     assert "Queued analysis" in well("enqueue")
@@ -427,7 +427,7 @@ def test_a_database_that_goes_away_is_said_in_one_line(short_folder: Path):
         for _ in range(60_000):
             file.write(line % (uuid.uuid4(), uuid.uuid4()))
     assert run(home, "runs").code == 0
-    with processes.started(home, "import", str(big)) as process:
+    with processes.started(home, "import", "--accept-times", str(big)) as process:
         stored = "SELECT count(*) FROM workflow_trace_log"
         until(lambda: processes.answers(home), "the database is up")
         with closing(processes.inside(home)) as db:

@@ -139,7 +139,7 @@ def test_a_purge_asks_first_and_then_leaves_nothing(spooled: Path) -> None:
         (("--before", "2026-02-09", "--project", "x"), "Give one of"),
         (("--before", "yesterday"), "--before 'yesterday' is no day: write it like 2026-02-09"),
         (("--before", "2999-01-01"), "lies in the future"),
-        (("--trace", "xyz"), "--trace is no UUID: 'xyz'"),
+        (("--trace", "xyz"), "--trace is not a UUID: 'xyz'"),
     ],
 )
 def test_a_purge_of_nothing_clear_is_refused(home: Path, arguments: tuple[str, ...], line: str) -> None:

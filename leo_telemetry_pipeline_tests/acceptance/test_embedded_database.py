@@ -127,7 +127,12 @@ def test_all_commands_work_and_nobody_else_gets_in(who: str, folder: Path):
         sample = ROOT / "examples" / "data" / "claude_code_otlp_sample.jsonl"
         shutil.copy(sample, folder / "sample.jsonl")
         (folder / "sample.jsonl").chmod(0o644)
-        for arguments in (("import", str(folder / "sample.jsonl")), ("analyze",), ("enqueue",), ("worker", "--once")):
+        for arguments in (
+            ("import", "--accept-times", str(folder / "sample.jsonl")),
+            ("analyze",),
+            ("enqueue",),
+            ("worker", "--once"),
+        ):
             done = place.run(*arguments)
             assert done.code == 0, (arguments, done)
         hook = [*place.prefix, *processes.command("hook", "session-start")]

@@ -51,7 +51,8 @@ def test_a_bad_line_is_put_aside_with_file_line_and_reason_and_the_others_are_ke
     aside = db.rows("SELECT source, line, reason, content FROM telemetry_quarantine ORDER BY line")
     assert [(source, line) for source, line, _, _ in aside] == [(str(path), 2), (str(path), 3)]
     assert "duration_ms" in aside[1][2]
-    assert aside[0][3] == "{not json"
+    assert aside[0][3] == "[not kept]"
+    assert '"duration_ms": -1' in aside[1][3]
 
 
 def test_the_older_leo_shape_is_measured_under_its_real_names(db: Database, tmp_path: Path) -> None:
@@ -78,6 +79,6 @@ def test_what_the_table_refuses_is_not_told_as_stored_already(
     path.write_text("\n".join([row(), row(span_name="poison"), "{not json"]))
     _report(path, store(db, files.read(path), path))
     said = capsys.readouterr()
-    assert said.out == f"{path}: 1 span(s) stored, 2 bad line(s) put aside\n"
+    assert said.out == f"{path}: 1 span(s) stored, 2 bad line(s) put aside; spans from 2026-11-22 to 2026-11-22\n"
     assert "line 3" in said.err
     assert "... and 1 more, all in telemetry_quarantine" in said.err

@@ -3,12 +3,16 @@
 import json
 import random
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
+from leo_telemetry_pipeline.collect import files
 from leo_telemetry_pipeline.collect.claude import assembler, ids, otel_notes
+from leo_telemetry_pipeline.collect.claude import imported as gathered
 from leo_telemetry_pipeline.collect.claude.evidence import GRACE_S, QUIET_S
 from leo_telemetry_pipeline.collect.claude.running import open_operations
+from leo_telemetry_pipeline.settings import bundled
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline_tests.claude_sessions import Session, arrival, sessions
 
@@ -179,6 +183,18 @@ def test_without_logs_hooks_still_tell_which_prompt_a_trace_is():
     assert set(keys(made(session, session.hooks))) <= set(keys(made(session, session.both)))
 
 
+def test_without_logs_the_end_of_a_background_sub_agent_is_no_prompt():
+    """Lost: a prompt for each sub-agent in the background, for whoever does not export logs."""
+    session = sessions()["background_traces_only"]
+    assert told(made(session, session.otlp)) == told(made(session, session.hooks))
+
+
+def test_the_docs_name_the_newest_tested_version():
+    """Lost: people trust what was never tried."""
+    docs = (Path(__file__).resolve().parents[2] / "docs" / "claude-code.md").read_text(encoding="utf-8")
+    assert ".".join(map(str, otel_notes.TESTED_VERSION)) in docs
+
+
 def test_the_prompt_of_a_trace_is_waited_for_and_then_no_longer():
     """Lost: ids that depend on which request comes first; or spans that wait for logs that never come."""
     session = sessions()["plain"]
@@ -223,6 +239,13 @@ def test_a_prompt_that_was_interrupted_has_no_end_by_any_way():
     for notes in (session.hooks, session.otlp, session.both):
         prompts = [span for span in made(session, notes) if span.span_type == "handoff"]
         assert [span.duration_ms is None for span in prompts] == [True, False]
+
+
+def test_a_wait_whose_tool_never_ended_is_named_by_its_log_event():
+    """Lost: waits for a tool that a killed session never told of, under a name that all MCP tools share."""
+    spans = made(sessions()["killed"], sessions()["killed"].otlp)
+    waits = {span.span_name for span in spans if span.span_type == "wait"}
+    assert waits == {"Bash", "ToolSearch", "mcp__shop__lookup"}
 
 
 def test_compaction_built_in_commands_and_hooks_are_told_apart():
@@ -289,3 +312,105 @@ def test_what_a_session_does_now_is_known_from_its_notes():
         assert open_operations(session.hooks) == open_operations(session.otlp) == []
         some = [note for note in session.hooks if note["event"] not in ("Stop", "SessionEnd")][:3]
         assert [operation.span_type for operation in open_operations(some)][:1] == ["handoff"]
+
+
+SAMPLE = bundled("examples") / "data" / "claude_code_otlp_sample.jsonl"
+
+
+def imported(path: Path) -> list[Span]:
+    """Read a file as `leo-telemetry import` does."""
+    found = list(files.read(path))
+    assert [item for item in found if not isinstance(item, Span)] == []
+    return [item for item in found if isinstance(item, Span)]
+
+
+def test_a_file_of_an_older_version_is_six_spans_of_one_trace():
+    """Lost: what people exported before, or its tools below what is nowhere."""
+    spans = imported(SAMPLE)
+    known = {span.span_id: f"{span.span_type}:{span.span_name}" for span in spans}
+    assert sorted((known[span.span_id], known.get(span.parent_span_id or "", "")) for span in spans) == [
+        ("execution:claude_code.tool.execution", "tool:Bash"),
+        (PROMPT, ""),
+        ("llm:claude-opus-4-8[1m]", PROMPT),
+        ("llm:claude-opus-4-8[1m]", PROMPT),
+        ("tool:Bash", PROMPT),
+        # Beside its tool: that one's duration is without it.
+        ("wait:Bash", PROMPT),
+    ]
+    assert len({span.trace_id for span in spans}) == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_file_of_requests_in_any_order_is_the_same_as_what_the_receiver_makes(tmp_path: Path, seed: int, times: int):
+    """Lost: the same session once from the receiver and once from the log of a collector."""
+    session = sessions()["continued"]
+    lines = [json.dumps(post) for post in session.raw["otlp"] * times]
+    random.Random(seed).shuffle(lines)
+    path = tmp_path / "requests.jsonl"
+    path.write_text("\n".join(lines))
+    assert keys(imported(path)).keys() == keys(made(session, session.otlp)).keys()
+
+
+def test_a_file_with_more_than_fits_into_memory_is_read_session_by_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Lost: a month of sessions, because one machine could not hold all of them at once."""
+    monkeypatch.setattr(gathered, "MOST_NOTES", 50)
+    names = ("plain", "tools", "parallel", "skills")
+    path = tmp_path / "requests.jsonl"
+    path.write_text("\n".join(json.dumps(post) for name in names for post in sessions()[name].raw["otlp"]))
+    want = sum((Counter(TOLD[name]) for name in names), Counter())
+    assert told(imported(path)) == want
+
+
+def test_records_that_name_no_session_keep_their_own_ids(tmp_path: Path):
+    """Lost: spans of a version or a proxy that leaves the session out."""
+    session = sessions()["plain"]
+    path = tmp_path / "requests.jsonl"
+    text = "\n".join(json.dumps(post) for post in session.raw["otlp"])
+    path.write_text(text.replace('"session.id"', '"session.was"'))
+    spans = imported(path)
+    assert Counter(span.span_type for span in spans) == {"handoff": 2, "llm": 2}
+    assert {span.span_name for span in spans if span.span_type == "handoff"} == {"claude_code.interaction"}
+
+
+def test_what_the_resource_says_is_on_every_span():
+    """Lost: the project, directive and deployment that somebody gave to all that Claude Code exports."""
+    attributes = {"session.id": "s", "tool_name": "Bash", "tool_use_id": "t"}
+    sender = otel_notes.sender({"project": "shop", "sd_id": 17}, {"sd_type": "feature", "service.version": "2.1.332"})
+    notes = [
+        otel_notes.of_span(
+            otel_notes.Record(f"claude_code.{kind}", "a" * 32, digit * 16, "", 10**15, 2 * 10**15, given), sender, 1
+        )
+        for kind, digit, given in (
+            ("interaction", "1", {"session.id": "s"}),
+            ("tool", "2", attributes),
+            ("tool.execution", "3", attributes),
+        )
+    ]
+    spans, _ = assembler.spans([note for note in notes if note], session="s", project="else", final=True)
+    assert len(spans) == 3
+    assert {(span.project, span.sd_id, span.attributes["sd_type"]) for span in spans} == {("shop", "17", "feature")}
+
+
+@pytest.mark.parametrize("logged", [True, False])
+def test_hooks_that_are_told_of_by_spans_and_by_log_events_count_once(logged: bool):
+    """Lost: each hook twice for whoever lets Claude Code export its detailed traces."""
+    given = {"session.id": "s", "prompt.id": "p", "hook_event": "Stop", "hook_name": "Stop", "num_hooks": 2}
+    sender, trace, root = otel_notes.sender({}, {}), "a" * 32, "1" * 16
+    records = [
+        otel_notes.of_span(
+            otel_notes.Record("claude_code.interaction", trace, root, "", 10**15, 9 * 10**15, given), sender, 1
+        ),
+        otel_notes.of_span(
+            otel_notes.Record("claude_code.hook", trace, "2" * 16, root, 2 * 10**15, 3 * 10**15, given), sender, 1
+        ),
+    ]
+    log = otel_notes.Record(
+        "claude_code.hook_execution_complete", trace, root, "", 0, 3 * 10**15, given | {"total_duration_ms": "7"}
+    )
+    notes = [note for note in [*records, *([otel_notes.of_log(log, sender, 1)] if logged else [])] if note]
+    random.Random(3).shuffle(notes)
+    [hook] = [span for span in assembler.spans(notes, session="s", final=True)[0] if span.span_type == "hook"]
+    assert (hook.span_name, hook.attributes["hooks"], hook.duration_ms) == ("Stop", 2, 7 if logged else 10**9)

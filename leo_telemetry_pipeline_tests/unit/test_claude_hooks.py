@@ -367,3 +367,163 @@ def test_each_order_of_events_that_was_seen_makes_the_spans_that_it_must(order: 
         assert [{name: getattr(span, name) for name in wanted} for span in alike] == [wanted]
         wanted["start_s"] = (start_ms - BEGAN_NS // 1_000_000) // 1_000
     assert len([span for span in spans if span.span_type == "handoff"]) == 1
+
+
+AGENT = {"agent_id": "a1", "agent_type": "DESIGN"}
+LAUNCH = {"tool_name": "Agent", "tool_use_id": "t1", "tool_response": {"status": "async_launched", "agentId": "a1"}}
+
+
+@pytest.mark.parametrize(
+    ("events", "want"),
+    [
+        # Blocked twice, in one prompt.
+        (
+            [[0, "UserPromptSubmit", {}], [3, "Stop", {}], [9, "Stop", {}], [20, "Stop", {}]],
+            ["handoff 0 20000 OK"],
+        ),
+        # Blocked, and then the provider fails.
+        ([[0, "UserPromptSubmit", {}], [3, "Stop", {}], [9, "StopFailure", {}]], ["handoff 0 9000 ERROR"]),
+        # Blocked, and interrupted at work: it was not answered.
+        (
+            [
+                [0, "UserPromptSubmit", {}],
+                [3, "Stop", {}],
+                [9, "PostToolUse", {"tool_name": "Bash", "tool_use_id": "t", "duration_ms": 4_000}],
+            ],
+            ["handoff 0 None None", "tool 5 4000 OK"],
+        ),
+        # The end of a sub-agent in the background is blocked.
+        (
+            [
+                [0, "UserPromptSubmit", {}],
+                [1, "SubagentStart", AGENT],
+                [1, "PostToolUse", LAUNCH],
+                [4, "SubagentStop", AGENT],
+                [8, "SubagentStop", AGENT],
+                [9, "Stop", {}],
+            ],
+            ["handoff 0 9000 OK", "subagent 1 7000 OK"],
+        ),
+        # One of two sub-agents fails, in the background and after the prompt was answered.
+        (
+            [
+                [0, "UserPromptSubmit", {}],
+                [1, "SubagentStart", AGENT],
+                [1, "PostToolUse", LAUNCH],
+                [2, "Stop", {}],
+                [5, "StopFailure", AGENT],
+            ],
+            ["handoff 0 2000 OK", "subagent 1 4000 ERROR"],
+        ),
+        # Continued twice, the last time without an end.
+        (
+            [
+                [0, "UserPromptSubmit", {}],
+                *([at, name, AGENT] for at in (1, 5, 9) for name in ("SubagentStart", "SubagentStop")[: 2 - (at == 9)]),
+                [20, "Stop", {}],
+            ],
+            ["handoff 0 20000 OK", "subagent 1 0 OK", "subagent 5 0 OK"],
+        ),
+        # A background sub-agent ends while its prompt still works: Claude Code tells it within that prompt.
+        (
+            [
+                [0, "UserPromptSubmit", {"prompt": "go"}],
+                [4, "UserPromptSubmit", {"prompt": "<task-notification> a1 has finished"}],
+                [9, "Stop", {}],
+            ],
+            ["handoff 0 9000 OK"],
+        ),
+        (
+            [[4, "UserPromptSubmit", {"prompt": "<task-notification> a1"}], [9, "Stop", {}]],
+            ["operation 4 5000 OK"],
+        ),
+    ],
+    ids=[
+        "blocked twice",
+        "blocked and failed",
+        "blocked and interrupted",
+        "sub-agent blocked",
+        "sub-agent fails late",
+        "continued twice",
+        "told within a prompt",
+        "told alone",
+    ],
+)
+def test_further_orders_of_events_make_the_spans_that_they_must(events: list, want: list[str]):
+    """Lost: prompts and sub-agents that end in another way than the usual one."""
+    spans = made(in_order(events), final=True)
+    begin = BEGAN_NS // 1_000_000
+    assert (
+        sorted(f"{s.span_type} {(s.start_time_ms - begin) // 1_000} {s.duration_ms} {s.status}" for s in spans) == want
+    )
+
+
+def test_an_answer_is_stored_when_nothing_can_change_it_any_more():
+    """Lost: prompts cut by a Stop hook that runs tests for a minute; or answers that never show."""
+    notes = in_order([[0, "UserPromptSubmit", {}], [3, "Stop", {}]])
+    now_ns = BEGAN_NS + 60 * 10**9
+    assert assembler.spans(notes, session=SESSION, now_ns=now_ns)[0] == []
+    # Whatever makes it certain: the next prompt, the end of the session, or a long silence.
+    following = noted({"hook_event_name": "UserPromptSubmit", "prompt_id": "next"}, 60_000)
+    for more, later_ns, final in (([following], now_ns, False), ([], now_ns, True), ([], now_ns + 300 * 10**9, False)):
+        (span,) = assembler.spans([*notes, *more], session=SESSION, now_ns=later_ns, final=final)[0]
+        assert (span.span_type, span.duration_ms) == ("handoff", 3_000)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "name"),
+    [
+        ("/deploy", "/deploy"),
+        ("/deploy the shop to production", "/deploy"),
+        ("/team:review-it x", "/team:review-it"),
+        ("/mcp__shop__order", "/mcp__shop__order"),
+        ("/home/anna/secret.txt is broken", "claude_code.interaction"),
+        ("/", "claude_code.interaction"),
+        ("/ deploy", "claude_code.interaction"),
+        ("/tmp.txt", "claude_code.interaction"),
+        ("/" + "x" * 100, "claude_code.interaction"),
+        ("deploy /it", "claude_code.interaction"),
+        ("", "claude_code.interaction"),
+    ],
+)
+def test_a_slash_command_is_named_and_nothing_else_of_a_prompt_is(prompt: str, name: str):
+    """Lost: which command is slow; or a path in a table that many may read."""
+    event = {"hook_event_name": "UserPromptSubmit", "prompt_id": "p", "prompt": prompt}
+    note = noted(event)
+    assert set(note) <= {"event", "wall_ns", "monotonic_ns", "prompt_id", "command"}
+    (span,) = made([note, noted({"hook_event_name": "Stop", "prompt_id": "p"}, 70)], final=True)
+    assert (span.span_type, span.span_name) == ("handoff", name)
+
+
+def test_tools_of_servers_and_skills_are_told_apart():
+    """Lost: which MCP server or which skill is slow, without a configuration."""
+    tool = {"hook_event_name": "PostToolUse", "duration_ms": 5, "prompt_id": "p"}
+    spans = made(
+        [
+            noted(tool | {"tool_name": "mcp__shop__lookup", "tool_use_id": "t1"}),
+            noted(tool | {"tool_name": "mcp__my_shop__look_up", "tool_use_id": "t2"}),
+            noted(tool | {"tool_name": "mcp__odd", "tool_use_id": "t3"}),
+            noted(tool | {"tool_name": "Skill", "tool_use_id": "t4", "tool_input": {"skill": "tidy", "args": "x"}}),
+            noted(tool | {"tool_name": "Skill", "tool_use_id": "t5"}),
+        ]
+    )
+    assert Counter(f"{span.span_type}:{span.span_name}" for span in spans) == {
+        "tool:mcp__shop__lookup": 1,
+        "mcp_server:shop": 1,
+        "tool:mcp__my_shop__look_up": 1,
+        "mcp_server:my_shop": 1,
+        "tool:mcp__odd": 1,
+        "skill:tidy": 1,
+        "skill:Skill": 1,
+    }
+    above = {span.span_name: span.parent_span_id for span in spans}
+    ids = {span.span_name: span.span_id for span in spans}
+    assert above["shop"] == ids["mcp__shop__lookup"]
+
+
+def test_the_project_of_a_hook_is_that_of_its_spans_whoever_makes_them():
+    """Lost: the project of a session whose spans a receiver or the hook of another session makes."""
+    tool = {"hook_event_name": "PostToolUse", "tool_name": "Read", "tool_use_id": "t", "duration_ms": 3}
+    first, kept = assembler.spans([noted(tool) | {"project": "shop"}], session=SESSION, project="else")
+    second, _ = assembler.spans([*kept, noted(tool | {"tool_use_id": "u"})], session=SESSION, project="else")
+    assert [span.project for span in first + second] == ["shop", "shop"]

@@ -1,5 +1,6 @@
 """CSV: which column of any tool's file is which of ours."""
 
+import math
 from itertools import islice
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leo_telemetry_pipeline.collect.csvmap import Records, delimiter_of, parse_map, preset, row_maker
+from leo_telemetry_pipeline.collect.rows import span_from_row
 from leo_telemetry_pipeline.errors import UserError
 
 HEADER = ["TraceID", "SpanID", "Name", "Start", "Took", "Pod"]
@@ -17,7 +19,7 @@ FIELDS = ["t", "s", "GATE_X", "1661261266145118683", "5887", "frontend"]
 def test_a_map_names_columns_units_constants_and_attributes():
     """Lost otherwise: files of other tools could not be imported without rewriting them."""
     row = row_maker(HEADER, parse_map(MAP + ",attributes.pod=Pod,attributes.place=:lab"), "f.csv")(FIELDS)
-    assert row == {
+    assert row | {"start_time_ms": math.floor(row["start_time_ms"]), "duration_ms": round(row["duration_ms"])} == {
         "trace_id": "t",
         "span_id": "s",
         "span_name": "GATE_X",
@@ -45,7 +47,12 @@ def test_units_are_exact_for_times_and_rounded_for_durations(unit, text, start, 
         f"trace_id=a,span_id=a,span_type=:x,span_name=:y,start_time_ms=a:{unit},duration_ms=a:{unit}"
     )
     row = row_maker(["a"], column_map, "f.csv")([text])
-    assert (row["start_time_ms"], row["duration_ms"]) == (start, duration)
+    if isinstance(start, str):
+        assert (row["start_time_ms"], row["duration_ms"]) == (start, duration)
+    else:
+        ids = {"trace_id": "1" * 32, "span_id": "2" * 16}
+        span = span_from_row({**row, **ids})
+        assert (span.start_time_ms, span.duration_ms) == (start, duration)
 
 
 def test_columns_with_our_own_names_need_no_map():
@@ -58,7 +65,7 @@ def test_a_source_whose_name_holds_a_colon_is_still_found():
     """Lost otherwise: a column named like start:ns could not be mapped."""
     column_map = parse_map("trace_id=a,span_id=a,span_type=a:b,span_name=a,start_time_ms=at:ns")
     row = row_maker(["a", "a:b", "at:ns"], column_map, "f.csv")(["1", "2", "3000000"])
-    assert (row["span_type"], row["start_time_ms"]) == ("2", "3000000")
+    assert (row["span_type"], row["start_time_ms"]) == ("2", 3_000_000)
 
 
 @pytest.mark.parametrize(

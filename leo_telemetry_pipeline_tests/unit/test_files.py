@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from leo_telemetry_pipeline.collect import unread
 from leo_telemetry_pipeline.collect.files import BadLine, read
 from leo_telemetry_pipeline.collect.lines import MAX_LINE
 from leo_telemetry_pipeline.collect.parquet import MAGIC
@@ -146,20 +147,20 @@ def test_unknown_columns_are_kept_as_attributes_and_the_database_s_own_are_not(t
     [
         ({"trace_id": ...}, "trace_id is missing"),
         ({"span_id": ""}, "span_id is missing"),
-        ({"span_id": "12"}, "span_id is no UUID: '12'"),
+        ({"span_id": "12"}, "span_id is not a UUID: '12'"),
         ({"trace_id": 12}, "trace_id is a int, not a UUID"),
         ({"span_id": "0" * 16}, "span_id is all zeros"),
         ({"span_type": " "}, "span_type is empty"),
         ({"span_name": ...}, "span_name is missing"),
         ({"start_time_ms": ...}, "start_time_ms is missing"),
-        ({"start_time_ms": "2026-13-01"}, "start_time_ms is no time"),
+        ({"start_time_ms": "2026-13-01"}, "start_time_ms is not a time"),
         ({"start_time_ms": True}, "start_time_ms is true, not a number"),
         ({"duration_ms": -1}, "duration_ms -1 is negative"),
-        ({"duration_ms": "1_000"}, "duration_ms is no number"),
-        ({"duration_ms": float("nan")}, "duration_ms is no number"),
+        ({"duration_ms": "1_000"}, "duration_ms is not a number"),
+        ({"duration_ms": float("inf")}, "duration_ms is not a number"),
         ({"end_time_ms": 5}, "end_time_ms 5 is before start_time_ms"),
         ({"attributes": [1]}, "attributes is a list, not an object"),
-        ({"attributes": "{"}, "attributes is no JSON object"),
+        ({"attributes": "{"}, "attributes is not a JSON object"),
         ({"sd_id": {}}, "sd_id is a dict, not text"),
     ],
 )
@@ -173,9 +174,9 @@ def test_a_bad_line_is_named_by_file_and_number_and_stops_nothing(tmp_path):
     found = read_bytes(tmp_path, b"\xef\xbb\xbf" + rows(2) + b"\n  \n{oops\n\xff\n7\n" + rows(1))
     assert kinds(found) == "ssbbbs"
     assert [(item.line, item.reason, item.text) for item in found if isinstance(item, BadLine)] == [
-        (5, "not JSON: expecting property name enclosed in double quotes at character 2", "{oops"),
-        (6, "the line is not UTF-8", "\ufffd"),
-        (7, "not an object", "7"),
+        (5, "not JSON: expecting property name enclosed in double quotes at character 2", ""),
+        (6, "the line is not UTF-8", ""),
+        (7, "not an object", ""),
     ]
     assert {item.file for item in found if isinstance(item, BadLine)} == {str(tmp_path / "f.jsonl")}
 
@@ -317,7 +318,7 @@ def test_a_preset_reads_a_data_set_as_it_was_published(tmp_path):
     assert (first.start_time_ms, first.end_time_ms, first.duration_ms) == (1661261266145, 1661261266363, 218)
     assert first.attributes == {"pod": "frontend-579b"}
     assert isinstance(bad, BadLine)
-    assert (bad.line, bad.reason) == (3, "end_time_ms is no number: 'x'")
+    assert (bad.line, bad.reason) == (3, "end_time_ms is not a number: 'x'")
 
 
 def test_csv_with_our_own_column_names_needs_nothing_else(tmp_path):
@@ -373,7 +374,7 @@ def test_an_empty_file_has_no_spans_and_no_bad_lines(tmp_path):
 @given(st.binary(max_size=300))
 def test_no_file_whatever_is_in_it_makes_the_reader_fail(tmp_path, content):
     """Lost otherwise: an import of many files, to the one that is something else."""
-    assume(not content.startswith(MAGIC))
+    assume(not content.startswith(MAGIC) and unread.packed(content) is None)
     for packed in (content, gzip.compress(content)[:-3], b"\x1f\x8b" + content):
         for item in read_bytes(tmp_path, packed):
             assert isinstance(item, Span | BadLine)

@@ -19,10 +19,17 @@ COMMENT ON TABLE telemetry_intake_notices IS
     'What was rejected, implausible or unknown in what came in, counted by source, kind and detail.';
 """
 
+QUARANTINE = """
+ALTER TABLE telemetry_quarantine ADD COLUMN project text NOT NULL DEFAULT '';
+COMMENT ON COLUMN telemetry_quarantine.project IS 'Whose line it is: what it names, or what the import was told.';
+"""
+
 
 def upgrade() -> None:
     run_sql(NOTICES)
+    run_sql(QUARANTINE)
 
 
 def downgrade() -> None:
+    run_sql("ALTER TABLE telemetry_quarantine DROP COLUMN project")
     run_sql("DROP TABLE telemetry_intake_notices")

@@ -28,7 +28,8 @@ class Memory:
     ``made``: ids of spans, in their order. ``traces``: of each OpenTelemetry trace the key of its prompt, when it
     began, and the span id of its root. ``runs``: of each sub-agent the runs that were made, as [start, end, prompt].
     ``pending``: ends of background sub-agents, and whether Claude Code has been told of each. ``turns``: start and
-    end of the last prompts. Times are epoch ms.
+    end of the last prompts. ``hooks_logged``: whether hooks are told of by log events. ``project``: what
+    hooks were told to name. Times are epoch ms.
     """
 
     made: dict[str, None] = field(default_factory=dict)
@@ -36,6 +37,8 @@ class Memory:
     runs: dict[str, list] = field(default_factory=dict)
     pending: list[list] = field(default_factory=list)
     turns: list[list[int]] = field(default_factory=list)
+    hooks_logged: bool = False
+    project: str = ""
 
     def add(self, note: dict) -> None:
         """Remember what a note of an earlier memory says."""
@@ -44,6 +47,8 @@ class Memory:
         self.runs |= note.get("runs", {})
         self.pending += note.get("pending", [])
         self.turns += note.get("turns", [])
+        self.hooks_logged = self.hooks_logged or note.get("hooks_logged", False)
+        self.project = self.project or note.get("project", "")
 
     def note(self) -> dict:
         """Return what is to be remembered as a note."""
@@ -52,6 +57,8 @@ class Memory:
         kept |= {"runs": dict([*self.runs.items()][-_MOST_TRACES:])} if self.runs else {}
         kept |= {"pending": self.pending[-_MOST_TURNS:]} if self.pending else {}
         kept |= {"turns": self.turns[-_MOST_TURNS:]} if self.turns else {}
+        kept |= {"hooks_logged": True} if self.hooks_logged else {}
+        kept |= {"project": self.project} if self.project else {}
         return {"event": MEMORY, **kept}
 
 
@@ -73,6 +80,8 @@ class Evidence:
         # Of OpenTelemetry: spans by kind and id, log events by kind.
         self.spans: dict[str, dict[str, dict]] = {}
         self.logs: dict[str, list[dict]] = {}
+        self._by_trace: dict[str, list[dict]] = {}
+        self._unknown: set[str] = set()
         current = ""
         for item in map(dict, notes):
             if item["event"] == MEMORY:
@@ -81,6 +90,7 @@ class Evidence:
             if item["event"] == "UserPromptSubmit":
                 # Older versions name no prompt; then each that begins gets a name of its own.
                 current = item.setdefault("prompt_id", f"at {item['wall_ns']}")
+            self.memory.project = self.memory.project or item.get("project", "")
             self.notes.append(item)
             if item["event"] in (SPAN, LOG):
                 self._sort_otel(item)
@@ -115,6 +125,7 @@ class Evidence:
             self.use(item)
 
     def _sort_otel(self, item: dict) -> None:
+        self._by_trace.setdefault(item["trace"], []).append(item)
         if item["event"] == SPAN:
             known = self.spans.setdefault(item["name"], {})
             self.use(known.get(item["span"]))
@@ -157,36 +168,45 @@ class Evidence:
             return self.memory.traces[trace][0]
         if not trace:
             return "session"
+        if trace in self._unknown:
+            return None
         known = self._told_prompt(trace) or self._shared_prompt(trace)
         if known is None:
-            notes = [note for kind in self.spans.values() for note in kind.values() if note["trace"] == trace]
-            if all(map(self.may_wait, notes)):
+            spans = self._spans_in(trace)
+            if all(map(self.may_wait, spans)):
+                self._unknown.add(trace)
                 return None
-            known = (ids.by_trace(trace), min(note["start_ns"] for note in notes) // 1_000_000)
+            known = (ids.by_trace(trace), min(note["start_ns"] for note in spans) // 1_000_000)
         self.memory.traces[trace] = [*known, self._root_of(trace)]
         return known[0]
 
+    def outer(self, trace: str) -> list[dict]:
+        """Return the requests and tools of a prompt itself, not those of its sub-agents, in the order of their ends."""
+        kinds = ("llm_request", "tool")
+        found = [note for note in self._spans_in(trace) if note["name"] in kinds and "agent_id" not in note]
+        return sorted(found, key=lambda note: note["end_ns"])
+
+    def _spans_in(self, trace: str) -> list[dict]:
+        return [note for note in self._by_trace.get(trace, []) if note["event"] == SPAN]
+
     def _told_prompt(self, trace: str) -> tuple[str, int] | None:
-        logs = [note for kind in self.logs.values() for note in kind if note["trace"] == trace and "prompt_id" in note]
-        logs.sort(key=lambda note: (note["name"] != "user_prompt", note["at_ns"]))
-        return (logs[0]["prompt_id"], logs[0]["at_ns"] // 1_000_000) if logs else None
+        """Find the prompt by a log event, best by the one that begins it."""
+        logs = [note for note in self._by_trace.get(trace, []) if note["event"] == LOG and "prompt_id" in note]
+        first = min(logs, key=lambda note: (note["name"] != "user_prompt", note["at_ns"]), default=None)
+        return (first["prompt_id"], first["at_ns"] // 1_000_000) if first else None
 
     def _shared_prompt(self, trace: str) -> tuple[str, int] | None:
         """Find the prompt by what hooks have told of the same tool, or of the same moment."""
-        for note in self.of("tool"):
+        for note in self._spans_in(trace):
             used = self.used_tools.get(note.get("tool_use_id", ""))
-            if note["trace"] == trace and used and "agent_id" not in used:
+            if note["name"] == "tool" and used and "agent_id" not in used:
                 return used["prompt_id"], note["start_ns"] // 1_000_000
-        for note in self.of("interaction"):
-            for prompt, submitted in self.submitted.items() if note["trace"] == trace else ():
+            for prompt, submitted in self.submitted.items() if note["name"] == "interaction" else ():
                 if note["start_ns"] <= submitted["wall_ns"] <= note["end_ns"]:
                     return prompt, note["start_ns"] // 1_000_000
         return None
 
     def _root_of(self, trace: str) -> str:
         """Return the OpenTelemetry span id of the prompt of a trace, empty where it is not known."""
-        for note in self.of("interaction"):
-            if note["trace"] == trace:
-                return note["span"]
-        outer = [note for kind in ("llm_request", "tool") for note in self.of(kind) if "agent_id" not in note]
-        return next((note["parent"] for note in outer if note["trace"] == trace), "")
+        root = next((note["span"] for note in self._spans_in(trace) if note["name"] == "interaction"), "")
+        return root or next((note["parent"] for note in self.outer(trace)), "")

@@ -59,16 +59,18 @@ def make_executions(maker: Maker) -> None:
 
 def make_events(maker: Maker) -> None:
     """Make spans of hooks, compactions, and of what a newer version may export beside the known."""
-    with_spans = {note["trace"] for note in maker.evidence.of("hook")}
+    logs, memory = maker.evidence.logs.get(HOOKS, []), maker.evidence.memory
+    memory.hooks_logged = memory.hooks_logged or bool(logs)
+    for note in logs:
+        maker.logged(note, _hook(note), "ERROR" if note.get("failed") else "OK", _hook_attributes(note))
     for note in maker.evidence.of("hook"):
-        status = "ERROR" if note.get("success") is False else None
-        maker.exported(note, _hook(note), status=status, attributes=_hook_attributes(note))
-    for note in maker.evidence.logs.get(HOOKS, []):
-        if note["trace"] and note["trace"] in with_spans:
-            # The same hooks as spans.
+        if memory.hooks_logged:
+            # The same hooks, which some settings of Claude Code export as spans too.
             maker.evidence.use(note)
-        else:
-            maker.logged(note, _hook(note), "ERROR" if note.get("failed") else "OK", _hook_attributes(note))
+        elif not maker.evidence.may_wait(note):
+            status = "ERROR" if note.get("failed") else "OK"
+            above = None if note["parent"] else ""
+            maker.exported(note, _hook(note), parent=above, status=status, attributes=_hook_attributes(note))
     for note in maker.evidence.logs.get("compaction", []):
         attributes = {name: note[name] for name in ("pre_tokens", "post_tokens") if name in note}
         status = "ERROR" if note.get("success") is False else "OK"

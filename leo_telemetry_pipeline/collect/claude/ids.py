@@ -16,16 +16,14 @@ def by_trace(trace: str) -> str:
     return _BY_TRACE + trace
 
 
-def is_by_trace(prompt: str) -> bool:
-    """Tell whether a key is that of a prompt of which only the OpenTelemetry trace is known."""
-    return prompt.startswith(_BY_TRACE)
+def trace_of(prompt: str) -> str | None:
+    """Return the OpenTelemetry trace of a key that by_trace made, None for any other key."""
+    return prompt.removeprefix(_BY_TRACE) if prompt.startswith(_BY_TRACE) else None
 
 
 def trace_id(session: str, prompt: str) -> str:
     """Return the trace id of a prompt."""
-    if prompt.startswith(_BY_TRACE):
-        return uuid(prompt.removeprefix(_BY_TRACE))
-    return uuid(_digest(16, session, prompt))
+    return uuid(trace_of(prompt) or _digest(16, session, prompt))
 
 
 def span_id(session: str, kind: str, key: str) -> str:

@@ -45,10 +45,9 @@ class Maker:
 
     def root_of(self, prompt: str) -> str:
         """Return the id of a prompt's span as hex digits."""
-        for known, _, root in self.evidence.memory.traces.values():
-            if known == prompt and ids.is_by_trace(prompt) and root:
-                return root
-        return ids.span_id(self.session, "prompt", prompt)
+        trace = ids.trace_of(prompt)
+        root = self.evidence.memory.traces[trace][2] if trace in self.evidence.memory.traces else ""
+        return root or ids.span_id(self.session, "prompt", prompt)
 
     def prompt_of(self, used: dict | None, tool: dict | None) -> str | None:
         """Return the prompt of a tool by what hooks or OpenTelemetry tell, None as long as it is not known."""
@@ -144,7 +143,7 @@ class Maker:
                 start_time_ms=start_time_ms,
                 end_time_ms=None if duration_ms is None else start_time_ms + duration_ms,
                 duration_ms=duration_ms,
-                project=columns.get("project") or self.project,
+                project=columns.get("project") or self.evidence.memory.project or self.project,
                 sd_id=columns.get("sd_id"),
                 workflow_execution_id=columns.get("workflow_execution_id"),
                 status=status,

@@ -5,6 +5,8 @@ Does not: the encodings of OTLP (otlp_json, otlp_protobuf, otlp_logs), which spa
 Only the listed fields are kept: Claude Code also exports prompts, commands and paths when it is told to.
 """
 
+import json
+import re
 from typing import NamedTuple
 
 from leo_telemetry_pipeline.collect.claude.hook_notes import is_word, storable
@@ -17,11 +19,21 @@ TESTED_VERSION = (2, 1, 332)
 
 _LONGEST_TEXT = 200
 _LARGEST_NUMBER = 2**53
+# What log events call every tool of an MCP server.
+_ANY_MCP_TOOL = "mcp_tool"
 _SESSION = "session.id"
-_VERSION = "service.version"
+_SERVICE, _VERSION = "service.name", "service.version"
 # Each kind of record with the attributes that are kept, and under which names.
 _IDS = {"prompt.id": "prompt_id", "tool_use_id": "tool_use_id", "agent_id": "agent_id"}
 _TOKENS = {name: name for name in ("input_tokens", "output_tokens", "cache_read_tokens", "cache_creation_tokens")}
+_HOOK = {
+    "hook_event": "hook_event",
+    "hook_name": "hook_name",
+    "num_hooks": "hooks",
+    "num_blocking": "blocking",
+    "num_non_blocking_error": "failed",
+    "num_cancelled": "cancelled",
+}
 _SPANS: dict[str, dict[str, str]] = {
     "interaction": {"interaction.sequence": "sequence", "queued_sends": "queued_sends"},
     "llm_request": {
@@ -43,7 +55,7 @@ _SPANS: dict[str, dict[str, str]] = {
     },
     "tool.execution": {"success": "success", "error_class": "error_type"},
     "tool.blocked_on_user": {"decision": "decision", "source": "source"},
-    "hook": {"hook_event": "hook_event", "hook_name": "hook_name", "num_hooks": "hooks", "success": "success"},
+    "hook": _HOOK,
 }
 _LOGS: dict[str, dict[str, str]] = {
     "user_prompt": {"command_name": "command", "command_source": "command_source", "prompt_length": "length"},
@@ -70,16 +82,7 @@ _LOGS: dict[str, dict[str, str]] = {
         "pre_tokens": "pre_tokens",
         "post_tokens": "post_tokens",
     },
-    HOOKS: {
-        "hook_event": "hook_event",
-        "hook_name": "hook_name",
-        "num_hooks": "hooks",
-        "num_blocking": "blocking",
-        "num_non_blocking_error": "failed",
-        "num_cancelled": "cancelled",
-        "total_duration_ms": "duration_ms",
-        "duration_ms": "duration_ms",
-    },
+    HOOKS: _HOOK | {"total_duration_ms": "duration_ms", "duration_ms": "duration_ms"},
 }
 _NUMBERS = frozenset(
     (
@@ -121,7 +124,9 @@ def session_of(name: str, attributes: dict) -> str | None:
 def sender(columns: dict, attributes: dict) -> Sender:
     """Return what the resource with these columns and attributes says."""
     version = attributes.get(_VERSION)
-    return Sender(columns, attributes, version if isinstance(version, str) else "")
+    named = {name: str(value) for name, value in columns.items() if isinstance(value, str | int) and str(value).strip()}
+    others = {name: value for name, value in attributes.items() if name != _SERVICE}
+    return Sender(named, others, version if isinstance(version, str) else "")
 
 
 def is_untested(version: str) -> bool:
@@ -149,7 +154,11 @@ def of_log(record: Record, given: Sender, arrived_ns: int) -> dict | None:
     if name not in _LOGS or record.end_ns <= 0 or (len(record.trace_id) != 32 and name != HOOKS):
         return None
     note = _common(LOG, name, record, given, arrived_ns) | {"at_ns": record.end_ns}
-    return note | _kept(record.attributes, _IDS | _LOGS[name], note)
+    note |= _kept(record.attributes, _IDS | _LOGS[name], note)
+    if note.get("tool_name") == _ANY_MCP_TOOL:
+        del note["tool_name"]
+        note |= _mcp_tool(record.attributes.get("tool_parameters"))
+    return note
 
 
 def _common(event: str, name: str, record: Record, given: Sender, arrived_ns: int) -> dict:
@@ -170,6 +179,17 @@ def _kept(attributes: dict, names: dict[str, str], note: dict) -> dict:
         if value is not None and ours not in note:
             found[ours] = value
     return found
+
+
+def _mcp_tool(parameters: object) -> dict:
+    """Return the full name of an MCP tool, which log events tell only among the parameters of the call."""
+    try:
+        read = json.loads(parameters) if isinstance(parameters, str) else None
+    except (ValueError, RecursionError):
+        return {}
+    words = [read.get(f"mcp_{part}_name") for part in ("server", "tool")] if isinstance(read, dict) else []
+    parts = [re.sub(r"[^A-Za-z0-9_-]", "_", word) for word in words if isinstance(word, str) and word]
+    return {"tool_name": storable("__".join(["mcp", *parts]), _LONGEST_TEXT)} if len(parts) == 2 else {}
 
 
 def _value(name: str, value: object) -> object:

@@ -6,10 +6,10 @@ Does not: sub-agents (agents), tools (tools).
 
 from dataclasses import dataclass, field
 
-from leo_telemetry_pipeline.collect.claude import names
+from leo_telemetry_pipeline.collect.claude import ids, names
 from leo_telemetry_pipeline.collect.claude.evidence import QUIET_S, Evidence
 from leo_telemetry_pipeline.collect.claude.maker import Maker, ms
-from leo_telemetry_pipeline.collect.claude.runs import is_echo
+from leo_telemetry_pipeline.collect.claude.runs import Run, is_echo
 
 # A tool that ended so long after a Stop was used after it: that one was blocked. Hooks that run side by side are
 # noted within less.
@@ -39,6 +39,7 @@ class Prompt:
 
 def make_prompts(maker: Maker) -> None:
     """Make a span of each prompt that was answered, the root of its trace."""
+    _remember_ends(maker.evidence, [run for runs in maker.runs.values() for run in runs])
     for prompt in prompts_of(maker.evidence):
         if maker.is_made("prompt", prompt.key):
             maker.evidence.use(*prompt.notes)
@@ -63,7 +64,6 @@ def _add(maker: Maker, prompt: Prompt) -> None:
 def prompts_of(evidence: Evidence) -> list[Prompt]:
     """Return all prompts that are told of, in the order of their beginnings."""
     interactions, logs = {}, {}
-    _remember_ends(evidence)
     for note in evidence.of("interaction"):
         key = evidence.prompt_of(note["trace"])
         if key is not None:
@@ -153,9 +153,7 @@ def _is_settled(key: str, evidence: Evidence, told: dict, stop: dict | None) -> 
 
 def _is_interrupted(evidence: Evidence, interaction: dict) -> bool:
     """Tell whether a person stopped a prompt: the last that it did was a tool, which was aborted."""
-    done = [note for kind in ("llm_request", "tool") for note in evidence.of(kind) if "agent_id" not in note]
-    own = [note for note in done if note["trace"] == interaction["trace"]]
-    last = max(own, key=lambda note: note["end_ns"], default={})
+    last = (evidence.outer(interaction["trace"]) or [{}])[-1]
     execution = evidence.executions.get(last.get("tool_use_id", ""), {})
     return execution.get("error_type") == _ABORTED
 
@@ -163,22 +161,34 @@ def _is_interrupted(evidence: Evidence, interaction: dict) -> bool:
 def _status(evidence: Evidence, interaction: dict, stop: dict | None) -> str:
     if stop and stop["event"] == "StopFailure":
         return "ERROR"
-    requests = [note for note in evidence.of("llm_request") if note["trace"] == interaction["trace"]]
-    outer = [note for note in requests if "agent_id" not in note]
-    return "ERROR" if outer and outer[-1].get("success") is False else "OK"
+    requests = [note for note in evidence.outer(interaction["trace"]) if note["name"] == "llm_request"]
+    return "ERROR" if requests and requests[-1].get("success") is False else "OK"
 
 
-def _remember_ends(evidence: Evidence) -> None:
+def _remember_ends(evidence: Evidence, runs: list[Run]) -> None:
     """Remember which background sub-agents have ended, and whether the prompt that ran then was told of it."""
     pending = evidence.memory.pending
-    for note in evidence.logs.get("subagent_completed", []):
-        end = note["at_ns"] // 1_000_000
-        if note.get("background") and end not in [known for known, _ in pending]:
-            pending.append([end, False])
-    for note in evidence.of("llm_request"):
+    logs = [note for note in evidence.logs.get("subagent_completed", []) if note.get("background")]
+    ends = [note["at_ns"] for note in logs] + [end for run in runs for end in _end_without_logs(run, evidence)]
+    known_ends = {end for end, _ in pending}
+    pending += [[end, False] for end in sorted({end // 1_000_000 for end in ends} - known_ends)]
+    untold = [known for known in pending if not known[1]]
+    for note in evidence.of("llm_request") if untold else ():
+        evidence.prompt_of(note["trace"])
         began = evidence.memory.traces.get(note["trace"], [None, _NEVER])[1]
-        for known in pending if "agent_id" not in note else ():
+        for known in untold if "agent_id" not in note else ():
             known[1] = known[1] or began < known[0] <= note["start_ns"] // 1_000_000
+        untold = [known for known in untold if not known[1]]
+
+
+def _end_without_logs(run: Run, evidence: Evidence) -> list[int]:
+    """Return when a background sub-agent ended by its last answer, where no log event tells of it; nothing else."""
+    execution = evidence.executions.get(run.tool.get("tool_use_id", "")) if run.tool else None
+    if execution is None or run.completed or ids.trace_of(run.prompt or "") is None:
+        return []
+    last = max(run.inside, key=lambda note: note["end_ns"], default={})
+    is_over = last.get("stop_reason") == "end_turn" and last["end_ns"] > execution["end_ns"]
+    return [last["end_ns"]] if is_over else []
 
 
 def _remember_turn(evidence: Evidence, interaction: dict) -> None:
@@ -189,13 +199,15 @@ def _remember_turn(evidence: Evidence, interaction: dict) -> None:
 
 def _is_notification(evidence: Evidence, interaction: dict, log: dict | None) -> bool:
     """Tell whether a prompt follows the end of a background sub-agent at once, which no other prompt was told of."""
-    if log is None or "command" in log:
+    if log is not None and "command" in log:
         return False
     start = interaction["start_ns"] // 1_000_000
     for known in evidence.memory.pending:
         end, was_told = known
+        if was_told or not end <= start:
+            continue
         around = [turn[1] for turn in evidence.memory.turns if turn[0] <= end <= turn[1] <= start]
-        if not was_told and end <= start <= max([end, *around]) + _AT_ONCE_MS:
+        if start <= max([end, *around]) + _AT_ONCE_MS:
             known[1] = True
             return True
     return False

@@ -1,0 +1,180 @@
+"""Spellings of moments and durations become exact milliseconds, without a float in between.
+
+Belongs here: spellings of nothing, decimal commas, ISO 8601, what Go, SQL and spreadsheets write for times, rounding.
+Does not: units that a column map names (csvmap), whether a time is plausible (plausible).
+
+A value is an int where it is whole, else a Decimal. Moments are cut to milliseconds, durations rounded from the exact
+difference, half up: the same for every source, so that one span is one row whatever it comes from.
+"""
+
+import math
+import re
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+
+from leo_telemetry_pipeline import redact
+from leo_telemetry_pipeline.span import InvalidSpan
+
+Exact = int | Decimal
+
+NOTHING = frozenset(("", "null", "nan", "nat", "none", "nil", "<nil>", "n/a", "-", "\\n"))
+_WHOLE = re.compile(r"[+-]?[0-9]{1,30}", re.ASCII).fullmatch
+_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", re.ASCII).fullmatch
+_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+", re.ASCII).fullmatch
+_EITHER = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}", re.ASCII).fullmatch
+_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}((,[0-9]{3})+\.[0-9]+|(,[0-9]{3}){2,})", re.ASCII).fullmatch
+# Beyond this many digits no number is a time.
+_MOST_DIGITS = 30
+_HALF = Decimal("0.5")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# With a zone as ISO 8601, SQL and Go write it; behind Go's offset stand a name and its monotonic clock.
+_MOMENT = re.compile(
+    r"(?P<year>\d{4})([-/])(?P<month>\d\d)\2(?P<day>\d\d)"
+    r"(?:[Tt ]\s*(?P<hour>\d\d):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,18}))?)?)?"
+    r"\s*(?:(?P<utc>[Zz]|UTC|GMT)|(?P<sign>[+-])(?P<hours>\d\d):?(?P<minutes>\d\d)?(?:\s[A-Z]{1,5}|\s[+-]\d\d)?"
+    r"|(?P<zone>[A-Z]{2,5}|[A-Z][a-z]+/[A-Za-z_]+))?(?:\sm=[+-][0-9.]+)?",
+    re.ASCII,
+).fullmatch
+
+_MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
+_UNITS = _MS | {
+    **dict.fromkeys(("us", "µs", "μs", "usec", "microsecond", "microseconds"), Decimal("0.001")),
+    **dict.fromkeys(("ns", "nsec", "nanosecond", "nanoseconds"), Decimal("0.000001")),
+    **dict.fromkeys(("msec", "msecs", "milli", "millis", "millisecond", "milliseconds"), 1),
+    **dict.fromkeys(("sec", "secs", "second", "seconds"), _MS["s"]),
+    **dict.fromkeys(("min", "mins", "minute", "minutes"), _MS["m"]),
+    **dict.fromkeys(("hr", "hrs", "hour", "hours"), _MS["h"]),
+    **dict.fromkeys(("day", "days"), _MS["d"]),
+}
+_NUMBER = r"[0-9]+(?:[.,][0-9]+)?"
+_WITH_UNITS = re.compile(rf"(?:{_NUMBER}\s*[a-zµμ]+\s*)+").fullmatch
+_ONE_UNIT = re.compile(rf"({_NUMBER})\s*([a-zµμ]+)").findall
+_ISO_DURATION = re.compile(
+    rf"P(?:({_NUMBER})D)?(?:T(?:({_NUMBER})H)?(?:({_NUMBER})M)?(?:({_NUMBER})S)?)?", re.ASCII
+).fullmatch
+_CLOCK = re.compile(r"(?:(\d+) days?,? )?(\d+):([0-5]\d):([0-5]\d(?:[.,]\d+)?)", re.ASCII).fullmatch
+_SHORT_CLOCK = re.compile(r"\d+:\d\d", re.ASCII).fullmatch
+
+
+def number(value: object, name: str) -> Exact | None:
+    """Return a number exactly as it is written; None for a spelling of nothing. Raise InvalidSpan."""
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        raise InvalidSpan(f"{name} is {str(value).lower()}, not a number")
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float):
+        if math.isnan(value):
+            return None
+        # The shortest text that is this float: what somebody wrote, and not its binary neighbour.
+        value = Decimal(repr(value)) if math.isfinite(value) else Decimal("Infinity")
+    if isinstance(value, Decimal):
+        if value.is_nan():
+            return None
+        return _bounded(value, name)
+    if isinstance(value, str):
+        text = value.strip()
+        return None if text.lower() in NOTHING else _from_text(text, name)
+    raise InvalidSpan(f"{name} is not a number: {redact.shown(value)}")
+
+
+def moment(value: object, name: str) -> Exact | None:
+    """Return a moment in epoch milliseconds; a time without a zone is UTC. Raise InvalidSpan."""
+    # A date begins with its year; nothing else that is read has a dash or slash there.
+    if not isinstance(value, str) or value.strip()[4:5] not in ("-", "/"):
+        return number(value, name)
+    text = value.strip()
+    match = _MOMENT(text)
+    try:
+        if match is None:
+            parsed = datetime.fromisoformat(text)
+            parsed = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+            return _exact_ms((parsed - _EPOCH) // timedelta(microseconds=1), "")
+        return _moment_of(match, name)
+    except (ValueError, OverflowError) as error:
+        if isinstance(error, InvalidSpan):
+            raise
+        raise InvalidSpan(f"{name} is not a time: {redact.shown(value)}") from None
+
+
+def duration(value: object, name: str) -> Exact | None:
+    """Return a duration in milliseconds, from a number or any usual spelling of one. Raise InvalidSpan."""
+    if not isinstance(value, str):
+        return number(value, name)
+    text = value.strip()
+    sign, bare = (-1, text[1:]) if text.startswith("-") and len(text) > 1 else (1, text)
+    if found := _ISO_DURATION(bare):
+        if any(found.groups()):
+            return sign * _sum(zip(found.groups(), "dhms", strict=True))
+    elif _WITH_UNITS(bare):
+        parts = _ONE_UNIT(bare)
+        if all(unit in _UNITS for _, unit in parts):
+            return sign * _sum(parts)
+    elif found := _CLOCK(bare):
+        return sign * _sum(zip(found.groups(), "dhms", strict=True))
+    elif _SHORT_CLOCK(bare):
+        raise InvalidSpan(f"{name} {redact.shown(value)} may be hours or minutes: write it as 00:05:21")
+    return number(value, name)
+
+
+def cut(exact: Exact) -> int:
+    """Return a moment in whole milliseconds."""
+    return math.floor(exact)
+
+
+def rounded(exact: Exact) -> int:
+    """Return a duration in whole milliseconds."""
+    return exact if isinstance(exact, int) else math.floor(exact + _HALF)
+
+
+def scaled(value: Exact, nanoseconds: int) -> Exact:
+    """Return in milliseconds a number of units of so many nanoseconds."""
+    return _exact_ms(value * nanoseconds, "", Decimal("0.000001"))
+
+
+def _from_text(text: str, name: str) -> Exact:
+    if _WHOLE(text):
+        return int(text)
+    if _DECIMAL(text):
+        return _bounded(Decimal(text), name)
+    if _EITHER(text):
+        raise InvalidSpan(
+            f"{name} {redact.shown(text)} may be thousands or a decimal comma: write it without the comma"
+        )
+    if _COMMA(text):
+        return _bounded(Decimal(text.replace(",", ".")), name)
+    if _THOUSANDS(text):
+        return _bounded(Decimal(text.replace(",", "")), name)
+    raise InvalidSpan(f"{name} is not a number: {redact.shown(text)}")
+
+
+def _bounded(value: Decimal, name: str) -> Exact:
+    if not value.is_finite() or value.adjusted() > _MOST_DIGITS:
+        raise InvalidSpan(f"{name} is not a number: {redact.shown(str(value))}")
+    return int(value) if value == value.to_integral_value() else value
+
+
+def _moment_of(match: re.Match[str], name: str) -> Exact:
+    if match["zone"]:
+        raise InvalidSpan(f"{name}: the time zone {match['zone']} is not known: write an offset such as +01:00")
+    date = (int(match[part] or 0) for part in ("year", "month", "day", "hour", "minute", "second"))
+    seconds = (datetime(*date, tzinfo=UTC) - _EPOCH) // timedelta(seconds=1)
+    if match["sign"]:
+        offset = int(match["hours"]) * 3_600 + int(match["minutes"] or 0) * 60
+        seconds -= offset if match["sign"] == "+" else -offset
+    return _exact_ms(seconds * 1_000_000, match["fraction"] or "")
+
+
+def _exact_ms(units: Exact, fraction: str, unit_ms: Decimal = Decimal("0.001")) -> Exact:
+    try:
+        value = units * unit_ms + (Decimal(f"0.{fraction}") * 1_000 if fraction else 0)
+        return int(value) if value == value.to_integral_value() else value
+    except InvalidOperation:
+        raise InvalidSpan("a number is too long for a time") from None
+
+
+def _sum(parts) -> Exact:
+    total = sum((Decimal(count.replace(",", ".")) * _UNITS[unit] for count, unit in parts if count), Decimal(0))
+    return int(total) if total == total.to_integral_value() else total

@@ -1,0 +1,210 @@
+"""``leo-telemetry import`` on the database: files that once failed, what is stored of them, and what is kept aside."""
+
+import json
+import re
+import shlex
+import uuid
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from leo_telemetry_pipeline.cli.commands import cli
+from leo_telemetry_pipeline.settings import Settings, bundled
+from leo_telemetry_pipeline.store import intake, purge
+from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.days import Window, milliseconds
+from leo_telemetry_pipeline.store.dimensions import observations
+from leo_telemetry_pipeline.store.purge import What
+from leo_telemetry_pipeline_tests.builders import execute, insert, midnight, one, span
+
+CASES = Path(__file__).resolve().parents[1] / "cases"
+SPANS = "SELECT count(*) FROM workflow_trace_log"
+ASIDE = "SELECT count(*) FROM telemetry_quarantine"
+WORDS = "please fire employee Alex Example"
+
+pytestmark = pytest.mark.usefixtures("settings")
+
+
+def load(*arguments: object, input_: bytes | None = None) -> Result:
+    """Run the command in this process on the database that the environment names; old cases are accepted."""
+    line = ["import", *map(str, arguments)]
+    return CliRunner().invoke(cli, line, input=input_, catch_exceptions=False)
+
+
+def row(**more: object) -> dict:
+    made = {"trace_id": str(uuid.uuid4()), "span_id": str(uuid.uuid4()), "span_type": "gate", "span_name": "G"}
+    return made | {"start_time_ms": milliseconds(midnight(1)), "duration_ms": 5} | more
+
+
+def written(folder: Path, rows: list, name: str = "f.jsonl") -> Path:
+    path = folder / name
+    path.write_text("".join((each if isinstance(each, str) else json.dumps(each)) + "\n" for each in rows))
+    return path
+
+
+@pytest.mark.parametrize("order", [("ch_binary.parquet", "ch_same.jsonl"), ("ch_same.jsonl", "ch_binary.parquet")])
+def test_text_written_as_binary_is_stored_once_with_the_same_as_text(db: Database, order: tuple[str, str]) -> None:
+    """Lost: every name of eight letters, and each span twice."""
+    for name in order:
+        assert load("--accept-times", CASES / name).exit_code == 0
+    assert one(db, SPANS) == 20
+    assert one(db, SPANS + " WHERE span_name ~ '^[0-9a-f]{16}$|^[0-9a-f]{32}$' OR span_type ~ '^[0-9a-f]{16}$'") == 0
+
+
+FRACTIONS = ("frac_rows.jsonl", "frac_iso.jsonl", "frac_otlp.json")
+
+
+@pytest.mark.parametrize("first", range(3))
+def test_a_fraction_of_a_millisecond_makes_no_second_span(db: Database, first: int) -> None:
+    """Lost: a span that two sources tell of counts twice, once too fast."""
+    for name in FRACTIONS[first:] + FRACTIONS[:first]:
+        assert load("--accept-times", CASES / name).exit_code == 0
+    assert db.rows("SELECT start_time_ms, duration_ms FROM workflow_trace_log") == [(1_795_955_340_000, 5_211)]
+
+
+def test_seconds_are_not_stored_until_somebody_says_so(db: Database) -> None:
+    """Lost: a month of history in January 1970, and no word about it."""
+    done = load(CASES / "sec.jsonl")
+    assert done.exit_code == 1
+    assert done.stderr.count("\n") == 1
+    assert one(db, SPANS) == 0
+    found = re.search(r"use `(--map [^`]+)`", done.stderr)
+    assert found
+    mended = load("--accept-times", *shlex.split(found[1]), CASES / "sec.jsonl")
+    assert mended.output.endswith("20 span(s) stored; spans from 2026-11-29 to 2026-11-29\n")
+    assert load("--accept-times", CASES / "sec.jsonl").exit_code == 0
+    assert one(db, SPANS) == 40
+
+
+def test_times_that_cannot_be_true_are_counted_for_the_doctor_once(db: Database, tmp_path: Path) -> None:
+    """Lost: the broken clock of one machine among many."""
+    late = milliseconds(midnight(-3))
+    odd = row(end_time_ms=milliseconds(midnight(1)) + 5_210, duration_ms=5_210_000_000)
+    path = written(tmp_path, [row(), row(), row(), row(start_time_ms=late), odd])
+    done = load(path)
+    assert done.exit_code == 0
+    assert "1 span(s) with a time that cannot be true: starts after tomorrow" in done.stderr
+    assert f"spans from {midnight(1).date()} to {midnight(-3).date()}" in done.stdout
+    assert load(path).exit_code == 0
+    found = {(each.source, each.kind, each.detail, each.count) for each in intake.since(db, midnight(1))}
+    assert found == {
+        ("import", intake.IMPLAUSIBLE_TIMES, "starts after tomorrow", 1),
+        ("import", intake.IMPLAUSIBLE_TIMES, "its duration contradicts its end", 1),
+    }
+    assert one(db, "SELECT max(duration_ms) FROM workflow_trace_log") == 5_210
+
+
+def test_a_preset_says_that_its_old_times_are_right(db: Database) -> None:
+    """Lost: real data to try the system on; or a doctor that complains of what was meant."""
+    path = bundled("examples") / "data" / "nezha-2022-08-23" / "13_28.csv.gz"
+    done = load("--preset", "nezha", path)
+    assert done.exit_code == 0
+    assert "spans from 2022-08-23 to 2022-08-23" in done.output
+    assert intake.since(db, midnight(1)) == []
+
+
+def test_a_wrong_file_leaves_nothing_behind(db: Database) -> None:
+    """Lost: a conversation lies in a table that many may read."""
+    done = load(CASES / "wrong_file.jsonl")
+    assert (done.exit_code, done.stderr.count("\n"), done.stdout) == (1, 1, "")
+    assert "a Claude Code transcript" in done.stderr
+    assert "Alex" not in done.output
+    assert (one(db, SPANS), one(db, ASIDE)) == (0, 0)
+
+
+@pytest.mark.parametrize("name", ["otlp_old_ils.json", "otlp_snake_inner.json"])
+def test_other_field_names_are_read_or_refused_and_never_nothing(db: Database, name: str) -> None:
+    """Lost: a friendly "0 span(s) stored"."""
+    done = load("--accept-times", CASES / name)
+    stored = one(db, SPANS)
+    assert (done.exit_code == 0) == (stored > 0)
+    assert stored or done.stderr.count("\n") == 1
+
+
+def test_of_what_is_not_a_span_no_word_is_kept_beside_good_lines(db: Database, tmp_path: Path) -> None:
+    """Lost: people's words, for one good line above them."""
+    transcript = (CASES / "wrong_file.jsonl").read_text().splitlines()
+    logs = {"level": "info", "message": WORDS, "trace_id": "1" * 32, "span_id": "2" * 16}
+    defect = row(duration_ms=-1)
+    others = [f"no JSON: {WORDS}", f'"{WORDS}"', [WORDS], transcript[0][:-9], {WORDS: 1}]
+    assert load(written(tmp_path, [row(), *transcript, logs, defect, *others])).exit_code == 0
+    kept = [content for (content,) in db.rows("SELECT content FROM telemetry_quarantine ORDER BY line")]
+    assert len(kept) == len(transcript) + 7
+    assert kept[0] == "[not kept; keys: type, sessionId, uuid, timestamp, message]"
+    assert [text for text in kept if "Alex" in text] == []
+    assert kept[-1] == "[not kept; keys: …]"
+    assert kept[len(transcript) + 1] == json.dumps(defect)
+
+
+def test_a_purge_finds_what_an_import_put_aside(db: Database, tmp_path: Path) -> None:
+    """Lost: a customer who leaves stays in the lines that could not be read."""
+    rows = [row(), "{oops", {"a": 1}, row(duration_ms=-1), row(duration_ms=-1, project="other")]
+    assert load("--project", "shop", written(tmp_path, rows)).exit_code == 0
+    header = "trace_id,span_id,span_type,span_name,start_time_ms,project\n"
+    good, bad = (",".join(map(str, [*list(row().values())[:5], "mine"])) for _ in range(2))
+    written(tmp_path, [header + good, bad.replace("gate", "", 1)], "f.csv")
+    assert load(tmp_path / "f.csv").exit_code == 0
+    resource = {"attributes": [{"key": "leo.project", "value": {"stringValue": "otlp"}}]}
+    request = {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [{"name": "x"}]}]}]}
+    assert load(written(tmp_path, [row(), request], "o.jsonl")).exit_code == 0
+    assert one(db, ASIDE) == 6
+    for project, count in (("shop", 3), ("other", 1), ("mine", 1), ("otlp", 1), ("", 0)):
+        assert purge.purge(db, What(project=project)).quarantined == count, project
+    assert one(db, ASIDE) == 0
+
+
+def test_one_wrong_file_does_not_keep_out_the_others(db: Database, tmp_path: Path) -> None:
+    """Lost: a night's import of forty files, for the one that is something else."""
+    good = [written(tmp_path, [row()], f"{number}.jsonl") for number in range(2)]
+    zipped = tmp_path / "x.zst"
+    zipped.write_bytes(b"\x28\xb5\x2f\xfd" + bytes(20))
+    done = load(good[0], CASES / "wrong_file.jsonl", zipped, good[1])
+    assert done.exit_code == 1
+    assert done.stderr.count("\n") == 2
+    assert f"{zipped}: this is packed with zstd, which is not read: `zstd -dc FILE | leo-telemetry import -`" in (
+        done.stderr
+    )
+    assert one(db, SPANS) == 2
+
+
+def test_a_file_may_come_by_standard_input(db: Database, tmp_path: Path) -> None:
+    """Lost: the remedy for every packed file."""
+    done = load("-", input_="".join(json.dumps(each) + "\n" for each in [row(), "x"]).encode("utf-16"))
+    assert done.stdout.startswith("standard input: 1 span(s) stored, 1 bad line(s) put aside")
+    assert one(db, "SELECT source FROM telemetry_quarantine") == "standard input"
+    done = load("-", input_=(CASES / "ch_binary.parquet").read_bytes())
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert "standard input: Parquet is read from plain files only" in done.stderr
+
+
+def test_both_halves_of_a_zipkin_span_are_stored(db: Database) -> None:
+    """Lost: the server's half of each call that began in the same millisecond."""
+    for _ in range(2):
+        assert load("--accept-times", CASES / "zipkin_v2.json").exit_code == 0
+    assert one(db, SPANS) == 4
+
+
+def test_names_that_differ_only_far_behind_are_two_dimensions_through_every_door(
+    settings: Settings, db: Database, tmp_path: Path
+) -> None:
+    """Lost: a slow operation hides in a fast one that begins alike."""
+    names = ["n" * 250 + end for end in "ab"]
+    start = milliseconds(midnight(1))
+    insert(db, [span("gate", "short", at=midnight(1))])
+    for name in names:
+        execute(
+            db,
+            "INSERT INTO workflow_trace_log (trace_id, span_id, span_type, span_name, start_time_ms, duration_ms,"
+            " attributes) VALUES (gen_random_uuid(), gen_random_uuid(), 'gate', %s, %s, 5, %s)",
+            (name, start, json.dumps({"sd_type": name})),
+        )
+    assert load(written(tmp_path, [row(span_name=name) for name in names])).exit_code == 0
+    sql, parameters = observations(["gate", "gate+sd_type"], ["gate"])
+    window = Window(midnight(2), midnight(), None).parameters()
+    rows = db.rows(f"SELECT dimension_type, dimension_key FROM ({sql}) AS o (day, project, dimension_type,"
+                   " dimension_key, trace_id, judged_ms, queue_wait_ms)", {**window, **parameters})  # fmt: skip
+    keys = [key for kind, key in rows if kind == "gate" and key != "short"]
+    assert len(keys) == 4
+    assert len(set(keys)) == 2
+    assert {len(key) for key in keys} == {200}

@@ -1,0 +1,210 @@
+"""Recorded sessions of Claude Code through the receiver, alone and beside the hooks, into real rows."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from leo_telemetry_pipeline.collect.claude import assembler, notebook
+from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.store.database import Database, Target
+from leo_telemetry_pipeline.web import claude
+from leo_telemetry_pipeline.web.app import build_app
+from leo_telemetry_pipeline_tests.claude_sessions import Session, arrival, sessions
+from leo_telemetry_pipeline_tests.integration.test_receiver import Client, Talk, serving, talk
+
+__all__ = ["talk"]
+PATHS = {"resourceSpans": "/v1/traces", "resourceLogs": "/v1/logs"}
+TOLD = """
+    SELECT span_type || ':' || span_name || CASE status WHEN 'OK' THEN '' ELSE ' ' || coalesce(status, 'open') END
+    FROM workflow_trace_log WHERE span_type IN ('handoff', 'tool', 'skill', 'mcp_server', 'subagent')
+"""
+KEYS = "SELECT trace_id::text, span_id::text, duration_ms FROM workflow_trace_log"
+TWICE = "SELECT span_id FROM workflow_trace_log GROUP BY trace_id, span_id HAVING count(*) > 1"
+
+
+async def send(client: Client, session: Session, *, signals: tuple[str, ...] = ("/v1/traces", "/v1/logs")) -> None:
+    """Send what Claude Code exported, in its order."""
+    for post in session.raw["otlp"]:
+        if post["path"] in signals:
+            body = json.dumps(post["body"]).encode()
+            answer = await client.ask("POST", post["path"], [body], content_type="application/json")
+            assert answer.status == 200, answer.body
+
+
+async def until(look: Callable[[], object], seconds: float = 60) -> None:
+    """Wait until it is so."""
+    async with asyncio.timeout(seconds):
+        while not look():
+            await asyncio.sleep(0.05)
+
+
+def told(db: Database) -> Counter[str]:
+    """Count rows by type, name and failure."""
+    return Counter(name for (name,) in db.rows(TOLD))
+
+
+BACKGROUND = {"handoff:claude_code.interaction": 2, "subagent:reader": 1, "tool:Bash": 1}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look more often than once per second."""
+    monkeypatch.setattr(claude, "_EVERY_S", 0.05)
+
+
+def test_a_session_becomes_rows_within_seconds_and_once(talk: Talk, db: Database) -> None:
+    """Lost: what Claude Code exports, or a second row for each when an exporter sends it again."""
+    session = sessions()["background"]
+
+    async def say(client: Client) -> None:
+        for _ in range(2):
+            await send(client, session)
+            await until(lambda: told(db) == Counter(BACKGROUND))
+        assert db.rows(TWICE) == []
+        agents = db.rows("SELECT duration_ms FROM workflow_trace_log WHERE span_type = 'subagent'")
+        assert 1_500 < agents[0][0] < 2_500
+
+    talk(say)
+
+
+def test_hooks_and_receiver_on_one_machine_store_each_once(
+    talk: Talk,
+    settings: Settings,
+    db: Database,
+) -> None:
+    """Lost: everything twice for whoever has both switched on."""
+    session = sessions()["parallel"]
+
+    async def say(client: Client) -> None:
+        folder = notebook.checked_folder(str(settings.home))
+        path = Path(folder) / notebook.file_name(session.id)
+        for note in sorted(session.hooks, key=arrival):
+            with notebook.Notebook(str(path)) as file:
+                file.add(json.dumps({"session": session.id, **note}))
+        await send(client, session)
+        want = {"handoff:claude_code.interaction": 1, "subagent:reader": 2, "subagent:writer": 1, "tool:Bash": 4}
+        await until(lambda: told(db) == Counter(want))
+        assert db.rows(TWICE) == []
+
+    talk(say)
+
+
+def test_what_was_acknowledged_is_made_after_a_crash(
+    settings: Settings, target: Target, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lost: what a client was told is kept, because the receiver died before it had made spans of it."""
+    settings.home.mkdir(mode=0o700)
+    session = sessions()["background"]
+
+    async def never(_: object) -> None:
+        await asyncio.Event().wait()
+
+    async def first() -> None:
+        async with serving(build_app(settings, target)) as client:
+            await send(client, session)
+
+    async def second() -> None:
+        async with serving(build_app(settings, target)):
+            await until(lambda: told(db) == Counter(BACKGROUND))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(claude.ClaudeCode, "work", never)
+        asyncio.run(first())
+    assert told(db) == Counter()
+    asyncio.run(second())
+
+
+def test_a_crash_between_storing_and_forgetting_stores_nothing_twice(
+    settings: Settings, target: Target, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lost: a second row for each span, with another start."""
+    settings.home.mkdir(mode=0o700)
+    session = sessions()["tools"]
+
+    def dies(*_: object) -> None:
+        raise OSError("killed")
+
+    async def run(work: Callable[[Client], Awaitable[None]]) -> None:
+        async with serving(build_app(settings, target)) as client:
+            await work(client)
+
+    everything = len(assembler.spans(session.otlp, session=session.id, final=True)[0])
+
+    async def first(client: Client) -> None:
+        await send(client, session)
+        await until(lambda: len(db.rows(KEYS)) == everything)
+
+    async def second(_: Client) -> None:
+        notes = settings.home / notebook.FOLDER / session.id
+        # What was made is remembered there once it is stored.
+        await until(lambda: '"event": "Made"' in notes.read_text())
+
+    with monkeypatch.context() as patched:
+        patched.setattr(claude, "_replace", dies)
+        asyncio.run(run(first))
+    before = sorted(map(str, db.rows(KEYS)))
+    asyncio.run(run(second))
+    assert sorted(map(str, db.rows(KEYS))) == before
+    assert db.rows(TWICE) == []
+
+
+def test_a_newer_version_is_noticed_for_the_doctor(talk: Talk, db: Database) -> None:
+    """Lost: nobody learns that a version says something else than what was tested."""
+    session = sessions()["plain"]
+    newer = json.loads(json.dumps(session.raw).replace("2.1.332", "2.1.340"))
+
+    async def say(client: Client) -> None:
+        await send(client, Session(session.name, session.id, [], [], newer))
+
+    talk(say)
+    noticed = db.rows("SELECT kind, detail FROM telemetry_intake_notices")
+    assert noticed == [("untested_version", "Claude Code 2.1.340")]
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b"\xff", b'{"resourceLogs": [}'])
+def test_logs_that_cannot_be_read_are_refused(talk: Talk, body: bytes) -> None:
+    """Lost: a client that sends rubbish would believe that it is kept."""
+
+    async def say(client: Client) -> None:
+        answer = await client.ask("POST", "/v1/logs", [body], content_type="application/json")
+        assert answer.status == 400
+
+    talk(say)
+
+
+def test_logs_of_others_and_in_protobuf_are_taken(talk: Talk, db: Database) -> None:
+    """Lost: Claude Code, which exports protobuf by default, or an error in the log of every other client."""
+    from google.protobuf import json_format
+    from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
+
+    session = sessions()["plain"]
+
+    async def say(client: Client) -> None:
+        other = {"resourceLogs": [{"scopeLogs": [{"logRecords": [{"body": {"stringValue": "hello"}}]}]}]}
+        answer = await client.ask("POST", "/v1/logs", [json.dumps(other).encode()], content_type="application/json")
+        assert answer.status == 200
+        for post in session.raw["otlp"]:
+            if post["path"] == "/v1/logs":
+                body = json.loads(json.dumps(post["body"]))
+                for record in (r for p in body["resourceLogs"] for s in p["scopeLogs"] for r in s["logRecords"]):
+                    # Protobuf's own JSON has base64 where OTLP/JSON has hex.
+                    for name in ("traceId", "spanId"):
+                        if name in record:
+                            record[name] = _base64(record[name])
+                wire = json_format.ParseDict(body, LogsData(), ignore_unknown_fields=True).SerializeToString()
+                sent = {"content_type": "application/x-protobuf"}
+                assert (await client.ask("POST", "/v1/logs", [wire], **sent)).status == 200
+        await send(client, session, signals=("/v1/traces",))
+        await until(lambda: told(db) == Counter({"handoff:claude_code.interaction": 2}))
+
+    talk(say)
+
+
+def _base64(digits: str) -> str:
+    import base64
+
+    return base64.b64encode(bytes.fromhex(digits)).decode()

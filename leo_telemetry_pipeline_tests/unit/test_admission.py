@@ -1,0 +1,268 @@
+"""A wrong file is stopped before anything of it is stored, and what is said of it can be acted on."""
+
+import json
+import re
+import shlex
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from leo_telemetry_pipeline.collect import csvmap, files, plausible
+from leo_telemetry_pipeline.collect.admission import JUDGED, MOST_BAD, Door, Refused, Rules
+from leo_telemetry_pipeline.collect.files import BadLine
+from leo_telemetry_pipeline.collect.plausible import DAY_MS
+from leo_telemetry_pipeline.span import Span
+
+CASES = Path(__file__).resolve().parents[1] / "cases"
+NOW = 1_795_968_000_000  # 2026-11-29 16:00 UTC
+
+
+def row(start: object = NOW, **more: object) -> dict:
+    ids = {"trace_id": str(uuid.uuid4()), "span_id": str(uuid.uuid4())}
+    return {**ids, "span_type": "gate", "span_name": "G", "start_time_ms": start, **more}
+
+
+def written(folder: Path, rows: list, name: str = "f.jsonl") -> Path:
+    path = folder / name
+    path.write_text("".join((each if isinstance(each, str) else json.dumps(each)) + "\n" for each in rows))
+    return path
+
+
+def door(path: Path, **more) -> Door:
+    rules = {name: more.pop(name) for name in ("accept", "end_wins") if name in more}
+    return Door(str(path), Rules(NOW, 90, **rules), **more)
+
+
+def admitted(path: Path, *, by: Door | None = None, **more) -> list[Span | BadLine]:
+    by = by or door(path, **more)
+    return list(by.admit(files.read(path, column_map=by.column_map, preset=by.preset, seen=by.seen)))
+
+
+def refusal(path: Path, **more) -> str:
+    with pytest.raises(Refused) as refused:
+        admitted(path, **more)
+    assert refused.value.exit_code == 1
+    assert "\n" not in refused.value.message
+    assert str(path) in refused.value.message
+    return refused.value.message
+
+
+def mended(path: Path, message: str) -> list[Span]:
+    """Read a file again with the map that a message names, as a shell would pass it."""
+    found = re.search(r"use `(--map [^`]+)`", message)
+    assert found, message
+    [_, text] = shlex.split(found[1])
+    items = admitted(path, column_map=csvmap.parse_map(text))
+    assert not [item for item in items if isinstance(item, BadLine)]
+    return [item for item in items if isinstance(item, Span)]
+
+
+def test_a_transcript_is_stopped_in_one_line_that_says_what_it_is():
+    """Lost: 20,000 lines of a conversation in a table that many may read."""
+    message = refusal(CASES / "wrong_file.jsonl")
+    assert "a Claude Code transcript" in message
+    assert "Alex" not in message
+
+
+def test_a_hundred_bad_lines_before_the_first_span_are_enough(tmp_path: Path):
+    """Lost: hours, and a table full of what never was a span."""
+    read: list[object] = []
+
+    def endless() -> Iterator[BadLine]:
+        while True:
+            read.append(1)
+            yield BadLine("f", len(read), "trace_id is missing", "")
+
+    with pytest.raises(Refused, match=f"not one span in its first {MOST_BAD} lines"):
+        list(door(tmp_path).admit(endless()))
+    assert len(read) == MOST_BAD
+
+
+def test_bad_lines_before_a_good_one_are_kept_aside_as_ever(tmp_path: Path):
+    """Lost: a good file, for a bad beginning."""
+    items = admitted(written(tmp_path, ["{oops"] * (MOST_BAD - 1) + [row()] + ["{oops"] * 500))
+    assert [isinstance(item, Span) for item in items].index(True) == MOST_BAD - 1
+    assert len(items) == MOST_BAD + 500
+
+
+@pytest.mark.parametrize("rows", [[], ["", " "], [{"resourceSpans": []}], [{"body": {}}]])
+def test_a_file_with_nothing_in_it_is_a_quiet_day(rows: list, tmp_path: Path):
+    """Lost: an alarm every quiet day."""
+    assert admitted(written(tmp_path, rows)) == []
+
+
+@pytest.mark.parametrize(
+    "rows", [[{"resourceLogs": [{}]}], [{"resourceMetrics": []}] * 3, [{"resource": {}, "scopeLogs": []}]]
+)
+def test_a_file_of_logs_or_metrics_is_said_to_be_one(rows: list, tmp_path: Path):
+    """Lost: "0 span(s) stored" for the wrong one of three files."""
+    assert "logs or metrics of OpenTelemetry" in refusal(written(tmp_path, rows))
+
+
+def test_seconds_are_refused_with_the_map_that_reads_them():
+    """Lost: a month of history in January 1970."""
+    message = refusal(CASES / "sec.jsonl")
+    assert "these look like seconds: use `--map start_time_ms=start_time_ms:s`" in message
+    assert "they span from 1970-01-21 to 1970-01-21" in message
+    assert "--accept-times" in message
+    found = mended(CASES / "sec.jsonl", message)
+    assert [span.start_time_ms for span in found[:2]] == [1_795_955_340_000, 1_795_955_341_000]
+    assert len(found) == 20
+
+
+UNITS = {
+    "s": NOW // 1_000,
+    "us": NOW * 1_000,
+    "ns": NOW * 1_000_000,
+    "excel": NOW / DAY_MS + 25_569,
+    "d": NOW // DAY_MS,
+}
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("kind", ["json", "pretty", "csv", "parquet", "named"])
+def test_the_remedy_that_is_printed_works(unit: str, kind: str, tmp_path: Path):
+    """Lost: a person who did what they were told, and is told the same again."""
+    value = UNITS[unit]
+    made = [row(value, end_time_ms=value, colour="red") for _ in range(5)]
+    path, more = tmp_path / "f.data", {}
+    if kind == "json":
+        written(tmp_path, made, path.name)
+    elif kind == "pretty":
+        path.write_text(json.dumps(made, indent=2))
+    elif kind == "parquet":
+        pq.write_table(pa.Table.from_pylist(made), path)
+    else:
+        names = [name if kind == "csv" else name.replace("start_time_ms", "Start at") for name in made[0]]
+        lines = [",".join(names), *(",".join(map(str, each.values())) for each in made)]
+        written(tmp_path, lines, path.name)
+        more = {"column_map": {"start_time_ms": "Start at"}} if kind == "named" else {}
+    message = refusal(path, **more)
+    assert f"these look like {plausible.WORDS[unit]}" in message
+    found = mended(path, message)
+    assert {span.start_time_ms // DAY_MS for span in found} == {NOW // DAY_MS}
+    assert {span.end_time_ms for span in found} == {span.start_time_ms for span in found}
+    # A map that only names units loses nothing else.
+    assert kind == "named" or {span.attributes.get("colour") for span in found} == {"red"}
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("ns", 1_000_000), ("us", 1_000), ("s", 1 / 1_000)])
+def test_durations_in_another_unit_are_refused_with_the_map_that_reads_them(unit: str, factor: float, tmp_path: Path):
+    """Lost: 5.2 seconds become two months."""
+    made = [row(end_time_ms=NOW + took, duration_ms=took * factor) for took in (5_210, 9_000, 7_777)]
+    path = written(tmp_path, made)
+    message = refusal(path)
+    assert plausible.CONTRADICTION in message
+    found = mended(path, message)
+    assert [span.duration_ms for span in found] == [5_210, 9_000, 7_777]
+
+
+@pytest.mark.parametrize(
+    ("divisor", "words"), [(1_000_000, "milliseconds"), (10**9, "seconds"), (1_000, "microseconds")]
+)
+def test_milliseconds_in_a_field_of_nanoseconds_are_said_to_be_that(divisor: int, words: str, tmp_path: Path):
+    """Lost: a service's whole history in January 1970."""
+    one = {"traceId": "1" * 32, "spanId": "2" * 16, "name": "x", "startTimeUnixNano": NOW * 1_000_000 // divisor}
+    path = written(tmp_path, [{"resourceSpans": [{"scopeSpans": [{"spans": [one]}]}]}])
+    assert f"startTimeUnixNano looks like {words} where nanoseconds belong" in refusal(path)
+
+
+def test_milliseconds_in_zipkin_s_microseconds_are_said_to_be_that(tmp_path: Path):
+    """Lost: the same, for everybody who has Zipkin."""
+    path = written(tmp_path, [[{"traceId": "1" * 16, "id": "2" * 16, "name": "x", "timestamp": NOW}]])
+    assert "timestamp looks like milliseconds where microseconds belong" in refusal(path)
+
+
+def test_times_that_a_person_accepts_are_stored_as_they_are_and_counted():
+    """Lost: the way to store what is odd and true."""
+    by = door(CASES / "sec.jsonl", accept=True)
+    assert len(admitted(CASES / "sec.jsonl", by=by)) == 20
+    assert by.wrong == {plausible.TOO_EARLY: 20}
+
+
+@pytest.mark.parametrize(
+    ("start", "wrong"), [(NOW + 5 * DAY_MS, plausible.TOO_LATE), (NOW - 900 * DAY_MS, plausible.TOO_EARLY), (0, "1970")]
+)
+def test_a_file_of_such_times_is_refused_and_a_few_of_them_are_let_in_and_counted(
+    start: int, wrong: str, tmp_path: Path
+):
+    """Lost: a good file, for the few rows of a broken clock; or the word about them."""
+    path = written(tmp_path, [row(start) for _ in range(3)] + [row() for _ in range(2)])
+    assert wrong in refusal(path)
+    path = written(tmp_path, [row(start) for _ in range(2)] + [row() for _ in range(2)])
+    by = door(path)
+    assert len(admitted(path, by=by)) == 4
+    assert by.wrong.total() == 2
+
+
+def test_only_the_first_thousand_spans_decide_and_nothing_is_given_before(tmp_path: Path):
+    """Lost: half a file in the database, and half refused."""
+    path = written(tmp_path, [row(0)] * (JUDGED // 2 + 1) + [row()] * JUDGED)
+    assert f"501 of its first {JUDGED} spans" in refusal(path)
+    path = written(tmp_path, [row()] * JUDGED + [row(0)] * (JUDGED * 2))
+    by = door(path)
+    assert len(admitted(path, by=by)) == 3 * JUDGED
+    assert by.wrong == {plausible.TOO_EARLY: 2 * JUDGED}
+
+
+@pytest.mark.parametrize(("end_wins", "kept"), [(True, 5_210), (False, 5_210_000_000)])
+def test_the_end_wins_over_a_duration_that_contradicts_it(end_wins: bool, kept: int, tmp_path: Path):
+    """Lost: one span of two months among thousands of seconds; or what an archive really held."""
+    odd = row(end_time_ms=NOW + 5_210, duration_ms=5_210_000_000)
+    path = written(tmp_path, [odd, row(duration_ms=1), row(duration_ms=1)])
+    by = door(path, end_wins=end_wins)
+    first = admitted(path, by=by)[0]
+    assert isinstance(first, Span)
+    assert first.duration_ms == kept
+    assert by.wrong == {plausible.CONTRADICTION: 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b'{"traceEvents": [{"ph": "X", "ts": 1, "pid": 1}]}', "Chrome's trace event format"),
+        (
+            b'[{"ph": "B", "ts": 1, "pid": 1, "name": "x"},\n{"ph": "E", "ts": 2, "pid": 1}]',
+            "Chrome's trace event format",
+        ),
+        (
+            json.dumps(
+                {"name": "x", "context": {"trace_id": "0x1"}, "kind": "k", "start_time": "2026"}, indent=4
+            ).encode(),
+            "console output of OpenTelemetry's Python SDK",
+        ),
+        (
+            b"{\n  resource: {\n    attributes: {\n      'service.name': 'x'\n    }\n  },\n  traceId: 'abc'\n}\n",
+            "console output of OpenTelemetry's JavaScript SDK",
+        ),
+        (b'{"log": {"version": "1.2", "entries": [{"time": 1}]}}', "a HAR file"),
+        (
+            b"--\n-- PostgreSQL database dump\n--\nSET x = 1;\nINSERT INTO workflow_trace_log VALUES (1);\n",
+            "an SQL dump",
+        ),
+        (b"\x0a\x04\x08\x01\x10\x02\x12\x00\x00\x00" * 30, "binary data"),
+        (b"<!DOCTYPE html>\n<html><body>Sign in</body></html>", "HTML or XML"),
+        (b'{"ts": 1, "level": "info", "msg": "x", "trace_id": "%s"}\n' % (b"1" * 32), "log lines"),
+        (b'{"traceId": "1", "id": "2", "annotations": [], "binaryAnnotations": []}', "Zipkin"),
+        (b"TraceID,SpanID,Name,Start\n1,2,x,3\n4,5,y,6\n", "CSV"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:x\nsize 1\n", "Git LFS"),
+        (b'{"trace_id": 12, "span_id": 13, "resource": "GET", "service": "web", "start": 1}', "JSON of Datadog"),
+        (b"SQLite format 3\x00" + bytes(100), "an SQLite database"),
+    ],
+)
+def test_what_is_not_read_is_named_with_a_remedy(content: bytes, words: str, tmp_path: Path):
+    """Lost: an evening over "trace_id is missing"."""
+    path = tmp_path / "f"
+    path.write_bytes(content)
+    assert words in refusal(path)
+
+
+def test_a_row_that_is_nearly_a_span_is_told_its_defect_and_not_a_guess(tmp_path: Path):
+    """Lost: which column to mend."""
+    message = refusal(written(tmp_path, [row(duration_ms=-1)]))
+    assert "line 1: duration_ms -1 is negative" in message
+    assert "looks like" not in message

@@ -1,0 +1,32 @@
+"""docs/importing.md says what the code does."""
+
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from leo_telemetry_pipeline.cli.commands import cli
+from leo_telemetry_pipeline.collect import admission, csvmap, formats, plausible
+
+DOC = (Path(__file__).resolve().parents[2] / "docs" / "importing.md").read_text(encoding="utf-8")
+
+
+def test_every_format_that_is_read_is_in_the_document():
+    """Lost: people convert what could be read as it is."""
+    for shape in formats.SHAPES:
+        assert f"| {shape.name.removeprefix('a ').removesuffix(' trace').removesuffix(' span')} |" in DOC, shape.name
+
+
+def test_every_unit_is_in_the_document_and_in_the_help():
+    """Lost: a unit that a refused file was told, and nobody can look up."""
+    said = CliRunner().invoke(cli, ["import", "--help"]).output
+    for unit in csvmap.UNITS:
+        assert f"| `{unit}` | {plausible.WORDS[unit]} |" in DOC
+        assert unit in said
+
+
+def test_the_limits_of_the_document_are_those_of_the_code():
+    """Lost: a file is refused by a rule that is written down otherwise."""
+    assert admission.MOST_BAD == 100
+    assert "a hundred bad lines" in DOC
+    assert f"first {admission.JUDGED:,} spans" in DOC
+    assert "`LEO_TELEMETRY_KEEP` and 365 days" in DOC
