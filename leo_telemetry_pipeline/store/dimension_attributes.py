@@ -10,7 +10,7 @@ from datetime import date
 
 from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.days import Window
-from leo_telemetry_pipeline.store.dimensions import REACH_MS, SPANS_OF_ONE, stored_types
+from leo_telemetry_pipeline.store.dimensions import REACH_MS, SPANS_OF_ONE, WAITED_FOR, stored_types
 
 # Of a measure: the attributes that hold it, the first that is there, each with what its value is multiplied by.
 Names = Mapping[str, Sequence[tuple[str, float]]]
@@ -64,7 +64,7 @@ def waiting(database: Database, window: Window, dimension: tuple[str, str]) -> d
         WITH spans AS MATERIALIZED (
             SELECT trace_id, span_id, coalesce(parent_span_id, {_NOBODY}) AS parent FROM ({SPANS_OF_ONE}) AS spans
         ), waits AS (
-            SELECT DATE '1970-01-01' + (w.start_time_ms / 86400000)::integer AS day, w.trace_id, w.span_name,
+            SELECT DATE '1970-01-01' + (w.start_time_ms / 86400000)::integer AS day, w.trace_id, {WAITED_FOR} AS name,
                    coalesce(w.parent_span_id, {_NOBODY}) AS parent,
                    coalesce(w.duration_ms, w.end_time_ms - w.start_time_ms) AS wait_ms
             FROM workflow_trace_log AS w
@@ -74,7 +74,7 @@ def waiting(database: Database, window: Window, dimension: tuple[str, str]) -> d
         FROM waits
         WHERE wait_ms IS NOT NULL AND (
             (trace_id, parent) IN (SELECT trace_id, span_id FROM spans)
-            OR (span_name = %(key)s AND (trace_id, parent) IN (SELECT trace_id, parent FROM spans)))
+            OR (name = %(key)s AND (trace_id, parent) IN (SELECT trace_id, parent FROM spans)))
         GROUP BY day
         """,
         _parameters(window, dimension) | {"reach": REACH_MS},

@@ -196,11 +196,13 @@ SPANS_OF_ONE = f"""
 SELECT {_DAY} AS day, s.trace_id, s.span_id, s.parent_span_id, {_DURATION} AS duration_ms, s.attributes
 FROM workflow_trace_log AS s
 WHERE s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s
-  AND s.span_type = ANY(%(stored)s) AND left({_NAME}, {LONGEST}) = %(key)s
+  AND s.span_type = ANY(%(stored)s) AND {_bounded(f"({_NAME})")} = %(key)s
   AND (%(project)s::text IS NULL OR coalesce(s.project, '') = %(project)s)
   AND {_DURATION} IS NOT NULL
   AND NOT EXISTS (SELECT FROM telemetry_sealed_days AS d WHERE d.day = {_DAY} AND d.dropped_at IS NOT NULL)
 """
+# What a wait beside a span waits for, as a key has it.
+WAITED_FOR = _bounded("w.span_name")
 
 
 def stored_types(span_type: str) -> list[str]:

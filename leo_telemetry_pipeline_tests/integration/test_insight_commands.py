@@ -190,6 +190,20 @@ def test_trends_of_a_tool_and_of_its_prompt_show_waiting_apart_from_working(db: 
     assert "WAIT" not in say("trends", "tool:Edit")
 
 
+def test_trends_of_a_name_beyond_the_limit_of_keys_show_what_its_spans_have_too(db: Database):
+    """Lost: of two long names that begin alike, the measures of neither, or of both together."""
+    made = []
+    for number, name in enumerate(("m" * 250 + "a", "m" * 250 + "b")):
+        trace, parent = new_id(), new_id()
+        more = {"at": midnight(1), "trace_id": trace, "parent_span_id": parent}
+        made.append(span("llm", name, 5_000, attributes={"ttft_ms": 100 * (number + 1)}, **more))
+        made.append(span("wait", name, 1_000 * (number + 1), **more))
+    insert(db, made)
+    keys = [found["dimension_key"] for found in json.loads(say("trends", "llm", "--json"))["dimensions"]]
+    shown = [json.loads(say("trends", f"llm:{key}", "--json"))["days"][-2] for key in keys]
+    assert {(day["measures"]["ttft_ms"], day["waiting"]["sum_ms"]) for day in shown} == {(100, 1_000), (200, 2_000)}
+
+
 def test_few_days_and_no_days_are_said_to_be_few_and_none(db: Database):
     """Lost: a newcomer would read silence as a failure, or three days as steady."""
     assert say("trends").startswith(f"No spans since {midnight(90).date()}: ")
