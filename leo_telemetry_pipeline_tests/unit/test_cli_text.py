@@ -5,8 +5,8 @@ from datetime import UTC, date, datetime
 import pytest
 
 from leo_telemetry_pipeline.cli import text
-from leo_telemetry_pipeline.cli.collecting import _named, _table_of
-from leo_telemetry_pipeline.store.open_spans import OpenSpan
+from leo_telemetry_pipeline.cli.collecting import _named
+from leo_telemetry_pipeline.cli.running import Running, table_of
 from leo_telemetry_pipeline.store.purge import What
 
 
@@ -20,22 +20,32 @@ def test_nothing_in_a_line_can_command_the_terminal() -> None:
     assert text.in_a_line("a\x1b[2Jb\x9bc\u202ed\u2028é 測") == "a [2Jb c d é 測"
 
 
-def opened(number: int, name: str = "DESIGN") -> OpenSpan:
+def opened(number: int, name: str = "DESIGN") -> Running:
     """Return an operation under way."""
     began = datetime(2026, 2, 9, tzinfo=UTC)
-    return OpenSpan("t", str(number), None, "subagent", name, "SD-7", "shop", began, "box", number, 60.0, 1.0)
+    return Running(
+        span_type="subagent",
+        span_name=name,
+        started_at=began,
+        open_s=60.0,
+        silent_s=1.0,
+        sd_id="SD-7",
+        project="shop",
+        host="box",
+        pid=number,
+    )
 
 
 def test_long_names_of_what_runs_are_cut() -> None:
     """Lost: one long name makes every line of the table wrap."""
-    line = _table_of([opened(1, "n" * 200)]).splitlines()[1]
+    line = table_of([opened(1, "n" * 200)]).splitlines()[1]
     assert "subagent:" + "n" * 50 + "…  SD-7" in line
 
 
 @pytest.mark.parametrize(("count", "last"), [(50, "subagent:DESIGN"), (53, "... and 3 more (--json)")])
 def test_no_more_is_shown_of_what_runs_than_fits(count: int, last: str) -> None:
     """Lost: what hangs longest scrolls out of sight."""
-    lines = _table_of([opened(number) for number in range(count)]).splitlines()
+    lines = table_of([opened(number) for number in range(count)]).splitlines()
     assert last in lines[-1]
     assert sum("DESIGN" in line for line in lines) == 50
 
