@@ -38,7 +38,8 @@ REFUSED = 1
 class Loaded:
     """What came of one file; ``bad`` are the first bad lines, ``aside`` is how many there were.
 
-    ``refused`` of those could be read, but the table did not take them. The spans start from ``first_ms`` to
+    ``refused`` of those could be read, but the table did not take them. ``completed`` spans gave an end to one that was
+    stored without. The spans start from ``first_ms`` to
     ``last_ms``; ``wrong`` counts those whose times cannot be true, by what is wrong with them.
     """
 
@@ -46,6 +47,7 @@ class Loaded:
     new: int = 0
     aside: int = 0
     refused: int = 0
+    completed: int = 0
     first_ms: int | None = None
     last_ms: int | None = None
     bad: list[files.BadLine] = field(default_factory=list)
@@ -199,11 +201,12 @@ def store(
         stored = spans.store(connection, batch, removed, source=source)
         removed.clear()
         done.new += stored.new
+        done.completed += stored.completed
         done.aside += stored.quarantined
         done.refused += stored.quarantined
         done.extend_range([span.start_time_ms for span in batch])
         if wrong:
-            _notice(connection, done, wrong, is_new=bool(stored.new))
+            _notice(connection, done, wrong, is_new=bool(stored.new or stored.completed))
     spans.quarantine(connection, source, waiting)
     return done
 
@@ -221,10 +224,11 @@ def _notice(connection: Database, done: Loaded, wrong: Counter[str], *, is_new: 
 
 
 def _report(path: Path, done: Loaded) -> None:
-    known = done.read - done.new - done.refused
+    ended = f", {done.completed} that were open have their end" if done.completed else ""
+    known = done.read - done.new - done.refused - done.completed
     there = f", {known} were stored already" if known > 0 else ""
     aside = f", {done.aside} bad line(s) put aside" if done.aside else ""
-    click.echo(f"{path}: {done.new} span(s) stored{there}{aside}{_range(done)}")
+    click.echo(f"{path}: {done.new} span(s) stored{ended}{there}{aside}{_range(done)}")
     for text, times in done.wrong.most_common():
         click.echo(f"  {times} span(s) with a time that cannot be true: {text}", err=True)
     for line in done.bad:
