@@ -186,6 +186,19 @@ def test_standard_input_is_read_once(db: Database) -> None:
     assert "read once" in done.exception.message
 
 
+def test_a_span_that_is_told_at_its_start_and_at_its_end_is_stored_with_its_end(db: Database, tmp_path: Path) -> None:
+    """Lost: everything that a file tells of twice looks as if it still ran."""
+    opened = row(duration_ms=None, status="RUNNING")
+    ended = opened | {"end_time_ms": opened["start_time_ms"] + 5_210, "duration_ms": 5_210, "status": "OK"}
+    done = load(written(tmp_path, [opened, ended]))
+    assert "1 span(s) stored, 1 got their end;" in done.stdout
+    other = row(duration_ms=None)
+    assert load(written(tmp_path, [other])).exit_code == 0
+    done = load(written(tmp_path, [other | {"duration_ms": 7}, ended]))
+    assert "0 span(s) stored, 1 got their end, 1 were stored already;" in done.stdout
+    assert db.rows("SELECT duration_ms FROM workflow_trace_log ORDER BY 1") == [(7,), (5_210,)]
+
+
 def test_both_halves_of_a_zipkin_span_are_stored(db: Database) -> None:
     """Lost: the server's half of each call that began in the same millisecond."""
     for _ in range(2):
