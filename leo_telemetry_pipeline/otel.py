@@ -6,6 +6,7 @@ Needs the extra ``otel``; nothing else of this package imports this module.
 """
 
 import base64
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -23,7 +24,9 @@ from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.span import InvalidSpan, Span
 
 _SHUTDOWN_MS = 1000
+_MOST_SAID = 100
 _STATUS = {"OK": "OK", "ERROR": "ERROR"}
+_log = logging.getLogger(__name__)
 
 
 class Writer(Protocol):
@@ -41,7 +44,7 @@ class OTelSpanExporter(SpanExporter):
     """Hands ended spans to the writer that this process has for the trace API, with its queue and its spool.
 
     ``project`` and the attributes that are kept come from the settings unless given. ``rejected`` and ``reasons``
-    say how many spans were none that can be stored, and why.
+    say how many spans were none that can be stored, and why; each reason is logged once.
     """
 
     def __init__(self, *, project: str | None = None, writer: Writer | None = None) -> None:
@@ -51,6 +54,7 @@ class OTelSpanExporter(SpanExporter):
         self._enabled = settings.enabled
         self._given = writer
         self._ended = False
+        self._said: set[str] = set()
         self.rejected = 0
         self.reasons: list[str] = []
         if self._enabled and writer is None:
@@ -97,6 +101,9 @@ class OTelSpanExporter(SpanExporter):
         refused = reading.take()
         self.rejected += refused.rejected
         self.reasons = refused.reasons or self.reasons
+        for reason in refused.rejections.keys() - self._said if len(self._said) < _MOST_SAID else ():
+            self._said.add(reason)
+            _log.warning("%d span(s) rejected: %s (said once)", refused.rejections[reason], reason)
         writer = self._given or trace.writer()
         if writer is not None:
             writer.submit(made, refused.removed)

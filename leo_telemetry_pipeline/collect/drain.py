@@ -16,6 +16,8 @@ from leo_telemetry_pipeline.span import Span
 
 # Each of them has the patience of whoever waits for the database (sender), so it is not larger than a writer's.
 BATCH = 1_000
+# Of large spans fewer are taken, so that a drain takes no more memory than a writer.
+BATCH_BYTES = 8 << 20
 _LOCK = "drain.lock"
 
 
@@ -94,7 +96,7 @@ def _store_all(file: BinaryIO, store: Callable[[list[Span], dict[str, int]], Any
     """Store what is whole in a segment, and return how many lines are not."""
     spans: list[Span] = []
     removed: dict[str, int] = {}
-    torn = 0
+    torn = size = 0
 
     def hand_over() -> None:
         if spans or removed:
@@ -116,8 +118,10 @@ def _store_all(file: BinaryIO, store: Callable[[list[Span], dict[str, int]], Any
             spans.append(span)
         for name, count in counts.items():
             removed[name] = removed.get(name, 0) + count
-        if len(spans) >= BATCH:
+        size += len(line)
+        if len(spans) >= BATCH or size >= BATCH_BYTES:
             hand_over()
+            size = 0
     hand_over()
     return torn
 

@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from leo_telemetry_pipeline.collect import otlp
+from leo_telemetry_pipeline.collect import otlp, otlp_protobuf
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import intake
 from leo_telemetry_pipeline.store.database import Target
@@ -32,6 +32,7 @@ from leo_telemetry_pipeline.web.keeping import Keeper, NotKept
 from leo_telemetry_pipeline.web.metrics import MEDIA_TYPE, Metrics
 from leo_telemetry_pipeline.web.notices import Notices
 
+_READERS = {answers.JSON: otlp.parts_of_json, answers.PROTOBUF: otlp_protobuf.parts_of_protobuf}
 # What is refused with these is lost: no exporter sends it again.
 _FOR_GOOD = (400, 413, 415)
 _PLACE = re.compile(r"byte \d+")
@@ -92,7 +93,7 @@ class _Receiver:
 
     async def traces(self, request: Request) -> Response:
         async with self._body_of(request) as (form, arriving):
-            rejections = await self._batcher.take(form, arriving)
+            rejections = await self._batcher.take(_READERS[form], arriving)
             return answers.accepted(form, sum(rejections.values()), "; ".join(rejections))
 
     async def logs(self, request: Request) -> Response:
@@ -136,7 +137,7 @@ class _Receiver:
 
     def _opened(self, request: Request) -> tuple[str, Body]:
         form = answers.content_type(request)
-        if form not in batching.FORMS:
+        if form not in _READERS:
             raise Refusal(415, f"Content-Type must be {answers.PROTOBUF} or {answers.JSON}")
         encodings = [name.strip().lower() for name in request.headers.getlist("content-encoding")]
         if encodings not in ([], [""], ["identity"], ["gzip"]):

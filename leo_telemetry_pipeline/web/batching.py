@@ -10,7 +10,7 @@ import asyncio
 import operator
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,12 +18,11 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from leo_telemetry_pipeline import redact
-from leo_telemetry_pipeline.collect import otlp, otlp_protobuf, plausible
+from leo_telemetry_pipeline.collect import otlp, plausible
 from leo_telemetry_pipeline.collect.otlp_span import PART_BODY, Read, whole_of
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import intake
-from leo_telemetry_pipeline.web import answers
 from leo_telemetry_pipeline.web.body import LIMIT, Body, Refusal
 from leo_telemetry_pipeline.web.claude import ClaudeCode
 from leo_telemetry_pipeline.web.keeping import PATIENCE_S, Keeper, NotKept
@@ -37,10 +36,10 @@ _LEAST_PATIENCE_S = 2.0
 RETRY_AFTER_S = 5
 # Of requests that are stored together, so that none of them waits long for the others.
 _GROUP_BYTES = 256 << 10
-_PARTS = {answers.JSON: otlp.parts_of_json, answers.PROTOBUF: otlp_protobuf.parts_of_protobuf}
 REFUSED_BY_TABLE = "refused by the table, which keeps it in telemetry_quarantine"
-FORMS = frozenset(_PARTS)
 
+# What reads a body: takes it with ``project`` and ``policy``, and yields its spans in parts.
+PartsOf = Callable[..., Iterator[Read]]
 T = TypeVar("T")
 _start = operator.attrgetter("start_time_ms")
 
@@ -49,7 +48,7 @@ _start = operator.attrgetter("start_time_ms")
 class _Request:
     """A body that is whole, until it is answered with the rejected spans by reason. Times are the event loop's."""
 
-    form: str
+    parts_of: PartsOf
     body: Body
     answer: "asyncio.Future[Mapping[str, int]]"
     answer_by: float
@@ -89,10 +88,13 @@ class Batcher:
         self._waiting: deque[_Request] = deque()
         self._arrived = asyncio.Event()
 
-    async def take(self, form: str, body: Body) -> Mapping[str, int]:
-        """Return when the spans of a body are kept: the rejected ones by reason. Raises Refusal."""
+    async def take(self, parts_of: PartsOf, body: Body) -> Mapping[str, int]:
+        """Return when the spans that ``parts_of`` reads from a body are kept: the rejected ones by reason.
+
+        Raises Refusal.
+        """
         loop = asyncio.get_running_loop()
-        request = _Request(form, body, loop.create_future(), loop.time() + _ANSWER_S)
+        request = _Request(parts_of, body, loop.create_future(), loop.time() + _ANSWER_S)
         late = loop.call_later(_WAITS_S, _refuse_late, request)
         self._waiting.append(request)
         self._arrived.set()
@@ -144,12 +146,28 @@ class Batcher:
                 request.refuse(_refusal(decoded))
             else:
                 good.append((request, decoded))
-        refused = await self._keep([decoded for _, decoded in good], min(r.answer_by for r in group))
+        try:
+            refused = await self._keep([decoded for _, decoded in good], min(r.answer_by for r in group))
+        except Exception as error:
+            if isinstance(error, NotKept) or len(good) < 2:
+                raise
+            # What fails in one of them costs the others nothing.
+            for request, decoded in good:
+                await self._keep_alone(request, decoded)
+            return
         for (request, decoded), count in zip(good, refused, strict=True):
             request.accept(self._count(decoded, count))
 
+    async def _keep_alone(self, request: _Request, decoded: _Decoded) -> None:
+        try:
+            [refused] = await self._keep([decoded], request.answer_by)
+        except Exception as error:  # noqa: BLE001  # whoever sent it is told
+            request.refuse(_refusal(error))
+        else:
+            request.accept(self._count(decoded, refused))
+
     async def _keep_in_parts(self, request: _Request) -> None:
-        parts = _PARTS[request.form](request.body.finish(), project=self._project, policy=self._policy, divert=True)
+        parts = self._parts_of(request)
         rejections: Counter[str] = Counter()
 
         def decode() -> _Decoded | None:
@@ -179,10 +197,12 @@ class Batcher:
     def _in_reader(self, call: Callable[[], T]) -> Awaitable[T]:
         return asyncio.get_running_loop().run_in_executor(self._reader, call)
 
+    def _parts_of(self, request: _Request) -> Iterator[Read]:
+        return request.parts_of(request.body.finish(), project=self._project, policy=self._policy, divert=True)
+
     def _whole(self, request: _Request) -> _Decoded | Exception:
         try:
-            parts = _PARTS[request.form](request.body.finish(), project=self._project, policy=self._policy, divert=True)
-            return self._judged(whole_of(parts))
+            return self._judged(whole_of(self._parts_of(request)))
         except Exception as error:  # noqa: BLE001  # the others of its group have nothing to do with it
             return error
 

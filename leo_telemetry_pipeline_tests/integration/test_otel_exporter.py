@@ -84,15 +84,20 @@ def test_spans_of_the_sdk_arrive_with_their_parents_and_what_they_mean(db: Datab
     }
 
 
-def test_a_span_that_is_none_is_rejected_alone(db: Database, exporter: OTelSpanExporter) -> None:
-    """Lost: the batch it came in."""
+def test_a_span_that_is_none_is_rejected_alone(
+    db: Database, exporter: OTelSpanExporter, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Lost: the batch it came in; or the reason, which nobody reads who does not ask for it."""
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    for span_type in ("a+b", "gate"):
+    for span_type in ("a+b", "gate", "c+d"):
         provider.get_tracer("t").start_span("x", attributes={"leo.span_type": span_type}).end()
     provider.shutdown()
     assert [row[0] for row in db.rows(ROWS)] == ["gate"]
-    assert (exporter.rejected, len(exporter.reasons)) == (1, 1)
+    assert (exporter.rejected, len(exporter.reasons)) == (2, 1)
+    [line] = [record.getMessage() for record in caplog.records if "rejected" in record.getMessage()]
+    assert "dimension grammar" in line
+    assert "a+b" not in line
 
 
 def test_an_exporter_that_was_shut_down_or_cannot_write_says_failure_and_never_raises(db: Database) -> None:

@@ -116,6 +116,24 @@ def test_what_is_written_is_drained_oldest_first_and_is_then_gone(spool, folder)
     assert drain(folder, away).segments == 0
 
 
+def test_large_spans_are_drained_in_small_batches(folder):
+    """Lost: the memory of the receiver, to a thousand spans of a megabyte that waited on disk."""
+    spool = Spool(folder, 64 * MB)
+    spans = spans_of("phase", "LEAD", range(30))
+    for large in spans:
+        large.attributes = {f"text_{n}": "x" * 10_000 for n in range(100)}
+    spool.write(spans)
+    sizes = []
+
+    def store(batch: list[Span], _: dict[str, int]) -> Stored:
+        sizes.append(len(batch))
+        return Stored(len(batch))
+
+    done = drain(folder, store)
+    assert (done.spans, done.new, sum(sizes)) == (30, 30, 30)
+    assert max(sizes) < 10
+
+
 def test_nobody_else_may_read_what_waits(spool, folder):
     """Lost: the privacy of what a program noted about its work, to every user of the machine."""
     spool.write([span()], sync=True)

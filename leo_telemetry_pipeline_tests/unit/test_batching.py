@@ -1,0 +1,132 @@
+"""How requests that wait are worked on: together, each with an answer of its own, and none for ever."""
+
+import asyncio
+import json
+from collections.abc import Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leo_telemetry_pipeline.collect import otlp
+from leo_telemetry_pipeline.settings import PREFIX, Settings
+from leo_telemetry_pipeline.web import batching
+from leo_telemetry_pipeline.web.batching import Batcher
+from leo_telemetry_pipeline.web.body import Body, Inflow, Refusal
+from leo_telemetry_pipeline.web.keeping import Batch, NotKept
+from leo_telemetry_pipeline.web.metrics import Metrics
+from leo_telemetry_pipeline.web.notices import Notices
+
+
+class Keeper:
+    """Keeps spans in memory; refuses what it is told to."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[str]] = []
+        self.opened = asyncio.Event()
+        self.error: Exception | None = None
+
+    async def keep(self, batches: list[Batch], patience_s: float) -> list[int]:
+        await self.opened.wait()
+        names = [span.span_name for spans, _ in batches for span in spans]
+        if "bug" in names:
+            raise KeyError("bug")
+        if self.error is not None:
+            raise self.error
+        assert 0 < patience_s <= 5
+        self.groups.append(names)
+        return [0] * len(batches)
+
+
+def body(name: str) -> Body:
+    """Return a body with one span."""
+    span = {"traceId": "1" * 32, "spanId": "2" * 16, "name": name, "startTimeUnixNano": "1795955340000000000"}
+    arriving = Body(Inflow(), gzip=False)
+    arriving.feed(json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}).encode())
+    return arriving
+
+
+def working(tmp_path: Path, say: Any) -> None:
+    """Let a batcher work for as long as a conversation takes."""
+
+    async def conversation() -> None:
+        keeper = Keeper()
+        settings = Settings({f"{PREFIX}HOME": str(tmp_path)})
+        batcher = Batcher(settings, keeper, Metrics(), Notices())  # type: ignore[arg-type]
+        work = asyncio.create_task(batcher.work())
+        try:
+            await say(batcher, keeper)
+        finally:
+            work.cancel()
+            with suppress(asyncio.CancelledError):
+                await work
+            batcher.close()
+
+    asyncio.run(conversation())
+
+
+def take(batcher: Batcher, name: str) -> Coroutine[Any, Any, Any]:
+    """Hand over a request with one span."""
+    return batcher.take(otlp.parts_of_json, body(name))
+
+
+def test_what_arrives_while_one_is_kept_is_kept_together(tmp_path: Path):
+    """Lost: the pace that two thousand clients need: one transaction for each of their requests is too slow."""
+
+    async def say(batcher: Batcher, keeper: Keeper) -> None:
+        answers = asyncio.gather(*(take(batcher, f"span {number}") for number in range(100)))
+        await asyncio.sleep(0)
+        keeper.opened.set()
+        assert await answers == [{}] * 100
+        assert sum(map(len, keeper.groups)) == 100
+        assert len(keeper.groups) < 10
+
+    working(tmp_path, say)
+
+
+def test_a_request_that_breaks_its_group_breaks_alone(tmp_path: Path):
+    """Lost: a hundred good requests for a bug that one of them meets."""
+
+    async def say(batcher: Batcher, keeper: Keeper) -> None:
+        keeper.opened.set()
+        names = ["a", "b", "bug", "c"]
+        answers = await asyncio.gather(*(take(batcher, name) for name in names), return_exceptions=True)
+        assert [type(answer) for answer in answers] == [dict, dict, KeyError, dict]
+        assert await take(batcher, "after") == {}
+
+    working(tmp_path, say)
+
+
+def test_nothing_is_promised_that_cannot_be_kept_and_all_are_told_to_come_again(tmp_path: Path):
+    """Lost: a 200 for spans that are nowhere; or an error that no exporter tries again."""
+
+    async def say(batcher: Batcher, keeper: Keeper) -> None:
+        keeper.opened.set()
+        keeper.error = NotKept("spool_full")
+        answers = await asyncio.gather(*(take(batcher, name) for name in "abc"), return_exceptions=True)
+        assert [(answer.status, answer.retry_after) for answer in answers if isinstance(answer, Refusal)] == [
+            (503, 5)
+        ] * 3
+
+    working(tmp_path, say)
+
+
+def test_who_waits_too_long_is_told_to_come_again_and_is_not_stored_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Lost: an answer that comes after the exporter gave up, for spans that it sends a second time."""
+    monkeypatch.setattr(batching, "_WAITS_S", 0.2)
+
+    async def say(batcher: Batcher, keeper: Keeper) -> None:
+        first = asyncio.ensure_future(take(batcher, "first"))
+        await asyncio.sleep(0.05)
+        with pytest.raises(Refusal) as late:
+            await take(batcher, "second")
+        assert (late.value.status, late.value.retry_after) == (503, 5)
+        keeper.opened.set()
+        assert await first == {}
+        assert await take(batcher, "third") == {}
+        assert [name for group in keeper.groups for name in group] == ["first", "third"]
+
+    working(tmp_path, say)
