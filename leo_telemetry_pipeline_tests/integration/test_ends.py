@@ -153,6 +153,15 @@ def test_a_span_that_is_sent_again_as_it_was_is_not_noticed(db: Database):
     assert intake.since(db, midnight()) == []
 
 
+def test_an_end_that_knows_a_better_name_is_no_conflict(db: Database):
+    """Lost: a server span that learns its route while it runs looks like lost data."""
+    start, end = pair()
+    end.span_name = "GET /users/:id"
+    spans.store(db, [start])
+    assert spans.store(db, [end]) == Stored(0, 0, 1)
+    assert intake.since(db, midnight()) == []
+
+
 def test_what_is_stored_without_an_end_still_runs(db: Database):
     """Lost: `running` hides an operation as soon as its start is stored."""
     start, end = pair(at=midnight())
