@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import re
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
+from leo_telemetry_pipeline.collect import plausible
 from leo_telemetry_pipeline.collect.claude import assembler, notebook
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store.database import Database, Target
@@ -163,6 +165,22 @@ def test_a_newer_version_is_noticed_for_the_doctor(talk: Talk, db: Database) -> 
     talk(say)
     noticed = db.rows("SELECT kind, detail FROM telemetry_intake_notices")
     assert noticed == [("untested_version", "Claude Code 2.1.340")]
+
+
+def test_times_that_cannot_be_true_are_noticed_for_the_doctor(talk: Talk, db: Database) -> None:
+    """Lost: sessions of a machine whose clock is wrong are in no analysis, and nobody learns why."""
+    session = sessions()["plain"]
+    raw = json.loads(re.sub(r'("(?:start|end|)[tT]imeUnixNano": ")17', r"\g<1>12", json.dumps(session.raw)))
+
+    async def say(client: Client) -> None:
+        await send(client, Session(session.name, session.id, [], [], raw))
+        await until(lambda: told(db) == Counter({"handoff:claude_code.interaction": 2}))
+        # They are counted after they are stored.
+        await asyncio.sleep(0.5)
+
+    talk(say)
+    noticed = db.rows("SELECT kind, detail, count FROM telemetry_intake_notices")
+    assert [(kind, detail) for kind, detail, _ in noticed] == [("implausible_times", plausible.TOO_EARLY)]
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"\xff", b'{"resourceLogs": [}'])
