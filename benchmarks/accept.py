@@ -4,7 +4,7 @@ Belongs here: which trials there are, and which parts of them are still to do.
 Does not: a trial itself (accept_*.py), the file of figures (figures), the budgets (run).
 
 A trial is a module ``accept_NAME.py`` with ``parts(full)``, the names of its parts in order, and
-``run(part, seed, full)``, which returns figures.Figure. A part that was measured is not measured again unless asked for.
+``run(part, seed, full)``, which returns figures.Figure. A part is measured once, unless asked for again.
 """
 
 import argparse

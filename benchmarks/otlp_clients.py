@@ -46,7 +46,7 @@ class _Client:
         while at < began + seconds:
             await asyncio.sleep(max(0.0, at - time.monotonic()))
             await self._deliver()
-            at += every_s
+            at = at + every_s if every_s else time.monotonic()
         self._hang_up()
 
     async def _deliver(self) -> None:

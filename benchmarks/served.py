@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks import measure
 from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.store import database
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.database import Database, Target
 
 _STARTS_S = 120
 
@@ -57,10 +57,13 @@ class Receiver:
         rows = [entry.split() for entry in text.splitlines() if not entry.startswith("#")]
         return {name.removeprefix(f"{PREFIX.lower()}receiver_"): float(value) for name, value in rows}
 
+    def target(self) -> Target:
+        """Return its database."""
+        return database.running(Settings({f"{PREFIX}HOME": str(self.home)}))
+
     def stored(self) -> int:
         """Return how many spans are in its table."""
-        target = database.running(Settings({f"{PREFIX}HOME": str(self.home)}))
-        with closing(Database(target)) as db:
+        with closing(Database(self.target())) as db:
             return db.rows("SELECT count(*) FROM workflow_trace_log")[0][0]
 
     def megabytes(self, name: str = "VmRSS") -> float:

@@ -23,7 +23,11 @@ _ALIAS = re.compile(rf"(?:\bfrom|\bjoin|,)\s+(?:only\s+)?({_WORD})(?:\s+as)?(?:\
 _REFUSED = {
     rf"\bupdate\s+(?:only\s+)?{SPANS}": "updates the span table",
     rf"\bmerge\s+into\s+{SPANS}": "merges into the span table",
-    rf"\binsert\s+into\s+{SPANS}.*\bdo\s+update\b": "updates the span table on conflict",
+    # One shard has all rows of a key, so the conflict is settled there; values then come from that row alone.
+    rf"\binsert\s+into\s+{SPANS}.*(?<!on conflict \(trace_id, span_id, start_time_ms\) )\bdo\s+update\b": "updates"
+    " the span table on conflict",
+    rf"\binsert\s+into\s+{SPANS}.*\bdo\s+update\s+set\b.*\b(?:select|now\s*\(|random\s*\(|clock_timestamp)": "sets"
+    " something else than values of the row on conflict",
     rf"\bdelete\s+from\s+(?:only\s+)?{SPANS}[^;]*?\busing\b": "deletes from the span table by a join",
     rf"\bcreate\s+(?:or\s+replace\s+)?(?:constraint\s+)?trigger\b.*\bon\s+{SPANS}": "has a trigger on the span table",
     rf"\breferences\s+{SPANS}": "has a foreign key to the span table",

@@ -28,6 +28,7 @@ _BOTTLENECK = (
     "p_value",
     "lost_ms_a_week",
     "why",
+    "measured",
     "set_apart_by",
     "cause",
     "evidence_trace_ids",
@@ -39,8 +40,9 @@ WEEK = timedelta(days=7)
 class Summary:
     """What was judged: bottlenecks worst first, dimensions by outcome, the spans of the largest dimension.
 
-    ``causes``: what several bottlenecks have in common, each a dimension with ``members`` and, by dimension, ``why``
-    and ``set_apart_by``. ``pooled``: spans, by dimension type, whose keys are beyond the most that a type may have.
+    ``causes``: what several bottlenecks have in common, each a dimension with ``members`` and, by dimension, ``why``,
+    ``measured`` and ``set_apart_by``.
+    ``pooled``: spans, by dimension type, whose keys are beyond the most that a type may have.
     """
 
     bottlenecks: tuple[dict[str, Any], ...]
@@ -67,7 +69,7 @@ def conclude(
     nothing written, when the run is not RUNNING for this Dagster run any more.
     """
     explained = {name: note for cause in summary.causes for name, note in notes(cause)}
-    bottlenecks = [_bottleneck(found, window, explained) for found in summary.bottlenecks]
+    bottlenecks = causes_first([_bottleneck(found, window, explained) for found in summary.bottlenecks])
     plan = planning.plan(
         bottlenecks,
         items.of_scope(database, window.project),
@@ -128,11 +130,24 @@ def _commit(
 
 
 def notes(cause: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
-    """Yield what a cause says of each of its dimensions: ``why``, ``set_apart_by`` and the name of the ``cause``."""
+    """Yield what a cause says of each of its dimensions, and its own name as ``cause``."""
     name = f"{cause['dimension_type']}:{cause['dimension_key']}"
     for one in (cause, *cause["members"]):
-        said = {"why": one.get("why"), "set_apart_by": one.get("set_apart_by") or [], "cause": name}
+        lists = {column: one.get(column) or [] for column in ("measured", "set_apart_by")}
+        said = {"why": one.get("why"), **lists, "cause": name}
         yield (one["dimension_type"], one["dimension_key"]), said
+
+
+def causes_first(bottlenecks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return bottlenecks worst first, but each cause before what is slow because of it, by a hair more or less."""
+    names = {f"{one['dimension_type']}:{one['dimension_key']}": one for one in bottlenecks}
+    ordered: dict[str, dict[str, Any]] = {}
+    for name, one in names.items():
+        cause = one["cause"]
+        if cause in names:
+            ordered.setdefault(cause, names[cause])
+        ordered.setdefault(name, one)
+    return list(ordered.values())
 
 
 def _bottleneck(
@@ -146,6 +161,7 @@ def _bottleneck(
         "lost_ms_a_week": added_ms * (WEEK / (window.end - window.start)),
         "evidence_trace_ids": list(found["evidence_trace_ids"] or ()),
         "why": None,
+        "measured": [],
         "set_apart_by": [],
         "cause": ":".join(name),
     }

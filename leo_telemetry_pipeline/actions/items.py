@@ -179,6 +179,8 @@ def explanations(bottleneck: Mapping[str, Any]) -> list[str]:
         said.append(f"Slower since {bottleneck['onset_day']}{_how_sure(bottleneck.get('p_value'))}")
     if bottleneck.get("why"):
         said.append(f"Where the added time goes: {bottleneck['why']}")
+    if bottleneck.get("measured"):
+        said.append(f"What its spans show: {'; '.join(bottleneck['measured'])}")
     if bottleneck.get("set_apart_by"):
         said.append(f"What slow spans have more often: {'; '.join(bottleneck['set_apart_by'])}")
     if members := bottleneck.get("members"):

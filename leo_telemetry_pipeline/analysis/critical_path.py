@@ -19,6 +19,7 @@ from leo_telemetry_pipeline.analysis.clocks import ROUNDING_MS, fit
 
 WAIT = "wait"
 HANDOFF = "handoff"
+EXECUTION = "execution"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +57,17 @@ def forest(spans: pd.DataFrame) -> Forest:
     """Build the trees of a frame of spans.
 
     Columns: trace_id, span_id, parent_span_id, span_type, span_name, start_time_ms, end_time_ms, duration_ms,
-    queue_wait_ms; host and attributes (dicts) where there are any. Rows without a length are left out.
+    queue_wait_ms; host and attributes (dicts) where there are any. Rows without a length are left out, and so are spans
+    of type ``execution``: what they do is their parent's own work, and what lies in them lies in that.
     A span whose parent is lost hangs on the trace's longest outermost span, if it lies in its time. A child that
     cannot lie where its clock says is moved into its parent, with all below it.
     """
     measured = spans["duration_ms"].astype("float64")
     length = measured.fillna(spans["end_time_ms"].astype("float64") - spans["start_time_ms"].astype("float64"))
     there = length.notna() & spans["start_time_ms"].notna()
-    spans, length = spans.loc[there], length.loc[there].clip(lower=0).to_numpy()
+    spans, length = spans.loc[there], length.loc[there].clip(lower=0)
+    spans = _without_execution(spans)
+    length = length.loc[spans.index].to_numpy()
     start = spans["start_time_ms"].to_numpy(dtype="float64").copy()
     traces, ids = spans["trace_id"].tolist(), spans["span_id"].tolist()
     types, names = spans["span_type"].tolist(), spans["span_name"].tolist()
@@ -172,6 +176,25 @@ def text(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value) if isinstance(value, (str, int, float)) and value == value else ""
+
+
+def _without_execution(spans: pd.DataFrame) -> pd.DataFrame:
+    """Return the spans without those of type ``execution`` that have a parent, to which their children go."""
+    is_left_out = (spans["span_type"] == EXECUTION) & spans["parent_span_id"].notna()
+    if not is_left_out.any():
+        return spans
+    left_out = spans.loc[is_left_out]
+    above = dict(
+        zip(zip(left_out["trace_id"], left_out["span_id"], strict=True), left_out["parent_span_id"], strict=True)
+    )
+    parents = []
+    for trace, parent in zip(spans["trace_id"], spans["parent_span_id"], strict=True):
+        passed, left = set(), parent
+        while (trace, left) in above and left not in passed:
+            passed.add(left)
+            left = above[trace, left]
+        parents.append(left)
+    return spans.assign(parent_span_id=pd.Series(parents, index=spans.index, dtype="object")).loc[~is_left_out]
 
 
 def _put(waiting: list, child: tuple[int, float, float, float], queue: float) -> float:

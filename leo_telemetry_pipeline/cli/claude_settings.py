@@ -5,6 +5,7 @@ rewritten. Does not: which file, and what is printed (hook_commands).
 """
 
 import json
+import os
 import re
 import shlex
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ _WORDS = {START: "session-start", **dict.fromkeys(SPAN_EVENTS, "span")}
 _AWAITED = (START, "Stop", "StopFailure", "SessionEnd")
 # In seconds; without it Claude Code would wait for ten minutes.
 TIMEOUT_S = 10
+# What stands around the command of a hook that may find no program.
+_GUARD = [">/dev/null", "&&", "||", "true"]
 _SPACE = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
 
@@ -66,8 +69,25 @@ class _Member:
 
 
 def command(program: str, event: str = START) -> str:
-    """Return the shell command that starts the hook of ``program``, a path or a name, for an event."""
-    return shlex.join([program, "hook", _WORDS[event]])
+    """Return the shell command that starts the hook of ``program``, a path or a name, for an event.
+
+    A name comes with settings that others share: who does not have the program must not get an error per event.
+    """
+    plain = shlex.join([program, "hook", _WORDS[event]])
+    return plain if os.sep in program else f"command -v {program} >/dev/null && {plain} || true"
+
+
+def programs(text: str) -> dict[str, str]:
+    """Return the program that our hook of each event runs, a path or a name. Raises NotEditable."""
+    if not text.strip("\ufeff \t\r\n"):
+        return {}
+    root, found = _read(text), {}
+    for event, word in _WORDS.items():
+        for way in _ours(root, event):
+            runs = way[-1].node.member("command")
+            assert runs is not None
+            found[event] = _program(runs.node.value, word)
+    return found
 
 
 def has(text: str, event: str) -> bool:
@@ -176,18 +196,21 @@ def _ours(root: _Node, event: str) -> list[tuple[_Member, ...]]:
         inner = entry.node.member("hooks")
         for hook in inner.node.members if inner else ():
             runs = hook.node.member("command")
-            if runs and _is_ours(runs.node.value, _WORDS[event]):
+            if runs and _program(runs.node.value, _WORDS[event]):
                 found.append((hooks, entries, entry, inner, hook))
     return found
 
 
-def _is_ours(value: object, word: str) -> bool:
-    """Tell whether a command is one that we wrote; with more words to it, it is somebody's own."""
+def _program(value: object, word: str) -> str:
+    """Return the program of a command that we wrote, or nothing; with more words to it, it is somebody's own."""
     try:
         words = shlex.split(value) if isinstance(value, str) else []
     except ValueError:
-        return False
-    return len(words) == 3 and PurePath(words[0]).name == NAME and words[1:] == ["hook", word]
+        return ""
+    if len(words) == 10 and words[:2] == ["command", "-v"] and words[3:5] + words[8:] == _GUARD:
+        words = words[5:8] if words[2] == words[5] else []
+    is_ours = len(words) == 3 and PurePath(words[0]).name == NAME and words[1:] == ["hook", word]
+    return words[0] if is_ours else ""
 
 
 def _without(text: str, way: tuple[_Member, ...]) -> str:

@@ -1,31 +1,24 @@
-"""Commands around collecting: ``drain``, ``running`` and ``purge``.
+"""Commands around collecting: ``drain`` and ``purge``.
 
 Belongs here: what they take, ask and print. Does not: how spans are stored, found and deleted (store).
 """
 
 import re
 import sys
-from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, date, datetime
 
 import click
 
-from leo_telemetry_pipeline.cli import text
 from leo_telemetry_pipeline.collect.drain import Drained
 from leo_telemetry_pipeline.collect.rows import canonical_id
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.span import InvalidSpan
-from leo_telemetry_pipeline.store import database, drains, open_spans
+from leo_telemetry_pipeline.store import database, drains
 from leo_telemetry_pipeline.store.database import Database
-from leo_telemetry_pipeline.store.open_spans import OpenSpan
 from leo_telemetry_pipeline.store.purge import Purged, What, count
 from leo_telemetry_pipeline.store.purge import purge as delete
-
-# A process that beats every five seconds may be late once.
-_SILENT_S = open_spans.LOST_AFTER_S
-_MOST_SHOWN = 50
 
 
 @click.command()
@@ -53,39 +46,6 @@ def drain() -> None:
 
 def _left(done: Drained) -> str:
     return f" {done.left} segment(s) belong to programs that still run." if done.left else ""
-
-
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-def running(as_json: bool) -> None:
-    """Show operations that have begun and have not ended."""
-    settings = Settings()
-    with database.ready(settings) as target, closing(Database(target, read_only=True)) as connection:
-        found = open_spans.running(connection)
-    if as_json:
-        text.as_json([vars(one) for one in found])
-        return
-    if not found:
-        click.echo(f"Nothing has been running for longer than {text.lasted(settings.open_after)}.")
-        return
-    click.echo(_table_of(found))
-
-
-def _table_of(found: Sequence[OpenSpan]) -> str:
-    header = ("RUNNING FOR", "OPERATION", "SD", "PROJECT", "PROCESS", "HEARD FROM")
-    rows = [
-        (
-            text.lasted(one.open_s),
-            text.cut(f"{one.span_type}:{one.span_name}"),
-            text.cut(one.sd_id) if one.sd_id else None,
-            text.cut(one.project) if one.project else None,
-            text.cut(f"{one.pid} on {one.host}"),
-            f"{text.lasted(one.silent_s)} ago" + (", gone?" if one.silent_s > _SILENT_S else ""),
-        )
-        for one in found[:_MOST_SHOWN]
-    ]
-    more = len(found) - len(rows)
-    return text.table(header, rows) + (f"\n... and {more} more (--json)" if more else "")
 
 
 @click.command()

@@ -24,7 +24,7 @@ _COMMANDS = {
     "migrate": ("processes:migrate", "Bring the database's tables up to date."),
     "purge": ("collecting:purge", "Delete spans for good: by age, project or trace."),
     "psql": ("processes:psql", "Open a SQL shell on the database."),
-    "running": ("collecting:running", "Show operations that have begun and have not ended."),
+    "running": ("running:running", "Show operations that have begun and have not ended."),
     "runs": ("analysis:runs", "List analysis runs; show or cancel one."),
     "serve": ("serve:serve", "Take spans from OpenTelemetry, over HTTP."),
     "service": ("service:service", "Run the worker whenever you are logged in."),

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import click
 
-from leo_telemetry_pipeline.cli import claude_settings, text
+from leo_telemetry_pipeline.cli import installed_hooks, text, verdicts
+from leo_telemetry_pipeline.cli.installed_hooks import Hooks
+from leo_telemetry_pipeline.cli.verdicts import Verdict
 from leo_telemetry_pipeline.collect import spool
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings
@@ -37,6 +39,7 @@ class Here:
     home: str
     spooled: int
     spool_refused: bool
+    hooks: Hooks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +48,6 @@ class Facts(Here):
 
     now: datetime
     database: str
-    hook_files: tuple[str, ...]
     daemon_lives: bool
     waiting: tuple[Run, ...]
     last: Run | None
@@ -58,27 +60,18 @@ class Facts(Here):
     stale_after: timedelta
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """One line of the screen; without a remedy all is well."""
-
-    name: str
-    said: str
-    remedy: str = ""
-
-
 @click.command()
 def doctor() -> None:
     """Tell whether everything works, and what to do if not. Exit status 1 when something does not."""
     settings = Settings()
     here, status = look(settings), 1
     try:
-        verdicts = judge(_gather(settings, here))
+        found = judge(_gather(settings, here))
     except UserError as error:
-        verdicts, status = judge_without(here, error.message), error.exit_code
-    for verdict in verdicts:
-        click.echo(_line(verdict))
-    if any(verdict.remedy for verdict in verdicts):
+        found, status = judge_without(here, error.message), error.exit_code
+    for verdict in found:
+        click.echo(verdicts.line(verdict))
+    if any(verdict.remedy for verdict in found):
         raise SystemExit(status)
 
 
@@ -93,7 +86,7 @@ def judge(facts: Facts) -> list[Verdict]:
         _losses(facts),
         *_removed(facts),
         *_intake(facts),
-        _hook(facts),
+        *installed_hooks.judge(facts.hooks, facts.daemon_lives),
         _queue(facts),
         _worker(facts),
         _last_analysis(facts),
@@ -105,7 +98,9 @@ def judge_without(here: Here, remedy: str) -> list[Verdict]:
     spool = _spool(here)
     if here.spooled:
         spool = Verdict("spool", f"{here.spooled} segment(s) wait for the database")
-    return [_switch(here), Verdict("database", "cannot be used", remedy), _disk(here), spool]
+    # Whether a daemon would do without a hook is unknown.
+    hooks = installed_hooks.judge(here.hooks, daemon_lives=True)
+    return [_switch(here), Verdict("database", "cannot be used", remedy), _disk(here), spool, *hooks]
 
 
 def _switch(here: Here) -> Verdict:
@@ -181,6 +176,10 @@ _NOTICED = {
     intake.WRONG_PROTOCOL: ("request(s) in a protocol not spoken here", "use OTLP over HTTP: docs/opentelemetry.md"),
     intake.TOO_MANY_CLIENTS: ("client(s) turned away", "raise LEO_TELEMETRY_SERVE_CLIENTS, or run a second receiver"),
     intake.UNTESTED_VERSION: ("span(s) of a version newer than tested", ""),
+    intake.KEY_CONFLICT: (
+        "span(s) not stored, since another span has their ids and start",
+        "let their source give each span an id of its own",
+    ),
 }
 SHOWN_NOTICES = 5
 
@@ -198,13 +197,6 @@ def _intake(facts: Facts) -> list[Verdict]:
     return verdicts
 
 
-def _hook(facts: Facts) -> Verdict:
-    if facts.hook_files:
-        return Verdict("hook", f"installed in {', '.join(facts.hook_files)}")
-    # A daemon has a schedule of its own.
-    return Verdict("hook", "not installed for this folder", "" if facts.daemon_lives else "leo-telemetry hook install")
-
-
 def _queue(facts: Facts) -> Verdict:
     queued = [run for run in facts.waiting if run.status == "QUEUED"]
     if not queued:
@@ -218,7 +210,7 @@ def _queue(facts: Facts) -> Verdict:
 def _worker(facts: Facts) -> Verdict:
     if facts.daemon_lives:
         return Verdict("worker", "a Dagster daemon is running")
-    if facts.hook_files:
+    if facts.hooks.run:
         return Verdict("worker", "no daemon; the hook starts a worker when one is needed")
     return Verdict("worker", "no daemon, and no hook that would start one", "leo-telemetry service install")
 
@@ -235,12 +227,6 @@ def _last_analysis(facts: Facts) -> Verdict:
         f"the last one looked up to {text.lasted(age.total_seconds())} ago: {facts.last.findings_count} bottleneck(s)"
     )
     return Verdict("analysis", said, "" if age < facts.stale_after else "leo-telemetry analyze")
-
-
-def _line(verdict: Verdict) -> str:
-    mark = click.style("!!", fg="red") if verdict.remedy else click.style("ok", fg="green")
-    remedy = f"\n                  do: {verdict.remedy}" if verdict.remedy else ""
-    return f"  {mark}  {verdict.name:<11} {verdict.said}{remedy}"
 
 
 def look(settings: Settings) -> Here:
@@ -260,6 +246,7 @@ def look(settings: Settings) -> Here:
         home=str(settings.home),
         spooled=spooled,
         spool_refused=refused,
+        hooks=installed_hooks.look(Path.cwd()),
     )
 
 
@@ -275,7 +262,6 @@ def _gather(settings: Settings, here: Here) -> Facts:
             **vars(here),
             now=now,
             database=f"{target.shown}: PostgreSQL {version}, {size}, tables up to date",
-            hook_files=tuple(str(path) for path in _hook_files() if _has_hook(path)),
             daemon_lives=dagster_home.daemon_lives(target),
             waiting=tuple(runs.waiting(connection)),
             last=runs.last_succeeded(connection),
@@ -287,17 +273,3 @@ def _gather(settings: Settings, here: Here) -> Facts:
             notices=tuple(intake.since(connection, now - WEEK)),
             stale_after=timedelta(seconds=settings.stale_after),
         )
-
-
-def _hook_files() -> list[Path]:
-    own = Path.home() / ".claude" / "settings.json"
-    here = Path.cwd() / ".claude"
-    return list(dict.fromkeys([here / "settings.local.json", here / "settings.json", own]))
-
-
-def _has_hook(path: Path) -> bool:
-    try:
-        content = path.read_text(encoding="utf-8")
-        return claude_settings.remove(content) != content
-    except (OSError, ValueError, claude_settings.NotEditable):
-        return False

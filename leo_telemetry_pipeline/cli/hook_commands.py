@@ -1,20 +1,22 @@
 """The commands ``leo-telemetry hook ...``: wiring our hooks into a project, and out of it.
 
 Belongs here: which settings file, reading and writing it, what is printed.
-Does not: how its text is edited (claude_settings), what the hooks do (hook, hook_child, hook_spans).
+Does not: how its text is edited (claude_settings), whether the hooks in it would run (installed_hooks), what they do
+(hook, hook_child, hook_spans).
 """
 
 import os
 import shlex
+import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
 import click
 
-from leo_telemetry_pipeline.cli import claude_settings, program
+from leo_telemetry_pipeline.cli import claude_settings, installed_hooks, made_files, program
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings
 
@@ -73,7 +75,7 @@ def install(project: Path, shared: bool, spans: bool) -> None:
     """Add the hooks to a project's .claude/settings.local.json."""
     path = _settings_file(project, shared)
     name = program.NAME if shared else str(program.find())
-    if _edit(path, lambda text: _with_hooks(text, name, spans)):
+    if _edit(path, lambda text: _with_hooks(text, name, spans), first=_remember):
         click.echo(f"Wrote to {path}, under hooks.{claude_settings.START}: {claude_settings.command(name)}")
         if spans:
             events = claude_settings.SPAN_EVENTS
@@ -81,6 +83,8 @@ def install(project: Path, shared: bool, spans: bool) -> None:
         click.echo("It runs from the next session on. To undo this: " + _undo(project, shared))
     else:
         click.echo(f"{path} has the hook already: nothing was changed.")
+    for warning in _warnings(project, shared):
+        click.echo(warning)
     if not spans:
         click.echo("To measure sub-agents and tools too: `leo-telemetry hook install --spans`, or `hook otel`.")
 
@@ -95,11 +99,65 @@ def uninstall(project: Path, shared: bool) -> None:
         click.echo(f"{path} does not have the hook: nothing was changed.")
         return
     click.echo(f"Removed our hooks from {path}.")
-    if path.read_text("utf-8").strip() == "{}" and not path.is_symlink():
-        path.unlink()
-        with suppress(OSError):
-            path.parent.rmdir()
-        click.echo("Nothing else was in that file, so it was removed.")
+    _restore(path)
+
+
+def _warnings(project: Path, shared: bool) -> Iterator[str]:
+    """Yield a line for each thing that keeps a hook from running that was just installed."""
+    if shared and (line := _not_found()):
+        yield line
+    if off := installed_hooks.off_for(project):
+        yield f'No hook runs: "{off[1]}" in {off[0]} switches all of them off. To do: {installed_hooks.remedy_of(off)}'
+
+
+def _not_found() -> str:
+    if installed_hooks.why_broken(program.NAME):
+        return (
+            f"{program.NAME} is not on PATH, and without it this hook does nothing: {installed_hooks.on_path()},"
+            " or install without --shared"
+        )
+    environment = os.environ.get("VIRTUAL_ENV", "")
+    elsewhere = [folder for folder in os.get_exec_path() if folder != str(Path(environment, "bin"))]
+    if environment and shutil.which(program.NAME, path=os.pathsep.join(elsewhere)) is None:
+        return (
+            f"{program.NAME} is on PATH only while the virtual environment {environment} is active: start Claude Code"
+            f" in it, or {installed_hooks.on_path()}"
+        )
+    return ""
+
+
+def _remember(real: Path, before: str | None, after: str) -> None:
+    """Note how a file was, where taking our hooks out of it would not make it so again."""
+    original = None if before is None else claude_settings.remove(before)
+    folder, left = real.parent.exists(), claude_settings.remove(after)
+    known = made_files.recall(real)
+    if known and original != before and known.left == made_files.digest(original or ""):
+        # Ours are there already: what is known is from before the first of them.
+        original, folder = known.text, known.folder
+    made = None if left == original else made_files.Made(original, folder, made_files.digest(left))
+    try:
+        made_files.remember(real, made)
+    except (OSError, UserError) as error:
+        click.echo(f"How {real} was cannot be noted, so uninstalling will leave it there: {error}", err=True)
+
+
+def _restore(path: Path) -> None:
+    """Make a file that our hooks were taken out of what it was before them, if nobody else has changed it since."""
+    real = path.resolve()
+    left, made = real.read_bytes().decode(), made_files.recall(real)
+    if made is None or made.left != made_files.digest(left):
+        if left.strip("\ufeff \t\r\n") == "{}":
+            click.echo("Nothing else is in that file. It stays, as it may have been there before.")
+        return
+    if made.text is not None:
+        _replace(real, made.text.encode())
+    else:
+        real.unlink()
+        if not made.folder:
+            with suppress(OSError):
+                real.parent.rmdir()
+        click.echo("It was not there before, so the file was removed.")
+    made_files.remember(real, None)
 
 
 def _with_hooks(text: str, name: str, spans: bool) -> str:
@@ -135,6 +193,8 @@ def _exports(settings: Settings) -> dict[str, str]:
 
 
 def _settings_file(project: Path, shared: bool) -> Path:
+    if shared and project.resolve() == Path.home().resolve():
+        return installed_hooks.user_file()
     return project.absolute() / ".claude" / ("settings.json" if shared else "settings.local.json")
 
 
@@ -143,14 +203,20 @@ def _undo(project: Path, shared: bool) -> str:
     return shlex.join(words + ["--shared"] * shared)
 
 
-def _edit(path: Path, change: Callable[[str], str]) -> bool:
-    """Change the text of a file, or of the one that it links to; return whether it changed at all."""
+def _edit(
+    path: Path, change: Callable[[str], str], first: Callable[[Path, str | None, str], None] = lambda *_: None
+) -> bool:
+    """Change the text of a file, or of the one that it links to; return whether it changed at all.
+
+    ``first`` is told the file, its text, None where there is none, and the new one, before anything is written.
+    """
     try:
         real = path.resolve()
-        before = real.read_bytes().decode() if real.exists() else ""
-        after = change(before)
-        if after == before:
+        text = real.read_bytes().decode() if real.exists() else None
+        after = change(text or "")
+        if after == (text or ""):
             return False
+        first(real, text, after)
         _replace(real, after.encode())
     except claude_settings.NotEditable as error:
         raise UserError(f"{path}, line {error.line}: {error}; correct it, it was left as it is") from None

@@ -148,7 +148,7 @@ _OF_AN_ITEM: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("project", "baseline_source", "onset_day", "why", "cause"), _words),
     **dict.fromkeys(("observed_p50_ms", "baseline_p50_ms", "multiplier", "ratio"), _number),
     **dict.fromkeys(("sample_count", "p_value", "lost_ms_a_week"), _number),
-    **dict.fromkeys(("set_apart_by", "evidence_trace_ids"), _list_of_words),
+    **dict.fromkeys(("measured", "set_apart_by", "evidence_trace_ids"), _list_of_words),
     "window": _window,
     "members": _members,
 }

@@ -38,7 +38,8 @@ REFUSED = 1
 class Loaded:
     """What came of one file; ``bad`` are the first bad lines, ``aside`` is how many there were.
 
-    ``refused`` of those could be read, but the table did not take them. The spans start from ``first_ms`` to
+    ``refused`` of those could be read, but the table did not take them. ``completed`` spans gave an end to one that was
+    stored without. The spans start from ``first_ms`` to
     ``last_ms``; ``wrong`` counts those whose times cannot be true, by what is wrong with them.
     """
 
@@ -46,13 +47,14 @@ class Loaded:
     new: int = 0
     aside: int = 0
     refused: int = 0
+    completed: int = 0
     first_ms: int | None = None
     last_ms: int | None = None
     bad: list[files.BadLine] = field(default_factory=list)
     wrong: Counter[str] = field(default_factory=Counter)
 
-    def span(self, starts: list[int]) -> None:
-        """Take these starts into the range of times."""
+    def extend_range(self, starts: list[int]) -> None:
+        """Widen the range of times to these starts."""
         self.first_ms = min(starts) if self.first_ms is None else min(self.first_ms, *starts)
         self.last_ms = max(starts) if self.last_ms is None else max(self.last_ms, *starts)
 
@@ -73,7 +75,7 @@ class Asked(NamedTuple):
 @click.option("--map", "mapping", metavar="OURS=THEIRS,...", help="Columns of rows; units as in THEIRS:ns.")
 @click.option("--preset", metavar="NAME", help=f"A column map by name: {', '.join(sorted(csvmap.PRESETS))}.")
 @click.option("--project", metavar="NAME", default="", help="The project of spans that name none.")
-@click.option("--accept-times", is_flag=True, help="Store a file whose times look impossible, as they are.")
+@click.option("--accept-times", is_flag=True, help="Store a file although its times look impossible.")
 def load(paths: tuple[str, ...], mapping: str | None, preset: str | None, project: str, accept_times: bool) -> None:
     """Store spans from files: JSON lines, OTLP/JSON, Zipkin v2, Jaeger JSON or CSV, plain or gzip, or Parquet.
 
@@ -87,6 +89,8 @@ def load(paths: tuple[str, ...], mapping: str | None, preset: str | None, projec
     for path in paths:  # before the first is read, so that nothing is half done over a typing error
         if path != STDIN and not _is_file(Path(path)):
             raise UserError(f"{path} is no file that can be read: check its name")
+    if paths.count(STDIN) > 1 or (STDIN in paths and sys.stdin is None):
+        raise UserError("- is standard input, which can be read once: name files, or open it")
     settings = Settings()
     policy = redact.Policy(settings.keep_keys, settings.keep_identity)
     asked = Asked(columns, preset, project or settings.project, accept_times, settings, policy)
@@ -113,7 +117,7 @@ def _load_one(connection: Database, name: str, asked: Asked) -> None:
         return
     # What somebody archived or published was measured long ago, and nobody needs to be told.
     is_history = archive_id is not None or asked.preset is not None
-    door = admission.Door(
+    check = admission.FileCheck(
         str(path),
         admission.Rules(
             time.time_ns() // 1_000_000,
@@ -134,10 +138,10 @@ def _load_one(connection: Database, name: str, asked: Asked) -> None:
             project=asked.project,
             policy=asked.policy,
             removed=removed,
-            seen=door.seen,
+            seen=check.seen,
             on_bytes=progress.update,
         )
-        done = store(connection, door.admit(read), path, removed, None if is_history else door.wrong)
+        done = store(connection, check.admit(read), path, removed, None if is_history else check.wrong)
     _report(path, done)
 
 
@@ -197,11 +201,12 @@ def store(
         stored = spans.store(connection, batch, removed, source=source)
         removed.clear()
         done.new += stored.new
+        done.completed += stored.completed
         done.aside += stored.quarantined
         done.refused += stored.quarantined
-        done.span([span.start_time_ms for span in batch])
+        done.extend_range([span.start_time_ms for span in batch])
         if wrong:
-            _notice(connection, done, wrong, is_new=bool(stored.new))
+            _notice(connection, done, wrong, is_new=bool(stored.new or stored.completed))
     spans.quarantine(connection, source, waiting)
     return done
 
@@ -219,10 +224,11 @@ def _notice(connection: Database, done: Loaded, wrong: Counter[str], *, is_new: 
 
 
 def _report(path: Path, done: Loaded) -> None:
-    known = done.read - done.new - done.refused
+    ended = f", {done.completed} that were open have their end" if done.completed else ""
+    known = done.read - done.new - done.refused - done.completed
     there = f", {known} were stored already" if known > 0 else ""
     aside = f", {done.aside} bad line(s) put aside" if done.aside else ""
-    click.echo(f"{path}: {done.new} span(s) stored{there}{aside}{_range(done)}")
+    click.echo(f"{path}: {done.new} span(s) stored{ended}{there}{aside}{_range(done)}")
     for text, times in done.wrong.most_common():
         click.echo(f"  {times} span(s) with a time that cannot be true: {text}", err=True)
     for line in done.bad:

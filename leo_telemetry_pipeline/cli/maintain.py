@@ -1,8 +1,10 @@
-"""``leo-telemetry maintain``: the upkeep that a daemon does daily, done now.
+"""``leo-telemetry maintain``: the upkeep that a daemon does daily, done now, and counting history again.
 
-Belongs here: the command and how a report reads. Does not: what is done (store.upkeep) or why (store.retention).
+Belongs here: the command and how a report reads. Does not: what is done (store.upkeep, store.recount) or why
+(store.retention).
 """
 
+import re
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
@@ -11,10 +13,12 @@ from datetime import date
 import click
 
 from leo_telemetry_pipeline.cli import text
+from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.store import database, upkeep
+from leo_telemetry_pipeline.store import database, recount, upkeep
 from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.days import DAY
+from leo_telemetry_pipeline.store.recount import Recount
 from leo_telemetry_pipeline.store.retention import Report
 
 _MOST_SHOWN = 10
@@ -22,14 +26,25 @@ _MOST_SHOWN = 10
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
+@click.option("--recount", "counts_again", is_flag=True, help="Instead, count daily history again from spans.")
+@click.option("--from", "first", metavar="DAY", help="With --recount: the first UTC day (all).")
+@click.option("--to", "last", metavar="DAY", help="With --recount: the last UTC day (all).")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-def maintain(dry_run: bool, as_json: bool) -> None:
+def maintain(dry_run: bool, counts_again: bool, first: str | None, last: str | None, as_json: bool) -> None:
     """Make partitions, and let go of spans that are older than LEO_TELEMETRY_KEEP.
 
     A daemon does so daily, and `worker --once` when the last time is over 20 hours ago. The exit status is 1 when
     something could not be done.
+
+    Spans that come, or get their end, are counted by the next analysis. After any other change to stored spans, such
+    as an UPDATE of a duration, --recount brings daily history up to date.
     """
     settings = Settings()
+    if counts_again:
+        _recount(settings, _day(first, "--from"), _day(last, "--to"), dry_run=dry_run, as_json=as_json)
+        return
+    if first or last:
+        raise UserError("--from and --to need --recount")
     with database.ready(settings) as target, closing(Database(target, read_only=dry_run)) as connection:
         report = upkeep.maintain(connection, settings, dry_run=dry_run)
     if as_json:
@@ -37,6 +52,48 @@ def maintain(dry_run: bool, as_json: bool) -> None:
     else:
         click.echo(rendered(report))
     raise SystemExit(1 if report.problems else 0)
+
+
+def _recount(settings: Settings, first: date | None, last: date | None, *, dry_run: bool, as_json: bool) -> None:
+    from tqdm import tqdm
+
+    with database.ready(settings) as target, closing(Database(target, read_only=dry_run)) as connection:
+        open_days, sealed = recount.days(connection, first, last)
+        done = Recount(dry_run, tuple(open_days), tuple(sealed))
+        if not dry_run:
+            with tqdm(total=len(open_days) + len(sealed), unit=" days", disable=None, leave=False) as progress:
+                recount.recount(connection, [*open_days, *sealed], progress.update)
+    if as_json:
+        text.as_json(asdict(done))
+    else:
+        click.echo(recounted(done))
+
+
+def recounted(done: Recount) -> str:
+    """Return what was counted again as a person reads it."""
+    if not done.days and not done.sealed:
+        return "No day that has ended is in daily history: nothing to count again."
+    lines = ["A dry run: this is what would be done."] if done.dry_run else []
+    lines.append(f"Counted again: {len(done.days)} day(s)" + (f", {_in_short(done.days)}" if done.days else ""))
+    if done.sealed:
+        lines.append(
+            f"Sealed, so only what came later was counted again: {len(done.sealed)} day(s), {_in_short(done.sealed)}."
+            " Their sealed parts stay as they are."
+        )
+    if done.days and not done.dry_run:
+        lines.append("`leo-telemetry analyze` judges by the new counts.")
+    return "\n".join(lines)
+
+
+def _day(value: str | None, option: str) -> date | None:
+    if value is None:
+        return None
+    try:
+        if not re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII):
+            raise ValueError
+        return date.fromisoformat(value)
+    except ValueError:
+        raise UserError(f"{option} {value!r} is not a day: write it like 2026-02-09") from None
 
 
 def rendered(report: Report) -> str:

@@ -1,7 +1,7 @@
 """``leo-telemetry trends``: how dimensions went from day to day, and since when they are what they are.
 
 Belongs here: what the command takes and prints. Does not: reading days (store.daily), percentiles and changes
-(analysis.trends).
+(analysis.trends), what spans have beside their time (trend_measures).
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from leo_telemetry_pipeline.actions.items import milliseconds
-from leo_telemetry_pipeline.cli import text
+from leo_telemetry_pipeline.cli import text, trend_measures
 from leo_telemetry_pipeline.cli.dimensions import Dimension, connected, last_days, parse, unknown
+from leo_telemetry_pipeline.cli.trend_measures import Beside
 from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.days import Window
 
@@ -56,17 +57,18 @@ def trends(dimension: str | None, days: int, limit: int, project: str | None, as
     """Show how long things took from day to day, and when that changed.
 
     Without DIMENSION: those with most time, a line each. With one, such as gate:GATE_PRD_REQUIRED or
-    gate+sd_type:GATE_X:feature: every day of it. With a type, such as gate: the dimensions of that type.
+    gate+sd_type:GATE_X:feature: every day of it; of llm:MODEL with the time to first token and the tokens, of what
+    waits for a person with the waiting. With a type, such as gate: the dimensions of that type.
     """
     wanted = parse(dimension) if dimension and ":" in dimension else None
     with connected() as connection:
         window = last_days(days, project)
         if wanted:
-            found, shares = read_one(connection, window, wanted)
+            found, shares, beside = read_one(connection, window, wanted)
             if as_json:
-                text.as_json(one_as_json(found, shares))
+                text.as_json(one_as_json(found, shares, beside))
             else:
-                click.echo(render_one(found, shares))
+                click.echo(render_one(found, shares, beside))
             return
         found = read_most(connection, window, [dimension] if dimension else [], limit)
         if not found.dimensions and dimension:
@@ -77,15 +79,16 @@ def trends(dimension: str | None, days: int, limit: int, project: str | None, as
         click.echo(render_most(found))
 
 
-def read_one(connection: Database, window: Window, dimension: Dimension) -> tuple[Found, dict[date, float]]:
-    """Read one dimension, with its queue share by day. Raises UserError where it has no spans."""
+def read_one(connection: Database, window: Window, dimension: Dimension) -> tuple[Found, dict[date, float], Beside]:
+    """Read one dimension, its queue share by day, and what else its spans have. Raises UserError where it has none."""
     from leo_telemetry_pipeline.store import daily
 
     scope = daily.scope(connection, window, [dimension[0]])
     found = _read(connection, window, [dimension], scope)
     if not found.daily.count.any():
         raise unknown(connection, window, dimension)
-    return found, daily.queue_share(connection, window, dimension, scope.seen)
+    shares = daily.queue_share(connection, window, dimension, scope.seen)
+    return found, shares, trend_measures.read(connection, window, dimension)
 
 
 def read_most(connection: Database, window: Window, types: Sequence[str], limit: int) -> Found:
@@ -124,10 +127,12 @@ def render_most(found: Found) -> str:
     return f"{since}\n\n{shown}{more}"
 
 
-def render_one(found: Found, shares: dict[date, float]) -> str:
+def render_one(found: Found, shares: dict[date, float], beside: Beside) -> str:
     """Return every day of one dimension that has spans, and what changed."""
     series, first = found.daily, found.window.start.date()
     there = series.count[0].nonzero()[0]
+    worked = {first + timedelta(int(day)): float(series.sum_ms[0, day]) for day in there}
+    more = trend_measures.columns(beside, worked)
     rows = []
     for day in there:
         moment = first + timedelta(int(day))
@@ -138,6 +143,7 @@ def render_one(found: Found, shares: dict[date, float]) -> str:
                 int(series.count[0, day]),
                 *(milliseconds(getattr(series, name)[0, day]) for name in PERCENTILES),
                 None if share is None else f"{share * 100:.0f} %",
+                *(cells.get(moment) for cells in more.values()),
             )
         )
     # The day so far would look like a fall of volume.
@@ -150,7 +156,8 @@ def render_one(found: Found, shares: dict[date, float]) -> str:
             f"P50    {spark(p50)}  {least} to {most}",
             f"spans  {spark(count)}  {int(min(count))} to {int(max(count))} a day",
             "",
-            text.table(("DAY (UTC)", "SPANS", "P50", "P90", "P95", "P99", "QUEUE"), rows),
+            text.table(("DAY (UTC)", "SPANS", "P50", "P90", "P95", "P99", "QUEUE", *more), rows),
+            *trend_measures.notes(beside),
             "",
             *_changes(found.turns[0], len(there[there < found.closed])),
         ]
@@ -211,15 +218,17 @@ def _change(turn: "Turn", write: Any) -> str:
     return f"{percent(turn.ratio)} since {turn.onset}{about} ({sure} % sure): from {sizes}"
 
 
-def one_as_json(found: Found, shares: dict[date, float]) -> dict[str, Any]:
+def one_as_json(found: Found, shares: dict[date, float], beside: Beside) -> dict[str, Any]:
     """Return one dimension as data: every day of the window."""
     first = found.window.start.date()
     days = []
     for place in range(len(found.window.days)):
         day = first + timedelta(place)
         series = {name: _number(getattr(found.daily, name)[0, place]) for name in PERCENTILES}
-        numbers = {"spans": int(found.daily.count[0, place]), "sum_ms": float(found.daily.sum_ms[0, place])}
-        days.append({"day": day, "closed": place < found.closed, **numbers, **series, "queue_share": shares.get(day)})
+        sum_ms = float(found.daily.sum_ms[0, place])
+        numbers = {"spans": int(found.daily.count[0, place]), "sum_ms": sum_ms}
+        more = {"queue_share": shares.get(day), **trend_measures.as_json(beside, day, sum_ms)}
+        days.append({"day": day, "closed": place < found.closed, **numbers, **series, **more})
     return {**_named(found, 0), "days": days}
 
 

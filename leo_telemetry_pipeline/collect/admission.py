@@ -32,9 +32,9 @@ class Refused(UserError):
 
 @dataclass(frozen=True)
 class Rules:
-    """What a file is judged by: the time, the days that spans are kept, and whether its times are taken as they are.
+    """What a file is judged by: the time, the days that spans are kept, and whether any times are accepted.
 
-    ``end_wins`` says that of a duration that contradicts plausible moments the moments are kept.
+    With ``end_wins``, a duration that contradicts plausible moments becomes the time between them.
     """
 
     now_ms: int
@@ -44,10 +44,10 @@ class Rules:
 
 
 @dataclass
-class Door:
-    """What one file is let in by: its name, its column map, and what reading it has ``seen``.
+class FileCheck:
+    """The check of one file, from its name, its column map and what reading it has ``seen``.
 
-    ``wrong`` counts what was wrong with the times of spans that were let in, until somebody takes it.
+    ``wrong`` counts what is wrong with the times of admitted spans; the caller notes it and clears it.
     """
 
     name: str
@@ -109,8 +109,9 @@ class Door:
             raise Refused(f"{self.name}: no spans in it: these are logs or metrics of OpenTelemetry: export its traces")
         where = f"not one span in its first {len(lines)} lines" if len(lines) == MOST_BAD else "not one span in it"
         known = unread.likely(self.seen.head)
-        if all(line.times for line in lines):
-            guess = self._units([line.times for line in lines if line.times])
+        times = [line.times for line in lines if line.times]
+        if 2 * len(times) > len(lines):
+            guess = self._units(times).removesuffix("; ") or _EXPECTED
         elif known is not None and not any(line.text for line in lines):
             guess = f"it looks like {known.name}: {known.remedy}"
         else:
@@ -130,7 +131,7 @@ class Door:
         first, last = (moment(pick(span.start_time_ms for span in spans)) for pick in (min, max))
         raise Refused(
             f"{self.name}: nothing stored, as the times cannot be true ({count} {of}: {wrong}; they span from {first}"
-            f" to {last}): {advice}--accept-times stores them as they are"
+            f" to {last}): {advice}--accept-times stores them all the same"
         )
 
     def _units(self, times: Sequence[tuple[int, int | None]]) -> str:

@@ -5,6 +5,10 @@ Does not: how requests are written (otlp_json, otlp_protobuf), or which attribut
 docs/opentelemetry.md has the same tables for people, and a test that holds the two together.
 """
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from leo_telemetry_pipeline.span import Span
+
 OURS = "leo."
 COLUMNS = frozenset(("span_type", "span_name", "sd_id", "project", "workflow_execution_id", "queue_wait_ms"))
 OTHER_TYPE = "operation"
@@ -30,6 +34,7 @@ CLAUDE_CODE = {
     "claude_code.tool.execution": ("execution", ()),
     "claude_code.hook": ("hook", ("hook_name", "hook_event")),
 }
+CLAUDE_CODE_SERVICE = "claude-code"
 # Claude Code's tool that starts a sub-agent was renamed from Task to Agent.
 SUBAGENT_TOOLS = ("Agent", "Task")
 SKILL_TOOL = "Skill"
@@ -62,6 +67,14 @@ def kind(name: str, attributes: dict) -> tuple[str, str]:
         if span_name == SKILL_TOOL:
             return "skill", _first(attributes, _SKILL) or span_name
     return span_type, span_name
+
+
+def has_one_start(span: "Span") -> bool:
+    """Tell whether two sources may report a span with different starts: its ids alone then say which span it is.
+
+    Claude Code's hooks and its OpenTelemetry export name a span alike, and see it begin some milliseconds apart.
+    """
+    return span.attributes.get("service.name") == CLAUDE_CODE_SERVICE and bool(span.attributes.get("session.id"))
 
 
 def split(attributes: dict) -> tuple[dict, dict, dict]:

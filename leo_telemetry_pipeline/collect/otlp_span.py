@@ -220,7 +220,7 @@ def read_parts(
     reading: Reading,
     resource_of: Callable[[bytes], dict],
     decode: Callable[[bytes], Decoded],
-    check: Callable[[Iterable[Part]], None] = bool,
+    check: Callable[[Iterable[Part]], object] = bool,
 ) -> Iterator[Read]:
     """Decode a request that was taken apart into resources and the spans of each, and yield what fits into memory.
 

@@ -49,7 +49,8 @@ def rows(
     with opened(path) as file:
         given = {columns.get(name, name) for name in file.schema_arrow.names} | set(columns.values())
         if missing := [name for name in REQUIRED if name not in given]:
-            raise UserError(f"{path} has no column {', '.join(missing)}: a file of spans has {', '.join(REQUIRED)}", 1)
+            needed = f"a file of spans has {', '.join(REQUIRED)}, or a --map to them"
+            raise UserError(f"{path} has no column {', '.join(missing)}: {needed}", 1)
         first = 1
         for group in range(file.num_row_groups):
             count, number = file.metadata.row_group(group).num_rows, first

@@ -37,6 +37,9 @@ _MOMENT = re.compile(
     re.ASCII,
 ).fullmatch
 
+# Day, month and year in whichever order, or words for them.
+_OTHER_DATE = re.compile(r"\d{1,2}[-./]\d{1,2}[-./]\d{2,4}\b|[A-Z][a-z]{2}[, ]", re.ASCII).match
+
 _MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 _UNITS = _MS | {
     **dict.fromkeys(("us", "µs", "μs", "usec", "microsecond", "microseconds"), Decimal("0.001")),
@@ -83,9 +86,11 @@ def number(value: object, name: str) -> Exact | None:
 def moment(value: object, name: str) -> Exact | None:
     """Return a moment in epoch milliseconds; a time without a zone is UTC. Raise InvalidSpan."""
     # A date begins with its year; nothing else that is read has a dash or slash there.
-    if not isinstance(value, str) or value.strip()[4:5] not in ("-", "/"):
+    text = value.strip() if isinstance(value, str) else ""
+    if _OTHER_DATE(text):
+        raise InvalidSpan(f"{name} {redact.shown(text)} is not a date that is read: write it as 2026-11-29T12:29:00Z")
+    if text[4:5] not in ("-", "/"):
         return number(value, name)
-    text = value.strip()
     match = _MOMENT(text)
     try:
         if match is None:

@@ -16,7 +16,8 @@ _STATUS = {"OK": 1, "ERROR": 2}
 
 def is_span(value: dict) -> bool:
     """Say whether an object is a span of Zipkin v2."""
-    return "traceId" in value and "id" in value and "spanId" not in value and "trace_id" not in value
+    is_v1 = "binaryAnnotations" in value
+    return "traceId" in value and "id" in value and not is_v1 and not {"spanId", "trace_id"} & value.keys()
 
 
 def requests(value: dict) -> Iterator[dict | str]:

@@ -10,7 +10,7 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 
-from leo_telemetry_pipeline.analysis import attributes, attribution, causes, critical_path
+from leo_telemetry_pipeline.analysis import attributes, attribution, causes, critical_path, measure_changes
 from leo_telemetry_pipeline.analysis import bottlenecks as judging
 from leo_telemetry_pipeline.analysis.causes import Cause, Slow
 from leo_telemetry_pipeline.analysis.critical_path import Forest
@@ -60,7 +60,7 @@ def explain(analysis: Analysis, found: pd.DataFrame) -> list[dict[str, Any]]:
         )
         for row in found.to_dict("records")
     ]
-    window, said = analysis.window, {}
+    window, said, measured = analysis.window, {}, {}
     attributions, only = {}, {}
     for onset in sorted({each.onset for each in slow}, key=lambda day: (day is not None, day)):
         since = [each for each in slow if each.onset == onset]
@@ -70,7 +70,8 @@ def explain(analysis: Analysis, found: pd.DataFrame) -> list[dict[str, Any]]:
         attributions |= of_day
         only |= confined
         said |= {each.dimension: _set_apart(after, before, each.dimension) for each in since}
-    return [_as_json(cause, attributions, said) for cause in causes.group(slow, attributions, only)]
+        measured |= {each.dimension: measure_changes.changes_of(after, before, *each.dimension) for each in since}
+    return [_as_json(cause, attributions, said, measured) for cause in causes.group(slow, attributions, only)]
 
 
 def _forest(analysis: Analysis, slow: Sequence[Slow], period: Window) -> Forest:
@@ -93,7 +94,12 @@ def _set_apart(after: Forest, before: Forest, dimension: Dimension) -> list[str]
     ]
 
 
-def _as_json(cause: Cause, attributions: dict, set_apart: dict[Dimension, list[str]]) -> dict[str, Any]:
+def _as_json(
+    cause: Cause,
+    attributions: dict,
+    set_apart: dict[Dimension, list[str]],
+    measured: dict[Dimension, list[str]],
+) -> dict[str, Any]:
     def said(dimension: Dimension, share: float) -> dict[str, Any]:
         found = attributions.get(dimension)
         return {
@@ -101,6 +107,7 @@ def _as_json(cause: Cause, attributions: dict, set_apart: dict[Dimension, list[s
             "dimension_key": dimension[1],
             "share": round(float(share), 4),
             "why": attribution.line(found) if found and found.parts else None,
+            "measured": measured.get(dimension, []),
             "set_apart_by": set_apart.get(dimension, []),
         }
 

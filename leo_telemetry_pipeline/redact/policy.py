@@ -21,8 +21,8 @@ messaging.system messaging.operation messaging.operation.name messaging.operatio
 messaging.destination.name messaging.consumer.group.name messaging.batch.message_count
 graphql.operation.name graphql.operation.type code.function code.function.name code.namespace
 span.type tool_name model attempt success agent_type agent.type subagent_type decision source speed stop_reason
-effort query_source llm_request.context interaction.sequence event.name event.sequence session.id terminal.type
-tool_use_id cost_usd cost_usd_micros status_code start_type hook_event hook_name response.has_tool_call
+effort query_source query_source_safe llm_request.context interaction.sequence event.name event.sequence session.id
+terminal.type tool_use_id cost_usd cost_usd_micros status_code start_type hook_event hook_name response.has_tool_call
 sd_type gate_score retry_attempt
 """
 _FOREIGN_KEYS = frozenset(_FOREIGN.split())

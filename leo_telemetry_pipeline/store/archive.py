@@ -18,7 +18,7 @@ from leo_telemetry_pipeline.collect import parquet
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import PREFIX
 from leo_telemetry_pipeline.span import COLUMNS
-from leo_telemetry_pipeline.store import partitions
+from leo_telemetry_pipeline.store import ends, partitions
 from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.days import whole
 
@@ -146,7 +146,8 @@ def restore(
 ) -> tuple[int, int]:
     """Put the spans of one of this database's archives back; return how many it holds and how many were missing.
 
-    They keep their ``created_at``, so that history does not count them again. The part is kept as long as if it
+    They keep their ``created_at``, so that history does not count them again; a span that came again without its end
+    meanwhile becomes the one of the archive. The part is kept as long as if it
     were imported now.
     """
     read = new = 0
@@ -178,8 +179,11 @@ def _put_back(database: Database, batch: "pa.RecordBatch", archive_id: str) -> i
     values = ", ".join(f"{name}::jsonb" if name == "attributes" else name for name in _NAMES)
     with database.transaction() as cursor:
         cursor.execute(
-            f"INSERT INTO {partitions.TABLE} ({', '.join(_NAMES)})"
-            f" SELECT {values} FROM unnest({arrays}) AS archived ({', '.join(_NAMES)}) ON CONFLICT DO NOTHING",
+            f"INSERT INTO {partitions.TABLE} AS s ({', '.join(_NAMES)})"
+            f" SELECT {values} FROM unnest({arrays}) AS archived ({', '.join(_NAMES)})"
+            # With its created_at, since the sealed history has the complete span already.
+            f" ON CONFLICT ({ends.KEY}) DO UPDATE SET {ends.FROM_EXCLUDED}, created_at = excluded.created_at"
+            f" WHERE {ends.WITHOUT_END} AND (excluded.duration_ms IS NOT NULL OR excluded.end_time_ms IS NOT NULL)",
             {name: batch.column(name).to_pylist() for name in _NAMES},
         )
         new = cursor.rowcount

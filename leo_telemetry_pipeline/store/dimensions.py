@@ -190,3 +190,19 @@ WHERE s.trace_id = ANY(%(traces)s::uuid[]) AND {_DURATION} IS NOT NULL
   AND s.start_time_ms >= %(from_ms)s - %(reach)s AND s.start_time_ms < %(to_ms)s + %(reach)s
 ORDER BY s.trace_id, s.start_time_ms, s.span_id
 """
+
+# The spans of one plain dimension, on the days whose spans are all stored.
+SPANS_OF_ONE = f"""
+SELECT {_DAY} AS day, s.trace_id, s.span_id, s.parent_span_id, {_DURATION} AS duration_ms, s.attributes
+FROM workflow_trace_log AS s
+WHERE s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s
+  AND s.span_type = ANY(%(stored)s) AND left({_NAME}, {LONGEST}) = %(key)s
+  AND (%(project)s::text IS NULL OR coalesce(s.project, '') = %(project)s)
+  AND {_DURATION} IS NOT NULL
+  AND NOT EXISTS (SELECT FROM telemetry_sealed_days AS d WHERE d.day = {_DAY} AND d.dropped_at IS NOT NULL)
+"""
+
+
+def stored_types(span_type: str) -> list[str]:
+    """Return the span types by which a dimension's spans are stored."""
+    return _stored([span_type])

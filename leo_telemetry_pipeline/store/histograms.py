@@ -13,11 +13,12 @@ from datetime import date, datetime
 
 import psycopg2.extensions
 
-from leo_telemetry_pipeline.store import blocks, counts
+from leo_telemetry_pipeline.store import blocks, counts, open_counts
 from leo_telemetry_pipeline.store.counts import ALL_TYPES
 from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.days import whole
 from leo_telemetry_pipeline.store.dimensions import MOST_KEYS, OBSERVED, OTHER_KEYS, observations, types_to_judge
+from leo_telemetry_pipeline.store.open_counts import Open
 from leo_telemetry_pipeline.store.watermark import Fence, lock, now, watermark
 
 ERROR = 0.005
@@ -90,8 +91,9 @@ def rebuild(
             complete_before = watermark(cursor, bound)
             _, sealed_before = _last_part(cursor, day)
             until = part_day if part_day is not None and part_day.date() == day else None
+            waiting = open_counts.look(cursor, day, sealed_before)
             made += _count(cursor, day, types, seen, 0, (sealed_before, None), until)
-            _note(cursor, day, types, complete_before, until)
+            _note(cursor, day, types, complete_before, until, waiting)
             if fence is not None:
                 fence(cursor)
     return made
@@ -108,13 +110,14 @@ def seal(database: Database, day: date) -> int | None:
         lock(cursor, day)
         sealed_before = watermark(cursor, bound)
         last, since = _last_part(cursor, day)
+        waiting = open_counts.look(cursor, day, sealed_before)
         spans = counts.count_day(cursor, whole(day), last + 1, (since, sealed_before))
         if not spans:
             return None
         types, seen = _types(cursor, day)
         _count(cursor, day, types, seen, last + 1, (since, sealed_before), None, spans_counted=True)
         _count(cursor, day, types, seen, 0, (sealed_before, None), None)
-        _note(cursor, day, types, sealed_before, None)
+        _note(cursor, day, types, sealed_before, None, waiting)
         cursor.execute(
             "INSERT INTO telemetry_sealed_days (day, part, sealed_before, spans) VALUES (%s, %s, %s, %s)",
             (day, last + 1, sealed_before, spans),
@@ -230,16 +233,19 @@ def _note(
     types: Sequence[str],
     complete_before: datetime,
     until: datetime | None,
+    waiting: Open,
 ) -> None:
     blocks.forget(cursor, day)
     cursor.execute(
         """
-        INSERT INTO duration_histogram_days (day, dimension_type, complete_before, counted_until)
-        SELECT %s, dimension_type, %s, %s FROM unnest(%s) AS dimension_type
+        INSERT INTO duration_histogram_days
+            (day, dimension_type, complete_before, counted_until, open_spans, open_nearby, looked_at)
+        SELECT %s, dimension_type, %s, %s, %s, %s::uuid[], %s FROM unnest(%s) AS dimension_type
         ON CONFLICT (day, dimension_type) DO UPDATE
-        SET complete_before = excluded.complete_before, counted_until = excluded.counted_until, is_stale = false
+        SET complete_before = excluded.complete_before, counted_until = excluded.counted_until, is_stale = false,
+            open_spans = excluded.open_spans, open_nearby = excluded.open_nearby, looked_at = excluded.looked_at
         """,
-        (day, complete_before, until, [*types, ALL_TYPES]),
+        (day, complete_before, until, waiting.spans, waiting.nearby, waiting.looked_at, [*types, ALL_TYPES]),
     )
 
 

@@ -28,6 +28,8 @@ WRONG_PROTOCOL = "wrong_protocol"
 TOO_MANY_CLIENTS = "too_many_clients"
 # A client that is newer than what was tested; the detail is its version.
 UNTESTED_VERSION = "untested_version"
+# Spans that were not stored since another span has their ids and start; the detail is the span type.
+KEY_CONFLICT = "key_conflict"
 
 _LONGEST_DETAIL = 200
 

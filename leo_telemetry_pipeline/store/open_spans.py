@@ -90,7 +90,8 @@ def running(database: Database) -> list[OpenSpan]:
         # The end of one may have been stored by somebody else than the one who announced it.
         cursor.execute(
             "SELECT trace_id::text, span_id::text, start_time_ms FROM workflow_trace_log WHERE"
-            " trace_id = ANY(%s::uuid[]) AND span_id = ANY(%s::uuid[]) AND start_time_ms = ANY(%s::bigint[])",
+            " trace_id = ANY(%s::uuid[]) AND span_id = ANY(%s::uuid[]) AND start_time_ms = ANY(%s::bigint[])"
+            " AND (duration_ms IS NOT NULL OR end_time_ms IS NOT NULL)",
             ([row[0] for row in rows], [row[1] for row in rows], [row[-1] for row in rows]),
         )
         ended = set(cursor.fetchall())

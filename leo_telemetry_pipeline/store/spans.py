@@ -5,7 +5,6 @@ Belongs here: storing, partitions for what is stored. Does not: measuring what i
 """
 
 import hashlib
-import json
 import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import psycopg2
 
 from leo_telemetry_pipeline import redact
 from leo_telemetry_pipeline.span import COLUMNS, Span
-from leo_telemetry_pipeline.store import collected
+from leo_telemetry_pipeline.store import collected, ends, first_starts, json_text
 from leo_telemetry_pipeline.store.database import Database
 
 BATCH = 20_000
@@ -25,17 +24,22 @@ BATCH = 20_000
 
 @dataclass(frozen=True)
 class Stored:
-    """What became of spans: those that were not there yet, and those that the database would not take."""
+    """What became of spans.
+
+    ``new`` were not there yet; ``quarantined`` the database would not take; ``completed`` gave their end to a row, or
+    to a span of the same batch, that had none.
+    """
 
     new: int
     quarantined: int
+    completed: int = 0
 
 
 def insert(database: Database, spans: Iterable[Span]) -> int:
     """Store spans that are not stored yet, in transactions of 20,000, and return how many were new."""
     new, spans = 0, iter(spans)
     while batch := list(islice(spans, BATCH)):
-        new += _insert(database, batch, {})
+        new += _insert(database, batch, {}).new
     return new
 
 
@@ -51,15 +55,16 @@ def store(
     if spans:
         starts = [span.start_time_ms for span in spans]
         ensure_partitions(database, _moment(min(starts)), _moment(max(starts)))
-    new = quarantined = first_seen = 0
+    new = quarantined = completed = first_seen = 0
     waiting = [list(spans[at : at + BATCH]) for at in range(0, len(spans), BATCH)] or [[]]
     to_note = dict(removed or {})
     while waiting:
         batch = waiting.pop()
         try:
-            added = _insert(database, batch, to_note)
-            new += added
-            if added:
+            stored = _insert(database, batch, to_note, source)
+            new += stored.new
+            completed += stored.completed
+            if stored.new or stored.completed:
                 to_note = {}
         except psycopg2.Error as error:
             if not batch or not _is_about_values(error):
@@ -70,12 +75,12 @@ def store(
             else:
                 reason = str(error).strip().splitlines()[0]
                 first_seen += quarantine(
-                    database, source, [Aside(0, reason, _json(_as_dict(batch[0])), batch[0].project)]
+                    database, source, [Aside(0, reason, json_text.of(_as_dict(batch[0])), batch[0].project)]
                 )
                 quarantined += 1
     if first_seen and to_note:
         _insert(database, [], to_note)
-    return Stored(new, quarantined)
+    return Stored(new, quarantined, completed)
 
 
 def _is_about_values(error: psycopg2.Error) -> bool:
@@ -85,10 +90,12 @@ def _is_about_values(error: psycopg2.Error) -> bool:
     return code[:2] in ("22", "23", "44", "54", "P0") or (code == "42501" and "row-level security" in str(error))
 
 
-def _insert(database: Database, batch: list[Span], removed: Mapping[str, int]) -> int:
+def _insert(database: Database, batch: list[Span], removed: Mapping[str, int], source: str = "writer") -> Stored:
+    new = completed = 0
     with database.transaction() as cursor:
-        new = 0
         if batch:
+            batch = first_starts.kept(cursor, batch)
+            batch, completed = ends.collapsed(batch)
             # COPY cannot skip what is there already, so it goes through a table of this transaction's own; its
             # columns are written out, so that whoever may only insert needs no right to look.
             cursor.execute(f"CREATE TEMPORARY TABLE incoming ({_TYPED_COLUMNS}) ON COMMIT DROP")
@@ -99,9 +106,11 @@ def _insert(database: Database, batch: list[Span], removed: Mapping[str, int]) -
                 " ON CONFLICT DO NOTHING"
             )
             new = cursor.rowcount
-        if new or not batch:
+            if new < len(batch):
+                completed += ends.complete(cursor, batch, source)
+        if new or completed or not batch:
             collected.count_removed(cursor, removed)
-        return new
+    return Stored(new, 0, completed)
 
 
 def ensure_partitions(database: Database, first: datetime, last: datetime) -> int:
@@ -159,26 +168,18 @@ _TYPED_COLUMNS = ", ".join(
 )
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _plain_values = operator.attrgetter(*COLUMNS[:-1])
-_as_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 def copy_lines(spans: Iterable[Span]) -> Iterator[str]:
     """Yield spans as COPY reads them with NULL written as NULL: a line each, the columns of COLUMNS."""
     for span in spans:
         values = _plain_values(span)
-        attributes = _json(span.attributes) if span.attributes else "{}"
+        attributes = json_text.of(span.attributes) if span.attributes else "{}"
         line = _LINE % (*values, attributes)
         # Nearly no value needs care; looking at all of them together is quicker than at each.
         if line.count("\t") != _TABS or "\\" in line or "\r" in line or line.count("\n") > 1 or NULL in values:
             line = _LINE % (*map(_escaped, values), _escaped(attributes))
         yield line
-
-
-def _json(attributes: dict) -> str:
-    try:
-        return _as_json(attributes)
-    except (TypeError, ValueError):  # a value that JSON does not have, which its source should have cleaned
-        return _as_json(redact.clean_attributes(attributes))
 
 
 NULL = "None"

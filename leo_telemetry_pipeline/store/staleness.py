@@ -10,7 +10,7 @@ from datetime import date, datetime
 
 import psycopg2.extensions
 
-from leo_telemetry_pipeline.store import blocks
+from leo_telemetry_pipeline.store import blocks, open_counts
 from leo_telemetry_pipeline.store.counts import ALL_TYPES
 from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.days import DAY
@@ -28,9 +28,9 @@ class Counted:
 
 
 def mark_stale(database: Database, fence: Fence | None = None) -> None:
-    """Remember which counted days were touched by spans that came since this was last asked.
+    """Remember which counted days were touched by spans that came, or got their end, since this was last asked.
 
-    What it looks at is what came since then, however much is stored.
+    What it looks at is what came since then, and what has no end, however much is stored.
     """
     bound = now(database)
     with database.transaction() as cursor:
@@ -39,11 +39,14 @@ def mark_stale(database: Database, fence: Fence | None = None) -> None:
         seen_before = _seen_before(cursor)
         # Before looking: whoever has committed by now is seen, whoever has not is younger.
         seen = watermark(cursor, bound)
-        for day, touched in sorted(_touched(cursor, seen_before).items()) if seen_before else ():
+        touched = _touched(cursor, seen_before) if seen_before else {}
+        ended = open_counts.fewer(cursor)
+        for day in sorted({*touched, *(day for day, _ in ended)}):
             lock(cursor, day)
             cursor.execute(
-                "UPDATE duration_histogram_days SET is_stale = true WHERE day = %s AND complete_before <= %s",
-                (day, touched),
+                "UPDATE duration_histogram_days SET is_stale = true"
+                " WHERE day = %s AND (complete_before <= %s OR looked_at = ANY(%s))",
+                (day, touched.get(day), [looked_at for of_day, looked_at in ended if of_day == day]),
             )
             if cursor.rowcount:
                 blocks.forget(cursor, day)
@@ -71,23 +74,25 @@ def stale_days(
     if part_day is not None:
         days.append(part_day.date())
     with database.transaction() as cursor:
+        ended = set() if marked else open_counts.fewer(cursor, days)
         counted: dict[date, dict[str, Counted]] = {}
         cursor.execute(
-            "SELECT day, dimension_type, complete_before, counted_until, is_stale FROM duration_histogram_days"
-            " WHERE day = ANY(%s) AND dimension_type = ANY(%s)",
+            "SELECT day, dimension_type, complete_before, counted_until, is_stale, looked_at"
+            " FROM duration_histogram_days WHERE day = ANY(%s) AND dimension_type = ANY(%s)",
             (days, wanted),
         )
-        for day, dimension_type, *rest in cursor.fetchall():
-            counted.setdefault(day, {})[dimension_type] = Counted(*rest)
+        for day, dimension_type, before, until, stale, looked_at in cursor.fetchall():
+            one = Counted(before, until, stale or (day, looked_at) in ended)
+            counted.setdefault(day, {})[dimension_type] = one
         cursor.execute("SELECT DISTINCT day FROM telemetry_sealed_days WHERE day = ANY(%s)", (days,))
         sealed = {day for (day,) in cursor.fetchall()}
         seen_before = None if marked or not counted else _seen_before(cursor)
         touched = _touched(cursor, seen_before) if seen_before else {}
-    until = {} if part_day is None else {part_day.date(): part_day}
+    ends = {} if part_day is None else {part_day.date(): part_day}
     return [
         day
         for day in days
-        if is_stale(counted.get(day, {}), wanted, touched.get(day), until.get(day), is_sealed=day in sealed)
+        if is_stale(counted.get(day, {}), wanted, touched.get(day), ends.get(day), is_sealed=day in sealed)
     ]
 
 

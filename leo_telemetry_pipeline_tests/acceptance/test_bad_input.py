@@ -1,9 +1,12 @@
 """Bad input and databases of all kinds: one line that names the thing and the remedy, and never a traceback."""
 
+import gzip
+import json
 import os
 import socket
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -186,6 +189,35 @@ def test_a_file_that_may_not_be_read_is_named(known: Path, short_folder: Path):
         done = finished([*prefix, *processes.command("import", str(path))], processes.environment(home, HOME=str(home)))
         has_line(done, str(path), "read")
         assert done.code == 2
+
+
+def test_a_file_of_something_else_ends_in_one_line_and_with_status_1(known: Path, tmp_path: Path):
+    """Lost: a script goes on as if the spans were there, and a conversation lies in the quarantine."""
+    path = tmp_path / "transcript.jsonl"
+    path.write_text('{"type": "user", "sessionId": "1", "uuid": "2", "message": {"content": "fire Alex"}}\n' * 20_000)
+    done = run(known, "import", str(path))
+    has_line(done, str(path), "not one span in its first 100 lines", "a Claude Code transcript")
+    assert (done.code, done.out) == (1, "")
+    assert "Alex" not in done.err
+    assert run(known, "psql", "-Atc", "SELECT count(*) FROM telemetry_quarantine WHERE content ~ 'Alex'").out == "0\n"
+
+
+def test_what_a_pipe_brings_is_imported(known: Path):
+    """Lost: the remedy for every file that must be unpacked first."""
+    start = int(time.time() * 1000)
+    row = {"trace_id": uuid.uuid4().hex, "span_id": uuid.uuid4().hex, "span_type": "gate", "span_name": "G"}
+    packed = gzip.compress(json.dumps(row | {"start_time_ms": start}).encode())
+    for count in (1, 0):
+        done = subprocess.run(
+            processes.command("import", "-"),
+            input=packed,
+            env=processes.environment(known),
+            capture_output=True,
+            cwd="/",
+            timeout=180,
+        )
+        assert done.returncode == 0, done
+        assert done.stdout.startswith(f"standard input: {count} span(s) stored".encode())
 
 
 @pytest.mark.parametrize(

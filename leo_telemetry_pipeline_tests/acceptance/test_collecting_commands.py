@@ -1,5 +1,6 @@
 """``drain``, ``running`` and ``purge`` as a person types them, on the embedded database."""
 
+import json
 import os
 import signal
 import subprocess
@@ -55,6 +56,28 @@ def hanging(home: Path) -> Iterator[subprocess.Popen]:
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+def hook(home: Path, event: dict[str, str]) -> None:
+    """Deliver an event as Claude Code does."""
+    command = [sys.executable, "-P", "-m", "leo_telemetry_pipeline.cli", "hook", "span"]
+    given = json.dumps({"session_id": "5e55", "prompt_id": "p1", **event}).encode()
+    subprocess.run(command, input=given, env=environment(home), cwd="/", check=True)
+
+
+def test_a_prompt_of_claude_code_is_shown_while_it_runs_and_not_afterwards(home: Path):
+    """Lost: "what has it been doing for ten minutes?", asked of the one command that should know."""
+    hook(home, {"hook_event_name": "UserPromptSubmit", "prompt": "secret words"})
+    hook(home, {"hook_event_name": "SubagentStart", "agent_id": "a1", "agent_type": "Explore"})
+    prompt, agent = json.loads(run(home, "running", "--json").out)
+    assert (prompt["span_type"], prompt["span_name"]) == ("handoff", "claude_code.interaction")
+    assert (agent["span_type"], agent["span_name"], agent["session"]) == ("subagent", "Explore", "5e55")
+    said = run(home, "running").out
+    assert "session 5e55" in said
+    assert "secret" not in said
+    hook(home, {"hook_event_name": "SubagentStop", "agent_id": "a1", "agent_type": "Explore"})
+    hook(home, {"hook_event_name": "Stop"})
+    until(lambda: "Nothing has been running" in run(home, "running").out, "the end of the prompt")
 
 
 def shows(home: Path, word: str) -> str | None:

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from leo_telemetry_pipeline.cli.commands import cli
+from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings, bundled
 from leo_telemetry_pipeline.store import intake, purge
 from leo_telemetry_pipeline.store.database import Database
@@ -176,6 +177,26 @@ def test_a_file_may_come_by_standard_input(db: Database, tmp_path: Path) -> None
     done = load("-", input_=(CASES / "ch_binary.parquet").read_bytes())
     assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
     assert "standard input: Parquet is read from plain files only" in done.stderr
+
+
+def test_standard_input_is_read_once(db: Database) -> None:
+    """Lost: a traceback, for one dash too many."""
+    done = CliRunner().invoke(cli, ["import", "-", "-"], input=b"")
+    assert isinstance(done.exception, UserError)
+    assert "read once" in done.exception.message
+
+
+def test_a_span_that_is_told_at_its_start_and_at_its_end_is_stored_with_its_end(db: Database, tmp_path: Path) -> None:
+    """Lost: everything that a file tells of twice looks as if it still ran."""
+    opened = row(duration_ms=None, status="RUNNING")
+    ended = opened | {"end_time_ms": opened["start_time_ms"] + 5_210, "duration_ms": 5_210, "status": "OK"}
+    done = load(written(tmp_path, [opened, ended]))
+    assert "1 span(s) stored, 1 that were open have their end;" in done.stdout
+    other = row(duration_ms=None)
+    assert load(written(tmp_path, [other])).exit_code == 0
+    done = load(written(tmp_path, [other | {"duration_ms": 7}, ended]))
+    assert "0 span(s) stored, 1 that were open have their end, 1 were stored already;" in done.stdout
+    assert db.rows("SELECT duration_ms FROM workflow_trace_log ORDER BY 1") == [(7,), (5_210,)]
 
 
 def test_both_halves_of_a_zipkin_span_are_stored(db: Database) -> None:

@@ -14,7 +14,7 @@ from leo_telemetry_pipeline.store import counts, histograms
 from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.days import midnight as midnight_of
-from leo_telemetry_pipeline_tests.builders import execute, insert, midnight, one, span
+from leo_telemetry_pipeline_tests.builders import execute, insert, midnight, new_id, one, span
 from leo_telemetry_pipeline_tests.servers import EMBEDDED
 
 pytestmark = pytest.mark.usefixtures("settings")
@@ -105,9 +105,89 @@ def test_trends_of_one_dimension_say_every_day_with_its_queue_share_and_both_cha
     assert found["days"][0]["p50_ms"] is None
     assert found["days"][-1] | {"sum_ms": 0} == {
         "day": str(midnight().date()), "closed": False, "spans": 1, "sum_ms": 0, "p50_ms": 123.0, "p90_ms": 123.0,
-        "p95_ms": 123.0, "p99_ms": 123.0, "queue_share": None,
+        "p95_ms": 123.0, "p99_ms": 123.0, "queue_share": None, "measures": {}, "waiting": None,
     }  # fmt: skip
     assert found["days"][-2]["queue_share"] == pytest.approx(0.25, rel=0.01)
+
+
+def requests(db: Database) -> None:
+    """Store ten days of requests to a model, whose first token came later and whose answers grew in the last two."""
+    made = []
+    for ago in range(10, 0, -1):
+        first, tokens = (3_000, 250) if ago <= 2 else (1_000, 100)
+        for number in range(5):
+            at = midnight(ago) + timedelta(hours=number)
+            named = {"ttft_ms": first + number, "output_tokens": tokens, "input_tokens": 12_500, "model": "opus"}
+            if ago == 5:
+                named = {
+                    "gen_ai.response.time_to_first_chunk": (first + number) / 1000,
+                    "gen_ai.usage.output_tokens": "9",
+                }
+            if ago == 6:
+                named = {"ttft_ms": "soon", "output_tokens": None, "input_tokens": {"a": 1}}
+            made.append(span("llm", "opus", first + 2_000, at=at, attributes=named))
+    insert(db, made)
+
+
+def test_trends_of_a_model_show_time_to_first_token_and_tokens_beside_the_time(db: Database):
+    """Lost: "the model is slow", and nobody knows whether it begins late, writes slowly or writes more."""
+    requests(db)
+    said = say("trends", "llm:opus").splitlines()
+    header = next(line for line in said if line.startswith("DAY"))
+    assert header.split("QUEUE")[1].split() == ["FIRST", "TOKEN", "AFTER", "IT", "TOKENS", "IN", "TOKENS", "OUT"]
+    rows = {line.split()[0]: line.split()[6:] for line in said if line.startswith("20")}
+    assert rows[str(midnight(9).date())] == ["-", "1s", "2s", "12.5k", "100"]
+    assert rows[str(midnight(1).date())] == ["-", "3s", "2s", "12.5k", "250"]
+    assert rows[str(midnight(5).date())] == ["-", "1s", "2s", "-", "9"]
+    assert rows[str(midnight(6).date())] == ["-", "-", "-", "-", "-"]
+    assert any(line.startswith("FIRST TOKEN and AFTER IT are medians") for line in said)
+    days = {day["day"]: day for day in json.loads(say("trends", "llm:opus", "--days", "12", "--json"))["days"]}
+    assert days[str(midnight(1).date())]["measures"] == {
+        "ttft_ms": 3_002.0, "after_first_token_ms": 1_998.0, "input_tokens": 12_500.0, "output_tokens": 250.0,
+    }  # fmt: skip
+    assert days[str(midnight(11).date())]["measures"] == days[str(midnight(6).date())]["measures"] == {}
+
+
+def test_trends_of_other_spans_have_no_columns_for_what_they_have_not(db: Database):
+    """Lost: every table would be as wide as that of a model, and empty."""
+    fill(db)
+    for dimension in ("gate:GATE_A", "phase:LEAD"):
+        assert next(line for line in say("trends", dimension).splitlines() if line.startswith("DAY")).endswith("QUEUE")
+
+
+def test_trends_of_a_tool_and_of_its_prompt_show_waiting_apart_from_working(db: Database):
+    """Lost: a tool would seem slow where a person was, or nobody would see for how long they were waited for."""
+    made = []
+    for ago in range(10, 0, -1):
+        wait = 40_000 if ago <= 2 else 4_000
+        for number in range(5):
+            at, trace = midnight(ago) + timedelta(hours=number), new_id()
+            prompt = span("handoff", "prompt", wait + 3_000, at=at, trace_id=trace)
+            inside = {"at": at, "trace_id": trace, "parent_span_id": prompt.span_id}
+            made += [
+                prompt,
+                span("wait", "Bash", wait, **inside),
+                span("tool", "Bash", 2_000, **inside),
+                span("tool", "Edit", 500, **inside),
+            ]
+    # No wait of a trace in which the tool did not run counts, and none of another parent.
+    made.append(span("wait", "Bash", 900_000, at=midnight(1)))
+    made.append(span("wait", "Bash", 900_000, at=midnight(1), trace_id=made[-2].trace_id, parent_span_id=new_id()))
+    insert(db, made)
+    for dimension, before, after in (
+        ("tool:Bash", ["2s", "4s", "67", "%"], ["2s", "40s", "95", "%"]),
+        ("handoff:prompt", ["3s", "4s", "57", "%"], ["3s", "40s", "93", "%"]),
+    ):
+        said = say("trends", dimension).splitlines()
+        rows = {line.split()[0]: line.split() for line in said if line.startswith("20")}
+        assert next(line for line in said if line.startswith("DAY")).endswith("QUEUE  WAIT P50  WAITING")
+        for day, expected in ((9, before), (1, after)):
+            found = rows[str(midnight(day).date())]
+            assert [found[2], *found[-3:]] == expected
+        assert any("P50 to P99 leave it out" in line for line in said)
+    days = json.loads(say("trends", "tool:Bash", "--json"))["days"]
+    assert days[-2]["waiting"] == {"count": 5, "p50_ms": 40_000.0, "sum_ms": 200_000.0, "share": pytest.approx(20 / 21)}
+    assert "WAIT" not in say("trends", "tool:Edit")
 
 
 def test_few_days_and_no_days_are_said_to_be_few_and_none(db: Database):

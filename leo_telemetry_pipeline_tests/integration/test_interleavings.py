@@ -1,9 +1,10 @@
 """Whatever comes while days are counted, in whatever order: in the end the history is what counting all anew gives.
 
 Each case draws writers that hold transactions open over many steps, spans of several days, handoffs and waits that are
-stored long after what belongs to them, and analyses and seals in between.
+stored long after what belongs to them, ends that come by UPDATE, and analyses and seals in between.
 """
 
+import copy
 import random
 from contextlib import ExitStack, closing
 from datetime import UTC, date, datetime, timedelta
@@ -52,6 +53,16 @@ class Writer:
                 ],
             )
 
+    def end(self, made: list[Span]) -> None:
+        """Give spans their end as the LEO engine does, those that are committed by now."""
+        with self.connection.cursor() as cursor:
+            for s in made:
+                cursor.execute(
+                    "UPDATE workflow_trace_log SET duration_ms = %s, status = 'OK', attributes = %s"
+                    " WHERE trace_id = %s AND span_id = %s AND start_time_ms = %s",
+                    (s.duration_ms, Json(s.attributes), s.trace_id, s.span_id, s.start_time_ms),
+                )
+
 
 def moment(made: Span) -> datetime:
     return datetime.fromtimestamp(made.start_time_ms / 1000, UTC)
@@ -83,6 +94,20 @@ def drawn(rng: random.Random) -> list[list[Span]]:
         pieces += [gates, [waited], [handoff]]
     rng.shuffle(pieces)
     return pieces
+
+
+def without_end(made: Span) -> Span:
+    """Return a span as it is stored when it begins."""
+    start = copy.copy(made)
+    start.duration_ms, start.attributes = None, {}
+    return start
+
+
+def begun(rng: random.Random, piece: list[Span]) -> tuple[list[Span], list[Span]]:
+    """Draw what of a piece is stored without its end; return the piece as it is stored, and what is to end later."""
+    # What gets its end after its day was sealed is in no history.
+    late = [s for s in piece if moment(s).date() > DAYS[1] and rng.random() < 0.4]
+    return [without_end(s) if s in late else s for s in piece], late
 
 
 def count_up(db: Database, rng: random.Random | None = None) -> None:
@@ -142,8 +167,13 @@ def interleave(db: Database, target: Target, seeds: range) -> None:
         counted_anew(db)
         with ExitStack() as stack:
             writers = [Writer(target, stack) for _ in range(3)]
+            ending: list[Span] = []
             for piece in drawn(rng):
-                rng.choice(writers).store(piece)
+                stored, late = begun(rng, piece)
+                ending += late
+                rng.choice(writers).store(stored)
+                while ending and rng.random() < 0.4:
+                    rng.choice(writers).end([ending.pop(rng.randrange(len(ending)))])
                 # Most stay open while days are counted, some over many counts, and some are undone.
                 for writer in writers:
                     if rng.random() < 0.25:

@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import pytest
 
-from leo_telemetry_pipeline.store import collected, runs, spans
+from leo_telemetry_pipeline.span import Span
+from leo_telemetry_pipeline.store import collected, ends, intake, runs, spans
 from leo_telemetry_pipeline.store.database import Database, outside
 from leo_telemetry_pipeline_tests.builders import execute, midnight, new_id, one, span
 from leo_telemetry_pipeline_tests.servers import as_role
@@ -84,7 +86,12 @@ def test_a_writer_puts_aside_what_the_table_refuses_and_notes_what_a_drain_broug
     [
         "SELECT * FROM workflow_trace_log",
         "SELECT * FROM workflow_trace_log_default",
-        "UPDATE workflow_trace_log SET status = 'x'",
+        "SELECT attributes FROM workflow_trace_log",
+        "SELECT span_name FROM workflow_trace_log",
+        "UPDATE workflow_trace_log SET span_name = 'x'",
+        "UPDATE workflow_trace_log SET start_time_ms = 0",
+        "UPDATE workflow_trace_log SET created_at = now()",
+        "UPDATE workflow_trace_log_default SET status = 'x'",
         "DELETE FROM workflow_trace_log",
         "TRUNCATE workflow_trace_log",
         "SELECT * FROM telemetry_quarantine",
@@ -98,6 +105,61 @@ def test_a_writer_puts_aside_what_the_table_refuses_and_notes_what_a_drain_broug
 def test_a_writer_can_do_nothing_else(connected: As, sql: str):
     """Lost: whoever holds a program's password reads everybody's spans, or empties the table."""
     assert refused(connected("leo_writer"), sql)
+
+
+def ids_of_one() -> dict[str, Any]:
+    """Return what makes spans the same one."""
+    return {"trace_id": new_id(), "span_id": new_id()}
+
+
+def begun_and_ended() -> tuple[Span, Span]:
+    """Return a span as it is sent at its start, and at its end."""
+    ids = ids_of_one()
+    return (
+        span(duration_ms=None, queue_wait_ms=5, attributes={"sd_type": "feature"}, **ids),
+        span(duration_ms=9, attributes={"gate_score": 90}, **ids),
+    )
+
+
+def test_a_writer_completes_rows_that_have_no_end(db: Database, connected: As):
+    """Lost: with the rights of the guide, spans that are sent when they begin never end."""
+    writer, pairs = connected("leo_writer"), [begun_and_ended() for _ in range(3)]
+    assert spans.store(writer, [start for start, _ in pairs]) == spans.Stored(3, 0)
+    pairs[0][1].attributes = {}
+    assert spans.store(writer, [*(end for _, end in pairs), span()]) == spans.Stored(1, 0, 3)
+    assert spans.store(writer, [end for _, end in pairs]) == spans.Stored(0, 0)
+    rows = db.rows("SELECT duration_ms, queue_wait_ms, attributes FROM workflow_trace_log WHERE duration_ms = 9")
+    # It may not read what the start said, so it replaces that only where the end says something.
+    assert sorted(rows, key=str) == sorted([(9, 5, {"sd_type": "feature"}), *[(9, 5, {"gate_score": 90})] * 2], key=str)
+
+
+def test_a_writer_keeps_one_start_for_a_span_of_two_sources(db: Database, connected: As):
+    """Lost: hooks and OpenTelemetry store every tool twice where the writer has a role of its own."""
+    writer, ids = connected("leo_writer"), ids_of_one()
+    ours = {"service.name": "claude-code", "session.id": "s"}
+    for minute in (0, 1):
+        spans.store(writer, [span(at=midnight(2) + timedelta(minutes=minute), attributes=ours, **ids)])
+    assert one(db, "SELECT count(*) FROM workflow_trace_log") == 1
+
+
+def test_a_writer_that_may_only_insert_goes_on_and_says_what_it_cannot_do(
+    db: Database, connected: As, caplog: pytest.LogCaptureFixture
+):
+    """Lost: every program of a deployment with the earlier grants stands still after an upgrade."""
+    role = connected.__dict__["prefix"] + "writer"
+    execute(db, f"REVOKE SELECT, UPDATE ON workflow_trace_log FROM {role}")
+    writer, (start, end) = connected("leo_writer"), begun_and_ended()
+    ours = {"service.name": "claude-code", "session.id": "s"}
+    assert spans.store(writer, [start, span(attributes=ours)]) == spans.Stored(2, 0)
+    ends.forget_told()
+    for _ in range(2):
+        assert spans.store(writer, [end, span()]) == spans.Stored(1, 0)
+    assert [record.message.partition(":")[0] for record in caplog.records] == [
+        "spans that come again cannot give their end to rows that were stored without one"
+    ]
+    # Within a batch nothing has to be read.
+    assert spans.store(writer, [*begun_and_ended()]) == spans.Stored(1, 0, 1)
+    assert one(db, "SELECT count(*) FROM workflow_trace_log WHERE duration_ms IS NULL") == 1
 
 
 def test_a_writer_makes_no_partitions_outside_the_range(db: Database, connected: As):
@@ -141,6 +203,10 @@ def test_a_writer_that_may_do_more_shows_what_runs(db: Database, connected: As):
     """Lost: the third block of the guide, to a table that was renamed."""
     execute(db, blocks()[2].replace("leo_", connected.__dict__["prefix"]))
     with closing(connected("leo_writer")) as writer:
-        assert spans.store(writer, [span()], {"some.key": 2}) == spans.Stored(1, 0)
+        made = span()
+        assert spans.store(writer, [made], {"some.key": 2}) == spans.Stored(1, 0)
+        spans.store(writer, [span("tool", trace_id=made.trace_id, span_id=made.span_id), made, span()])
+        intake.count(writer, {intake.Noticed("otlp", intake.REJECTED): 1})
         assert one(writer, "SELECT count(*) FROM alembic_version") == 1
     assert collected.removed_keys(db, midnight()) == [("some.key", 2)]
+    assert sorted(notice.kind for notice in intake.since(db, midnight())) == [intake.KEY_CONFLICT, intake.REJECTED]

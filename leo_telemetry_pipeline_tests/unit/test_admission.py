@@ -10,11 +10,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from leo_telemetry_pipeline.collect import csvmap, files, plausible
-from leo_telemetry_pipeline.collect.admission import JUDGED, MOST_BAD, Door, Refused, Rules
+from leo_telemetry_pipeline.collect.admission import JUDGED, MOST_BAD, FileCheck, Refused, Rules
 from leo_telemetry_pipeline.collect.files import BadLine
 from leo_telemetry_pipeline.collect.plausible import DAY_MS
+from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.span import Span
 
 CASES = Path(__file__).resolve().parents[1] / "cases"
@@ -32,13 +35,13 @@ def written(folder: Path, rows: list, name: str = "f.jsonl") -> Path:
     return path
 
 
-def door(path: Path, **more) -> Door:
+def check(path: Path, **more) -> FileCheck:
     rules = {name: more.pop(name) for name in ("accept", "end_wins") if name in more}
-    return Door(str(path), Rules(NOW, 90, **rules), **more)
+    return FileCheck(str(path), Rules(NOW, 90, **rules), **more)
 
 
-def admitted(path: Path, *, by: Door | None = None, **more) -> list[Span | BadLine]:
-    by = by or door(path, **more)
+def admitted(path: Path, *, by: FileCheck | None = None, **more) -> list[Span | BadLine]:
+    by = by or check(path, **more)
     return list(by.admit(files.read(path, column_map=by.column_map, preset=by.preset, seen=by.seen)))
 
 
@@ -78,7 +81,7 @@ def test_a_hundred_bad_lines_before_the_first_span_are_enough(tmp_path: Path):
             yield BadLine("f", len(read), "trace_id is missing", "")
 
     with pytest.raises(Refused, match=f"not one span in its first {MOST_BAD} lines"):
-        list(door(tmp_path).admit(endless()))
+        list(check(tmp_path).admit(endless()))
     assert len(read) == MOST_BAD
 
 
@@ -179,7 +182,7 @@ def test_milliseconds_in_zipkin_s_microseconds_are_said_to_be_that(tmp_path: Pat
 
 def test_times_that_a_person_accepts_are_stored_as_they_are_and_counted():
     """Lost: the way to store what is odd and true."""
-    by = door(CASES / "sec.jsonl", accept=True)
+    by = check(CASES / "sec.jsonl", accept=True)
     assert len(admitted(CASES / "sec.jsonl", by=by)) == 20
     assert by.wrong == {plausible.TOO_EARLY: 20}
 
@@ -194,7 +197,7 @@ def test_a_file_of_such_times_is_refused_and_a_few_of_them_are_let_in_and_counte
     path = written(tmp_path, [row(start) for _ in range(3)] + [row() for _ in range(2)])
     assert wrong in refusal(path)
     path = written(tmp_path, [row(start) for _ in range(2)] + [row() for _ in range(2)])
-    by = door(path)
+    by = check(path)
     assert len(admitted(path, by=by)) == 4
     assert by.wrong.total() == 2
 
@@ -204,7 +207,7 @@ def test_only_the_first_thousand_spans_decide_and_nothing_is_given_before(tmp_pa
     path = written(tmp_path, [row(0)] * (JUDGED // 2 + 1) + [row()] * JUDGED)
     assert f"501 of its first {JUDGED} spans" in refusal(path)
     path = written(tmp_path, [row()] * JUDGED + [row(0)] * (JUDGED * 2))
-    by = door(path)
+    by = check(path)
     assert len(admitted(path, by=by)) == 3 * JUDGED
     assert by.wrong == {plausible.TOO_EARLY: 2 * JUDGED}
 
@@ -214,7 +217,7 @@ def test_the_end_wins_over_a_duration_that_contradicts_it(end_wins: bool, kept: 
     """Lost: one span of two months among thousands of seconds; or what an archive really held."""
     odd = row(end_time_ms=NOW + 5_210, duration_ms=5_210_000_000)
     path = written(tmp_path, [odd, row(duration_ms=1), row(duration_ms=1)])
-    by = door(path, end_wins=end_wins)
+    by = check(path, end_wins=end_wins)
     first = admitted(path, by=by)[0]
     assert isinstance(first, Span)
     assert first.duration_ms == kept
@@ -247,7 +250,7 @@ def test_the_end_wins_over_a_duration_that_contradicts_it(end_wins: bool, kept: 
         (b"\x0a\x04\x08\x01\x10\x02\x12\x00\x00\x00" * 30, "binary data"),
         (b"<!DOCTYPE html>\n<html><body>Sign in</body></html>", "HTML or XML"),
         (b'{"ts": 1, "level": "info", "msg": "x", "trace_id": "%s"}\n' % (b"1" * 32), "log lines"),
-        (b'{"traceId": "1", "id": "2", "annotations": [], "binaryAnnotations": []}', "Zipkin"),
+        (b'{"traceId": "1", "id": "2", "annotations": [], "binaryAnnotations": [], "timestamp": 1}', "Zipkin v1"),
         (b"TraceID,SpanID,Name,Start\n1,2,x,3\n4,5,y,6\n", "CSV"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:x\nsize 1\n", "Git LFS"),
         (b'{"trace_id": 12, "span_id": 13, "resource": "GET", "service": "web", "start": 1}', "JSON of Datadog"),
@@ -266,3 +269,30 @@ def test_a_row_that_is_nearly_a_span_is_told_its_defect_and_not_a_guess(tmp_path
     message = refusal(written(tmp_path, [row(duration_ms=-1)]))
     assert "line 1: duration_ms -1 is negative" in message
     assert "looks like" not in message
+
+
+def test_the_end_wins_also_where_a_person_accepts_the_times(tmp_path: Path):
+    """Lost: five seconds become two months, for a file that is accepted since it is old elsewhere."""
+    path = written(tmp_path, [row(end_time_ms=NOW + 5_210, duration_ms=5_210_000_000)])
+    [span] = admitted(path, accept=True)
+    assert isinstance(span, Span)
+    assert span.duration_ms == 5_210
+
+
+def test_a_few_other_defects_do_not_hide_that_the_unit_is_wrong(tmp_path: Path):
+    """Lost: the remedy, for one broken line among a hundred."""
+    assert "these look like nanoseconds" in refusal(written(tmp_path, [row(NOW * 10**6)] * 5 + ["{oops"]))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.binary(max_size=300) | st.sampled_from([b'{"log": [', b'[[[{"a":', b"{" * 9_000, b'{"a": ' + b"9" * 5_000]))
+def test_whatever_a_file_holds_it_is_empty_admitted_or_refused_in_one_line(tmp_path: Path, content: bytes):
+    """Lost: an import of many files, to a traceback over the one that is something else."""
+    path = tmp_path / "f"
+    path.write_bytes(content)
+    message = ""
+    try:
+        assert admitted(path) == []
+    except UserError as error:
+        message = error.message
+    assert "\n" not in message

@@ -282,3 +282,16 @@ def test_the_slow_part_of_a_window_begins_with_the_onset_and_no_earlier_than_the
     assert periods(date(2026, 1, 5), start, end)[0] == (start, end)
     assert periods(date(2026, 1, 5), start, end)[1][1] < datetime(2026, 1, 5, tzinfo=UTC)
     assert periods(None, start, end) == ((start, end), (start - timedelta(days=28), start))
+
+
+def test_a_slow_server_and_the_tools_that_call_it_have_one_cause():
+    """Lost: one slow server would be three items, and two people would look into its tools."""
+    tools = ("tool:lookup", "tool:order")
+    family = tree(
+        (H, -1, 1_000), *((tool, 0, 0) for tool in tools), ("mcp_server:shop", 1, 2_000), ("mcp_server:shop", 2, 2_000)
+    )
+    after, before = forest(traces(family, [Slowdown("mcp_server:shop", 4_000)], 1)), forest(traces(family, (), 2))
+    slow = [Slow("tool", tool.removeprefix("tool:"), 4_000, 3.1) for tool in tools]
+    [cause] = causes_of([*slow, Slow("mcp_server", "shop", 4_000, 3.0)], after, before)[0]
+    assert cause.representative.dimension == ("mcp_server", "shop")
+    assert len(cause.members) == 3

@@ -16,6 +16,10 @@ REFUSED = {
     " WHERE p.trace_id = s.trace_id AND p.span_id = s.parent_span_id)",
     "an upsert": "INSERT INTO workflow_trace_log (trace_id) VALUES (%s)"
     " ON CONFLICT (trace_id) DO UPDATE SET status = ''",
+    "an upsert that reads other rows": "INSERT INTO workflow_trace_log AS s (trace_id) SELECT trace_id FROM incoming"
+    " ON CONFLICT (trace_id, span_id, start_time_ms) DO UPDATE SET status = (SELECT max(status) FROM incoming)",
+    "an upsert that asks the clock": "INSERT INTO workflow_trace_log AS s (trace_id) SELECT trace_id FROM incoming"
+    " ON CONFLICT (trace_id, span_id, start_time_ms) DO UPDATE SET created_at = now()",
     "a trigger": "CREATE TRIGGER t BEFORE INSERT ON workflow_trace_log FOR EACH ROW EXECUTE FUNCTION f()",
     "a foreign key to it": "CREATE TABLE notes (trace_id uuid REFERENCES workflow_trace_log (trace_id))",
     "a foreign key from it": "ALTER TABLE workflow_trace_log ADD FOREIGN KEY (sd_id) REFERENCES directives (id)",
@@ -46,6 +50,9 @@ REFUSED = {
 TAKEN = {
     "the idempotent insert": "INSERT INTO workflow_trace_log (trace_id) SELECT trace_id FROM incoming"
     " ON CONFLICT DO NOTHING",
+    "an upsert by the whole key": "INSERT INTO workflow_trace_log AS s (trace_id) SELECT trace_id FROM incoming"
+    " ON CONFLICT (trace_id, span_id, start_time_ms) DO UPDATE SET duration_ms = excluded.duration_ms"
+    " WHERE s.duration_ms IS NULL",
     "counting into a local table": "INSERT INTO duration_histograms SELECT span_type, count(*)"
     " FROM workflow_trace_log AS s GROUP BY 1",
     "a join of traces": "SELECT count(*) FROM workflow_trace_log AS c JOIN workflow_trace_log AS p"

@@ -1,6 +1,8 @@
 """Our entry in a Claude Code settings file, whose every other byte is somebody else's."""
 
 import json
+import os
+import re
 import stat
 import subprocess
 import sys
@@ -147,7 +149,46 @@ def test_several_of_ours_become_one():
     assert json.loads(text) == {"hooks": {"SessionStart": [OURS]}}
 
 
-@pytest.mark.parametrize("command", [f"nice {COMMAND}", f"{COMMAND} --verbose", "leo-telemetry doctor", "'", 7, None])
+@pytest.mark.parametrize(
+    "of", ["leo-telemetry", OLDER.split()[0], "command -v leo-telemetry >/dev/null && leo-telemetry"]
+)
+def test_each_form_that_was_ever_installed_is_replaced_and_removed(of: str):
+    """Lost: after an upgrade the old form would stay beside the new one, and every span be made twice."""
+    older = f"{of} hook session-start" + (" || true" if "&&" in of else "")
+    text = json.dumps({"hooks": {"SessionStart": [{"hooks": [{"type": "command", "command": older, "timeout": 10}]}]}})
+    shared = claude_settings.command("leo-telemetry")
+    assert json.loads(claude_settings.add(text, shared)) == {
+        "hooks": {"SessionStart": [{"hooks": [{"type": "command", "command": shared, "timeout": 10}]}]}
+    }
+    assert claude_settings.remove(text) == "{}"
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_a_shared_hook_is_silent_where_the_program_is_not_installed(tmp_path: Path, event: str):
+    """Lost: every session of a colleague who does not measure would print an error per event."""
+    command = ["/bin/sh", "-c", claude_settings.command("leo-telemetry", event)]
+    run = subprocess.run(command, capture_output=True, env={"PATH": str(tmp_path)})
+    assert (run.returncode, run.stdout, run.stderr) == (0, b"", b"")
+    program = tmp_path / "leo-telemetry"
+    program.write_text('#!/bin/sh\necho "$@"; exit 3\n')
+    program.chmod(0o755)
+    run = subprocess.run(command, capture_output=True, env={"PATH": str(tmp_path)}, text=True)
+    assert (run.returncode, run.stdout) == (0, "hook session-start\n" if event == "SessionStart" else "hook span\n")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        f"nice {COMMAND}",
+        f"{COMMAND} --verbose",
+        "leo-telemetry doctor",
+        "command -v leo-telemetry >/dev/null && leo-telemetry hook session-start || echo gone",
+        "command -v other >/dev/null && leo-telemetry hook session-start || true",
+        "'",
+        7,
+        None,
+    ],
+)
 def test_a_command_that_a_person_wrote_is_not_ours(command):
     """Lost: somebody's own hook, replaced or removed because it resembles ours."""
     text = json.dumps({"hooks": {"SessionStart": [{"hooks": [{"type": "command", "command": command}]}]}})
@@ -197,17 +238,118 @@ def test_installing_twice_changes_nothing_and_says_so(tmp_path: Path):
     before = (path.read_bytes(), path.stat().st_ino)
     assert "nothing was changed" in invoke("install", "--shared", "--project", str(tmp_path))
     assert (path.read_bytes(), path.stat().st_ino) == before
-    assert (
-        json.loads(before[0])["hooks"]["SessionStart"][0]["hooks"][0]["command"] == "leo-telemetry hook session-start"
+    assert json.loads(before[0])["hooks"]["SessionStart"][0]["hooks"][0]["command"] == (
+        "command -v leo-telemetry >/dev/null && leo-telemetry hook session-start || true"
     )
 
 
-def test_uninstalling_leaves_a_project_as_it_was_before(tmp_path: Path):
+def test_uninstalling_leaves_a_project_as_it_was_before(tmp_path: Path, home: Path):
     """Lost: litter in a project that only tried it."""
     invoke("install", "--shared", "--project", str(tmp_path))
     invoke("uninstall", "--shared", "--project", str(tmp_path))
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == list(home.iterdir()) == []
     assert "nothing was changed" in invoke("uninstall", "--shared", "--project", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["{}", "{}\n", "", " \n", "{ }", '{\n  "model": "opus"\n}\n', '{"hooks": {}}', '{"hooks": {"Stop": [ ]}}', None],
+)
+@pytest.mark.parametrize("spans", [(), ("--spans",)])
+def test_uninstalling_gives_back_every_byte_of_a_file_and_its_folder(tmp_path: Path, before: str | None, spans):
+    """Lost: a file of somebody's own that was empty, or their folder, because nothing of ours was left in it."""
+    path = tmp_path / ".claude" / "settings.json"
+    path.parent.mkdir()
+    if before is not None:
+        path.write_text(before)
+    invoke("install", "--shared", *spans, "--project", str(tmp_path))
+    invoke("install", "--shared", "--spans", "--project", str(tmp_path))
+    invoke("uninstall", "--shared", "--project", str(tmp_path))
+    assert path.parent.is_dir()
+    assert (path.read_text() if path.exists() else None) == before
+
+
+def test_a_file_of_which_nothing_is_known_stays_where_it_is(tmp_path: Path, home: Path):
+    """Lost: a colleague's file, removed on a machine that did not make it."""
+    invoke("install", "--shared", "--project", str(tmp_path))
+    (home / "hook-files.json").unlink()
+    assert "It stays" in invoke("uninstall", "--shared", "--project", str(tmp_path))
+    assert (tmp_path / ".claude" / "settings.json").read_text() == "{}\n"
+
+
+def test_a_file_that_was_made_anew_by_a_person_is_not_taken_for_ours(tmp_path: Path):
+    """Lost: a person's file, because there was one of ours at that place long ago."""
+    invoke("install", "--shared", "--project", str(tmp_path))
+    path = tmp_path / ".claude" / "settings.json"
+    path.write_text("{}")
+    invoke("install", "--shared", "--project", str(tmp_path))
+    invoke("uninstall", "--shared", "--project", str(tmp_path))
+    assert path.read_text() == "{}"
+
+
+def test_what_a_person_added_to_a_file_of_ours_stays(tmp_path: Path):
+    """Lost: a person's settings, with the file that our installation happened to make."""
+    invoke("install", "--shared", "--project", str(tmp_path))
+    path = tmp_path / ".claude" / "settings.json"
+    path.write_text(path.read_text().replace('"hooks"', '"model": "opus",\n  "hooks"', 1))
+    invoke("uninstall", "--shared", "--project", str(tmp_path))
+    assert json.loads(path.read_text()) == {"model": "opus"}
+
+
+def test_a_home_that_cannot_be_written_is_said_and_stops_no_installation(tmp_path: Path, home: Path):
+    """Lost: the installation, for want of a note that only matters when it is undone."""
+    home.write_text("a file in the folder's place, which stops root too")
+    assert "uninstalling will leave it" in invoke("install", "--shared", "--project", str(tmp_path))
+    assert "It stays" in invoke("uninstall", "--shared", "--project", str(tmp_path))
+    home.unlink()
+
+
+def test_all_projects_are_hooked_where_claude_code_keeps_the_users_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Lost: hooks for all projects, in a file that Claude Code does not read."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("CLAUDE_CONFIG_DIR", str(tmp_path / "elsewhere"))
+    assert f"Wrote to {tmp_path}/elsewhere/settings.json" in invoke("install", "--shared", "--project", str(tmp_path))
+    invoke("uninstall", "--shared", "--project", str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_shared_hook_that_finds_no_program_says_so_when_it_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Lost: weeks without a span, since the name that was written is not on PATH."""
+    empty, environment = tmp_path / "empty", tmp_path / "venv"
+    empty.mkdir()
+    monkeypatch.setenv("PATH", str(empty))
+    folder = Path(sys.executable).parent
+    said = invoke("install", "--shared", "--project", str(tmp_path))
+    assert f"leo-telemetry is not on PATH, and without it this hook does nothing: put {folder} on PATH, or" in said
+    program = environment / "bin" / "leo-telemetry"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{empty}")
+    monkeypatch.setenv("VIRTUAL_ENV", str(environment))
+    assert f"only while the virtual environment {environment} is active" in invoke(
+        "install", "--shared", "--project", str(tmp_path)
+    )
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{empty}")
+    monkeypatch.delenv("VIRTUAL_ENV")
+    assert "PATH" not in invoke("install", "--shared", "--project", str(tmp_path))
+    assert "on PATH" not in invoke("install", "--project", str(tmp_path))
+
+
+def test_installing_under_a_switch_that_stops_all_hooks_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Lost: "installed", and never a span."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    path = tmp_path / ".claude" / "settings.json"
+    path.parent.mkdir()
+    path.write_text('{"disableAllHooks": true}')
+    for _ in range(2):
+        assert f'No hook runs: "disableAllHooks" in {path} switches all' in invoke(
+            "install", "--project", str(tmp_path)
+        )
 
 
 def test_spans_are_hooked_when_asked_for_and_stay_until_uninstalled(tmp_path: Path):
@@ -219,7 +361,10 @@ def test_spans_are_hooked_when_asked_for_and_stay_until_uninstalled(tmp_path: Pa
     assert "PostToolUse, " in invoke("install", "--spans", *arguments)
     installed = path.read_text()
     assert list(json.loads(installed)["hooks"]) == list(EVENTS)
-    path.write_text(installed.replace("leo-telemetry hook", "/old/leo-telemetry hook"))
+    path.write_text(
+        re.sub(r"command -v leo-telemetry [^|]*(leo-telemetry hook [a-z-]+) \|\| true", r"/old/\1", installed)
+    )
+    assert "/old/leo-telemetry hook span" in path.read_text()
     invoke("install", *arguments)
     assert path.read_text() == installed
     assert "nothing was changed" in invoke("install", "--spans", *arguments)

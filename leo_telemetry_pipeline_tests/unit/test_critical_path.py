@@ -147,3 +147,23 @@ def test_the_times_on_the_path_sum_up_to_the_duration_and_none_is_negative(frame
         steps = critical_path(trees, top)
         assert sum(step.own_ms + step.queue_ms for step in steps) == pytest.approx(trees.end[top] - trees.start[top])
         assert min(min(step.own_ms, step.queue_ms) for step in steps) >= -1e-9
+
+
+def test_the_running_of_a_span_is_its_own_work_and_what_lies_in_it_lies_in_the_span():
+    """Lost: two slow tools would have one cause, the running of tools, which nobody can look at."""
+    rows = (
+        ("tool:A", None, 0, 100),
+        ("execution:run", "tool:A", 0, 100),
+        ("execution:inner", "execution:run", 0, 99),
+        ("mcp_server:S", "execution:inner", 10, 90),
+    )
+    trees = forest(spans(*rows))
+    assert path(trees) == {"tool:A": (20, 0), "mcp_server:S": (80, 0)}
+    assert trees.judged.tolist() == [100, 80]
+
+
+@pytest.mark.parametrize("above", [None, "execution:run", "gone"])
+def test_a_running_that_has_no_span_above_it_breaks_nothing(above: str | None):
+    """Lost: every analysis of a trace whose spans were sent without their parents."""
+    trees = forest(spans(("execution:run", above, 0, 100), ("gate:G", "execution:run", 10, 90)))
+    assert "gate:G" in trees.keys

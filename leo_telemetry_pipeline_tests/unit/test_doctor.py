@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from leo_telemetry_pipeline.cli.doctor import Facts, Here, Verdict, judge, judge_without, look
+from leo_telemetry_pipeline.cli.doctor import Facts, Here, judge, judge_without, look
+from leo_telemetry_pipeline.cli.installed_hooks import Hooks, SettingsFile
+from leo_telemetry_pipeline.cli.verdicts import Verdict
 from leo_telemetry_pipeline.collect.spool import Spool, folder_of, waiting
 from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.store.intake import Notice
@@ -18,7 +20,7 @@ HEALTHY = Facts(
     now=NOW,
     enabled=True,
     database="the embedded database",
-    hook_files=(".claude/settings.local.json",),
+    hooks=Hooks((SettingsFile(".claude/settings.local.json", ("/bin/leo-telemetry",)),)),
     daemon_lives=False,
     waiting=(),
     last=run(window_end=NOW - timedelta(days=1), findings_count=0),
@@ -52,9 +54,9 @@ def test_a_healthy_system_needs_nothing() -> None:
         ("spool", {"spool_refused": True}, "chmod 700 /home/spool, or move it away"),
         ("losses", {"losses": {"spool_disk_full": 3}}, "make room where LEO_TELEMETRY_HOME lies"),
         ("losses", {"losses": {"invalid": 3}}, "see what the program passes as attributes"),
-        ("hook", {"hook_files": ()}, "leo-telemetry hook install"),
+        ("hook", {"hooks": Hooks()}, "leo-telemetry hook install"),
         ("queue", {"waiting": (run("QUEUED", triggered_at=NOW - timedelta(hours=1)),)}, "leo-telemetry worker --once"),
-        ("worker", {"hook_files": ()}, "leo-telemetry service install"),
+        ("worker", {"hooks": Hooks()}, "leo-telemetry service install"),
         ("analysis", {"last": None, "newest": None}, "leo-telemetry analyze"),
         ("analysis", {"newest": run("FAILED", reason_code="ERROR")}, "leo-telemetry runs show r"),
         ("analysis", {"last": run(window_end=NOW - timedelta(days=9))}, "leo-telemetry analyze"),
@@ -68,7 +70,7 @@ def test_each_part_that_fails_is_named_with_what_to_do(part: str, change: dict[s
 
 def test_a_daemon_makes_the_hook_unnecessary() -> None:
     """Lost: a server that needs no hook is never healthy."""
-    verdicts = judge(replace(HEALTHY, hook_files=(), daemon_lives=True))
+    verdicts = judge(replace(HEALTHY, hooks=Hooks(), daemon_lives=True))
     assert [verdict.name for verdict in verdicts if verdict.remedy] == []
 
 
@@ -108,10 +110,11 @@ def test_the_quarantine_can_be_looked_into() -> None:
 
 def test_without_a_database_the_rest_is_still_judged() -> None:
     """Lost: the spool fills the disk while the doctor only speaks of the database."""
-    here = Here(enabled=False, free=1_000, home="/home", spooled=2, spool_refused=False)
+    hooks = Hooks((SettingsFile("s.json", ("leo-telemetry",), ("leo-telemetry, which is not on PATH",)),))
+    here = Here(enabled=False, free=1_000, home="/home", spooled=2, spool_refused=False, hooks=hooks)
     verdicts = {verdict.name: verdict for verdict in judge_without(here, "start it")}
-    assert list(verdicts) == ["switch", "database", "disk", "spool"]
-    assert all(verdicts[name].remedy for name in ("switch", "database", "disk"))
+    assert list(verdicts) == ["switch", "database", "disk", "spool", "hook"]
+    assert all(verdicts[name].remedy for name in ("switch", "database", "disk", "hook"))
     assert verdicts["spool"].said == "2 segment(s) wait for the database"
 
 

@@ -1,7 +1,10 @@
 """Files: every good line becomes a span, every bad one says why, and nothing stops the others."""
 
+import bz2
 import gzip
 import json
+import lzma
+import os
 import random
 import tracemalloc
 import uuid
@@ -413,3 +416,96 @@ def test_every_good_line_among_bad_ones_is_kept(tmp_path, lines, packed):
     found = read_bytes(tmp_path, gzip.compress(content) if packed else content)
     spans = [item.span_id for item in found if isinstance(item, Span)]
     assert spans == [str(uuid.UUID(int=number)) for number in range(1, good + 1)]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_files_of_wider_letters_are_read(tmp_path, encoding, packed):
+    """Lost: what PowerShell and spreadsheets write."""
+    mark = "\ufeff" if encoding.endswith(("le", "be")) else ""
+    for text, name in (
+        (rows(3).decode(), "f.jsonl"),
+        (json.dumps([row(1, span_name="Zürich"), row(2)], indent=1), "f.json"),
+        ("\t".join(row()) + "\r\n" + "\t".join(map(str, row().values())), "f.csv"),
+    ):
+        content = (mark + text).encode(encoding)
+        found = read_bytes(tmp_path, gzip.compress(content) if packed else content, name)
+        assert set(kinds(found)) == {"s"}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\x28\xb5\x2f\xfd\x04\x00", "packed with zstd, which is not read: `zstd -dc FILE | leo-telemetry import -`"),
+        (bz2.compress(b"x"), "packed with bzip2, which is not read: `bzip2 -dc FILE | leo-telemetry import -`"),
+        (lzma.compress(b"x"), "packed with xz, which is not read: `xz -dc FILE | leo-telemetry import -`"),
+        (b"PK\x03\x04\x14\x00" + bytes(20) + b"spans.jsonl", "packed with zip, which is not read: `unzip -p FILE"),
+        (b"PK\x03\x04\x14\x00" + bytes(20) + b"xl/workbook.xml", "a spreadsheet (.xlsx), which is not read: save it"),
+        (b"\x04\x22\x4d\x18" + bytes(9), "packed with lz4, which is not read"),
+    ],
+)
+def test_a_file_that_is_packed_otherwise_is_named_with_what_unpacks_it(tmp_path, content, words):
+    """Lost: an evening over "the line is not UTF-8"."""
+    with pytest.raises(UserError) as refused:
+        read_bytes(tmp_path, content)
+    assert words in refused.value.message
+    assert refused.value.exit_code == 1
+
+
+def test_a_pipe_is_read_though_it_cannot_be_read_again(tmp_path):
+    """Lost: the way in for every file that must be unpacked first."""
+    for content in (rows(3), gzip.compress(rows(3)), b""):
+        reader, writer = os.pipe()
+        with os.fdopen(writer, "wb") as out:
+            out.write(content)
+        found = list(read(tmp_path / "standard input", file=os.fdopen(reader, "rb")))
+        assert kinds(found) == "sss"[: 3 if content else 0]
+
+
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        (b'{"type": "user", "message": {"content": "secret words"}}', ""),
+        (b'{"level": "info", "msg": "secret words", "trace_id": "1", "span_id": "2"}', ""),
+        (b'{"type": "user", "text": "secret \\"trace_id\\": words", "x": ', ""),
+        (b'["secret words"]', ""),
+        (b"secret words", ""),
+        (b'{"trace_id": "1", "span_id": "2", "span_type": "gate", "note": "my words"}', "whole"),
+        (b'{"id": 5, "trace_id": "1", "span_type": "gate", "note": "my wo', "whole"),
+        (b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"name": "my words"}]}]}]}', "whole"),
+    ],
+)
+def test_only_of_a_span_with_a_defect_the_text_is_kept(tmp_path, line, kept):
+    """Lost: people's words in a table that many may read; or what is needed to mend a span."""
+    found = read_bytes(tmp_path, rows(1) + line + b"\n")
+    assert isinstance(found[1], BadLine)
+    assert found[1].text == (line.decode() if kept else "")
+    assert "words" not in found[1].keys + found[1].reason
+
+
+def test_a_column_map_is_refused_for_requests_which_have_no_columns(tmp_path):
+    """Lost: a mapping that somebody wrote does nothing."""
+    found = read_bytes(tmp_path, json.dumps(OTLP).encode(), column_map={"start_time_ms": "start:s"})
+    assert [item.reason for item in found if isinstance(item, BadLine)] == [
+        "--map and --preset name the columns of rows: this is a request, which has none"
+    ]
+
+
+def test_nulls_of_a_database_s_csv_are_nothing_also_in_text(tmp_path):
+    """Lost: a gate that is called NULL."""
+    names = ["trace_id", "span_id", "parent_span_id", "span_type", "span_name", "start_time_ms", "end_time_ms", "sd_id"]
+    line = f"{uuid.UUID(int=1)},{uuid.UUID(int=2)},\\N,gate,G,1770000000000,NULL,\\N"
+    [made] = read_bytes(tmp_path, (",".join(names) + "\n" + line).encode(), "f.csv")
+    assert isinstance(made, Span)
+    assert (made.parent_span_id, made.end_time_ms, made.sd_id) == (None, None, None)
+
+
+def test_digits_behind_a_float_are_not_lost(tmp_path):
+    """Lost: one millisecond, and with it that two sources tell of one span."""
+    for text in (json.dumps(row()), json.dumps([row(), row(2)]), json.dumps([row()], indent=2)):
+        content = text.replace("1770000000001", "1770000000001.9999999").replace("5000", "5000.49999999999999999")
+        found = read_bytes(tmp_path, content.encode())
+        assert isinstance(found[0], Span)
+        assert (found[0].start_time_ms, found[0].duration_ms) == (1_770_000_000_001, 5_000)
+    [bad] = read_bytes(tmp_path, json.dumps(row()).replace("1770000000001", "1e99999999999999999999").encode())
+    assert isinstance(bad, BadLine)

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from leo_telemetry_pipeline.actions.findings import causes_first
 from leo_telemetry_pipeline.cli.findings import render_dry
 
 END = datetime(2026, 2, 9, 15, 0, tzinfo=UTC)
@@ -41,6 +42,24 @@ LEAD = bottleneck(
     cause="subagent:DESIGN",
     improvement_id="i1",
 )
+
+
+def test_what_spans_show_of_their_time_stands_below_where_it_goes() -> None:
+    """Lost: "the model is slow", without whether it begins late, writes slowly or writes more."""
+    found = bottleneck("llm", "opus", measured=["time to first token 4.5 s, was 1.5 s; what follows it is not slower"])
+    [lines] = verbose(found).values()
+    at = lines.index("What its spans show: time to first token 4.5 s, was 1.5 s; what follows it is not slower")
+    assert lines[at - 1].startswith("Where the added time goes: ")
+
+
+def test_a_cause_stands_before_what_is_slow_because_of_it() -> None:
+    """Lost: the tools of a slow server in front of it, by a hundredth of a ratio, and people look into those."""
+    tool = bottleneck("tool", "mcp__shop__order", ratio=3.2, cause="mcp_server:shop")
+    other, server = bottleneck("gate", "G", ratio=3.1), bottleneck("mcp_server", "shop", ratio=3.0)
+    worst = bottleneck("gate", "H", ratio=5.0, cause="wait:nobody:flagged")
+    ordered = causes_first([worst, tool, other, server])
+    assert ordered == [worst, server, tool, other]
+    assert causes_first([]) == []
 
 
 def verbose(*found: dict[str, Any]) -> dict[str, list[str]]:

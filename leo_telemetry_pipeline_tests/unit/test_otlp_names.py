@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from leo_telemetry_pipeline.collect import otlp
 from leo_telemetry_pipeline.collect.otlp import BadRequest
@@ -146,7 +147,7 @@ def test_what_protobuf_itself_writes_as_json_is_read():
     made = ExportTraceServiceRequest()
     span = made.resource_spans.add().scope_spans.add().spans.add(name="op", start_time_unix_nano=START, kind=2)
     span.trace_id, span.span_id = bytes.fromhex(TRACE), bytes.fromhex(SPAN)
-    span.status.code = 2
+    span.status.code = Status.STATUS_CODE_ERROR
     for keep_names in (False, True):
         for spans in both(MessageToDict(made, preserving_proto_field_name=keep_names)):
             assert [(span.trace_id.replace("-", ""), span.status) for span in spans] == [(TRACE, "ERROR")]

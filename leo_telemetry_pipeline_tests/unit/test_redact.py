@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from leo_telemetry_pipeline.analysis.span_measures import MEASURES, Measure
 from leo_telemetry_pipeline.collect import files
 from leo_telemetry_pipeline.collect.rows import span_from_row
 from leo_telemetry_pipeline.errors import UserError
@@ -445,6 +446,38 @@ def test_of_other_instrumentation_only_harmless_keys_stay_and_the_rest_is_counte
     assert policy.foreign(FOREIGN, removed) == FOREIGN
     assert policy.foreign({"user_prompt": "again"}, removed) == {}
     assert removed == {**dict.fromkeys(REMOVED, 1), "user_prompt": 2}
+
+
+# As Claude Code 2.1.332 sends them, and OpenTelemetry's conventions for requests to a model.
+OF_A_REQUEST = {
+    "ttft_ms": 99,
+    "input_tokens": 1000,
+    "output_tokens": 50,
+    "cache_read_tokens": 10,
+    "cache_creation_tokens": 5,
+    "effort": "medium",
+    "attempt": 1,
+    "stop_reason": "end_turn",
+    "model": "claude-opus-5-5",
+    "speed": "normal",
+    "query_source_safe": "sdk",
+    "success": True,
+    "gen_ai.response.time_to_first_chunk": 0.5,
+    "gen_ai.usage.output_tokens": 50,
+    "gen_ai.usage.cache_read.input_tokens": 10,
+}
+
+
+def test_what_says_why_a_request_to_a_model_was_slow_is_kept():
+    """Lost: time to first token and tokens, thrown away before anybody could look at them."""
+    assert Policy().foreign({**OF_A_REQUEST, "user_prompt": "hi", "ttft_ms_note": "hi"}, {}) == OF_A_REQUEST
+
+
+@pytest.mark.parametrize("measure", MEASURES, ids=lambda measure: measure.name)
+def test_every_measure_that_is_shown_gets_through(measure: Measure):
+    """Lost: a column that stays empty for ever."""
+    attributes = {name: 1 for name, _ in measure.attributes}
+    assert Policy().foreign(attributes, {}) == attributes
 
 
 def test_a_setting_keeps_more_keys_by_name_or_by_beginning():

@@ -104,7 +104,9 @@ def test_a_duration_may_be_written_in_every_usual_way(text, milliseconds):
         (times.moment, "2026-11-29 12:29:00 CET", "x: the time zone CET is not known: write an offset such as +01:00"),
         (times.moment, "2026-11-29 12:29:00 Europe/Berlin", "x: the time zone Europe/Berlin is not known"),
         (times.moment, "2026-13-29", "x is not a time: '2026-13-29'"),
-        (times.moment, "29.11.2026 12:29", "x is not a number: '29.11.2026 12:29'"),
+        (times.moment, "29.11.2026 12:29", "x '29.11.2026 12:29' is not a date that is read"),
+        (times.moment, "11/12/2026", "x '11/12/2026' is not a date that is read: write it as 2026-11-29T12:29:00Z"),
+        (times.moment, "Sun, 29 Nov 2026 12:29:00 GMT", "x 'Sun, 29 Nov 2026 12:29:00 GMT' is not a date that is read"),
         (times.moment, True, "x is true, not a number"),
     ],
 )

@@ -1,0 +1,105 @@
+"""``leo-telemetry running``: operations that have begun and have not ended, of programs and of Claude Code.
+
+Belongs here: what the command prints. Does not: how programs announce theirs (store.open_spans), what the notes of a
+session of Claude Code say (collect.claude).
+"""
+
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+import click
+
+from leo_telemetry_pipeline.cli import text
+from leo_telemetry_pipeline.collect.claude import notebook
+from leo_telemetry_pipeline.collect.claude import running as claude
+from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.store import database, open_spans
+from leo_telemetry_pipeline.store.database import Database
+
+# A process that beats every five seconds may be late once; a session says nothing while it thinks or asks.
+_SILENT_S, _SILENT_SESSION_S = open_spans.LOST_AFTER_S, 3600.0
+_MOST_SHOWN = 50
+_MOMENTS = ("wall_ns", "end_ns", "at_ns")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """One operation under way: of a process on a host, or of a session of Claude Code, whose ids are not made yet."""
+
+    span_type: str
+    span_name: str
+    started_at: datetime
+    open_s: float
+    silent_s: float
+    trace_id: str | None = None
+    span_id: str | None = None
+    parent_span_id: str | None = None
+    sd_id: str | None = None
+    project: str = ""
+    host: str | None = None
+    pid: int | None = None
+    session: str | None = None
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def running(as_json: bool) -> None:
+    """Show operations that have begun and have not ended, Claude Code's prompts and sub-agents among them."""
+    settings = Settings()
+    with database.ready(settings) as target, closing(Database(target, read_only=True)) as connection:
+        found = [Running(**vars(one)) for one in open_spans.running(connection)]
+    found += of_sessions(notebook.notes_of(str(settings.home)), settings.project, time.time())
+    found.sort(key=lambda one: -one.open_s)
+    if as_json:
+        text.as_json([asdict(one) for one in found])
+        return
+    if not found:
+        click.echo(f"Nothing has been running for longer than {text.lasted(settings.open_after)}.")
+        return
+    click.echo(table_of(found))
+
+
+def of_sessions(notes: Sequence[list[dict]], project: str, now: float) -> list[Running]:
+    """Return what is open by the notes of each session of Claude Code; ``now`` in seconds since the epoch."""
+    return [
+        Running(
+            span_type=one.span_type,
+            span_name=one.span_name,
+            started_at=datetime.fromtimestamp(one.start_time_ms / 1000, UTC),
+            open_s=max(0.0, now - one.start_time_ms / 1000),
+            silent_s=max(0.0, now - _last_word(of_session) / 1e9),
+            project=project,
+            session=one.session,
+        )
+        for of_session in notes
+        for one in claude.open_operations(of_session)
+    ]
+
+
+def table_of(found: Sequence[Running]) -> str:
+    """Return operations as a table, cut to what a person can look at."""
+    header = ("RUNNING FOR", "OPERATION", "SD", "PROJECT", "PROCESS", "HEARD FROM")
+    rows = [
+        (
+            text.lasted(one.open_s),
+            text.cut(f"{one.span_type}:{one.span_name}"),
+            text.cut(one.sd_id) if one.sd_id else None,
+            text.cut(one.project) if one.project else None,
+            text.cut(f"session {one.session}" if one.session is not None else f"{one.pid} on {one.host}"),
+            f"{text.lasted(one.silent_s)} ago" + (", gone?" if _seems_gone(one) else ""),
+        )
+        for one in found[:_MOST_SHOWN]
+    ]
+    more = len(found) - len(rows)
+    return text.table(header, rows) + (f"\n... and {more} more (--json)" if more else "")
+
+
+def _seems_gone(one: Running) -> bool:
+    return one.silent_s > (_SILENT_S if one.session is None else _SILENT_SESSION_S)
+
+
+def _last_word(notes: Sequence[dict]) -> float:
+    return max((note.get(name) or 0 for note in notes for name in _MOMENTS), default=0)

@@ -1,0 +1,95 @@
+"""What ``leo-telemetry trends`` shows beside the times of one dimension: time to first token, tokens, waiting.
+
+Belongs here: which columns there are for the spans of a dimension, as text and as data. Does not: the times (trends),
+reading measures (store.dimension_attributes), which there are (analysis.span_measures).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from leo_telemetry_pipeline.actions.items import milliseconds
+from leo_telemetry_pipeline.analysis.span_measures import FIRST_TOKEN, MEASURES
+from leo_telemetry_pipeline.store import dimension_attributes
+from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.days import Window
+from leo_telemetry_pipeline.store.dimension_attributes import Waiting
+
+AFTER = "AFTER IT"
+WAIT, WAITING = "WAIT P50", "WAITING"
+
+
+@dataclass(frozen=True)
+class Beside:
+    """By day: medians of measures, of what follows the first token in ms, and waiting for a person."""
+
+    medians: Mapping[date, Mapping[str, float]] = field(default_factory=dict)
+    rests: Mapping[date, Mapping[str, float]] = field(default_factory=dict)
+    waits: Mapping[date, Waiting] = field(default_factory=dict)
+
+
+def read(connection: Database, window: Window, dimension: tuple[str, str]) -> Beside:
+    """Read what the stored spans of a dimension have beside their time; nothing of one that is no span type."""
+    names = {measure.name: measure.attributes for measure in MEASURES}
+    of_time = [measure.name for measure in MEASURES if measure.is_time]
+    medians, rests = dimension_attributes.medians(connection, window, dimension, names, of_time)
+    return Beside(medians, rests, dimension_attributes.waiting(connection, window, dimension))
+
+
+def columns(beside: Beside, worked_ms: Mapping[date, float]) -> dict[str, dict[date, str]]:
+    """Return the columns that have a value on any day: headers with a cell by day. ``worked_ms``: sums of time."""
+    found: dict[str, dict[date, str]] = {}
+    for measure in MEASURES:
+        write: Callable[[float], str] = milliseconds if measure.is_time else tokens
+        found[measure.header] = _column(beside.medians, measure.name, write)
+        if measure.name == FIRST_TOKEN:
+            found[AFTER] = _column(beside.rests, measure.name, write)
+    found[WAIT] = {day: milliseconds(waits.p50_ms) for day, waits in beside.waits.items()}
+    found[WAITING] = {
+        day: f"{share * 100:.0f} %"
+        for day, waits in beside.waits.items()
+        if (share := _share(waits, worked_ms.get(day, 0.0))) is not None
+    }
+    return {header: cells for header, cells in found.items() if cells}
+
+
+def notes(beside: Beside) -> list[str]:
+    """Say what the columns mean that are no times of the spans themselves."""
+    said = []
+    if any(beside.rests.values()):
+        said.append("FIRST TOKEN and AFTER IT are medians of the time before the first token and of the rest.")
+    if beside.waits:
+        said.append("WAIT P50 is the median wait for a person, WAITING its part of all time; P50 to P99 leave it out.")
+    return said
+
+
+def as_json(beside: Beside, day: date, worked_ms: float) -> dict[str, Any]:
+    """Return what a day has, as data."""
+    waits, rest = beside.waits.get(day), beside.rests.get(day, {}).get(FIRST_TOKEN)
+    after = {} if rest is None else {"after_first_token_ms": rest}
+    return {
+        "measures": {**beside.medians.get(day, {}), **after},
+        "waiting": None
+        if waits is None
+        else {
+            "count": waits.count,
+            "p50_ms": waits.p50_ms,
+            "sum_ms": waits.sum_ms,
+            "share": _share(waits, worked_ms),
+        },
+    }
+
+
+def tokens(value: float) -> str:
+    """Write a number of tokens: ``950``, ``12.5k``."""
+    return f"{round(value)}" if value < 10_000 else f"{value / 1000:.1f}".removesuffix(".0") + "k"
+
+
+def _column(days: Mapping[date, Mapping[str, float]], name: str, write: Callable[[float], str]) -> dict[date, str]:
+    return {day: write(values[name]) for day, values in days.items() if name in values}
+
+
+def _share(waits: Waiting, worked_ms: float) -> float | None:
+    total = waits.sum_ms + worked_ms
+    return waits.sum_ms / total if total else None

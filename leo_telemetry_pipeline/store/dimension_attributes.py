@@ -1,0 +1,98 @@
+"""What the spans of one dimension hold beside their time: the median of numeric attributes by day, and the waiting.
+
+Belongs here: reading them from the stored spans. Does not: which attributes matter (analysis.span_measures), times
+(daily). Days whose spans were dropped have none: history keeps durations alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.days import Window
+from leo_telemetry_pipeline.store.dimensions import REACH_MS, SPANS_OF_ONE, stored_types
+
+# Of a measure: the attributes that hold it, the first that is there, each with what its value is multiplied by.
+Names = Mapping[str, Sequence[tuple[str, float]]]
+_NUMBER = r"^-?[0-9]{1,15}([.][0-9]{1,12})?([eE][+-]?[0-9]{1,2})?$"
+_NOBODY = "'00000000-0000-0000-0000-000000000000'::uuid"
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Waiting for a person on one day: how often, the median and the sum in ms."""
+
+    count: int
+    p50_ms: float
+    sum_ms: float
+
+
+def medians(
+    database: Database, window: Window, dimension: tuple[str, str], names: Names, of_time: Sequence[str] = ()
+) -> tuple[dict[date, dict[str, float]], dict[date, dict[str, float]]]:
+    """Return the median of each measure by day, and for those ``of_time`` that of the rest of the duration in ms.
+
+    Only of a plain dimension, a span type and a name. A day has those that some of its spans have.
+    """
+    columns, parameters = [], _parameters(window, dimension)
+    for number, (name, attributes) in enumerate(names.items()):
+        value = _value(number, attributes, parameters)
+        # GREATEST would take a missing value for nothing at all.
+        rest = f"CASE WHEN {value} IS NOT NULL THEN greatest(duration_ms - {value}, 0) END"
+        rest = rest if name in of_time else "NULL::float8"
+        columns += [f"percentile_cont(0.5) WITHIN GROUP (ORDER BY {one})" for one in (value, rest)]
+    rows = database.rows(
+        # Most dimensions have none of them, which one look at each span tells.
+        f"SELECT day, {', '.join(columns)} FROM ({SPANS_OF_ONE}) AS spans WHERE attributes ?| %(any)s::text[]"
+        " GROUP BY day ORDER BY day",
+        parameters | {"number": _NUMBER, "any": [one for each in names.values() for one, _ in each]},
+    )
+    found, rests = {}, {}
+    for day, *values in rows:
+        found[day] = {name: value for name, value in zip(names, values[::2], strict=True) if value is not None}
+        rests[day] = {name: value for name, value in zip(names, values[1::2], strict=True) if value is not None}
+    return found, rests
+
+
+def waiting(database: Database, window: Window, dimension: tuple[str, str]) -> dict[date, Waiting]:
+    """Return the waiting for a person that is left out of a dimension's time, by the day on which it began.
+
+    These are the spans of type ``wait`` right below its spans, and those beside them that have its name.
+    """
+    rows = database.rows(
+        f"""
+        WITH spans AS MATERIALIZED (
+            SELECT trace_id, span_id, coalesce(parent_span_id, {_NOBODY}) AS parent FROM ({SPANS_OF_ONE}) AS spans
+        ), waits AS (
+            SELECT DATE '1970-01-01' + (w.start_time_ms / 86400000)::integer AS day, w.trace_id, w.span_name,
+                   coalesce(w.parent_span_id, {_NOBODY}) AS parent,
+                   coalesce(w.duration_ms, w.end_time_ms - w.start_time_ms) AS wait_ms
+            FROM workflow_trace_log AS w
+            WHERE w.span_type = 'wait' AND w.start_time_ms >= %(from_ms)s - %(reach)s AND w.start_time_ms < %(to_ms)s
+        )
+        SELECT day, count(*), percentile_cont(0.5) WITHIN GROUP (ORDER BY wait_ms), sum(wait_ms)::float8
+        FROM waits
+        WHERE wait_ms IS NOT NULL AND (
+            (trace_id, parent) IN (SELECT trace_id, span_id FROM spans)
+            OR (span_name = %(key)s AND (trace_id, parent) IN (SELECT trace_id, parent FROM spans)))
+        GROUP BY day
+        """,
+        _parameters(window, dimension) | {"reach": REACH_MS},
+    )
+    return {day: Waiting(count, p50_ms, sum_ms) for day, count, p50_ms, sum_ms in rows}
+
+
+def _value(number: int, attributes: Sequence[tuple[str, float]], parameters: dict[str, object]) -> str:
+    """Return the SQL of a measure of one span, and put what it names into ``parameters``."""
+    values = []
+    for place, (attribute, factor) in enumerate(attributes):
+        mark = f"{number}_{place}"
+        parameters |= {f"name{mark}": attribute, f"factor{mark}": factor}
+        text = f"(attributes ->> %(name{mark})s)"
+        values.append(f"CASE WHEN {text} ~ %(number)s THEN {text}::float8 * %(factor{mark})s::float8 END")
+    return f"coalesce({', '.join(values)})"
+
+
+def _parameters(window: Window, dimension: tuple[str, str]) -> dict[str, object]:
+    span_type, key = dimension
+    return window.parameters() | {"stored": stored_types(span_type), "key": key}

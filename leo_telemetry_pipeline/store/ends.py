@@ -1,0 +1,211 @@
+"""Ends of spans that were stored without one: the same key with an end completes the row.
+
+Belongs here: what has an end, completing rows, what a role needs for it, telling a span from another of the same key.
+Does not: storing (spans), one start from two sources (first_starts), days that a late end makes stale (open_counts).
+
+A span without an end has neither ``duration_ms`` nor ``end_time_ms``. What has an end never changes.
+"""
+
+import copy
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import psycopg2.extensions
+
+from leo_telemetry_pipeline.collect.conventions import has_one_start
+from leo_telemetry_pipeline.span import COLUMNS, Span
+from leo_telemetry_pipeline.store import intake, json_text
+from leo_telemetry_pipeline.store.intake import Noticed
+
+Key = tuple[str, str, int]
+
+WITHOUT_END = "s.duration_ms IS NULL AND s.end_time_ms IS NULL"
+KEY = "trace_id, span_id, start_time_ms"
+# Completing needs these rights, which docs/deployment.md grants; one that may read all of WRITES does it quicker.
+READS = ("trace_id", "span_id", "start_time_ms", "end_time_ms", "duration_ms", "queue_wait_ms")
+WRITES = ("end_time_ms", "duration_ms", "queue_wait_ms", "status", "attributes")
+NAMES = ("span_type", "span_name")
+
+_log = logging.getLogger(__name__)
+_REFUSED = (
+    "spans that come again cannot give their end to rows that were stored without one: this database user lacks"
+    " SELECT or UPDATE on columns of workflow_trace_log; docs/deployment.md has the GRANT"
+)
+_told: set[str] = set()
+
+
+@dataclass(frozen=True)
+class Rights:
+    """The columns of the span table that a role may read, and those that it may change."""
+
+    read: frozenset[str]
+    write: frozenset[str]
+
+    @property
+    def completes(self) -> bool:
+        """Whether the role can complete rows."""
+        return self.read.issuperset(READS) and self.write.issuperset(WRITES)
+
+
+def key_of(span: Span) -> Key:
+    """Return what tells a span from the others in the table."""
+    return span.trace_id, span.span_id, span.start_time_ms
+
+
+def has_end(span: Span) -> bool:
+    """Tell whether a span is complete."""
+    return span.duration_ms is not None or span.end_time_ms is not None
+
+
+def joined(start: Span, end: Span) -> Span:
+    """Return what a row becomes that was stored at the start of a span, by the same span with its end."""
+    complete = copy.copy(start)
+    complete.end_time_ms, complete.duration_ms, complete.status = end.end_time_ms, end.duration_ms, end.status
+    if end.queue_wait_ms is not None:
+        complete.queue_wait_ms = end.queue_wait_ms
+    complete.attributes = start.attributes | end.attributes
+    return complete
+
+
+def collapsed(batch: list[Span]) -> tuple[list[Span], int]:
+    """Return a batch whose spans are complete if their end is in it too, and how many were completed so."""
+    if all(map(has_end, batch)):
+        return batch, 0
+    first: dict[Key, Span] = {}
+    again: list[Span] = []
+    completed = 0
+    for span in batch:
+        key = key_of(span)
+        before = first.setdefault(key, span)
+        if before is not span and has_end(span) and not has_end(before):
+            first[key] = joined(before, span)
+            completed += 1
+        elif before is not span:
+            again.append(span)
+    return [*first.values(), *again], completed
+
+
+def rights(cursor: psycopg2.extensions.cursor) -> Rights:
+    """Return what the role of a transaction may do with columns of the span table."""
+    cursor.execute(
+        "SELECT name, has_column_privilege('workflow_trace_log', name, 'SELECT'),"
+        " has_column_privilege('workflow_trace_log', name, 'UPDATE') FROM unnest(%s) AS name",
+        (list(COLUMNS),),
+    )
+    rows = cursor.fetchall()
+    return Rights(
+        frozenset(name for name, may_read, _ in rows if may_read),
+        frozenset(name for name, _, may_write in rows if may_write),
+    )
+
+
+def complete(cursor: psycopg2.extensions.cursor, batch: Sequence[Span], source: str) -> int:
+    """Complete the rows that have the key of a span of a batch, and return how many were completed.
+
+    Called where some keys of the batch were stored before; the batch is in the table ``incoming``. Spans that are not
+    stored since another span has their key are counted as a notice of ``source``.
+    """
+    role = rights(cursor)
+    if not role.completes:
+        _tell_once(_REFUSED)
+    # Without the right to read keys, spans of the batch can only be compared with each other.
+    stored = _stored(cursor, batch, role) if role.read.issuperset(READS) else {}
+    intake.count_in(cursor, _conflicts(batch, stored, source))
+    found: dict[Key, Span] = {}
+    for span in batch:
+        row = stored.get(key_of(span))
+        if row is not None and row.is_open and has_end(span):
+            found.setdefault(row.key, span)
+    if not found or not role.completes:
+        return 0
+    # In one order, so that two that complete the same rows cannot wait for each other.
+    if role.read.issuperset(WRITES):
+        return _complete(cursor, sorted(found))
+    return sum(_complete_unread(cursor, found[key]) for key in sorted(found))
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A stored row: its type and name where the role may read them."""
+
+    key: Key
+    is_open: bool
+    names: tuple[str, str] | None
+
+
+def _stored(cursor: psycopg2.extensions.cursor, batch: Sequence[Span], role: Rights) -> dict[Key, _Row]:
+    names = "s.span_type, s.span_name" if role.read.issuperset(NAMES) else "NULL, NULL"
+    traces, ids, starts = map(list, zip(*map(key_of, batch), strict=True))
+    # One step down the primary key of one partition per span, where the server would rather read whole partitions.
+    cursor.execute("SELECT set_config('enable_nestloop', 'on', true)")
+    cursor.execute(
+        f"SELECT s.trace_id::text, s.span_id::text, s.start_time_ms, {WITHOUT_END}, {names}"
+        " FROM workflow_trace_log AS s WHERE s.start_time_ms BETWEEN %s AND %s"
+        f" AND ({KEY}) IN (SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::bigint[]))",
+        (min(starts), max(starts), traces, ids, starts),
+    )
+    rows = cursor.fetchall()
+    cursor.execute("SELECT set_config('enable_nestloop', 'off', true)")
+    return {row[:3]: _Row(row[:3], row[3], row[4:] if row[4] is not None else None) for row in rows}
+
+
+def _conflicts(batch: Sequence[Span], stored: Mapping[Key, _Row], source: str) -> Counter[Noticed]:
+    """Count the spans that are another operation than the one that has their key."""
+    names = {key: row.names for key, row in stored.items() if row.names is not None}
+    conflicts: Counter[Noticed] = Counter()
+    for span in batch:
+        own = span.span_type, span.span_name
+        # Two sources of one span may know it by different names.
+        if names.setdefault(key_of(span), own) != own and not has_one_start(span):
+            conflicts[Noticed(source, intake.KEY_CONFLICT, span.span_type)] += 1
+    return conflicts
+
+
+def _complete(cursor: psycopg2.extensions.cursor, waiting: Sequence[Key]) -> int:
+    cursor.execute(
+        f"INSERT INTO workflow_trace_log AS s ({_COLUMNS}) SELECT DISTINCT ON ({KEY}) {_COLUMNS} FROM incoming"
+        " WHERE (duration_ms IS NOT NULL OR end_time_ms IS NOT NULL)"
+        f" AND ({KEY}) IN (SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::bigint[])) ORDER BY {KEY}, ctid"
+        f" ON CONFLICT ({KEY}) DO UPDATE SET {FROM_EXCLUDED} WHERE {WITHOUT_END}",
+        tuple(map(list, zip(*waiting, strict=True))),
+    )
+    return cursor.rowcount
+
+
+def _complete_unread(cursor: psycopg2.extensions.cursor, end: Span) -> int:
+    """Complete a row for a role that may not read all that it changes, as a statement from ``excluded`` would.
+
+    Attributes of the start cannot be kept beside those of the end, so they are only replaced by some.
+    """
+    values = {name: getattr(end, name) for name in COLUMNS} | {"attributes": json_text.of(end.attributes)}
+    attributes = ", attributes = %(attributes)s::jsonb" if end.attributes else ""
+    cursor.execute(
+        f"INSERT INTO workflow_trace_log AS s ({_COLUMNS}) VALUES ({', '.join(f'%({name})s' for name in COLUMNS)})"
+        f" ON CONFLICT ({KEY}) DO UPDATE SET end_time_ms = %(end_time_ms)s, duration_ms = %(duration_ms)s,"
+        f" status = %(status)s, queue_wait_ms = coalesce(%(queue_wait_ms)s, s.queue_wait_ms){attributes}"
+        f" WHERE {WITHOUT_END}",
+        values,
+    )
+    return cursor.rowcount
+
+
+def forget_told() -> None:
+    """Let warnings that were logged once be logged again."""
+    _told.clear()
+
+
+def _tell_once(text: str) -> None:
+    if text not in _told:
+        _told.add(text)
+        _log.warning(text)
+
+
+_COLUMNS = ", ".join(COLUMNS)
+# What a row takes from the same span with its end; reading a column of ``excluded`` takes the right to SELECT it.
+FROM_EXCLUDED = (
+    "end_time_ms = excluded.end_time_ms, duration_ms = excluded.duration_ms, status = excluded.status,"
+    " queue_wait_ms = coalesce(excluded.queue_wait_ms, s.queue_wait_ms),"
+    " attributes = coalesce(s.attributes, '{}') || coalesce(excluded.attributes, '{}')"
+)

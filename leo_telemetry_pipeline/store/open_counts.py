@@ -1,0 +1,150 @@
+"""Spans without an end that a counted day has: once fewer are left, some got their end and the day is stale.
+
+Belongs here: looking at a day while it is counted, comparing counted days with what is stored now.
+Does not: marking days (staleness), counting them (histograms), completing spans (ends).
+
+An end may also come by a plain SQL UPDATE, which leaves ``created_at`` as it is, and the span table has no triggers.
+What is looked at is the partial index on rows without an end, however much is stored.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from itertools import groupby
+
+import psycopg2.extensions
+
+from leo_telemetry_pipeline.store.days import after, midnight, milliseconds, whole
+from leo_telemetry_pipeline.store.dimensions import REACH_MS
+from leo_telemetry_pipeline.store.ends import WITHOUT_END
+
+Look = tuple[date, datetime]
+
+
+@dataclass(frozen=True)
+class Open:
+    """Spans without an end that matter to a day; see ``duration_histogram_days``."""
+
+    spans: int
+    nearby: list[str]
+    looked_at: datetime
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """What a counted day had, with the end of its sealed parts."""
+
+    day: date
+    open: Open
+    since: datetime | None
+
+
+def look(cursor: psycopg2.extensions.cursor, day: date, since: datetime | None) -> Open:
+    """Return the spans without an end that matter to a day, but for its sealed parts, which end ``since``.
+
+    To be called before the day is counted: a span that gets its end in between then makes the day stale once too
+    often, and not once too rarely.
+    """
+    own = f"{_OF_THE_DAY} AND (%(since)s::timestamptz IS NULL OR s.created_at >= %(since)s)"
+    parameters = whole(day).parameters() | {"since": since, "reach": REACH_MS}
+    cursor.execute(f"SELECT count(*) FROM workflow_trace_log AS s WHERE {WITHOUT_END} AND {own}", parameters)
+    [spans] = cursor.fetchone() or (0,)
+    cursor.execute(
+        f"SELECT s.trace_id::text, s.span_id::text FROM workflow_trace_log AS s WHERE {WITHOUT_END} AND {_LINKED}"
+        " AND s.start_time_ms >= %(from_ms)s - %(reach)s AND s.start_time_ms < %(to_ms)s + %(reach)s"
+        f" AND NOT ({_OF_THE_DAY})",
+        parameters,
+    )
+    linked = cursor.fetchall()
+    traces: set[str] = set()
+    if linked:
+        cursor.execute(
+            "SELECT s.trace_id::text FROM workflow_trace_log AS s"
+            f" WHERE s.trace_id = ANY(%(traces)s::uuid[]) AND {own} GROUP BY s.trace_id",
+            parameters | {"traces": list({trace for trace, _ in linked})},
+        )
+        traces = {trace for (trace,) in cursor.fetchall()}
+    # Not before: all that was seen above was stored by then.
+    cursor.execute("SELECT clock_timestamp()")
+    [(looked_at,)] = cursor.fetchall()
+    return Open(spans, sorted(span for trace, span in linked if trace in traces), looked_at)
+
+
+def fewer(cursor: psycopg2.extensions.cursor, days: Sequence[date] | None = None) -> set[Look]:
+    """Return the days, with when each was looked at, that had more spans without an end than they have now."""
+    cursor.execute(
+        """
+        SELECT DISTINCT d.day, d.open_spans, d.open_nearby::text[], d.looked_at,
+               (SELECT max(t.sealed_before) FROM telemetry_sealed_days AS t WHERE t.day = d.day)
+        FROM duration_histogram_days AS d
+        WHERE (d.open_spans > 0 OR d.open_nearby <> '{}') AND NOT d.is_stale
+          AND (%(days)s::date[] IS NULL OR d.day = ANY(%(days)s::date[]))
+        ORDER BY d.day, d.looked_at
+        """,
+        {"days": None if days is None else list(days)},
+    )
+    counted = [_Counted(day, Open(spans, nearby, at), since) for day, spans, nearby, at, since in cursor.fetchall()]
+    if not counted:
+        return set()
+    waiting = _linked_now(cursor, counted)
+    found = {(each.day, each.open.looked_at) for each in counted if not waiting.issuperset(each.open.nearby)}
+    for round_ in _rounds(counted):
+        now = _open_now(cursor, round_)
+        found |= {(each.day, each.open.looked_at) for each in round_ if now.get(each.day, 0) < each.open.spans}
+    return found
+
+
+def _rounds(counted: Sequence[_Counted]) -> Iterator[list[_Counted]]:
+    """Yield the looks, each day once in each round: types of a day may have been counted at different times."""
+    left = [list(looks) for _, looks in groupby(counted, key=lambda each: each.day)]
+    while left:
+        yield [looks[0] for looks in left]
+        left = [looks[1:] for looks in left if len(looks) > 1]
+
+
+def _linked_now(cursor: psycopg2.extensions.cursor, counted: Sequence[_Counted]) -> set[str]:
+    days = [each.day for each in counted if each.open.nearby]
+    if not days:
+        return set()
+    cursor.execute(
+        f"SELECT s.span_id::text FROM workflow_trace_log AS s WHERE {WITHOUT_END} AND {_LINKED}"
+        " AND s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s",
+        _bounds(days, REACH_MS),
+    )
+    return {span for (span,) in cursor.fetchall()}
+
+
+def _open_now(cursor: psycopg2.extensions.cursor, counted: Sequence[_Counted]) -> dict[date, int]:
+    by_day = {each.day: each for each in counted}
+    first = min(by_day)
+    # A place for each day in a row: tables of ours cannot be joined with one that is distributed.
+    looks = [by_day.get(date.fromordinal(n)) for n in range(first.toordinal(), max(by_day).toordinal() + 1)]
+    cursor.execute(
+        f"""
+        SELECT s.start_time_ms / 86400000 - %(first)s, count(*) FROM workflow_trace_log AS s
+        WHERE {WITHOUT_END} AND s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s
+          AND s.created_at < (%(looked_at)s::timestamptz[])[(s.start_time_ms / 86400000 - %(first)s)::integer + 1]
+          AND s.created_at >= (%(since)s::timestamptz[])[(s.start_time_ms / 86400000 - %(first)s)::integer + 1]
+        GROUP BY 1
+        """,
+        _bounds(by_day, 0)
+        | {
+            "first": (first - date(1970, 1, 1)).days,
+            "looked_at": [look and look.open.looked_at for look in looks],
+            "since": [(look and look.since) or _LONG_AGO for look in looks],
+        },
+    )
+    return {date.fromordinal(first.toordinal() + place): spans for place, spans in cursor.fetchall()}
+
+
+def _bounds(days: Collection[date], reach_ms: int) -> dict[str, object]:
+    return {
+        "from_ms": milliseconds(midnight(min(days))) - reach_ms,
+        "to_ms": milliseconds(after(max(days))) + reach_ms,
+    }
+
+
+_LONG_AGO = datetime(1, 1, 2, tzinfo=UTC)
+_OF_THE_DAY = "s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s"
+# A handoff gives its attributes to its whole trace; a wait is taken off the time of its parent.
+_LINKED = "s.span_type IN ('handoff', 'workflow', 'wait')"

@@ -1,0 +1,91 @@
+"""The real Claude Code, by hooks, by OpenTelemetry and by both at once: what is stored is what happened, each once.
+
+A local fake of its API decides what the model says, and so knows what happened. The program comes from npm, by its
+hash; `make newest` tries the newest version by hand.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from leo_telemetry_pipeline_tests.claude import playing, program, scenarios, stored
+from leo_telemetry_pipeline_tests.claude.playing import Played
+from leo_telemetry_pipeline_tests.processes import sees_processes
+
+pytestmark = sees_processes
+
+# Ten times what `make accept` requires on a quiet machine.
+LIMIT_S = 0.5
+NAMES = [scenario.__name__ for scenario in scenarios.ALL]
+
+
+@pytest.fixture(scope="module")
+def claude() -> Path:
+    """Give the program of the version that is tested."""
+    return program.tested()
+
+
+@pytest.fixture(scope="module", params=playing.WAYS)
+def all_played(request: pytest.FixtureRequest, claude: Path) -> Iterator[Mapping[str, Played | BaseException]]:
+    """Play every scenario, measured by one of the ways."""
+    with playing.product() as product:
+        yield playing.play_all(scenarios.ALL, request.param, product, claude)
+
+
+@pytest.fixture(params=NAMES)
+def played(request: pytest.FixtureRequest, all_played: Mapping[str, Played | BaseException]) -> Played:
+    """Give a scenario as it was played."""
+    outcome = all_played[request.param]
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
+
+
+def test_what_happened_is_stored_once(played: Played):
+    """Lost: a prompt, tool or sub-agent that is not there, that is there twice, or that has another's name."""
+    assert stored.shapes_of_rows(played.rows) == stored.shapes_of_facts(played.visible())
+
+
+def test_durations_are_those_that_the_model_saw(played: Played):
+    """Lost: which tool is slow, where a sub-agent has the time of its launch and a prompt ends at its first stop."""
+    off = [deviation for deviation in stored.beside_the_fake(played.matched()) if deviation.seconds > LIMIT_S]
+    assert off == []
+
+
+def test_tools_take_as_long_as_claude_code_says(played: Played):
+    """Lost: the time that a tool works, where the wait for a person is counted in it."""
+    tools = ("tool", "skill")
+    off = [
+        deviation
+        for deviation in stored.beside_reports(played.matched(), played.reported, tools)
+        if deviation.seconds > LIMIT_S
+    ]
+    assert off == []
+
+
+def test_requests_and_waits_come_by_opentelemetry(played: Played):
+    """Lost: whether the model or a person was waited for."""
+    if played.way == "hooks":
+        assert not any(row.type == "llm" for row in played.rows)
+        return
+    wanted = [fact for fact in played.facts if fact.type in ("llm", "wait")]
+    matched = played.matched(("llm", "wait"))
+    assert len(matched) == len(wanted)
+    assert [(row.status, row.parent) for fact, row in matched if fact.type == "llm"] == [
+        (fact.status, fact.parent) for fact, _ in matched if fact.type == "llm"
+    ]
+    assert [off for off in stored.beside_the_fake(matched) if off.seconds > LIMIT_S] == []
+
+
+def test_no_word_of_a_conversation_is_kept(played: Played):
+    """Lost: what people and the model said, to everyone who may look at durations."""
+    assert played.rows
+    for word in ("<<", "sleep", "touch", "notes.txt", "as planned", "noted", "Deploy it", "Tidy up"):
+        assert word not in played.text
+
+
+def test_claude_code_has_nothing_to_complain_about(played: Played):
+    """Lost: the peace of somebody's terminal, to errors of an exporter or of a hook."""
+    assert played.refusals == ()
+    assert played.complaints == ""

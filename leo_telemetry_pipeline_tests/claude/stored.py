@@ -1,0 +1,108 @@
+"""What was stored of sessions of Claude Code, beside what truly happened.
+
+Belongs here: reading rows, matching them with facts, how far their times are off. Does not: any limit.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline_tests.claude.reports import Report
+from leo_telemetry_pipeline_tests.claude.truth import Fact
+
+# What must be the same by both ways; requests to the model and hooks are seen by OpenTelemetry alone.
+COMPARED = ("handoff", "tool", "skill", "subagent", "mcp_server")
+_ROWS = """
+    SELECT c.attributes->>'session.id', c.span_type, c.span_name, c.status, p.span_type, p.span_name,
+        c.start_time_ms, c.duration_ms, coalesce(c.attributes->>'tool_use_id', c.attributes->>'agent_id', '')
+    FROM workflow_trace_log AS c LEFT JOIN workflow_trace_log AS p
+      ON p.trace_id = c.trace_id AND p.span_id = c.parent_span_id
+    WHERE c.attributes->>'session.id' = ANY(%s)
+    ORDER BY c.start_time_ms
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A stored span."""
+
+    session: str
+    type: str
+    name: str
+    status: str | None
+    parent: tuple[str, str] | None
+    start_ms: int
+    duration_ms: int | None
+    key: str
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """By how many seconds a stored duration is off, and from what."""
+
+    of: str
+    seconds: float
+
+
+def rows(db: Database, sessions: Iterable[str]) -> list[Row]:
+    """Return what is stored of sessions, in the order of beginning."""
+    found = []
+    for session, kind, name, status, parent_kind, parent_name, start, duration, key in db.rows(
+        _ROWS, (list(sessions),)
+    ):
+        parent = (parent_kind, parent_name) if parent_kind else None
+        found.append(Row(session, kind, name, status, parent, int(start), duration, key))
+    return found
+
+
+def shapes_of_facts(facts: Iterable[Fact], types: Sequence[str] = COMPARED) -> Counter[tuple]:
+    """Count what must be there, by session, type, name, status and parent."""
+    return Counter((fact.session, *fact.shape) for fact in facts if fact.type in types)
+
+
+def shapes_of_rows(stored: Iterable[Row], types: Sequence[str] = COMPARED) -> Counter[tuple]:
+    """Count what is there in the same way."""
+    return Counter((row.session, row.type, row.name, row.status, row.parent) for row in stored if row.type in types)
+
+
+def pairs(facts: Iterable[Fact], stored: Iterable[Row]) -> Iterator[tuple[Fact, Row]]:
+    """Match facts with rows of their type and name: by id, then by order."""
+    by_name: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
+    for row in stored:
+        by_name[row.session, row.type, row.name].append(row)
+    for fact in sorted(facts, key=lambda fact: (fact.begin, fact.least)):
+        candidates = by_name[fact.session, fact.type, fact.name]
+        row = next((row for row in candidates if row.key == fact.key), next(iter(candidates), None))
+        if row is not None:
+            candidates.remove(row)
+            yield fact, row
+
+
+def beside_the_fake(matched: Iterable[tuple[Fact, Row]]) -> Iterator[Deviation]:
+    """Return how far durations lie outside of what the fake model saw."""
+    for fact, row in matched:
+        if fact.most is not None:
+            seconds = (row.duration_ms or 0) / 1000
+            yield Deviation(f"{fact.type}:{fact.name}", max(fact.least - seconds, seconds - fact.most, 0))
+
+
+def beside_reports(
+    matched: Iterable[tuple[Fact, Row]], reported: Iterable[Report], types: Sequence[str]
+) -> Iterator[Deviation]:
+    """Return how far durations are from what Claude Code itself reported."""
+    left = list(reported)
+    for fact, row in matched:
+        kind = "tool" if fact.type == "skill" else fact.type
+        if row.type not in types or row.duration_ms is None:
+            continue
+        end = fact.begin + (fact.most or 0)
+        near = [
+            report
+            for report in left
+            if (report.session, report.type) == (row.session, kind)
+            and (report.key == fact.key if fact.key else fact.begin - 1 < report.begin < end)
+        ]
+        if near:
+            left.remove(near[0])
+            yield Deviation(f"{fact.type}:{fact.name}", abs(row.duration_ms / 1000 - near[0].seconds))

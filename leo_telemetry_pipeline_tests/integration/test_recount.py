@@ -1,0 +1,81 @@
+"""``leo-telemetry maintain --recount``: history counted again for changes that nothing can notice."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from click.testing import CliRunner
+
+from leo_telemetry_pipeline.cli import commands
+from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.store import histograms
+from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline_tests.builders import DAY, execute, insert, midnight, span
+
+pytestmark = pytest.mark.usefixtures("settings")
+
+NOON = midnight(5) + timedelta(hours=12)
+DAYS = [(NOON + n * DAY).date() for n in range(3)]
+
+
+def fill(db: Database) -> None:
+    insert(db, [span("gate", "A", 100, at=NOON + n * DAY) for n in range(3)])
+    histograms.rebuild(db, [*DAYS, midnight().date()], ["gate"], ["gate"])
+
+
+def say(*words: str) -> str:
+    done = CliRunner().invoke(commands.cli, ["maintain", "--recount", *words], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def durations(db: Database) -> list[float]:
+    rows = db.rows("SELECT sum_ms FROM duration_histograms WHERE dimension_type = 'gate' ORDER BY day, part")
+    return [sum_ms for (sum_ms,) in rows]
+
+
+def test_a_duration_that_was_changed_in_the_table_is_counted_again(db: Database):
+    """Lost: whoever corrects durations by SQL keeps the wrong history for ever."""
+    fill(db)
+    execute(db, "UPDATE workflow_trace_log SET duration_ms = 700")
+    printed = say("--from", str(DAYS[1]), "--to", str(DAYS[1]))
+    assert printed.splitlines()[0] == f"Counted again: 1 day(s), {DAYS[1]}"
+    assert durations(db) == [100, 700, 100]
+    assert say().splitlines()[0] == f"Counted again: 3 day(s), {DAYS[0]} to {DAYS[2]} (3 days)"
+    assert durations(db) == [700, 700, 700]
+
+
+def test_a_dry_run_says_which_days_and_counts_none(db: Database):
+    """Lost: nobody dares to begin what may take hours."""
+    fill(db)
+    execute(db, "UPDATE workflow_trace_log SET duration_ms = 700")
+    assert say("--dry-run").splitlines() == [
+        "A dry run: this is what would be done.",
+        f"Counted again: 3 day(s), {DAYS[0]} to {DAYS[2]} (3 days)",
+    ]
+    assert durations(db) == [100, 100, 100]
+    assert json.loads(say("--dry-run", "--json")) == {"dry_run": True, "days": [*map(str, DAYS)], "sealed": []}
+
+
+def test_sealed_parts_stay_and_are_named(db: Database):
+    """Lost: history of spans that are gone, or the reason why a correction does not show."""
+    fill(db)
+    histograms.seal(db, DAYS[0])
+    insert(db, [span("gate", "A", 5, at=NOON)])
+    execute(db, "UPDATE workflow_trace_log SET duration_ms = 700")
+    printed = say()
+    assert f"Sealed, so only what came later was counted again: 1 day(s), {DAYS[0]}." in printed
+    assert durations(db) == [700, 100, 700, 700]
+
+
+def test_nothing_to_count_is_said(db: Database):
+    """Lost: silence that looks like success."""
+    assert say() == "No day that has ended is in daily history: nothing to count again.\n"
+
+
+@pytest.mark.parametrize("words", [["--from", "2026-2-1"], ["--recount", "--to", "yesterday"], ["--to", "2026-02-30"]])
+def test_wrong_words_are_refused_in_one_line(words: list[str]):
+    """Lost: a slip of the hand counts all days, or begins maintenance."""
+    with pytest.raises(UserError) as refusal:
+        commands.cli.main(["maintain", *words], standalone_mode=False)
+    assert refusal.value.exit_code == 2

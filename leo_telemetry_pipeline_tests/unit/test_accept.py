@@ -1,0 +1,100 @@
+"""``make accept``: what was measured is not measured again, and every figure says where it comes from."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import accept, figures
+from benchmarks.figures import Figure, Part
+
+
+class Trial:
+    """A trial of two parts that remembers what was run, and breaks off where it is told to."""
+
+    def __init__(self, *, holds: bool = True, breaks_at: str = "") -> None:
+        self.ran: list[tuple[str, bool]] = []
+        self.holds = holds
+        self.breaks_at = breaks_at
+
+    def parts(self, full: bool) -> list[str]:
+        return ["first", "second"] if full else ["first"]
+
+    def run(self, part: str, seed: int, full: bool) -> Iterator[Figure]:
+        if part == self.breaks_at:
+            raise KeyboardInterrupt
+        self.ran.append((part, full))
+        yield Figure("11.2", f"the {part} part", "at most 1 %", "0.5 %", self.holds)
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep figures in a folder of the test's own."""
+    monkeypatch.setattr(figures, "FIGURES", tmp_path / "acceptance.json")
+    monkeypatch.setattr(figures, "PAGE", tmp_path / "acceptance.md")
+    return tmp_path
+
+
+def measured(trial: Any, *arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Run ``make accept`` with one trial."""
+    monkeypatch.setattr(accept, "_trials", lambda names: {"it": trial})
+    return accept.main(list(arguments))
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost: hours of measuring start anew after each interruption."""
+    with pytest.raises(KeyboardInterrupt):
+        measured(Trial(breaks_at="second"), monkeypatch=monkeypatch)
+    again = Trial()
+    assert measured(again, monkeypatch=monkeypatch) == 0
+    assert again.ran == [("second", True)]
+    assert [part.part for part in figures.read()] == ["first", "second"]
+
+
+def test_what_was_measured_is_measured_again_on_request_only(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost: a figure of last month stands for the code of today, and nothing replaces it."""
+    measured(Trial(), monkeypatch=monkeypatch)
+    asked = Trial()
+    measured(asked, monkeypatch=monkeypatch)
+    assert asked.ran == []
+    measured(asked, "--again", monkeypatch=monkeypatch)
+    assert [part for part, _ in asked.ran] == ["first", "second"]
+    assert len(figures.read()) == 2
+
+
+def test_a_figure_that_does_not_hold_fails_the_run_and_is_marked(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost: a miss is written into the docs as if it had held."""
+    assert measured(Trial(holds=False), monkeypatch=monkeypatch) == 1
+    assert "0.5 % **missed**" in (kept / "acceptance.md").read_text()
+    # Nothing is measured now, and the miss of before is still one.
+    assert measured(Trial(), monkeypatch=monkeypatch) == 1
+
+
+def test_the_small_form_leaves_the_figures_alone(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost: a run in CI overwrites the figures of full size."""
+    assert measured(Trial(), "--small", monkeypatch=monkeypatch) == 0
+    assert list(kept.iterdir()) == []
+
+
+def test_nothing_begins_after_the_time_is_over(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost: an hour for acceptance becomes four."""
+    trial = Trial()
+    measured(trial, "--minutes", "0", monkeypatch=monkeypatch)
+    assert trial.ran == []
+
+
+def test_the_page_names_line_seed_and_commit_in_the_order_of_lines() -> None:
+    """Lost: a figure that nobody can measure again."""
+    late, early = (Figure(line, "what", "required", "measured", True) for line in ("11.10", "11.9"))
+    page = figures.page([Part("it", "first", 7, "abc1234", "2026-11-29", 3, (late, early))])
+    rows = [line for line in page.splitlines() if line.startswith("| 11.")]
+    assert rows[0] == "| 11.9 | what | required | measured | 7 | abc1234 | 2026-11-29 |"
+    assert rows[1].startswith("| 11.10 |")
+
+
+def test_every_trial_names_its_parts() -> None:
+    """Lost: a trial that make accept cannot run."""
+    for name, trial in accept._trials([]).items():
+        assert trial.parts(True), name
+        assert trial.parts(False), name

@@ -1,0 +1,88 @@
+"""What ``running`` says of Claude Code's sessions, from their notes."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from leo_telemetry_pipeline.cli.running import Running, of_sessions, table_of
+from leo_telemetry_pipeline.collect.claude import hook_notes
+
+NOW = 1_795_959_600.0
+RECORDED = Path(__file__).parents[1] / "claude_code_hook_events.jsonl"
+
+
+def notes(*events: tuple[float, dict]) -> list[dict]:
+    """Return the notes of hook events that came so many seconds before now."""
+    made = []
+    for ago, event in events:
+        at_ns = round((NOW - ago) * 1e9)
+        note = hook_notes.note({"session_id": "s1", "prompt_id": "p1", **event}, at_ns, at_ns)
+        assert note is not None
+        made.append({"session": "s1", **note})
+    return made
+
+
+def submit(ago: float, prompt: str = "do it") -> tuple[float, dict]:
+    return ago, {"hook_event_name": "UserPromptSubmit", "prompt": prompt}
+
+
+def agent(ago: float, event: str = "SubagentStart", key: str = "a1") -> tuple[float, dict]:
+    return ago, {"hook_event_name": event, "agent_id": key, "agent_type": "Explore"}
+
+
+def shown(*of: list[dict]) -> list[str]:
+    """Return the lines of the table below its header."""
+    return table_of(of_sessions(of, "shop", NOW)).splitlines()[1:]
+
+
+def test_prompts_and_sub_agents_under_way_are_shown_with_their_session():
+    """Lost: "what is it doing for ten minutes?", asked of the one command that should know."""
+    first, second = shown(notes(submit(600), agent(125)))
+    assert first.split() == [
+        "10",
+        "min",
+        "handoff:claude_code.interaction",
+        "-",
+        "shop",
+        *["session", "s1", "2", "min", "ago"],
+    ]
+    assert second.split()[:3] == ["2", "min", "subagent:Explore"]
+
+
+def test_what_has_ended_is_not_shown():
+    """Lost: a list that only grows."""
+    assert shown(notes(submit(600), agent(125), agent(60, "SubagentStop"), (30, {"hook_event_name": "Stop"}))) == []
+    [left] = shown(notes(submit(600), agent(125), agent(60, "SubagentStop")))
+    assert "handoff:claude_code.interaction" in left
+
+
+def test_every_session_has_its_own_and_a_silent_one_may_be_gone():
+    """Lost: a session that was killed would seem to work on for ever."""
+    old = [{**note, "session": "s2"} for note in notes(submit(7_300))]
+    lines = shown(old, notes(submit(600)))
+    assert ["session s2" in line for line in lines] == [True, False]
+    assert ["gone?" in line for line in lines] == [True, False]
+
+
+def test_what_is_open_is_data_too():
+    """Lost: a script that watches sessions."""
+    [one] = of_sessions([notes(submit(600))], "", NOW)
+    assert one == Running(
+        span_type="handoff",
+        span_name="claude_code.interaction",
+        started_at=datetime.fromtimestamp(NOW - 600, UTC),
+        open_s=600.0,
+        silent_s=600.0,
+        session="s1",
+    )
+
+
+@pytest.mark.parametrize("until", range(1, 16))
+def test_a_recorded_session_is_readable_at_every_moment(until: int):
+    """Lost: a traceback, at the moment when somebody wants to know what hangs."""
+    lines = [json.loads(line) for line in RECORDED.read_text().splitlines()[:until]]
+    made = [hook_notes.note(line["event"], line["at_ms"] * 1_000_000, line["at_ms"] * 1_000_000) for line in lines]
+    found = of_sessions([[note for note in made if note]], "", NOW)
+    assert table_of(found).count("\n") == len(found)
