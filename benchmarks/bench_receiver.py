@@ -80,7 +80,7 @@ def _large(receiver: Receiver, db: Database, form: str, options: Options) -> Mea
         f"receiving {form.rpartition('-')[2].rpartition('/')[2]}: {LARGE:,} spans × {ATTRIBUTES} attributes",
         LARGE / took["ours"],
         "/s",
-        Budget(0.2 if form == PROTOBUF else 0.12, at_least=True),
+        Budget(0.3 if form == PROTOBUF else 0.2, at_least=True),
         options,
         reference=("decode and COPY", LARGE / took["reference"]),
     )
@@ -99,7 +99,7 @@ def _small(receiver: Receiver, db: Database, options: Options) -> Measured:
         f"receiving small requests: {CLIENTS} clients, 1 to 5 spans each",
         ours,
         "/s",
-        Budget(0.5, at_least=True),
+        Budget(0.8, at_least=True),
         options,
         reference=("decode and COPY, one after another", copied / (time.perf_counter() - began)),
     )

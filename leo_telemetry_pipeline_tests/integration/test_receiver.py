@@ -539,3 +539,185 @@ def test_a_user_who_may_only_insert_can_be_the_receivers(settings: Settings, dat
         asyncio.run(say())
     finally:
         execute(db, "DROP OWNED BY receives_only; DROP ROLE receives_only")
+
+
+def large(count: int) -> bytes:
+    """Return a request that is kept in several parts."""
+    given = [{"key": f"leo.{key}", "value": {"stringValue": "x" * 250}} for key in range(10, 30)]
+    return as_json(1000, count, attributes=given)
+
+
+def notices(db: Database) -> dict[str, int]:
+    """Return how often each detail was noticed."""
+    return dict(db.rows("SELECT detail, count FROM telemetry_intake_notices"))
+
+
+def test_a_large_request_is_stored_whole_in_several_transactions(talk: Talk, db: Database):
+    """Lost: what does not fit into memory, with a friendly answer that no exporter heeds."""
+    body = large(2000)
+
+    async def say(client: Client) -> None:
+        answer = await client.post(body)
+        assert (answer.status, answer.body) == (200, b"{}")
+        assert one(db, COUNT) == 2000
+        assert one(db, "SELECT count(DISTINCT xmin::text) FROM workflow_trace_log") > 2
+        assert (await client.post(body)).status == 200
+        assert one(db, COUNT) == 2000
+        assert await client.number("spans_new_total") == 2000
+        assert await client.number("spans_rejected_total") == 0
+
+    talk(say)
+
+
+def test_a_large_request_that_is_not_json_at_its_end_leaves_nothing(talk: Talk, db: Database):
+    """Lost: the half of a request that was refused stands in the table, and nobody knows which half."""
+    body = large(2000)
+    at = body.rindex(b'"stringValue"')
+
+    async def say(client: Client) -> None:
+        assert (await client.post(body[:at] + b'"stringValue', JSON)).status == 400
+        assert (await client.post(body[:at] + b'"stringVal":tru,' + body[at:])).status == 400
+        assert one(db, COUNT) == 0
+
+    talk(say)
+
+
+def test_a_part_that_cannot_be_kept_is_asked_for_again_and_nothing_is_twice(
+    talk: Talk, settings: Settings, server: Server, target: Target
+):
+    """Lost: the rest of a batch whose first parts were stored before the disk was full."""
+    settings.spool_bytes = 9 << 20
+    body = large(2500)
+
+    async def say(client: Client) -> None:
+        close_database(server, target, closed=True)
+        answer = await client.post(body)
+        assert answer.status == 503
+        assert int(answer.headers["retry-after"]) > 0
+        # What is on disk already is no harm: it is recognised when the request comes again.
+        assert await client.number("spans_spooled_total") > 0
+        close_database(server, target, closed=False)
+        give_up = time.monotonic() + 60
+        while (await client.post(body)).status != 200:
+            assert time.monotonic() < give_up
+            await asyncio.sleep(0.5)
+        await until(lambda: spool.usage(spool.folder_of(str(settings.home)))[0] == 0)
+        with closing(Database(target)) as db:
+            assert one(db, COUNT) == 2500
+
+    talk(say)
+
+
+def test_requests_that_wait_are_stored_together_and_each_has_its_own_answer(talk: Talk, db: Database):
+    """Lost: a client is told that its spans are bad, or are not, for what another client sent."""
+    execute(db, "ALTER TABLE workflow_trace_log ADD CONSTRAINT no_poison CHECK (span_name <> 'poison')")
+    good, bad = [as_json(100 * n, 5) for n in range(1, 20)], as_json(5000, 5).replace(b'"work"', b'"poison"', 2)
+
+    async def say(client: Client) -> None:
+        answers = await asyncio.gather(
+            client.post(bad), *map(client.post, good), client.post(b"{"), client.post(as_json(9000, 2, name=""))
+        )
+        assert [answer.status for answer in answers] == [200] * 20 + [400, 200]
+        partial = [json.loads(answer.body).get("partialSuccess", {}).get("rejectedSpans") for answer in answers]
+        assert partial == ["2", *[None] * 20, "2"]
+        assert one(db, COUNT) == 3 + 19 * 5
+        assert one(db, "SELECT count(DISTINCT xmin::text) FROM workflow_trace_log") < 12
+        assert await client.number("spans_new_total") == 3 + 19 * 5
+        assert await client.number("spans_accepted_total") == 3 + 19 * 5
+        assert await client.number("spans_rejected_total") == 4
+
+    talk(say)
+
+
+def test_small_requests_do_not_wait_for_all_of_a_large_one(talk: Talk, db: Database):
+    """Lost: every exporter gives up while one Collector sends its batch."""
+
+    async def say(client: Client) -> None:
+        order: list[str] = []
+
+        async def post(name: str, body: bytes) -> None:
+            assert (await client.post(body)).status == 200
+            order.append(name)
+
+        sending = asyncio.ensure_future(post("large", large(2500)))
+        await until(lambda: one(db, COUNT) > 0)
+        await post("small", as_json(1, 1))
+        await sending
+        assert order == ["small", "large"]
+        assert one(db, COUNT) == 2501
+
+    talk(say)
+
+
+def test_what_is_refused_while_the_database_is_away_is_counted_when_it_is_back(
+    settings: Settings, server: Server, target: Target, db: Database
+):
+    """Lost: a loss that nobody sees, since it fell into another one."""
+    settings.home.mkdir(mode=0o700)
+
+    async def say() -> None:
+        async with serving(build_app(settings, target, away=True)) as client:
+            close_database(server, target, closed=True)
+            for _ in range(3):
+                assert (await client.post(as_json(1, name=""))).status == 200
+            assert (await client.post(b"{}}")).status == 400
+            close_database(server, target, closed=False)
+            with closing(Database(target)) as again:
+                await until(
+                    lambda: notices(again) == {"name is missing or empty": 3, "400 not OTLP/JSON: unexpected byte": 1}
+                )
+                for _ in range(2):
+                    assert (await client.post(as_json(2, name=""))).status == 200
+        # The last ones are written at the end.
+        with closing(Database(target)) as again:
+            assert notices(again)["name is missing or empty"] == 5
+
+    asyncio.run(say())
+
+
+@pytest.mark.parametrize(
+    ("start_s", "detail"),
+    [
+        (10 * 86_400, "starts after tomorrow"),
+        (-20 * 365 * 86_400, "starts more than a year before what is kept"),
+        (-time.time() + 1_700_000, "starts more than a year before what is kept"),
+        (60, None),
+        (-80 * 86_400, None),
+    ],
+)
+def test_times_that_cannot_be_true_are_stored_and_counted(
+    start_s: float, detail: str | None, talk: Talk, db: Database, caplog: pytest.LogCaptureFixture
+):
+    """Lost: a year of spans in January 1970, and a doctor who says that all is well."""
+    start = int((time.time() + start_s) * 10**9)
+
+    async def say(client: Client) -> None:
+        for first in (1, 10):
+            body = as_json(first, 2, startTimeUnixNano=str(start), endTimeUnixNano=str(start + 10**6))
+            assert (await client.post(body)).body == b"{}"
+        assert one(db, COUNT) == 4
+        if detail:
+            await until(lambda: notices(db) == {detail: 4})
+        assert await client.number("spans_implausible_total") == (4 if detail else 0)
+        assert caplog.text.count(str(detail)) == (1 if detail else 0)
+
+    talk(say)
+
+
+def test_all_spellings_come_in_through_the_receiver(talk: Talk, db: Database):
+    """Lost: spans of old exporters, with the answer that all is well."""
+    plain = request(1)
+    old = json.loads(json.dumps(request(2)).replace("scopeSpans", "instrumentationLibrarySpans"))
+    tempo = {"batches": request(3)["resourceSpans"]}
+    bare = request(4)["resourceSpans"][0]
+    snake = json.loads(json.dumps(request(5)).replace("resourceSpans", "resource_spans").replace("traceId", "trace_id"))
+
+    async def say(client: Client) -> None:
+        for body in (plain, old, tempo, bare, snake):
+            assert (await client.post(json.dumps(body).encode())).body == b"{}"
+        assert one(db, COUNT) == 5
+        answer = await client.post(json.dumps(request(6)).replace("scopeSpans", "scopespans").encode())
+        assert (answer.status, one(db, COUNT)) == (400, 5)
+        assert "scopespans where scopeSpans is expected" in answer.message
+
+    talk(say)
