@@ -12,6 +12,7 @@ import pytest
 from leo_telemetry_pipeline.collect import plausible
 from leo_telemetry_pipeline.collect.claude import assembler, notebook
 from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.store import spans
 from leo_telemetry_pipeline.store.database import Database, Target
 from leo_telemetry_pipeline.web import claude
 from leo_telemetry_pipeline.web.app import build_app
@@ -93,6 +94,21 @@ def test_hooks_and_receiver_on_one_machine_store_each_once(
         assert db.rows(TWICE) == []
 
     talk(say)
+
+
+@pytest.mark.parametrize("hooks_first", [True, False])
+@pytest.mark.parametrize("name", ["background", "continued", "tools", "agent_error"])
+def test_two_machines_store_each_once_and_the_first_fixes_the_start(db: Database, name: str, hooks_first: bool) -> None:
+    """Lost: everything twice where the hooks run here and the receiver elsewhere, whose clocks differ by a little."""
+    session = sessions()[name]
+    ways = [assembler.spans(notes, session=session.id, final=True)[0] for notes in (session.hooks, session.otlp)]
+    first, second = ways if hooks_first else reversed(ways)
+    for batch in (first, second, first, second):
+        spans.store(db, batch)
+    assert db.rows(TWICE) == []
+    wanted = {(span.trace_id, span.span_id): span.start_time_ms for span in [*second, *first]}
+    rows = db.rows("SELECT trace_id::text, span_id::text, start_time_ms FROM workflow_trace_log")
+    assert {(trace, span): start for trace, span, start in rows} == wanted
 
 
 def test_what_was_acknowledged_is_made_after_a_crash(
