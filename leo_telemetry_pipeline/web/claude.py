@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from leo_telemetry_pipeline import redact
-from leo_telemetry_pipeline.collect import conventions, otlp
+from leo_telemetry_pipeline.collect import conventions, otlp, plausible
 from leo_telemetry_pipeline.collect.claude import assembler, notebook, otel_notes, otlp_logs
 from leo_telemetry_pipeline.collect.claude.evidence import GRACE_S
 from leo_telemetry_pipeline.settings import Settings
@@ -60,6 +60,7 @@ class ClaudeCode:
         self._notices = notices
         self._home = str(settings.home)
         self._project = settings.project
+        self._keep_days = settings.keep
         self._policy = redact.Policy(settings.keep_keys, settings.keep_identity)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="notes")
         self._maker = ThreadPoolExecutor(1, thread_name_prefix="claude")
@@ -116,6 +117,7 @@ class ClaudeCode:
         made = await loop.run_in_executor(self._maker, self._spans_of, path)
         if made.spans:
             await self._keeper.keep([(made.spans, {})])
+            self._notice_times(made.spans)
         # After a crash in between the same spans are made once more, under the same ids.
         if made.spans or len(made.needed) < len(made.notes):
             await loop.run_in_executor(self._maker, _replace, path, made)
@@ -161,6 +163,15 @@ class ClaudeCode:
         except otlp_logs.BadLogs as error:
             raise otlp.BadRequest(str(error)) from None
         return [note for note in found if note is not None]
+
+    def _notice_times(self, spans: Iterable[Span]) -> None:
+        now_ms = time.time_ns() // 1_000_000
+        times = ((span.start_time_ms, span.end_time_ms, span.duration_ms) for span in spans)
+        wrong = Counter(plausible.wrong_with(*each, now_ms=now_ms, keep_days=self._keep_days) for each in times)
+        for detail, count in wrong.items():
+            if detail is not None:
+                said = f"span(s) of Claude Code stored whose times cannot be true: {detail}"
+                self._notices.add(intake.IMPLAUSIBLE_TIMES, detail, said, count)
 
     def _notice_versions(self, notes: Iterable[dict]) -> None:
         versions = Counter(note.get("resource", {}).get("service.version", "") for note in notes)

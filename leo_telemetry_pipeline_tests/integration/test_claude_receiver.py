@@ -2,14 +2,17 @@
 
 import asyncio
 import json
+import re
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
+from leo_telemetry_pipeline.collect import plausible
 from leo_telemetry_pipeline.collect.claude import assembler, notebook
 from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.store import spans
 from leo_telemetry_pipeline.store.database import Database, Target
 from leo_telemetry_pipeline.web import claude
 from leo_telemetry_pipeline.web.app import build_app
@@ -93,6 +96,21 @@ def test_hooks_and_receiver_on_one_machine_store_each_once(
     talk(say)
 
 
+@pytest.mark.parametrize("hooks_first", [True, False])
+@pytest.mark.parametrize("name", ["background", "continued", "tools", "agent_error"])
+def test_two_machines_store_each_once_and_the_first_fixes_the_start(db: Database, name: str, hooks_first: bool) -> None:
+    """Lost: everything twice where the hooks run here and the receiver elsewhere, whose clocks differ by a little."""
+    session = sessions()[name]
+    ways = [assembler.spans(notes, session=session.id, final=True)[0] for notes in (session.hooks, session.otlp)]
+    first, second = ways if hooks_first else reversed(ways)
+    for batch in (first, second, first, second):
+        spans.store(db, batch)
+    assert db.rows(TWICE) == []
+    wanted = {(span.trace_id, span.span_id): span.start_time_ms for span in [*second, *first]}
+    rows = db.rows("SELECT trace_id::text, span_id::text, start_time_ms FROM workflow_trace_log")
+    assert {(trace, span): start for trace, span, start in rows} == wanted
+
+
 def test_what_was_acknowledged_is_made_after_a_crash(
     settings: Settings, target: Target, db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,6 +181,22 @@ def test_a_newer_version_is_noticed_for_the_doctor(talk: Talk, db: Database) -> 
     talk(say)
     noticed = db.rows("SELECT kind, detail FROM telemetry_intake_notices")
     assert noticed == [("untested_version", "Claude Code 2.1.340")]
+
+
+def test_times_that_cannot_be_true_are_noticed_for_the_doctor(talk: Talk, db: Database) -> None:
+    """Lost: sessions of a machine whose clock is wrong are in no analysis, and nobody learns why."""
+    session = sessions()["plain"]
+    raw = json.loads(re.sub(r'("(?:start|end|)[tT]imeUnixNano": ")17', r"\g<1>12", json.dumps(session.raw)))
+
+    async def say(client: Client) -> None:
+        await send(client, Session(session.name, session.id, [], [], raw))
+        await until(lambda: told(db) == Counter({"handoff:claude_code.interaction": 2}))
+        # They are counted after they are stored.
+        await asyncio.sleep(0.5)
+
+    talk(say)
+    noticed = db.rows("SELECT kind, detail, count FROM telemetry_intake_notices")
+    assert [(kind, detail) for kind, detail, _ in noticed] == [("implausible_times", plausible.TOO_EARLY)]
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"\xff", b'{"resourceLogs": [}'])
