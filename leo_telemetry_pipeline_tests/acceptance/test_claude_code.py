@@ -15,6 +15,8 @@ from leo_telemetry_pipeline_tests.processes import sees_processes
 
 pytestmark = sees_processes
 
+# What hooks are not told.
+EXPORTED = ("llm", "wait", "command", "compaction")
 # Ten times what `make accept` requires on a quiet machine.
 LIMIT_S = 0.5
 NAMES = [scenario.__name__ for scenario in scenarios.ALL]
@@ -64,13 +66,13 @@ def test_tools_take_as_long_as_claude_code_says(played: Played):
     assert off == []
 
 
-def test_requests_and_waits_come_by_opentelemetry(played: Played):
-    """Lost: whether the model or a person was waited for."""
-    wanted = [fact for fact in played.visible() if fact.type in ("llm", "wait")]
-    matched = played.matched(("llm", "wait"))
+def test_requests_waits_and_commands_come_by_opentelemetry(played: Played):
+    """Lost: whether the model or a person was waited for, and how long a compaction takes."""
+    wanted = [fact for fact in played.visible() if fact.type in EXPORTED]
+    matched = played.matched(EXPORTED)
     assert len(matched) == len(wanted)
     assert not wanted or played.way in truth.EXPORTED
-    assert [row for fact, row in matched if fact.type == "llm" and fact.status != row.status] == []
+    assert [row for fact, row in matched if fact.type != "wait" and fact.status != row.status] == []
     assert [off for off in stored.beside_the_fake(matched) if off.seconds > LIMIT_S] == []
 
 

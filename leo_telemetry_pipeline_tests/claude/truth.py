@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from leo_telemetry_pipeline_tests.claude.fake_api import Exchange, Record
+from leo_telemetry_pipeline_tests.claude.fake_api import COMPACTION, Exchange, Record
 from leo_telemetry_pipeline_tests.claude.plans import Plan, Tool, last_plan
 from leo_telemetry_pipeline_tests.claude.scenarios import Stage
 from leo_telemetry_pipeline_tests.claude.session import Session
@@ -86,7 +86,9 @@ class _Conversation:
             (exchange for exchange in record.exchanges if exchange.session == name), key=lambda one: one.received
         )
         self.plans = {plan.name: plan for (session, _), plan in record.plans.items() if session == name}
-        self.prompts = [prompt for person in persons for prompt in _prompts(person)]
+        prompts = [prompt for person in persons for prompt in _prompts(person)]
+        self.prompts = [prompt for prompt in prompts if prompt.name not in _BUILT_IN]
+        self.commands = [prompt for prompt in prompts if prompt.name in _BUILT_IN]
         self.waits = {
             request["tool_use_id"]: (begin, end)
             for person in persons
@@ -104,6 +106,7 @@ class _Conversation:
         for exchange in self.exchanges:
             if exchange.status == 200 and exchange.step < len(self.plans[exchange.plan].steps):
                 yield from self._tools(exchange)
+        yield from self._commands()
         for prompt in self.prompts:
             yield from self._requests(prompt.plans)
         for plan in self.agents:
@@ -135,6 +138,16 @@ class _Conversation:
 
     def _asked_in(self, plan: str) -> list[Tool]:
         return [tool for step in self.plans[plan].steps for tool in step.tools]
+
+    def _commands(self) -> Iterator[Fact]:
+        """Return the built-in commands, of which one makes the model sum up what was said."""
+        for command in self.commands:
+            taken = (command.answered or 0) - command.said
+            yield Fact(self.name, "command", command.name, OK, None, command.said, 0, taken, ways=EXPORTED)
+            if command.name == "/compact":
+                own = self._of(COMPACTION.name)
+                bounds = command.said, own[-1].last_byte - own[0].received, taken
+                yield Fact(self.name, "compaction", "manual", OK, ("command", "/compact"), *bounds, ways=EXPORTED)
 
     def _run(self, plan: str) -> Fact:
         launch, own = self.launches[plan], self._of(plan)
@@ -232,7 +245,7 @@ def _prompts(person: Session) -> Iterator[_Prompt]:
     for answer in person.answers():
         began = [turn for turn in turns if turn.at < answer["at"]]
         turns = turns[len(began) :]
-        if began and not began[0].text.startswith(_BUILT_IN):
+        if began:
             yield _prompt([turn.text for turn in began], began[0].at, answer["at"])
     if turns:
         yield _prompt([turn.text for turn in turns], turns[0].at, None)
