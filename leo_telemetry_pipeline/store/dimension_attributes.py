@@ -34,7 +34,7 @@ def medians(
 
     Only of a plain dimension, a span type and a name. A day has those that some of its spans have.
     """
-    columns, parameters = [], _parameters(window, dimension)
+    columns, parameters = [], _parameters(database, window, dimension)
     for number, (name, attributes) in enumerate(names.items()):
         value = _value(number, attributes, parameters)
         # GREATEST would take a missing value for nothing at all.
@@ -77,7 +77,7 @@ def waiting(database: Database, window: Window, dimension: tuple[str, str]) -> d
             OR (name = %(key)s AND (trace_id, parent) IN (SELECT trace_id, parent FROM spans)))
         GROUP BY day
         """,
-        _parameters(window, dimension) | {"reach": REACH_MS},
+        _parameters(database, window, dimension) | {"reach": REACH_MS},
     )
     return {day: Waiting(count, p50_ms, sum_ms) for day, count, p50_ms, sum_ms in rows}
 
@@ -93,6 +93,8 @@ def _value(number: int, attributes: Sequence[tuple[str, float]], parameters: dic
     return f"coalesce({', '.join(values)})"
 
 
-def _parameters(window: Window, dimension: tuple[str, str]) -> dict[str, object]:
+def _parameters(database: Database, window: Window, dimension: tuple[str, str]) -> dict[str, object]:
     span_type, key = dimension
-    return window.parameters() | {"stored": stored_types(span_type), "key": key}
+    # Asked by itself: a table of ours cannot be read together with one that is distributed.
+    dropped = database.rows("SELECT DISTINCT day FROM telemetry_sealed_days WHERE dropped_at IS NOT NULL")
+    return window.parameters() | {"stored": stored_types(span_type), "key": key, "dropped": [day for (day,) in dropped]}

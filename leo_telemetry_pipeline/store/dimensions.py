@@ -191,7 +191,7 @@ WHERE s.trace_id = ANY(%(traces)s::uuid[]) AND {_DURATION} IS NOT NULL
 ORDER BY s.trace_id, s.start_time_ms, s.span_id
 """
 
-# The spans of one plain dimension, on the days whose spans are all stored.
+# The spans of one plain dimension, but for the days ``dropped``, whose spans are not all stored any more.
 SPANS_OF_ONE = f"""
 SELECT {_DAY} AS day, s.trace_id, s.span_id, s.parent_span_id, {_DURATION} AS duration_ms, s.attributes
 FROM workflow_trace_log AS s
@@ -199,7 +199,7 @@ WHERE s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s
   AND s.span_type = ANY(%(stored)s) AND {_bounded(f"({_NAME})")} = %(key)s
   AND (%(project)s::text IS NULL OR coalesce(s.project, '') = %(project)s)
   AND {_DURATION} IS NOT NULL
-  AND NOT EXISTS (SELECT FROM telemetry_sealed_days AS d WHERE d.day = {_DAY} AND d.dropped_at IS NOT NULL)
+  AND NOT {_DAY} = ANY(%(dropped)s::date[])
 """
 # What a wait beside a span waits for, as a key has it.
 WAITED_FOR = _bounded("w.span_name")

@@ -14,6 +14,7 @@ from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.web import batching
 from leo_telemetry_pipeline.web.batching import Batcher
 from leo_telemetry_pipeline.web.body import Body, Inflow, Refusal
+from leo_telemetry_pipeline.web.claude import ClaudeCode
 from leo_telemetry_pipeline.web.keeping import Batch, NotKept
 from leo_telemetry_pipeline.web.metrics import Metrics
 from leo_telemetry_pipeline.web.notices import Notices
@@ -53,7 +54,9 @@ def working(tmp_path: Path, say: Any) -> None:
     async def conversation() -> None:
         keeper = Keeper()
         settings = Settings({f"{PREFIX}HOME": str(tmp_path)})
-        batcher = Batcher(settings, keeper, Metrics(), Notices())  # type: ignore[arg-type]
+        notices = Notices()
+        claude = ClaudeCode(settings, keeper, notices)  # type: ignore[arg-type]
+        batcher = Batcher(settings, keeper, claude, Metrics(), notices)  # type: ignore[arg-type]
         work = asyncio.create_task(batcher.work())
         try:
             await say(batcher, keeper)
@@ -62,6 +65,7 @@ def working(tmp_path: Path, say: Any) -> None:
             with suppress(asyncio.CancelledError):
                 await work
             batcher.close()
+            claude.close()
 
     asyncio.run(conversation())
 
