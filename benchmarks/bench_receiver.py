@@ -99,7 +99,7 @@ def _small(receiver: Receiver, db: Database, options: Options) -> Measured:
         f"receiving small requests: {CLIENTS} clients, 1 to 5 spans each",
         ours,
         "/s",
-        Budget(0.8, at_least=True),
+        Budget(0.5, at_least=True),
         options,
         reference=("decode and COPY, one after another", copied / (time.perf_counter() - began)),
     )

@@ -1,7 +1,7 @@
 """OTLP/JSON: what is written in JSON becomes decoded spans.
 
 Belongs here: the shape of a trace request in JSON, whole or one span at a time.
-Does not: finding the spans in bytes (json_slices), the names of fields (otlp_names), HTTP (web), files (files), or
+Does not: finding the spans in bytes (otlp_json_parts), the names of fields (otlp_names), HTTP (web), files (files), or
 what spans are called (conventions).
 Ids are hex in OTLP/JSON, which protobuf's own JSON reader takes for base64: hence no protobuf here.
 """
@@ -15,19 +15,17 @@ from contextlib import suppress
 
 from leo_telemetry_pipeline import redact
 from leo_telemetry_pipeline.collect import otlp_names
-from leo_telemetry_pipeline.collect.json_slices import Cursor, NotJson
+from leo_telemetry_pipeline.collect.json_slices import NotJson
+from leo_telemetry_pipeline.collect.otlp_json_parts import parts_in
 from leo_telemetry_pipeline.collect.otlp_span import (
     MAX_ATTRIBUTES,
-    MAX_PARTS,
     MAX_SPAN_BYTES,
-    MAX_SPANS,
     MOST,
     BadRequest,
     Decoded,
     Part,
     Read,
     Reading,
-    TooLarge,
     number,
     read_parts,
     whole_of,
@@ -38,7 +36,6 @@ from leo_telemetry_pipeline.span import InvalidSpan, Span
 MAX_SPAN_VALUES = 50_000
 _STATUS = {1: "OK", 2: "ERROR", "STATUS_CODE_OK": "OK", "STATUS_CODE_ERROR": "ERROR", "OK": "OK", "ERROR": "ERROR"}
 _HEX = re.compile("[0-9a-fA-F]*", re.ASCII).fullmatch
-_NOTHING = memoryview(b"{}")
 # Of AnyValue; bytes are base64 text in JSON, and stay so.
 _PLAIN = frozenset(("stringValue", "boolValue", "bytesValue", "string_value", "bool_value", "bytes_value"))
 _WHOLE = frozenset(("intValue", "int_value"))
@@ -60,7 +57,7 @@ def parts_of_json(body: bytes, *, project: str = "", policy: redact.Policy, dive
     """Yield what read_json returns, in parts that fit into memory; raise before the first or not at all."""
     reading = Reading(project, foreign=policy.foreign, own=policy.own, resource=policy.resource, divert=divert)
     try:
-        parts = _parts(body)
+        parts = parts_in(body)
     except NotJson as error:
         raise BadRequest(f"not OTLP/JSON: {error}") from None
     except otlp_names.UnknownNames as error:
@@ -144,90 +141,6 @@ def decode(span: object) -> Decoded:
         cut=cut,
         unknown=unknown,
     )
-
-
-def _parts(body: bytes) -> list[Part]:
-    # All spans are counted before the first of them becomes an object.
-    cursor, parts = Cursor(body), _Parts()
-    if not cursor.is_object():
-        raise NotJson("it is no object")
-    parts.walk_request(cursor)
-    cursor.finish()
-    return parts.found
-
-
-class _Parts:
-    """The resources of a request, and where the spans of each lie in its bytes."""
-
-    def __init__(self) -> None:
-        self.found: list[Part] = []
-        self._left = {"spans": MAX_SPANS, "resources and scopes": MAX_PARTS}
-
-    def walk_request(self, cursor: Cursor) -> None:
-        """Take an object that is a request, or a resource with its spans by itself."""
-        keys, bare = [], _Resource()
-        for key in cursor.members():
-            keys.append(key)
-            if key in otlp_names.OTHER_SIGNALS:
-                raise BadRequest(f"{key} are not traces: send only those to this address")
-            if key in otlp_names.REQUEST:
-                for _ in _elements(cursor):
-                    self._walk_resource(cursor)
-            elif key == otlp_names.WRAPPER and cursor.is_object():
-                self.walk_request(cursor)
-            else:
-                self._member(key, cursor, bare)
-        otlp_names.check(keys, otlp_names.IN_REQUEST, "the request", "resourceSpans")
-        if bare.spans:
-            self.found.append((bare.resource, bare.spans))
-
-    def _walk_resource(self, cursor: Cursor) -> None:
-        self._count("resources and scopes")
-        keys, resource = [], _Resource()
-        for key in cursor.members():
-            keys.append(key)
-            self._member(key, cursor, resource)
-        otlp_names.check_part(keys, otlp_names.SCOPES, otlp_names.IN_RESOURCE, "resourceSpans", "scopeSpans")
-        self.found.append((resource.resource, resource.spans))
-
-    def _member(self, key: str, cursor: Cursor, into: "_Resource") -> None:
-        if key in otlp_names.SCOPES:
-            for _ in _elements(cursor):
-                self._walk_scope(cursor, into.spans)
-        elif key == "resource":
-            into.resource = cursor.value()
-        else:
-            cursor.value()
-
-    def _walk_scope(self, cursor: Cursor, spans: list[memoryview]) -> None:
-        self._count("resources and scopes")
-        keys = []
-        for key in cursor.members():
-            keys.append(key)
-            if key not in otlp_names.SPANS:
-                cursor.value()
-                continue
-            for _ in _elements(cursor):
-                self._count("spans")
-                spans.append(cursor.value())
-        otlp_names.check_part(keys, otlp_names.SPANS, otlp_names.IN_SCOPE, "scopeSpans", "spans")
-
-    def _count(self, what: str) -> None:
-        self._left[what] -= 1
-        if self._left[what] < 0:
-            raise TooLarge(f"more than {MAX_SPANS if what == 'spans' else MAX_PARTS} {what}")
-
-
-class _Resource:
-    """A resource and its spans, as they are found."""
-
-    def __init__(self) -> None:
-        self.resource = _NOTHING
-        self.spans: list[memoryview] = []
-
-
-def _elements(cursor: Cursor) -> Iterator[None]:
-    return iter(()) if cursor.is_null() else cursor.elements()
 
 
 def _check(parts: Iterable[Part]) -> None:
