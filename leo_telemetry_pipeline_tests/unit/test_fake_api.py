@@ -13,8 +13,11 @@ from leo_telemetry_pipeline_tests.claude.fake_api import Exchange, Record
 from leo_telemetry_pipeline_tests.claude.plans import Step, Tool, last_plan, plan
 from leo_telemetry_pipeline_tests.processes import until
 
-QUICK = {"first": 0.0, "rest": 0.0}
-WORK = plan("work", Step("first", (Tool("Bash", {"command": "true"}),), **QUICK), Step("last", **QUICK))
+WORK = plan(
+    "work",
+    Step("first", (Tool("Bash", {"command": "true"}),), first=0, rest=0),
+    Step("last", first=0, rest=0),
+)
 
 
 @pytest.fixture
@@ -78,7 +81,7 @@ def test_a_streamed_answer_says_the_same(served: tuple[str, Record]):
 def test_an_error_comes_as_often_as_it_is_planned(served: tuple[str, Record], status: int):
     """Lost: second attempts, whose first one must fail."""
     address, record = served
-    messages = [{"role": "user", "content": plan("p", Step(error=status, times=1, **QUICK)).prompt()}]
+    messages = [{"role": "user", "content": plan("p", Step(error=status, times=1, first=0, rest=0)).prompt()}]
     with pytest.raises(HTTPError) as raised:
         ask(address, messages)
     raised.value.close()
