@@ -147,11 +147,11 @@ def _read(text: str) -> _Node:
         raise NotEditable("no JSON object", _line(text, root))
     hooks = root.member("hooks")
     if hooks and not isinstance(value["hooks"], dict):
-        raise NotEditable('"hooks" is no object', _line(text, hooks.node))
+        raise NotEditable('"hooks" is not an object', _line(text, hooks.node))
     for event in _WORDS if hooks else ():
         entries = hooks.node.member(event) if hooks else None
         if entries and not isinstance(value["hooks"][event], list):
-            raise NotEditable(f'"{event}" is no list', _line(text, entries.node))
+            raise NotEditable(f'"{event}" is not a list', _line(text, entries.node))
     return root
 
 

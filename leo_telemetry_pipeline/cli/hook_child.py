@@ -55,9 +55,9 @@ def describe(event: bytes) -> str:
     try:
         read = json.loads(event)
     except (ValueError, RecursionError):
-        return f"SessionStart with an event that is no JSON ({len(event)} bytes)"
+        return f"SessionStart with an event that is not JSON ({len(event)} bytes)"
     if not isinstance(read, dict):
-        return "SessionStart with an event that is no JSON object"
+        return "SessionStart with an event that is not a JSON object"
     # Escaped and cut, so that no event can write a line of its own or fill the log.
     name, source, session = (json.dumps(read.get(key))[:80] for key in ("hook_event_name", "source", "session_id"))
     return f"event {name}, source {source}, session {session}"

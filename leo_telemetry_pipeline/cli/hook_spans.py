@@ -49,13 +49,13 @@ def _take(wall_ns: int, monotonic_ns: int) -> None:
     try:
         event = json.loads(text)
     except (ValueError, RecursionError):
-        return hook.complain(f"the event is no JSON ({len(text)} bytes)")
+        return hook.complain(f"the event is not JSON ({len(text)} bytes)")
     kept = hook_notes.note(event, wall_ns, monotonic_ns)
     session = event.get("session_id") if kept else None
     if kept is None or not isinstance(session, str) or not session:
         return None
     if project := os.environ.get("LEO_TELEMETRY_PROJECT", ""):
-        # Whoever makes the spans may run for another project.
+        # The process that makes the spans may run for another project.
         kept["project"] = hook_notes.storable(project, 200)
     folder = notebook.checked_folder(hook.home())
     path = os.path.join(folder, notebook.file_name(session))

@@ -30,7 +30,7 @@ class Beside:
 
 
 def read(connection: Database, window: Window, dimension: tuple[str, str]) -> Beside:
-    """Read what the stored spans of a dimension have beside their time; nothing of one that is no span type."""
+    """Read what the stored spans of a dimension have beside their time; nothing where its type is not a span type."""
     names = {measure.name: measure.attributes for measure in MEASURES}
     of_time = [measure.name for measure in MEASURES if measure.is_time]
     medians, rests = dimension_attributes.medians(connection, window, dimension, names, of_time)
@@ -55,7 +55,7 @@ def columns(beside: Beside, worked_ms: Mapping[date, float]) -> dict[str, dict[d
 
 
 def notes(beside: Beside) -> list[str]:
-    """Say what the columns mean that are no times of the spans themselves."""
+    """Explain the columns that are not times of the spans themselves."""
     said = []
     if any(beside.rests.values()):
         said.append("FIRST TOKEN and AFTER IT are medians of the time before the first token and of the rest.")

@@ -21,7 +21,7 @@ _BACKSLASH = 0x5C
 
 
 class NotJson(ValueError):
-    """Bytes that are no JSON, with the place where that shows."""
+    """Bytes that are not JSON, with the place where that shows."""
 
 
 class Cursor:
@@ -146,4 +146,4 @@ def _text(raw: bytes) -> str:
     try:
         return json.loads(raw.decode())
     except ValueError:
-        raise NotJson("a key is no text") from None
+        raise NotJson("a key is not text") from None

@@ -104,7 +104,7 @@ def _parts_of(request: dict) -> list:
 
 def _spans_of_part(part: object) -> list:
     if not isinstance(part, dict):
-        raise InvalidSpan("what holds scopeSpans is no object")
+        raise InvalidSpan("what holds scopeSpans is not an object")
     otlp_names.check_part(part, otlp_names.SCOPES, otlp_names.IN_RESOURCE, "resourceSpans", "scopeSpans")
     spans = []
     for name in (key for key in part if key in otlp_names.SCOPES):
@@ -118,7 +118,7 @@ def _spans_of_part(part: object) -> list:
 def decode(span: object) -> Decoded:
     """Return what a span in JSON says. Raise InvalidSpan."""
     if not isinstance(span, dict):
-        raise InvalidSpan("a span is no object")
+        raise InvalidSpan("a span is not an object")
     try:
         span = otlp_names.of_span(span)
     except otlp_names.UnknownNames as error:
@@ -179,7 +179,7 @@ def _resource(resource: object) -> dict:
     if resource is None:
         return {}
     if not isinstance(resource, dict):
-        raise InvalidSpan("resource is no object")
+        raise InvalidSpan("resource is not an object")
     return _attributes(resource.get("attributes"))[0]
 
 
@@ -225,7 +225,7 @@ def _attributes(pairs: object) -> tuple[dict, int, int]:
     if pairs is None:
         return {}, 0, 0
     if not isinstance(pairs, list):
-        raise InvalidSpan("attributes is no list")
+        raise InvalidSpan("attributes is not a list")
     attributes, unknown = {}, 0
     for pair in pairs[:MAX_ATTRIBUTES]:
         key = pair.get("key", "") if isinstance(pair, dict) else None
@@ -273,7 +273,7 @@ def _double(content: object) -> float | None:
     try:
         return float(content)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
-        raise InvalidSpan("doubleValue is no number") from None
+        raise InvalidSpan("doubleValue is not a number") from None
 
 
 def _dict(holder: object, name: str) -> dict:
@@ -281,16 +281,16 @@ def _dict(holder: object, name: str) -> dict:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise InvalidSpan(f"{name} is no object")
+        raise InvalidSpan(f"{name} is not an object")
     return value
 
 
 def _list(holder: object, name: str) -> list:
     if not isinstance(holder, dict):
-        raise InvalidSpan(f"what holds {name} is no object")
+        raise InvalidSpan(f"what holds {name} is not an object")
     value = holder.get(name)
     if value is None:
         return []
     if not isinstance(value, list):
-        raise InvalidSpan(f"{name} is no list")
+        raise InvalidSpan(f"{name} is not a list")
     return value

@@ -21,7 +21,7 @@ def parts_in(body: bytes) -> list[Part]:
     # All spans are counted before the first of them becomes an object.
     cursor, parts = Cursor(body), _Parts()
     if not cursor.is_object():
-        raise NotJson("it is no object")
+        raise NotJson("it is not an object")
     parts.walk_request(cursor)
     cursor.finish()
     return parts.found

@@ -61,7 +61,7 @@ def decode(raw: bytes) -> Decoded:
     try:
         span = WireSpan.FromString(raw)
     except DecodeError:
-        raise InvalidSpan("a span is no protobuf, or a text in it not UTF-8") from None
+        raise InvalidSpan("a span is not protobuf, or a text in it is not UTF-8") from None
     status, pairs = span.status, span.attributes
     return Decoded(
         name=span.name,
@@ -165,7 +165,7 @@ def _resource(raw: bytes) -> dict:
     try:
         return _attributes(Resource.FromString(raw).attributes)
     except DecodeError:
-        raise InvalidSpan("the resource is no protobuf, or a text in it not UTF-8") from None
+        raise InvalidSpan("the resource is not protobuf, or a text in it is not UTF-8") from None
 
 
 def _attributes(pairs) -> dict:

@@ -44,7 +44,7 @@ Part = tuple[memoryview, list[memoryview]]
 
 
 class BadRequest(ValueError):
-    """A body that is no OTLP request; nothing of it is used."""
+    """A body that is not an OTLP request; nothing of it is used."""
 
 
 class TooLarge(ValueError):
@@ -250,7 +250,7 @@ def read_parts(
 
 
 def whole_of(parts: Iterable[Read]) -> Read:
-    """Return the parts of a request as one, for whom its memory is no matter."""
+    """Return the parts of a request as one, for callers that may hold it all in memory."""
     spans: list[Span] = []
     rejections: Counter[str] = Counter()
     removed: Counter[str] = Counter()
@@ -270,7 +270,7 @@ def number(value: object, name: str) -> int | None:
     try:
         return whole(value, name)
     except InvalidSpan:
-        raise InvalidSpan(f"{name} is no number") from None
+        raise InvalidSpan(f"{name} is not a number") from None
 
 
 def _bounded(raw: memoryview, what: str) -> bytes:
@@ -311,7 +311,7 @@ def _word(columns: dict, name: str) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str) or value.isspace():
-        raise InvalidSpan(f"{conventions.OURS}{name} is no text")
+        raise InvalidSpan(f"{conventions.OURS}{name} is not text")
     return value
 
 

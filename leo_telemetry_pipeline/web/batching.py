@@ -134,7 +134,7 @@ class Batcher:
                 await self._keep_in_parts(group[0])
             elif group:
                 await self._keep_together(group)
-        except Exception as error:  # noqa: BLE001  # whoever sent it is told, and the next one is worked on
+        except Exception as error:  # noqa: BLE001  # the client is answered, and the next request is worked on
             for request in group:
                 request.refuse(_refusal(error))
 
@@ -161,7 +161,7 @@ class Batcher:
     async def _keep_alone(self, request: _Request, decoded: _Decoded) -> None:
         try:
             [refused] = await self._keep([decoded], request.answer_by)
-        except Exception as error:  # noqa: BLE001  # whoever sent it is told
+        except Exception as error:  # noqa: BLE001  # the client is answered
             request.refuse(_refusal(error))
         else:
             request.accept(self._count(decoded, refused))

@@ -491,7 +491,7 @@ def noticed(home: Path) -> dict[tuple[str, str], int]:
 
 
 def test_where_all_are_busy_a_client_is_told_to_come_again_and_the_operator_is_told_why(home: Path):
-    """Lost: spans of whoever comes in a rush, without a line that says which setting to raise."""
+    """Lost: spans of clients in a rush, without a line that says which setting to raise."""
     body = as_json("slow")
     with serving(home, **{PREFIX + "SERVE_CLIENTS": "3"}) as served, ExitStack() as stack:
         lines = [stack.enter_context(raw(served.port)) for _ in range(3)]
@@ -575,7 +575,7 @@ def test_what_is_rejected_and_refused_is_in_the_log_and_in_the_doctors_list(home
 
 @pytest.mark.parametrize("path", ["/v1/logs", "/v1/metrics"])
 def test_logs_and_metrics_are_answered_and_dropped(path: str, served: Served):
-    """Lost: a log full of errors of whoever exports all three signals, and with it the trust in the traces."""
+    """Lost: an exporter of all three signals logs errors for ever, and its user trusts the traces no more."""
     body = json.dumps({"resourceLogs": [{"scopeLogs": []}]}).encode()
     with served.bounded():
         for end in ("", "/"):

@@ -69,7 +69,7 @@ class _Prompt:
 
 @dataclass(frozen=True)
 class _Launch:
-    """What began a run of a sub-agent: a tool, in the plan of whoever launched it."""
+    """What began a run of a sub-agent: a tool, in the plan of its launcher."""
 
     plan: str
     tool: Tool
@@ -233,7 +233,7 @@ class _Conversation:
         return next((one.received for one in self.exchanges if tool_id in one.results), None)
 
     def _heard_of(self, launch: _Launch, last: Exchange) -> float | None:
-        """Return when whoever launched a run asked the model next, with its result or after its notification."""
+        """Return when the launcher of a run asked the model next, with its result or after its notification."""
         if launch.tool.name == "Agent" and not launch.tool.arguments.get("run_in_background"):
             return self._result(launch.tool_id)
         after = [one.received for one in self.exchanges if not one.agent and one.received > last.last_byte]

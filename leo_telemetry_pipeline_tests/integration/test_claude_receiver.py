@@ -79,7 +79,7 @@ def test_hooks_and_receiver_on_one_machine_store_each_once(
     settings: Settings,
     db: Database,
 ) -> None:
-    """Lost: everything twice for whoever has both switched on."""
+    """Lost: a user who has both switched on sees everything twice."""
     session = sessions()["parallel"]
 
     async def say(client: Client) -> None:

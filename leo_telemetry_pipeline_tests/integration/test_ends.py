@@ -34,7 +34,7 @@ def pair(**more: Any) -> tuple[Span, Span]:
 @pytest.mark.parametrize("order", [(0, 1), (1, 0), (0, 1, 0), (0, 0, 1, 1)], ids=str)
 @pytest.mark.parametrize("together", [True, False], ids=["one batch", "batches"])
 def test_a_span_sent_at_its_start_and_at_its_end_has_its_end(db: Database, order: tuple[int, ...], together: bool):
-    """Lost: whoever sends spans when they begin never sees how long anything took."""
+    """Lost: a user whose spans are sent when they begin never sees how long anything took."""
     made = pair()
     sent = [made[index] for index in order]
     for batch in [sent] if together else [[each] for each in sent]:
@@ -180,7 +180,7 @@ def claude(at: datetime, duration_ms: int | None = 900, **more: Any) -> Span:
 @pytest.mark.parametrize("apart_ms", [-40, 0, 40, 9_000, 3_600_000, -7_200_000])
 @pytest.mark.parametrize("together", [True, False], ids=["one batch", "batches"])
 def test_two_sources_of_one_span_make_one_row_with_the_first_start(db: Database, apart_ms: int, together: bool):
-    """Lost: whoever has hooks and OpenTelemetry switched on sees every tool twice."""
+    """Lost: a user who has hooks and OpenTelemetry switched on sees every tool twice."""
     # Two hours before one o'clock it is another day, and another partition.
     at, ids = midnight(2) + timedelta(hours=1), ids_of_one()
     first, second = claude(at, **ids), claude(at + timedelta(milliseconds=apart_ms), 950, **ids)

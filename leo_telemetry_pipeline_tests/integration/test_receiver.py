@@ -594,7 +594,7 @@ def test_a_part_that_cannot_be_kept_is_asked_for_again_and_nothing_is_twice(
         answer = await client.post(body)
         assert answer.status == 503
         assert int(answer.headers["retry-after"]) > 0
-        # What is on disk already is no harm: it is recognised when the request comes again.
+        # What is on disk already does no harm: it is recognised when the request comes again.
         assert await client.number("spans_spooled_total") > 0
         close_database(server, target, closed=False)
         give_up = time.monotonic() + 60
@@ -680,7 +680,7 @@ def test_what_is_refused_while_the_database_is_away_is_counted_when_it_is_back(
     [
         (10 * 86_400, "starts after tomorrow"),
         (-20 * 365 * 86_400, "starts more than a year before what is kept"),
-        (-time.time() + 1_700_000, "starts more than a year before what is kept"),
+        (-50 * 365 * 86_400, "starts more than a year before what is kept"),
         (60, None),
         (-80 * 86_400, None),
     ],

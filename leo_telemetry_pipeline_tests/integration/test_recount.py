@@ -35,7 +35,7 @@ def durations(db: Database) -> list[float]:
 
 
 def test_a_duration_that_was_changed_in_the_table_is_counted_again(db: Database):
-    """Lost: whoever corrects durations by SQL keeps the wrong history for ever."""
+    """Lost: durations that are corrected by SQL stay wrong in history for ever."""
     fill(db)
     execute(db, "UPDATE workflow_trace_log SET duration_ms = 700")
     printed = say("--from", str(DAYS[1]), "--to", str(DAYS[1]))

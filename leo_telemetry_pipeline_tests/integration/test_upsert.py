@@ -43,7 +43,7 @@ def load(*names: str) -> str:
     ids=str,
 )
 def test_a_span_that_is_imported_when_it_begins_and_when_it_ends_has_its_end(db: Database, names: list[str]):
-    """Lost: whoever's source sends spans twice sees no duration at all."""
+    """Lost: a user whose source sends spans twice sees no duration at all."""
     load(*names)
     [(end, duration, status)] = db.rows("SELECT end_time_ms, duration_ms, status FROM workflow_trace_log")
     assert end is not None

@@ -184,7 +184,7 @@ def test_without_logs_hooks_still_tell_which_prompt_a_trace_is():
 
 
 def test_without_logs_the_end_of_a_background_sub_agent_is_no_prompt():
-    """Lost: a prompt for each sub-agent in the background, for whoever does not export logs."""
+    """Lost: without exported logs, each sub-agent in the background becomes a prompt."""
     session = sessions()["background_traces_only"]
     assert told(made(session, session.otlp)) == told(made(session, session.hooks))
 
@@ -271,7 +271,7 @@ def test_no_word_of_a_conversation_gets_into_a_note_or_a_span():
 
 
 def test_what_somebody_lets_claude_code_export_of_a_conversation_is_not_noted():
-    """Lost: the privacy of whoever sets OTEL_LOG_USER_PROMPTS or the like for another tool."""
+    """Lost: the privacy of a user who sets OTEL_LOG_USER_PROMPTS or the like for another tool."""
     attributes = {"session.id": "s", "prompt.id": "p", "prompt": "fire Anna", "command_name": "fire Anna now"}
     attributes |= {"user_prompt": "fire Anna", "full_command": "rm -rf /home/anna", "tool_input": "fire Anna"}
     attributes |= {
@@ -396,7 +396,7 @@ def test_what_the_resource_says_is_on_every_span():
 
 @pytest.mark.parametrize("logged", [True, False])
 def test_hooks_that_are_told_of_by_spans_and_by_log_events_count_once(logged: bool):
-    """Lost: each hook twice for whoever lets Claude Code export its detailed traces."""
+    """Lost: a user who lets Claude Code export its detailed traces sees each hook twice."""
     given = {"session.id": "s", "prompt.id": "p", "hook_event": "Stop", "hook_name": "Stop", "num_hooks": 2}
     sender, trace, root = otel_notes.sender({}, {}), "a" * 32, "1" * 16
     records = [

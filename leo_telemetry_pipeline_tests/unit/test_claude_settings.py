@@ -214,9 +214,9 @@ def test_a_path_with_spaces_is_one_word_of_the_command():
         ('{\n  // why\n  "a": 1\n}\n', 2, "a comment"),
         ('{"a": 1, /* why */ "b": 2}', 1, "a comment"),
         ("[]", 1, "no JSON object"),
-        ('{\n"hooks": []\n}', 2, '"hooks" is no object'),
-        ('{"hooks": {\n"SessionStart": {}}}', 2, '"SessionStart" is no list'),
-        ('{"hooks": {\n"Stop": 5}}', 2, '"Stop" is no list'),
+        ('{\n"hooks": []\n}', 2, '"hooks" is not an object'),
+        ('{"hooks": {\n"SessionStart": {}}}', 2, '"SessionStart" is not a list'),
+        ('{"hooks": {\n"Stop": 5}}', 2, '"Stop" is not a list'),
     ],
 )
 def test_a_file_that_cannot_be_edited_is_refused_and_left_alone(tmp_path: Path, text: str, line: int, said: str):

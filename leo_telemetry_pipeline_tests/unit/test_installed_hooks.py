@@ -157,7 +157,7 @@ def test_programs_that_can_be_started_need_nothing(project: Path, monkeypatch: p
     ("text", "said"),
     [
         ('{\n // x\n"hooks": {"Stop": "leo-telemetry"}}', "line 2: a comment, which JSON does not have"),
-        ('{"hooks": ["leo-telemetry"]}', 'line 1: "hooks" is no object'),
+        ('{"hooks": ["leo-telemetry"]}', 'line 1: "hooks" is not an object'),
     ],
 )
 def test_a_file_that_claude_code_ignores_is_named(project: Path, text: str, said: str):

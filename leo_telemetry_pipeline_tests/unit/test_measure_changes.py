@@ -118,7 +118,7 @@ def test_waiting_deeper_inside_is_said_to_be_waiting():
 
 
 def test_measures_are_read_by_every_name_that_instrumentation_gives_them():
-    """Lost: time to first token of whoever follows OpenTelemetry's own conventions, which count in seconds."""
+    """Lost: time to first token by OpenTelemetry's own conventions, which count in seconds."""
     assert value_of({"ttft_ms": 250}, "ttft_ms") == 250
     assert value_of({"gen_ai.response.time_to_first_chunk": 0.25}, "ttft_ms") == 250
     assert value_of({"gen_ai.usage.output_tokens": 7, "output_tokens": True}, "output_tokens") == 7

@@ -182,7 +182,7 @@ def test_the_status_is_kept_as_a_word(code, status):
         ({"name": " "}, "name is missing or empty"),
         ({"startTimeUnixNano": "0"}, "startTimeUnixNano is missing"),
         ({"endTimeUnixNano": str(START - 1)}, "endTimeUnixNano is before startTimeUnixNano"),
-        ({"attributes": {"a": 1}}, "attributes is no list"),
+        ({"attributes": {"a": 1}}, "attributes is not a list"),
     ],
 )
 def test_a_bad_span_says_why_and_its_siblings_are_kept(changes, reason):

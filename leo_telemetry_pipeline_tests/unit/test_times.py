@@ -111,7 +111,7 @@ def test_a_duration_may_be_written_in_every_usual_way(text, milliseconds):
     ],
 )
 def test_what_may_mean_two_things_is_refused_by_what_it_may_mean(read, text, reason):
-    """Lost: a duration a thousand times too long, or an hour of evenings over "is no number"."""
+    """Lost: a duration a thousand times too long, or evenings spent on a number that was refused without a reason."""
     with pytest.raises(InvalidSpan) as refused:
         read(text, "x")
     assert str(refused.value).startswith(reason)

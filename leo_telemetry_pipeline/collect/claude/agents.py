@@ -57,7 +57,7 @@ def _agent(maker: Maker, agent: str, number: int, run: Run) -> None:
 
 
 def _lacks_launch(maker: Maker, run: Run) -> bool:
-    """Tell whether it may still be told who began a run, which is what it belongs to."""
+    """Tell whether the launch of a run, which is its parent, may still be reported."""
     if run.launch or run.tool:
         return False
     told = run.completed or run.start or (run.ends or run.inside)[0]

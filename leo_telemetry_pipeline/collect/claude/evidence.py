@@ -109,7 +109,7 @@ class Evidence:
         event, agent, prompt = item["event"], item.get("agent_id"), item["prompt_id"]
         if event == "UserPromptSubmit":
             self.submissions.append(item["monotonic_ns"])
-            # A background sub-agent may end in the middle of a prompt: that notification is no prompt of its own.
+            # A background sub-agent may end in the middle of a prompt: that notification is not a prompt.
             if prompt in self.submitted and not self.submitted[prompt].get("synthetic"):
                 self.use(item)
             else:

@@ -28,7 +28,7 @@ class Notebook:
         while True:
             self.file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
             fcntl.flock(self.file, fcntl.LOCK_EX)
-            # Whoever held it may have put another in its place.
+            # The previous holder may have put another in its place.
             if os.fstat(self.file).st_nlink:
                 return self
             os.close(self.file)
