@@ -165,6 +165,9 @@ class Reading:
         if note is None:
             return False
         self._attributes(given, resource)  # counts what is not kept
+        # Those that LEO_TELEMETRY_KEEP_KEYS names, and no others.
+        if chosen := self._resource(given.attributes, {}, frozenset()):
+            note["chosen"] = redact.clean_attributes(chosen)
         self.notes.append(note)
         return True
 

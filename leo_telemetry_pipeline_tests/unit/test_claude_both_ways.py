@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from leo_telemetry_pipeline.collect import files
+from leo_telemetry_pipeline import redact
+from leo_telemetry_pipeline.collect import files, otlp
 from leo_telemetry_pipeline.collect.claude import assembler, ids, otel_notes
 from leo_telemetry_pipeline.collect.claude import imported as gathered
 from leo_telemetry_pipeline.collect.claude.evidence import GRACE_S, QUIET_S
@@ -428,3 +429,39 @@ def test_a_hook_that_is_overtaken_by_the_export_still_says_what_a_prompt_is(name
         spans += some
     spans += assembler.spans(kept, session=session.id, final=True)[0]
     assert told(list(keys(spans).values())) == told(made(session, session.hooks))
+
+
+@pytest.mark.parametrize(
+    ("keys_to_keep", "kept"),
+    [
+        ((), {}),
+        (("full_command",), {"tool:Bash": "sleep 0.3; echo r"}),
+        (("full_*", "user.id"), {"tool:Bash": "sleep 0.3; echo r"}),
+        (("anthropic.provider",), {}),
+    ],
+)
+def test_what_a_person_asked_to_keep_of_claude_code_is_kept(keys_to_keep: tuple[str, ...], kept: dict[str, str]):
+    """Lost: LEO_TELEMETRY_KEEP_KEYS is ignored for Claude Code without a word, or keeps more than it names."""
+    attributes = {"session.id": "s", "tool_use_id": "t1", "tool_name": "Bash", "full_command": "sleep 0.3; echo r"}
+    attributes |= {"user.id": "somebody", "anthropic.provider": "firstParty"}
+    notes = []
+    for name, number in (("tool", 1), ("tool.execution", 2)):
+        request = span_request(
+            f"claude_code.{name}", number, attributes if number == 1 else {**attributes, "success": "true"}
+        )
+        for part in otlp.parts_of_json(request, policy=redact.Policy(keys_to_keep), divert=True):
+            notes += part.notes
+    spans, _ = assembler.spans(notes, session="s", final=True)
+    found = {f"{span.span_type}:{span.span_name}": span.attributes for span in spans}
+    assert {key: found[key]["full_command"] for key in kept} == kept
+    assert all(("full_command" in own) == bool(kept) for name, own in found.items() if name == "tool:Bash")
+    assert not any("user.id" in own for own in found.values())
+    assert any("anthropic.provider" in own for own in found.values()) == ("anthropic.provider" in keys_to_keep)
+
+
+def span_request(name: str, number: int, attributes: dict[str, str]) -> bytes:
+    """Return a request with one span of Claude Code."""
+    pairs = [{"key": key, "value": {"stringValue": value}} for key, value in attributes.items()]
+    span = {"traceId": "a" * 32, "spanId": f"{number:016x}", "name": name, "attributes": pairs}
+    span |= {"startTimeUnixNano": "1795955340000000000", "endTimeUnixNano": "1795955341000000000"}
+    return json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}).encode()

@@ -5,7 +5,7 @@ Belongs here: which notes make the span of a run, its name and its parent. Does 
 
 from leo_telemetry_pipeline.collect.claude import ids
 from leo_telemetry_pipeline.collect.claude.evidence import QUIET_S
-from leo_telemetry_pipeline.collect.claude.maker import Maker, interrupted
+from leo_telemetry_pipeline.collect.claude.maker import Maker, chosen, interrupted
 from leo_telemetry_pipeline.collect.claude.runs import Run, duration_of
 from leo_telemetry_pipeline.collect.conventions import SUBAGENT_TOOLS
 
@@ -35,7 +35,7 @@ def _agent(maker: Maker, agent: str, number: int, run: Run) -> None:
     failed = _failed(maker, run)
     error = next((note["error_type"] for note in run.ends if "error_type" in note), None) if failed else None
     above = run.launch or run.tool or {}
-    attributes = {"agent_id": agent, **_of_agent(result, run.completed)} | interrupted(run.launch)
+    attributes = {**chosen(run.tool), "agent_id": agent, **_of_agent(result, run.completed)} | interrupted(run.launch)
     attributes |= {"run": number} if number > 1 else {}
     attributes |= {"error.type": error} if error else {}
     maker.add(

@@ -130,7 +130,7 @@ class Maker:
             self.evidence.memory.made[own] = None
         prompt, above = self._place(prompt, key[0], agent, start_time_ms, parent)
         columns = told.get("columns", {})
-        common = {**told.get("resource", {}), "service.name": "claude-code", "session.id": self.session}
+        common = {**told.get("resource", {}), **chosen(told), "service.name": "claude-code", "session.id": self.session}
         if mode := told.get("permission_mode"):
             common["permission_mode"] = mode
         try:
@@ -173,6 +173,11 @@ class Maker:
 def ms(nanoseconds: int) -> int:
     """Return nanoseconds as the nearest number of milliseconds."""
     return (nanoseconds + 500_000) // 1_000_000
+
+
+def chosen(*notes: dict | None) -> dict:
+    """Return the attributes that a person asked to keep of what OpenTelemetry tells."""
+    return {name: value for note in notes if note for name, value in note.get("chosen", {}).items()}
 
 
 def interrupted(note: dict | None) -> dict:

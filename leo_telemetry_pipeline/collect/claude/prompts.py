@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from leo_telemetry_pipeline.collect.claude import ids, names
 from leo_telemetry_pipeline.collect.claude.evidence import QUIET_S, Evidence
-from leo_telemetry_pipeline.collect.claude.maker import Maker, ms
+from leo_telemetry_pipeline.collect.claude.maker import Maker, chosen, ms
 from leo_telemetry_pipeline.collect.claude.runs import Run, is_echo
 
 # A tool that ended so long after a Stop was used after it: that one was blocked. Hooks that run side by side are
@@ -56,7 +56,7 @@ def _add(maker: Maker, prompt: Prompt) -> None:
         start_time_ms=prompt.start_ms,
         duration_ms=prompt.duration_ms,
         status=prompt.status,
-        attributes=prompt.attributes,
+        attributes=chosen(*prompt.notes) | prompt.attributes,
     )
     maker.evidence.use(*prompt.notes)
 

@@ -6,7 +6,7 @@ Does not: the sub-agents themselves (agents), waiting for a person (exported).
 
 from leo_telemetry_pipeline.collect.claude import ids, names
 from leo_telemetry_pipeline.collect.claude.evidence import QUIET_S
-from leo_telemetry_pipeline.collect.claude.maker import Maker, interrupted, ms
+from leo_telemetry_pipeline.collect.claude.maker import Maker, chosen, interrupted, ms
 from leo_telemetry_pipeline.collect.claude.runs import Run, is_launch
 
 
@@ -63,7 +63,7 @@ def _tool(maker: Maker, key: str, used: dict | None, tool: dict | None) -> None:
         return
     status, error = _outcome(maker, key, used, tool)
     common = {"start_time_ms": interval[0], "duration_ms": interval[1], "status": status}
-    attributes = {"tool_use_id": key} | interrupted(used) | error
+    attributes = chosen(tool) | {"tool_use_id": key} | interrupted(used) | error
     kind = names.tool_kind(told)
     maker.add(told, prompt, ("tool", key), kind, agent=told.get("agent_id"), attributes=attributes, **common)
     if server := names.mcp_server(told.get("tool_name", "")):
