@@ -143,7 +143,7 @@ class Batcher:
         good = []
         for request, decoded in zip(group, made, strict=True):
             if isinstance(decoded, Exception):
-                request.refuse(_refusal(decoded))
+                request.refuse(decoded)
             else:
                 good.append((request, decoded))
         try:
@@ -170,13 +170,20 @@ class Batcher:
         parts = self._parts_of(request)
         rejections: Counter[str] = Counter()
 
-        def decode() -> _Decoded | None:
-            read = next(parts, None)
-            return None if read is None else self._judged(read)
+        def decode() -> _Decoded | Exception | None:
+            # Returned, not raised: a traceback would hold the body until the garbage collector comes by.
+            try:
+                read = next(parts, None)
+                return None if read is None else self._judged(read)
+            except Exception as error:  # noqa: BLE001  # the client is answered
+                return _refusal(error)
 
         following = asyncio.ensure_future(self._in_reader(decode))
         try:
             while (decoded := await following) is not None:
+                if isinstance(decoded, Exception):
+                    request.refuse(decoded)
+                    return
                 following = asyncio.ensure_future(self._in_reader(decode))
                 [refused] = await self._keep([decoded], request.answer_by)
                 rejections.update(self._count(decoded, refused))
@@ -204,7 +211,7 @@ class Batcher:
         try:
             return self._judged(whole_of(self._parts_of(request)))
         except Exception as error:  # noqa: BLE001  # the others of its group have nothing to do with it
-            return error
+            return _refusal(error)
 
     def _judged(self, read: Read) -> _Decoded:
         return _Decoded(read, _implausible(read.spans, time.time_ns() // 1_000_000, self._keep_days))

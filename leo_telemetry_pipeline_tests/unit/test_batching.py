@@ -1,8 +1,10 @@
 """How requests that wait are worked on: together, each with an answer of its own, and none for ever."""
 
 import asyncio
+import gc
 import json
-from collections.abc import Coroutine
+import weakref
+from collections.abc import Coroutine, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 from leo_telemetry_pipeline.collect import otlp
+from leo_telemetry_pipeline.collect.otlp_span import PART_BODY
 from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.web import batching
 from leo_telemetry_pipeline.web.batching import Batcher
@@ -134,3 +137,36 @@ def test_who_waits_too_long_is_told_to_come_again_and_is_not_stored_later(
         assert [name for group in keeper.groups for name in group] == ["first", "third"]
 
     working(tmp_path, say)
+
+
+@pytest.mark.parametrize("size", [100, 2 * PART_BODY], ids=["small", "in parts"])
+def test_a_body_that_is_refused_is_let_go_of_at_once(tmp_path: Path, size: int):
+    """Lost: twenty MiB for each broken request, until the garbage collector comes by."""
+
+    class Held:
+        """What stands for the bytes of a body, which cannot be watched."""
+
+    held: list[weakref.ref[Held]] = []
+
+    def breaks_off(body: bytes, **_: object) -> Iterator[Any]:
+        mine = Held()
+        held.append(weakref.ref(mine))
+        if body:
+            raise otlp.BadRequest("it breaks off")
+        yield mine
+
+    async def say(batcher: Batcher, keeper: Keeper) -> None:
+        arriving = Body(Inflow(), gzip=False)
+        arriving.feed(b" " * size)
+        with pytest.raises(Refusal, match="breaks off"):
+            await batcher.take(breaks_off, arriving)
+        # The thread that decoded it forgets it with its next task.
+        keeper.opened.set()
+        assert await take(batcher, "next") == {}
+        assert [reference() for reference in held] == [None]
+
+    gc.disable()
+    try:
+        working(tmp_path, say)
+    finally:
+        gc.enable()
