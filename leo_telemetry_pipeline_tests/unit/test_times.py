@@ -81,6 +81,11 @@ def test_nothing_may_be_written_in_every_usual_way(value):
         ("0,123", Decimal("0.123")),
         ("1,234,567", 1_234_567),
         ("1,234.5", Decimal("1234.5")),
+        ("1,5 s", 1_500),
+        ("0,500 s", 500),
+        ("1234,567ms", Decimal("1234.567")),
+        ("PT1,500S", 1_500),
+        ("00:00:05,210", 5_210),
         ("5210", 5_210),
         (5210.6, Decimal("5210.6")),
         ("-3ms", -3),
@@ -95,6 +100,10 @@ def test_a_duration_may_be_written_in_every_usual_way(text, milliseconds):
     ("read", "text", "reason"),
     [
         (times.duration, "1,234", "x '1,234' may be thousands or a decimal comma: write it without the comma"),
+        *(
+            (times.duration, text, f"x '{text}' may be thousands or a decimal comma: write it without the comma")
+            for text in ("1,500 ms", "1,234ms", "12,345 us", "-1,500 ms", "1m1,500s", "999,999 seconds")
+        ),
         (times.duration, "05:21", "x '05:21' may be hours or minutes: write it as 00:05:21"),
         (times.duration, "P1M", "x is not a number: 'P1M'"),
         (times.duration, "5 parsecs", "x is not a number: '5 parsecs'"),
