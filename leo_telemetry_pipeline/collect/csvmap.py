@@ -118,10 +118,11 @@ def row_maker(header: list[str], column_map: dict[str, str] | None, file: str) -
     return _maker(constants, plan)
 
 
-def object_maker(column_map: dict[str, str]) -> Callable[[dict], dict]:
+def object_maker(column_map: dict[str, str], exact: Collection[str] = ()) -> Callable[[dict], dict]:
     """Return what turns an object of JSON, or a row of Parquet, into a row for ``span_from_row``.
 
-    Keys that the map does not name stay as they are.
+    Keys that the map does not name stay as they are. Columns in ``exact`` are milliseconds, whatever unit the map
+    gives them.
     """
 
     def make(values: dict) -> dict:
@@ -130,7 +131,7 @@ def object_maker(column_map: dict[str, str]) -> Callable[[dict], dict]:
         row = {name: value for name, value in values.items() if name not in used}
         for target, (source, name, unit) in sources.items():
             if name in values:
-                row[target] = _converted(values[name], target, unit) if unit else values[name]
+                row[target] = _converted(values[name], target, unit) if unit and name not in exact else values[name]
             elif source.startswith(":"):
                 row[target] = source[1:]
         return _with_attributes(row)

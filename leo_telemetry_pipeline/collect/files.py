@@ -234,6 +234,9 @@ def _csv(reading: _Reading, source: Source, blocks: Iterable[bytes]) -> Iterator
 
 def _parquet(reading: _Reading) -> Iterator[Span | BadLine]:
     column_map = reading.columns or {}
+    if column_map:
+        own = csvmap.object_maker(column_map, parquet.exact_times(reading.path))
+        reading = reading._replace(own=own)
     # Also constants, which stand for no column, tell that one of ours is given.
     names = {csvmap.column_of(target, column_map): target for target in column_map}
     for number, row in parquet.rows(reading.path, reading.on_bytes, names):

@@ -36,6 +36,12 @@ def notes(path: Path) -> dict[str, str]:
         return {key.decode("utf-8", "replace"): value.decode("utf-8", "replace") for key, value in noted.items()}
 
 
+def exact_times(path: Path) -> frozenset[str]:
+    """Return the columns whose type says what unit their times have. Raises UserError."""
+    with opened(path) as file:
+        return frozenset(field.name for field in file.schema_arrow if parquet_values.is_time(field.type))
+
+
 def rows(
     path: Path, on_bytes: Callable[[int], object] | None = None, columns: Mapping[str, str] | None = None
 ) -> Iterator[tuple[int, dict | str]]:

@@ -39,6 +39,14 @@ def rows_of(batch: "pa.RecordBatch", columns: Mapping[str, str], file: str) -> I
         yield dict(zip(names, values, strict=True))
 
 
+def is_time(kind: "pa.DataType") -> bool:
+    """Say whether a type is one of times, which has its unit in it."""
+    import pyarrow.types as of
+
+    kind = kind.value_type if of.is_dictionary(kind) else kind
+    return of.is_timestamp(kind) or of.is_duration(kind) or of.is_time(kind) or of.is_date(kind)
+
+
 def _column(column: "pa.Array", target: str, what: str) -> list:
     import pyarrow.types as of
 

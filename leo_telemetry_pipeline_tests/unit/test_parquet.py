@@ -299,3 +299,38 @@ def test_nested_values_are_read_by_their_types(tmp_path: Path) -> None:
     }
     empty = pa.array([[]], pa.map_(pa.string(), pa.string()))
     assert read(table(tmp_path / "g", attributes=empty))[0][0].attributes == {}
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("noted", ["s", "ms", "us", "ns", "d", "excel"])
+def test_the_type_of_a_time_column_goes_before_the_unit_of_a_map(unit: str, noted: str, tmp_path: Path) -> None:
+    """Lost: durations of 0 ms and starts in 1970, for a unit that somebody copied from the schema."""
+    starts = pa.array([START], pa.timestamp("us", "UTC")).cast(pa.timestamp(unit, "UTC"))
+    took = pa.array([timedelta(seconds=5)], pa.duration("us")).cast(pa.duration(unit))
+    path = table(tmp_path / "f", Start=starts, D=took)
+    column_map = {"start_time_ms": f"Start:{noted}", "end_time_ms": f"Start:{noted}", "duration_ms": f"D:{noted}"}
+    [span], bad = read(path, column_map=column_map)
+    assert bad == []
+    assert (span.start_time_ms, span.end_time_ms, span.duration_ms) == (START_MS, START_MS, 5_000)
+
+
+def test_dates_times_of_day_and_packed_times_have_their_unit_in_the_type_and_numbers_have_it_in_the_map(
+    tmp_path: Path,
+) -> None:
+    """Lost: a column that is scaled twice, or one that is not scaled at all."""
+    columns = {
+        "Day": pa.array([START.date()], pa.date32()),
+        "Packed": pa.array([START], pa.timestamp("ns", "UTC")).dictionary_encode(),
+        "Wait": pa.array([5_000_000], pa.time64("us")),
+        "Count": pa.array([5_000_000_000], pa.int64()),
+    }
+    column_map = {
+        "start_time_ms": "Day:d",
+        "end_time_ms": "Packed:ns",
+        "queue_wait_ms": "Wait:us",
+        "duration_ms": "Count:ns",
+    }
+    [span], bad = read(table(tmp_path / "f", **columns), column_map=column_map)
+    assert bad == []
+    assert (span.start_time_ms, span.end_time_ms) == (START_MS - 12 * 3_600_000, START_MS)
+    assert (span.queue_wait_ms, span.duration_ms) == (5_000, 5_000)
