@@ -12,6 +12,7 @@ days, ``:excel`` for the days of a spreadsheet). With a colon in front it is the
 import csv
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
+from decimal import Decimal
 
 from leo_telemetry_pipeline import redact
 from leo_telemetry_pipeline.collect import times
@@ -169,7 +170,12 @@ def _with_attributes(row: dict) -> dict:
     if len(plain) == len(row):
         return row
     ours = {name.removeprefix(_ATTRIBUTE): value for name, value in row.items() if name not in plain}
-    given = {name: value for name, value in ours.items() if value not in ("", None)}
+    # A time that is an attribute, too, is a number there as any other.
+    given = {
+        name: float(value) if isinstance(value, Decimal) else value
+        for name, value in ours.items()
+        if value not in ("", None)
+    }
     return {**plain, "attributes": {**attributes_of(row.get("attributes")), **given}}
 
 

@@ -238,8 +238,8 @@ def _parquet(reading: _Reading) -> Iterator[Span | BadLine]:
         own = csvmap.object_maker(column_map, parquet.exact_times(reading.path))
         reading = reading._replace(own=own)
     # Also constants, which stand for no column, tell that one of ours is given.
-    names = {csvmap.column_of(target, column_map): target for target in column_map}
-    for number, row in parquet.rows(reading.path, reading.on_bytes, names):
+    sources = {target: csvmap.column_of(target, column_map) for target in column_map}
+    for number, row in parquet.rows(reading.path, reading.on_bytes, sources):
         if isinstance(row, str):
             yield _bad(reading, number, row, "")
             continue

@@ -27,6 +27,15 @@ _HEX = re.compile(rb"[0-9a-fA-F]{16}").fullmatch
 Read = Callable[[Any], object]
 
 
+def targets(sources: Mapping[str, str]) -> dict[str, str]:
+    """Return for each column of a file the one of ours that it is read for, an id or a time before any other."""
+    found: dict[str, str] = {}
+    for target, name in sources.items():
+        if name not in found or target in _IDS or target in _TIMES:
+            found[name] = target
+    return found
+
+
 def rows_of(batch: "pa.RecordBatch", columns: Mapping[str, str], file: str) -> Iterator[dict]:
     """Yield the rows of a batch. ``columns`` says which of our columns one of the file gives, by its name there.
 
