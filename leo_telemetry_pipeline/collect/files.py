@@ -264,17 +264,24 @@ def _from_object(value: object, reading: _Reading) -> Iterator[Span | InvalidSpa
     if not isinstance(value, dict):
         yield str(value) if isinstance(value, documents.Broken) else "not an object"
         return
-    value = formats.unwrapped(value)
-    shape = formats.shape_of(value)
+    if not _is_row(value):
+        value = formats.unwrapped(value)
+    is_row = _is_row(value)
+    shape = None if is_row else formats.shape_of(value)
     if shape is not None:
         yield from _from_shape(shape, value, reading)
-    elif formats.is_other_signal(value):
+    elif not is_row and formats.is_other_signal(value):
         reading.seen.others += not reading.claude.add_logs(value, reading.how.policy)
     else:
         try:
             yield reading.span(value)
         except InvalidSpan as error:
             yield error
+
+
+def _is_row(value: dict) -> bool:
+    # What other formats are known by may be columns of a row, too.
+    return "trace_id" in value
 
 
 def _from_shape(shape: formats.Shape, value: dict, reading: _Reading) -> Iterator[Span | InvalidSpan | str]:

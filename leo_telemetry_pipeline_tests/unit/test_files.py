@@ -509,3 +509,27 @@ def test_digits_behind_a_float_are_not_lost(tmp_path):
         assert (found[0].start_time_ms, found[0].duration_ms) == (1_770_000_000_001, 5_000)
     [bad] = read_bytes(tmp_path, json.dumps(row()).replace("1770000000001", "1e99999999999999999999").encode())
     assert isinstance(bad, BadLine)
+
+
+OF_OTHERS = [
+    {"traceID": "a1", "spanID": "b2", "operationName": "GET"},
+    {"data": [{"traceID": "a1", "spans": []}]},
+    {"traceID": "a1", "spans": []},
+    {"resource": {}, "scopeSpans": []},
+    {"resourceSpans": []},
+    {"scopeLogs": [], "resource_logs": []},
+    {"body": {"traceId": "a1", "id": "b2"}},
+]
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("array", [False, True])
+@pytest.mark.parametrize("columns", OF_OTHERS)
+def test_a_row_is_a_row_whatever_else_it_has(columns: dict, array: bool, indent: int | None, tmp_path: Path):
+    """Lost: spans of ours, for the ids of another tool that they carry along."""
+    made = row() | columns
+    content = json.dumps([made, made] if array else made, indent=indent).encode()
+    found = read_bytes(tmp_path, content)
+    assert kinds(found) == ("ss" if array else "s")
+    assert isinstance(found[0], Span)
+    assert (found[0].trace_id, found[0].attributes) == (row()["trace_id"], columns)
