@@ -264,9 +264,9 @@ def _from_object(value: object, reading: _Reading) -> Iterator[Span | InvalidSpa
     if not isinstance(value, dict):
         yield str(value) if isinstance(value, documents.Broken) else "not an object"
         return
-    if not _is_row(value):
+    if not _is_row(value, reading):
         value = formats.unwrapped(value)
-    is_row = _is_row(value)
+    is_row = _is_row(value, reading)
     shape = None if is_row else formats.shape_of(value)
     if shape is not None:
         yield from _from_shape(shape, value, reading)
@@ -279,9 +279,9 @@ def _from_object(value: object, reading: _Reading) -> Iterator[Span | InvalidSpa
             yield error
 
 
-def _is_row(value: dict) -> bool:
+def _is_row(value: dict, reading: _Reading) -> bool:
     # What other formats are known by may be columns of a row, too.
-    return "trace_id" in value
+    return "trace_id" in value or csvmap.column_of("trace_id", reading.columns) in value
 
 
 def _from_shape(shape: formats.Shape, value: dict, reading: _Reading) -> Iterator[Span | InvalidSpan | str]:

@@ -533,3 +533,25 @@ def test_a_row_is_a_row_whatever_else_it_has(columns: dict, array: bool, indent:
     assert kinds(found) == ("ss" if array else "s")
     assert isinstance(found[0], Span)
     assert (found[0].trace_id, found[0].attributes) == (row()["trace_id"], columns)
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"traceId": "1" * 32, "id": "2" * 16, "name": "n", "ts": 1_770_000_000_001},
+        {"traceId": "1" * 32, "id": "2" * 16, "name": "n", "ts": 1_770_000_000_001, "body": {"size": 7}},
+        {"traceId": "1" * 32, "id": "2" * 16, "name": "n", "ts": 1_770_000_000_001, "spans": [], "traceID": "x"},
+        {"traceId": "1" * 32, "id": "2" * 16, "name": "n", "ts": 1_770_000_000_001, "resourceSpans": []},
+    ],
+)
+def test_rows_of_a_map_are_rows_though_they_look_like_another_format(values: dict, indent: int | None, tmp_path: Path):
+    """Lost: the map that somebody wrote, for fields that are called as in Zipkin."""
+    column_map = {"trace_id": "traceId", "span_id": "id", "span_type": ":gate", "span_name": "name"}
+    column_map["start_time_ms"] = "ts"
+    [found] = read_bytes(tmp_path, json.dumps(values, indent=indent).encode(), column_map=column_map)
+    assert isinstance(found, Span), found
+    assert (found.span_name, found.start_time_ms) == ("n", 1_770_000_000_001)
+    assert found.attributes == {
+        name: values[name] for name in ("body", "spans", "traceID", "resourceSpans") if name in values
+    }
