@@ -32,8 +32,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOMENT = re.compile(
     r"(?P<year>\d{4})([-/])(?P<month>\d\d)\2(?P<day>\d\d)"
     r"(?:[Tt ]\s*(?P<hour>\d\d):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,18}))?)?)?"
-    r"\s*(?:(?P<utc>[Zz]|UTC|GMT)|(?P<sign>[+-])(?P<hours>\d\d):?(?P<minutes>\d\d)?(?:\s[A-Z]{1,5}|\s[+-]\d\d)?"
-    r"|(?P<zone>[A-Z]{2,5}|[A-Z][a-z]+/[A-Za-z_]+))?(?:\sm=[+-][0-9.]+)?",
+    r"\s*(?:(?P<utc>[Zz]|UTC|GMT)|(?P<sign>[+-])(?P<hours>\d\d):?(?P<minutes>\d\d)?"
+    r"(?:\s[A-Z]{1,5}|\s[+-]\d\d(?:\d\d)?)?|(?P<zone>(?![AP]M\b)[A-Z]{2,5}|[A-Z][a-z]+/[A-Za-z_]+))?(?:\sm=[+-][0-9.]+)?",
     re.ASCII,
 ).fullmatch
 
