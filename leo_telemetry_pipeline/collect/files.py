@@ -51,12 +51,14 @@ class Seen:
     """What reading a file shows of it besides spans.
 
     ``head`` is its beginning, unpacked; ``others`` counts requests with logs or metrics, ``clocks`` the spans by the
-    field and unit that gave their start, where no column map can say another (see formats.Shape).
+    field and unit that gave their start, where no column map can say another (see formats.Shape). ``exact_times`` are
+    the columns whose type says their unit.
     """
 
     head: bytes = b""
     others: int = 0
     clocks: Counter[str] = field(default_factory=Counter)
+    exact_times: frozenset[str] = frozenset()
 
 
 class _How(NamedTuple):
@@ -234,9 +236,9 @@ def _csv(reading: _Reading, source: Source, blocks: Iterable[bytes]) -> Iterator
 
 def _parquet(reading: _Reading) -> Iterator[Span | BadLine]:
     column_map = reading.columns or {}
+    exact = reading.seen.exact_times = parquet.exact_times(reading.path)
     if column_map:
-        own = csvmap.object_maker(column_map, parquet.exact_times(reading.path))
-        reading = reading._replace(own=own)
+        reading = reading._replace(own=csvmap.object_maker(column_map, exact))
     # Also constants, which stand for no column, tell that one of ours is given.
     sources = {target: csvmap.column_of(target, column_map) for target in column_map}
     for number, row in parquet.rows(reading.path, reading.on_bytes, sources):
