@@ -59,6 +59,12 @@ def one_reason(folder: Path, **changes) -> str:
     return made.reason
 
 
+def is_refused(content: bytes) -> bool:
+    """Say whether a file begins as one that is refused as a whole, which Hypothesis makes now and then."""
+    begun = content.removeprefix(b"\xef\xbb\xbf").lstrip()
+    return any(head.startswith(MAGIC) or unread.packed(head) is not None for head in (content, begun))
+
+
 def kinds(found: list[Span | BadLine]) -> str:
     return "".join("s" if isinstance(item, Span) else "b" for item in found)
 
@@ -377,7 +383,7 @@ def test_an_empty_file_has_no_spans_and_no_bad_lines(tmp_path):
 @given(st.binary(max_size=300))
 def test_no_file_whatever_is_in_it_makes_the_reader_fail(tmp_path, content):
     """Lost otherwise: an import of many files, to the one that is something else."""
-    assume(not content.startswith(MAGIC) and unread.packed(content) is None)
+    assume(not is_refused(content))
     for packed in (content, gzip.compress(content)[:-3], b"\x1f\x8b" + content):
         for item in read_bytes(tmp_path, packed):
             assert isinstance(item, Span | BadLine)
@@ -412,7 +418,7 @@ def test_every_good_line_among_bad_ones_is_kept(tmp_path, lines, packed):
     for is_good, line in lines:
         good += is_good
         content += (json.dumps(row(good)).encode() if is_good else line) + b"\n"
-    assume(not content.startswith((b"\x1f\x8b", MAGIC)))
+    assume(not content.startswith(b"\x1f\x8b") and not is_refused(content))
     found = read_bytes(tmp_path, gzip.compress(content) if packed else content)
     spans = [item.span_id for item in found if isinstance(item, Span)]
     assert spans == [str(uuid.UUID(int=number)) for number in range(1, good + 1)]
