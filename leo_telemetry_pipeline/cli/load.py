@@ -240,7 +240,8 @@ def _report(path: Path, done: Loaded) -> None:
 def _range(done: Loaded) -> str:
     if done.first_ms is None or done.last_ms is None:
         return ""
-    return f"; spans from {admission.moment(done.first_ms)} to {admission.moment(done.last_ms)}"
+    first, last = admission.moment(done.first_ms), admission.moment(done.last_ms)
+    return f"; spans of {first}" if first == last else f"; spans from {first} to {last}"
 
 
 def _progress(path: Path | None):

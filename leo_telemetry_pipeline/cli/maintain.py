@@ -36,8 +36,8 @@ def maintain(dry_run: bool, counts_again: bool, first: str | None, last: str | N
     A daemon does so daily, and `worker --once` when the last time is over 20 hours ago. The exit status is 1 when
     something could not be done.
 
-    Spans that come, or get their end, are counted by the next analysis. After any other change to stored spans, such
-    as an UPDATE of a duration, --recount brings daily history up to date.
+    Spans that come, or get their end, are counted by the next analysis, unless their day is sealed. After any other
+    change to stored spans, such as an UPDATE of a duration, --recount brings daily history up to date.
     """
     settings = Settings()
     if counts_again:

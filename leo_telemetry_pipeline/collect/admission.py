@@ -129,9 +129,10 @@ class FileCheck:
         else:
             advice = self._units([(span.start_time_ms, span.end_time_ms) for span in spans])
         first, last = (moment(pick(span.start_time_ms for span in spans)) for pick in (min, max))
+        days = f"they are of {first}" if first == last else f"they span from {first} to {last}"
         raise Refused(
-            f"{self.name}: nothing stored, as the times cannot be true ({count} {of}: {wrong}; they span from {first}"
-            f" to {last}): {advice}--accept-times stores them all the same"
+            f"{self.name}: nothing stored, as the times cannot be true ({count} {of}: {wrong}; {days}): "
+            f"{advice}--accept-times stores them all the same"
         )
 
     def _units(self, times: Sequence[tuple[int, int | None]]) -> str:
@@ -152,7 +153,8 @@ class FileCheck:
         targets = ["start_time_ms"]
         if ends and plausible.likely_unit(ends) == unit:
             targets.append("end_time_ms")
-        return f"these look like {plausible.WORDS[unit]}: use `{self._option(dict.fromkeys(targets, unit))}`; "
+        units = dict.fromkeys(targets, unit)
+        return self._typed(units) or f"these look like {plausible.WORDS[unit]}: use `{self._option(units)}`; "
 
     def _duration_unit(self, spans: Sequence[Span]) -> str:
         unit = plausible.likely_duration_unit(
@@ -162,12 +164,23 @@ class FileCheck:
         )
         if unit is None or self.seen.clocks:
             return ""
-        option = self._option({"duration_ms": unit})
-        return f"the durations look like {plausible.WORDS[unit]}: use `{option}`; "
+        units = {"duration_ms": unit}
+        return self._typed(units) or (f"the durations look like {plausible.WORDS[unit]}: use `{self._option(units)}`; ")
+
+    def _typed(self, units: dict[str, str]) -> str:
+        """Return what to do about columns whose type has a unit, which no map can change."""
+        columns = sorted({self._column(target) for target in units} & self.seen.exact_times)
+        if not columns:
+            return ""
+        named = ", ".join(columns)
+        return f"the type of {named} has another unit than its values: write it as int64 or by the right type; "
+
+    def _column(self, target: str) -> str:
+        whole = {**csvmap.preset(self.preset), **(self.column_map or {})} if self.preset else self.column_map
+        return csvmap.column_of(target, whole)
 
     def _option(self, units: dict[str, str]) -> str:
-        whole = {**csvmap.preset(self.preset), **(self.column_map or {})} if self.preset else self.column_map
-        mended = {target: f"{csvmap.column_of(target, whole)}:{unit}" for target, unit in units.items()}
+        mended = {target: f"{self._column(target)}:{unit}" for target, unit in units.items()}
         return f"--map {shlex.quote(csvmap.as_text({**(self.column_map or {}), **mended}))}"
 
 

@@ -12,6 +12,7 @@ days, ``:excel`` for the days of a spreadsheet). With a colon in front it is the
 import csv
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
+from decimal import Decimal
 
 from leo_telemetry_pipeline import redact
 from leo_telemetry_pipeline.collect import times
@@ -118,10 +119,11 @@ def row_maker(header: list[str], column_map: dict[str, str] | None, file: str) -
     return _maker(constants, plan)
 
 
-def object_maker(column_map: dict[str, str]) -> Callable[[dict], dict]:
+def object_maker(column_map: dict[str, str], exact: Collection[str] = ()) -> Callable[[dict], dict]:
     """Return what turns an object of JSON, or a row of Parquet, into a row for ``span_from_row``.
 
-    Keys that the map does not name stay as they are.
+    Keys that the map does not name stay as they are. Columns in ``exact`` are milliseconds, whatever unit the map
+    gives them.
     """
 
     def make(values: dict) -> dict:
@@ -130,7 +132,7 @@ def object_maker(column_map: dict[str, str]) -> Callable[[dict], dict]:
         row = {name: value for name, value in values.items() if name not in used}
         for target, (source, name, unit) in sources.items():
             if name in values:
-                row[target] = _converted(values[name], target, unit) if unit else values[name]
+                row[target] = _converted(values[name], target, unit) if unit and name not in exact else values[name]
             elif source.startswith(":"):
                 row[target] = source[1:]
         return _with_attributes(row)
@@ -168,7 +170,12 @@ def _with_attributes(row: dict) -> dict:
     if len(plain) == len(row):
         return row
     ours = {name.removeprefix(_ATTRIBUTE): value for name, value in row.items() if name not in plain}
-    given = {name: value for name, value in ours.items() if value not in ("", None)}
+    # A time that is an attribute, too, is a number there as any other.
+    given = {
+        name: float(value) if isinstance(value, Decimal) else value
+        for name, value in ours.items()
+        if value not in ("", None)
+    }
     return {**plain, "attributes": {**attributes_of(row.get("attributes")), **given}}
 
 

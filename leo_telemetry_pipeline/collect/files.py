@@ -51,12 +51,14 @@ class Seen:
     """What reading a file shows of it besides spans.
 
     ``head`` is its beginning, unpacked; ``others`` counts requests with logs or metrics, ``clocks`` the spans by the
-    field and unit that gave their start, where no column map can say another (see formats.Shape).
+    field and unit that gave their start, where no column map can say another (see formats.Shape). ``exact_times`` are
+    the columns whose type says their unit.
     """
 
     head: bytes = b""
     others: int = 0
     clocks: Counter[str] = field(default_factory=Counter)
+    exact_times: frozenset[str] = frozenset()
 
 
 class _How(NamedTuple):
@@ -234,9 +236,12 @@ def _csv(reading: _Reading, source: Source, blocks: Iterable[bytes]) -> Iterator
 
 def _parquet(reading: _Reading) -> Iterator[Span | BadLine]:
     column_map = reading.columns or {}
+    exact = reading.seen.exact_times = parquet.exact_times(reading.path)
+    if column_map:
+        reading = reading._replace(own=csvmap.object_maker(column_map, exact))
     # Also constants, which stand for no column, tell that one of ours is given.
-    names = {csvmap.column_of(target, column_map): target for target in column_map}
-    for number, row in parquet.rows(reading.path, reading.on_bytes, names):
+    sources = {target: csvmap.column_of(target, column_map) for target in column_map}
+    for number, row in parquet.rows(reading.path, reading.on_bytes, sources):
         if isinstance(row, str):
             yield _bad(reading, number, row, "")
             continue
@@ -261,17 +266,24 @@ def _from_object(value: object, reading: _Reading) -> Iterator[Span | InvalidSpa
     if not isinstance(value, dict):
         yield str(value) if isinstance(value, documents.Broken) else "not an object"
         return
-    value = formats.unwrapped(value)
-    shape = formats.shape_of(value)
+    if not _is_row(value, reading):
+        value = formats.unwrapped(value)
+    is_row = _is_row(value, reading)
+    shape = None if is_row else formats.shape_of(value)
     if shape is not None:
         yield from _from_shape(shape, value, reading)
-    elif formats.is_other_signal(value):
+    elif not is_row and formats.is_other_signal(value):
         reading.seen.others += not reading.claude.add_logs(value, reading.how.policy)
     else:
         try:
             yield reading.span(value)
         except InvalidSpan as error:
             yield error
+
+
+def _is_row(value: dict, reading: _Reading) -> bool:
+    # What other formats are known by may be columns of a row, too.
+    return "trace_id" in value or csvmap.column_of("trace_id", reading.columns) in value
 
 
 def _from_shape(shape: formats.Shape, value: dict, reading: _Reading) -> Iterator[Span | InvalidSpan | str]:

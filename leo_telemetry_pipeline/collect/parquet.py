@@ -36,18 +36,24 @@ def notes(path: Path) -> dict[str, str]:
         return {key.decode("utf-8", "replace"): value.decode("utf-8", "replace") for key, value in noted.items()}
 
 
+def exact_times(path: Path) -> frozenset[str]:
+    """Return the columns whose type says what unit their times have. Raises UserError."""
+    with opened(path) as file:
+        return frozenset(field.name for field in file.schema_arrow if parquet_values.is_time(field.type))
+
+
 def rows(
-    path: Path, on_bytes: Callable[[int], object] | None = None, columns: Mapping[str, str] | None = None
+    path: Path, on_bytes: Callable[[int], object] | None = None, sources: Mapping[str, str] | None = None
 ) -> Iterator[tuple[int, dict | str]]:
     """Yield number, from 1, and values of each row; a text instead of values says why rows from there are missing.
 
-    ``columns`` says which of our columns a column of the file gives, where it has another name. ``on_bytes`` gets how
-    many bytes of the file were consumed since it was last called. Raises UserError where nothing of the file can be
-    read.
+    ``sources`` says which column of the file gives one of ours, where it has another name. ``on_bytes`` gets how many
+    bytes of the file were consumed since it was last called. Raises UserError where nothing of the file can be read.
     """
-    columns = columns or {}
+    sources = sources or {}
+    columns = parquet_values.targets(sources)
     with opened(path) as file:
-        given = {columns.get(name, name) for name in file.schema_arrow.names} | set(columns.values())
+        given = {columns.get(name, name) for name in file.schema_arrow.names} | set(sources)
         if missing := [name for name in REQUIRED if name not in given]:
             needed = f"a file of spans has {', '.join(REQUIRED)}, or a --map to them"
             raise UserError(f"{path} has no column {', '.join(missing)}: {needed}", 1)

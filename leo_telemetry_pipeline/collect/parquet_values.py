@@ -27,6 +27,15 @@ _HEX = re.compile(rb"[0-9a-fA-F]{16}").fullmatch
 Read = Callable[[Any], object]
 
 
+def targets(sources: Mapping[str, str]) -> dict[str, str]:
+    """Return for each column of a file the one of ours that it is read for, an id or a time before any other."""
+    found: dict[str, str] = {}
+    for target, name in sources.items():
+        if name not in found or target in _IDS or target in _TIMES:
+            found[name] = target
+    return found
+
+
 def rows_of(batch: "pa.RecordBatch", columns: Mapping[str, str], file: str) -> Iterator[dict]:
     """Yield the rows of a batch. ``columns`` says which of our columns one of the file gives, by its name there.
 
@@ -37,6 +46,14 @@ def rows_of(batch: "pa.RecordBatch", columns: Mapping[str, str], file: str) -> I
     read = [_column(batch.column(name), columns.get(name, name), f"{file}: column {name}") for name in names]
     for values in zip(*read, strict=True):
         yield dict(zip(names, values, strict=True))
+
+
+def is_time(kind: "pa.DataType") -> bool:
+    """Say whether a type is one of times, which has its unit in it."""
+    import pyarrow.types as of
+
+    kind = kind.value_type if of.is_dictionary(kind) else kind
+    return of.is_timestamp(kind) or of.is_duration(kind) or of.is_time(kind) or of.is_date(kind)
 
 
 def _column(column: "pa.Array", target: str, what: str) -> list:

@@ -32,8 +32,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOMENT = re.compile(
     r"(?P<year>\d{4})([-/])(?P<month>\d\d)\2(?P<day>\d\d)"
     r"(?:[Tt ]\s*(?P<hour>\d\d):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,18}))?)?)?"
-    r"\s*(?:(?P<utc>[Zz]|UTC|GMT)|(?P<sign>[+-])(?P<hours>\d\d):?(?P<minutes>\d\d)?(?:\s[A-Z]{1,5}|\s[+-]\d\d)?"
-    r"|(?P<zone>[A-Z]{2,5}|[A-Z][a-z]+/[A-Za-z_]+))?(?:\sm=[+-][0-9.]+)?",
+    r"\s*(?:(?P<utc>[Zz]|UTC|GMT)|(?P<sign>[+-])(?P<hours>\d\d):?(?P<minutes>\d\d)?"
+    r"(?:\s[A-Z]{1,5}|\s[+-]\d\d(?:\d\d)?)?|(?P<zone>(?![AP]M\b)[A-Z]{2,5}|[A-Z][a-z]+/[A-Za-z_]+))?(?:\sm=[+-][0-9.]+)?",
     re.ASCII,
 ).fullmatch
 
@@ -116,6 +116,8 @@ def duration(value: object, name: str) -> Exact | None:
     elif _WITH_UNITS(bare):
         parts = _ONE_UNIT(bare)
         if all(unit in _UNITS for _, unit in parts):
+            for count, _ in parts:
+                _refuse_either(count, text, name)
             return sign * _sum(parts)
     elif found := _CLOCK(bare):
         return sign * _sum(zip(found.groups(), "dhms", strict=True))
@@ -144,15 +146,19 @@ def _from_text(text: str, name: str) -> Exact:
         return int(text)
     if _DECIMAL(text):
         return _bounded(Decimal(text), name)
-    if _EITHER(text):
-        raise InvalidSpan(
-            f"{name} {redact.shown(text)} may be thousands or a decimal comma: write it without the comma"
-        )
+    _refuse_either(text, text, name)
     if _COMMA(text):
         return _bounded(Decimal(text.replace(",", ".")), name)
     if _THOUSANDS(text):
         return _bounded(Decimal(text.replace(",", "")), name)
     raise InvalidSpan(f"{name} is not a number: {redact.shown(text)}")
+
+
+def _refuse_either(count: str, text: str, name: str) -> None:
+    if _EITHER(count):
+        raise InvalidSpan(
+            f"{name} {redact.shown(text)} may be thousands or a decimal comma: write it without the comma"
+        )
 
 
 def _bounded(value: Decimal, name: str) -> Exact:

@@ -57,8 +57,11 @@ def medians(
 def waiting(database: Database, window: Window, dimension: tuple[str, str]) -> dict[date, Waiting]:
     """Return the waiting for a person that is left out of a dimension's time, by the day on which it began.
 
-    These are the spans of type ``wait`` right below its spans, and those beside them that have its name.
+    These are the spans of type ``wait`` right below its spans, and those beside them that have its name. A dimension of
+    waits has none.
     """
+    if dimension[0] == "wait":
+        return {}
     rows = database.rows(
         f"""
         WITH spans AS MATERIALIZED (

@@ -25,7 +25,8 @@ _LOCKS = 64
 def kept(cursor: psycopg2.extensions.cursor, batch: list[Span]) -> list[Span]:
     """Return a batch in which each such span has the start that is stored, or else the first in the batch.
 
-    Other batches of the same traces wait until the transaction ends. A role that may not read keys keeps every start.
+    Other batches of the same traces wait until the transaction ends. Spans of a role that may not read stored keys are
+    only compared within their batch.
     """
     ours = [span for span in batch if has_one_start(span)]
     if not ours:

@@ -188,6 +188,9 @@ def test_trends_of_a_tool_and_of_its_prompt_show_waiting_apart_from_working(db: 
     days = json.loads(say("trends", "tool:Bash", "--json"))["days"]
     assert days[-2]["waiting"] == {"count": 5, "p50_ms": 40_000.0, "sum_ms": 200_000.0, "share": pytest.approx(20 / 21)}
     assert "WAIT" not in say("trends", "tool:Edit")
+    # A wait does not wait for itself, nor for another wait beside it.
+    assert [day["waiting"] for day in json.loads(say("trends", "wait:Bash", "--json"))["days"] if day["waiting"]] == []
+    assert "WAIT" not in say("trends", "wait:Bash")
 
 
 def test_trends_of_a_name_beyond_the_limit_of_keys_show_what_its_spans_have_too(db: Database):

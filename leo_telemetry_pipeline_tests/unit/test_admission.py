@@ -110,7 +110,7 @@ def test_seconds_are_refused_with_the_map_that_reads_them():
     """Lost: a month of history in January 1970."""
     message = refusal(CASES / "sec.jsonl")
     assert "these look like seconds: use `--map start_time_ms=start_time_ms:s`" in message
-    assert "they span from 1970-01-21 to 1970-01-21" in message
+    assert "; they are of 1970-01-21)" in message
     assert "--accept-times" in message
     found = mended(CASES / "sec.jsonl", message)
     assert [span.start_time_ms for span in found[:2]] == [1_795_955_340_000, 1_795_955_341_000]
@@ -151,6 +151,31 @@ def test_the_remedy_that_is_printed_works(unit: str, kind: str, tmp_path: Path):
     assert {span.end_time_ms for span in found} == {span.start_time_ms for span in found}
     # A map that only names units loses nothing else.
     assert kind == "named" or {span.attributes.get("colour") for span in found} == {"red"}
+
+
+@pytest.mark.parametrize("column_map", [None, {"start_time_ms": "start_time_ms:us"}, {"sd_id": "colour"}])
+@pytest.mark.parametrize("unit", ["s", "ms", "us"])
+def test_a_type_of_another_unit_than_its_values_is_named_and_no_map_that_does_nothing(
+    column_map: dict[str, str] | None, unit: str, tmp_path: Path
+):
+    """Lost: a person who does what they are told, and is told the same again."""
+    table, path = pa.Table.from_pylist([row(colour="red")] * 5), tmp_path / "f.data"
+    finer = {"s": 1, "ms": 1_000, "us": 1_000_000}[unit]
+    wrong = pa.array([NOW * finer] * 5, pa.timestamp(unit))
+    pq.write_table(table.set_column(4, "start_time_ms", wrong), path)
+    message = refusal(path, column_map=column_map)
+    assert (
+        "the type of start_time_ms has another unit than its values: write it as int64 or by the right type" in message
+    )
+    assert "--map" not in message
+
+
+def test_a_duration_type_of_another_unit_than_its_values_is_named(tmp_path: Path):
+    """Lost: a map that changes nothing."""
+    table, path = pa.Table.from_pylist([row(NOW - 9_000, end_time_ms=NOW)] * 5), tmp_path / "f.data"
+    pq.write_table(table.append_column("D", pa.array([9_000] * 5, pa.duration("s"))), path)
+    message = refusal(path, column_map={"duration_ms": "D:s"})
+    assert "the type of D has another unit than its values" in message
 
 
 @pytest.mark.parametrize(("unit", "factor"), [("ns", 1_000_000), ("us", 1_000), ("s", 1 / 1_000)])
