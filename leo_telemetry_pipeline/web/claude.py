@@ -30,10 +30,17 @@ from leo_telemetry_pipeline.web.notices import Notices
 
 # How often notebooks are looked at.
 _EVERY_S = 1.0
+# About 2,000 notes, as many as one part of a request has.
+_LARGE = 1 << 20
+_FULL = f"they take {notebook.MOST_RECEIVED_BYTES >> 20} MiB already"
 # A session without a word for so long was killed, or will not miss what it began.
 FORGOTTEN_S = 86_400
 
 _log = logging.getLogger(__name__)
+
+
+class NotNoted(NotKept):
+    """The notes of a session could not be kept; the text says why, without a path: it goes to the client."""
 
 
 class _Look(NamedTuple):
@@ -67,17 +74,17 @@ class ClaudeCode:
         self._looks: dict[str, _Look] = {}
 
     async def keep(self, notes: Sequence[dict]) -> None:
-        """Return when notes are safely on disk. Raises NotKept."""
+        """Return when notes are safely on disk. Raises NotNoted."""
         if not notes:
             return
         self._notice_versions(notes)
         try:
             await asyncio.get_running_loop().run_in_executor(self._writer, _write, self._home, notes)
         except OSError as error:
-            raise NotKept(f"notes of Claude Code: {error}") from None
+            raise NotNoted(f"the notes of a session of Claude Code: {error.strerror or _FULL}") from None
 
     async def keep_logs(self, body: bytes, form: str) -> int:
-        """Keep the log events of Claude Code in a request: how many. Raises NotKept, and BadRequest for the body."""
+        """Keep the log events of Claude Code in a request: how many. Raises NotNoted, and BadRequest for the body."""
         notes = await asyncio.get_running_loop().run_in_executor(self._writer, self._read, body, form)
         await self.keep(notes)
         return len(notes)
@@ -193,12 +200,26 @@ def _states(folder: str) -> Iterator[tuple[str, os.stat_result]]:
 
 def _write(home: str, notes: Sequence[dict]) -> None:
     folder = Path(notebook.checked_folder(home))
-    lines: dict[str, list[str]] = {}
+    by_session: dict[str, list[dict]] = {}
     for note in notes:
-        lines.setdefault(note["session"], []).append(json.dumps(note))
-    for session, own in lines.items():
+        by_session.setdefault(note["session"], []).append(note)
+    for session, own in by_session.items():
         with notebook.Notebook(str(folder / notebook.file_name(session))) as file:
-            file.add(*own, sync=True)
+            if new := _not_in(file, own):
+                file.add(*map(json.dumps, new), sync=True, most=notebook.MOST_RECEIVED_BYTES)
+
+
+def _not_in(file: notebook.Notebook, notes: list[dict]) -> list[dict]:
+    """Return the notes that a large notebook does not hold yet: a large request that is sent again adds nothing."""
+    # A small one is not worth reading: what it holds twice makes one span.
+    if file.size() < _LARGE:
+        return notes
+    held = set(map(_told, file.read()))
+    return [note for note in notes if _told(note) not in held]
+
+
+def _told(note: dict) -> str:
+    return json.dumps({**note, "arrived_ns": 0}, sort_keys=True)
 
 
 def _replace(path: str, made: _Made) -> None:
