@@ -230,8 +230,7 @@ def read_parts(
     The two functions raise InvalidSpan for a single one that is bad, BadRequest for a body that is; before the first of
     several parts ``check`` does so for all that is left.
     """
-    if sum(len(raw_resource) * len(raw_spans) for raw_resource, raw_spans in parts) > MAX_RESOURCE_BYTES:
-        raise TooLarge(f"more than {MAX_RESOURCE_BYTES >> 20} MiB of resources, each counted once per span")
+    check_resources(parts)
     checked = False
     for number, (raw_resource, raw_spans) in enumerate(parts, 1):
         try:
@@ -250,6 +249,12 @@ def read_parts(
                     checked = True
                 yield reading.take()
     yield reading.take()
+
+
+def check_resources(parts: Iterable[Part]) -> None:
+    """Raise TooLarge where the resources take too much, as each is kept with each of its spans."""
+    if sum(len(raw_resource) * len(raw_spans) for raw_resource, raw_spans in parts) > MAX_RESOURCE_BYTES:
+        raise TooLarge(f"more than {MAX_RESOURCE_BYTES >> 20} MiB of resources, each counted once per span")
 
 
 def whole_of(parts: Iterable[Read]) -> Read:

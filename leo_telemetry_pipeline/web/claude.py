@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from leo_telemetry_pipeline import redact
-from leo_telemetry_pipeline.collect import conventions, otlp, plausible
+from leo_telemetry_pipeline.collect import conventions, plausible
 from leo_telemetry_pipeline.collect.claude import assembler, notebook, otel_notes, otlp_logs
 from leo_telemetry_pipeline.collect.claude.evidence import GRACE_S
 from leo_telemetry_pipeline.settings import Settings
@@ -84,7 +84,7 @@ class ClaudeCode:
             raise NotNoted(f"the notes of a session of Claude Code: {error.strerror or _FULL}") from None
 
     async def keep_logs(self, body: bytes, form: str) -> int:
-        """Keep the log events of Claude Code in a request: how many. Raises NotNoted, and BadRequest for the body."""
+        """Keep the log events of Claude Code in a request: how many. Raises NotNoted; BadRequest or TooLarge."""
         notes = await asyncio.get_running_loop().run_in_executor(self._writer, self._read, body, form)
         await self.keep(notes)
         return len(notes)
@@ -161,14 +161,11 @@ class ClaudeCode:
     def _read(self, body: bytes, form: str) -> list[dict]:
         read = otlp_logs.read_json if form == answers.JSON else otlp_logs.read_protobuf
         found, now_ns = [], time.time_ns()
-        try:
-            for resource, record in read(body):
-                columns, ours, others = conventions.split(resource)
-                kept = self._policy.resource(others, {}, conventions.RESOURCE_KEYS) | self._policy.own(ours, {})
-                if otel_notes.session_of(record.name, record.attributes):
-                    found.append(otel_notes.of_log(record, otel_notes.sender(columns, kept), now_ns))
-        except otlp_logs.BadLogs as error:
-            raise otlp.BadRequest(str(error)) from None
+        for resource, record in read(body):
+            columns, ours, others = conventions.split(resource)
+            kept = self._policy.resource(others, {}, conventions.RESOURCE_KEYS) | self._policy.own(ours, {})
+            if otel_notes.session_of(record.name, record.attributes):
+                found.append(otel_notes.of_log(record, otel_notes.sender(columns, kept), now_ns))
         return [note for note in found if note is not None]
 
     def _notice_times(self, spans: Iterable[Span]) -> None:
