@@ -36,7 +36,6 @@ OTHER_REASONS = "other reasons"
 MOST = redact.MAX_VALUES + 1
 # What a note takes in memory.
 _NOTE_BYTES = 2_000
-_LATEST_NS = LATEST_MS * 1_000_000 + 999_999
 
 Keep = Callable[[dict, dict[str, int]], dict]
 KeepKnown = Callable[[dict, dict[str, int], frozenset[str]], dict]
@@ -179,7 +178,7 @@ class Reading:
             raise InvalidSpan("startTimeUnixNano is missing")
         if given.end_ns and given.end_ns < given.start_ns:
             raise InvalidSpan("endTimeUnixNano is before startTimeUnixNano")
-        if max(given.start_ns, given.end_ns) > _LATEST_NS:
+        if max(given.start_ns, given.end_ns) > otel_notes.LATEST_NS:
             raise InvalidSpan("startTimeUnixNano or endTimeUnixNano is after the year 9999")
         span_type, span_name = conventions.kind(given.name, given.attributes)
         columns, attributes = self._attributes(given, resource)

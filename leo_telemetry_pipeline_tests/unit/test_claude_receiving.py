@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from leo_telemetry_pipeline.collect import otlp
-from leo_telemetry_pipeline.collect.claude import notebook
+from leo_telemetry_pipeline.collect.claude import notebook, otel_notes
 from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.web import claude
@@ -156,5 +156,97 @@ def test_a_full_notebook_refuses_its_session_and_nobody_else(tmp_path: Path):
         assert "notes" in message
         for untrue in (str(tmp_path), SESSION, "database"):
             assert untrue not in message
+
+    receiving(tmp_path, say)
+
+
+@pytest.mark.parametrize("name", ["claude_code.tool", "claude_code.tool.execution"])
+@pytest.mark.parametrize("given", [{}, {"tool_use_id": ""}, {"tool_use_id": " "}, {"tool_use_id": {"intValue": "5"}}])
+def test_a_tool_without_its_id_is_stored_as_any_span(tmp_path: Path, name: str, given: dict):
+    """Lost: it is answered 200 and is nowhere: no two records of such a tool can be told to be of one."""
+    told = span(1, name, attributes={"session.id": SESSION, "tool_name": "Bash", **given})
+
+    async def say(receiver: Receiver) -> None:
+        assert await receiver.take(request(told)) == {}
+        assert len(receiver.keeper.spans) == 1
+        assert notes_in(tmp_path) == []
+
+    receiving(tmp_path, say)
+
+
+WITH_ID = {"prompt.id": "p1", "tool_use_id": "toolu_1", "agent_id": "a1", "duration_ms": 5, "total_duration_ms": 5}
+
+
+@pytest.mark.parametrize(
+    ("name", "needs"),
+    [
+        ("tool_result", "tool_use_id"),
+        ("tool_decision", "tool_use_id"),
+        ("subagent_completed", "agent_id"),
+        ("subagent_completed", "duration_ms"),
+        ("user_prompt", "prompt.id"),
+    ],
+)
+def test_a_log_event_without_the_id_that_it_helps_by_is_not_noted(name: str, needs: str):
+    """Lost: notes that help nothing would be kept until the session is forgotten."""
+    attributes = {"session.id": SESSION, **WITH_ID}
+
+    def noted(given: dict) -> dict | None:
+        record = otel_notes.Record(f"claude_code.{name}", "7" * 32, "8" * 16, "", START, START, given)
+        return otel_notes.of_log(record, otel_notes.sender({}, {}), START)
+
+    assert noted(attributes) is not None
+    assert noted({key: value for key, value in attributes.items() if key != needs}) is None
+    assert noted(attributes | {needs: " "}) is None
+
+
+TIMES = {
+    "an end after the year 9999": (START, 10**21),
+    "both after the year 9999": (10**21, 10**21),
+    "400 digits": (10**400, 10**400 + 5),
+    "an end before the start": (START, START - 1),
+}
+WRONG = {name: {"start_ns": start, "end_ns": end} for name, (start, end) in TIMES.items()} | {
+    "a trace of zeros": {"trace_id": "0" * 32},
+    "a span of zeros": {"span_id": "0" * 16},
+    "a short trace": {"trace_id": "7"},
+    "a long parent": {"parent_id": "7" * 40},
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_span_that_would_be_rejected_is_not_noted(what: str):
+    """Lost: all spans of its session, which a note that nothing can be made of stops for ever."""
+    good = otel_notes.Record("claude_code.llm_request", "7" * 32, "8" * 16, "", START, START + 5, {"session.id": "s"})
+    sender = otel_notes.sender({}, {})
+    assert otel_notes.of_span(good, sender, START) is not None
+    assert otel_notes.of_span(good._replace(**WRONG[what]), sender, START) is None
+
+
+@pytest.mark.parametrize("moment", [0, -5, 10**21, 10**400])
+@pytest.mark.parametrize("name", ["compaction", "user_prompt", "hook_execution_complete"])
+def test_a_log_event_at_no_moment_is_not_noted(name: str, moment: int):
+    """Lost: the same by a log event."""
+    attributes = {"session.id": SESSION, **WITH_ID}
+    good = otel_notes.Record(f"claude_code.{name}", "7" * 32, "8" * 16, "", START, START, attributes)
+    sender = otel_notes.sender({}, {})
+    assert otel_notes.of_log(good, sender, START) is not None
+    assert otel_notes.of_log(good._replace(end_ns=moment), sender, START) is None
+    if name != "hook_execution_complete":
+        assert otel_notes.of_log(good._replace(trace_id="0" * 32), sender, START) is None
+
+
+@pytest.mark.parametrize("what", ["an end after the year 9999", "400 digits", "an end before the start"])
+def test_a_span_that_is_rejected_costs_its_session_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str):
+    """Lost: what the answer says of it, or the spans that came with it."""
+    monkeypatch.setattr(claude, "_EVERY_S", 0.05)
+    start, end = TIMES[what]
+    broken = span(1, startTimeUnixNano=str(start), endTimeUnixNano=str(end))
+    interaction = span(0, "claude_code.interaction")
+
+    async def say(receiver: Receiver) -> None:
+        answer = await receiver.take(request(interaction, broken, span(2, parentSpanId=f"{1:016x}")))
+        assert list(answer.values()) == [1]  # type: ignore[attr-defined]
+        assert len(notes_in(tmp_path)) == 2
 
     receiving(tmp_path, say)
