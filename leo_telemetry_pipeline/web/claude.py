@@ -21,6 +21,7 @@ from leo_telemetry_pipeline import redact
 from leo_telemetry_pipeline.collect import conventions, plausible
 from leo_telemetry_pipeline.collect.claude import assembler, notebook, otel_notes, otlp_logs
 from leo_telemetry_pipeline.collect.claude.evidence import GRACE_S
+from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import intake
@@ -72,6 +73,9 @@ class ClaudeCode:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="notes")
         self._maker = ThreadPoolExecutor(1, thread_name_prefix="claude")
         self._looks: dict[str, _Look] = {}
+        self._complaints: set[str] = set()
+        # Notebooks of which nothing can be made, until they are due again, with the kind of error.
+        self._broken: dict[str, str] = {}
 
     async def keep(self, notes: Sequence[dict]) -> None:
         """Return when notes are safely on disk. Raises NotNoted."""
@@ -80,8 +84,12 @@ class ClaudeCode:
         self._notice_versions(notes)
         try:
             await asyncio.get_running_loop().run_in_executor(self._writer, _write, self._home, notes)
-        except OSError as error:
-            raise NotNoted(f"the notes of a session of Claude Code: {error.strerror or _FULL}") from None
+        except (OSError, UserError) as error:
+            if str(error) not in self._complaints:
+                self._complaints.add(str(error))
+                _log.warning("what Claude Code told could not be noted (%s)", error)
+            raise NotNoted(f"the notes of a session of Claude Code: {_reason(error)}") from None
+        self._complaints.clear()
 
     async def keep_logs(self, body: bytes, form: str) -> int:
         """Keep the log events of Claude Code in a request: how many. Raises NotNoted; BadRequest or TooLarge."""
@@ -91,12 +99,12 @@ class ClaudeCode:
 
     async def work(self) -> None:
         """Make spans of what notebooks hold, and keep them; never returns."""
-        complained = ""
+        complained: set[str] = set()
         while True:
             await asyncio.sleep(_EVERY_S)
             failed = await self._round()
-            if failed and failed != complained:
-                _log.warning("no spans could be made of what Claude Code told (%s)", failed)
+            for why in sorted(failed - complained):
+                _log.warning("no spans could be made of what Claude Code told (%s)", why)
             complained = failed
 
     def close(self) -> None:
@@ -104,20 +112,26 @@ class ClaudeCode:
         for thread in (self._writer, self._maker):
             thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _round(self) -> str:
-        """Look at all notebooks once; return what went wrong, empty for nothing."""
-        failed = ""
+    async def _round(self) -> set[str]:
+        """Look at all notebooks once; return what is wrong."""
+        failed = set()
         try:
             due = await asyncio.get_running_loop().run_in_executor(self._maker, self._due)
-        except OSError as error:
-            return str(error)
+        except Exception as error:  # noqa: BLE001  # whatever is wrong with the folder can be mended meanwhile
+            return {str(error) if isinstance(error, (OSError, UserError)) else type(error).__name__}
         for path in due:
             try:
                 await self._make(path)
-            except Exception as error:  # noqa: BLE001  # the notes stay, and the next round has another try
+            except (OSError, NotKept) as error:
+                # The notes stay, and the next round has another try.
                 self._looks.pop(path, None)
-                failed = str(error) if isinstance(error, (OSError, NotKept)) else type(error).__name__
-        return failed
+                failed.add(str(error))
+            except Exception as error:  # noqa: BLE001  # other sessions have nothing to do with it
+                self._broken[path] = f"{Path(path).name}: {type(error).__name__}"
+            else:
+                self._broken.pop(path, None)
+        self._broken = {path: why for path, why in self._broken.items() if path in self._looks}
+        return failed.union(self._broken.values())
 
     async def _make(self, path: str) -> None:
         loop = asyncio.get_running_loop()
@@ -193,6 +207,13 @@ def _states(folder: str) -> Iterator[tuple[str, os.stat_result]]:
         with suppress(FileNotFoundError):
             if entry.is_file(follow_symlinks=False) and not entry.name.endswith(notebook.PART):
                 yield entry.path, entry.stat(follow_symlinks=False)
+
+
+def _reason(error: Exception) -> str:
+    """Return why notes were not kept, for a client: neither a path nor a session."""
+    if isinstance(error, notebook.Full):
+        return _FULL
+    return getattr(error, "strerror", None) or "their folder takes nothing, and the log of the receiver says why"
 
 
 def _write(home: str, notes: Sequence[dict]) -> None:

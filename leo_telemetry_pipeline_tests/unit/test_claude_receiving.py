@@ -12,7 +12,8 @@ from leo_telemetry_pipeline.collect import otlp
 from leo_telemetry_pipeline.collect.claude import notebook, otel_notes
 from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.span import Span
-from leo_telemetry_pipeline.web import claude
+from leo_telemetry_pipeline.store.database import Target
+from leo_telemetry_pipeline.web import claude, keeping
 from leo_telemetry_pipeline.web.batching import Batcher
 from leo_telemetry_pipeline.web.body import Body, Inflow, Refusal
 from leo_telemetry_pipeline.web.claude import ClaudeCode
@@ -95,6 +96,27 @@ def request(*spans: dict, **resource: object) -> dict:
     """Return a trace request of Claude Code."""
     told = {"service.name": "claude-code", "service.version": "2.1.332"} | resource
     return {"resourceSpans": [{"resource": {"attributes": wire(told)}, "scopeSpans": [{"spans": list(spans)}]}]}
+
+
+# By which the prompt of a trace is known at once.
+PROMPT = {
+    "resourceLogs": [
+        {
+            "scopeLogs": [
+                {
+                    "logRecords": [
+                        {
+                            "body": {"stringValue": "claude_code.user_prompt"},
+                            "traceId": f"{7:032x}",
+                            "timeUnixNano": str(START),
+                            "attributes": wire({"session.id": SESSION, "prompt.id": "p1"}),
+                        }
+                    ]
+                }
+            ]
+        }
+    ]
+}
 
 
 @contextmanager
@@ -250,3 +272,90 @@ def test_a_span_that_is_rejected_costs_its_session_nothing(tmp_path: Path, monke
         assert len(notes_in(tmp_path)) == 2
 
     receiving(tmp_path, say)
+
+
+@pytest.mark.parametrize("what", ["file", "open to others", "home"])
+def test_a_folder_that_cannot_be_used_is_said_and_mended_without_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, what: str
+):
+    """Lost: every session of Claude Code until somebody restarts the receiver, which says nothing of it."""
+    monkeypatch.setattr(claude, "_EVERY_S", 0.05)
+    home = tmp_path / "home"
+    folder = home / notebook.FOLDER
+    if what == "home":
+        home.write_text("")
+    else:
+        home.mkdir(mode=0o700)
+        folder.write_text("") if what == "file" else folder.mkdir(mode=0o777)
+        folder.chmod(0o777)
+
+    async def say(receiver: Receiver) -> None:
+        answer = await receiver.take(request(span(1)))
+        status, message = answer  # type: ignore[misc]
+        assert status == 503
+        assert "notes" in message
+        assert str(tmp_path) not in message
+        # The loop has met it too.
+        await asyncio.sleep(0.3)
+        assert str(tmp_path) in caplog.text
+        (home if what == "home" else folder).rename(tmp_path / "aside")
+        assert await receiver.take(request(span(1))) == {}
+        await receiver.claude.keep_logs(json.dumps(PROMPT).encode(), "application/json")
+        async with asyncio.timeout(60):
+            while not receiver.keeper.spans:
+                await asyncio.sleep(0.05)
+
+    receiving(home, say)
+
+
+def test_a_notebook_that_nothing_can_be_made_of_costs_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """Lost: other sessions, or which of them it is; or a log that says the same each second."""
+    monkeypatch.setattr(claude, "_EVERY_S", 0.02)
+    folder = Path(notebook.checked_folder(str(tmp_path)))
+    for session in ("bad-1", "bad-2"):
+        # A note of a version that is none, which no reader expects.
+        (folder / session).write_text(json.dumps({"event": otel_notes.SPAN, "session": session}))
+
+    async def say(receiver: Receiver) -> None:
+        assert await receiver.take(request(span(1))) == {}
+        await receiver.claude.keep_logs(json.dumps(PROMPT).encode(), "application/json")
+        async with asyncio.timeout(60):
+            while not receiver.keeper.spans:
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(0.3)
+
+    receiving(tmp_path, say)
+    said = [record.getMessage() for record in caplog.records]
+    assert sorted(said) == sorted(set(said))
+    assert [sum(session in line for line in said) for session in ("bad-1", "bad-2")] == [1, 1]
+
+
+def test_upkeep_goes_on_after_any_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """Lost: everything in the spool, until somebody restarts a receiver that answers every request."""
+    monkeypatch.setattr(keeping, "_PAUSE_S", 0.01)
+
+    class Broken(Notices):
+        taken = 0
+
+        def take(self):
+            self.taken += 1
+            raise KeyError("bug")
+
+    async def conversation() -> None:
+        notices = Broken()
+        keeper = keeping.Keeper(Settings({f"{PREFIX}HOME": str(tmp_path)}), Target("", "", ""), Metrics(), notices)
+        upkeep = asyncio.create_task(keeper.upkeep())
+        async with asyncio.timeout(60):
+            while notices.taken < 4 and not upkeep.done():
+                await asyncio.sleep(0.01)
+        assert not upkeep.done()
+        upkeep.cancel()
+        keeper.away = True
+        await keeper.close()
+
+    asyncio.run(conversation())
+    assert [record.getMessage() for record in caplog.records] == ["the database could not be looked after (KeyError)"]

@@ -20,6 +20,10 @@ MOST_RECEIVED_BYTES = 64 << 20
 PART = ".part"
 
 
+class Full(OSError):
+    """A notebook that holds as much as it may."""
+
+
 class Notebook:
     """The file of a session's notes, held against the other processes that add to it."""
 
@@ -46,7 +50,7 @@ class Notebook:
         """Append lines, with ``sync`` durably. Raise OSError where it holds more than ``most``, or the disk is full."""
         is_new = not self.size()
         if self.size() > most:
-            raise OSError(f"{self.path} holds {most} bytes already; this event is lost")
+            raise Full(f"{self.path} holds {most} bytes already; this event is lost")
         # The end of a line that was torn by a full disk must not spoil this one.
         data = "".join(f"\n{line}" for line in lines).encode()
         if os.write(self.file, data) < len(data):
