@@ -92,13 +92,13 @@ def spans_of(request: dict, reading: Reading) -> Iterator[Span | InvalidSpan]:
 
 
 def _parts_of(request: dict) -> list:
-    otlp_names.check(request, otlp_names.IN_REQUEST, "the request", "resourceSpans")
-    parts = [part for name in request if name in otlp_names.REQUEST for part in _list(request, name)]
-    inner = request.get(otlp_names.WRAPPER)
-    if isinstance(inner, dict):
-        parts += _parts_of(inner)
-    if not otlp_names.SCOPES.isdisjoint(request):
-        parts.append(request)
+    parts, inner = [], request
+    while isinstance(inner, dict):
+        otlp_names.check(inner, otlp_names.IN_REQUEST, "the request", "resourceSpans")
+        parts += [part for name in inner if name in otlp_names.REQUEST for part in _list(inner, name)]
+        if not otlp_names.SCOPES.isdisjoint(inner):
+            parts.append(inner)
+        inner = inner.get(otlp_names.WRAPPER)
     return parts
 
 

@@ -192,12 +192,11 @@ class ClaudeCode:
                 self._notices.add(intake.IMPLAUSIBLE_TIMES, detail, said, count)
 
     def _notice_versions(self, notes: Iterable[dict]) -> None:
-        versions = Counter(note.get("resource", {}).get("service.version", "") for note in notes)
-        for version, count in versions.items():
-            if otel_notes.is_untested(version):
-                detail = redact.text(f"Claude Code {version}", 100)
-                said = f"record(s) of {detail}, which is newer than what was tested: its spans may be incomplete"
-                self._notices.add(intake.UNTESTED_VERSION, detail, said, count)
+        versions = (note.get("resource", {}).get("service.version") for note in notes)
+        for version, count in Counter(filter(otel_notes.is_untested, versions)).items():
+            detail = redact.text(f"Claude Code {version}", 100)
+            said = f"record(s) of {detail}, which is newer than what was tested: its spans may be incomplete"
+            self._notices.add(intake.UNTESTED_VERSION, detail, said, count)
 
 
 def _states(folder: str) -> Iterator[tuple[str, os.stat_result]]:

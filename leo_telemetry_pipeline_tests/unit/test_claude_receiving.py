@@ -42,6 +42,7 @@ class Receiver:
 
     def __init__(self, home: Path) -> None:
         settings, notices = Settings({f"{PREFIX}HOME": str(home)}), Notices()
+        self.notices = notices
         self.keeper = Keeper()
         self.claude = ClaudeCode(settings, self.keeper, notices)  # type: ignore[arg-type]
         self.batcher = Batcher(settings, self.keeper, self.claude, Metrics(), notices)  # type: ignore[arg-type]
@@ -359,3 +360,63 @@ def test_upkeep_goes_on_after_any_error(
 
     asyncio.run(conversation())
     assert [record.getMessage() for record in caplog.records] == ["the database could not be looked after (KeyError)"]
+
+
+VERSIONS = {
+    "a number": {"intValue": "5"},
+    "a list": {"arrayValue": {"values": [{"stringValue": "2.1"}]}},
+    "an object": {"kvlistValue": {"values": [{"key": "a", "value": {"intValue": "1"}}]}},
+    "true": {"boolValue": True},
+    "a digit that is none": "2.²",
+    "digits of another script": "٩.٩.٩",
+    "5,000 digits": "5" * 5_000,
+    "41 digits": "5" * 41,
+    "nothing": "",
+    "dots": "9..9",
+}
+
+
+@pytest.mark.parametrize("what", VERSIONS)
+def test_a_version_that_is_none_costs_no_span(tmp_path: Path, what: str):
+    """Lost: all that Claude Code tells, by the name of its version: each request is answered 500."""
+    told = request(span(1), **{"service.version": VERSIONS[what]})
+
+    async def say(receiver: Receiver) -> None:
+        assert await receiver.take(told) == {}
+        assert len(notes_in(tmp_path)) == 1
+        assert not receiver.notices.take()
+
+    receiving(tmp_path, say)
+
+
+@pytest.mark.parametrize(
+    ("version", "untested"),
+    [("2.1.332", False), ("2.1.333", True), ("2.2", True), ("3", True), ("2.1.400-beta.1", True), ("1.99.99", False)],
+)
+def test_a_newer_version_is_told_from_a_tested_one(version: str, untested: bool):
+    """Lost: the hint that its spans may be incomplete, or one where nothing is wrong."""
+    assert otel_notes.is_untested(version) == untested
+
+
+@pytest.mark.parametrize("levels", [401, 2_000, 200_000])
+@pytest.mark.parametrize("begin", ['{"trace":', '{"a":', '{"resourceSpans":[{"resource":{"a":', '{"a":['])
+def test_what_is_nested_too_deep_is_refused_as_documented(tmp_path: Path, levels: int, begin: str):
+    """Lost: a client is told of a bug of the receiver, and sends the same again for ever."""
+    mirrored = "".join({"{": "}", "[": "]"}.get(mark, "") for mark in reversed(begin))
+    body = (begin * levels + "{}" + mirrored * levels).encode()
+
+    async def say(receiver: Receiver) -> None:
+        status, message = await receiver.take(body)  # type: ignore[misc]
+        assert status == 400
+        assert "nested" in message or "expected" in message
+
+    receiving(tmp_path, say)
+
+
+def test_a_request_of_a_file_may_be_wrapped_as_deep_as_json_is_read():
+    """Lost: the rest of a file, by one line in it."""
+    wrapped = request(span(1, "work", attributes={}))
+    for _ in range(5_000):
+        wrapped = {"trace": wrapped}
+    [made] = otlp.spans_from_request(wrapped)
+    assert isinstance(made, Span)

@@ -18,6 +18,8 @@ HOOKS = "hook_execution_complete"
 # Newer versions may say something else by the same names: doctor says so.
 TESTED_VERSION = (2, 1, 332)
 
+_VERSION_NUMBERS = re.compile(r"[0-9]+(\.[0-9]+)*", re.ASCII).fullmatch
+_LONGEST_VERSION = 40
 _LONGEST_TEXT = 200
 _LARGEST_NUMBER = 2**53
 LATEST_NS = LATEST_MS * 1_000_000 + 999_999
@@ -137,10 +139,12 @@ def sender(columns: dict, attributes: dict) -> Sender:
     return Sender(named, others, version if isinstance(version, str) else "")
 
 
-def is_untested(version: str) -> bool:
-    """Tell whether a version is newer than the newest one whose records were read in tests."""
-    parts = version.split("-", 1)[0].split(".")
-    return all(part.isdigit() for part in parts) and tuple(map(int, parts)) > TESTED_VERSION
+def is_untested(version: object) -> bool:
+    """Tell whether a version is newer than the newest one whose records were read in tests; what is none is not."""
+    if not isinstance(version, str) or len(version) > _LONGEST_VERSION:
+        return False
+    numbers = version.partition("-")[0]
+    return bool(_VERSION_NUMBERS(numbers)) and tuple(map(int, numbers.split("."))) > TESTED_VERSION
 
 
 def of_span(record: Record, given: Sender, arrived_ns: int) -> dict | None:
