@@ -62,7 +62,7 @@ def parts_of_json(body: bytes, *, project: str = "", policy: redact.Policy, dive
         raise BadRequest(f"not OTLP/JSON: {error}") from None
     except otlp_names.UnknownNames as error:
         raise BadRequest(f"not OTLP/JSON as it is known here: {error}") from None
-    yield from read_parts(parts, reading, lambda raw: _resource(_load(raw)), lambda raw: decode(_load(raw)), _check)
+    yield from read_parts(parts, reading, lambda raw: _resource(load(raw)), lambda raw: decode(load(raw)), _check)
 
 
 def spans_of(request: dict, reading: Reading) -> Iterator[Span | InvalidSpan]:
@@ -92,13 +92,13 @@ def spans_of(request: dict, reading: Reading) -> Iterator[Span | InvalidSpan]:
 
 
 def _parts_of(request: dict) -> list:
-    otlp_names.check(request, otlp_names.IN_REQUEST, "the request", "resourceSpans")
-    parts = [part for name in request if name in otlp_names.REQUEST for part in _list(request, name)]
-    inner = request.get(otlp_names.WRAPPER)
-    if isinstance(inner, dict):
-        parts += _parts_of(inner)
-    if not otlp_names.SCOPES.isdisjoint(request):
-        parts.append(request)
+    parts, inner = [], request
+    while isinstance(inner, dict):
+        otlp_names.check(inner, otlp_names.IN_REQUEST, "the request", "resourceSpans")
+        parts += [part for name in inner if name in otlp_names.REQUEST for part in _list(inner, name)]
+        if not otlp_names.SCOPES.isdisjoint(inner):
+            parts.append(inner)
+        inner = inner.get(otlp_names.WRAPPER)
     return parts
 
 
@@ -150,17 +150,19 @@ def _check(parts: Iterable[Part]) -> None:
             # What is too large is rejected by itself, unread.
             if len(raw) <= MAX_SPAN_BYTES:
                 with suppress(InvalidSpan):
-                    _load(raw)
+                    load(raw)
 
 
-def _values(body: bytes) -> int:
+def values(body: bytes) -> int:
+    """Return how many values are in JSON, or a few more."""
     return body.count(b",") + body.count(b"{") + body.count(b"[") + body.count(b'"') // 2
 
 
-def _load(raw: bytes | memoryview) -> object:
+def load(raw: bytes | memoryview) -> object:
+    """Return what a slice of a request says. Raise InvalidSpan, or BadRequest where it is not JSON at all."""
     # There cannot be more values than bytes, so nearly every span needs no counting.
     raw = bytes(raw)
-    if len(raw) > MAX_SPAN_VALUES and _values(raw) > MAX_SPAN_VALUES:
+    if len(raw) > MAX_SPAN_VALUES and values(raw) > MAX_SPAN_VALUES:
         raise InvalidSpan(f"a span has more than {MAX_SPAN_VALUES} values")
     try:
         return json.loads(raw.decode())

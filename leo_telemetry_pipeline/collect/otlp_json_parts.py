@@ -7,7 +7,7 @@ says (otlp_json), the names of fields (otlp_names).
 from collections.abc import Iterator
 
 from leo_telemetry_pipeline.collect import otlp_names
-from leo_telemetry_pipeline.collect.json_slices import Cursor, NotJson
+from leo_telemetry_pipeline.collect.json_slices import MAX_NESTING, Cursor, NotJson
 from leo_telemetry_pipeline.collect.otlp_span import MAX_PARTS, MAX_SPANS, BadRequest, Part, TooLarge
 
 _NOTHING = memoryview(b"{}")
@@ -34,8 +34,10 @@ class _Parts:
         self.found: list[Part] = []
         self._left = {"spans": MAX_SPANS, "resources and scopes": MAX_PARTS}
 
-    def walk_request(self, cursor: Cursor) -> None:
+    def walk_request(self, cursor: Cursor, depth: int = 1) -> None:
         """Take an object that is a request, or a resource with its spans by itself."""
+        if depth > MAX_NESTING:
+            raise NotJson(f"nested deeper than {MAX_NESTING} levels")
         keys, bare = [], _Resource()
         for key in cursor.members():
             keys.append(key)
@@ -45,7 +47,7 @@ class _Parts:
                 for _ in _elements(cursor):
                     self._walk_resource(cursor)
             elif key == otlp_names.WRAPPER and cursor.is_object():
-                self.walk_request(cursor)
+                self.walk_request(cursor, depth + 1)
             else:
                 self._member(key, cursor, bare)
         otlp_names.check(keys, otlp_names.IN_REQUEST, "the request", "resourceSpans")

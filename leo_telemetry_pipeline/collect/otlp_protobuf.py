@@ -39,6 +39,7 @@ _SCOPE, _SPANS = 1, 2
 _VARINT, _LENGTH, _GROUP, _END_GROUP = 0, 2, 3, 4
 _FIXED = {1: 8, 5: 4}
 _MAX_GROUPS = 64
+_RECORDS = {"spans": "spans", "logs": "log_records"}
 _STATUS = {1: "OK", 2: "ERROR"}
 
 
@@ -53,7 +54,7 @@ def read_protobuf(body: bytes, *, project: str = "", policy: redact.Policy) -> R
 def parts_of_protobuf(body: bytes, *, project: str = "", policy: redact.Policy, divert: bool = False) -> Iterator[Read]:
     """Yield what read_protobuf returns, in parts that fit into memory. It raises before the first, or not at all."""
     reading = Reading(project, foreign=policy.foreign, own=policy.own, resource=policy.resource, divert=divert)
-    yield from read_parts(_parts(body), reading, _resource, decode)
+    yield from read_parts(parts_in(body), reading, _resource, decode)
 
 
 def decode(raw: bytes) -> Decoded:
@@ -78,21 +79,25 @@ def decode(raw: bytes) -> Decoded:
     )
 
 
-def _parts(body: bytes) -> list[Part]:
+def parts_in(body: bytes, signal: str = "spans") -> list[Part]:
+    """Return the resources of a request with the bytes of their spans, or log records. Raise BadRequest or TooLarge.
+
+    Requests of both signals have the same shape.
+    """
     parts, count, left = [], 0, [MAX_SPANS + MAX_PARTS]
     seen: set[int] = set()
     for number, part in _fields(memoryview(body), left):
         seen.add(number)
         if number == _RESOURCE_SPANS:
-            parts.append(_part(part, left))
+            parts.append(_part(part, left, signal))
             count += len(parts[-1][1])
             if count > MAX_SPANS:
-                raise TooLarge(f"more than {MAX_SPANS} spans")
-    _check(seen, {_RESOURCE_SPANS}, "the request", "resource_spans = 1")
+                raise TooLarge(f"more than {MAX_SPANS} {_RECORDS[signal]}")
+    _check(seen, {_RESOURCE_SPANS}, "the request", f"resource_{signal} = 1")
     return parts
 
 
-def _part(message: memoryview, left: list[int]) -> Part:
+def _part(message: memoryview, left: list[int], signal: str) -> Part:
     resource, spans, seen = [], [], set()
     for number, inner in _fields(message, left):
         seen.add(number)
@@ -100,10 +105,15 @@ def _part(message: memoryview, left: list[int]) -> Part:
             resource.append(inner)
         elif number in (_SCOPE_SPANS, _LIBRARY_SPANS):
             fields = list(_fields(inner, left))
-            _check({field for field, _ in fields}, {_SCOPE, _SPANS, _SCHEMA_URL}, "scope_spans", "spans = 2")
+            _check(
+                {field for field, _ in fields},
+                {_SCOPE, _SPANS, _SCHEMA_URL},
+                f"scope_{signal}",
+                f"{_RECORDS[signal]} = 2",
+            )
             spans += (span for field, span in fields if field == _SPANS)
     known = {_RESOURCE, _SCOPE_SPANS, _SCHEMA_URL, _LIBRARY_SPANS}
-    _check(seen, known, "resource_spans", "scope_spans = 2")
+    _check(seen, known, f"resource_{signal}", f"scope_{signal} = 2")
     # A message that comes twice is merged, which on the wire is the one after the other.
     return memoryview(b"".join(resource)), spans
 
@@ -122,7 +132,7 @@ def _fields(message: memoryview, left: list[int]) -> Iterator[tuple[int, memoryv
     while at < len(message):
         left[0] -= 1
         if left[0] < 0:
-            raise TooLarge(f"more than {MAX_SPANS} spans and {MAX_PARTS} other parts")
+            raise TooLarge(f"more than {MAX_SPANS} spans or log records and {MAX_PARTS} other parts")
         tag, at = _varint(message, at)
         number, kind = tag >> 3, tag & 7
         if not number:

@@ -36,7 +36,6 @@ OTHER_REASONS = "other reasons"
 MOST = redact.MAX_VALUES + 1
 # What a note takes in memory.
 _NOTE_BYTES = 2_000
-_LATEST_NS = LATEST_MS * 1_000_000 + 999_999
 
 Keep = Callable[[dict, dict[str, int]], dict]
 KeepKnown = Callable[[dict, dict[str, int], frozenset[str]], dict]
@@ -179,7 +178,7 @@ class Reading:
             raise InvalidSpan("startTimeUnixNano is missing")
         if given.end_ns and given.end_ns < given.start_ns:
             raise InvalidSpan("endTimeUnixNano is before startTimeUnixNano")
-        if max(given.start_ns, given.end_ns) > _LATEST_NS:
+        if max(given.start_ns, given.end_ns) > otel_notes.LATEST_NS:
             raise InvalidSpan("startTimeUnixNano or endTimeUnixNano is after the year 9999")
         span_type, span_name = conventions.kind(given.name, given.attributes)
         columns, attributes = self._attributes(given, resource)
@@ -230,8 +229,7 @@ def read_parts(
     The two functions raise InvalidSpan for a single one that is bad, BadRequest for a body that is; before the first of
     several parts ``check`` does so for all that is left.
     """
-    if sum(len(raw_resource) * len(raw_spans) for raw_resource, raw_spans in parts) > MAX_RESOURCE_BYTES:
-        raise TooLarge(f"more than {MAX_RESOURCE_BYTES >> 20} MiB of resources, each counted once per span")
+    check_resources(parts)
     checked = False
     for number, (raw_resource, raw_spans) in enumerate(parts, 1):
         try:
@@ -250,6 +248,12 @@ def read_parts(
                     checked = True
                 yield reading.take()
     yield reading.take()
+
+
+def check_resources(parts: Iterable[Part]) -> None:
+    """Raise TooLarge where the resources take too much, as each is kept with each of its spans."""
+    if sum(len(raw_resource) * len(raw_spans) for raw_resource, raw_spans in parts) > MAX_RESOURCE_BYTES:
+        raise TooLarge(f"more than {MAX_RESOURCE_BYTES >> 20} MiB of resources, each counted once per span")
 
 
 def whole_of(parts: Iterable[Read]) -> Read:

@@ -113,6 +113,8 @@ class _Receiver:
                 self.metrics.totals["requests_dropped"] += 1
         except otlp.BadRequest as error:
             raise Refusal(400, str(error)) from None
+        except otlp.TooLarge as error:
+            raise Refusal(413, str(error)) from None
         except NotKept as error:
             raise Refusal(503, f"what was told cannot be kept ({error})", batching.RETRY_AFTER_S) from None
 

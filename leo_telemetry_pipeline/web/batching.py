@@ -24,7 +24,7 @@ from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import intake
 from leo_telemetry_pipeline.web.body import LIMIT, Body, Refusal
-from leo_telemetry_pipeline.web.claude import ClaudeCode
+from leo_telemetry_pipeline.web.claude import ClaudeCode, NotNoted
 from leo_telemetry_pipeline.web.keeping import PATIENCE_S, Keeper, NotKept
 from leo_telemetry_pipeline.web.metrics import Metrics
 from leo_telemetry_pipeline.web.notices import Notices
@@ -149,7 +149,8 @@ class Batcher:
         try:
             refused = await self._keep([decoded for _, decoded in good], min(r.answer_by for r in group))
         except Exception as error:
-            if isinstance(error, NotKept) or len(good) < 2:
+            # Where notes were not kept, it is for the session of one of them.
+            if (isinstance(error, NotKept) and not isinstance(error, NotNoted)) or len(good) < 2:
                 raise
             # What fails in one of them costs the others nothing.
             for request, decoded in good:
@@ -242,6 +243,8 @@ def _refusal(error: Exception) -> Exception:
         return Refusal(400, str(error))
     if isinstance(error, otlp.TooLarge):
         return Refusal(413, str(error))
+    if isinstance(error, NotNoted):
+        return Refusal(503, f"what was told cannot be kept ({error})", RETRY_AFTER_S)
     if isinstance(error, NotKept):
         return Refusal(503, f"database and spool are both unavailable ({error})", RETRY_AFTER_S)
     return error

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from leo_telemetry_pipeline import redact
-from leo_telemetry_pipeline.collect import conventions, otlp, plausible
+from leo_telemetry_pipeline.collect import conventions, plausible
 from leo_telemetry_pipeline.collect.claude import assembler, notebook, otel_notes, otlp_logs
 from leo_telemetry_pipeline.collect.claude.evidence import GRACE_S
+from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import intake
@@ -30,10 +31,17 @@ from leo_telemetry_pipeline.web.notices import Notices
 
 # How often notebooks are looked at.
 _EVERY_S = 1.0
+# About 2,000 notes, as many as one part of a request has.
+_LARGE = 1 << 20
+_FULL = f"they take {notebook.MOST_RECEIVED_BYTES >> 20} MiB already"
 # A session without a word for so long was killed, or will not miss what it began.
 FORGOTTEN_S = 86_400
 
 _log = logging.getLogger(__name__)
+
+
+class NotNoted(NotKept):
+    """The notes of a session could not be kept; the text says why, without a path: it goes to the client."""
 
 
 class _Look(NamedTuple):
@@ -65,31 +73,38 @@ class ClaudeCode:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="notes")
         self._maker = ThreadPoolExecutor(1, thread_name_prefix="claude")
         self._looks: dict[str, _Look] = {}
+        self._complaints: set[str] = set()
+        # Notebooks of which nothing can be made, until they are due again, with the kind of error.
+        self._broken: dict[str, str] = {}
 
     async def keep(self, notes: Sequence[dict]) -> None:
-        """Return when notes are safely on disk. Raises NotKept."""
+        """Return when notes are safely on disk. Raises NotNoted."""
         if not notes:
             return
         self._notice_versions(notes)
         try:
             await asyncio.get_running_loop().run_in_executor(self._writer, _write, self._home, notes)
-        except OSError as error:
-            raise NotKept(f"notes of Claude Code: {error}") from None
+        except (OSError, UserError) as error:
+            if str(error) not in self._complaints:
+                self._complaints.add(str(error))
+                _log.warning("what Claude Code told could not be noted (%s)", error)
+            raise NotNoted(f"the notes of a session of Claude Code: {_reason(error)}") from None
+        self._complaints.clear()
 
     async def keep_logs(self, body: bytes, form: str) -> int:
-        """Keep the log events of Claude Code in a request: how many. Raises NotKept, and BadRequest for the body."""
+        """Keep the log events of Claude Code in a request: how many. Raises NotNoted; BadRequest or TooLarge."""
         notes = await asyncio.get_running_loop().run_in_executor(self._writer, self._read, body, form)
         await self.keep(notes)
         return len(notes)
 
     async def work(self) -> None:
         """Make spans of what notebooks hold, and keep them; never returns."""
-        complained = ""
+        complained: set[str] = set()
         while True:
             await asyncio.sleep(_EVERY_S)
             failed = await self._round()
-            if failed and failed != complained:
-                _log.warning("no spans could be made of what Claude Code told (%s)", failed)
+            for why in sorted(failed - complained):
+                _log.warning("no spans could be made of what Claude Code told (%s)", why)
             complained = failed
 
     def close(self) -> None:
@@ -97,20 +112,26 @@ class ClaudeCode:
         for thread in (self._writer, self._maker):
             thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _round(self) -> str:
-        """Look at all notebooks once; return what went wrong, empty for nothing."""
-        failed = ""
+    async def _round(self) -> set[str]:
+        """Look at all notebooks once; return what is wrong."""
+        failed = set()
         try:
             due = await asyncio.get_running_loop().run_in_executor(self._maker, self._due)
-        except OSError as error:
-            return str(error)
+        except Exception as error:  # noqa: BLE001  # whatever is wrong with the folder can be mended meanwhile
+            return {str(error) if isinstance(error, (OSError, UserError)) else type(error).__name__}
         for path in due:
             try:
                 await self._make(path)
-            except Exception as error:  # noqa: BLE001  # the notes stay, and the next round has another try
+            except (OSError, NotKept) as error:
+                # The notes stay, and the next round has another try.
                 self._looks.pop(path, None)
-                failed = str(error) if isinstance(error, (OSError, NotKept)) else type(error).__name__
-        return failed
+                failed.add(str(error))
+            except Exception as error:  # noqa: BLE001  # other sessions have nothing to do with it
+                self._broken[path] = f"{Path(path).name}: {type(error).__name__}"
+            else:
+                self._broken.pop(path, None)
+        self._broken = {path: why for path, why in self._broken.items() if path in self._looks}
+        return failed.union(self._broken.values())
 
     async def _make(self, path: str) -> None:
         loop = asyncio.get_running_loop()
@@ -154,14 +175,11 @@ class ClaudeCode:
     def _read(self, body: bytes, form: str) -> list[dict]:
         read = otlp_logs.read_json if form == answers.JSON else otlp_logs.read_protobuf
         found, now_ns = [], time.time_ns()
-        try:
-            for resource, record in read(body):
-                columns, ours, others = conventions.split(resource)
-                kept = self._policy.resource(others, {}, conventions.RESOURCE_KEYS) | self._policy.own(ours, {})
-                if otel_notes.session_of(record.name, record.attributes):
-                    found.append(otel_notes.of_log(record, otel_notes.sender(columns, kept), now_ns))
-        except otlp_logs.BadLogs as error:
-            raise otlp.BadRequest(str(error)) from None
+        for resource, record in read(body):
+            columns, ours, others = conventions.split(resource)
+            kept = self._policy.resource(others, {}, conventions.RESOURCE_KEYS) | self._policy.own(ours, {})
+            if otel_notes.session_of(record.name, record.attributes):
+                found.append(otel_notes.of_log(record, otel_notes.sender(columns, kept), now_ns))
         return [note for note in found if note is not None]
 
     def _notice_times(self, spans: Iterable[Span]) -> None:
@@ -174,12 +192,11 @@ class ClaudeCode:
                 self._notices.add(intake.IMPLAUSIBLE_TIMES, detail, said, count)
 
     def _notice_versions(self, notes: Iterable[dict]) -> None:
-        versions = Counter(note.get("resource", {}).get("service.version", "") for note in notes)
-        for version, count in versions.items():
-            if otel_notes.is_untested(version):
-                detail = redact.text(f"Claude Code {version}", 100)
-                said = f"record(s) of {detail}, which is newer than what was tested: its spans may be incomplete"
-                self._notices.add(intake.UNTESTED_VERSION, detail, said, count)
+        versions = (note.get("resource", {}).get("service.version") for note in notes)
+        for version, count in Counter(filter(otel_notes.is_untested, versions)).items():
+            detail = redact.text(f"Claude Code {version}", 100)
+            said = f"record(s) of {detail}, which is newer than what was tested: its spans may be incomplete"
+            self._notices.add(intake.UNTESTED_VERSION, detail, said, count)
 
 
 def _states(folder: str) -> Iterator[tuple[str, os.stat_result]]:
@@ -191,14 +208,35 @@ def _states(folder: str) -> Iterator[tuple[str, os.stat_result]]:
                 yield entry.path, entry.stat(follow_symlinks=False)
 
 
+def _reason(error: Exception) -> str:
+    """Return why notes were not kept, for a client: neither a path nor a session."""
+    if isinstance(error, notebook.Full):
+        return _FULL
+    return getattr(error, "strerror", None) or "their folder takes nothing, and the log of the receiver says why"
+
+
 def _write(home: str, notes: Sequence[dict]) -> None:
     folder = Path(notebook.checked_folder(home))
-    lines: dict[str, list[str]] = {}
+    by_session: dict[str, list[dict]] = {}
     for note in notes:
-        lines.setdefault(note["session"], []).append(json.dumps(note))
-    for session, own in lines.items():
+        by_session.setdefault(note["session"], []).append(note)
+    for session, own in by_session.items():
         with notebook.Notebook(str(folder / notebook.file_name(session))) as file:
-            file.add(*own, sync=True)
+            if new := _not_in(file, own):
+                file.add(*map(json.dumps, new), sync=True, most=notebook.MOST_RECEIVED_BYTES)
+
+
+def _not_in(file: notebook.Notebook, notes: list[dict]) -> list[dict]:
+    """Return the notes that a large notebook does not hold yet: a large request that is sent again adds nothing."""
+    # A small one is not worth reading: what it holds twice makes one span.
+    if file.size() < _LARGE:
+        return notes
+    held = set(map(_told, file.read()))
+    return [note for note in notes if _told(note) not in held]
+
+
+def _told(note: dict) -> str:
+    return json.dumps({**note, "arrived_ns": 0}, sort_keys=True)
 
 
 def _replace(path: str, made: _Made) -> None:

@@ -104,7 +104,10 @@ class Keeper:
                     await self._upkeep.ask(_answer)
                     self._back()
                 await self._write_notices()
-            except Away:
+            except Exception as error:  # noqa: BLE001  # nobody else would bring the database back
+                if not told and not isinstance(error, Away):
+                    _log.warning("the database could not be looked after (%s)", type(error).__name__)
+                    told = True
                 pause = longer
                 continue
             # Whatever is wrong with the spool, the database takes what comes: it is not away for that.

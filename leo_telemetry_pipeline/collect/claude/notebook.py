@@ -13,9 +13,15 @@ import os
 import stat
 
 FOLDER = "claude"
-# Where the spool takes nothing for long, what comes on top is lost.
+# Where the spool takes nothing for long, what hooks add on top is lost.
 MOST_BYTES = 4 << 20
+# The receiver refuses what is too much, and is sent it again: several of the largest requests have room.
+MOST_RECEIVED_BYTES = 64 << 20
 PART = ".part"
+
+
+class Full(OSError):
+    """A notebook that holds as much as it may."""
 
 
 class Notebook:
@@ -40,11 +46,11 @@ class Notebook:
         """Return the size in bytes."""
         return os.fstat(self.file).st_size
 
-    def add(self, *lines: str, sync: bool = False) -> None:
-        """Append lines, with ``sync`` durably. Raise OSError where the notebook or the disk is full."""
+    def add(self, *lines: str, sync: bool = False, most: int = MOST_BYTES) -> None:
+        """Append lines, with ``sync`` durably. Raise OSError where it holds more than ``most``, or the disk is full."""
         is_new = not self.size()
-        if self.size() > MOST_BYTES:
-            raise OSError(f"{self.path} holds {MOST_BYTES} bytes already; this event is lost")
+        if self.size() > most:
+            raise Full(f"{self.path} holds {most} bytes already; this event is lost")
         # The end of a line that was torn by a full disk must not spoil this one.
         data = "".join(f"\n{line}" for line in lines).encode()
         if os.write(self.file, data) < len(data):
@@ -113,7 +119,7 @@ def notes_of(home: str) -> list[list[dict]]:
             continue
         try:
             with open(entry.path, "rb") as file:
-                found.append(_parsed(file.read(2 * MOST_BYTES)))
+                found.append(_parsed(file.read(2 * MOST_RECEIVED_BYTES)))
         except OSError:
             # Its session has just ended.
             continue

@@ -10,6 +10,7 @@ import re
 from typing import NamedTuple
 
 from leo_telemetry_pipeline.collect.claude.hook_notes import is_word, storable
+from leo_telemetry_pipeline.span import LATEST_MS
 
 PREFIX = "claude_code."
 SPAN, LOG = "OtelSpan", "OtelLog"
@@ -17,8 +18,11 @@ HOOKS = "hook_execution_complete"
 # Newer versions may say something else by the same names: doctor says so.
 TESTED_VERSION = (2, 1, 332)
 
+_VERSION_NUMBERS = re.compile(r"[0-9]+(\.[0-9]+)*", re.ASCII).fullmatch
+_LONGEST_VERSION = 40
 _LONGEST_TEXT = 200
 _LARGEST_NUMBER = 2**53
+LATEST_NS = LATEST_MS * 1_000_000 + 999_999
 # What log events call every tool of an MCP server.
 _ANY_MCP_TOOL = "mcp_tool"
 _SESSION = "session.id"
@@ -84,6 +88,12 @@ _LOGS: dict[str, dict[str, str]] = {
     },
     HOOKS: _HOOK | {"total_duration_ms": "duration_ms", "duration_ms": "duration_ms"},
 }
+# What a record cannot be told to belong to, or makes nothing, without: a span that lacks it is stored as any span is.
+_NEEDED = {
+    **dict.fromkeys(("tool", "tool.execution", "tool_result", "tool_decision"), ("tool_use_id",)),
+    "subagent_completed": ("agent_id", "duration_ms"),
+    "user_prompt": ("prompt_id",),
+}
 _NUMBERS = frozenset(
     (
         *("duration_ms", "ttft_ms", "attempt", "sequence", "queued_sends", "total_tokens", "tool_uses", "pre_tokens"),
@@ -129,36 +139,48 @@ def sender(columns: dict, attributes: dict) -> Sender:
     return Sender(named, others, version if isinstance(version, str) else "")
 
 
-def is_untested(version: str) -> bool:
-    """Tell whether a version is newer than the newest one whose records were read in tests."""
-    parts = version.split("-", 1)[0].split(".")
-    return all(part.isdigit() for part in parts) and tuple(map(int, parts)) > TESTED_VERSION
+def is_untested(version: object) -> bool:
+    """Tell whether a version is newer than the newest one whose records were read in tests; what is none is not."""
+    if not isinstance(version, str) or len(version) > _LONGEST_VERSION:
+        return False
+    numbers = version.partition("-")[0]
+    return bool(_VERSION_NUMBERS(numbers)) and tuple(map(int, numbers.split("."))) > TESTED_VERSION
 
 
 def of_span(record: Record, given: Sender, arrived_ns: int) -> dict | None:
-    """Return the note of a span of Claude Code; None where its ids or times cannot be those of a span."""
-    if len(record.trace_id) != 32 or len(record.span_id) != 16 or not 0 < record.start_ns <= record.end_ns:
+    """Return the note of a span of Claude Code; None where it is not a valid span, or one that cannot be placed."""
+    if not (_is_id(record.trace_id, 32) and _is_id(record.span_id, 16) and len(record.parent_id) in (0, 16)):
+        return None
+    if not 0 < record.start_ns <= record.end_ns <= LATEST_NS:
         return None
     name = record.name.removeprefix(PREFIX)
     note = _common(SPAN, name, record, given, arrived_ns)
     note |= {"parent": record.parent_id, "start_ns": record.start_ns, "end_ns": record.end_ns}
     if record.failed:
         note["success"] = False
-    return note | _kept(record.attributes, _IDS | _SPANS.get(name, {}), note)
+    return _complete(note | _kept(record.attributes, _IDS | _SPANS.get(name, {}), note))
 
 
 def of_log(record: Record, given: Sender, arrived_ns: int) -> dict | None:
     """Return the note of a log event of Claude Code; None for one that helps no span."""
     name = record.name.removeprefix(PREFIX)
     # Only hooks run outside of prompts.
-    if name not in _LOGS or record.end_ns <= 0 or (len(record.trace_id) != 32 and name != HOOKS):
+    if name not in _LOGS or not 0 < record.end_ns <= LATEST_NS or not (_is_id(record.trace_id, 32) or name == HOOKS):
         return None
     note = _common(LOG, name, record, given, arrived_ns) | {"at_ns": record.end_ns}
     note |= _kept(record.attributes, _IDS | _LOGS[name], note)
     if note.get("tool_name") == _ANY_MCP_TOOL:
         del note["tool_name"]
         note |= _mcp_tool(record.attributes.get("tool_parameters"))
-    return note
+    return _complete(note)
+
+
+def _is_id(digits: str, length: int) -> bool:
+    return len(digits) == length and bool(digits.strip("0"))
+
+
+def _complete(note: dict) -> dict | None:
+    return note if note.keys() >= set(_NEEDED.get(note["name"], ())) else None
 
 
 def _common(event: str, name: str, record: Record, given: Sender, arrived_ns: int) -> dict:

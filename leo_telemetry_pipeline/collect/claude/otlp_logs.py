@@ -4,110 +4,183 @@ Belongs here: the shape of a log request, one record at a time. Does not: which 
 (web). The records of other programs are skipped: only what helps spans is read.
 """
 
-import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from leo_telemetry_pipeline.collect import otlp_names
 from leo_telemetry_pipeline.collect.claude.otel_notes import PREFIX, Record
 from leo_telemetry_pipeline.collect.json_slices import Cursor, NotJson
+from leo_telemetry_pipeline.collect.otlp_json import MAX_SPAN_VALUES, load, values
+from leo_telemetry_pipeline.collect.otlp_span import (
+    MAX_PARTS,
+    MAX_SPAN_BYTES,
+    MAX_SPANS,
+    BadRequest,
+    Part,
+    TooLarge,
+    check_resources,
+)
+from leo_telemetry_pipeline.span import InvalidSpan
 
 _NAME = "event.name"
 _MAX_ATTRIBUTES = 128
-_SCALARS = ("stringValue", "boolValue", "intValue", "doubleValue")
+_SCALARS = frozenset(name for kind in ("string", "bool", "int", "double") for name in (f"{kind}Value", f"{kind}_value"))
+_REQUEST = frozenset(("resourceLogs", "resource_logs"))
+_SCOPES = frozenset(("scopeLogs", "scope_logs"))
+_RECORDS = frozenset(("logRecords", "log_records"))
+_OTHER_SIGNALS = (otlp_names.REQUEST | otlp_names.OTHER_SIGNALS) - _REQUEST
+_IN_RESOURCE = (otlp_names.IN_RESOURCE - otlp_names.SCOPES) | _SCOPES
+_IN_SCOPE = (otlp_names.IN_SCOPE - otlp_names.SPANS) | _RECORDS
+_NOTHING = memoryview(b"{}")
+
+Found = Iterator[tuple[dict, Record]]
 
 
-class BadLogs(ValueError):
-    """A body that is not a log request; nothing of it is used."""
-
-
-def records_of(request: dict) -> Iterator[tuple[dict, Record]]:
+def records_of(request: dict) -> Found:
     """Yield the attributes of the resource and the record of each event in a JSON request that was read already."""
-    for part in _list(request, "resourceLogs"):
+    for part in _lists(request, _REQUEST):
         resource = _attributes(_dict(part, "resource"))
-        for scope in _list(part, "scopeLogs"):
-            for record in _list(scope, "logRecords"):
+        for scope in _lists(part, _SCOPES):
+            for record in _lists(scope, _RECORDS):
                 if (found := _record(record)) is not None:
                     yield resource, found
 
 
-def read_json(body: bytes) -> Iterator[tuple[dict, Record]]:
-    """Yield what records_of does from the bytes of a JSON request. Raise BadLogs where it is not one."""
+def read_json(body: bytes) -> Found:
+    """Yield what records_of does from the bytes of a JSON request. Raise BadRequest or TooLarge for the whole of it."""
     try:
-        for raw_resource, raw_records in _slices(Cursor(body)):
-            resource = _attributes(_load(raw_resource))
-            for raw in raw_records:
-                if (found := _record(_load(raw))) is not None:
-                    yield resource, found
-    except (NotJson, ValueError, RecursionError) as error:
-        raise BadLogs(f"not OTLP/JSON: {error}") from None
+        parts = _Parts(body).found()
+        yield from _read(parts, lambda raw: _attributes(load(raw)), _json_record)
+    except (NotJson, InvalidSpan) as error:
+        raise BadRequest(f"not OTLP/JSON: {error}") from None
+    except otlp_names.UnknownNames as error:
+        raise BadRequest(f"not OTLP/JSON as it is known here: {error}") from None
 
 
-def read_protobuf(body: bytes) -> Iterator[tuple[dict, Record]]:
-    """Yield what records_of does from the bytes of a protobuf request. Raise BadLogs where it is not one."""
+def read_protobuf(body: bytes) -> Found:
+    """Yield what records_of does from the bytes of a protobuf request. Raise as read_json does."""
     # Reading JSON needs no protobuf, which takes 50 ms to import.
     from google.protobuf.message import DecodeError
-    from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
+    from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+    from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+
+    from leo_telemetry_pipeline.collect import otlp_protobuf
+
+    def record_of(raw: bytes) -> Record | None:
+        # A span begins with its trace id; a log record has no text or bytes under that number.
+        if raw.startswith(b"\x0a"):
+            raise BadRequest("spans are not logs: send only those to this address")
+        record = LogRecord.FromString(raw)
+        attributes = _wire_attributes(record.attributes)
+        name = _name(record.event_name, record.body.string_value, attributes)
+        moment = record.time_unix_nano or record.observed_time_unix_nano
+        found = Record(name, record.trace_id.hex(), record.span_id.hex(), "", moment, moment, attributes)
+        return found if name.startswith(PREFIX) else None
 
     try:
-        # On the wire a request is the same as LogsData.
-        request = LogsData.FromString(body)
+        parts = otlp_protobuf.parts_in(body, "logs")
+        yield from _read(parts, lambda raw: _wire_attributes(Resource.FromString(raw).attributes), record_of)
     except DecodeError:
-        raise BadLogs("not OTLP/protobuf, or a text in it is not UTF-8") from None
-    for part in request.resource_logs:
-        resource = _wire_attributes(part.resource.attributes)
-        for scope in part.scope_logs:
-            for record in scope.log_records:
-                attributes = _wire_attributes(record.attributes)
-                name = _name(record.event_name, record.body.string_value, attributes)
-                moment = record.time_unix_nano or record.observed_time_unix_nano
-                found = Record(name, record.trace_id.hex(), record.span_id.hex(), "", moment, moment, attributes)
-                if name.startswith(PREFIX):
-                    yield resource, found
+        raise BadRequest("not OTLP/protobuf, or a text in it is not UTF-8") from None
 
 
-def _slices(cursor: Cursor) -> Iterator[tuple[memoryview, list[memoryview]]]:
-    if not cursor.is_object():
-        raise NotJson("it is not an object")
-    for key in cursor.members():
-        if key != "resourceLogs" or cursor.is_null():
-            cursor.value()
-            continue
-        for _ in cursor.elements():
-            yield _part(cursor)
-    cursor.finish()
+def _read(
+    parts: Sequence[Part], resource_of: Callable[[bytes], dict], record_of: Callable[[bytes], Record | None]
+) -> Found:
+    check_resources(parts)
+    for raw_resource, raw_records in parts:
+        if len(raw_resource) > MAX_SPAN_BYTES:
+            raise TooLarge(f"the resource is larger than {MAX_SPAN_BYTES >> 20} MiB")
+        resource = resource_of(bytes(raw_resource))
+        for raw in raw_records:
+            # Claude Code's own events are small; what others log is dropped anyway.
+            if len(raw) <= MAX_SPAN_BYTES and (found := record_of(bytes(raw))) is not None:
+                yield resource, found
 
 
-def _part(cursor: Cursor) -> tuple[memoryview, list[memoryview]]:
-    resource, records = memoryview(b"{}"), []
-    for key in cursor.members():
-        if key == "resource":
-            resource = cursor.value()
-        elif key != "scopeLogs" or cursor.is_null():
-            cursor.value()
-        else:
-            for _ in cursor.elements():
-                for inner in cursor.members():
-                    if inner != "logRecords" or cursor.is_null():
-                        cursor.value()
-                        continue
-                    records += [cursor.value() for _ in cursor.elements()]
-    return resource, records
+class _Parts:
+    """Where the resources and records of a JSON request lie in its bytes: all are counted before one is read."""
+
+    def __init__(self, body: bytes) -> None:
+        self._cursor = Cursor(body)
+        self._left = {"log records": MAX_SPANS, "resources and scopes": MAX_PARTS}
+
+    def found(self) -> list[Part]:
+        """Return each resource with its records."""
+        cursor = self._cursor
+        if not cursor.is_object():
+            raise NotJson("it is not an object")
+        keys, parts = [], []
+        for key in cursor.members():
+            keys.append(key)
+            if key in _OTHER_SIGNALS:
+                raise BadRequest(f"{key} are not logs: send only those to this address")
+            parts += self._each(self._resource) if key in _REQUEST else self._skip()
+        cursor.finish()
+        otlp_names.check(keys, _REQUEST, "the request", "resourceLogs")
+        return parts
+
+    def _resource(self) -> Part:
+        self._count("resources and scopes")
+        keys, resource, records = [], _NOTHING, []
+        for key in self._cursor.members():
+            keys.append(key)
+            if key == "resource":
+                resource = self._cursor.value()
+            else:
+                for own in self._each(self._scope) if key in _SCOPES else self._skip():
+                    records += own
+        otlp_names.check_part(keys, _SCOPES, _IN_RESOURCE, "resourceLogs", "scopeLogs")
+        return resource, records
+
+    def _scope(self) -> list[memoryview]:
+        self._count("resources and scopes")
+        keys, records = [], []
+        for key in self._cursor.members():
+            keys.append(key)
+            records += self._each(self._one) if key in _RECORDS else self._skip()
+        otlp_names.check_part(keys, _RECORDS, _IN_SCOPE, "scopeLogs", "logRecords")
+        return records
+
+    def _one(self) -> memoryview:
+        self._count("log records")
+        return self._cursor.value()
+
+    def _each(self, take: Callable) -> list:
+        return [] if self._cursor.is_null() else [take() for _ in self._cursor.elements()]
+
+    def _skip(self) -> list:
+        self._cursor.value()
+        return []
+
+    def _count(self, what: str) -> None:
+        self._left[what] -= 1
+        if self._left[what] < 0:
+            raise TooLarge(f"more than {MAX_SPANS if what == 'log records' else MAX_PARTS} {what}")
 
 
-def _load(raw: memoryview) -> object:
-    return json.loads(bytes(raw).decode())
+def _json_record(raw: bytes) -> Record | None:
+    if len(raw) > MAX_SPAN_VALUES and values(raw) > MAX_SPAN_VALUES:
+        return None
+    return _record(load(raw))
 
 
 def _record(record: object) -> Record | None:
     if not isinstance(record, dict):
         return None
     attributes = _attributes(record)
-    body = record.get("body")
-    text = body.get("stringValue") if isinstance(body, dict) else None
-    name = _name(record.get("eventName"), text, attributes)
+    body = _dict(record, "body")
+    text = body.get("stringValue", body.get("string_value"))
+    name = _name(_either(record, "eventName", "event_name"), text, attributes)
     if not name.startswith(PREFIX):
         return None
-    moment = _number(record.get("timeUnixNano")) or _number(record.get("observedTimeUnixNano"))
-    return Record(name, _hex(record.get("traceId")), _hex(record.get("spanId")), "", moment, moment, attributes)
+    moment = _number(_either(record, "timeUnixNano", "time_unix_nano"))
+    moment = moment or _number(_either(record, "observedTimeUnixNano", "observed_time_unix_nano"))
+    trace, span = _hex(_either(record, "traceId", "trace_id")), _hex(_either(record, "spanId", "span_id"))
+    return Record(name, trace, span, "", moment, moment, attributes)
+
+
+def _either(record: dict, name: str, older: str) -> object:
+    return record.get(name, record.get(older))
 
 
 def _name(event: object, body: object, attributes: dict) -> str:
@@ -120,12 +193,11 @@ def _name(event: object, body: object, attributes: dict) -> str:
 
 def _attributes(holder: object) -> dict:
     found = {}
-    for pair in _list(holder, "attributes")[:_MAX_ATTRIBUTES]:
+    for pair in _lists(holder, ("attributes",))[:_MAX_ATTRIBUTES]:
         key, value = (pair.get("key"), pair.get("value")) if isinstance(pair, dict) else (None, None)
         if isinstance(key, str) and isinstance(value, dict):
-            for kind in _SCALARS:
-                if kind in value:
-                    found[key] = value[kind]
+            for kind in _SCALARS.intersection(value):
+                found[key] = value[kind]
     return found
 
 
@@ -138,9 +210,9 @@ def _wire_attributes(pairs) -> dict:
     return found
 
 
-def _list(holder: object, name: str) -> list:
-    value = holder.get(name) if isinstance(holder, dict) else None
-    return value if isinstance(value, list) else []
+def _lists(holder: object, names: Iterable[str]) -> list:
+    found = [holder.get(name) for name in names] if isinstance(holder, dict) else []
+    return [item for value in found if isinstance(value, list) for item in value]
 
 
 def _dict(holder: object, name: str) -> dict:

@@ -1,0 +1,422 @@
+"""What Claude Code sends to the receiver, at its edges: much at once, what is broken, a home that cannot be written."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from leo_telemetry_pipeline.collect import otlp
+from leo_telemetry_pipeline.collect.claude import notebook, otel_notes
+from leo_telemetry_pipeline.settings import PREFIX, Settings
+from leo_telemetry_pipeline.span import Span
+from leo_telemetry_pipeline.store.database import Target
+from leo_telemetry_pipeline.web import claude, keeping
+from leo_telemetry_pipeline.web.batching import Batcher
+from leo_telemetry_pipeline.web.body import Body, Inflow, Refusal
+from leo_telemetry_pipeline.web.claude import ClaudeCode
+from leo_telemetry_pipeline.web.keeping import Batch
+from leo_telemetry_pipeline.web.metrics import Metrics
+from leo_telemetry_pipeline.web.notices import Notices
+
+SESSION = "8e8f5d50-0000-4000-8000-000000000001"
+OTHER = "8e8f5d50-0000-4000-8000-000000000002"
+START = 1_795_955_340_000_000_000
+
+
+class Keeper:
+    """Keeps spans in memory."""
+
+    def __init__(self) -> None:
+        self.spans: list[Span] = []
+
+    async def keep(self, batches: list[Batch], _patience_s: float = 5) -> list[int]:
+        self.spans += [span for spans, _ in batches for span in spans]
+        return [0] * len(batches)
+
+
+class Receiver:
+    """What takes requests, without HTTP and without a database."""
+
+    def __init__(self, home: Path) -> None:
+        settings, notices = Settings({f"{PREFIX}HOME": str(home)}), Notices()
+        self.notices = notices
+        self.keeper = Keeper()
+        self.claude = ClaudeCode(settings, self.keeper, notices)  # type: ignore[arg-type]
+        self.batcher = Batcher(settings, self.keeper, self.claude, Metrics(), notices)  # type: ignore[arg-type]
+
+    async def take(self, request: dict | bytes) -> object:
+        """Return the rejected spans of a request by reason, or status and message of its refusal."""
+        arriving = Body(Inflow(), gzip=False)
+        arriving.feed(request if isinstance(request, bytes) else json.dumps(request).encode())
+        try:
+            return dict(await self.batcher.take(otlp.parts_of_json, arriving))
+        except Refusal as refusal:
+            return refusal.status, refusal.message
+
+
+def receiving(home: Path, say: Callable[[Receiver], Awaitable[None]]) -> None:
+    """Let a receiver work for as long as a conversation takes."""
+
+    async def conversation() -> None:
+        receiver = Receiver(home)
+        tasks = [asyncio.create_task(work()) for work in (receiver.batcher.work, receiver.claude.work)]
+        try:
+            await say(receiver)
+        finally:
+            for task in tasks:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+            receiver.batcher.close()
+            receiver.claude.close()
+
+    asyncio.run(conversation())
+
+
+def wire(attributes: dict) -> list[dict]:
+    """Return attributes as OTLP/JSON has them; what is a dict is a value already."""
+    return [
+        {"key": key, "value": value if isinstance(value, dict) else {"stringValue": value}}
+        for key, value in attributes.items()
+    ]
+
+
+def span(number: int, name: str = "claude_code.llm_request", **given: object) -> dict:
+    """Return a span of a session in OTLP/JSON."""
+    attributes = given.pop("attributes", {"session.id": SESSION, "model": "claude-sonnet-4-5-20250929"})
+    assert isinstance(attributes, dict)
+    times = {"startTimeUnixNano": str(START + number), "endTimeUnixNano": str(START + number + 10**9)}
+    known = {"name": name, "traceId": f"{7:032x}", "spanId": f"{number + 1:016x}", "attributes": wire(attributes)}
+    return known | times | given
+
+
+def request(*spans: dict, **resource: object) -> dict:
+    """Return a trace request of Claude Code."""
+    told = {"service.name": "claude-code", "service.version": "2.1.332"} | resource
+    return {"resourceSpans": [{"resource": {"attributes": wire(told)}, "scopeSpans": [{"spans": list(spans)}]}]}
+
+
+# By which the prompt of a trace is known at once.
+PROMPT = {
+    "resourceLogs": [
+        {
+            "scopeLogs": [
+                {
+                    "logRecords": [
+                        {
+                            "body": {"stringValue": "claude_code.user_prompt"},
+                            "traceId": f"{7:032x}",
+                            "timeUnixNano": str(START),
+                            "attributes": wire({"session.id": SESSION, "prompt.id": "p1"}),
+                        }
+                    ]
+                }
+            ]
+        }
+    ]
+}
+
+
+@contextmanager
+def full(home: Path, session: str = SESSION) -> Iterator[Path]:
+    """Give a session a notebook that holds all that one may hold."""
+    path = Path(notebook.checked_folder(str(home))) / notebook.file_name(session)
+    with path.open("wb") as file:
+        file.truncate(notebook.MOST_RECEIVED_BYTES + 1)
+    yield path
+
+
+def notes_in(home: Path, session: str = SESSION) -> list[dict]:
+    """Return the notes of a session."""
+    with notebook.Notebook(str(Path(notebook.checked_folder(str(home))) / notebook.file_name(session))) as file:
+        return file.read()
+
+
+@pytest.fixture(autouse=True)
+def idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave notebooks alone, so that a test sees what is in them."""
+    monkeypatch.setattr(claude, "_EVERY_S", 3600)
+
+
+def test_a_request_with_all_spans_that_one_may_have_is_noted_and_again_costs_nothing(tmp_path: Path):
+    """Lost: a long session whose exporter was cut off: it is answered 503 for ever, and its notes pile up."""
+    large = request(*(span(number) for number in range(9_000)))
+
+    async def say(receiver: Receiver) -> None:
+        assert await receiver.take(large) == {}
+        first = notes_in(tmp_path)
+        assert len(first) == 9_000
+        assert await receiver.take(large) == {}
+        assert notes_in(tmp_path) == first
+
+    receiving(tmp_path, say)
+
+
+def test_a_hook_still_adds_no_more_than_it_may(tmp_path: Path):
+    """Lost: where no span can be stored for days, the disk of somebody who only has the hooks."""
+    path = tmp_path / "notes"
+    path.write_bytes(bytes(notebook.MOST_BYTES + 1))
+    with notebook.Notebook(str(path)) as file, pytest.raises(OSError, match="this event is lost"):
+        file.add("{}")
+
+
+def test_a_full_notebook_refuses_its_session_and_nobody_else(tmp_path: Path):
+    """Lost: spans of every program whose request came at the same moment."""
+    ordinary = span(1, "work", attributes={})
+    other = span(2, attributes={"session.id": OTHER, "model": "m"})
+
+    async def say(receiver: Receiver) -> None:
+        with full(tmp_path):
+            answers = await asyncio.gather(*(receiver.take(request(each)) for each in (ordinary, span(3), other)))
+        assert [answers[0], answers[2]] == [{}, {}]
+        assert [kept.span_name for kept in receiver.keeper.spans] == ["work"]
+        assert len(notes_in(tmp_path, OTHER)) == 1
+        status, message = answers[1]  # type: ignore[misc]
+        assert status == 503
+        assert "notes" in message
+        for untrue in (str(tmp_path), SESSION, "database"):
+            assert untrue not in message
+
+    receiving(tmp_path, say)
+
+
+@pytest.mark.parametrize("name", ["claude_code.tool", "claude_code.tool.execution"])
+@pytest.mark.parametrize("given", [{}, {"tool_use_id": ""}, {"tool_use_id": " "}, {"tool_use_id": {"intValue": "5"}}])
+def test_a_tool_without_its_id_is_stored_as_any_span(tmp_path: Path, name: str, given: dict):
+    """Lost: it is answered 200 and is nowhere: no two records of such a tool can be told to be of one."""
+    told = span(1, name, attributes={"session.id": SESSION, "tool_name": "Bash", **given})
+
+    async def say(receiver: Receiver) -> None:
+        assert await receiver.take(request(told)) == {}
+        assert len(receiver.keeper.spans) == 1
+        assert notes_in(tmp_path) == []
+
+    receiving(tmp_path, say)
+
+
+WITH_ID = {"prompt.id": "p1", "tool_use_id": "toolu_1", "agent_id": "a1", "duration_ms": 5, "total_duration_ms": 5}
+
+
+@pytest.mark.parametrize(
+    ("name", "needs"),
+    [
+        ("tool_result", "tool_use_id"),
+        ("tool_decision", "tool_use_id"),
+        ("subagent_completed", "agent_id"),
+        ("subagent_completed", "duration_ms"),
+        ("user_prompt", "prompt.id"),
+    ],
+)
+def test_a_log_event_without_the_id_that_it_helps_by_is_not_noted(name: str, needs: str):
+    """Lost: notes that help nothing would be kept until the session is forgotten."""
+    attributes = {"session.id": SESSION, **WITH_ID}
+
+    def noted(given: dict) -> dict | None:
+        record = otel_notes.Record(f"claude_code.{name}", "7" * 32, "8" * 16, "", START, START, given)
+        return otel_notes.of_log(record, otel_notes.sender({}, {}), START)
+
+    assert noted(attributes) is not None
+    assert noted({key: value for key, value in attributes.items() if key != needs}) is None
+    assert noted(attributes | {needs: " "}) is None
+
+
+TIMES = {
+    "an end after the year 9999": (START, 10**21),
+    "both after the year 9999": (10**21, 10**21),
+    "400 digits": (10**400, 10**400 + 5),
+    "an end before the start": (START, START - 1),
+}
+WRONG = {name: {"start_ns": start, "end_ns": end} for name, (start, end) in TIMES.items()} | {
+    "a trace of zeros": {"trace_id": "0" * 32},
+    "a span of zeros": {"span_id": "0" * 16},
+    "a short trace": {"trace_id": "7"},
+    "a long parent": {"parent_id": "7" * 40},
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_span_that_would_be_rejected_is_not_noted(what: str):
+    """Lost: all spans of its session, which a note that nothing can be made of stops for ever."""
+    good = otel_notes.Record("claude_code.llm_request", "7" * 32, "8" * 16, "", START, START + 5, {"session.id": "s"})
+    sender = otel_notes.sender({}, {})
+    assert otel_notes.of_span(good, sender, START) is not None
+    assert otel_notes.of_span(good._replace(**WRONG[what]), sender, START) is None
+
+
+@pytest.mark.parametrize("moment", [0, -5, 10**21, 10**400])
+@pytest.mark.parametrize("name", ["compaction", "user_prompt", "hook_execution_complete"])
+def test_a_log_event_at_no_moment_is_not_noted(name: str, moment: int):
+    """Lost: the same by a log event."""
+    attributes = {"session.id": SESSION, **WITH_ID}
+    good = otel_notes.Record(f"claude_code.{name}", "7" * 32, "8" * 16, "", START, START, attributes)
+    sender = otel_notes.sender({}, {})
+    assert otel_notes.of_log(good, sender, START) is not None
+    assert otel_notes.of_log(good._replace(end_ns=moment), sender, START) is None
+    if name != "hook_execution_complete":
+        assert otel_notes.of_log(good._replace(trace_id="0" * 32), sender, START) is None
+
+
+@pytest.mark.parametrize("what", ["an end after the year 9999", "400 digits", "an end before the start"])
+def test_a_span_that_is_rejected_costs_its_session_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str):
+    """Lost: what the answer says of it, or the spans that came with it."""
+    monkeypatch.setattr(claude, "_EVERY_S", 0.05)
+    start, end = TIMES[what]
+    broken = span(1, startTimeUnixNano=str(start), endTimeUnixNano=str(end))
+    interaction = span(0, "claude_code.interaction")
+
+    async def say(receiver: Receiver) -> None:
+        answer = await receiver.take(request(interaction, broken, span(2, parentSpanId=f"{1:016x}")))
+        assert list(answer.values()) == [1]  # type: ignore[attr-defined]
+        assert len(notes_in(tmp_path)) == 2
+
+    receiving(tmp_path, say)
+
+
+@pytest.mark.parametrize("what", ["file", "open to others", "home"])
+def test_a_folder_that_cannot_be_used_is_said_and_mended_without_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, what: str
+):
+    """Lost: every session of Claude Code until somebody restarts the receiver, which says nothing of it."""
+    monkeypatch.setattr(claude, "_EVERY_S", 0.05)
+    home = tmp_path / "home"
+    folder = home / notebook.FOLDER
+    if what == "home":
+        home.write_text("")
+    else:
+        home.mkdir(mode=0o700)
+        folder.write_text("") if what == "file" else folder.mkdir(mode=0o777)
+        folder.chmod(0o777)
+
+    async def say(receiver: Receiver) -> None:
+        answer = await receiver.take(request(span(1)))
+        status, message = answer  # type: ignore[misc]
+        assert status == 503
+        assert "notes" in message
+        assert str(tmp_path) not in message
+        # The loop has met it too.
+        await asyncio.sleep(0.3)
+        assert str(tmp_path) in caplog.text
+        (home if what == "home" else folder).rename(tmp_path / "aside")
+        assert await receiver.take(request(span(1))) == {}
+        await receiver.claude.keep_logs(json.dumps(PROMPT).encode(), "application/json")
+        async with asyncio.timeout(60):
+            while not receiver.keeper.spans:
+                await asyncio.sleep(0.05)
+
+    receiving(home, say)
+
+
+def test_a_notebook_that_nothing_can_be_made_of_costs_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """Lost: other sessions, or which of them it is; or a log that says the same each second."""
+    monkeypatch.setattr(claude, "_EVERY_S", 0.02)
+    folder = Path(notebook.checked_folder(str(tmp_path)))
+    for session in ("bad-1", "bad-2"):
+        # A note of a version that is none, which no reader expects.
+        (folder / session).write_text(json.dumps({"event": otel_notes.SPAN, "session": session}))
+
+    async def say(receiver: Receiver) -> None:
+        assert await receiver.take(request(span(1))) == {}
+        await receiver.claude.keep_logs(json.dumps(PROMPT).encode(), "application/json")
+        async with asyncio.timeout(60):
+            while not receiver.keeper.spans:
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(0.3)
+
+    receiving(tmp_path, say)
+    said = [record.getMessage() for record in caplog.records]
+    assert sorted(said) == sorted(set(said))
+    assert [sum(session in line for line in said) for session in ("bad-1", "bad-2")] == [1, 1]
+
+
+def test_upkeep_goes_on_after_any_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """Lost: everything in the spool, until somebody restarts a receiver that answers every request."""
+    monkeypatch.setattr(keeping, "_PAUSE_S", 0.01)
+
+    class Broken(Notices):
+        taken = 0
+
+        def take(self):
+            self.taken += 1
+            raise KeyError("bug")
+
+    async def conversation() -> None:
+        notices = Broken()
+        keeper = keeping.Keeper(Settings({f"{PREFIX}HOME": str(tmp_path)}), Target("", "", ""), Metrics(), notices)
+        upkeep = asyncio.create_task(keeper.upkeep())
+        async with asyncio.timeout(60):
+            while notices.taken < 4 and not upkeep.done():
+                await asyncio.sleep(0.01)
+        assert not upkeep.done()
+        upkeep.cancel()
+        keeper.away = True
+        await keeper.close()
+
+    asyncio.run(conversation())
+    assert [record.getMessage() for record in caplog.records] == ["the database could not be looked after (KeyError)"]
+
+
+VERSIONS = {
+    "a number": {"intValue": "5"},
+    "a list": {"arrayValue": {"values": [{"stringValue": "2.1"}]}},
+    "an object": {"kvlistValue": {"values": [{"key": "a", "value": {"intValue": "1"}}]}},
+    "true": {"boolValue": True},
+    "a digit that is none": "2.²",
+    "digits of another script": "٩.٩.٩",
+    "5,000 digits": "5" * 5_000,
+    "41 digits": "5" * 41,
+    "nothing": "",
+    "dots": "9..9",
+}
+
+
+@pytest.mark.parametrize("what", VERSIONS)
+def test_a_version_that_is_none_costs_no_span(tmp_path: Path, what: str):
+    """Lost: all that Claude Code tells, by the name of its version: each request is answered 500."""
+    told = request(span(1), **{"service.version": VERSIONS[what]})
+
+    async def say(receiver: Receiver) -> None:
+        assert await receiver.take(told) == {}
+        assert len(notes_in(tmp_path)) == 1
+        assert not receiver.notices.take()
+
+    receiving(tmp_path, say)
+
+
+@pytest.mark.parametrize(
+    ("version", "untested"),
+    [("2.1.332", False), ("2.1.333", True), ("2.2", True), ("3", True), ("2.1.400-beta.1", True), ("1.99.99", False)],
+)
+def test_a_newer_version_is_told_from_a_tested_one(version: str, untested: bool):
+    """Lost: the hint that its spans may be incomplete, or one where nothing is wrong."""
+    assert otel_notes.is_untested(version) == untested
+
+
+@pytest.mark.parametrize("levels", [401, 2_000, 200_000])
+@pytest.mark.parametrize("begin", ['{"trace":', '{"a":', '{"resourceSpans":[{"resource":{"a":', '{"a":['])
+def test_what_is_nested_too_deep_is_refused_as_documented(tmp_path: Path, levels: int, begin: str):
+    """Lost: a client is told of a bug of the receiver, and sends the same again for ever."""
+    mirrored = "".join({"{": "}", "[": "]"}.get(mark, "") for mark in reversed(begin))
+    body = (begin * levels + "{}" + mirrored * levels).encode()
+
+    async def say(receiver: Receiver) -> None:
+        status, message = await receiver.take(body)  # type: ignore[misc]
+        assert status == 400
+        assert "nested" in message or "expected" in message
+
+    receiving(tmp_path, say)
+
+
+def test_a_request_of_a_file_may_be_wrapped_as_deep_as_json_is_read():
+    """Lost: the rest of a file, by one line in it."""
+    wrapped = request(span(1, "work", attributes={}))
+    for _ in range(5_000):
+        wrapped = {"trace": wrapped}
+    [made] = otlp.spans_from_request(wrapped)
+    assert isinstance(made, Span)
