@@ -8,7 +8,9 @@ from collections.abc import Iterator
 
 from leo_telemetry_pipeline import redact
 from leo_telemetry_pipeline.collect import otlp_names
+from leo_telemetry_pipeline.collect.json_slices import NotJson
 from leo_telemetry_pipeline.collect.otlp_json import parts_of_json, read_json, spans_of
+from leo_telemetry_pipeline.collect.otlp_json_parts import check_metrics
 from leo_telemetry_pipeline.collect.otlp_span import BadRequest, Read, Reading, TooLarge
 from leo_telemetry_pipeline.span import InvalidSpan, Span
 
@@ -16,6 +18,7 @@ __all__ = [
     "BadRequest",
     "Read",
     "TooLarge",
+    "check_metrics_json",
     "is_other_signal",
     "is_trace_request",
     "parts_of_json",
@@ -39,6 +42,14 @@ def parts_of_protobuf(body: bytes, *, project: str = "", policy: redact.Policy, 
     from leo_telemetry_pipeline.collect import otlp_protobuf
 
     return otlp_protobuf.parts_of_protobuf(body, project=project, policy=policy, divert=divert)
+
+
+def check_metrics_json(body: bytes) -> None:
+    """Raise BadRequest where the body is not JSON, or carries another signal than metrics, which are not kept."""
+    try:
+        check_metrics(body)
+    except NotJson as error:
+        raise BadRequest(f"not OTLP/JSON: {error}") from None
 
 
 def is_trace_request(value: dict) -> bool:

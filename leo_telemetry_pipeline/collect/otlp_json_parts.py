@@ -27,6 +27,18 @@ def parts_in(body: bytes) -> list[Part]:
     return parts.found
 
 
+def check_metrics(body: bytes) -> None:
+    """Raise NotJson, or BadRequest where a request that should carry metrics carries another signal."""
+    cursor, others = Cursor(body), (otlp_names.REQUEST | otlp_names.OTHER_SIGNALS) - otlp_names.METRICS
+    if not cursor.is_object():
+        raise NotJson("it is not an object")
+    for key in cursor.members():
+        if key in others:
+            raise BadRequest(f"{key} are not metrics: send only those to this address")
+        cursor.value()
+    cursor.finish()
+
+
 class _Parts:
     """The resources of a request, and where the spans of each lie in its bytes."""
 

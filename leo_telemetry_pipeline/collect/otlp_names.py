@@ -19,6 +19,7 @@ WRAPPER = "trace"
 OTHER_SIGNALS = frozenset(
     ("resourceLogs", "resource_logs", "resourceMetrics", "resource_metrics", "resourceProfiles", "resource_profiles")
 )
+METRICS = frozenset(("resourceMetrics", "resource_metrics"))
 IN_REQUEST = REQUEST | SCOPES | {WRAPPER}
 IN_RESOURCE = SCOPES | {"resource", "schemaUrl", "schema_url"}
 IN_SCOPE = SPANS | {"scope", "instrumentationLibrary", "instrumentation_library", "schemaUrl", "schema_url"}

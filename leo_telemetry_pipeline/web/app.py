@@ -102,7 +102,13 @@ class _Receiver:
             return answers.accepted(form, 0, "")
 
     async def metric_points(self, request: Request) -> Response:
-        async with self._body_of(request) as (form, _):
+        async with self._body_of(request) as (form, arriving):
+            whole = arriving.finish()
+            try:
+                if form == answers.JSON:
+                    await asyncio.to_thread(otlp.check_metrics_json, whole)
+            except otlp.BadRequest as error:
+                raise Refusal(400, str(error)) from None
             self.metrics.totals["requests_dropped"] += 1
             return answers.accepted(form, 0, "")
 

@@ -576,7 +576,8 @@ def test_what_is_rejected_and_refused_is_in_the_log_and_in_the_doctors_list(home
 @pytest.mark.parametrize("path", ["/v1/logs", "/v1/metrics"])
 def test_logs_and_metrics_are_answered_and_dropped(path: str, served: Served):
     """Lost: an exporter of all three signals logs errors for ever, and its user trusts the traces no more."""
-    body = json.dumps({"resourceLogs": [{"scopeLogs": []}]}).encode()
+    signal = path.removeprefix("/v1/").capitalize()
+    body = json.dumps({f"resource{signal}": [{f"scope{signal}": []}]}).encode()
     with served.bounded():
         for end in ("", "/"):
             for content_type, content in ((JSON, body), (PROTOBUF, field_of(1, b"")), (PROTOBUF, b"")):

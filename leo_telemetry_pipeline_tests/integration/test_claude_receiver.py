@@ -1,6 +1,7 @@
 """Recorded sessions of Claude Code through the receiver, alone and beside the hooks, into real rows."""
 
 import asyncio
+import gzip
 import json
 import re
 from collections import Counter
@@ -242,3 +243,63 @@ def _base64(digits: str) -> str:
     import base64
 
     return base64.b64encode(bytes.fromhex(digits)).decode()
+
+
+PACKED = gzip.compress(b'{"resourceMetrics":[]}')
+
+
+@pytest.mark.parametrize("path", ["/v1/metrics", "/v1/logs"])
+@pytest.mark.parametrize(
+    ("body", "encoding", "said"),
+    [
+        (b'{"resourceSpans":[]}', "identity", "resourceSpans"),
+        (b'{"x":{"resourceMetrics":[]},"resource_spans":[]}', "identity", "resource_spans"),
+        (b'{"batches":[]}', "identity", "batches"),
+        (b'{"resourceProfiles":[]}', "identity", "resourceProfiles"),
+        (b"[]", "identity", "not an object"),
+        (b'{"resource', "identity", "breaks off"),
+        (PACKED[:-9], "gzip", "cut off"),
+        (b"no gzip", "gzip", "not gzip"),
+    ],
+)
+def test_what_is_sent_to_the_wrong_address_or_broken_is_refused(
+    talk: Talk, path: str, body: bytes, encoding: str, said: str
+) -> None:
+    """Lost: all spans of a program whose address is that of another signal: it is told that all is well."""
+
+    async def say(client: Client) -> None:
+        sent = {"content_type": "application/json", "content_encoding": encoding}
+        answer = await client.ask("POST", path, [body], **sent)
+        assert answer.status == 400
+        assert said in answer.body.decode()
+
+    talk(say)
+
+
+@pytest.mark.parametrize("form", ["application/json", "application/x-protobuf"])
+def test_metrics_are_taken_and_dropped(talk: Talk, form: str) -> None:
+    """Lost: an error in the log of every client that exports metrics too."""
+    body = b'{"resourceMetrics":[{"scopeMetrics":[]}]}' if form == "application/json" else b"\x0a\x02\x12\x00"
+
+    async def say(client: Client) -> None:
+        for packed, encoding in ((body, "identity"), (gzip.compress(body), "gzip")):
+            answer = await client.ask("POST", "/v1/metrics", [packed], content_type=form, content_encoding=encoding)
+            assert answer.status == 200
+        assert await client.number("requests_dropped_total") == 2
+
+    talk(say)
+
+
+@pytest.mark.parametrize("form", ["application/json", "application/x-protobuf"])
+def test_more_log_records_than_are_read_at_once_are_too_large(talk: Talk, form: str) -> None:
+    """Lost: the receiver's memory, by one small request."""
+    is_json = form == "application/json"
+    many = b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[' + b"{}," * 10_000 + b"{}]}]}]}"
+    body = many if is_json else b"\x0a\x00" * 20_001
+
+    async def say(client: Client) -> None:
+        answer = await client.ask("POST", "/v1/logs", [body], content_type=form)
+        assert answer.status == 413
+        assert b"more than 10000" in answer.body
+
+    talk(say)

@@ -100,24 +100,13 @@ def request(*spans: dict, **resource: object) -> dict:
 
 
 # By which the prompt of a trace is known at once.
-PROMPT = {
-    "resourceLogs": [
-        {
-            "scopeLogs": [
-                {
-                    "logRecords": [
-                        {
-                            "body": {"stringValue": "claude_code.user_prompt"},
-                            "traceId": f"{7:032x}",
-                            "timeUnixNano": str(START),
-                            "attributes": wire({"session.id": SESSION, "prompt.id": "p1"}),
-                        }
-                    ]
-                }
-            ]
-        }
-    ]
+_PROMPT = {
+    "body": {"stringValue": "claude_code.user_prompt"},
+    "traceId": f"{7:032x}",
+    "timeUnixNano": str(START),
+    "attributes": wire({"session.id": SESSION, "prompt.id": "p1"}),
 }
+PROMPT = {"resourceLogs": [{"scopeLogs": [{"logRecords": [_PROMPT]}]}]}
 
 
 @contextmanager
@@ -197,66 +186,12 @@ def test_a_tool_without_its_id_is_stored_as_any_span(tmp_path: Path, name: str, 
     receiving(tmp_path, say)
 
 
-WITH_ID = {"prompt.id": "p1", "tool_use_id": "toolu_1", "agent_id": "a1", "duration_ms": 5, "total_duration_ms": 5}
-
-
-@pytest.mark.parametrize(
-    ("name", "needs"),
-    [
-        ("tool_result", "tool_use_id"),
-        ("tool_decision", "tool_use_id"),
-        ("subagent_completed", "agent_id"),
-        ("subagent_completed", "duration_ms"),
-        ("user_prompt", "prompt.id"),
-    ],
-)
-def test_a_log_event_without_the_id_that_it_helps_by_is_not_noted(name: str, needs: str):
-    """Lost: notes that help nothing would be kept until the session is forgotten."""
-    attributes = {"session.id": SESSION, **WITH_ID}
-
-    def noted(given: dict) -> dict | None:
-        record = otel_notes.Record(f"claude_code.{name}", "7" * 32, "8" * 16, "", START, START, given)
-        return otel_notes.of_log(record, otel_notes.sender({}, {}), START)
-
-    assert noted(attributes) is not None
-    assert noted({key: value for key, value in attributes.items() if key != needs}) is None
-    assert noted(attributes | {needs: " "}) is None
-
-
 TIMES = {
     "an end after the year 9999": (START, 10**21),
     "both after the year 9999": (10**21, 10**21),
     "400 digits": (10**400, 10**400 + 5),
     "an end before the start": (START, START - 1),
 }
-WRONG = {name: {"start_ns": start, "end_ns": end} for name, (start, end) in TIMES.items()} | {
-    "a trace of zeros": {"trace_id": "0" * 32},
-    "a span of zeros": {"span_id": "0" * 16},
-    "a short trace": {"trace_id": "7"},
-    "a long parent": {"parent_id": "7" * 40},
-}
-
-
-@pytest.mark.parametrize("what", WRONG)
-def test_a_span_that_would_be_rejected_is_not_noted(what: str):
-    """Lost: all spans of its session, which a note that nothing can be made of stops for ever."""
-    good = otel_notes.Record("claude_code.llm_request", "7" * 32, "8" * 16, "", START, START + 5, {"session.id": "s"})
-    sender = otel_notes.sender({}, {})
-    assert otel_notes.of_span(good, sender, START) is not None
-    assert otel_notes.of_span(good._replace(**WRONG[what]), sender, START) is None
-
-
-@pytest.mark.parametrize("moment", [0, -5, 10**21, 10**400])
-@pytest.mark.parametrize("name", ["compaction", "user_prompt", "hook_execution_complete"])
-def test_a_log_event_at_no_moment_is_not_noted(name: str, moment: int):
-    """Lost: the same by a log event."""
-    attributes = {"session.id": SESSION, **WITH_ID}
-    good = otel_notes.Record(f"claude_code.{name}", "7" * 32, "8" * 16, "", START, START, attributes)
-    sender = otel_notes.sender({}, {})
-    assert otel_notes.of_log(good, sender, START) is not None
-    assert otel_notes.of_log(good._replace(end_ns=moment), sender, START) is None
-    if name != "hook_execution_complete":
-        assert otel_notes.of_log(good._replace(trace_id="0" * 32), sender, START) is None
 
 
 @pytest.mark.parametrize("what", ["an end after the year 9999", "400 digits", "an end before the start"])
@@ -387,15 +322,6 @@ def test_a_version_that_is_none_costs_no_span(tmp_path: Path, what: str):
         assert not receiver.notices.take()
 
     receiving(tmp_path, say)
-
-
-@pytest.mark.parametrize(
-    ("version", "untested"),
-    [("2.1.332", False), ("2.1.333", True), ("2.2", True), ("3", True), ("2.1.400-beta.1", True), ("1.99.99", False)],
-)
-def test_a_newer_version_is_told_from_a_tested_one(version: str, untested: bool):
-    """Lost: the hint that its spans may be incomplete, or one where nothing is wrong."""
-    assert otel_notes.is_untested(version) == untested
 
 
 @pytest.mark.parametrize("levels", [401, 2_000, 200_000])
