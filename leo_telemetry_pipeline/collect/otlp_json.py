@@ -10,8 +10,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 
 from leo_telemetry_pipeline import redact
 from leo_telemetry_pipeline.collect import otlp_names
@@ -19,11 +18,9 @@ from leo_telemetry_pipeline.collect.json_slices import NotJson
 from leo_telemetry_pipeline.collect.otlp_json_parts import parts_in
 from leo_telemetry_pipeline.collect.otlp_span import (
     MAX_ATTRIBUTES,
-    MAX_SPAN_BYTES,
     MOST,
     BadRequest,
     Decoded,
-    Part,
     Read,
     Reading,
     number,
@@ -54,7 +51,7 @@ def read_json(body: bytes, *, project: str = "", policy: redact.Policy) -> Read:
 
 
 def parts_of_json(body: bytes, *, project: str = "", policy: redact.Policy, divert: bool = False) -> Iterator[Read]:
-    """Yield what read_json returns, in parts that fit into memory; raise before the first or not at all."""
+    """Yield what read_json returns, in parts that fit into memory; it may be after some that a body proves broken."""
     reading = Reading(project, foreign=policy.foreign, own=policy.own, resource=policy.resource, divert=divert)
     try:
         parts = parts_in(body)
@@ -62,7 +59,7 @@ def parts_of_json(body: bytes, *, project: str = "", policy: redact.Policy, dive
         raise BadRequest(f"not OTLP/JSON: {error}") from None
     except otlp_names.UnknownNames as error:
         raise BadRequest(f"not OTLP/JSON as it is known here: {error}") from None
-    yield from read_parts(parts, reading, lambda raw: _resource(load(raw)), lambda raw: decode(load(raw)), _check)
+    yield from read_parts(parts, reading, lambda raw: _resource(load(raw)), lambda raw: decode(load(raw)))
 
 
 def spans_of(request: dict, reading: Reading) -> Iterator[Span | InvalidSpan]:
@@ -141,16 +138,6 @@ def decode(span: object) -> Decoded:
         cut=cut,
         unknown=unknown,
     )
-
-
-def _check(parts: Iterable[Part]) -> None:
-    """Raise BadRequest where anything is not JSON, which refuses the whole request."""
-    for resource, spans in parts:
-        for raw in (resource, *spans):
-            # What is too large is rejected by itself, unread.
-            if len(raw) <= MAX_SPAN_BYTES:
-                with suppress(InvalidSpan):
-                    load(raw)
 
 
 def values(body: bytes) -> int:

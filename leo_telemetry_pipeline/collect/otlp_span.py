@@ -222,30 +222,25 @@ def read_parts(
     reading: Reading,
     resource_of: Callable[[bytes], dict],
     decode: Callable[[bytes], Decoded],
-    check: Callable[[Iterable[Part]], object] = bool,
 ) -> Iterator[Read]:
     """Decode a request that was taken apart into resources and the spans of each, and yield what fits into memory.
 
-    The two functions raise InvalidSpan for a single one that is bad, BadRequest for a body that is; before the first of
-    several parts ``check`` does so for all that is left.
+    The two functions raise InvalidSpan for a single one that is bad, BadRequest for a body that is, which may show only
+    after some of its parts.
     """
     check_resources(parts)
-    checked = False
-    for number, (raw_resource, raw_spans) in enumerate(parts, 1):
+    for raw_resource, raw_spans in parts:
         try:
             resource = reading.resource(resource_of(_bounded(raw_resource, "the resource")))
         except InvalidSpan as error:
             reading.reject(error, len(raw_spans))
             continue
-        for place, raw in enumerate(raw_spans, 1):
+        for raw in raw_spans:
             try:
                 reading.add(decode(_bounded(raw, "a span")), resource)
             except InvalidSpan as error:
                 reading.reject(error)
             if reading.is_full:
-                if not checked:
-                    check([(raw_resource, raw_spans[place:]), *parts[number:]])
-                    checked = True
                 yield reading.take()
     yield reading.take()
 

@@ -35,7 +35,7 @@ from leo_telemetry_pipeline.web.notices import Notices
 _READERS = {answers.JSON: otlp.parts_of_json, answers.PROTOBUF: otlp_protobuf.parts_of_protobuf}
 # What is refused with these is lost: no exporter sends it again.
 _FOR_GOOD = (400, 413, 415)
-_PLACE = re.compile(r"byte \d+")
+_PLACE = re.compile(r"(?<=byte) \d+|; \d+ span\(s\) before that are stored")
 
 _log = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ class _Receiver:
         except Refusal as refusal:
             if refusal.status in _FOR_GOOD:
                 # Where in a body it is wrong differs each time, and the same reason is counted once.
-                reason = f"{refusal.status} {_PLACE.sub('byte', refusal.message)}"
+                reason = f"{refusal.status} {_PLACE.sub('', refusal.message)}"
                 self.notices.add(intake.REFUSED, reason, f"request(s) refused: {reason}")
             raise
 

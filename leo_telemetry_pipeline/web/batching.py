@@ -170,6 +170,7 @@ class Batcher:
     async def _keep_in_parts(self, request: _Request) -> None:
         parts = self._parts_of(request)
         rejections: Counter[str] = Counter()
+        kept = 0
 
         def decode() -> _Decoded | Exception | None:
             # Returned, not raised: a traceback would hold the body until the garbage collector comes by.
@@ -183,11 +184,12 @@ class Batcher:
         try:
             while (decoded := await following) is not None:
                 if isinstance(decoded, Exception):
-                    request.refuse(decoded)
+                    request.refuse(_after(kept, decoded))
                     return
                 following = asyncio.ensure_future(self._in_reader(decode))
                 [refused] = await self._keep([decoded], request.answer_by)
                 rejections.update(self._count(decoded, refused))
+                kept += len(decoded.read.spans) + len(decoded.read.notes) - refused
                 # Small requests do not wait for all parts of a large one.
                 await self._work_on(self._next_group(PART_BODY))
         finally:
@@ -248,6 +250,13 @@ def _refusal(error: Exception) -> Exception:
     if isinstance(error, NotKept):
         return Refusal(503, f"database and spool are both unavailable ({error})", RETRY_AFTER_S)
     return error
+
+
+def _after(kept: int, error: Exception) -> Exception:
+    """Return the refusal of a body of which so many spans were kept before it proved broken."""
+    if not kept or not isinstance(error, Refusal):
+        return error
+    return Refusal(error.status, f"{error.message}; {kept} span(s) before that are stored", error.retry_after)
 
 
 def _implausible(spans: list[Span], now_ms: int, keep_days: int) -> dict[str, tuple[int, int, int]]:

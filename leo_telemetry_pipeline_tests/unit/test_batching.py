@@ -119,6 +119,25 @@ def test_nothing_is_promised_that_cannot_be_kept_and_all_are_told_to_come_again(
     working(tmp_path, say)
 
 
+def test_the_answer_to_a_body_that_breaks_says_what_of_it_is_stored(tmp_path: Path):
+    """Lost: half a request in the table, and an answer as if nothing were."""
+
+    def breaks_later(body: bytes, **how: Any) -> Iterator[Any]:
+        yield from otlp.parts_of_json(body.strip(), project="", policy=how["policy"])
+        raise otlp.BadRequest("it breaks off")
+
+    async def say(batcher: Batcher, keeper: Keeper) -> None:
+        keeper.opened.set()
+        large = body("first")
+        large.feed(b" " * 2 * PART_BODY)
+        with pytest.raises(Refusal) as broken:
+            await batcher.take(breaks_later, large)
+        assert (broken.value.status, broken.value.message) == (400, "it breaks off; 1 span(s) before that are stored")
+        assert keeper.groups == [["first"]]
+
+    working(tmp_path, say)
+
+
 def test_who_waits_too_long_is_told_to_come_again_and_is_not_stored_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -287,12 +287,15 @@ def test_more_than_fits_in_memory_comes_in_parts_and_all_of_it(parts_of: Callabl
     assert max(len(part.spans) for part in parts) < 10
 
 
-def test_a_request_that_is_not_json_at_its_end_is_refused_before_a_part_of_it_is_stored() -> None:
-    """Lost: half a request in the table, and the answer that nothing of it was stored."""
+def test_what_comes_before_the_break_of_a_large_request_is_read() -> None:
+    """Lost: ten thousand good spans for one broken byte, since exporters send nothing again that is refused."""
     spans = [wire_span({f"k.{each}": "x" * 9_000 for each in range(100)}, number=n) for n in range(1, 15)]
     body = in_json(request(*spans, wire_span(name="last")))
+    parts = otlp.parts_of_json(body.replace(b'"last"', b"lasts"), policy=KEEP)
+    read = []
     with pytest.raises(BadRequest):
-        next(otlp.parts_of_json(body.replace(b'"last"', b"lasts"), policy=KEEP))
+        read += parts
+    assert 0 < sum(len(part.spans) for part in read) <= 14
 
 
 @pytest.mark.parametrize("reader", READERS)
