@@ -251,7 +251,7 @@ def test_a_notebook_that_nothing_can_be_made_of_costs_no_others(
     monkeypatch.setattr(claude, "_EVERY_S", 0.02)
     folder = Path(notebook.checked_folder(str(tmp_path)))
     for session in ("bad-1", "bad-2"):
-        # A note of a version that is none, which no reader expects.
+        # A note of an unknown version, which no reader expects.
         (folder / session).write_text(json.dumps({"event": otel_notes.SPAN, "session": session}))
 
     async def say(receiver: Receiver) -> None:
@@ -302,7 +302,7 @@ VERSIONS = {
     "a list": {"arrayValue": {"values": [{"stringValue": "2.1"}]}},
     "an object": {"kvlistValue": {"values": [{"key": "a", "value": {"intValue": "1"}}]}},
     "true": {"boolValue": True},
-    "a digit that is none": "2.²",
+    "a superscript digit": "2.²",
     "digits of another script": "٩.٩.٩",
     "5,000 digits": "5" * 5_000,
     "41 digits": "5" * 41,

@@ -125,7 +125,7 @@ def test_a_request_without_logs_is_fine(body: bytes):
 
 
 def test_snake_case_is_read_as_it_is_in_traces():
-    """Lost: log events of whoever writes the names of protobuf into JSON."""
+    """Lost: log events of exporters that write the names of protobuf into JSON."""
     record = {"body": {"string_value": NAME}, "time_unix_nano": "5", "trace_id": "7" * 32, "span_id": "8" * 16}
     record |= {"attributes": [{"key": "session.id", "value": {"string_value": "s"}}]}
     request = {"resource_logs": [{"scope_logs": [{"log_records": [record]}]}]}
