@@ -197,9 +197,11 @@ def make_home(home: Path, *, inside: str = "") -> Path:
     """Make a home, the missing folders above it, and a folder ``inside`` it; return the last of them.
 
     All of it is for its owner alone; but a home of root's may be passed through, since the database server runs as
-    another user. Raises UserError (exit 3) where it cannot be made.
+    another user. Raises UserError (exit 3) where it cannot be made, or is not ours alone to write to.
     """
     try:
+        if home.exists():
+            refuse_others_home(home)
         for path in (*reversed(home.parents), home):
             if not path.exists():
                 path.mkdir(exist_ok=True)
@@ -211,6 +213,16 @@ def make_home(home: Path, *, inside: str = "") -> Path:
             f"{PREFIX}HOME ({home}) cannot be used: {error.strerror}; choose a folder you may write", NO_DATABASE
         ) from None
     return folder
+
+
+def refuse_others_home(home: Path) -> None:
+    """Raise UserError (exit 3) where a home belongs to somebody else, or others may write there; OSError for none."""
+    found = home.stat()
+    if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise UserError(
+            f"{PREFIX}HOME ({home}) belongs to somebody else, or others may write there: choose a folder of your own",
+            NO_DATABASE,
+        )
 
 
 def bundled(name: str) -> Path:

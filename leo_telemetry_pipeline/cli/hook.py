@@ -5,7 +5,7 @@ Does not: the database, the log's lines, JSON; those are the child's (hook_child
 """
 
 # pathlib, typing, contextlib and subprocess each take longer to import than all that happens here.
-# ruff: noqa: PTH103, PTH111, PTH117, PTH118, PTH208, S606, SIM105
+# ruff: noqa: PTH103, PTH111, PTH116, PTH117, PTH118, PTH208, S606, SIM105
 
 import os
 import sys
@@ -22,6 +22,7 @@ def session_start() -> None:
     """Start the detached child with the event on stdin; always end with 0 and an empty stdout."""
     try:
         if not switched_off():
+            refuse_others_home()
             occupy_standard_descriptors()
             complaints = _hand_over(_read_event())
             if complaints:
@@ -48,6 +49,16 @@ def home() -> str:
 def switched_off() -> bool:
     """Tell whether ``LEO_TELEMETRY_ENABLED`` says that nothing shall happen, as ``Settings().enabled`` does."""
     return os.environ.get("LEO_TELEMETRY_ENABLED", "").strip().lower() in ("false", "no", "off", "0")
+
+
+def refuse_others_home() -> None:
+    """Raise PermissionError where a home belongs to somebody else, as ``settings.refuse_others_home`` does."""
+    try:
+        found = os.stat(home())
+    except OSError:
+        return
+    if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise PermissionError(f"LEO_TELEMETRY_HOME ({home()}) belongs to somebody else, or others may write there")
 
 
 def occupy_standard_descriptors() -> None:

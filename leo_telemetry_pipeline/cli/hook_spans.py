@@ -38,6 +38,7 @@ def main() -> None:
 
 
 def _take(wall_ns: int, monotonic_ns: int) -> None:
+    hook.refuse_others_home()
     hook.occupy_standard_descriptors()
     text = _read()
     if not text.strip():

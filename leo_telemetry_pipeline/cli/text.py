@@ -1,16 +1,19 @@
 """How commands print: tables, ages, JSON. Does not belong here: what they print."""
 
 import json
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
+from leo_telemetry_pipeline.cli import output
+
 
 def as_json(value: Any) -> None:
-    """Print one JSON document; times as ISO 8601."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_plain))
+    """Print one JSON document; times as ISO 8601. What the terminal lacks is escaped, so nothing is lost."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=not output.takes_all(sys.stdout), default=_plain))
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

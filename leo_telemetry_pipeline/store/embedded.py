@@ -20,6 +20,7 @@ from typing import BinaryIO
 
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
 from leo_telemetry_pipeline.settings import make_home
+from leo_telemetry_pipeline.store import log_files
 from leo_telemetry_pipeline.store.server_programs import programs, server_environment, server_user
 
 ROLE = "leo"
@@ -59,6 +60,8 @@ class Embedded:
         ``prepare`` makes what a new server lacks, ``database`` last; one process at a time.
         """
         self._prepare_home()
+        for log in (self.home / "postgresql.log", self.data / "log"):
+            log_files.cut(log)
         self._users = os.open(self.home / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
         # Waits while somebody who was the last one out stops the server.
         fcntl.flock(self._users, fcntl.LOCK_SH)
@@ -116,7 +119,6 @@ class Embedded:
             _refuse_private_parents(self.home)
         try:
             make_home(self.home)
-            _refuse_others_folder(self.home)
             if owner:
                 # The server's own user must pass through; what lies inside is closed by modes of its own.
                 self.home.chmod(self.home.stat().st_mode | 0o011)
@@ -194,6 +196,7 @@ class Embedded:
             "unix_socket_permissions = 0700\n"
             "client_connection_check_interval = '1s'\n"
             "timezone = 'UTC'\nlog_timezone = 'UTC'\n"
+            "log_checkpoints = off\n"
             "max_connections = 200\n",
             encoding="utf-8",
         )
@@ -219,16 +222,6 @@ def _refuse_private_parents(home: Path) -> None:
                 "server cannot run as root: choose an open place such as /var/lib/leo-telemetry",
                 NO_DATABASE,
             )
-
-
-def _refuse_others_folder(home: Path) -> None:
-    found = home.stat()
-    if found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise UserError(
-            f"LEO_TELEMETRY_HOME ({home}) belongs to somebody else, or others may write there: choose a folder of "
-            "your own",
-            NO_DATABASE,
-        )
 
 
 def _write_private(path: Path, text: str) -> None:
