@@ -44,7 +44,8 @@ def dev(port: int | None, otlp_port: int | None) -> None:
             target,
             settings,
             {
-                "dagster dev": _dagster("dagster", "dev", "-h", "127.0.0.1", "-p", str(port), "--log-level", "warning"),
+                "dagster's daemon": _dagster("dagster._daemon", "run", "--log-level", "warning"),
+                "the UI": _python("leo_telemetry_pipeline.cli", "ui", "--port", str(port)),
                 "the OTLP receiver": _python(
                     "leo_telemetry_pipeline.cli", "serve", "--quiet", "--port", str(otlp_port)
                 ),

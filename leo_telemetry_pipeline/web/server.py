@@ -85,7 +85,7 @@ def run(app: Application, opened: socket.socket, clients: int) -> None:
         timeout_graceful_shutdown=_GRACE_S,
         backlog=listen.BACKLOG,
     )
-    _Server(config).run(sockets=[opened])
+    Server(config).run(sockets=[opened])
 
 
 def _give_memory_back() -> None:
@@ -99,7 +99,9 @@ def _give_memory_back() -> None:
         mallopt(_M_ARENA_MAX, 2)
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
+    """Ends at the first SIGINT or SIGTERM, and leaves it at that."""
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Let signals end the server, and nothing more: uvicorn would raise them again when it is done."""
