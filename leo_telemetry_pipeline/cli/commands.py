@@ -33,7 +33,7 @@ _COMMANDS = {
     "trends": ("trends:trends", "Show how long things took from day to day."),
     "worker": ("processes:worker", "Run the daemon without UI, or what is queued once."),
 }
-_HIDDEN = {"keep-database": "processes:keep_database"}
+_HIDDEN = {"keep-database": "processes:keep_database", "ui": "ui:ui"}
 
 
 class _Lazy(click.Group):

@@ -64,7 +64,8 @@ def dev(port: int | None, otlp_port: int | None) -> None:
 
 def _parts_of_dev(port: int, otlp_port: int) -> dict[str, Sequence[str]]:
     return {
-        "dagster dev": _dagster("dagster", "dev", "-h", "127.0.0.1", "-p", str(port), "--log-level", "warning"),
+        "dagster's daemon": _daemon(),
+        "the UI": _python("leo_telemetry_pipeline.cli", "ui", "--port", str(port)),
         "the OTLP receiver": _python("leo_telemetry_pipeline.cli", "serve", "--quiet", "--port", str(otlp_port)),
     }
 
@@ -93,9 +94,7 @@ def worker(once: bool, wait: bool) -> None:
         target = stack.enter_context(database.ready(settings))
         signals.check()
         click.echo("The worker is running. Ctrl-C ends it.", err=True)
-        # At its own level it tells of every tick of every sensor, mostly that there is nothing to do.
-        daemon = _dagster("dagster._daemon", "run", "--log-level", "warning")
-        _run(target, settings, lock, {"dagster's daemon": daemon})
+        _run(target, settings, lock, {"dagster's daemon": _daemon()})
 
 
 @contextmanager
@@ -230,8 +229,10 @@ def _run(target: Target, settings: Settings, lock: int, commands: Mapping[str, S
         raise UserError(f"{name} ended with status {status}: its last lines above say why", 1)
 
 
-def _dagster(module: str, *arguments: str) -> list[str]:
-    return _python(module, *arguments, "-w", str(bundled("workspace.yaml")))
+def _daemon() -> list[str]:
+    # At its own level it tells of every tick of every sensor, mostly that there is nothing to do.
+    level = ("--log-level", "warning")
+    return _python("dagster._daemon", "run", *level, "-w", str(bundled("workspace.yaml")))
 
 
 def _python(module: str, *arguments: str) -> list[str]:

@@ -43,7 +43,9 @@ def serve(host: str | None, port: int | None, quiet: bool) -> None:
             logging.getLogger("leo_telemetry_pipeline").setLevel(logging.WARNING)
             if not quiet:
                 _say(settings, host, port)
-            server.run(app.build_app(settings, target, away=away), opened, settings.serve_clients, signals.asked)
+            server.run(
+                app.build_app(settings, target, host=host, away=away), opened, settings.serve_clients, signals.asked
+            )
 
 
 @contextmanager

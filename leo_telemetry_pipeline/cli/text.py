@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from leo_telemetry_pipeline.actions.inert import in_a_line
 from leo_telemetry_pipeline.cli import output
 
 
@@ -23,11 +24,6 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in text
     )
-
-
-def in_a_line(value: str) -> str:
-    """Return a text from anywhere with a space for whatever could end its line or command a terminal."""
-    return "".join(letter if letter.isprintable() else " " for letter in value)
 
 
 def cut(value: str, size: int = 60) -> str:

@@ -84,7 +84,7 @@ def run(app: Application, opened: socket.socket, clients: int, shall_end: Callab
         timeout_graceful_shutdown=_GRACE_S,
         backlog=listen.BACKLOG,
     )
-    _Server(config, shall_end).run(sockets=[opened])
+    Server(config, shall_end).run(sockets=[opened])
 
 
 def _give_memory_back() -> None:
@@ -98,7 +98,7 @@ def _give_memory_back() -> None:
         mallopt(_M_ARENA_MAX, 2)
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """A server that looks whether it shall end, several times a second, and has no handlers of signals."""
 
     def __init__(self, config: uvicorn.Config, shall_end: Callable[[], bool]) -> None:
