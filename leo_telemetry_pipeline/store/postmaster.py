@@ -10,12 +10,11 @@ import fcntl
 import os
 import re
 import signal
-import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 
-_PROC = Path("/proc")
+from leo_telemetry_pipeline.store.process_ids import command, working_in
+
 _SERVER = re.compile(r".*/postgres -D (.+)", re.DOTALL)
 
 
@@ -55,17 +54,17 @@ class Postmaster:
 
     def end_orphans(self) -> None:
         """End processes that outlived their server, such as one amid a long statement (Linux; elsewhere we wait)."""
-        at_work = {pid: _command(pid) for pid in _working_in(self._data)}
+        at_work = {pid: command(pid) for pid in working_in(self._data)}
         if self.runs or any(self._is_server(pid) for pid in at_work):
             return
-        for pid, command in at_work.items():
-            if command.startswith("postgres: "):
+        for pid, line in at_work.items():
+            if line.startswith("postgres: "):
                 with suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGQUIT)
 
     def _is_server(self, pid: int) -> bool:
         """Tell whether a process is the server of this folder; its children show another command line."""
-        executes = _SERVER.fullmatch(_command(pid))
+        executes = _SERVER.fullmatch(command(pid))
         with suppress(OSError):
             return executes is not None and Path(executes[1]).samefile(self._data)
         return False
@@ -75,25 +74,3 @@ def _number_in(file: Path) -> int | None:
     with suppress(OSError, ValueError, IndexError):
         return int(file.read_text(errors="replace").split()[0])
     return None
-
-
-def _command(pid: int) -> str:
-    """Return the command line of a process; empty where it has ended or cannot be seen."""
-    if sys.platform == "linux":
-        with suppress(OSError):
-            return (
-                (_PROC / str(pid) / "cmdline").read_bytes().rstrip(b"\0").replace(b"\0", b" ").decode(errors="replace")
-            )
-        return ""
-    asked = ["/bin/ps", "-ww", "-o", "command=", "-p", str(pid)]
-    return subprocess.run(asked, capture_output=True, text=True, errors="replace", check=False).stdout.strip()
-
-
-def _working_in(folder: Path) -> list[int]:
-    """Return the processes whose working folder this is (Linux), as PostgreSQL's data folder is that of all of its."""
-    found = []
-    for entry in _PROC.glob("[0-9]*"):
-        with suppress(OSError):
-            if (entry / "cwd").samefile(folder):
-                found.append(int(entry.name))
-    return found
