@@ -18,23 +18,20 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event, Thread
 from typing import BinaryIO
 
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
 from leo_telemetry_pipeline.settings import make_home
 from leo_telemetry_pipeline.store.postmaster import Postmaster
 from leo_telemetry_pipeline.store.server_programs import programs, server_environment, server_user
+from leo_telemetry_pipeline.store.watch import Watch
 
 _log = logging.getLogger(__name__)
 
 ROLE = "leo"
-# How often a user looks whether the server lives.
-LOOK_S = 1.0
 # What the last processes of a killed server get to end by themselves, and a server to start or to end.
 _ORPHANS_S, _SERVER_S = 2.0, 60.0
 _TRIES = 3
-_GOODBYE_S = 5.0
 # sun_path holds 108 bytes on Linux and 104 on macOS, one of them the end.
 # A comma separates hosts for libpq, and pg_ctl hands the path to a shell.
 UNBEARABLE = set(',"$`\\\n')
@@ -56,8 +53,7 @@ class Embedded:
         self.password_file = home / "pgpass"
         self._postmaster = Postmaster(self.data, self.sockets, home / "server.lock")
         self._users: int | None = None
-        self._released = Event()
-        self._watch: Thread | None = None
+        self._watch: Watch | None = None
 
     @property
     def dsn(self) -> str:
@@ -81,17 +77,17 @@ class Embedded:
         if not (self.password_file.exists() and answers(database)):
             with self._starting() as lock:
                 self._start_first(lock, answers, prepare)
-        self._released.clear()
-        self._watch = Thread(target=self._keep_alive, args=(answers,), name="leo-telemetry-database", daemon=True)
-        self._watch.start()
+        self._watch = Watch(
+            self.home, lambda: self._postmaster.runs, lambda: self._start_again(lambda: answers("postgres"))
+        )
+        self._watch.begin()
 
     def release(self) -> None:
         """Stop being a user; the last one out stops the server."""
         if self._users is None:
             return
-        self._released.set()
         if self._watch is not None:
-            self._watch.join(_GOODBYE_S)
+            self._watch.end(_SERVER_S)
         try:
             # Turning the shared lock into an exclusive one succeeds only for the last user.
             fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -101,7 +97,11 @@ class Embedded:
             self._stop()
         finally:
             os.close(self._users)
-            self._users = None
+            self._users = self._watch = None
+
+    @property
+    def _is_ending(self) -> bool:
+        return self._watch is not None and self._watch.is_ending
 
     @contextmanager
     def _starting(self) -> Iterator[int]:
@@ -125,24 +125,6 @@ class Embedded:
         if not answers("postgres"):
             self._start(lambda: answers("postgres"))
         prepare()
-
-    def _keep_alive(self, answers: Callable[[str], bool]) -> None:
-        """Start the server again whenever it has died, as long as this process uses it."""
-        reported = ""
-        while not self._released.wait(LOOK_S):
-            if self._postmaster.runs:
-                continue
-            try:
-                is_new = self._start_again(lambda: answers("postgres"))
-            except Exception as error:  # noqa: BLE001  # whatever it is, the next look may find it mended
-                trouble = error.message if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-                if trouble != reported:
-                    _log.error("%s. It is tried again until it starts.", trouble)
-                reported = trouble
-            else:
-                if is_new:
-                    _log.warning("The embedded database in %s had died and was started again.", self.home)
-                reported = ""
 
     def _start_again(self, is_up: Callable[[], bool]) -> bool:
         """Start a server that has died; False where another user did, or does."""
@@ -259,7 +241,7 @@ class Embedded:
                 )
                 return
             except UserError:
-                if not tries_left:
+                if not tries_left or self._is_ending:
                     raise
                 time.sleep(1)
                 if is_up():
@@ -300,7 +282,7 @@ class Embedded:
             if is_up():
                 return None
             waited = time.monotonic() - began
-            if waited > _SERVER_S:
+            if waited > _SERVER_S or self._is_ending:
                 raise UserError(
                     f"The embedded database in {self.home} neither answers nor ends: see {self.data / 'log'}",
                     NO_DATABASE,
