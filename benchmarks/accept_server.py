@@ -50,7 +50,7 @@ import json, sys, threading, time
 from leo_telemetry_pipeline import trace
 ends = threading.Event()
 threading.Thread(target=lambda: (sys.stdin.read(), ends.set()), daemon=True).start()
-while not ends.wait(0.005):
+while not ends.wait(0.01):
     with trace.tracer.gate("G"):
         pass
 print(json.dumps([trace.flush(60), trace.counters()]))
@@ -104,10 +104,10 @@ class Trial:
 
     def kill(self, number: signal.Signals) -> None:
         """Kill the server, and note how long it was away."""
-        pid = int((self.home / "database" / "postmaster.pid").read_text().split()[0])
+        pid = processes.postmaster(self.home)
         began = time.monotonic()
         os.kill(pid, number)
-        processes.until(lambda: pid not in processes.processes_of(self.home), "the server is gone", every=0.01)
+        _until(lambda: pid not in processes.processes_of(self.home), began)
         self.back_s.append(_until(lambda: processes.answers(self.home), began))
 
     def queue(self) -> str:
@@ -291,7 +291,7 @@ class Posts:
         self._thread.start()
 
     def _run(self) -> None:
-        while not self._ends.wait(0.005):
+        while not self._ends.wait(0.02):
             name = f"P{uuid.uuid4()}"
             with suppress(OSError, http.client.HTTPException):
                 if _posted(self._port, name) == 200:

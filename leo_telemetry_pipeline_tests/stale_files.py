@@ -67,7 +67,7 @@ def start_with_each(who: str, folder: Path, kinds: Sequence[str] = ALL) -> list[
             SERVER: ends.enter_context(place.running("other", HOLD)),
         }
         pids = {kind: running.process.pid for kind, running in others.items()}
-        pids[SERVER] = _postmaster(folder / "other")
+        pids[SERVER] = processes.postmaster(folder / "other")
         pids |= dict.fromkeys((TORN, BROKEN), pids[PROGRAM])
         left = _files_of_a_running_server(place)
         seen = []
@@ -144,12 +144,8 @@ def _troubles(kind: str, done: Done, others: dict[str, Running], folder: Path, s
         signals = others[name].said().split()[1:]
         if signals or others[name].process.poll() is not None:
             yield f"{name} got {signals or 'killed'}"
-    if _postmaster(folder / "other") != server or not processes.answers(folder / "other"):
+    if processes.postmaster(folder / "other") != server or not processes.answers(folder / "other"):
         yield f"{SERVER} was ended"
-
-
-def _postmaster(home: Path) -> int:
-    return int((home / "database" / "postmaster.pid").read_text().split()[0])
 
 
 def _ended() -> int:
