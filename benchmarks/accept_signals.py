@@ -110,10 +110,10 @@ def _code(running: Running, give_up: float) -> int | None:
 
 def _left(home: Path) -> tuple[str, ...]:
     alive = [f"process {text[:60]}" for text in processes.processes_of(home).values()]
-    owner = home_owner.current(home)
-    locked = [f"the lock of {owner}"] if owner else []
-    made = ["run/.s.PGSQL.5432", "database/postmaster.pid", "tmp", *(path.name for path in home.glob("database.new.*"))]
-    files = [name for name in made if (home / name).exists()]
+    owners = [home_owner.current(home, what) for what in (home_owner.DAEMON, home_owner.UI)]
+    locked = [f"the lock of {owner}" for owner in owners if owner]
+    made = ("run/.s.PGSQL.*", "database/postmaster.pid", "tmp.*", "database.new.*")
+    files = [str(path.relative_to(home)) for pattern in made for path in home.glob(pattern)]
     half = (home / "database").exists() and not (home / "pgpass").exists()
     return (*alive, *locked, *files, *(["a database without its password"] if half else []))
 

@@ -21,7 +21,6 @@ import click
 
 from leo_telemetry_pipeline.actions import ledger
 from leo_telemetry_pipeline.cli import findings, home_owner, supervise
-from leo_telemetry_pipeline.cli.home_owner import Owner
 from leo_telemetry_pipeline.cli.load import store
 from leo_telemetry_pipeline.cli.processes import prepared
 from leo_telemetry_pipeline.collect import files, generated
@@ -118,9 +117,9 @@ def _execute(connection: Database, target: Target, settings: Settings, environme
     command = [sys.executable, "-P", "-m", "dagster._daemon", "run", "-w", str(bundled("workspace.yaml"))]
     began = time.monotonic()
     with (
-        home_owner.held(settings.home, Owner("demo", os.getpid())) as lock,
+        home_owner.held(settings.home, home_owner.DAEMON, home_owner.this_process("demo")) as lock,
         supervise.log_file(settings.home, "daemon.log") as log,
-        supervise.temporary(settings.home) as folder,
+        supervise.temporary(settings.home, home_owner.DAEMON) as folder,
         supervise.group(command, variables | {"TMPDIR": folder}, target, log, holds=[lock]) as daemon,
     ):
         status = None

@@ -1,4 +1,4 @@
-"""One ``dev`` or ``worker`` per home: a lock that the kernel gives back, and a file that says who has it.
+"""One daemon and one UI per home: locks that the kernel gives back, and files that say who has them.
 
 Belongs here: taking it, and who has it. Does not: what a command does when somebody else has it.
 """
@@ -12,26 +12,38 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from leo_telemetry_pipeline.cli.supervise import lives
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import make_home
+from leo_telemetry_pipeline.store import process_ids
 
-_FILE = "owner.lock"
+# What has one owner: the daemon, whoever runs it, and the UI with its receiver, which only `dev` has.
+DAEMON, UI = "daemon", "ui"
 # All that a killed owner started ends at once, and keeps the lock until it has.
 _ENDS_S = 20.0
 
 
 @dataclass(frozen=True)
 class Owner:
-    """Who works in a home, with the addresses of its UI and receiver; empty where it has none."""
+    """Who works in a home: a command, its process, and the addresses of its UI and receiver where it has them."""
 
     command: str
     pid: int
+    began: str
     ui: str = ""
     receiver: str = ""
 
     def __str__(self) -> str:
         return f"`leo-telemetry {self.command}` (process {self.pid})"
+
+    @property
+    def lives(self) -> bool:
+        """Whether the process is still the one that wrote this."""
+        return bool(self.began) and process_ids.began(self.pid) == self.began
+
+
+def this_process(command: str, *, ui: str = "", receiver: str = "") -> Owner:
+    """Return this process as an owner."""
+    return Owner(command, os.getpid(), process_ids.began(os.getpid()), ui, receiver)
 
 
 class Taken(UserError):
@@ -45,10 +57,10 @@ class Taken(UserError):
 
 
 @contextmanager
-def held(home: Path, me: Owner) -> Iterator[int]:
-    """Own a home until the block ends; yield the descriptor that holds the lock, for children. Raises Taken."""
+def held(home: Path, what: str, me: Owner) -> Iterator[int]:
+    """Own a part of a home until the block ends; yield the lock's descriptor, for children. Raises Taken."""
     make_home(home)
-    lock = os.open(home / _FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    lock = os.open(_file(home, what), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         _take(lock, home)
         os.ftruncate(lock, 0)
@@ -58,10 +70,10 @@ def held(home: Path, me: Owner) -> Iterator[int]:
         os.close(lock)
 
 
-def current(home: Path) -> Owner | None:
-    """Return who works in a home; None for nobody, or where that cannot be read."""
+def current(home: Path, what: str) -> Owner | None:
+    """Return who owns a part of a home; None for nobody, or where that cannot be read."""
     try:
-        lock = os.open(home / _FILE, os.O_RDONLY | os.O_NOFOLLOW)
+        lock = os.open(_file(home, what), os.O_RDONLY | os.O_NOFOLLOW)
     except OSError:
         return None
     try:
@@ -70,14 +82,18 @@ def current(home: Path) -> Owner | None:
         os.close(lock)
 
 
+def _file(home: Path, what: str) -> Path:
+    return home / f"{what}.lock"
+
+
 def _take(lock: int, home: Path) -> None:
-    give_up = time.monotonic() + _ENDS_S
+    began = time.monotonic()
     while not _locked(lock, fcntl.LOCK_EX):
         owner = _written(lock)
-        if owner is not None and (lives(owner.pid) or time.monotonic() > give_up):
+        # One that wrote nothing yet is about to.
+        patience = _ENDS_S if owner is not None else 1.0
+        if (owner is not None and owner.lives) or time.monotonic() > began + patience:
             raise Taken(home, owner)
-        if owner is None and time.monotonic() > give_up - _ENDS_S + 1:
-            raise Taken(home, None)
         time.sleep(0.1)
 
 

@@ -19,7 +19,6 @@ from pathlib import Path
 import click
 
 from leo_telemetry_pipeline.cli import home_owner, signals
-from leo_telemetry_pipeline.cli.home_owner import Owner
 from leo_telemetry_pipeline.cli.serve import listening, refuse_if_off
 from leo_telemetry_pipeline.cli.supervise import run_until_interrupted, temporary
 from leo_telemetry_pipeline.cli.worker import ANOTHER_WORKS, run_once
@@ -45,29 +44,38 @@ def dev(port: int | None, otlp_port: int | None) -> None:
     host, otlp_port = settings.serve_host, otlp_port or settings.serve_port
     ui, receiver = f"http://127.0.0.1:{port}", listen.url(host, otlp_port)
     _import_first(settings)
-    with signals.noted():
+    with signals.noted(), ExitStack() as stack:
+        me = home_owner.this_process("dev", ui=ui, receiver=receiver)
         try:
-            with home_owner.held(settings.home, Owner("dev", os.getpid(), ui, receiver)) as lock:
-                _refuse_taken(port)
-                listening(settings, host, otlp_port, f"--otlp-port or {PREFIX}SERVE_PORT").close()
-                with database.ready(settings) as target:
-                    signals.check()
-                    click.echo(f"The UI will be at {ui} in a few seconds,", err=True)
-                    click.echo(f"the OTLP receiver at {receiver}/v1/traces. Ctrl-C ends all of it.", err=True)
-                    _run(target, settings, lock, _parts_of_dev(port, otlp_port))
+            locks = [stack.enter_context(home_owner.held(settings.home, home_owner.UI, me))]
         except home_owner.Taken as taken:
-            if taken.owner is None or not taken.owner.ui:
-                raise
-            click.echo(f"{taken.owner} runs in {settings.home} already: its UI is at {taken.owner.ui}", err=True)
-            _open(taken.owner.ui)
+            _show_running(settings.home, taken)
+            return
+        _refuse_taken(port)
+        listening(settings, host, otlp_port, f"--otlp-port or {PREFIX}SERVE_PORT").close()
+        parts = {
+            "the UI": _python("leo_telemetry_pipeline.cli", "ui", "--port", str(port)),
+            "the OTLP receiver": _python("leo_telemetry_pipeline.cli", "serve", "--quiet", "--port", str(otlp_port)),
+        }
+        try:
+            locks.append(stack.enter_context(home_owner.held(settings.home, home_owner.DAEMON, me)))
+            parts |= _daemon()
+        except home_owner.Taken as taken:
+            who = taken.owner or "Another command"
+            click.echo(f"{who} runs the daemon of {settings.home}; this is UI and receiver.", err=True)
+        target = stack.enter_context(database.ready(settings))
+        signals.check()
+        click.echo(f"The UI will be at {ui} in a few seconds,", err=True)
+        click.echo(f"the OTLP receiver at {receiver}/v1/traces. Ctrl-C ends all of it.", err=True)
+        _run(target, settings, locks, parts, home_owner.UI)
 
 
-def _parts_of_dev(port: int, otlp_port: int) -> dict[str, Sequence[str]]:
-    return {
-        "dagster's daemon": _daemon(),
-        "the UI": _python("leo_telemetry_pipeline.cli", "ui", "--port", str(port)),
-        "the OTLP receiver": _python("leo_telemetry_pipeline.cli", "serve", "--quiet", "--port", str(otlp_port)),
-    }
+def _show_running(home: Path, taken: home_owner.Taken) -> None:
+    """Show the UI of the `dev` that runs already."""
+    if taken.owner is None:
+        raise taken
+    click.echo(f"{taken.owner} runs in {home} already: its UI is at {taken.owner.ui}", err=True)
+    _open(taken.owner.ui)
 
 
 @click.command()
@@ -89,31 +97,31 @@ def worker(once: bool, wait: bool) -> None:
     log_files.cut(settings.home / "logs" / "worker.log")
     _import_first(settings)
     with signals.noted(), ExitStack() as stack:
-        me = Owner("worker", os.getpid())
-        lock = stack.enter_context(_taken_over(settings.home, me) if wait else home_owner.held(settings.home, me))
+        lock = stack.enter_context(_daemon_owned(settings.home, wait))
         target = stack.enter_context(database.ready(settings))
         signals.check()
         click.echo("The worker is running. Ctrl-C ends it.", err=True)
-        _run(target, settings, lock, {"dagster's daemon": _daemon()})
+        _run(target, settings, [lock], _daemon(), home_owner.DAEMON)
 
 
 @contextmanager
-def _taken_over(home: Path, me: Owner) -> Iterator[int]:
-    """Own a home as soon as nobody else does."""
-    told = None
-    while True:
-        with ExitStack() as stack:
+def _daemon_owned(home: Path, wait: bool) -> Iterator[int]:
+    """Own the daemon of a home: as soon as nobody else does, where this may ``wait``."""
+    me, told = home_owner.this_process("worker"), False
+    with ExitStack() as stack:
+        while True:
             try:
-                lock = stack.enter_context(home_owner.held(home, me))
+                lock = stack.enter_context(home_owner.held(home, home_owner.DAEMON, me))
+                break
             except home_owner.Taken as taken:
-                if taken.owner != told:
+                if not wait:
+                    raise
+                if not told:
                     click.echo(f"{taken.owner} works in {home}: this worker takes over when it ends.", err=True)
-                told = taken.owner
-            else:
-                yield lock
-                return
-        signals.check()
-        time.sleep(1)
+                told = True
+            signals.check()
+            time.sleep(1)
+        yield lock
 
 
 def _import_first(settings: Settings) -> None:
@@ -216,11 +224,13 @@ def prepared(target: Target, settings: Settings) -> dict[str, str]:
     return variables
 
 
-def _run(target: Target, settings: Settings, lock: int, commands: Mapping[str, Sequence[str]]) -> None:
+def _run(
+    target: Target, settings: Settings, locks: Sequence[int], commands: Mapping[str, Sequence[str]], owned: str
+) -> None:
     variables = os.environ | prepared(target, settings)
     signals.check()
-    with temporary(settings.home) as folder:
-        ended = run_until_interrupted(commands, variables | {"TMPDIR": folder}, target, [lock])
+    with temporary(settings.home, owned) as folder:
+        ended = run_until_interrupted(commands, variables | {"TMPDIR": folder}, target, locks)
     if ended is None:
         return
     name, status = ended
@@ -229,14 +239,14 @@ def _run(target: Target, settings: Settings, lock: int, commands: Mapping[str, S
         raise UserError(f"{name} ended with status {status}: its last lines above say why", 1)
 
 
-def _daemon() -> list[str]:
-    # At its own level it tells of every tick of every sensor, mostly that there is nothing to do.
-    level = ("--log-level", "warning")
-    return _python("dagster._daemon", "run", *level, "-w", str(bundled("workspace.yaml")))
-
-
 def _python(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-P", "-W", "ignore", "-m", module, *arguments]
+
+
+def _daemon() -> dict[str, Sequence[str]]:
+    # At its own level it tells of every tick of every sensor, mostly that there is nothing to do.
+    told = ("--log-level", "warning", "-w", str(bundled("workspace.yaml")))
+    return {"dagster's daemon": _python("dagster._daemon", "run", *told)}
 
 
 def _refuse_taken(port: int) -> None:

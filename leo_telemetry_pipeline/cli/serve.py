@@ -86,7 +86,7 @@ def listening(settings: Settings, host: str, port: int, remedy: str) -> socket.s
             raise UserError(
                 f"{host}:{port} cannot be listened on: {error.strerror}, or choose another with {remedy}"
             ) from None
-        owner = home_owner.current(settings.home)
+        owner = home_owner.current(settings.home, home_owner.UI)
         ours = owner is not None and owner.receiver == listen.url(host, port)
         said = f"{owner} takes spans there already; use that" if ours else "stop what uses it"
         raise UserError(f"Port {port} is in use: {said}, or choose another with {remedy}") from None

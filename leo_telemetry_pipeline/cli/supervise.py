@@ -17,7 +17,7 @@ from typing import IO
 
 from leo_telemetry_pipeline.cli import lifeline, signals
 from leo_telemetry_pipeline.settings import Settings, make_home
-from leo_telemetry_pipeline.store import database, log_files
+from leo_telemetry_pipeline.store import database, log_files, process_ids
 from leo_telemetry_pipeline.store.database import Target
 from leo_telemetry_pipeline.store.embedded import LONGEST_SOCKET
 
@@ -98,14 +98,17 @@ def run_until_interrupted(
 
 
 @contextmanager
-def temporary(home: Path) -> Iterator[str]:
-    """Yield a folder for the sockets of Dagster's processes, which a long TMPDIR has no room for; remove it after."""
-    folder = home / "tmp"
+def temporary(home: Path, owned: str) -> Iterator[str]:
+    """Yield a folder for the sockets of Dagster's processes, which a long TMPDIR has no room for; remove it after.
+
+    It belongs to whoever owns that part of the home. Its name is short: where the database's socket fits, theirs do.
+    """
+    folder = home / f"tmp.{owned[0]}"
     if len(os.fsencode(folder / "tmp12345678")) > LONGEST_SOCKET:
         with tempfile.TemporaryDirectory(prefix="leo-", dir="/tmp") as short:
             yield short
         return
-    # What processes left that were killed; whoever owns the home is alone in it.
+    # What processes left that were killed.
     shutil.rmtree(folder, ignore_errors=True)
     make_home(home, inside=folder.name)
     try:
@@ -116,6 +119,7 @@ def temporary(home: Path) -> Iterator[str]:
 
 def keep_while_alive(settings: Settings, pid: int) -> None:
     """Return at once, leaving a process behind that keeps the embedded database running while ``pid`` lives."""
+    began = process_ids.began(pid)
     reading, writing = os.pipe()
     if os.fork() > 0:
         os.close(writing)
@@ -133,7 +137,7 @@ def keep_while_alive(settings: Settings, pid: int) -> None:
     try:
         with signals.noted(), database.opened(settings):
             os.close(writing)
-            while lives(pid) and not signals.asked():
+            while began and process_ids.began(pid) == began and not signals.asked():
                 time.sleep(1)
     finally:
         os._exit(0)
@@ -144,17 +148,6 @@ def log_file(home: Path, name: str) -> IO:
     path = make_home(home, inside="logs") / name
     log_files.cut(path)
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab", buffering=0)
-
-
-def lives(pid: int) -> bool:
-    """Tell whether there is a process of that number."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _group_lives(group_id: int) -> bool:
