@@ -59,16 +59,18 @@ def _note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # a ha
 def _watch(line: int, held: Sequence[int]) -> None:
     """End the whole group with its parent, at once: the row of an analysis under way is retried by another worker."""
     os.read(line, 1)
-    # In a session of its own, it outlives this group and goes on when that is gone.
-    subprocess.Popen(
-        [*_OURS, FINISH, ",".join(map(str, held))],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        pass_fds=held,
-    )
-    os.killpg(0, signal.SIGKILL)
+    try:
+        # In a session of its own, it outlives this group and goes on when that is gone.
+        subprocess.Popen(
+            [*_OURS, FINISH, ",".join(map(str, held))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            pass_fds=held,
+        )
+    finally:
+        os.killpg(0, signal.SIGKILL)
 
 
 def _finish(held: Sequence[int]) -> None:
