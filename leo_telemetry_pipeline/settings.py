@@ -55,7 +55,7 @@ def seconds(text: str) -> int:
 
 def switch(text: str) -> bool:
     """Read true or false, also written yes/no, on/off, 1/0."""
-    word = text.strip().lower()
+    word = unquoted(text).lower()
     if word in ("true", "yes", "on", "1"):
         return True
     if word in ("false", "no", "off", "0"):
@@ -99,6 +99,14 @@ def port(text: str) -> int:
     if not _is_whole(text.strip()) or int(text) > 65535:
         raise ValueError("a port from 1 to 65535")
     return int(text)
+
+
+def unquoted(text: str) -> str:
+    """Return a pasted value without the blanks and the pair of quotes around it, which a .env file may keep."""
+    text = text.strip()
+    if len(text) > 1 and text[0] in "\"'" and text[0] == text[-1]:
+        text = text[1:-1].strip()
+    return text
 
 
 def _is_whole(text: str) -> bool:
@@ -178,16 +186,17 @@ class Settings:
 
         environ = os.environ if environ is None else environ
         for setting in SETTINGS:
-            text = environ.get(setting.variable, "") or setting.default
+            text = unquoted(environ.get(setting.variable, "")) or setting.default
             try:
                 setattr(self, setting.name, setting.parse(text))
             except ValueError as error:
                 raise UserError(f"{setting.variable} is {text!r}: it takes {error}") from None
-        named = environ.get(PREFIX + "HOME", "")
+        named = unquoted(environ.get(PREFIX + "HOME", ""))
         try:
             home = Path(named or _default_home()).expanduser()
         except RuntimeError:
-            raise UserError(f"{PREFIX}HOME is {named!r}: there is no such user") from None
+            told = "there is no such user" if named else "this user has no home folder: give a folder you may write"
+            raise UserError(f"{PREFIX}HOME is {named!r}: {told}") from None
         if not home.is_absolute():
             raise UserError(f"{PREFIX}HOME is {str(home)!r}: give an absolute path")
         self.home = home

@@ -34,7 +34,7 @@ def session_start() -> None:
 
 def home() -> str:
     """Return what ``Settings().home`` is: importing settings would cost more than all the rest (a test compares)."""
-    named = os.environ.get("LEO_TELEMETRY_HOME", "")
+    named = setting("HOME")
     if named:
         return os.path.expanduser(named)
     if os.geteuid() == 0:
@@ -47,7 +47,14 @@ def home() -> str:
 
 def switched_off() -> bool:
     """Tell whether ``LEO_TELEMETRY_ENABLED`` says that nothing shall happen, as ``Settings().enabled`` does."""
-    return os.environ.get("LEO_TELEMETRY_ENABLED", "").strip().lower() in ("false", "no", "off", "0")
+    return setting("ENABLED").lower() in ("false", "no", "off", "0")
+
+
+def setting(name: str) -> str:
+    """Return a setting's text as ``Settings`` reads it, without the quotes that a .env file may keep."""
+    text = os.environ.get("LEO_TELEMETRY_" + name, "").strip()
+    quoted = len(text) > 1 and text[0] in "\"'" and text[0] == text[-1]
+    return text[1:-1].strip() if quoted else text
 
 
 def occupy_standard_descriptors() -> None:

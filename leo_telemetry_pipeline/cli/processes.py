@@ -20,7 +20,7 @@ from leo_telemetry_pipeline.cli.supervise import run_until_interrupted
 from leo_telemetry_pipeline.cli.worker import ANOTHER_WORKS, run_once
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings, bundled
-from leo_telemetry_pipeline.store import addresses, dagster_home, database, migrations
+from leo_telemetry_pipeline.store import addresses, dagster_home, database, migrations, own_connection
 from leo_telemetry_pipeline.store.database import Database, Target
 from leo_telemetry_pipeline.store.server_programs import programs
 from leo_telemetry_pipeline.web import listen
@@ -114,7 +114,9 @@ def psql(arguments: tuple[str, ...]) -> None:
         # Other users see the arguments of a process, but not its environment.
         parts = parse_dsn(target.dsn)
         password = parts.pop("password", None)
-        environment = os.environ | ({} if password is None else {"PGPASSWORD": password})
+        environment = own_connection.child_environment(os.environ, target.embedded)
+        if password is not None:
+            environment["PGPASSWORD"] = password
         # psql takes Ctrl-C for itself: it cancels a query there.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         done = subprocess.run([program, make_dsn(**parts), *arguments], env=environment, preexec_fn=_heed_interrupts)
@@ -164,7 +166,8 @@ def prepared(target: Target, settings: Settings) -> dict[str, str]:
 
 
 def _run(target: Target, settings: Settings, commands: Mapping[str, Sequence[str]]) -> None:
-    ended = run_until_interrupted(commands, os.environ | prepared(target, settings), target)
+    environment = dagster_home.inherited(os.environ, target) | prepared(target, settings)
+    ended = run_until_interrupted(commands, environment, target)
     if ended is None:
         return
     name, status = ended

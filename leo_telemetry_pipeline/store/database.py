@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.store import addresses, migrations
+from leo_telemetry_pipeline.store import addresses, migrations, own_connection
 from leo_telemetry_pipeline.store.embedded import ROLE, Embedded
 
 if TYPE_CHECKING:
@@ -43,10 +43,14 @@ class Target:
 
     def connect(self, *, timeout_s: int = 10) -> "psycopg2.extensions.connection":
         """Open a connection. Raises UserError (exit 3) that names the database, never its password."""
+        if self.embedded is not None:
+            return _connected_to_own(self.embedded, self.dsn, self.shown, timeout_s)
         return _connected(self.dsn, self.shown, URL_VARIABLE, timeout_s)
 
     def connect_as_dagster(self) -> "psycopg2.extensions.connection":
         """Open a connection to where Dagster's own tables are. Raises UserError (exit 3)."""
+        if self.embedded is not None:
+            return _connected_to_own(self.embedded, f"dbname={DAGSTER_DATABASE}", self.shown, 10)
         dsn = self.dagster_url.replace("postgresql+psycopg2", "postgresql", 1)
         if self.dagster_shown:
             return _connected(dsn, self.dagster_shown, addresses.DAGSTER_URL_VARIABLE, 10)
@@ -70,6 +74,16 @@ def _connected(dsn: str, shown: str, variable: str, timeout_s: int) -> "psycopg2
             f"{shown} is PostgreSQL {connection.server_version // 10000}: 15 or newer is needed", NO_DATABASE
         )
     return connection
+
+
+def _connected_to_own(server: Embedded, dsn: str, shown: str, timeout_s: int) -> "psycopg2.extensions.connection":
+    import psycopg2
+    from psycopg2.extensions import parse_dsn
+
+    try:
+        return own_connection.connect(server, parse_dsn(dsn)["dbname"], timeout_s=timeout_s)
+    except psycopg2.Error as error:
+        raise UserError(addresses.cannot_connect_to_own(shown, str(server.home), str(error)), NO_DATABASE) from None
 
 
 class Database:
@@ -152,7 +166,13 @@ def opened(settings: Settings) -> Iterator[Target]:
     server = target.embedded
     assert server is not None
     try:
-        server.acquire(lambda name: _answers(server, name), DATABASE, lambda: _make_databases(server))
+        try:
+            server.acquire(lambda name: _answers(server, name), DATABASE, lambda: _make_databases(server))
+        except OSError as error:
+            raise UserError(
+                f"LEO_TELEMETRY_HOME ({server.home}) cannot be used: {error.strerror}; choose a folder you may write",
+                NO_DATABASE,
+            ) from None
         yield target
     finally:
         server.release()
@@ -255,16 +275,15 @@ def _answers(server: Embedded, name: str) -> bool:
     import psycopg2
 
     try:
-        psycopg2.connect(f"{server.dsn} dbname={name} connect_timeout=10").close()
+        # The process that starts a server is ours, never one that is measured.
+        own_connection.connect(server, name, forget=True).close()
     except psycopg2.OperationalError:
         return False
     return True
 
 
 def _make_databases(server: Embedded) -> None:
-    import psycopg2
-
-    connection = psycopg2.connect(f"{server.dsn} dbname=postgres")
+    connection = own_connection.connect(server, "postgres")
     try:
         connection.autocommit = True
         with connection.cursor() as cursor:
