@@ -83,10 +83,11 @@ def connect(
     keep it from connecting. Elsewhere they are the program's: UserError (exit 3) names the one. Raises psycopg2.Error.
     """
     import psycopg2
+    from psycopg2.extensions import make_dsn
 
-    given = parameters(server) | {"dbname": database, "connect_timeout": str(timeout_s)}
+    dsn = make_dsn(**(parameters(server) | {"dbname": database, "connect_timeout": str(timeout_s)}))
     try:
-        return psycopg2.connect(**given)
+        return psycopg2.connect(dsn)
     except psycopg2.Error as error:
         culprit = to_blame(str(error), os.environ)
         if culprit is None:
@@ -99,7 +100,7 @@ def connect(
             ) from None
     for name in UNFIXABLE:
         os.environ.pop(name, None)
-    return psycopg2.connect(**given)
+    return psycopg2.connect(dsn)
 
 
 def to_blame(said: str, environ: Mapping[str, str]) -> str | None:
