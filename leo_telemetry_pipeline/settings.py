@@ -113,6 +113,16 @@ def _is_whole(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 12 and int(text) > 0
 
 
+def user_folder() -> Path:
+    """Return the user's home folder, / where there is none, as systems have it for users that they do not know."""
+    from pathlib import Path
+
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/")
+
+
 def _default_home() -> str:
     from pathlib import Path
 
@@ -120,8 +130,8 @@ def _default_home() -> str:
         # The server cannot run as root, and its user cannot look into root's private folder.
         return "/var/lib/leo-telemetry"
     if sys.platform == "darwin":
-        return str(Path.home() / "Library" / "Application Support" / "leo-telemetry")
-    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+        return str(user_folder() / "Library" / "Application Support" / "leo-telemetry")
+    base = os.environ.get("XDG_DATA_HOME") or str(user_folder() / ".local" / "share")
     return str(Path(base) / "leo-telemetry")
 
 
@@ -195,8 +205,7 @@ class Settings:
         try:
             home = Path(named or _default_home()).expanduser()
         except RuntimeError:
-            told = "there is no such user" if named else "this user has no home folder: give a folder you may write"
-            raise UserError(f"{PREFIX}HOME is {named!r}: {told}") from None
+            raise UserError(f"{PREFIX}HOME is {named!r}: there is no such user") from None
         if not home.is_absolute():
             raise UserError(f"{PREFIX}HOME is {str(home)!r}: give an absolute path")
         self.home = home

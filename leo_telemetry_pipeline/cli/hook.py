@@ -40,9 +40,11 @@ def home() -> str:
     if os.geteuid() == 0:
         return "/var/lib/leo-telemetry"
     if sys.platform == "darwin":
-        return os.path.expanduser("~/Library/Application Support/leo-telemetry")
-    base = os.environ.get("XDG_DATA_HOME", "") or "~/.local/share"
-    return os.path.expanduser(base + "/leo-telemetry")
+        folder = os.path.expanduser("~/Library/Application Support/leo-telemetry")
+    else:
+        folder = os.path.expanduser((os.environ.get("XDG_DATA_HOME", "") or "~/.local/share") + "/leo-telemetry")
+    # Left as it is where the user has no home folder.
+    return folder.removeprefix("~")
 
 
 def switched_off() -> bool:

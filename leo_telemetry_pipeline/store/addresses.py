@@ -5,7 +5,7 @@ not even a part of one.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
@@ -82,14 +82,23 @@ def parts_of(text: str, variable: str) -> dict[str, str]:
 
 def ignored(text: str) -> list[str]:
     """Return the parameters of an address that are for another driver, and that we leave out."""
-    query = _unwrapped(text).partition("?")[2]
-    names = [pair.partition("=")[0] for pair in query.split("&")]
+    names = [pair.partition("=")[0] for pair in _unwrapped(text).partition("?")[2].split("&")]
     return [name for name in names if name.lower() in _OF_OTHERS]
 
 
 def also_decide(parts: Mapping[str, str], environ: Mapping[str, str]) -> list[str]:
     """Return the variables that change where an address leads, or what is seen there."""
     return [name for name, part in _ALSO_DECIDE.items() if environ.get(name) and part not in parts]
+
+
+def remarks(text: str, environ: Mapping[str, str]) -> str:
+    """Say what of an address is not used, and what else decides where it leads; empty where there is nothing to say."""
+    said = []
+    if left_out := ignored(text):
+        said.append(f"{', '.join(left_out)} in its address are for other drivers, and not used")
+    if others := also_decide(parts_of(text, "address"), environ):
+        said.append(f"{', '.join(others)} of the environment decide too where it leads")
+    return "".join(f"; {remark}" for remark in said)
 
 
 def shown(parts: Mapping[str, str]) -> str:
@@ -111,15 +120,16 @@ def is_pooler(shown: str) -> str:
     )
 
 
-def cannot_connect(shown: str, variable: str, said: str) -> str:
-    """Say why a server could not be reached, from what the driver ``said``."""
+def cannot_connect(shown: str, variable: str, said: str, others: Sequence[str] = ()) -> str:
+    """Say why a server could not be reached, from what the driver ``said``; ``others`` come from ``also_decide``."""
     if "unsupported startup parameter" in said:
         return is_pooler(shown)
     if "password authentication failed" in said or "no password supplied" in said:
         return f"{shown} refuses the user or the password: check them in {variable}"
     if "does not exist" in said and "database" in said:
         return f"{shown} does not exist: create it, or correct {variable}"
-    return f"{shown} does not answer ({_reason(said)}): is it running, and is {variable} right?"
+    right = f"are {variable} and {', '.join(others)}" if others else f"is {variable}"
+    return f"{shown} does not answer ({_reason(said)}): is it running, and {right} right?"
 
 
 def cannot_connect_to_own(shown: str, home: str, said: str) -> str:

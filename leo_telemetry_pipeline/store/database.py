@@ -59,13 +59,15 @@ class Target:
 
 def _connected(dsn: str, shown: str, variable: str, timeout_s: int) -> "psycopg2.extensions.connection":
     import psycopg2
+    from psycopg2.extensions import parse_dsn
 
     try:
         connection = psycopg2.connect(
             dsn, application_name="leo-telemetry", connect_timeout=timeout_s, client_encoding="UTF8"
         )
     except psycopg2.OperationalError as error:
-        raise UserError(addresses.cannot_connect(shown, variable, str(error)), NO_DATABASE) from None
+        others = addresses.also_decide(parse_dsn(dsn), os.environ)
+        raise UserError(addresses.cannot_connect(shown, variable, str(error), others), NO_DATABASE) from None
     except psycopg2.Error:
         raise UserError(addresses.is_none(variable), NO_DATABASE) from None
     if connection.server_version < 150000:

@@ -117,9 +117,13 @@ def for_sqlalchemy(url: str) -> str:
     That of an outside database is returned as it is. With that of the embedded one, variables that no parameter can
     fix and that would keep Dagster from it are dropped from this process's environment.
     """
+    import psycopg2
     from psycopg2.extensions import make_dsn, parse_dsn
 
-    parts = parse_dsn(url.replace("postgresql+psycopg2", "postgresql", 1))
+    try:
+        parts = parse_dsn(url.replace("postgresql+psycopg2", "postgresql", 1))
+    except psycopg2.ProgrammingError:  # written by hand, for SQLAlchemy alone
+        return url
     server = Embedded(Path(parts.get("passfile", "/")).parent)
     if parts.get("passfile") != str(server.password_file) or parts.get("host") != str(server.sockets):
         return url

@@ -199,3 +199,18 @@ def test_quotes_and_blanks_around_a_setting_are_not_part_of_it(text: str, monkey
     assert hook.switched_off()
     assert not settings.enabled
     assert settings.keep == 99
+
+
+def test_a_user_without_a_home_folder_gets_the_root_as_the_system_does(monkeypatch: pytest.MonkeyPatch):
+    """Lost: a traceback from pathlib for every user of a container that /etc/passwd does not know."""
+    from leo_telemetry_pipeline import settings
+    from leo_telemetry_pipeline.cli import hook
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.delenv("LEO_TELEMETRY_HOME", raising=False)
+    for name in ("geteuid", "getuid"):
+        monkeypatch.setattr(f"os.{name}", lambda: 61_999)
+    assert str(settings.user_folder()) == "/"
+    assert str(Settings().home) == hook.home()
+    assert hook.home().startswith("/")
