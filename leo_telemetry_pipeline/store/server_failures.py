@@ -8,8 +8,8 @@ from pathlib import Path
 
 # PostgreSQL's own words come in English, since its programs run with LC_ALL=C.
 _CAUSE = re.compile(
-    r"(?:FATAL|PANIC|ERROR): |\b(?:initdb|pg_ctl|postgres): (?:error: |could not )|error while loading shared libraries"
-    r"|GLIBC\w* not found|[Ss]egmentation fault|Killed|Exec format error|[Pp]ermission denied|No space left"
+    r"(?:FATAL|PANIC|ERROR): |LOG: +could not bind|\b(?:initdb|pg_ctl|postgres): (?:error: |could not )"
+    r"|error while loading shared libraries|GLIBC|Segmentation fault|Killed|Exec format error|Permission denied"
 )
 _HINT = re.compile(r"\b(?:HINT|hint): +(.*)")
 _NOISE = re.compile(
