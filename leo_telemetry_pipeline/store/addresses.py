@@ -7,7 +7,7 @@ not even a part of one.
 import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlencode
 
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
 from leo_telemetry_pipeline.settings import PREFIX, unquoted
@@ -105,6 +105,12 @@ def shown(parts: Mapping[str, str]) -> str:
     """Return an address as a person may see it."""
     port = f":{parts['port']}" if "port" in parts else ""
     return f"postgresql://{parts.get('user', '')}@{parts['host']}{port}/{parts.get('dbname', '')}"
+
+
+def for_sqlalchemy(parts: Mapping[str, str]) -> str:
+    """Return an address as SQLAlchemy takes it, which hands what follows the question mark to libpq as it is."""
+    query = urlencode({name: value for name, value in parts.items() if name != "dbname"})
+    return f"postgresql+psycopg2:///{quote(parts.get('dbname', ''), safe='')}?{query}"
 
 
 def is_none(variable: str) -> str:
@@ -253,7 +259,7 @@ def _percent_checked(part: str, name: str, variable: str) -> str:
 def _parameters(query: str, variable: str) -> dict[str, str]:
     parameters = {}
     for pair in filter(None, query.split("&")):
-        name, equals, value = (unquote(part).strip() for part in pair.partition("="))
+        name, equals, value = (unquote(part) for part in pair.strip().partition("="))
         name = _SAME_AS.get(name.lower(), name)
         lower = name.lower()
         if not equals:

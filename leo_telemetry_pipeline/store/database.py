@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from socket import SHUT_RDWR, socket
 from threading import Lock
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings
@@ -217,12 +217,10 @@ def outside(url: str, dagster_schema: str, dagster_url: str = "") -> Target:
     parts = addresses.parts_of(url, URL_VARIABLE)
     of_dagster = addresses.parts_of(dagster_url, addresses.DAGSTER_URL_VARIABLE) if dagster_url else parts
     options = f"{of_dagster.get('options', '')} -csearch_path={dagster_schema}".strip()
-    # SQLAlchemy hands what follows the question mark to libpq as it is.
-    query = urlencode({name: value for name, value in (of_dagster | {"options": options}).items() if name != "dbname"})
     return Target(
         make_dsn(**parts),
         addresses.shown(parts),
-        f"postgresql+psycopg2:///{quote(of_dagster.get('dbname', ''), safe='')}?{query}",
+        addresses.for_sqlalchemy(of_dagster | {"options": options}),
         dagster_shown=addresses.shown(of_dagster) if dagster_url else "",
     )
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
+from leo_telemetry_pipeline.store import addresses
 from leo_telemetry_pipeline.store.embedded import ROLE, Embedded
 
 if TYPE_CHECKING:
@@ -111,22 +112,18 @@ def to_blame(said: str, environ: Mapping[str, str]) -> str | None:
     return next((name for name in UNFIXABLE if environ.get(name) and _mentions(said, words[name])), None)
 
 
-def for_sqlalchemy(url: str) -> str:
-    """Return the address of Dagster's tables as SQLAlchemy needs it, in a process of Dagster's.
+def for_sqlalchemy(url: str, variable: str) -> str:
+    """Return the address of Dagster's tables that a variable holds as SQLAlchemy needs it, in a process of Dagster's.
 
-    That of an outside database is returned as it is. With that of the embedded one, variables that no parameter can
-    fix and that would keep Dagster from it are dropped from this process's environment.
+    With that of the embedded database, variables that no parameter can fix and that would keep Dagster from it are
+    dropped from this process's environment. Raises UserError (exit 3) for what is not an address.
     """
-    import psycopg2
-    from psycopg2.extensions import make_dsn, parse_dsn
+    from psycopg2.extensions import make_dsn
 
-    try:
-        parts = parse_dsn(url.replace("postgresql+psycopg2", "postgresql", 1))
-    except psycopg2.ProgrammingError:  # written by hand, for SQLAlchemy alone
-        return url
+    parts = addresses.parts_of(url, variable)
     server = Embedded(Path(parts.get("passfile", "/")).parent)
-    if parts.get("passfile") != str(server.password_file) or parts.get("host") != str(server.sockets):
-        return url
+    if parts.get("passfile") != str(server.password_file) or parts["host"] != str(server.sockets):
+        return addresses.for_sqlalchemy(parts)
     if any(os.environ.get(name) for name in UNFIXABLE):
         connect(server, parts["dbname"], forget=True).close()
     given = parameters(server)

@@ -21,6 +21,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
+from benchmarks import accept_environment
 from leo_telemetry_pipeline.settings import PREFIX
 from leo_telemetry_pipeline.store.embedded import LONGEST_SOCKET, ROLE, Embedded
 from leo_telemetry_pipeline_tests import processes
@@ -440,6 +441,36 @@ def test_small_disks_are_said_and_small_shared_memory_is_no_trouble(
         assert done.code == 3
     else:
         assert done.code == 0, done
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_a_root_without_the_system_programs_on_path_gets_a_user_for_the_server(folder: Path, writable: bool):
+    """Lost: everybody who became root by `su`, whose PATH lacks /usr/sbin; or a reason, where /etc is read-only."""
+    need(os.geteuid() == 0 and shutil.which("unshare"), "only root can be given another /etc")
+    shutil.copytree("/etc", folder / "etc", symlinks=True, ignore=shutil.ignore_patterns("ssl", "alternatives"))
+    for name in ("passwd", "group", "shadow", "gshadow"):
+        file = folder / "etc" / name
+        file.write_text(re.sub("(?m)^.*leo-telemetry.*\n", "", file.read_text()))
+    code = "from leo_telemetry_pipeline.store.server_programs import server_user as user; print(user())"
+    made = shlex.join([sys.executable, "-P", "-c", code])
+    read_only = "" if writable else " && mount -o remount,bind,ro /etc"
+    script = f"mount --make-rprivate / && mount --bind {folder}/etc /etc{read_only} && exec {made}"
+    done = finished(
+        [shutil.which("unshare") or "", "-m", "/bin/sh", "-c", script],
+        processes.environment(folder / "home", PATH="/usr/bin:/bin"),
+    )
+    if writable:
+        assert re.fullmatch(r"\(\d+, \d+\)\n", done.out), done
+    else:
+        assert re.search("could not be made .*useradd: .*run as an ordinary user", done.err), done
+
+
+def test_a_user_whom_the_system_does_not_know_needs_one_folder_only():
+    """Lost: OpenShift, and every container that is told to run as some number on a read-only file system."""
+    need(os.geteuid() == 0 and shutil.which("unshare"), "only root can mount file systems read-only")
+    done = accept_environment.demo_of_nameless("analyze")
+    assert done.returncode == 0, done
+    assert "Traceback" not in done.stdout + done.stderr
 
 
 def mode(path: Path) -> int:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from leo_telemetry_pipeline.collect.sink import Unavailable
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.store import database, own_connection, sink
+from leo_telemetry_pipeline.store import dagster_home, database, own_connection, sink
 from leo_telemetry_pipeline.store.database import Target
 from leo_telemetry_pipeline.store.own_connection import UNFIXABLE
 from leo_telemetry_pipeline_tests import processes
@@ -57,12 +57,17 @@ def answer(connection: psycopg2.extensions.connection) -> tuple:
         return cursor.fetchall()[0]
 
 
+def for_dagster(url: str) -> str:
+    """Return an address as Dagster's processes use it."""
+    return own_connection.for_sqlalchemy(url, dagster_home.URL)
+
+
 def every_way(target: Target) -> list[tuple]:
     """Connect in every way that processes of ours do."""
     assert target.embedded is not None
     ways = [answer(own_connection.connect(target.embedded, "leo_telemetry", forget=True))]
     ways += [answer(target.connect()), answer(target.connect_as_dagster())]
-    engine = sa.create_engine(own_connection.for_sqlalchemy(target.dagster_url), poolclass=sa.NullPool)
+    engine = sa.create_engine(for_dagster(target.dagster_url), poolclass=sa.NullPool)
     with engine.connect() as connection:
         ways.append(tuple(connection.execute(sa.text(WHO)).one()))
     return ways
@@ -151,8 +156,15 @@ def test_an_outside_database_keeps_what_libpq_takes_from_the_environment(own: Ta
         environ.setenv(name, value)
     target = database.outside(f"postgresql://leo@/leo_telemetry?host={own.embedded.sockets}", "dagster")
     assert answer(target.connect()) == WE
-    assert own_connection.for_sqlalchemy(target.dagster_url) == target.dagster_url
+    assert for_dagster(target.dagster_url) == target.dagster_url
     assert own_connection.child_environment(os.environ, target.embedded).items() >= passfile.items()
+
+
+def test_an_address_for_dagster_may_be_pasted_too(environ: pytest.MonkeyPatch):
+    """Lost: a page of SQLAlchemy's errors in every process of a shared deployment, for a pair of quotes."""
+    assert "postgresql+psycopg2:///d?" in for_dagster('"postgres://u:p@ss@h/d?pgbouncer=true"')
+    with pytest.raises(UserError, match=f"{dagster_home.URL} still has"):
+        for_dagster("postgresql://u:[YOUR-PASSWORD]@h/d")
 
 
 def test_every_variable_of_the_library_is_known():
@@ -165,8 +177,6 @@ def test_every_variable_of_the_library_is_known():
 
 def test_the_environment_of_children_has_nothing_of_another_dagster(own: Target):
     """Lost: DAGSTER_MODULE_NAME of one's own project makes `dev` load that, or nothing."""
-    from leo_telemetry_pipeline.store import dagster_home
-
     theirs = {"DAGSTER_MODULE_NAME": "x", "DAGSTER_WEBSERVER_READ_ONLY": "1", "DAGSTER_CLI_DEV_HOST": "x"}
     kept = {"PATH": "/bin", "DAGSTER_GRPC_TIMEOUT_SECONDS": "300", "TZ": "UTC"}
     assert dagster_home.inherited(theirs | kept | NONSENSE, own) == kept
@@ -180,7 +190,7 @@ def test_no_process_shows_the_password(own: Target):
     secret = own_connection.password(own.embedded)
     assert len(secret) > 20
     assert secret not in own.dagster_url + own.dsn
-    assert secret in own_connection.for_sqlalchemy(own.dagster_url)
-    assert secret not in repr(sa.create_engine(own_connection.for_sqlalchemy(own.dagster_url)))
+    assert secret in for_dagster(own.dagster_url)
+    assert secret not in repr(sa.create_engine(for_dagster(own.dagster_url)))
     listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert secret not in listed
