@@ -5,7 +5,7 @@ not even a part of one.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import quote, unquote, urlencode
 
@@ -27,10 +27,11 @@ _RAW = re.compile(rf"(?P<user>[^:/?#\s]*):(?P<password>.*)@{_REST}", re.DOTALL)
 _PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 _UNFILLED = re.compile(r"\[[\w .-]+\]|<[\w .-]+>|\{+[\w .-]+\}+|\$\{?[A-Z][A-Z_]*\}?|\.{3,}|\bYOUR[-_]\w+(?:[-_]\w+)*")
+# Exact words only: anything else between brackets may be a password, which no message may show.
 _UNFILLED_PASSWORD = re.compile(
-    r"[\[<{]+[\w -]*(?:password|pass|pwd)[\w -]*[\]>}]+|your[-_ ]?(?:\w+[-_ ])?password"
-    r"|\$[{(]?\w*(?:pass|pwd|secret)\w*[})]?|[.*\u2022]{3,}",
-    re.IGNORECASE,
+    r"(?i:[\[<{]+(?:(?:your|my|the|db|database|postgres|user|real)[-_ ]?)*(?:password|pass|pwd)(?:[-_ ]?here)?[\]>}]+)"
+    r"|(?i:your[-_ ](?:(?:db|database|postgres)[-_ ])?password)"
+    r"|\$\{\w+\}|\$\(\w+\)|\$[A-Z_]*(?:PASSWORD|PASS|PWD|SECRET)|[.*\u2022]{3,}"
 )
 # Parameters that configure another driver or its pool, and mean nothing here.
 _OF_OTHERS = {
@@ -95,7 +96,7 @@ def remarks(text: str, environ: Mapping[str, str]) -> str:
     """Say what of an address is not used, and what else decides where it leads; empty where there is nothing to say."""
     said = []
     if left_out := ignored(text):
-        said.append(f"{', '.join(left_out)} in its address are for other drivers, and not used")
+        said.append(f"{', '.join(left_out)} in its address are for other drivers")
     if others := also_decide(parts_of(text, "address"), environ):
         said.append(f"{', '.join(others)} of the environment decide too where it leads")
     return "".join(f"; {remark}" for remark in said)
@@ -126,15 +127,18 @@ def is_pooler(shown: str) -> str:
     )
 
 
-def cannot_connect(shown: str, variable: str, said: str, others: Sequence[str] = ()) -> str:
-    """Say why a server could not be reached, from what the driver ``said``; ``others`` come from ``also_decide``."""
+def cannot_connect(shown: str, variable: str, said: str, parts: Mapping[str, str], environ: Mapping[str, str]) -> str:
+    """Say why a server could not be reached, from what the driver ``said`` and what it was given."""
     if "unsupported startup parameter" in said:
         return is_pooler(shown)
     if "password authentication failed" in said or "no password supplied" in said:
-        return f"{shown} refuses the user or the password: check them in {variable}"
+        secret = parts.get("password", "")
+        brackets = "; no brackets belong around the password" if secret[:1] + secret[-1:] in ("[]", "<>", "{}") else ""
+        return f"{shown} refuses the user or the password: check them in {variable}{brackets}"
     if "does not exist" in said and "database" in said:
         return f"{shown} does not exist: create it, or correct {variable}"
-    right = f"are {variable} and {', '.join(others)}" if others else f"is {variable}"
+    others = also_decide(parts, environ)
+    right = f"are {', '.join([variable, *others])}" if others else f"is {variable}"
     return f"{shown} does not answer ({_reason(said)}): is it running, and {right} right?"
 
 

@@ -66,8 +66,8 @@ def _connected(dsn: str, shown: str, variable: str, timeout_s: int) -> "psycopg2
             dsn, application_name="leo-telemetry", connect_timeout=timeout_s, client_encoding="UTF8"
         )
     except psycopg2.OperationalError as error:
-        others = addresses.also_decide(parse_dsn(dsn), os.environ)
-        raise UserError(addresses.cannot_connect(shown, variable, str(error), others), NO_DATABASE) from None
+        told = addresses.cannot_connect(shown, variable, str(error), parse_dsn(dsn), os.environ)
+        raise UserError(told, NO_DATABASE) from None
     except psycopg2.Error:
         raise UserError(addresses.is_none(variable), NO_DATABASE) from None
     if connection.server_version < 150000:

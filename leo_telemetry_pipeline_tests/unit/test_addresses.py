@@ -80,6 +80,8 @@ def with_password(password: str) -> dict[str, str]:
         ("postgresql://u:p%40ss@h.example:5432/db", with_password("p@ss")),
         ("postgresql://u:100%25@h.example:5432/db", with_password("100%")),
         ("postgresql://u:password@h.example:5432/db", with_password("password")),
+        ("postgresql://u:[myPassw0rd]@h.example:5432/db", with_password("[myPassw0rd]")),
+        ("postgresql://u:$Password1@h.example:5432/db", with_password("$Password1")),
         ("postgresql://u:$ecret@h.example:5432/db", with_password("$ecret")),
         (f"postgresql://u@tenant:{SECRET}@h.example:5432/db", PLAIN | {"user": "u@tenant"}),
         (f"postgresql://u:{SECRET}@[2001:db8::1]:5432/db", PLAIN | {"host": "2001:db8::1"}),
@@ -173,6 +175,17 @@ def test_variables_that_change_where_an_address_leads_are_named():
     environ = {"PGHOSTADDR": "192.0.2.1", "PGOPTIONS": "-c search_path=x", "PGAPPNAME": "x"}
     assert addresses.also_decide(PLAIN, environ) == ["PGHOSTADDR", "PGOPTIONS"]
     assert addresses.also_decide(PLAIN | {"hostaddr": "192.0.2.2"}, environ) == ["PGOPTIONS"]
+    said = addresses.cannot_connect("it", VARIABLE, "failed: no route", PLAIN, environ)
+    assert f"are {VARIABLE}, PGHOSTADDR, PGOPTIONS right?" in said
+    assert addresses.remarks(f"{URL}?pgbouncer=true", {}).endswith("pgbouncer in its address are for other drivers")
+
+
+def test_brackets_around_a_password_are_named_when_it_is_refused():
+    """Lost: an hour, since [YOUR-PASSWORD] was filled in between its brackets."""
+    refused = "password authentication failed"
+    for password, named in (("[x]", True), ("x", False), ("", False), ("[x", False)):
+        said = addresses.cannot_connect("it", VARIABLE, refused, PLAIN | {"password": password}, {})
+        assert ("no brackets" in said) == named
 
 
 def test_both_addresses_are_read_alike():
