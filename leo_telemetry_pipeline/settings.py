@@ -55,7 +55,7 @@ def seconds(text: str) -> int:
 
 def switch(text: str) -> bool:
     """Read true or false, also written yes/no, on/off, 1/0."""
-    word = text.strip().lower()
+    word = unquoted(text).lower()
     if word in ("true", "yes", "on", "1"):
         return True
     if word in ("false", "no", "off", "0"):
@@ -101,8 +101,26 @@ def port(text: str) -> int:
     return int(text)
 
 
+def unquoted(text: str) -> str:
+    """Return a pasted value without the blanks and the pair of quotes around it, which a .env file may keep."""
+    text = text.strip()
+    if len(text) > 1 and text[0] in "\"'" and text[0] == text[-1]:
+        text = text[1:-1].strip()
+    return text
+
+
 def _is_whole(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 12 and int(text) > 0
+
+
+def user_folder() -> Path:
+    """Return the user's home folder, / where there is none, as systems have it for users that they do not know."""
+    from pathlib import Path
+
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/")
 
 
 def _default_home() -> str:
@@ -112,8 +130,8 @@ def _default_home() -> str:
         # The server cannot run as root, and its user cannot look into root's private folder.
         return "/var/lib/leo-telemetry"
     if sys.platform == "darwin":
-        return str(Path.home() / "Library" / "Application Support" / "leo-telemetry")
-    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+        return str(user_folder() / "Library" / "Application Support" / "leo-telemetry")
+    base = os.environ.get("XDG_DATA_HOME") or str(user_folder() / ".local" / "share")
     return str(Path(base) / "leo-telemetry")
 
 
@@ -178,12 +196,12 @@ class Settings:
 
         environ = os.environ if environ is None else environ
         for setting in SETTINGS:
-            text = environ.get(setting.variable, "") or setting.default
+            text = unquoted(environ.get(setting.variable, "")) or setting.default
             try:
                 setattr(self, setting.name, setting.parse(text))
             except ValueError as error:
                 raise UserError(f"{setting.variable} is {text!r}: it takes {error}") from None
-        named = environ.get(PREFIX + "HOME", "")
+        named = unquoted(environ.get(PREFIX + "HOME", ""))
         try:
             home = Path(named or _default_home()).expanduser()
         except RuntimeError:

@@ -113,7 +113,7 @@ def _load_sample(connection: Database) -> None:
 
 
 def _execute(connection: Database, target: Target, settings: Settings, environment: dict[str, str], run_id: str) -> Run:
-    variables = environment | prepared(target, settings)
+    variables = dagster_home.inherited(environment, target) | prepared(target, settings)
     command = [sys.executable, "-P", "-m", "dagster._daemon", "run", "-w", str(bundled("workspace.yaml"))]
     began = time.monotonic()
     with (

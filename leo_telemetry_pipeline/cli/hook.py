@@ -35,20 +35,29 @@ def session_start() -> None:
 
 def home() -> str:
     """Return what ``Settings().home`` is: importing settings would cost more than all the rest (a test compares)."""
-    named = os.environ.get("LEO_TELEMETRY_HOME", "")
+    named = setting("HOME")
     if named:
         return os.path.expanduser(named)
     if os.geteuid() == 0:
         return "/var/lib/leo-telemetry"
     if sys.platform == "darwin":
-        return os.path.expanduser("~/Library/Application Support/leo-telemetry")
-    base = os.environ.get("XDG_DATA_HOME", "") or "~/.local/share"
-    return os.path.expanduser(base + "/leo-telemetry")
+        folder = os.path.expanduser("~/Library/Application Support/leo-telemetry")
+    else:
+        folder = os.path.expanduser((os.environ.get("XDG_DATA_HOME", "") or "~/.local/share") + "/leo-telemetry")
+    # Left as it is where the user has no home folder.
+    return folder.removeprefix("~")
 
 
 def switched_off() -> bool:
     """Tell whether ``LEO_TELEMETRY_ENABLED`` says that nothing shall happen, as ``Settings().enabled`` does."""
-    return os.environ.get("LEO_TELEMETRY_ENABLED", "").strip().lower() in ("false", "no", "off", "0")
+    return setting("ENABLED").lower() in ("false", "no", "off", "0")
+
+
+def setting(name: str) -> str:
+    """Return a setting's text as ``Settings`` reads it, without the quotes that a .env file may keep."""
+    text = os.environ.get("LEO_TELEMETRY_" + name, "").strip()
+    quoted = len(text) > 1 and text[0] in "\"'" and text[0] == text[-1]
+    return text[1:-1].strip() if quoted else text
 
 
 def refuse_others_home() -> None:

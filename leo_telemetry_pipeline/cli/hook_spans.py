@@ -55,7 +55,7 @@ def _take(wall_ns: int, monotonic_ns: int) -> None:
     session = event.get("session_id") if kept else None
     if kept is None or not isinstance(session, str) or not session:
         return None
-    if project := os.environ.get("LEO_TELEMETRY_PROJECT", ""):
+    if project := hook.setting("PROJECT"):
         # The process that makes the spans may run for another project.
         kept["project"] = hook_notes.storable(project, 200)
     folder = notebook.checked_folder(hook.home())

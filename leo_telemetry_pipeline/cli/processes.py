@@ -24,7 +24,7 @@ from leo_telemetry_pipeline.cli.supervise import run_until_interrupted, temporar
 from leo_telemetry_pipeline.cli.worker import ANOTHER_WORKS, run_once
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings, bundled
-from leo_telemetry_pipeline.store import addresses, dagster_home, database, log_files, migrations
+from leo_telemetry_pipeline.store import addresses, dagster_home, database, log_files, migrations, own_connection
 from leo_telemetry_pipeline.store.database import Database, Target
 from leo_telemetry_pipeline.store.server_programs import programs
 from leo_telemetry_pipeline.web import listen
@@ -175,7 +175,9 @@ def psql(arguments: tuple[str, ...]) -> None:
         # Other users see the arguments of a process, but not its environment.
         parts = parse_dsn(target.dsn)
         password = parts.pop("password", None)
-        environment = os.environ | ({} if password is None else {"PGPASSWORD": password})
+        environment = own_connection.child_environment(os.environ, target.embedded)
+        if password is not None:
+            environment["PGPASSWORD"] = password
         # psql takes Ctrl-C for itself: it cancels a query there.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         done = subprocess.run([program, make_dsn(**parts), *arguments], env=environment, preexec_fn=_heed_interrupts)
@@ -227,7 +229,7 @@ def prepared(target: Target, settings: Settings) -> dict[str, str]:
 def _run(
     target: Target, settings: Settings, locks: Sequence[int], commands: Mapping[str, Sequence[str]], owned: str
 ) -> None:
-    variables = os.environ | prepared(target, settings)
+    variables = dagster_home.inherited(os.environ, target) | prepared(target, settings)
     signals.check()
     with temporary(settings.home, owned) as folder:
         ended = run_until_interrupted(commands, variables | {"TMPDIR": folder}, target, locks)

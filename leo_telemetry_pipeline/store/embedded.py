@@ -12,19 +12,18 @@ import os
 import secrets
 import shutil
 import stat
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
 from leo_telemetry_pipeline.settings import make_home
 from leo_telemetry_pipeline.store import log_files
+from leo_telemetry_pipeline.store.nameless_user import programs_for_initdb
 from leo_telemetry_pipeline.store.postmaster import Postmaster
-from leo_telemetry_pipeline.store.server_programs import programs, server_environment, server_user
+from leo_telemetry_pipeline.store.server_programs import private, programs, run, server_user, shared_memory
 from leo_telemetry_pipeline.store.watch import Watch
 
 _log = logging.getLogger(__name__)
@@ -180,25 +179,7 @@ class Embedded:
             os.chown(folder, *owner)
 
     def _run(self, program: str, *arguments: str, holds: Sequence[int] = ()) -> None:
-        owner = server_user()
-        as_owner = {"user": owner[0], "group": owner[1], "extra_groups": []} if owner else {}
-        # The server inherits the log and outlives this process, so it must not hold a pipe of ours.
-        with _private(self.home / "postgresql.log", os.O_APPEND) as log:
-            done = subprocess.run(
-                [str(programs(self.home, self.data) / program), *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd="/",
-                check=False,
-                env=server_environment(),
-                pass_fds=holds,
-                **as_owner,
-            )
-        if done.returncode != 0:
-            raise UserError(
-                f"{program} of the embedded database failed: see {self.home / 'postgresql.log'}", NO_DATABASE
-            )
+        run(programs(self.home, self.data) / program, arguments, self.home, self.data, holds)
 
     def _initialise(self, starting: int) -> None:
         """Make the data folder under another name, so that it is there whole or not at all.
@@ -213,15 +194,19 @@ class Embedded:
         _write_private(handover, password)
         if owner := server_user():
             os.chown(handover, *owner)
+        arguments = (
+            *("-D", str(made), "-U", ROLE, "--auth=scram-sha-256", f"--pwfile={handover}"),
+            *("--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"),
+            # Many rounds make guessing a weak password slow; this one is random, and Dagster connects often.
+            *("-c", "scram_iterations=1"),
+            *("-c", f"dynamic_shared_memory_type={shared_memory()}"),
+        )
         try:
-            self._run(
-                "initdb",
-                *("-D", str(made), "-U", ROLE, "--auth=scram-sha-256", f"--pwfile={handover}"),
-                *("--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"),
-                # Many rounds make guessing a weak password slow; this one is random, and Dagster connects often.
-                *("-c", "scram_iterations=1"),
-                holds=[starting],
-            )
+            with programs_for_initdb(programs(self.home, self.data), self.home / "initdb") as folder:
+                run(folder / "initdb", arguments, self.home, self.data, [starting])
+        except BaseException:
+            shutil.rmtree(made, ignore_errors=True)
+            raise
         finally:
             handover.unlink()
         _write_private(self.password_file, f"*:*:*:{ROLE}:{password}\n")
@@ -273,6 +258,7 @@ class Embedded:
             "client_connection_check_interval = '1s'\n"
             "timezone = 'UTC'\nlog_timezone = 'UTC'\n"
             "log_checkpoints = off\n"
+            f"dynamic_shared_memory_type = {shared_memory()}\n"
             "max_connections = 200\n",
             encoding="utf-8",
         )
@@ -307,12 +293,8 @@ def _refuse_private_parents(home: Path) -> None:
 
 
 def _write_private(path: Path, text: str) -> None:
-    with _private(path, os.O_TRUNC) as file:
+    with private(path, os.O_TRUNC) as file:
         file.write(text.encode())
-
-
-def _private(path: Path, how: int) -> BinaryIO:
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | how, 0o600), "wb")
 
 
 def _quoted(path: Path) -> str:

@@ -420,15 +420,6 @@ def test_a_home_that_cannot_be_written_is_named(folder: Path):
         assert (done.code, done.out) == (3, "")
 
 
-def test_a_server_that_cannot_start_is_said_in_one_line(place: Place):
-    """Lost: after a bad shutdown or a full disk nobody knows which log to read."""
-    assert place.run("runs").code == 0
-    (place.home / "database" / "global" / "pg_control").unlink()
-    done = place.run("runs")
-    has_line(done, str(place.home / "postgresql.log"))
-    assert (done.code, done.out) == (3, "")
-
-
 def mode(path: Path) -> int:
     """Return the permission bits of a path."""
     return stat.S_IMODE(path.stat().st_mode)

@@ -820,5 +820,5 @@ def test_an_outside_database_that_is_away_keeps_the_receiver_from_nothing(home: 
 def test_an_address_that_is_none_ends_the_receiver(home: Path):
     """Lost: spans pile up on disk for a database that can never be found."""
     done = processes.run(home, "serve", "--port", str(free_port()), **{PREFIX + "DATABASE_URL": "mysql://x/y"})
-    has_line(done, PREFIX + "DATABASE_URL is no PostgreSQL address")
+    has_line(done, PREFIX + "DATABASE_URL is not a PostgreSQL address")
     assert done.code == 3
