@@ -29,7 +29,7 @@ _FIXED = {
     "target_session_attrs": "any",
     "load_balance_hosts": "disable",
     "channel_binding": "disable",
-    "require_auth": "",
+    "require_auth": "scram-sha-256",
     "requirepeer": "",
     "replication": "",
     "min_protocol_version": "3.0",
