@@ -34,6 +34,8 @@ _COMMANDS = {
     "worker": ("processes:worker", "Run the daemon without UI, or what is queued once."),
 }
 _HIDDEN = {"keep-database": "processes:keep_database", "ui": "ui:ui"}
+# They import more before they hold anything that a signal must not end at once.
+_LISTEN_LATER = {"dev", "serve", "ui", "worker"}
 
 
 class _Lazy(click.Group):
@@ -52,9 +54,9 @@ class _Lazy(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Import the command that is called, then call what ``main`` gave for this moment."""
+        """Import the command that is called, then begin to listen to signals by what ``main`` gave for it."""
         found = super().resolve_command(ctx, args)
-        if ctx.obj is not None:
+        if ctx.obj is not None and found[0] not in _LISTEN_LATER:
             ctx.obj()
         return found
 

@@ -86,6 +86,7 @@ def worker(once: bool, wait: bool) -> None:
     settings = Settings()
     refuse_if_off(settings)
     if once:
+        signals.listen()
         with database.ready(settings) as target:
             executed = run_once(settings, target)
         if executed == ANOTHER_WORKS:
@@ -93,11 +94,11 @@ def worker(once: bool, wait: bool) -> None:
         else:
             click.echo("Nothing was queued." if executed == 0 else f"Executed {executed} analysis run(s).")
         return
-    # What launchd writes to; elsewhere there is no such file.
-    log_files.cut(settings.home / "logs" / "worker.log")
     _import_first(settings)
     with signals.noted(), ExitStack() as stack:
         lock = stack.enter_context(_daemon_owned(settings.home, wait))
+        # What launchd writes to; elsewhere there is no such file.
+        log_files.cut(settings.home / "logs" / "worker.log")
         target = stack.enter_context(database.ready(settings))
         signals.check()
         click.echo("The worker is running. Ctrl-C ends it.", err=True)
@@ -127,7 +128,6 @@ def _daemon_owned(home: Path, wait: bool) -> Iterator[int]:
 def _import_first(settings: Settings) -> None:
     """Import what a first start needs while nothing is held and a signal may end the process at once."""
     if not (settings.home / "dagster").exists():
-        signals.end_at_once()
         importlib.import_module("leo_telemetry_pipeline.execution")
 
 

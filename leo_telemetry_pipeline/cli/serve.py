@@ -31,7 +31,7 @@ def serve(host: str | None, port: int | None, quiet: bool) -> None:
     settings = Settings()
     refuse_if_off(settings)
     host, port = host or settings.serve_host, port or settings.serve_port
-    signals.end_at_once()
+    # Before anything is held, while a signal ends the process at once.
     from leo_telemetry_pipeline.web import app, server
 
     with signals.noted():

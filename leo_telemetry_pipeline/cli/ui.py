@@ -18,8 +18,7 @@ def ui(port: int) -> None:
         raise UserError(
             f"The UI cannot listen on port {port} ({error.strerror}): choose another with --port or {PREFIX}UI_PORT"
         ) from None
-    # What this process starts until it serves ends with its group.
-    signals.end_at_once()
+    # A signal ends the process at once until it serves; what it started ends with its group.
     from leo_telemetry_pipeline.web import ui as served
 
     with opened, served.application(bundled("workspace.yaml")) as app, signals.noted():
