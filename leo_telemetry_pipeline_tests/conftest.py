@@ -78,7 +78,9 @@ def server(request: pytest.FixtureRequest, servers: Servers) -> Server:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Say what our markers mean, and make Ctrl-C heard."""
+    """Say what our markers mean, make Ctrl-C heard, and forget the databases of whoever runs the tests."""
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]
     # Started in the background of a script, we ignore it, and so would every program that a test interrupts.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

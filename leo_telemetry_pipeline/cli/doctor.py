@@ -18,7 +18,7 @@ from leo_telemetry_pipeline.cli.verdicts import Verdict
 from leo_telemetry_pipeline.collect import spool
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store import collected, dagster_home, database, intake, runs, spans
+from leo_telemetry_pipeline.store import addresses, collected, dagster_home, database, intake, runs, spans
 from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.intake import Notice
 from leo_telemetry_pipeline.store.runs import Run
@@ -258,10 +258,11 @@ def _gather(settings: Settings, here: Here) -> Facts:
             "SELECT pg_size_pretty(pg_database_size(current_database())), split_part(version(), ' ', 2)"
         )[0]
         now = datetime.now(UTC)
+        remarks = addresses.remarks(settings.database_url, os.environ) if settings.database_url else ""
         return Facts(
             **vars(here),
             now=now,
-            database=f"{target.shown}: PostgreSQL {version}, {size}, tables up to date",
+            database=f"{target.shown}: PostgreSQL {version}, {size}, tables up to date{remarks}",
             daemon_lives=dagster_home.daemon_lives(target),
             waiting=tuple(runs.waiting(connection)),
             last=runs.last_succeeded(connection),

@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from leo_telemetry_pipeline.actions.inert import markdown
 from leo_telemetry_pipeline.defs.resources import TelemetryDatabase
 from leo_telemetry_pipeline.store import upkeep
 from leo_telemetry_pipeline.store.retention import Report
@@ -39,7 +40,7 @@ def _metadata(report: Report) -> dict[str, Any]:
         "spans moved out of the default partition": sum(report.moved.values()),
         "days sealed": len(report.sealed),
         "spans archived": sum(one.spans for one in report.archived),
-        "files": dg.MetadataValue.md("\n".join(f"- {one.file}" for one in report.archived) or "none"),
+        "files": dg.MetadataValue.md("\n".join(f"- {markdown(one.file)}" for one in report.archived) or "none"),
         "days dropped": len(report.dropped),
         "spans dropped": sum(one.spans for one in report.dropped),
         "bytes freed": sum(one.bytes for one in report.dropped),

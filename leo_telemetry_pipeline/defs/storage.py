@@ -9,6 +9,8 @@ from typing import Any
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres.storage import DagsterPostgresStorage
 
+from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.store import own_connection
 from leo_telemetry_pipeline.store.dagster_home import URL
 
 
@@ -26,4 +28,8 @@ class Storage(DagsterPostgresStorage):
         url = os.environ.get(URL)
         if not url:
             raise SystemExit('Run eval "$(leo-telemetry env)" first: it names the database and Dagster\'s home.')
-        return cls(url, inst_data=inst_data)
+        try:
+            address = own_connection.for_sqlalchemy(url, URL)
+        except UserError as error:
+            raise SystemExit(error.message) from None
+        return cls(address, inst_data=inst_data)

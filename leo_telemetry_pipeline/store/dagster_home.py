@@ -5,9 +5,11 @@ Belongs here: the environment of a Dagster process, for whoever starts one. Does
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from leo_telemetry_pipeline.settings import PREFIX, Settings, bundled, make_home
+from leo_telemetry_pipeline.store import own_connection
 from leo_telemetry_pipeline.store.database import Target, prepare_for_dagster
 
 URL = PREFIX + "DAGSTER_URL"
@@ -26,6 +28,16 @@ def environment(target: Target, settings: Settings) -> dict[str, str]:
         PREFIX + "HOME": str(settings.home),
         "DAGSTER_DISABLE_TELEMETRY": "1",
     }
+
+
+def inherited(environ: Mapping[str, str], target: Target) -> dict[str, str]:
+    """Return what a Dagster process that we start takes from ``environ``: nothing that is meant for another Dagster.
+
+    ``DAGSTER_MODULE_NAME``, ``DAGSTER_WEBSERVER_READ_ONLY`` and the like stand for options of its commands; its time
+    limits stay, since they are about the machine.
+    """
+    kept = own_connection.child_environment(environ, target.embedded)
+    return {name: value for name, value in kept.items() if not name.startswith("DAGSTER_") or "TIMEOUT" in name}
 
 
 def has_tables(target: Target) -> bool:

@@ -11,11 +11,11 @@ from contextlib import contextmanager, suppress
 from socket import SHUT_RDWR, socket
 from threading import Lock
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.store import addresses, migrations
+from leo_telemetry_pipeline.store import addresses, migrations, own_connection
 from leo_telemetry_pipeline.store.embedded import ROLE, Embedded
 
 if TYPE_CHECKING:
@@ -43,10 +43,14 @@ class Target:
 
     def connect(self, *, timeout_s: int = 10) -> "psycopg2.extensions.connection":
         """Open a connection. Raises UserError (exit 3) that names the database, never its password."""
+        if self.embedded is not None:
+            return _connected_to_own(self.embedded, self.dsn, self.shown, timeout_s)
         return _connected(self.dsn, self.shown, URL_VARIABLE, timeout_s)
 
     def connect_as_dagster(self) -> "psycopg2.extensions.connection":
         """Open a connection to where Dagster's own tables are. Raises UserError (exit 3)."""
+        if self.embedded is not None:
+            return _connected_to_own(self.embedded, f"dbname={DAGSTER_DATABASE}", self.shown, 10)
         dsn = self.dagster_url.replace("postgresql+psycopg2", "postgresql", 1)
         if self.dagster_shown:
             return _connected(dsn, self.dagster_shown, addresses.DAGSTER_URL_VARIABLE, 10)
@@ -55,13 +59,15 @@ class Target:
 
 def _connected(dsn: str, shown: str, variable: str, timeout_s: int) -> "psycopg2.extensions.connection":
     import psycopg2
+    from psycopg2.extensions import parse_dsn
 
     try:
         connection = psycopg2.connect(
             dsn, application_name="leo-telemetry", connect_timeout=timeout_s, client_encoding="UTF8"
         )
     except psycopg2.OperationalError as error:
-        raise UserError(addresses.cannot_connect(shown, variable, str(error)), NO_DATABASE) from None
+        told = addresses.cannot_connect(shown, variable, str(error), parse_dsn(dsn), os.environ)
+        raise UserError(told, NO_DATABASE) from None
     except psycopg2.Error:
         raise UserError(addresses.is_none(variable), NO_DATABASE) from None
     if connection.server_version < 150000:
@@ -70,6 +76,16 @@ def _connected(dsn: str, shown: str, variable: str, timeout_s: int) -> "psycopg2
             f"{shown} is PostgreSQL {connection.server_version // 10000}: 15 or newer is needed", NO_DATABASE
         )
     return connection
+
+
+def _connected_to_own(server: Embedded, dsn: str, shown: str, timeout_s: int) -> "psycopg2.extensions.connection":
+    import psycopg2
+    from psycopg2.extensions import parse_dsn
+
+    try:
+        return own_connection.connect(server, parse_dsn(dsn)["dbname"], timeout_s=timeout_s)
+    except psycopg2.Error as error:
+        raise UserError(addresses.cannot_connect_to_own(shown, str(server.home), str(error)), NO_DATABASE) from None
 
 
 class Database:
@@ -152,7 +168,13 @@ def opened(settings: Settings) -> Iterator[Target]:
     server = target.embedded
     assert server is not None
     try:
-        server.acquire(lambda name: _answers(server, name), DATABASE, lambda: _make_databases(server))
+        try:
+            server.acquire(lambda name: _answers(server, name), DATABASE, lambda: _make_databases(server))
+        except OSError as error:
+            raise UserError(
+                f"LEO_TELEMETRY_HOME ({server.home}) cannot be used: {error.strerror}; choose a folder you may write",
+                NO_DATABASE,
+            ) from None
         yield target
     finally:
         server.release()
@@ -195,12 +217,10 @@ def outside(url: str, dagster_schema: str, dagster_url: str = "") -> Target:
     parts = addresses.parts_of(url, URL_VARIABLE)
     of_dagster = addresses.parts_of(dagster_url, addresses.DAGSTER_URL_VARIABLE) if dagster_url else parts
     options = f"{of_dagster.get('options', '')} -csearch_path={dagster_schema}".strip()
-    # SQLAlchemy hands what follows the question mark to libpq as it is.
-    query = urlencode({name: value for name, value in (of_dagster | {"options": options}).items() if name != "dbname"})
     return Target(
         make_dsn(**parts),
         addresses.shown(parts),
-        f"postgresql+psycopg2:///{quote(of_dagster.get('dbname', ''), safe='')}?{query}",
+        addresses.for_sqlalchemy(of_dagster | {"options": options}),
         dagster_shown=addresses.shown(of_dagster) if dagster_url else "",
     )
 
@@ -255,16 +275,15 @@ def _answers(server: Embedded, name: str) -> bool:
     import psycopg2
 
     try:
-        psycopg2.connect(f"{server.dsn} dbname={name} connect_timeout=10").close()
+        # The process that starts a server is ours, never one that is measured.
+        own_connection.connect(server, name, forget=True).close()
     except psycopg2.OperationalError:
         return False
     return True
 
 
 def _make_databases(server: Embedded) -> None:
-    import psycopg2
-
-    connection = psycopg2.connect(f"{server.dsn} dbname=postgres")
+    connection = own_connection.connect(server, "postgres")
     try:
         connection.autocommit = True
         with connection.cursor() as cursor:

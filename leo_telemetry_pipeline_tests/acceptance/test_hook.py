@@ -19,7 +19,7 @@ from typing import TypeVar
 import pytest
 
 from leo_telemetry_pipeline import settings as settings_module
-from leo_telemetry_pipeline.cli import hook, hook_child
+from leo_telemetry_pipeline.cli import hook
 from leo_telemetry_pipeline.collect import generated
 from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.store import database, runs, spans
@@ -252,23 +252,6 @@ def test_where_a_daemon_lives_the_child_leaves_the_work_to_it(settings: Settings
     done = subprocess.run(CHILD, input=EVENT, capture_output=True, check=True)
     assert "a daemon lives" in done.stderr.decode()
     assert [run.status for run in runs.waiting(db)] == ["QUEUED"]
-
-
-def test_a_log_that_has_grown_is_cut_at_the_start_of_a_line(tmp_path: Path):
-    """Lost: a disk that fills up with our words, or the words that were needed."""
-    log = tmp_path / "hook.log"
-    lines = [f"line {number:07}" for number in range(120_000)]
-    log.write_text("\n".join(lines) + "\n")
-    with log.open("a") as appending:
-        hook_child.cut(log)
-        appending.write("and on\n")
-    kept = log.read_text().splitlines()
-    assert kept[-1] == "and on"
-    assert kept[:-1] == lines[-len(kept) + 1 :]
-    assert 200_000 < log.stat().st_size <= hook_child.KEPT_OF_LOG + 10
-    before = log.read_bytes()
-    hook_child.cut(log)
-    assert log.read_bytes() == before
 
 
 @sees_processes

@@ -19,11 +19,11 @@ from leo_telemetry_pipeline.collect.spool import Drained, Spool, drain, folder_o
 from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import database, drains
-from leo_telemetry_pipeline.store.embedded import Embedded
 from leo_telemetry_pipeline_tests.builders import spans_of
 from leo_telemetry_pipeline_tests.processes import (
     answers,
     as_ordinary_user,
+    database_away,
     environment,
     finished,
     free_port,
@@ -80,16 +80,7 @@ def own_server(home: Path) -> Iterator[Path]:
         finally:
             for pid in processes_of(home):
                 os.kill(pid, signal.SIGCONT)
-            if not answers(home):
-                restart(home)
-
-
-def stop_at_once(home: Path) -> None:
-    Embedded(home)._run("pg_ctl", "-D", str(home / "database"), "-m", "immediate", "-w", "stop")
-
-
-def restart(home: Path) -> None:
-    Embedded(home)._start(lambda: answers(home))
+            until(lambda: answers(home), "the database is back")
 
 
 def drained(home: Path) -> Drained:
@@ -130,9 +121,9 @@ def test_a_database_that_stops_three_times_loses_and_doubles_nothing(own_server)
     emitting = Emitting(own_server, 16_000, 2_000)
     for _ in range(3):
         time.sleep(1)
-        stop_at_once(own_server)
-        time.sleep(0.3)
-        restart(own_server)
+        with database_away(own_server):
+            time.sleep(0.3)
+        until(lambda: answers(own_server), "the database is back")
     counters, late_s = emitting.ended()
     done = drained(own_server)
     assert (done.torn, done.quarantined, done.left) == (0, 0, 0)

@@ -1,0 +1,93 @@
+"""Spans whose names are images, links and HTML, and the asset pages that show them in a browser.
+
+Belongs here: making such spans slow, an asset that is not made inert, showing all Markdown of a page.
+Does not: what may come of it (accept_browser).
+"""
+
+import json
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+
+from benchmarks.browser import Page
+from benchmarks.deployed import Deployed
+from leo_telemetry_pipeline.store.days import milliseconds
+
+# Each asks for a picture, or is a link or HTML, in whatever reads it as Markdown.
+_NAMES = (
+    "![x]({0}/a.png)",
+    '<img src="{0}/b.png">',
+    "a|b ![x]({0}/c.png) | `![x]({0}/d.png)`",
+    "{0}/e.png www.example.org",
+)
+CONTROL = "/control.png"
+_LOOKED_AT_S = 1.5
+_MARKDOWN = (
+    "[...document.querySelectorAll('*')].filter((one) => !one.children.length && one.innerText === '[Show Markdown]')"
+)
+_REPORT = """
+import sys
+import dagster as dg
+from leo_telemetry_pipeline import execution
+from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.store import database
+with database.opened(Settings()) as target, execution.instance(target, Settings()) as instance:
+    shown = dg.MetadataValue.md(f"![x]({sys.argv[2]})")
+    instance.report_runless_asset_event(dg.AssetMaterialization(sys.argv[1], metadata={"shown": shown}))
+"""
+
+
+def make_slow(dev: Deployed, origin: str) -> None:
+    """Store spans that are bottlenecks, whose names ask an origin for pictures, and analyse them."""
+    names = [name.format(origin) for name in _NAMES]
+    start = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=2)
+    spans = [
+        {
+            "trace_id": f"{place}-{number}",
+            "span_id": "a",
+            "span_type": "gate",
+            "span_name": name,
+            "start_time_ms": milliseconds(start) + number,
+            "duration_ms": 5_000,
+            "attributes": {"sd_type": name},
+        }
+        for place, name in enumerate(names)
+        for number in range(30)
+    ]
+    for name in names:
+        dev.rows(
+            "INSERT INTO telemetry_thresholds (dimension_type, dimension_key, baseline_p50_ms, multiplier)"
+            " VALUES ('gate', %s, 100, 2.0)",
+            name,
+        )
+    ours = [sys.executable, "-P", "-m", "leo_telemetry_pipeline.cli"]
+    _finish(dev, [*ours, "import", "-"], "\n".join(map(json.dumps, spans)))
+    _finish(dev, [*ours, "analyze"])
+
+
+def report(dev: Deployed, asset: str, picture: str) -> None:
+    """Put an asset into Dagster's own records, with Markdown that shows a picture."""
+    _finish(dev, [sys.executable, "-P", "-W", "ignore", "-c", _REPORT, asset, picture])
+
+
+def _finish(dev: Deployed, command: list[str], given: str = "") -> None:
+    done = subprocess.run(
+        command, input=given, env=dev.environment, cwd="/", text=True, timeout=600, capture_output=True
+    )
+    if done.returncode:
+        raise RuntimeError(f"{command[-1][:80]}: {done.stderr[-1000:]}")
+
+
+def show_markdown(page: Page) -> int:
+    """Wait for a page of the UI, then show all of its Markdown, one after the other; return how much there was."""
+    page.until("document.readyState === 'complete' && document.body.innerText.length > 200")
+    time.sleep(_LOOKED_AT_S)
+    count = page.run(f"{_MARKDOWN}.length")
+    for place in range(count):
+        page.run(f"{_MARKDOWN}[{place}].click()")
+        page.until("document.querySelector('.dagster-markdown')")
+        time.sleep(_LOOKED_AT_S)
+        page.press("Escape", 27)
+        page.until("!document.querySelector('[role=dialog] .dagster-markdown')")
+    return count
