@@ -154,6 +154,7 @@ def granted(owner: Database) -> set[Row]:
 def test_each_role_has_what_the_guide_grants_it_and_nobody_else_has_anything(owner: Database, as_: As):
     """Lost: one table among many that everyone may read, or empty."""
     superuser = as_("superuser")
+    execute(owner, "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC")
     new_partitions(owner, as_("leo_writer"))
     expected = granted(owner)
     assert set(owner.rows(PRIVILEGES)) == expected
@@ -224,6 +225,8 @@ BEFORE = """
 GRANT ALL ON ALL TABLES IN SCHEMA public TO anon, authenticated, service_role;
 GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO anon, authenticated, service_role;
 GRANT ALL ON ALL FUNCTIONS IN SCHEMA public TO anon, authenticated, service_role;
+GRANT SELECT (span_name) ON workflow_trace_log TO anon, PUBLIC;
+GRANT ALL ON telemetry_upkeep TO authenticated WITH GRANT OPTION;
 REVOKE ALL ON FUNCTION telemetry_effective_threshold FROM leo_reader;
 GRANT SELECT ON p50_by_gate, telemetry_effective_thresholds TO leo_nobody;
 """
