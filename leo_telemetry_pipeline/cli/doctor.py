@@ -18,7 +18,7 @@ from leo_telemetry_pipeline.cli.verdicts import Verdict
 from leo_telemetry_pipeline.collect import spool
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store import addresses, collected, dagster_home, database, intake, runs, spans
+from leo_telemetry_pipeline.store import access, addresses, collected, dagster_home, database, intake, runs, spans
 from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.intake import Notice
 from leo_telemetry_pipeline.store.runs import Run
@@ -28,6 +28,7 @@ LONG_QUEUE = timedelta(minutes=10)
 FEW_DAYS = timedelta(days=2)
 WEEK = timedelta(days=7)
 SHOWN_KEYS = 8
+SHOWN_NAMES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,7 @@ class Facts(Here):
 
     now: datetime
     database: str
+    opened: dict[str, list[str]]
     daemon_lives: bool
     waiting: tuple[Run, ...]
     last: Run | None
@@ -80,6 +82,7 @@ def judge(facts: Facts) -> list[Verdict]:
     return [
         _switch(facts),
         Verdict("database", facts.database),
+        *_access(facts),
         _disk(facts),
         _collection(facts),
         _spool(facts),
@@ -107,6 +110,15 @@ def _switch(here: Here) -> Verdict:
     if here.enabled:
         return Verdict("switch", "on")
     return Verdict("switch", "off", "LEO_TELEMETRY_ENABLED is false: unset it")
+
+
+def _access(facts: Facts) -> list[Verdict]:
+    if not facts.opened:
+        return []
+    names = sorted({name for names in facts.opened.values() for name in names})
+    more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
+    said = f"{', '.join(facts.opened)} may use {', '.join(names[:SHOWN_NAMES])}{more}"
+    return [Verdict("access", said, "REVOKE ALL on them: docs/deployment.md, On Supabase")]
 
 
 def _disk(here: Here) -> Verdict:
@@ -263,6 +275,7 @@ def _gather(settings: Settings, here: Here) -> Facts:
             **vars(here),
             now=now,
             database=f"{target.shown}: PostgreSQL {version}, {size}, tables up to date{remarks}",
+            opened=access.open_to_strangers(connection),
             daemon_lives=dagster_home.daemon_lives(target),
             waiting=tuple(runs.waiting(connection)),
             last=runs.last_succeeded(connection),

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.store import addresses, migrations, own_connection
+from leo_telemetry_pipeline.store import access, addresses, migrations, own_connection
 from leo_telemetry_pipeline.store.embedded import ROLE, Embedded
 
 if TYPE_CHECKING:
@@ -246,6 +246,13 @@ def prepare_for_dagster(target: Target, dagster_schema: str) -> None:
                 raise UserError(addresses.is_pooler(shown), NO_DATABASE)
             if not exists:
                 cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(dagster_schema)))
+                access.close_schema(cursor, dagster_schema)
+            if roles := access.open_by_default(cursor, dagster_schema):
+                raise UserError(
+                    f"{shown} would open Dagster's tables in the schema {dagster_schema} to {', '.join(roles)}: "
+                    f"name a schema that they may not use in {PREFIX}DAGSTER_SCHEMA, such as dagster",
+                    NO_DATABASE,
+                )
     except psycopg2.errors.InsufficientPrivilege:
         raise UserError(
             f"{shown} does not let us create the schema {dagster_schema} for Dagster's tables: "

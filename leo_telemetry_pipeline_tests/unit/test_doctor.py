@@ -20,6 +20,7 @@ HEALTHY = Facts(
     now=NOW,
     enabled=True,
     database="the embedded database",
+    opened={},
     hooks=Hooks((SettingsFile(".claude/settings.local.json", ("/bin/leo-telemetry",)),)),
     daemon_lives=False,
     waiting=(),
@@ -48,6 +49,11 @@ def test_a_healthy_system_needs_nothing() -> None:
     [
         ("switch", {"enabled": False}, "LEO_TELEMETRY_ENABLED is false: unset it"),
         ("disk", {"free": 1_000}, "make room, or move LEO_TELEMETRY_HOME"),
+        (
+            "access",
+            {"opened": {"anon": ["workflow_trace_log"], "PUBLIC": ["a", "b", "c"]}},
+            "REVOKE ALL on them: docs/deployment.md, On Supabase",
+        ),
         ("collection", {"newest_span": None}, "leo-telemetry import FILE..."),
         ("collection", {"newest_span": NOW - timedelta(days=3)}, "see whether what writes spans still runs"),
         ("spool", {"spooled": 2}, "leo-telemetry drain"),
