@@ -160,6 +160,41 @@ def test_a_database_that_accepts_and_says_nothing_holds_no_exit(home, durable):
         assert b"secret" not in path.read_bytes()
 
 
+# The database is never given up, so that nothing but waiting itself brings the spans to the disk.
+FLUSH = """
+from leo_telemetry_pipeline import trace
+from leo_telemetry_pipeline.collect import loop
+loop.PATIENCE_S = 600.0
+for number in range(15_000):
+    with trace.tracer.gate(f"G{number}"):
+        pass
+print(trace.flush(600), flush=True)
+"""
+
+
+def test_a_program_that_is_killed_while_it_flushes_into_a_database_that_hangs_loses_nothing(settings, db, home):
+    """Lost: nearly all spans of a program that waits for its database, to the out-of-memory killer."""
+    variables = environment(home, **{PREFIX + "DATABASE_URL": settings.database_url})
+    with db.transaction() as cursor:
+        cursor.execute("LOCK TABLE workflow_trace_log IN ACCESS EXCLUSIVE MODE")
+        process = subprocess.Popen([sys.executable, "-c", FLUSH], env=variables, stdout=subprocess.PIPE, text=True)
+        try:
+            until(lambda: on_disk(home) == 15_000, "all of it is on disk", seconds=60, every=0.1)
+        finally:
+            process.kill()
+            said, _ = process.communicate()
+    assert (process.returncode, said) == (-signal.SIGKILL, "")
+    done = drains.drain(db, home, "CLI")
+    assert (done.torn, done.left) == (0, 0)
+    found = [name for (name,) in db.rows("SELECT span_name FROM workflow_trace_log")]
+    assert sorted(found) == sorted(f"G{number}" for number in range(15_000))
+
+
+def on_disk(home: Path) -> int:
+    """Return how many spans the spool holds."""
+    return sum(path.read_bytes().count(b'{"span":') for path in Path(folder_of(str(home))).glob("*.spans"))
+
+
 @sees_processes
 def test_a_database_that_freezes_midway_holds_no_exit_and_loses_nothing(own_server):
     """Lost: the same, to a database whose machine is out of memory."""
