@@ -24,7 +24,7 @@ FIRST_REST_S = 0.5
 LONGEST_REST_S = 30.0
 # One at work, and one ready for when that is done.
 _MOST_JOBS = 2
-# Where somebody waits for the database: jobs whose spans are on disk, and still in memory.
+# While somebody waits for the database, more of them, whose spans are on disk as well.
 _MOST_WAITING = 20
 _GOODBYE_S = 0.1
 

@@ -29,16 +29,16 @@ Make = Callable[..., Writer]
 
 
 class Door:
-    """A way to the test's database that can be shut."""
+    """A way to the test's database that can be shut; without settings it stays so."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings
-        self.shut = False
+        self.shut = settings is None
         self.tried = 0
 
     def __call__(self) -> DatabaseSink:
         self.tried += 1
-        if self.shut:
+        if self.shut or self.settings is None:
             raise Unavailable("shut")
         return connect(self.settings)
 
@@ -55,6 +55,21 @@ def folder(home: Path) -> str:
 
 @pytest.fixture
 def make(door: Door, folder: str) -> Iterator[Make]:
+    yield from making(door, folder)
+
+
+@pytest.fixture
+def no_door() -> Door:
+    return Door()
+
+
+@pytest.fixture
+def make_away(no_door: Door, folder: str) -> Iterator[Make]:
+    """Make writers without a database, for what needs none on any of the servers."""
+    yield from making(no_door, folder)
+
+
+def making(door: Door, folder: str) -> Iterator[Make]:
     made: list[Writer] = []
 
     def make(**more) -> Writer:
@@ -155,10 +170,9 @@ def test_a_span_that_cannot_be_is_counted_and_keeps_no_other_out(make, db):
     assert db.rows("SELECT key, count FROM telemetry_removed_keys") == [("gen_ai.prompt", 2)]
 
 
-def test_a_full_queue_drops_and_counts(make, door):
+def test_a_full_queue_drops_and_counts(make_away):
     """Lost: the memory of a program that ends spans faster than any database takes them; or the number of the lost."""
-    door.shut = True
-    writer = make(queue_spans=10)
+    writer = make_away(queue_spans=10)
     writer.parked = False  # the thread does not start, so that nothing leaves the queue
     emit(writer, 25)
     assert writer.submit([span()]) == 1
@@ -293,15 +307,14 @@ def test_operations_that_never_end_are_not_kept_for_ever(make, monkeypatch):
     assert writer.counters()["stored"] == 30
 
 
-def test_a_database_that_is_away_is_asked_ever_more_rarely(make, door):
+def test_a_database_that_is_away_is_asked_ever_more_rarely(make_away, no_door):
     """Lost: a network full of attempts, from every program of a cluster at once."""
-    door.shut = True
-    writer = make()
+    writer = make_away()
     until = time.monotonic() + 3
     while time.monotonic() < until:
         emit(writer, 1)
         time.sleep(0.01)
-    assert 2 <= door.tried <= 5
+    assert 2 <= no_door.tried <= 5
 
 
 def test_durable_spans_are_on_disk_when_they_ended_and_gone_when_stored(make, db, door, folder):
@@ -366,10 +379,9 @@ def test_threads_and_a_database_that_comes_and_goes_lose_and_double_nothing(make
     assert sorted(stored(db)) == sorted(ids)
 
 
-def test_what_neither_database_nor_disk_takes_is_counted_by_reason(make, door, folder):
+def test_what_neither_database_nor_disk_takes_is_counted_by_reason(make_away, folder):
     """Lost: the knowledge that spans are lost, and why."""
-    door.shut = True
-    writer = make(spool_bytes=50_000)
+    writer = make_away(spool_bytes=50_000)
     for _ in range(10):
         emit(writer, 100)
         assert writer.flush(10) is not writer.tally.has_losses
@@ -414,12 +426,12 @@ def test_what_is_open_when_its_program_ends_is_not_shown_any_more(make, db):
         assert open_spans.running(db) == []
 
 
-def test_a_program_that_ends_no_span_asks_no_database(make, door):
+def test_a_program_that_ends_no_span_asks_no_database(make_away, no_door):
     """Lost: a connection for each of many programs that only import the package."""
-    writer = make()
+    writer = make_away()
     assert writer.flush(1)
     writer.close()
-    assert door.tried == 0
+    assert no_door.tried == 0
     assert writer.counters()["created"] == 0
 
 
@@ -445,15 +457,15 @@ def test_spans_made_elsewhere_take_the_same_way(make, db):
     assert "hunter2" not in str(db.rows("SELECT attributes FROM workflow_trace_log"))
 
 
-def test_a_disk_that_hangs_holds_no_exit_and_what_it_has_is_counted_as_lost(make, door, folder, monkeypatch):
+def test_a_disk_that_hangs_holds_no_exit_and_what_it_has_is_counted_as_lost(make_away, folder, monkeypatch):
     """Lost: the end of every program, to a network's disk; or the knowledge that its last spans are gone."""
-    door.shut, goes_on, write = True, threading.Event(), os.write
+    goes_on, write = threading.Event(), os.write
 
     def hang(fd: int, content: bytes) -> int:
         goes_on.wait(20)
         return write(fd, content)
 
-    writer = make()
+    writer = make_away()
     monkeypatch.setattr(os, "write", hang)
     lost = {"created": 3_000, "stored": 0, "spooled": 0, "dropped": {"out_of_time": 3_000}, "queued": 0}
     assert closed_after_many(writer) == lost
@@ -465,15 +477,15 @@ def test_a_disk_that_hangs_holds_no_exit_and_what_it_has_is_counted_as_lost(make
     assert drain(folder, lambda found, removed: spans.Stored(0, 0), note=lambda done: None).counters == [lost]
 
 
-def test_a_slow_disk_holds_no_exit_and_what_it_does_not_take_is_counted_as_lost(make, db, door, folder, monkeypatch):
+def test_a_slow_disk_holds_no_exit_and_what_it_does_not_take_is_counted_as_lost(make_away, folder, monkeypatch):
     """Lost: the knowledge of how many of the last spans are gone."""
-    door.shut, write = True, os.write
+    write = os.write
 
     def crawl(fd: int, content: bytes) -> int:
         time.sleep(0.02)
         return write(fd, content)
 
-    writer = make()
+    writer = make_away()
     monkeypatch.setattr(os, "write", crawl)
     counters = closed_after_many(writer)
     assert counters["spooled"] > 0
@@ -481,24 +493,23 @@ def test_a_slow_disk_holds_no_exit_and_what_it_does_not_take_is_counted_as_lost(
     assert counters["queued"] == 0
     assert writer._thread is not None
     writer._thread.join(10)
-    done = drained(db, folder)
+    done = drain(folder, lambda found, removed: spans.Stored(len(found), 0), note=lambda done: None)
     assert done.spans >= counters["spooled"]
     assert done.counters == [counters]
 
 
-def test_counters_that_somebody_holds_hold_no_exit(make, door, folder):
+def test_counters_that_somebody_holds_hold_no_exit(make_away, folder):
     """Lost: seconds at the end of each of many programs that end at once."""
-    door.shut = True
     Spool(folder, 1 << 20).keep_counters({"created": 1})
     with (Path(folder) / accounts.NAME).open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        counters = closed_after_many(make())
+        counters = closed_after_many(make_away())
     assert counters["spooled"] == 3_000
 
 
-def test_a_flush_is_not_done_for_spans_that_came_later(make, door):
+def test_a_flush_is_not_done_for_spans_that_came_later(make_away):
     """Lost: the spans before a flush that said they are safe, while later ones were dropped."""
-    writer = make(queue_spans=5)
+    writer = make_away(queue_spans=5)
     writer.parked = False  # the thread does not start, so that nothing leaves the queue
     emit(writer, 5)
     said: list[bool] = []
