@@ -202,8 +202,8 @@ with trace.tracer.gate("first"):
     ended[0] += 1
 signal.setitimer(signal.ITIMER_REAL, 0)
 sys.meta_path.pop(0)
-assert trace.flush(30)
-counted = trace.counters()
+flushed, counted = trace.flush(30), trace.counters()
+assert flushed == (not counted["dropped"]), (flushed, counted)
 print(json.dumps([ended[0] > 1, counted["created"] - ended[0], counted["spooled"] - ended[0]]))
 """
     handled, created, spooled = result(code, home, LEO_TELEMETRY_DURABLE=durable)
