@@ -133,15 +133,16 @@ class Loop:
                 self._batch(BATCH).finish(False)
             elif sender.accepts:
                 sender.offer(self._batch(BATCH))
-            elif aged <= 0:
-                return
-            elif writer.in_a_hurry and sender.has_room:
-                # Somebody would rather see it in the database, but shall not wait for that with a span in memory alone.
-                batch = self._batch(min(BATCH, aged))
+            elif writer.in_a_hurry and sender.has_room and (aged > 0 or len(writer.queue) >= BATCH):
+                # Somebody waits for the database, but shall not do so with spans in memory alone: of many, writing
+                # the last takes a while.
+                batch = self._batch(BATCH)
                 batch.secure()
                 sender.offer(batch)
-            else:
+            elif aged > 0:
                 self._batch(min(BATCH, aged)).finish(False)
+            else:
+                return
             self._secure_late()
 
     def _secure_late(self) -> None:
