@@ -3,6 +3,7 @@
 Belongs here: the sensors, and the pure decision of each. Does not: the state machine (SQL functions).
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,9 @@ from leo_telemetry_pipeline.store.runs import Run
 # Dagster says that it starts a run a moment before there is a process; after so long there should be one.
 SILENT_LAUNCH = timedelta(seconds=40)
 CLEAR_UP_S = 3600
+# A run is lost when it was silent for so long; the rule itself is in SQL.
+SILENT_S = 30
+AWAY = "away"
 
 
 def to_launch(waiting: Sequence[Run]) -> list[Run]:
@@ -61,6 +65,14 @@ def launch_failure(run: Run, launched: Sequence[Launch], now: datetime, patience
     return None
 
 
+def was_away(cursor: str | None, last_look: float | None, now: float) -> bool:
+    """Tell whether a sensor was away for so long that silent runs may have been as well: the machine slept.
+
+    Their beats come before its next look, at which that is no reason any more.
+    """
+    return cursor != AWAY and last_look is not None and now - last_look > SILENT_S
+
+
 @dg.sensor(
     name=QUEUE_SENSOR,
     job=analysis_job,
@@ -90,7 +102,9 @@ def run_lifecycle_sensor(context: dg.SensorEvaluationContext, telemetry_database
     instance, done, location = context.instance, [], _location(context)
     with telemetry_database.session() as (database, settings):
         deadline = timedelta(seconds=settings.deadline)
-        reaped = runs.reap(database)
+        away = was_away(context.cursor, context.last_tick_completion_time, time.time())
+        context.update_cursor(AWAY if away else "")
+        reaped = 0 if away else runs.reap(database)
         if reaped:
             done.append(f"{reaped} lost or overdue")
         for run in runs.waiting(database):
