@@ -94,7 +94,7 @@ def daemon(target: Target) -> Daemon:
         beats = ask(_BEATS, _DAEMON_ALIVE_S) if _exist(ask, "daemon_heartbeats") else []
         if not beats or not _exist(ask, "job_ticks", "instigators"):
             return Daemon(beats=bool(beats))
-        ticks = ask(_LAST_TICKS, f'"({OURS}\\w+)"', _LOOKED_S, f'%"{OURS}%')
+        ticks = ask(_LAST_TICKS, f'{_NAMED}({OURS}\\w+)"', _LOOKED_S, f"%{_NAMED}{OURS}%")
     looks = any(name == QUEUE_SENSOR and status != "FAILURE" and recent for name, status, recent, _ in ticks)
     failing = [(name, json.loads(body).get("error")) for name, status, _, body in ticks if status == "FAILURE"]
     if not looks and not failing:
@@ -108,6 +108,8 @@ _BEATS = """
 SELECT body FROM daemon_heartbeats
 WHERE daemon_type = 'SENSOR' AND timestamp > (clock_timestamp() AT TIME ZONE 'UTC') - make_interval(secs => %s)
 """
+# Before the name of a sensor or schedule, in what Dagster keeps of it.
+_NAMED = '"job_name": "'
 # One look is under way for a moment; what the last one that ended came to is what counts.
 _LAST_TICKS = """
 SELECT substring(i.instigator_body FROM %s), t.status,
