@@ -10,7 +10,10 @@ import dagster as dg
 import psycopg2
 import pytest
 import sqlalchemy as sa
+from dagster._core.storage.runs import SqlRunStorage
 from dagster_postgres.storage import DagsterPostgresStorage
+from sqlalchemy import event
+from sqlalchemy.exc import ProgrammingError
 
 from leo_telemetry_pipeline.defs.storage import Storage
 from leo_telemetry_pipeline.settings import Settings
@@ -72,13 +75,13 @@ def killed_after(statements: int) -> Iterator[list[int]]:
         if seen[0] > statements:
             raise Killed
 
-    sa.event.listen(sa.Engine, "before_cursor_execute", count)
+    event.listen(sa.Engine, "before_cursor_execute", count)
     try:
         yield seen
     except Killed:
         pass
     finally:
-        sa.event.remove(sa.Engine, "before_cursor_execute", count)
+        event.remove(sa.Engine, "before_cursor_execute", count)
 
 
 def counted(make: Callable[[], object]) -> int:
@@ -133,7 +136,7 @@ def test_tables_of_another_version_of_dagster_are_left_alone(tables: Tables):
     DagsterPostgresStorage(tables.url)
     tables.execute("UPDATE alembic_version SET version_num = 'of_another'; DROP TABLE kvs")
     before = tables.rows(SHAPE)
-    with pytest.raises(sa.exc.ProgrammingError):
+    with pytest.raises(ProgrammingError):
         Storage(tables.url)
     assert tables.rows(SHAPE) == before
 
@@ -167,11 +170,12 @@ def test_two_first_starts_at_once_make_the_tables_once(tables: Tables):
 
 def test_a_server_that_was_started_anew_is_found_again(tables: Tables):
     """Lost: connections that are kept for speed fail the run that uses them after a restart of the database."""
-    storage = Storage(tables.url)
-    with storage.run_storage.connect() as connection:
+    storage = Storage(tables.url).run_storage
+    assert isinstance(storage, SqlRunStorage)
+    with storage.connect() as connection:
         [[kept]] = connection.execute(sa.text("SELECT pg_backend_pid()"))
-    with storage.run_storage.connect() as connection:
+    with storage.connect() as connection:
         assert connection.execute(sa.text("SELECT pg_backend_pid()")).scalar() == kept
     with closing(psycopg2.connect(tables.target.dsn)) as connection, connection, connection.cursor() as cursor:
         cursor.execute("SELECT pg_terminate_backend(%s)", (kept,))
-    assert storage.run_storage.get_cursor_values({"anything"}) == {}
+    assert storage.get_cursor_values({"anything"}) == {}
