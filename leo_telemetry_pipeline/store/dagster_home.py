@@ -28,8 +28,9 @@ QUEUE_SENSOR = OURS + "queued_runs_sensor"
 _DAEMON_ALIVE_S = 60
 # The queue is looked at every five seconds; a busy machine may take twenty times as long.
 _LOOKED_S = 120
-# A busy machine needs minutes to import what a run or a tick needs: neither is ended for that.
-_PATIENCE_S = "600"
+# A busy machine needs minutes to import what a run or a tick needs: neither is ended for that after Dagster's 60 s.
+# The second would follow the first, but whoever ends a server should not wait longer.
+_PATIENCE = {"DAGSTER_GRPC_TIMEOUT_SECONDS": "600", "DAGSTER_GRPC_SHUTDOWN_GRACE_PERIOD": "60"}
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def environment(target: Target, settings: Settings) -> dict[str, str]:
         URL: target.dagster_url,
         PREFIX + "HOME": str(settings.home),
         "DAGSTER_DISABLE_TELEMETRY": "1",
-        "DAGSTER_GRPC_TIMEOUT_SECONDS": os.environ.get("DAGSTER_GRPC_TIMEOUT_SECONDS", _PATIENCE_S),
+        **{name: os.environ.get(name, value) for name, value in _PATIENCE.items()},
     }
 
 

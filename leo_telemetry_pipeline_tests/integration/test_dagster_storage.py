@@ -141,6 +141,13 @@ def test_tables_of_another_version_of_dagster_are_left_alone(tables: Tables):
     assert tables.rows(SHAPE) == before
 
 
+def test_a_busy_machine_gets_the_time_to_import(tables: Tables, settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    """Lost: on a busy machine Dagster fails each launch after a minute, while its process still imports."""
+    assert int(dagster_home.environment(tables.target, settings)["DAGSTER_GRPC_TIMEOUT_SECONDS"]) >= 600
+    monkeypatch.setenv("DAGSTER_GRPC_TIMEOUT_SECONDS", "1200")
+    assert dagster_home.environment(tables.target, settings)["DAGSTER_GRPC_TIMEOUT_SECONDS"] == "1200"
+
+
 MAKER = """
 import sys
 from leo_telemetry_pipeline.defs.storage import Storage
