@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
@@ -10,7 +11,21 @@ import dagster as dg
 import psycopg2
 import pytest
 import sqlalchemy as sa
+from dagster._core.remote_origin import (
+    RegisteredCodeLocationOrigin,
+    RemoteInstigatorOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorType,
+    TickData,
+    TickStatus,
+)
 from dagster._core.storage.runs import SqlRunStorage
+from dagster._daemon.types import DaemonHeartbeat
+from dagster._utils.error import SerializableErrorInfo
 from dagster_postgres.storage import DagsterPostgresStorage
 from sqlalchemy import event
 from sqlalchemy.exc import ProgrammingError
@@ -18,6 +33,7 @@ from sqlalchemy.exc import ProgrammingError
 from leo_telemetry_pipeline.defs.storage import Storage
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import dagster_home
+from leo_telemetry_pipeline.store.dagster_home import QUEUE_SENSOR, Daemon
 from leo_telemetry_pipeline.store.database import Target, outside
 from leo_telemetry_pipeline_tests.processes import ROOT
 from leo_telemetry_pipeline_tests.servers import DEBIAN, EMBEDDED
@@ -148,8 +164,74 @@ def test_a_busy_machine_gets_the_time_to_import(tables: Tables, settings: Settin
     assert dagster_home.environment(tables.target, settings)["DAGSTER_GRPC_TIMEOUT_SECONDS"] == "1200"
 
 
+def beat(instance: dg.DagsterInstance, ago_s: float = 0.0, error: str = "") -> None:
+    """Let the sensor daemon beat, as it does."""
+    errors = [SerializableErrorInfo(error, [], "Error")] if error else []
+    instance.add_daemon_heartbeat(DaemonHeartbeat(time.time() - ago_s, "SENSOR", "its-id", errors))
+
+
+def look(instance: dg.DagsterInstance, sensor: str, status: TickStatus, ago_s: float = 0.0, error: str = "") -> None:
+    """Let a sensor of our location look, as the daemon records it."""
+    location = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("leo_telemetry_pipeline"), "__repository__")
+    state = InstigatorState(
+        RemoteInstigatorOrigin(location, sensor), InstigatorType.SENSOR, InstigatorStatus.DECLARED_IN_CODE
+    )
+    if not instance.get_instigator_state(state.instigator_origin_id, state.selector_id):
+        instance.add_instigator_state(state)
+    cause = SerializableErrorInfo(error, [], "Error") if error else None
+    instance.create_tick(
+        TickData(
+            state.instigator_origin_id,
+            sensor,
+            InstigatorType.SENSOR,
+            status,
+            time.time() - ago_s,
+            selector_id=state.selector_id,
+            error=SerializableErrorInfo("Error occurred during the execution of evaluation_fn", [], "E", cause)
+            if cause
+            else None,
+        )
+    )
+
+
+def test_a_daemon_is_judged_by_what_our_sensors_did(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch, settings: Settings
+):
+    """Lost: a daemon that beats while none of its looks succeeds, and a doctor who calls that well."""
+    variables = dagster_home.environment(tables.target, settings)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    lifecycle = "leo_telemetry_run_lifecycle_sensor"
+
+    def found() -> Daemon:
+        return dagster_home.daemon(tables.target)
+
+    assert found() == Daemon()
+    with dg.DagsterInstance.from_config(variables["DAGSTER_HOME"]) as instance:
+        assert found() == Daemon()
+        beat(instance, ago_s=3600)
+        look(instance, QUEUE_SENSOR, TickStatus.SKIPPED)
+        assert found() == Daemon()
+        beat(instance, error="no index mark\nand more")
+        assert found() == Daemon(beats=True, looks=True)
+        look(instance, "queued_runs_sensor", TickStatus.FAILURE, error="of somebody else")
+        look(instance, QUEUE_SENSOR, TickStatus.STARTED)
+        assert found() == Daemon(beats=True, looks=True)
+        look(instance, lifecycle, TickStatus.FAILURE, error="no table x\nLINE 1: SELECT")
+        assert found() == Daemon(beats=True, looks=True, failing=((lifecycle, "no table x"),))
+        look(instance, lifecycle, TickStatus.SKIPPED)
+        assert found() == Daemon(beats=True, looks=True)
+        look(instance, QUEUE_SENSOR, TickStatus.FAILURE, error="no table y")
+        assert found() == Daemon(beats=True, looks=False, failing=((QUEUE_SENSOR, "no table y"),))
+    tables.execute("DELETE FROM job_ticks")
+    assert found() == Daemon(beats=True, looks=False, failing=(("the sensor daemon", "no index mark"),))
+    tables.execute("DROP TABLE instigators")
+    assert found() == Daemon(beats=True)
+
+
 MAKER = """
 import sys
+import time
 from leo_telemetry_pipeline.defs.storage import Storage
 print("ready", flush=True)
 sys.stdin.readline()
