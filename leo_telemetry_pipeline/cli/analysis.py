@@ -62,7 +62,7 @@ def analyze(
     with database.ready(settings) as target, closing(database.Database(target)) as connection:
         # The heavy imports come after the first question to the database, which may be all that is needed.
         from leo_telemetry_pipeline import execution
-        from leo_telemetry_pipeline.defs.resources import TAG
+        from leo_telemetry_pipeline.defs.names import TAG
 
         if any(run.status == "RUNNING" and run.scope_id == (project or "") for run in run_store.waiting(connection)):
             click.echo("Another analysis is running: waiting for it to end.", err=True)

@@ -5,6 +5,7 @@ Belongs here: gathering facts, and the pure judgement of each. Does not: repairi
 
 import os
 import shutil
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,11 +20,14 @@ from leo_telemetry_pipeline.collect import spool
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import access, addresses, collected, dagster_home, database, intake, runs, spans
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.dagster_home import Daemon
+from leo_telemetry_pipeline.store.database import Database, Target
 from leo_telemetry_pipeline.store.intake import Notice
 from leo_telemetry_pipeline.store.runs import Run
 
 LEAST_FREE = 1_000_000_000
+# Of the newest runs, so many are looked at for one that somebody took.
+LOOKED_AT = 20
 LONG_QUEUE = timedelta(minutes=10)
 FEW_DAYS = timedelta(days=2)
 WEEK = timedelta(days=7)
@@ -50,7 +54,8 @@ class Facts(Here):
     now: datetime
     database: str
     opened: dict[str, list[str]]
-    daemon_lives: bool
+    daemon: Daemon
+    executed_elsewhere: bool
     waiting: tuple[Run, ...]
     last: Run | None
     newest: Run | None
@@ -89,7 +94,7 @@ def judge(facts: Facts) -> list[Verdict]:
         _losses(facts),
         *_removed(facts),
         *_intake(facts),
-        *installed_hooks.judge(facts.hooks, facts.daemon_lives),
+        *installed_hooks.judge(facts.hooks, facts.daemon.looks or facts.executed_elsewhere),
         _queue(facts),
         _worker(facts),
         _last_analysis(facts),
@@ -221,8 +226,21 @@ def _queue(facts: Facts) -> Verdict:
 
 
 def _worker(facts: Facts) -> Verdict:
-    if facts.daemon_lives:
+    if facts.daemon.failing:
+        name, why = facts.daemon.failing[0]
+        said = f"a Dagster daemon is running, but {name} fails: {text.cut(text.in_a_line(why), 120)}"
+        return Verdict(
+            "worker", said, "start `leo-telemetry dev` or `worker` anew; should it fail again, see what it prints"
+        )
+    if facts.daemon.looks:
         return Verdict("worker", "a Dagster daemon is running")
+    if facts.daemon.beats:
+        said = "a Dagster daemon is running, but has not looked at the queue for two minutes"
+        return Verdict(
+            "worker", said, "wait if it has only begun; else see what it prints, and whether a sensor is off"
+        )
+    if facts.executed_elsewhere:
+        return Verdict("worker", "no daemon of this home; another Dagster instance executed the last analysis")
     if facts.hooks.run:
         return Verdict("worker", "no daemon; the hook starts a worker when one is needed")
     return Verdict("worker", "no daemon, and no hook that would start one", "leo-telemetry service install")
@@ -266,7 +284,7 @@ def look(settings: Settings) -> Here:
 def _gather(settings: Settings, here: Here) -> Facts:
     with database.ready(settings) as target, closing(Database(target)) as connection:
         runs.reap(connection)
-        newest = runs.latest(connection, 1)
+        newest = runs.latest(connection, LOOKED_AT)
         (size, version) = connection.rows(
             "SELECT pg_size_pretty(pg_database_size(current_database())), split_part(version(), ' ', 2)"
         )[0]
@@ -277,7 +295,8 @@ def _gather(settings: Settings, here: Here) -> Facts:
             now=now,
             database=f"{target.shown}: PostgreSQL {version}, {size}, tables up to date{remarks}",
             opened=access.open_to_strangers(connection),
-            daemon_lives=dagster_home.daemon_lives(target),
+            daemon=dagster_home.daemon(target),
+            executed_elsewhere=_is_elsewhere(target, newest),
             waiting=tuple(runs.waiting(connection)),
             last=runs.last_succeeded(connection),
             newest=newest[0] if newest else None,
@@ -288,3 +307,9 @@ def _gather(settings: Settings, here: Here) -> Facts:
             notices=tuple(intake.since(connection, now - WEEK)),
             stale_after=timedelta(seconds=settings.stale_after),
         )
+
+
+def _is_elsewhere(target: Target, newest: Sequence[Run]) -> bool:
+    """Tell whether the last run that somebody took is unknown to this home's Dagster."""
+    taken = next((run.dagster_run_id for run in newest if run.dagster_run_id), None)
+    return taken is not None and not dagster_home.has_run(target, taken)

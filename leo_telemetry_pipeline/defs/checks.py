@@ -15,6 +15,7 @@ from leo_telemetry_pipeline.actions.inert import markdown
 from leo_telemetry_pipeline.analysis.bottlenecks import JUDGED, NOT_JUDGED, is_above
 from leo_telemetry_pipeline.defs import history
 from leo_telemetry_pipeline.defs.assets import bottlenecks, workflow_traces
+from leo_telemetry_pipeline.defs.names import asset_key
 from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.store import measure, spans
 from leo_telemetry_pipeline.store.days import DAY, Window, midnight
@@ -81,7 +82,7 @@ def _said(broken: object, good: str, bad: str) -> str:
 @dg.asset_check(
     asset=bottlenecks,
     blocking=True,
-    additional_ins={"traces": dg.AssetIn("workflow_traces")},
+    additional_ins={"traces": dg.AssetIn(asset_key("workflow_traces"))},
     description="Every span type with timed spans in the window has P50s.",
 )
 def p50s_exist_where_spans_do(
@@ -104,7 +105,7 @@ def bottlenecks_are_above_their_threshold(bottlenecks: pd.DataFrame) -> dg.Asset
 @dg.asset_check(
     asset=bottlenecks,
     blocking=True,
-    additional_ins={"traces": dg.AssetIn("workflow_traces")},
+    additional_ins={"traces": dg.AssetIn(asset_key("workflow_traces"))},
     description="Spans scanned = judged + too few + without a baseline + switched off.",
 )
 def counts_add_up(

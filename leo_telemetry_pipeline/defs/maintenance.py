@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from leo_telemetry_pipeline.actions.inert import markdown
+from leo_telemetry_pipeline.defs.names import PREFIX
 from leo_telemetry_pipeline.defs.resources import TelemetryDatabase
 from leo_telemetry_pipeline.store import upkeep
 from leo_telemetry_pipeline.store.retention import Report
@@ -18,6 +19,7 @@ UPKEEP = "upkeep"
 
 
 @dg.asset(
+    key_prefix=PREFIX,
     group_name=UPKEEP,
     description="Partitions of the span table made, and spans older than LEO_TELEMETRY_KEEP archived and dropped.",
     kinds={"postgres"},

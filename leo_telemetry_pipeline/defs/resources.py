@@ -16,16 +16,13 @@ import dagster as dg
 import psycopg2.extensions
 
 from leo_telemetry_pipeline.defs.lifecycle import LOST, Ending, Heartbeat, how_it_ended, selects
+from leo_telemetry_pipeline.defs.names import FIRST_ASSET, LAST_ASSET, RUN_ID_TAG, TAG
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import database, runs
 from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.runs import LostRun, Run
 
-TAG = "leo_telemetry/"
-RUN_ID_TAG = TAG + "run_id"
-FIRST_ASSET = "workflow_traces"
-LAST_ASSET = "continuous_improvements"
 WAIT_S = 0.5
 
 

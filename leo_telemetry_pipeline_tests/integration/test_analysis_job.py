@@ -17,6 +17,7 @@ from leo_telemetry_pipeline.actions import findings
 from leo_telemetry_pipeline.analysis import bottlenecks as judging
 from leo_telemetry_pipeline.analysis import p50
 from leo_telemetry_pipeline.defs import checks, io
+from leo_telemetry_pipeline.defs.names import shown
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.span import InvalidSpan
 from leo_telemetry_pipeline.store import counts, measure, runs, spans
@@ -714,7 +715,7 @@ def test_re_execution_from_failure_skips_what_was_done_and_makes_a_new_row(
     assert run.window == failed.window
     assert found(run) == ["gate:A"]
     assert row(db, run_id) == failed
-    done = {event.step_key for event in second.result.all_events if event.is_step_success}
+    done = {shown(event.step_key) for event in second.result.all_events if event.is_step_success}
     assert "p50_by_gate" not in done
     assert "continuous_improvements" in done
 
