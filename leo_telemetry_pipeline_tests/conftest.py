@@ -1,7 +1,6 @@
 """What every test stands on: an environment of its own, and real servers, each started once for the session.
 
-A database of a test is a clone of one that was migrated once, so tests share no row and need no order. Beside that,
-how a run is shared between processes, and how it tells of failures.
+A database of a test is a clone of one that was migrated once, so tests share no row and need no order.
 """
 
 import itertools
@@ -12,7 +11,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import hypothesis
 import pytest
@@ -20,6 +18,7 @@ import pytest
 from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.store import migrations
 from leo_telemetry_pipeline.store.database import Database, Target, outside
+from leo_telemetry_pipeline_tests import sharing
 from leo_telemetry_pipeline_tests.servers import DEBIAN, EMBEDDED, POOLER, WIDE_POOLER, Server, Servers
 
 # The same examples on every run where nobody can replay a lucky find, new ones on a developer's machine.
@@ -78,48 +77,13 @@ def server(request: pytest.FixtureRequest, servers: Servers) -> Server:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Say what our markers mean, and make Ctrl-C heard."""
+    """Say what our markers mean, and make Ctrl-C heard; how a run is shared and summed up is in `sharing`."""
+    config.pluginmanager.register(sharing)
     # Started in the background of a script, we ignore it, and so would every program that a test interrupts.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "only_on(*servers, reason): what the test is about is there on these alone")
     config.addinivalue_line("markers", "transactions_at_once: waits for itself where there is one server connection")
-
-
-class SaysAtOnce:
-    """Tells why a test failed when it does: of a run that is ended from outside, nobody reads a summary."""
-
-    def __init__(self, terminal: Any) -> None:
-        self.terminal = terminal
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Write a failure below the line of dots."""
-        if report.failed:
-            self.terminal.ensure_newline()
-            self.terminal.write_line(f"FAILED {report.nodeid} ({report.when})\n{report.longreprtext}")
-
-
-def pytest_sessionstart(session: pytest.Session) -> None:
-    """Tell of failures at once, in the process that has the terminal."""
-    terminal = session.config.pluginmanager.get_plugin("terminalreporter")
-    if terminal and not hasattr(session.config, "workerinput"):
-        session.config.pluginmanager.register(SaysAtOnce(terminal))
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
-    """Share the tests between processes by file, with all acceptance tests in one of these.
-
-    Those have processes, signals and clocks of their own: two of them at once would take each other's time.
-    """
-    from xdist.scheduler import LoadScopeScheduling
-
-    class ByFile(LoadScopeScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.partition("::")[0]
-            return "acceptance" if "/acceptance/" in file else file
-
-    return ByFile(config, log)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

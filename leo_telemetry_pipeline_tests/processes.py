@@ -268,7 +268,7 @@ def need(condition: object, reason: str) -> None:
         return
     if os.environ.get("CI", "").lower() in ("1", "true"):
         _fail(reason)
-    pytest.skip(f"NOT TESTED HERE: {reason}")
+    pytest.skip(reason)
 
 
 def _fail(reason: str) -> NoReturn:
