@@ -40,7 +40,8 @@ dev: install ## Run database, daemon, OTLP receiver and UI until Ctrl-C
 
 # Much of it waits for processes, so there are more processes than cores. One that died is not replaced: pytest-xdist
 # 3.8 would wait for ever for what the first one had done already.
-PYTEST := $(BIN)/python -m pytest --dist loadscope --max-worker-restart 0
+# Whoever forbids Python to keep what it compiled would have each of some 3,000 processes compile it anew.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --dist loadscope --max-worker-restart 0
 
 test: install ## Run all tests
 	$(PYTEST) --numprocesses 4

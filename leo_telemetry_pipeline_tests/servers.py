@@ -125,7 +125,7 @@ class Servers:
             max_db_connections = {POOL_SIZES[name]}
             max_client_conn = 500
             server_login_retry = 1
-            query_wait_timeout = 30
+            query_wait_timeout = 600
             """.replace("\n            ", "\n"),
             encoding="utf-8",
         )

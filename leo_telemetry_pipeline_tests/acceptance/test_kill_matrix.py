@@ -183,7 +183,7 @@ if __name__ == "__main__":
 
 def test_a_hundred_forks_under_four_threads_hang_nothing_and_double_nothing(db, home, variables):
     """Lost: a server that forks its workers, to a lock that nobody holds; or the truth, to spans counted twice."""
-    done = finished(python(FORKS), variables, timeout=100)
+    done = finished(python(FORKS), variables)
     assert done.code == 0, done.err[-3000:]
     counters = [json.loads(line) for line in done.out.splitlines()]
     assert len(counters) == 101
@@ -199,7 +199,7 @@ def test_spans_of_multiprocessing_children_arrive_under_their_parent(db, home, v
     """Lost: all work that is spread over processes, since such children end without a word to anyone."""
     script = tmp_path / "program.py"
     script.write_text(CHILDREN)
-    done: Done = finished([sys.executable, str(script), method], variables, timeout=100)
+    done: Done = finished([sys.executable, str(script), method], variables)
     assert done.code == 0, done.err[-3000:]
     drained(db, home)
     assert sorted(names(db)) == ["around the children", *["child"] * 24]

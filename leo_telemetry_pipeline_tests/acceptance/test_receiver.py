@@ -708,7 +708,7 @@ def test_what_is_accepted_while_the_database_is_gone_arrives_when_it_is_back(hom
         assert spool.usage(spool.folder_of(str(home)))[0] == 40
         # Any command starts the database again; the receiver, which uses it too, then keeps it.
         assert processes.run(home, "runs").code == 0
-        until(lambda: served.stored("meanwhile") == 40, "the spans are in the table", by=served.running, seconds=60)
+        until(lambda: served.stored("meanwhile") == 40, "the spans are in the table", by=served.running)
         assert spool.usage(spool.folder_of(str(home)))[0] == 0
         assert served.post(as_json("after")) == 200
         until(lambda: served.stored("after") == 1, "spans are stored again", by=served.running)
@@ -724,7 +724,7 @@ def test_what_waits_on_disk_survives_the_receiver(home: Path):
         served.running.process.kill()
         served.running.ended()
     with serving(home) as served:
-        until(lambda: served.stored("promised") == 5, "the spans are in the table", by=served.running, seconds=60)
+        until(lambda: served.stored("promised") == 5, "the spans are in the table", by=served.running)
 
 
 def test_without_database_and_spool_nothing_is_promised(home: Path):
@@ -754,7 +754,7 @@ def test_requests_under_way_are_answered_before_the_end(number: signal.Signals, 
         time.sleep(0.5)
         line.sendall(body[50:])
         assert status_of(line) == 200
-        assert served.running.process.wait(timeout=20) == 0
+        assert served.running.process.wait(timeout=processes.PATIENCE_S) == 0
         said = served.running.said()
         assert said.startswith("The OTLP receiver is at http://127.0.0.1:")
         assert len(said.splitlines()) == 1
