@@ -6,6 +6,7 @@ Belongs here: what every test with processes needs. Does not: any expectation.
 import atexit
 import functools
 import os
+import random
 import re
 import shutil
 import signal
@@ -257,10 +258,27 @@ def serves(port: int) -> bool:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Return a port of 127.0.0.1 that nobody listens on now, and that no other process of tests is given.
+
+    Ports from 32768 on are given to whoever connects to something, also between our look and the server's start.
+    """
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                _lock(port)
+            except OSError:
+                continue
+        return port
+
+
+def _lock(port: int) -> None:
+    """Take a name that only one process of a machine can have, until this process ends."""
+    if sys.platform == "linux":
+        with socket.socket(socket.AF_UNIX) as lock:
+            lock.bind(f"\0leo-telemetry-tests-{port}")
+            lock.detach()
 
 
 def need(condition: object, reason: str) -> None:

@@ -39,14 +39,15 @@ class TwoEnded(LoadScopeScheduling):
 
 
 def scope_of(nodeid: str) -> str:
-    """Return what the test is kept together with: the tests of its file."""
-    return nodeid.partition("::")[0]
+    """Return what the test is kept together with: its file, and for Claude Code the way of measuring."""
+    file, _, test = nodeid.partition("::")
+    return file + test.partition("[")[2].partition("-")[0] if file.endswith("/test_claude_code.py") else file
 
 
 def rank(scope: str) -> tuple[int, str]:
     """Return where a file stands between the longest wait and pure computing."""
     for place, name in enumerate(LONGEST):
-        if scope.endswith(name):
+        if name in scope:
             return place, scope
     folders = ("/acceptance/", "/integration/")
     return len(LONGEST) + next((place for place, name in enumerate(folders) if name in scope), len(folders)), scope

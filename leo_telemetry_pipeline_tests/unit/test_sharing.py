@@ -27,10 +27,10 @@ def test_the_longest_waits_begin_first_and_pure_computing_ends_the_other_end():
     tests = ROOT / "leo_telemetry_pipeline_tests"
     assert [name for name in sharing.LONGEST if not (tests / name).exists()] == []
     ids = [f"{tests.name}/{name}::test_it[embedded]" for name in ("unit/test_a.py", "acceptance/test_b.py")]
-    ids += [f"{tests.name}/{name}::test_it" for name in ("integration/test_c.py", sharing.LONGEST[0])]
+    ids += [f"{tests.name}/{name}::test_it[both-plain]" for name in ("integration/test_c.py", sharing.LONGEST[0])]
     order = sorted(map(sharing.scope_of, ids), key=sharing.rank)
     assert [scope.partition("/")[2] for scope in order] == [
-        sharing.LONGEST[0],
+        f"{sharing.LONGEST[0]}both",
         "acceptance/test_b.py",
         "integration/test_c.py",
         "unit/test_a.py",
