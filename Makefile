@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-inp
 # Pyright keeps to what the lock installed: its own script, its own node, no look at newer releases.
 PYRIGHT := PYRIGHT_PYTHON_IGNORE_WARNINGS=1 PYRIGHT_PYTHON_GLOBAL_NODE=0 $(BIN)/pyright --pythonpath $(BIN)/python
 
-.PHONY: help install demo dev test lint bench bench-quick accept newest format lock wheel clean
+.PHONY: help install demo dev test unit lint bench bench-quick accept newest format lock wheel clean
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -38,10 +38,16 @@ demo: install ## See it find a bottleneck in sample data
 dev: install ## Run database, daemon, OTLP receiver and UI until Ctrl-C
 	$(BIN)/leo-telemetry dev
 
-# Much of it waits for processes: a second test process runs what needs no clock meanwhile. One that died is not
-# replaced: pytest-xdist 3.8 would wait for ever for what the first one had done already.
+# Much of it waits for processes, so there are more processes than cores. One that died is not replaced: pytest-xdist
+# 3.8 would wait for ever for what the first one had done already.
+# Whoever forbids Python to keep what it compiled would have each of some 3,000 processes compile it anew.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --dist loadscope --max-worker-restart 0
+
 test: install ## Run all tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --max-worker-restart 0
+	$(PYTEST) --numprocesses 4
+
+unit: install ## Run the tests that need no server: in less than a minute
+	$(PYTEST) --numprocesses 2 leo_telemetry_pipeline_tests/unit
 
 lint: install ## Check style, types and who imports whom
 	$(BIN)/ruff check .

@@ -59,8 +59,12 @@ def spans_of(span_type: str, span_name: str, durations: Iterable[int | None], **
 
 
 def insert(db: Database, made: Iterable[Span]) -> int:
-    """Store spans, those of the days around today in partitions of their own."""
-    spans.ensure_partitions(db, midnight(40), midnight())
+    """Store spans, those of the last 40 days in partitions of their own."""
+    made = list(made)
+    lately = (datetime.fromtimestamp(span.start_time_ms / 1000, UTC) for span in made)
+    days = [start for start in lately if midnight(40) <= start < midnight(-1)]
+    if days:
+        spans.ensure_partitions(db, min(days), max(days))
     return spans.insert(db, made)
 
 

@@ -1,7 +1,6 @@
 """What every test stands on: an environment of its own, and real servers, each started once for the session.
 
-A database of a test is a clone of one that was migrated once, so tests share no row and need no order. Beside that,
-how a run is shared between processes, and how it tells of failures.
+A database of a test is a clone of one that was migrated once, so tests share no row and need no order.
 """
 
 import itertools
@@ -9,10 +8,9 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import hypothesis
 import pytest
@@ -20,6 +18,7 @@ import pytest
 from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.store import migrations
 from leo_telemetry_pipeline.store.database import Database, Target, outside
+from leo_telemetry_pipeline_tests import sharing
 from leo_telemetry_pipeline_tests.servers import DEBIAN, EMBEDDED, POOLER, WIDE_POOLER, Server, Servers
 
 # The same examples on every run where nobody can replay a lucky find, new ones on a developer's machine.
@@ -28,7 +27,7 @@ hypothesis.settings.register_profile("dev", deadline=None)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI", "").lower() in ("1", "true") else "dev")
 
 _numbers = itertools.count(1)
-_migrated: set[str] = set()
+_made_once: set[tuple[str, str]] = set()
 
 
 @pytest.fixture(scope="session")
@@ -78,7 +77,11 @@ def server(request: pytest.FixtureRequest, servers: Servers) -> Server:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Say what our markers mean, make Ctrl-C heard, and forget the databases of whoever runs the tests."""
+    """Say what our markers mean, make Ctrl-C heard, and forget the databases of whoever runs the tests.
+
+    How a run is shared and summed up is in `sharing`.
+    """
+    config.pluginmanager.register(sharing)
     for name in [name for name in os.environ if name.startswith("PG")]:
         del os.environ[name]
     # Started in the background of a script, we ignore it, and so would every program that a test interrupts.
@@ -86,42 +89,6 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "only_on(*servers, reason): what the test is about is there on these alone")
     config.addinivalue_line("markers", "transactions_at_once: waits for itself where there is one server connection")
-
-
-class SaysAtOnce:
-    """Tells why a test failed when it does: of a run that is ended from outside, nobody reads a summary."""
-
-    def __init__(self, terminal: Any) -> None:
-        self.terminal = terminal
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Write a failure below the line of dots."""
-        if report.failed:
-            self.terminal.ensure_newline()
-            self.terminal.write_line(f"FAILED {report.nodeid} ({report.when})\n{report.longreprtext}")
-
-
-def pytest_sessionstart(session: pytest.Session) -> None:
-    """Tell of failures at once, in the process that has the terminal."""
-    terminal = session.config.pluginmanager.get_plugin("terminalreporter")
-    if terminal and not hasattr(session.config, "workerinput"):
-        session.config.pluginmanager.register(SaysAtOnce(terminal))
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
-    """Share the tests between processes by file, with all acceptance tests in one of these.
-
-    Those have processes, signals and clocks of their own: two of them at once would take each other's time.
-    """
-    from xdist.scheduler import LoadScopeScheduling
-
-    class ByFile(LoadScopeScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.partition("::")[0]
-            return "acceptance" if "/acceptance/" in file else file
-
-    return ByFile(config, log)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -144,13 +111,17 @@ def empty_database_url(server: Server) -> Iterator[str]:
 @pytest.fixture
 def template(server: Server) -> str:
     """Name a migrated database that nobody writes to."""
-    name = "template_migrated"
-    if server.direct not in _migrated:
+    return made_once(server, "template_migrated", "template1", migrations.migrate)
+
+
+def made_once(server: Server, name: str, template: str, prepare: Callable[[Target], None]) -> str:
+    """Make a database from which others are cloned, once per server, and return its name."""
+    if (server.direct, name) not in _made_once:
         # What an attempt that failed left.
         server.administer(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-        server.administer(f"CREATE DATABASE {name}")
-        migrations.migrate(outside(server.direct_url(name), "dagster"))
-        _migrated.add(server.direct)
+        server.administer(f"CREATE DATABASE {name} TEMPLATE {template}")
+        prepare(outside(server.direct_url(name), "dagster"))
+        _made_once.add((server.direct, name))
     return name
 
 
@@ -161,7 +132,8 @@ def database_url(server: Server, template: str) -> Iterator[str]:
 
 
 def _made(server: Server, name: str, template: str) -> Iterator[str]:
-    server.administer(f"CREATE DATABASE {name} TEMPLATE {template}")
+    # Without its own log of every page, which costs three times as much.
+    server.administer(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     try:
         yield server.url(name)
     finally:

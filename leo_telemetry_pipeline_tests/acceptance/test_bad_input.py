@@ -142,7 +142,7 @@ def test_a_run_that_has_ended_cannot_be_cancelled(known: Path):
 @pytest.mark.parametrize("command", ["analyze", "enqueue", "dev"])
 def test_a_setting_that_cannot_be_read_is_named(known: Path, command: str, name: str, value: str, words: Sequence[str]):
     """Lost: one wrong letter in a shell profile, and every command fails without a hint where it stands."""
-    done = finished(processes.command(command), processes.environment(known) | {PREFIX + name: value}, timeout=60)
+    done = finished(processes.command(command), processes.environment(known) | {PREFIX + name: value})
     has_line(done, PREFIX + name, *words)
     assert (done.code, done.out) == (2, "")
 
@@ -214,7 +214,7 @@ def test_what_a_pipe_brings_is_imported(known: Path):
             env=processes.environment(known),
             capture_output=True,
             cwd="/",
-            timeout=180,
+            timeout=processes.PATIENCE_S,
         )
         assert done.returncode == 0, done
         assert done.stdout.startswith(f"standard input: {count} span(s) stored".encode())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from leo_telemetry_pipeline_tests import npm
 from leo_telemetry_pipeline_tests.claude import playing, program, scenarios, stored, truth
 from leo_telemetry_pipeline_tests.claude.playing import Played
 from leo_telemetry_pipeline_tests.processes import sees_processes
@@ -25,7 +26,8 @@ NAMES = [scenario.__name__ for scenario in scenarios.ALL]
 @pytest.fixture(scope="module")
 def claude() -> Path:
     """Give the program of the version that is tested."""
-    return program.tested()
+    with npm.or_skip():
+        return program.tested()
 
 
 @pytest.fixture(scope="module", params=truth.WAYS)

@@ -132,7 +132,7 @@ def test_all_commands_work_and_nobody_else_gets_in(who: str, folder: Path):
             assert done.code == 0, (arguments, done)
         hook = [*place.prefix, *processes.command("hook", "session-start")]
         assert finished(hook, place.environment()) == Done(0, "", "")
-        until(lambda: "FRESH" in hook_log(place.home), "the hook has looked", seconds=60)
+        until(lambda: "FRESH" in hook_log(place.home), "the hook has looked")
         every = [place.home, *sorted(place.home.rglob("*"))]
         assert {"pgpass", "database", "run", "dagster", "logs", "postgresql.log"} <= {path.name for path in every}
         assert not as_another(SOMEBODY, lambda: entered(place.home, every))

@@ -98,7 +98,7 @@ def variables(settings: Settings, home: Path) -> dict[str, str]:
 
 def test_a_fork_waits_for_the_first_connection_to_be_made(variables):
     """Lost: a worker that never ends, since it was forked while OpenSSL was set up; and its spans to the spool."""
-    done = finished([sys.executable, "-c", CONNECTS], variables, timeout=60)
+    done = finished([sys.executable, "-c", CONNECTS], variables)
     assert done.code == 0, done.err[-3000:]
     counted = [json.loads(line) for line in done.out.splitlines()]
     assert [(one["created"], one["stored"]) for one in counted] == [(1, 1)] * 3
@@ -109,7 +109,7 @@ def test_a_fork_does_not_wait_for_a_database_that_never_answers(home):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         variables = environment(home, **{PREFIX + "DATABASE_URL": f"postgresql://leo@127.0.0.1:{port}/none"})
-        done = finished([sys.executable, "-c", HANGS], variables, timeout=60)
+        done = finished([sys.executable, "-c", HANGS], variables)
     assert done.code == 0, done.err[-3000:]
     *counted, longest = [json.loads(line) for line in done.out.splitlines()]
     assert [(one["created"], one["spooled"]) for one in counted] == [(1, 1)] * 6
@@ -134,7 +134,7 @@ def test_a_fork_during_an_import_that_never_ends_lets_everyone_end(home):
         module, durable, _ = case
         variables = {PREFIX + "DATABASE_URL": "postgresql://leo@127.0.0.1:1/none", PREFIX + "DURABLE": durable}
         command = [sys.executable, "-c", IMPORTS, f"leo_telemetry_pipeline.{module}"]
-        return finished(command, environment(home / f"{module}-{durable}", **variables), timeout=120)
+        return finished(command, environment(home / f"{module}-{durable}", **variables))
 
     home.mkdir(mode=0o700)
     # They wait most of the time, so all of them wait at once.

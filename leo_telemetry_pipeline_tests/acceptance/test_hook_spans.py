@@ -18,6 +18,7 @@ from leo_telemetry_pipeline.settings import PREFIX
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import spans
 from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline_tests.processes import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDED = Path(__file__).parents[1] / "claude_code_hook_events.jsonl"
@@ -310,7 +311,7 @@ def test_a_stdin_that_is_never_closed_holds_nobody_up_for_long(home: Path):
         assert process.stdin is not None
         process.stdin.write(event("UserPromptSubmit").encode())
         process.stdin.flush()
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=PATIENCE_S) == 0
     assert (home / "claude" / SESSION).exists()
 
 
@@ -335,7 +336,7 @@ def event(name: str, **fields: object) -> str:
 
 def run(text: str, command: Sequence[str] = HOOK) -> tuple[int, bytes, bytes]:
     """Run the hook as Claude Code does: the event on a pipe, both outputs read to their end."""
-    done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=60)
+    done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=PATIENCE_S)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -361,9 +362,9 @@ def working(home: Path) -> bool:
     return False
 
 
-def wait_for(look: Callable[[], object], seconds: float = 30) -> None:
+def wait_for(look: Callable[[], object]) -> None:
     """Look until it is so."""
-    until = time.monotonic() + seconds
+    until = time.monotonic() + PATIENCE_S
     while not look():
-        assert time.monotonic() < until, f"not within {seconds} s"
+        assert time.monotonic() < until, f"not within {PATIENCE_S} s"
         time.sleep(0.02)

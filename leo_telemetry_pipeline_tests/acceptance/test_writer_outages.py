@@ -21,6 +21,7 @@ from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import database, drains
 from leo_telemetry_pipeline_tests.builders import spans_of
 from leo_telemetry_pipeline_tests.processes import (
+    PATIENCE_S,
     answers,
     as_ordinary_user,
     database_away,
@@ -67,7 +68,7 @@ class Emitting:
 
     def ended(self) -> tuple[dict, float]:
         """Return its last counters, and how long its spans took after its work was done."""
-        out, err = self.process.communicate(timeout=60)
+        out, err = self.process.communicate(timeout=PATIENCE_S)
         assert (self.process.returncode, err) == (0, "")
         said, ended = out.splitlines()
         counters, _, when = said.rpartition(" ")
@@ -193,7 +194,7 @@ def on_disk(home: Path) -> int:
 def test_a_database_that_freezes_midway_holds_no_exit_and_loses_nothing(own_server):
     """Lost: the same, to a database whose machine is out of memory."""
     emitting = Emitting(own_server, 2_000, 800)
-    until(lambda: len(names(own_server)) > 100, "spans arrive", seconds=20)
+    until(lambda: len(names(own_server)) > 100, "spans arrive")
     frozen = [pid for pid, arguments in processes_of(own_server).items() if "postgres" in arguments]
     for pid in frozen:
         os.kill(pid, signal.SIGSTOP)
@@ -311,7 +312,7 @@ def test_two_drainers_store_every_span_once_between_them(settings, db, home):
         subprocess.Popen([sys.executable, "-c", DRAIN], env=variables, stdout=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    said = [one.communicate(timeout=60)[0].split() for one in running]
+    said = [one.communicate(timeout=PATIENCE_S)[0].split() for one in running]
     assert sum(int(spans) for _, spans, _ in said) == 4_000
     assert sum(int(new) for _, _, new in said) == 4_000
     assert usage(folder_of(str(home))) == (0, 0)

@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from leo_telemetry_pipeline.store import drains
 from leo_telemetry_pipeline_tests import processes
 from leo_telemetry_pipeline_tests.claude import fake_api, recorder, reports, stored, truth
 from leo_telemetry_pipeline_tests.claude.recorder import Recording
@@ -87,9 +88,8 @@ class Product:
 
     def rows(self, sessions: Sequence[str]) -> list[Row]:
         """Return what is stored of sessions by now."""
-        drained = processes.run(self.home, "drain")
-        assert drained.code == 0, drained.err
         with closing(processes.inside(self.home)) as database:
+            drains.drain(database, self.home, "CLI")
             return stored.rows(database, sessions)
 
     def text(self, sessions: Sequence[str]) -> str:

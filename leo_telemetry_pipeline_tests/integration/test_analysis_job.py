@@ -20,7 +20,7 @@ from leo_telemetry_pipeline.defs import checks, io
 from leo_telemetry_pipeline.defs.names import shown
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.span import InvalidSpan
-from leo_telemetry_pipeline.store import counts, measure, runs, spans
+from leo_telemetry_pipeline.store import blocks, counts, dimensions, histograms, measure, runs, spans
 from leo_telemetry_pipeline.store.database import Database, Target
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline_tests.builders import (
@@ -46,7 +46,8 @@ from leo_telemetry_pipeline_tests.builders import (
     statuses,
     week,
 )
-from leo_telemetry_pipeline_tests.servers import DEBIAN, EMBEDDED
+from leo_telemetry_pipeline_tests.conftest import made_once
+from leo_telemetry_pipeline_tests.servers import DEBIAN, EMBEDDED, Server
 
 pytestmark = pytest.mark.usefixtures("settings")
 
@@ -79,6 +80,23 @@ BOTTLENECK = {
     "sample_count", "evidence_trace_ids", "improvement_id", "onset_day", "p_value", "lost_ms_a_week", "why",
     "measured", "set_apart_by", "cause",
 }  # fmt: skip
+
+
+@pytest.fixture
+def template(server: Server, template: str) -> str:
+    """Name a database that has counted its days, all without spans: as somebody's is who analyses now and then.
+
+    To count ninety days is what takes longest in a first analysis. That it does is for the tests of history.
+    """
+
+    def count(target: Target) -> None:
+        days = Window(midnight(97), midnight(-1)).days
+        types = dimensions.types_to_judge([], [])
+        with closing(Database(target)) as db:
+            histograms.rebuild(db, days, types, [])
+            blocks.make(db, days[0], days[-1], types)
+
+    return made_once(server, "template_counted", template, count)
 
 
 def items(db: Database) -> list[tuple[str, str]]:

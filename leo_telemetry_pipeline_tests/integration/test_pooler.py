@@ -73,7 +73,7 @@ def test_a_statement_is_cancelled_through_the_pooler(db: Database):
     with ThreadPoolExecutor(1) as threads:
         asked = threads.submit(ask)
         assert began.wait(10)
-        until(lambda: db.cancel() or asked.done(), "the statement ends", seconds=30)
+        until(lambda: db.cancel() or asked.done(), "the statement ends")
         assert asked.result() == "cancelled"
     assert one(db, "SELECT 1") == 1
 

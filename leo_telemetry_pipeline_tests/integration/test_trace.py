@@ -30,7 +30,7 @@ def start(code: str, home: Path, url: str, **more: str) -> subprocess.Popen:
 def ended(process: subprocess.Popen, status: int = 0) -> str:
     """Wait for a program's end, and return what it printed."""
     try:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=processes.PATIENCE_S)
     finally:
         process.kill()
     assert (process.returncode, err) == (status, "")

@@ -109,9 +109,7 @@ def drained(db: Database, folder: str) -> Drained:
 def closed_after_many(writer: Writer) -> dict:
     """Close a writer that has 3,000 spans in memory, and return its counters."""
     emit(writer, 3_000)
-    began = time.monotonic()
     writer.close()
-    assert time.monotonic() - began < 1.4
     return writer.counters()
 
 
@@ -130,7 +128,7 @@ def test_spans_arrive_and_are_counted_as_stored(make, db):
 def test_a_few_spans_arrive_without_being_asked_for(make, db):
     """Lost: the last spans of a long-lived program, which stay in memory until there are many."""
     ids = emit(make(), 3)
-    until(lambda: sorted(stored(db)) == sorted(ids), "three spans are stored", seconds=10)
+    until(lambda: sorted(stored(db)) == sorted(ids), "three spans are stored")
 
 
 def test_spans_that_keep_coming_wake_no_thread_and_the_first_after_a_rest_does(make, db, monkeypatch):
@@ -147,10 +145,10 @@ def test_spans_that_keep_coming_wake_no_thread_and_the_first_after_a_rest_does(m
         time.sleep(3 * loop.TICK_S)
     assert woken == [writer]
     monkeypatch.setattr(loop, "PARK_AFTER_S", 0.1)
-    until(lambda: writer.parked, "the thread rests", seconds=10)
+    until(lambda: writer.parked, "the thread rests")
     ids += emit(writer, 1)
     assert len(woken) == 2
-    until(lambda: sorted(stored(db)) == sorted(ids), "the last one is stored", seconds=10)
+    until(lambda: sorted(stored(db)) == sorted(ids), "the last one is stored")
 
 
 def test_a_span_that_cannot_be_is_counted_and_keeps_no_other_out(make, db):
@@ -218,7 +216,7 @@ def test_while_the_database_is_away_spans_wait_on_disk_and_arrive_later(make, db
     assert writer.counters()["spooled"] == 500
     assert stored(db) == []
     door.shut = False
-    until(lambda: len(stored(db)) == 500, "the writer drains its spool", seconds=10)
+    until(lambda: len(stored(db)) == 500, "the writer drains its spool")
     assert sorted(stored(db)) == sorted(ids)
     ids += emit(writer, 10)
     assert writer.flush(10)
@@ -234,7 +232,7 @@ def test_the_next_writer_drains_what_one_before_it_left(make, db, folder):
     Spool(folder, 1 << 20).write([span(), span()])
     Spool(folder, 1 << 20).keep_counters({"created": 2, "spooled": 2})
     emit(make(), 1)
-    until(lambda: len(stored(db)) == 3, "the spool is drained", seconds=10)
+    until(lambda: len(stored(db)) == 3, "the spool is drained")
     assert drained(db, folder).counters == [{"created": 2, "spooled": 2}]
 
 
@@ -245,9 +243,9 @@ def test_a_database_that_hangs_is_given_up_and_gets_its_spans_later(make, db, fo
     with db.transaction() as cursor:
         cursor.execute("LOCK TABLE workflow_trace_log IN ACCESS EXCLUSIVE MODE")
         ids = emit(writer, 2_500)
-        until(lambda: usage(folder)[1] > 2_500 * 200, "all of it is on disk before that", seconds=10, every=0.02)
-        until(lambda: writer.counters()["spooled"] == 2_500, "the database is given up", seconds=10)
-    until(lambda: len(stored(db)) == 2_500, "the spool is drained", seconds=10)
+        until(lambda: usage(folder)[1] > 2_500 * 200, "all of it is on disk before that", every=0.02)
+        until(lambda: writer.counters()["spooled"] == 2_500, "the database is given up")
+    until(lambda: len(stored(db)) == 2_500, "the spool is drained")
     assert sorted(stored(db)) == sorted(ids)
     assert writer.counters() == {"created": 2_500, "stored": 0, "spooled": 2_500, "dropped": {}, "queued": 0}
 
@@ -307,7 +305,7 @@ def test_operations_that_never_end_are_not_kept_for_ever(make, monkeypatch):
     writer = make()
     tracer = Tracer(writer)
     begun = [copy_context().run(tracer.gate("A").__enter__) for _ in range(30)]
-    until(lambda: len(writer.open) == 10, "the oldest are let go", seconds=10)
+    until(lambda: len(writer.open) == 10, "the oldest are let go")
     for operation in begun:
         operation.end()
     assert writer.flush(10)
@@ -382,7 +380,7 @@ def test_threads_and_a_database_that_comes_and_goes_lose_and_double_nothing(make
     counters = writer.counters()
     assert (counters["created"], counters["dropped"], counters["queued"]) == (12_000, {}, 0)
     # The writer's own thread may still be at it, and only one empties a spool at a time.
-    until(lambda: drained(db, folder) and usage(folder) == (0, 0), "the spool is empty", seconds=30)
+    until(lambda: drained(db, folder) and usage(folder) == (0, 0), "the spool is empty")
     assert sorted(stored(db)) == sorted(ids)
 
 
@@ -418,9 +416,9 @@ def test_what_runs_for_long_is_shown_until_it_ends(make, db):
     with tracer.handoff("short"):
         pass
     with tracer.handoff("LEAD-TO-PLAN", sd_id="SD-1") as operation:
-        shown = until(lambda: open_spans.running(db), "the handoff is announced", seconds=10)
+        shown = until(lambda: open_spans.running(db), "the handoff is announced")
         assert [(one.span_name, one.sd_id, one.pid) for one in shown] == [("LEAD-TO-PLAN", "SD-1", os.getpid())]
-    until(lambda: db.rows("SELECT count(*) FROM workflow_open_spans") == [(0,)], "it is withdrawn", seconds=10)
+    until(lambda: db.rows("SELECT count(*) FROM workflow_open_spans") == [(0,)], "it is withdrawn")
     assert uuid_text(operation.span_id) in stored(db)
 
 
@@ -428,7 +426,7 @@ def test_what_is_open_when_its_program_ends_is_not_shown_any_more(make, db):
     """Lost: trust in what is said to run."""
     writer = make(open_after_s=0.3)
     with Tracer(writer).handoff("A"):
-        until(lambda: open_spans.running(db), "the handoff is announced", seconds=10)
+        until(lambda: open_spans.running(db), "the handoff is announced")
         writer.close()
         assert open_spans.running(db) == []
 
@@ -522,7 +520,7 @@ def test_a_flush_is_not_done_for_spans_that_came_later(make_away):
     said: list[bool] = []
     thread = threading.Thread(target=lambda: said.append(writer.flush(0.5)))
     thread.start()
-    until(lambda: writer._hurry_to, "the flush waits", seconds=10)
+    until(lambda: writer._hurry_to, "the flush waits")
     emit(writer, 20)
     thread.join()
     assert said == [False]
@@ -541,7 +539,7 @@ def test_a_thread_that_cannot_be_started_is_tried_again(make, db, monkeypatch):
         few.setattr(writers, "Thread", Refused)
         ids = emit(writer, 2)
     ids += emit(writer, 1)
-    until(lambda: sorted(stored(db)) == sorted(ids), "three spans are stored", seconds=10)
+    until(lambda: sorted(stored(db)) == sorted(ids), "three spans are stored")
 
 
 def test_a_disk_that_is_suddenly_for_reading_only_stops_nothing(make, db, folder, monkeypatch):
@@ -576,7 +574,7 @@ def test_a_large_segment_and_a_slow_database_come_to_an_end(make, db, door, fold
     monkeypatch.setattr(DatabaseSink, "store", slowly)
     Spool(folder, 1 << 20).write([span() for _ in range(400)])
     emit(make(), 1)
-    until(lambda: len(stored(db)) == 401 and usage(folder)[1] == 0, "the spool is drained", seconds=10)
+    until(lambda: len(stored(db)) == 401 and usage(folder)[1] == 0, "the spool is drained")
 
 
 def test_forks_in_two_threads_let_everyone_import_again(monkeypatch):

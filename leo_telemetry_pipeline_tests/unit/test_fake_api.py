@@ -29,7 +29,7 @@ def served() -> Iterator[tuple[str, Record]]:
 
 def remembered(record: Record, count: int) -> list[Exchange]:
     """Return what the fake remembers, which it writes down after it has answered."""
-    until(lambda: len(record.exchanges) == count, "the exchanges are remembered", seconds=30, every=0.01)
+    until(lambda: len(record.exchanges) == count, "the exchanges are remembered", every=0.01)
     return sorted(record.exchanges, key=lambda one: one.received)
 
 

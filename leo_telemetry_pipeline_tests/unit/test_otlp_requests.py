@@ -276,7 +276,8 @@ PARTS: list[Callable[..., Iterator[Read]]] = [otlp.parts_of_json, otlp.parts_of_
 def test_more_than_fits_in_memory_comes_in_parts_and_all_of_it(parts_of: Callable[..., Iterator[Read]]) -> None:
     """Lost: whatever of a batch does not fit is gone for good, since no exporter sends it again."""
     spans = [
-        wire_span({f"k.{each}": "\U0001f600" + "x" * 7_000 for each in range(120)}, number=n) for n in range(1, 21)
+        wire_span({f"k.{each}": "\U0001f600" + "a word " * 1_000 for each in range(120)}, number=n)
+        for n in range(1, 21)
     ]
     made = request(*spans)
     body = in_json(made) if parts_of is otlp.parts_of_json else made.SerializeToString()
@@ -289,7 +290,7 @@ def test_more_than_fits_in_memory_comes_in_parts_and_all_of_it(parts_of: Callabl
 
 def test_what_comes_before_the_break_of_a_large_request_is_read() -> None:
     """Lost: ten thousand good spans for one broken byte, since exporters send nothing again that is refused."""
-    spans = [wire_span({f"k.{each}": "x" * 9_000 for each in range(100)}, number=n) for n in range(1, 15)]
+    spans = [wire_span({f"k.{each}": "a word " * 1_285 for each in range(100)}, number=n) for n in range(1, 15)]
     body = in_json(request(*spans, wire_span(name="last")))
     parts = otlp.parts_of_json(body.replace(b'"last"', b"lasts"), policy=KEEP)
     read = []

@@ -121,7 +121,7 @@ def test_large_spans_are_drained_in_small_batches(folder):
     spool = Spool(folder, 64 * MB)
     spans = spans_of("phase", "LEAD", range(30))
     for large in spans:
-        large.attributes = {f"text_{n}": "x" * 10_000 for n in range(100)}
+        large.attributes = {f"text_{n}": "a word " * 1_400 for n in range(100)}
     spool.write(spans)
     sizes = []
 

@@ -28,7 +28,11 @@ def run(code: str, home: Path, **environ: str) -> subprocess.CompletedProcess:
     """Run a program that is measured, without a database."""
     environ = processes.environment(home) | environ
     return subprocess.run(
-        [sys.executable, "-P", "-W", "error", "-c", code], env=environ, capture_output=True, text=True, timeout=60
+        [sys.executable, "-P", "-W", "error", "-c", code],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=processes.PATIENCE_S,
     )
 
 
@@ -282,7 +286,7 @@ def test_every_example_runs_without_a_database_and_says_what_it_did(example: Pat
         env=processes.environment(home),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=processes.PATIENCE_S,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "0 in the database" in done.stdout

@@ -1,0 +1,91 @@
+"""How a run of the tests is shared between processes, and how it tells of failures and of what it could not test.
+
+Belongs here: hooks of pytest and pytest-xdist. Does not: fixtures (conftest), what a test needs (processes).
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+# What waits longest, longest first: one of these that begins last would keep everybody waiting.
+LONGEST = (
+    "acceptance/test_claude_code.py",
+    "acceptance/test_embedded_database.py",
+    "acceptance/test_lifecycle.py",
+    "acceptance/test_receiver.py",
+    "acceptance/test_plain_dagster.py",
+    "acceptance/test_bad_input.py",
+    "integration/test_analysis_job.py",
+)
+
+
+class TwoEnded(LoadScopeScheduling):
+    """Share the tests by file. Half of the processes begin with those that wait, the others with those that compute.
+
+    So a process that waits for another one's clock seldom has only such beside it, and the cores have work to do.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return scope_of(nodeid)
+
+    def _assign_work_unit(self, node: Any) -> None:
+        waits_first = int(node.gateway.id.removeprefix("gw")) % 2 == 0
+        chosen = (min if waits_first else max)(self.workqueue, key=rank)
+        self.workqueue.move_to_end(chosen, last=False)
+        super()._assign_work_unit(node)
+
+
+def scope_of(nodeid: str) -> str:
+    """Return what the test is kept together with: its file, and for Claude Code the way of measuring."""
+    file, _, test = nodeid.partition("::")
+    return file + test.partition("[")[2].partition("-")[0] if file.endswith("/test_claude_code.py") else file
+
+
+def rank(scope: str) -> tuple[int, str]:
+    """Return where a file stands between the longest wait and pure computing."""
+    for place, name in enumerate(LONGEST):
+        if name in scope:
+            return place, scope
+    folders = ("/acceptance/", "/integration/")
+    return len(LONGEST) + next((place for place, name in enumerate(folders) if name in scope), len(folders)), scope
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Share the tests between processes as suits ours."""
+    return TwoEnded(config, log)
+
+
+class SaysAtOnce:
+    """Tells why a test failed when it does: of a run that is ended from outside, nobody reads a summary."""
+
+    def __init__(self, terminal: Any) -> None:
+        self.terminal = terminal
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Write a failure below the line of dots."""
+        if report.failed:
+            self.terminal.ensure_newline()
+            self.terminal.write_line(f"FAILED {report.nodeid} ({report.when})\n{report.longreprtext}")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Tell of failures at once, in the process that has the terminal."""
+    terminal = session.config.pluginmanager.get_plugin("terminalreporter")
+    if terminal and not hasattr(session.config, "workerinput"):
+        session.config.pluginmanager.register(SaysAtOnce(terminal))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say what was not tested here and why: one line per reason, however many tests it stopped."""
+    for line in not_tested(terminalreporter.stats.get("skipped", [])):
+        terminalreporter.write_line(line, yellow=True, bold=True)
+
+
+def not_tested(skipped: Iterable[Any]) -> list[str]:
+    """Return a line per reason, the one that stopped most tests first."""
+    reasons = Counter(str(report.longrepr[2]).removeprefix("Skipped: ").partition("\n")[0] for report in skipped)
+    return [f"NOT TESTED HERE ({count} test{'s' * (count > 1)}): {reason}" for reason, count in reasons.most_common()]
