@@ -106,7 +106,7 @@ function* attempts({ base, reads, writes, query }) {
 
 async function attack(targets) {
   const trying = targets.flatMap((target) => [...attempts(target)]).map(async ([what, action]) => {
-    const late = new Promise((resolve) => setTimeout(() => resolve(null), GIVE_UP_MS));
+    const late = new Promise((_, reject) => setTimeout(() => reject("too late"), GIVE_UP_MS));
     try {
       return { what, read: (await Promise.race([action(), late])) ?? null, said: "" };
     } catch (error) {
