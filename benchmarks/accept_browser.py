@@ -255,7 +255,10 @@ class _Trial:
             hostile_names.report(self._dev, _KEPT, self._stranger.at("127.0.0.1") + hostile_names.CONTROL)
 
     def _is_kept(self) -> bool:
-        sql = "SELECT count(*) FROM asset_keys WHERE asset_key LIKE %s AND wipe_timestamp IS NULL"
+        sql = (
+            "SELECT count(*) FROM asset_keys WHERE asset_key LIKE %s"
+            " AND (wipe_timestamp IS NULL OR last_materialization_timestamp > wipe_timestamp)"
+        )
         return self._dev.rows(sql, f"%{_KEPT}%", of_dagster=True)[0][0] == 1
 
     def _harm(self) -> list[str]:

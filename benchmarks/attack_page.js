@@ -87,6 +87,7 @@ function* attempts({ base, reads, writes, query }) {
       }
       yield [`GET ${mode} ${address}`, () => text(address, { mode })];
     }
+    yield [`POST of nothing ${address}`, () => text(address, { method: "POST", mode: "no-cors" })];
     yield [`PUT ${address}`, () => text(address, { method: "PUT", body })];
     for (const enctype of ["text/plain", "multipart/form-data", "application/x-www-form-urlencoded"]) {
       yield [`form ${enctype} ${address}`, () => form(address, enctype, { [body]: "" })];
