@@ -28,18 +28,18 @@ _WORKSPACE = """
   ... on RepositoryLocation{repositories{name assetNodes{assetKey{path}}}}}}}}}
 """
 _VIEWS = ("overview", "checks", "events")
-# What the small form leaves out: one of these assets shows its names as any other does.
-_ALIKE = "p50_by_"
+# Assets that show names before anything follows from an analysis.
+_SOME = ("bottleneck_causes", "bottlenecks", "p50_by_gate", "workflow_traces")
 
 
 def parts(full: bool) -> list[str]:
     """Return the names of the parts."""
-    return ["other ports", "other names", "no origin", "rebinding", "asset pages"] if full else ["all"]
+    return ["other ports", "other names", "no origin", "rebinding", "asset pages", "unguarded"] if full else ["all"]
 
 
 def run(part: str, seed: int, full: bool) -> Iterator[Figure]:  # noqa: ARG001  # nothing here is drawn by chance
     """Measure one part."""
-    wanted = parts(full=True) if part == "all" else [part]
+    wanted = parts(full=True)[:-1] if part == "all" else [part]
     with deployed.dev() as dev, attack_page.serving() as stranger:
         if "asset pages" in wanted:
             hostile_names.make_slow(dev, stranger.at("127.0.0.1"))
@@ -53,9 +53,13 @@ def run(part: str, seed: int, full: bool) -> Iterator[Figure]:  # noqa: ARG001  
             if "rebinding" in wanted:
                 yield trial.rebound()
             if "asset pages" in wanted:
-                yield trial.looked_at([name for name in trial.assets if full or not name.startswith(_ALIKE)])
+                if full:
+                    hostile_names.wait_for_insights(dev)
+                yield trial.looked_at(trial.assets if full else _SOME, _VIEWS if full else _VIEWS[:1])
             yield trial.used()
             yield trial.opened()
+            if "unguarded" in wanted:
+                yield trial.succeeded()
 
 
 class _Trial:
@@ -86,7 +90,7 @@ class _Trial:
         page.until("typeof attack === 'function'")
         tried = page.run(f"attack({json.dumps(self._targets(self._ui, self._otlp))})")
         read = [f"{one['what']}: {one['read'][:40]}" for one in tried if one["read"] is not None]
-        answered = [one for one in page.answered if one.url.startswith((self._ui, self._otlp))]
+        answered = [one for one in page.answered if not one.url.startswith(address.removesuffix(SANDBOX))]
         served = sorted({f"{one.status} {one.url[:80]}" for one in answered if one.status < 400})
         harm = self._harm()
         whose = "no origin" if address.endswith(SANDBOX) else urllib.parse.urlsplit(address).hostname
@@ -95,7 +99,24 @@ class _Trial:
             f"a page of {whose}, another port, tries {len(tried)} things in Chromium",
             "nothing read, nothing served, nothing changed",
             _listed(read, served, harm) or f"{len(answered)} answers, all of them refusals",
-            len(tried) > 100 and len(answered) > 50 and not (read or served or harm),
+            len(tried) > 100 and len(answered) > 100 and not (read or served or harm),
+        )
+
+    def succeeded(self) -> Figure:
+        """Attack Dagster's own webserver: what finds nothing there would find nothing anywhere."""
+        self._keep()
+        page = self._chromium.page()
+        page.open(self._stranger.at("127.0.0.1"))
+        page.until("typeof attack === 'function'")
+        with deployed.unguarded(self._dev) as port:
+            tried = page.run(f"attack({json.dumps(self._targets(f'http://127.0.0.1:{port}', self._otlp)[:1])})")
+        read, harm = [one["what"].split()[0] for one in tried if one["read"] is not None], self._harm()
+        return Figure(
+            LINE,
+            "the same page against `dagster-webserver`, which has no guard",
+            "runs started, assets reported, an asset wiped, a subscription read",
+            f"{', '.join(harm)}; read by {', '.join(sorted(set(read)))}",
+            len(harm) == 3 and "socket" in read,
         )
 
     def followed(self) -> Figure:
@@ -107,7 +128,7 @@ class _Trial:
             page.answered.clear()
             page.run(f"void (location.href = {json.dumps(self._ui + path)})")
             page.until(f"location.href.startsWith({json.dumps(self._ui)}) && document.readyState === 'complete'")
-            statuses.append(page.answered[0].status)
+            statuses.append(next(one.status for one in page.answered if one.url == self._ui + path))
         harm = self._harm()
         return Figure(
             LINE,
@@ -142,12 +163,12 @@ class _Trial:
             len(page.answered) > 15 and not (served or harm),
         )
 
-    def looked_at(self, assets: Sequence[str]) -> Figure:
+    def looked_at(self, assets: Sequence[str], views: Sequence[str]) -> Figure:
         """Look at asset pages of hostile names, with all Markdown shown; then at one that is not made inert."""
         elsewhere, shown = [], 0
         page = self._chromium.page()
         for asset in assets:
-            for view in _VIEWS:
+            for view in views:
                 page.requested.clear()
                 page.open(f"{self._ui}/assets/{asset}?view={view}")
                 shown += hostile_names.show_markdown(page)
@@ -162,7 +183,7 @@ class _Trial:
             f"{len(assets)} asset pages of spans that are named like images, links and HTML",
             "no request to anybody else, but one for the picture of an asset that is not made inert",
             f"{shown} texts shown, {len(elsewhere)} requests {elsewhere[:3] or ''}; {int(is_seen)} for that picture",
-            shown > 3 and is_seen and not elsewhere,
+            shown >= len(_SOME) and is_seen and not elsewhere,
         )
 
     def used(self) -> Figure:
@@ -234,7 +255,10 @@ class _Trial:
             hostile_names.report(self._dev, _KEPT, self._stranger.at("127.0.0.1") + hostile_names.CONTROL)
 
     def _is_kept(self) -> bool:
-        sql = "SELECT count(*) FROM asset_keys WHERE asset_key LIKE %s AND wipe_timestamp IS NULL"
+        sql = (
+            "SELECT count(*) FROM asset_keys WHERE asset_key LIKE %s"
+            " AND (wipe_timestamp IS NULL OR last_materialization_timestamp > wipe_timestamp)"
+        )
         return self._dev.rows(sql, f"%{_KEPT}%", of_dagster=True)[0][0] == 1
 
     def _harm(self) -> list[str]:
