@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from leo_telemetry_pipeline.settings import Settings, make_home
-from leo_telemetry_pipeline.store import database
+from leo_telemetry_pipeline.store import database, process_ids
 from leo_telemetry_pipeline.store.database import Target
 
 # Dagster's daemon finishes its ticks on SIGINT; what is left after that gets shorter shrift.
@@ -86,6 +86,7 @@ def run_until_interrupted(
 
 def keep_while_alive(settings: Settings, pid: int) -> None:
     """Return at once, leaving a process behind that keeps the embedded database running while ``pid`` lives."""
+    began = process_ids.began(pid)
     reading, writing = os.pipe()
     if os.fork() > 0:
         os.close(writing)
@@ -102,7 +103,7 @@ def keep_while_alive(settings: Settings, pid: int) -> None:
     try:
         with database.opened(settings):
             os.close(writing)
-            while _lives(pid):
+            while began and process_ids.began(pid) == began:
                 time.sleep(1)
     finally:
         os._exit(0)
@@ -123,16 +124,6 @@ def heed_signals() -> None:
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _group_lives(group_id: int) -> bool:

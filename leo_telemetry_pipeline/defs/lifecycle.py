@@ -18,6 +18,9 @@ from leo_telemetry_pipeline.store.database import Database, Target
 
 BEAT_S = 5
 CANCELLED = (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED)
+LOST = "WORKER_LOST"
+# What the driver raises when the server has gone; a statement that is refused or cancelled has a class of its own.
+_CUT_OFF = {"OperationalError", "InterfaceError", "AdminShutdown", "CrashShutdown", "CannotConnectNow"}
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,8 @@ def how_it_ended(instance: dg.DagsterInstance, dagster_run_id: str) -> Ending | 
             return Ending("CANCELLED_BY_USER", "interrupted")
         if "AssetCheckFailed" in f"{error.cls_name}{inner.cls_name}":
             return Ending("CHECK_FAILED", _failed_checks(instance, dagster_run_id)[:4000])
+        if inner.cls_name in _CUT_OFF:
+            return Ending(LOST, f"{event.step_key}: {inner.message.strip()}"[:4000])
         return Ending("ERROR", f"{event.step_key}: {inner.message.strip()}"[:4000])
     run = instance.get_run_by_id(dagster_run_id)
     if run is not None and run.status in CANCELLED:

@@ -31,7 +31,14 @@ from leo_telemetry_pipeline.settings import PREFIX
 from leo_telemetry_pipeline.web.body import LIMIT
 from leo_telemetry_pipeline_tests import processes
 from leo_telemetry_pipeline_tests.builders import one
-from leo_telemetry_pipeline_tests.processes import Running, free_port, has_line, sees_processes, until
+from leo_telemetry_pipeline_tests.processes import (
+    Running,
+    database_away,
+    free_port,
+    has_line,
+    sees_processes,
+    until,
+)
 
 pytestmark = sees_processes
 
@@ -690,24 +697,17 @@ def test_all_attacks_at_once(served: Served, bomb: bytes):
         assert set(seen) <= {200, 400, 413, 503}
 
 
-def stop_database(home: Path) -> None:
-    """End PostgreSQL as ``pg_ctl -m immediate`` does."""
-    pid = int((home / "database" / "postmaster.pid").read_text().split()[0])
-    os.kill(pid, signal.SIGQUIT)
-    until(lambda: not Path(f"/proc/{pid}").exists(), "the database is gone")
-
-
 def test_what_is_accepted_while_the_database_is_gone_arrives_when_it_is_back(home: Path):
     """Lost: an hour of spans, for a database that was restarted."""
     with serving(home) as served:
         assert served.post(as_json("before")) == 200
-        stop_database(home)
-        for _ in range(20):
-            assert served.post(as_json("meanwhile")) == 200
-            assert served.post(as_protobuf("meanwhile"), PROTOBUF) == 200
-        assert spool.usage(spool.folder_of(str(home)))[0] == 40
-        # Any command starts the database again; the receiver, which uses it too, then keeps it.
-        assert processes.run(home, "runs").code == 0
+        with database_away(home):
+            for _ in range(20):
+                assert served.post(as_json("meanwhile")) == 200
+                assert served.post(as_protobuf("meanwhile"), PROTOBUF) == 200
+            assert spool.usage(spool.folder_of(str(home)))[0] == 40
+        # The receiver is a user of the database, so it starts it again.
+        until(lambda: processes.answers(home), "the database is back", by=served.running)
         until(lambda: served.stored("meanwhile") == 40, "the spans are in the table", by=served.running, seconds=60)
         assert spool.usage(spool.folder_of(str(home)))[0] == 0
         assert served.post(as_json("after")) == 200
@@ -717,8 +717,7 @@ def test_what_is_accepted_while_the_database_is_gone_arrives_when_it_is_back(hom
 
 def test_what_waits_on_disk_survives_the_receiver(home: Path):
     """Lost: spans that were promised, when the machine goes down before the database is back."""
-    with serving(home) as served:
-        stop_database(home)
+    with serving(home) as served, database_away(home):
         for _ in range(5):
             assert served.post(as_json("promised")) == 200
         served.running.process.kill()
@@ -731,14 +730,14 @@ def test_without_database_and_spool_nothing_is_promised(home: Path):
     """Lost: a 200 for spans that are nowhere."""
     with serving(home) as served:
         (home / "spool").touch()
-        stop_database(home)
-        served.connection.request("POST", "/v1/traces", as_json(), {"content-type": JSON})
-        answer = served.connection.getresponse()
-        answer.read()
-        assert answer.status == 503
-        assert int(answer.headers["Retry-After"]) > 0
-        assert served.send(None, {}, "GET", "/readyz") == 503
-        assert served.send(None, {}, "GET", "/healthz") == 200
+        with database_away(home):
+            served.connection.request("POST", "/v1/traces", as_json(), {"content-type": JSON})
+            answer = served.connection.getresponse()
+            answer.read()
+            assert answer.status == 503
+            assert int(answer.headers["Retry-After"]) > 0
+            assert served.send(None, {}, "GET", "/readyz") == 503
+            assert served.send(None, {}, "GET", "/healthz") == 200
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

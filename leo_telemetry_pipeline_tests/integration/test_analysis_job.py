@@ -45,6 +45,7 @@ from leo_telemetry_pipeline_tests.builders import (
     statuses,
     week,
 )
+from leo_telemetry_pipeline_tests.servers import DEBIAN, EMBEDDED
 
 pytestmark = pytest.mark.usefixtures("settings")
 
@@ -443,6 +444,22 @@ def test_an_analysis_that_raises_ends_failed_and_says_where_and_why(
     assert run.duration_ms is not None
     assert run.output_ref is None
     assert items(db) == []
+
+
+@pytest.mark.only_on(EMBEDDED, DEBIAN, reason="a pooler has words of its own for it")
+def test_an_analysis_whose_database_died_is_tried_again(db: Database, monkeypatch: pytest.MonkeyPatch):
+    """Lost: the analysis of a week, since PostgreSQL was restarted in those few seconds."""
+    slow(db, "A")
+    run_id, onlooker = queued(db), one(db, "SELECT pg_backend_pid()")
+    cut_all = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> %s"
+    before(monkeypatch, counts, "by_type_and_day", lambda *_: db.rows(cut_all, (onlooker,)))
+    assert not analyse({RUN_ID: run_id}).success
+    assert statuses(db) == [("RUNNING", None)]
+    execute(db, "UPDATE telemetry_analysis_runs SET heartbeat_at = now() - interval '31 s'")
+    runs.reap(db)
+    assert row(db, run_id).reason_code == "WORKER_LOST"
+    [retry] = runs.waiting(db)
+    assert (retry.status, retry.retry_of) == ("QUEUED", run_id)
 
 
 def no_phases(database: Database, window: Any, types: Any, seen: Any, original: Any = measure.exact_p50) -> list[tuple]:
