@@ -44,7 +44,7 @@ dev: install ## Run database, daemon, OTLP receiver and UI until Ctrl-C
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --dist loadscope --max-worker-restart 0
 
 test: install ## Run all tests
-	$(PYTEST) --numprocesses 4
+	$(PYTEST) --numprocesses 5
 
 unit: install ## Run the tests that need no server: in less than a minute
 	$(PYTEST) --numprocesses 2 leo_telemetry_pipeline_tests/unit

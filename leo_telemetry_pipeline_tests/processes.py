@@ -37,6 +37,8 @@ from leo_telemetry_pipeline.store.embedded import Embedded
 ROOT = Path(__file__).resolve().parents[1]
 # Against hanging: nothing that works takes as long on a machine ten times slower than ours, and busy.
 PATIENCE_S = 600.0
+# What Python takes to start on an idle machine of ours.
+START_S = 0.03
 NOBODY = 65534
 
 T = TypeVar("T")
@@ -163,6 +165,13 @@ def until(
             said = by.tail() if by else ""
             pytest.fail(f"not within {seconds:.0f} s: {what} (last answer: {answer!r})\n{said}")
         time.sleep(every)
+
+
+def slowness() -> float:
+    """Return how much longer a program takes to start on this machine now than on an idle one of ours; at least 1."""
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-c", ""], check=True)
+    return max(1.0, (time.monotonic() - began) / START_S)
 
 
 def processes_of(home: Path) -> dict[int, str]:

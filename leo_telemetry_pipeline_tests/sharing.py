@@ -11,15 +11,18 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 # What waits longest, longest first: one of these that begins last would keep everybody waiting.
-LONGEST = (
-    "acceptance/test_claude_code.py",
-    "acceptance/test_embedded_database.py",
+WAITS = (
     "acceptance/test_lifecycle.py",
     "acceptance/test_receiver.py",
+    "acceptance/test_embedded_database.py",
+    "acceptance/test_demo.py",
+    "acceptance/test_claude_code.py",
+    "acceptance/test_hook.py",
     "acceptance/test_plain_dagster.py",
-    "acceptance/test_bad_input.py",
-    "integration/test_analysis_job.py",
 )
+# What computes longest, longest last: the other end.
+COMPUTES = ("integration/test_queue.py", "integration/test_p50.py", "integration/test_analysis_job.py")
+FOLDERS = ("/acceptance/", "/unit/", "/integration/")
 
 
 class TwoEnded(LoadScopeScheduling):
@@ -45,12 +48,12 @@ def scope_of(nodeid: str) -> str:
 
 
 def rank(scope: str) -> tuple[int, str]:
-    """Return where a file stands between the longest wait and pure computing."""
-    for place, name in enumerate(LONGEST):
+    """Return where a file stands between the longest wait and the longest computing."""
+    order = (*WAITS, *FOLDERS, *COMPUTES)
+    for name in (*WAITS, *COMPUTES, *FOLDERS):
         if name in scope:
-            return place, scope
-    folders = ("/acceptance/", "/integration/")
-    return len(LONGEST) + next((place for place, name in enumerate(folders) if name in scope), len(folders)), scope
+            return order.index(name), scope
+    return len(WAITS), scope
 
 
 @pytest.hookimpl(optionalhook=True)

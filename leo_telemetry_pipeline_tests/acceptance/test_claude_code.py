@@ -18,7 +18,7 @@ pytestmark = sees_processes
 
 # What hooks are not told.
 EXPORTED = ("llm", "wait", "command", "compaction")
-# Ten times what `make accept` requires on a quiet machine.
+# Ten times what `make accept` requires on a quiet machine; as much more as this one is slower or busier.
 LIMIT_S = 0.5
 NAMES = [scenario.__name__ for scenario in scenarios.ALL]
 
@@ -53,7 +53,11 @@ def test_what_happened_is_stored_once(played: Played):
 
 def test_durations_are_those_that_the_model_saw(played: Played):
     """Lost: which tool is slow, where a sub-agent has the time of its launch and a prompt ends at its first stop."""
-    off = [deviation for deviation in stored.beside_the_fake(played.matched()) if deviation.seconds > LIMIT_S]
+    off = [
+        deviation
+        for deviation in stored.beside_the_fake(played.matched())
+        if deviation.seconds > LIMIT_S * played.slowness
+    ]
     assert off == []
 
 
@@ -63,7 +67,7 @@ def test_tools_take_as_long_as_claude_code_says(played: Played):
     off = [
         deviation
         for deviation in stored.beside_reports(played.matched(), played.reported, tools)
-        if deviation.seconds > LIMIT_S
+        if deviation.seconds > LIMIT_S * played.slowness
     ]
     assert off == []
 
@@ -75,7 +79,7 @@ def test_requests_waits_and_commands_come_by_opentelemetry(played: Played):
     assert len(matched) == len(wanted)
     assert not wanted or played.way in truth.EXPORTED
     assert [row for fact, row in matched if fact.type != "wait" and fact.status != row.status] == []
-    assert [off for off in stored.beside_the_fake(matched) if off.seconds > LIMIT_S] == []
+    assert [off for off in stored.beside_the_fake(matched) if off.seconds > LIMIT_S * played.slowness] == []
 
 
 def test_no_word_of_a_conversation_is_kept(played: Played):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline_tests.processes import Done, environment, finished
+from leo_telemetry_pipeline_tests.processes import Done, environment, finished, slowness
 
 FORK = """
 import _thread, atexit, json, os, sys, threading, time
@@ -113,7 +113,8 @@ def test_a_fork_does_not_wait_for_a_database_that_never_answers(home):
     assert done.code == 0, done.err[-3000:]
     *counted, longest = [json.loads(line) for line in done.out.splitlines()]
     assert [(one["created"], one["spooled"]) for one in counted] == [(1, 1)] * 6
-    assert longest < 1.8  # a connection is given up after 2 s
+    # A connection is given up after 2 s, however slow the machine is that forks.
+    assert longest < 1.8 * slowness()
 
 
 # The module whose import hangs, whether spans are durable, and how many of a child's spans are on disk at its end.

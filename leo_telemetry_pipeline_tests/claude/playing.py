@@ -23,9 +23,9 @@ from leo_telemetry_pipeline_tests.claude.scenarios import Stage
 from leo_telemetry_pipeline_tests.claude.session import Machine
 from leo_telemetry_pipeline_tests.claude.stored import Row
 from leo_telemetry_pipeline_tests.claude.truth import Fact
-from leo_telemetry_pipeline_tests.processes import PATIENCE_S, free_port, until
+from leo_telemetry_pipeline_tests.processes import PATIENCE_S, free_port, slowness, until
 
-AT_ONCE = 3
+AT_ONCE = 2
 # What Claude Code reports is recorded in any case; where only hooks are tried, it is not passed on.
 _REPORTED = {
     "CLAUDE_CODE_ENABLE_TELEMETRY": "1",
@@ -53,6 +53,8 @@ class Played:
     text: str
     # The names of spans, events and attributes that Claude Code exported.
     words: frozenset[str]
+    # How much longer than an idle machine of ours this one took for what it had to do.
+    slowness: float
 
     def is_complete(self) -> bool:
         """Tell whether what happened is stored, no less and no more."""
@@ -131,8 +133,9 @@ def play(scenario: Callable[[Stage], None], way: str, product: Product, program:
             machine.furnish()
             variables = _variables(way, product, machine, collector)
             stage = Stage(machine, record, variables, forget=product.forget)
+            before = slowness()
             scenario(stage)
-            return _played(scenario.__name__, way, stage, kept, product)
+            return _played(scenario.__name__, way, stage, kept, product, max(before, slowness()))
     finally:
         processes.end_all_of(folder)
         shutil.rmtree(folder, ignore_errors=True)
@@ -157,7 +160,7 @@ def _variables(way: str, product: Product, machine: Machine, collector: str) -> 
     return {"OTEL_EXPORTER_OTLP_ENDPOINT": collector, **redirected, **home}
 
 
-def _played(name: str, way: str, stage: Stage, kept: Recording, product: Product) -> Played:
+def _played(name: str, way: str, stage: Stage, kept: Recording, product: Product, slow: float) -> Played:
     facts = tuple(truth.facts(stage))
     sessions = sorted({fact.session for fact in facts})
     complaints = "".join(path.read_text() for path in stage.machine.folder.glob("stderr-*"))
@@ -167,7 +170,7 @@ def _played(name: str, way: str, stage: Stage, kept: Recording, product: Product
         reported = tuple(reports.reports(kept.requests))
         text = product.text(sessions)
         words = reports.words(kept.requests)
-        played = Played(name, way, facts, reported, found, tuple(kept.refusals), complaints, text, words)
+        played = Played(name, way, facts, reported, found, tuple(kept.refusals), complaints, text, words, slow)
         if played.is_complete() or time.monotonic() > deadline:
             return played
         time.sleep(0.5)

@@ -22,16 +22,24 @@ def test_what_is_not_tested_is_said_once_per_reason():
     assert sharing.not_tested([]) == []
 
 
-def test_the_longest_waits_begin_first_and_pure_computing_ends_the_other_end():
+def test_the_longest_waits_begin_first_and_the_longest_computing_at_the_other_end():
     """Lost: the minutes in which one process waits for clocks and every other one is done."""
     tests = ROOT / "leo_telemetry_pipeline_tests"
-    assert [name for name in sharing.LONGEST if not (tests / name).exists()] == []
-    ids = [f"{tests.name}/{name}::test_it[embedded]" for name in ("unit/test_a.py", "acceptance/test_b.py")]
-    ids += [f"{tests.name}/{name}::test_it[both-plain]" for name in ("integration/test_c.py", sharing.LONGEST[0])]
-    order = sorted(map(sharing.scope_of, ids), key=sharing.rank)
-    assert [scope.partition("/")[2] for scope in order] == [
-        f"{sharing.LONGEST[0]}both",
-        "acceptance/test_b.py",
+    assert [name for name in sharing.WAITS + sharing.COMPUTES if not (tests / name).exists()] == []
+    wanted = [
+        *sharing.WAITS,
+        "acceptance/test_a.py",
+        "unit/test_d.py",
         "integration/test_c.py",
-        "unit/test_a.py",
+        *sharing.COMPUTES,
     ]
+    scopes = {sharing.scope_of(f"{tests.name}/{name}::test_it[hooks-plain]") for name in wanted}
+    order = [scope.partition("/")[2].removesuffix("hooks") for scope in sorted(scopes, key=sharing.rank)]
+    assert order == wanted
+
+
+def test_each_way_of_measuring_claude_code_is_a_part_of_its_own():
+    """Lost: three minutes of waiting one after the other that could be one."""
+    scopes = {sharing.scope_of(f"x/acceptance/test_claude_code.py::test_it[{way}-plain]") for way in ("hooks", "otel")}
+    assert len(scopes) == 2
+    assert len({sharing.scope_of(f"x/unit/test_a.py::test_it[{way}-plain]") for way in ("hooks", "otel")}) == 1
