@@ -9,7 +9,7 @@ from pathlib import Path
 # PostgreSQL's own words come in English, since its programs run with LC_ALL=C.
 _CAUSE = re.compile(
     r"(?:FATAL|PANIC|ERROR): |LOG: +(?:could not bind|unrecognized configuration|invalid value|syntax error)"
-    r"|\b(?:initdb|pg_ctl|postgres): (?:error: |could not )"
+    r"|\b(?:initdb|pg_ctl|postgres): (?:error: |could not |server d)"
     r"|error while loading shared libraries|GLIBC|Segmentation fault|Killed|Exec format error|Permission denied"
 )
 _HINT = re.compile(r"\b(?:HINT|hint): +(.*)")

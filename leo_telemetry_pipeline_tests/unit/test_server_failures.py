@@ -77,6 +77,7 @@ def test_a_disk_that_is_full_takes_no_words_and_is_named_all_the_same():
     assert "make room" in told("initdb", "", HOME, 4096)
     after = f"{FULL}2026-11-29 20:00 UTC [9] PANIC:  cannot abort transaction 1, it was already committed\n"
     assert "No space left on device; make room" in told("initdb", after, HOME, PLENTY)
+    assert "does not shut down; only 9 MB" in told("pg_ctl", "pg_ctl: server does not shut down\n", HOME, 9_000_000)
     assert "only 50 MB are free" in told("pg_ctl", UNKNOWN.replace("HINT", "LOG"), HOME, 50_000_000)
 
 
