@@ -25,8 +25,8 @@ from dagster._core.scheduler.instigation import (
 )
 from dagster._core.storage.runs import SqlRunStorage
 from dagster._daemon.types import DaemonHeartbeat
-from dagster._utils.error import SerializableErrorInfo
 from dagster_postgres.storage import DagsterPostgresStorage
+from dagster_shared.error import SerializableErrorInfo
 from sqlalchemy import event
 from sqlalchemy.exc import ProgrammingError
 
