@@ -21,6 +21,8 @@ from leo_telemetry_pipeline.store.runs import Run
 
 # Dagster says that it starts a run a moment before there is a process; after so long there should be one.
 SILENT_LAUNCH = timedelta(seconds=40)
+# A process that lives is busy importing, which takes minutes on a busy machine, but not for ever.
+LONGEST_LAUNCH = timedelta(minutes=15)
 CLEAR_UP_S = 3600
 # A run is lost when it was silent for so long; the rule itself is in SQL.
 SILENT_S = 30
@@ -44,11 +46,8 @@ class Launch:
     lives: Callable[[], bool | None]
 
 
-def launch_failure(run: Run, launched: Sequence[Launch], now: datetime, patience: timedelta) -> str | None:
-    """Say why a QUEUED run will never be claimed, or None while it may be.
-
-    A process that lives is busy, however long that takes on this machine, but for ``patience``.
-    """
+def launch_failure(run: Run, launched: Sequence[Launch], now: datetime) -> str | None:
+    """Say why a QUEUED run will never be claimed, or None while it may be."""
     if run.status != "QUEUED" or not launched:
         return None
     launch = max(launched, key=lambda one: one.changed)
@@ -58,7 +57,7 @@ def launch_failure(run: Run, launched: Sequence[Launch], now: datetime, patience
     if status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.SUCCESS):
         return f"the Dagster run ended as {status.value} without taking the analysis run"
     silent = now - max(launch.changed, run.heartbeat_at or launch.changed)
-    if silent > patience:
+    if silent > LONGEST_LAUNCH:
         return f"the Dagster run is {status.value} but its process has not taken the analysis run"
     if silent > SILENT_LAUNCH and launch.lives() is False:
         return f"the Dagster run is {status.value} but its process is gone, and has not taken the analysis run"
@@ -101,7 +100,6 @@ def run_lifecycle_sensor(context: dg.SensorEvaluationContext, telemetry_database
     """Reap, end what could not be launched, and end Dagster runs whose row has ended."""
     instance, done, location = context.instance, [], _location(context)
     with telemetry_database.session() as (database, settings):
-        deadline = timedelta(seconds=settings.deadline)
         away = was_away(context.cursor, context.last_tick_completion_time, time.time())
         context.update_cursor(AWAY if away else "")
         reaped = 0 if away else runs.reap(database)
@@ -110,7 +108,7 @@ def run_lifecycle_sensor(context: dg.SensorEvaluationContext, telemetry_database
         for run in runs.waiting(database):
             records = _records(instance, run, location) if run.status == "QUEUED" else []
             launched = [_launch(instance, record) for record in records]
-            why = launch_failure(run, launched, datetime.now(UTC), deadline)
+            why = launch_failure(run, launched, datetime.now(UTC))
             if why and runs.fail_unlaunched(database, run.run_id, _with_error(instance, records, why)):
                 done.append(f"{run.run_id} never began")
                 for record in records:
@@ -120,7 +118,7 @@ def run_lifecycle_sensor(context: dg.SensorEvaluationContext, telemetry_database
             if behind is not None and not behind.is_finished and is_ours(behind, location):
                 _end(instance, behind, f"analysis run {run.run_id} ended as {run.status} ({run.reason_code})")
                 done.append(f"Dagster run of {run.run_id} ended")
-    done += _end_lost_insights(instance, location, deadline)
+    done += _end_lost_insights(instance, location, timedelta(seconds=settings.deadline))
     return dg.SkipReason("; ".join(done) or "Nothing to clear up")
 
 

@@ -13,6 +13,7 @@ from dagster._core.storage.schedules import ScheduleStorageSqlMetadata
 from dagster._core.storage.sql import check_alembic_revision, stamp_alembic_rev
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import run_storage
+from dagster_postgres.run_storage import PostgresRunStorage
 from dagster_postgres.storage import DagsterPostgresStorage
 from dagster_postgres.utils import create_pg_connection, pg_alembic_config
 
@@ -25,17 +26,25 @@ _METADATA = (RunStorageSqlMetadata, SqlEventLogStorageMetadata, ScheduleStorageS
 _LOCK = 7_365_120_611
 
 
+class _RunStorage(PostgresRunStorage):
+    """Ends with its instance, and so does the connection that all storages have in common."""
+
+    def dispose(self) -> None:
+        """Close what is kept open."""
+        self._engine.dispose()
+
+
 class Storage(DagsterPostgresStorage):
     """PostgreSQL at the address that the environment names."""
 
     def __init__(self, url: str, inst_data: ConfigurableClassData | None = None) -> None:
         # Dagster's own way makes tables one by one, and never looks again whether the others are there.
         super().__init__(url, should_autocreate_tables=False, inst_data=inst_data)
+        self._run_storage = _RunStorage(url, should_autocreate_tables=False)
+        # Dagster opens a connection for each event that it stores, and a run has hundreds of them.
+        engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", pool_size=1, max_overflow=-1, pool_pre_ping=True)
         for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):
-            # Dagster opens a connection for each event that it stores, and a run has hundreds of them.
-            storage._engine = sa.create_engine(
-                url, isolation_level="AUTOCOMMIT", pool_size=1, max_overflow=-1, pool_pre_ping=True
-            )
+            storage._engine = engine
         self._complete(url)
 
     @classmethod

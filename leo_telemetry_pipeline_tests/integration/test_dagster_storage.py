@@ -35,7 +35,7 @@ from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import dagster_home
 from leo_telemetry_pipeline.store.dagster_home import QUEUE_SENSOR, Daemon
 from leo_telemetry_pipeline.store.database import Target, outside
-from leo_telemetry_pipeline_tests.processes import ROOT
+from leo_telemetry_pipeline_tests.processes import ROOT, until
 from leo_telemetry_pipeline_tests.servers import DEBIAN, EMBEDDED
 
 pytestmark = pytest.mark.only_on(EMBEDDED, reason="it is about what Dagster does, and one server shows it")
@@ -227,6 +227,25 @@ def test_a_daemon_is_judged_by_what_our_sensors_did(
     assert found() == Daemon(beats=True, looks=False, failing=(("the sensor daemon", "no index mark"),))
     tables.execute("DROP TABLE instigators")
     assert found() == Daemon(beats=True)
+
+
+def test_an_instance_that_ends_leaves_no_connection(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch, settings: Settings
+):
+    """Lost: each tick of a sensor leaves a connection behind, until the database takes no more."""
+    variables = dagster_home.environment(tables.target, settings)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    mine = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    [[before]] = tables.rows(mine)
+    for _ in range(2):
+        with dg.DagsterInstance.from_config(variables["DAGSTER_HOME"]) as instance:
+            assert instance.get_runs(limit=1) == []
+            assert instance.all_instigator_state() == []
+            assert instance.get_asset_keys() == []
+            [[during]] = tables.rows(mine)
+            assert during <= before + 1
+    until(lambda: tables.rows(mine)[0][0] <= before, "its connection is closed")
 
 
 MAKER = """
