@@ -72,7 +72,8 @@ def measured(command: str, moments: Sequence[float]) -> Iterator[Ended]:
     """End a command at each moment after its start, by turns in a new home and in one that was used."""
     with _folder() as folder:
         used = folder / "used"
-        processes.run(used, "runs")
+        # All that a later start finds, Dagster's tables too.
+        processes.run(used, "migrate")
         for number, moment_s in enumerate(moments):
             home = used if number % 2 else folder / f"new{number}"
             yield ended_at(home, command, moment_s)

@@ -67,14 +67,18 @@ def group(
 def end_group(process: subprocess.Popen) -> None:
     """End every process of a group, politely first."""
     for number, patience in _PATIENCE:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
+        _tell_group(process, number)
         until = time.monotonic() + patience
         while time.monotonic() < until:
             process.poll()
             if not _group_lives(process.pid):
                 return
             time.sleep(0.05)
+
+
+def _tell_group(process: subprocess.Popen, number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
 
 
 def run_until_interrupted(
@@ -94,6 +98,9 @@ def run_until_interrupted(
                 if process.poll() is not None:
                     return name, process.returncode
             time.sleep(0.1)
+        # All at once; each is then waited for in turn.
+        for process in running.values():
+            _tell_group(process, _PATIENCE[0][0])
     return None
 
 
