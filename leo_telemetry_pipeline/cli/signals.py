@@ -10,9 +10,10 @@ interrupted, but never in an import; a process that hangs in C, such as in a que
 import _thread
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from leo_telemetry_pipeline.errors import UserError
@@ -161,4 +162,15 @@ def _see_to_it(main: int, number: int) -> None:
                 # Dagster has handlers of its own while it executes a step.
                 return
         if time.monotonic() > answered_s + _HANGS_S:
-            os._exit(128 + number)
+            _leave_servers()
+            time.sleep(_POKE_S)
+            if _state.answers == answers:
+                os._exit(128 + number)
+
+
+def _leave_servers() -> None:
+    """Stop the embedded database unless others use it, which also ends the statement in which this process hangs."""
+    used = sys.modules.get("leo_telemetry_pipeline.store.embedded")
+    if used is not None:
+        with suppress(UserError):
+            used.release_all()
