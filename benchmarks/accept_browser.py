@@ -14,6 +14,7 @@ from benchmarks.attack_page import SANDBOX, Stranger
 from benchmarks.browser import Browser
 from benchmarks.deployed import Deployed
 from benchmarks.figures import Figure
+from leo_telemetry_pipeline.actions.inert import markdown
 from leo_telemetry_pipeline.defs.jobs import maintenance_job
 from leo_telemetry_pipeline.store.days import milliseconds
 
@@ -21,27 +22,25 @@ LINE = "12.8"
 # A name that anybody may own, and that leads to this machine.
 _EVIL = "evil.test"
 _BY = "stranger"
-_KEPT = "kept_by_its_owner"
+_KEPT, _INERT = "kept_by_its_owner", "made_inert"
 _JSON = "application/json"
 _WORKSPACE = """
 {workspaceOrError{... on Workspace{locationEntries{name locationOrLoadError{
   ... on RepositoryLocation{repositories{name assetNodes{assetKey{path}}}}}}}}}
 """
 _VIEWS = ("overview", "checks", "events")
-# What the small form leaves out: one of these assets shows its names as any other does.
-_ALIKE = "p50_by_"
 
 
 def parts(full: bool) -> list[str]:
     """Return the names of the parts."""
-    return ["other ports", "other names", "no origin", "rebinding", "asset pages"] if full else ["all"]
+    return ["other ports", "other names", "no origin", "rebinding", "asset pages", "unguarded"] if full else ["all"]
 
 
 def run(part: str, seed: int, full: bool) -> Iterator[Figure]:  # noqa: ARG001  # nothing here is drawn by chance
     """Measure one part."""
-    wanted = parts(full=True) if part == "all" else [part]
+    wanted = parts(full=True)[:-1] if part == "all" else [part]
     with deployed.dev() as dev, attack_page.serving() as stranger:
-        if "asset pages" in wanted:
+        if part == "asset pages":
             hostile_names.make_slow(dev, stranger.at("127.0.0.1"))
         rules = f"--host-resolver-rules=MAP {_EVIL} 127.0.0.1"
         with browser.chromium(dev.home.with_name("chromium"), rules) as chromium:
@@ -53,9 +52,13 @@ def run(part: str, seed: int, full: bool) -> Iterator[Figure]:  # noqa: ARG001  
             if "rebinding" in wanted:
                 yield trial.rebound()
             if "asset pages" in wanted:
-                yield trial.looked_at([name for name in trial.assets if full or not name.startswith(_ALIKE)])
+                if full:
+                    hostile_names.wait_for_insights(dev)
+                yield trial.looked_at([_INERT, *trial.assets] if full else [_INERT], _VIEWS if full else _VIEWS[-1:])
             yield trial.used()
             yield trial.opened()
+            if "unguarded" in wanted:
+                yield trial.succeeded()
 
 
 class _Trial:
@@ -86,7 +89,7 @@ class _Trial:
         page.until("typeof attack === 'function'")
         tried = page.run(f"attack({json.dumps(self._targets(self._ui, self._otlp))})")
         read = [f"{one['what']}: {one['read'][:40]}" for one in tried if one["read"] is not None]
-        answered = [one for one in page.answered if one.url.startswith((self._ui, self._otlp))]
+        answered = [one for one in page.answered if not one.url.startswith(address.removesuffix(SANDBOX))]
         served = sorted({f"{one.status} {one.url[:80]}" for one in answered if one.status < 400})
         harm = self._harm()
         whose = "no origin" if address.endswith(SANDBOX) else urllib.parse.urlsplit(address).hostname
@@ -95,7 +98,24 @@ class _Trial:
             f"a page of {whose}, another port, tries {len(tried)} things in Chromium",
             "nothing read, nothing served, nothing changed",
             _listed(read, served, harm) or f"{len(answered)} answers, all of them refusals",
-            len(tried) > 100 and len(answered) > 50 and not (read or served or harm),
+            len(tried) > 100 and len(answered) > 100 and not (read or served or harm),
+        )
+
+    def succeeded(self) -> Figure:
+        """Attack Dagster's own webserver: what finds nothing there would find nothing anywhere."""
+        self._keep()
+        page = self._chromium.page()
+        page.open(self._stranger.at("127.0.0.1"))
+        page.until("typeof attack === 'function'")
+        with deployed.unguarded(self._dev) as port:
+            tried = page.run(f"attack({json.dumps(self._targets(f'http://127.0.0.1:{port}', self._otlp)[:1])})")
+        read, harm = [one["what"].split()[0] for one in tried if one["read"] is not None], self._harm()
+        return Figure(
+            LINE,
+            "the same page against `dagster-webserver`, which has no guard",
+            "runs started, assets reported, an asset wiped, a subscription read",
+            f"{', '.join(harm)}; read by {', '.join(sorted(set(read)))}",
+            len(harm) == 3 and "socket" in read,
         )
 
     def followed(self) -> Figure:
@@ -107,7 +127,7 @@ class _Trial:
             page.answered.clear()
             page.run(f"void (location.href = {json.dumps(self._ui + path)})")
             page.until(f"location.href.startsWith({json.dumps(self._ui)}) && document.readyState === 'complete'")
-            statuses.append(page.answered[0].status)
+            statuses.append(next(one.status for one in page.answered if one.url == self._ui + path))
         harm = self._harm()
         return Figure(
             LINE,
@@ -142,27 +162,27 @@ class _Trial:
             len(page.answered) > 15 and not (served or harm),
         )
 
-    def looked_at(self, assets: Sequence[str]) -> Figure:
+    def looked_at(self, assets: Sequence[str], views: Sequence[str]) -> Figure:
         """Look at asset pages of hostile names, with all Markdown shown; then at one that is not made inert."""
+        self._keep()
         elsewhere, shown = [], 0
         page = self._chromium.page()
         for asset in assets:
-            for view in _VIEWS:
+            for view in views:
                 page.requested.clear()
                 page.open(f"{self._ui}/assets/{asset}?view={view}")
                 shown += hostile_names.show_markdown(page)
                 elsewhere += [f"{asset}: {url}" for url in page.requested if not self._is_own(url)]
         elsewhere += self._stranger.asked
-        self._keep()
         page.open(f"{self._ui}/assets/{_KEPT}?view=events")
         hostile_names.show_markdown(page)
         is_seen = hostile_names.CONTROL in self._stranger.asked
         return Figure(
             LINE,
-            f"{len(assets)} asset pages of spans that are named like images, links and HTML",
+            f"{len(assets)} asset pages of what is named like images, links and HTML",
             "no request to anybody else, but one for the picture of an asset that is not made inert",
             f"{shown} texts shown, {len(elsewhere)} requests {elsewhere[:3] or ''}; {int(is_seen)} for that picture",
-            shown > 3 and is_seen and not elsewhere,
+            shown >= len(assets) / 2 and is_seen and not elsewhere,
         )
 
     def used(self) -> Figure:
@@ -229,12 +249,17 @@ class _Trial:
         return f'mutation{{wipeAssets(assetPartitionRanges:[{{assetKey:{{path:["{_KEPT}"]}}}}]){{__typename}}}}'
 
     def _keep(self) -> None:
-        """Make the asset that strangers try to wipe."""
+        """Make the asset that strangers try to wipe, which shows a picture of theirs, and one that is made inert."""
         if not self._is_kept():
-            hostile_names.report(self._dev, _KEPT, self._stranger.at("127.0.0.1") + hostile_names.CONTROL)
+            origin = self._stranger.at("127.0.0.1")
+            inert = "\n\n".join(map(markdown, hostile_names.names(origin)))
+            hostile_names.report(self._dev, {_KEPT: f"![x]({origin}{hostile_names.CONTROL})", _INERT: inert})
 
     def _is_kept(self) -> bool:
-        sql = "SELECT count(*) FROM asset_keys WHERE asset_key LIKE %s AND wipe_timestamp IS NULL"
+        sql = (
+            "SELECT count(*) FROM asset_keys WHERE asset_key LIKE %s"
+            " AND (wipe_timestamp IS NULL OR last_materialization_timestamp > wipe_timestamp)"
+        )
         return self._dev.rows(sql, f"%{_KEPT}%", of_dagster=True)[0][0] == 1
 
     def _harm(self) -> list[str]:

@@ -87,6 +87,7 @@ function* attempts({ base, reads, writes, query }) {
       }
       yield [`GET ${mode} ${address}`, () => text(address, { mode })];
     }
+    yield [`POST of nothing ${address}`, () => text(address, { method: "POST", mode: "no-cors" })];
     yield [`PUT ${address}`, () => text(address, { method: "PUT", body })];
     for (const enctype of ["text/plain", "multipart/form-data", "application/x-www-form-urlencoded"]) {
       yield [`form ${enctype} ${address}`, () => form(address, enctype, { [body]: "" })];
@@ -106,7 +107,7 @@ function* attempts({ base, reads, writes, query }) {
 
 async function attack(targets) {
   const trying = targets.flatMap((target) => [...attempts(target)]).map(async ([what, action]) => {
-    const late = new Promise((resolve) => setTimeout(() => resolve(null), GIVE_UP_MS));
+    const late = new Promise((_, reject) => setTimeout(() => reject("too late"), GIVE_UP_MS));
     try {
       return { what, read: (await Promise.race([action(), late])) ?? null, said: "" };
     } catch (error) {

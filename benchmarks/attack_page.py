@@ -52,6 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
             "/": ("text/html", _PAGE),
             SANDBOX: ("text/html", _PAGE),
             "/attack.js": ("text/javascript", _SCRIPT.read_bytes()),
+            "/favicon.ico": ("image/x-icon", b""),
         }.get(self.path)
         if found is None:
             self.server.stranger.asked.append(self.path)  # type: ignore[attr-defined]

@@ -48,7 +48,7 @@ def program() -> str | None:
 
 @dataclass(frozen=True)
 class Answered:
-    """A response that a page got, whether or not its script may see it; status 0: the request failed."""
+    """A response to a request of a page, whether or not its script may see it."""
 
     url: str
     status: int
@@ -56,12 +56,13 @@ class Answered:
 
 @dataclass
 class Page:
-    """A tab: what it has requested, and what was answered."""
+    """A tab: what it has requested, by what numbers, and what was answered."""
 
     browser: "Browser"
     session: str
     requested: list[str] = field(default_factory=list)
     answered: list[Answered] = field(default_factory=list)
+    urls: dict[str, str] = field(default_factory=dict)
 
     def open(self, url: str) -> None:
         """Go to an address as somebody does who types it."""
@@ -91,11 +92,6 @@ class Page:
         raise TimeoutError(
             f"{script}: never true at {self.run('location.href + document.body.innerText.slice(0, 800)')}"
         )
-
-    def press(self, key: str, code: int) -> None:
-        """Press a key, as somebody does who has the tab before them."""
-        for kind in ("keyDown", "keyUp"):
-            self.browser.call("Input.dispatchKeyEvent", self.session, type=kind, key=key, windowsVirtualKeyCode=code)
 
     def picture(self, to: Path) -> None:
         """Keep a screenshot as PNG."""
@@ -148,10 +144,12 @@ class Browser:
             return
         if event["method"] == "Network.requestWillBeSent":
             page.requested.append(of["request"]["url"])
+            page.urls[of["requestId"]] = of["request"]["url"]
         elif event["method"] == "Network.webSocketCreated":
             page.requested.append(of["url"])
-        elif event["method"] == "Network.responseReceived":
-            page.answered.append(Answered(of["response"]["url"], of["response"]["status"]))
+        elif event["method"] == "Network.responseReceivedExtraInfo":
+            # Also of responses that the page may not read.
+            page.answered.append(Answered(page.urls.get(of["requestId"], "unknown"), of["statusCode"]))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,8 @@ from typing import Any
 import psycopg2
 
 from benchmarks import measure
-from leo_telemetry_pipeline.settings import PREFIX
+from leo_telemetry_pipeline.settings import PREFIX, Settings, bundled
+from leo_telemetry_pipeline.store import dagster_home, database
 from leo_telemetry_pipeline.store.database import DAGSTER_DATABASE, DATABASE
 from leo_telemetry_pipeline.store.embedded import Embedded
 
@@ -115,20 +116,47 @@ def dev() -> Iterator[Deployed]:
             process.wait(_ENDS_S)
 
 
+@contextmanager
+def unguarded(deployed: Deployed) -> Iterator[int]:
+    """Run Dagster's own webserver beside it, as Dagster's documents say, until the block ends; give its port."""
+    settings = Settings({f"{PREFIX}HOME": str(deployed.home)})
+    environ = deployed.environment | dagster_home.environment(database.running(settings), settings)
+    with closing(socket.socket()) as probe:
+        port = _bound(probe)
+    command = [sys.executable, "-P", "-W", "ignore", "-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(port)]
+    command += ["-w", str(bundled("workspace.yaml"))]
+    with subprocess.Popen(command, env=environ, cwd="/", stdin=subprocess.DEVNULL) as process:
+        try:
+            _until(process, lambda: _answers(port, "/server_info"))
+            yield port
+        finally:
+            process.send_signal(signal.SIGINT)
+
+
 def _bound(probe: socket.socket) -> int:
     probe.bind(("127.0.0.1", 0))
     return probe.getsockname()[1]
 
 
 def _wait(deployed: Deployed) -> None:
+    def is_up() -> bool:
+        return _answers(deployed.ui_port, "/server_info") and _answers(deployed.otlp_port, "/healthz")
+
+    try:
+        _until(deployed.process, is_up)
+    except RuntimeError:
+        said = deployed.home.with_name("dev.log").read_text(errors="replace")[-2000:]
+        raise RuntimeError(f"dev did not start: {said}") from None
+
+
+def _until(process: subprocess.Popen, is_up: Callable[[], bool]) -> None:
     give_up = time.monotonic() + _STARTS_S
-    while deployed.process.poll() is None and time.monotonic() < give_up:
+    while process.poll() is None and time.monotonic() < give_up:
         with suppress(OSError):
-            if _answers(deployed.ui_port, "/server_info") and _answers(deployed.otlp_port, "/healthz"):
+            if is_up():
                 return
         time.sleep(0.2)
-    said = deployed.home.with_name("dev.log").read_text(errors="replace")[-2000:]
-    raise RuntimeError(f"dev did not start: {said}")
+    raise RuntimeError(f"{process.args} did not start")
 
 
 def _answers(port: int, path: str) -> bool:
