@@ -248,7 +248,7 @@ def _command(home: Path, arguments: Sequence[str]) -> Iterator[subprocess.Popen]
 @contextmanager
 def _kept(home: Path) -> Iterator[None]:
     """Keep the database running as ``leo-telemetry env`` does for a shell, which is a program that waits here."""
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as shell:
+    with subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE) as shell:
         assert processes.run(home, "migrate").code == 0
         assert processes.run(home, "keep-database", str(shell.pid)).code == 0
         yield

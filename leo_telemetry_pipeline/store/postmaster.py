@@ -10,6 +10,7 @@ import fcntl
 import os
 import re
 import signal
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -42,6 +43,16 @@ class Postmaster:
             os.close(descriptor)
             return None
         return descriptor
+
+    def ends_within(self, seconds: float) -> bool:
+        """Wait until no process of a server is left, and tell whether that came in time."""
+        give_up = time.monotonic() + seconds
+        while (lock := self.take_lock()) is None:
+            if time.monotonic() > give_up:
+                return False
+            time.sleep(0.05)
+        os.close(lock)
+        return True
 
     def forget(self) -> None:
         """Remove the files of a server that has ended, which PostgreSQL believes as long as any process has its id.

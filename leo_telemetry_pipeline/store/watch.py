@@ -57,6 +57,6 @@ class Watch:
                     _log.warning("The embedded database in %s had died and was started again.", self._home)
             except Exception as error:  # noqa: BLE001  # whatever it is, it may be mended by the next look
                 trouble = error.message if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-                if trouble != reported:
+                if trouble != reported and not self.is_ending:
                     _log.error("%s. The start is tried again until it works.", trouble)
                 reported = trouble

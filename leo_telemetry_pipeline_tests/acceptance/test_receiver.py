@@ -353,7 +353,12 @@ def test_truncated_bodies_are_refused(served: Served):
 
 def head(content_type: str, length: int) -> bytes:
     """Return the head of a request."""
-    lines = ("POST /v1/traces HTTP/1.1", "Host: x", f"Content-Type: {content_type}", f"Content-Length: {length}")
+    lines = (
+        "POST /v1/traces HTTP/1.1",
+        "Host: localhost",
+        f"Content-Type: {content_type}",
+        f"Content-Length: {length}",
+    )
     return "".join(f"{line}\r\n" for line in (*lines, "")).encode()
 
 

@@ -38,8 +38,9 @@ def test_the_lock_is_free_once_the_last_process_has_ended(server: Postmaster) ->
     with sleeping(holds=lock) as process:
         os.close(lock)
         assert server.take_lock() is None
+        assert not server.ends_within(0)
         process.kill()
-        process.wait()
+        assert server.ends_within(60)
     lock = server.take_lock()
     assert lock is not None
     os.close(lock)
