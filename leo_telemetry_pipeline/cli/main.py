@@ -84,6 +84,9 @@ def _of_the_database(error: Exception) -> tuple[str, int] | None:
     if isinstance(error, psycopg2.errors.InsufficientPrivilege):
         first = str(error).splitlines()[0]
         return f"The database user may not do this ({first}): grant it, or use another user", NO_DATABASE
+    if isinstance(error, psycopg2.errors.DiskFull):
+        first = str(error).splitlines()[0]
+        return f"The database's disk is full ({first}): make room there", NO_DATABASE
     if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
         first = str(error).strip().splitlines()[0] if str(error).strip() else "the connection was lost"
         return f"The database stopped answering ({first}): try again when it is back", NO_DATABASE

@@ -8,18 +8,20 @@ from pathlib import Path
 
 # PostgreSQL's own words come in English, since its programs run with LC_ALL=C.
 _CAUSE = re.compile(
-    r"(?:FATAL|PANIC|ERROR): |LOG: +could not bind|\b(?:initdb|pg_ctl|postgres): (?:error: |could not )"
+    r"(?:FATAL|PANIC|ERROR): |LOG: +(?:could not bind|unrecognized configuration|invalid value|syntax error)"
+    r"|\b(?:initdb|pg_ctl|postgres): (?:error: |could not |server d)"
     r"|error while loading shared libraries|GLIBC|Segmentation fault|Killed|Exec format error|Permission denied"
 )
 _HINT = re.compile(r"\b(?:HINT|hint): +(.*)")
+# What only follows from the cause.
 _NOISE = re.compile(
-    r"could not start server|the database system is (?:starting up|shutting down)"
-    r"|child process (?:exited|was terminated)|could not (?:bind|create any) .*sockets?$"
+    r"could not start server|the database system is (?:starting up|shutting down)|child process"
+    r"|configuration file .* contains errors|could not create any .*sockets$"
 )
 _BEFORE = re.compile(r"^.*?(?=(?:FATAL|PANIC|ERROR|LOG): |(?:initdb|pg_ctl|postgres): )")
 _SMALL_DISK = 100_000_000
 
-# What is known to be said, and what helps against it; the first that fits.
+# What is known to be said, and what helps against it. The first that fits counts, so the vague ones come last.
 _REMEDIES = (
     (
         r"shared memory segment.*No space left|No space left.*(?:/dev/shm|PostgreSQL\.\d+)",
@@ -68,35 +70,26 @@ def told(program: str, said: str, home: Path, free: int) -> str:
 
     ``free`` is what the disk has left, in bytes: a full one takes no words either.
     """
-    cause = cause_of(said)
-    if not cause and free < _SMALL_DISK:
-        cause = "No space left on device"
-    known = remedy(f"{cause}\n{said}" if cause else said)
-    if not known and free < _SMALL_DISK:
-        known = f"only {free // 1_000_000} MB are free where LEO_TELEMETRY_HOME lies: make room"
-    advice = known.format(home=home) if known else hint_of(said)
-    said_in_short = "".join([f": {cause}" if cause else "", f"; {advice}" if advice else ""])
-    return f"{program} of the embedded database failed{said_in_short} (see {home}/postgresql.log)"
+    cause, advice = cause_of(said)
+    if not advice and free < _SMALL_DISK:
+        advice = f"only {free // 1_000_000} MB are free where LEO_TELEMETRY_HOME lies: make room"
+    in_short = "".join([f": {cause}" if cause else "", f"; {advice.replace('{home}', str(home))}" if advice else ""])
+    return f"{program} of the embedded database failed{in_short} (see {home}/postgresql.log)"
 
 
-def cause_of(said: str) -> str:
-    """Return the line that says why: the last FATAL, PANIC or error that is not a consequence; empty if none does."""
+def cause_of(said: str) -> tuple[str, str]:
+    """Return the line that says why, and what helps: PostgreSQL's own hint, or nothing, where no remedy is known."""
     causes = [line for line in said.splitlines() if _CAUSE.search(line)]
-    firsthand = [line for line in causes if not _NOISE.search(line)]
-    chosen = (firsthand or causes)[-1:]
-    return " ".join(_BEFORE.sub("", chosen[0]).split())[:300] if chosen else ""
-
-
-def hint_of(said: str) -> str:
-    """Return PostgreSQL's own last hint."""
+    # Where only consequences are said, they are better than nothing.
+    causes = [line for line in causes if not _NOISE.search(line)] or causes
+    for pattern, advice in _REMEDIES:
+        known = [line for line in causes if re.search(pattern, line)]
+        if known:
+            return _bare(known[-1]), advice
     hints = _HINT.findall(said)
-    return " ".join(hints[-1].split())[:300] if hints else ""
+    return _bare(causes[-1]) if causes else "", _bare(hints[-1]) if hints else ""
 
 
-def remedy(said: str) -> str:
-    """Return what helps against a failure that is known, else nothing; its first line counts most."""
-    for text in (said.partition("\n")[0], said):
-        for pattern, advice in _REMEDIES:
-            if re.search(pattern, text):
-                return advice
-    return ""
+def _bare(line: str) -> str:
+    """Return a line without its time and process, for one line of ours."""
+    return " ".join(_BEFORE.sub("", line).split())[:300]

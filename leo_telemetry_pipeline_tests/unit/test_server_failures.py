@@ -75,10 +75,13 @@ def test_the_cause_is_said_with_what_helps(said: str, cause: str, advice: str):
 def test_a_disk_that_is_full_takes_no_words_and_is_named_all_the_same():
     """Lost: a message without a cause, since the log that should have it is on the full disk."""
     assert "make room" in told("initdb", "", HOME, 4096)
+    after = f"{FULL}2026-11-29 20:00 UTC [9] PANIC:  cannot abort transaction 1, it was already committed\n"
+    assert "No space left on device; make room" in told("initdb", after, HOME, PLENTY)
+    assert "does not shut down; only 9 MB" in told("pg_ctl", "pg_ctl: server does not shut down\n", HOME, 9_000_000)
     assert "only 50 MB are free" in told("pg_ctl", UNKNOWN.replace("HINT", "LOG"), HOME, 50_000_000)
 
 
 def test_without_a_word_the_log_is_named():
     """Lost: "failed", and no place to look."""
     assert told("pg_ctl", "", HOME, PLENTY) == "pg_ctl of the embedded database failed (see /srv/leo/postgresql.log)"
-    assert server_failures.cause_of("LOG:  all is well\n") == ""
+    assert server_failures.cause_of("LOG:  all is well\n") == ("", "")
