@@ -4,7 +4,7 @@ Belongs here: handlers, and the watcher of work that does not look. Does not: en
 
 An exception from a handler appears wherever the main thread happens to be: in the import of a C extension it is lost.
 So a command imports first, while signals still end it at once; then signals are noted. Work that does not look is
-interrupted, but never in an import; a process that hangs in C, such as in a query, is ended by a thread.
+interrupted, but not in an import; a process that hangs in C, such as in a query, is ended by a thread.
 """
 
 import _thread
@@ -131,14 +131,16 @@ def _note(number: int, frame: FrameType | None) -> None:
     now = time.monotonic()
     if _state.deaf or (_state.left_s and now < _state.left_s + _LEAVES_S):
         return
-    if _state.is_over and not _is_importing(frame):
+    if _state.is_over and not _loses(frame):
         _state.left_s = now
         raise KeyboardInterrupt
 
 
-def _is_importing(frame: FrameType | None) -> bool:
+def _loses(frame: FrameType | None) -> bool:
+    """Tell whether an exception would be lost here, in an import, or a process that is being started."""
     while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib._bootstrap"):
+        file, name = frame.f_code.co_filename, frame.f_code.co_name
+        if file.startswith("<frozen importlib._bootstrap") or (name == "__init__" and file.endswith("/subprocess.py")):
             return True
         frame = frame.f_back
     return False

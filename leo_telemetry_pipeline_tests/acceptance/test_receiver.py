@@ -800,7 +800,8 @@ def test_dev_runs_the_receiver_and_ends_with_it(home: Path):
         with closing(served.connection):
             assert served.post(as_json("of dev")) == 200
             assert served.stored("of dev") == 1
-        [receiver] = [pid for pid, line in processes.processes_of(home).items() if " serve " in f"{line} "]
+        lines = processes.processes_of(home).items()
+        [receiver] = [pid for pid, line in lines if " serve " in line and "lifeline" not in line]
         os.kill(receiver, signal.SIGKILL)
         assert dev.ended() == 1
         assert "the OTLP receiver ended" in dev.said()
