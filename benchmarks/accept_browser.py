@@ -14,6 +14,7 @@ from benchmarks.attack_page import SANDBOX, Stranger
 from benchmarks.browser import Browser
 from benchmarks.deployed import Deployed
 from benchmarks.figures import Figure
+from leo_telemetry_pipeline.actions.inert import markdown
 from leo_telemetry_pipeline.defs.jobs import maintenance_job
 from leo_telemetry_pipeline.store.days import milliseconds
 
@@ -21,15 +22,13 @@ LINE = "12.8"
 # A name that anybody may own, and that leads to this machine.
 _EVIL = "evil.test"
 _BY = "stranger"
-_KEPT = "kept_by_its_owner"
+_KEPT, _INERT = "kept_by_its_owner", "made_inert"
 _JSON = "application/json"
 _WORKSPACE = """
 {workspaceOrError{... on Workspace{locationEntries{name locationOrLoadError{
   ... on RepositoryLocation{repositories{name assetNodes{assetKey{path}}}}}}}}}
 """
 _VIEWS = ("overview", "checks", "events")
-# Assets that show names before anything follows from an analysis.
-_SOME = ("bottleneck_causes", "bottlenecks", "p50_by_gate", "workflow_traces")
 
 
 def parts(full: bool) -> list[str]:
@@ -41,7 +40,7 @@ def run(part: str, seed: int, full: bool) -> Iterator[Figure]:  # noqa: ARG001  
     """Measure one part."""
     wanted = parts(full=True)[:-1] if part == "all" else [part]
     with deployed.dev() as dev, attack_page.serving() as stranger:
-        if "asset pages" in wanted:
+        if part == "asset pages":
             hostile_names.make_slow(dev, stranger.at("127.0.0.1"))
         rules = f"--host-resolver-rules=MAP {_EVIL} 127.0.0.1"
         with browser.chromium(dev.home.with_name("chromium"), rules) as chromium:
@@ -55,7 +54,7 @@ def run(part: str, seed: int, full: bool) -> Iterator[Figure]:  # noqa: ARG001  
             if "asset pages" in wanted:
                 if full:
                     hostile_names.wait_for_insights(dev)
-                yield trial.looked_at(trial.assets if full else _SOME, _VIEWS if full else _VIEWS[:1])
+                yield trial.looked_at([_INERT, *trial.assets] if full else [_INERT], _VIEWS if full else _VIEWS[-1:])
             yield trial.used()
             yield trial.opened()
             if "unguarded" in wanted:
@@ -165,6 +164,7 @@ class _Trial:
 
     def looked_at(self, assets: Sequence[str], views: Sequence[str]) -> Figure:
         """Look at asset pages of hostile names, with all Markdown shown; then at one that is not made inert."""
+        self._keep()
         elsewhere, shown = [], 0
         page = self._chromium.page()
         for asset in assets:
@@ -174,16 +174,15 @@ class _Trial:
                 shown += hostile_names.show_markdown(page)
                 elsewhere += [f"{asset}: {url}" for url in page.requested if not self._is_own(url)]
         elsewhere += self._stranger.asked
-        self._keep()
         page.open(f"{self._ui}/assets/{_KEPT}?view=events")
         hostile_names.show_markdown(page)
         is_seen = hostile_names.CONTROL in self._stranger.asked
         return Figure(
             LINE,
-            f"{len(assets)} asset pages of spans that are named like images, links and HTML",
+            f"{len(assets)} asset pages of what is named like images, links and HTML",
             "no request to anybody else, but one for the picture of an asset that is not made inert",
             f"{shown} texts shown, {len(elsewhere)} requests {elsewhere[:3] or ''}; {int(is_seen)} for that picture",
-            shown >= len(_SOME) and is_seen and not elsewhere,
+            shown >= len(assets) / 2 and is_seen and not elsewhere,
         )
 
     def used(self) -> Figure:
@@ -250,9 +249,11 @@ class _Trial:
         return f'mutation{{wipeAssets(assetPartitionRanges:[{{assetKey:{{path:["{_KEPT}"]}}}}]){{__typename}}}}'
 
     def _keep(self) -> None:
-        """Make the asset that strangers try to wipe."""
+        """Make the asset that strangers try to wipe, which shows a picture of theirs, and one that is made inert."""
         if not self._is_kept():
-            hostile_names.report(self._dev, _KEPT, self._stranger.at("127.0.0.1") + hostile_names.CONTROL)
+            origin = self._stranger.at("127.0.0.1")
+            inert = "\n\n".join(map(markdown, hostile_names.names(origin)))
+            hostile_names.report(self._dev, {_KEPT: f"![x]({origin}{hostile_names.CONTROL})", _INERT: inert})
 
     def _is_kept(self) -> bool:
         sql = (

@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from benchmarks.browser import Page
@@ -38,20 +39,27 @@ _CLOSED = """
 })()
 """
 _REPORT = """
+import json
 import sys
 import dagster as dg
 from leo_telemetry_pipeline import execution
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import database
 with database.opened(Settings()) as target, execution.instance(target, Settings()) as instance:
-    shown = dg.MetadataValue.md(f"![x]({sys.argv[2]})")
-    instance.report_runless_asset_event(dg.AssetMaterialization(sys.argv[1], metadata={"shown": shown}))
+    for asset, text in json.load(sys.stdin).items():
+        shown = dg.MetadataValue.md(text)
+        instance.report_runless_asset_event(dg.AssetMaterialization(asset, metadata={"shown": shown}))
 """
+
+
+def names(origin: str) -> list[str]:
+    """Return names that ask an origin for pictures."""
+    return [name.format(origin) for name in _NAMES]
 
 
 def make_slow(dev: Deployed, origin: str) -> None:
     """Store spans that are bottlenecks, whose names ask an origin for pictures, and analyse them."""
-    names = [name.format(origin) for name in _NAMES]
+    slow = names(origin)
     start = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=2)
     spans = [
         {
@@ -63,10 +71,10 @@ def make_slow(dev: Deployed, origin: str) -> None:
             "duration_ms": 5_000,
             "attributes": {"sd_type": name},
         }
-        for place, name in enumerate(names)
+        for place, name in enumerate(slow)
         for number in range(30)
     ]
-    for name in names:
+    for name in slow:
         dev.rows(
             "INSERT INTO telemetry_thresholds (dimension_type, dimension_key, baseline_p50_ms, multiplier)"
             " VALUES ('gate', %s, 100, 2.0)",
@@ -77,9 +85,9 @@ def make_slow(dev: Deployed, origin: str) -> None:
     _finish(dev, [*ours, "analyze"])
 
 
-def report(dev: Deployed, asset: str, picture: str) -> None:
-    """Put an asset into Dagster's own records, with Markdown that shows a picture."""
-    _finish(dev, [sys.executable, "-P", "-W", "ignore", "-c", _REPORT, asset, picture])
+def report(dev: Deployed, texts: Mapping[str, str]) -> None:
+    """Put assets into Dagster's own records, each with a text that the UI reads as Markdown."""
+    _finish(dev, [sys.executable, "-P", "-W", "ignore", "-c", _REPORT], json.dumps(dict(texts)))
 
 
 def _finish(dev: Deployed, command: list[str], given: str = "") -> None:

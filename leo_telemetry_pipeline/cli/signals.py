@@ -4,15 +4,16 @@ Belongs here: handlers, and the watcher of work that does not look. Does not: en
 
 An exception from a handler appears wherever the main thread happens to be: in the import of a C extension it is lost.
 So a command imports first, while signals still end it at once; then signals are noted. Work that does not look is
-interrupted, but never in an import; a process that hangs in C, such as in a query, is ended by a thread.
+interrupted, but not in an import; a process that hangs in C, such as in a query, is ended by a thread.
 """
 
 import _thread
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from leo_telemetry_pipeline.errors import UserError
@@ -130,14 +131,16 @@ def _note(number: int, frame: FrameType | None) -> None:
     now = time.monotonic()
     if _state.deaf or (_state.left_s and now < _state.left_s + _LEAVES_S):
         return
-    if _state.is_over and not _is_importing(frame):
+    if _state.is_over and not _loses(frame):
         _state.left_s = now
         raise KeyboardInterrupt
 
 
-def _is_importing(frame: FrameType | None) -> bool:
+def _loses(frame: FrameType | None) -> bool:
+    """Tell whether an exception would be lost here, in an import, or a process that is being started."""
     while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib._bootstrap"):
+        file, name = frame.f_code.co_filename, frame.f_code.co_name
+        if file.startswith("<frozen importlib._bootstrap") or (name == "__init__" and file.endswith("/subprocess.py")):
             return True
         frame = frame.f_back
     return False
@@ -161,4 +164,15 @@ def _see_to_it(main: int, number: int) -> None:
                 # Dagster has handlers of its own while it executes a step.
                 return
         if time.monotonic() > answered_s + _HANGS_S:
-            os._exit(128 + number)
+            _leave_servers()
+            time.sleep(_POKE_S)
+            if _state.answers == answers:
+                os._exit(128 + number)
+
+
+def _leave_servers() -> None:
+    """Stop the embedded database unless others use it, which also ends the statement in which this process hangs."""
+    used = sys.modules.get("leo_telemetry_pipeline.store.embedded")
+    if used is not None:
+        with suppress(UserError):
+            used.release_all()

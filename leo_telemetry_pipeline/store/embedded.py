@@ -76,6 +76,7 @@ class Embedded:
         for log in (self.home / "postgresql.log", self.data / "log"):
             log_files.cut(log)
         self._users = os.open(self.home / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        _in_use.add(self)
         # Waits while somebody who was the last one out stops the server.
         fcntl.flock(self._users, fcntl.LOCK_SH)
         if not (self.password_file.exists() and answers(database)):
@@ -102,6 +103,7 @@ class Embedded:
         finally:
             os.close(self._users)
             self._users = self._watch = None
+            _in_use.discard(self)
 
     @property
     def _is_ending(self) -> bool:
@@ -280,6 +282,15 @@ class Embedded:
                 self._postmaster.end_orphans()
             time.sleep(0.1)
         return lock
+
+
+def release_all() -> None:
+    """Stop being a user of any server, in another thread than the one that hangs in a statement."""
+    for server in tuple(_in_use):
+        server.release()
+
+
+_in_use: set[Embedded] = set()
 
 
 def _refuse_private_parents(home: Path) -> None:

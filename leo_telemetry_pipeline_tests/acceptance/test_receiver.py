@@ -354,7 +354,12 @@ def test_truncated_bodies_are_refused(served: Served):
 
 def head(content_type: str, length: int) -> bytes:
     """Return the head of a request."""
-    lines = ("POST /v1/traces HTTP/1.1", "Host: x", f"Content-Type: {content_type}", f"Content-Length: {length}")
+    lines = (
+        "POST /v1/traces HTTP/1.1",
+        "Host: localhost",
+        f"Content-Type: {content_type}",
+        f"Content-Length: {length}",
+    )
     return "".join(f"{line}\r\n" for line in (*lines, "")).encode()
 
 
@@ -794,7 +799,8 @@ def test_dev_runs_the_receiver_and_ends_with_it(home: Path):
         with closing(served.connection):
             assert served.post(as_json("of dev")) == 200
             assert served.stored("of dev") == 1
-        [receiver] = [pid for pid, line in processes.processes_of(home).items() if " serve " in f"{line} "]
+        lines = processes.processes_of(home).items()
+        [receiver] = [pid for pid, line in lines if " serve " in line and "lifeline" not in line]
         os.kill(receiver, signal.SIGKILL)
         assert dev.ended() == 1
         assert "the OTLP receiver ended" in dev.said()

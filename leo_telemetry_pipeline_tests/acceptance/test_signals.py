@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,33 @@ from leo_telemetry_pipeline_tests.processes import Running, has_line, sees_proce
 
 pytestmark = sees_processes
 
+HANGS = """
+from leo_telemetry_pipeline.cli import signals
+from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.store import database
+signals.listen()
+with database.opened(Settings()) as target:
+    cursor = target.connect().cursor()
+    print("ready", flush=True)
+    cursor.execute("SELECT pg_sleep(600)")
+"""
+
 
 @pytest.mark.parametrize("command", accept_signals.COMMANDS)
 def test_a_command_that_is_ended_while_it_starts_leaves_nothing(command: str):
     """Lost: a database, a daemon or a half-made home that stays behind each start somebody thought better of."""
     for ended in accept_signals.measured(command, (1.5, 0.9)):
         assert ended.is_well, ended
+
+
+def test_a_command_that_hangs_in_a_statement_leaves_no_database(short_folder: Path):
+    """Lost: after Ctrl-C in a long import, a database that nobody uses and nobody stops."""
+    home = short_folder / "hangs"
+    running = Running([sys.executable, "-P", "-c", HANGS], processes.environment(home), short_folder / "hangs.log")
+    until(lambda: "ready" in running.said() or running.process.poll() is not None, "it hangs", by=running)
+    running.interrupt()
+    assert running.ended() != 0
+    processes.all_ended(home)
 
 
 def test_one_home_has_one_daemon_and_one_ui_and_a_kill_leaves_nothing(short_folder: Path):

@@ -68,6 +68,21 @@ except KeyboardInterrupt:
     print("interrupted", flush=True)
 """
 )
+STARTS = (
+    BEGIN
+    + """
+import subprocess
+signals.listen()
+print("ready", flush=True)
+try:
+    process = subprocess.Popen(["sleep", "600"], preexec_fn=lambda: time.sleep(0.5))
+    time.sleep(600)
+except KeyboardInterrupt:
+    process.kill()
+    process.wait()
+    print("ended", flush=True)
+"""
+)
 OTHERS = (
     BEGIN
     + """
@@ -155,6 +170,14 @@ def test_what_must_not_be_interrupted_ends_first():
         one.send_signal(signal.SIGINT)
         one.send_signal(signal.SIGINT)
         assert ended(one) == (0, "done\ninterrupted\n", "")
+
+
+def test_a_process_that_is_being_started_is_known_when_its_starter_is_interrupted():
+    """Lost: a database that its starter never heard of, and that nobody stops."""
+    with program(STARTS) as one:
+        heard(one, "ready")
+        one.send_signal(signal.SIGTERM)
+        assert ended(one) == (0, "ended\n", "")
 
 
 def test_a_signal_that_another_handler_took_is_not_ours():
