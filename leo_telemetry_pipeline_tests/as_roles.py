@@ -63,8 +63,9 @@ def pytest_configure() -> None:
         return server
 
     def administer(self: Server, statement: str) -> None:
-        owned = f"{statement} OWNER {OWNER}" if statement.startswith("CREATE DATABASE") else statement
-        _as_superuser(real_direct(self, "postgres"), owned)
+        if statement.startswith("CREATE DATABASE") and " OWNER " not in statement:
+            statement = f"{statement} OWNER {OWNER}"
+        _as_superuser(real_direct(self, "postgres"), statement)
 
     def url(self: Server, database: str) -> str:
         return real_url(self, database) if database == "postgres" else servers.as_role(real_url(self, database), OWNER)
