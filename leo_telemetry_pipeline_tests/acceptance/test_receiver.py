@@ -249,7 +249,7 @@ def test_stacked_and_unknown_encodings_are_refused(served: Served, bomb: bytes):
             assert served.post(gzip.compress(bomb, 1), content_encoding=encoding) == 415
         for first, second in (("gzip", "gzip"), ("identity", "gzip")):
             with raw(served.port) as line:
-                head = f"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON}\r\nContent-Length: 2\r\n"
+                head = f"POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Type: {JSON}\r\nContent-Length: 2\r\n"
                 line.sendall(f"{head}Content-Encoding: {first}\r\nContent-Encoding: {second}\r\n\r\n{{}}".encode())
                 assert status_of(line) == 415
         twice = gzip.compress(gzip.compress(as_json()))
