@@ -5,9 +5,11 @@ Does not: reading addresses (addresses), any query.
 psycopg2 is the only driver, and is imported with the first connection.
 """
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from socket import SHUT_RDWR, socket
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -171,10 +173,7 @@ def opened(settings: Settings) -> Iterator[Target]:
         try:
             server.acquire(lambda name: _answers(server, name), DATABASE, lambda: _make_databases(server))
         except OSError as error:
-            raise UserError(
-                f"LEO_TELEMETRY_HOME ({server.home}) cannot be used: {error.strerror}; choose a folder you may write",
-                NO_DATABASE,
-            ) from None
+            raise UserError(_unusable(server.home, error), NO_DATABASE) from None
         yield target
     finally:
         server.release()
@@ -276,6 +275,13 @@ def _embedded(settings: Settings) -> Target:
 def _embedded_dagster_url(server: Embedded) -> str:
     query = f"host={quote(str(server.sockets), safe='')}&passfile={quote(str(server.password_file), safe='')}"
     return f"postgresql+psycopg2://{ROLE}@/{DAGSTER_DATABASE}?{query}"
+
+
+def _unusable(home: Path, error: OSError) -> str:
+    where = f" ({error.filename})" if error.filename else ""
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    advice = "make room there" if is_full else "see what is in the way there, or choose a folder you may write"
+    return f"LEO_TELEMETRY_HOME ({home}) cannot be used: {error.strerror}{where}; {advice}"
 
 
 def _answers(server: Embedded, name: str) -> bool:

@@ -55,7 +55,7 @@ def damaged(home: Path) -> Iterator[None]:
 
 
 FAILURES = (
-    (in_the_way, ("could not bind", "in the way", "/run")),
+    (in_the_way, (".s.PGSQL.5432", "in the way")),
     (mistyped, ("shared_bufers", "postgresql.auto.conf")),
     (damaged, ("pg_control", "backup")),
 )
@@ -68,7 +68,7 @@ def test_a_server_that_cannot_start_says_why_and_what_helps(home: Path):
         spoilt = spoil(home)
         next(spoilt)
         done = run(home, "runs")
-        has_line(done, *words, str(home / "postgresql.log"))
+        has_line(done, *words, str(home))
         assert (done.code, done.out) == (3, "")
         # Of this attempt, and not of one before it.
         others = [word for other, (word, *_) in FAILURES if other is not spoil]
