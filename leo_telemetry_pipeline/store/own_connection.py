@@ -126,7 +126,8 @@ def for_sqlalchemy(url: str, variable: str) -> str:
         return addresses.for_sqlalchemy(parts)
     if any(os.environ.get(name) for name in UNFIXABLE):
         connect(server, parts["dbname"], forget=True).close()
-    given = parameters(server)
+    # An address that somebody wrote may name a schema on such a server.
+    given = parameters(server) | {"options": parts.get("options", "")}
     user, secret = quote(given.pop("user"), safe=""), quote(given.pop("password"), safe="")
     # SQLAlchemy leaves out empty parameters, but hands a ``dsn`` to psycopg2 as it is.
     return f"postgresql+psycopg2://{user}:{secret}@/{parts['dbname']}?dsn={quote(make_dsn(**given), safe='')}"
