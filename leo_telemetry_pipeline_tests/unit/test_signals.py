@@ -71,11 +71,15 @@ except KeyboardInterrupt:
 STARTS = (
     BEGIN
     + """
-import subprocess
+import os, subprocess
+
+def slow():
+    os.write(1, b"starting\\n")
+    time.sleep(1)
+
 signals.listen()
-print("ready", flush=True)
 try:
-    process = subprocess.Popen(["sleep", "600"], preexec_fn=lambda: time.sleep(0.5))
+    process = subprocess.Popen(["sleep", "600"], preexec_fn=slow)
     time.sleep(600)
 except KeyboardInterrupt:
     process.kill()
@@ -175,7 +179,7 @@ def test_what_must_not_be_interrupted_ends_first():
 def test_a_process_that_is_being_started_is_known_when_its_starter_is_interrupted():
     """Lost: a database that its starter never heard of, and that nobody stops."""
     with program(STARTS) as one:
-        heard(one, "ready")
+        heard(one, "starting")
         one.send_signal(signal.SIGTERM)
         assert ended(one) == (0, "ended\n", "")
 
