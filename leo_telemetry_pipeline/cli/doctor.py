@@ -147,6 +147,7 @@ _AGAINST = {
 _BECAUSE = {
     "torn": " (a program was killed while writing)",
     "out_of_time": " (a program ended before a slow disk took them)",
+    "refused": " (by the table, which keeps them in telemetry_quarantine)",
 }
 
 
