@@ -144,7 +144,7 @@ def _troubles(kind: str, done: Done, others: dict[str, Running], folder: Path, s
         signals = others[name].said().split()[1:]
         if signals or others[name].process.poll() is not None:
             yield f"{name} got {signals or 'killed'}"
-    if processes.postmaster(folder / "other") != server or not processes.answers(folder / "other"):
+    if server not in processes.processes_of(folder / "other") or not processes.answers(folder / "other"):
         yield f"{SERVER} was ended"
 
 

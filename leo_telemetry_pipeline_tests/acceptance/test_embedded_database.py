@@ -21,6 +21,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
+from benchmarks import accept_server
 from leo_telemetry_pipeline.settings import PREFIX
 from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.embedded import LONGEST_SOCKET, ROLE, Embedded
@@ -245,8 +246,22 @@ def computing(db: Database) -> None:
         cursor.execute("DO $$ BEGIN LOOP PERFORM 1; END LOOP; END $$")
 
 
-# Each kind as an ordinary user; as root, who may signal everybody, what is worst.
-STALE = {"root": (stale_files.PROGRAM, stale_files.SERVER, stale_files.BROKEN), "ordinary user": stale_files.ALL}
+def test_a_measured_program_loses_no_span_when_the_server_is_killed_beside_it():
+    """Lost: what a program did in those seconds, or the analysis that was queued meanwhile."""
+    [figure] = accept_server.run("SIGKILL under program", 11, full=False)
+    assert "row after inf" not in figure.measured, figure
+    # However slow the machine is: all of them, once each, and no process is left.
+    counted = re.search(r"([\d,]+) of ([\d,]+) spans stored", figure.measured)
+    assert counted is not None
+    assert counted[1] == counted[2] != "0"
+    assert "left running" not in figure.measured
+
+
+# As root, who may signal everybody, what is worst.
+STALE = {
+    "root": (stale_files.PROGRAM, stale_files.SERVER, stale_files.BROKEN),
+    "ordinary user": tuple(kind for kind in stale_files.ALL if kind not in (stale_files.GARBAGE, stale_files.TORN)),
+}
 
 
 @pytest.mark.parametrize("who", STALE)
