@@ -242,7 +242,12 @@ class Embedded:
 
     def _stop(self) -> None:
         if self._postmaster.runs:
-            self._run("pg_ctl", "-D", str(self.data), "-m", "fast", "-w", "stop")
+            try:
+                self._run("pg_ctl", "-D", str(self.data), "-m", "fast", "-w", "stop")
+            except UserError:
+                # It may have died meanwhile.
+                if self._postmaster.runs:
+                    raise
         elif not self._postmaster.ends_within(_ORPHANS_S):
             # Such as one that another container started on a shared volume.
             _log.warning("The embedded database in %s goes on, since its process cannot be recognised.", self.home)

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -83,7 +83,8 @@ def own_server(home: Path) -> Iterator[Path]:
             yield home
         finally:
             for pid in processes_of(home):
-                os.kill(pid, signal.SIGCONT)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
             until(lambda: answers(home), "the database is back")
 
 
