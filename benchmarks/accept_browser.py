@@ -28,7 +28,7 @@ _WORKSPACE = """
 {workspaceOrError{... on Workspace{locationEntries{name locationOrLoadError{
   ... on RepositoryLocation{repositories{name assetNodes{assetKey{path}}}}}}}}}
 """
-_VIEWS = ("overview", "checks", "events")
+_VIEWS = ("checks", "overview")
 
 
 def parts(full: bool) -> list[str]:

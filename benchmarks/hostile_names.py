@@ -26,7 +26,7 @@ _NAMES = (
 CONTROL = "/control.png"
 _LOOKED_AT_S = 1.0
 # A page that has shown none by then has none.
-_LOADS_S = 15
+_LOADS_S = 8
 _FOLLOWS_S = 300
 _MARKDOWN = (
     "[...document.querySelectorAll('*')].filter((one) => !one.children.length && one.innerText === '[Show Markdown]')"
