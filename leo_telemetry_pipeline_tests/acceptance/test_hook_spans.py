@@ -13,6 +13,7 @@ import pytest
 
 from leo_telemetry_pipeline.cli.hook_spans import MANY_NOTES
 from leo_telemetry_pipeline.collect import spool
+from leo_telemetry_pipeline.collect.claude import notebook
 from leo_telemetry_pipeline.settings import PREFIX
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import spans
@@ -265,6 +266,27 @@ def test_an_answer_is_stored_when_its_session_has_been_quiet_and_a_running_promp
     assert "Stop" not in answered.read_text()
     drain(home, db)
     assert db.rows("SELECT span_type, duration_ms FROM workflow_trace_log") == [("handoff", 3_000)]
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux tells when a process was started")
+def test_an_event_happened_when_its_hook_was_started_however_long_python_takes_to_start(home: Path, tmp_path: Path):
+    """Lost: durations of prompts on a busy machine, where one hook starts in 20 ms and the next one in 200."""
+    began = tmp_path / "began"
+    # Python runs this before any line of ours.
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import time\nopen({str(began)!r}, 'w').write(str(time.time_ns()))\ntime.sleep(0.5)\n"
+    )
+    source = "import sys; sys.argv = ['', 'hook', 'span']; from leo_telemetry_pipeline.cli.main import main; main()"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    before = time.time_ns()
+    subprocess.run(
+        [sys.executable, "-c", source], input=event("UserPromptSubmit").encode(), env=environment, check=True
+    )
+    wait_for(lambda: not working(home))
+    notes = home / notebook.FOLDER / SESSION
+    [note] = [json.loads(line) for line in notes.read_text().splitlines() if "UserPromptSubmit" in line]
+    # A tick of the kernel's clock is 10 ms.
+    assert before <= note["wall_ns"] <= int(began.read_text()) + 10_000_000
 
 
 @pytest.mark.parametrize("word", ["false", "OFF", "no", "0"])
