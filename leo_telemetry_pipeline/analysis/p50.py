@@ -37,9 +37,8 @@ def method(spans: int, exact_spans: int, *, all_stored: bool = True) -> str:
 def frame(rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
     """Return rows in the order of COLUMNS as a frame with the same types, empty or not."""
     made = pd.DataFrame(list(rows), columns=list(COLUMNS))
-    numbers = {"sample_count": "int64"} | dict.fromkeys(COLUMNS[3:9], "float64")
-    # All at once: each call copies every column.
-    return made.astype(numbers | dict.fromkeys(("dimension_type", "dimension_key", "method"), "object"))
+    made = made.astype({"sample_count": "int64"} | dict.fromkeys(COLUMNS[3:9], "float64"))
+    return made.astype(dict.fromkeys(("dimension_type", "dimension_key", "method"), "object"))
 
 
 def together(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
