@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline_tests.processes import environment, finished, slowness
+from leo_telemetry_pipeline_tests import processes
+from leo_telemetry_pipeline_tests.processes import environment, finished
 
 FORK = """
 import _thread, atexit, json, os, sys, threading, time
@@ -97,7 +98,7 @@ def variables(settings: Settings, home: Path) -> dict[str, str]:
 
 def test_a_fork_waits_for_the_first_connection_to_be_made(variables):
     """Lost: a worker that never ends, since it was forked while OpenSSL was set up; and its spans to the spool."""
-    done = finished([sys.executable, "-c", CONNECTS], variables)
+    done = finished([sys.executable, "-c", CONNECTS], variables, timeout=60)
     assert done.code == 0, done.err[-3000:]
     counted = [json.loads(line) for line in done.out.splitlines()]
     assert [(one["created"], one["stored"]) for one in counted] == [(1, 1)] * 3
@@ -108,12 +109,12 @@ def test_a_fork_does_not_wait_for_a_database_that_never_answers(home):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         variables = environment(home, **{PREFIX + "DATABASE_URL": f"postgresql://leo@127.0.0.1:{port}/none"})
-        done = finished([sys.executable, "-c", HANGS], variables)
+        done = finished([sys.executable, "-c", HANGS], variables, timeout=60)
     assert done.code == 0, done.err[-3000:]
     *counted, longest = [json.loads(line) for line in done.out.splitlines()]
     assert [(one["created"], one["spooled"]) for one in counted] == [(1, 1)] * 6
     # A connection is given up after 2 s, however slow the machine is that forks.
-    assert longest < 1.8 * slowness()
+    assert longest < 1.8 * processes.slowness()
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,7 @@ def test_a_fork_during_an_import_that_never_ends_lets_everyone_end(home, module,
     """Lost: a server and its workers, to a disk that went away while one thread was importing from it."""
     nobody = {PREFIX + "DATABASE_URL": "postgresql://leo@127.0.0.1:1/none", PREFIX + "DURABLE": durable}
     command = [sys.executable, "-c", IMPORTS, f"leo_telemetry_pipeline.{module}"]
-    done = finished(command, environment(home, **nobody))
+    done = finished(command, environment(home, **nobody), timeout=60)
     assert (done.code, done.err) == (0, "")
     counted = [json.loads(line) for line in done.out.splitlines()]
     assert [one["spooled"] for one in counted] == [spooled] * 4

@@ -31,7 +31,7 @@ from leo_telemetry_pipeline.settings import PREFIX
 from leo_telemetry_pipeline.web.body import LIMIT
 from leo_telemetry_pipeline_tests import processes
 from leo_telemetry_pipeline_tests.builders import one
-from leo_telemetry_pipeline_tests.processes import PATIENCE_S, Running, free_port, has_line, sees_processes, until
+from leo_telemetry_pipeline_tests.processes import Running, free_port, has_line, sees_processes, until
 
 pytestmark = sees_processes
 
@@ -100,7 +100,7 @@ class Served:
     connection: http.client.HTTPConnection = field(init=False)
 
     def __post_init__(self) -> None:
-        self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+        self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=processes.PATIENCE_S)
 
     def send(self, body: object, headers: dict[str, str], method: str = "POST", path: str = "/v1/traces") -> int:
         """Send a request over the one connection that is kept open, and return the status."""
@@ -168,7 +168,7 @@ def healthy(port: int) -> bool:
     """Tell whether a receiver answers."""
     with (
         suppress(OSError, http.client.HTTPException),
-        closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)) as asked,
+        closing(http.client.HTTPConnection("127.0.0.1", port, timeout=processes.PATIENCE_S)) as asked,
     ):
         asked.request("GET", "/healthz")
         return asked.getresponse().status == 200
@@ -353,7 +353,7 @@ def head(content_type: str, length: int) -> bytes:
 @contextmanager
 def raw(port: int) -> Iterator[socket.socket]:
     """Open a connection without any HTTP."""
-    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as line:
+    with socket.create_connection(("127.0.0.1", port), timeout=processes.PATIENCE_S) as line:
         yield line
 
 
@@ -372,7 +372,7 @@ def test_bodies_that_come_together_are_bounded_together(served: Served):
     seen = []
 
     def send() -> None:
-        with closing(http.client.HTTPConnection("127.0.0.1", served.port, timeout=PATIENCE_S)) as line:
+        with closing(http.client.HTTPConnection("127.0.0.1", served.port, timeout=processes.PATIENCE_S)) as line:
             line.request("POST", "/v1/traces", body, {"content-type": JSON})
             seen.append(line.getresponse().status)
 
@@ -439,7 +439,7 @@ def test_hundreds_of_silent_connections_hold_nobody_up(served: Served):
         lines = []
         try:
             for _ in range(500):
-                lines.append(socket.create_connection(("127.0.0.1", served.port), timeout=PATIENCE_S))
+                lines.append(socket.create_connection(("127.0.0.1", served.port), timeout=processes.PATIENCE_S))
             assert healthy(served.port)
             assert served.post(as_json("beside the silent")) == 200
         finally:
@@ -466,7 +466,7 @@ def stored_by(line: http.client.HTTPConnection, body: bytes) -> bool:
 def test_more_clients_than_places_all_get_their_spans_in(home: Path):
     """Lost: everything that the clients send which came last, for ever, while the first ones keep their places."""
     with serving(home, **{PREFIX + "SERVE_CLIENTS": "20"}) as served:
-        lines = [http.client.HTTPConnection("127.0.0.1", served.port, timeout=PATIENCE_S) for _ in range(60)]
+        lines = [http.client.HTTPConnection("127.0.0.1", served.port, timeout=processes.PATIENCE_S) for _ in range(60)]
         try:
             again = [stored_by(line, as_json("crowd")) for _ in range(3) for line in lines]
         finally:
@@ -500,7 +500,7 @@ def test_where_all_are_busy_a_client_is_told_to_come_again_and_the_operator_is_t
             line.sendall(body[:50])
 
         def turned_away() -> bool:
-            with closing(http.client.HTTPConnection("127.0.0.1", served.port, timeout=PATIENCE_S)) as asked:
+            with closing(http.client.HTTPConnection("127.0.0.1", served.port, timeout=processes.PATIENCE_S)) as asked:
                 asked.request("POST", "/v1/traces", as_json("in a rush"), {"content-type": JSON})
                 answer = asked.getresponse()
                 answer.read()
@@ -526,7 +526,7 @@ def test_a_client_of_another_protocol_is_told_and_named(home: Path):
         with grpc.insecure_channel(address) as channel:
             export = channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export")
             with pytest.raises(grpc.RpcError) as failed:
-                export(as_protobuf(), timeout=PATIENCE_S)
+                export(as_protobuf(), timeout=processes.PATIENCE_S)
         print(failed.value)
         with raw(served.port) as line:
             for piece in (b"P", b"RI * HTTP/2.0\r\n\r\nSM\r\n\r\n"):
@@ -680,7 +680,7 @@ def test_all_attacks_at_once(served: Served, bomb: bytes):
     seen = []
 
     def attack(body: bytes, content_type: str, encoding: str) -> None:
-        with closing(http.client.HTTPConnection("127.0.0.1", served.port, timeout=PATIENCE_S)) as line:
+        with closing(http.client.HTTPConnection("127.0.0.1", served.port, timeout=processes.PATIENCE_S)) as line:
             for _ in range(5):
                 line.request("POST", "/v1/traces", body, {"content-type": content_type, "content-encoding": encoding})
                 answer = line.getresponse()
@@ -711,7 +711,7 @@ def test_what_is_accepted_while_the_database_is_gone_arrives_when_it_is_back(hom
         assert spool.usage(spool.folder_of(str(home)))[0] == 40
         # Any command starts the database again; the receiver, which uses it too, then keeps it.
         assert processes.run(home, "runs").code == 0
-        until(lambda: served.stored("meanwhile") == 40, "the spans are in the table", by=served.running)
+        until(lambda: served.stored("meanwhile") == 40, "the spans are in the table", by=served.running, seconds=60)
         assert spool.usage(spool.folder_of(str(home)))[0] == 0
         assert served.post(as_json("after")) == 200
         until(lambda: served.stored("after") == 1, "spans are stored again", by=served.running)
@@ -727,7 +727,7 @@ def test_what_waits_on_disk_survives_the_receiver(home: Path):
         served.running.process.kill()
         served.running.ended()
     with serving(home) as served:
-        until(lambda: served.stored("promised") == 5, "the spans are in the table", by=served.running)
+        until(lambda: served.stored("promised") == 5, "the spans are in the table", by=served.running, seconds=60)
 
 
 def test_without_database_and_spool_nothing_is_promised(home: Path):
@@ -757,7 +757,7 @@ def test_requests_under_way_are_answered_before_the_end(number: signal.Signals, 
         time.sleep(0.5)
         line.sendall(body[50:])
         assert status_of(line) == 200
-        assert served.running.process.wait(timeout=PATIENCE_S) == 0
+        assert served.running.process.wait(timeout=processes.PATIENCE_S) == 0
         said = served.running.said()
         assert said.startswith("The OTLP receiver is at http://127.0.0.1:")
         assert len(said.splitlines()) == 1

@@ -22,7 +22,6 @@ from leo_telemetry_pipeline.store import database, drains
 from leo_telemetry_pipeline.store.embedded import Embedded
 from leo_telemetry_pipeline_tests.builders import spans_of
 from leo_telemetry_pipeline_tests.processes import (
-    PATIENCE_S,
     answers,
     as_ordinary_user,
     environment,
@@ -65,7 +64,7 @@ class Emitting:
 
     def ended(self) -> tuple[dict, float]:
         """Return its last counters, and how long it took to end after its work was done."""
-        out, err = self.process.communicate(timeout=PATIENCE_S)
+        out, err = self.process.communicate(timeout=60)
         ended = time.monotonic()
         assert (self.process.returncode, err) == (0, "")
         counters, _, when = out.rpartition(" ")
@@ -165,7 +164,7 @@ def test_a_database_that_accepts_and_says_nothing_holds_no_exit(home, durable):
 def test_a_database_that_freezes_midway_holds_no_exit_and_loses_nothing(own_server):
     """Lost: the same, to a database whose machine is out of memory."""
     emitting = Emitting(own_server, 2_000, 800)
-    until(lambda: len(names(own_server)) > 100, "spans arrive")
+    until(lambda: len(names(own_server)) > 100, "spans arrive", seconds=20)
     frozen = [pid for pid, arguments in processes_of(own_server).items() if "postgres" in arguments]
     for pid in frozen:
         os.kill(pid, signal.SIGSTOP)
@@ -283,7 +282,7 @@ def test_two_drainers_store_every_span_once_between_them(settings, db, home):
         subprocess.Popen([sys.executable, "-c", DRAIN], env=variables, stdout=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    said = [one.communicate(timeout=PATIENCE_S)[0].split() for one in running]
+    said = [one.communicate(timeout=60)[0].split() for one in running]
     assert sum(int(spans) for _, spans, _ in said) == 4_000
     assert sum(int(new) for _, _, new in said) == 4_000
     assert usage(folder_of(str(home))) == (0, 0)

@@ -22,6 +22,7 @@ from leo_telemetry_pipeline.span import InvalidSpan
 from leo_telemetry_pipeline.store import blocks, counts, dimensions, histograms, measure, runs, spans
 from leo_telemetry_pipeline.store.database import Database, Target
 from leo_telemetry_pipeline.store.days import Window
+from leo_telemetry_pipeline_tests import conftest, servers
 from leo_telemetry_pipeline_tests.builders import (
     DAY,
     QUIET,
@@ -45,8 +46,6 @@ from leo_telemetry_pipeline_tests.builders import (
     statuses,
     week,
 )
-from leo_telemetry_pipeline_tests.conftest import made_once
-from leo_telemetry_pipeline_tests.servers import Server
 
 pytestmark = pytest.mark.usefixtures("settings")
 
@@ -82,7 +81,7 @@ BOTTLENECK = {
 
 
 @pytest.fixture
-def template(server: Server, template: str) -> str:
+def template(server: servers.Server, template: str) -> str:
     """Name a database that has counted its days, all without spans: as somebody's is who analyses now and then.
 
     To count ninety days is what takes longest in a first analysis. That it does is for the tests of history.
@@ -95,7 +94,7 @@ def template(server: Server, template: str) -> str:
             histograms.rebuild(db, days, types, [])
             blocks.make(db, days[0], days[-1], types)
 
-    return made_once(server, "template_counted", template, count)
+    return conftest.made_once(server, "template_counted", template, count)
 
 
 def items(db: Database) -> list[tuple[str, str]]:
