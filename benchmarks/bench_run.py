@@ -21,6 +21,7 @@ from benchmarks.empty_location import ASKED
 from benchmarks.measure import HOME, Budget, Options, environment, judge, process, run
 from benchmarks.table import Measured, last_line
 from leo_telemetry_pipeline.cli import supervise
+from leo_telemetry_pipeline.defs.sensors import insights_sensor
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import dagster_home, runs
 from leo_telemetry_pipeline.store.database import Database, Target
@@ -115,7 +116,7 @@ def daemon(home: Path, target: Target) -> Iterator[Daemon]:
     asked.mkdir()
     environ |= dagster_home.environment(target, Settings({HOME: str(home)})) | {ASKED: str(asked)}
     # What follows from an analysis would take its time from whatever is measured next.
-    stop = ("dagster", "sensor", "stop", "insights_sensor", "-w", str(workspace), "-l", "leo_telemetry_pipeline")
+    stop = ("dagster", "sensor", "stop", insights_sensor.name, "-w", str(workspace), "-l", "leo_telemetry_pipeline")
     process([sys.executable, "-P", "-W", "ignore", "-m", *stop], environ)
     command = [sys.executable, "-P", "-W", "ignore", "-m", "dagster._daemon", "run", "-w", str(workspace)]
     with ExitStack() as stack:
@@ -133,7 +134,7 @@ def measurements(options: Options) -> Iterator[Measured]:
     with generate.server() as (home, target):
         generate.fill(target, 1_400, 45, 7)
         with daemon(home, target) as started:
-            kinds = (("ours", started.ours, "queued_runs_sensor"), ("empty", started.empty, "asked_sensor"))
+            kinds = (("ours", started.ours, dagster_home.QUEUE_SENSOR), ("empty", started.empty, "asked_sensor"))
             for number in range(-1, rounds):
                 for name, ask, sensor in kinds:
                     # The first of each starts what the later ones find running.

@@ -4,7 +4,6 @@ Belongs here: Dagster's instance of this home, and running the same job through 
 Does not: starting other processes, printing (cli).
 """
 
-import fcntl
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -15,7 +14,8 @@ from leo_telemetry_pipeline.definitions import build_definitions
 from leo_telemetry_pipeline.defs import insights
 from leo_telemetry_pipeline.defs.jobs import analysis_job, insights_job
 from leo_telemetry_pipeline.defs.lifecycle import how_it_ended, how_it_failed
-from leo_telemetry_pipeline.defs.resources import LAST_ASSET, RUN_ID_TAG, TAG, dry_analysis
+from leo_telemetry_pipeline.defs.names import FOLLOWS_TAG, LAST_ASSET, RUN_ID_TAG, TAG, asset_key
+from leo_telemetry_pipeline.defs.resources import dry_analysis
 from leo_telemetry_pipeline.errors import NOT_SUCCEEDED, UserError
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import dagster_home, runs
@@ -30,12 +30,7 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 def instance(target: Target, settings: Settings) -> Iterator[dg.DagsterInstance]:
     """Yield Dagster's instance of this home, with its tables made."""
     os.environ.update(dagster_home.environment(target, settings))
-    folder = settings.home / "dagster"
-    with (folder / "storage.lock").open("w") as lock:
-        # Two first starts at once would both make the tables.
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        made = dg.DagsterInstance.from_config(str(folder))
-    with made:
+    with dg.DagsterInstance.from_config(str(settings.home / "dagster")) as made:
         yield made
 
 
@@ -70,7 +65,7 @@ def follow(of: dg.DagsterInstance, target: Target) -> str | None:
         run = runs.last_succeeded(connection)
     if run is None or insights.begun(of, run):
         return None
-    job, tags = build_definitions().resolve_job_def(insights_job.name), {insights.FOLLOWS_TAG: run.run_id}
+    job, tags = build_definitions().resolve_job_def(insights_job.name), {FOLLOWS_TAG: run.run_id}
     done = job.execute_in_process(instance=of, tags=tags, run_config=_QUIET, raise_on_error=False)
     ending = None if done.success else how_it_ended(of, done.run_id)
     return " ".join(ending.error_detail.split()) if ending else None
@@ -99,4 +94,4 @@ def dry_run(target: Target, settings: Settings, window: Window) -> dict:
             ending = how_it_ended(nowhere, result.run_id)
             said = ending.error_detail.splitlines()[0] if ending and ending.error_detail else "see the log"
             raise UserError(f"The dry run failed: {said}", NOT_SUCCEEDED)
-        return result.asset_value(LAST_ASSET)
+        return result.asset_value(asset_key(LAST_ASSET))

@@ -32,8 +32,9 @@ _log = logging.getLogger(__name__)
 class Writer(Protocol):
     """What takes the spans: the writer of this process, or another."""
 
-    def submit(self, spans: list[Span], removed: dict[str, int], /) -> object:
-        """Take spans and the removed attributes by name, without waiting for a database."""
+    def submit(self, spans: list[Span], removed: dict[str, int], /) -> int:
+        """Take spans and the removed attributes by name, without waiting for a database; return how many it dropped."""
+        ...
 
     def flush(self, timeout_s: float, /) -> bool:
         """Say whether all that was taken is stored or on disk within so many seconds."""
@@ -62,21 +63,22 @@ class OTelSpanExporter(SpanExporter):
             trace.writer()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Take spans. SUCCESS once the writer has them; FAILURE after shutdown. Never raises."""
+        """Take spans, never raise: SUCCESS once the writer has all, FAILURE where one was rejected or dropped."""
         if self._ended:
             return SpanExportResult.FAILURE
         if not self._enabled:
             return SpanExportResult.SUCCESS
         try:
-            self._submit(spans)
+            are_taken = self._submit(spans)
         except Exception:  # noqa: BLE001 the SDK would log a traceback into the measured program for each batch
             return SpanExportResult.FAILURE
-        return SpanExportResult.SUCCESS
+        return SpanExportResult.SUCCESS if are_taken else SpanExportResult.FAILURE
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Wait until what was exported is stored or on disk; False where that takes longer."""
+        """Wait until what was exported is stored or on disk; False where that takes longer, or any of it was lost."""
         seconds = timeout_millis / 1000
-        return trace.flush(seconds) if self._given is None else self._given.flush(seconds)
+        are_kept = trace.flush(seconds) if self._given is None else self._given.flush(seconds)
+        return are_kept and not self.rejected
 
     def shutdown(self) -> None:
         """Take no more spans, and wait a second at most for those that it took; the writer keeps what is left."""
@@ -84,7 +86,7 @@ class OTelSpanExporter(SpanExporter):
             self._ended = True
             self.force_flush(_SHUTDOWN_MS)
 
-    def _submit(self, spans: Sequence[ReadableSpan]) -> None:
+    def _submit(self, spans: Sequence[ReadableSpan]) -> bool:
         policy = self._policy
         reading = Reading(self._project, foreign=policy.foreign, own=policy.own, resource=policy.resource)
         resources: dict[int, Resource] = {}
@@ -105,8 +107,7 @@ class OTelSpanExporter(SpanExporter):
             self._said.add(reason)
             _log.warning("%d span(s) rejected: %s (said once)", refused.rejections[reason], reason)
         writer = self._given or trace.writer()
-        if writer is not None:
-            writer.submit(made, refused.removed)
+        return writer is not None and not writer.submit(made, refused.removed) and not refused.rejected
 
 
 def _decoded(span: ReadableSpan) -> Decoded:

@@ -55,7 +55,7 @@ def seconds(text: str) -> int:
 
 def switch(text: str) -> bool:
     """Read true or false, also written yes/no, on/off, 1/0."""
-    word = text.strip().lower()
+    word = unquoted(text).lower()
     if word in ("true", "yes", "on", "1"):
         return True
     if word in ("false", "no", "off", "0"):
@@ -101,8 +101,26 @@ def port(text: str) -> int:
     return int(text)
 
 
+def unquoted(text: str) -> str:
+    """Return a pasted value without the blanks and the pair of quotes around it, which a .env file may keep."""
+    text = text.strip()
+    if len(text) > 1 and text[0] in "\"'" and text[0] == text[-1]:
+        text = text[1:-1].strip()
+    return text
+
+
 def _is_whole(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 12 and int(text) > 0
+
+
+def user_folder() -> Path:
+    """Return the user's home folder, / where there is none, as systems have it for users that they do not know."""
+    from pathlib import Path
+
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/")
 
 
 def _default_home() -> str:
@@ -112,8 +130,8 @@ def _default_home() -> str:
         # The server cannot run as root, and its user cannot look into root's private folder.
         return "/var/lib/leo-telemetry"
     if sys.platform == "darwin":
-        return str(Path.home() / "Library" / "Application Support" / "leo-telemetry")
-    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+        return str(user_folder() / "Library" / "Application Support" / "leo-telemetry")
+    base = os.environ.get("XDG_DATA_HOME") or str(user_folder() / ".local" / "share")
     return str(Path(base) / "leo-telemetry")
 
 
@@ -178,12 +196,12 @@ class Settings:
 
         environ = os.environ if environ is None else environ
         for setting in SETTINGS:
-            text = environ.get(setting.variable, "") or setting.default
+            text = unquoted(environ.get(setting.variable, "")) or setting.default
             try:
                 setattr(self, setting.name, setting.parse(text))
             except ValueError as error:
                 raise UserError(f"{setting.variable} is {text!r}: it takes {error}") from None
-        named = environ.get(PREFIX + "HOME", "")
+        named = unquoted(environ.get(PREFIX + "HOME", ""))
         try:
             home = Path(named or _default_home()).expanduser()
         except RuntimeError:
@@ -197,9 +215,11 @@ def make_home(home: Path, *, inside: str = "") -> Path:
     """Make a home, the missing folders above it, and a folder ``inside`` it; return the last of them.
 
     All of it is for its owner alone; but a home of root's may be passed through, since the database server runs as
-    another user. Raises UserError (exit 3) where it cannot be made.
+    another user. Raises UserError (exit 3) where it cannot be made, or is not ours alone to write to.
     """
     try:
+        if home.exists():
+            refuse_others_home(home)
         for path in (*reversed(home.parents), home):
             if not path.exists():
                 path.mkdir(exist_ok=True)
@@ -211,6 +231,16 @@ def make_home(home: Path, *, inside: str = "") -> Path:
             f"{PREFIX}HOME ({home}) cannot be used: {error.strerror}; choose a folder you may write", NO_DATABASE
         ) from None
     return folder
+
+
+def refuse_others_home(home: Path) -> None:
+    """Raise UserError (exit 3) where a home belongs to somebody else, or others may write there; OSError for none."""
+    found = home.stat()
+    if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise UserError(
+            f"{PREFIX}HOME ({home}) belongs to somebody else, or others may write there: choose a folder of your own",
+            NO_DATABASE,
+        )
 
 
 def bundled(name: str) -> Path:

@@ -86,9 +86,10 @@ class Span:
             raise InvalidStart(start_time_ms, end_time_ms)
         if end_time_ms is not None and not start_time_ms <= end_time_ms <= LATEST_MS:
             raise InvalidSpan(f"end_time_ms {end_time_ms} is before start_time_ms {start_time_ms} or after 9999")
-        for name, value in (("duration_ms", duration_ms), ("queue_wait_ms", queue_wait_ms)):
-            if value is not None and not 0 <= value <= LATEST_MS:
-                raise InvalidSpan(f"{name} {value} is negative or too large")
+        if duration_ms is not None and not 0 <= duration_ms <= LATEST_MS:
+            raise InvalidSpan(f"duration_ms {duration_ms} is negative or too large")
+        if queue_wait_ms is not None and not 0 <= queue_wait_ms <= LATEST_MS:
+            raise InvalidSpan(f"queue_wait_ms {queue_wait_ms} is negative or too large")
         self.trace_id = trace_id
         self.span_id = span_id
         self.parent_span_id = parent_span_id

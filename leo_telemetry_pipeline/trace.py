@@ -87,6 +87,10 @@ def _writer_of(settings: Settings) -> Writer:
     from leo_telemetry_pipeline import redact
     from leo_telemetry_pipeline.collect.spool import folder_of
     from leo_telemetry_pipeline.collect.writer import Writer
+    from leo_telemetry_pipeline.settings import refuse_others_home
+
+    if not settings.database_url and settings.home.exists():
+        refuse_others_home(settings.home)
 
     def load_store():
         # Called in the writer's thread, where the time that it takes is nobody's.
@@ -208,13 +212,20 @@ def current() -> Operation | None:
 
 
 def flush(timeout: float = 10.0) -> bool:
-    """Wait until every span that ended is stored or on disk, at most ``timeout`` seconds; say whether all are."""
+    """Wait until every span that ended is stored or on disk, at most ``timeout`` seconds; say whether all are.
+
+    Return False where a span that ended before was dropped or refused, also long ago: ``counters`` says how many and
+    why; or where a wrong setting keeps all from being collected. A slow database is waited for, and what it has not
+    taken within half a second lies on disk meanwhile.
+    """
     give_up = time.monotonic() + timeout
     if not _first_span.begun:
         return True
     if not _first_span.prepare(timeout):
         return False
-    return _first_span.writer is None or _first_span.writer.flush(max(0.0, give_up - time.monotonic()))
+    if _first_span.writer is None:
+        return _is_set("ENABLED", False)
+    return _first_span.writer.flush(max(0.0, give_up - time.monotonic()))
 
 
 def counters() -> dict[str, Any]:

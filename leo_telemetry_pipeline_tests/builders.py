@@ -162,8 +162,9 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 def analysis_job() -> Any:
     """Return the analysis job; a function of a module, so that Dagster can make it again to re-execute a run."""
     from leo_telemetry_pipeline.definitions import build_definitions
+    from leo_telemetry_pipeline.defs.names import ANALYSIS_JOB
 
-    return build_definitions().resolve_job_def("analysis_job")
+    return build_definitions().resolve_job_def(ANALYSIS_JOB)
 
 
 def analyse(
@@ -172,12 +173,14 @@ def analyse(
     """Execute the analysis job in this process, on the database that the environment names."""
     import dagster as dg
 
+    from leo_telemetry_pipeline.defs.names import asset_key
+
     result = analysis_job().execute_in_process(
         instance=instance or dg.DagsterInstance.ephemeral(),
         tags=tags or {},
         run_config=QUIET,
         raise_on_error=False,
-        asset_selection=[dg.AssetKey(name) for name in selection] if selection else None,
+        asset_selection=[asset_key(name) for name in selection] if selection else None,
     )
     return Execution(result)
 

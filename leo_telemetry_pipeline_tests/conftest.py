@@ -93,14 +93,18 @@ def server(request: pytest.FixtureRequest, servers: Servers) -> Server:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Say what our markers mean, and make Ctrl-C heard."""
+    """Say what our markers mean, make Ctrl-C heard, and forget the databases of whoever runs the tests.
+
+    How a run is shared and summed up is in `sharing`.
+    """
+    config.pluginmanager.register(sharing)
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]
     # Started in the background of a script, we ignore it, and so would every program that a test interrupts.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "only_on(*servers, reason): what the test is about is there on these alone")
     config.addinivalue_line("markers", "transactions_at_once: waits for itself where there is one server connection")
-    # How a run is shared between processes, and summed up.
-    config.pluginmanager.register(sharing)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

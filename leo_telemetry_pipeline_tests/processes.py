@@ -4,6 +4,7 @@ Belongs here: what every test with processes needs. Does not: any expectation.
 """
 
 import atexit
+import fcntl
 import functools
 import os
 import random
@@ -224,6 +225,22 @@ def kill_all_of(home: Path) -> None:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.05)
+
+
+def postmaster(home: Path) -> int:
+    """Return the process of a home's server, which must have begun to start."""
+    return int((home / "database" / "postmaster.pid").read_text().split()[0])
+
+
+@contextmanager
+def database_away(home: Path) -> Iterator[None]:
+    """Stop the server of a home as ``pg_ctl -m immediate`` does, and keep its users from starting it in the block."""
+    with (home / "start.lock").open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        pid = postmaster(home)
+        os.kill(pid, signal.SIGQUIT)
+        until(lambda: pid not in processes_of(home), "the database is gone", every=0.02)
+        yield
 
 
 def inside(home: Path) -> Database:

@@ -5,6 +5,7 @@ Does not: databases of tests (conftest), any expectation.
 """
 
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -56,7 +57,7 @@ class Server:
 
 def as_role(url: str, role: str) -> str:
     """Return the address of a database for a role whose password is ``pw``, which must be on the server by then."""
-    return url.replace(f"{ROLE}@", f"{role}:pw@", 1)
+    return re.sub("(?<=//)[^/@]*(?=@)", f"{role}:pw", url, count=1)
 
 
 class Servers:

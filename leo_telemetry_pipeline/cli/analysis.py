@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from leo_telemetry_pipeline.cli import findings, text
-from leo_telemetry_pipeline.cli.supervise import heed_signals
 from leo_telemetry_pipeline.errors import NOT_SUCCEEDED, UserError
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import database
@@ -54,7 +53,6 @@ def analyze(
     Exit status: 0 SUCCEEDED; 1 SUCCEEDED, but a dimension type could not be measured; 2 wrong usage;
     3 no database; 4 FAILED, TIMED_OUT or CANCELLED.
     """
-    heed_signals()
     settings, end = Settings(), parse_moment(window_end) if window_end else None
     _refuse_if_off(settings)
     if dry_run:
@@ -64,7 +62,7 @@ def analyze(
     with database.ready(settings) as target, closing(database.Database(target)) as connection:
         # The heavy imports come after the first question to the database, which may be all that is needed.
         from leo_telemetry_pipeline import execution
-        from leo_telemetry_pipeline.defs.resources import TAG
+        from leo_telemetry_pipeline.defs.names import TAG
 
         if any(run.status == "RUNNING" and run.scope_id == (project or "") for run in run_store.waiting(connection)):
             click.echo("Another analysis is running: waiting for it to end.", err=True)

@@ -33,7 +33,9 @@ _COMMANDS = {
     "trends": ("trends:trends", "Show how long things took from day to day."),
     "worker": ("processes:worker", "Run the daemon without UI, or what is queued once."),
 }
-_HIDDEN = {"keep-database": "processes:keep_database"}
+_HIDDEN = {"keep-database": "processes:keep_database", "ui": "ui:ui"}
+# They import more before they hold anything that a signal must not end at once.
+_LISTEN_LATER = {"dev", "serve", "ui", "worker"}
 
 
 class _Lazy(click.Group):
@@ -48,6 +50,15 @@ class _Lazy(click.Group):
             return None
         module, _, name = place.partition(":")
         return getattr(importlib.import_module(f"leo_telemetry_pipeline.cli.{module}"), name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Import the command that is called, then begin to listen to signals by what ``main`` gave for it."""
+        found = super().resolve_command(ctx, args)
+        if ctx.obj is not None and found[0] not in _LISTEN_LATER:
+            ctx.obj()
+        return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):

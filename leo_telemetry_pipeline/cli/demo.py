@@ -20,7 +20,7 @@ from typing import Any
 import click
 
 from leo_telemetry_pipeline.actions import ledger
-from leo_telemetry_pipeline.cli import findings, supervise
+from leo_telemetry_pipeline.cli import findings, home_owner, supervise
 from leo_telemetry_pipeline.cli.load import store
 from leo_telemetry_pipeline.cli.processes import prepared
 from leo_telemetry_pipeline.collect import files, generated
@@ -113,12 +113,14 @@ def _load_sample(connection: Database) -> None:
 
 
 def _execute(connection: Database, target: Target, settings: Settings, environment: dict[str, str], run_id: str) -> Run:
-    variables = environment | prepared(target, settings)
+    variables = dagster_home.inherited(environment, target) | prepared(target, settings)
     command = [sys.executable, "-P", "-m", "dagster._daemon", "run", "-w", str(bundled("workspace.yaml"))]
     began = time.monotonic()
     with (
+        home_owner.held(settings.home, home_owner.DAEMON, home_owner.this_process("demo")) as lock,
         supervise.log_file(settings.home, "daemon.log") as log,
-        supervise.group(command, variables, target, log) as daemon,
+        supervise.temporary(settings.home, home_owner.DAEMON) as folder,
+        supervise.group(command, variables | {"TMPDIR": folder}, target, log, holds=[lock]) as daemon,
     ):
         status = None
         while time.monotonic() - began < PATIENCE_S and daemon.poll() is None:

@@ -5,6 +5,7 @@ Belongs here: gathering facts, and the pure judgement of each. Does not: repairi
 
 import os
 import shutil
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,16 +19,20 @@ from leo_telemetry_pipeline.cli.verdicts import Verdict
 from leo_telemetry_pipeline.collect import spool
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store import collected, dagster_home, database, intake, runs, spans
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store import access, addresses, collected, dagster_home, database, intake, runs, spans
+from leo_telemetry_pipeline.store.dagster_home import Daemon
+from leo_telemetry_pipeline.store.database import Database, Target
 from leo_telemetry_pipeline.store.intake import Notice
 from leo_telemetry_pipeline.store.runs import Run
 
 LEAST_FREE = 1_000_000_000
+# Of the newest runs, so many are looked at for one that somebody took.
+LOOKED_AT = 20
 LONG_QUEUE = timedelta(minutes=10)
 FEW_DAYS = timedelta(days=2)
 WEEK = timedelta(days=7)
 SHOWN_KEYS = 8
+SHOWN_NAMES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +53,9 @@ class Facts(Here):
 
     now: datetime
     database: str
-    daemon_lives: bool
+    opened: dict[str, list[str]]
+    daemon: Daemon
+    executed_elsewhere: bool
     waiting: tuple[Run, ...]
     last: Run | None
     newest: Run | None
@@ -80,13 +87,14 @@ def judge(facts: Facts) -> list[Verdict]:
     return [
         _switch(facts),
         Verdict("database", facts.database),
+        *_access(facts),
         _disk(facts),
         _collection(facts),
         _spool(facts),
         _losses(facts),
         *_removed(facts),
         *_intake(facts),
-        *installed_hooks.judge(facts.hooks, facts.daemon_lives),
+        *installed_hooks.judge(facts.hooks, facts.daemon.looks or facts.executed_elsewhere),
         _queue(facts),
         _worker(facts),
         _last_analysis(facts),
@@ -107,6 +115,15 @@ def _switch(here: Here) -> Verdict:
     if here.enabled:
         return Verdict("switch", "on")
     return Verdict("switch", "off", "LEO_TELEMETRY_ENABLED is false: unset it")
+
+
+def _access(facts: Facts) -> list[Verdict]:
+    if not facts.opened:
+        return []
+    names = sorted({name for names in facts.opened.values() for name in names})
+    more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
+    said = f"{', '.join(facts.opened)} may use {', '.join(names[:SHOWN_NAMES])}{more}"
+    return [Verdict("access", said, "REVOKE ALL on them: docs/deployment.md, On Supabase")]
 
 
 def _disk(here: Here) -> Verdict:
@@ -147,6 +164,7 @@ _AGAINST = {
 _BECAUSE = {
     "torn": " (a program was killed while writing)",
     "out_of_time": " (a program ended before a slow disk took them)",
+    "refused": " (by the table, which keeps them in telemetry_quarantine)",
 }
 
 
@@ -208,8 +226,21 @@ def _queue(facts: Facts) -> Verdict:
 
 
 def _worker(facts: Facts) -> Verdict:
-    if facts.daemon_lives:
+    if facts.daemon.failing:
+        name, why = facts.daemon.failing[0]
+        said = f"a Dagster daemon is running, but {name} fails: {text.cut(text.in_a_line(why), 120)}"
+        return Verdict(
+            "worker", said, "start `leo-telemetry dev` or `worker` anew; should it fail again, see what it prints"
+        )
+    if facts.daemon.looks:
         return Verdict("worker", "a Dagster daemon is running")
+    if facts.daemon.beats:
+        said = "a Dagster daemon is running, but has not looked at the queue for two minutes"
+        return Verdict(
+            "worker", said, "wait if it has only begun; else see what it prints, and whether a sensor is off"
+        )
+    if facts.executed_elsewhere:
+        return Verdict("worker", "no daemon of this home; another Dagster instance executed the last analysis")
     if facts.hooks.run:
         return Verdict("worker", "no daemon; the hook starts a worker when one is needed")
     return Verdict("worker", "no daemon, and no hook that would start one", "leo-telemetry service install")
@@ -253,16 +284,19 @@ def look(settings: Settings) -> Here:
 def _gather(settings: Settings, here: Here) -> Facts:
     with database.ready(settings) as target, closing(Database(target)) as connection:
         runs.reap(connection)
-        newest = runs.latest(connection, 1)
+        newest = runs.latest(connection, LOOKED_AT)
         (size, version) = connection.rows(
             "SELECT pg_size_pretty(pg_database_size(current_database())), split_part(version(), ' ', 2)"
         )[0]
         now = datetime.now(UTC)
+        remarks = addresses.remarks(settings.database_url, os.environ) if settings.database_url else ""
         return Facts(
             **vars(here),
             now=now,
-            database=f"{target.shown}: PostgreSQL {version}, {size}, tables up to date",
-            daemon_lives=dagster_home.daemon_lives(target),
+            database=f"{target.shown}: PostgreSQL {version}, {size}, tables up to date{remarks}",
+            opened=access.open_to_strangers(connection),
+            daemon=dagster_home.daemon(target),
+            executed_elsewhere=_is_elsewhere(target, newest),
             waiting=tuple(runs.waiting(connection)),
             last=runs.last_succeeded(connection),
             newest=newest[0] if newest else None,
@@ -273,3 +307,9 @@ def _gather(settings: Settings, here: Here) -> Facts:
             notices=tuple(intake.since(connection, now - WEEK)),
             stale_after=timedelta(seconds=settings.stale_after),
         )
+
+
+def _is_elsewhere(target: Target, newest: Sequence[Run]) -> bool:
+    """Tell whether the last run that somebody took is unknown to this home's Dagster."""
+    taken = next((run.dagster_run_id for run in newest if run.dagster_run_id), None)
+    return taken is not None and not dagster_home.has_run(target, taken)

@@ -5,7 +5,7 @@ Does not: the database, the log's lines, JSON; those are the child's (hook_child
 """
 
 # pathlib, typing, contextlib and subprocess each take longer to import than all that happens here.
-# ruff: noqa: PTH103, PTH111, PTH117, PTH118, PTH208, S606, SIM105
+# ruff: noqa: PTH103, PTH111, PTH116, PTH117, PTH118, PTH208, S606, SIM105
 
 import os
 import sys
@@ -22,6 +22,7 @@ def session_start() -> None:
     """Start the detached child with the event on stdin; always end with 0 and an empty stdout."""
     try:
         if not switched_off():
+            refuse_others_home()
             occupy_standard_descriptors()
             complaints = _hand_over(_read_event())
             if complaints:
@@ -34,20 +35,39 @@ def session_start() -> None:
 
 def home() -> str:
     """Return what ``Settings().home`` is: importing settings would cost more than all the rest (a test compares)."""
-    named = os.environ.get("LEO_TELEMETRY_HOME", "")
+    named = setting("HOME")
     if named:
         return os.path.expanduser(named)
     if os.geteuid() == 0:
         return "/var/lib/leo-telemetry"
     if sys.platform == "darwin":
-        return os.path.expanduser("~/Library/Application Support/leo-telemetry")
-    base = os.environ.get("XDG_DATA_HOME", "") or "~/.local/share"
-    return os.path.expanduser(base + "/leo-telemetry")
+        folder = os.path.expanduser("~/Library/Application Support/leo-telemetry")
+    else:
+        folder = os.path.expanduser((os.environ.get("XDG_DATA_HOME", "") or "~/.local/share") + "/leo-telemetry")
+    # Left as it is where the user has no home folder.
+    return folder.removeprefix("~")
 
 
 def switched_off() -> bool:
     """Tell whether ``LEO_TELEMETRY_ENABLED`` says that nothing shall happen, as ``Settings().enabled`` does."""
-    return os.environ.get("LEO_TELEMETRY_ENABLED", "").strip().lower() in ("false", "no", "off", "0")
+    return setting("ENABLED").lower() in ("false", "no", "off", "0")
+
+
+def setting(name: str) -> str:
+    """Return a setting's text as ``Settings`` reads it, without the quotes that a .env file may keep."""
+    text = os.environ.get("LEO_TELEMETRY_" + name, "").strip()
+    quoted = len(text) > 1 and text[0] in "\"'" and text[0] == text[-1]
+    return text[1:-1].strip() if quoted else text
+
+
+def refuse_others_home() -> None:
+    """Raise PermissionError where a home belongs to somebody else, as ``settings.refuse_others_home`` does."""
+    try:
+        found = os.stat(home())
+    except OSError:
+        return
+    if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise PermissionError(f"LEO_TELEMETRY_HOME ({home()}) belongs to somebody else, or others may write there")
 
 
 def occupy_standard_descriptors() -> None:

@@ -4,7 +4,6 @@ Belongs here: the detached child's steps and its lines in the log, which is its 
 Does not: anything the session waits for (hook), the rules of when and what (store, worker).
 """
 
-import fcntl
 import json
 import os
 import signal
@@ -12,7 +11,6 @@ import sys
 import traceback
 from contextlib import closing
 from datetime import UTC, datetime
-from pathlib import Path
 
 import psycopg2
 
@@ -21,11 +19,8 @@ from leo_telemetry_pipeline.cli.hook import LONGEST_EVENT
 from leo_telemetry_pipeline.collect.claude import notebook
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store import dagster_home, database, runs
+from leo_telemetry_pipeline.store import dagster_home, database, log_files, runs
 from leo_telemetry_pipeline.store.database import Database
-
-LONGEST_LOG = 1 << 20
-KEPT_OF_LOG = 1 << 18
 
 
 def main() -> None:
@@ -35,7 +30,7 @@ def main() -> None:
     try:
         _say(describe(_stdin()))
         settings = Settings()
-        cut(settings.home / "logs" / "hook.log")
+        log_files.cut(settings.home / "logs" / "hook.log")
         if settings.enabled:
             # What other sessions were waiting for may be certain by now.
             hook_spans.sweep(str(settings.home / notebook.FOLDER))
@@ -44,6 +39,8 @@ def main() -> None:
         _say(error.message)
     except (psycopg2.Error, OSError) as error:
         _say(f"{type(error).__name__}: {' '.join(str(error).split())}")
+    except KeyboardInterrupt:
+        _say("interrupted")
     except Exception:  # noqa: BLE001 - nobody sees this process, so the log must have it
         _say(f"unexpected error\n{traceback.format_exc()}")
 
@@ -61,23 +58,6 @@ def describe(event: bytes) -> str:
     # Escaped and cut, so that no event can write a line of its own or fill the log.
     name, source, session = (json.dumps(read.get(key))[:80] for key in ("hook_event_name", "source", "session_id"))
     return f"event {name}, source {source}, session {session}"
-
-
-def cut(log: Path) -> None:
-    """Keep only the last quarter of a log that has grown over 1 MiB, in place: others append to it."""
-    if not log.exists() or log.stat().st_size <= LONGEST_LOG:
-        return
-    # Not through a link: what it leads to is somebody else's.
-    with os.fdopen(os.open(log, os.O_RDWR | os.O_NOFOLLOW), "r+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        size = file.seek(0, os.SEEK_END)
-        if size <= LONGEST_LOG:
-            return
-        file.seek(size - KEPT_OF_LOG)
-        kept = file.read().partition(b"\n")[2]
-        file.seek(0)
-        file.truncate()
-        file.write(kept)
 
 
 def _enqueue(settings: Settings) -> None:

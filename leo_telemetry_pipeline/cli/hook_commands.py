@@ -18,7 +18,7 @@ import click
 
 from leo_telemetry_pipeline.cli import claude_settings, installed_hooks, made_files, program
 from leo_telemetry_pipeline.errors import UserError
-from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.settings import Settings, user_folder
 
 _project = click.option(
     "--project",
@@ -193,7 +193,7 @@ def _exports(settings: Settings) -> dict[str, str]:
 
 
 def _settings_file(project: Path, shared: bool) -> Path:
-    if shared and project.resolve() == Path.home().resolve():
+    if shared and project.resolve() == user_folder().resolve():
         return installed_hooks.user_file()
     return project.absolute() / ".claude" / ("settings.json" if shared else "settings.local.json")
 

@@ -56,6 +56,7 @@ def _age_ns() -> int:
 
 
 def _take(wall_ns: int, monotonic_ns: int) -> None:
+    hook.refuse_others_home()
     hook.occupy_standard_descriptors()
     text = _read()
     if not text.strip():
@@ -72,7 +73,7 @@ def _take(wall_ns: int, monotonic_ns: int) -> None:
     session = event.get("session_id") if kept else None
     if kept is None or not isinstance(session, str) or not session:
         return None
-    if project := os.environ.get("LEO_TELEMETRY_PROJECT", ""):
+    if project := hook.setting("PROJECT"):
         # The process that makes the spans may run for another project.
         kept["project"] = hook_notes.storable(project, 200)
     folder = notebook.checked_folder(hook.home())

@@ -18,6 +18,7 @@ from typing import Any
 from leo_telemetry_pipeline.cli import claude_settings, program
 from leo_telemetry_pipeline.cli.verdicts import Verdict
 from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.settings import user_folder
 
 _MANAGED = "managed-settings.json"
 _OFF = "disableAllHooks"
@@ -58,7 +59,7 @@ class Hooks:
 def user_file() -> Path:
     """Return where Claude Code keeps the settings that apply to all projects of a user."""
     named = os.environ.get("CLAUDE_CONFIG_DIR", "")
-    return (Path(named).expanduser() if named else Path.home() / ".claude") / "settings.json"
+    return (Path(named).expanduser() if named else user_folder() / ".claude") / "settings.json"
 
 
 def managed_files(folder: Path | None = None) -> list[Path]:
@@ -184,7 +185,7 @@ def _refused(text: str) -> str:
 
 
 def _reinstall(path: Path, project: Path) -> str:
-    folder = Path.home() if path == user_file() else project.absolute()
+    folder = user_folder() if path == user_file() else project.absolute()
     here = [] if folder == Path.cwd() else ["--project", str(folder)]
     return shlex.join([program.NAME, "hook", "install", *here, *["--shared"] * (path.name == "settings.json")])
 

@@ -30,7 +30,7 @@ SHOWN = 5
 ASIDE_AT_ONCE = 1_000
 STDIN = "-"
 STDIN_NAME = "standard input"
-# A file that is refused as a whole; the others are read all the same.
+# A file that is refused as a whole, by its content or by the table; the others are read all the same.
 REFUSED = 1
 
 
@@ -143,6 +143,8 @@ def _load_one(connection: Database, name: str, asked: Asked) -> None:
         )
         done = store(connection, check.admit(read), path, removed, None if is_history else check.wrong)
     _report(path, done)
+    if done.read and done.refused == done.read:
+        raise UserError(f"{path}: the table took none of its spans; telemetry_quarantine says why", REFUSED)
 
 
 def _restore(connection: Database, path: Path, archive_id: str) -> None:

@@ -26,8 +26,25 @@ def main() -> None:
 
 
 def _run() -> int:
+    from leo_telemetry_pipeline.cli import signals
+
+    signals.end_at_once()
+    from leo_telemetry_pipeline.cli import output
+
+    output.prepare()
+    try:
+        code = _command()
+        sys.stdout.flush()
+    except output.Unwritable as error:
+        output.give_up()
+        return _say(error.message, error.exit_code)
+    return code
+
+
+def _command() -> int:
     import click
 
+    from leo_telemetry_pipeline.cli import output, signals
     from leo_telemetry_pipeline.cli.commands import cli
     from leo_telemetry_pipeline.errors import USAGE, UserError
 
@@ -35,7 +52,10 @@ def _run() -> int:
         if any("\ud800" <= letter <= "\udfff" for letter in argument):
             return _say(f"{argument!a} is no UTF-8: write it in the encoding of your terminal", USAGE)
     try:
-        return cli.main(prog_name="leo-telemetry", standalone_mode=False) or 0
+        # Signals end the process at once until the command is imported.
+        return cli.main(prog_name="leo-telemetry", standalone_mode=False, obj=signals.listen) or 0
+    except output.Unwritable:
+        raise
     except UserError as error:
         return _say(error.message, error.exit_code)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -45,11 +65,7 @@ def _run() -> int:
         asked = error.ctx.command_path if error.ctx else "leo-telemetry"
         return _say(f"{error.format_message().rstrip('.')}: see `{asked} --help`", USAGE)
     except (KeyboardInterrupt, click.Abort):
-        return _say("interrupted", 130)
-    except BrokenPipeError:
-        # The reader has seen enough; Python must not complain about it when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _say("interrupted", 128 + signals.number())
     except Exception as error:
         said = _of_the_database(error)
         if said is None:
@@ -68,6 +84,9 @@ def _of_the_database(error: Exception) -> tuple[str, int] | None:
     if isinstance(error, psycopg2.errors.InsufficientPrivilege):
         first = str(error).splitlines()[0]
         return f"The database user may not do this ({first}): grant it, or use another user", NO_DATABASE
+    if isinstance(error, psycopg2.errors.DiskFull):
+        first = str(error).splitlines()[0]
+        return f"The database's disk is full ({first}): make room there", NO_DATABASE
     if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
         first = str(error).strip().splitlines()[0] if str(error).strip() else "the connection was lost"
         return f"The database stopped answering ({first}): try again when it is back", NO_DATABASE
@@ -78,5 +97,6 @@ def _of_the_database(error: Exception) -> tuple[str, int] | None:
 
 
 def _say(message: str, exit_code: int) -> int:
-    print(f"leo-telemetry: {message}", file=sys.stderr)
+    if message:
+        print(f"leo-telemetry: {message}", file=sys.stderr)
     return exit_code

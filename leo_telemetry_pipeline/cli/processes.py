@@ -3,6 +3,7 @@
 Belongs here: what these commands take, print and start. Does not: how processes are ended (supervise).
 """
 
+import importlib
 import os
 import shlex
 import shutil
@@ -10,17 +11,20 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
 
 import click
 
+from leo_telemetry_pipeline.cli import home_owner, signals
 from leo_telemetry_pipeline.cli.serve import listening, refuse_if_off
-from leo_telemetry_pipeline.cli.supervise import run_until_interrupted
+from leo_telemetry_pipeline.cli.supervise import run_until_interrupted, temporary
 from leo_telemetry_pipeline.cli.worker import ANOTHER_WORKS, run_once
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings, bundled
-from leo_telemetry_pipeline.store import addresses, dagster_home, database, migrations
+from leo_telemetry_pipeline.store import addresses, dagster_home, database, log_files, migrations, own_connection
 from leo_telemetry_pipeline.store.database import Database, Target
 from leo_telemetry_pipeline.store.server_programs import programs
 from leo_telemetry_pipeline.web import listen
@@ -30,44 +34,101 @@ from leo_telemetry_pipeline.web import listen
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the UI on 127.0.0.1 (3000).")
 @click.option("--otlp-port", type=click.IntRange(1, 65535), help="Port of the OTLP receiver (4318).")
 def dev(port: int | None, otlp_port: int | None) -> None:
-    """Run database, daemon, UI and OTLP receiver until Ctrl-C."""
+    """Run database, daemon, UI and OTLP receiver until Ctrl-C.
+
+    Where that runs already, it opens the UI of the one that does.
+    """
     settings = Settings()
     refuse_if_off(settings)
     port = port or settings.ui_port
     host, otlp_port = settings.serve_host, otlp_port or settings.serve_port
-    _refuse_taken(port)
-    listening(settings, host, otlp_port, f"--otlp-port or {PREFIX}SERVE_PORT").close()
-    with database.ready(settings) as target:
-        click.echo(f"The UI will be at http://127.0.0.1:{port} in a few seconds,", err=True)
-        click.echo(f"the OTLP receiver at {listen.url(host, otlp_port)}/v1/traces. Ctrl-C ends all of it.", err=True)
-        _run(
-            target,
-            settings,
-            {
-                "dagster dev": _dagster("dagster", "dev", "-h", "127.0.0.1", "-p", str(port), "--log-level", "warning"),
-                "the OTLP receiver": _python(
-                    "leo_telemetry_pipeline.cli", "serve", "--quiet", "--port", str(otlp_port)
-                ),
-            },
-        )
+    ui, receiver = f"http://127.0.0.1:{port}", listen.url(host, otlp_port)
+    _import_first(settings)
+    with signals.noted(), ExitStack() as stack:
+        me = home_owner.this_process("dev", ui=ui, receiver=receiver)
+        try:
+            locks = [stack.enter_context(home_owner.held(settings.home, home_owner.UI, me))]
+        except home_owner.Taken as taken:
+            _show_running(settings.home, taken)
+            return
+        _refuse_taken(port)
+        listening(settings, host, otlp_port, f"--otlp-port or {PREFIX}SERVE_PORT").close()
+        parts = {
+            "the UI": _python("leo_telemetry_pipeline.cli", "ui", "--port", str(port)),
+            "the OTLP receiver": _python("leo_telemetry_pipeline.cli", "serve", "--quiet", "--port", str(otlp_port)),
+        }
+        try:
+            locks.append(stack.enter_context(home_owner.held(settings.home, home_owner.DAEMON, me)))
+            parts |= _daemon()
+        except home_owner.Taken as taken:
+            who = taken.owner or "Another command"
+            click.echo(f"{who} runs the daemon of {settings.home}; this is UI and receiver.", err=True)
+        target = stack.enter_context(database.ready(settings))
+        signals.check()
+        click.echo(f"The UI will be at {ui} in a few seconds,", err=True)
+        click.echo(f"the OTLP receiver at {receiver}/v1/traces. Ctrl-C ends all of it.", err=True)
+        _run(target, settings, locks, parts, home_owner.UI)
+
+
+def _show_running(home: Path, taken: home_owner.Taken) -> None:
+    """Show the UI of the `dev` that runs already."""
+    if taken.owner is None:
+        raise taken
+    click.echo(f"{taken.owner} runs in {home} already: its UI is at {taken.owner.ui}", err=True)
+    _open(taken.owner.ui)
 
 
 @click.command()
 @click.option("--once", is_flag=True, help="Execute what is queued in this process, and end.")
-def worker(once: bool) -> None:
+@click.option("--wait", is_flag=True, help="Where a `dev` or `worker` runs already, take over when it ends.")
+def worker(once: bool, wait: bool) -> None:
     """Run the daemon without UI until Ctrl-C: it starts queued analyses, and queues one when the last is stale."""
     settings = Settings()
     refuse_if_off(settings)
-    with database.ready(settings) as target:
-        if not once:
-            click.echo("The worker is running. Ctrl-C ends it.", err=True)
-            _run(target, settings, {"dagster's daemon": _dagster("dagster._daemon", "run")})
-            return
-        executed = run_once(settings, target)
-    if executed == ANOTHER_WORKS:
-        click.echo("Another worker is executing what is queued.")
-    else:
-        click.echo("Nothing was queued." if executed == 0 else f"Executed {executed} analysis run(s).")
+    if once:
+        signals.listen()
+        with database.ready(settings) as target:
+            executed = run_once(settings, target)
+        if executed == ANOTHER_WORKS:
+            click.echo("Another worker is executing what is queued.")
+        else:
+            click.echo("Nothing was queued." if executed == 0 else f"Executed {executed} analysis run(s).")
+        return
+    _import_first(settings)
+    with signals.noted(), ExitStack() as stack:
+        lock = stack.enter_context(_daemon_owned(settings.home, wait))
+        # What launchd writes to; elsewhere there is no such file.
+        log_files.cut(settings.home / "logs" / "worker.log")
+        target = stack.enter_context(database.ready(settings))
+        signals.check()
+        click.echo("The worker is running. Ctrl-C ends it.", err=True)
+        _run(target, settings, [lock], _daemon(), home_owner.DAEMON)
+
+
+@contextmanager
+def _daemon_owned(home: Path, wait: bool) -> Iterator[int]:
+    """Own the daemon of a home: as soon as nobody else does, where this may ``wait``."""
+    me, told = home_owner.this_process("worker"), False
+    with ExitStack() as stack:
+        while True:
+            try:
+                lock = stack.enter_context(home_owner.held(home, home_owner.DAEMON, me))
+                break
+            except home_owner.Taken as taken:
+                if not wait:
+                    raise
+                if not told:
+                    click.echo(f"{taken.owner} works in {home}: this worker takes over when it ends.", err=True)
+                told = True
+            signals.check()
+            time.sleep(1)
+        yield lock
+
+
+def _import_first(settings: Settings) -> None:
+    """Import what a first start needs while nothing is held and a signal may end the process at once."""
+    if not (settings.home / "dagster").exists():
+        importlib.import_module("leo_telemetry_pipeline.execution")
 
 
 @click.command()
@@ -114,7 +175,9 @@ def psql(arguments: tuple[str, ...]) -> None:
         # Other users see the arguments of a process, but not its environment.
         parts = parse_dsn(target.dsn)
         password = parts.pop("password", None)
-        environment = os.environ | ({} if password is None else {"PGPASSWORD": password})
+        environment = own_connection.child_environment(os.environ, target.embedded)
+        if password is not None:
+            environment["PGPASSWORD"] = password
         # psql takes Ctrl-C for itself: it cancels a query there.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         done = subprocess.run([program, make_dsn(**parts), *arguments], env=environment, preexec_fn=_heed_interrupts)
@@ -163,8 +226,13 @@ def prepared(target: Target, settings: Settings) -> dict[str, str]:
     return variables
 
 
-def _run(target: Target, settings: Settings, commands: Mapping[str, Sequence[str]]) -> None:
-    ended = run_until_interrupted(commands, os.environ | prepared(target, settings), target)
+def _run(
+    target: Target, settings: Settings, locks: Sequence[int], commands: Mapping[str, Sequence[str]], owned: str
+) -> None:
+    variables = dagster_home.inherited(os.environ, target) | prepared(target, settings)
+    signals.check()
+    with temporary(settings.home, owned) as folder:
+        ended = run_until_interrupted(commands, variables | {"TMPDIR": folder}, target, locks)
     if ended is None:
         return
     name, status = ended
@@ -173,12 +241,14 @@ def _run(target: Target, settings: Settings, commands: Mapping[str, Sequence[str
         raise UserError(f"{name} ended with status {status}: its last lines above say why", 1)
 
 
-def _dagster(module: str, *arguments: str) -> list[str]:
-    return _python(module, *arguments, "-w", str(bundled("workspace.yaml")))
-
-
 def _python(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-P", "-W", "ignore", "-m", module, *arguments]
+
+
+def _daemon() -> dict[str, Sequence[str]]:
+    # At its own level it tells of every tick of every sensor, mostly that there is nothing to do.
+    told = ("--log-level", "warning", "-w", str(bundled("workspace.yaml")))
+    return {"dagster's daemon": _python("dagster._daemon", "run", *told)}
 
 
 def _refuse_taken(port: int) -> None:
@@ -190,3 +260,11 @@ def _refuse_taken(port: int) -> None:
             raise UserError(
                 f"Port {port} is in use: stop what uses it, or choose another with --port or {PREFIX}UI_PORT"
             ) from None
+
+
+def _open(url: str) -> None:
+    """Open a page where there is a browser with a window; one in a terminal would take that."""
+    tool = shutil.which("open" if sys.platform == "darwin" else "xdg-open")
+    if tool and (sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        quiet = subprocess.DEVNULL
+        subprocess.Popen([tool, url], stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import click
 
-from leo_telemetry_pipeline.cli.supervise import heed_signals
+from leo_telemetry_pipeline.cli import home_owner, signals
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings, make_home
 from leo_telemetry_pipeline.store import database
@@ -28,23 +28,24 @@ def serve(host: str | None, port: int | None, quiet: bool) -> None:
 
     Also: /healthz, /readyz and /metrics (Prometheus). Spans that come while the database is away wait on disk.
     """
-    heed_signals()
     settings = Settings()
     refuse_if_off(settings)
     host, port = host or settings.serve_host, port or settings.serve_port
-    opened = listening(settings, host, port, f"--port or {PREFIX}SERVE_PORT")
-    make_home(settings.home)
-    try:
-        with opened, _database(settings) as (target, away):
-            from leo_telemetry_pipeline.web import app, server
+    # Before anything is held, while a signal ends the process at once.
+    from leo_telemetry_pipeline.web import app, server
 
+    with signals.noted():
+        opened = listening(settings, host, port, f"--port or {PREFIX}SERVE_PORT")
+        make_home(settings.home)
+        with opened, _database(settings) as (target, away):
+            signals.check()
             logging.basicConfig(format="leo-telemetry: %(message)s", level=logging.ERROR)
             logging.getLogger("leo_telemetry_pipeline").setLevel(logging.WARNING)
             if not quiet:
                 _say(settings, host, port)
-            server.run(app.build_app(settings, target, away=away), opened, settings.serve_clients)
-    except KeyboardInterrupt:
-        return
+            server.run(
+                app.build_app(settings, target, host=host, away=away), opened, settings.serve_clients, signals.asked
+            )
 
 
 @contextmanager
@@ -81,9 +82,14 @@ def listening(settings: Settings, host: str, port: int, remedy: str) -> socket.s
     try:
         return listen.listening(family, place)
     except OSError as error:
-        why = f"Port {port} is in use" if error.errno == errno.EADDRINUSE else f"{host}:{port} cannot be listened on"
-        said = "stop what uses it" if error.errno == errno.EADDRINUSE else error.strerror
-        raise UserError(f"{why}: {said}, or choose another with {remedy}") from None
+        if error.errno != errno.EADDRINUSE:
+            raise UserError(
+                f"{host}:{port} cannot be listened on: {error.strerror}, or choose another with {remedy}"
+            ) from None
+        owner = home_owner.current(settings.home, home_owner.UI)
+        ours = owner is not None and owner.receiver == listen.url(host, port)
+        said = f"{owner} takes spans there already; use that" if ours else "stop what uses it"
+        raise UserError(f"Port {port} is in use: {said}, or choose another with {remedy}") from None
 
 
 def refuse_if_off(settings: Settings) -> None:

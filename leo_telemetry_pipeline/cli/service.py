@@ -28,7 +28,7 @@ from leo_telemetry_pipeline.cli.units import (
     unit_text,
 )
 from leo_telemetry_pipeline.errors import UserError
-from leo_telemetry_pipeline.settings import PREFIX, Settings
+from leo_telemetry_pipeline.settings import PREFIX, Settings, user_folder
 
 UNIT = "leo-telemetry-worker.service"
 _OTHERWISE = (
@@ -55,14 +55,14 @@ def manager() -> Manager:
     system = os.geteuid() == 0
     if sys.platform == "darwin":
         domain = "system" if system else f"gui/{os.getuid()}"
-        folder = Path("/Library/LaunchDaemons") if system else Path.home() / "Library" / "LaunchAgents"
+        folder = Path("/Library/LaunchDaemons") if system else user_folder() / "Library" / "LaunchAgents"
         path, name = folder / f"{LABEL}.plist", f"{domain}/{LABEL}"
         start = (("launchctl", "bootstrap", domain, str(path)),)
         return Manager(path, plist_text, start, [("launchctl", "bootout", name)], [], ("launchctl", "print", name))
     tool = ("systemctl",) if system else ("systemctl", "--user")
     folder = Path("/etc/systemd/system")
     if not system:
-        folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "systemd" / "user"
+        folder = Path(os.environ.get("XDG_CONFIG_HOME") or user_folder() / ".config") / "systemd" / "user"
     reload = (*tool, "daemon-reload")
     return Manager(
         folder / UNIT,

@@ -4,57 +4,70 @@ Belongs here: process groups, signals, the keeper of the database. Does not: wha
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from leo_telemetry_pipeline.cli import lifeline, signals
 from leo_telemetry_pipeline.settings import Settings, make_home
-from leo_telemetry_pipeline.store import database
+from leo_telemetry_pipeline.store import database, log_files, process_ids
 from leo_telemetry_pipeline.store.database import Target
+from leo_telemetry_pipeline.store.embedded import LONGEST_SOCKET
 
-# Dagster's daemon finishes its ticks on SIGINT; what is left after that gets shorter shrift.
-_PATIENCE = ((signal.SIGINT, 15.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
+# Dagster finishes its ticks on either of the first two. While it is still importing, SIGTERM ends it at once, and
+# SIGINT may be lost. What is left after that is not asked.
+_PATIENCE = ((signal.SIGTERM, 15.0), (signal.SIGINT, 5.0), (signal.SIGKILL, 5.0))
 
 
 @contextmanager
 def group(
-    command: Sequence[str], environment: Mapping[str, str], target: Target, output: IO | None = None
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    target: Target,
+    output: IO | None = None,
+    *,
+    holds: Sequence[int] = (),
 ) -> Iterator[subprocess.Popen]:
-    """Start a command in a process group of its own, and end the whole group when the block ends.
+    """Start a command in a process group of its own, and end the whole group when the block ends, or we are killed.
 
-    The command counts as a user of the embedded database, so that it outlives a parent that was killed.
+    The command counts as a user of the embedded database, and keeps the locks that it ``holds``, until it has ended.
     """
-    heed_signals()
     users = target.embedded.users_fd if target.embedded else None
-    process = subprocess.Popen(
-        command,
-        env=dict(environment),
-        cwd=environment["DAGSTER_HOME"],
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=output,
-        start_new_session=True,
-        pass_fds=() if users is None else (users,),
-    )
+    held = [*holds, *([] if users is None else [users])]
+    line, our_end = os.pipe()
     try:
-        yield process
+        process = subprocess.Popen(
+            lifeline.command_line(line, held, command),
+            env=dict(environment),
+            cwd=environment["DAGSTER_HOME"],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            pass_fds=(line, *held),
+        )
+        os.close(line)
+        try:
+            yield process
+        finally:
+            # From here on the way leads out, and a second Ctrl-C must not leave anything behind.
+            with signals.deaf():
+                end_group(process)
     finally:
-        # From here on the way leads out, and a second Ctrl-C must not leave anything behind.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
-        end_group(process)
+        os.close(our_end)
 
 
 def end_group(process: subprocess.Popen) -> None:
     """End every process of a group, politely first."""
     for number, patience in _PATIENCE:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
+        _tell_group(process, number)
         until = time.monotonic() + patience
         while time.monotonic() < until:
             process.poll()
@@ -63,35 +76,64 @@ def end_group(process: subprocess.Popen) -> None:
             time.sleep(0.05)
 
 
+def _tell_group(process: subprocess.Popen, number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
 def run_until_interrupted(
-    commands: Mapping[str, Sequence[str]], environment: Mapping[str, str], target: Target
+    commands: Mapping[str, Sequence[str]], environment: Mapping[str, str], target: Target, holds: Sequence[int] = ()
 ) -> tuple[str, int] | None:
-    """Run named commands until one ends by itself, or SIGINT or SIGTERM comes; then end the others.
+    """Run named commands until one ends by itself, or this process is asked to end; then end the others.
 
     Return name and status of the one that ended, None after a signal.
     """
+    with ExitStack() as groups:
+        running = {
+            name: groups.enter_context(group(command, environment, target, holds=holds))
+            for name, command in commands.items()
+        }
+        while not signals.asked():
+            for name, process in running.items():
+                if process.poll() is not None:
+                    return name, process.returncode
+            time.sleep(0.1)
+        # All at once; each is then waited for in turn.
+        for process in running.values():
+            _tell_group(process, _PATIENCE[0][0])
+    return None
+
+
+@contextmanager
+def temporary(home: Path, owned: str) -> Iterator[str]:
+    """Yield a folder for the sockets of Dagster's processes, which a long TMPDIR has no room for; remove it after.
+
+    It belongs to whoever owns that part of the home. Its name is short: where the database's socket fits, theirs do.
+    """
+    folder = home / f"tmp.{owned[0]}"
+    if len(os.fsencode(folder / "tmp12345678")) > LONGEST_SOCKET:
+        with tempfile.TemporaryDirectory(prefix="leo-", dir="/tmp") as short:
+            yield short
+        return
+    # What processes left that were killed.
+    shutil.rmtree(folder, ignore_errors=True)
+    make_home(home, inside=folder.name)
     try:
-        with ExitStack() as groups:
-            running = {
-                name: groups.enter_context(group(command, environment, target)) for name, command in commands.items()
-            }
-            while True:
-                for name, process in running.items():
-                    if process.poll() is not None:
-                        return name, process.returncode
-                time.sleep(0.1)
-    except KeyboardInterrupt:
-        return None
+        yield str(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def keep_while_alive(settings: Settings, pid: int) -> None:
     """Return at once, leaving a process behind that keeps the embedded database running while ``pid`` lives."""
+    began = process_ids.began(pid)
     reading, writing = os.pipe()
     if os.fork() > 0:
         os.close(writing)
         # The database is up when the keeper says so, or when it could not be started and is gone.
         os.read(reading, 1)
         return
+    signals.forget()
     os.setsid()
     if os.fork() > 0:
         os._exit(0)
@@ -100,39 +142,19 @@ def keep_while_alive(settings: Settings, pid: int) -> None:
     for descriptor in (0, 1, 2):
         os.dup2(quiet, descriptor)
     try:
-        with database.opened(settings):
+        with signals.noted(), database.opened(settings):
             os.close(writing)
-            while _lives(pid):
+            while began and process_ids.began(pid) == began and not signals.asked():
                 time.sleep(1)
     finally:
         os._exit(0)
 
 
 def log_file(home: Path, name: str) -> IO:
-    """Open a log of a home for appending; only its owner may read it."""
-    folder = make_home(home, inside="logs")
-    descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    return os.fdopen(descriptor, "ab", buffering=0)
-
-
-def heed_signals() -> None:
-    """Let SIGINT and SIGTERM raise KeyboardInterrupt, also where a shell's background job ignores SIGINT."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    """Open a log of a home for appending; only its owner may read it, and only its end is kept."""
+    path = make_home(home, inside="logs") / name
+    log_files.cut(path)
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab", buffering=0)
 
 
 def _group_lives(group_id: int) -> bool:

@@ -1,16 +1,20 @@
 """How commands print: tables, ages, JSON. Does not belong here: what they print."""
 
 import json
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
+from leo_telemetry_pipeline.actions.inert import in_a_line
+from leo_telemetry_pipeline.cli import output
+
 
 def as_json(value: Any) -> None:
-    """Print one JSON document; times as ISO 8601."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_plain))
+    """Print one JSON document; times as ISO 8601. What the terminal lacks is escaped, so nothing is lost."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=not output.takes_all(sys.stdout), default=_plain))
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -20,11 +24,6 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in text
     )
-
-
-def in_a_line(value: str) -> str:
-    """Return a text from anywhere with a space for whatever could end its line or command a terminal."""
-    return "".join(letter if letter.isprintable() else " " for letter in value)
 
 
 def cut(value: str, size: int = 60) -> str:

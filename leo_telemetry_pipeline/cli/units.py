@@ -56,7 +56,8 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=exec
-ExecStart={_quoted(str(service.program))} worker
+# Beside a `dev` in a terminal it waits; ended instead, it would be started again every 30 seconds.
+ExecStart={_quoted(str(service.program))} worker --wait
 {environment}
 # Dagster would read a .env in the folder it starts in.
 WorkingDirectory=/
@@ -74,7 +75,7 @@ WantedBy={"multi-user.target" if system else "default.target"}
 
 def plist_text(service: Service) -> bytes:
     """Return the launchd property list."""
-    command = [str(service.program), "worker"]
+    command = [str(service.program), "worker", "--wait"]
     if service.secrets:
         command = ["/bin/sh", "-c", 'set -a; . "$0"; exec "$@"', str(service.secrets_file), *command]
     log = str(service.home / "logs" / "worker.log")

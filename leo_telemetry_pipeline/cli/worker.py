@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg2
 
-from leo_telemetry_pipeline.cli.supervise import heed_signals
+from leo_telemetry_pipeline.cli import signals
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings, make_home
 from leo_telemetry_pipeline.store import drains, open_spans, runs, spans, upkeep
@@ -25,7 +25,7 @@ DRAIN_S = 120.0
 def run_once(settings: Settings, target: Target) -> int:
     """Execute every queued analysis and do the upkeep; return how many, or ANOTHER_WORKS when one does already."""
     # A run that loses its row is interrupted, which a background job's ignored SIGINT would prevent.
-    heed_signals()
+    signals.listen()
     make_home(settings.home)
     executed = _locked(settings, target)
     # Whoever queued a row while we held the lock went away believing that we would take it.

@@ -13,7 +13,7 @@ from leo_telemetry_pipeline.collect import segments
 from leo_telemetry_pipeline.collect.journal import Journal
 from leo_telemetry_pipeline.collect.parts import Kept
 from leo_telemetry_pipeline.collect.spool import SpoolError
-from leo_telemetry_pipeline.collect.tally import Tally
+from leo_telemetry_pipeline.collect.tally import Hand, Tally
 from leo_telemetry_pipeline.span import Span
 
 if TYPE_CHECKING:
@@ -21,22 +21,27 @@ if TYPE_CHECKING:
 
 # So many are written to disk together: of what fits, no more than that is lost when it gets full.
 _PIECE = 50
+# Of spans that the table did not take, and telemetry_quarantine has.
+REFUSED = "refused"
 
 
 class Batch:
-    """Spans that go to the database together; counted once, at the end that comes first."""
+    """Spans of one hand that go to the database together; counted once, at the end that comes first."""
 
     def __init__(
-        self, tally: Tally, journal: Journal, loose: list[Span], removed: dict[str, int], kept: list[Kept]
+        self, tally: Tally, hand: Hand, journal: Journal, loose: list[Span], removed: dict[str, int], kept: list[Kept]
     ) -> None:
         self.spans = loose + [one.span for one in kept]
         loose = loose + [one.span for one in kept if one.segment is None]
         self.removed = removed
         self._tally = tally
+        self._hand = hand
         self._journal = journal
         self._lock = RLock()
         self._loose = loose
         self._on_disk = list(Counter(one.segment for one in kept if one.segment is not None).items())
+        hand.is_on_disk = not loose
+        self._refused = 0
         self._born_s = time.monotonic()
         self._ended = False
 
@@ -46,7 +51,7 @@ class Batch:
 
     def run(self, sink: "Sink") -> None:
         """Store the spans."""
-        sink.store(self.spans, self.removed)
+        self._refused = sink.store(self.spans, self.removed).quarantined
 
     def finish(self, done: bool) -> None:
         """Count the spans as stored, or see that they are on disk, and count them as spooled."""
@@ -54,15 +59,17 @@ class Batch:
             if self._ended:
                 return
             self._ended = True
-            refused = None if done else self._secure()
-            lost = len(self._loose) if refused else 0
+            if done:
+                reason, lost = REFUSED, self._refused
+            else:
+                reason = self._secure()
+                lost = len(self._loose)
             try:
                 for segment, count in self._on_disk:
                     self._journal.settle(segment, count, stored=done)
             finally:
-                self._tally.settle(len(self.spans) - lost, stored=done)
-                if refused:
-                    self._tally.drop(refused, lost)
+                self._tally.settle(self._hand, len(self.spans) - lost, stored=done)
+                self._tally.drop(self._hand, reason, lost)
 
     def secure(self) -> None:
         """Write to disk what is not there yet, as its end is not in sight; the disk may refuse."""
@@ -70,8 +77,8 @@ class Batch:
             if not self._ended:
                 self._secure()
 
-    def _secure(self) -> str | None:
-        """Write what is not on disk, as much as fits; return why the rest was refused."""
+    def _secure(self) -> str:
+        """Write what is not on disk, as much as fits; return why the rest was refused, or nothing."""
         removed = segments.removed_line(self.removed)
         while self._loose:
             piece = self._loose[:_PIECE]
@@ -82,4 +89,5 @@ class Batch:
             self._on_disk.append((segment, len(piece)))
             self._loose = self._loose[_PIECE:]
             removed = b""
-        return None
+        self._hand.is_on_disk = True
+        return ""

@@ -79,7 +79,8 @@ def has_one_start(span: "Span") -> bool:
 
 def split(attributes: dict) -> tuple[dict, dict, dict]:
     """Return what ``leo.*`` attributes say of columns, what else they say, and the attributes of others."""
-    if not any(key.startswith(OURS) for key in attributes):
+    # One look at all keys together, which is quicker than at each, shows for most spans that none is ours.
+    if OURS not in "\n".join(attributes):
         return {}, {}, attributes
     columns, ours, foreign = {}, {}, {}
     for key, value in attributes.items():

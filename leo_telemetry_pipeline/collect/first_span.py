@@ -117,9 +117,12 @@ class FirstSpan:
             self._lock.release()
 
     def close(self, timeout_s: float = _CLOSE_S) -> None:
-        """Bring all spans to the database, or to disk, within so long; called when the process ends."""
+        """Bring all spans to the database, or to disk, within so long; called when the process ends.
+
+        A writer that is still being made is waited for longer: on a busy machine its imports take seconds.
+        """
         give_up = time.monotonic() + timeout_s
-        if self.begun and self.prepare(timeout_s) and self.writer is not None:
+        if self.begun and self.prepare(max(timeout_s, _PREPARE_S)) and self.writer is not None:
             self.writer.close(max(give_up - time.monotonic(), _LEAST_CLOSE_S))
 
     def _hand_over_open(self) -> None:

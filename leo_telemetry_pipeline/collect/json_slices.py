@@ -11,11 +11,23 @@ from collections.abc import Iterator
 MAX_NESTING = 400
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _WORD = re.compile(rb"[-+.0-9A-Za-z]+")
-# What has no brackets left open goes in one step: texts without escapes, and values of OTLP's attributes.
+# What has no brackets left open goes in one step: texts without escapes, and OTLP's attributes and their values.
 # Of a text with escapes only the quote does, and its end is looked for by itself.
 _TEXT = rb'"[^"\\]*+"'
 _FLAT = rb"\{" + _TEXT + rb": ?(?:" + _TEXT + rb"|[-+.0-9A-Za-z]++)\}"
-_TOKEN = re.compile(_FLAT + rb"|" + _TEXT + rb"(?:[:,] ?" + _TEXT + rb'){0,3}|([\[{])|([\]}]+)|"()')
+_PAIR = rb"\{" + _TEXT + rb": ?" + _TEXT + rb", ?" + _TEXT + rb": ?" + _FLAT + rb"\}"
+_TOKEN = re.compile(
+    _PAIR
+    + rb"(?:, ?"
+    + _PAIR
+    + rb")*+|"
+    + _FLAT
+    + rb"|"
+    + _TEXT
+    + rb"(?:[:,] ?"
+    + _TEXT
+    + rb'){0,3}|([\[{])|([\]}]+)|"()'
+)
 _OPEN, _CLOSE = 1, 2
 _BACKSLASH = 0x5C
 

@@ -3,7 +3,8 @@
 Belongs here: when a batch is made, and whether it goes to the database or to the disk. It never waits for a network.
 Does not: the calls of the program that is measured (writer), talking to the database (sender).
 
-A span is in memory alone for two ticks: what the database has not taken by then is on disk as well.
+A span is in memory alone for two ticks, also while somebody waits for it or the program ends: what the database has
+not taken by then is on disk as well.
 """
 
 import math
@@ -48,8 +49,9 @@ class Loop:
         self._journal = parts.journal
         self._sender = Sender(make_sink, prepare, lambda: writer.bell.put(False))
         self._running = Running(writer.open_after_s, self._open_span)
-        # How many at the head of the queue were there at the last tick already.
-        self._aged = 0
+        # Spans before this position were there when the last whole tick ended; ticks in a hurry make nothing older.
+        self._aged_to = 0
+        self._aged_s = -math.inf
         self._last_batch_s = -math.inf
         self._answered = False
         self._spooled = 0
@@ -109,11 +111,11 @@ class Loop:
         for operation in opened[:-MOST_OPEN]:
             # What is never ended must not be kept for ever; it is not shown any more, and stored if it ends.
             writer.open.pop(operation, None)
-        self._dispatch()
-        for job in list(sender.jobs):
-            if isinstance(job, Batch) and job.age_s() > TICK_S:
-                job.secure()
-        self._aged = len(writer.queue)
+        is_whole = time.monotonic() - self._aged_s >= TICK_S
+        self._dispatch(self._aged_to if is_whole else 0)
+        self._secure_late()
+        if is_whole:
+            self._aged_to, self._aged_s = writer.tally.position(len(writer.queue)), time.monotonic()
         self._journal.release(after_s=LEFT_AFTER_S)
         if writer.tally.spooled != self._spooled or sender.answered != self._answered:
             # This program, or one before it, left something on disk.
@@ -122,19 +124,31 @@ class Loop:
         if sender.accepts and not writer.queue and not writer.closing:
             self._tell(opened)
 
-    def _dispatch(self) -> None:
+    def _dispatch(self, aged_to: int) -> None:
+        """Hand on what waits: to the database as it accepts more, to the disk what lies before ``aged_to``."""
         writer, sender = self._writer, self._sender
         while writer.queue and not writer.is_over:
+            aged = aged_to - writer.tally.position(0)
             if writer.out_of_time or sender.away:
                 self._batch(BATCH).finish(False)
             elif sender.accepts:
                 sender.offer(self._batch(BATCH))
-            elif self._aged > 0 and not writer.in_a_hurry:
-                batch = self._batch(min(BATCH, self._aged))
-                self._aged -= BATCH
-                batch.finish(False)
+            elif writer.in_a_hurry and sender.has_room and (aged > 0 or len(writer.queue) >= BATCH):
+                # Somebody waits for the database, but shall not do so with spans in memory alone: of many, writing
+                # the last takes a while.
+                batch = self._batch(BATCH)
+                batch.secure()
+                sender.offer(batch)
+            elif aged > 0:
+                self._batch(min(BATCH, aged)).finish(False)
             else:
                 return
+            self._secure_late()
+
+    def _secure_late(self) -> None:
+        for job in list(self._sender.jobs):
+            if isinstance(job, Batch) and job.age_s() > TICK_S:
+                job.secure()
 
     def _batch(self, most: int) -> Batch:
         """Take spans from the queue, and make of them what may be stored."""
@@ -142,21 +156,21 @@ class Loop:
         self._last_batch_s = time.monotonic()
         with tally.lock:
             items = [writer.queue.popleft() for _ in range(min(most, len(writer.queue)))]
-            tally.take(len(items))
-            removed = writer.take_removed()
+            hand = tally.take(len(items))
+            removed = tally.take_removed()
         spans: list[Span] = []
         kept: list[Kept] = []
         for item in items:
             if isinstance(item, Kept):
                 kept.append(item)
             elif id(item) in writer.of_parent:
-                tally.disown(1)
+                tally.disown(hand, 1)
             else:
                 try:
                     spans.append(self._parts.span(item, removed))
                 except Exception:  # noqa: BLE001 one span that cannot be is lost, and counted, alone
-                    tally.drop("invalid", 1)
-        return Batch(tally, self._journal, spans, removed, kept)
+                    tally.drop(hand, "invalid", 1)
+        return Batch(tally, hand, self._journal, spans, removed, kept)
 
     def _tell(self, opened: list[Operation]) -> None:
         """Use the time in which the database has nothing to store."""

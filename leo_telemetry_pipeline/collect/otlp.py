@@ -4,7 +4,7 @@ Belongs here: what the receiver and the reader of files call.
 Does not: the two encodings (otlp_json, otlp_protobuf), what spans become (otlp_span), HTTP (web) and files (files).
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from leo_telemetry_pipeline import redact
 from leo_telemetry_pipeline.collect import otlp_names
@@ -37,7 +37,9 @@ def read_protobuf(body: bytes, *, project: str = "", policy: redact.Policy) -> R
     return otlp_protobuf.read_protobuf(body, project=project, policy=policy)
 
 
-def parts_of_protobuf(body: bytes, *, project: str = "", policy: redact.Policy, divert: bool = False) -> Iterator[Read]:
+def parts_of_protobuf(
+    body: bytes, *, project: str = "", policy: redact.Policy, divert: bool = False
+) -> Generator[Read, None, None]:
     """Yield the spans of an OTLP/protobuf request in parts, as parts_of_json does for JSON."""
     from leo_telemetry_pipeline.collect import otlp_protobuf
 

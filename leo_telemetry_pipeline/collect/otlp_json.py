@@ -10,7 +10,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from leo_telemetry_pipeline import redact
 from leo_telemetry_pipeline.collect import otlp_names
@@ -32,6 +32,7 @@ from leo_telemetry_pipeline.span import InvalidSpan, Span
 # A hundred values per span are usual; more of them cost memory as objects.
 MAX_SPAN_VALUES = 50_000
 _STATUS = {1: "OK", 2: "ERROR", "STATUS_CODE_OK": "OK", "STATUS_CODE_ERROR": "ERROR", "OK": "OK", "ERROR": "ERROR"}
+_decode = json.JSONDecoder().decode
 _HEX = re.compile("[0-9a-fA-F]*", re.ASCII).fullmatch
 # Of AnyValue; bytes are base64 text in JSON, and stay so.
 _PLAIN = frozenset(("stringValue", "boolValue", "bytesValue", "string_value", "bool_value", "bytes_value"))
@@ -50,7 +51,9 @@ def read_json(body: bytes, *, project: str = "", policy: redact.Policy) -> Read:
     return whole_of(parts_of_json(body, project=project, policy=policy))
 
 
-def parts_of_json(body: bytes, *, project: str = "", policy: redact.Policy, divert: bool = False) -> Iterator[Read]:
+def parts_of_json(
+    body: bytes, *, project: str = "", policy: redact.Policy, divert: bool = False
+) -> Generator[Read, None, None]:
     """Yield what read_json returns, in parts that fit into memory; it may be after some that a body proves broken."""
     reading = Reading(project, foreign=policy.foreign, own=policy.own, resource=policy.resource, divert=divert)
     try:
@@ -152,7 +155,7 @@ def load(raw: bytes | memoryview) -> object:
     if len(raw) > MAX_SPAN_VALUES and values(raw) > MAX_SPAN_VALUES:
         raise InvalidSpan(f"a span has more than {MAX_SPAN_VALUES} values")
     try:
-        return json.loads(raw.decode())
+        return _decode(raw.decode())
     except RecursionError:
         raise InvalidSpan("nested too deep") from None
     except UnicodeDecodeError:
@@ -220,8 +223,11 @@ def _attributes(pairs: object) -> tuple[dict, int, int]:
         key = pair.get("key", "") if isinstance(pair, dict) else None
         if not isinstance(key, str):
             raise InvalidSpan("an attribute has no key")
-        value = _value(pair.get("value"), 1)
-        if value is _UNKNOWN:
+        given = pair.get("value")
+        if type(given) is dict and len(given) == 1 and "stringValue" in given:
+            # Most values are text.
+            attributes[key] = given["stringValue"]
+        elif (value := _value(given, 1)) is _UNKNOWN:
             unknown += 1
         else:
             attributes[key] = value

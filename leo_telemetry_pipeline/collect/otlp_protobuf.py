@@ -6,7 +6,7 @@ The outer messages are walked by hand, so that all spans are counted, and none i
 """
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import islice
 
 from google.protobuf.message import DecodeError
@@ -51,7 +51,9 @@ def read_protobuf(body: bytes, *, project: str = "", policy: redact.Policy) -> R
     return whole_of(parts_of_protobuf(body, project=project, policy=policy))
 
 
-def parts_of_protobuf(body: bytes, *, project: str = "", policy: redact.Policy, divert: bool = False) -> Iterator[Read]:
+def parts_of_protobuf(
+    body: bytes, *, project: str = "", policy: redact.Policy, divert: bool = False
+) -> Generator[Read, None, None]:
     """Yield what read_protobuf returns, in parts that fit into memory. It raises before the first, or not at all."""
     reading = Reading(project, foreign=policy.foreign, own=policy.own, resource=policy.resource, divert=divert)
     yield from read_parts(parts_in(body), reading, _resource, decode)
@@ -63,7 +65,8 @@ def decode(raw: bytes) -> Decoded:
         span = WireSpan.FromString(raw)
     except DecodeError:
         raise InvalidSpan("a span is not protobuf, or a text in it is not UTF-8") from None
-    status, pairs = span.status, span.attributes
+    pairs = span.attributes
+    code, message = (span.status.code, span.status.message) if span.HasField("status") else (0, "")
     return Decoded(
         name=span.name,
         trace_id=span.trace_id.hex(),
@@ -72,8 +75,8 @@ def decode(raw: bytes) -> Decoded:
         start_ns=span.start_time_unix_nano,
         end_ns=span.end_time_unix_nano,
         attributes=_attributes(pairs),
-        status=_STATUS.get(status.code),
-        message=status.message,
+        status=_STATUS.get(code),
+        message=message,
         error_type=_error_type(span.events) if span.events else "",
         cut=max(0, len(pairs) - MAX_ATTRIBUTES),
     )
@@ -179,7 +182,8 @@ def _resource(raw: bytes) -> dict:
 
 
 def _attributes(pairs) -> dict:
-    return {pair.key: _value(pair.value, 1) for pair in islice(pairs, MAX_ATTRIBUTES)}
+    # Most values are text, and a text that is not empty needs no look at what else there could be.
+    return {pair.key: pair.value.string_value or _value(pair.value, 1) for pair in islice(pairs, MAX_ATTRIBUTES)}
 
 
 def _error_type(events) -> str:

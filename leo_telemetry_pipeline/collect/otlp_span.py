@@ -6,7 +6,7 @@ Does not: the encodings themselves (otlp_json, otlp_protobuf), or what spans are
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from sys import getsizeof
 from typing import NamedTuple
 
@@ -34,6 +34,7 @@ UNKNOWN_VALUE = "(attributes with a value of an unknown kind)"
 OTHER_REASONS = "other reasons"
 # One more than is kept of a list, so that redact sees that it is too long, and says so.
 MOST = redact.MAX_VALUES + 1
+_NESTED = frozenset((dict, list))
 # What a note takes in memory.
 _NOTE_BYTES = 2_000
 
@@ -53,13 +54,14 @@ class TooLarge(ValueError):
 class Read(NamedTuple):
     """What a request, or a part of it, held: spans, how many were rejected by reason, removed attributes by name.
 
-    ``notes`` are what Claude Code told, where that was asked for (collect/claude).
+    ``notes`` are what Claude Code told, where that was asked for (collect/claude). ``is_last``: no part follows.
     """
 
     spans: list[Span]
     rejections: dict[str, int]
     removed: dict[str, int]
     notes: tuple[dict, ...] = ()
+    is_last: bool = False
 
     @property
     def rejected(self) -> int:
@@ -123,9 +125,9 @@ class Reading:
         """Whether the spans take the memory of one part."""
         return self._bytes >= PART_BYTES
 
-    def take(self) -> Read:
+    def take(self, *, is_last: bool = False) -> Read:
         """Return what came of it since the last take."""
-        read = Read(self.spans, self.rejections, self.removed, tuple(self.notes))
+        read = Read(self.spans, self.rejections, self.removed, tuple(self.notes), is_last)
         self.spans, self.rejections, self.removed, self.notes, self._bytes = [], {}, {}, [], 0
         return read
 
@@ -145,7 +147,8 @@ class Reading:
 
     def add(self, given: Decoded, resource: Resource) -> None:
         """Keep a decoded span. Raise InvalidSpan where it is not one."""
-        if self.diverts(given, resource):
+        # Most spans are not of Claude Code, and need no closer look.
+        if self._divert and given.name.startswith(otel_notes.PREFIX) and self.diverts(given, resource):
             self._bytes += _NOTE_BYTES
             return
         made = self.make(given, resource)
@@ -187,18 +190,17 @@ class Reading:
             trace_id=_uuid(given.trace_id, 32, "traceId"),
             span_id=_uuid(given.span_id, 16, "spanId"),
             parent_span_id=_uuid(given.parent_id, 16, "parentSpanId") if given.parent_id.strip("0") else None,
-            span_type=_type(columns) or span_type,
-            span_name=_word(columns, "span_name") or span_name,
+            span_type=span_type,
+            span_name=span_name,
             start_time_ms=start // 1_000_000,
             end_time_ms=end // 1_000_000 if end else None,
             duration_ms=(end - start + 500_000) // 1_000_000 if end else None,
-            queue_wait_ms=_queue_wait(columns),
-            workflow_execution_id=_word(columns, "workflow_execution_id"),
-            sd_id=_word(columns, "sd_id"),
-            project=_word(columns, "project") or self.project,
+            project=self.project,
             status=given.status,
             attributes=attributes,
         )
+        if columns:
+            _set_columns(made, columns)
         return redact.clean(made)
 
     def _attributes(self, given: Decoded, resource: Resource) -> tuple[dict, dict]:
@@ -211,9 +213,10 @@ class Reading:
             attributes["status_message"] = given.message
         if given.error_type:
             attributes.setdefault("error.type", given.error_type)
-        for name, count in ((TOO_MANY, given.cut), (UNKNOWN_VALUE, given.unknown)):
-            if count:
-                self.removed[name] = self.removed.get(name, 0) + count
+        if given.cut:
+            self.removed[TOO_MANY] = self.removed.get(TOO_MANY, 0) + given.cut
+        if given.unknown:
+            self.removed[UNKNOWN_VALUE] = self.removed.get(UNKNOWN_VALUE, 0) + given.unknown
         return {**resource.columns, **columns} if columns else resource.columns, attributes
 
 
@@ -222,7 +225,7 @@ def read_parts(
     reading: Reading,
     resource_of: Callable[[bytes], dict],
     decode: Callable[[bytes], Decoded],
-) -> Iterator[Read]:
+) -> Generator[Read, None, None]:
     """Decode a request that was taken apart into resources and the spans of each, and yield what fits into memory.
 
     The two functions raise InvalidSpan for a single one that is bad, BadRequest for a body that is, which may show only
@@ -242,7 +245,7 @@ def read_parts(
                 reading.reject(error)
             if reading.is_full:
                 yield reading.take()
-    yield reading.take()
+    yield reading.take(is_last=True)
 
 
 def check_resources(parts: Iterable[Part]) -> None:
@@ -291,6 +294,15 @@ def _uuid(digits: str, length: int, name: str) -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
+def _set_columns(span: Span, columns: dict) -> None:
+    span.span_type = _type(columns) or span.span_type
+    span.span_name = _word(columns, "span_name") or span.span_name
+    span.queue_wait_ms = _queue_wait(columns)
+    span.workflow_execution_id = _word(columns, "workflow_execution_id")
+    span.sd_id = _word(columns, "sd_id")
+    span.project = _word(columns, "project") or span.project
+
+
 # What Span would refuse too, but with the value in its reason, which goes into logs.
 def _type(columns: dict) -> str | None:
     word = _word(columns, "span_type")
@@ -325,7 +337,12 @@ def _weight(span: Span) -> int:
 def _size(value: object) -> int:
     size = getsizeof(value)
     if type(value) is dict:
-        size += sum(map(getsizeof, value)) + sum(map(_size, value.values()))
+        size += sum(map(getsizeof, value)) + _size_of_all(value.values())
     elif type(value) is list:
-        size += sum(map(_size, value))
+        size += _size_of_all(value)
     return size
+
+
+def _size_of_all(values: Collection) -> int:
+    is_flat = _NESTED.isdisjoint(map(type, values))
+    return sum(map(getsizeof if is_flat else _size, values))

@@ -56,8 +56,9 @@ class Parts:
         except SpoolError as error:
             return Kept(span, None, error.reason)
 
-    def leave(self, kept: Kept) -> None:
-        """Leave a span to the drainers, counted."""
+    def leave(self, kept: Kept) -> bool:
+        """Leave a span to the drainers, counted; say whether the disk has it."""
         if kept.segment is not None:
             self.journal.settle(kept.segment, 1, stored=False)
         self._tally.pass_by(kept.refused)
+        return not kept.refused

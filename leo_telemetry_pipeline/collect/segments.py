@@ -8,6 +8,7 @@ lock for as long as it lives, and the kernel gives it back however the process e
 """
 
 import json
+import operator
 import os
 import stat
 import time
@@ -24,6 +25,7 @@ from leo_telemetry_pipeline.span import COLUMNS, InvalidSpan, Span
 SUFFIX = ".spans"
 # Of one attribute that was not kept, in one line.
 _MOST = 1 << 32
+_values = operator.attrgetter(*COLUMNS)
 # JSON writes everything beyond ASCII, and every newline inside a text, with escapes: a line stays a line.
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
@@ -40,7 +42,7 @@ def line_of(record: dict) -> bytes:
 
 def span_line(span: Span) -> bytes:
     """Return the line of a span."""
-    values = ((name, getattr(span, name)) for name in COLUMNS)
+    values = zip(COLUMNS, _values(span), strict=True)
     return line_of({"span": {name: value for name, value in values if value is not None}})
 
 

@@ -24,6 +24,8 @@ FIRST_REST_S = 0.5
 LONGEST_REST_S = 30.0
 # One at work, and one ready for when that is done.
 _MOST_JOBS = 2
+# While somebody waits for the database, more of them, whose spans are on disk as well.
+_MOST_WAITING = 20
 _GOODBYE_S = 0.1
 
 
@@ -71,6 +73,11 @@ class Sender:
     def accepts(self) -> bool:
         """Whether a job can be offered now."""
         return len(self.jobs) < _MOST_JOBS and not self.away
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a job whose spans are on disk can be offered all the same."""
+        return len(self.jobs) < _MOST_WAITING
 
     def busy_s(self) -> float:
         """Return for how long the job that is at work has been."""

@@ -3,7 +3,21 @@
 Belongs here: the counters, and that they add up. Does not: what is counted where (writer, batches).
 """
 
+import math
 from _thread import RLock
+from collections import deque
+from collections.abc import Mapping, Sequence
+
+
+class Hand:
+    """Spans that left the queue together; ``first`` is how many had left it before them."""
+
+    __slots__ = ("count", "first", "is_on_disk")
+
+    def __init__(self, first: int, count: int) -> None:
+        self.first = first
+        self.count = count
+        self.is_on_disk = False
 
 
 class Tally:
@@ -14,44 +28,59 @@ class Tally:
 
     def __init__(self) -> None:
         self.lock = RLock()
-        self.in_hand = 0
-        # Of those that were in hand: what never was says nothing about what came before it.
-        self._left_hand = 0
-        self._stored = 0
         self.spooled = 0
+        self._stored = 0
         self._dropped: dict[str, int] = {}
-        self._given_up = False
+        self._removed: dict[str, int] = {}
+        # How many ever left the queue, and those of them that have no end yet, by the first.
+        self._taken = 0
+        self._hands: dict[int, Hand] = {}
+        self._first_lost = math.inf
 
-    def take(self, count: int) -> None:
+    @property
+    def in_hand(self) -> int:
+        """How many spans left the queue and have no end yet."""
+        with self.lock:
+            return sum(hand.count for hand in self._hands.values())
+
+    def take(self, count: int) -> Hand:
         """Take spans in hand."""
         with self.lock:
-            self.in_hand += count
+            hand = Hand(self._taken, count)
+            self._taken += count
+            if count:
+                self._hands[hand.first] = hand
+            return hand
 
-    def settle(self, count: int, *, stored: bool) -> None:
+    def settle(self, hand: Hand, count: int, *, stored: bool) -> None:
         """Let go of spans that are in the database, or in the spool and nobody's here any more."""
         with self.lock:
-            if self._let_go(count):
+            if self._let_go(hand, count):
                 self._stored += count if stored else 0
                 self.spooled += 0 if stored else count
 
-    def drop(self, reason: str, count: int) -> None:
+    def drop(self, hand: Hand, reason: str, count: int) -> None:
         """Let go of spans that are lost."""
         with self.lock:
-            if self._let_go(count):
+            if count and self._let_go(hand, count):
                 self._dropped[reason] = self._dropped.get(reason, 0) + count
+                self._first_lost = min(self._first_lost, hand.first)
 
-    def disown(self, count: int) -> None:
-        """Let go of spans that another process counts."""
+    def disown(self, hand: Hand, count: int) -> None:
+        """Let go of spans that are counted elsewhere."""
         with self.lock:
-            self._let_go(count)
+            self._let_go(hand, count)
 
-    def give_up(self) -> None:
-        """Count as lost what is in hand; whoever had it in hand may say no more about it."""
+    def give_up(self, queue: deque) -> None:
+        """Count as lost what waits or is in hand, and is not on disk; whoever has it in hand says no more about it."""
         with self.lock:
-            self._given_up = False
-            if self.in_hand:
-                self.drop("out_of_time", self.in_hand)
-            self._given_up = True
+            while queue:
+                self.take(1).is_on_disk = _is_on_disk(queue.popleft())
+            for hand in list(self._hands.values()):
+                if hand.is_on_disk:
+                    self.settle(hand, hand.count, stored=False)
+                else:
+                    self.drop(hand, "out_of_time", hand.count)
 
     def pass_by(self, dropped: str = "") -> None:
         """Count a span that never was in hand: it is in the spool, or dropped for a reason."""
@@ -61,20 +90,48 @@ class Tally:
             else:
                 self.spooled += 1
 
-    def left_hand(self) -> int:
-        """Return how many spans were in hand and are no more."""
+    def remember(self, removed: Mapping[str, int]) -> None:
+        """Count attributes that were not kept, by name."""
         with self.lock:
-            return self._left_hand
+            for name, count in removed.items():
+                self._removed[name] = self._removed.get(name, 0) + count
 
-    def to_come(self, waiting: int) -> int:
-        """Return what ``left_hand`` will be when all that waits has left; call with the lock held."""
-        return self._left_hand + self.in_hand + waiting
+    def take_removed(self) -> dict[str, int]:
+        """Return the counts of attributes that were not kept, once; call with the lock held."""
+        removed, self._removed = self._removed, {}
+        return removed
 
-    def _let_go(self, count: int) -> bool:
-        if self._given_up:
-            return False
-        self.in_hand -= count
-        self._left_hand += count
+    @property
+    def has_losses(self) -> bool:
+        """Whether any span was dropped so far."""
+        return bool(self._dropped)
+
+    def position(self, waiting: int) -> int:
+        """Return how many will have left the queue when all that waits has; call with the lock held."""
+        return self._taken + waiting
+
+    def have_ended(self, position: int) -> bool:
+        """Say whether all spans before a position have their end."""
+        with self.lock:
+            return self._taken >= position and all(first >= position for first in self._hands)
+
+    def are_kept(self, position: int, waiting: Sequence[object]) -> bool:
+        """Say whether all spans before a position are stored or on disk; ``waiting`` is the queue.
+
+        Call with the lock held.
+        """
+        return (
+            self._first_lost >= position
+            and all(hand.is_on_disk for hand in self._hands.values() if hand.first < position)
+            and all(map(_is_on_disk, waiting[: max(0, position - self._taken)]))
+        )
+
+    def _let_go(self, hand: Hand, count: int) -> bool:
+        if self._hands.get(hand.first) is not hand:
+            return False  # given up meanwhile
+        hand.count -= count
+        if not hand.count:
+            del self._hands[hand.first]
         return True
 
     def counters(self, waiting: int) -> dict:
@@ -92,6 +149,11 @@ class Tally:
     def ended(self) -> dict:
         """Return the counters of what has its end; call with the lock held."""
         return self.counters(-self.in_hand)
+
+
+def _is_on_disk(item: object) -> bool:
+    # Of what waits in a queue only parts.Kept has a segment.
+    return getattr(item, "segment", None) is not None
 
 
 def difference(counters: dict, before: dict) -> dict:

@@ -102,7 +102,6 @@ class Writer:
         self._making = RLock()
         self._made_by = 0
         self._parts: Parts | None = None
-        self._removed: dict[str, int] = {}
         self._hurry_to = 0
         # No room in the queue is how all that is out of the ordinary leaves the quick way.
         self._room = -1 if self._durable else self._queue_spans
@@ -125,16 +124,18 @@ class Writer:
         else:
             self._put_aside(operation)
 
-    def submit(self, spans: "Iterable[Span]", removed: Mapping[str, int] | None = None) -> None:
-        """Take spans that were made elsewhere; ``removed`` counts attributes that were not kept, by name."""
-        self._remember(removed or {})
+    def submit(self, spans: "Iterable[Span]", removed: Mapping[str, int] | None = None) -> int:
+        """Take spans, and counts of attributes that were not kept, by name; return how many spans were dropped."""
+        self.tally.remember(removed or {})
+        dropped = 0
         for span in spans:
             if len(self.queue) < self._room:
                 self.queue.append(span)
             else:
-                self._put_aside(span)
+                dropped += not self._put_aside(span)
         if self.queue and (self.parked or len(self.queue) >= _MANY):
             self._wake()
+        return dropped
 
     def counters(self) -> dict:
         """Return how many spans were created, stored, spooled, dropped (by reason) and are queued.
@@ -146,15 +147,19 @@ class Writer:
             return self.tally.counters(len(self.queue))
 
     def flush(self, timeout_s: float = CLOSE_S) -> bool:
-        """Wait until all that ended before is stored, or on disk for later, or lost; say whether that came in time."""
+        """Wait until all that ended before is stored or on disk; say whether that came in time and nothing was lost."""
         give_up = time.monotonic() + timeout_s
         with self.tally.lock:
-            self._hurry_to = goal = self.tally.to_come(len(self.queue))
+            had_losses = self.tally.has_losses
+            self._hurry_to = position = self.tally.position(len(self.queue))
         if self._thread is not None:
             self.bell.put(True)
-        while (late := self.tally.left_hand() < goal) and time.monotonic() < give_up:
+        while not self.tally.have_ended(position) and time.monotonic() < give_up:
             time.sleep(0.002)
-        return not late
+        with self.tally.lock:
+            # What waits while the writer closes is lost without having been in hand.
+            had_losses = had_losses or (self.closing and self.tally.has_losses)
+            return not had_losses and self.tally.are_kept(position, list(self.queue))
 
     def close(self, timeout_s: float = CLOSE_S) -> None:
         """Bring all that is queued to the database, or to disk, within so long; called when the process ends.
@@ -181,7 +186,10 @@ class Writer:
         # A thread that lives may be waiting for a disk that hangs; nobody else shall do that too.
         is_alone = thread is None or not thread.is_alive()
         while is_alone and self.queue and time.monotonic() < give_up:
-            self._leave(self.queue.popleft())
+            with self.tally.lock:
+                self.tally.disown(self.tally.take(1), 1)
+                item = self.queue.popleft()
+            self._leave(item)
         self.give_up()
         self._is_closed = True
         if is_alone:
@@ -202,12 +210,7 @@ class Writer:
 
     def give_up(self) -> None:
         """Count as lost what has no end yet and is not on disk; whoever had it in hand says no more about it."""
-        with self.tally.lock:
-            while self.queue:
-                self.tally.take(1)
-                if getattr(self.queue.popleft(), "segment", None) is not None:
-                    self.tally.settle(1, stored=False)
-            self.tally.give_up()
+        self.tally.give_up(self.queue)
 
     def put_away(self) -> None:
         """Leave to the drainers what is on disk, and what was counted since this was last done."""
@@ -236,30 +239,28 @@ class Writer:
     @property
     def in_a_hurry(self) -> bool:
         """Whether somebody waits for the queue to be empty."""
-        return self.closing or self.tally.left_hand() < self._hurry_to
+        return self.closing or not self.tally.have_ended(self._hurry_to)
 
-    def take_removed(self) -> dict[str, int]:
-        """Return the counts of attributes that were not kept, once."""
-        removed, self._removed = self._removed, {}
-        return removed
-
-    def _put_aside(self, item: "Operation | Span") -> None:
-        """Take what the quick way does not: durable spans, late ones, and those there is no room for."""
+    def _put_aside(self, item: "Operation | Span") -> bool:
+        """Take what the quick way does not: durable spans, late ones, and those there is no room for; say whether."""
         if self.closing:
-            self._leave(item)
-        elif not self._durable:
+            return self._leave(item)
+        if not self._durable:
             self.tally.pass_by("queue_full")
-        elif self._made_by == get_ident():
+            return False
+        if self._made_by == get_ident():
             # A signal handler came between while this thread was making what the disk needs.
             self.queue.append(item)
-        elif (kept := self._keep(item)) is None:
-            return
-        elif len(self.queue) < self._queue_spans:
-            self.queue.append(kept)
-            if self.parked or len(self.queue) == _MANY:
-                self._wake()
-        else:
-            self._get_parts().leave(kept)
+            return True
+        kept = self._keep(item)
+        if kept is None:
+            return False
+        if len(self.queue) >= self._queue_spans:
+            return self._get_parts().leave(kept)
+        self.queue.append(kept)
+        if self.parked or len(self.queue) == _MANY:
+            self._wake()
+        return True
 
     def _keep(self, item: "Operation | Span | Kept") -> "Kept | None":
         """Put a span on disk in the thread that ended it; None for one that is none, or its parent's."""
@@ -271,21 +272,16 @@ class Writer:
         except Exception as error:  # noqa: BLE001 one span that cannot be is lost, and counted, alone
             self.tally.pass_by("out_of_time" if isinstance(error, TimeoutError) else "invalid")
             return None
-        self._remember(removed)
+        self.tally.remember(removed)
         return kept
 
-    def _leave(self, item: "Operation | Span | Kept") -> None:
-        """Leave on disk what the thread cannot take any more."""
+    def _leave(self, item: "Operation | Span | Kept") -> bool:
+        """Leave on disk what the thread cannot take any more; say whether the disk took it."""
         kept = self._keep(item)
-        if kept is not None:
-            self._get_parts().leave(kept)
+        is_left = kept is not None and self._get_parts().leave(kept)
         if self._is_closed:
             self.put_away()
-
-    def _remember(self, removed: Mapping[str, int]) -> None:
-        with self.tally.lock:
-            for name, count in removed.items():
-                self._removed[name] = self._removed.get(name, 0) + count
+        return is_left
 
     def _wake(self) -> None:
         self.parked = False

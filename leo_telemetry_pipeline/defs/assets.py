@@ -97,7 +97,12 @@ def _drain(context: dg.AssetExecutionContext, analysis: Analysis) -> dict[str, A
     }
 
 
-@analysis_asset("traces", "How long each dimension took on each closed day, in log buckets.", {"postgres"})
+@analysis_asset(
+    "traces",
+    "How long each dimension took on each closed day, in log buckets.",
+    {"postgres"},
+    takes=["workflow_traces"],
+)
 def duration_histograms(
     context: dg.AssetExecutionContext, analysis: dg.ResourceParam[Analysis], workflow_traces: pd.DataFrame
 ) -> Iterator[dg.Output[pd.DataFrame]]:
@@ -116,6 +121,7 @@ def p50_asset(name: str) -> dg.AssetsDefinition:
         "p50",
         f"Median judged time of {of} over the window, with P90 to P99.",
         {"postgres", "pandas"},
+        takes=["workflow_traces", "duration_histograms"],
         name=name,
     )
     def measured(
@@ -161,7 +167,7 @@ def _measure(analysis: Analysis, dimension_type: str, found: pd.DataFrame, uncou
     "findings",
     "Every dimension judged by its baseline; those over their threshold are bottlenecks.",
     {"pandas"},
-    ins={name: dg.AssetIn(name) for name in P50_ASSETS},
+    takes=["workflow_traces", "learned_baselines", *P50_ASSETS],
 )
 def bottlenecks(
     context: dg.AssetExecutionContext,
@@ -211,6 +217,7 @@ def bottlenecks(
     "findings",
     "Improvement items for bottlenecks, and the end of the analysis run, in one transaction.",
     {"postgres"},
+    takes=["bottlenecks", "bottleneck_causes"],
 )
 def continuous_improvements(
     context: dg.AssetExecutionContext,

@@ -32,6 +32,7 @@ SAMPLE = 40
     "findings",
     "Why bottlenecks are slow: their traces compared with those from before, and one cause for all that it slows.",
     {"pandas", "postgres"},
+    takes=["bottlenecks"],
 )
 def bottleneck_causes(
     context: dg.AssetExecutionContext, analysis: dg.ResourceParam[Analysis], bottlenecks: pd.DataFrame

@@ -5,14 +5,17 @@ Does not: repairing anything. A blocking check that fails ends the run as FAILED
 """
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import dagster as dg
 import pandas as pd
 
+from leo_telemetry_pipeline.actions.inert import markdown
 from leo_telemetry_pipeline.analysis.bottlenecks import JUDGED, NOT_JUDGED, is_above
 from leo_telemetry_pipeline.defs import history
 from leo_telemetry_pipeline.defs.assets import bottlenecks, workflow_traces
+from leo_telemetry_pipeline.defs.names import asset_key
 from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.store import measure, spans
 from leo_telemetry_pipeline.store.days import DAY, Window, midnight
@@ -63,6 +66,15 @@ def _failed(analysis: Analysis) -> list[str]:
     return [error["dimension_type"] for error in analysis.errors]
 
 
+def _listed(names: Iterable[str]) -> str:
+    # The UI reads descriptions as Markdown.
+    return ", ".join(map(markdown, names))
+
+
+def _counted(spans: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} of {markdown(name)}" for name, count in spans.items())
+
+
 def _said(broken: object, good: str, bad: str) -> str:
     return bad if broken else good
 
@@ -70,7 +82,7 @@ def _said(broken: object, good: str, bad: str) -> str:
 @dg.asset_check(
     asset=bottlenecks,
     blocking=True,
-    additional_ins={"traces": dg.AssetIn("workflow_traces")},
+    additional_ins={"traces": dg.AssetIn(asset_key("workflow_traces"))},
     description="Every span type with timed spans in the window has P50s.",
 )
 def p50s_exist_where_spans_do(
@@ -78,7 +90,7 @@ def p50s_exist_where_spans_do(
 ) -> dg.AssetCheckResult:
     """Fail when a span type was not measured."""
     broken = unmeasured_types(traces, bottlenecks, _failed(analysis))
-    said = _said(broken, "every span type was measured", f"not measured: {', '.join(broken)}")
+    said = _said(broken, "every span type was measured", f"not measured: {_listed(broken)}")
     return dg.AssetCheckResult(passed=not broken, description=said, metadata={"not measured": broken})
 
 
@@ -86,14 +98,14 @@ def p50s_exist_where_spans_do(
 def bottlenecks_are_above_their_threshold(bottlenecks: pd.DataFrame) -> dg.AssetCheckResult:
     """Fail when something is called a bottleneck that is none."""
     broken = not_above_threshold(bottlenecks)
-    said = _said(broken, "every bottleneck is above its threshold", f"not above: {', '.join(broken)}")
+    said = _said(broken, "every bottleneck is above its threshold", f"not above: {_listed(broken)}")
     return dg.AssetCheckResult(passed=not broken, description=said, metadata={"not above": broken})
 
 
 @dg.asset_check(
     asset=bottlenecks,
     blocking=True,
-    additional_ins={"traces": dg.AssetIn("workflow_traces")},
+    additional_ins={"traces": dg.AssetIn(asset_key("workflow_traces"))},
     description="Spans scanned = judged + too few + without a baseline + switched off.",
 )
 def counts_add_up(
@@ -101,7 +113,7 @@ def counts_add_up(
 ) -> dg.AssetCheckResult:
     """Fail when spans were lost on the way."""
     broken = uncounted(traces, bottlenecks, _failed(analysis))
-    said = _said(broken, "every scanned span is accounted for", f"not accounted for: {broken}")
+    said = _said(broken, "every scanned span is accounted for", f"not accounted for: {_counted(broken)}")
     return dg.AssetCheckResult(passed=not broken, description=said, metadata={"not accounted for": broken})
 
 

@@ -15,15 +15,14 @@ import numpy as np
 from leo_telemetry_pipeline.analysis import trends
 from leo_telemetry_pipeline.defs import history, pictures
 from leo_telemetry_pipeline.defs.asset import OWNERS
-from leo_telemetry_pipeline.defs.resources import LAST_ASSET, TAG, TelemetryDatabase
+from leo_telemetry_pipeline.defs.names import FOLLOWS_TAG, LAST_ASSET, PREFIX, asset_key
+from leo_telemetry_pipeline.defs.resources import TelemetryDatabase
 from leo_telemetry_pipeline.store import daily, forecasts, histograms, measurements, runs
 from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.forecasts import Expected
 from leo_telemetry_pipeline.store.runs import Run
 
 INSIGHTS = "insights"
-# On every Dagster run of them: the analysis run that they follow.
-FOLLOWS_TAG = TAG + "follows"
 _EPOCH = date(1970, 1, 1)
 _WEEK = timedelta(days=7)
 
@@ -31,8 +30,9 @@ _WEEK = timedelta(days=7)
 def insight(description: str, *more_deps: Any) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """Declare an asset of the group: about the last SUCCEEDED run, so it waits for what ends one."""
     decorator = dg.asset(
+        key_prefix=PREFIX,
         group_name=INSIGHTS,
-        deps=[LAST_ASSET, *more_deps],
+        deps=[asset_key(LAST_ASSET), *more_deps],
         description=description,
         kinds={"pandas", "postgres"},
         owners=OWNERS,

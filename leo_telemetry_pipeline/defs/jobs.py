@@ -7,23 +7,26 @@ import dagster as dg
 
 from leo_telemetry_pipeline.defs.insights import INSIGHTS
 from leo_telemetry_pipeline.defs.maintenance import UPKEEP
+from leo_telemetry_pipeline.defs.names import ANALYSIS_JOB, INSIGHTS_JOB, MAINTENANCE_JOB, PREFIX
 
-_insights, _upkeep = dg.AssetSelection.groups(INSIGHTS), dg.AssetSelection.groups(UPKEEP)
+# These definitions may be merged with others, whose assets are none of our business.
+_ours = dg.AssetSelection.key_prefixes(PREFIX)
+_insights, _upkeep = _ours & dg.AssetSelection.groups(INSIGHTS), _ours & dg.AssetSelection.groups(UPKEEP)
 
 analysis_job = dg.define_asset_job(
-    "analysis_job",
-    selection=dg.AssetSelection.all() - _insights - _upkeep,
+    ANALYSIS_JOB,
+    selection=_ours - _insights - _upkeep,
     description="One analysis: spans to P50s to bottlenecks to improvement items.",
 )
 
 insights_job = dg.define_asset_job(
-    "insights_job",
+    INSIGHTS_JOB,
     selection=_insights,
     description="After an analysis: trends, comparisons, backtest and forecast. Takes no analysis run.",
 )
 
 maintenance_job = dg.define_asset_job(
-    "maintenance_job",
+    MAINTENANCE_JOB,
     selection=_upkeep,
     description="Partitions ahead, old spans archived and dropped. Takes no analysis run.",
 )

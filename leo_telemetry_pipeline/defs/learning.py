@@ -31,7 +31,7 @@ Dimension = tuple[str, str]
     "findings",
     "What is normal for each dimension, learned from its own days, and whether the window differs from it.",
     {"pandas", "postgres"},
-    ins={name: dg.AssetIn(name) for name in P50_ASSETS},
+    takes=["duration_histograms", *P50_ASSETS],
 )
 def learned_baselines(
     context: dg.AssetExecutionContext,

@@ -4,6 +4,7 @@ Belongs here: reading Dagster's runs and events; the heartbeat. Does not: any st
 """
 
 import contextlib
+import json
 import os
 import signal
 import threading
@@ -11,13 +12,23 @@ from dataclasses import dataclass
 
 import dagster as dg
 import psycopg2
+from dagster._core.errors import DagsterUserCodeUnreachableError
+from dagster._core.launcher.base import WorkerStatus
+from dagster._core.storage.tags import GRPC_INFO_TAG
+from dagster._serdes import deserialize_value
+from grpc import StatusCode
 
+from leo_telemetry_pipeline.defs.names import asset_key, shown, step_key
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.store import runs
 from leo_telemetry_pipeline.store.database import Database, Target
 
 BEAT_S = 5
+_ANSWERS_S = 20
 CANCELLED = (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED)
+LOST = "WORKER_LOST"
+# What the driver raises when the server has gone; a statement that is refused or cancelled has a class of its own.
+_CUT_OFF = {"OperationalError", "InterfaceError", "AdminShutdown", "CrashShutdown", "CannotConnectNow"}
 
 
 @dataclass(frozen=True)
@@ -29,15 +40,15 @@ class Ending:
 
 
 def selects(instance: dg.DagsterInstance, run: dg.DagsterRun, asset: str) -> bool:
-    """Tell whether a Dagster run is to materialize an asset."""
+    """Tell whether a Dagster run is to materialize an asset of ours."""
     steps = run.step_keys_to_execute
     if steps is None and run.execution_plan_snapshot_id:
         # The whole of a job: of one that needs the analysis for its IO manager alone, too.
         steps = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id).step_keys_to_execute
-    if steps is not None and asset not in steps:
+    if steps is not None and step_key(asset) not in steps:
         return False
     if run.asset_selection:
-        return dg.AssetKey(asset) in run.asset_selection
+        return asset_key(asset) in run.asset_selection
     # Nothing selected is the whole job, unless the selection is of checks alone.
     return not run.asset_check_selection
 
@@ -51,13 +62,14 @@ def how_it_ended(instance: dg.DagsterInstance, dagster_run_id: str) -> Ending | 
         data = event.step_failure_data
         error = data.error
         if error is None:
-            return Ending("ERROR", f"{event.step_key}: failed without an error")
+            return Ending("ERROR", f"{shown(event.step_key or '')}: failed without an error")
         inner = error.cause or error
         if data.error_source is not None and data.error_source.name == "INTERRUPT":
             return Ending("CANCELLED_BY_USER", "interrupted")
         if "AssetCheckFailed" in f"{error.cls_name}{inner.cls_name}":
             return Ending("CHECK_FAILED", _failed_checks(instance, dagster_run_id)[:4000])
-        return Ending("ERROR", f"{event.step_key}: {inner.message.strip()}"[:4000])
+        said = f"{shown(event.step_key or '')}: {inner.message.strip()}"[:4000]
+        return Ending(LOST if inner.cls_name in _CUT_OFF else "ERROR", said)
     run = instance.get_run_by_id(dagster_run_id)
     if run is not None and run.status in CANCELLED:
         return Ending("CANCELLED_BY_USER", "")
@@ -84,6 +96,31 @@ def _failed_checks(instance: dg.DagsterInstance, dagster_run_id: str) -> str:
         if check is not None and not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
             failed.append(f"{check.check_name}: {check.description}")
     return "; ".join(failed)
+
+
+def process_lives(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool | None:
+    """Tell whether the process of a run that was launched lives; None where its launcher cannot tell."""
+    launcher = instance.run_launcher
+    if launcher.supports_check_run_worker_health:
+        status = launcher.check_run_worker_health(run).status
+        return None if status == WorkerStatus.UNKNOWN else status == WorkerStatus.RUNNING
+    if not isinstance(launcher, dg.DefaultRunLauncher):
+        return None
+    if GRPC_INFO_TAG not in run.tags:
+        # Nobody was asked to start it yet, or whoever should have asked is gone.
+        return False
+    # Imported here, since only a run that is late needs it.
+    from dagster._grpc.client import DagsterGrpcClient
+    from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
+
+    client = DagsterGrpcClient(**json.loads(run.tags[GRPC_INFO_TAG]))
+    try:
+        answer = client.can_cancel_execution(CanCancelExecutionRequest(run_id=run.run_id), timeout=_ANSWERS_S)
+    except DagsterUserCodeUnreachableError as error:
+        # A code server that is gone took its runs along; one that does not answer in time is busy.
+        is_gone = getattr(error.__cause__, "code", lambda: None)() == StatusCode.UNAVAILABLE
+        return False if is_gone else None
+    return deserialize_value(answer, CanCancelExecutionResult).can_cancel
 
 
 class Heartbeat:

@@ -9,6 +9,8 @@ from typing import Any
 
 import dagster as dg
 
+from leo_telemetry_pipeline.actions.inert import markdown
+from leo_telemetry_pipeline.defs.names import PREFIX
 from leo_telemetry_pipeline.defs.resources import TelemetryDatabase
 from leo_telemetry_pipeline.store import upkeep
 from leo_telemetry_pipeline.store.retention import Report
@@ -17,6 +19,7 @@ UPKEEP = "upkeep"
 
 
 @dg.asset(
+    key_prefix=PREFIX,
     group_name=UPKEEP,
     description="Partitions of the span table made, and spans older than LEO_TELEMETRY_KEEP archived and dropped.",
     kinds={"postgres"},
@@ -39,7 +42,7 @@ def _metadata(report: Report) -> dict[str, Any]:
         "spans moved out of the default partition": sum(report.moved.values()),
         "days sealed": len(report.sealed),
         "spans archived": sum(one.spans for one in report.archived),
-        "files": dg.MetadataValue.md("\n".join(f"- {one.file}" for one in report.archived) or "none"),
+        "files": dg.MetadataValue.md("\n".join(f"- {markdown(one.file)}" for one in report.archived) or "none"),
         "days dropped": len(report.dropped),
         "spans dropped": sum(one.spans for one in report.dropped),
         "bytes freed": sum(one.bytes for one in report.dropped),

@@ -5,11 +5,11 @@ Belongs here: turning frames into text that Dagster shows. Does not: any number 
 
 import base64
 from collections.abc import Callable, Sequence
-from html import escape
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from leo_telemetry_pipeline.actions.inert import markdown, xml
 from leo_telemetry_pipeline.actions.items import milliseconds, ratio
 from leo_telemetry_pipeline.analysis.bottlenecks import JUDGED, worst_first
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from leo_telemetry_pipeline.analysis.tuning import Suggestion
 
 ROWS = 10
+# Span types that have a column of their own; anybody can send spans of a new one.
+COLUMNS = 8
 # A space at which no line of a table is broken.
 _HELD = "\N{NO-BREAK SPACE}"
 
@@ -35,7 +37,7 @@ def worst_table(judged: pd.DataFrame) -> str:
         mark = "**" if row["outcome"] == "bottleneck" else ""
         times = (milliseconds(row["observed_p50_ms"]), milliseconds(row["baseline_p50_ms"]), row["baseline_source"])
         cells = (*times, ratio(row["ratio"]), ratio(row["multiplier"]), str(row["sample_count"]))
-        lines.append(f"| {mark}{_cell(_name(row))}{mark} | {' | '.join(cells)} |")
+        lines.append(f"| {mark}{markdown(_name(row))}{mark} | {' | '.join(cells)} |")
     return "\n".join(lines) if len(lines) > 2 else "No dimension could be judged yet."
 
 
@@ -45,7 +47,7 @@ def p50_table(measured: pd.DataFrame) -> str:
     longest = measured.sort_values(["p50_ms", "dimension_key"], ascending=[False, True]).head(ROWS)
     for row in longest.to_dict("records"):
         times = " | ".join(milliseconds(row[name]) for name in ("p50_ms", "p90_ms", "p99_ms"))
-        lines.append(f"| {_cell(_name(row))} | {row['sample_count']} | {times} |")
+        lines.append(f"| {markdown(_name(row))} | {row['sample_count']} | {times} |")
     return "\n".join(lines) if len(lines) > 2 else "No spans of this type in the window."
 
 
@@ -55,7 +57,7 @@ def change_table(changes: pd.DataFrame) -> str:
     for row in changes.sort_values(["onset_day", "score"], ascending=False).head(ROWS).to_dict("records"):
         between = f"{row['onset_from']:%Y-%m-%d} and {row['onset_to']:%Y-%m-%d}"
         times = f"{milliseconds(row['before_p50_ms'])} | {milliseconds(row['after_p50_ms'])} | {ratio(row['ratio'])}"
-        lines.append(f"| {_cell(_name(row))} | {row['onset_day']:%Y-%m-%d} | {between} | {times} |")
+        lines.append(f"| {markdown(_name(row))} | {row['onset_day']:%Y-%m-%d} | {between} | {times} |")
     return "\n".join(lines) if len(lines) > 2 else "No dimension has changed its level."
 
 
@@ -65,7 +67,7 @@ def turn_table(names: Sequence[str], turns: "Sequence[Turns]") -> str:
     for name, of in zip(names, turns, strict=True):
         if of.time or of.volume:
             both = (*_turn(of.time, milliseconds), *_turn(of.volume, lambda value: f"{value:.0f}"))
-            lines.append(f"| {_cell(name)} | {' | '.join(both)} |")
+            lines.append(f"| {markdown(name)} | {' | '.join(both)} |")
     return "\n".join(lines) if len(lines) > 2 else "Neither time nor volume of these dimensions has changed."
 
 
@@ -88,7 +90,7 @@ def comparison_table(found: "Sequence[tuple[str, Comparison]]", days: str) -> st
         for name, one in ((said, of.p50), ("", of.p90)):
             times = (milliseconds(one.a_ms), milliseconds(one.b_ms))
             more = (_estimate(one.difference_ms, _more), _estimate(one.ratio, lambda value: f"{value:.2f}x"))
-            cells = (_cell(name), f"P{one.quantile * 100:.0f}", *times, *more, one.verdict.replace(" ", _HELD))
+            cells = (markdown(name), f"P{one.quantile * 100:.0f}", *times, *more, one.verdict.replace(" ", _HELD))
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) if found else "There is nothing to compare yet."
 
@@ -114,7 +116,7 @@ def cause_table(causes: Sequence[dict]) -> str:
     lines = ["| cause | added time | set apart by | slow by it |", "|---|---|---|--:|"]
     for cause in causes[:ROWS]:
         cells = (_name(cause), cause["why"] or "unknown", "; ".join(cause["set_apart_by"]))
-        lines.append(f"| {' | '.join(map(_cell, cells))} | {len(cause['members'])} |")
+        lines.append(f"| {' | '.join(map(markdown, cells))} | {len(cause['members'])} |")
     return "\n".join(lines) if len(lines) > 2 else "There is no bottleneck to explain."
 
 
@@ -124,7 +126,7 @@ def forecast_table(expected: "Sequence[Forecast]") -> str:
     said = [one for one in expected if one.probability is not None]
     for one in sorted(said, key=lambda one: (-(one.probability or 0), one.horizon_days))[:ROWS]:
         between = f"{milliseconds(one.low_ms or 0)} | {milliseconds(one.high_ms or 0)}"
-        name = _cell(f"{one.dimension_type}:{one.dimension_key}")
+        name = markdown(f"{one.dimension_type}:{one.dimension_key}")
         lines.append(f"| {name} | {one.horizon_days} days | {one.probability:.0%} | {between} |")
     return "\n".join(lines) if len(lines) > 2 else "Nothing can be forecast yet."
 
@@ -158,7 +160,7 @@ def suggestion_table(suggested: "Sequence[Suggestion]") -> str:
             today = _limit(one.current_baseline_p50_ms, one.current_multiplier)
             fits = _limit(one.baseline_p50_ms or one.current_baseline_p50_ms, one.multiplier)
             rates = f"{one.alarms_a_year_now:.1f}", f"{one.alarms_a_year_then:.1f}"
-            name = _cell(f"{one.dimension_type}:{one.dimension_key}")
+            name = markdown(f"{one.dimension_type}:{one.dimension_key}")
             lines.append(f"| {name} | {today} | {rates[0]} | {fits} | {rates[1]} |")
     return "\n".join(lines) if len(lines) > 2 else "No threshold that somebody wrote can be tuned yet."
 
@@ -168,16 +170,17 @@ def _limit(baseline_p50_ms: float | None, multiplier: float) -> str:
 
 
 def day_table(traces: pd.DataFrame) -> str:
-    """Return the spans of each day of the window by type."""
+    """Return the spans of each day of the window by type, the most frequent types each in a column."""
     if traces.empty:
         return "No spans in the window."
     by_day = traces.pivot_table(index="day", columns="span_type", values="spans", aggfunc="sum", fill_value=0)
-    lines = [
-        "| day | " + " | ".join(map(_cell, by_day.columns)) + " |",
-        "|---" + "|--:" * len(by_day.columns) + "|",
-    ]
-    for day, counts in by_day.iterrows():
-        lines.append(f"| {day:%Y-%m-%d} | " + " | ".join(str(int(count)) for count in counts) + " |")
+    names = sorted(by_day.sum().nlargest(COLUMNS).index)
+    others = by_day.drop(columns=names)
+    headings = [*map(markdown, names), *([f"{others.shape[1]} more"] if others.shape[1] else [])]
+    lines = [f"| day | {' | '.join(headings)} |", "|---" + "|--:" * len(headings) + "|"]
+    for (day, counts), rest in zip(by_day[names].iterrows(), others.sum(axis=1), strict=True):
+        own = [*counts, *([rest] if others.shape[1] else [])]
+        lines.append(f"| {day:%Y-%m-%d} | " + " | ".join(str(int(count)) for count in own) + " |")
     return "\n".join(lines)
 
 
@@ -194,7 +197,7 @@ def observed_against_baseline(judged: pd.DataFrame) -> str:
     for index, row in enumerate(shown.to_dict("records")):
         observed, allowed, y = row["ratio"] * unit, row["multiplier"] * unit, 34 + 26 * index
         colour = "#c0392b" if row["outcome"] == "bottleneck" else "#4f81bd"
-        name, times = escape(_short(_name(row))), ratio(row["ratio"])
+        name, times = xml(_short(_name(row))), ratio(row["ratio"])
         parts.append(
             f'<text x="312" y="{y + 13}" text-anchor="end">{name}</text>'
             f'<rect x="320" y="{y}" width="{observed:.1f}" height="16" fill="{colour}"/>'
@@ -217,7 +220,3 @@ def _name(row: dict) -> str:
 
 def _short(name: str) -> str:
     return name if len(name) <= 46 else name[:45] + "…"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")

@@ -5,10 +5,10 @@ Belongs here: turning series into SVG. Does not: any number of its own, tables (
 
 import base64
 from datetime import date, timedelta
-from html import escape
 
 import numpy as np
 
+from leo_telemetry_pipeline.actions.inert import markdown, xml
 from leo_telemetry_pipeline.actions.items import milliseconds
 from leo_telemetry_pipeline.analysis.trends import Daily, Turn, Turns
 
@@ -26,13 +26,13 @@ def trend(name: str, first: date, found: Daily, place: int, turns: Turns) -> str
     """
     count = found.count[place]
     if not count.any():
-        return f"{name} has no spans in these days."
+        return f"{markdown(name)} has no spans in these days."
     p50_ms, p90_ms = found.p50_ms[place], found.p90_ms[place]
     days = len(count)
     top = float(np.nanmax(p90_ms)) or 1.0
     x = _LEFT + (np.arange(days) + 0.5) * (_RIGHT - _LEFT) / days
     parts = [
-        f'<text x="{_LEFT}" y="16" font-weight="bold">{escape(name)}</text>',
+        f'<text x="{_LEFT}" y="16" font-weight="bold">{xml(name)}</text>',
         *_axes(top, int(count.max()), first, days),
         *_bars(x, count),
         *(_mark(turn, first, x, _VOLUME, _BARS_TOP - 8, _BARS_BOTTOM) for turn in turns.volume),
@@ -74,7 +74,7 @@ def _bars(x: np.ndarray, count: np.ndarray) -> list[str]:
 def _mark(turn: Turn, first: date, x: np.ndarray, colour: str, top: float, bottom: float) -> str:
     """Draw the onset as a line, and the days between which it lies as a band."""
     begin, end, at = (x[(day - first).days] for day in (turn.onset_from, turn.onset_to, turn.onset))
-    says = escape(f"{turn.ratio:.2f}x since {turn.onset}")
+    says = xml(f"{turn.ratio:.2f}x since {turn.onset}")
     return (
         f'<rect x="{begin - 2:.1f}" y="{top}" width="{end - begin + 4:.1f}" height="{bottom - top}"'
         f' fill="{colour}" fill-opacity="0.15"/>'

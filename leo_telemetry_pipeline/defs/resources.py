@@ -15,17 +15,14 @@ from typing import Any
 import dagster as dg
 import psycopg2.extensions
 
-from leo_telemetry_pipeline.defs.lifecycle import Ending, Heartbeat, how_it_ended, selects
+from leo_telemetry_pipeline.defs.lifecycle import LOST, Ending, Heartbeat, how_it_ended, selects
+from leo_telemetry_pipeline.defs.names import FIRST_ASSET, LAST_ASSET, RUN_ID_TAG, TAG
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import database, runs
 from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.runs import LostRun, Run
 
-TAG = "leo_telemetry/"
-RUN_ID_TAG = TAG + "run_id"
-FIRST_ASSET = "workflow_traces"
-LAST_ASSET = "continuous_improvements"
 WAIT_S = 0.5
 
 
@@ -125,7 +122,10 @@ def analysis(context: dg.InitResourceContext) -> Iterator[Analysis]:
         finally:
             heartbeat.stop()
             ending = how_it_ended(instance, run.run_id)
-            if ending is not None and _end(target, taken.run.run_id, run.run_id, ending):
+            if ending is not None and ending.reason_code == LOST:
+                # Its beat has stopped: in half a minute the row counts as lost, and is tried again.
+                log.error("Analysis %s lost its database and is tried again: %s", taken.run.run_id, ending.error_detail)
+            elif ending is not None and _end(target, taken.run.run_id, run.run_id, ending):
                 said = " ".join(ending.error_detail.split()) or "no more is known"
                 log.error("Analysis %s did not succeed (%s): %s", taken.run.run_id, ending.reason_code, said)
             elif taken.concluded is not None:

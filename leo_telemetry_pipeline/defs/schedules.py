@@ -10,9 +10,11 @@ from leo_telemetry_pipeline.defs.jobs import analysis_job, maintenance_job
 from leo_telemetry_pipeline.defs.resources import TelemetryDatabase
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import runs
+from leo_telemetry_pipeline.store.dagster_home import OURS, QUEUE_SENSOR
 
 
 @dg.schedule(
+    name=OURS + "staleness_schedule",
     job=analysis_job,
     cron_schedule="0 * * * *",
     execution_timezone="UTC",
@@ -28,11 +30,12 @@ def staleness_schedule(telemetry_database: TelemetryDatabase) -> dg.SkipReason:
             database, if_stale=True, triggered_by="SCHEDULED", stale_after_s=settings.stale_after
         )
     if outcome == "ENQUEUED":
-        return dg.SkipReason(f"The last analysis is stale: queued {run_id}, which queued_runs_sensor starts")
+        return dg.SkipReason(f"The last analysis is stale: queued {run_id}, which {QUEUE_SENSOR} starts")
     return dg.SkipReason(f"Nothing queued: {detail}")
 
 
 @dg.schedule(
+    name=OURS + "maintenance_schedule",
     job=maintenance_job,
     cron_schedule="20 3 * * *",
     execution_timezone="UTC",

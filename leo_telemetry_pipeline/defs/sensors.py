@@ -3,21 +3,30 @@
 Belongs here: the sensors, and the pure decision of each. Does not: the state machine (SQL functions).
 """
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
 from leo_telemetry_pipeline.defs import insights
 from leo_telemetry_pipeline.defs.jobs import analysis_job, insights_job
-from leo_telemetry_pipeline.defs.lifecycle import how_it_failed
-from leo_telemetry_pipeline.defs.resources import RUN_ID_TAG, TelemetryDatabase
+from leo_telemetry_pipeline.defs.lifecycle import how_it_failed, process_lives
+from leo_telemetry_pipeline.defs.names import FOLLOWS_TAG, RUN_ID_TAG, is_ours
+from leo_telemetry_pipeline.defs.resources import TelemetryDatabase
 from leo_telemetry_pipeline.store import runs
+from leo_telemetry_pipeline.store.dagster_home import OURS, QUEUE_SENSOR
 from leo_telemetry_pipeline.store.runs import Run
 
-# Importing everything takes a few seconds; a process that has not claimed its row by then never will.
+# Dagster says that it starts a run a moment before there is a process; after so long there should be one.
 SILENT_LAUNCH = timedelta(seconds=40)
+# A process that lives is busy importing, which takes minutes on a busy machine, but not for ever.
+LONGEST_LAUNCH = timedelta(minutes=15)
 CLEAR_UP_S = 3600
+# A run is lost when it was silent for so long; the rule itself is in SQL.
+SILENT_S = 30
+AWAY = "away"
 
 
 def to_launch(waiting: Sequence[Run]) -> list[Run]:
@@ -25,25 +34,46 @@ def to_launch(waiting: Sequence[Run]) -> list[Run]:
     return [run for run in waiting if run.status == "QUEUED"]
 
 
-def launch_failure(run: Run, launched: Sequence[tuple[dg.DagsterRunStatus, datetime]], now: datetime) -> str | None:
-    """Say why a QUEUED run will never be claimed, or None while it may be.
+@dataclass(frozen=True)
+class Launch:
+    """A Dagster run that was started for a QUEUED run: when it changed last, and whether its process lives.
 
-    ``launched``: status and last change of every Dagster run that was started for it.
+    ``lives`` asks the launcher, which takes a moment; None: it cannot tell.
     """
+
+    status: dg.DagsterRunStatus
+    changed: datetime
+    lives: Callable[[], bool | None]
+
+
+def launch_failure(run: Run, launched: Sequence[Launch], now: datetime) -> str | None:
+    """Say why a QUEUED run will never be claimed, or None while it may be."""
     if run.status != "QUEUED" or not launched:
         return None
-    status, changed = max(launched, key=lambda one: one[1])
+    launch = max(launched, key=lambda one: one.changed)
+    status = launch.status
     if status in (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED):
         return None
     if status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.SUCCESS):
         return f"the Dagster run ended as {status.value} without taking the analysis run"
-    alive = max(changed, run.heartbeat_at or changed)
-    if now - alive > SILENT_LAUNCH:
+    silent = now - max(launch.changed, run.heartbeat_at or launch.changed)
+    if silent > LONGEST_LAUNCH:
         return f"the Dagster run is {status.value} but its process has not taken the analysis run"
+    if silent > SILENT_LAUNCH and launch.lives() is False:
+        return f"the Dagster run is {status.value} but its process is gone, and has not taken the analysis run"
     return None
 
 
+def was_away(cursor: str | None, last_look: float | None, now: float) -> bool:
+    """Tell whether a sensor was away for so long that silent runs may have been as well: the machine slept.
+
+    Their beats come before its next look, at which that is no reason any more.
+    """
+    return cursor != AWAY and last_look is not None and now - last_look > SILENT_S
+
+
 @dg.sensor(
+    name=QUEUE_SENSOR,
     job=analysis_job,
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
@@ -60,6 +90,7 @@ def queued_runs_sensor(telemetry_database: TelemetryDatabase) -> Iterator[dg.Run
 
 
 @dg.sensor(
+    name=OURS + "run_lifecycle_sensor",
     job=analysis_job,
     minimum_interval_seconds=10,
     default_status=dg.DefaultSensorStatus.RUNNING,
@@ -67,29 +98,32 @@ def queued_runs_sensor(telemetry_database: TelemetryDatabase) -> Iterator[dg.Run
 )
 def run_lifecycle_sensor(context: dg.SensorEvaluationContext, telemetry_database: TelemetryDatabase) -> dg.SkipReason:
     """Reap, end what could not be launched, and end Dagster runs whose row has ended."""
-    instance, done = context.instance, []
+    instance, done, location = context.instance, [], _location(context)
     with telemetry_database.session() as (database, settings):
-        reaped = runs.reap(database)
+        away = was_away(context.cursor, context.last_tick_completion_time, time.time())
+        context.update_cursor(AWAY if away else "")
+        reaped = 0 if away else runs.reap(database)
         if reaped:
             done.append(f"{reaped} lost or overdue")
         for run in runs.waiting(database):
-            records = _records(instance, run) if run.status == "QUEUED" else []
-            changes = [(record.dagster_run.status, record.update_timestamp.astimezone(UTC)) for record in records]
-            why = launch_failure(run, changes, datetime.now(UTC))
+            records = _records(instance, run, location) if run.status == "QUEUED" else []
+            launched = [_launch(instance, record) for record in records]
+            why = launch_failure(run, launched, datetime.now(UTC))
             if why and runs.fail_unlaunched(database, run.run_id, _with_error(instance, records, why)):
                 done.append(f"{run.run_id} never began")
                 for record in records:
                     _end(instance, record.dagster_run, why)
         for run in runs.ended_since(database, CLEAR_UP_S):
             behind = instance.get_run_by_id(run.dagster_run_id or "")
-            if behind is not None and not behind.is_finished:
+            if behind is not None and not behind.is_finished and is_ours(behind, location):
                 _end(instance, behind, f"analysis run {run.run_id} ended as {run.status} ({run.reason_code})")
                 done.append(f"Dagster run of {run.run_id} ended")
-    done += _end_lost_insights(instance, timedelta(seconds=settings.deadline))
+    done += _end_lost_insights(instance, location, timedelta(seconds=settings.deadline))
     return dg.SkipReason("; ".join(done) or "Nothing to clear up")
 
 
 @dg.sensor(
+    name=OURS + "insights_sensor",
     job=insights_job,
     minimum_interval_seconds=15,
     default_status=dg.DefaultSensorStatus.RUNNING,
@@ -108,24 +142,36 @@ def insights_sensor(
         return dg.SkipReason("An analysis comes first")
     if insights.begun(context.instance, run):
         return dg.SkipReason(f"Insights have been begun for {run.run_id}")
-    return dg.RunRequest(run_key=run.run_id, tags={insights.FOLLOWS_TAG: run.run_id})
+    return dg.RunRequest(run_key=run.run_id, tags={FOLLOWS_TAG: run.run_id})
 
 
-def _end_lost_insights(instance: dg.DagsterInstance, deadline: timedelta) -> list[str]:
+def _location(context: dg.SensorEvaluationContext) -> str | None:
+    """Return the name that our code location has here, which whoever shares the instance chose."""
+    origin = context.code_location_origin
+    return origin.location_name if origin else None
+
+
+def _end_lost_insights(instance: dg.DagsterInstance, location: str | None, deadline: timedelta) -> list[str]:
     """End runs of insights_job that are overdue, as those are whose process was killed: they take others' places."""
     late = dg.RunsFilter(
         job_name=insights_job.name,
         statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED],
         updated_before=datetime.now(UTC) - deadline,
     )
-    overdue = instance.get_runs(late)
+    overdue = [run for run in instance.get_runs(late) if is_ours(run, location)]
     for run in overdue:
         _end(instance, run, f"still running {deadline} after it began")
     return [f"insights {run.run_id} ended" for run in overdue]
 
 
-def _records(instance: dg.DagsterInstance, run: Run) -> Sequence[dg.RunRecord]:
-    return instance.get_run_records(dg.RunsFilter(tags={RUN_ID_TAG: run.run_id}))
+def _records(instance: dg.DagsterInstance, run: Run, location: str | None) -> Sequence[dg.RunRecord]:
+    records = instance.get_run_records(dg.RunsFilter(tags={RUN_ID_TAG: run.run_id}))
+    return [record for record in records if is_ours(record.dagster_run, location)]
+
+
+def _launch(instance: dg.DagsterInstance, record: dg.RunRecord) -> Launch:
+    run = record.dagster_run
+    return Launch(run.status, record.update_timestamp.astimezone(UTC), lambda: process_lives(instance, run))
 
 
 def _with_error(instance: dg.DagsterInstance, records: Sequence[dg.RunRecord], why: str) -> str:

@@ -1,4 +1,4 @@
-"""Dagster's own storage, which says in one line what is missing when nobody named its database.
+"""Dagster's own storage in PostgreSQL: its tables whole or not used, few connections, one line where no address is.
 
 Belongs here: what ``dagster.yaml`` loads. Does not: the database's address (store.dagster_home).
 """
@@ -6,14 +6,46 @@ Belongs here: what ``dagster.yaml`` loads. Does not: the database's address (sto
 import os
 from typing import Any
 
+import sqlalchemy as sa
+from dagster._core.storage.event_log import SqlEventLogStorageMetadata
+from dagster._core.storage.runs import RunStorageSqlMetadata
+from dagster._core.storage.schedules import ScheduleStorageSqlMetadata
+from dagster._core.storage.sql import check_alembic_revision, stamp_alembic_rev
 from dagster._serdes import ConfigurableClassData
+from dagster_postgres import run_storage
+from dagster_postgres.run_storage import PostgresRunStorage
 from dagster_postgres.storage import DagsterPostgresStorage
+from dagster_postgres.utils import create_pg_connection, pg_alembic_config
 
-from leo_telemetry_pipeline.store.dagster_home import URL
+from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.store import own_connection
+from leo_telemetry_pipeline.store.dagster_home import TABLES_MADE, URL, tables_version
+
+_METADATA = (RunStorageSqlMetadata, SqlEventLogStorageMetadata, ScheduleStorageSqlMetadata)
+# For the session that completes the tables: any number that nobody else locks.
+_LOCK = 7_365_120_611
+
+
+class _RunStorage(PostgresRunStorage):
+    """Ends with its instance, and so does the connection that all storages have in common."""
+
+    def dispose(self) -> None:
+        """Close what is kept open."""
+        self._engine.dispose()
 
 
 class Storage(DagsterPostgresStorage):
     """PostgreSQL at the address that the environment names."""
+
+    def __init__(self, url: str, inst_data: ConfigurableClassData | None = None) -> None:
+        # Dagster's own way makes tables one by one, and never looks again whether the others are there.
+        super().__init__(url, should_autocreate_tables=False, inst_data=inst_data)
+        self._run_storage = _RunStorage(url, should_autocreate_tables=False)
+        # Dagster opens a connection for each event that it stores, and a run has hundreds of them.
+        engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", pool_size=1, max_overflow=-1, pool_pre_ping=True)
+        for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):
+            storage._engine = engine
+        self._complete(url)
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:
@@ -26,4 +58,51 @@ class Storage(DagsterPostgresStorage):
         url = os.environ.get(URL)
         if not url:
             raise SystemExit('Run eval "$(leo-telemetry env)" first: it names the database and Dagster\'s home.')
-        return cls(url, inst_data=inst_data)
+        try:
+            address = own_connection.for_sqlalchemy(url, URL)
+        except UserError as error:
+            raise SystemExit(error.message) from None
+        return cls(address, inst_data=inst_data)
+
+    def _complete(self, url: str) -> None:
+        """Make what is missing of the tables, also after a start that was killed while it made them."""
+        if self._is_complete():
+            return
+        engine = sa.create_engine(url, poolclass=sa.NullPool)
+        with create_pg_connection(engine) as alone:
+            # Held by the session, and so given back if this process is killed.
+            alone.execute(sa.text("SELECT pg_advisory_lock(:number)"), {"number": _LOCK})
+            alone.commit()
+            if self._is_complete():
+                return
+            with alone.begin():
+                _make_tables(alone)
+            # What fills columns that older versions lacked. Each marks itself as done, and repeats nothing.
+            self._run_storage.migrate()
+            self._run_storage.optimize()
+            self._event_log_storage.reindex_events()
+            self._event_log_storage.reindex_assets()
+            self._schedule_storage.migrate()
+            self._schedule_storage.optimize()
+            self._run_storage.set_cursor_values({TABLES_MADE: tables_version()})
+
+    def _is_complete(self) -> bool:
+        with self._run_storage.connect() as connection:
+            if connection.execute(sa.text("SELECT to_regclass('kvs') IS NULL")).scalar():
+                return False
+        return self._run_storage.get_cursor_values({TABLES_MADE}).get(TABLES_MADE) == tables_version()
+
+
+def _make_tables(connection: sa.Connection) -> None:
+    """Make missing tables and indexes within a transaction; those of another version of Dagster are left alone."""
+    config = pg_alembic_config(run_storage.__file__)
+    has, newest = check_alembic_revision(config, connection)
+    if has not in (None, newest):
+        return
+    for metadata in _METADATA:
+        metadata.create_all(connection)
+        for table in metadata.tables.values():
+            for index in table.indexes:
+                index.create(connection, checkfirst=True)
+    if has is None:
+        stamp_alembic_rev(config, connection)

@@ -5,17 +5,19 @@ Does not: reading addresses (addresses), any query.
 psycopg2 is the only driver, and is imported with the first connection.
 """
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from socket import SHUT_RDWR, socket
 from threading import Lock
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.store import addresses, migrations
+from leo_telemetry_pipeline.store import access, addresses, migrations, own_connection
 from leo_telemetry_pipeline.store.embedded import ROLE, Embedded
 
 if TYPE_CHECKING:
@@ -43,10 +45,14 @@ class Target:
 
     def connect(self, *, timeout_s: int = 10) -> "psycopg2.extensions.connection":
         """Open a connection. Raises UserError (exit 3) that names the database, never its password."""
+        if self.embedded is not None:
+            return _connected_to_own(self.embedded, self.dsn, self.shown, timeout_s)
         return _connected(self.dsn, self.shown, URL_VARIABLE, timeout_s)
 
     def connect_as_dagster(self) -> "psycopg2.extensions.connection":
         """Open a connection to where Dagster's own tables are. Raises UserError (exit 3)."""
+        if self.embedded is not None:
+            return _connected_to_own(self.embedded, f"dbname={DAGSTER_DATABASE}", self.shown, 10)
         dsn = self.dagster_url.replace("postgresql+psycopg2", "postgresql", 1)
         if self.dagster_shown:
             return _connected(dsn, self.dagster_shown, addresses.DAGSTER_URL_VARIABLE, 10)
@@ -55,13 +61,15 @@ class Target:
 
 def _connected(dsn: str, shown: str, variable: str, timeout_s: int) -> "psycopg2.extensions.connection":
     import psycopg2
+    from psycopg2.extensions import parse_dsn
 
     try:
         connection = psycopg2.connect(
             dsn, application_name="leo-telemetry", connect_timeout=timeout_s, client_encoding="UTF8"
         )
     except psycopg2.OperationalError as error:
-        raise UserError(addresses.cannot_connect(shown, variable, str(error)), NO_DATABASE) from None
+        told = addresses.cannot_connect(shown, variable, str(error), parse_dsn(dsn), os.environ)
+        raise UserError(told, NO_DATABASE) from None
     except psycopg2.Error:
         raise UserError(addresses.is_none(variable), NO_DATABASE) from None
     if connection.server_version < 150000:
@@ -70,6 +78,16 @@ def _connected(dsn: str, shown: str, variable: str, timeout_s: int) -> "psycopg2
             f"{shown} is PostgreSQL {connection.server_version // 10000}: 15 or newer is needed", NO_DATABASE
         )
     return connection
+
+
+def _connected_to_own(server: Embedded, dsn: str, shown: str, timeout_s: int) -> "psycopg2.extensions.connection":
+    import psycopg2
+    from psycopg2.extensions import parse_dsn
+
+    try:
+        return own_connection.connect(server, parse_dsn(dsn)["dbname"], timeout_s=timeout_s)
+    except psycopg2.Error as error:
+        raise UserError(addresses.cannot_connect_to_own(shown, str(server.home), str(error)), NO_DATABASE) from None
 
 
 class Database:
@@ -152,7 +170,10 @@ def opened(settings: Settings) -> Iterator[Target]:
     server = target.embedded
     assert server is not None
     try:
-        server.acquire(lambda name: _answers(server, name), DATABASE, lambda: _make_databases(server))
+        try:
+            server.acquire(lambda name: _answers(server, name), DATABASE, lambda: _make_databases(server))
+        except OSError as error:
+            raise UserError(_unusable(server.home, error), NO_DATABASE) from None
         yield target
     finally:
         server.release()
@@ -195,12 +216,10 @@ def outside(url: str, dagster_schema: str, dagster_url: str = "") -> Target:
     parts = addresses.parts_of(url, URL_VARIABLE)
     of_dagster = addresses.parts_of(dagster_url, addresses.DAGSTER_URL_VARIABLE) if dagster_url else parts
     options = f"{of_dagster.get('options', '')} -csearch_path={dagster_schema}".strip()
-    # SQLAlchemy hands what follows the question mark to libpq as it is.
-    query = urlencode({name: value for name, value in (of_dagster | {"options": options}).items() if name != "dbname"})
     return Target(
         make_dsn(**parts),
         addresses.shown(parts),
-        f"postgresql+psycopg2:///{quote(of_dagster.get('dbname', ''), safe='')}?{query}",
+        addresses.for_sqlalchemy(of_dagster | {"options": options}),
         dagster_shown=addresses.shown(of_dagster) if dagster_url else "",
     )
 
@@ -226,6 +245,13 @@ def prepare_for_dagster(target: Target, dagster_schema: str) -> None:
                 raise UserError(addresses.is_pooler(shown), NO_DATABASE)
             if not exists:
                 cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(dagster_schema)))
+                access.close_schema(cursor, dagster_schema)
+            if roles := access.open_by_default(cursor, dagster_schema):
+                raise UserError(
+                    f"{shown} would open Dagster's tables in the schema {dagster_schema} to {', '.join(roles)}: "
+                    f"name a schema that they may not use in {PREFIX}DAGSTER_SCHEMA, such as dagster",
+                    NO_DATABASE,
+                )
     except psycopg2.errors.InsufficientPrivilege:
         raise UserError(
             f"{shown} does not let us create the schema {dagster_schema} for Dagster's tables: "
@@ -251,20 +277,26 @@ def _embedded_dagster_url(server: Embedded) -> str:
     return f"postgresql+psycopg2://{ROLE}@/{DAGSTER_DATABASE}?{query}"
 
 
+def _unusable(home: Path, error: OSError) -> str:
+    where = f" ({error.filename})" if error.filename else ""
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    advice = "make room there" if is_full else "see what is in the way there, or choose a folder you may write"
+    return f"LEO_TELEMETRY_HOME ({home}) cannot be used: {error.strerror}{where}; {advice}"
+
+
 def _answers(server: Embedded, name: str) -> bool:
     import psycopg2
 
     try:
-        psycopg2.connect(f"{server.dsn} dbname={name} connect_timeout=10").close()
+        # The process that starts a server is ours, never one that is measured.
+        own_connection.connect(server, name, forget=True).close()
     except psycopg2.OperationalError:
         return False
     return True
 
 
 def _make_databases(server: Embedded) -> None:
-    import psycopg2
-
-    connection = psycopg2.connect(f"{server.dsn} dbname=postgres")
+    connection = own_connection.connect(server, "postgres")
     try:
         connection.autocommit = True
         with connection.cursor() as cursor:

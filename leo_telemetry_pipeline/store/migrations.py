@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
 from leo_telemetry_pipeline.settings import bundled
+from leo_telemetry_pipeline.store.access import API_ROLES
 
 if TYPE_CHECKING:
     from leo_telemetry_pipeline.store.database import Target
@@ -68,10 +69,42 @@ def run_sql(sql: str) -> None:
     op.get_bind().connection.cursor().execute(sql)
 
 
-def definer(signature: str) -> None:
-    """Let a function run with its owner's rights, in this schema only, for those who are granted EXECUTE."""
+def rows(sql: str, parameters: tuple = ()) -> list[tuple]:
+    """Return the rows of a query."""
     from alembic import op
 
-    schema = op.get_bind().exec_driver_sql("SELECT quote_ident(current_schema())").scalar_one()
-    run_sql(f"ALTER FUNCTION {signature} SECURITY DEFINER SET search_path = {schema}, pg_temp")
-    run_sql(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
+    return [tuple(row) for row in op.get_bind().exec_driver_sql(sql, parameters or None)]
+
+
+def strangers() -> str:
+    """Return who has no right that was not granted by name, as REVOKE takes them."""
+    [(found,)] = rows(
+        "SELECT concat_ws(', ', 'PUBLIC', string_agg(quote_ident(r.rolname), ', '))"
+        " FROM pg_roles AS r WHERE r.rolname = ANY(%s)",
+        (list(API_ROLES),),
+    )
+    return found
+
+
+def definer(signature: str) -> None:
+    """Let a function run with its owner's rights, for those who are granted EXECUTE."""
+    run_sql(f"ALTER FUNCTION {signature} SECURITY DEFINER")
+    close_function(signature)
+
+
+def close_function(signature: str) -> None:
+    """Let a function see this schema only, and be executed by those alone who are granted EXECUTE."""
+    [(schema,)] = rows("SELECT quote_ident(current_schema())")
+    run_sql(f"ALTER FUNCTION {signature} SET search_path = {schema}, pg_temp")
+    run_sql(f"REVOKE ALL ON FUNCTION {signature} FROM {strangers()} CASCADE")
+
+
+def close_view(name: str) -> None:
+    """Let a view show only what its reader may read anyway, to those alone who are granted SELECT."""
+    run_sql(f"ALTER VIEW {name} SET (security_invoker = true)")
+    run_sql(f"REVOKE ALL ON {name} FROM {strangers()} CASCADE")
+
+
+def close_table(name: str) -> None:
+    """Open a table to nobody but those who are granted it: each table that a migration makes needs this."""
+    run_sql(f"SELECT telemetry_close_table('{name}')")

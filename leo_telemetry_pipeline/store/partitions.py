@@ -73,6 +73,7 @@ def move(database: Database, day: date) -> int:
             return 0
         name, window = name_of(day), whole(day).parameters()
         cursor.execute(f"CREATE TABLE {name} (LIKE {TABLE} INCLUDING ALL)")
+        cursor.execute("SELECT telemetry_close_table(%s)", (name,))
         cursor.execute(f"INSERT INTO {name} SELECT * FROM {DEFAULT} WHERE {_OF_A_DAY}", window)
         moved = cursor.rowcount
         cursor.execute(f"DELETE FROM {DEFAULT} WHERE {_OF_A_DAY}", window)

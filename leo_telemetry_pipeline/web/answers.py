@@ -6,14 +6,14 @@ writing their few bytes is simpler than generated classes. Does not: when which 
 
 import json
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 JSON = "application/json"
 PROTOBUF = "application/x-protobuf"
 
 
-def content_type(request: Request) -> str:
+def content_type(request: HTTPConnection) -> str:
     """Return the media type of a request in lower case, without parameters; empty when it names none."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 

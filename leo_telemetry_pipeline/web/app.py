@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager, suppress
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -28,6 +28,7 @@ from leo_telemetry_pipeline.web import answers, batching, body
 from leo_telemetry_pipeline.web.batching import Batcher
 from leo_telemetry_pipeline.web.body import Body, Refusal
 from leo_telemetry_pipeline.web.claude import ClaudeCode
+from leo_telemetry_pipeline.web.guard import CONTAINER_HOSTS, Guard, Rules
 from leo_telemetry_pipeline.web.keeping import Keeper, NotKept
 from leo_telemetry_pipeline.web.metrics import MEDIA_TYPE, Metrics
 from leo_telemetry_pipeline.web.notices import Notices
@@ -40,10 +41,10 @@ _PLACE = re.compile(r"(?<=byte) \d+|; \d+ span\(s\) before that are stored")
 _log = logging.getLogger(__name__)
 
 
-def build_app(settings: Settings, target: Target, *, away: bool = False) -> "Application":
+def build_app(settings: Settings, target: Target, *, host: str = "127.0.0.1", away: bool = False) -> "Application":
     """Return the receiver as an ASGI application that stores into ``target`` and spools into the settings' home.
 
-    ``away``: the target does not answer yet.
+    ``host``: the name or number that it was told to listen at. ``away``: the target does not answer yet.
     """
     receiver = _Receiver(settings, target, away=away)
     app = Starlette(
@@ -59,7 +60,9 @@ def build_app(settings: Settings, target: Target, *, away: bool = False) -> "App
         lifespan=receiver.life,
     )
     app.router.redirect_slashes = False
-    return Application(app, receiver.metrics, receiver.notices)
+    # Whoever knows the token is no web page, by whatever name a proxy passes the request on.
+    hosts = None if settings.serve_token else CONTAINER_HOSTS | {host.lower()}
+    return Application(Guard(app, Rules(hosts), _refuse_stranger), receiver.metrics, receiver.notices)
 
 
 def _signal(path: str, endpoint: Callable) -> list[Route]:
@@ -154,9 +157,6 @@ class _Receiver:
         return form, Body(self._inflow, gzip=encodings == ["gzip"])
 
     def _admit(self, request: Request) -> None:
-        # Only browsers send it: no web page may post here, not even one that made its name point at this machine.
-        if "origin" in request.headers:
-            raise Refusal(403, "web pages may not send spans here")
         if not self._token:
             return
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
@@ -175,6 +175,10 @@ class _Receiver:
         self._admit(request)
         text = self.metrics.text(bytes_in_flight=self._inflow.held, database_up=not self._keeper.away)
         return Response(text, media_type=MEDIA_TYPE)
+
+
+def _refuse_stranger(connection: HTTPConnection, why: str) -> Response:
+    return answers.refused(answers.content_type(connection), 403, why)
 
 
 async def _gone(request: Request, error: Exception) -> Response:  # noqa: ARG001

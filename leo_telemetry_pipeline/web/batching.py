@@ -10,7 +10,7 @@ import asyncio
 import operator
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ _GROUP_BYTES = 256 << 10
 REFUSED_BY_TABLE = "refused by the table, which keeps it in telemetry_quarantine"
 
 # What reads a body: takes it with ``project`` and ``policy``, and yields its spans in parts.
-PartsOf = Callable[..., Iterator[Read]]
+PartsOf = Callable[..., Generator[Read, None, None]]
 T = TypeVar("T")
 _start = operator.attrgetter("start_time_ms")
 
@@ -172,21 +172,24 @@ class Batcher:
         rejections: Counter[str] = Counter()
         kept = 0
 
-        def decode() -> _Decoded | Exception | None:
+        def decode() -> _Decoded | Exception:
             # Returned, not raised: a traceback would hold the body until the garbage collector comes by.
             try:
-                read = next(parts, None)
-                return None if read is None else self._judged(read)
+                read = next(parts)
+                if read.is_last:
+                    parts.close()  # lets go of the body
+                return self._judged(read)
             except Exception as error:  # noqa: BLE001  # the client is answered
                 return _refusal(error)
 
-        following = asyncio.ensure_future(self._in_reader(decode))
+        following: asyncio.Future | None = asyncio.ensure_future(self._in_reader(decode))
         try:
-            while (decoded := await following) is not None:
+            while following is not None:
+                decoded = await following
                 if isinstance(decoded, Exception):
                     request.refuse(_after(kept, decoded))
                     return
-                following = asyncio.ensure_future(self._in_reader(decode))
+                following = None if decoded.read.is_last else asyncio.ensure_future(self._in_reader(decode))
                 [refused] = await self._keep([decoded], request.answer_by)
                 rejections.update(self._count(decoded, refused))
                 kept += len(decoded.read.spans) + len(decoded.read.notes) - refused
@@ -194,8 +197,9 @@ class Batcher:
                 await self._work_on(self._next_group(PART_BODY))
         finally:
             # A generator that is still at work may not be left behind.
-            with suppress(Exception):
-                await following
+            if following is not None:
+                with suppress(Exception):
+                    await following
         request.accept(rejections)
 
     async def _keep(self, parts: list[_Decoded], answer_by: float) -> list[int]:
@@ -207,7 +211,7 @@ class Batcher:
     def _in_reader(self, call: Callable[[], T]) -> Awaitable[T]:
         return asyncio.get_running_loop().run_in_executor(self._reader, call)
 
-    def _parts_of(self, request: _Request) -> Iterator[Read]:
+    def _parts_of(self, request: _Request) -> Generator[Read, None, None]:
         return request.parts_of(request.body.finish(), project=self._project, policy=self._policy, divert=True)
 
     def _whole(self, request: _Request) -> _Decoded | Exception:

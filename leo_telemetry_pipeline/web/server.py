@@ -1,6 +1,6 @@
 """The HTTP server around the receiver: uvicorn with the bounds that it lacks, on connections and on their time.
 
-Belongs here: sockets, deadlines, signals. Does not: what a request means (app), which connection goes (connections).
+Belongs here: sockets, deadlines. Does not: what a request means (app), which connection goes (connections).
 """
 
 import asyncio
@@ -8,7 +8,7 @@ import ctypes
 import logging
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +17,6 @@ from typing import cast
 import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.server import HANDLED_SIGNALS
 
 from leo_telemetry_pipeline.settings import PREFIX
 from leo_telemetry_pipeline.store import intake
@@ -58,8 +57,8 @@ class _House:
     farewells: int = 0
 
 
-def run(app: Application, opened: socket.socket, clients: int) -> None:
-    """Serve up to ``clients`` connections until SIGINT or SIGTERM; requests under way are answered first."""
+def run(app: Application, opened: socket.socket, clients: int, shall_end: Callable[[], bool]) -> None:
+    """Serve up to ``clients`` connections until it ``shall_end``; requests under way are answered first."""
     _give_memory_back()
     sys.setswitchinterval(_SWITCH_S)
     room = room_for(clients)
@@ -85,7 +84,7 @@ def run(app: Application, opened: socket.socket, clients: int) -> None:
         timeout_graceful_shutdown=_GRACE_S,
         backlog=listen.BACKLOG,
     )
-    _Server(config).run(sockets=[opened])
+    Server(config, shall_end).run(sockets=[opened])
 
 
 def _give_memory_back() -> None:
@@ -99,14 +98,21 @@ def _give_memory_back() -> None:
         mallopt(_M_ARENA_MAX, 2)
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
+    """A server that looks whether it shall end, several times a second, and has no handlers of signals."""
+
+    def __init__(self, config: uvicorn.Config, shall_end: Callable[[], bool]) -> None:
+        super().__init__(config)
+        self._shall_end = shall_end
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Let signals end the server, and nothing more: uvicorn would raise them again when it is done."""
-        loop = asyncio.get_running_loop()
-        for number in HANDLED_SIGNALS:
-            loop.add_signal_handler(number, self.handle_exit, number, None)
+        """Leave signals alone: uvicorn would raise them again when it is done."""
         yield
+
+    async def on_tick(self, counter: int) -> bool:
+        """Tell whether to end."""
+        return await super().on_tick(counter) or self._shall_end()
 
 
 class _Protocol(H11Protocol):

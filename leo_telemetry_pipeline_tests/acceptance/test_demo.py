@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from leo_telemetry_pipeline.collect.manifest import manifest
+from leo_telemetry_pipeline_tests.libpq_variables import NONSENSE
 from leo_telemetry_pipeline_tests.processes import PATIENCE_S, environment, run
 
 LATER_DAYS = range(1, 11)
@@ -103,9 +104,10 @@ def test_the_demo_finds_exactly_what_was_planted_and_leaves_the_real_home_alone(
     assert real.out.endswith("  No workflow telemetry analysis available yet\n")
 
 
-def test_the_demo_ignores_the_database_that_its_user_works_with(home: Path) -> None:
-    """Lost: trying the demo would write generated spans into a production database."""
-    done = run(home, "demo", LEO_TELEMETRY_DATABASE_URL="postgresql://nobody@127.0.0.1:1/production")
+def test_the_demo_ignores_the_databases_that_its_user_works_with(home: Path) -> None:
+    """Lost: the first command fails with PGPASSWORD exported, or writes generated spans into a production database."""
+    theirs = NONSENSE | {"DAGSTER_MODULE_NAME": "theirs", "DAGSTER_HOME": "/nowhere"}
+    done = run(home, "demo", LEO_TELEMETRY_DATABASE_URL="postgresql://nobody@127.0.0.1:1/production", **theirs)
     assert done.code == 0, done.err
     check(home, today())
 

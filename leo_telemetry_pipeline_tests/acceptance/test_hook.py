@@ -19,10 +19,11 @@ from typing import TypeVar
 import pytest
 
 from leo_telemetry_pipeline import settings as settings_module
-from leo_telemetry_pipeline.cli import hook, hook_child
+from leo_telemetry_pipeline.cli import hook
 from leo_telemetry_pipeline.collect import generated
 from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.store import database, runs, spans
+from leo_telemetry_pipeline.store.dagster_home import QUEUE_SENSOR
 from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline_tests.processes import PATIENCE_S
 
@@ -247,29 +248,17 @@ def test_where_a_daemon_lives_the_child_leaves_the_work_to_it(settings: Settings
     """Lost: the same analysis prepared twice, on a machine that somebody works on."""
     with db.transaction() as cursor:
         cursor.execute("CREATE SCHEMA dagster")
-        cursor.execute("CREATE TABLE dagster.runs ()")
-        cursor.execute("CREATE TABLE dagster.daemon_heartbeats (daemon_type text, timestamp timestamp)")
-        cursor.execute("INSERT INTO dagster.daemon_heartbeats VALUES ('SENSOR', now() AT TIME ZONE 'UTC')")
+        cursor.execute("CREATE TABLE dagster.daemon_heartbeats (daemon_type text, timestamp timestamp, body text)")
+        cursor.execute("CREATE TABLE dagster.instigators (selector_id text, instigator_body text)")
+        cursor.execute(
+            "CREATE TABLE dagster.job_ticks (selector_id text, status text, timestamp timestamp, tick_body text)"
+        )
+        cursor.execute("INSERT INTO dagster.daemon_heartbeats VALUES ('SENSOR', now() AT TIME ZONE 'UTC', '{}')")
+        cursor.execute("INSERT INTO dagster.instigators VALUES ('it', %s)", (f'{{"job_name": "{QUEUE_SENSOR}"}}',))
+        cursor.execute("INSERT INTO dagster.job_ticks VALUES ('it', 'SKIPPED', now() AT TIME ZONE 'UTC', '{}')")
     done = subprocess.run(CHILD, input=EVENT, capture_output=True, check=True)
     assert "a daemon lives" in done.stderr.decode()
     assert [run.status for run in runs.waiting(db)] == ["QUEUED"]
-
-
-def test_a_log_that_has_grown_is_cut_at_the_start_of_a_line(tmp_path: Path):
-    """Lost: a disk that fills up with our words, or the words that were needed."""
-    log = tmp_path / "hook.log"
-    lines = [f"line {number:07}" for number in range(120_000)]
-    log.write_text("\n".join(lines) + "\n")
-    with log.open("a") as appending:
-        hook_child.cut(log)
-        appending.write("and on\n")
-    kept = log.read_text().splitlines()
-    assert kept[-1] == "and on"
-    assert kept[:-1] == lines[-len(kept) + 1 :]
-    assert 200_000 < log.stat().st_size <= hook_child.KEPT_OF_LOG + 10
-    before = log.read_bytes()
-    hook_child.cut(log)
-    assert log.read_bytes() == before
 
 
 @sees_processes

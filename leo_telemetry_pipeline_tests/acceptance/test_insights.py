@@ -18,7 +18,7 @@ pytestmark = sees_processes
 
 FOLLOWED = """
 SELECT r.status FROM runs AS r JOIN run_tags AS t USING (run_id)
-WHERE r.pipeline_name = 'insights_job' AND t.key = 'leo_telemetry/follows' AND t.value = %s
+WHERE r.pipeline_name = 'leo_telemetry_insights_job' AND t.key = 'leo_telemetry/follows' AND t.value = %s
 """
 LOOKS = "SELECT count(*) FROM job_ticks WHERE tick_body LIKE %s AND status = 'SKIPPED'"
 BREAK = """
@@ -76,8 +76,12 @@ def test_the_daemon_begins_them_once_for_each_analysis_and_their_failure_touches
     again = ended(db, queued(db), process)
     until(lambda: followed(stored, again.run_id) == ["FAILURE"], "insights fail", by=process)
     execute(db, MEND)
-    before = processes.dagster_says(stored, LOOKS, '%"insights_sensor"%')
-    until(lambda: processes.dagster_says(stored, LOOKS, '%"insights_sensor"%') > before, "a look more", by=process)
+    before = processes.dagster_says(stored, LOOKS, '%"leo_telemetry_insights_sensor"%')
+    until(
+        lambda: processes.dagster_says(stored, LOOKS, '%"leo_telemetry_insights_sensor"%') > before,
+        "a look more",
+        by=process,
+    )
     assert (followed(stored, run.run_id), followed(stored, again.run_id)) == (["SUCCESS"], ["FAILURE"])
     assert row(db, again.run_id) == again
     # Nor did they, or anything else, take a row of their own.

@@ -118,6 +118,14 @@ class Loop:
         assert (retry.scope_type, retry.triggered_by) == (run.scope_type, run.triggered_by)
         return retry
 
+    def kill_server(self) -> None:
+        """Kill PostgreSQL, and wait until it is back."""
+        server = processes.postmaster(self.home)
+        self.db.close()
+        os.kill(server, signal.SIGKILL)
+        until(lambda: server not in processes.processes_of(self.home), "the server is gone", every=0.02)
+        until(lambda: processes.answers(self.home), "the server is back", by=self.running)
+
     def process_of_the_run(self) -> int:
         """Return the process that executes the one Dagster run there is."""
         return until(lambda: self._spawned() if len(self._spawned()) == 1 else [], "one process executes a run")[0]
@@ -344,6 +352,21 @@ def test_a_cancelled_run_ends_at_once_and_writes_nothing(loop: Loop):
     assert row(loop.db, run.run_id) == run
     assert loop.wrote(run) == (0, 0)
     assert not runs.waiting(loop.db), "a cancelled run is not tried again"
+
+
+def test_a_killed_database_is_back_and_what_was_queued_or_running_is_analysed(loop: Loop):
+    """Lost: after the kernel killed PostgreSQL for its memory, nothing is analysed until a person types something."""
+    loop.on("start")
+    run = loop.claimed(queued(loop.db))
+    loop.braked()
+    loop.kill_server()
+    following = queued(loop.db)
+    loop.off()
+    run = loop.ended(run.run_id)
+    assert (run.status, run.reason_code) == ("FAILED", "WORKER_LOST"), run
+    assert loop.wrote(run) == (0, 0)
+    # Where one waits already, a lost run needs no retry.
+    assert loop.ended(following).status == "SUCCEEDED"
 
 
 def test_an_overdue_run_ends_timed_out_and_so_does_its_process(short_folder: Path):

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from leo_telemetry_pipeline_tests import processes
+from leo_telemetry_pipeline_tests.libpq_variables import NONSENSE
 from leo_telemetry_pipeline_tests.processes import (
     ROOT,
     Done,
@@ -49,8 +50,10 @@ class Desk:
         ours.chmod(0o755)
         beside = Path(sys.executable).absolute().parent
         path = os.pathsep.join([str(programs), str(beside), os.environ.get("PATH", os.defpath)])
-        # Of Dagster's own warnings, none is about what we do.
-        self.environment = processes.environment(self.home, PATH=path, HOME=str(folder), PYTHONWARNINGS="ignore")
+        # Of Dagster's own warnings, none is about what we do. The variables are for a database of their own.
+        self.environment = processes.environment(
+            self.home, PATH=path, HOME=str(folder), PYTHONWARNINGS="ignore", **NONSENSE
+        )
 
     def shell(self, script: str, shell: str = "sh") -> Done:
         """Run a script in a shell, in the clone, to its end."""

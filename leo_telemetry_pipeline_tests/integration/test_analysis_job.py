@@ -17,12 +17,12 @@ from leo_telemetry_pipeline.actions import findings
 from leo_telemetry_pipeline.analysis import bottlenecks as judging
 from leo_telemetry_pipeline.analysis import p50
 from leo_telemetry_pipeline.defs import checks, io
+from leo_telemetry_pipeline.defs.names import shown
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.span import InvalidSpan
 from leo_telemetry_pipeline.store import blocks, counts, dimensions, histograms, measure, runs, spans
 from leo_telemetry_pipeline.store.database import Database, Target
 from leo_telemetry_pipeline.store.days import Window
-from leo_telemetry_pipeline_tests import conftest, servers
 from leo_telemetry_pipeline_tests.builders import (
     DAY,
     QUIET,
@@ -46,6 +46,8 @@ from leo_telemetry_pipeline_tests.builders import (
     statuses,
     week,
 )
+from leo_telemetry_pipeline_tests.conftest import made_once
+from leo_telemetry_pipeline_tests.servers import DEBIAN, EMBEDDED, Server
 
 pytestmark = pytest.mark.usefixtures("settings")
 
@@ -81,7 +83,7 @@ BOTTLENECK = {
 
 
 @pytest.fixture
-def template(server: servers.Server, template: str) -> str:
+def template(server: Server, template: str) -> str:
     """Name a database that has counted its days, all without spans: as somebody's is who analyses now and then.
 
     To count ninety days is what takes longest in a first analysis. That it does is for the tests of history.
@@ -94,7 +96,7 @@ def template(server: servers.Server, template: str) -> str:
             histograms.rebuild(db, days, types, [])
             blocks.make(db, days[0], days[-1], types)
 
-    return conftest.made_once(server, "template_counted", template, count)
+    return made_once(server, "template_counted", template, count)
 
 
 def items(db: Database) -> list[tuple[str, str]]:
@@ -463,6 +465,22 @@ def test_an_analysis_that_raises_ends_failed_and_says_where_and_why(
     assert items(db) == []
 
 
+@pytest.mark.only_on(EMBEDDED, DEBIAN, reason="a pooler has words of its own for it")
+def test_an_analysis_whose_database_died_is_tried_again(db: Database, monkeypatch: pytest.MonkeyPatch):
+    """Lost: the analysis of a week, since PostgreSQL was restarted in those few seconds."""
+    slow(db, "A")
+    run_id, onlooker = queued(db), one(db, "SELECT pg_backend_pid()")
+    cut_all = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> %s"
+    before(monkeypatch, counts, "by_type_and_day", lambda *_: db.rows(cut_all, (onlooker,)))
+    assert not analyse({RUN_ID: run_id}).success
+    assert statuses(db) == [("RUNNING", None)]
+    execute(db, "UPDATE telemetry_analysis_runs SET heartbeat_at = now() - interval '31 s'")
+    runs.reap(db)
+    assert row(db, run_id).reason_code == "WORKER_LOST"
+    [retry] = runs.waiting(db)
+    assert (retry.status, retry.retry_of) == ("QUEUED", run_id)
+
+
 def no_phases(database: Database, window: Any, types: Any, seen: Any, original: Any = measure.exact_p50) -> list[tuple]:
     return [] if "phase" in types else original(database, window, types, seen)
 
@@ -715,7 +733,7 @@ def test_re_execution_from_failure_skips_what_was_done_and_makes_a_new_row(
     assert run.window == failed.window
     assert found(run) == ["gate:A"]
     assert row(db, run_id) == failed
-    done = {event.step_key for event in second.result.all_events if event.is_step_success}
+    done = {shown(event.step_key) for event in second.result.all_events if event.is_step_success}
     assert "p50_by_gate" not in done
     assert "continuous_improvements" in done
 

@@ -245,7 +245,7 @@ def _base64(digits: str) -> str:
     return base64.b64encode(bytes.fromhex(digits)).decode()
 
 
-PACKED = gzip.compress(b'{"resourceMetrics":[]}')
+PACKED = gzip.compress(b'{"resourceMetrics":[]}', mtime=0)
 
 
 @pytest.mark.parametrize("path", ["/v1/metrics", "/v1/logs"])

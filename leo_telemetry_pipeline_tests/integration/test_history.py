@@ -29,6 +29,7 @@ from leo_telemetry_pipeline_tests.builders import (
     spans_of,
     week,
 )
+from leo_telemetry_pipeline_tests.servers import as_role
 
 NOON = midnight(2) + timedelta(hours=12)
 WEEK = week(midnight(0))
@@ -317,7 +318,7 @@ def test_a_transaction_of_another_user_of_the_database_is_not_overlooked(
     """Lost: where each program has its own role, spans in flight are invisible and would be in no history."""
     role = f"analyst_{new_id()[:8]}"
     execute(db, f"CREATE ROLE {role} LOGIN PASSWORD 'pw'; GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}")
-    theirs = outside(database_url.replace("postgresql://leo@", f"postgresql://{role}:pw@"), "dagster")
+    theirs = outside(as_role(database_url, role), "dagster")
     try:
         insert(db, [span("gate", "A", 5, at=NOON)])
         with in_flight(target, [span("gate", "unseen", 5, at=NOON)]) as writer:

@@ -2,13 +2,16 @@
 
 import gzip
 import json
+import time
 from pathlib import Path
 
 import pytest
 
-from leo_telemetry_pipeline.cli.load import _report, store
+from leo_telemetry_pipeline.cli.load import Asked, _load_one, _report, store
 from leo_telemetry_pipeline.collect import files
-from leo_telemetry_pipeline.settings import bundled
+from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.redact import Policy
+from leo_telemetry_pipeline.settings import Settings, bundled
 from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline_tests.builders import execute, new_id
 
@@ -82,3 +85,19 @@ def test_what_the_table_refuses_is_not_told_as_stored_already(
     assert said.out == f"{path}: 1 span(s) stored, 2 bad line(s) put aside; spans of 2026-11-22\n"
     assert "line 3" in said.err
     assert "... and 1 more, all in telemetry_quarantine" in said.err
+
+
+def test_a_file_of_which_the_table_takes_nothing_is_a_failure(db: Database, tmp_path: Path) -> None:
+    """Lost: a nightly import that stores nothing, and ends well every night."""
+    execute(db, "ALTER TABLE workflow_trace_log ADD CONSTRAINT no_poison CHECK (span_name <> 'poison')")
+    settings = Settings()
+    asked = Asked(None, None, "", False, settings, Policy(settings.keep_keys, settings.keep_identity))
+    path = tmp_path / "spans.jsonl"
+    now_ms = round(time.time() * 1000)
+    path.write_text("\n".join([row(span_name="poison", start_time_ms=now_ms), "{not json"]))
+    with pytest.raises(UserError, match="took none") as error:
+        _load_one(db, str(path), asked)
+    assert error.value.exit_code == 1
+    path.write_text("\n".join([row(span_name="poison", start_time_ms=now_ms), row(start_time_ms=now_ms)]))
+    _load_one(db, str(path), asked)
+    assert db.rows("SELECT count(*) FROM workflow_trace_log") == [(1,)]

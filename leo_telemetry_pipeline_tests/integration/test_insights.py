@@ -10,9 +10,9 @@ import dagster as dg
 import pytest
 
 from leo_telemetry_pipeline.definitions import build_definitions
-from leo_telemetry_pipeline.defs.insights import FOLLOWS_TAG
 from leo_telemetry_pipeline.defs.lifecycle import how_it_ended, selects
-from leo_telemetry_pipeline.defs.resources import LAST_ASSET, TelemetryDatabase
+from leo_telemetry_pipeline.defs.names import ANALYSIS_JOB, FOLLOWS_TAG, INSIGHTS_JOB, LAST_ASSET, MAINTENANCE_JOB
+from leo_telemetry_pipeline.defs.resources import TelemetryDatabase
 from leo_telemetry_pipeline.defs.sensors import insights_sensor, run_lifecycle_sensor
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import items, runs
@@ -44,7 +44,7 @@ class Followed:
 
     def __init__(self) -> None:
         self.instance = dg.DagsterInstance.ephemeral()
-        job = build_definitions().resolve_job_def("insights_job")
+        job = build_definitions().resolve_job_def(INSIGHTS_JOB)
         result = job.execute_in_process(instance=self.instance, run_config=QUIET, raise_on_error=False)
         self.success = result.success
         self.ending = how_it_ended(self.instance, result.run_id)
@@ -194,7 +194,7 @@ def test_they_are_asked_for_once_for_the_last_run_of_everything_that_succeeded(
         assert isinstance(tick(instance), str)
         monkeypatch.delenv("LEO_TELEMETRY_ENABLED")
 
-        instance.add_run(dg.DagsterRun("insights_job", status=dg.DagsterRunStatus.FAILURE, tags=asked.tags))
+        instance.add_run(dg.DagsterRun(INSIGHTS_JOB, status=dg.DagsterRunStatus.FAILURE, tags=asked.tags))
         assert tick(instance) == f"Insights have been begun for {first}"
         waiting = queued(db)
         assert tick(instance) == "An analysis comes first"
@@ -211,7 +211,7 @@ def test_those_whose_process_was_killed_do_not_take_the_place_of_analyses_for_ev
 ):
     """Lost: after four power cuts in bad moments Dagster starts nothing any more."""
     with dg.DagsterInstance.local_temp() as instance:
-        lost = instance.add_run(dg.DagsterRun("insights_job", status=dg.DagsterRunStatus.STARTED))
+        lost = instance.add_run(dg.DagsterRun(INSIGHTS_JOB, status=dg.DagsterRunStatus.STARTED))
         run_lifecycle_sensor(sensing(instance))
         assert status_of(instance, lost) == dg.DagsterRunStatus.STARTED
         monkeypatch.setenv("LEO_TELEMETRY_DEADLINE", "1s")
@@ -230,7 +230,7 @@ def status_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRun
 
 @pytest.mark.only_on(EMBEDDED, reason="it is about Dagster's own records")
 @pytest.mark.parametrize(
-    ("name", "is_analysis"), [("analysis_job", True), ("insights_job", False), ("maintenance_job", False)]
+    ("name", "is_analysis"), [(ANALYSIS_JOB, True), (INSIGHTS_JOB, False), (MAINTENANCE_JOB, False)]
 )
 def test_only_the_analysis_takes_an_analysis_run(db: Database, name: str, is_analysis: bool):
     """Lost: each round of upkeep leaves a run that nobody ends, and so one more analysis that nobody asked for."""

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from opentelemetry.sdk.resources import Resource
@@ -10,12 +11,14 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExportResult
 from opentelemetry.trace import Status, StatusCode, Tracer
 
+from leo_telemetry_pipeline.collect.writer import Unavailable, Writer
 from leo_telemetry_pipeline.otel import OTelSpanExporter
 from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import spans
 from leo_telemetry_pipeline.store.database import Database, outside
 from leo_telemetry_pipeline.store.drains import drain
+from leo_telemetry_pipeline.store.sink import DatabaseSink
 
 ROWS = "SELECT span_type, span_name, status, project, sd_id, attributes FROM workflow_trace_log ORDER BY span_name"
 
@@ -26,9 +29,9 @@ class Straight:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def submit(self, made: list[Span], removed: dict[str, int]) -> None:
+    def submit(self, made: list[Span], removed: dict[str, int]) -> int:
         """Store spans at once."""
-        spans.store(self._db, made, removed)
+        return spans.store(self._db, made, removed).quarantined
 
     def flush(self, timeout_s: float) -> bool:
         """Say that nothing waits."""
@@ -98,6 +101,7 @@ def test_a_span_that_is_none_is_rejected_alone(
     [line] = [record.getMessage() for record in caplog.records if "rejected" in record.getMessage()]
     assert "dimension grammar" in line
     assert "a+b" not in line
+    assert not exporter.force_flush()
 
 
 def test_an_exporter_that_was_shut_down_or_cannot_write_says_failure_and_never_raises(db: Database) -> None:
@@ -111,6 +115,33 @@ def test_an_exporter_that_was_shut_down_or_cannot_write_says_failure_and_never_r
     assert exporter.export([ended]) is SpanExportResult.SUCCESS
     exporter.shutdown()
     assert exporter.export([ended]) is SpanExportResult.FAILURE
+
+
+def test_success_is_said_of_a_batch_only_where_all_of_it_was_taken(db: Database, tmp_path: Path) -> None:
+    """Lost: spans that were rejected or had no room, of which the SDK and its user hear that they are stored."""
+    tracer = TracerProvider().get_tracer("t")
+    ended = [tracer.start_span("x", attributes={"leo.span_type": kind}) for kind in ("gate", "gate", "a+b")]
+    for each in ended:
+        each.end()
+    good, other, bad = (each for each in ended if isinstance(each, ReadableSpan))
+    exporter = OTelSpanExporter(writer=Straight(db))
+    assert exporter.export([good]) is SpanExportResult.SUCCESS
+    assert exporter.force_flush()
+    assert exporter.export([other, bad]) is SpanExportResult.FAILURE
+    assert not exporter.force_flush()
+    assert db.rows("SELECT count(*) FROM workflow_trace_log") == [(2,)]
+
+    def nowhere() -> DatabaseSink:
+        raise Unavailable("away")
+
+    full = Writer(nowhere, folder=str(tmp_path / "spool"), queue_spans=1)
+    full.parked = False  # the thread does not start, so that nothing leaves the queue
+    exporter = OTelSpanExporter(writer=full)
+    assert exporter.export([good]) is SpanExportResult.SUCCESS
+    assert exporter.export([other]) is SpanExportResult.FAILURE
+    assert not exporter.force_flush(100)
+    full.close()
+    assert full.counters() == {"created": 2, "stored": 0, "spooled": 1, "dropped": {"queue_full": 1}, "queued": 0}
 
 
 def test_switched_off_it_stores_nothing(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,6 +158,7 @@ def test_switched_off_it_stores_nothing(db: Database, monkeypatch: pytest.Monkey
 PROGRAM = """
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from leo_telemetry_pipeline.collect.writer import Unavailable, Writer
 from leo_telemetry_pipeline.otel import OTelSpanExporter
 
 provider = TracerProvider()

@@ -245,6 +245,13 @@ def test_what_is_no_span_is_told_and_the_rest_is_stored(talk: Talk, db: Database
         (405, "OPTIONS", "/v1/traces", {"access_control_request_method": "POST"}, b""),
         (405, "POST", "/healthz", {"content_type": JSON}, b""),
         (403, "POST", "/v1/traces", {"content_type": JSON, "origin": "http://127.0.0.1:4318"}, b"{}"),
+        (403, "POST", "/v1/traces", {"content_type": PROTOBUF, "origin": "null"}, as_protobuf()),
+        (403, "POST", "/v1/traces", {"content_type": JSON, "host": "evil.test:4318"}, as_json()),
+        (403, "POST", "/v1/traces", {"content_type": JSON, "sec_fetch_site": "same-site"}, as_json()),
+        (403, "OPTIONS", "/v1/traces", {"origin": "http://evil.test", "access_control_request_method": "POST"}, b""),
+        (403, "GET", "/metrics", {"host": "evil.test:4318"}, b""),
+        (403, "GET", "/readyz", {"sec_fetch_site": "cross-site"}, b""),
+        (403, "GET", "/nothing", {"origin": "http://127.0.0.1:4318"}, b""),
         (415, "POST", "/v1/traces", {}, b"{}"),
         (415, "POST", "/v1/traces", {"content_type": "text/plain"}, b"{}"),
         (415, "POST", "/v1/traces", {"content_type": "application/json, application/x-protobuf"}, b"{}"),
@@ -299,6 +306,7 @@ def test_a_token_is_asked_for_once_it_is_set(talk: Talk, settings: Settings, db:
             assert (await client.ask("GET", "/metrics", **wrong)).status == 401
         assert one(db, COUNT) == 0
         assert (await client.post(as_json(), authorization="bearer the token")).status == 200
+        assert (await client.post(as_json(2), authorization="Bearer the token", host="proxy.example")).status == 200
         assert (await client.ask("GET", "/metrics", authorization="Bearer the token")).status == 200
         assert (await client.ask("GET", "/healthz")).status == 200
         assert (await client.ask("GET", "/readyz")).status == 200

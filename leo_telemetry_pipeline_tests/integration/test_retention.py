@@ -368,9 +368,10 @@ def test_maintenance_is_an_asset_of_its_own_job_and_fails_with_its_problems(
     import dagster as dg
 
     from leo_telemetry_pipeline.definitions import build_definitions
+    from leo_telemetry_pipeline.defs.names import ANALYSIS_JOB, MAINTENANCE_JOB
 
     store_old(db, (100,))
-    job = build_definitions().resolve_job_def("maintenance_job")
+    job = build_definitions().resolve_job_def(MAINTENANCE_JOB)
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     monkeypatch.setenv(PREFIX + "ARCHIVE", "not/absolute")
     with dg.DagsterInstance.ephemeral() as instance:
@@ -383,7 +384,7 @@ def test_maintenance_is_an_asset_of_its_own_job_and_fails_with_its_problems(
     metadata = event.step_materialization_data.materialization.metadata
     assert metadata["spans dropped"].value == metadata["spans archived"].value == 13
     names = {
-        key.path[-1] for key in build_definitions().resolve_job_def("analysis_job").asset_layer.executable_asset_keys
+        key.path[-1] for key in build_definitions().resolve_job_def(ANALYSIS_JOB).asset_layer.executable_asset_keys
     }
     assert "trace_maintenance" not in names
     assert "continuous_improvements" in names

@@ -1,10 +1,8 @@
 """The rights that docs/deployment.md grants, taken from there: each role can do its work, and nothing else."""
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -14,19 +12,10 @@ from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import collected, ends, intake, runs, spans
 from leo_telemetry_pipeline.store.database import Database, outside
 from leo_telemetry_pipeline_tests.builders import execute, midnight, new_id, one, span
+from leo_telemetry_pipeline_tests.roles import OURS, blocks
 from leo_telemetry_pipeline_tests.servers import as_role
 
-GUIDE = Path(__file__).resolve().parents[2] / "docs" / "deployment.md"
-ROLES = ("leo_owner", "leo_writer", "leo_enqueuer", "leo_reader")
-
 As = Callable[[str], Database]
-
-
-def blocks() -> list[str]:
-    """Return what the guide tells its readers to execute: making roles, granting what they need, granting more."""
-    found = re.findall(r"```sql\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(found) == 3
-    return [found[0].partition("CREATE DATABASE")[0], *found[1:]]
 
 
 @pytest.fixture
@@ -34,7 +23,7 @@ def connected(db: Database, database_url: str) -> Iterator[As]:
     """Give connections as the roles of the guide, under names of this test."""
     # Roles belong to the whole server, on which other tests run too.
     prefix = f"r{new_id()[:8]}_"
-    statements = [block.replace("leo_", prefix).replace("change me", "pw") for block in blocks()[:2]]
+    statements = [block.replace("leo_", prefix) for block in blocks()[:2]]
     opened: list[Database] = []
 
     def connect(role: str) -> Database:
@@ -49,7 +38,7 @@ def connected(db: Database, database_url: str) -> Iterator[As]:
     finally:
         for each in opened:
             each.close()
-        names = ", ".join(role.replace("leo_", prefix) for role in ROLES)
+        names = ", ".join(role.replace("leo_", prefix) for role in OURS)
         execute(db, f"DROP OWNED BY {names}; DROP ROLE {names}")
 
 

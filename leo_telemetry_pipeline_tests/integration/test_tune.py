@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from leo_telemetry_pipeline.actions import tuned
 from leo_telemetry_pipeline.cli import commands
 from leo_telemetry_pipeline.definitions import build_definitions
+from leo_telemetry_pipeline.defs.names import INSIGHTS_JOB, asset_key
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import spans, suggestions
@@ -60,12 +61,12 @@ def rows(db: Database) -> list[tuple]:
 
 def materialize(*, success: bool = True) -> None:
     """Execute the asset as the job that follows an analysis does."""
-    job = build_definitions().resolve_job_def("insights_job")
+    job = build_definitions().resolve_job_def(INSIGHTS_JOB)
     done = job.execute_in_process(
         instance=dg.DagsterInstance.ephemeral(),
         run_config=QUIET,
         raise_on_error=False,
-        asset_selection=[dg.AssetKey("threshold_suggestions")],
+        asset_selection=[asset_key("threshold_suggestions")],
     )
     assert done.success is success
 

@@ -24,21 +24,22 @@ from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.sink import DatabaseSink, connect
 from leo_telemetry_pipeline_tests.builders import span
 from leo_telemetry_pipeline_tests.processes import until
+from leo_telemetry_pipeline_tests.servers import EMBEDDED
 
 Make = Callable[..., Writer]
 
 
 class Door:
-    """A way to the test's database that can be shut."""
+    """A way to the test's database that can be shut; without settings it stays so."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings
-        self.shut = False
+        self.shut = settings is None
         self.tried = 0
 
     def __call__(self) -> DatabaseSink:
         self.tried += 1
-        if self.shut:
+        if self.shut or self.settings is None:
             raise Unavailable("shut")
         return connect(self.settings)
 
@@ -55,6 +56,21 @@ def folder(home: Path) -> str:
 
 @pytest.fixture
 def make(door: Door, folder: str) -> Iterator[Make]:
+    yield from making(door, folder)
+
+
+@pytest.fixture
+def no_door() -> Door:
+    return Door()
+
+
+@pytest.fixture
+def make_away(no_door: Door, folder: str) -> Iterator[Make]:
+    """Make writers without a database, for what needs none on any of the servers."""
+    yield from making(no_door, folder)
+
+
+def making(door: Door, folder: str) -> Iterator[Make]:
     made: list[Writer] = []
 
     def make(**more) -> Writer:
@@ -142,27 +158,33 @@ def test_a_span_that_cannot_be_is_counted_and_keeps_no_other_out(make, db):
     odd.attributes = None  # type: ignore[assignment]
     refused.end_time_ms = refused.start_time_ms - 1
     good = span()
-    writer.submit([odd, refused, good], {"gen_ai.prompt": 2})
-    assert writer.flush(10)
-    assert writer.counters() == {"created": 3, "stored": 2, "spooled": 0, "dropped": {"invalid": 1}, "queued": 0}
-    assert stored(db) == [good.span_id]
+    assert writer.submit([odd, refused, good], {"gen_ai.prompt": 2}) == 0
+    assert not writer.flush(10)
+    lost = {"invalid": 1, "refused": 1}
+    assert writer.counters() == {"created": 3, "stored": 1, "spooled": 0, "dropped": lost, "queued": 0}
+    emit(writer, 1)
+    assert not writer.flush(10), "what is lost stays lost"
+    assert good.span_id in stored(db)
     assert db.rows("SELECT count(*) FROM telemetry_quarantine") == [(1,)]
     assert db.rows("SELECT key, count FROM telemetry_removed_keys") == [("gen_ai.prompt", 2)]
 
 
-def test_a_full_queue_drops_and_counts(make, door):
+def test_a_full_queue_drops_and_counts(make_away):
     """Lost: the memory of a program that ends spans faster than any database takes them; or the number of the lost."""
-    door.shut = True
-    writer = make(queue_spans=10)
+    writer = make_away(queue_spans=10)
     writer.parked = False  # the thread does not start, so that nothing leaves the queue
     emit(writer, 25)
+    assert writer.submit([span()]) == 1
     assert writer.counters() == {
-        "created": 25,
+        "created": 26,
         "stored": 0,
         "spooled": 0,
-        "dropped": {"queue_full": 15},
+        "dropped": {"queue_full": 16},
         "queued": 10,
     }
+    writer._wake()
+    assert not writer.flush(10), "what had no room is lost, whatever becomes of the rest"
+    assert writer.counters()["spooled"] == 10
 
 
 def test_counters_add_up_at_any_moment(make):
@@ -179,7 +201,7 @@ def test_counters_add_up_at_any_moment(make):
         seen = counters["created"]
     for thread in threads:
         thread.join()
-    assert writer.flush(20)
+    assert writer.flush(20) is not writer.tally.has_losses
     counters = writer.counters()
     assert (counters["created"], counters["queued"]) == (12_000, 0)
 
@@ -228,6 +250,55 @@ def test_a_database_that_hangs_is_given_up_and_gets_its_spans_later(make, db, fo
     assert writer.counters() == {"created": 2_500, "stored": 0, "spooled": 2_500, "dropped": {}, "queued": 0}
 
 
+def on_disk(folder: str) -> int:
+    """Return how many spans the segments of a spool hold."""
+    return sum(path.read_bytes().count(b'{"span":') for path in Path(folder).glob("*.spans"))
+
+
+HANGS = pytest.mark.only_on(EMBEDDED, reason="a lock makes each of them hang alike")
+
+
+@HANGS
+@pytest.mark.parametrize(("wait", "durable"), [(Writer.flush, False), (Writer.close, False), (Writer.flush, True)])
+def test_who_waits_for_a_database_that_hangs_does_not_keep_spans_in_memory_alone(
+    make, db, folder, monkeypatch, wait, durable
+):
+    """Lost: 13,000 of 15,000 spans of a program that is killed while it waits for its spans to be stored."""
+    monkeypatch.setattr(loop, "PATIENCE_S", 600.0)
+    writer = make(durable=durable)
+    with db.transaction() as cursor:
+        cursor.execute("LOCK TABLE workflow_trace_log IN ACCESS EXCLUSIVE MODE")
+        ids = emit(writer, 3_500)
+        thread = threading.Thread(target=wait, args=(writer, 60))
+        thread.start()
+        until(lambda: on_disk(folder) == 3_500, "all of it is on disk", seconds=50, every=0.05)
+        assert thread.is_alive()
+        assert writer.counters()["queued"], "the database is still waited for"
+        if wait is Writer.flush:
+            assert writer.flush(0.1), "all of it is on disk"
+    thread.join(60)
+    counters = writer.counters()
+    assert (counters["stored"] + counters["spooled"], counters["dropped"], counters["queued"]) == (3_500, {}, 0)
+    until(lambda: drained(db, folder) and len(stored(db)) == 3_500, "the spool is drained", seconds=10)
+    assert sorted(stored(db)) == sorted(ids)
+    until(lambda: on_disk(folder) == 0, "nothing is left on disk", seconds=10)
+
+
+@HANGS
+def test_a_flush_that_a_hanging_database_and_a_full_disk_leave_without_an_end_says_so(make, db, folder, monkeypatch):
+    """Lost: the spans of a program that goes on, or ends, since it was told that all of them are safe."""
+    monkeypatch.setattr(loop, "PATIENCE_S", 600.0)
+    writer = make(spool_bytes=20_000)
+    with db.transaction() as cursor:
+        cursor.execute("LOCK TABLE workflow_trace_log IN ACCESS EXCLUSIVE MODE")
+        emit(writer, 500)
+        until(lambda: on_disk(folder), "the disk takes what it can", seconds=20)
+        assert not writer.flush(0.5)
+        assert writer.counters()["dropped"] == {}
+    assert writer.flush(30), "the database has taken it after all"
+    assert writer.counters()["stored"] == 500
+
+
 def test_operations_that_never_end_are_not_kept_for_ever(make, monkeypatch):
     """Lost: the memory of a server with a generator that nobody finishes."""
     monkeypatch.setattr(loop, "MOST_OPEN", 10)
@@ -241,15 +312,14 @@ def test_operations_that_never_end_are_not_kept_for_ever(make, monkeypatch):
     assert writer.counters()["stored"] == 30
 
 
-def test_a_database_that_is_away_is_asked_ever_more_rarely(make, door):
+def test_a_database_that_is_away_is_asked_ever_more_rarely(make_away, no_door):
     """Lost: a network full of attempts, from every program of a cluster at once."""
-    door.shut = True
-    writer = make()
+    writer = make_away()
     until = time.monotonic() + 3
     while time.monotonic() < until:
         emit(writer, 1)
         time.sleep(0.01)
-    assert 2 <= door.tried <= 5
+    assert 2 <= no_door.tried <= 5
 
 
 def test_durable_spans_are_on_disk_when_they_ended_and_gone_when_stored(make, db, door, folder):
@@ -314,13 +384,12 @@ def test_threads_and_a_database_that_comes_and_goes_lose_and_double_nothing(make
     assert sorted(stored(db)) == sorted(ids)
 
 
-def test_what_neither_database_nor_disk_takes_is_counted_by_reason(make, door, folder):
+def test_what_neither_database_nor_disk_takes_is_counted_by_reason(make_away, folder):
     """Lost: the knowledge that spans are lost, and why."""
-    door.shut = True
-    writer = make(spool_bytes=50_000)
+    writer = make_away(spool_bytes=50_000)
     for _ in range(10):
         emit(writer, 100)
-        assert writer.flush(10)
+        assert writer.flush(10) is not writer.tally.has_losses
     counters = writer.counters()
     assert counters["spooled"] > 0
     assert counters["dropped"] == {"spool_full": 1_000 - counters["spooled"]}
@@ -362,12 +431,12 @@ def test_what_is_open_when_its_program_ends_is_not_shown_any_more(make, db):
         assert open_spans.running(db) == []
 
 
-def test_a_program_that_ends_no_span_asks_no_database(make, door):
+def test_a_program_that_ends_no_span_asks_no_database(make_away, no_door):
     """Lost: a connection for each of many programs that only import the package."""
-    writer = make()
+    writer = make_away()
     assert writer.flush(1)
     writer.close()
-    assert door.tried == 0
+    assert no_door.tried == 0
     assert writer.counters()["created"] == 0
 
 
@@ -393,15 +462,15 @@ def test_spans_made_elsewhere_take_the_same_way(make, db):
     assert "hunter2" not in str(db.rows("SELECT attributes FROM workflow_trace_log"))
 
 
-def test_a_disk_that_hangs_holds_no_exit_and_what_it_has_is_counted_as_lost(make, door, folder, monkeypatch):
+def test_a_disk_that_hangs_holds_no_exit_and_what_it_has_is_counted_as_lost(make_away, folder, monkeypatch):
     """Lost: the end of every program, to a network's disk; or the knowledge that its last spans are gone."""
-    door.shut, goes_on, write = True, threading.Event(), os.write
+    goes_on, write = threading.Event(), os.write
 
     def hang(fd: int, content: bytes) -> int:
         goes_on.wait(20)
         return write(fd, content)
 
-    writer = make()
+    writer = make_away()
     monkeypatch.setattr(os, "write", hang)
     lost = {"created": 3_000, "stored": 0, "spooled": 0, "dropped": {"out_of_time": 3_000}, "queued": 0}
     assert closed_after_many(writer) == lost
@@ -413,15 +482,15 @@ def test_a_disk_that_hangs_holds_no_exit_and_what_it_has_is_counted_as_lost(make
     assert drain(folder, lambda found, removed: spans.Stored(0, 0), note=lambda done: None).counters == [lost]
 
 
-def test_a_slow_disk_holds_no_exit_and_what_it_does_not_take_is_counted_as_lost(make, db, door, folder, monkeypatch):
+def test_a_slow_disk_holds_no_exit_and_what_it_does_not_take_is_counted_as_lost(make_away, folder, monkeypatch):
     """Lost: the knowledge of how many of the last spans are gone."""
-    door.shut, write = True, os.write
+    write = os.write
 
     def crawl(fd: int, content: bytes) -> int:
         time.sleep(0.02)
         return write(fd, content)
 
-    writer = make()
+    writer = make_away()
     monkeypatch.setattr(os, "write", crawl)
     counters = closed_after_many(writer)
     assert counters["spooled"] > 0
@@ -429,24 +498,23 @@ def test_a_slow_disk_holds_no_exit_and_what_it_does_not_take_is_counted_as_lost(
     assert counters["queued"] == 0
     assert writer._thread is not None
     writer._thread.join(10)
-    done = drained(db, folder)
+    done = drain(folder, lambda found, removed: spans.Stored(len(found), 0), note=lambda done: None)
     assert done.spans >= counters["spooled"]
     assert done.counters == [counters]
 
 
-def test_counters_that_somebody_holds_hold_no_exit(make, door, folder):
+def test_counters_that_somebody_holds_hold_no_exit(make_away, folder):
     """Lost: seconds at the end of each of many programs that end at once."""
-    door.shut = True
     Spool(folder, 1 << 20).keep_counters({"created": 1})
     with (Path(folder) / accounts.NAME).open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        counters = closed_after_many(make())
+        counters = closed_after_many(make_away())
     assert counters["spooled"] == 3_000
 
 
-def test_a_flush_is_not_done_for_spans_that_came_later(make, door):
+def test_a_flush_is_not_done_for_spans_that_came_later(make_away):
     """Lost: the spans before a flush that said they are safe, while later ones were dropped."""
-    writer = make(queue_spans=5)
+    writer = make_away(queue_spans=5)
     writer.parked = False  # the thread does not start, so that nothing leaves the queue
     emit(writer, 5)
     said: list[bool] = []

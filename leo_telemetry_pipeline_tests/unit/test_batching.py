@@ -4,7 +4,7 @@ import asyncio
 import gc
 import json
 import weakref
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Generator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -122,8 +122,9 @@ def test_nothing_is_promised_that_cannot_be_kept_and_all_are_told_to_come_again(
 def test_the_answer_to_a_body_that_breaks_says_what_of_it_is_stored(tmp_path: Path):
     """Lost: half a request in the table, and an answer as if nothing were."""
 
-    def breaks_later(body: bytes, **how: Any) -> Iterator[Any]:
-        yield from otlp.parts_of_json(body.strip(), project="", policy=how["policy"])
+    def breaks_later(body: bytes, **how: Any) -> Generator[Any, None, None]:
+        for part in otlp.parts_of_json(body.strip(), project="", policy=how["policy"]):
+            yield part._replace(is_last=False)
         raise otlp.BadRequest("it breaks off")
 
     async def say(batcher: Batcher, keeper: Keeper) -> None:
@@ -167,7 +168,7 @@ def test_a_body_that_is_refused_is_let_go_of_at_once(tmp_path: Path, size: int):
 
     held: list[weakref.ref[Held]] = []
 
-    def breaks_off(body: bytes, **_: object) -> Iterator[Any]:
+    def breaks_off(body: bytes, **_: object) -> Generator[Any, None, None]:
         mine = Held()
         held.append(weakref.ref(mine))
         if body:

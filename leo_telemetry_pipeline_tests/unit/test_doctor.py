@@ -12,6 +12,7 @@ from leo_telemetry_pipeline.cli.installed_hooks import Hooks, SettingsFile
 from leo_telemetry_pipeline.cli.verdicts import Verdict
 from leo_telemetry_pipeline.collect.spool import Spool, folder_of, waiting
 from leo_telemetry_pipeline.settings import PREFIX, Settings
+from leo_telemetry_pipeline.store.dagster_home import QUEUE_SENSOR, Daemon
 from leo_telemetry_pipeline.store.intake import Notice
 from leo_telemetry_pipeline_tests.unit.test_findings_block import run
 
@@ -20,8 +21,10 @@ HEALTHY = Facts(
     now=NOW,
     enabled=True,
     database="the embedded database",
+    opened={},
     hooks=Hooks((SettingsFile(".claude/settings.local.json", ("/bin/leo-telemetry",)),)),
-    daemon_lives=False,
+    daemon=Daemon(),
+    executed_elsewhere=False,
     waiting=(),
     last=run(window_end=NOW - timedelta(days=1), findings_count=0),
     newest=run(),
@@ -48,6 +51,11 @@ def test_a_healthy_system_needs_nothing() -> None:
     [
         ("switch", {"enabled": False}, "LEO_TELEMETRY_ENABLED is false: unset it"),
         ("disk", {"free": 1_000}, "make room, or move LEO_TELEMETRY_HOME"),
+        (
+            "access",
+            {"opened": {"anon": ["workflow_trace_log"], "PUBLIC": ["a", "b", "c"]}},
+            "REVOKE ALL on them: docs/deployment.md, On Supabase",
+        ),
         ("collection", {"newest_span": None}, "leo-telemetry import FILE..."),
         ("collection", {"newest_span": NOW - timedelta(days=3)}, "see whether what writes spans still runs"),
         ("spool", {"spooled": 2}, "leo-telemetry drain"),
@@ -70,7 +78,29 @@ def test_each_part_that_fails_is_named_with_what_to_do(part: str, change: dict[s
 
 def test_a_daemon_makes_the_hook_unnecessary() -> None:
     """Lost: a server that needs no hook is never healthy."""
-    verdicts = judge(replace(HEALTHY, hooks=Hooks(), daemon_lives=True))
+    verdicts = judge(replace(HEALTHY, hooks=Hooks(), daemon=Daemon(beats=True, looks=True)))
+    assert [verdict.name for verdict in verdicts if verdict.remedy] == []
+
+
+@pytest.mark.parametrize(
+    ("daemon", "said"),
+    [
+        (Daemon(beats=True), "has not looked at the queue"),
+        (Daemon(beats=True, failing=((QUEUE_SENSOR, "no table \x1b[31m kvs"),)), f"{QUEUE_SENSOR} fails: no table"),
+        (Daemon(beats=True, failing=(("the sensor daemon", "no index"),)), "the sensor daemon fails: no index"),
+    ],
+)
+def test_a_daemon_that_only_beats_is_not_said_to_work(daemon: Daemon, said: str) -> None:
+    """Lost: analyses wait for ever, beside a screen that says that all is well."""
+    [verdict] = [each for each in judge(replace(HEALTHY, daemon=daemon)) if each.name == "worker"]
+    assert said in verdict.said
+    assert "\x1b" not in verdict.said
+    assert verdict.remedy
+
+
+def test_where_another_dagster_executes_analyses_no_worker_is_missed() -> None:
+    """Lost: in a shared deployment the doctor asks for a second worker, which nobody needs."""
+    verdicts = judge(replace(HEALTHY, hooks=Hooks(), executed_elsewhere=True))
     assert [verdict.name for verdict in verdicts if verdict.remedy] == []
 
 

@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 from leo_telemetry_pipeline.collect.json_slices import MAX_NESTING, Cursor, NotJson
 
 texts = st.sampled_from(["", "a", "key", '"', "\\", '\\"', "}", "[{", "\n", "é", "\ud800"]) | st.text(max_size=5)
+plain = st.none() | st.booleans() | st.integers() | st.floats() | texts
+# As OTLP has them, and nearly so: these are walked over in one step.
+pairs = st.fixed_dictionaries({"key": texts, "value": st.dictionaries(texts, plain, max_size=2)})
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | texts,
+    plain | pairs | st.lists(pairs, max_size=3),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
     max_leaves=12,
 )

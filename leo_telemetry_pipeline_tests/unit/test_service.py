@@ -32,7 +32,7 @@ def test_the_unit_runs_the_worker_with_the_settings_in_force_now():
     """Lost: the service would use another database or home than the person who installed it."""
     service = made({"LEO_TELEMETRY_STALE_AFTER": "3d", "LEO_TELEMETRY_DAGSTER_URL": "not a setting", "PATH": "/bin"})
     lines = units.unit_text(service, system=False).splitlines()
-    assert 'ExecStart="/opt/my env/bin/leo-telemetry" worker' in lines
+    assert 'ExecStart="/opt/my env/bin/leo-telemetry" worker --wait' in lines
     assert [line for line in lines if line.startswith("Environment")] == [
         'Environment="LEO_TELEMETRY_HOME=/srv/leo"',
         'Environment="LEO_TELEMETRY_STALE_AFTER=3d"',
@@ -81,7 +81,7 @@ def test_launchd_gives_the_worker_its_settings_and_its_secret(tmp_path: Path):
     assert written["EnvironmentVariables"] == {"LEO_TELEMETRY_HOME": str(tmp_path)}
     assert written["KeepAlive"] == {"SuccessfulExit": False}
     # env prints its environment where the worker would run.
-    command = [word for word in written["ProgramArguments"] if word != "worker"]
+    command = [word for word in written["ProgramArguments"] if word not in ("worker", "--wait")]
     printed = subprocess.run(command, env={}, capture_output=True, text=True, check=True).stdout
     assert f"LEO_TELEMETRY_DATABASE_URL={SECRET_URL}\n" in printed
 

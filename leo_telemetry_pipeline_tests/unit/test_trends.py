@@ -175,7 +175,9 @@ def test_a_plot_of_zeros_or_of_one_day_is_a_plot(p50_ms: float):
 
 def test_a_plot_of_nothing_says_so():
     """Lost: a division by zero on the page of whoever removed a step."""
-    assert plots.trend("gate:A", FIRST, trends.daily([], 1, 3, GAMMA), 0, NONE) == "gate:A has no spans in these days."
+    assert (
+        plots.trend("gate:A", FIRST, trends.daily([], 1, 3, GAMMA), 0, NONE) == "`gate:A` has no spans in these days."
+    )
 
 
 NONE = trends.Turns((), ())

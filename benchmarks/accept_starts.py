@@ -1,0 +1,93 @@
+"""Line 12.6: a first start that is killed at any moment; the next one works, and executes what is queued.
+
+Belongs here: the moments, and what must hold afterwards. Does not: how processes are started and ended (processes).
+"""
+
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks import measure
+from benchmarks.figures import Figure
+from leo_telemetry_pipeline_tests import processes
+from leo_telemetry_pipeline_tests.processes import Running, started, until
+
+LINE = "12.6"
+WAYS = ("SIGKILL", "SIGTERM")
+_PARTS, _MOMENTS = 5, 5
+# A first start takes some seconds on an idle machine; a part at full size measures how long it takes on this one.
+_START_S = 6.0
+EXECUTED_S = 180.0
+
+
+def parts(full: bool) -> list[str]:
+    """Name the ways to end a start, and each sitting of it."""
+    return [f"{way} {number}" for way in WAYS for number in range(1, 1 + (_PARTS if full else 1))]
+
+
+def run(part: str, seed: int, full: bool) -> list[Figure]:
+    """End first starts at random moments, and return how many second starts worked."""
+    way, rng = part.split()[0], random.Random(seed)
+    lasts = _measured_start() if full else _START_S
+    moments = sorted(rng.uniform(0, lasts) for _ in range(_MOMENTS if full else 1))
+    broken = [f"after {moment:.2f} s: {why}" for moment in moments if (why := _broken(way, moment))]
+    measured = f"{len(moments) - len(broken)} of {len(moments)} within {lasts:.1f} s"
+    return [
+        Figure(
+            LINE,
+            f"first start ended by {way}, then a worker",
+            "all SUCCEEDED",
+            "; ".join([measured, *broken]),
+            not broken,
+        )
+    ]
+
+
+def _measured_start() -> float:
+    with measure.home() as home:
+        began = time.monotonic()
+        with started(home, "worker") as worker:
+            _looks(home, worker)
+            return time.monotonic() - began
+
+
+def _broken(way: str, moment: float) -> str:
+    """Return what does not work after a first start that was ended at a moment, empty when all does."""
+    with measure.home() as home:
+        with started(home, "worker") as first:
+            time.sleep(moment)
+            if way == "SIGKILL":
+                processes.kill_all_of(home)
+            else:
+                first.interrupt(signal.SIGTERM)
+            first.ended()
+        try:
+            return _works(home)
+        except pytest.fail.Exception as failed:
+            return " ".join(str(failed).split())[-600:]
+
+
+def _works(home: Path) -> str:
+    with started(home, "worker") as second:
+        until(lambda: processes.answers(home) or second.process.poll() is not None, "the database answers", by=second)
+        run_id = processes.run(home, "enqueue").out.split()[2].rstrip(".")
+
+        def has_ended() -> bool:
+            shown = processes.run(home, "runs", "show", run_id).out
+            return any(f'"{status}"' in shown for status in ("SUCCEEDED", "FAILED", "TIMED_OUT", "CANCELLED"))
+
+        until(has_ended, "the queued row ends", by=second, seconds=EXECUTED_S, every=1.0)
+        if '"SUCCEEDED"' not in processes.run(home, "runs", "show", run_id).out:
+            return f"the row did not succeed: {second.tail()}"
+        _looks(home, second)
+    return ""
+
+
+def _looks(home: Path, worker: Running) -> None:
+    said = "a Dagster daemon is running\n"
+    until(
+        lambda: said in processes.run(home, "doctor").out, "the doctor sees a daemon that looks", by=worker, every=1.0
+    )

@@ -1,0 +1,70 @@
+"""A web page of another origin that attacks servers on this machine, and the server that it comes from.
+
+Belongs here: serving the page, and noting what else is asked of its server. Does not: what the page does
+(attack_page.js), what may come of it (accept_browser).
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+_SCRIPT = Path(__file__).with_suffix(".js")
+_PAGE = b'<!doctype html><title>Hello</title><body><script src="/attack.js"></script>'
+# Its scripts are of no origin at all, as those of a file or of a frame in which they may do less.
+SANDBOX = "/sandbox"
+
+
+@dataclass
+class Stranger:
+    """The server of the page; ``asked`` are the addresses that were asked for besides the page and its script."""
+
+    port: int
+    asked: list[str] = field(default_factory=list)
+
+    def at(self, host: str) -> str:
+        """Return its origin by one of its names."""
+        return f"http://{host}:{self.port}"
+
+
+@contextmanager
+def serving() -> Iterator[Stranger]:
+    """Serve the page on a free port of 127.0.0.1 until the block ends."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server.daemon_threads = True
+    server.stranger = Stranger(server.server_address[1])  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.stranger  # type: ignore[attr-defined]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        """Send the page or its script, and note everything else."""
+        found = {
+            "/": ("text/html", _PAGE),
+            SANDBOX: ("text/html", _PAGE),
+            "/attack.js": ("text/javascript", _SCRIPT.read_bytes()),
+            "/favicon.ico": ("image/x-icon", b""),
+        }.get(self.path)
+        if found is None:
+            self.server.stranger.asked.append(self.path)  # type: ignore[attr-defined]
+            found = ("text/plain", b"")
+        kind, content = found
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        if self.path == SANDBOX:
+            self.send_header("Content-Security-Policy", "sandbox allow-scripts allow-forms allow-popups")
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name that it has there
+        """Say nothing."""

@@ -1,0 +1,25 @@
+"""``leo-telemetry ui``: the Dagster UI as a part of ``dev``. Does not belong here: serving it (web.ui)."""
+
+import click
+
+from leo_telemetry_pipeline.cli import signals
+from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.settings import PREFIX, bundled
+from leo_telemetry_pipeline.web import listen
+
+
+@click.command(hidden=True)
+@click.option("--port", type=click.IntRange(1, 65535), required=True)
+def ui(port: int) -> None:
+    """Serve the Dagster UI on 127.0.0.1, in the environment that ``dev`` prepared."""
+    try:
+        opened = listen.listening(*listen.address("127.0.0.1", port))
+    except OSError as error:
+        raise UserError(
+            f"The UI cannot listen on port {port} ({error.strerror}): choose another with --port or {PREFIX}UI_PORT"
+        ) from None
+    # A signal ends the process at once until it serves; what it started ends with its group.
+    from leo_telemetry_pipeline.web import ui as served
+
+    with opened, served.application(bundled("workspace.yaml")) as app, signals.noted():
+        served.run(app, opened, signals.asked)

@@ -1,0 +1,133 @@
+"""The embedded PostgreSQL where something is in its way: what is said, and what is no trouble at all."""
+
+import os
+import re
+import shlex
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from benchmarks import accept_environment
+from leo_telemetry_pipeline_tests import processes
+from leo_telemetry_pipeline_tests.processes import finished, has_line, need, run, sees_processes
+
+pytestmark = sees_processes
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Make a folder for one home, and end what runs there."""
+    made = Path(tempfile.mkdtemp(prefix="leo-", dir="/tmp"))
+    made.chmod(0o755)
+    try:
+        yield made
+    finally:
+        processes.end_all_of(made / "home")
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def in_the_way(home: Path) -> Iterator[None]:
+    """Put a folder where the socket goes."""
+    (home / "run" / ".s.PGSQL.5432").mkdir(parents=True)
+    yield
+    (home / "run" / ".s.PGSQL.5432").rmdir()
+
+
+def mistyped(home: Path) -> Iterator[None]:
+    """Have a person mistype a setting."""
+    conf = home / "database" / "postgresql.auto.conf"
+    before = conf.read_text()
+    conf.write_text(f"{before}\nshared_bufers = 1\n")
+    yield
+    conf.write_text(before)
+
+
+def damaged(home: Path) -> Iterator[None]:
+    """Lose a file that the server cannot do without."""
+    file = home / "database" / "global" / "pg_control"
+    file.rename(home / "pg_control")
+    yield
+    (home / "pg_control").rename(file)
+
+
+FAILURES = (
+    (in_the_way, (".s.PGSQL.5432", "in the way")),
+    (mistyped, ("shared_bufers", "postgresql.auto.conf")),
+    (damaged, ("pg_control", "backup")),
+)
+
+
+def test_a_server_that_cannot_start_says_why_and_what_helps(home: Path):
+    """Lost: one message for a full disk, a mistyped setting and a damaged file, and nobody knows which log to read."""
+    assert run(home, "runs").code == 0
+    for spoil, words in FAILURES:
+        spoilt = spoil(home)
+        next(spoilt)
+        done = run(home, "runs")
+        has_line(done, *words, str(home))
+        assert (done.code, done.out) == (3, "")
+        # Of this attempt, and not of one before it.
+        others = [word for other, (word, *_) in FAILURES if other is not spoil]
+        assert not [word for word in others if word in done.err]
+        next(spoilt, None)
+    assert run(home, "runs").code == 0
+
+
+def on_a_small_disk(folder: Path, *, disk: str, shared: str, command: Sequence[str]) -> list[str]:
+    """Return a command in a mount namespace of its own, where a folder is a small disk and /dev/shm is small too."""
+    script = (
+        f"mount --make-rprivate / && mount -t tmpfs -o size={shared},mode=1777 tmpfs /dev/shm"
+        f" && mount -t tmpfs -o size={disk},mode=0711 tmpfs {folder} && exec {shlex.join(command)}"
+    )
+    return ["unshare", "-m", "sh", "-c", script]
+
+
+@pytest.mark.parametrize(
+    ("disk", "shared", "words"), [("20m", "64m", ("No space left", "make room")), ("1g", "64k", ())]
+)
+def test_small_disks_are_said_and_small_shared_memory_is_no_trouble(
+    folder: Path, disk: str, shared: str, words: Sequence[str]
+):
+    """Lost: Docker's 64 MB of shared memory, or a full disk, for which "see the log" is no remedy: it is full too."""
+    need(os.geteuid() == 0 and shutil.which("unshare"), "only root can mount a small disk")
+    command = on_a_small_disk(folder, disk=disk, shared=shared, command=processes.command("runs"))
+    done = finished(command, processes.environment(folder / "home"))
+    if words:
+        has_line(done, *words)
+        assert done.code == 3
+    else:
+        assert done.code == 0, done
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_a_root_without_the_system_programs_on_path_gets_a_user_for_the_server(folder: Path, writable: bool):
+    """Lost: everybody who became root by `su`, whose PATH lacks /usr/sbin; or a reason, where /etc is read-only."""
+    need(os.geteuid() == 0 and shutil.which("unshare"), "only root can be given another /etc")
+    shutil.copytree("/etc", folder / "etc", symlinks=True, ignore=shutil.ignore_patterns("ssl", "alternatives"))
+    for name in ("passwd", "group", "shadow", "gshadow"):
+        file = folder / "etc" / name
+        file.write_text(re.sub("(?m)^.*leo-telemetry.*\n", "", file.read_text()))
+    code = "from leo_telemetry_pipeline.store.server_programs import server_user as user; print(user())"
+    made = shlex.join([sys.executable, "-P", "-c", code])
+    read_only = "" if writable else " && mount -o remount,bind,ro /etc"
+    script = f"mount --make-rprivate / && mount --bind {folder}/etc /etc{read_only} && exec {made}"
+    done = finished(
+        [shutil.which("unshare") or "", "-m", "/bin/sh", "-c", script],
+        processes.environment(folder / "home", PATH="/usr/bin:/bin"),
+    )
+    if writable:
+        assert re.fullmatch(r"\(\d+, \d+\)\n", done.out), done
+    else:
+        assert re.search("could not be made .*useradd: .*run as an ordinary user", done.err), done
+
+
+def test_a_user_whom_the_system_does_not_know_needs_one_folder_only():
+    """Lost: OpenShift, and every container that is told to run as some number on a read-only file system."""
+    need(os.geteuid() == 0 and shutil.which("unshare"), "only root can mount file systems read-only")
+    done = accept_environment.demo_of_nameless("analyze")
+    assert done.returncode == 0, done
+    assert "Traceback" not in done.stdout + done.stderr

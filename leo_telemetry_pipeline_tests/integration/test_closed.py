@@ -1,0 +1,311 @@
+"""Who may do what, where default privileges grant everything to everyone: as Supabase sets up each database.
+
+The roles are those of docs/deployment.md, with what it grants them, and those of Supabase's web API.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import timedelta
+from itertools import count
+
+import psycopg2
+import pytest
+
+from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.store import access, migrations, partitions, runs, spans
+from leo_telemetry_pipeline.store.database import Database, outside, prepare_for_dagster
+from leo_telemetry_pipeline_tests.builders import configure, execute, midnight, one, slow, span
+from leo_telemetry_pipeline_tests.lints import LINTS, WRONG
+from leo_telemetry_pipeline_tests.roles import API, NOBODY, OURS, as_owner, supabase_template
+from leo_telemetry_pipeline_tests.servers import DEBIAN, EMBEDDED, Server, as_role
+
+pytestmark = pytest.mark.only_on(DEBIAN, EMBEDDED, reason="privileges are the server's, whatever is before it")
+
+_numbers = count(1)
+Row = tuple[str, str, str]
+As = Callable[[str], Database]
+
+# Every privilege on tables, columns, sequences, views and functions, by role; PUBLIC's own, too.
+PRIVILEGES = """
+WITH relations AS (SELECT c.* FROM pg_class AS c WHERE c.relnamespace = 'public'::regnamespace),
+lists AS (
+    SELECT c.relname::text AS name, c.relowner AS owner,
+        coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", c.relowner)) AS acl
+    FROM relations AS c WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+    UNION ALL SELECT c.relname || '.' || a.attname, c.relowner, a.attacl
+    FROM relations AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
+    UNION ALL SELECT p.proname, p.proowner, coalesce(p.proacl, acldefault('f', p.proowner))
+    FROM pg_proc AS p WHERE p.pronamespace = 'public'::regnamespace
+)
+SELECT coalesce(r.rolname::text, 'PUBLIC'), l.name, e.privilege_type
+FROM lists AS l CROSS JOIN LATERAL aclexplode(l.acl) AS e LEFT JOIN pg_roles AS r ON r.oid = e.grantee
+WHERE e.grantee <> l.owner
+"""
+NAMES = (
+    "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = ANY(%s::\"char\"[])"
+)
+CALLS = """
+SELECT p.proname::text, format('SELECT public.%I(%s)', p.proname, (
+    SELECT string_agg('NULL::' || t::regtype, ', ' ORDER BY n) FROM unnest(p.proargtypes) WITH ORDINALITY AS a (t, n)))
+FROM pg_proc AS p WHERE p.pronamespace = 'public'::regnamespace
+"""
+TABLES, VIEWS, SEQUENCES = list("rp"), list("v"), list("S")
+
+
+@pytest.fixture
+def database(server: Server) -> Iterator[str]:
+    """Name a database of the test's own, as Supabase sets it up, with our tables and the grants of the guide."""
+    name = f"hosted_{next(_numbers)}"
+    server.administer(f"CREATE DATABASE {name} TEMPLATE {supabase_template(server)} OWNER leo_owner")
+    try:
+        yield name
+    finally:
+        server.administer(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def owner(server: Server, database: str) -> Iterator[Database]:
+    """Open a connection as the owner, who is not a superuser."""
+    with closing(Database(as_owner(server, database))) as connection:
+        yield connection
+
+
+@pytest.fixture
+def as_(server: Server, database: str) -> Iterator[As]:
+    """Give connections as one of the roles that log in, or as the superuser."""
+    opened: list[Database] = []
+
+    def connect(role: str) -> Database:
+        url = server.direct_url(database)
+        opened.append(Database(outside(url if role == "superuser" else as_role(url, role), "dagster")))
+        return opened[-1]
+
+    yield connect
+    for each in opened:
+        each.close()
+
+
+def found(database: Database) -> dict[str, list[str]]:
+    """Return what each lint that finds anything finds."""
+    rows = {name: [str(row[0]) for row in database.rows(sql)] for name, sql in LINTS.items()}
+    return {name: sorted(each) for name, each in rows.items() if each}
+
+
+def new_partitions(owner: Database, writer: Database) -> list[str]:
+    """Make a day's partition in each way there is: by a writer, and by moving a day out of the default partition."""
+    days = [midnight(1), midnight(50)]
+    spans.ensure_partitions(writer, days[0], days[0])
+    spans.insert(owner, [span(at=days[1] + timedelta(hours=3))])
+    assert partitions.move(owner, days[1].date()) == 1
+    return [partitions.name_of(day.date()) for day in days]
+
+
+def tried(superuser: Database, role: str, *statements: str) -> list[str]:
+    """Return how each statement ends for a role: refused, done with how many rows, or the error that it meets."""
+    ends = []
+    with superuser.transaction() as cursor:
+        cursor.execute(f"SET LOCAL ROLE {role}")
+        for statement in statements:
+            cursor.execute("SAVEPOINT before")
+            try:
+                cursor.execute(statement)
+                ends.append(f"done: {cursor.rowcount}")
+            except psycopg2.errors.InsufficientPrivilege:
+                ends.append("refused")
+            except psycopg2.Error as error:
+                ends.append(type(error).__name__)
+            cursor.execute("ROLLBACK TO SAVEPOINT before")
+    return ends
+
+
+def test_each_lint_finds_what_it_is_for(owner: Database):
+    """Lost: a query that finds nothing, whatever is wrong."""
+    for _, wrong in WRONG.values():
+        execute(owner, wrong)
+    rows = found(owner)
+    assert [name for name, (row, _) in WRONG.items() if row not in rows.get(name, [])] == []
+
+
+def test_the_lints_find_nothing_before_and_after_a_days_new_partition(owner: Database, as_: As):
+    """Lost: whoever has our tables on Supabase opens them to every browser, and gets fifty warnings about it."""
+    assert found(owner) == {}
+    names = new_partitions(owner, as_("leo_writer"))
+    assert {name for (name,) in owner.rows(NAMES, (TABLES,))}.issuperset(names)
+    assert found(owner) == {}
+
+
+def granted(owner: Database) -> set[Row]:
+    """Return what the guide grants: role, object, privilege."""
+    relations = {name for (name,) in owner.rows(NAMES, (TABLES + VIEWS,))}
+    table = "workflow_trace_log"
+    reads = ("trace_id", "span_id", "start_time_ms", "end_time_ms", "duration_ms", "queue_wait_ms")
+    writes = ("end_time_ms", "duration_ms", "queue_wait_ms", "status", "attributes")
+    return {
+        *(("leo_reader", name, "SELECT") for name in relations),
+        ("leo_reader", "telemetry_effective_threshold", "EXECUTE"),
+        *(("leo_writer", name, "INSERT") for name in (table, "telemetry_quarantine", "telemetry_drains")),
+        *(("leo_writer", f"{table}.{column}", "SELECT") for column in reads),
+        *(("leo_writer", f"{table}.{column}", "UPDATE") for column in writes),
+        ("leo_writer", "ensure_trace_partitions", "EXECUTE"),
+        ("leo_enqueuer", "enqueue_telemetry_analysis", "EXECUTE"),
+    }
+
+
+def test_each_role_has_what_the_guide_grants_it_and_nobody_else_has_anything(owner: Database, as_: As):
+    """Lost: one table among many that everyone may read, or empty."""
+    superuser = as_("superuser")
+    execute(owner, "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC")
+    new_partitions(owner, as_("leo_writer"))
+    expected = granted(owner)
+    assert set(owner.rows(PRIVILEGES)) == expected
+    # And what the server makes of it.
+    attempts = attempts_at_everything(owner)
+    for role in (*OURS, *API, NOBODY):
+        ends = tried(superuser, role, *(statement for _, _, statement in attempts))
+        may = {attempt for attempt, end in zip(attempts, ends, strict=True) if end != "refused"}
+        assert may == {
+            attempt for attempt in attempts if role == "leo_owner" or (role, attempt[0], attempt[1]) in expected
+        }, role
+
+
+def attempts_at_everything(owner: Database) -> list[Row]:
+    """Return statements that need one privilege on one object each: object, privilege, statement."""
+    on_tables = {
+        "SELECT": "SELECT * FROM {}",
+        "INSERT": "INSERT INTO {} DEFAULT VALUES",
+        "DELETE": "DELETE FROM {}",
+        "TRUNCATE": "TRUNCATE {}",
+    }
+    tables, views, sequences = ([name for (name,) in owner.rows(NAMES, (kind,))] for kind in (TABLES, VIEWS, SEQUENCES))
+    return [
+        *((name, privilege, sql.format(name)) for name in tables for privilege, sql in on_tables.items()),
+        *((name, "SELECT", f"SELECT * FROM {name}") for name in views),
+        *((name, "USAGE", f"SELECT nextval('{name}')") for name in sequences),
+        *((name, "EXECUTE", call) for name, call in owner.rows(CALLS)),
+    ]
+
+
+def test_what_is_opened_later_to_a_key_for_browsers_shows_and_takes_no_row(owner: Database, as_: As):
+    """Lost: one GRANT on all tables of the schema, as guides on the web advise, and every span is public."""
+    superuser = as_("superuser")
+    slow(owner, "A")
+    execute(owner, "GRANT ALL ON ALL TABLES IN SCHEMA public TO anon, authenticated, PUBLIC")
+    relations = [name for (name,) in superuser.rows(NAMES, (TABLES + VIEWS,))]
+    for role in ("anon", "authenticated"):
+        assert set(tried(superuser, role, *(f"SELECT FROM {name}" for name in relations))) <= {"done: 0", "refused"}
+        assert tried(
+            superuser,
+            role,
+            "SELECT FROM workflow_trace_log",
+            "SELECT FROM telemetry_thresholds",
+            "DELETE FROM workflow_trace_log",
+            "UPDATE telemetry_thresholds SET multiplier = 9",
+            "INSERT INTO telemetry_thresholds (dimension_type) VALUES ('x')",
+        ) == ["done: 0"] * 4 + ["refused"]
+    assert tried(superuser, "leo_reader", "SELECT FROM workflow_trace_log") == ["done: 10"]
+
+
+def test_the_doctor_knows_what_of_ours_is_open_to_strangers(owner: Database):
+    """Lost: what a GRANT on all tables opened stays open, and nobody is told."""
+    assert access.open_to_strangers(owner) == {}
+    execute(owner, "CREATE TABLE theirs (id int); CREATE FUNCTION f() RETURNS int LANGUAGE sql RETURN 1")
+    assert access.open_to_strangers(owner) == {}
+    execute(owner, "GRANT SELECT (span_name) ON workflow_trace_log TO anon; GRANT SELECT ON p50_by_gate TO PUBLIC")
+    assert access.open_to_strangers(owner) == {"PUBLIC": ["p50_by_gate"], "anon": ["workflow_trace_log"]}
+    for kind in ("TABLES", "SEQUENCES", "FUNCTIONS"):
+        execute(owner, f"GRANT ALL ON ALL {kind} IN SCHEMA public TO authenticated")
+    every = {name for (name,) in owner.rows(NAMES, (TABLES + VIEWS + SEQUENCES,))} | {
+        name for name, _ in owner.rows(CALLS)
+    }
+    assert set(access.open_to_strangers(owner)["authenticated"]) == every - {"theirs", "f"}
+
+
+# As it was before everything was closed: what default privileges gave, and grants of the guide of that time.
+BEFORE = """
+GRANT ALL ON ALL TABLES IN SCHEMA public TO anon, authenticated, service_role;
+GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO anon, authenticated, service_role;
+GRANT ALL ON ALL FUNCTIONS IN SCHEMA public TO anon, authenticated, service_role;
+GRANT SELECT (span_name) ON workflow_trace_log TO anon, PUBLIC;
+GRANT ALL ON telemetry_upkeep TO authenticated WITH GRANT OPTION;
+REVOKE ALL ON FUNCTION telemetry_effective_threshold FROM leo_reader;
+GRANT SELECT ON p50_by_gate, telemetry_effective_thresholds TO leo_nobody;
+"""
+
+
+def test_an_upgrade_closes_what_was_open_and_keeps_what_was_granted(
+    owner: Database, as_: As, server: Server, database: str
+):
+    """Lost: an upgrade after which programs are locked out, or the browser is not."""
+    target = as_owner(server, database)
+    spans.ensure_partitions(owner, midnight(3), midnight(3))
+    slow(owner, "A")
+    configure(owner, "gate", "old", 5, 2)
+    fresh = state(owner)
+    migrations.migrate(target, "0006")
+    execute(owner, BEFORE)
+    before = {name[:4]: len(rows) for name, rows in found(owner).items()}
+    assert {name: before[name] for name in ("0010", "0011", "0028", "0029")} == {
+        "0010": 9, "0011": 6, "0028": 9, "0029": 9
+    }  # fmt: skip
+    assert before.keys() == {"0001", "0004", "0010", "0011", "0013", "0026", "0027", "0028", "0029"}
+    migrations.migrate(target)
+    assert found(owner) == {}
+    kept = {
+        *granted(owner),
+        *(("leo_nobody", name, "SELECT") for name in ("p50_by_gate", "current_p50", "dimension_p50")),
+        *(
+            ("leo_nobody", f"telemetry_{name}", "SELECT")
+            for name in ("effective_thresholds", "thresholds", "baselines")
+        ),
+        *(
+            ("leo_nobody", f"telemetry_analysis_runs.{name}", "SELECT")
+            for name in ("run_id", "status", "scope_type", "window_end", "finished_at")
+        ),
+        ("leo_nobody", "telemetry_effective_threshold", "EXECUTE"),
+    }
+    assert set(owner.rows(PRIVILEGES)) - kept == set()
+    assert kept - set(owner.rows(PRIVILEGES)) == set()
+    assert state(owner) == fresh
+    assert spans.store(as_("leo_writer"), [span(duration_ms=None)]) == spans.Stored(1, 0)
+    assert runs.enqueue(as_("leo_enqueuer"))[1] == "ENQUEUED"
+    reader = as_("leo_reader")
+    assert one(reader, "SELECT count(*) FROM workflow_trace_log") == 11
+    assert one(reader, "SELECT count(*) FROM telemetry_effective_thresholds") == 2
+    superuser = as_("superuser")
+    views = ("telemetry_effective_thresholds", "p50_by_gate")
+    assert tried(superuser, NOBODY, *(f"SELECT * FROM {name}" for name in views)) == ["done: 2", "done: 0"]
+
+
+STATE = """
+SELECT c.relname::text, c.relrowsecurity::text, c.reloptions::text,
+    ARRAY(SELECT p.polname || pg_get_expr(p.polqual, p.polrelid) FROM pg_policy AS p WHERE p.polrelid = c.oid)::text
+FROM pg_class AS c WHERE c.relnamespace = 'public'::regnamespace
+UNION ALL SELECT p.oid::regprocedure::text, p.prosecdef::text, p.proconfig::text, md5(p.prosrc)
+FROM pg_proc AS p WHERE p.pronamespace = 'public'::regnamespace
+"""
+
+
+def state(database: Database) -> set[tuple]:
+    """Return what of tables, views and functions decides who may do what."""
+    return set(database.rows(STATE))
+
+
+def test_dagsters_schema_is_closed_too(owner: Database, server: Server, database: str):
+    """Lost: the pipeline's own runs and logs, to whoever may use the tables of all schemas by default."""
+    execute(
+        owner,
+        "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO anon;"
+        " ALTER DEFAULT PRIVILEGES GRANT ALL ON SCHEMAS TO anon, service_role, PUBLIC",
+    )
+    for _ in range(2):
+        prepare_for_dagster(as_owner(server, database), "dagster")
+    may_use = "SELECT has_schema_privilege(%s, 'dagster', 'USAGE')"
+    assert [role for role in (*API, NOBODY, "leo_owner") if one(owner, may_use, (role,))] == ["leo_owner"]
+
+
+def test_a_schema_that_is_open_by_default_is_refused_for_dagster(server: Server, database: str):
+    """Lost: Dagster's tables in public, where every browser may write them."""
+    target = outside(as_role(server.direct_url(database), "leo_owner"), "public")
+    with pytest.raises(UserError, match="to anon, authenticated: name a schema") as told:
+        prepare_for_dagster(target, "public")
+    assert "\n" not in told.value.message

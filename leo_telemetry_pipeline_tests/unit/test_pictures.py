@@ -1,0 +1,142 @@
+"""What the asset pages show of hostile names: the same tables as of any other names, and pictures with that text."""
+
+import base64
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from types import MappingProxyType
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+from markdown_it import MarkdownIt
+
+from leo_telemetry_pipeline.actions.inert import in_a_line
+from leo_telemetry_pipeline.analysis import trends
+from leo_telemetry_pipeline.analysis.compare import Comparison, Difference, Estimate
+from leo_telemetry_pipeline.analysis.forecast import Forecast
+from leo_telemetry_pipeline.analysis.trends import Turn, Turns
+from leo_telemetry_pipeline.analysis.tuning import Suggestion
+from leo_telemetry_pipeline.defs import checks, pictures, plots
+from leo_telemetry_pipeline_tests.unit.test_inert import HOSTILE
+
+# PostgreSQL has neither names without a letter nor halves of one.
+NAMES = [name for name in HOSTILE if name and name != "\ud800"]
+TODAY = pd.Timestamp("2026-03-01")
+SURE = Estimate(1.0, 0.5, 2.0)
+TURN = Turn(TODAY.date(), TODAY.date(), TODAY.date(), 1.0, 2.0, 2.0, 0.99)
+ROW = MappingProxyType(
+    {
+        **dict.fromkeys(
+            ("observed_p50_ms", "p50_ms", "p90_ms", "p99_ms", "baseline_p50_ms", "ratio", "multiplier"), 2.0
+        ),
+        **dict.fromkeys(("before_p50_ms", "after_p50_ms", "score"), 2.0),
+        **dict.fromkeys(("onset_day", "onset_from", "onset_to", "day"), TODAY),
+        "outcome": "bottleneck",
+        "baseline_source": "learned",
+        "sample_count": 20,
+        "spans": 3,
+    }
+)
+
+
+def frame(names: tuple[str, ...]) -> pd.DataFrame:
+    """Return a row for each name, with every column that a table reads."""
+    return pd.DataFrame([{"dimension_type": "gate", "dimension_key": name, "span_type": name, **ROW} for name in names])
+
+
+def comparison() -> Comparison:
+    """Return what came of comparing two sides."""
+    p50, p90 = (Difference(quantile, 1.0, 2.0, SURE, SURE, "slower") for quantile in (0.5, 0.9))
+    return Comparison(9, 9, 9, 9, True, p50, p90)
+
+
+def cause(name: str) -> dict:
+    """Return a cause whose every text is a name."""
+    return {"dimension_type": "gate", "dimension_key": name, "why": name, "set_apart_by": [name, name], "members": []}
+
+
+TABLES: dict[str, Callable[[tuple[str, ...]], str]] = {
+    "worst": lambda names: pictures.worst_table(frame(names)),
+    "medians": lambda names: pictures.p50_table(frame(names)),
+    "changes": lambda names: pictures.change_table(frame(names)),
+    "turns": lambda names: pictures.turn_table(names, [Turns((TURN,), (TURN,))] * len(names)),
+    "comparisons": lambda names: pictures.comparison_table([(name, comparison()) for name in names], "All days."),
+    "causes": lambda names: pictures.cause_table([cause(name) for name in names]),
+    "forecasts": lambda names: pictures.forecast_table([Forecast("gate", name, 7, 9, 0.5, 1, 1, 1) for name in names]),
+    "thresholds": lambda names: pictures.suggestion_table(
+        [Suggestion("gate", name, "CONFIGURED", 1.0, 2.0, 1.0, 3.0, 1.0, 1.0) for name in names]
+    ),
+    "days": lambda names: pictures.day_table(frame(names)),
+}
+
+
+def cells_of(markdown_text: str) -> list[tuple[tuple[str, str], ...]]:
+    """Return what each cell of a table holds: types and texts of what a parser makes of it."""
+    parsed = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(markdown_text)
+    return [
+        tuple((leaf.type, leaf.content) for leaf in each.children or []) for each in parsed if each.type == "inline"
+    ]
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_table_of_a_hostile_name_is_that_of_another_name_with_this_text(table: str, name: str):
+    """Lost: the browser of whoever looks at an asset page fetches what somebody put into the name of a span."""
+    plain, hostile = (cells_of(TABLES[table]((each,))) for each in ("NAME", name))
+    assert len(hostile) == len(plain)
+    for cell, wanted in zip(hostile, plain, strict=True):
+        if not any("NAME" in text for _, text in wanted):
+            assert cell == wanted
+            continue
+        assert {kind for kind, _ in cell} <= {"code_inline", "text", "strong_open", "strong_close"}
+        assert not "".join(text for kind, text in cell if kind == "text").strip("|")
+        shown, said = ("".join(text for _, text in each) for each in (cell, wanted))
+        assert shown.strip() == said.replace("NAME", in_a_line(name)).strip()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_picture_of_a_hostile_name_is_a_picture_with_this_text(name: str):
+    """Lost: a broken picture on the page, or one that somebody else has drawn into."""
+    daily = trends.Daily(np.array([[4]]), *(np.array([[1.0]]) for _ in range(5)))
+    drawn = (
+        pictures.observed_against_baseline(frame((name,))),
+        plots.trend(name, TODAY.date(), daily, 0, Turns((), ())),
+    )
+    for image in drawn:
+        found = re.fullmatch(r"!\[[a-z ]+\]\(data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)\)", image)
+        assert found, image
+        texts = [each.text or "" for each in ElementTree.fromstring(base64.b64decode(found[1])).iter()]
+        assert any(in_a_line(name)[:40] in text for text in texts)
+
+
+def test_an_empty_picture_of_a_hostile_name_is_a_sentence():
+    """Lost: an image of somebody's on the page of a dimension that has no spans any more."""
+    nothing = trends.daily([], 1, 3, 1.01)
+    [line] = cells_of(plots.trend(HOSTILE[0], TODAY.date(), nothing, 0, Turns((), ())))
+    assert line == (("code_inline", HOSTILE[0]), ("text", " has no spans in these days."))
+
+
+def test_what_a_check_says_of_a_hostile_name_is_a_sentence():
+    """Lost: an image of somebody's in the list of checks, which the UI reads as Markdown too."""
+    said = (checks._listed(HOSTILE[:2]), checks._counted({HOSTILE[0]: 3, HOSTILE[1]: 4}))
+    for sentence in said:
+        [line] = cells_of(f"not measured: {sentence}")
+        assert [text for kind, text in line if kind == "code_inline"] == list(HOSTILE[:2])
+        assert {kind for kind, _ in line} == {"code_inline", "text"}
+
+
+def test_days_have_a_column_for_the_most_frequent_types_and_one_for_all_others():
+    """Lost: an event of megabytes, and a page that no browser shows, for a program that makes up span types."""
+    rows = [
+        {"day": TODAY - timedelta(days=day), "span_type": f"t{number:03}", "spans": number + day}
+        for number in range(100)
+        for day in range(2)
+    ]
+    table = pictures.day_table(pd.DataFrame(rows))
+    heading, _, *days = table.splitlines()
+    assert heading == "| day | " + " | ".join(f"`t{number:03}`" for number in range(92, 100)) + " | 92 more |"
+    assert days[1].endswith(f"| 98 | 99 | {sum(range(92))} |")
+    assert len(days) == 2
+    assert "more" not in pictures.day_table(pd.DataFrame(rows[:16]))

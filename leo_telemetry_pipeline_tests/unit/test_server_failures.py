@@ -1,0 +1,87 @@
+"""What the embedded server's programs say when they fail, as one line with its remedy."""
+
+from pathlib import Path
+
+import pytest
+
+from leo_telemetry_pipeline.store import server_failures
+from leo_telemetry_pipeline.store.server_failures import told
+
+HOME = Path("/srv/leo")
+PLENTY = 10**12
+
+# What PostgreSQL 16 and 18 wrote, cause and consequences.
+BIND = """\
+2026-11-29 20:00:00.000 UTC [7] LOG:  starting PostgreSQL 18.4 on x86_64-pc-linux-gnu
+2026-11-29 20:00:00.001 UTC [7] LOG:  could not bind Unix address "/srv/leo/run/.s.PGSQL.5432": Address already in use
+2026-11-29 20:00:00.001 UTC [7] HINT:  Is another postmaster already running on port 5432? If not, remove socket file.
+2026-11-29 20:00:00.001 UTC [7] WARNING:  could not create Unix-domain socket in directory "/srv/leo/run"
+2026-11-29 20:00:00.001 UTC [7] FATAL:  could not create any Unix-domain sockets
+2026-11-29 20:00:00.002 UTC [7] LOG:  database system is shut down
+pg_ctl: could not start server
+Examine the log output.
+"""
+FULL = """\
+running bootstrap script ... 2026-11-29 20:00 UTC [9] FATAL:  could not write "pg_wal/x": No space left on device
+child process exited with exit code 1
+initdb: removing data directory "/srv/leo/database.new.7"
+"""
+SHARED = """\
+2026-11-29 20:00 UTC [7] FATAL:  could not resize shared memory segment "/PostgreSQL.31": No space left on device
+pg_ctl: could not start server
+"""
+MEMORY = """\
+2026-11-29 20:00:00 UTC [7] FATAL:  could not map anonymous shared memory: Cannot allocate memory
+2026-11-29 20:00:00 UTC [7] HINT:  This error usually means that PostgreSQL's request exceeded available memory.
+pg_ctl: could not start server
+"""
+RUNS = """\
+2026-11-29 20:00:00 UTC [7] FATAL:  lock file "postmaster.pid" already exists
+2026-11-29 20:00:00 UTC [7] HINT:  Is another postmaster (PID 4) running in data directory "/srv/leo/database"?
+pg_ctl: could not start server
+"""
+NAMELESS = "initdb: error: could not look up effective user ID 12345: user does not exist\n"
+LIBRARY = "initdb: /lib/x86_64-linux-gnu/libm.so.6: version `GLIBC_2.29' not found (required by initdb)\n"
+UNKNOWN = """\
+2026-11-29 20:00:00 UTC [7] FATAL:  something that nobody has seen
+2026-11-29 20:00:00 UTC [7] HINT:  Try the other one.
+pg_ctl: could not start server
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "cause", "advice"),
+    [
+        (BIND, 'could not bind Unix address "/srv/leo/run/.s.PGSQL.5432": Address already in use', "/srv/leo/run"),
+        (FULL, "No space left on device", "make room"),
+        (SHARED, "could not resize shared memory segment", "--shm-size"),
+        (MEMORY, "could not map anonymous shared memory: Cannot allocate memory", "256 MB"),
+        (RUNS, 'lock file "postmaster.pid" already exists', "end the other PostgreSQL"),
+        (NAMELESS, "could not look up effective user ID 12345", "/etc/passwd"),
+        (LIBRARY, "GLIBC_2.29", "LEO_TELEMETRY_DATABASE_URL"),
+        (UNKNOWN, "something that nobody has seen", "Try the other one."),
+    ],
+)
+def test_the_cause_is_said_with_what_helps(said: str, cause: str, advice: str):
+    """Lost: five different troubles with one message, and an evening for each."""
+    line = told("pg_ctl", said, HOME, PLENTY)
+    assert cause in line
+    assert advice in line
+    assert "/srv/leo/postgresql.log" in line
+    assert "\n" not in line
+    assert "UTC [" not in line
+
+
+def test_a_disk_that_is_full_takes_no_words_and_is_named_all_the_same():
+    """Lost: a message without a cause, since the log that should have it is on the full disk."""
+    assert "make room" in told("initdb", "", HOME, 4096)
+    after = f"{FULL}2026-11-29 20:00 UTC [9] PANIC:  cannot abort transaction 1, it was already committed\n"
+    assert "No space left on device; make room" in told("initdb", after, HOME, PLENTY)
+    assert "does not shut down; only 9 MB" in told("pg_ctl", "pg_ctl: server does not shut down\n", HOME, 9_000_000)
+    assert "only 50 MB are free" in told("pg_ctl", UNKNOWN.replace("HINT", "LOG"), HOME, 50_000_000)
+
+
+def test_without_a_word_the_log_is_named():
+    """Lost: "failed", and no place to look."""
+    assert told("pg_ctl", "", HOME, PLENTY) == "pg_ctl of the embedded database failed (see /srv/leo/postgresql.log)"
+    assert server_failures.cause_of("LOG:  all is well\n") == ("", "")
