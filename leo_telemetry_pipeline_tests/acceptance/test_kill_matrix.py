@@ -16,13 +16,20 @@ from leo_telemetry_pipeline.collect.spool import Drained, folder_of, usage
 from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.store import drains
 from leo_telemetry_pipeline.store.database import Database
-from leo_telemetry_pipeline_tests.processes import Done, environment, finished
+from leo_telemetry_pipeline_tests.processes import Done, environment, finished, slowness
 
 SPANS = 300
+# Storing what is left gets a second at a program's end, in which a busy machine may not get to it: here it is a minute.
+PATIENT = """
+from leo_telemetry_pipeline.collect import first_span, writer
+for each in (first_span.FirstSpan, writer.Writer):
+    each.close.__defaults__ = (60.0,)
+"""
 # Each span that ended is a line on stdout, with the moment after its end.
 EMIT = f"""
 import os, signal, sys, time
 from leo_telemetry_pipeline import trace
+{PATIENT}
 how = sys.argv[1]
 if how == "sigterm":
     trace.flush_on_sigterm()
@@ -114,13 +121,14 @@ def test_a_killed_program_loses_at_most_the_last_half_second(db, home, variables
     missing = [end for number, end in enumerate(ends) if f"G{number}" not in there]
     # What a busy machine kept from the program, it kept from its writer too.
     paused = max(later - earlier for earlier, later in pairwise(ends))
-    assert not missing or when - min(missing) < 0.5 + paused
+    assert not missing or when - min(missing) < 0.5 * slowness() + paused
 
 
 # Every process says how many spans it created; each of them is a row, and there is no other row.
-COUNTED = """
+COUNTED = f"""
 import json, os, sys, threading, time
 from leo_telemetry_pipeline import trace
+{PATIENT}
 def say():
     os.write(1, json.dumps(trace.counters()).encode() + b"\\n")
 """
