@@ -4,6 +4,7 @@ Belongs here: line 8 of issue 12, and what asset pages make of hostile names. Do
 (attack_page.js), the names (hostile_names), the rules as such (the guard's unit tests).
 """
 
+import itertools
 import json
 import urllib.parse
 from collections.abc import Iterator, Sequence
@@ -28,7 +29,6 @@ _WORKSPACE = """
 {workspaceOrError{... on Workspace{locationEntries{name locationOrLoadError{
   ... on RepositoryLocation{repositories{name assetNodes{assetKey{path}}}}}}}}}
 """
-_VIEWS = ("checks", "overview")
 
 
 def parts(full: bool) -> list[str]:
@@ -52,9 +52,11 @@ def run(part: str, seed: int, full: bool) -> Iterator[Figure]:  # noqa: ARG001  
             if "rebinding" in wanted:
                 yield trial.rebound()
             if "asset pages" in wanted:
+                pages = [(_INERT, "events")]
                 if full:
                     hostile_names.wait_for_insights(dev)
-                yield trial.looked_at([_INERT, *trial.assets] if full else [_INERT], _VIEWS if full else _VIEWS[-1:])
+                    pages += itertools.product(trial.assets, ("checks", "overview"))
+                yield trial.looked_at(pages)
             yield trial.used()
             yield trial.opened()
             if "unguarded" in wanted:
@@ -162,27 +164,26 @@ class _Trial:
             len(page.answered) > 15 and not (served or harm),
         )
 
-    def looked_at(self, assets: Sequence[str], views: Sequence[str]) -> Figure:
+    def looked_at(self, pages: Sequence[tuple[str, str]]) -> Figure:
         """Look at asset pages of hostile names, with all Markdown shown; then at one that is not made inert."""
         self._keep()
         elsewhere, shown = [], 0
         page = self._chromium.page()
-        for asset in assets:
-            for view in views:
-                page.requested.clear()
-                page.open(f"{self._ui}/assets/{asset}?view={view}")
-                shown += hostile_names.show_markdown(page)
-                elsewhere += [f"{asset}: {url}" for url in page.requested if not self._is_own(url)]
+        for asset, view in pages:
+            page.requested.clear()
+            page.open(f"{self._ui}/assets/{asset}?view={view}")
+            shown += hostile_names.show_markdown(page)
+            elsewhere += [f"{asset}: {url}" for url in page.requested if not self._is_own(url)]
         elsewhere += self._stranger.asked
         page.open(f"{self._ui}/assets/{_KEPT}?view=events")
         hostile_names.show_markdown(page)
         is_seen = hostile_names.CONTROL in self._stranger.asked
         return Figure(
             LINE,
-            f"{len(assets)} asset pages of what is named like images, links and HTML",
+            f"{len(pages)} asset pages of what is named like images, links and HTML",
             "no request to anybody else, but one for the picture of an asset that is not made inert",
             f"{shown} texts shown, {len(elsewhere)} requests {elsewhere[:3] or ''}; {int(is_seen)} for that picture",
-            shown >= len(assets) / 2 and is_seen and not elsewhere,
+            shown >= len(pages) / 3 and is_seen and not elsewhere,
         )
 
     def used(self) -> Figure:
