@@ -152,7 +152,9 @@ def _change_builders() -> None:
 
     def execute(db: Database, sql: str, parameters: Any = None) -> int:
         if _ABOUT_ROLES.search(sql):
-            return _as_superuser(db.target.dsn, sql, parameters)
+            # Before PostgreSQL 16, who makes a role is not a member of it, and may not act as it.
+            granted = "".join(f"; GRANT {name} TO {OWNER}" for name in re.findall(r"CREATE ROLE (\w+)", sql))
+            return _as_superuser(db.target.dsn, sql.rstrip().rstrip(";") + granted, parameters)
         return real(db, sql, parameters)
 
     builders.execute = execute

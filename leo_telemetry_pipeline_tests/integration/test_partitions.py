@@ -84,7 +84,8 @@ def test_writers_that_need_the_same_day_at_once_all_get_it(target: Target, db: D
 def test_a_writer_without_any_right_to_the_table_but_insert_makes_its_partitions(db: Database) -> None:
     """Lost: programs that may only insert put all that they measure into the default partition."""
     with db.transaction() as cursor:
-        cursor.execute("CREATE ROLE only_writes; GRANT INSERT ON workflow_trace_log TO only_writes")
+        cursor.execute("CREATE ROLE only_writes; GRANT only_writes TO CURRENT_USER")
+        cursor.execute("GRANT INSERT ON workflow_trace_log TO only_writes")
         cursor.execute("GRANT EXECUTE ON FUNCTION ensure_trace_partitions TO only_writes; SET LOCAL ROLE only_writes")
         cursor.execute("SELECT ensure_trace_partitions(%s, %s)", (midnight().date(), midnight().date()))
         assert cursor.fetchone() == (1,)
