@@ -126,7 +126,7 @@ class _Trial:
         for path in ("/assets", _address_of(self._start(_BY)), "/logs/x.out"):
             page.open(self._stranger.at("localhost"))
             page.until("location.hostname === 'localhost' && document.readyState === 'complete'")
-            page.answered.clear()
+            page.statuses.clear()
             page.run(f"void (location.href = {json.dumps(self._ui + path)})")
             page.until(f"location.href.startsWith({json.dumps(self._ui)}) && document.readyState === 'complete'")
             statuses.append(next(one.status for one in page.answered if one.url == self._ui + path))

@@ -61,8 +61,13 @@ class Page:
     browser: "Browser"
     session: str
     requested: list[str] = field(default_factory=list)
-    answered: list[Answered] = field(default_factory=list)
     urls: dict[str, str] = field(default_factory=dict)
+    statuses: list[tuple[str, int]] = field(default_factory=list)
+
+    @property
+    def answered(self) -> list[Answered]:
+        """The answers so far; Chromium may tell of one before it tells of its request."""
+        return [Answered(self.urls.get(number, "unknown"), status) for number, status in self.statuses]
 
     def open(self, url: str) -> None:
         """Go to an address as somebody does who types it."""
@@ -149,7 +154,7 @@ class Browser:
             page.requested.append(of["url"])
         elif event["method"] == "Network.responseReceivedExtraInfo":
             # Also of responses that the page may not read.
-            page.answered.append(Answered(page.urls.get(of["requestId"], "unknown"), of["statusCode"]))
+            page.statuses.append((of["requestId"], of["statusCode"]))
 
 
 @contextmanager
