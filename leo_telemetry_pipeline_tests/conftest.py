@@ -93,16 +93,17 @@ def server(request: pytest.FixtureRequest, servers: Servers) -> Server:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Say what our markers mean, make Ctrl-C heard, and forget the databases of whoever runs the tests.
+    """Say what our markers mean, make signals heard, and forget the databases of whoever runs the tests.
 
     How a run is shared and summed up is in `sharing`.
     """
     config.pluginmanager.register(sharing)
     for name in [name for name in os.environ if name.startswith("PG")]:
         del os.environ[name]
-    # Started in the background of a script, we ignore it, and so would every program that a test interrupts.
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Started in the background of a script, or by nohup, we ignore them, and so would each program that a test ends.
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
     config.addinivalue_line("markers", "only_on(*servers, reason): what the test is about is there on these alone")
     config.addinivalue_line("markers", "transactions_at_once: waits for itself where there is one server connection")
 
