@@ -14,7 +14,7 @@ TRACES = """
 from leo_telemetry_pipeline import trace
 with trace.tracer.handoff("H", sd_id="SD-1"):
     pass
-assert trace.flush(5)
+assert not trace.flush(5)
 print("done")
 """
 EVENT = json.dumps({"hook_event_name": "UserPromptSubmit", "session_id": "s", "prompt": "x"})
