@@ -8,7 +8,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -63,8 +63,10 @@ def held(home: Path, what: str, me: Owner) -> Iterator[int]:
     lock = os.open(_file(home, what), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         _take(lock, home)
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, json.dumps(asdict(me)).encode(), 0)
+        # On a full disk nobody reads who has it; what needs the disk says so.
+        with suppress(OSError):
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, json.dumps(asdict(me)).encode(), 0)
         yield lock
     finally:
         os.close(lock)

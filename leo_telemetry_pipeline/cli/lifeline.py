@@ -45,8 +45,9 @@ def main() -> None:
     _thread.start_new_thread(_watch, (line, held))
     code = process.wait()
     if code < 0:
-        # As if the parent had started the command itself.
-        signal.signal(-code, signal.SIG_DFL)
+        # As if the parent had started the command itself. SIGKILL has no handler to take away.
+        if -code != signal.SIGKILL:
+            signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     sys.exit(code)
 

@@ -63,6 +63,7 @@ def dev(port: int | None, otlp_port: int | None) -> None:
         except home_owner.Taken as taken:
             who = taken.owner or "Another command"
             click.echo(f"{who} runs the daemon of {settings.home}; this is UI and receiver.", err=True)
+            click.echo("When that ends, start this anew, or nothing executes what is queued.", err=True)
         target = stack.enter_context(database.ready(settings))
         signals.check()
         click.echo(f"The UI will be at {ui} in a few seconds,", err=True)
@@ -118,7 +119,8 @@ def _daemon_owned(home: Path, wait: bool) -> Iterator[int]:
                 if not wait:
                     raise
                 if not told:
-                    click.echo(f"{taken.owner} works in {home}: this worker takes over when it ends.", err=True)
+                    who = taken.owner or "Another command"
+                    click.echo(f"{who} works in {home}: this worker takes over when it ends.", err=True)
                 told = True
             signals.check()
             time.sleep(1)

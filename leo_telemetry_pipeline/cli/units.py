@@ -64,8 +64,8 @@ WorkingDirectory=/
 Restart=on-failure
 RestartSec=30
 Nice=10
-# The worker ends its own children, and the database only when nobody else uses it.
-KillMode=mixed
+# The worker ends its own children, and the database only when nobody else uses it: systemd shall not kill that.
+KillMode=process
 TimeoutStopSec=60
 
 [Install]
