@@ -116,12 +116,13 @@ def test_forecasts_backtest_trends_and_comparisons_are_made_of_the_last_run_and_
     assert made.metadata["forecast_backtest"]["verdict"] == one(db, "SELECT verdict FROM telemetry_backtests")
 
     trends = made.metadata["dimension_trends"]
-    [changed] = [line for line in trends["what changed"].splitlines() if "gate:GATE_A |" in line]
+    [changed] = [line for line in trends["what changed"].splitlines() if "`gate:GATE_A` |" in line]
     assert changed.count(str(midnight(STEP).date())) == 2, changed
     assert "24 to 12" in changed.replace("\N{NO-BREAK SPACE}", " ")
     assert trends["day by day"].count("![trend](data:image/svg+xml;base64,") == trends["dimensions drawn"] >= 8
 
-    parts = made.metadata["comparisons"]["differences"].split("### ")
+    # Names are in code spans, where nothing of them is Markdown.
+    parts = made.metadata["comparisons"]["differences"].replace("`", "").split("### ")
     compared = {part.partition("\n")[0]: lines(part) for part in parts}
     [[said, *_, verdict]] = compared["SD types"]
     assert (said, verdict) == ("sd_type:feature against sd_type:bugfix", "slower")

@@ -53,6 +53,7 @@ from leo_telemetry_pipeline.trace import tracer
 if sys.argv[1:]:
     with tracer.subagent("CHILD"):
         pass
+    assert trace.flush(30)
 else:
     with tracer.handoff("H", sd_id="SD-1", sd_type="feature", queued_at=time.time() - 2):
         with tracer.gate("G") as gate:
