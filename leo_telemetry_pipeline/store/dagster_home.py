@@ -83,9 +83,9 @@ def has_tables(target: Target) -> bool:
 
 
 def has_run(target: Target, dagster_run_id: str) -> bool:
-    """Tell whether a Dagster run belongs to this home's instance."""
+    """Tell whether a Dagster run belongs to this home's instance, also where another version made its tables."""
     with _asking(target) as ask:
-        return _are_made(ask) and bool(ask("SELECT FROM runs WHERE run_id = %s", dagster_run_id))
+        return _exist(ask, "runs") and bool(ask("SELECT FROM runs WHERE run_id = %s", dagster_run_id))
 
 
 def has_ended(target: Target, dagster_run_id: str) -> bool:

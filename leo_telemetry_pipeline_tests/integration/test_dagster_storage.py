@@ -147,6 +147,24 @@ def test_what_lies_in_an_incomplete_database_stays(tables: Tables, monkeypatch: 
     assert dagster_home.has_tables(tables.target)
 
 
+def test_a_run_from_before_an_upgrade_is_still_known(
+    tables: Tables, settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    """Lost: after each upgrade the doctor says that another instance executes our analyses, and asks for no worker."""
+    variables = dagster_home.environment(tables.target, settings)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    # This home never executed anything: its run is of a deployment with other storage.
+    assert not dagster_home.has_run(tables.target, "of another")
+    with dg.DagsterInstance.from_config(variables["DAGSTER_HOME"]) as instance:
+        run = instance.add_run(dg.DagsterRun("ours"))
+    tables.execute("UPDATE kvs SET value = '1.0' WHERE key = 'leo_telemetry/tables_made'")
+    assert dagster_home.has_run(tables.target, run.run_id)
+    tables.execute("DROP TABLE kvs")
+    assert dagster_home.has_run(tables.target, run.run_id)
+    assert not dagster_home.has_run(tables.target, "of another")
+
+
 def test_tables_of_another_version_of_dagster_are_left_alone(tables: Tables):
     """Lost: tables of a shared deployment that its own Dagster cannot migrate any more."""
     DagsterPostgresStorage(tables.url)
