@@ -210,16 +210,23 @@ class Settings:
             raise UserError(f"{PREFIX}HOME is {str(home)!r}: give an absolute path")
         self.home = home
 
+    def check_home(self) -> None:
+        """Raise UserError (exit 3) where there is a home that may not be ours: see ``refuse_others_home``."""
+        try:
+            refuse_others_home(self.home, may_be_volume=bool(self.database_url))
+        except OSError:
+            return  # Missing, or make_home says why it cannot be used.
+
 
 def make_home(home: Path, *, inside: str = "") -> Path:
     """Make a home, the missing folders above it, and a folder ``inside`` it; return the last of them.
 
     All of it is for its owner alone; but a home of root's may be passed through, since the database server runs as
-    another user. Raises UserError (exit 3) where it cannot be made, or is not ours alone to write to.
+    another user. Raises UserError (exit 3) where it cannot be made, or is somebody else's.
     """
     try:
         if home.exists():
-            refuse_others_home(home)
+            refuse_others_home(home, may_be_volume=True)
         for path in (*reversed(home.parents), home):
             if not path.exists():
                 path.mkdir(exist_ok=True)
@@ -233,14 +240,21 @@ def make_home(home: Path, *, inside: str = "") -> Path:
     return folder
 
 
-def refuse_others_home(home: Path) -> None:
-    """Raise UserError (exit 3) where a home belongs to somebody else, or others may write there; OSError for none."""
+def refuse_others_home(home: Path, *, may_be_volume: bool) -> None:
+    """Raise UserError (exit 3) where a home belongs to somebody else, or others may write there; OSError for none.
+
+    The embedded database trusts its home. Without it, a volume is a home too: root's or open to others, if we may
+    write there. What holds data inside it is closed by modes of its own.
+    """
     found = home.stat()
-    if found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise UserError(
-            f"{PREFIX}HOME ({home}) belongs to somebody else, or others may write there: choose a folder of your own",
-            NO_DATABASE,
-        )
+    is_ours = found.st_uid == os.geteuid()
+    if not is_ours and not (may_be_volume and found.st_uid == 0 and os.access(home, os.W_OK | os.X_OK)):
+        why = "belongs to somebody else:"
+    elif found.st_mode & 0o022 and not may_be_volume:
+        why = f"can be written to by others (mode {found.st_mode & 0o7777:04o}): `chmod go-w` it, or"
+    else:
+        return
+    raise UserError(f"{PREFIX}HOME ({home}) {why} choose a folder of your own", NO_DATABASE)
 
 
 def bundled(name: str) -> Path:

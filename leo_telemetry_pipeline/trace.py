@@ -87,10 +87,10 @@ def _writer_of(settings: Settings) -> Writer:
     from leo_telemetry_pipeline import redact
     from leo_telemetry_pipeline.collect.spool import folder_of
     from leo_telemetry_pipeline.collect.writer import Writer
-    from leo_telemetry_pipeline.settings import refuse_others_home
 
-    if not settings.database_url and settings.home.exists():
-        refuse_others_home(settings.home)
+    # Where the database is elsewhere, only the spool needs the home, and looks for itself.
+    if not settings.database_url:
+        settings.check_home()
 
     def load_store():
         # Called in the writer's thread, where the time that it takes is nobody's.

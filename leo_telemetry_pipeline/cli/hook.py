@@ -61,13 +61,20 @@ def setting(name: str) -> str:
 
 
 def refuse_others_home() -> None:
-    """Raise PermissionError where a home belongs to somebody else, as ``settings.refuse_others_home`` does."""
+    """Raise PermissionError where a home may not be ours: ``settings.refuse_others_home`` decides, if need be."""
     try:
         found = os.stat(home())
     except OSError:
         return
-    if found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise PermissionError(f"LEO_TELEMETRY_HOME ({home()}) belongs to somebody else, or others may write there")
+    if found.st_uid == os.geteuid() and not found.st_mode & 0o022:
+        return
+    from leo_telemetry_pipeline.errors import UserError
+    from leo_telemetry_pipeline.settings import Settings
+
+    try:
+        Settings().check_home()
+    except UserError as error:
+        raise PermissionError(error.message) from None
 
 
 def occupy_standard_descriptors() -> None:

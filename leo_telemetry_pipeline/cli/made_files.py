@@ -70,7 +70,9 @@ def _read() -> dict:
 def _write(known: dict) -> None:
     if not known:
         return _path().unlink(missing_ok=True)
-    make_home(Settings().home)
+    settings = Settings()
+    settings.check_home()
+    make_home(settings.home)
     part = _path().with_name(_NAME + _PART)
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w") as file:
         json.dump(known, file, indent=1)

@@ -43,6 +43,7 @@ def dev(port: int | None, otlp_port: int | None) -> None:
     port = port or settings.ui_port
     host, otlp_port = settings.serve_host, otlp_port or settings.serve_port
     ui, receiver = f"http://127.0.0.1:{port}", listen.url(host, otlp_port)
+    settings.check_home()
     _import_first(settings)
     with signals.noted(), ExitStack() as stack:
         me = home_owner.this_process("dev", ui=ui, receiver=receiver)
@@ -95,6 +96,7 @@ def worker(once: bool, wait: bool) -> None:
         else:
             click.echo("Nothing was queued." if executed == 0 else f"Executed {executed} analysis run(s).")
         return
+    settings.check_home()
     _import_first(settings)
     with signals.noted(), ExitStack() as stack:
         lock = stack.enter_context(_daemon_owned(settings.home, wait))

@@ -83,9 +83,9 @@ def has_tables(target: Target) -> bool:
 
 
 def has_run(target: Target, dagster_run_id: str) -> bool:
-    """Tell whether a Dagster run belongs to this home's instance."""
+    """Tell whether a Dagster run belongs to this home's instance, also where another version made its tables."""
     with _asking(target) as ask:
-        return _are_made(ask) and bool(ask("SELECT FROM runs WHERE run_id = %s", dagster_run_id))
+        return _exist(ask, "runs") and bool(ask("SELECT FROM runs WHERE run_id = %s", dagster_run_id))
 
 
 def has_ended(target: Target, dagster_run_id: str) -> bool:
@@ -122,7 +122,8 @@ WHERE daemon_type = 'SENSOR' AND timestamp > (clock_timestamp() AT TIME ZONE 'UT
 """
 # Before the name of a sensor or schedule, in what Dagster keeps of it.
 _NAMED = '"job_name": "'
-# One look is under way for a moment; what the last one that ended came to is what counts.
+# One look is under way for a moment; what the last one that ended came to is what counts. A sensor that was switched
+# off is not judged: its last look would be its judgement until Dagster purges it.
 _LAST_TICKS = """
 SELECT substring(i.instigator_body FROM %s), t.status,
     t.timestamp > (clock_timestamp() AT TIME ZONE 'UTC') - make_interval(secs => %s), t.tick_body
@@ -130,7 +131,7 @@ FROM instigators AS i CROSS JOIN LATERAL (
     SELECT status, timestamp, tick_body FROM job_ticks
     WHERE selector_id = i.selector_id AND status <> 'STARTED' ORDER BY timestamp DESC LIMIT 1
 ) AS t
-WHERE i.instigator_body LIKE %s
+WHERE i.instigator_body LIKE %s AND i.status IS DISTINCT FROM 'STOPPED'
 """
 
 

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
-from leo_telemetry_pipeline.settings import make_home
+from leo_telemetry_pipeline.settings import make_home, refuse_others_home
 from leo_telemetry_pipeline.store import log_files
 from leo_telemetry_pipeline.store.nameless_user import programs_for_initdb
 from leo_telemetry_pipeline.store.postmaster import Postmaster
@@ -164,6 +164,8 @@ class Embedded:
         if owner:
             _refuse_private_parents(self.home)
         try:
+            if self.home.exists():
+                refuse_others_home(self.home, may_be_volume=False)
             make_home(self.home)
             if owner:
                 # The server's own user must pass through; what lies inside is closed by modes of its own.

@@ -249,12 +249,15 @@ def test_where_a_daemon_lives_the_child_leaves_the_work_to_it(settings: Settings
     with db.transaction() as cursor:
         cursor.execute("CREATE SCHEMA dagster")
         cursor.execute("CREATE TABLE dagster.daemon_heartbeats (daemon_type text, timestamp timestamp, body text)")
-        cursor.execute("CREATE TABLE dagster.instigators (selector_id text, instigator_body text)")
+        cursor.execute("CREATE TABLE dagster.instigators (selector_id text, status text, instigator_body text)")
         cursor.execute(
             "CREATE TABLE dagster.job_ticks (selector_id text, status text, timestamp timestamp, tick_body text)"
         )
         cursor.execute("INSERT INTO dagster.daemon_heartbeats VALUES ('SENSOR', now() AT TIME ZONE 'UTC', '{}')")
-        cursor.execute("INSERT INTO dagster.instigators VALUES ('it', %s)", (f'{{"job_name": "{QUEUE_SENSOR}"}}',))
+        cursor.execute(
+            "INSERT INTO dagster.instigators VALUES ('it', 'DECLARED_IN_CODE', %s)",
+            (f'{{"job_name": "{QUEUE_SENSOR}"}}',),
+        )
         cursor.execute("INSERT INTO dagster.job_ticks VALUES ('it', 'SKIPPED', now() AT TIME ZONE 'UTC', '{}')")
     done = subprocess.run(CHILD, input=EVENT, capture_output=True, check=True)
     assert "a daemon lives" in done.stderr.decode()

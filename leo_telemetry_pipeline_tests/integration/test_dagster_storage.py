@@ -147,6 +147,24 @@ def test_what_lies_in_an_incomplete_database_stays(tables: Tables, monkeypatch: 
     assert dagster_home.has_tables(tables.target)
 
 
+def test_a_run_from_before_an_upgrade_is_still_known(
+    tables: Tables, settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    """Lost: after each upgrade the doctor says that another instance executes our analyses, and asks for no worker."""
+    variables = dagster_home.environment(tables.target, settings)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    # This home never executed anything: its run is of a deployment with other storage.
+    assert not dagster_home.has_run(tables.target, "of another")
+    with dg.DagsterInstance.from_config(variables["DAGSTER_HOME"]) as instance:
+        run = instance.add_run(dg.DagsterRun("ours"))
+    tables.execute("UPDATE kvs SET value = '1.0' WHERE key = 'leo_telemetry/tables_made'")
+    assert dagster_home.has_run(tables.target, run.run_id)
+    tables.execute("DROP TABLE kvs")
+    assert dagster_home.has_run(tables.target, run.run_id)
+    assert not dagster_home.has_run(tables.target, "of another")
+
+
 def test_tables_of_another_version_of_dagster_are_left_alone(tables: Tables):
     """Lost: tables of a shared deployment that its own Dagster cannot migrate any more."""
     DagsterPostgresStorage(tables.url)
@@ -170,12 +188,15 @@ def beat(instance: dg.DagsterInstance, ago_s: float = 0.0, error: str = "") -> N
     instance.add_daemon_heartbeat(DaemonHeartbeat(time.time() - ago_s, "SENSOR", "its-id", errors))
 
 
+def state_of(sensor: str, status: InstigatorStatus = InstigatorStatus.DECLARED_IN_CODE) -> InstigatorState:
+    """Return the state of a sensor of our location."""
+    location = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("leo_telemetry_pipeline"), "__repository__")
+    return InstigatorState(RemoteInstigatorOrigin(location, sensor), InstigatorType.SENSOR, status)
+
+
 def look(instance: dg.DagsterInstance, sensor: str, status: TickStatus, ago_s: float = 0.0, error: str = "") -> None:
     """Let a sensor of our location look, as the daemon records it."""
-    location = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("leo_telemetry_pipeline"), "__repository__")
-    state = InstigatorState(
-        RemoteInstigatorOrigin(location, sensor), InstigatorType.SENSOR, InstigatorStatus.DECLARED_IN_CODE
-    )
+    state = state_of(sensor)
     if not instance.get_instigator_state(state.instigator_origin_id, state.selector_id):
         instance.add_instigator_state(state)
     cause = SerializableErrorInfo(error, [], "Error") if error else None
@@ -218,6 +239,10 @@ def test_a_daemon_is_judged_by_what_our_sensors_did(
         look(instance, QUEUE_SENSOR, TickStatus.STARTED)
         assert found() == Daemon(beats=True, looks=True)
         look(instance, lifecycle, TickStatus.FAILURE, error="no table x\nLINE 1: SELECT")
+        assert found() == Daemon(beats=True, looks=True, failing=((lifecycle, "no table x"),))
+        instance.update_instigator_state(state_of(lifecycle, InstigatorStatus.STOPPED))
+        assert found() == Daemon(beats=True, looks=True)
+        instance.update_instigator_state(state_of(lifecycle, InstigatorStatus.RUNNING))
         assert found() == Daemon(beats=True, looks=True, failing=((lifecycle, "no table x"),))
         look(instance, lifecycle, TickStatus.SKIPPED)
         assert found() == Daemon(beats=True, looks=True)

@@ -1,13 +1,20 @@
-"""A home that others may write to, or that is theirs, is left alone by everything that would write there."""
+"""A home that others may write to, or that is theirs, is left alone by everything that would write there.
+
+With an outside database it may be a mounted volume, which is often root's or a group's.
+"""
 
 import json
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from leo_telemetry_pipeline.cli import hook
+from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.settings import PREFIX, Settings, make_home
 from leo_telemetry_pipeline_tests import processes
 
 TRACES = """
@@ -18,19 +25,36 @@ assert not trace.flush(5)
 print("done")
 """
 EVENT = json.dumps({"hook_event_name": "UserPromptSubmit", "session_id": "s", "prompt": "x"})
-SAID = "belongs to somebody else, or others may write there"
+OPEN, THEIRS = "can be written to by others (mode 0777)", "belongs to somebody else"
+# Nothing answers there.
+OUTSIDE = {PREFIX + "DATABASE_URL": "postgresql://somebody@127.0.0.1:1/x"}
+# Root's or a group's, as Kubernetes mounts an emptyDir, and a claim with an fsGroup.
+VOLUMES = (0o777, 0o2775)
+KEEPS = """
+from leo_telemetry_pipeline import trace
+from leo_telemetry_pipeline.cli import hook, home_owner
+from leo_telemetry_pipeline.settings import Settings
+with trace.tracer.handoff("H", sd_id="SD-1"):
+    pass
+assert trace.flush(60)
+assert trace.counters()["spooled"] == 1, trace.counters()
+hook.refuse_others_home()
+Settings().check_home()
+with home_owner.held(Settings().home, home_owner.DAEMON, home_owner.this_process("worker")):
+    print("done")
+"""
 
 
-@pytest.fixture(params=["open to all", "of another user"])
-def foreign(request: pytest.FixtureRequest, home: Path) -> Path:
-    """Make a home that is not ours alone."""
+@pytest.fixture(params=[OPEN, THEIRS])
+def foreign(request: pytest.FixtureRequest, home: Path) -> tuple[Path, str]:
+    """Make a home that is not ours alone; return it with what is wrong with it."""
     home.mkdir()
-    if request.param == "open to all":
+    if request.param == OPEN:
         home.chmod(0o777)
     else:
         processes.need(os.geteuid() == 0, "only root can give a folder away")
         os.chown(home, processes.NOBODY, processes.NOBODY)
-    return home
+    return home, request.param
 
 
 @pytest.mark.parametrize(
@@ -45,13 +69,50 @@ def foreign(request: pytest.FixtureRequest, home: Path) -> Path:
     ],
     ids=["trace API", "session hook", "span hook", "command", "worker", "receiver"],
 )
-def test_nothing_writes_into_a_home_that_is_not_ours_alone(foreign: Path, command: list[str], code: int, out: str):
+def test_nothing_writes_into_a_home_that_is_not_ours_alone(
+    foreign: tuple[Path, str], command: list[str], code: int, out: str
+):
     """Lost: spans and prompts of one person in the folder of another, who can read and change them."""
+    home, said = foreign
     done = subprocess.run(
-        command, input=EVENT, env=processes.environment(foreign), capture_output=True, text=True, timeout=180
+        command, input=EVENT, env=processes.environment(home), capture_output=True, text=True, timeout=180
     )
     assert (done.returncode, done.stdout) == (code, out), done.stderr
     assert len(done.stderr.splitlines()) == 1
-    assert str(foreign) in done.stderr
-    assert SAID in done.stderr
-    assert list(foreign.iterdir()) == []
+    assert f"{PREFIX}HOME ({home}) {said}" in done.stderr
+    assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize("mode", VOLUMES, ids=oct)
+def test_a_mounted_volume_is_a_home_where_the_database_is_elsewhere(home: Path, mode: int):
+    """Lost: on Kubernetes an upgrade ends the receivers, and each span that the database does not take at once."""
+    prefix = processes.as_ordinary_user()
+    home.mkdir()
+    if prefix:
+        os.chown(home, 0, processes.NOBODY)
+    home.chmod(mode)
+    more = OUTSIDE | ({"PYTHONPATH": processes.open_clone()} if prefix else {})
+    keeps = [*prefix, sys.executable, "-P", "-c", KEEPS]
+    done = subprocess.run(
+        keeps, env=processes.environment(home, **more), capture_output=True, text=True, timeout=180, cwd="/"
+    )
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+    assert stat.S_IMODE((home / "spool").stat().st_mode) & 0o777 == 0o700
+
+
+def test_a_home_of_another_ordinary_user_is_refused_wherever_the_database_is(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Lost: somebody else's folder takes the spans of a root who mistyped its name."""
+    processes.need(os.geteuid() == 0, "only root can give a folder away")
+    home.mkdir()
+    os.chown(home, processes.NOBODY, processes.NOBODY)
+    for name, value in OUTSIDE.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=f"{home}.* {THEIRS}: choose a folder"):
+        make_home(home, inside="spool")
+    with pytest.raises(UserError, match=THEIRS):
+        Settings().check_home()
+    with pytest.raises(PermissionError, match=THEIRS):
+        hook.refuse_others_home()
+    assert list(home.iterdir()) == []
