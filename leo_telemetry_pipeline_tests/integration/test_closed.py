@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
 from itertools import count
+from urllib.parse import quote
 
 import psycopg2
 import pytest
@@ -309,3 +310,21 @@ def test_a_schema_that_is_open_by_default_is_refused_for_dagster(server: Server,
     with pytest.raises(UserError, match="to anon, authenticated: name a schema") as told:
         prepare_for_dagster(target, "public")
     assert "\n" not in told.value.message
+
+
+@pytest.mark.parametrize("role", ["John.Doe", "Owner", "john@example.com", "a\"b'c"])
+def test_a_database_users_name_may_be_any(server: Server, role: str):
+    """Lost: every command that prepares Dagster, for whoever is called John.Doe, and a page of SQL instead."""
+    name, quoted = f"owned_{next(_numbers)}", '"' + role.replace('"', '""') + '"'
+    server.administer(f"CREATE ROLE {quoted} LOGIN PASSWORD 'pw'")
+    server.administer(f"CREATE DATABASE {name} OWNER {quoted}")
+    try:
+        target = outside(as_role(server.direct_url(name), quote(role, safe="")), "dagster")
+        with closing(Database(target)) as database:
+            # The first schema of the default search_path, so that our tables lie there.
+            execute(database, f"CREATE SCHEMA {quoted}")
+        prepare_for_dagster(target, "dagster")
+        migrations.migrate(target)
+    finally:
+        server.administer(f"DROP DATABASE {name} WITH (FORCE)")
+        server.administer(f"DROP ROLE {quoted}")

@@ -163,8 +163,8 @@ CROSS JOIN LATERAL (
 ) AS lists
 CROSS JOIN LATERAL aclexplode(lists.acl) AS entry
 JOIN pg_roles AS r ON r.oid = entry.grantee
-WHERE c.relnamespace = current_schema()::regnamespace AND c.relname = ANY(%s) AND entry.privilege_type = 'SELECT'
-  AND entry.grantee <> c.relowner
+WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) AND c.relname = ANY(%s)
+  AND entry.privilege_type = 'SELECT' AND entry.grantee <> c.relowner
 """
 _WITHOUT_RUNS = "AND NOT has_table_privilege(r.oid, 'telemetry_analysis_runs', 'SELECT')"
 
