@@ -312,7 +312,7 @@ def test_a_schema_that_is_open_by_default_is_refused_for_dagster(server: Server,
     assert "\n" not in told.value.message
 
 
-@pytest.mark.parametrize("role", ["John.Doe", "Owner", "john@example.com", "a\"b'c"])
+@pytest.mark.parametrize("role", ["John.Doe", "Owner", "john@example.com", "a\"b' c"])
 def test_a_database_users_name_may_be_any(server: Server, role: str):
     """Lost: every command that prepares Dagster, for whoever is called John.Doe, and a page of SQL instead."""
     name, quoted = f"owned_{next(_numbers)}", '"' + role.replace('"', '""') + '"'
