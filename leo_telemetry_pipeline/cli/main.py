@@ -79,6 +79,7 @@ def _of_the_database(error: Exception) -> tuple[str, int] | None:
 
     from leo_telemetry_pipeline.errors import NO_DATABASE
 
+    error = _of_the_driver(error)
     if isinstance(error, psycopg2.errors.UndefinedTable | psycopg2.errors.UndefinedFunction):
         return "The database lacks some of our tables or functions: run `leo-telemetry migrate`", NO_DATABASE
     if isinstance(error, psycopg2.errors.InsufficientPrivilege):
@@ -94,6 +95,20 @@ def _of_the_database(error: Exception) -> tuple[str, int] | None:
         first = " ".join(str(error).split())[:300] or type(error).__name__
         return f"The database refused ({first}): see whether its tables are as `leo-telemetry migrate` makes them", 1
     return None
+
+
+def _of_the_driver(error: Exception) -> Exception:
+    """Return the driver's error within SQLAlchemy's: the cause, where a rollback on a lost connection failed too."""
+    import psycopg2
+
+    # Told by this attribute, since most commands do not import SQLAlchemy.
+    of_driver = getattr(error, "orig", error)
+    cause: BaseException | None = of_driver
+    while isinstance(of_driver, psycopg2.Error) and cause is not None:
+        if isinstance(cause, psycopg2.Error) and not isinstance(cause, psycopg2.InterfaceError):
+            return cause
+        cause = cause.__context__
+    return of_driver
 
 
 def _say(message: str, exit_code: int) -> int:

@@ -75,7 +75,7 @@ SELECT DISTINCT coalesce(r.rolname::text, 'PUBLIC')
 FROM pg_default_acl AS d CROSS JOIN LATERAL aclexplode(d.defaclacl) AS entry
 LEFT JOIN pg_roles AS r ON r.oid = entry.grantee
 JOIN pg_namespace AS n ON n.nspname = %(schema)s
-WHERE d.defaclrole = current_user::regrole AND d.defaclobjtype = 'r'
+WHERE d.defaclrole = (SELECT oid FROM pg_roles WHERE rolname = current_user) AND d.defaclobjtype = 'r'
   AND (d.defaclnamespace = 0 OR d.defaclnamespace = n.oid)
   AND (entry.grantee = 0 OR r.rolname = ANY(%(strangers)s))
   AND has_schema_privilege(coalesce(r.rolname, 'public'), n.oid, 'USAGE')

@@ -110,7 +110,8 @@ def shown(parts: Mapping[str, str]) -> str:
 
 def for_sqlalchemy(parts: Mapping[str, str]) -> str:
     """Return an address as SQLAlchemy takes it, which hands what follows the question mark to libpq as it is."""
-    query = urlencode({name: value for name, value in parts.items() if name != "dbname"})
+    # Not with a plus for a space: libpq and parts_of take it for a plus.
+    query = urlencode({name: value for name, value in parts.items() if name != "dbname"}, quote_via=quote)
     return f"postgresql+psycopg2:///{quote(parts.get('dbname', ''), safe='')}?{query}"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
 from itertools import count
+from urllib.parse import quote
 
 import psycopg2
 import pytest
@@ -49,6 +50,8 @@ SELECT p.proname::text, format('SELECT public.%I(%s)', p.proname, (
     SELECT string_agg('NULL::' || t::regtype, ', ' ORDER BY n) FROM unnest(p.proargtypes) WITH ORDINALITY AS a (t, n)))
 FROM pg_proc AS p WHERE p.pronamespace = 'public'::regnamespace
 """
+# What our views need of the table of runs.
+RUNS_COLUMNS = ("run_id", "status", "scope_type", "window_end", "finished_at")
 TABLES, VIEWS, SEQUENCES = list("rp"), list("v"), list("S")
 
 
@@ -229,6 +232,7 @@ GRANT SELECT (span_name) ON workflow_trace_log TO anon, PUBLIC;
 GRANT ALL ON telemetry_upkeep TO authenticated WITH GRANT OPTION;
 REVOKE ALL ON FUNCTION telemetry_effective_threshold FROM leo_reader;
 GRANT SELECT ON p50_by_gate, telemetry_effective_thresholds TO leo_nobody;
+GRANT SELECT ON telemetry_thresholds, telemetry_baselines TO leo_nobody;
 """
 
 
@@ -257,10 +261,7 @@ def test_an_upgrade_closes_what_was_open_and_keeps_what_was_granted(
             ("leo_nobody", f"telemetry_{name}", "SELECT")
             for name in ("effective_thresholds", "thresholds", "baselines")
         ),
-        *(
-            ("leo_nobody", f"telemetry_analysis_runs.{name}", "SELECT")
-            for name in ("run_id", "status", "scope_type", "window_end", "finished_at")
-        ),
+        *(("leo_nobody", f"telemetry_analysis_runs.{name}", "SELECT") for name in RUNS_COLUMNS),
         ("leo_nobody", "telemetry_effective_threshold", "EXECUTE"),
     }
     assert set(owner.rows(PRIVILEGES)) - kept == set()
@@ -274,6 +275,58 @@ def test_an_upgrade_closes_what_was_open_and_keeps_what_was_granted(
     superuser = as_("superuser")
     views = ("telemetry_effective_thresholds", "p50_by_gate")
     assert tried(superuser, NOBODY, *(f"SELECT * FROM {name}" for name in views)) == ["done: 2", "done: 0"]
+
+
+# Views of somebody's own on top of ours, one on top of another, in a schema of theirs.
+BOARDS = """
+CREATE SCHEMA boards;
+GRANT USAGE ON SCHEMA boards TO PUBLIC;
+CREATE VIEW boards.phases AS SELECT * FROM p50_by_phase;
+CREATE VIEW boards.slow_phases AS SELECT * FROM boards.phases WHERE p50_ms > 0;
+CREATE VIEW boards.thresholds AS SELECT * FROM telemetry_effective_thresholds;
+CREATE MATERIALIZED VIEW boards.stored AS SELECT * FROM p50_by_phase;
+GRANT SELECT ON boards.slow_phases TO leo_nobody, anon, service_role;
+GRANT SELECT (dimension_key) ON boards.thresholds TO leo_enqueuer, leo_writer;
+GRANT SELECT ON telemetry_thresholds, telemetry_baselines TO leo_enqueuer;
+GRANT SELECT ON boards.stored TO leo_writer;
+GRANT SELECT ON boards.phases TO PUBLIC;
+"""
+
+
+def test_an_upgrade_keeps_views_of_ones_own_for_those_who_read_them(
+    owner: Database, as_: As, server: Server, database: str
+):
+    """Lost: every dashboard that reads a view of its owner's on top of ours, with the upgrade."""
+    target = as_owner(server, database)
+    configure(owner, "gate", "old", 5, 2)
+    before = set(owner.rows(PRIVILEGES))
+    migrations.migrate(target, "0006")
+    execute(owner, BOARDS)
+    superuser = as_("superuser")
+    reads = {
+        NOBODY: ["SELECT * FROM boards.slow_phases", "SELECT * FROM boards.phases"],
+        "leo_enqueuer": ["SELECT dimension_key FROM boards.thresholds"],
+        "leo_writer": ["SELECT * FROM boards.stored", "SELECT dimension_key FROM boards.thresholds"],
+        "anon": ["SELECT * FROM boards.slow_phases"],
+        "service_role": ["SELECT * FROM boards.slow_phases"],
+    }
+    earlier = {role: tried(superuser, role, *statements) for role, statements in reads.items()}
+    migrations.migrate(target)
+    later = {role: tried(superuser, role, *statements) for role, statements in reads.items()}
+    assert later == earlier | {"anon": ["refused"], "service_role": ["refused"]}
+    assert (later["leo_enqueuer"], later["leo_writer"]) == (["done: 1"], ["done: 0", "refused"])
+    p50 = {"current_p50", "dimension_p50", *(f"telemetry_analysis_runs.{name}" for name in RUNS_COLUMNS)}
+    assert set(owner.rows(PRIVILEGES)) - before == {
+        *((role, name, "SELECT") for role in (NOBODY, "leo_enqueuer", "leo_writer") for name in p50),
+        *(("leo_enqueuer", name, "SELECT") for name in ("telemetry_thresholds", "telemetry_baselines")),
+        # It runs with the rights of its caller, so alone it shows nothing.
+        *((role, "telemetry_effective_threshold", "EXECUTE") for role in ("leo_enqueuer", "leo_writer")),
+    }
+    # The guide's remedies for the roles of an API.
+    execute(owner, "GRANT SELECT ON current_p50, dimension_p50, telemetry_analysis_runs TO service_role")
+    execute(owner, "GRANT SELECT ON boards.stored TO anon")
+    assert tried(superuser, "service_role", *reads["service_role"]) == earlier["service_role"]
+    assert tried(superuser, "anon", "SELECT * FROM boards.stored") == ["done: 0"]
 
 
 STATE = """
@@ -309,3 +362,21 @@ def test_a_schema_that_is_open_by_default_is_refused_for_dagster(server: Server,
     with pytest.raises(UserError, match="to anon, authenticated: name a schema") as told:
         prepare_for_dagster(target, "public")
     assert "\n" not in told.value.message
+
+
+@pytest.mark.parametrize("role", ["John.Doe", "Owner", "john@example.com", "a\"b' c"])
+def test_a_database_users_name_may_be_any(server: Server, role: str):
+    """Lost: every command that prepares Dagster, for whoever is called John.Doe, and a page of SQL instead."""
+    name, quoted = f"owned_{next(_numbers)}", '"' + role.replace('"', '""') + '"'
+    server.administer(f"CREATE ROLE {quoted} LOGIN PASSWORD 'pw'")
+    server.administer(f"CREATE DATABASE {name} OWNER {quoted}")
+    try:
+        target = outside(as_role(server.direct_url(name), quote(role, safe="")), "dagster")
+        with closing(Database(target)) as database:
+            # The first schema of the default search_path, so that our tables lie there.
+            execute(database, f"CREATE SCHEMA {quoted}")
+        prepare_for_dagster(target, "dagster")
+        migrations.migrate(target)
+    finally:
+        server.administer(f"DROP DATABASE {name} WITH (FORCE)")
+        server.administer(f"DROP ROLE {quoted}")

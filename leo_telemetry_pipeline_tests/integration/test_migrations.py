@@ -1,6 +1,7 @@
 """The schema: up, down, up again, and every statement of the seed document on it."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from leo_telemetry_pipeline.store import migrations
 from leo_telemetry_pipeline.store.database import Database, Target, outside
 from leo_telemetry_pipeline_tests import builders
 from leo_telemetry_pipeline_tests.builders import back_date, execute, new_id, one, queued, running
+from leo_telemetry_pipeline_tests.processes import command, finished
 
 EVERYTHING = """
 SELECT c.relkind::text || ' ' || c.relname FROM pg_class AS c WHERE c.relnamespace = 'public'::regnamespace
@@ -86,6 +88,23 @@ def test_two_migrations_at_once_both_end_well(empty_database_url: str):
     assert [code for _, code in ends] == [0] * 4, ends
     with closing(psycopg2.connect(empty_database_url)) as connection:
         assert migrations.version(connection) == migrations.newest()
+
+
+@pytest.mark.parametrize("table", ["alembic_version", "telemetry_upkeep"])
+def test_a_server_that_dies_in_a_migration_is_said_in_one_line(empty_database_url: str, table: str):
+    """Lost: a page of SQLAlchemy's tracebacks, in which "connection already closed" hides what happened."""
+    # The one table is made by Alembic, the other by the driver's own cursor.
+    dies = f"""
+        CREATE FUNCTION die() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF to_regclass('{table}') IS NOT NULL THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF;
+        END $$;
+        CREATE EVENT TRIGGER dies ON ddl_command_end EXECUTE FUNCTION die()
+    """
+    with closing(Database(outside(empty_database_url, "dagster"))) as database:
+        execute(database, dies)
+    done = finished(command("migrate"), os.environ | {"LEO_TELEMETRY_DATABASE_URL": empty_database_url})
+    assert (done.code, done.out) == (3, "")
+    assert re.fullmatch("leo-telemetry: The database stopped answering .(?!.*already closed).*", done.err.strip())
 
 
 def test_an_unmigrated_database_of_somebody_elses_is_refused_with_the_remedy(empty_database_url: str):

@@ -155,16 +155,27 @@ INVOKED = (
 _PARTITIONS_OF_SPANS = (
     "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'workflow_trace_log'::regclass"
 )
+# Also of users' views on top of ours: a security_invoker view asks whoever runs the query, whatever lies between.
 _READERS = """
+WITH RECURSIVE relations AS (
+    SELECT c.oid FROM pg_class AS c
+    WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) AND c.relname = ANY(%s)
+    UNION SELECT v.oid FROM relations AS r
+        JOIN pg_depend AS d ON d.refobjid = r.oid
+            AND d.refclassid = 'pg_class'::regclass AND d.classid = 'pg_rewrite'::regclass
+        JOIN pg_rewrite AS w ON w.oid = d.objid
+        JOIN pg_class AS v ON v.oid = w.ev_class AND v.relkind = 'v'
+)
 SELECT DISTINCT quote_ident(r.rolname)
 FROM pg_class AS c
+JOIN relations ON relations.oid = c.oid
 CROSS JOIN LATERAL (
     SELECT c.relacl AS acl UNION ALL SELECT a.attacl FROM pg_attribute AS a WHERE a.attrelid = c.oid
 ) AS lists
 CROSS JOIN LATERAL aclexplode(lists.acl) AS entry
 JOIN pg_roles AS r ON r.oid = entry.grantee
-WHERE c.relnamespace = current_schema()::regnamespace AND c.relname = ANY(%s) AND entry.privilege_type = 'SELECT'
-  AND entry.grantee <> c.relowner
+WHERE entry.privilege_type = 'SELECT' AND entry.grantee <> c.relowner
+  AND r.rolname NOT IN ('anon', 'anonymous', 'authenticated', 'service_role')
 """
 _WITHOUT_RUNS = "AND NOT has_table_privilege(r.oid, 'telemetry_analysis_runs', 'SELECT')"
 
@@ -193,8 +204,6 @@ def _keep_what_readers_had() -> None:
     for (role,) in rows(_READERS + _WITHOUT_RUNS, (list(VIEWS),)):
         columns = "run_id, status, scope_type, window_end, finished_at"
         run_sql(f"GRANT SELECT ({columns}) ON telemetry_analysis_runs TO {role}")
-    for (role,) in rows(_READERS, (["telemetry_effective_thresholds"],)):
-        run_sql(f"GRANT SELECT ON telemetry_thresholds, telemetry_baselines TO {role}")
     for (role,) in rows(_READERS, (["telemetry_thresholds"],)):
         run_sql(f"GRANT EXECUTE ON FUNCTION telemetry_effective_threshold(text, text) TO {role}")
 
