@@ -126,6 +126,8 @@ def process_lives(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool | No
 class Heartbeat:
     """Beat every 5 s on a thread and connection of its own, and interrupt the process when the row is lost."""
 
+    _interrupted = False
+
     def __init__(self, target: Target, work: Database, run_id: str, dagster_run_id: str) -> None:
         self._target = target
         self._work = work
@@ -142,6 +144,12 @@ class Heartbeat:
         self._stopped.set()
         self._thread.join(timeout=10)
 
+    @classmethod
+    def take_interrupt(cls) -> bool:
+        """Tell once per interrupt that it was a heartbeat's: whoever executes several runs goes on with the next."""
+        interrupted, cls._interrupted = cls._interrupted, False
+        return interrupted
+
     def _beat(self) -> None:
         connection = Database(self._target)
         try:
@@ -152,6 +160,7 @@ class Heartbeat:
                     if status == "SUCCEEDED" or self._stopped.is_set():
                         return
                     if status != "RUNNING":
+                        Heartbeat._interrupted = True
                         os.kill(os.getpid(), signal.SIGINT)
                         # The driver hears no signal while it waits for a statement.
                         self._work.cancel()
