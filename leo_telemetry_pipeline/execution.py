@@ -5,7 +5,7 @@ Does not: starting other processes, printing (cli).
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 
 import dagster as dg
@@ -40,8 +40,11 @@ def execute(of: dg.DagsterInstance, tags: Mapping[str, str]) -> str:
     return job.execute_in_process(instance=of, tags=dict(tags), run_config=_QUIET, raise_on_error=False).run_id
 
 
-def execute_queued(of: dg.DagsterInstance, target: Target) -> int:
-    """Run every QUEUED analysis, and those that get queued meanwhile; return how many."""
+def execute_queued(of: dg.DagsterInstance, target: Target, check: Callable[[], None]) -> int:
+    """Run every QUEUED analysis, and those that get queued meanwhile; return how many.
+
+    ``check`` raises after one where this process shall end: Dagster takes signals for itself, and ends one run by them.
+    """
     connection, done = Database(target), set()
     try:
         while True:
@@ -55,6 +58,7 @@ def execute_queued(of: dg.DagsterInstance, target: Target) -> int:
                 execute(of, {RUN_ID_TAG: run.run_id})
                 # Nobody else would notice that it could not even begin.
                 runs.fail_unlaunched(connection, run.run_id, "the job ended without taking the analysis run")
+                check()
     finally:
         connection.close()
 

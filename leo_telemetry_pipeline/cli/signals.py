@@ -32,8 +32,8 @@ class _State:
     """What was heard, and what became of it. Not a dataclass: each command would import those, and ``inspect``."""
 
     def __init__(self) -> None:
-        # The first signal, 0 before it.
-        self.number = 0
+        # The first signal that our handler got, and the first at all, which Dagster's may have got; 0 before it.
+        self.number = self.first = 0
         self.heard_s = self.left_s = self.patience_s = 0.0
         self.deaf = self.watched = False
         # How often the main thread answered the watcher.
@@ -85,14 +85,15 @@ def forget() -> None:
 
 def number() -> int:
     """Return the signal that was heard first, SIGINT where none was."""
-    return _state.number or signal.SIGINT
+    return _state.number or _state.first or signal.SIGINT
 
 
 def asked() -> bool:
     """Tell whether this process shall end; whoever asks ends it, so it is not interrupted any more."""
-    if _state.number and not _state.left_s:
+    is_asked = bool(_state.number or _state.first)
+    if is_asked and not _state.left_s:
         _state.left_s = time.monotonic()
-    return bool(_state.number)
+    return is_asked
 
 
 def check() -> None:
@@ -109,7 +110,7 @@ def noted() -> Iterator[None]:
         yield
         # Ctrl-C in a terminal goes to the programs that we started as well, and they fail of it.
     except (KeyboardInterrupt, UserError):
-        if not _state.number:
+        if not (_state.number or _state.first):
             raise
 
 
@@ -150,7 +151,15 @@ def _watch(reading: int, main: int) -> None:
     """Interrupt the main thread when its time is over, until it leaves; end the process when it does not answer."""
     while True:
         if numbers := set(os.read(reading, 512)) - {signal.SIGALRM}:
+            if not _is_of_heartbeat():
+                _state.first = _state.first or min(numbers)
             _see_to_it(main, min(numbers))
+
+
+def _is_of_heartbeat() -> bool:
+    """Tell whether a signal is that of a heartbeat to a run that lost its row, which ends that run alone."""
+    used = sys.modules.get("leo_telemetry_pipeline.defs.lifecycle")
+    return used is not None and used.Heartbeat.take_interrupt()
 
 
 def _see_to_it(main: int, number: int) -> None:
@@ -161,7 +170,7 @@ def _see_to_it(main: int, number: int) -> None:
         if _state.deaf or _state.answers != answers:
             answers, answered_s = _state.answers, time.monotonic()
             if not _state.number:
-                # Dagster has handlers of its own while it executes a step.
+                # Dagster has handlers of its own while it executes a step, and clears up: look after it.
                 return
         if time.monotonic() > answered_s + _HANGS_S:
             _leave_servers()

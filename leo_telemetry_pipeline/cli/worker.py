@@ -57,6 +57,7 @@ def _locked(settings: Settings, target: Target) -> int:
         # A row that waits is executed next, and this is about the last of them.
         if executed and not _is_queued(target):
             _follow(settings, target)
+            signals.check()
         return executed
     finally:
         os.close(lock)
@@ -68,7 +69,7 @@ def _execute(settings: Settings, target: Target) -> int:
     from leo_telemetry_pipeline import execution
 
     with execution.instance(target, settings) as instance:
-        return execution.execute_queued(instance, target)
+        return execution.execute_queued(instance, target, signals.check)
 
 
 def _maintain(settings: Settings, target: Target) -> None:

@@ -65,7 +65,7 @@ def how_it_ended(instance: dg.DagsterInstance, dagster_run_id: str) -> Ending | 
             return Ending("ERROR", f"{shown(event.step_key or '')}: failed without an error")
         inner = error.cause or error
         if data.error_source is not None and data.error_source.name == "INTERRUPT":
-            return Ending("CANCELLED_BY_USER", "interrupted")
+            return Ending(LOST if _is_stopped(instance, dagster_run_id) else "CANCELLED_BY_USER", "interrupted")
         if "AssetCheckFailed" in f"{error.cls_name}{inner.cls_name}":
             return Ending("CHECK_FAILED", _failed_checks(instance, dagster_run_id)[:4000])
         said = f"{shown(event.step_key or '')}: {inner.message.strip()}"[:4000]
@@ -74,6 +74,17 @@ def how_it_ended(instance: dg.DagsterInstance, dagster_run_id: str) -> Ending | 
     if run is not None and run.status in CANCELLED:
         return Ending("CANCELLED_BY_USER", "")
     return None
+
+
+def _is_stopped(instance: dg.DagsterInstance, dagster_run_id: str) -> bool:
+    """Tell whether an interrupt came from a daemon that is being stopped, not from a person who ends this run.
+
+    One in a terminal interrupts a run that was never launched; one in the UI has it recorded first.
+    """
+    run = instance.get_run_by_id(dagster_run_id)
+    if run is None or run.status in CANCELLED:
+        return False
+    return bool(instance.all_logs(dagster_run_id, of_type=dg.DagsterEventType.RUN_STARTING))
 
 
 def how_it_failed(instance: dg.DagsterInstance, dagster_run_id: str) -> str | None:
@@ -126,11 +137,14 @@ def process_lives(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool | No
 class Heartbeat:
     """Beat every 5 s on a thread and connection of its own, and interrupt the process when the row is lost."""
 
+    _interrupted = False
+
     def __init__(self, target: Target, work: Database, run_id: str, dagster_run_id: str) -> None:
         self._target = target
         self._work = work
         self._run = (run_id, dagster_run_id)
         self._stopped = threading.Event()
+        self.has_lost_row = False
         self._thread = threading.Thread(target=self._beat, name="leo-telemetry-heartbeat", daemon=True)
 
     def start(self) -> None:
@@ -142,6 +156,12 @@ class Heartbeat:
         self._stopped.set()
         self._thread.join(timeout=10)
 
+    @classmethod
+    def take_interrupt(cls) -> bool:
+        """Tell once per interrupt that it was a heartbeat's: whoever executes several runs goes on with the next."""
+        interrupted, cls._interrupted = cls._interrupted, False
+        return interrupted
+
     def _beat(self) -> None:
         connection = Database(self._target)
         try:
@@ -152,6 +172,7 @@ class Heartbeat:
                     if status == "SUCCEEDED" or self._stopped.is_set():
                         return
                     if status != "RUNNING":
+                        self.has_lost_row = Heartbeat._interrupted = True
                         os.kill(os.getpid(), signal.SIGINT)
                         # The driver hears no signal while it waits for a statement.
                         self._work.cancel()

@@ -124,7 +124,8 @@ def analysis(context: dg.InitResourceContext) -> Iterator[Analysis]:
             ending = how_it_ended(instance, run.run_id)
             if ending is not None and ending.reason_code == LOST:
                 # Its beat has stopped: in half a minute the row counts as lost, and is tried again.
-                log.error("Analysis %s lost its database and is tried again: %s", taken.run.run_id, ending.error_detail)
+                if not heartbeat.has_lost_row:
+                    log.error("Analysis %s was cut off and is tried again: %s", taken.run.run_id, ending.error_detail)
             elif ending is not None and _end(target, taken.run.run_id, run.run_id, ending):
                 said = " ".join(ending.error_detail.split()) or "no more is known"
                 log.error("Analysis %s did not succeed (%s): %s", taken.run.run_id, ending.reason_code, said)

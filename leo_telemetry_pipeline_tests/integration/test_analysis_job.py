@@ -1,6 +1,8 @@
 """The analysis as Dagster executes it: from a queued row to its findings, and every way in which it can break."""
 
 import os
+import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import datetime, timedelta
@@ -11,6 +13,9 @@ import dagster as dg
 import pandas as pd
 import psycopg2
 import pytest
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.events import DagsterEvent
+from dagster._core.execution.api import execute_run
 
 from leo_telemetry_pipeline import execution
 from leo_telemetry_pipeline.actions import findings
@@ -30,6 +35,7 @@ from leo_telemetry_pipeline_tests.builders import (
     analyse,
     analyse_queued,
     analysis_job,
+    back_date,
     configure,
     execute,
     insert,
@@ -618,6 +624,50 @@ def test_a_row_that_is_lost_in_the_middle_gets_nothing_more(
     assert statuses(db) == [("CANCELLED", "CANCELLED_BY_USER")]
     assert items(db) == []
     assert set(outcomes(db, run_id).values()) == {None}
+
+
+def launched(db: Database, *, terminated: bool, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Execute a queued row as the process of a launched run that gets SIGTERM in a step; return the row's id.
+
+    A run that is ``terminated`` in the UI is recorded as such before its process gets the signal.
+    """
+    job, run_id = analysis_job(), queued(db)
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = instance.create_run_for_job(job, run_config=QUIET, tags={RUN_ID: run_id})
+        instance.report_dagster_event(
+            DagsterEvent(dg.DagsterEventType.RUN_STARTING.value, job_name=job.name), run_id=run.run_id
+        )
+
+        def interrupt(*_: Any) -> None:
+            if terminated:
+                instance.report_run_canceling(run)
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+
+        before(monkeypatch, judging, "judge", interrupt)
+        starting = instance.get_run_by_id(run.run_id)
+        assert starting is not None
+        execute_run(InMemoryJob(job), starting, instance)
+    return run_id
+
+
+@pytest.mark.only_on(EMBEDDED, reason="it is about signals, and no statement that other servers would read otherwise")
+def test_a_run_whose_daemon_is_stopped_is_tried_again_but_not_one_that_a_person_ended(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+):
+    """Lost: a restart of the service loses the analysis under way for a week, which a kill of it does not."""
+    stopped = launched(db, terminated=False, monkeypatch=monkeypatch)
+    assert statuses(db) == [("RUNNING", None)]
+    back_date(db, stopped, "heartbeat_at", "31 s")
+    assert runs.reap(db) == 1
+    [retry] = runs.waiting(db)
+    assert (row(db, stopped).reason_code, retry.retry_of) == ("WORKER_LOST", stopped)
+    runs.cancel(db, retry.run_id)
+    terminated = launched(db, terminated=True, monkeypatch=monkeypatch)
+    assert (row(db, terminated).status, row(db, terminated).reason_code) == ("CANCELLED", "CANCELLED_BY_USER")
+    # In a terminal, where the run has no launcher.
+    before(monkeypatch, judging, "judge", lambda *_: (os.kill(os.getpid(), signal.SIGINT), time.sleep(60)))
+    assert analyse_queued(db).reason_code == "CANCELLED_BY_USER"
 
 
 # Parts of it, from the UI

@@ -1,0 +1,64 @@
+"""`worker --once` that is told to end while Dagster, which has signal handlers of its own, executes a step."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline_tests import processes
+from leo_telemetry_pipeline_tests.builders import execute, statuses
+from leo_telemetry_pipeline_tests.servers import EMBEDDED
+
+pytestmark = [
+    pytest.mark.usefixtures("settings"),
+    pytest.mark.only_on(
+        EMBEDDED, reason="it is about signals, and no statement that other servers would read otherwise"
+    ),
+]
+
+# The first analysis loses its row in a step, so its heartbeat interrupts it; the second gets the signal of a person.
+WORKER = """
+import os, sys, time
+from contextlib import closing
+from leo_telemetry_pipeline.analysis import bottlenecks
+from leo_telemetry_pipeline.cli import main
+from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.store import database, runs
+
+def lose():
+    with database.ready(Settings()) as target, closing(database.Database(target)) as connection:
+        runs.cancel(connection, next(run.run_id for run in runs.waiting(connection) if run.status == "RUNNING"))
+
+def judge(*arguments, **more):
+    print("judges", flush=True)
+    if acts:
+        acts.pop(0)()
+        time.sleep(600)
+    return original(*arguments, **more)
+
+number, original = int(sys.argv.pop()), bottlenecks.judge
+acts = [lose, lambda: os.kill(os.getpid(), number)]
+bottlenecks.judge = judge
+sys.exit(main.main())
+"""
+QUEUED = """
+INSERT INTO telemetry_analysis_runs (scope_type, scope_id, triggered_at)
+SELECT 'PROJECT', name, clock_timestamp() FROM unnest(ARRAY['a', 'b', 'c']) AS name
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_worker_that_is_told_to_end_in_a_step_executes_no_more_but_one_that_lost_a_row_goes_on(
+    db: Database, home: Path, number: signal.Signals
+):
+    """Lost: Ctrl-C on a worker cancels one analysis and starts the next; or a cancelled one keeps others waiting."""
+    execute(db, QUEUED)
+    command = [sys.executable, "-P", "-c", WORKER, "worker", "--once", str(int(number))]
+    url = {"LEO_TELEMETRY_DATABASE_URL": os.environ["LEO_TELEMETRY_DATABASE_URL"]}
+    done = processes.finished(command, processes.environment(home, **url))
+    cancelled = ("CANCELLED", "CANCELLED_BY_USER")
+    assert statuses(db) == [cancelled, cancelled, ("QUEUED", None)], done
+    assert (done.code, done.out.splitlines()) == (128 + number, ["judges"] * 2), done
