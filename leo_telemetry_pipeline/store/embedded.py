@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
 from leo_telemetry_pipeline.settings import make_home, refuse_others_home
@@ -56,6 +57,7 @@ class Embedded:
         self._postmaster = Postmaster(self.data, self.sockets, home / "server.lock")
         self._users: int | None = None
         self._watch: Watch | None = None
+        self._leaving = Lock()
 
     @property
     def dsn(self) -> str:
@@ -89,21 +91,23 @@ class Embedded:
 
     def release(self) -> None:
         """Stop being a user; the last one out stops the server."""
-        if self._users is None:
-            return
-        if self._watch is not None:
-            self._watch.end(_SERVER_S)
-        try:
-            # Turning the shared lock into an exclusive one succeeds only for the last user.
-            fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return
-        else:
-            self._stop()
-        finally:
-            os.close(self._users)
-            self._users = self._watch = None
-            _in_use.discard(self)
+        # A signal's watcher leaves the server while the main thread hangs in a statement, which then leaves it too.
+        with self._leaving:
+            if self._users is None:
+                return
+            if self._watch is not None:
+                self._watch.end(_SERVER_S)
+            try:
+                # Turning the shared lock into an exclusive one succeeds only for the last user.
+                fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            else:
+                self._stop()
+            finally:
+                os.close(self._users)
+                self._users = self._watch = None
+                _in_use.discard(self)
 
     @property
     def _is_ending(self) -> bool:

@@ -21,6 +21,8 @@ _NOISE = re.compile(
 _BEFORE = re.compile(r"^.*?(?=(?:FATAL|PANIC|ERROR|LOG): |(?:initdb|pg_ctl|postgres): )")
 _SMALL_DISK = 100_000_000
 
+_SETTINGS = "correct {home}/database/postgresql.conf, postgresql.auto.conf or pg_hba.conf"
+_DAMAGE = "its files are damaged or incomplete: put back a backup of {home}, or move {home}/database away to begin anew"
 # What is known to be said, and what helps against it. The first that fits counts, so the vague ones come last.
 _REMEDIES = (
     (
@@ -55,12 +57,14 @@ _REMEDIES = (
     ),
     (
         r"invalid value for parameter|unrecognized configuration parameter|contains errors|syntax error in file",
-        "correct {home}/database/postgresql.conf or postgresql.auto.conf",
+        _SETTINGS,
     ),
-    (
-        r"pg_control|checkpoint|PANIC|could not read|invalid page|No such file or directory|corrupt",
-        "its files are damaged or incomplete: put back a backup of {home}, or move {home}/database away to begin anew",
-    ),
+    (r"could not access file|could not load |could not open (?:configuration|log) ", _SETTINGS),
+    (r"data directory .* does not exist", _SETTINGS),
+    (r"pg_control|checkpoint|PANIC|could not read|invalid page|corrupt|required WAL directory", _DAMAGE),
+    (r"could not find the database system|could not access status of|not a valid data directory", _DAMAGE),
+    # Another file that is missing is one that a setting names.
+    (r'(?:"|/database/)(?:pg_|base/|global/)[^"]*": No such file', _DAMAGE),
     (r"did not start in time|still starting", "it may be recovering: try again in a minute"),
 )
 

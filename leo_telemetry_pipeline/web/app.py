@@ -21,21 +21,22 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from leo_telemetry_pipeline.collect import otlp, otlp_protobuf
-from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.store import intake
 from leo_telemetry_pipeline.store.database import Target
 from leo_telemetry_pipeline.web import answers, batching, body
 from leo_telemetry_pipeline.web.batching import Batcher
 from leo_telemetry_pipeline.web.body import Body, Refusal
 from leo_telemetry_pipeline.web.claude import ClaudeCode
-from leo_telemetry_pipeline.web.guard import CONTAINER_HOSTS, Guard, Rules
+from leo_telemetry_pipeline.web.guard import CONTAINER_HOSTS, FOREIGN_HOST, Guard, Rules
 from leo_telemetry_pipeline.web.keeping import Keeper, NotKept
 from leo_telemetry_pipeline.web.metrics import MEDIA_TYPE, Metrics
 from leo_telemetry_pipeline.web.notices import Notices
 
 _READERS = {answers.JSON: otlp.parts_of_json, answers.PROTOBUF: otlp_protobuf.parts_of_protobuf}
-# What is refused with these is lost: no exporter sends it again.
+# What is refused with these, or by the guard, is lost: no exporter sends it again.
 _FOR_GOOD = (400, 413, 415)
+_HOST_REMEDY = f"set {PREFIX}SERVE_TOKEN, or let the proxy send Host: localhost"
 _PLACE = re.compile(r"(?<=byte) \d+|; \d+ span\(s\) before that are stored")
 
 _log = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ def build_app(settings: Settings, target: Target, *, host: str = "127.0.0.1", aw
     app.router.redirect_slashes = False
     # Whoever knows the token is no web page, by whatever name a proxy passes the request on.
     hosts = None if settings.serve_token else CONTAINER_HOSTS | {host.lower()}
-    return Application(Guard(app, Rules(hosts), _refuse_stranger), receiver.metrics, receiver.notices)
+    return Application(Guard(app, Rules(hosts), receiver.refuse_stranger), receiver.metrics, receiver.notices)
 
 
 def _signal(path: str, endpoint: Callable) -> list[Route]:
@@ -163,6 +164,13 @@ class _Receiver:
         if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode("latin-1"), self._token):
             raise Refusal(401, "the header `Authorization: Bearer <token>` is missing or wrong")
 
+    def refuse_stranger(self, connection: HTTPConnection, why: str) -> Response:
+        reason = why
+        if why == FOREIGN_HOST:
+            reason, why = f"Host names another machine: {_HOST_REMEDY}", f"{why}; {_HOST_REMEDY}"
+        self.notices.add(intake.REFUSED, f"403 {reason}", f"request(s) refused: 403 {reason}")
+        return answers.refused(answers.content_type(connection), 403, why)
+
     async def health(self, request: Request) -> Response:  # noqa: ARG002  # Starlette's signature
         return Response("ok\n", media_type="text/plain")
 
@@ -175,10 +183,6 @@ class _Receiver:
         self._admit(request)
         text = self.metrics.text(bytes_in_flight=self._inflow.held, database_up=not self._keeper.away)
         return Response(text, media_type=MEDIA_TYPE)
-
-
-def _refuse_stranger(connection: HTTPConnection, why: str) -> Response:
-    return answers.refused(answers.content_type(connection), 403, why)
 
 
 async def _gone(request: Request, error: Exception) -> Response:  # noqa: ARG001

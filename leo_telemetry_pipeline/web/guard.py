@@ -20,7 +20,7 @@ FOREIGN_HOST = (
 )
 FOREIGN_PAGE = "web pages of other origins may not use this server"
 # Names by which containers reach the loopback addresses of their host. Nobody can register such a name.
-CONTAINER_HOSTS = frozenset({"host.docker.internal", "host.containers.internal"})
+CONTAINER_HOSTS = frozenset({"host.docker.internal", "gateway.docker.internal", "host.containers.internal"})
 
 # For each answer: no page of another origin may frame it, embed it or keep a handle on its window.
 _CLOSED = {

@@ -1,6 +1,7 @@
 """Which requests the guard lets in: what browsers send, in whatever situation a page can put them."""
 
 import asyncio
+import logging
 from typing import Any
 
 import pytest
@@ -11,6 +12,10 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message
 from starlette.websockets import WebSocket
 
+from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.store.database import outside
+from leo_telemetry_pipeline.store.intake import REFUSED
+from leo_telemetry_pipeline.web.app import build_app
 from leo_telemetry_pipeline.web.guard import CONTAINER_HOSTS, Guard, Rules, is_own_host
 from leo_telemetry_pipeline.web.ui import GRAPHQL, guarded
 
@@ -52,8 +57,8 @@ def ui() -> ASGIApp:
     )
 
 
-def ask(app: ASGIApp, method: str, path: str, headers: dict[str, str], kind: str = "http") -> tuple[int, dict]:
-    """Send a request with these headers; return its status and the headers of the answer. 101: a WebSocket is open."""
+def sent_by(app: ASGIApp, method: str, path: str, headers: dict[str, str], kind: str = "http") -> list[Message]:
+    """Send a request with these headers; return all messages of the answer."""
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -75,6 +80,12 @@ def ask(app: ASGIApp, method: str, path: str, headers: dict[str, str], kind: str
         await app(scope, receive, send)
 
     asyncio.run(exchange())
+    return sent
+
+
+def ask(app: ASGIApp, method: str, path: str, headers: dict[str, str], kind: str = "http") -> tuple[int, dict]:
+    """Send a request with these headers; return its status and the headers of the answer. 101: a WebSocket is open."""
+    sent = sent_by(app, method, path, headers, kind)
     if kind == "websocket":
         return (101 if sent[0]["type"] == "websocket.accept" else 403), {}
     return sent[0]["status"], {name.decode(): value.decode() for name, value in sent[0]["headers"]}
@@ -85,7 +96,10 @@ def ask(app: ASGIApp, method: str, path: str, headers: dict[str, str], kind: str
     [
         *((host, True) for host in ("127.0.0.1:3000", "localhost:3000", "LOCALHOST", "localhost.:3000", "[::1]:3000")),
         *((host, True) for host in ("127.8.9.1", "a.localhost:1", "127.0.0.1:13000", "[::1]", "here.example:3000")),
-        *((host, True) for host in ("host.docker.internal:4318", "host.containers.internal")),
+        *(
+            (host, True)
+            for host in ("host.docker.internal:4318", "host.containers.internal", "gateway.docker.internal")
+        ),
         *((host, False) for host in ("evil.test:3000", "", ":3000", "localhost.evil.test", "127.0.0.1.evil.test")),
         *((host, False) for host in ("evillocalhost", "0.0.0.0:3000", "[::]:3000", "0:3000", "[::ffff:7f00:1]:3000")),
         *((host, False) for host in ("10.0.0.1", "127.0.0.1:3000:evil.test", "127.0.0.1@evil.test", "local host", "[")),
@@ -201,3 +215,28 @@ def test_a_server_without_pages_takes_nothing_from_any_page(status: int, rules: 
     """Lost: web pages put spans of their making into the table, or read the metrics."""
     app = Guard(Starlette(routes=[Route("/metrics", executed)]), rules)
     assert ask(app, "GET", "/metrics", {"host": UI, **headers})[0] == status
+
+
+@pytest.mark.parametrize(
+    ("headers", "words"),
+    [
+        ({"host": "otel-collector:4318"}, ("LEO_TELEMETRY_SERVE_TOKEN", "Host: localhost")),
+        ({"host": "traces.example.com"}, ("LEO_TELEMETRY_SERVE_TOKEN", "Host: localhost")),
+        ({"host": "10.0.0.7:4318"}, ("LEO_TELEMETRY_SERVE_TOKEN", "Host: localhost")),
+        ({"host": "localhost:4318", "origin": EVIL}, ("web pages",)),
+    ],
+)
+def test_the_receiver_notes_whom_it_refuses_and_says_what_helps(
+    settings: Settings, caplog: pytest.LogCaptureFixture, headers: dict[str, str], words: tuple[str, ...]
+):
+    """Lost: all spans behind a proxy that passes Host on, since exporters do not send again what got 403."""
+    app = build_app(settings, outside("postgresql://nobody@127.0.0.1:1/none", "dagster"))
+    with caplog.at_level(logging.WARNING):
+        for path in ("/v1/traces", "/v1/logs"):
+            answer = sent_by(app, "POST", path, {**JSON, **headers})
+    assert answer[0]["status"] == 403
+    [(noticed, count)] = app.notices.take().items()
+    assert (noticed.kind, count) == (REFUSED, 2)
+    for said in (answer[1]["body"].decode(), noticed.detail, caplog.messages[0]):
+        assert all(word in said for word in words)
+    assert len(noticed.detail) <= 200  # the table cuts what is longer

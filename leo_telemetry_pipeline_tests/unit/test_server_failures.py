@@ -48,6 +48,40 @@ UNKNOWN = """\
 pg_ctl: could not start server
 """
 
+SETTINGS, DAMAGE = "; correct /srv/leo/database/postgresql.conf", "; its files are damaged or incomplete"
+MISSING = "No such file or directory"
+
+
+@pytest.mark.parametrize(
+    ("said", "advice"),
+    [
+        (f'could not access file "pg_stat_statements": {MISSING}', SETTINGS),
+        (f'could not access file "/usr/lib/postgresql/citus.so": {MISSING}', SETTINGS),
+        (f'could not load server certificate file "server.crt": {MISSING}', SETTINGS),
+        (f'could not open configuration file "/srv/leo/database/more.conf": {MISSING}', SETTINGS),
+        ("could not load /srv/leo/database/pg_hba.conf", SETTINGS),
+        (f'could not open log file "/srv/pg_logs/postgresql-2026-11-29_200000.log": {MISSING}', SETTINGS),
+        ('data directory "/srv/elsewhere" does not exist', SETTINGS),
+        (f'could not open directory "pg_notify": {MISSING}', DAMAGE),
+        (f'could not open file "base/5/1259": {MISSING}', DAMAGE),
+        (f'could not open file "/srv/leo/database/global/pg_filenode.map": {MISSING}', DAMAGE),
+        ('required WAL directory "pg_wal" does not exist', DAMAGE),
+        ("could not access status of transaction 752", DAMAGE),
+        ('"/srv/leo/database" is not a valid data directory', DAMAGE),
+        (f'could not open file "/srv/pg_backup/x": {MISSING}', " (see"),
+    ],
+)
+def test_only_a_file_of_the_databases_own_that_is_missing_is_a_damage(said: str, advice: str):
+    """Lost: a database, which its owner moves away since a line of postgresql.conf is wrong."""
+    log = f"2026-11-29 20:00:00.000 UTC [7] FATAL:  {said}\n2026-11-29 20:00:00.001 UTC [7] LOG:  shut down\n"
+    assert f"failed: FATAL: {said}{advice}" in told("pg_ctl", log, HOME, PLENTY)
+
+
+def test_a_server_that_does_not_find_its_control_file_is_damaged():
+    """Lost: the remedy, for PostgreSQL says this one without time, level and hint."""
+    said = "postgres: could not find the database system\nExpected to find it in the directory"
+    assert DAMAGE in told("pg_ctl", said, HOME, PLENTY)
+
 
 @pytest.mark.parametrize(
     ("said", "cause", "advice"),
