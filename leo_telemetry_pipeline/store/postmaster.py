@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from leo_telemetry_pipeline.store.process_ids import command, working_in
+from leo_telemetry_pipeline.store.server_programs import server_user
 
 _SERVER = re.compile(r".*/postgres -D (.+)", re.DOTALL)
 
@@ -65,7 +66,7 @@ class Postmaster:
 
     def end_orphans(self) -> None:
         """End processes that outlived their server, such as one amid a long statement (Linux; elsewhere we wait)."""
-        at_work = {pid: command(pid) for pid in working_in(self._data)}
+        at_work = {pid: command(pid) for pid in working_in(self._data, server_user())}
         if self.runs or any(self._is_server(pid) for pid in at_work):
             return
         for pid, line in at_work.items():

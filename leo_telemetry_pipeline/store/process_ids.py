@@ -31,14 +31,38 @@ def began(pid: int) -> str:
     return ""
 
 
-def working_in(folder: Path) -> list[int]:
-    """Return the processes whose working folder this is, as far as this user may see; none where there is no /proc."""
+def working_in(folder: Path, owner: tuple[int, int] | None = None) -> list[int]:
+    """Return the processes whose working folder this is, as far as this user may see; none where there is no /proc.
+
+    ``owner``: whose processes (uid, gid) they are, where we are root, which needs CAP_SYS_PTRACE to see others'
+    folders and lacks it in a container. So a shell looks as that user.
+    """
+    if owner is not None:
+        return _working_in_as(owner, folder)
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if (entry / "cwd").samefile(folder):
                 found.append(int(entry.name))
     return found
+
+
+def _working_in_as(owner: tuple[int, int], folder: Path) -> list[int]:
+    look = 'for entry in /proc/[0-9]*; do [ "$entry/cwd" -ef "$0" ] && echo "${entry#/proc/}"; done'
+    with suppress(OSError):
+        done = subprocess.run(
+            ["/bin/sh", "-c", look, str(folder)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd="/",
+            user=owner[0],
+            group=owner[1],
+            extra_groups=[],
+        )
+        return [int(number) for number in done.stdout.split()]
+    return []
 
 
 def _ps(column: str, pid: int) -> str:

@@ -1,16 +1,20 @@
 """Which processes are a server's: its lock, its files, and ids that were given to others."""
 
 import os
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from leo_telemetry_pipeline.store import process_ids
 from leo_telemetry_pipeline.store.postmaster import Postmaster
+from leo_telemetry_pipeline.store.server_programs import server_user
+from leo_telemetry_pipeline_tests.processes import need
 
 
 @pytest.fixture
@@ -67,6 +71,43 @@ def test_processes_that_work_in_the_folder_and_are_no_server_go_on(server: Postm
         server.end_orphans()
         process.communicate(b"\n")
     assert process.returncode == 0
+
+
+END_ORPHANS = """
+import sys
+from pathlib import Path
+from leo_telemetry_pipeline.store.postmaster import Postmaster
+home = Path(sys.argv[1])
+Postmaster(home / "data", home / "run", home / "lock").end_orphans()
+"""
+
+
+def test_root_ends_the_orphans_of_its_server_without_the_right_to_trace_them(home: Path) -> None:
+    """Lost: the database in a container, whose root has no CAP_SYS_PTRACE, for as long as a dead statement computes."""
+    need(os.geteuid() == 0 and shutil.which("setpriv"), "only root can drop a capability")
+    user, group = server_user() or (0, 0)
+    for folder in (home, home / "data", home / "elsewhere"):
+        folder.mkdir()
+        os.chown(folder, user, group)
+    with ExitStack() as running:
+        orphan, other, shell = (
+            running.enter_context(
+                subprocess.Popen([name, "600"], executable="/bin/sleep", cwd=folder, user=user, group=group)
+            )
+            for name, folder in [
+                ("postgres: leo leo [local] DO", home / "data"),
+                ("postgres: leo leo [local] DO", home / "elsewhere"),
+                ("sleep", home / "data"),
+            ]
+        )
+        try:
+            no_trace = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"]
+            subprocess.run([*no_trace, sys.executable, "-P", "-c", END_ORPHANS, str(home)], check=True, timeout=60)
+            assert (other.poll(), shell.poll()) == (None, None)
+            assert orphan.wait(5) == -signal.SIGQUIT
+        finally:
+            for process in (orphan, other, shell):
+                process.kill()
 
 
 def test_an_id_that_another_process_got_has_another_beginning() -> None:
