@@ -841,7 +841,7 @@ def test_re_execution_of_a_success_is_an_analysis_of_its_own_over_the_same_windo
 
 # TRUNCATE is in no counter, but gives a table another file. How many rows live, autovacuum estimates at any time.
 COUNTERS = """
-SELECT relname, n_tup_ins, n_tup_upd, n_tup_del, pg_relation_filenode(relid) FROM pg_stat_user_tables ORDER BY relname
+SELECT relname, n_tup_ins, n_tup_upd, n_tup_del, pg_relation_filenode(relid) FROM pg_stat_user_tables ORDER BY 1
 """
 
 
