@@ -72,7 +72,8 @@ class _Client:
                     self._line = await asyncio.open_connection("127.0.0.1", self._port)
                     self._sent.reconnected += 1
                 reader, writer = self._line
-                head = f"POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Type: {PROTOBUF}\r\nContent-Length: {len(body)}"
+                head = f"POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Type: {PROTOBUF}\r\n"
+                head += f"Content-Length: {len(body)}"
                 writer.write(f"{head}\r\n\r\n".encode() + body)
                 answer = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
                 fields = dict(line.split(": ", 1) for line in answer.split("\r\n")[1:] if line)
