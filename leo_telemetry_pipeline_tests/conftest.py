@@ -101,9 +101,9 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in [name for name in os.environ if name.startswith("PG")]:
         del os.environ[name]
     # Started in the background of a script, or by nohup, we ignore them, and so would each program that a test ends.
-    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
         if signal.getsignal(number) is signal.SIG_IGN:
-            signal.signal(number, handler)
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     config.addinivalue_line("markers", "only_on(*servers, reason): what the test is about is there on these alone")
     config.addinivalue_line("markers", "transactions_at_once: waits for itself where there is one server connection")
 

@@ -76,7 +76,7 @@ def test_one_home_has_one_daemon_and_one_ui_and_a_kill_leaves_nothing(short_fold
             processes.all_ended(home)
     for one in (first, dev, second):
         assert "Traceback" not in one.said()
-        assert len(one.said().splitlines()) <= 3, one.said()
+        assert len(one.said().splitlines()) <= 4, one.said()
     assert not list(long.iterdir())
 
 
