@@ -46,7 +46,7 @@ PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --dist loadscope --ma
 test: install ## Run all tests
 	$(PYTEST) --numprocesses 5
 
-unit: install ## Run the tests that need no server: in less than a minute
+unit: install ## Run the tests that need no server: about a minute
 	$(PYTEST) --numprocesses 2 leo_telemetry_pipeline_tests/unit
 
 lint: install ## Check style, types and who imports whom

@@ -1,6 +1,6 @@
 """The embedded server is killed under its users, and its files name other processes: lines 2 and 3 of issue 12.
 
-Belongs here: both trials. Does not: the server's life (store.embedded), whoever is killed otherwise (acceptance tests).
+Belongs here: both trials. Does not: the server's life (store.embedded), killing other processes (acceptance tests).
 
 For line 2 a command runs in a home of its own, spans come in without a pause, and an analysis is queued. The server is
 killed at a random moment before or after that, round after round; at the end every span that was acknowledged must be

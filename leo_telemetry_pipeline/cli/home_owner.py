@@ -16,7 +16,7 @@ from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import make_home
 from leo_telemetry_pipeline.store import process_ids
 
-# What has one owner: the daemon, whoever runs it, and the UI with its receiver, which only `dev` has.
+# Parts of a home with one owner each: the daemon (`dev` or `worker`), and the UI with its receiver (`dev`).
 DAEMON, UI = "daemon", "ui"
 # All that a killed owner started ends at once, and keeps the lock until it has.
 _ENDS_S = 20.0

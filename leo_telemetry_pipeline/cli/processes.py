@@ -100,7 +100,7 @@ def worker(once: bool, wait: bool) -> None:
     _import_first(settings)
     with signals.noted(), ExitStack() as stack:
         lock = stack.enter_context(_daemon_owned(settings.home, wait))
-        # What launchd writes to; elsewhere there is no such file.
+        # The log that launchd writes; it does not exist elsewhere.
         log_files.cut(settings.home / "logs" / "worker.log")
         target = stack.enter_context(database.ready(settings))
         signals.check()

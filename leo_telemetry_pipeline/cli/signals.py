@@ -89,7 +89,7 @@ def number() -> int:
 
 
 def asked() -> bool:
-    """Tell whether this process shall end; whoever asks ends it, so it is not interrupted any more."""
+    """Tell whether this process shall end; the caller then ends it, so it is not interrupted any more."""
     is_asked = bool(_state.number or _state.first)
     if is_asked and not _state.left_s:
         _state.left_s = time.monotonic()

@@ -108,7 +108,7 @@ def run_until_interrupted(
 def temporary(home: Path, owned: str) -> Iterator[str]:
     """Yield a folder for the sockets of Dagster's processes, which a long TMPDIR has no room for; remove it after.
 
-    It belongs to whoever owns that part of the home. Its name is short: where the database's socket fits, theirs do.
+    It belongs to the owner of that part of the home. Its name is short: where the database's socket fits, theirs do.
     """
     folder = home / f"tmp.{owned[0]}"
     if len(os.fsencode(folder / "tmp12345678")) > LONGEST_SOCKET:

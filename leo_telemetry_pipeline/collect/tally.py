@@ -72,7 +72,7 @@ class Tally:
             self._let_go(hand, count)
 
     def give_up(self, queue: deque) -> None:
-        """Count as lost what waits or is in hand, and is not on disk; whoever has it in hand says no more about it."""
+        """Count spans that wait or are in hand as lost, unless they are on disk; later reports on them are ignored."""
         with self.lock:
             while queue:
                 self.take(1).is_on_disk = _is_on_disk(queue.popleft())

@@ -209,7 +209,7 @@ class Writer:
         return self.out_of_time and time.monotonic() >= self.until_s
 
     def give_up(self) -> None:
-        """Count as lost what has no end yet and is not on disk; whoever had it in hand says no more about it."""
+        """Count unsettled spans as lost, unless they are on disk; later reports on them are ignored."""
         self.tally.give_up(self.queue)
 
     def put_away(self) -> None:

@@ -118,7 +118,7 @@ def process_lives(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool | No
     if not isinstance(launcher, dg.DefaultRunLauncher):
         return None
     if GRPC_INFO_TAG not in run.tags:
-        # Nobody was asked to start it yet, or whoever should have asked is gone.
+        # Nothing was asked to start it yet, or the process that should have asked is gone.
         return False
     # Imported here, since only a run that is late needs it.
     from dagster._grpc.client import DagsterGrpcClient
@@ -158,7 +158,7 @@ class Heartbeat:
 
     @classmethod
     def take_interrupt(cls) -> bool:
-        """Tell once per interrupt that it was a heartbeat's: whoever executes several runs goes on with the next."""
+        """Tell once per interrupt that it was a heartbeat's: a worker with several runs goes on with the next."""
         interrupted, cls._interrupted = cls._interrupted, False
         return interrupted
 

@@ -146,7 +146,7 @@ def insights_sensor(
 
 
 def _location(context: dg.SensorEvaluationContext) -> str | None:
-    """Return the name that our code location has here, which whoever shares the instance chose."""
+    """Return the name that our code location has here, as chosen by the owner of the instance."""
     origin = context.code_location_origin
     return origin.location_name if origin else None
 

@@ -30,7 +30,7 @@ _DAEMON_ALIVE_S = 60
 # The queue is looked at every five seconds; a busy machine may take twenty times as long.
 _LOOKED_S = 120
 # A busy machine needs minutes to import what a run or a tick needs: neither is ended for that after Dagster's 60 s.
-# The second would follow the first, but whoever ends a server should not wait longer.
+# The grace period would follow the timeout by default, but ending a server should not take as long.
 _PATIENCE = {"DAGSTER_GRPC_TIMEOUT_SECONDS": "600", "DAGSTER_GRPC_SHUTDOWN_GRACE_PERIOD": "60"}
 
 
