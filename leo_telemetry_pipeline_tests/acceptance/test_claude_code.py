@@ -16,8 +16,6 @@ from leo_telemetry_pipeline_tests.processes import sees_processes
 
 pytestmark = sees_processes
 
-# What hooks are not told.
-EXPORTED = ("llm", "wait", "command", "compaction")
 # Ten times what `make accept` requires on a quiet machine; as much more as this one is slower or busier.
 LIMIT_S = 0.5
 NAMES = [scenario.__name__ for scenario in scenarios.ALL]
@@ -74,8 +72,8 @@ def test_tools_take_as_long_as_claude_code_says(played: Played):
 
 def test_requests_waits_and_commands_come_by_opentelemetry(played: Played):
     """Lost: whether the model or a person was waited for, and how long a compaction takes."""
-    wanted = [fact for fact in played.visible() if fact.type in EXPORTED]
-    matched = played.matched(EXPORTED)
+    wanted = [fact for fact in played.visible() if fact.type in stored.EXPORTED]
+    matched = played.matched(stored.EXPORTED)
     assert len(matched) == len(wanted)
     assert not wanted or played.way in truth.EXPORTED
     assert [row for fact, row in matched if fact.type != "wait" and fact.status != row.status] == []

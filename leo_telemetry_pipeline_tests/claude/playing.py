@@ -57,8 +57,11 @@ class Played:
     slowness: float
 
     def is_complete(self) -> bool:
-        """Tell whether what happened is stored, no less and no more."""
-        return stored.shapes_of_facts(self.visible()) == stored.shapes_of_rows(self.rows)
+        """Tell whether what happened is stored, no less and no more, and what only exports tell of, no less."""
+        if stored.shapes_of_facts(self.visible()) != stored.shapes_of_rows(self.rows):
+            return False
+        exported = [fact for fact in self.visible() if fact.type in stored.EXPORTED]
+        return len(self.matched(stored.EXPORTED)) == len(exported)
 
     def matched(self, types: Sequence[str] = stored.COMPARED) -> list[tuple[Fact, Row]]:
         """Return what happened beside the rows that tell of it."""

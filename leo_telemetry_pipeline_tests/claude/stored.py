@@ -13,6 +13,8 @@ from leo_telemetry_pipeline_tests.claude.truth import Fact
 
 # What must be the same by both ways; requests to the model and hooks are seen by OpenTelemetry alone.
 COMPARED = ("handoff", "tool", "skill", "subagent", "mcp_server")
+# What hooks are not told.
+EXPORTED = ("llm", "wait", "command", "compaction")
 _ROWS = """
     SELECT c.attributes->>'session.id', c.span_type, c.span_name, c.status, p.span_type, p.span_name,
         c.start_time_ms, c.duration_ms, coalesce(c.attributes->>'tool_use_id', c.attributes->>'agent_id', '')
