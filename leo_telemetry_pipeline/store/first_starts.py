@@ -57,6 +57,9 @@ def _placed(span: Span, known: dict[Ids, list[int]]) -> Span:
 
 
 def _stored_starts(cursor: psycopg2.extensions.cursor, spans: list[Span]) -> dict[Ids, list[int]]:
+    # As whoever writes, before anything is read or taken: whoever makes partitions would wait for our reading while we
+    # wait for them to write.
+    cursor.execute("LOCK TABLE ONLY workflow_trace_log IN ROW EXCLUSIVE MODE")
     cursor.execute("SAVEPOINT looking")
     try:
         cursor.execute(

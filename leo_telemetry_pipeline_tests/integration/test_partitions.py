@@ -8,11 +8,14 @@ from datetime import UTC, date, datetime, timedelta
 import psycopg2
 import pytest
 
+from leo_telemetry_pipeline.collect.conventions import CLAUDE_CODE_SERVICE
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.store import histograms, partitions, spans, staleness, upkeep
+from leo_telemetry_pipeline.span import Span
+from leo_telemetry_pipeline.store import first_starts, histograms, partitions, spans, staleness, upkeep
 from leo_telemetry_pipeline.store.database import Database, Target
 from leo_telemetry_pipeline.store.days import milliseconds
 from leo_telemetry_pipeline_tests.builders import DAY, execute, midnight, new_id, one, span, spans_of
+from leo_telemetry_pipeline_tests.processes import until
 
 OLDEST, NEWEST = 90, -3
 TYPES = ["gate"]
@@ -103,6 +106,37 @@ def test_a_span_is_stored_while_its_partition_cannot_be_made_and_moved_later(db:
     report = upkeep.maintain(db, keeping())
     assert report.moved == {str(midnight(1).date()): 1}
     assert place_of(db, late.span_id) == partition(midnight(1))
+
+
+@pytest.mark.transactions_at_once
+def test_who_looks_before_writing_and_who_makes_partitions_never_wait_for_each_other(
+    db: Database, other: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lost: now and then a prompt of Claude Code, and the peace of whoever reads of a deadlock."""
+    look, makers = first_starts.kept, []
+
+    def looked(cursor: psycopg2.extensions.cursor, batch: list[Span]) -> list[Span]:
+        kept = look(cursor, batch)
+        maker = threading.Thread(target=lambda: partitions.make(other, midnight(1).date(), midnight(1).date()))
+        maker.start()
+        makers.append(maker)
+        until(lambda: waiting(cursor), "who makes partitions waits for who writes", every=0.01)
+        return kept
+
+    monkeypatch.setattr(first_starts, "kept", looked)
+    attributes = {"service.name": CLAUDE_CODE_SERVICE, "session.id": "s"}
+    assert spans.insert(db, [span(at=midnight(1), attributes=attributes)]) == 1
+    [maker] = makers
+    maker.join()
+
+
+def waiting(cursor: psycopg2.extensions.cursor) -> bool:
+    """Tell whether somebody waits for a table of this database."""
+    cursor.execute(
+        "SELECT count(*) > 0 FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database"
+        " WHERE NOT l.granted AND l.locktype = 'relation' AND d.datname = current_database()"
+    )
+    return cursor.fetchone() == (True,)
 
 
 def test_spans_with_any_clock_are_stored_once_and_moved_when_their_day_comes_into_the_range(db: Database) -> None:
