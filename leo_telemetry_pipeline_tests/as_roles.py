@@ -45,8 +45,8 @@ END $$
 """
 _CALLS = re.compile("|".join((*access.FUNCTIONS, "pg_", "set_config")))
 _READS = re.compile(r"\s*(?:--[^\n]*\s*)*(?:SELECT|WITH)\b", re.IGNORECASE)
-# Roles, and what only a superuser does to them.
-_ABOUT_ROLES = re.compile(r"\b(?:(?:CREATE|DROP|ALTER) ROLE|DROP OWNED)\b")
+# Roles, and what else only a superuser may make.
+_SUPERUSERS = re.compile(r"\b(?:(?:CREATE|DROP|ALTER) ROLE|DROP OWNED|CREATE EVENT TRIGGER)\b")
 
 
 def pytest_configure() -> None:
@@ -151,7 +151,7 @@ def _change_builders() -> None:
     real = builders.execute
 
     def execute(db: Database, sql: str, parameters: Any = None) -> int:
-        if _ABOUT_ROLES.search(sql):
+        if _SUPERUSERS.search(sql):
             # Before PostgreSQL 16, who makes a role is not a member of it, and may not act as it.
             granted = "".join(f"; GRANT {name} TO {OWNER}" for name in re.findall(r"CREATE ROLE (\w+)", sql))
             return _as_superuser(db.target.dsn, sql.rstrip().rstrip(";") + granted, parameters)
