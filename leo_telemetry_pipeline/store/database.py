@@ -284,11 +284,11 @@ def _unusable(home: Path, error: OSError) -> str:
     return f"LEO_TELEMETRY_HOME ({home}) cannot be used: {error.strerror}{where}; {advice}"
 
 
+# The process that starts a server is ours, never one that is measured.
 def _answers(server: Embedded, name: str) -> bool:
     import psycopg2
 
     try:
-        # The process that starts a server is ours, never one that is measured.
         own_connection.connect(server, name, forget=True).close()
     except psycopg2.OperationalError:
         return False
@@ -296,7 +296,7 @@ def _answers(server: Embedded, name: str) -> bool:
 
 
 def _make_databases(server: Embedded) -> None:
-    connection = own_connection.connect(server, "postgres")
+    connection = own_connection.connect(server, "postgres", forget=True)
     try:
         connection.autocommit = True
         with connection.cursor() as cursor:

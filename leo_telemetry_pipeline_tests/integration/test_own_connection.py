@@ -129,6 +129,13 @@ def test_what_keeps_a_measured_program_from_our_server_is_named(own: Target, env
     assert os.environ[name] == "nonsense"
 
 
+def test_a_first_start_succeeds_beside_what_only_the_server_refuses(home: Path, environ: pytest.MonkeyPatch):
+    """Lost: the first command of whoever exports PGDATESTYLE, since the databases cannot be made."""
+    environ.setenv("PGDATESTYLE", "nonsense")
+    with database.opened(Settings({PREFIX + "HOME": str(home)})) as target:
+        assert answer(target.connect()) == WE
+
+
 def test_a_stopped_server_is_not_blamed_on_the_environment(environ: pytest.MonkeyPatch, home: Path):
     """Lost: a person corrects a variable that is right, while the database is down."""
     for name, value in {"PGTZ": "UTC", "PGDATESTYLE": "ISO", "PGSERVICE": "s"}.items():
