@@ -251,14 +251,18 @@ def _python(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-P", "-W", "ignore", "-m", module, *arguments]
 
 
+def _dagster(*arguments: str) -> list[str]:
+    return _python("leo_telemetry_pipeline.cli.dagster_process", *arguments)
+
+
 def _code_server(code: CodeServer) -> dict[str, Part]:
-    return {"dagster's code server": Part(_python("dagster", *code.arguments))}
+    return {"dagster's code server": Part(_dagster("dagster", *code.arguments))}
 
 
 def _daemon(code: CodeServer) -> dict[str, Part]:
     # At its own level it tells of every tick of every sensor, mostly that there is nothing to do.
     arguments = ("--log-level", "warning", "-w", str(code.workspace()))
-    return {"dagster's daemon": Part(_python("dagster._daemon", "run", *arguments), code.is_up)}
+    return {"dagster's daemon": Part(_dagster("dagster._daemon", "run", *arguments), code.is_up)}
 
 
 def _refuse_taken(port: int) -> None:
