@@ -97,6 +97,12 @@ def run(home: Path, *arguments: str, **variables: str) -> Done:
     return finished(command(*arguments), environment(home, **variables))
 
 
+def copy_home(source: Path, home: Path) -> Path:
+    """Make a home like one whose server has stopped, the owners of its files included: cheaper than a first start."""
+    subprocess.run(["cp", "-a", source, home], check=True)
+    return home
+
+
 class Running:
     """A command that runs in a session of its own, and what it has said so far."""
 

@@ -120,7 +120,7 @@ def _execute(connection: Database, target: Target, settings: Settings, environme
         home_owner.held(settings.home, home_owner.DAEMON, home_owner.this_process("demo")) as lock,
         supervise.log_file(settings.home, "daemon.log") as log,
         supervise.temporary(settings.home, home_owner.DAEMON) as folder,
-        supervise.group(command, variables | {"TMPDIR": folder}, target, log, holds=[lock]) as daemon,
+        supervise.group(command, variables | {"TMPDIR": str(folder)}, target, log, holds=[lock]) as daemon,
     ):
         status = None
         while time.monotonic() - began < PATIENCE_S and daemon.poll() is None:

@@ -19,11 +19,12 @@ from pathlib import Path
 import click
 
 from leo_telemetry_pipeline.cli import home_owner, signals
+from leo_telemetry_pipeline.cli.code_server import CodeServer
 from leo_telemetry_pipeline.cli.serve import listening, refuse_if_off
-from leo_telemetry_pipeline.cli.supervise import run_until_interrupted, temporary
+from leo_telemetry_pipeline.cli.supervise import Part, run_until_interrupted, temporary
 from leo_telemetry_pipeline.cli.worker import ANOTHER_WORKS, run_once
 from leo_telemetry_pipeline.errors import UserError
-from leo_telemetry_pipeline.settings import PREFIX, Settings, bundled
+from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.store import addresses, dagster_home, database, log_files, migrations, own_connection
 from leo_telemetry_pipeline.store.database import Database, Target
 from leo_telemetry_pipeline.store.server_programs import programs
@@ -54,13 +55,19 @@ def dev(port: int | None, otlp_port: int | None) -> None:
             return
         _refuse_taken(port)
         listening(settings, host, otlp_port, f"--otlp-port or {PREFIX}SERVE_PORT").close()
-        parts = {
-            "the UI": _python("leo_telemetry_pipeline.cli", "ui", "--port", str(port)),
-            "the OTLP receiver": _python("leo_telemetry_pipeline.cli", "serve", "--quiet", "--port", str(otlp_port)),
+        code = CodeServer(stack.enter_context(temporary(settings.home, home_owner.UI)))
+        parts = _code_server(code) | {
+            "the OTLP receiver": Part(
+                _python("leo_telemetry_pipeline.cli", "serve", "--quiet", "--port", str(otlp_port))
+            ),
+            "the UI": Part(
+                _python("leo_telemetry_pipeline.cli", "ui", "--port", str(port), "-w", str(code.workspace())),
+                code.is_up,
+            ),
         }
         try:
             locks.append(stack.enter_context(home_owner.held(settings.home, home_owner.DAEMON, me)))
-            parts |= _daemon()
+            parts |= _daemon(code)
         except home_owner.Taken as taken:
             who = taken.owner or "Another command"
             click.echo(f"{who} runs the daemon of {settings.home}; this is UI and receiver.", err=True)
@@ -69,7 +76,7 @@ def dev(port: int | None, otlp_port: int | None) -> None:
         signals.check()
         click.echo(f"The UI will be at {ui} in a few seconds,", err=True)
         click.echo(f"the OTLP receiver at {receiver}/v1/traces. Ctrl-C ends all of it.", err=True)
-        _run(target, settings, locks, parts, home_owner.UI)
+        _run(target, settings, locks, parts, code.folder)
 
 
 def _show_running(home: Path, taken: home_owner.Taken) -> None:
@@ -102,10 +109,11 @@ def worker(once: bool, wait: bool) -> None:
         lock = stack.enter_context(_daemon_owned(settings.home, wait))
         # The log that launchd writes; it does not exist elsewhere.
         log_files.cut(settings.home / "logs" / "worker.log")
+        code = CodeServer(stack.enter_context(temporary(settings.home, home_owner.DAEMON)))
         target = stack.enter_context(database.ready(settings))
         signals.check()
         click.echo("The worker is running. Ctrl-C ends it.", err=True)
-        _run(target, settings, [lock], _daemon(), home_owner.DAEMON)
+        _run(target, settings, [lock], _code_server(code) | _daemon(code), code.folder)
 
 
 @contextmanager
@@ -230,18 +238,12 @@ def prepared(target: Target, settings: Settings) -> dict[str, str]:
     return variables
 
 
-def _run(
-    target: Target, settings: Settings, locks: Sequence[int], commands: Mapping[str, Sequence[str]], owned: str
-) -> None:
+def _run(target: Target, settings: Settings, locks: Sequence[int], parts: Mapping[str, Part], sockets_in: Path) -> None:
     variables = dagster_home.inherited(os.environ, target) | prepared(target, settings)
     signals.check()
-    with temporary(settings.home, owned) as folder:
-        ended = run_until_interrupted(commands, variables | {"TMPDIR": folder}, target, locks)
-    if ended is None:
-        return
-    name, status = ended
-    # One that ends well alone ends the command well; one of several is missed by the others.
-    if status or len(commands) > 1:
+    ended = run_until_interrupted(parts, variables | {"TMPDIR": str(sockets_in)}, target, locks)
+    if ended is not None:
+        name, status = ended
         raise UserError(f"{name} ended with status {status}: its last lines above say why", 1)
 
 
@@ -249,10 +251,18 @@ def _python(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-P", "-W", "ignore", "-m", module, *arguments]
 
 
-def _daemon() -> dict[str, Sequence[str]]:
+def _dagster(*arguments: str) -> list[str]:
+    return _python("leo_telemetry_pipeline.cli.dagster_process", *arguments)
+
+
+def _code_server(code: CodeServer) -> dict[str, Part]:
+    return {"dagster's code server": Part(_dagster("dagster", *code.arguments))}
+
+
+def _daemon(code: CodeServer) -> dict[str, Part]:
     # At its own level it tells of every tick of every sensor, mostly that there is nothing to do.
-    told = ("--log-level", "warning", "-w", str(bundled("workspace.yaml")))
-    return {"dagster's daemon": _python("dagster._daemon", "run", *told)}
+    arguments = ("--log-level", "warning", "-w", str(code.workspace()))
+    return {"dagster's daemon": Part(_dagster("dagster._daemon", "run", *arguments), code.is_up)}
 
 
 def _refuse_taken(port: int) -> None:

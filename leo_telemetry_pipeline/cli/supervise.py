@@ -10,8 +10,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -81,19 +82,28 @@ def _tell_group(process: subprocess.Popen, number: int) -> None:
         os.killpg(process.pid, number)
 
 
+@dataclass(frozen=True)
+class Part:
+    """One of several commands that run together. It starts once it ``can_start``, or at once."""
+
+    command: Sequence[str]
+    can_start: Callable[[], bool] | None = None
+
+
 def run_until_interrupted(
-    commands: Mapping[str, Sequence[str]], environment: Mapping[str, str], target: Target, holds: Sequence[int] = ()
+    parts: Mapping[str, Part], environment: Mapping[str, str], target: Target, holds: Sequence[int] = ()
 ) -> tuple[str, int] | None:
     """Run named commands until one ends by itself, or this process is asked to end; then end the others.
 
     Return name and status of the one that ended, None after a signal.
     """
+    waiting, running = dict(parts), dict[str, subprocess.Popen]()
     with ExitStack() as groups:
-        running = {
-            name: groups.enter_context(group(command, environment, target, holds=holds))
-            for name, command in commands.items()
-        }
         while not signals.asked():
+            for name, part in list(waiting.items()):
+                if part.can_start is None or part.can_start():
+                    running[name] = groups.enter_context(group(part.command, environment, target, holds=holds))
+                    del waiting[name]
             for name, process in running.items():
                 if process.poll() is not None:
                     return name, process.returncode
@@ -105,7 +115,7 @@ def run_until_interrupted(
 
 
 @contextmanager
-def temporary(home: Path, owned: str) -> Iterator[str]:
+def temporary(home: Path, owned: str) -> Iterator[Path]:
     """Yield a folder for the sockets of Dagster's processes, which a long TMPDIR has no room for; remove it after.
 
     It belongs to the owner of that part of the home. Its name is short: where the database's socket fits, theirs do.
@@ -113,13 +123,13 @@ def temporary(home: Path, owned: str) -> Iterator[str]:
     folder = home / f"tmp.{owned[0]}"
     if len(os.fsencode(folder / "tmp12345678")) > LONGEST_SOCKET:
         with tempfile.TemporaryDirectory(prefix="leo-", dir="/tmp") as short:
-            yield short
+            yield Path(short)
         return
     # What processes left that were killed.
     shutil.rmtree(folder, ignore_errors=True)
     make_home(home, inside=folder.name)
     try:
-        yield str(folder)
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

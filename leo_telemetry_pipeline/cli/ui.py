@@ -1,16 +1,19 @@
 """``leo-telemetry ui``: the Dagster UI as a part of ``dev``. Does not belong here: serving it (web.ui)."""
 
+from pathlib import Path
+
 import click
 
 from leo_telemetry_pipeline.cli import signals
 from leo_telemetry_pipeline.errors import UserError
-from leo_telemetry_pipeline.settings import PREFIX, bundled
+from leo_telemetry_pipeline.settings import PREFIX
 from leo_telemetry_pipeline.web import listen
 
 
 @click.command(hidden=True)
 @click.option("--port", type=click.IntRange(1, 65535), required=True)
-def ui(port: int) -> None:
+@click.option("-w", "--workspace", type=click.Path(path_type=Path), required=True)
+def ui(port: int, workspace: Path) -> None:
     """Serve the Dagster UI on 127.0.0.1, in the environment that ``dev`` prepared."""
     try:
         opened = listen.listening(*listen.address("127.0.0.1", port))
@@ -21,5 +24,5 @@ def ui(port: int) -> None:
     # A signal ends the process at once until it serves; what it started ends with its group.
     from leo_telemetry_pipeline.web import ui as served
 
-    with opened, served.application(bundled("workspace.yaml")) as app, signals.noted():
+    with opened, served.application(workspace) as app, signals.noted():
         served.run(app, opened, signals.asked)

@@ -8,15 +8,22 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from unittest.mock import patch
 
+import dagster as dg
 import pytest
+from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteRepositoryOrigin
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, InstigatorType
 
+from leo_telemetry_pipeline import execution
+from leo_telemetry_pipeline.cli.code_server import LOCATION
+from leo_telemetry_pipeline.defs.sensors import insights_sensor
 from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.store import database, runs
 from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline_tests import builders, processes
 from leo_telemetry_pipeline_tests.builders import execute, one, queued, row
-from leo_telemetry_pipeline_tests.processes import Running, sees_processes, until
+from leo_telemetry_pipeline_tests.processes import Running, copy_home, sees_processes, until
 
 pytestmark = sees_processes
 
@@ -128,7 +135,9 @@ class Loop:
 
     def process_of_the_run(self) -> int:
         """Return the process that executes the one Dagster run there is."""
-        return until(lambda: self._spawned() if len(self._spawned()) == 1 else [], "one process executes a run")[0]
+        return until(
+            lambda: spawned if len(spawned := self._spawned()) == 1 else [], "one process executes a run", every=0.3
+        )[0]
 
     def nothing_runs(self) -> bool:
         """Tell whether no analysis waits or runs, nor any process of one."""
@@ -161,15 +170,27 @@ class Loop:
         return p50s, one(self.db, items, (run.run_id,))
 
 
-def prepare(home: Path) -> Path:
-    """Make a home whose database has spans, thresholds and brakes, and stop its server again."""
+@pytest.fixture(scope="module")
+def prepared(short_folder: Path) -> Path:
+    """Make a home whose database has spans, thresholds and brakes, and stop its server again; tests have copies."""
+    home = short_folder / "prepared"
     settings = Settings({PREFIX + "HOME": str(home)})
-    with database.ready(settings) as target, closing(Database(target)) as db:
-        execute(db, BRAKES)
-        builders.slow(db, *GATES)
-        # Fresh, so that the hourly schedule does not join in.
-        builders.succeeded(db)
+    with patch.dict(os.environ), database.ready(settings) as target:
+        with closing(Database(target)) as db:
+            execute(db, BRAKES)
+            builders.slow(db, *GATES)
+            # Fresh, so that the hourly schedule does not join in.
+            builders.succeeded(db)
+        with execution.instance(target, settings) as instance:
+            stop_insights(instance)
     return home
+
+
+def stop_insights(instance: dg.DagsterInstance) -> None:
+    """Switch off, as in the UI, what follows each analysis that succeeds: here, nobody looks at it."""
+    location = RemoteRepositoryOrigin(GrpcServerCodeLocationOrigin("", 1, location_name=LOCATION), "__repository__")
+    sensor = location.get_instigator_origin(insights_sensor.name)
+    instance.add_instigator_state(InstigatorState(sensor, InstigatorType.SENSOR, InstigatorStatus.STOPPED))
 
 
 @contextmanager
@@ -179,9 +200,9 @@ def running(home: Path, program: str, **variables: str) -> Iterator[Loop]:
     ports = ("--port", str(port), "--otlp-port", str(processes.free_port()))
     arguments = ("dev", *ports) if program == "dev" else (program,)
     with processes.started(home, *arguments, variables=variables) as process:
-        until(lambda: processes.answers(home), "the database is up", by=process)
+        until(lambda: processes.answers(home), "the database is up", by=process, every=0.2)
         before = processes.daemon_beat(home)
-        until(lambda: processes.daemon_beat(home) > before, "the daemon beats", by=process)
+        until(lambda: processes.daemon_beat(home) > before, "the daemon beats", by=process, every=0.2)
         if program == "dev":
             until(lambda: processes.serves(port), "the UI serves", by=process)
         with closing(processes.inside(home)) as db:
@@ -189,9 +210,9 @@ def running(home: Path, program: str, **variables: str) -> Iterator[Loop]:
 
 
 @pytest.fixture(scope="module")
-def shared(short_folder: Path) -> Iterator[Loop]:
+def shared(prepared: Path) -> Iterator[Loop]:
     """One ``leo-telemetry dev`` for all tests that leave it running."""
-    with running(prepare(short_folder / "loop"), "dev") as loop:
+    with running(copy_home(prepared, prepared.with_name("loop")), "dev") as loop:
         yield loop
 
 
@@ -199,12 +220,13 @@ def shared(short_folder: Path) -> Iterator[Loop]:
 def loop(shared: Loop) -> Iterator[Loop]:
     """Rid the shared loop of the runs of other tests: their retries count, and P50s are looked for."""
     shared.off()
-    until(shared.nothing_runs, "what earlier tests left ends", by=shared.running)
+    until(shared.nothing_runs, "what earlier tests left ends", by=shared.running, every=0.3)
     execute(shared.db, "DELETE FROM telemetry_analysis_runs")
     execute(shared.db, "DELETE FROM continuous_improvements")
     builders.succeeded(shared.db)
     yield shared
-    shared.off()
+    if shared.running.process.poll() is None:
+        shared.off()
 
 
 def test_a_queued_row_ends_succeeded_with_all_its_columns(loop: Loop):
@@ -325,7 +347,7 @@ def test_a_run_that_was_stopped_and_woken_writes_nothing(loop: Loop):
         assert loop.wrote(run) == (0, 0)
     finally:
         os.kill(stopped, signal.SIGCONT)
-    until(lambda: stopped not in processes.processes_of(loop.home), "it ends once woken", by=loop.running)
+    until(lambda: stopped not in processes.processes_of(loop.home), "it ends once woken", by=loop.running, every=0.3)
     retry = loop.ended(loop.retry_of(run).run_id)
     assert row(loop.db, run.run_id) == run
     assert loop.wrote(run) == (0, 0)
@@ -347,7 +369,7 @@ def test_a_cancelled_run_ends_at_once_and_writes_nothing(loop: Loop):
     assert run.finished_at is not None
     # Its statement still hangs in the database.
     assert loop.dagster_run_ends(run) in ("FAILURE", "CANCELED")
-    until(loop.nothing_runs, "its process ends", by=loop.running)
+    until(loop.nothing_runs, "its process ends", by=loop.running, every=0.3)
     loop.off()
     assert row(loop.db, run.run_id) == run
     assert loop.wrote(run) == (0, 0)
@@ -369,9 +391,14 @@ def test_a_killed_database_is_back_and_what_was_queued_or_running_is_analysed(lo
     assert loop.ended(following).status == "SUCCEEDED"
 
 
-def test_an_overdue_run_ends_timed_out_and_so_does_its_process(short_folder: Path):
-    """Lost: one query that never ends stops all later analyses, and nobody is told."""
-    home = prepare(short_folder / "late")
+def test_an_overdue_run_ends_timed_out_and_so_does_its_process_and_sigterm_ends_all_while_its_retry_hangs(
+    prepared: Path,
+):
+    """Lost: one query that never ends stops all later analyses, and nobody is told.
+
+    Or a second worker that cannot start, for processes nobody can see are left of the first.
+    """
+    home = copy_home(prepared, prepared.with_name("late"))
     with running(home, "worker", LEO_TELEMETRY_DEADLINE="8s") as loop:
         loop.on("start")
         run = loop.ended(queued(loop.db))
@@ -380,22 +407,27 @@ def test_an_overdue_run_ends_timed_out_and_so_does_its_process(short_folder: Pat
         assert run.finished_at is not None
         assert run.finished_at - run.started_at > timedelta(seconds=8)
         assert "deadline" in (run.error_detail or "")
-        assert loop.retry_of(run)
         assert loop.dagster_run_ends(run) in ("FAILURE", "CANCELED")
         assert loop.wrote(run) == (0, 0)
-        ends_all_of_it(loop)
-
-
-def test_after_everything_was_killed_a_new_start_catches_up(short_folder: Path):
-    """Lost: after a power cut the system says RUNNING for ever and never analyses again."""
-    home = prepare(short_folder / "cut")
-    with running(home, "dev") as loop:
-        loop.on("start")
-        run = loop.claimed(queued(loop.db))
+        retry = loop.claimed(loop.retry_of(run).run_id)
+        # A slow machine takes as long to come to the brake as this run has.
+        builders.back_date(loop.db, retry.run_id, "deadline_at", "-1 hour")
         loop.braked()
-        processes.kill_all_of(home)
+        ends_all_of_it(loop, signal.SIGTERM)
+
+
+def test_after_everything_was_killed_a_new_start_catches_up_and_an_impatient_person_ends_it(loop: Loop):
+    """Lost: after a power cut the system says RUNNING for ever and never analyses again.
+
+    Or a second `leo-telemetry dev` that cannot start, for processes nobody can see are left of the first.
+    """
+    # The last test: it ends the shared loop.
+    hangs(loop)
+    [run] = [run for run in runs.waiting(loop.db) if run.status == "RUNNING"]
+    loop.db.close()
+    processes.kill_all_of(loop.home)
     again = datetime.now(UTC)
-    with running(home, "dev") as loop:
+    with running(loop.home, "dev") as loop:
         loop.off()
         run = loop.ended(run.run_id)
         assert (run.status, run.reason_code) == ("FAILED", "WORKER_LOST"), run
@@ -407,21 +439,18 @@ def test_after_everything_was_killed_a_new_start_catches_up(short_folder: Path):
         assert following.finished_at > following.triggered_at
         assert loop.dagster_run_ends(run) == "FAILURE"
         assert loop.wrote(run) == (0, 0)
-        ends_all_of_it(loop)
+        hangs(loop)
+        ends_all_of_it(loop, signal.SIGTERM, again=signal.SIGINT)
 
 
-@pytest.mark.parametrize("impatient", [False, True])
-def test_sigterm_ends_all_of_it_while_an_analysis_hangs(short_folder: Path, impatient: bool):
-    """Lost: a second `leo-telemetry dev` that cannot start, for processes nobody can see are left of the first."""
-    home = prepare(short_folder / f"term-{impatient}")
-    with running(home, "dev") as loop:
-        loop.on("start")
-        loop.claimed(queued(loop.db))
-        loop.braked()
-        ends_all_of_it(loop, signal.SIGTERM, again=signal.SIGINT if impatient else None)
+def hangs(loop: Loop) -> None:
+    """Make an analysis that hangs in a statement."""
+    loop.on("start")
+    loop.claimed(queued(loop.db))
+    loop.braked()
 
 
-def ends_all_of_it(loop: Loop, number: signal.Signals = signal.SIGINT, again: signal.Signals | None = None) -> None:
+def ends_all_of_it(loop: Loop, number: signal.Signals, again: signal.Signals | None = None) -> None:
     """Send the command a signal and expect that it ends well, and every process with it."""
     loop.db.close()
     loop.running.interrupt(number)

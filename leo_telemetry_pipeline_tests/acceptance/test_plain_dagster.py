@@ -7,17 +7,20 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+from leo_telemetry_pipeline.store import runs
 from leo_telemetry_pipeline_tests import processes
+from leo_telemetry_pipeline_tests.builders import row
 from leo_telemetry_pipeline_tests.libpq_variables import NONSENSE
 from leo_telemetry_pipeline_tests.processes import (
     ROOT,
     Done,
     Running,
+    copy_home,
     end_all_of,
     finished,
     free_port,
@@ -84,14 +87,29 @@ def desk() -> Iterator[Desk]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="module")
+def migrated(short_folder: Path) -> Path:
+    """Make a home in which all tables are made, Dagster's too."""
+    home = short_folder / "migrated"
+    assert processes.run(home, "migrate").code == 0
+    return home
+
+
+@pytest.fixture
+def used(desk: Desk, migrated: Path) -> Desk:
+    """Lay out a desk whose home was used before."""
+    copy_home(migrated, desk.home)
+    return desk
+
+
 @pytest.mark.parametrize("shell", SHELLS)
-def test_definitions_validate_after_env(desk: Desk, shell: str):
+def test_definitions_validate_after_env(used: Desk, shell: str):
     """Lost: everybody who has Dagster in their CI or their fingers must learn our commands first."""
-    done = desk.shell(f"{ENTER}; dagster definitions validate -w workspace.yaml", shell)
+    done = used.shell(f"{ENTER}; dagster definitions validate -w workspace.yaml", shell)
     assert done.code == 0, done
     assert "Traceback" not in done.out + done.err
     assert "success" in (done.out + done.err).lower()
-    until(lambda: not processes_of(desk.home), "the database ends with the shell")
+    until(lambda: not processes_of(used.home), "the database ends with the shell")
 
 
 @pytest.mark.parametrize("typed", ["dagster definitions validate -w workspace.yaml", "dagster dev -w workspace.yaml"])
@@ -115,16 +133,18 @@ def test_plain_dagster_dev_serves_after_env(desk: Desk):
         until(lambda: processes.daemon_beat(desk.home) > before, "the daemon beats", by=shell)
         # Its daemon finds our sensors, and they our database.
         run_id = processes.run(desk.home, "enqueue").out.split()[2].rstrip(".")
-        until(lambda: "SUCCEEDED" in processes.run(desk.home, "runs", "show", run_id).out, "it is executed", by=shell)
+        with closing(processes.inside(desk.home)) as db:
+            until(lambda: row(db, run_id).status in runs.FINAL, "it is executed", by=shell)
+        assert "SUCCEEDED" in processes.run(desk.home, "runs", "show", run_id).out
 
 
-def test_the_database_lives_as_long_as_the_shell(desk: Desk):
+def test_the_database_lives_as_long_as_the_shell(used: Desk):
     """Lost: the database is gone under the second command, or is still there when the machine is shut down."""
-    gate = desk.home.with_name("gate")
+    gate = used.home.with_name("gate")
     os.mkfifo(gate)
-    with desk.running(f"{ENTER}; leo-telemetry runs; leo-telemetry runs; cat {shlex.quote(str(gate))}") as shell:
+    with used.running(f"{ENTER}; leo-telemetry runs; leo-telemetry runs; cat {shlex.quote(str(gate))}") as shell:
         until(lambda: shell.said().count("No analysis") == 2, "both commands are done", by=shell)
-        assert processes.answers(desk.home)
+        assert processes.answers(used.home)
         # A shell that is killed says nobody that it ends.
         shell.process.kill()
         shell.process.wait()
@@ -132,17 +152,17 @@ def test_the_database_lives_as_long_as_the_shell(desk: Desk):
         def is_over() -> bool:
             # Lets go of the command that the shell left behind, also one that has only begun; waits for nobody.
             os.close(os.open(gate, os.O_RDWR | os.O_NONBLOCK))
-            return not processes_of(desk.home)
+            return not processes_of(used.home)
 
         until(is_over, "the database ends with the shell", by=shell)
 
 
-def test_two_shells_share_the_database(desk: Desk):
+def test_two_shells_share_the_database(used: Desk):
     """Lost: closing one terminal takes the database from under the other."""
-    done = desk.shell(f"{ENTER}; sh -c {shlex.quote(f'{ENTER}; leo-telemetry runs')}; sleep 3; leo-telemetry runs")
+    done = used.shell(f"{ENTER}; sh -c {shlex.quote(f'{ENTER}; leo-telemetry runs')}; sleep 3; leo-telemetry runs")
     assert done.code == 0, done
     assert done.out.count("No analysis") == 2
-    until(lambda: not processes_of(desk.home), "the database ends with the last shell")
+    until(lambda: not processes_of(used.home), "the database ends with the last shell")
 
 
 def test_env_in_a_shell_that_cannot_have_a_database_changes_nothing(desk: Desk):
@@ -154,11 +174,15 @@ def test_env_in_a_shell_that_cannot_have_a_database_changes_nothing(desk: Desk):
     assert done.out.splitlines()[-1] == "0"
 
 
-def test_what_env_prints_is_only_what_a_shell_can_eval(desk: Desk):
+def test_what_env_prints_is_only_what_a_shell_can_eval(desk: Desk, migrated: Path):
     """Lost: a name with a quote in it runs as a command in somebody's shell."""
     home = desk.home / "it's; touch planted; ('"
+    desk.home.mkdir(mode=0o711)
+    copy_home(migrated, home)
     script = f"export LEO_TELEMETRY_HOME={shlex.quote(str(home))}; {ENTER}; printf '%s' \"$DAGSTER_HOME\""
     done = desk.shell(script)
     assert done.out == str(home / "dagster"), done
     assert not list(desk.clone.rglob("planted"))
-    assert subprocess.run(["sh", "-n", "-c", desk.shell("leo-telemetry env").out]).returncode == 0
+    again = desk.shell(f"export LEO_TELEMETRY_HOME={shlex.quote(str(home))}; leo-telemetry env")
+    assert again.code == 0, again
+    assert subprocess.run(["sh", "-n", "-c", again.out]).returncode == 0
