@@ -256,7 +256,7 @@ def _dagster(*arguments: str) -> list[str]:
 
 
 def _code_server(code: CodeServer) -> dict[str, Part]:
-    return {"dagster's code server": Part(_dagster("dagster", *code.arguments))}
+    return {"dagster's code server": Part(_dagster("dagster", *code.arguments), restarts=True)}
 
 
 def _daemon(code: CodeServer) -> dict[str, Part]:

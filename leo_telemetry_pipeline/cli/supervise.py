@@ -25,6 +25,8 @@ from leo_telemetry_pipeline.store.embedded import LONGEST_SOCKET
 # Dagster finishes its ticks on either of the first two. While it is still importing, SIGTERM ends it at once, and
 # SIGINT may be lost. What is left after that is not asked.
 _PATIENCE = ((signal.SIGTERM, 15.0), (signal.SIGINT, 5.0), (signal.SIGKILL, 5.0))
+# Who ends sooner would do so again.
+_SOON_S = 10.0
 
 
 @contextmanager
@@ -84,10 +86,14 @@ def _tell_group(process: subprocess.Popen, number: int) -> None:
 
 @dataclass(frozen=True)
 class Part:
-    """One of several commands that run together. It starts once it ``can_start``, or at once."""
+    """One of several commands that run together. It starts once it ``can_start``, or at once.
+
+    One that ``restarts`` is started again when it ends by itself, unless that is soon after its start.
+    """
 
     command: Sequence[str]
     can_start: Callable[[], bool] | None = None
+    restarts: bool = False
 
 
 def run_until_interrupted(
@@ -97,21 +103,44 @@ def run_until_interrupted(
 
     Return name and status of the one that ended, None after a signal.
     """
-    waiting, running = dict(parts), dict[str, subprocess.Popen]()
+    waiting, running = dict(parts), dict[str, _Started]()
     with ExitStack() as groups:
         while not signals.asked():
             for name, part in list(waiting.items()):
                 if part.can_start is None or part.can_start():
-                    running[name] = groups.enter_context(group(part.command, environment, target, holds=holds))
+                    running[name] = groups.enter_context(_started(part, environment, target, holds))
                     del waiting[name]
-            for name, process in running.items():
-                if process.poll() is not None:
-                    return name, process.returncode
+            for name, started in list(running.items()):
+                status = started.process.poll()
+                if status is None:
+                    continue
+                if not parts[name].restarts or time.monotonic() - started.at < _SOON_S:
+                    return name, status
+                print(f"{name} ended with status {status}, and is started again", file=sys.stderr)
+                started.group.close()
+                waiting[name] = parts[name]
+                del running[name]
             time.sleep(0.1)
         # All at once; each is then waited for in turn.
-        for process in running.values():
-            _tell_group(process, _PATIENCE[0][0])
+        for started in running.values():
+            _tell_group(started.process, _PATIENCE[0][0])
     return None
+
+
+@dataclass(frozen=True)
+class _Started:
+    """A part that was started, when (on the monotonic clock), and what ends its group."""
+
+    process: subprocess.Popen
+    at: float
+    group: ExitStack
+
+
+@contextmanager
+def _started(part: Part, environment: Mapping[str, str], target: Target, holds: Sequence[int]) -> Iterator[_Started]:
+    with ExitStack() as ends:
+        process = ends.enter_context(group(part.command, environment, target, holds=holds))
+        yield _Started(process, time.monotonic(), ends)
 
 
 @contextmanager

@@ -391,6 +391,22 @@ def test_a_killed_database_is_back_and_what_was_queued_or_running_is_analysed(lo
     assert loop.ended(following).status == "SUCCEEDED"
 
 
+def test_a_killed_code_server_is_back_and_what_it_executed_is_tried_again(loop: Loop):
+    """Lost: after the kernel killed that process for its memory, all of `dev`, or every analysis from then on."""
+    loop.on("start")
+    run = loop.claimed(queued(loop.db))
+    loop.braked()
+    every = processes.processes_of(loop.home)
+    [server] = [pid for pid, line in every.items() if " dagster api grpc " in line and "lifeline" not in line]
+    os.kill(server, signal.SIGKILL)
+    loop.off()
+    run = loop.ended(run.run_id)
+    assert (run.status, run.reason_code) == ("FAILED", "WORKER_LOST"), run
+    assert loop.wrote(run) == (0, 0)
+    assert loop.ended(loop.retry_of(run).run_id).status == "SUCCEEDED"
+    assert "dagster's code server ended with status -9, and is started again" in loop.running.said()
+
+
 def test_an_overdue_run_ends_timed_out_and_so_does_its_process_and_sigterm_ends_all_while_its_retry_hangs(
     prepared: Path,
 ):
