@@ -11,7 +11,9 @@ import sys
 import urllib.error
 import urllib.request
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -19,10 +21,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from leo_telemetry_pipeline.settings import PREFIX
 from leo_telemetry_pipeline_tests.processes import (
     PATIENCE_S,
-    command,
     environment,
     finished,
     free_port,
+    processes_of,
     run,
     started,
     until,
@@ -43,6 +45,25 @@ for text in SECRETS.values():
                 raise RuntimeError(text)
         except RuntimeError:
             pass
+"""
+
+# Runs the hook in a process per event, as Claude Code does, but each a copy of one that has imported it already.
+HOOKED = """
+import os, sys
+from leo_telemetry_pipeline import redact, settings
+from leo_telemetry_pipeline.cli import hook_spans
+from leo_telemetry_pipeline.collect import spool
+from leo_telemetry_pipeline.collect.claude import assembler, hook_notes, notebook
+for event in sys.stdin.buffer:
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        os.dup2(reading, 0)
+        os.close(writing)
+        hook_spans.main()
+    os.close(reading)
+    os.write(writing, event)
+    os.close(writing)
+    assert os.wait()[1] == 0
 """
 
 
@@ -121,25 +142,31 @@ def traced(home: Path, **variables: str) -> None:
 
 def hooked(home: Path) -> None:
     """Send what Claude Code tells its hooks, with a secret in everything that it says."""
-    for text in SECRETS.values():
-        session, prompt = str(uuid.uuid4()), str(uuid.uuid4())
-        common = {"session_id": session, "prompt_id": prompt, "cwd": text, "transcript_path": text}
-        tool = {"tool_name": text, "tool_use_id": text, "tool_input": {"command": text}, "duration_ms": 3}
-        for event in (
-            {"hook_event_name": "UserPromptSubmit", "prompt": text},
-            {"hook_event_name": "SubagentStart", "agent_id": "a1", "agent_type": text},
-            {"hook_event_name": "PostToolUse", "tool_response": {"stdout": text}, **tool},
-            {"hook_event_name": "SubagentStop", "agent_id": "a1", "agent_type": text, "last_assistant_message": text},
-            {"hook_event_name": "Stop", "last_assistant_message": text},
-        ):
-            subprocess.run(
-                command("hook", "span"),
-                input=json.dumps(common | event).encode(),
-                env=environment(home),
-                cwd="/",
-                check=True,
-                timeout=PATIENCE_S,
-            )
+    events = [json.dumps(event) + "\n" for text in SECRETS.values() for event in told(text)]
+    subprocess.run(
+        [sys.executable, "-P", "-c", HOOKED],
+        input="".join(events).encode(),
+        env=environment(home),
+        cwd="/",
+        check=True,
+        timeout=PATIENCE_S,
+    )
+    until(lambda: not processes_of(home), "the hooks have made their spans")
+
+
+def told(text: str) -> Iterator[dict[str, Any]]:
+    """Yield the events of a session in which a text is everywhere."""
+    session, prompt = str(uuid.uuid4()), str(uuid.uuid4())
+    common = {"session_id": session, "prompt_id": prompt, "cwd": text, "transcript_path": text}
+    tool = {"tool_name": text, "tool_use_id": text, "tool_input": {"command": text}, "duration_ms": 3}
+    for event in (
+        {"hook_event_name": "UserPromptSubmit", "prompt": text},
+        {"hook_event_name": "SubagentStart", "agent_id": "a1", "agent_type": text},
+        {"hook_event_name": "PostToolUse", "tool_response": {"stdout": text}, **tool},
+        {"hook_event_name": "SubagentStop", "agent_id": "a1", "agent_type": text, "last_assistant_message": text},
+        {"hook_event_name": "Stop", "last_assistant_message": text},
+    ):
+        yield common | event
 
 
 @pytest.fixture
