@@ -178,13 +178,15 @@ def play_all(
 
 
 def _install(products: Sequence[Product], project: Path) -> None:
-    """Install the hooks of the first product as it does itself, and of another with its home in the commands."""
-    for product, place in zip(products, (_LOCAL_SETTINGS, _SHARED_SETTINGS), strict=False):
-        text = product.hooks if place == _LOCAL_SETTINGS else _led_home(product)
-        (project / place).write_text(text)
+    """Install the hooks of the first product as it does itself, and of a second one with its home in the commands."""
+    if products:
+        (project / _LOCAL_SETTINGS).write_text(products[0].hooks)
+    for product in products[1:]:
+        (project / _SHARED_SETTINGS).write_text(_led_home(product))
 
 
 def _led_home(product: Product) -> str:
+    """Return the settings with commands that need no variables of a session to find the product's home."""
     settings = json.loads(product.hooks)
     variables = " ".join(f"{name}={shlex.quote(value)}" for name, value in product.variables.items())
     for entries in settings["hooks"].values():
