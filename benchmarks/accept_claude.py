@@ -47,7 +47,7 @@ def _play(way: str, rng: random.Random, full: bool) -> list[Played]:
     rng.shuffle(wanted)
     claude = program.tested()
     with playing.product() as product:
-        return [playing.play(scenario, way, product, claude) for scenario in wanted]
+        return [playing.play(scenario, {way: product}, claude)[way] for scenario in wanted]
 
 
 def _within(deviations: Sequence[Deviation], limit: float, what: str) -> Figure:

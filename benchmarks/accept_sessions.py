@@ -7,8 +7,10 @@ month (sessions).
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -44,19 +46,23 @@ def parts(full: bool) -> list[str]:
 
 def run(part: str, seed: int, full: bool) -> list[Figure]:
     """Analyse a month with one slowdown, and return whether it is named and shown."""
+    with generate.server() as (home, target), closing(Database(target)) as database:
+        return judged(part, seed, full, database, partial(_ask, home))
+
+
+def judged(part: str, seed: int, full: bool, database: Database, ask: Callable[..., Any]) -> list[Figure]:
+    """Judge what commands answer of a month that is put into a database; ``ask`` runs one and returns its JSON."""
     plant = PLANTS[part]
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    with generate.server() as (home, target):
-        with closing(Database(target)) as database:
-            stored = spans.insert(database, month(seed, midnight, plant, _A_DAY[full]))
-        found = ask(home, "analyze", "--json")
-        days = ask(home, "trends", f"{plant.span_type}:{plant.span_name}", "--days", "30", "--json")["days"]
-        titles = [item["title"] for item in ask(home, "items", "--json")]
+    stored = spans.insert(database, month(seed, midnight, plant, _A_DAY[full]))
+    found = ask("analyze", "--json")
+    days = ask("trends", f"{plant.span_type}:{plant.span_name}", "--days", "30", "--json")["days"]
+    titles = [item["title"] for item in ask("items", "--json")]
     what = f"{part} x {plant.factor:g}, {stored:,} spans"
     return [named(plant, what, found["bottlenecks"], titles), shown(plant, what, days)]
 
 
-def ask(home: Path, *words: str) -> Any:
+def _ask(home: Path, *words: str) -> Any:
     """Run a command in a home and return the JSON that it prints."""
     command = [sys.executable, "-P", "-m", "leo_telemetry_pipeline.cli", *words]
     done = subprocess.run(

@@ -42,9 +42,11 @@ class TwoEnded(LoadScopeScheduling):
 
 
 def scope_of(nodeid: str) -> str:
-    """Return what the test is kept together with: its file, and for Claude Code the way of measuring."""
+    """Return what the test is kept together with: its file, and for Claude Code whether hooks run in its sessions."""
     file, _, test = nodeid.partition("::")
-    return file + test.partition("[")[2].partition("-")[0] if file.endswith("/test_claude_code.py") else file
+    if not file.endswith("/test_claude_code.py"):
+        return file
+    return file + ("otel" if "[otel-" in test else "hooks")
 
 
 def rank(scope: str) -> tuple[int, str]:

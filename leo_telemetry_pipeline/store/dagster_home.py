@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +72,9 @@ def inherited(environ: Mapping[str, str], target: Target) -> dict[str, str]:
 
 def tables_version() -> str:
     """Return the version of Dagster whose tables are wanted."""
+    # Most processes never ask, and importing it takes 16 ms.
+    from importlib.metadata import version
+
     return version("dagster")
 
 

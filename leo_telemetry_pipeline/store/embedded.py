@@ -9,7 +9,6 @@ counts users by process id, which a killed user never gives back; a file lock is
 import fcntl
 import logging
 import os
-import secrets
 import shutil
 import stat
 import sys
@@ -196,7 +195,10 @@ class Embedded:
 
         initdb holds the lock as well: where its starter was killed, nobody begins anew while it still writes.
         """
-        made, password = self.home / f"database.new.{os.getpid()}", secrets.token_urlsafe(24)
+        # Only a first start needs it, and importing it takes 6 ms.
+        from secrets import token_urlsafe
+
+        made, password = self.home / f"database.new.{os.getpid()}", token_urlsafe(24)
         for left in (*self.home.glob("database.new.*"), self.data):  # by a first start that was killed
             shutil.rmtree(left, ignore_errors=True)
         self._make_private(made)

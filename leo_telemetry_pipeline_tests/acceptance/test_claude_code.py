@@ -4,7 +4,8 @@ A local fake of its API decides what the model says, and so knows what happened.
 hash; `make newest` tries the newest version by hand.
 """
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,6 @@ pytestmark = sees_processes
 
 # Ten times what `make accept` requires on a quiet machine; as much more as this one is slower or busier.
 LIMIT_S = 0.5
-NAMES = [scenario.__name__ for scenario in scenarios.ALL]
 
 
 @pytest.fixture(scope="module")
@@ -28,20 +28,23 @@ def claude() -> Path:
         return program.tested()
 
 
-@pytest.fixture(scope="module", params=truth.WAYS)
-def all_played(request: pytest.FixtureRequest, claude: Path) -> Iterator[Mapping[str, Played | BaseException]]:
-    """Play every scenario, measured by one of the ways."""
-    with playing.product() as product:
-        yield playing.play_all(scenarios.ALL, request.param, product, claude)
+@pytest.fixture(scope="module")
+def play_all(claude: Path) -> Callable[[Sequence[str]], Mapping[str, dict[str, Played] | BaseException]]:
+    """Give what plays every scenario, once for all the ways that measure the same sessions."""
+    return functools.cache(lambda ways: playing.play_all(scenarios.ALL, ways, claude))
 
 
-@pytest.fixture(params=NAMES)
-def played(request: pytest.FixtureRequest, all_played: Mapping[str, Played | BaseException]) -> Played:
-    """Give a scenario as it was played."""
-    outcome = all_played[request.param]
+@pytest.fixture(params=[(way, scenario.__name__) for way in truth.WAYS for scenario in scenarios.ALL], ids="-".join)
+def played(
+    request: pytest.FixtureRequest,
+    play_all: Callable[[Sequence[str]], Mapping[str, dict[str, Played] | BaseException]],
+) -> Played:
+    """Give a scenario as it was played and measured by one of the ways."""
+    way, name = request.param
+    outcome = play_all(next(ways for ways in truth.SIDE_BY_SIDE if way in ways))[name]
     if isinstance(outcome, BaseException):
         raise outcome
-    return outcome
+    return outcome[way]
 
 
 def test_what_happened_is_stored_once(played: Played):

@@ -4,7 +4,7 @@ Belongs here: the comparison by hand. Does not: any test, which know one version
 """
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from leo_telemetry_pipeline_tests.claude import playing, program, scenarios, stored, truth
@@ -18,19 +18,26 @@ def main() -> int:
     version, newest = program.newest()
     print(f"The newest Claude Code is {version}, the tested one {program.pinned()}.")
     lines = []
+    played = {}
+    for ways in truth.SIDE_BY_SIDE:
+        print(f"Playing {len(scenarios.ALL)} scenarios by {' and '.join(ways)} ...", flush=True)
+        played |= _played(ways, newest)
     for way in truth.WAYS:
-        print(f"Playing {len(scenarios.ALL)} scenarios by {way} ...", flush=True)
-        lines += [f"by {way}: {line}" for line in _differences(_played(way, newest))]
+        lines += [f"by {way}: {line}" for line in _differences(played[way])]
     if version != program.pinned():
         print("Asking the tested version for the words that it exports ...", flush=True)
-        lines += _words(_played("otel", program.tested()), _played("otel", newest))
+        lines += _words(_played(("otel",), program.tested())["otel"], played["otel"])
     print("\n".join(lines) or "Nothing differs.")
     return int(bool(lines))
 
 
-def _played(way: str, claude: Path) -> Mapping[str, Played | BaseException]:
-    with playing.product() as product:
-        return playing.play_all(scenarios.ALL, way, product, claude)
+def _played(ways: Sequence[str], claude: Path) -> dict[str, dict[str, Played | BaseException]]:
+    """Return by way, then by scenario, what came out or why nothing did."""
+    outcomes = playing.play_all(scenarios.ALL, ways, claude)
+    return {
+        way: {name: one if isinstance(one, BaseException) else one[way] for name, one in outcomes.items()}
+        for way in ways
+    }
 
 
 def _differences(played: Mapping[str, Played | BaseException]) -> Iterator[str]:

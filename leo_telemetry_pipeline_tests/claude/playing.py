@@ -3,19 +3,20 @@
 Belongs here: installing the product as its documents say, and waiting for what it stores. Does not: expectations.
 """
 
+import json
 import os
 import shlex
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from leo_telemetry_pipeline.store import drains
-from leo_telemetry_pipeline_tests import processes
+from leo_telemetry_pipeline_tests import builders, processes
 from leo_telemetry_pipeline_tests.claude import fake_api, recorder, reports, stored, truth
 from leo_telemetry_pipeline_tests.claude.recorder import Recording
 from leo_telemetry_pipeline_tests.claude.reports import Report
@@ -35,6 +36,7 @@ _REPORTED = {
     "OTEL_LOGS_EXPORTER": "otlp",
     "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
 }
+_LOCAL_SETTINGS, _SHARED_SETTINGS = ".claude/settings.local.json", ".claude/settings.json"
 _LONG_AGO_S = 90_000
 
 
@@ -73,35 +75,25 @@ class Played:
         return [fact for fact in self.facts if self.way in fact.ways]
 
 
+@dataclass(frozen=True)
 class Product:
     """Our product in a home, with a receiver that runs."""
 
-    def __init__(self, home: Path, port: int) -> None:
-        self.home, self.port = home, port
+    home: Path
+    port: int
+    # What `hook otel` prints, and the settings that `hook install` writes into a project.
+    exports: Mapping[str, str]
+    hooks: str
 
-    def exports(self) -> dict[str, str]:
-        """Return the variables that `hook otel` prints."""
-        done = processes.run(self.home, "hook", "otel", LEO_TELEMETRY_SERVE_PORT=str(self.port))
-        assert done.code == 0, done.err
-        words = [word for line in done.out.splitlines() for word in shlex.split(line, comments=True)]
-        return dict(word.split("=", 1) for word in words if "=" in word)
+    @property
+    def address(self) -> str:
+        """Where the receiver listens."""
+        return f"http://127.0.0.1:{self.port}"
 
-    def install_hooks(self, project: Path) -> None:
-        """Install the hooks into a project."""
-        done = processes.run(self.home, "hook", "install", "--spans", "--project", str(project))
-        assert done.code == 0, done.err
-
-    def rows(self, sessions: Sequence[str]) -> list[Row]:
-        """Return what is stored of sessions by now."""
-        with closing(processes.inside(self.home)) as database:
-            drains.drain(database, self.home, "CLI")
-            return stored.rows(database, sessions)
-
-    def text(self, sessions: Sequence[str]) -> str:
-        """Return all that is stored of sessions, as text."""
-        question = "SELECT t::text FROM workflow_trace_log AS t WHERE attributes->>'session.id' = ANY(%s)"
-        with closing(processes.inside(self.home)) as database:
-            return "\n".join(line for (line,) in database.rows(question, (list(sessions),)))
+    @property
+    def variables(self) -> dict[str, str]:
+        """The variables that lead our programs to this home."""
+        return {"LEO_TELEMETRY_HOME": str(self.home), "LEO_TELEMETRY_SERVE_PORT": str(self.port)}
 
     def forget(self, session: str) -> None:
         """Let a session that was killed be one that nobody heard of for more than a day."""
@@ -113,7 +105,7 @@ class Product:
 
 @contextmanager
 def product() -> Iterator[Product]:
-    """Run our receiver in a home of its own."""
+    """Run our receiver in a home of its own, in which an analysis was made just now."""
     folder = Path(tempfile.mkdtemp(prefix="leo-"))
     # The database server does not run as root.
     folder.chmod(0o711)
@@ -121,46 +113,94 @@ def product() -> Iterator[Product]:
     try:
         with processes.started(home, "serve", "--port", str(port)) as running:
             until(lambda: "/v1/traces" in running.said(), "the receiver is up", by=running)
-            yield Product(home, port)
+            # What a session starts where the last analysis is old, tests of the hook see.
+            with closing(processes.inside(home)) as database:
+                builders.succeeded(database)
+            yield Product(home, port, _exports(home, port), _hooks(home, folder / "project"))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def play(scenario: Callable[[Stage], None], way: str, product: Product, program: Path) -> Played:
-    """Play a scenario, and wait for what is stored of it, which must come to be as it happened."""
+def _exports(home: Path, port: int) -> dict[str, str]:
+    """Return the variables that `hook otel` prints."""
+    done = processes.run(home, "hook", "otel", LEO_TELEMETRY_SERVE_PORT=str(port))
+    assert done.code == 0, done.err
+    words = [word for line in done.out.splitlines() for word in shlex.split(line, comments=True)]
+    return dict(word.split("=", 1) for word in words if "=" in word)
+
+
+def _hooks(home: Path, project: Path) -> str:
+    """Return the settings that `hook install` writes, which are the same in each project."""
+    project.mkdir()
+    done = processes.run(home, "hook", "install", "--spans", "--project", str(project))
+    assert done.code == 0, done.err
+    return (project / _LOCAL_SETTINGS).read_text()
+
+
+def play(scenario: Callable[[Stage], None], products: Mapping[str, Product], program: Path) -> dict[str, Played]:
+    """Play a scenario, measured in each of some ways by a product of its own.
+
+    Wait for what each product stores of it, which must come to be as it happened.
+    """
     folder = Path(tempfile.mkdtemp(prefix="leo-claude-"))
-    onward = "" if way == "hooks" else f"http://127.0.0.1:{product.port}"
+    receiver = next((product for way, product in products.items() if way in truth.EXPORTED), None)
+    onward = receiver.address if receiver else ""
+
+    def forget(session: str) -> None:
+        for product in products.values():
+            product.forget(session)
+
     try:
         with fake_api.serving() as (api, record), recorder.recording(onward) as (collector, kept):
             machine = Machine(folder, program, api)
             machine.furnish()
-            variables = _variables(way, product, machine, collector)
-            stage = Stage(machine, record, variables, forget=product.forget)
+            _install([product for way, product in products.items() if way in truth.HOOKED], machine.project)
+            stage = Stage(machine, record, _variables(products, receiver, collector), forget=forget)
             before = slowness()
             scenario(stage)
-            return _played(scenario.__name__, way, stage, kept, product, max(before, slowness()))
+            slow = max(before, slowness())
+            return {
+                way: _played(scenario.__name__, way, stage, kept, product, slow) for way, product in products.items()
+            }
     finally:
         processes.end_all_of(folder)
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def play_all(
-    scenarios: Sequence[Callable[[Stage], None]], way: str, product: Product, program: Path
-) -> dict[str, Played | BaseException]:
-    """Play scenarios, several at once as most of them wait; return what came out, or why nothing did."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        futures = {scenario.__name__: pool.submit(play, scenario, way, product, program) for scenario in scenarios}
+    scenarios: Sequence[Callable[[Stage], None]], ways: Sequence[str], program: Path
+) -> dict[str, dict[str, Played] | BaseException]:
+    """Play scenarios, several at once as most of them wait; return what came out by way, or why nothing did."""
+    with ExitStack() as homes, ThreadPoolExecutor(AT_ONCE) as pool:
+        products = {way: homes.enter_context(product()) for way in ways}
+        futures = {scenario.__name__: pool.submit(play, scenario, products, program) for scenario in scenarios}
         return {name: future.exception() or future.result() for name, future in futures.items()}
 
 
-def _variables(way: str, product: Product, machine: Machine, collector: str) -> dict[str, str]:
-    if way != "otel":
-        product.install_hooks(machine.project)
-    exports = _REPORTED if way == "hooks" else product.exports()
-    ours = f"http://127.0.0.1:{product.port}"
-    redirected = {name: value.replace(ours, collector) for name, value in exports.items()}
-    home = {"LEO_TELEMETRY_HOME": str(product.home), "LEO_TELEMETRY_SERVE_PORT": str(product.port)}
-    return {"OTEL_EXPORTER_OTLP_ENDPOINT": collector, **redirected, **home}
+def _install(products: Sequence[Product], project: Path) -> None:
+    """Install the hooks of the first product as it does itself, and of a second one with its home in the commands."""
+    if products:
+        (project / _LOCAL_SETTINGS).write_text(products[0].hooks)
+    for product in products[1:]:
+        (project / _SHARED_SETTINGS).write_text(_led_home(product))
+
+
+def _led_home(product: Product) -> str:
+    """Return the settings with commands that need no variables of a session to find the product's home."""
+    settings = json.loads(product.hooks)
+    variables = " ".join(f"{name}={shlex.quote(value)}" for name, value in product.variables.items())
+    for entries in settings["hooks"].values():
+        for hook in (hook for entry in entries for hook in entry["hooks"]):
+            hook["command"] = f"{variables} {hook['command']}"
+    return json.dumps(settings)
+
+
+def _variables(products: Mapping[str, Product], receiver: Product | None, collector: str) -> dict[str, str]:
+    exports = _REPORTED
+    if receiver:
+        exports = {name: value.replace(receiver.address, collector) for name, value in receiver.exports.items()}
+    first = next(iter(products.values()))
+    return {"OTEL_EXPORTER_OTLP_ENDPOINT": collector, **exports, **first.variables}
 
 
 def _played(name: str, way: str, stage: Stage, kept: Recording, product: Product, slow: float) -> Played:
@@ -168,12 +208,14 @@ def _played(name: str, way: str, stage: Stage, kept: Recording, product: Product
     sessions = sorted({fact.session for fact in facts})
     complaints = "".join(path.read_text() for path in stage.machine.folder.glob("stderr-*"))
     deadline = time.monotonic() + PATIENCE_S / 3
-    while True:
-        found = tuple(product.rows(sessions))
-        reported = tuple(reports.reports(kept.requests))
-        text = product.text(sessions)
-        words = reports.words(kept.requests)
-        played = Played(name, way, facts, reported, found, tuple(kept.refusals), complaints, text, words, slow)
-        if played.is_complete() or time.monotonic() > deadline:
-            return played
-        time.sleep(0.5)
+    with closing(processes.inside(product.home)) as database:
+        while True:
+            drains.drain(database, product.home, "CLI")
+            found = tuple(stored.rows(database, sessions))
+            reported = tuple(reports.reports(kept.requests))
+            text = stored.text(database, sessions)
+            words = reports.words(kept.requests)
+            played = Played(name, way, facts, reported, found, tuple(kept.refusals), complaints, text, words, slow)
+            if played.is_complete() or time.monotonic() > deadline:
+                return played
+            time.sleep(0.5)

@@ -26,6 +26,8 @@ _FILES = {
     ".claude/commands/deploy.md": "Deploy it. $ARGUMENTS\n",
     "notes.txt": "nothing of interest\n",
 }
+# A session ends before its engine's idle collections and second compiler pay: a third of its processor time.
+_SHORT_LIVED = {"BUN_GC_TIMER_DISABLE": "1", "BUN_JSC_useDFGJIT": "0"}
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Machine:
             (self.project / name).write_text(text)
         server = {"command": sys.executable, "args": [str(_HERE / "mcp_server.py")]}
         (self.folder / "mcp.json").write_text(json.dumps({"mcpServers": {"shop": server}}))
+        # Of two first sessions at once, one may complain that this file is missing while the other makes it.
+        (self.folder / ".claude.json").write_text("{}")
         self.change({"permissions": {"allow": list(_ALLOWED), "deny": ["Bash(rm:*)"]}})
 
     def change(self, more: Mapping[str, Any]) -> None:
@@ -71,6 +75,7 @@ class Machine:
             "ANTHROPIC_API_KEY": "dummy",
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
             "DISABLE_AUTOUPDATER": "1",
+            **_SHORT_LIVED,
             "HTTPS_PROXY": "http://127.0.0.1:1",
             "NO_PROXY": "127.0.0.1",
             "no_proxy": "127.0.0.1",

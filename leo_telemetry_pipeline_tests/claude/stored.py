@@ -23,6 +23,7 @@ _ROWS = """
     WHERE c.attributes->>'session.id' = ANY(%s)
     ORDER BY c.start_time_ms
 """
+_TEXT = "SELECT t::text FROM workflow_trace_log AS t WHERE attributes->>'session.id' = ANY(%s)"
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,11 @@ def rows(db: Database, sessions: Iterable[str]) -> list[Row]:
         parent = (parent_kind, parent_name) if parent_kind else None
         found.append(Row(session, kind, name, status, parent, int(start), duration, key))
     return found
+
+
+def text(db: Database, sessions: Iterable[str]) -> str:
+    """Return all that is stored of sessions, as text."""
+    return "\n".join(line for (line,) in db.rows(_TEXT, (list(sessions),)))
 
 
 def shapes_of_facts(facts: Iterable[Fact], types: Sequence[str] = COMPARED) -> Counter[tuple]:

@@ -18,7 +18,10 @@ from leo_telemetry_pipeline_tests.claude.session import Session
 
 OK, ERROR = "OK", "ERROR"
 WAYS = ("hooks", "otel", "both")
-EXPORTED = ("otel", "both")
+HOOKED, EXPORTED = ("hooks", "both"), ("otel", "both")
+# The ways that measure one and the same session: hooks report to two homes, of which one gets the exports too.
+# Where only exports are tried no hook may run, which takes a session of its own.
+SIDE_BY_SIDE = (("hooks", "both"), ("otel",))
 PROMPT = "claude_code.interaction"
 # Commands of Claude Code itself, which ask no model to work.
 _BUILT_IN = ("/context", "/compact")

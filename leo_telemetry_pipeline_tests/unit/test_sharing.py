@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 from leo_telemetry_pipeline_tests import sharing
+from leo_telemetry_pipeline_tests.claude import truth
 from leo_telemetry_pipeline_tests.processes import ROOT
 
 
@@ -38,8 +39,13 @@ def test_the_longest_waits_begin_first_and_the_longest_computing_at_the_other_en
     assert order == wanted
 
 
-def test_each_way_of_measuring_claude_code_is_a_part_of_its_own():
-    """Lost: three minutes of waiting one after the other that could be one."""
-    scopes = {sharing.scope_of(f"x/acceptance/test_claude_code.py::test_it[{way}-plain]") for way in ("hooks", "otel")}
-    assert len(scopes) == 2
+def test_the_tests_of_claude_code_are_shared_by_the_sessions_that_they_look_at():
+    """Lost: minutes of waiting one after the other, or of playing the same sessions twice."""
+    scopes = {
+        way: sharing.scope_of(f"x/acceptance/test_claude_code.py::test_it[{way}-plain]")
+        for ways in truth.SIDE_BY_SIDE
+        for way in ways
+    }
+    together = [[way for way in scopes if scopes[way] == scope] for scope in dict.fromkeys(scopes.values())]
+    assert together == [list(ways) for ways in truth.SIDE_BY_SIDE]
     assert len({sharing.scope_of(f"x/unit/test_a.py::test_it[{way}-plain]") for way in ("hooks", "otel")}) == 1
