@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from leo_telemetry_pipeline.definitions import build_definitions
+from leo_telemetry_pipeline.definitions import defs
 from leo_telemetry_pipeline.defs.lifecycle import how_it_ended, selects
 from leo_telemetry_pipeline.defs.names import ANALYSIS_JOB, FOLLOWS_TAG, INSIGHTS_JOB, LAST_ASSET, MAINTENANCE_JOB
 from leo_telemetry_pipeline.defs.resources import TelemetryDatabase
@@ -20,6 +20,7 @@ from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline_tests.builders import (
     QUIET,
     analyse,
+    dagster_records,
     execute,
     insert,
     midnight,
@@ -43,8 +44,8 @@ class Followed:
     """One execution of insights_job in this process."""
 
     def __init__(self) -> None:
-        self.instance = dg.DagsterInstance.ephemeral()
-        job = build_definitions().resolve_job_def(INSIGHTS_JOB)
+        self.instance = dagster_records()
+        job = defs.resolve_job_def(INSIGHTS_JOB)
         result = job.execute_in_process(instance=self.instance, run_config=QUIET, raise_on_error=False)
         self.success = result.success
         self.ending = how_it_ended(self.instance, result.run_id)
@@ -237,7 +238,7 @@ def test_only_the_analysis_takes_an_analysis_run(db: Database, name: str, is_ana
     """Lost: each round of upkeep leaves a run that nobody ends, and so one more analysis that nobody asked for."""
     with dg.DagsterInstance.ephemeral() as instance:
         # As a daemon launches it: the whole of a job, by name.
-        made = instance.create_run_for_job(build_definitions().resolve_job_def(name))
+        made = instance.create_run_for_job(defs.resolve_job_def(name))
         run = dg.DagsterRun(name, execution_plan_snapshot_id=made.execution_plan_snapshot_id)
         assert selects(instance, run, LAST_ASSET) == is_analysis
     assert runs.latest(db, 1) == []
