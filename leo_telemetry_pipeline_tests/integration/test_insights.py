@@ -90,6 +90,7 @@ def tick(instance: dg.DagsterInstance) -> dg.RunRequest | str:
     return said if isinstance(said, dg.RunRequest) else said.skip_message or ""
 
 
+@pytest.mark.with_days
 def test_forecasts_backtest_trends_and_comparisons_are_made_of_the_last_run_and_leave_its_row_as_it_is(db: Database):
     """Lost: what comes next, whether to believe it, since when and compared with what; nobody would see any of it."""
     run = fill(db)
@@ -166,6 +167,7 @@ def test_after_an_analysis_of_nothing_or_of_a_day_there_is_little_to_say_and_not
     assert one(db, "SELECT bool_and(probability IS NULL AND reason <> '') IS NOT false FROM dimension_forecasts")
 
 
+@pytest.mark.with_days
 def test_when_they_break_the_analysis_stays_what_it_is(db: Database):
     """Lost: a fault in a forecast would take the findings of the week away."""
     run = fill(db, 12)

@@ -17,9 +17,18 @@ from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import spans, suggestions
 from leo_telemetry_pipeline.store.database import Database
-from leo_telemetry_pipeline_tests.builders import QUIET, configure, dagster_records, execute, midnight, one, span, succeeded
+from leo_telemetry_pipeline_tests.builders import (
+    QUIET,
+    configure,
+    dagster_records,
+    execute,
+    midnight,
+    one,
+    span,
+    succeeded,
+)
 
-pytestmark = pytest.mark.usefixtures("settings")
+pytestmark = [pytest.mark.usefixtures("settings"), pytest.mark.with_days]
 
 DAYS = 40
 
