@@ -47,8 +47,8 @@ def look(cursor: psycopg2.extensions.cursor, day: date, since: datetime | None) 
     """
     own = f"{_OF_THE_DAY} AND (%(since)s::timestamptz IS NULL OR s.created_at >= %(since)s)"
     parameters = whole(day).parameters() | {"since": since, "reach": REACH_MS}
-    cursor.execute(f"SELECT EXISTS (SELECT FROM workflow_trace_log AS s WHERE {own})", parameters)
-    if cursor.fetchone() == (False,):
+    cursor.execute(f"SELECT s.start_time_ms FROM workflow_trace_log AS s WHERE {own} LIMIT 1", parameters)
+    if cursor.fetchone() is None:
         # To look for what is linked opens the partitions of two weeks, and most days of a new home are empty.
         return Open(0, [], _clock(cursor))
     cursor.execute(f"SELECT count(*) FROM workflow_trace_log AS s WHERE {WITHOUT_END} AND {own}", parameters)
