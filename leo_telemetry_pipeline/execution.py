@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 
 import dagster as dg
 
-from leo_telemetry_pipeline.definitions import build_definitions
+from leo_telemetry_pipeline.definitions import build_definitions, defs
 from leo_telemetry_pipeline.defs import insights
 from leo_telemetry_pipeline.defs.jobs import analysis_job, insights_job
 from leo_telemetry_pipeline.defs.lifecycle import how_it_ended, how_it_failed
@@ -36,7 +36,7 @@ def instance(target: Target, settings: Settings) -> Iterator[dg.DagsterInstance]
 
 def execute(of: dg.DagsterInstance, tags: Mapping[str, str]) -> str:
     """Run the analysis job here and now, and return the id of its Dagster run; how it went stands in its row."""
-    job = build_definitions().resolve_job_def(analysis_job.name)
+    job = defs.resolve_job_def(analysis_job.name)
     return job.execute_in_process(instance=of, tags=dict(tags), run_config=_QUIET, raise_on_error=False).run_id
 
 
@@ -69,7 +69,7 @@ def follow(of: dg.DagsterInstance, target: Target) -> str | None:
         run = runs.last_succeeded(connection)
     if run is None or insights.begun(of, run):
         return None
-    job, tags = build_definitions().resolve_job_def(insights_job.name), {FOLLOWS_TAG: run.run_id}
+    job, tags = defs.resolve_job_def(insights_job.name), {FOLLOWS_TAG: run.run_id}
     done = job.execute_in_process(instance=of, tags=tags, run_config=_QUIET, raise_on_error=False)
     ending = None if done.success else how_it_ended(of, done.run_id)
     return " ".join(ending.error_detail.split()) if ending else None

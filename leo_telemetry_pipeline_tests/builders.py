@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 from leo_telemetry_pipeline.span import Span
@@ -161,22 +162,28 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 def analysis_job() -> Any:
     """Return the analysis job; a function of a module, so that Dagster can make it again to re-execute a run."""
-    from leo_telemetry_pipeline.definitions import build_definitions
+    from leo_telemetry_pipeline.definitions import defs
     from leo_telemetry_pipeline.defs.names import ANALYSIS_JOB
 
-    return build_definitions().resolve_job_def(ANALYSIS_JOB)
+    return defs.resolve_job_def(ANALYSIS_JOB)
+
+
+@cache
+def dagster_records() -> Any:
+    """Return an instance of Dagster in memory, for tests to which only the analysis matters: making one takes long."""
+    import dagster as dg
+
+    return dg.DagsterInstance.ephemeral()
 
 
 def analyse(
     tags: dict[str, str] | None = None, *, instance: Any = None, selection: Sequence[str] | None = None
 ) -> Execution:
     """Execute the analysis job in this process, on the database that the environment names."""
-    import dagster as dg
-
     from leo_telemetry_pipeline.defs.names import asset_key
 
     result = analysis_job().execute_in_process(
-        instance=instance or dg.DagsterInstance.ephemeral(),
+        instance=instance or dagster_records(),
         tags=tags or {},
         run_config=QUIET,
         raise_on_error=False,

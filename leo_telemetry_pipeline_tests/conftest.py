@@ -16,9 +16,10 @@ import hypothesis
 import pytest
 
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.store import migrations
+from leo_telemetry_pipeline.store import migrations, spans
 from leo_telemetry_pipeline.store.database import Database, Target, outside
 from leo_telemetry_pipeline_tests import sharing
+from leo_telemetry_pipeline_tests.builders import midnight
 from leo_telemetry_pipeline_tests.servers import DEBIAN, EMBEDDED, POOLER, WIDE_POOLER, Server, Servers
 
 # The same examples on every run where nobody can replay a lucky find, new ones on a developer's machine.
@@ -105,6 +106,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     config.addinivalue_line("markers", "only_on(*servers, reason): what the test is about is there on these alone")
+    config.addinivalue_line("markers", "with_days: the test's database has its partitions; making many takes a second")
     config.addinivalue_line("markers", "transactions_at_once: waits for itself where there is one server connection")
 
 
@@ -126,9 +128,24 @@ def empty_database_url(server: Server) -> Iterator[str]:
 
 
 @pytest.fixture
-def template(server: Server) -> str:
-    """Name a migrated database that nobody writes to."""
+def template(request: pytest.FixtureRequest, server: Server) -> str:
+    """Name a migrated database that nobody writes to, with a partition per day for tests that are marked so."""
+    return with_days(server) if request.node.get_closest_marker("with_days") else migrated(server)
+
+
+def migrated(server: Server) -> str:
+    """Return the name of a database that has the newest tables, made once per server."""
     return made_once(server, "template_migrated", "template1", migrations.migrate)
+
+
+def with_days(server: Server) -> str:
+    """Return the name of a migrated database that has a partition for each day that is kept, made once per server."""
+
+    def make_days(target: Target) -> None:
+        with closing(Database(target)) as db:
+            spans.ensure_partitions(db, midnight(99), midnight())
+
+    return made_once(server, "template_with_days", migrated(server), make_days)
 
 
 def made_once(server: Server, name: str, template: str, prepare: Callable[[Target], None]) -> str:

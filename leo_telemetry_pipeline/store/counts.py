@@ -47,6 +47,16 @@ def count_day(
     return (cursor.fetchone() or (0,))[0]
 
 
+def span_types(cursor: psycopg2.extensions.cursor, day: date, part: int | None = None) -> set[str]:
+    """Return the span types that a counted day has, or one part of it."""
+    cursor.execute(
+        "SELECT DISTINCT span_type FROM workflow_trace_counts WHERE day = %s AND span_type <> ''"
+        " AND (%s::integer IS NULL OR part = %s)",
+        (day, part, part),
+    )
+    return {name for (name,) in cursor.fetchall()}
+
+
 def by_type_and_day(database: Database, window: Window, counted: Sequence[date] = ()) -> list[tuple]:
     """Return (span type, day, spans, spans with a duration) of a window, sorted.
 

@@ -4,7 +4,7 @@ Belongs here: the one expression for a span's type, its name, its judged time an
 included. Does not: medians, windows, thresholds.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from leo_telemetry_pipeline.redact import HASH
 
@@ -53,6 +53,12 @@ def types_to_judge(seen: Iterable[str], named: Iterable[str]) -> list[str]:
     """
     by_default = set(NAMED_ASSETS) | {span_type for span_type in seen if span_type not in NOT_BY_DEFAULT}
     return sorted(by_default | {dimension_type for dimension_type in named if dimension_type != GLOBAL})
+
+
+def types_among(types: Iterable[str], span_types: Collection[str]) -> list[str]:
+    """Return the dimension types that can have observations where there are spans of these types only."""
+    has_handoffs = "handoff" in span_types
+    return [word for word in types if word.partition("+")[0] in span_types or (has_handoffs and "+" not in word)]
 
 
 def observations(types: Iterable[str], seen: Iterable[str]) -> tuple[str, dict[str, object]]:

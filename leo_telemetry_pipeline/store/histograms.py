@@ -17,7 +17,14 @@ from leo_telemetry_pipeline.store import blocks, counts, open_counts
 from leo_telemetry_pipeline.store.counts import ALL_TYPES
 from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.days import whole
-from leo_telemetry_pipeline.store.dimensions import MOST_KEYS, OBSERVED, OTHER_KEYS, observations, types_to_judge
+from leo_telemetry_pipeline.store.dimensions import (
+    MOST_KEYS,
+    OBSERVED,
+    OTHER_KEYS,
+    observations,
+    types_among,
+    types_to_judge,
+)
 from leo_telemetry_pipeline.store.open_counts import Open
 from leo_telemetry_pipeline.store.watermark import Fence, lock, now, watermark
 
@@ -144,8 +151,7 @@ def _last_part(cursor: psycopg2.extensions.cursor, day: date) -> tuple[int, date
 
 
 def _types(cursor: psycopg2.extensions.cursor, day: date) -> tuple[list[str], list[str]]:
-    cursor.execute("SELECT DISTINCT span_type FROM workflow_trace_counts WHERE day = %s AND span_type <> ''", (day,))
-    seen = sorted(name for (name,) in cursor.fetchall())
+    seen = sorted(counts.span_types(cursor, day))
     cursor.execute(
         "SELECT dimension_type FROM telemetry_thresholds WHERE is_active"
         " UNION SELECT dimension_type FROM duration_histograms WHERE day = %s",
@@ -168,11 +174,16 @@ def _count(
     window = whole(day) if until is None else whole(day).up_to(until)
     if not spans_counted and until is None:
         counts.count_day(cursor, window, part, created)
-    sql, parameters = observations(types, seen)
     cursor.execute(
         "DELETE FROM duration_histograms WHERE day = %s AND part = %s AND dimension_type = ANY(%s)",
         (day, part, list(types)),
     )
+    if until is None:
+        # To plan the statement takes longer than to count a small day, and most days of a new home are empty.
+        types = types_among(types, counts.span_types(cursor, day, part))
+        if not types:
+            return 0
+    sql, parameters = observations(types, seen)
     by_hashes(cursor)
     cursor.execute(
         "INSERT INTO duration_histograms (day, dimension_type, dimension_key, project, part, count, sum_ms, min_ms,"

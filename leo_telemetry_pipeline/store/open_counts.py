@@ -47,6 +47,10 @@ def look(cursor: psycopg2.extensions.cursor, day: date, since: datetime | None) 
     """
     own = f"{_OF_THE_DAY} AND (%(since)s::timestamptz IS NULL OR s.created_at >= %(since)s)"
     parameters = whole(day).parameters() | {"since": since, "reach": REACH_MS}
+    cursor.execute(f"SELECT s.start_time_ms FROM workflow_trace_log AS s WHERE {own} LIMIT 1", parameters)
+    if cursor.fetchone() is None:
+        # To look for what is linked opens the partitions of two weeks, and most days of a new home are empty.
+        return Open(0, [], _clock(cursor))
     cursor.execute(f"SELECT count(*) FROM workflow_trace_log AS s WHERE {WITHOUT_END} AND {own}", parameters)
     [spans] = cursor.fetchone() or (0,)
     cursor.execute(
@@ -65,9 +69,14 @@ def look(cursor: psycopg2.extensions.cursor, day: date, since: datetime | None) 
         )
         traces = {trace for (trace,) in cursor.fetchall()}
     # Not before: all that was seen above was stored by then.
-    cursor.execute("SELECT clock_timestamp()")
-    [(looked_at,)] = cursor.fetchall()
+    looked_at = _clock(cursor)
     return Open(spans, sorted(span for trace, span in linked if trace in traces), looked_at)
+
+
+def _clock(cursor: psycopg2.extensions.cursor) -> datetime:
+    cursor.execute("SELECT clock_timestamp()")
+    [(now,)] = cursor.fetchall()
+    return now
 
 
 def fewer(cursor: psycopg2.extensions.cursor, days: Sequence[date] | None = None) -> set[Look]:

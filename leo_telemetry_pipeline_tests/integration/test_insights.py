@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from leo_telemetry_pipeline.definitions import build_definitions
+from leo_telemetry_pipeline.definitions import defs
 from leo_telemetry_pipeline.defs.lifecycle import how_it_ended, selects
 from leo_telemetry_pipeline.defs.names import ANALYSIS_JOB, FOLLOWS_TAG, INSIGHTS_JOB, LAST_ASSET, MAINTENANCE_JOB
 from leo_telemetry_pipeline.defs.resources import TelemetryDatabase
@@ -20,6 +20,7 @@ from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline_tests.builders import (
     QUIET,
     analyse,
+    dagster_records,
     execute,
     insert,
     midnight,
@@ -43,8 +44,8 @@ class Followed:
     """One execution of insights_job in this process."""
 
     def __init__(self) -> None:
-        self.instance = dg.DagsterInstance.ephemeral()
-        job = build_definitions().resolve_job_def(INSIGHTS_JOB)
+        self.instance = dagster_records()
+        job = defs.resolve_job_def(INSIGHTS_JOB)
         result = job.execute_in_process(instance=self.instance, run_config=QUIET, raise_on_error=False)
         self.success = result.success
         self.ending = how_it_ended(self.instance, result.run_id)
@@ -89,6 +90,7 @@ def tick(instance: dg.DagsterInstance) -> dg.RunRequest | str:
     return said if isinstance(said, dg.RunRequest) else said.skip_message or ""
 
 
+@pytest.mark.with_days
 def test_forecasts_backtest_trends_and_comparisons_are_made_of_the_last_run_and_leave_its_row_as_it_is(db: Database):
     """Lost: what comes next, whether to believe it, since when and compared with what; nobody would see any of it."""
     run = fill(db)
@@ -165,6 +167,7 @@ def test_after_an_analysis_of_nothing_or_of_a_day_there_is_little_to_say_and_not
     assert one(db, "SELECT bool_and(probability IS NULL AND reason <> '') IS NOT false FROM dimension_forecasts")
 
 
+@pytest.mark.with_days
 def test_when_they_break_the_analysis_stays_what_it_is(db: Database):
     """Lost: a fault in a forecast would take the findings of the week away."""
     run = fill(db, 12)
@@ -237,7 +240,7 @@ def test_only_the_analysis_takes_an_analysis_run(db: Database, name: str, is_ana
     """Lost: each round of upkeep leaves a run that nobody ends, and so one more analysis that nobody asked for."""
     with dg.DagsterInstance.ephemeral() as instance:
         # As a daemon launches it: the whole of a job, by name.
-        made = instance.create_run_for_job(build_definitions().resolve_job_def(name))
+        made = instance.create_run_for_job(defs.resolve_job_def(name))
         run = dg.DagsterRun(name, execution_plan_snapshot_id=made.execution_plan_snapshot_id)
         assert selects(instance, run, LAST_ASSET) == is_analysis
     assert runs.latest(db, 1) == []

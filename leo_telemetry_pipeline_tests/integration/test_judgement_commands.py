@@ -79,6 +79,7 @@ def opened(db: Database) -> Item:
     return item
 
 
+@pytest.mark.with_days
 def test_why_shows_the_numbers_of_a_cause_of_what_it_slows_and_of_what_is_steady(db: Database):
     """Lost: a judgement that nobody can check, and so nobody trusts."""
     work(db)
@@ -113,6 +114,7 @@ def test_why_of_a_configured_baseline_and_of_too_few_spans_says_so(db: Database)
     assert say("why", "gate:RARE").startswith("gate:RARE is not judged: too few spans in the window\n")
 
 
+@pytest.mark.with_days
 def test_what_was_accepted_is_normal_from_the_next_analysis_on(db: Database):
     """Lost: what was made slower on purpose stays a bottleneck for ever."""
     work(db)
@@ -143,6 +145,7 @@ def test_an_item_is_closed_as_what_became_of_it_once(db: Database, resolution: s
     assert line.split()[1:3] == [status, resolution]
 
 
+@pytest.mark.with_days
 def test_an_item_is_shown_with_its_members_and_once_closed_with_what_became_of_it(db: Database):
     """Lost: whoever takes on an item would have to put it together from several commands and a row of JSON."""
     work(db)
@@ -163,38 +166,47 @@ def test_an_item_is_shown_with_its_members_and_once_closed_with_what_became_of_i
     assert "items close" not in say("items", "show", item.id)
 
 
-@pytest.mark.parametrize(
-    "detail",
-    [
-        "{}",
-        "[]",
-        "null",
-        '{"ratio": "much", "members": 7}',
-        '{"dimension_type": ["a"], "dimension_key": 5, "members": [{"dimension_type": {}}, 1]}',
-        '{"opened_window_end": "yesterday", "window": 5}',
-        '{"opened_window_end": 5, "window": {"end": 1}}',
-    ],
+DETAILS = (
+    "{}",
+    "[]",
+    "null",
+    '{"ratio": "much", "members": 7}',
+    '{"dimension_type": ["a"], "dimension_key": 5, "members": [{"dimension_type": {}}, 1]}',
+    '{"opened_window_end": "yesterday", "window": 5}',
+    '{"opened_window_end": 5, "window": {"end": 1}}',
 )
-def test_an_item_that_was_inserted_by_hand_is_shown_like_any_other(db: Database, detail: str):
+
+
+@pytest.mark.with_days
+def test_items_that_were_inserted_by_hand_are_shown_like_any_other(db: Database):
     """Lost: an item of one's own could not be looked at, or end every list and every analysis."""
-    execute(
-        db,
-        "INSERT INTO continuous_improvements (fingerprint, title, description, source_detail)"
-        " VALUES ('mine', 'Look at the build', 'It feels slow.', %s)",
-        (detail,),
-    )
-    item = one(db, "SELECT id::text FROM continuous_improvements")
-    said = say("items", "show", item)
-    assert said.startswith(f"Look at the build\n  item        {item}\n  status      OPEN\n")
-    assert "  note        It feels slow.\n" in said
-    known = json.loads(detail)
-    assert json.loads(say("items", "show", item, "--json"))["source_detail"] == (known if type(known) is dict else {})
-    assert say("items").splitlines()[1].endswith("  Look at the build")
+    mine = [by_hand(db, number, detail) for number, detail in enumerate(DETAILS)]
+    for item, detail in zip(mine, DETAILS, strict=True):
+        said = say("items", "show", item)
+        assert said.startswith(f"Look at the build\n  item        {item}\n  status      OPEN\n"), detail
+        assert "  note        It feels slow.\n" in said, detail
+        known = json.loads(detail)
+        shown = json.loads(say("items", "show", item, "--json"))["source_detail"]
+        assert shown == (known if type(known) is dict else {}), detail
+    listed = say("items").splitlines()[1:]
+    assert [line.endswith("  Look at the build") for line in listed] == [True] * len(DETAILS)
     work(db)
     analysed(db)
-    assert len(items.all_items(db)) == 2
-    assert say("items", "close", item, "--as", "noise").startswith("Closed as noise. Of Look at the build: ")
+    assert len(items.all_items(db)) == len(DETAILS) + 1
+    for item, detail in zip(mine, DETAILS, strict=True):
+        closing = say("items", "close", item, "--as", "noise")
+        assert closing.startswith("Closed as noise. Of Look at the build: "), detail
     analysed(db)
+
+
+def by_hand(db: Database, number: int, detail: str) -> str:
+    """Insert an item with a ``source_detail`` as a person would, and return its id."""
+    return one(
+        db,
+        "INSERT INTO continuous_improvements (fingerprint, title, description, source_detail)"
+        " VALUES (%s, 'Look at the build', 'It feels slow.', %s) RETURNING id::text",
+        (f"mine {number}", detail),
+    )
 
 
 @pytest.mark.only_on(EMBEDDED, reason="it is about words, and no statement that other servers would read otherwise")
@@ -226,6 +238,7 @@ def test_a_wrong_name_is_answered_with_where_to_find_the_right_one(db: Database)
     assert [one.is_open for one in items.all_items(db)] == [True]
 
 
+@pytest.mark.with_days
 @pytest.mark.only_on(EMBEDDED, reason="it is about words, and no statement that other servers would read otherwise")
 def test_the_list_of_items_says_how_many_dimensions_each_is_about(db: Database):
     """Lost: one item for eight slow steps would look like one slow step."""

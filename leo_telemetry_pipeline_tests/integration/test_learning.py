@@ -13,7 +13,7 @@ from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline_tests.builders import analyse, midnight, new_id, one, row_of, span
 from leo_telemetry_pipeline_tests.servers import EMBEDDED
 
-pytestmark = pytest.mark.usefixtures("settings")
+pytestmark = [pytest.mark.usefixtures("settings"), pytest.mark.with_days]
 
 
 def insert(db: Database, made: Iterator[Span]) -> None:

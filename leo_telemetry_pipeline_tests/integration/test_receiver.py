@@ -548,8 +548,8 @@ def test_a_user_who_may_only_insert_can_be_the_receivers(settings: Settings, dat
 
 
 def large(count: int) -> bytes:
-    """Return a request that is kept in several parts."""
-    given = [{"key": f"leo.{key}", "value": {"stringValue": "x" * 250}} for key in range(10, 30)]
+    """Return a request that is kept in several parts, of plain words: to look for secrets in others takes longest."""
+    given = [{"key": f"leo.{key}", "value": {"stringValue": "much " * 20}} for key in range(10, 60)]
     return as_json(1000, count, attributes=given)
 
 

@@ -5,22 +5,30 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-import dagster as dg
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from leo_telemetry_pipeline.actions import tuned
 from leo_telemetry_pipeline.cli import commands
-from leo_telemetry_pipeline.definitions import build_definitions
+from leo_telemetry_pipeline.definitions import defs
 from leo_telemetry_pipeline.defs.names import INSIGHTS_JOB, asset_key
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import spans, suggestions
 from leo_telemetry_pipeline.store.database import Database
-from leo_telemetry_pipeline_tests.builders import QUIET, configure, execute, midnight, one, span, succeeded
+from leo_telemetry_pipeline_tests.builders import (
+    QUIET,
+    configure,
+    dagster_records,
+    execute,
+    midnight,
+    one,
+    span,
+    succeeded,
+)
 
-pytestmark = pytest.mark.usefixtures("settings")
+pytestmark = [pytest.mark.usefixtures("settings"), pytest.mark.with_days]
 
 DAYS = 40
 
@@ -61,9 +69,9 @@ def rows(db: Database) -> list[tuple]:
 
 def materialize(*, success: bool = True) -> None:
     """Execute the asset as the job that follows an analysis does."""
-    job = build_definitions().resolve_job_def(INSIGHTS_JOB)
+    job = defs.resolve_job_def(INSIGHTS_JOB)
     done = job.execute_in_process(
-        instance=dg.DagsterInstance.ephemeral(),
+        instance=dagster_records(),
         run_config=QUIET,
         raise_on_error=False,
         asset_selection=[asset_key("threshold_suggestions")],
