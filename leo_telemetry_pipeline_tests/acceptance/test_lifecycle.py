@@ -407,7 +407,7 @@ def test_a_killed_code_server_is_back_and_what_it_executed_is_tried_again(loop: 
     assert "dagster's code server ended with status -9, and is started again" in loop.running.said()
 
 
-def test_an_overdue_run_ends_timed_out_and_so_does_its_process_and_sigterm_ends_all_while_its_retry_hangs(
+def test_an_overdue_run_ends_timed_out_and_so_does_its_process_and_ctrl_c_ends_all_while_its_retry_hangs(
     prepared: Path,
 ):
     """Lost: one query that never ends stops all later analyses, and nobody is told.
@@ -429,7 +429,7 @@ def test_an_overdue_run_ends_timed_out_and_so_does_its_process_and_sigterm_ends_
         # A slow machine takes as long to come to the brake as this run has.
         builders.back_date(loop.db, retry.run_id, "deadline_at", "-1 hour")
         loop.braked()
-        ends_all_of_it(loop, signal.SIGTERM)
+        ends_all_of_it(loop, signal.SIGINT)
 
 
 def test_after_everything_was_killed_a_new_start_catches_up_and_an_impatient_person_ends_it(loop: Loop):
