@@ -132,7 +132,7 @@ def _daemon_owned(home: Path, wait: bool) -> Iterator[int]:
 def _import_first(settings: Settings) -> None:
     """Import what a first start needs while nothing is held and a signal may end the process at once."""
     if not (settings.home / "dagster").exists():
-        importlib.import_module("leo_telemetry_pipeline.execution")
+        importlib.import_module("leo_telemetry_pipeline.defs.storage")
 
 
 @click.command()
@@ -223,10 +223,10 @@ def prepared(target: Target, settings: Settings) -> dict[str, str]:
     """Return the environment of Dagster's processes, with Dagster's own tables made once, before they race."""
     variables = dagster_home.environment(target, settings)
     if not dagster_home.has_tables(target):
-        from leo_telemetry_pipeline import execution
+        # Not by way of an instance: that would import all definitions.
+        from leo_telemetry_pipeline.defs import storage
 
-        with execution.instance(target, settings):
-            pass
+        storage.make_tables(target.dagster_url)
     return variables
 
 
