@@ -131,8 +131,13 @@ def _daemon_owned(home: Path, wait: bool) -> Iterator[int]:
 
 def _import_first(settings: Settings) -> None:
     """Import what a first start needs while nothing is held and a signal may end the process at once."""
-    if not (settings.home / "dagster").exists():
-        importlib.import_module("leo_telemetry_pipeline.defs.storage")
+    if (settings.home / "dagster").exists():
+        return
+    if settings.database_url:
+        # That it does not answer, or lacks our tables, is known at once; the import takes seconds.
+        with database.ready(settings):
+            pass
+    importlib.import_module("leo_telemetry_pipeline.defs.storage")
 
 
 @click.command()
@@ -202,7 +207,8 @@ def migrate(distributed: bool) -> None:
             before = migrations.version(connection)
         if before is not None and before > migrations.newest():
             raise UserError(f"The database is at version {before}, newer than this program: upgrade it instead")
-        migrations.migrate(target)
+        if before != migrations.newest():
+            migrations.migrate(target)
         prepared(target, settings)
         said = "is up to date at" if before == migrations.newest() else f"went from {before or 'empty'} to"
         click.echo(f"{target.shown} {said} version {migrations.newest()}.")
