@@ -9,7 +9,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,17 +68,23 @@ def run(part: str, seed: int, full: bool) -> list[Figure]:
     ]
 
 
-def measured(command: str, moments: Sequence[float]) -> Iterator[Ended]:
-    """End a command at each moment after its start, by turns in a new home and in one that was used."""
+def measured(command: str, moments: Sequence[float], make: Callable[[Path], object] | None = None) -> Iterator[Ended]:
+    """End a command at each moment after its start, by turns in a new home and in one that was used.
+
+    ``make`` makes the latter, with all that a later start finds, Dagster's tables too.
+    """
     with _folder() as folder:
         used = folder / "used"
-        # All that a later start finds, Dagster's tables too.
-        processes.run(used, "migrate")
+        (make or _migrated)(used)
         for number, moment_s in enumerate(moments):
             home = used if number % 2 else folder / f"new{number}"
             yield ended_at(home, command, moment_s)
             if home != used:
                 shutil.rmtree(home, ignore_errors=True)
+
+
+def _migrated(home: Path) -> None:
+    processes.run(home, "migrate")
 
 
 def ended_at(home: Path, command: str, moment_s: float, number: signal.Signals = signal.SIGTERM) -> Ended:

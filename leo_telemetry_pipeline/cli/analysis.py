@@ -13,7 +13,7 @@ import click
 from leo_telemetry_pipeline.cli import findings, text
 from leo_telemetry_pipeline.errors import NOT_SUCCEEDED, UserError
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store import database
+from leo_telemetry_pipeline.store import database, migrations
 from leo_telemetry_pipeline.store import runs as run_store
 from leo_telemetry_pipeline.store.days import Window
 
@@ -100,11 +100,11 @@ def _dry(
     project: str | None,
 ) -> None:
     with database.opened(settings) as target:
-        from leo_telemetry_pipeline import execution
-        from leo_telemetry_pipeline.store import migrations
-
         with closing(target.connect()) as connection:
             migrations.require_newest(connection)
+        # The heavy imports come after the first question to the database, which may be all that is needed.
+        from leo_telemetry_pipeline import execution
+
         end = end or datetime.now(UTC)
         midnight = end.replace(hour=0, minute=0, second=0, microsecond=0)
         window = Window(midnight - timedelta(days=days or 7), end, project)

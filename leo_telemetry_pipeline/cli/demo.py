@@ -47,8 +47,7 @@ def demo() -> None:
     click.echo(f"The demo lives in {home}, with a PostgreSQL of its own.")
     with database.ready(settings) as target, closing(Database(target)) as connection:
         click.echo("1. Spans")
-        _load_history(connection, home)
-        _load_sample(connection)
+        load(connection, home)
         click.echo("2. One analysis, queued for Dagster's daemon")
         run_id, _, _ = runs.enqueue(connection)
         assert run_id is not None
@@ -60,6 +59,12 @@ def demo() -> None:
         found = [item for item in items.all_items(connection) if item.is_open]
         click.echo(f"\n4. What to do about it\n{conclusion(found, json.loads(_manifest(home).read_text()))}")
         _say_where(home)
+
+
+def load(connection: Database, home: Path) -> None:
+    """Store the history of the last days, unless it is there from today, and the sample."""
+    _load_history(connection, home)
+    _load_sample(connection)
 
 
 def conclusion(found: Sequence[Item], planted: Mapping[str, Any]) -> str:
@@ -95,8 +100,9 @@ def _load_history(connection: Database, home: Path) -> None:
     if purge(connection, What(project=generated.PROJECT)).spans:
         click.echo("   the generated history of an earlier day is replaced")
     spans.ensure_partitions(connection, last_days.start, now)
-    stored = spans.insert(connection, generated.generate(midnight))
-    planted = manifest(midnight)
+    history = list(generated.generate(midnight))
+    stored = spans.insert(connection, history)
+    planted = manifest(midnight, history)
     made.touch(mode=0o600)
     made.write_text(json.dumps(planted, indent=2) + "\n")
     click.echo(f"   {stored} generated spans: {generated.DAYS} days of a LEO-like workflow, seed {generated.SEED}")

@@ -4,8 +4,6 @@ Belongs here: what every command has in common. Does not: any command. Nothing h
 command needs it, so that ``--help`` and ``findings`` answer at once.
 """
 
-import atexit
-import gc
 import os
 import sys
 
@@ -24,15 +22,14 @@ def main() -> None:
         return
     if os.name == "nt":
         sys.exit("leo-telemetry runs on Linux and macOS: on Windows use it inside WSL")
-    # What is imported goes with the process: Python would look through all of it for garbage first.
-    atexit.register(gc.freeze)
     sys.exit(_run())
 
 
 def _run() -> int:
-    from leo_telemetry_pipeline.cli import signals
+    from leo_telemetry_pipeline.cli import garbage, signals
 
     signals.end_at_once()
+    garbage.look_seldom()
     from leo_telemetry_pipeline.cli import output
 
     output.prepare()

@@ -139,8 +139,13 @@ def _daemon_owned(home: Path, wait: bool) -> Iterator[int]:
 
 def _import_first(settings: Settings) -> None:
     """Import what a first start needs while nothing is held and a signal may end the process at once."""
-    if not (settings.home / "dagster").exists():
-        importlib.import_module("leo_telemetry_pipeline.execution")
+    if (settings.home / "dagster").exists():
+        return
+    if settings.database_url:
+        # That it does not answer, or lacks our tables, is known at once; the import takes seconds.
+        with database.ready(settings):
+            pass
+    importlib.import_module("leo_telemetry_pipeline.defs.storage")
 
 
 @click.command()
@@ -210,7 +215,8 @@ def migrate(distributed: bool) -> None:
             before = migrations.version(connection)
         if before is not None and before > migrations.newest():
             raise UserError(f"The database is at version {before}, newer than this program: upgrade it instead")
-        migrations.migrate(target)
+        if before != migrations.newest():
+            migrations.migrate(target)
         prepared(target, settings)
         said = "is up to date at" if before == migrations.newest() else f"went from {before or 'empty'} to"
         click.echo(f"{target.shown} {said} version {migrations.newest()}.")
@@ -231,10 +237,10 @@ def prepared(target: Target, settings: Settings) -> dict[str, str]:
     """Return the environment of Dagster's processes, with Dagster's own tables made once, before they race."""
     variables = dagster_home.environment(target, settings)
     if not dagster_home.has_tables(target):
-        from leo_telemetry_pipeline import execution
+        # Not by way of an instance: that would import all definitions.
+        from leo_telemetry_pipeline.defs import storage
 
-        with execution.instance(target, settings):
-            pass
+        storage.make_tables(target.dagster_url)
     return variables
 
 

@@ -34,13 +34,14 @@ class _Observed:
     planted: tuple[int, ...]
 
 
-def manifest(last_midnight: datetime, days: int = DAYS, seed: int = SEED) -> dict:
+def manifest(last_midnight: datetime, spans: Sequence[Span] | None = None) -> dict:
     """Return what is planted in the generated history and which dimensions each of it slows, as JSON can hold it.
 
+    ``spans`` are those of ``generate`` for this midnight, where the caller has them.
     ``planted`` has one entry a slowdown: the dimension that names it, its ``cause`` in words, and ``slows``: the
     entries of ``ratios`` that are over 1.15 times as slow for the most part because of it, the worst first.
     """
-    found = [one for one in ratios(last_midnight, days, seed) if one["ratio"] > RATIO]
+    found = [one for one in ratios(last_midnight, spans) if one["ratio"] > RATIO]
     planted = [
         {
             "dimension_type": slowdown.dimension[0],
@@ -54,10 +55,10 @@ def manifest(last_midnight: datetime, days: int = DAYS, seed: int = SEED) -> dic
         }
         for number, slowdown in enumerate(SLOWDOWNS)
     ]
-    return {"generated": last_midnight.isoformat(), "days": days, "seed": seed, "planted": planted}
+    return {"generated": last_midnight.isoformat(), "days": DAYS, "seed": SEED, "planted": planted}
 
 
-def ratios(last_midnight: datetime, days: int = DAYS, seed: int = SEED) -> list[dict]:
+def ratios(last_midnight: datetime, spans: Sequence[Span] | None = None) -> list[dict]:
     """Return P50 before, P50 in the last 7 days and their ratio of each dimension with enough spans, the worst first.
 
     Times are ms. ``slowdown`` is the number of the planted one of whose time there is most more, None where there is
@@ -65,7 +66,7 @@ def ratios(last_midnight: datetime, days: int = DAYS, seed: int = SEED) -> list[
     """
     first_slow_day = (last_midnight - timedelta(days=WINDOW_DAYS) - _EPOCH).days
     seen: dict[Dimension, list[_Observed]] = defaultdict(list)
-    for one in _observed(list(generate(last_midnight, days, seed))):
+    for one in _observed(spans or list(generate(last_midnight))):
         seen[one.dimension].append(one)
     found = []
     for dimension, observed in seen.items():
@@ -87,7 +88,7 @@ def ratios(last_midnight: datetime, days: int = DAYS, seed: int = SEED) -> list[
     return sorted(found, key=lambda one: (-one["ratio"], one["dimension_type"], one["dimension_key"]))
 
 
-def _observed(spans: list[Span]) -> list[_Observed]:
+def _observed(spans: Sequence[Span]) -> list[_Observed]:
     waited: dict[str | None, int] = defaultdict(int)
     sd_types = {}
     for span in spans:
@@ -112,7 +113,7 @@ def _observed(spans: list[Span]) -> list[_Observed]:
     return observed
 
 
-def _planted(spans: list[Span], sd_types: dict[str, str]) -> dict[str | None, list[int]]:
+def _planted(spans: Sequence[Span], sd_types: dict[str, str]) -> dict[str | None, list[int]]:
     """Return for each span the ms, one for each slowdown, of the spans in it, and it itself, that it was planted in."""
     by_id = {span.span_id: span for span in spans}
     planted: dict[str | None, list[int]] = defaultdict(lambda: [0] * len(SLOWDOWNS))

@@ -93,6 +93,11 @@ class Storage(DagsterPostgresStorage):
         return self._run_storage.get_cursor_values({TABLES_MADE}).get(TABLES_MADE) == tables_version()
 
 
+def make_tables(url: str) -> None:
+    """Make Dagster's tables at an address, where they are not complete. Raises UserError for what is not an address."""
+    Storage(own_connection.for_sqlalchemy(url, URL)).run_storage.dispose()
+
+
 def _make_tables(connection: sa.Connection) -> None:
     """Make missing tables and indexes within a transaction; those of another version of Dagster are left alone."""
     config = pg_alembic_config(run_storage.__file__)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,9 +88,9 @@ MISTYPED = [
 
 
 @pytest.fixture(scope="module")
-def known(short_folder: Path) -> Iterator[Path]:
+def known(make_home: Callable[[Path], Path], short_folder: Path) -> Iterator[Path]:
     """Make a home whose database is up and has been migrated."""
-    home = short_folder / "known"
+    home = make_home(short_folder / "known")
     with database.ready(Settings({PREFIX + "HOME": str(home)})) as target, closing(Database(target)) as db:
         builders.succeeded(db)
         yield home
@@ -104,10 +104,10 @@ def test_what_a_person_mistypes_is_named_with_its_remedy(known: Path, arguments:
     assert (done.code, done.out) == (2, "")
 
 
-def test_a_window_before_all_time_breaks_nothing(home: Path):
+def test_a_window_before_all_time_breaks_nothing(made_home: Path):
     """Lost: after one typing error, every command and sensor fails on the row that it left, for ever."""
-    done = run(home, "analyze", "--window-end", "0001-01-02")
-    assert run(home, "runs").code == 0
+    done = run(made_home, "analyze", "--window-end", "0001-01-02")
+    assert run(made_home, "runs").code == 0
     has_line(done, "--window-end")
     assert (done.code, done.out) == (2, "")
 
@@ -429,9 +429,8 @@ def test_all_works_on_an_outside_postgresql(home: Path, outside: Outside):
 
 def test_an_analysis_that_cannot_take_its_row_says_why(home: Path, outside: Outside):
     """Lost: a broken database is blamed on "another analysis" that nobody can find."""
-    outside.administer("CREATE DATABASE broken OWNER app")
+    outside.administer("CREATE DATABASE broken TEMPLATE app OWNER app")
     variables = {URL: outside.url("broken")}
-    assert run(home, "migrate", **variables).code == 0
     outside.administer("ALTER FUNCTION begin_telemetry_run RENAME TO gone", name="broken")
     done = run(home, "analyze", **variables)
     has_line(done, "begin_telemetry_run")
@@ -447,9 +446,9 @@ def test_python_is_not_misled_by_the_folder_it_is_called_in(known: Path, tmp_pat
     assert done.code == 0, done
 
 
-def test_a_database_that_goes_away_is_said_in_one_line(short_folder: Path):
+def test_a_database_that_goes_away_is_said_in_one_line(make_home: Callable[[Path], Path], short_folder: Path):
     """Lost: the database restarts under a long import, and the person gets a page of Python."""
-    home = short_folder / "away"
+    home = make_home(short_folder / "away")
     big = short_folder / "many.jsonl"
     line = (
         '{"trace_id": "%s", "span_id": "%s", "span_type": "gate", "span_name": "G", "start_time_ms": 1700000000000,'
@@ -458,7 +457,6 @@ def test_a_database_that_goes_away_is_said_in_one_line(short_folder: Path):
     with big.open("w") as file:
         for _ in range(60_000):
             file.write(line % (uuid.uuid4(), uuid.uuid4()))
-    assert run(home, "runs").code == 0
     with processes.started(home, "import", "--accept-times", str(big)) as process:
         stored = "SELECT count(*) FROM workflow_trace_log"
         until(lambda: processes.answers(home), "the database is up")

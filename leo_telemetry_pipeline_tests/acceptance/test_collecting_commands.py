@@ -37,10 +37,10 @@ def python(home: Path, code: str) -> None:
 
 
 @pytest.fixture
-def spooled(home: Path) -> Path:
-    """Give a home in which a program recorded six spans while no database ran."""
-    python(home, SPOOLED)
-    return home
+def spooled(made_home: Path) -> Path:
+    """Give a home in which a program recorded six spans while its database was stopped."""
+    python(made_home, SPOOLED)
+    return made_home
 
 
 @contextmanager
@@ -65,19 +65,19 @@ def hook(home: Path, event: dict[str, str]) -> None:
     subprocess.run(command, input=given, env=environment(home), cwd="/", check=True)
 
 
-def test_a_prompt_of_claude_code_is_shown_while_it_runs_and_not_afterwards(home: Path):
+def test_a_prompt_of_claude_code_is_shown_while_it_runs_and_not_afterwards(made_home: Path):
     """Lost: "what has it been doing for ten minutes?", asked of the one command that should know."""
-    hook(home, {"hook_event_name": "UserPromptSubmit", "prompt": "secret words"})
-    hook(home, {"hook_event_name": "SubagentStart", "agent_id": "a1", "agent_type": "Explore"})
-    prompt, agent = json.loads(run(home, "running", "--json").out)
+    hook(made_home, {"hook_event_name": "UserPromptSubmit", "prompt": "secret words"})
+    hook(made_home, {"hook_event_name": "SubagentStart", "agent_id": "a1", "agent_type": "Explore"})
+    prompt, agent = json.loads(run(made_home, "running", "--json").out)
     assert (prompt["span_type"], prompt["span_name"]) == ("handoff", "claude_code.interaction")
     assert (agent["span_type"], agent["span_name"], agent["session"]) == ("subagent", "Explore", "5e55")
-    said = run(home, "running").out
+    said = run(made_home, "running").out
     assert "session 5e55" in said
     assert "secret" not in said
-    hook(home, {"hook_event_name": "SubagentStop", "agent_id": "a1", "agent_type": "Explore"})
-    hook(home, {"hook_event_name": "Stop"})
-    until(lambda: "Nothing has been running" in run(home, "running").out, "the end of the prompt")
+    hook(made_home, {"hook_event_name": "SubagentStop", "agent_id": "a1", "agent_type": "Explore"})
+    hook(made_home, {"hook_event_name": "Stop"})
+    until(lambda: "Nothing has been running" in run(made_home, "running").out, "the end of the prompt")
 
 
 def shows(home: Path, word: str) -> str | None:
@@ -85,13 +85,14 @@ def shows(home: Path, word: str) -> str | None:
     return said if word in said else None
 
 
-def test_what_was_recorded_without_a_database_comes_into_it(spooled: Path) -> None:
+def test_what_was_recorded_without_a_database_comes_into_it(home: Path) -> None:
     """Lost: a script that ran before anything of ours did would never be measured."""
-    assert not (spooled / "database").exists()
-    first = run(spooled, "drain")
+    python(home, SPOOLED)
+    assert not (home / "database").exists()
+    first = run(home, "drain")
     assert first.out == "6 span(s) stored from 1 segment(s).\n", first
-    assert run(spooled, "drain").out == "Nothing waits in the spool.\n"
-    assert run(spooled, "psql", "-Atc", "SELECT count(*) FROM workflow_trace_log").out == "6\n"
+    assert run(home, "drain").out == "Nothing waits in the spool.\n"
+    assert run(home, "psql", "-Atc", "SELECT count(*) FROM workflow_trace_log").out == "6\n"
 
 
 def test_an_analysis_sees_what_waits_in_the_spool(spooled: Path) -> None:
@@ -100,18 +101,18 @@ def test_an_analysis_sees_what_waits_in_the_spool(spooled: Path) -> None:
     assert run(spooled, "psql", "-Atc", "SELECT drained_by, new_spans FROM telemetry_drains").out == "ANALYSIS|6\n"
 
 
-def test_an_operation_that_hangs_can_be_seen_and_its_end_too(home: Path) -> None:
+def test_an_operation_that_hangs_can_be_seen_and_its_end_too(made_home: Path) -> None:
     """Lost: nobody would know what a workflow is stuck in."""
-    with _database(home):
-        assert "Nothing has been running" in run(home, "running").out
-        with hanging(home) as process:
-            shown = until(lambda: shows(home, "DESIGN"), "the open operation")
+    with _database(made_home):
+        assert "Nothing has been running" in run(made_home, "running").out
+        with hanging(made_home) as process:
+            shown = until(lambda: shows(made_home, "DESIGN"), "the open operation")
             assert "subagent:DESIGN" in shown
             assert "SD-7" in shown
             assert f"{process.pid} on " in shown
             process.send_signal(signal.SIGINT)
             process.wait(30)
-        until(lambda: "Nothing has been running" in run(home, "running").out, "the end of the operation")
+        until(lambda: "Nothing has been running" in run(made_home, "running").out, "the end of the operation")
 
 
 @contextmanager

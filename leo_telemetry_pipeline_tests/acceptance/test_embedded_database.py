@@ -109,8 +109,15 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def place(folder: Path) -> Place:
-    """Return a home of whoever runs the tests."""
+    """Return a home of whoever runs the tests, which is not made yet."""
     return Place(folder / "home")
+
+
+@pytest.fixture
+def used(place: Place, make_home: Callable[[Path], Path]) -> Place:
+    """Return a home that had its first start, with its server stopped."""
+    make_home(place.home)
+    return place
 
 
 @pytest.mark.parametrize("who", ["root", "ordinary user"])
@@ -155,55 +162,55 @@ def hook_log(home: Path) -> str:
     return log.read_text() if log.exists() else ""
 
 
-def test_a_password_is_asked_for_even_of_those_who_reach_the_socket(place: Place):
+def test_a_password_is_asked_for_even_of_those_who_reach_the_socket(used: Place):
     """Lost: one folder with the wrong mode, and the database is everybody's."""
-    with place.user(), pytest.raises(psycopg2.OperationalError, match="password"):
-        psycopg2.connect(f"host={place.home / 'run'} user={ROLE} dbname=postgres passfile=/dev/null")
+    with used.user(), pytest.raises(psycopg2.OperationalError, match="password"):
+        psycopg2.connect(f"host={used.home / 'run'} user={ROLE} dbname=postgres passfile=/dev/null")
 
 
-def test_commands_share_the_server_and_the_last_one_out_stops_it(place: Place):
+def test_commands_share_the_server_and_the_last_one_out_stops_it(used: Place):
     """Lost: a command that ends takes the database from another's hands, or it runs on for ever."""
-    with place.user() as second:
-        with place.user():
-            server = postmaster(place.home)
-            assert place.run("runs").code == 0
-            assert postmaster(place.home) == server
-        assert postmaster(place.home) == server
-        assert place.run("runs").code == 0
+    with used.user() as second:
+        with used.user():
+            server = postmaster(used.home)
+            assert used.run("runs").code == 0
+            assert postmaster(used.home) == server
+        assert postmaster(used.home) == server
+        assert used.run("runs").code == 0
         assert second.process.poll() is None
-        assert postmaster(place.home) == server
-    all_ended(place.home)
+        assert postmaster(used.home) == server
+    all_ended(used.home)
 
 
-def test_a_killed_user_neither_stops_the_server_nor_keeps_it_for_ever(place: Place):
+def test_a_killed_user_neither_stops_the_server_nor_keeps_it_for_ever(used: Place):
     """Lost: after one crash the server is gone under a running analysis, or runs until the machine is restarted."""
-    with place.user():
-        server = postmaster(place.home)
-        killed = place.holder()
+    with used.user():
+        server = postmaster(used.home)
+        killed = used.holder()
         killed.interrupt(signal.SIGKILL)
         killed.ended()
-        assert place.run("runs").code == 0
-        assert postmaster(place.home) == server
-    all_ended(place.home)
-    last = place.holder()
+        assert used.run("runs").code == 0
+        assert postmaster(used.home) == server
+    all_ended(used.home)
+    last = used.holder()
     last.interrupt(signal.SIGKILL)
     last.ended()
-    assert place.run("runs").code == 0
-    all_ended(place.home)
+    assert used.run("runs").code == 0
+    all_ended(used.home)
 
 
-def test_a_server_that_dies_is_started_again_by_one_of_its_users(place: Place):
+def test_a_server_that_dies_is_started_again_by_one_of_its_users(used: Place):
     """Lost: after the kernel killed PostgreSQL for its memory, nothing is analysed until a person types something."""
-    with place.user() as first, place.user() as second:
+    with used.user() as first, used.user() as second:
         for times, number in enumerate((signal.SIGKILL, signal.SIGQUIT, signal.SIGINT), 1):
-            killed = postmaster(place.home)
+            killed = postmaster(used.home)
             os.kill(killed, number)
-            until(lambda killed=killed: killed not in processes_of(place.home), "the server is gone", every=0.02)
-            until(lambda: processes.answers(place.home), "the server is back", by=first)
+            until(lambda killed=killed: killed not in processes_of(used.home), "the server is gone", every=0.02)
+            until(lambda: processes.answers(used.home), "the server is back", by=first)
             until(lambda times=times: started_again(first, second) >= times, "one of them says so")
             assert started_again(first, second) == times
-        assert place.run("runs").code == 0
-    all_ended(place.home)
+        assert used.run("runs").code == 0
+    all_ended(used.home)
 
 
 def started_again(*users: Running) -> int:
@@ -211,33 +218,33 @@ def started_again(*users: Running) -> int:
     return sum(user.said().count("had died and was started again") for user in users)
 
 
-def test_a_server_that_restarts_its_own_processes_is_left_alone(place: Place):
+def test_a_server_that_restarts_its_own_processes_is_left_alone(used: Place):
     """Lost: two servers on one folder, since one of PostgreSQL's processes crashed and it recovered by itself."""
-    with place.user() as user:
-        server = postmaster(place.home)
-        [writer] = [pid for pid, line in processes_of(place.home).items() if line.startswith("postgres: checkpointer")]
+    with used.user() as user:
+        server = postmaster(used.home)
+        [writer] = [pid for pid, line in processes_of(used.home).items() if line.startswith("postgres: checkpointer")]
         os.kill(writer, signal.SIGKILL)
-        until(lambda: writer not in processes_of(place.home), "the process is gone", every=0.02)
-        until(lambda: processes.answers(place.home), "the server is back", by=user)
-        assert postmaster(place.home) == server
+        until(lambda: writer not in processes_of(used.home), "the process is gone", every=0.02)
+        until(lambda: processes.answers(used.home), "the server is back", by=user)
+        assert postmaster(used.home) == server
         assert started_again(user) == 0
-    all_ended(place.home)
+    all_ended(used.home)
 
 
-def test_a_statement_that_outlives_its_server_does_not_keep_it_from_starting(place: Place):
+def test_a_statement_that_outlives_its_server_does_not_keep_it_from_starting(used: Place):
     """Lost: hours, in which PostgreSQL refuses to start, for a process that has not seen that its server died."""
-    with place.user() as user, closing(processes.inside(place.home)) as db:
+    with used.user() as user, closing(processes.inside(used.home)) as db:
         with db.transaction() as cursor:
             cursor.execute("SELECT pg_backend_pid()")
             [orphan] = cursor.fetchone() or [0]
         busy = threading.Thread(target=computing, args=(db,))
         busy.start()
-        until(lambda: " DO" in processes_of(place.home).get(orphan, ""), "it computes")
-        os.kill(postmaster(place.home), signal.SIGKILL)
-        until(lambda: processes.answers(place.home), "the server is back", by=user)
-        assert orphan not in processes_of(place.home)
+        until(lambda: " DO" in processes_of(used.home).get(orphan, ""), "it computes")
+        os.kill(postmaster(used.home), signal.SIGKILL)
+        until(lambda: processes.answers(used.home), "the server is back", by=user)
+        assert orphan not in processes_of(used.home)
         busy.join(processes.PATIENCE_S)
-    all_ended(place.home)
+    all_ended(used.home)
 
 
 def computing(db: Database) -> None:
@@ -315,6 +322,7 @@ def test_a_first_start_that_was_killed_is_made_good(place: Place, moment: Callab
         give_up = time.monotonic() + processes.PATIENCE_S
         while not moment(place.home) and first.poll() is None:
             assert time.monotonic() < give_up
+            time.sleep(0.001)
         first.kill()
     done = place.run("runs")
     assert done.code == 0, (done, log_of(place.home))
@@ -343,27 +351,26 @@ def test_a_first_start_waits_for_what_a_killed_one_left_running(place: Place):
 
 
 @pytest.mark.parametrize("lacks", ["PG_VERSION", "include"])
-def test_a_half_made_data_folder_is_made_again(place: Place, lacks: str):
+def test_a_half_made_data_folder_is_made_again(used: Place, lacks: str):
     """Lost: the disk was full on the first day, and nothing ever works again."""
-    assert place.run("runs").code == 0
-    data = place.home / "database"
+    data = used.home / "database"
     if lacks == "PG_VERSION":
         (data / "PG_VERSION").unlink()
     else:  # killed after the password was written, before the server was told where to listen
         conf = data / "postgresql.conf"
         conf.write_text(conf.read_text().replace("include 'leo.conf'\n", ""))
         (data / "leo.conf").unlink()
-    done = place.run("runs")
-    assert done.code == 0, (done, log_of(place.home))
-    with place.user():
-        assert not listening(place.home)
+    done = used.run("runs")
+    assert done.code == 0, (done, log_of(used.home))
+    with used.user():
+        assert not listening(used.home)
 
 
-def test_data_that_is_whole_is_never_made_again(place: Place):
+def test_data_that_is_whole_is_never_made_again(used: Place):
     """Lost: years of history, for a lost password file. It must be an error that says so, not a new database."""
-    assert place.run("thresholds", "set", "gate", "KEPT", "--multiplier", "7").code == 0
-    (place.home / "pgpass").unlink()
-    done = place.run("thresholds", "list")
+    assert used.run("thresholds", "set", "gate", "KEPT", "--multiplier", "7").code == 0
+    (used.home / "pgpass").unlink()
+    done = used.run("thresholds", "list")
     assert "KEPT" in done.out or done.code == 3, done
 
 

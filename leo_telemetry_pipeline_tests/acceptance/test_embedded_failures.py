@@ -61,20 +61,19 @@ FAILURES = (
 )
 
 
-def test_a_server_that_cannot_start_says_why_and_what_helps(home: Path):
+def test_a_server_that_cannot_start_says_why_and_what_helps(made_home: Path):
     """Lost: one message for a full disk, a mistyped setting and a damaged file, and nobody knows which log to read."""
-    assert run(home, "runs").code == 0
     for spoil, words in FAILURES:
-        spoilt = spoil(home)
+        spoilt = spoil(made_home)
         next(spoilt)
-        done = run(home, "runs")
-        has_line(done, *words, str(home))
+        done = run(made_home, "runs")
+        has_line(done, *words, str(made_home))
         assert (done.code, done.out) == (3, "")
         # Of this attempt, and not of one before it.
         others = [word for other, (word, *_) in FAILURES if other is not spoil]
         assert not [word for word in others if word in done.err]
         next(spoilt, None)
-    assert run(home, "runs").code == 0
+    assert run(made_home, "runs").code == 0
 
 
 def on_a_small_disk(folder: Path, *, disk: str, shared: str, command: Sequence[str]) -> list[str]:

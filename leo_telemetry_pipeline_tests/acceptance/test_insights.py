@@ -1,6 +1,6 @@
 """What follows from an analysis, begun by real processes: by the daemon's sensor, or by the worker that executed it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -30,9 +30,9 @@ MEND = "DROP FUNCTION IF EXISTS test_refuse CASCADE"
 
 
 @pytest.fixture(scope="module")
-def stored(short_folder: Path) -> Path:
+def stored(make_home: Callable[[Path], Path], short_folder: Path) -> Path:
     """Make a home whose database has some weeks of spans, and stop its server again."""
-    home = short_folder / "insights"
+    home = make_home(short_folder / "insights")
     with database.ready(Settings({PREFIX + "HOME": str(home)})) as target, closing(Database(target)) as db:
         times = [midnight(day) + timedelta(hours=hour) for day in range(1, 30) for hour in range(6, 18)]
         builders.insert(db, [span("gate", "GATE_A", 1000 + 7 * at.hour, at=at) for at in times])

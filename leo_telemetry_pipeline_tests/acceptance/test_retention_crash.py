@@ -28,6 +28,7 @@ WORKER = """
 import os, signal, sys
 from contextlib import closing, contextmanager
 from pathlib import Path
+import pandas  # pyarrow imports it with the first array: here once, and not in each process that is killed
 import psycopg2.extensions
 import pyarrow.parquet
 from leo_telemetry_pipeline.collect import parquet

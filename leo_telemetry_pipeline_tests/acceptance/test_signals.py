@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,25 +27,26 @@ with database.opened(Settings()) as target:
 
 
 @pytest.mark.parametrize("command", accept_signals.COMMANDS)
-def test_a_command_that_is_ended_while_it_starts_leaves_nothing(command: str):
+def test_a_command_that_is_ended_while_it_starts_leaves_nothing(command: str, make_home: Callable[[Path], Path]):
     """Lost: a database, a daemon or a half-made home that stays behind each start somebody thought better of."""
-    for ended in accept_signals.measured(command, (1.5, 0.9)):
+    for ended in accept_signals.measured(command, (1.5, 0.9), make_home):
         assert ended.is_well, ended
 
 
-def test_a_command_that_hangs_in_a_statement_leaves_no_database(short_folder: Path):
+def test_a_command_that_hangs_in_a_statement_leaves_no_database(made_home: Path, tmp_path: Path):
     """Lost: after Ctrl-C in a long import, a database that nobody uses and nobody stops."""
-    home = short_folder / "hangs"
-    running = Running([sys.executable, "-P", "-c", HANGS], processes.environment(home), short_folder / "hangs.log")
+    running = Running([sys.executable, "-P", "-c", HANGS], processes.environment(made_home), tmp_path / "log")
     until(lambda: "ready" in running.said() or running.process.poll() is not None, "it hangs", by=running)
     running.interrupt()
     assert running.ended() != 0
-    processes.all_ended(home)
+    processes.all_ended(made_home)
 
 
-def test_one_home_has_one_daemon_and_one_ui_and_a_kill_leaves_nothing(short_folder: Path):
+def test_one_home_has_one_daemon_and_one_ui_and_a_kill_leaves_nothing(
+    make_home: Callable[[Path], Path], short_folder: Path
+):
     """Lost: two terminals full of errors of daemons that fight; a daemon that works on unseen after a kill."""
-    home, long = short_folder / "owned", short_folder / ("long" * 30)
+    home, long = make_home(short_folder / "owned"), short_folder / ("long" * 30)
     long.mkdir()
     port, otlp_port = processes.free_port(), processes.free_port()
     ports, variables = ("--port", str(port), "--otlp-port", str(otlp_port)), {"TMPDIR": str(long)}

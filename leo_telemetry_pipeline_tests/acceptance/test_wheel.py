@@ -22,11 +22,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder / "dist")]
     subprocess.run(build, cwd=folder / "clone", check=True, stdout=subprocess.DEVNULL)
     shutil.rmtree(folder / "clone")
-    venv.create(folder / "venv", with_pip=True)
+    venv.create(folder / "venv", with_pip=False)
     python = folder / "venv" / "bin" / "python"
     (wheel,) = (folder / "dist").glob("*.whl")
-    pip = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
-    subprocess.run(pip, check=True)
+    # The pip of this environment: installing another one would cost more than all that follows.
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*pip, str(wheel)], check=True)
     # The libraries of this environment stand in for downloading them once more. A path file is not
     # followed further, so an editable install of the clone stays out of sight.
     site = Path(sysconfig.get_path("purelib", vars={"base": str(folder / "venv"), "platbase": str(folder / "venv")}))
