@@ -46,7 +46,7 @@ MANY = {
     "one more than may be": in_json(b"{}," * MAX_SPANS + b"{}"),
     "scopes": b'{"resourceLogs":[{"scopeLogs":[' + b"{}," * MAX_PARTS + b"{}]}]}",
     "resources": b'{"resourceLogs":[' + b"{}," * MAX_PARTS + b"{}]}",
-    "records on the wire": in_protobuf(*[b""] * 500_000),
+    "records on the wire": field(1, field(2, field(2, b"") * 500_000)),
     "scopes on the wire": field(1, field(2, b"") * 500_000),
     "resources on the wire": field(1, b"") * 500_000,
 }
