@@ -81,7 +81,7 @@ def shares_of(attribution: Attribution, slow: list[Slowdown]) -> list[float]:
 
 def of_families(options: Options) -> Iterator[Measured]:
     """Measure how often the planted step is named first, and how often all shares are right."""
-    count, seed = (100 if options.quick else 500), secrets.randbits(32)
+    count, seed = (60 if options.quick else 500), secrets.randbits(32)
     first = close = 0
     for number in range(count):
         rng = np.random.default_rng([seed, number])

@@ -3,6 +3,7 @@
 Belongs here: hooks of pytest and pytest-xdist. Does not: fixtures (conftest), what a test needs (processes).
 """
 
+import gc
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -62,6 +63,12 @@ def rank(scope: str) -> tuple[int, str]:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     """Share the tests between processes as suits ours."""
     return TwoEnded(config, log)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Let the garbage collector look at what tests make, not again and again at all that is loaded by now."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 class SaysAtOnce:

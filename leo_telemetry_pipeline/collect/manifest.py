@@ -26,9 +26,8 @@ Dimension = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class _Observed:
-    """One span as seen by a dimension: times in ms, ``planted`` one for each slowdown: what lies in it of that."""
+    """One span as its dimensions see it: times in ms, ``planted`` one per slowdown: what lies in it of that."""
 
-    dimension: Dimension
     day: int
     judged: int
     planted: tuple[int, ...]
@@ -65,11 +64,8 @@ def ratios(last_midnight: datetime, spans: Sequence[Span] | None = None) -> list
     no more of any.
     """
     first_slow_day = (last_midnight - timedelta(days=WINDOW_DAYS) - _EPOCH).days
-    seen: dict[Dimension, list[_Observed]] = defaultdict(list)
-    for one in _observed(spans or list(generate(last_midnight))):
-        seen[one.dimension].append(one)
     found = []
-    for dimension, observed in seen.items():
+    for dimension, observed in _observed(spans or list(generate(last_midnight))).items():
         history = [one for one in observed if one.day < first_slow_day]
         window = [one for one in observed if one.day >= first_slow_day]
         if not history or not window or _spans_a_day(observed) < SPANS_A_DAY:
@@ -88,7 +84,7 @@ def ratios(last_midnight: datetime, spans: Sequence[Span] | None = None) -> list
     return sorted(found, key=lambda one: (-one["ratio"], one["dimension_type"], one["dimension_key"]))
 
 
-def _observed(spans: Sequence[Span]) -> list[_Observed]:
+def _observed(spans: Sequence[Span]) -> dict[Dimension, list[_Observed]]:
     waited: dict[str | None, int] = defaultdict(int)
     sd_types = {}
     for span in spans:
@@ -97,7 +93,7 @@ def _observed(spans: Sequence[Span]) -> list[_Observed]:
         if span.span_type == "handoff":
             sd_types[span.trace_id] = span.attributes["sd_type"]
     planted = _planted(spans, sd_types)
-    observed = []
+    observed: dict[Dimension, list[_Observed]] = defaultdict(list)
     for span in spans:
         if span.span_type in _NOT_JUDGED:
             continue
@@ -108,8 +104,9 @@ def _observed(spans: Sequence[Span]) -> list[_Observed]:
         if span.span_type == "gate":
             dimensions.append(("gate+sd_type", f"{span.span_name}:{sd_type}"))
         judged = (span.duration_ms or 0) - waited[span.span_id]
+        one = _Observed(span.start_time_ms // _DAY_MS, judged, tuple(planted[span.span_id]))
         for dimension in dimensions:
-            observed.append(_Observed(dimension, span.start_time_ms // _DAY_MS, judged, tuple(planted[span.span_id])))
+            observed[dimension].append(one)
     return observed
 
 

@@ -156,7 +156,7 @@ def outcome(pasted: str) -> tuple[dict[str, str] | None, str]:
     return parts, addresses.shown(parts)
 
 
-@given(password=st.text(st.characters(codec="utf-8", exclude_characters="\n"), min_size=1))
+@given(password=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n"), min_size=1))
 def test_no_password_is_cut_or_shown(password: str):
     """Lost: the password in a terminal, a log and a bug report, or a server that hears another one."""
     marked = f"#{SECRET}{password}{SECRET}@"

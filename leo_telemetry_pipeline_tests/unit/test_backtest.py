@@ -1,5 +1,7 @@
 """How good past forecasts were: scores, rules, calibration, the verdict, and that nothing knows its future."""
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from leo_telemetry_pipeline.analysis import backtest as module
 from leo_telemetry_pipeline.analysis.backtest import (
     COLUMNS,
+    Backtest,
     Score,
     backtest,
     bins,
@@ -36,6 +39,11 @@ def drifting(count: int = 12, seed: int = 3) -> list[History]:
     ]
 
 
+@cache
+def backtest_of_drifts() -> Backtest:
+    return backtest(drifting(), TODAY)
+
+
 def raw(*rows: tuple[int, int, float, bool, bool]) -> pd.DataFrame:
     """Make forecasts: origin, horizon, what was said, whether it was one that day, whether it became one."""
     made = [("gate", "A", origin, horizon, said, now, True, came) for origin, horizon, said, now, came in rows]
@@ -48,7 +56,7 @@ def scored(brier: float, *, count: int = 100, horizon: int | None = None) -> Sco
 
 def test_a_forecast_of_drifts_is_better_than_every_rule_and_the_verdict_says_so():
     """Lost: the forecast's one advantage over a glance at today is not there, or nobody is told of it."""
-    tested = backtest(drifting(), TODAY)
+    tested = backtest_of_drifts()
     everything, week, fortnight = tested.scores
     assert (everything.horizon_days, week.horizon_days, fortnight.horizon_days) == (None, 7, 14)
     assert everything.forecasts == week.forecasts + fortnight.forecasts == len(tested.pairs) == 12 * (8 + 7)
@@ -77,14 +85,13 @@ def test_noise_that_cannot_be_foretold_is_not_called_foretold():
 def test_nothing_that_came_later_changes_what_was_said_on_a_day():
     """Lost: a backtest that knows the future, and promises what no forecast can hold."""
     origin = TODAY - 28
-    histories = drifting()
     changed = [
         History(*one.dimension, one.days, one.counts, np.where(one.days > origin, 9e6, one.p50_ms), 1000.0, 1.4, 1.0)
-        for one in histories
+        for one in drifting()
     ]
     said = []
-    for version in (histories, changed):
-        pairs = backtest(version, TODAY).pairs
+    for tested in (backtest_of_drifts(), backtest(changed, TODAY)):
+        pairs = tested.pairs
         said.append(pairs.loc[pairs["origin"] == origin, ["said", "probability", "as_today", "as_today_learned"]])
     assert len(said[0]) == 24
     pd.testing.assert_frame_equal(said[0], said[1])

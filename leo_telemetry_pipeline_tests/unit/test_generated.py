@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from datetime import UTC, datetime, timedelta, timezone
+from functools import cache
 from statistics import median
 
 import pytest
@@ -33,6 +34,11 @@ SLOWED = {
 @pytest.fixture(scope="module")
 def spans() -> list[Span]:
     return list(generate(MIDNIGHT))
+
+
+@cache
+def ratios_at(midnight: datetime) -> list[dict]:
+    return ratios(midnight)
 
 
 def name(one: dict) -> str:
@@ -94,16 +100,16 @@ def test_it_is_as_much_work_as_a_team_does_and_can_be_told_from_real_work(spans)
 @pytest.mark.parametrize("midnight", DATES, ids=str)
 def test_what_must_be_found_is_the_same_on_every_date_and_never_a_close_call(midnight):
     """Lost otherwise: a demo that finds something else on some days."""
-    found = ratios(midnight)
+    found = ratios_at(midnight)
     slower = {name(one) for one in found if one["ratio"] > RATIO}
     assert slower == {each for cause, slowed in SLOWED.items() for each in (cause, *slowed)}
     assert [one for one in found if 1.15 < one["ratio"] < 1.2 or (one["ratio"] > 1.1 and one["slowdown"] is None)] == []
 
 
-def test_what_was_slowed_was_steady_before():
+def test_what_was_slowed_was_steady_before(spans):
     """Lost otherwise: the slowdown would be learned as what is normal."""
     weeks: dict[int, list[int]] = {}
-    for span in generate(MIDNIGHT):
+    for span in spans:
         if (span.span_type, span.span_name) == ("subagent", "DESIGN"):
             ago = (milliseconds(MIDNIGHT) - 1 - span.start_time_ms) // (WINDOW_DAYS * 86_400_000)
             weeks.setdefault(ago, []).append(span.duration_ms or 0)
@@ -132,7 +138,9 @@ def test_waiting_for_a_person_is_no_part_of_a_gate_s_judged_time(spans):
     assert any(gate.span_id in waits for gate in gates)
     without = sorted(gate.duration_ms or 0 for gate in gates if gate.span_id not in waits)
     (found,) = [
-        one for one in ratios(MIDNIGHT) if (one["dimension_type"], one["dimension_key"]) == ("gate", "GATE_ACCEPTANCE")
+        one
+        for one in ratios_at(MIDNIGHT)
+        if (one["dimension_type"], one["dimension_key"]) == ("gate", "GATE_ACCEPTANCE")
     ]
     assert found["history_p50_ms"] == pytest.approx(without[len(without) // 2], rel=0.2)
     assert len(without) >= 100

@@ -119,7 +119,7 @@ def test_what_is_written_is_drained_oldest_first_and_is_then_gone(spool, folder)
 def test_large_spans_are_drained_in_small_batches(folder):
     """Lost: the memory of the receiver, to a thousand spans of a megabyte that waited on disk."""
     spool = Spool(folder, 64 * MB)
-    spans = spans_of("phase", "LEAD", range(30))
+    spans = spans_of("phase", "LEAD", range(14))
     for large in spans:
         large.attributes = {f"text_{n}": "a word " * 1_400 for n in range(100)}
     spool.write(spans)
@@ -130,7 +130,7 @@ def test_large_spans_are_drained_in_small_batches(folder):
         return Stored(len(batch))
 
     done = drain(folder, store)
-    assert (done.spans, done.new, sum(sizes)) == (30, 30, 30)
+    assert (done.spans, done.new, sum(sizes)) == (14, 14, 14)
     assert max(sizes) < 10
 
 
