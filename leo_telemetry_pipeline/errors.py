@@ -19,3 +19,10 @@ class UserError(Exception):
         super().__init__(message)
         self.message = message
         self.exit_code = exit_code
+
+
+class DatabaseAway(UserError):
+    """Stop because the database does not answer: ``message`` names it and the remedy."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, NO_DATABASE)

@@ -273,12 +273,12 @@ def _numbers(estimate: Estimate) -> tuple[float | None, float | None, float | No
 
 
 def _t(freedom: float) -> float:
-    """Return how many errors away 95 % of Student's t lie, for any degrees of freedom from 1 on; to 2 in 10,000.
+    """Return how many errors away 95 % of Student's t lie, for any degrees of freedom from 1 on; to 1 in 10,000.
 
     With t = sqrt(freedom) * tan(angle) the density is cos(angle) ** (freedom - 1), which is added up.
     """
     freedom = min(max(freedom, 1.0), 1000.0)
-    angle = np.linspace(0, np.pi / 2, 10_001)
+    angle = np.linspace(0, np.pi / 2, 20_001)
     density = np.cos(angle) ** (freedom - 1)
     mass = np.concatenate(([0.0], np.cumsum(density[1:] + density[:-1])))
     return float(np.sqrt(freedom) * np.tan(np.interp(CONFIDENCE, mass / mass[-1], angle)))

@@ -21,14 +21,12 @@ from grpc import StatusCode
 from leo_telemetry_pipeline.defs.names import asset_key, shown, step_key
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.store import runs
-from leo_telemetry_pipeline.store.database import Database, Target
+from leo_telemetry_pipeline.store.database import AWAY, Database, Target
 
 BEAT_S = 5
 _ANSWERS_S = 20
 CANCELLED = (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED)
 LOST = "WORKER_LOST"
-# What the driver raises when the server has gone; a statement that is refused or cancelled has a class of its own.
-_CUT_OFF = {"OperationalError", "InterfaceError", "AdminShutdown", "CrashShutdown", "CannotConnectNow"}
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ def how_it_ended(instance: dg.DagsterInstance, dagster_run_id: str) -> Ending | 
         if "AssetCheckFailed" in f"{error.cls_name}{inner.cls_name}":
             return Ending("CHECK_FAILED", _failed_checks(instance, dagster_run_id)[:4000])
         said = f"{shown(event.step_key or '')}: {inner.message.strip()}"[:4000]
-        return Ending(LOST if inner.cls_name in _CUT_OFF else "ERROR", said)
+        return Ending(LOST if inner.cls_name in AWAY else "ERROR", said)
     run = instance.get_run_by_id(dagster_run_id)
     if run is not None and run.status in CANCELLED:
         return Ending("CANCELLED_BY_USER", "")

@@ -15,7 +15,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
+from leo_telemetry_pipeline.errors import NO_DATABASE, DatabaseAway, UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.store import access, addresses, migrations, own_connection
 from leo_telemetry_pipeline.store.embedded import ROLE, Embedded
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 DATABASE = "leo_telemetry"
 DAGSTER_DATABASE = "dagster"
 URL_VARIABLE = PREFIX + "DATABASE_URL"
+# The names of the errors of a server that has gone: of the driver, also as SQLAlchemy passes them on, and ours. A
+# statement that is refused or cancelled has a class of its own.
+AWAY = {"OperationalError", "InterfaceError", "AdminShutdown", "CrashShutdown", "CannotConnectNow", "DatabaseAway"}
 
 
 class Target:
@@ -69,7 +72,7 @@ def _connected(dsn: str, shown: str, variable: str, timeout_s: int) -> "psycopg2
         )
     except psycopg2.OperationalError as error:
         told = addresses.cannot_connect(shown, variable, str(error), parse_dsn(dsn), os.environ)
-        raise UserError(told, NO_DATABASE) from None
+        raise DatabaseAway(told) from None
     except psycopg2.Error:
         raise UserError(addresses.is_none(variable), NO_DATABASE) from None
     if connection.server_version < 150000:
@@ -87,7 +90,7 @@ def _connected_to_own(server: Embedded, dsn: str, shown: str, timeout_s: int) ->
     try:
         return own_connection.connect(server, parse_dsn(dsn)["dbname"], timeout_s=timeout_s)
     except psycopg2.Error as error:
-        raise UserError(addresses.cannot_connect_to_own(shown, str(server.home), str(error)), NO_DATABASE) from None
+        raise DatabaseAway(addresses.cannot_connect_to_own(shown, str(server.home), str(error))) from None
 
 
 class Database:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import dagster as dg
@@ -21,11 +22,11 @@ from leo_telemetry_pipeline import execution
 from leo_telemetry_pipeline.actions import findings
 from leo_telemetry_pipeline.analysis import bottlenecks as judging
 from leo_telemetry_pipeline.analysis import p50
-from leo_telemetry_pipeline.defs import checks, io
+from leo_telemetry_pipeline.defs import checks, io, resources
 from leo_telemetry_pipeline.defs.names import shown
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.span import InvalidSpan
-from leo_telemetry_pipeline.store import blocks, counts, dimensions, histograms, measure, runs, spans
+from leo_telemetry_pipeline.store import blocks, counts, dimensions, drains, histograms, measure, runs, spans
 from leo_telemetry_pipeline.store.database import Database, Target
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline_tests.builders import (
@@ -472,12 +473,31 @@ def test_an_analysis_that_raises_ends_failed_and_says_where_and_why(
 
 
 @pytest.mark.only_on(EMBEDDED, DEBIAN, reason="a pooler has words of its own for it")
-def test_an_analysis_whose_database_died_is_tried_again(db: Database, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(
+    ("module", "step", "goes_on"),
+    [(counts, "by_type_and_day", False), (measure, "exact_p50", False), (drains, "drain", True)],
+)
+def test_an_analysis_whose_database_died_is_tried_again(
+    db: Database, server: Server, module: ModuleType, step: str, goes_on: bool, monkeypatch: pytest.MonkeyPatch
+):
     """Lost: the analysis of a week, since PostgreSQL was restarted in those few seconds."""
     slow(db, "A")
-    run_id, onlooker = queued(db), one(db, "SELECT pg_backend_pid()")
+    run_id, name, onlooker = queued(db), one(db, "SELECT current_database()"), one(db, "SELECT pg_backend_pid()")
     cut_all = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> %s"
-    before(monkeypatch, counts, "by_type_and_day", lambda *_: db.rows(cut_all, (onlooker,)))
+
+    def die(of_the_run: Database, *_: Any) -> None:
+        # It takes no connections while it recovers.
+        server.administer(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        db.rows(cut_all, (onlooker,))
+        if goes_on:
+            with pytest.raises(psycopg2.Error):
+                of_the_run.rows("SELECT")
+
+    def recover(*_: Any) -> None:
+        server.administer(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
+    before(monkeypatch, module, step, die)
+    before(monkeypatch, resources, "how_it_ended", recover)
     assert not analyse({RUN_ID: run_id}).success
     assert statuses(db) == [("RUNNING", None)]
     execute(db, "UPDATE telemetry_analysis_runs SET heartbeat_at = now() - interval '31 s'")
