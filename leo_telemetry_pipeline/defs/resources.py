@@ -122,7 +122,7 @@ def analysis(context: dg.InitResourceContext) -> Iterator[Analysis]:
         finally:
             heartbeat.stop()
             ending = how_it_ended(instance, run.run_id)
-            if ending is not None and ending.reason_code == LOST:
+            if ending is not None and ending.reason_code == LOST and taken.concluded is None:
                 # Its beat has stopped: in half a minute the row counts as lost, and is tried again.
                 if not heartbeat.has_lost_row:
                     log.error("Analysis %s was cut off and is tried again: %s", taken.run.run_id, ending.error_detail)
