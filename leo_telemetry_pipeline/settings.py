@@ -233,11 +233,20 @@ def make_home(home: Path, *, inside: str = "") -> Path:
                 path.chmod(0o711 if os.geteuid() == 0 else 0o700)
         folder = home / inside
         folder.mkdir(mode=0o700, exist_ok=True)
+        if inside:
+            _refuse_others_folder(folder)
     except OSError as error:
         raise UserError(
             f"{PREFIX}HOME ({home}) cannot be used: {error.strerror}; choose a folder you may write", NO_DATABASE
         ) from None
     return folder
+
+
+def _refuse_others_folder(folder: Path) -> None:
+    """Raise UserError (exit 3) for a folder in a home that somebody else made there; OSError for none."""
+    found = folder.stat()
+    if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise UserError(f"{folder} is somebody else's, or open to others: remove it", NO_DATABASE)
 
 
 def refuse_others_home(home: Path, *, may_be_volume: bool) -> None:

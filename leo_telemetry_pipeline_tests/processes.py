@@ -99,6 +99,7 @@ def run(home: Path, *arguments: str, **variables: str) -> Done:
 
 def copy_home(source: Path, home: Path) -> Path:
     """Make a home like one whose server has stopped, the owners of its files included: cheaper than a first start."""
+    assert not home.exists()
     subprocess.run(["cp", "-a", source, home], check=True)
     return home
 

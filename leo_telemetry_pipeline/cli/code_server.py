@@ -1,4 +1,4 @@
-"""Dagster's code server: the one process of a home that imports our definitions, for its daemon and its UI.
+"""The code server that `dev` and `worker` start: it imports our definitions for their daemon and UI.
 
 Belongs here: its command line, whether it is up, and the workspace that names it. Does not: its end (supervise).
 
@@ -6,9 +6,12 @@ With ``workspace.yaml``, daemon and UI would each start a server, and the daemon
 """
 
 import json
+import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
+
+from leo_telemetry_pipeline.errors import UserError
 
 # As in workspace.yaml: what a home remembers of its sensors and runs goes by the name.
 LOCATION = "leo_telemetry_pipeline"
@@ -36,8 +39,12 @@ class CodeServer:
         """Write the workspace file that names it, for daemon and UI, and return its path."""
         path = self.folder / "workspace.yaml"
         location = {"socket": str(self._socket), "location_name": LOCATION}
-        # JSON is YAML, and quotes whatever a path may hold.
-        path.write_text(json.dumps({"load_from": [{"grpc_server": location}]}), encoding="utf-8")
+        # JSON is YAML, but for characters that it escapes as two.
+        text = json.dumps({"load_from": [{"grpc_server": location}]}, ensure_ascii=False)
+        try:
+            path.write_bytes(os.fsencode(text))
+        except OSError as error:
+            raise UserError(f"{path} cannot be written: {error.strerror}; make room there") from None
         return path
 
     @property

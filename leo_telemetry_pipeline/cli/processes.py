@@ -21,7 +21,7 @@ import click
 from leo_telemetry_pipeline.cli import home_owner, signals
 from leo_telemetry_pipeline.cli.code_server import CodeServer
 from leo_telemetry_pipeline.cli.serve import listening, refuse_if_off
-from leo_telemetry_pipeline.cli.supervise import Part, run_until_interrupted, temporary
+from leo_telemetry_pipeline.cli.supervise import Program, run_until_interrupted, temporary
 from leo_telemetry_pipeline.cli.worker import ANOTHER_WORKS, run_once
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings
@@ -57,10 +57,10 @@ def dev(port: int | None, otlp_port: int | None) -> None:
         listening(settings, host, otlp_port, f"--otlp-port or {PREFIX}SERVE_PORT").close()
         code = CodeServer(stack.enter_context(temporary(settings.home, home_owner.UI)))
         parts = _code_server(code) | {
-            "the OTLP receiver": Part(
+            "the OTLP receiver": Program(
                 _python("leo_telemetry_pipeline.cli", "serve", "--quiet", "--port", str(otlp_port))
             ),
-            "the UI": Part(
+            "the UI": Program(
                 _python("leo_telemetry_pipeline.cli", "ui", "--port", str(port), "-w", str(code.workspace())),
                 code.is_up,
             ),
@@ -244,7 +244,9 @@ def prepared(target: Target, settings: Settings) -> dict[str, str]:
     return variables
 
 
-def _run(target: Target, settings: Settings, locks: Sequence[int], parts: Mapping[str, Part], sockets_in: Path) -> None:
+def _run(
+    target: Target, settings: Settings, locks: Sequence[int], parts: Mapping[str, Program], sockets_in: Path
+) -> None:
     variables = dagster_home.inherited(os.environ, target) | prepared(target, settings)
     signals.check()
     ended = run_until_interrupted(parts, variables | {"TMPDIR": str(sockets_in)}, target, locks)
@@ -261,14 +263,14 @@ def _dagster(*arguments: str) -> list[str]:
     return _python("leo_telemetry_pipeline.cli.dagster_process", *arguments)
 
 
-def _code_server(code: CodeServer) -> dict[str, Part]:
-    return {"dagster's code server": Part(_dagster("dagster", *code.arguments), restarts=True)}
+def _code_server(code: CodeServer) -> dict[str, Program]:
+    return {"Dagster's code server": Program(_dagster("dagster", *code.arguments), is_up=code.is_up)}
 
 
-def _daemon(code: CodeServer) -> dict[str, Part]:
+def _daemon(code: CodeServer) -> dict[str, Program]:
     # At its own level it tells of every tick of every sensor, mostly that there is nothing to do.
     arguments = ("--log-level", "warning", "-w", str(code.workspace()))
-    return {"dagster's daemon": Part(_dagster("dagster._daemon", "run", *arguments), code.is_up)}
+    return {"Dagster's daemon": Program(_dagster("dagster._daemon", "run", *arguments), code.is_up)}
 
 
 def _refuse_taken(port: int) -> None:

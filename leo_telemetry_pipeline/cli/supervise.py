@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -25,8 +25,8 @@ from leo_telemetry_pipeline.store.embedded import LONGEST_SOCKET
 # Dagster finishes its ticks on either of the first two. While it is still importing, SIGTERM ends it at once, and
 # SIGINT may be lost. What is left after that is not asked.
 _PATIENCE = ((signal.SIGTERM, 15.0), (signal.SIGINT, 5.0), (signal.SIGKILL, 5.0))
-# Who ends sooner would do so again.
-_SOON_S = 10.0
+# A program that dies more often within this time is not started again, and each time it rests before.
+_DEATHS, _DEATHS_WITHIN_S, _REST_S = 5, 600.0, 2.0
 
 
 @contextmanager
@@ -85,62 +85,87 @@ def _tell_group(process: subprocess.Popen, number: int) -> None:
 
 
 @dataclass(frozen=True)
-class Part:
+class Program:
     """One of several commands that run together. It starts once it ``can_start``, or at once.
 
-    One that ``restarts`` is started again when it ends by itself, unless that is soon after its start.
+    One that tells whether it ``is_up`` is started again when it dies, if it was up once.
     """
 
     command: Sequence[str]
     can_start: Callable[[], bool] | None = None
-    restarts: bool = False
+    is_up: Callable[[], bool] | None = None
+
+
+class _Run:
+    """A program that runs, or will."""
+
+    def __init__(self, name: str, program: Program) -> None:
+        self.name, self.program = name, program
+        self.process: subprocess.Popen | None = None
+        self.was_up = False
+        self.deaths: list[float] = []
+        self._group = ExitStack()
+
+    def start_if_time(self, start: Callable[[Sequence[str]], AbstractContextManager[subprocess.Popen]]) -> None:
+        """Start it, unless it runs, cannot start yet, or died just now."""
+        rests = self.deaths and time.monotonic() < self.deaths[-1] + _REST_S
+        can_start = self.program.can_start
+        if self.process is None and not rests and (can_start is None or can_start()):
+            self.process = self._group.enter_context(start(self.program.command))
+
+    def died(self) -> int | None:
+        """Return the status with which it ended, None while it runs."""
+        if self.process is None:
+            return None
+        is_up = self.program.is_up
+        self.was_up = self.was_up or (is_up is not None and is_up())
+        return self.process.poll()
+
+    def restarts(self) -> bool:
+        """Let it start again if that helps, and tell whether it does; what is left of its group ends."""
+        now = time.monotonic()
+        self.deaths = [*(at for at in self.deaths if now - at < _DEATHS_WITHIN_S), now]
+        if not self.was_up or len(self.deaths) > _DEATHS:
+            return False
+        self.end()
+        self.process = None
+        return True
+
+    def end(self) -> None:
+        """End its group."""
+        self._group.close()
 
 
 def run_until_interrupted(
-    parts: Mapping[str, Part], environment: Mapping[str, str], target: Target, holds: Sequence[int] = ()
+    programs: Mapping[str, Program], environment: Mapping[str, str], target: Target, holds: Sequence[int] = ()
 ) -> tuple[str, int] | None:
-    """Run named commands until one ends by itself, or this process is asked to end; then end the others.
+    """Run named programs until one ends for good, or this process is asked to end; then end the others.
 
     Return name and status of the one that ended, None after a signal.
     """
-    waiting, running = dict(parts), dict[str, _Started]()
+
+    def start(command: Sequence[str]) -> AbstractContextManager[subprocess.Popen]:
+        return group(command, environment, target, holds=holds)
+
     with ExitStack() as groups:
+        runs = [_Run(name, program) for name, program in programs.items()]
+        for run in runs:
+            groups.callback(run.end)
         while not signals.asked():
-            for name, part in list(waiting.items()):
-                if part.can_start is None or part.can_start():
-                    running[name] = groups.enter_context(_started(part, environment, target, holds))
-                    del waiting[name]
-            for name, started in list(running.items()):
-                status = started.process.poll()
-                if status is None:
+            for run in runs:
+                run.start_if_time(start)
+                status = run.died()
+                if status is None or signals.asked():
                     continue
-                if not parts[name].restarts or time.monotonic() - started.at < _SOON_S:
-                    return name, status
-                print(f"{name} ended with status {status}, and is started again", file=sys.stderr)
-                started.group.close()
-                waiting[name] = parts[name]
-                del running[name]
+                if not run.restarts():
+                    return run.name, status
+                print(f"{run.name} ended with status {status}, and is started again", file=sys.stderr)
             time.sleep(0.1)
         # All at once; each is then waited for in turn.
-        for started in running.values():
-            _tell_group(started.process, _PATIENCE[0][0])
+        for run in runs:
+            if run.process is not None:
+                _tell_group(run.process, _PATIENCE[0][0])
     return None
-
-
-@dataclass(frozen=True)
-class _Started:
-    """A part that was started, when (on the monotonic clock), and what ends its group."""
-
-    process: subprocess.Popen
-    at: float
-    group: ExitStack
-
-
-@contextmanager
-def _started(part: Part, environment: Mapping[str, str], target: Target, holds: Sequence[int]) -> Iterator[_Started]:
-    with ExitStack() as ends:
-        process = ends.enter_context(group(part.command, environment, target, holds=holds))
-        yield _Started(process, time.monotonic(), ends)
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from leo_telemetry_pipeline.defs.io import (
 from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.store import drains, histograms, measure, open_spans, spans, thresholds
-from leo_telemetry_pipeline.store.database import AWAY
+from leo_telemetry_pipeline.store.database import SERVER_GONE
 from leo_telemetry_pipeline.store.dimensions import NAMED_ASSETS
 from leo_telemetry_pipeline.store.measurements import JUDGEMENT
 
@@ -138,7 +138,7 @@ def p50_asset(name: str) -> dg.AssetsDefinition:
                 frames.append(_measure(analysis, dimension_type, workflow_traces, duration_histograms))
                 analysis.forget_error(dimension_type)
             except psycopg2.Error as error:
-                if type(error).__name__ in AWAY:
+                if type(error).__name__ in SERVER_GONE:
                     raise
                 # One type that cannot be measured must not keep the others from being judged.
                 context.log.exception("P50 of %s failed", dimension_type)

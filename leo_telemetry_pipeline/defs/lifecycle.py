@@ -21,7 +21,7 @@ from grpc import StatusCode
 from leo_telemetry_pipeline.defs.names import asset_key, shown, step_key
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.store import runs
-from leo_telemetry_pipeline.store.database import AWAY, Database, Target
+from leo_telemetry_pipeline.store.database import SERVER_GONE, Database, Target
 
 BEAT_S = 5
 _ANSWERS_S = 20
@@ -67,7 +67,7 @@ def how_it_ended(instance: dg.DagsterInstance, dagster_run_id: str) -> Ending | 
         if "AssetCheckFailed" in f"{error.cls_name}{inner.cls_name}":
             return Ending("CHECK_FAILED", _failed_checks(instance, dagster_run_id)[:4000])
         said = f"{shown(event.step_key or '')}: {inner.message.strip()}"[:4000]
-        return Ending(LOST if inner.cls_name in AWAY else "ERROR", said)
+        return Ending(LOST if inner.cls_name in SERVER_GONE else "ERROR", said)
     run = instance.get_run_by_id(dagster_run_id)
     if run is not None and run.status in CANCELLED:
         return Ending("CANCELLED_BY_USER", "")

@@ -28,7 +28,14 @@ DAGSTER_DATABASE = "dagster"
 URL_VARIABLE = PREFIX + "DATABASE_URL"
 # The names of the errors of a server that has gone: of the driver, also as SQLAlchemy passes them on, and ours. A
 # statement that is refused or cancelled has a class of its own.
-AWAY = {"OperationalError", "InterfaceError", "AdminShutdown", "CrashShutdown", "CannotConnectNow", "DatabaseAway"}
+SERVER_GONE = {
+    "OperationalError",
+    "InterfaceError",
+    "AdminShutdown",
+    "CrashShutdown",
+    "CannotConnectNow",
+    "DatabaseAway",
+}
 
 
 class Target:
@@ -287,7 +294,7 @@ def _unusable(home: Path, error: OSError) -> str:
     return f"LEO_TELEMETRY_HOME ({home}) cannot be used: {error.strerror}{where}; {advice}"
 
 
-# The process that starts a server is ours, never one that is measured.
+# These two run where a server is started: in a process of ours, never in one that is measured.
 def _answers(server: Embedded, name: str) -> bool:
     import psycopg2
 

@@ -57,8 +57,8 @@ def _placed(span: Span, known: dict[Ids, list[int]]) -> Span:
 
 
 def _stored_starts(cursor: psycopg2.extensions.cursor, spans: list[Span]) -> dict[Ids, list[int]]:
-    # As whoever writes, before anything is read or taken: whoever makes partitions would wait for our reading while we
-    # wait for them to write.
+    # The lock of a writer, before anything is read: a transaction that makes partitions would otherwise wait for our
+    # reading, while our writing waits for it.
     cursor.execute("LOCK TABLE ONLY workflow_trace_log IN ROW EXCLUSIVE MODE")
     cursor.execute("SAVEPOINT looking")
     try:

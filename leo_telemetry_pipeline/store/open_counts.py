@@ -4,7 +4,7 @@ Belongs here: looking at a day while it is counted, comparing counted days with 
 Does not: marking days (staleness), counting them (histograms), completing spans (ends).
 
 An end may also come by a plain SQL UPDATE, which leaves ``created_at`` as it is, and the span table has no triggers.
-What is looked at is the partial index on rows without an end, however much is stored.
+Of a day that has spans of its part, what is looked at is the partial index on rows without an end.
 """
 
 from collections.abc import Collection, Iterator, Sequence

@@ -3,13 +3,12 @@
 Belongs here: that home. Does not: homes of tests about first starts, which make their own.
 """
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from leo_telemetry_pipeline_tests.processes import run
+from leo_telemetry_pipeline_tests.processes import copy_home, run
 
 
 @pytest.fixture(scope="session")
@@ -19,12 +18,7 @@ def make_home(short_folder: Path) -> Callable[[Path], Path]:
     done = run(original, "migrate")
     assert done.code == 0, done.err
 
-    def copied(home: Path) -> Path:
-        # It keeps owners and modes. The server reads nothing that names its folder.
-        subprocess.run(["cp", "-a", str(original), str(home)], check=True)
-        return home
-
-    return copied
+    return lambda home: copy_home(original, home)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -20,7 +20,6 @@ from leo_telemetry_pipeline_tests.processes import (
     ROOT,
     Done,
     Running,
-    copy_home,
     end_all_of,
     finished,
     free_port,
@@ -87,18 +86,10 @@ def desk() -> Iterator[Desk]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="module")
-def migrated(short_folder: Path) -> Path:
-    """Make a home in which all tables are made, Dagster's too."""
-    home = short_folder / "migrated"
-    assert processes.run(home, "migrate").code == 0
-    return home
-
-
 @pytest.fixture
-def used(desk: Desk, migrated: Path) -> Desk:
+def used(desk: Desk, make_home: Callable[[Path], Path]) -> Desk:
     """Lay out a desk whose home was used before."""
-    copy_home(migrated, desk.home)
+    make_home(desk.home)
     return desk
 
 
@@ -174,11 +165,12 @@ def test_env_in_a_shell_that_cannot_have_a_database_changes_nothing(desk: Desk):
     assert done.out.splitlines()[-1] == "0"
 
 
-def test_what_env_prints_is_only_what_a_shell_can_eval(desk: Desk, migrated: Path):
+def test_what_env_prints_is_only_what_a_shell_can_eval(desk: Desk, make_home: Callable[[Path], Path]):
     """Lost: a name with a quote in it runs as a command in somebody's shell."""
     home = desk.home / "it's; touch planted; ('"
-    desk.home.mkdir(mode=0o711)
-    copy_home(migrated, home)
+    desk.home.mkdir()
+    desk.home.chmod(0o711)
+    make_home(home)
     script = f"export LEO_TELEMETRY_HOME={shlex.quote(str(home))}; {ENTER}; printf '%s' \"$DAGSTER_HOME\""
     done = desk.shell(script)
     assert done.out == str(home / "dagster"), done

@@ -28,7 +28,7 @@ WORKER = """
 import os, signal, sys
 from contextlib import closing, contextmanager
 from pathlib import Path
-import pandas  # pyarrow imports it with the first array: here once, and not in each process that is killed
+import pandas  # imported by pyarrow with its first array, which would be in each of the forks
 import psycopg2.extensions
 import pyarrow.parquet
 from leo_telemetry_pipeline.collect import parquet

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import accept_signals
 from leo_telemetry_pipeline_tests import processes
-from leo_telemetry_pipeline_tests.processes import Running, has_line, sees_processes, until
+from leo_telemetry_pipeline_tests.processes import PATIENCE_S, Running, has_line, sees_processes, until
 
 pytestmark = sees_processes
 
@@ -36,10 +36,14 @@ def test_a_command_that_is_ended_while_it_starts_leaves_nothing(command: str, ma
 def test_a_command_that_hangs_in_a_statement_leaves_no_database(made_home: Path, tmp_path: Path):
     """Lost: after Ctrl-C in a long import, a database that nobody uses and nobody stops."""
     running = Running([sys.executable, "-P", "-c", HANGS], processes.environment(made_home), tmp_path / "log")
-    until(lambda: "ready" in running.said() or running.process.poll() is not None, "it hangs", by=running)
-    running.interrupt()
-    assert running.ended() != 0
-    processes.all_ended(made_home)
+    try:
+        until(lambda: "ready" in running.said() or running.process.poll() is not None, "it hangs", by=running)
+        running.interrupt()
+        assert running.ended() != 0
+        processes.all_ended(made_home)
+    finally:
+        processes.end_all_of(made_home)
+        running.process.wait(timeout=PATIENCE_S)
 
 
 def test_one_home_has_one_daemon_and_one_ui_and_a_kill_leaves_nothing(

@@ -109,10 +109,10 @@ def test_a_span_is_stored_while_its_partition_cannot_be_made_and_moved_later(db:
 
 
 @pytest.mark.transactions_at_once
-def test_who_looks_before_writing_and_who_makes_partitions_never_wait_for_each_other(
+def test_a_writer_and_a_maker_of_partitions_never_wait_for_each_other(
     db: Database, other: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Lost: now and then a prompt of Claude Code, and the peace of whoever reads of a deadlock."""
+    """Lost: now and then a command that stores Claude Code's spans, ended by a deadlock."""
     look, makers = first_starts.kept, []
 
     def looked(cursor: psycopg2.extensions.cursor, batch: list[Span]) -> list[Span]:
@@ -120,7 +120,7 @@ def test_who_looks_before_writing_and_who_makes_partitions_never_wait_for_each_o
         maker = threading.Thread(target=lambda: partitions.make(other, midnight(1).date(), midnight(1).date()))
         maker.start()
         makers.append(maker)
-        until(lambda: waiting(cursor), "who makes partitions waits for who writes", every=0.01)
+        until(lambda: waiting(cursor), "the maker of partitions waits for the writer", every=0.01)
         return kept
 
     monkeypatch.setattr(first_starts, "kept", looked)
