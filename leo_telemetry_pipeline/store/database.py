@@ -130,6 +130,8 @@ class Database:
                 "SELECT set_config('statement_timeout', %s, true), set_config('lock_timeout', '20s', true),"
                 " set_config('idle_in_transaction_session_timeout', '20s', true),"
                 " set_config('client_connection_check_interval', '1s', true), set_config('timezone', 'UTC', true),"
+                # The driver reads no other times, which a role, a database or PGDATESTYLE may ask for.
+                " set_config('datestyle', 'ISO', true), set_config('intervalstyle', 'postgres', true),"
                 # Each partition of a plan would be compiled anew, which takes longer than our statements do.
                 " set_config('jit', 'off', true),"
                 # What is counted fits into it; the server's own default would sort on disk.

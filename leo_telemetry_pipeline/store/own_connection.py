@@ -80,12 +80,14 @@ def connect(
 ) -> "psycopg2.extensions.connection":
     """Open a connection to a database of the server.
 
-    In a process of our own, ``forget`` drops the variables that no parameter can fix from its environment when they
-    keep it from connecting. Elsewhere they are the program's: UserError (exit 3) names the one. Raises psycopg2.Error.
+    In a process of our own, ``forget`` first drops from its environment what no parameter can fix. Elsewhere that is
+    the program's: UserError (exit 3) names the variable that keeps it from connecting. Raises psycopg2.Error.
     """
     import psycopg2
     from psycopg2.extensions import make_dsn
 
+    if forget:
+        _forget_variables()
     dsn = make_dsn(**(parameters(server) | {"dbname": database, "connect_timeout": str(timeout_s)}))
     try:
         return psycopg2.connect(dsn)
@@ -93,15 +95,17 @@ def connect(
         culprit = to_blame(str(error), os.environ)
         if culprit is None:
             raise
-        if not forget:
-            raise UserError(
-                f"{culprit} is {os.environ[culprit]!r}, with which PostgreSQL's library reaches no database at all, "
-                "the embedded one included: correct it, or unset it",
-                NO_DATABASE,
-            ) from None
+        raise UserError(
+            f"{culprit} is {os.environ[culprit]!r}, with which PostgreSQL's library reaches no database at all, "
+            "the embedded one included: correct it, or unset it",
+            NO_DATABASE,
+        ) from None
+
+
+def _forget_variables() -> None:
+    """Drop from this process's environment what libpq would read whatever it is given."""
     for name in UNFIXABLE:
         os.environ.pop(name, None)
-    return psycopg2.connect(dsn)
 
 
 def to_blame(said: str, environ: Mapping[str, str]) -> str | None:
@@ -115,8 +119,8 @@ def to_blame(said: str, environ: Mapping[str, str]) -> str | None:
 def for_sqlalchemy(url: str, variable: str) -> str:
     """Return the address of Dagster's tables that a variable holds as SQLAlchemy needs it, in a process of Dagster's.
 
-    With that of the embedded database, variables that no parameter can fix and that would keep Dagster from it are
-    dropped from this process's environment. Raises UserError (exit 3) for what is not an address.
+    With that of the embedded database, variables that no parameter can fix are dropped from this process's
+    environment: Dagster would store times of another zone. Raises UserError (exit 3) for what is not an address.
     """
     from psycopg2.extensions import make_dsn
 
@@ -124,8 +128,7 @@ def for_sqlalchemy(url: str, variable: str) -> str:
     server = Embedded(Path(parts.get("passfile", "/")).parent)
     if parts.get("passfile") != str(server.password_file) or parts["host"] != str(server.sockets):
         return addresses.for_sqlalchemy(parts)
-    if any(os.environ.get(name) for name in UNFIXABLE):
-        connect(server, parts["dbname"], forget=True).close()
+    _forget_variables()
     # An address that somebody wrote may name a schema on such a server.
     given = parameters(server) | {"options": parts.get("options", "")}
     user, secret = quote(given.pop("user"), safe=""), quote(given.pop("password"), safe="")

@@ -14,7 +14,7 @@ from leo_telemetry_pipeline.collect.sink import Unavailable
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.store import dagster_home, database, own_connection, sink
-from leo_telemetry_pipeline.store.database import Target
+from leo_telemetry_pipeline.store.database import Database, Target
 from leo_telemetry_pipeline.store.own_connection import UNFIXABLE
 from leo_telemetry_pipeline_tests import processes
 from leo_telemetry_pipeline_tests.libpq_variables import MEANT_FOR_ANOTHER, NONSENSE, read_by_libpq
@@ -26,6 +26,7 @@ CASES = [
     MEANT_FOR_ANOTHER,
 ]
 WHO = "SELECT current_user, current_setting('search_path'), current_setting('client_encoding')"
+TIMES = "SELECT now(), interval '26 hours'"
 WE = ("leo", '"$user", public', "UTF8")
 
 
@@ -53,6 +54,8 @@ def settings_of(target: Target) -> Settings:
 def answer(connection: psycopg2.extensions.connection) -> tuple:
     """Return who is connected and how, and close the connection."""
     with closing(connection), connection.cursor() as cursor:
+        cursor.execute(TIMES)
+        cursor.fetchall()
         cursor.execute(WHO)
         return cursor.fetchall()[0]
 
@@ -69,6 +72,7 @@ def every_way(target: Target) -> list[tuple]:
     ways += [answer(target.connect()), answer(target.connect_as_dagster())]
     engine = sa.create_engine(for_dagster(target.dagster_url), poolclass=sa.NullPool)
     with engine.connect() as connection:
+        connection.execute(sa.text(TIMES)).one()
         ways.append(tuple(connection.execute(sa.text(WHO)).one()))
     return ways
 
@@ -98,11 +102,13 @@ def test_a_measured_program_stores_spans_beside_its_own_variables(own: Target, e
 
 
 def reaches(settings: Settings) -> bool:
-    """Tell whether the trace API's way to the database is open."""
+    """Tell whether the trace API's way to the database is open, for times too."""
     try:
         sink.connect(settings).close()
     except Unavailable:
         return False
+    with closing(Database(database.running(settings))) as db:
+        db.rows(TIMES)
     return True
 
 
@@ -115,9 +121,9 @@ def test_a_service_of_another_database_changes_nothing(own: Target, environ: pyt
     )
     environ.setenv("PGSERVICEFILE", str(services))
     environ.setenv("PGSERVICE", "work")
-    assert every_way(own) == [WE] * 4
     assert reaches(settings_of(own))
     assert os.environ["PGSERVICE"] == "work"
+    assert every_way(own) == [WE] * 4
 
 
 @pytest.mark.parametrize("name", UNFIXABLE)
