@@ -212,12 +212,10 @@ def test_no_secret_is_found_in_anything_that_is_kept(home: Path, files: list[Pat
         assert run(home, "drain").code == 0
         for path in files:
             assert run(home, "import", "--accept-times", str(path)).code == 0
-        counted = (
-            "SELECT count(*), count(*) FILTER (WHERE span_name = 'claude_code.interaction') FROM workflow_trace_log"
-        )
-        spans, prompts = map(int, run(home, "psql", "-Atc", counted).out.split("|"))
+        counted = "SELECT count(*), count(*) FILTER (WHERE attributes ? 'tool_use_id') FROM workflow_trace_log"
+        spans, of_hooks = map(int, run(home, "psql", "-Atc", counted).out.split("|"))
         assert spans > 12 * len(SECRETS)
-        assert prompts >= len(SECRETS)
+        assert of_hooks == len(SECRETS)
         assert int(run(home, "psql", "-Atc", "SELECT count(*) FROM telemetry_quarantine").out) > 0
         assert run(home, "analyze").code == 0
         said = run(home, "doctor").out
