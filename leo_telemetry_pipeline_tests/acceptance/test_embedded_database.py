@@ -109,7 +109,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def place(folder: Path) -> Place:
-    """Return a home of whoever runs the tests, which is not made yet."""
+    """Return a home, not made yet, of the user who runs the tests."""
     return Place(folder / "home")
 
 

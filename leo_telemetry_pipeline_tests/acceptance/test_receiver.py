@@ -219,7 +219,7 @@ def served(migrated: Path) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def bomb() -> bytes:
-    """Return gzip data that inflates to 1 GB and is cut off: whoever reads all of it answers 400, and not 413."""
+    """Return gzip data that inflates to 1 GB and is cut off: a receiver that reads all of it answers 400, not 413."""
     packer = zlib.compressobj(1, wbits=31)
     begin = packer.compress(b'{"resourceSpans":[') + packer.flush(zlib.Z_FULL_FLUSH)
     # What follows such a flush can be repeated: it refers to nothing before it.

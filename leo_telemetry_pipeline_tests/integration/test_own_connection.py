@@ -136,7 +136,7 @@ def test_what_keeps_a_measured_program_from_our_server_is_named(own: Target, env
 
 
 def test_a_first_start_succeeds_beside_what_only_the_server_refuses(home: Path, environ: pytest.MonkeyPatch):
-    """Lost: the first command of whoever exports PGDATESTYLE, since the databases cannot be made."""
+    """Lost: the first command, for a user who exports PGDATESTYLE: the databases cannot be made."""
     environ.setenv("PGDATESTYLE", "nonsense")
     with database.opened(Settings({PREFIX + "HOME": str(home)})) as target:
         assert answer(target.connect()) == WE

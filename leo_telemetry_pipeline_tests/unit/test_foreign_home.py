@@ -100,6 +100,13 @@ def test_a_mounted_volume_is_a_home_where_the_database_is_elsewhere(home: Path, 
     assert stat.S_IMODE((home / "spool").stat().st_mode) & 0o777 == 0o700
 
 
+def test_a_folder_in_a_home_that_others_may_write_to_is_refused(home: Path):
+    """Lost: on a shared volume, code of another user in the place where Dagster reads which code is ours."""
+    make_home(home, inside="tmp.d").chmod(0o777)
+    with pytest.raises(UserError, match=r"tmp\.d is somebody else's, or open to others: remove it"):
+        make_home(home, inside="tmp.d")
+
+
 def test_a_home_of_another_ordinary_user_is_refused_wherever_the_database_is(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ):

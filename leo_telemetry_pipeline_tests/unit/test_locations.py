@@ -21,9 +21,9 @@ def test_dg_finds_the_location_that_dagster_finds() -> None:
 
 
 def test_dev_finds_the_location_that_dagster_finds(tmp_path: Path) -> None:
-    """Lost: whoever goes from `dagster dev` to `leo-telemetry dev` loses the history of runs and sensors."""
+    """Lost: the history of runs and sensors, for a user who goes from `dagster dev` to `leo-telemetry dev`."""
     [of_dagster] = WorkspaceFileTarget([str(ROOT / "workspace.yaml")]).create_origins()
-    code = CodeServer(tmp_path / 'the "home" of: {Anna}')
+    code = CodeServer(tmp_path / 'the "home" of: {Anna} 😀')
     code.folder.mkdir()
     [of_dev] = WorkspaceFileTarget([str(code.workspace())]).create_origins()
     assert isinstance(of_dev, GrpcServerCodeLocationOrigin)

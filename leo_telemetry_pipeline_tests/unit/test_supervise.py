@@ -1,0 +1,35 @@
+"""Programs that run together: which of them are started again, and which end the command."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from leo_telemetry_pipeline.cli import supervise
+from leo_telemetry_pipeline.cli.supervise import Program
+from leo_telemetry_pipeline.store.database import Target
+from leo_telemetry_pipeline_tests.processes import environment
+
+DIES = [sys.executable, "-S", "-c", "raise SystemExit(3)"]
+
+
+def run(home: Path, program: Program) -> tuple[str, int] | None:
+    """Run one program until it ends for good."""
+    home.mkdir()
+    variables = environment(home, DAGSTER_HOME=str(home))
+    return supervise.run_until_interrupted({"It": program}, variables, Target("", "", ""))
+
+
+def test_a_program_that_never_was_up_ends_the_command(home: Path, capsys: pytest.CaptureFixture[str]):
+    """Lost: a command that runs for ever, and works on nothing, where our definitions cannot be imported."""
+    assert run(home, Program(DIES, is_up=lambda: False)) == ("It", 3)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_program_that_dies_again_and_again_ends_the_command(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    """Lost: a terminal full of restarts, while nothing gets done."""
+    monkeypatch.setattr(supervise, "_REST_S", 0.0)
+    assert run(home, Program(DIES, is_up=lambda: True)) == ("It", 3)
+    assert capsys.readouterr().err.count("It ended with status 3, and is started again") == supervise._DEATHS
