@@ -8,39 +8,37 @@ from collections.abc import Mapping
 import dagster as dg
 
 from leo_telemetry_pipeline.defs import (
-    assets,
+    bottlenecks,
     causes,
     checks,
     comparisons,
     dimension_trends,
+    improvements,
     insights,
     jobs,
     learning,
     maintenance,
+    p50s,
     schedules,
     sensors,
     suggestions,
+    traces,
 )
-from leo_telemetry_pipeline.defs.io import postgres_io_manager
 from leo_telemetry_pipeline.defs.resources import TelemetryDatabase, analysis
 
 
 def build_definitions(*, resources: Mapping[str, object] | None = None) -> dg.Definitions:
     """Return all definitions; ``resources`` take the place of those of the same key."""
-    own = {
-        "analysis": analysis,
-        "io_manager": postgres_io_manager,
-        "telemetry_database": TelemetryDatabase(),
-    }
+    own = {"analysis": analysis, "telemetry_database": TelemetryDatabase()}
     return dg.Definitions(
         assets=[
-            assets.workflow_traces,
-            assets.duration_histograms,
-            *assets.p50_assets,
+            traces.workflow_traces,
+            traces.duration_histograms,
+            p50s.p50_assets,
             learning.learned_baselines,
-            assets.bottlenecks,
+            bottlenecks.bottlenecks,
             causes.bottleneck_causes,
-            assets.continuous_improvements,
+            improvements.continuous_improvements,
             dimension_trends.dimension_trends,
             comparisons.comparisons,
             insights.forecast_backtest,

@@ -14,8 +14,8 @@ from leo_telemetry_pipeline.definitions import build_definitions, defs
 from leo_telemetry_pipeline.defs import insights
 from leo_telemetry_pipeline.defs.jobs import analysis_job, insights_job
 from leo_telemetry_pipeline.defs.lifecycle import how_it_ended, how_it_failed
-from leo_telemetry_pipeline.defs.names import FOLLOWS_TAG, LAST_ASSET, RUN_ID_TAG, TAG, asset_key
-from leo_telemetry_pipeline.defs.resources import dry_analysis
+from leo_telemetry_pipeline.defs.names import FOLLOWS_TAG, RUN_ID_TAG, TAG
+from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.errors import NOT_SUCCEEDED, UserError
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import dagster_home, runs
@@ -88,14 +88,13 @@ def why_not_begun(of: dg.DagsterInstance, dagster_run_id: str) -> str | None:
 
 def dry_run(target: Target, settings: Settings, window: Window) -> dict:
     """Return the ``output_ref`` that an analysis of a window would have, writing nothing anywhere."""
-    definitions = build_definitions(
-        resources={"analysis": dry_analysis(target, settings, window), "io_manager": dg.mem_io_manager}
-    )
-    job = definitions.resolve_job_def(analysis_job.name)
-    with dg.DagsterInstance.ephemeral() as nowhere:
+    with dg.DagsterInstance.ephemeral() as nowhere, closing(Database(target, read_only=True)) as connection:
+        dry = Analysis(connection, settings, dagster_run_id="", dry_window=window)
+        definitions = build_definitions(resources={"analysis": dg.ResourceDefinition.hardcoded_resource(dry)})
+        job = definitions.resolve_job_def(analysis_job.name)
         result = job.execute_in_process(instance=nowhere, run_config=_QUIET, raise_on_error=False)
-        if not result.success:
+        if dry.concluded is None:
             ending = how_it_ended(nowhere, result.run_id)
             said = ending.error_detail.splitlines()[0] if ending and ending.error_detail else "see the log"
             raise UserError(f"The dry run failed: {said}", NOT_SUCCEEDED)
-        return result.asset_value(asset_key(LAST_ASSET))
+        return dry.concluded

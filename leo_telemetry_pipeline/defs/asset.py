@@ -1,31 +1,62 @@
-"""How every asset of an analysis is declared.
+"""How every asset of an analysis is declared, and what it leaves for those after it.
 
-Belongs here: what they have in common in Dagster's eyes. Does not: any asset.
+Belongs here: what they have in common in Dagster's eyes, and where their values are. Does not: any asset.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 
 import dagster as dg
+import numpy as np
+import pandas as pd
 
-from leo_telemetry_pipeline.defs.names import PREFIX, inputs
+from leo_telemetry_pipeline.defs.names import PREFIX, asset_key
+from leo_telemetry_pipeline.defs.resources import Analysis
+
+T = TypeVar("T")
 
 OWNERS = ["team:workflow-telemetry"]
 FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=7), warn_window=timedelta(days=6))
 
 
+@dataclass(frozen=True)
+class Left(Generic[T]):
+    """What an asset leaves for later ones: in memory for its own Dagster run, with the analysis run for others.
+
+    ``write`` keeps it with a run that is there, behind the fence; ``read`` loads what an earlier Dagster run wrote.
+    """
+
+    asset: str
+    write: Callable[[Analysis, T], None]
+    read: Callable[[Analysis], T]
+
+    def put(self, analysis: Analysis, value: T) -> None:
+        """Keep a value. Raises LostRun when the row is no longer this run's."""
+        analysis.left[self.asset] = value
+        if analysis.run is not None:
+            self.write(analysis, value)
+
+    def get(self, analysis: Analysis) -> T:
+        """Return the value. Raises dg.Failure where there is no analysis yet that could have left it."""
+        if self.asset not in analysis.left:
+            # Where there is no run yet, this says what to do.
+            _ = analysis.window
+            analysis.left[self.asset] = self.read(analysis)
+        return analysis.left[self.asset]
+
+
 def analysis_asset(
-    group: str, description: str, kinds: set[str], takes: Sequence[str] = (), name: str | None = None
+    group: str, description: str, kinds: set[str], after: Sequence[str] = ()
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """Declare an asset of the analysis, which may have nothing to do where its run was taken by another.
 
-    ``takes`` names the assets that its parameters of the same names are.
+    ``after`` names the assets that it reads. They are no inputs of Dagster's: each of those costs a run two events.
     """
     decorator = dg.asset(
-        name=name,
         key_prefix=PREFIX,
-        ins=inputs(takes),
+        deps=[asset_key(name) for name in after],
         group_name=group,
         description=description,
         kinds=kinds,
@@ -34,3 +65,15 @@ def analysis_asset(
         output_required=False,
     )
     return cast("Callable[[Callable[..., Any]], dg.AssetsDefinition]", decorator)
+
+
+def rows(frame: pd.DataFrame) -> list[tuple]:
+    """Return a frame's rows as tuples of what a database or JSON can hold: NaN becomes None."""
+    return [
+        tuple(None if _is_missing(value) else value.item() if isinstance(value, np.generic) else value for value in row)
+        for row in frame.itertuples(index=False, name=None)
+    ]
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or value is pd.NaT or (isinstance(value, float) and value != value)

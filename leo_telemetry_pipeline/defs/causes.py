@@ -15,7 +15,8 @@ from leo_telemetry_pipeline.analysis import bottlenecks as judging
 from leo_telemetry_pipeline.analysis.causes import Cause, Slow
 from leo_telemetry_pipeline.analysis.critical_path import Forest
 from leo_telemetry_pipeline.defs import history, pictures
-from leo_telemetry_pipeline.defs.asset import analysis_asset
+from leo_telemetry_pipeline.defs.asset import Left, analysis_asset
+from leo_telemetry_pipeline.defs.bottlenecks import BOTTLENECKS
 from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.store import measure
 from leo_telemetry_pipeline.store.days import Window
@@ -28,19 +29,27 @@ MOST_EXPLAINED = 100
 SAMPLE = 40
 
 
+def _read(analysis: Analysis) -> list[dict[str, Any]]:
+    return analysis.noted(_ASSET) or []
+
+
+_ASSET = "bottleneck_causes"
+CAUSES = Left(_ASSET, lambda analysis, made: analysis.annotate({_ASSET: made}), _read)
+
+
 @analysis_asset(
     "findings",
     "Why bottlenecks are slow: their traces compared with those from before, and one cause for all that it slows.",
     {"pandas", "postgres"},
-    takes=["bottlenecks"],
+    after=["bottlenecks"],
 )
 def bottleneck_causes(
-    context: dg.AssetExecutionContext, analysis: dg.ResourceParam[Analysis], bottlenecks: pd.DataFrame
-) -> Iterator[dg.Output[list]]:
+    context: dg.AssetExecutionContext, analysis: dg.ResourceParam[Analysis]
+) -> Iterator[dg.MaterializeResult]:
     """Explain the worst bottlenecks."""
-    made = explain(analysis, judging.found(bottlenecks).head(MOST_EXPLAINED))
-    yield dg.Output(
-        made,
+    made = explain(analysis, judging.found(BOTTLENECKS.get(analysis)).head(MOST_EXPLAINED))
+    CAUSES.put(analysis, made)
+    yield dg.MaterializeResult(
         metadata={
             "causes": len(made),
             "dimensions slow by them": sum(1 + len(cause["members"]) for cause in made),

@@ -1,12 +1,13 @@
 """What must hold before items are made, and what people should be warned of.
 
-Belongs here: the checks, each a pure function of frames or counts beside the check that runs it.
+Belongs here: the checks, most of them pure functions of frames, and the two steps that run them.
 Does not: repairing anything. A blocking check that fails ends the run as FAILED (CHECK_FAILED).
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -14,15 +15,25 @@ import pandas as pd
 from leo_telemetry_pipeline.actions.inert import markdown
 from leo_telemetry_pipeline.analysis.bottlenecks import JUDGED, NOT_JUDGED, is_above
 from leo_telemetry_pipeline.defs import history
-from leo_telemetry_pipeline.defs.assets import bottlenecks, workflow_traces
+from leo_telemetry_pipeline.defs.bottlenecks import BOTTLENECKS
 from leo_telemetry_pipeline.defs.names import asset_key
 from leo_telemetry_pipeline.defs.resources import Analysis
+from leo_telemetry_pipeline.defs.traces import TRACES
 from leo_telemetry_pipeline.store import measure, spans
 from leo_telemetry_pipeline.store.days import DAY, Window, midnight
 from leo_telemetry_pipeline.store.dimensions import NOT_BY_DEFAULT
 
 MOST_SKEWED = 0.01
 MOST_QUARANTINED = 0.01
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a check found."""
+
+    passed: bool
+    description: str
+    metadata: dict[str, Any]
 
 
 def unmeasured_types(traces: pd.DataFrame, judged: pd.DataFrame, failed: list[str]) -> list[str]:
@@ -62,6 +73,52 @@ def days_without_spans(traces: pd.DataFrame, window: Window) -> list[str]:
     return [f"{day:%Y-%m-%d}" for day in days if day not in set(traces["day"])]
 
 
+def _p50s_exist_where_spans_do(analysis: Analysis) -> Outcome:
+    """Every span type with timed spans in the window has P50s."""
+    broken = unmeasured_types(TRACES.get(analysis), BOTTLENECKS.get(analysis), _failed(analysis))
+    said = f"not measured: {_listed(broken)}" if broken else "every span type was measured"
+    return Outcome(not broken, said, {"not measured": broken})
+
+
+def _bottlenecks_are_above_their_threshold(analysis: Analysis) -> Outcome:
+    """Every bottleneck lies above its threshold."""
+    broken = not_above_threshold(BOTTLENECKS.get(analysis))
+    said = f"not above: {_listed(broken)}" if broken else "every bottleneck is above its threshold"
+    return Outcome(not broken, said, {"not above": broken})
+
+
+def _counts_add_up(analysis: Analysis) -> Outcome:
+    """Spans scanned = judged + too few + without a baseline + switched off."""
+    broken = uncounted(TRACES.get(analysis), BOTTLENECKS.get(analysis), _failed(analysis))
+    said = f"not accounted for: {_counted(broken)}" if broken else "every scanned span is accounted for"
+    return Outcome(not broken, said, {"not accounted for": broken})
+
+
+def _clocks_agree(analysis: Analysis) -> Outcome:
+    """Children lie within their parents, give or take a second."""
+    window = analysis.window
+    if history.method(analysis, TRACES.get(analysis)) == "histogram":
+        # Clocks that disagree show in a day of very many spans as well as in a week of them.
+        window = replace(window, start=max(window.start, midnight(window.days[-1] - DAY)))
+    outside, children = measure.count_skewed(analysis.database, window)
+    said = f"{outside} of {children} child spans lie outside their parent by over a second"
+    return Outcome(outside <= MOST_SKEWED * children, said, {"outside": outside, "children": children})
+
+
+def _little_is_quarantined(analysis: Analysis) -> Outcome:
+    """At most 1 % of what came in was put into quarantine."""
+    put_aside = spans.count_quarantined(analysis.database, analysis.window.start)
+    stored = int(TRACES.get(analysis)["spans"].to_numpy().sum())
+    said = f"{put_aside} lines are in quarantine, beside {stored} spans stored: see telemetry_quarantine"
+    return Outcome(put_aside <= MOST_QUARANTINED * (stored + put_aside), said, {"quarantined": put_aside})
+
+
+def _every_day_has_spans(analysis: Analysis) -> Outcome:
+    """Every closed day of the window has spans."""
+    empty = days_without_spans(TRACES.get(analysis), analysis.window)
+    return Outcome(not empty, f"days without spans: {', '.join(empty) or 'none'}", {"empty days": len(empty)})
+
+
 def _failed(analysis: Analysis) -> list[str]:
     return [error["dimension_type"] for error in analysis.errors]
 
@@ -75,93 +132,40 @@ def _counted(spans: Mapping[str, int]) -> str:
     return ", ".join(f"{count} of {markdown(name)}" for name, count in spans.items())
 
 
-def _said(broken: object, good: str, bad: str) -> str:
-    return bad if broken else good
+def _step(asset: str, *checks: Callable[[Analysis], Outcome], blocking: bool) -> dg.AssetChecksDefinition:
+    """Make one step of the checks of an asset: a step for each would take longer than all of them."""
+    by_name = {check.__name__.removeprefix("_"): check for check in checks}
+    specs = [
+        dg.AssetCheckSpec(name, asset=asset_key(asset), description=check.__doc__, blocking=blocking)
+        for name, check in by_name.items()
+    ]
+    severity = dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN
 
+    @dg.multi_asset_check(name=f"{asset}_checks", specs=specs, can_subset=True)
+    def step(
+        context: dg.AssetCheckExecutionContext, analysis: dg.ResourceParam[Analysis]
+    ) -> Iterator[dg.AssetCheckResult]:
+        for key in context.selected_asset_check_keys:
+            found = by_name[key.name](analysis)
+            yield dg.AssetCheckResult(
+                asset_key=key.asset_key,
+                check_name=key.name,
+                passed=found.passed,
+                severity=severity,
+                description=found.description,
+                metadata=found.metadata,
+            )
 
-@dg.asset_check(
-    asset=bottlenecks,
-    blocking=True,
-    additional_ins={"traces": dg.AssetIn(asset_key("workflow_traces"))},
-    description="Every span type with timed spans in the window has P50s.",
-)
-def p50s_exist_where_spans_do(
-    bottlenecks: pd.DataFrame, traces: pd.DataFrame, analysis: dg.ResourceParam[Analysis]
-) -> dg.AssetCheckResult:
-    """Fail when a span type was not measured."""
-    broken = unmeasured_types(traces, bottlenecks, _failed(analysis))
-    said = _said(broken, "every span type was measured", f"not measured: {_listed(broken)}")
-    return dg.AssetCheckResult(passed=not broken, description=said, metadata={"not measured": broken})
-
-
-@dg.asset_check(asset=bottlenecks, blocking=True, description="Every bottleneck lies above its threshold.")
-def bottlenecks_are_above_their_threshold(bottlenecks: pd.DataFrame) -> dg.AssetCheckResult:
-    """Fail when something is called a bottleneck that is none."""
-    broken = not_above_threshold(bottlenecks)
-    said = _said(broken, "every bottleneck is above its threshold", f"not above: {_listed(broken)}")
-    return dg.AssetCheckResult(passed=not broken, description=said, metadata={"not above": broken})
-
-
-@dg.asset_check(
-    asset=bottlenecks,
-    blocking=True,
-    additional_ins={"traces": dg.AssetIn(asset_key("workflow_traces"))},
-    description="Spans scanned = judged + too few + without a baseline + switched off.",
-)
-def counts_add_up(
-    bottlenecks: pd.DataFrame, traces: pd.DataFrame, analysis: dg.ResourceParam[Analysis]
-) -> dg.AssetCheckResult:
-    """Fail when spans were lost on the way."""
-    broken = uncounted(traces, bottlenecks, _failed(analysis))
-    said = _said(broken, "every scanned span is accounted for", f"not accounted for: {_counted(broken)}")
-    return dg.AssetCheckResult(passed=not broken, description=said, metadata={"not accounted for": broken})
-
-
-@dg.asset_check(asset=workflow_traces, description="Children lie within their parents, give or take a second.")
-def clocks_agree(workflow_traces: pd.DataFrame, analysis: dg.ResourceParam[Analysis]) -> dg.AssetCheckResult:
-    """Warn when clocks of different machines disagree."""
-    window = analysis.window
-    if history.method(analysis, workflow_traces) == "histogram":
-        # Clocks that disagree show in a day of very many spans as well as in a week of them.
-        window = replace(window, start=max(window.start, midnight(window.days[-1] - DAY)))
-    outside, children = measure.count_skewed(analysis.database, window)
-    return _warn(
-        outside <= MOST_SKEWED * children,
-        f"{outside} of {children} child spans lie outside their parent by over a second",
-        {"outside": outside, "children": children},
-    )
-
-
-@dg.asset_check(asset=workflow_traces, description="At most 1 % of what came in was put into quarantine.")
-def little_is_quarantined(workflow_traces: pd.DataFrame, analysis: dg.ResourceParam[Analysis]) -> dg.AssetCheckResult:
-    """Warn when input is being lost to quarantine."""
-    put_aside = spans.count_quarantined(analysis.database, analysis.window.start)
-    stored = int(workflow_traces["spans"].to_numpy().sum())
-    return _warn(
-        put_aside <= MOST_QUARANTINED * (stored + put_aside),
-        f"{put_aside} lines are in quarantine, beside {stored} spans stored: see telemetry_quarantine",
-        {"quarantined": put_aside},
-    )
-
-
-@dg.asset_check(asset=workflow_traces, description="Every closed day of the window has spans.")
-def every_day_has_spans(workflow_traces: pd.DataFrame, analysis: dg.ResourceParam[Analysis]) -> dg.AssetCheckResult:
-    """Warn when collection seems to have stopped for a day."""
-    empty = days_without_spans(workflow_traces, analysis.window)
-    return _warn(not empty, f"days without spans: {', '.join(empty) or 'none'}", {"empty days": len(empty)})
-
-
-def _warn(passed: bool, description: str, metadata: dict) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(
-        passed=passed, severity=dg.AssetCheckSeverity.WARN, description=description, metadata=metadata
-    )
+    return step
 
 
 all_checks = [
-    p50s_exist_where_spans_do,
-    bottlenecks_are_above_their_threshold,
-    counts_add_up,
-    clocks_agree,
-    little_is_quarantined,
-    every_day_has_spans,
+    _step(
+        BOTTLENECKS.asset,
+        _p50s_exist_where_spans_do,
+        _bottlenecks_are_above_their_threshold,
+        _counts_add_up,
+        blocking=True,
+    ),
+    _step(TRACES.asset, _clocks_agree, _little_is_quarantined, _every_day_has_spans, blocking=False),
 ]

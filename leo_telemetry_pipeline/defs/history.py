@@ -6,7 +6,7 @@ Does not: counting and reading (store), percentiles (analysis.p50).
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import dagster as dg
 import pandas as pd
@@ -85,7 +85,7 @@ def is_stored(analysis: Analysis) -> bool:
     return staleness.all_stored(analysis.database, window.days[0], window.days[-1])
 
 
-def stale(analysis: Analysis, found: pd.DataFrame) -> list:
+def stale(analysis: Analysis, found: pd.DataFrame) -> list[date]:
     """Return the days whose history is not up to date; a part day only where P50s come from the history."""
     window = analysis.window
     return staleness.stale_days(
@@ -98,7 +98,7 @@ def stale(analysis: Analysis, found: pd.DataFrame) -> list:
     )
 
 
-def bring_up_to_date(analysis: Analysis, found: pd.DataFrame) -> tuple[list, int, int]:
+def bring_up_to_date(analysis: Analysis, found: pd.DataFrame) -> tuple[list[date], int, int]:
     """Count the days that need it and add them up; return those days, their rows, and how many blocks were made."""
     days, of_types, window = stale(analysis, found), types(analysis), analysis.window
     if analysis.is_dry:
@@ -112,18 +112,17 @@ def bring_up_to_date(analysis: Analysis, found: pd.DataFrame) -> tuple[list, int
     return days, rows, made
 
 
-def uncounted(analysis: Analysis) -> pd.DataFrame:
-    """Return the days, as a frame, that have to be read from their spans."""
+def uncounted(analysis: Analysis) -> list[date]:
+    """Return the days that have to be read from their spans."""
     if analysis.uncounted is None:
         rows = in_window(analysis, scan(analysis))
         analysis.uncounted = stale(analysis, pd.DataFrame({"spans": [row[2] for row in rows]}))
-    return pd.DataFrame({"day": pd.to_datetime(pd.Series(analysis.uncounted, dtype="object"))})
+    return analysis.uncounted
 
 
-def durations(analysis: Analysis, of_types: Sequence[str], window: Window, days: pd.DataFrame) -> list[tuple]:
+def durations(analysis: Analysis, of_types: Sequence[str], window: Window) -> list[tuple]:
     """Return the durations of each dimension by bucket; see ``store.buckets.of_window``."""
-    there = set(window.days)
-    chosen = [moment.date() for moment in days["day"] if moment.date() in there]
+    chosen = sorted(set(uncounted(analysis)) & set(window.days))
     return buckets.of_window(analysis.database, window, of_types, seen(analysis), chosen)
 
 

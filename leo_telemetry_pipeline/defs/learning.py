@@ -12,42 +12,53 @@ import numpy as np
 import pandas as pd
 
 from leo_telemetry_pipeline.actions import ledger
-from leo_telemetry_pipeline.analysis import baselines, p50, trends
+from leo_telemetry_pipeline.analysis import baselines, trends
 from leo_telemetry_pipeline.analysis.bottlenecks import OTHER_KEYS
-from leo_telemetry_pipeline.defs import history, judgements, pictures
-from leo_telemetry_pipeline.defs.asset import analysis_asset
-from leo_telemetry_pipeline.defs.io import P50_ASSETS
+from leo_telemetry_pipeline.defs import history, judgements, p50s, pictures
+from leo_telemetry_pipeline.defs.asset import Left, analysis_asset
 from leo_telemetry_pipeline.defs.judgements import KEY
 from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.store import baselines as kept_baselines
-from leo_telemetry_pipeline.store import daily, histograms, items, thresholds
+from leo_telemetry_pipeline.store import daily, histograms, items, measurements, thresholds
 from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.days import Window
 
 Dimension = tuple[str, str]
 
 
+def _write(analysis: Analysis, made: pd.DataFrame) -> None:
+    assert analysis.run is not None
+    database, window = analysis.database, analysis.window
+    measurements.put_learned(database, analysis.run.run_id, analysis.fence, judgements.to_json(made))
+    kept_baselines.put(database, window.project, window.end, judgements.to_learn(made), analysis.hold)
+
+
+def _read(analysis: Analysis) -> pd.DataFrame:
+    assert analysis.run is not None
+    return judgements.from_json(measurements.learned(analysis.database, analysis.run.run_id))
+
+
+LEARNED = Left("learned_baselines", _write, _read)
+
+
 @analysis_asset(
     "findings",
     "What is normal for each dimension, learned from its own days, and whether the window differs from it.",
     {"pandas", "postgres"},
-    takes=["duration_histograms", *P50_ASSETS],
+    after=["duration_histograms", *p50s.P50_ASSETS],
 )
 def learned_baselines(
-    context: dg.AssetExecutionContext,
-    analysis: dg.ResourceParam[Analysis],
-    duration_histograms: pd.DataFrame,
-    **p50s: pd.DataFrame,
-) -> Iterator[dg.Output[pd.DataFrame]]:
+    context: dg.AssetExecutionContext, analysis: dg.ResourceParam[Analysis]
+) -> Iterator[dg.MaterializeResult]:
     """Learn the baseline of every dimension of the window, and judge the window by it."""
-    measured = p50.together(p50s.values())
+    measured = p50s.measured(analysis)
     dimensions = [name for name in zip(*(measured[column] for column in KEY), strict=True) if name[1] != OTHER_KEYS]
     daily_frame = daily_p50s(
         analysis.database,
         history.learned_from(analysis.window),
         dimensions,
         history.seen(analysis),
-        [moment.date() for moment in duration_histograms["day"]],
+        history.uncounted(analysis),
     )
     days = baselines.days_of(daily_frame)
     changes = baselines.found_changes(days)
@@ -59,10 +70,11 @@ def learned_baselines(
         analysis.window.start,
         analysis.window.end,
     )
-    yield dg.Output(
-        judged.merge(learned.rename(columns={"multiplier": "learned_multiplier"}), on=KEY, how="left"),
+    made = judged.merge(learned.rename(columns={"multiplier": "learned_multiplier"}), on=KEY, how="left")
+    LEARNED.put(analysis, made)
+    yield dg.MaterializeResult(
         metadata={
-            "dimensions": len(judged),
+            "dimensions": len(made),
             **{f"baselines {word}": int(n) for word, n in learned["moved"].value_counts().sort_index().items()},
             "what changed": dg.MetadataValue.md(pictures.change_table(changes)),
         },

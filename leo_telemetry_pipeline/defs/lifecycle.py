@@ -41,7 +41,7 @@ def selects(instance: dg.DagsterInstance, run: dg.DagsterRun, asset: str) -> boo
     """Tell whether a Dagster run is to materialize an asset of ours."""
     steps = run.step_keys_to_execute
     if steps is None and run.execution_plan_snapshot_id:
-        # The whole of a job: of one that needs the analysis for its IO manager alone, too.
+        # The whole of a job, also of one that is not the analysis.
         steps = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id).step_keys_to_execute
     if steps is not None and step_key(asset) not in steps:
         return False

@@ -4,8 +4,6 @@ Belongs here: jobs, asset keys and tags. Does not: what they stand for. The name
 store.dagster_home, which looks for it in Dagster's tables.
 """
 
-from collections.abc import Sequence
-
 import dagster as dg
 
 from leo_telemetry_pipeline.store.dagster_home import OURS
@@ -40,11 +38,6 @@ def step_key(asset: str) -> str:
 def shown(step: str) -> str:
     """Return a step's name as people know it."""
     return step.removeprefix(PREFIX + "__")
-
-
-def inputs(assets: Sequence[str]) -> dict[str, dg.AssetIn]:
-    """Return what lets a parameter of the same name take each of our assets."""
-    return {asset: dg.AssetIn(key=asset_key(asset)) for asset in assets}
 
 
 def is_ours(run: dg.DagsterRun, location: str | None) -> bool:

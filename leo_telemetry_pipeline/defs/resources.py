@@ -41,6 +41,7 @@ class Analysis:
     ``run`` is the row it works on. ``owned``: the row is RUNNING for this Dagster run, and may be written;
     otherwise the tables of the last SUCCEEDED run are computed once more. ``gone`` says why there is nothing to do.
     ``concluded`` is the ``output_ref`` that its row ended with.
+    ``left`` is what its assets left for later ones (asset.Left).
     ``seen``, ``uncounted`` and ``marked`` are what defs.history found and did, so that all steps look at the same.
     """
 
@@ -53,6 +54,7 @@ class Analysis:
     dry_window: Window | None = None
     errors: list[dict[str, str]] = field(default_factory=list)
     concluded: dict[str, Any] | None = None
+    left: dict[str, Any] = field(default_factory=dict)
     seen: list[str] | None = None
     uncounted: list[date] | None = None
     marked: bool = False
@@ -85,6 +87,11 @@ class Analysis:
         """Keep something with the row, where there is one to keep it with."""
         if self.owned and self.run is not None:
             runs.annotate(self.database, self.run.run_id, self.dagster_run_id, notes)
+
+    def noted(self, name: str) -> Any:
+        """Return what was kept with the row under a name, None where there is no such thing."""
+        run = runs.get(self.database, self.run.run_id) if self.run else None
+        return run.metadata.get(name) if run else None
 
     def note_error(self, dimension_type: str, error: Exception) -> None:
         """Remember that a dimension type could not be measured: the others still count."""
@@ -131,17 +138,6 @@ def analysis(context: dg.InitResourceContext) -> Iterator[Analysis]:
                 log.error("Analysis %s did not succeed (%s): %s", taken.run.run_id, ending.reason_code, said)
             elif taken.concluded is not None:
                 log.info("Analysis %s SUCCEEDED: %s", taken.run.run_id, _counted(taken.concluded))
-
-
-def dry_analysis(target: database.Target, settings: Settings, window: Window) -> dg.ResourceDefinition:
-    """Return a resource for a run that writes nothing at all."""
-
-    @dg.resource
-    def dry(context: dg.InitResourceContext) -> Iterator[Analysis]:
-        with closing(Database(target, read_only=True)) as connection:
-            yield Analysis(connection, settings, context.run.run_id if context.run else "", dry_window=window)
-
-    return dry
 
 
 def _take(
@@ -243,4 +239,4 @@ class TelemetryDatabase(dg.ConfigurableResource):
             yield connection, settings
 
 
-__all__ = ["Analysis", "LostRun", "TelemetryDatabase", "analysis", "dry_analysis"]
+__all__ = ["Analysis", "LostRun", "TelemetryDatabase", "analysis"]

@@ -13,6 +13,7 @@ from dagster._core.storage.schedules import ScheduleStorageSqlMetadata
 from dagster._core.storage.sql import check_alembic_revision, stamp_alembic_rev
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import run_storage
+from dagster_postgres.event_log import PostgresEventLogStorage
 from dagster_postgres.run_storage import PostgresRunStorage
 from dagster_postgres.storage import DagsterPostgresStorage
 from dagster_postgres.utils import create_pg_connection, pg_alembic_config
@@ -34,6 +35,20 @@ class _RunStorage(PostgresRunStorage):
         self._engine.dispose()
 
 
+class _EventLogStorage(PostgresEventLogStorage):
+    """Looks for a table once: Dagster asks some 25 times a run whether one is there, on a connection more."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, should_autocreate_tables=False)
+        self._tables: set[str] = set()
+
+    def has_table(self, table_name: str) -> bool:
+        """Tell whether a table is there."""
+        if table_name not in self._tables and super().has_table(table_name):
+            self._tables.add(table_name)
+        return table_name in self._tables
+
+
 class Storage(DagsterPostgresStorage):
     """PostgreSQL at the address that the environment names."""
 
@@ -41,6 +56,7 @@ class Storage(DagsterPostgresStorage):
         # Dagster's own way makes tables one by one, and never looks again whether the others are there.
         super().__init__(url, should_autocreate_tables=False, inst_data=inst_data)
         self._run_storage = _RunStorage(url, should_autocreate_tables=False)
+        self._event_log_storage = _EventLogStorage(url)
         # Dagster opens a connection for each event that it stores, and a run has hundreds of them.
         engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", pool_size=1, max_overflow=-1, pool_pre_ping=True)
         for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):

@@ -22,7 +22,7 @@ from leo_telemetry_pipeline import execution
 from leo_telemetry_pipeline.actions import findings
 from leo_telemetry_pipeline.analysis import bottlenecks as judging
 from leo_telemetry_pipeline.analysis import p50
-from leo_telemetry_pipeline.defs import checks, io, resources
+from leo_telemetry_pipeline.defs import bottlenecks, checks, resources, traces
 from leo_telemetry_pipeline.defs.names import shown
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.span import InvalidSpan
@@ -944,7 +944,7 @@ def test_a_dry_run_by_history_finds_what_the_analysis_finds(
 
 def judged_frame(*rows: tuple[str, str, int, float, float | None, float, str | None]) -> pd.DataFrame:
     """Make the frame of judgements: type, key, spans, P50, baseline, multiplier, outcome."""
-    return io.judged(
+    return bottlenecks.frame(
         [
             (
                 kind,
@@ -974,7 +974,7 @@ def judged_frame(*rows: tuple[str, str, int, float, float | None, float, str | N
 
 def traces_frame(*rows: tuple[str, int, int]) -> pd.DataFrame:
     """Make the frame of what was scanned: span type, spans, spans with a duration."""
-    return io.traces([(kind, "2026-02-09", n, timed) for kind, n, timed in rows])
+    return traces.frame([(kind, "2026-02-09", n, timed) for kind, n, timed in rows])
 
 
 GOOD = judged_frame(("gate", "A", 10, 500.0, 100.0, 2.0, "bottleneck"), ("gate", "B", 3, 5.0, None, 2.0, "too_few"))
