@@ -1,7 +1,7 @@
 """A month of Claude Code sessions as spans, with one slowdown planted in its last week.
 
 Belongs here: prompts with all that is in them, by the types and names that docs/claude-code.md promises.
-Does not: analysing them (accept_sessions), how Claude Code's own records become spans (collect).
+Does not: analysing them (accept_sessions), how Claude Code's own records become spans (sources.claude).
 """
 
 import random

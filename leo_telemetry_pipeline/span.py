@@ -1,7 +1,7 @@
 """The one record of a timed operation, which every source makes and the store writes.
 
 Belongs here: Span, and what makes a set of values a valid span.
-Does not: where spans come from (collect), what may be kept of them (redact), how they are stored (store).
+Does not: where spans come from (tracing, sources), what may be kept of them (redact), how they are stored (store).
 Imported by the program that is measured, so it uses nothing that costs time to import.
 """
 

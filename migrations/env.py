@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import context
 
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store import database
+from leo_telemetry_pipeline.store.server import database
 
 
 def migrate() -> None:

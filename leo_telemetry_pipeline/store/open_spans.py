@@ -1,7 +1,7 @@
 """What runs now: spans that have begun, have been open for a while, and have not ended.
 
 Belongs here: statements on ``workflow_open_spans``.
-Does not: spans that ended (spans), when one is announced (collect).
+Does not: spans that ended (spans), when one is announced (writer.open_operations).
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from leo_telemetry_pipeline.span import Span
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.server.database import Database
 
 # Whoever is silent for longer is gone or stopped; and after a while nobody needs to be told any more.
 BEAT_S = 5

@@ -1,6 +1,6 @@
 """The database as a program that is measured sees it: spans go in, nothing is started, no wait is long.
 
-Belongs here: what a writer hands its batches to. Does not: when it does so, and what happens meanwhile (collect).
+Belongs here: what a writer hands its batches to. Does not: when it does so, and what happens meanwhile (writer).
 """
 
 import os
@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 
 import psycopg2
 
-from leo_telemetry_pipeline.collect.sink import Unavailable
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.span import Span
-from leo_telemetry_pipeline.store import database, open_spans, spans
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store import open_spans, spans
+from leo_telemetry_pipeline.store.server import database
+from leo_telemetry_pipeline.store.server.database import Database
+from leo_telemetry_pipeline.writer.sink import Unavailable
 
 CONNECT_TIMEOUT_S = 2
 

@@ -1,6 +1,6 @@
 """The bodies of requests: read piece by piece, inflated, and bounded in size, in sum and in time.
 
-Belongs here: what arrives before anything of it is understood. Does not: what it says (collect).
+Belongs here: what arrives before anything of it is understood. Does not: what it says (sources.otlp).
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Tables and views: spans, thresholds, runs, P50s, histograms, items, quarantine."""
 
-from leo_telemetry_pipeline.store.migrations import run_sql
+from leo_telemetry_pipeline.store.server.migrations import run_sql
 
 revision = "0001"
 down_revision = None

@@ -1,6 +1,6 @@
 """Functions of the queue and the run lifecycle, the same for every caller, on the database's clock."""
 
-from leo_telemetry_pipeline.store.migrations import definer, run_sql
+from leo_telemetry_pipeline.store.server.migrations import definer, run_sql
 
 revision = "0002"
 down_revision = "0001"

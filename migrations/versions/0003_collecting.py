@@ -1,6 +1,6 @@
 """Tables of collecting: what runs now, what was not kept, what drains brought."""
 
-from leo_telemetry_pipeline.store.migrations import run_sql
+from leo_telemetry_pipeline.store.server.migrations import run_sql
 
 revision = "0003"
 down_revision = "0002"

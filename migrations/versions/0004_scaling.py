@@ -3,7 +3,7 @@
 import runpy
 from pathlib import Path
 
-from leo_telemetry_pipeline.store.migrations import definer, run_sql
+from leo_telemetry_pipeline.store.server.migrations import definer, run_sql
 
 revision = "0004"
 down_revision = "0003"

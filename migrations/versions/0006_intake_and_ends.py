@@ -1,6 +1,6 @@
 """Tables of intake: what was noticed in what came in; spans that get their end later."""
 
-from leo_telemetry_pipeline.store.migrations import run_sql
+from leo_telemetry_pipeline.store.server.migrations import run_sql
 
 revision = "0006"
 down_revision = "0005"

@@ -3,7 +3,14 @@
 import runpy
 from pathlib import Path
 
-from leo_telemetry_pipeline.store.migrations import close_function, close_table, close_view, definer, rows, run_sql
+from leo_telemetry_pipeline.store.server.migrations import (
+    close_function,
+    close_table,
+    close_view,
+    definer,
+    rows,
+    run_sql,
+)
 
 revision = "0007"
 down_revision = "0006"
