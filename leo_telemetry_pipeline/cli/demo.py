@@ -27,7 +27,8 @@ from leo_telemetry_pipeline.collect import files, generated
 from leo_telemetry_pipeline.collect.manifest import manifest
 from leo_telemetry_pipeline.errors import NOT_SUCCEEDED, UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings, bundled
-from leo_telemetry_pipeline.store import dagster_home, database, items, measure, runs, spans
+from leo_telemetry_pipeline.span import Span
+from leo_telemetry_pipeline.store import dagster_home, database, items, measure, migrations, runs, spans
 from leo_telemetry_pipeline.store.database import Database, Target
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.items import Item
@@ -45,6 +46,7 @@ def demo() -> None:
     environment[PREFIX + "HOME"] = str(home)
     settings = Settings(environment)
     click.echo(f"The demo lives in {home}, with a PostgreSQL of its own.")
+    replace_unreleased(settings)
     with database.ready(settings) as target, closing(Database(target)) as connection:
         click.echo("1. Spans")
         load(connection, home)
@@ -59,6 +61,28 @@ def demo() -> None:
         found = [item for item in items.all_items(connection) if item.is_open]
         click.echo(f"\n4. What to do about it\n{conclusion(found, json.loads(_manifest(home).read_text()))}")
         _say_where(home)
+
+
+def replace_unreleased(settings: Settings) -> None:
+    """Replace the database of a demo of an unreleased version. Raises UserError where it has somebody's own spans."""
+    with database.opened(settings) as target:
+        with closing(Database(target)) as connection, connection.transaction() as cursor:
+            if not migrations.is_unreleased(migrations.version(cursor.connection)):
+                return
+            cursor.execute(
+                "SELECT count(*) FROM workflow_trace_log"
+                " WHERE coalesce(project, '') <> %s AND NOT trace_id = ANY(%s::uuid[])",
+                (generated.PROJECT, list({span.trace_id for span in files.read(_sample()) if isinstance(span, Span)})),
+            )
+            (others,) = cursor.fetchone() or (0,)
+        if others:
+            raise UserError(
+                f"{settings.home} has {others} span(s) that are not the demo's, stored by an unreleased version: run"
+                f" `{PREFIX}HOME={shlex.quote(str(settings.home))} leo-telemetry migrate --carry-over` first"
+            )
+        database.replace_own(target)
+    _manifest(settings.home).unlink(missing_ok=True)
+    click.echo("   an unreleased version made it, so it is made anew")
 
 
 def load(connection: Database, home: Path) -> None:
@@ -112,9 +136,12 @@ def _load_history(connection: Database, home: Path) -> None:
     click.echo(f"   ({made} lists all that gets slower by them)")
 
 
+def _sample() -> Path:
+    return bundled("examples") / "data" / "claude_code_otlp_sample.jsonl"
+
+
 def _load_sample(connection: Database) -> None:
-    sample = bundled("examples") / "data" / "claude_code_otlp_sample.jsonl"
-    done = store(connection, files.read(sample), sample)
+    done = store(connection, files.read(_sample()), _sample())
     click.echo(f"   {done.read} real spans of a Claude Code session, exported by OpenTelemetry")
 
 
