@@ -12,4 +12,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError
+    """Nothing: the way back is ``base``, where the first revision drops every object."""

@@ -207,7 +207,7 @@ def _heed_interrupts() -> None:
 
 @click.command()
 @click.option("--distributed", is_flag=True, help="Then spread the span table over the workers of a Citus cluster.")
-@click.option("--carry-over", is_flag=True, help="Also take the data of an unreleased version, which is refused else.")
+@click.option("--carry-over", is_flag=True, help="Also take a database of an unreleased version, and keep its rows.")
 def migrate(distributed: bool, carry_over: bool) -> None:
     """Bring the database's tables up to date: the embedded one, or that of LEO_TELEMETRY_DATABASE_URL."""
     settings = Settings()

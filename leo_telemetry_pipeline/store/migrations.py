@@ -43,8 +43,8 @@ def require_upgradable(connection) -> None:
     has, needs = version(connection), newest()
     if is_unreleased(has):
         raise UserError(
-            f"The database is at the unreleased version {has}: `leo-telemetry migrate --carry-over` brings it to"
-            f" {needs} and keeps its spans",
+            f"The database is at the unreleased version {has}: run `leo-telemetry migrate --carry-over`, which keeps"
+            " all that it holds",
             NO_DATABASE,
         )
     if has is not None and has > needs:

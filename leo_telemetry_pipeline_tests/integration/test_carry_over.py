@@ -28,7 +28,6 @@ from leo_telemetry_pipeline_tests.builders import (
 from leo_telemetry_pipeline_tests.processes import command, environment, finished
 from leo_telemetry_pipeline_tests.servers import DEBIAN, EMBEDDED, Server
 
-VERSIONS = ("0002", "0007")
 NOON = midnight(2) + timedelta(hours=12)
 QUARANTINE = "INSERT INTO telemetry_quarantine (source, line, reason, content, content_hash) VALUES (%s, 1, '', '', '')"
 ITEM = "INSERT INTO continuous_improvements (fingerprint, title, description) VALUES ('f', 'mine', '')"
@@ -36,9 +35,9 @@ ITEM = "INSERT INTO continuous_improvements (fingerprint, title, description) VA
 
 @pytest.fixture
 def old(request: pytest.FixtureRequest, empty_database_url: str) -> str:
-    """Give the address of a database of an unreleased version."""
+    """Give the address of a database of an earlier version."""
     with closing(psycopg2.connect(empty_database_url)) as connection, connection, connection.cursor() as cursor:
-        cursor.execute(schema_dump.unreleased(request.param))
+        cursor.execute(schema_dump.earlier(request.param))
     return empty_database_url
 
 
@@ -62,14 +61,14 @@ def contents(db: Database, of: dict[str, str]) -> dict[str, list[str]]:
 
 
 @pytest.mark.only_on(DEBIAN, EMBEDDED, reason="the schema is the server's, whatever is before it")
-@pytest.mark.parametrize("old", VERSIONS, indirect=True)
+@pytest.mark.parametrize("old", schema_dump.EARLIER, indirect=True)
 def test_what_is_carried_over_has_the_schema_of_an_empty_database_that_was_migrated(old: str):
     """Lost: objects of another time that nobody knows of, and statements that fail on them years later."""
     migrations.migrate(outside(old, "dagster"), carry_over=True)
     assert schema_dump.dump(old) == schema_dump.REFERENCE.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("old", VERSIONS, indirect=True)
+@pytest.mark.parametrize("old", schema_dump.EARLIER, indirect=True)
 def test_every_row_is_carried_over_and_an_analysis_runs_on_them(
     old: str, server: Server, home: Path, monkeypatch: pytest.MonkeyPatch
 ):

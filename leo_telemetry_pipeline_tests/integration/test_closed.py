@@ -18,7 +18,7 @@ from leo_telemetry_pipeline.store.database import Database, outside, prepare_for
 from leo_telemetry_pipeline_tests.builders import configure, execute, midnight, one, slow, span
 from leo_telemetry_pipeline_tests.lints import LINTS, WRONG
 from leo_telemetry_pipeline_tests.roles import API, NOBODY, OURS, as_owner, blocks, supabase_template
-from leo_telemetry_pipeline_tests.schema_dump import unreleased
+from leo_telemetry_pipeline_tests.schema_dump import earlier
 from leo_telemetry_pipeline_tests.servers import DEBIAN, EMBEDDED, Server, as_role
 
 pytestmark = pytest.mark.only_on(DEBIAN, EMBEDDED, reason="privileges are the server's, whatever is before it")
@@ -242,7 +242,7 @@ def test_carrying_over_an_early_unreleased_version_closes_what_was_open_and_keep
     owner.close()
     migrations.migrate(target, "base")
     # By the default privileges of such a database, everything is open.
-    execute(owner, f"DROP TABLE alembic_version; {unreleased('0002')} {OPENED}")
+    execute(owner, f"DROP TABLE alembic_version; {earlier('0002')} {OPENED}")
     spans.ensure_partitions(owner, midnight(3), midnight(3))
     slow(owner, "A")
     assert len(found(owner)["0013_rls_disabled_in_public"]) > 10
@@ -298,10 +298,10 @@ def test_carrying_over_the_last_unreleased_version_keeps_every_grant_and_every_v
         "leo_enqueuer": ["SELECT dimension_key FROM boards.thresholds"],
         "leo_writer": ["SELECT * FROM boards.stored", "SELECT dimension_key FROM boards.thresholds"],
     }
-    earlier = {role: tried(superuser, role, *statements) for role, statements in reads.items()}
+    before = {role: tried(superuser, role, *statements) for role, statements in reads.items()}
     migrations.migrate(target, carry_over=True)
-    assert {role: tried(superuser, role, *statements) for role, statements in reads.items()} == earlier
-    assert earlier["leo_writer"] == ["done: 0", "refused"]
+    assert {role: tried(superuser, role, *statements) for role, statements in reads.items()} == before
+    assert before["leo_writer"] == ["done: 0", "refused"]
     assert set(owner.rows(PRIVILEGES)) == privileges
     assert state(owner) == had
 

@@ -887,5 +887,3 @@ REVOKE ALL ON FUNCTION public.fail_unlaunched_telemetry_run(run_id uuid, error_d
 REVOKE ALL ON FUNCTION public.finish_telemetry_run(run_id uuid, dagster_run_id text, status text, reason_code text, error_detail text, output_ref jsonb, findings_count integer, top_bottleneck_category text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.reap_telemetry_runs() FROM PUBLIC;
-
-INSERT INTO public.alembic_version (version_num) VALUES ('0002');

@@ -1409,6 +1409,3 @@ REVOKE ALL ON FUNCTION public.telemetry_enqueue_retry(lost public.telemetry_anal
 REVOKE ALL ON FUNCTION public.telemetry_set_updated_at() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.telemetry_window_start(window_end timestamp with time zone, days integer) FROM PUBLIC;
-
-INSERT INTO public.alembic_version (version_num) VALUES ('0007');
-INSERT INTO public.telemetry_upkeep (id) VALUES (1);
