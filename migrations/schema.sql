@@ -65,7 +65,7 @@ BEGIN
         RETURN;
     END IF;
     outcome := 'CLAIMED';
-    -- "Re-execute from failure" skips the assets that were done: what they stored goes along.
+    -- "Re-execute from failure" skips the assets that were done: their results are copied.
     INSERT INTO dimension_p50
         (run_id, dimension_type, dimension_key, sample_count, p50_ms, p90_ms, p95_ms, p99_ms, sum_ms, queue_p50_ms,
          method, baseline_p50_ms, baseline_source, multiplier, min_samples, outcome, evidence_trace_ids,
@@ -117,7 +117,7 @@ BEGIN
         outcome := 'GONE';
         detail := 'analysis run ' || wanted || ' is ' || found_run.status || ' already';
     ELSE
-        -- A block of its own: what was reaped above stays reaped when the claim itself has to wait.
+        -- A block of its own: if the claim has to wait, the runs reaped above stay reaped.
         BEGIN
             UPDATE telemetry_analysis_runs AS r
             SET status = 'RUNNING', dagster_run_id = claimer, started_at = clock_timestamp(),
@@ -239,19 +239,19 @@ BEGIN
                     SELECT FROM workflow_trace_log_default AS d
                     WHERE d.start_time_ms >= s::bigint * 1000 AND d.start_time_ms < s::bigint * 1000 + 86400000)
             );
-            -- Undone, so that no lock of this look is left: two who make partitions would wait for each other's.
+            -- Rolled back to release the locks of this query: two calls at once would wait for each other's.
             RAISE SQLSTATE 'LT001';
         EXCEPTION WHEN SQLSTATE 'LT001' THEN
             EXIT WHEN is_locked;
         END;
         IF cardinality(missing) > 0 THEN
-            -- Readers go on; a writer that has begun ends first, and one that comes later sees the new partitions.
+            -- Readers go on. A writer that has begun ends first; a later one sees the new partitions.
             LOCK TABLE ONLY workflow_trace_log IN SHARE ROW EXCLUSIVE MODE;
             is_locked := true;
         END IF;
     END LOOP;
     IF cardinality(missing) > 1 THEN
-        -- The default partition is looked through once for all of them, and not for each.
+        -- With this constraint, ATTACH scans the default partition once and not for each day.
         EXECUTE (
             SELECT 'ALTER TABLE workflow_trace_log_default ADD CONSTRAINT without_missing_days CHECK ('
                 || string_agg(format('(start_time_ms < %s OR start_time_ms >= %s)',
@@ -347,6 +347,8 @@ CREATE TABLE public.telemetry_analysis_runs (
     CONSTRAINT telemetry_analysis_runs_triggered_by_check CHECK ((triggered_by = ANY (ARRAY['SESSION_START'::text, 'SCHEDULED'::text, 'MANUAL'::text, 'CLI'::text])))
 );
 
+COMMENT ON TABLE public.telemetry_analysis_runs IS 'Queue and log of analyses, one row per run. A final status never changes.';
+
 CREATE FUNCTION public.reap_telemetry_runs() RETURNS SETOF public.telemetry_analysis_runs
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -363,7 +365,7 @@ BEGIN
         FOR UPDATE SKIP LOCKED
     LOOP
         last_beat := coalesce(lost.heartbeat_at, lost.started_at, lost.triggered_at);
-        -- Whoever beat until the deadline was slow; whoever stopped before it was lost.
+        -- A run that beat until its deadline was slow; one that stopped before was lost.
         IF last_beat + interval '30 seconds' < least(clock_timestamp(), lost.deadline_at) THEN
             lost.status := 'FAILED';
             lost.reason_code := 'WORKER_LOST';
@@ -408,7 +410,7 @@ CREATE FUNCTION public.telemetry_close_item() RETURNS trigger
 BEGIN
     IF NEW.status IN ('RESOLVED', 'DISMISSED') AND OLD.status NOT IN ('RESOLVED', 'DISMISSED') THEN
         NEW.closed_at := now();
-        -- Whoever closes one by plain SQL says by the status what there is to say.
+        -- An UPDATE in plain SQL may leave the resolution to the status.
         NEW.resolution := coalesce(NEW.resolution, CASE NEW.status WHEN 'RESOLVED' THEN 'fixed' ELSE 'noise' END);
     ELSIF NEW.status NOT IN ('RESOLVED', 'DISMISSED') THEN
         NEW.closed_at := NULL;
@@ -524,7 +526,7 @@ CREATE TABLE public.continuous_improvements (
     CONSTRAINT continuous_improvements_status_check CHECK ((status = ANY (ARRAY['OPEN'::text, 'IN_PROGRESS'::text, 'RESOLVED'::text, 'DISMISSED'::text])))
 );
 
-COMMENT ON COLUMN public.continuous_improvements.resolution IS 'What became of a closed item: fixed; noise, there was nothing; or expected, as slow as it should be.';
+COMMENT ON COLUMN public.continuous_improvements.resolution IS 'Outcome of a closed item: fixed; noise (a false alarm); or expected (as slow as it should be).';
 
 CREATE TABLE public.dimension_p50 (
     run_id uuid NOT NULL,
@@ -551,11 +553,13 @@ CREATE TABLE public.dimension_p50 (
     CONSTRAINT dimension_p50_method_check CHECK ((method = ANY (ARRAY['exact'::text, 'histogram'::text])))
 );
 
-COMMENT ON COLUMN public.dimension_p50.outcome IS 'How it was judged: ok, bottleneck, too_few, no_baseline, switched_off. NULL: not judged yet.';
+COMMENT ON TABLE public.dimension_p50 IS 'P50s and percentiles per run and dimension, with how the dimension was judged.';
 
-COMMENT ON COLUMN public.dimension_p50.observed_p50_ms IS 'What was compared with the baseline: the P50 of the window, or against a learned baseline that since the onset.';
+COMMENT ON COLUMN public.dimension_p50.outcome IS 'Judgement: ok, bottleneck, too_few, no_baseline, switched_off. NULL: not judged yet.';
 
-COMMENT ON COLUMN public.dimension_p50.learned IS 'How the dimension was judged by its own days: the learned baseline, the change, each guard with its numbers.';
+COMMENT ON COLUMN public.dimension_p50.observed_p50_ms IS 'Compared with the baseline: the P50 of the window, or with a learned baseline, the P50 since the onset.';
+
+COMMENT ON COLUMN public.dimension_p50.learned IS 'Judgement from daily P50s: the learned baseline, the change, and each guard with its numbers.';
 
 CREATE VIEW public.current_p50 WITH (security_invoker='true') AS
  SELECT run_id,
@@ -597,7 +601,7 @@ CREATE TABLE public.dimension_forecasts (
     CONSTRAINT dimension_forecasts_probability_check CHECK (((probability >= (0)::double precision) AND (probability <= (1)::double precision)))
 );
 
-COMMENT ON TABLE public.dimension_forecasts IS 'How likely each dimension of a run is a bottleneck of the window that ends with a day to come, or why not said.';
+COMMENT ON TABLE public.dimension_forecasts IS 'Probability that a dimension is a bottleneck in the window that ends on a future day, or the reason for none.';
 
 CREATE TABLE public.duration_histogram_blocks (
     first_day date NOT NULL,
@@ -613,17 +617,19 @@ CREATE TABLE public.duration_histogram_blocks (
     packed bytea NOT NULL
 );
 
-COMMENT ON TABLE public.duration_histogram_blocks IS 'Days of duration_histograms added up, 4 to 64 at a time, so that months are read as fast as days.';
+COMMENT ON TABLE public.duration_histogram_blocks IS 'Sums of duration_histograms over 4 to 64 days, so that reading months is as fast as reading days.';
 
 COMMENT ON COLUMN public.duration_histogram_blocks.seen_on IS 'Bit n is set if the dimension has spans on day n of the block.';
 
-COMMENT ON COLUMN public.duration_histogram_blocks.packed IS 'One byte: how wide a count is. Then the buckets, two bytes each, and their counts; high bytes first. 16 more: of a run of buckets, the first, and a count for each.';
+COMMENT ON COLUMN public.duration_histogram_blocks.packed IS 'One byte: bytes per count. Then the buckets, two bytes each, and their counts, all big-endian. If 16 is added to the first byte: only the first bucket of a run, and a count for each.';
 
 CREATE TABLE public.duration_histogram_blocks_made (
     first_day date NOT NULL,
     days integer NOT NULL,
     dimension_type text NOT NULL
 );
+
+COMMENT ON TABLE public.duration_histogram_blocks_made IS 'Blocks that exist, also those without a row in duration_histogram_blocks.';
 
 CREATE TABLE public.duration_histogram_days (
     day date NOT NULL,
@@ -636,17 +642,17 @@ CREATE TABLE public.duration_histogram_days (
     looked_at timestamp with time zone
 );
 
-COMMENT ON TABLE public.duration_histogram_days IS 'Which days are counted, a row a dimension type; the type of no name is that of workflow_trace_counts.';
+COMMENT ON TABLE public.duration_histogram_days IS 'Counted days, one row per dimension type. The empty type stands for workflow_trace_counts.';
 
-COMMENT ON COLUMN public.duration_histogram_days.complete_before IS 'Every span of that day with an older created_at is counted.';
+COMMENT ON COLUMN public.duration_histogram_days.complete_before IS 'Every span of the day with an older created_at is counted.';
 
-COMMENT ON COLUMN public.duration_histogram_days.counted_until IS 'Only spans that started before it are counted. NULL: those of the whole day.';
+COMMENT ON COLUMN public.duration_histogram_days.counted_until IS 'Only spans that started earlier are counted. NULL: the whole day.';
 
-COMMENT ON COLUMN public.duration_histogram_days.open_spans IS 'How many spans of the day, sealed parts left out, had no end when it was counted: once fewer are left, it is stale.';
+COMMENT ON COLUMN public.duration_histogram_days.open_spans IS 'Number of spans without an end when the day was counted, sealed parts excluded. Once fewer are left, it is stale.';
 
-COMMENT ON COLUMN public.duration_histogram_days.open_nearby IS 'Ids of handoffs and waits of other days, in traces of this one, that had no end when it was counted.';
+COMMENT ON COLUMN public.duration_histogram_days.open_nearby IS 'Ids of handoffs and waits without an end on other days, in traces of this day, when it was counted.';
 
-COMMENT ON COLUMN public.duration_histogram_days.looked_at IS 'When open_spans was counted: spans that were stored later are not among them.';
+COMMENT ON COLUMN public.duration_histogram_days.looked_at IS 'When open_spans was counted: it does not include spans that were stored later.';
 
 CREATE TABLE public.duration_histograms (
     day date NOT NULL,
@@ -664,11 +670,11 @@ CREATE TABLE public.duration_histograms (
     CONSTRAINT duration_histograms_part_check CHECK ((part >= 0))
 );
 
-COMMENT ON TABLE public.duration_histograms IS 'How long each dimension took on each day, in log buckets of 0.5 %.';
+COMMENT ON TABLE public.duration_histograms IS 'Durations per day, dimension and project, in logarithmic buckets of 0.5 %.';
 
-COMMENT ON COLUMN public.duration_histograms.part IS '0: counted from spans that are stored, and counted again when the day changes. Above: sealed, of spans that were stored by then and may be gone. Parts of a day share no span, so they add up.';
+COMMENT ON COLUMN public.duration_histograms.part IS '0: counted from stored spans, and counted again when the day changes. Above 0: sealed, final, and its spans may be gone. Parts of a day share no span, so they add up.';
 
-COMMENT ON COLUMN public.duration_histograms.p50_ms IS 'The median of the row''s spans, within 0.5 %; of a day that has not ended, or was counted earlier, NULL.';
+COMMENT ON COLUMN public.duration_histograms.p50_ms IS 'Median within 0.5 %. NULL: the day has not ended, or was counted before this column existed.';
 
 CREATE VIEW public.p50_by_gate WITH (security_invoker='true') AS
  SELECT run_id,
@@ -826,7 +832,7 @@ CREATE TABLE public.telemetry_backtests (
     made_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
-COMMENT ON TABLE public.telemetry_backtests IS 'How good forecasts of the past would have been, beside rules without a model.';
+COMMENT ON TABLE public.telemetry_backtests IS 'Scores of forecasts made for the past, compared with rules without a model.';
 
 CREATE TABLE public.telemetry_baselines (
     dimension_type text NOT NULL,
@@ -847,13 +853,13 @@ CREATE TABLE public.telemetry_baselines (
     CONSTRAINT telemetry_baselines_scope_type_check CHECK ((scope_type = ANY (ARRAY['ALL'::text, 'PROJECT'::text])))
 );
 
-COMMENT ON TABLE public.telemetry_baselines IS 'What the system learned to be normal; below anything a person wrote.';
+COMMENT ON TABLE public.telemetry_baselines IS 'Learned baselines. Configured thresholds take precedence.';
 
-COMMENT ON COLUMN public.telemetry_baselines.window_end IS 'The end of the window of the analysis that last looked at it.';
+COMMENT ON COLUMN public.telemetry_baselines.window_end IS 'End of the window of the last analysis that used it.';
 
-COMMENT ON COLUMN public.telemetry_baselines.moved_at IS 'When it was learned or last moved.';
+COMMENT ON COLUMN public.telemetry_baselines.moved_at IS 'When it was learned, or last moved.';
 
-COMMENT ON COLUMN public.telemetry_baselines.accepted_at IS 'When a person last accepted the present level as normal; until it moves the baseline may rise.';
+COMMENT ON COLUMN public.telemetry_baselines.accepted_at IS 'When a person last accepted the present level as normal. Until the baseline moves, it may rise.';
 
 CREATE TABLE public.telemetry_drains (
     id bigint NOT NULL,
@@ -867,7 +873,7 @@ CREATE TABLE public.telemetry_drains (
     counters jsonb DEFAULT '{}'::jsonb NOT NULL
 );
 
-COMMENT ON TABLE public.telemetry_drains IS 'What each emptying of a spool brought, and what the processes that filled it had counted.';
+COMMENT ON TABLE public.telemetry_drains IS 'One row per drain of a spool, with the counters of the processes that had filled it.';
 
 ALTER TABLE public.telemetry_drains ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.telemetry_drains_id_seq
@@ -900,9 +906,9 @@ CREATE TABLE public.telemetry_thresholds (
     CONSTRAINT telemetry_thresholds_multiplier_check CHECK (((multiplier > (0)::double precision) AND (multiplier < 'Infinity'::double precision)))
 );
 
-COMMENT ON TABLE public.telemetry_thresholds IS 'Only what people wrote. No key: the default of the type; type global: of everyone. NULL: inherited.';
+COMMENT ON TABLE public.telemetry_thresholds IS 'Written by people only. No key: default of the type. Type global: default of all types. NULL: inherited.';
 
-COMMENT ON COLUMN public.telemetry_thresholds.id IS 'For tools that need a key without NULL; nothing refers to it.';
+COMMENT ON COLUMN public.telemetry_thresholds.id IS 'Key without NULL, for tools that need one. Nothing refers to it.';
 
 CREATE VIEW public.telemetry_effective_thresholds WITH (security_invoker='true') AS
  SELECT d.dimension_type,
@@ -944,7 +950,7 @@ CREATE TABLE public.telemetry_intake_notices (
     CONSTRAINT telemetry_intake_notices_source_check CHECK ((source <> ''::text))
 );
 
-COMMENT ON TABLE public.telemetry_intake_notices IS 'What was rejected, implausible or unknown in what came in, counted by source, kind and detail.';
+COMMENT ON TABLE public.telemetry_intake_notices IS 'Rejected, implausible or unknown input, counted by source, kind and detail.';
 
 CREATE TABLE public.telemetry_quarantine (
     id bigint NOT NULL,
@@ -959,7 +965,7 @@ CREATE TABLE public.telemetry_quarantine (
 
 COMMENT ON TABLE public.telemetry_quarantine IS 'Input that could not become a span, and why.';
 
-COMMENT ON COLUMN public.telemetry_quarantine.project IS 'Whose line it is: what it names, or what the import was told.';
+COMMENT ON COLUMN public.telemetry_quarantine.project IS 'Project that the line names, or else that of the import.';
 
 ALTER TABLE public.telemetry_quarantine ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.telemetry_quarantine_id_seq
@@ -978,7 +984,7 @@ CREATE TABLE public.telemetry_removed_keys (
     CONSTRAINT telemetry_removed_keys_key_check CHECK ((key <> ''::text))
 );
 
-COMMENT ON TABLE public.telemetry_removed_keys IS 'Names of attributes that were not kept, and how often.';
+COMMENT ON TABLE public.telemetry_removed_keys IS 'Names of removed attributes, and how often each was removed.';
 
 CREATE TABLE public.telemetry_sealed_days (
     day date NOT NULL,
@@ -994,9 +1000,9 @@ CREATE TABLE public.telemetry_sealed_days (
     CONSTRAINT telemetry_sealed_days_part_check CHECK ((part > 0))
 );
 
-COMMENT ON TABLE public.telemetry_sealed_days IS 'Days whose history is final up to a moment: their spans may be archived and dropped. A row a part.';
+COMMENT ON TABLE public.telemetry_sealed_days IS 'Days whose history is final up to a moment, one row per part: their spans may be archived and dropped.';
 
-COMMENT ON COLUMN public.telemetry_sealed_days.sealed_before IS 'The part has the spans of the day that are older than this by created_at and in no lower part.';
+COMMENT ON COLUMN public.telemetry_sealed_days.sealed_before IS 'The part holds the spans of the day with an older created_at that no lower part holds.';
 
 CREATE TABLE public.telemetry_suggestions (
     run_id uuid NOT NULL,
@@ -1021,13 +1027,13 @@ CREATE TABLE public.telemetry_suggestions (
     CONSTRAINT telemetry_suggestions_source_check CHECK ((source = ANY (ARRAY['key'::text, 'type'::text, 'global'::text])))
 );
 
-COMMENT ON TABLE public.telemetry_suggestions IS 'What would fit each dimension with a threshold that somebody wrote, as of a run, or the reason why not said.';
+COMMENT ON TABLE public.telemetry_suggestions IS 'Suggested thresholds for dimensions with a configured one, or the reason for none.';
 
-COMMENT ON COLUMN public.telemetry_suggestions.source IS 'Which row today''s threshold comes from.';
+COMMENT ON COLUMN public.telemetry_suggestions.source IS 'Row of telemetry_thresholds that the current multiplier comes from.';
 
-COMMENT ON COLUMN public.telemetry_suggestions.baseline_p50_ms IS 'NULL where today''s is to stay, as it is learned.';
+COMMENT ON COLUMN public.telemetry_suggestions.baseline_p50_ms IS 'NULL: keep the current baseline, which is learned.';
 
-COMMENT ON COLUMN public.telemetry_suggestions.applied_at IS 'When it was written to telemetry_thresholds without being asked.';
+COMMENT ON COLUMN public.telemetry_suggestions.applied_at IS 'When it was applied to telemetry_thresholds automatically.';
 
 ALTER TABLE public.telemetry_thresholds ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.telemetry_thresholds_id_seq
@@ -1047,9 +1053,9 @@ CREATE TABLE public.telemetry_upkeep (
     CONSTRAINT telemetry_upkeep_keep_days_check CHECK ((keep_days >= 35))
 );
 
-COMMENT ON TABLE public.telemetry_upkeep IS 'One row: what upkeep has to remember.';
+COMMENT ON TABLE public.telemetry_upkeep IS 'State of upkeep and retention, a single row.';
 
-COMMENT ON COLUMN public.telemetry_upkeep.history_seen_before IS 'For every span with an older created_at, the counted days that it touches have been marked stale.';
+COMMENT ON COLUMN public.telemetry_upkeep.history_seen_before IS 'Every span with an older created_at has marked the counted days that it touches as stale.';
 
 CREATE UNLOGGED TABLE public.workflow_open_spans (
     trace_id uuid NOT NULL,
@@ -1065,7 +1071,7 @@ CREATE UNLOGGED TABLE public.workflow_open_spans (
     beat_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 );
 
-COMMENT ON TABLE public.workflow_open_spans IS 'Operations that have been open for a while and have not ended.';
+COMMENT ON TABLE public.workflow_open_spans IS 'Operations under way that began a while ago.';
 
 CREATE TABLE public.workflow_trace_counts (
     day date NOT NULL,
@@ -1078,7 +1084,7 @@ CREATE TABLE public.workflow_trace_counts (
     CONSTRAINT workflow_trace_counts_part_check CHECK ((part >= 0))
 );
 
-COMMENT ON TABLE public.workflow_trace_counts IS 'How many spans each counted day has; the span type of no name is all of them, with their traces. Parts as in duration_histograms.';
+COMMENT ON TABLE public.workflow_trace_counts IS 'Number of spans per counted day, span type and project. The empty type stands for all spans, with the number of traces. Parts as in duration_histograms.';
 
 CREATE TABLE public.workflow_trace_log (
     trace_id uuid NOT NULL,
@@ -1108,7 +1114,7 @@ CREATE TABLE public.workflow_trace_log (
 )
 PARTITION BY RANGE (start_time_ms);
 
-COMMENT ON TABLE public.workflow_trace_log IS 'One row per span: one timed operation. A row with neither duration_ms nor end_time_ms may get its end later, by the same key; what has an end never changes.';
+COMMENT ON TABLE public.workflow_trace_log IS 'One row per span: a timed operation. A row without duration_ms and end_time_ms may get its end later, by the same key. A row with an end never changes.';
 
 CREATE TABLE public.workflow_trace_log_default (
     trace_id uuid NOT NULL,

@@ -3,19 +3,22 @@
 Belongs here: what only such databases need, until nobody has one. Does not: migrations between releases.
 """
 
+import re
+
 from leo_telemetry_pipeline.settings import bundled
 from leo_telemetry_pipeline.store import schema_objects
 from leo_telemetry_pipeline.store.migrations import apply, close, exists, is_unreleased, rows, run_sql, version
 
 FIRST_RELEASE = "0001_schema"
-# From this version on, everything was closed to roles that were not granted it by name.
+_COMMENT = re.compile(r"^COMMENT ON .*?';\n", re.MULTILINE | re.DOTALL)
+# Since this version, everything is closed to roles that were not granted it by name.
 _CLOSED = "0007"
 
 
 def carry_over(connection) -> None:
-    """Change the tables where they are, replace functions and views, and name the version; grants stay.
+    """Change tables in place, replace functions and views, and set the version; grants by name stay.
 
-    Nothing happens to a database of a released version. For Alembic's own transaction.
+    Leaves a database of a released version alone. Runs in Alembic's transaction.
     """
     has = version(connection)
     if has is None or not is_unreleased(has):
@@ -25,7 +28,10 @@ def carry_over(connection) -> None:
     apply("functions/telemetry_close_item")
     run_sql(schema_objects.text("unreleased"))
     there = [name for name in objects if exists(name)]
-    apply(*(name for name in objects if name not in there or not name.startswith("tables/")))
+    kept = [name for name in there if name.startswith("tables/")]
+    apply(*(name for name in objects if name not in kept))
+    for name in kept:
+        run_sql("".join(_COMMENT.findall(schema_objects.text(name))))
     if has < _CLOSED:
         for name in [*there, *_partitions(), "tables/alembic_version"]:
             close(name)

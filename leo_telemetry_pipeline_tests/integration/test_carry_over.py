@@ -62,13 +62,13 @@ def contents(db: Database, of: dict[str, str]) -> dict[str, list[str]]:
 
 @pytest.mark.only_on(DEBIAN, EMBEDDED, reason="the schema is the server's, whatever is before it")
 @pytest.mark.parametrize("old", schema_dump.EARLIER, indirect=True)
-def test_what_is_carried_over_has_the_schema_of_an_empty_database_that_was_migrated(old: str):
+def test_what_an_earlier_version_becomes_has_the_schema_of_an_empty_database_that_was_migrated(old: str):
     """Lost: objects of another time that nobody knows of, and statements that fail on them years later."""
     migrations.migrate(outside(old, "dagster"), carry_over=True)
     assert schema_dump.dump(old) == schema_dump.REFERENCE.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("old", schema_dump.EARLIER, indirect=True)
+@pytest.mark.parametrize("old", [*filter(migrations.is_unreleased, schema_dump.EARLIER)], indirect=True)
 def test_every_row_is_carried_over_and_an_analysis_runs_on_them(
     old: str, server: Server, home: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -31,6 +31,8 @@ def test_a_file_says_in_its_first_line_what_it_holds_and_creates_the_object_that
     text, (kind, _, own_name) = schema_objects.text(name), name.partition("/")
     assert re.match(r"-- [A-Z].{10,}[.]\n", text)
     assert _MAKES.findall(text) == [(kind[:-1].upper(), own_name)]
+    if kind == "tables":
+        assert f"COMMENT ON TABLE {own_name} IS" in text
     if kind == "functions":
         assert f"CREATE OR REPLACE FUNCTION {own_name}(" in text
         assert "SET search_path FROM CURRENT" in text

@@ -52,7 +52,7 @@ BEGIN
         RETURN;
     END IF;
     outcome := 'CLAIMED';
-    -- "Re-execute from failure" skips the assets that were done: what they stored goes along.
+    -- "Re-execute from failure" skips the assets that were done: their results are copied.
     INSERT INTO dimension_p50
         (run_id, dimension_type, dimension_key, sample_count, p50_ms, p90_ms, p95_ms, p99_ms, sum_ms, queue_p50_ms,
          method, baseline_p50_ms, baseline_source, multiplier, min_samples, outcome, evidence_trace_ids,

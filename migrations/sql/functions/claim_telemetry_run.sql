@@ -21,7 +21,7 @@ BEGIN
         outcome := 'GONE';
         detail := 'analysis run ' || wanted || ' is ' || found_run.status || ' already';
     ELSE
-        -- A block of its own: what was reaped above stays reaped when the claim itself has to wait.
+        -- A block of its own: if the claim has to wait, the runs reaped above stay reaped.
         BEGIN
             UPDATE telemetry_analysis_runs AS r
             SET status = 'RUNNING', dagster_run_id = claimer, started_at = clock_timestamp(),

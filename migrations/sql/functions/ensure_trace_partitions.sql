@@ -29,19 +29,19 @@ BEGIN
                     SELECT FROM workflow_trace_log_default AS d
                     WHERE d.start_time_ms >= s::bigint * 1000 AND d.start_time_ms < s::bigint * 1000 + 86400000)
             );
-            -- Undone, so that no lock of this look is left: two who make partitions would wait for each other's.
+            -- Rolled back to release the locks of this query: two calls at once would wait for each other's.
             RAISE SQLSTATE 'LT001';
         EXCEPTION WHEN SQLSTATE 'LT001' THEN
             EXIT WHEN is_locked;
         END;
         IF cardinality(missing) > 0 THEN
-            -- Readers go on; a writer that has begun ends first, and one that comes later sees the new partitions.
+            -- Readers go on. A writer that has begun ends first; a later one sees the new partitions.
             LOCK TABLE ONLY workflow_trace_log IN SHARE ROW EXCLUSIVE MODE;
             is_locked := true;
         END IF;
     END LOOP;
     IF cardinality(missing) > 1 THEN
-        -- The default partition is looked through once for all of them, and not for each.
+        -- With this constraint, ATTACH scans the default partition once and not for each day.
         EXECUTE (
             SELECT 'ALTER TABLE workflow_trace_log_default ADD CONSTRAINT without_missing_days CHECK ('
                 || string_agg(format('(start_time_ms < %s OR start_time_ms >= %s)',

@@ -14,7 +14,7 @@ BEGIN
         FOR UPDATE SKIP LOCKED
     LOOP
         last_beat := coalesce(lost.heartbeat_at, lost.started_at, lost.triggered_at);
-        -- Whoever beat until the deadline was slow; whoever stopped before it was lost.
+        -- A run that beat until its deadline was slow; one that stopped before was lost.
         IF last_beat + interval '30 seconds' < least(clock_timestamp(), lost.deadline_at) THEN
             lost.status := 'FAILED';
             lost.reason_code := 'WORKER_LOST';

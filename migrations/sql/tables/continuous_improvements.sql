@@ -13,7 +13,7 @@ CREATE TABLE continuous_improvements (
     closed_at timestamptz
 );
 COMMENT ON COLUMN continuous_improvements.resolution IS
-    'What became of a closed item: fixed; noise, there was nothing; or expected, as slow as it should be.';
+    'Outcome of a closed item: fixed; noise (a false alarm); or expected (as slow as it should be).';
 
 CREATE UNIQUE INDEX continuous_improvements_one_open
     ON continuous_improvements (fingerprint) WHERE status IN ('OPEN', 'IN_PROGRESS');

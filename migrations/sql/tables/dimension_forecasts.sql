@@ -15,4 +15,4 @@ CREATE TABLE dimension_forecasts (
     FOREIGN KEY (run_id, dimension_type, dimension_key) REFERENCES dimension_p50 ON DELETE CASCADE
 );
 COMMENT ON TABLE dimension_forecasts IS
-    'How likely each dimension of a run is a bottleneck of the window that ends with a day to come, or why not said.';
+    'Probability that a dimension is a bottleneck in the window that ends on a future day, or the reason for none.';

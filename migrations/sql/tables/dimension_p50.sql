@@ -23,9 +23,10 @@ CREATE TABLE dimension_p50 (
     learned jsonb,
     PRIMARY KEY (run_id, dimension_type, dimension_key)
 );
+COMMENT ON TABLE dimension_p50 IS 'P50s and percentiles per run and dimension, with how the dimension was judged.';
 COMMENT ON COLUMN dimension_p50.outcome IS
-    'How it was judged: ok, bottleneck, too_few, no_baseline, switched_off. NULL: not judged yet.';
+    'Judgement: ok, bottleneck, too_few, no_baseline, switched_off. NULL: not judged yet.';
 COMMENT ON COLUMN dimension_p50.observed_p50_ms IS
-    'What was compared with the baseline: the P50 of the window, or against a learned baseline that since the onset.';
+    'Compared with the baseline: the P50 of the window, or with a learned baseline, the P50 since the onset.';
 COMMENT ON COLUMN dimension_p50.learned IS
-    'How the dimension was judged by its own days: the learned baseline, the change, each guard with its numbers.';
+    'Judgement from daily P50s: the learned baseline, the change, and each guard with its numbers.';

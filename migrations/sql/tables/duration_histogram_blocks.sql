@@ -1,4 +1,4 @@
--- Daily history added up in blocks of 4 to 64 days, so that months are read as fast as days.
+-- Daily history added up in blocks of 4 to 64 days.
 CREATE TABLE duration_histogram_blocks (
     first_day date NOT NULL,
     days integer NOT NULL,
@@ -14,8 +14,8 @@ CREATE TABLE duration_histogram_blocks (
     PRIMARY KEY (first_day, days, dimension_type, dimension_key, project)
 );
 COMMENT ON TABLE duration_histogram_blocks IS
-    'Days of duration_histograms added up, 4 to 64 at a time, so that months are read as fast as days.';
+    'Sums of duration_histograms over 4 to 64 days, so that reading months is as fast as reading days.';
 COMMENT ON COLUMN duration_histogram_blocks.seen_on IS 'Bit n is set if the dimension has spans on day n of the block.';
 COMMENT ON COLUMN duration_histogram_blocks.packed IS
-    'One byte: how wide a count is. Then the buckets, two bytes each, and their counts; high bytes first. '
-    '16 more: of a run of buckets, the first, and a count for each.';
+    'One byte: bytes per count. Then the buckets, two bytes each, and their counts, all big-endian. If 16 is added to '
+    'the first byte: only the first bucket of a run, and a count for each.';

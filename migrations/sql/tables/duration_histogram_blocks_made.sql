@@ -5,3 +5,5 @@ CREATE TABLE duration_histogram_blocks_made (
     dimension_type text NOT NULL,
     PRIMARY KEY (first_day, days, dimension_type)
 );
+COMMENT ON TABLE duration_histogram_blocks_made IS
+    'Blocks that exist, also those without a row in duration_histogram_blocks.';

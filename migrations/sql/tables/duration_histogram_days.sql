@@ -11,15 +11,14 @@ CREATE TABLE duration_histogram_days (
     PRIMARY KEY (day, dimension_type)
 );
 COMMENT ON TABLE duration_histogram_days IS
-    'Which days are counted, a row a dimension type; the type of no name is that of workflow_trace_counts.';
+    'Counted days, one row per dimension type. The empty type stands for workflow_trace_counts.';
 COMMENT ON COLUMN duration_histogram_days.complete_before IS
-    'Every span of that day with an older created_at is counted.';
+    'Every span of the day with an older created_at is counted.';
 COMMENT ON COLUMN duration_histogram_days.counted_until IS
-    'Only spans that started before it are counted. NULL: those of the whole day.';
+    'Only spans that started earlier are counted. NULL: the whole day.';
 COMMENT ON COLUMN duration_histogram_days.open_spans IS
-    'How many spans of the day, sealed parts left out, had no end when it was counted: once fewer are left, it is '
-    'stale.';
+    'Number of spans without an end when the day was counted, sealed parts excluded. Once fewer are left, it is stale.';
 COMMENT ON COLUMN duration_histogram_days.open_nearby IS
-    'Ids of handoffs and waits of other days, in traces of this one, that had no end when it was counted.';
+    'Ids of handoffs and waits without an end on other days, in traces of this day, when it was counted.';
 COMMENT ON COLUMN duration_histogram_days.looked_at IS
-    'When open_spans was counted: spans that were stored later are not among them.';
+    'When open_spans was counted: it does not include spans that were stored later.';

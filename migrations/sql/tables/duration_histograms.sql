@@ -14,9 +14,9 @@ CREATE TABLE duration_histograms (
     p50_ms double precision,
     PRIMARY KEY (day, dimension_type, dimension_key, project, part)
 );
-COMMENT ON TABLE duration_histograms IS 'How long each dimension took on each day, in log buckets of 0.5 %.';
+COMMENT ON TABLE duration_histograms IS 'Durations per day, dimension and project, in logarithmic buckets of 0.5 %.';
 COMMENT ON COLUMN duration_histograms.part IS
-    '0: counted from spans that are stored, and counted again when the day changes. Above: sealed, of spans that '
-    'were stored by then and may be gone. Parts of a day share no span, so they add up.';
+    '0: counted from stored spans, and counted again when the day changes. Above 0: sealed, final, and its spans may be '
+    'gone. Parts of a day share no span, so they add up.';
 COMMENT ON COLUMN duration_histograms.p50_ms IS
-    'The median of the row''s spans, within 0.5 %; of a day that has not ended, or was counted earlier, NULL.';
+    'Median within 0.5 %. NULL: the day has not ended, or was counted before this column existed.';

@@ -29,6 +29,7 @@ CREATE TABLE telemetry_analysis_runs (
     metadata jsonb NOT NULL DEFAULT '{}',
     CHECK (window_end > window_start AND window_start >= '1970-01-01Z' AND window_end < '9999-01-01Z')
 );
+COMMENT ON TABLE telemetry_analysis_runs IS 'Queue and log of analyses, one row per run. A final status never changes.';
 
 -- These indexes guarantee "at most one"; a query before an INSERT cannot.
 CREATE UNIQUE INDEX telemetry_analysis_runs_one_queued

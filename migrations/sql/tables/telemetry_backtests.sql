@@ -7,4 +7,4 @@ CREATE TABLE telemetry_backtests (
     calibration jsonb NOT NULL,
     made_at timestamptz NOT NULL DEFAULT now()
 );
-COMMENT ON TABLE telemetry_backtests IS 'How good forecasts of the past would have been, beside rules without a model.';
+COMMENT ON TABLE telemetry_backtests IS 'Scores of forecasts made for the past, compared with rules without a model.';

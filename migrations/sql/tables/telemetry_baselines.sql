@@ -15,8 +15,8 @@ CREATE TABLE telemetry_baselines (
     accepted_at timestamptz,
     PRIMARY KEY (scope_type, scope_id, dimension_type, dimension_key)
 );
-COMMENT ON TABLE telemetry_baselines IS 'What the system learned to be normal; below anything a person wrote.';
-COMMENT ON COLUMN telemetry_baselines.window_end IS 'The end of the window of the analysis that last looked at it.';
-COMMENT ON COLUMN telemetry_baselines.moved_at IS 'When it was learned or last moved.';
+COMMENT ON TABLE telemetry_baselines IS 'Learned baselines. Configured thresholds take precedence.';
+COMMENT ON COLUMN telemetry_baselines.window_end IS 'End of the window of the last analysis that used it.';
+COMMENT ON COLUMN telemetry_baselines.moved_at IS 'When it was learned, or last moved.';
 COMMENT ON COLUMN telemetry_baselines.accepted_at IS
-    'When a person last accepted the present level as normal; until it moves the baseline may rise.';
+    'When a person last accepted the present level as normal. Until the baseline moves, it may rise.';

@@ -12,4 +12,4 @@ CREATE TABLE telemetry_drains (
 );
 CREATE INDEX telemetry_drains_drained_at ON telemetry_drains (drained_at);
 COMMENT ON TABLE telemetry_drains IS
-    'What each emptying of a spool brought, and what the processes that filled it had counted.';
+    'One row per drain of a spool, with the counters of the processes that had filled it.';

@@ -9,4 +9,4 @@ CREATE TABLE telemetry_intake_notices (
     PRIMARY KEY (source, kind, detail)
 );
 COMMENT ON TABLE telemetry_intake_notices IS
-    'What was rejected, implausible or unknown in what came in, counted by source, kind and detail.';
+    'Rejected, implausible or unknown input, counted by source, kind and detail.';

@@ -11,4 +11,4 @@ CREATE TABLE telemetry_quarantine (
     UNIQUE (source, line, content_hash)
 );
 COMMENT ON TABLE telemetry_quarantine IS 'Input that could not become a span, and why.';
-COMMENT ON COLUMN telemetry_quarantine.project IS 'Whose line it is: what it names, or what the import was told.';
+COMMENT ON COLUMN telemetry_quarantine.project IS 'Project that the line names, or else that of the import.';

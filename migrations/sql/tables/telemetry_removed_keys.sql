@@ -4,4 +4,4 @@ CREATE TABLE telemetry_removed_keys (
     count bigint NOT NULL CHECK (count > 0),
     last_seen timestamptz NOT NULL DEFAULT now()
 );
-COMMENT ON TABLE telemetry_removed_keys IS 'Names of attributes that were not kept, and how often.';
+COMMENT ON TABLE telemetry_removed_keys IS 'Names of removed attributes, and how often each was removed.';

@@ -13,6 +13,6 @@ CREATE TABLE telemetry_sealed_days (
     PRIMARY KEY (day, part)
 );
 COMMENT ON TABLE telemetry_sealed_days IS
-    'Days whose history is final up to a moment: their spans may be archived and dropped. A row a part.';
+    'Days whose history is final up to a moment, one row per part: their spans may be archived and dropped.';
 COMMENT ON COLUMN telemetry_sealed_days.sealed_before IS
-    'The part has the spans of the day that are older than this by created_at and in no lower part.';
+    'The part holds the spans of the day with an older created_at that no lower part holds.';

@@ -19,8 +19,8 @@ CREATE TABLE telemetry_suggestions (
     PRIMARY KEY (run_id, dimension_type, dimension_key)
 );
 COMMENT ON TABLE telemetry_suggestions IS
-    'What would fit each dimension with a threshold that somebody wrote, as of a run, or the reason why not said.';
-COMMENT ON COLUMN telemetry_suggestions.source IS 'Which row today''s threshold comes from.';
-COMMENT ON COLUMN telemetry_suggestions.baseline_p50_ms IS 'NULL where today''s is to stay, as it is learned.';
+    'Suggested thresholds for dimensions with a configured one, or the reason for none.';
+COMMENT ON COLUMN telemetry_suggestions.source IS 'Row of telemetry_thresholds that the current multiplier comes from.';
+COMMENT ON COLUMN telemetry_suggestions.baseline_p50_ms IS 'NULL: keep the current baseline, which is learned.';
 COMMENT ON COLUMN telemetry_suggestions.applied_at IS
-    'When it was written to telemetry_thresholds without being asked.';
+    'When it was applied to telemetry_thresholds automatically.';

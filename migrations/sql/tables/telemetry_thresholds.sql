@@ -14,8 +14,8 @@ CREATE TABLE telemetry_thresholds (
     UNIQUE NULLS NOT DISTINCT (dimension_type, dimension_key)
 );
 COMMENT ON TABLE telemetry_thresholds IS
-    'Only what people wrote. No key: the default of the type; type global: of everyone. NULL: inherited.';
-COMMENT ON COLUMN telemetry_thresholds.id IS 'For tools that need a key without NULL; nothing refers to it.';
+    'Written by people only. No key: default of the type. Type global: default of all types. NULL: inherited.';
+COMMENT ON COLUMN telemetry_thresholds.id IS 'Key without NULL, for tools that need one. Nothing refers to it.';
 
 CREATE TRIGGER telemetry_thresholds_updated_at BEFORE UPDATE ON telemetry_thresholds
     FOR EACH ROW EXECUTE FUNCTION telemetry_set_updated_at();

@@ -6,6 +6,6 @@ CREATE TABLE telemetry_upkeep (
     history_seen_before timestamptz
 );
 INSERT INTO telemetry_upkeep (id) VALUES (1);
-COMMENT ON TABLE telemetry_upkeep IS 'One row: what upkeep has to remember.';
+COMMENT ON TABLE telemetry_upkeep IS 'State of upkeep and retention, a single row.';
 COMMENT ON COLUMN telemetry_upkeep.history_seen_before IS
-    'For every span with an older created_at, the counted days that it touches have been marked stale.';
+    'Every span with an older created_at has marked the counted days that it touches as stale.';

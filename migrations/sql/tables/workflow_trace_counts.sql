@@ -10,5 +10,5 @@ CREATE TABLE workflow_trace_counts (
     PRIMARY KEY (day, span_type, project, part)
 );
 COMMENT ON TABLE workflow_trace_counts IS
-    'How many spans each counted day has; the span type of no name is all of them, with their traces. Parts as in '
-    'duration_histograms.';
+    'Number of spans per counted day, span type and project. The empty type stands for all spans, with the number of '
+    'traces. Parts as in duration_histograms.';

@@ -24,8 +24,8 @@ CREATE TABLE workflow_trace_log (
     PRIMARY KEY (trace_id, span_id, start_time_ms)
 ) PARTITION BY RANGE (start_time_ms);
 COMMENT ON TABLE workflow_trace_log IS
-    'One row per span: one timed operation. A row with neither duration_ms nor end_time_ms may get its end later, by '
-    'the same key; what has an end never changes.';
+    'One row per span: a timed operation. A row without duration_ms and end_time_ms may get its end later, by the same '
+    'key. A row with an end never changes.';
 
 -- Spans arrive roughly in the order of both times, so block ranges prune well and cost next to nothing.
 CREATE INDEX workflow_trace_log_start ON workflow_trace_log USING brin (start_time_ms);
