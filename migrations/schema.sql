@@ -526,6 +526,8 @@ CREATE TABLE public.continuous_improvements (
     CONSTRAINT continuous_improvements_status_check CHECK ((status = ANY (ARRAY['OPEN'::text, 'IN_PROGRESS'::text, 'RESOLVED'::text, 'DISMISSED'::text])))
 );
 
+COMMENT ON TABLE public.continuous_improvements IS 'Improvement items, at most one open item per fingerprint.';
+
 COMMENT ON COLUMN public.continuous_improvements.resolution IS 'Outcome of a closed item: fixed; noise (a false alarm); or expected (as slow as it should be).';
 
 CREATE TABLE public.dimension_p50 (

@@ -12,6 +12,7 @@ CREATE TABLE continuous_improvements (
     resolution text CHECK (resolution IN ('fixed', 'noise', 'expected')),
     closed_at timestamptz
 );
+COMMENT ON TABLE continuous_improvements IS 'Improvement items, at most one open item per fingerprint.';
 COMMENT ON COLUMN continuous_improvements.resolution IS
     'Outcome of a closed item: fixed; noise (a false alarm); or expected (as slow as it should be).';
 
