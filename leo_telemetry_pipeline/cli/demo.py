@@ -10,8 +10,8 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, timedelta
 from pathlib import Path
@@ -46,8 +46,7 @@ def demo() -> None:
     environment[PREFIX + "HOME"] = str(home)
     settings = Settings(environment)
     click.echo(f"The demo lives in {home}, with a PostgreSQL of its own.")
-    replace_unreleased(settings)
-    with database.ready(settings) as target, closing(Database(target)) as connection:
+    with _database(settings) as target, closing(Database(target)) as connection:
         click.echo("1. Spans")
         load(connection, home)
         click.echo("2. One analysis, queued for Dagster's daemon")
@@ -63,25 +62,33 @@ def demo() -> None:
         _say_where(home)
 
 
-def replace_unreleased(settings: Settings) -> None:
-    """Replace the database of a demo of an unreleased version. Raises UserError where it has somebody's own spans."""
+@contextmanager
+def _database(settings: Settings) -> Iterator[Target]:
+    # Held from the first look on: otherwise the server would stop and start again.
     with database.opened(settings) as target:
-        with closing(Database(target)) as connection, connection.transaction() as cursor:
-            if not migrations.is_unreleased(migrations.version(cursor.connection)):
-                return
-            cursor.execute(
-                "SELECT count(*) FROM workflow_trace_log"
-                " WHERE coalesce(project, '') <> %s AND NOT trace_id = ANY(%s::uuid[])",
-                (generated.PROJECT, list({span.trace_id for span in files.read(_sample()) if isinstance(span, Span)})),
-            )
-            (others,) = cursor.fetchone() or (0,)
-        if others:
-            raise UserError(
-                f"{settings.home} has {others} span(s) that are not the demo's, stored by an unreleased version: run"
-                f" `{PREFIX}HOME={shlex.quote(str(settings.home))} leo-telemetry migrate --carry-over` first"
-            )
-        database.replace_own(target)
-    _manifest(settings.home).unlink(missing_ok=True)
+        replace_unreleased(target, settings.home)
+        with database.ready(settings):
+            yield target
+
+
+def replace_unreleased(target: Target, home: Path) -> None:
+    """Replace the database of a demo of an unreleased version. Raises UserError where it has other spans."""
+    with closing(Database(target)) as connection, connection.transaction() as cursor:
+        if not migrations.is_unreleased(migrations.version(cursor.connection)):
+            return
+        cursor.execute(
+            "SELECT count(*) FROM workflow_trace_log"
+            " WHERE coalesce(project, '') <> %s AND NOT trace_id = ANY(%s::uuid[])",
+            (generated.PROJECT, list({span.trace_id for span in files.read(_sample()) if isinstance(span, Span)})),
+        )
+        (others,) = cursor.fetchone() or (0,)
+    if others:
+        raise UserError(
+            f"{home} has {others} span(s) that are not the demo's, stored by an unreleased version: run"
+            f" `{PREFIX}HOME={shlex.quote(str(home))} leo-telemetry migrate --carry-over` first"
+        )
+    database.replace_own(target)
+    _manifest(home).unlink(missing_ok=True)
     click.echo("   an unreleased version made it, so it is made anew")
 
 

@@ -175,16 +175,16 @@ def test_a_demo_of_an_unreleased_version_is_made_anew_unless_it_has_spans_of_its
         db.close()
         refused = r"has 1 span.*HOME=.*/demo leo-telemetry migrate --carry-over` first"
         with pytest.raises(UserError, match=refused) as told:
-            demo.replace_unreleased(settings)
+            demo.replace_unreleased(target, settings.home)
         assert "\n" not in told.value.message
         assert manifest.exists()
         execute(db, "DELETE FROM workflow_trace_log WHERE project = 'mine'")
         db.close()
-        demo.replace_unreleased(settings)
+        demo.replace_unreleased(target, settings.home)
         assert not manifest.exists()
         with database.ready(settings):
             assert one(db, "SELECT count(*) FROM workflow_trace_log") == 0
             # Its own version is left alone.
             demo.load(db, settings.home)
-            demo.replace_unreleased(settings)
+            demo.replace_unreleased(target, settings.home)
             assert one(db, "SELECT count(*) FROM workflow_trace_log") > 10_000
