@@ -14,9 +14,9 @@ from decimal import Decimal
 from pathlib import Path
 
 from benchmarks.figures import Figure
-from leo_telemetry_pipeline.collect import csvmap, files
-from leo_telemetry_pipeline.collect.admission import FileCheck, Refused, Rules
-from leo_telemetry_pipeline.collect.files import BadLine
+from leo_telemetry_pipeline.sources.files import column_maps, reader
+from leo_telemetry_pipeline.sources.files.admission import FileCheck, Refused, Rules
+from leo_telemetry_pipeline.sources.files.reader import BadLine
 from leo_telemetry_pipeline.span import Span
 
 LINE = "11.4"
@@ -64,7 +64,7 @@ def _sources(chance: random.Random, folder: Path, count: int) -> Figure:
     found = [
         [
             (span.span_id, span.start_time_ms, _took(span))
-            for span in files.read(path, column_map=_NS if path.suffix == ".csv" else None)
+            for span in reader.read(path, column_map=_NS if path.suffix == ".csv" else None)
             if isinstance(span, Span)
         ]
         for path in paths
@@ -114,7 +114,7 @@ def _bytes(chance: random.Random, folder: Path, count: int) -> Figure:
             "note": texts,
         }
         pq.write_table(pa.table(columns), folder / "f")
-        found.append([item for item in files.read(folder / "f") if isinstance(item, Span)])
+        found.append([item for item in reader.read(folder / "f") if isinstance(item, Span)])
     wrong = sum(one != other for one, other in zip(*found, strict=True))
     held = not wrong and len(found[0]) == count
     return Figure(LINE, f"{count} names of 1 to 40 letters as BINARY", "as the same text", f"{wrong} differ", held)
@@ -135,11 +135,11 @@ def _units(chance: random.Random, folder: Path, count: int) -> Figure:
         )
         message = _refused(path)
         remedy = re.search(r"use `(--map [^`]+)`", message)
-        column_map = csvmap.parse_map(shlex.split(remedy[1])[1]) if remedy else {}
+        column_map = column_maps.parse_map(shlex.split(remedy[1])[1]) if remedy else {}
         check = FileCheck(unit, Rules(NOW_MS, 90), column_map=column_map)
         found = [
             item.start_time_ms
-            for item in check.admit(files.read(path, column_map=column_map or None))
+            for item in check.admit(reader.read(path, column_map=column_map or None))
             if isinstance(item, Span)
         ]
         failed += not remedy or any(abs(one - other) > 1 for one, other in zip(found, starts, strict=True))
@@ -154,7 +154,7 @@ def _wrong(chance: random.Random, folder: Path, count: int) -> Figure:
     seen: list[BadLine | Span] = []
 
     def watched(check: FileCheck) -> Iterator[BadLine | Span]:
-        for item in files.read(path, seen=check.seen):
+        for item in reader.read(path, seen=check.seen):
             seen.append(item)
             yield item
 
@@ -172,7 +172,7 @@ def _row(number: int) -> dict:
 def _refused(path: Path, read: Callable[[FileCheck], Iterator[BadLine | Span]] | None = None) -> str:
     check = FileCheck(str(path), Rules(NOW_MS, 90))
     try:
-        for _ in check.admit(read(check) if read else files.read(path, seen=check.seen)):
+        for _ in check.admit(read(check) if read else reader.read(path, seen=check.seen)):
             pass
     except Refused as error:
         return error.message

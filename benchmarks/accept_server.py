@@ -1,6 +1,6 @@
 """The embedded server is killed under its users, and its files name other processes: lines 2 and 3 of issue 12.
 
-Belongs here: both trials. Does not: the server's life (store.embedded), killing other processes (acceptance tests).
+Belongs here: both trials. Does not: the server's life (store.server.embedded), killing other processes (acceptance tests).
 
 For line 2 a command runs in a home of its own, spans come in without a pause, and an analysis is queued. The server is
 killed at a random moment before or after that, round after round; at the end every span that was acknowledged must be
@@ -28,8 +28,9 @@ from benchmarks import measure
 from benchmarks.figures import Figure
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.store import dagster_home, database, drains, runs
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store import runs, spool_drain
+from leo_telemetry_pipeline.store.server import dagster_home, database
+from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests import processes, stale_files
 
 UNDER = ("worker", "dev", "serve", "program")
@@ -330,7 +331,7 @@ def _posted(port: int, name: str) -> int:
 def _stored(home: Path, beginning: str) -> tuple[int, int]:
     """Bring what waits on disk to the table, and return how many spans and different spans are there."""
     with database.ready(Settings({PREFIX + "HOME": str(home)})) as target, closing(Database(target)) as db:
-        drains.drain(db, home, "CLI")
+        spool_drain.drain(db, home, "CLI")
         return db.rows(
             "SELECT count(*), count(DISTINCT span_id) FROM workflow_trace_log WHERE span_name LIKE %s",
             (f"{beginning}%",),

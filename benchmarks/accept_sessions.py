@@ -20,7 +20,7 @@ from benchmarks.figures import Figure
 from benchmarks.measure import HOME, environment
 from benchmarks.sessions import PLANTS, SLOW_DAYS, Plant, month
 from leo_telemetry_pipeline.store import spans
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.server.database import Database
 
 LINE = "11.6"
 _A_DAY = {True: 60, False: 14}

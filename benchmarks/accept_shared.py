@@ -26,7 +26,7 @@ from benchmarks.measure import HOME, environment
 from benchmarks.strangers_location import FOLDER, JOBS, SCHEDULE, TAG
 from leo_telemetry_pipeline.defs.names import FOLLOWS_TAG, asset_key
 from leo_telemetry_pipeline.store import runs
-from leo_telemetry_pipeline.store.database import Database, Target
+from leo_telemetry_pipeline.store.server.database import Database, Target
 from leo_telemetry_pipeline_tests import processes
 from leo_telemetry_pipeline_tests.processes import Running, end_all_of, until
 

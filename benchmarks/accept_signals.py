@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.figures import Figure
-from leo_telemetry_pipeline.cli import home_owner
+from leo_telemetry_pipeline.cli.processes import home_owner
 from leo_telemetry_pipeline_tests import processes
 from leo_telemetry_pipeline_tests.processes import Running
 

@@ -14,7 +14,8 @@ import pytest
 from benchmarks import measure
 from benchmarks.figures import Figure
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store import dagster_home, database, runs
+from leo_telemetry_pipeline.store import runs
+from leo_telemetry_pipeline.store.server import dagster_home, database
 from leo_telemetry_pipeline_tests import processes
 from leo_telemetry_pipeline_tests.processes import Running, started, until
 

@@ -27,11 +27,12 @@ from benchmarks import generate
 from benchmarks.bench_history import count_days
 from benchmarks.figures import Figure
 from benchmarks.measure import HOME, environment
-from leo_telemetry_pipeline.collect import spool
 from leo_telemetry_pipeline.span import COLUMNS, Span
-from leo_telemetry_pipeline.store import drains, staleness
-from leo_telemetry_pipeline.store.database import Database, Target
+from leo_telemetry_pipeline.spool import spool
+from leo_telemetry_pipeline.store import spool_drain
 from leo_telemetry_pipeline.store.days import DAY, DAY_MS, Window, midnight, milliseconds
+from leo_telemetry_pipeline.store.history import staleness
+from leo_telemetry_pipeline.store.server.database import Database, Target
 from leo_telemetry_pipeline.store.sink import DatabaseSink
 from leo_telemetry_pipeline.store.spans import ensure_partitions
 
@@ -220,7 +221,7 @@ class Doors:
         folder = spool.folder_of(str(self.home))
         spool.Spool(folder, 1 << 30).write([event.span for event in events], {}, sync=True)
         with closing(Database(self.target)) as db:
-            while drains.drain(db, self.home, "TRIAL").busy:
+            while spool_drain.drain(db, self.home, "TRIAL").busy:
                 time.sleep(0.1)
 
     def _sql(self, events: list[Event]) -> None:

@@ -17,13 +17,14 @@ from benchmarks import generate
 from benchmarks.measure import HOME, Budget, Options, alternating, environment, judge, peak_mb, process, run
 from benchmarks.table import Measured
 from leo_telemetry_pipeline.analysis import baselines, bottlenecks, p50
-from leo_telemetry_pipeline.defs.judgements import remembered
-from leo_telemetry_pipeline.defs.learning import daily_p50s
-from leo_telemetry_pipeline.store import blocks, buckets, counts, histograms, measure, staleness, thresholds
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.defs.assets.judgements import remembered
+from leo_telemetry_pipeline.defs.assets.learning import daily_p50s
+from leo_telemetry_pipeline.store import measure, thresholds
 from leo_telemetry_pipeline.store.days import DAY, Window, midnight
 from leo_telemetry_pipeline.store.dimensions import types_to_judge
-from leo_telemetry_pipeline.store.watermark import now
+from leo_telemetry_pipeline.store.history import blocks, buckets, histograms, span_counts, staleness
+from leo_telemetry_pipeline.store.history.watermark import now
+from leo_telemetry_pipeline.store.server.database import Database
 
 EXACT_SPANS = 500_000
 MEMORY = Budget(400, "MB", timed=False)
@@ -40,7 +41,7 @@ def analysis(connection: Database, window: Window) -> int:
     first, last = learned_from.start.date(), window.end.date()
     staleness.mark_stale(connection)
     stale = set(staleness.stale_days(connection, first, last, [], marked=True))
-    found = counts.by_type_and_day(
+    found = span_counts.by_type_and_day(
         connection,
         Window(learned_from.start, window.end),
         [day for day in learned_from.closed_days if day not in stale],

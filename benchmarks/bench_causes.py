@@ -25,7 +25,7 @@ from leo_telemetry_pipeline.analysis.attribution import Attribution, attribute, 
 from leo_telemetry_pipeline.analysis.causes import Cause, causes_of
 from leo_telemetry_pipeline.analysis.critical_path import Forest, forest
 from leo_telemetry_pipeline.analysis.places import OWN, QUEUE, SPAN
-from leo_telemetry_pipeline.collect.files import read
+from leo_telemetry_pipeline.sources.files.reader import read
 from leo_telemetry_pipeline.span import COLUMNS, Span
 
 RIGHT, POINTS = 95.0, 0.05

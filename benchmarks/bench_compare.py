@@ -19,7 +19,7 @@ from benchmarks.measure import Budget, Options, judge, run
 from benchmarks.table import Measured
 from leo_telemetry_pipeline.analysis import compare
 from leo_telemetry_pipeline.analysis.compare import NO_EVIDENCE, Comparison, Side
-from leo_telemetry_pipeline.store.histograms import GAMMA, ZERO_BUCKET
+from leo_telemetry_pipeline.store.history.histograms import GAMMA, ZERO_BUCKET
 
 MEDIAN_MS, SPREAD = 3000.0, 0.5
 LEAST, MOST, IN_VAIN = 92.0, 98.0, 7.0

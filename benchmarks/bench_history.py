@@ -16,10 +16,10 @@ from benchmarks.bench_analysis import QUERY, memory, reference
 from benchmarks.measure import Budget, Options, alternating, judge, peak_mb, run
 from benchmarks.table import Measured
 from leo_telemetry_pipeline.analysis import p50
-from leo_telemetry_pipeline.store import blocks, buckets, histograms, staleness
-from leo_telemetry_pipeline.store.database import Database, Target
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.dimensions import NAMED_ASSETS
+from leo_telemetry_pipeline.store.history import blocks, buckets, histograms, staleness
+from leo_telemetry_pipeline.store.server.database import Database, Target
 
 DAYS = 90
 

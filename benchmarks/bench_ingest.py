@@ -19,7 +19,7 @@ from benchmarks.table import Measured
 from leo_telemetry_pipeline import redact
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import spans
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.server.database import Database
 
 GATES = ("GATE_PRD_REQUIRED", "GATE_TEST_COVERAGE", "GATE_DESIGN_REVIEW", "GATE_SECURITY")
 

@@ -21,11 +21,11 @@ from benchmarks.measure import Budget, Options, judge, peak_mb, run
 from benchmarks.table import Measured
 from leo_telemetry_pipeline.analysis import baselines, causes, critical_path, trends
 from leo_telemetry_pipeline.analysis import bottlenecks as judging
-from leo_telemetry_pipeline.defs.judgements import remembered
-from leo_telemetry_pipeline.defs.learning import daily_p50s
-from leo_telemetry_pipeline.store import daily, histograms
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.defs.assets.judgements import remembered
+from leo_telemetry_pipeline.defs.assets.learning import daily_p50s
 from leo_telemetry_pipeline.store.days import DAY, Window, midnight
+from leo_telemetry_pipeline.store.history import daily, histograms
+from leo_telemetry_pipeline.store.server.database import Database
 
 SPANS_A_DAY = 20
 SIGMA = 0.3

@@ -22,7 +22,7 @@ from benchmarks.otlp_requests import JSON, PROTOBUF
 from benchmarks.served import Receiver
 from benchmarks.table import Measured
 from leo_telemetry_pipeline.store import spans
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.server.database import Database
 
 LARGE, ATTRIBUTES = 8_192, 12
 CLIENTS, SECONDS = 50, 5.0

@@ -20,11 +20,12 @@ from benchmarks import generate
 from benchmarks.empty_location import ASKED
 from benchmarks.measure import HOME, Budget, Options, environment, judge, process, run
 from benchmarks.table import Measured, last_line
-from leo_telemetry_pipeline.cli import supervise
+from leo_telemetry_pipeline.cli.processes import supervise
 from leo_telemetry_pipeline.defs.sensors import insights_sensor
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store import dagster_home, runs
-from leo_telemetry_pipeline.store.database import Database, Target
+from leo_telemetry_pipeline.store import runs
+from leo_telemetry_pipeline.store.server import dagster_home
+from leo_telemetry_pipeline.store.server.database import Database, Target
 
 LOOK_S = 5.0
 PATIENCE_S = 120.0

@@ -20,9 +20,9 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 
 from benchmarks.measure import HOME, Budget, Options, alternating, environment, home, judge, run
 from benchmarks.table import Measured
-from leo_telemetry_pipeline.collect.loop import BATCH
-from leo_telemetry_pipeline.collect.tracer import Tracer
-from leo_telemetry_pipeline.collect.writer import Writer
+from leo_telemetry_pipeline.tracing.tracer import Tracer
+from leo_telemetry_pipeline.writer.worker_thread import BATCH
+from leo_telemetry_pipeline.writer.writer import Writer
 
 # So few that neither side begins a batch within a round: it is the caller's side that is compared.
 SPANS = 400

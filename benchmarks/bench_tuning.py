@@ -17,8 +17,8 @@ import numpy as np
 from benchmarks import series
 from benchmarks.measure import Budget, Options, judge, run
 from benchmarks.table import Measured
-from leo_telemetry_pipeline.analysis import replay, tuning
-from leo_telemetry_pipeline.analysis.replay import WEEK
+from leo_telemetry_pipeline.analysis import alarm_replay, tuning
+from leo_telemetry_pipeline.analysis.alarm_replay import WEEK
 
 LEARNED_DAYS, HELD_OUT_DAYS = 90, 730
 SPAN_SIGMA = 0.3
@@ -82,7 +82,7 @@ def promised_and_met(rng: np.random.Generator, family: Family, dimensions: int) 
             # The weeks begin after the days that were learned from.
             later = past.week_p50_ms[LEARNED_DAYS + WEEK - 1 :]
             years = (len(later) - 1) / YEAR_DAYS
-            met.append(replay.alarms(later, one.baseline_p50_ms * one.multiplier) / years)
+            met.append(alarm_replay.alarms(later, one.baseline_p50_ms * one.multiplier) / years)
     return float(np.mean(promised)), float(np.mean(met)), len(met)
 
 

@@ -17,10 +17,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from benchmarks import bench_history, bench_ingest, generate
 from leo_telemetry_pipeline import redact
-from leo_telemetry_pipeline.collect import otlp
+from leo_telemetry_pipeline.sources.otlp import otlp
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import spans
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.server.database import Database
 
 # How many dimensions each team has: its own names for phases, gates and sub-agents.
 TEAMS = {10: 250, 1_000: 2_500, 100_000: 20_000}

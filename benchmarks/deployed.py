@@ -21,9 +21,9 @@ import psycopg2
 
 from benchmarks import measure
 from leo_telemetry_pipeline.settings import PREFIX, Settings, bundled
-from leo_telemetry_pipeline.store import dagster_home, database
-from leo_telemetry_pipeline.store.database import DAGSTER_DATABASE, DATABASE
-from leo_telemetry_pipeline.store.embedded import Embedded
+from leo_telemetry_pipeline.store.server import dagster_home, database
+from leo_telemetry_pipeline.store.server.database import DAGSTER_DATABASE, DATABASE
+from leo_telemetry_pipeline.store.server.embedded import Embedded
 
 _STARTS_S = 300
 _ENDS_S = 60

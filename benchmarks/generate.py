@@ -15,9 +15,10 @@ from pathlib import Path
 
 from benchmarks import measure
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store import database, migrations, spans
-from leo_telemetry_pipeline.store.database import Database, Target
+from leo_telemetry_pipeline.store import spans
 from leo_telemetry_pipeline.store.days import DAY, DAY_MS, Window, midnight, milliseconds
+from leo_telemetry_pipeline.store.server import database, migrations
+from leo_telemetry_pipeline.store.server.database import Database, Target
 
 SEED = 20_260_209
 _MOST_DAYS = 100

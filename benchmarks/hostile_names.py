@@ -44,7 +44,7 @@ import sys
 import dagster as dg
 from leo_telemetry_pipeline import execution
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store import database
+from leo_telemetry_pipeline.store.server import database
 with database.opened(Settings()) as target, execution.instance(target, Settings()) as instance:
     for asset, text in json.load(sys.stdin).items():
         shown = dg.MetadataValue.md(text)

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from benchmarks import measure
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.store import database
-from leo_telemetry_pipeline.store.database import Database, Target
+from leo_telemetry_pipeline.store.server import database
+from leo_telemetry_pipeline.store.server.database import Database, Target
 
 _STARTS_S = 120
 

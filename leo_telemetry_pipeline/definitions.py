@@ -7,20 +7,17 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from leo_telemetry_pipeline.defs import (
+from leo_telemetry_pipeline.defs import checks, jobs, schedules, sensors
+from leo_telemetry_pipeline.defs.assets import (
     bottlenecks,
     causes,
-    checks,
     comparisons,
     dimension_trends,
     improvements,
     insights,
-    jobs,
     learning,
     maintenance,
     p50s,
-    schedules,
-    sensors,
     suggestions,
     traces,
 )

@@ -11,16 +11,17 @@ from contextlib import closing, contextmanager
 import dagster as dg
 
 from leo_telemetry_pipeline.definitions import build_definitions, defs
-from leo_telemetry_pipeline.defs import insights
+from leo_telemetry_pipeline.defs.assets import insights
 from leo_telemetry_pipeline.defs.jobs import analysis_job, insights_job
 from leo_telemetry_pipeline.defs.lifecycle import how_it_ended, how_it_failed
 from leo_telemetry_pipeline.defs.names import FOLLOWS_TAG, RUN_ID_TAG, TAG
 from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.errors import NOT_SUCCEEDED, UserError
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store import dagster_home, runs
-from leo_telemetry_pipeline.store.database import Database, Target
+from leo_telemetry_pipeline.store import runs
 from leo_telemetry_pipeline.store.days import Window
+from leo_telemetry_pipeline.store.server import dagster_home
+from leo_telemetry_pipeline.store.server.database import Database, Target
 
 # A person reads our own words; whoever wants the log of the steps finds it in the UI.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}

@@ -1,7 +1,7 @@
 """Stores the spans of a program that uses the OpenTelemetry SDK already, without a receiver.
 
 Belongs here: OTelSpanExporter, for a BatchSpanProcessor or a SimpleSpanProcessor.
-Does not: what the spans become (collect.otlp_span), or the queue and spool that they go through (collect.writer).
+Does not: what the spans become (sources.otlp.otlp_span), or the queue and spool that they go through (writer.writer).
 Needs the extra ``otel``; nothing else of this package imports this module.
 """
 
@@ -19,8 +19,8 @@ except ImportError as error:
     ) from error
 
 from leo_telemetry_pipeline import redact, trace
-from leo_telemetry_pipeline.collect.otlp_span import MAX_ATTRIBUTES, Decoded, Reading, Resource
 from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.sources.otlp.otlp_span import MAX_ATTRIBUTES, Decoded, Reading, Resource
 from leo_telemetry_pipeline.span import InvalidSpan, Span
 
 _SHUTDOWN_MS = 1000

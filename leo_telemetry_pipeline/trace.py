@@ -11,20 +11,20 @@ import os
 import sys
 import time
 
-from leo_telemetry_pipeline.collect.context import child_environment, extract, here, inject, traceparent
-from leo_telemetry_pipeline.collect.first_span import FirstSpan
-from leo_telemetry_pipeline.collect.operation import Operation
-from leo_telemetry_pipeline.collect.tracer import Tracer
+from leo_telemetry_pipeline.tracing.context import child_environment, extract, here, inject, traceparent
+from leo_telemetry_pipeline.tracing.operation import Operation
+from leo_telemetry_pipeline.tracing.tracer import Tracer
+from leo_telemetry_pipeline.writer.bootstrap import FirstSpan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from leo_telemetry_pipeline.collect.instrument import Describe, Instrumented
-    from leo_telemetry_pipeline.collect.recorder import FixedClock, FixedIds, InMemoryRecorder
-    from leo_telemetry_pipeline.collect.writer import Writer
     from leo_telemetry_pipeline.settings import Settings
+    from leo_telemetry_pipeline.tracing.instrument import Describe, Instrumented
+    from leo_telemetry_pipeline.tracing.recorder import FixedClock, FixedIds, InMemoryRecorder
+    from leo_telemetry_pipeline.writer.writer import Writer
 
 __all__ = [
     "FixedClock",
@@ -85,8 +85,8 @@ def _make_writer() -> Writer | None:
 
 def _writer_of(settings: Settings) -> Writer:
     from leo_telemetry_pipeline import redact
-    from leo_telemetry_pipeline.collect.spool import folder_of
-    from leo_telemetry_pipeline.collect.writer import Writer
+    from leo_telemetry_pipeline.spool.spool import folder_of
+    from leo_telemetry_pipeline.writer.writer import Writer
 
     # Where the database is elsewhere, only the spool needs the home, and looks for itself.
     if not settings.database_url:
@@ -192,7 +192,7 @@ def instrument(
     without it they are taken from arguments named ``handoff_type``, ``sd_id``, ``sd_type`` and so on.
     A gate's ``score`` and ``passed``, attributes or keys of its result, become ``gate_score`` and ``gate_passed``.
     """
-    from leo_telemetry_pipeline.collect import instrument as wrapping
+    from leo_telemetry_pipeline.tracing import instrument as wrapping
 
     return wrapping.instrument(
         _own_tracer if tracer is None else tracer,

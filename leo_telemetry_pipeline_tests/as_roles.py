@@ -17,8 +17,9 @@ import psycopg2
 import psycopg2.extensions
 import pytest
 
-from leo_telemetry_pipeline.store import migrations, schema_objects, spans
-from leo_telemetry_pipeline.store.database import Database, Target
+from leo_telemetry_pipeline.store import spans
+from leo_telemetry_pipeline.store.server import migrations, schema_objects
+from leo_telemetry_pipeline.store.server.database import Database, Target
 from leo_telemetry_pipeline_tests import builders, roles, servers
 from leo_telemetry_pipeline_tests.servers import DEBIAN, Server, Servers
 

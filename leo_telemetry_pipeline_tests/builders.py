@@ -9,8 +9,8 @@ from typing import Any
 
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import runs, spans
-from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.days import Window, milliseconds
+from leo_telemetry_pipeline.store.server.database import Database
 
 DAY = timedelta(days=1)
 

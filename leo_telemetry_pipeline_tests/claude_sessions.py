@@ -11,9 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from leo_telemetry_pipeline.collect import otlp_json
-from leo_telemetry_pipeline.collect.claude import hook_notes, otel_notes, otlp_logs
-from leo_telemetry_pipeline.collect.claude.otel_notes import Record
+from leo_telemetry_pipeline.sources.claude import hook_notes, otel_notes, otlp_logs
+from leo_telemetry_pipeline.sources.claude.otel_notes import Record
+from leo_telemetry_pipeline.sources.otlp import otlp_json
 
 _FILE = Path(__file__).parent / "cases" / "claude_code_2_1_332_sessions.jsonl.gz"
 _NS = 1_000_000_000

@@ -16,8 +16,9 @@ import hypothesis
 import pytest
 
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.store import migrations, spans
-from leo_telemetry_pipeline.store.database import Database, Target, outside
+from leo_telemetry_pipeline.store import spans
+from leo_telemetry_pipeline.store.server import migrations
+from leo_telemetry_pipeline.store.server.database import Database, Target, outside
 from leo_telemetry_pipeline_tests import sharing
 from leo_telemetry_pipeline_tests.builders import midnight
 from leo_telemetry_pipeline_tests.servers import DEBIAN, EMBEDDED, POOLER, WIDE_POOLER, Server, Servers

@@ -31,8 +31,8 @@ import pytest
 
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import PREFIX
-from leo_telemetry_pipeline.store.database import DAGSTER_DATABASE, DATABASE, Database, Target
-from leo_telemetry_pipeline.store.embedded import Embedded
+from leo_telemetry_pipeline.store.server.database import DAGSTER_DATABASE, DATABASE, Database, Target
+from leo_telemetry_pipeline.store.server.embedded import Embedded
 
 ROOT = Path(__file__).resolve().parents[1]
 # Against hanging: nothing that works takes as long on a machine ten times slower than ours, and busy.

@@ -7,8 +7,8 @@ test_closed).
 import re
 from pathlib import Path
 
-from leo_telemetry_pipeline.store import migrations
-from leo_telemetry_pipeline.store.database import Target, outside
+from leo_telemetry_pipeline.store.server import migrations
+from leo_telemetry_pipeline.store.server.database import Target, outside
 from leo_telemetry_pipeline_tests.servers import Server, as_role
 
 GUIDE = Path(__file__).resolve().parents[1] / "docs" / "deployment.md"

@@ -12,8 +12,8 @@ import tempfile
 from pathlib import Path
 
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.store import database
-from leo_telemetry_pipeline.store.server_programs import server_environment
+from leo_telemetry_pipeline.store.server import database
+from leo_telemetry_pipeline.store.server.server_programs import server_environment
 
 SCHEMAS = Path(__file__).with_name("schemas")
 EARLIER = sorted(path.stem for path in SCHEMAS.glob("*.sql"))

@@ -154,7 +154,7 @@ ORDINARY = (
     "anthropic.claude-3-5-sonnet-20241022-v2:0",
     "gpt-4o-mini-2024-07-18",
     "models/embedding-001@default",
-    "/usr/local/lib/python3.11/site-packages/leo_telemetry_pipeline/collect/otlp_protobuf.py",
+    "/usr/local/lib/python3.11/site-packages/leo_telemetry_pipeline/sources/otlp/otlp_protobuf.py",
     "/home/alice/Projects/MyApp2/Sources/ViewControllers/LoginViewController2Tests.swift",
     r"C:\Users\alice\AppData\Local\Programs\Python311\python.exe",
     "2026-02-09T10:00:00.123456+00:00",

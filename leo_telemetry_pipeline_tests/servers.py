@@ -17,9 +17,9 @@ import psycopg2
 import pytest
 
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.store.database import opened
-from leo_telemetry_pipeline.store.embedded import ROLE
-from leo_telemetry_pipeline.store.server_programs import server_environment, server_user
+from leo_telemetry_pipeline.store.server.database import opened
+from leo_telemetry_pipeline.store.server.embedded import ROLE
+from leo_telemetry_pipeline.store.server.server_programs import server_environment, server_user
 from leo_telemetry_pipeline_tests.processes import need, until
 
 EMBEDDED, DEBIAN, POOLER, WIDE_POOLER = "embedded", "postgresql15", "pgbouncer", "pgbouncer5"

@@ -27,7 +27,7 @@ while True:
 HOLD = """
 import time
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store import database
+from leo_telemetry_pipeline.store.server import database
 with database.ready(Settings()):
     print("ready", flush=True)
     time.sleep(600)

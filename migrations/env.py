@@ -8,7 +8,7 @@ from alembic import context
 from alembic.operations import Operations
 
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store import carry_over, database, migrations
+from leo_telemetry_pipeline.store.server import carry_over, database, migrations
 
 
 def migrate() -> None:

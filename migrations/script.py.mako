@@ -1,6 +1,6 @@
 """${message}."""
 
-from leo_telemetry_pipeline.store.migrations import apply, run_sql
+from leo_telemetry_pipeline.store.server.migrations import apply, run_sql
 
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}

@@ -12,8 +12,8 @@ from typing import Any
 
 from leo_telemetry_pipeline.actions import items as planning
 from leo_telemetry_pipeline.store import items, measure, runs, thresholds
-from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.days import Window
+from leo_telemetry_pipeline.store.server.database import Database
 
 _BOTTLENECK = (
     "dimension_type",

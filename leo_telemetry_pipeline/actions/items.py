@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from leo_telemetry_pipeline.actions import ledger
+from leo_telemetry_pipeline.actions import item_resolutions
 from leo_telemetry_pipeline.store.items import Draft, Item
 
 MAX_ITEMS_PER_RUN = 3
@@ -68,8 +68,10 @@ def plan(
     """
     open_now = [item for item in items if item.is_open]
     named = {item.fingerprint for item in open_now}
-    caused_by = {member: about[0] for cause in causes for about in [ledger.dimensions_of(cause)] for member in about}
-    members_of = {ledger.dimensions_of(cause)[0]: cause["members"] for cause in causes}
+    caused_by = {
+        member: about[0] for cause in causes for about in [item_resolutions.dimensions_of(cause)] for member in about
+    }
+    members_of = {item_resolutions.dimensions_of(cause)[0]: cause["members"] for cause in causes}
     room = _Room(items, limits, window_end)
     create, update, item_of, rate_limited = [], [], {}, 0
     for bottleneck in bottlenecks:
@@ -120,7 +122,7 @@ def _open_item(name: tuple[str, str], members: Sequence[Mapping[str, Any]], item
     """Return the open item that is for a dimension already: as a member of it, or named after one of its members."""
     below = {(member["dimension_type"], member["dimension_key"]) for member in members}
     for item in items:
-        about = ledger.dimensions_of(item.source_detail)
+        about = item_resolutions.dimensions_of(item.source_detail)
         if name in about or below.intersection(about[:1]):
             return item.fingerprint
     return None

@@ -17,7 +17,7 @@ import pandas as pd
 from leo_telemetry_pipeline.analysis import noise
 from leo_telemetry_pipeline.analysis.changes import RATIO_LEAST
 from leo_telemetry_pipeline.analysis.judgement import Guard, judge
-from leo_telemetry_pipeline.analysis.regimes import (
+from leo_telemetry_pipeline.analysis.levels import (
     DAY_SPANS,
     DAYS_LEAST,
     KEY,

@@ -1,6 +1,6 @@
 """Two sets of days beside each other: by how much one is slower, how sure that is, and a plain verdict.
 
-Belongs here: differences and ratios of percentiles with their intervals. Does not: reading days (store.daily), which
+Belongs here: differences and ratios of percentiles with their intervals. Does not: reading days (store.history.daily), which
 sets are compared, printing.
 
 Spans of one day are alike, so days, not spans, are what an interval counts on. The interval of a percentile is that

@@ -15,7 +15,7 @@ import pandas as pd
 from leo_telemetry_pipeline.analysis import noise, scan
 from leo_telemetry_pipeline.analysis.bottlenecks import is_above
 from leo_telemetry_pipeline.analysis.changes import RATIO_LEAST
-from leo_telemetry_pipeline.analysis.regimes import (
+from leo_telemetry_pipeline.analysis.levels import (
     DAY_SPANS,
     DAYS_LEAST,
     KEY,

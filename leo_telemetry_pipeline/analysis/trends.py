@@ -1,7 +1,7 @@
 """How dimensions went from day to day: percentiles of every day, a row a dimension and a column a day.
 
 Belongs here: percentiles of many days at once, the days on which time or volume changed. Does not: reading days
-(store.daily), the detector (analysis.changes), printing. Imports no pandas, so that commands answer at once.
+(store.history.daily), the detector (analysis.changes), printing. Imports no pandas, so that commands answer at once.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -20,7 +20,7 @@ Detector = Callable[[Sequence[Series]], list[list[Change]]]
 
 
 class Rows(Protocol):
-    """Some days by bucket, one row a day and dimension, as ``store.daily`` reads them; times in ms."""
+    """Some days by bucket, one row a day and dimension, as ``store.history.daily`` reads them; times in ms."""
 
     @property
     def dimension(self) -> np.ndarray:

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from leo_telemetry_pipeline.analysis import replay
+from leo_telemetry_pipeline.analysis import alarm_replay
+from leo_telemetry_pipeline.analysis.alarm_replay import WEEK
+from leo_telemetry_pipeline.analysis.alarm_simulation import Stable, rehearse
 from leo_telemetry_pipeline.analysis.bottlenecks import ROUNDING
 from leo_telemetry_pipeline.analysis.changes import RATIO_LEAST
-from leo_telemetry_pipeline.analysis.regimes import (
+from leo_telemetry_pipeline.analysis.levels import (
     DAY_SPANS,
     KEY,
     LEAST_MS,
@@ -25,8 +27,6 @@ from leo_telemetry_pipeline.analysis.regimes import (
     onsets,
     regimes,
 )
-from leo_telemetry_pipeline.analysis.rehearsal import Stable, rehearse
-from leo_telemetry_pipeline.analysis.replay import WEEK
 
 ALARMS_A_YEAR = 1.0
 # Slower by less than the detector's least change is nothing that anyone would act on.
@@ -147,8 +147,8 @@ def _suggestion(past: Past, history: History | None, changed: list[Onset], alarm
             "change": None if began is None else round(began.ratio, 4),
             "days_since": len(history.days) - int(at[-1]) - 1,
             "years_rehearsed": round(rehearsal.years, 1),
-            "alarms_replayed_now": replay.alarms(past.week_p50_ms, past.limit_ms),
-            "alarms_replayed_then": replay.alarms(past.week_p50_ms, limit_ms),
+            "alarms_replayed_now": alarm_replay.alarms(past.week_p50_ms, past.limit_ms),
+            "alarms_replayed_then": alarm_replay.alarms(past.week_p50_ms, limit_ms),
         },
     )
 

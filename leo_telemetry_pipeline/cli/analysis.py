@@ -13,9 +13,9 @@ import click
 from leo_telemetry_pipeline.cli import findings, text
 from leo_telemetry_pipeline.errors import NOT_SUCCEEDED, UserError
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store import database, migrations
 from leo_telemetry_pipeline.store import runs as run_store
 from leo_telemetry_pipeline.store.days import Window
+from leo_telemetry_pipeline.store.server import database, migrations
 
 
 def parse_moment(value: str) -> datetime:

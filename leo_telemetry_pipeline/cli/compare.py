@@ -15,8 +15,8 @@ from leo_telemetry_pipeline.cli import text
 from leo_telemetry_pipeline.cli.dimensions import Dimension, connected, last_days, parse, unknown
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.store import items as item_store
-from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.days import Window, after, midnight
+from leo_telemetry_pipeline.store.server.database import Database
 
 if TYPE_CHECKING:
     from leo_telemetry_pipeline.analysis.compare import Comparison, Difference, Estimate
@@ -177,8 +177,8 @@ def _item(connection: Database, word: str) -> item_store.Item:
 def read(connection: Database, a: Asked, b: Asked) -> "Comparison":
     """Read both sides and compare B with A. Raises UserError for a side without spans."""
     from leo_telemetry_pipeline.analysis import compare as analysis
-    from leo_telemetry_pipeline.store import daily
-    from leo_telemetry_pipeline.store.histograms import GAMMA
+    from leo_telemetry_pipeline.store.history import daily
+    from leo_telemetry_pipeline.store.history.histograms import GAMMA
 
     def side(asked: Asked) -> analysis.Side | None:
         scope = daily.scope(connection, asked.window, [asked.dimension[0]])

@@ -19,21 +19,24 @@ from typing import Any
 
 import click
 
-from leo_telemetry_pipeline.actions import ledger
-from leo_telemetry_pipeline.cli import findings, home_owner, supervise
-from leo_telemetry_pipeline.cli.load import store
-from leo_telemetry_pipeline.cli.processes import prepared
-from leo_telemetry_pipeline.collect import files, generated
-from leo_telemetry_pipeline.collect.manifest import manifest
+from leo_telemetry_pipeline.actions import item_resolutions
+from leo_telemetry_pipeline.cli import findings
+from leo_telemetry_pipeline.cli.import_files import store
+from leo_telemetry_pipeline.cli.processes import home_owner, supervise
+from leo_telemetry_pipeline.cli.processes.commands import prepared
 from leo_telemetry_pipeline.errors import NOT_SUCCEEDED, UserError
+from leo_telemetry_pipeline.sample import generated
+from leo_telemetry_pipeline.sample.expected import manifest
 from leo_telemetry_pipeline.settings import PREFIX, Settings, bundled
+from leo_telemetry_pipeline.sources.files import reader
 from leo_telemetry_pipeline.span import Span
-from leo_telemetry_pipeline.store import dagster_home, database, items, measure, migrations, runs, spans
-from leo_telemetry_pipeline.store.database import Database, Target
+from leo_telemetry_pipeline.store import items, measure, runs, spans
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.items import Item
-from leo_telemetry_pipeline.store.purge import What, purge
+from leo_telemetry_pipeline.store.retention.purge import What, purge
 from leo_telemetry_pipeline.store.runs import Run
+from leo_telemetry_pipeline.store.server import dagster_home, database, migrations
+from leo_telemetry_pipeline.store.server.database import Database, Target
 
 PATIENCE_S = 180
 
@@ -79,7 +82,7 @@ def replace_unreleased(target: Target, home: Path) -> None:
         cursor.execute(
             "SELECT count(*) FROM workflow_trace_log"
             " WHERE coalesce(project, '') <> %s AND NOT trace_id = ANY(%s::uuid[])",
-            (generated.PROJECT, list({span.trace_id for span in files.read(_sample()) if isinstance(span, Span)})),
+            (generated.PROJECT, list({span.trace_id for span in reader.read(_sample()) if isinstance(span, Span)})),
         )
         (others,) = cursor.fetchone() or (0,)
     if others:
@@ -103,7 +106,7 @@ def conclusion(found: Sequence[Item], planted: Mapping[str, Any]) -> str:
     lines = [f"   {len(found)} improvement item(s) are open, one for each cause and not for each bottleneck:"]
     named = set()
     for item in sorted(found, key=lambda item: -item.source_detail["ratio"]):
-        name, *members = [":".join(dimension) for dimension in ledger.dimensions_of(item.source_detail)]
+        name, *members = [":".join(dimension) for dimension in item_resolutions.dimensions_of(item.source_detail)]
         named.add(name)
         lines.append(f"   - {item.title}")
         if members:
@@ -148,7 +151,7 @@ def _sample() -> Path:
 
 
 def _load_sample(connection: Database) -> None:
-    done = store(connection, files.read(_sample()), _sample())
+    done = store(connection, reader.read(_sample()), _sample())
     click.echo(f"   {done.read} real spans of a Claude Code session, exported by OpenTelemetry")
 
 

@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store import database
-from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.days import Window, midnight
+from leo_telemetry_pipeline.store.server import database
+from leo_telemetry_pipeline.store.server.database import Database
 
 Dimension = tuple[str, str]
 
@@ -40,7 +40,7 @@ def parse(word: str) -> Dimension:
 
 def unknown(connection: Database, window: Window, dimension: Dimension) -> UserError:
     """Return what to say of a dimension, or of a type without a key, that has no spans in a window."""
-    from leo_telemetry_pipeline.store import daily
+    from leo_telemetry_pipeline.store.history import daily
 
     scope = daily.scope(connection, window)
     rows = daily.dimensions(connection, window, scope.types, scope.seen, scope.uncounted)

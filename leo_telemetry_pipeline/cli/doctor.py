@@ -13,17 +13,19 @@ from pathlib import Path
 
 import click
 
-from leo_telemetry_pipeline.cli import installed_hooks, text, verdicts
-from leo_telemetry_pipeline.cli.installed_hooks import Hooks
+from leo_telemetry_pipeline.cli import text, verdicts
+from leo_telemetry_pipeline.cli.claude import installed_hooks
+from leo_telemetry_pipeline.cli.claude.installed_hooks import Hooks
 from leo_telemetry_pipeline.cli.verdicts import Verdict
-from leo_telemetry_pipeline.collect import spool
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store import access, addresses, collected, dagster_home, database, intake, runs, spans
-from leo_telemetry_pipeline.store.dagster_home import Daemon
-from leo_telemetry_pipeline.store.database import Database, Target
+from leo_telemetry_pipeline.spool import spool
+from leo_telemetry_pipeline.store import collection_stats, intake, runs, spans
 from leo_telemetry_pipeline.store.intake import Notice
 from leo_telemetry_pipeline.store.runs import Run
+from leo_telemetry_pipeline.store.server import access, addresses, dagster_home, database
+from leo_telemetry_pipeline.store.server.dagster_home import Daemon
+from leo_telemetry_pipeline.store.server.database import Database, Target
 
 LEAST_FREE = 1_000_000_000
 # Of the newest runs, so many are looked at for one that somebody took.
@@ -302,8 +304,8 @@ def _gather(settings: Settings, here: Here) -> Facts:
             newest=newest[0] if newest else None,
             newest_span=spans.newest(connection),
             quarantined=spans.count_quarantined(connection, now - WEEK),
-            losses=collected.losses(connection, now - WEEK),
-            removed=tuple(collected.removed_keys(connection, now - WEEK, SHOWN_KEYS)),
+            losses=collection_stats.losses(connection, now - WEEK),
+            removed=tuple(collection_stats.removed_keys(connection, now - WEEK, SHOWN_KEYS)),
             notices=tuple(intake.since(connection, now - WEEK)),
             stale_after=timedelta(seconds=settings.stale_after),
         )

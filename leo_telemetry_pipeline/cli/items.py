@@ -11,13 +11,13 @@ from dataclasses import asdict
 
 import click
 
-from leo_telemetry_pipeline.actions import ledger
+from leo_telemetry_pipeline.actions import item_resolutions
 from leo_telemetry_pipeline.actions.items import ratio
 from leo_telemetry_pipeline.cli import item_page, text
 from leo_telemetry_pipeline.cli.dimensions import connected
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.store import items as store
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.server.database import Database
 
 _MEANS = {
     "fixed": "its level of now may be the normal one",
@@ -46,7 +46,7 @@ def items(context: click.Context, as_json: bool) -> None:
                 item.status,
                 item.resolution,
                 ratio(known["ratio"]) if "ratio" in known else None,
-                len(ledger.dimensions_of(item.source_detail)),
+                len(item_resolutions.dimensions_of(item.source_detail)),
                 text.moment(item.created_at),
                 item.title,
             )
@@ -78,7 +78,7 @@ def close(item_id: str, resolution: str) -> None:
     with _named(item_id) as (connection, item):
         if not store.close(connection, item.id, resolution):
             raise UserError(f"Item {item_id} is closed already, as {item.resolution or item.status.lower()}")
-    about = ledger.dimensions_of(item.source_detail)
+    about = item_resolutions.dimensions_of(item.source_detail)
     name = text.in_a_line(":".join(about[0]) if about else item.title)
     more = f" and {len(about) - 1} more" if len(about) > 1 else ""
     click.echo(f"Closed as {resolution}. Of {name}{more}: {_MEANS[resolution]}.")

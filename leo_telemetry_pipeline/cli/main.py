@@ -11,12 +11,12 @@ import sys
 def main() -> None:
     """Run the command that was typed, and end the process with its exit status."""
     if sys.argv[1:3] == ["hook", "session-start"]:
-        from leo_telemetry_pipeline.cli.hook import session_start
+        from leo_telemetry_pipeline.cli.claude.hook import session_start
 
         session_start()
         return
     if sys.argv[1:3] == ["hook", "span"]:
-        from leo_telemetry_pipeline.cli import hook_spans
+        from leo_telemetry_pipeline.cli.claude import hook_spans
 
         hook_spans.main()
         return
@@ -26,7 +26,8 @@ def main() -> None:
 
 
 def _run() -> int:
-    from leo_telemetry_pipeline.cli import garbage, signals
+    from leo_telemetry_pipeline.cli import signals
+    from leo_telemetry_pipeline.cli.processes import garbage
 
     signals.end_at_once()
     garbage.look_seldom()

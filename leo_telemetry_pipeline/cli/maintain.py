@@ -1,7 +1,7 @@
 """``leo-telemetry maintain``: the upkeep that a daemon does daily, done now, and counting history again.
 
-Belongs here: the command and how a report reads. Does not: what is done (store.upkeep, store.recount) or why
-(store.retention).
+Belongs here: the command and how a report reads. Does not: what is done (store.retention.maintenance, store.history.recount) or why
+(store.retention.rules).
 """
 
 import re
@@ -15,11 +15,13 @@ import click
 from leo_telemetry_pipeline.cli import text
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.store import database, recount, upkeep
-from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.days import DAY
-from leo_telemetry_pipeline.store.recount import Recount
-from leo_telemetry_pipeline.store.retention import Report
+from leo_telemetry_pipeline.store.history import recount
+from leo_telemetry_pipeline.store.history.recount import Recount
+from leo_telemetry_pipeline.store.retention import maintenance
+from leo_telemetry_pipeline.store.retention.rules import Report
+from leo_telemetry_pipeline.store.server import database
+from leo_telemetry_pipeline.store.server.database import Database
 
 _MOST_SHOWN = 10
 
@@ -46,7 +48,7 @@ def maintain(dry_run: bool, counts_again: bool, first: str | None, last: str | N
     if first or last:
         raise UserError("--from and --to need --recount")
     with database.ready(settings) as target, closing(Database(target, read_only=dry_run)) as connection:
-        report = upkeep.maintain(connection, settings, dry_run=dry_run)
+        report = maintenance.maintain(connection, settings, dry_run=dry_run)
     if as_json:
         text.as_json(asdict(report))
     else:

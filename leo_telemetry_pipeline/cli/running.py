@@ -13,11 +13,12 @@ from datetime import UTC, datetime
 import click
 
 from leo_telemetry_pipeline.cli import text
-from leo_telemetry_pipeline.collect.claude import notebook
-from leo_telemetry_pipeline.collect.claude import running as claude
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store import database, open_spans
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.sources.claude import notebook
+from leo_telemetry_pipeline.sources.claude import running as claude
+from leo_telemetry_pipeline.store import open_spans
+from leo_telemetry_pipeline.store.server import database
+from leo_telemetry_pipeline.store.server.database import Database
 
 # A process that beats every five seconds may be late once; a session says nothing while it thinks or asks.
 _SILENT_S, _SILENT_SESSION_S = open_spans.LOST_AFTER_S, 3600.0

@@ -181,7 +181,7 @@ def _see_to_it(main: int, number: int) -> None:
 
 def _leave_servers() -> None:
     """Stop the embedded database unless others use it, which also ends the statement in which this process hangs."""
-    used = sys.modules.get("leo_telemetry_pipeline.store.embedded")
+    used = sys.modules.get("leo_telemetry_pipeline.store.server.embedded")
     if used is not None:
         with suppress(UserError):
             used.release_all()

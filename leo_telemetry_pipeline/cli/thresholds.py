@@ -13,10 +13,11 @@ from leo_telemetry_pipeline.cli import text
 from leo_telemetry_pipeline.cli.tune import tune
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store import baselines, database
+from leo_telemetry_pipeline.store import baselines
 from leo_telemetry_pipeline.store import thresholds as store
-from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.dimensions import GLOBAL, NAMED_ASSETS
+from leo_telemetry_pipeline.store.server import database
+from leo_telemetry_pipeline.store.server.database import Database
 
 MOST_SAMPLES = 2_000_000_000
 

@@ -12,9 +12,9 @@ from typing import Any
 from leo_telemetry_pipeline.actions.items import milliseconds
 from leo_telemetry_pipeline.analysis.span_measures import FIRST_TOKEN, MEASURES
 from leo_telemetry_pipeline.store import dimension_attributes
-from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.dimension_attributes import Waiting
+from leo_telemetry_pipeline.store.server.database import Database
 
 AFTER = "AFTER IT"
 WAIT, WAITING = "WAIT P50", "WAITING"

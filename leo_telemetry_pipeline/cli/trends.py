@@ -1,6 +1,6 @@
 """``leo-telemetry trends``: how dimensions went from day to day, and since when they are what they are.
 
-Belongs here: what the command takes and prints. Does not: reading days (store.daily), percentiles and changes
+Belongs here: what the command takes and prints. Does not: reading days (store.history.daily), percentiles and changes
 (analysis.trends), what spans have beside their time (trend_measures).
 """
 
@@ -15,8 +15,8 @@ from leo_telemetry_pipeline.actions.items import milliseconds
 from leo_telemetry_pipeline.cli import text, trend_measures
 from leo_telemetry_pipeline.cli.dimensions import Dimension, connected, last_days, parse, unknown
 from leo_telemetry_pipeline.cli.trend_measures import Beside
-from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.days import Window
+from leo_telemetry_pipeline.store.server.database import Database
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,7 +81,7 @@ def trends(dimension: str | None, days: int, limit: int, project: str | None, as
 
 def read_one(connection: Database, window: Window, dimension: Dimension) -> tuple[Found, dict[date, float], Beside]:
     """Read one dimension, its queue share by day, and what else its spans have. Raises UserError where it has none."""
-    from leo_telemetry_pipeline.store import daily
+    from leo_telemetry_pipeline.store.history import daily
 
     scope = daily.scope(connection, window, [dimension[0]])
     found = _read(connection, window, [dimension], scope)
@@ -93,7 +93,7 @@ def read_one(connection: Database, window: Window, dimension: Dimension) -> tupl
 
 def read_most(connection: Database, window: Window, types: Sequence[str], limit: int) -> Found:
     """Read the dimensions with most time."""
-    from leo_telemetry_pipeline.store import daily
+    from leo_telemetry_pipeline.store.history import daily
 
     scope = daily.scope(connection, window, types)
     rows = daily.dimensions(connection, window, scope.types, scope.seen, scope.uncounted)
@@ -102,8 +102,8 @@ def read_most(connection: Database, window: Window, types: Sequence[str], limit:
 
 def _read(connection: Database, window: Window, wanted: Sequence[Dimension], scope: Any, more: int = 0) -> Found:
     from leo_telemetry_pipeline.analysis import trends as analysis
-    from leo_telemetry_pipeline.store import daily
-    from leo_telemetry_pipeline.store.histograms import GAMMA
+    from leo_telemetry_pipeline.store.history import daily
+    from leo_telemetry_pipeline.store.history.histograms import GAMMA
 
     rows = daily.read(connection, window, wanted, scope.seen, scope.uncounted)
     series = analysis.daily(rows, len(wanted), len(window.days), GAMMA)

@@ -1,6 +1,6 @@
 """``leo-telemetry thresholds tune``: which of the thresholds that people wrote do not fit, and what would.
 
-Belongs here: what the command takes and prints. Does not: what fits (analysis.tuning), what is written (actions.tuned).
+Belongs here: what the command takes and prints. Does not: what fits (analysis.tuning), what is written (actions.threshold_tuning).
 """
 
 from collections.abc import Sequence
@@ -46,10 +46,10 @@ def tune(dimension_type: str | None, key: str | None, is_applied: bool, target_a
     if key == "":
         raise UserError("The key is empty: name a dimension, or leave the key out for its whole type")
     with connected() as connection:
-        from leo_telemetry_pipeline.actions import tuned
+        from leo_telemetry_pipeline.actions import threshold_tuning
 
-        found = tuned.suggest(connection, datetime.now(UTC), dimension_type, key, target_alarms)
-        applied = tuned.apply(connection, found) if is_applied else []
+        found = threshold_tuning.suggest(connection, datetime.now(UTC), dimension_type, key, target_alarms)
+        applied = threshold_tuning.apply(connection, found) if is_applied else []
     if as_json:
         text.as_json([asdict(one) | {"is_applied": one in applied} for one in found])
     elif not found:

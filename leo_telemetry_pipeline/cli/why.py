@@ -13,9 +13,9 @@ from leo_telemetry_pipeline.actions.items import allowed, explanations, millisec
 from leo_telemetry_pipeline.cli import text
 from leo_telemetry_pipeline.cli.dimensions import connected, parse, unknown
 from leo_telemetry_pipeline.errors import UserError
-from leo_telemetry_pipeline.store import forecasts, measurements, runs
+from leo_telemetry_pipeline.store import dimension_results, forecasts, runs
+from leo_telemetry_pipeline.store.dimension_results import Judgement
 from leo_telemetry_pipeline.store.forecasts import Expected
-from leo_telemetry_pipeline.store.measurements import Judgement
 from leo_telemetry_pipeline.store.runs import Run
 
 _OUTCOMES = {
@@ -46,7 +46,7 @@ def why(dimension: str, project: str | None, as_json: bool) -> None:
         run = runs.last_succeeded(connection, project)
         if run is None:
             raise UserError("No analysis has succeeded yet: `leo-telemetry analyze` runs one now")
-        judgement = measurements.judgement(connection, run.run_id, *name)
+        judgement = dimension_results.judgement(connection, run.run_id, *name)
         if judgement is None:
             raise unknown(connection, run.window, name)
         ahead = forecasts.of_dimension(connection, run.run_id, *name)

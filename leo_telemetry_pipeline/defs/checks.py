@@ -14,11 +14,11 @@ import pandas as pd
 
 from leo_telemetry_pipeline.actions.inert import markdown
 from leo_telemetry_pipeline.analysis.bottlenecks import JUDGED, NOT_JUDGED, is_above
-from leo_telemetry_pipeline.defs import history
-from leo_telemetry_pipeline.defs.bottlenecks import BOTTLENECKS
+from leo_telemetry_pipeline.defs.assets import history
+from leo_telemetry_pipeline.defs.assets.bottlenecks import BOTTLENECKS
+from leo_telemetry_pipeline.defs.assets.traces import TRACES
 from leo_telemetry_pipeline.defs.names import asset_key
 from leo_telemetry_pipeline.defs.resources import Analysis
-from leo_telemetry_pipeline.defs.traces import TRACES
 from leo_telemetry_pipeline.store import measure, spans
 from leo_telemetry_pipeline.store.days import DAY, Window, midnight
 from leo_telemetry_pipeline.store.dimensions import NOT_BY_DEFAULT

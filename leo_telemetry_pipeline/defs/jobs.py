@@ -5,8 +5,8 @@ Does not belong here: what starts them (sensors, schedules).
 
 import dagster as dg
 
-from leo_telemetry_pipeline.defs.insights import INSIGHTS
-from leo_telemetry_pipeline.defs.maintenance import UPKEEP
+from leo_telemetry_pipeline.defs.assets.insights import INSIGHTS
+from leo_telemetry_pipeline.defs.assets.maintenance import UPKEEP
 from leo_telemetry_pipeline.defs.names import ANALYSIS_JOB, INSIGHTS_JOB, MAINTENANCE_JOB, PREFIX
 
 # These definitions may be merged with others, whose assets are none of our business.

@@ -21,7 +21,7 @@ from grpc import StatusCode
 from leo_telemetry_pipeline.defs.names import asset_key, shown, step_key
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.store import runs
-from leo_telemetry_pipeline.store.database import SERVER_GONE, Database, Target
+from leo_telemetry_pipeline.store.server.database import SERVER_GONE, Database, Target
 
 BEAT_S = 5
 _ANSWERS_S = 20

@@ -1,12 +1,12 @@
 """The names under which a Dagster instance knows us, which others may share, and what in it is ours by them.
 
 Belongs here: jobs, asset keys and tags. Does not: what they stand for. The name of the queue's sensor is in
-store.dagster_home, which looks for it in Dagster's tables.
+store.server.dagster_home, which looks for it in Dagster's tables.
 """
 
 import dagster as dg
 
-from leo_telemetry_pipeline.store.dagster_home import OURS
+from leo_telemetry_pipeline.store.server.dagster_home import OURS
 
 # Two locations that have an asset of one key have it in common, so each key of ours begins with this.
 PREFIX = OURS.removesuffix("_")

@@ -18,10 +18,11 @@ import psycopg2.extensions
 from leo_telemetry_pipeline.defs.lifecycle import LOST, Ending, Heartbeat, how_it_ended, selects
 from leo_telemetry_pipeline.defs.names import FIRST_ASSET, LAST_ASSET, RUN_ID_TAG, TAG
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store import database, runs
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store import runs
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.runs import LostRun, Run
+from leo_telemetry_pipeline.store.server import database
+from leo_telemetry_pipeline.store.server.database import Database
 
 WAIT_S = 0.5
 
@@ -42,7 +43,7 @@ class Analysis:
     otherwise the tables of the last SUCCEEDED run are computed once more. ``gone`` says why there is nothing to do.
     ``concluded`` is the ``output_ref`` that its row ended with.
     ``left`` is what its assets left for later ones (asset.Left).
-    ``seen``, ``uncounted`` and ``marked`` are what defs.history found and did, so that all steps look at the same.
+    ``seen``, ``uncounted`` and ``marked`` are what defs.assets.history found and did, so that all steps look at the same.
     """
 
     database: Database

@@ -10,7 +10,7 @@ from leo_telemetry_pipeline.defs.jobs import analysis_job, maintenance_job
 from leo_telemetry_pipeline.defs.resources import TelemetryDatabase
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import runs
-from leo_telemetry_pipeline.store.dagster_home import OURS, QUEUE_SENSOR
+from leo_telemetry_pipeline.store.server.dagster_home import OURS, QUEUE_SENSOR
 
 
 @dg.schedule(

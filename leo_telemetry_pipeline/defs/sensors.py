@@ -10,14 +10,14 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from leo_telemetry_pipeline.defs import insights
+from leo_telemetry_pipeline.defs.assets import insights
 from leo_telemetry_pipeline.defs.jobs import analysis_job, insights_job
 from leo_telemetry_pipeline.defs.lifecycle import how_it_failed, process_lives
 from leo_telemetry_pipeline.defs.names import FOLLOWS_TAG, RUN_ID_TAG, is_ours
 from leo_telemetry_pipeline.defs.resources import TelemetryDatabase
 from leo_telemetry_pipeline.store import runs
-from leo_telemetry_pipeline.store.dagster_home import OURS, QUEUE_SENSOR
 from leo_telemetry_pipeline.store.runs import Run
+from leo_telemetry_pipeline.store.server.dagster_home import OURS, QUEUE_SENSOR
 
 # Dagster says that it starts a run a moment before there is a process; after so long there should be one.
 SILENT_LAUNCH = timedelta(seconds=40)

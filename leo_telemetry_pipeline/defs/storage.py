@@ -1,6 +1,6 @@
 """Dagster's own storage in PostgreSQL: its tables whole or not used, few connections, one line where no address is.
 
-Belongs here: what ``dagster.yaml`` loads. Does not: the database's address (store.dagster_home).
+Belongs here: what ``dagster.yaml`` loads. Does not: the database's address (store.server.dagster_home).
 """
 
 import os
@@ -19,8 +19,8 @@ from dagster_postgres.storage import DagsterPostgresStorage
 from dagster_postgres.utils import create_pg_connection, pg_alembic_config
 
 from leo_telemetry_pipeline.errors import UserError
-from leo_telemetry_pipeline.store import own_connection
-from leo_telemetry_pipeline.store.dagster_home import TABLES_MADE, URL, tables_version
+from leo_telemetry_pipeline.store.server import own_connection
+from leo_telemetry_pipeline.store.server.dagster_home import TABLES_MADE, URL, tables_version
 
 _METADATA = (RunStorageSqlMetadata, SqlEventLogStorageMetadata, ScheduleStorageSqlMetadata)
 # For the session that completes the tables: any number that nobody else locks.

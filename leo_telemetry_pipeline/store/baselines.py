@@ -12,8 +12,8 @@ from typing import Any
 
 from psycopg2.extras import execute_values
 
-from leo_telemetry_pipeline.store.database import Database
-from leo_telemetry_pipeline.store.watermark import Fence
+from leo_telemetry_pipeline.store.history.watermark import Fence
+from leo_telemetry_pipeline.store.server.database import Database
 
 _AT_ONCE = 1000
 

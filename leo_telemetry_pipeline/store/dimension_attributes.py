@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.dimensions import REACH_MS, SPANS_OF_ONE, WAITED_FOR, stored_types
+from leo_telemetry_pipeline.store.server.database import Database
 
 # Of a measure: the attributes that hold it, the first that is there, each with what its value is multiplied by.
 Names = Mapping[str, Sequence[tuple[str, float]]]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import psycopg2.extensions
 
-from leo_telemetry_pipeline.collect.conventions import has_one_start
+from leo_telemetry_pipeline.sources.otlp.conventions import has_one_start
 from leo_telemetry_pipeline.span import COLUMNS, Span
 from leo_telemetry_pipeline.store import intake, json_text
 from leo_telemetry_pipeline.store.intake import Noticed

@@ -1,6 +1,6 @@
 """One row for a span that two sources report with different starts: the first one stored fixes the start.
 
-Belongs here: finding the stored start, moving a span to it. Does not: which spans these are (collect.conventions),
+Belongs here: finding the stored start, moving a span to it. Does not: which spans these are (sources.otlp.conventions),
 completing rows (ends). All other spans keep the key with their own start: two services may share a span id.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 import psycopg2.errors
 import psycopg2.extensions
 
-from leo_telemetry_pipeline.collect.conventions import has_one_start
+from leo_telemetry_pipeline.sources.otlp.conventions import has_one_start
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store.days import DAY_MS
 

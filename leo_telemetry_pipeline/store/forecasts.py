@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from psycopg2.extras import execute_values
 
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.server.database import Database
 
 _AT_ONCE = 1000
 

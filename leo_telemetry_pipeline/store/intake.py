@@ -14,7 +14,7 @@ import psycopg2
 import psycopg2.extensions
 
 from leo_telemetry_pipeline import redact
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.server.database import Database
 
 # Spans that were refused one by one; the detail is the reason.
 REJECTED = "rejected"

@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg2.extensions
 
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.server.database import Database
 
 OPEN = ("OPEN", "IN_PROGRESS")
 # What may become of an item, and the status that says so.

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.days import Window, after, midnight
 from leo_telemetry_pipeline.store.dimensions import MOST_KEYS, OBSERVED, OTHER_KEYS, REACH_MS, TRACE_SPANS, observations
+from leo_telemetry_pipeline.store.server.database import Database
 
 
 def count(database: Database, window: Window) -> tuple[int, int]:

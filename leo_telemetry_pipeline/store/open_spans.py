@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from leo_telemetry_pipeline.span import Span
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.server.database import Database
 
 # Whoever is silent for longer is gone or stopped; and after a while nobody needs to be told any more.
 BEAT_S = 5

@@ -11,8 +11,8 @@ from typing import Any
 
 import psycopg2.extensions
 
-from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.days import Window
+from leo_telemetry_pipeline.store.server.database import Database
 
 FINAL = ("SUCCEEDED", "FAILED", "TIMED_OUT", "CANCELLED")
 

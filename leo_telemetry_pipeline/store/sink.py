@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 
 import psycopg2
 
-from leo_telemetry_pipeline.collect.sink import Unavailable
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.span import Span
-from leo_telemetry_pipeline.store import database, open_spans, spans
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store import open_spans, spans
+from leo_telemetry_pipeline.store.server import database
+from leo_telemetry_pipeline.store.server.database import Database
+from leo_telemetry_pipeline.writer.sink import Unavailable
 
 CONNECT_TIMEOUT_S = 2
 

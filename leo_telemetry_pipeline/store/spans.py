@@ -16,8 +16,8 @@ import psycopg2
 
 from leo_telemetry_pipeline import redact
 from leo_telemetry_pipeline.span import COLUMNS, Span
-from leo_telemetry_pipeline.store import collected, ends, first_starts, json_text
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store import collection_stats, ends, first_starts, json_text
+from leo_telemetry_pipeline.store.server.database import Database
 
 BATCH = 20_000
 
@@ -109,7 +109,7 @@ def _insert(database: Database, batch: list[Span], removed: Mapping[str, int], s
             if new < len(batch):
                 completed += ends.complete(cursor, batch, source)
         if new or completed or not batch:
-            collected.count_removed(cursor, removed)
+            collection_stats.count_removed(cursor, removed)
     return Stored(new, 0, completed)
 
 

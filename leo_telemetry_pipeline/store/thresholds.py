@@ -6,7 +6,7 @@ Does not: judging anything by it (analysis.bottlenecks).
 
 from collections.abc import Sequence
 
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.server.database import Database
 
 VALUES = ("baseline_p50_ms", "multiplier", "min_samples")
 

@@ -20,18 +20,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from leo_telemetry_pipeline.collect import otlp, otlp_protobuf
 from leo_telemetry_pipeline.settings import PREFIX, Settings
+from leo_telemetry_pipeline.sources.otlp import otlp, otlp_protobuf
 from leo_telemetry_pipeline.store import intake
-from leo_telemetry_pipeline.store.database import Target
+from leo_telemetry_pipeline.store.server.database import Target
 from leo_telemetry_pipeline.web import answers, batching, body
 from leo_telemetry_pipeline.web.batching import Batcher
 from leo_telemetry_pipeline.web.body import Body, Refusal
 from leo_telemetry_pipeline.web.claude import ClaudeCode
 from leo_telemetry_pipeline.web.guard import CONTAINER_HOSTS, FOREIGN_HOST, Guard, Rules
-from leo_telemetry_pipeline.web.keeping import Keeper, NotKept
 from leo_telemetry_pipeline.web.metrics import MEDIA_TYPE, Metrics
 from leo_telemetry_pipeline.web.notices import Notices
+from leo_telemetry_pipeline.web.span_keeper import Keeper, NotKept
 
 _READERS = {answers.JSON: otlp.parts_of_json, answers.PROTOBUF: otlp_protobuf.parts_of_protobuf}
 # What is refused with these, or by the guard, is lost: no exporter sends it again.

@@ -18,16 +18,17 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from leo_telemetry_pipeline import redact
-from leo_telemetry_pipeline.collect import otlp, plausible
-from leo_telemetry_pipeline.collect.otlp_span import PART_BODY, Read, whole_of
 from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.sources import plausible
+from leo_telemetry_pipeline.sources.otlp import otlp
+from leo_telemetry_pipeline.sources.otlp.otlp_span import PART_BODY, Read, whole_of
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import intake
 from leo_telemetry_pipeline.web.body import LIMIT, Body, Refusal
 from leo_telemetry_pipeline.web.claude import ClaudeCode, NotNoted
-from leo_telemetry_pipeline.web.keeping import PATIENCE_S, Keeper, NotKept
 from leo_telemetry_pipeline.web.metrics import Metrics
 from leo_telemetry_pipeline.web.notices import Notices
+from leo_telemetry_pipeline.web.span_keeper import PATIENCE_S, Keeper, NotKept
 
 # Exporters wait for ten seconds by default; an answer after that would be lost on them.
 _WAITS_S = 7.0

@@ -18,16 +18,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from leo_telemetry_pipeline import redact
-from leo_telemetry_pipeline.collect import conventions, plausible
-from leo_telemetry_pipeline.collect.claude import assembler, notebook, otel_notes, otlp_logs
-from leo_telemetry_pipeline.collect.claude.evidence import GRACE_S
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.sources import plausible
+from leo_telemetry_pipeline.sources.claude import assembler, notebook, otel_notes, otlp_logs
+from leo_telemetry_pipeline.sources.claude.evidence import GRACE_S
+from leo_telemetry_pipeline.sources.otlp import conventions
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import intake
 from leo_telemetry_pipeline.web import answers
-from leo_telemetry_pipeline.web.keeping import Keeper, NotKept
 from leo_telemetry_pipeline.web.notices import Notices
+from leo_telemetry_pipeline.web.span_keeper import Keeper, NotKept
 
 # How often notebooks are looked at.
 _EVERY_S = 1.0

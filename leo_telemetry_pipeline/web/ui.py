@@ -1,7 +1,7 @@
 """Dagster's UI behind the guard: the part of ``dev`` that a browser looks at.
 
 Belongs here: making Dagster's web application, and what of it other pages may link to. Does not: the guard's rules
-(guard), the daemon beside it (cli.processes).
+(guard), the daemon beside it (cli.processes.commands).
 
 `dagster dev` and `dagster-webserver` answer every page and every name, have no option for it, and take no middleware.
 So this process does what `dagster-webserver` does, from the parts that its command line is made of.

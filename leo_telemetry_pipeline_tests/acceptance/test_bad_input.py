@@ -18,9 +18,9 @@ import psycopg2
 import pytest
 
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.store import database
-from leo_telemetry_pipeline.store.database import Database
-from leo_telemetry_pipeline.store.server_programs import programs as embedded_programs
+from leo_telemetry_pipeline.store.server import database
+from leo_telemetry_pipeline.store.server.database import Database
+from leo_telemetry_pipeline.store.server.server_programs import programs as embedded_programs
 from leo_telemetry_pipeline_tests import builders, processes
 from leo_telemetry_pipeline_tests.processes import ROOT, finished, free_port, has_line, need, run, until
 

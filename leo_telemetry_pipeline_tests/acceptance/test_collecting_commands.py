@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.store import database
+from leo_telemetry_pipeline.store.server import database
 from leo_telemetry_pipeline_tests.processes import environment, finished, has_line, run, until
 
 SPOOLED = """

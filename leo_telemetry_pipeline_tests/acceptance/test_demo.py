@@ -21,8 +21,9 @@ from leo_telemetry_pipeline import execution
 from leo_telemetry_pipeline.cli import demo
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.store import database, items, runs
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store import items, runs
+from leo_telemetry_pipeline.store.server import database
+from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests import schema_dump
 from leo_telemetry_pipeline_tests.builders import execute, insert, one, row, span
 from leo_telemetry_pipeline_tests.libpq_variables import NONSENSE
@@ -35,7 +36,7 @@ KEEPER = """
 import os, signal
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store import database
+from leo_telemetry_pipeline.store.server import database
 with database.opened(Settings()):
     print(os.getpid(), flush=True)
     signal.sigwait({signal.SIGTERM})

@@ -10,9 +10,9 @@ import psycopg2
 import pytest
 
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.store import database
-from leo_telemetry_pipeline.store.database import DAGSTER_DATABASE, DATABASE, Database
-from leo_telemetry_pipeline.store.embedded import Embedded
+from leo_telemetry_pipeline.store.server import database
+from leo_telemetry_pipeline.store.server.database import DAGSTER_DATABASE, DATABASE, Database
+from leo_telemetry_pipeline.store.server.embedded import Embedded
 from leo_telemetry_pipeline_tests import builders, processes
 from leo_telemetry_pipeline_tests.processes import finished, until
 

@@ -23,8 +23,8 @@ import pytest
 
 from benchmarks import accept_server
 from leo_telemetry_pipeline.settings import PREFIX
-from leo_telemetry_pipeline.store.database import Database
-from leo_telemetry_pipeline.store.embedded import LONGEST_SOCKET, ROLE, Embedded
+from leo_telemetry_pipeline.store.server.database import Database
+from leo_telemetry_pipeline.store.server.embedded import LONGEST_SOCKET, ROLE, Embedded
 from leo_telemetry_pipeline_tests import processes, stale_files
 from leo_telemetry_pipeline_tests.processes import (
     NOBODY,

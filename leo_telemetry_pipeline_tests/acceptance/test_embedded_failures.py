@@ -110,7 +110,7 @@ def test_a_root_without_the_system_programs_on_path_gets_a_user_for_the_server(f
     for name in ("passwd", "group", "shadow", "gshadow"):
         file = folder / "etc" / name
         file.write_text(re.sub("(?m)^.*leo-telemetry.*\n", "", file.read_text()))
-    code = "from leo_telemetry_pipeline.store.server_programs import server_user as user; print(user())"
+    code = "from leo_telemetry_pipeline.store.server.server_programs import server_user as user; print(user())"
     made = shlex.join([sys.executable, "-P", "-c", code])
     read_only = "" if writable else " && mount -o remount,bind,ro /etc"
     script = f"mount --make-rprivate / && mount --bind {folder}/etc /etc{read_only} && exec {made}"

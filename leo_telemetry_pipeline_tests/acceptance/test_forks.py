@@ -119,9 +119,9 @@ def test_a_fork_does_not_wait_for_a_database_that_never_answers(home):
 
 # The module whose import hangs, whether spans are durable, and how many of a child's spans are on disk at its end.
 HANGING = [
-    ("collect.writer", "false", 0),
-    ("collect.loop", "false", 0),
-    ("collect.loop", "true", 0),
+    ("writer.writer", "false", 0),
+    ("writer.worker_thread", "false", 0),
+    ("writer.worker_thread", "true", 0),
     ("scrub.tools", "false", 0),
     ("store.sink", "false", 1),
     ("store.sink", "true", 1),

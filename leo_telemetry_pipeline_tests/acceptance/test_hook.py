@@ -19,12 +19,13 @@ from typing import TypeVar
 import pytest
 
 from leo_telemetry_pipeline import settings as settings_module
-from leo_telemetry_pipeline.cli import hook
-from leo_telemetry_pipeline.collect import generated
+from leo_telemetry_pipeline.cli.claude import hook
+from leo_telemetry_pipeline.sample import generated
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.store import database, runs, spans
-from leo_telemetry_pipeline.store.dagster_home import QUEUE_SENSOR
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store import runs, spans
+from leo_telemetry_pipeline.store.server import database
+from leo_telemetry_pipeline.store.server.dagster_home import QUEUE_SENSOR
+from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests.processes import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,7 +42,7 @@ PROGRAM = (
     else [sys.executable, "-c", "from leo_telemetry_pipeline.cli.main import main; main()"]
 )
 HOOK = [*PROGRAM, "hook", "session-start"]
-CHILD = [sys.executable, "-P", "-m", "leo_telemetry_pipeline.cli.hook_child"]
+CHILD = [sys.executable, "-P", "-m", "leo_telemetry_pipeline.cli.claude.hook_child"]
 
 T = TypeVar("T")
 
@@ -137,7 +138,9 @@ def test_a_home_that_cannot_be_used_is_one_line_on_stderr(
 
 def test_an_interpreter_that_is_gone_is_one_line_on_stderr(home: Path):
     """Lost: a hook that does nothing for ever after an upgrade of Python, and says nothing."""
-    code = "import sys; sys.executable = '/gone/python'; from leo_telemetry_pipeline.cli.hook import session_start"
+    code = (
+        "import sys; sys.executable = '/gone/python'; from leo_telemetry_pipeline.cli.claude.hook import session_start"
+    )
     assert run(EVENT, [sys.executable, "-c", f"{code}; session_start()"]) == (
         0,
         "",
@@ -199,13 +202,13 @@ def test_the_session_waits_for_no_import_that_it_could_feel(home: Path):
         [sys.executable, "-X", "importtime", "-c", code, "hook", "session-start"], input=EVENT, capture_output=True
     )
     loaded = imports(done.stderr.decode())
-    assert "leo_telemetry_pipeline.cli.hook" in loaded
+    assert "leo_telemetry_pipeline.cli.claude.hook" in loaded
     heavy = {"click", "dagster", "json", "numpy", "pandas", "psycopg2", "sqlalchemy", "subprocess"}
     assert loaded & heavy == set()
     assert {name for name in loaded if name.startswith("leo_telemetry_pipeline.")} == {
         "leo_telemetry_pipeline.cli",
         "leo_telemetry_pipeline.cli.main",
-        "leo_telemetry_pipeline.cli.hook",
+        "leo_telemetry_pipeline.cli.claude.hook",
     }
     log_when(home, "does not answer")
 

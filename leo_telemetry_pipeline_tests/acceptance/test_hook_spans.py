@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from leo_telemetry_pipeline.cli.hook_spans import MANY_NOTES
-from leo_telemetry_pipeline.collect import spool
-from leo_telemetry_pipeline.collect.claude import notebook
+from leo_telemetry_pipeline.cli.claude.hook_spans import MANY_NOTES
 from leo_telemetry_pipeline.settings import PREFIX
+from leo_telemetry_pipeline.sources.claude import notebook
 from leo_telemetry_pipeline.span import Span
+from leo_telemetry_pipeline.spool import spool
 from leo_telemetry_pipeline.store import spans
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests.processes import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -324,9 +324,9 @@ def test_claude_code_waits_for_no_import_that_it_could_feel(home: Path, name: st
     command = [sys.executable, "-X", "importtime", "-c", code, "hook", "span"]
     done = subprocess.run(command, input=event(name).encode(), capture_output=True)
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.decode().splitlines()}
-    assert "leo_telemetry_pipeline.cli.hook_spans" in loaded
+    assert "leo_telemetry_pipeline.cli.claude.hook_spans" in loaded
     heavy = {"click", "dagster", "pathlib", "psycopg2", "subprocess", "typing", "leo_telemetry_pipeline.settings"}
-    assert loaded & (heavy | {"leo_telemetry_pipeline.collect.spool", "dataclasses", "logging", "tempfile"}) == set()
+    assert loaded & (heavy | {"leo_telemetry_pipeline.spool.spool", "dataclasses", "logging", "tempfile"}) == set()
 
 
 def event(name: str, **fields: object) -> str:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.store import database, runs
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store import runs
+from leo_telemetry_pipeline.store.server import database
+from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests import builders, processes
 from leo_telemetry_pipeline_tests.builders import execute, midnight, one, queued, row, span
 from leo_telemetry_pipeline_tests.processes import Running, sees_processes, until

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from leo_telemetry_pipeline.collect.spool import Drained, folder_of, usage
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.store import drains
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.spool.spool import Drained, folder_of, usage
+from leo_telemetry_pipeline.store import spool_drain
+from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests.processes import Done, environment, finished, slowness
 
 SPANS = 300
 # Storing what is left gets a second at a program's end, in which a busy machine may not get to it: here it is a minute.
 PATIENT = """
-from leo_telemetry_pipeline.collect import first_span, writer
+from leo_telemetry_pipeline.writer import bootstrap as first_span, writer
 for each in (first_span.FirstSpan, writer.Writer):
     each.close.__defaults__ = (60.0,)
 """
@@ -61,7 +61,7 @@ def python(text: str, *arguments: str) -> list[str]:
 
 
 def drained(db: Database, home: Path) -> Drained:
-    done = drains.drain(db, home, "CLI")
+    done = spool_drain.drain(db, home, "CLI")
     assert (done.torn, done.quarantined, done.left) == (0, 0, 0)
     return done
 
@@ -225,4 +225,4 @@ def test_counters_of_a_program_that_ended_are_kept_with_the_drain(db, home, vari
     (kept,) = db.rows("SELECT counters FROM telemetry_drains")[0]
     assert kept == {"created": SPANS, "stored": 0, "spooled": SPANS, "dropped": {}, "queued": 0}
     with closing(Database(db.target)) as again:
-        assert drains.drain(again, home, "CLI").counters == []
+        assert spool_drain.drain(again, home, "CLI").counters == []

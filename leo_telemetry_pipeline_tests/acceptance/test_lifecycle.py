@@ -16,11 +16,12 @@ from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteRepo
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, InstigatorType
 
 from leo_telemetry_pipeline import execution
-from leo_telemetry_pipeline.cli.code_server import LOCATION
+from leo_telemetry_pipeline.cli.processes.code_server import LOCATION
 from leo_telemetry_pipeline.defs.sensors import insights_sensor
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.store import database, runs
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store import runs
+from leo_telemetry_pipeline.store.server import database
+from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests import builders, processes
 from leo_telemetry_pipeline_tests.builders import execute, one, queued, row
 from leo_telemetry_pipeline_tests.processes import Running, copy_home, sees_processes, until

@@ -25,10 +25,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from benchmarks import accept_receiver
-from leo_telemetry_pipeline.collect import spool
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.store import database
+from leo_telemetry_pipeline.spool import spool
+from leo_telemetry_pipeline.store.server import database
 from leo_telemetry_pipeline.web.body import LIMIT
 from leo_telemetry_pipeline_tests import processes
 from leo_telemetry_pipeline_tests.builders import one

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from leo_telemetry_pipeline.collect import parquet
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.store import archive, partitions, spans, upkeep
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.sources.files import parquet
+from leo_telemetry_pipeline.store import spans
+from leo_telemetry_pipeline.store.retention import archive, maintenance, partitions
+from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests.builders import execute, midnight, new_id, span
 from leo_telemetry_pipeline_tests.processes import command, environment, finished
 
@@ -31,10 +32,10 @@ from pathlib import Path
 import pandas  # imported by pyarrow with its first array, which would be in each of the forks
 import psycopg2.extensions
 import pyarrow.parquet
-from leo_telemetry_pipeline.collect import parquet
+from leo_telemetry_pipeline.sources.files import parquet
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store import archive, database, upkeep
-from leo_telemetry_pipeline.store.database import Database, Target
+from leo_telemetry_pipeline.store.retention import archive, maintenance as upkeep; from leo_telemetry_pipeline.store.server import database
+from leo_telemetry_pipeline.store.server.database import Database, Target
 
 left = 0
 
@@ -247,7 +248,8 @@ def test_a_disk_that_is_full_is_reported_and_nothing_is_dropped(
     assert set(stored(db)) | set(archived(tmp_path)) == set(everything)
     assert len(list(tmp_path.iterdir())) == 1
     assert (
-        upkeep.maintain(db, Settings({PREFIX + "KEEP": f"{KEEP}d", PREFIX + "ARCHIVE": str(tmp_path)})).problems == []
+        maintenance.maintain(db, Settings({PREFIX + "KEEP": f"{KEEP}d", PREFIX + "ARCHIVE": str(tmp_path)})).problems
+        == []
     )
     assert stored(db) + archived(tmp_path) == everything
     assert partitions.name_of(midnight(36).date()) not in str(partitions.attached(db))

@@ -51,9 +51,9 @@ for text in SECRETS.values():
 HOOKED = """
 import os, sys
 from leo_telemetry_pipeline import redact, settings
-from leo_telemetry_pipeline.cli import hook_spans
-from leo_telemetry_pipeline.collect import spool
-from leo_telemetry_pipeline.collect.claude import assembler, hook_notes, notebook
+from leo_telemetry_pipeline.cli.claude import hook_spans
+from leo_telemetry_pipeline.spool import spool
+from leo_telemetry_pipeline.sources.claude import assembler, hook_notes, notebook
 for event in sys.stdin.buffer:
     reading, writing = os.pipe()
     if os.fork() == 0:

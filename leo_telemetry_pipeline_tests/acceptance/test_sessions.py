@@ -11,7 +11,7 @@ from benchmarks import accept_sessions
 from benchmarks.sessions import PLANTS, month
 from leo_telemetry_pipeline.cli import commands
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.server.database import Database
 
 MIDNIGHT = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -17,7 +17,7 @@ pytestmark = sees_processes
 HANGS = """
 from leo_telemetry_pipeline.cli import signals
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store import database
+from leo_telemetry_pipeline.store.server import database
 signals.listen()
 with database.opened(Settings()) as target:
     cursor = target.connect().cursor()

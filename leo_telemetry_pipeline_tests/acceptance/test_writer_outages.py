@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from leo_telemetry_pipeline.collect.spool import Drained, Spool, drain, folder_of, usage
 from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.span import Span
-from leo_telemetry_pipeline.store import database, drains
+from leo_telemetry_pipeline.spool.spool import Drained, Spool, drain, folder_of, usage
+from leo_telemetry_pipeline.store import spool_drain
+from leo_telemetry_pipeline.store.server import database
 from leo_telemetry_pipeline_tests.builders import spans_of
 from leo_telemetry_pipeline_tests.processes import (
     PATIENCE_S,
@@ -90,7 +91,7 @@ def own_server(home: Path) -> Iterator[Path]:
 
 def drained(home: Path) -> Drained:
     with closing(inside(home)) as db:
-        return drains.drain(db, home, "CLI")
+        return spool_drain.drain(db, home, "CLI")
 
 
 def names(home: Path) -> list[str]:
@@ -159,7 +160,7 @@ def test_a_database_that_accepts_and_says_nothing_holds_no_exit(home, durable):
 # The database is never given up, so that nothing but waiting itself brings the spans to the disk.
 FLUSH = """
 from leo_telemetry_pipeline import trace
-from leo_telemetry_pipeline.collect import loop
+from leo_telemetry_pipeline.writer import worker_thread as loop
 loop.PATIENCE_S = 600.0
 for number in range(6_000):
     with trace.tracer.gate(f"G{number}"):
@@ -180,7 +181,7 @@ def test_a_program_that_is_killed_while_it_flushes_into_a_database_that_hangs_lo
             process.kill()
             said, _ = process.communicate()
     assert (process.returncode, said) == (-signal.SIGKILL, "")
-    done = drains.drain(db, home, "CLI")
+    done = spool_drain.drain(db, home, "CLI")
     assert (done.torn, done.left) == (0, 0)
     found = [name for (name,) in db.rows("SELECT span_name FROM workflow_trace_log")]
     assert sorted(found) == sorted(f"G{number}" for number in range(6_000))
@@ -294,8 +295,8 @@ DRAIN = """
 import sys, time
 from contextlib import closing
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store import database, drains
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.server import database; from leo_telemetry_pipeline.store import spool_drain as drains
+from leo_telemetry_pipeline.store.server.database import Database
 settings = Settings()
 with closing(Database(database.running(settings))) as db:
     done = drains.drain(db, settings.home, "CLI")
@@ -325,7 +326,7 @@ def test_a_torn_record_of_a_power_cut_is_counted_and_not_stored(settings, db, ho
     Emitting(home, 50, 1_000, DATABASE_URL=nowhere()).ended()
     (path,) = Path(folder_of(str(home))).glob("*.spans")
     path.write_bytes(path.read_bytes()[:-40])
-    done = drains.drain(db, home, "CLI")
+    done = spool_drain.drain(db, home, "CLI")
     assert (done.torn, done.spans) == (1, 49)
     assert db.rows("SELECT count(*) FROM workflow_trace_log") == [(49,)]
     assert db.rows("SELECT torn FROM telemetry_drains") == [(1,)]

@@ -15,7 +15,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from leo_telemetry_pipeline.store import drains
+from leo_telemetry_pipeline.store import spool_drain
 from leo_telemetry_pipeline_tests import builders, processes
 from leo_telemetry_pipeline_tests.claude import fake_api, recorder, reports, stored, truth
 from leo_telemetry_pipeline_tests.claude.recorder import Recording
@@ -210,7 +210,7 @@ def _played(name: str, way: str, stage: Stage, kept: Recording, product: Product
     deadline = time.monotonic() + PATIENCE_S / 3
     with closing(processes.inside(product.home)) as database:
         while True:
-            drains.drain(database, product.home, "CLI")
+            spool_drain.drain(database, product.home, "CLI")
             found = tuple(stored.rows(database, sessions))
             reported = tuple(reports.reports(kept.requests))
             text = stored.text(database, sessions)

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests.claude.reports import Report
 from leo_telemetry_pipeline_tests.claude.truth import Fact
 

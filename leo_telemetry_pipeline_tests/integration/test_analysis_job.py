@@ -22,13 +22,15 @@ from leo_telemetry_pipeline import execution
 from leo_telemetry_pipeline.actions import findings
 from leo_telemetry_pipeline.analysis import bottlenecks as judging
 from leo_telemetry_pipeline.analysis import p50
-from leo_telemetry_pipeline.defs import bottlenecks, checks, resources, traces
+from leo_telemetry_pipeline.defs import checks, resources
+from leo_telemetry_pipeline.defs.assets import bottlenecks, traces
 from leo_telemetry_pipeline.defs.names import shown
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.span import InvalidSpan
-from leo_telemetry_pipeline.store import blocks, counts, dimensions, drains, histograms, measure, runs, spans
-from leo_telemetry_pipeline.store.database import Database, Target
+from leo_telemetry_pipeline.store import dimensions, measure, runs, spans, spool_drain
 from leo_telemetry_pipeline.store.days import Window
+from leo_telemetry_pipeline.store.history import blocks, histograms, span_counts
+from leo_telemetry_pipeline.store.server.database import Database, Target
 from leo_telemetry_pipeline_tests.builders import (
     DAY,
     QUIET,
@@ -447,7 +449,7 @@ def boom(*_: Any, **__: Any) -> None:
 @pytest.mark.parametrize(
     ("module", "name", "step"),
     [
-        (counts, "by_type_and_day", "workflow_traces"),
+        (span_counts, "by_type_and_day", "workflow_traces"),
         (judging, "judge", "bottlenecks"),
         (findings, "conclude", "continuous_improvements"),
     ],
@@ -475,7 +477,7 @@ def test_an_analysis_that_raises_ends_failed_and_says_where_and_why(
 @pytest.mark.only_on(EMBEDDED, DEBIAN, reason="a pooler has words of its own for it")
 @pytest.mark.parametrize(
     ("module", "step", "goes_on"),
-    [(counts, "by_type_and_day", False), (measure, "exact_p50", False), (drains, "drain", True)],
+    [(span_counts, "by_type_and_day", False), (measure, "exact_p50", False), (spool_drain, "drain", True)],
 )
 def test_an_analysis_whose_database_died_is_tried_again(
     db: Database, server: Server, module: ModuleType, step: str, goes_on: bool, monkeypatch: pytest.MonkeyPatch

@@ -11,8 +11,9 @@ from psycopg2.extensions import parse_dsn
 
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.store import database, migrations, spans
-from leo_telemetry_pipeline.store.database import Database, outside
+from leo_telemetry_pipeline.store import spans
+from leo_telemetry_pipeline.store.server import database, migrations
+from leo_telemetry_pipeline.store.server.database import Database, outside
 from leo_telemetry_pipeline_tests import schema_dump
 from leo_telemetry_pipeline_tests.builders import (
     analyse_queued,

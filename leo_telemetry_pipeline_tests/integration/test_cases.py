@@ -12,11 +12,12 @@ from click.testing import CliRunner, Result
 from leo_telemetry_pipeline.cli.commands import cli
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings, bundled
-from leo_telemetry_pipeline.store import intake, purge
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store import intake
 from leo_telemetry_pipeline.store.days import Window, milliseconds
 from leo_telemetry_pipeline.store.dimensions import observations
-from leo_telemetry_pipeline.store.purge import What
+from leo_telemetry_pipeline.store.retention import purge
+from leo_telemetry_pipeline.store.retention.purge import What
+from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests.builders import execute, insert, midnight, one, span
 
 CASES = Path(__file__).resolve().parents[1] / "cases"

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from leo_telemetry_pipeline.collect import plausible
-from leo_telemetry_pipeline.collect.claude import assembler, notebook
 from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.sources import plausible
+from leo_telemetry_pipeline.sources.claude import assembler, notebook
 from leo_telemetry_pipeline.store import spans
-from leo_telemetry_pipeline.store.database import Database, Target
+from leo_telemetry_pipeline.store.server.database import Database, Target
 from leo_telemetry_pipeline.web import claude
 from leo_telemetry_pipeline.web.app import build_app
 from leo_telemetry_pipeline_tests.claude_sessions import Session, arrival, sessions

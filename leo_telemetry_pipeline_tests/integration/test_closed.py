@@ -13,8 +13,10 @@ import psycopg2
 import pytest
 
 from leo_telemetry_pipeline.errors import UserError
-from leo_telemetry_pipeline.store import access, migrations, partitions, runs, spans
-from leo_telemetry_pipeline.store.database import Database, outside, prepare_for_dagster
+from leo_telemetry_pipeline.store import runs, spans
+from leo_telemetry_pipeline.store.retention import partitions
+from leo_telemetry_pipeline.store.server import access, migrations
+from leo_telemetry_pipeline.store.server.database import Database, outside, prepare_for_dagster
 from leo_telemetry_pipeline_tests.builders import configure, execute, midnight, one, slow, span
 from leo_telemetry_pipeline_tests.lints import LINTS, WRONG
 from leo_telemetry_pipeline_tests.roles import API, NOBODY, OURS, as_owner, blocks, supabase_template

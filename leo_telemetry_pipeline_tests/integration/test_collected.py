@@ -10,9 +10,11 @@ import pytest
 
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.span import Span
-from leo_telemetry_pipeline.store import collected, histograms, measure, open_spans, purge, sink, spans, staleness
-from leo_telemetry_pipeline.store.database import Database, Target, outside
-from leo_telemetry_pipeline.store.purge import What
+from leo_telemetry_pipeline.store import collection_stats, measure, open_spans, sink, spans
+from leo_telemetry_pipeline.store.history import histograms, staleness
+from leo_telemetry_pipeline.store.retention import purge
+from leo_telemetry_pipeline.store.retention.purge import What
+from leo_telemetry_pipeline.store.server.database import Database, Target, outside
 from leo_telemetry_pipeline_tests.builders import DAY, execute, insert, midnight, new_id, one, span, spans_of, week
 from leo_telemetry_pipeline_tests.servers import as_role
 
@@ -80,8 +82,8 @@ def test_removed_attributes_are_counted_by_name(db: Database) -> None:
     """Lost: nobody would know that an attribute they miss is being removed."""
     spans.store(db, [span()], {"http.url": 2, "db.statement": 1})
     spans.store(db, [], {"http.url": 3})
-    assert collected.removed_keys(db, midnight()) == [("http.url", 5), ("db.statement", 1)]
-    assert collected.removed_keys(db, datetime.now(UTC) + DAY) == []
+    assert collection_stats.removed_keys(db, midnight()) == [("http.url", 5), ("db.statement", 1)]
+    assert collection_stats.removed_keys(db, datetime.now(UTC) + DAY) == []
 
 
 def test_counting_the_same_names_from_two_sides_at_once_never_deadlocks(target: Target) -> None:
@@ -103,7 +105,7 @@ def test_counting_the_same_names_from_two_sides_at_once_never_deadlocks(target: 
         thread.join()
     assert errors == []
     with closing(Database(target)) as db:
-        assert {count for _, count in collected.removed_keys(db, midnight(), 50)} == {60}
+        assert {count for _, count in collection_stats.removed_keys(db, midnight(), 50)} == {60}
 
 
 def test_a_retry_counts_no_removed_attribute_twice(db: Database) -> None:
@@ -111,19 +113,19 @@ def test_a_retry_counts_no_removed_attribute_twice(db: Database) -> None:
     made = [span()]
     for _ in range(3):
         spans.store(db, made, {"http.url": 2})
-    assert collected.removed_keys(db, midnight()) == [("http.url", 2)]
+    assert collection_stats.removed_keys(db, midnight()) == [("http.url", 2)]
 
 
 def test_removed_attributes_of_a_refused_span_are_counted(db: Database) -> None:
     """Lost: an attribute that comes with a bad span would never be named."""
     spans.store(db, [poisoned("A")], {"http.url": 2})
-    assert collected.removed_keys(db, midnight()) == [("http.url", 2)]
+    assert collection_stats.removed_keys(db, midnight()) == [("http.url", 2)]
 
 
 def test_counting_removed_attributes_never_decides_about_spans(db: Database) -> None:
     """Lost: a name that cannot be counted would keep good spans out."""
     assert spans.store(db, [span()], {"": 1}) == spans.Stored(1, 0)
-    assert collected.removed_keys(db, midnight()) == [("(empty)", 1)]
+    assert collection_stats.removed_keys(db, midnight()) == [("(empty)", 1)]
     execute(db, "DROP TABLE telemetry_removed_keys")
     assert spans.store(db, [span()], {"x": 1}) == spans.Stored(1, 0)
     assert spans.store(db, [], {"x": 1}) == spans.Stored(0, 0)
@@ -169,10 +171,10 @@ def test_a_value_that_json_does_not_have_is_stored_as_text(db: Database) -> None
 def test_a_drain_leaves_word_of_what_was_lost(db: Database) -> None:
     """Lost: spans that a program had to drop would be missed by nobody."""
     counters = {"created": 10, "stored": 4, "spooled": 3, "queued": 0, "dropped": {"queue_full": 3}}
-    collected.note_drain(db, collected.Drain("CLI", 1, 3, 3, 0, 2, counters))
-    collected.note_drain(db, collected.Drain("ANALYSIS", 0, 0, 0, 0, 0, {"dropped": {"queue_full": 1}}))
-    assert collected.losses(db, midnight()) == {"queue_full": 4, "torn": 2}
-    assert collected.losses(db, datetime.now(UTC) + DAY) == {}
+    collection_stats.note_drain(db, collection_stats.Drain("CLI", 1, 3, 3, 0, 2, counters))
+    collection_stats.note_drain(db, collection_stats.Drain("ANALYSIS", 0, 0, 0, 0, 0, {"dropped": {"queue_full": 1}}))
+    assert collection_stats.losses(db, midnight()) == {"queue_full": 4, "torn": 2}
+    assert collection_stats.losses(db, datetime.now(UTC) + DAY) == {}
 
 
 # What runs now

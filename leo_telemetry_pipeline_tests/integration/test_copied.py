@@ -2,9 +2,9 @@
 
 from contextlib import closing
 
-from leo_telemetry_pipeline.store import copied
-from leo_telemetry_pipeline.store.copied import _Arriving
-from leo_telemetry_pipeline.store.database import Database, outside
+from leo_telemetry_pipeline.store.history import binary_copy
+from leo_telemetry_pipeline.store.history.binary_copy import _Arriving
+from leo_telemetry_pipeline.store.server.database import Database, outside
 from leo_telemetry_pipeline_tests.servers import Server
 
 SQL = """
@@ -27,7 +27,7 @@ def test_each_field_arrives_as_a_cursor_would_give_it(db: Database):
     """Lost: histories with other numbers than the database has."""
     found: list[tuple] = []
     with db.transaction() as cursor:
-        copied.rows(cursor, SQL, WORD, "iqd", 3, lambda fixed, more: found.append((*fixed, *map(_bytes, more))))
+        binary_copy.rows(cursor, SQL, WORD, "iqd", 3, lambda fixed, more: found.append((*fixed, *map(_bytes, more))))
     assert found == expected(db)
     assert None in {row[3] for row in found}
 
@@ -38,13 +38,13 @@ def test_rows_may_arrive_in_pieces_of_any_length(db: Database, monkeypatch):
     whole = _Arriving.write
     monkeypatch.setattr(_Arriving, "write", lambda self, piece: pieces.append(piece) or len(piece))
     with db.transaction() as cursor:
-        copied.rows(cursor, SQL, WORD, "iqd", 3, lambda fixed, more: None)
+        binary_copy.rows(cursor, SQL, WORD, "iqd", 3, lambda fixed, more: None)
     monkeypatch.setattr(_Arriving, "write", whole)
     sent = b"".join(pieces)
     for size in (1, 2, 7, 19, 20, 100, len(sent)):
         found: list[tuple] = []
         arriving = _Arriving(
-            copied.fixed_columns("iqd"), 3, lambda fixed, more, to=found: to.append((*fixed, *map(_bytes, more)))
+            binary_copy.fixed_columns("iqd"), 3, lambda fixed, more, to=found: to.append((*fixed, *map(_bytes, more)))
         )
         for at in range(0, len(sent), size):
             assert arriving.write(sent[at : at + size]) == len(sent[at : at + size])
@@ -57,7 +57,7 @@ def test_names_are_the_same_from_a_database_in_another_encoding(server: Server):
     try:
         with closing(Database(outside(server.url("latin"), "dagster"))) as db, db.transaction() as cursor:
             found: list[bytes | None] = []
-            copied.rows(
+            binary_copy.rows(
                 cursor, "SELECT 1, 'prüfen'::text", None, "i", 1, lambda _, more: found.extend(map(_bytes, more))
             )
             assert found == ["prüfen".encode()]
@@ -68,7 +68,7 @@ def test_names_are_the_same_from_a_database_in_another_encoding(server: Server):
 def test_no_rows_are_none(db: Database):
     """Lost: the first analysis of an empty database."""
     with db.transaction() as cursor:
-        copied.rows(cursor, "SELECT 1::bigint, 'text' WHERE false", None, "q", 1, lambda *row: 1 / 0)
+        binary_copy.rows(cursor, "SELECT 1::bigint, 'text' WHERE false", None, "q", 1, lambda *row: 1 / 0)
 
 
 def _bytes(field: memoryview | None) -> bytes | None:

@@ -32,9 +32,9 @@ from sqlalchemy.exc import ProgrammingError
 
 from leo_telemetry_pipeline.defs.storage import Storage
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store import dagster_home
-from leo_telemetry_pipeline.store.dagster_home import QUEUE_SENSOR, Daemon
-from leo_telemetry_pipeline.store.database import Target, outside
+from leo_telemetry_pipeline.store.server import dagster_home
+from leo_telemetry_pipeline.store.server.dagster_home import QUEUE_SENSOR, Daemon
+from leo_telemetry_pipeline.store.server.database import Target, outside
 from leo_telemetry_pipeline_tests.processes import ROOT, until
 from leo_telemetry_pipeline_tests.servers import DEBIAN, EMBEDDED
 

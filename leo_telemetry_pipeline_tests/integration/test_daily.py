@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from leo_telemetry_pipeline.analysis import p50, trends
-from leo_telemetry_pipeline.defs.learning import daily_p50s
+from leo_telemetry_pipeline.defs.assets.learning import daily_p50s
 from leo_telemetry_pipeline.span import Span
-from leo_telemetry_pipeline.store import buckets, daily, histograms
-from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.days import Window, after
 from leo_telemetry_pipeline.store.days import midnight as midnight_of
-from leo_telemetry_pipeline.store.histograms import GAMMA
+from leo_telemetry_pipeline.store.history import buckets, daily, histograms
+from leo_telemetry_pipeline.store.history.histograms import GAMMA
+from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests.builders import configure, execute, insert, midnight, span
 
 A, B, PHASE = ("gate", "A"), ("gate", "B"), ("phase", "A")

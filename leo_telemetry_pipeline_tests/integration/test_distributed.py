@@ -11,9 +11,10 @@ import pytest
 
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.store import distributed, open_spans, spans
-from leo_telemetry_pipeline.store.database import Database, running
-from leo_telemetry_pipeline.store.purge import What, count, purge
+from leo_telemetry_pipeline.store import open_spans, spans
+from leo_telemetry_pipeline.store.retention.purge import What, count, purge
+from leo_telemetry_pipeline.store.server import distributed
+from leo_telemetry_pipeline.store.server.database import Database, running
 from leo_telemetry_pipeline_tests.builders import analyse_queued, configure, execute, midnight, one, slow, span
 from leo_telemetry_pipeline_tests.citus import local_tables, refusals
 from leo_telemetry_pipeline_tests.processes import command, environment, finished

@@ -12,7 +12,7 @@ import pytest
 
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import intake, open_spans, spans
-from leo_telemetry_pipeline.store.database import Database, Target
+from leo_telemetry_pipeline.store.server.database import Database, Target
 from leo_telemetry_pipeline.store.spans import Stored
 from leo_telemetry_pipeline_tests.builders import DAY, execute, midnight, new_id, one, span
 

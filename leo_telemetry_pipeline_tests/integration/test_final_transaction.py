@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import pytest
 
 from leo_telemetry_pipeline.store import runs
-from leo_telemetry_pipeline.store.database import Database, Target
+from leo_telemetry_pipeline.store.server.database import Database, Target
 from leo_telemetry_pipeline_tests.builders import (
     analyse,
     analyse_queued,
@@ -38,7 +38,7 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from leo_telemetry_pipeline.actions import findings
-from leo_telemetry_pipeline.store.database import Database, outside
+from leo_telemetry_pipeline.store.server.database import Database, outside
 from leo_telemetry_pipeline.store.days import Window
 
 url, run_id, mine, end, moment, keys = sys.argv[1:7]

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from leo_telemetry_pipeline.analysis import p50
 from leo_telemetry_pipeline.span import Span
-from leo_telemetry_pipeline.store import buckets, counts, histograms, measure, spans, staleness
-from leo_telemetry_pipeline.store.database import Database, Target, outside
+from leo_telemetry_pipeline.store import measure, spans
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.dimensions import observations
-from leo_telemetry_pipeline.store.purge import What, purge
+from leo_telemetry_pipeline.store.history import buckets, histograms, span_counts, staleness
+from leo_telemetry_pipeline.store.retention.purge import What, purge
+from leo_telemetry_pipeline.store.server.database import Database, Target, outside
 from leo_telemetry_pipeline_tests.builders import (
     DAY,
     configure,
@@ -38,7 +39,7 @@ anywhere = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, 
 
 
 def seen(db: Database, window: Window = WEEK) -> list[str]:
-    return sorted({row[0] for row in counts.by_type_and_day(db, window)})
+    return sorted({row[0] for row in span_counts.by_type_and_day(db, window)})
 
 
 SHAPES = {

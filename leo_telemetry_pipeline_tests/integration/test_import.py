@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from leo_telemetry_pipeline.cli.load import Asked, _load_one, _report, store
-from leo_telemetry_pipeline.collect import files
+from leo_telemetry_pipeline.cli.import_files import Asked, _load_one, _report, store
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.redact import Policy
 from leo_telemetry_pipeline.settings import Settings, bundled
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.sources.files import reader
+from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests.builders import execute, new_id
 
 DATA = bundled("examples") / "data"
@@ -35,9 +35,9 @@ def row(**more: object) -> str:
 def test_the_samples_are_stored_whole_and_once(db: Database, name: str, preset: str | None, spans: int) -> None:
     """Lost: real exports lose spans on the way, or count twice what is imported twice."""
     path = DATA / name
-    first = store(db, files.read(path, preset=preset), path)
+    first = store(db, reader.read(path, preset=preset), path)
     assert (first.read, first.new, first.bad) == (spans, spans, [])
-    assert store(db, files.read(path, preset=preset), path).new == 0
+    assert store(db, reader.read(path, preset=preset), path).new == 0
     assert db.rows("SELECT count(*) FROM workflow_trace_log") == [(spans,)]
 
 
@@ -49,7 +49,7 @@ def test_a_bad_line_is_put_aside_with_file_line_and_reason_and_the_others_are_ke
     lines = [row(), "{not json", row(duration_ms=-1), row(attributes={"nul": "a\x00b", "lone": "\ud800"})]
     path.write_bytes(gzip.compress("\n".join(lines).encode()))
     for _ in range(2):
-        store(db, files.read(path), path)
+        store(db, reader.read(path), path)
     assert db.rows("SELECT count(*) FROM workflow_trace_log") == [(2,)]
     aside = db.rows("SELECT source, line, reason, content FROM telemetry_quarantine ORDER BY line")
     assert [(source, line) for source, line, _, _ in aside] == [(str(path), 2), (str(path), 3)]
@@ -68,7 +68,7 @@ def test_the_older_leo_shape_is_measured_under_its_real_names(db: Database, tmp_
         row(span_type="phase", span_name="step.setup", phase="PLAN"),
     ]
     path.write_text("\n".join(older))
-    assert store(db, files.read(path), path).new == 4
+    assert store(db, reader.read(path), path).new == 4
     kept = db.rows("SELECT span_type, coalesce(gate_name, subagent_name, phase) FROM workflow_trace_log ORDER BY 1")
     assert kept == [("gate", "GATE_PRD_REQUIRED"), ("phase", "PLAN"), ("subagent", "DESIGN"), ("workflow", None)]
 
@@ -80,7 +80,7 @@ def test_what_the_table_refuses_is_not_told_as_stored_already(
     execute(db, "ALTER TABLE workflow_trace_log ADD CONSTRAINT no_poison CHECK (span_name <> 'poison')")
     path = tmp_path / "spans.jsonl"
     path.write_text("\n".join([row(), row(span_name="poison"), "{not json"]))
-    _report(path, store(db, files.read(path), path))
+    _report(path, store(db, reader.read(path), path))
     said = capsys.readouterr()
     assert said.out == f"{path}: 1 span(s) stored, 2 bad line(s) put aside; spans of 2026-11-22\n"
     assert "line 3" in said.err

@@ -10,10 +10,10 @@ from click.testing import CliRunner
 
 from leo_telemetry_pipeline.cli import commands
 from leo_telemetry_pipeline.errors import UserError
-from leo_telemetry_pipeline.store import counts, histograms
-from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.days import midnight as midnight_of
+from leo_telemetry_pipeline.store.history import histograms, span_counts
+from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests.builders import execute, insert, midnight, new_id, one, span
 from leo_telemetry_pipeline_tests.servers import EMBEDDED
 
@@ -57,7 +57,7 @@ def test_trends_of_spans_that_no_analysis_has_seen_are_there_and_stay_as_they_ar
     """Lost: whoever has just imported a month would see nothing, or other numbers tomorrow."""
     fill(db)
     printed = say("trends"), say("trends", "gate:GATE_A"), say("trends", "gate:GATE_A", "--json")
-    seen = sorted({row[0] for row in counts.by_type_and_day(db, MONTH)})
+    seen = sorted({row[0] for row in span_counts.by_type_and_day(db, MONTH)})
     histograms.rebuild(db, MONTH.days, ["gate", "phase", "handoff", "subagent", "sd_type", "gate+sd_type"], seen)
     assert (say("trends"), say("trends", "gate:GATE_A"), say("trends", "gate:GATE_A", "--json")) == printed
 

@@ -16,7 +16,7 @@ from leo_telemetry_pipeline.defs.resources import TelemetryDatabase
 from leo_telemetry_pipeline.defs.sensors import insights_sensor, run_lifecycle_sensor
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import items, runs
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests.builders import (
     QUIET,
     analyse,

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 from leo_telemetry_pipeline.store import intake
-from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.intake import REJECTED, Noticed
+from leo_telemetry_pipeline.store.server.database import Database
 
 HOUR_AGO = datetime.now(UTC) - timedelta(hours=1)
 

@@ -14,10 +14,10 @@ import pytest
 from psycopg2.extras import Json, execute_values
 
 from leo_telemetry_pipeline.span import Span
-from leo_telemetry_pipeline.store import blocks, histograms, staleness
-from leo_telemetry_pipeline.store.database import Database, Target
 from leo_telemetry_pipeline.store.days import midnight as midnight_of
 from leo_telemetry_pipeline.store.days import whole
+from leo_telemetry_pipeline.store.history import blocks, histograms, staleness
+from leo_telemetry_pipeline.store.server.database import Database, Target
 from leo_telemetry_pipeline_tests.builders import DAY, execute, insert, midnight, new_id, span
 from leo_telemetry_pipeline_tests.servers import EMBEDDED
 

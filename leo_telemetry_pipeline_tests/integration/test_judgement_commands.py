@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from leo_telemetry_pipeline.cli import commands
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.store import baselines, items, spans
-from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.items import Item
+from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests.builders import (
     analyse,
     configure,

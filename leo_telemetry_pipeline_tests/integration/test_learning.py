@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from leo_telemetry_pipeline.span import Span
-from leo_telemetry_pipeline.store import baselines, items, measurements, runs, spans
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store import baselines, dimension_results, items, runs, spans
+from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests.builders import analyse, midnight, new_id, one, row_of, span
 from leo_telemetry_pipeline_tests.servers import EMBEDDED
 
@@ -123,7 +123,7 @@ def test_five_spans_a_day_are_not_enough_data_and_say_so(db: Database):
         insert(db, handoffs(rng, days_ago, design=3.0 if days_ago <= 5 else 1.0, count=5))
     run = analyse_on(db, 0)
     assert found(run) == {}
-    judgement = measurements.judgement(db, run.run_id, "subagent", "DESIGN")
+    judgement = dimension_results.judgement(db, run.run_id, "subagent", "DESIGN")
     assert judgement is not None
     assert judgement.outcome == "no_baseline"
     assert judgement.learned is not None
@@ -140,7 +140,7 @@ def test_a_look_back_neither_uses_nor_changes_what_was_learned_later(db: Databas
     now = learned(db)
     assert now.p50_ms == pytest.approx(2000, rel=0.1)
     back = analyse_on(db, 21)
-    judgement = measurements.judgement(db, back.run_id, "subagent", "DESIGN")
+    judgement = dimension_results.judgement(db, back.run_id, "subagent", "DESIGN")
     assert judgement is not None
     assert judgement.baseline_p50_ms == pytest.approx(4000, rel=0.1)
     assert learned(db) == now

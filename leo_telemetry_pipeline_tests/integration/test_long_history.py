@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from leo_telemetry_pipeline.analysis import p50
-from leo_telemetry_pipeline.store import blocks, buckets, counts, histograms, measure, spans, staleness
-from leo_telemetry_pipeline.store.database import Database, Target
+from leo_telemetry_pipeline.store import measure, spans
 from leo_telemetry_pipeline.store.days import Window, after
 from leo_telemetry_pipeline.store.days import midnight as midnight_of
 from leo_telemetry_pipeline.store.dimensions import COUNTS, OTHER_KEYS, observations
-from leo_telemetry_pipeline.store.purge import What, purge
-from leo_telemetry_pipeline.store.watermark import lock
+from leo_telemetry_pipeline.store.history import blocks, buckets, histograms, span_counts, staleness
+from leo_telemetry_pipeline.store.history.watermark import lock
+from leo_telemetry_pipeline.store.retention.purge import What, purge
+from leo_telemetry_pipeline.store.server.database import Database, Target
 from leo_telemetry_pipeline_tests.builders import DAY, execute, insert, midnight, span, spans_of, week
 from leo_telemetry_pipeline_tests.servers import EMBEDDED
 
@@ -128,7 +129,7 @@ def test_a_span_at_a_wrong_time_is_stored_and_counts_once_in_its_own_window(db: 
     for window in (Window(midnight(7), now), Window(day.start - DAY, day.start), Window(day.end, day.end + DAY)):
         inside = window.start <= at < window.end
         assert len(measure.exact_p50(db, window, ["gate"], ["gate"])) == inside
-    assert sum(row[2] for row in counts.by_type_and_day(db, day, [])) == 1
+    assert sum(row[2] for row in span_counts.by_type_and_day(db, day, [])) == 1
 
 
 def one_moment(db: Database):

@@ -10,8 +10,8 @@ from contextlib import closing
 import psycopg2
 import pytest
 
-from leo_telemetry_pipeline.store import migrations
-from leo_telemetry_pipeline.store.database import Database, Target, outside
+from leo_telemetry_pipeline.store.server import migrations
+from leo_telemetry_pipeline.store.server.database import Database, Target, outside
 from leo_telemetry_pipeline_tests import builders
 from leo_telemetry_pipeline_tests.builders import back_date, execute, new_id, one, queued, running
 from leo_telemetry_pipeline_tests.processes import command, finished
@@ -62,8 +62,8 @@ def test_two_migrations_at_once_both_end_well(empty_database_url: str):
     """Lost: a hook and a command on a new machine would break each other's first start."""
     code = (
         "import sys\n"
-        "from leo_telemetry_pipeline.store import migrations\n"
-        "from leo_telemetry_pipeline.store.database import outside\n"
+        "from leo_telemetry_pipeline.store.server import migrations\n"
+        "from leo_telemetry_pipeline.store.server.database import outside\n"
         "import sqlalchemy, alembic.command, alembic.config\n"
         "target = outside(sys.argv[1], 'dagster')\n"
         "print('ready', flush=True)\n"

@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.days import milliseconds
+from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests.builders import analyse_queued, configure, execute, midnight, new_id
 
 # What that engine sends, in its order, whether a value is there or not.

@@ -11,14 +11,14 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExportResult
 from opentelemetry.trace import Status, StatusCode, Tracer
 
-from leo_telemetry_pipeline.collect.writer import Unavailable, Writer
 from leo_telemetry_pipeline.otel import OTelSpanExporter
 from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import spans
-from leo_telemetry_pipeline.store.database import Database, outside
-from leo_telemetry_pipeline.store.drains import drain
+from leo_telemetry_pipeline.store.server.database import Database, outside
 from leo_telemetry_pipeline.store.sink import DatabaseSink
+from leo_telemetry_pipeline.store.spool_drain import drain
+from leo_telemetry_pipeline.writer.writer import Unavailable, Writer
 
 ROWS = "SELECT span_type, span_name, status, project, sd_id, attributes FROM workflow_trace_log ORDER BY span_name"
 
@@ -158,7 +158,7 @@ def test_switched_off_it_stores_nothing(db: Database, monkeypatch: pytest.Monkey
 PROGRAM = """
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from leo_telemetry_pipeline.collect.writer import Unavailable, Writer
+from leo_telemetry_pipeline.writer.writer import Unavailable, Writer
 from leo_telemetry_pipeline.otel import OTelSpanExporter
 
 provider = TracerProvider()

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from leo_telemetry_pipeline.collect import otlp
 from leo_telemetry_pipeline.redact import Policy
 from leo_telemetry_pipeline.settings import bundled
+from leo_telemetry_pipeline.sources.otlp import otlp
 from leo_telemetry_pipeline.store import measure, spans
-from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.days import milliseconds
+from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests.builders import midnight, week
 
 SAMPLE = bundled("examples") / "data" / "claude_code_otlp_sample.jsonl"

@@ -10,12 +10,13 @@ import psycopg2
 import pytest
 import sqlalchemy as sa
 
-from leo_telemetry_pipeline.collect.sink import Unavailable
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.store import dagster_home, database, own_connection, sink
-from leo_telemetry_pipeline.store.database import Database, Target
-from leo_telemetry_pipeline.store.own_connection import UNFIXABLE
+from leo_telemetry_pipeline.store import sink
+from leo_telemetry_pipeline.store.server import dagster_home, database, own_connection
+from leo_telemetry_pipeline.store.server.database import Database, Target
+from leo_telemetry_pipeline.store.server.own_connection import UNFIXABLE
+from leo_telemetry_pipeline.writer.sink import Unavailable
 from leo_telemetry_pipeline_tests import processes
 from leo_telemetry_pipeline_tests.libpq_variables import MEANT_FOR_ANOTHER, NONSENSE, read_by_libpq
 from leo_telemetry_pipeline_tests.processes import finished

@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from leo_telemetry_pipeline.span import InvalidSpan, Span
-from leo_telemetry_pipeline.store import counts as span_counts
 from leo_telemetry_pipeline.store import dimensions, spans, thresholds
 from leo_telemetry_pipeline.store import measure as measuring
-from leo_telemetry_pipeline.store.database import Database
 from leo_telemetry_pipeline.store.days import Window
+from leo_telemetry_pipeline.store.history import span_counts as span_counts
+from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests.builders import (
     DAY,
     configure,

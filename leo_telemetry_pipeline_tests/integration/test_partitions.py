@@ -8,12 +8,14 @@ from datetime import UTC, date, datetime, timedelta
 import psycopg2
 import pytest
 
-from leo_telemetry_pipeline.collect.conventions import CLAUDE_CODE_SERVICE
 from leo_telemetry_pipeline.settings import PREFIX, Settings
+from leo_telemetry_pipeline.sources.otlp.conventions import CLAUDE_CODE_SERVICE
 from leo_telemetry_pipeline.span import Span
-from leo_telemetry_pipeline.store import first_starts, histograms, partitions, spans, staleness, upkeep
-from leo_telemetry_pipeline.store.database import Database, Target
+from leo_telemetry_pipeline.store import first_starts, spans
 from leo_telemetry_pipeline.store.days import milliseconds
+from leo_telemetry_pipeline.store.history import histograms, staleness
+from leo_telemetry_pipeline.store.retention import maintenance, partitions
+from leo_telemetry_pipeline.store.server.database import Database, Target
 from leo_telemetry_pipeline_tests.builders import DAY, execute, midnight, new_id, one, span, spans_of
 from leo_telemetry_pipeline_tests.processes import until
 
@@ -103,7 +105,7 @@ def test_a_span_is_stored_while_its_partition_cannot_be_made_and_moved_later(db:
         cursor.execute("LOCK TABLE workflow_trace_log IN ROW EXCLUSIVE MODE")
         spans.store(db, [late])
     assert place_of(db, late.span_id) == partitions.DEFAULT
-    report = upkeep.maintain(db, keeping())
+    report = maintenance.maintain(db, keeping())
     assert report.moved == {str(midnight(1).date()): 1}
     assert place_of(db, late.span_id) == partition(midnight(1))
 
@@ -149,14 +151,14 @@ def test_spans_with_any_clock_are_stored_once_and_moved_when_their_day_comes_int
     # Before any partition is there, so that all of them go to the default one.
     spans.insert(db, made.values())
     stored_at = one(db, "SELECT array_agg(created_at ORDER BY span_id) FROM workflow_trace_log")
-    assert upkeep.maintain(db, keeping(35)).moved == {str(tomorrow.date()): 1}
+    assert maintenance.maintain(db, keeping(35)).moved == {str(tomorrow.date()): 1}
     assert place_of(db, made[tomorrow].span_id) == partition(tomorrow)
     assert spans.store(db, list(made.values())).new == 0
     assert {place_of(db, one.span_id) for at, one in made.items() if at != tomorrow} == {partitions.DEFAULT}
 
-    assert upkeep.maintain(db, keeping(400)).moved == {str(year_old.date()): 1}
+    assert maintenance.maintain(db, keeping(400)).moved == {str(year_old.date()): 1}
     assert place_of(db, made[year_old].span_id) == partition(year_old)
-    assert upkeep.maintain(db, keeping(400)).moved == {}
+    assert maintenance.maintain(db, keeping(400)).moved == {}
     assert spans.store(db, list(made.values())).new == 0
     assert one(db, "SELECT count(*) FROM workflow_trace_log") == 4
     assert one(db, "SELECT array_agg(created_at ORDER BY span_id) FROM workflow_trace_log") == stored_at
@@ -168,7 +170,7 @@ def test_a_moved_day_is_not_counted_again(db: Database) -> None:
     spans.insert(db, spans_of("gate", "G", [10, 20, 30], at=day + timedelta(hours=1)))
     staleness.mark_stale(db)
     histograms.rebuild(db, [day.date()], TYPES, TYPES)
-    assert upkeep.maintain(db, keeping()).moved == {str(day.date()): 3}
+    assert maintenance.maintain(db, keeping()).moved == {str(day.date()): 3}
     staleness.mark_stale(db)
     assert staleness.stale_days(db, day.date(), (day + DAY).date(), TYPES) == []
 
@@ -177,7 +179,7 @@ def test_a_table_that_has_the_name_of_a_partition_is_named_and_the_other_days_ar
     """Lost: one partition that somebody detached keeps all upkeep from being done."""
     spans.insert(db, [span(at=midnight(3)), span(at=midnight(2))])
     execute(db, f"CREATE TABLE {partition(midnight(3))} ()")
-    report = upkeep.maintain(db, keeping())
+    report = maintenance.maintain(db, keeping())
     assert report.moved == {str(midnight(2).date()): 1}
     assert len(report.problems) == 1
     assert partition(midnight(3)) in report.problems[0]
@@ -262,8 +264,8 @@ def test_nothing_is_lost_or_unseen_while_days_move_and_others_write_and_read(tar
         ],
     )
     with Traffic(target, days) as traffic:
-        report = upkeep.maintain(db, keeping())
-        again = upkeep.maintain(db, keeping())
+        report = maintenance.maintain(db, keeping())
+        again = maintenance.maintain(db, keeping())
     assert traffic.errors == []
     assert report.problems == again.problems == []
     assert len(report.moved) == days

@@ -10,15 +10,16 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from leo_telemetry_pipeline.collect.spool import Spool, drain, folder_of
-from leo_telemetry_pipeline.collect.tracer import Tracer
-from leo_telemetry_pipeline.collect.writer import Writer
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.store import dagster_home, drains, runs, spans
-from leo_telemetry_pipeline.store.database import Database, Target, outside, prepare_for_dagster
+from leo_telemetry_pipeline.spool.spool import Spool, drain, folder_of
+from leo_telemetry_pipeline.store import runs, spans, spool_drain
+from leo_telemetry_pipeline.store.server import dagster_home
+from leo_telemetry_pipeline.store.server.database import Database, Target, outside, prepare_for_dagster
 from leo_telemetry_pipeline.store.sink import connect
+from leo_telemetry_pipeline.tracing.tracer import Tracer
 from leo_telemetry_pipeline.web.app import build_app
+from leo_telemetry_pipeline.writer.writer import Writer
 from leo_telemetry_pipeline_tests.builders import midnight, one, queued, row, span, spans_of
 from leo_telemetry_pipeline_tests.integration.test_receiver import as_json, serving
 from leo_telemetry_pipeline_tests.processes import command, environment, finished, has_line, until
@@ -104,7 +105,7 @@ def test_many_who_write_at_once_lose_nothing(settings: Settings, target: Target,
     with ThreadPoolExecutor(6) as threads, closing(Database(target)) as draining:
         traced = [threads.submit(trace, folder) for folder in folders[1:]]
         others = [
-            threads.submit(drains.drain, draining, settings.home, "TEST"),
+            threads.submit(spool_drain.drain, draining, settings.home, "TEST"),
             threads.submit(lambda: asyncio.run(post())),
         ]
         assert [done.result()["dropped"] for done in traced] == [{}] * 4

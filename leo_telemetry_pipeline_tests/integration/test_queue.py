@@ -11,9 +11,9 @@ import psycopg2
 import pytest
 
 from leo_telemetry_pipeline.actions import findings
-from leo_telemetry_pipeline.store import baselines, measurements, runs
+from leo_telemetry_pipeline.store import baselines, dimension_results, runs
 from leo_telemetry_pipeline.store.baselines import Learned
-from leo_telemetry_pipeline.store.database import Database, Target
+from leo_telemetry_pipeline.store.server.database import Database, Target
 from leo_telemetry_pipeline_tests.builders import (
     back_date,
     execute,
@@ -491,11 +491,11 @@ LEARNED = Learned("gate", "A", 5.0, 1.2, None, 14, "learned", {})
 
 WRITES = {
     "annotations": lambda db, run_id, mine: runs.annotate(db, run_id, mine, {"a": 1}),
-    "P50s": lambda db, run_id, mine: measurements.replace_p50(db, run_id, mine, ["gate"], [P50_ROW]),
-    "judgements": lambda db, run_id, mine: measurements.put_judgements(
+    "P50s": lambda db, run_id, mine: dimension_results.replace_p50(db, run_id, mine, ["gate"], [P50_ROW]),
+    "judgements": lambda db, run_id, mine: dimension_results.put_judgements(
         db, run_id, mine, [("gate", "A", 5.0, 1.0, "configured", 2.0, 10, "bottleneck", None, None, [])]
     ),
-    "what days say": lambda db, run_id, mine: measurements.put_learned(
+    "what days say": lambda db, run_id, mine: dimension_results.put_learned(
         db, run_id, mine, [("gate", "A", {"outcome": "ok"})]
     ),
     "baselines": lambda db, run_id, mine: baselines.put(
@@ -529,7 +529,7 @@ def test_a_run_that_lost_its_row_writes_nothing(db: Database, what: str):
     """Lost: a worker that slept past its time would wake and write over the findings of its successor."""
     for name, lose in LOSSES.items():
         run_id, mine = running(db)
-        measurements.replace_p50(db, run_id, mine, ["gate"], [P50_ROW])
+        dimension_results.replace_p50(db, run_id, mine, ["gate"], [P50_ROW])
         lose(db, run_id)
         before = tables(db)
         with pytest.raises(runs.LostRun):

@@ -19,11 +19,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from starlette.types import ASGIApp
 
-from leo_telemetry_pipeline.collect import spool
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.store.database import Database, Target, outside
+from leo_telemetry_pipeline.spool import spool
+from leo_telemetry_pipeline.store.server.database import Database, Target, outside
 from leo_telemetry_pipeline.web.app import build_app
-from leo_telemetry_pipeline.web.keeping import Away, _Line
+from leo_telemetry_pipeline.web.span_keeper import Away, _Line
 from leo_telemetry_pipeline_tests.builders import execute, one
 from leo_telemetry_pipeline_tests.servers import Server, as_role
 

@@ -8,8 +8,8 @@ from click.testing import CliRunner
 
 from leo_telemetry_pipeline.cli import commands
 from leo_telemetry_pipeline.errors import UserError
-from leo_telemetry_pipeline.store import histograms
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.history import histograms
+from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests.builders import DAY, execute, insert, midnight, span
 
 pytestmark = pytest.mark.usefixtures("settings")

@@ -10,12 +10,13 @@ import pytest
 from click.testing import CliRunner
 
 from leo_telemetry_pipeline.cli.commands import cli
-from leo_telemetry_pipeline.cli.worker import run_once
-from leo_telemetry_pipeline.collect import parquet
+from leo_telemetry_pipeline.cli.processes.worker import run_once
 from leo_telemetry_pipeline.settings import PREFIX, Settings
+from leo_telemetry_pipeline.sources.files import parquet
 from leo_telemetry_pipeline.span import Span
-from leo_telemetry_pipeline.store import archive, partitions, spans, upkeep
-from leo_telemetry_pipeline.store.database import Database, Target
+from leo_telemetry_pipeline.store import spans
+from leo_telemetry_pipeline.store.retention import archive, maintenance, partitions
+from leo_telemetry_pipeline.store.server.database import Database, Target
 from leo_telemetry_pipeline_tests.builders import (
     execute,
     midnight,
@@ -106,7 +107,7 @@ def test_old_days_are_sealed_then_dropped_and_their_history_stays(db: Database) 
     """Lost: either the disk fills up, or nobody can see how long anything took last year."""
     store_old(db)
     before = table(db)
-    report = upkeep.maintain(db, keeping())
+    report = maintenance.maintain(db, keeping())
     assert report.problems == []
     assert [day for day, _ in report.sealed] == days_of(SEALED)
     assert [gone.day for gone in report.dropped] == days_of(DUE)
@@ -116,7 +117,7 @@ def test_old_days_are_sealed_then_dropped_and_their_history_stays(db: Database) 
     counted = db.rows("SELECT DISTINCT day FROM duration_histograms ORDER BY 1")
     assert [day for (day,) in counted] == days_of(SEALED)
     kept = history(db)
-    again = upkeep.maintain(db, keeping())
+    again = maintenance.maintain(db, keeping())
     assert (again.sealed, again.dropped, again.problems) == ([], [], [])
     assert history(db) == kept
 
@@ -128,7 +129,7 @@ def test_an_archive_holds_each_span_as_it_was_and_puts_it_back_so(
     folder = tmp_path / "archive"
     store_old(db)
     before, kept = table(db), None
-    report = upkeep.maintain(db, keeping(folder))
+    report = maintenance.maintain(db, keeping(folder))
     assert report.problems == []
     files = sorted(folder.iterdir())
     assert [path.name for path in files] == sorted(archive.name_of(day, 1) for day in days_of(DUE))
@@ -140,7 +141,7 @@ def test_an_archive_holds_each_span_as_it_was_and_puts_it_back_so(
         assert (code, said) == (0, f"{path}: 13 span(s) put back for {KEEP} days\n")
     assert table(db) == before
     assert run("import", *files)[1].count("13 were stored already") == len(files)
-    assert upkeep.maintain(db, keeping(folder)).dropped == []
+    assert maintenance.maintain(db, keeping(folder)).dropped == []
     assert table(db) == before
     assert history(db) == kept
 
@@ -148,13 +149,13 @@ def test_an_archive_holds_each_span_as_it_was_and_puts_it_back_so(
 def test_restored_spans_go_again_later_without_a_second_file(db: Database, settings: Settings, tmp_path: Path) -> None:
     """Lost: what was put back stays for ever, or its archive is written over."""
     store_old(db, (40,))
-    upkeep.maintain(db, keeping(tmp_path))
+    maintenance.maintain(db, keeping(tmp_path))
     [path] = tmp_path.iterdir()
     written = path.read_bytes()
     run("import", path)
     assert one(db, "SELECT dropped_at IS NULL AND restored_at IS NOT NULL FROM telemetry_sealed_days")
     execute(db, "UPDATE telemetry_sealed_days SET restored_at = restored_at - interval '40 days'")
-    report = upkeep.maintain(db, keeping(tmp_path))
+    report = maintenance.maintain(db, keeping(tmp_path))
     assert [gone.spans for gone in report.dropped] == [13]
     assert report.archived == []
     assert path.read_bytes() == written
@@ -170,14 +171,14 @@ def test_spans_that_come_after_a_day_was_sealed_get_a_part_and_a_file_of_their_o
     first = table(db)
     execute(db, "UPDATE telemetry_upkeep SET keep_days = 45")
     late = Settings({PREFIX + "KEEP": "45d"})
-    assert len(upkeep.maintain(db, late).sealed) == 1
+    assert len(maintenance.maintain(db, late).sealed) == 1
     # Sealing looks at the clock; what is sealed here has to have been so for a while.
     execute(db, "UPDATE telemetry_sealed_days SET sealed_before = %s", (midnight(37),))
     more = a_day(40)
     spans.store(db, more)
     back_date(db, more, midnight(36))
     everything = table(db)
-    report = upkeep.maintain(db, keeping(tmp_path))
+    report = maintenance.maintain(db, keeping(tmp_path))
     assert report.problems == []
     assert [(one.part, one.spans) for one in report.archived] == [(1, 13), (2, 13)]
     assert [gone.spans for gone in report.dropped if gone.spans] == [26]
@@ -192,9 +193,9 @@ def test_a_year_old_import_is_kept_as_long_as_spans_of_today(db: Database) -> No
     """Lost: somebody's history, the night after it was imported."""
     store_old(db, (400, 40), stored_days_later=390)
     store_old(db, (401,), stored_days_later=401)
-    report = upkeep.maintain(db, keeping())
+    report = maintenance.maintain(db, keeping())
     assert report.dropped == []
-    assert upkeep.maintain(db, keeping()).dropped == []
+    assert maintenance.maintain(db, keeping()).dropped == []
     assert sum(table(db).values()) == 39
 
 
@@ -210,8 +211,8 @@ def test_a_dry_run_says_what_would_go_and_writes_nothing(db: Database, settings:
     assert not folder.exists()
     assert db.rows("SELECT * FROM telemetry_sealed_days") == []
     with closing(Database(db.target, read_only=True)) as looking:
-        foreseen = upkeep.maintain(looking, keeping(folder), dry_run=True)
-    done = upkeep.maintain(db, keeping(folder))
+        foreseen = maintenance.maintain(looking, keeping(folder), dry_run=True)
+    done = maintenance.maintain(db, keeping(folder))
     assert [one.file for one in foreseen.archived] == [one.file for one in done.archived]
     for name in ("partitions_made", "moved", "sealed", "archived", "dropped", "kept_from"):
         assert getattr(foreseen, name) == getattr(done, name), name
@@ -264,7 +265,7 @@ def test_a_day_that_fails_is_reported_and_the_others_go(db: Database, tmp_path: 
     [stuck, *others] = days_of(DUE)
     theirs = tmp_path / archive.name_of(stuck, 1)
     theirs.write_text("another database's")
-    report = upkeep.maintain(db, keeping(tmp_path))
+    report = maintenance.maintain(db, keeping(tmp_path))
     assert [gone.day for gone in report.dropped] == others
     assert len(report.problems) == 1
     assert str(theirs) in report.problems[0]
@@ -274,7 +275,7 @@ def test_a_day_that_fails_is_reported_and_the_others_go(db: Database, tmp_path: 
         == 13
     )
     theirs.unlink()
-    assert [gone.day for gone in upkeep.maintain(db, keeping(tmp_path)).dropped] == [stuck]
+    assert [gone.day for gone in maintenance.maintain(db, keeping(tmp_path)).dropped] == [stuck]
 
 
 def test_two_maintenances_at_once_do_the_work_once(target: Target, db: Database, tmp_path: Path) -> None:
@@ -285,7 +286,7 @@ def test_two_maintenances_at_once_do_the_work_once(target: Target, db: Database,
 
     def work() -> None:
         with closing(Database(target)) as mine:
-            reports.extend(upkeep.maintain(mine, keeping(tmp_path)) for _ in range(2))
+            reports.extend(maintenance.maintain(mine, keeping(tmp_path)) for _ in range(2))
 
     threads = [threading.Thread(target=work) for _ in range(2)]
     for thread in threads:
@@ -293,7 +294,7 @@ def test_two_maintenances_at_once_do_the_work_once(target: Target, db: Database,
     for thread in threads:
         thread.join()
     assert len(reports) == 4
-    last = upkeep.maintain(db, keeping(tmp_path))
+    last = maintenance.maintain(db, keeping(tmp_path))
     assert last.problems == []
     reports.append(last)
     assert sorted(gone.day for each in reports for gone in each.dropped) == days_of(DUE)
@@ -310,7 +311,7 @@ def test_another_database_imports_an_archive_as_any_file(db: Database, settings:
     """Lost: an archive is worth nothing once its database is gone."""
     store_old(db, (40,))
     rows = db.rows("SELECT (to_jsonb(s) - 'created_at')::text FROM workflow_trace_log AS s ORDER BY 1")
-    upkeep.maintain(db, keeping(tmp_path))
+    maintenance.maintain(db, keeping(tmp_path))
     execute(db, "DELETE FROM telemetry_sealed_days")
     [path] = tmp_path.iterdir()
     code, said = run("import", path)
@@ -336,7 +337,7 @@ def test_p50s_go_after_400_days_but_never_the_last_of_a_scope(db: Database) -> N
             " p99_ms, sum_ms, method) VALUES (%s::uuid, 'gate', 'G', 1, 1, 1, 1, 1, 1, 'exact')",
             (run_id,),
         )
-    assert upkeep.maintain(db, keeping()).p50_rows == 2
+    assert maintenance.maintain(db, keeping()).p50_rows == 2
     assert {run_id for (run_id,) in db.rows("SELECT run_id::text FROM dimension_p50")} == {of_project, recent}
 
 
@@ -355,7 +356,7 @@ def test_lines_put_aside_and_notes_of_drains_go_with_the_limit(db: Database) -> 
             " VALUES (%s, 'CLI', 1, 1, 1, 0, 0)",
             (midnight(age),),
         )
-    report = upkeep.maintain(db, keeping())
+    report = maintenance.maintain(db, keeping())
     assert (report.quarantined, report.drains) == (1, 1)
     assert one(db, "SELECT line FROM telemetry_quarantine") == KEEP - 1
     assert one(db, "SELECT count(*) FROM telemetry_drains") == 1
@@ -394,9 +395,9 @@ def test_a_worker_that_runs_once_does_the_upkeep_when_it_was_not_done_for_a_day(
     target: Target, db: Database, settings: Settings
 ) -> None:
     """Lost: where no daemon lives, spans pile up for ever; or every hook does the upkeep again."""
-    assert upkeep.is_time(db)
+    assert maintenance.is_time(db)
     run_once(settings, target)
-    assert not upkeep.is_time(db)
+    assert not maintenance.is_time(db)
     made = len(partitions.attached(db))
     assert made == settings.keep + 4
     execute(db, f"DROP TABLE {partitions.name_of(midnight(10).date())}")
@@ -410,7 +411,7 @@ def test_a_worker_that_runs_once_does_the_upkeep_when_it_was_not_done_for_a_day(
 def test_a_file_is_not_written_again_by_whoever_comes_late(db: Database, tmp_path: Path) -> None:
     """Lost: the good file of a day, once its spans are gone and a second maintenance still means to write it."""
     store_old(db, (40,))
-    upkeep.maintain(db, keeping(tmp_path))
+    maintenance.maintain(db, keeping(tmp_path))
     [path] = tmp_path.iterdir()
     written = path.read_bytes()
     [(day, before, archive_id)] = db.rows("SELECT day, sealed_before, archive_id::text FROM telemetry_sealed_days")

@@ -9,8 +9,8 @@ import psycopg2
 import pytest
 
 from leo_telemetry_pipeline.span import Span
-from leo_telemetry_pipeline.store import collected, ends, intake, runs, spans
-from leo_telemetry_pipeline.store.database import Database, outside
+from leo_telemetry_pipeline.store import collection_stats, ends, intake, runs, spans
+from leo_telemetry_pipeline.store.server.database import Database, outside
 from leo_telemetry_pipeline_tests.builders import execute, midnight, new_id, one, span
 from leo_telemetry_pipeline_tests.roles import OURS, blocks
 from leo_telemetry_pipeline_tests.servers import as_role
@@ -66,7 +66,7 @@ def test_a_writer_puts_aside_what_the_table_refuses_and_notes_what_a_drain_broug
     writer, odd = connected("leo_writer"), span()
     odd.end_time_ms = odd.start_time_ms - 1
     assert spans.store(writer, [odd, span()]) == spans.Stored(1, 1)
-    collected.note_drain(writer, collected.Drain("RECEIVER", 1, 2, 2, 0, 0, {}))
+    collection_stats.note_drain(writer, collection_stats.Drain("RECEIVER", 1, 2, 2, 0, 0, {}))
     assert one(db, "SELECT count(*) FROM telemetry_quarantine") == 1
 
 
@@ -197,5 +197,5 @@ def test_a_writer_that_may_do_more_shows_what_runs(db: Database, connected: As):
         spans.store(writer, [span("tool", trace_id=made.trace_id, span_id=made.span_id), made, span()])
         intake.count(writer, {intake.Noticed("otlp", intake.REJECTED): 1})
         assert one(writer, "SELECT count(*) FROM alembic_version") == 1
-    assert collected.removed_keys(db, midnight()) == [("some.key", 2)]
+    assert collection_stats.removed_keys(db, midnight()) == [("some.key", 2)]
     assert sorted(notice.kind for notice in intake.since(db, midnight())) == [intake.KEY_CONFLICT, intake.REJECTED]

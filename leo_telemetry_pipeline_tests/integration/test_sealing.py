@@ -7,10 +7,10 @@ import psycopg2
 import pytest
 
 from leo_telemetry_pipeline.analysis import p50
-from leo_telemetry_pipeline.store import blocks, buckets, counts, histograms, staleness
-from leo_telemetry_pipeline.store.database import Database, Target
 from leo_telemetry_pipeline.store.days import Window, milliseconds, whole
-from leo_telemetry_pipeline.store.purge import What, purge
+from leo_telemetry_pipeline.store.history import blocks, buckets, histograms, span_counts, staleness
+from leo_telemetry_pipeline.store.retention.purge import What, purge
+from leo_telemetry_pipeline.store.server.database import Database, Target
 from leo_telemetry_pipeline_tests.builders import DAY, execute, insert, midnight, new_id, one, span, spans_of
 
 NOON = midnight(60) + timedelta(hours=12)
@@ -54,13 +54,13 @@ def test_sealing_changes_nothing_that_anyone_sees_and_dropping_neither(db: Datab
     """Lost: the day retention first runs, ninety days of history would jump."""
     fill(db)
     count_up(db)
-    before, scanned = history(db), counts.by_type_and_day(db, WEEK, WEEK.closed_days)
+    before, scanned = history(db), span_counts.by_type_and_day(db, WEEK, WEEK.closed_days)
     assert histograms.seal(db, DAY_OF) == 1
     assert history(db) == before
     drop_spans(db)
     assert count_up(db) == []
     assert history(db) == history(db, uncounted=[DAY_OF]) == before
-    assert counts.by_type_and_day(db, WEEK, WEEK.closed_days) == scanned
+    assert span_counts.by_type_and_day(db, WEEK, WEEK.closed_days) == scanned
     assert not staleness.all_stored(db, WEEK.start.date(), WEEK.end.date())
     assert p50.method(1, 500_000, all_stored=False) == "histogram"
 
@@ -131,9 +131,9 @@ def test_what_was_sealed_is_counted_also_where_a_late_span_made_its_day_stale(db
     insert(db, spans_of("gate", "A", [5], at=NOON))
     stale = staleness.stale_days(db, WEEK.start.date(), WEEK.end.date(), [])
     assert DAY_OF in stale
-    found = counts.by_type_and_day(db, WEEK, sorted(set(WEEK.closed_days) - set(stale)))
+    found = span_counts.by_type_and_day(db, WEEK, sorted(set(WEEK.closed_days) - set(stale)))
     assert [row[:3] for row in found] == [("build", DAY_OF, 10), ("gate", DAY_OF, 22), ("handoff", DAY_OF, 1)]
-    assert counts.traces(db, WEEK, []) == 32
+    assert span_counts.traces(db, WEEK, []) == 32
 
 
 def test_a_day_without_spans_has_nothing_to_seal(db: Database):

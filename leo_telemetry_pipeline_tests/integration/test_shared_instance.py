@@ -20,7 +20,7 @@ from leo_telemetry_pipeline.defs.lifecycle import process_lives
 from leo_telemetry_pipeline.defs.names import ANALYSIS_JOB, FOLLOWS_TAG, INSIGHTS_JOB, PREFIX, RUN_ID_TAG, asset_key
 from leo_telemetry_pipeline.defs.resources import TelemetryDatabase
 from leo_telemetry_pipeline.defs.sensors import AWAY, Launch, launch_failure, run_lifecycle_sensor, was_away
-from leo_telemetry_pipeline.store.database import Database, outside
+from leo_telemetry_pipeline.store.server.database import Database, outside
 from leo_telemetry_pipeline_tests.builders import back_date, execute, new_id, queued, row, running, statuses
 from leo_telemetry_pipeline_tests.servers import EMBEDDED
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests import processes
 
 ALL = "SELECT span_name, to_jsonb(stored) FROM workflow_trace_log stored"

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from leo_telemetry_pipeline.actions import tuned
+from leo_telemetry_pipeline.actions import threshold_tuning
 from leo_telemetry_pipeline.cli import commands
 from leo_telemetry_pipeline.definitions import defs
 from leo_telemetry_pipeline.defs.names import INSIGHTS_JOB, asset_key
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import spans, suggestions
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests.builders import (
     QUIET,
     configure,
@@ -208,7 +208,7 @@ def test_of_very_many_dimensions_those_with_a_row_and_those_with_most_time_are_t
     db: Database, monkeypatch: pytest.MonkeyPatch
 ):
     """Lost: one row for all would make every run work for an hour, or leave out what somebody wrote by name."""
-    monkeypatch.setattr(tuned, "MOST", 1)
+    monkeypatch.setattr(threshold_tuning, "MOST", 1)
     fill(db, days_of("MOST_TIME", 9000, days=3), days_of("SECOND", 5000, days=3), days_of("LEAST", 10, days=3))
     configure(db, "global", None, 800, 2.0)
     configure(db, "gate", "LEAST", 800, 2.0)

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from benchmarks import accept_upsert
 from leo_telemetry_pipeline.cli import commands
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests.builders import analyse_queued, execute
 from leo_telemetry_pipeline_tests.servers import EMBEDDED
 

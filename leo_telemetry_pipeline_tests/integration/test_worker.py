@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests import processes
 from leo_telemetry_pipeline_tests.builders import execute, statuses
 from leo_telemetry_pipeline_tests.servers import EMBEDDED
@@ -26,7 +26,7 @@ from contextlib import closing
 from leo_telemetry_pipeline.analysis import bottlenecks
 from leo_telemetry_pipeline.cli import main
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store import database, runs
+from leo_telemetry_pipeline.store.server import database; from leo_telemetry_pipeline.store import runs
 
 def lose():
     with database.ready(Settings()) as target, closing(database.Database(target)) as connection:

@@ -11,17 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from leo_telemetry_pipeline.collect import accounts, exits, loop
-from leo_telemetry_pipeline.collect import drain as drains
-from leo_telemetry_pipeline.collect import writer as writers
-from leo_telemetry_pipeline.collect.context import uuid_text
-from leo_telemetry_pipeline.collect.spool import Drained, Spool, drain, folder_of, usage
-from leo_telemetry_pipeline.collect.tracer import Tracer
-from leo_telemetry_pipeline.collect.writer import Unavailable, Writer
 from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.spool import drain as drains
+from leo_telemetry_pipeline.spool import leftover_counters
+from leo_telemetry_pipeline.spool.spool import Drained, Spool, drain, folder_of, usage
 from leo_telemetry_pipeline.store import open_spans, spans
-from leo_telemetry_pipeline.store.database import Database
+from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline.store.sink import DatabaseSink, connect
+from leo_telemetry_pipeline.tracing.context import uuid_text
+from leo_telemetry_pipeline.tracing.tracer import Tracer
+from leo_telemetry_pipeline.writer import process_hooks, worker_thread
+from leo_telemetry_pipeline.writer import writer as writers
+from leo_telemetry_pipeline.writer.writer import Unavailable, Writer
 from leo_telemetry_pipeline_tests.builders import span
 from leo_telemetry_pipeline_tests.processes import until
 from leo_telemetry_pipeline_tests.servers import EMBEDDED
@@ -136,15 +137,15 @@ def test_spans_that_keep_coming_wake_no_thread_and_the_first_after_a_rest_does(m
     woken: list[Writer] = []
     wake = Writer._wake
     monkeypatch.setattr(Writer, "_wake", lambda writer: (woken.append(writer), wake(writer)))
-    monkeypatch.setattr(loop, "PARK_AFTER_S", 60.0)
+    monkeypatch.setattr(worker_thread, "PARK_AFTER_S", 60.0)
     writer = make()
     ids = []
     for _ in range(5):
         ids += emit(writer, 1)
         # The pace of the program: between two spans the thread has nothing to do, and would have gone to rest.
-        time.sleep(3 * loop.TICK_S)
+        time.sleep(3 * worker_thread.TICK_S)
     assert woken == [writer]
-    monkeypatch.setattr(loop, "PARK_AFTER_S", 0.1)
+    monkeypatch.setattr(worker_thread, "PARK_AFTER_S", 0.1)
     until(lambda: writer.parked, "the thread rests")
     ids += emit(writer, 1)
     assert len(woken) == 2
@@ -238,7 +239,7 @@ def test_the_next_writer_drains_what_one_before_it_left(make, db, folder):
 
 def test_a_database_that_hangs_is_given_up_and_gets_its_spans_later(make, db, folder, monkeypatch):
     """Lost: the memory of a program whose database waits for a lock; or the spans that it had in hand."""
-    monkeypatch.setattr(loop, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(worker_thread, "PATIENCE_S", 1.0)
     writer = make()
     with db.transaction() as cursor:
         cursor.execute("LOCK TABLE workflow_trace_log IN ACCESS EXCLUSIVE MODE")
@@ -264,7 +265,7 @@ def test_who_waits_for_a_database_that_hangs_does_not_keep_spans_in_memory_alone
     make, db, folder, monkeypatch, wait, durable
 ):
     """Lost: 13,000 of 15,000 spans of a program that is killed while it waits for its spans to be stored."""
-    monkeypatch.setattr(loop, "PATIENCE_S", 600.0)
+    monkeypatch.setattr(worker_thread, "PATIENCE_S", 600.0)
     writer = make(durable=durable)
     with db.transaction() as cursor:
         cursor.execute("LOCK TABLE workflow_trace_log IN ACCESS EXCLUSIVE MODE")
@@ -287,7 +288,7 @@ def test_who_waits_for_a_database_that_hangs_does_not_keep_spans_in_memory_alone
 @HANGS
 def test_a_flush_that_a_hanging_database_and_a_full_disk_leave_without_an_end_says_so(make, db, folder, monkeypatch):
     """Lost: the spans of a program that goes on, or ends, since it was told that all of them are safe."""
-    monkeypatch.setattr(loop, "PATIENCE_S", 600.0)
+    monkeypatch.setattr(worker_thread, "PATIENCE_S", 600.0)
     writer = make(spool_bytes=20_000)
     with db.transaction() as cursor:
         cursor.execute("LOCK TABLE workflow_trace_log IN ACCESS EXCLUSIVE MODE")
@@ -301,7 +302,7 @@ def test_a_flush_that_a_hanging_database_and_a_full_disk_leave_without_an_end_sa
 
 def test_operations_that_never_end_are_not_kept_for_ever(make, monkeypatch):
     """Lost: the memory of a server with a generator that nobody finishes."""
-    monkeypatch.setattr(loop, "MOST_OPEN", 10)
+    monkeypatch.setattr(worker_thread, "MOST_OPEN", 10)
     writer = make()
     tracer = Tracer(writer)
     begun = [copy_context().run(tracer.gate("A").__enter__) for _ in range(30)]
@@ -506,7 +507,7 @@ def test_a_slow_disk_holds_no_exit_and_what_it_does_not_take_is_counted_as_lost(
 def test_counters_that_somebody_holds_hold_no_exit(make_away, folder):
     """Lost: seconds at the end of each of many programs that end at once."""
     Spool(folder, 1 << 20).keep_counters({"created": 1})
-    with (Path(folder) / accounts.NAME).open("rb") as held:
+    with (Path(folder) / leftover_counters.NAME).open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         counters = closed_after_many(make_away())
     assert counters["spooled"] == 3_000
@@ -564,7 +565,7 @@ def test_a_disk_that_is_suddenly_for_reading_only_stops_nothing(make, db, folder
 def test_a_large_segment_and_a_slow_database_come_to_an_end(make, db, door, folder, monkeypatch):
     """Lost: everything that waits, behind one segment that takes longer to store than a database may hang."""
     monkeypatch.setattr(drains, "BATCH", 100)
-    monkeypatch.setattr(loop, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(worker_thread, "PATIENCE_S", 0.5)
     take = DatabaseSink.store
 
     def slowly(self: DatabaseSink, batch: list, removed: dict) -> spans.Stored:
@@ -579,22 +580,22 @@ def test_a_large_segment_and_a_slow_database_come_to_an_end(make, db, door, fold
 
 def test_forks_in_two_threads_let_everyone_import_again(monkeypatch):
     """Lost: a server whose threads start programs, to a lock that is never given back."""
-    monkeypatch.setattr(exits, "_LONGEST_IMPORT_S", 0.05)
+    monkeypatch.setattr(process_hooks, "_LONGEST_IMPORT_S", 0.05)
 
     def fork() -> None:
-        exits._before_fork()
-        exits._after_fork_in_parent()
+        process_hooks._before_fork()
+        process_hooks._after_fork_in_parent()
 
-    exits._before_fork()
+    process_hooks._before_fork()
     thread = threading.Thread(target=fork)
     thread.start()
     thread.join()
-    exits._after_fork_in_parent()
+    process_hooks._after_fork_in_parent()
     free: list[bool] = []
 
     def ask() -> None:
-        free.append(exits.importing.acquire(timeout=1))
-        exits.given_back(exits.importing)
+        free.append(process_hooks.importing.acquire(timeout=1))
+        process_hooks.given_back(process_hooks.importing)
 
     thread = threading.Thread(target=ask)
     thread.start()

@@ -10,8 +10,8 @@ from sqlalchemy.engine import make_url
 
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store import addresses
-from leo_telemetry_pipeline.store.database import outside
+from leo_telemetry_pipeline.store.server import addresses
+from leo_telemetry_pipeline.store.server.database import outside
 
 VARIABLE = "LEO_TELEMETRY_DATABASE_URL"
 SECRET = "hunter2"
@@ -221,7 +221,7 @@ def test_an_address_for_sqlalchemy_is_read_alike_by_all_who_read_it(meant: dict[
 @pytest.mark.parametrize("text", ['"~/x"', "'~/x'", " ~/x ", '" ~/x "'])
 def test_quotes_and_blanks_around_a_setting_are_not_part_of_it(text: str, monkeypatch: pytest.MonkeyPatch):
     """Lost: a .env file that keeps its quotes makes a folder named "~, or is refused."""
-    from leo_telemetry_pipeline.cli import hook
+    from leo_telemetry_pipeline.cli.claude import hook
 
     monkeypatch.setenv("HOME", "/somewhere")
     named = {"LEO_TELEMETRY_HOME": text, "LEO_TELEMETRY_ENABLED": '"false"', "LEO_TELEMETRY_KEEP": "'99d'"}
@@ -237,7 +237,7 @@ def test_quotes_and_blanks_around_a_setting_are_not_part_of_it(text: str, monkey
 def test_a_user_without_a_home_folder_gets_the_root_as_the_system_does(monkeypatch: pytest.MonkeyPatch):
     """Lost: a traceback from pathlib for every user of a container that /etc/passwd does not know."""
     from leo_telemetry_pipeline import settings
-    from leo_telemetry_pipeline.cli import hook
+    from leo_telemetry_pipeline.cli.claude import hook
 
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.delenv("XDG_DATA_HOME", raising=False)

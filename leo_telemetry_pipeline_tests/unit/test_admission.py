@@ -13,11 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from leo_telemetry_pipeline.collect import csvmap, files, plausible
-from leo_telemetry_pipeline.collect.admission import JUDGED, MOST_BAD, FileCheck, Refused, Rules
-from leo_telemetry_pipeline.collect.files import BadLine
-from leo_telemetry_pipeline.collect.plausible import DAY_MS
 from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.sources import plausible
+from leo_telemetry_pipeline.sources.files import column_maps, reader
+from leo_telemetry_pipeline.sources.files.admission import JUDGED, MOST_BAD, FileCheck, Refused, Rules
+from leo_telemetry_pipeline.sources.files.reader import BadLine
+from leo_telemetry_pipeline.sources.plausible import DAY_MS
 from leo_telemetry_pipeline.span import Span
 
 CASES = Path(__file__).resolve().parents[1] / "cases"
@@ -42,7 +43,7 @@ def check(path: Path, **more) -> FileCheck:
 
 def admitted(path: Path, *, by: FileCheck | None = None, **more) -> list[Span | BadLine]:
     by = by or check(path, **more)
-    return list(by.admit(files.read(path, column_map=by.column_map, preset=by.preset, seen=by.seen)))
+    return list(by.admit(reader.read(path, column_map=by.column_map, preset=by.preset, seen=by.seen)))
 
 
 def refusal(path: Path, **more) -> str:
@@ -59,7 +60,7 @@ def mended(path: Path, message: str) -> list[Span]:
     found = re.search(r"use `(--map [^`]+)`", message)
     assert found, message
     [_, text] = shlex.split(found[1])
-    items = admitted(path, column_map=csvmap.parse_map(text))
+    items = admitted(path, column_map=column_maps.parse_map(text))
     assert not [item for item in items if isinstance(item, BadLine)]
     return [item for item in items if isinstance(item, Span)]
 

@@ -5,8 +5,8 @@ from datetime import date, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leo_telemetry_pipeline.store import blocks
-from leo_telemetry_pipeline.store.blocks import Block
+from leo_telemetry_pipeline.store.history import blocks
+from leo_telemetry_pipeline.store.history.blocks import Block
 
 days = st.dates(date(2020, 1, 1), date(2030, 12, 31))
 

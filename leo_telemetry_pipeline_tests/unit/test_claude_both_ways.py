@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from leo_telemetry_pipeline import redact
-from leo_telemetry_pipeline.collect import files, otlp
-from leo_telemetry_pipeline.collect.claude import assembler, ids, otel_notes
-from leo_telemetry_pipeline.collect.claude import imported as gathered
-from leo_telemetry_pipeline.collect.claude.evidence import GRACE_S, QUIET_S
-from leo_telemetry_pipeline.collect.claude.running import open_operations
 from leo_telemetry_pipeline.settings import bundled
+from leo_telemetry_pipeline.sources.claude import assembler, ids, otel_notes
+from leo_telemetry_pipeline.sources.claude import imported as gathered
+from leo_telemetry_pipeline.sources.claude.evidence import GRACE_S, QUIET_S
+from leo_telemetry_pipeline.sources.claude.running import open_operations
+from leo_telemetry_pipeline.sources.files import reader
+from leo_telemetry_pipeline.sources.otlp import otlp
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline_tests.claude_sessions import Session, arrival, sessions
 
@@ -320,7 +321,7 @@ SAMPLE = bundled("examples") / "data" / "claude_code_otlp_sample.jsonl"
 
 def imported(path: Path) -> list[Span]:
     """Read a file as `leo-telemetry import` does."""
-    found = list(files.read(path))
+    found = list(reader.read(path))
     assert [item for item in found if not isinstance(item, Span)] == []
     return [item for item in found if isinstance(item, Span)]
 

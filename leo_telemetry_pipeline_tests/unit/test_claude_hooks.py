@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from leo_telemetry_pipeline.collect.claude import assembler, hook_notes
+from leo_telemetry_pipeline.sources.claude import assembler, hook_notes
 from leo_telemetry_pipeline.span import Span
 
 # One session of Claude Code 2.1.197 with two parallel tools, sub-agents in the foreground, in the background and

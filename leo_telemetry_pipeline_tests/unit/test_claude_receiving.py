@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from leo_telemetry_pipeline.collect import otlp
-from leo_telemetry_pipeline.collect.claude import notebook, otel_notes
 from leo_telemetry_pipeline.settings import PREFIX, Settings
+from leo_telemetry_pipeline.sources.claude import notebook, otel_notes
+from leo_telemetry_pipeline.sources.otlp import otlp
 from leo_telemetry_pipeline.span import Span
-from leo_telemetry_pipeline.store.database import Target
-from leo_telemetry_pipeline.web import claude, keeping
+from leo_telemetry_pipeline.store.server.database import Target
+from leo_telemetry_pipeline.web import claude, span_keeper
 from leo_telemetry_pipeline.web.batching import Batcher
 from leo_telemetry_pipeline.web.body import Body, Inflow, Refusal
 from leo_telemetry_pipeline.web.claude import ClaudeCode
-from leo_telemetry_pipeline.web.keeping import Batch
 from leo_telemetry_pipeline.web.metrics import Metrics
 from leo_telemetry_pipeline.web.notices import Notices
+from leo_telemetry_pipeline.web.span_keeper import Batch
 
 SESSION = "8e8f5d50-0000-4000-8000-000000000001"
 OTHER = "8e8f5d50-0000-4000-8000-000000000002"
@@ -272,7 +272,7 @@ def test_upkeep_goes_on_after_any_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     """Lost: everything in the spool, until somebody restarts a receiver that answers every request."""
-    monkeypatch.setattr(keeping, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(span_keeper, "_PAUSE_S", 0.01)
 
     class Broken(Notices):
         taken = 0
@@ -283,7 +283,7 @@ def test_upkeep_goes_on_after_any_error(
 
     async def conversation() -> None:
         notices = Broken()
-        keeper = keeping.Keeper(Settings({f"{PREFIX}HOME": str(tmp_path)}), Target("", "", ""), Metrics(), notices)
+        keeper = span_keeper.Keeper(Settings({f"{PREFIX}HOME": str(tmp_path)}), Target("", "", ""), Metrics(), notices)
         upkeep = asyncio.create_task(keeper.upkeep())
         async with asyncio.timeout(60):
             while notices.taken < 4 and not upkeep.done():

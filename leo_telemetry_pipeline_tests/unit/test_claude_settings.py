@@ -13,10 +13,11 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leo_telemetry_pipeline.cli import claude_settings, program
-from leo_telemetry_pipeline.cli.hook_commands import hook
-from leo_telemetry_pipeline.collect.claude import hook_notes
+from leo_telemetry_pipeline.cli.claude import claude_settings
+from leo_telemetry_pipeline.cli.claude.hook_commands import hook
+from leo_telemetry_pipeline.cli.processes import own_command
 from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.sources.claude import hook_notes
 
 COMMAND = "/opt/venv/bin/leo-telemetry hook session-start"
 OLDER = "/home/me/old/bin/leo-telemetry hook session-start"
@@ -169,9 +170,9 @@ def test_a_shared_hook_is_silent_where_the_program_is_not_installed(tmp_path: Pa
     command = ["/bin/sh", "-c", claude_settings.command("leo-telemetry", event)]
     run = subprocess.run(command, capture_output=True, env={"PATH": str(tmp_path)})
     assert (run.returncode, run.stdout, run.stderr) == (0, b"", b"")
-    program = tmp_path / "leo-telemetry"
-    program.write_text('#!/bin/sh\necho "$@"; exit 3\n')
-    program.chmod(0o755)
+    own_command = tmp_path / "leo-telemetry"
+    own_command.write_text('#!/bin/sh\necho "$@"; exit 3\n')
+    own_command.chmod(0o755)
     run = subprocess.run(command, capture_output=True, env={"PATH": str(tmp_path)}, text=True)
     assert (run.returncode, run.stdout) == (0, "hook session-start\n" if event == "SessionStart" else "hook span\n")
 
@@ -326,16 +327,16 @@ def test_a_shared_hook_that_finds_no_program_says_so_when_it_is_installed(
     folder = Path(sys.executable).parent
     said = invoke("install", "--shared", "--project", str(tmp_path))
     assert f"leo-telemetry is not on PATH, and without it this hook does nothing: put {folder} on PATH, or" in said
-    program = environment / "bin" / "leo-telemetry"
-    program.parent.mkdir(parents=True)
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{empty}")
+    own_command = environment / "bin" / "leo-telemetry"
+    own_command.parent.mkdir(parents=True)
+    own_command.write_text("#!/bin/sh\n")
+    own_command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{own_command.parent}{os.pathsep}{empty}")
     monkeypatch.setenv("VIRTUAL_ENV", str(environment))
     assert f"only while the virtual environment {environment} is active" in invoke(
         "install", "--shared", "--project", str(tmp_path)
     )
-    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{empty}")
+    monkeypatch.setenv("PATH", f"{own_command.parent}{os.pathsep}{empty}")
     monkeypatch.delenv("VIRTUAL_ENV")
     assert "PATH" not in invoke("install", "--shared", "--project", str(tmp_path))
     assert "on PATH" not in invoke("install", "--project", str(tmp_path))
@@ -416,7 +417,7 @@ def test_without_the_program_the_remedy_is_named(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match="install the package"):
-        program.find()
+        own_command.find()
 
 
 def test_a_linked_file_is_changed_where_it_really_lies_and_keeps_its_mode(tmp_path: Path):

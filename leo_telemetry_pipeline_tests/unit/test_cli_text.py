@@ -5,9 +5,9 @@ from datetime import UTC, date, datetime
 import pytest
 
 from leo_telemetry_pipeline.cli import text
-from leo_telemetry_pipeline.cli.collecting import _named
 from leo_telemetry_pipeline.cli.running import Running, table_of
-from leo_telemetry_pipeline.store.purge import What
+from leo_telemetry_pipeline.cli.spans import _named
+from leo_telemetry_pipeline.store.retention.purge import What
 
 
 def test_a_row_of_a_table_is_one_line() -> None:

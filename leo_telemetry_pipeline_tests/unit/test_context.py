@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leo_telemetry_pipeline.collect import context
-from leo_telemetry_pipeline.collect.recorder import InMemoryRecorder
-from leo_telemetry_pipeline.collect.tracer import Tracer
+from leo_telemetry_pipeline.tracing import context
+from leo_telemetry_pipeline.tracing.recorder import InMemoryRecorder
+from leo_telemetry_pipeline.tracing.tracer import Tracer
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 VALID = f"00-{TRACE}-{SPAN}-01"

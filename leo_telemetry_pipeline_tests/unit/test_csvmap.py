@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leo_telemetry_pipeline.collect.csvmap import Records, delimiter_of, parse_map, preset, row_maker
-from leo_telemetry_pipeline.collect.rows import span_from_row
 from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.sources.files.column_maps import Records, delimiter_of, parse_map, preset, row_maker
+from leo_telemetry_pipeline.sources.rows import span_from_row
 
 HEADER = ["TraceID", "SpanID", "Name", "Start", "Took", "Pod"]
 MAP = "trace_id=TraceID, span_id=SpanID, span_name=Name, start_time_ms=Start:ns, duration_ms=Took:us, span_type=:gate"

@@ -30,5 +30,7 @@ def test_a_signal_that_falls_on_deaf_ears_is_sent_again(tmp_path: Path):
     (tmp_path / "deaf.py").write_text(LOSES_A_SIGNAL)
     variables = environment(tmp_path / "home")
     variables["PYTHONPATH"] = os.pathsep.join((str(tmp_path), variables["PYTHONPATH"]))
-    done = finished([sys.executable, "-P", "-m", "leo_telemetry_pipeline.cli.dagster_process", "deaf"], variables)
+    done = finished(
+        [sys.executable, "-P", "-m", "leo_telemetry_pipeline.cli.processes.dagster_process", "deaf"], variables
+    )
     assert (done.code, done.out, done.err) == (0, "ended\n", "")

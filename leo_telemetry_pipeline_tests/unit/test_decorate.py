@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from leo_telemetry_pipeline.collect.context import here
-from leo_telemetry_pipeline.collect.operation import Operation
-from leo_telemetry_pipeline.collect.recorder import InMemoryRecorder
-from leo_telemetry_pipeline.collect.tracer import Tracer
+from leo_telemetry_pipeline.tracing.context import here
+from leo_telemetry_pipeline.tracing.operation import Operation
+from leo_telemetry_pipeline.tracing.recorder import InMemoryRecorder
+from leo_telemetry_pipeline.tracing.tracer import Tracer
 
 
 @pytest.fixture

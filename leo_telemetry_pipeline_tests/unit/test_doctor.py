@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from leo_telemetry_pipeline.cli.claude.installed_hooks import Hooks, SettingsFile
 from leo_telemetry_pipeline.cli.doctor import Facts, Here, judge, judge_without, look
-from leo_telemetry_pipeline.cli.installed_hooks import Hooks, SettingsFile
 from leo_telemetry_pipeline.cli.verdicts import Verdict
-from leo_telemetry_pipeline.collect.spool import Spool, folder_of, waiting
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.store.dagster_home import QUEUE_SENSOR, Daemon
+from leo_telemetry_pipeline.spool.spool import Spool, folder_of, waiting
 from leo_telemetry_pipeline.store.intake import Notice
+from leo_telemetry_pipeline.store.server.dagster_home import QUEUE_SENSOR, Daemon
 from leo_telemetry_pipeline_tests.unit.test_findings_block import run
 
 NOW = datetime(2026, 2, 9, 15, 0, tzinfo=UTC)

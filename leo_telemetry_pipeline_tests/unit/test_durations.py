@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leo_telemetry_pipeline.store.durations import YEAR_2000, Durations
+from leo_telemetry_pipeline.store.history.bucket_counts import YEAR_2000, Durations
 
 
 def sent(values: list[int], width: int) -> memoryview:

@@ -4,8 +4,8 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from leo_telemetry_pipeline.store.embedded import Embedded
-from leo_telemetry_pipeline.store.postmaster import Postmaster
+from leo_telemetry_pipeline.store.server.embedded import Embedded
+from leo_telemetry_pipeline.store.server.postmaster import Postmaster
 
 
 def test_two_threads_that_leave_the_server_at_once_leave_it_once(home: Path) -> None:

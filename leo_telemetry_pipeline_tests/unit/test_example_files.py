@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from leo_telemetry_pipeline.collect import zipkin
-from leo_telemetry_pipeline.collect.files import BadLine, read
+from leo_telemetry_pipeline.sources.files import zipkin
+from leo_telemetry_pipeline.sources.files.reader import BadLine, read
 from leo_telemetry_pipeline.span import Span
 
 CASES = Path(__file__).resolve().parents[1] / "cases"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from leo_telemetry_pipeline.collect.files import BadLine, read
+from leo_telemetry_pipeline.sources.files.reader import BadLine, read
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline_tests.unit.test_example_files import AT, CASES, spans, told
 

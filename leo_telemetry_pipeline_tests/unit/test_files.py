@@ -14,11 +14,11 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from leo_telemetry_pipeline.collect import unread
-from leo_telemetry_pipeline.collect.files import BadLine, read
-from leo_telemetry_pipeline.collect.lines import MAX_LINE
-from leo_telemetry_pipeline.collect.parquet import MAGIC
 from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.sources.files import unsupported
+from leo_telemetry_pipeline.sources.files.lines import MAX_LINE
+from leo_telemetry_pipeline.sources.files.parquet import MAGIC
+from leo_telemetry_pipeline.sources.files.reader import BadLine, read
 from leo_telemetry_pipeline.span import Span
 
 SAME_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -62,7 +62,7 @@ def one_reason(folder: Path, **changes) -> str:
 def is_refused(content: bytes) -> bool:
     """Say whether a file begins as one that is refused as a whole, which Hypothesis makes now and then."""
     begun = content.removeprefix(b"\xef\xbb\xbf").lstrip()
-    return any(head.startswith(MAGIC) or unread.packed(head) is not None for head in (content, begun))
+    return any(head.startswith(MAGIC) or unsupported.packed(head) is not None for head in (content, begun))
 
 
 def kinds(found: list[Span | BadLine]) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from leo_telemetry_pipeline.cli import hook
+from leo_telemetry_pipeline.cli.claude import hook
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings, make_home
 from leo_telemetry_pipeline_tests import processes
@@ -32,7 +32,7 @@ OUTSIDE = {PREFIX + "DATABASE_URL": "postgresql://somebody@127.0.0.1:1/x"}
 VOLUMES = (0o777, 0o2775)
 KEEPS = """
 from leo_telemetry_pipeline import trace
-from leo_telemetry_pipeline.cli import hook, home_owner
+from leo_telemetry_pipeline.cli.claude import hook; from leo_telemetry_pipeline.cli.processes import home_owner
 from leo_telemetry_pipeline.settings import Settings
 with trace.tracer.handoff("H", sd_id="SD-1"):
     pass

@@ -8,9 +8,9 @@ from statistics import median
 
 import pytest
 
-from leo_telemetry_pipeline.collect.generated import DAYS, WINDOW_DAYS, generate
-from leo_telemetry_pipeline.collect.manifest import RATIO, manifest, ratios
 from leo_telemetry_pipeline.redact import clean
+from leo_telemetry_pipeline.sample.expected import RATIO, manifest, ratios
+from leo_telemetry_pipeline.sample.generated import DAYS, WINDOW_DAYS, generate
 from leo_telemetry_pipeline.span import Span
 
 MIDNIGHT = datetime(2026, 2, 9, tzinfo=UTC)

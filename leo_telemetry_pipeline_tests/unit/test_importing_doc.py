@@ -5,7 +5,8 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from leo_telemetry_pipeline.cli.commands import cli
-from leo_telemetry_pipeline.collect import admission, csvmap, formats, plausible
+from leo_telemetry_pipeline.sources import plausible
+from leo_telemetry_pipeline.sources.files import admission, column_maps, formats
 
 DOC = (Path(__file__).resolve().parents[2] / "docs" / "importing.md").read_text(encoding="utf-8")
 
@@ -19,7 +20,7 @@ def test_every_format_that_is_read_is_in_the_document():
 def test_every_unit_is_in_the_document_and_in_the_help():
     """Lost: a unit that a refused file was told, and nobody can look up."""
     said = CliRunner().invoke(cli, ["import", "--help"]).output
-    for unit in csvmap.UNITS:
+    for unit in column_maps.UNITS:
         assert f"| `{unit}` | {plausible.WORDS[unit]} |" in DOC
         assert unit in said
 

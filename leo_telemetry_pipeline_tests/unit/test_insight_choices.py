@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from leo_telemetry_pipeline.defs import comparisons, dimension_trends
+from leo_telemetry_pipeline.defs.assets import comparisons, dimension_trends
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.items import Item
 

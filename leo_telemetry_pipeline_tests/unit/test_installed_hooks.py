@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from leo_telemetry_pipeline.cli import claude_settings
-from leo_telemetry_pipeline.cli.installed_hooks import Hooks, judge, look, managed_files
+from leo_telemetry_pipeline.cli.claude import claude_settings
+from leo_telemetry_pipeline.cli.claude.installed_hooks import Hooks, judge, look, managed_files
 from leo_telemetry_pipeline.cli.verdicts import Verdict
 
 

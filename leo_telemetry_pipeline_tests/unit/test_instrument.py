@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from leo_telemetry_pipeline.collect.recorder import InMemoryRecorder
-from leo_telemetry_pipeline.collect.tracer import Tracer
 from leo_telemetry_pipeline.trace import instrument
+from leo_telemetry_pipeline.tracing.recorder import InMemoryRecorder
+from leo_telemetry_pipeline.tracing.tracer import Tracer
 
 
 class Gate:

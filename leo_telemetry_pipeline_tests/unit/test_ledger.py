@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from leo_telemetry_pipeline.actions.ledger import Account, dimensions_of, ledger, may_rise
+from leo_telemetry_pipeline.actions.item_resolutions import Account, dimensions_of, ledger, may_rise
 from leo_telemetry_pipeline.store.items import Item
 
 THEN = datetime(2026, 2, 9, tzinfo=UTC)

@@ -6,7 +6,7 @@ from pathlib import Path
 from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, ManagedGrpcPythonEnvCodeLocationOrigin
 from dagster._core.workspace.load_target import WorkspaceFileTarget, get_origins_from_toml
 
-from leo_telemetry_pipeline.cli.code_server import MODULE, CodeServer
+from leo_telemetry_pipeline.cli.processes.code_server import MODULE, CodeServer
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from leo_telemetry_pipeline.store import log_files
+from leo_telemetry_pipeline.store.server import log_files
 
 
 def test_a_log_that_has_grown_is_cut_at_the_start_of_a_line(tmp_path: Path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from leo_telemetry_pipeline.collect.claude import otel_notes
+from leo_telemetry_pipeline.sources.claude import otel_notes
 
 SESSION = "8e8f5d50-0000-4000-8000-000000000001"
 START = 1_795_955_340_000_000_000

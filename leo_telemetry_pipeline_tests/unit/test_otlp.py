@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leo_telemetry_pipeline.collect.otlp import is_other_signal, spans_from_request
+from leo_telemetry_pipeline.sources.otlp.otlp import is_other_signal, spans_from_request
 from leo_telemetry_pipeline.span import InvalidSpan, Span
 
 TRACE = "69c9af76f18d6313ce707c6c6787a767"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leo_telemetry_pipeline.collect.json_slices import MAX_NESTING, Cursor, NotJson
+from leo_telemetry_pipeline.sources.otlp.json_cursor import MAX_NESTING, Cursor, NotJson
 
 texts = st.sampled_from(["", "a", "key", '"', "\\", '\\"', "}", "[{", "\n", "é", "\ud800"]) | st.text(max_size=5)
 plain = st.none() | st.booleans() | st.integers() | st.floats() | texts

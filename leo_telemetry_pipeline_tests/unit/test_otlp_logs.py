@@ -7,9 +7,9 @@ import pytest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
-from leo_telemetry_pipeline.collect import otlp
-from leo_telemetry_pipeline.collect.claude import otlp_logs
-from leo_telemetry_pipeline.collect.otlp_span import MAX_PARTS, MAX_SPAN_BYTES, MAX_SPANS
+from leo_telemetry_pipeline.sources.claude import otlp_logs
+from leo_telemetry_pipeline.sources.otlp import otlp
+from leo_telemetry_pipeline.sources.otlp.otlp_span import MAX_PARTS, MAX_SPAN_BYTES, MAX_SPANS
 
 NAME = "claude_code.tool_result"
 RECORD = {"body": {"stringValue": NAME}, "timeUnixNano": "1795955340000000000", "traceId": "7" * 32}

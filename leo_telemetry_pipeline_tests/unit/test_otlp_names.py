@@ -11,9 +11,9 @@ from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
-from leo_telemetry_pipeline.collect import otlp
-from leo_telemetry_pipeline.collect.otlp import BadRequest
 from leo_telemetry_pipeline.redact import Policy
+from leo_telemetry_pipeline.sources.otlp import otlp
+from leo_telemetry_pipeline.sources.otlp.otlp import BadRequest
 from leo_telemetry_pipeline.span import InvalidSpan, Span
 
 CASES = Path(__file__).resolve().parents[1] / "cases"

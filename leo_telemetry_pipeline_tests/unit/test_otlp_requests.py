@@ -16,10 +16,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as WireSpan
 
-from leo_telemetry_pipeline.collect import otlp, otlp_span
-from leo_telemetry_pipeline.collect.conventions import OPERATION
-from leo_telemetry_pipeline.collect.otlp import BadRequest, Read, TooLarge
 from leo_telemetry_pipeline.redact import Policy
+from leo_telemetry_pipeline.sources.otlp import otlp, otlp_span
+from leo_telemetry_pipeline.sources.otlp.conventions import OPERATION
+from leo_telemetry_pipeline.sources.otlp.otlp import BadRequest, Read, TooLarge
 from leo_telemetry_pipeline.span import COLUMNS, Span
 from leo_telemetry_pipeline_tests.secrets_corpus import PLAIN, SECRETS
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leo_telemetry_pipeline.analysis import p50
-from leo_telemetry_pipeline.store.histograms import ERROR, GAMMA, ZERO_BUCKET
+from leo_telemetry_pipeline.store.history.histograms import ERROR, GAMMA, ZERO_BUCKET
 
 
 def bucket(value: int) -> int:

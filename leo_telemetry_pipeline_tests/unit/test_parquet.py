@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from leo_telemetry_pipeline.collect import files, parquet
-from leo_telemetry_pipeline.collect.files import BadLine
 from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.sources.files import parquet, reader
+from leo_telemetry_pipeline.sources.files.reader import BadLine
 from leo_telemetry_pipeline.span import Span
 
 START = datetime(2026, 8, 1, 12, tzinfo=UTC)
@@ -35,7 +35,7 @@ def written(folder: Path, rows: Sequence[dict], **more) -> Path:
 
 def read(path: Path, **more) -> tuple[list[Span], list[BadLine]]:
     """Read a file into its spans and its bad lines."""
-    items = list(files.read(path, **more))
+    items = list(reader.read(path, **more))
     return [one for one in items if isinstance(one, Span)], [one for one in items if isinstance(one, BadLine)]
 
 

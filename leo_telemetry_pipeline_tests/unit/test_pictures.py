@@ -19,7 +19,8 @@ from leo_telemetry_pipeline.analysis.compare import Comparison, Difference, Esti
 from leo_telemetry_pipeline.analysis.forecast import Forecast
 from leo_telemetry_pipeline.analysis.trends import Turn, Turns
 from leo_telemetry_pipeline.analysis.tuning import Suggestion
-from leo_telemetry_pipeline.defs import checks, pictures, plots
+from leo_telemetry_pipeline.defs import checks
+from leo_telemetry_pipeline.defs.ui import charts, markdown_tables
 from leo_telemetry_pipeline_tests.unit.test_inert import HOSTILE
 
 # PostgreSQL has neither names without a letter nor halves of one.
@@ -59,17 +60,21 @@ def cause(name: str) -> dict:
 
 
 TABLES: dict[str, Callable[[tuple[str, ...]], str]] = {
-    "worst": lambda names: pictures.worst_table(frame(names)),
-    "medians": lambda names: pictures.p50_table(frame(names)),
-    "changes": lambda names: pictures.change_table(frame(names)),
-    "turns": lambda names: pictures.turn_table(names, [Turns((TURN,), (TURN,))] * len(names)),
-    "comparisons": lambda names: pictures.comparison_table([(name, comparison()) for name in names], "All days."),
-    "causes": lambda names: pictures.cause_table([cause(name) for name in names]),
-    "forecasts": lambda names: pictures.forecast_table([Forecast("gate", name, 7, 9, 0.5, 1, 1, 1) for name in names]),
-    "thresholds": lambda names: pictures.suggestion_table(
+    "worst": lambda names: markdown_tables.worst_table(frame(names)),
+    "medians": lambda names: markdown_tables.p50_table(frame(names)),
+    "changes": lambda names: markdown_tables.change_table(frame(names)),
+    "turns": lambda names: markdown_tables.turn_table(names, [Turns((TURN,), (TURN,))] * len(names)),
+    "comparisons": lambda names: markdown_tables.comparison_table(
+        [(name, comparison()) for name in names], "All days."
+    ),
+    "causes": lambda names: markdown_tables.cause_table([cause(name) for name in names]),
+    "forecasts": lambda names: markdown_tables.forecast_table(
+        [Forecast("gate", name, 7, 9, 0.5, 1, 1, 1) for name in names]
+    ),
+    "thresholds": lambda names: markdown_tables.suggestion_table(
         [Suggestion("gate", name, "CONFIGURED", 1.0, 2.0, 1.0, 3.0, 1.0, 1.0) for name in names]
     ),
-    "days": lambda names: pictures.day_table(frame(names)),
+    "days": lambda names: markdown_tables.day_table(frame(names)),
 }
 
 
@@ -108,8 +113,8 @@ def test_a_picture_of_a_hostile_name_is_a_picture_with_this_text(name: str):
     """Lost: a broken picture on the page, or one that somebody else has drawn into."""
     daily = trends.Daily(np.array([[4]]), *(np.array([[1.0]]) for _ in range(5)))
     drawn = (
-        pictures.observed_against_baseline(frame((name,))),
-        plots.trend(name, TODAY.date(), daily, 0, Turns((), ())),
+        markdown_tables.observed_against_baseline(frame((name,))),
+        charts.trend(name, TODAY.date(), daily, 0, Turns((), ())),
     )
     for image in drawn:
         found = re.fullmatch(r"!\[[a-z ]+\]\(data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)\)", image)
@@ -121,7 +126,7 @@ def test_a_picture_of_a_hostile_name_is_a_picture_with_this_text(name: str):
 def test_an_empty_picture_of_a_hostile_name_is_a_sentence():
     """Lost: an image of somebody's on the page of a dimension that has no spans any more."""
     nothing = trends.daily([], 1, 3, 1.01)
-    [line] = cells_of(plots.trend(HOSTILE[0], TODAY.date(), nothing, 0, Turns((), ())))
+    [line] = cells_of(charts.trend(HOSTILE[0], TODAY.date(), nothing, 0, Turns((), ())))
     assert line == (("code_inline", HOSTILE[0]), ("text", " has no spans in these days."))
 
 
@@ -141,9 +146,9 @@ def test_days_have_a_column_for_the_most_frequent_types_and_one_for_all_others()
         for number in range(100)
         for day in range(2)
     ]
-    table = pictures.day_table(pd.DataFrame(rows))
+    table = markdown_tables.day_table(pd.DataFrame(rows))
     heading, _, *days = table.splitlines()
     assert heading == "| day | " + " | ".join(f"`t{number:03}`" for number in range(92, 100)) + " | 92 more |"
     assert days[1].endswith(f"| 98 | 99 | {sum(range(92))} |")
     assert len(days) == 2
-    assert "more" not in pictures.day_table(pd.DataFrame(rows[:16]))
+    assert "more" not in markdown_tables.day_table(pd.DataFrame(rows[:16]))

@@ -2,8 +2,8 @@
 
 import pytest
 
-from leo_telemetry_pipeline.collect import plausible
-from leo_telemetry_pipeline.collect.plausible import DAY_MS, likely_duration_unit, likely_unit, wrong_with
+from leo_telemetry_pipeline.sources import plausible
+from leo_telemetry_pipeline.sources.plausible import DAY_MS, likely_duration_unit, likely_unit, wrong_with
 
 NOW = 1_795_968_000_000  # 2026-11-29 16:00 UTC
 TODAY = NOW // DAY_MS * DAY_MS

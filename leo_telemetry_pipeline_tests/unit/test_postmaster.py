@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from leo_telemetry_pipeline.store import process_ids
-from leo_telemetry_pipeline.store.postmaster import Postmaster
-from leo_telemetry_pipeline.store.server_programs import server_user
+from leo_telemetry_pipeline.store.server import process_ids
+from leo_telemetry_pipeline.store.server.postmaster import Postmaster
+from leo_telemetry_pipeline.store.server.server_programs import server_user
 from leo_telemetry_pipeline_tests.processes import need
 
 
@@ -76,7 +76,7 @@ def test_processes_that_work_in_the_folder_and_are_no_server_go_on(server: Postm
 END_ORPHANS = """
 import sys
 from pathlib import Path
-from leo_telemetry_pipeline.store.postmaster import Postmaster
+from leo_telemetry_pipeline.store.server.postmaster import Postmaster
 home = Path(sys.argv[1])
 Postmaster(home / "data", home / "run", home / "lock").end_orphans()
 """

@@ -12,8 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leo_telemetry_pipeline.analysis.span_measures import MEASURES, Measure
-from leo_telemetry_pipeline.collect import files
-from leo_telemetry_pipeline.collect.rows import span_from_row
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.redact import (
     MAX_KEY,
@@ -28,6 +26,8 @@ from leo_telemetry_pipeline.redact import (
     shown,
     text,
 )
+from leo_telemetry_pipeline.sources.files import reader
+from leo_telemetry_pipeline.sources.rows import span_from_row
 from leo_telemetry_pipeline.span import COLUMNS, Span
 from leo_telemetry_pipeline_tests.secrets_corpus import ORDINARY, PLAIN, SECRETS
 
@@ -386,10 +386,10 @@ def test_no_secret_reaches_the_quarantine(kind: str, tmp_path: Path):
         " " * 1_985 + secret.replace("\n", r"\n") + " x" * 5_000,
     ]
     (tmp_path / "x.jsonl").write_text("\n".join(lines) + "\n")
-    bad = list(files.read(tmp_path / "x.jsonl"))
-    assert [type(each) for each in bad] == [files.BadLine] * len(lines)
+    bad = list(reader.read(tmp_path / "x.jsonl"))
+    assert [type(each) for each in bad] == [reader.BadLine] * len(lines)
     for each in bad:
-        assert isinstance(each, files.BadLine)
+        assert isinstance(each, reader.BadLine)
         told = each.reason + each.text
         for written in (PLAIN[kind], json.dumps(PLAIN[kind])[1:-1]):
             assert written not in told
@@ -410,7 +410,7 @@ def test_the_header_of_a_wrong_file_is_shown_without_secrets(tmp_path: Path):
     """Lost: secrets on the terminal and in its logs, where a file of something else was named."""
     (tmp_path / "x.csv").write_text("trace_id,password=hunter2,c\n1,2,3\n")
     with pytest.raises(UserError) as error:
-        list(files.read(tmp_path / "x.csv"))
+        list(reader.read(tmp_path / "x.csv"))
     assert "hunter2" not in error.value.message
 
 

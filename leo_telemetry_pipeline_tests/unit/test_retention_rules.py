@@ -4,9 +4,9 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from leo_telemetry_pipeline.store.archive import Part
 from leo_telemetry_pipeline.store.days import DAY, midnight
-from leo_telemetry_pipeline.store.retention import (
+from leo_telemetry_pipeline.store.retention.archive import Part
+from leo_telemetry_pipeline.store.retention.rules import (
     Day,
     Limit,
     Sealed,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from leo_telemetry_pipeline.cli.running import Running, of_sessions, table_of
-from leo_telemetry_pipeline.collect.claude import hook_notes
+from leo_telemetry_pipeline.sources.claude import hook_notes
 
 NOW = 1_795_959_600.0
 RECORDED = Path(__file__).parents[1] / "claude_code_hook_events.jsonl"

@@ -7,8 +7,8 @@ import pytest
 from alembic.script import ScriptDirectory
 
 from leo_telemetry_pipeline.settings import bundled
-from leo_telemetry_pipeline.store import migrations, schema_objects
-from leo_telemetry_pipeline.store.carry_over import FIRST_RELEASE
+from leo_telemetry_pipeline.store.server import migrations, schema_objects
+from leo_telemetry_pipeline.store.server.carry_over import FIRST_RELEASE
 from leo_telemetry_pipeline_tests.citus import ROOT, SQL, texts
 
 OBJECTS = sorted(f"{kind}/{name}" for kind in ("tables", "functions", "views") for name in schema_objects.names(kind))

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from leo_telemetry_pipeline.store import server_failures
-from leo_telemetry_pipeline.store.server_failures import told
+from leo_telemetry_pipeline.store.server import server_failures
+from leo_telemetry_pipeline.store.server.server_failures import told
 
 HOME = Path("/srv/leo")
 PLENTY = 10**12

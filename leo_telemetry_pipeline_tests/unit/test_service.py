@@ -14,36 +14,36 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leo_telemetry_pipeline.cli import service as commands
-from leo_telemetry_pipeline.cli import units
+from leo_telemetry_pipeline.cli.processes import service as commands
+from leo_telemetry_pipeline.cli.processes import service_files
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings
 
 SECRET_URL = 'postgresql://leo:pa$s"w\\or`d%40@db.example/telemetry'
 
 
-def made(environ: dict[str, str], program: str = "/opt/my env/bin/leo-telemetry") -> units.Service:
+def made(environ: dict[str, str], program: str = "/opt/my env/bin/leo-telemetry") -> service_files.Service:
     """Return the service of an environment."""
     environ = {"LEO_TELEMETRY_HOME": "/srv/leo"} | environ
-    return units.described(Path(program), Settings(environ), environ)
+    return service_files.described(Path(program), Settings(environ), environ)
 
 
 def test_the_unit_runs_the_worker_with_the_settings_in_force_now():
     """Lost: the service would use another database or home than the person who installed it."""
     service = made({"LEO_TELEMETRY_STALE_AFTER": "3d", "LEO_TELEMETRY_DAGSTER_URL": "not a setting", "PATH": "/bin"})
-    lines = units.unit_text(service, system=False).splitlines()
+    lines = service_files.unit_text(service, system=False).splitlines()
     assert 'ExecStart="/opt/my env/bin/leo-telemetry" worker --wait' in lines
     assert [line for line in lines if line.startswith("Environment")] == [
         'Environment="LEO_TELEMETRY_HOME=/srv/leo"',
         'Environment="LEO_TELEMETRY_STALE_AFTER=3d"',
     ]
     assert {"Restart=on-failure", "Nice=10", "WantedBy=default.target"} <= set(lines)
-    assert "WantedBy=multi-user.target" in units.unit_text(service, system=True).splitlines()
+    assert "WantedBy=multi-user.target" in service_files.unit_text(service, system=True).splitlines()
 
 
 def test_the_home_is_named_although_it_was_not_set():
     """Lost: without the person's XDG_DATA_HOME the service would look elsewhere, and find no history."""
-    service = units.described(Path("/bin/leo-telemetry"), Settings({}), {})
+    service = service_files.described(Path("/bin/leo-telemetry"), Settings({}), {})
     assert service.environment == {"LEO_TELEMETRY_HOME": str(Settings({}).home)}
 
 
@@ -51,24 +51,24 @@ def test_the_home_is_named_although_it_was_not_set():
 def test_a_password_is_in_no_file_that_others_may_read(url: str):
     """Lost: anybody on the machine could read the database's password."""
     service = made({"LEO_TELEMETRY_DATABASE_URL": url})
-    for text in (units.unit_text(service, system=True), units.plist_text(service).decode()):
+    for text in (service_files.unit_text(service, system=True), service_files.plist_text(service).decode()):
         assert "DATABASE_URL" not in text
-        assert units.secrets_file(text.encode()) == Path("/srv/leo/service.env")
+        assert service_files.secrets_file(text.encode()) == Path("/srv/leo/service.env")
     assert service.secrets == {"LEO_TELEMETRY_DATABASE_URL": url}
 
 
 def test_an_address_without_a_password_needs_no_second_file():
     """Lost: a file to look after for nothing."""
     service = made({"LEO_TELEMETRY_DATABASE_URL": "postgresql://leo@db.example/telemetry"})
-    assert units.secrets_file(units.unit_text(service, system=False).encode()) is None
-    assert units.secrets_file(units.plist_text(service)) is None
+    assert service_files.secrets_file(service_files.unit_text(service, system=False).encode()) is None
+    assert service_files.secrets_file(service_files.plist_text(service)) is None
     assert service.environment["LEO_TELEMETRY_DATABASE_URL"] == "postgresql://leo@db.example/telemetry"
 
 
 @given(st.text(st.characters(min_codepoint=32, exclude_categories=["C", "Zl", "Zp"]), max_size=20))
 def test_a_secret_reaches_the_worker_unchanged_through_a_shell(value: str):
     """Lost: a password with a dollar sign would be refused by the database, on macOS only."""
-    text = units.secrets_text({"SECRET": value})
+    text = service_files.secrets_text({"SECRET": value})
     words = shlex.split(text.replace("\\$", "$").replace("\\`", "`"))
     assert words == [f"SECRET={value}"]
 
@@ -76,8 +76,8 @@ def test_a_secret_reaches_the_worker_unchanged_through_a_shell(value: str):
 def test_launchd_gives_the_worker_its_settings_and_its_secret(tmp_path: Path):
     """Lost: on macOS the worker would start without its database's address."""
     secret = made({"LEO_TELEMETRY_DATABASE_URL": SECRET_URL, "LEO_TELEMETRY_HOME": str(tmp_path)}, "/usr/bin/env")
-    (tmp_path / "service.env").write_text(units.secrets_text(secret.secrets))
-    written = plistlib.loads(units.plist_text(secret))
+    (tmp_path / "service.env").write_text(service_files.secrets_text(secret.secrets))
+    written = plistlib.loads(service_files.plist_text(secret))
     assert written["EnvironmentVariables"] == {"LEO_TELEMETRY_HOME": str(tmp_path)}
     assert written["KeepAlive"] == {"SuccessfulExit": False}
     # env prints its environment where the worker would run.
@@ -95,7 +95,7 @@ def test_systemd_accepts_the_unit(tmp_path: Path):
     program.chmod(0o755)
     service = made({"LEO_TELEMETRY_DATABASE_URL": SECRET_URL, "LEO_TELEMETRY_HOME": str(program.parent)}, str(program))
     unit = tmp_path / commands.UNIT
-    unit.write_text(units.unit_text(service, system=False))
+    unit.write_text(service_files.unit_text(service, system=False))
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True)
     assert [line for line in done.stderr.splitlines() if commands.UNIT in line] == []
 

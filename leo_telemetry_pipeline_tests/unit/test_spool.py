@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leo_telemetry_pipeline.collect import accounts, segments
-from leo_telemetry_pipeline.collect import spool as spools
-from leo_telemetry_pipeline.collect.drain import Drained
-from leo_telemetry_pipeline.collect.journal import Journal
-from leo_telemetry_pipeline.collect.spool import Spool, SpoolError, drain, folder_of, usage
 from leo_telemetry_pipeline.span import Span
+from leo_telemetry_pipeline.spool import leftover_counters, segments
+from leo_telemetry_pipeline.spool import spool as spools
+from leo_telemetry_pipeline.spool.drain import Drained
+from leo_telemetry_pipeline.spool.journal import Journal
+from leo_telemetry_pipeline.spool.spool import Spool, SpoolError, drain, folder_of, usage
 from leo_telemetry_pipeline_tests.builders import span, spans_of
 
 MB = 1 << 20
@@ -441,7 +441,7 @@ def test_counters_that_come_while_others_are_noted_stay(spool, folder):
 def test_counters_that_a_full_disk_cut_off_cost_no_others(spool, folder):
     """Lost: the counters of the next program that ends."""
     spool.keep_counters({"created": 3})
-    path = Path(folder) / accounts.NAME
+    path = Path(folder) / leftover_counters.NAME
     path.write_bytes(path.read_bytes()[:-5])
     spool.keep_counters({"created": 2})
     assert drain(folder, away, note=noted).counters == [{"created": 2}]
@@ -450,7 +450,7 @@ def test_counters_that_a_full_disk_cut_off_cost_no_others(spool, folder):
 def test_counters_wait_for_nobody_for_long(spool, folder):
     """Lost: the end of a program, while another one holds the counters and does not go on."""
     spool.keep_counters({"created": 3})
-    with (Path(folder) / accounts.NAME).open("rb") as held:
+    with (Path(folder) / leftover_counters.NAME).open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         with pytest.raises(SpoolError, match="spool_unavailable"):
             spool.keep_counters({"created": 2})

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from leo_telemetry_pipeline.cli import supervise
-from leo_telemetry_pipeline.cli.supervise import Program
-from leo_telemetry_pipeline.store.database import Target
+from leo_telemetry_pipeline.cli.processes import supervise
+from leo_telemetry_pipeline.cli.processes.supervise import Program
+from leo_telemetry_pipeline.store.server.database import Target
 from leo_telemetry_pipeline_tests.processes import environment
 
 DIES = [sys.executable, "-S", "-c", "raise SystemExit(3)"]

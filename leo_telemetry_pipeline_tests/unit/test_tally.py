@@ -2,9 +2,9 @@
 
 from collections import deque
 
-from leo_telemetry_pipeline.collect.parts import Kept
-from leo_telemetry_pipeline.collect.segments import Segment
-from leo_telemetry_pipeline.collect.tally import Tally
+from leo_telemetry_pipeline.spool.segments import Segment
+from leo_telemetry_pipeline.writer.counters import Tally
+from leo_telemetry_pipeline.writer.preparing import Kept
 from leo_telemetry_pipeline_tests.builders import span
 
 

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leo_telemetry_pipeline import redact
-from leo_telemetry_pipeline.collect import csvmap, otlp, times
-from leo_telemetry_pipeline.collect.rows import span_from_row, whole
+from leo_telemetry_pipeline.sources import times
+from leo_telemetry_pipeline.sources.files import column_maps
+from leo_telemetry_pipeline.sources.otlp import otlp
+from leo_telemetry_pipeline.sources.rows import span_from_row, whole
 from leo_telemetry_pipeline.span import InvalidSpan, Span
 
 AT = 1_795_955_340_000  # 2026-11-29 12:29:00 UTC
@@ -153,8 +155,8 @@ def by_iso(start_ns: int, end_ns: int) -> Span:
 
 
 def by_csv(start_ns: int, end_ns: int) -> Span:
-    column_map = csvmap.parse_map("start_time_ms=s:ns,end_time_ms=e:ns")
-    make = csvmap.row_maker([*IDS, "s", "e"], column_map, "f.csv")
+    column_map = column_maps.parse_map("start_time_ms=s:ns,end_time_ms=e:ns")
+    make = column_maps.row_maker([*IDS, "s", "e"], column_map, "f.csv")
     return span_from_row(make([*IDS.values(), str(start_ns), str(end_ns)]))
 
 
@@ -202,7 +204,7 @@ def test_moments_before_1970_are_cut_towards_the_past():
 )
 def test_units_of_a_map_are_exact(unit, value):
     """Lost: the remedy that a refused file was told."""
-    row = csvmap.object_maker({"start_time_ms": f"Start:{unit}"})({**IDS, "Start": value})
+    row = column_maps.object_maker({"start_time_ms": f"Start:{unit}"})({**IDS, "Start": value})
     assert abs(span_from_row(row).start_time_ms - AT) <= (1 if unit == "d" else 0)
 
 

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leo_telemetry_pipeline.collect.context import Remote, here
-from leo_telemetry_pipeline.collect.operation import Operation
-from leo_telemetry_pipeline.collect.recorder import FixedClock, FixedIds, InMemoryRecorder
-from leo_telemetry_pipeline.collect.tracer import Tracer, to_span
 from leo_telemetry_pipeline.span import Span
+from leo_telemetry_pipeline.tracing.context import Remote, here
+from leo_telemetry_pipeline.tracing.operation import Operation
+from leo_telemetry_pipeline.tracing.recorder import FixedClock, FixedIds, InMemoryRecorder
+from leo_telemetry_pipeline.tracing.tracer import Tracer, to_span
 
 NOW_S = 1_767_225_600
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from leo_telemetry_pipeline.analysis import p50, trends
 from leo_telemetry_pipeline.analysis.changes import Change, Series
 from leo_telemetry_pipeline.cli.trends import BARS, percent, spark
-from leo_telemetry_pipeline.defs import plots
-from leo_telemetry_pipeline.store.daily import Rows
+from leo_telemetry_pipeline.defs.ui import charts
+from leo_telemetry_pipeline.store.history.daily import Rows
 
 GAMMA = 1.005
 FIRST = date(2026, 2, 1)
@@ -154,7 +154,7 @@ def test_a_plot_is_an_image_that_marks_each_change_and_breaks_where_a_day_has_no
     """Lost: the asset page would show a broken picture, or a line over days on which nothing ran."""
     found = made(60, 40, gaps=(3, 4))
     [turns] = trends.turns(found, FIRST, 60)
-    drawn = svg_of(plots.trend("gate:<A> & B", FIRST, found, 0, turns))
+    drawn = svg_of(charts.trend("gate:<A> & B", FIRST, found, 0, turns))
     texts = [each.text for each in drawn.iter("{http://www.w3.org/2000/svg}text")]
     assert texts[0] == "gate:<A> & B"
     assert sum(bool(text and text.endswith("x since 2026-03-13")) for text in texts) == 2
@@ -170,13 +170,13 @@ def test_a_plot_of_zeros_or_of_one_day_is_a_plot(p50_ms: float):
     """Lost: a crash of the asset for what takes less than a millisecond."""
     one = np.array([[np.nan, p50_ms, np.nan]])
     found = trends.Daily(np.array([[0, 4, 0]]), np.nan_to_num(one), one, one, one, one)
-    assert "nan" not in ElementTree.tostring(svg_of(plots.trend("gate:A", FIRST, found, 0, NONE))).decode()
+    assert "nan" not in ElementTree.tostring(svg_of(charts.trend("gate:A", FIRST, found, 0, NONE))).decode()
 
 
 def test_a_plot_of_nothing_says_so():
     """Lost: a division by zero on the page of whoever removed a step."""
     assert (
-        plots.trend("gate:A", FIRST, trends.daily([], 1, 3, GAMMA), 0, NONE) == "`gate:A` has no spans in these days."
+        charts.trend("gate:A", FIRST, trends.daily([], 1, 3, GAMMA), 0, NONE) == "`gate:A` has no spans in these days."
     )
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from leo_telemetry_pipeline.analysis import rehearsal, replay
-from leo_telemetry_pipeline.analysis.rehearsal import Stable, rehearse
+from leo_telemetry_pipeline.analysis import alarm_replay, alarm_simulation
+from leo_telemetry_pipeline.analysis.alarm_simulation import Stable, rehearse
 from leo_telemetry_pipeline.analysis.tuning import MULTIPLIER_LEAST, Past, Suggestion, tune
 
 GAMMA = 1.01
@@ -72,7 +72,7 @@ def test_the_p50_of_a_week_is_that_of_its_spans_not_of_its_days():
     rng = np.random.default_rng(4)
     days = [np.exp(6 + 0.5 * rng.standard_normal(rng.integers(5, 60))) for _ in range(20)]
     portions = [by_bucket([(1, day, days[day]) for day in part]) for part in (range(12), range(12, 20))]
-    counts, p50_ms = replay.weeks(portions, 2, 20, GAMMA)
+    counts, p50_ms = alarm_replay.weeks(portions, 2, 20, GAMMA)
     assert np.isnan(p50_ms[0]).all()
     assert np.isnan(p50_ms[1, :6]).all()
     for day in range(6, 20):
@@ -83,17 +83,19 @@ def test_the_p50_of_a_week_is_that_of_its_spans_not_of_its_days():
 
 def test_weeks_without_spans_have_none_and_no_portions_make_none():
     """Lost: a gap in the history would end in an error, or be taken for a fast week."""
-    counts, p50_ms = replay.weeks([by_bucket([(0, 1, np.array([50.0, 50.0])), (0, 19, np.array([9.0]))])], 1, 20, GAMMA)
+    counts, p50_ms = alarm_replay.weeks(
+        [by_bucket([(0, 1, np.array([50.0, 50.0])), (0, 19, np.array([9.0]))])], 1, 20, GAMMA
+    )
     assert counts[0].tolist() == [0] * 6 + [2] * 2 + [0] * 11 + [1]
     assert np.isfinite(p50_ms[0]).tolist() == (counts[0] > 0).tolist()
-    assert np.isnan(replay.weeks([], 1, 3, GAMMA)[1]).all()
+    assert np.isnan(alarm_replay.weeks([], 1, 3, GAMMA)[1]).all()
 
 
 def test_an_alarm_lasts_until_a_week_is_not_over_any_more():
     """Lost: a slow month would count as thirty alarms, and every multiplier would be too high."""
-    assert replay.alarms(np.array([np.nan, 3, 3, 1, 3, 2, 2, 3]), 2.0) == 3
-    assert replay.alarms(np.array([3.0, 3.0]), 2.0) == 1
-    assert replay.alarms(np.array([np.nan]), 2.0) == 0
+    assert alarm_replay.alarms(np.array([np.nan, 3, 3, 1, 3, 2, 2, 3]), 2.0) == 3
+    assert alarm_replay.alarms(np.array([3.0, 3.0]), 2.0) == 1
+    assert alarm_replay.alarms(np.array([np.nan]), 2.0) == 0
 
 
 def test_a_threshold_that_does_not_fit_gets_the_level_that_is_there_and_the_least_multiplier_that_is_quiet():
@@ -196,7 +198,7 @@ def test_a_rehearsed_week_is_the_mean_of_its_days_where_spans_scatter_and_their_
 ):
     """Lost: one slow day would count for all of its time, or for nothing, whatever its spans are like."""
     x = np.array([[0.0, 0, 0, 0, 0, 0, 7.0]]) / 10
-    found = rehearsal.week_p50(x, np.full(7, 10.0), np.arange(7)[None], spread)
+    found = alarm_simulation.week_p50(x, np.full(7, 10.0), np.arange(7)[None], spread)
     assert found[0, 0] == pytest.approx(expected / 10, abs=0.005)
 
 
@@ -209,6 +211,6 @@ def test_rehearsed_weeks_alarm_as_often_as_real_ones_of_the_same_process():
     made = rehearse(Stable(np.arange(days), np.full(days, 30), x, np.zeros(days)), np.exp(of_week), 1.0)
     for sigmas in (1.0, 2.0):
         limit = float(np.exp(7 + sigmas * 0.15 / np.sqrt(7)))
-        real = replay.alarms(np.exp(of_week), limit) * 365.25 / len(of_week)
+        real = alarm_replay.alarms(np.exp(of_week), limit) * 365.25 / len(of_week)
         assert made.alarms_a_year(limit) == pytest.approx(real, rel=0.25)
         assert made.alarms_a_year(made.least_limit(real)) == pytest.approx(real, rel=0.15)

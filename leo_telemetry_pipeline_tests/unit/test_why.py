@@ -4,8 +4,8 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from leo_telemetry_pipeline.cli.why import bottleneck_of, render
+from leo_telemetry_pipeline.store.dimension_results import Judgement
 from leo_telemetry_pipeline.store.forecasts import Expected
-from leo_telemetry_pipeline.store.measurements import Judgement
 from leo_telemetry_pipeline.store.runs import Run
 
 START, END = datetime(2026, 2, 2, tzinfo=UTC), datetime(2026, 2, 9, 15, 30, tzinfo=UTC)

@@ -1,6 +1,6 @@
 """The whole schema as of the first release."""
 
-from leo_telemetry_pipeline.store.migrations import apply, close, drop, run_sql
+from leo_telemetry_pipeline.store.server.migrations import apply, close, drop, run_sql
 
 revision = "0001_schema"
 down_revision = None

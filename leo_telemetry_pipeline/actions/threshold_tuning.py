@@ -1,0 +1,106 @@
+"""Thresholds that fit: what is looked at to suggest them, and writing them.
+
+Belongs here: which dimensions, which days, and what of a suggestion is written where. Does not: what fits
+(analysis.tuning), statements (store), printing.
+"""
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+
+from leo_telemetry_pipeline.analysis import alarm_replay, bottlenecks, trends, tuning
+from leo_telemetry_pipeline.analysis.tuning import ALARMS_A_YEAR, Past, Suggestion
+from leo_telemetry_pipeline.store import suggestions, thresholds
+from leo_telemetry_pipeline.store.days import Window, midnight
+from leo_telemetry_pipeline.store.dimensions import GLOBAL, OTHER_KEYS
+from leo_telemetry_pipeline.store.history import daily
+from leo_telemetry_pipeline.store.history.daily import Dimension
+from leo_telemetry_pipeline.store.history.histograms import GAMMA
+from leo_telemetry_pipeline.store.server.database import Database
+from leo_telemetry_pipeline.store.suggestions import Written
+
+HISTORY_DAYS = 180
+# Of dimensions without a row of their own, those with most time.
+MOST = 300
+_EPOCH = date(1970, 1, 1)
+
+
+def suggest(
+    database: Database,
+    end: datetime,
+    dimension_type: str | None = None,
+    key: str | None = None,
+    alarms_a_year: float = ALARMS_A_YEAR,
+) -> list[Suggestion]:
+    """Return what fits each dimension that somebody wrote a threshold for, from 180 closed days before ``end``.
+
+    Rows of a key come first, then at most 300 dimensions whose type or ``global`` has a row, those with most time
+    first. Only one type or one dimension where they are named.
+    """
+    rows = suggestions.rows(database)
+    keys = [(of, name) for of, name in rows if name is not None]
+    named = [one for one in keys if dimension_type in (None, one[0]) and key in (None, one[1])]
+    closed = midnight(end.date())
+    window = Window(closed - timedelta(HISTORY_DAYS), closed)
+    shared = [of for of, name in rows if name is None]
+    types = [dimension_type] if dimension_type else [] if GLOBAL in shared else shared
+    inherited: list[Dimension] = []
+    if GLOBAL in shared or set(types) & set(shared):
+        scope = daily.scope(database, window, types)
+        found = daily.dimensions(database, window, scope.types, scope.seen, scope.uncounted)
+        inherited = [row[:2] for row in found if key in (None, row[1]) and row[1] != OTHER_KEYS]
+    written = suggestions.written(database, list(dict.fromkeys([*named, *inherited])))
+    own = [one for one in written if one.source == "key"]
+    others = [one for one in written if one.source != "key"]
+    return tuning.tune(_pasts(database, window, [*own, *others[:MOST]]), alarms_a_year)
+
+
+def apply(database: Database, suggested: Sequence[Suggestion]) -> list[Suggestion]:
+    """Write suggestions that differ from today's threshold to the row of their key; return those."""
+    changed = [one for one in suggested if _values(one)]
+    for one in changed:
+        thresholds.put(database, one.dimension_type, one.dimension_key, _values(one))
+    return changed
+
+
+def without_being_asked(suggested: Sequence[Suggestion]) -> list[Suggestion]:
+    """Return the suggestions that may be applied without a person: for keys with a row, and never after a step up.
+
+    What got slower does not become normal by waiting.
+    """
+    return [one for one in suggested if one.source == "key" and not one.is_slower]
+
+
+def _values(one: Suggestion) -> dict[str, float | bool]:
+    """Return the columns that a suggestion changes."""
+    wanted = {
+        "baseline_p50_ms": (one.current_baseline_p50_ms, one.baseline_p50_ms),
+        "multiplier": (one.current_multiplier, one.multiplier),
+    }
+    if all(then in (None, now) for now, then in wanted.values()):
+        return {}
+    return {name: then for name, (_, then) in wanted.items() if then is not None}
+
+
+def _pasts(database: Database, window: Window, written: Sequence[Written]) -> list[Past]:
+    if not written:
+        return []
+    dimensions = [(one.dimension_type, one.dimension_key) for one in written]
+    scope = daily.scope(database, window, sorted({of for of, _ in dimensions}))
+    portions = list(daily.read(database, window, dimensions, scope.seen, scope.uncounted))
+    days = len(window.days)
+    found = trends.daily(portions, len(dimensions), days, GAMMA)
+    _, week_p50_ms = alarm_replay.weeks(portions, len(dimensions), days, GAMMA)
+    first = (window.start.date() - _EPOCH).days
+    return [
+        Past(
+            *one[:3],
+            first,
+            found.count[place],
+            found.p50_ms[place],
+            week_p50_ms[place],
+            one.baseline_p50_ms,
+            one.multiplier or bottlenecks.DEFAULT_MULTIPLIER,
+            one.has_baseline,
+        )
+        for place, one in enumerate(written)
+    ]

@@ -1,0 +1,99 @@
+"""What goes on behind a session's back after it started: ask for an analysis if the last is old, and see to it.
+
+Belongs here: the detached child's steps and its lines in the log, which is its standard error.
+Does not: anything the session waits for (hook), the rules of when and what (store, worker).
+"""
+
+import json
+import os
+import signal
+import sys
+import traceback
+from contextlib import closing
+from datetime import UTC, datetime
+
+import psycopg2
+
+from leo_telemetry_pipeline.cli.claude import hook_spans
+from leo_telemetry_pipeline.cli.claude.hook import LONGEST_EVENT
+from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.sources.claude import notebook
+from leo_telemetry_pipeline.store import runs
+from leo_telemetry_pipeline.store.server import dagster_home, database, log_files
+from leo_telemetry_pipeline.store.server.database import Database
+
+
+def main() -> None:
+    """Read the event, enqueue if stale, work where no daemon does, and log how each went; never raise."""
+    # A caller may ignore it, and then no process started from here would have an exit status.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        _say(describe(_stdin()))
+        settings = Settings()
+        log_files.cut(settings.home / "logs" / "hook.log")
+        if settings.enabled:
+            # What other sessions were waiting for may be certain by now.
+            hook_spans.sweep(str(settings.home / notebook.FOLDER))
+            _enqueue(settings)
+    except UserError as error:
+        _say(error.message)
+    except (psycopg2.Error, OSError) as error:
+        _say(f"{type(error).__name__}: {' '.join(str(error).split())}")
+    except KeyboardInterrupt:
+        _say("interrupted")
+    except Exception:  # noqa: BLE001 - nobody sees this process, so the log must have it
+        _say(f"unexpected error\n{traceback.format_exc()}")
+
+
+def describe(event: bytes) -> str:
+    """Return one line about an event, whatever it is."""
+    if not event.strip():
+        return "SessionStart without an event"
+    try:
+        read = json.loads(event)
+    except (ValueError, RecursionError):
+        return f"SessionStart with an event that is not JSON ({len(event)} bytes)"
+    if not isinstance(read, dict):
+        return "SessionStart with an event that is not a JSON object"
+    # Escaped and cut, so that no event can write a line of its own or fill the log.
+    name, source, session = (json.dumps(read.get(key))[:80] for key in ("hook_event_name", "source", "session_id"))
+    return f"event {name}, source {source}, session {session}"
+
+
+def _enqueue(settings: Settings) -> None:
+    with database.ready(settings) as target:
+        with closing(Database(target)) as connection:
+            _, outcome, detail = runs.enqueue(
+                connection, if_stale=True, triggered_by="SESSION_START", stale_after_s=settings.stale_after
+            )
+            _say(f"{outcome}: {detail}")
+            queued = any(run.status == "QUEUED" for run in runs.waiting(connection))
+        if not queued:
+            return
+        if dagster_home.daemon_lives(target):
+            _say("a daemon lives and takes it")
+            return
+        _work(settings, target)
+
+
+def _work(settings: Settings, target: database.Target) -> None:
+    # Here and not earlier: it takes seconds to import, and a server started above must not be slow for others.
+    os.nice(10)
+    from leo_telemetry_pipeline.cli.processes.worker import run_once
+
+    done = run_once(settings, target)
+    _say("another worker is at it" if done < 0 else f"analyses executed: {done}")
+
+
+def _stdin() -> bytes:
+    return b"" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.buffer.read(LONGEST_EVENT)
+
+
+def _say(text: str) -> None:
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    print(f"{now} [{os.getpid()}] {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""``leo-telemetry serve``: the OTLP receiver, alone or as a part of ``dev``.
+
+Belongs here: where it may listen, what it says. Does not: what it answers (web), which is imported when it starts.
+"""
+
+import errno
+import logging
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from leo_telemetry_pipeline.cli import signals
+from leo_telemetry_pipeline.cli.processes import home_owner
+from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.settings import PREFIX, Settings, make_home
+from leo_telemetry_pipeline.store.server import database
+from leo_telemetry_pipeline.store.server.database import Target
+from leo_telemetry_pipeline.web import listen
+
+
+@click.command()
+@click.option("--host", metavar="ADDRESS", help="Where to listen (127.0.0.1); another than loopback needs a token.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on (4318).")
+@click.option("--quiet", is_flag=True, hidden=True, help="Print no address.")
+def serve(host: str | None, port: int | None, quiet: bool) -> None:
+    """Take spans by OTLP over HTTP at /v1/traces, in protobuf or JSON, until Ctrl-C.
+
+    Also: /healthz, /readyz and /metrics (Prometheus). Spans that come while the database is away wait on disk.
+    """
+    settings = Settings()
+    refuse_if_off(settings)
+    host, port = host or settings.serve_host, port or settings.serve_port
+    # Before anything is held, while a signal ends the process at once.
+    from leo_telemetry_pipeline.web import app, server
+
+    with signals.noted():
+        opened = listening(settings, host, port, f"--port or {PREFIX}SERVE_PORT")
+        make_home(settings.home)
+        with opened, _database(settings) as (target, away):
+            signals.check()
+            logging.basicConfig(format="leo-telemetry: %(message)s", level=logging.ERROR)
+            logging.getLogger("leo_telemetry_pipeline").setLevel(logging.WARNING)
+            if not quiet:
+                _say(settings, host, port)
+            server.run(
+                app.build_app(settings, target, host=host, away=away), opened, settings.serve_clients, signals.asked
+            )
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[tuple[Target, bool]]:
+    """Yield the database, and whether it is away: the embedded one never is, an outside one is waited for."""
+    if not settings.database_url:
+        with database.ready(settings) as target:
+            yield target, False
+        return
+    import psycopg2
+
+    target, away = database.running(settings), False
+    try:
+        with database.ready(settings):
+            pass
+    except (UserError, psycopg2.Error) as error:
+        away = True
+        why = error.message if isinstance(error, UserError) else f"{target.shown} fails ({type(error).__name__})"
+        click.echo(f"leo-telemetry: {why}. Spans wait on disk until it takes them.", err=True)
+    yield target, away
+
+
+def listening(settings: Settings, host: str, port: int, remedy: str) -> socket.socket:
+    """Open the receiver's socket, or raise UserError where it may not or cannot listen; ``remedy`` names the option."""
+    try:
+        family, place = listen.address(host, port)
+    except OSError:
+        raise UserError(f"{host!r} is no address of this machine: write one such as 127.0.0.1") from None
+    if not settings.serve_token and not listen.is_loopback(place):
+        raise UserError(
+            f"{host} can be reached from other machines, so the receiver needs a token: set {PREFIX}SERVE_TOKEN, "
+            "or listen on 127.0.0.1"
+        )
+    try:
+        return listen.listening(family, place)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise UserError(
+                f"{host}:{port} cannot be listened on: {error.strerror}, or choose another with {remedy}"
+            ) from None
+        owner = home_owner.current(settings.home, home_owner.UI)
+        ours = owner is not None and owner.receiver == listen.url(host, port)
+        said = f"{owner} takes spans there already; use that" if ours else "stop what uses it"
+        raise UserError(f"Port {port} is in use: {said}, or choose another with {remedy}") from None
+
+
+def refuse_if_off(settings: Settings) -> None:
+    """Raise UserError where all of it is switched off."""
+    if not settings.enabled:
+        raise UserError(f"{PREFIX}ENABLED is false, which switches everything off: unset it")
+
+
+def _say(settings: Settings, host: str, port: int) -> None:
+    click.echo(f"The OTLP receiver is at {listen.url(host, port)}/v1/traces. Ctrl-C ends it.", err=True)
+    if settings.serve_token:
+        click.echo(f"Clients must send `Authorization: Bearer ...` with the token of {PREFIX}SERVE_TOKEN.", err=True)

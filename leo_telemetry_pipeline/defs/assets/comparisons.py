@@ -1,0 +1,150 @@
+"""What differs, without anybody asking, as an asset: kinds of work, the last week, before and after each item.
+
+Belongs here: what is compared with what. Does not: the statistics (analysis.compare), how they are shown (pictures).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, timedelta
+
+import dagster as dg
+
+from leo_telemetry_pipeline.analysis import compare as analysis
+from leo_telemetry_pipeline.analysis.compare import Comparison, Side
+from leo_telemetry_pipeline.defs.assets.insights import insight, last_run
+from leo_telemetry_pipeline.defs.resources import TelemetryDatabase
+from leo_telemetry_pipeline.defs.ui import markdown_tables
+from leo_telemetry_pipeline.store import dimension_results, items
+from leo_telemetry_pipeline.store.days import Window, midnight
+from leo_telemetry_pipeline.store.dimensions import OTHER_KEYS
+from leo_telemetry_pipeline.store.history import daily
+from leo_telemetry_pipeline.store.history.daily import Dimension
+from leo_telemetry_pipeline.store.history.histograms import GAMMA
+from leo_telemetry_pipeline.store.items import Item
+from leo_telemetry_pipeline.store.server.database import Database
+
+MOST = 10
+WEEK, MONTH = timedelta(days=7), timedelta(days=28)
+# What is compared with the most frequent of its type, and what that is called.
+KINDS = {"sd_type": "SD types", "phase": "phases"}
+THIS_WEEK, ITEMS = "last week", "items"
+DAYS = {
+    **dict.fromkeys(KINDS.values(), "Both sides: the last 28 closed days."),
+    THIS_WEEK: "B: the last 7 closed days. A: the 28 days before.",
+    ITEMS: "B: up to 7 days since an item was opened or closed. A: the 7 days before.",
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One side: a dimension in some closed days."""
+
+    dimension: Dimension
+    window: Window
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What is compared: ``b`` with ``a``."""
+
+    a: Asked
+    b: Asked
+
+    def __str__(self) -> str:
+        """Say what B is, and A where it is another dimension."""
+        a, b = (":".join(side.dimension) for side in (self.a, self.b))
+        return f"{b} against {a}" if a != b else f"{b} since {self.b.window.days[0]}"
+
+
+@insight("SD types and phases beside each other, the last week beside the weeks before, before and after each item.")
+def comparisons(
+    context: dg.AssetExecutionContext, telemetry_database: TelemetryDatabase
+) -> Iterator[dg.MaterializeResult]:
+    """Compare what can be compared after the last run."""
+    with telemetry_database.session() as (database, _):
+        run = last_run(database)
+        measured = [row for row in dimension_results.p50(database, run.run_id, [], others=True) if row[1] != OTHER_KEYS]
+        closed = Window(run.window.start, midnight(run.window.end.date()), run.window.project)
+        pairs = {
+            **{said: among(measured, of_type, closed) for of_type, said in KINDS.items()},
+            THIS_WEEK: this_week(measured, closed),
+            ITEMS: around_items(items.of_scope(database, closed.project), closed),
+        }
+        sides = read(database, {side for each in pairs.values() for pair in each for side in (pair.a, pair.b)})
+    found = {said: list(compared(each, sides)) for said, each in pairs.items()}
+    tables = [f"### {said}\n\n{markdown_tables.comparison_table(each, DAYS[said])}" for said, each in found.items()]
+    yield dg.MaterializeResult(
+        metadata={
+            "compared": sum(map(len, found.values())),
+            "without spans on a side": sum(map(len, pairs.values())) - sum(map(len, found.values())),
+            "differences": dg.MetadataValue.md("\n\n".join(tables)),
+        }
+    )
+
+
+def among(measured: Sequence[tuple], dimension_type: str, closed: Window) -> list[Pair]:
+    """Set the dimensions of a type with most time beside the most frequent one, over the last 28 days.
+
+    ``measured``: the rows of ``measurements.p50``; ``closed`` ends with the last closed day.
+    """
+    window = Window(closed.end - MONTH, closed.end, closed.project)
+    of_type = [row for row in _longest(measured) if row[0] == dimension_type][:MOST]
+    if not of_type:
+        return []
+    usual = max(of_type, key=lambda row: row[2])
+    return [Pair(Asked(usual[:2], window), Asked(row[:2], window)) for row in of_type if row is not usual]
+
+
+def this_week(measured: Sequence[tuple], closed: Window) -> list[Pair]:
+    """Set the last seven closed days of the dimensions with most time beside the 28 days before."""
+    start = closed.end - WEEK
+    before, since = Window(start - MONTH, start, closed.project), Window(start, closed.end, closed.project)
+    return [Pair(Asked(row[:2], before), Asked(row[:2], since)) for row in _longest(measured)[:MOST]]
+
+
+def around_items(found: Iterable[Item], closed: Window) -> list[Pair]:
+    """Set the 7 days since each item was opened, and since it was closed, beside the 7 before, in the last 28 days.
+
+    The newest come first; what happened after the last closed day has nothing to be compared with yet.
+    """
+    moments = {
+        (moment.astimezone(UTC).date(), item.dimension)
+        for item in found
+        for moment in (item.opened_at, item.closed_at)
+        if moment and item.dimension
+    }
+    pairs = []
+    for day, dimension in sorted(moments, key=lambda one: (-one[0].toordinal(), one[1])):
+        at = midnight(day)
+        if closed.end - MONTH <= at < closed.end:
+            before = Window(at - WEEK, at, closed.project)
+            since = Window(at, min(at + WEEK, closed.end), closed.project)
+            pairs.append(Pair(Asked(dimension, before), Asked(dimension, since)))
+    return pairs
+
+
+def read(database: Database, asked: Iterable[Asked]) -> dict[Asked, Side | None]:
+    """Read the days of every side; what is asked for in the same days is read together."""
+    by_window: dict[Window, list[Dimension]] = {}
+    for one in asked:
+        by_window.setdefault(one.window, []).append(one.dimension)
+    sides: dict[Asked, Side | None] = {}
+    for window, wanted in by_window.items():
+        scope = daily.scope(database, window, [name[0] for name in wanted])
+        rows = list(daily.read(database, window, wanted, scope.seen, scope.uncounted))
+        first = window.start.date().toordinal()
+        sides |= {Asked(name, window): analysis.side(rows, place, first) for place, name in enumerate(wanted)}
+    return sides
+
+
+def compared(pairs: Iterable[Pair], sides: Mapping[Asked, Side | None]) -> Iterator[tuple[str, Comparison]]:
+    """Yield each pair in words and what came of comparing it, where both sides have spans."""
+    for pair in pairs:
+        a, b = sides[pair.a], sides[pair.b]
+        if a and b:
+            yield str(pair), analysis.compare(a, b, GAMMA)
+
+
+def _longest(measured: Sequence[tuple]) -> list[tuple]:
+    """Return rows of ``measurements.p50`` by their time together, the most first."""
+    return sorted(measured, key=lambda row: (-row[7], row[:2]))

@@ -1,0 +1,73 @@
+"""How dimensions went from day to day, as an asset: pictures, and what changed, time beside volume.
+
+Belongs here: which dimensions are drawn. Does not: percentiles and changes (analysis.trends), how they are shown
+(plots, pictures).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+
+from leo_telemetry_pipeline.analysis import trends
+from leo_telemetry_pipeline.analysis.trends import Daily, Turns
+from leo_telemetry_pipeline.defs.assets import history
+from leo_telemetry_pipeline.defs.assets.insights import insight, last_run
+from leo_telemetry_pipeline.defs.resources import TelemetryDatabase
+from leo_telemetry_pipeline.defs.ui import charts, markdown_tables
+from leo_telemetry_pipeline.store import dimension_results
+from leo_telemetry_pipeline.store.days import Window
+from leo_telemetry_pipeline.store.history import daily, histograms
+from leo_telemetry_pipeline.store.history.daily import Dimension
+from leo_telemetry_pipeline.store.server.database import Database
+
+LONGEST = 10
+# Each picture is some 25 kB of the event that Dagster keeps.
+MOST_DRAWN = 60
+
+
+@insight("The dimensions with most time, and every bottleneck, from day to day, and since when they are what they are.")
+def dimension_trends(
+    context: dg.AssetExecutionContext, telemetry_database: TelemetryDatabase
+) -> Iterator[dg.MaterializeResult]:
+    """Draw the dimensions that matter in the last run, and say what changed of them."""
+    with telemetry_database.session() as (database, _):
+        run = last_run(database)
+        chosen = to_draw(
+            dimension_results.thresholds(database, run.run_id), (run.output_ref or {}).get("bottlenecks", [])
+        )
+        drawn = chosen[:MOST_DRAWN]
+        window, found, turns = read(database, history.learned_from(run.window), drawn)
+    first, names = window.start.date(), [":".join(name) for name in drawn]
+    images = [charts.trend(name, first, found, place, turns[place]) for place, name in enumerate(names)]
+    yield dg.MaterializeResult(
+        metadata={
+            "dimensions drawn": len(drawn),
+            "bottlenecks not drawn": len(chosen) - len(drawn),
+            "what changed": dg.MetadataValue.md(markdown_tables.turn_table(names, turns)),
+            "day by day": dg.MetadataValue.md("\n\n".join(images) or "No spans yet."),
+        }
+    )
+
+
+def to_draw(measured: Sequence[tuple], bottlenecks: Sequence[dict[str, Any]]) -> list[Dimension]:
+    """Return the dimensions with most time, then the bottlenecks that are not among them, each once.
+
+    ``measured``: rows that begin with type, key and time in ms.
+    """
+    longest = sorted(measured, key=lambda row: (-row[2], row[:2]))[:LONGEST]
+    slow = [(one["dimension_type"], one["dimension_key"]) for one in bottlenecks]
+    return list(dict.fromkeys([*((row[0], row[1]) for row in longest), *slow]))
+
+
+def read(database: Database, window: Window, wanted: Sequence[Dimension]) -> tuple[Window, Daily, list[Turns]]:
+    """Return the days of a window from the first on that has spans, their series, and what changed."""
+    scope = daily.scope(database, window, [name[0] for name in wanted])
+    rows = daily.read(database, window, wanted, scope.seen, scope.uncounted)
+    found = trends.daily(rows, len(wanted), len(window.days), histograms.GAMMA)
+    turns = trends.turns(found, window.start.date(), len(window.days))
+    began = int(found.count.any(axis=0).argmax())
+    there = Daily(*(getattr(found, field.name)[:, began:] for field in fields(Daily)))
+    return Window(window.start + timedelta(began), window.end, window.project), there, turns

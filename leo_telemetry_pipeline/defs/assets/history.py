@@ -1,0 +1,131 @@
+"""The daily history as one analysis sees it: what it can be asked for, decided once for the whole run.
+
+Belongs here: which span types there are, which days are counted, by which way P50s are computed.
+Does not: counting and reading (store), percentiles (analysis.p50).
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+
+import dagster as dg
+import pandas as pd
+
+from leo_telemetry_pipeline.analysis import p50
+from leo_telemetry_pipeline.analysis.bottlenecks import HISTORY_DAYS
+from leo_telemetry_pipeline.defs.resources import Analysis
+from leo_telemetry_pipeline.store import measure, thresholds
+from leo_telemetry_pipeline.store.days import Window, midnight
+from leo_telemetry_pipeline.store.dimensions import types_to_judge
+from leo_telemetry_pipeline.store.history import blocks, buckets, histograms, span_counts, staleness
+
+
+def learned_from(window: Window) -> Window:
+    """Return the closed days up to the end of a window that say what is normal, and how it changed."""
+    end = midnight(window.end.date())
+    return Window(min(window.start, end - timedelta(days=HISTORY_DAYS)), end, window.project)
+
+
+def mark(analysis: Analysis) -> None:
+    """Mark the days that late spans touched, which the steps of this run then need not look for again."""
+    staleness.mark_stale(analysis.database, analysis.hold)
+    analysis.marked = True
+
+
+def scan(analysis: Analysis) -> list[tuple]:
+    """Return (span type, day, spans, spans with a duration) of the window and of the days that are learned from."""
+    both = replace(analysis.window, start=learned_from(analysis.window).start)
+    stale = staleness.stale_days(analysis.database, both.start.date(), both.end.date(), [], marked=analysis.marked)
+    rows = span_counts.by_type_and_day(analysis.database, both, sorted(set(both.closed_days) - set(stale)))
+    analysis.seen = sorted({row[0] for row in rows})
+    return rows
+
+
+def in_window(analysis: Analysis, rows: Sequence[tuple]) -> list[tuple]:
+    """Return the rows of ``scan`` that belong to the window."""
+    return [row for row in rows if row[1] >= analysis.window.start.date()]
+
+
+def count_traces(analysis: Analysis, scanned: int) -> int:
+    """Return how many traces the window has: among very many, those over midnight count on each day."""
+    if scanned <= analysis.settings.exact_spans and is_stored(analysis):
+        return measure.count(analysis.database, analysis.window)[1]
+    window = analysis.window
+    first, last = window.start.date(), window.end.date()
+    stale = staleness.stale_days(analysis.database, first, last, [], marked=analysis.marked)
+    return span_counts.traces(analysis.database, window, sorted(set(window.closed_days) - set(stale)))
+
+
+def seen(analysis: Analysis) -> list[str]:
+    """Return the span types of the window and of the days that are learned from."""
+    if analysis.seen is None:
+        scan(analysis)
+    return analysis.seen or []
+
+
+def types(analysis: Analysis) -> list[str]:
+    """Return the dimension types that are looked at."""
+    return types_to_judge(seen(analysis), thresholds.named_types(analysis.database))
+
+
+def method(analysis: Analysis, found: pd.DataFrame) -> str:
+    """Return how the P50s of the window are computed, given its spans by type and day."""
+    return p50.method(
+        int(found["spans"].to_numpy().sum()), analysis.settings.exact_spans, all_stored=is_stored(analysis)
+    )
+
+
+def is_stored(analysis: Analysis) -> bool:
+    """Tell whether all spans of the window are still stored. Raises dg.Failure for part of a day that is not."""
+    window = analysis.window
+    if (part := _part_day(window)) and not staleness.all_stored(analysis.database, part.date(), part.date()):
+        raise dg.Failure(
+            f"the spans of {part:%Y-%m-%d} were dropped, and history is of whole days: end the window at a midnight",
+            allow_retries=False,
+        )
+    return staleness.all_stored(analysis.database, window.days[0], window.days[-1])
+
+
+def stale(analysis: Analysis, found: pd.DataFrame) -> list[date]:
+    """Return the days whose history is not up to date; a part day only where P50s come from the history."""
+    window = analysis.window
+    return staleness.stale_days(
+        analysis.database,
+        learned_from(window).start.date(),
+        window.end.date(),
+        types(analysis),
+        _part_day(window) if method(analysis, found) == "histogram" else None,
+        marked=analysis.marked,
+    )
+
+
+def bring_up_to_date(analysis: Analysis, found: pd.DataFrame) -> tuple[list[date], int, int]:
+    """Count the days that need it and add them up; return those days, their rows, and how many blocks were made."""
+    days, of_types, window = stale(analysis, found), types(analysis), analysis.window
+    if analysis.is_dry:
+        analysis.uncounted = days
+        return days, 0, 0
+    rows = histograms.rebuild(
+        analysis.database, days, of_types, seen(analysis), analysis.hold, part_day=_part_day(window)
+    )
+    made = blocks.make(analysis.database, learned_from(window).start.date(), window.end.date(), of_types, analysis.hold)
+    analysis.uncounted = []
+    return days, rows, made
+
+
+def uncounted(analysis: Analysis) -> list[date]:
+    """Return the days that have to be read from their spans."""
+    if analysis.uncounted is None:
+        rows = in_window(analysis, scan(analysis))
+        analysis.uncounted = stale(analysis, pd.DataFrame({"spans": [row[2] for row in rows]}))
+    return analysis.uncounted
+
+
+def durations(analysis: Analysis, of_types: Sequence[str], window: Window) -> list[tuple]:
+    """Return the durations of each dimension by bucket; see ``store.history.buckets.of_window``."""
+    chosen = sorted(set(uncounted(analysis)) & set(window.days))
+    return buckets.of_window(analysis.database, window, of_types, seen(analysis), chosen)
+
+
+def _part_day(window: Window) -> datetime | None:
+    return window.end if len(window.closed_days) < len(window.days) else None

@@ -1,0 +1,59 @@
+"""Improvement items as an asset, which is the end of an analysis.
+
+Belongs here: what is handed to the items. Does not: what becomes of a bottleneck (actions.findings).
+"""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from leo_telemetry_pipeline.actions import findings
+from leo_telemetry_pipeline.analysis import bottlenecks as judging
+from leo_telemetry_pipeline.defs.assets.asset import analysis_asset
+from leo_telemetry_pipeline.defs.assets.bottlenecks import BOTTLENECKS
+from leo_telemetry_pipeline.defs.assets.causes import CAUSES
+from leo_telemetry_pipeline.defs.resources import Analysis
+
+
+@analysis_asset(
+    "findings",
+    "Improvement items for bottlenecks, and the end of the analysis run, in one transaction.",
+    {"postgres"},
+    after=["bottlenecks", "bottleneck_causes"],
+)
+def continuous_improvements(
+    context: dg.AssetExecutionContext, analysis: dg.ResourceParam[Analysis]
+) -> Iterator[dg.MaterializeResult]:
+    """Open and update items, and mark the run SUCCEEDED: together, or not at all."""
+    bottlenecks = BOTTLENECKS.get(analysis)
+    if None in set(bottlenecks["outcome"]):
+        raise dg.Failure("some dimensions are not judged yet: materialize bottlenecks too", allow_retries=False)
+    found, pooled = judging.found(bottlenecks), bottlenecks[bottlenecks["outcome"] == "pooled"]
+    summary = findings.Summary(
+        bottlenecks=tuple({str(name): value for name, value in row.items()} for row in found.to_dict("records")),
+        outcomes=judging.count_outcomes(bottlenecks),
+        largest_sample=int(bottlenecks["sample_count"].to_numpy().max(initial=0)),
+        needed_sample=int(min(bottlenecks["min_samples"], default=analysis.settings.min_samples)),
+        p50_method="histogram" if "histogram" in set(bottlenecks["method"]) else "exact",
+        pooled={row["dimension_type"]: int(row["sample_count"]) for row in pooled.to_dict("records")},
+        causes=tuple(CAUSES.get(analysis)),
+    )
+    output_ref = findings.conclude(
+        analysis.database,
+        summary,
+        analysis.window,
+        run_id=analysis.run.run_id if analysis.run else None,
+        dagster_run_id=analysis.dagster_run_id,
+        errors=analysis.errors,
+    )
+    analysis.concluded = output_ref
+    yield dg.MaterializeResult(
+        metadata={
+            "bottlenecks": len(output_ref["bottlenecks"]),
+            "items created": output_ref["items_created"],
+            "skipped by rate limit": output_ref["items_skipped_rate_limit"],
+            "skipped as open already": output_ref["items_skipped_dedupe"],
+            "spans scanned": output_ref["traces_scanned"],
+            "dimensions evaluated": output_ref["dimensions_evaluated"],
+        },
+    )

@@ -1,0 +1,150 @@
+"""What follows from an analysis that succeeded and is not needed for its findings: the forecast and its backtest.
+
+Belongs here: the assets of the group ``insights``, each about the last SUCCEEDED run. Does not: the models
+(analysis.forecast, analysis.backtest), which are imported when they run. What breaks here touches no analysis run.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from datetime import date, timedelta
+from typing import Any, cast
+
+import dagster as dg
+import numpy as np
+
+from leo_telemetry_pipeline.analysis import trends
+from leo_telemetry_pipeline.defs.assets import history
+from leo_telemetry_pipeline.defs.assets.asset import OWNERS
+from leo_telemetry_pipeline.defs.names import FOLLOWS_TAG, LAST_ASSET, PREFIX, asset_key
+from leo_telemetry_pipeline.defs.resources import TelemetryDatabase
+from leo_telemetry_pipeline.defs.ui import markdown_tables
+from leo_telemetry_pipeline.store import dimension_results, forecasts, runs
+from leo_telemetry_pipeline.store.forecasts import Expected
+from leo_telemetry_pipeline.store.history import daily, histograms
+from leo_telemetry_pipeline.store.runs import Run
+from leo_telemetry_pipeline.store.server.database import Database
+
+INSIGHTS = "insights"
+_EPOCH = date(1970, 1, 1)
+_WEEK = timedelta(days=7)
+
+
+def insight(description: str, *more_deps: Any) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """Declare an asset of the group: about the last SUCCEEDED run, so it waits for what ends one."""
+    decorator = dg.asset(
+        key_prefix=PREFIX,
+        group_name=INSIGHTS,
+        deps=[asset_key(LAST_ASSET), *more_deps],
+        description=description,
+        kinds={"pandas", "postgres"},
+        owners=OWNERS,
+    )
+    return cast("Callable[[Callable[..., Any]], dg.AssetsDefinition]", decorator)
+
+
+def begun(instance: dg.DagsterInstance, run: Run) -> bool:
+    """Tell whether insights have been begun for an analysis run, however that went."""
+    return instance.get_runs_count(dg.RunsFilter(tags={FOLLOWS_TAG: run.run_id})) > 0
+
+
+def last_run(database: Database) -> Run:
+    """Return the run of everything that succeeded last. Raises dg.Failure when there is none."""
+    run = runs.last_succeeded(database)
+    if run is None:
+        raise dg.Failure(
+            "No analysis has succeeded yet, so there is nothing to look at: "
+            "materialize all assets, or run `leo-telemetry analyze`",
+            allow_retries=False,
+        )
+    return run
+
+
+@insight("How good forecasts of the past weeks would have been, beside rules that need no model.")
+def forecast_backtest(
+    context: dg.AssetExecutionContext, telemetry_database: TelemetryDatabase
+) -> Iterator[dg.MaterializeResult]:
+    """Score forecasts from past weeks, and keep what the next one can learn from them."""
+    from leo_telemetry_pipeline.analysis.backtest import backtest
+
+    with telemetry_database.session() as (database, _):
+        run = last_run(database)
+        histories, today = _histories(database, run)
+        made = backtest(histories, today)
+        scores, bins = [asdict(one) for one in made.scores], [asdict(one) for one in made.bins]
+        forecasts.put_backtest(database, run.run_id, made.verdict, scores, bins, asdict(made.calibration))
+    yield dg.MaterializeResult(
+        metadata={
+            "verdict": made.verdict,
+            "forecasts": len(made.pairs),
+            "scores": dg.MetadataValue.md(markdown_tables.score_table(made.scores)),
+            "said and seen": dg.MetadataValue.md(markdown_tables.bin_table(made.bins)),
+        }
+    )
+
+
+@insight("How likely each dimension is a bottleneck in 7 and in 14 days.", forecast_backtest)
+def dimension_forecasts(
+    context: dg.AssetExecutionContext, telemetry_database: TelemetryDatabase
+) -> Iterator[dg.MaterializeResult]:
+    """Forecast the dimensions with most time a week; the others say why they are not forecast."""
+    from leo_telemetry_pipeline.analysis.forecast import Calibration, forecast
+
+    with telemetry_database.session() as (database, _):
+        run = last_run(database)
+        histories, today = _histories(database, run)
+        taught = forecasts.calibration(database, run.run_id)
+        made = forecast(histories, today, calibration=Calibration(**taught) if taught else None)
+        expected = [
+            (
+                one.dimension_type,
+                one.dimension_key,
+                Expected(
+                    one.horizon_days,
+                    _EPOCH + timedelta(one.day),
+                    one.probability,
+                    one.p50_ms,
+                    one.low_ms,
+                    one.high_ms,
+                    one.reason,
+                ),
+            )
+            for one in made
+        ]
+        forecasts.put(database, run.run_id, expected)
+    yield dg.MaterializeResult(
+        metadata={
+            "forecast": sum(one.probability is not None for one in made),
+            "not forecast": sum(one.probability is None for one in made),
+            "most likely": dg.MetadataValue.md(markdown_tables.forecast_table(made)),
+        }
+    )
+
+
+def _histories(database: Database, run: Run) -> tuple[list[Any], int]:
+    """Return the closed days of every dimension of a run with its threshold, and the number of the last such day."""
+    from leo_telemetry_pipeline.analysis.bottlenecks import DEFAULT_MULTIPLIER
+    from leo_telemetry_pipeline.analysis.forecast import History
+
+    window = history.learned_from(run.window)
+    measured = dimension_results.thresholds(database, run.run_id)
+    scope = daily.scope(database, window, sorted({row[0] for row in measured}))
+    rows = daily.read(database, window, [row[:2] for row in measured], scope.seen, scope.uncounted)
+    series = trends.daily(rows, len(measured), len(window.days), histograms.GAMMA)
+    first = (window.start.date() - _EPOCH).days
+    a_week = _WEEK / (run.window.end - run.window.start)
+    made = []
+    for place, (dimension_type, key, sum_ms, baseline, multiplier) in enumerate(measured):
+        on = np.flatnonzero(series.count[place])
+        made.append(
+            History(
+                dimension_type,
+                key,
+                first + on,
+                series.count[place, on],
+                series.p50_ms[place, on],
+                baseline,
+                multiplier or DEFAULT_MULTIPLIER,
+                sum_ms * a_week,
+            )
+        )
+    return made, (window.end.date() - _EPOCH).days - 1

@@ -1,0 +1,42 @@
+"""Thresholds that fit, suggested after every run, as an asset.
+
+Belongs here: keeping what is suggested, and applying it where the setting says so. Does not: what fits
+(analysis.tuning), what may be applied (actions.threshold_tuning).
+"""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from leo_telemetry_pipeline.defs.assets.insights import insight, last_run
+from leo_telemetry_pipeline.defs.resources import TelemetryDatabase
+from leo_telemetry_pipeline.defs.ui import markdown_tables
+from leo_telemetry_pipeline.store import suggestions
+from leo_telemetry_pipeline.store.suggestions import Kept
+
+
+@insight("Which baseline and multiplier would fit the thresholds that people wrote, and how often a year they alarm.")
+def threshold_suggestions(
+    context: dg.AssetExecutionContext, telemetry_database: TelemetryDatabase
+) -> Iterator[dg.MaterializeResult]:
+    """Suggest thresholds from the days up to the last run; write them only if the setting says so."""
+    from leo_telemetry_pipeline.actions import threshold_tuning
+
+    with telemetry_database.session() as (database, settings):
+        run = last_run(database)
+        found = threshold_tuning.suggest(database, run.window.end)
+        applied = (
+            threshold_tuning.apply(database, threshold_tuning.without_being_asked(found))
+            if settings.apply_suggestions
+            else []
+        )
+        kept = [Kept(*(getattr(one, name) for name in Kept._fields[:-1]), is_applied=one in applied) for one in found]
+        suggestions.put(database, run.run_id, kept)
+    yield dg.MaterializeResult(
+        metadata={
+            "suggestions": sum(one.multiplier is not None for one in found),
+            "without a suggestion": sum(one.multiplier is None for one in found),
+            "applied": len(applied),
+            "thresholds": dg.MetadataValue.md(markdown_tables.suggestion_table(found)),
+        }
+    )

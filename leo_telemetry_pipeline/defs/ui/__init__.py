@@ -1,0 +1,4 @@
+"""Tables and charts of the asset pages.
+
+Does not belong here: what is in them (defs.assets).
+"""

@@ -1,0 +1,216 @@
+"""The notes of one session of Claude Code, sorted by what they are about, with what is remembered of earlier ones.
+
+Belongs here: finding a note again, what is held back for more notes, which prompt an OpenTelemetry trace is.
+Does not: which runs of sub-agents notes tell of (runs), spans (assembler).
+"""
+
+from dataclasses import dataclass, field
+
+from leo_telemetry_pipeline.sources.claude import ids
+from leo_telemetry_pipeline.sources.claude.otel_notes import LOG, SPAN
+
+MEMORY = "Made"
+# Within so many seconds all of one moment has arrived: exporters send every five seconds, and hooks run side by side.
+GRACE_S = 15
+# After so many seconds without a word an answer is taken for the last one: a Stop hook may run and block for long.
+QUIET_S = 300
+# An event that is delivered again comes at another time, so only its id tells. So many spans do not lie between the
+# two, and the list, which is written anew each time, stays short.
+_MOST_IDS = 10_000
+_MOST_TRACES = 1_000
+_MOST_TURNS = 20
+
+
+@dataclass
+class Memory:
+    """What is remembered of notes that are gone.
+
+    ``made``: ids of spans, in their order. ``traces``: of each OpenTelemetry trace the key of its prompt, when it
+    began, and the span id of its root. ``runs``: of each sub-agent the runs that were made, as [start, end, prompt].
+    ``pending``: ends of background sub-agents, and whether Claude Code has been told of each. ``turns``: start and
+    end of the last prompts. ``hooks_logged``: whether hooks are told of by log events. ``project``: what
+    hooks were told to name. ``hooked``: whether hooks tell of the session. Times are epoch ms.
+    """
+
+    made: dict[str, None] = field(default_factory=dict)
+    traces: dict[str, list] = field(default_factory=dict)
+    runs: dict[str, list] = field(default_factory=dict)
+    pending: list[list] = field(default_factory=list)
+    turns: list[list[int]] = field(default_factory=list)
+    hooks_logged: bool = False
+    project: str = ""
+    hooked: bool = False
+
+    def add(self, note: dict) -> None:
+        """Remember what a note of an earlier memory says."""
+        self.made |= dict.fromkeys(note["ids"])
+        self.traces |= note.get("traces", {})
+        self.runs |= note.get("runs", {})
+        self.pending += note.get("pending", [])
+        self.turns += note.get("turns", [])
+        self.hooks_logged = self.hooks_logged or note.get("hooks_logged", False)
+        self.project = self.project or note.get("project", "")
+        self.hooked = self.hooked or note.get("hooked", False)
+
+    def note(self) -> dict:
+        """Return what is to be remembered as a note."""
+        kept = {"ids": [*self.made][-_MOST_IDS:]}
+        kept |= {"traces": dict([*self.traces.items()][-_MOST_TRACES:])} if self.traces else {}
+        kept |= {"runs": dict([*self.runs.items()][-_MOST_TRACES:])} if self.runs else {}
+        kept |= {"pending": self.pending[-_MOST_TURNS:]} if self.pending else {}
+        kept |= {"turns": self.turns[-_MOST_TURNS:]} if self.turns else {}
+        kept |= {"hooks_logged": True} if self.hooks_logged else {}
+        kept |= {"project": self.project} if self.project else {}
+        kept |= {"hooked": True} if self.hooked else {}
+        return {"event": MEMORY, **kept}
+
+
+class Evidence:
+    """The notes of a session. ``final``: no more notes come; ``now_ns``: the wall time, 0 for not known."""
+
+    def __init__(self, notes: list[dict], *, final: bool, now_ns: int) -> None:
+        self.memory = Memory()
+        self.notes: list[dict] = []
+        self._final = final
+        self._now_ns = now_ns
+        self._used: set[int] = set()
+        self.submitted: dict[str, dict] = {}
+        self.submissions: list[int] = []
+        self.stops: dict[str, list[dict]] = {}
+        self.agent_notes: dict[str, list[dict]] = {}
+        self.launches: dict[str, list[dict]] = {}
+        self.used_tools: dict[str, dict] = {}
+        # Of OpenTelemetry: spans by kind and id, log events by kind.
+        self.spans: dict[str, dict[str, dict]] = {}
+        self.logs: dict[str, list[dict]] = {}
+        self._by_trace: dict[str, list[dict]] = {}
+        self._unknown: set[str] = set()
+        current = ""
+        for item in map(dict, notes):
+            if item["event"] == MEMORY:
+                self.memory.add(item)
+                continue
+            if item["event"] == "UserPromptSubmit":
+                # Older versions name no prompt; then each that begins gets a name of its own.
+                current = item.setdefault("prompt_id", f"at {item['wall_ns']}")
+            self.memory.project = self.memory.project or item.get("project", "")
+            self.notes.append(item)
+            if item["event"] in (SPAN, LOG):
+                self._sort_otel(item)
+            else:
+                item.setdefault("prompt_id", current)
+                self.memory.hooked = True
+                self._sort_hook(item)
+        self.tools = {note["tool_use_id"]: note for note in self.of("tool") if "tool_use_id" in note}
+        self.results = {note["tool_use_id"]: note for note in self.logs.get("tool_result", []) if "tool_use_id" in note}
+        self.executions = {note["tool_use_id"]: note for note in self.of("tool.execution") if "tool_use_id" in note}
+
+    def _sort_hook(self, item: dict) -> None:
+        event, agent, prompt = item["event"], item.get("agent_id"), item["prompt_id"]
+        if event == "UserPromptSubmit":
+            self.submissions.append(item["monotonic_ns"])
+            # A background sub-agent may end in the middle of a prompt: that notification is not a prompt.
+            if prompt in self.submitted and not self.submitted[prompt].get("synthetic"):
+                self.use(item)
+            else:
+                self.use(self.submitted.get(prompt))
+                self.submitted[prompt] = item
+        elif event in ("SubagentStart", "SubagentStop") or (event == "StopFailure" and agent):
+            self.agent_notes.setdefault(agent, []).append(item) if agent else self.use(item)
+        elif event in ("Stop", "StopFailure"):
+            self.stops.setdefault(prompt, []).append(item)
+        elif event == "PostToolUse" and item.get("agent", {}).get("agentId"):
+            self.launches.setdefault(item["agent"]["agentId"], []).append(item)
+        elif event in ("PostToolUse", "PostToolUseFailure") and "tool_use_id" in item:
+            self.used_tools.setdefault(item["tool_use_id"], item)
+            if "resumedAgentId" in item:
+                self.launches.setdefault(item["resumedAgentId"], []).append(item)
+        else:
+            self.use(item)
+
+    def _sort_otel(self, item: dict) -> None:
+        self._by_trace.setdefault(item["trace"], []).append(item)
+        if item["event"] == SPAN:
+            known = self.spans.setdefault(item["name"], {})
+            self.use(known.get(item["span"]))
+            known[item["span"]] = item
+        else:
+            self.logs.setdefault(item["name"], []).append(item)
+
+    def of(self, kind: str) -> list[dict]:
+        """Return the OpenTelemetry spans of a kind, the first that began first."""
+        return sorted(self.spans.get(kind, {}).values(), key=lambda note: note["start_ns"])
+
+    def use(self, *notes: dict | None) -> None:
+        """Say that notes are not needed for anything that is still to be made."""
+        self._used |= {id(note) for note in notes if note is not None}
+
+    def needed(self) -> list[dict]:
+        """Return the notes that are needed once more, and the memory."""
+        left = [note for note in self.notes if id(note) not in self._used or self._is_young_otel(note)]
+        remembers = self.memory.made or self.memory.traces
+        if self._final:
+            # After the end of a session its last OpenTelemetry records are still on their way.
+            left = [note for note in left if self._is_young_otel(note)]
+            return [*left, self.memory.note()] if left else []
+        return [*left, self.memory.note()] if remembers else left
+
+    def _is_young_otel(self, note: dict) -> bool:
+        return note["event"] in (SPAN, LOG) and self.may_wait(note)
+
+    def may_wait(self, note: dict, patience_s: int = GRACE_S) -> bool:
+        """Tell whether what a note lacks may still arrive."""
+        if not self._now_ns:
+            return not self._final
+        arrived = note.get("arrived_ns") or note.get("wall_ns") or 0
+        is_over = self._final and note["event"] not in (SPAN, LOG)
+        return not is_over and self._now_ns - arrived < patience_s * 1_000_000_000
+
+    def prompt_of(self, trace: str) -> str | None:
+        """Return the key of the prompt that an OpenTelemetry trace is, None as long as it may still be told."""
+        if trace in self.memory.traces:
+            return self.memory.traces[trace][0]
+        if not trace:
+            return "session"
+        if trace in self._unknown:
+            return None
+        known = self._told_prompt(trace) or self._shared_prompt(trace)
+        if known is None:
+            spans = self._spans_in(trace)
+            if all(map(self.may_wait, spans)):
+                self._unknown.add(trace)
+                return None
+            known = (ids.by_trace(trace), min(note["start_ns"] for note in spans) // 1_000_000)
+        self.memory.traces[trace] = [*known, self._root_of(trace)]
+        return known[0]
+
+    def outer(self, trace: str) -> list[dict]:
+        """Return the requests and tools of a prompt itself, not those of its sub-agents, in the order of their ends."""
+        kinds = ("llm_request", "tool")
+        found = [note for note in self._spans_in(trace) if note["name"] in kinds and "agent_id" not in note]
+        return sorted(found, key=lambda note: note["end_ns"])
+
+    def _spans_in(self, trace: str) -> list[dict]:
+        return [note for note in self._by_trace.get(trace, []) if note["event"] == SPAN]
+
+    def _told_prompt(self, trace: str) -> tuple[str, int] | None:
+        """Find the prompt by a log event, best by the one that begins it."""
+        logs = [note for note in self._by_trace.get(trace, []) if note["event"] == LOG and "prompt_id" in note]
+        first = min(logs, key=lambda note: (note["name"] != "user_prompt", note["at_ns"]), default=None)
+        return (first["prompt_id"], first["at_ns"] // 1_000_000) if first else None
+
+    def _shared_prompt(self, trace: str) -> tuple[str, int] | None:
+        """Find the prompt by what hooks have told of the same tool, or of the same moment."""
+        for note in self._spans_in(trace):
+            used = self.used_tools.get(note.get("tool_use_id", ""))
+            if note["name"] == "tool" and used and "agent_id" not in used:
+                return used["prompt_id"], note["start_ns"] // 1_000_000
+            for prompt, submitted in self.submitted.items() if note["name"] == "interaction" else ():
+                if note["start_ns"] <= submitted["wall_ns"] <= note["end_ns"]:
+                    return prompt, note["start_ns"] // 1_000_000
+        return None
+
+    def _root_of(self, trace: str) -> str:
+        """Return the OpenTelemetry span id of the prompt of a trace, empty where it is not known."""
+        root = next((note["span"] for note in self._spans_in(trace) if note["name"] == "interaction"), "")
+        return root or next((note["parent"] for note in self.outer(trace)), "")

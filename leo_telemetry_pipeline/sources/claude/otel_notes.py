@@ -1,0 +1,233 @@
+"""A span or log event that Claude Code exports becomes a note: what may be kept of it, as JSON can hold it.
+
+Belongs here: which records are noted, and which of their fields. Pure functions.
+Does not: the encodings of OTLP (otlp_json, otlp_protobuf, otlp_logs), which spans notes make (assembler).
+Only the listed fields are kept: Claude Code also exports prompts, commands and paths when it is told to.
+"""
+
+import json
+import re
+from typing import NamedTuple
+
+from leo_telemetry_pipeline.sources.claude.hook_notes import is_word, storable
+from leo_telemetry_pipeline.span import LATEST_MS
+
+PREFIX = "claude_code."
+SPAN, LOG = "OtelSpan", "OtelLog"
+HOOKS = "hook_execution_complete"
+# Newer versions may say something else by the same names: doctor says so.
+TESTED_VERSION = (2, 1, 332)
+
+_VERSION_NUMBERS = re.compile(r"[0-9]+(\.[0-9]+)*", re.ASCII).fullmatch
+_LONGEST_VERSION = 40
+_LONGEST_TEXT = 200
+_LARGEST_NUMBER = 2**53
+LATEST_NS = LATEST_MS * 1_000_000 + 999_999
+# What log events call every tool of an MCP server.
+_ANY_MCP_TOOL = "mcp_tool"
+_SESSION = "session.id"
+_SERVICE, _VERSION = "service.name", "service.version"
+# Each kind of record with the attributes that are kept, and under which names.
+_IDS = {"prompt.id": "prompt_id", "tool_use_id": "tool_use_id", "agent_id": "agent_id"}
+_TOKENS = {name: name for name in ("input_tokens", "output_tokens", "cache_read_tokens", "cache_creation_tokens")}
+_HOOK = {
+    "hook_event": "hook_event",
+    "hook_name": "hook_name",
+    "num_hooks": "hooks",
+    "num_blocking": "blocking",
+    "num_non_blocking_error": "failed",
+    "num_cancelled": "cancelled",
+}
+_SPANS: dict[str, dict[str, str]] = {
+    "interaction": {"interaction.sequence": "sequence", "queued_sends": "queued_sends"},
+    "llm_request": {
+        "gen_ai.request.model": "model",
+        "model": "model",
+        "query_source_safe": "query_source",
+        "query_source": "query_source",
+        "error.type": "error_type",
+        **_TOKENS,
+        **{name: name for name in ("ttft_ms", "attempt", "effort", "stop_reason", "speed", "success", "status_code")},
+    },
+    "tool": {
+        "tool_name": "tool_name",
+        "skill_name": "skill",
+        "skill.name": "skill",
+        "agent.type": "subagent_type",
+        "agent_type": "subagent_type",
+        "subagent_type": "subagent_type",
+    },
+    "tool.execution": {"success": "success", "error_class": "error_type"},
+    "tool.blocked_on_user": {"decision": "decision", "source": "source"},
+    "hook": _HOOK,
+}
+_LOGS: dict[str, dict[str, str]] = {
+    "user_prompt": {"command_name": "command", "command_source": "command_source", "prompt_length": "length"},
+    "tool_decision": {"tool_name": "tool_name", "decision": "decision", "permission_mode": "permission_mode"},
+    "tool_result": {
+        "tool_name": "tool_name",
+        "success": "success",
+        "duration_ms": "duration_ms",
+        "error_type": "error_type",
+    },
+    "subagent_completed": {
+        "agent_type": "agent_type",
+        "duration_ms": "duration_ms",
+        "is_async": "background",
+        "final_model": "model",
+        "model": "model",
+        "total_tokens": "total_tokens",
+        "total_tool_uses": "tool_uses",
+    },
+    "compaction": {
+        "trigger": "trigger",
+        "success": "success",
+        "duration_ms": "duration_ms",
+        "pre_tokens": "pre_tokens",
+        "post_tokens": "post_tokens",
+    },
+    HOOKS: _HOOK | {"total_duration_ms": "duration_ms", "duration_ms": "duration_ms"},
+}
+# What a record cannot be told to belong to, or makes nothing, without: a span that lacks it is stored as any span is.
+_NEEDED = {
+    **dict.fromkeys(("tool", "tool.execution", "tool_result", "tool_decision"), ("tool_use_id",)),
+    "subagent_completed": ("agent_id", "duration_ms"),
+    "user_prompt": ("prompt_id",),
+}
+_NUMBERS = frozenset(
+    (
+        *("duration_ms", "ttft_ms", "attempt", "sequence", "queued_sends", "total_tokens", "tool_uses", "pre_tokens"),
+        *("post_tokens", "hooks", "blocking", "failed", "cancelled", "status_code", "length", *_TOKENS),
+    )
+)
+_FLAGS = frozenset(("success", "background"))
+_WORDS = frozenset(("command", "command_source", "trigger", "error_type", "hook_event"))
+
+
+class Record(NamedTuple):
+    """A span or a log event as it was exported. Ids are hex digits, empty for none; times are UTC epoch ns."""
+
+    name: str
+    trace_id: str
+    span_id: str
+    parent_id: str
+    start_ns: int
+    end_ns: int
+    attributes: dict
+    failed: bool = False
+
+
+class Sender(NamedTuple):
+    """What the resource says of all records: columns and attributes of spans, and the version of Claude Code."""
+
+    columns: dict
+    attributes: dict
+    version: str
+
+
+def session_of(name: str, attributes: dict) -> str | None:
+    """Return the session of a record of Claude Code, None for that of others or of no session."""
+    session = attributes.get(_SESSION)
+    return session if name.startswith(PREFIX) and isinstance(session, str) and session.strip() else None
+
+
+def sender(columns: dict, attributes: dict) -> Sender:
+    """Return what the resource with these columns and attributes says."""
+    version = attributes.get(_VERSION)
+    named = {name: str(value) for name, value in columns.items() if isinstance(value, str | int) and str(value).strip()}
+    others = {name: value for name, value in attributes.items() if name != _SERVICE}
+    return Sender(named, others, version if isinstance(version, str) else "")
+
+
+def is_untested(version: object) -> bool:
+    """Tell whether a version is newer than the newest one whose records were read in tests; what is none is not."""
+    if not isinstance(version, str) or len(version) > _LONGEST_VERSION:
+        return False
+    numbers = version.partition("-")[0]
+    return bool(_VERSION_NUMBERS(numbers)) and tuple(map(int, numbers.split("."))) > TESTED_VERSION
+
+
+def of_span(record: Record, given: Sender, arrived_ns: int) -> dict | None:
+    """Return the note of a span of Claude Code; None where it is not a valid span, or one that cannot be placed."""
+    if not (_is_id(record.trace_id, 32) and _is_id(record.span_id, 16) and len(record.parent_id) in (0, 16)):
+        return None
+    if not 0 < record.start_ns <= record.end_ns <= LATEST_NS:
+        return None
+    name = record.name.removeprefix(PREFIX)
+    note = _common(SPAN, name, record, given, arrived_ns)
+    note |= {"parent": record.parent_id, "start_ns": record.start_ns, "end_ns": record.end_ns}
+    if record.failed:
+        note["success"] = False
+    return _complete(note | _kept(record.attributes, _IDS | _SPANS.get(name, {}), note))
+
+
+def of_log(record: Record, given: Sender, arrived_ns: int) -> dict | None:
+    """Return the note of a log event of Claude Code; None for one that helps no span."""
+    name = record.name.removeprefix(PREFIX)
+    # Only hooks run outside of prompts.
+    if name not in _LOGS or not 0 < record.end_ns <= LATEST_NS or not (_is_id(record.trace_id, 32) or name == HOOKS):
+        return None
+    note = _common(LOG, name, record, given, arrived_ns) | {"at_ns": record.end_ns}
+    note |= _kept(record.attributes, _IDS | _LOGS[name], note)
+    if note.get("tool_name") == _ANY_MCP_TOOL:
+        del note["tool_name"]
+        note |= _mcp_tool(record.attributes.get("tool_parameters"))
+    return _complete(note)
+
+
+def _is_id(digits: str, length: int) -> bool:
+    return len(digits) == length and bool(digits.strip("0"))
+
+
+def _complete(note: dict) -> dict | None:
+    return note if note.keys() >= set(_NEEDED.get(note["name"], ())) else None
+
+
+def _common(event: str, name: str, record: Record, given: Sender, arrived_ns: int) -> dict:
+    note = {"event": event, "name": name, "trace": record.trace_id, "span": record.span_id, "arrived_ns": arrived_ns}
+    if session := session_of(PREFIX + name, record.attributes):
+        note["session"] = storable(session, _LONGEST_TEXT)
+    if given.columns:
+        note["columns"] = given.columns
+    if given.attributes:
+        note["resource"] = given.attributes
+    return note
+
+
+def _kept(attributes: dict, names: dict[str, str], note: dict) -> dict:
+    found = {}
+    for theirs, ours in names.items():
+        value = _value(ours, attributes.get(theirs))
+        if value is not None and ours not in note:
+            found[ours] = value
+    return found
+
+
+def _mcp_tool(parameters: object) -> dict:
+    """Return the full name of an MCP tool, which log events tell only among the parameters of the call."""
+    try:
+        read = json.loads(parameters) if isinstance(parameters, str) else None
+    except (ValueError, RecursionError):
+        return {}
+    words = [read.get(f"mcp_{part}_name") for part in ("server", "tool")] if isinstance(read, dict) else []
+    parts = [re.sub(r"[^A-Za-z0-9_-]", "_", word) for word in words if isinstance(word, str) and word]
+    return {"tool_name": storable("__".join(["mcp", *parts]), _LONGEST_TEXT)} if len(parts) == 2 else {}
+
+
+def _value(name: str, value: object) -> object:
+    """Return a value as it may be noted, None for one that is not what its name promises."""
+    if name in _FLAGS:
+        return {"True": True, "true": True, "False": False, "false": False}.get(str(value))
+    if name in _NUMBERS:
+        return _number(value)
+    if not isinstance(value, str) or not value.strip() or (name in _WORDS and not is_word(value)):
+        return None
+    return storable(value, _LONGEST_TEXT)
+
+
+def _number(value: object) -> int | None:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 17:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LARGEST_NUMBER:
+        return None
+    return round(value)

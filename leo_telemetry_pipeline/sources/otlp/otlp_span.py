@@ -1,0 +1,348 @@
+"""A decoded OpenTelemetry span becomes a Span, and many of them the answer to a request.
+
+Belongs here: what both encodings of OTLP share: limits, ids, times, what is kept, and counting what is rejected.
+Does not: the encodings themselves (otlp_json, otlp_protobuf), or what spans are called (conventions).
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from sys import getsizeof
+from typing import NamedTuple
+
+from leo_telemetry_pipeline import redact
+from leo_telemetry_pipeline.sources.claude import otel_notes
+from leo_telemetry_pipeline.sources.otlp import conventions
+from leo_telemetry_pipeline.sources.rows import whole
+from leo_telemetry_pipeline.span import LATEST_MS, RESERVED_TYPES, InvalidSpan, Span
+
+MAX_SPANS = 10_000
+MAX_PARTS = 10_000
+MAX_SPAN_BYTES = 1 << 20
+MAX_ATTRIBUTES = 128
+MAX_REASONS = 10
+# What the spans of one part of a request may take in memory: about 2,000 ordinary ones.
+PART_BYTES = 4 << 20
+# Attributes of a resource are stored with each of its spans: the bytes of all resources, each as often as it has spans.
+MAX_RESOURCE_BYTES = 128 << 20
+# A body that is smaller than this is read in one go.
+PART_BODY = 64 << 10
+# Under these names the removed attributes are counted that were too many for one span, or of no known kind.
+TOO_MANY = f"(more than {MAX_ATTRIBUTES} attributes)"
+UNKNOWN_VALUE = "(attributes with a value of an unknown kind)"
+# Under this reason the rejected spans are counted once there are MAX_REASONS others.
+OTHER_REASONS = "other reasons"
+# One more than is kept of a list, so that redact sees that it is too long, and says so.
+MOST = redact.MAX_VALUES + 1
+_NESTED = frozenset((dict, list))
+# What a note takes in memory.
+_NOTE_BYTES = 2_000
+
+Keep = Callable[[dict, dict[str, int]], dict]
+KeepKnown = Callable[[dict, dict[str, int], frozenset[str]], dict]
+Part = tuple[memoryview, list[memoryview]]
+
+
+class BadRequest(ValueError):
+    """A body that is not an OTLP request; nothing of it is used."""
+
+
+class TooLarge(ValueError):
+    """A request with more in it than is read at once; nothing of it is used."""
+
+
+class Read(NamedTuple):
+    """What a request, or a part of it, held: spans, how many were rejected by reason, removed attributes by name.
+
+    ``notes`` are what Claude Code told, where that was asked for (collect/claude). ``is_last``: no part follows.
+    """
+
+    spans: list[Span]
+    rejections: dict[str, int]
+    removed: dict[str, int]
+    notes: tuple[dict, ...] = ()
+    is_last: bool = False
+
+    @property
+    def rejected(self) -> int:
+        """How many spans were rejected."""
+        return sum(self.rejections.values())
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why: the first few different reasons."""
+        return list(self.rejections)
+
+
+class Decoded(NamedTuple):
+    """A span as it was sent. Ids are hex digits, parent_id empty for none; times are UTC epoch ns, 0 for none."""
+
+    name: str
+    trace_id: str
+    span_id: str
+    parent_id: str
+    start_ns: int
+    end_ns: int
+    attributes: dict
+    status: str | None = None
+    message: str = ""
+    error_type: str = ""
+    cut: int = 0
+    unknown: int = 0
+
+
+class Resource(NamedTuple):
+    """What a resource says of all its spans."""
+
+    columns: dict
+    attributes: dict
+
+
+class Reading:
+    """Makes spans of decoded ones, and counts what is removed and rejected on the way.
+
+    ``foreign`` and ``own`` say which attributes of other instrumentation, and which of ``leo.*``, are kept;
+    ``resource`` says it of a resource, beside conventions.RESOURCE_KEYS. With ``divert`` the spans of Claude Code
+    become notes instead, of which the spans of its sessions are made.
+    """
+
+    def __init__(
+        self, project: str, *, foreign: Keep, own: Keep, resource: KeepKnown | None = None, divert: bool = False
+    ) -> None:
+        self.project = project
+        self.notes: list[dict] = []
+        self._divert = divert
+        self.spans: list[Span] = []
+        self.rejections: dict[str, int] = {}
+        self.removed: dict[str, int] = {}
+        self._foreign = foreign
+        self._own = own
+        self._resource = resource or redact.Policy().resource
+        self._bytes = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the spans take the memory of one part."""
+        return self._bytes >= PART_BYTES
+
+    def take(self, *, is_last: bool = False) -> Read:
+        """Return what came of it since the last take."""
+        read = Read(self.spans, self.rejections, self.removed, tuple(self.notes), is_last)
+        self.spans, self.rejections, self.removed, self.notes, self._bytes = [], {}, {}, [], 0
+        return read
+
+    def reject(self, reason: object, count: int = 1) -> None:
+        """Count spans that cannot be kept, by the first few different reasons."""
+        text = redact.text(str(reason), 200)
+        if text not in self.rejections and len(self.rejections) >= MAX_REASONS - 1:
+            text = OTHER_REASONS
+        if count:
+            self.rejections[text] = self.rejections.get(text, 0) + count
+
+    def resource(self, attributes: dict) -> Resource:
+        """Return what a resource with these attributes says of its spans."""
+        columns, ours, others = conventions.split(attributes)
+        kept = self._resource(others, self.removed, conventions.RESOURCE_KEYS)
+        return Resource(columns, {**kept, **self._own(ours, self.removed)} if ours else kept)
+
+    def add(self, given: Decoded, resource: Resource) -> None:
+        """Keep a decoded span. Raise InvalidSpan where it is not one."""
+        # Most spans are not of Claude Code, and need no closer look.
+        if self._divert and given.name.startswith(otel_notes.PREFIX) and self.diverts(given, resource):
+            self._bytes += _NOTE_BYTES
+            return
+        made = self.make(given, resource)
+        self._bytes += _weight(made)
+        self.spans.append(made)
+
+    def diverts(self, given: Decoded, resource: Resource) -> bool:
+        """Keep a span of Claude Code as a note, where that is asked for; say whether it was one."""
+        if not self._divert or not otel_notes.session_of(given.name, given.attributes):
+            return False
+        where = (given.trace_id, given.span_id, given.parent_id.strip("0") and given.parent_id)
+        times = (given.start_ns, given.end_ns)
+        record = otel_notes.Record(given.name, *where, *times, given.attributes, given.status == "ERROR")
+        sender = otel_notes.sender(resource.columns, resource.attributes)
+        note = otel_notes.of_span(record, sender, time.time_ns())
+        if note is None:
+            return False
+        self._attributes(given, resource)  # counts what is not kept
+        # Those that LEO_TELEMETRY_KEEP_KEYS names, and no others.
+        if chosen := self._resource(given.attributes, {}, frozenset()):
+            note["chosen"] = redact.clean_attributes(chosen)
+        self.notes.append(note)
+        return True
+
+    def make(self, given: Decoded, resource: Resource) -> Span:
+        """Return the storable span that a decoded one is. Raise InvalidSpan."""
+        if not given.name.strip():
+            raise InvalidSpan("name is missing or empty")
+        if given.start_ns <= 0:
+            raise InvalidSpan("startTimeUnixNano is missing")
+        if given.end_ns and given.end_ns < given.start_ns:
+            raise InvalidSpan("endTimeUnixNano is before startTimeUnixNano")
+        if max(given.start_ns, given.end_ns) > otel_notes.LATEST_NS:
+            raise InvalidSpan("startTimeUnixNano or endTimeUnixNano is after the year 9999")
+        span_type, span_name = conventions.kind(given.name, given.attributes)
+        columns, attributes = self._attributes(given, resource)
+        start, end = given.start_ns, given.end_ns
+        made = Span(
+            trace_id=_uuid(given.trace_id, 32, "traceId"),
+            span_id=_uuid(given.span_id, 16, "spanId"),
+            parent_span_id=_uuid(given.parent_id, 16, "parentSpanId") if given.parent_id.strip("0") else None,
+            span_type=span_type,
+            span_name=span_name,
+            start_time_ms=start // 1_000_000,
+            end_time_ms=end // 1_000_000 if end else None,
+            duration_ms=(end - start + 500_000) // 1_000_000 if end else None,
+            project=self.project,
+            status=given.status,
+            attributes=attributes,
+        )
+        if columns:
+            _set_columns(made, columns)
+        return redact.clean(made)
+
+    def _attributes(self, given: Decoded, resource: Resource) -> tuple[dict, dict]:
+        # A resource speaks for all its spans, a span for itself; ours go before what exporters add.
+        columns, ours, others = conventions.split(given.attributes)
+        attributes = {**resource.attributes, **self._foreign(others, self.removed)}
+        if ours:
+            attributes.update(self._own(ours, self.removed))
+        if given.message:
+            attributes["status_message"] = given.message
+        if given.error_type:
+            attributes.setdefault("error.type", given.error_type)
+        if given.cut:
+            self.removed[TOO_MANY] = self.removed.get(TOO_MANY, 0) + given.cut
+        if given.unknown:
+            self.removed[UNKNOWN_VALUE] = self.removed.get(UNKNOWN_VALUE, 0) + given.unknown
+        return {**resource.columns, **columns} if columns else resource.columns, attributes
+
+
+def read_parts(
+    parts: Sequence[Part],
+    reading: Reading,
+    resource_of: Callable[[bytes], dict],
+    decode: Callable[[bytes], Decoded],
+) -> Generator[Read, None, None]:
+    """Decode a request that was taken apart into resources and the spans of each, and yield what fits into memory.
+
+    The two functions raise InvalidSpan for a single one that is bad, BadRequest for a body that is, which may show only
+    after some of its parts.
+    """
+    check_resources(parts)
+    for raw_resource, raw_spans in parts:
+        try:
+            resource = reading.resource(resource_of(_bounded(raw_resource, "the resource")))
+        except InvalidSpan as error:
+            reading.reject(error, len(raw_spans))
+            continue
+        for raw in raw_spans:
+            try:
+                reading.add(decode(_bounded(raw, "a span")), resource)
+            except InvalidSpan as error:
+                reading.reject(error)
+            if reading.is_full:
+                yield reading.take()
+    yield reading.take(is_last=True)
+
+
+def check_resources(parts: Iterable[Part]) -> None:
+    """Raise TooLarge where the resources take too much, as each is kept with each of its spans."""
+    if sum(len(raw_resource) * len(raw_spans) for raw_resource, raw_spans in parts) > MAX_RESOURCE_BYTES:
+        raise TooLarge(f"more than {MAX_RESOURCE_BYTES >> 20} MiB of resources, each counted once per span")
+
+
+def whole_of(parts: Iterable[Read]) -> Read:
+    """Return the parts of a request as one, for callers that may hold it all in memory."""
+    spans: list[Span] = []
+    rejections: Counter[str] = Counter()
+    removed: Counter[str] = Counter()
+    notes: list[dict] = []
+    for part in parts:
+        spans += part.spans
+        rejections.update(part.rejections)
+        removed.update(part.removed)
+        notes += part.notes
+    return Read(spans, dict(rejections), dict(removed), tuple(notes))
+
+
+def number(value: object, name: str) -> int | None:
+    """Return a whole number or None. Raise InvalidSpan, without the value: the reason goes to whoever sent it."""
+    if type(value) is str and len(value) < 30 and value.isascii() and value.isdigit():
+        return int(value)
+    try:
+        return whole(value, name)
+    except InvalidSpan:
+        raise InvalidSpan(f"{name} is not a number") from None
+
+
+def _bounded(raw: memoryview, what: str) -> bytes:
+    if len(raw) > MAX_SPAN_BYTES:
+        raise InvalidSpan(f"{what} is larger than {MAX_SPAN_BYTES >> 20} MiB")
+    return bytes(raw)
+
+
+def _uuid(digits: str, length: int, name: str) -> str:
+    if len(digits) != length:
+        raise InvalidSpan(f"{name} is not {length} hex digits")
+    if not digits.strip("0"):
+        raise InvalidSpan(f"{name} is all zeros")
+    if length == 16:
+        return f"00000000-0000-0000-{digits[:4]}-{digits[4:]}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def _set_columns(span: Span, columns: dict) -> None:
+    span.span_type = _type(columns) or span.span_type
+    span.span_name = _word(columns, "span_name") or span.span_name
+    span.queue_wait_ms = _queue_wait(columns)
+    span.workflow_execution_id = _word(columns, "workflow_execution_id")
+    span.sd_id = _word(columns, "sd_id")
+    span.project = _word(columns, "project") or span.project
+
+
+# What Span would refuse too, but with the value in its reason, which goes into logs.
+def _type(columns: dict) -> str | None:
+    word = _word(columns, "span_type")
+    if word is not None and ("+" in word or word in RESERVED_TYPES):
+        raise InvalidSpan("leo.span_type is a word of the dimension grammar")
+    return word
+
+
+def _queue_wait(columns: dict) -> int | None:
+    wait = number(columns.get("queue_wait_ms"), "leo.queue_wait_ms")
+    if wait is not None and not 0 <= wait <= LATEST_MS:
+        raise InvalidSpan("leo.queue_wait_ms is negative or too large")
+    return wait
+
+
+def _word(columns: dict, name: str) -> str | None:
+    value = columns.get(name)
+    if value is None or value == "":
+        return None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str) or value.isspace():
+        raise InvalidSpan(f"{conventions.OURS}{name} is not text")
+    return value
+
+
+def _weight(span: Span) -> int:
+    # What a span takes in memory, within some ten percent.
+    return 800 + _size(span.attributes)
+
+
+def _size(value: object) -> int:
+    size = getsizeof(value)
+    if type(value) is dict:
+        size += sum(map(getsizeof, value)) + _size_of_all(value.values())
+    elif type(value) is list:
+        size += _size_of_all(value)
+    return size
+
+
+def _size_of_all(values: Collection) -> int:
+    is_flat = _NESTED.isdisjoint(map(type, values))
+    return sum(map(getsizeof if is_flat else _size, values))

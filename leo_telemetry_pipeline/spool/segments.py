@@ -1,0 +1,172 @@
+"""A segment: a file in which spans wait for the database, a record a line.
+
+Belongs here: the format of a line, making, appending, reading and ending a segment, and whose its folder may be.
+Does not: how much all of them may hold (spool), who writes (journal) and who reads them (drain).
+
+A line is the CRC-32 of its JSON in 8 hex digits, a space, the JSON, a newline. Whoever writes holds the file's
+lock for as long as it lives, and the kernel gives it back however the process ends: a lock means a living writer.
+"""
+
+import json
+import operator
+import os
+import stat
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from leo_telemetry_pipeline.sources.rows import span_from_row
+from leo_telemetry_pipeline.span import COLUMNS, InvalidSpan, Span
+from leo_telemetry_pipeline.spool import file_locks
+
+SUFFIX = ".spans"
+# Of one attribute that was not kept, in one line.
+_MOST = 1 << 32
+_values = operator.attrgetter(*COLUMNS)
+# JSON writes everything beyond ASCII, and every newline inside a text, with escapes: a line stays a line.
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
+class DamagedLine(ValueError):
+    """A line that is not as it was written: torn, changed, or no record of ours."""
+
+
+def line_of(record: dict) -> bytes:
+    """Return a record as the line that stands for it."""
+    payload = _encode(record).encode()
+    return b"%08x %s\n" % (zlib.crc32(payload), payload)
+
+
+def span_line(span: Span) -> bytes:
+    """Return the line of a span."""
+    values = zip(COLUMNS, _values(span), strict=True)
+    return line_of({"span": {name: value for name, value in values if value is not None}})
+
+
+def removed_line(removed: dict[str, int]) -> bytes:
+    """Return the line that counts attributes which were not kept, by name; nothing for none."""
+    return line_of({"removed_keys": removed}) if removed else b""
+
+
+def record_of(line: bytes) -> dict:
+    """Return the record of a line. Raises DamagedLine."""
+    payload = line[9:-1]
+    if line[-1:] != b"\n" or line[:9] != b"%08x " % zlib.crc32(payload):
+        raise DamagedLine
+    try:
+        record = json.loads(payload)
+    except (ValueError, RecursionError):
+        raise DamagedLine from None
+    if not isinstance(record, dict):
+        raise DamagedLine
+    return record
+
+
+def content_of(record: dict) -> tuple[Span | None, dict[str, int]]:
+    """Return the span of a record, and its counts of attributes that were not kept, by name. Raises DamagedLine."""
+    removed = record.get("removed_keys", {})
+    if not isinstance(removed, dict) or not all(
+        type(count) is int and 0 <= count < _MOST for count in removed.values()
+    ):
+        raise DamagedLine
+    try:
+        return span_from_row(record["span"]) if "span" in record else None, removed
+    except (InvalidSpan, ValueError, AttributeError, TypeError):
+        raise DamagedLine from None
+
+
+class Segment:
+    """A segment that this process writes; ``size`` in bytes. Raises OSError."""
+
+    __slots__ = ("_fd", "born_s", "failed", "path", "pending", "size")
+
+    def __init__(self, folder: Path) -> None:
+        self.size = 0
+        self.born_s = time.monotonic()
+        # For a writer: spans whose end is open, and whether one of them has to be drained from here.
+        self.pending = 0
+        self.failed = False
+        while True:
+            # In the order of their names, segments are in the order of time.
+            self.path = folder / f"{time.time_ns():020}-{os.getpid()}-{os.urandom(4).hex()}{SUFFIX}"
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+            self._fd = os.open(self.path, flags, 0o600)
+            try:
+                locked = file_locks.take(self._fd)
+            except OSError:  # a file system without locks
+                self.path.unlink(missing_ok=True)
+                os.close(self._fd)
+                raise
+            if not locked:
+                os.close(self._fd)
+            elif os.fstat(self._fd).st_nlink:
+                return
+            else:  # a drainer has come between, and removed the file for being empty
+                file_locks.close(self._fd)
+
+    def append(self, lines: bytes) -> None:
+        """Write whole lines, all of them or none."""
+        rest = memoryview(lines)
+        try:
+            while rest:
+                rest = rest[os.write(self._fd, rest) :]
+        except BaseException:
+            os.ftruncate(self._fd, self.size)
+            raise
+        self.size += len(lines)
+
+    def sync(self) -> None:
+        """Return when the file and its name have reached the disk."""
+        os.fsync(self._fd)
+        folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def empty(self) -> None:
+        """Forget what was written."""
+        os.ftruncate(self._fd, 0)
+        self.size = 0
+
+    def close(self) -> None:
+        """Write no more: from now on a drainer may take it."""
+        file_locks.close(self._fd)
+
+    def remove(self) -> None:
+        """Remove the file, while the lock still keeps drainers off."""
+        try:
+            self.path.unlink(missing_ok=True)
+        finally:
+            self.close()
+
+
+@contextmanager
+def taken(path: Path) -> Iterator[BinaryIO | None]:
+    """Open a segment for reading, locked; None when its writer lives, or it is gone or no file of ours."""
+    with ExitStack() as stack:
+        file = None
+        with suppress(OSError):
+            if stat.S_ISREG(path.lstat().st_mode):
+                fd = stack.enter_context(file_locks.opened(path, os.O_RDWR))
+                file = None if fd is None else stack.enter_context(os.fdopen(fd, "rb", closefd=False))
+        yield file
+
+
+def entries_in(folder: Path) -> Iterator[os.DirEntry]:
+    """Yield the segments of a folder in no order; none where there is no such folder."""
+    try:
+        with os.scandir(folder) as entries:
+            yield from (entry for entry in entries if entry.name.endswith(SUFFIX))
+    except FileNotFoundError:
+        return
+
+
+def check_folder(folder: Path) -> None:
+    """Raise PermissionError for a folder that is not ours alone to write to, FileNotFoundError for none."""
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise PermissionError(f"{folder} belongs to somebody else, or others may write there")

@@ -1,0 +1,88 @@
+"""What collecting did besides storing spans: attributes it did not keep, and what each drain of a spool brought.
+
+Belongs here: statements on ``telemetry_removed_keys`` and ``telemetry_drains``.
+Does not: spans (spans), those that still run (open_spans), what may be kept (redact).
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import psycopg2
+import psycopg2.extensions
+
+from leo_telemetry_pipeline.store.server.database import Database
+
+
+@dataclass(frozen=True)
+class Drain:
+    """One emptying of a spool: what it held, and what the processes that filled it counted, summed up."""
+
+    drained_by: str
+    segments: int
+    spans: int
+    new_spans: int
+    quarantined: int
+    torn: int
+    counters: dict
+
+
+def count_removed(cursor: psycopg2.extensions.cursor, removed: Mapping[str, int]) -> None:
+    """Add to the counts of attributes that were not kept, where that can be done: spans do not depend on it."""
+    if not removed:
+        return
+    cursor.execute("SAVEPOINT counting")
+    try:
+        # In one order, so that two who count the same names cannot wait for each other.
+        for key, count in sorted(removed.items()):
+            cursor.execute(
+                "INSERT INTO telemetry_removed_keys AS r (key, count) VALUES (%s, %s)"
+                " ON CONFLICT (key) DO UPDATE SET count = r.count + excluded.count, last_seen = now()",
+                (key or "(empty)", count),
+            )
+    except psycopg2.Error:
+        cursor.execute("ROLLBACK TO SAVEPOINT counting")
+
+
+def removed_keys(database: Database, since: datetime, limit: int = 20) -> list[tuple[str, int]]:
+    """Return (name, count) of attributes that were removed since a moment, those removed most often first."""
+    return database.rows(
+        "SELECT key, count FROM telemetry_removed_keys WHERE last_seen >= %s ORDER BY count DESC, key LIMIT %s",
+        (since, limit),
+    )
+
+
+def note_drain(database: Database, drain: Drain) -> None:
+    """Keep what a drain brought."""
+    with database.transaction() as cursor:
+        cursor.execute(
+            "INSERT INTO telemetry_drains (drained_by, segments, spans, new_spans, quarantined, torn, counters)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+            (
+                drain.drained_by,
+                drain.segments,
+                drain.spans,
+                drain.new_spans,
+                drain.quarantined,
+                drain.torn,
+                json.dumps(drain.counters),
+            ),
+        )
+
+
+def losses(database: Database, since: datetime) -> dict[str, int]:
+    """Return how many spans were lost since a moment, by reason, as far as drains have heard of it."""
+    return dict(
+        database.rows(
+            """
+            SELECT reason, sum(n)::bigint FROM (
+                SELECT d.key AS reason, d.value::bigint AS n
+                FROM telemetry_drains, jsonb_each_text(coalesce(counters->'dropped', '{}')) AS d
+                WHERE drained_at >= %(since)s
+                UNION ALL SELECT 'torn', torn FROM telemetry_drains WHERE drained_at >= %(since)s) AS lost
+            WHERE n > 0 GROUP BY 1 ORDER BY 2 DESC, 1
+            """,
+            {"since": since},
+        )
+    )

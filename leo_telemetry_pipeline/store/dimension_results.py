@@ -1,0 +1,161 @@
+"""What an analysis measured, and how it judged it: a row a dimension of each run.
+
+Belongs here: statements on ``dimension_p50``. Does not: measuring (measure, buckets), judging (analysis).
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import date
+from typing import Any, NamedTuple
+
+import psycopg2.extensions
+from psycopg2.extras import execute_values
+
+from leo_telemetry_pipeline.store.runs import fence
+from leo_telemetry_pipeline.store.server.database import Database
+
+_P50 = "dimension_type, dimension_key, sample_count, p50_ms, p90_ms, p95_ms, p99_ms, sum_ms, queue_p50_ms, method"
+_REPLACED = ", ".join(f"{name} = excluded.{name}" for name in _P50.split(", ")[2:])
+_AT_ONCE = 1000
+JUDGEMENT = (
+    "observed_p50_ms",
+    "baseline_p50_ms",
+    "baseline_source",
+    "multiplier",
+    "min_samples",
+    "outcome",
+    "onset_day",
+    "p_value",
+    "evidence_trace_ids",
+)
+
+
+class Judgement(NamedTuple):
+    """How a dimension of a run was measured and judged; times in ms. ``learned`` is what ``put_learned`` stored."""
+
+    sample_count: int
+    p50_ms: float
+    p90_ms: float
+    p95_ms: float
+    p99_ms: float
+    observed_p50_ms: float | None
+    baseline_p50_ms: float | None
+    baseline_source: str | None
+    multiplier: float | None
+    min_samples: int | None
+    outcome: str | None
+    onset_day: date | None
+    p_value: float | None
+    learned: dict[str, Any] | None
+
+
+def replace_p50(
+    database: Database, run_id: str, dagster_run_id: str | None, types: Sequence[str], rows: Sequence[tuple]
+) -> None:
+    """Store the P50s of some dimension types of a run in place of those that it has.
+
+    Rows: the columns of ``dimension_p50`` after run_id. With ``dagster_run_id`` the run must be RUNNING for it,
+    or LostRun is raised; without, the P50s of a run that ended are computed once more.
+    """
+    with database.transaction() as cursor:
+        _fence(cursor, run_id, dagster_run_id)
+        # What is still measured keeps how it was judged until it is judged again.
+        cursor.execute(
+            "DELETE FROM dimension_p50 WHERE run_id = %s::uuid AND dimension_type = ANY(%s)"
+            " AND NOT (dimension_type, dimension_key) IN (SELECT * FROM unnest(%s::text[], %s::text[]))",
+            (run_id, list(types), [row[0] for row in rows], [row[1] for row in rows]),
+        )
+        execute_values(
+            cursor,
+            f"INSERT INTO dimension_p50 (run_id, {_P50}) VALUES %s"
+            f" ON CONFLICT (run_id, dimension_type, dimension_key) DO UPDATE SET {_REPLACED}",
+            [(run_id, *row) for row in rows],
+            page_size=_AT_ONCE,
+        )
+
+
+def put_judgements(database: Database, run_id: str, dagster_run_id: str | None, rows: Sequence[tuple]) -> None:
+    """Store how each dimension of a run was judged; the fence is that of ``replace_p50``.
+
+    Rows: dimension_type, dimension_key, then the columns of JUDGEMENT.
+    """
+    with database.transaction() as cursor:
+        _fence(cursor, run_id, dagster_run_id)
+        execute_values(
+            cursor,
+            f"UPDATE dimension_p50 AS p SET {', '.join(f'{name} = judged.{name}' for name in JUDGEMENT)}"
+            f" FROM (VALUES %s) AS judged (run_id, dimension_type, dimension_key, {', '.join(JUDGEMENT)})"
+            " WHERE p.run_id = judged.run_id AND p.dimension_type = judged.dimension_type"
+            " AND p.dimension_key = judged.dimension_key",
+            [(run_id, *row) for row in rows],
+            "(%s::uuid, %s, %s, %s::float8, %s::float8, %s, %s::float8, %s::integer, %s, %s::date, %s::float8,"
+            " %s::text[])",
+            page_size=_AT_ONCE,
+        )
+
+
+def put_learned(
+    database: Database, run_id: str, dagster_run_id: str | None, rows: Sequence[tuple[str, str, dict[str, Any]]]
+) -> None:
+    """Store how dimensions of a run were judged by their own history; the fence is that of ``replace_p50``."""
+    with database.transaction() as cursor:
+        _fence(cursor, run_id, dagster_run_id)
+        cursor.execute("UPDATE dimension_p50 SET learned = NULL WHERE run_id = %s::uuid", (run_id,))
+        execute_values(
+            cursor,
+            "UPDATE dimension_p50 AS p SET learned = l.learned"
+            " FROM (VALUES %s) AS l (run_id, dimension_type, dimension_key, learned)"
+            " WHERE p.run_id = l.run_id AND p.dimension_type = l.dimension_type AND p.dimension_key = l.dimension_key",
+            [(run_id, *name, json.dumps(learned, allow_nan=False)) for *name, learned in rows],
+            "(%s::uuid, %s, %s, %s::jsonb)",
+            page_size=_AT_ONCE,
+        )
+
+
+def learned(database: Database, run_id: str) -> list[tuple[str, str, dict[str, Any]]]:
+    """Return what ``put_learned`` stored."""
+    return database.rows(
+        "SELECT dimension_type, dimension_key, learned FROM dimension_p50"
+        " WHERE run_id = %s::uuid AND learned IS NOT NULL ORDER BY 1, 2",
+        (run_id,),
+    )
+
+
+def judgement(database: Database, run_id: str, dimension_type: str, key: str) -> Judgement | None:
+    """Return how one dimension of a run was judged; None where the run did not measure it."""
+    rows = database.rows(
+        f"SELECT {', '.join(Judgement._fields)} FROM dimension_p50"
+        " WHERE run_id = %s::uuid AND dimension_type = %s AND dimension_key = %s",
+        (run_id, dimension_type, key),
+    )
+    return Judgement(*rows[0]) if rows else None
+
+
+def thresholds(database: Database, run_id: str) -> list[tuple[str, str, float, float | None, float | None]]:
+    """Return (type, key, sum in ms, baseline P50 in ms, multiplier) of every dimension of a run."""
+    return database.rows(
+        "SELECT dimension_type, dimension_key, sum_ms, baseline_p50_ms, multiplier FROM dimension_p50"
+        " WHERE run_id = %s::uuid AND outcome IS DISTINCT FROM 'pooled' ORDER BY 1, 2",
+        (run_id,),
+    )
+
+
+def judgements(database: Database, run_id: str) -> list[tuple]:
+    """Return what ``p50`` does, then the columns of JUDGEMENT, for every dimension of a run."""
+    return database.rows(
+        f"SELECT {_P50}, {', '.join(JUDGEMENT)} FROM dimension_p50 WHERE run_id = %s::uuid ORDER BY 1, 2",
+        (run_id,),
+    )
+
+
+def p50(database: Database, run_id: str, named: Sequence[str], *, others: bool) -> list[tuple]:
+    """Return the stored P50s of the ``named`` types of a run, or with ``others`` of all types but those."""
+    return database.rows(
+        f"SELECT {_P50} FROM dimension_p50 WHERE run_id = %s::uuid AND (dimension_type = ANY(%s)) <> %s ORDER BY 1, 2",
+        (run_id, list(named), others),
+    )
+
+
+def _fence(cursor: psycopg2.extensions.cursor, run_id: str, dagster_run_id: str | None) -> None:
+    if dagster_run_id is not None:
+        fence(cursor, run_id, dagster_run_id)

@@ -1,0 +1,189 @@
+"""Days of history added up, 4 to 64 at a time: a season is then read from a few rows a dimension.
+
+Belongs here: which blocks there can be, making them, forgetting those of a day, choosing those of a window.
+Does not: what a row holds (buckets), when a day is counted (histograms).
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date, timedelta
+from typing import NamedTuple
+
+import psycopg2.extensions
+from psycopg2.extras import execute_values
+
+from leo_telemetry_pipeline.store.days import DAY
+from leo_telemetry_pipeline.store.history import binary_copy
+from leo_telemetry_pipeline.store.history.bucket_counts import NUMBERS, Durations
+from leo_telemetry_pipeline.store.history.watermark import Fence, lock
+from leo_telemetry_pipeline.store.server.database import Database
+
+SIZES = (4, 8, 16, 32, 64)
+
+
+class Block(NamedTuple):
+    """Some days in a row; ``days`` of 1 is a day itself. Blocks of a size lie side by side since the year 1."""
+
+    first: date
+    days: int
+
+    @property
+    def all_days(self) -> list[date]:
+        """The days of the block."""
+        return [self.first + n * DAY for n in range(self.days)]
+
+
+def around(day: date) -> list[Block]:
+    """Return the blocks that hold a day, one of each size."""
+    return [Block(day - timedelta(day.toordinal() % size), size) for size in SIZES]
+
+
+def possible(counted: Collection[date]) -> list[Block]:
+    """Return the blocks of which all days are counted, small ones first."""
+    touched = {block for day in counted for block in around(day)}
+    found = [block for block in touched if all(one in counted for one in block.all_days)]
+    return sorted(found, key=lambda block: (block.days, block.first))
+
+
+def choose(days: Sequence[date], made: Collection[Block]) -> tuple[list[Block], list[date]]:
+    """Return the largest blocks that lie within some days, and the days that are left."""
+    left, chosen = set(days), []
+    for block in sorted(made, key=lambda block: (-block.days, block.first)):
+        if left.issuperset(block.all_days):
+            left.difference_update(block.all_days)
+            chosen.append(block)
+    return chosen, sorted(left)
+
+
+def forget(cursor: psycopg2.extensions.cursor, day: date) -> None:
+    """Delete the blocks that hold a day; the caller has its lock."""
+    firsts, sizes = zip(*around(day), strict=True)
+    for table in ("duration_histogram_blocks", "duration_histogram_blocks_made"):
+        cursor.execute(
+            f"DELETE FROM {table} WHERE (first_day, days) IN (SELECT * FROM unnest(%s::date[], %s::integer[]))",
+            (list(firsts), list(sizes)),
+        )
+
+
+def made_for(cursor: psycopg2.extensions.cursor, types: Sequence[str], first: date, last: date) -> set[Block]:
+    """Return the blocks between two days, the latter excluded, that are made for all of some types."""
+    cursor.execute(
+        "SELECT first_day, days FROM duration_histogram_blocks_made WHERE first_day >= %s AND first_day < %s"
+        " AND dimension_type = ANY(%s) GROUP BY 1, 2 HAVING count(*) = %s",
+        (first, last, list(types), len(set(types))),
+    )
+    return {Block(*row) for row in cursor.fetchall()}
+
+
+def missing(
+    counted: Mapping[str, Collection[date]], made: Mapping[str, Collection[Block]], first: date, last: date
+) -> dict[Block, list[str]]:
+    """Return the blocks within some days that can be made and are not, each with its types; small ones first.
+
+    ``counted``: days by dimension type; ``made``: blocks by dimension type. A block may reach beyond the days if all
+    of it is counted.
+    """
+    wanted: dict[Block, list[str]] = {}
+    for dimension_type in sorted(counted):
+        for block in possible(counted[dimension_type]):
+            overlaps = block.first < last and block.first + timedelta(block.days) > first
+            if overlaps and block not in made.get(dimension_type, ()):
+                wanted.setdefault(block, []).append(dimension_type)
+    return dict(sorted(wanted.items(), key=lambda one: (one[0].days, one[0].first)))
+
+
+def make(database: Database, first: date, last: date, types: Sequence[str], fence: Fence | None = None) -> int:
+    """Add up the blocks that touch some days and are not made yet, a transaction each; return how many were made."""
+    with database.transaction() as cursor:
+        cursor.execute(
+            "SELECT dimension_type, array_agg(day) FROM duration_histogram_days WHERE dimension_type = ANY(%s)"
+            " AND NOT is_stale AND counted_until IS NULL AND day >= %s AND day < %s GROUP BY 1",
+            (list(types), first - timedelta(SIZES[-1]), last + timedelta(SIZES[-1])),
+        )
+        counted = {name: set(days) for name, days in cursor.fetchall()}
+        cursor.execute(
+            "SELECT dimension_type, first_day, days FROM duration_histogram_blocks_made"
+            " WHERE dimension_type = ANY(%s) AND first_day >= %s AND first_day < %s",
+            (list(types), first - timedelta(SIZES[-1]), last),
+        )
+        made: dict[str, set[Block]] = {}
+        for name, *block in cursor.fetchall():
+            made.setdefault(name, set()).add(Block(*block))
+    done = 0
+    for block, of_types in missing(counted, made, first, last).items():
+        with database.transaction() as cursor:
+            lock(cursor, block.first, block.days)
+            done += _make(cursor, block, of_types)
+            if fence is not None:
+                fence(cursor)
+    return done
+
+
+def _make(cursor: psycopg2.extensions.cursor, block: Block, types: Sequence[str]) -> int:
+    smaller = [size for size in SIZES if size < block.days]
+    child = smaller[-1] if smaller else 1
+    parameters = {"first": block.first, "days": block.days, "child": child, "types": list(types)}
+    parameters["children"] = block.days // child
+    # Since it was looked at, a day may have been counted again, or forgotten, or somebody else was quicker.
+    cursor.execute(_COMPLETE_BLOCKS if smaller else _COMPLETE_DAYS, parameters)
+    parameters["types"] = [name for (name,) in cursor.fetchall()]
+    if not parameters["types"]:
+        return 0
+    added: dict[tuple[str, str, str], Durations] = {}
+
+    def take(numbers: tuple, fields: list) -> None:
+        *names, buckets, counts = fields
+        dimension_type, key, project = (str(name, "utf-8") for name in names)
+        one = added.setdefault((dimension_type, key, project), Durations())
+        one.add(numbers, buckets, counts, block.first)
+
+    binary_copy.rows(cursor, _BLOCKS if smaller else _DAYS, parameters, NUMBERS, 5, take)
+    execute_values(
+        cursor,
+        "INSERT INTO duration_histogram_blocks (first_day, days, dimension_type, dimension_key, project, seen_on,"
+        " count, sum_ms, min_ms, max_ms, packed) VALUES %s",
+        [
+            (*block, *names, _signed(one.seen_on), one.count, one.sum_ms, one.min_ms, one.max_ms, one.packed())
+            for names, one in sorted(added.items())
+        ],
+        page_size=500,
+    )
+    cursor.execute(
+        "INSERT INTO duration_histogram_blocks_made (first_day, days, dimension_type)"
+        " SELECT %(first)s, %(days)s, dimension_type FROM unnest(%(types)s) AS dimension_type",
+        parameters,
+    )
+    return 1
+
+
+def _signed(bits: int) -> int:
+    return bits - (1 << 64) if bits >> 63 else bits
+
+
+_COMPLETE_DAYS = """
+SELECT dimension_type FROM duration_histogram_days AS c
+WHERE day >= %(first)s AND day < %(first)s::date + %(days)s AND dimension_type = ANY(%(types)s)
+  AND NOT is_stale AND counted_until IS NULL AND NOT EXISTS (
+      SELECT FROM duration_histogram_blocks_made AS m
+      WHERE m.first_day = %(first)s AND m.days = %(days)s AND m.dimension_type = c.dimension_type)
+GROUP BY 1 HAVING count(*) = %(children)s
+"""
+_COMPLETE_BLOCKS = """
+SELECT dimension_type FROM duration_histogram_blocks_made AS c
+WHERE first_day >= %(first)s AND first_day < %(first)s::date + %(days)s AND days = %(child)s
+  AND dimension_type = ANY(%(types)s) AND NOT EXISTS (
+      SELECT FROM duration_histogram_blocks_made AS m
+      WHERE m.first_day = %(first)s AND m.days = %(days)s AND m.dimension_type = c.dimension_type)
+GROUP BY 1 HAVING count(*) = %(children)s
+"""
+_DAYS = """
+SELECT day, 1::bigint, count, sum_ms, min_ms, max_ms, dimension_type, dimension_key, project,
+       array_send(buckets), array_send(counts)
+FROM duration_histograms
+WHERE day >= %(first)s AND day < %(first)s::date + %(days)s AND dimension_type = ANY(%(types)s)
+"""
+_BLOCKS = """
+SELECT first_day, seen_on, count, sum_ms, min_ms, max_ms, dimension_type, dimension_key, project, packed, NULL
+FROM duration_histogram_blocks
+WHERE first_day >= %(first)s AND first_day < %(first)s::date + %(days)s AND days = %(child)s
+  AND dimension_type = ANY(%(types)s)
+"""

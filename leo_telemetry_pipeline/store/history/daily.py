@@ -1,0 +1,260 @@
+"""Daily series: what durations were on each day of a season, by bucket, for one dimension or for ten thousand.
+
+Belongs here: reading rows of ``duration_histograms`` as arrays, and of days that are not counted the spans themselves.
+Does not: adding days up to a window (buckets), percentiles (analysis.trends).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+import psycopg2.extensions
+
+from leo_telemetry_pipeline.store import thresholds
+from leo_telemetry_pipeline.store.days import Window, after, midnight
+from leo_telemetry_pipeline.store.dimensions import OBSERVED, observations, types_to_judge
+from leo_telemetry_pipeline.store.history import span_counts, staleness
+from leo_telemetry_pipeline.store.history.histograms import COUNTED, by_hashes
+from leo_telemetry_pipeline.store.server.database import Database
+
+Dimension = tuple[str, str]
+
+# So many rows of history are held at once; whole days are read together as long as they stay below it.
+_ROWS_AT_ONCE = 10_000
+
+# Each column comes as one text of bytes: a million rows would be a million objects. Elements of an array come each
+# after its length, behind 20 bytes about the array.
+_COLUMNS = {
+    "dimension": ("int4send((d.number - 1)::integer)", ">i4"),
+    "day": ("int4send(h.day - %(first)s::date)", ">i4"),
+    "count": ("int8send(h.count)", ">i8"),
+    "sum_ms": ("float8send(h.sum_ms)", ">f8"),
+    "min_ms": ("int8send(h.min_ms)", ">i8"),
+    "max_ms": ("int8send(h.max_ms)", ">i8"),
+    "sizes": ("int4send(cardinality(h.buckets))", ">i4"),
+    "buckets": ("substring(array_send(h.buckets) FROM 21)", [("length", ">i4"), ("value", ">i4")]),
+    "spans": ("substring(array_send(h.counts) FROM 21)", [("length", ">i4"), ("value", ">i8")]),
+}
+_ROWS = "SELECT " + ", ".join(f"string_agg({sql}, '')" for sql, _ in _COLUMNS.values())
+_WANTED = "unnest(%(of_types)s::text[], %(of_keys)s::text[]) WITH ORDINALITY AS d (of_type, of_key, number)"
+_IS_WANTED = "h.dimension_type = d.of_type AND h.dimension_key = d.of_key"
+_HISTORY = """duration_histograms AS h
+WHERE (h.day = ANY(%(counted)s::date[]) OR (h.day = ANY(%(uncounted)s::date[]) AND h.part > 0))
+  AND h.dimension_type = ANY(%(types)s) AND (%(project)s::text IS NULL OR h.project = %(project)s)"""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a window can be asked for: dimension types, span types, and the closed days that must be read from spans."""
+
+    types: list[str]
+    seen: list[str]
+    uncounted: list[date]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some whole days, one row a day and dimension, in no order.
+
+    ``dimension`` is the place among the dimensions asked for, ``day`` the days since the window began; times in ms.
+    The buckets of all rows follow one another, ascending within a row, and ``ends`` tells where those of each end;
+    ``spans`` is how many there are in each bucket.
+    """
+
+    dimension: np.ndarray
+    day: np.ndarray
+    count: np.ndarray
+    sum_ms: np.ndarray
+    min_ms: np.ndarray
+    max_ms: np.ndarray
+    ends: np.ndarray
+    buckets: np.ndarray
+    spans: np.ndarray
+
+
+def scope(database: Database, window: Window, types: Sequence[str] = ()) -> Scope:
+    """Look up what an analysis of a window would look at: all its dimension types, unless some are named."""
+    bounds = window.start.date(), window.end.date()
+    stale = set(staleness.stale_days(database, *bounds, []))
+    found = span_counts.by_type_and_day(database, window, [day for day in window.closed_days if day not in stale])
+    seen = sorted({row[0] for row in found})
+    of_types = sorted(set(types)) or types_to_judge(seen, thresholds.named_types(database))
+    return Scope(of_types, seen, staleness.stale_days(database, *bounds, of_types))
+
+
+def dimensions(
+    database: Database,
+    window: Window,
+    types: Sequence[str],
+    seen: Sequence[str],
+    uncounted: Sequence[date] = (),
+) -> list[tuple[str, str, int, float]]:
+    """Return (type, key, spans, sum in ms) of every dimension of a window, those with most time first."""
+    found: dict[Dimension, tuple[int, float]] = {}
+    what = "SELECT dimension_type, dimension_key, sum(count)::bigint, sum(sum_ms)"
+    with database.transaction(consistent=True) as cursor:
+        by_hashes(cursor)
+        fresh = _fresh_days(window, uncounted)
+        parameters = _parameters(window, window.days, fresh) | {"types": list(types)}
+        queries = [(f"{what} FROM {_HISTORY} GROUP BY 1, 2", parameters)]
+        sql, more = observations(types, seen)
+        of_spans = f"{what} FROM ({COUNTED.format(observations=sql)}) AS h GROUP BY 1, 2"
+        queries += [(of_spans, more | piece) for piece in _pieces(cursor, window, fresh)]
+        for query in queries:
+            cursor.execute(*query)
+            for dimension_type, key, spans, sum_ms in cursor:
+                before = found.get((dimension_type, key), (0, 0.0))
+                found[dimension_type, key] = before[0] + spans, before[1] + sum_ms
+    return sorted(((*name, *sums) for name, sums in found.items()), key=lambda row: (-row[3], row[:2]))
+
+
+def read(
+    database: Database,
+    window: Window,
+    wanted: Sequence[Dimension],
+    seen: Sequence[str],
+    uncounted: Sequence[date] = (),
+) -> Iterator[Rows]:
+    """Yield the days of a window for the dimensions ``wanted``, some whole days at a time.
+
+    Parts and projects are added up. The days ``uncounted``, and a part day at the end, are read from their spans. A
+    transaction stays open until the last is taken.
+    """
+    types = sorted({dimension_type for dimension_type, _ in wanted})
+    sql, more = observations(types, seen)
+    more |= {"types": types, "of_types": [one for one, _ in wanted], "of_keys": [key for _, key in wanted]}
+    stored = f"{_ROWS} FROM {_WANTED}, {_HISTORY} AND {_IS_WANTED}"
+    if len(wanted) == 1:
+        # Then the index leads from day to day, where ten thousand are found sooner by reading all.
+        stored += " AND h.dimension_key = ANY(%(of_keys)s)"
+    of_spans = f"{_ROWS} FROM {_WANTED}, ({COUNTED.format(observations=sql)}) AS h WHERE {_IS_WANTED}"
+    at_once = max(1, _ROWS_AT_ONCE // max(1, len(wanted)))
+    with database.transaction(consistent=True) as cursor:
+        by_hashes(cursor)
+        for number in range(0, len(window.days), at_once):
+            days = window.days[number : number + at_once]
+            fresh = [day for day in _fresh_days(window, uncounted) if day in days]
+            cursor.execute(stored, more | _parameters(window, days, fresh))
+            found = cursor.fetchall()
+            for piece in _pieces(cursor, window, fresh):
+                cursor.execute(of_spans, more | piece)
+                found += cursor.fetchall()
+            if there := [columns for columns in found if columns[0]]:
+                yield _rows(there)
+
+
+def medians(
+    database: Database,
+    window: Window,
+    wanted: Sequence[Dimension],
+) -> tuple[list[tuple[np.ndarray, ...]], list[int]]:
+    """Return the P50s that were kept when days of a window were counted, for the dimensions ``wanted``.
+
+    The first is one part: arrays of the place of the dimension, the day since the window began, spans, P50 in ms. The
+    second are the places of dimensions that have a day without one, such as a day of several projects: they have to be
+    added up (``read``), and are in no part. Days that are not counted have no rows.
+    """
+    parameters = _parameters(window, window.days, ()) | {
+        "types": sorted({dimension_type for dimension_type, _ in wanted}),
+        "of_types": [one for one, _ in wanted],
+        "of_keys": [key for _, key in wanted],
+    }
+    columns = ("int4send((number - 1)::integer)", "int4send(day)", "int8send(count)", "float8send(p50_ms)")
+    with database.transaction() as cursor:
+        cursor.execute(
+            f"""
+            WITH days AS MATERIALIZED (
+                SELECT d.number, h.day - %(first)s::date AS day, sum(h.count)::bigint AS count,
+                       CASE WHEN count(*) = 1 THEN min(h.p50_ms) END AS p50_ms
+                FROM {_WANTED}, {_HISTORY} AND {_IS_WANTED} GROUP BY 1, 2
+            ), unknown AS MATERIALIZED (SELECT DISTINCT number FROM days WHERE p50_ms IS NULL)
+            SELECT {", ".join(f"coalesce(string_agg({column}, ''), '')" for column in columns)},
+                   (SELECT coalesce(array_agg(number - 1), '{{}}') FROM unknown)
+            FROM days WHERE number NOT IN (SELECT number FROM unknown)
+            """,
+            parameters,
+        )
+        [(*found, unknown)] = cursor.fetchall()
+    dtypes = (">i4", ">i4", ">i8", ">f8")
+    arrays = [np.frombuffer(column, dtype) for column, dtype in zip(found, dtypes, strict=True)]
+    dimension, day, count = (array.astype(np.int64) for array in arrays[:3])
+    return [(dimension, day, count, arrays[3].astype(np.float64))], sorted(unknown)
+
+
+def queue_share(database: Database, window: Window, dimension: Dimension, seen: Sequence[str]) -> dict[date, float]:
+    """Return which part of the time of a dimension was waiting in a queue, by day: 0 to 1.
+
+    Only for days whose spans are all stored, and where some say how long they waited: history does not know.
+    """
+    sql, parameters = observations([dimension[0]], seen)
+    rows = database.rows(
+        f"""
+        SELECT day, sum(queue_wait_ms)::float8, sum(judged_ms)::float8 FROM ({sql}) AS o {OBSERVED}
+        WHERE dimension_key = %(key)s
+          AND NOT EXISTS (SELECT FROM telemetry_sealed_days AS s WHERE s.day = o.day AND s.dropped_at IS NOT NULL)
+        GROUP BY 1 HAVING count(queue_wait_ms) > 0
+        """,
+        parameters | window.parameters() | {"key": dimension[1]},
+    )
+    return {day: waited / (waited + worked) if waited else 0.0 for day, waited, worked in sorted(rows)}
+
+
+def _parameters(window: Window, days: Sequence[date], fresh: Sequence[date]) -> dict[str, Any]:
+    counted = [day for day in days if day not in set(fresh)]
+    return {"first": window.start.date(), "counted": counted, "uncounted": list(fresh), "project": window.project}
+
+
+def _fresh_days(window: Window, uncounted: Sequence[date]) -> list[date]:
+    """Return the days of a window that are read from spans."""
+    closed, left = set(window.closed_days), set(uncounted)
+    return [day for day in window.days if day in left or day not in closed]
+
+
+def _pieces(cursor: psycopg2.extensions.cursor, window: Window, days: Sequence[date]) -> Iterator[dict[str, Any]]:
+    """Yield the parameters by which spans are counted: of days in a row together, but each sealed one by itself."""
+    cursor.execute(
+        "SELECT day, max(sealed_before) FROM telemetry_sealed_days WHERE day = ANY(%s::date[]) GROUP BY 1",
+        (list(days),),
+    )
+    sealed: dict[date, datetime] = dict(cursor.fetchall())
+    for _, run in groupby(enumerate(days), key=lambda one: (sealed.get(one[1]), one[1].toordinal() - one[0])):
+        inside = list(map(itemgetter(1), run))
+        piece = Window(max(midnight(inside[0]), window.start), min(after(inside[-1]), window.end), window.project)
+        yield piece.parameters() | {"first": window.start.date(), "created_from": sealed.get(inside[0])}
+
+
+def _rows(found: list[tuple]) -> Rows:
+    sent = dict(zip(_COLUMNS, map(b"".join, zip(*found, strict=True)), strict=True))
+    read: dict[str, np.ndarray] = {name: np.frombuffer(sent[name], dtype) for name, (_, dtype) in _COLUMNS.items()}
+    sum_ms = read.pop("sum_ms").astype(np.float64)
+    whole = {name: (of["value"] if of.dtype.names else of).astype(np.int64) for name, of in read.items()}
+    return _merged(Rows(sum_ms=sum_ms, ends=np.cumsum(whole.pop("sizes")), **whole))
+
+
+def _merged(rows: Rows) -> Rows:
+    """Add up the rows of the same day and dimension, which are parts and projects."""
+    name = rows.day * (rows.dimension.max() + 1) + rows.dimension
+    _, first, of_row = np.unique(name, return_index=True, return_inverse=True)
+    if len(first) == len(name):
+        return rows
+    lowest, width = rows.buckets.min(), np.ptp(rows.buckets) + 1
+    of_element = np.repeat(of_row, np.diff(rows.ends, prepend=0))
+    there, place = np.unique(of_element * width + rows.buckets - lowest, return_inverse=True)
+    together = np.argsort(of_row, kind="stable")
+    starts = np.searchsorted(of_row[together], np.arange(len(first)))
+    return Rows(
+        rows.dimension[first],
+        rows.day[first],
+        np.add.reduceat(rows.count[together], starts),
+        np.add.reduceat(rows.sum_ms[together], starts),
+        np.minimum.reduceat(rows.min_ms[together], starts),
+        np.maximum.reduceat(rows.max_ms[together], starts),
+        np.cumsum(np.bincount(there // width)),
+        there % width + lowest,
+        # As floats, sums are exact up to 2**53 spans.
+        np.bincount(place, weights=rows.spans).astype(np.int64),
+    )

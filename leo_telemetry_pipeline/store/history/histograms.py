@@ -1,0 +1,266 @@
+"""Daily history: how long each dimension took, in log buckets, for as long as anyone looks back.
+
+Belongs here: counting days, and sealing a day before its spans may go.
+Does not: which days must be counted again (staleness), reading what was counted (buckets, counts), adding days up
+(blocks), percentiles (analysis.p50).
+
+Bucket i holds durations d with GAMMA**(i-1) < d <= GAMMA**i, and bucket -1 the zeros: any place in a bucket is
+within 0.5 % of all that it holds (the idea of Masson, Rim and Lee, "DDSketch", VLDB 2019).
+"""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+
+import psycopg2.extensions
+
+from leo_telemetry_pipeline.store.days import whole
+from leo_telemetry_pipeline.store.dimensions import (
+    MOST_KEYS,
+    OBSERVED,
+    OTHER_KEYS,
+    observations,
+    types_among,
+    types_to_judge,
+)
+from leo_telemetry_pipeline.store.history import blocks, open_counts, span_counts
+from leo_telemetry_pipeline.store.history.open_counts import Open
+from leo_telemetry_pipeline.store.history.span_counts import ALL_TYPES
+from leo_telemetry_pipeline.store.history.watermark import Fence, lock, now, watermark
+from leo_telemetry_pipeline.store.server.database import Database
+
+ERROR = 0.005
+GAMMA = 1 + ERROR
+ZERO_BUCKET = -1
+
+# Spans are grouped without an order (``by_hashes``), and only the buckets of each row are sorted: names take long to
+# compare.
+COUNTED = f"""
+WITH bucketed AS (
+    SELECT dimension_key, dimension_type, project, day,
+           CASE WHEN judged_ms = 0 THEN {ZERO_BUCKET}
+                ELSE ceil(ln(judged_ms::double precision) / ln({GAMMA!r}::double precision))::integer END AS bucket,
+           count(*) AS n, sum(judged_ms::double precision) AS total, min(judged_ms) AS least, max(judged_ms) AS most
+    FROM ({{observations}}) AS o {OBSERVED}
+    GROUP BY 1, 2, 3, 4, 5
+), summed AS (
+    SELECT day, dimension_type, dimension_key, project, sum(n)::bigint AS count, sum(total) AS sum_ms,
+           min(least) AS min_ms, max(most) AS max_ms, array_agg(bucket) AS buckets, array_agg(n) AS counts
+    FROM bucketed
+    GROUP BY dimension_key, dimension_type, project, day
+)
+SELECT day, dimension_type, dimension_key, project, count, sum_ms, min_ms, max_ms, sorted.buckets, sorted.counts
+FROM summed CROSS JOIN LATERAL (
+    SELECT array_agg(bucket ORDER BY bucket) AS buckets, array_agg(n ORDER BY bucket) AS counts
+    FROM unnest(summed.buckets, summed.counts) AS b (bucket, n)
+) AS sorted
+"""
+
+# The middle of the bucket of the middle span, or of both middle ones: what series of days are made of.
+_MIDDLE = f"CASE WHEN {{bucket}} < 0 THEN 0 ELSE {(1 + GAMMA) / 2!r} * {GAMMA!r} ^ ({{bucket}} - 1) END"
+MEDIAN = f"""(
+    SELECT least(greatest(({_MIDDLE.format(bucket="low")} + {_MIDDLE.format(bucket="high")}) / 2, min_ms), max_ms)
+    FROM (
+        SELECT min(bucket) FILTER (WHERE 2 * upto >= count) AS low, min(bucket) FILTER (WHERE 2 * upto > count) AS high
+        FROM (
+            SELECT bucket, sum(n) OVER (ORDER BY bucket) AS upto FROM unnest(buckets, counts) AS b (bucket, n)
+        ) AS sums
+    ) AS middle
+)"""
+
+
+def by_hashes(cursor: psycopg2.extensions.cursor) -> None:
+    """Let the rest of a transaction group without sorting what can be grouped so, for COUNTED.
+
+    Next to what it takes for the most that a lookup of handoffs might cost, the server would not see the difference.
+    """
+    cursor.execute("SELECT set_config('enable_sort', 'off', true)")
+
+
+def rebuild(
+    database: Database,
+    days: Sequence[date],
+    types: Sequence[str],
+    seen: Sequence[str],
+    fence: Fence | None = None,
+    *,
+    part_day: datetime | None = None,
+) -> int:
+    """Count some days again, a transaction each, and return how many rows they have now.
+
+    ``part_day`` is counted up to that moment only. ``fence`` is called last in each transaction, and raises when the
+    caller may no longer write.
+    """
+    made, bound = 0, now(database)
+    for day in days:
+        with database.transaction() as cursor:
+            lock(cursor, day)
+            # Before counting: whoever has committed by now is counted, whoever has not is in here or younger.
+            complete_before = watermark(cursor, bound)
+            _, sealed_before = _last_part(cursor, day)
+            until = part_day if part_day is not None and part_day.date() == day else None
+            waiting = open_counts.look(cursor, day, sealed_before)
+            made += _count(cursor, day, types, seen, 0, (sealed_before, None), until)
+            _note(cursor, day, types, complete_before, until, waiting)
+            if fence is not None:
+                fence(cursor)
+    return made
+
+
+def seal(database: Database, day: date) -> int | None:
+    """Make the history of a day final for the spans stored by now, so that they may go; return the number of the part.
+
+    None: there is nothing new to seal. What comes later is counted beside it. All types that the day has, or that are
+    named in thresholds, are counted once more, in the same transaction.
+    """
+    bound = now(database)
+    with database.transaction() as cursor:
+        lock(cursor, day)
+        sealed_before = watermark(cursor, bound)
+        last, since = _last_part(cursor, day)
+        waiting = open_counts.look(cursor, day, sealed_before)
+        spans = span_counts.count_day(cursor, whole(day), last + 1, (since, sealed_before))
+        if not spans:
+            return None
+        types, seen = _types(cursor, day)
+        _count(cursor, day, types, seen, last + 1, (since, sealed_before), None, spans_counted=True)
+        _count(cursor, day, types, seen, 0, (sealed_before, None), None)
+        _note(cursor, day, types, sealed_before, None, waiting)
+        cursor.execute(
+            "INSERT INTO telemetry_sealed_days (day, part, sealed_before, spans) VALUES (%s, %s, %s, %s)",
+            (day, last + 1, sealed_before, spans),
+        )
+    return last + 1
+
+
+def count_again(database: Database, day: date) -> None:
+    """Count a day again for all types that it has."""
+    with database.transaction() as cursor:
+        lock(cursor, day)
+        _, sealed_before = _last_part(cursor, day)
+        # What a word means depends on the span types that there are.
+        span_counts.count_day(cursor, whole(day), 0, (sealed_before, None))
+        types, seen = _types(cursor, day)
+    rebuild(database, [day], types, seen)
+
+
+def _last_part(cursor: psycopg2.extensions.cursor, day: date) -> tuple[int, datetime | None]:
+    cursor.execute(
+        "SELECT coalesce(max(part), 0), max(sealed_before) FROM telemetry_sealed_days WHERE day = %s", (day,)
+    )
+    return cursor.fetchone() or (0, None)
+
+
+def _types(cursor: psycopg2.extensions.cursor, day: date) -> tuple[list[str], list[str]]:
+    seen = sorted(span_counts.span_types(cursor, day))
+    cursor.execute(
+        "SELECT dimension_type FROM telemetry_thresholds WHERE is_active"
+        " UNION SELECT dimension_type FROM duration_histograms WHERE day = %s",
+        (day,),
+    )
+    return types_to_judge(seen, [name for (name,) in cursor.fetchall()]), seen
+
+
+def _count(
+    cursor: psycopg2.extensions.cursor,
+    day: date,
+    types: Sequence[str],
+    seen: Sequence[str],
+    part: int,
+    created: tuple[datetime | None, datetime | None],
+    until: datetime | None,
+    *,
+    spans_counted: bool = False,
+) -> int:
+    window = whole(day) if until is None else whole(day).up_to(until)
+    if not spans_counted and until is None:
+        span_counts.count_day(cursor, window, part, created)
+    cursor.execute(
+        "DELETE FROM duration_histograms WHERE day = %s AND part = %s AND dimension_type = ANY(%s)",
+        (day, part, list(types)),
+    )
+    if until is None:
+        # To plan the statement takes longer than to count a small day, and most days of a new home are empty.
+        types = types_among(types, span_counts.span_types(cursor, day, part))
+        if not types:
+            return 0
+    sql, parameters = observations(types, seen)
+    by_hashes(cursor)
+    cursor.execute(
+        "INSERT INTO duration_histograms (day, dimension_type, dimension_key, project, part, count, sum_ms, min_ms,"
+        " max_ms, buckets, counts, p50_ms) SELECT day, dimension_type, dimension_key, project, %(part)s, count, sum_ms,"
+        f" min_ms, max_ms, buckets, counts, {MEDIAN if until is None else 'NULL::double precision'}"
+        f" FROM ({COUNTED.format(observations=sql)}) AS counted",
+        parameters | window.parameters() | {"part": part, "created_from": created[0], "created_to": created[1]},
+    )
+    return cursor.rowcount - _pool(cursor, day, part)
+
+
+def _pool(cursor: psycopg2.extensions.cursor, day: date, part: int) -> int:
+    """Put the keys that a type has beyond the most it may have together; return how many rows that took away."""
+    parameters: dict[str, object] = {"day": day, "part": part, "most_keys": MOST_KEYS, "other": OTHER_KEYS}
+    cursor.execute(
+        "SELECT dimension_type FROM duration_histograms WHERE day = %(day)s AND part = %(part)s"
+        " GROUP BY 1 HAVING count(DISTINCT dimension_key) > %(most_keys)s",
+        parameters,
+    )
+    removed = 0
+    for (dimension_type,) in cursor.fetchall():
+        parameters["type"] = dimension_type
+        cursor.execute(_TAKEN_OUT, parameters)
+        for rows, *row in cursor.fetchall():
+            cursor.execute(
+                "INSERT INTO duration_histograms (day, dimension_type, dimension_key, project, part, count, sum_ms,"
+                " min_ms, max_ms, buckets, counts) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                (day, dimension_type, OTHER_KEYS, row[0], part, *row[1:]),
+            )
+            removed += rows - 1
+    return removed
+
+
+_TAKEN_OUT = """
+WITH least AS (
+    SELECT dimension_key FROM duration_histograms
+    WHERE day = %(day)s AND part = %(part)s AND dimension_type = %(type)s AND dimension_key <> %(other)s
+    GROUP BY 1 ORDER BY sum(count) DESC, dimension_key OFFSET %(most_keys)s
+), removed AS (
+    DELETE FROM duration_histograms
+    WHERE day = %(day)s AND part = %(part)s AND dimension_type = %(type)s
+      AND (dimension_key = %(other)s OR dimension_key IN (SELECT dimension_key FROM least))
+    RETURNING *
+), entries AS (
+    SELECT project, bucket, sum(n)::bigint AS n FROM removed, unnest(buckets, counts) AS b (bucket, n) GROUP BY 1, 2
+), arrays AS (
+    SELECT project, array_agg(bucket ORDER BY bucket) AS buckets, array_agg(n ORDER BY bucket) AS counts
+    FROM entries GROUP BY 1
+)
+SELECT count(*), project, sum(count)::bigint, sum(sum_ms), min(min_ms), max(max_ms), arrays.buckets, arrays.counts
+FROM removed JOIN arrays USING (project) GROUP BY project, arrays.buckets, arrays.counts
+"""
+
+
+def _note(
+    cursor: psycopg2.extensions.cursor,
+    day: date,
+    types: Sequence[str],
+    complete_before: datetime,
+    until: datetime | None,
+    waiting: Open,
+) -> None:
+    blocks.forget(cursor, day)
+    cursor.execute(
+        """
+        INSERT INTO duration_histogram_days
+            (day, dimension_type, complete_before, counted_until, open_spans, open_nearby, looked_at)
+        SELECT %s, dimension_type, %s, %s, %s, %s::uuid[], %s FROM unnest(%s) AS dimension_type
+        ON CONFLICT (day, dimension_type) DO UPDATE
+        SET complete_before = excluded.complete_before, counted_until = excluded.counted_until, is_stale = false,
+            open_spans = excluded.open_spans, open_nearby = excluded.open_nearby, looked_at = excluded.looked_at
+        """,
+        (day, complete_before, until, waiting.spans, waiting.nearby, waiting.looked_at, [*types, ALL_TYPES]),
+    )
+
+
+def forget_day(cursor: psycopg2.extensions.cursor, day: date) -> None:
+    """Make a day one that has to be counted again, whatever comes between; sealed parts of it stay."""
+    blocks.forget(cursor, day)
+    cursor.execute("DELETE FROM duration_histogram_days WHERE day = %s", (day,))

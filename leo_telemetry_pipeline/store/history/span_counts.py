@@ -1,0 +1,109 @@
+"""How many spans and traces there are, by span type and day, without reading again what was counted before.
+
+Belongs here: statements on ``workflow_trace_counts``, and counting the days it does not have from the span table.
+Does not: when a day is counted (histograms), durations (buckets).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import date, datetime
+from itertools import groupby
+from operator import itemgetter
+
+import psycopg2.extensions
+
+from leo_telemetry_pipeline.store.days import Window, after, midnight
+from leo_telemetry_pipeline.store.dimensions import COUNTS, TRACES
+from leo_telemetry_pipeline.store.server.database import Database
+
+# The count of all types together has no name, like its row in duration_histogram_days.
+ALL_TYPES = ""
+
+
+def count_day(
+    cursor: psycopg2.extensions.cursor,
+    window: Window,
+    part: int,
+    created: tuple[datetime | None, datetime | None],
+) -> int:
+    """Store the counts of the spans of a day as one part of it, in place of that part; return how many spans."""
+    parameters = _parameters(window, created) | {"part": part, "day": window.start.date()}
+    cursor.execute("DELETE FROM workflow_trace_counts WHERE day = %(day)s AND part = %(part)s", parameters)
+    cursor.execute(
+        "INSERT INTO workflow_trace_counts (day, span_type, project, part, spans, timed_spans)"
+        f" SELECT day, span_type, project, %(part)s, spans, timed_spans FROM ({COUNTS}) AS counted",
+        parameters,
+    )
+    cursor.execute(
+        "INSERT INTO workflow_trace_counts (day, span_type, project, part, spans, timed_spans, traces)"
+        f" SELECT day, '', project, %(part)s, spans, timed_spans, traces FROM ({TRACES}) AS counted",
+        parameters,
+    )
+    cursor.execute(
+        "SELECT coalesce(sum(spans), 0)::bigint FROM workflow_trace_counts"
+        " WHERE day = %(day)s AND part = %(part)s AND span_type = ''",
+        parameters,
+    )
+    return (cursor.fetchone() or (0,))[0]
+
+
+def span_types(cursor: psycopg2.extensions.cursor, day: date, part: int | None = None) -> set[str]:
+    """Return the span types that a counted day has, or one part of it."""
+    cursor.execute(
+        "SELECT DISTINCT span_type FROM workflow_trace_counts WHERE day = %s AND span_type <> ''"
+        " AND (%s::integer IS NULL OR part = %s)",
+        (day, part, part),
+    )
+    return {name for (name,) in cursor.fetchall()}
+
+
+def by_type_and_day(database: Database, window: Window, counted: Sequence[date] = ()) -> list[tuple]:
+    """Return (span type, day, spans, spans with a duration) of a window, sorted.
+
+    The days ``counted`` are read from their counts, the others from spans.
+    """
+    found: dict[tuple[str, date], list[int]] = {}
+    for sql, parameters in _sources(database, window, counted, "span_type <> ''", COUNTS):
+        grouped = f"SELECT span_type, day, sum(spans)::bigint, sum(timed_spans)::bigint FROM ({sql}) AS counted"
+        for span_type, day, *numbers in database.rows(f"{grouped} GROUP BY 1, 2", parameters):
+            before = found.get((span_type, day), [0, 0])
+            found[span_type, day] = [a + b for a, b in zip(before, numbers, strict=True)]
+    return [(*key, *numbers) for key, numbers in sorted(found.items())]
+
+
+def traces(database: Database, window: Window, counted: Sequence[date] = ()) -> int:
+    """Return how many traces a window has; one that goes over midnight counts on each of its days.
+
+    Also one of a day that was sealed while spans of it were still to come counts with each part.
+    """
+    return sum(
+        database.rows(f"SELECT coalesce(sum(traces), 0)::bigint FROM ({sql}) AS counted", parameters)[0][0]
+        for sql, parameters in _sources(database, window, counted, "span_type = ''", TRACES)
+    )
+
+
+def _sources(
+    database: Database, window: Window, counted: Sequence[date], condition: str, fresh: str
+) -> Iterator[tuple[str, dict[str, object]]]:
+    """Yield the queries whose rows together are the window's counts: of what is counted or sealed, and of spans."""
+    left = [day for day in window.days if day not in set(counted)]
+    stored = (
+        "SELECT * FROM workflow_trace_counts"
+        " WHERE (day = ANY(%(days)s::date[]) OR (day = ANY(%(left)s::date[]) AND part > 0))"
+        f" AND {condition} AND (%(project)s::text IS NULL OR project = %(project)s)"
+    )
+    yield stored, {"days": list(counted), "left": left, "project": window.project}
+    sealed = dict(
+        database.rows(
+            "SELECT day, max(sealed_before) FROM telemetry_sealed_days WHERE day = ANY(%s::date[]) GROUP BY 1", (left,)
+        )
+    )
+    # Days in a row are read together, but each sealed one by itself.
+    for _, run in groupby(enumerate(left), key=lambda one: (sealed.get(one[1]), one[1].toordinal() - one[0])):
+        days = list(map(itemgetter(1), run))
+        start, end = max(midnight(days[0]), window.start), min(after(days[-1]), window.end)
+        yield fresh, _parameters(replace(window, start=start, end=end), (sealed.get(days[0]), None))
+
+
+def _parameters(window: Window, created: tuple[datetime | None, datetime | None] = (None, None)) -> dict[str, object]:
+    return window.parameters() | {"created_from": created[0], "created_to": created[1]}

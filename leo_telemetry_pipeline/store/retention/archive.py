@@ -1,0 +1,278 @@
+"""Spans into Parquet files before they are dropped, a file a sealed part of a day, and back into the table.
+
+Belongs here: what such a file is named and holds, and that it is whole before anyone relies on it.
+Does not: when (retention), reading Parquet (sources.files.parquet). A file is written under another name, forced to disk,
+renamed and read back; only then is the part noted as archived. Broken off anywhere, it is written again.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg2.extensions
+
+from leo_telemetry_pipeline.errors import UserError
+from leo_telemetry_pipeline.settings import PREFIX
+from leo_telemetry_pipeline.sources.files import parquet
+from leo_telemetry_pipeline.span import COLUMNS
+from leo_telemetry_pipeline.store import ends
+from leo_telemetry_pipeline.store.days import whole
+from leo_telemetry_pipeline.store.retention import partitions
+from leo_telemetry_pipeline.store.server.database import Database
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FORMAT = "1"
+GROUP = 50_000
+ROWS_AT_ONCE = 10_000
+_NAMES = (*COLUMNS, "created_at")
+_TYPES = {"trace_id": "uuid", "span_id": "uuid", "parent_span_id": "uuid", "created_at": "timestamptz"}
+_AS_TEXT = {"trace_id", "span_id", "parent_span_id", "attributes"}
+_OF_A_PART = (
+    "start_time_ms >= %(from_ms)s AND start_time_ms < %(to_ms)s"
+    " AND created_at >= coalesce(%(since)s::timestamptz, '-infinity') AND created_at < %(before)s"
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A sealed part of a day: its spans have ``since`` <= created_at < ``before``."""
+
+    day: date
+    number: int
+    since: datetime | None
+    before: datetime
+    archive_id: str
+
+
+@dataclass(frozen=True)
+class Archived:
+    """A file that is written, or would be."""
+
+    day: date
+    part: int
+    file: str
+    spans: int
+
+
+def name_of(day: date, number: int) -> str:
+    """Return the name of the file of a part."""
+    return f"spans-{day}-{number}.parquet"
+
+
+def folder(path: str, *, made: bool = True) -> Path:
+    """Return the folder of archives, made if it is not there; raise UserError where none can be written.
+
+    Without ``made`` it is only asked whether it could be.
+    """
+    found = Path(path).expanduser()
+    if not found.is_absolute():
+        raise UserError(f"{PREFIX}ARCHIVE is {path!r}: give an absolute path")
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ImportError:
+        raise UserError(f"{PREFIX}ARCHIVE is set, and archives are Parquet: {parquet.INSTALL}") from None
+    there = next(one for one in (found, *found.parents) if one.exists())
+    refused = f"{PREFIX}ARCHIVE ({found}) cannot be used"
+    if not there.is_dir():
+        raise UserError(f"{refused}: {there} is a file; name a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f"{refused}: {there} may not be written; name a folder that may")
+    try:
+        if made:
+            found.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{refused}: {error.strerror}; name a folder that can be made and written") from None
+    return found
+
+
+def write(database: Database, part: Part, into: Path) -> Archived:
+    """Write the spans of a part into a file of its own, and note that.
+
+    Raises Busy (partitions), OSError and UserError: then nothing is noted.
+    """
+    import pyarrow as pa
+
+    path = into / name_of(part.day, part.number)
+    # Hidden, and of this part only: a crash may leave it behind, and the next attempt writes it again.
+    temporary = into / f".{path.name}.{part.archive_id}"
+    with database.transaction(seconds=3600) as cursor:
+        _take(cursor, part)
+        _refuse_others(path, part)
+        # A slow disk is no reason to be taken for a process that was stopped.
+        cursor.execute("SELECT set_config('idle_in_transaction_session_timeout', '10min', true)")
+        try:
+            spans = _write(temporary, part, _rows(cursor, part))
+        except (OSError, pa.ArrowException) as error:
+            temporary.unlink(missing_ok=True)
+            raise OSError(f"{path} could not be written ({error}): is there room on the disk?") from None
+        temporary.replace(path)
+        _to_disk(into)
+        noted = parquet.notes(path)
+        with parquet.opened(path) as file:
+            found = file.metadata.num_rows
+        if found != spans or noted.get(parquet.ARCHIVE_ID) != part.archive_id:
+            raise OSError(f"{path} has {found} span(s) instead of {spans}: is the disk sound?")
+        cursor.execute(
+            "UPDATE telemetry_sealed_days SET archive = %s, archived_at = clock_timestamp()"
+            " WHERE day = %s AND part = %s",
+            (str(path), part.day, part.number),
+        )
+    return Archived(part.day, part.number, str(path), spans)
+
+
+def _take(cursor: psycopg2.extensions.cursor, part: Part) -> None:
+    partitions.take(cursor, "archive", part.day)
+    cursor.execute(
+        "SELECT FROM telemetry_sealed_days WHERE day = %s AND part = %s AND archived_at IS NULL AND dropped_at IS NULL"
+        " FOR UPDATE",
+        (part.day, part.number),
+    )
+    if not cursor.fetchall():
+        # Done meanwhile, and its spans may be gone: what is written now would take the place of the good file.
+        raise partitions.Busy
+
+
+def is_known(database: Database, archive_id: str) -> bool:
+    """Tell whether an archive is one of this database's own."""
+    return bool(database.rows("SELECT FROM telemetry_sealed_days WHERE archive_id::text = %s", (archive_id,)))
+
+
+def restore(
+    database: Database, path: Path, archive_id: str, on_bytes: Callable[[int], object] | None = None
+) -> tuple[int, int]:
+    """Put the spans of one of this database's archives back; return how many it holds and how many were missing.
+
+    They keep their ``created_at``, so that history does not count them again; a span that came again without its end
+    meanwhile becomes the one of the archive. The part is kept as long as if it
+    were imported now.
+    """
+    read = new = 0
+    with parquet.opened(path) as file:
+        if missing := [name for name in _NAMES if name not in file.schema_arrow.names]:
+            raise UserError(f"{path} has no column {', '.join(missing)}: it was changed since it was archived")
+        database.rows(
+            "SELECT ensure_trace_partitions(day, day) FROM telemetry_sealed_days WHERE archive_id::text = %s",
+            (archive_id,),
+        )
+        for group in range(file.num_row_groups):
+            for batch in parquet.batches(file, group):
+                read += batch.num_rows
+                new += _put_back(database, batch, archive_id)
+            if on_bytes is not None:
+                on_bytes(parquet.packed_bytes(file, group))
+    # Until all is there, only the history knows the whole day.
+    with database.transaction() as cursor:
+        cursor.execute(
+            "UPDATE telemetry_sealed_days SET dropped_at = NULL"
+            " WHERE archive_id::text = %s AND restored_at > dropped_at",
+            (archive_id,),
+        )
+    return read, new
+
+
+def _put_back(database: Database, batch: "pa.RecordBatch", archive_id: str) -> int:
+    arrays = ", ".join(f"%({name})s::{_type(name)}[]" for name in _NAMES)
+    values = ", ".join(f"{name}::jsonb" if name == "attributes" else name for name in _NAMES)
+    with database.transaction() as cursor:
+        cursor.execute(
+            f"INSERT INTO {partitions.TABLE} AS s ({', '.join(_NAMES)})"
+            f" SELECT {values} FROM unnest({arrays}) AS archived ({', '.join(_NAMES)})"
+            # With its created_at, since the sealed history has the complete span already.
+            f" ON CONFLICT ({ends.KEY}) DO UPDATE SET {ends.FROM_EXCLUDED}, created_at = excluded.created_at"
+            f" WHERE {ends.WITHOUT_END} AND (excluded.duration_ms IS NOT NULL OR excluded.end_time_ms IS NOT NULL)",
+            {name: batch.column(name).to_pylist() for name in _NAMES},
+        )
+        new = cursor.rowcount
+        if new:
+            # With the spans: whoever sees them knows that they are to be kept.
+            cursor.execute(
+                "UPDATE telemetry_sealed_days SET restored_at = now() WHERE archive_id::text = %s",
+                (archive_id,),
+            )
+        return new
+
+
+def _type(name: str) -> str:
+    return _TYPES.get(name, "bigint" if name.endswith("_ms") else "text")
+
+
+def _refuse_others(path: Path, part: Part) -> None:
+    if not path.exists():
+        return
+    try:
+        whose = parquet.notes(path).get(parquet.ARCHIVE_ID)
+    except UserError:
+        whose = None
+    if whose != part.archive_id:
+        raise UserError(f"{path} is there already and is not of this database: name another folder in {PREFIX}ARCHIVE")
+
+
+def _rows(cursor: psycopg2.extensions.cursor, part: Part) -> Iterator[list[tuple]]:
+    columns = ", ".join(f"{name}::text" if name in _AS_TEXT else name for name in _NAMES)
+    cursor.execute(
+        f"DECLARE archived NO SCROLL CURSOR FOR SELECT {columns} FROM {partitions.TABLE} WHERE {_OF_A_PART}"
+        " ORDER BY start_time_ms, trace_id, span_id",
+        whole(part.day).parameters() | {"since": part.since, "before": part.before},
+    )
+    while True:
+        cursor.execute(f"FETCH {ROWS_AT_ONCE} FROM archived")
+        rows = cursor.fetchall()
+        if not rows:
+            return
+        yield rows
+
+
+def _write(path: Path, part: Part, fetched: Iterator[list[tuple]]) -> int:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    types = {"bigint": pa.int64(), "timestamptz": pa.timestamp("us", "UTC")}
+    schema = pa.schema([(name, types.get(_type(name), pa.string())) for name in _NAMES])
+    spans = 0
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        with pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer:
+            for group in _groups(fetched, schema):
+                writer.write_table(group)
+                spans += group.num_rows
+            writer.add_key_value_metadata(
+                {
+                    "leo_telemetry.format": FORMAT,
+                    "leo_telemetry.day": str(part.day),
+                    "leo_telemetry.part": str(part.number),
+                    "leo_telemetry.spans": str(spans),
+                    parquet.ARCHIVE_ID: part.archive_id,
+                }
+            )
+        file.flush()
+        os.fsync(file.fileno())
+    return spans
+
+
+def _groups(fetched: Iterator[list[tuple]], schema: "pa.Schema") -> "Iterator[pa.Table]":
+    import pyarrow as pa
+
+    # As columns they take a fraction of the memory that they take as rows.
+    waiting: list[pa.Table] = []
+    for rows in fetched:
+        columns = [pa.array(column, of.type) for column, of in zip(zip(*rows, strict=True), schema, strict=True)]
+        waiting.append(pa.Table.from_arrays(columns, schema=schema))
+        if sum(table.num_rows for table in waiting) >= GROUP:
+            yield pa.concat_tables(waiting)
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting)
+
+
+def _to_disk(into: Path) -> None:
+    descriptor = os.open(into, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,127 @@
+"""The partitions of the span table: a UTC day each, and the default partition for what has none.
+
+Belongs here: which days have one, moving spans out of the default partition, dropping a day.
+Does not: when a day may go (retention). The partitions that writers need are made by ``ensure_trace_partitions``.
+"""
+
+import re
+from datetime import date, datetime
+
+import psycopg2.extensions
+
+from leo_telemetry_pipeline.store.days import DAY, whole
+from leo_telemetry_pipeline.store.server.database import Database
+
+TABLE = "workflow_trace_log"
+DEFAULT = f"{TABLE}_default"
+DAYS_AHEAD = 3
+PATIENCE_S = 5
+
+_OF_A_DAY = "start_time_ms >= %(from_ms)s AND start_time_ms < %(to_ms)s"
+_ATTACHED = (
+    "SELECT c.relname, pg_total_relation_size(c.oid) FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid"
+    f" WHERE i.inhparent = '{TABLE}'::regclass"
+)
+# Of the table itself, which may have columns that somebody added.
+_COLUMN_LIST = (
+    "SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute"
+    f" WHERE attrelid = '{TABLE}'::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''"
+)
+
+
+class Busy(Exception):
+    """Another maintenance is at this step now."""
+
+
+def name_of(day: date) -> str:
+    """Return the name of a day's partition."""
+    return f"{TABLE}_{day:%Y%m%d}"
+
+
+def in_range(today: date, keep_days: int) -> list[date]:
+    """Return the days that have a partition of their own: from the retention limit to three days ahead."""
+    return [today + n * DAY for n in range(-keep_days, DAYS_AHEAD + 1)]
+
+
+def attached(database: Database) -> dict[date, int]:
+    """Return the bytes, indexes included, of each day's partition."""
+    found = {}
+    for name, size in database.rows(_ATTACHED):
+        if digits := re.fullmatch(TABLE + r"_(\d{8})", name):
+            found[datetime.strptime(digits[1], "%Y%m%d").date()] = size  # noqa: DTZ007  # a day, no moment
+    return found
+
+
+def in_default(database: Database, first: date, last: date) -> dict[date, int]:
+    """Return how many spans the default partition has of each day from ``first`` to ``last``."""
+    rows = database.rows(
+        f"SELECT start_time_ms / 86400000, count(*) FROM {DEFAULT} WHERE {_OF_A_DAY} GROUP BY 1 ORDER BY 1",
+        {"from_ms": whole(first).parameters()["from_ms"], "to_ms": whole(last).parameters()["to_ms"]},
+    )
+    return {date(1970, 1, 1) + number * DAY: spans for number, spans in rows}
+
+
+def make(database: Database, first: date, last: date) -> int:
+    """Make the partitions that are missing from ``first`` to ``last``, and return how many."""
+    return database.rows("SELECT ensure_trace_partitions(%s, %s)", (first, last))[0][0]
+
+
+def move(database: Database, day: date) -> int:
+    """Move a day's spans from the default partition into one of its own, and return how many.
+
+    They keep their ``created_at``. Who writes waits meanwhile, who reads only for the last moment. Raises Busy.
+    """
+    with database.transaction() as cursor:
+        hold(cursor, "move", day)
+        cursor.execute(f"SELECT count(*) FROM {DEFAULT} WHERE {_OF_A_DAY}", whole(day).parameters())
+        if cursor.fetchone() == (0,):
+            return 0
+        name, window = name_of(day), whole(day).parameters()
+        cursor.execute(f"CREATE TABLE {name} (LIKE {TABLE} INCLUDING ALL)")
+        cursor.execute("SELECT telemetry_close_table(%s)", (name,))
+        cursor.execute(_COLUMN_LIST)
+        [(columns,)] = cursor.fetchall()
+        cursor.execute(f"INSERT INTO {name} ({columns}) SELECT {columns} FROM {DEFAULT} WHERE {_OF_A_DAY}", window)
+        moved = cursor.rowcount
+        cursor.execute(f"DELETE FROM {DEFAULT} WHERE {_OF_A_DAY}", window)
+        # A query that was planned without the new partition would find the spans neither here nor there.
+        cursor.execute(f"LOCK TABLE ONLY {TABLE} IN ACCESS EXCLUSIVE MODE")
+        cursor.execute(
+            f"ALTER TABLE {TABLE} ATTACH PARTITION {name} FOR VALUES FROM (%(from_ms)s) TO (%(to_ms)s)", window
+        )
+    return moved
+
+
+def drop(cursor: psycopg2.extensions.cursor, day: date) -> int:
+    """Drop a day's partition, or delete its spans from the default one; return the bytes that are free now.
+
+    The caller holds off writers in the same transaction. Raises Busy when another maintenance has dropped it.
+    """
+    cursor.execute(f"{_ATTACHED} AND c.relname = %s", (name_of(day),))
+    partition = cursor.fetchone()
+    if partition is None:
+        # What it leaves is filled by other spans, so it counts for nothing.
+        cursor.execute(f"DELETE FROM {TABLE} WHERE {_OF_A_DAY}", whole(day).parameters())
+        if not cursor.rowcount:
+            raise Busy
+        return 0
+    cursor.execute(f"DROP TABLE {name_of(day)}")
+    return partition[1]
+
+
+def hold(cursor: psycopg2.extensions.cursor, step: str, day: date) -> None:
+    """Keep those who write spans waiting until the transaction ends, without waiting long for those who write now.
+
+    Raises Busy when another maintenance does the same step of the day, and psycopg2.errors.LockNotAvailable.
+    """
+    take(cursor, step, day)
+    cursor.execute("SELECT set_config('lock_timeout', %s, true)", (f"{PATIENCE_S}s",))
+    # The table before its partitions, as everyone else: else two would wait for each other.
+    cursor.execute(f"LOCK TABLE ONLY {TABLE} IN SHARE ROW EXCLUSIVE MODE")
+
+
+def take(cursor: psycopg2.extensions.cursor, step: str, day: date) -> None:
+    """Keep other maintenances from a step of a day until the transaction ends. Raises Busy."""
+    cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext(%s), %s)", (f"maintain {step}", day.toordinal()))
+    if cursor.fetchone() != (True,):
+        raise Busy

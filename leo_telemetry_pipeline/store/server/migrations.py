@@ -1,0 +1,149 @@
+"""Bring a database to the newest version, and say when it is not.
+
+Belongs here: what runs the revisions in ``migrations/versions``, what they are made of, and which version a database
+has. Does not: the objects themselves (``migrations/sql``). Alembic is imported only when there is something to do.
+"""
+
+import re
+from typing import TYPE_CHECKING
+
+from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
+from leo_telemetry_pipeline.settings import bundled
+from leo_telemetry_pipeline.store.server import schema_objects
+from leo_telemetry_pipeline.store.server.access import API_ROLES
+
+if TYPE_CHECKING:
+    from leo_telemetry_pipeline.store.server.database import Target
+
+_KINDS = {"tables": "TABLE", "functions": "FUNCTION", "views": "VIEW"}
+
+
+def newest() -> str:
+    """Return the version that this code needs: the name of the newest revision's file."""
+    return max(path.stem for path in (bundled("migrations") / "versions").glob("[0-9]*.py"))
+
+
+def version(connection) -> str | None:
+    """Return the version a database has, or None when it was never migrated."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass('alembic_version') IS NOT NULL")
+        if not cursor.fetchone()[0]:
+            return None
+        cursor.execute("SELECT max(version_num) FROM alembic_version")
+        return cursor.fetchone()[0]
+
+
+def is_unreleased(has: str | None) -> bool:
+    """Tell whether a version is one of those before the first release, which had a number and no name."""
+    return re.fullmatch(r"\d{4}", has or "") is not None
+
+
+def require_upgradable(connection) -> None:
+    """Raise UserError for a database that ``migrate`` cannot bring to the newest version."""
+    has, needs = version(connection), newest()
+    if is_unreleased(has):
+        raise UserError(
+            f"The database is at the unreleased version {has}: run `leo-telemetry migrate --carry-over`, which keeps"
+            " all that it holds",
+            NO_DATABASE,
+        )
+    if has is not None and has > needs:
+        raise UserError(
+            f"The database is at version {has}, newer than this program ({needs}): upgrade leo-telemetry-pipeline",
+            NO_DATABASE,
+        )
+
+
+def require_newest(connection) -> None:
+    """Raise UserError unless the database has the version that this code needs."""
+    require_upgradable(connection)
+    has, needs = version(connection), newest()
+    if has is None:
+        raise UserError("The database has none of our tables yet: run `leo-telemetry migrate`", NO_DATABASE)
+    if has != needs:
+        raise UserError(
+            f"The database is at version {has} and this program needs {needs}: run `leo-telemetry migrate`",
+            NO_DATABASE,
+        )
+
+
+def migrate(target: "Target", to: str = "head", *, carry_over: bool = False) -> None:
+    """Run Alembic up (or, with ``base``, down) to a version, in one transaction. Raises UserError where it cannot.
+
+    ``carry_over`` also takes a database of an unreleased version, which is refused otherwise.
+    """
+    import sqlalchemy as sa
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(bundled("migrations")).replace("%", "%%"))
+    engine = sa.create_engine("postgresql+psycopg2://", creator=target.connect, poolclass=sa.pool.NullPool)
+    with engine.connect() as connection:
+        config.attributes |= {"connection": connection, "carry_over": carry_over}
+        (command.downgrade if to != "head" else command.upgrade)(config, to)
+        connection.commit()
+
+
+def apply(*names: str) -> None:
+    """Create, or replace, whole objects by their files, such as ``functions/reap_telemetry_runs``.
+
+    A new one is closed to all who are not granted it by name; one that is replaced keeps its grants.
+    """
+    # Functions are created with `SET search_path FROM CURRENT`: they see this schema only.
+    run_sql("SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true)")
+    for name in names:
+        is_new = not exists(name)
+        run_sql(schema_objects.text(name))
+        if is_new:
+            close(name)
+
+
+def drop(*names: str) -> None:
+    """Drop objects by the names of their files. Fails where something of somebody else's needs one."""
+    for name in names:
+        kind, _, own_name = name.partition("/")
+        run_sql(f"DROP {_KINDS[kind]} {own_name}")
+
+
+def close(name: str) -> None:
+    """Close an object to all who are not granted it by name. ``apply`` does so for what it creates."""
+    kind, _, own_name = name.partition("/")
+    if kind == "tables":
+        run_sql(f"SELECT telemetry_close_table('{own_name}')")
+    else:
+        on = f"FUNCTION {own_name}" if kind == "functions" else own_name
+        run_sql(f"REVOKE ALL ON {on} FROM {_strangers()} CASCADE")
+
+
+def run_sql(sql: str) -> None:
+    """Execute several statements as they stand: no parameter style, no placeholder, is read into them."""
+    from alembic import op
+
+    # The driver's own cursor reads neither :name nor %s into a statement without parameters.
+    op.get_bind().connection.cursor().execute(sql)
+
+
+def rows(sql: str, parameters: tuple = ()) -> list[tuple]:
+    """Return the rows of a query."""
+    from alembic import op
+
+    return [tuple(row) for row in op.get_bind().exec_driver_sql(sql, parameters or None)]
+
+
+def exists(name: str) -> bool:
+    """Tell whether an object is there, by the name of its file."""
+    kind, _, own_name = name.partition("/")
+    look_up = "to_regproc" if kind == "functions" else "to_regclass"
+    [(exists,)] = rows(f"SELECT {look_up}(%s) IS NOT NULL", (own_name,))
+    return exists
+
+
+def _strangers() -> str:
+    """Return who has no right that was not granted by name, as REVOKE takes them."""
+    [(found,)] = rows(
+        "SELECT concat_ws(', ', 'PUBLIC', string_agg(quote_ident(r.rolname), ', '))"
+        " FROM pg_roles AS r WHERE r.rolname = ANY(%s)",
+        (list(API_ROLES),),
+    )
+    return found

@@ -1,0 +1,158 @@
+"""Connections to the embedded server, which take nothing from libpq's environment variables.
+
+Belongs here: what is fixed for libpq, and what no parameter can fix. Does not: addresses of outside databases,
+where PG* variables keep their meaning.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
+from leo_telemetry_pipeline.store.server import addresses
+from leo_telemetry_pipeline.store.server.embedded import ROLE, Embedded
+
+if TYPE_CHECKING:
+    import psycopg2.extensions
+
+# A parameter that is given wins over its variable, also where what is given is empty.
+_FIXED = {
+    "port": "5432",
+    "hostaddr": "",
+    "options": "",
+    "application_name": "leo-telemetry",
+    "client_encoding": "UTF8",
+    "connect_timeout": "10",
+    "target_session_attrs": "any",
+    "load_balance_hosts": "disable",
+    "channel_binding": "disable",
+    "require_auth": "scram-sha-256",
+    "requirepeer": "",
+    "replication": "",
+    "min_protocol_version": "3.0",
+    "max_protocol_version": "3.0",
+    "sslmode": "disable",
+    "sslnegotiation": "postgres",
+    "sslcompression": "0",
+    "sslcert": "",
+    "sslkey": "",
+    "sslcertmode": "disable",
+    "sslrootcert": "",
+    "sslcrl": "",
+    "sslcrldir": "",
+    "sslsni": "1",
+    "ssl_min_protocol_version": "",
+    "ssl_max_protocol_version": "",
+    "gssencmode": "disable",
+    "gssdelegation": "0",
+    "krbsrvname": "postgres",
+    "gsslib": "",
+}
+# libpq reads these whatever it is given: a service is looked up first, and three settings go to the server last.
+UNFIXABLE = {"PGSERVICE": "service", "PGDATESTYLE": "DateStyle", "PGTZ": "TimeZone", "PGGEQO": "geqo"}
+
+
+def parameters(server: Embedded) -> dict[str, str]:
+    """Return everything that libpq needs to connect but the database's name; the password is in it."""
+    fixed = {name: value for name, value in _FIXED.items() if knows(name)}
+    # PGPASSWORD would win over a password file, so the password itself is given.
+    return fixed | {
+        "host": str(server.sockets),
+        "user": ROLE,
+        "password": password(server),
+        "passfile": str(server.password_file),
+    }
+
+
+def password(server: Embedded) -> str:
+    """Return the server's password, empty where its file cannot be read, which libpq then says."""
+    try:
+        return server.password_file.read_text(encoding="utf-8").strip().rpartition(":")[2]
+    except OSError:
+        return ""
+
+
+def connect(
+    server: Embedded, database: str, *, timeout_s: int = 10, forget: bool = False
+) -> "psycopg2.extensions.connection":
+    """Open a connection to a database of the server.
+
+    In a process of our own, ``forget`` first drops from its environment what no parameter can fix. Elsewhere that is
+    the program's: UserError (exit 3) names the variable that keeps it from connecting. Raises psycopg2.Error.
+    """
+    import psycopg2
+    from psycopg2.extensions import make_dsn
+
+    if forget:
+        _forget_variables()
+    dsn = make_dsn(**(parameters(server) | {"dbname": database, "connect_timeout": str(timeout_s)}))
+    try:
+        return psycopg2.connect(dsn)
+    except psycopg2.Error as error:
+        culprit = to_blame(str(error), os.environ)
+        if culprit is None:
+            raise
+        raise UserError(
+            f"{culprit} is {os.environ[culprit]!r}, with which PostgreSQL's library reaches no database at all, "
+            "the embedded one included: correct it, or unset it",
+            NO_DATABASE,
+        ) from None
+
+
+def _forget_variables() -> None:
+    """Drop from this process's environment what libpq would read whatever it is given."""
+    for name in UNFIXABLE:
+        os.environ.pop(name, None)
+
+
+def to_blame(said: str, environ: Mapping[str, str]) -> str | None:
+    """Return the variable of UNFIXABLE that made a connection fail, going by what libpq or the server ``said``."""
+    # libpq may speak the user's language, but it names the service or its file.
+    words = {name: [what] for name, what in UNFIXABLE.items()}
+    words["PGSERVICE"] += filter(None, [environ.get("PGSERVICE"), environ.get("PGSERVICEFILE"), "pg_service.conf"])
+    return next((name for name in UNFIXABLE if environ.get(name) and _mentions(said, words[name])), None)
+
+
+def for_sqlalchemy(url: str, variable: str) -> str:
+    """Return the address of Dagster's tables that a variable holds as SQLAlchemy needs it, in a process of Dagster's.
+
+    With that of the embedded database, variables that no parameter can fix are dropped from this process's
+    environment: Dagster would store times of another zone. Raises UserError (exit 3) for what is not an address.
+    """
+    from psycopg2.extensions import make_dsn
+
+    parts = addresses.parts_of(url, variable)
+    server = Embedded(Path(parts.get("passfile", "/")).parent)
+    if parts.get("passfile") != str(server.password_file) or parts["host"] != str(server.sockets):
+        return addresses.for_sqlalchemy(parts)
+    _forget_variables()
+    # An address that somebody wrote may name a schema on such a server.
+    given = parameters(server) | {"options": parts.get("options", "")}
+    user, secret = quote(given.pop("user"), safe=""), quote(given.pop("password"), safe="")
+    # SQLAlchemy leaves out empty parameters, but hands a ``dsn`` to psycopg2 as it is.
+    return f"postgresql+psycopg2://{user}:{secret}@/{parts['dbname']}?dsn={quote(make_dsn(**given), safe='')}"
+
+
+def child_environment(environ: Mapping[str, str], server: Embedded | None) -> dict[str, str]:
+    """Return the environment for a child of ours, without PG* where its database is the embedded one."""
+    return {name: value for name, value in environ.items() if server is None or not name.startswith("PG")}
+
+
+def _mentions(said: str, words: Iterable[str]) -> bool:
+    return any(word.lower() in said.lower() for word in words)
+
+
+@cache
+def knows(parameter: str) -> bool:
+    """Tell whether this libpq knows a parameter; one that it does not know would be an error."""
+    import psycopg2
+    from psycopg2.extensions import parse_dsn
+
+    try:
+        parse_dsn(f"{parameter}=''")
+    except psycopg2.ProgrammingError:
+        return False
+    return True

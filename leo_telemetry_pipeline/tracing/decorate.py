@@ -1,0 +1,161 @@
+"""A span for each call of a function, whichever kind of function it is.
+
+Belongs here: wrapping functions, coroutine functions, generator functions and asynchronous generator functions.
+Does not: the span itself (operation), nor finding what to wrap in an existing program (instrument).
+Loaded with the first decorator, not with the trace API.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from leo_telemetry_pipeline.tracing.context import Place, here, move
+from leo_telemetry_pipeline.tracing.operation import Operation
+
+# The flags of compiled code, as module `inspect` names them; importing that takes longer than all of ours.
+_GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80 | 0x100, 0x200
+
+# From the arguments of a call to its span; and what to note on the span about the result.
+Make: TypeAlias = Callable[[tuple, dict], Operation]
+Note: TypeAlias = Callable[[Operation, Any], object]
+
+
+def decorated(function: Any, make: Make, note: Note | None = None) -> Any:
+    """Return the function with a span around each call; static and class methods stay such.
+
+    The span of a generator begins with its first step and ends with it; it has no result to note.
+    Raise TypeError for what cannot be called.
+    """
+    if isinstance(function, staticmethod | classmethod):
+        return type(function)(decorated(function.__func__, make, note))
+    if not callable(function):
+        raise TypeError(f"a {type(function).__name__} cannot be called, so there is no work to time")
+    flags = code_flags(function)
+    if flags & _ASYNC_GENERATOR:
+        wrapper = _async_generator(function, make)
+    elif flags & _COROUTINE:
+        wrapper = _coroutine(function, make, note)
+    elif flags & _GENERATOR:
+        wrapper = _generator(function, make)
+    else:
+        wrapper = _function(function, make, note)
+    return functools.update_wrapper(wrapper, function)
+
+
+def code_flags(function: Any) -> int:
+    """Return the flags of the code that a call runs, through partials, methods and objects with ``__call__``."""
+    while isinstance(function, functools.partial | functools.partialmethod):
+        function = function.func
+    function = getattr(function, "__func__", function)
+    if not hasattr(function, "__code__") and not isinstance(function, type):
+        function = getattr(type(function), "__call__", function)  # noqa: B004 its code is wanted, not whether it is there
+    return getattr(getattr(function, "__code__", None), "co_flags", 0)
+
+
+def _function(function: Callable, make: Make, note: Note | None) -> Callable:
+    def wrapper(*args, **kwargs):
+        with make(args, kwargs) as span:
+            result = function(*args, **kwargs)
+            if note is not None:
+                note(span, result)
+            return result
+
+    return wrapper
+
+
+def _coroutine(function: Callable, make: Make, note: Note | None) -> Callable:
+    async def wrapper(*args, **kwargs):
+        with make(args, kwargs) as span:
+            result = await function(*args, **kwargs)
+            if note is not None:
+                note(span, result)
+            return result
+
+    return wrapper
+
+
+class _Inside:
+    """Is the place of the running code while a generator's body runs, and only then."""
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, inner: Place) -> None:
+        self._inner = inner
+
+    def __enter__(self) -> None:
+        self._outer = here()
+        move(self._inner)
+
+    def __exit__(self, *exc: object) -> None:
+        # What the body itself opened and did not close yet stays its own.
+        self._inner = here()
+        move(self._outer)
+
+
+def _begun(operation: Operation) -> tuple[Operation, _Inside]:
+    outer = here()
+    span = operation.__enter__()
+    inside = _Inside(here())
+    move(outer)
+    return span, inside
+
+
+def _generator(function: Callable, make: Make) -> Callable:
+    def wrapper(*args, **kwargs):
+        body = function(*args, **kwargs)
+        span, inside = _begun(make(args, kwargs))
+        step, sent = body.send, None
+        try:
+            while True:
+                try:
+                    with inside:
+                        value = step(sent)
+                except StopIteration as stop:
+                    span.end()
+                    return stop.value
+                try:
+                    sent = yield value
+                    step = body.send
+                except GeneratorExit:
+                    with inside:
+                        result = body.close()
+                    span.end()
+                    return result
+                except BaseException as error:  # noqa: BLE001 whatever is thrown in belongs to the body
+                    step, sent = body.throw, error
+        except BaseException as error:
+            span.end(type(error), error)
+            raise
+
+    return wrapper
+
+
+def _async_generator(function: Callable, make: Make) -> Callable:
+    async def wrapper(*args, **kwargs):
+        body = function(*args, **kwargs)
+        span, inside = _begun(make(args, kwargs))
+        step, sent = body.asend, None
+        try:
+            while True:
+                try:
+                    with inside:
+                        value = await step(sent)
+                except StopAsyncIteration:
+                    span.end()
+                    return
+                try:
+                    sent = yield value
+                    step = body.asend
+                except GeneratorExit:
+                    with inside:
+                        await body.aclose()
+                    raise
+                except BaseException as error:  # noqa: BLE001 whatever is thrown in belongs to the body
+                    step, sent = body.athrow, error
+        except BaseException as error:
+            span.end(type(error), error)
+            raise
+
+    return wrapper

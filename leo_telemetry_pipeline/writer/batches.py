@@ -1,0 +1,93 @@
+"""Batches of spans on their way to the database or the disk.
+
+Belongs here: the way of each span to one of its ends, stored, spooled or dropped, and counting it there once.
+Does not: when a batch is made, sent or given up (loop), how a segment is kept (journal).
+"""
+
+import time
+from _thread import RLock
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from leo_telemetry_pipeline.span import Span
+from leo_telemetry_pipeline.spool import segments
+from leo_telemetry_pipeline.spool.journal import Journal
+from leo_telemetry_pipeline.spool.spool import SpoolError
+from leo_telemetry_pipeline.writer.counters import Hand, Tally
+from leo_telemetry_pipeline.writer.preparing import Kept
+
+if TYPE_CHECKING:
+    from leo_telemetry_pipeline.writer.sink import Sink
+
+# So many are written to disk together: of what fits, no more than that is lost when it gets full.
+_PIECE = 50
+# Of spans that the table did not take, and telemetry_quarantine has.
+REFUSED = "refused"
+
+
+class Batch:
+    """Spans of one hand that go to the database together; counted once, at the end that comes first."""
+
+    def __init__(
+        self, tally: Tally, hand: Hand, journal: Journal, loose: list[Span], removed: dict[str, int], kept: list[Kept]
+    ) -> None:
+        self.spans = loose + [one.span for one in kept]
+        loose = loose + [one.span for one in kept if one.segment is None]
+        self.removed = removed
+        self._tally = tally
+        self._hand = hand
+        self._journal = journal
+        self._lock = RLock()
+        self._loose = loose
+        self._on_disk = list(Counter(one.segment for one in kept if one.segment is not None).items())
+        hand.is_on_disk = not loose
+        self._refused = 0
+        self._born_s = time.monotonic()
+        self._ended = False
+
+    def age_s(self) -> float:
+        """Return for how long it has been waiting for its end."""
+        return time.monotonic() - self._born_s
+
+    def run(self, sink: "Sink") -> None:
+        """Store the spans."""
+        self._refused = sink.store(self.spans, self.removed).quarantined
+
+    def finish(self, done: bool) -> None:
+        """Count the spans as stored, or see that they are on disk, and count them as spooled."""
+        with self._lock:
+            if self._ended:
+                return
+            self._ended = True
+            if done:
+                reason, lost = REFUSED, self._refused
+            else:
+                reason = self._secure()
+                lost = len(self._loose)
+            try:
+                for segment, count in self._on_disk:
+                    self._journal.settle(segment, count, stored=done)
+            finally:
+                self._tally.settle(self._hand, len(self.spans) - lost, stored=done)
+                self._tally.drop(self._hand, reason, lost)
+
+    def secure(self) -> None:
+        """Write to disk what is not there yet, as its end is not in sight; the disk may refuse."""
+        with self._lock:
+            if not self._ended:
+                self._secure()
+
+    def _secure(self) -> str:
+        """Write what is not on disk, as much as fits; return why the rest was refused, or nothing."""
+        removed = segments.removed_line(self.removed)
+        while self._loose:
+            piece = self._loose[:_PIECE]
+            try:
+                segment = self._journal.append(b"".join(map(segments.span_line, piece)) + removed, len(piece))
+            except SpoolError as error:
+                return error.reason
+            self._on_disk.append((segment, len(piece)))
+            self._loose = self._loose[_PIECE:]
+            removed = b""
+        self._hand.is_on_disk = True
+        return ""
