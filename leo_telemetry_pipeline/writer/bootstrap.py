@@ -133,7 +133,7 @@ class FirstSpan:
             writer.begin(operation)
             if operation.duration_ns is not None:
                 # It ended meanwhile, and whoever ended it may not have found it with the writer.
-                writer.open.pop(operation, None)
+                writer.state.open.pop(operation, None)
         self._open.clear()
 
     def _hand_over(self) -> None:
