@@ -14,7 +14,8 @@ import pytest
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.spool import drain as drains
 from leo_telemetry_pipeline.spool import leftover_counters
-from leo_telemetry_pipeline.spool.spool import Drained, Spool, drain, folder_of, usage
+from leo_telemetry_pipeline.spool.drain import Drained, drain
+from leo_telemetry_pipeline.spool.spool import Spool, folder_of, usage
 from leo_telemetry_pipeline.store import open_spans, spans
 from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline.store.sink import DatabaseSink, connect

@@ -29,15 +29,17 @@ def learned_from(window: Window) -> Window:
 def mark(analysis: Analysis) -> None:
     """Mark the days that late spans touched, which the steps of this run then need not look for again."""
     staleness.mark_stale(analysis.database, analysis.hold)
-    analysis.marked = True
+    analysis.progress.marked = True
 
 
 def scan(analysis: Analysis) -> list[tuple]:
     """Return (span type, day, spans, spans with a duration) of the window and of the days that are learned from."""
     both = replace(analysis.window, start=learned_from(analysis.window).start)
-    stale = staleness.stale_days(analysis.database, both.start.date(), both.end.date(), [], marked=analysis.marked)
+    stale = staleness.stale_days(
+        analysis.database, both.start.date(), both.end.date(), [], marked=analysis.progress.marked
+    )
     rows = span_counts.by_type_and_day(analysis.database, both, sorted(set(both.closed_days) - set(stale)))
-    analysis.seen = sorted({row[0] for row in rows})
+    analysis.progress.seen = sorted({row[0] for row in rows})
     return rows
 
 
@@ -52,15 +54,15 @@ def count_traces(analysis: Analysis, scanned: int) -> int:
         return measure.count(analysis.database, analysis.window)[1]
     window = analysis.window
     first, last = window.start.date(), window.end.date()
-    stale = staleness.stale_days(analysis.database, first, last, [], marked=analysis.marked)
+    stale = staleness.stale_days(analysis.database, first, last, [], marked=analysis.progress.marked)
     return span_counts.traces(analysis.database, window, sorted(set(window.closed_days) - set(stale)))
 
 
 def seen(analysis: Analysis) -> list[str]:
     """Return the span types of the window and of the days that are learned from."""
-    if analysis.seen is None:
+    if analysis.progress.seen is None:
         scan(analysis)
-    return analysis.seen or []
+    return analysis.progress.seen or []
 
 
 def types(analysis: Analysis) -> list[str]:
@@ -95,7 +97,7 @@ def stale(analysis: Analysis, found: pd.DataFrame) -> list[date]:
         window.end.date(),
         types(analysis),
         _part_day(window) if method(analysis, found) == "histogram" else None,
-        marked=analysis.marked,
+        marked=analysis.progress.marked,
     )
 
 
@@ -103,22 +105,22 @@ def bring_up_to_date(analysis: Analysis, found: pd.DataFrame) -> tuple[list[date
     """Count the days that need it and add them up; return those days, their rows, and how many blocks were made."""
     days, of_types, window = stale(analysis, found), types(analysis), analysis.window
     if analysis.is_dry:
-        analysis.uncounted = days
+        analysis.progress.uncounted = days
         return days, 0, 0
     rows = histograms.rebuild(
         analysis.database, days, of_types, seen(analysis), analysis.hold, part_day=_part_day(window)
     )
     made = blocks.make(analysis.database, learned_from(window).start.date(), window.end.date(), of_types, analysis.hold)
-    analysis.uncounted = []
+    analysis.progress.uncounted = []
     return days, rows, made
 
 
 def uncounted(analysis: Analysis) -> list[date]:
     """Return the days that have to be read from their spans."""
-    if analysis.uncounted is None:
+    if analysis.progress.uncounted is None:
         rows = in_window(analysis, scan(analysis))
-        analysis.uncounted = stale(analysis, pd.DataFrame({"spans": [row[2] for row in rows]}))
-    return analysis.uncounted
+        analysis.progress.uncounted = stale(analysis, pd.DataFrame({"spans": [row[2] for row in rows]}))
+    return analysis.progress.uncounted
 
 
 def durations(analysis: Analysis, of_types: Sequence[str], window: Window) -> list[tuple]:

@@ -46,7 +46,7 @@ def continuous_improvements(
         dagster_run_id=analysis.dagster_run_id,
         errors=analysis.errors,
     )
-    analysis.concluded = output_ref
+    analysis.progress.output_ref = output_ref
     yield dg.MaterializeResult(
         metadata={
             "bottlenecks": len(output_ref["bottlenecks"]),
