@@ -6,10 +6,11 @@ Does not: the rules of the lifecycle (SQL functions), ending a run that went wel
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -87,10 +88,12 @@ class Analysis:
         """The Dagster run that the row must still belong to when it is written."""
         return self.dagster_run_id if self.owned else None
 
-    def hold(self, cursor: psycopg2.extensions.cursor) -> None:
-        """Hold an owned row until the cursor's transaction ends. Raises LostRun when it was lost."""
-        if self.owned and self.run is not None:
-            runs.fence(cursor, self.run.run_id, self.dagster_run_id)
+    @property
+    def hold(self) -> Callable[[psycopg2.extensions.cursor], None]:
+        """What holds an owned row until the transaction of a cursor ends. It raises LostRun when the row was lost."""
+        if not self.owned or self.run is None:
+            return runs.fence_nothing
+        return partial(runs.fence, run_id=self.run.run_id, dagster_run_id=self.dagster_run_id)
 
     def annotate(self, notes: dict[str, Any]) -> None:
         """Keep something with the row, where there is one to keep it with."""

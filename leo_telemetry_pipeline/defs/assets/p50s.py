@@ -45,7 +45,7 @@ _LEFT = [Left(name, partial(_write, name), partial(_read, name)) for name in P50
 
 def measured(analysis: Analysis) -> pd.DataFrame:
     """Return the P50s of all dimensions of the window."""
-    return p50.together(left.get(analysis) for left in _LEFT)
+    return p50.together([left.get(analysis) for left in _LEFT])
 
 
 def _spec(name: str) -> dg.AssetSpec:
