@@ -1,7 +1,7 @@
 """Between bodies and the keeper: what waits is decoded and stored together, what is large in parts.
 
 Belongs here: in which order, in how many transactions, and until when a request is worked on.
-Does not: HTTP (app), reading bodies (body), where spans go (keeping).
+Does not: HTTP (app), reading bodies (body), where spans go (span_keeper).
 
 One request or group at a time is in memory as objects; the next part is decoded while one is stored.
 """

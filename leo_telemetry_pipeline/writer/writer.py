@@ -1,7 +1,7 @@
 """The recorder of a real program: what ended is queued here, and taken to the database by threads of its own.
 
 Belongs here: what the measured program calls, and what it may ask. Nothing here raises, waits for a network, or prints.
-Does not: how spans get to the database or the disk (worker_thread, sender, journal), when a process ends
+Does not: how spans get to the database or the disk (worker_thread, sender, spool.journal), when a process ends
 (process_hooks).
 """
 

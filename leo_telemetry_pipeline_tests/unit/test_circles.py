@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[2] / "leo_telemetry_pipeline"
@@ -27,6 +28,13 @@ def imported_by(tree: ast.AST, modules: Mapping[str, Path]) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             for alias in node.names:
                 yield from module(f"{node.module}.{alias.name}") or module(node.module)
+
+
+@cache
+def imports_in(package: Path) -> Graph:
+    """Return which modules of a package import which others of it."""
+    modules = modules_in(package)
+    return {name: set(imported_by(ast.parse(path.read_text()), modules)) for name, path in modules.items()}
 
 
 def rooms(package: str, imports: Graph) -> Graph:
@@ -59,9 +67,8 @@ def circles_in(needs: Graph) -> Iterator[list[str]]:
 
 def circles(package: Path) -> list[str]:
     """Tell the circles of each package as sentences."""
-    modules = modules_in(package)
-    imports = {name: set(imported_by(ast.parse(path.read_text()), modules)) for name, path in modules.items()}
-    packages = sorted(name.removesuffix(".__init__") for name in modules if name.endswith(".__init__"))
+    imports = imports_in(package)
+    packages = sorted(name.removesuffix(".__init__") for name in imports if name.endswith(".__init__"))
     found = [circle for each in packages for circle in circles_in(rooms(each, imports))]
     return [f"{circle[0]} imports " + ", which imports ".join(circle[1:]) for circle in found]
 

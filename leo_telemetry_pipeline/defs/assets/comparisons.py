@@ -1,6 +1,7 @@
 """What differs, without anybody asking, as an asset: kinds of work, the last week, before and after each item.
 
-Belongs here: what is compared with what. Does not: the statistics (analysis.compare), how they are shown (pictures).
+Belongs here: what is compared with what. Does not: the statistics (analysis.compare), how they are shown
+(ui.markdown_tables).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,7 +1,7 @@
 """How dimensions went from day to day, as an asset: pictures, and what changed, time beside volume.
 
 Belongs here: which dimensions are drawn. Does not: percentiles and changes (analysis.trends), how they are shown
-(plots, pictures).
+(ui.charts, ui.markdown_tables).
 """
 
 from collections.abc import Iterator, Sequence

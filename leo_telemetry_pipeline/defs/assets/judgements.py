@@ -1,7 +1,7 @@
 """Between the store and the learning of what is normal: rows into frames, frames into rows and JSON.
 
 Belongs here: the frames that learning takes, the rows and the JSON in which what it says is kept, and the way back to
-what later assets read. Does not: learning (analysis.baselines), storing (io).
+what later assets read. Does not: learning, storing.
 """
 
 from collections.abc import Mapping, Sequence

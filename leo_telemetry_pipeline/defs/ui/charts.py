@@ -1,6 +1,6 @@
 """A dimension's days as one picture on an asset page: P50 and P90, spans a day below, a line where something changed.
 
-Belongs here: turning series into SVG. Does not: any number of its own, tables (pictures).
+Belongs here: turning series into SVG. Does not: any number of its own, tables (markdown_tables).
 """
 
 import base64

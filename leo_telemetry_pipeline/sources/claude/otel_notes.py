@@ -1,7 +1,7 @@
 """A span or log event that Claude Code exports becomes a note: what may be kept of it, as JSON can hold it.
 
 Belongs here: which records are noted, and which of their fields. Pure functions, but for the clock of ``note_of``.
-Does not: the encodings of OTLP (otlp_json, otlp_protobuf, otlp_logs), which spans notes make (assembler).
+Does not: the encodings of OTLP (otlp, otlp_logs), which spans notes make (assembler).
 Only the listed fields are kept: Claude Code also exports prompts, commands and paths when it is told to.
 """
 

@@ -1,8 +1,8 @@
 """A file becomes spans: rows in JSON, CSV or Parquet, and other formats of traces in JSON, told apart by content.
 
 Belongs here: in which way a file is read, and that a bad line never stops the others.
-Does not: lines and gzip (lines), rows (rows), formats of objects (formats), what is not read (unread), columns of
-other tools (csvmap), Parquet (parquet), whether a file should be stored at all (admission).
+Does not: lines and gzip (lines), rows (rows), formats of objects (formats), what is not read (unsupported), columns of
+other tools (column_maps), Parquet (parquet), whether a file should be stored at all (admission).
 """
 
 import json

@@ -1,7 +1,7 @@
 """OTLP/JSON: what is written in JSON becomes decoded spans.
 
 Belongs here: the shape of a trace request in JSON, whole or one span at a time.
-Does not: finding the spans in bytes (otlp_json_parts), the names of fields (otlp_names), HTTP (web), files (files), or
+Does not: finding the spans in bytes (otlp_json_parts), the names of fields (field_names), HTTP (web), files (files), or
 what spans are called (conventions).
 Ids are hex in OTLP/JSON, which protobuf's own JSON reader takes for base64: hence no protobuf here.
 """

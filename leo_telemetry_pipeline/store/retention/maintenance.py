@@ -1,7 +1,7 @@
 """One round of maintenance: partitions made, old days sealed, archived and dropped, old notes removed.
 
 Belongs here: the order of these steps, each in transactions of its own, and what to say of one that fails.
-Does not: what may go (retention), the statements that move and drop (partitions), files (archive).
+Does not: what may go (rules), the statements that move and drop (partitions), files (archive).
 """
 
 from collections.abc import Iterator, Sequence

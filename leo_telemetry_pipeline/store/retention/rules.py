@@ -1,7 +1,7 @@
 """What may go, and when: the rules of retention.
 
 Belongs here: pure functions over what is known of a day, and what a round of maintenance has to say.
-Does not: any statement (maintenance, partitions), files (archive), counting a day for good (histograms.seal).
+Does not: any statement (maintenance, partitions), files (archive), counting a day for good (history.histograms).
 
 A day is sealed a week before it may go, so that a day that is counted again still finds the handoffs and waits around
 it. It goes when it is older than the limit and nothing of it was imported or put back since.
