@@ -12,6 +12,7 @@ import numpy as np
 
 from leo_telemetry_pipeline.analysis import bottlenecks, statespace
 from leo_telemetry_pipeline.analysis.statespace import HISTORY_DAYS, WINDOW_DAYS
+from leo_telemetry_pipeline.dimension import Dimension
 
 HORIZONS = (7, 14)
 LEAST_DAYS = 14
@@ -43,7 +44,7 @@ class History:
     week_ms: float = 0.0
 
     @property
-    def dimension(self) -> tuple[str, str]:
+    def dimension(self) -> Dimension:
         """The dimension's type and key."""
         return self.dimension_type, self.dimension_key
 

@@ -6,17 +6,17 @@ Belongs here: percentiles of many days at once, the days on which time or volume
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from typing import Protocol
 
 import numpy as np
 
 from leo_telemetry_pipeline.analysis import changes
-from leo_telemetry_pipeline.analysis.changes import Change, Series
+from leo_telemetry_pipeline.analysis.changes import ChangePoint, Series, day_number
 
 QUANTILES = (0.5, 0.9, 0.95, 0.99)
 
-Detector = Callable[[Sequence[Series]], list[list[Change]]]
+Detector = Callable[[Sequence[Series]], list[list[ChangePoint]]]
 
 
 class Rows(Protocol):
@@ -84,27 +84,11 @@ class Daily:
 
 
 @dataclass(frozen=True)
-class Turn:
-    """A change of level of one dimension: ``before`` and ``after`` in ms of P50, or in spans a day.
-
-    The change began between ``onset_from`` and ``onset_to``, most likely on ``onset``; ``confidence`` is 0 to 1.
-    """
-
-    onset: date
-    onset_from: date
-    onset_to: date
-    before: float
-    after: float
-    ratio: float
-    confidence: float
-
-
-@dataclass(frozen=True)
 class Turns:
     """What changed of one dimension, oldest first: how long it takes, and how often it runs."""
 
-    time: tuple[Turn, ...]
-    volume: tuple[Turn, ...]
+    time: tuple[ChangePoint, ...]
+    volume: tuple[ChangePoint, ...]
 
 
 def daily(portions: Iterable[Rows], dimensions: int, days: int, gamma: float) -> Daily:
@@ -165,26 +149,8 @@ def turns(found: Daily, first: date, closed: int, find_all: Detector = changes.f
     """
     count, p50_ms = found.count[:, :closed], found.p50_ms[:, :closed]
     there = [np.flatnonzero(row) for row in count]
-    epoch = first.toordinal() - date(1970, 1, 1).toordinal()
+    epoch = day_number(first)
     times = [Series(p50_ms[row, days], count[row, days].astype(float), days + epoch) for row, days in enumerate(there)]
     volumes = [Series(count[row, days].astype(float), None, days + epoch) for row, days in enumerate(there)]
-    both = zip(there, find_all(times), find_all(volumes), strict=True)
-    return [Turns(_turns(of_time, days, first), _turns(of_volume, days, first)) for days, of_time, of_volume in both]
-
-
-def _turns(of: Sequence[Change], days: np.ndarray, first: date) -> tuple[Turn, ...]:
-    def day(point: int) -> date:
-        return first + timedelta(int(days[point]))
-
-    return tuple(
-        Turn(
-            day(one.at),
-            day(one.onset_from),
-            day(one.onset_to),
-            one.before,
-            one.after,
-            one.ratio,
-            1 - one.p_value,
-        )
-        for one in sorted(of, key=lambda one: one.at)
-    )
+    both = zip(find_all(times), find_all(volumes), strict=True)
+    return [Turns(*(tuple(sorted(found, key=lambda one: one.at)) for found in each)) for each in both]

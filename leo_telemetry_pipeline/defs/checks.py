@@ -1,11 +1,11 @@
 """What must hold before items are made, and what people should be warned of.
 
-Belongs here: the checks, most of them pure functions of frames, and the two steps that run them.
+Belongs here: the checks, most of them pure functions of what was measured, and the two steps that run them.
 Does not: repairing anything. A blocking check that fails ends the run as FAILED (CHECK_FAILED).
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,12 +13,13 @@ import dagster as dg
 import pandas as pd
 
 from leo_telemetry_pipeline.actions.inert import markdown
-from leo_telemetry_pipeline.analysis.bottlenecks import JUDGED, NOT_JUDGED, is_above
+from leo_telemetry_pipeline.analysis.bottlenecks import JUDGED, NOT_JUDGED, is_over_threshold
 from leo_telemetry_pipeline.defs.assets import history
 from leo_telemetry_pipeline.defs.assets.bottlenecks import BOTTLENECKS
 from leo_telemetry_pipeline.defs.assets.traces import TRACES
 from leo_telemetry_pipeline.defs.names import asset_key
 from leo_telemetry_pipeline.defs.resources import Analysis
+from leo_telemetry_pipeline.dimension import DimensionResult
 from leo_telemetry_pipeline.store import measure, spans
 from leo_telemetry_pipeline.store.days import DAY, Window, midnight
 from leo_telemetry_pipeline.store.dimensions import NOT_BY_DEFAULT
@@ -36,34 +37,33 @@ class Outcome:
     metadata: dict[str, Any]
 
 
-def unmeasured_types(traces: pd.DataFrame, judged: pd.DataFrame, failed: list[str]) -> list[str]:
+def unmeasured_types(traces: pd.DataFrame, judged: Sequence[DimensionResult], failed: list[str]) -> list[str]:
     """Return the span types that have timed spans in the window and no P50."""
     timed = set(traces.loc[traces["timed_spans"] > 0, "span_type"]) - set(NOT_BY_DEFAULT)
-    return sorted(timed - set(judged["dimension_type"]) - set(failed))
+    return sorted(timed - {one.dimension_type for one in judged} - set(failed))
 
 
-def not_above_threshold(judged: pd.DataFrame) -> list[str]:
+def not_above_threshold(judged: Iterable[DimensionResult]) -> list[str]:
     """Return the bottlenecks whose P50 is not over baseline times multiplier."""
-    found = judged[judged["outcome"] == "bottleneck"]
-    wrong = found[~is_above(found["observed_p50_ms"], found["baseline_p50_ms"], found["multiplier"])]
-    return [f"{a}:{b}" for a, b in zip(wrong["dimension_type"], wrong["dimension_key"], strict=True)]
+    return [one.name for one in judged if one.outcome == "bottleneck" and not is_over_threshold(one)]
 
 
-def uncounted(traces: pd.DataFrame, judged: pd.DataFrame, failed: list[str]) -> dict[str, int]:
+def uncounted(traces: pd.DataFrame, judged: Iterable[DimensionResult], failed: list[str]) -> dict[str, int]:
     """Return span types of which fewer spans were judged, too few or switched off than were scanned.
 
     More are no error: spans that arrive while the analysis runs are measured though the scan missed them.
     """
-    known = judged.loc[judged["outcome"].isin((*JUDGED, *NOT_JUDGED))]
-    accounted, scanned = Counter[str](), Counter[str]()
-    for name, spans_judged in zip(known["dimension_type"], known["sample_count"], strict=True):
-        accounted[name] += int(spans_judged)
+    accounted, scanned, nameless = Counter[str](), Counter[str](), 0
+    for one in judged:
+        if one.outcome in (*JUDGED, *NOT_JUDGED):
+            accounted[one.dimension_type] += one.sample_count
+        else:
+            nameless += 1
     for name, spans_timed in zip(traces["span_type"], traces["timed_spans"], strict=True):
         if name not in (*NOT_BY_DEFAULT, *failed):
             scanned[name] += int(spans_timed)
     # What is left of the scanned ones; Counter keeps what is above zero.
     missing = dict(scanned - accounted)
-    nameless = len(judged) - len(known)
     return missing | ({"dimensions without an outcome": nameless} if nameless else {})
 
 

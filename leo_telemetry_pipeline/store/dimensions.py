@@ -14,7 +14,6 @@ GLOBAL = "global"
 
 # A type with more keys than anyone can look at is one whose names carry ids; those with fewest spans are one key.
 MOST_KEYS = 20_000
-OTHER_KEYS = "__other__"
 
 # A wait or a handoff is looked for this long outside the window that its trace touches.
 REACH_MS = 7 * 86_400_000

@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+from leo_telemetry_pipeline.dimension import OTHER_KEYS, Dimension
 from leo_telemetry_pipeline.store.days import Window, after, midnight
-from leo_telemetry_pipeline.store.dimensions import MOST_KEYS, OBSERVED, OTHER_KEYS, REACH_MS, TRACE_SPANS, observations
+from leo_telemetry_pipeline.store.dimensions import MOST_KEYS, OBSERVED, REACH_MS, TRACE_SPANS, observations
 from leo_telemetry_pipeline.store.server.database import Database
 
 
@@ -81,11 +82,11 @@ def _exact_p50(
 def evidence(
     database: Database,
     window: Window,
-    dimensions: Sequence[tuple[str, str]],
+    dimensions: Sequence[Dimension],
     seen: Sequence[str],
     *,
     newest_first: bool = False,
-) -> dict[tuple[str, str], list[str]]:
+) -> dict[Dimension, list[str]]:
     """Return up to three traces of each dimension, those with its longest judged times first.
 
     With ``newest_first`` the days of the window are looked at from its end on, and no further than needed: three are
@@ -96,8 +97,8 @@ def evidence(
 
 
 def sample(
-    database: Database, window: Window, dimensions: Sequence[tuple[str, str]], seen: Sequence[str], most: int
-) -> dict[tuple[str, str], list[str]]:
+    database: Database, window: Window, dimensions: Sequence[Dimension], seen: Sequence[str], most: int
+) -> dict[Dimension, list[str]]:
     """Return up to ``most`` traces of each dimension, long and short ones alike, of the newest days that have them."""
     # By chance, but the same for the same traces: their ids are random.
     return _traces(database, _days_backwards(window), dimensions, seen, "md5(trace_id::text)", most)
@@ -110,12 +111,12 @@ def _days_backwards(window: Window) -> list[Window]:
 def _traces(
     database: Database,
     pieces: Sequence[Window],
-    dimensions: Sequence[tuple[str, str]],
+    dimensions: Sequence[Dimension],
     seen: Sequence[str],
     order: str,
     most: int,
-) -> dict[tuple[str, str], list[str]]:
-    found: dict[tuple[str, str], list[str]] = {}
+) -> dict[Dimension, list[str]]:
+    found: dict[Dimension, list[str]] = {}
     for piece in pieces:
         wanted = [dimension for dimension in dimensions if len(found.get(dimension, ())) < most]
         if not wanted:
@@ -129,11 +130,11 @@ def _traces(
 def _traces_of(
     database: Database,
     window: Window,
-    dimensions: Sequence[tuple[str, str]],
+    dimensions: Sequence[Dimension],
     seen: Sequence[str],
     order: str,
     most: int,
-) -> list[tuple[tuple[str, str], list[str]]]:
+) -> list[tuple[Dimension, list[str]]]:
     sql, parameters = observations(sorted({dimension_type for dimension_type, _ in dimensions}), seen)
     rows = database.rows(
         f"""

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from leo_telemetry_pipeline.analysis import p50, trends
+from leo_telemetry_pipeline.analysis.changes import date_of
 from leo_telemetry_pipeline.defs.assets.learning import daily_p50s
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store.days import Window, after
@@ -223,7 +224,8 @@ def test_what_is_learned_from_has_the_median_of_each_days_spans(db: Database, pr
         # As days were that were counted before their P50s were kept.
         execute(db, "UPDATE duration_histograms SET p50_ms = NULL WHERE day < %s", (FORTNIGHT.days[5],))
     found = daily_p50s(db, Window(FORTNIGHT.start, FORTNIGHT.end, project), WANTED, SEEN)
-    ours = {(a, b, day.date()): (count, value) for a, b, day, count, value in found.itertuples(index=False)}
+    days = zip(found.place, found.day, found.count, found.p50_ms, strict=True)
+    ours = {(*WANTED[place], date_of(int(day))): (count, value) for place, day, count, value in days}
     wanted = {}
     for dimension in WANTED:
         for day in FORTNIGHT.days:

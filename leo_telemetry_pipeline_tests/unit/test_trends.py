@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leo_telemetry_pipeline.analysis import p50, trends
-from leo_telemetry_pipeline.analysis.changes import Change, Series
+from leo_telemetry_pipeline.analysis.changes import ChangePoint, Series, day_number
 from leo_telemetry_pipeline.cli.trends import BARS, percent, spark
 from leo_telemetry_pipeline.defs.ui import charts
 from leo_telemetry_pipeline.store.history.daily import Rows
@@ -94,13 +94,16 @@ def test_a_change_of_time_and_one_of_volume_are_found_on_their_day_by_the_same_d
     assert 0.99 < time.confidence <= 1
 
 
+FIRST_OF_TWO, SECOND = (ChangePoint(at, at, at + 1, 5.0, 6.0, 1.2, 7.0, 0.25) for at in (20_488, 20_500))
+
+
 def test_the_day_so_far_and_days_without_spans_are_no_points_of_a_series():
     """Lost: every morning would look like a fall of volume."""
     seen: list[list[Series]] = []
 
-    def detector(series) -> list[list[Change]]:
+    def detector(series) -> list[list[ChangePoint]]:
         seen.append(list(series))
-        return [[Change(1, 1, 2, 5.0, 6.0, 1.2, 7.0, 0.25)] for _ in series]
+        return [[SECOND, FIRST_OF_TWO] for _ in series]
 
     found = made(6, 6, gaps=(0, 2))
     [turns] = trends.turns(found, FIRST, 5, detector)
@@ -108,8 +111,8 @@ def test_the_day_so_far_and_days_without_spans_are_no_points_of_a_series():
     assert [series.values.tolist() for series in times] == [found.p50_ms[0, [1, 3, 4]].tolist()]
     assert [series.values.tolist() for series in volumes] == [found.count[0, [1, 3, 4]].tolist()]
     assert times[0].days is not None
-    assert (times[0].days - (date(2026, 2, 2) - date(1970, 1, 1)).days).tolist() == [0, 2, 3]
-    assert turns.time == (trends.Turn(date(2026, 2, 4), date(2026, 2, 4), date(2026, 2, 5), 5.0, 6.0, 1.2, 0.75),)
+    assert (times[0].days - day_number(date(2026, 2, 2))).tolist() == [0, 2, 3]
+    assert turns.time == (FIRST_OF_TWO, SECOND)
 
 
 @pytest.mark.parametrize(

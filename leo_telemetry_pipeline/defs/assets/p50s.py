@@ -17,6 +17,7 @@ from leo_telemetry_pipeline.defs.assets.traces import TRACES
 from leo_telemetry_pipeline.defs.names import asset_key
 from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.defs.ui import markdown_tables
+from leo_telemetry_pipeline.dimension import DimensionResult
 from leo_telemetry_pipeline.store import dimension_results, measure
 from leo_telemetry_pipeline.store.dimensions import NAMED_ASSETS
 from leo_telemetry_pipeline.store.history import histograms
@@ -43,9 +44,9 @@ def _read(name: str, analysis: Analysis) -> pd.DataFrame:
 _LEFT = [Left(name, partial(_write, name), partial(_read, name)) for name in P50_ASSETS]
 
 
-def measured(analysis: Analysis) -> pd.DataFrame:
-    """Return the P50s of all dimensions of the window."""
-    return p50.together(left.get(analysis) for left in _LEFT)
+def measured(analysis: Analysis) -> list[DimensionResult]:
+    """Return the P50s of all dimensions of the window, which are not judged yet."""
+    return [DimensionResult(*row) for left in _LEFT for row in rows(left.get(analysis))]
 
 
 def _spec(name: str) -> dg.AssetSpec:

@@ -10,8 +10,9 @@ from typing import Any
 
 import psycopg2.extensions
 
+from leo_telemetry_pipeline.dimension import OTHER_KEYS
 from leo_telemetry_pipeline.store.days import Window, after, midnight
-from leo_telemetry_pipeline.store.dimensions import MOST_KEYS, OTHER_KEYS, observations
+from leo_telemetry_pipeline.store.dimensions import MOST_KEYS, observations
 from leo_telemetry_pipeline.store.history import binary_copy, blocks
 from leo_telemetry_pipeline.store.history.bucket_counts import NUMBERS, Durations
 from leo_telemetry_pipeline.store.history.histograms import COUNTED, by_hashes

@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 import psycopg2.extensions
 
+from leo_telemetry_pipeline.dimension import Dimension
 from leo_telemetry_pipeline.store import thresholds
 from leo_telemetry_pipeline.store.days import Window, after, midnight
 from leo_telemetry_pipeline.store.dimensions import OBSERVED, observations, types_to_judge
 from leo_telemetry_pipeline.store.history import span_counts, staleness
 from leo_telemetry_pipeline.store.history.histograms import COUNTED, by_hashes
 from leo_telemetry_pipeline.store.server.database import Database
-
-Dimension = tuple[str, str]
 
 # So many rows of history are held at once; whole days are read together as long as they stay below it.
 _ROWS_AT_ONCE = 10_000

@@ -13,11 +13,11 @@ from datetime import date, datetime
 
 import psycopg2.extensions
 
+from leo_telemetry_pipeline.dimension import OTHER_KEYS
 from leo_telemetry_pipeline.store.days import whole
 from leo_telemetry_pipeline.store.dimensions import (
     MOST_KEYS,
     OBSERVED,
-    OTHER_KEYS,
     observations,
     types_among,
     types_to_judge,
