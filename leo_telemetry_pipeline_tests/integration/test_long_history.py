@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from leo_telemetry_pipeline.analysis import p50
+from leo_telemetry_pipeline.dimension import OTHER_KEYS
 from leo_telemetry_pipeline.store import measure, spans
 from leo_telemetry_pipeline.store.days import Window, after
 from leo_telemetry_pipeline.store.days import midnight as midnight_of
-from leo_telemetry_pipeline.store.dimensions import COUNTS, OTHER_KEYS, observations
+from leo_telemetry_pipeline.store.dimensions import COUNTS, observations
 from leo_telemetry_pipeline.store.history import blocks, buckets, histograms, span_counts, staleness
 from leo_telemetry_pipeline.store.history.watermark import lock
 from leo_telemetry_pipeline.store.retention.purge import What, purge

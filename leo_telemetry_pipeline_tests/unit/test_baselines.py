@@ -155,7 +155,7 @@ def test_a_bottleneck_passes_every_guard_and_says_so_with_its_numbers():
     assert row.onset_day == date(2026, 2, 14)
     assert row.onset_from is not None
     assert row.onset_to is not None
-    assert row.onset_from <= row.onset_day <= row.onset_to
+    assert row.onset_from <= date(2026, 2, 14) <= row.onset_to
     assert row.sample_count == 300
     assert row.p_value <= row.p_limit
 
