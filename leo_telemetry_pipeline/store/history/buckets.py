@@ -6,27 +6,22 @@ Does not: counting a day (histograms), adding days up (blocks), percentiles (ana
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
-from typing import Any
 
 import psycopg2.extensions
 
 from leo_telemetry_pipeline.store.days import Window, after, midnight
 from leo_telemetry_pipeline.store.dimensions import MOST_KEYS, OTHER_KEYS, observations
-from leo_telemetry_pipeline.store.history import binary_copy, blocks
-from leo_telemetry_pipeline.store.history.bucket_counts import NUMBERS, Durations
+from leo_telemetry_pipeline.store.history import blocks, bucket_counts
+from leo_telemetry_pipeline.store.history.bucket_counts import OF_BLOCK, OF_DAY, Durations
 from leo_telemetry_pipeline.store.history.histograms import COUNTED, by_hashes
 from leo_telemetry_pipeline.store.server.database import Database
 
-# Those of Durations, then type, key, buckets, counts.
-_READ = """day, 1::bigint, count, sum_ms, min_ms, max_ms, dimension_type, dimension_key, array_send(buckets),
-       array_send(counts)"""
 _STORED = f"""
-SELECT {_READ} FROM duration_histograms
+SELECT dimension_type, dimension_key, {OF_DAY} FROM duration_histograms
 WHERE (day = ANY(%(days)s::date[]) OR (day = ANY(%(uncounted)s::date[]) AND part > 0))
   AND dimension_type = ANY(%(types)s) AND (%(project)s::text IS NULL OR project = %(project)s)
 UNION ALL
-SELECT first_day, seen_on, count, sum_ms, min_ms, max_ms, dimension_type, dimension_key, packed, NULL
-FROM duration_histogram_blocks
+SELECT dimension_type, dimension_key, {OF_BLOCK} FROM duration_histogram_blocks
 WHERE (first_day, days) IN (SELECT * FROM unnest(%(firsts)s::date[], %(sizes)s::integer[]))
   AND dimension_type = ANY(%(types)s) AND (%(project)s::text IS NULL OR project = %(project)s)
 """
@@ -61,14 +56,15 @@ def of_window(
             "sizes": [block.days for block in chosen],
             "project": window.project,
         }
-        _read(cursor, _STORED, parameters, window, found)
+        _add_up(found, bucket_counts.rows(cursor, _STORED, parameters), window)
         sealed = _sealed_before(cursor, uncounted)
         sql, more = observations(types, seen)
-        fresh = f"SELECT {_READ} FROM ({COUNTED.format(observations=sql)}) AS counted"
+        fresh = f"SELECT dimension_type, dimension_key, {OF_DAY} FROM ({COUNTED.format(observations=sql)}) AS counted"
         by_hashes(cursor)
         for day in uncounted:
             piece = Window(max(midnight(day), window.start), min(after(day), window.end), window.project)
-            _read(cursor, fresh, more | piece.parameters() | {"created_from": sealed.get(day)}, window, found)
+            cursor.execute(fresh, more | piece.parameters() | {"created_from": sealed.get(day)})
+            _add_up(found, cursor, window)
     _pool(found)
     return [
         (*dimension, one.count, one.seen_on.bit_count(), one.sum_ms, one.min_ms, one.max_ms, *one.buckets())
@@ -76,21 +72,10 @@ def of_window(
     ]
 
 
-def _read(
-    cursor: psycopg2.extensions.cursor,
-    sql: str,
-    parameters: dict[str, Any],
-    window: Window,
-    found: dict[tuple[str, str], Durations],
-) -> None:
+def _add_up(found: dict[tuple[str, str], Durations], rows: Iterable[tuple], window: Window) -> None:
     base = window.start.date()
-
-    def take(numbers: tuple, fields: list) -> None:
-        dimension_type, key, buckets, counts = fields
-        one = found.setdefault((str(dimension_type, "utf-8"), str(key, "utf-8")), Durations())
-        one.add(numbers, buckets, counts, base)
-
-    binary_copy.rows(cursor, sql, parameters, NUMBERS, 4, take)
+    for dimension_type, key, *row in rows:
+        found.setdefault((dimension_type, key), Durations()).add(*row, base=base)
 
 
 def _counted_otherwise(cursor: psycopg2.extensions.cursor, window: Window, types: Sequence[str]) -> list[date]:

@@ -18,6 +18,7 @@ from leo_telemetry_pipeline.store import thresholds
 from leo_telemetry_pipeline.store.days import Window, after, midnight
 from leo_telemetry_pipeline.store.dimensions import OBSERVED, observations, types_to_judge
 from leo_telemetry_pipeline.store.history import span_counts, staleness
+from leo_telemetry_pipeline.store.history.bucket_counts import BUCKETS, ELEMENTS, SPANS
 from leo_telemetry_pipeline.store.history.histograms import COUNTED, by_hashes
 from leo_telemetry_pipeline.store.server.database import Database
 
@@ -26,8 +27,7 @@ Dimension = tuple[str, str]
 # So many rows of history are held at once; whole days are read together as long as they stay below it.
 _ROWS_AT_ONCE = 10_000
 
-# Each column comes as one text of bytes: a million rows would be a million objects. Elements of an array come each
-# after its length, behind 20 bytes about the array.
+# Each column comes as one text of bytes: a million rows would be a million objects.
 _COLUMNS = {
     "dimension": ("int4send((d.number - 1)::integer)", ">i4"),
     "day": ("int4send(h.day - %(first)s::date)", ">i4"),
@@ -36,8 +36,8 @@ _COLUMNS = {
     "min_ms": ("int8send(h.min_ms)", ">i8"),
     "max_ms": ("int8send(h.max_ms)", ">i8"),
     "sizes": ("int4send(cardinality(h.buckets))", ">i4"),
-    "buckets": ("substring(array_send(h.buckets) FROM 21)", [("length", ">i4"), ("value", ">i4")]),
-    "spans": ("substring(array_send(h.counts) FROM 21)", [("length", ">i4"), ("value", ">i8")]),
+    "buckets": (ELEMENTS.format("h.buckets"), BUCKETS),
+    "spans": (ELEMENTS.format("h.counts"), SPANS),
 }
 _ROWS = "SELECT " + ", ".join(f"string_agg({sql}, '')" for sql, _ in _COLUMNS.values())
 _WANTED = "unnest(%(of_types)s::text[], %(of_keys)s::text[]) WITH ORDINALITY AS d (of_type, of_key, number)"
