@@ -19,7 +19,7 @@ from benchmarks.table import Measured
 from leo_telemetry_pipeline.analysis import baselines, bottlenecks, p50
 from leo_telemetry_pipeline.defs.assets.judgements import remembered
 from leo_telemetry_pipeline.defs.assets.learning import daily_p50s
-from leo_telemetry_pipeline.store import measure, thresholds
+from leo_telemetry_pipeline.store import exact_percentiles, thresholds
 from leo_telemetry_pipeline.store.days import DAY, Window, midnight
 from leo_telemetry_pipeline.store.dimensions import types_to_judge
 from leo_telemetry_pipeline.store.history import blocks, buckets, histograms, span_counts, staleness
@@ -54,7 +54,7 @@ def analysis(connection: Database, window: Window) -> int:
     histograms.rebuild(connection, days, types, seen, part_day=window.end)
     blocks.make(connection, first, last, types)
     if is_exact:
-        measured = p50.exact(measure.exact_p50(connection, window, types, seen))
+        measured = p50.exact(exact_percentiles.of_window(connection, window, types, seen))
     else:
         measured = p50.from_buckets(buckets.of_window(connection, window, types, seen), histograms.GAMMA)
     dimensions = list(zip(measured["dimension_type"], measured["dimension_key"], strict=True))

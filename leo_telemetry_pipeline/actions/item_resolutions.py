@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from leo_telemetry_pipeline.dimension import Dimension
 from leo_telemetry_pipeline.store.items import Item
-
-Dimension = tuple[str, str]
 
 
 @dataclass(frozen=True)

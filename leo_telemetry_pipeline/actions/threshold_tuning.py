@@ -9,11 +9,11 @@ from datetime import date, datetime, timedelta
 
 from leo_telemetry_pipeline.analysis import alarm_replay, bottlenecks, trends, tuning
 from leo_telemetry_pipeline.analysis.tuning import ALARMS_A_YEAR, Past, Suggestion
+from leo_telemetry_pipeline.dimension import Dimension
 from leo_telemetry_pipeline.store import suggestions, thresholds
 from leo_telemetry_pipeline.store.days import Window, midnight
 from leo_telemetry_pipeline.store.dimensions import GLOBAL, OTHER_KEYS
 from leo_telemetry_pipeline.store.history import daily
-from leo_telemetry_pipeline.store.history.daily import Dimension
 from leo_telemetry_pipeline.store.history.histograms import GAMMA
 from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline.store.suggestions import Written

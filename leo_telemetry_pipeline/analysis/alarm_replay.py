@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from leo_telemetry_pipeline.analysis.bucket_percentiles import percentiles
-from leo_telemetry_pipeline.analysis.trends import Rows
+from leo_telemetry_pipeline.daily_rows import Rows
 
 WEEK = 7
 

@@ -14,6 +14,7 @@ import numpy as np
 from leo_telemetry_pipeline.analysis.attribution import Attribution, Part, attribute
 from leo_telemetry_pipeline.analysis.critical_path import Forest, attribute_of
 from leo_telemetry_pipeline.analysis.places import OWN, SPAN
+from leo_telemetry_pipeline.dimension import Dimension
 
 # A lesser part is the cause instead of the largest if it is at least this large beside it, and explains more.
 COMPARABLE = 0.5
@@ -28,8 +29,6 @@ LEAST_SPANS = 5
 SEPARATED = 3.0
 # The standard error of a median, where that of a mean is 1; and of what a normal spread is the median deviation.
 _OF_MEDIAN, _OF_DEVIATION = 1.253, 1.483
-
-Dimension = tuple[str, str]
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,7 @@ def _rhythm(x: np.ndarray, quality: np.ndarray, days: np.ndarray) -> np.ndarray:
     """Return the week and the waves of each row; steps and waves are told apart by turns."""
     found = np.zeros_like(x)
     dated = days[:, 0] >= 0
-    found[dated] = noise.week(x[dated], days[dated])
+    found[dated] = noise.weekend_effect(x[dated], days[dated])
     left = x - found
     found = found + noise.waves(left - np.median(left, axis=1, keepdims=True))
     for _ in range(2):

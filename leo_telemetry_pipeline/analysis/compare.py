@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from leo_telemetry_pipeline.analysis.bucket_percentiles import percentiles
-from leo_telemetry_pipeline.analysis.trends import Rows
+from leo_telemetry_pipeline.daily_rows import Rows
 
 CONFIDENCE = 0.95
 COMPARED = (0.5, 0.9)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from leo_telemetry_pipeline.analysis import bottlenecks, statespace
+from leo_telemetry_pipeline.analysis import bottlenecks, medians, statespace
 from leo_telemetry_pipeline.analysis.statespace import HISTORY_DAYS, WINDOW_DAYS
 
 HORIZONS = (7, 14)
@@ -157,4 +157,4 @@ def window_p50(history: History, last_day: int) -> float | None:
     """Return the P50 in ms of the window that ends with a day: the median of its days by spans; None without any."""
     days, counts, p50 = history.upto(last_day)
     inside = days > last_day - WINDOW_DAYS
-    return statespace.weighted_median(p50[inside], counts[inside]) if inside.any() else None
+    return medians.weighted(p50[inside], counts[inside]) if inside.any() else None

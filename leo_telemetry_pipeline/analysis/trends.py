@@ -7,64 +7,15 @@ the detector (analysis.changes), printing. Imports no pandas, so that commands a
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Protocol
 
 import numpy as np
 
 from leo_telemetry_pipeline.analysis import changes
 from leo_telemetry_pipeline.analysis.bucket_percentiles import QUANTILES, percentiles
 from leo_telemetry_pipeline.analysis.changes import Change, Series
+from leo_telemetry_pipeline.daily_rows import Rows
 
 Detector = Callable[[Sequence[Series]], list[list[Change]]]
-
-
-class Rows(Protocol):
-    """Some days by bucket, one row a day and dimension, as ``store.history.daily`` reads them; times in ms."""
-
-    @property
-    def dimension(self) -> np.ndarray:
-        """The place of each row's dimension among those asked for."""
-        ...
-
-    @property
-    def day(self) -> np.ndarray:
-        """The days since the first one asked for."""
-        ...
-
-    @property
-    def count(self) -> np.ndarray:
-        """How many spans a row has."""
-        ...
-
-    @property
-    def sum_ms(self) -> np.ndarray:
-        """Their time together."""
-        ...
-
-    @property
-    def min_ms(self) -> np.ndarray:
-        """The least of their times."""
-        ...
-
-    @property
-    def max_ms(self) -> np.ndarray:
-        """The most of their times."""
-        ...
-
-    @property
-    def ends(self) -> np.ndarray:
-        """Where the buckets of each row end in the two arrays below."""
-        ...
-
-    @property
-    def buckets(self) -> np.ndarray:
-        """The buckets of all rows, ascending within a row."""
-        ...
-
-    @property
-    def spans(self) -> np.ndarray:
-        """How many spans are in each."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ import click
 
 from leo_telemetry_pipeline.actions.items import milliseconds
 from leo_telemetry_pipeline.cli import text, trend_measures
-from leo_telemetry_pipeline.cli.dimensions import Dimension, connected, last_days, parse, unknown
+from leo_telemetry_pipeline.cli.dimensions import connected, last_days, parse, unknown
 from leo_telemetry_pipeline.cli.trend_measures import Beside
+from leo_telemetry_pipeline.dimension import Dimension
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.server.database import Database
 

@@ -11,8 +11,8 @@ import pytest
 from leo_telemetry_pipeline.analysis import trends
 from leo_telemetry_pipeline.analysis.changes import Change, Series
 from leo_telemetry_pipeline.cli.trends import BARS, percent, spark
+from leo_telemetry_pipeline.daily_rows import Rows
 from leo_telemetry_pipeline.defs.ui import charts
-from leo_telemetry_pipeline.store.history.daily import Rows
 
 GAMMA = 1.005
 FIRST = date(2026, 2, 1)

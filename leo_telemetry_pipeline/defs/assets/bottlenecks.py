@@ -16,7 +16,7 @@ from leo_telemetry_pipeline.defs.assets.learning import LEARNED
 from leo_telemetry_pipeline.defs.assets.traces import TRACES
 from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.defs.ui import markdown_tables
-from leo_telemetry_pipeline.store import dimension_results, measure, thresholds
+from leo_telemetry_pipeline.store import dimension_results, thresholds, trace_samples
 from leo_telemetry_pipeline.store.dimension_results import JUDGEMENT
 
 _OUTCOMES = {
@@ -80,7 +80,7 @@ def bottlenecks(
     )
     found = judging.found(made)
     keys = list(zip(found["dimension_type"], found["dimension_key"], strict=True))
-    evidence = measure.evidence(
+    evidence = trace_samples.longest(
         analysis.database,
         analysis.window,
         keys,

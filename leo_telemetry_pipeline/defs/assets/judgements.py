@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from leo_telemetry_pipeline.actions import item_resolutions
-from leo_telemetry_pipeline.actions.item_resolutions import Account, Dimension
+from leo_telemetry_pipeline.actions.item_resolutions import Account
 from leo_telemetry_pipeline.analysis.bottlenecks import LEARNED_COLUMNS
+from leo_telemetry_pipeline.dimension import Dimension
 from leo_telemetry_pipeline.store.baselines import Baseline, Learned
 
 KEY = ["dimension_type", "dimension_key"]

@@ -19,13 +19,12 @@ from leo_telemetry_pipeline.defs.assets.asset import Left, analysis_asset
 from leo_telemetry_pipeline.defs.assets.judgements import KEY
 from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.defs.ui import markdown_tables
+from leo_telemetry_pipeline.dimension import Dimension
 from leo_telemetry_pipeline.store import baselines as kept_baselines
 from leo_telemetry_pipeline.store import dimension_results, items, thresholds
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.history import daily, histograms
 from leo_telemetry_pipeline.store.server.database import Database
-
-Dimension = tuple[str, str]
 
 
 def _write(analysis: Analysis, made: pd.DataFrame) -> None:

@@ -129,7 +129,7 @@ def _make(cursor: psycopg2.extensions.cursor, block: Block, types: Sequence[str]
     if not parameters["types"]:
         return 0
     added: dict[tuple[str, str, str], Durations] = {}
-    for dimension_type, key, project, *row in bucket_counts.rows(cursor, _BLOCKS if smaller else _DAYS, parameters):
+    for dimension_type, key, project, *row in bucket_counts.stream(cursor, _BLOCKS if smaller else _DAYS, parameters):
         added.setdefault((dimension_type, key, project), Durations()).add(*row, base=block.first)
     execute_values(
         cursor,

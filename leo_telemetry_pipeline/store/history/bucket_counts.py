@@ -29,14 +29,14 @@ _RUN = 16
 _ROWS_AT_ONCE = 1000
 
 
-def rows(cursor: psycopg2.extensions.cursor, sql: str, parameters: Any) -> Iterator[tuple]:
+def stream(cursor: psycopg2.extensions.cursor, sql: str, parameters: Any) -> Iterator[tuple]:
     """Yield the rows of a query while the server has the rest of them."""
     # The server would look for a plan that begins soon, not for one that ends soon.
     cursor.execute("SELECT set_config('cursor_tuple_fraction', '1', true)")
-    with cursor.connection.cursor("rows_of_history") as streaming:
-        streaming.itersize = _ROWS_AT_ONCE
-        streaming.execute(sql, parameters)
-        yield from streaming
+    with cursor.connection.cursor("history") as rows:
+        rows.itersize = _ROWS_AT_ONCE
+        rows.execute(sql, parameters)
+        yield from rows
 
 
 class Durations:
