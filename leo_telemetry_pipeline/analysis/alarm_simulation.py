@@ -1,7 +1,7 @@
-"""Weeks that might have been: the days of one level once more, many times, each time with other noise.
+"""Parametric bootstrap of weekly P50s: the days of one level, drawn many times, each time with other noise.
 
-Belongs here: drawing them, and how often a year their P50 comes over a limit. Does not: which level that is
-(regimes), real weeks (replay), which limit to suggest (tuning).
+Belongs here: drawing them, and how often a year their P50 comes over a limit. Does not: which level that is (levels),
+real weeks (alarm_replay), which limit to suggest (tuning).
 
 A promise about weeks to come must allow for what is not known: the level and the noise are only known from some days.
 So each rehearsal first draws which days the noise was learned from, and how far the level was off (a parametric

@@ -134,7 +134,7 @@ def _same_weekdays(a: Side, b: Side) -> bool:
 
 
 def _by_weekday(of: Side) -> Side:
-    """Return a side with a row a weekday, so that the rhythm of a week counts as something that both sides have."""
+    """Return a side with a row per weekday: pairing, not an estimate, takes the weekly rhythm out of the variance."""
     names, place = np.unique(of.days % 7, return_inverse=True)
     spans = np.zeros((len(names), of.spans.shape[1]))
     np.add.at(spans, place, of.spans)

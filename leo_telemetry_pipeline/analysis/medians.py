@@ -40,6 +40,9 @@ def running(x: np.ndarray) -> np.ndarray:
 
 
 def running_by_day(days: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return the median of the days within three of each, so that the newest are compared with the newest alone."""
+    """Return the median of the days within three of each.
+
+    Other than ``running``, the last days are compared with the last alone: a forecast has to believe a step at once.
+    """
     near = np.abs(days[:, None] - days) <= REACH
     return np.ma.median(np.ma.masked_array(np.broadcast_to(values, near.shape), ~near), axis=1).data

@@ -1,4 +1,4 @@
-"""What of a series is noise and rhythm: its scale, its memory, its week, its waves.
+"""Noise and rhythm of series: scale, memory, weekend effect, waves.
 
 Belongs here: estimates over many series of one length at a time. Does not: finding changes (scan, changes).
 Arrays are series x points of logarithms; what is one number a series is a column.

@@ -40,7 +40,7 @@ _HALVINGS = 40
 
 
 @dataclass(frozen=True)
-class Expected:
+class Mixture:
     """What is expected of a window's log P50 in ms: Student's t distributions, each with its weight."""
 
     weights: np.ndarray
@@ -72,7 +72,7 @@ class Expected:
 
 def expect(
     days: np.ndarray, counts: np.ndarray, p50_ms: np.ndarray, today: int, horizons: Sequence[int]
-) -> list[Expected]:
+) -> list[Mixture]:
     """Return what is expected of the window of 7 days that ends so many days after ``today``.
 
     ``days``: ascending UTC day numbers up to today, at least two, gaps allowed; with the spans and the P50 of each.
@@ -90,7 +90,7 @@ def expect(
 
 
 @dataclass(frozen=True)
-class _Series:
+class _Scaled:
     """A value for every day, in units of the noise around a centre, NaN where there is none.
 
     ``doubts``: the variance that a day has beyond a usual one's, because it has fewer spans.
@@ -102,7 +102,7 @@ class _Series:
     noise: float
 
 
-def _series(days: np.ndarray, counts: np.ndarray, p50_ms: np.ndarray, today: int) -> _Series:
+def _series(days: np.ndarray, counts: np.ndarray, p50_ms: np.ndarray, today: int) -> _Scaled:
     recent = days > today - HISTORY_DAYS
     days, counts, logs = days[recent], counts[recent], np.log(np.maximum(p50_ms[recent], _LEAST_MS))
     weekend = noise.weekend_effect(logs[None], days[None])[0]
@@ -114,7 +114,7 @@ def _series(days: np.ndarray, counts: np.ndarray, p50_ms: np.ndarray, today: int
     values, doubts = np.full(today - days[0] + 1, np.nan), np.zeros(today - days[0] + 1)
     values[days - days[0]] = (logs - centre) / sigma
     doubts[days - days[0]] = np.clip(np.median(counts) / counts, 1, 16) - 1
-    return _Series(values, doubts, centre, sigma)
+    return _Scaled(values, doubts, centre, sigma)
 
 
 def _breaks(values: np.ndarray) -> list[int]:
@@ -167,7 +167,7 @@ def _models() -> tuple[_Model, ...]:
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _Filtered:
     """What a model makes of the series: its last state, the noise's variance, and how well it foretold each day."""
 
     state: np.ndarray
@@ -177,7 +177,7 @@ class _Seen:
     evidence: float
 
 
-def _filtered(series: _Series, tried: Sequence[tuple[_Model, Sequence[int]]]) -> list[_Seen]:
+def _filtered(series: _Scaled, tried: Sequence[tuple[_Model, Sequence[int]]]) -> list[_Filtered]:
     from statsmodels.tsa.statespace.kalman_filter import KalmanFilter
 
     kalman = KalmanFilter(k_endog=1, k_states=3, k_posdef=3)
@@ -200,13 +200,13 @@ def _filtered(series: _Series, tried: Sequence[tuple[_Model, Sequence[int]]]) ->
         evidence = lgamma(freedom / 2) - freedom / 2 * np.log(squares) - float(np.sum(np.log(variances))) / 2
         evidence += np.log(model.prior) + len(breaks) * np.log(_HAZARD)
         last = result.filtered_state[:, -1], result.filtered_state_cov[:, :, -1]
-        seen.append(_Seen(*last, squares / freedom, freedom, evidence))
+        seen.append(_Filtered(*last, squares / freedom, freedom, evidence))
     return seen
 
 
 def _ahead(
-    series: _Series, horizon: int, weights: np.ndarray, models: Sequence[_Model], seen: Sequence[_Seen]
-) -> Expected:
+    series: _Scaled, horizon: int, weights: np.ndarray, models: Sequence[_Model], seen: Sequence[_Filtered]
+) -> Mixture:
     """Put the models together, each twice: as things are, and with the level broken before most of the window."""
     means, variances = np.empty(len(seen)), np.empty(len(seen))
     for index, (model, one) in enumerate(zip(models, seen, strict=True)):
@@ -215,7 +215,7 @@ def _ahead(
         variances[index] = one.variance * (of_state @ one.spread @ of_state + new)
     broken = 1 - (1 - _HAZARD) ** max(horizon - WINDOW_DAYS // 2, 0)
     scales = series.noise * np.sqrt(variances)
-    return Expected(
+    return Mixture(
         np.concatenate([weights * (1 - broken), weights * broken]),
         np.tile(series.centre + series.noise * means, 2),
         np.concatenate([scales, np.hypot(scales, _JUMP)]),

@@ -17,7 +17,7 @@ from leo_telemetry_pipeline.analysis.forecast import (
     TOO_FEW_DAYS,
     Calibration,
     Forecast,
-    History,
+    ForecastInput,
     choose,
     forecast,
     threshold,
@@ -29,11 +29,11 @@ TODAY = 20_089
 STILL = np.full(90, 1000.0)
 
 
-def history(p50: np.ndarray, *, key: str = "A", baseline: float | None = 1000.0, week_ms: float = 1.0) -> History:
+def history(p50: np.ndarray, *, key: str = "A", baseline: float | None = 1000.0, week_ms: float = 1.0) -> ForecastInput:
     """Make a dimension with one P50 a day up to today, none where it is NaN; a bottleneck is over 1.4 x."""
     days = np.arange(TODAY - len(p50) + 1, TODAY + 1)
     there = ~np.isnan(p50)
-    return History("gate", key, days[there], np.full(there.sum(), 50), p50[there], baseline, 1.4, week_ms)
+    return ForecastInput("gate", key, days[there], np.full(there.sum(), 50), p50[there], baseline, 1.4, week_ms)
 
 
 def noisy(level: np.ndarray, seed: int = 7) -> np.ndarray:
