@@ -18,7 +18,7 @@ from leo_telemetry_pipeline.analysis import baselines, bottlenecks, judgement, l
 from leo_telemetry_pipeline.defs.assets.asset import rows
 from leo_telemetry_pipeline.defs.assets.learning import daily_p50s
 from leo_telemetry_pipeline.dimension import Dimension, DimensionResult, Judgement
-from leo_telemetry_pipeline.store import measure, thresholds
+from leo_telemetry_pipeline.store import exact_percentiles, thresholds
 from leo_telemetry_pipeline.store.days import DAY, Window, midnight
 from leo_telemetry_pipeline.store.dimensions import types_to_judge
 from leo_telemetry_pipeline.store.history import blocks, buckets, histograms, span_counts, staleness
@@ -53,7 +53,7 @@ def analysis(connection: Database, window: Window) -> int:
     histograms.rebuild(connection, days, types, seen, part_day=window.end)
     blocks.make(connection, first, last, types)
     if is_exact:
-        frame = p50.exact(measure.exact_p50(connection, window, types, seen))
+        frame = p50.exact(exact_percentiles.of_window(connection, window, types, seen))
     else:
         frame = p50.from_buckets(buckets.of_window(connection, window, types, seen), histograms.GAMMA)
     measured = [DimensionResult(*row) for row in rows(frame)]

@@ -11,7 +11,7 @@ from typing import Any
 
 from leo_telemetry_pipeline.actions import items as planning
 from leo_telemetry_pipeline.dimension import Bottleneck, Dimension
-from leo_telemetry_pipeline.store import items, measure, runs, thresholds
+from leo_telemetry_pipeline.store import items, runs, span_totals, thresholds
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.server.database import Database
 
@@ -66,7 +66,7 @@ def conclude(
     metadata = run.metadata if run else {}
     scanned, traces = metadata.get("traces_scanned"), metadata.get("trace_count")
     if scanned is None:
-        scanned, traces = measure.count(database, window)
+        scanned, traces = span_totals.count(database, window)
     output_ref = {
         "traces_scanned": scanned,
         "dimensions_evaluated": summary.outcomes["ok"] + summary.outcomes["bottleneck"],

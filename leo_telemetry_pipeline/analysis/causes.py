@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import numpy as np
 
+from leo_telemetry_pipeline.analysis import noise
 from leo_telemetry_pipeline.analysis.attribution import Attribution, Part, attribute
 from leo_telemetry_pipeline.analysis.critical_path import Forest, attribute_of
 from leo_telemetry_pipeline.analysis.places import OWN, SPAN
@@ -27,8 +28,6 @@ BEFORE, NEAR = timedelta(days=28), timedelta(days=3)
 OTHERS_ADD = 0.25
 LEAST_SPANS = 5
 SEPARATED = 3.0
-# The standard error of a median, where that of a mean is 1; and of what a normal spread is the median deviation.
-_OF_MEDIAN, _OF_DEVIATION = 1.253, 1.483
 
 
 @dataclass(frozen=True)
@@ -140,7 +139,7 @@ def _by_value(trees: Forest, key: str, name: str) -> dict[str, np.ndarray]:
 
 def _added(after: np.ndarray, before: np.ndarray) -> tuple[float, float]:
     errors = [
-        _OF_MEDIAN * _OF_DEVIATION * float(np.median(np.abs(side - np.median(side)))) / np.sqrt(len(side))
+        noise.MEDIAN_ERROR * noise.MAD_TO_SIGMA * float(np.median(np.abs(side - np.median(side)))) / np.sqrt(len(side))
         for side in (after, before)
     ]
     return float(np.median(after) - np.median(before)), float(np.hypot(*errors))

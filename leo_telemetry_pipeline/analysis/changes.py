@@ -86,7 +86,7 @@ def date_of(number: int) -> date:
     return date.fromordinal(_EPOCH + number)
 
 
-class Segment(NamedTuple):
+class SeriesPart(NamedTuple):
     """A part of one series."""
 
     series: int
@@ -160,10 +160,10 @@ def points(series: Series) -> Points:
 
 
 def _rhythm(x: np.ndarray, quality: np.ndarray, days: np.ndarray) -> np.ndarray:
-    """Return the week and the waves of each row; steps and waves are told apart by turns."""
+    """Return weekend effect and waves of each row; steps and waves are told apart by turns."""
     found = np.zeros_like(x)
     dated = days[:, 0] >= 0
-    found[dated] = noise.week(x[dated], days[dated])
+    found[dated] = noise.weekend_effect(x[dated], days[dated])
     left = x - found
     found = found + noise.waves(left - np.median(left, axis=1, keepdims=True))
     for _ in range(2):
@@ -185,7 +185,7 @@ def _by_length(lengths: dict) -> Iterator[list]:
 def _splits(prepared: dict[int, Prepared]) -> dict[int, list[int]]:
     """Split each series, and each side again, while there is a change or else a stretch at another level."""
     found = defaultdict(list)
-    segments = [Segment(number, 0, len(each.x)) for number, each in prepared.items()]
+    segments = [SeriesPart(number, 0, len(each.x)) for number, each in prepared.items()]
     while segments:
         changed = {segment: [change.at] for segment, _, change in _tested(prepared, segments) if change}
         whole = [segment for segment in segments if segment not in changed]
@@ -194,11 +194,11 @@ def _splits(prepared: dict[int, Prepared]) -> dict[int, list[int]]:
         for segment, places in split.items():
             edges = [segment.begin, *(segment.begin + at for at in places), segment.end]
             found[segment.series] += edges[1:-1]
-            segments += [Segment(segment.series, *pair) for pair in pairwise(edges)]
+            segments += [SeriesPart(segment.series, *pair) for pair in pairwise(edges)]
     return {number: sorted(splits) for number, splits in found.items()}
 
 
-def _stretches(prepared: dict[int, Prepared], segments: list[Segment]) -> dict[Segment, list[int]]:
+def _stretches(prepared: dict[int, Prepared], segments: list[SeriesPart]) -> dict[SeriesPart, list[int]]:
     """Return where a stretch at another level begins and ends, of the segments that have one."""
     found = {}
     for batch in _by_length({segment: segment.end - segment.begin for segment in segments}):
@@ -207,7 +207,7 @@ def _stretches(prepared: dict[int, Prepared], segments: list[Segment]) -> dict[S
     return found
 
 
-def _arrays(prepared: dict[int, Prepared], batch: list[Segment]) -> tuple[np.ndarray, np.ndarray]:
+def _arrays(prepared: dict[int, Prepared], batch: list[SeriesPart]) -> tuple[np.ndarray, np.ndarray]:
     """Return logarithms and qualities of segments of one length."""
     parts = [(prepared[segment.series], slice(segment.begin, segment.end)) for segment in batch]
     return np.array([each.x[part] for each, part in parts]), np.array([each.quality[part] for each, part in parts])
@@ -218,7 +218,7 @@ def _kept(prepared: dict[int, Prepared], splits: dict[int, list[int]]) -> dict[i
     kept: dict[int, list[ChangePoint]] = {}
     while splits:
         edges = {number: [0, *found, len(prepared[number].x)] for number, found in splits.items()}
-        segments = [Segment(number, *pair) for number, at in edges.items() for pair in zip(at, at[2:], strict=False)]
+        segments = [SeriesPart(number, *pair) for number, at in edges.items() for pair in zip(at, at[2:], strict=False)]
         tested = defaultdict(list)
         for segment, score, change in sorted(_tested(prepared, segments), key=lambda each: each[0]):
             tested[segment.series].append((score, change and _moved(change, segment.begin)))
@@ -238,8 +238,8 @@ def _in_order(places: list[int]) -> bool:
 
 
 def _tested(
-    prepared: dict[int, Prepared], segments: list[Segment]
-) -> Iterator[tuple[Segment, float, ChangePoint | None]]:
+    prepared: dict[int, Prepared], segments: list[SeriesPart]
+) -> Iterator[tuple[SeriesPart, float, ChangePoint | None]]:
     """Score each segment that is long enough, with its change where it has one."""
     for batch in _by_length({segment: segment.end - segment.begin for segment in segments}):
         x, quality = _arrays(prepared, batch)

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from leo_telemetry_pipeline.analysis import changes, noise
+from leo_telemetry_pipeline.analysis import changes, medians, noise
 from leo_telemetry_pipeline.analysis.changes import ChangePoint, Prepared, Series, day_number
 from leo_telemetry_pipeline.dimension import Baseline, Dimension
 
@@ -67,35 +67,23 @@ class History:
         """Return the mean of ``x`` on the days at these places, days weighing by their quality, outliers clipped."""
         x, quality = self.x[at], self.quality[at]
         weight = quality**2
-        middle, most = weighted_median(x, weight), OUTLIER * self.day_to_day / quality
+        middle, most = medians.weighted(x, weight), OUTLIER * self.day_to_day / quality
         return float(np.minimum(np.maximum(x, middle - most), middle + most) @ weight / weight.sum())
 
     def p50_ms(self, at: np.ndarray) -> float:
         """Return the P50 of the spans of these days, as the median of daily P50s, days weighing by their spans."""
-        return float(np.exp(weighted_median(self.raw[at], self.counts[at])))
+        return float(np.exp(medians.weighted(self.raw[at], self.counts[at])))
 
     @cached_property
     def day_to_day(self) -> float:
         """The robust standard deviation of one day's ``x``, from the differences of neighbours: no step touches it."""
-        steps = np.abs(np.diff(self.x)) * np.minimum(self.quality[1:], self.quality[:-1])
-        middle = float(np.partition(steps, len(steps) // 2)[len(steps) // 2]) if len(steps) else 0.0
-        return max(noise.MAD_TO_SIGMA * middle / np.sqrt(2), noise.SIGMA_LEAST)
+        return float(noise.difference_sigma(self.x[None], self.quality[None])[0, 0])
 
     def noise(self, at: np.ndarray) -> tuple[float, float]:
         """Return sigma and memory of ``x`` on these days of one level."""
         left = (self.quality[at] * (self.x[at] - np.median(self.x[at])))[None]
         sigmas = noise.sigma(left)
         return float(sigmas[0, 0]), float(noise.memory(left, left, sigmas)[0, 0])
-
-
-def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
-    """Return the value below and above which at most half the weight lies; between two such, their middle."""
-    order = np.argsort(values, kind="stable")
-    upto = np.cumsum(weights[order])
-    half = upto[-1] / 2
-    low = np.searchsorted(upto, half * (1 - 1e-12))
-    high = np.searchsorted(upto, half * (1 + 1e-12), side="right")
-    return float((values[order[low]] + values[order[min(high, len(values) - 1)]]) / 2)
 
 
 @dataclass(frozen=True)

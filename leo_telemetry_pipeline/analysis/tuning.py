@@ -1,7 +1,7 @@
 """Which baseline and multiplier fit a dimension that somebody configured, and how often a year each would alarm.
 
-Belongs here: the suggestion, and the evidence for it. Does not: weeks that might have been (rehearsal), those that were
-(replay), levels (regimes), reading and writing thresholds (store).
+Belongs here: the suggestion, and the evidence for it. Does not: bootstrapped weeks (alarm_simulation), real ones
+(alarm_replay), levels (levels), reading and writing thresholds (store).
 """
 
 from collections.abc import Sequence

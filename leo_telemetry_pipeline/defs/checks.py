@@ -20,7 +20,7 @@ from leo_telemetry_pipeline.defs.assets.traces import TRACES
 from leo_telemetry_pipeline.defs.names import asset_key
 from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.dimension import DimensionResult
-from leo_telemetry_pipeline.store import measure, spans
+from leo_telemetry_pipeline.store import span_totals, spans
 from leo_telemetry_pipeline.store.days import DAY, Window, midnight
 from leo_telemetry_pipeline.store.dimensions import NOT_BY_DEFAULT
 
@@ -100,7 +100,7 @@ def _clocks_agree(analysis: Analysis) -> Outcome:
     if history.method(analysis, TRACES.get(analysis)) == "histogram":
         # Clocks that disagree show in a day of very many spans as well as in a week of them.
         window = replace(window, start=max(window.start, midnight(window.days[-1] - DAY)))
-    outside, children = measure.count_skewed(analysis.database, window)
+    outside, children = span_totals.count_skewed(analysis.database, window)
     said = f"{outside} of {children} child spans lie outside their parent by over a second"
     return Outcome(outside <= MOST_SKEWED * children, said, {"outside": outside, "children": children})
 

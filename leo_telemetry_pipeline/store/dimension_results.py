@@ -1,6 +1,7 @@
 """What an analysis measured, and how it judged it: a row a dimension of each run.
 
-Belongs here: statements on ``dimension_p50``. Does not: measuring (measure, buckets), judging (analysis).
+Belongs here: statements on ``dimension_p50``. Does not: measuring (exact_percentiles, history.buckets), judging
+(analysis).
 """
 
 import json

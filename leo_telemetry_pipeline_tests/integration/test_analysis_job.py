@@ -29,7 +29,7 @@ from leo_telemetry_pipeline.defs.names import shown
 from leo_telemetry_pipeline.dimension import Bottleneck, DimensionResult
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.span import InvalidSpan
-from leo_telemetry_pipeline.store import dimensions, measure, runs, spans, spool_drain
+from leo_telemetry_pipeline.store import dimensions, exact_percentiles, runs, span_totals, spans, spool_drain
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.history import blocks, histograms, span_counts
 from leo_telemetry_pipeline.store.server.database import Database, Target
@@ -356,7 +356,7 @@ def test_spans_that_arrive_while_the_analysis_runs_break_nothing(
 ):
     """Lost: on a busy system every analysis would fail at the check that counts spans."""
     slow(db, "A")
-    before(monkeypatch, measure, "exact_p50", lambda *_: insert_elsewhere(target))
+    before(monkeypatch, exact_percentiles, "of_window", lambda *_: insert_elsewhere(target))
     run = analyse_queued(db)
     assert (run.status, run.error_detail) == ("SUCCEEDED", None)
 
@@ -472,7 +472,7 @@ def test_an_analysis_that_raises_ends_failed_and_says_where_and_why(
 @pytest.mark.only_on(EMBEDDED, DEBIAN, reason="a pooler has words of its own for it")
 @pytest.mark.parametrize(
     ("module", "step", "goes_on"),
-    [(span_counts, "by_type_and_day", False), (measure, "exact_p50", False), (spool_drain, "drain", True)],
+    [(span_counts, "by_type_and_day", False), (exact_percentiles, "of_window", False), (spool_drain, "drain", True)],
 )
 def test_an_analysis_whose_database_died_is_tried_again(
     db: Database, server: Server, module: ModuleType, step: str, goes_on: bool, monkeypatch: pytest.MonkeyPatch
@@ -504,11 +504,15 @@ def test_an_analysis_whose_database_died_is_tried_again(
     assert (retry.status, retry.retry_of) == ("QUEUED", run_id)
 
 
-def no_phases(database: Database, window: Any, types: Any, seen: Any, original: Any = measure.exact_p50) -> list[tuple]:
+def no_phases(
+    database: Database, window: Any, types: Any, seen: Any, original: Any = exact_percentiles.of_window
+) -> list[tuple]:
     return [] if "phase" in types else original(database, window, types, seen)
 
 
-def one_less(database: Database, window: Any, types: Any, seen: Any, original: Any = measure.exact_p50) -> list[tuple]:
+def one_less(
+    database: Database, window: Any, types: Any, seen: Any, original: Any = exact_percentiles.of_window
+) -> list[tuple]:
     return [(*each[:2], each[2] - 1, *each[3:]) for each in original(database, window, types, seen)]
 
 
@@ -519,9 +523,9 @@ def all_bad(*args: Any, original: Any = judging.judge) -> list[DimensionResult]:
 @pytest.mark.parametrize(
     ("module", "name", "instead", "check"),
     [
-        (measure, "exact_p50", no_phases, "p50s_exist_where_spans_do"),
+        (exact_percentiles, "of_window", no_phases, "p50s_exist_where_spans_do"),
         (judging, "judge", all_bad, "bottlenecks_are_above_their_threshold"),
-        (measure, "exact_p50", one_less, "counts_add_up"),
+        (exact_percentiles, "of_window", one_less, "counts_add_up"),
     ],
 )
 def test_a_blocking_check_that_fails_ends_the_run_and_makes_no_items(
@@ -568,7 +572,7 @@ def test_a_type_that_cannot_be_measured_is_named_and_the_others_are_judged(
     """Lost: one slow query would cost people all findings."""
     slow(db, "A")
     slow(db, "DESIGN", span_type="subagent")
-    monkeypatch.setattr(measure, "exact_p50", without("subagent"))
+    monkeypatch.setattr(exact_percentiles, "of_window", without("subagent"))
     run_id = queued(db)
     done = analyse({RUN_ID: run_id})
     assert done.success
@@ -583,7 +587,7 @@ def test_a_type_that_cannot_be_measured_is_named_and_the_others_are_judged(
 
 def without(*failing: str) -> Callable[..., list[tuple]]:
     """Return what measures all but some types, whose query the database cancels for real."""
-    original = measure.exact_p50
+    original = exact_percentiles.of_window
 
     def measured(database: Database, window: Any, types: Any, seen: Any) -> list[tuple]:
         if set(types) & set(failing):
@@ -598,7 +602,7 @@ def test_an_analysis_that_could_measure_nothing_is_no_success(db: Database, monk
     """Lost: a week without findings that looks like a week without bottlenecks, and counts as fresh."""
     slow(db, "A")
     types = ("phase", "gate", "subagent", "handoff", "sd_type", "gate+sd_type")
-    monkeypatch.setattr(measure, "exact_p50", without(*types))
+    monkeypatch.setattr(exact_percentiles, "of_window", without(*types))
     run = analyse_queued(db)
     assert (run.status, run.reason_code) == ("FAILED", "ERROR")
 
@@ -812,7 +816,7 @@ def test_re_execution_from_failure_still_knows_which_types_could_not_be_measured
     slow(db, "A")
     slow(db, "DESIGN", span_type="subagent")
     with monkeypatch.context() as broken:
-        broken.setattr(measure, "exact_p50", without("subagent"))
+        broken.setattr(exact_percentiles, "of_window", without("subagent"))
         broken.setattr(judging, "judge", boom)
         first = analyse({RUN_ID: queued(db)}, instance=instance)
     second = again(instance, first.dagster_run_id, from_failure=True)
@@ -829,7 +833,7 @@ def test_re_execution_of_everything_forgets_the_errors_of_the_first_time(
     """Lost: an analysis without any error would report those of another."""
     slow(db, "DESIGN", span_type="subagent")
     with monkeypatch.context() as broken:
-        broken.setattr(measure, "exact_p50", without("subagent"))
+        broken.setattr(exact_percentiles, "of_window", without("subagent"))
         broken.setattr(judging, "judge", boom)
         first = analyse({RUN_ID: queued(db)}, instance=instance)
     run = row_of(db, again(instance, first.dagster_run_id, from_failure=False))
@@ -1003,9 +1007,9 @@ def test_clocks_are_off_when_children_lie_outside_their_parents_by_over_a_second
 
     insert(db, [span("phase", "P", 10_000, at=NOON, trace_id=trace_id, span_id=parent)])
     insert(db, [child(0, 10_000), child(-1000, 5), child(10_000, 1000), child(0, None), span("gate", "A", 9)])
-    assert measure.count_skewed(db, week()) == (0, 4)
+    assert span_totals.count_skewed(db, week()) == (0, 4)
     insert(db, [child(-1001, 5), child(10_000, 1001), child(50_000, None)])
-    assert measure.count_skewed(db, week()) == (3, 7)
+    assert span_totals.count_skewed(db, week()) == (3, 7)
 
 
 def test_a_row_of_p50s_has_the_columns_of_a_result_that_is_not_judged_yet():

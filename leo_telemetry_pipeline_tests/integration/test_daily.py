@@ -118,6 +118,19 @@ def test_days_add_up_to_the_window_that_they_are(db: Database):
     assert found.p50_ms[1, 12] == pytest.approx(p50.from_buckets([one_day], GAMMA)["p50_ms"][0])
 
 
+def test_the_p50_that_is_kept_of_a_day_is_the_one_its_buckets_give(db: Database):
+    """Lost: what is normal would be learned from other numbers than a trend shows."""
+    fill(db)
+    insert(db, [span("phase", "A", value, at=midnight(3)) for value in (0, 0, 0, 7)])
+    histograms.rebuild(db, FORTNIGHT.days, SEEN, SEEN)
+    [(dimension, day, count, p50_ms)], added_up = daily.medians(db, FORTNIGHT, WANTED)
+    found = series(db)
+    assert added_up == [WANTED.index(A)]
+    assert len(day) == np.count_nonzero(found.count[:2])
+    assert count.tolist() == found.count[dimension, day].tolist()
+    assert p50_ms.tolist() == pytest.approx(found.p50_ms[dimension, day].tolist(), rel=1e-12)
+
+
 def test_a_part_day_at_the_end_is_read_up_to_its_moment_whatever_was_counted_of_it(db: Database):
     """Lost: the day so far would hold what came after the window, or nothing."""
     end = midnight(2) + timedelta(hours=12)

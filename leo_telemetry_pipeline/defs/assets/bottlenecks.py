@@ -16,7 +16,7 @@ from leo_telemetry_pipeline.defs.assets.traces import TRACES
 from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.defs.ui import markdown_tables
 from leo_telemetry_pipeline.dimension import DimensionResult
-from leo_telemetry_pipeline.store import dimension_results, measure, thresholds
+from leo_telemetry_pipeline.store import dimension_results, thresholds, trace_samples
 
 _OUTCOMES = {
     "bottleneck": "bottlenecks",
@@ -61,7 +61,7 @@ def bottlenecks(
         LEARNED.get(analysis),
         analysis.settings.min_samples,
     )
-    evidence = measure.evidence(
+    evidence = trace_samples.longest(
         analysis.database,
         analysis.window,
         [one.dimension for one in judging.worst_first(judged) if one.outcome == "bottleneck"],

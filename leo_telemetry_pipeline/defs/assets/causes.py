@@ -20,7 +20,7 @@ from leo_telemetry_pipeline.defs.assets.bottlenecks import BOTTLENECKS
 from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.defs.ui import markdown_tables
 from leo_telemetry_pipeline.dimension import Bottleneck, Dimension
-from leo_telemetry_pipeline.store import measure
+from leo_telemetry_pipeline.store import trace_samples
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.dimensions import SPAN_COLUMNS
 
@@ -76,9 +76,9 @@ def explain(analysis: Analysis, slow: Sequence[Bottleneck]) -> list[dict[str, An
 
 def _forest(analysis: Analysis, slow: Sequence[Bottleneck], period: Window) -> Forest:
     names = [each.dimension for each in slow]
-    chosen = measure.sample(analysis.database, period, names, history.seen(analysis), SAMPLE)
+    chosen = trace_samples.at_random(analysis.database, period, names, history.seen(analysis), SAMPLE)
     traces = sorted({trace for of_dimension in chosen.values() for trace in of_dimension})
-    rows = measure.spans_of(analysis.database, period, traces)
+    rows = trace_samples.spans_of(analysis.database, period, traces)
     return critical_path.forest(attributes.with_trace_attributes(pd.DataFrame(rows, columns=list(SPAN_COLUMNS))))
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from leo_telemetry_pipeline.analysis import p50
 from leo_telemetry_pipeline.analysis.bottlenecks import HISTORY_DAYS
 from leo_telemetry_pipeline.defs.resources import Analysis
-from leo_telemetry_pipeline.store import measure, thresholds
+from leo_telemetry_pipeline.store import span_totals, thresholds
 from leo_telemetry_pipeline.store.days import Window, midnight
 from leo_telemetry_pipeline.store.dimensions import types_to_judge
 from leo_telemetry_pipeline.store.history import blocks, buckets, histograms, span_counts, staleness
@@ -49,7 +49,7 @@ def in_window(analysis: Analysis, rows: Sequence[tuple]) -> list[tuple]:
 def count_traces(analysis: Analysis, scanned: int) -> int:
     """Return how many traces the window has: among very many, those over midnight count on each day."""
     if scanned <= analysis.settings.exact_spans and is_stored(analysis):
-        return measure.count(analysis.database, analysis.window)[1]
+        return span_totals.count(analysis.database, analysis.window)[1]
     window = analysis.window
     first, last = window.start.date(), window.end.date()
     stale = staleness.stale_days(analysis.database, first, last, [], marked=analysis.marked)

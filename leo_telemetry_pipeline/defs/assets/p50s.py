@@ -18,7 +18,7 @@ from leo_telemetry_pipeline.defs.names import asset_key
 from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.defs.ui import markdown_tables
 from leo_telemetry_pipeline.dimension import DimensionResult
-from leo_telemetry_pipeline.store import dimension_results, measure
+from leo_telemetry_pipeline.store import dimension_results, exact_percentiles
 from leo_telemetry_pipeline.store.dimensions import NAMED_ASSETS
 from leo_telemetry_pipeline.store.history import histograms
 from leo_telemetry_pipeline.store.server.database import SERVER_GONE
@@ -102,5 +102,7 @@ def _measured_or_noted(context: dg.AssetExecutionContext, analysis: Analysis, di
 def _measure(analysis: Analysis, dimension_type: str) -> pd.DataFrame:
     window = analysis.window
     if history.method(analysis, TRACES.get(analysis)) == "exact":
-        return p50.exact(measure.exact_p50(analysis.database, window, [dimension_type], history.seen(analysis)))
+        return p50.exact(
+            exact_percentiles.of_window(analysis.database, window, [dimension_type], history.seen(analysis))
+        )
     return p50.from_buckets(history.durations(analysis, [dimension_type], window), histograms.GAMMA)
