@@ -45,9 +45,9 @@ def analysis(connection: Database, window: Window) -> int:
         Window(learned_from.start, window.end),
         [day for day in learned_from.closed_days if day not in stale],
     )
-    seen = sorted({row[0] for row in found})
+    seen = sorted({one.span_type for one in found})
     types = types_to_judge(seen, thresholds.named_types(connection))
-    is_exact = p50.method(sum(row[2] for row in found if row[1] >= window.start.date()), EXACT_SPANS) == "exact"
+    is_exact = p50.method(sum(one.spans for one in found if one.day >= window.start.date()), EXACT_SPANS) == "exact"
     part_day = None if is_exact else window.end
     days = staleness.stale_days(connection, first, last, types, part_day, marked=True)
     histograms.rebuild(connection, days, types, seen, part_day=window.end)

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import dagster as dg
-import pandas as pd
 
 from leo_telemetry_pipeline.actions.inert import markdown
 from leo_telemetry_pipeline.analysis.bottlenecks import JUDGED, NOT_JUDGED, is_over_threshold
@@ -23,6 +22,7 @@ from leo_telemetry_pipeline.dimension import DimensionResult
 from leo_telemetry_pipeline.store import span_totals, spans
 from leo_telemetry_pipeline.store.days import DAY, Window, midnight
 from leo_telemetry_pipeline.store.dimensions import NOT_BY_DEFAULT
+from leo_telemetry_pipeline.store.history.span_counts import SpanCount
 
 MOST_SKEWED = 0.01
 MOST_QUARANTINED = 0.01
@@ -37,9 +37,9 @@ class Outcome:
     metadata: dict[str, Any]
 
 
-def unmeasured_types(traces: pd.DataFrame, judged: Sequence[DimensionResult], failed: list[str]) -> list[str]:
+def unmeasured_types(counts: Iterable[SpanCount], judged: Sequence[DimensionResult], failed: list[str]) -> list[str]:
     """Return the span types that have timed spans in the window and no P50."""
-    timed = set(traces.loc[traces["timed_spans"] > 0, "span_type"]) - set(NOT_BY_DEFAULT)
+    timed = {one.span_type for one in counts if one.timed_spans} - set(NOT_BY_DEFAULT)
     return sorted(timed - {one.dimension_type for one in judged} - set(failed))
 
 
@@ -48,7 +48,7 @@ def not_above_threshold(judged: Iterable[DimensionResult]) -> list[str]:
     return [one.name for one in judged if one.outcome == "bottleneck" and not is_over_threshold(one)]
 
 
-def uncounted(traces: pd.DataFrame, judged: Iterable[DimensionResult], failed: list[str]) -> dict[str, int]:
+def uncounted(counts: Iterable[SpanCount], judged: Iterable[DimensionResult], failed: list[str]) -> dict[str, int]:
     """Return span types of which fewer spans were judged, too few or switched off than were scanned.
 
     More are no error: spans that arrive while the analysis runs are measured though the scan missed them.
@@ -59,18 +59,18 @@ def uncounted(traces: pd.DataFrame, judged: Iterable[DimensionResult], failed: l
             accounted[one.dimension_type] += one.sample_count
         else:
             nameless += 1
-    for name, spans_timed in zip(traces["span_type"], traces["timed_spans"], strict=True):
-        if name not in (*NOT_BY_DEFAULT, *failed):
-            scanned[name] += int(spans_timed)
+    for count in counts:
+        if count.span_type not in (*NOT_BY_DEFAULT, *failed):
+            scanned[count.span_type] += count.timed_spans
     # What is left of the scanned ones; Counter keeps what is above zero.
     missing = dict(scanned - accounted)
     return missing | ({"dimensions without an outcome": nameless} if nameless else {})
 
 
-def days_without_spans(traces: pd.DataFrame, window: Window) -> list[str]:
+def days_without_spans(counts: Iterable[SpanCount], window: Window) -> list[str]:
     """Return the closed days of the window that have no spans."""
-    days = pd.date_range(window.start.date(), window.end.date(), inclusive="left")
-    return [f"{day:%Y-%m-%d}" for day in days if day not in set(traces["day"])]
+    there = {one.day for one in counts}
+    return [day.isoformat() for day in window.closed_days if day not in there]
 
 
 def _p50s_exist_where_spans_do(analysis: Analysis) -> Outcome:
@@ -108,7 +108,7 @@ def _clocks_agree(analysis: Analysis) -> Outcome:
 def _little_is_quarantined(analysis: Analysis) -> Outcome:
     """At most 1 % of what came in was put into quarantine."""
     put_aside = spans.count_quarantined(analysis.database, analysis.window.start)
-    stored = int(TRACES.get(analysis)["spans"].to_numpy().sum())
+    stored = sum(one.spans for one in TRACES.get(analysis))
     said = f"{put_aside} lines are in quarantine, beside {stored} spans stored: see telemetry_quarantine"
     return Outcome(put_aside <= MOST_QUARANTINED * (stored + put_aside), said, {"quarantined": put_aside})
 

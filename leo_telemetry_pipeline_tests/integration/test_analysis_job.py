@@ -6,13 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import fields, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import dagster as dg
-import pandas as pd
 import psycopg2
 import pytest
 from dagster._core.definitions.job_base import InMemoryJob
@@ -24,7 +23,6 @@ from leo_telemetry_pipeline.actions import findings
 from leo_telemetry_pipeline.analysis import bottlenecks as judging
 from leo_telemetry_pipeline.analysis import p50
 from leo_telemetry_pipeline.defs import checks, resources
-from leo_telemetry_pipeline.defs.assets import traces
 from leo_telemetry_pipeline.defs.names import shown
 from leo_telemetry_pipeline.dimension import Bottleneck, DimensionResult
 from leo_telemetry_pipeline.settings import Settings
@@ -32,6 +30,7 @@ from leo_telemetry_pipeline.span import InvalidSpan
 from leo_telemetry_pipeline.store import dimensions, exact_percentiles, runs, span_totals, spans, spool_drain
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.history import blocks, histograms, span_counts
+from leo_telemetry_pipeline.store.history.span_counts import SpanCount
 from leo_telemetry_pipeline.store.server.database import Database, Target
 from leo_telemetry_pipeline_tests.builders import (
     DAY,
@@ -950,9 +949,9 @@ def judged(*rows: tuple[str, str, int, float | None, float | None, float, str | 
     return [replace(measured, **dict(zip((*names, "outcome"), row, strict=True))) for row in rows]
 
 
-def traces_frame(*rows: tuple[str, int, int]) -> pd.DataFrame:
-    """Make the frame of what was scanned: span type, spans, spans with a duration."""
-    return traces.frame([(kind, "2026-02-09", n, timed) for kind, n, timed in rows])
+def scanned(*rows: tuple[str, int, int]) -> list[SpanCount]:
+    """Make what was scanned: span type, spans, spans with a duration."""
+    return [SpanCount(kind, date(2026, 2, 9), n, timed) for kind, n, timed in rows]
 
 
 GOOD = judged(("gate", "A", 10, 500.0, 100.0, 2.0, "bottleneck"), ("gate", "B", 3, 5.0, None, 2.0, "too_few"))
@@ -960,11 +959,11 @@ GOOD = judged(("gate", "A", 10, 500.0, 100.0, 2.0, "bottleneck"), ("gate", "B", 
 
 def test_the_check_of_measured_types_fails_for_a_type_that_has_spans_and_no_median():
     """Lost: a whole kind of work could drop out of the analysis unseen."""
-    assert checks.unmeasured_types(traces_frame(("gate", 13, 13)), GOOD, []) == []
-    assert checks.unmeasured_types(traces_frame(("gate", 13, 13), ("phase", 1, 1)), GOOD, []) == ["phase"]
-    assert checks.unmeasured_types(traces_frame(("gate", 13, 13), ("phase", 1, 1)), GOOD, ["phase"]) == []
-    assert checks.unmeasured_types(traces_frame(("phase", 1, 0), ("wait", 1, 1), ("execution", 1, 1)), GOOD, []) == []
-    assert checks.unmeasured_types(traces_frame(("gate", 1, 1)), judged(), []) == ["gate"]
+    assert checks.unmeasured_types(scanned(("gate", 13, 13)), GOOD, []) == []
+    assert checks.unmeasured_types(scanned(("gate", 13, 13), ("phase", 1, 1)), GOOD, []) == ["phase"]
+    assert checks.unmeasured_types(scanned(("gate", 13, 13), ("phase", 1, 1)), GOOD, ["phase"]) == []
+    assert checks.unmeasured_types(scanned(("phase", 1, 0), ("wait", 1, 1), ("execution", 1, 1)), GOOD, []) == []
+    assert checks.unmeasured_types(scanned(("gate", 1, 1)), judged(), []) == ["gate"]
 
 
 def test_the_check_of_thresholds_fails_for_a_bottleneck_that_is_none():
@@ -978,23 +977,23 @@ def test_the_check_of_thresholds_fails_for_a_bottleneck_that_is_none():
 
 def test_the_check_of_counts_fails_when_spans_are_lost_or_a_dimension_has_no_outcome():
     """Lost: half of the spans could vanish between scanning and judging."""
-    assert checks.uncounted(traces_frame(("gate", 15, 13)), GOOD, []) == {}
-    assert checks.uncounted(traces_frame(("gate", 14, 14)), GOOD, []) == {"gate": 1}
-    assert checks.uncounted(traces_frame(("gate", 12, 12)), GOOD, []) == {}
-    assert checks.uncounted(traces_frame(("phase", 2, 2)), GOOD, []) == {"phase": 2}
-    assert checks.uncounted(traces_frame(("phase", 2, 2)), GOOD, ["phase"]) == {}
-    assert checks.uncounted(traces_frame(("wait", 2, 2)), GOOD, []) == {}
+    assert checks.uncounted(scanned(("gate", 15, 13)), GOOD, []) == {}
+    assert checks.uncounted(scanned(("gate", 14, 14)), GOOD, []) == {"gate": 1}
+    assert checks.uncounted(scanned(("gate", 12, 12)), GOOD, []) == {}
+    assert checks.uncounted(scanned(("phase", 2, 2)), GOOD, []) == {"phase": 2}
+    assert checks.uncounted(scanned(("phase", 2, 2)), GOOD, ["phase"]) == {}
+    assert checks.uncounted(scanned(("wait", 2, 2)), GOOD, []) == {}
     nameless = judged(("gate", "A", 10, 500.0, 100.0, 2.0, None))
-    assert checks.uncounted(traces_frame(("gate", 10, 10)), nameless, []) != {}
-    assert checks.uncounted(traces_frame(), judged(), []) == {}
+    assert checks.uncounted(scanned(("gate", 10, 10)), nameless, []) != {}
+    assert checks.uncounted(scanned(), judged(), []) == {}
 
 
 def test_the_check_of_days_names_the_closed_days_that_have_no_spans():
     """Lost: collection could stop for days before anybody notices."""
     start = datetime.fromisoformat("2026-02-08T00:00:00+00:00")
     window = Window(start, start + 2 * DAY + timedelta(hours=5))
-    assert checks.days_without_spans(traces_frame(("gate", 1, 1)), window) == ["2026-02-08"]
-    assert checks.days_without_spans(traces_frame(), window) == ["2026-02-08", "2026-02-09"]
+    assert checks.days_without_spans(scanned(("gate", 1, 1)), window) == ["2026-02-08"]
+    assert checks.days_without_spans(scanned(), window) == ["2026-02-08", "2026-02-09"]
 
 
 def test_clocks_are_off_when_children_lie_outside_their_parents_by_over_a_second(db: Database):

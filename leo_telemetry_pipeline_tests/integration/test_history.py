@@ -39,7 +39,7 @@ anywhere = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, 
 
 
 def seen(db: Database, window: Window = WEEK) -> list[str]:
-    return sorted({row[0] for row in span_counts.by_type_and_day(db, window)})
+    return sorted({one.span_type for one in span_counts.by_type_and_day(db, window)})
 
 
 SHAPES = {

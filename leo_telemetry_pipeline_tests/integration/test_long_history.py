@@ -130,7 +130,7 @@ def test_a_span_at_a_wrong_time_is_stored_and_counts_once_in_its_own_window(db: 
     for window in (Window(midnight(7), now), Window(day.start - DAY, day.start), Window(day.end, day.end + DAY)):
         inside = window.start <= at < window.end
         assert len(exact_percentiles.of_window(db, window, ["gate"], ["gate"])) == inside
-    assert sum(row[2] for row in span_counts.by_type_and_day(db, day, [])) == 1
+    assert sum(one.spans for one in span_counts.by_type_and_day(db, day, [])) == 1
 
 
 def one_moment(db: Database):

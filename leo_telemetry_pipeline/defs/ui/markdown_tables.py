@@ -13,6 +13,7 @@ from leo_telemetry_pipeline.actions.inert import markdown, xml
 from leo_telemetry_pipeline.actions.items import milliseconds, ratio
 from leo_telemetry_pipeline.analysis.bottlenecks import JUDGED, worst_first
 from leo_telemetry_pipeline.dimension import Dimension, DimensionResult, Suggestion
+from leo_telemetry_pipeline.store.history.span_counts import SpanCount
 
 if TYPE_CHECKING:
     from leo_telemetry_pipeline.analysis.backtest import Bin, Score
@@ -175,11 +176,13 @@ def _limit(baseline_p50_ms: float | None, multiplier: float) -> str:
     return f"{'' if baseline_p50_ms is None else milliseconds(baseline_p50_ms)} x {multiplier:.2f}"
 
 
-def day_table(traces: pd.DataFrame) -> str:
+def day_table(counts: Sequence[SpanCount]) -> str:
     """Return the spans of each day of the window by type, the most frequent types each in a column."""
-    if traces.empty:
+    if not counts:
         return "No spans in the window."
-    by_day = traces.pivot_table(index="day", columns="span_type", values="spans", aggfunc="sum", fill_value=0)
+    by_day = pd.DataFrame(counts).pivot_table(
+        index="day", columns="span_type", values="spans", aggfunc="sum", fill_value=0
+    )
     names = sorted(by_day.sum().nlargest(COLUMNS).index)
     others = by_day.drop(columns=names)
     headings = [*map(markdown, names), *([f"{others.shape[1]} more"] if others.shape[1] else [])]

@@ -58,7 +58,7 @@ def scope(database: Database, window: Window, types: Sequence[str] = ()) -> Scop
     bounds = window.start.date(), window.end.date()
     stale = set(staleness.stale_days(database, *bounds, []))
     found = span_counts.by_type_and_day(database, window, [day for day in window.closed_days if day not in stale])
-    seen = sorted({row[0] for row in found})
+    seen = sorted({one.span_type for one in found})
     of_types = sorted(set(types)) or types_to_judge(seen, thresholds.named_types(database))
     return Scope(of_types, seen, staleness.stale_days(database, *bounds, of_types))
 

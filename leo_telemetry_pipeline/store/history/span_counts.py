@@ -5,6 +5,7 @@ Does not: when a day is counted (histograms), durations (buckets).
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 
 import psycopg2.extensions
@@ -13,6 +14,17 @@ from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.dimensions import COUNTS, TRACES
 from leo_telemetry_pipeline.store.history import uncounted_days
 from leo_telemetry_pipeline.store.server.database import Database
+
+
+@dataclass(frozen=True)
+class SpanCount:
+    """How many spans of a type a day has, and how many of them have a duration."""
+
+    span_type: str
+    day: date
+    spans: int
+    timed_spans: int
+
 
 # The count of all types together has no name, like its row in duration_histogram_days.
 ALL_TYPES = ""
@@ -56,8 +68,8 @@ def span_types(cursor: psycopg2.extensions.cursor, day: date, part: int | None =
     return {name for (name,) in cursor.fetchall()}
 
 
-def by_type_and_day(database: Database, window: Window, counted: Sequence[date] = ()) -> list[tuple]:
-    """Return (span type, day, spans, spans with a duration) of a window, sorted.
+def by_type_and_day(database: Database, window: Window, counted: Sequence[date] = ()) -> list[SpanCount]:
+    """Return the counts of a window, sorted.
 
     The days ``counted`` are read from their counts, the others from spans.
     """
@@ -67,7 +79,7 @@ def by_type_and_day(database: Database, window: Window, counted: Sequence[date] 
         for span_type, day, *numbers in database.rows(f"{grouped} GROUP BY 1, 2", parameters):
             before = found.get((span_type, day), [0, 0])
             found[span_type, day] = [a + b for a, b in zip(before, numbers, strict=True)]
-    return [(*key, *numbers) for key, numbers in sorted(found.items())]
+    return [SpanCount(*key, *numbers) for key, numbers in sorted(found.items())]
 
 
 def traces(database: Database, window: Window, counted: Sequence[date] = ()) -> int:
