@@ -8,12 +8,11 @@ from typing import Any
 
 import dagster as dg
 import numpy as np
-import pandas as pd
 
 from leo_telemetry_pipeline.analysis import attributes, attribution, causes, critical_path, measure_changes
 from leo_telemetry_pipeline.analysis import bottlenecks as judging
 from leo_telemetry_pipeline.analysis.causes import Cause
-from leo_telemetry_pipeline.analysis.critical_path import Forest
+from leo_telemetry_pipeline.analysis.critical_path import Forest, TraceSpan
 from leo_telemetry_pipeline.defs.assets import history
 from leo_telemetry_pipeline.defs.assets.asset import Left, analysis_asset
 from leo_telemetry_pipeline.defs.assets.bottlenecks import BOTTLENECKS
@@ -22,7 +21,6 @@ from leo_telemetry_pipeline.defs.ui import markdown_tables
 from leo_telemetry_pipeline.dimension import Bottleneck, Dimension
 from leo_telemetry_pipeline.store import trace_samples
 from leo_telemetry_pipeline.store.days import Window
-from leo_telemetry_pipeline.store.dimensions import SPAN_COLUMNS
 
 # The worst are explained; of each dimension so many traces of the window and as many from before.
 MOST_EXPLAINED = 100
@@ -40,7 +38,7 @@ CAUSES = Left(_ASSET, lambda analysis, made: analysis.annotate({_ASSET: made}), 
 @analysis_asset(
     "findings",
     "Why bottlenecks are slow: their traces compared with those from before, and one cause for all that it slows.",
-    {"pandas", "postgres"},
+    {"postgres"},
     after=["bottlenecks"],
 )
 def bottleneck_causes(
@@ -78,8 +76,8 @@ def _forest(analysis: Analysis, slow: Sequence[Bottleneck], period: Window) -> F
     names = [each.dimension for each in slow]
     chosen = trace_samples.at_random(analysis.database, period, names, history.seen(analysis), SAMPLE)
     traces = sorted({trace for of_dimension in chosen.values() for trace in of_dimension})
-    rows = trace_samples.spans_of(analysis.database, period, traces)
-    return critical_path.forest(attributes.with_trace_attributes(pd.DataFrame(rows, columns=list(SPAN_COLUMNS))))
+    spans = [TraceSpan(*row) for row in trace_samples.spans_of(analysis.database, period, traces)]
+    return critical_path.forest(attributes.with_trace_attributes(spans))
 
 
 def _set_apart(after: Forest, before: Forest, dimension: Dimension) -> list[str]:
