@@ -49,6 +49,13 @@ def frame(rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
     )
 
 
+def rows(measured: pd.DataFrame) -> list[tuple]:
+    """Return the rows of such a frame as a database can hold them: NaN becomes None."""
+    return [
+        tuple(None if value != value else value for value in row) for row in measured.itertuples(index=False, name=None)
+    ]
+
+
 def together(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
     """Return the rows of several such frames as one."""
     return pd.concat([made for made in frames if len(made)] or [frame([])], ignore_index=True)

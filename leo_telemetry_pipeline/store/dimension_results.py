@@ -118,15 +118,6 @@ def of_dimension(database: Database, run_id: str, dimension_type: str, key: str)
     return None
 
 
-def thresholds(database: Database, run_id: str) -> list[tuple[str, str, float, float | None, float | None]]:
-    """Return (type, key, sum in ms, baseline P50 in ms, multiplier) of every dimension of a run."""
-    return database.rows(
-        "SELECT dimension_type, dimension_key, sum_ms, baseline_p50_ms, multiplier FROM dimension_p50"
-        " WHERE run_id = %s::uuid AND outcome IS DISTINCT FROM 'pooled' ORDER BY 1, 2",
-        (run_id,),
-    )
-
-
 def p50(database: Database, run_id: str, named: Sequence[str], *, others: bool) -> list[tuple]:
     """Return the stored P50s of the ``named`` types of a run, or with ``others`` of all types but those."""
     return database.rows(

@@ -44,7 +44,7 @@ BOTTLENECKS = Left("bottlenecks", _write, _read)
 @analysis_asset(
     "findings",
     "Every dimension judged by its baseline; those over their threshold are bottlenecks.",
-    {"pandas"},
+    {"postgres"},
     after=["workflow_traces", "learned_baselines", *p50s.P50_ASSETS],
 )
 def bottlenecks(

@@ -46,7 +46,7 @@ LEARNED = Left("learned_baselines", _write, _read)
 @analysis_asset(
     "findings",
     "What is normal for each dimension, learned from its own days, and whether the window differs from it.",
-    {"pandas", "postgres"},
+    {"numpy", "postgres"},
     after=["duration_histograms", *p50s.P50_ASSETS],
 )
 def learned_baselines(
