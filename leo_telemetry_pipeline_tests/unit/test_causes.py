@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import families, incidents
 from benchmarks.families import SD_TYPES, Draw, Family, Node, Slowdown, forest_of
-from leo_telemetry_pipeline.analysis.attribution import Attribution, Part, attribute, line
+from leo_telemetry_pipeline.analysis.attribution import AddedPart, Attribution, attribute, line
 from leo_telemetry_pipeline.analysis.causes import causes_of, group, only_of, periods
 from leo_telemetry_pipeline.dimension import Bottleneck, Dimension
 
@@ -170,16 +170,16 @@ def shares_of_one(found: Attribution | None) -> dict[tuple[str, str], float]:
 
 def test_the_line_names_the_largest_parts_and_its_percents_sum_up_to_100():
     """Lost: three shares of 33 %, and people ask where the rest went."""
-    parts = tuple(Part("span", f"gate:{n}", 1 / 3, 1.0, 1.0) for n in range(3))
+    parts = tuple(AddedPart("span", f"gate:{n}", 1 / 3, 1.0, 1.0) for n in range(3))
     assert (
         line(Attribution("handoff", "H", 400, 9, 9, parts))
         == "handoff:H +400 ms: gate:0 34 %, gate:1 33 %, gate:2 33 %"
     )
     parts = (
-        Part("span", "subagent:DESIGN", 0.84, 1.0, 1.0),
-        Part("queue", "gate:A", 0.07, 1.0, 1.0),
-        Part("own", H, 0.05, 1.0, 1.0),
-        Part("queue", "gate:B", 0.04, 1.0, 1.0),
+        AddedPart("span", "subagent:DESIGN", 0.84, 1.0, 1.0),
+        AddedPart("queue", "gate:A", 0.07, 1.0, 1.0),
+        AddedPart("own", H, 0.05, 1.0, 1.0),
+        AddedPart("queue", "gate:B", 0.04, 1.0, 1.0),
     )
     said = line(Attribution("handoff", "LEAD-TO-PLAN", 64_000, 9, 9, parts))
     assert said == "handoff:LEAD-TO-PLAN +64 s: subagent:DESIGN 84 %, waiting in queue 11 %, own time 5 %"
@@ -238,7 +238,7 @@ def test_what_is_slow_for_all_is_named_plainly_with_its_combinations_as_members(
 
 
 def attributed(dimension: Dimension, *parts: tuple[str, str, float]) -> tuple[Dimension, Attribution]:
-    made = tuple(Part(kind, key, share, 1.0, 1.0) for kind, key, share in parts)
+    made = tuple(AddedPart(kind, key, share, 1.0, 1.0) for kind, key, share in parts)
     return dimension, Attribution(*dimension, 1_000.0, 30, 30, made)
 
 
