@@ -58,7 +58,7 @@ def splits(
     side of a split has at ``least`` so many points.
     """
     points = x.shape[1]
-    deviation = quality * (x - np.median(x, axis=1, keepdims=True))
+    deviation = noise.deviations(x, quality)
     split = candidate(x, quality, least)
     left = quality * noise.without_step(x, split)
     sigmas = noise.sigma(left)
@@ -101,7 +101,7 @@ def stretches(x: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 def candidate(x: np.ndarray, quality: np.ndarray, least: int = LEAST) -> np.ndarray:
     """Return the first point after the most likely split of each series, were its noise without memory."""
-    deviation = quality * (x - np.median(x, axis=1, keepdims=True))
+    deviation = noise.deviations(x, quality)
     clipped = noise.clipped(deviation / noise.sigma(deviation))
     before, after, weight_before, weight_after = _means(clipped, quality, np.zeros((len(x), 1)))
     return _inner(weight_before * before**2 + weight_after * after**2, least).argmax(axis=1) + 1
