@@ -55,7 +55,7 @@ def splits(
     """Return for each series its highest score, the first point after that split, and sigma and memory as columns.
 
     ``quality``: how much each point's deviation weighs, as the inverse of its standard deviation; 1 is common. Either
-    side of a split has at ``least`` so many points.
+    side of a split has ``least`` points or more.
     """
     points = x.shape[1]
     deviation = noise.deviations(x, quality)
