@@ -81,7 +81,7 @@ class History:
 
     def noise(self, at: np.ndarray) -> tuple[float, float]:
         """Return sigma and memory of ``x`` on these days of one level."""
-        left = (self.quality[at] * (self.x[at] - np.median(self.x[at])))[None]
+        left = noise.deviations(self.x[None, at], self.quality[None, at])
         sigmas = noise.sigma(left)
         return float(sigmas[0, 0]), float(noise.memory(left, left, sigmas)[0, 0])
 

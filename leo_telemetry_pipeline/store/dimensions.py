@@ -165,6 +165,9 @@ FROM (
 ) AS valued
 WHERE value IS NOT NULL"""
 
+# Spans that others depend on: a handoff gives its attributes to its trace; a wait is taken off the time of its parent.
+REACHING = "s.span_type IN ('handoff', 'workflow', 'wait')"
+
 # What workflow_trace_counts keeps of each day, by span type.
 COUNTS = f"""
 SELECT {_DAY} AS day, {_TYPE} AS span_type, coalesce(s.project, '') AS project,
