@@ -1,4 +1,4 @@
-"""What one analysis concludes: its summary, its items and the end of its run, in one transaction.
+"""Conclusion of an analysis: its summary, its items and the end of its run, in one transaction.
 
 Belongs here: the shape of ``output_ref``, and the transaction that makes findings true or leaves none.
 Does not: which bottlenecks deserve items (actions.items), how findings are shown (cli).

@@ -1,4 +1,4 @@
-"""Which bottlenecks become improvement items, and what those say.
+"""Improvement items: which bottlenecks become one, and their wording.
 
 Belongs here: the fingerprint, the rate limits, the deduplication, the wording. Pure: no database, no clock.
 Does not: judging durations (analysis.bottlenecks), storing items (store.items).

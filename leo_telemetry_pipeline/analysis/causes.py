@@ -1,4 +1,4 @@
-"""Which bottlenecks have the same cause: one cause gets one item, and what is slow because of it are its members.
+"""Causes of bottlenecks: one cause gets one item, with all bottlenecks that it explains as members.
 
 Belongs here: the cause of each bottleneck by its attribution, and bottlenecks grouped by it. Does not: attributing
 (attribution), items (actions).

@@ -23,7 +23,7 @@ EXECUTION = "execution"
 
 @dataclass(frozen=True, slots=True)
 class Forest:
-    """The spans of whole traces as trees; every field has one entry a span, times in ms.
+    """The spans of whole traces as trees; every field has one entry per span, times in ms.
 
     ``children`` are rows, those that ended last in front; ``parents`` are rows, -1 for none. ``start`` and ``end`` are
     as the host of the outermost span would have measured them, give or take ``leeway``.

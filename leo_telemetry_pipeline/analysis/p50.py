@@ -1,4 +1,4 @@
-"""Medians and other percentiles a dimension, as one frame whichever way they were measured.
+"""Percentile table of dimensions, the same columns whichever way they were measured.
 
 Belongs here: the frame's columns. Does not: reading spans; exact percentiles are computed where the spans are
 (store.exact_percentiles), those of buckets in bucket_percentiles.

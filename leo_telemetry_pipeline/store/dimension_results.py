@@ -1,4 +1,4 @@
-"""What an analysis measured, and how it judged it: a row a dimension of each run.
+"""Results of a run: how each dimension was measured and judged, one row per run and dimension.
 
 Belongs here: statements on ``dimension_p50``. Does not: measuring (exact_percentiles, history.buckets), judging
 (analysis).

@@ -1,6 +1,6 @@
-"""The P50s of the window judged, as an asset.
+"""Every dimension of the window, judged, as an asset.
 
-Belongs here: what each is judged by, and the traces that show it. Does not: the rule (analysis.bottlenecks).
+Belongs here: thresholds, judgements and evidence put together. Does not: the rule (analysis.bottlenecks).
 """
 
 from collections.abc import Iterator

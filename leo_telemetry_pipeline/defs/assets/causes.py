@@ -1,4 +1,4 @@
-"""Why bottlenecks are slow, as an asset: what they have in common, and what their added time is spent on.
+"""Causes of bottlenecks, as an asset: what their added time is spent on, and which of them share a cause.
 
 Belongs here: which traces are compared, and the form in which causes are kept. Does not: comparing them (analysis).
 """

@@ -1,4 +1,4 @@
-"""The P50s of the window as assets: one a dimension type that has a name of its own, one for all others.
+"""P50s of the window as assets: one per named dimension type, one for all other types.
 
 Belongs here: which type is in which asset, and measuring them one after the other. Does not: medians (analysis, store).
 """
