@@ -215,13 +215,13 @@ class Bottleneck(OfDimension):
     baseline_source: str | None
     multiplier: float
     sample_count: int
-    evidence_trace_ids: tuple[str, ...] = ()
+    evidence_trace_ids: list[str] = field(default_factory=list)
     onset_day: date | None = None
     p_value: float | None = None
     lost_ms_a_week: float | None = None
     why: str | None = None
-    measured: tuple[str, ...] = ()
-    set_apart_by: tuple[str, ...] = ()
+    measured: list[str] = field(default_factory=list)
+    set_apart_by: list[str] = field(default_factory=list)
     cause: str | None = None
 
     @property
@@ -236,9 +236,7 @@ class Bottleneck(OfDimension):
 
     def as_json(self) -> dict[str, Any]:
         """Return the form that ``output_ref`` and items keep."""
-        values = {name: getattr(self, name) for name in _KEPT}
-        lists = {name: list(values[name]) for name in ("measured", "set_apart_by", "evidence_trace_ids")}
-        return values | lists | {"onset_day": _written(self.onset_day)}
+        return {name: getattr(self, name) for name in _KEPT} | {"onset_day": _written(self.onset_day)}
 
 
 _KEPT = (
@@ -259,6 +257,33 @@ _KEPT = (
     "cause",
     "evidence_trace_ids",
 )
+
+
+@dataclass(frozen=True)
+class Explanation(OfDimension):
+    """Why a bottleneck is slow; ``share``: the part, of 1, of its added time that its cause explains."""
+
+    share: float
+    why: str | None = None
+    measured: list[str] = field(default_factory=list)
+    set_apart_by: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class ExplainedCause(Explanation):
+    """A cause by the dimension that names it best, and the other bottlenecks that it explains as ``members``.
+
+    ``kind`` and ``key``: what takes the added time (see analysis.causes.Cause).
+    """
+
+    kind: str = "span"
+    key: str = ""
+    members: tuple[Explanation, ...] = ()
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> "ExplainedCause":
+        """Return the cause that ``asdict`` was called on."""
+        return cls(**{**kept, "members": tuple(Explanation(**one) for one in kept["members"])})
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,7 @@ def _bottleneck(one: DimensionResult) -> Bottleneck:
         one.baseline_source,
         one.multiplier,
         one.sample_count,
-        tuple(one.evidence_trace_ids or ()),
+        one.evidence_trace_ids or [],
         one.onset_day,
         one.p_value,
     )

@@ -1,12 +1,20 @@
 """What is known of a dimension, as JSON and in numbers that follow from others."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import date
 
-from leo_telemetry_pipeline.dimension import Baseline, Bottleneck, DimensionResult, Guard, Judgement
+from leo_telemetry_pipeline.dimension import (
+    Baseline,
+    Bottleneck,
+    DimensionResult,
+    ExplainedCause,
+    Explanation,
+    Guard,
+    Judgement,
+)
 
-SLOW = Bottleneck("gate", "A", 300.0, 100.0, "learned", 1.5, 40, ("t1", "t2"), date(2026, 2, 5), 0.001)
+SLOW = Bottleneck("gate", "A", 300.0, 100.0, "learned", 1.5, 40, ["t1", "t2"], date(2026, 2, 5), 0.001)
 MEASURED = DimensionResult("gate", "A", 40, 300.0, 300.0, 300.0, 300.0, 12_000.0, None, "exact")
 
 
@@ -37,3 +45,10 @@ def test_a_judgement_without_a_baseline_comes_back_from_its_json_as_it_was():
     unknown_start = Baseline("gate", "A", 100.0, 1.15, None, 14, {"moved": "kept"})
     for one in (young, replace(young, baseline=unknown_start, multiplier=2.0)):
         assert Judgement.from_json("gate", "A", json.loads(json.dumps(one.as_json(), allow_nan=False))) == one
+
+
+def test_a_cause_comes_back_from_its_json_as_it_was():
+    """Lost: an analysis that is materialized in parts would open an item for each member of a cause."""
+    member = Explanation("gate", "B", 0.5, "gate:B +2 s: gate:A 50 %", ["it waits"])
+    cause = ExplainedCause("gate", "A", 1.0, None, [], ["model=large"], "queue", "gate:A", (member,))
+    assert ExplainedCause.from_json(json.loads(json.dumps(asdict(cause)))) == cause
