@@ -64,7 +64,7 @@ def bottlenecks(
     evidence = trace_samples.longest(
         analysis.database,
         analysis.window,
-        [one.dimension for one in judging.worst_first(judged) if one.outcome == "bottleneck"],
+        [one.dimension for one in judged if one.outcome == "bottleneck"],
         history.seen(analysis),
         newest_first=history.method(analysis, TRACES.get(analysis)) == "histogram",
     )
