@@ -195,7 +195,7 @@ def text(value: Any) -> str:
 
 def _without_execution(spans: list[TraceSpan]) -> tuple[list[TraceSpan], list[str | None]]:
     """Return spans without those of type ``execution`` that have a parent, to which their children go; and parents."""
-    above = {
+    above: dict[tuple[str, str | None], str] = {
         (one.trace_id, one.span_id): one.parent_span_id
         for one in spans
         if one.span_type == EXECUTION and one.parent_span_id is not None

@@ -187,8 +187,8 @@ def day_table(counts: Sequence[SpanCount]) -> str:
     others = by_day.drop(columns=names)
     headings = [*map(markdown, names), *([f"{others.shape[1]} more"] if others.shape[1] else [])]
     lines = [f"| day | {' | '.join(headings)} |", "|---" + "|--:" * len(headings) + "|"]
-    for (day, counts), rest in zip(by_day[names].iterrows(), others.sum(axis=1), strict=True):
-        own = [*counts, *([rest] if others.shape[1] else [])]
+    for (day, of_day), rest in zip(by_day[names].iterrows(), others.sum(axis=1), strict=True):
+        own = [*of_day, *([rest] if others.shape[1] else [])]
         lines.append(f"| {day:%Y-%m-%d} | " + " | ".join(str(int(count)) for count in own) + " |")
     return "\n".join(lines)
 
