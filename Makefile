@@ -7,7 +7,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-inp
 # Pyright keeps to what the lock installed: its own script, its own node, no look at newer releases.
 PYRIGHT := PYRIGHT_PYTHON_IGNORE_WARNINGS=1 PYRIGHT_PYTHON_GLOBAL_NODE=0 $(BIN)/pyright --pythonpath $(BIN)/python
 
-.PHONY: help install demo dev test unit lint bench bench-quick accept newest format lock wheel clean
+.PHONY: help install demo dev test unit check coverage hooks lint bench bench-quick accept newest reference screenshots format
+.PHONY: lock wheel clean
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -49,6 +50,15 @@ test: install ## Run all tests
 unit: install ## Run the tests that need no server: about a minute
 	$(PYTEST) --numprocesses 2 leo_telemetry_pipeline_tests/unit
 
+check: lint unit ## What to run before a commit: lint and unit
+
+coverage: install ## Show which lines the unit tests never run; TESTS=... chooses others
+	$(BIN)/python -m coverage run --branch --source leo_telemetry_pipeline -m pytest $(or $(TESTS),leo_telemetry_pipeline_tests/unit)
+	$(BIN)/python -m coverage report --skip-covered --show-missing
+
+hooks: install ## Run ruff, pyright and import-linter before each git commit
+	$(BIN)/pre-commit install
+
 lint: install ## Check style, types and who imports whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -63,6 +73,12 @@ bench-quick: install ## The same, small and with 1.5 x slack
 
 accept: install ## Measure what issues ask for at full size; it can be interrupted and goes on (MINUTES=60)
 	@$(BIN)/python benchmarks/accept.py $(if $(MINUTES),--minutes $(MINUTES))
+
+reference: install ## Write docs/cli.md and docs/schema.md anew, from the commands and a migrated database
+	@$(BIN)/python -m tools.reference
+
+screenshots: install ## Take docs/images anew from the demo, with Chromium (about 3 minutes)
+	@$(BIN)/python -m tools.screenshots
 
 newest: install ## Try the newest Claude Code by hand: what differs from the tested version
 	@$(BIN)/python -m leo_telemetry_pipeline_tests.claude.newest

@@ -1,0 +1,43 @@
+"""docs/cli.md is what the commands say, and every link between the documents leads somewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tools import reference
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the fragments by which a page's headings are reached."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_cli_reference_is_what_the_commands_say() -> None:
+    """Lost: people look up an option that is gone, or never learn of a new one."""
+    written = reference.CLI.read_text(encoding="utf-8")
+    assert written == reference.cli_reference(), "run `make reference` and commit docs/cli.md"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    """Lost: a reader follows a link and learns nothing."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" in link:
+            continue
+        path, _, fragment = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert not fragment or fragment in anchors(target), link
+
+
+def test_the_index_names_every_page() -> None:
+    """Lost: a page that nobody finds."""
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    pages = {str(page.relative_to(ROOT / "docs")) for page in PAGES if page.is_relative_to(ROOT / "docs")}
+    assert {page for page in pages - {"index.md"} if f"]({page})" not in index} == set()
