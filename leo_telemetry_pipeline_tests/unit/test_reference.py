@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -41,3 +42,18 @@ def test_the_index_names_every_page() -> None:
     index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
     pages = {str(page.relative_to(ROOT / "docs")) for page in PAGES if page.is_relative_to(ROOT / "docs")}
     assert {page for page in pages - {"index.md"} if f"]({page})" not in index} == set()
+
+
+def test_the_words_of_the_loop_fit_into_their_boxes() -> None:
+    """Lost: the first picture of the README is text that runs out of its boxes."""
+    drawn = ElementTree.parse(ROOT / "docs" / "images" / "loop.svg").getroot()
+    svg = "{http://www.w3.org/2000/svg}"
+    boxes = [
+        {name: float(box.get(name, 0)) for name in ("x", "y", "width", "height")} for box in drawn.iter(f"{svg}rect")
+    ]
+    for text in drawn.iter(f"{svg}text"):
+        middle, baseline = float(text.get("x", 0)), float(text.get("y", 0))
+        within = [box for box in boxes if box["x"] < middle < box["x"] + box["width"] and box["y"] < baseline]
+        narrowest = min(box["width"] for box in within if baseline < box["y"] + box["height"])
+        # The widest common sans-serif fonts take 0.6 of their size per letter.
+        assert len(text.text or "") * float(text.get("font-size", 14)) * 0.6 < narrowest, text.text
