@@ -57,3 +57,18 @@ def test_the_words_of_the_loop_fit_into_their_boxes() -> None:
         narrowest = min(box["width"] for box in within if baseline < box["y"] + box["height"])
         # The widest common sans-serif fonts take 0.6 of their size per letter.
         assert len(text.text or "") * float(text.get("font-size", 14)) * 0.6 < narrowest, text.text
+
+
+def test_every_page_that_the_code_names_exists_with_its_heading() -> None:
+    """Lost: a message sends people to a page or a section that is gone."""
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "leo_telemetry_pipeline").rglob("*.py")]
+    named = {
+        found for text in texts for found in re.findall(r"((?:docs/[\w-]+|README)\.md)(?:, ([A-Z][a-zA-Z ]+))?", text)
+    }
+    assert ("README.md", "Your own work") in named
+    missing = {
+        (page, heading)
+        for page, heading in named
+        if not (ROOT / page).exists() or (heading and heading.lower().replace(" ", "-") not in anchors(ROOT / page))
+    }
+    assert missing == set()
