@@ -114,6 +114,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     config.addinivalue_line("markers", "only_on(*servers, reason): what the test is about is there on these alone")
+    config.addinivalue_line("markers", "without_days: the test's database has no partition yet, since it is about them")
     config.addinivalue_line("markers", "with_days: the test's database has its partitions; making many takes a second")
     config.addinivalue_line("markers", "transactions_at_once: waits for itself where there is one server connection")
 
@@ -137,23 +138,33 @@ def empty_database_url(server: Server) -> Iterator[str]:
 
 @pytest.fixture
 def template(request: pytest.FixtureRequest, server: Server) -> str:
-    """Name a migrated database that nobody writes to, with a partition per day for tests that are marked so."""
+    """Name a migrated database that nobody writes to, with the partitions that the test's markers ask for."""
+    if request.node.get_closest_marker("without_days"):
+        return made_once(server, "template_without_days", "template1", migrations.migrate)
     return with_days(server) if request.node.get_closest_marker("with_days") else migrated(server)
 
 
 def migrated(server: Server) -> str:
-    """Return the name of a database that has the newest tables, made once per server."""
-    return made_once(server, "template_migrated", "template1", migrations.migrate)
+    """Return the name of a database with the newest tables and the partitions of recent days, made once per server.
+
+    Making a partition takes longer than everything else that most tests store.
+    """
+
+    def make(target: Target) -> None:
+        migrations.migrate(target)
+        _make_days(target, 9)
+
+    return made_once(server, "template_migrated", "template1", make)
 
 
 def with_days(server: Server) -> str:
     """Return the name of a migrated database that has a partition for each day that is kept, made once per server."""
+    return made_once(server, "template_with_days", migrated(server), lambda target: _make_days(target, 99))
 
-    def make_days(target: Target) -> None:
-        with closing(Database(target)) as db:
-            spans.ensure_partitions(db, midnight(99), midnight())
 
-    return made_once(server, "template_with_days", migrated(server), make_days)
+def _make_days(target: Target, past: int) -> None:
+    with closing(Database(target)) as db:
+        spans.ensure_partitions(db, midnight(past), midnight(-4))
 
 
 def made_once(server: Server, name: str, template: str, prepare: Callable[[Target], None]) -> str:

@@ -208,6 +208,7 @@ def test_the_session_waits_for_no_import_that_it_could_feel(home: Path):
     assert {name for name in loaded if name.startswith("leo_telemetry_pipeline.")} == {
         "leo_telemetry_pipeline.cli",
         "leo_telemetry_pipeline.cli.main",
+        "leo_telemetry_pipeline.cli.claude",
         "leo_telemetry_pipeline.cli.claude.hook",
     }
     log_when(home, "does not answer")

@@ -232,7 +232,8 @@ def test_new_partitions_find_rows_without_an_end_without_reading_the_others(db: 
     """Lost: each analysis reads all spans to see whether some ended."""
     spans.ensure_partitions(db, midnight(2), midnight())
     indexes = "SELECT count(*) FROM pg_indexes WHERE indexdef LIKE '%%(duration_ms IS NULL)%%' AND tablename LIKE %s"
-    assert one(db, indexes, ("workflow_trace_log_2%",)) == 3
+    days = one(db, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'workflow_trace_log'::regclass")
+    assert one(db, indexes, ("workflow_trace_log_2%",)) == days - 1 >= 3
     assert one(db, indexes, ("workflow_trace_log_default",)) == 1
     assert one(db, "SELECT count(*) FROM pg_index AS i WHERE NOT i.indisvalid") == 0
 

@@ -19,6 +19,8 @@ from leo_telemetry_pipeline.store.server.database import Database, Target
 from leo_telemetry_pipeline_tests.builders import DAY, execute, midnight, new_id, one, span, spans_of
 from leo_telemetry_pipeline_tests.processes import until
 
+pytestmark = pytest.mark.without_days
+
 OLDEST, NEWEST = 90, -3
 TYPES = ["gate"]
 
