@@ -1,7 +1,7 @@
-"""Spans that nobody measured: the history that shows what this system finds, with slowdowns planted in it.
+"""Synthetic span history for the demo, with planted slowdowns.
 
-Belongs here: a made-up workflow that looks like the LEO Protocol's, and what a look at it must find.
-Does not: the analysis itself; what must be found is worked out here by other means, to check it against.
+Belongs here: a made-up workflow that resembles the LEO Protocol's, and its slowdowns.
+Does not: which dimensions they slow (expected), the analysis.
 """
 
 import random
@@ -17,12 +17,12 @@ WINDOW_DAYS = 7
 SEED = 20260209
 PROJECT = "demo"
 
-# The bits of a UUID that say how it was made, and what they say of a random one.
+# The version and variant bits of a UUID, and their values for a random one.
 _VERSION, _RANDOM = 0xF << 76 | 0b11 << 62, 4 << 76 | 0b10 << 62
 _SIGMA = 0.25
-# Handoffs a day, from and to: enough that each planted slowdown is in at least eight spans on nearly every day.
+# Handoffs per day, least and most: enough that each slowdown is in at least eight spans on nearly every day.
 _ON_WEEKDAYS, _ON_WEEKENDS = (65, 75), (50, 60)
-# Median seconds of own work, that is without what happens inside.
+# Median seconds of own work, without nested spans.
 _GATES = {
     "GATE_SD_SCOPE": 3.0,
     "GATE_PRD_REQUIRED": 5.0,
@@ -45,7 +45,7 @@ _SUBAGENTS = {
 }
 _TOOLS = {"Bash": 4.0, "Edit": 1.5, "Grep": 0.8}
 _PHASES = {"LEAD": 90.0, "PLAN": 150.0, "EXEC": 240.0}
-# Each handoff: its phase, the gates in it, the sub-agents beside them.
+# Each handoff's phase, its gates, and the sub-agents beside them.
 _HANDOFFS = {
     "LEAD-TO-PLAN": (
         "LEAD",
@@ -68,14 +68,14 @@ _HANDOFFS = {
         ("DOCMON", "RCA"),
     ),
 }
-# Some gates ask a sub-agent, whose time is then part of theirs.
+# Gates that call a sub-agent, whose time is then part of theirs.
 _ASKED_BY_GATE = {"GATE_DB_MIGRATION": "DATABASE", "GATE_SECURITY_REVIEW": "SECURITY"}
 _SD_TYPES = {"feature": 6, "bugfix": 3, "refactor": 9, "infrastructure": 1, "docs": 1}
 
 
 @dataclass(frozen=True, slots=True)
 class Slowdown:
-    """What was made slower by ``factor`` for the last seven days; ``sd_type`` None means for all."""
+    """A slowdown by ``factor`` in the last seven days, of one ``sd_type``, or of all if None."""
 
     span_type: str
     span_name: str
@@ -84,7 +84,7 @@ class Slowdown:
 
     @property
     def dimension(self) -> tuple[str, str]:
-        """The type and key of the dimension that names it best."""
+        """The type and key of the dimension that describes it best."""
         if self.sd_type is None:
             return self.span_type, self.span_name
         return f"{self.span_type}+sd_type", f"{self.span_name}:{self.sd_type}"
@@ -96,7 +96,7 @@ class Slowdown:
         return f"{self.span_type}:{self.span_name}{only} was made {self.factor:g} times as long"
 
     def is_of(self, span_type: str, name: str, sd_type: str) -> bool:
-        """Tell whether it is in spans of this type and name, in work of this SD type."""
+        """Return whether it applies to spans of this type and name, in work of this SD type."""
         return (self.span_type, self.span_name) == (span_type, name) and self.sd_type in (None, sd_type)
 
 
@@ -108,18 +108,18 @@ SLOWDOWNS = (
 
 
 def generate(last_midnight: datetime, days: int = DAYS, seed: int = SEED) -> Iterator[Span]:
-    """Yield the spans of ``days`` UTC days that end, exclusively, at the given UTC midnight.
+    """Yield the spans of ``days`` UTC days before the given UTC midnight.
 
     The same arguments give the same spans; another midnight gives others, with other ids.
     """
     if last_midnight.utcoffset() != timedelta(0) or last_midnight.time() != datetime.min.time():
-        raise ValueError(f"{last_midnight} is no UTC midnight")
+        raise ValueError(f"{last_midnight} is not a UTC midnight")
     rng = random.Random(f"{seed} {days} {last_midnight.date()}")
     deck: list[tuple[str, str]] = []
     for ago in range(days, 0, -1):
         day = last_midnight - timedelta(days=ago)
         for _ in range(rng.randint(*(_ON_WEEKDAYS if day.weekday() < 5 else _ON_WEEKENDS))):
-            # Dealt from a deck and not thrown, so that every kind occurs as often as it should.
+            # Dealt from a shuffled deck, so that every kind occurs in its exact proportion.
             if not deck:
                 kinds = [kind for kind, times in _SD_TYPES.items() for _ in range(times)]
                 deck = [(name, kind) for name in _HANDOFFS for kind in kinds]
@@ -130,7 +130,7 @@ def generate(last_midnight: datetime, days: int = DAYS, seed: int = SEED) -> Ite
 
 
 class _Trace:
-    """One handoff and all in it, made from the inside out: a span lasts as long as what is in it needs."""
+    """One handoff with its nested spans; a span lasts as long as its own work and its children need."""
 
     def __init__(self, rng: random.Random, sd_type: str, slow: bool) -> None:
         self._rng = rng
@@ -138,10 +138,10 @@ class _Trace:
         self._slow = slow
         self._id = self._new_id()
         self._sd_id = f"SD-DEMO-{rng.randint(1, 120):03d}"
-        self._made: list[Span] = []
+        self._spans: list[Span] = []
 
     def spans(self, handoff: str, start: datetime) -> list[Span]:
-        """Return the handoff's span and then all others, each behind the span it lies in."""
+        """Return the handoff's span and then all others, each after its parent."""
         phase, gates, subagents = _HANDOFFS[handoff]
         at = (start - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
         root = self._open("handoff", handoff, at, None)
@@ -150,7 +150,7 @@ class _Trace:
         if self._rng.random() < 0.3:
             at = self._leaf("wait", "APPROVAL", at, self._noisy(180.0, 0.6), root)
         self._close(root, at + self._noisy(3.0))
-        return self._made
+        return self._spans
 
     def _phase(self, name: str, gates: tuple, subagents: tuple, at: int, parent: Span) -> int:
         phase = self._open("phase", name, at, parent)
@@ -196,7 +196,7 @@ class _Trace:
             project=PROJECT,
             attributes={"generated": True},
         )
-        self._made.append(span)
+        self._spans.append(span)
         return span
 
     def _close(self, span: Span, at: int) -> int:
