@@ -1,7 +1,7 @@
-"""A log request of OTLP, in JSON or protobuf, becomes the log events of Claude Code in it.
+"""Reader of OTLP log requests, JSON or protobuf: yields Claude Code's log events.
 
-Belongs here: the shape of a log request, one record at a time. Does not: which events are noted (otel_notes), HTTP
-(web). The records of other programs are skipped: only what helps spans is read.
+Belongs here: the structure of a log request, one record at a time. Does not: which events are kept (otel_notes), HTTP
+(web). Records of other programs are skipped, since no span needs them.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -36,7 +36,7 @@ Found = Iterator[tuple[dict, Record]]
 
 
 def records_of(request: dict) -> Found:
-    """Yield the attributes of the resource and the record of each event in a JSON request that was read already."""
+    """Yield (resource attributes, record) for each event in a parsed JSON request."""
     for part in _lists(request, _REQUEST):
         resource = _attributes(_dict(part, "resource"))
         for scope in _lists(part, _SCOPES):
@@ -46,19 +46,19 @@ def records_of(request: dict) -> Found:
 
 
 def read_json(body: bytes) -> Found:
-    """Yield what records_of does from the bytes of a JSON request. Raise BadRequest or TooLarge for the whole of it."""
+    """Yield like records_of from the bytes of a JSON request. Raise BadRequest or TooLarge for the whole request."""
     try:
         parts = _Parts(body).found()
         yield from _read(parts, lambda raw: _attributes(load(raw)), _json_record)
     except (NotJson, InvalidSpan) as error:
         raise BadRequest(f"not OTLP/JSON: {error}") from None
     except field_names.UnknownNames as error:
-        raise BadRequest(f"not OTLP/JSON as it is known here: {error}") from None
+        raise BadRequest(f"not OTLP/JSON as known here: {error}") from None
 
 
 def read_protobuf(body: bytes) -> Found:
-    """Yield what records_of does from the bytes of a protobuf request. Raise as read_json does."""
-    # Reading JSON needs no protobuf, which takes 50 ms to import.
+    """Yield like records_of from the bytes of a protobuf request. Raise like read_json."""
+    # Imported here because JSON does not need protobuf, which takes 50 ms to import.
     from google.protobuf.message import DecodeError
     from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
     from opentelemetry.proto.resource.v1.resource_pb2 import Resource
@@ -66,9 +66,9 @@ def read_protobuf(body: bytes) -> Found:
     from leo_telemetry_pipeline.sources.otlp import otlp_protobuf
 
     def record_of(raw: bytes) -> Record | None:
-        # A span begins with its trace id; a log record has no text or bytes under that number.
+        # Field 1 with a length is a span's trace id; in a log record, field 1 is a fixed64.
         if raw.startswith(b"\x0a"):
-            raise BadRequest("spans are not logs: send only those to this address")
+            raise BadRequest("spans are not logs: send only logs to this address")
         record = LogRecord.FromString(raw)
         attributes = _wire_attributes(record.attributes)
         name = _name(record.event_name, record.body.string_value, attributes)
@@ -92,13 +92,13 @@ def _read(
             raise TooLarge(f"the resource is larger than {MAX_SPAN_BYTES >> 20} MiB")
         resource = resource_of(bytes(raw_resource))
         for raw in raw_records:
-            # Claude Code's own events are small; what others log is dropped anyway.
+            # Claude Code's own events are small; larger records are of others, which are skipped anyway.
             if len(raw) <= MAX_SPAN_BYTES and (found := record_of(bytes(raw))) is not None:
                 yield resource, found
 
 
 class _Parts:
-    """Where the resources and records of a JSON request lie in its bytes: all are counted before one is read."""
+    """Locates the resources and records in the bytes of a JSON request, and counts them before any is parsed."""
 
     def __init__(self, body: bytes) -> None:
         self._cursor = Cursor(body)
@@ -113,7 +113,7 @@ class _Parts:
         for key in cursor.members():
             keys.append(key)
             if key in _OTHER_SIGNALS:
-                raise BadRequest(f"{key} are not logs: send only those to this address")
+                raise BadRequest(f"{key} are not logs: send only logs to this address")
             parts += self._each(self._resource) if key in _REQUEST else self._skip()
         cursor.finish()
         field_names.check(keys, _REQUEST, "the request", "resourceLogs")
