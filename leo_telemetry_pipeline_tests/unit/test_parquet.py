@@ -280,7 +280,7 @@ def test_a_duration_is_rounded_from_what_the_column_says_exactly(tmp_path: Path)
 def test_a_column_that_cannot_hold_a_time_is_refused_by_name(tmp_path: Path) -> None:
     """Lost: times that are two minutes off, each by another amount."""
     path = table(tmp_path / "f", start_time_ms=pa.array([float(START_MS)], pa.float32()))
-    with pytest.raises(UserError, match="column start_time_ms is a float, which holds no time exactly"):
+    with pytest.raises(UserError, match="column start_time_ms is a float, which cannot hold an exact time"):
         read(path)
 
 

@@ -53,7 +53,7 @@ def read_json(body: bytes) -> Found:
     except (NotJson, InvalidSpan) as error:
         raise BadRequest(f"not OTLP/JSON: {error}") from None
     except field_names.UnknownNames as error:
-        raise BadRequest(f"not OTLP/JSON as known here: {error}") from None
+        raise BadRequest(f"unknown form of OTLP/JSON: {error}") from None
 
 
 def read_protobuf(body: bytes) -> Found:

@@ -1,6 +1,6 @@
-"""Names of what is not read: packed files, other formats of traces, and files that hold no spans, with a remedy each.
+"""Unsupported files, each with a remedy: compressed files, other trace formats, files without spans.
 
-Belongs here: how to know them by their first bytes or keys. Does not: what is read (formats, files).
+Belongs here: recognizing them by their first bytes or keys. Does not: supported formats (formats, reader).
 """
 
 import json
@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 from leo_telemetry_pipeline.sources.files import column_maps
 
-# So much of a file is looked at.
+# How many bytes of a file are inspected.
 HEAD = 65_536
 _SAMPLE_LINES = 5
 _FEW_COLUMNS = 3
 
-# By first bytes: the format, and what unpacks it for `leo-telemetry import -`.
+# First bytes, name of the format, and the command that decompresses it for `leo-telemetry import -`.
 _PACKED = (
     (b"\x28\xb5\x2f\xfd", "zstd", "zstd -dc"),
     (b"BZh91AY&SY", "bzip2", "bzip2 -dc"),
@@ -35,28 +35,28 @@ _BINARY = (
 
 
 class Unread(NamedTuple):
-    """What something is, with its article, and what to do about it."""
+    """A recognized format, with its article, and the remedy."""
 
     name: str
     remedy: str
 
 
 def packed(head: bytes) -> Unread | None:
-    """Return how a file is packed that must be unpacked before it can be read, by its first bytes."""
+    """Return the compression of a file that must be decompressed first, by its first bytes; None for others."""
     if head.startswith(b"PK\x03\x04") and b"xl/" in head[:4_096]:
         return Unread("a spreadsheet (.xlsx)", "save it as CSV")
-    if head.startswith(b"BZh") and head[4:10] == b"1AY&SY":  # between them stands the level
+    if head.startswith(b"BZh") and head[4:10] == b"1AY&SY":  # the byte between them is the level
         head = b"BZh91AY&SY"
     for magic, name, unpack in _PACKED:
         if head.startswith(magic):
-            return Unread(f"packed with {name}", f"`{unpack} FILE | leo-telemetry import -`")
+            return Unread(f"compressed with {name}", f"`{unpack} FILE | leo-telemetry import -`")
     return None
 
 
 _OVER_OTLP = "send them by OTLP to `leo-telemetry serve`, or let a Collector write OTLP/JSON"
 _CONVERT = "write one JSON line per span: README.md, Your own work"
 
-# By keys that an object has together: what it is.
+# Combinations of keys that identify a format.
 _OBJECTS: tuple[tuple[frozenset[str], Unread], ...] = tuple(
     (frozenset(keys.split()), Unread(name, remedy))
     for keys, name, remedy in (
@@ -82,12 +82,12 @@ _OBJECTS: tuple[tuple[frozenset[str], Unread], ...] = tuple(
         ("resource service trace_id span_id start", "JSON of Datadog", _OVER_OTLP),
         ("Traces UnprocessedTraceIds", "JSON of AWS X-Ray", _CONVERT),
         ("trace_id id segments", "JSON of AWS X-Ray", _CONVERT),
-        ("messages model", "requests to a model", "name a file of spans"),
+        ("messages model", "model requests", "name a file of spans"),
         ("nbformat cells", "a notebook", "name a file of spans"),
-        ("resourceLogs", "logs of OpenTelemetry", "export its traces: logs and metrics hold no spans"),
-        ("scopeLogs", "logs of OpenTelemetry", "export its traces: logs and metrics hold no spans"),
-        ("resourceMetrics", "metrics of OpenTelemetry", "export its traces: logs and metrics hold no spans"),
-        ("scopeMetrics", "metrics of OpenTelemetry", "export its traces: logs and metrics hold no spans"),
+        ("resourceLogs", "logs of OpenTelemetry", "export traces instead: logs and metrics hold no spans"),
+        ("scopeLogs", "logs of OpenTelemetry", "export traces instead: logs and metrics hold no spans"),
+        ("resourceMetrics", "metrics of OpenTelemetry", "export traces instead: logs and metrics hold no spans"),
+        ("scopeMetrics", "metrics of OpenTelemetry", "export traces instead: logs and metrics hold no spans"),
     )
 )
 _LEVELS = frozenset(("level", "severity", "levelname", "lvl", "log.level", "loglevel", "severity_text"))
@@ -95,7 +95,7 @@ _TEXTS = (
     (re.compile(r"\s*(?:--|/\*!|CREATE TABLE|INSERT INTO|SET |BEGIN;|COPY \w)"), "an SQL dump",
      "load it with psql into workflow_trace_log, or export CSV"),
     (re.compile(r"\s*<(?:!doctype html|html|\?xml|[a-z]+[ >])", re.IGNORECASE), "HTML or XML",
-     "see whether the download failed"),
+     "check whether the download failed"),
     (re.compile(r"\s*\{\s*(?:resource|traceId|instrumentationScope|name|parentSpanContext)\s*:", re.MULTILINE),
      "the console output of OpenTelemetry's JavaScript SDK", _OVER_OTLP),
     (re.compile(r"version https://git-lfs"), "a pointer of Git LFS", "`git lfs pull`"),
@@ -103,7 +103,7 @@ _TEXTS = (
 
 
 def likely(head: bytes) -> Unread | None:
-    """Return what a file most likely is of which not one span could be read."""
+    """Return the likely format of a file without a readable span, None if unknown."""
     for magic, name, remedy in _BINARY:
         if head.startswith(magic):
             return Unread(name, remedy)
@@ -141,13 +141,13 @@ def _first_object(text: str) -> dict | None:
 
 
 def _cut_object(text: str) -> dict | None:
-    # Of an object that is longer than the head, or broken, the names of its first keys.
-    found = re.findall(r'\A\{\s*"([^"\\]{1,100})"\s*:\s*([\[{])?', text) if text.startswith("{") else []
-    if not found:
+    # The first keys of an object that is longer than the head, or broken.
+    first = re.findall(r'\A\{\s*"([^"\\]{1,100})"\s*:\s*([\[{])?', text) if text.startswith("{") else []
+    if not first:
         return None
     names = re.findall(r'[{,]\s*"([\w.@-]{1,100})"\s*:', text[:4_096])
     value: dict = dict.fromkeys(names)
-    if found[0][0] == "log":
+    if first[0][0] == "log":
         value["log"] = dict.fromkeys(names)
     return value
 
