@@ -88,9 +88,9 @@ def test_a_wrong_map_is_refused_in_one_line_that_says_what_to_do(text, part):
 
 def test_a_column_that_is_not_there_is_named_with_the_file_and_its_header():
     """Lost otherwise: every line would be bad, and none would say why."""
-    with pytest.raises(UserError, match=r"f\.csv: there is not a column 'TraceId' for trace_id.*TraceID, SpanID"):
+    with pytest.raises(UserError, match=r"f\.csv: there is no column 'TraceId' for trace_id.*TraceID, SpanID"):
         row_maker(HEADER, parse_map(MAP.replace("=TraceID", "=TraceId")), "f.csv")
-    with pytest.raises(UserError, match=r"f\.csv: there is not a column for span_type.*TraceID"):
+    with pytest.raises(UserError, match=r"f\.csv: there is no column for span_type.*TraceID"):
         row_maker(HEADER, parse_map(MAP.replace(", span_type=:gate", "")), "f.csv")
 
 
