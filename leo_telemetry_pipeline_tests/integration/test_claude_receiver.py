@@ -258,7 +258,7 @@ PACKED = gzip.compress(b'{"resourceMetrics":[]}', mtime=0)
         (b'{"resourceProfiles":[]}', "identity", "resourceProfiles"),
         (b"[]", "identity", "not an object"),
         (b'{"resource', "identity", "breaks off"),
-        (PACKED[:-9], "gzip", "cut off"),
+        (PACKED[:-9], "gzip", "truncated"),
         (b"no gzip", "gzip", "not gzip"),
     ],
 )

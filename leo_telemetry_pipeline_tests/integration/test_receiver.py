@@ -415,7 +415,7 @@ def test_a_span_that_the_table_refuses_keeps_no_other_out(talk: Talk, db: Databa
         assert answer.status == 200
         assert json.loads(answer.body)["partialSuccess"] == {
             "rejectedSpans": "1",
-            "errorMessage": "refused by the table, which keeps it in telemetry_quarantine",
+            "errorMessage": "refused by the table, kept in telemetry_quarantine",
         }
         assert one(db, COUNT) == 4
         assert await client.number("spans_quarantined_total") == 1
