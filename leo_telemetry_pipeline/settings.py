@@ -244,8 +244,8 @@ def make_home(home: Path, *, inside: str = "") -> Path:
 
 def _refuse_others_folder(folder: Path) -> None:
     """Raise UserError (exit 3) if somebody else created the folder in our home, OSError if it is missing."""
-    found = folder.stat()
-    if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+    status = folder.stat()
+    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
         raise UserError(f"{folder} belongs to somebody else or is writable by others: remove it", NO_DATABASE)
 
 
@@ -255,12 +255,12 @@ def refuse_others_home(home: Path, *, may_be_volume: bool) -> None:
     The embedded database trusts its home. Without it, a mounted volume is accepted too (owned by root or writable by
     others, as long as we may write): the data folders inside have modes of their own.
     """
-    found = home.stat()
-    is_ours = found.st_uid == os.geteuid()
-    if not is_ours and not (may_be_volume and found.st_uid == 0 and os.access(home, os.W_OK | os.X_OK)):
+    status = home.stat()
+    is_ours = status.st_uid == os.geteuid()
+    if not is_ours and not (may_be_volume and status.st_uid == 0 and os.access(home, os.W_OK | os.X_OK)):
         why = "belongs to somebody else:"
-    elif found.st_mode & 0o022 and not may_be_volume:
-        why = f"is writable by others (mode {found.st_mode & 0o7777:04o}): `chmod go-w` it, or"
+    elif status.st_mode & 0o022 and not may_be_volume:
+        why = f"is writable by others (mode {status.st_mode & 0o7777:04o}): `chmod go-w` it, or"
     else:
         return
     raise UserError(f"{PREFIX}HOME ({home}) {why} choose a folder of your own", NO_DATABASE)

@@ -133,12 +133,12 @@ def _storable(text: str) -> str:
     if _is_printable(text):
         return text
     # Many characters that Python does not call printable are harmless, such as joiners and no-break spaces.
-    shown = text.replace("\r\n", "\n").translate(_UNSHOWN)
+    storable = text.replace("\r\n", "\n").translate(_UNSHOWN)
     try:
-        shown.encode()
+        storable.encode()
     except UnicodeEncodeError:
-        shown = "".join("\ufffd" if "\ud800" <= letter <= "\udfff" else letter for letter in shown)
-    return text if shown == text else shown
+        storable = "".join("\ufffd" if "\ud800" <= letter <= "\udfff" else letter for letter in storable)
+    return text if storable == text else storable
 
 
 def _is_printable(text: str) -> bool:

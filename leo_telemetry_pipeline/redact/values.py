@@ -81,7 +81,7 @@ def clean(span: Span) -> Span:
     if values is not None and are_plain((*filter(None, texts), *values)):
         return span
     pairs = zip(_TEXT_COLUMNS, texts, strict=True)
-    changes: dict = {column: safe for column, given in pairs if given and (safe := name(given, MAX_NAME)) is not given}
+    changes: dict = {column: safe for column, value in pairs if value and (safe := name(value, MAX_NAME)) is not value}
     if (cleaned := clean_attributes(attributes)) is not attributes:
         changes["attributes"] = cleaned
     if not changes:

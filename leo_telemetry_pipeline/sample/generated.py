@@ -143,55 +143,55 @@ class _Trace:
     def spans(self, handoff: str, start: datetime) -> list[Span]:
         """Return the handoff's span and then all others, each after its parent."""
         phase, gates, subagents = _HANDOFFS[handoff]
-        at = (start - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
-        root = self._open("handoff", handoff, at, None)
+        now_ms = (start - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+        root = self._open("handoff", handoff, now_ms, None)
         root.attributes |= {"sd_type": self._sd_type, "retry_attempt": int(self._rng.random() < 0.1)}
-        at = self._phase(phase, gates, subagents, at + self._noisy(2.0), root)
+        now_ms = self._phase(phase, gates, subagents, now_ms + self._noisy(2.0), root)
         if self._rng.random() < 0.3:
-            at = self._leaf("wait", "APPROVAL", at, self._noisy(180.0, 0.6), root)
-        self._close(root, at + self._noisy(3.0))
+            now_ms = self._leaf("wait", "APPROVAL", now_ms, self._noisy(180.0, 0.6), root)
+        self._close(root, now_ms + self._noisy(3.0))
         return self._spans
 
-    def _phase(self, name: str, gates: tuple, subagents: tuple, at: int, parent: Span) -> int:
-        phase = self._open("phase", name, at, parent)
+    def _phase(self, name: str, gates: tuple, subagents: tuple, now_ms: int, parent: Span) -> int:
+        phase = self._open("phase", name, now_ms, parent)
         work = self._noisy(_PHASES[name])
-        at += work // 2
+        now_ms += work // 2
         for subagent in subagents:
-            at = self._subagent(subagent, at, phase)
+            now_ms = self._subagent(subagent, now_ms, phase)
         for gate in gates:
-            at = self._gate(gate, at, phase)
-        return self._close(phase, at + work - work // 2)
+            now_ms = self._gate(gate, now_ms, phase)
+        return self._close(phase, now_ms + work - work // 2)
 
-    def _gate(self, name: str, at: int, parent: Span) -> int:
-        gate = self._open("gate", name, at, parent)
+    def _gate(self, name: str, now_ms: int, parent: Span) -> int:
+        gate = self._open("gate", name, now_ms, parent)
         gate.attributes |= {"gate_score": self._rng.randint(70, 100)}
         gate.queue_wait_ms = self._noisy(0.2, 0.5)
         own = self._slowed("gate", name, self._noisy(_GATES[name]))
         if name in _ASKED_BY_GATE:
-            at = self._subagent(_ASKED_BY_GATE[name], at + own // 2, gate) - own // 2
+            now_ms = self._subagent(_ASKED_BY_GATE[name], now_ms + own // 2, gate) - own // 2
         if name == "GATE_ACCEPTANCE" and self._rng.random() < 0.4:
-            at = self._leaf("wait", "SIGN_OFF", at + own // 2, self._noisy(30.0, 0.6), gate) - own // 2
-        return self._close(gate, at + own)
+            now_ms = self._leaf("wait", "SIGN_OFF", now_ms + own // 2, self._noisy(30.0, 0.6), gate) - own // 2
+        return self._close(gate, now_ms + own)
 
-    def _subagent(self, name: str, at: int, parent: Span) -> int:
-        subagent = self._open("subagent", name, at, parent)
+    def _subagent(self, name: str, now_ms: int, parent: Span) -> int:
+        subagent = self._open("subagent", name, now_ms, parent)
         subagent.queue_wait_ms = self._noisy(1.0, 0.5)
-        end = at + self._slowed("subagent", name, self._noisy(_SUBAGENTS[name]))
+        end = now_ms + self._slowed("subagent", name, self._noisy(_SUBAGENTS[name]))
         for tool in self._rng.sample(sorted(_TOOLS), self._rng.choice((1, 1, 2))):
-            at = self._leaf("tool", tool, at + 100, self._noisy(_TOOLS[tool]), subagent)
-        return self._close(subagent, max(at, end))
+            now_ms = self._leaf("tool", tool, now_ms + 100, self._noisy(_TOOLS[tool]), subagent)
+        return self._close(subagent, max(now_ms, end))
 
-    def _leaf(self, span_type: str, name: str, at: int, length: int, parent: Span) -> int:
-        return self._close(self._open(span_type, name, at, parent), at + length)
+    def _leaf(self, span_type: str, name: str, now_ms: int, length: int, parent: Span) -> int:
+        return self._close(self._open(span_type, name, now_ms, parent), now_ms + length)
 
-    def _open(self, span_type: str, name: str, at: int, parent: Span | None) -> Span:
+    def _open(self, span_type: str, name: str, now_ms: int, parent: Span | None) -> Span:
         span = Span(
             trace_id=self._id,
             span_id=self._new_id(),
             parent_span_id=parent.span_id if parent else None,
             span_type=span_type,
             span_name=name,
-            start_time_ms=at,
+            start_time_ms=now_ms,
             sd_id=self._sd_id,
             project=PROJECT,
             attributes={"generated": True},
@@ -199,9 +199,9 @@ class _Trace:
         self._spans.append(span)
         return span
 
-    def _close(self, span: Span, at: int) -> int:
-        span.end_time_ms, span.duration_ms, span.status = at, at - span.start_time_ms, "OK"
-        return at
+    def _close(self, span: Span, now_ms: int) -> int:
+        span.end_time_ms, span.duration_ms, span.status = now_ms, now_ms - span.start_time_ms, "OK"
+        return now_ms
 
     def _noisy(self, seconds: float, sigma: float = _SIGMA) -> int:
         return round(1000 * seconds * self._rng.lognormvariate(0.0, sigma))

@@ -124,26 +124,26 @@ class Tools:
             return is_option or (is_chosen(key) and text.startswith("'", separator.end()))
         return True
 
-    def _value(self, text: str, at: int, key: str, separator: re.Match) -> tuple[int, int]:
+    def _value(self, text: str, start: int, key: str, separator: re.Match) -> tuple[int, int]:
         # Start and end of the value at this position; empty if it is not a value, or already redacted.
         is_next = bool(separator["next"] or separator["space"])
-        if text.startswith(_SIGNS, at) or (is_next and text.startswith("-", at)):
-            return at, at
-        if key.endswith("pwd") and text.startswith(("/", "~"), at):
-            return at, at
-        if quoted := self.quoted.match(text, at):
+        if text.startswith(_SIGNS, start) or (is_next and text.startswith("-", start)):
+            return start, start
+        if key.endswith("pwd") and text.startswith(("/", "~"), start):
+            return start, start
+        if quoted := self.quoted.match(text, start):
             return self._inside(text, quoted, separator, is_pair=bool(separator["next"]) and not key.startswith("-"))
-        if text.startswith(("[", "{"), at):
-            return at, self._closing(text, at)
-        if "\n" in separator["between"] and (items := self.items.match(text, at)):
+        if text.startswith(("[", "{"), start):
+            return start, self._closing(text, start)
+        if "\n" in separator["between"] and (items := self.items.match(text, start)):
             return items.span()
         whole_line = "authorization" in key or "cookie" in key
-        matched = (self.line if whole_line else self.word).match(text, at)
+        matched = (self.line if whole_line else self.word).match(text, start)
         value = matched[0].rstrip(" ,.)}]") if matched else ""
         value += "]" if value.endswith(MARK[:-1]) else ""
         if value.lower() in _NO_VALUES or (separator["between"].endswith(": ") and _is_plain(value, key)):
-            return at, at
-        return at, at + len(value)
+            return start, start
+        return start, start + len(value)
 
     def _inside(self, text: str, quoted: re.Match, separator: re.Match, *, is_pair: bool) -> tuple[int, int]:
         inner, nothing = quoted[2], (quoted.start(), quoted.start())
@@ -153,9 +153,9 @@ class Tools:
             return nothing
         return quoted.span(2)
 
-    def _closing(self, text: str, at: int) -> int:
+    def _closing(self, text: str, start: int) -> int:
         depth = 0
-        for bracket in self.brackets.finditer(text, at):
+        for bracket in self.brackets.finditer(text, start):
             depth += 1 if bracket[0] in "[{" else -1
             if depth == 0:
                 return bracket.end()

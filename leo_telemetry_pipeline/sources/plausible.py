@@ -11,7 +11,7 @@ DAY_MS = 86_400_000
 
 TOO_LATE = "starts after tomorrow"
 ENDS_TOO_LATE = "ends after tomorrow"
-TOO_EARLY = "starts more than a year before what is kept"
+TOO_EARLY = "starts more than a year before the retention limit"
 CONTRADICTION = "its duration contradicts its end"
 
 _GRACE_DAYS = 365

@@ -39,7 +39,7 @@ class Rules:
     """What a server accepts.
 
     ``hosts``: its names besides those of loopback; None for any name, which needs a token.
-    ``is_page``: whether other pages may link to an address; None for a server without pages, which has no own origin.
+    ``is_page``: whether other pages may link to an address; None for a server without pages, and so without an origin.
     """
 
     hosts: frozenset[str] | None = frozenset()
@@ -97,7 +97,7 @@ def _is_navigation(scope: Scope, headers: Headers) -> bool:
     )
 
 
-def in_words(connection: HTTPConnection, why: str) -> Response:  # noqa: ARG001  # other functions use it
+def in_words(connection: HTTPConnection, why: str) -> Response:  # noqa: ARG001  # other refusals use it
     """Return a 403 response in plain text."""
     return PlainTextResponse(f"{why}\n", 403)
 

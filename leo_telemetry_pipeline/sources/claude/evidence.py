@@ -146,13 +146,13 @@ class Evidence:
 
     def needed(self) -> list[dict]:
         """Return the notes that are still needed, and the memory."""
-        left = [note for note in self.notes if id(note) not in self._used or self._is_young_otel(note)]
+        remaining = [note for note in self.notes if id(note) not in self._used or self._is_young_otel(note)]
         remembers = self.memory.made or self.memory.traces
         if self._final:
             # The last OpenTelemetry records arrive after the end of a session.
-            left = [note for note in left if self._is_young_otel(note)]
-            return [*left, self.memory.note()] if left else []
-        return [*left, self.memory.note()] if remembers else left
+            remaining = [note for note in remaining if self._is_young_otel(note)]
+            return [*remaining, self.memory.note()] if remaining else []
+        return [*remaining, self.memory.note()] if remembers else remaining
 
     def _is_young_otel(self, note: dict) -> bool:
         return note["event"] in (SPAN, LOG) and self.may_wait(note)

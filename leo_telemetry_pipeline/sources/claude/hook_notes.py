@@ -26,7 +26,7 @@ _LARGEST_NUMBER = 2**53
 
 
 def note(event: object, wall_ns: int, monotonic_ns: int) -> dict | None:
-    """Return the note of an event received at this time; None for an event of no span."""
+    """Return the note of an event received at this time; None for an event that no span needs."""
     if not isinstance(event, dict) or event.get("hook_event_name") not in EVENTS:
         return None
     kept = {"event": event["hook_event_name"], "wall_ns": wall_ns, "monotonic_ns": monotonic_ns}

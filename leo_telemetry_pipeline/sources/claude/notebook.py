@@ -87,8 +87,8 @@ def checked_folder(home: str) -> str:
         from leo_telemetry_pipeline.settings import make_home
 
         make_home(Path(home), inside=FOLDER)
-    found = os.lstat(folder)
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+    status = os.lstat(folder)
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
         raise OSError(f"{folder} is not a folder that only you can write to: no events are recorded")
     return folder
 

@@ -41,8 +41,8 @@ def records_of(request: dict) -> Found:
         resource = _attributes(_dict(part, "resource"))
         for scope in _lists(part, _SCOPES):
             for record in _lists(scope, _RECORDS):
-                if (found := _record(record)) is not None:
-                    yield resource, found
+                if (event := _record(record)) is not None:
+                    yield resource, event
 
 
 def read_json(body: bytes) -> Found:
@@ -73,8 +73,8 @@ def read_protobuf(body: bytes) -> Found:
         attributes = _wire_attributes(record.attributes)
         name = _name(record.event_name, record.body.string_value, attributes)
         moment = record.time_unix_nano or record.observed_time_unix_nano
-        found = Record(name, record.trace_id.hex(), record.span_id.hex(), "", moment, moment, attributes)
-        return found if name.startswith(PREFIX) else None
+        event = Record(name, record.trace_id.hex(), record.span_id.hex(), "", moment, moment, attributes)
+        return event if name.startswith(PREFIX) else None
 
     try:
         parts = otlp_protobuf.parts_in(body, "logs")
@@ -93,8 +93,8 @@ def _read(
         resource = resource_of(bytes(raw_resource))
         for raw in raw_records:
             # Claude Code's own events are small; larger records are of others, which are skipped anyway.
-            if len(raw) <= MAX_SPAN_BYTES and (found := record_of(bytes(raw))) is not None:
-                yield resource, found
+            if len(raw) <= MAX_SPAN_BYTES and (event := record_of(bytes(raw))) is not None:
+                yield resource, event
 
 
 class _Parts:
@@ -192,27 +192,27 @@ def _name(event: object, body: object, attributes: dict) -> str:
 
 
 def _attributes(holder: object) -> dict:
-    found = {}
+    attributes = {}
     for pair in _lists(holder, ("attributes",))[:_MAX_ATTRIBUTES]:
         key, value = (pair.get("key"), pair.get("value")) if isinstance(pair, dict) else (None, None)
         if isinstance(key, str) and isinstance(value, dict):
             for kind in _SCALARS.intersection(value):
-                found[key] = value[kind]
-    return found
+                attributes[key] = value[kind]
+    return attributes
 
 
 def _wire_attributes(pairs) -> dict:
-    found = {}
+    attributes = {}
     for pair in pairs[:_MAX_ATTRIBUTES]:
         kind = pair.value.WhichOneof("value")
         if kind in ("string_value", "bool_value", "int_value", "double_value"):
-            found[pair.key] = getattr(pair.value, kind)
-    return found
+            attributes[pair.key] = getattr(pair.value, kind)
+    return attributes
 
 
 def _lists(holder: object, names: Iterable[str]) -> list:
-    found = [holder.get(name) for name in names] if isinstance(holder, dict) else []
-    return [item for value in found if isinstance(value, list) for item in value]
+    members = [holder.get(name) for name in names] if isinstance(holder, dict) else []
+    return [item for value in members if isinstance(value, list) for item in value]
 
 
 def _dict(holder: object, name: str) -> dict:

@@ -105,7 +105,7 @@ def row_maker(header: list[str], column_map: dict[str, str] | None, file: str) -
     shown = redact.text(", ".join(names), 500)
     for target in REQUIRED:
         if target not in sources:
-            raise UserError(f"{file}: there is no column for {target}: map it to one of its header: {shown}")
+            raise UserError(f"{file}: there is no column for {target}: map it to one of {shown}")
     constants: dict[str, str] = {}
     plan: list[tuple[str, int, str]] = []
     for target, source in sources.items():
@@ -115,7 +115,7 @@ def row_maker(header: list[str], column_map: dict[str, str] | None, file: str) -
         elif source.startswith(":"):
             constants[target] = source[1:]
         else:
-            raise UserError(f"{file}: there is no column {name!r} for {target}: name one of its header: {shown}")
+            raise UserError(f"{file}: there is no column {name!r} for {target}: map it to one of {shown}")
     return _maker(constants, plan)
 
 

@@ -53,8 +53,8 @@ def rows(
     sources = sources or {}
     columns = parquet_values.targets(sources)
     with opened(path) as file:
-        given = {columns.get(name, name) for name in file.schema_arrow.names} | set(sources)
-        if missing := [name for name in REQUIRED if name not in given]:
+        available = {columns.get(name, name) for name in file.schema_arrow.names} | set(sources)
+        if missing := [name for name in REQUIRED if name not in available]:
             needed = f"a file of spans has {', '.join(REQUIRED)}, or --map names their columns"
             raise UserError(f"{path} has no column {', '.join(missing)}: {needed}", 1)
         first = 1

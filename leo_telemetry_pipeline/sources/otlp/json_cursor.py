@@ -101,9 +101,9 @@ class Cursor:
         return memoryview(self._body)[start : self._at]
 
     def _closed(self) -> int:
-        body, at, depth = self._body, self._at + 1, 1
+        body, position, depth = self._body, self._at + 1, 1
         while True:
-            for token in _TOKEN.finditer(body, at):
+            for token in _TOKEN.finditer(body, position):
                 group = token.lastindex
                 if group is None:
                     continue
@@ -117,7 +117,7 @@ class Cursor:
                         return token.start() + depth
                     depth -= closed
                 else:
-                    at = self._quoted(token.start())
+                    position = self._quoted(token.start())
                     break
             else:
                 raise NotJson("it breaks off")

@@ -129,27 +129,27 @@ def _check(seen: set[int], known: set[int], where: str, expected: str) -> None:
 
 def _fields(message: memoryview, left: list[int]) -> Iterator[tuple[int, memoryview]]:
     """Yield number and content of each length-delimited field; skip the others."""
-    at, groups = 0, []
-    while at < len(message):
+    position, groups = 0, []
+    while position < len(message):
         left[0] -= 1
         if left[0] < 0:
             raise TooLarge(f"more than {MAX_SPANS} spans or log records and {MAX_PARTS} other parts")
-        tag, at = _varint(message, at)
+        tag, position = _varint(message, position)
         number, kind = tag >> 3, tag & 7
         if not number:
             raise BadRequest("not OTLP/protobuf: a field has no number")
         if kind == _LENGTH:
-            length, at = _varint(message, at)
-            at += length
-            if at <= len(message) and not groups:
-                yield number, message[at - length : at]
+            length, position = _varint(message, position)
+            position += length
+            if position <= len(message) and not groups:
+                yield number, message[position - length : position]
         elif kind == _VARINT:
-            _, at = _varint(message, at)
+            _, position = _varint(message, position)
         elif kind in _FIXED:
-            at += _FIXED[kind]
+            position += _FIXED[kind]
         else:
             _step(groups, number, kind)
-    if at != len(message) or groups:
+    if position != len(message) or groups:
         raise BadRequest("not OTLP/protobuf: it breaks off")
 
 
@@ -160,14 +160,14 @@ def _step(groups: list[int], number: int, kind: int) -> None:
         raise BadRequest("not OTLP/protobuf: a field of an unknown kind")
 
 
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
+def _varint(message: memoryview, position: int) -> tuple[int, int]:
     value = shift = 0
-    while at < len(message) and shift < 70:
-        byte = message[at]
-        at += 1
+    while position < len(message) and shift < 70:
+        byte = message[position]
+        position += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return value, at
+            return value, position
         shift += 7
     raise BadRequest("not OTLP/protobuf: it breaks off")
 

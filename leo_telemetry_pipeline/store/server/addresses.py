@@ -66,16 +66,16 @@ class _Parts(NamedTuple):
 def parts_of(text: str, variable: str) -> dict[str, str]:
     """Parse an address into libpq's parameters. Raises UserError (exit 3) that names the variable and the fault."""
     address = _unwrapped(text)
-    scheme, found, rest = address.partition("://")
-    if found and _SCHEME.fullmatch(scheme):
+    scheme, separator, rest = address.partition("://")
+    if separator and _SCHEME.fullmatch(scheme):
         return _of_url(rest, variable, jdbc=scheme.lower().startswith("jdbc:"))
     if re.match(r"\w+\s*=", address):
         return _of_keywords(address, variable)
     if _COMMAND.match(address):
         raise _wrong(variable, f"is a psql command with options: use an address instead; {_EXAMPLE}")
-    if found and scheme.lower() in ("http", "https"):
+    if separator and scheme.lower() in ("http", "https"):
         raise _wrong(variable, "is the address of a web page: copy the database's connection string instead")
-    if not found and "@" in address:
+    if not separator and "@" in address:
         raise _wrong(variable, "does not begin with postgresql://: add that")
     raise UserError(not_an_address(variable), NO_DATABASE)
 
@@ -198,12 +198,12 @@ def _of_url(rest: str, variable: str, *, jdbc: bool) -> dict[str, str]:
 
 def _split(rest: str, variable: str) -> _Parts:
     rest = re.sub(r"\s*\n\s*", "", rest)
-    found = _CLEAN.fullmatch(rest)
-    if found is None or ("@" in (found["query"] or "") and not _all_known(found["query"])):
-        found = _RAW.fullmatch(rest)
-    if found is None:
+    match = _CLEAN.fullmatch(rest)
+    if match is None or ("@" in (match["query"] or "") and not _all_known(match["query"])):
+        match = _RAW.fullmatch(rest)
+    if match is None:
         raise _wrong(variable, _what_is_wrong(rest))
-    parts = _Parts(**{name: text if name == "password" else text or "" for name, text in found.groupdict().items()})
+    parts = _Parts(**{name: text if name == "password" else text or "" for name, text in match.groupdict().items()})
     _refuse_placeholders(parts, variable)
     for name, part in (("user", parts.user), ("host", parts.hosts), ("database", parts.database)):
         if re.search(r"\s", part):
@@ -236,8 +236,8 @@ def _refuse_placeholders(parts: _Parts, variable: str) -> None:
     if _UNFILLED_PASSWORD.fullmatch(password):
         raise _wrong(variable, f"still has the placeholder {password}: replace it with the password")
     for name, part in (("user", parts.user), ("host", parts.hosts), ("database", parts.database)):
-        if found := _UNFILLED.search(unquote(part)):
-            raise _wrong(variable, f"still has the placeholder {found[0]} in its {name}: replace it, brackets included")
+        if match := _UNFILLED.search(unquote(part)):
+            raise _wrong(variable, f"still has the placeholder {match[0]} in its {name}: replace it, brackets included")
 
 
 def _encoded(password: str, variable: str) -> str:

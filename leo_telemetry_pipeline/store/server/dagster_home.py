@@ -1,6 +1,6 @@
 """Dagster's home folder: environment of its processes, and the state of its daemon in its tables.
 
-Belongs here: everything about Dagster that does not need to import it. Does not: importing Dagster.
+Belongs here: what our processes need to know about Dagster. Does not: anything that imports Dagster.
 """
 
 import json
@@ -146,8 +146,8 @@ def _first_line(error: dict[str, Any] | None) -> str:
 
 
 def _are_made(ask: Ask) -> bool:
-    made = "SELECT FROM kvs WHERE key = %s AND value = %s"
-    return _exist(ask, "kvs") and bool(ask(made, TABLES_MADE, tables_version()))
+    query = "SELECT FROM kvs WHERE key = %s AND value = %s"
+    return _exist(ask, "kvs") and bool(ask(query, TABLES_MADE, tables_version()))
 
 
 def _exist(ask: Ask, *tables: str) -> bool:

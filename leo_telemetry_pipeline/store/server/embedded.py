@@ -90,7 +90,7 @@ class Embedded:
 
     def release(self) -> None:
         """Stop being a user; the last user stops the server."""
-        # A signal watcher may release while the main thread hangs in a statement, and then that releases too.
+        # A signal watcher may call this while the main thread hangs in a statement, which then calls it again.
         with self._leaving:
             if self._users is None:
                 return
