@@ -26,7 +26,7 @@ SUFFIX = ".spans"
 # Limit of a removed attribute's count in one line.
 _MOST = 1 << 32
 _values = operator.attrgetter(*COLUMNS)
-# JSON escapes newlines and all other characters beyond printable ASCII, so a record is one line.
+# JSON escapes newlines and all non-ASCII characters, so a record is one line.
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 

@@ -45,7 +45,7 @@ _log = logging.getLogger(__name__)
 def build_app(settings: Settings, target: Target, *, host: str = "127.0.0.1", away: bool = False) -> "Application":
     """Return the receiver as an ASGI application that stores in ``target`` and spools in the settings' home.
 
-    ``host``: the name or address that it listens at. ``away``: the target does not answer yet.
+    ``host``: the name or address that it listens on. ``away``: the target does not answer yet.
     """
     receiver = _Receiver(settings, target, away=away)
     app = Starlette(

@@ -45,7 +45,7 @@ class Connections:
         self._idle[connection] = None
         return not made_room
 
-    def is_idle(self, connection: Connection, idle: bool) -> None:
+    def set_idle(self, connection: Connection, idle: bool) -> None:
         """Record whether an open connection is idle."""
         if not idle:
             self._idle.pop(connection, None)

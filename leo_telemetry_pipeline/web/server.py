@@ -179,7 +179,7 @@ class _Protocol(H11Protocol):
         if state == self._state:
             return
         self._state = state
-        self._shared.connections.is_idle(self, theirs is h11.IDLE and not more and not self._first)
+        self._shared.connections.set_idle(self, theirs is h11.IDLE and not more and not self._first)
         self._end_after(_KEEP_ALIVE_S if waits else _DEADLINES_S.get(theirs, _ANSWER_S))
 
     def _end_after(self, seconds: float) -> None:

@@ -175,8 +175,8 @@ def test_what_is_left_out_of_an_address_can_be_named():
 def test_variables_that_change_where_an_address_leads_are_named():
     """Lost: an hour, since PGHOSTADDR sends the connection elsewhere than the address says."""
     environ = {"PGHOSTADDR": "192.0.2.1", "PGOPTIONS": "-c search_path=x", "PGAPPNAME": "x"}
-    assert addresses.also_decide(PLAIN, environ) == ["PGHOSTADDR", "PGOPTIONS"]
-    assert addresses.also_decide(PLAIN | {"hostaddr": "192.0.2.2"}, environ) == ["PGOPTIONS"]
+    assert addresses.environment_overrides(PLAIN, environ) == ["PGHOSTADDR", "PGOPTIONS"]
+    assert addresses.environment_overrides(PLAIN | {"hostaddr": "192.0.2.2"}, environ) == ["PGOPTIONS"]
     said = addresses.cannot_connect("it", VARIABLE, "failed: no route", PLAIN, environ)
     assert f"are {VARIABLE}, PGHOSTADDR, PGOPTIONS right?" in said
     assert addresses.remarks(f"{URL}?pgbouncer=true", {}).endswith(

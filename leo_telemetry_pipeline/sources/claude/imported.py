@@ -15,7 +15,7 @@ from leo_telemetry_pipeline.span import Span
 MOST_NOTES = 100_000
 
 
-class Gathered:
+class SessionNotes:
     """The notes of the sessions of one file."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ from typing import BinaryIO, NamedTuple
 
 from leo_telemetry_pipeline import redact
 from leo_telemetry_pipeline.errors import UserError
-from leo_telemetry_pipeline.sources.claude.imported import Gathered
+from leo_telemetry_pipeline.sources.claude.imported import SessionNotes
 from leo_telemetry_pipeline.sources.files import column_maps, formats, json_documents, parquet, unsupported
 from leo_telemetry_pipeline.sources.files.lines import MAX_LINE, NOT_UTF8, TOO_LONG, Source
 from leo_telemetry_pipeline.sources.otlp import otlp
@@ -78,7 +78,7 @@ class _Reading(NamedTuple):
     own: Callable[[dict], dict] | None
     seen: Seen
     on_bytes: Callable[[int], object] | None
-    claude: Gathered
+    claude: SessionNotes
 
     def span(self, row: dict) -> Span:
         """Return the span of a row, after applying the column map. Raise InvalidSpan."""
@@ -112,7 +112,7 @@ def read(
     how = _How(project, policy or redact.Policy(), {} if removed is None else removed)
     own = column_maps.object_maker(column_map) if column_map else None
     return _read(
-        file, _Reading(Path(path), how, column_map, own, seen if seen is not None else Seen(), on_bytes, Gathered())
+        file, _Reading(Path(path), how, column_map, own, seen if seen is not None else Seen(), on_bytes, SessionNotes())
     )
 
 

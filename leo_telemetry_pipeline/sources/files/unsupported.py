@@ -34,22 +34,22 @@ _BINARY = (
 )
 
 
-class Unread(NamedTuple):
+class Unsupported(NamedTuple):
     """A recognized format, with its article, and the remedy."""
 
     name: str
     remedy: str
 
 
-def packed(head: bytes) -> Unread | None:
+def packed(head: bytes) -> Unsupported | None:
     """Return the compression of a file that must be decompressed first, by its first bytes; None for others."""
     if head.startswith(b"PK\x03\x04") and b"xl/" in head[:4_096]:
-        return Unread("a spreadsheet (.xlsx)", "save it as CSV")
+        return Unsupported("a spreadsheet (.xlsx)", "save it as CSV")
     if head.startswith(b"BZh") and head[4:10] == b"1AY&SY":  # the byte between them is the level
         head = b"BZh91AY&SY"
     for magic, name, unpack in _PACKED:
         if head.startswith(magic):
-            return Unread(f"compressed with {name}", f"`{unpack} FILE | leo-telemetry import -`")
+            return Unsupported(f"compressed with {name}", f"`{unpack} FILE | leo-telemetry import -`")
     return None
 
 
@@ -57,8 +57,8 @@ _OVER_OTLP = "send them by OTLP to `leo-telemetry serve`, or let a Collector wri
 _CONVERT = "write one JSON line per span: README.md, Your own work"
 
 # Combinations of keys that identify a format.
-_OBJECTS: tuple[tuple[frozenset[str], Unread], ...] = tuple(
-    (frozenset(keys.split()), Unread(name, remedy))
+_OBJECTS: tuple[tuple[frozenset[str], Unsupported], ...] = tuple(
+    (frozenset(keys.split()), Unsupported(name, remedy))
     for keys, name, remedy in (
         ("traceEvents", "Chrome's trace event format", _CONVERT),
         ("ph ts pid", "Chrome's trace event format", _CONVERT),
@@ -102,32 +102,32 @@ _TEXTS = (
 )  # fmt: skip
 
 
-def likely(head: bytes) -> Unread | None:
+def likely(head: bytes) -> Unsupported | None:
     """Return the likely format of a file without a readable span, None if unknown."""
     for magic, name, remedy in _BINARY:
         if head.startswith(magic):
-            return Unread(name, remedy)
+            return Unsupported(name, remedy)
     if b"\0" in head or _share_unprintable(head) > 0.1:
-        return Unread("binary data, such as protobuf or a profile", "write OTLP/JSON, JSON lines, CSV or Parquet")
+        return Unsupported("binary data, such as protobuf or a profile", "write OTLP/JSON, JSON lines, CSV or Parquet")
     text = head.decode("utf-8", "replace").lstrip("\ufeff")
     value = _first_object(text)
     if value is not None:
         return _object(value)
     for pattern, name, remedy in _TEXTS:
         if pattern.match(text):
-            return Unread(name, remedy)
+            return Unsupported(name, remedy)
     return _table(text)
 
 
-def _object(value: dict) -> Unread | None:
+def _object(value: dict) -> Unsupported | None:
     har = value.get("log")
     if isinstance(har, dict) and "entries" in har:
-        return Unread("a HAR file of a browser", _CONVERT)
-    for keys, unread in _OBJECTS:
+        return Unsupported("a HAR file of a browser", _CONVERT)
+    for keys, unsupported in _OBJECTS:
         if keys <= value.keys():
-            return unread
+            return unsupported
     if _LEVELS & {key.lower() for key in value}:
-        return Unread("log lines", "name a file of spans")
+        return Unsupported("log lines", "name a file of spans")
     return None
 
 
@@ -152,14 +152,14 @@ def _cut_object(text: str) -> dict | None:
     return value
 
 
-def _table(text: str) -> Unread | None:
+def _table(text: str) -> Unsupported | None:
     lines = [line for line in text.splitlines()[: _SAMPLE_LINES + 1] if line.strip()]
     if len(lines) < 2:
         return None
     delimiter = column_maps.delimiter_of(lines[0])
     widths = {line.count(delimiter) + 1 for line in lines[:_SAMPLE_LINES]}
     if len(widths) == 1 and widths.pop() >= _FEW_COLUMNS:
-        return Unread("CSV", "name its columns: --map trace_id=THEIRS,span_id=THEIRS,... (leo-telemetry import --help)")
+        return Unsupported("CSV", "name its columns: --map trace_id=THEIRS,... (leo-telemetry import --help)")
     return None
 
 

@@ -26,7 +26,7 @@ from leo_telemetry_pipeline.store.retention.rules import (
     Sealed,
     is_due,
     is_to_seal,
-    may_go,
+    may_drop,
     near,
     to_archive,
 )
@@ -67,7 +67,7 @@ def maintain(database: Database, settings: Settings, *, dry_run: bool = False) -
 
 def _partition(database: Database, limit: Limit, report: Report) -> None:
     wanted = partitions.in_range(limit.today, limit.keep_days)
-    with _noting(report, "partitions"):
+    with _reporting(report, "partitions"):
         held = partitions.in_default(database, wanted[0], wanted[-1])
         missing = set(wanted) - set(held) - set(partitions.attached(database))
         report.partitions_made = len(missing)
@@ -80,14 +80,14 @@ def _partition(database: Database, limit: Limit, report: Report) -> None:
         if missing and not report.partitions_made:
             report.problems.append(f"partitions: {_IN_USE}")
         for day in held:
-            with _noting(report, f"moving {day}"):
+            with _reporting(report, f"moving {day}"):
                 report.moved[str(day)] = partitions.move(database, day)
 
 
 def _seal(database: Database, limit: Limit, report: Report) -> None:
     for day in _days(database, limit):
         if is_to_seal(day, limit):
-            with _noting(report, f"sealing {day.day}"):
+            with _reporting(report, f"sealing {day.day}"):
                 number = histograms.seal(database, day.day)
                 if number is not None:
                     report.sealed.append((day.day, number))
@@ -101,12 +101,12 @@ def _archive_and_drop(database: Database, limit: Limit, archives: str, report: R
     due = [day for day in due if day.day not in report.waiting]
     into = None
     if archives and any(to_archive(day) and day.spans for day in due):
-        with _noting(report, "archive"):
+        with _reporting(report, "archive"):
             into = archive.folder(archives)
         if into is None:
             due = [day for day in due if not (to_archive(day) and day.spans)]
     for day in due:
-        with _noting(report, day.day):
+        with _reporting(report, day.day):
             if into is not None and day.spans:
                 report.archived += [archive.write(database, part, into) for part in to_archive(day)]
             dropped = _drop(database, day.day, limit, archives=bool(archives))
@@ -123,7 +123,7 @@ def _drop(database: Database, day: date, limit: Limit, *, archives: bool) -> Dro
         cursor.execute(_SPANS + " AND start_time_ms >= %(from_ms)s GROUP BY 1", whole(day).parameters())
         [(_, spans, newest)] = cursor.fetchall() or [(None, 0, None)]
         cursor.execute(_PARTS + " WHERE day = %s ORDER BY day, part FOR UPDATE", (day,))
-        if not may_go(Day(day, spans, newest, _parts(cursor.fetchall()).get(day, ())), limit, archives=archives):
+        if not may_drop(Day(day, spans, newest, _parts(cursor.fetchall()).get(day, ())), limit, archives=archives):
             return None
         freed = partitions.drop(cursor, day)
         cursor.execute(
@@ -136,7 +136,7 @@ def _preview(database: Database, limit: Limit, archives: str, report: Report) ->
     days, folder = _days(database, limit), Path(archives).expanduser()
     can_archive = False
     if archives and any(is_due(day, limit) and day.spans for day in days):
-        with _noting(report, "archive"):
+        with _reporting(report, "archive"):
             archive.folder(archives, made=False)
             can_archive = True
     for day in days:
@@ -173,7 +173,7 @@ def _delete_records(database: Database, limit: Limit, report: Report) -> None:
         ("quarantined", "FROM telemetry_quarantine WHERE created_at < %(limit)s"),
         ("drains", "FROM telemetry_drains WHERE drained_at < %(limit)s"),
     ):
-        with _noting(report, name):
+        with _reporting(report, name):
             if report.dry_run:
                 deleted = database.rows(f"SELECT count(*) {rows}", parameters)[0][0]
             else:
@@ -215,7 +215,7 @@ def _parts(rows: Sequence[tuple]) -> dict[date, tuple[Sealed, ...]]:
 
 
 @contextmanager
-def _noting(report: Report, what: object) -> Iterator[None]:
+def _reporting(report: Report, what: object) -> Iterator[None]:
     """Report an error of a step and continue; re-raise if the database is unavailable."""
     try:
         yield

@@ -81,7 +81,7 @@ def to_archive(day: Day) -> list[Part]:
     return [part.part for part in day.parts if not part.archived and not part.dropped]
 
 
-def may_go(day: Day, limit: Limit, *, archives: bool) -> bool:
+def may_drop(day: Day, limit: Limit, *, archives: bool) -> bool:
     """Return whether a day may be dropped now, with everything counted and archived."""
     return is_due(day, limit) and is_all_sealed(day) and not (archives and day.spans and to_archive(day))
 

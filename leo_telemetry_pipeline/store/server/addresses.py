@@ -86,7 +86,7 @@ def ignored(text: str) -> list[str]:
     return [name for name in names if name.lower() in _OF_OTHERS]
 
 
-def also_decide(parts: Mapping[str, str], environ: Mapping[str, str]) -> list[str]:
+def environment_overrides(parts: Mapping[str, str], environ: Mapping[str, str]) -> list[str]:
     """Return the environment variables that override or extend an address."""
     return [name for name, part in _ALSO_DECIDE.items() if environ.get(name) and part not in parts]
 
@@ -96,7 +96,7 @@ def remarks(text: str, environ: Mapping[str, str]) -> str:
     notes = []
     if left_out := ignored(text):
         notes.append(f"parameters of other drivers in its address are ignored: {', '.join(left_out)}")
-    if others := also_decide(parts_of(text, "address"), environ):
+    if others := environment_overrides(parts_of(text, "address"), environ):
         notes.append(f"the environment also changes where it connects: {', '.join(others)}")
     return "".join(f"; {note}" for note in notes)
 
@@ -137,7 +137,7 @@ def cannot_connect(shown: str, variable: str, error: str, parts: Mapping[str, st
         return f"{shown} refuses the user or the password: check them in {variable}{brackets}"
     if "does not exist" in error and "database" in error:
         return f"{shown} does not exist: create it, or correct {variable}"
-    others = also_decide(parts, environ)
+    others = environment_overrides(parts, environ)
     right = f"are {', '.join([variable, *others])}" if others else f"is {variable}"
     return f"{shown} does not answer ({_reason(error)}): is it running, and {right} right?"
 

@@ -23,7 +23,7 @@ from leo_telemetry_pipeline.settings import make_home, refuse_others_home
 from leo_telemetry_pipeline.store.server import log_files
 from leo_telemetry_pipeline.store.server.nameless_user import programs_for_initdb
 from leo_telemetry_pipeline.store.server.postmaster import Postmaster
-from leo_telemetry_pipeline.store.server.server_programs import private, programs, run, server_user, shared_memory
+from leo_telemetry_pipeline.store.server.server_programs import open_private, programs, run, server_user, shared_memory
 from leo_telemetry_pipeline.store.server.watch import Watch
 
 _log = logging.getLogger(__name__)
@@ -317,7 +317,7 @@ def _refuse_private_parents(home: Path) -> None:
 
 
 def _write_private(path: Path, text: str) -> None:
-    with private(path, os.O_TRUNC) as file:
+    with open_private(path, os.O_TRUNC) as file:
         file.write(text.encode())
 
 

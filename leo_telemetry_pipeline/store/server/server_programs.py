@@ -79,7 +79,7 @@ def run(program: Path, arguments: Sequence[str], home: Path, data: Path, holds: 
     logs = (home / "postgresql.log", data / "log")
     before = [log.stat().st_size if log.exists() else 0 for log in logs]
     # The server inherits its output and outlives this process, so it must be a file, not a pipe.
-    with private(logs[0], os.O_APPEND) as log:
+    with open_private(logs[0], os.O_APPEND) as log:
         try:
             # In its own session, Ctrl-C in our terminal does not end it.
             process = subprocess.Popen(
@@ -117,7 +117,7 @@ def _status(process: subprocess.Popen) -> int:
         raise
 
 
-def private(path: Path, how: int) -> BinaryIO:
+def open_private(path: Path, how: int) -> BinaryIO:
     """Open a file for writing, accessible only to its owner."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | how, 0o600), "wb")
 
