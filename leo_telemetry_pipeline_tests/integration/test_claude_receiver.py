@@ -257,7 +257,7 @@ PACKED = gzip.compress(b'{"resourceMetrics":[]}', mtime=0)
         (b'{"batches":[]}', "identity", "batches"),
         (b'{"resourceProfiles":[]}', "identity", "resourceProfiles"),
         (b"[]", "identity", "not an object"),
-        (b'{"resource', "identity", "breaks off"),
+        (b'{"resource', "identity", "truncated"),
         (PACKED[:-9], "gzip", "truncated"),
         (b"no gzip", "gzip", "not gzip"),
     ],

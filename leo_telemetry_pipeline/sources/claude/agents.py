@@ -14,7 +14,7 @@ def make_agents(maker: Maker) -> None:
     """Add a span for each finished run of a sub-agent, once its launcher is known."""
     for agent, runs in maker.runs.items():
         for number, run in enumerate(runs, 1):
-            if not run.made:
+            if not run.built:
                 _agent(maker, agent, number, run)
 
 

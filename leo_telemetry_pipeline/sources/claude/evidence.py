@@ -25,13 +25,13 @@ _MOST_TURNS = 20
 class Memory:
     """State kept after notes are deleted. Times are epoch ms.
 
-    ``made``: ids of finished spans, in order. ``traces``: [prompt key, start, root span id] by OpenTelemetry trace.
+    ``built``: ids of finished spans, in order. ``traces``: [prompt key, start, root span id] by OpenTelemetry trace.
     ``runs``: finished runs as [start, end, prompt] by sub-agent. ``pending``: ends of background sub-agents, and
     whether Claude Code was notified of each. ``turns``: start and end of the last prompts. ``hooks_logged``: whether
     log events report hooks. ``project``: set for the hooks. ``hooked``: whether hooks report the session.
     """
 
-    made: dict[str, None] = field(default_factory=dict)
+    built: dict[str, None] = field(default_factory=dict)
     traces: dict[str, list] = field(default_factory=dict)
     runs: dict[str, list] = field(default_factory=dict)
     pending: list[list] = field(default_factory=list)
@@ -42,7 +42,7 @@ class Memory:
 
     def add(self, note: dict) -> None:
         """Merge an earlier memory from its note."""
-        self.made |= dict.fromkeys(note["ids"])
+        self.built |= dict.fromkeys(note["ids"])
         self.traces |= note.get("traces", {})
         self.runs |= note.get("runs", {})
         self.pending += note.get("pending", [])
@@ -53,7 +53,7 @@ class Memory:
 
     def note(self) -> dict:
         """Return the memory as a note."""
-        kept = {"ids": [*self.made][-_MOST_IDS:]}
+        kept = {"ids": [*self.built][-_MOST_IDS:]}
         kept |= {"traces": dict([*self.traces.items()][-_MOST_TRACES:])} if self.traces else {}
         kept |= {"runs": dict([*self.runs.items()][-_MOST_TRACES:])} if self.runs else {}
         kept |= {"pending": self.pending[-_MOST_TURNS:]} if self.pending else {}
@@ -147,7 +147,7 @@ class Evidence:
     def needed(self) -> list[dict]:
         """Return the notes that are still needed, and the memory."""
         remaining = [note for note in self.notes if id(note) not in self._used or self._is_young_otel(note)]
-        remembers = self.memory.made or self.memory.traces
+        remembers = self.memory.built or self.memory.traces
         if self._final:
             # The last OpenTelemetry records arrive after the end of a session.
             remaining = [note for note in remaining if self._is_young_otel(note)]

@@ -48,7 +48,7 @@ def make_executions(maker: Maker) -> None:
         if run and run.tool and is_launch(run.tool):
             number = maker.runs[run.agent].index(run) + 1
             above = maker.id_of("agent", ids.run_key(run.agent, number))
-        elif maker.is_made("tool", key) or not maker.evidence.may_wait(note, QUIET_S):
+        elif maker.is_built("tool", key) or not maker.evidence.may_wait(note, QUIET_S):
             above = maker.id_of("tool", key)
         else:
             continue
@@ -83,11 +83,11 @@ def make_events(maker: Maker) -> None:
 def forget_logs(maker: Maker) -> None:
     """Release log events that only complete other notes, once those have been used."""
     for note in maker.evidence.logs.get("user_prompt", []):
-        if maker.is_made("prompt", note.get("prompt_id", "")) or not maker.evidence.may_wait(note, _NO_END):
+        if maker.is_built("prompt", note.get("prompt_id", "")) or not maker.evidence.may_wait(note, _NO_END):
             maker.evidence.use(note)
     for kind in ("tool_result", "tool_decision"):
         for note in maker.evidence.logs.get(kind, []):
-            if maker.is_made("tool", note.get("tool_use_id", "")) or not maker.evidence.may_wait(note, _NO_END):
+            if maker.is_built("tool", note.get("tool_use_id", "")) or not maker.evidence.may_wait(note, _NO_END):
                 maker.evidence.use(note)
 
 

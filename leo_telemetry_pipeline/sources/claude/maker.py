@@ -27,13 +27,13 @@ class Maker:
             if note and "tool_use_id" in note
         }
 
-    def is_made(self, kind: str, key: str) -> bool:
+    def is_built(self, kind: str, key: str) -> bool:
         """Return whether this span was built, now or earlier."""
-        return self.id_of(kind, key) in self.evidence.memory.made
+        return self.id_of(kind, key) in self.evidence.memory.built
 
     def forget(self, kind: str, key: str) -> None:
         """Never build this span."""
-        self.evidence.memory.made[self.id_of(kind, key)] = None
+        self.evidence.memory.built[self.id_of(kind, key)] = None
 
     def id_of(self, kind: str, key: str) -> str:
         """Return the id of a span as hex digits."""
@@ -125,10 +125,10 @@ class Maker:
         empty for none.
         """
         own = self.id_of(*key)
-        if own in self.evidence.memory.made:
+        if own in self.evidence.memory.built:
             return
         if duration_ms is not None:
-            self.evidence.memory.made[own] = None
+            self.evidence.memory.built[own] = None
         prompt, above = self._place(prompt, key[0], agent, start_time_ms, parent)
         columns = note.get("columns", {})
         common = {**note.get("resource", {}), **chosen(note), "service.name": "claude-code", "session.id": self.session}

@@ -48,7 +48,7 @@ def records_of(request: dict) -> Found:
 def read_json(body: bytes) -> Found:
     """Yield like records_of from the bytes of a JSON request. Raise BadRequest or TooLarge for the whole request."""
     try:
-        parts = _Parts(body).found()
+        parts = _Parts(body).resources()
         yield from _read(parts, lambda raw: _attributes(load(raw)), _json_record)
     except (NotJson, InvalidSpan) as error:
         raise BadRequest(f"not OTLP/JSON: {error}") from None
@@ -104,7 +104,7 @@ class _Parts:
         self._cursor = Cursor(body)
         self._left = {"log records": MAX_SPANS, "resources and scopes": MAX_PARTS}
 
-    def found(self) -> list[Part]:
+    def resources(self) -> list[Part]:
         """Return each resource with its records."""
         cursor = self._cursor
         if not cursor.is_object():

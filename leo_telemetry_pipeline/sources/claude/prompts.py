@@ -41,7 +41,7 @@ def make_prompts(maker: Maker) -> None:
     """Add a span for each complete prompt, the root of its trace."""
     _remember_ends(maker.evidence, [run for runs in maker.runs.values() for run in runs])
     for prompt in prompts_of(maker.evidence):
-        if maker.is_made("prompt", prompt.key):
+        if maker.is_built("prompt", prompt.key):
             maker.evidence.use(*prompt.notes)
         elif prompt.is_complete:
             _add(maker, prompt)

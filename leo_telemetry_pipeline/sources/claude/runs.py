@@ -34,7 +34,7 @@ class Run:
     inside: list[dict] = field(default_factory=list)
     tool: dict | None = None
     prompt: str | None = None
-    made: bool = False
+    built: bool = False
 
     @property
     def notes(self) -> list[dict]:
@@ -69,7 +69,7 @@ def runs_of(evidence: Evidence) -> dict[str, list[Run]]:
     runs_by_agent = {}
     for agent in agents:
         runs = [
-            Run(agent, start, end, prompt=prompt, made=True)
+            Run(agent, start, end, prompt=prompt, built=True)
             for start, end, prompt in evidence.memory.runs.get(agent, [])
         ]
         for run in [*_from_hooks(agent, evidence), *map(_ended_by_log, completed.get(agent, {}).values())]:
@@ -157,7 +157,7 @@ def _merge(runs: list[Run], run: Run, evidence: Evidence) -> None:
     same = next((other for other in runs if other.is_same(run)), None)
     if same is None:
         runs.append(run)
-    elif same.made:
+    elif same.built:
         evidence.use(*run.notes)
     else:
         same.completed, same.start_ms, same.end_ms = run.completed, run.start_ms, run.end_ms
@@ -167,7 +167,7 @@ def _put_inside(runs: list[Run], agent: str, note: dict) -> None:
     # Operations started by one tool call belong to one run.
     middle = (note["start_ns"] + note["end_ns"]) / 2_000_000
     same = (run for run in runs if run.inside and run.inside[0]["parent"] == note["parent"])
-    around = (run for run in runs if (run.made or run.notes) and run.has(middle))
+    around = (run for run in runs if (run.built or run.notes) and run.has(middle))
     run = next(same, None) or next(around, None)
     if run is None:
         run = Run(agent, note["start_ns"] // 1_000_000)
@@ -177,7 +177,7 @@ def _put_inside(runs: list[Run], agent: str, note: dict) -> None:
 
 def _link(run: Run, evidence: Evidence, executions: dict[str, dict]) -> None:
     """Set the OpenTelemetry note of the tool that started or continued a run, and its prompt."""
-    if run.made:
+    if run.built:
         return
     hints = [run.completed["span"]] if run.completed else [note["parent"] for note in run.inside]
     execution = next((executions[hint] for hint in hints if hint in executions), None)

@@ -15,7 +15,7 @@ def make_tools(maker: Maker) -> None:
     evidence = maker.evidence
     for key in evidence.used_tools | evidence.tools:
         used, tool = evidence.used_tools.get(key), evidence.tools.get(key)
-        if maker.is_made("tool", key):
+        if maker.is_built("tool", key):
             evidence.use(used, tool)
         elif not _launches(maker, key, used, tool):
             _tool(maker, key, used, tool)
@@ -35,7 +35,7 @@ def _launches(maker: Maker, key: str, used: dict | None, tool: dict | None) -> b
     for runs in maker.runs.values():
         run = runs[0] if runs else None
         first = (run.start or (run.ends[0] if run.ends else None)) if run else None
-        if run is None or first is None or run.made or run.launch or run.agent == used.get("agent_id"):
+        if run is None or first is None or run.built or run.launch or run.agent == used.get("agent_id"):
             continue
         if (first["prompt_id"], first.get("agent_type")) != (used["prompt_id"], wanted):
             continue

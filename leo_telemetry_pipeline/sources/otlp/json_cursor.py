@@ -41,7 +41,7 @@ class Cursor:
 
     def __init__(self, body: bytes) -> None:
         self._body = body
-        self._at = 0
+        self._position = 0
 
     def finish(self) -> None:
         """Raise NotJson if anything but white space follows."""
@@ -51,9 +51,9 @@ class Cursor:
     def is_null(self) -> bool:
         """Return whether the value is null; if so, consume it."""
         self._next()
-        if not self._body.startswith(b"null", self._at):
+        if not self._body.startswith(b"null", self._position):
             return False
-        self._at += 4
+        self._position += 4
         return True
 
     def is_object(self) -> bool:
@@ -88,20 +88,20 @@ class Cursor:
 
     def value(self) -> memoryview:
         """Consume a value of any kind and return its bytes."""
-        mark, start = self._next(), self._at
+        mark, start = self._next(), self._position
         if mark in (b"{", b"["):
-            self._at = self._closed()
+            self._position = self._closed()
         elif mark == b'"':
-            self._at = self._quoted(start)
+            self._position = self._quoted(start)
         else:
             word = _WORD.match(self._body, start)
             if word is None:
                 raise self._wrong()
-            self._at = word.end()
-        return memoryview(self._body)[start : self._at]
+            self._position = word.end()
+        return memoryview(self._body)[start : self._position]
 
     def _closed(self) -> int:
-        body, position, depth = self._body, self._at + 1, 1
+        body, position, depth = self._body, self._position + 1, 1
         while True:
             for token in _TOKEN.finditer(body, position):
                 group = token.lastindex
@@ -120,14 +120,14 @@ class Cursor:
                     position = self._quoted(token.start())
                     break
             else:
-                raise NotJson("it breaks off")
+                raise NotJson("it is truncated")
 
     def _quoted(self, start: int) -> int:
         body, end = self._body, start
         while True:
             end = body.find(b'"', end + 1)
             if end < 0:
-                raise NotJson("it breaks off")
+                raise NotJson("it is truncated")
             before = end
             while body[before - 1] == _BACKSLASH:
                 piece = body[max(start, before - 64) : before]
@@ -137,13 +137,13 @@ class Cursor:
                 return end + 1
 
     def _next(self) -> bytes:
-        self._at = _SPACE.match(self._body, self._at).end()  # type: ignore[union-attr]
-        return self._body[self._at : self._at + 1]
+        self._position = _SPACE.match(self._body, self._position).end()  # type: ignore[union-attr]
+        return self._body[self._position : self._position + 1]
 
     def _takes(self, mark: bytes) -> bool:
         if self._next() != mark:
             return False
-        self._at += 1
+        self._position += 1
         return True
 
     def _expect(self, mark: bytes) -> None:
@@ -151,7 +151,7 @@ class Cursor:
             raise self._wrong()
 
     def _wrong(self) -> NotJson:
-        return NotJson("it breaks off" if self._at >= len(self._body) else f"unexpected byte {self._at}")
+        return NotJson("it is truncated" if self._position >= len(self._body) else f"unexpected byte {self._position}")
 
 
 def _text(raw: bytes) -> str:

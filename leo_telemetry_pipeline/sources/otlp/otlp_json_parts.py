@@ -24,7 +24,7 @@ def parts_in(body: bytes) -> list[Part]:
         raise NotJson("it is not an object")
     parts.walk_request(cursor)
     cursor.finish()
-    return parts.found
+    return parts.resources
 
 
 def check_metrics(body: bytes) -> None:
@@ -43,7 +43,7 @@ class _Parts:
     """The resources of a request, each with slices of the bytes of its spans."""
 
     def __init__(self) -> None:
-        self.found: list[Part] = []
+        self.resources: list[Part] = []
         self._left = {"spans": MAX_SPANS, "resources and scopes": MAX_PARTS}
 
     def walk_request(self, cursor: Cursor, depth: int = 1) -> None:
@@ -64,7 +64,7 @@ class _Parts:
                 self._member(key, cursor, bare)
         field_names.check(keys, field_names.IN_REQUEST, "the request", "resourceSpans")
         if bare.spans:
-            self.found.append((bare.resource, bare.spans))
+            self.resources.append((bare.resource, bare.spans))
 
     def _walk_resource(self, cursor: Cursor) -> None:
         self._count("resources and scopes")
@@ -73,7 +73,7 @@ class _Parts:
             keys.append(key)
             self._member(key, cursor, resource)
         field_names.check_part(keys, field_names.SCOPES, field_names.IN_RESOURCE, "resourceSpans", "scopeSpans")
-        self.found.append((resource.resource, resource.spans))
+        self.resources.append((resource.resource, resource.spans))
 
     def _member(self, key: str, cursor: Cursor, into: "_Resource") -> None:
         if key in field_names.SCOPES:

@@ -150,7 +150,7 @@ def _fields(message: memoryview, left: list[int]) -> Iterator[tuple[int, memoryv
         else:
             _step(groups, number, kind)
     if position != len(message) or groups:
-        raise BadRequest("not OTLP/protobuf: it breaks off")
+        raise BadRequest("not OTLP/protobuf: it is truncated")
 
 
 def _step(groups: list[int], number: int, kind: int) -> None:
@@ -169,7 +169,7 @@ def _varint(message: memoryview, position: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, position
         shift += 7
-    raise BadRequest("not OTLP/protobuf: it breaks off")
+    raise BadRequest("not OTLP/protobuf: it is truncated")
 
 
 def _resource(raw: bytes) -> dict:

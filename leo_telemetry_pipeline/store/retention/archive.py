@@ -66,10 +66,10 @@ def name_of(day: date, number: int) -> str:
     return f"spans-{day}-{number}.parquet"
 
 
-def folder(path: str, *, made: bool = True) -> Path:
+def folder(path: str, *, create: bool = True) -> Path:
     """Return the archive folder, created if missing; raise UserError if it cannot be written.
 
-    Without ``made``, only check whether it could be created.
+    Without ``create``, only check whether it could be created.
     """
     target = Path(path).expanduser()
     if not target.is_absolute():
@@ -85,7 +85,7 @@ def folder(path: str, *, made: bool = True) -> Path:
     if not os.access(existing, os.W_OK | os.X_OK):
         raise UserError(f"{refused}: {existing} is not writable; name a folder that is")
     try:
-        if made:
+        if create:
             target.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{refused}: {error.strerror}; name a folder that can be created and written") from None

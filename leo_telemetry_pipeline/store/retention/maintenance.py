@@ -137,7 +137,7 @@ def _preview(database: Database, limit: Limit, archives: str, report: Report) ->
     can_archive = False
     if archives and any(is_due(day, limit) and day.spans for day in days):
         with _reporting(report, "archive"):
-            archive.folder(archives, made=False)
+            archive.folder(archives, create=False)
             can_archive = True
     for day in days:
         next_part = len(day.parts) + 1
