@@ -237,7 +237,7 @@ def make_home(home: Path, *, inside: str = "") -> Path:
             _refuse_others_folder(folder)
     except OSError as error:
         raise UserError(
-            f"{PREFIX}HOME ({home}) cannot be used: {error.strerror}; choose a folder you may write", NO_DATABASE
+            f"{PREFIX}HOME ({home}) cannot be used: {error.strerror}; choose a folder you can write to", NO_DATABASE
         ) from None
     return folder
 

@@ -123,7 +123,7 @@ def test_a_file_that_is_no_parquet_or_broken_off_is_refused_in_one_line(tmp_path
     """Lost: a person's evening, over a traceback."""
     path = tmp_path / "broken.parquet"
     path.write_bytes(content)
-    with pytest.raises(UserError, match="is it whole") as error:
+    with pytest.raises(UserError, match="is it complete") as error:
         read(path)
     assert "\n" not in error.value.message
 

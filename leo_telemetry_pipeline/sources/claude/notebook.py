@@ -50,11 +50,11 @@ class Notebook:
         """Append lines, durably with ``sync``. Raise OSError if it exceeds ``most`` bytes or the disk is full."""
         is_new = not self.size()
         if self.size() > most:
-            raise Full(f"{self.path} already holds {most} bytes; this event is lost")
+            raise Full(f"{self.path} already holds {most} bytes, so this event is lost: see `leo-telemetry doctor`")
         # Start a new line, in case a full disk truncated the last one.
         data = "".join(f"\n{line}" for line in lines).encode()
         if os.write(self.file, data) < len(data):
-            raise OSError(f"{self.path}: the disk is full; this event is lost")
+            raise OSError(f"{self.path}: the disk is full, so this event is lost: make room")
         if sync:
             os.fsync(self.file)
             if is_new:
@@ -89,7 +89,7 @@ def checked_folder(home: str) -> str:
         make_home(Path(home), inside=FOLDER)
     status = os.lstat(folder)
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
-        raise OSError(f"{folder} is not a folder that only you can write to: no events are recorded")
+        raise OSError(f"{folder} must be a folder that only you can write to: no events are recorded until then")
     return folder
 
 

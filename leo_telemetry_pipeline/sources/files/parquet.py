@@ -83,7 +83,7 @@ def opened(path: Path) -> "Iterator[pq.ParquetFile]":
     try:
         file = pq.ParquetFile(path, page_checksum_verification=True)
     except (OSError, pa.ArrowException) as error:
-        raise UserError(f"{path} cannot be read as Parquet ({' '.join(str(error).split())}): is it whole?") from None
+        raise UserError(f"{path} cannot be read as Parquet ({' '.join(str(error).split())}): is it complete?") from None
     with file:
         yield file
 

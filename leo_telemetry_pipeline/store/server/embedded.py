@@ -177,7 +177,7 @@ class Embedded:
                 self._make_private(self.sockets)
         except OSError as error:
             raise UserError(
-                f"LEO_TELEMETRY_HOME ({self.home}) cannot be used: {error.strerror}; choose a folder you may write",
+                f"LEO_TELEMETRY_HOME ({self.home}) cannot be used: {error.strerror}; choose a folder you can write to",
                 NO_DATABASE,
             ) from None
 
