@@ -1,7 +1,7 @@
 """Synthetic span history for the demo, with planted slowdowns.
 
 Belongs here: a made-up workflow that resembles the LEO Protocol's, and its slowdowns.
-Does not: which dimensions they slow (expected), the analysis.
+Does not: computing which dimensions they slow, the analysis.
 """
 
 import random

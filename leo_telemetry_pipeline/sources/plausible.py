@@ -1,7 +1,7 @@
 """Plausibility of a span's times, and the likely unit of implausible ones.
 
-Belongs here: pure rules about numbers. Does not: what happens to such spans (admission, the receiver), or spellings of
-times (times).
+Belongs here: pure rules about numbers. Does not: what happens to such spans (files.admission, web), spellings of times
+(times).
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Journal: the segments that one writer owns until their spans are stored in the database.
 
 Belongs here: which segment a writer appends to, and when one is removed or left to the drainers.
-Does not: the folder's limits (spool), what is written when (batches, writer).
+Does not: the folder's limits (spool), what is written when (writer).
 
 In durable mode every span is written here first, otherwise only those that the database did not accept in time. A
 segment is removed once all its spans are stored; if any is not, it is left to the drainers. A segment that cannot be

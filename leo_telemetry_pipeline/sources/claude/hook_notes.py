@@ -1,7 +1,7 @@
 """Notes of Claude Code's hook events: the fields that are kept, as JSON-ready data.
 
 Belongs here: which events and which of their fields are kept. Pure functions.
-Does not: which spans notes form (assembler), processes and files (cli/claude/hook_spans).
+Does not: which spans notes form (assembler), processes and files (cli.claude.hook_spans).
 A session waits while a hook runs, so this imports next to nothing. A note never holds words of a conversation, paths,
 commands or anything else of a tool's input or output.
 """

@@ -1,7 +1,7 @@
 """Notes of Claude Code's exported spans and log events: the fields that are kept, as JSON-ready data.
 
 Belongs here: which records and which of their fields are kept. Pure functions.
-Does not: the encodings of OTLP (otlp_json, otlp_protobuf, otlp_logs), which spans notes form (assembler).
+Does not: the encodings of OTLP (otlp, otlp_logs), which spans notes form (assembler).
 Only the listed fields are kept: Claude Code can be configured to export prompts, commands and paths too.
 """
 

@@ -1,7 +1,7 @@
 """Retention rules: when a day is sealed, archived and dropped.
 
 Belongs here: pure functions over the state of a day, and the report of a maintenance.
-Does not: SQL (maintenance, partitions), files (archive), sealing a day (histograms.seal).
+Does not: SQL (maintenance, partitions), files (archive), sealing a day (history.histograms).
 
 A day is sealed a week before it may be dropped, so that a recounted day still finds the handoffs and waits around it.
 It is dropped when it is older than the limit and none of it was imported or restored since.
