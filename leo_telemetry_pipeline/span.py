@@ -30,6 +30,7 @@ RESERVED_TYPES = ("sd_type", "global")
 
 # The end of the year 9999: beyond any clock that is merely wrong, and sums of such values do not overflow.
 LATEST_MS = 253_402_300_799_999
+LATEST_NS = LATEST_MS * 1_000_000 + 999_999
 
 
 class InvalidSpan(ValueError):

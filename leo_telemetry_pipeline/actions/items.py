@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from leo_telemetry_pipeline.actions import item_resolutions
+from leo_telemetry_pipeline.dimension import Bottleneck, Dimension
 from leo_telemetry_pipeline.store.items import Draft, Item
 
 MAX_ITEMS_PER_RUN = 3
@@ -51,7 +52,7 @@ def fingerprint(dimension_type: str, dimension_key: str, project: str | None) ->
 
 
 def plan(
-    bottlenecks: Sequence[Mapping[str, Any]],
+    bottlenecks: Sequence[Bottleneck],
     items: Sequence[Item],
     limits: Mapping[str, Limits],
     *,
@@ -75,9 +76,9 @@ def plan(
     room = _Room(items, limits, window_end)
     create, update, item_of, rate_limited = [], [], {}, 0
     for bottleneck in bottlenecks:
-        name = (bottleneck["dimension_type"], bottleneck["dimension_key"])
+        name = bottleneck.dimension
         members = members_of.get(name, [])
-        draft = worded({**bottleneck, "members": members}, project, run_id, window_start, window_end)
+        draft = worded(bottleneck.as_json() | {"members": members}, project, run_id, window_start, window_end)
         cause, mark = caused_by.get(name, name), draft.fingerprint
         belongs_to = mark if mark in named else _open_item(name, members, open_now)
         if mark in named:
@@ -118,7 +119,7 @@ class _Room:
         return fits
 
 
-def _open_item(name: tuple[str, str], members: Sequence[Mapping[str, Any]], items: Iterable[Item]) -> str | None:
+def _open_item(name: Dimension, members: Sequence[Mapping[str, Any]], items: Iterable[Item]) -> str | None:
     """Return the open item that is for a dimension already: as a member of it, or named after one of its members."""
     below = {(member["dimension_type"], member["dimension_key"]) for member in members}
     for item in items:
@@ -148,7 +149,7 @@ def worded(
     window_start: datetime,
     window_end: datetime,
 ) -> Draft:
-    """Say of a bottleneck what its item is to say."""
+    """Say of a bottleneck, given as JSON, what its item is to say."""
     dimension = f"{bottleneck['dimension_type']}:{bottleneck['dimension_key']}"
     observed, baseline = (
         milliseconds(bottleneck["observed_p50_ms"]),
@@ -157,7 +158,6 @@ def worded(
     times = ratio(bottleneck["ratio"])
     since = f" since {bottleneck['onset_day']}" if bottleneck.get("onset_day") else ""
     detail = dict(bottleneck)
-    detail.pop("improvement_id", None)
     detail["window"] = {"start": window_start.isoformat(), "end": window_end.isoformat()}
     detail["run_id"] = run_id
     detail["project"] = project or ""
@@ -175,7 +175,10 @@ def worded(
 
 
 def explanations(bottleneck: Mapping[str, Any]) -> list[str]:
-    """Say since when, how sure, why, what sets slow spans apart and what else is slow by it, as far as it is known."""
+    """Say since when, how sure, why, what sets slow spans apart and what else is slow by it, as far as it is known.
+
+    The bottleneck is given as JSON, as findings and items keep it.
+    """
     said = []
     if bottleneck.get("onset_day"):
         said.append(f"Slower since {bottleneck['onset_day']}{_how_sure(bottleneck.get('p_value'))}")

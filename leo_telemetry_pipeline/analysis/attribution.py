@@ -19,10 +19,10 @@ from leo_telemetry_pipeline.analysis.places import (
     QUEUE,
     Charge,
     Places,
-    Side,
+    PlaceSums,
     charges_of,
     records_of,
-    side_of,
+    sums_of,
 )
 
 # Means leave out the shortest and longest: one trace that hung for a night says nothing of the others.
@@ -80,7 +80,7 @@ def attribute(window: Forest, baseline: Forest, dimension_type: str, dimension_k
         made = [
             records_of(trees, found.tolist(), places) for trees, found in zip((window, baseline), kept, strict=True)
         ]
-        after, before = (side_of(len(found), records, places) for found, records in zip(kept, made, strict=True))
+        after, before = (sums_of(len(found), records, places) for found, records in zip(kept, made, strict=True))
         parts = _parts(before, after, places)
     return Attribution(dimension_type, dimension_key, added, len(rows[0]), len(rows[1]), parts)
 
@@ -131,7 +131,7 @@ def _middle(judged: np.ndarray) -> np.ndarray:
     return np.sort(np.argsort(judged, kind="stable")[cut : len(judged) - cut])
 
 
-def _parts(before: Side, after: Side, places: Places) -> tuple[Part, ...]:
+def _parts(before: PlaceSums, after: PlaceSums, places: Places) -> tuple[Part, ...]:
     charges, moved = charges_of(before, after, places)
     sums: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0, 0.0])
     for charge in charges:
@@ -176,12 +176,14 @@ def _settle_moved(
         kept[name] = kept.get(name, 0.0) + pool * float(moved[place] / moved[onto].sum())
 
 
-def _is_chance(before: Side, after: Side, below: list[int], limit: float) -> bool:
+def _is_chance(before: PlaceSums, after: PlaceSums, below: list[int], limit: float) -> bool:
     old, new = (side.awaited[:, below].sum(axis=1) for side in (before, after))
     return bool(new.mean() - old.mean() <= limit * math.sqrt(old.var() / len(old) + new.var() / len(new)))
 
 
-def _shares(kept: Mapping[tuple[str, str], float], before: Side, after: Side, places: Places) -> tuple[Part, ...]:
+def _shares(
+    kept: Mapping[tuple[str, str], float], before: PlaceSums, after: PlaceSums, places: Places
+) -> tuple[Part, ...]:
     total = sum(kept.values())
     large = {name: ms for name, ms in kept.items() if ms > LEAST_SHARE * total}
     total = sum(large.values())

@@ -1,8 +1,12 @@
 """Names of things that hold a secret: ``api_key``, ``X-Auth-Token``, not ``max_tokens`` or ``secret_scan``.
 
-Belongs here: the words, and judging a name by its last word.
-Does not: values (tools). Imported by the measured program, so it imports nothing.
+Belongs here: the words, judging a name by its last word, and constants that the other modules share.
+Does not: what values look like (kinds, tools). Imported by the measured program, so it imports nothing.
 """
+
+MARK = "[redacted]"
+# From this length on, a text may be a secret without any marker: random letters.
+LONG = 34
 
 # "_" stands for any separator or none.
 NAMES = (

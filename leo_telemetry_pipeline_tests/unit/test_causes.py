@@ -10,8 +10,9 @@ import pytest
 from benchmarks import families, incidents
 from benchmarks.families import SD_TYPES, Draw, Family, Node, Slowdown
 from leo_telemetry_pipeline.analysis.attribution import Attribution, Part, attribute, line
-from leo_telemetry_pipeline.analysis.causes import Slow, causes_of, group, only_of, periods
+from leo_telemetry_pipeline.analysis.causes import causes_of, group, only_of, periods
 from leo_telemetry_pipeline.analysis.critical_path import forest
+from leo_telemetry_pipeline.dimension import Bottleneck, Dimension
 
 H, G, A, T = "handoff:H", "gate:G", "subagent:A", "tool:T"
 
@@ -186,8 +187,14 @@ def test_the_line_names_the_largest_parts_and_its_percents_sum_up_to_100():
     assert line(Attribution("handoff", "H", 1_500, 9, 9, parts), 1).endswith("+1.5 s: subagent:DESIGN 84 %, other 16 %")
 
 
-def slow(*dimensions: tuple[str, str, float]) -> list[Slow]:
-    return [Slow(kind, key, ms, 2.0, date(2026, 3, 2)) for kind, key, ms in dimensions]
+def bottleneck(kind: str, key: str, added_ms: float, times: float = 2.0, onset: date | None = None) -> Bottleneck:
+    """Make one that takes so many times as long as normal, which is so many ms more."""
+    normal = added_ms / (times - 1)
+    return Bottleneck(kind, key, normal + added_ms, normal, "learned", 1.15, 40, onset_day=onset)
+
+
+def slow(*dimensions: tuple[str, str, float]) -> list[Bottleneck]:
+    return [bottleneck(kind, key, ms, onset=date(2026, 3, 2)) for kind, key, ms in dimensions]
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -231,7 +238,7 @@ def test_what_is_slow_for_all_is_named_plainly_with_its_combinations_as_members(
     assert (cause.representative.dimension, cause.only, len(cause.members)) == (("gate", "G"), None, 5)
 
 
-def attributed(dimension: tuple[str, str], *parts: tuple[str, str, float]) -> tuple[tuple[str, str], Attribution]:
+def attributed(dimension: Dimension, *parts: tuple[str, str, float]) -> tuple[Dimension, Attribution]:
     made = tuple(Part(kind, key, share, 1.0, 1.0) for kind, key, share in parts)
     return dimension, Attribution(*dimension, 1_000.0, 30, 30, made)
 
@@ -245,9 +252,9 @@ def test_without_traces_a_bottleneck_is_its_own_cause_and_a_combined_one_its_gat
 def test_of_comparable_parts_the_one_that_began_with_the_bottleneck_is_its_cause():
     """Lost: what has been slow since Monday is said to be due to what happened on Wednesday."""
     flagged = [
-        Slow("handoff", "H", 90.0, 2.0, date(2026, 3, 2)),
-        Slow("subagent", "A", 50.0, 2.0, date(2026, 3, 2)),
-        Slow("gate", "G", 60.0, 2.0, date(2026, 3, 4)),
+        bottleneck("handoff", "H", 90.0, onset=date(2026, 3, 2)),
+        bottleneck("subagent", "A", 50.0, onset=date(2026, 3, 2)),
+        bottleneck("gate", "G", 60.0, onset=date(2026, 3, 4)),
     ]
     known = dict([attributed(("handoff", "H"), ("span", G, 0.55), ("span", A, 0.45))])
     members = {cause.key: len(cause.members) for cause in group(flagged, known)}
@@ -291,7 +298,7 @@ def test_a_slow_server_and_the_tools_that_call_it_have_one_cause():
         (H, -1, 1_000), *((tool, 0, 0) for tool in tools), ("mcp_server:shop", 1, 2_000), ("mcp_server:shop", 2, 2_000)
     )
     after, before = forest(traces(family, [Slowdown("mcp_server:shop", 4_000)], 1)), forest(traces(family, (), 2))
-    slow = [Slow("tool", tool.removeprefix("tool:"), 4_000, 3.1) for tool in tools]
-    [cause] = causes_of([*slow, Slow("mcp_server", "shop", 4_000, 3.0)], after, before)[0]
+    slow = [bottleneck("tool", tool.removeprefix("tool:"), 4_000, 3.1) for tool in tools]
+    [cause] = causes_of([*slow, bottleneck("mcp_server", "shop", 4_000, 3.0)], after, before)[0]
     assert cause.representative.dimension == ("mcp_server", "shop")
     assert len(cause.members) == 3

@@ -1,30 +1,22 @@
 """Which bottlenecks become items, and what those say."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from leo_telemetry_pipeline.actions import items
 from leo_telemetry_pipeline.actions.items import Limits, fingerprint, milliseconds, plan, ratio
+from leo_telemetry_pipeline.dimension import Bottleneck
 from leo_telemetry_pipeline.store.items import Item
 
 END = datetime(2026, 2, 9, 12, tzinfo=UTC)
 START = datetime(2026, 2, 2, tzinfo=UTC)
 
 
-def bottleneck(key: str, kind: str = "gate", times: float = 5.0, **more: Any) -> dict[str, Any]:
-    return {
-        "dimension_type": kind,
-        "dimension_key": key,
-        "observed_p50_ms": 1000.0 * times,
-        "baseline_p50_ms": 1000.0,
-        "baseline_source": "configured",
-        "multiplier": 2.0,
-        "ratio": times,
-        "sample_count": 10,
-        "evidence_trace_ids": ["t1", "t2"],
-        "improvement_id": None,
-    } | more
+def bottleneck(key: str, kind: str = "gate", times: float = 5.0, **more: Any) -> Bottleneck:
+    found = Bottleneck(kind, key, 1000.0 * times, 1000.0, "configured", 2.0, 10, ("t1", "t2"))
+    return replace(found, **more)
 
 
 def item(
@@ -48,7 +40,7 @@ def item(
     return Item(key, fingerprint(kind, key, project), "title", "text", status, detail, wall, wall)
 
 
-def decide(found: list[dict], known: list[Item] | None = None, **limits: Limits) -> items.Plan:
+def decide(found: list[Bottleneck], known: list[Item] | None = None, **limits: Limits) -> items.Plan:
     return plan(found, known or [], limits, project=None, run_id="run", window_start=START, window_end=END)
 
 
@@ -154,7 +146,7 @@ def test_an_item_says_what_is_slow_by_how_much_against_what_since_when_and_where
 
 def test_an_item_without_evidence_says_so():
     """Lost: a sentence would end in nothing."""
-    assert "none kept" in decide([bottleneck("A", evidence_trace_ids=[])]).create[0].description
+    assert "none kept" in decide([bottleneck("A", evidence_trace_ids=())]).create[0].description
 
 
 def test_ratios_are_bare_when_whole_and_have_one_decimal_otherwise():
@@ -178,7 +170,7 @@ def because(key: str, *members: str) -> dict[str, Any]:
     return {**first, "members": others}
 
 
-def decide_with_causes(found: list[dict], causes: list[dict], known: list[Item] | None = None) -> items.Plan:
+def decide_with_causes(found: list[Bottleneck], causes: list[dict], known: list[Item] | None = None) -> items.Plan:
     return plan(found, known or [], {}, project=None, run_id="run", window_start=START, window_end=END, causes=causes)
 
 
@@ -221,14 +213,14 @@ def test_a_cause_that_an_open_item_covers_opens_no_other_whichever_dimension_nam
 def test_an_item_says_since_when_how_sure_why_and_what_sets_slow_spans_apart():
     """Lost: whoever gets the item would have to go and find out."""
     known = {
-        "onset_day": "2026-02-05",
+        "onset_day": date(2026, 2, 5),
         "p_value": 0.001,
         "why": "gate:A +3.0 s: subagent:DESIGN 84 %, own time 16 %",
-        "set_apart_by": ["model=large: 92 % of slow spans, 10 % of the others"],
+        "set_apart_by": ("model=large: 92 % of slow spans, 10 % of the others",),
     }
     said = decide([bottleneck("A", **known)]).create[0].description
     for part in ("was 5s since 2026-02-05", "once in 1,000 looks", "subagent:DESIGN 84 %", "model=large"):
         assert part in said
-    plain = decide([bottleneck("A", onset_day=None, p_value=None, why=None, set_apart_by=[])]).create[0].description
+    plain = decide([bottleneck("A", onset_day=None, p_value=None, why=None, set_apart_by=())]).create[0].description
     assert "since" not in plain
     assert "added time" not in plain

@@ -1,6 +1,6 @@
 """Runs a program of Dagster's: it starts and ends in two thirds of the time, and is ended by one signal.
 
-Belongs here: what comes before such a program. Does not: which programs run (processes).
+Belongs here: what comes before such a program. Does not: which programs run (commands).
 """
 
 import importlib

@@ -1,7 +1,7 @@
 """The commands ``leo-telemetry service ...``: a worker that the machine itself keeps running.
 
 Belongs here: putting a file where systemd or launchd reads it, and telling them so.
-Does not: its text (units), what the worker does, which is that of ``leo-telemetry worker`` in a terminal.
+Does not: its text (service_files), what the worker does, which is that of ``leo-telemetry worker`` in a terminal.
 """
 
 import os

@@ -1,7 +1,7 @@
 """Executing what is queued where no daemon lives: ``worker --once``, and the hook's child.
 
 Belongs here: one worker at a time on a machine, the upkeep that is due, what follows from the analyses.
-Does not: the daemon (processes).
+Does not: the daemon (commands).
 """
 
 import fcntl

@@ -34,17 +34,17 @@ class Left(Generic[T]):
 
     def put(self, analysis: Analysis, value: T) -> None:
         """Keep a value. Raises LostRun when the row is no longer this run's."""
-        analysis.left[self.asset] = value
+        analysis.progress.left[self.asset] = value
         if analysis.run is not None:
             self.write(analysis, value)
 
     def get(self, analysis: Analysis) -> T:
         """Return the value. Raises dg.Failure where there is no analysis yet that could have left it."""
-        if self.asset not in analysis.left:
+        if self.asset not in analysis.progress.left:
             # Where there is no run yet, this says what to do.
             _ = analysis.window
-            analysis.left[self.asset] = self.read(analysis)
-        return analysis.left[self.asset]
+            analysis.progress.left[self.asset] = self.read(analysis)
+        return analysis.progress.left[self.asset]
 
 
 def analysis_asset(

@@ -12,18 +12,17 @@ import pandas as pd
 
 from leo_telemetry_pipeline.analysis import attributes, attribution, causes, critical_path, measure_changes
 from leo_telemetry_pipeline.analysis import bottlenecks as judging
-from leo_telemetry_pipeline.analysis.causes import Cause, Slow
+from leo_telemetry_pipeline.analysis.causes import Cause
 from leo_telemetry_pipeline.analysis.critical_path import Forest
 from leo_telemetry_pipeline.defs.assets import history
 from leo_telemetry_pipeline.defs.assets.asset import Left, analysis_asset
 from leo_telemetry_pipeline.defs.assets.bottlenecks import BOTTLENECKS
 from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.defs.ui import markdown_tables
-from leo_telemetry_pipeline.store import measure
+from leo_telemetry_pipeline.dimension import Bottleneck, Dimension
+from leo_telemetry_pipeline.store import trace_samples
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.dimensions import SPAN_COLUMNS
-
-Dimension = tuple[str, str]
 
 # The worst are explained; of each dimension so many traces of the window and as many from before.
 MOST_EXPLAINED = 100
@@ -48,7 +47,7 @@ def bottleneck_causes(
     context: dg.AssetExecutionContext, analysis: dg.ResourceParam[Analysis]
 ) -> Iterator[dg.MaterializeResult]:
     """Explain the worst bottlenecks."""
-    made = explain(analysis, judging.found(BOTTLENECKS.get(analysis)).head(MOST_EXPLAINED))
+    made = explain(analysis, judging.found(BOTTLENECKS.get(analysis))[:MOST_EXPLAINED])
     CAUSES.put(analysis, made)
     yield dg.MaterializeResult(
         metadata={
@@ -59,22 +58,12 @@ def bottleneck_causes(
     )
 
 
-def explain(analysis: Analysis, found: pd.DataFrame) -> list[dict[str, Any]]:
+def explain(analysis: Analysis, slow: Sequence[Bottleneck]) -> list[dict[str, Any]]:
     """Return the causes of bottlenecks as JSON can hold them, that of most added time first."""
-    slow = [
-        Slow(
-            row["dimension_type"],
-            row["dimension_key"],
-            row["observed_p50_ms"] - row["baseline_p50_ms"],
-            row["ratio"],
-            None if pd.isna(row["onset_day"]) else pd.Timestamp(row["onset_day"]).date(),
-        )
-        for row in found.to_dict("records")
-    ]
     window, said, measured = analysis.window, {}, {}
     attributions, only = {}, {}
-    for onset in sorted({each.onset for each in slow}, key=lambda day: (day is not None, day)):
-        since = [each for each in slow if each.onset == onset]
+    for onset in sorted({each.onset_day for each in slow}, key=lambda day: (day is not None, day)):
+        since = [each for each in slow if each.onset_day == onset]
         parts = (Window(*part, window.project) for part in causes.periods(onset, window.start, window.end))
         after, before = (_forest(analysis, since, part) for part in parts)
         of_day, confined = causes.explain(since, after, before)
@@ -85,11 +74,11 @@ def explain(analysis: Analysis, found: pd.DataFrame) -> list[dict[str, Any]]:
     return [_as_json(cause, attributions, said, measured) for cause in causes.group(slow, attributions, only)]
 
 
-def _forest(analysis: Analysis, slow: Sequence[Slow], period: Window) -> Forest:
+def _forest(analysis: Analysis, slow: Sequence[Bottleneck], period: Window) -> Forest:
     names = [each.dimension for each in slow]
-    chosen = measure.sample(analysis.database, period, names, history.seen(analysis), SAMPLE)
+    chosen = trace_samples.at_random(analysis.database, period, names, history.seen(analysis), SAMPLE)
     traces = sorted({trace for of_dimension in chosen.values() for trace in of_dimension})
-    rows = measure.spans_of(analysis.database, period, traces)
+    rows = trace_samples.spans_of(analysis.database, period, traces)
     return critical_path.forest(attributes.with_trace_attributes(pd.DataFrame(rows, columns=list(SPAN_COLUMNS))))
 
 

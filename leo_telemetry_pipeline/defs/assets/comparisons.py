@@ -1,6 +1,7 @@
 """What differs, without anybody asking, as an asset: kinds of work, the last week, before and after each item.
 
-Belongs here: what is compared with what. Does not: the statistics (analysis.compare), how they are shown (pictures).
+Belongs here: what is compared with what. Does not: the statistics (analysis.compare), how they are shown
+(ui.markdown_tables).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,11 +15,10 @@ from leo_telemetry_pipeline.analysis.compare import Comparison, Side
 from leo_telemetry_pipeline.defs.assets.insights import insight, last_run
 from leo_telemetry_pipeline.defs.resources import TelemetryDatabase
 from leo_telemetry_pipeline.defs.ui import markdown_tables
+from leo_telemetry_pipeline.dimension import OTHER_KEYS, Dimension
 from leo_telemetry_pipeline.store import dimension_results, items
 from leo_telemetry_pipeline.store.days import Window, midnight
-from leo_telemetry_pipeline.store.dimensions import OTHER_KEYS
 from leo_telemetry_pipeline.store.history import daily
-from leo_telemetry_pipeline.store.history.daily import Dimension
 from leo_telemetry_pipeline.store.history.histograms import GAMMA
 from leo_telemetry_pipeline.store.items import Item
 from leo_telemetry_pipeline.store.server.database import Database

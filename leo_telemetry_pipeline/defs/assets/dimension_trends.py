@@ -1,7 +1,7 @@
 """How dimensions went from day to day, as an asset: pictures, and what changed, time beside volume.
 
 Belongs here: which dimensions are drawn. Does not: percentiles and changes (analysis.trends), how they are shown
-(plots, pictures).
+(ui.charts, ui.markdown_tables).
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,10 +17,10 @@ from leo_telemetry_pipeline.defs.assets import history
 from leo_telemetry_pipeline.defs.assets.insights import insight, last_run
 from leo_telemetry_pipeline.defs.resources import TelemetryDatabase
 from leo_telemetry_pipeline.defs.ui import charts, markdown_tables
+from leo_telemetry_pipeline.dimension import Dimension
 from leo_telemetry_pipeline.store import dimension_results
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.history import daily, histograms
-from leo_telemetry_pipeline.store.history.daily import Dimension
 from leo_telemetry_pipeline.store.server.database import Database
 
 LONGEST = 10

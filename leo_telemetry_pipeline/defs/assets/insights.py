@@ -123,7 +123,7 @@ def dimension_forecasts(
 def _histories(database: Database, run: Run) -> tuple[list[Any], int]:
     """Return the closed days of every dimension of a run with its threshold, and the number of the last such day."""
     from leo_telemetry_pipeline.analysis.bottlenecks import DEFAULT_MULTIPLIER
-    from leo_telemetry_pipeline.analysis.forecast import History
+    from leo_telemetry_pipeline.analysis.forecast import ForecastInput
 
     window = history.learned_from(run.window)
     measured = dimension_results.thresholds(database, run.run_id)
@@ -136,7 +136,7 @@ def _histories(database: Database, run: Run) -> tuple[list[Any], int]:
     for place, (dimension_type, key, sum_ms, baseline, multiplier) in enumerate(measured):
         on = np.flatnonzero(series.count[place])
         made.append(
-            History(
+            ForecastInput(
                 dimension_type,
                 key,
                 first + on,

@@ -1,16 +1,20 @@
 """Notes of Claude Code's exported spans and log events: the fields that are kept, as JSON-ready data.
 
-Belongs here: which records and which of their fields are kept. Pure functions.
+Belongs here: which records and which of their fields are kept. Pure functions, but for the clock of ``note_of``.
 Does not: the encodings of OTLP (otlp, otlp_logs), which spans notes form (assembler).
 Only the listed fields are kept: Claude Code can be configured to export prompts, commands and paths too.
 """
 
 import json
 import re
-from typing import NamedTuple
+import time
+from typing import TYPE_CHECKING, NamedTuple
 
 from leo_telemetry_pipeline.sources.claude.hook_notes import is_word, storable
-from leo_telemetry_pipeline.span import LATEST_MS
+from leo_telemetry_pipeline.span import LATEST_NS
+
+if TYPE_CHECKING:
+    from leo_telemetry_pipeline.sources.otlp.otlp_span import Decoded, Resource
 
 PREFIX = "claude_code."
 SPAN, LOG = "OtelSpan", "OtelLog"
@@ -22,7 +26,6 @@ _VERSION_NUMBERS = re.compile(r"[0-9]+(\.[0-9]+)*", re.ASCII).fullmatch
 _LONGEST_VERSION = 40
 _LONGEST_TEXT = 200
 _LARGEST_NUMBER = 2**53
-LATEST_NS = LATEST_MS * 1_000_000 + 999_999
 # The tool name of every MCP tool in log events.
 _ANY_MCP_TOOL = "mcp_tool"
 _SESSION = "session.id"
@@ -145,6 +148,16 @@ def is_untested(version: object) -> bool:
         return False
     numbers = version.partition("-")[0]
     return bool(_VERSION_NUMBERS(numbers)) and tuple(map(int, numbers.split("."))) > TESTED_VERSION
+
+
+def note_of(given: "Decoded", resource: "Resource") -> dict | None:
+    """Return the note of a span received now; None if it is not of Claude Code or cannot be attributed."""
+    # Fast path: most spans are not of Claude Code.
+    if not given.name.startswith(PREFIX) or not session_of(given.name, given.attributes):
+        return None
+    where = (given.trace_id, given.span_id, given.parent_id.strip("0") and given.parent_id)
+    record = Record(given.name, *where, given.start_ns, given.end_ns, given.attributes, given.status == "ERROR")
+    return of_span(record, sender(resource.columns, resource.attributes), time.time_ns())
 
 
 def of_span(record: Record, given: Sender, arrived_ns: int) -> dict | None:

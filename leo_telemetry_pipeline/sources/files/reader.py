@@ -17,6 +17,7 @@ from typing import BinaryIO, NamedTuple
 from leo_telemetry_pipeline import redact
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.sources.claude.imported import SessionNotes
+from leo_telemetry_pipeline.sources.claude.otel_notes import note_of
 from leo_telemetry_pipeline.sources.files import column_maps, formats, json_documents, parquet, unsupported
 from leo_telemetry_pipeline.sources.files.lines import MAX_LINE, NOT_UTF8, TOO_LONG, Source
 from leo_telemetry_pipeline.sources.otlp import otlp
@@ -290,7 +291,8 @@ def _from_shape(shape: formats.Shape, value: dict, reading: _Reading) -> Iterato
     is_empty = True
     for request in shape.requests(value):
         notes: list[dict] = []
-        for item in [request] if isinstance(request, str) else otlp.spans_from_request(request, *reading.how, notes):
+        items = [request] if isinstance(request, str) else otlp.spans_from_request(request, *reading.how, note_of, notes)
+        for item in items:
             is_empty = False
             reading.seen.clocks[shape.clock] += 1
             yield item if isinstance(item, Span | InvalidSpan) else str(item)

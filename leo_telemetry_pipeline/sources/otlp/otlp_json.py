@@ -21,6 +21,7 @@ from leo_telemetry_pipeline.sources.otlp.otlp_span import (
     MOST,
     BadRequest,
     Decoded,
+    Divert,
     Read,
     Reading,
     number,
@@ -52,7 +53,7 @@ def read_json(body: bytes, *, project: str = "", policy: redact.Policy) -> Read:
 
 
 def parts_of_json(
-    body: bytes, *, project: str = "", policy: redact.Policy, divert: bool = False
+    body: bytes, *, project: str = "", policy: redact.Policy, divert: Divert | None = None
 ) -> Generator[Read, None, None]:
     """Yield the result of read_json in parts that fit in memory. May raise BadRequest after some parts."""
     reading = Reading(project, foreign=policy.foreign, own=policy.own, resource=policy.resource, divert=divert)

@@ -4,17 +4,15 @@ Belongs here: limits, ids, times, which attributes are kept, counting rejected s
 Does not: the encodings themselves (otlp_json, otlp_protobuf), names of spans (conventions).
 """
 
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from sys import getsizeof
 from typing import NamedTuple
 
 from leo_telemetry_pipeline import redact
-from leo_telemetry_pipeline.sources.claude import otel_notes
 from leo_telemetry_pipeline.sources.otlp import conventions
 from leo_telemetry_pipeline.sources.rows import whole
-from leo_telemetry_pipeline.span import LATEST_MS, RESERVED_TYPES, InvalidSpan, Span
+from leo_telemetry_pipeline.span import LATEST_MS, LATEST_NS, RESERVED_TYPES, InvalidSpan, Span
 
 MAX_SPANS = 10_000
 MAX_PARTS = 10_000
@@ -98,16 +96,19 @@ class Resource(NamedTuple):
     attributes: dict
 
 
+# Returns a note for a span that is not stored as received, None for all others.
+Divert = Callable[[Decoded, Resource], dict | None]
+
+
 class Reading:
     """Converts decoded spans and counts removed attributes and rejected spans.
 
     ``foreign``, ``own`` and ``resource`` select the attributes to keep: of other instrumentation, of ``leo.*``, and of
-    a resource besides conventions.RESOURCE_KEYS. With ``divert``, Claude Code's spans become notes, from which the
-    spans of its sessions are built.
+    a resource besides conventions.RESOURCE_KEYS. If ``divert`` returns a note for a span, the note is kept instead.
     """
 
     def __init__(
-        self, project: str, *, foreign: Keep, own: Keep, resource: KeepKnown | None = None, divert: bool = False
+        self, project: str, *, foreign: Keep, own: Keep, resource: KeepKnown | None = None, divert: Divert | None = None
     ) -> None:
         self.project = project
         self.notes: list[dict] = []
@@ -147,8 +148,7 @@ class Reading:
 
     def add(self, given: Decoded, resource: Resource) -> None:
         """Add a decoded span. Raise InvalidSpan."""
-        # Fast path: most spans are not of Claude Code.
-        if self._divert and given.name.startswith(otel_notes.PREFIX) and self.diverts(given, resource):
+        if self.diverts(given, resource):
             self._bytes += _NOTE_BYTES
             return
         span = self.make(given, resource)
@@ -156,14 +156,8 @@ class Reading:
         self.spans.append(span)
 
     def diverts(self, given: Decoded, resource: Resource) -> bool:
-        """Add a Claude Code span as a note, if diverted; return whether it was one."""
-        if not self._divert or not otel_notes.session_of(given.name, given.attributes):
-            return False
-        where = (given.trace_id, given.span_id, given.parent_id.strip("0") and given.parent_id)
-        times = (given.start_ns, given.end_ns)
-        record = otel_notes.Record(given.name, *where, *times, given.attributes, given.status == "ERROR")
-        sender = otel_notes.sender(resource.columns, resource.attributes)
-        note = otel_notes.of_span(record, sender, time.time_ns())
+        """Add the note that a span is diverted to, if any; return whether there was one."""
+        note = None if self._divert is None else self._divert(given, resource)
         if note is None:
             return False
         self._attributes(given, resource)  # counts removed attributes
@@ -181,7 +175,7 @@ class Reading:
             raise InvalidSpan("startTimeUnixNano is missing")
         if given.end_ns and given.end_ns < given.start_ns:
             raise InvalidSpan("endTimeUnixNano is before startTimeUnixNano")
-        if max(given.start_ns, given.end_ns) > otel_notes.LATEST_NS:
+        if max(given.start_ns, given.end_ns) > LATEST_NS:
             raise InvalidSpan("startTimeUnixNano or endTimeUnixNano is after the year 9999")
         span_type, span_name = conventions.kind(given.name, given.attributes)
         columns, attributes = self._attributes(given, resource)

@@ -31,7 +31,7 @@ class Open:
 
 
 @dataclass(frozen=True)
-class _Counted:
+class _CountedDay:
     """What a counted day had, with the end of its sealed parts."""
 
     day: date
@@ -92,7 +92,7 @@ def fewer(cursor: psycopg2.extensions.cursor, days: Sequence[date] | None = None
         """,
         {"days": None if days is None else list(days)},
     )
-    counted = [_Counted(day, Open(spans, nearby, at), since) for day, spans, nearby, at, since in cursor.fetchall()]
+    counted = [_CountedDay(day, Open(spans, nearby, at), since) for day, spans, nearby, at, since in cursor.fetchall()]
     if not counted:
         return set()
     waiting = _linked_now(cursor, counted)
@@ -103,7 +103,7 @@ def fewer(cursor: psycopg2.extensions.cursor, days: Sequence[date] | None = None
     return found
 
 
-def _rounds(counted: Sequence[_Counted]) -> Iterator[list[_Counted]]:
+def _rounds(counted: Sequence[_CountedDay]) -> Iterator[list[_CountedDay]]:
     """Yield the looks, each day once in each round: types of a day may have been counted at different times."""
     left = [list(looks) for _, looks in groupby(counted, key=lambda each: each.day)]
     while left:
@@ -111,7 +111,7 @@ def _rounds(counted: Sequence[_Counted]) -> Iterator[list[_Counted]]:
         left = [looks[1:] for looks in left if len(looks) > 1]
 
 
-def _linked_now(cursor: psycopg2.extensions.cursor, counted: Sequence[_Counted]) -> set[str]:
+def _linked_now(cursor: psycopg2.extensions.cursor, counted: Sequence[_CountedDay]) -> set[str]:
     days = [each.day for each in counted if each.open.nearby]
     if not days:
         return set()
@@ -123,7 +123,7 @@ def _linked_now(cursor: psycopg2.extensions.cursor, counted: Sequence[_Counted])
     return {span for (span,) in cursor.fetchall()}
 
 
-def _open_now(cursor: psycopg2.extensions.cursor, counted: Sequence[_Counted]) -> dict[date, int]:
+def _open_now(cursor: psycopg2.extensions.cursor, counted: Sequence[_CountedDay]) -> dict[date, int]:
     by_day = {each.day: each for each in counted}
     first = min(by_day)
     # A place for each day in a row: tables of ours cannot be joined with one that is distributed.

@@ -17,11 +17,12 @@ from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store.days import DAY, midnight, milliseconds, whole
 from leo_telemetry_pipeline.store.history import histograms
 from leo_telemetry_pipeline.store.retention import archive, partitions
-from leo_telemetry_pipeline.store.retention.archive import Archived, Part
 from leo_telemetry_pipeline.store.retention.rules import (
+    Archived,
     Day,
     Dropped,
     Limit,
+    Part,
     Report,
     Sealed,
     is_due,

@@ -13,9 +13,29 @@ from datetime import date, datetime, timedelta
 
 from leo_telemetry_pipeline.store.days import DAY, midnight
 from leo_telemetry_pipeline.store.dimensions import REACH_MS
-from leo_telemetry_pipeline.store.retention.archive import Archived, Part
 
 REACH = timedelta(milliseconds=REACH_MS)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A sealed part of a day: its spans have ``since`` <= created_at < ``before``."""
+
+    day: date
+    number: int
+    since: datetime | None
+    before: datetime
+    archive_id: str
+
+
+@dataclass(frozen=True)
+class Archived:
+    """A file that was written, or in a dry run would be."""
+
+    day: date
+    part: int
+    file: str
+    spans: int
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,10 @@ Belongs here: queries of privileges, and closing Dagster's schema. Does not: clo
 each of our roles may do (docs/deployment.md).
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import psycopg2.extensions
-
-    from leo_telemetry_pipeline.store.server.database import Database
 
 # Roles of the web API of a hosted PostgreSQL (Supabase, Neon), whose keys are in browsers.
 STRANGERS = ("anon", "anonymous", "authenticated")
@@ -83,7 +81,11 @@ ORDER BY 1
 """
 
 
-def open_to_strangers(database: "Database") -> dict[str, list[str]]:
+class _Database(Protocol):
+    def rows(self, sql: str, parameters: Any = None, /) -> list[tuple]: ...
+
+
+def open_to_strangers(database: _Database) -> dict[str, list[str]]:
     """Return our tables, views, sequences and functions that each of PUBLIC and STRANGERS may use."""
     parameters = {"views": list(VIEWS), "functions": list(FUNCTIONS), "strangers": list(STRANGERS)}
     names_by_role: dict[str, list[str]] = {}

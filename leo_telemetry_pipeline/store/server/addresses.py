@@ -5,6 +5,7 @@ Belongs here: messages about addresses. Does not: connecting (database). No mess
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import NamedTuple
 from urllib.parse import quote, unquote, urlencode
 
@@ -216,7 +217,7 @@ def _split(rest: str, variable: str) -> _Parts:
 
 def _all_known(query: str) -> bool:
     names = [pair.partition("=")[0].lower() for pair in query.split("&")]
-    return all(name in _OF_OTHERS or name in _SAME_AS or _knows(name) for name in names)
+    return all(name in _OF_OTHERS or name in _SAME_AS or knows(name) for name in names)
 
 
 def _what_is_wrong(rest: str) -> str:
@@ -276,17 +277,25 @@ def _parameters(query: str, variable: str) -> dict[str, str]:
                     "in another schema than public, set the search_path of the database's user",
                 )
             continue
-        if not _knows(name):
+        if not knows(name):
             raise _wrong(variable, f"has a parameter {name!r}, which PostgreSQL's library does not know: remove it")
         parameters[name] = _SSL.get(value.lower(), value) if name == "sslmode" else value
     return parameters
 
 
-def _knows(parameter: str) -> bool:
-    # Imported here because it imports psycopg2, and few addresses have parameters.
-    from leo_telemetry_pipeline.store.server.own_connection import knows
+@cache
+def knows(parameter: str) -> bool:
+    """Return whether this version of libpq knows a parameter; an unknown one would be an error."""
+    if re.fullmatch(r"\w+", parameter) is None:
+        return False
+    import psycopg2
+    from psycopg2.extensions import parse_dsn
 
-    return re.fullmatch(r"\w+", parameter) is not None and knows(parameter)
+    try:
+        parse_dsn(f"{parameter}=''")
+    except psycopg2.ProgrammingError:
+        return False
+    return True
 
 
 def _of_keywords(text: str, variable: str) -> dict[str, str]:

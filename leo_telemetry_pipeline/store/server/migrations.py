@@ -4,14 +4,18 @@ Belongs here: what runs the files in ``migrations/``, and the question which ver
 Does not: the tables themselves. Alembic is imported only when there is something to do.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
 from leo_telemetry_pipeline.settings import bundled
 from leo_telemetry_pipeline.store.server.access import API_ROLES
 
 if TYPE_CHECKING:
-    from leo_telemetry_pipeline.store.server.database import Target
+    import psycopg2.extensions
+
+
+class _Target(Protocol):
+    def connect(self) -> "psycopg2.extensions.connection": ...
 
 
 def newest() -> str:
@@ -46,7 +50,7 @@ def require_newest(connection) -> None:
         )
 
 
-def migrate(target: "Target", to: str = "head") -> None:
+def migrate(target: _Target, to: str = "head") -> None:
     """Run Alembic up (or, with a lower version or ``base``, down) to a version, in one transaction."""
     import sqlalchemy as sa
     from alembic import command
