@@ -1,4 +1,4 @@
-"""Addresses of external databases: tolerant parsing, display without the password, error messages.
+"""Addresses of outside databases: tolerant parsing, display without the password, error messages.
 
 Belongs here: messages about addresses. Does not: connecting (database). No message contains any part of a password.
 """

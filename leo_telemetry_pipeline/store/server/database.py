@@ -202,7 +202,7 @@ def running(settings: Settings) -> Target:
 def ready(settings: Settings) -> Iterator[Target]:
     """Yield a database with the newest schema.
 
-    The embedded one is migrated; an external one is the user's to migrate, so it raises UserError (exit 3).
+    The embedded one is migrated; an outside one is the user's to migrate, so it raises UserError (exit 3).
     """
     with opened(settings) as target:
         connection = target.connect()
@@ -219,7 +219,7 @@ def ready(settings: Settings) -> Iterator[Target]:
 
 
 def outside(url: str, dagster_schema: str, dagster_url: str = "") -> Target:
-    """Return the Target of an external database. Raises UserError for an invalid address.
+    """Return the Target of an outside database. Raises UserError for an invalid address.
 
     ``dagster_url`` is the address of Dagster's tables if it differs, such as a direct one past a pooler.
     """
@@ -237,7 +237,7 @@ def outside(url: str, dagster_schema: str, dagster_url: str = "") -> Target:
 
 
 def prepare_for_dagster(target: Target, dagster_schema: str) -> None:
-    """Create the schema of Dagster's own tables in an external database. Raises UserError (exit 3)."""
+    """Create the schema of Dagster's own tables in an outside database. Raises UserError (exit 3)."""
     if target.embedded is not None:
         return
     import psycopg2

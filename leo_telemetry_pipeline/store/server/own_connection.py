@@ -1,6 +1,6 @@
 """Connections to the embedded server, independent of libpq's environment variables.
 
-Belongs here: fixed parameters, and variables that no parameter overrides. Does not: addresses of external databases,
+Belongs here: fixed parameters, and variables that no parameter overrides. Does not: addresses of outside databases,
 for which PG* variables keep their meaning.
 """
 
