@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-inp
 # Pyright keeps to what the lock installed: its own script, its own node, no look at newer releases.
 PYRIGHT := PYRIGHT_PYTHON_IGNORE_WARNINGS=1 PYRIGHT_PYTHON_GLOBAL_NODE=0 $(BIN)/pyright --pythonpath $(BIN)/python
 
-.PHONY: help install demo dev test unit lint bench bench-quick accept newest format lock wheel clean
+.PHONY: help install demo dev test unit lint bench bench-quick accept newest schema format lock wheel clean
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -66,6 +66,9 @@ accept: install ## Measure what issues ask for at full size; it can be interrupt
 
 newest: install ## Try the newest Claude Code by hand: what differs from the tested version
 	@$(BIN)/python -m leo_telemetry_pipeline_tests.claude.newest
+
+schema: install ## Write migrations/schema.sql anew, after a migration was added
+	@$(BIN)/python -m leo_telemetry_pipeline_tests.schema_dump
 
 format: install ## Put the code into the house style
 	$(BIN)/ruff check --fix-only .

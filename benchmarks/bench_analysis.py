@@ -15,7 +15,6 @@ from benchmarks import generate
 from benchmarks.measure import HOME, Budget, Options, alternating, environment, judge, peak_mb, process, run
 from benchmarks.table import Measured
 from leo_telemetry_pipeline.analysis import baselines, bottlenecks, judgement, levels, p50
-from leo_telemetry_pipeline.defs.assets.asset import rows
 from leo_telemetry_pipeline.defs.assets.learning import daily_p50s
 from leo_telemetry_pipeline.dimension import Dimension, DimensionResult, Judgement
 from leo_telemetry_pipeline.store import exact_percentiles, thresholds
@@ -56,7 +55,7 @@ def analysis(connection: Database, window: Window) -> int:
         frame = p50.exact(exact_percentiles.of_window(connection, window, types, seen))
     else:
         frame = p50.from_buckets(buckets.of_window(connection, window, types, seen), histograms.GAMMA)
-    measured = [DimensionResult(*row) for row in rows(frame)]
+    measured = [DimensionResult(*row) for row in p50.rows(frame)]
     dimensions = [one.dimension for one in measured]
     judged = bottlenecks.judge(
         measured,

@@ -15,10 +15,11 @@ import numpy as np
 from psycopg2.extras import execute_values
 
 from benchmarks import generate, incidents
+from benchmarks.families import forest_of
 from benchmarks.incidents import Incident
 from benchmarks.measure import Budget, Options, judge, peak_mb, run
 from benchmarks.table import Measured
-from leo_telemetry_pipeline.analysis import baselines, causes, critical_path, judgement, levels, trends
+from leo_telemetry_pipeline.analysis import baselines, causes, judgement, levels, trends
 from leo_telemetry_pipeline.analysis import bottlenecks as judging
 from leo_telemetry_pipeline.defs.assets.learning import daily_p50s
 from leo_telemetry_pipeline.dimension import Dimension, Judgement
@@ -89,7 +90,7 @@ def incidents_of(bottlenecks: int) -> list[Incident]:
 def explain(made: list[Incident]) -> None:
     """Explain what incidents slowed from their traces."""
     for incident in made:
-        after, before = (critical_path.forest(spans) for spans in (incident.window, incident.baseline))
+        after, before = (forest_of(spans) for spans in (incident.window, incident.baseline))
         causes.causes_of(incident.slow, after, before)
 
 

@@ -1,6 +1,6 @@
-"""A dimension, and what an analysis knows of one: what is normal, how it was judged, whether it is a bottleneck.
+"""A dimension and the values of an analysis about one: threshold, baseline, judgement, result, bottleneck, suggestion.
 
-Belongs here: the values that store, analysis, actions and commands share, one class each, and their form as JSON.
+Belongs here: values that store, analysis, actions and commands share, one class per concept, and their JSON.
 Does not: computing them (analysis), keeping them (store), wording them (actions).
 """
 
@@ -18,7 +18,7 @@ OTHER_KEYS = "__other__"
 
 @dataclass(frozen=True)
 class OfDimension:
-    """What is about one dimension."""
+    """Base of every value about one dimension."""
 
     dimension_type: str
     dimension_key: str
@@ -36,10 +36,10 @@ class OfDimension:
 
 @dataclass(frozen=True)
 class Baseline(OfDimension):
-    """What was learned to be normal for a dimension: a row of ``telemetry_baselines``; times in ms.
+    """The learned baseline of a dimension, one row of ``telemetry_baselines``; times in ms.
 
-    It rests on ``regime_days`` days of a level that began on ``regime_start``. ``window_end`` is that of the analysis
-    that last looked at it. ``may_rise``: since it moved, somebody said that a higher level may be normal.
+    It rests on ``regime_days`` days of a level that began on ``regime_start``. ``window_end``: the window of the
+    analysis that last updated it. ``may_rise``: since it moved, a person accepted a higher level.
     """
 
     p50_ms: float
@@ -54,12 +54,12 @@ class Baseline(OfDimension):
 
     @property
     def moved(self) -> str:
-        """What became of it when an analysis last looked: learned, settling, kept, improved or accepted."""
+        """How the last analysis changed it: learned, settling, kept, improved or accepted."""
         return self.evidence.get("moved", "kept")
 
     @property
     def noise_dismissals(self) -> int:
-        """How many items of the dimension were closed as noise."""
+        """Number of items of the dimension that were closed as noise."""
         return self.evidence.get("noise_dismissals", 0)
 
 
@@ -76,10 +76,10 @@ class Guard:
 
 @dataclass(frozen=True)
 class Judgement(OfDimension):
-    """How the window of a dimension compares with its learned baseline; None where there is nothing to say.
+    """The window of a dimension, compared with its learned baseline; fields without a value are None.
 
-    ``multiplier`` is the one that it was judged by, which people may have configured. ``p_limit`` is what ``p_value``
-    may be at most among all dimensions of the run.
+    ``multiplier``: the one in force, configured or learned. ``p_limit``: the highest ``p_value`` that counts as a
+    discovery among all dimensions of the run.
     """
 
     guards: tuple[Guard, ...]
@@ -98,13 +98,13 @@ class Judgement(OfDimension):
 
     @property
     def outcome(self) -> str:
-        """Say ok, bottleneck or not_enough_data."""
+        """One of ok, bottleneck and not_enough_data."""
         if not self.is_enough:
             return "not_enough_data"
         return "bottleneck" if all(guard.passed for guard in self.guards) else "ok"
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON can hold it, without its dimension."""
+        """Return the JSON form, without the dimension."""
         base = self.baseline
         return {
             "outcome": self.outcome,
@@ -128,7 +128,7 @@ class Judgement(OfDimension):
 
     @classmethod
     def from_json(cls, dimension_type: str, dimension_key: str, kept: Mapping[str, Any]) -> "Judgement":
-        """Return what ``as_json`` was made of."""
+        """Return the judgement that ``as_json`` was called on."""
         name, baseline = (dimension_type, dimension_key), None
         if kept["p50_ms"] is not None:
             since = _read(kept["regime_start"]), kept["regime_days"], kept["evidence"]
@@ -157,7 +157,7 @@ def _read(day: str | None) -> date | None:
 
 @dataclass(frozen=True)
 class Threshold(OfDimension):
-    """What applies to a dimension: what people configured, else what was learned; None where there is neither."""
+    """The threshold in force for a dimension, configured or learned; None where there is neither."""
 
     is_active: bool = True
     baseline_p50_ms: float | None = None
@@ -171,9 +171,9 @@ class Threshold(OfDimension):
 
 @dataclass(frozen=True)
 class DimensionResult(OfDimension):
-    """How a run measured a dimension, and how it judged it: a row of ``dimension_p50``; times in ms.
+    """A dimension as a run measured and judged it, one row of ``dimension_p50``; times in ms.
 
-    ``outcome`` is None until it is judged. ``learned`` is the judgement by its own history.
+    ``outcome`` is None until it is judged. ``learned`` is the judgement against the learned baseline.
     """
 
     sample_count: int
@@ -197,7 +197,7 @@ class DimensionResult(OfDimension):
 
     @property
     def ratio(self) -> float | None:
-        """What was observed, in units of its baseline."""
+        """Observed P50 divided by the baseline."""
         if self.observed_p50_ms is None or not self.baseline_p50_ms:
             return None
         return self.observed_p50_ms / self.baseline_p50_ms
@@ -205,9 +205,9 @@ class DimensionResult(OfDimension):
 
 @dataclass(frozen=True)
 class Bottleneck(OfDimension):
-    """A dimension that is slower than it may be; times in ms. What follows ``p_value`` is known once it is explained.
+    """A dimension over its threshold; times in ms. Fields after ``p_value`` are set once it is explained.
 
-    ``cause`` names the dimension because of which it is slow, which may be itself.
+    ``cause`` names the dimension that makes it slow, which may be itself.
     """
 
     observed_p50_ms: float
@@ -215,30 +215,28 @@ class Bottleneck(OfDimension):
     baseline_source: str | None
     multiplier: float
     sample_count: int
-    evidence_trace_ids: tuple[str, ...] = ()
+    evidence_trace_ids: list[str] = field(default_factory=list)
     onset_day: date | None = None
     p_value: float | None = None
     lost_ms_a_week: float | None = None
     why: str | None = None
-    measured: tuple[str, ...] = ()
-    set_apart_by: tuple[str, ...] = ()
+    measured: list[str] = field(default_factory=list)
+    set_apart_by: list[str] = field(default_factory=list)
     cause: str | None = None
 
     @property
     def ratio(self) -> float:
-        """Its P50 in units of its baseline."""
+        """Observed P50 divided by the baseline."""
         return self.observed_p50_ms / self.baseline_p50_ms
 
     @property
     def added_ms(self) -> float:
-        """By how much its P50 is above its baseline."""
+        """Observed P50 less the baseline."""
         return self.observed_p50_ms - self.baseline_p50_ms
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as findings and items keep it."""
-        values = {name: getattr(self, name) for name in _KEPT}
-        lists = {name: list(values[name]) for name in ("measured", "set_apart_by", "evidence_trace_ids")}
-        return values | lists | {"onset_day": _written(self.onset_day)}
+        """Return the form that ``output_ref`` and items keep."""
+        return {name: getattr(self, name) for name in _KEPT} | {"onset_day": _written(self.onset_day)}
 
 
 _KEPT = (
@@ -262,8 +260,35 @@ _KEPT = (
 
 
 @dataclass(frozen=True)
+class Explanation(OfDimension):
+    """Why a bottleneck is slow; ``share``: the part, of 1, of its added time that its cause explains."""
+
+    share: float
+    why: str | None = None
+    measured: list[str] = field(default_factory=list)
+    set_apart_by: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class ExplainedCause(Explanation):
+    """A cause by the dimension that names it best, and the other bottlenecks that it explains as ``members``.
+
+    ``kind`` and ``key``: what takes the added time (see analysis.causes.Cause).
+    """
+
+    kind: str = "span"
+    key: str = ""
+    members: tuple[Explanation, ...] = ()
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> "ExplainedCause":
+        """Return the cause that ``asdict`` was called on."""
+        return cls(**{**kept, "members": tuple(Explanation(**one) for one in kept["members"])})
+
+
+@dataclass(frozen=True)
 class Suggestion(OfDimension):
-    """What fits a dimension; times in ms. Without a multiplier ``reason`` says why there is no suggestion.
+    """A suggested threshold for a dimension; times in ms. Without a multiplier, ``reason`` says why there is none.
 
     ``source``: the row that its threshold comes from, key, type or global. ``alarms_a_year_*``: how often a year a week
     of the stable level comes over today's limit, or over the suggested one; ``share_over_now``: the part of such weeks

@@ -1,4 +1,4 @@
-"""What one analysis concludes: its summary, its items and the end of its run, in one transaction.
+"""Conclusion of an analysis: its summary, its items and the end of its run, in one transaction.
 
 Belongs here: the shape of ``output_ref``, and the transaction that makes findings true or leaves none.
 Does not: which bottlenecks deserve items (actions.items), how findings are shown (cli).
@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from leo_telemetry_pipeline.actions import items as planning
-from leo_telemetry_pipeline.dimension import Bottleneck, Dimension
+from leo_telemetry_pipeline.dimension import Bottleneck, Dimension, ExplainedCause
 from leo_telemetry_pipeline.store import items, runs, span_totals, thresholds
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.server.database import Database
@@ -33,7 +33,7 @@ class Summary:
     needed_sample: int
     p50_method: str
     pooled: dict[str, int]
-    causes: tuple[dict[str, Any], ...] = ()
+    causes: tuple[ExplainedCause, ...] = ()
 
 
 def conclude(
@@ -110,12 +110,11 @@ def _commit(
             raise runs.LostRun(f"analysis run {run_id} is not this Dagster run's any more")
 
 
-def notes(cause: Mapping[str, Any]) -> Iterator[tuple[Dimension, dict[str, Any]]]:
+def notes(cause: ExplainedCause) -> Iterator[tuple[Dimension, dict[str, Any]]]:
     """Yield what a cause says of each of its dimensions, and its own name as ``cause``."""
-    name = f"{cause['dimension_type']}:{cause['dimension_key']}"
-    for one in (cause, *cause["members"]):
-        lists = {column: tuple(one.get(column) or ()) for column in ("measured", "set_apart_by")}
-        yield (one["dimension_type"], one["dimension_key"]), {"why": one.get("why"), **lists, "cause": name}
+    for one in (cause, *cause.members):
+        said = {name: getattr(one, name) for name in ("why", "measured", "set_apart_by")}
+        yield one.dimension, said | {"cause": cause.name}
 
 
 def causes_first(bottlenecks: Sequence[Bottleneck]) -> list[Bottleneck]:

@@ -1,4 +1,4 @@
-"""What became of items: fixed, noise, expected, counted for each dimension that they were about.
+"""Resolutions of items (fixed, noise, expected), counted per dimension.
 
 Belongs here: the count, and what it means for the dimension's baseline. Pure: no database, no clock.
 Does not: closing items (store.items), learning baselines (analysis.baselines).

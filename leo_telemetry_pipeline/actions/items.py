@@ -1,4 +1,4 @@
-"""Which bottlenecks become improvement items, and what those say.
+"""Improvement items: which bottlenecks become one, and their wording.
 
 Belongs here: the fingerprint, the rate limits, the deduplication, the wording. Pure: no database, no clock.
 Does not: judging durations (analysis.bottlenecks), storing items (store.items).
@@ -7,12 +7,12 @@ Does not: judging durations (analysis.bottlenecks), storing items (store.items).
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from leo_telemetry_pipeline.actions import item_resolutions
-from leo_telemetry_pipeline.dimension import Bottleneck, Dimension
+from leo_telemetry_pipeline.dimension import Bottleneck, Dimension, ExplainedCause, Explanation
 from leo_telemetry_pipeline.store.items import Draft, Item
 
 MAX_ITEMS_PER_RUN = 3
@@ -60,7 +60,7 @@ def plan(
     run_id: str,
     window_start: datetime,
     window_end: datetime,
-    causes: Sequence[Mapping[str, Any]] = (),
+    causes: Sequence[ExplainedCause] = (),
 ) -> Plan:
     """Decide about the bottlenecks of one analysis, given worst first, among all items of its scope.
 
@@ -69,16 +69,15 @@ def plan(
     """
     open_now = [item for item in items if item.is_open]
     named = {item.fingerprint for item in open_now}
-    caused_by = {
-        member: about[0] for cause in causes for about in [item_resolutions.dimensions_of(cause)] for member in about
-    }
-    members_of = {item_resolutions.dimensions_of(cause)[0]: cause["members"] for cause in causes}
+    caused_by = {one.dimension: cause.dimension for cause in causes for one in (cause, *cause.members)}
+    members_of = {cause.dimension: cause.members for cause in causes}
     room = _Room(items, limits, window_end)
     create, update, item_of, rate_limited = [], [], {}, 0
     for bottleneck in bottlenecks:
         name = bottleneck.dimension
-        members = members_of.get(name, [])
-        draft = worded(bottleneck.as_json() | {"members": members}, project, run_id, window_start, window_end)
+        members = members_of.get(name, ())
+        detail = bottleneck.as_json() | {"members": [asdict(one) for one in members]}
+        draft = worded(detail, project, run_id, window_start, window_end)
         cause, mark = caused_by.get(name, name), draft.fingerprint
         belongs_to = mark if mark in named else _open_item(name, members, open_now)
         if mark in named:
@@ -119,9 +118,9 @@ class _Room:
         return fits
 
 
-def _open_item(name: Dimension, members: Sequence[Mapping[str, Any]], items: Iterable[Item]) -> str | None:
+def _open_item(name: Dimension, members: Iterable[Explanation], items: Iterable[Item]) -> str | None:
     """Return the open item that is for a dimension already: as a member of it, or named after one of its members."""
-    below = {(member["dimension_type"], member["dimension_key"]) for member in members}
+    below = {member.dimension for member in members}
     for item in items:
         about = item_resolutions.dimensions_of(item.source_detail)
         if name in about or below.intersection(about[:1]):

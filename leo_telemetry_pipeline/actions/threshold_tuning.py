@@ -1,4 +1,4 @@
-"""Thresholds that fit: what is looked at to suggest them, and writing them.
+"""Threshold suggestions: reading the history they rest on, and applying them.
 
 Belongs here: which dimensions, which days, and what of a suggestion is written where. Does not: what fits
 (analysis.tuning), statements (store), printing.

@@ -36,48 +36,50 @@ def judge(
     """
     configured = {one.dimension: one for one in thresholds}
     by_history = {one.dimension: one for one in learned}
-    return [
-        _judged(
-            one,
-            configured.get(one.dimension, Threshold(*one.dimension)),
-            by_history.get(one.dimension),
-            default_min_samples,
-        )
-        for one in measured
-    ]
+    judged = []
+    for one in measured:
+        name = one.dimension
+        threshold = configured.get(name) or Threshold(*name)
+        judged.append(_judged(one, threshold, by_history.get(name), default_min_samples))
+    return judged
 
 
 def _judged(
     one: DimensionResult, threshold: Threshold, own: Judgement | None, default_min_samples: int
 ) -> DimensionResult:
     is_configured = threshold.baseline_source == "configured"
-    decides = own if own and own.outcome in JUDGED and not is_configured else None
-    slower = decides if decides and decides.outcome == "bottleneck" else None
+    outcome = own.outcome if own and not is_configured else None
+    decides = own if outcome in JUDGED else None
+    slower = own if outcome == "bottleneck" else None
     learned_p50_ms = decides.baseline.p50_ms if decides and decides.baseline else None
+    baseline_p50_ms = threshold.baseline_p50_ms if is_configured else learned_p50_ms
+    observed_p50_ms = slower.observed_p50_ms if slower else one.p50_ms
     multiplier = threshold.multiplier if is_configured else own.multiplier if own else None
-    judged = replace(
+    multiplier = DEFAULT_MULTIPLIER if multiplier is None else multiplier
+    min_samples = default_min_samples if threshold.min_samples is None else threshold.min_samples
+    if one.dimension_key == OTHER_KEYS:
+        outcome = "pooled"
+    elif not threshold.is_active:
+        outcome = "switched_off"
+    elif one.sample_count < min_samples:
+        outcome = "too_few"
+    elif baseline_p50_ms is None or observed_p50_ms is None:
+        outcome = "no_baseline"
+    elif (is_configured or slower) and is_above(observed_p50_ms, baseline_p50_ms, multiplier):
+        outcome = "bottleneck"
+    else:
+        outcome = "ok"
+    return replace(
         one,
-        observed_p50_ms=slower.observed_p50_ms if slower else one.p50_ms,
-        baseline_p50_ms=threshold.baseline_p50_ms if is_configured else learned_p50_ms,
+        observed_p50_ms=observed_p50_ms,
+        baseline_p50_ms=baseline_p50_ms,
         baseline_source="configured" if is_configured else "learned" if decides else None,
-        multiplier=DEFAULT_MULTIPLIER if multiplier is None else multiplier,
-        min_samples=default_min_samples if threshold.min_samples is None else threshold.min_samples,
+        multiplier=multiplier,
+        min_samples=min_samples,
+        outcome=outcome,
         onset_day=slower.onset_day if slower else None,
         p_value=slower.p_value if slower else None,
     )
-    return replace(judged, outcome=_outcome(judged, threshold.is_active, is_configured or slower is not None))
-
-
-def _outcome(one: DimensionResult, is_active: bool, may_be_slow: bool) -> str:
-    if one.dimension_key == OTHER_KEYS:
-        return "pooled"
-    if not is_active:
-        return "switched_off"
-    if one.min_samples is not None and one.sample_count < one.min_samples:
-        return "too_few"
-    if one.baseline_p50_ms is None:
-        return "no_baseline"
-    return "bottleneck" if may_be_slow and is_over_threshold(one) else "ok"
 
 
 def is_over_threshold(one: DimensionResult) -> bool:
@@ -101,7 +103,7 @@ def worst_first(judged: Iterable[DimensionResult]) -> list[DimensionResult]:
 
 def found(judged: Iterable[DimensionResult]) -> list[Bottleneck]:
     """Return the bottlenecks, worst first."""
-    return [_bottleneck(one) for one in worst_first(judged) if one.outcome == "bottleneck"]
+    return [_bottleneck(one) for one in worst_first(one for one in judged if one.outcome == "bottleneck")]
 
 
 def _bottleneck(one: DimensionResult) -> Bottleneck:
@@ -116,7 +118,7 @@ def _bottleneck(one: DimensionResult) -> Bottleneck:
         one.baseline_source,
         one.multiplier,
         one.sample_count,
-        tuple(one.evidence_trace_ids or ()),
+        one.evidence_trace_ids or [],
         one.onset_day,
         one.p_value,
     )

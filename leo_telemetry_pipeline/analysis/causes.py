@@ -1,4 +1,4 @@
-"""Which bottlenecks have the same cause: one cause gets one item, and what is slow because of it are its members.
+"""Causes of bottlenecks: one cause gets one item, with all bottlenecks that it explains as members.
 
 Belongs here: the cause of each bottleneck by its attribution, and bottlenecks grouped by it. Does not: attributing
 (attribution), items (actions).
@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 import numpy as np
 
 from leo_telemetry_pipeline.analysis import noise
-from leo_telemetry_pipeline.analysis.attribution import Attribution, Part, attribute
+from leo_telemetry_pipeline.analysis.attribution import AddedPart, Attribution, attribute
 from leo_telemetry_pipeline.analysis.critical_path import Forest, attribute_of
 from leo_telemetry_pipeline.analysis.places import OWN, SPAN
 from leo_telemetry_pipeline.dimension import Bottleneck, Dimension
@@ -159,7 +159,7 @@ def _explained(slow: Bottleneck, attributions: Mapping[Dimension, Attribution | 
     return [(SPAN, f"{span_type}:{name}", 1.0)]
 
 
-def _kind(part: Part) -> str:
+def _kind(part: AddedPart) -> str:
     # What is a dimension's own time is time in its spans to all above it.
     return SPAN if part.kind == OWN else part.kind
 

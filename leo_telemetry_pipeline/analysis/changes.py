@@ -1,7 +1,8 @@
 """Where series of timings changed their level.
 
 Belongs here: the one detector, with one setting, that every analysis uses: rhythm taken out, then a split, then the
-splits of both sides. Does not: the statistic (scan), what is noise (noise), which level is normal (baselines).
+splits of both sides. Does not: the statistic (scan), what is noise (noise), which level is normal (baselines), breaks
+that a forecast tries without being sure (statespace).
 """
 
 from collections import defaultdict

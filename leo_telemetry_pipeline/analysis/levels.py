@@ -1,4 +1,4 @@
-"""The daily P50s of a dimension, without their weekly rhythm, and the levels that they kept for a while.
+"""Daily P50s of a dimension without their weekly rhythm, and their levels between change points.
 
 Belongs here: from days of many dimensions to one history per dimension, a level of some of its days, their noise.
 Does not: finding the changes between levels (changes), which level is normal (baselines), judging (judgement).
@@ -81,7 +81,7 @@ class History:
 
     def noise(self, at: np.ndarray) -> tuple[float, float]:
         """Return sigma and memory of ``x`` on these days of one level."""
-        left = (self.quality[at] * (self.x[at] - np.median(self.x[at])))[None]
+        left = noise.deviations(self.x[None, at], self.quality[None, at])
         sigmas = noise.sigma(left)
         return float(sigmas[0, 0]), float(noise.memory(left, left, sigmas)[0, 0])
 
@@ -146,6 +146,6 @@ def settled(history: History, changed: Sequence[ChangePoint], baseline: Baseline
     start = start_of(baseline)
     end = next((one.at for one in changed if one.at > start), np.inf)
     if len(history.days) and history.days[0] > start:
-        # Nobody knows how many days are gone: what is sure to be later is not one of them.
+        # An unknown number of days is gone; days that are certainly later are not among the first 28.
         end = min(end, start + SETTLED_DAYS)
     return np.flatnonzero((history.days >= start) & (history.days < end))[:SETTLED_DAYS]

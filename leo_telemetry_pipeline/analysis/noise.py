@@ -46,6 +46,11 @@ def clipped(sigmas: np.ndarray) -> np.ndarray:
     return np.clip(sigmas, -CLIP, CLIP)
 
 
+def deviations(x: np.ndarray, quality: np.ndarray) -> np.ndarray:
+    """Return how far each point is from its row's median, scaled by its quality."""
+    return quality * (x - np.median(x, axis=1, keepdims=True))
+
+
 def without_step(x: np.ndarray, split: np.ndarray) -> np.ndarray:
     """Return what is left of each row when the medians before and from its split on are taken out."""
     before = np.arange(x.shape[1]) < split[:, None]
@@ -58,7 +63,7 @@ def without_stretch(x: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.
     The stretch of some ten lengths whose mean is furthest off in its own standard errors; where: its first point,
     and the first after it, for each series. Under 7 errors it is not off at all.
     """
-    deviation = quality * (x - np.median(x, axis=1, keepdims=True))
+    deviation = deviations(x, quality)
     values = clipped(deviation / sigma(deviation))
     points, best = x.shape[1], np.zeros(len(x))
     sums = np.pad(np.cumsum(values - values.mean(axis=1, keepdims=True), axis=1), ((0, 0), (1, 0)))

@@ -1,4 +1,4 @@
-"""Medians and other percentiles a dimension, as one frame whichever way they were measured.
+"""Percentile table of dimensions, the same columns whichever way they were measured.
 
 Belongs here: the frame's columns. Does not: reading spans; exact percentiles are computed where the spans are
 (store.exact_percentiles), those of buckets in bucket_percentiles.
@@ -47,6 +47,13 @@ def frame(rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
     return pd.DataFrame(
         {name: pd.Series(values, dtype=_TYPES[name]) for name, values in zip(COLUMNS, columns, strict=True)}
     )
+
+
+def rows(measured: pd.DataFrame) -> list[tuple]:
+    """Return the rows of such a frame as a database can hold them: NaN becomes None."""
+    return [
+        tuple(None if value != value else value for value in row) for row in measured.itertuples(index=False, name=None)
+    ]
 
 
 def together(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:

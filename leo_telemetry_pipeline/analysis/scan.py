@@ -55,10 +55,10 @@ def splits(
     """Return for each series its highest score, the first point after that split, and sigma and memory as columns.
 
     ``quality``: how much each point's deviation weighs, as the inverse of its standard deviation; 1 is common. Either
-    side of a split has at ``least`` so many points.
+    side of a split has ``least`` points or more.
     """
     points = x.shape[1]
-    deviation = quality * (x - np.median(x, axis=1, keepdims=True))
+    deviation = noise.deviations(x, quality)
     split = candidate(x, quality, least)
     left = quality * noise.without_step(x, split)
     sigmas = noise.sigma(left)
@@ -101,7 +101,7 @@ def stretches(x: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 def candidate(x: np.ndarray, quality: np.ndarray, least: int = LEAST) -> np.ndarray:
     """Return the first point after the most likely split of each series, were its noise without memory."""
-    deviation = quality * (x - np.median(x, axis=1, keepdims=True))
+    deviation = noise.deviations(x, quality)
     clipped = noise.clipped(deviation / noise.sigma(deviation))
     before, after, weight_before, weight_after = _means(clipped, quality, np.zeros((len(x), 1)))
     return _inner(weight_before * before**2 + weight_after * after**2, least).argmax(axis=1) + 1

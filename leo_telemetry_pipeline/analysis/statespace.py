@@ -31,7 +31,8 @@ _JUMP = 0.4
 _PRIOR_DAYS = 6.0
 # In units of the noise: how far from the days around it a day may count as lying, so that an odd one moves little.
 _FARTHEST = 3.0
-# A break of the level is worth trying from a score and a day on at which it is no change yet: its likelihood decides.
+# A break is tried where the detector's statistic is this high, with this many days on either side. Both are less than a
+# change needs, as the likelihood decides.
 _TRIED = 3.0
 _EITHER_SIDE = 2
 # Where the end of an interval is looked for, in scales, and how closely.
@@ -118,15 +119,15 @@ def _series(days: np.ndarray, counts: np.ndarray, p50_ms: np.ndarray, today: int
 
 
 def _breaks(values: np.ndarray) -> list[int]:
-    """Return up to two days on which the level seems to have broken, the plainest first."""
-    first = _plainest(values, 0, len(values))
+    """Return up to two days on which the level may have broken, the likeliest first, by the detector's statistic."""
+    first = _likeliest(values, 0, len(values))
     if first is None:
         return []
-    parts = [_plainest(values, 0, first[1]), _plainest(values, first[1], len(values))]
+    parts = [_likeliest(values, 0, first[1]), _likeliest(values, first[1], len(values))]
     return [first[1], *(day for _, day in sorted(filter(None, parts), reverse=True)[:1])]
 
 
-def _plainest(values: np.ndarray, start: int, end: int) -> tuple[float, int] | None:
+def _likeliest(values: np.ndarray, start: int, end: int) -> tuple[float, int] | None:
     there = start + np.flatnonzero(~np.isnan(values[start:end]))
     if len(there) < 2 * _EITHER_SIDE:
         return None

@@ -1,4 +1,4 @@
-"""What the system learned to be normal for each dimension of a scope.
+"""Learned baselines of the dimensions of a scope.
 
 Belongs here: statements on ``telemetry_baselines``. Does not: learning (analysis.baselines), what people configured
 (thresholds).

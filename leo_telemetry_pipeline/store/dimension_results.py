@@ -1,4 +1,4 @@
-"""What an analysis measured, and how it judged it: a row a dimension of each run.
+"""Results of a run: how each dimension was measured and judged, one row per run and dimension.
 
 Belongs here: statements on ``dimension_p50``. Does not: measuring (exact_percentiles, history.buckets), judging
 (analysis).
@@ -116,15 +116,6 @@ def of_dimension(database: Database, run_id: str, dimension_type: str, key: str)
     for *result, kept in rows:
         return DimensionResult(*result, learned=kept and Judgement.from_json(dimension_type, key, kept))
     return None
-
-
-def thresholds(database: Database, run_id: str) -> list[tuple[str, str, float, float | None, float | None]]:
-    """Return (type, key, sum in ms, baseline P50 in ms, multiplier) of every dimension of a run."""
-    return database.rows(
-        "SELECT dimension_type, dimension_key, sum_ms, baseline_p50_ms, multiplier FROM dimension_p50"
-        " WHERE run_id = %s::uuid AND outcome IS DISTINCT FROM 'pooled' ORDER BY 1, 2",
-        (run_id,),
-    )
 
 
 def p50(database: Database, run_id: str, named: Sequence[str], *, others: bool) -> list[tuple]:

@@ -165,6 +165,9 @@ FROM (
 ) AS valued
 WHERE value IS NOT NULL"""
 
+# Spans that others depend on: a handoff gives its attributes to its trace; a wait is taken off the time of its parent.
+REACHING = "s.span_type IN ('handoff', 'workflow', 'wait')"
+
 # What workflow_trace_counts keeps of each day, by span type.
 COUNTS = f"""
 SELECT {_DAY} AS day, {_TYPE} AS span_type, coalesce(s.project, '') AS project,
@@ -184,19 +187,7 @@ TRACES = (
     .replace("GROUP BY 1, 2, 3", "GROUP BY 1, 2")
 )
 
-# All spans of some traces, by their own type and name.
-SPAN_COLUMNS = (
-    "trace_id",
-    "span_id",
-    "parent_span_id",
-    "span_type",
-    "span_name",
-    "start_time_ms",
-    "end_time_ms",
-    "duration_ms",
-    "queue_wait_ms",
-    "attributes",
-)
+# All spans of some traces, by their own type and name: ids, type, name, start, end, duration, queue wait, attributes.
 TRACE_SPANS = f"""
 SELECT s.trace_id::text, s.span_id::text, s.parent_span_id::text, {_TYPE}, {_bounded(_NAME)}, s.start_time_ms,
        coalesce(s.end_time_ms, s.start_time_ms + s.duration_ms), {_DURATION}, s.queue_wait_ms, s.attributes

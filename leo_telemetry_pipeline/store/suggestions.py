@@ -1,4 +1,4 @@
-"""Which thresholds people wrote for which dimensions, and what was suggested in their place.
+"""Suggested thresholds, and the dimensions whose configured ones can be tuned.
 
 Belongs here: statements on ``telemetry_suggestions``, and the dimensions that can be tuned. Does not: what fits them
 (analysis.tuning), changing thresholds (thresholds).

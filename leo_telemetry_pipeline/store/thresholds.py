@@ -1,4 +1,4 @@
-"""What people configured: which value applies to which dimension, and changing it.
+"""Configured thresholds: which value applies to which dimension, and changing it.
 
 Belongs here: statements on ``telemetry_thresholds`` and the function that resolves it.
 Does not: judging anything by it (analysis.bottlenecks).
@@ -32,7 +32,7 @@ def effective(database: Database, dimensions: Sequence[Dimension]) -> list[Thres
 
 
 def multipliers(database: Database, dimensions: Sequence[Dimension]) -> dict[Dimension, float]:
-    """Return the multiplier that people wrote for each dimension, its type or all; none where nobody did."""
+    """Return the multiplier that people wrote for each dimension, its type or all; absent where nobody did."""
     rows = database.rows(
         """
         SELECT d.of_type, d.of_key, e.multiplier

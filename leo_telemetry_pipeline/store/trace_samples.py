@@ -86,5 +86,5 @@ def _traces_of(
 
 
 def spans_of(database: Database, window: Window, traces: Sequence[str]) -> list[tuple]:
-    """Return the spans of some traces that are seen in a window, each as SPAN_COLUMNS of store.dimensions."""
+    """Return the spans of some traces that are seen in a window, each with the columns of TRACE_SPANS."""
     return database.rows(TRACE_SPANS, window.parameters() | {"reach": REACH_MS, "traces": list(traces)})

@@ -102,7 +102,7 @@ def in_words(connection: HTTPConnection, why: str) -> Response:  # noqa: ARG001 
     return PlainTextResponse(f"{why}\n", 403)
 
 
-class Guard:
+class OriginGuard:
     """Passes allowed requests to an application; ``refuse`` returns the response to the others."""
 
     def __init__(

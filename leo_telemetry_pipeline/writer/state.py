@@ -36,6 +36,8 @@ class State:
         # The position up to which somebody waits for all spans to have their end.
         self.hurry_to = 0
         self.closing = self.out_of_time = False
+        # How many spans the thread has made: whether it goes on.
+        self.progress = 0
         # Of time.monotonic(): what is not on disk by then is lost.
         self.until_s = math.inf
         self.trouble: Exception | None = None

@@ -166,6 +166,7 @@ class Loop:
         spans: list[Span] = []
         kept: list[Kept] = []
         for item in items:
+            self._state.progress += 1
             if isinstance(item, Kept):
                 kept.append(item)
             elif id(item) in state.of_parent:

@@ -34,7 +34,7 @@ _SPOOL_S = 0.15
 _SPOOL_ONE_S = 50e-6
 # And of that, what is kept for leaving the counters.
 _COUNTERS_S = 0.05
-# Longer than any import takes that ends at all.
+# Longer than any import takes that ends, and the longest that an exit waits for a disk that goes on taking spans.
 _MAKING_S = 5.0
 # Whether everything has been imported but for what talks to the database.
 _is_loaded = False
@@ -156,20 +156,19 @@ class Writer:
             return not had_losses and tally.are_kept(position, list(state.queue))
 
     def close(self, timeout_s: float = CLOSE_S) -> None:
-        """Bring all that is queued to the database, or to disk, within so long; called when the process ends.
+        """Bring all that is queued to the database within ``timeout_s``, and the rest to disk; called at exit.
 
-        What ends later goes to disk at once. Where spans were not stored, the counters stay for the next drain.
+        A disk that goes on taking spans is waited for, one that hangs is not. What ends later goes to disk at once.
+        Where spans were not stored, the counters stay for the next drain.
         """
-        give_up = time.monotonic() + timeout_s
         state = self.state
-        # Not got where a thread hangs that makes the parts: then what is queued is counted as lost, but in time.
-        self._making.acquire(timeout=max(0.0, timeout_s))
+        # Not acquired where a thread hangs that makes the parts: then what is queued is counted as lost.
+        self._making.acquire(timeout=max(timeout_s, _MAKING_S))
+        give_up = time.monotonic() + timeout_s
         try:
             if state.closing:
                 return
-            state.until_s = give_up - _COUNTERS_S
-            if self._parts is not None:
-                self._parts.journal.until_s = state.until_s
+            self._allow(give_up - _COUNTERS_S)
             state.closing = True
         finally:
             process_hooks.given_back(self._making)
@@ -180,7 +179,7 @@ class Writer:
             self._join(thread, give_up)
         # A thread that lives may be waiting for a disk that hangs; nobody else shall do that too.
         is_alone = thread is None or not thread.is_alive()
-        while is_alone and state.queue and time.monotonic() < give_up:
+        while is_alone and state.queue and time.monotonic() < state.until_s:
             with state.tally.lock:
                 state.tally.disown(state.tally.take(1), 1)
                 item = state.queue.popleft()
@@ -197,7 +196,19 @@ class Writer:
             thread.join(0.01)
         state.out_of_time = True
         state.bell.put(True)
-        thread.join(max(0.0, give_up - time.monotonic()))
+        latest = time.monotonic() + _MAKING_S
+        while thread.is_alive() and (now := time.monotonic()) < min(give_up, latest):
+            before = state.progress
+            thread.join(min(give_up - now, _SPOOL_S))
+            if not _is_loaded or state.progress > before:
+                # A busy machine is slow; a disk that hangs stands still.
+                give_up = time.monotonic() + CLOSE_S
+                self._allow(give_up - _COUNTERS_S)
+
+    def _allow(self, until_s: float) -> None:
+        self.state.until_s = until_s
+        if self._parts is not None:
+            self._parts.journal.until_s = until_s
 
     def _put_away(self) -> None:
         with suppress(Exception):  # the disk may refuse, and the interpreter be about to end

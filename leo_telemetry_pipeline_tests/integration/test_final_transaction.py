@@ -79,7 +79,7 @@ class Mortal(Database):
             die()
 
 
-bottlenecks = tuple(Bottleneck("gate", key, 500.0, 100.0, "configured", 2.0, 10, ("t",)) for key in keys.split(","))
+bottlenecks = tuple(Bottleneck("gate", key, 500.0, 100.0, "configured", 2.0, 10, ["t"]) for key in keys.split(","))
 outcomes = {"ok": 0, "bottleneck": len(bottlenecks), "too_few": 0, "no_baseline": 0, "switched_off": 0, "pooled": 0}
 at = datetime.fromisoformat(end)
 findings.conclude(

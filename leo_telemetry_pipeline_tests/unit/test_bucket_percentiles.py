@@ -44,8 +44,8 @@ def test_percentiles_of_many_histograms_at_once_are_those_of_each(found: list[di
     """Lost: a trend would show another P50 than the findings of the same day."""
     rows = [[np.array(column) for column in zip(*sorted(each.items()), strict=True)] for each in found]
     ends = np.cumsum([len(numbers) for numbers, _ in rows])
-    together = [np.concatenate(column) for column in zip(*rows, strict=True)]
-    at_once = percentiles(QUANTILES, ends, *together, GAMMA)
+    buckets, spans = (np.concatenate(column) for column in zip(*rows, strict=True))
+    at_once = percentiles(QUANTILES, ends, buckets, spans, GAMMA)
     for place, (numbers, counts) in enumerate(rows):
         alone = percentiles(QUANTILES, np.array([len(numbers)]), numbers, counts, GAMMA)
         assert at_once[:, place].tolist() == alone[:, 0].tolist()

@@ -76,7 +76,7 @@ def forbids(contract: dict, module: str, other: str) -> bool:
 
 def _is_lower(layers: list[str], box: str, module: str, other: str) -> bool:
     def place(of: str) -> tuple[int, bool, str] | None:
-        child = of.removeprefix(f"{box}.").split(".")[0] if of.startswith(f"{box}.") else None
+        child = of.removeprefix(f"{box}.").split(".")[0] if of.startswith(f"{box}.") else ""
         for depth, layer in enumerate(layers):
             if child in re.findall(r"\w+", layer):
                 return depth, "|" in layer, child

@@ -7,7 +7,7 @@ from typing import Any
 
 from leo_telemetry_pipeline.actions import items
 from leo_telemetry_pipeline.actions.items import Limits, fingerprint, milliseconds, plan, ratio
-from leo_telemetry_pipeline.dimension import Bottleneck
+from leo_telemetry_pipeline.dimension import Bottleneck, ExplainedCause, Explanation
 from leo_telemetry_pipeline.store.items import Item
 
 END = datetime(2026, 2, 9, 12, tzinfo=UTC)
@@ -15,7 +15,7 @@ START = datetime(2026, 2, 2, tzinfo=UTC)
 
 
 def bottleneck(key: str, kind: str = "gate", times: float = 5.0, **more: Any) -> Bottleneck:
-    found = Bottleneck(kind, key, 1000.0 * times, 1000.0, "configured", 2.0, 10, ("t1", "t2"))
+    found = Bottleneck(kind, key, 1000.0 * times, 1000.0, "configured", 2.0, 10, ["t1", "t2"])
     return replace(found, **more)
 
 
@@ -146,7 +146,7 @@ def test_an_item_says_what_is_slow_by_how_much_against_what_since_when_and_where
 
 def test_an_item_without_evidence_says_so():
     """Lost: a sentence would end in nothing."""
-    assert "none kept" in decide([bottleneck("A", evidence_trace_ids=())]).create[0].description
+    assert "none kept" in decide([bottleneck("A", evidence_trace_ids=[])]).create[0].description
 
 
 def test_ratios_are_bare_when_whole_and_have_one_decimal_otherwise():
@@ -164,13 +164,14 @@ def test_times_are_written_in_ms_below_a_second_and_in_seconds_above():
     assert {value: milliseconds(value) for value in written} == written
 
 
-def because(key: str, *members: str) -> dict[str, Any]:
+def because(key: str, *members: str) -> ExplainedCause:
     """Return a cause: a gate because of which others are slow."""
-    first, *others = [{"dimension_type": "gate", "dimension_key": name} for name in (key, *members)]
-    return {**first, "members": others}
+    return ExplainedCause("gate", key, 1.0, members=tuple(Explanation("gate", name, 1.0) for name in members))
 
 
-def decide_with_causes(found: list[Bottleneck], causes: list[dict], known: list[Item] | None = None) -> items.Plan:
+def decide_with_causes(
+    found: list[Bottleneck], causes: list[ExplainedCause], known: list[Item] | None = None
+) -> items.Plan:
     return plan(found, known or [], {}, project=None, run_id="run", window_start=START, window_end=END, causes=causes)
 
 
@@ -216,11 +217,11 @@ def test_an_item_says_since_when_how_sure_why_and_what_sets_slow_spans_apart():
         "onset_day": date(2026, 2, 5),
         "p_value": 0.001,
         "why": "gate:A +3.0 s: subagent:DESIGN 84 %, own time 16 %",
-        "set_apart_by": ("model=large: 92 % of slow spans, 10 % of the others",),
+        "set_apart_by": ["model=large: 92 % of slow spans, 10 % of the others"],
     }
     said = decide([bottleneck("A", **known)]).create[0].description
     for part in ("was 5s since 2026-02-05", "once in 1,000 looks", "subagent:DESIGN 84 %", "model=large"):
         assert part in said
-    plain = decide([bottleneck("A", onset_day=None, p_value=None, why=None, set_apart_by=())]).create[0].description
+    plain = decide([bottleneck("A", onset_day=None, p_value=None, why=None, set_apart_by=[])]).create[0].description
     assert "since" not in plain
     assert "added time" not in plain

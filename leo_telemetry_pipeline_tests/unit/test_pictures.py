@@ -21,7 +21,7 @@ from leo_telemetry_pipeline.analysis.forecast import Forecast
 from leo_telemetry_pipeline.analysis.trends import Turns
 from leo_telemetry_pipeline.defs import checks
 from leo_telemetry_pipeline.defs.ui import charts, markdown_tables
-from leo_telemetry_pipeline.dimension import DimensionResult, Suggestion
+from leo_telemetry_pipeline.dimension import DimensionResult, ExplainedCause, Suggestion
 from leo_telemetry_pipeline.store.history.span_counts import SpanCount
 from leo_telemetry_pipeline_tests.unit.test_inert import HOSTILE
 
@@ -51,9 +51,9 @@ def comparison() -> Comparison:
     return Comparison(9, 9, 9, 9, True, p50, p90)
 
 
-def cause(name: str) -> dict:
+def cause(name: str) -> ExplainedCause:
     """Return a cause whose every text is a name."""
-    return {"dimension_type": "gate", "dimension_key": name, "why": name, "set_apart_by": [name, name], "members": []}
+    return ExplainedCause("gate", name, 1.0, name, [], [name, name])
 
 
 TABLES: dict[str, Callable[[tuple[str, ...]], str]] = {

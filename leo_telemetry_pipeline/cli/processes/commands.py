@@ -208,16 +208,15 @@ def _heed_interrupts() -> None:
 
 @click.command()
 @click.option("--distributed", is_flag=True, help="Then spread the span table over the workers of a Citus cluster.")
-def migrate(distributed: bool) -> None:
+@click.option("--carry-over", is_flag=True, help="Also take a database of an unreleased version, and keep its rows.")
+def migrate(distributed: bool, carry_over: bool) -> None:
     """Bring the database's tables up to date: the embedded one, or that of LEO_TELEMETRY_DATABASE_URL."""
     settings = Settings()
     with database.opened(settings) as target:
         with closing(target.connect()) as connection:
             before = migrations.version(connection)
-        if before is not None and before > migrations.newest():
-            raise UserError(f"The database is at version {before}, newer than this program: upgrade it instead")
         if before != migrations.newest():
-            migrations.migrate(target)
+            migrations.migrate(target, carry_over=carry_over)
         prepared(target, settings)
         said = "is up to date at" if before == migrations.newest() else f"went from {before or 'empty'} to"
         click.echo(f"{target.shown} {said} version {migrations.newest()}.")

@@ -9,8 +9,6 @@ from datetime import timedelta
 from typing import Any, Generic, TypeVar, cast
 
 import dagster as dg
-import numpy as np
-import pandas as pd
 
 from leo_telemetry_pipeline.defs.names import PREFIX, asset_key
 from leo_telemetry_pipeline.defs.resources import Analysis
@@ -65,15 +63,3 @@ def analysis_asset(
         output_required=False,
     )
     return cast("Callable[[Callable[..., Any]], dg.AssetsDefinition]", decorator)
-
-
-def rows(frame: pd.DataFrame) -> list[tuple]:
-    """Return a frame's rows as tuples of what a database or JSON can hold: NaN becomes None."""
-    return [
-        tuple(None if _is_missing(value) else value.item() if isinstance(value, np.generic) else value for value in row)
-        for row in frame.itertuples(index=False, name=None)
-    ]
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or value is pd.NaT or (isinstance(value, float) and value != value)

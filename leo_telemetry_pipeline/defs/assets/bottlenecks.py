@@ -1,6 +1,6 @@
-"""The P50s of the window judged, as an asset.
+"""Every dimension of the window, judged, as an asset.
 
-Belongs here: what each is judged by, and the traces that show it. Does not: the rule (analysis.bottlenecks).
+Belongs here: thresholds, judgements and evidence put together. Does not: the rule (analysis.bottlenecks).
 """
 
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ BOTTLENECKS = Left("bottlenecks", _write, _read)
 @analysis_asset(
     "findings",
     "Every dimension judged by its baseline; those over their threshold are bottlenecks.",
-    {"pandas"},
+    {"postgres"},
     after=["workflow_traces", "learned_baselines", *p50s.P50_ASSETS],
 )
 def bottlenecks(
@@ -64,7 +64,7 @@ def bottlenecks(
     evidence = trace_samples.longest(
         analysis.database,
         analysis.window,
-        [one.dimension for one in judging.worst_first(judged) if one.outcome == "bottleneck"],
+        [one.dimension for one in judged if one.outcome == "bottleneck"],
         history.seen(analysis),
         newest_first=history.method(analysis, TRACES.get(analysis)) == "histogram",
     )

@@ -1,7 +1,7 @@
-"""What is normal, learned from each dimension's own days, as an asset.
+"""Learned baselines, and the window judged against them, as an asset.
 
-Belongs here: which days are read, and what is remembered from before. Does not: learning (analysis.baselines), judging
-(analysis.judgement), what a person configured (assets.bottlenecks puts that above it).
+Belongs here: which days are read, and the baselines of earlier analyses. Does not: learning (analysis.baselines),
+judging (analysis.judgement), configured thresholds (assets.bottlenecks gives them precedence).
 """
 
 from collections import Counter
@@ -46,7 +46,7 @@ LEARNED = Left("learned_baselines", _write, _read)
 @analysis_asset(
     "findings",
     "What is normal for each dimension, learned from its own days, and whether the window differs from it.",
-    {"pandas", "postgres"},
+    {"numpy", "postgres"},
     after=["duration_histograms", *p50s.P50_ASSETS],
 )
 def learned_baselines(

@@ -12,7 +12,7 @@ import pandas as pd
 from leo_telemetry_pipeline.actions.inert import markdown, xml
 from leo_telemetry_pipeline.actions.items import milliseconds, ratio
 from leo_telemetry_pipeline.analysis.bottlenecks import JUDGED, worst_first
-from leo_telemetry_pipeline.dimension import Dimension, DimensionResult, Suggestion
+from leo_telemetry_pipeline.dimension import Dimension, DimensionResult, ExplainedCause, Suggestion
 from leo_telemetry_pipeline.store.history.span_counts import SpanCount
 
 if TYPE_CHECKING:
@@ -118,12 +118,12 @@ def _sure(confidence: float) -> str:
     return (f"{confidence * 100:.1f} %" if confidence < 0.999 else "over 99.9 %").replace(" ", _HELD)
 
 
-def cause_table(causes: Sequence[dict]) -> str:
+def cause_table(causes: Sequence[ExplainedCause]) -> str:
     """Return each cause, what its added time is spent on, and how many other dimensions are slow by it."""
     lines = ["| cause | added time | set apart by | slow by it |", "|---|---|---|--:|"]
     for cause in causes[:ROWS]:
-        cells = (_name(cause), cause["why"] or "unknown", "; ".join(cause["set_apart_by"]))
-        lines.append(f"| {' | '.join(map(markdown, cells))} | {len(cause['members'])} |")
+        cells = (cause.name, cause.why or "unknown", "; ".join(cause.set_apart_by))
+        lines.append(f"| {' | '.join(map(markdown, cells))} | {len(cause.members)} |")
     return "\n".join(lines) if len(lines) > 2 else "There is no bottleneck to explain."
 
 
@@ -187,8 +187,8 @@ def day_table(counts: Sequence[SpanCount]) -> str:
     others = by_day.drop(columns=names)
     headings = [*map(markdown, names), *([f"{others.shape[1]} more"] if others.shape[1] else [])]
     lines = [f"| day | {' | '.join(headings)} |", "|---" + "|--:" * len(headings) + "|"]
-    for (day, counts), rest in zip(by_day[names].iterrows(), others.sum(axis=1), strict=True):
-        own = [*counts, *([rest] if others.shape[1] else [])]
+    for (day, of_day), rest in zip(by_day[names].iterrows(), others.sum(axis=1), strict=True):
+        own = [*of_day, *([rest] if others.shape[1] else [])]
         lines.append(f"| {day:%Y-%m-%d} | " + " | ".join(str(int(count)) for count in own) + " |")
     return "\n".join(lines)
 

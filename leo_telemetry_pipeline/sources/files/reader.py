@@ -291,7 +291,9 @@ def _from_shape(shape: formats.Shape, value: dict, reading: _Reading) -> Iterato
     is_empty = True
     for request in shape.requests(value):
         notes: list[dict] = []
-        items = [request] if isinstance(request, str) else otlp.spans_from_request(request, *reading.how, note_of, notes)
+        items = (
+            [request] if isinstance(request, str) else otlp.spans_from_request(request, *reading.how, note_of, notes)
+        )
         for item in items:
             is_empty = False
             reading.seen.clocks[shape.clock] += 1

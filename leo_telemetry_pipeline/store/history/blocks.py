@@ -1,7 +1,7 @@
-"""Days of history added up, 4 to 64 at a time: a season is then read from a few rows a dimension.
+"""Pre-aggregated blocks of 4 to 64 days, so that 90 days need about a dozen rows per dimension.
 
 Belongs here: which blocks there can be, making them, forgetting those of a day, choosing those of a window.
-Does not: what a row holds (buckets), when a day is counted (histograms).
+Does not: what a row holds (bucket_counts), when a day is counted (histograms).
 """
 
 from collections.abc import Collection, Mapping, Sequence

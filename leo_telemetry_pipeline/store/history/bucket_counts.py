@@ -1,4 +1,4 @@
-"""The durations of one dimension as numbers of spans by bucket: reading rows of history and adding them up.
+"""Numbers of spans by bucket, of one dimension: reading rows of history and adding them up.
 
 Belongs here: the forms in which rows keep buckets, and sums of them. Does not: which rows are read, percentiles.
 """

@@ -1,7 +1,7 @@
-"""What durations were, by bucket: days and blocks of history, and of days without one the spans themselves.
+"""Durations of a window by bucket: from days and blocks of history, and from spans for days that are not counted.
 
-Belongs here: reading rows of ``duration_histograms`` and ``duration_histogram_blocks`` as arrays of numbers.
-Does not: counting a day (histograms), adding days up (blocks), percentiles (analysis.p50).
+Belongs here: which rows make up a window. Does not: counting a day (histograms), adding days up (blocks), what a row
+holds (bucket_counts), percentiles (analysis.bucket_percentiles).
 """
 
 from collections.abc import Iterable, Sequence

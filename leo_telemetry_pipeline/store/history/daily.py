@@ -1,7 +1,7 @@
-"""Daily series: what durations were on each day of a season, by bucket, for one dimension or for ten thousand.
+"""Durations of each day by bucket, for one dimension or for ten thousand.
 
-Belongs here: reading rows of ``duration_histograms`` as arrays, and of days that are not counted the spans themselves.
-Does not: adding days up to a window (buckets), percentiles (analysis.trends).
+Belongs here: reading rows of ``duration_histograms`` as columns, and spans for days that are not counted.
+Does not: adding days up to a window (buckets), percentiles (analysis.bucket_percentiles).
 """
 
 from collections.abc import Iterator, Sequence

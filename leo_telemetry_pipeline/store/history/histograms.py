@@ -1,7 +1,7 @@
 """Daily history: how long each dimension took, in log buckets, for as long as anyone looks back.
 
 Belongs here: counting days, and sealing a day before its spans may go.
-Does not: which days must be counted again (staleness), reading what was counted (buckets, span_counts), adding days up
+Does not: which days must be counted again (staleness), reading what was counted (buckets, daily), adding days up
 (blocks), percentiles (analysis.bucket_percentiles).
 
 Bucket i holds durations d with GAMMA**(i-1) < d <= GAMMA**i, and bucket -1 the zeros: any place in a bucket is

@@ -15,7 +15,7 @@ from itertools import groupby
 import psycopg2.extensions
 
 from leo_telemetry_pipeline.store.days import after, midnight, milliseconds, whole
-from leo_telemetry_pipeline.store.dimensions import REACH_MS
+from leo_telemetry_pipeline.store.dimensions import REACH_MS, REACHING
 from leo_telemetry_pipeline.store.ends import WITHOUT_END
 
 Look = tuple[date, datetime]
@@ -54,7 +54,7 @@ def look(cursor: psycopg2.extensions.cursor, day: date, since: datetime | None) 
     cursor.execute(f"SELECT count(*) FROM workflow_trace_log AS s WHERE {WITHOUT_END} AND {own}", parameters)
     [spans] = cursor.fetchone() or (0,)
     cursor.execute(
-        f"SELECT s.trace_id::text, s.span_id::text FROM workflow_trace_log AS s WHERE {WITHOUT_END} AND {_LINKED}"
+        f"SELECT s.trace_id::text, s.span_id::text FROM workflow_trace_log AS s WHERE {WITHOUT_END} AND {REACHING}"
         " AND s.start_time_ms >= %(from_ms)s - %(reach)s AND s.start_time_ms < %(to_ms)s + %(reach)s"
         f" AND NOT ({_OF_THE_DAY})",
         parameters,
@@ -116,7 +116,7 @@ def _linked_now(cursor: psycopg2.extensions.cursor, counted: Sequence[_CountedDa
     if not days:
         return set()
     cursor.execute(
-        f"SELECT s.span_id::text FROM workflow_trace_log AS s WHERE {WITHOUT_END} AND {_LINKED}"
+        f"SELECT s.span_id::text FROM workflow_trace_log AS s WHERE {WITHOUT_END} AND {REACHING}"
         " AND s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s",
         _bounds(days, REACH_MS),
     )
@@ -155,5 +155,3 @@ def _bounds(days: Collection[date], reach_ms: int) -> dict[str, object]:
 
 _LONG_AGO = datetime(1, 1, 2, tzinfo=UTC)
 _OF_THE_DAY = "s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s"
-# A handoff gives its attributes to its whole trace; a wait is taken off the time of its parent.
-_LINKED = "s.span_type IN ('handoff', 'workflow', 'wait')"

@@ -1,7 +1,7 @@
-"""How many spans and traces there are, by span type and day, without reading again what was counted before.
+"""Numbers of spans and traces by span type and day, without reading again what was counted before.
 
 Belongs here: statements on ``workflow_trace_counts``, and counting the days it does not have from the span table.
-Does not: when a day is counted (histograms), durations (buckets).
+Does not: when a day is counted (histograms), durations (histograms).
 """
 
 from collections.abc import Iterator, Sequence

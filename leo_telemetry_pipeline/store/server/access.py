@@ -6,6 +6,8 @@ each of our roles may do (docs/deployment.md).
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from leo_telemetry_pipeline.store.server import schema_objects
+
 if TYPE_CHECKING:
     import psycopg2.extensions
 
@@ -13,35 +15,6 @@ if TYPE_CHECKING:
 STRANGERS = ("anon", "anonymous", "authenticated")
 # Including the role whose key is for servers. Default privileges grant them everything created in public.
 API_ROLES = (*STRANGERS, "service_role")
-VIEWS = (
-    "current_p50",
-    "p50_by_gate",
-    "p50_by_gate_sd_type",
-    "p50_by_handoff",
-    "p50_by_other",
-    "p50_by_phase",
-    "p50_by_sd_type",
-    "p50_by_subagent",
-    "telemetry_effective_thresholds",
-)
-FUNCTIONS = (
-    "beat_telemetry_run",
-    "begin_telemetry_run",
-    "cancel_telemetry_run",
-    "claim_telemetry_run",
-    "enqueue_telemetry_analysis",
-    "ensure_trace_partitions",
-    "fail_unlaunched_telemetry_run",
-    "finish_telemetry_run",
-    "reap_telemetry_runs",
-    "telemetry_check_transition",
-    "telemetry_close_item",
-    "telemetry_close_table",
-    "telemetry_effective_threshold",
-    "telemetry_enqueue_retry",
-    "telemetry_set_updated_at",
-    "telemetry_window_start",
-)
 # Our tables are known by our policy; a partition attached by hand may lack it.
 _OPEN = """
 WITH spans AS (
@@ -87,7 +60,8 @@ class _Database(Protocol):
 
 def open_to_strangers(database: _Database) -> dict[str, list[str]]:
     """Return our tables, views, sequences and functions that each of PUBLIC and STRANGERS may use."""
-    parameters = {"views": list(VIEWS), "functions": list(FUNCTIONS), "strangers": list(STRANGERS)}
+    views, functions = schema_objects.names("views"), schema_objects.names("functions")
+    parameters = {"views": views, "functions": functions, "strangers": list(STRANGERS)}
     names_by_role: dict[str, list[str]] = {}
     for role, name in database.rows(_OPEN, parameters):
         names_by_role.setdefault(role, []).append(name)
