@@ -304,7 +304,7 @@ def _embedded_dagster_url(server: Embedded) -> str:
 def _unusable(home: Path, error: OSError) -> str:
     where = f" ({error.filename})" if error.filename else ""
     is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    advice = "make room there" if is_full else "clear the obstacle, or choose a folder you can write to"
+    advice = "make room there" if is_full else "move what is in the way, or choose a folder you can write to"
     return f"LEO_TELEMETRY_HOME ({home}) cannot be used: {error.strerror}{where}; {advice}"
 
 
