@@ -4,6 +4,7 @@ Belongs here: what ``dagster.yaml`` loads. Does not: the database's address (sto
 """
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
@@ -36,17 +37,25 @@ class _RunStorage(PostgresRunStorage):
 
 
 class _EventLogStorage(PostgresEventLogStorage):
-    """Looks for a table once: Dagster asks some 25 times a run whether one is there, on a connection more."""
+    """Looks for a table or column once: Dagster asks for them with most events, on a connection of its own."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url, should_autocreate_tables=False)
-        self._tables: set[str] = set()
+        self._there: set[str] = set()
 
     def has_table(self, table_name: str) -> bool:
         """Tell whether a table is there."""
-        if table_name not in self._tables and super().has_table(table_name):
-            self._tables.add(table_name)
-        return table_name in self._tables
+        look = super().has_table
+        return self._is_there(table_name, lambda: look(table_name))
+
+    def _has_asset_key_col_on_connection(self, conn: sa.Connection, column_name: str) -> bool:
+        look = super()._has_asset_key_col_on_connection
+        return self._is_there(f"asset_keys.{column_name}", lambda: look(conn, column_name))
+
+    def _is_there(self, name: str, look: Callable[[], bool]) -> bool:
+        if name not in self._there and look():
+            self._there.add(name)
+        return name in self._there
 
 
 class Storage(DagsterPostgresStorage):
