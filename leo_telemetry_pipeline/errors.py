@@ -1,6 +1,6 @@
-"""The one way to tell a person that something they can change stands in the way.
+"""Errors that the user can fix, shown to them as one line without a traceback.
 
-Belongs here: errors whose text is meant to be read as it is, with the exit status they lead to.
+Belongs here: these errors, and the exit status of each.
 Does not: programming errors, which stay ordinary exceptions and keep their traceback.
 """
 
@@ -10,10 +10,7 @@ NOT_SUCCEEDED = 4
 
 
 class UserError(Exception):
-    """Stop with one line that names the thing and its remedy.
-
-    ``message`` is complete as it stands; ``exit_code`` is the status a command ends with.
-    """
+    """Stop with a one-line ``message`` that names the problem and its remedy; the command exits with ``exit_code``."""
 
     def __init__(self, message: str, exit_code: int = USAGE) -> None:
         super().__init__(message)
@@ -22,7 +19,7 @@ class UserError(Exception):
 
 
 class DatabaseAway(UserError):
-    """Stop because the database does not answer: ``message`` names it and the remedy."""
+    """Stop because the database does not answer."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, NO_DATABASE)

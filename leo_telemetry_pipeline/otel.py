@@ -1,8 +1,8 @@
-"""Stores the spans of a program that uses the OpenTelemetry SDK already, without a receiver.
+"""OpenTelemetry SDK span exporter: stores a program's spans without a receiver.
 
 Belongs here: OTelSpanExporter, for a BatchSpanProcessor or a SimpleSpanProcessor.
-Does not: what the spans become (sources.otlp.otlp_span), or the queue and spool that they go through (writer.writer).
-Needs the extra ``otel``; nothing else of this package imports this module.
+Does not: converting OTLP spans (sources.otlp.otlp_span), queue and spool (writer.writer).
+Needs the extra ``otel``; nothing else in this package imports this module.
 """
 
 import base64
@@ -24,28 +24,28 @@ from leo_telemetry_pipeline.sources.otlp.otlp_span import MAX_ATTRIBUTES, Decode
 from leo_telemetry_pipeline.span import InvalidSpan, Span
 
 _SHUTDOWN_MS = 1000
-_MOST_SAID = 100
+_MOST_LOGGED = 100
 _STATUS = {"OK": "OK", "ERROR": "ERROR"}
 _log = logging.getLogger(__name__)
 
 
 class Writer(Protocol):
-    """What takes the spans: the writer of this process, or another."""
+    """Where spans go: this process's writer or another one."""
 
     def submit(self, spans: list[Span], removed: dict[str, int], /) -> int:
-        """Take spans and the removed attributes by name, without waiting for a database; return how many it dropped."""
+        """Queue spans and the counts of removed attributes without waiting for a database; return how many it drops."""
         ...
 
     def flush(self, timeout_s: float, /) -> bool:
-        """Say whether all that was taken is stored or on disk within so many seconds."""
+        """Return whether all queued spans are stored or on disk within ``timeout_s`` seconds."""
         ...
 
 
 class OTelSpanExporter(SpanExporter):
-    """Hands ended spans to the writer that this process has for the trace API, with its queue and its spool.
+    """Pass ended spans to the trace API's writer in this process, with its queue and spool.
 
-    ``project`` and the attributes that are kept come from the settings unless given. ``rejected`` and ``reasons``
-    say how many spans were none that can be stored, and why; each reason is logged once.
+    ``project`` defaults to the setting; which attributes are kept is a setting too. ``rejected`` and ``reasons`` say
+    how many spans could not be stored, and why; each reason is logged once.
     """
 
     def __init__(self, *, project: str | None = None, writer: Writer | None = None) -> None:
@@ -55,15 +55,15 @@ class OTelSpanExporter(SpanExporter):
         self._enabled = settings.enabled
         self._given = writer
         self._ended = False
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
         self.rejected = 0
         self.reasons: list[str] = []
         if self._enabled and writer is None:
-            # Now, since all spans of a short program come while it ends.
+            # Start it now: a short program exports all its spans at exit.
             trace.writer()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Take spans, never raise: SUCCESS once the writer has all, FAILURE where one was rejected or dropped."""
+        """Queue spans; never raise. SUCCESS if the writer took all, FAILURE if any was rejected or dropped."""
         if self._ended:
             return SpanExportResult.FAILURE
         if not self._enabled:
@@ -75,13 +75,13 @@ class OTelSpanExporter(SpanExporter):
         return SpanExportResult.SUCCESS if are_taken else SpanExportResult.FAILURE
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Wait until what was exported is stored or on disk; False where that takes longer, or any of it was lost."""
+        """Wait until exported spans are stored or on disk; False on timeout, or if any span was lost."""
         seconds = timeout_millis / 1000
         are_kept = trace.flush(seconds) if self._given is None else self._given.flush(seconds)
         return are_kept and not self.rejected
 
     def shutdown(self) -> None:
-        """Take no more spans, and wait a second at most for those that it took; the writer keeps what is left."""
+        """Stop accepting spans and wait at most a second for those queued; the writer keeps the rest."""
         if not self._ended:
             self._ended = True
             self.force_flush(_SHUTDOWN_MS)
@@ -90,24 +90,24 @@ class OTelSpanExporter(SpanExporter):
         policy = self._policy
         reading = Reading(self._project, foreign=policy.foreign, own=policy.own, resource=policy.resource)
         resources: dict[int, Resource] = {}
-        made = []
+        converted = []
         for span in spans:
             try:
-                # Nearly always all spans of a program share one resource.
+                # A program's spans nearly always share one resource.
                 known = resources.get(id(span.resource))
                 if known is None:
                     known = resources[id(span.resource)] = reading.resource(_plain(span.resource.attributes))
-                made.append(reading.make(_decoded(span), known))
+                converted.append(reading.make(_decoded(span), known))
             except InvalidSpan as error:
                 reading.reject(error)
         refused = reading.take()
         self.rejected += refused.rejected
         self.reasons = refused.reasons or self.reasons
-        for reason in refused.rejections.keys() - self._said if len(self._said) < _MOST_SAID else ():
-            self._said.add(reason)
-            _log.warning("%d span(s) rejected: %s (said once)", refused.rejections[reason], reason)
+        for reason in refused.rejections.keys() - self._logged if len(self._logged) < _MOST_LOGGED else ():
+            self._logged.add(reason)
+            _log.warning("%d span(s) rejected: %s (logged once)", refused.rejections[reason], reason)
         writer = self._given or trace.writer()
-        return writer is not None and not writer.submit(made, refused.removed) and not refused.rejected
+        return writer is not None and not writer.submit(converted, refused.removed) and not refused.rejected
 
 
 def _decoded(span: ReadableSpan) -> Decoded:

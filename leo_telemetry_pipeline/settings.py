@@ -1,7 +1,7 @@
 """Every setting: its name, default, environment variable and meaning.
 
-Belongs here: what an operator may change, and where things of ours lie on disk.
-Does not: thresholds, which live in the database because people change them while all runs.
+Belongs here: what an operator may change, and the location of our files.
+Does not: thresholds, which are in the database because people change them at run time.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
 
-# The program that is measured reads a switch here without loading them.
+# The measured program reads a setting without importing these.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,12 +33,12 @@ class Setting:
 
     @property
     def variable(self) -> str:
-        """The environment variable that sets it."""
+        """The name of the environment variable."""
         return PREFIX + self.name.upper()
 
 
 _MOST = 2_000_000_000
-# An analysis looks at seven days and at the 28 before them.
+# An analysis reads seven days and the 28 before them.
 LEAST_KEPT_DAYS = 35
 _TEN_YEARS_S = 10 * 366 * 86_400
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -46,7 +46,7 @@ _SIZES = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
 def seconds(text: str) -> int:
-    """Read ``7d``, ``12h``, ``30m`` or ``45s`` as seconds."""
+    """Parse ``7d``, ``12h``, ``30m`` or ``45s`` as seconds."""
     number, unit = text.strip()[:-1], text.strip()[-1:]
     if unit not in _UNITS or not _is_whole(number) or int(number) * _UNITS[unit] > _TEN_YEARS_S:
         raise ValueError("a number and a unit: 7d, 12h, 30m or 45s; at most ten years")
@@ -54,7 +54,7 @@ def seconds(text: str) -> int:
 
 
 def switch(text: str) -> bool:
-    """Read true or false, also written yes/no, on/off, 1/0."""
+    """Parse true or false, also written yes/no, on/off, 1/0."""
     word = unquoted(text).lower()
     if word in ("true", "yes", "on", "1"):
         return True
@@ -64,14 +64,14 @@ def switch(text: str) -> bool:
 
 
 def count(text: str) -> int:
-    """Read a whole number from 1 to 2 billion."""
+    """Parse a whole number from 1 to 2 billion."""
     if not _is_whole(text.strip()) or int(text) > _MOST:
         raise ValueError("a whole number of at least 1")
     return int(text)
 
 
 def size(text: str) -> int:
-    """Read ``64m``, ``2g`` or ``512k`` as bytes."""
+    """Parse ``64m``, ``2g`` or ``512k`` as bytes."""
     number, unit = text.strip()[:-1], text.strip()[-1:].lower()
     if unit not in _SIZES or not _is_whole(number) or int(number) * _SIZES[unit] > _MOST * 1000:
         raise ValueError("a number and a unit: 64m, 2g or 512k")
@@ -79,7 +79,7 @@ def size(text: str) -> int:
 
 
 def kept_days(text: str) -> int:
-    """Read a number of days such as ``90d``, from 35 on."""
+    """Parse a number of days such as ``90d``, at least 35."""
     try:
         days, rest = divmod(seconds(text), _UNITS["d"])
     except ValueError:
@@ -90,19 +90,19 @@ def kept_days(text: str) -> int:
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Read names with commas between them."""
+    """Parse names separated by commas."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def port(text: str) -> int:
-    """Read a TCP port."""
+    """Parse a TCP port."""
     if not _is_whole(text.strip()) or int(text) > 65535:
         raise ValueError("a port from 1 to 65535")
     return int(text)
 
 
 def unquoted(text: str) -> str:
-    """Return a pasted value without the blanks and the pair of quotes around it, which a .env file may keep."""
+    """Strip blanks and one pair of quotes, which a pasted value or a .env file may carry."""
     text = text.strip()
     if len(text) > 1 and text[0] in "\"'" and text[0] == text[-1]:
         text = text[1:-1].strip()
@@ -114,7 +114,7 @@ def _is_whole(text: str) -> bool:
 
 
 def user_folder() -> Path:
-    """Return the user's home folder, / where there is none, as systems have it for users that they do not know."""
+    """Return the user's home folder, or / for a user id without an account."""
     from pathlib import Path
 
     try:
@@ -127,7 +127,7 @@ def _default_home() -> str:
     from pathlib import Path
 
     if os.geteuid() == 0 if hasattr(os, "geteuid") else False:
-        # The server cannot run as root, and its user cannot look into root's private folder.
+        # PostgreSQL does not run as root, and its user cannot enter root's private folder.
         return "/var/lib/leo-telemetry"
     if sys.platform == "darwin":
         return str(user_folder() / "Library" / "Application Support" / "leo-telemetry")
@@ -164,7 +164,7 @@ SETTINGS = (
 
 
 class Settings:
-    """The settings in force; one attribute for each of SETTINGS, ``home`` as an absolute Path."""
+    """The settings in force: one attribute per entry of SETTINGS, ``home`` as an absolute Path."""
 
     home: Path
     database_url: str
@@ -205,24 +205,24 @@ class Settings:
         try:
             home = Path(named or _default_home()).expanduser()
         except RuntimeError:
-            raise UserError(f"{PREFIX}HOME is {named!r}: there is no such user") from None
+            raise UserError(f"{PREFIX}HOME is {named!r}: no such user; give an absolute path") from None
         if not home.is_absolute():
             raise UserError(f"{PREFIX}HOME is {str(home)!r}: give an absolute path")
         self.home = home
 
     def check_home(self) -> None:
-        """Raise UserError (exit 3) where there is a home that may not be ours: see ``refuse_others_home``."""
+        """Raise UserError (exit 3) if the home exists and may not be ours: see ``refuse_others_home``."""
         try:
             refuse_others_home(self.home, may_be_volume=bool(self.database_url))
         except OSError:
-            return  # Missing, or make_home says why it cannot be used.
+            return  # Missing, or make_home will say why it cannot be used.
 
 
 def make_home(home: Path, *, inside: str = "") -> Path:
-    """Make a home, the missing folders above it, and a folder ``inside`` it; return the last of them.
+    """Create a home with its missing parents and a folder ``inside`` it; return the innermost folder.
 
-    All of it is for its owner alone; but a home of root's may be passed through, since the database server runs as
-    another user. Raises UserError (exit 3) where it cannot be made, or is somebody else's.
+    Only the owner has access, but root's home can be traversed, since the database server runs as another user.
+    Raises UserError (exit 3) if it cannot be created or belongs to somebody else.
     """
     try:
         if home.exists():
@@ -237,39 +237,39 @@ def make_home(home: Path, *, inside: str = "") -> Path:
             _refuse_others_folder(folder)
     except OSError as error:
         raise UserError(
-            f"{PREFIX}HOME ({home}) cannot be used: {error.strerror}; choose a folder you may write", NO_DATABASE
+            f"{PREFIX}HOME ({home}) cannot be used: {error.strerror}; choose a folder you can write to", NO_DATABASE
         ) from None
     return folder
 
 
 def _refuse_others_folder(folder: Path) -> None:
-    """Raise UserError (exit 3) for a folder in a home that somebody else made there; OSError for none."""
-    found = folder.stat()
-    if found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise UserError(f"{folder} is somebody else's, or open to others: remove it", NO_DATABASE)
+    """Raise UserError (exit 3) if somebody else created the folder in our home, OSError if it is missing."""
+    status = folder.stat()
+    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        raise UserError(f"{folder} belongs to somebody else or is writable by others: remove it", NO_DATABASE)
 
 
 def refuse_others_home(home: Path, *, may_be_volume: bool) -> None:
-    """Raise UserError (exit 3) where a home belongs to somebody else, or others may write there; OSError for none.
+    """Raise UserError (exit 3) if a home belongs to somebody else or is writable by others, OSError if it is missing.
 
-    The embedded database trusts its home. Without it, a volume is a home too: root's or open to others, if we may
-    write there. What holds data inside it is closed by modes of its own.
+    The embedded database trusts its home. Without it, a mounted volume is accepted too (owned by root or writable by
+    others, as long as we may write): the data folders inside have modes of their own.
     """
-    found = home.stat()
-    is_ours = found.st_uid == os.geteuid()
-    if not is_ours and not (may_be_volume and found.st_uid == 0 and os.access(home, os.W_OK | os.X_OK)):
+    status = home.stat()
+    is_ours = status.st_uid == os.geteuid()
+    if not is_ours and not (may_be_volume and status.st_uid == 0 and os.access(home, os.W_OK | os.X_OK)):
         why = "belongs to somebody else:"
-    elif found.st_mode & 0o022 and not may_be_volume:
-        why = f"can be written to by others (mode {found.st_mode & 0o7777:04o}): `chmod go-w` it, or"
+    elif status.st_mode & 0o022 and not may_be_volume:
+        why = f"is writable by others (mode {status.st_mode & 0o7777:04o}): `chmod go-w` it, or"
     else:
         return
     raise UserError(f"{PREFIX}HOME ({home}) {why} choose a folder of your own", NO_DATABASE)
 
 
 def bundled(name: str) -> Path:
-    """Return where ``migrations``, ``workspace.yaml``, ``dagster.yaml`` or ``examples`` lies.
+    """Return the path of ``migrations``, ``workspace.yaml``, ``dagster.yaml`` or ``examples``.
 
-    A wheel carries them inside the package; a clone has them beside it.
+    They are inside the package in a wheel, and beside it in a clone.
     """
     from pathlib import Path
 

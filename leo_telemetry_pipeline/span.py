@@ -1,8 +1,8 @@
-"""The one record of a timed operation, which every source makes and the store writes.
+"""The record of one timed operation: every source produces it, the store writes it.
 
-Belongs here: Span, and what makes a set of values a valid span.
+Belongs here: Span, and which values it accepts.
 Does not: where spans come from (tracing, sources), what may be kept of them (redact), how they are stored (store).
-Imported by the program that is measured, so it uses nothing that costs time to import.
+Imported by the measured program, so it imports nothing that takes time.
 """
 
 COLUMNS = (
@@ -25,20 +25,20 @@ COLUMNS = (
     "attributes",
 )
 
-# What a dimension type can mean besides a span type, as does any word with a plus sign.
+# Dimension types that are not span types; neither is any word with a plus sign.
 RESERVED_TYPES = ("sd_type", "global")
 
-# Later than any clock that is merely wrong (year 9999), earlier than what overflows when added up.
+# The end of the year 9999: beyond any clock that is merely wrong, and sums of such values do not overflow.
 LATEST_MS = 253_402_300_799_999
 LATEST_NS = LATEST_MS * 1_000_000 + 999_999
 
 
 class InvalidSpan(ValueError):
-    """Values that cannot be a span; the message names the column and what is wrong with it."""
+    """Invalid span values; the message names the column and the fault."""
 
 
 class InvalidStart(InvalidSpan):
-    """A start that is not a time between 1970 and 9999, often one in another unit; ``start`` and ``end`` as given."""
+    """A start outside 1970 to 9999, often a time in another unit; ``start`` and ``end`` are as given."""
 
     def __init__(self, start: int, end: int | None) -> None:
         super().__init__(f"start_time_ms {start} is not a time between 1970 and 9999")
@@ -50,8 +50,8 @@ class Span:
     """One timed operation, with the columns of ``workflow_trace_log``.
 
     Ids are canonical UUID strings; times are UTC epoch milliseconds, durations milliseconds.
-    ``phase``, ``gate_name`` and ``subagent_name`` are only set by the older LEO shape, where
-    ``span_name`` is generic. ``attributes`` is a dict that JSON can hold.
+    Only the older LEO format sets ``phase``, ``gate_name`` and ``subagent_name``; its ``span_name`` is generic.
+    ``attributes`` is a dict that can be written as JSON.
     """
 
     __slots__ = COLUMNS
@@ -80,7 +80,7 @@ class Span:
         if not span_type:
             raise InvalidSpan("span_type is empty")
         if "+" in span_type or span_type in RESERVED_TYPES:
-            raise InvalidSpan(f"span_type {span_type!r} is a word of the dimension grammar")
+            raise InvalidSpan(f"span_type {span_type!r} is reserved by the dimension grammar")
         if not span_name:
             raise InvalidSpan("span_name is empty")
         if not 0 <= start_time_ms <= LATEST_MS:

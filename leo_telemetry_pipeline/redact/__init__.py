@@ -1,9 +1,9 @@
-"""What may be stored of a span, in one place, the same for every source.
+"""Redaction: makes any span safe to store and to read, the same for every source.
 
-Belongs here: turning whatever a program put into a span into what the columns can hold and anybody who reads
-them may see: no secrets, and of what other instrumentation adds only what is known to be harmless.
-Does not: what a secret looks like (scrub), whether values are a span at all (span), how it is stored (store).
-Imported by the program that is measured, so it uses nothing that costs time to import.
+Belongs here: fitting values to the columns, removing secrets, and an allow-list for attributes of other
+instrumentation.
+Does not: what a secret looks like (scrub), whether values are a valid span (span), how it is stored (store).
+Imported by the measured program, so it imports nothing that takes time.
 """
 
 from leo_telemetry_pipeline.redact.policy import Policy

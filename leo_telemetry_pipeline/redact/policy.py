@@ -1,13 +1,13 @@
-"""Which attributes of a span may be kept, by who chose their keys.
+"""Attribute policy: which keys are kept, depending on who chose them.
 
-Belongs here: the keys of other instrumentation that are known to be harmless, and the choice of an operator.
-Does not: what is stored under a key that is kept (values).
+Belongs here: the allow-list for other instrumentation, and the operator's choices.
+Does not: the values of the keys that are kept (values).
 """
 
 from leo_telemetry_pipeline.redact.texts import as_text, remember, text
 from leo_telemetry_pipeline.redact.values import MAX_DEPTH, MAX_KEY, MAX_VALUES, is_identity
 
-# Of what other instrumentation adds: what tells slow work from fast and says nothing of people or contents.
+# Attributes of other instrumentation that help to explain durations and reveal nothing about people or contents.
 _FOREIGN = """
 service.name service.version service.namespace deployment.environment deployment.environment.name
 host.name host.arch os.type os.version cloud.provider cloud.region cloud.platform cloud.availability_zone
@@ -27,9 +27,9 @@ sd_type gate_score retry_attempt
 """
 _FOREIGN_KEYS = frozenset(_FOREIGN.split())
 _FOREIGN_PREFIXES = ("process.runtime.", "telemetry.sdk.", "thread.", "gen_ai.")
-# A number is harmless where its name says what it counts.
+# A number whose name says its unit is harmless.
 _UNITS = ("_ms", "_tokens", "_bytes", "_count", "_length")
-# Below gen_ai. these, and what lies below them, are what people and models wrote.
+# These keys below gen_ai., and any below them, hold text by people and models.
 _CONTENTS = tuple(
     "gen_ai." + name
     for name in (
@@ -41,15 +41,15 @@ _CONTENTS = tuple(
 _MOST_REMOVED = 200
 _MAX_REMOVED = 100
 _MOST_PATH = 1_000
-# Values with nothing below them.
+# Types of values without nested values.
 _FLAT = frozenset((str, int, float, bool, type(None)))
 
 
 class Policy:
-    """Which attributes may be kept, by who chose their keys.
+    """Decides which attributes are kept.
 
-    ``keep_keys`` are further keys to keep from other instrumentation, ``shop.*`` for all that begin so.
-    Keys that name a person, an account or an organization stay with ``keep_identity`` only.
+    ``keep_keys`` are more keys to keep from other instrumentation; ``shop.*`` matches a prefix.
+    Keys that identify a person, an account or an organization are kept only with ``keep_identity``.
     """
 
     __slots__ = ("_chosen", "_exact", "_keep_identity", "_kept_foreign", "_kept_own", "_prefixes")
@@ -64,15 +64,15 @@ class Policy:
         self._kept_own: set[str] = set()
 
     def foreign(self, attributes: dict, removed: dict[str, int]) -> dict:
-        """Return what may be kept of attributes that other instrumentation set; count the rest in ``removed``."""
+        """Return the allowed attributes of other instrumentation; count the rest in ``removed``."""
         return self._below(_kept(attributes, removed, self._kept_foreign, self._is_harmless), removed)
 
     def own(self, attributes: dict, removed: dict[str, int]) -> dict:
-        """Return attributes that a person chose without identities, which are counted in ``removed``."""
+        """Return attributes that the user chose, without identities, which are counted in ``removed``."""
         return self._below(_kept(attributes, removed, self._kept_own, self._is_allowed), removed)
 
     def resource(self, attributes: dict, removed: dict[str, int], known: frozenset[str]) -> dict:
-        """Return what may be kept of a resource: ``known`` keys and chosen ones; count the rest in ``removed``."""
+        """Return a resource's ``known`` and chosen attributes; count the rest in ``removed``."""
 
         def judge(key: str, _: object) -> bool:
             return self._is_allowed(key) and (key in known or key in self._chosen or key.startswith(self._prefixes))
@@ -80,7 +80,7 @@ class Policy:
         return self._below(_kept(attributes, removed, set(), judge), removed)
 
     def _below(self, attributes: dict, removed: dict[str, int]) -> dict:
-        # Without the identities that lie deeper.
+        # Remove identities from nested values.
         if self._keep_identity or _FLAT.issuperset(map(type, attributes.values())):
             return attributes
         left = [MAX_VALUES]
@@ -118,7 +118,7 @@ def _kept(attributes: dict, removed: dict[str, int], known: set[str], judge) -> 
 
 
 def _nameless(value, path: str, depth: int, left: list[int], removed: dict[str, int]):
-    # What redact.clean cuts off, by the same bounds, needs no look.
+    # redact.clean cuts off anything beyond the same bounds.
     if depth >= MAX_DEPTH or left[0] <= 0 or not isinstance(value, dict | list | tuple):
         return value
     if not isinstance(value, dict):

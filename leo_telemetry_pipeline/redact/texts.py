@@ -1,7 +1,7 @@
-"""What becomes of a text so that it can be stored, and anybody who reads it may see it.
+"""Redaction of one text: storable, bounded in length, without secrets.
 
-Belongs here: what text columns cannot hold, the length of texts, and what was found harmless before.
-Does not: what a secret looks like (scrub), or what a text belongs to (values).
+Belongs here: characters that text columns cannot hold, length limits, and the cache of harmless texts.
+Does not: what a secret looks like (scrub), or where in a span the text is (values).
 """
 
 import reprlib
@@ -10,78 +10,75 @@ from leo_telemetry_pipeline.scrub import LONG, MARK, is_suspicious, scrub
 
 MAX_TEXT = 10_000
 _MAX_FLAT = 500
-# So much of a text beyond its limit is looked at, so that no secret is cut in two and missed.
+# How far beyond the limit a text is scrubbed, so that no secret is missed because it was cut in two.
 REACH = 4_000
 CUT = "…"
-# So many hex digits tell apart the names that begin alike.
+# Hex digits of the hash that distinguishes names with the same beginning.
 HASH = 16
 
-# What a text column does not hold, and what steers a terminal: controls but tab and newline, and changes of direction.
+# NUL, and what controls a terminal: control characters except tab and newline, and changes of text direction.
 _UNSHOWN = dict.fromkeys(
     (*range(9), *range(11, 32), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\ufffd"
 )
 
-# Names, types and keys come again and again: what was found harmless is remembered, up to so many texts.
+# Cache of harmless texts, since names, types and keys recur: at most this many, each at most this long.
 MOST_KNOWN = 4_096
 MAX_KNOWN = 100
 _known_texts: set[str] = set()
 
 
 def text(value: str, limit: int = MAX_TEXT, *, keep_emails: bool = False) -> str:
-    """Return text of at most ``limit`` characters as it may be stored or shown, without secrets.
-
-    It is the same object where nothing was in the way.
-    """
+    """Return text that is safe to store and show, at most ``limit`` characters; the same object if nothing changed."""
     if value in _known_texts and len(value) <= limit:
         return value
-    # What is beyond the reach is not looked at, so what is within it may end with half a secret.
+    # The text is scrubbed up to REACH beyond the limit, so that part may end with half a secret.
     is_longer = len(value) > limit + REACH
-    told = scrub(_storable(value[: limit + REACH] if is_longer else value), keep_emails=keep_emails)
-    if not is_longer and len(told) <= limit:
-        if told is value and len(told) <= MAX_KNOWN and not keep_emails:
-            remember(_known_texts, (told,))
-        return told
-    size = min(limit - 1, len(told) - REACH) if is_longer else limit - 1
-    for _ in range(4):  # What is cut off may leave something that looks like a secret.
-        told = scrub(_cut(told, size), keep_emails=keep_emails)
-        if len(told) <= limit:
-            return told
+    safe = scrub(_storable(value[: limit + REACH] if is_longer else value), keep_emails=keep_emails)
+    if not is_longer and len(safe) <= limit:
+        if safe is value and len(safe) <= MAX_KNOWN and not keep_emails:
+            remember(_known_texts, (safe,))
+        return safe
+    size = min(limit - 1, len(safe) - REACH) if is_longer else limit - 1
+    for _ in range(4):  # Cutting may leave something that looks like a secret.
+        safe = scrub(_cut(safe, size), keep_emails=keep_emails)
+        if len(safe) <= limit:
+            return safe
         size = limit - 1
-    return _cut(told, limit - 1)
+    return _cut(safe, limit - 1)
 
 
 def name(value: str, limit: int) -> str:
-    """Return a name of at most ``limit`` characters as ``text`` does, with a hash of the whole where it is cut.
+    """Return a name as ``text`` does; a shortened one ends with a hash of the whole.
 
-    Without it, names that differ only beyond the limit would be one. Where PostgreSQL cuts names, it does the same.
+    The hash keeps names apart that differ only beyond the limit.
     """
-    told = text(value, limit)
-    if len(value) <= limit or not told.endswith(CUT):
-        return told
-    # Loaded by then, or not needed: hardly any name is so long.
+    safe = text(value, limit)
+    if len(value) <= limit or not safe.endswith(CUT):
+        return safe
+    # Imported here because hardly any name is this long.
     import hashlib
 
-    # The hash is of the text without its secrets, as far as it is looked at.
+    # Hash the text without its secrets, as far as it was scrubbed.
     whole = scrub(_storable(value[: limit + REACH])) + value[limit + REACH :]
     digest = hashlib.sha256(whole.encode("utf-8", "replace")).hexdigest()[:HASH]
     return text(text(value, limit - HASH) + digest, limit)
 
 
 def shown(value: object, limit: int = 60) -> str:
-    """Return a value as a message may quote it: in quotes, short, without secrets."""
+    """Return a value for quoting in a message: in quotes, short, without secrets."""
     return repr(text(value if isinstance(value, str) else as_text(value), limit))
 
 
 def clean_text(text: str, limit: int = MAX_TEXT) -> str:
-    """Return text of at most ``limit`` characters with U+FFFD for lone surrogates and what steers a terminal."""
+    """Return text of at most ``limit`` characters; lone surrogates and terminal controls become U+FFFD."""
     return _storable(text if len(text) <= limit else text[: limit - 1] + CUT)
 
 
 def flat(value: object) -> str:
-    """Return a short text for what lies too deep: bounded in every direction, as it may be endless."""
+    """Return a short text for a value nested too deep, bounded in depth and breadth, as it may be endless."""
     short = reprlib.Repr()
     short.maxlevel = 3
-    # Texts are not cut here, as half a secret is not known for one.
+    # Texts are not cut here: half a secret would not be recognized.
     short.maxstring = short.maxother = short.maxlong = REACH
     try:
         return text(short.repr(value), _MAX_FLAT)
@@ -90,7 +87,7 @@ def flat(value: object) -> str:
 
 
 def as_text(value: object) -> str:
-    """Return what ``str`` says of a value, or its type's name."""
+    """Return ``str(value)``, or its type's name if that fails."""
     try:
         return str(value)
     except Exception:  # noqa: BLE001 a program's own __str__ may do anything, and telemetry must not fail
@@ -98,11 +95,11 @@ def as_text(value: object) -> str:
 
 
 def are_plain(texts: set[str] | tuple[str, ...] | list[str]) -> bool:
-    """Say whether one look at short texts shows that each may be stored as it is; nearly always it does."""
+    """Return whether all texts are safe as they are, by one check of them joined; False means not sure."""
     unknown = set(texts) - _known_texts
     if not unknown:
         return True
-    # What is between them is part of no mark, and printable.
+    # The separator occurs in no secret's mark, and is printable.
     together = "|".join(unknown)
     if not together.isascii() or not _is_printable(together) or is_suspicious(together):
         return False
@@ -113,7 +110,7 @@ def are_plain(texts: set[str] | tuple[str, ...] | list[str]) -> bool:
 
 
 def remember(known: set[str], texts: set[str] | tuple[str, ...] | list[str]) -> None:
-    """Add texts to a set of bounded size, which forgets everything when it is full."""
+    """Add texts to a bounded set, which is emptied when full."""
     if len(known) >= MOST_KNOWN:
         known.clear()
     known.update(texts)
@@ -121,13 +118,13 @@ def remember(known: set[str], texts: set[str] | tuple[str, ...] | list[str]) -> 
 
 def _cut(text: str, size: int) -> str:
     text = text[: max(0, size)]
-    # Half a mark would be taken for a value by whoever cleans this text again.
+    # Half a mark would be taken for a value when this text is cleaned again.
     half = next((size for size in range(len(MARK) - 1, 0, -1) if text.endswith(MARK[:size])), 0)
     return text[: len(text) - half] + CUT
 
 
 def _is_harmless(word: str) -> bool:
-    # A UUID is longer than what may hide a secret, and is none.
+    # A UUID is longer than LONG, but not a secret.
     is_uuid = len(word) == 36 and word[8] == word[13] == word[18] == word[23] == "-"
     return len(word) < LONG or is_uuid or (len(word) <= MAX_KNOWN and text(word) is word)
 
@@ -135,13 +132,13 @@ def _is_harmless(word: str) -> bool:
 def _storable(text: str) -> str:
     if _is_printable(text):
         return text
-    # Much that is not printable is harmless: joiners of letters, spaces that do not break.
-    shown = text.replace("\r\n", "\n").translate(_UNSHOWN)
+    # Many characters that Python does not call printable are harmless, such as joiners and no-break spaces.
+    storable = text.replace("\r\n", "\n").translate(_UNSHOWN)
     try:
-        shown.encode()
+        storable.encode()
     except UnicodeEncodeError:
-        shown = "".join("\ufffd" if "\ud800" <= letter <= "\udfff" else letter for letter in shown)
-    return text if shown == text else shown
+        storable = "".join("\ufffd" if "\ud800" <= letter <= "\udfff" else letter for letter in storable)
+    return text if storable == text else storable
 
 
 def _is_printable(text: str) -> bool:

@@ -1,6 +1,6 @@
-"""What a span and its attributes become so that they can be stored, and anybody who reads them may see them.
+"""Redaction of a span and its attributes: storable, without secrets.
 
-Belongs here: what columns and jsonb cannot hold, and secrets in every place of a span where they may stand.
+Belongs here: values that columns and jsonb cannot hold, and every place in a span where a secret can be.
 Does not: one text (texts), what a secret looks like (scrub), or which keys may be kept (policy).
 """
 
@@ -23,10 +23,10 @@ from leo_telemetry_pipeline.span import COLUMNS, Span
 
 MAX_DEPTH = 20
 MAX_KEY = 200
-# Objects that share or contain themselves would otherwise never end.
+# Bounds objects that contain themselves.
 MAX_VALUES = 2_000
 
-# Columns stand together in indexes, whose entries PostgreSQL limits to 2,704 bytes.
+# Several columns share an index, whose entries PostgreSQL limits to 2,704 bytes.
 MAX_NAME = 200
 _TEXT_COLUMNS = (
     "workflow_execution_id",
@@ -42,18 +42,18 @@ _TEXT_COLUMNS = (
 _all_texts = operator.attrgetter(*_TEXT_COLUMNS)
 _LONGEST_INT = 2**63
 _NAMED = ("key", "name")
-# What may stand beside a name in a small object and is not its value.
+# Keys beside a name in a small object that are not its value.
 _BESIDE = (*_NAMED, "type", "kind", "in", "id")
 _MOST_BESIDE = 4
 
-# Keys come again and again: what was found of them is remembered.
+# Caches, since keys recur.
 _plain_keys: set[str] = set()
 _judged_keys: dict[str, tuple[str, bool, bool]] = {}
 
-# What nobody needs for finding slow work: who did it. OpenTelemetry exporters add these by themselves.
+# Who did the work does not help to find slow work; OpenTelemetry exporters add these by default.
 _PERSONS = ("user", "enduser", "organization")
 _IDENTITY_PREFIXES = tuple(f"{person}." for person in _PERSONS)
-# Letters only: user_id, userId and user-id are one.
+# Letters only, so that user_id, userId and user-id are the same.
 _IDENTITY_KEYS = frozenset(
     (
         *_PERSONS,
@@ -65,23 +65,23 @@ _IDENTITY_KEYS = frozenset(
 
 
 def is_identity(key: str) -> bool:
-    """Say whether a key names a person, an account or an organization, however it is written."""
+    """Return whether a key identifies a person, an account or an organization, in any spelling."""
     lowered = key.lower()
     return lowered.startswith(_IDENTITY_PREFIXES) or "".join(filter(str.isalnum, lowered)) in _IDENTITY_KEYS
 
 
 def clean(span: Span) -> Span:
-    """Return the span as it may be stored: itself where nothing is in the way, else a changed copy.
+    """Return a span that is safe to store: the same object if nothing has to change, else a changed copy.
 
-    Every text is scrubbed: names, status, ids but the UUIDs, attributes and their keys at any depth.
-    What a key that names a secret holds is replaced as a whole. Cleaning twice changes nothing.
+    Scrubs every text: names, status, ids except UUIDs, attributes and their keys at any depth.
+    The value of a key that names a secret is replaced as a whole. Idempotent.
     """
     attributes, texts = span.attributes, _all_texts(span)
     values = _texts_of(attributes)
     if values is not None and are_plain((*filter(None, texts), *values)):
         return span
     pairs = zip(_TEXT_COLUMNS, texts, strict=True)
-    changes: dict = {column: told for column, given in pairs if given and (told := name(given, MAX_NAME)) is not given}
+    changes: dict = {column: safe for column, value in pairs if value and (safe := name(value, MAX_NAME)) is not value}
     if (cleaned := clean_attributes(attributes)) is not attributes:
         changes["attributes"] = cleaned
     if not changes:
@@ -90,10 +90,10 @@ def clean(span: Span) -> Span:
 
 
 def clean_attributes(attributes: dict) -> dict:
-    """Return attributes that jsonb holds, every reader of JSON reads as they are, and anybody may see.
+    """Return attributes that jsonb can hold, any JSON parser reads alike, and that are safe to show.
 
-    Keys become text. NaN, infinities and integers beyond 64 bits become text, as does what JSON has no
-    word for (dates, UUIDs, paths) and what lies deeper than 20 levels. Cleaning twice changes nothing.
+    Keys become text. So do NaN, infinities, integers beyond 64 bits, types that JSON lacks (dates, UUIDs, paths) and
+    values nested deeper than 20 levels. Idempotent.
     """
     values = _texts_of(attributes)
     if values is not None and are_plain(values):
@@ -102,7 +102,7 @@ def clean_attributes(attributes: dict) -> dict:
 
 
 def _texts_of(attributes: dict) -> list[str] | None:
-    # The texts to look at where all keys are plain and no value needs work for another reason.
+    # Fast path: the texts to check, if all keys are plain and no value needs other work.
     if not attributes.keys() <= _plain_keys and not all(map(_is_plain_key, attributes)):
         return None
     texts = []
@@ -114,7 +114,7 @@ def _texts_of(attributes: dict) -> list[str] | None:
             if not -_LONGEST_INT <= value < _LONGEST_INT:
                 return None
         elif kind is float:
-            if value - value != 0:  # NaN and infinities make NaN of it
+            if value - value != 0:  # NaN for NaN and infinities
                 return None
         elif kind is not bool and value is not None:
             return None
@@ -129,11 +129,11 @@ def _is_plain_key(key: object) -> bool:
 
 
 def _judged(key: str) -> tuple[str, bool, bool]:
-    # The key as it is stored, whether it names a secret, whether it names a person.
+    # The stored key, whether it names a secret, whether it identifies a person.
     judged = _judged_keys.get(key)
     if judged is None:
-        told = name(key, MAX_KEY)
-        judged = told, names_secret(told), is_identity(told)
+        safe = name(key, MAX_KEY)
+        judged = safe, names_secret(safe), is_identity(safe)
         if len(key) <= MAX_KNOWN:
             if len(_judged_keys) >= MOST_KNOWN:
                 _judged_keys.clear()
@@ -149,18 +149,18 @@ def _object(items: dict, depth: int, left: list[int], keep_emails: bool = False)
             cleaned[CUT] = f"{MAX_VALUES} values are kept"
             break
         left[0] -= 1
-        told, is_secret, names_person = _judged(key if isinstance(key, str) else as_text(key))
+        safe, is_secret, names_person = _judged(key if isinstance(key, str) else as_text(key))
         if value is not None and (is_secret or key in hidden):
-            cleaned[told] = MARK
+            cleaned[safe] = MARK
         else:
-            # Below the first level the policy left no identities.
-            cleaned[told] = _value(value, depth, left, keep_emails or (depth == 1 and names_person))
+            # Below the first level, the policy has removed all identities.
+            cleaned[safe] = _value(value, depth, left, keep_emails or (depth == 1 and names_person))
     return cleaned if _differ(cleaned, items) else items
 
 
 def _beside_name(items: dict, depth: int) -> set:
-    # Keys of what goes since {"Name": "DB_PASSWORD", "Value": ...} names its secret too. In a small object that is
-    # all but numbers, whatever it is called.
+    # Keys to hide because {"Name": "DB_PASSWORD", "Value": ...} names its secret too. In a small object, these are
+    # all keys except numbers.
     words = {key: key.lower() for key in items if isinstance(key, str)}
     if not any(
         word in _NAMED and isinstance(items[key], str) and _judged(items[key])[1] for key, word in words.items()
@@ -195,7 +195,7 @@ def _array(items, depth: int, left: list[int], keep_emails: bool) -> list:
             cleaned.append(MARK)
         else:
             cleaned.append(_value(value, depth, left, keep_emails))
-        # ("x-api-key", ...) and ["--password", ...] name their secret too.
+        # ("x-api-key", ...) and ["--password", ...] name the secret that follows.
         hides_next = (is_pair or _is_option(value)) and _names_next(value)
     return cleaned
 
@@ -228,7 +228,7 @@ def _value(value, depth: int, left: list[int], keep_emails: bool = False):
 
 
 def _unusual(value):
-    # Subclasses first: enums, and the numbers of numerical libraries.
+    # Subclasses first: enums, and number types of numerical libraries.
     if isinstance(value, str):
         return text(str.__str__(value))
     if isinstance(value, float):
@@ -247,5 +247,5 @@ def _float(value: float) -> float | str:
 
 
 def _long_int(value: int) -> str:
-    # Python refuses to write very long integers in decimal, and only those.
+    # Python refuses to write very long integers in decimal, but not in hex.
     return clean_text(str(value) if value.bit_length() < 10_000 else hex(value))

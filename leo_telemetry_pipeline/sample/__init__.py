@@ -1,4 +1,4 @@
 """The demo's generated history, and what an analysis of it must find.
 
-Does not belong here: the analysis, storing.
+Belongs here: generated spans, expected results. Does not: the analysis, storing.
 """

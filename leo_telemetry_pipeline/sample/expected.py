@@ -1,7 +1,7 @@
-"""What a look at the generated history must find, worked out apart from the analysis.
+"""Expected findings in the generated history, computed independently of the analysis.
 
-Belongs here: plain Python over all spans, slow and simple, with nothing of the analysis in it.
-Does not: how the spans come about (generated).
+Belongs here: plain Python over all spans, slow and simple, without any code of the analysis.
+Does not: generating the spans (generated).
 """
 
 from collections import defaultdict
@@ -14,9 +14,9 @@ from leo_telemetry_pipeline.dimension import Dimension
 from leo_telemetry_pipeline.sample.generated import DAYS, SEED, SLOWDOWNS, WINDOW_DAYS, generate
 from leo_telemetry_pipeline.span import Span
 
-# The median day of a dimension has so many spans, or too little is known of it.
-SPANS_A_DAY = 8
-# What is slower by less is no slowdown that anyone would see.
+# Dimensions with fewer spans on their median day are not judged.
+SPANS_PER_DAY = 8
+# A smaller slowdown would go unnoticed.
 RATIO = 1.15
 _NOT_JUDGED = ("wait", "execution")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -25,7 +25,7 @@ _DAY_MS = 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class _Observed:
-    """One span as its dimensions see it: times in ms, ``planted`` one per slowdown: what lies in it of that."""
+    """One span's contribution to its dimensions, in ms; ``planted`` is the part due to each planted slowdown."""
 
     day: int
     judged: int
@@ -33,22 +33,22 @@ class _Observed:
 
 
 def manifest(last_midnight: datetime, spans: Sequence[Span] | None = None) -> dict:
-    """Return what is planted in the generated history and which dimensions each of it slows, as JSON can hold it.
+    """Return the planted slowdowns and the dimensions that each slows, as JSON-ready data.
 
-    ``spans`` are those of ``generate`` for this midnight, where the caller has them.
-    ``planted`` has one entry a slowdown: the dimension that names it, its ``cause`` in words, and ``slows``: the
-    entries of ``ratios`` that are over 1.15 times as slow for the most part because of it, the worst first.
+    ``spans`` are those of ``generate`` for this midnight, if the caller has them.
+    ``planted`` has one entry per slowdown: its dimension, its ``cause`` in words, and ``slows``: the entries of
+    ``ratios`` over 1.15 that are mainly due to it, the worst first.
     """
-    found = [one for one in ratios(last_midnight, spans) if one["ratio"] > RATIO]
+    slowed = [entry for entry in ratios(last_midnight, spans) if entry["ratio"] > RATIO]
     planted = [
         {
             "dimension_type": slowdown.dimension[0],
             "dimension_key": slowdown.dimension[1],
             "cause": slowdown.cause,
             "slows": [
-                {name: value for name, value in one.items() if name != "slowdown"}
-                for one in found
-                if one["slowdown"] == number
+                {name: value for name, value in entry.items() if name != "slowdown"}
+                for entry in slowed
+                if entry["slowdown"] == number
             ],
         }
         for number, slowdown in enumerate(SLOWDOWNS)
@@ -57,30 +57,29 @@ def manifest(last_midnight: datetime, spans: Sequence[Span] | None = None) -> di
 
 
 def ratios(last_midnight: datetime, spans: Sequence[Span] | None = None) -> list[dict]:
-    """Return P50 before, P50 in the last 7 days and their ratio of each dimension with enough spans, the worst first.
+    """Return the P50 before, the P50 of the last 7 days and their ratio per dimension with enough spans, worst first.
 
-    Times are ms. ``slowdown`` is the number of the planted one of whose time there is most more, None where there is
-    no more of any.
+    Times are ms. ``slowdown`` is the index of the planted slowdown whose time increased most, None if none increased.
     """
     first_slow_day = (last_midnight - timedelta(days=WINDOW_DAYS) - _EPOCH).days
-    found = []
+    entries = []
     for dimension, observed in _observed(spans or list(generate(last_midnight))).items():
-        history = [one for one in observed if one.day < first_slow_day]
-        window = [one for one in observed if one.day >= first_slow_day]
-        if not history or not window or _spans_a_day(observed) < SPANS_A_DAY:
+        history = [span for span in observed if span.day < first_slow_day]
+        window = [span for span in observed if span.day >= first_slow_day]
+        if not history or not window or _spans_per_day(observed) < SPANS_PER_DAY:
             continue
-        before, now = (median(one.judged for one in side) for side in (history, window))
-        found.append(
+        before, now = (median(span.judged for span in side) for side in (history, window))
+        entries.append(
             {
                 "dimension_type": dimension[0],
                 "dimension_key": dimension[1],
                 "history_p50_ms": before,
                 "window_p50_ms": now,
                 "ratio": round(now / before, 3),
-                "slowdown": _most_more(history, window),
+                "slowdown": _most_increased(history, window),
             }
         )
-    return sorted(found, key=lambda one: (-one["ratio"], one["dimension_type"], one["dimension_key"]))
+    return sorted(entries, key=lambda entry: (-entry["ratio"], entry["dimension_type"], entry["dimension_key"]))
 
 
 def _observed(spans: Sequence[Span]) -> dict[Dimension, list[_Observed]]:
@@ -103,14 +102,14 @@ def _observed(spans: Sequence[Span]) -> dict[Dimension, list[_Observed]]:
         if span.span_type == "gate":
             dimensions.append(("gate+sd_type", f"{span.span_name}:{sd_type}"))
         judged = (span.duration_ms or 0) - waited[span.span_id]
-        one = _Observed(span.start_time_ms // _DAY_MS, judged, tuple(planted[span.span_id]))
+        contribution = _Observed(span.start_time_ms // _DAY_MS, judged, tuple(planted[span.span_id]))
         for dimension in dimensions:
-            observed[dimension].append(one)
+            observed[dimension].append(contribution)
     return observed
 
 
 def _planted(spans: Sequence[Span], sd_types: dict[str, str]) -> dict[str | None, list[int]]:
-    """Return for each span the ms, one for each slowdown, of the spans in it, and it itself, that it was planted in."""
+    """Return by span id, for each slowdown, the ms of slowed spans within that span, itself included."""
     by_id = {span.span_id: span for span in spans}
     planted: dict[str | None, list[int]] = defaultdict(lambda: [0] * len(SLOWDOWNS))
     for span in spans:
@@ -123,17 +122,17 @@ def _planted(spans: Sequence[Span], sd_types: dict[str, str]) -> dict[str | None
     return planted
 
 
-def _spans_a_day(observed: Sequence[_Observed]) -> float:
+def _spans_per_day(observed: Sequence[_Observed]) -> float:
     counts: dict[int, int] = defaultdict(int)
-    for one in observed:
-        counts[one.day] += 1
+    for span in observed:
+        counts[span.day] += 1
     return median(counts.values())
 
 
-def _most_more(history: Sequence[_Observed], window: Sequence[_Observed]) -> int | None:
-    more = [
-        sum(one.planted[number] for one in window) / len(window)
-        - sum(one.planted[number] for one in history) / len(history)
+def _most_increased(history: Sequence[_Observed], window: Sequence[_Observed]) -> int | None:
+    increases = [
+        sum(span.planted[number] for span in window) / len(window)
+        - sum(span.planted[number] for span in history) / len(history)
         for number in range(len(SLOWDOWNS))
     ]
-    return more.index(max(more)) if max(more) > 0 else None
+    return increases.index(max(increases)) if max(increases) > 0 else None

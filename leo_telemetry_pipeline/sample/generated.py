@@ -1,7 +1,7 @@
-"""Spans that nobody measured: the history that shows what this system finds, with slowdowns planted in it.
+"""Synthetic span history for the demo, with planted slowdowns.
 
-Belongs here: a made-up workflow that looks like the LEO Protocol's, and what a look at it must find.
-Does not: the analysis itself; what must be found is worked out here by other means, to check it against.
+Belongs here: a made-up workflow that resembles the LEO Protocol's, and its slowdowns.
+Does not: computing which dimensions they slow, the analysis.
 """
 
 import random
@@ -18,12 +18,12 @@ WINDOW_DAYS = 7
 SEED = 20260209
 PROJECT = "demo"
 
-# The bits of a UUID that say how it was made, and what they say of a random one.
+# The version and variant bits of a UUID, and their values for a random one.
 _VERSION, _RANDOM = 0xF << 76 | 0b11 << 62, 4 << 76 | 0b10 << 62
 _SIGMA = 0.25
-# Handoffs a day, from and to: enough that each planted slowdown is in at least eight spans on nearly every day.
+# Handoffs per day, least and most: enough that each slowdown is in at least eight spans on nearly every day.
 _ON_WEEKDAYS, _ON_WEEKENDS = (65, 75), (50, 60)
-# Median seconds of own work, that is without what happens inside.
+# Median seconds of own work, without nested spans.
 _GATES = {
     "GATE_SD_SCOPE": 3.0,
     "GATE_PRD_REQUIRED": 5.0,
@@ -46,7 +46,7 @@ _SUBAGENTS = {
 }
 _TOOLS = {"Bash": 4.0, "Edit": 1.5, "Grep": 0.8}
 _PHASES = {"LEAD": 90.0, "PLAN": 150.0, "EXEC": 240.0}
-# Each handoff: its phase, the gates in it, the sub-agents beside them.
+# Each handoff's phase, its gates, and the sub-agents beside them.
 _HANDOFFS = {
     "LEAD-TO-PLAN": (
         "LEAD",
@@ -69,14 +69,14 @@ _HANDOFFS = {
         ("DOCMON", "RCA"),
     ),
 }
-# Some gates ask a sub-agent, whose time is then part of theirs.
+# Gates that call a sub-agent, whose time is then part of theirs.
 _ASKED_BY_GATE = {"GATE_DB_MIGRATION": "DATABASE", "GATE_SECURITY_REVIEW": "SECURITY"}
 _SD_TYPES = {"feature": 6, "bugfix": 3, "refactor": 9, "infrastructure": 1, "docs": 1}
 
 
 @dataclass(frozen=True, slots=True)
 class Slowdown:
-    """What was made slower by ``factor`` for the last seven days; ``sd_type`` None means for all."""
+    """A slowdown by ``factor`` in the last seven days, of one ``sd_type``, or of all if None."""
 
     span_type: str
     span_name: str
@@ -85,7 +85,7 @@ class Slowdown:
 
     @property
     def dimension(self) -> Dimension:
-        """The type and key of the dimension that names it best."""
+        """The type and key of the dimension that describes it best."""
         if self.sd_type is None:
             return self.span_type, self.span_name
         return f"{self.span_type}+sd_type", f"{self.span_name}:{self.sd_type}"
@@ -97,7 +97,7 @@ class Slowdown:
         return f"{self.span_type}:{self.span_name}{only} was made {self.factor:g} times as long"
 
     def is_of(self, span_type: str, name: str, sd_type: str) -> bool:
-        """Tell whether it is in spans of this type and name, in work of this SD type."""
+        """Return whether it applies to spans of this type and name, in work of this SD type."""
         return (self.span_type, self.span_name) == (span_type, name) and self.sd_type in (None, sd_type)
 
 
@@ -109,18 +109,18 @@ SLOWDOWNS = (
 
 
 def generate(last_midnight: datetime, days: int = DAYS, seed: int = SEED) -> Iterator[Span]:
-    """Yield the spans of ``days`` UTC days that end, exclusively, at the given UTC midnight.
+    """Yield the spans of ``days`` UTC days before the given UTC midnight.
 
     The same arguments give the same spans; another midnight gives others, with other ids.
     """
     if last_midnight.utcoffset() != timedelta(0) or last_midnight.time() != datetime.min.time():
-        raise ValueError(f"{last_midnight} is no UTC midnight")
+        raise ValueError(f"{last_midnight} is not a UTC midnight")
     rng = random.Random(f"{seed} {days} {last_midnight.date()}")
     deck: list[tuple[str, str]] = []
     for ago in range(days, 0, -1):
         day = last_midnight - timedelta(days=ago)
         for _ in range(rng.randint(*(_ON_WEEKDAYS if day.weekday() < 5 else _ON_WEEKENDS))):
-            # Dealt from a deck and not thrown, so that every kind occurs as often as it should.
+            # Dealt from a shuffled deck, so that every kind occurs in its exact proportion.
             if not deck:
                 kinds = [kind for kind, times in _SD_TYPES.items() for _ in range(times)]
                 deck = [(name, kind) for name in _HANDOFFS for kind in kinds]
@@ -131,7 +131,7 @@ def generate(last_midnight: datetime, days: int = DAYS, seed: int = SEED) -> Ite
 
 
 class _Trace:
-    """One handoff and all in it, made from the inside out: a span lasts as long as what is in it needs."""
+    """One handoff with its nested spans; a span lasts as long as its own work and its children need."""
 
     def __init__(self, rng: random.Random, sd_type: str, slow: bool) -> None:
         self._rng = rng
@@ -139,70 +139,70 @@ class _Trace:
         self._slow = slow
         self._id = self._new_id()
         self._sd_id = f"SD-DEMO-{rng.randint(1, 120):03d}"
-        self._made: list[Span] = []
+        self._spans: list[Span] = []
 
     def spans(self, handoff: str, start: datetime) -> list[Span]:
-        """Return the handoff's span and then all others, each behind the span it lies in."""
+        """Return the handoff's span and then all others, each after its parent."""
         phase, gates, subagents = _HANDOFFS[handoff]
-        at = (start - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
-        root = self._open("handoff", handoff, at, None)
+        now_ms = (start - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+        root = self._open("handoff", handoff, now_ms, None)
         root.attributes |= {"sd_type": self._sd_type, "retry_attempt": int(self._rng.random() < 0.1)}
-        at = self._phase(phase, gates, subagents, at + self._noisy(2.0), root)
+        now_ms = self._phase(phase, gates, subagents, now_ms + self._noisy(2.0), root)
         if self._rng.random() < 0.3:
-            at = self._leaf("wait", "APPROVAL", at, self._noisy(180.0, 0.6), root)
-        self._close(root, at + self._noisy(3.0))
-        return self._made
+            now_ms = self._leaf("wait", "APPROVAL", now_ms, self._noisy(180.0, 0.6), root)
+        self._close(root, now_ms + self._noisy(3.0))
+        return self._spans
 
-    def _phase(self, name: str, gates: tuple, subagents: tuple, at: int, parent: Span) -> int:
-        phase = self._open("phase", name, at, parent)
+    def _phase(self, name: str, gates: tuple, subagents: tuple, now_ms: int, parent: Span) -> int:
+        phase = self._open("phase", name, now_ms, parent)
         work = self._noisy(_PHASES[name])
-        at += work // 2
+        now_ms += work // 2
         for subagent in subagents:
-            at = self._subagent(subagent, at, phase)
+            now_ms = self._subagent(subagent, now_ms, phase)
         for gate in gates:
-            at = self._gate(gate, at, phase)
-        return self._close(phase, at + work - work // 2)
+            now_ms = self._gate(gate, now_ms, phase)
+        return self._close(phase, now_ms + work - work // 2)
 
-    def _gate(self, name: str, at: int, parent: Span) -> int:
-        gate = self._open("gate", name, at, parent)
+    def _gate(self, name: str, now_ms: int, parent: Span) -> int:
+        gate = self._open("gate", name, now_ms, parent)
         gate.attributes |= {"gate_score": self._rng.randint(70, 100)}
         gate.queue_wait_ms = self._noisy(0.2, 0.5)
         own = self._slowed("gate", name, self._noisy(_GATES[name]))
         if name in _ASKED_BY_GATE:
-            at = self._subagent(_ASKED_BY_GATE[name], at + own // 2, gate) - own // 2
+            now_ms = self._subagent(_ASKED_BY_GATE[name], now_ms + own // 2, gate) - own // 2
         if name == "GATE_ACCEPTANCE" and self._rng.random() < 0.4:
-            at = self._leaf("wait", "SIGN_OFF", at + own // 2, self._noisy(30.0, 0.6), gate) - own // 2
-        return self._close(gate, at + own)
+            now_ms = self._leaf("wait", "SIGN_OFF", now_ms + own // 2, self._noisy(30.0, 0.6), gate) - own // 2
+        return self._close(gate, now_ms + own)
 
-    def _subagent(self, name: str, at: int, parent: Span) -> int:
-        subagent = self._open("subagent", name, at, parent)
+    def _subagent(self, name: str, now_ms: int, parent: Span) -> int:
+        subagent = self._open("subagent", name, now_ms, parent)
         subagent.queue_wait_ms = self._noisy(1.0, 0.5)
-        end = at + self._slowed("subagent", name, self._noisy(_SUBAGENTS[name]))
+        end = now_ms + self._slowed("subagent", name, self._noisy(_SUBAGENTS[name]))
         for tool in self._rng.sample(sorted(_TOOLS), self._rng.choice((1, 1, 2))):
-            at = self._leaf("tool", tool, at + 100, self._noisy(_TOOLS[tool]), subagent)
-        return self._close(subagent, max(at, end))
+            now_ms = self._leaf("tool", tool, now_ms + 100, self._noisy(_TOOLS[tool]), subagent)
+        return self._close(subagent, max(now_ms, end))
 
-    def _leaf(self, span_type: str, name: str, at: int, length: int, parent: Span) -> int:
-        return self._close(self._open(span_type, name, at, parent), at + length)
+    def _leaf(self, span_type: str, name: str, now_ms: int, length: int, parent: Span) -> int:
+        return self._close(self._open(span_type, name, now_ms, parent), now_ms + length)
 
-    def _open(self, span_type: str, name: str, at: int, parent: Span | None) -> Span:
+    def _open(self, span_type: str, name: str, now_ms: int, parent: Span | None) -> Span:
         span = Span(
             trace_id=self._id,
             span_id=self._new_id(),
             parent_span_id=parent.span_id if parent else None,
             span_type=span_type,
             span_name=name,
-            start_time_ms=at,
+            start_time_ms=now_ms,
             sd_id=self._sd_id,
             project=PROJECT,
             attributes={"generated": True},
         )
-        self._made.append(span)
+        self._spans.append(span)
         return span
 
-    def _close(self, span: Span, at: int) -> int:
-        span.end_time_ms, span.duration_ms, span.status = at, at - span.start_time_ms, "OK"
-        return at
+    def _close(self, span: Span, now_ms: int) -> int:
+        span.end_time_ms, span.duration_ms, span.status = now_ms, now_ms - span.start_time_ms, "OK"
+        return now_ms
 
     def _noisy(self, seconds: float, sigma: float = _SIGMA) -> int:
         return round(1000 * seconds * self._rng.lognormvariate(0.0, sigma))

@@ -1,8 +1,8 @@
-r"""What a secret looks like in text, and its removal.
+r"""Secret scrubber: finds secrets in text and removes them.
 
-Belongs here: the face of it: marks, shapes (kinds) and names of secrets, for every text that is stored or shown.
+Belongs here: the public functions, used for every text that is stored or shown.
 Does not: which attributes may be kept at all, or how long a text may be (redact).
-Imported by the program that is measured, so expressions are compiled with the first text that needs them.
+Imported by the measured program, so regular expressions are compiled for the first text that needs them.
 """
 
 from leo_telemetry_pipeline.scrub.names import LONG, MARK, names_secret
@@ -17,9 +17,9 @@ _tools: "Tools | None" = None
 
 
 def scrub(text: str, *, keep_emails: bool = False) -> str:
-    """Return the text with ``[redacted]`` in place of each secret in it; the same object where there is none."""
+    """Return the text with each secret replaced by ``[redacted]``; the same object if there is none."""
     tools = _tools or _make_tools()
-    for _ in range(3):  # What stands around a secret may look like one as soon as that one is gone.
+    for _ in range(3):  # Removing a secret may make the text around it look like one.
         before, text = text, tools.once(text, keep_emails)
         if before == text:
             return before
@@ -27,7 +27,7 @@ def scrub(text: str, *, keep_emails: bool = False) -> str:
 
 
 def is_suspicious(text: str) -> bool:
-    """Say whether the text has a marker of any kind; without one, and shorter than LONG, it holds no secret."""
+    """Return whether the text has any secret's marker; a text without one, shorter than LONG, holds no secret."""
     return (_tools or _make_tools()).marker(text.lower()) is not None
 
 

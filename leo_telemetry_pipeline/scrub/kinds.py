@@ -1,17 +1,17 @@
-r"""What each kind of secret looks like where it stands in text.
+r"""Patterns of secrets in text.
 
-Belongs here: marks and expressions, one kind a line.
-Does not: names of things that hold secrets (names), or the walk through a text (tools).
+Belongs here: literal prefilters (marks) and regular expressions, one entry per kind.
+Does not: names of things that hold secrets (names), or scanning a text (tools).
 
-Every kind has a mark, a few letters without which it cannot be. Every repetition that could meet itself is bounded,
-so that no text takes longer than its length allows. What ``keep`` matches stays before the replacement.
+Every kind has a mark: letters that each of its secrets contains. Repetitions that could backtrack are bounded, so the
+time is linear in the length of the text. The group ``keep`` remains in front of the replacement.
 """
 
-# Neither a letter nor a digit before it, unless they end an escape: \n, \u003d, %3D.
+# Not after a letter or digit, unless it ends an escape: \n, \u003d, %3D.
 START = r"(?:(?<![A-Za-z0-9])|(?<=\\[bfnrt])|(?<=\\u[0-9a-fA-F]{4})|(?<=%[0-9a-fA-F]{2}))"
 _PEM_END = r".*?(?:-----END[ +_%0-9A-Z]{1,60}-----|\Z)"
 _USER = r"[^\s:\"'…\[]{1,99}:"
-# Markers in lower case, and what is to be replaced where one of them stands.
+# Marks in lower case, and the expression to replace in a text that has one of them.
 KINDS = (
     ("-----begin", r"(?s:-----BEGIN[ +_%0-9A-Z]{0,60}PRIVATE[ +_%0-9A-Z]{1,60}-----" + _PEM_END + ")"),
     ("putty-user-key", r"(?s:PuTTY-User-Key-File.*?(?:Private-MAC: ?[0-9a-f]{1,128}|\Z))"),
@@ -25,7 +25,7 @@ KINDS = (
     ),
     ("k_live_ k_test_", START + r"[srp]k_(?:live|test)_[A-Za-z0-9]{8,}"),
     ("whsec_", r"whsec_[\w+/=-]{16,}"),
-    # Words joined by hyphens may begin so too: a key has one long piece with a digit or a capital.
+    # Hyphenated words may begin like this too; a key has one long part with a digit or a capital.
     (
         "sk-",
         START + r"sk-(?=(?:[A-Za-z0-9_]{1,15}-){0,5}(?=[a-z_]{0,99}[0-9A-Z])[A-Za-z0-9_]{16,})[\w-]{16,}",
@@ -44,14 +44,14 @@ KINDS = (
     ("glsa_ glc_ sntrys_ figd_ pmak- tskey-", START + r"(?:glsa_|glc_|sntrys_|figd_|PMAK-|tskey-)[\w+/=-]{20,}"),
     ("age-secret-key-", r"(?i:AGE-SECRET-KEY-1)[A-Za-z0-9]{16,}"),
     (":a", r"(?<!\d)\d{6,12}:A[\w-]{30,}"),
-    # Ordinary words follow "bearer" too: a token has a digit, or capitals inside.
+    # Ordinary words may follow "bearer"; a token has a digit or inner capitals.
     (
         "bearer",
         r"(?P<keep>"
         + START
         + r"(?i:bearer(?:\s{1,9}|:\s{0,9}|\+|%20)))(?=[\w.~+/-]{0,64}(?:[0-9=]|[a-z][A-Z]))[\w.~+/-]{8,}={0,2}",
     ),
-    # A port and a path before an @ are no user and password.
+    # A port and a path before an @ are not a user and a password.
     (
         "://",
         r"(?<=://)(?:(?![^\s:/@]{0,99}:\d{1,5}/)[^\s/:@]{0,99}:(?!//)(?:(?!://)[^\s\"'<>]){1,128}|[^\s/?#\"'<>]{1,512})(?=@)",
@@ -78,7 +78,7 @@ KINDS = (
         "identified",
         r"(?P<keep>(?i:identified\s(?:[^\n;']{0,60}\s)?(?:by|as)\s{1,9}(?:password\s{1,9})?)')(?!\[redacted|…)[^']+",
     ),
-    # Tests pass, too: a password that is only called so has letters and digits, and nothing that ids and paths have.
+    # Tests "pass" too: such a password has letters and digits, and no character of ids and paths.
     (
         "pass: pass= pass\" pass'",
         r"(?P<keep>"

@@ -1,14 +1,14 @@
 """Names of things that hold a secret: ``api_key``, ``X-Auth-Token``, not ``max_tokens`` or ``secret_scan``.
 
-Belongs here: the words, judging a name by its last one, and what every module here has to know of values.
-Does not: what values look like (kinds, tools). Imported by the program that is measured, so it imports nothing.
+Belongs here: the words, judging a name by its last word, and constants that the other modules share.
+Does not: what values look like (kinds, tools). Imported by the measured program, so it imports nothing.
 """
 
 MARK = "[redacted]"
-# From this length on, a text may hold a secret that nothing announces: random letters only.
+# From this length on, a text may be a secret without any marker: random letters.
 LONG = 34
 
-# "_" is any separator or none.
+# "_" stands for any separator or none.
 NAMES = (
     *("password", "passwd", "passphrase", "passcode", "pass_word", "pwd", "secret", "token", "credential", "cookie"),
     *("authorization", "basic_auth", "jwt", "jsession", "phpsess", "access_signature"),
@@ -17,16 +17,16 @@ NAMES = (
     *("master_key", "shared_key", "ssh_key", "storage_key", "license_key", "hmac_key", "deploy_key", "consumer_key"),
     *("application_key", "subscription_key", "functions_key", "service_key", "client_key", "admin_key", "webhook_key"),
 )
-# Passwords that people choose may be one plain word; what machines make is not.
+# Passwords that people choose may be plain words; generated secrets are not.
 _CHOSEN = ("password", "passwd", "passphrase", "passcode", "pwd", "secret", "pw", "pass")
 _ENDS = tuple(name.replace("_", "") for name in NAMES)
 _SHORT = ("_pw", "-pw", ".pw")
-# What may follow the word and leave the value a secret.
+# Suffixes after which the value is still a secret.
 _SUFFIXES = (
     "value hash b64 base64 key id base raw plain plaintext confirm confirmation prod production staging dev live"
 )
 _SUFFIX_WORDS = tuple(_SUFFIXES.split())
-# Tokens of a language model are counted; several tokens of these kinds are secrets all the same.
+# "tokens" usually counts those of a language model; the plurals of these kinds are secrets.
 _TOKENS = "access auth refresh api bearer session csrf secret bot user client device security personal service oauth"
 _SECRET_TOKENS = tuple(f"{kind}token" for kind in _TOKENS.split())
 _COUNTED = "input output max min num first per last prompt completion total cached reasoning"
@@ -38,7 +38,7 @@ _judged: dict[str, bool] = {}
 
 
 def names_secret(key: str) -> bool:
-    """Say whether what is stored under this key is a secret: ``api_key``, ``X-Auth-Token``, not ``max_tokens``."""
+    """Return whether the value of this key is a secret."""
     judged = _judged.get(key)
     if judged is None:
         judged = _judge(key.lower())
@@ -50,7 +50,7 @@ def names_secret(key: str) -> bool:
 
 
 def is_chosen(key: str) -> bool:
-    """Say whether people choose what is stored under this key, which is in lower case."""
+    """Return whether people choose the value of this key, given in lower case."""
     return key.rstrip(_DIGITS + "s").endswith(_CHOSEN) or key.endswith("pass")
 
 

@@ -1,9 +1,9 @@
-r"""The walk through a text in search of secrets.
+r"""Scanner for secrets in a text.
 
-Belongs here: compiled expressions, where the value of a name begins and ends, and what is random.
+Belongs here: compiled expressions, where the value of a name begins and ends, and what looks random.
 Does not: the kinds (kinds) and names (names) of secrets.
 
-One search for all marks passes nearly every text; a kind's own expression runs only where its mark stands.
+Prefilter: one search for all marks clears nearly every text; a kind's own expression runs only if its mark occurs.
 """
 
 import re
@@ -13,15 +13,15 @@ from leo_telemetry_pipeline.scrub.kinds import KINDS, START
 from leo_telemetry_pipeline.scrub.names import LONG, MARK, NAMES, is_chosen, names_secret
 
 _NO_VALUES = frozenset(("null", "none", "nil", "true", "false", "undefined", "nan"))
-# What stands behind "password:" in code and reports.
+# Words that follow "password:" in code and reports.
 _PLAIN_WORDS = "str string bytes int bool object any text ok failed passed missing invalid wrong required expired valid"
 _NO_PASSWORDS = frozenset(_PLAIN_WORDS.split())
 _SIGNS = (MARK, "…")
 _KEY_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789_.-"
 _MOST_BEFORE = 64
 _LOWER = {ord(letter): letter.lower() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
-# What may stand between a name and its value: = and : with quotes, escaped or not, a value beside its key in JSON,
-# an element of XML; behind an option, and in a pair, the next text; and a space, where that is clear enough.
+# Separators of a name and its value: = and : with quotes, escaped or not; "value": beside a key in JSON; an XML tag;
+# a comma before the next string, after an option or in a pair; a space where that is unambiguous.
 _BETWEEN = (
     r"[\w.-]{0,40}+(?P<between>"
     r"\\{0,8}+[\"'`]?\s{0,9},\s{0,9}\\{0,8}+\"\w{0,12}?(?i:value)\\{0,8}+\"\s{0,9}:\s{0,9}"
@@ -33,7 +33,7 @@ _BETWEEN = (
 
 
 class Tools:
-    """The compiled expressions, and the walk through a text with them."""
+    """The compiled expressions, and the scan of a text with them."""
 
     def __init__(self) -> None:
         names = [(name[0], name[1:].replace("_", r"[_.\- ]?")) for name in NAMES] + [("p", r"w(?![a-z])")]
@@ -68,13 +68,13 @@ class Tools:
         self.marker = re.compile(_by_first_letter([*((mark[0], re.escape(mark[1:])) for mark in marks), *names])).search
 
     def once(self, text: str, keep_emails: bool) -> str:
-        """Return the text after one look for every kind."""
+        """Return the text after one pass for every kind."""
         lowered = text.lower()
         if self.marker(lowered):
             text = self._marked(text, lowered, keep_emails)
             if "%" in text:
                 text = self.encoded.sub(lambda run: self._decoded(run[0], keep_emails), text)
-        # All that is random alone has no space in it.
+        # Secrets without a marker contain no space.
         if len(text) >= LONG and max(map(len, text.split()), default=0) >= LONG:
             text = self.run.sub(self._judge_run, self.discord.sub(MARK, self.twilio.sub(MARK, text)))
         return text
@@ -90,7 +90,7 @@ class Tools:
         return self._named_values(text)
 
     def _decoded(self, run: str, keep_emails: bool) -> str:
-        # A text in a URL is escaped, and escaped again where that URL is in another one.
+        # A URL within a URL is escaped twice.
         text = run
         for _ in range(3):
             text = self.escape.sub(lambda code: chr(int(code[1], 16)), text)
@@ -100,73 +100,73 @@ class Tools:
         parts, copied, position, lowered = [], 0, 0, _lower(text)
         while name := self.name.search(lowered, position):
             position = name.end()
-            if not (found := self.between.match(text, position)):
+            if not (separator := self.between.match(text, position)):
                 continue
-            position, begin = found.end(), name.start()
+            position, begin = separator.end(), name.start()
             before = lowered[max(0, begin - _MOST_BEFORE) : begin]
             begin -= len(before) - len(before.rstrip(_KEY_LETTERS))
-            key = lowered[begin : found.start("between")]
-            if not names_secret(key) or not self._is_followed(text, begin, key, found):
+            key = lowered[begin : separator.start("between")]
+            if not names_secret(key) or not self._is_followed(text, begin, key, separator):
                 continue
-            start, end = self._value(text, position, key, found)
+            start, end = self._value(text, position, key, separator)
             if start < end:
                 parts += text[copied:start], MARK
                 copied = position = end
         return "".join((*parts, text[copied:])) if parts else text
 
-    def _is_followed(self, text: str, begin: int, key: str, found: re.Match) -> bool:
-        # Whether what stands next in a text is the name's value at all.
+    def _is_followed(self, text: str, begin: int, key: str, separator: re.Match) -> bool:
+        # Whether the text after the separator is the name's value at all.
         is_option = key.startswith("-")
-        if found["next"]:
+        if separator["next"]:
             return is_option or text[max(0, begin - 12) : begin].rstrip("\\\"'bu ").endswith(("[", "("))
-        if found["space"]:
-            return is_option or (is_chosen(key) and text.startswith("'", found.end()))
+        if separator["space"]:
+            return is_option or (is_chosen(key) and text.startswith("'", separator.end()))
         return True
 
-    def _value(self, text: str, at: int, key: str, found: re.Match) -> tuple[int, int]:
-        # Where the value that begins here stands; nothing for what is no value, or was redacted already.
-        is_next = bool(found["next"] or found["space"])
-        if text.startswith(_SIGNS, at) or (is_next and text.startswith("-", at)):
-            return at, at
-        if key.endswith("pwd") and text.startswith(("/", "~"), at):
-            return at, at
-        if quoted := self.quoted.match(text, at):
-            return self._inside(text, quoted, found, is_pair=bool(found["next"]) and not key.startswith("-"))
-        if text.startswith(("[", "{"), at):
-            return at, self._closing(text, at)
-        if "\n" in found["between"] and (items := self.items.match(text, at)):
+    def _value(self, text: str, start: int, key: str, separator: re.Match) -> tuple[int, int]:
+        # Start and end of the value at this position; empty if it is not a value, or already redacted.
+        is_next = bool(separator["next"] or separator["space"])
+        if text.startswith(_SIGNS, start) or (is_next and text.startswith("-", start)):
+            return start, start
+        if key.endswith("pwd") and text.startswith(("/", "~"), start):
+            return start, start
+        if quoted := self.quoted.match(text, start):
+            return self._inside(text, quoted, separator, is_pair=bool(separator["next"]) and not key.startswith("-"))
+        if text.startswith(("[", "{"), start):
+            return start, self._closing(text, start)
+        if "\n" in separator["between"] and (items := self.items.match(text, start)):
             return items.span()
         whole_line = "authorization" in key or "cookie" in key
-        matched = (self.line if whole_line else self.word).match(text, at)
+        matched = (self.line if whole_line else self.word).match(text, start)
         value = matched[0].rstrip(" ,.)}]") if matched else ""
         value += "]" if value.endswith(MARK[:-1]) else ""
-        if value.lower() in _NO_VALUES or (found["between"].endswith(": ") and _is_plain(value, key)):
-            return at, at
-        return at, at + len(value)
+        if value.lower() in _NO_VALUES or (separator["between"].endswith(": ") and _is_plain(value, key)):
+            return start, start
+        return start, start + len(value)
 
-    def _inside(self, text: str, quoted: re.Match, found: re.Match, *, is_pair: bool) -> tuple[int, int]:
+    def _inside(self, text: str, quoted: re.Match, separator: re.Match, *, is_pair: bool) -> tuple[int, int]:
         inner, nothing = quoted[2], (quoted.start(), quoted.start())
-        if not inner or inner.startswith(_SIGNS) or (found["next"] and inner.startswith("-")):
+        if not inner or inner.startswith(_SIGNS) or (separator["next"] and inner.startswith("-")):
             return nothing
         if is_pair and not text.startswith((")", "]"), quoted.end()):
             return nothing
         return quoted.span(2)
 
-    def _closing(self, text: str, at: int) -> int:
+    def _closing(self, text: str, start: int) -> int:
         depth = 0
-        for bracket in self.brackets.finditer(text, at):
+        for bracket in self.brackets.finditer(text, start):
             depth += 1 if bracket[0] in "[{" else -1
             if depth == 0:
                 return bracket.end()
         return len(text)
 
     def _judge_run(self, run: re.Match) -> str:
-        # Random letters change between small, capital and digit at two places of three; words, names and paths
-        # seldom, and hex ids have no capitals.
+        # Random text changes between small letter, capital and digit at two of three places; words, names and paths
+        # rarely do, and hex ids have no capitals.
         text = run[0]
         size = len(text)
         capitals, small = sum(map(str.isupper, text)), sum(map(str.islower, text))
-        # Secrets of AWS are 40 characters, any of them a slash.
+        # AWS secret keys have 40 characters, which may include slashes.
         is_path = size != 40 and (text.startswith("/") or text.count("/") * 10 > size)
         size -= text.count("/") + text.count("+")
         if is_path or min(capitals, small) * 7 < size or len(self.changes.findall(text)) * 20 < size * 9:
@@ -175,29 +175,29 @@ class Tools:
 
 
 def _is_plain(value: str, key: str) -> bool:
-    # "check_credentials: ok" and "fetch_token: 12 ms" tell of outcomes; a password may be a word, but hardly such one.
+    # "check_credentials: ok" and "fetch_token: 12 ms" report outcomes; a password may be a word, but hardly these.
     is_word = value.isascii() and ((value.isalpha() and value.islower()) or (value.isdigit() and len(value) < 4))
     return is_word and (value in _NO_PASSWORDS or not is_chosen(key))
 
 
-def _judge_basic(found: re.Match) -> str:
-    # Ordinary words follow "basic" too: credentials are base64 of a user and a password.
-    coded = found[2].translate({45: "+", 95: "/"})
+def _judge_basic(match: re.Match) -> str:
+    # Ordinary words may follow "basic"; credentials are base64 of user:password.
+    coded = match[2].translate({45: "+", 95: "/"})
     try:
         user, colon, _ = a2b_base64(coded[: len(coded) // 4 * 4]).partition(b":")
     except Error:
-        return found[0]
-    return found[1] + MARK if colon and user.isascii() and user.decode("ascii").isprintable() else found[0]
+        return match[0]
+    return match[1] + MARK if colon and user.isascii() and user.decode("ascii").isprintable() else match[0]
 
 
 def _lower(text: str) -> str:
-    # Every letter stays at its place, which it does not where a small letter has two parts.
+    # Keep every letter's position: str.lower turns some capitals into two characters.
     lowered = text.lower()
     return lowered if len(lowered) == len(text) else text.translate(_LOWER)
 
 
 def _by_first_letter(words: list[tuple[str, str]]) -> str:
-    # An expression with one branch a first letter is searched twice as fast as one with a branch a word.
+    # One branch per first letter is searched twice as fast as one branch per word.
     tails: dict[str, list[str]] = {}
     for letter, tail in words:
         tails.setdefault(letter, []).append(tail)

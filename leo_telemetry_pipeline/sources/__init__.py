@@ -1,5 +1,5 @@
-"""Everything else that becomes a Span: files, OTLP, Claude Code. Knows nothing of the spool and the database.
+"""Sources of spans other than the trace API: files, OTLP, Claude Code.
 
-Belongs here: one file or folder per source. Does not: storing (store), waiting on disk (spool), the trace API
+Belongs here: one file or folder per source. Does not: storing (store), buffering on disk (spool), the trace API
 (tracing).
 """

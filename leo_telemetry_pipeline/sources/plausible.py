@@ -1,7 +1,7 @@
-"""Whether the times of a span can be true, and which unit they are in when they are not.
+"""Plausibility of a span's times, and the likely unit of implausible ones.
 
-Belongs here: pure rules about numbers. Does not: what happens to such spans (files.admission, web), or spellings of
-times (times).
+Belongs here: pure rules about numbers. Does not: what happens to such spans (files.admission, web), spellings of times
+(times).
 """
 
 from collections import Counter
@@ -11,15 +11,15 @@ DAY_MS = 86_400_000
 
 TOO_LATE = "starts after tomorrow"
 ENDS_TOO_LATE = "ends after tomorrow"
-TOO_EARLY = "starts more than a year before what is kept"
+TOO_EARLY = "starts more than a year before the retention limit"
 CONTRADICTION = "its duration contradicts its end"
 
 _GRACE_DAYS = 365
-# Clocks that measure durations and those that tell the time drift apart by so much, and rounding adds to it.
+# Tolerances for rounding (ms), and for drift between wall clock and monotonic clock.
 _ROUNDING_MS = 2
 _DRIFT = 0.01
 
-# A number is a date between 2010 and 2040 in at most one of these units; by the names that a column map has for them.
+# A number is a date between 2010 and 2040 in at most one of these units; units are named as in column maps.
 _FROM_DAY, _TO_DAY = 14_610, 25_567
 _EXCEL_1970 = 25_569
 _PER_DAY = {"d": 1, "s": 86_400, "ms": DAY_MS, "us": DAY_MS * 1_000, "ns": DAY_MS * 1_000_000}
@@ -39,10 +39,7 @@ _NEAR = 0.05
 def wrong_with(
     start_ms: int, end_ms: int | None, duration_ms: int | None, *, now_ms: int, keep_days: int
 ) -> str | None:
-    """Return what cannot be true of a span's times, one of the texts above, or None.
-
-    ``keep_days`` is how long spans are kept.
-    """
+    """Return why a span's times are impossible (one of the texts above), or None. ``keep_days``: the retention."""
     latest = (now_ms // DAY_MS + 2) * DAY_MS
     if start_ms >= latest:
         return TOO_LATE
@@ -58,13 +55,13 @@ def wrong_with(
 
 
 def contradicts(apart_ms: int, duration_ms: int) -> bool:
-    """Say whether a duration is not the time between start and end, beyond rounding and clocks that drift."""
+    """Return whether a duration differs from the time between start and end by more than rounding and clock drift."""
     difference = abs(apart_ms - duration_ms)
     return difference > _ROUNDING_MS and difference > _DRIFT * max(apart_ms, duration_ms)
 
 
 def likely_unit(values: Iterable[float]) -> str | None:
-    """Return the unit in which nearly all of many moments are dates of this time, or None."""
+    """Return the unit in which at least 90 % of the values are dates between 2010 and 2040, or None."""
     units = Counter(map(_unit, values))
     if not units:
         return None
@@ -73,13 +70,13 @@ def likely_unit(values: Iterable[float]) -> str | None:
 
 
 def likely_duration_unit(pairs: Iterable[tuple[int, int]]) -> str | None:
-    """Return the unit in which nearly all durations agree with the milliseconds between start and end, or None.
+    """Return the unit in which at least 90 % of the durations match the time between start and end, or None.
 
-    A pair is that time and the duration as given.
+    A pair is the ms between start and end, and the duration as given.
     """
     given = [(apart, duration) for apart, duration in pairs if apart > 0 and duration > 0]
     for unit, factor in _MS.items():
-        # What is shorter than a unit was rounded to one of it.
+        # Durations shorter than a unit were rounded up to one.
         agreeing = sum(abs(duration * factor - apart) <= max(_NEAR * apart, factor) for apart, duration in given)
         if given and agreeing >= _MOST * len(given):
             return unit

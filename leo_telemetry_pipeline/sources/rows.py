@@ -1,6 +1,6 @@
-"""A row of values becomes a Span: what a line of JSON or CSV says, read kindly but never guessed.
+"""Conversion of a row (a line of JSON or CSV) to a Span: tolerant, but without guessing.
 
-Belongs here: spellings of ids and attributes, and the names of columns.
+Belongs here: spellings of ids and attributes, and column names.
 Does not: spellings of times (times), files, formats and lines (files), OTLP (otlp).
 """
 
@@ -11,7 +11,7 @@ from leo_telemetry_pipeline import redact
 from leo_telemetry_pipeline.span import COLUMNS, InvalidSpan, Span
 
 REQUIRED = ("trace_id", "span_id", "span_type", "span_name", "start_time_ms")
-# The database gives these two by itself; a dump of the table has them.
+# Set by the database; a dump of the table contains them.
 _NOT_KEPT = frozenset(("id", "created_at"))
 _KNOWN = frozenset(COLUMNS) | _NOT_KEPT
 _CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII).fullmatch
@@ -24,14 +24,14 @@ _NO_IDENTITIES = redact.Policy()
 def span_from_row(
     row: dict, project: str = "", policy: redact.Policy = _NO_IDENTITIES, removed: dict[str, int] | None = None
 ) -> Span:
-    """Return the storable span that a row of ``workflow_trace_log`` describes.
+    """Return the redacted span of a row of ``workflow_trace_log``.
 
-    Columns this project does not know are kept as attributes, save ``id`` and ``created_at``.
-    ``project`` is for rows that name none. Attributes that ``policy`` takes away are counted in ``removed``.
+    Unknown columns are kept as attributes, except ``id`` and ``created_at``. ``project`` is the default for rows
+    without one. Attributes that ``policy`` removes are counted in ``removed``.
     Raise InvalidSpan, which names the column.
     """
     get = row.get
-    # First, as what has no ids is something else than a span, and should be told so.
+    # Check ids first: a row without ids is not a span at all, and the error should say so.
     trace_id, span_id = canonical_id(get("trace_id"), "trace_id"), canonical_id(get("span_id"), "span_id")
     attributes = attributes_of(get("attributes"))
     if not row.keys() <= _KNOWN:
@@ -68,9 +68,9 @@ def span_from_row(
 
 
 def canonical_id(value: object, name: str) -> str:
-    """Return an id as canonical UUID text, from any usual UUID spelling or W3C hex.
+    """Return an id as a canonical UUID string, from any usual UUID spelling or W3C hex.
 
-    The 16 hex digits of a W3C span id become the low 64 bits of a UUID whose high bits are zero.
+    The 16 hex digits of a W3C span id become the low 64 bits of a UUID with zero high bits.
     """
     if type(value) is str and _CANONICAL(value):
         return value
@@ -88,18 +88,18 @@ def canonical_id(value: object, name: str) -> str:
 
 
 def whole(value: object, name: str) -> int | None:
-    """Return a whole number from a number or its text, rounded half up; None for nothing. Raise InvalidSpan."""
+    """Return a number or its text as an integer, rounded half up; None for an empty value. Raise InvalidSpan."""
     if value is None or type(value) is int:
         return value
-    # What a program wrote itself is whole, and it need not load what reads the spellings of others.
+    # Imported here because the trace API writes integers, which need no parsing.
     from leo_telemetry_pipeline.sources import times
 
-    found = times.number(value, name)
-    return None if found is None else times.rounded(found)
+    exact = times.number(value, name)
+    return None if exact is None else times.rounded(exact)
 
 
 def attributes_of(value: object) -> dict:
-    """Return the attributes that a column holds: an object, the text of one, or nothing."""
+    """Return attributes from an object, JSON text, or an empty value. Raise InvalidSpan."""
     if type(value) is dict:
         return value
     if value is None or (isinstance(value, str) and value.strip().lower() in _NO_ID):
@@ -124,7 +124,7 @@ def _times(row: dict) -> tuple[int, int | None, int | None, int | None]:
     if start is None:
         raise InvalidSpan("start_time_ms is missing")
     if duration is None and end is not None and not isinstance(end - start, int):
-        # Cut moments are up to a millisecond further apart than the span took.
+        # Truncated moments may be up to a millisecond further apart.
         duration = end - start
     return (
         times.cut(start),
@@ -166,6 +166,6 @@ def _name(value: object, name: str) -> str:
 
 
 def _with_unknown(row: dict, attributes: dict) -> dict:
-    # What the attributes already say goes before a column of the same name.
+    # Attributes take precedence over columns of the same name.
     unknown = {name: value for name, value in row.items() if name not in _KNOWN and value not in (None, "")}
     return {**unknown, **attributes}

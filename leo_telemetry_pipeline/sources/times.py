@@ -1,10 +1,10 @@
-"""Spellings of moments and durations become exact milliseconds, without a float in between.
+"""Parser of moments and durations: exact milliseconds, without floats in between.
 
-Belongs here: spellings of nothing, decimal commas, ISO 8601, what Go, SQL and spreadsheets write for times, rounding.
-Does not: units that a column map names (files.column_maps), whether a time is plausible (plausible).
+Belongs here: null spellings, decimal commas, ISO 8601, formats of Go, SQL and spreadsheets, rounding.
+Does not: units in column maps (column_maps), plausibility (plausible).
 
-A value is an int where it is whole, else a Decimal. Moments are cut to milliseconds, durations rounded from the exact
-difference, half up: the same for every source, so that one span is one row whatever it comes from.
+An exact value is an int if whole, else a Decimal. Moments are truncated to milliseconds, durations rounded half up
+from the exact difference: the same for every source, so that a span is one row wherever it comes from.
 """
 
 import math
@@ -23,12 +23,12 @@ _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", 
 _COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+", re.ASCII).fullmatch
 _EITHER = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}", re.ASCII).fullmatch
 _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}((,[0-9]{3})+\.[0-9]+|(,[0-9]{3}){2,})", re.ASCII).fullmatch
-# Beyond this many digits no number is a time.
+# Numbers with more digits are not times.
 _MOST_DIGITS = 30
 _HALF = Decimal("0.5")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# With a zone as ISO 8601, SQL and Go write it; behind Go's offset stand a name and its monotonic clock.
+# With a zone as in ISO 8601, SQL and Go; Go adds a zone name and its monotonic clock.
 _MOMENT = re.compile(
     r"(?P<year>\d{4})([-/])(?P<month>\d\d)\2(?P<day>\d\d)"
     r"(?:[Tt ]\s*(?P<hour>\d\d):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,18}))?)?)?"
@@ -37,7 +37,7 @@ _MOMENT = re.compile(
     re.ASCII,
 ).fullmatch
 
-# Day, month and year in whichever order, or words for them.
+# Day, month and year in another order, or as words.
 _OTHER_DATE = re.compile(r"\d{1,2}[-./]\d{1,2}[-./]\d{2,4}\b|[A-Z][a-z]{2}[, ]", re.ASCII).match
 
 _MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
@@ -61,7 +61,7 @@ _SHORT_CLOCK = re.compile(r"\d+:\d\d", re.ASCII).fullmatch
 
 
 def number(value: object, name: str) -> Exact | None:
-    """Return a number exactly as it is written; None for a spelling of nothing. Raise InvalidSpan."""
+    """Return a number exactly as written; None for a null spelling. Raise InvalidSpan."""
     if value is None:
         return None
     if isinstance(value, bool):
@@ -71,7 +71,7 @@ def number(value: object, name: str) -> Exact | None:
     if isinstance(value, float):
         if math.isnan(value):
             return None
-        # The shortest text that is this float: what somebody wrote, and not its binary neighbour.
+        # repr is the shortest text of this float: the number as written, not its binary neighbour.
         value = Decimal(repr(value)) if math.isfinite(value) else Decimal("Infinity")
     if isinstance(value, Decimal):
         if value.is_nan():
@@ -85,10 +85,10 @@ def number(value: object, name: str) -> Exact | None:
 
 def moment(value: object, name: str) -> Exact | None:
     """Return a moment in epoch milliseconds; a time without a zone is UTC. Raise InvalidSpan."""
-    # A date begins with its year; nothing else that is read has a dash or slash there.
+    # A date starts with its year; no other accepted spelling has a dash or slash there.
     text = value.strip() if isinstance(value, str) else ""
     if _OTHER_DATE(text):
-        raise InvalidSpan(f"{name} {redact.shown(text)} is not a date that is read: write it as 2026-11-29T12:29:00Z")
+        raise InvalidSpan(f"{name} {redact.shown(text)} is not a supported date: write it as 2026-11-29T12:29:00Z")
     if text[4:5] not in ("-", "/"):
         return number(value, name)
     match = _MOMENT(text)
@@ -105,39 +105,39 @@ def moment(value: object, name: str) -> Exact | None:
 
 
 def duration(value: object, name: str) -> Exact | None:
-    """Return a duration in milliseconds, from a number or any usual spelling of one. Raise InvalidSpan."""
+    """Return a duration in milliseconds, from a number or any usual spelling. Raise InvalidSpan."""
     if not isinstance(value, str):
         return number(value, name)
     text = value.strip()
     sign, bare = (-1, text[1:]) if text.startswith("-") and len(text) > 1 else (1, text)
-    if found := _ISO_DURATION(bare):
-        if any(found.groups()):
-            return sign * _sum(zip(found.groups(), "dhms", strict=True))
+    if match := _ISO_DURATION(bare):
+        if any(match.groups()):
+            return sign * _sum(zip(match.groups(), "dhms", strict=True))
     elif _WITH_UNITS(bare):
         parts = _ONE_UNIT(bare)
         if all(unit in _UNITS for _, unit in parts):
             for count, _ in parts:
                 _refuse_either(count, text, name)
             return sign * _sum(parts)
-    elif found := _CLOCK(bare):
-        return sign * _sum(zip(found.groups(), "dhms", strict=True))
+    elif match := _CLOCK(bare):
+        return sign * _sum(zip(match.groups(), "dhms", strict=True))
     elif _SHORT_CLOCK(bare):
         raise InvalidSpan(f"{name} {redact.shown(value)} may be hours or minutes: write it as 00:05:21")
     return number(value, name)
 
 
 def cut(exact: Exact) -> int:
-    """Return a moment in whole milliseconds."""
+    """Return a moment truncated to milliseconds."""
     return math.floor(exact)
 
 
 def rounded(exact: Exact) -> int:
-    """Return a duration in whole milliseconds."""
+    """Return a duration rounded half up to milliseconds."""
     return exact if isinstance(exact, int) else math.floor(exact + _HALF)
 
 
 def scaled(value: Exact, nanoseconds: int) -> Exact:
-    """Return in milliseconds a number of units of so many nanoseconds."""
+    """Return a value in milliseconds; its unit is ``nanoseconds`` long."""
     return _exact_ms(value * nanoseconds, "", Decimal("0.000001"))
 
 
@@ -157,7 +157,7 @@ def _from_text(text: str, name: str) -> Exact:
 def _refuse_either(count: str, text: str, name: str) -> None:
     if _EITHER(count):
         raise InvalidSpan(
-            f"{name} {redact.shown(text)} may be thousands or a decimal comma: write it without the comma"
+            f"{name} {redact.shown(text)} has an ambiguous comma, for thousands or decimals: write it without"
         )
 
 

@@ -1,4 +1,4 @@
-"""Spans on disk while the database is away.
+"""Disk buffer for spans while the database is unavailable.
 
 Belongs here: segments, their limits and locks, draining them. Does not: when spans are spooled (writer), where they
 go (store).

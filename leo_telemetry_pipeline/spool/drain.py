@@ -1,6 +1,6 @@
-"""From the segments of a spool to whoever stores spans, one drainer at a time, oldest first.
+"""Drains a spool: passes the spans of its segments to a store, oldest first, one drainer at a time.
 
-Belongs here: which segments may be read, and when one may be removed: after all of its spans are stored, only then.
+Belongs here: which segments may be read; a segment is removed only after all its spans are stored.
 Does not: when to drain, and into what (writer, store.spool_drain).
 """
 
@@ -14,20 +14,19 @@ from typing import Any, BinaryIO
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.spool import file_locks, leftover_counters, segments
 
-# Each of them has the patience of whoever waits for the database (sender), so it is not larger than a writer's.
+# Not larger than a writer's batch, since it has the same time limit in the database (sender).
 BATCH = 1_000
-# Of large spans fewer are taken, so that a drain takes no more memory than a writer.
+# Bounds the memory of a drain to that of a writer.
 BATCH_BYTES = 8 << 20
 _LOCK = "drain.lock"
 
 
 class Drained:
-    """What a drain brought.
+    """The result of a drain.
 
-    ``busy``: another drainer is at work, nothing was done. ``segments`` were stored and removed, ``spans`` read from
-    them, ``new`` of those stored for the first time, ``quarantined`` refused, and ``completed`` gave a stored span its
-    end; ``torn`` lines were damaged and are lost.
-    ``left`` segments are still there. ``counters`` is what ended processes left, a dict each.
+    ``busy``: another drainer was active, so nothing was done. ``segments`` stored and removed; ``spans`` read, of which
+    ``new`` were inserted, ``completed`` gave a stored span its end, and ``quarantined`` were refused. ``torn`` lines
+    were damaged and are lost. ``left``: remaining segments. ``counters`` of ended processes, one dict each.
     """
 
     __slots__ = ("busy", "completed", "counters", "left", "new", "quarantined", "segments", "spans", "torn")
@@ -45,13 +44,12 @@ def drain(
     at_most_s: float | None = None,
     note: Callable[[Drained], object] | None = None,
 ) -> Drained:
-    """Hand the spans of all segments whose writers ended to ``store(spans, removed)``, and remove what it took.
+    """Pass the spans of all segments without a living writer to ``store(spans, removed)``, and remove stored segments.
 
-    ``store`` returns something with ``new``, ``completed`` and ``quarantined``; what it raises ends the drain, and the
-    segment stays whole: storing is idempotent. No segment is begun after ``at_most_s``. The counters of ended processes
-    are removed when ``note``, which gets what was drained, has returned, also before ``store`` raised; without it they
-    stay for a later drain, and so does the number of lines that are lost. Raises PermissionError where the spool is
-    somebody else's, and OSError.
+    ``store`` returns an object with ``new``, ``completed`` and ``quarantined``. If it raises, the drain ends and the
+    segment stays, since storing is idempotent. No segment is started after ``at_most_s``. ``note`` records the result,
+    also after an error; once it returns, the counters of ended processes are removed. Without it, they and the number
+    of lost lines stay for a later drain. Raises PermissionError if the spool belongs to somebody else, and OSError.
     """
     give_up = None if at_most_s is None else time.monotonic() + at_most_s
     path = Path(folder)
@@ -60,21 +58,21 @@ def drain(
         if not alone:
             return drained
         try:
-            # Others close segments meanwhile, so it is looked again until there is nothing to take.
+            # Writers close segments meanwhile, so repeat until there is nothing left to take.
             while _take_all(path, store, drained, give_up):
                 pass
         except BaseException:
             with suppress(Exception):
-                _tell(path, drained, note)
+                _record(path, drained, note)
             raise
-        _tell(path, drained, note)
+        _record(path, drained, note)
     return drained
 
 
 def _take_all(
     folder: Path, store: Callable[[list[Span], dict[str, int]], Any], drained: Drained, give_up: float | None
 ) -> bool:
-    """Store every segment that nobody holds; say whether there was one, and time for more."""
+    """Store every segment without a living writer; return whether there was one, and time for more."""
     names = sorted(entry.name for entry in segments.entries_in(folder))
     drained.left, before = len(names), drained.segments
     for name in names:
@@ -84,7 +82,7 @@ def _take_all(
             if file is None:
                 continue
             torn = _store_all(file, store, drained)
-            # Under its lock still, so that nobody can have it in hand.
+            # While still locked, so that no one else can be using it.
             (folder / name).unlink(missing_ok=True)
         drained.segments += 1
         drained.torn += torn
@@ -93,7 +91,7 @@ def _take_all(
 
 
 def _store_all(file: BinaryIO, store: Callable[[list[Span], dict[str, int]], Any], drained: Drained) -> int:
-    """Store what is whole in a segment, and return how many lines are not."""
+    """Store the intact lines of a segment, and return the number of damaged ones."""
     spans: list[Span] = []
     removed: dict[str, int] = {}
     torn = size = 0
@@ -126,8 +124,8 @@ def _store_all(file: BinaryIO, store: Callable[[list[Span], dict[str, int]], Any
     return torn
 
 
-def _tell(folder: Path, drained: Drained, note: Callable[[Drained], object] | None) -> None:
-    """Have noted what was drained; what is lost otherwise waits for a drain that is noted."""
+def _record(folder: Path, drained: Drained, note: Callable[[Drained], object] | None) -> None:
+    """Record the result by ``note``; without it, leave the numbers of lost and refused spans for a later drain."""
     noted = False
     try:
         if note is not None:
@@ -142,7 +140,7 @@ def _tell(folder: Path, drained: Drained, note: Callable[[Drained], object] | No
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[bool]:
-    """Yield whether this is the one drainer of the folder; a folder that is not there holds nothing."""
+    """Yield whether this is the only drainer of the folder; true for a missing folder."""
     try:
         segments.check_folder(folder)
     except FileNotFoundError:

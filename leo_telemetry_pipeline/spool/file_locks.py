@@ -1,9 +1,9 @@
-"""Locks of files that processes share: whoever ends gives them back, however it ends, and no child keeps them.
+"""File locks that are released whenever a process ends and are not inherited by forked children.
 
-Belongs here: taking and giving back a lock, and what a fork does to it. Does not: what a lock means (segments, drain).
+Belongs here: taking and releasing locks, handling forks. Does not: what a lock means (segments, drain).
 
-A lock belongs to an open file, and a child that was forked has that open too: it would hold the lock for as long as
-it lives. So it closes what it got, and its parent does not merely close a file, but gives the lock back.
+A lock belongs to an open file description, which a forked child shares and would keep locked. So children close the
+descriptors they inherit, and the parent unlocks before it closes.
 """
 
 import fcntl
@@ -18,9 +18,9 @@ _taken: set[int] = set()
 
 
 def take(fd: int, *, shared: bool = False, patience_s: float = 0.0) -> bool:
-    """Lock an open file, and say whether that came in time. Raises OSError where the file system has no locks."""
+    """Lock an open file; return whether it succeeded within ``patience_s``. Raises OSError without lock support."""
     give_up = time.monotonic() + patience_s
-    # Before it is locked: a child that is forked between the two would keep it.
+    # Register it first: a child forked in between would keep the lock.
     _taken.add(fd)
     locked = False
     try:
@@ -39,7 +39,7 @@ def take(fd: int, *, shared: bool = False, patience_s: float = 0.0) -> bool:
 
 
 def close(fd: int) -> None:
-    """Give a lock back and close its file; nothing in a child that was forked meanwhile. Raises OSError."""
+    """Unlock and close a file; do nothing in a child forked meanwhile. Raises OSError."""
     if fd in _taken:
         _taken.remove(fd)
         with suppress(OSError):
@@ -49,7 +49,7 @@ def close(fd: int) -> None:
 
 @contextmanager
 def opened(path: Path, flags: int, *, shared: bool = False, patience_s: float = 0.0) -> Iterator[int | None]:
-    """Yield a file, open and locked; None where somebody else has its lock for so long. Raises OSError."""
+    """Yield an open, locked file, or None if it stays locked for ``patience_s``. Raises OSError."""
     fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     locked = False
     try:
@@ -65,7 +65,7 @@ def opened(path: Path, flags: int, *, shared: bool = False, patience_s: float = 
 
 
 def _close_in_child() -> None:
-    # Without giving the locks back: they are the parent's.
+    # Close without unlocking: the locks are the parent's.
     for fd in _taken:
         with suppress(OSError):
             os.close(fd)

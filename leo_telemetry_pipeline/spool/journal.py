@@ -1,11 +1,11 @@
-"""A writer's own segment: what is on disk, and in nobody else's hands, until the database has taken it.
+"""Journal: the segments that one writer owns until their spans are stored in the database.
 
-Belongs here: which segment a writer appends to, and when one may be removed or left to the drainers.
+Belongs here: which segment a writer appends to, and when one is removed or left to the drainers.
 Does not: the folder's limits (spool), what is written when (writer).
 
-In durable mode every span passes here first, otherwise only what the database did not take in time. Both kinds are
-``settled`` when their end is known: a segment whose spans are all stored goes, one with another end is left.
-What cannot be tidied stays as well, and nobody hears of it: storing it again adds nothing.
+In durable mode every span is written here first, otherwise only those that the database did not accept in time. A
+segment is removed once all its spans are stored; if any is not, it is left to the drainers. A segment that cannot be
+removed stays silently, since storing it again changes nothing.
 """
 
 import math
@@ -17,14 +17,14 @@ from leo_telemetry_pipeline.spool.segments import Segment
 from leo_telemetry_pipeline.spool.spool import Spool, SpoolError, failure
 
 SEGMENT_BYTES = 1 << 20
-# A living writer leaves what it could not store for others after so long.
+# After this time, a living writer leaves spans that it could not store to the drainers.
 LEFT_AFTER_S = 30.0
-# A disk that refused is not asked again for so long: a program must not feel it with every span.
+# Pause after a failed write, so that a program does not pay for it with every span.
 _REST_S = 0.5
 
 
 class Journal:
-    """The segments that one process writes; any thread may call anything, also from a signal handler."""
+    """The segments that one process writes; safe to call from any thread and from signal handlers."""
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
@@ -34,18 +34,18 @@ class Journal:
         self._refused: SpoolError | None = None
         self._ask_again_s = 0.0
         self._at_work = False
-        # Of time.monotonic(): what a program's end must not wait for any more is refused after it.
+        # time.monotonic() after which writes are refused, so that they do not delay a program's exit.
         self.until_s = math.inf
 
     def append(self, lines: bytes, count: int) -> Segment:
-        """Write the lines of ``count`` spans and return the segment that has them. Raises SpoolError."""
+        """Write the lines of ``count`` spans and return their segment. Raises SpoolError."""
         self._check_time()
         with self._lock:
-            # Whoever had the lock may have waited for a slow disk.
+            # The previous holder of the lock may have waited for a slow disk.
             self._check_time()
             if self._refused is not None and time.monotonic() < self._ask_again_s:
                 raise SpoolError(self._refused.reason)
-            if self._at_work:  # a signal handler has come between
+            if self._at_work:  # called by a signal handler during a write
                 raise SpoolError("spool_unavailable")
             self._at_work = True
             try:
@@ -60,10 +60,10 @@ class Journal:
             return segment
 
     def settle(self, segment: Segment, count: int, *, stored: bool) -> None:
-        """Say what became of ``count`` spans of a segment; those that were not stored are left to the drainers."""
+        """Settle ``count`` spans of a segment as stored or not; those not stored are left to the drainers."""
         with self._lock:
             if segment is not self._current and segment not in self._older:
-                return  # closed meanwhile: the drainers have it
+                return  # closed meanwhile and left to the drainers
             segment.pending -= count
             segment.failed = segment.failed or not stored
             if segment.pending:
@@ -74,14 +74,14 @@ class Journal:
                 self._empty(segment)
 
     def release(self, *, after_s: float = 0.0) -> None:
-        """Leave to the drainers what cannot be stored from here, if it has waited for so long."""
+        """Leave a failed segment to the drainers if it is older than ``after_s``."""
         with self._lock:
             current = self._current
             if current is not None and current.failed and time.monotonic() - current.born_s >= after_s:
                 self._rotate()
 
     def close(self) -> None:
-        """Leave everything whose end is open to the drainers, and keep nothing."""
+        """Leave all segments to the drainers."""
         with self._lock:
             self.until_s = math.inf
             self._rotate()
@@ -104,7 +104,7 @@ class Journal:
         try:
             segment.append(lines)
         except OSError as error:
-            # Whatever may be torn now stands at the end of a file that nobody appends to.
+            # A torn line may only be at the end of a file, so nothing is appended to this one.
             self._rotate()
             raise failure(error) from None
         return segment

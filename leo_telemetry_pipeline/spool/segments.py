@@ -1,10 +1,10 @@
-"""A segment: a file in which spans wait for the database, a record a line.
+"""Segment: a file of spans that wait for the database, one record per line.
 
-Belongs here: the format of a line, making, appending, reading and ending a segment, and whose its folder may be.
-Does not: how much all of them may hold (spool), who writes (journal) and who reads them (drain).
+Belongs here: the line format, creating, appending, reading and closing a segment, permissions of its folder.
+Does not: total limits (spool), who writes (journal) and who reads segments (drain).
 
-A line is the CRC-32 of its JSON in 8 hex digits, a space, the JSON, a newline. Whoever writes holds the file's
-lock for as long as it lives, and the kernel gives it back however the process ends: a lock means a living writer.
+A line is the CRC-32 of its JSON in 8 hex digits, a space, the JSON, a newline. A writer holds the file's lock, which
+the kernel releases however the process ends: a locked segment has a living writer.
 """
 
 import json
@@ -23,19 +23,19 @@ from leo_telemetry_pipeline.span import COLUMNS, InvalidSpan, Span
 from leo_telemetry_pipeline.spool import file_locks
 
 SUFFIX = ".spans"
-# Of one attribute that was not kept, in one line.
+# Limit of a removed attribute's count in one line.
 _MOST = 1 << 32
 _values = operator.attrgetter(*COLUMNS)
-# JSON writes everything beyond ASCII, and every newline inside a text, with escapes: a line stays a line.
+# JSON escapes newlines and all non-ASCII characters, so a record is one line.
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 class DamagedLine(ValueError):
-    """A line that is not as it was written: torn, changed, or no record of ours."""
+    """A line that is torn, changed, or not a record."""
 
 
 def line_of(record: dict) -> bytes:
-    """Return a record as the line that stands for it."""
+    """Return the line of a record."""
     payload = _encode(record).encode()
     return b"%08x %s\n" % (zlib.crc32(payload), payload)
 
@@ -47,7 +47,7 @@ def span_line(span: Span) -> bytes:
 
 
 def removed_line(removed: dict[str, int]) -> bytes:
-    """Return the line that counts attributes which were not kept, by name; nothing for none."""
+    """Return the line with counts of removed attributes by name, empty for none."""
     return line_of({"removed_keys": removed}) if removed else b""
 
 
@@ -66,7 +66,7 @@ def record_of(line: bytes) -> dict:
 
 
 def content_of(record: dict) -> tuple[Span | None, dict[str, int]]:
-    """Return the span of a record, and its counts of attributes that were not kept, by name. Raises DamagedLine."""
+    """Return the span of a record, and its counts of removed attributes by name. Raises DamagedLine."""
     removed = record.get("removed_keys", {})
     if not isinstance(removed, dict) or not all(
         type(count) is int and 0 <= count < _MOST for count in removed.values()
@@ -86,11 +86,11 @@ class Segment:
     def __init__(self, folder: Path) -> None:
         self.size = 0
         self.born_s = time.monotonic()
-        # For a writer: spans whose end is open, and whether one of them has to be drained from here.
+        # For the journal: unsettled spans, and whether any must be drained from here.
         self.pending = 0
         self.failed = False
         while True:
-            # In the order of their names, segments are in the order of time.
+            # Names sort by time.
             self.path = folder / f"{time.time_ns():020}-{os.getpid()}-{os.urandom(4).hex()}{SUFFIX}"
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
             self._fd = os.open(self.path, flags, 0o600)
@@ -104,11 +104,11 @@ class Segment:
                 os.close(self._fd)
             elif os.fstat(self._fd).st_nlink:
                 return
-            else:  # a drainer has come between, and removed the file for being empty
+            else:  # a drainer removed the file in between because it was empty
                 file_locks.close(self._fd)
 
     def append(self, lines: bytes) -> None:
-        """Write whole lines, all of them or none."""
+        """Write whole lines, all or none."""
         rest = memoryview(lines)
         try:
             while rest:
@@ -119,7 +119,7 @@ class Segment:
         self.size += len(lines)
 
     def sync(self) -> None:
-        """Return when the file and its name have reached the disk."""
+        """Force the file and its directory entry to disk."""
         os.fsync(self._fd)
         folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -128,16 +128,16 @@ class Segment:
             os.close(folder)
 
     def empty(self) -> None:
-        """Forget what was written."""
+        """Truncate the file."""
         os.ftruncate(self._fd, 0)
         self.size = 0
 
     def close(self) -> None:
-        """Write no more: from now on a drainer may take it."""
+        """Close the file, so that a drainer may take it."""
         file_locks.close(self._fd)
 
     def remove(self) -> None:
-        """Remove the file, while the lock still keeps drainers off."""
+        """Remove the file while its lock still keeps drainers away."""
         try:
             self.path.unlink(missing_ok=True)
         finally:
@@ -146,7 +146,7 @@ class Segment:
 
 @contextmanager
 def taken(path: Path) -> Iterator[BinaryIO | None]:
-    """Open a segment for reading, locked; None when its writer lives, or it is gone or no file of ours."""
+    """Open and lock a segment for reading; yield None if its writer lives, or if it is missing or not a file."""
     with ExitStack() as stack:
         file = None
         with suppress(OSError):
@@ -157,7 +157,7 @@ def taken(path: Path) -> Iterator[BinaryIO | None]:
 
 
 def entries_in(folder: Path) -> Iterator[os.DirEntry]:
-    """Yield the segments of a folder in no order; none where there is no such folder."""
+    """Yield the segments of a folder in any order; none if the folder is missing."""
     try:
         with os.scandir(folder) as entries:
             yield from (entry for entry in entries if entry.name.endswith(SUFFIX))
@@ -166,7 +166,7 @@ def entries_in(folder: Path) -> Iterator[os.DirEntry]:
 
 
 def check_folder(folder: Path) -> None:
-    """Raise PermissionError for a folder that is not ours alone to write to, FileNotFoundError for none."""
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise PermissionError(f"{folder} belongs to somebody else, or others may write there")
+    """Raise PermissionError if others may write to the folder, FileNotFoundError if it is missing."""
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        raise PermissionError(f"{folder} belongs to somebody else or is writable by others")

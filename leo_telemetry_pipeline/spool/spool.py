@@ -1,7 +1,7 @@
-"""The spool: a folder in which spans wait on disk until a database takes them, whatever happens to their process.
+"""Spool: a folder that buffers spans on disk until the database accepts them, even if their process dies.
 
-Belongs here: whose folder it may be, how much it may hold, and what ended processes leave for the next drain.
-Does not: the format of a segment (segments), a writer's own segment (journal), emptying the folder (drain).
+Belongs here: the folder's owner, its size limit, counters that ended processes leave for the next drain.
+Does not: the format of a segment (segments), a writer's own segments (journal), emptying the folder (drain).
 """
 
 import errno
@@ -17,16 +17,16 @@ from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.spool import file_locks, leftover_counters, segments
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# How long an answer holds, good or bad: asking a disk anew for every span would be felt.
+# How long the measured usage is cached, since measuring it for every span would be slow.
 _LOOK_AGAIN_S = 1.0
-# Also of many segments with a span each, no folder is slow to look at, and no drain endless.
+# Keeps listing and draining fast even if every segment has only one span.
 _MOST_SEGMENTS = 20_000
-# What the smallest file takes.
+# Disk space of the smallest file.
 _BLOCK = 4_096
 
 
 class SpoolError(Exception):
-    """The spool did not take it; ``reason`` is spool_full, spool_disk_full, spool_unavailable or out_of_time."""
+    """A failed write; ``reason`` is spool_full, spool_disk_full, spool_unavailable or out_of_time."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -34,22 +34,22 @@ class SpoolError(Exception):
 
 
 def folder_of(home: str) -> str:
-    """Return where the spool of a home lies."""
+    """Return the spool folder of a home."""
     return str(Path(home) / "spool")
 
 
 def usage(folder: str) -> tuple[int, int]:
-    """Return how many segments wait, and what they take of the disk in bytes. Raises OSError."""
+    """Return the number of segments and their disk usage in bytes. Raises OSError."""
     sizes = []
     for entry in segments.entries_in(Path(folder)):
         with suppress(FileNotFoundError):
-            found = entry.stat(follow_symlinks=False)
-            sizes.append(max(found.st_size, 512 * found.st_blocks))
+            status = entry.stat(follow_symlinks=False)
+            sizes.append(max(status.st_size, 512 * status.st_blocks))
     return len(sizes), sum(sizes)
 
 
 def waiting(folder: str) -> tuple[int, int]:
-    """Return how many segments a drain would bring, and their size in bytes. Raises OSError."""
+    """Return the number of segments that a drain would store, and their size in bytes. Raises OSError."""
     sizes = []
     for entry in segments.entries_in(Path(folder)):
         with suppress(FileNotFoundError):
@@ -60,7 +60,7 @@ def waiting(folder: str) -> tuple[int, int]:
 
 
 class Spool:
-    """A folder for segments of at most ``max_bytes`` together, closed to everyone but its owner."""
+    """A folder for segments of at most ``max_bytes`` in total, accessible only to its owner."""
 
     def __init__(self, folder: str, max_bytes: int) -> None:
         self.folder = Path(folder)
@@ -69,9 +69,9 @@ class Spool:
         self._look_at_s = 0.0
 
     def write(self, spans: Iterable[Span], removed: dict[str, int] | None = None, *, sync: bool = False) -> None:
-        """Write a segment with redacted spans, whole or not at all; with ``sync`` it has reached the disk on return.
+        """Write redacted spans as one segment, atomically; with ``sync``, force it to disk.
 
-        ``removed`` counts attributes that were not kept, by name. Raises SpoolError.
+        ``removed`` counts removed attributes by name. Raises SpoolError.
         """
         lines = b"".join(map(segments.span_line, spans)) + segments.removed_line(removed or {})
         segment = self.make_segment(len(lines))
@@ -88,7 +88,7 @@ class Spool:
         segment.close()
 
     def make_segment(self, size: int = 0) -> segments.Segment:
-        """Make an empty segment that shall hold ``size`` bytes at first. Raises SpoolError."""
+        """Create an empty segment and reserve ``size`` bytes for it. Raises SpoolError."""
         self.check_folder()
         self.take_room(max(size, _BLOCK))
         if self._segments >= _MOST_SEGMENTS:
@@ -100,7 +100,7 @@ class Spool:
             raise failure(error) from None
 
     def take_room(self, size: int) -> None:
-        """Count bytes that will be written. Raises SpoolError where the spool has no room for them."""
+        """Reserve bytes that will be written. Raises SpoolError if the spool is full."""
         now = time.monotonic()
         if now >= self._look_at_s:
             self._look_at_s = now + _LOOK_AGAIN_S
@@ -121,7 +121,7 @@ class Spool:
             raise failure(error) from None
 
     def check_folder(self) -> None:
-        """Make the folder where it is missing. Raises SpoolError where it is not ours alone to write to."""
+        """Create the folder if missing. Raises SpoolError if others may write to it."""
         try:
             if not self.folder.is_dir():
                 make_home(self.folder.parent, inside=self.folder.name)
@@ -136,5 +136,5 @@ def _is_held(path: str) -> bool:
 
 
 def failure(error: OSError) -> SpoolError:
-    """Return the SpoolError that an OSError of the spool's files is."""
+    """Return the SpoolError for an OSError of the spool's files."""
     return SpoolError("spool_disk_full" if error.errno in _NO_ROOM else "spool_unavailable")

@@ -1,1 +1,4 @@
-"""What answers over HTTP: the OTLP receiver. It reads requests; what a span is, and where it goes, is decided below."""
+"""HTTP servers: the OTLP receiver, and Dagster's UI behind a guard.
+
+Belongs here: requests, responses, connections. Does not: what a span is (sources), storing it (store).
+"""

@@ -1,7 +1,7 @@
-"""What the receiver answers, as the OTLP specification has it: in the encoding of the request.
+"""Responses of the receiver in the encoding of the request, as specified by OTLP.
 
-Belongs here: ExportTraceServiceResponse and google.rpc.Status, in JSON and in protobuf. Both are so small that
-writing their few bytes is simpler than generated classes. Does not: when which status is due (app).
+Belongs here: ExportTraceServiceResponse and google.rpc.Status, in JSON and in protobuf. Both are so small that writing
+their bytes is simpler than using generated classes. Does not: choosing the status (app).
 """
 
 import json
@@ -14,15 +14,15 @@ PROTOBUF = "application/x-protobuf"
 
 
 def content_type(request: HTTPConnection) -> str:
-    """Return the media type of a request in lower case, without parameters; empty when it names none."""
+    """Return the media type of a request in lower case, without parameters; empty if missing."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def accepted(form: str, rejected: int, message: str) -> Response:
-    """Answer 200; with ``rejected`` or a message as a partial success."""
+    """Return a response with status 200, a partial success if there is a message or any rejected span."""
     if form == JSON:
-        said = {"partialSuccess": {"rejectedSpans": str(rejected), "errorMessage": message}}
-        return Response(json.dumps(said if rejected or message else {}), media_type=JSON)
+        content = {"partialSuccess": {"rejectedSpans": str(rejected), "errorMessage": message}}
+        return Response(json.dumps(content if rejected or message else {}), media_type=JSON)
     partial = (b"\x08" + _varint(rejected) if rejected else b"") + _text(2, message)
     return Response(b"\x0a" + _varint(len(partial)) + partial if partial else b"", media_type=PROTOBUF)
 
@@ -30,7 +30,7 @@ def accepted(form: str, rejected: int, message: str) -> Response:
 def refused(
     form: str, status: int, message: str, retry_after: int | None = None, headers: dict[str, str] | None = None
 ) -> Response:
-    """Answer with an error status and a google.rpc.Status; ``retry_after`` in seconds."""
+    """Return a response with an error status and a google.rpc.Status; ``retry_after`` in seconds."""
     headers = dict(headers or {})
     if retry_after is not None:
         headers["Retry-After"] = str(retry_after)
@@ -45,9 +45,9 @@ def _text(field: int, value: str) -> bytes:
 
 
 def _varint(number: int) -> bytes:
-    made = bytearray()
+    encoded = bytearray()
     while number > 0x7F:
-        made.append(number & 0x7F | 0x80)
+        encoded.append(number & 0x7F | 0x80)
         number >>= 7
-    made.append(number)
-    return bytes(made)
+    encoded.append(number)
+    return bytes(encoded)

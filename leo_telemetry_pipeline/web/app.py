@@ -1,7 +1,7 @@
-"""The OTLP receiver: what it answers at which address.
+"""OTLP receiver: the ASGI application.
 
-Belongs here: routes, statuses, the order in which a request is checked. Does not: reading bodies (body), what they
-say (sources.otlp), where spans go (span_keeper), sockets (server).
+Belongs here: routes, statuses, the order of checks of a request. Does not: reading bodies (body), decoding them
+(sources.otlp), storing spans (span_keeper), sockets (server).
 """
 
 import asyncio
@@ -34,7 +34,7 @@ from leo_telemetry_pipeline.web.notices import Notices
 from leo_telemetry_pipeline.web.span_keeper import Keeper, NotKept
 
 _READERS = {answers.JSON: otlp.parts_of_json, answers.PROTOBUF: otlp_protobuf.parts_of_protobuf}
-# What is refused with these, or by the guard, is lost: no exporter sends it again.
+# Requests refused with these statuses, or by the guard, are lost, since exporters do not retry them.
 _FOR_GOOD = (400, 413, 415)
 _HOST_REMEDY = f"set {PREFIX}SERVE_TOKEN, or let the proxy send Host: localhost"
 _PLACE = re.compile(r"(?<=byte) \d+|; \d+ span\(s\) before that are stored")
@@ -43,9 +43,9 @@ _log = logging.getLogger(__name__)
 
 
 def build_app(settings: Settings, target: Target, *, host: str = "127.0.0.1", away: bool = False) -> "Application":
-    """Return the receiver as an ASGI application that stores into ``target`` and spools into the settings' home.
+    """Return the receiver as an ASGI application that stores in ``target`` and spools in the settings' home.
 
-    ``host``: the name or number that it was told to listen at. ``away``: the target does not answer yet.
+    ``host``: the name or address that it listens on. ``away``: the target does not answer yet.
     """
     receiver = _Receiver(settings, target, away=away)
     app = Starlette(
@@ -61,13 +61,13 @@ def build_app(settings: Settings, target: Target, *, host: str = "127.0.0.1", aw
         lifespan=receiver.life,
     )
     app.router.redirect_slashes = False
-    # Whoever knows the token is no web page, by whatever name a proxy passes the request on.
+    # A client that knows the token is not a web page, so any Host is accepted, as a proxy may send.
     hosts = None if settings.serve_token else CONTAINER_HOSTS | {host.lower()}
     return Application(OriginGuard(app, Rules(hosts), receiver.refuse_stranger), receiver.metrics, receiver.notices)
 
 
 def _signal(path: str, endpoint: Callable) -> list[Route]:
-    # Some clients end the address that they are given in a slash.
+    # Some clients append a slash to their endpoint.
     return [Route(path + end, endpoint, methods=["POST"]) for end in ("", "/")]
 
 
@@ -117,7 +117,7 @@ class _Receiver:
             return answers.accepted(form, 0, "")
 
     async def _take_logs(self, body: bytes, form: str) -> None:
-        """Keep what Claude Code's log events add to its spans; other logs are dropped."""
+        """Keep Claude Code's log events, which complete its spans; drop other logs."""
         try:
             if not await self._claude.keep_logs(body, form):
                 self.metrics.totals["requests_dropped"] += 1
@@ -126,11 +126,11 @@ class _Receiver:
         except otlp.TooLarge as error:
             raise Refusal(413, str(error)) from None
         except NotKept as error:
-            raise Refusal(503, f"what was told cannot be kept ({error})", batching.RETRY_AFTER_S) from None
+            raise Refusal(503, f"Claude Code's records cannot be kept ({error})", batching.RETRY_AFTER_S) from None
 
     @asynccontextmanager
     async def _body_of(self, request: Request) -> AsyncIterator[tuple[str, Body]]:
-        """Yield the media type and the whole body of a request that may come in, and note what is refused."""
+        """Yield the media type and the complete body of an authorized request; record refusals as notices."""
         self._admit(request)
         try:
             form, arriving = self._opened(request)
@@ -142,7 +142,7 @@ class _Receiver:
                 arriving.close()
         except Refusal as refusal:
             if refusal.status in _FOR_GOOD:
-                # Where in a body it is wrong differs each time, and the same reason is counted once.
+                # Remove the position in the body, so that equal reasons are counted together.
                 reason = f"{refusal.status} {_PLACE.sub('', refusal.message)}"
                 self.notices.add(intake.REFUSED, reason, f"request(s) refused: {reason}")
             raise
@@ -176,8 +176,8 @@ class _Receiver:
 
     async def readiness(self, request: Request) -> Response:  # noqa: ARG002
         database_up, ready = await self._keeper.readiness()
-        said = {"ready": ready, "database": "up" if database_up else "away"}
-        return Response(json.dumps(said), 200 if ready else 503, media_type=answers.JSON)
+        state = {"ready": ready, "database": "up" if database_up else "away"}
+        return Response(json.dumps(state), 200 if ready else 503, media_type=answers.JSON)
 
     async def numbers(self, request: Request) -> Response:
         self._admit(request)
@@ -186,7 +186,7 @@ class _Receiver:
 
 
 async def _gone(request: Request, error: Exception) -> Response:  # noqa: ARG001
-    return Response(status_code=400)  # nobody reads it, but it is counted
+    return Response(status_code=400)  # the client is gone, but the request is counted
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
@@ -198,18 +198,18 @@ async def _refuse(request: Request, error: Exception) -> Response:
 async def _refuse_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     message = {
-        404: "traces are taken at /v1/traces, logs at /v1/logs, metrics at /v1/metrics, by OTLP over HTTP",
-        405: "send it by POST",
+        404: "send traces to /v1/traces, logs to /v1/logs, metrics to /v1/metrics, by OTLP over HTTP",
+        405: "use POST",
     }.get(error.status_code, error.detail)
     return answers.refused(answers.content_type(request), error.status_code, message, headers=dict(error.headers or {}))
 
 
 async def _failed(request: Request, error: Exception) -> Response:  # noqa: ARG001
-    return answers.refused(answers.content_type(request), 500, "the receiver has a bug, which its log names")
+    return answers.refused(answers.content_type(request), 500, "internal error: see the receiver's log")
 
 
 class Application:
-    """Counts every request by its status, and logs what went wrong without a word of what was sent."""
+    """Counts requests by status, and logs unexpected errors without any content of the request."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, notices: Notices) -> None:
         self.metrics = metrics
@@ -217,7 +217,7 @@ class Application:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or live through start and end, as ASGI has it."""
+        """Handle one ASGI connection: a request, or the server's lifespan."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -231,7 +231,7 @@ class Application:
         self.metrics.in_flight += 1
         try:
             await self._app(scope, receive, counted)
-        except Exception as error:  # noqa: BLE001  # the server would log it with its text, which may quote a span
+        except Exception as error:  # noqa: BLE001  # uvicorn would log its text, which may quote a span
             _log.error("a request failed: %s at %s", type(error).__name__, _place(error))
         finally:
             self.metrics.in_flight -= 1

@@ -1,9 +1,9 @@
-"""Between bodies and the keeper: what waits is decoded and stored together, what is large in parts.
+"""Batcher: decodes and stores waiting requests together, and large requests in parts.
 
-Belongs here: in which order, in how many transactions, and until when a request is worked on.
-Does not: HTTP (app), reading bodies (body), where spans go (span_keeper).
+Belongs here: order, transactions and deadlines of requests.
+Does not: HTTP (app), reading bodies (body), storing spans (span_keeper).
 
-One request or group at a time is in memory as objects; the next part is decoded while one is stored.
+Only one request or group is decoded in memory at a time; the next part is decoded while one is stored.
 """
 
 import asyncio
@@ -31,16 +31,16 @@ from leo_telemetry_pipeline.web.metrics import Metrics
 from leo_telemetry_pipeline.web.notices import Notices
 from leo_telemetry_pipeline.web.span_keeper import PATIENCE_S, Keeper, NotKept
 
-# Exporters wait for ten seconds by default; an answer after that would be lost on them.
+# Exporters wait for ten seconds by default, so an answer must come before that.
 _WAITS_S = 7.0
 _ANSWER_S = 9.0
 _LEAST_PATIENCE_S = 2.0
 RETRY_AFTER_S = 5
-# Of requests that are stored together, so that none of them waits long for the others.
+# Limit of requests stored together, so that none of them waits long for the others.
 _GROUP_BYTES = 256 << 10
-REFUSED_BY_TABLE = "refused by the table, which keeps it in telemetry_quarantine"
+REFUSED_BY_TABLE = "refused by the table, kept in telemetry_quarantine"
 
-# What reads a body: takes it with ``project`` and ``policy``, and yields its spans in parts.
+# Decodes a body, given ``project`` and ``policy``, and yields its spans in parts.
 PartsOf = Callable[..., Generator[Read, None, None]]
 T = TypeVar("T")
 _start = operator.attrgetter("start_time_ms")
@@ -48,7 +48,7 @@ _start = operator.attrgetter("start_time_ms")
 
 @dataclass(eq=False)
 class _Request:
-    """A body that is whole, until it is answered with the rejected spans by reason. Times are the event loop's."""
+    """A complete body and the future of its answer: rejected spans by reason. Times are the event loop's."""
 
     parts_of: PartsOf
     body: Body
@@ -67,14 +67,14 @@ class _Request:
 
 @dataclass
 class _Decoded:
-    """A part of a request with what is wrong with its times: how many spans, the first and the last start in ms."""
+    """A part of a request; ``implausible``: number of spans, first and last start in ms, by reason."""
 
     read: Read
     implausible: dict[str, tuple[int, int, int]] = field(default_factory=dict)
 
 
 class Batcher:
-    """Takes bodies and answers when their spans are kept. All methods are called in the event loop's thread."""
+    """Accepts bodies and answers once their spans are kept; all methods run in the event loop's thread."""
 
     def __init__(
         self, settings: Settings, keeper: Keeper, claude: ClaudeCode, metrics: Metrics, notices: Notices
@@ -91,10 +91,7 @@ class Batcher:
         self._arrived = asyncio.Event()
 
     async def take(self, parts_of: PartsOf, body: Body) -> Mapping[str, int]:
-        """Return when the spans that ``parts_of`` reads from a body are kept: the rejected ones by reason.
-
-        Raises Refusal.
-        """
+        """Wait until the spans of a body are kept; return the rejected ones by reason. Raises Refusal."""
         loop = asyncio.get_running_loop()
         request = _Request(parts_of, body, loop.create_future(), loop.time() + _ANSWER_S)
         late = loop.call_later(_WAITS_S, _refuse_late, request)
@@ -106,17 +103,17 @@ class Batcher:
             late.cancel()
 
     async def work(self) -> None:
-        """Decode and keep what arrives; never returns."""
+        """Decode and keep requests; never returns."""
         while True:
             await self._arrived.wait()
             await self._work_on(self._next_group(LIMIT))
 
     def close(self) -> None:
-        """End the thread that decodes."""
+        """Stop the decoding thread."""
         self._reader.shutdown(wait=False, cancel_futures=True)
 
     def _next_group(self, largest: int) -> list[_Request]:
-        """Take what waits for longest, as much as is kept together, up to the first body larger than ``largest``."""
+        """Take the oldest requests for one group, stopping at a body larger than ``largest``."""
         group, size = [], 0
         while self._waiting:
             request = self._waiting[0]
@@ -136,14 +133,14 @@ class Batcher:
                 await self._keep_in_parts(group[0])
             elif group:
                 await self._keep_together(group)
-        except Exception as error:  # noqa: BLE001  # the client is answered, and the next request is worked on
+        except Exception as error:  # noqa: BLE001  # the client is answered, and work continues
             for request in group:
                 request.refuse(_refusal(error))
 
     async def _keep_together(self, group: list[_Request]) -> None:
-        made = await self._in_reader(lambda: [self._whole(request) for request in group])
+        results = await self._in_reader(lambda: [self._whole(request) for request in group])
         good = []
-        for request, decoded in zip(group, made, strict=True):
+        for request, decoded in zip(group, results, strict=True):
             if isinstance(decoded, Exception):
                 request.refuse(decoded)
             else:
@@ -151,10 +148,10 @@ class Batcher:
         try:
             refused = await self._keep([decoded for _, decoded in good], min(r.answer_by for r in group))
         except Exception as error:
-            # Where notes were not kept, it is for the session of one of them.
+            # NotNoted is about one session, so the other requests may succeed.
             if (isinstance(error, NotKept) and not isinstance(error, NotNoted)) or len(good) < 2:
                 raise
-            # What fails in one of them costs the others nothing.
+            # Retry one by one, so that one failure does not affect the others.
             for request, decoded in good:
                 await self._keep_alone(request, decoded)
             return
@@ -175,11 +172,11 @@ class Batcher:
         kept = 0
 
         def decode() -> _Decoded | Exception:
-            # Returned, not raised: a traceback would hold the body until the garbage collector comes by.
+            # Return the error: a raised one's traceback would keep the body alive until garbage collection.
             try:
                 read = next(parts)
                 if read.is_last:
-                    parts.close()  # lets go of the body
+                    parts.close()  # releases the body
                 return self._judged(read)
             except Exception as error:  # noqa: BLE001  # the client is answered
                 return _refusal(error)
@@ -195,10 +192,10 @@ class Batcher:
                 [refused] = await self._keep([decoded], request.answer_by)
                 rejections.update(self._count(decoded, refused))
                 kept += len(decoded.read.spans) + len(decoded.read.notes) - refused
-                # Small requests do not wait for all parts of a large one.
+                # Small requests need not wait for all parts of a large one.
                 await self._work_on(self._next_group(PART_BODY))
         finally:
-            # A generator that is still at work may not be left behind.
+            # The generator must not be left running.
             if following is not None:
                 with suppress(Exception):
                     await following
@@ -219,14 +216,14 @@ class Batcher:
     def _whole(self, request: _Request) -> _Decoded | Exception:
         try:
             return self._judged(whole_of(self._parts_of(request)))
-        except Exception as error:  # noqa: BLE001  # the others of its group have nothing to do with it
+        except Exception as error:  # noqa: BLE001  # the other requests of its group are unaffected
             return _refusal(error)
 
     def _judged(self, read: Read) -> _Decoded:
         return _Decoded(read, _implausible(read.spans, time.time_ns() // 1_000_000, self._keep_days))
 
     def _count(self, part: _Decoded, refused: int) -> dict[str, int]:
-        """Count what became of a part that is kept, and return its rejected spans by reason."""
+        """Count the spans of a kept part, and return its rejected spans by reason."""
         rejections = dict(part.read.rejections)
         if refused:
             rejections[REFUSED_BY_TABLE] = refused
@@ -235,15 +232,15 @@ class Batcher:
         for reason, count in rejections.items():
             self._notices.add(intake.REJECTED, reason, f"span(s) rejected: {reason}", count)
         for detail, (count, first, last) in part.implausible.items():
-            said = f"span(s) stored whose times cannot be true: {detail} (of late from {_day(first)} to {_day(last)})"
-            self._notices.add(intake.IMPLAUSIBLE_TIMES, detail, said, count)
+            line = f"span(s) stored with impossible times: {detail} (latest from {_day(first)} to {_day(last)})"
+            self._notices.add(intake.IMPLAUSIBLE_TIMES, detail, line, count)
             self._metrics.totals["spans_implausible"] += count
         return rejections
 
 
 def _refuse_late(request: _Request) -> None:
     if not request.begun:
-        request.refuse(Refusal(503, "requests come faster than they can be stored", RETRY_AFTER_S))
+        request.refuse(Refusal(503, "requests arrive faster than they can be stored", RETRY_AFTER_S))
 
 
 def _refusal(error: Exception) -> Exception:
@@ -252,14 +249,14 @@ def _refusal(error: Exception) -> Exception:
     if isinstance(error, otlp.TooLarge):
         return Refusal(413, str(error))
     if isinstance(error, NotNoted):
-        return Refusal(503, f"what was told cannot be kept ({error})", RETRY_AFTER_S)
+        return Refusal(503, f"Claude Code's records cannot be kept ({error})", RETRY_AFTER_S)
     if isinstance(error, NotKept):
         return Refusal(503, f"database and spool are both unavailable ({error})", RETRY_AFTER_S)
     return error
 
 
 def _after(kept: int, error: Exception) -> Exception:
-    """Return the refusal of a body of which so many spans were kept before it proved broken."""
+    """Return the error for a body that proved invalid after ``kept`` spans were stored."""
     if not kept or not isinstance(error, Refusal):
         return error
     return Refusal(error.status, f"{error.message}; {kept} span(s) before that are stored", error.retry_after)
@@ -271,15 +268,15 @@ def _implausible(spans: list[Span], now_ms: int, keep_days: int) -> dict[str, tu
             span.start_time_ms, span.end_time_ms, span.duration_ms, now_ms=now_ms, keep_days=keep_days
         )
 
-    found: dict[str, tuple[int, int, int]] = {}
-    # Durations were measured between start and end, so where the extremes can be true all can.
+    implausible: dict[str, tuple[int, int, int]] = {}
+    # Fast path: OTLP durations are end minus start, so if the extremes are plausible, all spans are.
     extremes = [min(spans, key=_start), max(spans, key=_start), max(spans, key=_end)] if spans else []
     for span in spans if any(map(wrong, extremes)) else ():
         detail, start = wrong(span), span.start_time_ms
         if detail is not None:
-            count, first, last = found.get(detail, (0, start, start))
-            found[detail] = (count + 1, min(first, start), max(last, start))
-    return found
+            count, first, last = implausible.get(detail, (0, start, start))
+            implausible[detail] = (count + 1, min(first, start), max(last, start))
+    return implausible
 
 
 def _end(span: Span) -> int:

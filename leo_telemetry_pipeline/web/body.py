@@ -1,6 +1,6 @@
-"""The bodies of requests: read piece by piece, inflated, and bounded in size, in sum and in time.
+"""Request bodies: read in pieces and inflated, with limits on size, total size and time.
 
-Belongs here: what arrives before anything of it is understood. Does not: what it says (sources.otlp).
+Belongs here: receiving bytes. Does not: decoding them (sources.otlp).
 """
 
 import asyncio
@@ -10,12 +10,12 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 LIMIT = 20 << 20
-# Above LIMIT there is room for small bodies, so that one large one does not keep all others out.
+# Reserve beyond LIMIT for small bodies, so that one large body does not block all others.
 SMALL = 64 << 10
 _FOR_SMALL = 4 << 20
 IDLE_S = 10.0
 TOTAL_S = 30.0
-# Large enough to be quick, small enough to stop soon after the limit.
+# Large enough to be fast, small enough to stop soon after the limit.
 _STEP = 256 << 10
 _GZIP = 16 + zlib.MAX_WBITS
 
@@ -23,7 +23,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 
 class Refusal(Exception):
-    """A request that is answered by a status other than 200; ``retry_after`` in seconds."""
+    """A request answered with a status other than 200; ``retry_after`` in seconds."""
 
     def __init__(self, status: int, message: str, retry_after: int | None = None) -> None:
         super().__init__(message)
@@ -37,36 +37,36 @@ class Gone(Exception):
 
 
 class Inflow:
-    """How many bytes of bodies are in memory, of all requests together: about LIMIT at most."""
+    """Bytes of all bodies in memory, limited to about LIMIT."""
 
     def __init__(self) -> None:
         self.held = 0
 
     def take(self, size: int, whole: int) -> None:
-        """Make room for more bytes of a body that has ``whole`` with them. Raises Refusal 503 when others hold it."""
+        """Reserve ``size`` more bytes for a body of ``whole`` bytes so far. Raises Refusal 503 if memory is full."""
         if self.held + size > LIMIT + (_FOR_SMALL if whole <= SMALL else 0):
-            # Not 429: exporters of older SDKs send that never again.
-            raise Refusal(503, "too much is being received at once: send it again", retry_after=1)
+            # Not 429, which exporters of older SDKs do not retry.
+            raise Refusal(503, "too many bytes are being received at once: send it again", retry_after=1)
         self.held += size
 
 
 class Body:
-    """One body: fed as it arrives, whole after ``finish``; its bytes count in the inflow until ``close``.
+    """One body: ``feed`` it as it arrives, then ``finish``; its bytes count in the inflow until ``close``.
 
-    ``received`` is its size in bytes as it was sent, ``size`` as it is held. Raises Refusal: 413 beyond LIMIT, sent or
-    inflated; 400 for what is not gzip, is cut off, or goes on after its end; 503 where all bodies are too many.
+    ``received`` is its size in bytes as sent, ``size`` as held in memory. Raises Refusal: 413 beyond LIMIT, as sent or
+    inflated; 400 if it is not gzip, is truncated, or has data after its end; 503 if memory is full.
     """
 
     def __init__(self, inflow: Inflow, *, gzip: bool) -> None:
         self.received = 0
         self._inflow = inflow
         self._inflate = zlib.decompressobj(_GZIP) if gzip else None
-        # Hands its bytes over without a copy, which joining a list of pieces would make.
+        # getvalue does not copy, unlike joining a list of pieces.
         self._bytes = io.BytesIO()
         self.size = 0
 
     def feed(self, piece: bytes) -> None:
-        """Take the next piece as it was sent."""
+        """Add the next piece as sent."""
         self.received += len(piece)
         if self.received > LIMIT:
             raise _too_large()
@@ -78,20 +78,20 @@ class Body:
                 self._keep(self._inflate.decompress(piece, _STEP))
                 piece = self._inflate.unconsumed_tail
         except zlib.error:
-            raise Refusal(400, "the body is not gzip, though its Content-Encoding says so") from None
-        # A second member would be valid gzip too, but a million empty ones are an attack and no exporter sends them.
+            raise Refusal(400, "the body is not gzip, although its Content-Encoding says so") from None
+        # More gzip members would be valid, but no exporter sends them, and a million empty ones are an attack.
         if self._inflate.unused_data:
-            raise Refusal(400, "the body goes on after the end of its gzip data")
+            raise Refusal(400, "the body has data after the end of its gzip stream")
 
     def finish(self) -> bytes:
-        """Return all of it, once; the caller's is then the only reference."""
+        """Return the complete body, once, keeping no reference."""
         if self._inflate is not None and not self._inflate.eof:
-            raise Refusal(400, "the gzip data of the body is cut off")
+            raise Refusal(400, "the gzip data of the body is truncated")
         whole, self._bytes = self._bytes.getvalue(), io.BytesIO()
         return whole
 
     def close(self) -> None:
-        """Let go of the bytes."""
+        """Release the bytes."""
         self._inflow.held -= self.size
         self.size = 0
         self._bytes, self._inflate = io.BytesIO(), None
@@ -105,13 +105,13 @@ class Body:
 
 
 def declared(length: str | None) -> None:
-    """Refuse by Content-Length what is too large, before any of it is read."""
+    """Refuse a body that is too large by its Content-Length, before reading it."""
     if length and length.isascii() and length.isdigit() and (len(length) > 18 or int(length) > LIMIT):
         raise _too_large()
 
 
 async def read(receive: Receive, body: Body) -> None:
-    """Feed a body from ASGI's messages. Raises Refusal, 408 for a slow client; Gone."""
+    """Feed a body from ASGI messages. Raises Refusal (408 for a slow client) and Gone."""
     try:
         async with asyncio.timeout(TOTAL_S):
             more = True
@@ -123,7 +123,7 @@ async def read(receive: Receive, body: Body) -> None:
                 body.feed(message.get("body", b""))
                 more = message.get("more_body", False)
     except TimeoutError:
-        raise Refusal(408, f"the body did not arrive within {IDLE_S:.0f} s a piece and {TOTAL_S:.0f} s") from None
+        raise Refusal(408, f"the body took more than {IDLE_S:.0f} s per piece or {TOTAL_S:.0f} s in total") from None
 
 
 def _too_large() -> Refusal:

@@ -1,8 +1,8 @@
-"""What Claude Code sends goes into the notebook of its session, and from there into spans.
+"""Receiver for Claude Code: writes its records to the notebook of their session, and builds spans from notebooks.
 
-Belongs here: keeping notes durably before the answer, making spans of them, again and again, until they are kept.
-Does not: what is noted and which spans notes make (sources.claude), where spans go (span_keeper), HTTP (app).
-The hooks of Claude Code share the notebooks, so both ways at once make each span once.
+Belongs here: storing notes durably before the answer, building their spans and retrying until they are kept.
+Does not: contents of notes and spans (sources.claude), storing spans (span_keeper), HTTP (app).
+Claude Code's hooks share the notebooks, so each span is built once even if both are in use.
 """
 
 import asyncio
@@ -30,31 +30,31 @@ from leo_telemetry_pipeline.web import answers
 from leo_telemetry_pipeline.web.notices import Notices
 from leo_telemetry_pipeline.web.span_keeper import Keeper, NotKept
 
-# How often notebooks are looked at.
+# How often notebooks are checked.
 _EVERY_S = 1.0
-# About 2,000 notes, as many as one part of a request has.
+# About 2,000 notes, as many as in one part of a request.
 _LARGE = 1 << 20
-_FULL = f"they take {notebook.MOST_RECEIVED_BYTES >> 20} MiB already"
-# A session without a word for so long was killed, or will not miss what it began.
+_FULL = f"they already take {notebook.MOST_RECEIVED_BYTES >> 20} MiB"
+# A session silent for this long was probably killed, so its open operations are given up.
 FORGOTTEN_S = 86_400
 
 _log = logging.getLogger(__name__)
 
 
 class NotNoted(NotKept):
-    """The notes of a session could not be kept; the text says why, without a path: it goes to the client."""
+    """The notes of a session could not be stored; the text is sent to the client and names no path."""
 
 
 class _Look(NamedTuple):
-    """How a notebook was when its spans were last made, and when it is due again without a change."""
+    """State of a notebook when its spans were last built, and when it is due again without a change."""
 
     size: int
     changed_ns: int
     due: float
 
 
-class _Made(NamedTuple):
-    """Spans of a notebook, the notes that they were made of, and those that are still needed."""
+class _Result(NamedTuple):
+    """Spans of a notebook, the notes they were built from, and the notes still needed."""
 
     spans: list[Span]
     notes: list[dict]
@@ -62,7 +62,7 @@ class _Made(NamedTuple):
 
 
 class ClaudeCode:
-    """Keeps what Claude Code tells; its methods are called in the event loop's thread."""
+    """Stores Claude Code's notes and spans; its methods run in the event loop's thread."""
 
     def __init__(self, settings: Settings, keeper: Keeper, notices: Notices) -> None:
         self._keeper = keeper
@@ -75,11 +75,11 @@ class ClaudeCode:
         self._maker = ThreadPoolExecutor(1, thread_name_prefix="claude")
         self._looks: dict[str, _Look] = {}
         self._complaints: set[str] = set()
-        # Notebooks of which nothing can be made, until they are due again, with the kind of error.
+        # Notebooks that cannot be processed, until they are due again, with the type of error.
         self._broken: dict[str, str] = {}
 
     async def keep(self, notes: Sequence[dict]) -> None:
-        """Return when notes are safely on disk. Raises NotNoted."""
+        """Force notes to disk. Raises NotNoted."""
         if not notes:
             return
         self._notice_versions(notes)
@@ -88,46 +88,46 @@ class ClaudeCode:
         except (OSError, UserError) as error:
             if str(error) not in self._complaints:
                 self._complaints.add(str(error))
-                _log.warning("what Claude Code told could not be noted (%s)", error)
-            raise NotNoted(f"the notes of a session of Claude Code: {_reason(error)}") from None
+                _log.warning("Claude Code's records could not be stored (%s)", error)
+            raise NotNoted(f"notes of one session: {_reason(error)}") from None
         self._complaints.clear()
 
     async def keep_logs(self, body: bytes, form: str) -> int:
-        """Keep the log events of Claude Code in a request: how many. Raises NotNoted; BadRequest or TooLarge."""
+        """Store the Claude Code log events of a request; return how many. Raises NotNoted, BadRequest, TooLarge."""
         notes = await asyncio.get_running_loop().run_in_executor(self._writer, self._read, body, form)
         await self.keep(notes)
         return len(notes)
 
     async def work(self) -> None:
-        """Make spans of what notebooks hold, and keep them; never returns."""
+        """Build spans from notebooks, and keep them; never returns."""
         complained: set[str] = set()
         while True:
             await asyncio.sleep(_EVERY_S)
             failed = await self._round()
             for why in sorted(failed - complained):
-                _log.warning("no spans could be made of what Claude Code told (%s)", why)
+                _log.warning("spans of Claude Code could not be built (%s)", why)
             complained = failed
 
     def close(self) -> None:
-        """End the threads."""
+        """Stop the threads."""
         for thread in (self._writer, self._maker):
             thread.shutdown(wait=False, cancel_futures=True)
 
     async def _round(self) -> set[str]:
-        """Look at all notebooks once; return what is wrong."""
+        """Process all due notebooks; return the errors."""
         failed = set()
         try:
             due = await asyncio.get_running_loop().run_in_executor(self._maker, self._due)
-        except Exception as error:  # noqa: BLE001  # whatever is wrong with the folder can be mended meanwhile
+        except Exception as error:  # noqa: BLE001  # the folder may be repaired meanwhile
             return {str(error) if isinstance(error, (OSError, UserError)) else type(error).__name__}
         for path in due:
             try:
                 await self._make(path)
             except (OSError, NotKept) as error:
-                # The notes stay, and the next round has another try.
+                # The notes stay, and the next round retries.
                 self._looks.pop(path, None)
                 failed.add(str(error))
-            except Exception as error:  # noqa: BLE001  # other sessions have nothing to do with it
+            except Exception as error:  # noqa: BLE001  # other sessions are unaffected
                 self._broken[path] = f"{Path(path).name}: {type(error).__name__}"
             else:
                 self._broken.pop(path, None)
@@ -136,17 +136,17 @@ class ClaudeCode:
 
     async def _make(self, path: str) -> None:
         loop = asyncio.get_running_loop()
-        made = await loop.run_in_executor(self._maker, self._spans_of, path)
-        if made.spans:
-            await self._keeper.keep([(made.spans, {})])
-            self._notice_times(made.spans)
-        # After a crash in between the same spans are made once more, under the same ids.
-        if made.spans or len(made.needed) < len(made.notes):
-            await loop.run_in_executor(self._maker, _replace, path, made)
+        result = await loop.run_in_executor(self._maker, self._spans_of, path)
+        if result.spans:
+            await self._keeper.keep([(result.spans, {})])
+            self._notice_times(result.spans)
+        # After a crash at this point, the same spans are built again with the same ids.
+        if result.spans or len(result.needed) < len(result.notes):
+            await loop.run_in_executor(self._maker, _replace, path, result)
 
     def _due(self) -> list[str]:
-        """Return the notebooks that have changed, or whose notes have waited for others."""
-        found: list[str] = []
+        """Return the notebooks that have changed, or that have waited long enough for missing notes."""
+        due_paths: list[str] = []
         folder = Path(self._home) / notebook.FOLDER
         present = list(_states(notebook.checked_folder(self._home))) if folder.exists() else []
         for path, state in present:
@@ -155,53 +155,53 @@ class ClaudeCode:
             if not is_same or (look is not None and time.monotonic() >= look.due):
                 due = time.monotonic() + GRACE_S
                 self._looks[path] = _Look(state.st_size, state.st_mtime_ns, due)
-                found.append(path)
+                due_paths.append(path)
         self._looks = {path: self._looks[path] for path, _ in present}
-        return found
+        return due_paths
 
-    def _spans_of(self, path: str) -> _Made:
+    def _spans_of(self, path: str) -> _Result:
         with notebook.Notebook(path) as notes:
             items = notes.read()
             if not items:
-                # A hook has ended the session in the meantime.
+                # A hook has ended the session meanwhile.
                 notes.replace([])
-                return _Made([], [], [])
+                return _Result([], [], [])
             age_s = time.time() - os.fstat(notes.file).st_mtime
         final = age_s > FORGOTTEN_S
         now_ns = 0 if final else time.time_ns()
         session = notebook.session_of(items)
-        made, needed = assembler.spans(items, session=session, project=self._project, final=final, now_ns=now_ns)
-        return _Made([redact.clean(span) for span in made], items, [{"session": session, **note} for note in needed])
+        spans, needed = assembler.spans(items, session=session, project=self._project, final=final, now_ns=now_ns)
+        return _Result([redact.clean(span) for span in spans], items, [{"session": session, **note} for note in needed])
 
     def _read(self, body: bytes, form: str) -> list[dict]:
         read = otlp_logs.read_json if form == answers.JSON else otlp_logs.read_protobuf
-        found, now_ns = [], time.time_ns()
+        notes, now_ns = [], time.time_ns()
         for resource, record in read(body):
             columns, ours, others = conventions.split(resource)
             kept = self._policy.resource(others, {}, conventions.RESOURCE_KEYS) | self._policy.own(ours, {})
             if otel_notes.session_of(record.name, record.attributes):
-                found.append(otel_notes.of_log(record, otel_notes.sender(columns, kept), now_ns))
-        return [note for note in found if note is not None]
+                notes.append(otel_notes.of_log(record, otel_notes.sender(columns, kept), now_ns))
+        return [note for note in notes if note is not None]
 
     def _notice_times(self, spans: Iterable[Span]) -> None:
         now_ms = time.time_ns() // 1_000_000
-        times = ((span.start_time_ms, span.end_time_ms, span.duration_ms) for span in spans)
-        wrong = Counter(plausible.wrong_with(*each, now_ms=now_ms, keep_days=self._keep_days) for each in times)
+        triples = ((span.start_time_ms, span.end_time_ms, span.duration_ms) for span in spans)
+        wrong = Counter(plausible.wrong_with(*times, now_ms=now_ms, keep_days=self._keep_days) for times in triples)
         for detail, count in wrong.items():
             if detail is not None:
-                said = f"span(s) of Claude Code stored whose times cannot be true: {detail}"
-                self._notices.add(intake.IMPLAUSIBLE_TIMES, detail, said, count)
+                line = f"span(s) of Claude Code stored with impossible times: {detail}"
+                self._notices.add(intake.IMPLAUSIBLE_TIMES, detail, line, count)
 
     def _notice_versions(self, notes: Iterable[dict]) -> None:
         versions = (note.get("resource", {}).get("service.version") for note in notes)
         for version, count in Counter(filter(otel_notes.is_untested, versions)).items():
             detail = redact.text(f"Claude Code {version}", 100)
-            said = f"record(s) of {detail}, which is newer than what was tested: its spans may be incomplete"
-            self._notices.add(intake.UNTESTED_VERSION, detail, said, count)
+            line = f"record(s) of {detail}, which is newer than the tested versions: its spans may be incomplete"
+            self._notices.add(intake.UNTESTED_VERSION, detail, line, count)
 
 
 def _states(folder: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield each notebook of a folder and how it is now."""
+    """Yield path and status of each notebook in a folder."""
     for entry in os.scandir(folder):
         # A hook may end a session at any moment.
         with suppress(FileNotFoundError):
@@ -210,10 +210,10 @@ def _states(folder: str) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def _reason(error: Exception) -> str:
-    """Return why notes were not kept, for a client: neither a path nor a session."""
+    """Return why notes were not stored, for the client, without path and session."""
     if isinstance(error, notebook.Full):
         return _FULL
-    return getattr(error, "strerror", None) or "their folder takes nothing, and the log of the receiver says why"
+    return getattr(error, "strerror", None) or "their folder is unusable: see the receiver's log"
 
 
 def _write(home: str, notes: Sequence[dict]) -> None:
@@ -228,21 +228,21 @@ def _write(home: str, notes: Sequence[dict]) -> None:
 
 
 def _not_in(file: notebook.Notebook, notes: list[dict]) -> list[dict]:
-    """Return the notes that a large notebook does not hold yet: a large request that is sent again adds nothing."""
-    # A small one is not worth reading: what it holds twice makes one span.
+    """Return the notes that a large notebook does not hold yet, so that a repeated large request adds nothing."""
+    # A small notebook is not worth reading, since duplicates form one span anyway.
     if file.size() < _LARGE:
         return notes
-    held = set(map(_told, file.read()))
-    return [note for note in notes if _told(note) not in held]
+    held = set(map(_key, file.read()))
+    return [note for note in notes if _key(note) not in held]
 
 
-def _told(note: dict) -> str:
+def _key(note: dict) -> str:
     return json.dumps({**note, "arrived_ns": 0}, sort_keys=True)
 
 
-def _replace(path: str, made: _Made) -> None:
+def _replace(path: str, result: _Result) -> None:
     with notebook.Notebook(path) as notes:
         now = notes.read()
-        # Where a hook was quicker, its notes stand, and the next round goes on from there.
-        if now[: len(made.notes)] == made.notes:
-            notes.replace([*made.needed, *now[len(made.notes) :]])
+        # If a hook has replaced the notes meanwhile, keep them for the next round.
+        if now[: len(result.notes)] == result.notes:
+            notes.replace([*result.needed, *now[len(result.notes) :]])

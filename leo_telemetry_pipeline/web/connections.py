@@ -1,4 +1,4 @@
-"""Which connections are open, and which idle one goes when there is no room for another.
+"""Open connections, limited in number: the longest idle one is closed to make room for a new one.
 
 Belongs here: counting, and the order of idle connections. Does not: sockets and deadlines (server).
 """
@@ -6,16 +6,15 @@ Belongs here: counting, and the order of idle connections. Does not: sockets and
 import resource
 from typing import Protocol
 
-# Of the descriptors that a process may have open, the others are for connections that nobody looked at yet, the
-# database and files.
+# Descriptors per client; the rest is for connections not accepted yet, the database and files.
 _SHARE = 2
 
 
 class Connection(Protocol):
-    """A connection that can be told to end."""
+    """A connection that can be closed while idle."""
 
     def close_idle(self) -> None:
-        """End it, since nothing is under way on it."""
+        """Close it; no request is in progress."""
 
 
 class Connections:
@@ -31,9 +30,9 @@ class Connections:
         return len(self._open)
 
     def opened(self, connection: Connection) -> bool | None:
-        """Take a new connection, which is idle at first.
+        """Add a new connection, which is idle at first.
 
-        Return True where there was room, False where an idle one was closed for it, None where it cannot be taken.
+        Return True if there was room, False if an idle one was closed for it, None if it cannot be accepted.
         """
         made_room = len(self._open) >= self.most
         if made_room:
@@ -46,21 +45,21 @@ class Connections:
         self._idle[connection] = None
         return not made_room
 
-    def is_idle(self, connection: Connection, idle: bool) -> None:
-        """Note whether a request is under way on an open connection."""
+    def set_idle(self, connection: Connection, idle: bool) -> None:
+        """Record whether an open connection is idle."""
         if not idle:
             self._idle.pop(connection, None)
         elif connection in self._open and connection not in self._idle:
             self._idle[connection] = None
 
     def closed(self, connection: Connection) -> None:
-        """Forget a connection."""
+        """Remove a connection."""
         self._open.discard(connection)
         self._idle.pop(connection, None)
 
 
 def room_for(clients: int) -> int:
-    """Let this process open as many descriptors as it may, and return for how many of ``clients`` that is enough."""
+    """Raise this process's limit of open files as needed, and return how many of ``clients`` it allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _SHARE * clients
     if soft == resource.RLIM_INFINITY or soft >= wanted:
@@ -69,6 +68,6 @@ def room_for(clients: int) -> int:
     if most > soft:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-        except (OSError, ValueError):  # macOS has a lower limit that it does not tell
+        except (OSError, ValueError):  # macOS enforces a lower limit than it reports
             most = soft
     return max(1, min(clients, most // _SHARE))

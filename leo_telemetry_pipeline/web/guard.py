@@ -1,7 +1,7 @@
-"""Which requests web pages of other origins may send to a server on this machine: none but links to its own pages.
+"""Guard against web pages of other origins: they may only link to pages of a local server.
 
-Belongs here: the decision from a request's headers, and the ASGI middleware that refuses, for receiver and UI alike.
-Does not: tokens and statuses (app), what only the UI has (ui).
+Belongs here: the decision by a request's headers, and the ASGI middleware for receiver and UI.
+Does not: tokens and statuses (app), rules for the UI only (ui).
 """
 
 import ipaddress
@@ -15,14 +15,14 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 FOREIGN_HOST = (
-    "this server answers to http://127.0.0.1 and http://localhost with its port, and to no other name: "
+    "this server answers only to http://127.0.0.1 and http://localhost with its port: "
     "a web page can point a name of its own at this machine"
 )
 FOREIGN_PAGE = "web pages of other origins may not use this server"
-# Names by which containers reach the loopback addresses of their host. Nobody can register such a name.
+# Names by which containers reach their host's loopback addresses; they cannot be registered in DNS.
 CONTAINER_HOSTS = frozenset({"host.docker.internal", "gateway.docker.internal", "host.containers.internal"})
 
-# For each answer: no page of another origin may frame it, embed it or keep a handle on its window.
+# Response headers: pages of other origins may not frame it, embed it or keep a handle on its window.
 _CLOSED = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -36,10 +36,10 @@ _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^:\[\]]+?)\.?(?::\d+)?")
 
 @dataclass(frozen=True)
 class Rules:
-    """What a server takes.
+    """What a server accepts.
 
-    ``hosts``: its names beside those of loopback; None for any name, which needs a token.
-    ``is_page``: tells to which addresses other pages may link. None for a server without pages: no origin is its own.
+    ``hosts``: its names besides those of loopback; None for any name, which needs a token.
+    ``is_page``: whether other pages may link to an address; None for a server without pages, and so without an origin.
     """
 
     hosts: frozenset[str] | None = frozenset()
@@ -47,10 +47,10 @@ class Rules:
 
 
 def refusal(scope: Scope, rules: Rules) -> str | None:
-    """Say why a request is refused, or None where it may come in.
+    """Return why a request is refused, None if it is allowed.
 
-    A browser puts the name it was given into Host, whatever that name resolves to; the page that asks into Origin, but
-    not with plain reads; and how far the two are related into Sec-Fetch-Site, at loopback addresses.
+    A browser sends the requested name in Host, whatever it resolves to; the page's origin in Origin, except for plain
+    reads; and the relation of the two in Sec-Fetch-Site, at loopback addresses.
     """
     headers = Headers(scope=scope)
     hosts = headers.getlist("host")
@@ -66,14 +66,14 @@ def refusal(scope: Scope, rules: Rules) -> str | None:
 
 
 def is_own_host(host: str, names: frozenset[str] = frozenset()) -> bool:
-    """Tell whether a Host header names this machine, with whatever port: it may be forwarded from another one.
+    """Return whether a Host header names this machine, with any port, since it may be forwarded from another one.
 
-    Of numbers only loopback's count: at 0.0.0.0, which also leads here, browsers send no Sec-Fetch-Site.
+    Of IP addresses only loopback is accepted: for 0.0.0.0, which also leads here, browsers send no Sec-Fetch-Site.
     """
-    found = _HOST.fullmatch(host.strip().lower())
-    if found is None:
+    match = _HOST.fullmatch(host.strip().lower())
+    if match is None:
         return False
-    name = found["name"]
+    name = match["name"]
     if name in names or name == "localhost" or name.endswith(".localhost"):
         return True
     try:
@@ -88,7 +88,7 @@ def _is_same(origin: str, hosts: list[str]) -> bool:
 
 
 def _is_navigation(scope: Scope, headers: Headers) -> bool:
-    """Tell whether somebody follows a link, in a tab and not in a frame."""
+    """Return whether a user follows a link in a tab, not in a frame."""
     return (
         scope["type"] == "http"
         and scope["method"] == "GET"
@@ -97,13 +97,13 @@ def _is_navigation(scope: Scope, headers: Headers) -> bool:
     )
 
 
-def in_words(connection: HTTPConnection, why: str) -> Response:  # noqa: ARG001  # others answer by the request
-    """Answer 403 in plain text."""
+def in_words(connection: HTTPConnection, why: str) -> Response:  # noqa: ARG001  # other refusals use it
+    """Return a 403 response in plain text."""
     return PlainTextResponse(f"{why}\n", 403)
 
 
 class OriginGuard:
-    """Lets requests through to an application by rules; ``refuse`` makes the answer to the others."""
+    """Passes allowed requests to an application; ``refuse`` returns the response to the others."""
 
     def __init__(
         self, app: ASGIApp, rules: Rules, refuse: Callable[[HTTPConnection, str], Response] = in_words
@@ -113,7 +113,7 @@ class OriginGuard:
         self._refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request or connection, as ASGI has it."""
+        """Handle one ASGI connection."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
@@ -123,7 +123,7 @@ class OriginGuard:
         elif scope["type"] == "http":
             await self._refuse(HTTPConnection(scope), why)(scope, receive, _closed(send))
         else:
-            # A server answers 403 to the handshake of a connection that was never accepted.
+            # Closing before accepting makes the server answer the handshake with 403.
             await receive()
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": why})
 

@@ -1,7 +1,7 @@
-"""What the receiver tells its operator: counted for the doctor, and logged at most once per minute and reason.
+"""Notices to the operator: counted for ``doctor``, and logged at most once per minute and reason.
 
-Belongs here: counting and the pace of the log. Does not: what is worth a notice (app, batching, server), the table of
-notices (store.intake).
+Belongs here: counting, and the rate limit of the log. Does not: what deserves a notice (app, batching, server), the
+table of notices (store.intake).
 """
 
 import logging
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from leo_telemetry_pipeline.store.intake import Noticed
 
 SOURCE = "otlp"
-# Under this detail everything is counted once there are _MOST others.
+# Collects all details beyond the first _MOST.
 OTHERS = "other reasons"
 _MOST = 200
 _LINE_EVERY_S = 60.0
@@ -21,33 +21,33 @@ _log = logging.getLogger(__name__)
 
 
 class Notices:
-    """Counts of what was noticed since ``take``; used by the event loop's thread only."""
+    """Counts of notices since ``take``; used only by the event loop's thread."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._waiting: Counter[Noticed] = Counter()
-        self._unsaid: Counter[Noticed] = Counter()
-        self._said_at: dict[Noticed, float] = {}
+        self._unlogged: Counter[Noticed] = Counter()
+        self._logged_at: dict[Noticed, float] = {}
 
-    def add(self, kind: str, detail: str, said: str, count: int = 1) -> None:
-        """Count, and log ``said`` after the number since the last such line; neither holds a word of a span."""
+    def add(self, kind: str, detail: str, line: str, count: int = 1) -> None:
+        """Count a notice, and log ``line`` with the number since the last one; no text may quote a span."""
         if count <= 0:
             return
         noticed = Noticed(SOURCE, kind, detail)
-        if noticed not in self._said_at and len(self._said_at) >= _MOST:
-            noticed, said = Noticed(SOURCE, kind, OTHERS), OTHERS
+        if noticed not in self._logged_at and len(self._logged_at) >= _MOST:
+            noticed, line = Noticed(SOURCE, kind, OTHERS), OTHERS
         self._waiting[noticed] += count
-        self._unsaid[noticed] += count
+        self._unlogged[noticed] += count
         now = self._clock()
-        if now - self._said_at.get(noticed, -_LINE_EVERY_S) >= _LINE_EVERY_S:
-            self._said_at[noticed] = now
-            _log.warning("%d %s", self._unsaid.pop(noticed), said)
+        if now - self._logged_at.get(noticed, -_LINE_EVERY_S) >= _LINE_EVERY_S:
+            self._logged_at[noticed] = now
+            _log.warning("%d %s", self._unlogged.pop(noticed), line)
 
     def take(self) -> Mapping[Noticed, int]:
-        """Return what was counted since the last take."""
+        """Return and reset the counts."""
         taken, self._waiting = self._waiting, Counter()
         return taken
 
     def give_back(self, taken: Mapping[Noticed, int]) -> None:
-        """Count again what could not be written."""
+        """Add counts again that could not be written."""
         self._waiting.update(taken)

@@ -1,12 +1,12 @@
-"""Clients of another protocol at the receiver's port: how their first bytes look, and what they can be told.
+"""Detection of clients that use another protocol, and the response that each can understand.
 
-Belongs here: OTLP over gRPC (HTTP/2) and TLS. Does not: speaking either of them, connections (server).
+Belongs here: OTLP over gRPC (HTTP/2) and TLS. Does not: supporting either of them, connections (server).
 """
 
 import struct
 from typing import NamedTuple
 
-# So many bytes tell them from a request of HTTP/1.1, none of whose methods begins so.
+# Bytes needed to tell them from HTTP/1.1, which has no method that starts like either.
 ENOUGH = 3
 _HTTP2, _TLS = b"PRI", b"\x16\x03"
 _SETTINGS, _GOAWAY = 4, 7
@@ -14,7 +14,7 @@ _HTTP_1_1_REQUIRED = 0xD
 
 
 class Foreign(NamedTuple):
-    """A protocol that is not spoken here, and the bytes that end a connection in it; none where it has no words."""
+    """An unsupported protocol, its remedy, and the bytes that end a connection in it, empty for none."""
 
     name: str
     remedy: str
@@ -22,12 +22,12 @@ class Foreign(NamedTuple):
 
 
 def foreign(first: bytes, address: str) -> Foreign | None:
-    """Return what the first bytes of a connection are, or None for HTTP/1.1."""
+    """Return the unsupported protocol of a connection by its first bytes, None for HTTP/1.1."""
     if first.startswith(_HTTP2):
         remedy = f"set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf and OTEL_EXPORTER_OTLP_ENDPOINT={address}"
-        return Foreign("gRPC (HTTP/2)", remedy, _go_away(f"OTLP over gRPC is not spoken here: {remedy}"))
+        return Foreign("gRPC (HTTP/2)", remedy, _go_away(f"OTLP over gRPC is not supported: {remedy}"))
     if first.startswith(_TLS):
-        return Foreign("TLS", f"use {address}, or put a proxy with a certificate before it", b"")
+        return Foreign("TLS", f"use {address}, or put a proxy with a certificate in front of it", b"")
     return None
 
 

@@ -1,6 +1,6 @@
-"""The HTTP server around the receiver: uvicorn with the bounds that it lacks, on connections and on their time.
+"""HTTP server of the receiver: uvicorn with limits that it lacks, on connections and their time.
 
-Belongs here: sockets, deadlines. Does not: what a request means (app), which connection goes (connections).
+Belongs here: sockets, deadlines. Does not: handling requests (app), which connection is closed (connections).
 """
 
 import asyncio
@@ -26,19 +26,19 @@ from leo_telemetry_pipeline.web.connections import Connections, room_for
 from leo_telemetry_pipeline.web.metrics import Metrics
 from leo_telemetry_pipeline.web.notices import Notices
 
-# Seconds that a connection may stay in a state of its request: its head, its body, our answer; and between requests.
+# Longest time in each state of a request: its head, its body, our response; and between requests.
 _DEADLINES_S = {h11.IDLE: 10.0, h11.SEND_BODY: 40.0}
 _ANSWER_S = 60.0
-# Longer than exporters pause between two batches, so that they rarely meet a connection that is just being closed.
+# Longer than exporters pause between batches, so that they rarely meet a connection being closed.
 _KEEP_ALIVE_S = 60.0
 _GRACE_S = 5
 _MAX_HEAD = 16 << 10
-# Of glibc's malloc.h.
+# From glibc's malloc.h.
 _M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
 _LARGE_BLOCK = 128 << 10
-# Decoding a large request holds the interpreter; those who wait for the event loop get it back this soon.
+# While a thread decodes a large request, the event loop gets the interpreter back this soon.
 _SWITCH_S = 0.001
-# A connection that is turned away is read for a moment, so that its client can read why.
+# A refused connection stays open for a moment, so that its client can read the response.
 _FAREWELL_S = 1.0
 _MOST_FAREWELLS = 200
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -47,8 +47,8 @@ _SLOW = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close
 
 
 @dataclass
-class _House:
-    """What all connections share."""
+class _Shared:
+    """State shared by all connections."""
 
     connections: Connections
     metrics: Metrics
@@ -58,20 +58,20 @@ class _House:
 
 
 def run(app: Application, opened: socket.socket, clients: int, shall_end: Callable[[], bool]) -> None:
-    """Serve up to ``clients`` connections until it ``shall_end``; requests under way are answered first."""
+    """Serve up to ``clients`` connections until ``shall_end``; finish requests in progress first."""
     _give_memory_back()
     sys.setswitchinterval(_SWITCH_S)
     room = room_for(clients)
     if room < clients:
         _log.warning(
-            "%d clients at most, not %d: this process may open few files; raise its limit (ulimit -n)", room, clients
+            "%d clients at most, not %d: the limit of open files is too low; raise it (ulimit -n)", room, clients
         )
-    house = _House(Connections(room), app.metrics, app.notices, listen.url(*opened.getsockname()[:2]))
-    # What it has to say of requests are tracebacks, and each broken request would be a line.
+    shared = _Shared(Connections(room), app.metrics, app.notices, listen.url(*opened.getsockname()[:2]))
+    # uvicorn would log a line or traceback for each invalid request.
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
     config = uvicorn.Config(
         app,
-        http=cast("type[asyncio.Protocol]", partial(_Protocol, house)),
+        http=cast("type[asyncio.Protocol]", partial(_Protocol, shared)),
         loop="asyncio",
         ws="none",
         lifespan="on",
@@ -88,9 +88,9 @@ def run(app: Application, opened: socket.socket, clients: int, shall_end: Callab
 
 
 def _give_memory_back() -> None:
-    """Let large blocks be the kernel's again as soon as they are free.
+    """Return large blocks of memory to the kernel as soon as they are freed.
 
-    Otherwise glibc, after the first large body, puts the next ones into its heap, where they leave holes.
+    By default, after the first large body, glibc allocates the next ones in its heap, which then fragments.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -99,7 +99,7 @@ def _give_memory_back() -> None:
 
 
 class Server(uvicorn.Server):
-    """A server that looks whether it shall end, several times a second, and has no handlers of signals."""
+    """A uvicorn server that checks ``shall_end`` several times per second and handles no signals."""
 
     def __init__(self, config: uvicorn.Config, shall_end: Callable[[], bool]) -> None:
         super().__init__(config)
@@ -107,32 +107,32 @@ class Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals alone: uvicorn would raise them again when it is done."""
+        """Do not handle signals, which uvicorn would raise again at the end."""
         yield
 
     async def on_tick(self, counter: int) -> bool:
-        """Tell whether to end."""
+        """Return whether to stop."""
         return await super().on_tick(counter) or self._shall_end()
 
 
 class _Protocol(H11Protocol):
-    """A connection that is closed when its client takes too long, in whatever state of a request."""
+    """A connection that is closed if its client takes too long in any state of a request."""
 
-    def __init__(self, house: _House, *arguments, **named) -> None:
+    def __init__(self, shared: _Shared, *arguments, **named) -> None:
         super().__init__(*arguments, **named)
-        self._house = house
+        self._shared = shared
         self._first: bytes | None = b""
         self._state: object = None
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        had_room = self._house.connections.opened(self)
+        had_room = self._shared.connections.opened(self)
         if had_room is None:
             self._turn_away()
             return
         if not had_room:
-            self._house.metrics.totals["clients_closed_idle"] += 1
+            self._shared.metrics.totals["clients_closed_idle"] += 1
         self._watch()
 
     def data_received(self, data: bytes) -> None:
@@ -144,7 +144,7 @@ class _Protocol(H11Protocol):
                 self._watch()
                 return
             self._first = None
-            stranger = protocols.foreign(data, self._house.address)
+            stranger = protocols.foreign(data, self._shared.address)
             if stranger is not None:
                 self._send_away(stranger)
                 return
@@ -158,14 +158,14 @@ class _Protocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
-        self._house.connections.closed(self)
+        self._shared.connections.closed(self)
         if self._is_leaving:
-            self._house.farewells -= 1
+            self._shared.farewells -= 1
         if self._deadline is not None:
             self._deadline.cancel()
 
     def close_idle(self) -> None:
-        """End the connection, since another needs its place."""
+        """Close the connection to make room for another."""
         self.transport.close()
 
     @property
@@ -179,7 +179,7 @@ class _Protocol(H11Protocol):
         if state == self._state:
             return
         self._state = state
-        self._house.connections.is_idle(self, theirs is h11.IDLE and not more and not self._first)
+        self._shared.connections.set_idle(self, theirs is h11.IDLE and not more and not self._first)
         self._end_after(_KEEP_ALIVE_S if waits else _DEADLINES_S.get(theirs, _ANSWER_S))
 
     def _end_after(self, seconds: float) -> None:
@@ -195,33 +195,33 @@ class _Protocol(H11Protocol):
         self.transport.close()
 
     def _turn_away(self) -> None:
-        house = self._house
-        house.metrics.totals["clients_turned_away"] += 1
-        most = house.connections.most
-        house.notices.add(
+        shared = self._shared
+        shared.metrics.totals["clients_turned_away"] += 1
+        most = shared.connections.most
+        shared.notices.add(
             intake.TOO_MANY_CLIENTS,
             f"more than {most} at once",
-            f"client(s) turned away: all {most} connections are busy; {PREFIX}SERVE_CLIENTS allows more",
+            f"client(s) turned away: all {most} connections are busy; raise {PREFIX}SERVE_CLIENTS",
         )
         self._leave(_BUSY)
 
     def _send_away(self, stranger: protocols.Foreign) -> None:
-        self._house.metrics.totals["clients_of_wrong_protocol"] += 1
-        self._house.notices.add(
+        self._shared.metrics.totals["clients_of_wrong_protocol"] += 1
+        self._shared.notices.add(
             intake.WRONG_PROTOCOL,
             stranger.name,
-            f"connection(s) in {stranger.name}, which is not spoken here: {stranger.remedy}",
+            f"connection(s) using {stranger.name}, which is not supported: {stranger.remedy}",
         )
         self._leave(stranger.answer)
 
-    def _leave(self, said: bytes) -> None:
-        """Say something and close: not at once, since what the client sent and nobody read would take it back."""
-        self._house.connections.closed(self)
-        self.transport.write(said)
-        if self._house.farewells >= _MOST_FAREWELLS or not said:
+    def _leave(self, response: bytes) -> None:
+        """Send a response and close after a moment: unread data would make the kernel reset the connection first."""
+        self._shared.connections.closed(self)
+        self.transport.write(response)
+        if self._shared.farewells >= _MOST_FAREWELLS or not response:
             self.transport.close()
             return
-        self._house.farewells += 1
+        self._shared.farewells += 1
         self._state = _LEAVING
         if self.transport.can_write_eof():
             self.transport.write_eof()

@@ -1,7 +1,7 @@
-"""Where accepted spans go: into the table, or to disk while the database is away, and from there into the table.
+"""Stores accepted spans: in the database, or in the spool while it is away, and drains the spool later.
 
-Belongs here: trying, waiting, giving up on a database, and noticing that it is back.
-Does not: HTTP, statements (store).
+Belongs here: timeouts, detecting that the database is away or back.
+Does not: HTTP (app), SQL (store).
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from leo_telemetry_pipeline.store.server.database import Database, Target
 from leo_telemetry_pipeline.web.metrics import Metrics
 from leo_telemetry_pipeline.web.notices import SOURCE, Notices
 
-# A database that takes longer for one transaction counts as away; its spans then arrive from the spool.
+# A database that takes longer for one transaction counts as away, and the spans are spooled.
 PATIENCE_S = 5.0
 _CONNECT_S = 2
 _PAUSE_S = 1.0
@@ -35,23 +35,23 @@ _LAST_NOTICES_S = 2.0
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
-# Spans of one request, or of a part of it, and its removed attributes by name.
+# Spans of a request or a part of it, and counts of removed attributes by name.
 Batch = tuple[list[Span], dict[str, int]]
 
 
 class NotKept(Exception):
-    """Neither the database nor the spool could take the spans; none of them is promised."""
+    """Neither the database nor the spool accepted the spans."""
 
 
 class Away(Exception):
-    """The database did not do what it was asked; the text is the kind of error, without any value."""
+    """The database failed; the text is the type of error, without any value."""
 
 
 class Keeper:
-    """Keeps spans for the receiver; its methods are called in the event loop's thread.
+    """Stores spans for the receiver; its methods run in the event loop's thread.
 
-    ``away`` is true from the first failure of the database until ``upkeep`` finds it answering: in the meantime no
-    request waits for it.
+    ``away`` is true from the first failure of the database until ``upkeep`` gets an answer; meanwhile no request waits
+    for it.
     """
 
     def __init__(
@@ -64,11 +64,11 @@ class Keeper:
         self._folder = spool.folder_of(str(settings.home))
         self._most_bytes = settings.spool_bytes
         self._spool = spool.Spool(self._folder, settings.spool_bytes)
-        # One line for each: none of them waits for another, or is cut with it.
+        # Separate connections, so that none waits for another or is cut with it.
         self._requests, self._upkeep, self._asking = (_Line(target, name) for name in ("keep", "drain", "ask"))
 
     async def keep(self, batches: Sequence[Batch], patience_s: float = PATIENCE_S) -> list[int]:
-        """Return when all spans are committed, or on disk: how many of each batch the table refused. Raises NotKept."""
+        """Commit or spool all spans; return how many of each batch the table refused. Raises NotKept."""
         spans = [span for batch, _ in batches for span in batch]
         removed = _summed(batches)
         self._metrics.totals["keys_removed"] += sum(removed.values())
@@ -91,11 +91,8 @@ class Keeper:
         return [0] * len(batches)
 
     async def upkeep(self) -> None:
-        """Ask for a database that is away, write notices and drain the spool, after a failure ever more rarely.
-
-        Never returns.
-        """
-        pause, told = _PAUSE_S, False
+        """Reconnect, write notices and drain the spool, with exponential backoff after failures; never returns."""
+        pause, is_logged = _PAUSE_S, False
         while True:
             await asyncio.sleep(pause)
             longer = min(pause * 2, _LONGEST_PAUSE_S)
@@ -104,24 +101,24 @@ class Keeper:
                     await self._upkeep.ask(_answer)
                     self._back()
                 await self._write_notices()
-            except Exception as error:  # noqa: BLE001  # nobody else would bring the database back
-                if not told and not isinstance(error, Away):
-                    _log.warning("the database could not be looked after (%s)", type(error).__name__)
-                    told = True
+            except Exception as error:  # noqa: BLE001  # only this loop detects that the database is back
+                if not is_logged and not isinstance(error, Away):
+                    _log.warning("upkeep of the database failed (%s)", type(error).__name__)
+                    is_logged = True
                 pause = longer
                 continue
-            # Whatever is wrong with the spool, the database takes what comes: it is not away for that.
+            # A failed drain does not mean that the database is away.
             try:
                 await self._drain()
-                pause, told = _PAUSE_S, False
-            except Exception as error:  # noqa: BLE001  # nobody else would bring the database back
-                if not told:
+                pause, is_logged = _PAUSE_S, False
+            except Exception as error:  # noqa: BLE001  # only this loop detects that the database is back
+                if not is_logged:
                     why = error if isinstance(error, (Away, UserError)) else type(error).__name__
                     _log.warning("the spool could not be drained (%s)", why)
-                pause, told = longer, True
+                pause, is_logged = longer, True
 
     async def readiness(self) -> tuple[bool, bool]:
-        """Return whether the database answers now, and whether spans can be taken: by it, or by the spool."""
+        """Return whether the database answers, and whether spans can be accepted, by it or by the spool."""
         answers = not self.away
         if answers:
             try:
@@ -132,7 +129,7 @@ class Keeper:
         return answers, answers or await asyncio.to_thread(self._can_spool)
 
     async def close(self) -> None:
-        """Write the last notices and let go of the database, also where it does not answer."""
+        """Write the last notices and close all connections, even if the database does not answer."""
         if not self.away:
             with suppress(Away):
                 await self._write_notices(_LAST_NOTICES_S)
@@ -179,21 +176,21 @@ class Keeper:
 
 
 class _Line:
-    """One connection, used by a thread of its own, that is cut when the answer takes too long."""
+    """A database connection with its own thread; it is cut if an answer takes too long."""
 
     def __init__(self, target: Target, name: str) -> None:
         self._database = Database(target, timeout_s=_CONNECT_S)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
 
     async def ask(self, question: Callable[[Database], T], patience_s: float = PATIENCE_S) -> T:
-        """Return what the question finds. Raises Away; anything but errors of the database passes through."""
+        """Return the result of the question. Raises Away for errors of the database; passes on all others."""
         answer = asyncio.get_running_loop().run_in_executor(self._thread, self._run, question)
         try:
-            # wait_for of Python 3.11 would forget that it was cancelled when the answer comes at the same moment.
+            # Python 3.11's wait_for loses a cancellation that coincides with the answer.
             async with asyncio.timeout(patience_s):
                 return await asyncio.shield(answer)
         except TimeoutError:
-            # Its thread ends by an error of the connection, which nobody waits for any more.
+            # Cutting the connection raises an error in the thread, which is retrieved here and ignored.
             answer.add_done_callback(lambda late: late.cancelled() or late.exception())
             self._cut()
             raise Away("no answer in time") from None
@@ -203,7 +200,7 @@ class _Line:
         self._cut()
 
     def _cut(self) -> None:
-        # Its own thread may close the connection at this very moment.
+        # Its thread may be closing the connection at the same time.
         with suppress(psycopg2.InterfaceError):
             self._database.cut()
 
@@ -228,15 +225,15 @@ def _summed(batches: Sequence[Batch]) -> dict[str, int]:
 
 
 def _store(db: Database, batches: Sequence[Batch]) -> tuple[int, list[int]]:
-    """Store batches together, and return how many spans were new, and how many of each batch the table refused."""
+    """Store batches together; return how many spans were new, and how many of each batch the table refused."""
     stored = span_store.store(db, [span for spans, _ in batches for span in spans], _summed(batches), source=SOURCE)
     if not stored.quarantined or len(batches) == 1:
         return stored.new, [stored.quarantined] * len(batches)
-    # Whose they were is found by storing each again, which changes nothing.
+    # Store each batch again, which changes nothing, to find out which ones the refused spans are from.
     return stored.new, [span_store.store(db, spans, source=SOURCE).quarantined for spans, _ in batches]
 
 
 def _answer(db: Database) -> None:
-    # What storing needs: it waits for whom storing would wait, and a user who may only insert may do it.
+    # Takes the lock that storing takes: it waits for the same conflicts, and needs only the privilege to insert.
     with db.transaction() as cursor:
         cursor.execute("LOCK TABLE ONLY workflow_trace_log IN ROW EXCLUSIVE MODE")

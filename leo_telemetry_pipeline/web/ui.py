@@ -1,10 +1,10 @@
-"""Dagster's UI behind the guard: the part of ``dev`` that a browser looks at.
+"""Dagster's UI behind the guard, for ``dev``.
 
-Belongs here: making Dagster's web application, and what of it other pages may link to. Does not: the guard's rules
-(guard), the daemon beside it (cli.processes.commands).
+Belongs here: creating Dagster's web application, and which of its addresses other pages may link to. Does not: the
+guard's decision (guard), the daemon beside it (cli.processes.commands).
 
-`dagster dev` and `dagster-webserver` answer every page and every name, have no option for it, and take no middleware.
-So this process does what `dagster-webserver` does, from the parts that its command line is made of.
+`dagster dev` and `dagster-webserver` answer requests of any page and any Host, without an option against it or a way to
+add middleware. So this process does what `dagster-webserver` does, with the same functions.
 """
 
 import contextlib
@@ -29,18 +29,18 @@ from leo_telemetry_pipeline.web.guard import OriginGuard, Rules
 from leo_telemetry_pipeline.web.server import Server
 
 GRAPHQL = "/graphql"
-# Browsers send any other type to foreign servers without asking them first.
+# For these types a browser asks a foreign server first (CORS preflight).
 _QUERY_TYPES = ("application/json", "application/graphql")
-# Dagster serves its one page at every address that nothing else has.
+# Routes of Dagster's single page, which it serves at all addresses without another route.
 _PAGES = ("/", "/{path:path}")
-# As `dagster-webserver` has them: a statement, in ms; connections on top of the pool; seconds until one is renewed.
+# As in `dagster-webserver`: statement timeout in ms, connections beyond the pool, seconds until one is recycled.
 _STATEMENT_MS, _OVERFLOW, _RENEWED_S = 15_000, 20, 3_600
 _REFRESH_MS = 2_000
 _GRACE_S = 3
 
 
 def run(app: Starlette, opened: socket.socket, shall_end: Callable[[], bool]) -> None:
-    """Serve the UI until it ``shall_end``."""
+    """Serve the UI until ``shall_end``."""
     logging.basicConfig(format="%(name)s: %(message)s", level=logging.WARNING)
     config = uvicorn.Config(
         guarded(app),
@@ -65,7 +65,7 @@ def application(workspace: Path) -> Iterator[Starlette]:
 
 
 def guarded(app: Starlette) -> ASGIApp:
-    """Return Dagster's application as nobody but its own pages can use it."""
+    """Return Dagster's application, restricted to its own pages."""
 
     def is_page(scope: Scope) -> bool:
         matching = (route for route in app.routes if route.matches(scope)[0] == Match.FULL)
@@ -75,9 +75,10 @@ def guarded(app: Starlette) -> ASGIApp:
 
 
 class _QueriesByPost:
-    """Executes GraphQL only as a browser cannot send it elsewhere without leave: by POST, as JSON.
+    """Allows GraphQL queries only by POST as JSON, which a browser does not send to other origins without preflight.
 
-    Dagster also takes it from an address, as in an image of a page whose browser does not tell where it comes from.
+    Dagster also executes queries in a URL, which any page could request as an image, from browsers without
+    Sec-Fetch-Site.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -95,7 +96,7 @@ def _refused(scope: Scope) -> Response | None:
         if media_type in _QUERY_TYPES:
             return None
         return PlainTextResponse(f"Content-Type must be {' or '.join(_QUERY_TYPES)}\n", 415)
-    # Without a query to execute, this is the page on which people write one.
+    # Without a query, this is the page for writing one.
     if "text/html" in headers.get("accept", ""):
         return None
-    return PlainTextResponse("send queries by POST\n", 405, {"Allow": "POST"})
+    return PlainTextResponse("use POST for queries\n", 405, {"Allow": "POST"})

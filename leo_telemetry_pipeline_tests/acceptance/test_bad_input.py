@@ -196,7 +196,7 @@ def test_a_file_of_something_else_ends_in_one_line_and_with_status_1(known: Path
     path = tmp_path / "transcript.jsonl"
     path.write_text('{"type": "user", "sessionId": "1", "uuid": "2", "message": {"content": "fire Alex"}}\n' * 20_000)
     done = run(known, "import", str(path))
-    has_line(done, str(path), "not one span in its first 100 lines", "a Claude Code transcript")
+    has_line(done, str(path), "no spans in its first 100 lines", "a Claude Code transcript")
     assert (done.code, done.out) == (1, "")
     assert "Alex" not in done.err
     assert run(known, "psql", "-Atc", "SELECT count(*) FROM telemetry_quarantine WHERE content ~ 'Alex'").out == "0\n"

@@ -215,7 +215,7 @@ def test_a_server_that_dies_is_started_again_by_one_of_its_users(used: Place):
 
 def started_again(*users: Running) -> int:
     """Return how often users of a server say that they started it again."""
-    return sum(user.said().count("had died and was started again") for user in users)
+    return sum(user.said().count("had died and was restarted") for user in users)
 
 
 def test_a_server_that_restarts_its_own_processes_is_left_alone(used: Place):

@@ -121,7 +121,7 @@ def test_a_root_without_the_system_programs_on_path_gets_a_user_for_the_server(f
     if writable:
         assert re.fullmatch(r"\(\d+, \d+\)\n", done.out), done
     else:
-        assert re.search("could not be made .*useradd: .*run as an ordinary user", done.err), done
+        assert re.search("could not be created .*useradd: .*run as an ordinary user", done.err), done
 
 
 def test_a_user_whom_the_system_does_not_know_needs_one_folder_only():

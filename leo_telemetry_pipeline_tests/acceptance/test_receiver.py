@@ -568,7 +568,7 @@ def test_a_client_of_another_protocol_is_told_and_named(used: Path):
     """Lost: all spans of a Collector whose exporter speaks gRPC, with nothing in log or metrics."""
     with serving(used) as served:
         address = f"127.0.0.1:{served.port}"
-        until(lambda: "in gRPC" in said_after_export(served, address), "the client is named", by=served.running)
+        until(lambda: "using gRPC" in said_after_export(served, address), "the client is named", by=served.running)
         with raw(served.port) as line:
             for piece in (b"P", b"RI * HTTP/2.0\r\n\r\nSM\r\n\r\n"):
                 line.sendall(piece)
@@ -578,8 +578,8 @@ def test_a_client_of_another_protocol_is_told_and_named(used: Path):
         with raw(served.port) as line, suppress(OSError):
             ssl.create_default_context().wrap_socket(line, server_hostname="localhost")
         said = served.running.said()
-        assert said.count("in gRPC (HTTP/2)") == 1
-        assert said.count("in TLS") == 1
+        assert said.count("using gRPC (HTTP/2)") == 1
+        assert said.count("using TLS") == 1
         assert f"OTEL_EXPORTER_OTLP_ENDPOINT=http://{address}" in said
         until(lambda: noticed(used).get(("wrong_protocol", "TLS")) == 1, "TLS is counted")
         assert noticed(used)["wrong_protocol", "gRPC (HTTP/2)"] >= 2

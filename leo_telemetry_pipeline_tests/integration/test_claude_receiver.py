@@ -257,8 +257,8 @@ PACKED = gzip.compress(b'{"resourceMetrics":[]}', mtime=0)
         (b'{"batches":[]}', "identity", "batches"),
         (b'{"resourceProfiles":[]}', "identity", "resourceProfiles"),
         (b"[]", "identity", "not an object"),
-        (b'{"resource', "identity", "breaks off"),
-        (PACKED[:-9], "gzip", "cut off"),
+        (b'{"resource', "identity", "truncated"),
+        (PACKED[:-9], "gzip", "truncated"),
         (b"no gzip", "gzip", "not gzip"),
     ],
 )

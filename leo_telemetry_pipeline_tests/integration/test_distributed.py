@@ -64,7 +64,7 @@ def test_a_table_is_distributed_once_and_after_an_error_not_at_all(db: Database,
     assert distributed.distribute(db) == distributed.Distributed(now=False, nodes=2)
     execute(db, "DELETE FROM pg_dist_partition")
     spans.store(db, [span()])
-    with pytest.raises(UserError, match=r"\(could not connect\): nothing was changed") as told:
+    with pytest.raises(UserError, match=r"\(could not connect\); nothing was changed") as told:
         distributed.distribute(db)
     assert "\n" not in told.value.message
     assert one(db, "SELECT count(*) FROM pg_dist_partition") == 0

@@ -415,7 +415,7 @@ def test_a_span_that_the_table_refuses_keeps_no_other_out(talk: Talk, db: Databa
         assert answer.status == 200
         assert json.loads(answer.body)["partialSuccess"] == {
             "rejectedSpans": "1",
-            "errorMessage": "refused by the table, which keeps it in telemetry_quarantine",
+            "errorMessage": "refused by the table, kept in telemetry_quarantine",
         }
         assert one(db, COUNT) == 4
         assert await client.number("spans_quarantined_total") == 1
@@ -689,8 +689,8 @@ def test_what_is_refused_while_the_database_is_away_is_counted_when_it_is_back(
     ("start_s", "detail"),
     [
         (10 * 86_400, "starts after tomorrow"),
-        (-20 * 365 * 86_400, "starts more than a year before what is kept"),
-        (-50 * 365 * 86_400, "starts more than a year before what is kept"),
+        (-20 * 365 * 86_400, "starts more than a year before the retention limit"),
+        (-50 * 365 * 86_400, "starts more than a year before the retention limit"),
         (60, None),
         (-80 * 86_400, None),
     ],

@@ -125,7 +125,7 @@ def test_the_answer_to_a_body_that_breaks_says_what_of_it_is_stored(tmp_path: Pa
     def breaks_later(body: bytes, **how: Any) -> Generator[Any, None, None]:
         for part in otlp.parts_of_json(body.strip(), project="", policy=how["policy"]):
             yield part._replace(is_last=False)
-        raise otlp.BadRequest("it breaks off")
+        raise otlp.BadRequest("it is truncated")
 
     async def say(batcher: Batcher, keeper: Keeper) -> None:
         keeper.opened.set()
@@ -133,7 +133,7 @@ def test_the_answer_to_a_body_that_breaks_says_what_of_it_is_stored(tmp_path: Pa
         large.feed(b" " * 2 * PART_BODY)
         with pytest.raises(Refusal) as broken:
             await batcher.take(breaks_later, large)
-        assert (broken.value.status, broken.value.message) == (400, "it breaks off; 1 span(s) before that are stored")
+        assert (broken.value.status, broken.value.message) == (400, "it is truncated; 1 span(s) before that are stored")
         assert keeper.groups == [["first"]]
 
     working(tmp_path, say)
@@ -172,13 +172,13 @@ def test_a_body_that_is_refused_is_let_go_of_at_once(tmp_path: Path, size: int):
         mine = Held()
         held.append(weakref.ref(mine))
         if body:
-            raise otlp.BadRequest("it breaks off")
+            raise otlp.BadRequest("it is truncated")
         yield mine
 
     async def say(batcher: Batcher, keeper: Keeper) -> None:
         arriving = Body(Inflow(), gzip=False)
         arriving.feed(b" " * size)
-        with pytest.raises(Refusal, match="breaks off"):
+        with pytest.raises(Refusal, match="truncated"):
             await batcher.take(breaks_off, arriving)
         # The thread that decoded it forgets it with its next task.
         keeper.opened.set()

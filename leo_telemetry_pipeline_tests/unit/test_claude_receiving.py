@@ -294,7 +294,7 @@ def test_upkeep_goes_on_after_any_error(
         await keeper.close()
 
     asyncio.run(conversation())
-    assert [record.getMessage() for record in caplog.records] == ["the database could not be looked after (KeyError)"]
+    assert [record.getMessage() for record in caplog.records] == ["upkeep of the database failed (KeyError)"]
 
 
 VERSIONS = {

@@ -30,9 +30,9 @@ def opened(most: int, count: int) -> tuple[Connections, list[Line]]:
 def test_the_longest_idle_makes_room():
     """Lost: everything of the clients that came last, while others hold a connection that they do not use."""
     house, lines = opened(3, 3)
-    house.is_idle(lines[0], False)
-    house.is_idle(lines[1], False)
-    house.is_idle(lines[0], True)
+    house.set_idle(lines[0], False)
+    house.set_idle(lines[1], False)
+    house.set_idle(lines[0], True)
     assert house.opened(Line()) is False
     assert [line.ended for line in lines] == [False, False, True]
     assert house.opened(Line()) is False
@@ -43,7 +43,7 @@ def test_nobody_who_is_busy_goes():
     """Lost: a request in the middle of its body, for a client that just came."""
     house, lines = opened(2, 2)
     for line in lines:
-        house.is_idle(line, False)
+        house.set_idle(line, False)
     assert house.opened(Line()) is None
     assert not any(line.ended for line in lines)
     house.closed(lines[0])
@@ -53,11 +53,11 @@ def test_nobody_who_is_busy_goes():
 def test_what_stays_idle_keeps_its_place_and_what_left_does_not_come_back():
     """Lost: the connection that is idle for longest looks as if it had just been used."""
     house, lines = opened(2, 2)
-    house.is_idle(lines[1], True)
-    house.is_idle(lines[0], True)
+    house.set_idle(lines[1], True)
+    house.set_idle(lines[0], True)
     house.opened(Line())
     assert lines[0].ended
-    house.is_idle(lines[0], True)
+    house.set_idle(lines[0], True)
     house.opened(Line())
     assert lines[1].ended
     assert len(house) == 2
@@ -78,7 +78,7 @@ def test_there_are_never_more_than_the_limit(most: int, steps: list[tuple[str, i
                 house.closed(line)
                 lines.remove(line)
             else:
-                house.is_idle(line, step == "idle")
+                house.set_idle(line, step == "idle")
         assert len(house) == sum(not line.ended for line in lines) <= most
 
 

@@ -71,8 +71,8 @@ def test_a_source_whose_name_holds_a_colon_is_still_found():
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("traceid=TraceID", "'traceid' is no column: use attributes.NAME or one of trace_id"),
-        ("attributes.=Pod", "is no column"),
+        ("traceid=TraceID", "'traceid' is not a column: use attributes.NAME or one of trace_id"),
+        ("attributes.=Pod", "is not a column"),
         ("trace_id", "not of the form"),
         ("trace_id=", "not of the form"),
         ("trace_id=a,trace_id=b", "given twice"),
@@ -88,9 +88,9 @@ def test_a_wrong_map_is_refused_in_one_line_that_says_what_to_do(text, part):
 
 def test_a_column_that_is_not_there_is_named_with_the_file_and_its_header():
     """Lost otherwise: every line would be bad, and none would say why."""
-    with pytest.raises(UserError, match=r"f\.csv: no column 'TraceId' for trace_id.*TraceID, SpanID"):
+    with pytest.raises(UserError, match=r"f\.csv: there is no column 'TraceId' for trace_id.*TraceID, SpanID"):
         row_maker(HEADER, parse_map(MAP.replace("=TraceID", "=TraceId")), "f.csv")
-    with pytest.raises(UserError, match=r"f\.csv: nothing gives span_type.*TraceID"):
+    with pytest.raises(UserError, match=r"f\.csv: there is no column for span_type.*TraceID"):
         row_maker(HEADER, parse_map(MAP.replace(", span_type=:gate", "")), "f.csv")
 
 

@@ -366,9 +366,9 @@ def test_a_file_that_is_not_there_is_named_in_one_line(tmp_path):
     """Lost otherwise: a traceback for a typing error."""
     with pytest.raises(UserError, match="No such file"):
         list(read(tmp_path / "nothing"))
-    with pytest.raises(UserError, match="name a file that can be read"):
+    with pytest.raises(UserError, match="name a readable file"):
         list(read(tmp_path))
-    with pytest.raises(UserError, match="is no column"):
+    with pytest.raises(UserError, match="is not a column"):
         read(tmp_path, column_map={"traceid": "a"})
 
 
@@ -442,12 +442,24 @@ def test_files_of_wider_letters_are_read(tmp_path, encoding, packed):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"\x28\xb5\x2f\xfd\x04\x00", "packed with zstd, which is not read: `zstd -dc FILE | leo-telemetry import -`"),
-        (bz2.compress(b"x"), "packed with bzip2, which is not read: `bzip2 -dc FILE | leo-telemetry import -`"),
-        (lzma.compress(b"x"), "packed with xz, which is not read: `xz -dc FILE | leo-telemetry import -`"),
-        (b"PK\x03\x04\x14\x00" + bytes(20) + b"spans.jsonl", "packed with zip, which is not read: `unzip -p FILE"),
-        (b"PK\x03\x04\x14\x00" + bytes(20) + b"xl/workbook.xml", "a spreadsheet (.xlsx), which is not read: save it"),
-        (b"\x04\x22\x4d\x18" + bytes(9), "packed with lz4, which is not read"),
+        (
+            b"\x28\xb5\x2f\xfd\x04\x00",
+            "compressed with zstd, which is not supported: `zstd -dc FILE | leo-telemetry import -`",
+        ),
+        (
+            bz2.compress(b"x"),
+            "compressed with bzip2, which is not supported: `bzip2 -dc FILE | leo-telemetry import -`",
+        ),
+        (lzma.compress(b"x"), "compressed with xz, which is not supported: `xz -dc FILE | leo-telemetry import -`"),
+        (
+            b"PK\x03\x04\x14\x00" + bytes(20) + b"spans.jsonl",
+            "compressed with zip, which is not supported: `unzip -p FILE",
+        ),
+        (
+            b"PK\x03\x04\x14\x00" + bytes(20) + b"xl/workbook.xml",
+            "a spreadsheet (.xlsx), which is not supported: save it",
+        ),
+        (b"\x04\x22\x4d\x18" + bytes(9), "compressed with lz4, which is not supported"),
     ],
 )
 def test_a_file_that_is_packed_otherwise_is_named_with_what_unpacks_it(tmp_path, content, words):
@@ -493,7 +505,7 @@ def test_a_column_map_is_refused_for_requests_which_have_no_columns(tmp_path):
     """Lost: a mapping that somebody wrote does nothing."""
     found = read_bytes(tmp_path, json.dumps(OTLP).encode(), column_map={"start_time_ms": "start:s"})
     assert [item.reason for item in found if isinstance(item, BadLine)] == [
-        "--map and --preset name the columns of rows: this is a request, which has none"
+        "--map and --preset are for rows, but this is a trace request: leave them out"
     ]
 
 

@@ -25,7 +25,7 @@ assert not trace.flush(5)
 print("done")
 """
 EVENT = json.dumps({"hook_event_name": "UserPromptSubmit", "session_id": "s", "prompt": "x"})
-OPEN, THEIRS = "can be written to by others (mode 0777)", "belongs to somebody else"
+OPEN, THEIRS = "is writable by others (mode 0777)", "belongs to somebody else"
 # Nothing answers there.
 OUTSIDE = {PREFIX + "DATABASE_URL": "postgresql://somebody@127.0.0.1:1/x"}
 # Root's or a group's, as Kubernetes mounts an emptyDir, and a claim with an fsGroup.
@@ -104,7 +104,7 @@ def test_a_mounted_volume_is_a_home_where_the_database_is_elsewhere(home: Path, 
 def test_a_folder_in_a_home_that_others_may_write_to_is_refused(home: Path):
     """Lost: on a shared volume, code of another user in the place where Dagster reads which code is ours."""
     make_home(home, inside="tmp.d").chmod(0o777)
-    with pytest.raises(UserError, match=r"tmp\.d is somebody else's, or open to others: remove it"):
+    with pytest.raises(UserError, match=r"tmp\.d belongs to somebody else or is writable by others: remove it"):
         make_home(home, inside="tmp.d")
 
 

@@ -156,5 +156,5 @@ def test_waiting_for_a_person_is_no_part_of_a_gate_s_judged_time(spans):
 )
 def test_any_moment_but_a_utc_midnight_is_refused(moment):
     """Lost otherwise: the planted slowdown would begin in the middle of a day."""
-    with pytest.raises(ValueError, match="no UTC midnight"):
+    with pytest.raises(ValueError, match="not a UTC midnight"):
         next(generate(moment))

@@ -123,7 +123,7 @@ def test_a_file_that_is_no_parquet_or_broken_off_is_refused_in_one_line(tmp_path
     """Lost: a person's evening, over a traceback."""
     path = tmp_path / "broken.parquet"
     path.write_bytes(content)
-    with pytest.raises(UserError, match="is it whole") as error:
+    with pytest.raises(UserError, match="is it complete") as error:
         read(path)
     assert "\n" not in error.value.message
 
@@ -280,7 +280,7 @@ def test_a_duration_is_rounded_from_what_the_column_says_exactly(tmp_path: Path)
 def test_a_column_that_cannot_hold_a_time_is_refused_by_name(tmp_path: Path) -> None:
     """Lost: times that are two minutes off, each by another amount."""
     path = table(tmp_path / "f", start_time_ms=pa.array([float(START_MS)], pa.float32()))
-    with pytest.raises(UserError, match="column start_time_ms is a float, which holds no time exactly"):
+    with pytest.raises(UserError, match="column start_time_ms is a float, which cannot hold an exact time"):
         read(path)
 
 

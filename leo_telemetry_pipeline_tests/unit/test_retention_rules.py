@@ -12,7 +12,7 @@ from leo_telemetry_pipeline.store.retention.rules import (
     Sealed,
     is_due,
     is_to_seal,
-    may_go,
+    may_drop,
     near,
     to_archive,
 )
@@ -66,7 +66,7 @@ def test_a_restored_day_is_kept_as_long_as_if_it_were_imported_then() -> None:
 def test_a_day_without_spans_is_due_by_its_age_alone() -> None:
     """Lost: empty partitions pile up for ever."""
     assert is_due(Day(OLD, 0, None), LIMIT)
-    assert may_go(Day(OLD, 0, None), LIMIT, archives=True)
+    assert may_drop(Day(OLD, 0, None), LIMIT, archives=True)
     assert not is_due(Day(FIRST_KEPT, 0, None), LIMIT)
 
 
@@ -83,12 +83,12 @@ def test_a_day_is_sealed_a_week_before_it_may_go_and_once_more_when_it_goes() ->
 
 def test_a_day_goes_only_when_all_of_it_is_sealed_and_archived_where_that_is_wanted() -> None:
     """Lost: spans that came between the seal and the drop, or whose file was never written."""
-    assert not may_go(stored(), LIMIT, archives=False)
-    assert not may_go(stored(part(before=at(OLD))), LIMIT, archives=False)
-    assert may_go(stored(part()), LIMIT, archives=False)
-    assert not may_go(stored(part()), LIMIT, archives=True)
-    assert not may_go(stored(part(archived=True), part(2)), LIMIT, archives=True)
-    assert may_go(stored(part(archived=True), part(2, archived=True)), LIMIT, archives=True)
+    assert not may_drop(stored(), LIMIT, archives=False)
+    assert not may_drop(stored(part(before=at(OLD))), LIMIT, archives=False)
+    assert may_drop(stored(part()), LIMIT, archives=False)
+    assert not may_drop(stored(part()), LIMIT, archives=True)
+    assert not may_drop(stored(part(archived=True), part(2)), LIMIT, archives=True)
+    assert may_drop(stored(part(archived=True), part(2, archived=True)), LIMIT, archives=True)
 
 
 def test_a_part_that_was_archived_or_dropped_gets_no_second_file() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from leo_telemetry_pipeline.store.server import server_failures
-from leo_telemetry_pipeline.store.server.server_failures import told
+from leo_telemetry_pipeline.store.server.server_failures import message
 
 HOME = Path("/srv/leo")
 PLENTY = 10**12
@@ -74,13 +74,13 @@ MISSING = "No such file or directory"
 def test_only_a_file_of_the_databases_own_that_is_missing_is_a_damage(said: str, advice: str):
     """Lost: a database, which its owner moves away since a line of postgresql.conf is wrong."""
     log = f"2026-11-29 20:00:00.000 UTC [7] FATAL:  {said}\n2026-11-29 20:00:00.001 UTC [7] LOG:  shut down\n"
-    assert f"failed: FATAL: {said}{advice}" in told("pg_ctl", log, HOME, PLENTY)
+    assert f"failed: FATAL: {said}{advice}" in message("pg_ctl", log, HOME, PLENTY)
 
 
 def test_a_server_that_does_not_find_its_control_file_is_damaged():
     """Lost: the remedy, for PostgreSQL says this one without time, level and hint."""
     said = "postgres: could not find the database system\nExpected to find it in the directory"
-    assert DAMAGE in told("pg_ctl", said, HOME, PLENTY)
+    assert DAMAGE in message("pg_ctl", said, HOME, PLENTY)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_server_that_does_not_find_its_control_file_is_damaged():
 )
 def test_the_cause_is_said_with_what_helps(said: str, cause: str, advice: str):
     """Lost: five different troubles with one message, and an evening for each."""
-    line = told("pg_ctl", said, HOME, PLENTY)
+    line = message("pg_ctl", said, HOME, PLENTY)
     assert cause in line
     assert advice in line
     assert "/srv/leo/postgresql.log" in line
@@ -108,14 +108,14 @@ def test_the_cause_is_said_with_what_helps(said: str, cause: str, advice: str):
 
 def test_a_disk_that_is_full_takes_no_words_and_is_named_all_the_same():
     """Lost: a message without a cause, since the log that should have it is on the full disk."""
-    assert "make room" in told("initdb", "", HOME, 4096)
+    assert "make room" in message("initdb", "", HOME, 4096)
     after = f"{FULL}2026-11-29 20:00 UTC [9] PANIC:  cannot abort transaction 1, it was already committed\n"
-    assert "No space left on device; make room" in told("initdb", after, HOME, PLENTY)
-    assert "does not shut down; only 9 MB" in told("pg_ctl", "pg_ctl: server does not shut down\n", HOME, 9_000_000)
-    assert "only 50 MB are free" in told("pg_ctl", UNKNOWN.replace("HINT", "LOG"), HOME, 50_000_000)
+    assert "No space left on device; make room" in message("initdb", after, HOME, PLENTY)
+    assert "does not shut down; only 9 MB" in message("pg_ctl", "pg_ctl: server does not shut down\n", HOME, 9_000_000)
+    assert "only 50 MB are free" in message("pg_ctl", UNKNOWN.replace("HINT", "LOG"), HOME, 50_000_000)
 
 
 def test_without_a_word_the_log_is_named():
     """Lost: "failed", and no place to look."""
-    assert told("pg_ctl", "", HOME, PLENTY) == "pg_ctl of the embedded database failed (see /srv/leo/postgresql.log)"
+    assert message("pg_ctl", "", HOME, PLENTY) == "pg_ctl of the embedded database failed (see /srv/leo/postgresql.log)"
     assert server_failures.cause_of("LOG:  all is well\n") == ("", "")

@@ -105,9 +105,9 @@ def test_a_duration_may_be_written_in_every_usual_way(text, milliseconds):
 @pytest.mark.parametrize(
     ("read", "text", "reason"),
     [
-        (times.duration, "1,234", "x '1,234' may be thousands or a decimal comma: write it without the comma"),
+        (times.duration, "1,234", "x '1,234' has an ambiguous comma, for thousands or decimals: write it without"),
         *(
-            (times.duration, text, f"x '{text}' may be thousands or a decimal comma: write it without the comma")
+            (times.duration, text, f"x '{text}' has an ambiguous comma, for thousands or decimals: write it without")
             for text in ("1,500 ms", "1,234ms", "12,345 us", "-1,500 ms", "1m1,500s", "999,999 seconds")
         ),
         (times.duration, "05:21", "x '05:21' may be hours or minutes: write it as 00:05:21"),
@@ -124,9 +124,9 @@ def test_a_duration_may_be_written_in_every_usual_way(text, milliseconds):
         (times.moment, "2026-11-29 12:00:00 AM UTC", "x is not a time: '2026-11-29 12:00:00 AM UTC'"),
         (times.moment, "2026-11-29 12:29:00 PMST", "x: the time zone PMST is not known"),
         (times.moment, "2026-13-29", "x is not a time: '2026-13-29'"),
-        (times.moment, "29.11.2026 12:29", "x '29.11.2026 12:29' is not a date that is read"),
-        (times.moment, "11/12/2026", "x '11/12/2026' is not a date that is read: write it as 2026-11-29T12:29:00Z"),
-        (times.moment, "Sun, 29 Nov 2026 12:29:00 GMT", "x 'Sun, 29 Nov 2026 12:29:00 GMT' is not a date that is read"),
+        (times.moment, "29.11.2026 12:29", "x '29.11.2026 12:29' is not a supported date"),
+        (times.moment, "11/12/2026", "x '11/12/2026' is not a supported date: write it as 2026-11-29T12:29:00Z"),
+        (times.moment, "Sun, 29 Nov 2026 12:29:00 GMT", "x 'Sun, 29 Nov 2026 12:29:00 GMT' is not a supported date"),
         (times.moment, True, "x is true, not a number"),
     ],
 )

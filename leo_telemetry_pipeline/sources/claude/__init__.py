@@ -1,7 +1,7 @@
-"""Claude Code, measured by its hooks and by its own OpenTelemetry records, becomes spans.
+"""Spans of Claude Code sessions, from its hooks and its OpenTelemetry export.
 
-Each prompt, tool and sub-agent is one span, with the same id by both ways.
-Belongs here: notes of hook events (hook_notes) and of OpenTelemetry records (otel_notes, otlp_logs), the ids of spans
-(ids), sorting the notes of a session (evidence, runs) and making spans of them (assembler).
-Does not: the file that a session's notes lie in (cli.claude.hook_spans, web.claude) or other instrumentation (otlp).
+Each prompt, tool and sub-agent is one span, with the same id from either source.
+Belongs here: notes of hook events (hook_notes) and of OpenTelemetry records (otel_notes, otlp_logs), span ids (ids),
+sorting the notes of a session (evidence, runs) and building spans from them (assembler).
+Does not: when spans are built (cli.claude.hook_spans, web.claude), other instrumentation (otlp).
 """

@@ -1,6 +1,6 @@
 """Spans of sub-agents, one per run.
 
-Belongs here: which notes make the span of a run, its name and its parent. Does not: when runs began and ended (runs).
+Belongs here: which notes form the span of a run, its name and its parent. Does not: when runs start and end (runs).
 """
 
 from leo_telemetry_pipeline.sources.claude import ids
@@ -11,25 +11,25 @@ from leo_telemetry_pipeline.sources.otlp.conventions import SUBAGENT_TOOLS
 
 
 def make_agents(maker: Maker) -> None:
-    """Make a span of each run of a sub-agent that has ended, once it is known who began it."""
+    """Add a span for each finished run of a sub-agent, once its launcher is known."""
     for agent, runs in maker.runs.items():
         for number, run in enumerate(runs, 1):
-            if not run.made:
+            if not run.built:
                 _agent(maker, agent, number, run)
 
 
 def _agent(maker: Maker, agent: str, number: int, run: Run) -> None:
     evidence = maker.evidence
     duration = duration_of(run, evidence)
-    told = run.start or run.launch or run.completed or run.tool or (run.ends or run.inside or [None])[0]
-    assert told is not None
+    source = run.start or run.launch or run.completed or run.tool or (run.ends or run.inside or [None])[0]
+    assert source is not None
     if duration is None or run.prompt is None or _lacks_launch(maker, run):
         if duration is None and not _may_go_on(maker, run):
             evidence.use(*run.notes)
         return
     start = run.start_ms
     if run.ends and not (run.start or run.completed or run.inside):
-        # Only the end was told.
+        # Only the end was reported.
         start = (run.end_ms or start) - duration
     result = run.launch.get("agent", {}) if run.launch else {}
     failed = _failed(maker, run)
@@ -39,7 +39,7 @@ def _agent(maker: Maker, agent: str, number: int, run: Run) -> None:
     attributes |= {"run": number} if number > 1 else {}
     attributes |= {"error.type": error} if error else {}
     maker.add(
-        told,
+        source,
         run.prompt,
         ("agent", ids.run_key(agent, number)),
         ("subagent", _agent_type(run, result)),
@@ -57,12 +57,12 @@ def _agent(maker: Maker, agent: str, number: int, run: Run) -> None:
 
 
 def _lacks_launch(maker: Maker, run: Run) -> bool:
-    """Tell whether the launch of a run, which is its parent, may still be reported."""
+    """Return whether the launch of a run, which is its parent, may still be reported."""
     if run.launch or run.tool:
         return False
-    told = run.completed or run.start or (run.ends or run.inside)[0]
+    latest = run.completed or run.start or (run.ends or run.inside)[0]
     patience = {} if run.completed else {"patience_s": QUIET_S}
-    return maker.evidence.may_wait(told, **patience)
+    return maker.evidence.may_wait(latest, **patience)
 
 
 def _may_go_on(maker: Maker, run: Run) -> bool:
@@ -79,16 +79,16 @@ def _failed(maker: Maker, run: Run) -> bool:
 
 
 def _agent_type(run: Run, result: dict) -> str:
-    told = (run.start, *run.ends, run.completed)
-    known = [note["agent_type"] for note in told if note and note.get("agent_type")]
+    notes = (run.start, *run.ends, run.completed)
+    known = [note["agent_type"] for note in notes if note and note.get("agent_type")]
     tool = [run.tool["subagent_type"]] if run.tool and "subagent_type" in run.tool else []
     return next(iter([*known, *(result[key] for key in ("agentType",) if key in result), *tool]), "Agent")
 
 
 def _of_agent(result: dict, completed: dict | None) -> dict:
     names_of = {"resolvedModel": "model", "totalTokens": "total_tokens", "totalToolUseCount": "tool_uses"}
-    found = {name: result[key] for key, name in names_of.items() if key in result}
+    attributes = {name: result[key] for key, name in names_of.items() if key in result}
     if completed:
-        found |= {name: completed[name] for name in names_of.values() if name in completed}
+        attributes |= {name: completed[name] for name in names_of.values() if name in completed}
     background = result.get("status") == "async_launched" or (completed or {}).get("background")
-    return found | ({"background": True} if background else {})
+    return attributes | ({"background": True} if background else {})

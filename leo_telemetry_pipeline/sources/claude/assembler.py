@@ -1,7 +1,7 @@
-"""The spans that the notes of one session of Claude Code make, each once: where hooks and OpenTelemetry meet.
+"""Span assembler: merges hook and OpenTelemetry notes of one Claude Code session into spans, each once.
 
-Belongs here: the order in which spans are made, and whether a session that ended goes on. Pure functions.
-Does not: which notes make which span (tools, agents, prompts, exported), files (notebook).
+Belongs here: the order in which spans are built, and whether a session has resumed. Pure functions.
+Does not: which notes form which span (tools, agents, prompts, exported), files (notebook).
 """
 
 from leo_telemetry_pipeline.sources.claude.agents import make_agents
@@ -22,12 +22,11 @@ from leo_telemetry_pipeline.span import Span
 def spans(
     notes: list[dict], *, session: str, project: str = "", final: bool = False, now_ns: int = 0
 ) -> tuple[list[Span], list[dict]]:
-    """Return the spans that the notes of a session complete, each once, and the notes still needed for others.
+    """Return the spans that a session's notes complete, and the notes that are still needed.
 
-    ``final`` says that the session has ended: what has no end gets none. ``now_ns`` is the wall time, by which what
-    is missing stops being waited for; without it nothing is decided by time. OpenTelemetry's records of an ended
-    session may still be on their way; only with ``final`` and no time it is certain that none come. Notes that make
-    no valid span are left out.
+    ``final``: the session has ended, so open operations stay open. ``now_ns``: wall time, for giving up on missing
+    notes; 0 disables timeouts. OpenTelemetry's records may arrive after the end of a session: only ``final`` without
+    a time means that none will. Notes that form an invalid span are left out.
     """
     maker = Maker(session, project, Evidence(notes, final=final, now_ns=now_ns))
     for make in (make_tools, make_agents, make_prompts, make_requests, make_waits, make_executions, make_events):
@@ -37,7 +36,7 @@ def spans(
 
 
 def resumed(notes: list[dict], since_ns: float) -> bool:
-    """Tell whether the session's last prompt began after a moment of the monotonic clock, and is not answered yet."""
+    """Return whether the session's last prompt began after ``since_ns`` (monotonic clock) and is unanswered."""
     last = next((note for note in reversed(notes) if note["event"] == "UserPromptSubmit"), None)
     if last is None or last["monotonic_ns"] <= since_ns:
         return False

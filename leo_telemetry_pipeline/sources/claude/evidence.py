@@ -1,7 +1,7 @@
-"""The notes of one session of Claude Code, sorted by what they are about, with what is remembered of earlier ones.
+"""Index of the notes of one Claude Code session, and the memory of notes used earlier.
 
-Belongs here: finding a note again, what is held back for more notes, which prompt an OpenTelemetry trace is.
-Does not: which runs of sub-agents notes tell of (runs), spans (assembler).
+Belongs here: looking up notes, how long to wait for missing ones, which prompt an OpenTelemetry trace belongs to.
+Does not: runs of sub-agents (runs), spans (assembler).
 """
 
 from dataclasses import dataclass, field
@@ -10,12 +10,12 @@ from leo_telemetry_pipeline.sources.claude import ids
 from leo_telemetry_pipeline.sources.claude.otel_notes import LOG, SPAN
 
 MEMORY = "Made"
-# Within so many seconds all of one moment has arrived: exporters send every five seconds, and hooks run side by side.
+# Notes of one moment all arrive within this time: exporters send every five seconds, and hooks run concurrently.
 GRACE_S = 15
-# After so many seconds without a word an answer is taken for the last one: a Stop hook may run and block for long.
+# An answer counts as the last one after this much silence: a Stop hook may run and block for long.
 QUIET_S = 300
-# An event that is delivered again comes at another time, so only its id tells. So many spans do not lie between the
-# two, and the list, which is written anew each time, stays short.
+# Redelivered events have another time, so only their ids identify them. Fewer spans than this lie between the two
+# deliveries, and the list, which is rewritten each time, stays short.
 _MOST_IDS = 10_000
 _MOST_TRACES = 1_000
 _MOST_TURNS = 20
@@ -23,16 +23,15 @@ _MOST_TURNS = 20
 
 @dataclass
 class Memory:
-    """What is remembered of notes that are gone.
+    """State kept after notes are deleted. Times are epoch ms.
 
-    ``made``: ids of spans, in their order. ``traces``: of each OpenTelemetry trace the key of its prompt, when it
-    began, and the span id of its root. ``runs``: of each sub-agent the runs that were made, as [start, end, prompt].
-    ``pending``: ends of background sub-agents, and whether Claude Code has been told of each. ``turns``: start and
-    end of the last prompts. ``hooks_logged``: whether hooks are told of by log events. ``project``: what
-    hooks were told to name. ``hooked``: whether hooks tell of the session. Times are epoch ms.
+    ``built``: ids of finished spans, in order. ``traces``: [prompt key, start, root span id] by OpenTelemetry trace.
+    ``runs``: finished runs as [start, end, prompt] by sub-agent. ``pending``: ends of background sub-agents, and
+    whether Claude Code was notified of each. ``turns``: start and end of the last prompts. ``hooks_logged``: whether
+    log events report hooks. ``project``: set for the hooks. ``hooked``: whether hooks report the session.
     """
 
-    made: dict[str, None] = field(default_factory=dict)
+    built: dict[str, None] = field(default_factory=dict)
     traces: dict[str, list] = field(default_factory=dict)
     runs: dict[str, list] = field(default_factory=dict)
     pending: list[list] = field(default_factory=list)
@@ -42,8 +41,8 @@ class Memory:
     hooked: bool = False
 
     def add(self, note: dict) -> None:
-        """Remember what a note of an earlier memory says."""
-        self.made |= dict.fromkeys(note["ids"])
+        """Merge an earlier memory from its note."""
+        self.built |= dict.fromkeys(note["ids"])
         self.traces |= note.get("traces", {})
         self.runs |= note.get("runs", {})
         self.pending += note.get("pending", [])
@@ -53,8 +52,8 @@ class Memory:
         self.hooked = self.hooked or note.get("hooked", False)
 
     def note(self) -> dict:
-        """Return what is to be remembered as a note."""
-        kept = {"ids": [*self.made][-_MOST_IDS:]}
+        """Return the memory as a note."""
+        kept = {"ids": [*self.built][-_MOST_IDS:]}
         kept |= {"traces": dict([*self.traces.items()][-_MOST_TRACES:])} if self.traces else {}
         kept |= {"runs": dict([*self.runs.items()][-_MOST_TRACES:])} if self.runs else {}
         kept |= {"pending": self.pending[-_MOST_TURNS:]} if self.pending else {}
@@ -66,7 +65,7 @@ class Memory:
 
 
 class Evidence:
-    """The notes of a session. ``final``: no more notes come; ``now_ns``: the wall time, 0 for not known."""
+    """The notes of a session. ``final``: no more notes will come; ``now_ns``: wall time, 0 if unknown."""
 
     def __init__(self, notes: list[dict], *, final: bool, now_ns: int) -> None:
         self.memory = Memory()
@@ -80,7 +79,7 @@ class Evidence:
         self.agent_notes: dict[str, list[dict]] = {}
         self.launches: dict[str, list[dict]] = {}
         self.used_tools: dict[str, dict] = {}
-        # Of OpenTelemetry: spans by kind and id, log events by kind.
+        # From OpenTelemetry: spans by kind and id, log events by kind.
         self.spans: dict[str, dict[str, dict]] = {}
         self.logs: dict[str, list[dict]] = {}
         self._by_trace: dict[str, list[dict]] = {}
@@ -91,7 +90,7 @@ class Evidence:
                 self.memory.add(item)
                 continue
             if item["event"] == "UserPromptSubmit":
-                # Older versions name no prompt; then each that begins gets a name of its own.
+                # Older versions send no prompt id; then each new prompt gets one here.
                 current = item.setdefault("prompt_id", f"at {item['wall_ns']}")
             self.memory.project = self.memory.project or item.get("project", "")
             self.notes.append(item)
@@ -109,7 +108,7 @@ class Evidence:
         event, agent, prompt = item["event"], item.get("agent_id"), item["prompt_id"]
         if event == "UserPromptSubmit":
             self.submissions.append(item["monotonic_ns"])
-            # A background sub-agent may end in the middle of a prompt: that notification is not a prompt.
+            # A background sub-agent may end during a prompt; its notification is not a new prompt.
             if prompt in self.submitted and not self.submitted[prompt].get("synthetic"):
                 self.use(item)
             else:
@@ -138,28 +137,28 @@ class Evidence:
             self.logs.setdefault(item["name"], []).append(item)
 
     def of(self, kind: str) -> list[dict]:
-        """Return the OpenTelemetry spans of a kind, the first that began first."""
+        """Return the OpenTelemetry spans of a kind by start time."""
         return sorted(self.spans.get(kind, {}).values(), key=lambda note: note["start_ns"])
 
     def use(self, *notes: dict | None) -> None:
-        """Say that notes are not needed for anything that is still to be made."""
+        """Mark notes as no longer needed."""
         self._used |= {id(note) for note in notes if note is not None}
 
     def needed(self) -> list[dict]:
-        """Return the notes that are needed once more, and the memory."""
-        left = [note for note in self.notes if id(note) not in self._used or self._is_young_otel(note)]
-        remembers = self.memory.made or self.memory.traces
+        """Return the notes that are still needed, and the memory."""
+        remaining = [note for note in self.notes if id(note) not in self._used or self._is_young_otel(note)]
+        remembers = self.memory.built or self.memory.traces
         if self._final:
-            # After the end of a session its last OpenTelemetry records are still on their way.
-            left = [note for note in left if self._is_young_otel(note)]
-            return [*left, self.memory.note()] if left else []
-        return [*left, self.memory.note()] if remembers else left
+            # The last OpenTelemetry records arrive after the end of a session.
+            remaining = [note for note in remaining if self._is_young_otel(note)]
+            return [*remaining, self.memory.note()] if remaining else []
+        return [*remaining, self.memory.note()] if remembers else remaining
 
     def _is_young_otel(self, note: dict) -> bool:
         return note["event"] in (SPAN, LOG) and self.may_wait(note)
 
     def may_wait(self, note: dict, patience_s: int = GRACE_S) -> bool:
-        """Tell whether what a note lacks may still arrive."""
+        """Return whether notes that belong to this one may still arrive."""
         if not self._now_ns:
             return not self._final
         arrived = note.get("arrived_ns") or note.get("wall_ns") or 0
@@ -167,14 +166,14 @@ class Evidence:
         return not is_over and self._now_ns - arrived < patience_s * 1_000_000_000
 
     def prompt_of(self, trace: str) -> str | None:
-        """Return the key of the prompt that an OpenTelemetry trace is, None as long as it may still be told."""
+        """Return the key of the prompt of an OpenTelemetry trace, None while that may still be reported."""
         if trace in self.memory.traces:
             return self.memory.traces[trace][0]
         if not trace:
             return "session"
         if trace in self._unknown:
             return None
-        known = self._told_prompt(trace) or self._shared_prompt(trace)
+        known = self._logged_prompt(trace) or self._shared_prompt(trace)
         if known is None:
             spans = self._spans_in(trace)
             if all(map(self.may_wait, spans)):
@@ -185,22 +184,22 @@ class Evidence:
         return known[0]
 
     def outer(self, trace: str) -> list[dict]:
-        """Return the requests and tools of a prompt itself, not those of its sub-agents, in the order of their ends."""
+        """Return a prompt's own requests and tools, without those of its sub-agents, by end time."""
         kinds = ("llm_request", "tool")
-        found = [note for note in self._spans_in(trace) if note["name"] in kinds and "agent_id" not in note]
-        return sorted(found, key=lambda note: note["end_ns"])
+        spans = [note for note in self._spans_in(trace) if note["name"] in kinds and "agent_id" not in note]
+        return sorted(spans, key=lambda note: note["end_ns"])
 
     def _spans_in(self, trace: str) -> list[dict]:
         return [note for note in self._by_trace.get(trace, []) if note["event"] == SPAN]
 
-    def _told_prompt(self, trace: str) -> tuple[str, int] | None:
-        """Find the prompt by a log event, best by the one that begins it."""
+    def _logged_prompt(self, trace: str) -> tuple[str, int] | None:
+        """Return the prompt by a log event, preferably the one at its start."""
         logs = [note for note in self._by_trace.get(trace, []) if note["event"] == LOG and "prompt_id" in note]
         first = min(logs, key=lambda note: (note["name"] != "user_prompt", note["at_ns"]), default=None)
         return (first["prompt_id"], first["at_ns"] // 1_000_000) if first else None
 
     def _shared_prompt(self, trace: str) -> tuple[str, int] | None:
-        """Find the prompt by what hooks have told of the same tool, or of the same moment."""
+        """Return the prompt by a hook note of the same tool or the same moment."""
         for note in self._spans_in(trace):
             used = self.used_tools.get(note.get("tool_use_id", ""))
             if note["name"] == "tool" and used and "agent_id" not in used:
@@ -211,6 +210,6 @@ class Evidence:
         return None
 
     def _root_of(self, trace: str) -> str:
-        """Return the OpenTelemetry span id of the prompt of a trace, empty where it is not known."""
+        """Return the OpenTelemetry span id of a trace's prompt, empty if unknown."""
         root = next((note["span"] for note in self._spans_in(trace) if note["name"] == "interaction"), "")
         return root or next((note["parent"] for note in self.outer(trace)), "")

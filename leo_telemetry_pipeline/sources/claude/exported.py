@@ -1,7 +1,7 @@
-"""Spans of what OpenTelemetry alone tells: requests to models, waits, executions, hooks, compactions.
+"""Spans of operations that only OpenTelemetry reports: model requests, waits, executions, hooks, compactions.
 
-Belongs here: which exported record becomes which span beside the prompts, tools and sub-agents that hooks tell too.
-Does not: those (prompts, tools, agents), what may be noted (otel_notes).
+Belongs here: which exported record becomes which span.
+Does not: operations that hooks report too (prompts, tools, agents), which fields are kept (otel_notes).
 """
 
 from leo_telemetry_pipeline.sources.claude import ids
@@ -20,7 +20,7 @@ _NO_END = 10**9
 
 
 def make_requests(maker: Maker) -> None:
-    """Make a span of each request to a model."""
+    """Add a span for each request to a model."""
     for note in maker.evidence.of("llm_request"):
         status = "ERROR" if note.get("success") is False else "OK"
         attributes = {name: note[name] for name in _REQUEST if name in note}
@@ -28,7 +28,7 @@ def make_requests(maker: Maker) -> None:
 
 
 def make_waits(maker: Maker) -> None:
-    """Make a span of each wait for a person, beside its tool, so that nobody takes it off twice."""
+    """Add a span for each wait for a person, as a sibling of its tool, so that it is subtracted only once."""
     tools = {note["span"]: note for note in maker.evidence.tools.values()}
     decisions = {note["span"]: note for note in maker.evidence.logs.get("tool_decision", [])}
     for note in maker.evidence.of("tool.blocked_on_user"):
@@ -42,13 +42,13 @@ def make_waits(maker: Maker) -> None:
 
 
 def make_executions(maker: Maker) -> None:
-    """Make a span of each execution of a tool, below that tool or the sub-agent that it began."""
+    """Add a span for each execution of a tool, below that tool or the sub-agent that it launched."""
     for key, note in maker.evidence.executions.items():
         run = maker.by_tool.get(key)
         if run and run.tool and is_launch(run.tool):
             number = maker.runs[run.agent].index(run) + 1
             above = maker.id_of("agent", ids.run_key(run.agent, number))
-        elif maker.is_made("tool", key) or not maker.evidence.may_wait(note, QUIET_S):
+        elif maker.is_built("tool", key) or not maker.evidence.may_wait(note, QUIET_S):
             above = maker.id_of("tool", key)
         else:
             continue
@@ -58,14 +58,14 @@ def make_executions(maker: Maker) -> None:
 
 
 def make_events(maker: Maker) -> None:
-    """Make spans of hooks, compactions, and of what a newer version may export beside the known."""
+    """Add spans for hooks, compactions, and operations that only newer versions export."""
     logs, memory = maker.evidence.logs.get(HOOKS, []), maker.evidence.memory
     memory.hooks_logged = memory.hooks_logged or bool(logs)
     for note in logs:
         maker.logged(note, _hook(note), "ERROR" if note.get("failed") else "OK", _hook_attributes(note))
     for note in maker.evidence.of("hook"):
         if memory.hooks_logged:
-            # The same hooks, which some settings of Claude Code export as spans too.
+            # Some settings of Claude Code export the same hooks as spans too.
             maker.evidence.use(note)
         elif not maker.evidence.may_wait(note):
             status = "ERROR" if note.get("failed") else "OK"
@@ -81,13 +81,13 @@ def make_events(maker: Maker) -> None:
 
 
 def forget_logs(maker: Maker) -> None:
-    """Let go of log events that only help other notes, once those were used."""
+    """Release log events that only complete other notes, once those have been used."""
     for note in maker.evidence.logs.get("user_prompt", []):
-        if maker.is_made("prompt", note.get("prompt_id", "")) or not maker.evidence.may_wait(note, _NO_END):
+        if maker.is_built("prompt", note.get("prompt_id", "")) or not maker.evidence.may_wait(note, _NO_END):
             maker.evidence.use(note)
     for kind in ("tool_result", "tool_decision"):
         for note in maker.evidence.logs.get(kind, []):
-            if maker.is_made("tool", note.get("tool_use_id", "")) or not maker.evidence.may_wait(note, _NO_END):
+            if maker.is_built("tool", note.get("tool_use_id", "")) or not maker.evidence.may_wait(note, _NO_END):
                 maker.evidence.use(note)
 
 

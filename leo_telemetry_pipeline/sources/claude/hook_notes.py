@@ -1,18 +1,18 @@
-"""A hook event of Claude Code becomes a note: what may be kept of it, as JSON can hold it.
+"""Notes of Claude Code's hook events: the fields that are kept, as JSON-ready data.
 
-Belongs here: which events are noted, and which of their fields. Pure functions.
-Does not: which spans notes make (assembler), processes and files (cli.claude.hook_spans).
-A session waits while a hook runs, so this imports next to nothing. No word of a conversation, no path, no command
-and nothing else of a tool's input or output gets into a note.
+Belongs here: which events and which of their fields are kept. Pure functions.
+Does not: which spans notes form (assembler), processes and files (cli.claude.hook_spans).
+A session waits while a hook runs, so this imports next to nothing. A note never holds words of a conversation, paths,
+commands or anything else of a tool's input or output.
 """
 
 from leo_telemetry_pipeline.sources.otlp.conventions import CONTINUING_TOOL, SKILL_TOOL, SUBAGENT_TOOLS
 
-# These end something, so spans can be made after them.
+# Events that end an operation, so that spans can be built.
 ENDS = ("Stop", "StopFailure", "SessionEnd")
 EVENTS = ("UserPromptSubmit", "SubagentStart", "SubagentStop", "PostToolUse", "PostToolUseFailure", *ENDS)
 
-# What begins so is written by Claude Code itself when a background sub-agent has finished.
+# Claude Code itself submits a prompt with this prefix when a background sub-agent finishes.
 TASK_NOTIFICATION = "<task-notification>"
 
 _HEX = frozenset("0123456789abcdef")
@@ -26,7 +26,7 @@ _LARGEST_NUMBER = 2**53
 
 
 def note(event: object, wall_ns: int, monotonic_ns: int) -> dict | None:
-    """Return what is kept of an event that arrived at a moment, as JSON can hold it; None when it makes no span."""
+    """Return the note of an event received at this time; None for an event that no span needs."""
     if not isinstance(event, dict) or event.get("hook_event_name") not in EVENTS:
         return None
     kept = {"event": event["hook_event_name"], "wall_ns": wall_ns, "monotonic_ns": monotonic_ns}
@@ -41,9 +41,9 @@ def note(event: object, wall_ns: int, monotonic_ns: int) -> dict | None:
         error = event.get("error")
         kept |= {"error_type": error} if isinstance(error, str) and is_word(error) else {}
     if kept.get("tool_name") in SUBAGENT_TOOLS:
-        asked, answered = event.get("tool_input"), event.get("tool_response")
-        kept["agent"] = _texts(asked, ("subagent_type",))
-        kept["agent"] |= _texts(answered, _AGENT_TEXTS) | _numbers(answered, _AGENT_NUMBERS)
+        request, response = event.get("tool_input"), event.get("tool_response")
+        kept["agent"] = _texts(request, ("subagent_type",))
+        kept["agent"] |= _texts(response, _AGENT_TEXTS) | _numbers(response, _AGENT_NUMBERS)
     elif kept.get("tool_name") == SKILL_TOOL:
         kept |= _texts(event.get("tool_input"), ("skill",))
     elif kept.get("tool_name") == CONTINUING_TOOL:
@@ -52,24 +52,24 @@ def note(event: object, wall_ns: int, monotonic_ns: int) -> dict | None:
 
 
 def is_word(text: str) -> bool:
-    """Tell whether a text is one plain word, such as the name of a command: neither a path nor a sentence."""
+    """Return whether a text is one plain word, such as a command name: neither a path nor a sentence."""
     return 0 < len(text) <= _LONGEST_NAME and set(text) <= _WORD and not text.startswith("-")
 
 
 def storable(text: str, limit: int) -> str:
-    """Return a text of at most ``limit`` characters as it may be noted, without secrets."""
+    """Return a text of at most ``limit`` characters without secrets."""
     plain = text.replace("_", "").replace("-", "")
     is_name = plain.isalpha() or set(plain) <= _HEX or (text.startswith("toolu_") and plain.isalnum())
     if is_name and text.isascii() and len(text) <= min(limit, _LONGEST_NAME):
         return text
-    # What knows secrets takes longer to load than all the rest, and somebody waits for a note.
+    # Imported here because it takes longer than everything else, and the session is waiting.
     from leo_telemetry_pipeline import redact
 
     return redact.text(text, limit)
 
 
 def _of_prompt(prompt: object) -> dict:
-    """Return what kind of prompt it is: of its text only the name of a slash command is kept."""
+    """Return the kind of a prompt; of its text, only the name of a slash command is kept."""
     if not isinstance(prompt, str):
         return {}
     if prompt.startswith(TASK_NOTIFICATION):
@@ -83,12 +83,12 @@ def _of_prompt(prompt: object) -> dict:
 
 
 def _texts(holder: object, names: tuple[str, ...]) -> dict:
-    found = {name: holder.get(name) for name in names} if isinstance(holder, dict) else {}
-    texts = {name: text for name, text in found.items() if isinstance(text, str) and text.strip()}
+    values = {name: holder.get(name) for name in names} if isinstance(holder, dict) else {}
+    texts = {name: text for name, text in values.items() if isinstance(text, str) and text.strip()}
     return {name: storable(text, _LONGEST_TEXT) for name, text in texts.items()}
 
 
 def _numbers(holder: object, names: tuple[str, ...]) -> dict:
-    found = {name: holder.get(name) for name in names} if isinstance(holder, dict) else {}
-    numbers = {name: n for name, n in found.items() if isinstance(n, int | float) and not isinstance(n, bool)}
+    values = {name: holder.get(name) for name in names} if isinstance(holder, dict) else {}
+    numbers = {name: n for name, n in values.items() if isinstance(n, int | float) and not isinstance(n, bool)}
     return {name: round(n) for name, n in numbers.items() if 0 <= n <= _LARGEST_NUMBER}

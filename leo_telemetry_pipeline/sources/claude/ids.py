@@ -1,23 +1,23 @@
-"""The ids of Claude Code's spans, which hooks and OpenTelemetry both can make.
+"""Ids of Claude Code's spans, the same from hooks and from OpenTelemetry.
 
-Belongs here: what trace and span ids are made of, and memorable keys of prompts. Does not: spans (assembler).
-An id is a digest of the session and of what both ways know: the prompt's id, ``tool_use_id`` or ``agent_id``. Where
-OpenTelemetry does not tell the prompt's id, its own trace id stands in for the prompt.
+Belongs here: how trace ids, span ids and prompt keys are derived. Does not: spans (assembler).
+An id is a digest of the session and of an id that both sources know: the prompt id, ``tool_use_id`` or ``agent_id``.
+If OpenTelemetry does not report the prompt id, its trace id stands in for it.
 """
 
 import hashlib
 
-# Begins the key of a prompt that is known by its OpenTelemetry trace only.
+# Prefix of the key of a prompt that is known only by its OpenTelemetry trace.
 _BY_TRACE = "otel:"
 
 
 def by_trace(trace: str) -> str:
-    """Return the key of a prompt of which only the OpenTelemetry trace is known."""
+    """Return the key of a prompt that is known only by its OpenTelemetry trace."""
     return _BY_TRACE + trace
 
 
 def trace_of(prompt: str) -> str | None:
-    """Return the OpenTelemetry trace of a key that by_trace made, None for any other key."""
+    """Return the OpenTelemetry trace of a key from ``by_trace``, None for any other key."""
     return prompt.removeprefix(_BY_TRACE) if prompt.startswith(_BY_TRACE) else None
 
 
@@ -27,7 +27,7 @@ def trace_id(session: str, prompt: str) -> str:
 
 
 def span_id(session: str, kind: str, key: str) -> str:
-    """Return 16 hex digits for a span: the prompt is not in it, as a repeated event may come under another one."""
+    """Return a span id of 16 hex digits; without the prompt, since a redelivered event may name another prompt."""
     return _digest(8, session, kind, key)
 
 
@@ -37,12 +37,12 @@ def run_key(agent: str, number: int) -> str:
 
 
 def uuid(digits: str) -> str:
-    """Return 16 or 32 hex digits as a UUID, the shorter ones with high bits of zero."""
+    """Return 16 or 32 hex digits as a UUID; 16 digits get high bits of zero."""
     digits = digits.rjust(32, "0")
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
 def _digest(size: int, *words: str) -> str:
-    # Surrogates can come out of JSON, and a session may be called anything.
+    # JSON may contain lone surrogates, and a session id may be any text.
     text = "\0".join(words).encode("utf-8", "surrogatepass")
     return hashlib.blake2b(text, digest_size=size).hexdigest()

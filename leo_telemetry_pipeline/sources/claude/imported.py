@@ -1,7 +1,7 @@
-"""Claude Code's records in a file become spans at its end, when nothing more of a session comes.
+"""Spans from a file's Claude Code records, built once no more records of a session follow.
 
-Belongs here: gathering notes by session while a file is read, within bounded memory. Does not: files (files), which
-spans notes make (assembler).
+Belongs here: collecting notes by session while a file is read, within bounded memory. Does not: files (files), which
+spans notes form (assembler).
 """
 
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from leo_telemetry_pipeline.sources.claude import assembler, otel_notes, otlp_lo
 from leo_telemetry_pipeline.sources.otlp import conventions
 from leo_telemetry_pipeline.span import Span
 
-# With more of them the sessions that were told of longest ago are over. A note takes some 2 KB.
+# Beyond this, the sessions with the oldest last note are finished. A note takes about 2 KB.
 MOST_NOTES = 100_000
 
 
-class Gathered:
+class SessionNotes:
     """The notes of the sessions of one file."""
 
     def __init__(self) -> None:
@@ -23,14 +23,14 @@ class Gathered:
         self._count = 0
 
     def add(self, note: dict) -> None:
-        """Keep a note for its session, which is the one told of last then."""
+        """Add a note to its session, which becomes the most recent one."""
         notes = self._sessions.pop(note["session"], [])
         notes.append(note)
         self._sessions[note["session"]] = notes
         self._count += 1
 
     def add_logs(self, request: dict, policy: redact.Policy) -> int:
-        """Keep the log events of Claude Code in a log request: how many."""
+        """Add the Claude Code log events of a log request; return how many."""
         before = self._count
         for resource, record in otlp_logs.records_of(request):
             columns, ours, others = conventions.split(resource)
@@ -42,12 +42,12 @@ class Gathered:
         return self._count - before
 
     def surplus(self, project: str) -> Iterator[Span]:
-        """Yield the spans of sessions for which there is no room any more."""
+        """Yield the spans of the oldest sessions beyond MOST_NOTES."""
         while self._count > MOST_NOTES and len(self._sessions) > 1:
             yield from self._finish(next(iter(self._sessions)), project)
 
     def rest(self, project: str) -> Iterator[Span]:
-        """Yield the spans of all sessions, of which nothing more comes."""
+        """Yield the spans of all remaining sessions, at the end of the file."""
         while self._sessions:
             yield from self._finish(next(iter(self._sessions)), project)
 

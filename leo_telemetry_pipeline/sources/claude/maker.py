@@ -1,7 +1,7 @@
-"""One span of Claude Code: the columns and attributes that all of them have, made once.
+"""Builder of Claude Code spans: columns and attributes that all of them share.
 
-Belongs here: ids, parents, what every span carries. Does not: which notes make a span (tools, agents, prompts,
-exported), sorting notes (evidence, runs).
+Belongs here: ids, parents, common attributes. Does not: which notes form a span (tools, agents, prompts, exported),
+sorting notes (evidence, runs).
 """
 
 from leo_telemetry_pipeline.sources.claude import ids
@@ -11,7 +11,7 @@ from leo_telemetry_pipeline.span import InvalidSpan, Span
 
 
 class Maker:
-    """Makes spans of the notes of one session."""
+    """Builds spans from the notes of one session."""
 
     def __init__(self, session: str, project: str, evidence: Evidence) -> None:
         self.session = session
@@ -27,13 +27,13 @@ class Maker:
             if note and "tool_use_id" in note
         }
 
-    def is_made(self, kind: str, key: str) -> bool:
-        """Tell whether a span was made, now or before."""
-        return self.id_of(kind, key) in self.evidence.memory.made
+    def is_built(self, kind: str, key: str) -> bool:
+        """Return whether this span was built, now or earlier."""
+        return self.id_of(kind, key) in self.evidence.memory.built
 
     def forget(self, kind: str, key: str) -> None:
-        """Make no span of something, now or later."""
-        self.evidence.memory.made[self.id_of(kind, key)] = None
+        """Never build this span."""
+        self.evidence.memory.built[self.id_of(kind, key)] = None
 
     def id_of(self, kind: str, key: str) -> str:
         """Return the id of a span as hex digits."""
@@ -50,7 +50,7 @@ class Maker:
         return root or ids.span_id(self.session, "prompt", prompt)
 
     def prompt_of(self, used: dict | None, tool: dict | None) -> str | None:
-        """Return the prompt of a tool by what hooks or OpenTelemetry tell, None as long as it is not known."""
+        """Return the prompt of a tool from hooks or OpenTelemetry, None while it is unknown."""
         if used:
             return used["prompt_id"]
         return self.evidence.prompt_of(tool["trace"]) if tool else None
@@ -65,7 +65,7 @@ class Maker:
         agent: str | None = None,
         parent: str | None = None,
     ) -> None:
-        """Make a span of one that OpenTelemetry alone tells of, under its own id."""
+        """Add a span that only OpenTelemetry reports, with its own id."""
         prompt = self.evidence.prompt_of(note["trace"])
         if prompt is None:
             return
@@ -84,7 +84,7 @@ class Maker:
         self.evidence.use(note)
 
     def logged(self, note: dict, kind: tuple[str, str], status: str, attributes: dict) -> None:
-        """Make a span of a log event that tells how long something took."""
+        """Add a span from a log event that reports a duration."""
         prompt = self.evidence.prompt_of(note["trace"])
         duration = note.get("duration_ms")
         if prompt is None and self.evidence.may_wait(note):
@@ -107,7 +107,7 @@ class Maker:
 
     def add(
         self,
-        told: dict,
+        note: dict,
         prompt: str,
         key: tuple[str, str],
         kind: tuple[str, str],
@@ -119,19 +119,20 @@ class Maker:
         agent: str | None = None,
         parent: str | None = None,
     ) -> None:
-        """Make a span: ``key`` is what its id is made of, ``kind`` its type and name, ``parent`` empty for none.
+        """Add a span with the common attributes of a note. An open span may be added again.
 
-        ``agent`` is the sub-agent that it ran in. What has no end yet may be made once more.
+        ``key``: what its id is derived from; ``kind``: type and name; ``agent``: the sub-agent it ran in; ``parent``:
+        empty for none.
         """
         own = self.id_of(*key)
-        if own in self.evidence.memory.made:
+        if own in self.evidence.memory.built:
             return
         if duration_ms is not None:
-            self.evidence.memory.made[own] = None
+            self.evidence.memory.built[own] = None
         prompt, above = self._place(prompt, key[0], agent, start_time_ms, parent)
-        columns = told.get("columns", {})
-        common = {**told.get("resource", {}), **chosen(told), "service.name": "claude-code", "session.id": self.session}
-        if mode := told.get("permission_mode"):
+        columns = note.get("columns", {})
+        common = {**note.get("resource", {}), **chosen(note), "service.name": "claude-code", "session.id": self.session}
+        if mode := note.get("permission_mode"):
             common["permission_mode"] = mode
         try:
             span = Span(
@@ -154,14 +155,14 @@ class Maker:
         self.spans.append(span)
 
     def _place(self, prompt: str, kind: str, agent: str | None, moment: int, parent: str | None) -> tuple[str, str]:
-        """Return the prompt that a span belongs to and the id of what is above it."""
+        """Return the prompt of a span and the id of its parent."""
         if parent is not None or kind == "prompt":
             return prompt, parent or ""
         if not agent:
             return prompt, self.root_of(prompt)
         number = number_at(self.runs.get(agent, []), moment)
         if kind == "tool":
-            # What runs in a sub-agent belongs to the prompt that started that, whichever is answered by now.
+            # A sub-agent's tools belong to the prompt that started it, whichever prompt is current.
             prompt = self._prompt_of_run(agent, number) or prompt
         return prompt, ids.span_id(self.session, "agent", ids.run_key(agent, number))
 
@@ -171,15 +172,15 @@ class Maker:
 
 
 def ms(nanoseconds: int) -> int:
-    """Return nanoseconds as the nearest number of milliseconds."""
+    """Return nanoseconds rounded to milliseconds."""
     return (nanoseconds + 500_000) // 1_000_000
 
 
 def chosen(*notes: dict | None) -> dict:
-    """Return the attributes that a person asked to keep of what OpenTelemetry tells."""
+    """Return the OpenTelemetry attributes that the user chose to keep."""
     return {name: value for note in notes if note for name, value in note.get("chosen", {}).items()}
 
 
 def interrupted(note: dict | None) -> dict:
-    """Return the attribute of what a person stopped."""
+    """Return the attribute that marks an interruption by the user."""
     return {"interrupted": True} if note and note.get("interrupted") else {}

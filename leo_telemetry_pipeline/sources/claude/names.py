@@ -1,7 +1,7 @@
-"""What Claude Code's prompts, tools and hooks are called, the same by hooks and by OpenTelemetry.
+"""Names of Claude Code's spans, the same from hooks and from OpenTelemetry.
 
-Belongs here: span types and names by what notes say. Does not: spans (assembler), OpenTelemetry spans that do not
-become notes (conventions).
+Belongs here: span types and names from notes. Does not: spans (assembler), OpenTelemetry spans that do not become
+notes (conventions).
 """
 
 from leo_telemetry_pipeline.sources.otlp.conventions import SKILL_TOOL, SUBAGENT_TOOLS
@@ -12,13 +12,13 @@ _MCP = "mcp__"
 
 
 def prompt_name(*notes: dict | None) -> str:
-    """Return the name of a prompt's span: the slash command that it is, or the one name of all others."""
+    """Return the name of a prompt's span: its slash command, or the common name of all others."""
     commands = (note["command"] for note in notes if note and "command" in note)
     return next((f"/{command}" for command in commands), PROMPT)
 
 
 def tool_kind(note: dict) -> tuple[str, str]:
-    """Return span type and name of a tool that is known to have been used."""
+    """Return the span type and name of a tool."""
     name = note.get("tool_name", "")
     if name == SKILL_TOOL:
         return "skill", note.get("skill", name)

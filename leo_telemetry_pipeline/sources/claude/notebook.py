@@ -1,11 +1,11 @@
-"""The notebook: a file of notes per session of Claude Code, which its hooks and the receiver share.
+"""Notebook: one file of notes per Claude Code session, shared by its hooks and the receiver.
 
-Belongs here: holding a notebook against other processes, appending, reading, replacing; the folder they lie in.
-Does not: what a note holds (hook_notes, otel_notes), when spans are made of notes (cli.claude.hook_spans, web.claude).
-A session waits for a hook, so whatever not every event needs is imported where it is needed.
+Belongs here: locking, appending, reading and replacing notebooks, and their folder.
+Does not: the contents of notes (hook_notes, otel_notes), when spans are built (cli.claude.hook_spans, web.claude).
+A session waits for its hooks, so imports that not every event needs are inside functions.
 """
 
-# pathlib takes longer to import than a note takes to write.
+# Importing pathlib takes longer than writing a note.
 # ruff: noqa: PTH105, PTH108, PTH112, PTH118, PTH120, PTH123
 
 import fcntl
@@ -13,19 +13,19 @@ import os
 import stat
 
 FOLDER = "claude"
-# Where the spool takes nothing for long, what hooks add on top is lost.
+# Events beyond this are lost, which happens only if the spool accepts nothing for long.
 MOST_BYTES = 4 << 20
-# The receiver refuses what is too much, and is sent it again: several of the largest requests have room.
+# Room for several of the largest requests; the receiver refuses more, and clients send it again.
 MOST_RECEIVED_BYTES = 64 << 20
 PART = ".part"
 
 
 class Full(OSError):
-    """A notebook that holds as much as it may."""
+    """A notebook that has reached its size limit."""
 
 
 class Notebook:
-    """The file of a session's notes, held against the other processes that add to it."""
+    """The file of a session's notes, locked against other processes."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -34,7 +34,7 @@ class Notebook:
         while True:
             self.file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
             fcntl.flock(self.file, fcntl.LOCK_EX)
-            # The previous holder may have put another in its place.
+            # The previous holder may have replaced the file.
             if os.fstat(self.file).st_nlink:
                 return self
             os.close(self.file)
@@ -47,25 +47,25 @@ class Notebook:
         return os.fstat(self.file).st_size
 
     def add(self, *lines: str, sync: bool = False, most: int = MOST_BYTES) -> None:
-        """Append lines, with ``sync`` durably. Raise OSError where it holds more than ``most``, or the disk is full."""
+        """Append lines, durably with ``sync``. Raise OSError if it exceeds ``most`` bytes or the disk is full."""
         is_new = not self.size()
         if self.size() > most:
-            raise Full(f"{self.path} holds {most} bytes already; this event is lost")
-        # The end of a line that was torn by a full disk must not spoil this one.
+            raise Full(f"{self.path} already holds {most} bytes, so this event is lost: see `leo-telemetry doctor`")
+        # Start a new line, in case a full disk truncated the last one.
         data = "".join(f"\n{line}" for line in lines).encode()
         if os.write(self.file, data) < len(data):
-            raise OSError(f"{self.path}: the disk is full, and this event is lost")
+            raise OSError(f"{self.path}: the disk is full, so this event is lost: make room")
         if sync:
             os.fsync(self.file)
             if is_new:
                 _sync_folder(os.path.dirname(self.path))
 
     def read(self) -> list[dict]:
-        """Return all notes that can be read."""
+        """Return all valid notes."""
         return _parsed(os.pread(self.file, self.size(), 0))
 
     def replace(self, notes: list[dict]) -> None:
-        """Put others in the place of all notes, at once; without any the file goes."""
+        """Replace all notes atomically; without new ones, delete the file."""
         if not notes:
             return os.unlink(self.path)
         import json
@@ -79,7 +79,7 @@ class Notebook:
 
 
 def checked_folder(home: str) -> str:
-    """Return the folder of notebooks, made if need be. Raise OSError where others may write to it."""
+    """Return the folder of notebooks, created if missing. Raise OSError if others may write to it."""
     folder = os.path.join(home, FOLDER)
     if not os.path.isdir(folder):
         from pathlib import Path
@@ -87,14 +87,14 @@ def checked_folder(home: str) -> str:
         from leo_telemetry_pipeline.settings import make_home
 
         make_home(Path(home), inside=FOLDER)
-    found = os.lstat(folder)
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise OSError(f"{folder} is not a folder that only you can write to, so nothing is noted")
+    status = os.lstat(folder)
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        raise OSError(f"{folder} must be a folder that only you can write to: no events are recorded until then")
     return folder
 
 
 def file_name(session: str) -> str:
-    """Return the name of a session's notebook, which is not trusted to be a file name itself."""
+    """Return the file name of a session's notebook; the session id is not trusted to be one."""
     if 0 < len(session) <= 64 and set(session) <= set("0123456789abcdef-"):
         return session
     import hashlib
@@ -103,27 +103,27 @@ def file_name(session: str) -> str:
 
 
 def session_of(notes: list[dict]) -> str:
-    """Return the session that notes are about, empty for none."""
+    """Return the session of some notes, empty for none."""
     return next((note["session"] for note in notes if isinstance(note.get("session"), str)), "")
 
 
 def notes_of(home: str) -> list[list[dict]]:
-    """Return the notes of each session in a home, without holding or changing them; unreadable ones are left out."""
+    """Return the notes of each session in a home without locking; unreadable notebooks are left out."""
     try:
         entries = sorted(os.scandir(os.path.join(home, FOLDER)), key=lambda entry: entry.name)
     except OSError:
         return []
-    found = []
+    sessions = []
     for entry in entries:
         if entry.name.endswith(PART) or not entry.is_file(follow_symlinks=False):
             continue
         try:
             with open(entry.path, "rb") as file:
-                found.append(_parsed(file.read(2 * MOST_RECEIVED_BYTES)))
+                sessions.append(_parsed(file.read(2 * MOST_RECEIVED_BYTES)))
         except OSError:
             # Its session has just ended.
             continue
-    return [notes for notes in found if notes]
+    return [notes for notes in sessions if notes]
 
 
 def _sync_folder(folder: str) -> None:
@@ -137,12 +137,12 @@ def _sync_folder(folder: str) -> None:
 def _parsed(data: bytes) -> list[dict]:
     import json
 
-    found = []
+    notes = []
     for line in data.split(b"\n"):
         try:
             item = json.loads(line) if line else None
         except ValueError:
             continue
         if isinstance(item, dict) and "event" in item:
-            found.append(item)
-    return found
+            notes.append(item)
+    return notes

@@ -1,8 +1,8 @@
-"""A span or log event that Claude Code exports becomes a note: what may be kept of it, as JSON can hold it.
+"""Notes of Claude Code's exported spans and log events: the fields that are kept, as JSON-ready data.
 
-Belongs here: which records are noted, and which of their fields. Pure functions, but for the clock of ``note_of``.
-Does not: the encodings of OTLP (otlp, otlp_logs), which spans notes make (assembler).
-Only the listed fields are kept: Claude Code also exports prompts, commands and paths when it is told to.
+Belongs here: which records and which of their fields are kept. Pure functions, but for the clock of ``note_of``.
+Does not: the encodings of OTLP (otlp, otlp_logs), which spans notes form (assembler).
+Only the listed fields are kept: Claude Code can be configured to export prompts, commands and paths too.
 """
 
 import json
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 PREFIX = "claude_code."
 SPAN, LOG = "OtelSpan", "OtelLog"
 HOOKS = "hook_execution_complete"
-# Newer versions may say something else by the same names: doctor says so.
+# The names may have another meaning in newer versions; doctor warns about these.
 TESTED_VERSION = (2, 1, 332)
 
 _VERSION_NUMBERS = re.compile(r"[0-9]+(\.[0-9]+)*", re.ASCII).fullmatch
 _LONGEST_VERSION = 40
 _LONGEST_TEXT = 200
 _LARGEST_NUMBER = 2**53
-# What log events call every tool of an MCP server.
+# The tool name of every MCP tool in log events.
 _ANY_MCP_TOOL = "mcp_tool"
 _SESSION = "session.id"
 _SERVICE, _VERSION = "service.name", "service.version"
-# Each kind of record with the attributes that are kept, and under which names.
+# Per kind of record: the attributes that are kept, and our names for them.
 _IDS = {"prompt.id": "prompt_id", "tool_use_id": "tool_use_id", "agent_id": "agent_id"}
 _TOKENS = {name: name for name in ("input_tokens", "output_tokens", "cache_read_tokens", "cache_creation_tokens")}
 _HOOK = {
@@ -91,7 +91,7 @@ _LOGS: dict[str, dict[str, str]] = {
     },
     HOOKS: _HOOK | {"total_duration_ms": "duration_ms", "duration_ms": "duration_ms"},
 }
-# What a record cannot be told to belong to, or makes nothing, without: a span that lacks it is stored as any span is.
+# Fields that a note needs; a span without them is stored like any other span.
 _NEEDED = {
     **dict.fromkeys(("tool", "tool.execution", "tool_result", "tool_decision"), ("tool_use_id",)),
     "subagent_completed": ("agent_id", "duration_ms"),
@@ -108,7 +108,7 @@ _WORDS = frozenset(("command", "command_source", "trigger", "error_type", "hook_
 
 
 class Record(NamedTuple):
-    """A span or a log event as it was exported. Ids are hex digits, empty for none; times are UTC epoch ns."""
+    """An exported span or log event. Ids are hex digits, empty for none; times are UTC epoch ns."""
 
     name: str
     trace_id: str
@@ -121,7 +121,7 @@ class Record(NamedTuple):
 
 
 class Sender(NamedTuple):
-    """What the resource says of all records: columns and attributes of spans, and the version of Claude Code."""
+    """The resource of some records: columns and attributes of their spans, and the version of Claude Code."""
 
     columns: dict
     attributes: dict
@@ -129,13 +129,13 @@ class Sender(NamedTuple):
 
 
 def session_of(name: str, attributes: dict) -> str | None:
-    """Return the session of a record of Claude Code, None for that of others or of no session."""
+    """Return the session of a Claude Code record, None for other records or without a session."""
     session = attributes.get(_SESSION)
     return session if name.startswith(PREFIX) and isinstance(session, str) and session.strip() else None
 
 
 def sender(columns: dict, attributes: dict) -> Sender:
-    """Return what the resource with these columns and attributes says."""
+    """Return the Sender of a resource with these columns and attributes."""
     version = attributes.get(_VERSION)
     named = {name: str(value) for name, value in columns.items() if isinstance(value, str | int) and str(value).strip()}
     others = {name: value for name, value in attributes.items() if name != _SERVICE}
@@ -143,7 +143,7 @@ def sender(columns: dict, attributes: dict) -> Sender:
 
 
 def is_untested(version: object) -> bool:
-    """Tell whether a version is newer than the newest one whose records were read in tests; what is none is not."""
+    """Return whether a version is newer than the newest tested one; False for anything but a version."""
     if not isinstance(version, str) or len(version) > _LONGEST_VERSION:
         return False
     numbers = version.partition("-")[0]
@@ -151,8 +151,8 @@ def is_untested(version: object) -> bool:
 
 
 def note_of(given: "Decoded", resource: "Resource") -> dict | None:
-    """Return the note of a span that was exported now; None where it is not of Claude Code, or cannot be placed."""
-    # Most spans are not of Claude Code, and need no closer look.
+    """Return the note of a span received now; None if it is not of Claude Code or cannot be attributed."""
+    # Fast path: most spans are not of Claude Code.
     if not given.name.startswith(PREFIX) or not session_of(given.name, given.attributes):
         return None
     where = (given.trace_id, given.span_id, given.parent_id.strip("0") and given.parent_id)
@@ -161,7 +161,7 @@ def note_of(given: "Decoded", resource: "Resource") -> dict | None:
 
 
 def of_span(record: Record, given: Sender, arrived_ns: int) -> dict | None:
-    """Return the note of a span of Claude Code; None where it is not a valid span, or one that cannot be placed."""
+    """Return the note of a Claude Code span; None if it is invalid or cannot be attributed."""
     if not (_is_id(record.trace_id, 32) and _is_id(record.span_id, 16) and len(record.parent_id) in (0, 16)):
         return None
     if not 0 < record.start_ns <= record.end_ns <= LATEST_NS:
@@ -175,9 +175,9 @@ def of_span(record: Record, given: Sender, arrived_ns: int) -> dict | None:
 
 
 def of_log(record: Record, given: Sender, arrived_ns: int) -> dict | None:
-    """Return the note of a log event of Claude Code; None for one that helps no span."""
+    """Return the note of a Claude Code log event; None for one of no use to spans."""
     name = record.name.removeprefix(PREFIX)
-    # Only hooks run outside of prompts.
+    # Only hooks run outside of prompts, so without a trace.
     if name not in _LOGS or not 0 < record.end_ns <= LATEST_NS or not (_is_id(record.trace_id, 32) or name == HOOKS):
         return None
     note = _common(LOG, name, record, given, arrived_ns) | {"at_ns": record.end_ns}
@@ -208,16 +208,16 @@ def _common(event: str, name: str, record: Record, given: Sender, arrived_ns: in
 
 
 def _kept(attributes: dict, names: dict[str, str], note: dict) -> dict:
-    found = {}
+    kept = {}
     for theirs, ours in names.items():
         value = _value(ours, attributes.get(theirs))
         if value is not None and ours not in note:
-            found[ours] = value
-    return found
+            kept[ours] = value
+    return kept
 
 
 def _mcp_tool(parameters: object) -> dict:
-    """Return the full name of an MCP tool, which log events tell only among the parameters of the call."""
+    """Return the full name of an MCP tool, which log events carry only in the parameters of the call."""
     try:
         read = json.loads(parameters) if isinstance(parameters, str) else None
     except (ValueError, RecursionError):
@@ -228,7 +228,7 @@ def _mcp_tool(parameters: object) -> dict:
 
 
 def _value(name: str, value: object) -> object:
-    """Return a value as it may be noted, None for one that is not what its name promises."""
+    """Return a value fit for a note, None if it does not match the type of its name."""
     if name in _FLAGS:
         return {"True": True, "true": True, "False": False, "false": False}.get(str(value))
     if name in _NUMBERS:

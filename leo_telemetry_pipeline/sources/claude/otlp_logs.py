@@ -1,7 +1,7 @@
-"""A log request of OTLP, in JSON or protobuf, becomes the log events of Claude Code in it.
+"""Reader of OTLP log requests, JSON or protobuf: yields Claude Code's log events.
 
-Belongs here: the shape of a log request, one record at a time. Does not: which events are noted (otel_notes), HTTP
-(web). The records of other programs are skipped: only what helps spans is read.
+Belongs here: the structure of a log request, one record at a time. Does not: which events are kept (otel_notes), HTTP
+(web). Records of other programs are skipped, since no span needs them.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -36,29 +36,29 @@ Found = Iterator[tuple[dict, Record]]
 
 
 def records_of(request: dict) -> Found:
-    """Yield the attributes of the resource and the record of each event in a JSON request that was read already."""
+    """Yield (resource attributes, record) for each event in a parsed JSON request."""
     for part in _lists(request, _REQUEST):
         resource = _attributes(_dict(part, "resource"))
         for scope in _lists(part, _SCOPES):
             for record in _lists(scope, _RECORDS):
-                if (found := _record(record)) is not None:
-                    yield resource, found
+                if (event := _record(record)) is not None:
+                    yield resource, event
 
 
 def read_json(body: bytes) -> Found:
-    """Yield what records_of does from the bytes of a JSON request. Raise BadRequest or TooLarge for the whole of it."""
+    """Yield like records_of from the bytes of a JSON request. Raise BadRequest or TooLarge for the whole request."""
     try:
-        parts = _Parts(body).found()
+        parts = _Parts(body).resources()
         yield from _read(parts, lambda raw: _attributes(load(raw)), _json_record)
     except (NotJson, InvalidSpan) as error:
         raise BadRequest(f"not OTLP/JSON: {error}") from None
     except field_names.UnknownNames as error:
-        raise BadRequest(f"not OTLP/JSON as it is known here: {error}") from None
+        raise BadRequest(f"unknown form of OTLP/JSON: {error}") from None
 
 
 def read_protobuf(body: bytes) -> Found:
-    """Yield what records_of does from the bytes of a protobuf request. Raise as read_json does."""
-    # Reading JSON needs no protobuf, which takes 50 ms to import.
+    """Yield like records_of from the bytes of a protobuf request. Raise like read_json."""
+    # Imported here because JSON does not need protobuf, which takes 50 ms to import.
     from google.protobuf.message import DecodeError
     from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
     from opentelemetry.proto.resource.v1.resource_pb2 import Resource
@@ -66,15 +66,15 @@ def read_protobuf(body: bytes) -> Found:
     from leo_telemetry_pipeline.sources.otlp import otlp_protobuf
 
     def record_of(raw: bytes) -> Record | None:
-        # A span begins with its trace id; a log record has no text or bytes under that number.
+        # Field 1 with a length is a span's trace id; in a log record, field 1 is a fixed64.
         if raw.startswith(b"\x0a"):
-            raise BadRequest("spans are not logs: send only those to this address")
+            raise BadRequest("spans are not logs: send only logs to this address")
         record = LogRecord.FromString(raw)
         attributes = _wire_attributes(record.attributes)
         name = _name(record.event_name, record.body.string_value, attributes)
         moment = record.time_unix_nano or record.observed_time_unix_nano
-        found = Record(name, record.trace_id.hex(), record.span_id.hex(), "", moment, moment, attributes)
-        return found if name.startswith(PREFIX) else None
+        event = Record(name, record.trace_id.hex(), record.span_id.hex(), "", moment, moment, attributes)
+        return event if name.startswith(PREFIX) else None
 
     try:
         parts = otlp_protobuf.parts_in(body, "logs")
@@ -92,19 +92,19 @@ def _read(
             raise TooLarge(f"the resource is larger than {MAX_SPAN_BYTES >> 20} MiB")
         resource = resource_of(bytes(raw_resource))
         for raw in raw_records:
-            # Claude Code's own events are small; what others log is dropped anyway.
-            if len(raw) <= MAX_SPAN_BYTES and (found := record_of(bytes(raw))) is not None:
-                yield resource, found
+            # Claude Code's own events are small; larger records are of others, which are skipped anyway.
+            if len(raw) <= MAX_SPAN_BYTES and (event := record_of(bytes(raw))) is not None:
+                yield resource, event
 
 
 class _Parts:
-    """Where the resources and records of a JSON request lie in its bytes: all are counted before one is read."""
+    """Locates the resources and records in the bytes of a JSON request, and counts them before any is parsed."""
 
     def __init__(self, body: bytes) -> None:
         self._cursor = Cursor(body)
         self._left = {"log records": MAX_SPANS, "resources and scopes": MAX_PARTS}
 
-    def found(self) -> list[Part]:
+    def resources(self) -> list[Part]:
         """Return each resource with its records."""
         cursor = self._cursor
         if not cursor.is_object():
@@ -113,7 +113,7 @@ class _Parts:
         for key in cursor.members():
             keys.append(key)
             if key in _OTHER_SIGNALS:
-                raise BadRequest(f"{key} are not logs: send only those to this address")
+                raise BadRequest(f"{key} are not logs: send only logs to this address")
             parts += self._each(self._resource) if key in _REQUEST else self._skip()
         cursor.finish()
         field_names.check(keys, _REQUEST, "the request", "resourceLogs")
@@ -192,27 +192,27 @@ def _name(event: object, body: object, attributes: dict) -> str:
 
 
 def _attributes(holder: object) -> dict:
-    found = {}
+    attributes = {}
     for pair in _lists(holder, ("attributes",))[:_MAX_ATTRIBUTES]:
         key, value = (pair.get("key"), pair.get("value")) if isinstance(pair, dict) else (None, None)
         if isinstance(key, str) and isinstance(value, dict):
             for kind in _SCALARS.intersection(value):
-                found[key] = value[kind]
-    return found
+                attributes[key] = value[kind]
+    return attributes
 
 
 def _wire_attributes(pairs) -> dict:
-    found = {}
+    attributes = {}
     for pair in pairs[:_MAX_ATTRIBUTES]:
         kind = pair.value.WhichOneof("value")
         if kind in ("string_value", "bool_value", "int_value", "double_value"):
-            found[pair.key] = getattr(pair.value, kind)
-    return found
+            attributes[pair.key] = getattr(pair.value, kind)
+    return attributes
 
 
 def _lists(holder: object, names: Iterable[str]) -> list:
-    found = [holder.get(name) for name in names] if isinstance(holder, dict) else []
-    return [item for value in found if isinstance(value, list) for item in value]
+    members = [holder.get(name) for name in names] if isinstance(holder, dict) else []
+    return [item for value in members if isinstance(value, list) for item in value]
 
 
 def _dict(holder: object, name: str) -> dict:

@@ -1,6 +1,6 @@
-"""Spans of prompts: when each began, whether it was answered, and what it was.
+"""Spans of prompts: start, end, status and kind.
 
-Belongs here: which Stop is the last one, slash commands, prompts that Claude Code writes itself.
+Belongs here: which Stop is the last one, slash commands, prompts that Claude Code submits itself.
 Does not: sub-agents (agents), tools (tools).
 """
 
@@ -11,10 +11,10 @@ from leo_telemetry_pipeline.sources.claude.evidence import QUIET_S, Evidence
 from leo_telemetry_pipeline.sources.claude.maker import Maker, chosen, ms
 from leo_telemetry_pipeline.sources.claude.runs import Run, is_echo
 
-# A tool that ended so long after a Stop was used after it: that one was blocked. Hooks that run side by side are
-# noted within less.
+# A tool that ends this long after a Stop was used after it, so the Stop was blocked. Concurrent hooks are noted
+# within less.
 _AFTER_STOP_NS = 2_000_000_000
-# Claude Code tells itself of the end of a background sub-agent at once; no person answers as quickly.
+# Claude Code submits the notification about a background sub-agent at once; no person is as quick.
 _AT_ONCE_MS = 1_000
 _NO_END = 10**9
 _NEVER = 2**63
@@ -23,10 +23,10 @@ _ABORTED = "AbortError"
 
 @dataclass
 class Prompt:
-    """A prompt. Times are epoch ms; ``duration_ms`` and ``status`` are None for one that was not answered."""
+    """A prompt. Times are epoch ms; ``duration_ms`` and ``status`` are None if it was not answered."""
 
     key: str
-    told: dict
+    source: dict
     start_ms: int
     duration_ms: int | None
     status: str | None
@@ -38,10 +38,10 @@ class Prompt:
 
 
 def make_prompts(maker: Maker) -> None:
-    """Make a span of each prompt that was answered, the root of its trace."""
+    """Add a span for each complete prompt, the root of its trace."""
     _remember_ends(maker.evidence, [run for runs in maker.runs.values() for run in runs])
     for prompt in prompts_of(maker.evidence):
-        if maker.is_made("prompt", prompt.key):
+        if maker.is_built("prompt", prompt.key):
             maker.evidence.use(*prompt.notes)
         elif prompt.is_complete:
             _add(maker, prompt)
@@ -49,7 +49,7 @@ def make_prompts(maker: Maker) -> None:
 
 def _add(maker: Maker, prompt: Prompt) -> None:
     maker.add(
-        prompt.told,
+        prompt.source,
         prompt.key,
         ("prompt", prompt.key),
         (prompt.span_type, prompt.span_name),
@@ -62,7 +62,7 @@ def _add(maker: Maker, prompt: Prompt) -> None:
 
 
 def prompts_of(evidence: Evidence) -> list[Prompt]:
-    """Return all prompts that are told of, in the order of their beginnings."""
+    """Return all known prompts by start time."""
     interactions, logs = {}, {}
     for note in evidence.of("interaction"):
         key = evidence.prompt_of(note["trace"])
@@ -71,20 +71,20 @@ def prompts_of(evidence: Evidence) -> list[Prompt]:
     for note in evidence.logs.get("user_prompt", []):
         if "prompt_id" in note:
             logs.setdefault(note["prompt_id"], note)
-    found = []
+    prompts = []
     for key in evidence.submitted | evidence.stops | interactions | logs:
         prompt = _prompt(key, evidence, interactions.get(key), logs.get(key))
         if prompt is not None:
-            found.append(prompt)
-    return sorted(found, key=lambda prompt: prompt.start_ms)
+            prompts.append(prompt)
+    return sorted(prompts, key=lambda prompt: prompt.start_ms)
 
 
 def _prompt(key: str, evidence: Evidence, interaction: dict | None, log: dict | None) -> Prompt | None:
     submitted, stops = evidence.submitted.get(key), evidence.stops.get(key, [])
     notes = [note for note in (submitted, interaction, log, *stops) if note]
-    told = submitted or interaction or log
-    if told is None:
-        # Its beginning was overtaken.
+    source = submitted or interaction or log
+    if source is None:
+        # The note of its start is delayed.
         if not evidence.may_wait(stops[-1], _NO_END):
             evidence.use(*stops)
         return None
@@ -93,31 +93,31 @@ def _prompt(key: str, evidence: Evidence, interaction: dict | None, log: dict | 
         _remember_turn(evidence, interaction)
         start, duration = interaction["start_ns"] // 1_000_000, ms(interaction["end_ns"] - interaction["start_ns"])
         status = _status(evidence, interaction, stop)
-        # Claude Code does not wait for the hook that tells what kind of prompt it is.
+        # Claude Code does not wait for the hook that reports the kind of prompt.
         overtook = submitted is None and evidence.memory.hooked and not _is_built_in(log)
         is_complete = not (overtook and evidence.may_wait(interaction))
         if stop is None and _is_interrupted(evidence, interaction):
-            # It was not answered: how long it took says nothing.
+            # It was not answered, so its duration means nothing.
             duration = status = None
     else:
-        start = submitted["wall_ns"] // 1_000_000 if submitted else told["at_ns"] // 1_000_000
+        start = submitted["wall_ns"] // 1_000_000 if submitted else source["at_ns"] // 1_000_000
         duration = _taken(submitted, stop)
         status = None if stop is None else "OK" if stop["event"] == "Stop" else "ERROR"
-        is_complete = _is_settled(key, evidence, told, stop)
+        is_complete = _is_settled(key, evidence, source, stop)
     span_type, span_name = _kind(evidence, submitted, interaction, log)
     attributes = {}
     for note in (log, submitted, stop):
         attributes |= {name: note[name] for name in ("effort",) if note and name in note}
     if status == "ERROR" and stop and "error_type" in stop:
         attributes["error.type"] = stop["error_type"]
-    return Prompt(key, told, start, duration, status, span_type, span_name, is_complete, notes, attributes)
+    return Prompt(key, source, start, duration, status, span_type, span_name, is_complete, notes, attributes)
 
 
 def _kind(evidence: Evidence, submitted: dict | None, interaction: dict | None, log: dict | None) -> tuple[str, str]:
     follows_an_end = interaction is not None and _is_notification(evidence, interaction, log)
     if "synthetic" in submitted if submitted else follows_an_end:
         return "operation", names.NOTIFICATION
-    # Hooks are not told of the commands that are built in: no agent works on them.
+    # Built-in commands do not run hooks, since no agent works on them.
     built_in = submitted is None and _is_built_in(log)
     return "command" if built_in else "handoff", names.prompt_name(submitted, log)
 
@@ -127,7 +127,7 @@ def _is_built_in(log: dict | None) -> bool:
 
 
 def _last_stop(key: str, evidence: Evidence, stops: list[dict]) -> dict | None:
-    """Return the last Stop of a prompt, None where work went on after it: a Stop hook of the user's had blocked."""
+    """Return the last Stop of a prompt, None if work went on after it because a user's Stop hook blocked."""
     if not stops:
         return None
     distinct: list[dict] = []
@@ -144,12 +144,12 @@ def _last_stop(key: str, evidence: Evidence, stops: list[dict]) -> dict | None:
     return last
 
 
-def _is_settled(key: str, evidence: Evidence, told: dict, stop: dict | None) -> bool:
-    """Tell whether nothing more is to be told of a prompt by hooks."""
+def _is_settled(key: str, evidence: Evidence, source: dict, stop: dict | None) -> bool:
+    """Return whether hooks will report nothing more about a prompt."""
     if stop is None:
-        return not evidence.may_wait(told, _NO_END)
+        return not evidence.may_wait(source, _NO_END)
     if stop["event"] == "StopFailure":
-        # No hook can block that.
+        # Hooks cannot block it.
         return True
     later = [note for prompt, note in evidence.submitted.items() if prompt != key]
     if any(note["monotonic_ns"] > stop["monotonic_ns"] for note in later):
@@ -158,7 +158,7 @@ def _is_settled(key: str, evidence: Evidence, told: dict, stop: dict | None) -> 
 
 
 def _is_interrupted(evidence: Evidence, interaction: dict) -> bool:
-    """Tell whether a person stopped a prompt: the last that it did was a tool, which was aborted."""
+    """Return whether the user interrupted a prompt: its last operation was a tool, which was aborted."""
     last = (evidence.outer(interaction["trace"]) or [{}])[-1]
     execution = evidence.executions.get(last.get("tool_use_id", ""), {})
     return execution.get("error_type") == _ABORTED
@@ -172,7 +172,7 @@ def _status(evidence: Evidence, interaction: dict, stop: dict | None) -> str:
 
 
 def _remember_ends(evidence: Evidence, runs: list[Run]) -> None:
-    """Remember which background sub-agents have ended, and whether the prompt that ran then was told of it."""
+    """Remember which background sub-agents have ended, and whether the prompt running at that time was notified."""
     pending = evidence.memory.pending
     logs = [note for note in evidence.logs.get("subagent_completed", []) if note.get("background")]
     ends = [note["at_ns"] for note in logs] + [end for run in runs for end in _end_without_logs(run, evidence)]
@@ -188,7 +188,7 @@ def _remember_ends(evidence: Evidence, runs: list[Run]) -> None:
 
 
 def _end_without_logs(run: Run, evidence: Evidence) -> list[int]:
-    """Return when a background sub-agent ended by its last answer, where no log event tells of it; nothing else."""
+    """Return the end of a background sub-agent by its last answer, if no log event reports it; else nothing."""
     execution = evidence.executions.get(run.tool.get("tool_use_id", "")) if run.tool else None
     if execution is None or run.completed or ids.trace_of(run.prompt or "") is None:
         return []
@@ -204,13 +204,13 @@ def _remember_turn(evidence: Evidence, interaction: dict) -> None:
 
 
 def _is_notification(evidence: Evidence, interaction: dict, log: dict | None) -> bool:
-    """Tell whether a prompt follows the end of a background sub-agent at once, which no other prompt was told of."""
+    """Return whether a prompt immediately follows the end of a background sub-agent that no other prompt learned of."""
     if log is not None and "command" in log:
         return False
     start = interaction["start_ns"] // 1_000_000
     for known in evidence.memory.pending:
-        end, was_told = known
-        if was_told or not end <= start:
+        end, is_notified = known
+        if is_notified or not end <= start:
             continue
         around = [turn[1] for turn in evidence.memory.turns if turn[0] <= end <= turn[1] <= start]
         if start <= max([end, *around]) + _AT_ONCE_MS:
@@ -220,7 +220,7 @@ def _is_notification(evidence: Evidence, interaction: dict, log: dict | None) ->
 
 
 def _taken(start: dict | None, end: dict | None) -> int | None:
-    """Return the milliseconds between two notes of one session, which is never longer than the machine is up."""
+    """Return the ms between two notes; None if their monotonic clocks differ, as after a reboot."""
     if start is None or end is None or end["monotonic_ns"] < start["monotonic_ns"]:
         return None
     return ms(end["monotonic_ns"] - start["monotonic_ns"])

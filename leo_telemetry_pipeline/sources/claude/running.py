@@ -1,7 +1,7 @@
-"""What a session of Claude Code is doing now, by its notes.
+"""Open operations of Claude Code sessions, from their notes.
 
-Belongs here: which prompts, sub-agents and tools have begun and not ended.
-Does not: the files that notes lie in (notebook), spans of what has ended (assembler), showing them (cli).
+Belongs here: which prompts, sub-agents and tools have started but not ended.
+Does not: files of notes (notebook), spans of finished operations (assembler), output (cli).
 """
 
 from typing import NamedTuple
@@ -14,7 +14,7 @@ _TOOL_ENDS = ("PostToolUse", "PostToolUseFailure")
 
 
 class OpenOperation(NamedTuple):
-    """An operation that has begun and not ended: times are UTC epoch milliseconds."""
+    """An operation that has started but not ended; times are UTC epoch milliseconds."""
 
     span_type: str
     span_name: str
@@ -23,9 +23,9 @@ class OpenOperation(NamedTuple):
 
 
 def open_operations(notes: list[dict]) -> list[OpenOperation]:
-    """Return the open prompts, sub-agents and tools of the notes of one session, the oldest first.
+    """Return the open prompts, sub-agents and tools of one session's notes, oldest first.
 
-    Hooks tell where prompts and sub-agents begin; tools that run are known from OpenTelemetry's log events alone.
+    Hooks report the start of prompts and sub-agents; running tools are known only from OpenTelemetry's log events.
     """
     session = session_of(notes)
     running: dict[tuple[str, str], OpenOperation] = {}
@@ -34,20 +34,20 @@ def open_operations(notes: list[dict]) -> list[OpenOperation]:
     for note in sorted(notes, key=_moment):
         for key in _ended(note, prompts) & running.keys():
             over[key] = running.pop(key)
-        # A Stop hook of the user's has blocked: the prompt goes on after all.
+        # A user's Stop hook blocked, so the prompt goes on.
         for key in _goes_on(note) & over.keys():
             running[key] = over.pop(key)
         for key, span_type, span_name in _begun(note):
-            # Where two installations deliver the same event, the first one says when. A sub-agent may run again.
+            # If two installations deliver the same event, the first one counts. A sub-agent may run again.
             if key not in running and (key not in over or key[0] == "agent"):
                 running[key] = OpenOperation(span_type, span_name, _moment(note) // 1_000_000, session)
     return sorted(running.values(), key=lambda operation: operation.start_time_ms)
 
 
 def open_of(home: str) -> list[OpenOperation]:
-    """Return the open operations of all sessions whose notes lie in a home, the oldest first."""
-    found = [operation for notes in notes_of(home) for operation in open_operations(notes)]
-    return sorted(found, key=lambda operation: operation.start_time_ms)
+    """Return the open operations of all sessions with notes in a home, oldest first."""
+    operations = [operation for notes in notes_of(home) for operation in open_operations(notes)]
+    return sorted(operations, key=lambda operation: operation.start_time_ms)
 
 
 def _moment(note: dict) -> int:

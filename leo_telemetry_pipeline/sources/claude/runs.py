@@ -1,8 +1,8 @@
-"""The runs of sub-agents that the notes of a session tell of: a sub-agent may be continued, and then runs again.
+"""Runs of sub-agents in a session's notes; a sub-agent that is continued runs again.
 
-Belongs here: when each run began and ended, by whichever source tells it best. Does not: spans (assembler).
-Hooks tell a start and ends; the result of the launching tool, or the log event of a run's end, tell the duration
-exactly; OpenTelemetry without log events tells only what ran inside.
+Belongs here: start and end of each run, from the most precise source. Does not: spans (assembler).
+Hooks report a start and ends; the result of the launching tool and the log event of a run's end have the exact
+duration; OpenTelemetry without log events reports only the operations inside.
 """
 
 from dataclasses import dataclass, field
@@ -11,17 +11,17 @@ from leo_telemetry_pipeline.sources.claude.evidence import QUIET_S, Evidence
 from leo_telemetry_pipeline.sources.otlp.conventions import SUBAGENT_TOOLS
 
 _END = float("inf")
-# What comes so soon again is the same event, delivered twice: to go on takes a request to the model.
+# An event repeated within this time was delivered twice: continuing takes a request to the model.
 _ECHO_MS = 50
-# What runs inside may seem to begin before a hook's process tells of the start.
+# Operations inside may seem to start before the hook's process reports the start of the run.
 _SLACK_MS = 150
 
 
 @dataclass
 class Run:
-    """One run of a sub-agent. Times are epoch ms; ``end_ms`` is None as long as it is not known.
+    """One run of a sub-agent. Times are epoch ms; ``end_ms`` is None while unknown.
 
-    ``launch`` is what a hook told of the tool that began or continued it, ``tool`` the same by OpenTelemetry.
+    ``launch`` is the hook note of the tool that started or continued it, ``tool`` its OpenTelemetry note.
     """
 
     agent: str
@@ -34,25 +34,25 @@ class Run:
     inside: list[dict] = field(default_factory=list)
     tool: dict | None = None
     prompt: str | None = None
-    made: bool = False
+    built: bool = False
 
     @property
     def notes(self) -> list[dict]:
-        """All notes that tell of this run."""
+        """All notes about this run, except those of operations inside."""
         single = (self.start, self.launch, self.completed, self.tool)
         return [*(note for note in single if note), *self.ends]
 
     def has(self, moment_ms: float) -> bool:
-        """Tell whether a moment lies in the run."""
+        """Return whether a moment is within the run."""
         return self.start_ms - _SLACK_MS <= moment_ms <= (_END if self.end_ms is None else self.end_ms)
 
     def is_same(self, other: "Run") -> bool:
-        """Tell whether two sources tell of one run."""
+        """Return whether two sources report the same run."""
         return self.has(_middle(other)) or other.has(_middle(self))
 
 
 def runs_of(evidence: Evidence) -> dict[str, list[Run]]:
-    """Return the runs of each sub-agent in their order, those that were made before among them."""
+    """Return the runs of each sub-agent in order, including those whose spans were built earlier."""
     inside: dict[str, list[dict]] = {}
     for kind in ("llm_request", "tool"):
         for note in evidence.of(kind):
@@ -66,29 +66,29 @@ def runs_of(evidence: Evidence) -> dict[str, list[Run]]:
             known[note["at_ns"]] = note
     agents = evidence.agent_notes | evidence.launches | inside | completed | evidence.memory.runs
     by_span = {note["span"]: note for note in evidence.executions.values()}
-    found = {}
+    runs_by_agent = {}
     for agent in agents:
         runs = [
-            Run(agent, start, end, prompt=prompt, made=True)
+            Run(agent, start, end, prompt=prompt, built=True)
             for start, end, prompt in evidence.memory.runs.get(agent, [])
         ]
-        for run in [*_told_by_hooks(agent, evidence), *map(_ended_by_log, completed.get(agent, {}).values())]:
+        for run in [*_from_hooks(agent, evidence), *map(_ended_by_log, completed.get(agent, {}).values())]:
             _merge(runs, run, evidence)
         for note in inside.get(agent, []):
             _put_inside(runs, agent, note)
         for run in runs:
             _link(run, evidence, by_span)
-        found[agent] = sorted(runs, key=lambda run: run.start_ms)
-    return found
+        runs_by_agent[agent] = sorted(runs, key=lambda run: run.start_ms)
+    return runs_by_agent
 
 
 def number_at(runs: list[Run], moment_ms: int) -> int:
-    """Return the number of the run, counted from 1, that something at a moment belongs to."""
+    """Return the number of the run at a moment, counted from 1."""
     return max(1, sum(run.start_ms - _SLACK_MS <= moment_ms for run in runs))
 
 
 def is_echo(ends: list[dict], note: dict) -> bool:
-    """Tell whether an end is the last of others, delivered a second time."""
+    """Return whether an end is a second delivery of the last one."""
     return bool(ends) and ends[-1]["event"] == note["event"] and _elapsed(ends[-1], note) <= _ECHO_MS
 
 
@@ -96,7 +96,7 @@ def _middle(run: Run) -> float:
     return run.start_ms + _SLACK_MS if run.end_ms is None else (run.start_ms + run.end_ms) / 2
 
 
-def _told_by_hooks(agent: str, evidence: Evidence) -> list[Run]:
+def _from_hooks(agent: str, evidence: Evidence) -> list[Run]:
     runs: list[Run] = []
     for note in sorted(evidence.agent_notes.get(agent, []), key=lambda note: note["monotonic_ns"]):
         moment = note["wall_ns"] // 1_000_000
@@ -109,13 +109,13 @@ def _told_by_hooks(agent: str, evidence: Evidence) -> list[Run]:
                 last.start = last.start or note
             continue
         if last is None:
-            # Its start was overtaken, or never told.
+            # The note of its start is delayed or missing.
             last = Run(agent, moment, prompt=note["prompt_id"])
             runs.append(last)
         if is_echo(last.ends, note):
             evidence.use(note)
             continue
-        # A hook of the user's may block the end: the last one counts.
+        # A user's hook may block the end, so the last one counts.
         last.ends.append(note)
         if last.start:
             last.end_ms = last.start_ms + max(0, _elapsed(last.start, note))
@@ -136,7 +136,7 @@ def _told_by_hooks(agent: str, evidence: Evidence) -> list[Run]:
 
 def _of_launch(agent: str, launch: dict) -> Run:
     moment, duration = launch["wall_ns"] // 1_000_000, _foreground_ms(launch)
-    # One in the background has only begun.
+    # A background run has only started.
     end = None if duration is None else moment
     return Run(agent, moment - (duration or 0), end, launch=launch, prompt=launch["prompt_id"])
 
@@ -157,17 +157,17 @@ def _merge(runs: list[Run], run: Run, evidence: Evidence) -> None:
     same = next((other for other in runs if other.is_same(run)), None)
     if same is None:
         runs.append(run)
-    elif same.made:
+    elif same.built:
         evidence.use(*run.notes)
     else:
         same.completed, same.start_ms, same.end_ms = run.completed, run.start_ms, run.end_ms
 
 
 def _put_inside(runs: list[Run], agent: str, note: dict) -> None:
-    # Whatever one tool call began or continued is one run.
+    # Operations started by one tool call belong to one run.
     middle = (note["start_ns"] + note["end_ns"]) / 2_000_000
     same = (run for run in runs if run.inside and run.inside[0]["parent"] == note["parent"])
-    around = (run for run in runs if (run.made or run.notes) and run.has(middle))
+    around = (run for run in runs if (run.built or run.notes) and run.has(middle))
     run = next(same, None) or next(around, None)
     if run is None:
         run = Run(agent, note["start_ns"] // 1_000_000)
@@ -176,8 +176,8 @@ def _put_inside(runs: list[Run], agent: str, note: dict) -> None:
 
 
 def _link(run: Run, evidence: Evidence, executions: dict[str, dict]) -> None:
-    """Find the tool of OpenTelemetry that began or continued a run, and its prompt."""
-    if run.made:
+    """Set the OpenTelemetry note of the tool that started or continued a run, and its prompt."""
+    if run.built:
         return
     hints = [run.completed["span"]] if run.completed else [note["parent"] for note in run.inside]
     execution = next((executions[hint] for hint in hints if hint in executions), None)
@@ -193,14 +193,14 @@ def _link(run: Run, evidence: Evidence, executions: dict[str, dict]) -> None:
 
 
 def duration_of(run: Run, evidence: Evidence) -> int | None:
-    """Return how long a run took in ms; None as long as that is not certain."""
+    """Return the duration of a run in ms, None while it is uncertain."""
     if run.completed:
         return run.completed["duration_ms"]
-    if run.launch and (told := _foreground_ms(run.launch)) is not None:
-        return told
+    if run.launch and (duration := _foreground_ms(run.launch)) is not None:
+        return duration
     if run.ends:
         last = run.ends[-1]
-        # A hook of the user's may have blocked the end, and then another one comes.
+        # A user's hook may have blocked the end, and then another one follows.
         if run.launch is not None and _goes_on(last, evidence):
             return None
         return None if run.start is None else _elapsed_or_none(run.start, last)
@@ -233,10 +233,10 @@ def _elapsed(first: dict, second: dict) -> int:
 
 
 def _elapsed_or_none(first: dict, second: dict) -> int | None:
-    """Return the milliseconds between two notes of one session, which is never longer than the machine is up."""
+    """Return the ms between two notes; None if their monotonic clocks differ, as after a reboot."""
     return _elapsed(first, second) if second["monotonic_ns"] >= first["monotonic_ns"] else None
 
 
 def is_launch(tool: dict) -> bool:
-    """Tell whether a tool is the kind that starts sub-agents."""
+    """Return whether this tool launches sub-agents."""
     return tool.get("tool_name") in SUBAGENT_TOOLS

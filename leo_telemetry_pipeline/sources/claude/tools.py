@@ -1,7 +1,7 @@
-"""Spans of tools: how long each ran, whether it failed, and the MCP server behind it.
+"""Spans of tools: duration, status, and the MCP server of each.
 
-Belongs here: which notes make the span of a tool, and which tools are the launch of a sub-agent.
-Does not: the sub-agents themselves (agents), waiting for a person (exported).
+Belongs here: which notes form the span of a tool, and which tools launch a sub-agent.
+Does not: the sub-agents themselves (agents), waits for a person (exported).
 """
 
 from leo_telemetry_pipeline.sources.claude import ids, names
@@ -11,35 +11,33 @@ from leo_telemetry_pipeline.sources.claude.runs import Run, is_launch
 
 
 def make_tools(maker: Maker) -> None:
-    """Make a span of each tool that was used: its duration is the time that it ran, without any wait."""
+    """Add a span for each tool that was used; its duration excludes waits for a person."""
     evidence = maker.evidence
     for key in evidence.used_tools | evidence.tools:
         used, tool = evidence.used_tools.get(key), evidence.tools.get(key)
-        told = used or tool
-        assert told is not None
-        if maker.is_made("tool", key):
+        if maker.is_built("tool", key):
             evidence.use(used, tool)
         elif not _launches(maker, key, used, tool):
             _tool(maker, key, used, tool)
 
 
 def _launches(maker: Maker, key: str, used: dict | None, tool: dict | None) -> bool:
-    """Tell whether a tool is the launch of a sub-agent, which is one span with it."""
+    """Return whether a tool is the launch of a sub-agent, which then has the only span."""
     if used is None and tool is not None and key in maker.by_tool:
         return is_launch(tool)
-    asked = used.get("agent", {}).get("subagent_type") if used else None
-    if used is None or not asked:
+    wanted = used.get("agent", {}).get("subagent_type") if used else None
+    if used is None or not wanted:
         return False
     if key in maker.by_tool:
         _take_result(maker, maker.by_tool[key], used)
         return True
-    # The result of one that failed does not name it: then it is the first of its prompt and type that ended.
+    # A failed result does not name the sub-agent; then it is the first of its prompt and type to end.
     for runs in maker.runs.values():
         run = runs[0] if runs else None
-        told = (run.start or (run.ends[0] if run.ends else None)) if run else None
-        if run is None or told is None or run.made or run.launch or run.agent == used.get("agent_id"):
+        first = (run.start or (run.ends[0] if run.ends else None)) if run else None
+        if run is None or first is None or run.built or run.launch or run.agent == used.get("agent_id"):
             continue
-        if (told["prompt_id"], told.get("agent_type")) != (used["prompt_id"], asked):
+        if (first["prompt_id"], first.get("agent_type")) != (used["prompt_id"], wanted):
             continue
         if run.ends or not maker.evidence.may_wait(used, QUIET_S):
             maker.by_tool[key] = run
@@ -49,32 +47,32 @@ def _launches(maker: Maker, key: str, used: dict | None, tool: dict | None) -> b
 
 
 def _take_result(maker: Maker, run: Run, used: dict) -> None:
-    """Take the result of a launching tool, which does not name the sub-agent, for that of a run."""
+    """Assign the result of a launching tool, which does not name its sub-agent, to a run."""
     if run.launch is None:
         run.launch = used | {"agent": {"status": "completed"} | used["agent"]}
         maker.evidence.use(used)
 
 
 def _tool(maker: Maker, key: str, used: dict | None, tool: dict | None) -> None:
-    told = used or tool
-    assert told is not None
+    source = used or tool
+    assert source is not None
     interval, prompt = _ran(maker, used, tool), maker.prompt_of(used, tool)
     if interval is None or prompt is None:
         return
     status, error = _outcome(maker, key, used, tool)
     common = {"start_time_ms": interval[0], "duration_ms": interval[1], "status": status}
     attributes = chosen(tool) | {"tool_use_id": key} | interrupted(used) | error
-    kind = names.tool_kind(told)
-    maker.add(told, prompt, ("tool", key), kind, agent=told.get("agent_id"), attributes=attributes, **common)
-    if server := names.mcp_server(told.get("tool_name", "")):
+    kind = names.tool_kind(source)
+    maker.add(source, prompt, ("tool", key), kind, agent=source.get("agent_id"), attributes=attributes, **common)
+    if server := names.mcp_server(source.get("tool_name", "")):
         above = ids.span_id(maker.session, "tool", key)
         attributes = {"tool_name": kind[1]}
-        maker.add(told, prompt, ("mcp", key), ("mcp_server", server), parent=above, attributes=attributes, **common)
+        maker.add(source, prompt, ("mcp", key), ("mcp_server", server), parent=above, attributes=attributes, **common)
     maker.evidence.use(used, tool)
 
 
 def _outcome(maker: Maker, key: str, used: dict | None, tool: dict | None) -> tuple[str, dict]:
-    """Return the status of a tool that ran, and the attribute that says what kind of error it was."""
+    """Return the status of a tool, and the attribute with its type of error."""
     result, execution = maker.evidence.results.get(key, {}), maker.evidence.executions.get(key, {})
     failed = any(note.get("success") is False for note in (execution, tool or {}, result))
     if not failed and not (used is not None and used["event"] == "PostToolUseFailure"):
@@ -84,7 +82,7 @@ def _outcome(maker: Maker, key: str, used: dict | None, tool: dict | None) -> tu
 
 
 def _ran(maker: Maker, used: dict | None, tool: dict | None) -> tuple[int, int] | None:
-    """Return start and duration in ms of the time that a tool ran, None where it is not known or it never ran."""
+    """Return start and duration in ms of a tool's execution, None if unknown or if it never ran."""
     evidence = maker.evidence
     execution = evidence.executions.get((used or tool or {})["tool_use_id"])
     if execution and tool and used is None and _is_only_launch(maker, tool, execution):
@@ -100,12 +98,12 @@ def _ran(maker: Maker, used: dict | None, tool: dict | None) -> tuple[int, int] 
 
 
 def _is_only_launch(maker: Maker, tool: dict, execution: dict) -> bool:
-    """Tell whether a tool has begun a sub-agent of which nothing is told yet."""
+    """Return whether a tool has launched a sub-agent that is not reported yet."""
     return is_launch(tool) and execution.get("success") is not False and maker.evidence.may_wait(tool, QUIET_S)
 
 
 def _ran_by_waits(maker: Maker, tool: dict) -> tuple[int, int] | None:
-    """Return the same of a tool of which no execution is told: it was refused, or its version tells of none."""
+    """Return the same for a tool without a reported execution: it was refused, or the version reports none."""
     waits = [wait for wait in maker.evidence.of("tool.blocked_on_user") if wait["parent"] == tool["span"]]
     if any(wait.get("decision") == "reject" for wait in waits):
         maker.forget("tool", tool["tool_use_id"])

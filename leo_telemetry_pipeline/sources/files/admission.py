@@ -1,6 +1,6 @@
-"""Whether a file may be stored: a wrong one is stopped before anything of it is, and so is one of impossible times.
+"""Admission check of a file: refuses wrong files and impossible times before anything is stored.
 
-Belongs here: the decision, from the first spans and bad lines of a file, and what is said of it.
+Belongs here: the decision, from the first spans and bad lines of a file, and its message.
 Does not: reading (reader), which times are plausible (plausible), storing (cli.import_files).
 """
 
@@ -19,13 +19,13 @@ from leo_telemetry_pipeline.span import Span
 
 MOST_BAD = 100
 JUDGED = 1_000
-# Bad lines among the spans that are judged wait in memory.
+# Spans and bad lines held in memory until the decision.
 _MOST_WAITING = 10_000
 _EXIT = 1
 
 
 class Refused(UserError):
-    """A file of which nothing is stored; the message names it, what it looks like, and the remedy."""
+    """A refused file, of which nothing is stored; the message names the file, its likely format and the remedy."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, _EXIT)
@@ -33,9 +33,9 @@ class Refused(UserError):
 
 @dataclass(frozen=True)
 class Rules:
-    """What a file is judged by: the time, the days that spans are kept, and whether any times are accepted.
+    """Criteria of the check: current time, retention in days, and whether any times are accepted.
 
-    With ``end_wins``, a duration that contradicts plausible moments becomes the time between them.
+    With ``end_wins``, a duration that contradicts plausible moments is replaced by the time between them.
     """
 
     now_ms: int
@@ -46,9 +46,9 @@ class Rules:
 
 @dataclass
 class FileCheck:
-    """The check of one file, from its name, its column map and what reading it has ``seen``.
+    """The check of one file, given its name, its column map and what the reader has ``seen``.
 
-    ``wrong`` counts what is wrong with the times of admitted spans; the caller notes it and clears it.
+    ``wrong`` counts the implausible times of admitted spans by reason; the caller records and clears it.
     """
 
     name: str
@@ -59,10 +59,10 @@ class FileCheck:
     wrong: Counter[str] = field(default_factory=Counter)
 
     def admit(self, items: Iterable[Span | BadLine]) -> Iterator[Span | BadLine]:
-        """Yield what was read from a file, from the moment on when it is clear that it may be stored. Raises Refused.
+        """Yield the items of a file once it is admitted. Raises Refused.
 
-        It may not where a hundred bad lines come before any span, where there are bad lines and not one span, or where
-        the times of more than half of its first thousand spans cannot be true.
+        A file is refused if a hundred bad lines precede the first span, if it has bad lines but no spans, or if more
+        than half of its first thousand spans have impossible times.
         """
         remaining = iter(items)
         first, spans = self._first(remaining)
@@ -105,10 +105,10 @@ class FileCheck:
     def _refuse_empty(self, bad: Sequence[Span | BadLine]) -> None:
         lines = [item for item in bad if isinstance(item, BadLine)]
         if not lines and not self.seen.others:
-            return  # nothing in it, as on a quiet day
+            return  # empty, as on a quiet day
         if not lines:
-            raise Refused(f"{self.name}: no spans in it: these are logs or metrics of OpenTelemetry: export its traces")
-        where = f"not one span in its first {len(lines)} lines" if len(lines) == MOST_BAD else "not one span in it"
+            raise Refused(f"{self.name}: no spans in it, only logs or metrics of OpenTelemetry: export traces instead")
+        where = f"no spans in its first {len(lines)} lines" if len(lines) == MOST_BAD else "no spans in it"
         known = unsupported.likely(self.seen.head)
         times = [line.times for line in lines if line.times]
         if 2 * len(times) > len(lines):
@@ -120,33 +120,33 @@ class FileCheck:
         raise Refused(f"{self.name}: {where} (line {lines[0].line}: {lines[0].reason}); {guess}")
 
     def _refuse_times(self, spans: Sequence[Span]) -> None:
-        found = Counter(filter(None, map(self._wrong_with, spans)))
-        if 2 * found.total() <= len(spans):
+        faults = Counter(filter(None, map(self._wrong_with, spans)))
+        if 2 * faults.total() <= len(spans):
             return
-        wrong, count = found.most_common(1)[0]
+        wrong, count = faults.most_common(1)[0]
         of = f"of its first {len(spans)} spans" if len(spans) == JUDGED else f"of its {len(spans)} span(s)"
         if wrong == plausible.CONTRADICTION:
             advice = self._duration_unit(spans)
         else:
             advice = self._units([(span.start_time_ms, span.end_time_ms) for span in spans])
         first, last = (moment(pick(span.start_time_ms for span in spans)) for pick in (min, max))
-        days = f"they are of {first}" if first == last else f"they span from {first} to {last}"
+        days = f"all on {first}" if first == last else f"from {first} to {last}"
         raise Refused(
-            f"{self.name}: nothing stored, as the times cannot be true ({count} {of}: {wrong}; {days}): "
-            f"{advice}--accept-times stores them all the same"
+            f"{self.name}: nothing stored, since the times cannot be true ({count} {of}: {wrong}; {days}): "
+            f"{advice}--accept-times stores them anyway"
         )
 
     def _units(self, times: Sequence[tuple[int, int | None]]) -> str:
-        """Return what unit moments look like, and what to type about it."""
+        """Return the likely unit of some moments, and the option to use."""
         clock = self.seen.clocks.most_common(1)
         if clock:
-            # Only rows have columns with names; in a request the field has one unit.
+            # In a trace request, unlike in rows, a field has a fixed unit.
             name, _, own = clock[0][0].rpartition(":")
             per_ms = 1_000_000 // column_maps.UNITS[own]
             unit = plausible.likely_unit(start * per_ms for start, _ in times)
             if unit in (None, own):
                 return ""
-            return f"{name} looks like {plausible.WORDS[unit]} where {plausible.WORDS[own]} belong; "
+            return f"{name} looks like {plausible.WORDS[unit]} instead of {plausible.WORDS[own]}; "
         unit = plausible.likely_unit(start for start, _ in times)
         if unit is None or unit == "ms":
             return ""
@@ -169,20 +169,20 @@ class FileCheck:
         return self._typed(units) or (f"the durations look like {plausible.WORDS[unit]}: use `{self._option(units)}`; ")
 
     def _typed(self, units: dict[str, str]) -> str:
-        """Return what to do about columns whose type has a unit, which no map can change."""
+        """Return the remedy for columns whose type includes a unit, which a column map cannot change."""
         columns = sorted({self._column(target) for target in units} & self.seen.exact_times)
         if not columns:
             return ""
         named = ", ".join(columns)
-        return f"the type of {named} has another unit than its values: write it as int64 or by the right type; "
+        return f"the type of {named} has another unit than its values: write it as int64 or with the right type; "
 
     def _column(self, target: str) -> str:
         whole = {**column_maps.preset(self.preset), **(self.column_map or {})} if self.preset else self.column_map
         return column_maps.column_of(target, whole)
 
     def _option(self, units: dict[str, str]) -> str:
-        mended = {target: f"{self._column(target)}:{unit}" for target, unit in units.items()}
-        return f"--map {shlex.quote(column_maps.as_text({**(self.column_map or {}), **mended}))}"
+        corrected = {target: f"{self._column(target)}:{unit}" for target, unit in units.items()}
+        return f"--map {shlex.quote(column_maps.as_text({**(self.column_map or {}), **corrected}))}"
 
 
 _EXPECTED = f"a file of spans has {', '.join(REQUIRED)} per line, OTLP/JSON, Zipkin v2 or Jaeger JSON"

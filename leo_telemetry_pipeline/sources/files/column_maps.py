@@ -1,12 +1,12 @@
-"""Columns of any tool become ours: of a CSV file, of objects in JSON, of Parquet.
+"""Column maps: translate another tool's columns to ours, for CSV, JSON objects and Parquet.
 
-Belongs here: the column map, its text form and presets, units of time, records of a CSV file.
+Belongs here: maps, their text form and presets, units of time, records of a CSV file.
 Does not: what a row means (rows), how a number is spelled (times).
 
-A map gives a source for each of our columns, here in its text form:
+A map gives the source of each of our columns. Its text form:
 ``trace_id=TraceID,start_time_ms=Start:ns,span_type=:gate,attributes.pod=PodName``.
-A source is a column of the file; behind a time it may name its unit (``:ns``, ``:us``, ``:ms``, ``:s``, ``:d`` for
-days, ``:excel`` for the days of a spreadsheet). With a colon in front it is the value itself and not a column.
+A source is a column of the file; for a time it may end with a unit (``:ns``, ``:us``, ``:ms``, ``:s``, ``:d`` for
+days, ``:excel`` for the days of a spreadsheet). With a leading colon it is a constant value.
 """
 
 import csv
@@ -39,9 +39,9 @@ _TIMES = (*_MOMENTS, "duration_ms", "queue_wait_ms")
 _DAY_NS = 86_400_000_000_000
 EXCEL = "excel"
 UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "d": _DAY_NS, EXCEL: _DAY_NS}
-# The day of 1970 as spreadsheets count.
+# 1970-01-01 as a spreadsheet's day number.
 _EXCEL_1970 = 25_569
-# What databases write for nothing in a column of text.
+# How databases write NULL in text.
 _NULLS = ("\\N", "NULL")
 _ATTRIBUTE = "attributes."
 _MAX_JOINED = 100
@@ -50,7 +50,7 @@ UNCLOSED = "a quote opens here and does not close"
 
 
 def parse_map(text: str) -> dict[str, str]:
-    """Return the column map that a text describes; raise UserError where it names no column of ours."""
+    """Parse a column map; raise UserError if it is malformed or names a column that is not ours."""
     column_map: dict[str, str] = {}
     for part in text.split(","):
         target, equals, source = (piece.strip() for piece in part.partition("="))
@@ -59,27 +59,27 @@ def parse_map(text: str) -> dict[str, str]:
         if not equals or not target or not source:
             raise UserError(f"column map: {part.strip()!r} is not of the form OUR_COLUMN=THEIR_COLUMN")
         if target in column_map:
-            raise UserError(f"column map: {target} is given twice: leave one of them out")
+            raise UserError(f"column map: {target} is given twice: remove one")
         column_map[target] = source
     check_map(column_map)
     return column_map
 
 
 def check_map(column_map: dict[str, str]) -> None:
-    """Raise UserError if the map has a target that is not a column of ours."""
+    """Raise UserError if the map has a target that is not one of our columns."""
     for target in column_map:
         if target not in COLUMNS and target.removeprefix(_ATTRIBUTE) in (target, ""):
             known = ", ".join(COLUMNS)
-            raise UserError(f"column map: {target!r} is no column: use {_ATTRIBUTE}NAME or one of {known}")
+            raise UserError(f"column map: {target!r} is not a column: use {_ATTRIBUTE}NAME or one of {known}")
 
 
 def as_text(column_map: dict[str, str]) -> str:
-    """Return a map in its text form."""
+    """Return the text form of a map."""
     return ",".join(f"{target}={source}" for target, source in column_map.items())
 
 
 def column_of(target: str, column_map: dict[str, str] | None) -> str:
-    """Return the column of the file that gives one of our times, without its unit."""
+    """Return the file's column for one of our columns, without a unit."""
     source = (column_map or {}).get(target, target)
     return _split_unit(target, source, ())[0]
 
@@ -92,20 +92,20 @@ def preset(name: str) -> dict[str, str]:
 
 
 def row_maker(header: list[str], column_map: dict[str, str] | None, file: str) -> Callable[[list[str]], dict]:
-    """Return what turns the fields of one record into a row for ``span_from_row``.
+    """Return a function that converts the fields of a record to a row for ``span_from_row``.
 
-    Without a map every column counts by its own name; with one that names others, only what it and our own names say.
-    Raise UserError, naming file and header, if a source is not there or a required column has none.
+    Without a map, all columns are kept under their names; with a map that renames, only mapped columns and ours.
+    Raise UserError with file and header if a source is missing or a required column has no source.
     """
     names = [name.strip() for name in header]
-    # A map that only names units says nothing about the other columns.
+    # A map that only adds units does not affect the other columns.
     is_renaming = any(column_of(target, column_map) != target for target in column_map or ())
     kept = COLUMNS if is_renaming else [name for name in names if name]
     sources = {name: name for name in kept if name in names} | (column_map or {})
     shown = redact.text(", ".join(names), 500)
     for target in REQUIRED:
         if target not in sources:
-            raise UserError(f"{file}: nothing gives {target}: map it to a column of its header: {shown}")
+            raise UserError(f"{file}: there is no column for {target}: map it to one of {shown}")
     constants: dict[str, str] = {}
     plan: list[tuple[str, int, str]] = []
     for target, source in sources.items():
@@ -115,15 +115,14 @@ def row_maker(header: list[str], column_map: dict[str, str] | None, file: str) -
         elif source.startswith(":"):
             constants[target] = source[1:]
         else:
-            raise UserError(f"{file}: no column {name!r} for {target}: name one of its header: {shown}")
+            raise UserError(f"{file}: there is no column {name!r} for {target}: map it to one of {shown}")
     return _maker(constants, plan)
 
 
 def object_maker(column_map: dict[str, str], exact: Collection[str] = ()) -> Callable[[dict], dict]:
-    """Return what turns an object of JSON, or a row of Parquet, into a row for ``span_from_row``.
+    """Return a function that converts a JSON object or a Parquet row to a row for ``span_from_row``.
 
-    Keys that the map does not name stay as they are. Columns in ``exact`` are milliseconds, whatever unit the map
-    gives them.
+    Unmapped keys are kept. Columns in ``exact`` are milliseconds already, so units in the map do not apply.
     """
 
     def make(values: dict) -> dict:
@@ -157,7 +156,7 @@ def _maker(constants: dict[str, str], plan: list) -> Callable[[list[str]], dict]
             if unit:
                 row[target] = _converted(field, target, unit)
             elif target in _TIMES and field.isdecimal() and len(field) < _FEW_DIGITS:
-                row[target] = int(field)  # the usual spelling, which needs no other
+                row[target] = int(field)  # fast path for the usual spelling
             else:
                 row[target] = "" if field in _NULLS else field
         return _with_attributes(row) if nested else row
@@ -170,7 +169,7 @@ def _with_attributes(row: dict) -> dict:
     if len(plain) == len(row):
         return row
     ours = {name.removeprefix(_ATTRIBUTE): value for name, value in row.items() if name not in plain}
-    # A time that is an attribute, too, is a number there as any other.
+    # As an attribute, even a time is a plain number.
     given = {
         name: float(value) if isinstance(value, Decimal) else value
         for name, value in ours.items()
@@ -180,13 +179,13 @@ def _with_attributes(row: dict) -> dict:
 
 
 def _converted(value: object, target: str, unit: str) -> object:
-    """Return a time in exact milliseconds; what is not a number stays, since span_from_row says what is wrong."""
+    """Return a time in exact milliseconds; anything but a number is returned as is, for span_from_row to refuse."""
     try:
         count = times.number(value, target)
         if count is None:
             return None
         if unit == EXCEL and target in _MOMENTS:
-            # A spreadsheet's times are floats of days, a few microseconds off.
+            # A spreadsheet's times are days as floats, a few microseconds off.
             return times.rounded(times.scaled(count - _EXCEL_1970, UNITS[unit]))
         return times.scaled(count, UNITS[unit])
     except (InvalidSpan, ArithmeticError):
@@ -194,12 +193,12 @@ def _converted(value: object, target: str, unit: str) -> object:
 
 
 def delimiter_of(header: str) -> str:
-    """Return what separates the columns of a header: comma, semicolon or tab, whichever is there most."""
+    """Return the delimiter of a header: comma, semicolon or tab, whichever is most frequent."""
     return max(",;\t", key=header.count)
 
 
 def fields_of(record: str, delimiter: str) -> list[str] | str:
-    """Return the fields of one record, or the reason why it is not one."""
+    """Return the fields of a record, or the reason why it is invalid."""
     if '"' not in record:
         return record.split(delimiter)
     try:
@@ -209,9 +208,9 @@ def fields_of(record: str, delimiter: str) -> list[str] | str:
 
 
 class Records:
-    """The records of a CSV file behind its header, each as line number, raw text and fields or a reason.
+    """The records of a CSV file after its header: line number, raw text, and fields or the reason for none.
 
-    Quoted fields may go over several lines. A quote that never closes spoils its own line only.
+    Quoted fields may span lines. An unclosed quote invalidates only its own line.
     """
 
     def __init__(self, lines: Iterator[tuple[int, bytes]], delimiter: str, width: int) -> None:
@@ -221,7 +220,7 @@ class Records:
         self._width = width
 
     def __iter__(self) -> Iterator[tuple[int, bytes, list[str] | str]]:
-        """Yield the records, blank lines left out."""
+        """Yield the records, without blank lines."""
         while line := self._next():
             number, raw = line
             if len(raw) > MAX_LINE:

@@ -1,7 +1,8 @@
-"""Which format a file or an object has: those that are read, and those that are only known by name.
+"""Detection of the format of a JSON object.
 
-Belongs here: the table of shapes that are read, one entry per format, and the names of the others with a remedy.
-Does not: what a format means, which has a module of its own (zipkin, jaeger, otlp), or lines and files (reader).
+Belongs here: the table of supported formats, one entry each.
+Does not: converting a format, each in its module (zipkin, jaeger, otlp), unsupported formats (unsupported), reading
+files (reader).
 """
 
 import json
@@ -18,9 +19,9 @@ _FIELD = re.compile(r"[\w.@$:/-]{1,60}").fullmatch
 
 
 class Shape(NamedTuple):
-    """A format of objects that are read: how to know one, and the trace requests in OTLP/JSON that it makes.
+    """A supported format: how to recognize an object, and its conversion to OTLP/JSON trace requests.
 
-    ``clock`` names its field of times and the unit of it, which no column map can change.
+    ``clock`` is its time field and unit, which a column map cannot change.
     """
 
     name: str
@@ -41,7 +42,7 @@ def _itself(value: dict) -> Iterator[dict | str]:
     yield value
 
 
-# A new format is a module and a line here.
+# To add a format, write a module and add a line here.
 SHAPES = (
     Shape("OTLP", otlp.is_trace_request, _itself, "startTimeUnixNano:ns"),
     Shape("resource spans of OpenTelemetry", _is_bare, _bare, "startTimeUnixNano:ns"),
@@ -53,19 +54,19 @@ SHAPES = (
 
 
 def shape_of(value: dict) -> Shape | None:
-    """Return the format of an object that holds spans in another shape than a row."""
+    """Return the format of an object that is not a row, None if unknown."""
     return next((shape for shape in SHAPES if shape.is_one(value)), None)
 
 
 def is_other_signal(value: dict) -> bool:
-    """Say whether an object carries logs or metrics of OpenTelemetry."""
+    """Return whether an object carries OpenTelemetry logs or metrics."""
     return otlp.is_other_signal(value) or any(
         key in value for key in ("scopeLogs", "scopeMetrics", "scope_logs", "scope_metrics", "resource_logs")
     )
 
 
 def unwrapped(value: dict) -> dict:
-    """Return the request within what a receiver's log or a query service put around it."""
+    """Return the request inside the wrapper of a receiver's log or a query service."""
     if "trace_id" in value:
         return value
     for name in ("body", "trace", "result"):
@@ -82,7 +83,7 @@ def unwrapped(value: dict) -> dict:
 
 _SPAN_ID = re.compile(r"(?i)\b(?:trace|span)_?id$").search
 _ROW = frozenset(("span_type", "span_name", "start_time_ms", "end_time_ms", "duration_ms"))
-# Plain members, the first id among them, and somewhere a column that only a row of ours has.
+# Plain members, including the first id, and a column that only our rows have.
 _ROW_TEXT = re.compile(
     r'[\s\ufeff,\[]*\{\s*(?:"[\w.]+"\s*:\s*(?:"[^"\\]{0,300}"|[-+.0-9eE]+|true|false|null)\s*,\s*){0,20}'
     r'"(?:trace|span)_id"\s*:'
@@ -90,7 +91,7 @@ _ROW_TEXT = re.compile(
 
 
 def is_span(value: object) -> bool:
-    """Say whether a value is a span, perhaps one with a defect, rather than something else altogether."""
+    """Return whether a value is a span, possibly an invalid one, rather than something else."""
     if isinstance(value, list):
         return any(map(is_span, value))
     if not isinstance(value, dict):
@@ -100,23 +101,23 @@ def is_span(value: object) -> bool:
 
 
 def is_text_of_span(text: str) -> bool:
-    """Say whether text that is not JSON, or no longer, began as a row."""
+    """Return whether text that is not valid JSON starts like a row."""
     return _ROW_TEXT(text) is not None and any(f'"{name}"' in text for name in _ROW)
 
 
 def holds_spans(value: object, depth: int = 12) -> bool:
-    """Say whether anything within a value is named like the id of a span."""
+    """Return whether any key within a value looks like a span or trace id."""
     if isinstance(value, dict):
-        return any(_SPAN_ID(str(key)) or (depth > 0 and holds_spans(each, depth - 1)) for key, each in value.items())
-    return isinstance(value, list) and depth > 0 and any(holds_spans(each, depth - 1) for each in value)
+        return any(_SPAN_ID(str(key)) or (depth > 0 and holds_spans(inner, depth - 1)) for key, inner in value.items())
+    return isinstance(value, list) and depth > 0 and any(holds_spans(inner, depth - 1) for inner in value)
 
 
 def keys(value: object) -> str:
-    """Return the names of an object's keys as they may be stored."""
+    """Return the keys of an object, safe to store."""
     if isinstance(value, list):
-        value = next((each for each in value if isinstance(each, dict)), None)
+        value = next((item for item in value if isinstance(item, dict)), None)
     if not isinstance(value, dict):
         return ""
-    # A name of a field is one word; a sentence is what somebody wrote.
+    # A field name is one word; a sentence may be private text.
     shown = [redact.text(str(key)) if _FIELD(str(key)) else "…" for key in list(value)[:_MOST_KEYS]]
     return ", ".join([*shown, "…"] if len(value) > _MOST_KEYS else shown)

@@ -1,6 +1,6 @@
-"""Jaeger's JSON becomes trace requests: what its UI downloads and its query service answers.
+"""Conversion of Jaeger JSON (UI downloads, query service, storage) to trace requests.
 
-Belongs here: the fields of Jaeger. Does not: what a request becomes (otlp), finding objects in files (reader).
+Belongs here: Jaeger's fields. Does not: converting requests to spans (otlp), finding objects in files (reader).
 """
 
 from collections.abc import Iterator
@@ -12,23 +12,23 @@ _STATUS = {"OK": 1, "ERROR": 2}
 
 
 def is_trace(value: dict) -> bool:
-    """Say whether an object is one trace of Jaeger's."""
+    """Return whether an object is a Jaeger trace."""
     return "traceID" in value and isinstance(value.get("spans"), list)
 
 
 def is_download(value: dict) -> bool:
-    """Say whether an object holds traces of Jaeger's, as a download of its UI does."""
+    """Return whether an object holds Jaeger traces, as a download from its UI does."""
     data = value.get("data")
     return isinstance(data, list) and any(isinstance(trace, dict) and is_trace(trace) for trace in data)
 
 
 def is_span(value: dict) -> bool:
-    """Say whether an object is a single span of Jaeger's, as its storage in Elasticsearch has it."""
+    """Return whether an object is a single Jaeger span, as stored in Elasticsearch."""
     return "traceID" in value and "spanID" in value and "operationName" in value
 
 
 def requests(value: dict) -> Iterator[dict | str]:
-    """Yield the spans of a download, a trace or a single span as trace requests, or why one of them is not one."""
+    """Yield a trace request per span of a download, trace or single span, or the reason why a span is invalid."""
     if is_span(value):
         yield from _of_trace({"spans": [value], "processes": {"": value.get("process")}})
         return
@@ -72,7 +72,7 @@ def _span(span: dict, start: int, took: int) -> dict:
 
 
 def _parent(span: dict, trace_id: str) -> str:
-    # The first reference within the trace is the parent, a CHILD_OF before a FOLLOWS_FROM; old files have a field.
+    # The parent is the first reference within the trace, CHILD_OF before FOLLOWS_FROM; old files have a field for it.
     references = span.get("references")
     own = [
         reference
@@ -85,12 +85,12 @@ def _parent(span: dict, trace_id: str) -> str:
 
 
 def _tags(tags: object) -> dict:
-    # A list of {"key", "type", "value"}; text holds numbers of 64 bits where they come by way of JavaScript.
-    found = {}
+    # A list of {"key", "type", "value"}; 64-bit integers that passed through JavaScript are strings.
+    values = {}
     for tag in tags if isinstance(tags, list) else ():
         if isinstance(tag, dict) and isinstance(tag.get("key"), str):
-            found[tag["key"]] = tag.get("value")
-    return found
+            values[tag["key"]] = tag.get("value")
+    return values
 
 
 def _status(tags: dict) -> dict:

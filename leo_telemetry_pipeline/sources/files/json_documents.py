@@ -1,7 +1,7 @@
-"""Text of JSON values that lie over several lines becomes those values.
+"""Parser of JSON files whose values span several lines.
 
 Belongs here: arrays and pretty-printed JSON, one value after the other.
-Does not: one value a line (reader), or what a value means (rows, otlp).
+Does not: one value per line (reader), what a value means (rows, otlp).
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 from leo_telemetry_pipeline import redact
 from leo_telemetry_pipeline.sources.files.lines import NOT_UTF8
 
-# More than this at once is not worth the memory: one value a line has no such limit.
+# Such a file is read whole; JSON lines have no limit.
 MAX_DOCUMENT = 200_000_000
 _BETWEEN = re.compile(r"[\s\ufeff,\[\]]*")
 _OBJECT_LINE = re.compile(r"^([ \t,\[]*)\{", re.MULTILINE)
@@ -22,13 +22,13 @@ _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 
 
 class Broken(str):
-    """Why what stands at this place of a file is not a JSON value."""
+    """The reason why the text at this place of a file is not a JSON value."""
 
     __slots__ = ()
 
 
 def is_document(first: bytes, second: bytes) -> bool:
-    """Say whether a file whose first two lines are these has values that lie over several lines."""
+    """Return whether a file with these first two lines has values that span several lines."""
     opened = first.endswith((b"{", b"[", b","))
     if first.startswith(b"["):
         return opened or _value(first) is not None or not isinstance(_value(second), dict)
@@ -36,10 +36,10 @@ def is_document(first: bytes, second: bytes) -> bool:
 
 
 def values(data: bytes, complete: bool = True) -> Iterator[tuple[int, object, str]]:
-    """Yield line number, value and text of each value in one array or one after another.
+    """Yield line number, value and text of each value in an array or a sequence.
 
-    A value that cannot be read comes as Broken; reading goes on at the next line that begins an object
-    no deeper than it. With ``complete`` false, what breaks off at the end is left out.
+    An invalid value is yielded as Broken; parsing resumes at the next line that starts an object at the same depth or
+    less. With ``complete`` false, a truncated value at the end is left out.
     """
     text = data.decode("utf-8", "surrogateescape")
     scan = json.JSONDecoder().raw_decode
@@ -65,27 +65,27 @@ def values(data: bytes, complete: bool = True) -> Iterator[tuple[int, object, st
 
 
 def exact(value: Any, raw: bytes | str) -> Any:
-    """Return a value of JSON whose times are as exact as its text: a float would lose digits of them."""
+    """Return a JSON value with its times as exact as in its text, where a float would lose digits."""
     if isinstance(value, list):
         if not any(map(has_float_times, value)):
             return value
         again = json.loads(raw, parse_float=_decimal)
-        return [_with_times(each, other) for each, other in zip(value, again, strict=True)]
+        return [_with_times(item, other) for item, other in zip(value, again, strict=True)]
     return _with_times(value, json.loads(raw, parse_float=_decimal)) if has_float_times(value) else value
 
 
 def _decimal(text: str) -> Decimal:
     try:
         return Decimal(text)
-    except InvalidOperation:  # an exponent that no number has
+    except InvalidOperation:  # the exponent is too large
         return Decimal("Infinity")
 
 
 def has_float_times(value: object) -> bool:
-    """Say whether a row has a time that ``exact`` would change."""
+    """Return whether a row has a time that ``exact`` would change."""
     if type(value) is not dict:
         return False
-    # For each row of a file: written out, as it costs a third of a loop.
+    # Unrolled because it runs for every row, in a third of the time of a loop.
     get = value.get
     return (
         type(get("start_time_ms")) is float
@@ -102,7 +102,7 @@ def _with_times(value: object, again: object) -> object:
 
 
 def reason(error: Exception) -> str:
-    """Return in a few words why JSON could not be read."""
+    """Return a short reason why JSON could not be parsed."""
     if isinstance(error, json.JSONDecodeError):
         return f"not JSON: {error.msg.lower()} at character {error.colno}"
     return "not JSON: nested too deep" if isinstance(error, RecursionError) else "not JSON: a number is too long"

@@ -1,6 +1,6 @@
-"""Bytes of a file become lines, however large, compressed or damaged the file is.
+"""Line reader for files of any size, compressed or damaged.
 
-Belongs here: reading in blocks, gzip, UTF-16, line ends, and where a file breaks off.
+Belongs here: reading in blocks, gzip, UTF-16, line ends, truncation.
 Does not: what a line means (reader).
 """
 
@@ -15,9 +15,9 @@ NOT_UTF8 = "the line is not UTF-8"
 _BLOCK = 256 * 1024
 _UNPACKED_BLOCK = 1024 * 1024
 _GZIP = b"\x1f\x8b"
-_GZIP_ONLY = 31  # zlib's number for: a gzip header is there, and only that
+_GZIP_ONLY = 31  # zlib's wbits value that requires a gzip header
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-# Of these the longer ones first: UTF-32 begins like UTF-16.
+# UTF-32 first, since its mark starts like that of UTF-16.
 _WIDE = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -28,10 +28,10 @@ _FIRST = 4
 
 
 class Source:
-    """An open file: its unpacked blocks and lines, and once they end, what is wrong with the end.
+    """An open file: its decompressed blocks and lines, and the damage at its end, if any.
 
-    ``damage`` is a reason, or None for a file that is complete; then ``rest`` is the line that broke
-    off and ``line`` its number. ``on_bytes`` gets the bytes of the file consumed since its last call.
+    ``damage`` is a reason, or None for a complete file; with damage, ``rest`` is the truncated line and ``line`` its
+    number. ``on_bytes`` gets the number of bytes of the file consumed since its last call.
     """
 
     def __init__(self, file: BinaryIO, on_bytes: Callable[[int], object] | None = None) -> None:
@@ -42,16 +42,16 @@ class Source:
         self._on_bytes = on_bytes
 
     def blocks(self) -> Iterator[bytes]:
-        """Yield the file's content in blocks of at most 1 MiB, unpacked from gzip, UTF-16 as UTF-8."""
-        # The file may be a pipe, which cannot be read again.
+        """Yield the content in blocks of at most 1 MiB, gzip decompressed, UTF-16 and UTF-32 as UTF-8."""
+        # The file may be a pipe, which cannot be rewound.
         first = self._file.read(_BLOCK)
         blocks = self._unpacked(first) if first.startswith(_GZIP) else self._plain(first)
         return _narrow(blocks)
 
     def lines(self, blocks: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-        """Yield number and content of each line, without its end, the first without byte order mark.
+        """Yield number and content of each line, without line end and byte order mark.
 
-        A line of more than MAX_LINE bytes comes cut to one byte more than that.
+        A line of more than MAX_LINE bytes is cut to MAX_LINE + 1 bytes.
         """
         number, rest = 0, bytearray()
         for block in blocks:
@@ -100,11 +100,11 @@ class Source:
                     yield unpacked
                 begun, full = not engine.eof, len(unpacked) == _UNPACKED_BLOCK and not engine.eof
                 packed = engine.unconsumed_tail
-                if engine.eof:  # files packed one by one may lie behind each other
+                if engine.eof:  # gzip members may be concatenated
                     packed = engine.unused_data.lstrip(b"\0")
                     engine = zlib.decompressobj(_GZIP_ONLY)
         if begun:
-            self.damage = "the gzip file is truncated here: what comes after is missing"
+            self.damage = "the gzip file is truncated here: the rest is missing"
 
 
 def _narrow(blocks: Iterator[bytes]) -> Iterator[bytes]:
@@ -126,7 +126,7 @@ def _narrow(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _salvaged(engine, packed: bytes) -> Iterator[bytes]:
-    # One call gives all or nothing, so what comes before the damage is read byte by byte.
+    # A call fails as a whole, so the data before the damage is decompressed byte by byte.
     for position in range(len(packed)):
         try:
             yield engine.decompress(packed[position : position + 1])

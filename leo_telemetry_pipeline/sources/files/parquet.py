@@ -1,7 +1,7 @@
-"""A Parquet file becomes rows, a piece at a time; the only reader of that format.
+"""Parquet reader: rows in batches.
 
-Belongs here: opening and damage of such files. Does not: values of columns (parquet_values), what a row means (rows),
-writing (store.retention.archive).
+Belongs here: opening Parquet files, and damaged ones. Does not: values of columns (parquet_values), what a row means
+(rows), writing (store.retention.archive).
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -24,20 +24,20 @@ ROWS_AT_ONCE = 10_000
 
 
 def is_parquet(path: Path) -> bool:
-    """Tell whether a file is Parquet, whatever its name. Raises OSError."""
+    """Return whether a file is Parquet, whatever its name. Raises OSError."""
     with path.open("rb") as file:
         return file.read(len(MAGIC)) == MAGIC
 
 
 def notes(path: Path) -> dict[str, str]:
-    """Return what the writer of a Parquet file noted in it. Raises UserError."""
+    """Return the key-value metadata of a Parquet file. Raises UserError."""
     with opened(path) as file:
-        noted = file.metadata.metadata or {}
-        return {key.decode("utf-8", "replace"): value.decode("utf-8", "replace") for key, value in noted.items()}
+        metadata = file.metadata.metadata or {}
+        return {key.decode("utf-8", "replace"): value.decode("utf-8", "replace") for key, value in metadata.items()}
 
 
 def exact_times(path: Path) -> frozenset[str]:
-    """Return the columns whose type says what unit their times have. Raises UserError."""
+    """Return the columns whose type includes a unit of time. Raises UserError."""
     with opened(path) as file:
         return frozenset(field.name for field in file.schema_arrow if parquet_values.is_time(field.type))
 
@@ -45,17 +45,17 @@ def exact_times(path: Path) -> frozenset[str]:
 def rows(
     path: Path, on_bytes: Callable[[int], object] | None = None, sources: Mapping[str, str] | None = None
 ) -> Iterator[tuple[int, dict | str]]:
-    """Yield number, from 1, and values of each row; a text instead of values says why rows from there are missing.
+    """Yield number (from 1) and values of each row, or number and the reason why rows from there on are missing.
 
-    ``sources`` says which column of the file gives one of ours, where it has another name. ``on_bytes`` gets how many
-    bytes of the file were consumed since it was last called. Raises UserError where nothing of the file can be read.
+    ``sources`` gives the file's column for ours where the names differ. ``on_bytes`` gets the number of bytes of the
+    file consumed since its last call. Raises UserError if nothing of the file can be read.
     """
     sources = sources or {}
     columns = parquet_values.targets(sources)
     with opened(path) as file:
-        given = {columns.get(name, name) for name in file.schema_arrow.names} | set(sources)
-        if missing := [name for name in REQUIRED if name not in given]:
-            needed = f"a file of spans has {', '.join(REQUIRED)}, or a --map to them"
+        available = {columns.get(name, name) for name in file.schema_arrow.names} | set(sources)
+        if missing := [name for name in REQUIRED if name not in available]:
+            needed = f"a file of spans has {', '.join(REQUIRED)}, or --map names their columns"
             raise UserError(f"{path} has no column {', '.join(missing)}: {needed}", 1)
         first = 1
         for group in range(file.num_row_groups):
@@ -79,22 +79,22 @@ def opened(path: Path) -> "Iterator[pq.ParquetFile]":
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
-        raise UserError(f"{path} is Parquet, and pyarrow is not installed: {INSTALL}") from None
+        raise UserError(f"{path} is Parquet, but pyarrow is not installed: {INSTALL}") from None
     try:
         file = pq.ParquetFile(path, page_checksum_verification=True)
     except (OSError, pa.ArrowException) as error:
-        raise UserError(f"{path} cannot be read as Parquet ({' '.join(str(error).split())}): is it whole?") from None
+        raise UserError(f"{path} cannot be read as Parquet ({' '.join(str(error).split())}): is it complete?") from None
     with file:
         yield file
 
 
 def batches(file: "pq.ParquetFile", group: int) -> "Iterator[pa.RecordBatch]":
-    """Yield a row group in batches of at most 10,000 rows, times to the microsecond."""
+    """Yield a row group in batches of at most 10,000 rows, with times in microseconds."""
     import pyarrow as pa
 
     for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, row_groups=[group], use_threads=False):
         columns = [
-            # A finer time would come as a value of pandas.
+            # Nanoseconds would be returned as pandas values.
             column.cast(pa.timestamp("us", column.type.tz), safe=False)
             if pa.types.is_timestamp(column.type)
             else column
@@ -104,6 +104,6 @@ def batches(file: "pq.ParquetFile", group: int) -> "Iterator[pa.RecordBatch]":
 
 
 def packed_bytes(file: "pq.ParquetFile", group: int) -> int:
-    """Return how many bytes a row group takes in the file."""
-    found = file.metadata.row_group(group)
-    return sum(found.column(index).total_compressed_size for index in range(found.num_columns))
+    """Return the compressed size of a row group in bytes."""
+    metadata = file.metadata.row_group(group)
+    return sum(metadata.column(index).total_compressed_size for index in range(metadata.num_columns))

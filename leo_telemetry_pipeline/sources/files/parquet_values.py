@@ -1,8 +1,8 @@
-"""Values of a Parquet file become those of a row, each read by its column: by what the column is for, and its type.
+"""Conversion of Parquet values to those of a row, by the purpose and type of each column.
 
-Belongs here: ids, times and attributes as pyarrow holds them.
+Belongs here: ids, times and attributes as pyarrow represents them.
 Does not: opening files (parquet), what a row means (rows).
-A value is never read by its shape: eight bytes are an id in a column of ids, and text in every other.
+A value is never interpreted by its look: eight bytes are an id in an id column, and text in any other.
 """
 
 import base64
@@ -28,20 +28,20 @@ Read = Callable[[Any], object]
 
 
 def targets(sources: Mapping[str, str]) -> dict[str, str]:
-    """Return for each column of a file the one of ours that it is read for, an id or a time before any other."""
-    found: dict[str, str] = {}
+    """Return our column for each column of a file; ids and times take precedence."""
+    columns: dict[str, str] = {}
     for target, name in sources.items():
-        if name not in found or target in _IDS or target in _TIMES:
-            found[name] = target
-    return found
+        if name not in columns or target in _IDS or target in _TIMES:
+            columns[name] = target
+    return columns
 
 
 def rows_of(batch: "pa.RecordBatch", columns: Mapping[str, str], file: str) -> Iterator[dict]:
-    """Yield the rows of a batch. ``columns`` says which of our columns one of the file gives, by its name there.
+    """Yield the rows of a batch; ``columns`` maps the file's columns to ours.
 
-    Raises UserError for a column that cannot hold what it is for.
+    Raises UserError for a column whose type does not fit its purpose.
     """
-    # pandas writes the numbers of its rows as a column.
+    # pandas writes its index as a column.
     names = [name for name in batch.schema.names if not name.startswith("__index_level_")]
     read = [_column(batch.column(name), columns.get(name, name), f"{file}: column {name}") for name in names]
     for values in zip(*read, strict=True):
@@ -49,7 +49,7 @@ def rows_of(batch: "pa.RecordBatch", columns: Mapping[str, str], file: str) -> I
 
 
 def is_time(kind: "pa.DataType") -> bool:
-    """Say whether a type is one of times, which has its unit in it."""
+    """Return whether a type is a time, which includes its unit."""
     import pyarrow.types as of
 
     kind = kind.value_type if of.is_dictionary(kind) else kind
@@ -66,7 +66,7 @@ def _column(column: "pa.Array", target: str, what: str) -> list:
     if target in _TIMES:
         return _times(column, target, what)
     if of.is_timestamp(kind):
-        # A finer time would come as a value of pandas.
+        # Nanoseconds would be returned as pandas values.
         column = column.cast(_microseconds(kind.tz), safe=False)
     values = column.to_pylist()
     if target in _IDS:
@@ -78,13 +78,13 @@ def _column(column: "pa.Array", target: str, what: str) -> list:
 
 
 def _times(column: "pa.Array", target: str, what: str) -> list:
-    """Return exact milliseconds, or what else a column of times holds, as it is."""
+    """Return exact milliseconds; numbers and text are returned as they are."""
     import pyarrow as pa
     import pyarrow.types as of
 
     kind = column.type
     if of.is_float16(kind) or (of.is_float32(kind) and target in _MOMENTS):
-        raise UserError(f"{what} is a {kind}, which holds no time exactly: write it as int64 or timestamp", 1)
+        raise UserError(f"{what} is a {kind}, which cannot hold an exact time: write it as int64 or timestamp", 1)
     if of.is_timestamp(kind) or of.is_duration(kind) or of.is_time(kind):
         counts = column.cast(pa.int32() if of.is_time32(kind) else pa.int64()).to_pylist()
         per_ms = Decimal(_PER_SECOND[kind.unit]) / 1_000
@@ -104,14 +104,14 @@ def _exact(milliseconds: Decimal) -> int | Decimal:
 def _id(value: object) -> object:
     if not isinstance(value, bytes):
         return value if value is None or isinstance(value, int | str) else str(value)
-    # Sixteen hex digits are the text of a span id: as bytes of a UUID they would be that once in 10^17.
+    # 16 hex digits are the text of a span id; the 16 bytes of a UUID look like that less than once in 10^17.
     if len(value) == 8 or (len(value) == 16 and not _HEX(value)):
         return value.hex()
     return _name(value)
 
 
 def _name(value: object) -> object:
-    # What is not UTF-8 stays bytes, which a row refuses by the name of its column.
+    # Bytes that are not UTF-8 stay bytes; span_from_row refuses them and names the column.
     try:
         return value.decode() if isinstance(value, bytes) else value
     except UnicodeDecodeError:
@@ -126,7 +126,7 @@ def _bytes(value: bytes) -> str:
 
 
 def _reader(kind: "pa.DataType") -> Read | None:
-    """Return what makes a value of a type one that JSON has, None where it is one already."""
+    """Return the conversion of a type's values to JSON values, None if none is needed."""
     import pyarrow.types as of
 
     if of.is_dictionary(kind):
@@ -160,21 +160,21 @@ def _scalar(kind: "pa.DataType") -> Read:
 
 def _pairs(key: Read | None, item: Read | None) -> Read:
     def read(value: list) -> dict:
-        return {str(key(name) if key else name): _or_none(item, each) for name, each in value}
+        return {str(key(name) if key else name): _or_none(item, content) for name, content in value}
 
     return read
 
 
 def _members(readers: dict[str, Read | None]) -> Read:
     def read(value: dict) -> dict:
-        # What a struct leaves out is None in all its other rows.
-        return {name: _or_none(readers[name], each) for name, each in value.items() if each is not None}
+        # A member that a row lacks is None in Parquet.
+        return {name: _or_none(readers[name], member) for name, member in value.items() if member is not None}
 
     return read
 
 
 def _items(item: Read | None) -> Read:
-    return lambda value: [_or_none(item, each) for each in value]
+    return lambda value: [_or_none(item, element) for element in value]
 
 
 def _or_none(read: Read | None, value: object) -> object:

@@ -1,8 +1,8 @@
-"""A file becomes spans: rows in JSON, CSV or Parquet, and other formats of traces in JSON, told apart by content.
+"""File reader: yields spans from rows in JSON, CSV or Parquet and from other JSON trace formats, by content.
 
-Belongs here: in which way a file is read, and that a bad line never stops the others.
-Does not: lines and gzip (lines), rows (rows), formats of objects (formats), what is not read (unsupported), columns of
-other tools (column_maps), Parquet (parquet), whether a file should be stored at all (admission).
+Belongs here: choosing how a file is read; a bad line never stops the others.
+Does not: lines and gzip (lines), rows (rows), formats of objects (formats, unsupported), columns of other tools
+(column_maps), Parquet (parquet), whether a file should be stored at all (admission).
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import BinaryIO, NamedTuple
 
 from leo_telemetry_pipeline import redact
 from leo_telemetry_pipeline.errors import UserError
-from leo_telemetry_pipeline.sources.claude.imported import Gathered
+from leo_telemetry_pipeline.sources.claude.imported import SessionNotes
 from leo_telemetry_pipeline.sources.claude.otel_notes import note_of
 from leo_telemetry_pipeline.sources.files import column_maps, formats, json_documents, parquet, unsupported
 from leo_telemetry_pipeline.sources.files.lines import MAX_LINE, NOT_UTF8, TOO_LONG, Source
@@ -26,17 +26,17 @@ from leo_telemetry_pipeline.span import InvalidSpan, InvalidStart, Span
 
 _TEXT_KEPT = 2_000
 _WORD = re.compile(r"[A-Za-z0-9+/=_-]{20,}", re.ASCII).fullmatch
-NOT_MAPPED = "--map and --preset name the columns of rows: this is a request, which has none"
-UNKNOWN_SPANS = "a trace request in which no span was found: its fields have unknown names"
+NOT_MAPPED = "--map and --preset are for rows, but this is a trace request: leave them out"
+UNKNOWN_SPANS = "a trace request without a span that can be read: its fields have unknown names"
 
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A line, or a part of one, that gave no span: where it is, why, and what it says.
+    """A line, or part of one, that yielded no span.
 
-    ``line`` counts from 1. ``reason`` and ``text``, of at most 2,000 characters, hold no secret and may be stored;
-    ``text`` is empty where the line is something else than a span, and ``keys`` names what it has instead.
-    ``project`` is whose it is. ``times`` are start and end as given, where the start is in no year that there is.
+    ``line`` counts from 1. ``reason`` and ``text`` (at most 2,000 characters) are redacted and may be stored. If the
+    line is not a span at all, ``text`` is empty and ``keys`` lists its keys. ``times`` are start and end as given, if
+    the start is out of range.
     """
 
     file: str
@@ -50,11 +50,10 @@ class BadLine:
 
 @dataclass
 class Seen:
-    """What reading a file shows of it besides spans.
+    """What the reader learned about a file besides its spans.
 
-    ``head`` is its beginning, unpacked; ``others`` counts requests with logs or metrics, ``clocks`` the spans by the
-    field and unit that gave their start, where no column map can say another (see formats.Shape). ``exact_times`` are
-    the columns whose type says their unit.
+    ``head``: its decompressed beginning. ``others``: number of requests with logs or metrics. ``clocks``: spans by the
+    time field and unit of their format (see formats.Shape). ``exact_times``: columns whose type includes a unit.
     """
 
     head: bytes = b""
@@ -64,7 +63,7 @@ class Seen:
 
 
 class _How(NamedTuple):
-    """How values of a file become spans: their project, what may be kept of them, and what was not."""
+    """How rows become spans: default project, attribute policy, and counts of removed attributes."""
 
     project: str
     policy: redact.Policy
@@ -72,7 +71,7 @@ class _How(NamedTuple):
 
 
 class _Reading(NamedTuple):
-    """One file that is being read."""
+    """State of reading one file."""
 
     path: Path
     how: _How
@@ -80,10 +79,10 @@ class _Reading(NamedTuple):
     own: Callable[[dict], dict] | None
     seen: Seen
     on_bytes: Callable[[int], object] | None
-    claude: Gathered
+    claude: SessionNotes
 
     def span(self, row: dict) -> Span:
-        """Return the span of a row, by the column map. Raise InvalidSpan."""
+        """Return the span of a row, after applying the column map. Raise InvalidSpan."""
         return span_from_row(self.own(row) if self.own else row, *self.how)
 
 
@@ -99,15 +98,14 @@ def read(
     seen: Seen | None = None,
     on_bytes: Callable[[int], object] | None = None,
 ) -> Iterator[Span | BadLine]:
-    """Yield a storable span for each that the file holds, and a BadLine for what is not one.
+    """Yield each span of the file, redacted, and a BadLine for anything else.
 
-    ``file`` is read instead of the path, which then is only its name. ``column_map`` (see csvmap) and ``preset`` are
-    for rows, the map going before the preset. A row of Parquet counts as a line.
-    ``project`` is for spans that name none. Attributes that ``policy`` takes away are counted in ``removed``, and
-    ``seen`` gets what else is worth knowing.
-    ``on_bytes`` gets how many bytes of the file, as it lies on disk, were consumed since it was last called.
-    The file is never held in memory as a whole, unless its JSON values lie over several lines. Raise UserError
-    where nothing of the file can be read.
+    If ``file`` is given, ``path`` is only its name. ``column_map`` (see column_maps) and ``preset`` apply to rows; the
+    map overrides the preset. A Parquet row counts as a line. ``project`` is the default for spans without one.
+    Attributes that ``policy`` removes are counted in ``removed``; ``seen`` receives what else is learned. ``on_bytes``
+    gets the number of bytes on disk consumed since its last call.
+    The file is never held in memory as a whole, unless its JSON values span lines. Raise UserError if nothing of it
+    can be read.
     """
     if preset is not None:
         column_map = {**column_maps.preset(preset), **(column_map or {})}
@@ -115,7 +113,7 @@ def read(
     how = _How(project, policy or redact.Policy(), {} if removed is None else removed)
     own = column_maps.object_maker(column_map) if column_map else None
     return _read(
-        file, _Reading(Path(path), how, column_map, own, seen if seen is not None else Seen(), on_bytes, Gathered())
+        file, _Reading(Path(path), how, column_map, own, seen if seen is not None else Seen(), on_bytes, SessionNotes())
     )
 
 
@@ -125,7 +123,7 @@ def _read(given: BinaryIO | None, reading: _Reading) -> Iterator[Span | BadLine]
         is_parquet = given is None and parquet.is_parquet(path)
         file = given or path.open("rb")
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}: name a file that can be read") from None
+        raise UserError(f"{path}: {error.strerror}: name a readable file") from None
     if is_parquet:
         file.close()
         yield from _parquet(reading)
@@ -144,16 +142,14 @@ def _read(given: BinaryIO | None, reading: _Reading) -> Iterator[Span | BadLine]
 
 def _refuse(path: Path, head: bytes) -> None:
     if head.startswith(parquet.MAGIC):
-        raise UserError(
-            f"{path}: Parquet is read from plain files only, not packed or from a pipe: name such a file", 1
-        )
-    found = unsupported.packed(head)
-    if found:
-        raise UserError(f"{path}: this is {found.name}, which is not read: {found.remedy}", 1)
+        raise UserError(f"{path}: Parquet cannot be read compressed or from a pipe: name the plain file", 1)
+    packing = unsupported.packed(head)
+    if packing:
+        raise UserError(f"{path}: this is {packing.name}, which is not supported: {packing.remedy}", 1)
 
 
 def _head(blocks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
-    # As many blocks as have two lines that say something, then all blocks from the first.
+    # Read ahead until there are two lines that are not blank; return that, and all blocks from the first.
     head = b""
     for block in blocks:
         head += block
@@ -173,7 +169,7 @@ def _format(name: str, head: bytes, *, mapped: bool) -> str:
 
 
 def _lines(reading: _Reading, source: Source, blocks: Iterable[bytes]) -> Iterator[Span | BadLine]:
-    loads, made = json.loads, reading.span
+    loads, span_of = json.loads, reading.span
     for number, raw in source.lines(blocks):
         if len(raw) > MAX_LINE:
             yield _bad(reading, number, TOO_LONG, raw)
@@ -184,7 +180,7 @@ def _lines(reading: _Reading, source: Source, blocks: Iterable[bytes]) -> Iterat
             if type(value) is dict and "trace_id" in value:
                 if json_documents.has_float_times(value):
                     value = json_documents.exact(value, raw)
-                yield made(value)
+                yield span_of(value)
                 continue
         except InvalidSpan as error:
             yield _bad(reading, number, error, raw, value)
@@ -241,7 +237,7 @@ def _parquet(reading: _Reading) -> Iterator[Span | BadLine]:
     exact = reading.seen.exact_times = parquet.exact_times(reading.path)
     if column_map:
         reading = reading._replace(own=column_maps.object_maker(column_map, exact))
-    # Also constants, which stand for no column, tell that one of ours is given.
+    # Include constants, so that their targets do not count as missing.
     sources = {target: column_maps.column_of(target, column_map) for target in column_map}
     for number, row in parquet.rows(reading.path, reading.on_bytes, sources):
         if isinstance(row, str):
@@ -257,7 +253,7 @@ def _parquet(reading: _Reading) -> Iterator[Span | BadLine]:
 def _from_value(value: object, reading: _Reading) -> Iterator[Span | InvalidSpan | str]:
     if isinstance(value, list):
         for item in value:
-            # Zipkin's answers are arrays of traces, which are arrays of spans.
+            # Zipkin returns arrays of traces, each an array of spans.
             for inner in item if isinstance(item, list) else [item]:
                 yield from _from_object(inner, reading)
     else:
@@ -284,7 +280,7 @@ def _from_object(value: object, reading: _Reading) -> Iterator[Span | InvalidSpa
 
 
 def _is_row(value: dict, reading: _Reading) -> bool:
-    # What other formats are known by may be columns of a row, too.
+    # Check this first: a row may have columns that are the marks of other formats.
     return "trace_id" in value or column_maps.column_of("trace_id", reading.columns) in value
 
 
@@ -295,8 +291,10 @@ def _from_shape(shape: formats.Shape, value: dict, reading: _Reading) -> Iterato
     is_empty = True
     for request in shape.requests(value):
         notes: list[dict] = []
-        told = [request] if isinstance(request, str) else otlp.spans_from_request(request, *reading.how, note_of, notes)
-        for item in told:
+        items = (
+            [request] if isinstance(request, str) else otlp.spans_from_request(request, *reading.how, note_of, notes)
+        )
+        for item in items:
             is_empty = False
             reading.seen.clocks[shape.clock] += 1
             yield item if isinstance(item, Span | InvalidSpan) else str(item)
@@ -318,10 +316,10 @@ def _bad(
     *,
     is_span: bool = False,
 ) -> BadLine:
-    # Of what is kept, no secret; so more is read than kept.
+    # Redact more text than is kept, so that a secret is not missed at the cut.
     text = raw if isinstance(raw, str) else raw[: 4 * (_TEXT_KEPT + redact.REACH) + 4].decode("utf-8", "replace")
     is_kept = is_span or (formats.is_span(value) if isinstance(value, dict | list) else formats.is_text_of_span(text))
-    # A word that is a whole line may be a piece of a key that lies over several; alone it is not known as one.
+    # A single word may be one line of a key that spans lines, which would not be recognized as a secret.
     shown = f"[one word of {len(text)} characters]" if _WORD(text.strip()) else redact.text(text, _TEXT_KEPT)
     named = value.get("project") if isinstance(value, dict) else None
     return BadLine(

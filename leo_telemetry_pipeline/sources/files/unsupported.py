@@ -1,6 +1,6 @@
-"""Names of what is not read: packed files, other formats of traces, and files that hold no spans, with a remedy each.
+"""Unsupported files, each with a remedy: compressed files, other trace formats, files without spans.
 
-Belongs here: how to know them by their first bytes or keys. Does not: what is read (formats, files).
+Belongs here: recognizing them by their first bytes or keys. Does not: supported formats (formats, reader).
 """
 
 import json
@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 from leo_telemetry_pipeline.sources.files import column_maps
 
-# So much of a file is looked at.
+# How many bytes of a file are inspected.
 HEAD = 65_536
 _SAMPLE_LINES = 5
 _FEW_COLUMNS = 3
 
-# By first bytes: the format, and what unpacks it for `leo-telemetry import -`.
+# First bytes, name of the format, and the command that decompresses it for `leo-telemetry import -`.
 _PACKED = (
     (b"\x28\xb5\x2f\xfd", "zstd", "zstd -dc"),
     (b"BZh91AY&SY", "bzip2", "bzip2 -dc"),
@@ -34,31 +34,31 @@ _BINARY = (
 )
 
 
-class Unread(NamedTuple):
-    """What something is, with its article, and what to do about it."""
+class Unsupported(NamedTuple):
+    """A recognized format, with its article, and the remedy."""
 
     name: str
     remedy: str
 
 
-def packed(head: bytes) -> Unread | None:
-    """Return how a file is packed that must be unpacked before it can be read, by its first bytes."""
+def packed(head: bytes) -> Unsupported | None:
+    """Return the compression of a file that must be decompressed first, by its first bytes; None for others."""
     if head.startswith(b"PK\x03\x04") and b"xl/" in head[:4_096]:
-        return Unread("a spreadsheet (.xlsx)", "save it as CSV")
-    if head.startswith(b"BZh") and head[4:10] == b"1AY&SY":  # between them stands the level
+        return Unsupported("a spreadsheet (.xlsx)", "save it as CSV")
+    if head.startswith(b"BZh") and head[4:10] == b"1AY&SY":  # the byte between them is the level
         head = b"BZh91AY&SY"
     for magic, name, unpack in _PACKED:
         if head.startswith(magic):
-            return Unread(f"packed with {name}", f"`{unpack} FILE | leo-telemetry import -`")
+            return Unsupported(f"compressed with {name}", f"`{unpack} FILE | leo-telemetry import -`")
     return None
 
 
 _OVER_OTLP = "send them by OTLP to `leo-telemetry serve`, or let a Collector write OTLP/JSON"
 _CONVERT = "write one JSON line per span: README.md, Your own work"
 
-# By keys that an object has together: what it is.
-_OBJECTS: tuple[tuple[frozenset[str], Unread], ...] = tuple(
-    (frozenset(keys.split()), Unread(name, remedy))
+# Combinations of keys that identify a format.
+_OBJECTS: tuple[tuple[frozenset[str], Unsupported], ...] = tuple(
+    (frozenset(keys.split()), Unsupported(name, remedy))
     for keys, name, remedy in (
         ("traceEvents", "Chrome's trace event format", _CONVERT),
         ("ph ts pid", "Chrome's trace event format", _CONVERT),
@@ -82,12 +82,12 @@ _OBJECTS: tuple[tuple[frozenset[str], Unread], ...] = tuple(
         ("resource service trace_id span_id start", "JSON of Datadog", _OVER_OTLP),
         ("Traces UnprocessedTraceIds", "JSON of AWS X-Ray", _CONVERT),
         ("trace_id id segments", "JSON of AWS X-Ray", _CONVERT),
-        ("messages model", "requests to a model", "name a file of spans"),
+        ("messages model", "model requests", "name a file of spans"),
         ("nbformat cells", "a notebook", "name a file of spans"),
-        ("resourceLogs", "logs of OpenTelemetry", "export its traces: logs and metrics hold no spans"),
-        ("scopeLogs", "logs of OpenTelemetry", "export its traces: logs and metrics hold no spans"),
-        ("resourceMetrics", "metrics of OpenTelemetry", "export its traces: logs and metrics hold no spans"),
-        ("scopeMetrics", "metrics of OpenTelemetry", "export its traces: logs and metrics hold no spans"),
+        ("resourceLogs", "logs of OpenTelemetry", "export traces instead: logs and metrics hold no spans"),
+        ("scopeLogs", "logs of OpenTelemetry", "export traces instead: logs and metrics hold no spans"),
+        ("resourceMetrics", "metrics of OpenTelemetry", "export traces instead: logs and metrics hold no spans"),
+        ("scopeMetrics", "metrics of OpenTelemetry", "export traces instead: logs and metrics hold no spans"),
     )
 )
 _LEVELS = frozenset(("level", "severity", "levelname", "lvl", "log.level", "loglevel", "severity_text"))
@@ -95,39 +95,39 @@ _TEXTS = (
     (re.compile(r"\s*(?:--|/\*!|CREATE TABLE|INSERT INTO|SET |BEGIN;|COPY \w)"), "an SQL dump",
      "load it with psql into workflow_trace_log, or export CSV"),
     (re.compile(r"\s*<(?:!doctype html|html|\?xml|[a-z]+[ >])", re.IGNORECASE), "HTML or XML",
-     "see whether the download failed"),
+     "check whether the download failed"),
     (re.compile(r"\s*\{\s*(?:resource|traceId|instrumentationScope|name|parentSpanContext)\s*:", re.MULTILINE),
      "the console output of OpenTelemetry's JavaScript SDK", _OVER_OTLP),
     (re.compile(r"version https://git-lfs"), "a pointer of Git LFS", "`git lfs pull`"),
 )  # fmt: skip
 
 
-def likely(head: bytes) -> Unread | None:
-    """Return what a file most likely is of which not one span could be read."""
+def likely(head: bytes) -> Unsupported | None:
+    """Return the likely format of a file without a readable span, None if unknown."""
     for magic, name, remedy in _BINARY:
         if head.startswith(magic):
-            return Unread(name, remedy)
+            return Unsupported(name, remedy)
     if b"\0" in head or _share_unprintable(head) > 0.1:
-        return Unread("binary data, such as protobuf or a profile", "write OTLP/JSON, JSON lines, CSV or Parquet")
+        return Unsupported("binary data, such as protobuf or a profile", "write OTLP/JSON, JSON lines, CSV or Parquet")
     text = head.decode("utf-8", "replace").lstrip("\ufeff")
     value = _first_object(text)
     if value is not None:
         return _object(value)
     for pattern, name, remedy in _TEXTS:
         if pattern.match(text):
-            return Unread(name, remedy)
+            return Unsupported(name, remedy)
     return _table(text)
 
 
-def _object(value: dict) -> Unread | None:
+def _object(value: dict) -> Unsupported | None:
     har = value.get("log")
     if isinstance(har, dict) and "entries" in har:
-        return Unread("a HAR file of a browser", _CONVERT)
-    for keys, unread in _OBJECTS:
+        return Unsupported("a HAR file of a browser", _CONVERT)
+    for keys, unsupported in _OBJECTS:
         if keys <= value.keys():
-            return unread
+            return unsupported
     if _LEVELS & {key.lower() for key in value}:
-        return Unread("log lines", "name a file of spans")
+        return Unsupported("log lines", "name a file of spans")
     return None
 
 
@@ -141,25 +141,25 @@ def _first_object(text: str) -> dict | None:
 
 
 def _cut_object(text: str) -> dict | None:
-    # Of an object that is longer than the head, or broken, the names of its first keys.
-    found = re.findall(r'\A\{\s*"([^"\\]{1,100})"\s*:\s*([\[{])?', text) if text.startswith("{") else []
-    if not found:
+    # The first keys of an object that is longer than the head, or broken.
+    first = re.findall(r'\A\{\s*"([^"\\]{1,100})"\s*:\s*([\[{])?', text) if text.startswith("{") else []
+    if not first:
         return None
     names = re.findall(r'[{,]\s*"([\w.@-]{1,100})"\s*:', text[:4_096])
     value: dict = dict.fromkeys(names)
-    if found[0][0] == "log":
+    if first[0][0] == "log":
         value["log"] = dict.fromkeys(names)
     return value
 
 
-def _table(text: str) -> Unread | None:
+def _table(text: str) -> Unsupported | None:
     lines = [line for line in text.splitlines()[: _SAMPLE_LINES + 1] if line.strip()]
     if len(lines) < 2:
         return None
     delimiter = column_maps.delimiter_of(lines[0])
     widths = {line.count(delimiter) + 1 for line in lines[:_SAMPLE_LINES]}
     if len(widths) == 1 and widths.pop() >= _FEW_COLUMNS:
-        return Unread("CSV", "name its columns: --map trace_id=THEIRS,span_id=THEIRS,... (leo-telemetry import --help)")
+        return Unsupported("CSV", "name its columns: --map trace_id=THEIRS,... (leo-telemetry import --help)")
     return None
 
 

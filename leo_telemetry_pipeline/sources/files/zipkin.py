@@ -1,27 +1,27 @@
-"""Zipkin v2 JSON becomes trace requests: one span per object, as Zipkin's API and its reporters write it.
+"""Conversion of Zipkin v2 JSON (API and reporters) to trace requests, one span per object.
 
-Belongs here: the fields of Zipkin. Does not: what a request becomes (otlp), finding objects in files (reader).
+Belongs here: Zipkin's fields. Does not: converting requests to spans (otlp), finding objects in files (reader).
 
-Client and server may share one span id. Both are kept: the server's half gets an id made from the shared one, and the
-client's half as its parent.
+Client and server may share a span id. Both halves are kept: the server's half gets an id derived from the shared one,
+and the client's half as its parent.
 """
 
 import hashlib
 from collections.abc import Iterator
 from typing import TypeGuard
 
-# What OpenTelemetry's exporters to Zipkin write for a status.
+# Status codes as OpenTelemetry's Zipkin exporters write them.
 _STATUS = {"OK": 1, "ERROR": 2}
 
 
 def is_span(value: dict) -> bool:
-    """Say whether an object is a span of Zipkin v2."""
+    """Return whether an object is a Zipkin v2 span."""
     is_v1 = "binaryAnnotations" in value
     return "traceId" in value and "id" in value and not is_v1 and not {"spanId", "trace_id"} & value.keys()
 
 
 def requests(value: dict) -> Iterator[dict | str]:
-    """Yield the span as a trace request in OTLP/JSON, or why it is not one."""
+    """Yield the span as an OTLP/JSON trace request, or the reason why it is invalid."""
     start, took = value.get("timestamp"), value.get("duration")
     if not _is_count(start):
         yield f"Zipkin: timestamp is {'missing' if start is None else 'not a number of microseconds'}"
@@ -47,18 +47,18 @@ def requests(value: dict) -> Iterator[dict | str]:
 
 
 def server_half(trace_id: str, span_id: str) -> str:
-    """Return the id of the server's half of a span whose id client and server share; the same at every reading."""
+    """Return the id of the server's half of a shared span; deterministic, so that it can be imported again."""
     return hashlib.sha256(f"{trace_id.zfill(32)} {span_id} server".lower().encode()).hexdigest()[:16]
 
 
 def as_request(service: str, spans: list[dict]) -> dict:
-    """Return spans of one service as a trace request."""
+    """Return a trace request with the spans of one service."""
     resource = {"attributes": attributes_of({"service.name": service} if service else None)}
     return {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": spans}]}]}
 
 
 def attributes_of(tags: object) -> list[dict]:
-    """Return tags as OTLP/JSON writes attributes."""
+    """Return tags as OTLP/JSON attributes."""
     pairs = tags.items() if isinstance(tags, dict) else ()
     return [{"key": str(key), "value": {_kind(value): value}} for key, value in pairs]
 
@@ -80,7 +80,7 @@ def _status(tags: object) -> dict:
     if not isinstance(tags, dict):
         return {}
     code = _STATUS.get(str(tags.get("otel.status_code", "")).upper())
-    # Zipkin marks a failure by the tag alone, whatever it says; some write "false" for its absence.
+    # In Zipkin, the tag alone marks a failure, whatever its value; some reporters write "false" for success.
     error = tags.get("error")
     if code is None and error is not None and str(error).lower() != "false":
         return {"code": 2, "message": "" if str(error).lower() == "true" else str(error)}

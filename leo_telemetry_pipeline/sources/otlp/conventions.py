@@ -1,8 +1,8 @@
-"""What an OpenTelemetry span is in our words: its type, its name, and which of its attributes are columns.
+"""Semantic conventions: span type, span name and columns of an OpenTelemetry span.
 
-Belongs here: ``leo.*`` attributes, the GenAI semantic conventions, and the spans that Claude Code makes.
-Does not: how requests are written (otlp_json, otlp_protobuf), or which attributes may be kept (redact).
-docs/opentelemetry.md has the same tables for people, and a test that holds the two together.
+Belongs here: ``leo.*`` attributes, the GenAI semantic conventions, and Claude Code's spans.
+Does not: encodings of requests (otlp_json, otlp_protobuf), which attributes may be kept (redact).
+docs/opentelemetry.md has the same tables; a test compares the two.
 """
 
 TYPE_CHECKING = False
@@ -35,24 +35,24 @@ CLAUDE_CODE = {
     "claude_code.hook": ("hook", ("hook_name", "hook_event")),
 }
 CLAUDE_CODE_SERVICE = "claude-code"
-# Claude Code's tool that starts a sub-agent was renamed from Task to Agent.
+# Claude Code's tool that launches a sub-agent was renamed from Task to Agent.
 SUBAGENT_TOOLS = ("Agent", "Task")
 SKILL_TOOL = "Skill"
-# Has a sub-agent that has ended run again.
+# Continues a finished sub-agent.
 CONTINUING_TOOL = "SendMessage"
 _SUBAGENT = ("subagent_type", "agent_type", "agent.type")
 _SKILL = ("skill_name", "skill.name")
 
-# Of a resource only what tells one deployment from another: a host's name is often a person's.
+# Resource attributes that distinguish deployments; without host names, which often contain a person's name.
 RESOURCE_KEYS = frozenset(("service.name", "service.version", "deployment.environment.name", "deployment.environment"))
 
 
 def kind(name: str, attributes: dict) -> tuple[str, str]:
-    """Return span type and span name of a span that has no ``leo.span_type`` and ``leo.span_name``.
+    """Return the default span type and span name of a span, used without ``leo.span_type`` and ``leo.span_name``.
 
-    Where the attribute that should name it is missing, the span's own name stays.
+    The span's own name is used if the attribute that should name it is missing.
     """
-    # A known name goes first: newer versions of Claude Code also follow the generic conventions, for other tools.
+    # Known names take precedence: newer versions of Claude Code set GenAI attributes too, for other tools.
     known = CLAUDE_CODE.get(name)
     if known is None:
         operation = attributes.get(OPERATION)
@@ -70,16 +70,16 @@ def kind(name: str, attributes: dict) -> tuple[str, str]:
 
 
 def has_one_start(span: "Span") -> bool:
-    """Tell whether two sources may report a span with different starts: its ids alone then say which span it is.
+    """Return whether two sources may report a span with different starts, so that only its ids identify it.
 
-    Claude Code's hooks and its OpenTelemetry export name a span alike, and see it begin some milliseconds apart.
+    Claude Code's hooks and its OpenTelemetry export use the same ids, but starts a few milliseconds apart.
     """
     return span.attributes.get("service.name") == CLAUDE_CODE_SERVICE and bool(span.attributes.get("session.id"))
 
 
 def split(attributes: dict) -> tuple[dict, dict, dict]:
-    """Return what ``leo.*`` attributes say of columns, what else they say, and the attributes of others."""
-    # One look at all keys together, which is quicker than at each, shows for most spans that none is ours.
+    """Return the columns set by ``leo.*`` attributes, the other ``leo.*`` attributes, and all other attributes."""
+    # Fast path: one search in all joined keys shows for most spans that none is ours.
     if OURS not in "\n".join(attributes):
         return {}, {}, attributes
     columns, ours, foreign = {}, {}, {}

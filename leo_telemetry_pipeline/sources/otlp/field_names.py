@@ -1,20 +1,20 @@
-"""The names of the fields of a trace request in JSON: all spellings that exporters and stores have used.
+"""Field names of a trace request in JSON, in all spellings that exporters and trace stores have used.
 
-Belongs here: which keys carry spans, and what to say where a request has none of them.
-Does not: reading what they carry (otlp_json).
+Belongs here: which keys carry spans, and the errors for requests without them.
+Does not: reading their values (otlp_json).
 """
 
 from collections.abc import Iterable
 
 from leo_telemetry_pipeline import redact
 
-# Tempo answers with ``batches``; OTLP before 2022 had instrumentation libraries in place of scopes.
+# Tempo writes ``batches``; before 2022, OTLP had instrumentation libraries instead of scopes.
 REQUEST = frozenset(("resourceSpans", "resource_spans", "batches"))
 SCOPES = frozenset(
     ("scopeSpans", "scope_spans", "instrumentationLibrarySpans", "instrumentation_library_spans"),
 )
 SPANS = frozenset(("spans",))
-# Tempo's second API wraps the request in one more object.
+# Tempo's v2 API wraps the request in one more object.
 WRAPPER = "trace"
 OTHER_SIGNALS = frozenset(
     ("resourceLogs", "resource_logs", "resourceMetrics", "resource_metrics", "resourceProfiles", "resource_profiles")
@@ -39,11 +39,11 @@ _LONGEST = 60
 
 
 class UnknownNames(ValueError):
-    """A part of a request that has fields, and none that is known; the text names one and the one expected."""
+    """A part of a request without any known field; the message names one of its fields and the expected one."""
 
 
 def is_trace_request(value: dict) -> bool:
-    """Say whether an object is a trace request, or was meant to be one: ``ResourceSpans`` is then refused by name."""
+    """Return whether an object is, or was meant as, a trace request; then ``ResourceSpans`` is refused by name."""
     if any(_plain(key) in _CARRIERS for key in value):
         return True
     inner = value.get(WRAPPER)
@@ -56,21 +56,21 @@ def is_trace_request(value: dict) -> bool:
 
 
 def check(keys: Iterable[str], known: frozenset[str], where: str, expected: str) -> None:
-    """Raise UnknownNames where there are keys and none is known: what is unknown is not empty."""
+    """Raise UnknownNames if there are keys but none is known, since the part is then not empty."""
     keys = list(keys)
     if keys and known.isdisjoint(keys):
         raise UnknownNames(f"{where} has {redact.text(keys[0], _LONGEST)} where {expected} is expected")
 
 
 def check_part(keys: Iterable[str], carriers: frozenset[str], known: frozenset[str], where: str, expected: str) -> None:
-    """Raise UnknownNames where no key carries spans and one is unknown, which may be it."""
+    """Raise UnknownNames if no key carries spans but an unknown one might."""
     keys = list(keys)
     if carriers.isdisjoint(keys):
         check((key for key in keys if key not in known), carriers, where, expected)
 
 
 def of_span(span: dict) -> dict:
-    """Return a span by the names that OTLP/JSON has now. Raise UnknownNames for one that is nearly such a name."""
+    """Return a span with OTLP/JSON's current field names. Raise UnknownNames for a near miss."""
     if span.keys() >= _REQUIRED and _SNAKE.isdisjoint(span):
         return span
     span = {_SPAN.get(key, key): value for key, value in span.items()}

@@ -1,7 +1,7 @@
-"""Where the values of a JSON text begin and end, found without making objects of them.
+"""JSON cursor: locates values in JSON bytes without parsing them into objects.
 
-Belongs here: walking over bytes that may hold anything, in bounded time, memory and depth.
-Does not: what the values mean (otlp_json), or whether a value that is skipped is quite correct JSON.
+Belongs here: scanning untrusted bytes with bounded time, memory and depth.
+Does not: what the values mean (otlp_json), validating the values that it skips.
 """
 
 import json
@@ -11,8 +11,8 @@ from collections.abc import Iterator
 MAX_NESTING = 400
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _WORD = re.compile(rb"[-+.0-9A-Za-z]+")
-# What has no brackets left open goes in one step: texts without escapes, and OTLP's attributes and their values.
-# Of a text with escapes only the quote does, and its end is looked for by itself.
+# One match skips anything balanced: strings without escapes, and OTLP attributes with their values.
+# For a string with escapes, it matches only the opening quote; its end is then searched for.
 _TEXT = rb'"[^"\\]*+"'
 _FLAT = rb"\{" + _TEXT + rb": ?(?:" + _TEXT + rb"|[-+.0-9A-Za-z]++)\}"
 _PAIR = rb"\{" + _TEXT + rb": ?" + _TEXT + rb", ?" + _TEXT + rb": ?" + _FLAT + rb"\}"
@@ -33,31 +33,31 @@ _BACKSLASH = 0x5C
 
 
 class NotJson(ValueError):
-    """Bytes that are not JSON, with the place where that shows."""
+    """Bytes that are not JSON; the message names the place."""
 
 
 class Cursor:
-    """A place in a JSON text. Between two steps it stands before a value; the caller takes that value."""
+    """A position in JSON bytes. Between calls it is before a value, which the caller must consume."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
-        self._at = 0
+        self._position = 0
 
     def finish(self) -> None:
-        """Raise NotJson where anything but white space follows."""
+        """Raise NotJson if anything but white space follows."""
         if self._next():
             raise self._wrong()
 
     def is_null(self) -> bool:
-        """Say whether the value is null; if so, take it."""
+        """Return whether the value is null; if so, consume it."""
         self._next()
-        if not self._body.startswith(b"null", self._at):
+        if not self._body.startswith(b"null", self._position):
             return False
-        self._at += 4
+        self._position += 4
         return True
 
     def is_object(self) -> bool:
-        """Say whether the value is an object."""
+        """Return whether the value is an object."""
         return self._next() == b"{"
 
     def members(self) -> Iterator[str]:
@@ -76,7 +76,7 @@ class Cursor:
                 return
 
     def elements(self) -> Iterator[None]:
-        """Stop before each element of an array."""
+        """Yield before each element of an array."""
         self._expect(b"[")
         if self._takes(b"]"):
             return
@@ -87,23 +87,23 @@ class Cursor:
                 return
 
     def value(self) -> memoryview:
-        """Take a value, whatever it is, and return its bytes."""
-        mark, start = self._next(), self._at
+        """Consume a value of any kind and return its bytes."""
+        mark, start = self._next(), self._position
         if mark in (b"{", b"["):
-            self._at = self._closed()
+            self._position = self._closed()
         elif mark == b'"':
-            self._at = self._quoted(start)
+            self._position = self._quoted(start)
         else:
             word = _WORD.match(self._body, start)
             if word is None:
                 raise self._wrong()
-            self._at = word.end()
-        return memoryview(self._body)[start : self._at]
+            self._position = word.end()
+        return memoryview(self._body)[start : self._position]
 
     def _closed(self) -> int:
-        body, at, depth = self._body, self._at + 1, 1
+        body, position, depth = self._body, self._position + 1, 1
         while True:
-            for token in _TOKEN.finditer(body, at):
+            for token in _TOKEN.finditer(body, position):
                 group = token.lastindex
                 if group is None:
                     continue
@@ -117,17 +117,17 @@ class Cursor:
                         return token.start() + depth
                     depth -= closed
                 else:
-                    at = self._quoted(token.start())
+                    position = self._quoted(token.start())
                     break
             else:
-                raise NotJson("it breaks off")
+                raise NotJson("it is truncated")
 
     def _quoted(self, start: int) -> int:
         body, end = self._body, start
         while True:
             end = body.find(b'"', end + 1)
             if end < 0:
-                raise NotJson("it breaks off")
+                raise NotJson("it is truncated")
             before = end
             while body[before - 1] == _BACKSLASH:
                 piece = body[max(start, before - 64) : before]
@@ -137,13 +137,13 @@ class Cursor:
                 return end + 1
 
     def _next(self) -> bytes:
-        self._at = _SPACE.match(self._body, self._at).end()  # type: ignore[union-attr]
-        return self._body[self._at : self._at + 1]
+        self._position = _SPACE.match(self._body, self._position).end()  # type: ignore[union-attr]
+        return self._body[self._position : self._position + 1]
 
     def _takes(self, mark: bytes) -> bool:
         if self._next() != mark:
             return False
-        self._at += 1
+        self._position += 1
         return True
 
     def _expect(self, mark: bytes) -> None:
@@ -151,7 +151,7 @@ class Cursor:
             raise self._wrong()
 
     def _wrong(self) -> NotJson:
-        return NotJson("it breaks off" if self._at >= len(self._body) else f"unexpected byte {self._at}")
+        return NotJson("it is truncated" if self._position >= len(self._body) else f"unexpected byte {self._position}")
 
 
 def _text(raw: bytes) -> str:

@@ -1,7 +1,7 @@
-"""A trace request becomes spans: the face of what reads OTLP.
+"""OTLP reader: public functions that convert trace requests to spans.
 
-Belongs here: what the receiver and the reader of files call.
-Does not: the two encodings (otlp_json, otlp_protobuf), what spans become (otlp_span), HTTP (web) and files (files).
+Belongs here: the functions that the receiver and the file reader call.
+Does not: the two encodings (otlp_json, otlp_protobuf), converting spans (otlp_span), HTTP (web) and files (files).
 """
 
 from collections.abc import Generator, Iterator
@@ -30,8 +30,8 @@ __all__ = [
 
 
 def read_protobuf(body: bytes, *, project: str = "", policy: redact.Policy) -> Read:
-    """Return the spans of an OTLP/protobuf request, as read_json does for JSON."""
-    # Reading files needs no protobuf, which takes 50 ms to import.
+    """Return the spans of an OTLP/protobuf request, like read_json."""
+    # Imported here because reading files does not need protobuf, which takes 50 ms to import.
     from leo_telemetry_pipeline.sources.otlp import otlp_protobuf
 
     return otlp_protobuf.read_protobuf(body, project=project, policy=policy)
@@ -40,14 +40,14 @@ def read_protobuf(body: bytes, *, project: str = "", policy: redact.Policy) -> R
 def parts_of_protobuf(
     body: bytes, *, project: str = "", policy: redact.Policy, divert: Divert | None = None
 ) -> Generator[Read, None, None]:
-    """Yield the spans of an OTLP/protobuf request in parts, as parts_of_json does for JSON."""
+    """Yield the spans of an OTLP/protobuf request in parts, like parts_of_json."""
     from leo_telemetry_pipeline.sources.otlp import otlp_protobuf
 
     return otlp_protobuf.parts_of_protobuf(body, project=project, policy=policy, divert=divert)
 
 
 def check_metrics_json(body: bytes) -> None:
-    """Raise BadRequest where the body is not JSON, or carries another signal than metrics, which are not kept."""
+    """Raise BadRequest if the body is not JSON or carries a signal other than metrics."""
     try:
         check_metrics(body)
     except NotJson as error:
@@ -55,12 +55,12 @@ def check_metrics_json(body: bytes) -> None:
 
 
 def is_trace_request(value: dict) -> bool:
-    """Say whether an object is a trace request, in any of the spellings that spans_from_request reads."""
+    """Return whether an object is a trace request, in any spelling that spans_from_request reads."""
     return field_names.is_trace_request(value)
 
 
 def is_other_signal(request: dict) -> bool:
-    """Say whether the request carries logs or metrics, which are not kept."""
+    """Return whether the request carries logs, metrics or profiles, which are not kept."""
     return not field_names.OTHER_SIGNALS.isdisjoint(request)
 
 
@@ -72,11 +72,11 @@ def spans_from_request(
     divert: Divert | None = None,
     notes: list[dict] | None = None,
 ) -> Iterator[Span | InvalidSpan]:
-    """Yield a storable span for each in a trace request of a file, or the reason why one of them is none.
+    """Yield each span of a parsed trace request from a file, redacted, or the reason why it is invalid.
 
-    ``project`` is for spans that name none by ``leo.project``, themselves or through their resource.
-    All attributes are kept but those that name a person, an account or an organization: what ``policy`` takes
-    away is counted in ``removed``. Spans for which ``divert`` returns a note are none here: ``notes`` takes that.
+    ``project`` is the default for spans without ``leo.project`` on the span or its resource. All attributes are kept
+    except identities; those that ``policy`` removes are counted in ``removed``. If ``divert`` returns a note for a
+    span, it is appended to ``notes`` instead.
     """
     policy = policy or redact.Policy()
     reading = Reading(project, foreign=policy.own, own=policy.own, resource=policy.resource, divert=divert)

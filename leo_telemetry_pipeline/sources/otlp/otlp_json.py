@@ -1,9 +1,9 @@
-"""OTLP/JSON: what is written in JSON becomes decoded spans.
+"""OTLP/JSON decoder.
 
-Belongs here: the shape of a trace request in JSON, whole or one span at a time.
-Does not: finding the spans in bytes (otlp_json_parts), the names of fields (field_names), HTTP (web), files (files), or
-what spans are called (conventions).
-Ids are hex in OTLP/JSON, which protobuf's own JSON reader takes for base64: hence no protobuf here.
+Belongs here: the structure of a trace request in JSON, parsed whole or one span at a time.
+Does not: locating spans in bytes (otlp_json_parts), field names (field_names), HTTP (web), files (files), names of
+spans (conventions).
+protobuf's JSON parser is not used: it takes ids for base64, but in OTLP/JSON they are hex.
 """
 
 import base64
@@ -30,12 +30,12 @@ from leo_telemetry_pipeline.sources.otlp.otlp_span import (
 )
 from leo_telemetry_pipeline.span import InvalidSpan, Span
 
-# A hundred values per span are usual; more of them cost memory as objects.
+# Bounds the memory of one parsed span; a hundred values are usual.
 MAX_SPAN_VALUES = 50_000
 _STATUS = {1: "OK", 2: "ERROR", "STATUS_CODE_OK": "OK", "STATUS_CODE_ERROR": "ERROR", "OK": "OK", "ERROR": "ERROR"}
 _decode = json.JSONDecoder().decode
 _HEX = re.compile("[0-9a-fA-F]*", re.ASCII).fullmatch
-# Of AnyValue; bytes are base64 text in JSON, and stay so.
+# Kinds of AnyValue; bytes are base64 in JSON and stay so.
 _PLAIN = frozenset(("stringValue", "boolValue", "bytesValue", "string_value", "bool_value", "bytes_value"))
 _WHOLE = frozenset(("intValue", "int_value"))
 _DOUBLE = frozenset(("doubleValue", "double_value"))
@@ -45,9 +45,9 @@ _UNKNOWN = object()
 
 
 def read_json(body: bytes, *, project: str = "", policy: redact.Policy) -> Read:
-    """Return the spans of an OTLP/JSON request, redacted. Raise BadRequest or TooLarge for the whole of it.
+    """Return the spans of an OTLP/JSON request, redacted. Raise BadRequest or TooLarge for the whole request.
 
-    ``project`` is for spans that name none. Spans that are none by themselves are rejected one by one.
+    ``project`` is the default for spans without one. Invalid spans are rejected one by one.
     """
     return whole_of(parts_of_json(body, project=project, policy=policy))
 
@@ -55,21 +55,21 @@ def read_json(body: bytes, *, project: str = "", policy: redact.Policy) -> Read:
 def parts_of_json(
     body: bytes, *, project: str = "", policy: redact.Policy, divert: Divert | None = None
 ) -> Generator[Read, None, None]:
-    """Yield what read_json returns, in parts that fit into memory; it may be after some that a body proves broken."""
+    """Yield the result of read_json in parts that fit in memory. May raise BadRequest after some parts."""
     reading = Reading(project, foreign=policy.foreign, own=policy.own, resource=policy.resource, divert=divert)
     try:
         parts = parts_in(body)
     except NotJson as error:
         raise BadRequest(f"not OTLP/JSON: {error}") from None
     except field_names.UnknownNames as error:
-        raise BadRequest(f"not OTLP/JSON as it is known here: {error}") from None
+        raise BadRequest(f"unknown form of OTLP/JSON: {error}") from None
     yield from read_parts(parts, reading, lambda raw: _resource(load(raw)), lambda raw: decode(load(raw)))
 
 
 def spans_of(request: dict, reading: Reading) -> Iterator[Span | InvalidSpan]:
-    """Yield a span for each in a request that was read already, or why it is none.
+    """Yield each span of a parsed request, or the reason why it is invalid.
 
-    Where a whole part of the request cannot be read, one reason stands for that part.
+    If a part of the request cannot be read as a whole, one reason is yielded for it.
     """
     try:
         parts = _parts_of(request)
@@ -105,7 +105,7 @@ def _parts_of(request: dict) -> list:
 
 def _spans_of_part(part: object) -> list:
     if not isinstance(part, dict):
-        raise InvalidSpan("what holds scopeSpans is not an object")
+        raise InvalidSpan("the parent of scopeSpans is not an object")
     field_names.check_part(part, field_names.SCOPES, field_names.IN_RESOURCE, "resourceSpans", "scopeSpans")
     spans = []
     for name in (key for key in part if key in field_names.SCOPES):
@@ -117,7 +117,7 @@ def _spans_of_part(part: object) -> list:
 
 
 def decode(span: object) -> Decoded:
-    """Return what a span in JSON says. Raise InvalidSpan."""
+    """Decode a span in JSON. Raise InvalidSpan."""
     if not isinstance(span, dict):
         raise InvalidSpan("a span is not an object")
     try:
@@ -145,13 +145,13 @@ def decode(span: object) -> Decoded:
 
 
 def values(body: bytes) -> int:
-    """Return how many values are in JSON, or a few more."""
+    """Return an upper bound of the number of values in JSON."""
     return body.count(b",") + body.count(b"{") + body.count(b"[") + body.count(b'"') // 2
 
 
 def load(raw: bytes | memoryview) -> object:
-    """Return what a slice of a request says. Raise InvalidSpan, or BadRequest where it is not JSON at all."""
-    # There cannot be more values than bytes, so nearly every span needs no counting.
+    """Parse a slice of a request. Raise InvalidSpan, or BadRequest if it is not JSON at all."""
+    # There cannot be more values than bytes, so values of nearly all spans need not be counted.
     raw = bytes(raw)
     if len(raw) > MAX_SPAN_VALUES and values(raw) > MAX_SPAN_VALUES:
         raise InvalidSpan(f"a span has more than {MAX_SPAN_VALUES} values")
@@ -162,7 +162,7 @@ def load(raw: bytes | memoryview) -> object:
     except UnicodeDecodeError:
         raise InvalidSpan("not UTF-8") from None
     except json.JSONDecodeError as error:
-        # Where one span ends is known no more.
+        # The end of the span is unknown, so the rest cannot be read either.
         raise BadRequest(f"not OTLP/JSON: {error.msg.lower()}") from None
     except ValueError:
         raise InvalidSpan("a number is too long") from None
@@ -191,9 +191,9 @@ def _id(span: dict, name: str, digits: int) -> str:
 
 
 def _base64(value: str, digits: int) -> str | None:
-    """Return the hex digits of an id in base64, as protobuf's own mapping to JSON and Tempo write it."""
+    """Return the hex digits of a base64 id, as written by protobuf's JSON mapping and by Tempo; None for others."""
     bare = value.rstrip("=")
-    # No id in hex is as long as one in base64.
+    # The length of a base64 id differs from that of a hex id.
     if len(bare) != (digits * 4 + 5) // 6 or len(value) > len(bare) + 2:
         return None
     try:
@@ -214,7 +214,7 @@ def _error_type(events: object) -> str:
 
 
 def _attributes(pairs: object) -> tuple[dict, int, int]:
-    """Return attributes, how many have a value of no known kind, and how many are too many."""
+    """Return attributes, the number with a value of unknown kind, and the number beyond the limit."""
     if pairs is None:
         return {}, 0, 0
     if not isinstance(pairs, list):
@@ -236,7 +236,7 @@ def _attributes(pairs: object) -> tuple[dict, int, int]:
 
 
 def _value(value: object, depth: int):
-    """Return what an AnyValue holds, None for nothing, _UNKNOWN for what is of no known kind."""
+    """Return the content of an AnyValue, None if empty, _UNKNOWN for an unknown kind."""
     if not isinstance(value, dict):
         return None if value is None else _UNKNOWN
     for kind, content in value.items():
@@ -259,8 +259,8 @@ def _many(kind: str, values: list, depth: int) -> list | dict:
 
 
 def _known(value: object, depth: int):
-    found = _value(value, depth + 1)
-    return None if found is _UNKNOWN else found
+    content = _value(value, depth + 1)
+    return None if content is _UNKNOWN else content
 
 
 def _double(content: object) -> float | None:
@@ -283,7 +283,7 @@ def _dict(holder: object, name: str) -> dict:
 
 def _list(holder: object, name: str) -> list:
     if not isinstance(holder, dict):
-        raise InvalidSpan(f"what holds {name} is not an object")
+        raise InvalidSpan(f"the parent of {name} is not an object")
     value = holder.get(name)
     if value is None:
         return []

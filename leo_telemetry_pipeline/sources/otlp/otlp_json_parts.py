@@ -1,7 +1,7 @@
-"""Where the resources and spans of a trace request lie in the bytes of its JSON.
+"""Locates the resources and spans in the bytes of a JSON trace request.
 
-Belongs here: walking the outer objects, and counting what is in them. Does not: walking JSON (json_cursor), what a span
-says (otlp_json), the names of fields (field_names).
+Belongs here: scanning the outer objects and counting their contents. Does not: scanning JSON (json_cursor), decoding
+spans (otlp_json), field names (field_names).
 """
 
 from collections.abc import Iterator
@@ -18,43 +18,43 @@ def parts_in(body: bytes) -> list[Part]:
 
     Raise NotJson, UnknownNames, BadRequest for another signal, or TooLarge.
     """
-    # All spans are counted before the first of them becomes an object.
+    # All spans are counted before the first one is parsed.
     cursor, parts = Cursor(body), _Parts()
     if not cursor.is_object():
         raise NotJson("it is not an object")
     parts.walk_request(cursor)
     cursor.finish()
-    return parts.found
+    return parts.resources
 
 
 def check_metrics(body: bytes) -> None:
-    """Raise NotJson, or BadRequest where a request that should carry metrics carries another signal."""
+    """Raise NotJson, or BadRequest if a metrics request carries another signal."""
     cursor, others = Cursor(body), (field_names.REQUEST | field_names.OTHER_SIGNALS) - field_names.METRICS
     if not cursor.is_object():
         raise NotJson("it is not an object")
     for key in cursor.members():
         if key in others:
-            raise BadRequest(f"{key} are not metrics: send only those to this address")
+            raise BadRequest(f"{key} are not metrics: send only metrics to this address")
         cursor.value()
     cursor.finish()
 
 
 class _Parts:
-    """The resources of a request, and where the spans of each lie in its bytes."""
+    """The resources of a request, each with slices of the bytes of its spans."""
 
     def __init__(self) -> None:
-        self.found: list[Part] = []
+        self.resources: list[Part] = []
         self._left = {"spans": MAX_SPANS, "resources and scopes": MAX_PARTS}
 
     def walk_request(self, cursor: Cursor, depth: int = 1) -> None:
-        """Take an object that is a request, or a resource with its spans by itself."""
+        """Consume a request object, or a single resource with its spans."""
         if depth > MAX_NESTING:
             raise NotJson(f"nested deeper than {MAX_NESTING} levels")
         keys, bare = [], _Resource()
         for key in cursor.members():
             keys.append(key)
             if key in field_names.OTHER_SIGNALS:
-                raise BadRequest(f"{key} are not traces: send only those to this address")
+                raise BadRequest(f"{key} are not traces: send only traces to this address")
             if key in field_names.REQUEST:
                 for _ in _elements(cursor):
                     self._walk_resource(cursor)
@@ -64,7 +64,7 @@ class _Parts:
                 self._member(key, cursor, bare)
         field_names.check(keys, field_names.IN_REQUEST, "the request", "resourceSpans")
         if bare.spans:
-            self.found.append((bare.resource, bare.spans))
+            self.resources.append((bare.resource, bare.spans))
 
     def _walk_resource(self, cursor: Cursor) -> None:
         self._count("resources and scopes")
@@ -73,7 +73,7 @@ class _Parts:
             keys.append(key)
             self._member(key, cursor, resource)
         field_names.check_part(keys, field_names.SCOPES, field_names.IN_RESOURCE, "resourceSpans", "scopeSpans")
-        self.found.append((resource.resource, resource.spans))
+        self.resources.append((resource.resource, resource.spans))
 
     def _member(self, key: str, cursor: Cursor, into: "_Resource") -> None:
         if key in field_names.SCOPES:
@@ -104,7 +104,7 @@ class _Parts:
 
 
 class _Resource:
-    """A resource and its spans, as they are found."""
+    """A resource and its spans, filled while scanning."""
 
     def __init__(self) -> None:
         self.resource = _NOTHING

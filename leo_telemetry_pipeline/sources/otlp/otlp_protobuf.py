@@ -1,8 +1,8 @@
-"""OTLP/protobuf: what is written on the wire becomes decoded spans.
+"""OTLP/protobuf decoder.
 
-Belongs here: the shape of a trace request in protobuf.
-Does not: OTLP/JSON (otlp_json), HTTP (web), or what spans are called (conventions).
-The outer messages are walked by hand, so that all spans are counted, and none is too large, before any is made.
+Belongs here: the structure of a trace request in protobuf.
+Does not: OTLP/JSON (otlp_json), HTTP (web), names of spans (conventions).
+The outer messages are scanned by hand, so that all spans are counted and measured before any is decoded.
 """
 
 import base64
@@ -34,7 +34,7 @@ from leo_telemetry_pipeline.span import InvalidSpan
 # Field numbers of ExportTraceServiceRequest, ResourceSpans and ScopeSpans.
 _RESOURCE_SPANS = 1
 _RESOURCE, _SCOPE_SPANS, _SCHEMA_URL = 1, 2, 3
-# Where instrumentation_library_spans were for a while, when scope_spans took their first number.
+# Temporary number of instrumentation_library_spans after scope_spans took over its first one.
 _LIBRARY_SPANS = 1000
 _SCOPE, _SPANS = 1, 2
 _VARINT, _LENGTH, _GROUP, _END_GROUP = 0, 2, 3, 4
@@ -45,9 +45,9 @@ _STATUS = {1: "OK", 2: "ERROR"}
 
 
 def read_protobuf(body: bytes, *, project: str = "", policy: redact.Policy) -> Read:
-    """Return the spans of an OTLP/protobuf request, redacted. Raise BadRequest or TooLarge for the whole of it.
+    """Return the spans of an OTLP/protobuf request, redacted. Raise BadRequest or TooLarge for the whole request.
 
-    ``project`` is for spans that name none. Spans that are none by themselves are rejected one by one.
+    ``project`` is the default for spans without one. Invalid spans are rejected one by one.
     """
     return whole_of(parts_of_protobuf(body, project=project, policy=policy))
 
@@ -55,13 +55,13 @@ def read_protobuf(body: bytes, *, project: str = "", policy: redact.Policy) -> R
 def parts_of_protobuf(
     body: bytes, *, project: str = "", policy: redact.Policy, divert: Divert | None = None
 ) -> Generator[Read, None, None]:
-    """Yield what read_protobuf returns, in parts that fit into memory. It raises before the first, or not at all."""
+    """Yield the result of read_protobuf in parts that fit in memory. Raises before the first part or not at all."""
     reading = Reading(project, foreign=policy.foreign, own=policy.own, resource=policy.resource, divert=divert)
     yield from read_parts(parts_in(body), reading, _resource, decode)
 
 
 def decode(raw: bytes) -> Decoded:
-    """Return what a span on the wire says. Raise InvalidSpan."""
+    """Decode a span in protobuf. Raise InvalidSpan."""
     try:
         span = WireSpan.FromString(raw)
     except DecodeError:
@@ -84,9 +84,9 @@ def decode(raw: bytes) -> Decoded:
 
 
 def parts_in(body: bytes, signal: str = "spans") -> list[Part]:
-    """Return the resources of a request with the bytes of their spans, or log records. Raise BadRequest or TooLarge.
+    """Return the resources of a request with the bytes of their spans or log records. Raise BadRequest or TooLarge.
 
-    Requests of both signals have the same shape.
+    Requests of both signals have the same structure.
     """
     parts, count, left = [], 0, [MAX_SPANS + MAX_PARTS]
     seen: set[int] = set()
@@ -118,61 +118,59 @@ def _part(message: memoryview, left: list[int], signal: str) -> Part:
             spans += (span for field, span in fields if field == _SPANS)
     known = {_RESOURCE, _SCOPE_SPANS, _SCHEMA_URL, _LIBRARY_SPANS}
     _check(seen, known, f"resource_{signal}", f"scope_{signal} = 2")
-    # A message that comes twice is merged, which on the wire is the one after the other.
+    # Repeated messages are merged, which in protobuf is the concatenation of their bytes.
     return memoryview(b"".join(resource)), spans
 
 
 def _check(seen: set[int], known: set[int], where: str, expected: str) -> None:
-    """Refuse a message that has fields and none that is known: what is unknown is not empty."""
+    """Refuse a message that has fields but no known one, since it is then not empty."""
     if seen and seen.isdisjoint(known):
-        raise BadRequest(
-            f"not OTLP/protobuf as it is known here: {where} has field {min(seen)}, {expected} is expected"
-        )
+        raise BadRequest(f"unknown form of OTLP/protobuf: {where} has field {min(seen)}, {expected} is expected")
 
 
 def _fields(message: memoryview, left: list[int]) -> Iterator[tuple[int, memoryview]]:
-    """Yield number and content of each field that has a length; skip the others."""
-    at, groups = 0, []
-    while at < len(message):
+    """Yield number and content of each length-delimited field; skip the others."""
+    position, groups = 0, []
+    while position < len(message):
         left[0] -= 1
         if left[0] < 0:
             raise TooLarge(f"more than {MAX_SPANS} spans or log records and {MAX_PARTS} other parts")
-        tag, at = _varint(message, at)
+        tag, position = _varint(message, position)
         number, kind = tag >> 3, tag & 7
         if not number:
             raise BadRequest("not OTLP/protobuf: a field has no number")
         if kind == _LENGTH:
-            length, at = _varint(message, at)
-            at += length
-            if at <= len(message) and not groups:
-                yield number, message[at - length : at]
+            length, position = _varint(message, position)
+            position += length
+            if position <= len(message) and not groups:
+                yield number, message[position - length : position]
         elif kind == _VARINT:
-            _, at = _varint(message, at)
+            _, position = _varint(message, position)
         elif kind in _FIXED:
-            at += _FIXED[kind]
+            position += _FIXED[kind]
         else:
             _step(groups, number, kind)
-    if at != len(message) or groups:
-        raise BadRequest("not OTLP/protobuf: it breaks off")
+    if position != len(message) or groups:
+        raise BadRequest("not OTLP/protobuf: it is truncated")
 
 
 def _step(groups: list[int], number: int, kind: int) -> None:
     if kind == _GROUP and len(groups) < _MAX_GROUPS:
         groups.append(number)
     elif kind != _END_GROUP or not groups or groups.pop() != number:
-        raise BadRequest("not OTLP/protobuf: a field of no known kind")
+        raise BadRequest("not OTLP/protobuf: a field of an unknown kind")
 
 
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
+def _varint(message: memoryview, position: int) -> tuple[int, int]:
     value = shift = 0
-    while at < len(message) and shift < 70:
-        byte = message[at]
-        at += 1
+    while position < len(message) and shift < 70:
+        byte = message[position]
+        position += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return value, at
+            return value, position
         shift += 7
-    raise BadRequest("not OTLP/protobuf: it breaks off")
+    raise BadRequest("not OTLP/protobuf: it is truncated")
 
 
 def _resource(raw: bytes) -> dict:
@@ -183,7 +181,7 @@ def _resource(raw: bytes) -> dict:
 
 
 def _attributes(pairs) -> dict:
-    # Most values are text, and a text that is not empty needs no look at what else there could be.
+    # Fast path: most values are text that is not empty.
     return {pair.key: pair.value.string_value or _value(pair.value, 1) for pair in islice(pairs, MAX_ATTRIBUTES)}
 
 
@@ -202,7 +200,7 @@ def _value(value, depth: int):
         return None
     content = getattr(value, kind)
     if kind not in ("array_value", "kvlist_value"):
-        # Bytes are text here, the same as they are in OTLP/JSON.
+        # Bytes become base64 text, as in OTLP/JSON.
         return base64.b64encode(content).decode() if kind == "bytes_value" else content
     if depth > redact.MAX_DEPTH:
         return "…"

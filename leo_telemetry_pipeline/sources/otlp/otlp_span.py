@@ -1,7 +1,7 @@
-"""A decoded OpenTelemetry span becomes a Span, and many of them the answer to a request.
+"""Conversion of decoded OpenTelemetry spans to Spans, shared by both encodings.
 
-Belongs here: what both encodings of OTLP share: limits, ids, times, what is kept, and counting what is rejected.
-Does not: the encodings themselves (otlp_json, otlp_protobuf), or what spans are called (conventions).
+Belongs here: limits, ids, times, which attributes are kept, counting rejected spans.
+Does not: the encodings themselves (otlp_json, otlp_protobuf), names of spans (conventions).
 """
 
 from collections import Counter
@@ -19,21 +19,21 @@ MAX_PARTS = 10_000
 MAX_SPAN_BYTES = 1 << 20
 MAX_ATTRIBUTES = 128
 MAX_REASONS = 10
-# What the spans of one part of a request may take in memory: about 2,000 ordinary ones.
+# Memory for the spans of one part of a request: about 2,000 ordinary ones.
 PART_BYTES = 4 << 20
-# Attributes of a resource are stored with each of its spans: the bytes of all resources, each as often as it has spans.
+# Limit of the bytes of all resources, each counted once per span, since its attributes are stored with each.
 MAX_RESOURCE_BYTES = 128 << 20
-# A body that is smaller than this is read in one go.
+# A smaller body is read in one part.
 PART_BODY = 64 << 10
-# Under these names the removed attributes are counted that were too many for one span, or of no known kind.
+# Names under which removed attributes are counted: beyond the limit of a span, or with a value of unknown kind.
 TOO_MANY = f"(more than {MAX_ATTRIBUTES} attributes)"
 UNKNOWN_VALUE = "(attributes with a value of an unknown kind)"
-# Under this reason the rejected spans are counted once there are MAX_REASONS others.
+# Collects rejected spans beyond the first MAX_REASONS - 1 reasons.
 OTHER_REASONS = "other reasons"
-# One more than is kept of a list, so that redact sees that it is too long, and says so.
+# One more element than redact keeps of a list, so that it notices and marks the cut.
 MOST = redact.MAX_VALUES + 1
 _NESTED = frozenset((dict, list))
-# What a note takes in memory.
+# Memory of a note.
 _NOTE_BYTES = 2_000
 
 Keep = Callable[[dict, dict[str, int]], dict]
@@ -42,17 +42,17 @@ Part = tuple[memoryview, list[memoryview]]
 
 
 class BadRequest(ValueError):
-    """A body that is not an OTLP request; nothing of it is used."""
+    """A body that is not an OTLP request; it is discarded."""
 
 
 class TooLarge(ValueError):
-    """A request with more in it than is read at once; nothing of it is used."""
+    """A request beyond the size limits; it is discarded."""
 
 
 class Read(NamedTuple):
-    """What a request, or a part of it, held: spans, how many were rejected by reason, removed attributes by name.
+    """The result of reading a request or a part of it: spans, rejected spans by reason, removed attributes by name.
 
-    ``notes`` are what Claude Code told, where that was asked for (sources.claude). ``is_last``: no part follows.
+    ``notes``: Claude Code's spans, if diverted (sources.claude). ``is_last``: no part follows.
     """
 
     spans: list[Span]
@@ -63,17 +63,17 @@ class Read(NamedTuple):
 
     @property
     def rejected(self) -> int:
-        """How many spans were rejected."""
+        """The number of rejected spans."""
         return sum(self.rejections.values())
 
     @property
     def reasons(self) -> list[str]:
-        """Why: the first few different reasons."""
+        """The first few distinct reasons."""
         return list(self.rejections)
 
 
 class Decoded(NamedTuple):
-    """A span as it was sent. Ids are hex digits, parent_id empty for none; times are UTC epoch ns, 0 for none."""
+    """A span as received. Ids are hex digits, ``parent_id`` empty for none; times are UTC epoch ns, 0 for none."""
 
     name: str
     trace_id: str
@@ -90,22 +90,21 @@ class Decoded(NamedTuple):
 
 
 class Resource(NamedTuple):
-    """What a resource says of all its spans."""
+    """Columns and attributes that a resource sets for all its spans."""
 
     columns: dict
     attributes: dict
 
 
-# A note for a span that is not to be stored as it was sent; None for all others.
+# Returns a note for a span that is not stored as received, None for all others.
 Divert = Callable[[Decoded, Resource], dict | None]
 
 
 class Reading:
-    """Makes spans of decoded ones, and counts what is removed and rejected on the way.
+    """Converts decoded spans and counts removed attributes and rejected spans.
 
-    ``foreign`` and ``own`` say which attributes of other instrumentation, and which of ``leo.*``, are kept;
-    ``resource`` says it of a resource, beside conventions.RESOURCE_KEYS. Spans for which ``divert``
-    returns a note are kept as that, for whoever makes the spans of their session.
+    ``foreign``, ``own`` and ``resource`` select the attributes to keep: of other instrumentation, of ``leo.*``, and of
+    a resource besides conventions.RESOURCE_KEYS. If ``divert`` returns a note for a span, the note is kept instead.
     """
 
     def __init__(
@@ -124,17 +123,17 @@ class Reading:
 
     @property
     def is_full(self) -> bool:
-        """Whether the spans take the memory of one part."""
+        """Whether the spans have reached the memory of one part."""
         return self._bytes >= PART_BYTES
 
     def take(self, *, is_last: bool = False) -> Read:
-        """Return what came of it since the last take."""
+        """Return and reset the results since the last call."""
         read = Read(self.spans, self.rejections, self.removed, tuple(self.notes), is_last)
         self.spans, self.rejections, self.removed, self.notes, self._bytes = [], {}, {}, [], 0
         return read
 
     def reject(self, reason: object, count: int = 1) -> None:
-        """Count spans that cannot be kept, by the first few different reasons."""
+        """Count rejected spans, by the first few distinct reasons."""
         text = redact.text(str(reason), 200)
         if text not in self.rejections and len(self.rejections) >= MAX_REASONS - 1:
             text = OTHER_REASONS
@@ -142,34 +141,34 @@ class Reading:
             self.rejections[text] = self.rejections.get(text, 0) + count
 
     def resource(self, attributes: dict) -> Resource:
-        """Return what a resource with these attributes says of its spans."""
+        """Return the Resource of these attributes."""
         columns, ours, others = conventions.split(attributes)
         kept = self._resource(others, self.removed, conventions.RESOURCE_KEYS)
         return Resource(columns, {**kept, **self._own(ours, self.removed)} if ours else kept)
 
     def add(self, given: Decoded, resource: Resource) -> None:
-        """Keep a decoded span. Raise InvalidSpan where it is not one."""
+        """Add a decoded span. Raise InvalidSpan."""
         if self.diverts(given, resource):
             self._bytes += _NOTE_BYTES
             return
-        made = self.make(given, resource)
-        self._bytes += _weight(made)
-        self.spans.append(made)
+        span = self.make(given, resource)
+        self._bytes += _weight(span)
+        self.spans.append(span)
 
     def diverts(self, given: Decoded, resource: Resource) -> bool:
-        """Keep the note that a span is diverted to, where it is to one; say whether it was."""
+        """Add the note that a span is diverted to, if any; return whether there was one."""
         note = None if self._divert is None else self._divert(given, resource)
         if note is None:
             return False
-        self._attributes(given, resource)  # counts what is not kept
-        # Those that LEO_TELEMETRY_KEEP_KEYS names, and no others.
+        self._attributes(given, resource)  # counts removed attributes
+        # Only attributes named by LEO_TELEMETRY_KEEP_KEYS.
         if chosen := self._resource(given.attributes, {}, frozenset()):
             note["chosen"] = redact.clean_attributes(chosen)
         self.notes.append(note)
         return True
 
     def make(self, given: Decoded, resource: Resource) -> Span:
-        """Return the storable span that a decoded one is. Raise InvalidSpan."""
+        """Return the redacted Span of a decoded span. Raise InvalidSpan."""
         if not given.name.strip():
             raise InvalidSpan("name is missing or empty")
         if given.start_ns <= 0:
@@ -181,7 +180,7 @@ class Reading:
         span_type, span_name = conventions.kind(given.name, given.attributes)
         columns, attributes = self._attributes(given, resource)
         start, end = given.start_ns, given.end_ns
-        made = Span(
+        span = Span(
             trace_id=_uuid(given.trace_id, 32, "traceId"),
             span_id=_uuid(given.span_id, 16, "spanId"),
             parent_span_id=_uuid(given.parent_id, 16, "parentSpanId") if given.parent_id.strip("0") else None,
@@ -195,11 +194,11 @@ class Reading:
             attributes=attributes,
         )
         if columns:
-            _set_columns(made, columns)
-        return redact.clean(made)
+            _set_columns(span, columns)
+        return redact.clean(span)
 
     def _attributes(self, given: Decoded, resource: Resource) -> tuple[dict, dict]:
-        # A resource speaks for all its spans, a span for itself; ours go before what exporters add.
+        # Precedence: leo.* attributes over others, the span over its resource.
         columns, ours, others = conventions.split(given.attributes)
         attributes = {**resource.attributes, **self._foreign(others, self.removed)}
         if ours:
@@ -221,10 +220,10 @@ def read_parts(
     resource_of: Callable[[bytes], dict],
     decode: Callable[[bytes], Decoded],
 ) -> Generator[Read, None, None]:
-    """Decode a request that was taken apart into resources and the spans of each, and yield what fits into memory.
+    """Decode the resources and spans of a request, and yield results in parts that fit in memory.
 
-    The two functions raise InvalidSpan for a single one that is bad, BadRequest for a body that is, which may show only
-    after some of its parts.
+    ``resource_of`` and ``decode`` raise InvalidSpan for a single bad item, BadRequest for a bad body, possibly after
+    some parts.
     """
     check_resources(parts)
     for raw_resource, raw_spans in parts:
@@ -244,13 +243,13 @@ def read_parts(
 
 
 def check_resources(parts: Iterable[Part]) -> None:
-    """Raise TooLarge where the resources take too much, as each is kept with each of its spans."""
+    """Raise TooLarge if the resources are too large, each counted once per span."""
     if sum(len(raw_resource) * len(raw_spans) for raw_resource, raw_spans in parts) > MAX_RESOURCE_BYTES:
         raise TooLarge(f"more than {MAX_RESOURCE_BYTES >> 20} MiB of resources, each counted once per span")
 
 
 def whole_of(parts: Iterable[Read]) -> Read:
-    """Return the parts of a request as one, for callers that may hold it all in memory."""
+    """Return the parts of a request as one result."""
     spans: list[Span] = []
     rejections: Counter[str] = Counter()
     removed: Counter[str] = Counter()
@@ -264,7 +263,7 @@ def whole_of(parts: Iterable[Read]) -> Read:
 
 
 def number(value: object, name: str) -> int | None:
-    """Return a whole number or None. Raise InvalidSpan, without the value: the reason goes to whoever sent it."""
+    """Return an integer or None. Raise InvalidSpan without the value, since the reason is sent to the client."""
     if type(value) is str and len(value) < 30 and value.isascii() and value.isdigit():
         return int(value)
     try:
@@ -298,11 +297,11 @@ def _set_columns(span: Span, columns: dict) -> None:
     span.project = _word(columns, "project") or span.project
 
 
-# What Span would refuse too, but with the value in its reason, which goes into logs.
+# Span would refuse these too, but its reason includes the value and goes into logs.
 def _type(columns: dict) -> str | None:
     word = _word(columns, "span_type")
     if word is not None and ("+" in word or word in RESERVED_TYPES):
-        raise InvalidSpan("leo.span_type is a word of the dimension grammar")
+        raise InvalidSpan("leo.span_type is reserved by the dimension grammar")
     return word
 
 
@@ -325,7 +324,7 @@ def _word(columns: dict, name: str) -> str | None:
 
 
 def _weight(span: Span) -> int:
-    # What a span takes in memory, within some ten percent.
+    # Memory of a span in bytes, within about 10 %.
     return 800 + _size(span.attributes)
 
 

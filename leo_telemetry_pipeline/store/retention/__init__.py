@@ -1,4 +1,4 @@
-"""What is kept, and for how long: partitions, archive, purge, maintenance.
+"""Retention of spans: day partitions, archive, purge, maintenance.
 
-Does not belong here: daily history, which stays (store.history).
+Belongs here: how long spans are kept. Does not: daily history, which is kept for good (store.history).
 """

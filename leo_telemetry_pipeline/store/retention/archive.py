@@ -3,8 +3,8 @@
 Belongs here: names and content of these files, and their verification. Does not: when spans are archived (rules),
 reading Parquet (sources.files.parquet).
 
-A file is written under another name, forced to disk, renamed and read back; only then is the part recorded as archived.
-An interrupted archive is written again.
+A file is written under a temporary name, forced to disk, renamed and read back; only then is the part recorded as
+archived. An interrupted archive is written again.
 """
 
 import os
@@ -41,50 +41,50 @@ _OF_A_PART = (
 
 
 def name_of(day: date, number: int) -> str:
-    """Return the name of the file of a part."""
+    """Return the file name of a part."""
     return f"spans-{day}-{number}.parquet"
 
 
-def folder(path: str, *, made: bool = True) -> Path:
-    """Return the folder of archives, made if it is not there; raise UserError where none can be written.
+def folder(path: str, *, create: bool = True) -> Path:
+    """Return the archive folder, created if missing; raise UserError if it cannot be written.
 
-    Without ``made`` it is only asked whether it could be.
+    Without ``create``, only check whether it could be created.
     """
-    found = Path(path).expanduser()
-    if not found.is_absolute():
+    target = Path(path).expanduser()
+    if not target.is_absolute():
         raise UserError(f"{PREFIX}ARCHIVE is {path!r}: give an absolute path")
     try:
         import pyarrow.parquet  # noqa: F401
     except ImportError:
-        raise UserError(f"{PREFIX}ARCHIVE is set, and archives are Parquet: {parquet.INSTALL}") from None
-    there = next(one for one in (found, *found.parents) if one.exists())
-    refused = f"{PREFIX}ARCHIVE ({found}) cannot be used"
-    if not there.is_dir():
-        raise UserError(f"{refused}: {there} is a file; name a folder")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise UserError(f"{refused}: {there} may not be written; name a folder that may")
+        raise UserError(f"{PREFIX}ARCHIVE is set, but pyarrow is not installed: {parquet.INSTALL}") from None
+    existing = next(path for path in (target, *target.parents) if path.exists())
+    refused = f"{PREFIX}ARCHIVE ({target}) cannot be used"
+    if not existing.is_dir():
+        raise UserError(f"{refused}: {existing} is a file; name a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UserError(f"{refused}: {existing} is not writable; name a folder that is")
     try:
-        if made:
-            found.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if create:
+            target.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{refused}: {error.strerror}; name a folder that can be made and written") from None
-    return found
+        raise UserError(f"{refused}: {error.strerror}; name a folder that can be created and written") from None
+    return target
 
 
 def write(database: Database, part: Part, into: Path) -> Archived:
-    """Write the spans of a part into a file of its own, and note that.
+    """Write the spans of a part to its own file, and record that.
 
-    Raises Busy (partitions), OSError and UserError: then nothing is noted.
+    Raises Busy (partitions), OSError and UserError, and then records nothing.
     """
     import pyarrow as pa
 
     path = into / name_of(part.day, part.number)
-    # Hidden, and of this part only: a crash may leave it behind, and the next attempt writes it again.
+    # Hidden and unique to this part: a crash may leave it behind, and the next attempt overwrites it.
     temporary = into / f".{path.name}.{part.archive_id}"
     with database.transaction(seconds=3600) as cursor:
         _take(cursor, part)
         _refuse_others(path, part)
-        # A slow disk is no reason to be taken for a process that was stopped.
+        # A slow disk must not be mistaken for a stopped process.
         cursor.execute("SELECT set_config('idle_in_transaction_session_timeout', '10min', true)")
         try:
             spans = _write(temporary, part, _rows(cursor, part))
@@ -93,11 +93,11 @@ def write(database: Database, part: Part, into: Path) -> Archived:
             raise OSError(f"{path} could not be written ({error}): is there room on the disk?") from None
         temporary.replace(path)
         _to_disk(into)
-        noted = parquet.notes(path)
+        notes = parquet.notes(path)
         with parquet.opened(path) as file:
-            found = file.metadata.num_rows
-        if found != spans or noted.get(parquet.ARCHIVE_ID) != part.archive_id:
-            raise OSError(f"{path} has {found} span(s) instead of {spans}: is the disk sound?")
+            stored = file.metadata.num_rows
+        if stored != spans or notes.get(parquet.ARCHIVE_ID) != part.archive_id:
+            raise OSError(f"{path} has {stored} span(s) instead of {spans}: is the disk sound?")
         cursor.execute(
             "UPDATE telemetry_sealed_days SET archive = %s, archived_at = clock_timestamp()"
             " WHERE day = %s AND part = %s",
@@ -114,28 +114,27 @@ def _take(cursor: psycopg2.extensions.cursor, part: Part) -> None:
         (part.day, part.number),
     )
     if not cursor.fetchall():
-        # Done meanwhile, and its spans may be gone: what is written now would take the place of the good file.
+        # Archived meanwhile, and its spans may be gone: writing now would overwrite the good file.
         raise partitions.Busy
 
 
 def is_known(database: Database, archive_id: str) -> bool:
-    """Tell whether an archive is one of this database's own."""
+    """Return whether an archive was written by this database."""
     return bool(database.rows("SELECT FROM telemetry_sealed_days WHERE archive_id::text = %s", (archive_id,)))
 
 
 def restore(
     database: Database, path: Path, archive_id: str, on_bytes: Callable[[int], object] | None = None
 ) -> tuple[int, int]:
-    """Put the spans of one of this database's archives back; return how many it holds and how many were missing.
+    """Restore the spans of one of this database's archives; return how many it holds and how many were missing.
 
-    They keep their ``created_at``, so that history does not count them again; a span that came again without its end
-    meanwhile becomes the one of the archive. The part is kept as long as if it
-    were imported now.
+    They keep their ``created_at``, so that history does not count them again. A span that arrived again without an end
+    is replaced by the archived one. The part is kept as long as if it had been imported now.
     """
     read = new = 0
     with parquet.opened(path) as file:
         if missing := [name for name in _NAMES if name not in file.schema_arrow.names]:
-            raise UserError(f"{path} has no column {', '.join(missing)}: it was changed since it was archived")
+            raise UserError(f"{path} has no column {', '.join(missing)}: it was changed after it was archived")
         database.rows(
             "SELECT ensure_trace_partitions(day, day) FROM telemetry_sealed_days WHERE archive_id::text = %s",
             (archive_id,),
@@ -146,7 +145,7 @@ def restore(
                 new += _put_back(database, batch, archive_id)
             if on_bytes is not None:
                 on_bytes(parquet.packed_bytes(file, group))
-    # Until all is there, only the history knows the whole day.
+    # Until everything is restored, only the history has the whole day.
     with database.transaction() as cursor:
         cursor.execute(
             "UPDATE telemetry_sealed_days SET dropped_at = NULL"
@@ -163,14 +162,14 @@ def _put_back(database: Database, batch: "pa.RecordBatch", archive_id: str) -> i
         cursor.execute(
             f"INSERT INTO {partitions.TABLE} AS s ({', '.join(_NAMES)})"
             f" SELECT {values} FROM unnest({arrays}) AS archived ({', '.join(_NAMES)})"
-            # With its created_at, since the sealed history has the complete span already.
+            # Set created_at too, since the sealed history has counted the complete span already.
             f" ON CONFLICT ({ends.KEY}) DO UPDATE SET {ends.FROM_EXCLUDED}, created_at = excluded.created_at"
             f" WHERE {ends.WITHOUT_END} AND (excluded.duration_ms IS NOT NULL OR excluded.end_time_ms IS NOT NULL)",
             {name: batch.column(name).to_pylist() for name in _NAMES},
         )
         new = cursor.rowcount
         if new:
-            # With the spans: whoever sees them knows that they are to be kept.
+            # In the same transaction, so that restored spans are never taken for old ones.
             cursor.execute(
                 "UPDATE telemetry_sealed_days SET restored_at = now() WHERE archive_id::text = %s",
                 (archive_id,),
@@ -186,11 +185,11 @@ def _refuse_others(path: Path, part: Part) -> None:
     if not path.exists():
         return
     try:
-        whose = parquet.notes(path).get(parquet.ARCHIVE_ID)
+        archive_id = parquet.notes(path).get(parquet.ARCHIVE_ID)
     except UserError:
-        whose = None
-    if whose != part.archive_id:
-        raise UserError(f"{path} is there already and is not of this database: name another folder in {PREFIX}ARCHIVE")
+        archive_id = None
+    if archive_id != part.archive_id:
+        raise UserError(f"{path} exists but is not from this database: name another folder in {PREFIX}ARCHIVE")
 
 
 def _rows(cursor: psycopg2.extensions.cursor, part: Part) -> Iterator[list[tuple]]:
@@ -239,7 +238,7 @@ def _write(path: Path, part: Part, fetched: Iterator[list[tuple]]) -> int:
 def _groups(fetched: Iterator[list[tuple]], schema: "pa.Schema") -> "Iterator[pa.Table]":
     import pyarrow as pa
 
-    # As columns they take a fraction of the memory that they take as rows.
+    # Columns take a fraction of the memory of rows.
     waiting: list[pa.Table] = []
     for rows in fetched:
         columns = [pa.array(column, of.type) for column, of in zip(zip(*rows, strict=True), schema, strict=True)]

@@ -1,7 +1,7 @@
-"""One round of maintenance: partitions made, old days sealed, archived and dropped, old notes removed.
+"""Maintenance: creates partitions; seals, archives and drops old days; deletes old records.
 
-Belongs here: the order of these steps, each in transactions of its own, and what to say of one that fails.
-Does not: what may go (rules), the statements that move and drop (partitions), files (archive).
+Belongs here: the order of these steps, each in its own transactions, and reporting steps that fail.
+Does not: what may be dropped (rules), statements that move and drop (partitions), files (archive).
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ from leo_telemetry_pipeline.store.retention.rules import (
     Sealed,
     is_due,
     is_to_seal,
-    may_go,
+    may_drop,
     near,
     to_archive,
 )
@@ -39,15 +39,15 @@ PARTITIONS_AT_ONCE = 25
 
 
 def is_time(database: Database) -> bool:
-    """Tell whether the last maintenance is long ago."""
+    """Return whether maintenance is due."""
     [(maintained_at, now)] = database.rows("SELECT maintained_at, now() FROM telemetry_upkeep")
     return maintained_at is None or now - maintained_at > AGAIN_AFTER
 
 
 def maintain(database: Database, settings: Settings, *, dry_run: bool = False) -> Report:
-    """Do all upkeep once, and return what was done; with ``dry_run`` write nothing, and return what would be.
+    """Run one round of maintenance and return its report; with ``dry_run`` write nothing and report what would be done.
 
-    A step that fails is reported, and keeps no other from being done. Raises UserError when the database is gone.
+    A step that fails is reported, and the others still run. Raises UserError if the database is unavailable.
     """
     [(today,)] = database.rows("SELECT (now() AT TIME ZONE 'UTC')::date")
     limit = Limit(today, settings.keep)
@@ -56,11 +56,11 @@ def maintain(database: Database, settings: Settings, *, dry_run: bool = False) -
         _execute(database, "UPDATE telemetry_upkeep SET keep_days = %s", (limit.keep_days,))
     _partition(database, limit, report)
     if dry_run:
-        _foresee(database, limit, settings.archive, report)
+        _preview(database, limit, settings.archive, report)
     else:
         _seal(database, limit, report)
-        _let_go(database, limit, settings.archive, report)
-    _forget(database, limit, report)
+        _archive_and_drop(database, limit, settings.archive, report)
+    _delete_records(database, limit, report)
     if not dry_run:
         _execute(database, "UPDATE telemetry_upkeep SET maintained_at = now()", ())
     return report
@@ -68,33 +68,33 @@ def maintain(database: Database, settings: Settings, *, dry_run: bool = False) -
 
 def _partition(database: Database, limit: Limit, report: Report) -> None:
     wanted = partitions.in_range(limit.today, limit.keep_days)
-    with _noting(report, "partitions"):
+    with _reporting(report, "partitions"):
         held = partitions.in_default(database, wanted[0], wanted[-1])
         missing = set(wanted) - set(held) - set(partitions.attached(database))
         report.partitions_made = len(missing)
         if report.dry_run:
             report.moved = {str(day): spans for day, spans in held.items()}
             return
-        # A few at a time, since whoever writes waits meanwhile.
-        few = [wanted[at : at + PARTITIONS_AT_ONCE] for at in range(0, len(wanted), PARTITIONS_AT_ONCE)]
-        report.partitions_made = sum(partitions.make(database, days[0], days[-1]) for days in few)
+        # In small batches, since writers wait meanwhile.
+        batches = [wanted[start : start + PARTITIONS_AT_ONCE] for start in range(0, len(wanted), PARTITIONS_AT_ONCE)]
+        report.partitions_made = sum(partitions.make(database, days[0], days[-1]) for days in batches)
         if missing and not report.partitions_made:
             report.problems.append(f"partitions: {_IN_USE}")
         for day in held:
-            with _noting(report, f"moving {day}"):
+            with _reporting(report, f"moving {day}"):
                 report.moved[str(day)] = partitions.move(database, day)
 
 
 def _seal(database: Database, limit: Limit, report: Report) -> None:
     for day in _days(database, limit):
         if is_to_seal(day, limit):
-            with _noting(report, f"sealing {day.day}"):
+            with _reporting(report, f"sealing {day.day}"):
                 number = histograms.seal(database, day.day)
                 if number is not None:
                     report.sealed.append((day.day, number))
 
 
-def _let_go(database: Database, limit: Limit, archives: str, report: Report) -> None:
+def _archive_and_drop(database: Database, limit: Limit, archives: str, report: Report) -> None:
     days = _days(database, limit)
     unsealed = [day.day for day in days if is_to_seal(day, limit)]
     due = [day for day in days if is_due(day, limit)]
@@ -102,29 +102,29 @@ def _let_go(database: Database, limit: Limit, archives: str, report: Report) -> 
     due = [day for day in due if day.day not in report.waiting]
     into = None
     if archives and any(to_archive(day) and day.spans for day in due):
-        with _noting(report, "archive"):
+        with _reporting(report, "archive"):
             into = archive.folder(archives)
         if into is None:
             due = [day for day in due if not (to_archive(day) and day.spans)]
     for day in due:
-        with _noting(report, day.day):
+        with _reporting(report, day.day):
             if into is not None and day.spans:
                 report.archived += [archive.write(database, part, into) for part in to_archive(day)]
-            gone = _drop(database, day.day, limit, archives=bool(archives))
-            if gone is None:
+            dropped = _drop(database, day.day, limit, archives=bool(archives))
+            if dropped is None:
                 report.waiting.append(day.day)
             else:
-                report.dropped.append(gone)
+                report.dropped.append(dropped)
 
 
 def _drop(database: Database, day: date, limit: Limit, *, archives: bool) -> Dropped | None:
     with database.transaction() as cursor:
         partitions.hold(cursor, "drop", day)
-        # What was decided before may not hold any more, since others write, seal, restore and purge.
+        # Decide again under the lock, since others write, seal, restore and purge.
         cursor.execute(_SPANS + " AND start_time_ms >= %(from_ms)s GROUP BY 1", whole(day).parameters())
         [(_, spans, newest)] = cursor.fetchall() or [(None, 0, None)]
         cursor.execute(_PARTS + " WHERE day = %s ORDER BY day, part FOR UPDATE", (day,))
-        if not may_go(Day(day, spans, newest, _parts(cursor.fetchall()).get(day, ())), limit, archives=archives):
+        if not may_drop(Day(day, spans, newest, _parts(cursor.fetchall()).get(day, ())), limit, archives=archives):
             return None
         freed = partitions.drop(cursor, day)
         cursor.execute(
@@ -133,12 +133,12 @@ def _drop(database: Database, day: date, limit: Limit, *, archives: bool) -> Dro
     return Dropped(day, spans, freed)
 
 
-def _foresee(database: Database, limit: Limit, archives: str, report: Report) -> None:
+def _preview(database: Database, limit: Limit, archives: str, report: Report) -> None:
     days, folder = _days(database, limit), Path(archives).expanduser()
     can_archive = False
     if archives and any(is_due(day, limit) and day.spans for day in days):
-        with _noting(report, "archive"):
-            archive.folder(archives, made=False)
+        with _reporting(report, "archive"):
+            archive.folder(archives, create=False)
             can_archive = True
     for day in days:
         next_part = len(day.parts) + 1
@@ -156,7 +156,7 @@ def _foresee(database: Database, limit: Limit, archives: str, report: Report) ->
                 ]
 
 
-# By the later of what they looked at and when they did: an analysis of last year made today is kept.
+# By the later of window end and run time, so that an analysis of last year made today is kept.
 _OLD_P50 = """
 FROM dimension_p50 WHERE run_id IN (
     SELECT run_id FROM telemetry_analysis_runs
@@ -167,19 +167,19 @@ FROM dimension_p50 WHERE run_id IN (
 """
 
 
-def _forget(database: Database, limit: Limit, report: Report) -> None:
+def _delete_records(database: Database, limit: Limit, report: Report) -> None:
     parameters = {"p50_days": KEEP_P50_DAYS, "limit": midnight(limit.first_kept)}
     for name, rows in (
         ("p50_rows", _OLD_P50),
         ("quarantined", "FROM telemetry_quarantine WHERE created_at < %(limit)s"),
         ("drains", "FROM telemetry_drains WHERE drained_at < %(limit)s"),
     ):
-        with _noting(report, name):
+        with _reporting(report, name):
             if report.dry_run:
-                gone = database.rows(f"SELECT count(*) {rows}", parameters)[0][0]
+                deleted = database.rows(f"SELECT count(*) {rows}", parameters)[0][0]
             else:
-                gone = _execute(database, f"DELETE {rows}", parameters)
-            setattr(report, name, gone)
+                deleted = _execute(database, f"DELETE {rows}", parameters)
+            setattr(report, name, deleted)
 
 
 _SPANS = (
@@ -193,7 +193,7 @@ _PARTS = (
 
 
 def _days(database: Database, limit: Limit) -> list[Day]:
-    """Return the days that are old enough to be sealed and have spans or a partition, oldest first."""
+    """Return the days old enough to be sealed that have spans or a partition, oldest first."""
     end = {"to_ms": milliseconds(midnight(limit.first_unsealed))}
     sizes = {day: size for day, size in partitions.attached(database).items() if day < limit.first_unsealed}
     spans = {
@@ -207,17 +207,17 @@ def _days(database: Database, limit: Limit) -> list[Day]:
 
 
 def _parts(rows: Sequence[tuple]) -> dict[date, tuple[Sealed, ...]]:
-    found: dict[date, tuple[Sealed, ...]] = {}
+    parts: dict[date, tuple[Sealed, ...]] = {}
     for day, number, before, archive_id, *rest in rows:
-        earlier = found.get(day, ())
+        earlier = parts.get(day, ())
         since = earlier[-1].part.before if earlier else None
-        found[day] = (*earlier, Sealed(Part(day, number, since, before, archive_id), *rest))
-    return found
+        parts[day] = (*earlier, Sealed(Part(day, number, since, before, archive_id), *rest))
+    return parts
 
 
 @contextmanager
-def _noting(report: Report, what: object) -> Iterator[None]:
-    """Go on after a step that fails, with a note of why; a database that is gone ends it all."""
+def _reporting(report: Report, what: object) -> Iterator[None]:
+    """Report an error of a step and continue; re-raise if the database is unavailable."""
     try:
         yield
     except partitions.Busy:
@@ -225,17 +225,17 @@ def _noting(report: Report, what: object) -> Iterator[None]:
     except (psycopg2.Error, OSError, UserError) as error:
         if isinstance(error, UserError) and error.exit_code == NO_DATABASE:
             raise
-        report.problems.append(f"{what}: {_said(error)}")
+        report.problems.append(f"{what}: {_reason(error)}")
 
 
 _IN_USE = f"the span table was in use for over {partitions.PATIENCE_S} s; the next maintenance tries again"
 
 
-def _said(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, psycopg2.errors.LockNotAvailable):
         return _IN_USE
     if isinstance(error, psycopg2.errors.DuplicateTable):
-        return f"{str(error).strip()}, and is no partition: attach it, or rename it"
+        return f"{str(error).strip()} but is not a partition: attach it, or rename it"
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 

@@ -1,7 +1,7 @@
-"""The partitions of the span table: a UTC day each, and the default partition for what has none.
+"""Partitions of the span table: one per UTC day, and a default partition for all other days.
 
 Belongs here: which days have one, moving spans out of the default partition, dropping a day.
-Does not: when a day may go (rules). The partitions that writers need are made by ``ensure_trace_partitions``.
+Does not: when a day may be dropped (rules), partitions that writers need (``ensure_trace_partitions``).
 """
 
 import re
@@ -30,7 +30,7 @@ _COLUMN_LIST = (
 
 
 class Busy(Exception):
-    """Another maintenance is at this step now."""
+    """Another maintenance is running this step."""
 
 
 def name_of(day: date) -> str:
@@ -39,21 +39,21 @@ def name_of(day: date) -> str:
 
 
 def in_range(today: date, keep_days: int) -> list[date]:
-    """Return the days that have a partition of their own: from the retention limit to three days ahead."""
+    """Return the days with a partition of their own: from the retention limit to three days ahead."""
     return [today + n * DAY for n in range(-keep_days, DAYS_AHEAD + 1)]
 
 
 def attached(database: Database) -> dict[date, int]:
-    """Return the bytes, indexes included, of each day's partition."""
-    found = {}
+    """Return the size of each day's partition in bytes, including indexes."""
+    sizes = {}
     for name, size in database.rows(_ATTACHED):
         if digits := re.fullmatch(TABLE + r"_(\d{8})", name):
-            found[datetime.strptime(digits[1], "%Y%m%d").date()] = size  # noqa: DTZ007  # a day, no moment
-    return found
+            sizes[datetime.strptime(digits[1], "%Y%m%d").date()] = size  # noqa: DTZ007  # a day has no time zone
+    return sizes
 
 
 def in_default(database: Database, first: date, last: date) -> dict[date, int]:
-    """Return how many spans the default partition has of each day from ``first`` to ``last``."""
+    """Return the number of spans in the default partition per day from ``first`` to ``last``."""
     rows = database.rows(
         f"SELECT start_time_ms / 86400000, count(*) FROM {DEFAULT} WHERE {_OF_A_DAY} GROUP BY 1 ORDER BY 1",
         {"from_ms": whole(first).parameters()["from_ms"], "to_ms": whole(last).parameters()["to_ms"]},
@@ -62,14 +62,14 @@ def in_default(database: Database, first: date, last: date) -> dict[date, int]:
 
 
 def make(database: Database, first: date, last: date) -> int:
-    """Make the partitions that are missing from ``first`` to ``last``, and return how many."""
+    """Create the missing partitions from ``first`` to ``last``, and return how many."""
     return database.rows("SELECT ensure_trace_partitions(%s, %s)", (first, last))[0][0]
 
 
 def move(database: Database, day: date) -> int:
-    """Move a day's spans from the default partition into one of its own, and return how many.
+    """Move a day's spans from the default partition to a new one, and return how many.
 
-    They keep their ``created_at``. Who writes waits meanwhile, who reads only for the last moment. Raises Busy.
+    They keep their ``created_at``. Writers wait meanwhile, readers only for the last step. Raises Busy.
     """
     with database.transaction() as cursor:
         hold(cursor, "move", day)
@@ -84,7 +84,7 @@ def move(database: Database, day: date) -> int:
         cursor.execute(f"INSERT INTO {name} ({columns}) SELECT {columns} FROM {DEFAULT} WHERE {_OF_A_DAY}", window)
         moved = cursor.rowcount
         cursor.execute(f"DELETE FROM {DEFAULT} WHERE {_OF_A_DAY}", window)
-        # A query that was planned without the new partition would find the spans neither here nor there.
+        # A query planned without the new partition would not find the moved spans.
         cursor.execute(f"LOCK TABLE ONLY {TABLE} IN ACCESS EXCLUSIVE MODE")
         cursor.execute(
             f"ALTER TABLE {TABLE} ATTACH PARTITION {name} FOR VALUES FROM (%(from_ms)s) TO (%(to_ms)s)", window
@@ -93,14 +93,14 @@ def move(database: Database, day: date) -> int:
 
 
 def drop(cursor: psycopg2.extensions.cursor, day: date) -> int:
-    """Drop a day's partition, or delete its spans from the default one; return the bytes that are free now.
+    """Drop a day's partition, or delete its spans from the default one; return the freed bytes.
 
-    The caller holds off writers in the same transaction. Raises Busy when another maintenance has dropped it.
+    The caller holds off writers in the same transaction. Raises Busy if another maintenance has dropped it.
     """
     cursor.execute(f"{_ATTACHED} AND c.relname = %s", (name_of(day),))
     partition = cursor.fetchone()
     if partition is None:
-        # What it leaves is filled by other spans, so it counts for nothing.
+        # Deleting rows frees space only for other spans, so it counts as 0.
         cursor.execute(f"DELETE FROM {TABLE} WHERE {_OF_A_DAY}", whole(day).parameters())
         if not cursor.rowcount:
             raise Busy
@@ -110,18 +110,18 @@ def drop(cursor: psycopg2.extensions.cursor, day: date) -> int:
 
 
 def hold(cursor: psycopg2.extensions.cursor, step: str, day: date) -> None:
-    """Keep those who write spans waiting until the transaction ends, without waiting long for those who write now.
+    """Block writers of spans until the transaction ends, without waiting long for those that are writing.
 
-    Raises Busy when another maintenance does the same step of the day, and psycopg2.errors.LockNotAvailable.
+    Raises Busy if another maintenance runs the same step of the day, and psycopg2.errors.LockNotAvailable.
     """
     take(cursor, step, day)
     cursor.execute("SELECT set_config('lock_timeout', %s, true)", (f"{PATIENCE_S}s",))
-    # The table before its partitions, as everyone else: else two would wait for each other.
+    # Lock the table before its partitions, like everyone else, to avoid a deadlock.
     cursor.execute(f"LOCK TABLE ONLY {TABLE} IN SHARE ROW EXCLUSIVE MODE")
 
 
 def take(cursor: psycopg2.extensions.cursor, step: str, day: date) -> None:
-    """Keep other maintenances from a step of a day until the transaction ends. Raises Busy."""
+    """Lock a step of a day against other maintenances until the transaction ends. Raises Busy."""
     cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext(%s), %s)", (f"maintain {step}", day.toordinal()))
     if cursor.fetchone() != (True,):
         raise Busy

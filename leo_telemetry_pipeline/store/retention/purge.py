@@ -1,9 +1,8 @@
-"""Deleting what was collected, for good, because somebody asked for it.
+"""Purge: permanent deletion of collected data on request.
 
-Belongs here: spans, those that are open, what was put aside, and the daily history that was made of them, except that
-of one trace, which goes from days that are not sealed. What analyses said of them stays: P50s, items, the ids of
-traces as evidence.
-Does not: retention by age, which keeps the history. What still lies in a spool is drained first (cli).
+Belongs here: deleting spans, open spans, quarantined lines and their daily history; for one trace, the history of
+sealed days stays. Results of analyses stay: P50s, items, trace ids as evidence.
+Does not: retention by age, which keeps the history (maintenance), draining the spool first (cli).
 """
 
 import json
@@ -22,7 +21,7 @@ from leo_telemetry_pipeline.store.server.database import Database
 
 @dataclass(frozen=True)
 class What:
-    """What is to go: spans that started before a UTC day, those of a project, or those of a trace."""
+    """What to delete: spans that started before a UTC day, those of a project, or those of a trace."""
 
     before: date | None = None
     project: str | None = None
@@ -30,13 +29,13 @@ class What:
 
     @property
     def conditions(self) -> dict[str, str]:
-        """SQL by table, for its rows ``s``; a table of which only a whole day can be counted again is left out."""
+        """SQL conditions by table, for its rows ``s``; history that can only be recounted by whole days is left out."""
         if self.before is not None:
             spans = "s.start_time_ms < %(before_ms)s"
             return _of(spans, "s.created_at < %(before)s", "s.day < %(before)s::date", "s.first_day < %(before)s::date")
         if self.project is not None:
-            # A line belongs to the project that it names, in our columns or OpenTelemetry's attributes, and else to
-            # the one that its import was told.
+            # A line belongs to the project that it names, in our column or an OpenTelemetry attribute, or else to that
+            # of its import.
             aside = (
                 "s.content ~ %(named)s OR s.content ~ %(named_in_ascii)s OR (s.project = %(project)s"
                 """ AND (s.project <> '' OR s.content !~ '"(leo[.])?project"\\s*[:,]'))"""
@@ -63,24 +62,24 @@ class What:
 
 @dataclass(frozen=True)
 class Purged:
-    """How much there was of it: spans, lines put aside, and rows of what else was made of them."""
+    """Numbers of deleted spans, quarantined lines and rows derived from them."""
 
     spans: int
     quarantined: int
     others: int = 0
 
 
-# Beyond the calendar, and what is there is in no history.
+# Days beyond the calendar have no history.
 _LAST_DAY = (date.max - date(1970, 1, 1)).days
 _SPANS, _ASIDE = "workflow_trace_log", "telemetry_quarantine"
 _BY_DAY = ("duration_histograms", "workflow_trace_counts")
 
 
 def _of(spans: str, aside: str, days: str | None = None, blocks: str | None = None) -> dict[str, str]:
-    found = {_SPANS: spans, _ASIDE: aside, "workflow_open_spans": spans}
+    conditions = {_SPANS: spans, _ASIDE: aside, "workflow_open_spans": spans}
     if days is None or blocks is None:
-        return found
-    return found | dict.fromkeys(_BY_DAY, days) | {"duration_histogram_blocks": blocks}
+        return conditions
+    return conditions | dict.fromkeys(_BY_DAY, days) | {"duration_histogram_blocks": blocks}
 
 
 def _named(project: str | None, *, ensure_ascii: bool) -> str:
@@ -89,7 +88,7 @@ def _named(project: str | None, *, ensure_ascii: bool) -> str:
 
 
 def count(database: Database, what: What) -> Purged:
-    """Return how much would go."""
+    """Return how much would be deleted."""
     counts = {
         table: database.rows(f"SELECT count(*) FROM {table} AS s WHERE {condition}", what.parameters)[0][0]
         for table, condition in what.conditions.items()
@@ -98,9 +97,9 @@ def count(database: Database, what: What) -> Purged:
 
 
 def purge(database: Database, what: What, on_day: Callable[[int], object] = lambda _: None) -> Purged:
-    """Delete it, a day at a time, and count the days again that keep other spans; return how much went.
+    """Delete day by day, recount days that keep other spans, and return how much was deleted.
 
-    ``on_day`` gets how many spans went with each day. Interrupted, it can be begun again.
+    ``on_day`` gets the number of spans deleted per day. An interrupted purge can be repeated.
     """
     counts: dict[str, int] = {}
     days = database.rows(
@@ -111,29 +110,29 @@ def purge(database: Database, what: What, on_day: Callable[[int], object] = lamb
     for (number,) in days:
         day = date(1970, 1, 1) + timedelta(days=number)
         with database.transaction() as cursor:
-            # A count of this day that is under way would bring back what it has seen.
+            # A concurrent count of this day would bring the deleted spans back.
             lock(cursor, day)
-            gone = _delete(
+            deleted = _delete(
                 cursor,
                 what,
                 _SPANS,
                 "s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s",
                 {"from_ms": number * DAY_MS, "to_ms": (number + 1) * DAY_MS},
             )
-            counts[_SPANS] = counts.get(_SPANS, 0) + gone
+            counts[_SPANS] = counts.get(_SPANS, 0) + deleted
             for table in _BY_DAY:
                 if table in what.conditions:
                     counts[table] = counts.get(table, 0) + _delete(cursor, what, table, "s.day = %(day)s", {"day": day})
             if _BY_DAY[0] not in what.conditions:
                 histograms.forget_day(cursor, day)
-        on_day(gone)
+        on_day(deleted)
         if _BY_DAY[0] not in what.conditions:
             histograms.count_again(database, day)
     with database.transaction() as cursor:
         for table in what.conditions:
             counts[table] = counts.get(table, 0) + _delete(cursor, what, table, "true", {})
         if what.before is not None:
-            # A block that goes beyond the day is gone too, and is made again of what is left.
+            # A block that extends beyond the day is deleted too, and rebuilt from the rest.
             cursor.execute("DELETE FROM duration_histogram_blocks_made WHERE first_day < %s", (what.before,))
             cursor.execute("DELETE FROM duration_histogram_days WHERE day < %s", (what.before,))
     return _purged(counts)

@@ -1,10 +1,10 @@
-"""What may go, and when: the rules of retention.
+"""Retention rules: when a day is sealed, archived and dropped.
 
-Belongs here: pure functions over what is known of a day, and what a round of maintenance has to say.
-Does not: any statement (maintenance, partitions), files (archive), counting a day for good (history.histograms).
+Belongs here: pure functions over the state of a day, and the report of a maintenance.
+Does not: SQL (maintenance, partitions), files (archive), sealing a day (history.histograms).
 
-A day is sealed a week before it may go, so that a day that is counted again still finds the handoffs and waits around
-it. It goes when it is older than the limit and nothing of it was imported or put back since.
+A day is sealed a week before it may be dropped, so that a recounted day still finds the handoffs and waits around it.
+It is dropped when it is older than the limit and none of it was imported or restored since.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Archived:
-    """A file that is written, or would be."""
+    """A file that was written, or in a dry run would be."""
 
     day: date
     part: int
@@ -40,19 +40,19 @@ class Archived:
 
 @dataclass(frozen=True)
 class Limit:
-    """What is old: today, and how many days of spans are kept before it."""
+    """The retention limit: today, and the number of days before it that are kept."""
 
     today: date
     keep_days: int
 
     @property
     def first_kept(self) -> date:
-        """The oldest day that is kept whenever it was imported."""
+        """The oldest day that is kept regardless of when it was imported."""
         return self.today - self.keep_days * DAY
 
     @property
     def first_unsealed(self) -> date:
-        """The oldest day that is still counted again when spans come for it."""
+        """The oldest day that is still recounted when spans arrive for it."""
         return self.first_kept + REACH
 
 
@@ -69,7 +69,7 @@ class Sealed:
 
 @dataclass(frozen=True)
 class Day:
-    """A day in the table: its spans, when the newest of them was stored, its parts in order, its partition's bytes."""
+    """A day in the table: its spans, storage time of the newest, sealed parts in order, size of its partition."""
 
     day: date
     spans: int
@@ -79,41 +79,41 @@ class Day:
 
 
 def is_due(day: Day, limit: Limit) -> bool:
-    """Decide whether a day is to go: it, its last import and its last restore are older than the limit."""
-    moments = [day.newest, *[part.restored_at for part in day.parts]]
-    return day.day < limit.first_kept and all(at < midnight(limit.first_kept) for at in moments if at is not None)
+    """Return whether a day is due to be dropped: it, its last import and its last restore are older than the limit."""
+    times = [day.newest, *[part.restored_at for part in day.parts]]
+    return day.day < limit.first_kept and all(time < midnight(limit.first_kept) for time in times if time is not None)
 
 
 def is_to_seal(day: Day, limit: Limit) -> bool:
-    """Decide whether a day is to be sealed now; what came after that is sealed when the day is to go."""
+    """Return whether a day is to be sealed now; spans that arrive later are sealed when the day is due."""
     if not day.spans or day.day >= limit.first_unsealed:
         return False
     return not day.parts or (is_due(day, limit) and not is_all_sealed(day))
 
 
 def is_all_sealed(day: Day) -> bool:
-    """Tell whether every span of a day is in a sealed part."""
+    """Return whether every span of a day is in a sealed part."""
     return day.newest is None or bool(day.parts and day.newest < day.parts[-1].part.before)
 
 
 def to_archive(day: Day) -> list[Part]:
-    """Return the parts of a day that have no file yet, and still have spans to write."""
+    """Return the parts of a day that are not archived and still have spans."""
     return [part.part for part in day.parts if not part.archived and not part.dropped]
 
 
-def may_go(day: Day, limit: Limit, *, archives: bool) -> bool:
-    """Decide whether a day may be dropped at this moment, with nothing that is not counted and archived."""
+def may_drop(day: Day, limit: Limit, *, archives: bool) -> bool:
+    """Return whether a day may be dropped now, with everything counted and archived."""
     return is_due(day, limit) and is_all_sealed(day) and not (archives and day.spans and to_archive(day))
 
 
 def near(day: date, unsealed: Sequence[date]) -> bool:
-    """Tell whether a day that could not be sealed may still need the handoffs and waits of this one."""
+    """Return whether an unsealed day may still need the handoffs and waits of this one."""
     return any(abs(day - other) <= REACH for other in unsealed)
 
 
 @dataclass(frozen=True)
 class Dropped:
-    """A day that went, or would."""
+    """A day that was dropped, or in a dry run would be."""
 
     day: date
     spans: int
@@ -122,10 +122,10 @@ class Dropped:
 
 @dataclass
 class Report:
-    """What a round of maintenance did; of a dry run, what it would do.
+    """What a maintenance did, or in a dry run would do.
 
-    ``waiting`` are days that were due and are still there, since something around them could not be sealed or they
-    changed; ``left_to_others`` is how many steps another maintenance was doing.
+    ``waiting``: due days that were kept, because a day around them could not be sealed or because they changed.
+    ``left_to_others``: number of steps that another maintenance was running.
     """
 
     dry_run: bool

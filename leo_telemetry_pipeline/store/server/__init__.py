@@ -1,4 +1,4 @@
-"""PostgreSQL itself: the embedded server, addresses, connections, migrations.
+"""PostgreSQL access: the embedded server, addresses, connections, migrations.
 
-Does not belong here: statements on our tables (store).
+Belongs here: running and reaching a server. Does not: statements on our tables (store).
 """

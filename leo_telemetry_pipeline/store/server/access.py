@@ -1,7 +1,7 @@
-"""What is open to roles that nobody grants anything by name: everyone, and the roles of a host's web API.
+"""Access check: what PUBLIC and the web API roles of hosted databases may use.
 
-Belongs here: the questions, and closing Dagster's schema. Does not: closing our own tables (migrations), what each
-role of ours may do (docs/deployment.md).
+Belongs here: queries of privileges, and closing Dagster's schema. Does not: closing our own tables (migrations), what
+each of our roles may do (docs/deployment.md).
 """
 
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,11 +11,11 @@ from leo_telemetry_pipeline.store.server import schema_objects
 if TYPE_CHECKING:
     import psycopg2.extensions
 
-# Roles that the web API of a hosted PostgreSQL acts as (Supabase, Neon): keys to them are in browsers.
+# Roles of the web API of a hosted PostgreSQL (Supabase, Neon), whose keys are in browsers.
 STRANGERS = ("anon", "anonymous", "authenticated")
-# With the one whose key is for programs. Default privileges grant all of them whatever is made in public.
+# Including the role whose key is for servers. Default privileges grant them everything created in public.
 API_ROLES = (*STRANGERS, "service_role")
-# Tables of ours have our policy; a partition that somebody attached by hand may lack it.
+# Our tables are known by our policy; a partition attached by hand may lack it.
 _OPEN = """
 WITH spans AS (
     SELECT c.oid, c.relnamespace FROM pg_class AS c WHERE c.oid = 'workflow_trace_log'::regclass
@@ -40,7 +40,7 @@ FROM lists AS l CROSS JOIN LATERAL aclexplode(l.acl) AS entry LEFT JOIN pg_roles
 WHERE entry.grantee = 0 OR r.rolname = ANY(%(strangers)s)
 ORDER BY 1, 2
 """
-# Who could use a table that we made in a schema now: by its default privileges, or by those of all schemas.
+# Roles that could use a table created by us in a schema, by default privileges of that schema or of all schemas.
 _OPEN_BY_DEFAULT = """
 SELECT DISTINCT coalesce(r.rolname::text, 'PUBLIC')
 FROM pg_default_acl AS d CROSS JOIN LATERAL aclexplode(d.defaclacl) AS entry
@@ -59,17 +59,17 @@ class _Database(Protocol):
 
 
 def open_to_strangers(database: _Database) -> dict[str, list[str]]:
-    """Return the names of our tables, views, sequences and functions that each such role may use."""
+    """Return our tables, views, sequences and functions that each of PUBLIC and STRANGERS may use."""
     views, functions = schema_objects.names("views"), schema_objects.names("functions")
     parameters = {"views": views, "functions": functions, "strangers": list(STRANGERS)}
-    found: dict[str, list[str]] = {}
+    names_by_role: dict[str, list[str]] = {}
     for role, name in database.rows(_OPEN, parameters):
-        found.setdefault(role, []).append(name)
-    return found
+        names_by_role.setdefault(role, []).append(name)
+    return names_by_role
 
 
 def close_schema(cursor: "psycopg2.extensions.cursor", schema: str) -> None:
-    """Take a schema that we made from everyone that default privileges gave it to."""
+    """Revoke what default privileges grant on a schema that we created."""
     cursor.execute(
         "SELECT format('REVOKE ALL ON SCHEMA %%I FROM PUBLIC', %s::text)"
         " || coalesce(string_agg(format(', %%I', rolname), ''), '') FROM pg_roles WHERE rolname = ANY(%s)",
@@ -80,6 +80,6 @@ def close_schema(cursor: "psycopg2.extensions.cursor", schema: str) -> None:
 
 
 def open_by_default(cursor: "psycopg2.extensions.cursor", schema: str) -> list[str]:
-    """Return the roles to which a table that we make in a schema would be open."""
+    """Return the roles that could use a table that we create in a schema."""
     cursor.execute(_OPEN_BY_DEFAULT, {"schema": schema, "strangers": list(STRANGERS)})
     return [role for (role,) in cursor.fetchall()]

@@ -1,6 +1,6 @@
-"""What Dagster needs to know of this place, and what its own tables say of the daemon that works here.
+"""Dagster's home folder: environment of its processes, and the state of its daemon in its tables.
 
-Belongs here: the environment of a Dagster process, for whoever starts one. Does not: importing Dagster.
+Belongs here: what our processes need to know about Dagster. Does not: anything that imports Dagster.
 """
 
 import json
@@ -19,26 +19,26 @@ from leo_telemetry_pipeline.store.server.database import Target, prepare_for_dag
 Ask = Callable[..., list[tuple]]
 
 URL = PREFIX + "DAGSTER_URL"
-# The key in Dagster's own key-value table under which we note for which version its tables are complete.
+# Key in Dagster's key-value table: the version for which its tables are complete.
 TABLES_MADE = "leo_telemetry/tables_made"
-# The sensor that starts queued analyses; every sensor and schedule of ours begins like it.
+# Prefix of all our sensors and schedules, and the sensor that starts queued analyses.
 OURS = "leo_telemetry_"
 QUEUE_SENSOR = OURS + "queued_runs_sensor"
-# Dagster's daemons beat every half minute; one that is silent for longer is gone.
+# Dagster's daemons send a heartbeat every half minute.
 _DAEMON_ALIVE_S = 60
-# The queue is looked at every five seconds; a busy machine may take twenty times as long.
+# The queue sensor ticks every five seconds; a busy machine may take twenty times as long.
 _LOOKED_S = 120
-# A busy machine needs minutes to import what a run or a tick needs: neither is ended for that after Dagster's 60 s.
-# The grace period would follow the timeout by default, but ending a server should not take as long.
+# A busy machine may need minutes for the imports of a run or tick, longer than Dagster's default of 60 s.
+# The grace period would follow the timeout by default, but stopping a server should not take that long.
 _PATIENCE = {"DAGSTER_GRPC_TIMEOUT_SECONDS": "600", "DAGSTER_GRPC_SHUTDOWN_GRACE_PERIOD": "60"}
 
 
 @dataclass(frozen=True)
 class Daemon:
-    """A Dagster daemon as this home's instance knows it.
+    """State of the Dagster daemon of this home.
 
-    ``looks``: it looked at the queue lately, and could. ``failing``: our sensors and schedules that failed last, and
-    the daemon itself, with the reason.
+    ``beats``: it sends heartbeats. ``looks``: it checked the queue recently, without an error. ``failing``: (name,
+    reason) of our sensors and schedules whose last tick failed, and of the daemon itself.
     """
 
     beats: bool = False
@@ -47,7 +47,7 @@ class Daemon:
 
 
 def environment(target: Target, settings: Settings) -> dict[str, str]:
-    """Return the variables that every Dagster process of this home needs; its folder is made if it is missing."""
+    """Return the environment of every Dagster process of this home; create its folder if missing."""
     folder = make_home(settings.home, inside="dagster")
     _put(bundled("dagster.yaml"), folder / "dagster.yaml")
     prepare_for_dagster(target, settings.dagster_schema)
@@ -61,49 +61,49 @@ def environment(target: Target, settings: Settings) -> dict[str, str]:
 
 
 def inherited(environ: Mapping[str, str], target: Target) -> dict[str, str]:
-    """Return what a Dagster process that we start takes from ``environ``: nothing that is meant for another Dagster.
+    """Return ``environ`` for a Dagster process that we start, without variables meant for another Dagster.
 
-    ``DAGSTER_MODULE_NAME``, ``DAGSTER_WEBSERVER_READ_ONLY`` and the like stand for options of its commands; its time
-    limits stay, since they are about the machine.
+    ``DAGSTER_MODULE_NAME``, ``DAGSTER_WEBSERVER_READ_ONLY`` and the like set options of its commands. Its time limits
+    are kept, since they depend on the machine.
     """
     kept = own_connection.child_environment(environ, target.embedded)
     return {name: value for name, value in kept.items() if not name.startswith("DAGSTER_") or "TIMEOUT" in name}
 
 
 def tables_version() -> str:
-    """Return the version of Dagster whose tables are wanted."""
-    # Most processes never ask, and importing it takes 16 ms.
+    """Return the version of Dagster whose tables are needed."""
+    # Imported here because it takes 16 ms, and few processes need it.
     from importlib.metadata import version
 
     return version("dagster")
 
 
 def has_tables(target: Target) -> bool:
-    """Tell whether all of Dagster's own tables were made, with all that this version of it keeps in them."""
+    """Return whether all of Dagster's own tables exist, complete for this version."""
     with _asking(target) as ask:
         return _are_made(ask)
 
 
 def has_run(target: Target, dagster_run_id: str) -> bool:
-    """Tell whether a Dagster run belongs to this home's instance, also where another version made its tables."""
+    """Return whether a Dagster run belongs to this home's instance, whichever version created its tables."""
     with _asking(target) as ask:
         return _exist(ask, "runs") and bool(ask("SELECT FROM runs WHERE run_id = %s", dagster_run_id))
 
 
 def has_ended(target: Target, dagster_run_id: str) -> bool:
-    """Tell whether a Dagster run has recorded its end, which it does a moment after our row."""
+    """Return whether a Dagster run has recorded its end, which it does just after our row."""
     ended = "SELECT FROM runs WHERE run_id = %s AND status IN ('SUCCESS', 'FAILURE', 'CANCELED')"
     with _asking(target) as ask:
         return bool(ask(ended, dagster_run_id))
 
 
 def daemon_lives(target: Target) -> bool:
-    """Tell whether a Dagster daemon of this home looks at the queue, and can."""
+    """Return whether a Dagster daemon of this home checks the queue without errors."""
     return daemon(target).looks
 
 
 def daemon(target: Target) -> Daemon:
-    """Return what Dagster's tables say of the daemon of this home, and of the last looks of our sensors."""
+    """Return the state of this home's daemon and of the last ticks of our sensors, from Dagster's tables."""
     with _asking(target) as ask:
         beats = ask(_BEATS, _DAEMON_ALIVE_S) if _exist(ask, "daemon_heartbeats") else []
         if not beats or not _exist(ask, "job_ticks", "instigators"):
@@ -112,7 +112,7 @@ def daemon(target: Target) -> Daemon:
     looks = any(name == QUEUE_SENSOR and status != "FAILURE" and recent for name, status, recent, _ in ticks)
     failing = [(name, json.loads(body).get("error")) for name, status, _, body in ticks if status == "FAILURE"]
     if not looks and not failing:
-        # It may fail before it comes to our sensors; it keeps such errors for some minutes.
+        # The daemon may fail before it runs our sensors; it keeps such errors for some minutes.
         failing = [("the sensor daemon", error) for error in json.loads(beats[0][0]).get("errors") or ()]
     return Daemon(beats=True, looks=looks, failing=tuple((name, _first_line(error)) for name, error in failing))
 
@@ -122,10 +122,10 @@ _BEATS = """
 SELECT body FROM daemon_heartbeats
 WHERE daemon_type = 'SENSOR' AND timestamp > (clock_timestamp() AT TIME ZONE 'UTC') - make_interval(secs => %s)
 """
-# Before the name of a sensor or schedule, in what Dagster keeps of it.
+# Precedes the name of a sensor or schedule in Dagster's serialized state.
 _NAMED = '"job_name": "'
-# One look is under way for a moment; what the last one that ended came to is what counts. A sensor that was switched
-# off is not judged: its last look would be its judgement until Dagster purges it.
+# The last finished tick counts, not one in progress. Stopped sensors are excluded: their last tick would count until
+# Dagster purges it.
 _LAST_TICKS = """
 SELECT substring(i.instigator_body FROM %s), t.status,
     t.timestamp > (clock_timestamp() AT TIME ZONE 'UTC') - make_interval(secs => %s), t.tick_body
@@ -139,15 +139,15 @@ WHERE i.instigator_body LIKE %s AND i.status IS DISTINCT FROM 'STOPPED'
 
 def _first_line(error: dict[str, Any] | None) -> str:
     innermost = error or {}
-    # What user code raised is the cause of what Dagster says of it.
+    # Errors of user code are the cause of Dagster's error.
     while innermost.get("cause"):
         innermost = innermost["cause"]
     return (str(innermost.get("message") or "").strip().splitlines() or ["no reason given"])[0]
 
 
 def _are_made(ask: Ask) -> bool:
-    made = "SELECT FROM kvs WHERE key = %s AND value = %s"
-    return _exist(ask, "kvs") and bool(ask(made, TABLES_MADE, tables_version()))
+    query = "SELECT FROM kvs WHERE key = %s AND value = %s"
+    return _exist(ask, "kvs") and bool(ask(query, TABLES_MADE, tables_version()))
 
 
 def _exist(ask: Ask, *tables: str) -> bool:

@@ -1,7 +1,7 @@
-"""Where the data lies and how to talk to it: one way for every command, hook and asset.
+"""Database access for every command, hook and asset.
 
-Belongs here: connections, transactions with their time limits, Dagster's share of a database.
-Does not: reading addresses (addresses), any query.
+Belongs here: connections, transactions with time limits, Dagster's share of a database.
+Does not: parsing addresses (addresses), any query.
 psycopg2 is the only driver, and is imported with the first connection.
 """
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 DATABASE = "leo_telemetry"
 DAGSTER_DATABASE = "dagster"
 URL_VARIABLE = PREFIX + "DATABASE_URL"
-# The names of the errors of a server that has gone: of the driver, also as SQLAlchemy passes them on, and ours. A
-# statement that is refused or cancelled has a class of its own.
+# Names of errors that mean the server is unavailable: the driver's, also as wrapped by SQLAlchemy, and ours. Refused or
+# cancelled statements raise other classes.
 SERVER_GONE = {
     "OperationalError",
     "InterfaceError",
@@ -39,9 +39,9 @@ SERVER_GONE = {
 
 
 class Target:
-    """A database that answers: ``connect()`` opens a connection to it, ``dagster_url`` is Dagster's share.
+    """A database to connect to; ``dagster_url`` is the address of Dagster's tables.
 
-    ``dagster_shown`` is set where Dagster's tables have an address of their own.
+    ``dagster_shown`` is set if Dagster's tables have an address of their own.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Target:
         return _connected(self.dsn, self.shown, URL_VARIABLE, timeout_s)
 
     def connect_as_dagster(self) -> "psycopg2.extensions.connection":
-        """Open a connection to where Dagster's own tables are. Raises UserError (exit 3)."""
+        """Open a connection to the database of Dagster's own tables. Raises UserError (exit 3)."""
         if self.embedded is not None:
             return _connected_to_own(self.embedded, f"dbname={DAGSTER_DATABASE}", self.shown, 10)
         dsn = self.dagster_url.replace("postgresql+psycopg2", "postgresql", 1)
@@ -78,10 +78,10 @@ def _connected(dsn: str, shown: str, variable: str, timeout_s: int) -> "psycopg2
             dsn, application_name="leo-telemetry", connect_timeout=timeout_s, client_encoding="UTF8"
         )
     except psycopg2.OperationalError as error:
-        told = addresses.cannot_connect(shown, variable, str(error), parse_dsn(dsn), os.environ)
-        raise DatabaseAway(told) from None
+        message = addresses.cannot_connect(shown, variable, str(error), parse_dsn(dsn), os.environ)
+        raise DatabaseAway(message) from None
     except psycopg2.Error:
-        raise UserError(addresses.is_none(variable), NO_DATABASE) from None
+        raise UserError(addresses.not_an_address(variable), NO_DATABASE) from None
     if connection.server_version < 150000:
         connection.close()
         raise UserError(
@@ -112,10 +112,10 @@ class Database:
 
     @contextmanager
     def transaction(self, *, seconds: float = 300, consistent: bool = False) -> "Iterator[psycopg2.extensions.cursor]":
-        """Yield a cursor whose statements commit together, or not at all when the block raises.
+        """Yield a cursor; commit at the end of the block, roll back if it raises.
 
-        ``seconds`` limits each statement; a stopped process loses its transaction after a third of a minute. With
-        ``consistent`` all statements see the database as it was at the first of them.
+        ``seconds`` limits each statement; the transaction of a stopped process is aborted after 20 s. With
+        ``consistent`` all statements see one snapshot.
         """
         if self._connection is None or self._connection.closed:
             self._connection = self.target.connect(timeout_s=self.timeout_s)
@@ -124,48 +124,48 @@ class Database:
                 cursor.execute("SET TRANSACTION READ ONLY")
             if consistent:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-                # Before the first look: rows that are moved to another partition later stay where they were seen.
+                # Lock before the snapshot, so that rows are not moved to another partition meanwhile.
                 cursor.execute("LOCK TABLE ONLY workflow_trace_log IN ACCESS SHARE MODE")
             cursor.execute(
                 "SELECT set_config('statement_timeout', %s, true), set_config('lock_timeout', '20s', true),"
                 " set_config('idle_in_transaction_session_timeout', '20s', true),"
                 " set_config('client_connection_check_interval', '1s', true), set_config('timezone', 'UTC', true),"
-                # The driver reads no other times, which a role, a database or PGDATESTYLE may ask for.
+                # The driver parses only these styles; a role, a database or PGDATESTYLE may set others.
                 " set_config('datestyle', 'ISO', true), set_config('intervalstyle', 'postgres', true),"
-                # Each partition of a plan would be compiled anew, which takes longer than our statements do.
+                # JIT compiles each partition of a plan separately, which takes longer than our statements.
                 " set_config('jit', 'off', true),"
-                # What is counted fits into it; the server's own default would sort on disk.
+                # Our sorts fit in it; with the server's default they would spill to disk.
                 " set_config('work_mem', '32MB', true),"
-                # A day that was just imported has no statistics: taken for small, it would be looped over row by row.
+                # A day without statistics, just imported, would be taken for small and joined by nested loops.
                 " set_config('enable_nestloop', 'off', true)",
                 (f"{max(1, int(seconds * 1000))}ms",),
             )
             yield cursor
 
     def rows(self, sql: str, parameters: Any = None) -> list[tuple]:
-        """Run one query in a transaction of its own and return its rows."""
+        """Run one query in its own transaction and return its rows."""
         with self.transaction() as cursor:
             cursor.execute(sql, parameters)
             return cursor.fetchall()
 
     def cancel(self) -> None:
-        """Cancel the statement under way; for another thread than the one that waits for it."""
+        """Cancel the running statement; called from another thread than the one waiting for it."""
         connection = self._connection
         if connection is not None and not connection.closed:
             connection.cancel()
 
     def cut(self) -> None:
-        """Cut the line to a server that does not answer, so that whoever waits for it goes on with an error."""
+        """Shut down the socket to a server that does not answer, so that the waiting thread gets an error."""
         import psycopg2
 
-        # Closed meanwhile, its number could be that of another file.
+        # Without the lock, the descriptor could be closed and reused meanwhile.
         with self._closing, suppress(OSError, psycopg2.InterfaceError):
             if self._connection is not None and not self._connection.closed:
-                with socket(fileno=os.dup(self._connection.fileno())) as line:
-                    line.shutdown(SHUT_RDWR)
+                with socket(fileno=os.dup(self._connection.fileno())) as connection:
+                    connection.shutdown(SHUT_RDWR)
 
     def close(self) -> None:
-        """Give the connection back; the next transaction opens another."""
+        """Close the connection; the next transaction opens another."""
         with self._closing:
             if self._connection is not None:
                 self._connection.close()
@@ -174,7 +174,7 @@ class Database:
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[Target]:
-    """Yield the database that the settings name, started for as long as the block lasts if it is embedded."""
+    """Yield the database of the settings; the embedded one is started and kept running during the block."""
     if settings.database_url:
         yield outside(settings.database_url, settings.dagster_schema, settings.dagster_database_url)
         return
@@ -205,7 +205,7 @@ def replace_own(target: Target) -> None:
 
 
 def running(settings: Settings) -> Target:
-    """Return the database that the settings name, without starting it; the embedded one may be down."""
+    """Return the database of the settings without starting it; the embedded one may be down."""
     if settings.database_url:
         return outside(settings.database_url, settings.dagster_schema, settings.dagster_database_url)
     return _embedded(settings)
@@ -213,9 +213,9 @@ def running(settings: Settings) -> Target:
 
 @contextmanager
 def ready(settings: Settings) -> Iterator[Target]:
-    """Yield a database that has the newest tables.
+    """Yield a database with the newest schema.
 
-    The embedded one is brought there; an outside one is somebody's, so it is only asked for: UserError (exit 3).
+    The embedded one is migrated; an outside one is the user's to migrate, so it raises UserError (exit 3).
     """
     with opened(settings) as target:
         connection = target.connect()
@@ -231,9 +231,9 @@ def ready(settings: Settings) -> Iterator[Target]:
 
 
 def outside(url: str, dagster_schema: str, dagster_url: str = "") -> Target:
-    """Return the Target of an outside database, Supabase included. Raises UserError for what is no address.
+    """Return the Target of an outside database. Raises UserError for an invalid address.
 
-    ``dagster_url`` is where Dagster's tables are, if that is another address, such as a direct one past a pooler.
+    ``dagster_url`` is the address of Dagster's tables if it differs, such as a direct one past a pooler.
     """
     from psycopg2.extensions import make_dsn
 
@@ -249,7 +249,7 @@ def outside(url: str, dagster_schema: str, dagster_url: str = "") -> Target:
 
 
 def prepare_for_dagster(target: Target, dagster_schema: str) -> None:
-    """Make the schema that holds Dagster's own tables in an outside database. Raises UserError (exit 3)."""
+    """Create the schema of Dagster's own tables in an outside database. Raises UserError (exit 3)."""
     if target.embedded is not None:
         return
     import psycopg2
@@ -265,21 +265,21 @@ def prepare_for_dagster(target: Target, dagster_schema: str) -> None:
             )
             path, exists = cursor.fetchone() or ("", False)
             if path != dagster_schema:
-                # A pooler may drop the options of a connection without a word: the tables would lie anywhere.
-                raise UserError(addresses.is_pooler(shown), NO_DATABASE)
+                # A pooler may ignore connection options, and the tables would be created in another schema.
+                raise UserError(addresses.needs_direct_address(shown), NO_DATABASE)
             if not exists:
                 cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(dagster_schema)))
                 access.close_schema(cursor, dagster_schema)
             if roles := access.open_by_default(cursor, dagster_schema):
                 raise UserError(
                     f"{shown} would open Dagster's tables in the schema {dagster_schema} to {', '.join(roles)}: "
-                    f"name a schema that they may not use in {PREFIX}DAGSTER_SCHEMA, such as dagster",
+                    f"set {PREFIX}DAGSTER_SCHEMA to a schema that they may not use, such as dagster",
                     NO_DATABASE,
                 )
     except psycopg2.errors.InsufficientPrivilege:
         raise UserError(
             f"{shown} does not let us create the schema {dagster_schema} for Dagster's tables: "
-            f"create it, or name one in {PREFIX}DAGSTER_SCHEMA",
+            f"create it, or set {PREFIX}DAGSTER_SCHEMA to an existing one",
             NO_DATABASE,
         ) from None
     finally:
@@ -304,11 +304,11 @@ def _embedded_dagster_url(server: Embedded) -> str:
 def _unusable(home: Path, error: OSError) -> str:
     where = f" ({error.filename})" if error.filename else ""
     is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    advice = "make room there" if is_full else "see what is in the way there, or choose a folder you may write"
+    advice = "make room there" if is_full else "move what is in the way, or choose a folder you can write to"
     return f"LEO_TELEMETRY_HOME ({home}) cannot be used: {error.strerror}{where}; {advice}"
 
 
-# These two run where a server is started: in a process of ours, never in one that is measured.
+# These two run only in processes that start a server, never in a measured program.
 def _answers(server: Embedded, name: str) -> bool:
     import psycopg2
 
@@ -325,9 +325,9 @@ def _make_databases(server: Embedded) -> None:
         connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute("SELECT datname FROM pg_database")
-            there = {name for (name,) in cursor.fetchall()}
+            existing = {name for (name,) in cursor.fetchall()}
             for name in (DAGSTER_DATABASE, DATABASE):
-                if name not in there:
+                if name not in existing:
                     cursor.execute(f"CREATE DATABASE {name}")
     finally:
         connection.close()

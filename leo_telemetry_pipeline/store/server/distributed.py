@@ -1,6 +1,6 @@
-"""The span table on a Citus cluster: spread over its workers by trace, while the small tables stay where they are.
+"""Distribution of the span table on a Citus cluster, by trace; all other tables stay local.
 
-Belongs here: distributing, and saying why that cannot be done. Does not: nodes and shards, which are the cluster's own.
+Belongs here: distributing the table, and errors of doing so. Does not: managing the cluster's nodes and shards.
 """
 
 from dataclasses import dataclass
@@ -12,22 +12,22 @@ from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
 from leo_telemetry_pipeline.store.server.database import Database
 
 SPANS = "workflow_trace_log"
-# What is stored already is copied to the workers, in one transaction.
+# Existing spans are copied to the workers in one transaction.
 _LONGEST_S = 86_400
 
 
 @dataclass(frozen=True)
 class Distributed:
-    """The span table on a cluster: whether it was distributed just now, and over how many nodes with shards."""
+    """Result: whether the table was distributed just now, and the number of nodes with shards."""
 
     now: bool
     nodes: int
 
 
 def distribute(database: Database) -> Distributed:
-    """Distribute the span table by trace, unless it is already; all of it, or nothing.
+    """Distribute the span table by trace, unless it is distributed already, in one transaction.
 
-    Raises UserError (exit 3) where the server has no Citus, or does not let us.
+    Raises UserError (exit 3) if the server has no Citus, or does not allow it.
     """
     shown = database.target.shown
     if database.target.embedded is not None:
@@ -46,7 +46,7 @@ def distribute(database: Database) -> Distributed:
             return Distributed(now, _one(cursor))
     except psycopg2.Error as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"{shown} could not distribute {SPANS} ({reason}): nothing was changed", NO_DATABASE) from None
+        raise UserError(f"{shown} could not distribute {SPANS} ({reason}); nothing was changed", NO_DATABASE) from None
 
 
 def _require_citus(cursor: psycopg2.extensions.cursor, shown: str) -> None:
@@ -54,8 +54,8 @@ def _require_citus(cursor: psycopg2.extensions.cursor, shown: str) -> None:
     row = cursor.fetchone()
     if row is None:
         raise UserError(
-            f"{shown} has no Citus: install its extension on the server and name it in shared_preload_libraries, "
-            "or go on without --distributed",
+            f"{shown} has no Citus: install the extension and add it to shared_preload_libraries, "
+            "or leave out --distributed",
             NO_DATABASE,
         )
     if not row[0]:

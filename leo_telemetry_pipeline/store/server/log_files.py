@@ -1,6 +1,6 @@
-"""Log files that others write to, kept small in place.
+"""Truncation of log files that other processes append to.
 
-Belongs here: cutting a file. Does not: what is written to it.
+Belongs here: truncating a file in place. Does not: what is written to it.
 """
 
 import fcntl
@@ -12,10 +12,10 @@ _KEPT = 1 << 18
 
 
 def cut(log: Path, longest: int = LONGEST) -> None:
-    """Keep only the last quarter MiB of a log that has grown over ``longest`` bytes, in place: others append to it."""
+    """Truncate a log of more than ``longest`` bytes to its last 256 KiB, in place, since others append to it."""
     if not log.exists() or log.stat().st_size <= longest:
         return
-    # Not through a link: what it leads to is somebody else's.
+    # Do not follow a link, which may lead to somebody else's file.
     with os.fdopen(os.open(log, os.O_RDWR | os.O_NOFOLLOW), "r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         size = file.seek(0, os.SEEK_END)

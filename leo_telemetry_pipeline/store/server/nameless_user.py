@@ -1,11 +1,11 @@
-"""``initdb`` for a user without an entry in /etc/passwd, as OpenShift and ``docker run --user 12345`` give one.
+"""``initdb`` for a user without an entry in /etc/passwd, as with OpenShift or ``docker run --user 12345``.
 
-Belongs here: programs that do without the entry. Does not: the programs of every other user (server_programs).
+Belongs here: patched copies of its programs. Does not: running them, programs for other users (server_programs).
 
-Only ``initdb`` and the single-user server that it runs insist on the name of their user, which they then do not need:
-the role's name is given. No option stops them, and an ordinary user cannot add an entry. So they run as copies whose
-import of ``getpwuid`` reads ``getpwent``, a name of the same length: the first entry of the file. The server itself
-never asks, and runs unchanged.
+Only ``initdb`` and the single-user server that it runs look up the name of their user, although the role's name is
+given. No option prevents that, and an ordinary user cannot add an entry. So copies are run that import ``getpwent``, a
+name of the same length, instead of ``getpwuid``: it returns the first entry of the file. The server itself never looks
+it up, and runs unchanged.
 """
 
 import os
@@ -22,7 +22,7 @@ _ASKS, _TAKES_ANY = b"\0getpwuid\0", b"\0getpwent\0"
 
 
 def is_nameless() -> bool:
-    """Tell whether this process's user has no entry."""
+    """Return whether this process's user has no entry."""
     import pwd
 
     try:
@@ -34,7 +34,7 @@ def is_nameless() -> bool:
 
 @contextmanager
 def programs_for_initdb(programs: Path, folder: Path) -> Iterator[Path]:
-    """Yield the folder of ``initdb`` for this user: ``programs``, or copies in ``folder`` that are removed afterwards.
+    """Yield the folder of ``initdb`` for this user: ``programs``, or temporary copies in ``folder``.
 
     Raises UserError (exit 3).
     """
@@ -42,7 +42,7 @@ def programs_for_initdb(programs: Path, folder: Path) -> Iterator[Path]:
         yield programs
         return
     if sys.platform != "linux":
-        raise _no_way("only on Linux can its first start do without one")
+        raise _no_way("only on Linux can it start without one")
     shutil.rmtree(folder, ignore_errors=True)
     try:
         yield _copied(programs, folder)
@@ -55,7 +55,7 @@ def _copied(programs: Path, folder: Path) -> Path:
     package = installed.parent
     copy = folder / package.name / installed.name
     (copy / "bin").mkdir(parents=True, mode=0o700)
-    # The programs look for everything else beside themselves and beside their package.
+    # The programs find everything else relative to themselves and to their package.
     for path in installed.iterdir():
         if path.name != "bin":
             (copy / path.name).symlink_to(path)
@@ -65,7 +65,7 @@ def _copied(programs: Path, folder: Path) -> Path:
     for name in _ASKING:
         read = (programs / name).read_bytes()
         if _ASKS not in read:
-            raise _no_way(f"its {name} asks for one in a way that is not known here")
+            raise _no_way(f"its {name} looks it up in an unknown way")
         (copy / "bin" / name).write_bytes(read.replace(_ASKS, _TAKES_ANY))
         (copy / "bin" / name).chmod(0o700)
     return copy / "bin"
@@ -74,6 +74,6 @@ def _copied(programs: Path, folder: Path) -> Path:
 def _no_way(why: str) -> UserError:
     return UserError(
         f"User {os.geteuid()} has no entry in /etc/passwd, which the embedded PostgreSQL needs: {why}; add an entry, "
-        "or set LEO_TELEMETRY_DATABASE_URL to a PostgreSQL of yours",
+        "or set LEO_TELEMETRY_DATABASE_URL to your own PostgreSQL",
         NO_DATABASE,
     )

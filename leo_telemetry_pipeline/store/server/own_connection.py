@@ -1,7 +1,7 @@
-"""Connections to the embedded server, which take nothing from libpq's environment variables.
+"""Connections to the embedded server, independent of libpq's environment variables.
 
-Belongs here: what is fixed for libpq, and what no parameter can fix. Does not: addresses of outside databases,
-where PG* variables keep their meaning.
+Belongs here: fixed parameters, and variables that no parameter overrides. Does not: addresses of outside databases,
+for which PG* variables keep their meaning.
 """
 
 import os
@@ -17,7 +17,7 @@ from leo_telemetry_pipeline.store.server.embedded import ROLE, Embedded
 if TYPE_CHECKING:
     import psycopg2.extensions
 
-# A parameter that is given wins over its variable, also where what is given is empty.
+# A parameter overrides its variable, even if it is empty.
 _FIXED = {
     "port": "5432",
     "hostaddr": "",
@@ -50,14 +50,14 @@ _FIXED = {
     "krbsrvname": "postgres",
     "gsslib": "",
 }
-# libpq reads these whatever it is given: a service is looked up first, and three settings go to the server last.
+# libpq reads these in any case: a service is looked up first, and three settings are sent to the server last.
 UNFIXABLE = {"PGSERVICE": "service", "PGDATESTYLE": "DateStyle", "PGTZ": "TimeZone", "PGGEQO": "geqo"}
 
 
 def parameters(server: Embedded) -> dict[str, str]:
-    """Return everything that libpq needs to connect but the database's name; the password is in it."""
+    """Return libpq's parameters, including the password but without the database's name."""
     fixed = {name: value for name, value in _FIXED.items() if addresses.knows(name)}
-    # PGPASSWORD would win over a password file, so the password itself is given.
+    # PGPASSWORD would override a password file, so the password itself is passed.
     return fixed | {
         "host": str(server.sockets),
         "user": ROLE,
@@ -67,7 +67,7 @@ def parameters(server: Embedded) -> dict[str, str]:
 
 
 def password(server: Embedded) -> str:
-    """Return the server's password, empty where its file cannot be read, which libpq then says."""
+    """Return the server's password, empty if its file cannot be read, which libpq then reports."""
     try:
         return server.password_file.read_text(encoding="utf-8").strip().rpartition(":")[2]
     except OSError:
@@ -79,8 +79,8 @@ def connect(
 ) -> "psycopg2.extensions.connection":
     """Open a connection to a database of the server.
 
-    In a process of our own, ``forget`` first drops from its environment what no parameter can fix. Elsewhere that is
-    the program's: UserError (exit 3) names the variable that keeps it from connecting. Raises psycopg2.Error.
+    In our own processes, ``forget`` first removes variables that no parameter overrides. In a measured program they are
+    left alone: UserError (exit 3) names one that prevents the connection. Raises psycopg2.Error.
     """
     import psycopg2
     from psycopg2.extensions import make_dsn
@@ -95,31 +95,31 @@ def connect(
         if culprit is None:
             raise
         raise UserError(
-            f"{culprit} is {os.environ[culprit]!r}, with which PostgreSQL's library reaches no database at all, "
-            "the embedded one included: correct it, or unset it",
+            f"{culprit} is {os.environ[culprit]!r}, with which PostgreSQL's library cannot connect to any database, "
+            "not even the embedded one: correct it, or unset it",
             NO_DATABASE,
         ) from None
 
 
 def _forget_variables() -> None:
-    """Drop from this process's environment what libpq would read whatever it is given."""
+    """Remove the variables that libpq reads in any case from this process's environment."""
     for name in UNFIXABLE:
         os.environ.pop(name, None)
 
 
-def to_blame(said: str, environ: Mapping[str, str]) -> str | None:
-    """Return the variable of UNFIXABLE that made a connection fail, going by what libpq or the server ``said``."""
-    # libpq may speak the user's language, but it names the service or its file.
+def to_blame(message: str, environ: Mapping[str, str]) -> str | None:
+    """Return the variable of UNFIXABLE that made a connection fail, by the message of libpq or the server."""
+    # libpq's message may be localized, but it names the service or its file.
     words = {name: [what] for name, what in UNFIXABLE.items()}
     words["PGSERVICE"] += filter(None, [environ.get("PGSERVICE"), environ.get("PGSERVICEFILE"), "pg_service.conf"])
-    return next((name for name in UNFIXABLE if environ.get(name) and _mentions(said, words[name])), None)
+    return next((name for name in UNFIXABLE if environ.get(name) and _mentions(message, words[name])), None)
 
 
 def for_sqlalchemy(url: str, variable: str) -> str:
-    """Return the address of Dagster's tables that a variable holds as SQLAlchemy needs it, in a process of Dagster's.
+    """Return the address of Dagster's tables, from a variable, for SQLAlchemy in one of Dagster's processes.
 
-    With that of the embedded database, variables that no parameter can fix are dropped from this process's
-    environment: Dagster would store times of another zone. Raises UserError (exit 3) for what is not an address.
+    For the embedded database, variables that no parameter overrides are removed from this process's environment, since
+    Dagster would store times in another zone. Raises UserError (exit 3) for an invalid address.
     """
     from psycopg2.extensions import make_dsn
 
@@ -128,17 +128,17 @@ def for_sqlalchemy(url: str, variable: str) -> str:
     if parts.get("passfile") != str(server.password_file) or parts["host"] != str(server.sockets):
         return addresses.for_sqlalchemy(parts)
     _forget_variables()
-    # An address that somebody wrote may name a schema on such a server.
+    # An address written by the user may set a schema in its options.
     given = parameters(server) | {"options": parts.get("options", "")}
     user, secret = quote(given.pop("user"), safe=""), quote(given.pop("password"), safe="")
-    # SQLAlchemy leaves out empty parameters, but hands a ``dsn`` to psycopg2 as it is.
+    # SQLAlchemy drops empty parameters, but passes a ``dsn`` to psycopg2 unchanged.
     return f"postgresql+psycopg2://{user}:{secret}@/{parts['dbname']}?dsn={quote(make_dsn(**given), safe='')}"
 
 
 def child_environment(environ: Mapping[str, str], server: Embedded | None) -> dict[str, str]:
-    """Return the environment for a child of ours, without PG* where its database is the embedded one."""
+    """Return the environment of a child process, without PG* if its database is the embedded one."""
     return {name: value for name, value in environ.items() if server is None or not name.startswith("PG")}
 
 
-def _mentions(said: str, words: Iterable[str]) -> bool:
-    return any(word.lower() in said.lower() for word in words)
+def _mentions(message: str, words: Iterable[str]) -> bool:
+    return any(word.lower() in message.lower() for word in words)

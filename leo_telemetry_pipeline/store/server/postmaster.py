@@ -1,9 +1,9 @@
-"""The embedded server's processes: which they are, and whether any is left.
+"""Processes of the embedded server: which they are, and whether any is left.
 
-Belongs here: recognising them, and the lock that all of them hold. Does not: starting and stopping (embedded).
+Belongs here: identifying them, and the lock that they all hold. Does not: starting and stopping (embedded).
 
-A process id in a file proves nothing: after a crash it may be another program's. The lock is freed by the kernel, and
-a process is signalled only after it was recognised by what it executes and in which folder.
+A process id in a file proves nothing: after a crash it may belong to another program. The lock is released by the
+kernel, and a process is signalled only after it is identified by its command line and data folder.
 """
 
 import fcntl
@@ -21,7 +21,7 @@ _SERVER = re.compile(r".*/postgres -D (.+)", re.DOTALL)
 
 
 class Postmaster:
-    """The server of one data folder, as its processes, files and lock show it."""
+    """The server of one data folder, seen through its processes, files and lock."""
 
     def __init__(self, data: Path, sockets: Path, lock: Path) -> None:
         self._data = data
@@ -31,12 +31,12 @@ class Postmaster:
 
     @property
     def runs(self) -> bool:
-        """Whether the process that the server's file names is the server of this folder."""
+        """Whether the process in postmaster.pid is the server of this folder."""
         pid = _number_in(self._named_in)
         return pid is not None and self._is_server(pid)
 
     def take_lock(self) -> int | None:
-        """Lock out other starts and return the descriptor for the server to inherit; None while a process has it."""
+        """Take the lock and return its descriptor for the server to inherit; None while a process holds it."""
         descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -46,7 +46,7 @@ class Postmaster:
         return descriptor
 
     def ends_within(self, seconds: float) -> bool:
-        """Wait until no process of a server is left, and tell whether that came in time."""
+        """Wait until no process of a server is left; return whether that happened within ``seconds``."""
         give_up = time.monotonic() + seconds
         while (lock := self.take_lock()) is None:
             if time.monotonic() > give_up:
@@ -56,16 +56,16 @@ class Postmaster:
         return True
 
     def forget(self) -> None:
-        """Remove the files of a server that has ended, which PostgreSQL believes as long as any process has its id.
+        """Remove the files of a server that has ended; PostgreSQL trusts them if any process has the id in them.
 
-        The caller holds the lock. A server of an older version holds none, so it is recognised as well.
+        The caller holds the lock. Servers started by older versions hold none, so their process is checked too.
         """
         if not self.runs:
-            for left in (self._named_in, *self._sockets):
-                left.unlink(missing_ok=True)
+            for leftover in (self._named_in, *self._sockets):
+                leftover.unlink(missing_ok=True)
 
     def end_orphans(self) -> None:
-        """End processes that outlived their server, such as one amid a long statement (Linux; elsewhere we wait)."""
+        """End processes that outlive their server, such as one in a long statement; on Linux only."""
         at_work = {pid: command(pid) for pid in working_in(self._data, server_user())}
         if self.runs or any(self._is_server(pid) for pid in at_work):
             return
@@ -75,7 +75,7 @@ class Postmaster:
                     os.kill(pid, signal.SIGQUIT)
 
     def _is_server(self, pid: int) -> bool:
-        """Tell whether a process is the server of this folder; its children show another command line."""
+        """Return whether a process is the server of this folder; its children have another command line."""
         executes = _SERVER.fullmatch(command(pid))
         with suppress(OSError):
             return executes is not None and Path(executes[1]).samefile(self._data)

