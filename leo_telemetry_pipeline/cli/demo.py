@@ -1,7 +1,7 @@
-"""``leo-telemetry demo``: the whole loop on sample data, in a home and database of its own.
+"""``leo-telemetry demo``: run the whole loop on sample data, in a separate home and database.
 
-Belongs here: the steps, in words a newcomer understands. Does not: any shortcut around the real ones: the
-analysis is a queued row that Dagster's daemon finds and executes.
+Belongs here: the steps, explained for a newcomer. Does not: shortcuts. The analysis is a queued row that Dagster's
+daemon finds and executes.
 """
 
 import json
@@ -42,7 +42,7 @@ PATIENCE_S = 180
 
 @click.command()
 def demo() -> None:
-    """See it find planted slowdowns, in a home of its own; your own data is not touched."""
+    """Watch it find planted slowdowns, in a home of its own; your own data is not touched."""
     home = Settings().home / "demo"
     environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     environment[PREFIX + "HOME"] = str(home)
@@ -65,14 +65,14 @@ def demo() -> None:
 
 
 def load(connection: Database, home: Path) -> None:
-    """Store the history of the last days, unless it is there from today, and the sample."""
+    """Store the generated history, unless today's is there already, and the sample."""
     _load_history(connection, home)
     _load_sample(connection)
 
 
 def conclusion(found: Sequence[Item], planted: Mapping[str, Any]) -> str:
-    """Say what the open items are about, and whether that is what the manifest says is planted."""
-    lines = [f"   {len(found)} improvement item(s) are open, one for each cause and not for each bottleneck:"]
+    """Describe the open items, and whether they match the manifest of planted slowdowns."""
+    lines = [f"   {len(found)} improvement item(s) are open, one per cause, not one per bottleneck:"]
     named = set()
     for item in sorted(found, key=lambda item: -item.source_detail["ratio"]):
         name, *members = [":".join(dimension) for dimension in item_resolutions.dimensions_of(item.source_detail)]
@@ -80,11 +80,11 @@ def conclusion(found: Sequence[Item], planted: Mapping[str, Any]) -> str:
         lines.append(f"   - {item.title}")
         if members:
             lines.append(f"     which also slows {', '.join(members)}")
-    causes = {f"{one['dimension_type']}:{one['dimension_key']}": one["cause"] for one in planted["planted"]}
+    causes = {f"{row['dimension_type']}:{row['dimension_key']}": row["cause"] for row in planted["planted"]}
     if named == set(causes):
         lines.append(f"   These are exactly the {len(causes)} slowdowns that were planted.")
     else:
-        lines.append(f"   That is not what was planted: {'; '.join(causes.values())}.")
+        lines.append(f"   These are not the slowdowns that were planted: {'; '.join(causes.values())}.")
     return "\n".join(lines)
 
 
@@ -98,10 +98,10 @@ def _load_history(connection: Database, home: Path) -> None:
     made = _manifest(home)
     last_days = Window(midnight - timedelta(days=generated.DAYS), midnight, generated.PROJECT)
     if made.exists() and json.loads(made.read_text())["generated"] == midnight.isoformat():
-        click.echo(f"   {measure.count(connection, last_days)[0]} generated spans are there from an earlier run today")
+        click.echo(f"   {measure.count(connection, last_days)[0]} generated spans remain from an earlier run today")
         return
     if purge(connection, What(project=generated.PROJECT)).spans:
-        click.echo("   the generated history of an earlier day is replaced")
+        click.echo("   replacing the generated history of an earlier day")
     spans.ensure_partitions(connection, last_days.start, now)
     history = list(generated.generate(midnight))
     stored = spans.insert(connection, history)
@@ -109,10 +109,10 @@ def _load_history(connection: Database, home: Path) -> None:
     made.touch(mode=0o600)
     made.write_text(json.dumps(planted, indent=2) + "\n")
     click.echo(f"   {stored} generated spans: {generated.DAYS} days of a LEO-like workflow, seed {generated.SEED}")
-    click.echo(f"   {len(generated.SLOWDOWNS)} things were made slower in the last {generated.WINDOW_DAYS} days:")
+    click.echo(f"   {len(generated.SLOWDOWNS)} slowdowns were planted in the last {generated.WINDOW_DAYS} days:")
     for slowdown in generated.SLOWDOWNS:
         click.echo(f"   - {slowdown.cause}")
-    click.echo(f"   ({made} lists all that gets slower by them)")
+    click.echo(f"   ({made} lists every dimension that they slow down)")
 
 
 def _load_sample(connection: Database) -> None:

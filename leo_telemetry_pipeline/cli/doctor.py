@@ -1,6 +1,6 @@
-"""``leo-telemetry doctor``: in one screen, what works, what does not, and what to do.
+"""``leo-telemetry doctor``: one screen on what works, what does not, and how to fix it.
 
-Belongs here: gathering facts, and the pure judgement of each. Does not: repairing anything.
+Belongs here: gathering facts, and a pure verdict on each. Does not: repairing anything.
 """
 
 import os
@@ -28,7 +28,7 @@ from leo_telemetry_pipeline.store.server.dagster_home import Daemon
 from leo_telemetry_pipeline.store.server.database import Database, Target
 
 LEAST_FREE = 1_000_000_000
-# Of the newest runs, so many are looked at for one that somebody took.
+# How many of the newest runs are searched for one that a worker took.
 LOOKED_AT = 20
 LONG_QUEUE = timedelta(minutes=10)
 FEW_DAYS = timedelta(days=2)
@@ -39,7 +39,7 @@ SHOWN_NAMES = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Here:
-    """What can be seen without a database; sizes in bytes."""
+    """Facts available without a database; sizes in bytes."""
 
     enabled: bool
     free: int
@@ -51,7 +51,7 @@ class Here:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts(Here):
-    """What the judgements depend on; times in UTC."""
+    """All facts that the verdicts depend on; times in UTC."""
 
     now: datetime
     database: str
@@ -71,7 +71,7 @@ class Facts(Here):
 
 @click.command()
 def doctor() -> None:
-    """Tell whether everything works, and what to do if not. Exit status 1 when something does not."""
+    """Check that everything works, and say what to do if not. Exit status 1 if something does not."""
     settings = Settings()
     here, status = look(settings), 1
     try:
@@ -85,7 +85,7 @@ def doctor() -> None:
 
 
 def judge(facts: Facts) -> list[Verdict]:
-    """Return a verdict on each part, in the order in which they depend on each other."""
+    """Return a verdict on each part, in order of dependency."""
     return [
         _switch(facts),
         Verdict("database", facts.database),
@@ -104,11 +104,11 @@ def judge(facts: Facts) -> list[Verdict]:
 
 
 def judge_without(here: Here, remedy: str) -> list[Verdict]:
-    """Return a verdict on each part that can be judged while the database cannot be used."""
+    """Return a verdict on each part that can be judged without the database."""
     spool = _spool(here)
     if here.spooled:
         spool = Verdict("spool", f"{here.spooled} segment(s) wait for the database")
-    # Whether a daemon would do without a hook is unknown.
+    # Whether a daemon makes the hook unnecessary is unknown.
     hooks = installed_hooks.judge(here.hooks, daemon_lives=True)
     return [_switch(here), Verdict("database", "cannot be used", remedy), _disk(here), spool, *hooks]
 
@@ -139,7 +139,7 @@ def _collection(facts: Facts) -> Verdict:
         return Verdict("collection", f"no spans yet{aside}", "leo-telemetry import FILE...")
     age = facts.now - facts.newest_span
     said = f"newest span stored {text.lasted(age.total_seconds())} ago{aside}"
-    return Verdict("collection", said, "" if age < FEW_DAYS else "see whether what writes spans still runs")
+    return Verdict("collection", said, "" if age < FEW_DAYS else "check that the programs that record spans still run")
 
 
 _LOOK_ASIDE = 'leo-telemetry psql -c "SELECT source, line, reason FROM telemetry_quarantine"'
@@ -148,7 +148,7 @@ _LOOK_ASIDE = 'leo-telemetry psql -c "SELECT source, line, reason FROM telemetry
 def _spool(here: Here) -> Verdict:
     if here.spool_refused:
         folder = spool.folder_of(here.home)
-        said = f"nothing can wait in {folder}: it must be a folder of yours that nobody else may write to"
+        said = f"{folder} cannot be used: it must be a folder of yours that nobody else may write to"
         return Verdict("spool", said, f"chmod 700 {folder}, or move it away")
     if not here.spooled:
         return Verdict("spool", "empty")
@@ -157,22 +157,22 @@ def _spool(here: Here) -> Verdict:
 
 _AGAINST = {
     "queue_full": "raise LEO_TELEMETRY_QUEUE_SPANS, or record fewer spans",
-    "spool_full": "raise LEO_TELEMETRY_SPOOL_BYTES, or see why the database was away",
-    "spool_disk_full": "make room where LEO_TELEMETRY_HOME lies",
+    "spool_full": "raise LEO_TELEMETRY_SPOOL_BYTES, or find out why the database was unavailable",
+    "spool_disk_full": "make room on the disk of LEO_TELEMETRY_HOME",
     "spool_unavailable": "let the programs that record spans write to LEO_TELEMETRY_HOME",
-    "invalid": "see what the program passes as attributes",
+    "invalid": "check which attributes the program passes",
 }
-# Nothing can be done against these.
+# These have no remedy.
 _BECAUSE = {
     "torn": " (a program was killed while writing)",
-    "out_of_time": " (a program ended before a slow disk took them)",
-    "refused": " (by the table, which keeps them in telemetry_quarantine)",
+    "out_of_time": " (a program ended before a slow disk accepted them)",
+    "refused": " (by the table; they are in telemetry_quarantine)",
 }
 
 
 def _losses(facts: Facts) -> Verdict:
     if not facts.losses:
-        return Verdict("losses", "none that is known of")
+        return Verdict("losses", "none known")
     said = ", ".join(f"{count} {reason}{_BECAUSE.get(reason, '')}" for reason, count in facts.losses.items())
     remedies = [_AGAINST[reason] for reason in facts.losses if reason in _AGAINST]
     return Verdict("losses", f"span(s) lost in the last 7 days: {said}", "; ".join(remedies))
@@ -182,23 +182,23 @@ def _removed(facts: Facts) -> list[Verdict]:
     if not facts.removed:
         return []
     said = ", ".join(f"{key} ({count})" for key, count in facts.removed)
-    return [Verdict("redaction", f"attributes not kept: {said}; LEO_TELEMETRY_KEEP_KEYS keeps those it names")]
+    return [Verdict("redaction", f"attributes not kept: {said}; to keep one, name it in LEO_TELEMETRY_KEEP_KEYS")]
 
 
-# By kind: what was noticed, and what to do about it; no remedy where the notice only informs.
+# Per kind of notice: its text and remedy; no remedy where the notice only informs.
 _NOTICED = {
-    intake.REJECTED: ("span(s) rejected", "see what sends them: docs/opentelemetry.md, Limits and answers"),
-    intake.REFUSED: ("request(s) refused", "see what sends them: docs/opentelemetry.md, Limits and answers"),
+    intake.REJECTED: ("span(s) rejected", "check their sender: docs/opentelemetry.md, Limits and answers"),
+    intake.REFUSED: ("request(s) refused", "check their sender: docs/opentelemetry.md, Limits and answers"),
     intake.IMPLAUSIBLE_TIMES: (
-        "span(s) with times that cannot be true",
-        "see the units and the clock of what sends them",
+        "span(s) with implausible times",
+        "check the time units and the clock of their sender",
     ),
-    intake.WRONG_PROTOCOL: ("request(s) in a protocol not spoken here", "use OTLP over HTTP: docs/opentelemetry.md"),
+    intake.WRONG_PROTOCOL: ("request(s) in an unsupported protocol", "use OTLP over HTTP: docs/opentelemetry.md"),
     intake.TOO_MANY_CLIENTS: ("client(s) turned away", "raise LEO_TELEMETRY_SERVE_CLIENTS, or run a second receiver"),
     intake.UNTESTED_VERSION: ("span(s) of a version newer than tested", ""),
     intake.KEY_CONFLICT: (
-        "span(s) not stored, since another span has their ids and start",
-        "let their source give each span an id of its own",
+        "span(s) not stored, since another span has the same ids and start",
+        "make their sender give each span an id of its own",
     ),
 }
 SHOWN_NOTICES = 5
@@ -231,21 +231,19 @@ def _worker(facts: Facts) -> Verdict:
     if facts.daemon.failing:
         name, why = facts.daemon.failing[0]
         said = f"a Dagster daemon is running, but {name} fails: {text.cut(text.in_a_line(why), 120)}"
-        return Verdict(
-            "worker", said, "start `leo-telemetry dev` or `worker` anew; should it fail again, see what it prints"
-        )
+        return Verdict("worker", said, "restart `leo-telemetry dev` or `worker`; if it fails again, see what it prints")
     if facts.daemon.looks:
         return Verdict("worker", "a Dagster daemon is running")
     if facts.daemon.beats:
         said = "a Dagster daemon is running, but has not looked at the queue for two minutes"
         return Verdict(
-            "worker", said, "wait if it has only begun; else see what it prints, and whether a sensor is off"
+            "worker", said, "wait if it has just started; else see what it prints, and whether a sensor is off"
         )
     if facts.executed_elsewhere:
-        return Verdict("worker", "no daemon of this home; another Dagster instance executed the last analysis")
+        return Verdict("worker", "no daemon in this home; another Dagster instance executed the last analysis")
     if facts.hooks.run:
         return Verdict("worker", "no daemon; the hook starts a worker when one is needed")
-    return Verdict("worker", "no daemon, and no hook that would start one", "leo-telemetry service install")
+    return Verdict("worker", "no daemon, and no hook to start a worker", "leo-telemetry service install")
 
 
 def _last_analysis(facts: Facts) -> Verdict:
@@ -257,13 +255,14 @@ def _last_analysis(facts: Facts) -> Verdict:
         return Verdict("analysis", "none yet", "leo-telemetry analyze")
     age = facts.now - facts.last.window_end
     said = (
-        f"the last one looked up to {text.lasted(age.total_seconds())} ago: {facts.last.findings_count} bottleneck(s)"
+        f"the last one covers spans up to {text.lasted(age.total_seconds())} ago: {facts.last.findings_count}"
+        " bottleneck(s)"
     )
     return Verdict("analysis", said, "" if age < facts.stale_after else "leo-telemetry analyze")
 
 
 def look(settings: Settings) -> Here:
-    """Return what can be seen without a database."""
+    """Gather the facts that need no database."""
     nearest = next(path for path in (settings.home, *settings.home.parents) if os.access(path, os.F_OK))
     spooled, refused = 0, not os.access(nearest, os.W_OK | os.X_OK)
     folder = spool.folder_of(str(settings.home))
@@ -312,6 +311,6 @@ def _gather(settings: Settings, here: Here) -> Facts:
 
 
 def _is_elsewhere(target: Target, newest: Sequence[Run]) -> bool:
-    """Tell whether the last run that somebody took is unknown to this home's Dagster."""
+    """Return whether the last run that a worker took is unknown to this home's Dagster."""
     taken = next((run.dagster_run_id for run in newest if run.dagster_run_id), None)
     return taken is not None and not dagster_home.has_run(target, taken)

@@ -1,7 +1,7 @@
-"""``leo-telemetry findings``: the block that shows what the last analysis found.
+"""``leo-telemetry findings``: print the findings of the last analysis as a block of text.
 
-Belongs here: the block, for every state the system can be in, as a pure function of rows.
-Does not: finding anything. Imports neither Dagster nor pandas nor SQLAlchemy, to answer at once.
+Belongs here: the block for every state of the system, as a pure function of rows.
+Does not: the analysis. Imports neither Dagster nor pandas nor SQLAlchemy, so that it responds immediately.
 """
 
 import shlex
@@ -30,7 +30,7 @@ SILENCE = timedelta(hours=48)
 
 @dataclass(frozen=True)
 class State:
-    """All that the block depends on. ``last``: the SUCCEEDED run; ``newest``: the run asked for last."""
+    """Inputs of the block. ``last``: the last SUCCEEDED run; ``newest``: the last requested run."""
 
     now: datetime
     last: Run | None
@@ -54,7 +54,7 @@ def findings(as_json: bool, verbose: bool) -> None:
 
 
 def read(connection: database.Database) -> State:
-    """Read what the block needs."""
+    """Read the inputs of the block."""
     newest = [run for run in runs.latest(connection, 100) if run.scope_type == "ALL"]
     return State(
         datetime.now(UTC),
@@ -66,8 +66,8 @@ def read(connection: database.Database) -> State:
 
 
 def render(state: State, *, verbose: bool = False) -> str:
-    """Return the block, without a newline at its end."""
-    lines = [HEADER, *_on_the_way(state)]
+    """Format the block, without a trailing newline."""
+    lines = [HEADER, *_pending(state)]
     if state.last is None or state.last.output_ref is None:
         return "\n".join([*lines, "  No workflow telemetry analysis available yet"])
     finished = state.last.finished_at or state.last.triggered_at
@@ -84,7 +84,7 @@ def render(state: State, *, verbose: bool = False) -> str:
 
 
 def render_dry(found: dict[str, Any], end: datetime, *, verbose: bool) -> str:
-    """Return the block of an analysis that wrote nothing."""
+    """Format the block of a dry run."""
     what = f"  Dry run up to {end:%Y-%m-%d %H:%M} UTC: nothing was written"
     return "\n".join([HEADER, what, *_result(found, verbose), "", f"  ({_scanned(found)})"])
 
@@ -94,7 +94,7 @@ def _scanned(found: dict[str, Any]) -> str:
 
 
 def to_json(state: State) -> dict[str, Any]:
-    """Return the same as data."""
+    """Return the content of the block as JSON data."""
     last = state.last
     return {
         "last_analysis": None
@@ -114,7 +114,7 @@ def to_json(state: State) -> dict[str, Any]:
     }
 
 
-def _on_the_way(state: State) -> list[str]:
+def _pending(state: State) -> list[str]:
     lines = []
     for run in state.waiting:
         if run.status == "RUNNING":
@@ -123,7 +123,7 @@ def _on_the_way(state: State) -> list[str]:
             waited = _since(state, run.triggered_at)
             lines.append(f"  Analysis queued ({text.lasted(waited)} ago)")
             if waited > SLOW_START.total_seconds():
-                lines.append("  Nothing takes it: run `leo-telemetry worker --once`, or see `leo-telemetry doctor`")
+                lines.append("  No worker takes it: run `leo-telemetry worker --once`, or see `leo-telemetry doctor`")
     failed = state.newest
     if failed is not None and failed.status in ("FAILED", "TIMED_OUT"):
         why = (failed.error_detail or failed.reason_code or "no reason given").splitlines()[0][:100]
@@ -168,7 +168,7 @@ def _details(bottleneck: dict[str, Any], others: Sequence[dict[str, Any]]) -> li
     name = f"{bottleneck['dimension_type']}:{bottleneck['dimension_key']}"
     lost = bottleneck.get("lost_ms_a_week") or 0.0
     members = [other for other in others if other is not bottleneck and other.get("cause") == name]
-    lines = [f"{text.lasted(lost / 1000)} lost a week", *explanations({**bottleneck, "members": members})]
+    lines = [f"{text.lasted(lost / 1000)} lost per week", *explanations({**bottleneck, "members": members})]
     lines.append(
         f"Up to {allowed(bottleneck['multiplier'])} of its {bottleneck['baseline_source']} baseline is normal;"
         f" {bottleneck['sample_count']} spans"
@@ -181,17 +181,17 @@ def _details(bottleneck: dict[str, Any], others: Sequence[dict[str, Any]]) -> li
 def _next(name: str, bottleneck: dict[str, Any]) -> str:
     item, cause = bottleneck.get("improvement_id"), bottleneck.get("cause") or name
     if cause != name:
-        return f"nothing here; it is slow because of {cause}" + (f", which has item {item}" if item else "")
+        return f"nothing here: it is slow because of {cause}" + (f", which has item {item}" if item else "")
     look = f"leo-telemetry why {shlex.quote(name)}"
     if not item:
         return f"{look} (it has no item)"
-    return f"{look}; then leo-telemetry items close {item} --as fixed, or as noise, or as expected"
+    return f"{look}; then leo-telemetry items close {item} --as fixed, or noise, or expected"
 
 
 def _notes(found: dict[str, Any]) -> list[str]:
     pooled = [
-        f"  {dimension_type} has over {MOST_KEYS:,} names: {spans} spans of the rarest are looked at together, as"
-        f" {OTHER_KEYS} (do names carry ids?)"
+        f"  {dimension_type} has over {MOST_KEYS:,} names: {spans} spans of the rarest are pooled as"
+        f" {OTHER_KEYS} (do its names contain ids?)"
         for dimension_type, spans in sorted((found.get("pooled") or {}).items())
     ]
     errors = [f"  Not measured: {error['dimension_type']}: {error['error']}" for error in found.get("errors") or []]
@@ -204,5 +204,5 @@ def _too_little(found: dict[str, Any]) -> list[str]:
         return [f"  Not enough data yet: {have} of {need} spans"]
     return [
         f"  Not enough data yet: 0 of {need} spans",
-        "  (what is normal is learned from some weeks of days with spans; or set a threshold)",
+        "  (a baseline is learned from some weeks of days with spans; or set a threshold)",
     ]

@@ -1,7 +1,7 @@
-"""``leo-telemetry import``: files into spans, with a progress bar on a terminal.
+"""``leo-telemetry import``: store spans from files, with a progress bar on a terminal.
 
-Belongs here: the command, and handing what was read to the store in batches.
-Does not: reading a format (sources.files), whether a file may be stored (sources.files.admission), storing (store).
+Belongs here: the command, and passing spans to the store in batches.
+Does not: reading formats (sources.files), admission checks (sources.files.admission), storing (store).
 """
 
 import sys
@@ -32,17 +32,16 @@ SHOWN = 5
 ASIDE_AT_ONCE = 1_000
 STDIN = "-"
 STDIN_NAME = "standard input"
-# A file that is refused as a whole, by its content or by the table; the others are read all the same.
+# Exit status when a file is refused as a whole, by its content or by the table; the other files are still read.
 REFUSED = 1
 
 
 @dataclass
 class Loaded:
-    """What came of one file; ``bad`` are the first bad lines, ``aside`` is how many there were.
+    """Result of loading one file; ``bad`` holds the first bad lines, ``aside`` counts all of them.
 
-    ``refused`` of those could be read, but the table did not take them. ``completed`` gave a span its end. The spans
-    start from ``first_ms`` to ``last_ms``; ``wrong`` counts those whose times cannot be true, by what is wrong with
-    them.
+    ``refused`` of those could be read, but the table rejected them. ``completed`` counts spans that received their end.
+    The spans start from ``first_ms`` to ``last_ms``; ``wrong`` counts implausible times by reason.
     """
 
     read: int = 0
@@ -56,13 +55,13 @@ class Loaded:
     wrong: Counter[str] = field(default_factory=Counter)
 
     def extend_range(self, starts: list[int]) -> None:
-        """Widen the range of times to these starts."""
+        """Extend the time range to these starts."""
         self.first_ms = min(starts) if self.first_ms is None else min(self.first_ms, *starts)
         self.last_ms = max(starts) if self.last_ms is None else max(self.last_ms, *starts)
 
 
 class Asked(NamedTuple):
-    """What the person asked for, the same for all files."""
+    """Options that apply to all files."""
 
     columns: dict[str, str] | None
     preset: str | None
@@ -74,25 +73,25 @@ class Asked(NamedTuple):
 
 @click.command()
 @click.argument("paths", metavar="FILE...", nargs=-1, required=True)
-@click.option("--map", "mapping", metavar="OURS=THEIRS,...", help="Columns of rows; units as in THEIRS:ns.")
-@click.option("--preset", metavar="NAME", help=f"A column map by name: {', '.join(sorted(column_maps.PRESETS))}.")
-@click.option("--project", metavar="NAME", default="", help="The project of spans that name none.")
-@click.option("--accept-times", is_flag=True, help="Store a file although its times look impossible.")
+@click.option("--map", "mapping", metavar="OURS=THEIRS,...", help="Column map; units are written as THEIRS:ns.")
+@click.option("--preset", metavar="NAME", help=f"A predefined column map: {', '.join(sorted(column_maps.PRESETS))}.")
+@click.option("--project", metavar="NAME", default="", help="The project of spans that do not name one.")
+@click.option("--accept-times", is_flag=True, help="Store a file even if its times are implausible.")
 def load(paths: tuple[str, ...], mapping: str | None, preset: str | None, project: str, accept_times: bool) -> None:
     """Store spans from files: JSON lines, OTLP/JSON, Zipkin v2, Jaeger JSON or CSV, plain or gzip, or Parquet.
 
-    FILE may be - for standard input. What is stored already is not stored twice. A line that cannot be a span is put
-    aside with its reason, in telemetry_quarantine; every other line is kept. Nothing is stored of a file without one
-    span, with a hundred bad lines before the first, or with times that cannot be true: years too old, in the future,
-    or a duration that contradicts the end. A preset means that its old times are right. Units of times are ns, us, ms,
-    s, d (days) and excel (the days of a spreadsheet). An archive of this database is put back as it was.
+    FILE may be - for standard input. Spans that are stored already are not stored twice. A line that is not a span is
+    quarantined with its reason, in telemetry_quarantine; all other lines are stored. A file is refused as a whole if it
+    has no span, a hundred bad lines before the first span, or implausible times: years too old, in the future, or a
+    duration that contradicts the end. With a preset, old times are accepted. Units of times are ns, us, ms, s, d (days)
+    and excel (spreadsheet days). An archive of this database is restored exactly.
     """
     columns = column_maps.parse_map(mapping) if mapping else None
-    for path in paths:  # before the first is read, so that nothing is half done over a typing error
+    for path in paths:  # all before reading any, so that a typo does not leave the import half done
         if path != STDIN and not _is_file(Path(path)):
-            raise UserError(f"{path} is no file that can be read: check its name")
+            raise UserError(f"{path} is not a readable file: check its name")
     if paths.count(STDIN) > 1 or (STDIN in paths and sys.stdin is None):
-        raise UserError("- is standard input, which can be read once: name files, or open it")
+        raise UserError("- is standard input, which can be read only once, and only if it is open: name files instead")
     settings = Settings()
     policy = redact.Policy(settings.keep_keys, settings.keep_identity)
     asked = Asked(columns, preset, project or settings.project, accept_times, settings, policy)
@@ -117,7 +116,7 @@ def _load_one(connection: Database, name: str, asked: Asked) -> None:
     if archive_id is not None and archive.is_known(connection, archive_id):
         _restore(connection, path, archive_id)
         return
-    # What somebody archived or published was measured long ago, and nobody needs to be told.
+    # Archived and published spans are old by nature, which is not worth a warning.
     is_history = archive_id is not None or asked.preset is not None
     check = admission.FileCheck(
         str(path),
@@ -146,20 +145,20 @@ def _load_one(connection: Database, name: str, asked: Asked) -> None:
         done = store(connection, check.admit(read), path, removed, None if is_history else check.wrong)
     _report(path, done)
     if done.read and done.refused == done.read:
-        raise UserError(f"{path}: the table took none of its spans; telemetry_quarantine says why", REFUSED)
+        raise UserError(f"{path}: the table rejected all of its spans; telemetry_quarantine holds the reasons", REFUSED)
 
 
 def _restore(connection: Database, path: Path, archive_id: str) -> None:
     settings = Settings()
     with _progress(path) as progress:
-        found, put_back = archive.restore(connection, path, archive_id, progress.update)
-    there = f", {found - put_back} were stored already" if put_back < found else ""
-    lasting = f" for {settings.keep} days" if put_back else ""
-    click.echo(f"{path}: {put_back} span(s) put back{lasting}{there}")
+        found, restored = archive.restore(connection, path, archive_id, progress.update)
+    known = f", {found - restored} were stored already" if restored < found else ""
+    lasting = f" for {settings.keep} days" if restored else ""
+    click.echo(f"{path}: {restored} span(s) restored{lasting}{known}")
 
 
 def _archive_id(path: Path) -> str | None:
-    """Return the id of an archive that this or another database made of spans that it sealed."""
+    """Return the archive id in a file's metadata, None if it is not an archive; this or another database wrote it."""
     if not path.stat().st_size or not parquet.is_parquet(path):
         return None
     return parquet.notes(path).get(parquet.ARCHIVE_ID) or None
@@ -168,7 +167,7 @@ def _archive_id(path: Path) -> str | None:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # a name that is too long, a folder that may not be entered
+    except OSError:  # the name is too long, or a folder is not accessible
         return False
 
 
@@ -179,23 +178,23 @@ def store(
     removed: dict[str, int] | None = None,
     wrong: Counter[str] | None = None,
 ) -> Loaded:
-    """Store what was read from a file, put aside what could not be, and note what reading ``removed``.
+    """Store the spans of a file, quarantine its bad lines, and record the attributes that reading ``removed``.
 
-    ``wrong`` counts what was wrong with the times of the spans so far, and is noted for the doctor.
+    ``wrong`` counts implausible times so far by reason, recorded for the doctor.
     """
     removed = {} if removed is None else removed
     done, waiting = Loaded(), []
     source = STDIN_NAME if str(path) == STDIN_NAME else str(path.absolute())
 
     def good() -> Iterator[Span]:
-        for one in read:
-            if isinstance(one, Span):
+        for entry in read:
+            if isinstance(entry, Span):
                 done.read += 1
-                yield one
+                yield entry
             else:
                 done.aside += 1
-                done.bad += [one] if len(done.bad) < SHOWN else []
-                waiting.append(Aside(one.line, one.reason, one.text or _kept(one), one.project))
+                done.bad += [entry] if len(done.bad) < SHOWN else []
+                waiting.append(Aside(entry.line, entry.reason, entry.text or _kept(entry), entry.project))
                 if len(waiting) == ASIDE_AT_ONCE:
                     spans.quarantine(connection, source, waiting)
                     waiting.clear()
@@ -216,7 +215,7 @@ def store(
 
 
 def _kept(line: reader.BadLine) -> str:
-    # Of what is not a span only the names of its keys: the rest may be anybody's words.
+    # A line that is not a span may hold private text, so only its keys are kept.
     return f"[not kept; keys: {line.keys}]" if line.keys else "[not kept]"
 
 
@@ -229,12 +228,12 @@ def _notice(connection: Database, done: Loaded, wrong: Counter[str], *, is_new: 
 
 def _report(path: Path, done: Loaded) -> None:
     known = done.read - done.new - done.completed - done.refused
-    ended = f", {done.completed} got their end" if done.completed else ""
-    there = f", {known} were stored already" if known > 0 else ""
-    aside = f", {done.aside} bad line(s) put aside" if done.aside else ""
-    click.echo(f"{path}: {done.new} span(s) stored{ended}{there}{aside}{_range(done)}")
-    for text, times in done.wrong.most_common():
-        click.echo(f"  {times} span(s) with a time that cannot be true: {text}", err=True)
+    completed = f", {done.completed} completed" if done.completed else ""
+    stored_already = f", {known} were stored already" if known > 0 else ""
+    quarantined = f", {done.aside} bad line(s) quarantined" if done.aside else ""
+    click.echo(f"{path}: {done.new} span(s) stored{completed}{stored_already}{quarantined}{_range(done)}")
+    for reason, count in done.wrong.most_common():
+        click.echo(f"  {count} span(s) with an implausible time: {reason}", err=True)
     for line in done.bad:
         click.echo(f"  line {line.line}: {line.reason}", err=True)
     if more := done.aside - len(done.bad):
@@ -253,5 +252,5 @@ def _progress(path: Path | None):
 
     make: Callable = tqdm
     total, name = (path.stat().st_size, path.name) if path else (None, STDIN_NAME)
-    # None: shown only where the output is a terminal.
+    # disable=None shows the bar only on a terminal.
     return make(total=total, unit="B", unit_scale=True, desc=name, disable=None, leave=False)

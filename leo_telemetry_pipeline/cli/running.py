@@ -1,7 +1,7 @@
-"""``leo-telemetry running``: operations that have begun and have not ended, of programs and of Claude Code.
+"""``leo-telemetry running``: show operations in progress, of programs and of Claude Code.
 
-Belongs here: what the command prints. Does not: how programs announce theirs (store.open_spans), what the notes of a
-session of Claude Code say (sources.claude).
+Belongs here: the command's output. Does not: how programs announce open spans (store.open_spans), how the notes of a
+Claude Code session are read (sources.claude).
 """
 
 import time
@@ -20,7 +20,7 @@ from leo_telemetry_pipeline.store import open_spans
 from leo_telemetry_pipeline.store.server import database
 from leo_telemetry_pipeline.store.server.database import Database
 
-# A process that beats every five seconds may be late once; a session says nothing while it thinks or asks.
+# A process sends a heartbeat every five seconds and may be late once; a session is silent while it thinks or asks.
 _SILENT_S, _SILENT_SESSION_S = open_spans.LOST_AFTER_S, 3600.0
 _MOST_SHOWN = 50
 _MOMENTS = ("wall_ns", "end_ns", "at_ns")
@@ -28,7 +28,7 @@ _MOMENTS = ("wall_ns", "end_ns", "at_ns")
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """One operation under way: of a process on a host, or of a session of Claude Code, whose ids are not made yet."""
+    """Operation in progress, of a process on a host or of a Claude Code session, which has no span ids yet."""
 
     span_type: str
     span_name: str
@@ -46,25 +46,25 @@ class Running:
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def running(as_json: bool) -> None:
-    """Show operations that have begun and have not ended, Claude Code's prompts and sub-agents among them."""
+    """Show operations in progress, including Claude Code's prompts and sub-agents."""
     settings = Settings()
     with database.ready(settings) as target, closing(Database(target, read_only=True)) as connection:
-        found = [Running(**vars(one)) for one in open_spans.running(connection)]
+        found = [Running(**vars(span)) for span in open_spans.running(connection)]
     found += of_sessions(notebook.notes_of(str(settings.home)), settings.project, time.time())
-    found.sort(key=lambda one: -one.open_s)
+    found.sort(key=lambda operation: -operation.open_s)
     if as_json:
-        text.as_json([asdict(one) for one in found])
+        text.as_json([asdict(operation) for operation in found])
         return
     if not found:
-        click.echo(f"Nothing has been running for longer than {text.lasted(settings.open_after)}.")
+        click.echo(f"No operation has been running for longer than {text.lasted(settings.open_after)}.")
         return
     click.echo(table_of(found))
 
 
 def of_sessions(notes: Sequence[list[dict]], project: str, now: float) -> list[Running]:
-    """Return what is open by the notes of each session of Claude Code; ``now`` in seconds since the epoch."""
+    """Return the open operations in the notes of each Claude Code session; ``now`` in seconds since the epoch."""
     return [
         Running(
             span_type=one.span_type,
@@ -81,7 +81,7 @@ def of_sessions(notes: Sequence[list[dict]], project: str, now: float) -> list[R
 
 
 def table_of(found: Sequence[Running]) -> str:
-    """Return operations as a table, cut to what a person can look at."""
+    """Format operations as a table, truncated to a readable size."""
     header = ("RUNNING FOR", "OPERATION", "SD", "PROJECT", "PROCESS", "HEARD FROM")
     rows = [
         (

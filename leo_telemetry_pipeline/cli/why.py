@@ -1,6 +1,6 @@
 """``leo-telemetry why``: every value behind the last judgement of a dimension, flagged or not.
 
-Belongs here: how a judgement is shown, as a pure function of what is kept of it. Does not: judging (analysis).
+Belongs here: the text of a judgement, as a pure function of what is stored. Does not: judging (analysis).
 """
 
 import shlex
@@ -19,26 +19,26 @@ from leo_telemetry_pipeline.store.forecasts import Expected
 from leo_telemetry_pipeline.store.runs import Run
 
 _OUTCOMES = {
-    "ok": "no bottleneck",
+    "ok": "not a bottleneck",
     "bottleneck": "a bottleneck",
     "too_few": "not judged: too few spans in the window",
     "no_baseline": "not judged: not enough data to know what is normal",
     "switched_off": "not judged: switched off in telemetry_thresholds",
-    "pooled": "not judged: the names beyond the most that a type may have",
+    "pooled": "not judged: pools the names over the limit of its type",
 }
 
-# How a learned baseline came to be where it is.
+# How a learned baseline reached its level.
 _MOVED = {
-    "settling": ", and still settling",
-    "improved": ", where it fell to as work got faster",
-    "accepted": ", a level that was accepted",
+    "settling": ", still settling",
+    "improved": ", lowered when work got faster",
+    "accepted": ", an accepted level",
 }
 
 
 @click.command()
 @click.argument("dimension", metavar="DIMENSION")
-@click.option("--project", metavar="NAME", help="By the last analysis of this project.")
-@click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
+@click.option("--project", metavar="NAME", help="From the last analysis of this project.")
+@click.option("--json", "as_json", is_flag=True, help="Print all values as JSON.")
 def why(dimension: str, project: str | None, as_json: bool) -> None:
     """Show every value behind the last judgement of a dimension, such as gate:GATE_PRD_REQUIRED."""
     name = parse(dimension)
@@ -66,10 +66,10 @@ def why(dimension: str, project: str | None, as_json: bool) -> None:
 
 
 def bottleneck_of(run: Run, dimension_type: str, key: str) -> dict[str, Any] | None:
-    """Return what the run's findings say of a dimension, if it is a bottleneck."""
-    for one in (run.output_ref or {}).get("bottlenecks") or ():
-        if (one["dimension_type"], one["dimension_key"]) == (dimension_type, key):
-            return one
+    """Return a dimension's entry in the run's findings, None if it is not a bottleneck."""
+    for entry in (run.output_ref or {}).get("bottlenecks") or ():
+        if (entry["dimension_type"], entry["dimension_key"]) == (dimension_type, key):
+            return entry
     return None
 
 
@@ -80,7 +80,7 @@ def render(
     found: dict[str, Any] | None,
     ahead: Sequence[Expected] = (),
 ) -> str:
-    """Return the lines of a judgement, without a newline at their end."""
+    """Format a judgement, without a trailing newline."""
     learned = judgement.learned or {}
     lines = [
         f"{dimension} is {_OUTCOMES[judgement.outcome or 'no_baseline']}",
@@ -103,7 +103,7 @@ def _belongs_to(dimension: str, found: dict[str, Any]) -> Iterator[str]:
     if (cause := found.get("cause") or dimension) != dimension:
         yield f"Because of {cause}: leo-telemetry why {shlex.quote(cause)}"
     if item := found.get("improvement_id"):
-        yield f"Item {item}; once dealt with: leo-telemetry items close {item} --as fixed, or as noise, or as expected"
+        yield f"Item {item}; when resolved: leo-telemetry items close {item} --as fixed, or noise, or expected"
 
 
 def _threshold(judgement: Judgement, learned: dict[str, Any]) -> Iterator[str]:
@@ -116,7 +116,7 @@ def _threshold(judgement: Judgement, learned: dict[str, Any]) -> Iterator[str]:
         how = _MOVED.get(learned.get("moved") or "", "")
         since = f" from {learned.get('regime_days') or 0:.0f} days since {learned['regime_start']}{how}"
     yield f"  baseline    {milliseconds(judgement.baseline_p50_ms)}, {judgement.baseline_source}{since}"
-    yield f"  normal      up to {allowed(judgement.multiplier)} of that, which is {milliseconds(most)}"
+    yield f"  normal      up to {allowed(judgement.multiplier)} of the baseline: {milliseconds(most)}"
     observed = judgement.observed_p50_ms if judgement.observed_p50_ms is not None else judgement.p50_ms
     since = f", since {judgement.onset_day}" if judgement.onset_day else ""
     yield f"  observed    {milliseconds(observed)}{since}: {allowed(observed / judgement.baseline_p50_ms)}"
@@ -135,4 +135,4 @@ def _guards(learned: dict[str, Any]) -> list[str]:
         ("yes" if guard["passed"] else "no", guard["name"].replace("_", " "), guard["says"])
         for guard in learned.get("guards") or ()
     ]
-    return text.table(("PASSED", "GUARD", "WHICH SAYS"), rows).splitlines() if rows else []
+    return text.table(("PASSED", "GUARD", "EXPLANATION"), rows).splitlines() if rows else []

@@ -160,4 +160,4 @@ def test_the_demo_finds_what_was_planted_on_ten_later_days_too(home: Path, capsy
                 check(home, today() + timedelta(days=day))
             else:
                 analysed_here(home, today() + timedelta(days=day))
-                assert "of an earlier day is replaced" in capsys.readouterr().out
+                assert "replacing the generated history of an earlier day" in capsys.readouterr().out

@@ -82,7 +82,7 @@ def test_what_the_table_refuses_is_not_told_as_stored_already(
     path.write_text("\n".join([row(), row(span_name="poison"), "{not json"]))
     _report(path, store(db, reader.read(path), path))
     said = capsys.readouterr()
-    assert said.out == f"{path}: 1 span(s) stored, 2 bad line(s) put aside; spans of 2026-11-22\n"
+    assert said.out == f"{path}: 1 span(s) stored, 2 bad line(s) quarantined; spans of 2026-11-22\n"
     assert "line 3" in said.err
     assert "... and 1 more, all in telemetry_quarantine" in said.err
 
