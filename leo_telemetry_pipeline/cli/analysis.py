@@ -108,12 +108,12 @@ def _dry(
         end = end or datetime.now(UTC)
         midnight = end.replace(hour=0, minute=0, second=0, microsecond=0)
         window = Window(midnight - timedelta(days=days or 7), end, project)
-        found = execution.dry_run(target, settings, window)
+        output = execution.dry_run(target, settings, window)
     if as_json:
-        text.as_json({"run_id": None, **found})
+        text.as_json({"run_id": None, **output})
     else:
-        click.echo(findings.render_dry(found, end, verbose=verbose))
-    click.get_current_context().exit(1 if found["errors"] else 0)
+        click.echo(findings.render_dry(output, end, verbose=verbose))
+    click.get_current_context().exit(1 if output["errors"] else 0)
 
 
 @click.command()

@@ -84,11 +84,11 @@ def compare(
     """  # noqa: D301  # click's mark against rewrapping
     with connected() as connection:
         sides = _sides(a, b, (before, later), day, item, days, project, lambda: _item(connection, item or ""))
-        found = read(connection, *sides)
+        comparison = read(connection, *sides)
     if as_json:
-        text.as_json(to_json(*sides, found))
+        text.as_json(to_json(*sides, comparison))
     else:
-        click.echo(render(*sides, found))
+        click.echo(render(*sides, comparison))
 
 
 def _sides(
@@ -166,10 +166,10 @@ def _day(word: str, name: str) -> date:
 
 
 def _item(connection: Database, word: str) -> item_store.Item:
-    found = [item for item in item_store.all_items(connection) if item.id == word.lower()]
-    if not found:
+    matching = [item for item in item_store.all_items(connection) if item.id == word.lower()]
+    if not matching:
         raise UserError(f"There is no improvement item {word}: `leo-telemetry items` lists them")
-    return found[0]
+    return matching[0]
 
 
 def read(connection: Database, a: Asked, b: Asked) -> "Comparison":
@@ -195,18 +195,18 @@ def read(connection: Database, a: Asked, b: Asked) -> "Comparison":
     raise unknown(connection, empty.window, empty.dimension)
 
 
-def render(a: Asked, b: Asked, found: "Comparison") -> str:
+def render(a: Asked, b: Asked, comparison: "Comparison") -> str:
     """Format both sides, the table and the verdict."""
-    rows = [(f"P{one.quantile * 100:.0f}", *_cells(one)) for one in (found.p50, found.p90)]
+    rows = [(f"P{one.quantile * 100:.0f}", *_cells(one)) for one in (comparison.p50, comparison.p90)]
     lines = [
-        _side("A", a, found.a_spans, found.a_days),
-        _side("B", b, found.b_spans, found.b_days),
+        _side("A", a, comparison.a_spans, comparison.a_days),
+        _side("B", b, comparison.b_spans, comparison.b_days),
         "",
         text.table(("", "A", "B", "B - A", "95 % INTERVAL", "B / A", "95 % INTERVAL", "B IS"), rows),
         "",
-        f"Verdict: {_verdict(found.p50)}",
+        f"Verdict: {_verdict(comparison.p50)}",
     ]
-    if not found.between_days:
+    if not comparison.between_days:
         lines.append("Each side is one day: the intervals do not include the variation between days.")
     return "\n".join(lines)
 
@@ -216,15 +216,15 @@ def _side(letter: str, asked: Asked, spans: int, days: int) -> str:
     return f"{letter}: {asked.name}{where}, {asked.period}: {spans} span(s) on {days} day(s)"
 
 
-def _cells(one: "Difference") -> tuple[str | None, ...]:
+def _cells(difference: "Difference") -> tuple[str | None, ...]:
     return (
-        milliseconds(one.a_ms),
-        milliseconds(one.b_ms),
-        _more(one.difference_ms.value),
-        _interval(one.difference_ms, _more),
-        _times(one.ratio.value),
-        _interval(one.ratio, _times),
-        one.verdict,
+        milliseconds(difference.a_ms),
+        milliseconds(difference.b_ms),
+        _more(difference.difference_ms.value),
+        _interval(difference.difference_ms, _more),
+        _times(difference.ratio.value),
+        _interval(difference.ratio, _times),
+        difference.verdict,
     )
 
 
@@ -250,11 +250,11 @@ def _times(value: float | None) -> str | None:
     return None if value is None else f"{value:.2f}x"
 
 
-def to_json(a: Asked, b: Asked, found: "Comparison") -> dict[str, Any]:
+def to_json(a: Asked, b: Asked, comparison: "Comparison") -> dict[str, Any]:
     """Return the comparison as JSON data."""
-    sides = {"a": (a, found.a_spans, found.a_days), "b": (b, found.b_spans, found.b_days)}
+    sides = {"a": (a, comparison.a_spans, comparison.a_days), "b": (b, comparison.b_spans, comparison.b_days)}
     return {
-        "verdict": found.p50.verdict,
+        "verdict": comparison.p50.verdict,
         **{
             letter: {
                 "dimension_type": asked.dimension[0],
@@ -268,7 +268,7 @@ def to_json(a: Asked, b: Asked, found: "Comparison") -> dict[str, Any]:
             }
             for letter, (asked, spans, days) in sides.items()
         },
-        "between_days": found.between_days,
-        "p50": asdict(found.p50),
-        "p90": asdict(found.p90),
+        "between_days": comparison.between_days,
+        "p50": asdict(comparison.p50),
+        "p90": asdict(comparison.p90),
     }

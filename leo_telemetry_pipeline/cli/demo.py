@@ -59,8 +59,8 @@ def demo() -> None:
             raise UserError(f"The analysis ended as {run.status}: {run.error_detail}", NOT_SUCCEEDED)
         click.echo("3. What it found\n")
         click.echo(findings.render(replace(findings.read(connection), last_span=None)))
-        found = [item for item in items.all_items(connection) if item.is_open]
-        click.echo(f"\n4. What to do about it\n{conclusion(found, json.loads(_manifest(home).read_text()))}")
+        open_items = [item for item in items.all_items(connection) if item.is_open]
+        click.echo(f"\n4. What to do about it\n{conclusion(open_items, json.loads(_manifest(home).read_text()))}")
         _say_where(home)
 
 
@@ -70,11 +70,11 @@ def load(connection: Database, home: Path) -> None:
     _load_sample(connection)
 
 
-def conclusion(found: Sequence[Item], planted: Mapping[str, Any]) -> str:
+def conclusion(open_items: Sequence[Item], planted: Mapping[str, Any]) -> str:
     """Describe the open items, and whether they match the manifest of planted slowdowns."""
-    lines = [f"   {len(found)} improvement item(s) are open, one per cause, not one per bottleneck:"]
+    lines = [f"   {len(open_items)} improvement item(s) are open, one per cause, not one per bottleneck:"]
     named = set()
-    for item in sorted(found, key=lambda item: -item.source_detail["ratio"]):
+    for item in sorted(open_items, key=lambda item: -item.source_detail["ratio"]):
         name, *members = [":".join(dimension) for dimension in item_resolutions.dimensions_of(item.source_detail)]
         named.add(name)
         lines.append(f"   - {item.title}")
@@ -95,9 +95,9 @@ def _manifest(home: Path) -> Path:
 def _load_history(connection: Database, home: Path) -> None:
     (now,) = connection.rows("SELECT now()")[0]
     midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    made = _manifest(home)
+    path = _manifest(home)
     last_days = Window(midnight - timedelta(days=generated.DAYS), midnight, generated.PROJECT)
-    if made.exists() and json.loads(made.read_text())["generated"] == midnight.isoformat():
+    if path.exists() and json.loads(path.read_text())["generated"] == midnight.isoformat():
         click.echo(f"   {measure.count(connection, last_days)[0]} generated spans remain from an earlier run today")
         return
     if purge(connection, What(project=generated.PROJECT)).spans:
@@ -106,13 +106,13 @@ def _load_history(connection: Database, home: Path) -> None:
     history = list(generated.generate(midnight))
     stored = spans.insert(connection, history)
     planted = manifest(midnight, history)
-    made.touch(mode=0o600)
-    made.write_text(json.dumps(planted, indent=2) + "\n")
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(planted, indent=2) + "\n")
     click.echo(f"   {stored} generated spans: {generated.DAYS} days of a LEO-like workflow, seed {generated.SEED}")
     click.echo(f"   {len(generated.SLOWDOWNS)} slowdowns were planted in the last {generated.WINDOW_DAYS} days:")
     for slowdown in generated.SLOWDOWNS:
         click.echo(f"   - {slowdown.cause}")
-    click.echo(f"   ({made} lists every dimension that they slow down)")
+    click.echo(f"   ({path} lists every dimension that they slow down)")
 
 
 def _load_sample(connection: Database) -> None:

@@ -75,12 +75,12 @@ def doctor() -> None:
     settings = Settings()
     here, status = look(settings), 1
     try:
-        found = judge(_gather(settings, here))
+        checked = judge(_gather(settings, here))
     except UserError as error:
-        found, status = judge_without(here, error.message), error.exit_code
-    for verdict in found:
+        checked, status = judge_without(here, error.message), error.exit_code
+    for verdict in checked:
         click.echo(verdicts.line(verdict))
-    if any(verdict.remedy for verdict in found):
+    if any(verdict.remedy for verdict in checked):
         raise SystemExit(status)
 
 
@@ -124,13 +124,13 @@ def _access(facts: Facts) -> list[Verdict]:
         return []
     names = sorted({name for names in facts.opened.values() for name in names})
     more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
-    said = f"{', '.join(facts.opened)} may use {', '.join(names[:SHOWN_NAMES])}{more}"
-    return [Verdict("access", said, "REVOKE ALL on them: docs/deployment.md, On Supabase")]
+    state = f"{', '.join(facts.opened)} may use {', '.join(names[:SHOWN_NAMES])}{more}"
+    return [Verdict("access", state, "REVOKE ALL on them: docs/deployment.md, On Supabase")]
 
 
 def _disk(here: Here) -> Verdict:
-    said = f"{here.free / 1e9:.1f} GB free in {here.home}"
-    return Verdict("disk", said, "" if here.free >= LEAST_FREE else "make room, or move LEO_TELEMETRY_HOME")
+    state = f"{here.free / 1e9:.1f} GB free in {here.home}"
+    return Verdict("disk", state, "" if here.free >= LEAST_FREE else "make room, or move LEO_TELEMETRY_HOME")
 
 
 def _collection(facts: Facts) -> Verdict:
@@ -138,8 +138,8 @@ def _collection(facts: Facts) -> Verdict:
     if facts.newest_span is None:
         return Verdict("collection", f"no spans yet{aside}", "leo-telemetry import FILE...")
     age = facts.now - facts.newest_span
-    said = f"newest span stored {text.lasted(age.total_seconds())} ago{aside}"
-    return Verdict("collection", said, "" if age < FEW_DAYS else "check that the programs that record spans still run")
+    state = f"newest span stored {text.lasted(age.total_seconds())} ago{aside}"
+    return Verdict("collection", state, "" if age < FEW_DAYS else "check that the programs that record spans still run")
 
 
 _LOOK_ASIDE = 'leo-telemetry psql -c "SELECT source, line, reason FROM telemetry_quarantine"'
@@ -148,8 +148,8 @@ _LOOK_ASIDE = 'leo-telemetry psql -c "SELECT source, line, reason FROM telemetry
 def _spool(here: Here) -> Verdict:
     if here.spool_refused:
         folder = spool.folder_of(here.home)
-        said = f"{folder} cannot be used: it must be a folder of yours that nobody else may write to"
-        return Verdict("spool", said, f"chmod 700 {folder}, or move it away")
+        state = f"{folder} cannot be used: it must be a folder of yours that nobody else may write to"
+        return Verdict("spool", state, f"chmod 700 {folder}, or move it away")
     if not here.spooled:
         return Verdict("spool", "empty")
     return Verdict("spool", f"{here.spooled} segment(s) wait to be stored", "leo-telemetry drain")
@@ -173,16 +173,16 @@ _BECAUSE = {
 def _losses(facts: Facts) -> Verdict:
     if not facts.losses:
         return Verdict("losses", "none known")
-    said = ", ".join(f"{count} {reason}{_BECAUSE.get(reason, '')}" for reason, count in facts.losses.items())
+    counts = ", ".join(f"{count} {reason}{_BECAUSE.get(reason, '')}" for reason, count in facts.losses.items())
     remedies = [_AGAINST[reason] for reason in facts.losses if reason in _AGAINST]
-    return Verdict("losses", f"span(s) lost in the last 7 days: {said}", "; ".join(remedies))
+    return Verdict("losses", f"span(s) lost in the last 7 days: {counts}", "; ".join(remedies))
 
 
 def _removed(facts: Facts) -> list[Verdict]:
     if not facts.removed:
         return []
-    said = ", ".join(f"{key} ({count})" for key, count in facts.removed)
-    return [Verdict("redaction", f"attributes not kept: {said}; to keep one, name it in LEO_TELEMETRY_KEEP_KEYS")]
+    counts = ", ".join(f"{key} ({count})" for key, count in facts.removed)
+    return [Verdict("redaction", f"attributes not kept: {counts}; to keep one, name it in LEO_TELEMETRY_KEEP_KEYS")]
 
 
 # Per kind of notice: its text and remedy; no remedy where the notice only informs.
@@ -223,21 +223,23 @@ def _queue(facts: Facts) -> Verdict:
         running = [run for run in facts.waiting if run.status == "RUNNING"]
         return Verdict("queue", "an analysis is running" if running else "empty")
     waited = facts.now - queued[0].triggered_at
-    said = f"{len(queued)} queued, the oldest for {text.lasted(waited.total_seconds())}"
-    return Verdict("queue", said, "" if waited < LONG_QUEUE else "leo-telemetry worker --once")
+    state = f"{len(queued)} queued, the oldest for {text.lasted(waited.total_seconds())}"
+    return Verdict("queue", state, "" if waited < LONG_QUEUE else "leo-telemetry worker --once")
 
 
 def _worker(facts: Facts) -> Verdict:
     if facts.daemon.failing:
         name, why = facts.daemon.failing[0]
-        said = f"a Dagster daemon is running, but {name} fails: {text.cut(text.in_a_line(why), 120)}"
-        return Verdict("worker", said, "restart `leo-telemetry dev` or `worker`; if it fails again, see what it prints")
+        state = f"a Dagster daemon is running, but {name} fails: {text.cut(text.in_a_line(why), 120)}"
+        return Verdict(
+            "worker", state, "restart `leo-telemetry dev` or `worker`; if it fails again, see what it prints"
+        )
     if facts.daemon.looks:
         return Verdict("worker", "a Dagster daemon is running")
     if facts.daemon.beats:
-        said = "a Dagster daemon is running, but has not looked at the queue for two minutes"
+        state = "a Dagster daemon is running, but has not looked at the queue for two minutes"
         return Verdict(
-            "worker", said, "wait if it has just started; else see what it prints, and whether a sensor is off"
+            "worker", state, "wait if it has just started; else see what it prints, and whether a sensor is off"
         )
     if facts.executed_elsewhere:
         return Verdict("worker", "no daemon in this home; another Dagster instance executed the last analysis")
@@ -254,11 +256,11 @@ def _last_analysis(facts: Facts) -> Verdict:
     if facts.last is None or facts.last.window_end is None:
         return Verdict("analysis", "none yet", "leo-telemetry analyze")
     age = facts.now - facts.last.window_end
-    said = (
+    state = (
         f"the last one covers spans up to {text.lasted(age.total_seconds())} ago: {facts.last.findings_count}"
         " bottleneck(s)"
     )
-    return Verdict("analysis", said, "" if age < facts.stale_after else "leo-telemetry analyze")
+    return Verdict("analysis", state, "" if age < facts.stale_after else "leo-telemetry analyze")
 
 
 def look(settings: Settings) -> Here:

@@ -71,26 +71,26 @@ def render(state: State, *, verbose: bool = False) -> str:
     if state.last is None or state.last.output_ref is None:
         return "\n".join([*lines, "  No workflow telemetry analysis available yet"])
     finished = state.last.finished_at or state.last.triggered_at
-    found = state.last.output_ref
+    output = state.last.output_ref
     return "\n".join(
         [
             *lines,
             f"  Last analysis: {finished.astimezone(UTC):%Y-%m-%d} ({text.age(finished, state.now)})",
-            *_result(found, verbose),
+            *_result(output, verbose),
             "",
-            f"  ({_scanned(found)}, {state.last.duration_ms or 0}ms)",
+            f"  ({_scanned(output)}, {state.last.duration_ms or 0}ms)",
         ]
     )
 
 
-def render_dry(found: dict[str, Any], end: datetime, *, verbose: bool) -> str:
+def render_dry(output: dict[str, Any], end: datetime, *, verbose: bool) -> str:
     """Format the block of a dry run."""
     what = f"  Dry run up to {end:%Y-%m-%d %H:%M} UTC: nothing was written"
-    return "\n".join([HEADER, what, *_result(found, verbose), "", f"  ({_scanned(found)})"])
+    return "\n".join([HEADER, what, *_result(output, verbose), "", f"  ({_scanned(output)})"])
 
 
-def _scanned(found: dict[str, Any]) -> str:
-    return f"{found.get('traces_scanned', 0)} traces, {found.get('dimensions_evaluated', 0)} dimensions"
+def _scanned(output: dict[str, Any]) -> str:
+    return f"{output.get('traces_scanned', 0)} traces, {output.get('dimensions_evaluated', 0)} dimensions"
 
 
 def to_json(state: State) -> dict[str, Any]:
@@ -139,13 +139,13 @@ def _since(state: State, then: datetime | None) -> float:
     return (state.now - (then or state.now)).total_seconds()
 
 
-def _result(found: dict[str, Any], verbose: bool) -> list[str]:
-    bottlenecks: Sequence[dict[str, Any]] = found.get("bottlenecks") or []
-    switched_off = (found.get("dimensions_not_judged") or {}).get("switched_off")
-    if not found.get("dimensions_evaluated") and not switched_off:
-        return [*_too_little(found), *_notes(found)]
+def _result(output: dict[str, Any], verbose: bool) -> list[str]:
+    bottlenecks: Sequence[dict[str, Any]] = output.get("bottlenecks") or []
+    switched_off = (output.get("dimensions_not_judged") or {}).get("switched_off")
+    if not output.get("dimensions_evaluated") and not switched_off:
+        return [*_too_little(output), *_notes(output)]
     if not bottlenecks:
-        return ["  No bottlenecks detected", *_notes(found)]
+        return ["  No bottlenecks detected", *_notes(output)]
     lines = [f"  {len(bottlenecks)} bottleneck(s) detected"]
     for bottleneck in _by_time_lost(bottlenecks) if verbose else bottlenecks[:SHOWN]:
         lines.append(
@@ -157,7 +157,7 @@ def _result(found: dict[str, Any], verbose: bool) -> list[str]:
             lines += _details(bottleneck, bottlenecks)
     if len(bottlenecks) > SHOWN and not verbose:
         lines.append(f"  ... and {len(bottlenecks) - SHOWN} more (leo-telemetry findings --verbose)")
-    return lines + _notes(found)
+    return lines + _notes(output)
 
 
 def _by_time_lost(bottlenecks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -188,20 +188,20 @@ def _next(name: str, bottleneck: dict[str, Any]) -> str:
     return f"{look}; then leo-telemetry items close {item} --as fixed, or noise, or expected"
 
 
-def _notes(found: dict[str, Any]) -> list[str]:
+def _notes(output: dict[str, Any]) -> list[str]:
     pooled = [
         f"  {dimension_type} has over {MOST_KEYS:,} names: {spans} spans of the rarest are pooled as"
         f" {OTHER_KEYS} (do its names contain ids?)"
-        for dimension_type, spans in sorted((found.get("pooled") or {}).items())
+        for dimension_type, spans in sorted((output.get("pooled") or {}).items())
     ]
-    errors = [f"  Not measured: {error['dimension_type']}: {error['error']}" for error in found.get("errors") or []]
+    errors = [f"  Not measured: {error['dimension_type']}: {error['error']}" for error in output.get("errors") or []]
     return pooled + errors
 
 
-def _too_little(found: dict[str, Any]) -> list[str]:
-    have, need = found.get("largest_sample", 0), found.get("needed_sample", 0)
-    if have < need:
-        return [f"  Not enough data yet: {have} of {need} spans"]
+def _too_little(output: dict[str, Any]) -> list[str]:
+    largest, need = output.get("largest_sample", 0), output.get("needed_sample", 0)
+    if largest < need:
+        return [f"  Not enough data yet: {largest} of {need} spans"]
     return [
         f"  Not enough data yet: 0 of {need} spans",
         "  (a baseline is learned from some weeks of days with spans; or set a threshold)",

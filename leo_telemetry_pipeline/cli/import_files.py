@@ -151,8 +151,8 @@ def _load_one(connection: Database, name: str, asked: Asked) -> None:
 def _restore(connection: Database, path: Path, archive_id: str) -> None:
     settings = Settings()
     with _progress(path) as progress:
-        found, restored = archive.restore(connection, path, archive_id, progress.update)
-    known = f", {found - restored} were stored already" if restored < found else ""
+        total, restored = archive.restore(connection, path, archive_id, progress.update)
+    known = f", {total - restored} were stored already" if restored < total else ""
     lasting = f" for {settings.keep} days" if restored else ""
     click.echo(f"{path}: {restored} span(s) restored{lasting}{known}")
 

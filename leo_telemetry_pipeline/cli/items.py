@@ -34,10 +34,10 @@ def items(context: click.Context, as_json: bool) -> None:
     if context.invoked_subcommand is not None:
         return
     with connected() as connection:
-        found = store.all_items(connection)
+        all_items = store.all_items(connection)
     if as_json:
-        text.as_json([asdict(item) for item in found])
-    elif not found:
+        text.as_json([asdict(item) for item in all_items])
+    elif not all_items:
         click.echo("No improvement items yet: an analysis that finds a bottleneck opens one.")
     else:
         rows = [
@@ -50,7 +50,7 @@ def items(context: click.Context, as_json: bool) -> None:
                 text.moment(item.created_at),
                 item.title,
             )
-            for item in found
+            for item in all_items
             for known in [item_page.known_of(item)]
         ]
         click.echo(text.table(("ITEM", "STATUS", "CLOSED AS", "RATIO", "DIMENSIONS", "OPENED AT (UTC)", "TITLE"), rows))

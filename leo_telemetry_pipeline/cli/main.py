@@ -30,7 +30,7 @@ def _run() -> int:
     from leo_telemetry_pipeline.cli.processes import garbage
 
     signals.end_at_once()
-    garbage.look_seldom()
+    garbage.collect_rarely()
     from leo_telemetry_pipeline.cli import output
 
     output.prepare()

@@ -68,13 +68,13 @@ def purge(before: str | None, project: str | None, trace_id: str | None, yes: bo
             raise UserError("Another process is draining the spool: try again in a moment", 1)
         if done.left:
             click.echo(f"Skipping {done.left} segment(s) of programs that are still running.", err=True)
-        found = count(connection, what)
-        if found == Purged(0, 0, 0):
+        matching = count(connection, what)
+        if matching == Purged(0, 0, 0):
             click.echo("No such spans are stored.")
             return
         if not yes:
-            _ask(what, found)
-        gone = _with_progress(connection, what, found)
+            _ask(what, matching)
+        gone = _with_progress(connection, what, matching)
     click.echo(f"Deleted {gone.spans} span(s) and {gone.quarantined} quarantined line(s).")
 
 
@@ -103,11 +103,11 @@ def _day(value: str) -> date:
     return day
 
 
-def _ask(what: What, found: Purged) -> None:
-    spans = f"{found.spans} span(s) {_named(what)}"
+def _ask(what: What, matching: Purged) -> None:
+    spans = f"{matching.spans} span(s) {_named(what)}"
     if not sys.stdin.isatty():
         raise UserError(f"{spans} would be permanently deleted: add --yes")
-    click.confirm(f"Permanently delete {spans}, and {found.quarantined} quarantined line(s)?", abort=True)
+    click.confirm(f"Permanently delete {spans}, and {matching.quarantined} quarantined line(s)?", abort=True)
 
 
 def _named(what: What) -> str:
@@ -118,8 +118,8 @@ def _named(what: What) -> str:
     return f"of project {what.project!r}" if what.project else "without a project"
 
 
-def _with_progress(connection: Database, what: What, found: Purged) -> Purged:
+def _with_progress(connection: Database, what: What, matching: Purged) -> Purged:
     from tqdm import tqdm
 
-    with tqdm(total=found.spans, unit=" spans", disable=None, leave=False) as progress:
+    with tqdm(total=matching.spans, unit=" spans", disable=None, leave=False) as progress:
         return delete(connection, what, progress.update)

@@ -39,19 +39,20 @@ thresholds.add_command(tune)
 def list_(as_json: bool) -> None:
     """List all configured thresholds."""
     with _connection() as connection:
-        found = store.configured(connection)
+        configured = store.configured(connection)
     header = ("TYPE", "KEY", "BASELINE P50 MS", "MULTIPLIER", "MIN SAMPLES", "ACTIVE", "UPDATED AT (UTC)")
     if as_json:
         names = ("dimension_type", "dimension_key", *store.VALUES, "is_active", "updated_at")
-        text.as_json([dict(zip(names, row, strict=True)) for row in found])
-    elif not found:
+        text.as_json([dict(zip(names, row, strict=True)) for row in configured])
+    elif not configured:
         click.echo(
             "Nothing is configured: each dimension's baseline is learned from its own history.\n"
             "Set one with: leo-telemetry thresholds set gate GATE_PRD_REQUIRED --baseline-p50-ms 5000 --multiplier 3"
         )
     else:
         rows = [
-            (*(_number(value) for value in row[:5]), "yes" if row[5] else "no", text.moment(row[6])) for row in found
+            (*(_number(value) for value in row[:5]), "yes" if row[5] else "no", text.moment(row[6]))
+            for row in configured
         ]
         click.echo(text.table(header, rows))
 

@@ -39,19 +39,19 @@ def read(connection: Database, window: Window, dimension: tuple[str, str]) -> Be
 
 def columns(beside: Beside, worked_ms: Mapping[date, float]) -> dict[str, dict[date, str]]:
     """Return the columns with a value on any day, as header to cells per day. ``worked_ms``: total duration per day."""
-    found: dict[str, dict[date, str]] = {}
+    cells_by_header: dict[str, dict[date, str]] = {}
     for measure in MEASURES:
         write: Callable[[float], str] = milliseconds if measure.is_time else tokens
-        found[measure.header] = _column(beside.medians, measure.name, write)
+        cells_by_header[measure.header] = _column(beside.medians, measure.name, write)
         if measure.name == FIRST_TOKEN:
-            found[AFTER] = _column(beside.rests, measure.name, write)
-    found[WAIT] = {day: milliseconds(waits.p50_ms) for day, waits in beside.waits.items()}
-    found[WAITING] = {
+            cells_by_header[AFTER] = _column(beside.rests, measure.name, write)
+    cells_by_header[WAIT] = {day: milliseconds(waits.p50_ms) for day, waits in beside.waits.items()}
+    cells_by_header[WAITING] = {
         day: f"{share * 100:.0f} %"
         for day, waits in beside.waits.items()
         if (share := _share(waits, worked_ms.get(day, 0.0))) is not None
     }
-    return {header: cells for header, cells in found.items() if cells}
+    return {header: cells for header, cells in cells_by_header.items() if cells}
 
 
 def notes(beside: Beside) -> list[str]:

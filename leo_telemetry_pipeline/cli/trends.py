@@ -32,7 +32,7 @@ PERCENTILES = ("p50_ms", "p90_ms", "p95_ms", "p99_ms")
 
 
 @dataclass(frozen=True)
-class Found:
+class TrendData:
     """Daily series and changes of some dimensions; ``more`` counts further dimensions that were not read."""
 
     window: Window
@@ -64,34 +64,34 @@ def trends(dimension: str | None, days: int, limit: int, project: str | None, as
     with connected() as connection:
         window = last_days(days, project)
         if wanted:
-            found, shares, beside = read_one(connection, window, wanted)
+            data, shares, beside = read_one(connection, window, wanted)
             if as_json:
-                text.as_json(one_as_json(found, shares, beside))
+                text.as_json(one_as_json(data, shares, beside))
             else:
-                click.echo(render_one(found, shares, beside))
+                click.echo(render_one(data, shares, beside))
             return
-        found = read_most(connection, window, [dimension] if dimension else [], limit)
-        if not found.dimensions and dimension:
+        data = read_most(connection, window, [dimension] if dimension else [], limit)
+        if not data.dimensions and dimension:
             raise unknown(connection, window, (dimension, ""))
     if as_json:
-        text.as_json(most_as_json(found))
+        text.as_json(most_as_json(data))
     else:
-        click.echo(render_most(found))
+        click.echo(render_most(data))
 
 
-def read_one(connection: Database, window: Window, dimension: Dimension) -> tuple[Found, dict[date, float], Beside]:
+def read_one(connection: Database, window: Window, dimension: Dimension) -> tuple[TrendData, dict[date, float], Beside]:
     """Read one dimension, its queue share per day, and its other measures. Raises UserError if it has no spans."""
     from leo_telemetry_pipeline.store.history import daily
 
     scope = daily.scope(connection, window, [dimension[0]])
-    found = _read(connection, window, [dimension], scope)
-    if not found.daily.count.any():
+    data = _read(connection, window, [dimension], scope)
+    if not data.daily.count.any():
         raise unknown(connection, window, dimension)
     shares = daily.queue_share(connection, window, dimension, scope.seen)
-    return found, shares, trend_measures.read(connection, window, dimension)
+    return data, shares, trend_measures.read(connection, window, dimension)
 
 
-def read_most(connection: Database, window: Window, types: Sequence[str], limit: int) -> Found:
+def read_most(connection: Database, window: Window, types: Sequence[str], limit: int) -> TrendData:
     """Read the dimensions with most time."""
     from leo_telemetry_pipeline.store.history import daily
 
@@ -100,7 +100,7 @@ def read_most(connection: Database, window: Window, types: Sequence[str], limit:
     return _read(connection, window, [row[:2] for row in rows[:limit]], scope, max(0, len(rows) - limit))
 
 
-def _read(connection: Database, window: Window, wanted: Sequence[Dimension], scope: Any, more: int = 0) -> Found:
+def _read(connection: Database, window: Window, wanted: Sequence[Dimension], scope: Any, more: int = 0) -> TrendData:
     from leo_telemetry_pipeline.analysis import trends as analysis
     from leo_telemetry_pipeline.store.history import daily
     from leo_telemetry_pipeline.store.history.histograms import GAMMA
@@ -108,28 +108,28 @@ def _read(connection: Database, window: Window, wanted: Sequence[Dimension], sco
     rows = daily.read(connection, window, wanted, scope.seen, scope.uncounted)
     series = analysis.daily(rows, len(wanted), len(window.days), GAMMA)
     turns = analysis.turns(series, window.start.date(), len(window.closed_days))
-    return Found(window, tuple(wanted), series, tuple(turns), more)
+    return TrendData(window, tuple(wanted), series, tuple(turns), more)
 
 
-def render_most(found: Found) -> str:
+def render_most(data: TrendData) -> str:
     """Format one line per dimension."""
-    if not found.dimensions:
-        return f"No spans since {found.window.start:%Y-%m-%d}: `leo-telemetry doctor` checks whether they arrive."
-    rows, began = [], int(found.daily.count.any(axis=0).argmax())
-    for place, dimension in enumerate(found.dimensions):
-        p50 = found.daily.p50_ms[place, began:]
+    if not data.dimensions:
+        return f"No spans since {data.window.start:%Y-%m-%d}: `leo-telemetry doctor` checks whether they arrive."
+    rows, began = [], int(data.daily.count.any(axis=0).argmax())
+    for place, dimension in enumerate(data.dimensions):
+        p50 = data.daily.p50_ms[place, began:]
         last = p50[p50 == p50][-1]
-        changes = _in_words(found.turns[place], int((found.daily.count[place, : found.closed] > 0).sum()))
+        changes = _in_words(data.turns[place], int((data.daily.count[place, : data.closed] > 0).sum()))
         rows.append((":".join(dimension), spark(p50), milliseconds(last), changes))
     shown = text.table(("DIMENSION", "P50 BY DAY", "LAST", "CHANGE"), rows)
-    since = f"P50 by day since {found.window.days[began]}, dimensions with most time first"
-    more = f"\n... and {found.more} more with less time (--limit)" if found.more else ""
+    since = f"P50 by day since {data.window.days[began]}, dimensions with most time first"
+    more = f"\n... and {data.more} more with less time (--limit)" if data.more else ""
     return f"{since}\n\n{shown}{more}"
 
 
-def render_one(found: Found, shares: dict[date, float], beside: Beside) -> str:
+def render_one(data: TrendData, shares: dict[date, float], beside: Beside) -> str:
     """Format every day of one dimension that has spans, and its changes."""
-    series, first = found.daily, found.window.start.date()
+    series, first = data.daily, data.window.start.date()
     there = series.count[0].nonzero()[0]
     worked = {first + timedelta(int(day)): float(series.sum_ms[0, day]) for day in there}
     more = trend_measures.columns(beside, worked)
@@ -139,7 +139,7 @@ def render_one(found: Found, shares: dict[date, float], beside: Beside) -> str:
         share = shares.get(moment)
         rows.append(
             (
-                f"{moment}{' so far' if day >= found.closed else ''}",
+                f"{moment}{' so far' if day >= data.closed else ''}",
                 int(series.count[0, day]),
                 *(milliseconds(getattr(series, name)[0, day]) for name in PERCENTILES),
                 None if share is None else f"{share * 100:.0f} %",
@@ -147,19 +147,19 @@ def render_one(found: Found, shares: dict[date, float], beside: Beside) -> str:
             )
         )
     # The incomplete day would look like a drop in volume.
-    drawn = slice(there[0], found.closed if there[0] < found.closed else None)
+    drawn = slice(there[0], data.closed if there[0] < data.closed else None)
     p50, count = series.p50_ms[0, drawn], series.count[0, drawn].astype(float)
     least, most = (milliseconds(of(series.p50_ms[0, there])) for of in (min, max))
     return "\n".join(
         [
-            ":".join(found.dimensions[0]),
+            ":".join(data.dimensions[0]),
             f"P50    {spark(p50)}  {least} to {most}",
             f"spans  {spark(count)}  {int(min(count))} to {int(max(count))} per day",
             "",
             text.table(("DAY (UTC)", "SPANS", "P50", "P90", "P95", "P99", "QUEUE", *more), rows),
             *trend_measures.notes(beside),
             "",
-            *_changes(found.turns[0], len(there[there < found.closed])),
+            *_changes(data.turns[0], len(there[there < data.closed])),
         ]
     )
 
@@ -218,37 +218,37 @@ def _change(turn: "Turn", write: Any) -> str:
     return f"{percent(turn.ratio)} since {turn.onset}{about} ({sure} % sure): from {sizes}"
 
 
-def one_as_json(found: Found, shares: dict[date, float], beside: Beside) -> dict[str, Any]:
+def one_as_json(data: TrendData, shares: dict[date, float], beside: Beside) -> dict[str, Any]:
     """Return one dimension as JSON data: every day of the window."""
-    first = found.window.start.date()
+    first = data.window.start.date()
     days = []
-    for place in range(len(found.window.days)):
+    for place in range(len(data.window.days)):
         day = first + timedelta(place)
-        series = {name: _number(getattr(found.daily, name)[0, place]) for name in PERCENTILES}
-        sum_ms = float(found.daily.sum_ms[0, place])
-        numbers = {"spans": int(found.daily.count[0, place]), "sum_ms": sum_ms}
+        series = {name: _number(getattr(data.daily, name)[0, place]) for name in PERCENTILES}
+        sum_ms = float(data.daily.sum_ms[0, place])
+        numbers = {"spans": int(data.daily.count[0, place]), "sum_ms": sum_ms}
         more = {"queue_share": shares.get(day), **trend_measures.as_json(beside, day, sum_ms)}
-        days.append({"day": day, "closed": place < found.closed, **numbers, **series, **more})
-    return {**_named(found, 0), "days": days}
+        days.append({"day": day, "closed": place < data.closed, **numbers, **series, **more})
+    return {**_named(data, 0), "days": days}
 
 
-def most_as_json(found: Found) -> dict[str, Any]:
+def most_as_json(data: TrendData) -> dict[str, Any]:
     """Return dimensions as JSON data with the P50 of every day, None where a day has no spans."""
     dimensions = [
         {
-            **_named(found, place),
-            "spans": int(found.daily.count[place].sum()),
-            "sum_ms": float(found.daily.sum_ms[place].sum()),
-            "p50_ms": [_number(value) for value in found.daily.p50_ms[place]],
+            **_named(data, place),
+            "spans": int(data.daily.count[place].sum()),
+            "sum_ms": float(data.daily.sum_ms[place].sum()),
+            "p50_ms": [_number(value) for value in data.daily.p50_ms[place]],
         }
-        for place in range(len(found.dimensions))
+        for place in range(len(data.dimensions))
     ]
-    return {"first_day": found.window.start.date(), "dimensions": dimensions, "more": found.more}
+    return {"first_day": data.window.start.date(), "dimensions": dimensions, "more": data.more}
 
 
-def _named(found: Found, place: int) -> dict[str, Any]:
-    dimension_type, key = found.dimensions[place]
-    return {"dimension_type": dimension_type, "dimension_key": key, "changes": asdict(found.turns[place])}
+def _named(data: TrendData, place: int) -> dict[str, Any]:
+    dimension_type, key = data.dimensions[place]
+    return {"dimension_type": dimension_type, "dimension_key": key, "changes": asdict(data.turns[place])}
 
 
 def _number(value: float) -> float | None:

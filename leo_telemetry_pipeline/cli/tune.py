@@ -19,7 +19,7 @@ from leo_telemetry_pipeline.errors import UserError
 if TYPE_CHECKING:
     from leo_telemetry_pipeline.analysis.tuning import Suggestion
 
-NOTHING = "Nothing to tune: no baseline or multiplier is configured{of}; learned baselines need no tuning."
+NOTHING = "Nothing to tune: no baseline or multiplier {scope}; learned baselines need no tuning."
 HEADER = ("DIMENSION", "TODAY", "SUGGESTED", "ALARMS PER YEAR", "EVIDENCE")
 ALWAYS = 0.5
 
@@ -47,39 +47,39 @@ def tune(dimension_type: str | None, key: str | None, is_applied: bool, target_a
     with connected() as connection:
         from leo_telemetry_pipeline.actions import threshold_tuning
 
-        found = threshold_tuning.suggest(connection, datetime.now(UTC), dimension_type, key, target_alarms)
-        applied = threshold_tuning.apply(connection, found) if is_applied else []
+        suggestions = threshold_tuning.suggest(connection, datetime.now(UTC), dimension_type, key, target_alarms)
+        applied = threshold_tuning.apply(connection, suggestions) if is_applied else []
     if as_json:
-        text.as_json([asdict(one) | {"is_applied": one in applied} for one in found])
-    elif not found:
+        text.as_json([asdict(one) | {"is_applied": one in applied} for one in suggestions])
+    elif not suggestions:
         name = ":".join(filter(None, (dimension_type, key)))
-        click.echo(NOTHING.format(of=f" that applies to {name}" if name else ""))
+        click.echo(NOTHING.format(scope=f"applies to {name}" if name else "is configured"))
     else:
-        click.echo(render(found))
-        click.echo(_said(found, applied, is_applied))
+        click.echo(render(suggestions))
+        click.echo(_outcome(suggestions, applied, is_applied))
 
 
-def render(found: "Sequence[Suggestion]") -> str:
+def render(suggestions: "Sequence[Suggestion]") -> str:
     """Format a table of today's thresholds beside the suggested ones."""
-    return text.table(HEADER, [(f"{one.dimension_type}:{one.dimension_key}", *_cells(one)) for one in found])
+    return text.table(HEADER, [(f"{one.dimension_type}:{one.dimension_key}", *_cells(one)) for one in suggestions])
 
 
-def _cells(one: "Suggestion") -> tuple[str | None, ...]:
-    today = _limit(one.current_baseline_p50_ms, one.current_multiplier)
-    if one.source != "key":
-        today += f" ({one.source})"
-    if one.multiplier is None:
-        return today, None, None, one.reason
-    fits = _limit(one.baseline_p50_ms, one.multiplier)
-    return today, fits, f"{_now(one)} -> {_often(one.alarms_a_year_then)}", evidence(one)
+def _cells(suggestion: "Suggestion") -> tuple[str | None, ...]:
+    today = _limit(suggestion.current_baseline_p50_ms, suggestion.current_multiplier)
+    if suggestion.source != "key":
+        today += f" ({suggestion.source})"
+    if suggestion.multiplier is None:
+        return today, None, None, suggestion.reason
+    fits = _limit(suggestion.baseline_p50_ms, suggestion.multiplier)
+    return today, fits, f"{_now(suggestion)} -> {_often(suggestion.alarms_a_year_then)}", evidence(suggestion)
 
 
-def evidence(one: "Suggestion") -> str:
+def evidence(suggestion: "Suggestion") -> str:
     """Describe the evidence for a suggestion."""
-    known = one.evidence
+    known = suggestion.evidence
     level = f"{milliseconds(known['level_p50_ms'])} +- {known['noise_a_day']:.0%} per day"
     words = [f"{known['days']} days, {known['spans']} spans since {known['first_day']} around {level}"]
-    if one.is_slower:
+    if suggestion.is_slower:
         words.append(f"that level began with a step of {known['change'] - 1:+.0%}")
     if known["days_since"]:
         words.append(f"it ended on {known['last_day']}")
@@ -89,10 +89,10 @@ def evidence(one: "Suggestion") -> str:
     return "; ".join(words)
 
 
-def _now(one: "Suggestion") -> str:
-    if (one.share_over_now or 0.0) >= ALWAYS:
+def _now(suggestion: "Suggestion") -> str:
+    if (suggestion.share_over_now or 0.0) >= ALWAYS:
         return "always on"
-    return _often(one.alarms_a_year_now)
+    return _often(suggestion.alarms_a_year_now)
 
 
 def _often(alarms_a_year: float | None) -> str:
@@ -105,8 +105,8 @@ def _limit(baseline_p50_ms: float | None, multiplier: float) -> str:
     return f"{'learned' if baseline_p50_ms is None else milliseconds(baseline_p50_ms)} x {multiplier:.2f}"
 
 
-def _said(found: "Sequence[Suggestion]", applied: "Sequence[Suggestion]", is_applied: bool) -> str:
-    if not any(one.multiplier for one in found):
+def _outcome(suggestions: "Sequence[Suggestion]", applied: "Sequence[Suggestion]", is_applied: bool) -> str:
+    if not any(one.multiplier for one in suggestions):
         return "There is no suggestion yet."
     if not is_applied:
         return "Nothing was written: --apply writes the suggestions."

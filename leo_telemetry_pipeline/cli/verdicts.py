@@ -13,7 +13,7 @@ class Verdict:
     """State of one part; without a remedy it is fine."""
 
     name: str
-    said: str
+    state: str
     remedy: str = ""
 
 
@@ -21,4 +21,4 @@ def line(verdict: Verdict) -> str:
     """Format a verdict, with its remedy on a line of its own."""
     mark = click.style("!!", fg="red") if verdict.remedy else click.style("ok", fg="green")
     remedy = f"\n                  do: {verdict.remedy}" if verdict.remedy else ""
-    return f"  {mark}  {verdict.name:<11} {verdict.said}{remedy}"
+    return f"  {mark}  {verdict.name:<11} {verdict.state}{remedy}"

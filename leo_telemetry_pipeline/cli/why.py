@@ -50,19 +50,19 @@ def why(dimension: str, project: str | None, as_json: bool) -> None:
         if judgement is None:
             raise unknown(connection, run.window, name)
         ahead = forecasts.of_dimension(connection, run.run_id, *name)
-    found = bottleneck_of(run, *name)
+    bottleneck = bottleneck_of(run, *name)
     if as_json:
         text.as_json(
             {
                 "run_id": run.run_id,
                 "dimension": dimension,
                 **judgement._asdict(),
-                "bottleneck": found,
+                "bottleneck": bottleneck,
                 "forecast": [one._asdict() for one in ahead],
             }
         )
     else:
-        click.echo(render(run, dimension, judgement, found, ahead))
+        click.echo(render(run, dimension, judgement, bottleneck, ahead))
 
 
 def bottleneck_of(run: Run, dimension_type: str, key: str) -> dict[str, Any] | None:
@@ -77,7 +77,7 @@ def render(
     run: Run,
     dimension: str,
     judgement: Judgement,
-    found: dict[str, Any] | None,
+    bottleneck: dict[str, Any] | None,
     ahead: Sequence[Expected] = (),
 ) -> str:
     """Format a judgement, without a trailing newline."""
@@ -93,16 +93,16 @@ def render(
     ]
     if judgement.baseline_source != "configured":
         lines += [f"  {line}" for line in _guards(learned)]
-    if found:
-        lines += [f"  {sentence}" for sentence in (*explanations(found), *_belongs_to(dimension, found))]
+    if bottleneck:
+        lines += [f"  {sentence}" for sentence in (*explanations(bottleneck), *_belongs_to(dimension, bottleneck))]
     lines += [f"  {_ahead(one)}" for one in ahead]
     return "\n".join(lines)
 
 
-def _belongs_to(dimension: str, found: dict[str, Any]) -> Iterator[str]:
-    if (cause := found.get("cause") or dimension) != dimension:
+def _belongs_to(dimension: str, bottleneck: dict[str, Any]) -> Iterator[str]:
+    if (cause := bottleneck.get("cause") or dimension) != dimension:
         yield f"Because of {cause}: leo-telemetry why {shlex.quote(cause)}"
-    if item := found.get("improvement_id"):
+    if item := bottleneck.get("improvement_id"):
         yield f"Item {item}; when resolved: leo-telemetry items close {item} --as fixed, or noise, or expected"
 
 

@@ -143,7 +143,7 @@ def test_what_cannot_be_tuned_says_why_in_one_line(db: Database):
     """Lost: silence, which reads like a failure."""
     assert say() == ("Nothing to tune: no baseline or multiplier is configured; learned baselines need no tuning.\n")
     fill(db, days_of("GATE_A", 3000, days=9))
-    assert "that applies to gate:GATE_A, so" in say("gate", "GATE_A")
+    assert "no baseline or multiplier applies to gate:GATE_A;" in say("gate", "GATE_A")
     configure(db, "gate", "GATE_A", 900, 2.0)
     configure(db, "gate", "GONE", 900, 2.0)
     configure(db, "gate", "OFF", 900, 2.0, is_active=False)

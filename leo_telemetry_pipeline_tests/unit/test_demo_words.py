@@ -43,5 +43,6 @@ def test_a_demo_that_found_something_else_says_so():
         said = conclusion(found, PLANTED)
         assert "exactly" not in said
         assert said.endswith(
-            "   These are not the slowdowns that were planted: gate:A was made 3 times as long; subagent:B was made 2 times as long."
+            "   These are not the slowdowns that were planted: gate:A was made 3 times as long;"
+            " subagent:B was made 2 times as long."
         )
