@@ -1,4 +1,4 @@
-"""What must hold before items are made, and what people should be warned of.
+"""Asset checks: blocking ones before items are opened, and warnings.
 
 Belongs here: the checks, most of them pure functions of frames, and the two steps that run them.
 Does not: repairing anything. A blocking check that fails ends the run as FAILED (CHECK_FAILED).
@@ -29,7 +29,7 @@ MOST_QUARANTINED = 0.01
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a check found."""
+    """Result of a check."""
 
     passed: bool
     description: str
@@ -37,22 +37,22 @@ class Outcome:
 
 
 def unmeasured_types(traces: pd.DataFrame, judged: pd.DataFrame, failed: list[str]) -> list[str]:
-    """Return the span types that have timed spans in the window and no P50."""
+    """Return the span types that have timed spans in the window but no P50."""
     timed = set(traces.loc[traces["timed_spans"] > 0, "span_type"]) - set(NOT_BY_DEFAULT)
     return sorted(timed - set(judged["dimension_type"]) - set(failed))
 
 
 def not_above_threshold(judged: pd.DataFrame) -> list[str]:
-    """Return the bottlenecks whose P50 is not over baseline times multiplier."""
+    """Return the bottlenecks whose P50 does not exceed baseline times multiplier."""
     found = judged[judged["outcome"] == "bottleneck"]
     wrong = found[~is_above(found["observed_p50_ms"], found["baseline_p50_ms"], found["multiplier"])]
     return [f"{a}:{b}" for a, b in zip(wrong["dimension_type"], wrong["dimension_key"], strict=True)]
 
 
 def uncounted(traces: pd.DataFrame, judged: pd.DataFrame, failed: list[str]) -> dict[str, int]:
-    """Return span types of which fewer spans were judged, too few or switched off than were scanned.
+    """Return how many scanned spans have no outcome, by span type.
 
-    More are no error: spans that arrive while the analysis runs are measured though the scan missed them.
+    A surplus is not an error: spans that arrive during the analysis are measured although the scan missed them.
     """
     known = judged.loc[judged["outcome"].isin((*JUDGED, *NOT_JUDGED))]
     accounted, scanned = Counter[str](), Counter[str]()
@@ -61,7 +61,7 @@ def uncounted(traces: pd.DataFrame, judged: pd.DataFrame, failed: list[str]) -> 
     for name, spans_timed in zip(traces["span_type"], traces["timed_spans"], strict=True):
         if name not in (*NOT_BY_DEFAULT, *failed):
             scanned[name] += int(spans_timed)
-    # What is left of the scanned ones; Counter keeps what is above zero.
+    # Counter subtraction drops counts that are not positive.
     missing = dict(scanned - accounted)
     nameless = len(judged) - len(known)
     return missing | ({"dimensions without an outcome": nameless} if nameless else {})
@@ -95,21 +95,21 @@ def _counts_add_up(analysis: Analysis) -> Outcome:
 
 
 def _clocks_agree(analysis: Analysis) -> Outcome:
-    """Children lie within their parents, give or take a second."""
+    """Children lie within their parents, to within a second."""
     window = analysis.window
     if history.method(analysis, TRACES.get(analysis)) == "histogram":
-        # Clocks that disagree show in a day of very many spans as well as in a week of them.
+        # With very many spans, one day shows clock skew as well as a week does.
         window = replace(window, start=max(window.start, midnight(window.days[-1] - DAY)))
     outside, children = measure.count_skewed(analysis.database, window)
-    said = f"{outside} of {children} child spans lie outside their parent by over a second"
+    said = f"{outside} of {children} child spans lie more than a second outside their parent"
     return Outcome(outside <= MOST_SKEWED * children, said, {"outside": outside, "children": children})
 
 
 def _little_is_quarantined(analysis: Analysis) -> Outcome:
-    """At most 1 % of what came in was put into quarantine."""
+    """At most 1 % of the incoming lines were quarantined."""
     put_aside = spans.count_quarantined(analysis.database, analysis.window.start)
     stored = int(TRACES.get(analysis)["spans"].to_numpy().sum())
-    said = f"{put_aside} lines are in quarantine, beside {stored} spans stored: see telemetry_quarantine"
+    said = f"{put_aside} lines were quarantined and {stored} spans stored: see telemetry_quarantine"
     return Outcome(put_aside <= MOST_QUARANTINED * (stored + put_aside), said, {"quarantined": put_aside})
 
 
@@ -124,7 +124,7 @@ def _failed(analysis: Analysis) -> list[str]:
 
 
 def _listed(names: Iterable[str]) -> str:
-    # The UI reads descriptions as Markdown.
+    # The UI renders descriptions as Markdown.
     return ", ".join(map(markdown, names))
 
 
@@ -133,7 +133,7 @@ def _counted(spans: Mapping[str, int]) -> str:
 
 
 def _step(asset: str, *checks: Callable[[Analysis], Outcome], blocking: bool) -> dg.AssetChecksDefinition:
-    """Make one step of the checks of an asset: a step for each would take longer than all of them."""
+    """Combine the checks of an asset in one step, because the overhead of a step exceeds the time of all checks."""
     by_name = {check.__name__.removeprefix("_"): check for check in checks}
     specs = [
         dg.AssetCheckSpec(name, asset=asset_key(asset), description=check.__doc__, blocking=blocking)

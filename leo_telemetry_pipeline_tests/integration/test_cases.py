@@ -184,7 +184,7 @@ def test_standard_input_is_read_once(db: Database) -> None:
     """Lost: a traceback, for one dash too many."""
     done = CliRunner().invoke(cli, ["import", "-", "-"], input=b"")
     assert isinstance(done.exception, UserError)
-    assert "read once" in done.exception.message
+    assert "read only once" in done.exception.message
 
 
 def test_a_span_that_is_told_at_its_start_and_at_its_end_is_stored_with_its_end(db: Database, tmp_path: Path) -> None:

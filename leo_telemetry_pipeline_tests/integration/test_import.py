@@ -95,7 +95,7 @@ def test_a_file_of_which_the_table_takes_nothing_is_a_failure(db: Database, tmp_
     path = tmp_path / "spans.jsonl"
     now_ms = round(time.time() * 1000)
     path.write_text("\n".join([row(span_name="poison", start_time_ms=now_ms), "{not json"]))
-    with pytest.raises(UserError, match="took none") as error:
+    with pytest.raises(UserError, match="rejected all") as error:
         _load_one(db, str(path), asked)
     assert error.value.exit_code == 1
     path.write_text("\n".join([row(span_name="poison", start_time_ms=now_ms), row(start_time_ms=now_ms)]))

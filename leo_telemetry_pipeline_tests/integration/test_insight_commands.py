@@ -99,7 +99,7 @@ def test_trends_of_one_dimension_say_every_day_with_its_queue_share_and_both_cha
     [time] = [line for line in said.splitlines() if line.startswith("Time changed")]
     assert f"since {STEP.date()}" in time
     [volume] = [line for line in said.splitlines() if line.startswith("Volume changed")]
-    assert "from 12 to 6 spans a day" in volume
+    assert "from 12 to 6 spans per day" in volume
     found = json.loads(say("trends", "gate:GATE_A", "--json", "--days", "40"))
     assert len(found["days"]) == 41
     assert found["days"][0]["p50_ms"] is None
@@ -224,10 +224,10 @@ def test_few_days_and_no_days_are_said_to_be_few_and_none(db: Database):
         (["trends", "Gate:gate_a"], "did you mean gate:GATE_A?"),
         (["trends", "zzz:yyy"], "`leo-telemetry trends` lists those that have"),
         (["trends", "phases"], "did you mean phase?"),
-        (["trends", ":X"], "names no dimension"),
+        (["trends", ":X"], "is not a dimension"),
         (["compare", "gate:GATE_A", "phase:LEED"], "did you mean phase:LEAD?"),
         (["compare", "gate:GATE_A", "gate:GATE_A"], "both gate:GATE_A"),
-        (["compare", "gate:GATE_A", "LEAD"], "names no dimension"),
+        (["compare", "gate:GATE_A", "LEAD"], "is not a dimension"),
         (["compare"], "given: nothing"),
         (["compare", "gate:GATE_A"], "given: A"),
         (["compare", "gate:GATE_A", "phase:LEAD", "--at", "2026-02-08"], "given: A, B, --at"),
@@ -235,14 +235,14 @@ def test_few_days_and_no_days_are_said_to_be_few_and_none(db: Database):
         (["compare", "--at", "2026-02-08"], "given: --at"),
         (["compare", "--item", "x", "--project", "shop"], "omit --project"),
         (["compare", "--item", "00000000-0000-0000-0000-000000000000"], "`leo-telemetry items` lists them"),
-        (["compare", "gate:GATE_A", "--at", "8 February"], "write 2026-02-08"),
+        (["compare", "gate:GATE_A", "--at", "8 February"], "write it like 2026-02-08"),
         (["compare", "gate:GATE_A", "--at", "2999-01-01"], "in the future"),
         (["compare", "gate:GATE_A", "--at", "0001-01-01"], "before any span"),
         (["compare", "gate:GATE_A", "--at", "1972-01-03", "--days", "9"], "before any span"),
         (["compare", "gate:GATE_A", "--before", "2026-02-01"], "need both"),
         (["compare", "gate:GATE_A", "--before", "2026-02-01", "--after", "2026-02-02", "--days", "3"], "no --days"),
         (["compare", "gate:GATE_A", "--before", "2026-02-03..2026-02-01", "--after", "2026-02-09"], "ends before"),
-        (["compare", "gate:GATE_A", "--before", "2026-02-01..2026-02-03", "--after", "2026-02-03"], "in common"),
+        (["compare", "gate:GATE_A", "--before", "2026-02-01..2026-02-03", "--after", "2026-02-03"], "overlap"),
         (["compare", "gate:GATE_A", "--before", "2026-02-01..", "--after", "2026-02-03"], "is not a day"),
         (["compare", "gate:GATE_A", "--before", "1990-01-01..2026-02-01", "--after", "2026-02-03"], "longer than"),
     ],
@@ -314,4 +314,4 @@ def test_compare_around_an_item_looks_at_its_dimension_before_and_since_it_was_o
     assert (found["a"]["last_day"], found["b"]["first_day"]) == (str(midnight(11).date()), str(STEP.date()))
     assert datetime.fromisoformat(found["b"]["last_day"]).date() == midnight(4).date()
     execute(db, "UPDATE continuous_improvements SET source_detail = '{}'")
-    assert "names no dimension" in refused("compare", "--item", item)
+    assert "has no dimension" in refused("compare", "--item", item)

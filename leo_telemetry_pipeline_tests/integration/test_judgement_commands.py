@@ -228,7 +228,7 @@ def test_a_wrong_name_is_answered_with_where_to_find_the_right_one(db: Database)
     assert "`leo-telemetry analyze` runs one now" in refused("why", "gate:SLOW")
     item = opened(db)
     assert "did you mean gate:SLOW?" in refused("why", "gate:SLOWER")
-    assert "names no dimension" in refused("why", "SLOW")
+    assert "is not a dimension" in refused("why", "SLOW")
     for words in (("items", "show"), ("items", "close", "--as", "fixed")):
         assert refused(*words, item.id[:8]) == f"'{item.id[:8]}' is not an item id: `leo-telemetry items` lists them"
         other = str(uuid.uuid4())

@@ -1,6 +1,6 @@
-"""What differs, without anybody asking, as an asset: kinds of work, the last week, before and after each item.
+"""Asset ``comparisons``: kinds of work, the last week with the weeks before, and before and after each item.
 
-Belongs here: what is compared with what. Does not: the statistics (analysis.compare), how they are shown (pictures).
+Belongs here: which pairs are compared. Does not: the statistics (analysis.compare), their tables (ui).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ from leo_telemetry_pipeline.store.server.database import Database
 
 MOST = 10
 WEEK, MONTH = timedelta(days=7), timedelta(days=28)
-# What is compared with the most frequent of its type, and what that is called.
+# Types whose dimensions are compared with the most frequent one, and the name of each comparison.
 KINDS = {"sd_type": "SD types", "phase": "phases"}
 THIS_WEEK, ITEMS = "last week", "items"
 DAYS = {
@@ -37,7 +37,7 @@ DAYS = {
 
 @dataclass(frozen=True)
 class Asked:
-    """One side: a dimension in some closed days."""
+    """One side: a dimension and a window of closed days."""
 
     dimension: Dimension
     window: Window
@@ -45,22 +45,22 @@ class Asked:
 
 @dataclass(frozen=True)
 class Pair:
-    """What is compared: ``b`` with ``a``."""
+    """A comparison of ``b`` with ``a``."""
 
     a: Asked
     b: Asked
 
     def __str__(self) -> str:
-        """Say what B is, and A where it is another dimension."""
+        """Describe B, and A if it is another dimension."""
         a, b = (":".join(side.dimension) for side in (self.a, self.b))
         return f"{b} against {a}" if a != b else f"{b} since {self.b.window.days[0]}"
 
 
-@insight("SD types and phases beside each other, the last week beside the weeks before, before and after each item.")
+@insight("Compares SD types and phases, the last week with the weeks before, and the days before and after each item.")
 def comparisons(
     context: dg.AssetExecutionContext, telemetry_database: TelemetryDatabase
 ) -> Iterator[dg.MaterializeResult]:
-    """Compare what can be compared after the last run."""
+    """Compare the pairs of the last run."""
     with telemetry_database.session() as (database, _):
         run = last_run(database)
         measured = [row for row in dimension_results.p50(database, run.run_id, [], others=True) if row[1] != OTHER_KEYS]
@@ -83,9 +83,9 @@ def comparisons(
 
 
 def among(measured: Sequence[tuple], dimension_type: str, closed: Window) -> list[Pair]:
-    """Set the dimensions of a type with most time beside the most frequent one, over the last 28 days.
+    """Pair the dimensions of a type with most time with the most frequent one, over the last 28 days.
 
-    ``measured``: the rows of ``measurements.p50``; ``closed`` ends with the last closed day.
+    ``measured``: the rows of ``dimension_results.p50``; ``closed`` ends with the last closed day.
     """
     window = Window(closed.end - MONTH, closed.end, closed.project)
     of_type = [row for row in _longest(measured) if row[0] == dimension_type][:MOST]
@@ -96,16 +96,16 @@ def among(measured: Sequence[tuple], dimension_type: str, closed: Window) -> lis
 
 
 def this_week(measured: Sequence[tuple], closed: Window) -> list[Pair]:
-    """Set the last seven closed days of the dimensions with most time beside the 28 days before."""
+    """Pair the last seven closed days of the dimensions with most time with the 28 days before."""
     start = closed.end - WEEK
     before, since = Window(start - MONTH, start, closed.project), Window(start, closed.end, closed.project)
     return [Pair(Asked(row[:2], before), Asked(row[:2], since)) for row in _longest(measured)[:MOST]]
 
 
 def around_items(found: Iterable[Item], closed: Window) -> list[Pair]:
-    """Set the 7 days since each item was opened, and since it was closed, beside the 7 before, in the last 28 days.
+    """Pair the 7 days after each item was opened or closed with the 7 days before, in the last 28 days.
 
-    The newest come first; what happened after the last closed day has nothing to be compared with yet.
+    The newest come first; changes after the last closed day cannot be compared yet.
     """
     moments = {
         (moment.astimezone(UTC).date(), item.dimension)
@@ -124,7 +124,7 @@ def around_items(found: Iterable[Item], closed: Window) -> list[Pair]:
 
 
 def read(database: Database, asked: Iterable[Asked]) -> dict[Asked, Side | None]:
-    """Read the days of every side; what is asked for in the same days is read together."""
+    """Read the days of every side, with one query per window."""
     by_window: dict[Window, list[Dimension]] = {}
     for one in asked:
         by_window.setdefault(one.window, []).append(one.dimension)
@@ -138,7 +138,7 @@ def read(database: Database, asked: Iterable[Asked]) -> dict[Asked, Side | None]
 
 
 def compared(pairs: Iterable[Pair], sides: Mapping[Asked, Side | None]) -> Iterator[tuple[str, Comparison]]:
-    """Yield each pair in words and what came of comparing it, where both sides have spans."""
+    """Yield the description and comparison of each pair in which both sides have spans."""
     for pair in pairs:
         a, b = sides[pair.a], sides[pair.b]
         if a and b:
@@ -146,5 +146,5 @@ def compared(pairs: Iterable[Pair], sides: Mapping[Asked, Side | None]) -> Itera
 
 
 def _longest(measured: Sequence[tuple]) -> list[tuple]:
-    """Return rows of ``measurements.p50`` by their time together, the most first."""
+    """Sort rows of ``dimension_results.p50`` by total time, descending."""
     return sorted(measured, key=lambda row: (-row[7], row[:2]))
