@@ -31,32 +31,32 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 def instance(target: Target, settings: Settings) -> Iterator[dg.DagsterInstance]:
     """Yield Dagster's instance of this home, after creating its tables."""
     os.environ.update(dagster_home.environment(target, settings))
-    with dg.DagsterInstance.from_config(str(settings.home / "dagster")) as made:
-        yield made
+    with dg.DagsterInstance.from_config(str(settings.home / "dagster")) as dagster:
+        yield dagster
 
 
-def execute(of: dg.DagsterInstance, tags: Mapping[str, str]) -> str:
+def execute(dagster: dg.DagsterInstance, tags: Mapping[str, str]) -> str:
     """Run the analysis job in this process, and return the id of its Dagster run; its row holds the outcome."""
     job = defs.resolve_job_def(analysis_job.name)
-    return job.execute_in_process(instance=of, tags=dict(tags), run_config=_QUIET, raise_on_error=False).run_id
+    return job.execute_in_process(instance=dagster, tags=dict(tags), run_config=_QUIET, raise_on_error=False).run_id
 
 
-def execute_queued(of: dg.DagsterInstance, target: Target, check: Callable[[], None]) -> int:
+def execute_queued(dagster: dg.DagsterInstance, target: Target, check: Callable[[], None]) -> int:
     """Run all QUEUED analyses, including those queued meanwhile; return how many.
 
     ``check`` raises between runs if this process should end: Dagster handles signals itself, and ends only one run.
     """
-    connection, done = Database(target), set()
+    connection, executed = Database(target), set()
     try:
         while True:
             runs.reap(connection)
-            queued = [run for run in runs.waiting(connection) if run.status == "QUEUED" and run.run_id not in done]
+            queued = [run for run in runs.waiting(connection) if run.status == "QUEUED" and run.run_id not in executed]
             if not queued:
-                return len(done)
+                return len(executed)
             for run in queued:
-                done.add(run.run_id)
+                executed.add(run.run_id)
                 connection.close()
-                execute(of, {RUN_ID_TAG: run.run_id})
+                execute(dagster, {RUN_ID_TAG: run.run_id})
                 # No one else would notice that it could not start.
                 runs.fail_unlaunched(connection, run.run_id, "the job ended without taking the analysis run")
                 check()
@@ -64,26 +64,26 @@ def execute_queued(of: dg.DagsterInstance, target: Target, check: Callable[[], N
         connection.close()
 
 
-def follow(of: dg.DagsterInstance, target: Target) -> str | None:
+def follow(dagster: dg.DagsterInstance, target: Target) -> str | None:
     """Run the insights job for the last analysis, unless it was started before; return its error as one line."""
     with closing(Database(target)) as connection:
         run = runs.last_succeeded(connection)
-    if run is None or insights.begun(of, run):
+    if run is None or insights.started(dagster, run):
         return None
     job, tags = defs.resolve_job_def(insights_job.name), {FOLLOWS_TAG: run.run_id}
-    done = job.execute_in_process(instance=of, tags=tags, run_config=_QUIET, raise_on_error=False)
-    ending = None if done.success else how_it_ended(of, done.run_id)
+    result = job.execute_in_process(instance=dagster, tags=tags, run_config=_QUIET, raise_on_error=False)
+    ending = None if result.success else how_it_ended(dagster, result.run_id)
     return " ".join(ending.error_detail.split()) if ending else None
 
 
-def analyse(of: dg.DagsterInstance, tags: Mapping[str, str]) -> str:
+def analyse(dagster: dg.DagsterInstance, tags: Mapping[str, str]) -> str:
     """Run an analysis without a queued row; return the id of its Dagster run."""
-    return execute(of, {TAG + "triggered_by": "CLI"} | dict(tags))
+    return execute(dagster, {TAG + "triggered_by": "CLI"} | dict(tags))
 
 
-def why_not_begun(of: dg.DagsterInstance, dagster_run_id: str) -> str | None:
+def why_not_started(dagster: dg.DagsterInstance, dagster_run_id: str) -> str | None:
     """Return why a Dagster run did not take its row, as one line; None if it only waited too long."""
-    failure = how_it_failed(of, dagster_run_id)
+    failure = how_it_failed(dagster, dagster_run_id)
     return failure.splitlines()[0] if failure else None
 
 
@@ -96,6 +96,6 @@ def dry_run(target: Target, settings: Settings, window: Window) -> dict:
         result = job.execute_in_process(instance=nowhere, run_config=_QUIET, raise_on_error=False)
         if dry.concluded is None:
             ending = how_it_ended(nowhere, result.run_id)
-            said = ending.error_detail.splitlines()[0] if ending and ending.error_detail else "see the log"
-            raise UserError(f"The dry run failed: {said}", NOT_SUCCEEDED)
+            error = ending.error_detail.splitlines()[0] if ending and ending.error_detail else "see the log"
+            raise UserError(f"The dry run failed: {error}", NOT_SUCCEEDED)
         return dry.concluded

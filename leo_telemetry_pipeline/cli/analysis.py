@@ -67,10 +67,12 @@ def analyze(
         if any(run.status == "RUNNING" and run.scope_id == (project or "") for run in run_store.waiting(connection)):
             click.echo("Another analysis is running: waiting for it to end.", err=True)
         connection.close()
-        with execution.instance(target, settings) as of:
-            done = execution.analyse(of, {TAG + name: str(value) for name, value in tags.items() if value is not None})
-            failure = execution.why_not_begun(of, done)
-        run = run_store.of_dagster_run(connection, done)
+        with execution.instance(target, settings) as dagster:
+            dagster_run_id = execution.analyse(
+                dagster, {TAG + name: str(value) for name, value in tags.items() if value is not None}
+            )
+            failure = execution.why_not_started(dagster, dagster_run_id)
+        run = run_store.of_dagster_run(connection, dagster_run_id)
         state = findings.read(connection)
     if run is None:
         why = f"The analysis could not start: {failure}" if failure else "Another analysis of this scope kept running"
@@ -144,10 +146,10 @@ def runs(context: click.Context, as_json: bool, limit: int) -> None:
         return
     with database.ready(Settings()) as target, closing(database.Database(target)) as connection:
         run_store.reap(connection)
-        found = run_store.latest(connection, limit)
+        listed = run_store.latest(connection, limit)
     if as_json:
-        text.as_json([asdict(run) for run in found])
-    elif not found:
+        text.as_json([asdict(run) for run in listed])
+    elif not listed:
         click.echo("No analysis was requested yet: `leo-telemetry analyze` runs one now.")
     else:
         header = ("RUN", "STATUS", "REASON", "TRIGGERED BY", "TRIGGERED AT (UTC)", "TOOK", "FINDINGS")
@@ -161,7 +163,7 @@ def runs(context: click.Context, as_json: bool, limit: int) -> None:
                 None if run.duration_ms is None else f"{run.duration_ms}ms",
                 run.findings_count,
             )
-            for run in found
+            for run in listed
         ]
         click.echo(text.table(header, rows))
 

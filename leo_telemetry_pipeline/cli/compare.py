@@ -27,7 +27,7 @@ EARLIEST = date(1972, 1, 1)
 
 
 @dataclass(frozen=True)
-class Asked:
+class Slice:
     """One side of a comparison: a dimension and a window."""
 
     dimension: Dimension
@@ -100,7 +100,7 @@ def _sides(
     days: int | None,
     project: str | None,
     found_item: Callable[[], item_store.Item],
-) -> tuple[Asked, Asked]:
+) -> tuple[Slice, Slice]:
     """Parse the arguments into two sides. Raises UserError unless they are one of the four forms."""
     ways = {"B": b, "--before and --after": any(periods), "--at": day, "--item": item}
     chosen = [name for name, given in ways.items() if given]
@@ -116,32 +116,32 @@ def _sides(
         if (other := parse(b)) == dimension:
             raise UserError(f"A and B are both {a}: give two dimensions, or two periods with --before and --after")
         window = last_days(days or DAYS_OF_DIMENSIONS, project)
-        return Asked(dimension, window), Asked(other, window)
+        return Slice(dimension, window), Slice(other, window)
     if day:
         return _around(dimension, _day(day, "--at"), days, project)
     if days or not all(periods):
         raise UserError("Two periods need both --before and --after, and no --days")
     first, second = (
-        _period(of or "", name, project) for of, name in zip(periods, ("--before", "--after"), strict=True)
+        _period(period or "", name, project) for period, name in zip(periods, ("--before", "--after"), strict=True)
     )
     if first.start < second.end and second.start < first.end:
         raise UserError("--before and --after overlap: each day can be on one side only")
-    return Asked(dimension, first), Asked(dimension, second)
+    return Slice(dimension, first), Slice(dimension, second)
 
 
-def _around_item(item: item_store.Item, days: int | None) -> tuple[Asked, Asked]:
+def _around_item(item: item_store.Item, days: int | None) -> tuple[Slice, Slice]:
     if item.dimension is None:
         raise UserError(f"Item {item.id} has no dimension: it was not opened by an analysis")
     return _around(item.dimension, item.opened_at.date(), days, item.source_detail.get("project") or None)
 
 
-def _around(dimension: Dimension, day: date, days: int | None, project: str | None) -> tuple[Asked, Asked]:
+def _around(dimension: Dimension, day: date, days: int | None, project: str | None) -> tuple[Slice, Slice]:
     length = timedelta(days or DAYS_OF_PERIODS)
     if day - EARLIEST <= length:
         raise UserError(f"{length.days} days before {day} is before any span: give a later day, or fewer days")
     start = midnight(day)
     end = min(start + length, datetime.now(UTC))
-    return Asked(dimension, Window(start - length, start, project)), Asked(dimension, Window(start, end, project))
+    return Slice(dimension, Window(start - length, start, project)), Slice(dimension, Window(start, end, project))
 
 
 def _period(words: str, name: str, project: str | None) -> Window:
@@ -172,16 +172,16 @@ def _item(connection: Database, word: str) -> item_store.Item:
     return matching[0]
 
 
-def read(connection: Database, a: Asked, b: Asked) -> "Comparison":
+def read(connection: Database, a: Slice, b: Slice) -> "Comparison":
     """Read both sides and compare B with A. Raises UserError for a side without spans."""
     from leo_telemetry_pipeline.analysis import compare as analysis
     from leo_telemetry_pipeline.store.history import daily
     from leo_telemetry_pipeline.store.history.histograms import GAMMA
 
-    def side(asked: Asked) -> analysis.Side | None:
-        scope = daily.scope(connection, asked.window, [asked.dimension[0]])
-        rows = daily.read(connection, asked.window, [asked.dimension], scope.seen, scope.uncounted)
-        return analysis.side(rows, 0, asked.window.start.date().toordinal())
+    def side(selection: Slice) -> analysis.Side | None:
+        scope = daily.scope(connection, selection.window, [selection.dimension[0]])
+        rows = daily.read(connection, selection.window, [selection.dimension], scope.seen, scope.uncounted)
+        return analysis.side(rows, 0, selection.window.start.date().toordinal())
 
     of_a, of_b = side(a), side(b)
     if of_a and of_b:
@@ -195,9 +195,9 @@ def read(connection: Database, a: Asked, b: Asked) -> "Comparison":
     raise unknown(connection, empty.window, empty.dimension)
 
 
-def render(a: Asked, b: Asked, comparison: "Comparison") -> str:
+def render(a: Slice, b: Slice, comparison: "Comparison") -> str:
     """Format both sides, the table and the verdict."""
-    rows = [(f"P{one.quantile * 100:.0f}", *_cells(one)) for one in (comparison.p50, comparison.p90)]
+    rows = [(f"P{diff.quantile * 100:.0f}", *_cells(diff)) for diff in (comparison.p50, comparison.p90)]
     lines = [
         _side("A", a, comparison.a_spans, comparison.a_days),
         _side("B", b, comparison.b_spans, comparison.b_days),
@@ -211,20 +211,20 @@ def render(a: Asked, b: Asked, comparison: "Comparison") -> str:
     return "\n".join(lines)
 
 
-def _side(letter: str, asked: Asked, spans: int, days: int) -> str:
-    where = f" in {asked.window.project}" if asked.window.project else ""
-    return f"{letter}: {asked.name}{where}, {asked.period}: {spans} span(s) on {days} day(s)"
+def _side(letter: str, selection: Slice, spans: int, days: int) -> str:
+    where = f" in {selection.window.project}" if selection.window.project else ""
+    return f"{letter}: {selection.name}{where}, {selection.period}: {spans} span(s) on {days} day(s)"
 
 
-def _cells(difference: "Difference") -> tuple[str | None, ...]:
+def _cells(diff: "Difference") -> tuple[str | None, ...]:
     return (
-        milliseconds(difference.a_ms),
-        milliseconds(difference.b_ms),
-        _more(difference.difference_ms.value),
-        _interval(difference.difference_ms, _more),
-        _times(difference.ratio.value),
-        _interval(difference.ratio, _times),
-        difference.verdict,
+        milliseconds(diff.a_ms),
+        milliseconds(diff.b_ms),
+        _more(diff.difference_ms.value),
+        _interval(diff.difference_ms, _more),
+        _times(diff.ratio.value),
+        _interval(diff.ratio, _times),
+        diff.verdict,
     )
 
 
@@ -238,8 +238,8 @@ def _verdict(p50: "Difference") -> str:
     return "no evidence that B is slower or faster"
 
 
-def _interval(of: "Estimate", write: Callable[[float | None], str | None]) -> str | None:
-    return None if of.low is None or of.high is None else f"{write(of.low)} to {write(of.high)}"
+def _interval(estimate: "Estimate", write: Callable[[float | None], str | None]) -> str | None:
+    return None if estimate.low is None or estimate.high is None else f"{write(estimate.low)} to {write(estimate.high)}"
 
 
 def _more(value: float | None) -> str | None:
@@ -250,23 +250,23 @@ def _times(value: float | None) -> str | None:
     return None if value is None else f"{value:.2f}x"
 
 
-def to_json(a: Asked, b: Asked, comparison: "Comparison") -> dict[str, Any]:
+def to_json(a: Slice, b: Slice, comparison: "Comparison") -> dict[str, Any]:
     """Return the comparison as JSON data."""
     sides = {"a": (a, comparison.a_spans, comparison.a_days), "b": (b, comparison.b_spans, comparison.b_days)}
     return {
         "verdict": comparison.p50.verdict,
         **{
             letter: {
-                "dimension_type": asked.dimension[0],
-                "dimension_key": asked.dimension[1],
-                "project": asked.window.project,
-                "first_day": asked.window.days[0],
-                "last_day": asked.window.days[-1],
-                "last_day_so_far": asked.is_part,
+                "dimension_type": selection.dimension[0],
+                "dimension_key": selection.dimension[1],
+                "project": selection.window.project,
+                "first_day": selection.window.days[0],
+                "last_day": selection.window.days[-1],
+                "last_day_so_far": selection.is_part,
                 "spans": spans,
                 "days": days,
             }
-            for letter, (asked, spans, days) in sides.items()
+            for letter, (selection, spans, days) in sides.items()
         },
         "between_days": comparison.between_days,
         "p50": asdict(comparison.p50),

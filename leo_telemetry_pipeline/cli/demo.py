@@ -117,8 +117,8 @@ def _load_history(connection: Database, home: Path) -> None:
 
 def _load_sample(connection: Database) -> None:
     sample = bundled("examples") / "data" / "claude_code_otlp_sample.jsonl"
-    done = store(connection, reader.read(sample), sample)
-    click.echo(f"   {done.read} real spans of a Claude Code session, exported by OpenTelemetry")
+    loaded = store(connection, reader.read(sample), sample)
+    click.echo(f"   {loaded.read} real spans of a Claude Code session, exported by OpenTelemetry")
 
 
 def _execute(connection: Database, target: Target, settings: Settings, environment: dict[str, str], run_id: str) -> Run:

@@ -257,8 +257,7 @@ def _last_analysis(facts: Facts) -> Verdict:
         return Verdict("analysis", "none yet", "leo-telemetry analyze")
     age = facts.now - facts.last.window_end
     state = (
-        f"the last one covers spans up to {text.lasted(age.total_seconds())} ago: {facts.last.findings_count}"
-        " bottleneck(s)"
+        f"the last one covers up to {text.lasted(age.total_seconds())} ago: {facts.last.findings_count} bottleneck(s)"
     )
     return Verdict("analysis", state, "" if age < facts.stale_after else "leo-telemetry analyze")
 

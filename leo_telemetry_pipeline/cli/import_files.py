@@ -60,7 +60,7 @@ class Loaded:
         self.last_ms = max(starts) if self.last_ms is None else max(self.last_ms, *starts)
 
 
-class Asked(NamedTuple):
+class Options(NamedTuple):
     """Options that apply to all files."""
 
     columns: dict[str, str] | None
@@ -94,12 +94,12 @@ def load(paths: tuple[str, ...], mapping: str | None, preset: str | None, projec
         raise UserError("- is standard input, which can be read only once, and only if it is open: name files instead")
     settings = Settings()
     policy = redact.Policy(settings.keep_keys, settings.keep_identity)
-    asked = Asked(columns, preset, project or settings.project, accept_times, settings, policy)
+    options = Options(columns, preset, project or settings.project, accept_times, settings, policy)
     refused = False
     with database.ready(settings) as target, closing(Database(target)) as connection:
         for path in paths:
             try:
-                _load_one(connection, path, asked)
+                _load_one(connection, path, options)
             except UserError as error:
                 if error.exit_code != REFUSED:
                     raise
@@ -109,7 +109,7 @@ def load(paths: tuple[str, ...], mapping: str | None, preset: str | None, projec
         raise SystemExit(REFUSED)
 
 
-def _load_one(connection: Database, name: str, asked: Asked) -> None:
+def _load_one(connection: Database, name: str, options: Options) -> None:
     from_stdin = name == STDIN
     path = Path(STDIN_NAME if from_stdin else name)
     archive_id = None if from_stdin else _archive_id(path)
@@ -117,34 +117,34 @@ def _load_one(connection: Database, name: str, asked: Asked) -> None:
         _restore(connection, path, archive_id)
         return
     # Archived and published spans are old by nature, which is not worth a warning.
-    is_history = archive_id is not None or asked.preset is not None
+    is_history = archive_id is not None or options.preset is not None
     check = admission.FileCheck(
         str(path),
         admission.Rules(
             time.time_ns() // 1_000_000,
-            asked.settings.keep,
-            accept=asked.accept or is_history,
+            options.settings.keep,
+            accept=options.accept or is_history,
             end_wins=archive_id is None,
         ),
-        column_map=asked.columns,
-        preset=asked.preset,
+        column_map=options.columns,
+        preset=options.preset,
     )
     removed: dict[str, int] = {}
     with _progress(None if from_stdin else path) as progress:
         read = reader.read(
             path,
             file=sys.stdin.buffer if from_stdin else None,
-            column_map=asked.columns,
-            preset=asked.preset,
-            project=asked.project,
-            policy=asked.policy,
+            column_map=options.columns,
+            preset=options.preset,
+            project=options.project,
+            policy=options.policy,
             removed=removed,
             seen=check.seen,
             on_bytes=progress.update,
         )
-        done = store(connection, check.admit(read), path, removed, None if is_history else check.wrong)
-    _report(path, done)
-    if done.read and done.refused == done.read:
+        loaded = store(connection, check.admit(read), path, removed, None if is_history else check.wrong)
+    _report(path, loaded)
+    if loaded.read and loaded.refused == loaded.read:
         raise UserError(f"{path}: the table rejected all of its spans; telemetry_quarantine holds the reasons", REFUSED)
 
 
@@ -183,35 +183,35 @@ def store(
     ``wrong`` counts implausible times so far by reason, recorded for the doctor.
     """
     removed = {} if removed is None else removed
-    done, waiting = Loaded(), []
+    loaded, aside = Loaded(), []
     source = STDIN_NAME if str(path) == STDIN_NAME else str(path.absolute())
 
     def good() -> Iterator[Span]:
         for entry in read:
             if isinstance(entry, Span):
-                done.read += 1
+                loaded.read += 1
                 yield entry
             else:
-                done.aside += 1
-                done.bad += [entry] if len(done.bad) < SHOWN else []
-                waiting.append(Aside(entry.line, entry.reason, entry.text or _kept(entry), entry.project))
-                if len(waiting) == ASIDE_AT_ONCE:
-                    spans.quarantine(connection, source, waiting)
-                    waiting.clear()
+                loaded.aside += 1
+                loaded.bad += [entry] if len(loaded.bad) < SHOWN else []
+                aside.append(Aside(entry.line, entry.reason, entry.text or _kept(entry), entry.project))
+                if len(aside) == ASIDE_AT_ONCE:
+                    spans.quarantine(connection, source, aside)
+                    aside.clear()
 
     stream = good()
     while batch := list(islice(stream, spans.BATCH)):
         stored = spans.store(connection, batch, removed, source=source)
         removed.clear()
-        done.new += stored.new
-        done.completed += stored.completed
-        done.aside += stored.quarantined
-        done.refused += stored.quarantined
-        done.extend_range([span.start_time_ms for span in batch])
+        loaded.new += stored.new
+        loaded.completed += stored.completed
+        loaded.aside += stored.quarantined
+        loaded.refused += stored.quarantined
+        loaded.extend_range([span.start_time_ms for span in batch])
         if wrong:
-            _notice(connection, done, wrong, is_new=bool(stored.new))
-    spans.quarantine(connection, source, waiting)
-    return done
+            _notice(connection, loaded, wrong, is_new=bool(stored.new))
+    spans.quarantine(connection, source, aside)
+    return loaded
 
 
 def _kept(line: reader.BadLine) -> str:
@@ -219,31 +219,31 @@ def _kept(line: reader.BadLine) -> str:
     return f"[not kept; keys: {line.keys}]" if line.keys else "[not kept]"
 
 
-def _notice(connection: Database, done: Loaded, wrong: Counter[str], *, is_new: bool) -> None:
-    done.wrong.update(wrong)
+def _notice(connection: Database, loaded: Loaded, wrong: Counter[str], *, is_new: bool) -> None:
+    loaded.wrong.update(wrong)
     if is_new:
         intake.count(connection, {Noticed("import", IMPLAUSIBLE_TIMES, text): times for text, times in wrong.items()})
     wrong.clear()
 
 
-def _report(path: Path, done: Loaded) -> None:
-    known = done.read - done.new - done.completed - done.refused
-    completed = f", {done.completed} completed" if done.completed else ""
+def _report(path: Path, loaded: Loaded) -> None:
+    known = loaded.read - loaded.new - loaded.completed - loaded.refused
+    completed = f", {loaded.completed} completed" if loaded.completed else ""
     stored_already = f", {known} were stored already" if known > 0 else ""
-    quarantined = f", {done.aside} bad line(s) quarantined" if done.aside else ""
-    click.echo(f"{path}: {done.new} span(s) stored{completed}{stored_already}{quarantined}{_range(done)}")
-    for reason, count in done.wrong.most_common():
+    quarantined = f", {loaded.aside} bad line(s) quarantined" if loaded.aside else ""
+    click.echo(f"{path}: {loaded.new} span(s) stored{completed}{stored_already}{quarantined}{_range(loaded)}")
+    for reason, count in loaded.wrong.most_common():
         click.echo(f"  {count} span(s) with an implausible time: {reason}", err=True)
-    for line in done.bad:
+    for line in loaded.bad:
         click.echo(f"  line {line.line}: {line.reason}", err=True)
-    if more := done.aside - len(done.bad):
+    if more := loaded.aside - len(loaded.bad):
         click.echo(f"  ... and {more} more, all in telemetry_quarantine", err=True)
 
 
-def _range(done: Loaded) -> str:
-    if done.first_ms is None or done.last_ms is None:
+def _range(loaded: Loaded) -> str:
+    if loaded.first_ms is None or loaded.last_ms is None:
         return ""
-    first, last = admission.moment(done.first_ms), admission.moment(done.last_ms)
+    first, last = admission.moment(loaded.first_ms), admission.moment(loaded.last_ms)
     return f"; spans of {first}" if first == last else f"; spans from {first} to {last}"
 
 

@@ -61,28 +61,28 @@ def _recount(settings: Settings, first: date | None, last: date | None, *, dry_r
 
     with database.ready(settings) as target, closing(Database(target, read_only=dry_run)) as connection:
         open_days, sealed = recount.days(connection, first, last)
-        done = Recount(dry_run, tuple(open_days), tuple(sealed))
+        report = Recount(dry_run, tuple(open_days), tuple(sealed))
         if not dry_run:
             with tqdm(total=len(open_days) + len(sealed), unit=" days", disable=None, leave=False) as progress:
                 recount.recount(connection, [*open_days, *sealed], progress.update)
     if as_json:
-        text.as_json(asdict(done))
+        text.as_json(asdict(report))
     else:
-        click.echo(recounted(done))
+        click.echo(recounted(report))
 
 
-def recounted(done: Recount) -> str:
+def recounted(report: Recount) -> str:
     """Format the report of a recount."""
-    if not done.days and not done.sealed:
+    if not report.days and not report.sealed:
         return "Daily history has no day that has ended: nothing to recount."
-    lines = ["Dry run: this is what would be done."] if done.dry_run else []
-    lines.append(f"Recounted: {len(done.days)} day(s)" + (f", {_in_short(done.days)}" if done.days else ""))
-    if done.sealed:
+    lines = ["Dry run: this is what would be done."] if report.dry_run else []
+    lines.append(f"Recounted: {len(report.days)} day(s)" + (f", {_in_short(report.days)}" if report.days else ""))
+    if report.sealed:
         lines.append(
-            f"Sealed, so only spans that arrived later were recounted: {len(done.sealed)} day(s),"
-            f" {_in_short(done.sealed)}. Their sealed parts stay as they are."
+            f"Sealed, so only spans that arrived later were recounted: {len(report.sealed)} day(s),"
+            f" {_in_short(report.sealed)}. Their sealed parts stay as they are."
         )
-    if done.days and not done.dry_run:
+    if report.days and not report.dry_run:
         lines.append("`leo-telemetry analyze` judges by the new counts.")
     return "\n".join(lines)
 

@@ -1,7 +1,6 @@
 """SIGINT, SIGTERM and SIGHUP: a handler that records the signal, and loops that poll for it.
 
-Belongs here: handlers, and the watcher thread for work that does not poll. Does not: ending other processes
-(supervise).
+Belongs here: handlers, and the watcher thread for work that does not poll. Does not: child processes (supervise).
 
 An exception raised in a handler appears wherever the main thread is; inside the import of a C extension it is lost.
 So a command imports first, while signals end it immediately; after that they are recorded. Work that does not poll is

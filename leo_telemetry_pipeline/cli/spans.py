@@ -27,27 +27,27 @@ def drain() -> None:
     """Store spans spooled to disk while the database was unavailable."""
     settings = Settings()
     with database.ready(settings) as target, closing(Database(target)) as connection:
-        done = spool_drain.drain(connection, settings.home, "CLI")
-    if done.busy:
+        drained = spool_drain.drain(connection, settings.home, "CLI")
+    if drained.busy:
         click.echo("Another process is draining the spool.")
         return
-    if not done.segments and not done.torn:
-        click.echo("The spool is empty." + _left(done))
+    if not drained.segments and not drained.torn:
+        click.echo("The spool is empty." + _left(drained))
         return
-    known = done.spans - done.new - done.completed - done.quarantined
+    known = drained.spans - drained.new - drained.completed - drained.quarantined
     click.echo(
-        f"{done.new} span(s) stored from {done.segments} segment(s)"
-        + (f", {done.completed} completed" if done.completed else "")
+        f"{drained.new} span(s) stored from {drained.segments} segment(s)"
+        + (f", {drained.completed} completed" if drained.completed else "")
         + (f", {known} were stored already" if known > 0 else "")
-        + (f", {done.quarantined} quarantined" if done.quarantined else "")
-        + (f", {done.torn} torn record(s) lost" if done.torn else "")
+        + (f", {drained.quarantined} quarantined" if drained.quarantined else "")
+        + (f", {drained.torn} torn record(s) lost" if drained.torn else "")
         + "."
-        + _left(done)
+        + _left(drained)
     )
 
 
-def _left(done: Drained) -> str:
-    return f" {done.left} segment(s) belong to programs that are still running." if done.left else ""
+def _left(drained: Drained) -> str:
+    return f" {drained.left} segment(s) belong to programs that are still running." if drained.left else ""
 
 
 @click.command()
@@ -63,11 +63,11 @@ def purge(before: str | None, project: str | None, trace_id: str | None, yes: bo
     what = _what(before, project, trace_id)
     settings = Settings()
     with database.ready(settings) as target, closing(Database(target)) as connection:
-        done = spool_drain.drain(connection, settings.home, "CLI")
-        if done.busy:
+        drained = spool_drain.drain(connection, settings.home, "CLI")
+        if drained.busy:
             raise UserError("Another process is draining the spool: try again in a moment", 1)
-        if done.left:
-            click.echo(f"Skipping {done.left} segment(s) of programs that are still running.", err=True)
+        if drained.left:
+            click.echo(f"Skipping {drained.left} segment(s) of programs that are still running.", err=True)
         matching = count(connection, what)
         if matching == Purged(0, 0, 0):
             click.echo("No such spans are stored.")
@@ -79,7 +79,7 @@ def purge(before: str | None, project: str | None, trace_id: str | None, yes: bo
 
 
 def _what(before: str | None, project: str | None, trace_id: str | None) -> What:
-    if sum(one is not None for one in (before, project, trace_id)) != 1:
+    if sum(option is not None for option in (before, project, trace_id)) != 1:
         raise UserError("Give one of --before DATE, --project NAME and --trace ID")
     if before is not None:
         return What(before=_day(before))

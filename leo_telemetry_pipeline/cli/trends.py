@@ -149,7 +149,7 @@ def render_one(data: TrendData, shares: dict[date, float], beside: Beside) -> st
     # The incomplete day would look like a drop in volume.
     drawn = slice(there[0], data.closed if there[0] < data.closed else None)
     p50, count = series.p50_ms[0, drawn], series.count[0, drawn].astype(float)
-    least, most = (milliseconds(of(series.p50_ms[0, there])) for of in (min, max))
+    least, most = (milliseconds(pick(series.p50_ms[0, there])) for pick in (min, max))
     return "\n".join(
         [
             ":".join(data.dimensions[0]),

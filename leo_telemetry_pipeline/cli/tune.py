@@ -50,7 +50,7 @@ def tune(dimension_type: str | None, key: str | None, is_applied: bool, target_a
         suggestions = threshold_tuning.suggest(connection, datetime.now(UTC), dimension_type, key, target_alarms)
         applied = threshold_tuning.apply(connection, suggestions) if is_applied else []
     if as_json:
-        text.as_json([asdict(one) | {"is_applied": one in applied} for one in suggestions])
+        text.as_json([asdict(suggestion) | {"is_applied": suggestion in applied} for suggestion in suggestions])
     elif not suggestions:
         name = ":".join(filter(None, (dimension_type, key)))
         click.echo(NOTHING.format(scope=f"applies to {name}" if name else "is configured"))
@@ -61,7 +61,10 @@ def tune(dimension_type: str | None, key: str | None, is_applied: bool, target_a
 
 def render(suggestions: "Sequence[Suggestion]") -> str:
     """Format a table of today's thresholds beside the suggested ones."""
-    return text.table(HEADER, [(f"{one.dimension_type}:{one.dimension_key}", *_cells(one)) for one in suggestions])
+    return text.table(
+        HEADER,
+        [(f"{row.dimension_type}:{row.dimension_key}", *_cells(row)) for row in suggestions],
+    )
 
 
 def _cells(suggestion: "Suggestion") -> tuple[str | None, ...]:
@@ -106,15 +109,15 @@ def _limit(baseline_p50_ms: float | None, multiplier: float) -> str:
 
 
 def _outcome(suggestions: "Sequence[Suggestion]", applied: "Sequence[Suggestion]", is_applied: bool) -> str:
-    if not any(one.multiplier for one in suggestions):
+    if not any(row.multiplier for row in suggestions):
         return "There is no suggestion yet."
     if not is_applied:
         return "Nothing was written: --apply writes the suggestions."
     if not applied:
         return "Nothing was written: all thresholds fit already."
     lines = []
-    for one in applied:
-        baseline = "" if one.baseline_p50_ms is None else f"baseline_p50_ms {one.baseline_p50_ms:g}, "
-        new = "" if one.source == "key" else f" (a new row; that of the {one.source} stays as it is)"
-        lines.append(f"{one.dimension_type}:{one.dimension_key}: {baseline}multiplier {one.multiplier:g}.{new}")
+    for row in applied:
+        baseline = "" if row.baseline_p50_ms is None else f"baseline_p50_ms {row.baseline_p50_ms:g}, "
+        new = "" if row.source == "key" else f" (a new row; that of the {row.source} stays as it is)"
+        lines.append(f"{row.dimension_type}:{row.dimension_key}: {baseline}multiplier {row.multiplier:g}.{new}")
     return "\n".join(lines)

@@ -58,7 +58,7 @@ def why(dimension: str, project: str | None, as_json: bool) -> None:
                 "dimension": dimension,
                 **judgement._asdict(),
                 "bottleneck": bottleneck,
-                "forecast": [one._asdict() for one in ahead],
+                "forecast": [expected._asdict() for expected in ahead],
             }
         )
     else:
@@ -95,7 +95,7 @@ def render(
         lines += [f"  {line}" for line in _guards(learned)]
     if bottleneck:
         lines += [f"  {sentence}" for sentence in (*explanations(bottleneck), *_belongs_to(dimension, bottleneck))]
-    lines += [f"  {_ahead(one)}" for one in ahead]
+    lines += [f"  {_ahead(expected)}" for expected in ahead]
     return "\n".join(lines)
 
 

@@ -146,14 +146,14 @@ def _step(asset: str, *checks: Callable[[Analysis], Outcome], blocking: bool) ->
         context: dg.AssetCheckExecutionContext, analysis: dg.ResourceParam[Analysis]
     ) -> Iterator[dg.AssetCheckResult]:
         for key in context.selected_asset_check_keys:
-            found = by_name[key.name](analysis)
+            outcome = by_name[key.name](analysis)
             yield dg.AssetCheckResult(
                 asset_key=key.asset_key,
                 check_name=key.name,
-                passed=found.passed,
+                passed=outcome.passed,
                 severity=severity,
-                description=found.description,
-                metadata=found.metadata,
+                description=outcome.description,
+                metadata=outcome.metadata,
             )
 
     return step

@@ -66,8 +66,8 @@ def how_it_ended(instance: dg.DagsterInstance, dagster_run_id: str) -> Ending | 
             return Ending(LOST if _is_stopped(instance, dagster_run_id) else "CANCELLED_BY_USER", "interrupted")
         if "AssetCheckFailed" in f"{error.cls_name}{inner.cls_name}":
             return Ending("CHECK_FAILED", _failed_checks(instance, dagster_run_id)[:4000])
-        said = f"{shown(event.step_key or '')}: {inner.message.strip()}"[:4000]
-        return Ending(LOST if inner.cls_name in SERVER_GONE else "ERROR", said)
+        detail = f"{shown(event.step_key or '')}: {inner.message.strip()}"[:4000]
+        return Ending(LOST if inner.cls_name in SERVER_GONE else "ERROR", detail)
     run = instance.get_run_by_id(dagster_run_id)
     if run is not None and run.status in CANCELLED:
         return Ending("CANCELLED_BY_USER", "")

@@ -140,7 +140,7 @@ def insights_sensor(
         return dg.SkipReason("No analysis has succeeded yet")
     if waiting:
         return dg.SkipReason("Waiting for a queued or running analysis")
-    if insights.begun(context.instance, run):
+    if insights.started(context.instance, run):
         return dg.SkipReason(f"Insights were already started for {run.run_id}")
     return dg.RunRequest(run_key=run.run_id, tags={FOLLOWS_TAG: run.run_id})
 
@@ -186,8 +186,8 @@ def _end(instance: dg.DagsterInstance, run: dg.DagsterRun, why: str) -> None:
     if run.is_finished:
         return
     try:
-        asked = instance.run_launcher.terminate(run.run_id)
+        is_terminating = instance.run_launcher.terminate(run.run_id)
     except Exception:  # noqa: BLE001  # launchers raise various errors for a process that is gone
-        asked = False
-    if not asked:
+        is_terminating = False
+    if not is_terminating:
         instance.report_run_failed(run, message=why)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from leo_telemetry_pipeline.cli.import_files import Asked, _load_one, _report, store
+from leo_telemetry_pipeline.cli.import_files import Options, _load_one, _report, store
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.redact import Policy
 from leo_telemetry_pipeline.settings import Settings, bundled
@@ -91,7 +91,7 @@ def test_a_file_of_which_the_table_takes_nothing_is_a_failure(db: Database, tmp_
     """Lost: a nightly import that stores nothing, and ends well every night."""
     execute(db, "ALTER TABLE workflow_trace_log ADD CONSTRAINT no_poison CHECK (span_name <> 'poison')")
     settings = Settings()
-    asked = Asked(None, None, "", False, settings, Policy(settings.keep_keys, settings.keep_identity))
+    asked = Options(None, None, "", False, settings, Policy(settings.keep_keys, settings.keep_identity))
     path = tmp_path / "spans.jsonl"
     now_ms = round(time.time() * 1000)
     path.write_text("\n".join([row(span_name="poison", start_time_ms=now_ms), "{not json"]))

@@ -82,8 +82,8 @@ def _work(settings: Settings, target: database.Target) -> None:
     os.nice(10)
     from leo_telemetry_pipeline.cli.processes.worker import run_once
 
-    done = run_once(settings, target)
-    _say("another worker is executing it" if done < 0 else f"analyses executed: {done}")
+    executed = run_once(settings, target)
+    _say("another worker is executing it" if executed < 0 else f"analyses executed: {executed}")
 
 
 def _stdin() -> bytes:

@@ -198,8 +198,8 @@ def psql(arguments: tuple[str, ...]) -> None:
             environment["PGPASSWORD"] = password
         # In psql, Ctrl-C cancels the query.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        done = subprocess.run([program, make_dsn(**parts), *arguments], env=environment, preexec_fn=_heed_interrupts)
-    click.get_current_context().exit(done.returncode)
+        process = subprocess.run([program, make_dsn(**parts), *arguments], env=environment, preexec_fn=_heed_interrupts)
+    click.get_current_context().exit(process.returncode)
 
 
 def _heed_interrupts() -> None:
@@ -229,9 +229,9 @@ def _distribute(target: Target) -> None:
     from leo_telemetry_pipeline.store.server import distributed
 
     with closing(Database(target)) as connection:
-        done = distributed.distribute(connection)
-    change = "is now distributed by trace_id" if done.now else "was distributed already"
-    click.echo(f"{distributed.SPANS} {change}; {done.nodes} node(s) of the cluster may hold its shards.")
+        result = distributed.distribute(connection)
+    change = "is now distributed by trace_id" if result.now else "was distributed already"
+    click.echo(f"{distributed.SPANS} {change}; {result.nodes} node(s) of the cluster may hold its shards.")
 
 
 def prepared(target: Target, settings: Settings) -> dict[str, str]:

@@ -2,8 +2,7 @@
 
 Belongs here: the process between ``supervise.group`` and its command. Does not: how a living parent ends both.
 
-It leads the command's process group. Only the parent holds the other end of a pipe, which the kernel closes when the
-parent dies.
+It leads the command's process group. Only the parent holds the other end of its pipe, which closes when it dies.
 """
 
 import _thread

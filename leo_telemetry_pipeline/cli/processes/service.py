@@ -72,9 +72,7 @@ def manager() -> Manager:
         ((*tool, "disable", "--now", UNIT),),
         (reload,),
         (*tool, "is-active", "--quiet", UNIT),
-        ""
-        if system
-        else "It runs while you are logged in; `loginctl enable-linger` keeps it running after you log out.",
+        "" if system else "It runs while you are logged in; `loginctl enable-linger` removes that limit.",
     )
 
 
@@ -161,12 +159,12 @@ def _tell(commands: Sequence[Sequence[str]], tries: int = 1) -> str:
 
 def _run(command: Sequence[str]) -> str:
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90)
+        process = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90)
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"`{shlex.join(command)}`: {error}"
-    if done.returncode == 0:
+    if process.returncode == 0:
         return ""
-    lines = (done.stderr or done.stdout).strip().splitlines() or [f"status {done.returncode}"]
+    lines = (process.stderr or process.stdout).strip().splitlines() or [f"status {process.returncode}"]
     return f"`{shlex.join(command)}`: {lines[0]}"
 
 

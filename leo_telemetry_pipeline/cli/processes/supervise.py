@@ -173,8 +173,7 @@ def run_until_interrupted(
 def temporary(home: Path, owned: str) -> Iterator[Path]:
     """Yield a temporary folder for the sockets of Dagster's processes, whose paths a long TMPDIR would make too long.
 
-    It belongs to the owner of that part of the home. Its name is so short that wherever the database's socket fits,
-    theirs do.
+    It belongs to the owner of that part of the home. Wherever the database's socket fits, theirs do too.
     """
     folder = home / f"tmp.{owned[0]}"
     if len(os.fsencode(folder / "tmp12345678")) > LONGEST_SOCKET:

@@ -36,7 +36,7 @@ DAYS = {
 
 
 @dataclass(frozen=True)
-class Asked:
+class Sample:
     """One side: a dimension and a window of closed days."""
 
     dimension: Dimension
@@ -47,8 +47,8 @@ class Asked:
 class Pair:
     """A comparison of ``b`` with ``a``."""
 
-    a: Asked
-    b: Asked
+    a: Sample
+    b: Sample
 
     def __str__(self) -> str:
         """Describe B, and A if it is another dimension."""
@@ -92,24 +92,24 @@ def among(measured: Sequence[tuple], dimension_type: str, closed: Window) -> lis
     if not of_type:
         return []
     usual = max(of_type, key=lambda row: row[2])
-    return [Pair(Asked(usual[:2], window), Asked(row[:2], window)) for row in of_type if row is not usual]
+    return [Pair(Sample(usual[:2], window), Sample(row[:2], window)) for row in of_type if row is not usual]
 
 
 def this_week(measured: Sequence[tuple], closed: Window) -> list[Pair]:
     """Pair the last seven closed days of the dimensions with most time with the 28 days before."""
     start = closed.end - WEEK
     before, since = Window(start - MONTH, start, closed.project), Window(start, closed.end, closed.project)
-    return [Pair(Asked(row[:2], before), Asked(row[:2], since)) for row in _longest(measured)[:MOST]]
+    return [Pair(Sample(row[:2], before), Sample(row[:2], since)) for row in _longest(measured)[:MOST]]
 
 
-def around_items(found: Iterable[Item], closed: Window) -> list[Pair]:
+def around_items(opened: Iterable[Item], closed: Window) -> list[Pair]:
     """Pair the 7 days after each item was opened or closed with the 7 days before, in the last 28 days.
 
     The newest come first; changes after the last closed day cannot be compared yet.
     """
     moments = {
         (moment.astimezone(UTC).date(), item.dimension)
-        for item in found
+        for item in opened
         for moment in (item.opened_at, item.closed_at)
         if moment and item.dimension
     }
@@ -119,25 +119,25 @@ def around_items(found: Iterable[Item], closed: Window) -> list[Pair]:
         if closed.end - MONTH <= at < closed.end:
             before = Window(at - WEEK, at, closed.project)
             since = Window(at, min(at + WEEK, closed.end), closed.project)
-            pairs.append(Pair(Asked(dimension, before), Asked(dimension, since)))
+            pairs.append(Pair(Sample(dimension, before), Sample(dimension, since)))
     return pairs
 
 
-def read(database: Database, asked: Iterable[Asked]) -> dict[Asked, Side | None]:
+def read(database: Database, samples: Iterable[Sample]) -> dict[Sample, Side | None]:
     """Read the days of every side, with one query per window."""
     by_window: dict[Window, list[Dimension]] = {}
-    for one in asked:
-        by_window.setdefault(one.window, []).append(one.dimension)
-    sides: dict[Asked, Side | None] = {}
+    for sample in samples:
+        by_window.setdefault(sample.window, []).append(sample.dimension)
+    sides: dict[Sample, Side | None] = {}
     for window, wanted in by_window.items():
         scope = daily.scope(database, window, [name[0] for name in wanted])
         rows = list(daily.read(database, window, wanted, scope.seen, scope.uncounted))
         first = window.start.date().toordinal()
-        sides |= {Asked(name, window): analysis.side(rows, place, first) for place, name in enumerate(wanted)}
+        sides |= {Sample(name, window): analysis.side(rows, place, first) for place, name in enumerate(wanted)}
     return sides
 
 
-def compared(pairs: Iterable[Pair], sides: Mapping[Asked, Side | None]) -> Iterator[tuple[str, Comparison]]:
+def compared(pairs: Iterable[Pair], sides: Mapping[Sample, Side | None]) -> Iterator[tuple[str, Comparison]]:
     """Yield the description and comparison of each pair in which both sides have spans."""
     for pair in pairs:
         a, b = sides[pair.a], sides[pair.b]

@@ -57,7 +57,7 @@ def to_draw(measured: Sequence[tuple], bottlenecks: Sequence[dict[str, Any]]) ->
     ``measured``: rows that start with type, key and total time in ms.
     """
     longest = sorted(measured, key=lambda row: (-row[2], row[:2]))[:LONGEST]
-    slow = [(one["dimension_type"], one["dimension_key"]) for one in bottlenecks]
+    slow = [(bottleneck["dimension_type"], bottleneck["dimension_key"]) for bottleneck in bottlenecks]
     return list(dict.fromkeys([*((row[0], row[1]) for row in longest), *slow]))
 
 

@@ -42,7 +42,7 @@ def insight(description: str, *more_deps: Any) -> Callable[[Callable[..., Any]],
     return cast("Callable[[Callable[..., Any]], dg.AssetsDefinition]", decorator)
 
 
-def begun(instance: dg.DagsterInstance, run: Run) -> bool:
+def started(instance: dg.DagsterInstance, run: Run) -> bool:
     """Return whether insights were started for an analysis run, whatever their outcome."""
     return instance.get_runs_count(dg.RunsFilter(tags={FOLLOWS_TAG: run.run_id})) > 0
 

@@ -24,11 +24,11 @@ DRAIN_S = 120.0
 _COLUMNS = ("span_type", "day", "spans", "timed_spans")
 
 
-def frame(found: list) -> pd.DataFrame:
+def frame(counts: list) -> pd.DataFrame:
     """Return the window's counts as a frame, one row per span type and day."""
-    made = pd.DataFrame(found, columns=list(_COLUMNS))
-    made["day"] = pd.to_datetime(made["day"])
-    return made.astype(dict.fromkeys(("spans", "timed_spans"), "int64") | {"span_type": "object"})
+    table = pd.DataFrame(counts, columns=list(_COLUMNS))
+    table["day"] = pd.to_datetime(table["day"])
+    return table.astype(dict.fromkeys(("spans", "timed_spans"), "int64") | {"span_type": "object"})
 
 
 def _write(analysis: Analysis, found: pd.DataFrame) -> None:
@@ -80,19 +80,19 @@ def workflow_traces(
 def _drain(context: dg.AssetExecutionContext, analysis: Analysis) -> dict[str, Any]:
     """Drain the spool of this home, so that the window includes its spans; return metadata about it."""
     try:
-        done = spool_drain.drain(analysis.database, analysis.settings.home, "ANALYSIS", at_most_s=DRAIN_S)
+        drained = spool_drain.drain(analysis.database, analysis.settings.home, "ANALYSIS", at_most_s=DRAIN_S)
     except (UserError, psycopg2.Error) as error:
         # The spans that are stored already can still be analysed.
         context.log.warning("The spool was not drained: %s", " ".join(str(error).split()))
         return {}
-    if not done.spans and not done.torn:
+    if not drained.spans and not drained.torn:
         return {}
-    counted = spool_drain.summed(done.counters)
-    context.log.info("Drained %d span(s) from the spool, %d of them new", done.spans, done.new)
+    counted = spool_drain.summed(drained.counters)
+    context.log.info("Drained %d span(s) from the spool, %d of them new", drained.spans, drained.new)
     return {
-        "spans from the spool": done.spans,
-        "new spans from the spool": done.new,
-        "torn records": done.torn,
+        "spans from the spool": drained.spans,
+        "new spans from the spool": drained.new,
+        "torn records": drained.torn,
         **({"counted by programs that ended": dg.MetadataValue.json(counted)} if counted else {}),
     }
 

@@ -63,10 +63,7 @@ def change_table(changes: pd.DataFrame) -> str:
 
 def turn_table(names: Sequence[str], turns: "Sequence[Turns]") -> str:
     """Tabulate the last changes of time and of volume of each dimension that has any."""
-    lines = [
-        "| dimension | time | since | confidence | spans per day | since | confidence |",
-        "|---|--:|---|--:|--:|---|--:|",
-    ]
+    lines = ["| dimension | time | since | sure | spans per day | since | sure |", "|---|--:|---|--:|--:|---|--:|"]
     for name, of in zip(names, turns, strict=True):
         if of.time or of.volume:
             both = (*_turn(of.time, milliseconds), *_turn(of.volume, lambda value: f"{value:.0f}"))
