@@ -11,7 +11,7 @@ import os
 import sys
 
 LONGEST_EVENT = 65_536
-# A caller may never close its end of the pipe: an event ends after a pause of QUIET_S, or of PATIENCE_S overall.
+# A caller may never close its end of the pipe: an event ends at a pause of QUIET_S, at the latest after PATIENCE_S.
 PATIENCE_S = 1.0
 QUIET_S = 0.1
 # Any empty pipe accepts this many bytes without blocking.

@@ -29,7 +29,7 @@ def run_once(settings: Settings, target: Target) -> int:
     signals.listen()
     make_home(settings.home)
     executed = _locked(settings, target)
-    # Others that found the lock held while they queued a row rely on us to execute it.
+    # Processes that queued a row while we held the lock rely on us to execute it.
     while executed != ANOTHER_WORKS and _is_queued(target):
         more = _locked(settings, target)
         if more <= 0:
