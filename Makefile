@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-inp
 # Pyright uses only what the lock file installed: its own script and Node.js, without checking for newer releases.
 PYRIGHT := PYRIGHT_PYTHON_IGNORE_WARNINGS=1 PYRIGHT_PYTHON_GLOBAL_NODE=0 $(BIN)/pyright --pythonpath $(BIN)/python
 
-.PHONY: help install demo dev test unit lint bench bench-quick accept newest format lock wheel clean
+.PHONY: help install demo dev test unit lint bench bench-quick accept newest schema format lock wheel clean
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -65,6 +65,9 @@ accept: install ## Run acceptance checks at full size; an interrupted run resume
 
 newest: install ## Run the newest Claude Code by hand, and report differences from the tested version
 	@$(BIN)/python -m leo_telemetry_pipeline_tests.claude.newest
+
+schema: install ## Regenerate migrations/schema.sql, after adding a migration
+	@$(BIN)/python -m leo_telemetry_pipeline_tests.schema_dump
 
 format: install ## Format the code and apply lint fixes
 	$(BIN)/ruff check --fix-only .

@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 STORE = ROOT / "leo_telemetry_pipeline" / "store"
-VERSIONS = ROOT / "migrations" / "versions"
+SQL = ROOT / "migrations" / "sql"
 UNKNOWN = " _ "
 
 SPANS = r"workflow_trace_log(?:_\w+)?\b"
@@ -116,8 +116,7 @@ def _plain(sql: str) -> str:
 
 def local_tables() -> frozenset[str]:
     """Return the tables and views that the migrations make, but for the span table."""
-    made = r"\bcreate\s+(?:unlogged\s+)?(?:table|view)\s+(\w+)"
-    names = {name for path in VERSIONS.glob("*.py") for name in re.findall(made, _plain(path.read_text()))}
+    names = {path.stem for kind in ("tables", "views") for path in (SQL / kind).glob("*.sql")}
     return frozenset(name for name in names if not re.fullmatch(SPANS, name))
 
 
@@ -173,5 +172,5 @@ def store_texts() -> Iterator[tuple[str, str]]:
     for path in sorted(STORE.glob("*.py")):
         module = importlib.import_module(f"leo_telemetry_pipeline.store.{path.stem}")
         yield from ((f"{path.name}:{line}", text) for line, text in texts(path, module))
-    for path in sorted(VERSIONS.glob("*.py")):
-        yield from ((f"{path.name}:{line}", text) for line, text in texts(path))
+    for path in sorted(SQL.rglob("*.sql")):
+        yield path.name, path.read_text(encoding="utf-8")

@@ -5,9 +5,10 @@ Belongs here: the connection and the transaction of a migration. Does not: any t
 
 import sqlalchemy as sa
 from alembic import context
+from alembic.operations import Operations
 
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.store.server import database
+from leo_telemetry_pipeline.store.server import carry_over, database, migrations
 
 
 def migrate() -> None:
@@ -26,6 +27,10 @@ def _run(connection: sa.Connection) -> None:
     context.configure(connection=connection, transaction_per_migration=False)
     with context.begin_transaction():
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('leo_telemetry_pipeline.migrate'))")
+        if context.config.attributes.get("carry_over"):
+            with Operations.context(context.get_context()):
+                carry_over.carry_over(connection.connection)
+        migrations.require_upgradable(connection.connection)
         context.run_migrations()
 
 

@@ -1,6 +1,6 @@
 """${message}."""
 
-from leo_telemetry_pipeline.store.server.migrations import run_sql
+from leo_telemetry_pipeline.store.server.migrations import apply, run_sql
 
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
@@ -8,7 +8,8 @@ down_revision = ${repr(down_revision)}
 
 def upgrade() -> None:
     run_sql("")
+    apply()
 
 
 def downgrade() -> None:
-    run_sql("")
+    """Nothing: the way back is ``base``, where the first revision drops every object."""

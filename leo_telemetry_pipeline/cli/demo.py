@@ -10,8 +10,8 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, timedelta
 from pathlib import Path
@@ -29,12 +29,13 @@ from leo_telemetry_pipeline.sample import generated
 from leo_telemetry_pipeline.sample.expected import manifest
 from leo_telemetry_pipeline.settings import PREFIX, Settings, bundled
 from leo_telemetry_pipeline.sources.files import reader
+from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import items, measure, runs, spans
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.items import Item
 from leo_telemetry_pipeline.store.retention.purge import What, purge
 from leo_telemetry_pipeline.store.runs import Run
-from leo_telemetry_pipeline.store.server import dagster_home, database
+from leo_telemetry_pipeline.store.server import dagster_home, database, migrations
 from leo_telemetry_pipeline.store.server.database import Database, Target
 
 PATIENCE_S = 180
@@ -48,7 +49,7 @@ def demo() -> None:
     environment[PREFIX + "HOME"] = str(home)
     settings = Settings(environment)
     click.echo(f"The demo lives in {home}, with a PostgreSQL of its own.")
-    with database.ready(settings) as target, closing(Database(target)) as connection:
+    with _database(settings) as target, closing(Database(target)) as connection:
         click.echo("1. Spans")
         load(connection, home)
         click.echo("2. One analysis, queued for Dagster's daemon")
@@ -62,6 +63,36 @@ def demo() -> None:
         open_items = [item for item in items.all_items(connection) if item.is_open]
         click.echo(f"\n4. What to do about it\n{conclusion(open_items, json.loads(_manifest(home).read_text()))}")
         _say_where(home)
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[Target]:
+    # Kept open in between, so that the server does not stop and start again.
+    with database.opened(settings) as target:
+        replace_unreleased(target, settings.home)
+        with database.ready(settings):
+            yield target
+
+
+def replace_unreleased(target: Target, home: Path) -> None:
+    """Replace a demo database of an unreleased version. Raises UserError if it holds other spans."""
+    with closing(Database(target)) as connection, connection.transaction() as cursor:
+        if not migrations.is_unreleased(migrations.version(cursor.connection)):
+            return
+        cursor.execute(
+            "SELECT count(*) FROM workflow_trace_log"
+            " WHERE coalesce(project, '') <> %s AND NOT trace_id = ANY(%s::uuid[])",
+            (generated.PROJECT, list({span.trace_id for span in reader.read(_sample()) if isinstance(span, Span)})),
+        )
+        (others,) = cursor.fetchone() or (0,)
+    if others:
+        raise UserError(
+            f"{home} has {others} span(s) that are not the demo's, stored by an unreleased version: run"
+            f" `{PREFIX}HOME={shlex.quote(str(home))} leo-telemetry migrate --carry-over` first"
+        )
+    database.replace_own(target)
+    _manifest(home).unlink(missing_ok=True)
+    click.echo("   replacing the database of an unreleased version")
 
 
 def load(connection: Database, home: Path) -> None:
@@ -115,9 +146,12 @@ def _load_history(connection: Database, home: Path) -> None:
     click.echo(f"   ({path} lists every dimension that they slow down)")
 
 
+def _sample() -> Path:
+    return bundled("examples") / "data" / "claude_code_otlp_sample.jsonl"
+
+
 def _load_sample(connection: Database) -> None:
-    sample = bundled("examples") / "data" / "claude_code_otlp_sample.jsonl"
-    loaded = store(connection, reader.read(sample), sample)
+    loaded = store(connection, reader.read(_sample()), _sample())
     click.echo(f"   {loaded.read} real spans of a Claude Code session, exported by OpenTelemetry")
 
 

@@ -29,7 +29,6 @@ else:
 # Longer than any import takes that ends at all.
 _PREPARE_S = 5.0
 _CLOSE_S = 1.0
-_LEAST_CLOSE_S = 0.2
 
 
 class FirstSpan:
@@ -117,13 +116,9 @@ class FirstSpan:
             self._lock.release()
 
     def close(self, timeout_s: float = _CLOSE_S) -> None:
-        """Bring all spans to the database, or to disk, within so long; called when the process ends.
-
-        A writer that is still being made is waited for longer: on a busy machine its imports take seconds.
-        """
-        give_up = time.monotonic() + timeout_s
+        """Close the writer, once it is made; called when the process ends."""
         if self.begun and self.prepare(max(timeout_s, _PREPARE_S)) and self.writer is not None:
-            self.writer.close(max(give_up - time.monotonic(), _LEAST_CLOSE_S))
+            self.writer.close(timeout_s)
 
     def _hand_over_open(self) -> None:
         writer = self.writer

@@ -25,6 +25,20 @@ _LONGEST_CONNECT_S = 1.0
 _in_vain = False
 
 
+class Held:
+    """Holds a lock while something is imported. Raises TimeoutError where what another thread imports seems to hang."""
+
+    def __init__(self, lock: RLock) -> None:
+        self._lock = lock
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(timeout=_LONGEST_IMPORT_S):
+            raise TimeoutError
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
 def at_forks(writer: "Writer") -> None:
     """See that a writer begins anew in a child."""
     _writers.add(writer)

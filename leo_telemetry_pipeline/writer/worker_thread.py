@@ -161,6 +161,7 @@ class Loop:
         spans: list[Span] = []
         kept: list[Kept] = []
         for item in items:
+            writer.progress += 1
             if isinstance(item, Kept):
                 kept.append(item)
             elif id(item) in writer.of_parent:

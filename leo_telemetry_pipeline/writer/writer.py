@@ -8,8 +8,8 @@ import math
 import time
 from _thread import RLock, get_ident
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from queue import SimpleQueue
 from threading import Thread
 
@@ -35,20 +35,10 @@ _SPOOL_S = 0.15
 _SPOOL_ONE_S = 50e-6
 # And of that, what is kept for leaving the counters.
 _COUNTERS_S = 0.05
-# Longer than any import takes that ends at all.
-_MAKING_S = 5.0
+# The longest that an exit waits for imports, and for a disk that goes on taking spans.
+_LATE_S = 5.0
 # Whether everything has been imported but for what talks to the database.
 _is_loaded = False
-
-
-@contextmanager
-def _held(lock: RLock) -> "Iterator[None]":
-    if not lock.acquire(timeout=_MAKING_S):
-        raise TimeoutError
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 class Writer:
@@ -95,8 +85,8 @@ class Writer:
         self.parked = True
         self._accounted = self.tally.ended()
         self.closing = self.out_of_time = self._is_closed = self._is_cut_off = False
-        # Of time.monotonic(): what is not on disk by then is lost.
-        self.until_s = math.inf
+        # How many spans the thread has made, and until when it may write them to disk, by time.monotonic().
+        self.progress, self.until_s = 0, math.inf
         self.trouble: Exception | None = None
         self._thread: Thread | None = None
         self._making = RLock()
@@ -162,19 +152,18 @@ class Writer:
             return not had_losses and self.tally.are_kept(position, list(self.queue))
 
     def close(self, timeout_s: float = CLOSE_S) -> None:
-        """Bring all that is queued to the database, or to disk, within so long; called when the process ends.
+        """Bring all that is queued to the database within so long, and the rest to disk; called when the process ends.
 
-        What ends later goes to disk at once. Where spans were not stored, the counters stay for the next drain.
+        A disk that goes on taking spans is waited for, one that hangs is not. What ends later goes to disk at once.
+        Where spans were not stored, the counters stay for the next drain.
         """
+        # Not got where a thread hangs that makes the parts: then what is queued is counted as lost.
+        self._making.acquire(timeout=max(timeout_s, _LATE_S))
         give_up = time.monotonic() + timeout_s
-        # Not got where a thread hangs that makes the parts: then what is queued is counted as lost, but in time.
-        self._making.acquire(timeout=max(0.0, timeout_s))
         try:
             if self.closing:
                 return
-            self.until_s = give_up - _COUNTERS_S
-            if self._parts is not None:
-                self._parts.journal.until_s = self.until_s
+            self._allow(give_up - _COUNTERS_S)
             self.closing = True
         finally:
             process_hooks.given_back(self._making)
@@ -185,7 +174,7 @@ class Writer:
             self._join(thread, give_up)
         # A thread that lives may be waiting for a disk that hangs; nobody else shall do that too.
         is_alone = thread is None or not thread.is_alive()
-        while is_alone and self.queue and time.monotonic() < give_up:
+        while is_alone and self.queue and time.monotonic() < self.until_s:
             with self.tally.lock:
                 self.tally.disown(self.tally.take(1), 1)
                 item = self.queue.popleft()
@@ -201,7 +190,19 @@ class Writer:
             thread.join(0.01)
         self.out_of_time = True
         self.bell.put(True)
-        thread.join(max(0.0, give_up - time.monotonic()))
+        latest = time.monotonic() + _LATE_S
+        while thread.is_alive() and (now := time.monotonic()) < min(give_up, latest):
+            before = self.progress
+            thread.join(min(give_up - now, _SPOOL_S))
+            if not _is_loaded or self.progress > before:
+                # A busy machine is slow; a disk that hangs stands still.
+                give_up = time.monotonic() + CLOSE_S
+                self._allow(give_up - _COUNTERS_S)
+
+    def _allow(self, until_s: float) -> None:
+        self.until_s = until_s
+        if self._parts is not None:
+            self._parts.journal.until_s = until_s
 
     @property
     def is_over(self) -> bool:
@@ -295,7 +296,7 @@ class Writer:
             self.bell.put(False)
 
     def _start(self) -> None:
-        with _held(self._making):
+        with process_hooks.Held(self._making):
             if self._thread is not None:
                 return
             self._thread = thread = Thread(target=self._work, name="leo-telemetry-writer", daemon=True)
@@ -326,7 +327,7 @@ class Writer:
     def _get_parts(self) -> "Parts":
         if self._is_cut_off:
             raise TimeoutError
-        with _held(self._making):
+        with process_hooks.Held(self._making):
             if self._parts is None:
                 self._made_by = get_ident()
                 try:
@@ -337,7 +338,7 @@ class Writer:
             return self._parts
 
     def _make_parts(self) -> "Parts":
-        with _held(process_hooks.importing):
+        with process_hooks.Held(process_hooks.importing):
             from leo_telemetry_pipeline import redact
             from leo_telemetry_pipeline.scrub import tools  # noqa: F401  # else imported with the first text
             from leo_telemetry_pipeline.spool.spool import Spool

@@ -19,11 +19,13 @@ import pytest
 
 from leo_telemetry_pipeline import execution
 from leo_telemetry_pipeline.cli import demo
+from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.store import items, runs
 from leo_telemetry_pipeline.store.server import database
 from leo_telemetry_pipeline.store.server.database import Database
-from leo_telemetry_pipeline_tests.builders import row
+from leo_telemetry_pipeline_tests import schema_dump
+from leo_telemetry_pipeline_tests.builders import execute, insert, one, row, span
 from leo_telemetry_pipeline_tests.libpq_variables import NONSENSE
 from leo_telemetry_pipeline_tests.processes import PATIENCE_S, Done, environment, run
 
@@ -161,3 +163,29 @@ def test_the_demo_finds_what_was_planted_on_ten_later_days_too(home: Path, capsy
             else:
                 analysed_here(home, today() + timedelta(days=day))
                 assert "replacing the generated history of an earlier day" in capsys.readouterr().out
+
+
+def test_a_demo_of_an_unreleased_version_is_made_anew_unless_it_has_spans_of_its_users(home: Path) -> None:
+    """Lost: `make demo` after an upgrade, or the spans that somebody stored in the demo's home."""
+    settings = Settings({PREFIX + "HOME": str(home / "demo")})
+    manifest = settings.home / "manifest.json"
+    with database.opened(settings) as target, closing(Database(target)) as db:
+        execute(db, schema_dump.earlier("0007"))
+        demo.load(db, settings.home)
+        insert(db, [span(project="mine")])
+        db.close()
+        refused = r"has 1 span.*HOME=.*/demo leo-telemetry migrate --carry-over` first"
+        with pytest.raises(UserError, match=refused) as told:
+            demo.replace_unreleased(target, settings.home)
+        assert "\n" not in told.value.message
+        assert manifest.exists()
+        execute(db, "DELETE FROM workflow_trace_log WHERE project = 'mine'")
+        db.close()
+        demo.replace_unreleased(target, settings.home)
+        assert not manifest.exists()
+        with database.ready(settings):
+            assert one(db, "SELECT count(*) FROM workflow_trace_log") == 0
+            # Its own version is left alone.
+            demo.load(db, settings.home)
+            demo.replace_unreleased(target, settings.home)
+            assert one(db, "SELECT count(*) FROM workflow_trace_log") > 10_000

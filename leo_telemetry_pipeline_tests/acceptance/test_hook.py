@@ -256,12 +256,19 @@ def test_where_a_daemon_lives_the_child_leaves_the_work_to_it(settings: Settings
         cursor.execute(
             "CREATE TABLE dagster.job_ticks (selector_id text, status text, timestamp timestamp, tick_body text)"
         )
-        cursor.execute("INSERT INTO dagster.daemon_heartbeats VALUES ('SENSOR', now() AT TIME ZONE 'UTC', '{}')")
         cursor.execute(
-            "INSERT INTO dagster.instigators VALUES ('it', 'DECLARED_IN_CODE', %s)",
+            "INSERT INTO dagster.daemon_heartbeats (daemon_type, timestamp, body)"
+            " VALUES ('SENSOR', now() AT TIME ZONE 'UTC', '{}')"
+        )
+        cursor.execute(
+            "INSERT INTO dagster.instigators (selector_id, status, instigator_body)"
+            " VALUES ('it', 'DECLARED_IN_CODE', %s)",
             (f'{{"job_name": "{QUEUE_SENSOR}"}}',),
         )
-        cursor.execute("INSERT INTO dagster.job_ticks VALUES ('it', 'SKIPPED', now() AT TIME ZONE 'UTC', '{}')")
+        cursor.execute(
+            "INSERT INTO dagster.job_ticks (selector_id, status, timestamp, tick_body)"
+            " VALUES ('it', 'SKIPPED', now() AT TIME ZONE 'UTC', '{}')"
+        )
     done = subprocess.run(CHILD, input=EVENT, capture_output=True, check=True)
     assert "a running daemon" in done.stderr.decode()
     assert [run.status for run in runs.waiting(db)] == ["QUEUED"]

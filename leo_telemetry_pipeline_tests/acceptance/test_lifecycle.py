@@ -89,7 +89,7 @@ class Loop:
 
     def on(self, place: str) -> None:
         """Let analyses stop at a place from now on."""
-        execute(self.db, "INSERT INTO test_brake VALUES (%s)", (place,))
+        execute(self.db, "INSERT INTO test_brake (place) VALUES (%s)", (place,))
 
     def off(self) -> None:
         """Let all go on."""

@@ -230,6 +230,10 @@ def test_no_secret_is_found_in_anything_that_is_kept(home: Path, files: list[Pat
 def test_the_search_finds_what_is_there(home: Path) -> None:
     """Lost: the test above would pass because it looks nowhere."""
     [kind, *_] = PLAIN
-    statements = ("CREATE TABLE leak AS SELECT 'x' AS y", f"INSERT INTO leak VALUES ('{PLAIN[kind]}')", "CHECKPOINT")
+    statements = (
+        "CREATE TABLE leak AS SELECT 'x' AS y",
+        f"INSERT INTO leak (y) VALUES ('{PLAIN[kind]}')",
+        "CHECKPOINT",
+    )
     assert run(home, "psql", *(word for statement in statements for word in ("-c", statement))).code == 0
     assert kind in found_in(home)

@@ -19,7 +19,8 @@ from leo_telemetry_pipeline.store.server import access, migrations
 from leo_telemetry_pipeline.store.server.database import Database, outside, prepare_for_dagster
 from leo_telemetry_pipeline_tests.builders import configure, execute, midnight, one, slow, span
 from leo_telemetry_pipeline_tests.lints import LINTS, WRONG
-from leo_telemetry_pipeline_tests.roles import API, NOBODY, OURS, as_owner, supabase_template
+from leo_telemetry_pipeline_tests.roles import API, NOBODY, OURS, as_owner, blocks, supabase_template
+from leo_telemetry_pipeline_tests.schema_dump import earlier
 from leo_telemetry_pipeline_tests.servers import DEBIAN, EMBEDDED, Server, as_role
 
 pytestmark = pytest.mark.only_on(DEBIAN, EMBEDDED, reason="privileges are the server's, whatever is before it")
@@ -52,8 +53,6 @@ SELECT p.proname::text, format('SELECT public.%I(%s)', p.proname, (
     SELECT string_agg('NULL::' || t::regtype, ', ' ORDER BY n) FROM unnest(p.proargtypes) WITH ORDINALITY AS a (t, n)))
 FROM pg_proc AS p WHERE p.pronamespace = 'public'::regnamespace
 """
-# What our views need of the table of runs.
-RUNS_COLUMNS = ("run_id", "status", "scope_type", "window_end", "finished_at")
 TABLES, VIEWS, SEQUENCES = list("rp"), list("v"), list("S")
 
 
@@ -225,58 +224,46 @@ def test_the_doctor_knows_what_of_ours_is_open_to_strangers(owner: Database):
     assert set(access.open_to_strangers(owner)["authenticated"]) == every - {"theirs", "f"}
 
 
-# As it was before everything was closed: what default privileges gave, and grants of the guide of that time.
-BEFORE = """
-GRANT ALL ON ALL TABLES IN SCHEMA public TO anon, authenticated, service_role;
-GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO anon, authenticated, service_role;
-GRANT ALL ON ALL FUNCTIONS IN SCHEMA public TO anon, authenticated, service_role;
+# What was open before everything was closed: by default privileges, and by grants of that time.
+OPENED = """
 GRANT SELECT (span_name) ON workflow_trace_log TO anon, PUBLIC;
-GRANT ALL ON telemetry_upkeep TO authenticated WITH GRANT OPTION;
-REVOKE ALL ON FUNCTION telemetry_effective_threshold FROM leo_reader;
-GRANT SELECT ON p50_by_gate, telemetry_effective_thresholds TO leo_nobody;
-GRANT SELECT ON telemetry_thresholds, telemetry_baselines TO leo_nobody;
+GRANT ALL ON telemetry_thresholds TO authenticated WITH GRANT OPTION;
+GRANT INSERT ON workflow_trace_log, telemetry_quarantine TO leo_writer;
+GRANT EXECUTE ON FUNCTION ensure_trace_partitions TO leo_writer;
+GRANT EXECUTE ON FUNCTION enqueue_telemetry_analysis TO leo_enqueuer;
+GRANT SELECT ON p50_by_gate, telemetry_thresholds TO leo_nobody;
 """
 
 
-def test_an_upgrade_closes_what_was_open_and_keeps_what_was_granted(
+def test_carrying_over_an_early_unreleased_version_closes_what_was_open_and_keeps_what_was_granted(
     owner: Database, as_: As, server: Server, database: str
 ):
-    """Lost: an upgrade after which programs are locked out, or the browser is not."""
+    """Lost: programs that are locked out by it, or browsers that are not."""
     target = as_owner(server, database)
+    fresh = state(owner)
+    owner.close()
+    migrations.migrate(target, "base")
+    # By the default privileges of such a database, everything is open.
+    execute(owner, f"DROP TABLE alembic_version; {earlier('0002')} {OPENED}")
     spans.ensure_partitions(owner, midnight(3), midnight(3))
     slow(owner, "A")
-    configure(owner, "gate", "old", 5, 2)
-    fresh = state(owner)
-    migrations.migrate(target, "0006")
-    execute(owner, BEFORE)
-    before = {name[:4]: len(rows) for name, rows in found(owner).items()}
-    assert {name: before[name] for name in ("0010", "0011", "0028", "0029")} == {
-        "0010": 9, "0011": 6, "0028": 9, "0029": 9
-    }  # fmt: skip
-    assert before.keys() == {"0001", "0004", "0010", "0011", "0013", "0026", "0027", "0028", "0029"}
-    migrations.migrate(target)
+    assert len(found(owner)["0013_rls_disabled_in_public"]) > 10
+    migrations.migrate(target, carry_over=True)
     assert found(owner) == {}
+    assert state(owner) - fresh == {row for row in state(owner) if row[0].startswith("workflow_trace_log_2")}
     kept = {
-        *granted(owner),
-        *(("leo_nobody", name, "SELECT") for name in ("p50_by_gate", "current_p50", "dimension_p50")),
-        *(
-            ("leo_nobody", f"telemetry_{name}", "SELECT")
-            for name in ("effective_thresholds", "thresholds", "baselines")
-        ),
-        *(("leo_nobody", f"telemetry_analysis_runs.{name}", "SELECT") for name in RUNS_COLUMNS),
-        ("leo_nobody", "telemetry_effective_threshold", "EXECUTE"),
-    }
-    assert set(owner.rows(PRIVILEGES)) - kept == set()
-    assert kept - set(owner.rows(PRIVILEGES)) == set()
-    assert state(owner) == fresh
+        ("leo_writer", "workflow_trace_log", "INSERT"), ("leo_writer", "telemetry_quarantine", "INSERT"),
+        ("leo_writer", "ensure_trace_partitions", "EXECUTE"),
+        ("leo_enqueuer", "enqueue_telemetry_analysis", "EXECUTE"),
+        (NOBODY, "p50_by_gate", "SELECT"), (NOBODY, "telemetry_thresholds", "SELECT"),
+    }  # fmt: skip
+    # The reader's come from the default privileges that the guide gives it.
+    assert {row for row in owner.rows(PRIVILEGES) if row[0] != "leo_reader"} == kept
+    execute(owner, blocks()[1])
+    assert granted(owner) <= set(owner.rows(PRIVILEGES))
     assert spans.store(as_("leo_writer"), [span(duration_ms=None)]) == spans.Stored(1, 0)
     assert runs.enqueue(as_("leo_enqueuer"))[1] == "ENQUEUED"
-    reader = as_("leo_reader")
-    assert one(reader, "SELECT count(*) FROM workflow_trace_log") == 11
-    assert one(reader, "SELECT count(*) FROM telemetry_effective_thresholds") == 2
-    superuser = as_("superuser")
-    views = ("telemetry_effective_thresholds", "p50_by_gate")
-    assert tried(superuser, NOBODY, *(f"SELECT * FROM {name}" for name in views)) == ["done: 2", "done: 0"]
+    assert one(as_("leo_reader"), "SELECT count(*) FROM workflow_trace_log") == 11
 
 
 # Views of somebody's own on top of ours, one on top of another, in a schema of theirs.
@@ -295,40 +282,30 @@ GRANT SELECT ON boards.phases TO PUBLIC;
 """
 
 
-def test_an_upgrade_keeps_views_of_ones_own_for_those_who_read_them(
+def test_carrying_over_the_last_unreleased_version_keeps_every_grant_and_every_view_of_ones_own(
     owner: Database, as_: As, server: Server, database: str
 ):
-    """Lost: every dashboard that reads a view of its owner's on top of ours, with the upgrade."""
+    """Lost: every dashboard that reads a view of its owner's on top of ours."""
     target = as_owner(server, database)
     configure(owner, "gate", "old", 5, 2)
-    before = set(owner.rows(PRIVILEGES))
-    migrations.migrate(target, "0006")
-    execute(owner, BOARDS)
+    spans.ensure_partitions(owner, midnight(3), midnight(3))
+    # It had the same tables, functions and views: see test_carry_over.
+    execute(owner, f"UPDATE alembic_version SET version_num = '0007'; {BOARDS}")
+    execute(owner, "GRANT SELECT ON workflow_trace_log TO authenticated; GRANT SELECT ON p50_by_gate TO PUBLIC")
+    privileges, had = set(owner.rows(PRIVILEGES)), state(owner)
     superuser = as_("superuser")
     reads = {
         NOBODY: ["SELECT * FROM boards.slow_phases", "SELECT * FROM boards.phases"],
+        "leo_reader": ["SELECT * FROM boards.thresholds", "SELECT * FROM telemetry_effective_thresholds"],
         "leo_enqueuer": ["SELECT dimension_key FROM boards.thresholds"],
         "leo_writer": ["SELECT * FROM boards.stored", "SELECT dimension_key FROM boards.thresholds"],
-        "anon": ["SELECT * FROM boards.slow_phases"],
-        "service_role": ["SELECT * FROM boards.slow_phases"],
     }
-    earlier = {role: tried(superuser, role, *statements) for role, statements in reads.items()}
-    migrations.migrate(target)
-    later = {role: tried(superuser, role, *statements) for role, statements in reads.items()}
-    assert later == earlier | {"anon": ["refused"], "service_role": ["refused"]}
-    assert (later["leo_enqueuer"], later["leo_writer"]) == (["done: 1"], ["done: 0", "refused"])
-    p50 = {"current_p50", "dimension_p50", *(f"telemetry_analysis_runs.{name}" for name in RUNS_COLUMNS)}
-    assert set(owner.rows(PRIVILEGES)) - before == {
-        *((role, name, "SELECT") for role in (NOBODY, "leo_enqueuer", "leo_writer") for name in p50),
-        *(("leo_enqueuer", name, "SELECT") for name in ("telemetry_thresholds", "telemetry_baselines")),
-        # It runs with the rights of its caller, so alone it shows nothing.
-        *((role, "telemetry_effective_threshold", "EXECUTE") for role in ("leo_enqueuer", "leo_writer")),
-    }
-    # The guide's remedies for the roles of an API.
-    execute(owner, "GRANT SELECT ON current_p50, dimension_p50, telemetry_analysis_runs TO service_role")
-    execute(owner, "GRANT SELECT ON boards.stored TO anon")
-    assert tried(superuser, "service_role", *reads["service_role"]) == earlier["service_role"]
-    assert tried(superuser, "anon", "SELECT * FROM boards.stored") == ["done: 0"]
+    before = {role: tried(superuser, role, *statements) for role, statements in reads.items()}
+    migrations.migrate(target, carry_over=True)
+    assert {role: tried(superuser, role, *statements) for role, statements in reads.items()} == before
+    assert before["leo_writer"] == ["done: 0", "refused"]
+    assert set(owner.rows(PRIVILEGES)) == privileges
+    assert state(owner) == had
 
 
 STATE = """

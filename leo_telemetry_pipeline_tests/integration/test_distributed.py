@@ -45,10 +45,10 @@ def test_the_embedded_database_is_not_distributed(home: Path):
 STAND_IN = """
 CREATE TABLE pg_dist_partition (logicalrelid regclass);
 CREATE TABLE pg_dist_node (isactive boolean, shouldhaveshards boolean);
-INSERT INTO pg_dist_node VALUES (true, true), (true, true), (true, false), (false, true);
+INSERT INTO pg_dist_node (isactive, shouldhaveshards) VALUES (true, true), (true, true), (true, false), (false, true);
 CREATE FUNCTION create_distributed_table(name regclass, key text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO pg_dist_partition VALUES (name);
+    INSERT INTO pg_dist_partition (logicalrelid) VALUES (name);
     IF key <> 'trace_id' OR EXISTS (SELECT FROM workflow_trace_log) THEN
         RAISE EXCEPTION E'could not connect\\nto the second worker';
     END IF;

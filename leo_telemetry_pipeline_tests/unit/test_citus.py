@@ -53,7 +53,7 @@ TAKEN = {
     "an upsert by the whole key": "INSERT INTO workflow_trace_log AS s (trace_id) SELECT trace_id FROM incoming"
     " ON CONFLICT (trace_id, span_id, start_time_ms) DO UPDATE SET duration_ms = excluded.duration_ms"
     " WHERE s.duration_ms IS NULL",
-    "counting into a local table": "INSERT INTO duration_histograms SELECT span_type, count(*)"
+    "counting into a local table": "INSERT INTO duration_histograms (dimension_type, count) SELECT span_type, count(*)"
     " FROM workflow_trace_log AS s GROUP BY 1",
     "a join of traces": "SELECT count(*) FROM workflow_trace_log AS c JOIN workflow_trace_log AS p"
     " ON p.trace_id = c.trace_id AND p.span_id = c.parent_span_id WHERE c.start_time_ms > %s",

@@ -208,16 +208,15 @@ def _heed_interrupts() -> None:
 
 @click.command()
 @click.option("--distributed", is_flag=True, help="Then distribute the span table over the workers of a Citus cluster.")
-def migrate(distributed: bool) -> None:
+@click.option("--carry-over", is_flag=True, help="Also migrate a database of an unreleased version, keeping its rows.")
+def migrate(distributed: bool, carry_over: bool) -> None:
     """Bring the tables up to date, in the embedded database or that of LEO_TELEMETRY_DATABASE_URL."""
     settings = Settings()
     with database.opened(settings) as target:
         with closing(target.connect()) as connection:
             before = migrations.version(connection)
-        if before is not None and before > migrations.newest():
-            raise UserError(f"The database is at version {before}, newer than this program: upgrade it instead")
         if before != migrations.newest():
-            migrations.migrate(target)
+            migrations.migrate(target, carry_over=carry_over)
         prepared(target, settings)
         change = "is up to date at" if before == migrations.newest() else f"was migrated from {before or 'empty'} to"
         click.echo(f"{target.shown} {change} version {migrations.newest()}.")

@@ -22,6 +22,11 @@ _ATTACHED = (
     "SELECT c.relname, pg_total_relation_size(c.oid) FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid"
     f" WHERE i.inhparent = '{TABLE}'::regclass"
 )
+# Of the table itself, which may have columns that somebody added.
+_COLUMN_LIST = (
+    "SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute"
+    f" WHERE attrelid = '{TABLE}'::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''"
+)
 
 
 class Busy(Exception):
@@ -74,7 +79,9 @@ def move(database: Database, day: date) -> int:
         name, window = name_of(day), whole(day).parameters()
         cursor.execute(f"CREATE TABLE {name} (LIKE {TABLE} INCLUDING ALL)")
         cursor.execute("SELECT telemetry_close_table(%s)", (name,))
-        cursor.execute(f"INSERT INTO {name} SELECT * FROM {DEFAULT} WHERE {_OF_A_DAY}", window)
+        cursor.execute(_COLUMN_LIST)
+        [(columns,)] = cursor.fetchall()
+        cursor.execute(f"INSERT INTO {name} ({columns}) SELECT {columns} FROM {DEFAULT} WHERE {_OF_A_DAY}", window)
         moved = cursor.rowcount
         cursor.execute(f"DELETE FROM {DEFAULT} WHERE {_OF_A_DAY}", window)
         # A query that was planned without the new partition would find the spans neither here nor there.

@@ -6,6 +6,8 @@ role of ours may do (docs/deployment.md).
 
 from typing import TYPE_CHECKING
 
+from leo_telemetry_pipeline.store.server import schema_objects
+
 if TYPE_CHECKING:
     import psycopg2.extensions
 
@@ -15,35 +17,6 @@ if TYPE_CHECKING:
 STRANGERS = ("anon", "anonymous", "authenticated")
 # With the one whose key is for programs. Default privileges grant all of them whatever is made in public.
 API_ROLES = (*STRANGERS, "service_role")
-VIEWS = (
-    "current_p50",
-    "p50_by_gate",
-    "p50_by_gate_sd_type",
-    "p50_by_handoff",
-    "p50_by_other",
-    "p50_by_phase",
-    "p50_by_sd_type",
-    "p50_by_subagent",
-    "telemetry_effective_thresholds",
-)
-FUNCTIONS = (
-    "beat_telemetry_run",
-    "begin_telemetry_run",
-    "cancel_telemetry_run",
-    "claim_telemetry_run",
-    "enqueue_telemetry_analysis",
-    "ensure_trace_partitions",
-    "fail_unlaunched_telemetry_run",
-    "finish_telemetry_run",
-    "reap_telemetry_runs",
-    "telemetry_check_transition",
-    "telemetry_close_item",
-    "telemetry_close_table",
-    "telemetry_effective_threshold",
-    "telemetry_enqueue_retry",
-    "telemetry_set_updated_at",
-    "telemetry_window_start",
-)
 # Tables of ours have our policy; a partition that somebody attached by hand may lack it.
 _OPEN = """
 WITH spans AS (
@@ -85,7 +58,8 @@ ORDER BY 1
 
 def open_to_strangers(database: "Database") -> dict[str, list[str]]:
     """Return the names of our tables, views, sequences and functions that each such role may use."""
-    parameters = {"views": list(VIEWS), "functions": list(FUNCTIONS), "strangers": list(STRANGERS)}
+    views, functions = schema_objects.names("views"), schema_objects.names("functions")
+    parameters = {"views": views, "functions": functions, "strangers": list(STRANGERS)}
     found: dict[str, list[str]] = {}
     for role, name in database.rows(_OPEN, parameters):
         found.setdefault(role, []).append(name)

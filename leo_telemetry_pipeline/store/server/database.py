@@ -191,6 +191,19 @@ def opened(settings: Settings) -> Iterator[Target]:
         server.release()
 
 
+def replace_own(target: Target) -> None:
+    """Drop our database of an embedded server, with all that is in it, and create it anew, empty."""
+    assert target.embedded is not None
+    connection = own_connection.connect(target.embedded, "postgres", forget=True)
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)")
+    finally:
+        connection.close()
+    _make_databases(target.embedded)
+
+
 def running(settings: Settings) -> Target:
     """Return the database that the settings name, without starting it; the embedded one may be down."""
     if settings.database_url:
@@ -207,9 +220,8 @@ def ready(settings: Settings) -> Iterator[Target]:
     with opened(settings) as target:
         connection = target.connect()
         try:
-            has, needs = migrations.version(connection), migrations.newest()
-            behind = has != needs
-            if behind and (target.embedded is None or (has or "") > needs):
+            behind = migrations.version(connection) != migrations.newest()
+            if behind and target.embedded is None:
                 migrations.require_newest(connection)
         finally:
             connection.close()

@@ -1,22 +1,26 @@
 """Bring a database to the newest version, and say when it is not.
 
-Belongs here: what runs the files in ``migrations/``, and the question which version a database has.
-Does not: the tables themselves. Alembic is imported only when there is something to do.
+Belongs here: what runs the revisions in ``migrations/versions``, what they are made of, and which version a database
+has. Does not: the objects themselves (``migrations/sql``). Alembic is imported only when there is something to do.
 """
 
+import re
 from typing import TYPE_CHECKING
 
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
 from leo_telemetry_pipeline.settings import bundled
+from leo_telemetry_pipeline.store.server import schema_objects
 from leo_telemetry_pipeline.store.server.access import API_ROLES
 
 if TYPE_CHECKING:
     from leo_telemetry_pipeline.store.server.database import Target
 
+_KINDS = {"tables": "TABLE", "functions": "FUNCTION", "views": "VIEW"}
+
 
 def newest() -> str:
-    """Return the version that this code needs."""
-    return max(path.name[:4] for path in (bundled("migrations") / "versions").glob("[0-9]*.py"))
+    """Return the version that this code needs: the name of the newest revision's file."""
+    return max(path.stem for path in (bundled("migrations") / "versions").glob("[0-9]*.py"))
 
 
 def version(connection) -> str | None:
@@ -29,25 +33,45 @@ def version(connection) -> str | None:
         return cursor.fetchone()[0]
 
 
-def require_newest(connection) -> None:
-    """Raise UserError unless the database has the version that this code needs."""
+def is_unreleased(has: str | None) -> bool:
+    """Tell whether a version is one of those before the first release, which had a number and no name."""
+    return re.fullmatch(r"\d{4}", has or "") is not None
+
+
+def require_upgradable(connection) -> None:
+    """Raise UserError for a database that ``migrate`` cannot bring to the newest version."""
     has, needs = version(connection), newest()
-    if has is None:
-        raise UserError("The database has none of our tables yet: run `leo-telemetry migrate`", NO_DATABASE)
-    if has < needs:
+    if is_unreleased(has):
         raise UserError(
-            f"The database is at version {has} and this program needs {needs}: run `leo-telemetry migrate`",
+            f"The database is at the unreleased version {has}: run `leo-telemetry migrate --carry-over`, which keeps"
+            " all that it holds",
             NO_DATABASE,
         )
-    if has > needs:
+    if has is not None and has > needs:
         raise UserError(
             f"The database is at version {has}, newer than this program ({needs}): upgrade leo-telemetry-pipeline",
             NO_DATABASE,
         )
 
 
-def migrate(target: "Target", to: str = "head") -> None:
-    """Run Alembic up (or, with a lower version or ``base``, down) to a version, in one transaction."""
+def require_newest(connection) -> None:
+    """Raise UserError unless the database has the version that this code needs."""
+    require_upgradable(connection)
+    has, needs = version(connection), newest()
+    if has is None:
+        raise UserError("The database has none of our tables yet: run `leo-telemetry migrate`", NO_DATABASE)
+    if has != needs:
+        raise UserError(
+            f"The database is at version {has} and this program needs {needs}: run `leo-telemetry migrate`",
+            NO_DATABASE,
+        )
+
+
+def migrate(target: "Target", to: str = "head", *, carry_over: bool = False) -> None:
+    """Run Alembic up (or, with ``base``, down) to a version, in one transaction. Raises UserError where it cannot.
+
+    ``carry_over`` also takes a database of an unreleased version, which is refused otherwise.
+    """
     import sqlalchemy as sa
     from alembic import command
     from alembic.config import Config
@@ -56,9 +80,40 @@ def migrate(target: "Target", to: str = "head") -> None:
     config.set_main_option("script_location", str(bundled("migrations")).replace("%", "%%"))
     engine = sa.create_engine("postgresql+psycopg2://", creator=target.connect, poolclass=sa.pool.NullPool)
     with engine.connect() as connection:
-        config.attributes["connection"] = connection
+        config.attributes |= {"connection": connection, "carry_over": carry_over}
         (command.downgrade if to != "head" else command.upgrade)(config, to)
         connection.commit()
+
+
+def apply(*names: str) -> None:
+    """Create, or replace, whole objects by their files, such as ``functions/reap_telemetry_runs``.
+
+    A new one is closed to all who are not granted it by name; one that is replaced keeps its grants.
+    """
+    # Functions are created with `SET search_path FROM CURRENT`: they see this schema only.
+    run_sql("SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true)")
+    for name in names:
+        is_new = not exists(name)
+        run_sql(schema_objects.text(name))
+        if is_new:
+            close(name)
+
+
+def drop(*names: str) -> None:
+    """Drop objects by the names of their files. Fails where something of somebody else's needs one."""
+    for name in names:
+        kind, _, own_name = name.partition("/")
+        run_sql(f"DROP {_KINDS[kind]} {own_name}")
+
+
+def close(name: str) -> None:
+    """Close an object to all who are not granted it by name. ``apply`` does so for what it creates."""
+    kind, _, own_name = name.partition("/")
+    if kind == "tables":
+        run_sql(f"SELECT telemetry_close_table('{own_name}')")
+    else:
+        on = f"FUNCTION {own_name}" if kind == "functions" else own_name
+        run_sql(f"REVOKE ALL ON {on} FROM {_strangers()} CASCADE")
 
 
 def run_sql(sql: str) -> None:
@@ -76,7 +131,15 @@ def rows(sql: str, parameters: tuple = ()) -> list[tuple]:
     return [tuple(row) for row in op.get_bind().exec_driver_sql(sql, parameters or None)]
 
 
-def strangers() -> str:
+def exists(name: str) -> bool:
+    """Tell whether an object is there, by the name of its file."""
+    kind, _, own_name = name.partition("/")
+    look_up = "to_regproc" if kind == "functions" else "to_regclass"
+    [(exists,)] = rows(f"SELECT {look_up}(%s) IS NOT NULL", (own_name,))
+    return exists
+
+
+def _strangers() -> str:
     """Return who has no right that was not granted by name, as REVOKE takes them."""
     [(found,)] = rows(
         "SELECT concat_ws(', ', 'PUBLIC', string_agg(quote_ident(r.rolname), ', '))"
@@ -84,27 +147,3 @@ def strangers() -> str:
         (list(API_ROLES),),
     )
     return found
-
-
-def definer(signature: str) -> None:
-    """Let a function run with its owner's rights, for those who are granted EXECUTE."""
-    run_sql(f"ALTER FUNCTION {signature} SECURITY DEFINER")
-    close_function(signature)
-
-
-def close_function(signature: str) -> None:
-    """Let a function see this schema only, and be executed by those alone who are granted EXECUTE."""
-    [(schema,)] = rows("SELECT quote_ident(current_schema())")
-    run_sql(f"ALTER FUNCTION {signature} SET search_path = {schema}, pg_temp")
-    run_sql(f"REVOKE ALL ON FUNCTION {signature} FROM {strangers()} CASCADE")
-
-
-def close_view(name: str) -> None:
-    """Let a view show only what its reader may read anyway, to those alone who are granted SELECT."""
-    run_sql(f"ALTER VIEW {name} SET (security_invoker = true)")
-    run_sql(f"REVOKE ALL ON {name} FROM {strangers()} CASCADE")
-
-
-def close_table(name: str) -> None:
-    """Open a table to nobody but those who are granted it: each table that a migration makes needs this."""
-    run_sql(f"SELECT telemetry_close_table('{name}')")

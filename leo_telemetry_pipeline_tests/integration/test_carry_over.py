@@ -1,0 +1,122 @@
+"""Databases of unreleased versions are refused in one line, and carried over with every row by the command in it."""
+
+import re
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import psycopg2
+import pytest
+from psycopg2.extensions import parse_dsn
+
+from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
+from leo_telemetry_pipeline.settings import PREFIX, Settings
+from leo_telemetry_pipeline.store import spans
+from leo_telemetry_pipeline.store.server import database, migrations
+from leo_telemetry_pipeline.store.server.database import Database, outside
+from leo_telemetry_pipeline_tests import schema_dump
+from leo_telemetry_pipeline_tests.builders import (
+    analyse_queued,
+    configure,
+    execute,
+    insert,
+    midnight,
+    one,
+    slow,
+    span,
+    succeeded,
+)  # fmt: skip
+from leo_telemetry_pipeline_tests.processes import command, environment, finished
+from leo_telemetry_pipeline_tests.servers import DEBIAN, EMBEDDED, Server
+
+NOON = midnight(2) + timedelta(hours=12)
+QUARANTINE = "INSERT INTO telemetry_quarantine (source, line, reason, content, content_hash) VALUES (%s, 1, '', '', '')"
+ITEM = "INSERT INTO continuous_improvements (fingerprint, title, description) VALUES ('f', 'mine', '')"
+
+
+@pytest.fixture
+def old(request: pytest.FixtureRequest, empty_database_url: str) -> str:
+    """Give the address of a database of an earlier version."""
+    with closing(psycopg2.connect(empty_database_url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(schema_dump.earlier(request.param))
+    return empty_database_url
+
+
+def columns(db: Database) -> dict[str, str]:
+    """Return the columns of each table that has any row, but for Alembic's own."""
+    found = db.rows(
+        "SELECT c.relname, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)"
+        " FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
+        " WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND c.relname <> 'alembic_version'"
+        " GROUP BY 1"
+    )
+    return {table: names for table, names in found if one(db, f"SELECT EXISTS (SELECT FROM {table})")}
+
+
+def contents(db: Database, of: dict[str, str]) -> dict[str, list[str]]:
+    """Return all rows of some tables as text, in some order that is always the same."""
+    return {
+        table: [row for (row,) in db.rows(f"SELECT s::text FROM (SELECT {names} FROM {table}) AS s ORDER BY 1")]
+        for table, names in of.items()
+    }
+
+
+@pytest.mark.only_on(DEBIAN, EMBEDDED, reason="the schema is the server's, whatever is before it")
+@pytest.mark.parametrize("old", schema_dump.EARLIER, indirect=True)
+def test_what_an_earlier_version_becomes_has_the_schema_of_an_empty_database_that_was_migrated(old: str):
+    """Lost: objects of another time that nobody knows of, and statements that fail on them years later."""
+    migrations.migrate(outside(old, "dagster"), carry_over=True)
+    assert schema_dump.dump(old) == schema_dump.REFERENCE.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("old", [*filter(migrations.is_unreleased, schema_dump.EARLIER)], indirect=True)
+def test_every_row_is_carried_over_and_an_analysis_runs_on_them(
+    old: str, server: Server, home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Lost: weeks of spans of whoever used the program before its first release."""
+    monkeypatch.setenv(PREFIX + "DATABASE_URL", old)
+    direct = server.direct_url(parse_dsn(old)["dbname"])
+    environ = environment(home, **{PREFIX + "DATABASE_URL": old, PREFIX + "DAGSTER_DATABASE_URL": direct})
+    with closing(Database(outside(old, "dagster"))) as db:
+        spans.ensure_partitions(db, NOON, NOON)
+        slow(db, "A", "B", attributes={"sd_type": "feature"})
+        # In the default partition: before all days that are kept, and one that has no end.
+        insert(db, [span(at=midnight(400)), span(duration_ms=None, at=midnight(399))])
+        configure(db, "gate", None, None, 3)
+        execute(db, QUARANTINE, ("file",))
+        execute(db, ITEM)
+        succeeded(db)
+        of = columns(db)
+        before = contents(db, of)
+        assert {"workflow_trace_log_default", spans_of_noon(), "telemetry_analysis_runs"} < of.keys()
+        options = refused_with(environ)
+        assert contents(db, columns(db)) == before
+        db.close()
+        done = finished(command("migrate", *options), environ)
+        assert (done.code, done.err) == (0, "")
+        assert f"to version {migrations.newest()}." in done.out
+        assert contents(db, of) == before
+        # It can be repeated, and changes nothing then.
+        assert "is up to date" in finished(command("migrate", *options), environ).out
+        assert contents(db, of) == before
+        run = analyse_queued(db)
+        assert (run.status, run.error_detail) == ("SUCCEEDED", None)
+        assert one(db, "SELECT outcome FROM current_p50 WHERE dimension_key = 'A'") == "bottleneck"
+
+
+def spans_of_noon() -> str:
+    """Name the partition that the spans of two days ago are in."""
+    return f"workflow_trace_log_{NOON:%Y%m%d}"
+
+
+def refused_with(environ: dict[str, str]) -> list[str]:
+    """Have commands refused, each in the same line, and return the options of the `migrate` that it names."""
+    with pytest.raises(UserError) as told, database.ready(Settings(environ)):
+        pass
+    for words in (("migrate",), ("analyze", "--dry-run")):
+        done = finished(command(*words), environ)
+        assert (done.code, done.out) == (NO_DATABASE, "")
+        assert done.err == f"leo-telemetry: {told.value.message}\n"
+    named = re.search("`leo-telemetry migrate (.*?)`", told.value.message)
+    assert named
+    return named[1].split()

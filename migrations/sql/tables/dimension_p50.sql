@@ -1,0 +1,32 @@
+-- P50s and percentiles per run and dimension, with how the dimension was judged.
+CREATE TABLE dimension_p50 (
+    run_id uuid NOT NULL REFERENCES telemetry_analysis_runs ON DELETE CASCADE,
+    dimension_type text NOT NULL,
+    dimension_key text NOT NULL,
+    sample_count bigint NOT NULL,
+    p50_ms double precision NOT NULL,
+    p90_ms double precision NOT NULL,
+    p95_ms double precision NOT NULL,
+    p99_ms double precision NOT NULL,
+    sum_ms double precision NOT NULL,
+    queue_p50_ms double precision,
+    method text NOT NULL CHECK (method IN ('exact', 'histogram')),
+    baseline_p50_ms double precision,
+    baseline_source text,
+    multiplier double precision,
+    min_samples integer,
+    outcome text,
+    evidence_trace_ids text[],
+    observed_p50_ms double precision,
+    onset_day date,
+    p_value double precision,
+    learned jsonb,
+    PRIMARY KEY (run_id, dimension_type, dimension_key)
+);
+COMMENT ON TABLE dimension_p50 IS 'P50s and percentiles per run and dimension, with how the dimension was judged.';
+COMMENT ON COLUMN dimension_p50.outcome IS
+    'Judgement: ok, bottleneck, too_few, no_baseline, switched_off. NULL: not judged yet.';
+COMMENT ON COLUMN dimension_p50.observed_p50_ms IS
+    'Compared with the baseline: the P50 of the window, or with a learned baseline, the P50 since the onset.';
+COMMENT ON COLUMN dimension_p50.learned IS
+    'Judgement from daily P50s: the learned baseline, the change, and each guard with its numbers.';

@@ -1,0 +1,22 @@
+-- Daily history: a histogram of durations per day, dimension and project.
+CREATE TABLE duration_histograms (
+    day date NOT NULL,
+    dimension_type text NOT NULL,
+    dimension_key text NOT NULL,
+    project text NOT NULL,
+    part integer NOT NULL DEFAULT 0 CHECK (part >= 0),
+    count bigint NOT NULL,
+    sum_ms double precision NOT NULL,
+    min_ms bigint NOT NULL,
+    max_ms bigint NOT NULL,
+    buckets integer[] NOT NULL,
+    counts bigint[] NOT NULL,
+    p50_ms double precision,
+    PRIMARY KEY (day, dimension_type, dimension_key, project, part)
+);
+COMMENT ON TABLE duration_histograms IS 'Durations per day, dimension and project, in logarithmic buckets of 0.5 %.';
+COMMENT ON COLUMN duration_histograms.part IS
+    '0: counted from stored spans, and counted again when the day changes. Above 0: sealed, final, and its spans may be '
+    'gone. Parts of a day share no span, so they add up.';
+COMMENT ON COLUMN duration_histograms.p50_ms IS
+    'Median within 0.5 %. NULL: the day has not ended, or was counted before this column existed.';

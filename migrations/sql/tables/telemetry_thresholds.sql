@@ -1,0 +1,21 @@
+-- Configured thresholds: what people wrote, per dimension, per dimension type, or for all.
+CREATE TABLE telemetry_thresholds (
+    dimension_type text NOT NULL CHECK (dimension_type <> ''),
+    dimension_key text CHECK (dimension_key <> ''),
+    baseline_p50_ms double precision CHECK (baseline_p50_ms > 0 AND baseline_p50_ms < 'Infinity'),
+    multiplier double precision CHECK (multiplier > 0 AND multiplier < 'Infinity'),
+    min_samples integer CHECK (min_samples > 0),
+    is_active boolean NOT NULL DEFAULT true,
+    max_items_per_run integer CHECK (max_items_per_run >= 0),
+    max_items_per_day integer CHECK (max_items_per_day >= 0),
+    cooldown_hours integer CHECK (cooldown_hours >= 0),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    UNIQUE NULLS NOT DISTINCT (dimension_type, dimension_key)
+);
+COMMENT ON TABLE telemetry_thresholds IS
+    'Written by people only. No key: default of the type. Type global: default of all types. NULL: inherited.';
+COMMENT ON COLUMN telemetry_thresholds.id IS 'Key without NULL, for tools that need one. Nothing refers to it.';
+
+CREATE TRIGGER telemetry_thresholds_updated_at BEFORE UPDATE ON telemetry_thresholds
+    FOR EACH ROW EXECUTE FUNCTION telemetry_set_updated_at();
