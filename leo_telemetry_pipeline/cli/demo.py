@@ -126,9 +126,9 @@ def _manifest(home: Path) -> Path:
 def _load_history(connection: Database, home: Path) -> None:
     (now,) = connection.rows("SELECT now()")[0]
     midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    path = _manifest(home)
+    made = _manifest(home)
     last_days = Window(midnight - timedelta(days=generated.DAYS), midnight, generated.PROJECT)
-    if path.exists() and json.loads(path.read_text())["generated"] == midnight.isoformat():
+    if made.exists() and json.loads(made.read_text())["generated"] == midnight.isoformat():
         click.echo(f"   {measure.count(connection, last_days)[0]} generated spans remain from an earlier run today")
         return
     if purge(connection, What(project=generated.PROJECT)).spans:
@@ -137,13 +137,13 @@ def _load_history(connection: Database, home: Path) -> None:
     history = list(generated.generate(midnight))
     stored = spans.insert(connection, history)
     planted = manifest(midnight, history)
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(planted, indent=2) + "\n")
+    made.touch(mode=0o600)
+    made.write_text(json.dumps(planted, indent=2) + "\n")
     click.echo(f"   {stored} generated spans: {generated.DAYS} days of a LEO-like workflow, seed {generated.SEED}")
     click.echo(f"   {len(generated.SLOWDOWNS)} slowdowns were planted in the last {generated.WINDOW_DAYS} days:")
     for slowdown in generated.SLOWDOWNS:
         click.echo(f"   - {slowdown.cause}")
-    click.echo(f"   ({path} lists every dimension that they slow down)")
+    click.echo(f"   ({made} lists every dimension that they slow down)")
 
 
 def _sample() -> Path:

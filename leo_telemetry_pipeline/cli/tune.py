@@ -47,16 +47,16 @@ def tune(dimension_type: str | None, key: str | None, is_applied: bool, target_a
     with connected() as connection:
         from leo_telemetry_pipeline.actions import threshold_tuning
 
-        suggestions = threshold_tuning.suggest(connection, datetime.now(UTC), dimension_type, key, target_alarms)
-        applied = threshold_tuning.apply(connection, suggestions) if is_applied else []
+        found = threshold_tuning.suggest(connection, datetime.now(UTC), dimension_type, key, target_alarms)
+        applied = threshold_tuning.apply(connection, found) if is_applied else []
     if as_json:
-        text.as_json([asdict(suggestion) | {"is_applied": suggestion in applied} for suggestion in suggestions])
-    elif not suggestions:
+        text.as_json([asdict(suggestion) | {"is_applied": suggestion in applied} for suggestion in found])
+    elif not found:
         name = ":".join(filter(None, (dimension_type, key)))
         click.echo(NOTHING.format(scope=f"applies to {name}" if name else "is configured"))
     else:
-        click.echo(render(suggestions))
-        click.echo(_outcome(suggestions, applied, is_applied))
+        click.echo(render(found))
+        click.echo(_outcome(found, applied, is_applied))
 
 
 def render(suggestions: "Sequence[Suggestion]") -> str:

@@ -50,19 +50,19 @@ def why(dimension: str, project: str | None, as_json: bool) -> None:
         if judgement is None:
             raise unknown(connection, run.window, name)
         ahead = forecasts.of_dimension(connection, run.run_id, *name)
-    bottleneck = bottleneck_of(run, *name)
+    found = bottleneck_of(run, *name)
     if as_json:
         text.as_json(
             {
                 "run_id": run.run_id,
                 "dimension": dimension,
                 **judgement._asdict(),
-                "bottleneck": bottleneck,
+                "bottleneck": found,
                 "forecast": [expected._asdict() for expected in ahead],
             }
         )
     else:
-        click.echo(render(run, dimension, judgement, bottleneck, ahead))
+        click.echo(render(run, dimension, judgement, found, ahead))
 
 
 def bottleneck_of(run: Run, dimension_type: str, key: str) -> dict[str, Any] | None:
@@ -77,7 +77,7 @@ def render(
     run: Run,
     dimension: str,
     judgement: Judgement,
-    bottleneck: dict[str, Any] | None,
+    found: dict[str, Any] | None,
     ahead: Sequence[Expected] = (),
 ) -> str:
     """Format a judgement, without a trailing newline."""
@@ -93,8 +93,8 @@ def render(
     ]
     if judgement.baseline_source != "configured":
         lines += [f"  {line}" for line in _guards(learned)]
-    if bottleneck:
-        lines += [f"  {sentence}" for sentence in (*explanations(bottleneck), *_belongs_to(dimension, bottleneck))]
+    if found:
+        lines += [f"  {sentence}" for sentence in (*explanations(found), *_belongs_to(dimension, found))]
     lines += [f"  {_ahead(expected)}" for expected in ahead]
     return "\n".join(lines)
 
