@@ -35,8 +35,8 @@ _MOST_SHOWN = 10
 def maintain(dry_run: bool, counts_again: bool, first: str | None, last: str | None, as_json: bool) -> None:
     """Create partitions, and drop spans older than LEO_TELEMETRY_KEEP.
 
-    The daemon does this daily, and `worker --once` when the last time is over 20 hours ago. The exit status is 1 when
-    something could not be done.
+    The daemon does this daily, and `worker --once` if the last maintenance was over 20 hours ago. The exit status is 1
+    if something could not be done.
 
     The next analysis counts spans that arrive or end late, unless their day is sealed. After any other change to
     stored spans, such as an UPDATE of a duration, --recount brings daily history up to date.

@@ -51,7 +51,7 @@ def _left(drained: Drained) -> str:
 
 
 @click.command()
-@click.option("--before", "before", metavar="DATE", help="Spans that started before this UTC day: 2026-02-09.")
+@click.option("--before", "before", metavar="DATE", help="Spans that started before this UTC day, such as 2026-02-09.")
 @click.option("--project", metavar="NAME", help="Spans of this project.")
 @click.option("--trace", "trace_id", metavar="ID", help="Spans of this trace.")
 @click.option("--yes", is_flag=True, help="Do not ask.")

@@ -74,7 +74,7 @@ def _execute(settings: Settings, target: Target) -> int:
 
 
 def _maintain(settings: Settings, target: Target) -> None:
-    """Run daily maintenance if it is due, after the analyses, for which somebody may be waiting."""
+    """Run daily maintenance if it is due; analyses come first, because someone may be waiting for them."""
     with closing(Database(target)) as connection:
         try:
             problems = maintenance.maintain(connection, settings).problems if maintenance.is_time(connection) else ()
