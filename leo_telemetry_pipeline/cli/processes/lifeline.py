@@ -85,7 +85,7 @@ def _finish(held: Sequence[int]) -> None:
     if server is None or not (server.data / "postmaster.pid").exists():
         return
     with database.opened(settings):
-        # Released here, so that exactly one user is the last.
+        # Release the inherited locks first: only the last user stops the server.
         for descriptor in held:
             os.close(descriptor)
 
