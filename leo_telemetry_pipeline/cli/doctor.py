@@ -38,7 +38,7 @@ SHOWN_NAMES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Here:
+class LocalFacts:
     """Facts available without a database; sizes in bytes."""
 
     enabled: bool
@@ -50,7 +50,7 @@ class Here:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts(Here):
+class Facts(LocalFacts):
     """All facts that the verdicts depend on; times in UTC."""
 
     now: datetime
@@ -73,11 +73,11 @@ class Facts(Here):
 def doctor() -> None:
     """Check that everything works, and say what to do if not. Exit status 1 if something does not."""
     settings = Settings()
-    here, status = look(settings), 1
+    local, status = look(settings), 1
     try:
-        checked = judge(_gather(settings, here))
+        checked = judge(_gather(settings, local))
     except UserError as error:
-        checked, status = judge_without(here, error.message), error.exit_code
+        checked, status = judge_without(local, error.message), error.exit_code
     for verdict in checked:
         click.echo(verdicts.line(verdict))
     if any(verdict.remedy for verdict in checked):
@@ -103,18 +103,18 @@ def judge(facts: Facts) -> list[Verdict]:
     ]
 
 
-def judge_without(here: Here, remedy: str) -> list[Verdict]:
+def judge_without(local: LocalFacts, remedy: str) -> list[Verdict]:
     """Return a verdict on each part that can be judged without the database."""
-    spool = _spool(here)
-    if here.spooled:
-        spool = Verdict("spool", f"{here.spooled} segment(s) wait for the database")
+    spool = _spool(local)
+    if local.spooled:
+        spool = Verdict("spool", f"{local.spooled} segment(s) wait for the database")
     # Whether a daemon makes the hook unnecessary is unknown.
-    hooks = installed_hooks.judge(here.hooks, daemon_lives=True)
-    return [_switch(here), Verdict("database", "cannot be used", remedy), _disk(here), spool, *hooks]
+    hooks = installed_hooks.judge(local.hooks, daemon_lives=True)
+    return [_switch(local), Verdict("database", "cannot be used", remedy), _disk(local), spool, *hooks]
 
 
-def _switch(here: Here) -> Verdict:
-    if here.enabled:
+def _switch(local: LocalFacts) -> Verdict:
+    if local.enabled:
         return Verdict("switch", "on")
     return Verdict("switch", "off", "LEO_TELEMETRY_ENABLED is false: unset it")
 
@@ -128,9 +128,9 @@ def _access(facts: Facts) -> list[Verdict]:
     return [Verdict("access", state, "REVOKE ALL on them: docs/deployment.md, On Supabase")]
 
 
-def _disk(here: Here) -> Verdict:
-    state = f"{here.free / 1e9:.1f} GB free in {here.home}"
-    return Verdict("disk", state, "" if here.free >= LEAST_FREE else "make room, or move LEO_TELEMETRY_HOME")
+def _disk(local: LocalFacts) -> Verdict:
+    state = f"{local.free / 1e9:.1f} GB free in {local.home}"
+    return Verdict("disk", state, "" if local.free >= LEAST_FREE else "make room, or move LEO_TELEMETRY_HOME")
 
 
 def _collection(facts: Facts) -> Verdict:
@@ -145,14 +145,14 @@ def _collection(facts: Facts) -> Verdict:
 _LOOK_ASIDE = 'leo-telemetry psql -c "SELECT source, line, reason FROM telemetry_quarantine"'
 
 
-def _spool(here: Here) -> Verdict:
-    if here.spool_refused:
-        folder = spool.folder_of(here.home)
+def _spool(local: LocalFacts) -> Verdict:
+    if local.spool_refused:
+        folder = spool.folder_of(local.home)
         state = f"{folder} cannot be used: it must be a folder of yours that nobody else may write to"
         return Verdict("spool", state, f"chmod 700 {folder}, or move it away")
-    if not here.spooled:
+    if not local.spooled:
         return Verdict("spool", "empty")
-    return Verdict("spool", f"{here.spooled} segment(s) wait to be stored", "leo-telemetry drain")
+    return Verdict("spool", f"{local.spooled} segment(s) wait to be stored", "leo-telemetry drain")
 
 
 _AGAINST = {
@@ -262,7 +262,7 @@ def _last_analysis(facts: Facts) -> Verdict:
     return Verdict("analysis", state, "" if age < facts.stale_after else "leo-telemetry analyze")
 
 
-def look(settings: Settings) -> Here:
+def look(settings: Settings) -> LocalFacts:
     """Gather the facts that need no database."""
     nearest = next(path for path in (settings.home, *settings.home.parents) if os.access(path, os.F_OK))
     spooled, refused = 0, not os.access(nearest, os.W_OK | os.X_OK)
@@ -273,7 +273,7 @@ def look(settings: Settings) -> Here:
             spooled, refused = spool.waiting(folder)[0], not os.access(folder, os.W_OK | os.X_OK)
         except (OSError, spool.SpoolError):
             refused = True
-    return Here(
+    return LocalFacts(
         enabled=settings.enabled,
         free=shutil.disk_usage(nearest).free,
         home=str(settings.home),
@@ -283,7 +283,7 @@ def look(settings: Settings) -> Here:
     )
 
 
-def _gather(settings: Settings, here: Here) -> Facts:
+def _gather(settings: Settings, local: LocalFacts) -> Facts:
     with database.ready(settings) as target, closing(Database(target)) as connection:
         runs.reap(connection)
         newest = runs.latest(connection, LOOKED_AT)
@@ -293,7 +293,7 @@ def _gather(settings: Settings, here: Here) -> Facts:
         now = datetime.now(UTC)
         remarks = addresses.remarks(settings.database_url, os.environ) if settings.database_url else ""
         return Facts(
-            **vars(here),
+            **vars(local),
             now=now,
             database=f"{target.shown}: PostgreSQL {version}, {size}, tables up to date{remarks}",
             opened=access.open_to_strangers(connection),

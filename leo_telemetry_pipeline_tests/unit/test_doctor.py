@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from leo_telemetry_pipeline.cli.claude.installed_hooks import Hooks, SettingsFile
-from leo_telemetry_pipeline.cli.doctor import Facts, Here, judge, judge_without, look
+from leo_telemetry_pipeline.cli.doctor import Facts, LocalFacts, judge, judge_without, look
 from leo_telemetry_pipeline.cli.verdicts import Verdict
 from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.spool.spool import Spool, folder_of, waiting
@@ -141,7 +141,7 @@ def test_the_quarantine_can_be_looked_into() -> None:
 def test_without_a_database_the_rest_is_still_judged() -> None:
     """Lost: the spool fills the disk while the doctor only speaks of the database."""
     hooks = Hooks((SettingsFile("s.json", ("leo-telemetry",), ("leo-telemetry, which is not on PATH",)),))
-    here = Here(enabled=False, free=1_000, home="/home", spooled=2, spool_refused=False, hooks=hooks)
+    here = LocalFacts(enabled=False, free=1_000, home="/home", spooled=2, spool_refused=False, hooks=hooks)
     verdicts = {verdict.name: verdict for verdict in judge_without(here, "start it")}
     assert list(verdicts) == ["switch", "database", "disk", "spool", "hook"]
     assert all(verdicts[name].remedy for name in ("switch", "database", "disk", "hook"))
