@@ -11,15 +11,13 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 
-import pandas as pd
-
 from benchmarks import generate
 from benchmarks.measure import HOME, Budget, Options, alternating, environment, judge, peak_mb, process, run
 from benchmarks.table import Measured
-from leo_telemetry_pipeline.analysis import baselines, bottlenecks, p50
-from leo_telemetry_pipeline.defs.assets.judgements import remembered
+from leo_telemetry_pipeline.analysis import baselines, bottlenecks, judgement, levels, p50
 from leo_telemetry_pipeline.defs.assets.learning import daily_p50s
-from leo_telemetry_pipeline.store import measure, thresholds
+from leo_telemetry_pipeline.dimension import Dimension, DimensionResult, Judgement
+from leo_telemetry_pipeline.store import exact_percentiles, thresholds
 from leo_telemetry_pipeline.store.days import DAY, Window, midnight
 from leo_telemetry_pipeline.store.dimensions import types_to_judge
 from leo_telemetry_pipeline.store.history import blocks, buckets, histograms, span_counts, staleness
@@ -46,21 +44,22 @@ def analysis(connection: Database, window: Window) -> int:
         Window(learned_from.start, window.end),
         [day for day in learned_from.closed_days if day not in stale],
     )
-    seen = sorted({row[0] for row in found})
+    seen = sorted({one.span_type for one in found})
     types = types_to_judge(seen, thresholds.named_types(connection))
-    is_exact = p50.method(sum(row[2] for row in found if row[1] >= window.start.date()), EXACT_SPANS) == "exact"
+    is_exact = p50.method(sum(one.spans for one in found if one.day >= window.start.date()), EXACT_SPANS) == "exact"
     part_day = None if is_exact else window.end
     days = staleness.stale_days(connection, first, last, types, part_day, marked=True)
     histograms.rebuild(connection, days, types, seen, part_day=window.end)
     blocks.make(connection, first, last, types)
     if is_exact:
-        measured = p50.exact(measure.exact_p50(connection, window, types, seen))
+        frame = p50.exact(exact_percentiles.of_window(connection, window, types, seen))
     else:
-        measured = p50.from_buckets(buckets.of_window(connection, window, types, seen), histograms.GAMMA)
-    dimensions = list(zip(measured["dimension_type"], measured["dimension_key"], strict=True))
+        frame = p50.from_buckets(buckets.of_window(connection, window, types, seen), histograms.GAMMA)
+    measured = [DimensionResult(*row) for row in p50.rows(frame)]
+    dimensions = [one.dimension for one in measured]
     judged = bottlenecks.judge(
         measured,
-        bottlenecks.thresholds(thresholds.effective(connection, dimensions)),
+        thresholds.effective(connection, dimensions),
         learned(connection, window, learned_from, dimensions, seen),
         10,
     )
@@ -68,13 +67,12 @@ def analysis(connection: Database, window: Window) -> int:
 
 
 def learned(
-    connection: Database, window: Window, days: Window, dimensions: list[tuple[str, str]], seen: list[str]
-) -> pd.DataFrame:
+    connection: Database, window: Window, days: Window, dimensions: list[Dimension], seen: list[str]
+) -> list[Judgement]:
     """Learn every baseline from the closed days, and judge the window by it."""
-    series = baselines.days_of(daily_p50s(connection, days, dimensions, seen))
-    changes = baselines.found_changes(series)
-    kept = remembered([], {}, window.end)
-    return baselines.judge(series, changes, baselines.learn(series, changes, kept), window.start, window.end)
+    series = levels.days_of(daily_p50s(connection, days, dimensions, seen))
+    changes = levels.change_points(series)
+    return judgement.judge(series, changes, baselines.learn(series, changes, ()), window.start, window.end)
 
 
 def this_week() -> Window:

@@ -87,8 +87,8 @@ def of_families(options: Options) -> Iterator[Measured]:
         rng = np.random.default_rng([seed, number])
         made, drawn, slow = planted(rng)
         before = families.draw(rng, made, int(rng.integers(60, 200)))
-        window = forest(families.frame(rng, made, drawn, families.lay(made, drawn, slow)))
-        baseline = forest(families.frame(rng, made, before, families.lay(made, before)))
+        window = families.forest_of(families.frame(rng, made, drawn, families.lay(made, drawn, slow)))
+        baseline = families.forest_of(families.frame(rng, made, before, families.lay(made, before)))
         found = attribute(window, baseline, *made.dimension)
         truth = families.truth(made, drawn, slow)
         if found and found.parts:
@@ -120,11 +120,11 @@ def faulty_service(minute: str) -> str:
 
 def of_real_faults(options: Options) -> Iterator[Measured]:
     """Measure how many real faults are named first by a call of the service that they are in."""
-    baseline = forest(real_traces("17_00_fault_free"))
+    baseline = families.forest_of(real_traces("17_00_fault_free"))
     for what, minutes, enough in (("network delays", NETWORK, 4), ("processor faults", PROCESSOR, 1)):
         named = 0
         for minute in minutes:
-            found = attribute(forest(real_traces(minute)), baseline, *OUTERMOST)
+            found = attribute(families.forest_of(real_traces(minute)), baseline, *OUTERMOST)
             assert found
             print(f"{minute} ({faulty_service(minute)}): {line(found)}", file=sys.stderr)
             named += bool(found.parts) and faulty_service(minute) in found.parts[0].key.lower()
@@ -140,7 +140,7 @@ def of_incidents(options: Options) -> Iterator[Measured]:
     for number in range(count):
         kind = kinds[number % len(kinds)]
         made = kind(np.random.default_rng([seed, number]))
-        found, _ = causes_of(made.slow, forest(made.window), forest(made.baseline))
+        found, _ = causes_of(made.slow, families.forest_of(made.window), families.forest_of(made.baseline))
         causes, items = causes + len(made.causes), items + len(found)
         held += sum(_holds(each, name) for each in found for name in made.causes)
         if kind is incidents.one_cause:
@@ -166,7 +166,7 @@ def of_time(options: Options) -> Iterator[Measured]:
     slow = [Slowdown(made.nodes[5].key, 60_000.0)]
     draws = [families.draw(rng, made, 200) for _ in range(2)]
     spans = [
-        families.frame(rng, made, drawn, families.lay(made, drawn, planted_))
+        families.spans_of(families.frame(rng, made, drawn, families.lay(made, drawn, planted_)))
         for drawn, planted_ in zip(draws, (slow, []), strict=True)
     ]
     grown: list[Forest] = [forest(side) for side in spans]

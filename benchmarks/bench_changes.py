@@ -13,18 +13,19 @@ import subprocess
 import sys
 import time
 import venv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from benchmarks import series
 from benchmarks.measure import Budget, Options, judge, peak_mb, run
 from benchmarks.table import Measured
-from leo_telemetry_pipeline.analysis import baselines, changes
+from leo_telemetry_pipeline.analysis import baselines, changes, judgement, levels
 from leo_telemetry_pipeline.analysis.changes import Series
+from leo_telemetry_pipeline.analysis.levels import DailyP50s
+from leo_telemetry_pipeline.dimension import Baseline, Judgement
 
 OTAVA = "apache-otava==0.8.0"
 POINTS = 200
@@ -32,8 +33,6 @@ NEAR = 5
 STEPS = (0.2, 0.5, 1.0)
 F1_LEAST = {0.2: 0.72, 0.5: 0.92, 1.0: 0.95}
 LOOKS = range(60, POINTS + 1, 2)
-KEY = ["dimension_type", "dimension_key"]
-KEPT = pd.DataFrame(columns=[*KEY, "p50_ms", "multiplier", "regime_start", "regime_days"])
 DIMENSIONS, DAYS = 10_000, 90
 
 # Runs in apache-otava's environment: series as JSON in, the places of their changes out.
@@ -148,34 +147,34 @@ def nightly(rng: np.random.Generator, options: Options, seed: str) -> Iterator[M
         yield judge(what, 100 * float(alarmed.mean()), "%", limit, options)
 
 
-def frame(p50_ms: np.ndarray, counts: np.ndarray, days: np.ndarray) -> pd.DataFrame:
+def daily_of(p50_ms: np.ndarray, counts: np.ndarray, days: np.ndarray) -> DailyP50s:
     """Return days of many dimensions as the store gives them."""
     rows, points = p50_ms.shape
-    names = np.repeat([f"G{row:05}" for row in range(rows)], points)
-    columns = {"dimension_type": "gate", "dimension_key": names, "day": np.tile(days.astype("datetime64[D]"), rows)}
-    made = pd.DataFrame(columns | {"count": counts.ravel(), "p50_ms": p50_ms.ravel()})
-    return made.astype(dict.fromkeys(KEY, "object"))
+    names = [("gate", f"G{row:05}") for row in range(rows)]
+    places = np.repeat(np.arange(rows), points)
+    return DailyP50s(names, places, np.tile(days, rows), counts.ravel(), p50_ms.ravel())
 
 
 def look(
-    p50_ms: np.ndarray, counts: np.ndarray, days: np.ndarray, kept: pd.DataFrame
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+    p50_ms: np.ndarray, counts: np.ndarray, days: np.ndarray, kept: Iterable[Baseline]
+) -> tuple[list[Baseline], list[Judgement]]:
     """Return baselines and judgements after the last of these days, each dimension as if it were alone."""
     end = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=int(days[-1]) + 1)
-    read = baselines.days_of(frame(p50_ms, counts, days))
-    found = baselines.found_changes(read)
+    read = levels.days_of(daily_of(p50_ms, counts, days))
+    found = levels.change_points(read)
     learned = baselines.learn(read, found, kept)
-    return learned, baselines.judge(read, found, learned, end - timedelta(days=7), end, 1.0)
+    judged = judgement.judge(read, found, learned, end - timedelta(days=7), end, false_discoveries=1.0)
+    return list(learned.values()), judged
 
 
 def first_found(
-    p50_ms: np.ndarray, counts: np.ndarray, days: np.ndarray, looks: Sequence[int], kept: pd.DataFrame
-) -> tuple[np.ndarray, pd.DataFrame, pd.DataFrame]:
+    p50_ms: np.ndarray, counts: np.ndarray, days: np.ndarray, looks: Sequence[int], kept: list[Baseline]
+) -> tuple[np.ndarray, list[Baseline], list[Judgement]]:
     """Return after how many days each dimension is first a bottleneck (infinite if never), and the last look."""
-    first, judged = np.full(len(p50_ms), np.inf), pd.DataFrame()
+    first, judged = np.full(len(p50_ms), np.inf), []
     for upto in looks:
         kept, judged = look(p50_ms[:, :upto], counts[:, :upto], days[:upto], kept)
-        first = np.minimum(first, np.where(judged["outcome"] == "bottleneck", upto, np.inf))
+        first = np.minimum(first, [upto if one.outcome == "bottleneck" else np.inf for one in judged])
     return first, kept, judged
 
 
@@ -184,7 +183,7 @@ def by_days(rng: np.random.Generator, options: Options, seed: str) -> Iterator[M
     count, history = (60, 56) if options.quick else (300, 56)
     p50_ms, counts, days = series.weeks(rng, count, history + 21)
     what = f"log-normal spans of sigma {series.SPAN_SIGMA}, 50 a weekday, 10 to 50 a weekend day"
-    first, kept, _ = first_found(p50_ms, counts, days, range(7, history + 1), KEPT)
+    first, kept, _ = first_found(p50_ms, counts, days, range(7, history + 1), [])
     alarms = 100 * float(np.isfinite(first).mean())
     what = f"false in 8 weeks of daily looks: {count} dimensions, {what}; {seed}"
     yield judge(what, alarms, "%", at_most(0.01, count, options), options)
@@ -203,12 +202,12 @@ def by_days(rng: np.random.Generator, options: Options, seed: str) -> Iterator[M
     yield judge(f"drift of 2 % a day found before +50 %: {count} dimensions; {seed}", share, "%", least, options)
     doubled = series.stepped(p50_ms, np.full(count, history), 1.0)
     _, last, _ = first_found(doubled, counts, days, range(history + 1, history + 8), kept)
-    moved = 100 * float(np.abs(last["p50_ms"] / kept["p50_ms"] - 1).max())
+    moved = 100 * max(abs(now.p50_ms / then.p50_ms - 1) for now, then in zip(last, kept, strict=True))
     most = Budget(10, "%", timed=False)
     yield judge(f"baseline after 7 days of +100 %, most moved: {count} dimensions; {seed}", moved, "%", most, options)
     few = series.weeks(rng, count, history, spans=5)
-    _, _, judged = first_found(*few, range(14, history + 1, 7), KEPT)
-    share = 100 * float((judged["outcome"] == "not_enough_data").mean())
+    _, _, judged = first_found(*few, range(14, history + 1, 7), [])
+    share = 100 * float(np.mean([one.outcome == "not_enough_data" for one in judged]))
     all_of_them = Budget(100, "%", at_least=True, timed=False)
     yield judge(f"5 spans a day are not enough data: {count} dimensions; {seed}", share, "%", all_of_them, options)
 
@@ -221,7 +220,7 @@ def speed(rng: np.random.Generator, options: Options) -> Iterator[Measured]:
     p50_ms, counts, days = (*(np.concatenate([each[part] for each in drawn]) for part in (0, 1)), drawn[0][2])
     p50_ms[: rows // 10, DAYS - 10 :] *= 2
     began = time.process_time()
-    look(p50_ms, counts, days, KEPT)
+    look(p50_ms, counts, days, ())
     took = time.process_time() - began
     limit = Budget(20 * rows / DIMENSIONS, "s")
     what = f"changes, baselines, judgements: {rows:,} dimensions, {DAYS} days"

@@ -18,7 +18,7 @@ import pandas as pd
 from benchmarks.measure import Budget, Options, judge, peak_mb, run
 from benchmarks.table import Measured
 from leo_telemetry_pipeline.analysis.backtest import Backtest, Score, backtest, score
-from leo_telemetry_pipeline.analysis.forecast import History, forecast
+from leo_telemetry_pipeline.analysis.forecast import ForecastInput, forecast
 
 KINDS = ("stable", "drifting", "stepped")
 DAYS, FIRST_DAY = 90, 20_000
@@ -39,7 +39,7 @@ STABLE_OWN = Budget(0.02, "more", timed=False)
 CALIBRATION = Budget(0.05, "off", timed=False)
 
 
-def simulate(seed: int, count: int) -> list[History]:
+def simulate(seed: int, count: int) -> list[ForecastInput]:
     """Make dimensions, a third of each of KINDS, which is their dimension type; the baseline is the first 28 days'."""
     rng = np.random.default_rng(seed)
     day, kind = np.arange(DAYS), np.arange(count) % len(KINDS)
@@ -58,7 +58,7 @@ def simulate(seed: int, count: int) -> list[History]:
     counts, multiplier = rng.poisson(SPANS_A_DAY, (count, DAYS)) + 1, rng.uniform(*MULTIPLIER, count)
     baseline, week = np.median(p50[:, :BASELINE_DAYS], axis=1), (counts * p50)[:, -7:].sum(axis=1)
     return [
-        History(
+        ForecastInput(
             KINDS[kind[one]],
             str(one),
             FIRST_DAY + day,

@@ -12,17 +12,17 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
-import pandas as pd
 from psycopg2.extras import execute_values
 
 from benchmarks import generate, incidents
+from benchmarks.families import forest_of
 from benchmarks.incidents import Incident
 from benchmarks.measure import Budget, Options, judge, peak_mb, run
 from benchmarks.table import Measured
-from leo_telemetry_pipeline.analysis import baselines, causes, critical_path, trends
+from leo_telemetry_pipeline.analysis import baselines, causes, judgement, levels, trends
 from leo_telemetry_pipeline.analysis import bottlenecks as judging
-from leo_telemetry_pipeline.defs.assets.judgements import remembered
 from leo_telemetry_pipeline.defs.assets.learning import daily_p50s
+from leo_telemetry_pipeline.dimension import Dimension, Judgement
 from leo_telemetry_pipeline.store.days import DAY, Window, midnight
 from leo_telemetry_pipeline.store.history import daily, histograms
 from leo_telemetry_pipeline.store.server.database import Database
@@ -35,7 +35,7 @@ SLOW_BY = 1.8
 SLOW_EVERY = 100
 
 
-def names(dimensions: int) -> list[tuple[str, str]]:
+def names(dimensions: int) -> list[Dimension]:
     """Return the dimensions, all of one type."""
     return [("gate", f"G{number}") for number in range(dimensions)]
 
@@ -68,15 +68,15 @@ def fill(connection: Database, window: Window, dimensions: int) -> None:
             )
 
 
-def learn(connection: Database, days: Window, dimensions: list[tuple[str, str]]) -> pd.DataFrame:
+def learn(connection: Database, days: Window, dimensions: list[Dimension]) -> list[Judgement]:
     """Read the days, find changes and trends, learn every baseline, judge the last week by it, explain what is slow."""
     rows = daily.read(connection, days, dimensions, ["gate"])
     found = trends.daily(rows, len(dimensions), len(days.days), histograms.GAMMA)
     trends.turns(found, days.start.date(), len(days.days))
-    series = baselines.days_of(daily_p50s(connection, days, dimensions, ["gate"]))
-    changes = baselines.found_changes(series)
-    learned = baselines.learn(series, changes, remembered([], {}, days.end))
-    return baselines.judge(series, changes, learned, days.end - timedelta(7), days.end)
+    series = levels.days_of(daily_p50s(connection, days, dimensions, ["gate"]))
+    changes = levels.change_points(series)
+    learned = baselines.learn(series, changes, ())
+    return judgement.judge(series, changes, learned, days.end - timedelta(7), days.end)
 
 
 def incidents_of(bottlenecks: int) -> list[Incident]:
@@ -90,7 +90,7 @@ def incidents_of(bottlenecks: int) -> list[Incident]:
 def explain(made: list[Incident]) -> None:
     """Explain what incidents slowed from their traces."""
     for incident in made:
-        after, before = (critical_path.forest(spans) for spans in (incident.window, incident.baseline))
+        after, before = (forest_of(spans) for spans in (incident.window, incident.baseline))
         causes.causes_of(incident.slow, after, before)
 
 
@@ -105,7 +105,7 @@ def measurements(options: Options) -> Iterator[Measured]:
         made = incidents_of(dimensions // SLOW_EVERY)
         began = time.perf_counter()
         judged = learn(connection, days, names(dimensions))
-        slow = int((judged["outcome"] == "bottleneck").sum())
+        slow = sum(one.outcome == "bottleneck" for one in judged)
         explain(made)
         took = time.perf_counter() - began
     what = f"{dimensions:,} dimensions, {len(days.days)} days, {slow} got slower"

@@ -7,11 +7,13 @@ All traces of a family are laid out at once: each span of the tree is an array w
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import permutations
 
 import numpy as np
 import pandas as pd
+
+from leo_telemetry_pipeline.analysis.critical_path import Forest, TraceSpan, forest
 
 SIGMA = 0.25
 DEEPEST = 5
@@ -173,6 +175,18 @@ def frame(
             ],
         }
     )
+
+
+def spans_of(rows: pd.DataFrame) -> list[TraceSpan]:
+    """Return such rows as the spans that an analysis reads."""
+    names = {each.name for each in fields(TraceSpan)}
+    found = rows.astype("object").where(rows.notna(), None).to_dict("records")
+    return [TraceSpan(**{str(name): value for name, value in row.items() if name in names}) for row in found]
+
+
+def forest_of(rows: pd.DataFrame) -> Forest:
+    """Make trees of such rows."""
+    return forest(spans_of(rows))
 
 
 def truth(made: Family, drawn: Draw, slowdowns: Sequence[Slowdown]) -> list[float]:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.families import SD_TYPES, Draw, Family, Node, Slowdown, draw, frame, lay
-from leo_telemetry_pipeline.analysis.causes import Slow
+from leo_telemetry_pipeline.dimension import Bottleneck, Dimension
 
 TRACES = 40
 PHASES = ("LEAD", "PLAN", "EXEC")
@@ -27,8 +27,8 @@ class Incident:
 
     window: pd.DataFrame
     baseline: pd.DataFrame
-    slow: list[Slow]
-    causes: list[tuple[str, str]]
+    slow: list[Bottleneck]
+    causes: list[Dimension]
 
 
 def one_cause(rng: np.random.Generator, least: int = 30) -> Incident:
@@ -112,18 +112,18 @@ def _incident(
     onsets = [ONSET + timedelta(days=days) for days in after_days]
     alone = [_moved(rng, program, [slowdown]) if len(slowdowns) > 1 else set() for slowdown in slowdowns]
     flagged = []
-    for dimension, (added, ratio) in _flagged(_dimensions(window), _dimensions(baseline)).items():
+    for dimension, medians in _flagged(_dimensions(window), _dimensions(baseline)).items():
         since = [onset for onset, moved in zip(onsets, alone, strict=True) if dimension in moved] or onsets
-        flagged.append(Slow(*dimension, added, ratio, min(since)))
+        flagged.append(Bottleneck(*dimension, *medians, None, RATIO, TRACES, onset_day=min(since)))
     return Incident(window, baseline, flagged, names)
 
 
-def _name(slowdown: Slowdown) -> tuple[str, str]:
+def _name(slowdown: Slowdown) -> Dimension:
     span_type, _, name = slowdown.key.partition(":")
     return (f"{span_type}+sd_type", f"{name}:{slowdown.sd_type}") if slowdown.sd_type else (span_type, name)
 
 
-def _moved(rng: np.random.Generator, program: Sequence[Family], slowdowns: Sequence[Slowdown]) -> set[tuple[str, str]]:
+def _moved(rng: np.random.Generator, program: Sequence[Family], slowdowns: Sequence[Slowdown]) -> set[Dimension]:
     sides = (pd.concat(list(_traces(rng, program, which)), ignore_index=True) for which in (slowdowns, []))
     return set(_flagged(*(_dimensions(side) for side in sides)))
 
@@ -136,7 +136,7 @@ def _traces(
         yield frame(rng, made, drawn, lay(made, drawn, slowdowns), number * TRACES)
 
 
-def _dimensions(spans: pd.DataFrame) -> dict[tuple[str, str], np.ndarray]:
+def _dimensions(spans: pd.DataFrame) -> dict[Dimension, np.ndarray]:
     """Return the durations of each dimension that an analysis judges by default."""
     kinds = {
         trace: given["sd_type"]
@@ -157,8 +157,9 @@ def _dimensions(spans: pd.DataFrame) -> dict[tuple[str, str], np.ndarray]:
 
 
 def _flagged(
-    window: Mapping[tuple[str, str], np.ndarray], baseline: Mapping[tuple[str, str], np.ndarray]
-) -> dict[tuple[str, str], tuple[float, float]]:
+    window: Mapping[Dimension, np.ndarray], baseline: Mapping[Dimension, np.ndarray]
+) -> dict[Dimension, tuple[float, float]]:
+    """Return the medians in the window and before of each dimension that an analysis would flag."""
     found = {}
     for dimension in sorted(window.keys() & baseline.keys()):
         after, before = window[dimension], baseline[dimension]
@@ -166,5 +167,5 @@ def _flagged(
         errors = [1.253 * side.std() / np.sqrt(len(side)) for side in (after, before)]
         is_apart = medians[0] - medians[1] > SEPARATED * float(np.hypot(*errors))
         if min(len(after), len(before)) >= LEAST and medians[0] > RATIO * medians[1] and is_apart:
-            found[dimension] = (medians[0] - medians[1], medians[0] / medians[1])
+            found[dimension] = medians
     return found

@@ -21,12 +21,12 @@ from leo_telemetry_pipeline.defs.assets import (
     suggestions,
     traces,
 )
-from leo_telemetry_pipeline.defs.resources import TelemetryDatabase, analysis
+from leo_telemetry_pipeline.defs.resources import AnalysisResource, TelemetryDatabase
 
 
 def build_definitions(*, resources: Mapping[str, object] | None = None) -> dg.Definitions:
     """Return all definitions; ``resources`` override those with the same key."""
-    own = {"analysis": analysis, "telemetry_database": TelemetryDatabase()}
+    own = {"analysis": AnalysisResource(), "telemetry_database": TelemetryDatabase()}
     return dg.Definitions(
         assets=[
             traces.workflow_traces,

@@ -94,8 +94,9 @@ def dry_run(target: Target, settings: Settings, window: Window) -> dict:
         definitions = build_definitions(resources={"analysis": dg.ResourceDefinition.hardcoded_resource(dry)})
         job = definitions.resolve_job_def(analysis_job.name)
         result = job.execute_in_process(instance=nowhere, run_config=_QUIET, raise_on_error=False)
-        if dry.concluded is None:
+        output_ref = dry.progress.output_ref
+        if output_ref is None:
             ending = how_it_ended(nowhere, result.run_id)
-            error = ending.error_detail.splitlines()[0] if ending and ending.error_detail else "see the log"
-            raise UserError(f"The dry run failed: {error}", NOT_SUCCEEDED)
-        return dry.concluded
+            said = ending.error_detail.splitlines()[0] if ending and ending.error_detail else "see the log"
+            raise UserError(f"The dry run failed: {said}", NOT_SUCCEEDED)
+        return output_ref

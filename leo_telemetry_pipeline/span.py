@@ -30,6 +30,7 @@ RESERVED_TYPES = ("sd_type", "global")
 
 # Later than any clock that is merely wrong (year 9999), earlier than what overflows when added up.
 LATEST_MS = 253_402_300_799_999
+LATEST_NS = LATEST_MS * 1_000_000 + 999_999
 
 
 class InvalidSpan(ValueError):

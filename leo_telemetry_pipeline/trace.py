@@ -7,21 +7,20 @@ Does not: how spans are made (tracing), delivered (writer) or stored (store), wh
 from __future__ import annotations
 
 import _thread
-import os
-import sys
 import time
 
 from leo_telemetry_pipeline.tracing.context import child_environment, extract, here, inject, traceparent
 from leo_telemetry_pipeline.tracing.operation import Operation
 from leo_telemetry_pipeline.tracing.tracer import Tracer
 from leo_telemetry_pipeline.writer.bootstrap import FirstSpan
+from leo_telemetry_pipeline.writer.making import Making
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable
     from typing import Any
 
-    from leo_telemetry_pipeline.settings import Settings
     from leo_telemetry_pipeline.tracing.instrument import Describe, Instrumented
     from leo_telemetry_pipeline.tracing.recorder import FixedClock, FixedIds, InMemoryRecorder
     from leo_telemetry_pipeline.writer.writer import Writer
@@ -67,82 +66,17 @@ def __getattr__(name: str) -> Any:
     return value
 
 
-def _make_writer() -> Writer | None:
-    """Make the writer that the settings ask for; None where collecting is off or a setting is wrong."""
-    if _is_set("ENABLED", False):
-        return None
-    try:
-        from leo_telemetry_pipeline.settings import Settings
+def _load_store():
+    # Called in the writer's thread, where the time that it takes is nobody's.
+    from leo_telemetry_pipeline.store import sink
 
-        settings = Settings(os.environ | _settings)
-        return _writer_of(settings) if settings.enabled else None
-    except Exception as error:  # noqa: BLE001 a wrong setting must not stop the program that is measured
-        import logging
-
-        logging.getLogger("leo_telemetry_pipeline").warning("nothing is collected: %s", error)
-        return None
+    return sink
 
 
-def _writer_of(settings: Settings) -> Writer:
-    from leo_telemetry_pipeline import redact
-    from leo_telemetry_pipeline.spool.spool import folder_of
-    from leo_telemetry_pipeline.writer.writer import Writer
-
-    # Where the database is elsewhere, only the spool needs the home, and looks for itself.
-    if not settings.database_url:
-        settings.check_home()
-
-    def load_store():
-        # Called in the writer's thread, where the time that it takes is nobody's.
-        from leo_telemetry_pipeline.store import sink
-
-        return sink
-
-    return Writer(
-        lambda: load_store().connect(settings),
-        folder=folder_of(str(settings.home)),
-        project=settings.project,
-        durable=settings.durable,
-        queue_spans=settings.queue_spans,
-        spool_bytes=settings.spool_bytes,
-        open_after_s=settings.open_after,
-        policy=redact.Policy(settings.keep_keys, settings.keep_identity),
-        prepare=load_store,
-    )
-
-
-def _replace(writer: Writer | None) -> None:
-    # A test may have set a recorder of its own meanwhile.
-    if tracer.recorder is _first_span:
-        tracer.recorder = writer
-
-
-def _at_once() -> bool:
-    """Say whether the first span waits for its writer: to be on disk when it ends, or not to be at all."""
-    process = sys.modules.get("multiprocessing.process")
-    # Such a child ends without what a program's end calls; only the writer knows how to be called there.
-    is_child = process is not None and process.parent_process() is not None
-    return is_child or _is_set("DURABLE", True) or _is_set("ENABLED", False)
-
-
-def _is_set(name: str, value: bool) -> bool:
-    variable = f"LEO_TELEMETRY_{name}"
-    text = _settings.get(variable) or os.environ.get(variable)
-    if not text:
-        return False
-    from leo_telemetry_pipeline.settings import switch
-
-    try:
-        return switch(text) is value
-    except ValueError:  # told when all settings are read
-        return False
-
-
-# What `configure` sets before the first span.
-_settings: dict[str, str] = {}
-_first_span = FirstSpan(_make_writer, _replace, _at_once)
-tracer: Tracer = Tracer(_first_span)
+_making = Making(_load_store)
+tracer: Tracer = Tracer(None)
 _own_tracer = tracer
+_first_span = FirstSpan(tracer, _making)
 
 
 def configure(
@@ -159,7 +93,7 @@ def configure(
     given = {"PROJECT": project, "DURABLE": durable, "HOME": home, "DATABASE_URL": database_url}
     if _first_span.begun or tracer.recorder is not _first_span:
         return False
-    _settings.update({f"LEO_TELEMETRY_{name}": str(value) for name, value in given.items() if value is not None})
+    _making.chosen.update({f"LEO_TELEMETRY_{name}": str(value) for name, value in given.items() if value is not None})
     return True
 
 
@@ -224,7 +158,7 @@ def flush(timeout: float = 10.0) -> bool:
     if not _first_span.prepare(timeout):
         return False
     if _first_span.writer is None:
-        return _is_set("ENABLED", False)
+        return _making.is_set("ENABLED", False)
     return _first_span.writer.flush(max(0.0, give_up - time.monotonic()))
 
 

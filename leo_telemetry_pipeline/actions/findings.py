@@ -1,38 +1,20 @@
-"""What one analysis concludes: its summary, its items and the end of its run, in one transaction.
+"""Conclusion of an analysis: its summary, its items and the end of its run, in one transaction.
 
 Belongs here: the shape of ``output_ref``, and the transaction that makes findings true or leaves none.
 Does not: which bottlenecks deserve items (actions.items), how findings are shown (cli).
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
 from leo_telemetry_pipeline.actions import items as planning
-from leo_telemetry_pipeline.store import items, measure, runs, thresholds
+from leo_telemetry_pipeline.dimension import Bottleneck, Dimension, ExplainedCause
+from leo_telemetry_pipeline.store import items, runs, span_totals, thresholds
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.server.database import Database
 
-_BOTTLENECK = (
-    "dimension_type",
-    "dimension_key",
-    "observed_p50_ms",
-    "baseline_p50_ms",
-    "baseline_source",
-    "multiplier",
-    "ratio",
-    "sample_count",
-    "onset_day",
-    "p_value",
-    "lost_ms_a_week",
-    "why",
-    "measured",
-    "set_apart_by",
-    "cause",
-    "evidence_trace_ids",
-)
 WEEK = timedelta(days=7)
 
 
@@ -45,13 +27,13 @@ class Summary:
     ``pooled``: spans, by dimension type, whose keys are beyond the most that a type may have.
     """
 
-    bottlenecks: tuple[dict[str, Any], ...]
+    bottlenecks: tuple[Bottleneck, ...]
     outcomes: dict[str, int]
     largest_sample: int
     needed_sample: int
     p50_method: str
     pooled: dict[str, int]
-    causes: tuple[dict[str, Any], ...] = ()
+    causes: tuple[ExplainedCause, ...] = ()
 
 
 def conclude(
@@ -69,7 +51,7 @@ def conclude(
     nothing written, when the run is not RUNNING for this Dagster run any more.
     """
     explained = {name: note for cause in summary.causes for name, note in notes(cause)}
-    bottlenecks = causes_first([_bottleneck(found, window, explained) for found in summary.bottlenecks])
+    bottlenecks = causes_first([_explained(found, window, explained) for found in summary.bottlenecks])
     plan = planning.plan(
         bottlenecks,
         items.of_scope(database, window.project),
@@ -84,11 +66,11 @@ def conclude(
     metadata = run.metadata if run else {}
     scanned, traces = metadata.get("traces_scanned"), metadata.get("trace_count")
     if scanned is None:
-        scanned, traces = measure.count(database, window)
+        scanned, traces = span_totals.count(database, window)
     output_ref = {
         "traces_scanned": scanned,
         "dimensions_evaluated": summary.outcomes["ok"] + summary.outcomes["bottleneck"],
-        "bottlenecks": bottlenecks,
+        "bottlenecks": [one.as_json() | {"improvement_id": None} for one in bottlenecks],
         "items_created": len(plan.create),
         "items_skipped_rate_limit": plan.skipped_rate_limit,
         "items_skipped_dedupe": plan.skipped_dedupe,
@@ -103,14 +85,13 @@ def conclude(
         "needed_sample": summary.needed_sample,
     }
     if run_id is not None:
-        _commit(database, plan, bottlenecks, output_ref, window, run_id, dagster_run_id)
+        _commit(database, plan, output_ref, window, run_id, dagster_run_id)
     return output_ref
 
 
 def _commit(
     database: Database,
     plan: planning.Plan,
-    bottlenecks: list[dict[str, Any]],
     output_ref: dict[str, Any],
     window: Window,
     run_id: str,
@@ -121,7 +102,7 @@ def _commit(
         ids: dict[str, str | None] = dict(items.open_ids(cursor, plan.item_of.values()))
         ids |= {draft.fingerprint: items.update(cursor, draft) for draft in plan.update}
         ids |= {draft.fingerprint: items.write(cursor, draft) for draft in plan.create}
-        for bottleneck in bottlenecks:
+        for bottleneck in output_ref["bottlenecks"]:
             mark = planning.fingerprint(bottleneck["dimension_type"], bottleneck["dimension_key"], window.project)
             bottleneck["improvement_id"] = ids.get(plan.item_of[mark])
         reason = "COMPLETED" if output_ref["dimensions_evaluated"] else "INSUFFICIENT_DATA"
@@ -129,48 +110,33 @@ def _commit(
             raise runs.LostRun(f"analysis run {run_id} is not this Dagster run's any more")
 
 
-def notes(cause: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
+def notes(cause: ExplainedCause) -> Iterator[tuple[Dimension, dict[str, Any]]]:
     """Yield what a cause says of each of its dimensions, and its own name as ``cause``."""
-    name = f"{cause['dimension_type']}:{cause['dimension_key']}"
-    for one in (cause, *cause["members"]):
-        lists = {column: one.get(column) or [] for column in ("measured", "set_apart_by")}
-        said = {"why": one.get("why"), **lists, "cause": name}
-        yield (one["dimension_type"], one["dimension_key"]), said
+    for one in (cause, *cause.members):
+        said = {name: getattr(one, name) for name in ("why", "measured", "set_apart_by")}
+        yield one.dimension, said | {"cause": cause.name}
 
 
-def causes_first(bottlenecks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def causes_first(bottlenecks: Sequence[Bottleneck]) -> list[Bottleneck]:
     """Return bottlenecks worst first, but each cause before what is slow because of it, by a hair more or less."""
-    names = {f"{one['dimension_type']}:{one['dimension_key']}": one for one in bottlenecks}
-    ordered: dict[str, dict[str, Any]] = {}
+    names = {one.name: one for one in bottlenecks}
+    ordered: dict[str, Bottleneck] = {}
     for name, one in names.items():
-        cause = one["cause"]
-        if cause in names:
-            ordered.setdefault(cause, names[cause])
+        if one.cause in names:
+            ordered.setdefault(one.cause, names[one.cause])
         ordered.setdefault(name, one)
     return list(ordered.values())
 
 
-def _bottleneck(
-    found: dict[str, Any], window: Window, explained: Mapping[tuple[str, str], dict[str, Any]]
-) -> dict[str, Any]:
-    name, onset = (found["dimension_type"], found["dimension_key"]), found.get("onset_day")
-    added_ms = (found["observed_p50_ms"] - found["baseline_p50_ms"]) * found["sample_count"]
-    values = found | {
-        "onset_day": onset.isoformat() if onset else None,
-        "p_value": None if (p_value := found.get("p_value")) is None or math.isnan(p_value) else p_value,
-        "lost_ms_a_week": added_ms * (WEEK / (window.end - window.start)),
-        "evidence_trace_ids": list(found["evidence_trace_ids"] or ()),
-        "why": None,
-        "measured": [],
-        "set_apart_by": [],
-        "cause": ":".join(name),
-    }
-    values |= explained.get(name, {})
-    return {column: values[column] for column in _BOTTLENECK} | {"improvement_id": None}
+def _explained(found: Bottleneck, window: Window, explained: Mapping[Dimension, dict[str, Any]]) -> Bottleneck:
+    lost_ms = found.added_ms * found.sample_count * (WEEK / (window.end - window.start))
+    return replace(found, lost_ms_a_week=lost_ms, **({"cause": found.name} | explained.get(found.dimension, {})))
 
 
-def _limits(database: Database, bottlenecks: Sequence[dict[str, Any]]) -> dict[str, planning.Limits]:
-    types = sorted({bottleneck["dimension_type"] for bottleneck in bottlenecks})
+def _limits(database: Database, bottlenecks: Sequence[Bottleneck]) -> dict[str, planning.Limits]:
+    types = sorted({one.dimension_type for one in bottlenecks})
     # Limits are a matter of the type: no key is asked for, so none of a key's own values mix in.
-    rows = thresholds.effective(database, [(dimension_type, "") for dimension_type in types])
-    return {row[0]: planning.Limits(*row[-3:]) for row in rows}
+    return {
+        one.dimension_type: planning.Limits(one.max_items_per_run, one.max_items_per_day, one.cooldown_hours)
+        for one in thresholds.effective(database, [(dimension_type, "") for dimension_type in types])
+    }

@@ -1,4 +1,4 @@
-"""What became of items: fixed, noise, expected, counted for each dimension that they were about.
+"""Resolutions of items (fixed, noise, expected), counted per dimension.
 
 Belongs here: the count, and what it means for the dimension's baseline. Pure: no database, no clock.
 Does not: closing items (store.items), learning baselines (analysis.baselines).
@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from leo_telemetry_pipeline.dimension import Baseline, Dimension
 from leo_telemetry_pipeline.store.items import Item
-
-Dimension = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,21 @@ def may_rise(account: Account | None, accepted_at: datetime | None, moved_at: da
     """Tell whether somebody has said, since a baseline moved, that a higher level may be normal."""
     said = [moment for moment in (accepted_at, account.settled_at if account else None) if moment is not None]
     return any(moment > moved_at for moment in said)
+
+
+def remembered(kept: Iterable[Baseline], accounts: Mapping[Dimension, Account], window_end: datetime) -> list[Baseline]:
+    """Return the baselines of a scope for an analysis of a window, with what people have said of each since it moved.
+
+    What was learned from a later window is left out: a look back must not judge by it.
+    """
+    made = []
+    for one in kept:
+        if one.window_end is None or one.window_end <= window_end:
+            account = accounts.get(one.dimension)
+            rises = one.moved_at is not None and may_rise(account, one.accepted_at, one.moved_at)
+            evidence = {**one.evidence, "noise_dismissals": account.noise if account else 0}
+            made.append(replace(one, may_rise=rises, evidence=evidence))
+    return made
 
 
 def dimensions_of(detail: Mapping[str, Any]) -> list[Dimension]:

@@ -1,4 +1,4 @@
-"""Which bottlenecks become improvement items, and what those say.
+"""Improvement items: which bottlenecks become one, and their wording.
 
 Belongs here: the fingerprint, the rate limits, the deduplication, the wording. Pure: no database, no clock.
 Does not: judging durations (analysis.bottlenecks), storing items (store.items).
@@ -7,11 +7,12 @@ Does not: judging durations (analysis.bottlenecks), storing items (store.items).
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from leo_telemetry_pipeline.actions import item_resolutions
+from leo_telemetry_pipeline.dimension import Bottleneck, Dimension, ExplainedCause, Explanation
 from leo_telemetry_pipeline.store.items import Draft, Item
 
 MAX_ITEMS_PER_RUN = 3
@@ -51,7 +52,7 @@ def fingerprint(dimension_type: str, dimension_key: str, project: str | None) ->
 
 
 def plan(
-    bottlenecks: Sequence[Mapping[str, Any]],
+    bottlenecks: Sequence[Bottleneck],
     items: Sequence[Item],
     limits: Mapping[str, Limits],
     *,
@@ -59,7 +60,7 @@ def plan(
     run_id: str,
     window_start: datetime,
     window_end: datetime,
-    causes: Sequence[Mapping[str, Any]] = (),
+    causes: Sequence[ExplainedCause] = (),
 ) -> Plan:
     """Decide about the bottlenecks of one analysis, given worst first, among all items of its scope.
 
@@ -68,16 +69,15 @@ def plan(
     """
     open_now = [item for item in items if item.is_open]
     named = {item.fingerprint for item in open_now}
-    caused_by = {
-        member: about[0] for cause in causes for about in [item_resolutions.dimensions_of(cause)] for member in about
-    }
-    members_of = {item_resolutions.dimensions_of(cause)[0]: cause["members"] for cause in causes}
+    caused_by = {one.dimension: cause.dimension for cause in causes for one in (cause, *cause.members)}
+    members_of = {cause.dimension: cause.members for cause in causes}
     room = _Room(items, limits, window_end)
     create, update, item_of, rate_limited = [], [], {}, 0
     for bottleneck in bottlenecks:
-        name = (bottleneck["dimension_type"], bottleneck["dimension_key"])
-        members = members_of.get(name, [])
-        draft = worded({**bottleneck, "members": members}, project, run_id, window_start, window_end)
+        name = bottleneck.dimension
+        members = members_of.get(name, ())
+        detail = bottleneck.as_json() | {"members": [asdict(one) for one in members]}
+        draft = worded(detail, project, run_id, window_start, window_end)
         cause, mark = caused_by.get(name, name), draft.fingerprint
         belongs_to = mark if mark in named else _open_item(name, members, open_now)
         if mark in named:
@@ -118,9 +118,9 @@ class _Room:
         return fits
 
 
-def _open_item(name: tuple[str, str], members: Sequence[Mapping[str, Any]], items: Iterable[Item]) -> str | None:
+def _open_item(name: Dimension, members: Iterable[Explanation], items: Iterable[Item]) -> str | None:
     """Return the open item that is for a dimension already: as a member of it, or named after one of its members."""
-    below = {(member["dimension_type"], member["dimension_key"]) for member in members}
+    below = {member.dimension for member in members}
     for item in items:
         about = item_resolutions.dimensions_of(item.source_detail)
         if name in about or below.intersection(about[:1]):
@@ -148,7 +148,7 @@ def worded(
     window_start: datetime,
     window_end: datetime,
 ) -> Draft:
-    """Say of a bottleneck what its item is to say."""
+    """Say of a bottleneck, given as JSON, what its item is to say."""
     dimension = f"{bottleneck['dimension_type']}:{bottleneck['dimension_key']}"
     observed, baseline = (
         milliseconds(bottleneck["observed_p50_ms"]),
@@ -157,7 +157,6 @@ def worded(
     times = ratio(bottleneck["ratio"])
     since = f" since {bottleneck['onset_day']}" if bottleneck.get("onset_day") else ""
     detail = dict(bottleneck)
-    detail.pop("improvement_id", None)
     detail["window"] = {"start": window_start.isoformat(), "end": window_end.isoformat()}
     detail["run_id"] = run_id
     detail["project"] = project or ""
@@ -175,7 +174,10 @@ def worded(
 
 
 def explanations(bottleneck: Mapping[str, Any]) -> list[str]:
-    """Say since when, how sure, why, what sets slow spans apart and what else is slow by it, as far as it is known."""
+    """Say since when, how sure, why, what sets slow spans apart and what else is slow by it, as far as it is known.
+
+    The bottleneck is given as JSON, as findings and items keep it.
+    """
     said = []
     if bottleneck.get("onset_day"):
         said.append(f"Slower since {bottleneck['onset_day']}{_how_sure(bottleneck.get('p_value'))}")

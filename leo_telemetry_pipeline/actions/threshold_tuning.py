@@ -1,19 +1,20 @@
-"""Thresholds that fit: what is looked at to suggest them, and writing them.
+"""Threshold suggestions: reading the history they rest on, and applying them.
 
 Belongs here: which dimensions, which days, and what of a suggestion is written where. Does not: what fits
 (analysis.tuning), statements (store), printing.
 """
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 from leo_telemetry_pipeline.analysis import alarm_replay, bottlenecks, trends, tuning
-from leo_telemetry_pipeline.analysis.tuning import ALARMS_A_YEAR, Past, Suggestion
+from leo_telemetry_pipeline.analysis.changes import day_number
+from leo_telemetry_pipeline.analysis.tuning import ALARMS_A_YEAR, Past
+from leo_telemetry_pipeline.dimension import OTHER_KEYS, Dimension, Suggestion
 from leo_telemetry_pipeline.store import suggestions, thresholds
 from leo_telemetry_pipeline.store.days import Window, midnight
-from leo_telemetry_pipeline.store.dimensions import GLOBAL, OTHER_KEYS
+from leo_telemetry_pipeline.store.dimensions import GLOBAL
 from leo_telemetry_pipeline.store.history import daily
-from leo_telemetry_pipeline.store.history.daily import Dimension
 from leo_telemetry_pipeline.store.history.histograms import GAMMA
 from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline.store.suggestions import Written
@@ -21,7 +22,6 @@ from leo_telemetry_pipeline.store.suggestions import Written
 HISTORY_DAYS = 180
 # Of dimensions without a row of their own, those with most time.
 MOST = 300
-_EPOCH = date(1970, 1, 1)
 
 
 def suggest(
@@ -58,7 +58,7 @@ def apply(database: Database, suggested: Sequence[Suggestion]) -> list[Suggestio
     """Write suggestions that differ from today's threshold to the row of their key; return those."""
     changed = [one for one in suggested if _values(one)]
     for one in changed:
-        thresholds.put(database, one.dimension_type, one.dimension_key, _values(one))
+        thresholds.put(database, *one.dimension, _values(one))
     return changed
 
 
@@ -84,16 +84,17 @@ def _values(one: Suggestion) -> dict[str, float | bool]:
 def _pasts(database: Database, window: Window, written: Sequence[Written]) -> list[Past]:
     if not written:
         return []
-    dimensions = [(one.dimension_type, one.dimension_key) for one in written]
+    dimensions = [one.dimension for one in written]
     scope = daily.scope(database, window, sorted({of for of, _ in dimensions}))
     portions = list(daily.read(database, window, dimensions, scope.seen, scope.uncounted))
     days = len(window.days)
     found = trends.daily(portions, len(dimensions), days, GAMMA)
     _, week_p50_ms = alarm_replay.weeks(portions, len(dimensions), days, GAMMA)
-    first = (window.start.date() - _EPOCH).days
+    first = day_number(window.start.date())
     return [
         Past(
-            *one[:3],
+            *one.dimension,
+            one.source,
             first,
             found.count[place],
             found.p50_ms[place],

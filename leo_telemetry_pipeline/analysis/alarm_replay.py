@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from leo_telemetry_pipeline.analysis import trends
-from leo_telemetry_pipeline.analysis.trends import Rows
+from leo_telemetry_pipeline.analysis.bucket_percentiles import percentiles
+from leo_telemetry_pipeline.daily_rows import Rows
 
 WEEK = 7
 
@@ -25,12 +25,11 @@ def weeks(portions: Iterable[Rows], dimensions: int, days: int, gamma: float) ->
         upto = np.cumsum(by_day, axis=0)
         week = upto[WEEK - 1 :] - np.vstack([np.zeros_like(upto[:1]), upto[:-WEEK]])
         row, bucket = np.nonzero(week)
-        there, first = np.unique(row, return_index=True)
-        spans, count = week[row, bucket], week[there].sum(axis=1)
-        running = np.cumsum(spans)
-        before = running[first] - spans[first]
-        found = trends.percentile(0.5, count, before, bucket + low, spans, running, gamma)
-        counts[dimension, there + WEEK - 1], p50_ms[dimension, there + WEEK - 1] = count, found
+        ends = np.flatnonzero(np.diff(row, append=-1)) + 1
+        there = row[ends - 1]
+        on = dimension, there + WEEK - 1
+        counts[on] = week[there].sum(axis=1)
+        p50_ms[on] = percentiles((0.5,), ends, bucket + low, week[row, bucket], gamma)[0]
     return counts, p50_ms
 
 

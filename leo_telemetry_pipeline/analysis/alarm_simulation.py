@@ -1,7 +1,7 @@
-"""Weeks that might have been: the days of one level once more, many times, each time with other noise.
+"""Parametric bootstrap of weekly P50s: the days of one level, drawn many times, each time with other noise.
 
-Belongs here: drawing them, and how often a year their P50 comes over a limit. Does not: which level that is
-(regimes), real weeks (replay), which limit to suggest (tuning).
+Belongs here: drawing them, and how often a year their P50 comes over a limit. Does not: which level that is (levels),
+real weeks (alarm_replay), which limit to suggest (tuning).
 
 A promise about weeks to come must allow for what is not known: the level and the noise are only known from some days.
 So each rehearsal first draws which days the noise was learned from, and how far the level was off (a parametric
@@ -153,9 +153,7 @@ def _drawn(stable: Stable, places: np.ndarray, spread: float, times: int) -> Ite
 def _quality(stable: Stable) -> np.ndarray:
     """Return the inverse of how noisy each day is for its spans: the part of noise that they make is the likeliest."""
     of_spans = np.median(stable.counts) / stable.counts
-    left = stable.x - np.median(stable.x)
-    most = noise.SIGMA_CLIP * noise.tight_sigma(left[None])[0]
-    left = np.clip(left, -most, most)
+    left = noise.winsorized((stable.x - np.median(stable.x))[None])[0]
     tried = [(1 - share) + share * of_spans for share in SPANS_SHARE]
     likely = [-np.log(one).sum() - len(left) * np.log(np.mean(left**2 / one) + TINY) for one in tried]
     return 1 / np.sqrt(tried[int(np.argmax(likely))])

@@ -5,13 +5,12 @@ Belongs here: comparing how often values occur among slow spans and among the ot
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from leo_telemetry_pipeline.analysis.critical_path import HANDOFF, mapping, text
+from leo_telemetry_pipeline.analysis.critical_path import HANDOFF, TraceSpan, mapping, text
 
 # In standard errors, for one comparison; it grows with how many are made.
 SEPARATED = 3.0
@@ -47,16 +46,21 @@ def slow_cut(window_ms: Sequence[float] | np.ndarray, baseline_ms: Sequence[floa
     return float(np.sqrt(after * before)) if min(after, before) > 0 else (after + before) / 2
 
 
-def with_trace_attributes(spans: pd.DataFrame) -> pd.DataFrame:
+def with_trace_attributes(spans: Sequence[TraceSpan]) -> list[TraceSpan]:
     """Return the spans with what their attributes lack and those of their trace's handoff have, and their host."""
-    handoffs = spans.loc[spans["span_type"] == HANDOFF].sort_values("start_time_ms", kind="stable")
-    inherited = dict(zip(handoffs["trace_id"][::-1], handoffs["attributes"][::-1], strict=True))
-    hosts = spans["host"] if "host" in spans else [None] * len(spans)
-    merged = [
-        {**mapping(inherited.get(trace)), **mapping(own), **({"host": text(host)} if text(host) else {})}
-        for trace, own, host in zip(spans["trace_id"], spans["attributes"], hosts, strict=True)
+    handoffs = sorted((one for one in spans if one.span_type == HANDOFF), key=lambda one: one.start_time_ms)
+    inherited = {one.trace_id: mapping(one.attributes) for one in reversed(handoffs)}
+    return [
+        replace(
+            one,
+            attributes={
+                **inherited.get(one.trace_id, {}),
+                **mapping(one.attributes),
+                **({"host": one.host} if one.host else {}),
+            },
+        )
+        for one in spans
     ]
-    return spans.assign(attributes=pd.Series(merged, index=spans.index, dtype="object"))
 
 
 def separate(

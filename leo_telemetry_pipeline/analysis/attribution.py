@@ -19,10 +19,10 @@ from leo_telemetry_pipeline.analysis.places import (
     QUEUE,
     Charge,
     Places,
-    Side,
+    PlaceSums,
     charges_of,
     records_of,
-    side_of,
+    sums_of,
 )
 
 # Means leave out the shortest and longest: one trace that hung for a night says nothing of the others.
@@ -37,7 +37,7 @@ LEAST_LEFT = 0.1
 
 
 @dataclass(frozen=True)
-class Part:
+class AddedPart:
     """One part of the added time, as a share of 1.
 
     ``kind``: ``span`` (a span below), ``own`` (the dimension's own work), ``queue`` (waiting for ``key`` to begin) or
@@ -63,7 +63,7 @@ class Attribution:
     added_ms: float
     window_count: int
     baseline_count: int
-    parts: tuple[Part, ...]
+    parts: tuple[AddedPart, ...]
 
 
 def attribute(window: Forest, baseline: Forest, dimension_type: str, dimension_key: str) -> Attribution | None:
@@ -73,14 +73,14 @@ def attribute(window: Forest, baseline: Forest, dimension_type: str, dimension_k
         return None
     judged = [trees.judged[found] for trees, found in zip((window, baseline), rows, strict=True)]
     added = float(np.median(judged[0]) - np.median(judged[1]))
-    parts: tuple[Part, ...] = ()
+    parts: tuple[AddedPart, ...] = ()
     if added > 0 or judged[0].mean() > judged[1].mean():
         places = Places()
         kept = [np.array(found)[_middle(times)] for found, times in zip(rows, judged, strict=True)]
         made = [
             records_of(trees, found.tolist(), places) for trees, found in zip((window, baseline), kept, strict=True)
         ]
-        after, before = (side_of(len(found), records, places) for found, records in zip(kept, made, strict=True))
+        after, before = (sums_of(len(found), records, places) for found, records in zip(kept, made, strict=True))
         parts = _parts(before, after, places)
     return Attribution(dimension_type, dimension_key, added, len(rows[0]), len(rows[1]), parts)
 
@@ -103,7 +103,7 @@ def line(attribution: Attribution, most: int = 5) -> str:
     return f"{head}: {said or 'no part stands out'}"
 
 
-def _name(part: Part) -> str:
+def _name(part: AddedPart) -> str:
     if part.kind == QUEUE:
         return "waiting in queue"
     if part.kind == OWN:
@@ -131,7 +131,7 @@ def _middle(judged: np.ndarray) -> np.ndarray:
     return np.sort(np.argsort(judged, kind="stable")[cut : len(judged) - cut])
 
 
-def _parts(before: Side, after: Side, places: Places) -> tuple[Part, ...]:
+def _parts(before: PlaceSums, after: PlaceSums, places: Places) -> tuple[AddedPart, ...]:
     charges, moved = charges_of(before, after, places)
     sums: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0, 0.0])
     for charge in charges:
@@ -176,17 +176,21 @@ def _settle_moved(
         kept[name] = kept.get(name, 0.0) + pool * float(moved[place] / moved[onto].sum())
 
 
-def _is_chance(before: Side, after: Side, below: list[int], limit: float) -> bool:
+def _is_chance(before: PlaceSums, after: PlaceSums, below: list[int], limit: float) -> bool:
     old, new = (side.awaited[:, below].sum(axis=1) for side in (before, after))
     return bool(new.mean() - old.mean() <= limit * math.sqrt(old.var() / len(old) + new.var() / len(new)))
 
 
-def _shares(kept: Mapping[tuple[str, str], float], before: Side, after: Side, places: Places) -> tuple[Part, ...]:
+def _shares(
+    kept: Mapping[tuple[str, str], float], before: PlaceSums, after: PlaceSums, places: Places
+) -> tuple[AddedPart, ...]:
     total = sum(kept.values())
     large = {name: ms for name, ms in kept.items() if ms > LEAST_SHARE * total}
     total = sum(large.values())
     found = []
     for (kind, key), ms in large.items():
         at = [place for place, of in enumerate(places.keys) if of == key]
-        found.append(Part(kind, key, float(ms / total), float(before.calls[at].sum()), float(after.calls[at].sum())))
+        found.append(
+            AddedPart(kind, key, float(ms / total), float(before.calls[at].sum()), float(after.calls[at].sum()))
+        )
     return tuple(sorted(found, key=lambda part: (-part.share, part.kind, part.key)))

@@ -18,7 +18,7 @@ from leo_telemetry_pipeline.analysis.forecast import (
     HORIZONS,
     INTERVAL,
     Calibration,
-    History,
+    ForecastInput,
     choose,
     expect,
     log_odds,
@@ -99,7 +99,7 @@ class Backtest:
 
 
 def backtest(
-    histories: Sequence[History], today: int, *, horizons: Sequence[int] = HORIZONS, most: int = MOST_DIMENSIONS
+    histories: Sequence[ForecastInput], today: int, *, horizons: Sequence[int] = HORIZONS, most: int = MOST_DIMENSIONS
 ) -> Backtest:
     """Forecast the ``most`` dimensions with most time from each of 8 past weeks, and score what is known since.
 
@@ -115,7 +115,7 @@ def backtest(
     return Backtest(scores, bins(pairs), verdict(scores), calibrate(pairs), pairs)
 
 
-def _of_a_day(history: History, origin: int, today: int, horizons: Sequence[int]) -> Iterable[tuple]:
+def _of_a_day(history: ForecastInput, origin: int, today: int, horizons: Sequence[int]) -> Iterable[tuple]:
     now = window_p50(history, origin)
     known = [horizon for horizon in horizons if origin + horizon <= today]
     if why_not(history, origin) or now is None or not known:

@@ -4,11 +4,11 @@ Belongs here: the rule that judges a P50 by its baseline, and the order of what 
 Does not: where thresholds are kept (store.thresholds), what is done about a bottleneck (actions).
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-import numpy as np
-import pandas as pd
+from leo_telemetry_pipeline.dimension import OTHER_KEYS, Bottleneck, DimensionResult, Judgement, Threshold
 
 # Of a configured baseline that names none.
 DEFAULT_MULTIPLIER = 2.0
@@ -21,105 +21,110 @@ ROUNDING = 1 + 1e-12
 JUDGED = ("ok", "bottleneck")
 NOT_JUDGED = ("too_few", "no_baseline", "switched_off", "pooled")
 
-# Stands for the keys of a type beyond the 20,000 with most spans: nothing that anyone could make faster.
-OTHER_KEYS = "__other__"
 
-THRESHOLD_COLUMNS = (
-    "dimension_type",
-    "dimension_key",
-    "is_active",
-    "baseline_p50_ms",
-    "baseline_source",
-    "multiplier",
-    "min_samples",
-    "max_items_per_run",
-    "max_items_per_day",
-    "cooldown_hours",
-)
+def judge(
+    measured: Iterable[DimensionResult],
+    thresholds: Iterable[Threshold],
+    learned: Iterable[Judgement],
+    default_min_samples: int,
+) -> list[DimensionResult]:
+    """Judge every dimension that was measured; the outcome is one of JUDGED or NOT_JUDGED.
 
-# What a judgement by a dimension's own history has to say here.
-LEARNED_COLUMNS = (
-    "dimension_type",
-    "dimension_key",
-    "outcome",
-    "observed_p50_ms",
-    "baseline_p50_ms",
-    "multiplier",
-    "onset_day",
-    "p_value",
-)
-
-
-def thresholds(rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
-    """Return what applies to each dimension as a frame; NaN where nobody said anything."""
-    types = dict.fromkeys(THRESHOLD_COLUMNS, "float64") | {"is_active": "bool"}
-    types |= dict.fromkeys(("dimension_type", "dimension_key", "baseline_source"), "object")
-    columns = {name: [row[index] for row in rows] for index, name in enumerate(THRESHOLD_COLUMNS)}
-    return pd.DataFrame({name: pd.Series(values, dtype=types[name]) for name, values in columns.items()})
-
-
-def judge(p50: pd.DataFrame, thresholds: pd.DataFrame, learned: pd.DataFrame, default_min_samples: int) -> pd.DataFrame:
-    """Judge every dimension of ``p50``.
-
-    Returns the same rows, with observed_p50_ms, baseline_p50_ms, baseline_source, multiplier, min_samples, ratio,
-    onset_day, p_value and outcome, one of JUDGED or NOT_JUDGED.
-
-    A baseline that somebody configured decides alone, with a multiplier of 2.0 unless one is configured. Elsewhere
-    ``learned`` does, the columns of LEARNED_COLUMNS as analysis.baselines judged them: what is observed against a
-    learned baseline is the P50 since the onset, of what is no bottleneck the P50 of the window.
+    A baseline that somebody configured decides alone, with a multiplier of 2.0 unless one is configured. Elsewhere the
+    judgement by its own history does: what is observed against a learned baseline is the P50 since the onset, of what
+    is no bottleneck the P50 of the window.
     """
-    key = ["dimension_type", "dimension_key"]
-    own = learned.loc[:, list(LEARNED_COLUMNS)].rename(columns={name: f"own_{name}" for name in LEARNED_COLUMNS[2:]})
-    judged = p50.merge(thresholds, on=key, how="left").merge(own, on=key, how="left")
-    judged["min_samples"] = judged["min_samples"].fillna(default_min_samples)
-    configured = judged["baseline_source"] == "configured"
-    by_history = ~configured & judged["own_outcome"].isin(JUDGED)
-    slower = by_history & (judged["own_outcome"] == "bottleneck")
-    judged["observed_p50_ms"] = judged["own_observed_p50_ms"].where(slower, judged["p50_ms"])
-    judged["onset_day"] = judged["own_onset_day"].astype("object").where(slower, None)
-    judged["p_value"] = judged["own_p_value"].where(slower)
-    judged["baseline_p50_ms"] = judged["baseline_p50_ms"].where(configured, judged["own_baseline_p50_ms"])
-    judged["baseline_source"] = np.select([configured, by_history], ["configured", "learned"], "")
-    judged["baseline_source"] = judged["baseline_source"].astype("object").where(configured | by_history, None)
-    judged.loc[~(configured | by_history), "baseline_p50_ms"] = np.nan
-    judged["multiplier"] = judged["multiplier"].where(configured, judged["own_multiplier"]).fillna(DEFAULT_MULTIPLIER)
-    judged["ratio"] = judged["observed_p50_ms"] / judged["baseline_p50_ms"]
-    above = is_above(judged["observed_p50_ms"], judged["baseline_p50_ms"], judged["multiplier"])
-    judged["outcome"] = np.select(
-        [
-            judged["dimension_key"] == OTHER_KEYS,
-            judged["is_active"] == False,  # noqa: E712  # a column, where `not` has no meaning
-            judged["sample_count"] < judged["min_samples"],
-            judged["baseline_p50_ms"].isna(),
-            (configured | slower) & above,
-        ],
-        ["pooled", "switched_off", "too_few", "no_baseline", "bottleneck"],
-        "ok",
+    configured = {one.dimension: one for one in thresholds}
+    by_history = {one.dimension: one for one in learned}
+    judged = []
+    for one in measured:
+        name = one.dimension
+        threshold = configured.get(name) or Threshold(*name)
+        judged.append(_judged(one, threshold, by_history.get(name), default_min_samples))
+    return judged
+
+
+def _judged(
+    one: DimensionResult, threshold: Threshold, own: Judgement | None, default_min_samples: int
+) -> DimensionResult:
+    is_configured = threshold.baseline_source == "configured"
+    outcome = own.outcome if own and not is_configured else None
+    decides = own if outcome in JUDGED else None
+    slower = own if outcome == "bottleneck" else None
+    learned_p50_ms = decides.baseline.p50_ms if decides and decides.baseline else None
+    baseline_p50_ms = threshold.baseline_p50_ms if is_configured else learned_p50_ms
+    observed_p50_ms = slower.observed_p50_ms if slower else one.p50_ms
+    multiplier = threshold.multiplier if is_configured else own.multiplier if own else None
+    multiplier = DEFAULT_MULTIPLIER if multiplier is None else multiplier
+    min_samples = default_min_samples if threshold.min_samples is None else threshold.min_samples
+    if one.dimension_key == OTHER_KEYS:
+        outcome = "pooled"
+    elif not threshold.is_active:
+        outcome = "switched_off"
+    elif one.sample_count < min_samples:
+        outcome = "too_few"
+    elif baseline_p50_ms is None or observed_p50_ms is None:
+        outcome = "no_baseline"
+    elif (is_configured or slower) and is_above(observed_p50_ms, baseline_p50_ms, multiplier):
+        outcome = "bottleneck"
+    else:
+        outcome = "ok"
+    return replace(
+        one,
+        observed_p50_ms=observed_p50_ms,
+        baseline_p50_ms=baseline_p50_ms,
+        baseline_source="configured" if is_configured else "learned" if decides else None,
+        multiplier=multiplier,
+        min_samples=min_samples,
+        outcome=outcome,
+        onset_day=slower.onset_day if slower else None,
+        p_value=slower.p_value if slower else None,
     )
-    return judged.astype({"outcome": "object"})
 
 
-def is_above(p50_ms: Any, baseline_p50_ms: Any, multiplier: Any) -> Any:
-    """Tell whether a P50, or each of a column, is strictly over baseline times multiplier."""
+def is_over_threshold(one: DimensionResult) -> bool:
+    """Tell whether what was observed of a dimension is over its baseline times its multiplier."""
+    known = (one.observed_p50_ms, one.baseline_p50_ms, one.multiplier)
+    observed, baseline, multiplier = known
+    if observed is None or baseline is None or multiplier is None:
+        return False
+    return is_above(observed, baseline, multiplier)
+
+
+def is_above(p50_ms: float, baseline_p50_ms: float, multiplier: float) -> bool:
+    """Tell whether a P50 is strictly over baseline times multiplier."""
     return p50_ms > baseline_p50_ms * multiplier * ROUNDING
 
 
-def worst_first(judged: pd.DataFrame) -> pd.DataFrame:
-    """Order by ratio, then observed P50, descending, ties by name, so that equal input gives equal bytes."""
-    return judged.sort_values(
-        ["ratio", "p50_ms", "dimension_type", "dimension_key"],
-        ascending=[False, False, True, True],
-        kind="stable",
-        ignore_index=True,
-        na_position="last",
+def worst_first(judged: Iterable[DimensionResult]) -> list[DimensionResult]:
+    """Order by ratio, then P50, descending, ties by name, so that equal input gives equal bytes."""
+    return sorted(judged, key=lambda one: (one.ratio is None, -(one.ratio or 0.0), -one.p50_ms, one.dimension))
+
+
+def found(judged: Iterable[DimensionResult]) -> list[Bottleneck]:
+    """Return the bottlenecks, worst first."""
+    return [_bottleneck(one) for one in worst_first(one for one in judged if one.outcome == "bottleneck")]
+
+
+def _bottleneck(one: DimensionResult) -> Bottleneck:
+    # What is called a bottleneck without these does not pass the check that stands before causes and items.
+    assert one.observed_p50_ms is not None
+    assert one.baseline_p50_ms is not None
+    assert one.multiplier is not None
+    return Bottleneck(
+        *one.dimension,
+        one.observed_p50_ms,
+        one.baseline_p50_ms,
+        one.baseline_source,
+        one.multiplier,
+        one.sample_count,
+        one.evidence_trace_ids or [],
+        one.onset_day,
+        one.p_value,
     )
 
 
-def found(judged: pd.DataFrame) -> pd.DataFrame:
-    """Return the bottlenecks, worst first."""
-    return worst_first(judged.loc[judged["outcome"] == "bottleneck"])
-
-
-def count_outcomes(judged: pd.DataFrame) -> dict[str, int]:
+def count_outcomes(judged: Sequence[DimensionResult]) -> dict[str, int]:
     """Return how many dimensions had each outcome, those with none included."""
-    return {outcome: int(np.count_nonzero(judged["outcome"] == outcome)) for outcome in (*JUDGED, *NOT_JUDGED)}
+    counted = Counter(one.outcome for one in judged)
+    return {outcome: counted[outcome] for outcome in (*JUDGED, *NOT_JUDGED)}

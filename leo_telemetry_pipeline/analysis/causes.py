@@ -1,4 +1,4 @@
-"""Which bottlenecks have the same cause: one cause gets one item, and what is slow because of it are its members.
+"""Causes of bottlenecks: one cause gets one item, with all bottlenecks that it explains as members.
 
 Belongs here: the cause of each bottleneck by its attribution, and bottlenecks grouped by it. Does not: attributing
 (attribution), items (actions).
@@ -11,9 +11,11 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import numpy as np
 
-from leo_telemetry_pipeline.analysis.attribution import Attribution, Part, attribute
+from leo_telemetry_pipeline.analysis import noise
+from leo_telemetry_pipeline.analysis.attribution import AddedPart, Attribution, attribute
 from leo_telemetry_pipeline.analysis.critical_path import Forest, attribute_of
 from leo_telemetry_pipeline.analysis.places import OWN, SPAN
+from leo_telemetry_pipeline.dimension import Bottleneck, Dimension
 
 # A lesser part is the cause instead of the largest if it is at least this large beside it, and explains more.
 COMPARABLE = 0.5
@@ -26,33 +28,13 @@ BEFORE, NEAR = timedelta(days=28), timedelta(days=3)
 OTHERS_ADD = 0.25
 LEAST_SPANS = 5
 SEPARATED = 3.0
-# The standard error of a median, where that of a mean is 1; and of what a normal spread is the median deviation.
-_OF_MEDIAN, _OF_DEVIATION = 1.253, 1.483
-
-Dimension = tuple[str, str]
-
-
-@dataclass(frozen=True)
-class Slow:
-    """A bottleneck: by how many ms its P50 is above its baseline, their ratio, and since when, where that is known."""
-
-    dimension_type: str
-    dimension_key: str
-    added_ms: float
-    ratio: float
-    onset: date | None = None
-
-    @property
-    def dimension(self) -> Dimension:
-        """Its type and key."""
-        return self.dimension_type, self.dimension_key
 
 
 @dataclass(frozen=True)
 class Member:
     """A bottleneck and the share, of 1, of its added time that the cause explains."""
 
-    slow: Slow
+    slow: Bottleneck
     share: float
 
 
@@ -67,7 +49,7 @@ class Cause:
     kind: str
     key: str
     only: tuple[str, str] | None
-    representative: Slow
+    representative: Bottleneck
     members: tuple[Member, ...]
 
 
@@ -85,7 +67,7 @@ def periods(
 
 
 def causes_of(
-    slow: Sequence[Slow], window: Forest, baseline: Forest
+    slow: Sequence[Bottleneck], window: Forest, baseline: Forest
 ) -> tuple[list[Cause], dict[Dimension, Attribution | None]]:
     """Attribute every bottleneck between the same two sets of traces, and group them by cause."""
     found, only = explain(slow, window, baseline)
@@ -93,7 +75,7 @@ def causes_of(
 
 
 def explain(
-    slow: Sequence[Slow], window: Forest, baseline: Forest
+    slow: Sequence[Bottleneck], window: Forest, baseline: Forest
 ) -> tuple[dict[Dimension, Attribution | None], dict[str, tuple[str, str]]]:
     """Attribute bottlenecks between two sets of traces; also say which causes are confined to a value (``group``)."""
     found = {each.dimension: attribute(window, baseline, *each.dimension) for each in slow}
@@ -108,7 +90,7 @@ def explain(
 
 
 def group(
-    slow: Sequence[Slow],
+    slow: Sequence[Bottleneck],
     attributions: Mapping[Dimension, Attribution | None],
     only: Mapping[str, tuple[str, str]] | None = None,
 ) -> list[Cause]:
@@ -120,7 +102,7 @@ def group(
     """
     explained = {each.dimension: _explained(each, attributions) for each in slow}
     votes = Counter(parts[0][:2] for parts in explained.values())
-    onsets = {f"{each.dimension_type}:{each.dimension_key}": each.onset for each in slow}
+    onsets = {each.name: each.onset_day for each in slow}
     members: dict[tuple[str, str], list[Member]] = defaultdict(list)
     for each in slow:
         kind, key, share = _cause(each, explained[each.dimension], votes, onsets)
@@ -157,13 +139,13 @@ def _by_value(trees: Forest, key: str, name: str) -> dict[str, np.ndarray]:
 
 def _added(after: np.ndarray, before: np.ndarray) -> tuple[float, float]:
     errors = [
-        _OF_MEDIAN * _OF_DEVIATION * float(np.median(np.abs(side - np.median(side)))) / np.sqrt(len(side))
+        noise.MEDIAN_ERROR * noise.MAD_TO_SIGMA * float(np.median(np.abs(side - np.median(side)))) / np.sqrt(len(side))
         for side in (after, before)
     ]
     return float(np.median(after) - np.median(before)), float(np.hypot(*errors))
 
 
-def _explained(slow: Slow, attributions: Mapping[Dimension, Attribution | None]) -> list[tuple[str, str, float]]:
+def _explained(slow: Bottleneck, attributions: Mapping[Dimension, Attribution | None]) -> list[tuple[str, str, float]]:
     """Return kind, key and share of the parts of a bottleneck, the largest first.
 
     What has none of its own has those of the gate or handoff that it is a part of; failing these it is its own cause.
@@ -177,13 +159,13 @@ def _explained(slow: Slow, attributions: Mapping[Dimension, Attribution | None])
     return [(SPAN, f"{span_type}:{name}", 1.0)]
 
 
-def _kind(part: Part) -> str:
+def _kind(part: AddedPart) -> str:
     # What is a dimension's own time is time in its spans to all above it.
     return SPAN if part.kind == OWN else part.kind
 
 
 def _cause(
-    slow: Slow,
+    slow: Bottleneck,
     parts: Iterable[tuple[str, str, float]],
     votes: Mapping[tuple[str, str], int],
     onsets: Mapping[str, date | None],
@@ -193,7 +175,7 @@ def _cause(
 
     def rank(part: tuple[str, str, float]) -> tuple[bool, int, float]:
         began = onsets.get(part[1])
-        is_of_that_day = bool(began and slow.onset) and abs((began - slow.onset).days) <= SAME_ONSET_DAYS  # type: ignore[operator]
+        is_of_that_day = bool(began and slow.onset_day and abs((began - slow.onset_day).days) <= SAME_ONSET_DAYS)
         return is_of_that_day, votes[part[:2]], part[2]
 
     return max(comparable, key=rank)

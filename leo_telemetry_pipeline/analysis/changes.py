@@ -1,12 +1,14 @@
 """Where series of timings changed their level.
 
 Belongs here: the one detector, with one setting, that every analysis uses: rhythm taken out, then a split, then the
-splits of both sides. Does not: the statistic (scan), what is noise (noise), which level is normal (baselines).
+splits of both sides. Does not: the statistic (scan), what is noise (noise), which level is normal (baselines), breaks
+that a forecast tries without being sure (statespace).
 """
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -33,25 +35,59 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Change:
-    """One change of level: indices of points, levels in the unit of the values.
+class ChangePoint:
+    """One change of level; levels in the unit of the values.
 
-    ``at`` is the first point of the new level, which may as well (95 %) begin anywhere from ``onset_from`` to
-    ``onset_to``; ``before`` and ``after`` are medians without rhythm; ``score`` is their distance in units of noise,
-    ``p_value`` the chance of such a score on a stable series of that length.
+    ``at`` is the first point of the new level, which may as well (95 %) begin anywhere from ``earliest`` to ``latest``:
+    the index of a point or, of a series that has days, its day since 1970-01-01. ``before`` and ``after`` are medians
+    without rhythm; ``score`` is their distance in units of noise, ``p_value`` the chance of such a score on a stable
+    series of that length.
     """
 
     at: int
-    onset_from: int
-    onset_to: int
+    earliest: int
+    latest: int
     before: float
     after: float
     ratio: float
     score: float
     p_value: float
 
+    @property
+    def onset(self) -> date:
+        """The day on which it began, most likely."""
+        return date_of(self.at)
 
-class Segment(NamedTuple):
+    @property
+    def onset_from(self) -> date:
+        """The first day on which it may have begun."""
+        return date_of(self.earliest)
+
+    @property
+    def onset_to(self) -> date:
+        """The last day on which it may have begun."""
+        return date_of(self.latest)
+
+    @property
+    def confidence(self) -> float:
+        """How sure it is that there is one, 0 to 1."""
+        return 1 - self.p_value
+
+
+_EPOCH = date(1970, 1, 1).toordinal()
+
+
+def day_number(day: date) -> int:
+    """Return a date as days since 1970-01-01."""
+    return day.toordinal() - _EPOCH
+
+
+def date_of(number: int) -> date:
+    """Return the date that is so many days after 1970-01-01."""
+    return date.fromordinal(_EPOCH + number)
+
+
+class SeriesPart(NamedTuple):
     """A part of one series."""
 
     series: int
@@ -60,7 +96,7 @@ class Segment(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """One series ready to be split: logarithms without rhythm, the quality of each point, where it was."""
+    """One series ready to be split: logarithms without rhythm, quality, and the day, else the index, of each point."""
 
     x: np.ndarray
     quality: np.ndarray
@@ -71,29 +107,24 @@ class Prepared(NamedTuple):
 Points = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
-def find(values: Sequence[float] | np.ndarray, counts: object = None, days: object = None) -> list[Change]:
+def find(values: Sequence[float] | np.ndarray, counts: object = None, days: object = None) -> list[ChangePoint]:
     """Return the changes of one series, in order."""
     given = (None if each is None else np.asarray(each) for each in (counts, days))
     return find_all([Series(np.asarray(values, dtype=float), *given)])[0]
 
 
-def find_all(series: Sequence[Series]) -> list[list[Change]]:
+def find_all(series: Sequence[Series]) -> list[list[ChangePoint]]:
     """Return the changes of each series, in order; none in a series of under 8 points."""
     return find_prepared(prepare(series), len(series))
 
 
-def find_prepared(prepared: dict[int, Prepared], series: int) -> list[list[Change]]:
+def find_prepared(prepared: dict[int, Prepared], series: int) -> list[list[ChangePoint]]:
     """Return the changes of each of so many series, of which some were long enough to be prepared."""
-    found: list[list[Change]] = [[] for _ in range(series)]
+    found: list[list[ChangePoint]] = [[] for _ in range(series)]
     for number, changes in _kept(prepared, _splits(prepared)).items():
         places = prepared[number].places
         found[number] = [
-            replace(
-                change,
-                at=int(places[change.at]),
-                onset_from=int(places[change.onset_from]),
-                onset_to=int(places[change.onset_to]),
-            )
+            replace(change, **{name: int(places[getattr(change, name)]) for name in ("at", "earliest", "latest")})
             for change in changes
         ]
     return found
@@ -111,7 +142,7 @@ def prepare_points(usable: Sequence[Points]) -> dict[int, Prepared]:
         x, quality, days = (np.array([usable[number][part] for number in numbers]) for part in range(3))
         x = x - _rhythm(x, quality, days)
         for row, number in enumerate(numbers):
-            made[number] = Prepared(x[row], quality[row], usable[number][3])
+            made[number] = Prepared(x[row], quality[row], usable[number][2 if days[row, 0] >= 0 else 3])
     return made
 
 
@@ -130,10 +161,10 @@ def points(series: Series) -> Points:
 
 
 def _rhythm(x: np.ndarray, quality: np.ndarray, days: np.ndarray) -> np.ndarray:
-    """Return the week and the waves of each row; steps and waves are told apart by turns."""
+    """Return weekend effect and waves of each row; steps and waves are told apart by turns."""
     found = np.zeros_like(x)
     dated = days[:, 0] >= 0
-    found[dated] = noise.week(x[dated], days[dated])
+    found[dated] = noise.weekend_effect(x[dated], days[dated])
     left = x - found
     found = found + noise.waves(left - np.median(left, axis=1, keepdims=True))
     for _ in range(2):
@@ -155,7 +186,7 @@ def _by_length(lengths: dict) -> Iterator[list]:
 def _splits(prepared: dict[int, Prepared]) -> dict[int, list[int]]:
     """Split each series, and each side again, while there is a change or else a stretch at another level."""
     found = defaultdict(list)
-    segments = [Segment(number, 0, len(each.x)) for number, each in prepared.items()]
+    segments = [SeriesPart(number, 0, len(each.x)) for number, each in prepared.items()]
     while segments:
         changed = {segment: [change.at] for segment, _, change in _tested(prepared, segments) if change}
         whole = [segment for segment in segments if segment not in changed]
@@ -164,11 +195,11 @@ def _splits(prepared: dict[int, Prepared]) -> dict[int, list[int]]:
         for segment, places in split.items():
             edges = [segment.begin, *(segment.begin + at for at in places), segment.end]
             found[segment.series] += edges[1:-1]
-            segments += [Segment(segment.series, *pair) for pair in pairwise(edges)]
+            segments += [SeriesPart(segment.series, *pair) for pair in pairwise(edges)]
     return {number: sorted(splits) for number, splits in found.items()}
 
 
-def _stretches(prepared: dict[int, Prepared], segments: list[Segment]) -> dict[Segment, list[int]]:
+def _stretches(prepared: dict[int, Prepared], segments: list[SeriesPart]) -> dict[SeriesPart, list[int]]:
     """Return where a stretch at another level begins and ends, of the segments that have one."""
     found = {}
     for batch in _by_length({segment: segment.end - segment.begin for segment in segments}):
@@ -177,18 +208,18 @@ def _stretches(prepared: dict[int, Prepared], segments: list[Segment]) -> dict[S
     return found
 
 
-def _arrays(prepared: dict[int, Prepared], batch: list[Segment]) -> tuple[np.ndarray, np.ndarray]:
+def _arrays(prepared: dict[int, Prepared], batch: list[SeriesPart]) -> tuple[np.ndarray, np.ndarray]:
     """Return logarithms and qualities of segments of one length."""
     parts = [(prepared[segment.series], slice(segment.begin, segment.end)) for segment in batch]
     return np.array([each.x[part] for each, part in parts]), np.array([each.quality[part] for each, part in parts])
 
 
-def _kept(prepared: dict[int, Prepared], splits: dict[int, list[int]]) -> dict[int, list[Change]]:
+def _kept(prepared: dict[int, Prepared], splits: dict[int, list[int]]) -> dict[int, list[ChangePoint]]:
     """Test each split again between its neighbours; the weakest goes while one fails."""
-    kept: dict[int, list[Change]] = {}
+    kept: dict[int, list[ChangePoint]] = {}
     while splits:
         edges = {number: [0, *found, len(prepared[number].x)] for number, found in splits.items()}
-        segments = [Segment(number, *pair) for number, at in edges.items() for pair in zip(at, at[2:], strict=False)]
+        segments = [SeriesPart(number, *pair) for number, at in edges.items() for pair in zip(at, at[2:], strict=False)]
         tested = defaultdict(list)
         for segment, score, change in sorted(_tested(prepared, segments), key=lambda each: each[0]):
             tested[segment.series].append((score, change and _moved(change, segment.begin)))
@@ -207,7 +238,9 @@ def _in_order(places: list[int]) -> bool:
     return all(first < second for first, second in pairwise(places))
 
 
-def _tested(prepared: dict[int, Prepared], segments: list[Segment]) -> Iterator[tuple[Segment, float, Change | None]]:
+def _tested(
+    prepared: dict[int, Prepared], segments: list[SeriesPart]
+) -> Iterator[tuple[SeriesPart, float, ChangePoint | None]]:
     """Score each segment that is long enough, with its change where it has one."""
     for batch in _by_length({segment: segment.end - segment.begin for segment in segments}):
         x, quality = _arrays(prepared, batch)
@@ -220,13 +253,15 @@ def _tested(prepared: dict[int, Prepared], segments: list[Segment]) -> Iterator[
             yield segment, float(scores[row]), change
 
 
-def _change(x: np.ndarray, quality: np.ndarray, sigma: float, rho: float, split: int, score: float) -> Change | None:
+def _change(
+    x: np.ndarray, quality: np.ndarray, sigma: float, rho: float, split: int, score: float
+) -> ChangePoint | None:
     at, (first, last), (low, high) = scan.onset(x, quality, sigma, rho, split)
     if abs(high - low) < np.log(RATIO_LEAST):
         return None
     ratio, p_value = float(np.exp(high - low)), scan.p_value(score, len(x))
-    return Change(at, first, last, float(np.exp(low)), float(np.exp(high)), ratio, score, p_value)
+    return ChangePoint(at, first, last, float(np.exp(low)), float(np.exp(high)), ratio, score, p_value)
 
 
-def _moved(change: Change, by: int) -> Change:
-    return replace(change, at=change.at + by, onset_from=change.onset_from + by, onset_to=change.onset_to + by)
+def _moved(change: ChangePoint, by: int) -> ChangePoint:
+    return replace(change, at=change.at + by, earliest=change.earliest + by, latest=change.latest + by)

@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from leo_telemetry_pipeline.analysis.trends import Rows, percentile
+from leo_telemetry_pipeline.analysis.bucket_percentiles import percentiles
+from leo_telemetry_pipeline.daily_rows import Rows
 
 CONFIDENCE = 0.95
 COMPARED = (0.5, 0.9)
@@ -133,7 +134,7 @@ def _same_weekdays(a: Side, b: Side) -> bool:
 
 
 def _by_weekday(of: Side) -> Side:
-    """Return a side with a row a weekday, so that the rhythm of a week counts as something that both sides have."""
+    """Return a side with a row per weekday: pairing, not an estimate, takes the weekly rhythm out of the variance."""
     names, place = np.unique(of.days % 7, return_inverse=True)
     spans = np.zeros((len(names), of.spans.shape[1]))
     np.add.at(spans, place, of.spans)
@@ -184,9 +185,8 @@ def _percentile(of: Side, quantile: float, gamma: float) -> _Percentile:
 
 def _value(of: Side, quantile: float, gamma: float) -> float:
     there = np.flatnonzero(total := of.spans.sum(axis=0))
-    upto = np.cumsum(total[there])
-    found = percentile(quantile, upto[-1:], np.zeros(1), of.lowest + there, total[there], upto, gamma)
-    return float(np.clip(found[0], of.min_ms, of.max_ms))
+    found = percentiles((quantile,), np.array([len(there)]), of.lowest + there, total[there], gamma)
+    return float(np.clip(found[0, 0], of.min_ms, of.max_ms))
 
 
 def _borrowed(own: _Percentile, other: _Percentile, of: Side) -> _Percentile:

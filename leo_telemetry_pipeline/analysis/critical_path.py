@@ -1,6 +1,6 @@
 """Which spans a span had to wait for: trees of spans, and the path of time through them.
 
-Belongs here: trees out of rows, lost parents, the walk back from a span's end, which spans a dimension is made of.
+Belongs here: trees out of spans, lost parents, the walk back from a span's end, which spans a dimension is made of.
 Does not: clocks that disagree (clocks), comparing traces with others (attribution).
 
 Time on the path is a span's own work where none of its children is, and waiting in queue where a child was ready but
@@ -8,12 +8,11 @@ not yet begun. The walk is the usual one for call trees: from the end of a span 
 that child's start to the one that ended last before it, and so on to the start.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from leo_telemetry_pipeline.analysis.clocks import ROUNDING_MS, fit
 
@@ -24,7 +23,7 @@ EXECUTION = "execution"
 
 @dataclass(frozen=True, slots=True)
 class Forest:
-    """The spans of whole traces as trees; every field has one entry a span, times in ms.
+    """The spans of whole traces as trees; every field has one entry per span, times in ms.
 
     ``children`` are rows, those that ended last in front; ``parents`` are rows, -1 for none. ``start`` and ``end`` are
     as the host of the outermost span would have measured them, give or take ``leeway``.
@@ -53,44 +52,60 @@ class Step(NamedTuple):
     is_awaited: bool
 
 
-def forest(spans: pd.DataFrame) -> Forest:
-    """Build the trees of a frame of spans.
+@dataclass(frozen=True, slots=True)
+class TraceSpan:
+    """A span of which a tree is made; times in ms. Without a duration its end counts, without both it has no length."""
 
-    Columns: trace_id, span_id, parent_span_id, span_type, span_name, start_time_ms, end_time_ms, duration_ms,
-    queue_wait_ms; host and attributes (dicts) where there are any. Rows without a length are left out, and so are spans
-    of type ``execution``: what they do is their parent's own work, and what lies in them lies in that.
-    A span whose parent is lost hangs on the trace's longest outermost span, if it lies in its time. A child that
-    cannot lie where its clock says is moved into its parent, with all below it.
+    trace_id: str
+    span_id: str
+    parent_span_id: str | None
+    span_type: str
+    span_name: str
+    start_time_ms: float
+    end_time_ms: float | None
+    duration_ms: float | None
+    queue_wait_ms: float | None = None
+    attributes: Mapping[str, Any] | None = None
+    host: str | None = None
+
+    @property
+    def length_ms(self) -> float | None:
+        """How long it took, where that is known."""
+        if self.duration_ms is not None:
+            return max(self.duration_ms, 0.0)
+        return None if self.end_time_ms is None else max(self.end_time_ms - self.start_time_ms, 0.0)
+
+
+def forest(spans: Iterable[TraceSpan]) -> Forest:
+    """Build the trees of spans.
+
+    Spans without a length are left out, and so are spans of type ``execution``: what they do is their parent's own
+    work, and what lies in them lies in that. A span whose parent is lost hangs on the trace's longest outermost span,
+    if it lies in its time. A child that cannot lie where its clock says is moved into its parent, with all below it.
     """
-    measured = spans["duration_ms"].astype("float64")
-    length = measured.fillna(spans["end_time_ms"].astype("float64") - spans["start_time_ms"].astype("float64"))
-    there = length.notna() & spans["start_time_ms"].notna()
-    spans, length = spans.loc[there], length.loc[there].clip(lower=0)
-    spans = _without_execution(spans)
-    length = length.loc[spans.index].to_numpy()
-    start = spans["start_time_ms"].to_numpy(dtype="float64").copy()
-    traces, ids = spans["trace_id"].tolist(), spans["span_id"].tolist()
-    types, names = spans["span_type"].tolist(), spans["span_name"].tolist()
-    parents = _parents(traces, ids, spans["parent_span_id"].tolist(), start, start + length)
-    attributes = spans["attributes"].tolist() if "attributes" in spans else [None] * len(ids)
-    leeway = fit(start, length, parents, list(zip(traces, _hosts(spans, attributes), strict=True)))
+    there, parent_ids = _without_execution([one for one in spans if one.length_ms is not None])
+    length = np.array([one.length_ms for one in there], dtype=float)
+    start = np.array([one.start_time_ms for one in there], dtype=float)
+    traces, types = [one.trace_id for one in there], [one.span_type for one in there]
+    parents = _parents(traces, [one.span_id for one in there], parent_ids, start, start + length)
+    leeway = fit(start, length, parents, [(one.trace_id, _host(one)) for one in there])
     end = (start + length).tolist()
-    children: list[list[int]] = [[] for _ in ids]
+    children: list[list[int]] = [[] for _ in there]
     # Of two that end together the longer explains more.
     for row in np.lexsort((start, -(start + length))).tolist():
         if parents[row] >= 0:
             children[parents[row]].append(row)
     return Forest(
         types=types,
-        keys=[f"{span_type}:{name}" for span_type, name in zip(types, names, strict=True)],
+        keys=[f"{one.span_type}:{one.span_name}" for one in there],
         start=start.tolist(),
         end=end,
-        queue=spans["queue_wait_ms"].astype("float64").fillna(0.0).clip(lower=0).tolist(),
+        queue=[max(one.queue_wait_ms or 0.0, 0.0) for one in there],
         leeway=leeway.tolist(),
         judged=_judged(length, types, parents),
         parents=parents,
         children=children,
-        attributes=attributes,
+        attributes=[one.attributes for one in there],
         handoffs=_handoffs(traces, types, start.tolist()),
     )
 
@@ -178,23 +193,22 @@ def text(value: Any) -> str:
     return str(value) if isinstance(value, (str, int, float)) and value == value else ""
 
 
-def _without_execution(spans: pd.DataFrame) -> pd.DataFrame:
-    """Return the spans without those of type ``execution`` that have a parent, to which their children go."""
-    is_left_out = (spans["span_type"] == EXECUTION) & spans["parent_span_id"].notna()
-    if not is_left_out.any():
-        return spans
-    left_out = spans.loc[is_left_out]
-    above = dict(
-        zip(zip(left_out["trace_id"], left_out["span_id"], strict=True), left_out["parent_span_id"], strict=True)
-    )
+def _without_execution(spans: list[TraceSpan]) -> tuple[list[TraceSpan], list[str | None]]:
+    """Return spans without those of type ``execution`` that have a parent, to which their children go; and parents."""
+    above: dict[tuple[str, str | None], str] = {
+        (one.trace_id, one.span_id): one.parent_span_id
+        for one in spans
+        if one.span_type == EXECUTION and one.parent_span_id is not None
+    }
+    there = [one for one in spans if one.span_type != EXECUTION or one.parent_span_id is None]
     parents = []
-    for trace, parent in zip(spans["trace_id"], spans["parent_span_id"], strict=True):
-        passed, left = set(), parent
-        while (trace, left) in above and left not in passed:
+    for one in there:
+        passed, left = set(), one.parent_span_id
+        while (one.trace_id, left) in above and left not in passed:
             passed.add(left)
-            left = above[trace, left]
+            left = above[one.trace_id, left]
         parents.append(left)
-    return spans.assign(parent_span_id=pd.Series(parents, index=spans.index, dtype="object")).loc[~is_left_out]
+    return there, parents
 
 
 def _put(waiting: list, child: tuple[int, float, float, float], queue: float) -> float:
@@ -205,7 +219,7 @@ def _put(waiting: list, child: tuple[int, float, float, float], queue: float) ->
 
 def _parents(traces: list, ids: list, parent_ids: list, start: np.ndarray, end: np.ndarray) -> list[int]:
     rows = {pair: row for row, pair in reversed(list(enumerate(zip(traces, ids, strict=True))))}
-    given = [(isinstance(parent, str) and parent != "") or _is_id(parent) for parent in parent_ids]
+    given = [bool(parent) for parent in parent_ids]
     outermost: dict[Any, int] = {}
     length = end - start
     for row, trace in enumerate(traces):
@@ -221,10 +235,6 @@ def _parents(traces: list, ids: list, parent_ids: list, start: np.ndarray, end: 
     return _without_circles(parents)
 
 
-def _is_id(value: Any) -> bool:
-    return value is not None and not isinstance(value, (str, float)) and value is not pd.NA
-
-
 def _without_circles(parents: list[int]) -> list[int]:
     seen = [-1] * len(parents)
     for row in range(len(parents)):
@@ -237,11 +247,9 @@ def _without_circles(parents: list[int]) -> list[int]:
     return parents
 
 
-def _hosts(spans: pd.DataFrame, attributes: Sequence[Any]) -> list[str]:
-    if "host" in spans:
-        return [text(host) for host in spans["host"].tolist()]
-    named = (mapping(given) for given in attributes)
-    return [text(given.get("host") or given.get("host.name") or given.get("pod")) for given in named]
+def _host(span: TraceSpan) -> str:
+    named = mapping(span.attributes)
+    return text(span.host or named.get("host") or named.get("host.name") or named.get("pod"))
 
 
 def _judged(length: np.ndarray, types: Iterable[str], parents: list[int]) -> np.ndarray:

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from leo_telemetry_pipeline.analysis import bottlenecks, statespace
+from leo_telemetry_pipeline.analysis import bottlenecks, medians, statespace
 from leo_telemetry_pipeline.analysis.statespace import HISTORY_DAYS, WINDOW_DAYS
+from leo_telemetry_pipeline.dimension import Dimension
 
 HORIZONS = (7, 14)
 LEAST_DAYS = 14
@@ -27,7 +28,7 @@ _LARGEST_LOG_ODDS = 6.0
 
 
 @dataclass(frozen=True)
-class History:
+class ForecastInput:
     """A dimension's closed days: UTC day numbers (gaps allowed), spans and P50 in ms of each; its threshold now.
 
     ``week_ms``: the time that it took in the last seven days.
@@ -43,7 +44,7 @@ class History:
     week_ms: float = 0.0
 
     @property
-    def dimension(self) -> tuple[str, str]:
+    def dimension(self) -> Dimension:
         """The dimension's type and key."""
         return self.dimension_type, self.dimension_key
 
@@ -95,7 +96,7 @@ def log_odds(probability: Any) -> Any:
 
 
 def forecast(
-    histories: Sequence[History],
+    histories: Sequence[ForecastInput],
     today: int,
     *,
     horizons: Sequence[int] = HORIZONS,
@@ -124,14 +125,14 @@ def forecast(
     return rows
 
 
-def choose(histories: Iterable[History], today: int, most: int) -> Collection[tuple[str, str]]:
+def choose(histories: Iterable[ForecastInput], today: int, most: int) -> Collection[tuple[str, str]]:
     """Return the dimensions with most time a week among those that can be forecast; ties by name."""
     able = [history for history in histories if not why_not(history, today)]
     able.sort(key=lambda history: (-history.week_ms, history.dimension))
     return {history.dimension for history in able[:most]}
 
 
-def why_not(history: History, today: int) -> str:
+def why_not(history: ForecastInput, today: int) -> str:
     """Say why a dimension cannot be forecast on a day, or nothing if it can."""
     baseline = history.baseline_p50_ms
     if baseline is None or not 0 < baseline < np.inf or not 0 < history.multiplier < np.inf:
@@ -142,19 +143,19 @@ def why_not(history: History, today: int) -> str:
     return TOO_FEW_DAYS if np.count_nonzero(days > today - HISTORY_DAYS) < LEAST_DAYS else ""
 
 
-def threshold(history: History) -> float:
+def threshold(history: ForecastInput) -> float:
     """Return the P50 in ms over which a dimension that has a baseline is a bottleneck."""
     assert history.baseline_p50_ms is not None
     return history.baseline_p50_ms * history.multiplier * bottlenecks.ROUNDING
 
 
-def expect(history: History, today: int, horizons: Sequence[int]) -> list[statespace.Expected]:
+def expect(history: ForecastInput, today: int, horizons: Sequence[int]) -> list[statespace.Mixture]:
     """Return what is expected of the windows that end so many days after a day, by nothing later than that day."""
     return statespace.expect(*history.upto(today), today, horizons)
 
 
-def window_p50(history: History, last_day: int) -> float | None:
+def window_p50(history: ForecastInput, last_day: int) -> float | None:
     """Return the P50 in ms of the window that ends with a day: the median of its days by spans; None without any."""
     days, counts, p50 = history.upto(last_day)
     inside = days > last_day - WINDOW_DAYS
-    return statespace.weighted_median(p50[inside], counts[inside]) if inside.any() else None
+    return medians.weighted(p50[inside], counts[inside]) if inside.any() else None

@@ -4,121 +4,60 @@ Belongs here: the guards, each with its numbers, and the control of false discov
 Does not: learning baselines (baselines), what is judged by a configured one (bottlenecks).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from leo_telemetry_pipeline.analysis import noise, scan
 from leo_telemetry_pipeline.analysis.bottlenecks import is_above
-from leo_telemetry_pipeline.analysis.changes import RATIO_LEAST
+from leo_telemetry_pipeline.analysis.changes import RATIO_LEAST, ChangePoint
 from leo_telemetry_pipeline.analysis.levels import (
     DAY_SPANS,
     DAYS_LEAST,
-    KEY,
     REGIME_LEAST,
     Days,
     History,
-    Onset,
-    day_numbers,
-    onsets,
     regimes,
     settled,
 )
+from leo_telemetry_pipeline.dimension import Baseline, Dimension, Guard, Judgement
 
 DAYS_SINCE_LEAST = 3
 FALSE_DISCOVERIES = 0.05
 # An item dismissed as noise makes the dimension's test ten times as strict.
 NOISE_DISMISSED = 10.0
 
-COLUMNS = (
-    *KEY,
-    "outcome",
-    "baseline_p50_ms",
-    "multiplier",
-    "observed_p50_ms",
-    "ratio",
-    "sample_count",
-    "onset_day",
-    "onset_from",
-    "onset_to",
-    "score",
-    "p_value",
-    "p_limit",
-    "guards",
-)
-DATES = ("onset_day", "onset_from", "onset_to")
-
-
-@dataclass(frozen=True)
-class Guard:
-    """One condition of a bottleneck: its value and limit where they are numbers, and both in words."""
-
-    name: str
-    passed: bool
-    value: float | None
-    limit: float | None
-    says: str
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """What a dimension is judged by: P50 in ms, the first day of its level since 1970-01-01."""
-
-    p50_ms: float
-    multiplier: float
-    regime_start: int
-    noise_dismissals: int = 0
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What was observed of a dimension, and how it passed the guards; None where there is nothing to say."""
-
-    name: tuple[str, str]
-    guards: tuple[Guard, ...]
-    is_enough: bool = False
-    baseline: Baseline | None = None
-    observed_p50_ms: float | None = None
-    ratio: float | None = None
-    sample_count: int = 0
-    onset: Onset | None = None
-    score: float = 0.0
-    p_value: float = 1.0
-    p_limit: float = 0.0
-
-    @property
-    def outcome(self) -> str:
-        """Say ok, bottleneck or not_enough_data."""
-        if not self.is_enough:
-            return "not_enough_data"
-        return "bottleneck" if all(guard.passed for guard in self.guards) else "ok"
+_DAY_S = 86_400
 
 
 def judge(
     days: Days,
-    found: pd.DataFrame,
-    baselines: pd.DataFrame,
+    changed: Mapping[Dimension, Sequence[ChangePoint]],
+    baselines: Mapping[Dimension, Baseline],
     window_start: datetime,
     window_end: datetime,
+    multipliers: Mapping[Dimension, float] | None = None,
+    *,
     false_discoveries: float = FALSE_DISCOVERIES,
-) -> pd.DataFrame:
-    """Judge every dimension of ``days`` by its learned baseline; returns COLUMNS, ``guards`` a tuple of Guard.
+) -> list[Judgement]:
+    """Judge every dimension of ``days`` by its learned baseline, with another multiplier where one is given.
 
-    ``days`` and ``found`` as for ``baselines.learn``, ``baselines`` what that returned. A bottleneck passed all
-    guards; of those that every run calls so, at most the share ``false_discoveries`` are none (Benjamini, Hochberg).
+    A bottleneck passed all guards; of those that every run calls so, at most the share ``false_discoveries`` are none
+    (Benjamini, Hochberg).
     """
-    window = _first_day(window_start), _end_day(window_end)
-    known, changed = _baselines(baselines), onsets(found)
-    judged = [of_history(one, changed.get(one.name, []), known.get(one.name), *window) for one in days.histories]
+    first, end = int(window_start.timestamp() // _DAY_S), int(-(-window_end.timestamp() // _DAY_S))
+    judged = []
+    for history in days.histories:
+        baseline = baselines.get(history.name)
+        multiplier = (multipliers or {}).get(history.name, baseline.multiplier) if baseline else None
+        judged.append(of_history(history, changed.get(history.name, ()), baseline, multiplier, first, end))
     tested = [number for number, one in enumerate(judged) if one.is_enough]
     limit = discovery_limit([judged[number].p_value for number in tested], false_discoveries)
     for number in tested:
         judged[number] = _discovered(judged[number], limit, len(tested))
-    return _frame(judged)
+    return judged
 
 
 def discovery_limit(p_values: Sequence[float] | np.ndarray, share: float) -> float:
@@ -132,35 +71,44 @@ def discovery_limit(p_values: Sequence[float] | np.ndarray, share: float) -> flo
     return float(limits[passed[-1]] if len(passed) else limits[0] if len(limits) else 0.0)
 
 
-def of_history(history: History, changed: list[Onset], baseline: Baseline | None, first: int, end: int) -> Judgement:
+def of_history(
+    history: History,
+    changed: Sequence[ChangePoint],
+    baseline: Baseline | None,
+    multiplier: float | None,
+    first: int,
+    end: int,
+) -> Judgement:
     """Judge one dimension over the days from ``first`` up to, not including, ``end``, but for false discoveries."""
     window = np.flatnonzero((history.days >= first) & (history.days < end))
     enough = _enough(history, baseline, window)
-    if baseline is None or not all(guard.passed for guard in enough):
-        return Judgement(history.name, enough, baseline=baseline, sample_count=int(history.counts[window].sum()))
-    base = settled(history, changed, baseline.regime_start)
+    if baseline is None or multiplier is None or not all(guard.passed for guard in enough):
+        count = int(history.counts[window].sum())
+        return Judgement(*history.name, enough, baseline=baseline, multiplier=multiplier, sample_count=count)
+    base = settled(history, changed, baseline)
     normal = history.level(base) if len(base) >= REGIME_LEAST else float(np.log(baseline.p50_ms))
     rise = _rise(history, changed, base, normal)
     onset = rise[0] if rise else None
-    since = window[history.days[window] >= onset.day] if onset else window
+    since = window[history.days[window] >= onset.at] if onset else window
     ratio = float(np.exp(history.level(since) - normal)) if len(since) else 1.0
     score, p_value = _tested(history, rise, base, normal, since)
     guards = (
         *enough,
         _changed(onset, ratio, p_value),
-        _large_enough(ratio, baseline),
+        _large_enough(ratio, multiplier),
         _separated(score, p_value, baseline),
-        _confirmed(history, since, normal, baseline),
+        _confirmed(history, since, normal, multiplier),
     )
     observed, count = baseline.p50_ms * ratio, int(history.counts[since].sum())
-    return Judgement(history.name, guards, True, baseline, observed, ratio, count, onset, score, p_value)
+    dates = (onset.onset, onset.onset_from, onset.onset_to) if onset else (None, None, None)
+    return Judgement(*history.name, guards, True, baseline, multiplier, observed, ratio, count, *dates, score, p_value)
 
 
-def _rise(history: History, changed: list[Onset], base: np.ndarray, normal: float) -> list[Onset]:
+def _rise(history: History, changed: Sequence[ChangePoint], base: np.ndarray, normal: float) -> list[ChangePoint]:
     """Return the onsets since the last day on which the level was not over normal, those of slower levels only."""
     parts = regimes(history, changed)
     last_of_base = int(base[-1]) if len(base) else -1
-    rise: list[Onset] = []
+    rise: list[ChangePoint] = []
     for onset, part in zip(reversed(changed), reversed(parts[1:]), strict=True):
         if not len(part) or part[0] <= last_of_base or history.level(part) <= normal + np.log(RATIO_LEAST):
             break
@@ -169,7 +117,7 @@ def _rise(history: History, changed: list[Onset], base: np.ndarray, normal: floa
 
 
 def _tested(
-    history: History, rise: list[Onset], base: np.ndarray, normal: float, since: np.ndarray
+    history: History, rise: list[ChangePoint], base: np.ndarray, normal: float, since: np.ndarray
 ) -> tuple[float, float]:
     """Return the score and p-value of the clearest step up; where none is left in the history, of the level itself."""
     if up := [onset for onset in rise if onset.ratio > 1]:
@@ -202,10 +150,9 @@ def _enough(history: History, baseline: Baseline | None, window: np.ndarray) -> 
     )
 
 
-def _changed(onset: Onset | None, ratio: float, p_value: float) -> Guard:
+def _changed(onset: ChangePoint | None, ratio: float, p_value: float) -> Guard:
     if onset:
-        day, earliest, latest = (np.datetime64(each, "D") for each in (onset.day, onset.earliest, onset.latest))
-        says = f"slower since {day} (between {earliest} and {latest})"
+        says = f"slower since {onset.onset} (between {onset.onset_from} and {onset.onset_to})"
     elif p_value < 1:
         says = "slower than its baseline on all days that are left of its history"
     else:
@@ -213,9 +160,9 @@ def _changed(onset: Onset | None, ratio: float, p_value: float) -> Guard:
     return Guard("changed", onset is not None or p_value < 1, ratio, None, says)
 
 
-def _large_enough(ratio: float, baseline: Baseline) -> Guard:
-    says = f"{ratio:.2f} x its baseline, more than {baseline.multiplier:.2f} x is slow"
-    return Guard("large_enough", bool(is_above(ratio, 1.0, baseline.multiplier)), ratio, baseline.multiplier, says)
+def _large_enough(ratio: float, multiplier: float) -> Guard:
+    says = f"{ratio:.2f} x its baseline, more than {multiplier:.2f} x is slow"
+    return Guard("large_enough", is_above(ratio, 1.0, multiplier), ratio, multiplier, says)
 
 
 def _separated(score: float, p_value: float, baseline: Baseline) -> Guard:
@@ -226,9 +173,9 @@ def _separated(score: float, p_value: float, baseline: Baseline) -> Guard:
     return Guard("separated", p_value <= limit, p_value, limit, says)
 
 
-def _confirmed(history: History, since: np.ndarray, normal: float, baseline: Baseline) -> Guard:
+def _confirmed(history: History, since: np.ndarray, normal: float, multiplier: float) -> Guard:
     """Ask that both halves of the days since the onset lie nearer to slow than to normal."""
-    limit = float(np.sqrt(baseline.multiplier))
+    limit = float(np.sqrt(multiplier))
     halves = [half for half in np.array_split(since, 2) if len(half)]
     least = min((float(np.exp(history.level(half) - normal)) for half in halves), default=1.0)
     says = f"the faster half of the {len(since)} days since is {least:.2f} x its baseline, over {limit:.2f} x confirms"
@@ -239,37 +186,3 @@ def _discovered(one: Judgement, limit: float, tested: int) -> Judgement:
     says = f"p {one.p_value:.2g} of at most {limit:.2g} among {tested} dimensions"
     guard = Guard("false_discoveries", one.p_value <= limit, one.p_value, limit, says)
     return replace(one, guards=(*one.guards, guard), p_limit=limit)
-
-
-def _frame(judged: Sequence[Judgement]) -> pd.DataFrame:
-    rows = [_row(one) for one in judged]
-    made = pd.DataFrame(rows, columns=list(COLUMNS))
-    types: dict[str, Any] = dict.fromkeys((*KEY, "outcome", "guards"), "object")
-    types |= dict.fromkeys(DATES, "datetime64[s]") | {"sample_count": "int64"}
-    return made.astype(dict.fromkeys(COLUMNS, "float64") | types)
-
-
-def _row(one: Judgement) -> tuple:
-    base, onset = one.baseline, one.onset
-    known = (base.p50_ms, base.multiplier) if base else (None, None)
-    days = (onset.day, onset.earliest, onset.latest) if onset else (None,) * 3
-    dates = (np.datetime64("NaT", "s") if day is None else np.datetime64(day, "D") for day in days)
-    seen = (one.observed_p50_ms, one.ratio, one.sample_count)
-    return (*one.name, one.outcome, *known, *seen, *dates, one.score, one.p_value, one.p_limit, one.guards)
-
-
-def _baselines(frame: pd.DataFrame) -> dict[tuple[str, str], Baseline]:
-    if frame.empty:
-        return {}
-    dismissed = [evidence.get("noise_dismissals", 0) for evidence in frame["evidence"]]
-    columns = [frame["p50_ms"].tolist(), frame["multiplier"].tolist(), day_numbers(frame["regime_start"]).tolist()]
-    names = zip(frame["dimension_type"], frame["dimension_key"], strict=True)
-    return {name: Baseline(*values) for name, *values in zip(names, *columns, dismissed, strict=True)}
-
-
-def _first_day(moment: datetime) -> int:
-    return int(pd.Timestamp(moment).timestamp() // 86400)
-
-
-def _end_day(moment: datetime) -> int:
-    return int(-(-pd.Timestamp(moment).timestamp() // 86400))

@@ -1,20 +1,20 @@
-"""The daily P50s of a dimension, without their weekly rhythm, and the levels that they kept for a while.
+"""Daily P50s of a dimension without their weekly rhythm, and their levels between change points.
 
-Belongs here: from a frame of days to one history a dimension, a level of some of its days, the noise of those.
+Belongs here: from days of many dimensions to one history per dimension, a level of some of its days, their noise.
 Does not: finding the changes between levels (changes), which level is normal (baselines), judging (judgement).
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
-import pandas as pd
 
-from leo_telemetry_pipeline.analysis import changes, noise
-from leo_telemetry_pipeline.analysis.changes import Prepared, Series
-
-KEY = ["dimension_type", "dimension_key"]
+from leo_telemetry_pipeline.analysis import changes, medians, noise
+from leo_telemetry_pipeline.analysis.changes import ChangePoint, Prepared, Series, day_number
+from leo_telemetry_pipeline.dimension import Baseline, Dimension
 
 # The P50 of fewer spans than this says too little of its day to be a point.
 DAY_SPANS = 8
@@ -26,17 +26,25 @@ REGIME_LEAST = 7
 SETTLED_DAYS = 28
 OUTLIER = 2.5
 
-CHANGE_COLUMNS = (
-    *KEY,
-    "onset_day",
-    "onset_from",
-    "onset_to",
-    "before_p50_ms",
-    "after_p50_ms",
-    "ratio",
-    "score",
-    "p_value",
-)
+
+@dataclass(frozen=True)
+class DailyP50s:
+    """The days of dimensions that have spans, in no order: arrays of one length beside the names of the dimensions.
+
+    ``place`` is that of the dimension among the names, ``day`` since 1970-01-01; then its spans and their P50 in ms.
+    """
+
+    dimensions: Sequence[Dimension]
+    place: np.ndarray
+    day: np.ndarray
+    count: np.ndarray
+    p50_ms: np.ndarray
+
+    @classmethod
+    def of_parts(cls, dimensions: Sequence[Dimension], parts: Iterable[tuple[np.ndarray, ...]]) -> "DailyP50s":
+        """Return parts as one, each of them arrays of place, day, spans and P50."""
+        empty = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+        return cls(dimensions, *(np.concatenate(columns) for columns in zip(empty, *parts, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,7 @@ class History:
     median of all days that have spans.
     """
 
-    name: tuple[str, str]
+    name: Dimension
     days: np.ndarray
     counts: np.ndarray
     raw: np.ndarray
@@ -59,40 +67,23 @@ class History:
         """Return the mean of ``x`` on the days at these places, days weighing by their quality, outliers clipped."""
         x, quality = self.x[at], self.quality[at]
         weight = quality**2
-        middle, most = weighted_median(x, weight), OUTLIER * self.day_to_day / quality
+        middle, most = medians.weighted(x, weight), OUTLIER * self.day_to_day / quality
         return float(np.minimum(np.maximum(x, middle - most), middle + most) @ weight / weight.sum())
 
     def p50_ms(self, at: np.ndarray) -> float:
         """Return the P50 of the spans of these days, as the median of daily P50s, days weighing by their spans."""
-        return float(np.exp(weighted_median(self.raw[at], self.counts[at])))
+        return float(np.exp(medians.weighted(self.raw[at], self.counts[at])))
 
     @cached_property
     def day_to_day(self) -> float:
         """The robust standard deviation of one day's ``x``, from the differences of neighbours: no step touches it."""
-        steps = np.abs(np.diff(self.x)) * np.minimum(self.quality[1:], self.quality[:-1])
-        middle = float(np.partition(steps, len(steps) // 2)[len(steps) // 2]) if len(steps) else 0.0
-        return max(noise.MAD_TO_SIGMA * middle / np.sqrt(2), noise.SIGMA_LEAST)
+        return float(noise.difference_sigma(self.x[None], self.quality[None])[0, 0])
 
     def noise(self, at: np.ndarray) -> tuple[float, float]:
         """Return sigma and memory of ``x`` on these days of one level."""
-        left = (self.quality[at] * (self.x[at] - np.median(self.x[at])))[None]
+        left = noise.deviations(self.x[None, at], self.quality[None, at])
         sigmas = noise.sigma(left)
         return float(sigmas[0, 0]), float(noise.memory(left, left, sigmas)[0, 0])
-
-
-def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
-    """Return the value below and above which at most half the weight lies; between two such, their middle."""
-    order = np.argsort(values, kind="stable")
-    upto = np.cumsum(weights[order])
-    half = upto[-1] / 2
-    low = np.searchsorted(upto, half * (1 - 1e-12))
-    high = np.searchsorted(upto, half * (1 + 1e-12), side="right")
-    return float((values[order[low]] + values[order[min(high, len(values) - 1)]]) / 2)
-
-
-def day_numbers(days: pd.Series) -> np.ndarray:
-    """Return dates or moments as days since 1970-01-01."""
-    return pd.to_datetime(days).to_numpy().astype("datetime64[D]").astype("int64")
 
 
 @dataclass(frozen=True)
@@ -104,8 +95,8 @@ class Days:
     prepared: dict[int, Prepared]
 
 
-def days_of(daily: pd.DataFrame) -> Days:
-    """Return the days of a frame: dimension_type, dimension_key, day, count (spans), p50_ms, a row a day with spans."""
+def days_of(daily: DailyP50s) -> Days:
+    """Return the days of many dimensions as histories and series, by name."""
     names, all_series, spans = _series(daily)
     usable = [changes.points(each) for each in all_series]
     prepared = changes.prepare_points(usable)
@@ -117,73 +108,44 @@ def days_of(daily: pd.DataFrame) -> Days:
     return Days(tuple(made), tuple(all_series), prepared)
 
 
-def _series(daily: pd.DataFrame) -> tuple[list[tuple[str, str]], list[Series], np.ndarray]:
-    """Return the dimensions of a frame, their days with enough spans in order, and their median spans a day."""
-    numbers = daily.groupby(KEY, sort=True).ngroup().to_numpy()
-    days = day_numbers(daily["day"])
-    order = np.lexsort((days, numbers))
+def _series(daily: DailyP50s) -> tuple[list[Dimension], list[Series], np.ndarray]:
+    """Return the dimensions that have days, those with enough spans in order, and their median spans a day."""
+    by_name = sorted(range(len(daily.dimensions)), key=daily.dimensions.__getitem__)
+    numbers = np.argsort(by_name)[daily.place] if by_name else daily.place
+    order = np.lexsort((daily.day, numbers))
     first = np.flatnonzero(np.diff(numbers[order], prepend=-1))
-    types, keys = (daily[column].to_numpy()[order[first]] for column in KEY)
-    columns = [days, daily["count"].to_numpy(dtype=float), daily["p50_ms"].to_numpy(dtype=float)]
+    columns = [daily.day, daily.count.astype(float), daily.p50_ms.astype(float)]
     made, spans = [], np.zeros(len(first))
     for row, at in enumerate(np.split(order, first[1:]) if len(first) else []):
         days_of, counts, p50s = (column[at] for column in columns)
         spans[row] = np.median(counts)
         enough = (counts >= DAY_SPANS) & np.isfinite(p50s)
         made.append(Series(np.maximum(p50s[enough], LEAST_MS), counts[enough], days_of[enough]))
-    return list(zip(types, keys, strict=True)), made, spans
+    return [daily.dimensions[place] for place in daily.place[order[first]]], made, spans
 
 
-def found_changes(days: Days) -> pd.DataFrame:
-    """Return CHANGE_COLUMNS, a row a change."""
-    rows = []
+def change_points(days: Days) -> dict[Dimension, list[ChangePoint]]:
+    """Return the change points of each dimension that has some, in order."""
     found = changes.find_prepared(days.prepared, len(days.series))
-    for history, each, of_series in zip(days.histories, days.series, found, strict=True):
-        numbers = np.zeros(0, dtype="int64") if each.days is None else each.days
-        for change in of_series:
-            onset = (numbers[at] for at in (change.at, change.onset_from, change.onset_to))
-            sizes = (change.before, change.after, change.ratio, change.score, change.p_value)
-            rows.append((*history.name, *onset, *sizes))
-    made = pd.DataFrame(rows, columns=list(CHANGE_COLUMNS))
-    dates = {name: made[name].to_numpy(dtype="int64").astype("datetime64[D]") for name in CHANGE_COLUMNS[2:5]}
-    return made.assign(**{name: pd.Series(values).astype("datetime64[s]") for name, values in dates.items()}).astype(
-        dict.fromkeys(KEY, "object") | dict.fromkeys(CHANGE_COLUMNS[5:], "float64")
-    )
+    return {history.name: of_one for history, of_one in zip(days.histories, found, strict=True) if of_one}
 
 
-@dataclass(frozen=True)
-class Onset:
-    """Where a level begins in a history: days since 1970-01-01, and what the detector said of it."""
-
-    day: int
-    earliest: int
-    latest: int
-    ratio: float
-    score: float
-    p_value: float
-
-
-def onsets(found: pd.DataFrame) -> dict[tuple[str, str], list[Onset]]:
-    """Return the onsets of each dimension, in order, from the frame of ``found_changes``."""
-    days = [day_numbers(found[name]).tolist() for name in CHANGE_COLUMNS[2:5]]
-    numbers = [found[name].tolist() for name in ("ratio", "score", "p_value")]
-    made: dict[tuple[str, str], list[Onset]] = {}
-    names = zip(found["dimension_type"], found["dimension_key"], strict=True)
-    for name, *values in zip(names, *days, *numbers, strict=True):
-        made.setdefault(name, []).append(Onset(*values))
-    return {name: sorted(each, key=lambda one: one.day) for name, each in made.items()}
-
-
-def regimes(history: History, changed: list[Onset]) -> list[np.ndarray]:
+def regimes(history: History, changed: Sequence[ChangePoint]) -> list[np.ndarray]:
     """Return the places of the days of each level that a history had, in order."""
-    starts = np.searchsorted(history.days, [one.day for one in changed]).tolist()
+    starts = np.searchsorted(history.days, [one.at for one in changed]).tolist()
     return [np.arange(*pair) for pair in pairwise([0, *starts, len(history.days)])]
 
 
-def settled(history: History, changed: list[Onset], regime_start: int) -> np.ndarray:
+def start_of(baseline: Baseline) -> int:
+    """Return the first day of a baseline's level since 1970-01-01; where nobody knows it, one before all history."""
+    return day_number(baseline.regime_start or date.min)
+
+
+def settled(history: History, changed: Sequence[ChangePoint], baseline: Baseline) -> np.ndarray:
     """Return the places of the days that a baseline rests on: the first 28 of its level that are in the history."""
-    end = next((one.day for one in changed if one.day > regime_start), np.inf)
-    if len(history.days) and history.days[0] > regime_start:
-        # Nobody knows how many days are gone: what is sure to be later is not one of them.
-        end = min(end, regime_start + SETTLED_DAYS)
-    return np.flatnonzero((history.days >= regime_start) & (history.days < end))[:SETTLED_DAYS]
+    start = start_of(baseline)
+    end = next((one.at for one in changed if one.at > start), np.inf)
+    if len(history.days) and history.days[0] > start:
+        # An unknown number of days is gone; days that are certainly later are not among the first 28.
+        end = min(end, start + SETTLED_DAYS)
+    return np.flatnonzero((history.days >= start) & (history.days < end))[:SETTLED_DAYS]

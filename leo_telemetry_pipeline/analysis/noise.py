@@ -1,10 +1,12 @@
-"""What of a series is noise and rhythm: its scale, its memory, its week, its waves.
+"""Noise and rhythm of series: scale, memory, weekend effect, waves.
 
 Belongs here: estimates over many series of one length at a time. Does not: finding changes (scan, changes).
 Arrays are series x points of logarithms; what is one number a series is a column.
 """
 
 import numpy as np
+
+from leo_telemetry_pipeline.analysis import medians
 
 # 1.4826 times the median absolute deviation is the standard deviation of normal noise.
 MAD_TO_SIGMA = 1.4826
@@ -44,10 +46,15 @@ def clipped(sigmas: np.ndarray) -> np.ndarray:
     return np.clip(sigmas, -CLIP, CLIP)
 
 
+def deviations(x: np.ndarray, quality: np.ndarray) -> np.ndarray:
+    """Return how far each point is from its row's median, scaled by its quality."""
+    return quality * (x - np.median(x, axis=1, keepdims=True))
+
+
 def without_step(x: np.ndarray, split: np.ndarray) -> np.ndarray:
     """Return what is left of each row when the medians before and from its split on are taken out."""
     before = np.arange(x.shape[1]) < split[:, None]
-    return x - np.where(before, medians(x, before), medians(x, ~before))
+    return x - np.where(before, medians.masked(x, before), medians.masked(x, ~before))
 
 
 def without_stretch(x: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -56,7 +63,7 @@ def without_stretch(x: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.
     The stretch of some ten lengths whose mean is furthest off in its own standard errors; where: its first point,
     and the first after it, for each series. Under 7 errors it is not off at all.
     """
-    deviation = quality * (x - np.median(x, axis=1, keepdims=True))
+    deviation = deviations(x, quality)
     values = clipped(deviation / sigma(deviation))
     points, best = x.shape[1], np.zeros(len(x))
     sums = np.pad(np.cumsum(values - values.mean(axis=1, keepdims=True), axis=1), ((0, 0), (1, 0)))
@@ -68,18 +75,9 @@ def without_stretch(x: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.
         best = np.maximum(best, height)
     place = np.arange(points)
     inside = (place >= ends[0][:, None]) & (place < ends[1][:, None])
-    low, high = medians(x, ~inside), medians(x, inside)
+    low, high = medians.masked(x, ~inside), medians.masked(x, inside)
     far = np.where(best >= STRETCH_ERRORS, np.abs(high - low)[:, 0], 0.0)
     return quality * (x - np.where(inside, high, low)), far[:, None], ends
-
-
-def medians(x: np.ndarray, of: np.ndarray) -> np.ndarray:
-    """Return the median of each row's points where ``of`` is true, as a column; 0 where there are none."""
-    count = of.sum(axis=1)
-    ordered = np.sort(np.where(of, x, np.inf), axis=1)
-    rows = np.arange(len(x))
-    low, high = ordered[rows, np.maximum(count - 1, 0) // 2], ordered[rows, np.minimum(count // 2, x.shape[1] - 1)]
-    return np.where(count > 0, (low + high) / 2, 0.0)[:, None]
 
 
 def tight_sigma(left: np.ndarray) -> np.ndarray:
@@ -92,8 +90,21 @@ def sigma(left: np.ndarray) -> np.ndarray:
 
     The middle half alone is a rough guide: it only says where to clip.
     """
+    return np.maximum(np.sqrt((winsorized(left) ** 2).mean(axis=1, keepdims=True)), SIGMA_LEAST)
+
+
+def winsorized(left: np.ndarray) -> np.ndarray:
+    """Return each row with no point further out than 2.5 standard deviations of its middle half."""
     most = SIGMA_CLIP * tight_sigma(left)
-    return np.maximum(np.sqrt((np.clip(left, -most, most) ** 2).mean(axis=1, keepdims=True)), SIGMA_LEAST)
+    return np.clip(left, -most, most)
+
+
+def difference_sigma(x: np.ndarray, quality: np.ndarray | None = None) -> np.ndarray:
+    """Return the standard deviation that differences of neighbours tell, as a column: no step touches it."""
+    steps = np.diff(x, axis=1) / np.sqrt(2)
+    if quality is not None:
+        steps = steps * np.minimum(quality[:, 1:], quality[:, :-1])
+    return tight_sigma(steps) if steps.shape[1] else np.full((len(x), 1), SIGMA_LEAST)
 
 
 def jump(x: np.ndarray, split: np.ndarray) -> np.ndarray:
@@ -105,7 +116,7 @@ def jump(x: np.ndarray, split: np.ndarray) -> np.ndarray:
     sides = split[:, None] + np.arange(-JUMP_SIDE, JUMP_SIDE)
     points = np.take_along_axis(x, np.clip(sides, 0, x.shape[1] - 1), axis=1)
     before, after = (np.median(part, axis=1, keepdims=True) for part in np.split(points, 2, axis=1))
-    return np.abs(after - before) / tight_sigma(np.diff(x, axis=1) / np.sqrt(2))
+    return np.abs(after - before) / difference_sigma(x)
 
 
 def memory(left: np.ndarray, whole: np.ndarray, sigmas: np.ndarray, jumps: np.ndarray | float = 0.0) -> np.ndarray:
@@ -196,7 +207,7 @@ def _steady(turned: np.ndarray) -> np.ndarray:
     return together & (sizes.min(axis=0) >= 0.5 * sizes.max(axis=0))
 
 
-def week(x: np.ndarray, days: np.ndarray) -> np.ndarray:
+def weekend_effect(x: np.ndarray, days: np.ndarray) -> np.ndarray:
     """Return by how much weekend days of each row are off; zeros in under two weeks, or where it may be chance.
 
     ``days``: numbers of UTC days since 1970-01-01, a row a series. Each point is compared with the median of the
@@ -205,16 +216,8 @@ def week(x: np.ndarray, days: np.ndarray) -> np.ndarray:
     weekend = (days + 3) % 7 >= 5
     rests = weekend.sum(axis=1, keepdims=True)
     enough = (rests >= WEEK_LEAST_REST) & (days[:, -1:] - days[:, :1] >= WEEK_LEAST_DAYS - 1)
-    left = x - _around(x)
-    rest, work = medians(left, weekend), medians(left, ~weekend)
+    left = x - medians.running(x)
+    rest, work = medians.masked(left, weekend), medians.masked(left, ~weekend)
     error = MEDIAN_ERROR * sigma(left - np.where(weekend, rest, work)) / np.sqrt(np.maximum(rests, 1))
     real = enough & (rests < x.shape[1]) & (np.abs(rest - work) >= WEEK_ERRORS * error)
     return np.where(real & weekend, rest - work, 0.0)
-
-
-def _around(x: np.ndarray) -> np.ndarray:
-    """Return the median of the seven points around each."""
-    if x.shape[1] < 7:
-        return np.broadcast_to(np.median(x, axis=1, keepdims=True), x.shape)
-    inner = np.median(np.lib.stride_tricks.sliding_window_view(x, 7, axis=1), axis=2)
-    return np.hstack([inner[:, :1].repeat(3, axis=1), inner, inner[:, -1:].repeat(3, axis=1)])

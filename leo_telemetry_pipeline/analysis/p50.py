@@ -1,7 +1,7 @@
-"""Medians and other percentiles a dimension, as one frame whichever way they were measured.
+"""Percentile table of dimensions, the same columns whichever way they were measured.
 
-Belongs here: the frame's columns, and percentiles of bucket counts.
-Does not: reading spans; exact percentiles are computed where the spans are (store.measure).
+Belongs here: the frame's columns. Does not: reading spans; exact percentiles are computed where the spans are
+(store.exact_percentiles), those of buckets in bucket_percentiles.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from leo_telemetry_pipeline.analysis.bucket_percentiles import QUANTILES, percentiles
 
 COLUMNS = (
     "dimension_type",
@@ -27,8 +29,7 @@ _TYPES = {
     "sample_count": "int64",
     **dict.fromkeys(COLUMNS[3:9], "float64"),
 }
-QUANTILES = (0.5, 0.9, 0.95, 0.99)
-_QUANTILES = np.array(QUANTILES)
+_ROWS_AT_ONCE = 1000
 
 
 def method(spans: int, exact_spans: int, *, all_stored: bool = True) -> str:
@@ -48,6 +49,13 @@ def frame(rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
     )
 
 
+def rows(measured: pd.DataFrame) -> list[tuple]:
+    """Return the rows of such a frame as a database can hold them: NaN becomes None."""
+    return [
+        tuple(None if value != value else value for value in row) for row in measured.itertuples(index=False, name=None)
+    ]
+
+
 def together(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
     """Return the rows of several such frames as one."""
     return pd.concat([made for made in frames if len(made)] or [frame([])], ignore_index=True)
@@ -64,28 +72,12 @@ def from_buckets(rows: Sequence[tuple], gamma: float) -> pd.DataFrame:
     Rows: dimension_type, dimension_key, spans, days, sum_ms, min_ms, max_ms, buckets, spans in each; the last two
     are arrays in the order of buckets.
     """
-    return frame(
-        [
-            (*dimension, spans, *quantiles(numbers, counts, gamma, least, most), sum_ms, None, "histogram")
-            for *dimension, spans, _days, sum_ms, least, most, numbers, counts in rows
-        ]
-    )
-
-
-def quantiles(numbers: np.ndarray, counts: np.ndarray, gamma: float, least: float, most: float) -> list[float]:
-    """Return the percentiles QUANTILES of values known by bucket, in ms.
-
-    Bucket i spans (gamma**(i-1), gamma**i], bucket -1 is zero. Like ``percentile_cont`` it interpolates between
-    the two nearest ranks; each of those is taken as lying evenly within its bucket.
-    """
-    upto = np.cumsum(counts)
-    ranks = _QUANTILES * (upto[-1] - 1)
-    below, above = _value_at(np.array((np.floor(ranks), np.ceil(ranks))), numbers, counts, upto, gamma)
-    values = below + (above - below) * (ranks - np.floor(ranks))
-    return np.minimum(np.maximum(values, least), most).tolist()
-
-
-def _value_at(ranks: np.ndarray, numbers: np.ndarray, counts: np.ndarray, upto: np.ndarray, gamma: float) -> np.ndarray:
-    at = upto.searchsorted(ranks, side="right")
-    bucket, inside = numbers[at], (ranks - (upto[at] - counts[at]) + 0.5) / counts[at]
-    return np.where(bucket < 0, 0.0, gamma ** (bucket - 1.0) * (1 + (gamma - 1) * inside))
+    made: list[tuple] = []
+    for first in range(0, len(rows), _ROWS_AT_ONCE):
+        some = rows[first : first + _ROWS_AT_ONCE]
+        *_, least, most, buckets, spans = zip(*some, strict=True)
+        ends = np.cumsum([len(each) for each in buckets])
+        found = percentiles(QUANTILES, ends, np.concatenate(buckets), np.concatenate(spans), gamma)
+        times = np.clip(found, least, most).T.tolist()
+        made += [(*row[:3], *of_row, row[4], None, "histogram") for row, of_row in zip(some, times, strict=True)]
+    return frame(made)

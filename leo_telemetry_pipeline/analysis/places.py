@@ -50,7 +50,7 @@ class Times:
 
 
 @dataclass(frozen=True)
-class Side:
+class PlaceSums:
     """The window or the baseline by place; calls a span of the dimension, rates a call of the place above.
 
     ``awaited`` has a row a span of the dimension, in ms; ``chosen`` is the part of calls that their parents await.
@@ -92,7 +92,7 @@ class Places:
             ours.append((above < 0 or ours[above]) and not is_left_out)
         return ours
 
-    def forks(self, before: "Side", after: "Side") -> list[int]:
+    def forks(self, before: "PlaceSums", after: "PlaceSums") -> list[int]:
         """Return for each place the one above it whose choice of what to wait for changed most for it, -1 for none.
 
         Only places whose spans ran at once have a choice.
@@ -137,7 +137,7 @@ def records_of(trees: Forest, rows: Sequence[int], places: Places) -> np.ndarray
     return np.array(found)
 
 
-def side_of(spans: int, found: np.ndarray, places: Places) -> Side:
+def sums_of(spans: int, found: np.ndarray, places: Places) -> PlaceSums:
     """Sum the records of so many spans of the dimension; ``places`` must know those of both sides by now."""
     size = len(places.keys)
     cell = found[:, 0].astype(np.int64) * size + found[:, 1].astype(np.int64)
@@ -149,7 +149,7 @@ def side_of(spans: int, found: np.ndarray, places: Places) -> Side:
     calls, is_outermost = matrix(), np.array(places.above) < 0
     callers = np.where(is_outermost, 1.0, calls[:, places.above])
     rate, rate_variance = _ratio(calls, callers)
-    return Side(
+    return PlaceSums(
         calls=calls.mean(axis=0),
         rate=rate,
         # Of its logarithm.
@@ -172,7 +172,7 @@ def _ratio(above: np.ndarray, below: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return ratio, _divided(residuals, below.sum(axis=0) ** 2)
 
 
-def charges_of(before: Side, after: Side, places: Places) -> tuple[list[Charge], np.ndarray]:
+def charges_of(before: PlaceSums, after: PlaceSums, places: Places) -> tuple[list[Charge], np.ndarray]:
     """Return what each place is charged, and by place what was moved onto the path or off it, in ms a span."""
     ours = np.array(places.is_ours())
     calls = (before.calls + after.calls) / 2
@@ -192,7 +192,7 @@ def charges_of(before: Side, after: Side, places: Places) -> tuple[list[Charge],
     return charges, moved
 
 
-def _both(before: Side, after: Side) -> tuple[tuple[Side, Side], tuple[Side, Side]]:
+def _both(before: PlaceSums, after: PlaceSums) -> tuple[tuple[PlaceSums, PlaceSums], tuple[PlaceSums, PlaceSums]]:
     return (before, after), (after, before)
 
 
@@ -206,7 +206,9 @@ def _filled(times: Times, others: Times) -> Times:
     )
 
 
-def _called_more(before: Side, after: Side, weight: np.ndarray, above: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+def _called_more(
+    before: PlaceSums, after: PlaceSums, weight: np.ndarray, above: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
     """Return for each place what more calls a call of its parent add, with all that is in them, and the variance.
 
     A change of counts is the logarithmic mean times the sum of the logarithms of how each rate above changed

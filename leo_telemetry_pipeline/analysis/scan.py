@@ -49,14 +49,17 @@ def score_least(points: int, p_most: float = P_MOST) -> float:
     return float(np.sqrt(2 * np.log(P_SCALE / p_most)) + P_FEW / points)
 
 
-def splits(x: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def splits(
+    x: np.ndarray, quality: np.ndarray, least: int = LEAST
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return for each series its highest score, the first point after that split, and sigma and memory as columns.
 
-    ``quality``: how much each point's deviation weighs, as the inverse of its standard deviation; 1 is common.
+    ``quality``: how much each point's deviation weighs, as the inverse of its standard deviation; 1 is common. Either
+    side of a split has ``least`` points or more.
     """
     points = x.shape[1]
-    deviation = quality * (x - np.median(x, axis=1, keepdims=True))
-    split = candidate(x, quality)
+    deviation = noise.deviations(x, quality)
+    split = candidate(x, quality, least)
     left = quality * noise.without_step(x, split)
     sigmas = noise.sigma(left)
     rho = noise.memory(left, deviation, sigmas, noise.jump(x, split))
@@ -65,13 +68,13 @@ def splits(x: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
     spread = np.sqrt((rest**2).sum(axis=1, keepdims=True) / (points - 2))
     spread = np.maximum(spread, SPREAD_LEAST)
     before, after, weight_before, weight_after = _means(noise.clipped(deviation / sigmas) / spread, quality, rho)
-    ratios = _inner(weight_before * before**2 + weight_after * after**2)
+    ratios = _inner(weight_before * before**2 + weight_after * after**2, least)
     for row in np.flatnonzero(ratios.max(axis=1) >= score_least(points) ** 2):
         rates = _rates(np.stack([before[row], after[row]]), rest[row] / spread[row])
         most = 2 * (weight_before[row] * rates[0] + weight_after[row] * rates[1])
         ratios[row] = np.minimum(ratios[row], most)
     before, after, weight_before, weight_after = _means(quality * ranks(x), quality, rho)
-    ratios = np.maximum(ratios, _inner(weight_before * before**2 + weight_after * after**2))
+    ratios = np.maximum(ratios, _inner(weight_before * before**2 + weight_after * after**2, least))
     found = np.sqrt(ratios.max(axis=1)), ratios.argmax(axis=1) + 1
     # Where the onset lies is a question for a series that has a step.
     return *found, noise.tight_sigma(left), noise.memory(left, left, sigmas)
@@ -96,18 +99,18 @@ def stretches(x: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return begin, end
 
 
-def candidate(x: np.ndarray, quality: np.ndarray) -> np.ndarray:
+def candidate(x: np.ndarray, quality: np.ndarray, least: int = LEAST) -> np.ndarray:
     """Return the first point after the most likely split of each series, were its noise without memory."""
-    deviation = quality * (x - np.median(x, axis=1, keepdims=True))
+    deviation = noise.deviations(x, quality)
     clipped = noise.clipped(deviation / noise.sigma(deviation))
     before, after, weight_before, weight_after = _means(clipped, quality, np.zeros((len(x), 1)))
-    return _inner(weight_before * before**2 + weight_after * after**2).argmax(axis=1) + 1
+    return _inner(weight_before * before**2 + weight_after * after**2, least).argmax(axis=1) + 1
 
 
-def _inner(ratios: np.ndarray) -> np.ndarray:
+def _inner(ratios: np.ndarray, least: int) -> np.ndarray:
     """Return what was made for splits after the first to the last point, 0 for sides of too few points."""
     made = np.zeros_like(ratios)
-    made[:, LEAST - 1 : 1 - LEAST] = ratios[:, LEAST - 1 : 1 - LEAST]
+    made[:, least - 1 : 1 - least] = ratios[:, least - 1 : 1 - least]
     return made
 
 

@@ -15,32 +15,33 @@ from typing import Any
 
 import numpy as np
 
+from leo_telemetry_pipeline.analysis import medians, noise, scan
+
 WINDOW_DAYS = 7
 HISTORY_DAYS = 90
 
 # Sub-millisecond spans have duration 0, which has no logarithm.
 _LEAST_MS = 0.5
-_LEAST_NOISE = 0.01
+# A memory of the noise makes neighbours alike: so many times the noise that they show is there at a usual one.
+_HIDDEN = 1.3
 # How often a level breaks (a day), and by how much (standard deviation of the log).
 _HAZARD = 0.01
 _JUMP = 0.4
 # What is believed of the noise before any day was seen, in days of evidence.
 _PRIOR_DAYS = 6.0
-# In units of the noise: how far from the days around it a day may count as lying, so that an odd one moves little,
-# and from where on a break of the level is worth trying, with how many days at least on either side.
+# In units of the noise: how far from the days around it a day may count as lying, so that an odd one moves little.
 _FARTHEST = 3.0
-_VISIBLE = 4.0
+# A break is tried where the detector's statistic is this high, with this many days on either side. Both are less than a
+# change needs, as the likelihood decides.
+_TRIED = 3.0
 _EITHER_SIDE = 2
-# What the weekday must explain of the distance from the week's median; by chance it is under a fifth.
-_WEEKLY = 0.3
-_WEEKS = 4
 # Where the end of an interval is looked for, in scales, and how closely.
 _WIDEST = 20.0
 _HALVINGS = 40
 
 
 @dataclass(frozen=True)
-class Expected:
+class Mixture:
     """What is expected of a window's log P50 in ms: Student's t distributions, each with its weight."""
 
     weights: np.ndarray
@@ -72,7 +73,7 @@ class Expected:
 
 def expect(
     days: np.ndarray, counts: np.ndarray, p50_ms: np.ndarray, today: int, horizons: Sequence[int]
-) -> list[Expected]:
+) -> list[Mixture]:
     """Return what is expected of the window of 7 days that ends so many days after ``today``.
 
     ``days``: ascending UTC day numbers up to today, at least two, gaps allowed; with the spans and the P50 of each.
@@ -90,7 +91,7 @@ def expect(
 
 
 @dataclass(frozen=True)
-class _Series:
+class _Scaled:
     """A value for every day, in units of the noise around a centre, NaN where there is none.
 
     ``doubts``: the variance that a day has beyond a usual one's, because it has fewer spans.
@@ -102,72 +103,36 @@ class _Series:
     noise: float
 
 
-def _series(days: np.ndarray, counts: np.ndarray, p50_ms: np.ndarray, today: int) -> _Series:
+def _series(days: np.ndarray, counts: np.ndarray, p50_ms: np.ndarray, today: int) -> _Scaled:
     recent = days > today - HISTORY_DAYS
     days, counts, logs = days[recent], counts[recent], np.log(np.maximum(p50_ms[recent], _LEAST_MS))
-    logs = logs - _weekdays(days, counts, logs)
-    # A memory of the noise makes neighbours alike: 1.3 is what it hides at a usual one.
-    noise = max(1.3 * 1.4826 / np.sqrt(2) * float(np.median(np.abs(np.diff(logs)))), _LEAST_NOISE)
-    around = _around(days, logs)
-    logs = around + np.clip(logs - around, -_FARTHEST * noise, _FARTHEST * noise)
+    weekend = noise.weekend_effect(logs[None], days[None])[0]
+    logs = logs - (weekend - medians.weighted(weekend, counts))
+    sigma = float(noise.difference_sigma(_HIDDEN * logs[None])[0, 0])
+    around = medians.running_by_day(days, logs)
+    logs = around + np.clip(logs - around, -_FARTHEST * sigma, _FARTHEST * sigma)
     centre = float(np.median(logs[-2 * WINDOW_DAYS :]))
     values, doubts = np.full(today - days[0] + 1, np.nan), np.zeros(today - days[0] + 1)
-    values[days - days[0]] = (logs - centre) / noise
+    values[days - days[0]] = (logs - centre) / sigma
     doubts[days - days[0]] = np.clip(np.median(counts) / counts, 1, 16) - 1
-    return _Series(values, doubts, centre, noise)
-
-
-def _weekdays(days: np.ndarray, counts: np.ndarray, logs: np.ndarray) -> np.ndarray:
-    """Return by how much each day's weekday differs from the week's P50, all 0 without a plain weekly rhythm."""
-    nothing = np.zeros(len(logs))
-    if days[-1] - days[0] < _WEEKS * 7:
-        return nothing
-    apart, effects, spans = logs - _around(days, logs), np.zeros(7), np.zeros(7)
-    for weekday in range(7):
-        there = days % 7 == weekday
-        spans[weekday] = counts[there].sum()
-        if np.count_nonzero(there) >= _WEEKS - 1:
-            effects[weekday] = np.median(apart[there])
-    explained = np.abs(apart).sum() - np.abs(apart - effects[days % 7]).sum()
-    if explained <= _WEEKLY * np.abs(apart).sum():
-        return nothing
-    return (effects - weighted_median(effects, spans))[days % 7]
-
-
-def _around(days: np.ndarray, logs: np.ndarray) -> np.ndarray:
-    """Return the median of the days within three of each."""
-    near = np.abs(days[:, None] - days) <= WINDOW_DAYS // 2
-    return np.ma.median(np.ma.masked_array(np.broadcast_to(logs, near.shape), ~near), axis=1).data
-
-
-def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
-    """Return the median of values that count by their weights, not all zero; midway where halves are equal."""
-    order = np.argsort(values, kind="stable")
-    upto = np.cumsum(weights[order])
-    lower, upper = (np.searchsorted(upto, upto[-1] / 2, side=side) for side in ("left", "right"))
-    return float((values[order][lower] + values[order][upper]) / 2)
+    return _Scaled(values, doubts, centre, sigma)
 
 
 def _breaks(values: np.ndarray) -> list[int]:
-    """Return up to two days on which the level seems to have broken, the plainest first."""
-    first = _plainest(values, 0, len(values))
+    """Return up to two days on which the level may have broken, the likeliest first, by the detector's statistic."""
+    first = _likeliest(values, 0, len(values))
     if first is None:
         return []
-    parts = [_plainest(values, 0, first[1]), _plainest(values, first[1], len(values))]
+    parts = [_likeliest(values, 0, first[1]), _likeliest(values, first[1], len(values))]
     return [first[1], *(day for _, day in sorted(filter(None, parts), reverse=True)[:1])]
 
 
-def _plainest(values: np.ndarray, start: int, end: int) -> tuple[float, int] | None:
+def _likeliest(values: np.ndarray, start: int, end: int) -> tuple[float, int] | None:
     there = start + np.flatnonzero(~np.isnan(values[start:end]))
-    count = len(there)
-    if count < 2 * _EITHER_SIDE:
+    if len(there) < 2 * _EITHER_SIDE:
         return None
-    split = np.arange(_EITHER_SIDE, count - _EITHER_SIDE + 1)
-    upto = np.cumsum(values[there])
-    shift = (upto[-1] - upto[split - 1]) / (count - split) - upto[split - 1] / split
-    plain = np.abs(shift) * np.sqrt(split * (count - split) / count)
-    best = int(np.argmax(plain))
-    return (float(plain[best]), int(there[split[best]])) if plain[best] > _VISIBLE else None
+    scores, splits, _, _ = scan.splits(values[there][None], np.ones((1, len(there))), _EITHER_SIDE)
+    return (float(scores[0]), int(there[splits[0]])) if scores[0] > _TRIED else None
 
 
 @dataclass(frozen=True)
@@ -203,7 +168,7 @@ def _models() -> tuple[_Model, ...]:
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _Filtered:
     """What a model makes of the series: its last state, the noise's variance, and how well it foretold each day."""
 
     state: np.ndarray
@@ -213,7 +178,7 @@ class _Seen:
     evidence: float
 
 
-def _filtered(series: _Series, tried: Sequence[tuple[_Model, Sequence[int]]]) -> list[_Seen]:
+def _filtered(series: _Scaled, tried: Sequence[tuple[_Model, Sequence[int]]]) -> list[_Filtered]:
     from statsmodels.tsa.statespace.kalman_filter import KalmanFilter
 
     kalman = KalmanFilter(k_endog=1, k_states=3, k_posdef=3)
@@ -236,13 +201,13 @@ def _filtered(series: _Series, tried: Sequence[tuple[_Model, Sequence[int]]]) ->
         evidence = lgamma(freedom / 2) - freedom / 2 * np.log(squares) - float(np.sum(np.log(variances))) / 2
         evidence += np.log(model.prior) + len(breaks) * np.log(_HAZARD)
         last = result.filtered_state[:, -1], result.filtered_state_cov[:, :, -1]
-        seen.append(_Seen(*last, squares / freedom, freedom, evidence))
+        seen.append(_Filtered(*last, squares / freedom, freedom, evidence))
     return seen
 
 
 def _ahead(
-    series: _Series, horizon: int, weights: np.ndarray, models: Sequence[_Model], seen: Sequence[_Seen]
-) -> Expected:
+    series: _Scaled, horizon: int, weights: np.ndarray, models: Sequence[_Model], seen: Sequence[_Filtered]
+) -> Mixture:
     """Put the models together, each twice: as things are, and with the level broken before most of the window."""
     means, variances = np.empty(len(seen)), np.empty(len(seen))
     for index, (model, one) in enumerate(zip(models, seen, strict=True)):
@@ -251,7 +216,7 @@ def _ahead(
         variances[index] = one.variance * (of_state @ one.spread @ of_state + new)
     broken = 1 - (1 - _HAZARD) ** max(horizon - WINDOW_DAYS // 2, 0)
     scales = series.noise * np.sqrt(variances)
-    return Expected(
+    return Mixture(
         np.concatenate([weights * (1 - broken), weights * broken]),
         np.tile(series.centre + series.noise * means, 2),
         np.concatenate([scales, np.hypot(scales, _JUMP)]),

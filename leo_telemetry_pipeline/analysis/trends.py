@@ -1,71 +1,21 @@
 """How dimensions went from day to day: percentiles of every day, a row a dimension and a column a day.
 
-Belongs here: percentiles of many days at once, the days on which time or volume changed. Does not: reading days
-(store.history.daily), the detector (analysis.changes), printing. Imports no pandas, so that commands answer at once.
+Belongs here: series of days, the days on which time or volume changed. Does not: reading days (store.history.daily),
+the detector (analysis.changes), printing. Imports no pandas, so that commands answer at once.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
-from typing import Protocol
+from datetime import date
 
 import numpy as np
 
 from leo_telemetry_pipeline.analysis import changes
-from leo_telemetry_pipeline.analysis.changes import Change, Series
+from leo_telemetry_pipeline.analysis.bucket_percentiles import QUANTILES, percentiles
+from leo_telemetry_pipeline.analysis.changes import ChangePoint, Series, day_number
+from leo_telemetry_pipeline.daily_rows import Rows
 
-QUANTILES = (0.5, 0.9, 0.95, 0.99)
-
-Detector = Callable[[Sequence[Series]], list[list[Change]]]
-
-
-class Rows(Protocol):
-    """Some days by bucket, one row a day and dimension, as ``store.history.daily`` reads them; times in ms."""
-
-    @property
-    def dimension(self) -> np.ndarray:
-        """The place of each row's dimension among those asked for."""
-        ...
-
-    @property
-    def day(self) -> np.ndarray:
-        """The days since the first one asked for."""
-        ...
-
-    @property
-    def count(self) -> np.ndarray:
-        """How many spans a row has."""
-        ...
-
-    @property
-    def sum_ms(self) -> np.ndarray:
-        """Their time together."""
-        ...
-
-    @property
-    def min_ms(self) -> np.ndarray:
-        """The least of their times."""
-        ...
-
-    @property
-    def max_ms(self) -> np.ndarray:
-        """The most of their times."""
-        ...
-
-    @property
-    def ends(self) -> np.ndarray:
-        """Where the buckets of each row end in the two arrays below."""
-        ...
-
-    @property
-    def buckets(self) -> np.ndarray:
-        """The buckets of all rows, ascending within a row."""
-        ...
-
-    @property
-    def spans(self) -> np.ndarray:
-        """How many spans are in each."""
-        ...
+Detector = Callable[[Sequence[Series]], list[list[ChangePoint]]]
 
 
 @dataclass(frozen=True)
@@ -84,78 +34,24 @@ class Daily:
 
 
 @dataclass(frozen=True)
-class Turn:
-    """A change of level of one dimension: ``before`` and ``after`` in ms of P50, or in spans a day.
-
-    The change began between ``onset_from`` and ``onset_to``, most likely on ``onset``; ``confidence`` is 0 to 1.
-    """
-
-    onset: date
-    onset_from: date
-    onset_to: date
-    before: float
-    after: float
-    ratio: float
-    confidence: float
-
-
-@dataclass(frozen=True)
 class Turns:
     """What changed of one dimension, oldest first: how long it takes, and how often it runs."""
 
-    time: tuple[Turn, ...]
-    volume: tuple[Turn, ...]
+    time: tuple[ChangePoint, ...]
+    volume: tuple[ChangePoint, ...]
 
 
 def daily(portions: Iterable[Rows], dimensions: int, days: int, gamma: float) -> Daily:
     """Return the series of so many dimensions and days; what is read is held a portion at a time."""
     shape = dimensions, days
     count, sum_ms = np.zeros(shape, np.int64), np.zeros(shape)
-    percentiles = np.full((len(QUANTILES), *shape), np.nan)
+    of_days = np.full((len(QUANTILES), *shape), np.nan)
     for rows in portions:
         at = rows.dimension, rows.day
         count[at], sum_ms[at] = rows.count, rows.sum_ms
-        percentiles[:, *at] = quantiles(rows, gamma)
-    return Daily(count, sum_ms, *percentiles)
-
-
-def quantiles(rows: Rows, gamma: float) -> np.ndarray:
-    """Return the percentiles QUANTILES of every row in ms, of the shape [percentiles, rows].
-
-    The same numbers as ``analysis.p50.quantiles``, for all rows at once.
-    """
-    upto = np.cumsum(rows.spans)
-    before = np.concatenate(([0], upto[rows.ends[:-1] - 1]))
-    found = [percentile(one, rows.count, before, rows.buckets, rows.spans, upto, gamma) for one in QUANTILES]
-    return np.clip(found, rows.min_ms, rows.max_ms)
-
-
-def percentile(
-    quantile: float,
-    count: np.ndarray,
-    before: np.ndarray,
-    buckets: np.ndarray,
-    spans: np.ndarray,
-    upto: np.ndarray,
-    gamma: float,
-) -> np.ndarray:
-    """Return one percentile in ms of each of some rows whose buckets follow one another.
-
-    ``before`` and ``count``: how many spans the earlier rows have, and the row itself; ``upto``: the running sum of
-    ``spans``. Like ``percentile_cont`` it interpolates between the two nearest ranks.
-    """
-    rank = quantile * (count - 1)
-    low, high = (
-        _value_at(before + of.astype(np.int64), buckets, spans, upto, gamma) for of in (np.floor(rank), np.ceil(rank))
-    )
-    return low + (high - low) * (rank - np.floor(rank))
-
-
-def _value_at(ranks: np.ndarray, buckets: np.ndarray, spans: np.ndarray, upto: np.ndarray, gamma: float) -> np.ndarray:
-    at = np.searchsorted(upto, ranks, side="right")
-    bucket, there = buckets[at].astype(float), spans[at]
-    inside = (ranks - (upto[at] - there) + 0.5) / there
-    return np.where(bucket < 0, 0.0, gamma ** (bucket - 1) * (1 + (gamma - 1) * inside))
+        found = percentiles(QUANTILES, rows.ends, rows.buckets, rows.spans, gamma)
+        of_days[:, *at] = np.clip(found, rows.min_ms, rows.max_ms)
+    return Daily(count, sum_ms, *of_days)
 
 
 def turns(found: Daily, first: date, closed: int, find_all: Detector = changes.find_all) -> list[Turns]:
@@ -165,26 +61,8 @@ def turns(found: Daily, first: date, closed: int, find_all: Detector = changes.f
     """
     count, p50_ms = found.count[:, :closed], found.p50_ms[:, :closed]
     there = [np.flatnonzero(row) for row in count]
-    epoch = first.toordinal() - date(1970, 1, 1).toordinal()
+    epoch = day_number(first)
     times = [Series(p50_ms[row, days], count[row, days].astype(float), days + epoch) for row, days in enumerate(there)]
     volumes = [Series(count[row, days].astype(float), None, days + epoch) for row, days in enumerate(there)]
-    both = zip(there, find_all(times), find_all(volumes), strict=True)
-    return [Turns(_turns(of_time, days, first), _turns(of_volume, days, first)) for days, of_time, of_volume in both]
-
-
-def _turns(of: Sequence[Change], days: np.ndarray, first: date) -> tuple[Turn, ...]:
-    def day(point: int) -> date:
-        return first + timedelta(int(days[point]))
-
-    return tuple(
-        Turn(
-            day(one.at),
-            day(one.onset_from),
-            day(one.onset_to),
-            one.before,
-            one.after,
-            one.ratio,
-            1 - one.p_value,
-        )
-        for one in sorted(of, key=lambda one: one.at)
-    )
+    both = zip(find_all(times), find_all(volumes), strict=True)
+    return [Turns(*(tuple(sorted(found, key=lambda one: one.at)) for found in each)) for each in both]

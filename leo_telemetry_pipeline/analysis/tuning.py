@@ -1,32 +1,30 @@
 """Which baseline and multiplier fit a dimension that somebody configured, and how often a year each would alarm.
 
-Belongs here: the suggestion, and the evidence for it. Does not: weeks that might have been (rehearsal), those that were
-(replay), levels (regimes), reading and writing thresholds (store).
+Belongs here: the suggestion, and the evidence for it. Does not: bootstrapped weeks (alarm_simulation), real ones
+(alarm_replay), levels (levels), reading and writing thresholds (store).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from leo_telemetry_pipeline.analysis import alarm_replay
 from leo_telemetry_pipeline.analysis.alarm_replay import WEEK
 from leo_telemetry_pipeline.analysis.alarm_simulation import Stable, rehearse
 from leo_telemetry_pipeline.analysis.bottlenecks import ROUNDING
-from leo_telemetry_pipeline.analysis.changes import RATIO_LEAST
+from leo_telemetry_pipeline.analysis.changes import RATIO_LEAST, ChangePoint
 from leo_telemetry_pipeline.analysis.levels import (
     DAY_SPANS,
-    KEY,
     LEAST_MS,
+    DailyP50s,
     History,
-    Onset,
+    change_points,
     days_of,
-    found_changes,
-    onsets,
     regimes,
 )
+from leo_telemetry_pipeline.dimension import OfDimension, Suggestion
 
 ALARMS_A_YEAR = 1.0
 # Slower by less than the detector's least change is nothing that anyone would act on.
@@ -38,7 +36,7 @@ DIGITS = 4
 
 
 @dataclass(frozen=True)
-class Past:
+class Past(OfDimension):
     """Days of one dimension, without gaps, and its threshold of today; times in ms.
 
     ``source``: the row that it comes from, key, type or global. ``first_day`` since 1970-01-01. P50s are NaN where
@@ -46,8 +44,6 @@ class Past:
     wrote the baseline, which then is to be tuned too.
     """
 
-    dimension_type: str
-    dimension_key: str
     source: str
     first_day: int
     counts: np.ndarray
@@ -63,63 +59,29 @@ class Past:
         return np.nan if self.baseline_p50_ms is None else self.baseline_p50_ms * self.multiplier * ROUNDING
 
 
-@dataclass(frozen=True)
-class Suggestion:
-    """What fits a dimension; times in ms. Without a multiplier ``reason`` says why there is no suggestion.
-
-    ``alarms_a_year_*``: how often a year a week of the stable level comes over today's limit, or over the suggested
-    one; ``share_over_now``: the part of such weeks that are over today's, 0 to 1. ``is_slower``: the level that the
-    suggestion rests on began with a step up. ``baseline_p50_ms`` is None where today's is to stay.
-    """
-
-    dimension_type: str
-    dimension_key: str
-    source: str
-    current_baseline_p50_ms: float | None
-    current_multiplier: float
-    baseline_p50_ms: float | None = None
-    multiplier: float | None = None
-    alarms_a_year_now: float | None = None
-    alarms_a_year_then: float | None = None
-    share_over_now: float | None = None
-    is_slower: bool = False
-    reason: str = ""
-    evidence: dict[str, Any] = field(default_factory=dict)
-
-
 def tune(pasts: Sequence[Past], alarms_a_year: float = ALARMS_A_YEAR) -> list[Suggestion]:
     """Return what fits each dimension: the lowest limit over which stable weeks come so often a year, or less."""
-    daily = _daily(pasts)
-    days = days_of(daily)
-    changed = onsets(found_changes(days))
+    days = days_of(_daily(pasts))
+    changed = change_points(days)
     known = {history.name: history for history in days.histories}
-    made = []
-    for past in pasts:
-        name = past.dimension_type, past.dimension_key
-        made.append(_suggestion(past, known.get(name), changed.get(name, []), alarms_a_year))
-    return made
-
-
-def _daily(pasts: Sequence[Past]) -> pd.DataFrame:
-    frames = [
-        pd.DataFrame(
-            {
-                "dimension_type": past.dimension_type,
-                "dimension_key": past.dimension_key,
-                "day": (past.first_day + np.flatnonzero(past.counts)).astype("datetime64[D]"),
-                "count": past.counts[past.counts > 0],
-                "p50_ms": past.p50_ms[past.counts > 0],
-            }
-        ).astype(dict.fromkeys(KEY, "object"))
-        for past in pasts
+    return [
+        _suggestion(past, known.get(past.dimension), changed.get(past.dimension, ()), alarms_a_year) for past in pasts
     ]
-    columns = [*KEY, "day", "count", "p50_ms"]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
 
 
-def _suggestion(past: Past, history: History | None, changed: list[Onset], alarms_a_year: float) -> Suggestion:
+def _daily(pasts: Sequence[Past]) -> DailyP50s:
+    parts = []
+    for place, past in enumerate(pasts):
+        on = np.flatnonzero(past.counts)
+        parts.append((np.full(len(on), place), past.first_day + on, past.counts[on], past.p50_ms[on]))
+    return DailyP50s.of_parts([past.dimension for past in pasts], parts)
+
+
+def _suggestion(
+    past: Past, history: History | None, changed: Sequence[ChangePoint], alarms_a_year: float
+) -> Suggestion:
     today = past.source, past.baseline_p50_ms, past.multiplier
-    none = Suggestion(past.dimension_type, past.dimension_key, *today)
+    none = Suggestion(*past.dimension, *today)
     parts = [] if history is None else regimes(history, changed)
     long = [number for number, part in enumerate(parts) if len(part) >= DAYS_LEAST]
     if history is None or not long:

@@ -12,7 +12,8 @@ import click
 
 from leo_telemetry_pipeline.actions.items import milliseconds
 from leo_telemetry_pipeline.cli import text
-from leo_telemetry_pipeline.cli.dimensions import Dimension, connected, last_days, parse, unknown
+from leo_telemetry_pipeline.cli.dimensions import connected, last_days, parse, unknown
+from leo_telemetry_pipeline.dimension import Dimension
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.store import items as item_store
 from leo_telemetry_pipeline.store.days import Window, after, midnight

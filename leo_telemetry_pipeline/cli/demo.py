@@ -30,7 +30,7 @@ from leo_telemetry_pipeline.sample.expected import manifest
 from leo_telemetry_pipeline.settings import PREFIX, Settings, bundled
 from leo_telemetry_pipeline.sources.files import reader
 from leo_telemetry_pipeline.span import Span
-from leo_telemetry_pipeline.store import items, measure, runs, spans
+from leo_telemetry_pipeline.store import items, runs, span_totals, spans
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.items import Item
 from leo_telemetry_pipeline.store.retention.purge import What, purge
@@ -129,7 +129,7 @@ def _load_history(connection: Database, home: Path) -> None:
     made = _manifest(home)
     last_days = Window(midnight - timedelta(days=generated.DAYS), midnight, generated.PROJECT)
     if made.exists() and json.loads(made.read_text())["generated"] == midnight.isoformat():
-        click.echo(f"   {measure.count(connection, last_days)[0]} generated spans remain from an earlier run today")
+        click.echo(f"   {span_totals.count(connection, last_days)[0]} generated spans remain from an earlier run today")
         return
     if purge(connection, What(project=generated.PROJECT)).spans:
         click.echo("   replacing the generated history of an earlier day")

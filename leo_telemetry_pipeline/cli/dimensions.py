@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 
+from leo_telemetry_pipeline.dimension import Dimension
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store.days import Window, midnight
 from leo_telemetry_pipeline.store.server import database
 from leo_telemetry_pipeline.store.server.database import Database
-
-Dimension = tuple[str, str]
 
 
 @contextmanager

@@ -15,9 +15,10 @@ import click
 
 from leo_telemetry_pipeline.actions.items import allowed, explanations, milliseconds, ratio
 from leo_telemetry_pipeline.cli import text
+from leo_telemetry_pipeline.dimension import OTHER_KEYS
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import runs, spans
-from leo_telemetry_pipeline.store.dimensions import MOST_KEYS, OTHER_KEYS
+from leo_telemetry_pipeline.store.dimensions import MOST_KEYS
 from leo_telemetry_pipeline.store.runs import Run
 from leo_telemetry_pipeline.store.server import database
 

@@ -138,7 +138,7 @@ def _switch(dimension_type: str, key: str | None, active: bool) -> None:
                 "`leo-telemetry findings --verbose` and `leo-telemetry thresholds list` list names"
             )
         store.put(connection, dimension_type, key, {"is_active": active})
-        judged = store.effective(connection, [(dimension_type, key or "")])[0][2]
+        judged = store.effective(connection, [(dimension_type, key or "")])[0].is_active
     name = _name(dimension_type, key)
     if active and not judged:
         click.echo(f"{name} is switched on, but its type or `{GLOBAL}` is switched off: enable that too.")

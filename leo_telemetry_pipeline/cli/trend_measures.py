@@ -11,6 +11,7 @@ from typing import Any
 
 from leo_telemetry_pipeline.actions.items import milliseconds
 from leo_telemetry_pipeline.analysis.span_measures import FIRST_TOKEN, MEASURES
+from leo_telemetry_pipeline.dimension import Dimension
 from leo_telemetry_pipeline.store import dimension_attributes
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.dimension_attributes import Waiting
@@ -29,7 +30,7 @@ class Beside:
     waits: Mapping[date, Waiting] = field(default_factory=dict)
 
 
-def read(connection: Database, window: Window, dimension: tuple[str, str]) -> Beside:
+def read(connection: Database, window: Window, dimension: Dimension) -> Beside:
     """Read the measures of a dimension's stored spans; empty where its type is not a span type."""
     names = {measure.name: measure.attributes for measure in MEASURES}
     of_time = [measure.name for measure in MEASURES if measure.is_time]

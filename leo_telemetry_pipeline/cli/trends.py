@@ -5,7 +5,7 @@ Belongs here: the command's options and output. Does not: reading days (store.hi
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +13,17 @@ import click
 
 from leo_telemetry_pipeline.actions.items import milliseconds
 from leo_telemetry_pipeline.cli import text, trend_measures
-from leo_telemetry_pipeline.cli.dimensions import Dimension, connected, last_days, parse, unknown
+from leo_telemetry_pipeline.cli.dimensions import connected, last_days, parse, unknown
 from leo_telemetry_pipeline.cli.trend_measures import Beside
+from leo_telemetry_pipeline.dimension import Dimension
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.server.database import Database
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from leo_telemetry_pipeline.analysis.trends import Daily, Turn, Turns
+    from leo_telemetry_pipeline.analysis.changes import ChangePoint
+    from leo_telemetry_pipeline.analysis.trends import Daily, Turns
 
 MOST_DAYS = 3650
 BARS = "▁▂▃▄▅▆▇█"
@@ -211,7 +213,7 @@ def _changes(turns: "Turns", days: int) -> list[str]:
     ]
 
 
-def _change(turn: "Turn", write: Any) -> str:
+def _change(turn: "ChangePoint", write: Any) -> str:
     about = "" if turn.onset_from == turn.onset_to else f", between {turn.onset_from} and {turn.onset_to}"
     sure = f"{turn.confidence * 100:.1f}" if turn.confidence < 0.999 else "over 99.9"
     sizes = f"{write(turn.before)} to {write(turn.after)}"
@@ -248,7 +250,12 @@ def most_as_json(data: TrendData) -> dict[str, Any]:
 
 def _named(data: TrendData, place: int) -> dict[str, Any]:
     dimension_type, key = data.dimensions[place]
-    return {"dimension_type": dimension_type, "dimension_key": key, "changes": asdict(data.turns[place])}
+    return {"dimension_type": dimension_type, "dimension_key": key, "changes": _changes_as_json(data.turns[place])}
+
+
+def _changes_as_json(turns: "Turns") -> dict[str, Any]:
+    names = ("onset", "onset_from", "onset_to", "before", "after", "ratio", "confidence")
+    return {what: [{name: getattr(one, name) for name in names} for one in of] for what, of in vars(turns).items()}
 
 
 def _number(value: float) -> float | None:

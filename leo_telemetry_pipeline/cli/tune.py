@@ -5,7 +5,7 @@ Belongs here: the command's options and output. Does not: the suggestions (analy
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from leo_telemetry_pipeline.cli.dimensions import connected
 from leo_telemetry_pipeline.errors import UserError
 
 if TYPE_CHECKING:
-    from leo_telemetry_pipeline.analysis.tuning import Suggestion
+    from leo_telemetry_pipeline.dimension import Suggestion
 
 NOTHING = "Nothing to tune: no baseline or multiplier {scope}; learned baselines need no tuning."
 HEADER = ("DIMENSION", "TODAY", "SUGGESTED", "ALARMS PER YEAR", "EVIDENCE")
@@ -50,7 +50,7 @@ def tune(dimension_type: str | None, key: str | None, is_applied: bool, target_a
         found = threshold_tuning.suggest(connection, datetime.now(UTC), dimension_type, key, target_alarms)
         applied = threshold_tuning.apply(connection, found) if is_applied else []
     if as_json:
-        text.as_json([asdict(suggestion) | {"is_applied": suggestion in applied} for suggestion in found])
+        text.as_json([asdict(replace(one, is_applied=one in applied)) for one in found])
     elif not found:
         name = ":".join(filter(None, (dimension_type, key)))
         click.echo(NOTHING.format(scope=f"applies to {name}" if name else "is configured"))

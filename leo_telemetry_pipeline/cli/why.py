@@ -12,9 +12,9 @@ import click
 from leo_telemetry_pipeline.actions.items import allowed, explanations, milliseconds
 from leo_telemetry_pipeline.cli import text
 from leo_telemetry_pipeline.cli.dimensions import connected, parse, unknown
+from leo_telemetry_pipeline.dimension import DimensionResult, Judgement
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.store import dimension_results, forecasts, runs
-from leo_telemetry_pipeline.store.dimension_results import Judgement
 from leo_telemetry_pipeline.store.forecasts import Expected
 from leo_telemetry_pipeline.store.runs import Run
 
@@ -26,6 +26,22 @@ _OUTCOMES = {
     "switched_off": "not judged: switched off in telemetry_thresholds",
     "pooled": "not judged: pools the names over the limit of its type",
 }
+
+_COLUMNS = (
+    "sample_count",
+    "p50_ms",
+    "p90_ms",
+    "p95_ms",
+    "p99_ms",
+    "observed_p50_ms",
+    "baseline_p50_ms",
+    "baseline_source",
+    "multiplier",
+    "min_samples",
+    "outcome",
+    "onset_day",
+    "p_value",
+)
 
 # How a learned baseline reached its level.
 _MOVED = {
@@ -46,8 +62,8 @@ def why(dimension: str, project: str | None, as_json: bool) -> None:
         run = runs.last_succeeded(connection, project)
         if run is None:
             raise UserError("No analysis has succeeded yet: `leo-telemetry analyze` runs one now")
-        judgement = dimension_results.judgement(connection, run.run_id, *name)
-        if judgement is None:
+        result = dimension_results.of_dimension(connection, run.run_id, *name)
+        if result is None:
             raise unknown(connection, run.window, name)
         ahead = forecasts.of_dimension(connection, run.run_id, *name)
     found = bottleneck_of(run, *name)
@@ -56,13 +72,14 @@ def why(dimension: str, project: str | None, as_json: bool) -> None:
             {
                 "run_id": run.run_id,
                 "dimension": dimension,
-                **judgement._asdict(),
+                **{column: getattr(result, column) for column in _COLUMNS},
+                "learned": result.learned and result.learned.as_json(),
                 "bottleneck": found,
                 "forecast": [expected._asdict() for expected in ahead],
             }
         )
     else:
-        click.echo(render(run, dimension, judgement, found, ahead))
+        click.echo(render(run, dimension, result, found, ahead))
 
 
 def bottleneck_of(run: Run, dimension_type: str, key: str) -> dict[str, Any] | None:
@@ -76,23 +93,22 @@ def bottleneck_of(run: Run, dimension_type: str, key: str) -> dict[str, Any] | N
 def render(
     run: Run,
     dimension: str,
-    judgement: Judgement,
+    result: DimensionResult,
     found: dict[str, Any] | None,
     ahead: Sequence[Expected] = (),
 ) -> str:
     """Format a judgement, without a trailing newline."""
-    learned = judgement.learned or {}
     lines = [
-        f"{dimension} is {_OUTCOMES[judgement.outcome or 'no_baseline']}",
+        f"{dimension} is {_OUTCOMES[result.outcome or 'no_baseline']}",
         (
             f"  window      {run.window_start:%Y-%m-%d} to {run.window_end:%Y-%m-%d %H:%M} UTC,"
-            f" {judgement.sample_count} spans ({judgement.min_samples} needed), P50 {milliseconds(judgement.p50_ms)},"
-            f" P90 {milliseconds(judgement.p90_ms)}"
+            f" {result.sample_count} spans ({result.min_samples} needed), P50 {milliseconds(result.p50_ms)},"
+            f" P90 {milliseconds(result.p90_ms)}"
         ),
-        *_threshold(judgement, learned),
+        *_threshold(result),
     ]
-    if judgement.baseline_source != "configured":
-        lines += [f"  {line}" for line in _guards(learned)]
+    if result.learned and result.baseline_source != "configured":
+        lines += [f"  {line}" for line in _guards(result.learned)]
     if found:
         lines += [f"  {sentence}" for sentence in (*explanations(found), *_belongs_to(dimension, found))]
     lines += [f"  {_ahead(expected)}" for expected in ahead]
@@ -106,20 +122,20 @@ def _belongs_to(dimension: str, bottleneck: dict[str, Any]) -> Iterator[str]:
         yield f"Item {item}; when resolved: leo-telemetry items close {item} --as fixed, or noise, or expected"
 
 
-def _threshold(judgement: Judgement, learned: dict[str, Any]) -> Iterator[str]:
-    if judgement.baseline_p50_ms is None or judgement.multiplier is None:
+def _threshold(result: DimensionResult) -> Iterator[str]:
+    if result.baseline_p50_ms is None or result.multiplier is None:
         yield "  baseline    none yet"
         return
-    most = judgement.baseline_p50_ms * judgement.multiplier
+    most = result.baseline_p50_ms * result.multiplier
     since = ""
-    if judgement.baseline_source == "learned" and learned.get("regime_start"):
-        how = _MOVED.get(learned.get("moved") or "", "")
-        since = f" from {learned.get('regime_days') or 0:.0f} days since {learned['regime_start']}{how}"
-    yield f"  baseline    {milliseconds(judgement.baseline_p50_ms)}, {judgement.baseline_source}{since}"
-    yield f"  normal      up to {allowed(judgement.multiplier)} of the baseline: {milliseconds(most)}"
-    observed = judgement.observed_p50_ms if judgement.observed_p50_ms is not None else judgement.p50_ms
-    since = f", since {judgement.onset_day}" if judgement.onset_day else ""
-    yield f"  observed    {milliseconds(observed)}{since}: {allowed(observed / judgement.baseline_p50_ms)}"
+    learned = result.learned and result.learned.baseline
+    if learned and learned.regime_start and result.baseline_source == "learned":
+        since = f" from {learned.regime_days:.0f} days since {learned.regime_start}{_MOVED.get(learned.moved, '')}"
+    yield f"  baseline    {milliseconds(result.baseline_p50_ms)}, {result.baseline_source}{since}"
+    yield f"  normal      up to {allowed(result.multiplier)} of the baseline: {milliseconds(most)}"
+    observed = result.observed_p50_ms if result.observed_p50_ms is not None else result.p50_ms
+    since = f", since {result.onset_day}" if result.onset_day else ""
+    yield f"  observed    {milliseconds(observed)}{since}: {allowed(observed / result.baseline_p50_ms)}"
 
 
 def _ahead(expected: Expected) -> str:
@@ -130,9 +146,6 @@ def _ahead(expected: Expected) -> str:
     return f"{when}: a bottleneck with a probability of {expected.probability:.0%}, P50 between {between}"
 
 
-def _guards(learned: dict[str, Any]) -> list[str]:
-    rows = [
-        ("yes" if guard["passed"] else "no", guard["name"].replace("_", " "), guard["says"])
-        for guard in learned.get("guards") or ()
-    ]
+def _guards(learned: Judgement) -> list[str]:
+    rows = [("yes" if guard.passed else "no", guard.name.replace("_", " "), guard.says) for guard in learned.guards]
     return text.table(("PASSED", "GUARD", "EXPLANATION"), rows).splitlines() if rows else []

@@ -1,27 +1,28 @@
 """Asset checks: blocking ones before items are opened, and warnings.
 
-Belongs here: the checks, most of them pure functions of frames, and the two steps that run them.
+Belongs here: the checks, most of them pure functions of results, and the two steps that run them.
 Does not: repairing anything. A blocking check that fails ends the run as FAILED (CHECK_FAILED).
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import dagster as dg
-import pandas as pd
 
 from leo_telemetry_pipeline.actions.inert import markdown
-from leo_telemetry_pipeline.analysis.bottlenecks import JUDGED, NOT_JUDGED, is_above
+from leo_telemetry_pipeline.analysis.bottlenecks import JUDGED, NOT_JUDGED, is_over_threshold
 from leo_telemetry_pipeline.defs.assets import history
 from leo_telemetry_pipeline.defs.assets.bottlenecks import BOTTLENECKS
 from leo_telemetry_pipeline.defs.assets.traces import TRACES
 from leo_telemetry_pipeline.defs.names import asset_key
 from leo_telemetry_pipeline.defs.resources import Analysis
-from leo_telemetry_pipeline.store import measure, spans
+from leo_telemetry_pipeline.dimension import DimensionResult
+from leo_telemetry_pipeline.store import span_totals, spans
 from leo_telemetry_pipeline.store.days import DAY, Window, midnight
 from leo_telemetry_pipeline.store.dimensions import NOT_BY_DEFAULT
+from leo_telemetry_pipeline.store.history.span_counts import SpanCount
 
 MOST_SKEWED = 0.01
 MOST_QUARANTINED = 0.01
@@ -36,41 +37,40 @@ class Outcome:
     metadata: dict[str, Any]
 
 
-def unmeasured_types(traces: pd.DataFrame, judged: pd.DataFrame, failed: list[str]) -> list[str]:
+def unmeasured_types(counts: Iterable[SpanCount], judged: Sequence[DimensionResult], failed: list[str]) -> list[str]:
     """Return the span types that have timed spans in the window but no P50."""
-    timed = set(traces.loc[traces["timed_spans"] > 0, "span_type"]) - set(NOT_BY_DEFAULT)
-    return sorted(timed - set(judged["dimension_type"]) - set(failed))
+    timed = {one.span_type for one in counts if one.timed_spans} - set(NOT_BY_DEFAULT)
+    return sorted(timed - {one.dimension_type for one in judged} - set(failed))
 
 
-def not_above_threshold(judged: pd.DataFrame) -> list[str]:
+def not_above_threshold(judged: Iterable[DimensionResult]) -> list[str]:
     """Return the bottlenecks whose P50 does not exceed baseline times multiplier."""
-    found = judged[judged["outcome"] == "bottleneck"]
-    wrong = found[~is_above(found["observed_p50_ms"], found["baseline_p50_ms"], found["multiplier"])]
-    return [f"{a}:{b}" for a, b in zip(wrong["dimension_type"], wrong["dimension_key"], strict=True)]
+    return [one.name for one in judged if one.outcome == "bottleneck" and not is_over_threshold(one)]
 
 
-def uncounted(traces: pd.DataFrame, judged: pd.DataFrame, failed: list[str]) -> dict[str, int]:
+def uncounted(counts: Iterable[SpanCount], judged: Iterable[DimensionResult], failed: list[str]) -> dict[str, int]:
     """Return how many scanned spans have no outcome, by span type.
 
     A surplus is not an error: spans that arrive during the analysis are measured although the scan missed them.
     """
-    known = judged.loc[judged["outcome"].isin((*JUDGED, *NOT_JUDGED))]
-    accounted, scanned = Counter[str](), Counter[str]()
-    for name, spans_judged in zip(known["dimension_type"], known["sample_count"], strict=True):
-        accounted[name] += int(spans_judged)
-    for name, spans_timed in zip(traces["span_type"], traces["timed_spans"], strict=True):
-        if name not in (*NOT_BY_DEFAULT, *failed):
-            scanned[name] += int(spans_timed)
+    accounted, scanned, nameless = Counter[str](), Counter[str](), 0
+    for one in judged:
+        if one.outcome in (*JUDGED, *NOT_JUDGED):
+            accounted[one.dimension_type] += one.sample_count
+        else:
+            nameless += 1
+    for count in counts:
+        if count.span_type not in (*NOT_BY_DEFAULT, *failed):
+            scanned[count.span_type] += count.timed_spans
     # Counter subtraction drops counts that are not positive.
     missing = dict(scanned - accounted)
-    nameless = len(judged) - len(known)
     return missing | ({"dimensions without an outcome": nameless} if nameless else {})
 
 
-def days_without_spans(traces: pd.DataFrame, window: Window) -> list[str]:
+def days_without_spans(counts: Iterable[SpanCount], window: Window) -> list[str]:
     """Return the closed days of the window that have no spans."""
-    days = pd.date_range(window.start.date(), window.end.date(), inclusive="left")
-    return [f"{day:%Y-%m-%d}" for day in days if day not in set(traces["day"])]
+    there = {one.day for one in counts}
+    return [day.isoformat() for day in window.closed_days if day not in there]
 
 
 def _p50s_exist_where_spans_do(analysis: Analysis) -> Outcome:
@@ -100,7 +100,7 @@ def _clocks_agree(analysis: Analysis) -> Outcome:
     if history.method(analysis, TRACES.get(analysis)) == "histogram":
         # With very many spans, one day shows clock skew as well as a week does.
         window = replace(window, start=max(window.start, midnight(window.days[-1] - DAY)))
-    outside, children = measure.count_skewed(analysis.database, window)
+    outside, children = span_totals.count_skewed(analysis.database, window)
     said = f"{outside} of {children} child spans lie more than a second outside their parent"
     return Outcome(outside <= MOST_SKEWED * children, said, {"outside": outside, "children": children})
 
@@ -108,7 +108,7 @@ def _clocks_agree(analysis: Analysis) -> Outcome:
 def _little_is_quarantined(analysis: Analysis) -> Outcome:
     """At most 1 % of the incoming lines were quarantined."""
     put_aside = spans.count_quarantined(analysis.database, analysis.window.start)
-    stored = int(TRACES.get(analysis)["spans"].to_numpy().sum())
+    stored = sum(one.spans for one in TRACES.get(analysis))
     said = f"{put_aside} lines were quarantined and {stored} spans stored: see telemetry_quarantine"
     return Outcome(put_aside <= MOST_QUARANTINED * (stored + put_aside), said, {"quarantined": put_aside})
 

@@ -6,10 +6,11 @@ Does not: the rules of the lifecycle (SQL functions), ending a run that went wel
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -20,7 +21,7 @@ from leo_telemetry_pipeline.defs.names import FIRST_ASSET, LAST_ASSET, RUN_ID_TA
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import runs
 from leo_telemetry_pipeline.store.days import Window
-from leo_telemetry_pipeline.store.runs import LostRun, Run
+from leo_telemetry_pipeline.store.runs import Run
 from leo_telemetry_pipeline.store.server import database
 from leo_telemetry_pipeline.store.server.database import Database
 
@@ -36,14 +37,27 @@ def _nothing_yet() -> dg.Failure:
 
 
 @dataclass
+class Progress:
+    """What the steps of a Dagster run, which share a process, have found so far: all of an analysis that changes.
+
+    ``left`` has, by asset, what it left for later ones (asset.Left); ``errors``, by dimension type, why it could not
+    be measured. ``output_ref`` is what the row ended with. The others belong to defs.assets.history.
+    """
+
+    left: dict[str, Any] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+    output_ref: dict[str, Any] | None = None
+    seen: list[str] | None = None
+    uncounted: list[date] | None = None
+    marked: bool = False
+
+
+@dataclass(frozen=True)
 class Analysis:
     """The analysis that this Dagster run executes.
 
     ``run`` is the row it works on. ``owned``: the row is RUNNING for this Dagster run, and may be written;
     otherwise the tables of the last SUCCEEDED run are computed once more. ``gone`` says why there is nothing to do.
-    ``concluded`` is the ``output_ref`` that its row ended with.
-    ``left`` is what its assets left for later ones (asset.Left).
-    ``seen``, ``uncounted`` and ``marked`` are what defs.assets.history found and did, so that all steps see the same.
     """
 
     database: Database
@@ -53,12 +67,7 @@ class Analysis:
     owned: bool = False
     gone: str | None = None
     dry_window: Window | None = None
-    errors: list[dict[str, str]] = field(default_factory=list)
-    concluded: dict[str, Any] | None = None
-    left: dict[str, Any] = field(default_factory=dict)
-    seen: list[str] | None = None
-    uncounted: list[date] | None = None
-    marked: bool = False
+    progress: Progress = field(default_factory=Progress)
 
     @property
     def is_dry(self) -> bool:
@@ -79,10 +88,12 @@ class Analysis:
         """The Dagster run that the row must still belong to when it is written."""
         return self.dagster_run_id if self.owned else None
 
-    def hold(self, cursor: psycopg2.extensions.cursor) -> None:
-        """Hold an owned row until the cursor's transaction ends. Raises LostRun when it was lost."""
-        if self.owned and self.run is not None:
-            runs.fence(cursor, self.run.run_id, self.dagster_run_id)
+    @property
+    def hold(self) -> Callable[[psycopg2.extensions.cursor], None]:
+        """What holds an owned row until the transaction of a cursor ends. It raises LostRun when the row was lost."""
+        if not self.owned or self.run is None:
+            return runs.fence_nothing
+        return partial(runs.fence, run_id=self.run.run_id, dagster_run_id=self.dagster_run_id)
 
     def annotate(self, notes: dict[str, Any]) -> None:
         """Keep something with the row, where there is one to keep it with."""
@@ -94,57 +105,53 @@ class Analysis:
         run = runs.get(self.database, self.run.run_id) if self.run else None
         return run.metadata.get(name) if run else None
 
+    @property
+    def errors(self) -> list[dict[str, str]]:
+        """Which dimension types could not be measured, and why, as the row has it."""
+        return [{"dimension_type": name, "error": text} for name, text in self.progress.errors.items()]
+
     def note_error(self, dimension_type: str, error: Exception) -> None:
         """Remember that a dimension type could not be measured: the others still count."""
         text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        self.errors = [each for each in self.errors if each["dimension_type"] != dimension_type]
-        self.errors.append({"dimension_type": dimension_type, "error": text})
+        self.progress.errors[dimension_type] = text
         self.annotate({"errors": self.errors})
 
     def forget_error(self, dimension_type: str) -> None:
         """Forget what an execution before this one noted of a dimension type that could be measured now."""
-        left = [each for each in self.errors if each["dimension_type"] != dimension_type]
-        if len(left) < len(self.errors):
-            self.errors = left
-            self.annotate({"errors": left})
+        if self.progress.errors.pop(dimension_type, None) is not None:
+            self.annotate({"errors": self.errors})
 
 
-@dg.resource(description="The row of telemetry_analysis_runs that this run executes, taken before its first step.")
-def analysis(context: dg.InitResourceContext) -> Iterator[Analysis]:
-    """Take the row, beat while the run lasts, and end the row if the run breaks."""
-    settings, run, instance, log = Settings(), context.run, context.instance, context.log
-    assert run is not None
-    assert instance is not None
-    assert log is not None
-    with database.ready(settings) as target, closing(Database(target)) as connection:
-        taken = _take(connection, settings, instance, run, log)
-        if not taken.owned or taken.run is None:
-            yield taken
-            return
-        # Said here and not in a step: what a step prints last, Dagster's `tail` may not bring to the console.
-        log.info("Analysis %s began: %s", taken.run.run_id, _shown(taken.window))
-        heartbeat = Heartbeat(target, connection, taken.run.run_id, run.run_id)
-        heartbeat.start()
-        try:
-            yield taken
-        finally:
-            heartbeat.stop()
-            ending = how_it_ended(instance, run.run_id)
-            if ending is not None and ending.reason_code == LOST and taken.concluded is None:
-                # Its beat has stopped: in half a minute the row counts as lost, and is tried again.
-                if not heartbeat.has_lost_row:
-                    log.error("Analysis %s was cut off and is tried again: %s", taken.run.run_id, ending.error_detail)
-            elif ending is not None and _end(target, taken.run.run_id, run.run_id, ending):
-                said = " ".join(ending.error_detail.split()) or "no more is known"
-                log.error("Analysis %s did not succeed (%s): %s", taken.run.run_id, ending.reason_code, said)
-            elif taken.concluded is not None:
-                log.info("Analysis %s SUCCEEDED: %s", taken.run.run_id, _counted(taken.concluded))
+class AnalysisResource(dg.ConfigurableResource[Analysis]):
+    """The row of telemetry_analysis_runs that this run executes, taken before its first step."""
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Analysis]:
+        """Take the row, beat while the run lasts, and end the row if the run breaks."""
+        settings, run, instance, log = Settings(), context.run, context.instance, context.log
+        assert run is not None
+        assert instance is not None
+        assert log is not None
+        with database.ready(settings) as target, closing(Database(target)) as connection:
+            taken = _take(connection, settings, instance, run, log)
+            if not taken.owned or taken.run is None:
+                yield taken
+                return
+            # Said here and not in a step: what a step prints last, Dagster's `tail` may not bring to the console.
+            log.info("Analysis %s began: %s", taken.run.run_id, _shown(taken.window))
+            heartbeat = Heartbeat(target, connection, taken.run.run_id, run.run_id)
+            heartbeat.start()
+            try:
+                yield taken
+            finally:
+                heartbeat.stop()
+                _conclude(target, taken, taken.run.run_id, instance, heartbeat.has_lost_row, log)
 
 
 def _take(
     connection: Database, settings: Settings, instance: dg.DagsterInstance, run: dg.DagsterRun, log: Any
 ) -> Analysis:
-    taken = Analysis(connection, settings, run.run_id)
+    analysis = Analysis(connection, settings, run.run_id)
     wanted = run.tags.get(RUN_ID_TAG)
     if wanted is not None and run.parent_run_id is None:
         outcome, detail = _patiently(
@@ -156,25 +163,23 @@ def _take(
         if outcome == "WAIT":
             runs.fail_unlaunched(connection, wanted, f"{detail} for over {settings.deadline} s")
         if outcome != "CLAIMED":
-            taken.gone = detail
-            return taken
-        taken.run, taken.owned = runs.get(connection, wanted), True
-        return taken
+            return replace(analysis, gone=detail)
+        return replace(analysis, run=runs.get(connection, wanted), owned=True)
     if not selects(instance, run, LAST_ASSET):
-        taken.run = runs.last_succeeded(connection)
-        return taken
+        return replace(analysis, run=runs.last_succeeded(connection))
     outcome, run_id = _patiently(lambda: _begin(connection, settings, instance, run), None, settings.deadline, log)
     if outcome != "CLAIMED" or run_id is None:
-        taken.gone = (
+        gone = (
             f"another analysis of this scope ran for over {settings.deadline} s"
             if outcome == "WAIT"
             else f"this Dagster run has executed analysis run {run_id} already"
         )
-        return taken
-    taken.run, taken.owned = runs.get(connection, run_id), True
+        return replace(analysis, gone=gone)
+    begun = runs.get(connection, run_id)
     # "Re-execute from failure" does not measure again what could not be measured.
-    taken.errors = list(taken.run.metadata.get("errors") or ()) if taken.run else []
-    return taken
+    noted = (begun.metadata.get("errors") or ()) if begun else ()
+    analysis.progress.errors.update({error["dimension_type"]: error["error"] for error in noted})
+    return replace(analysis, run=begun, owned=True)
 
 
 def _begin(
@@ -215,6 +220,22 @@ def _patiently(take, beat, limit_s: int, log: Any) -> tuple[str, str | None]:
         threading.Event().wait(WAIT_S)
 
 
+def _conclude(
+    target: database.Target, analysis: Analysis, run_id: str, instance: dg.DagsterInstance, has_lost_row: bool, log: Any
+) -> None:
+    """End the row of a run that broke, and say how it went."""
+    ending, output_ref = how_it_ended(instance, analysis.dagster_run_id), analysis.progress.output_ref
+    if ending is not None and ending.reason_code == LOST and output_ref is None:
+        # Its beat has stopped: in half a minute the row counts as lost, and is tried again.
+        if not has_lost_row:
+            log.error("Analysis %s was cut off and is tried again: %s", run_id, ending.error_detail)
+    elif ending is not None and _end(target, run_id, analysis.dagster_run_id, ending):
+        said = " ".join(ending.error_detail.split()) or "no more is known"
+        log.error("Analysis %s did not succeed (%s): %s", run_id, ending.reason_code, said)
+    elif output_ref is not None:
+        log.info("Analysis %s SUCCEEDED: %s", run_id, _counted(output_ref))
+
+
 def _end(target: database.Target, run_id: str, dagster_run_id: str, ending: Ending) -> bool:
     with closing(Database(target)) as connection:
         return runs.fail(connection, run_id, dagster_run_id, ending.reason_code, ending.error_detail)
@@ -238,6 +259,3 @@ class TelemetryDatabase(dg.ConfigurableResource):
         settings = Settings()
         with database.ready(settings) as target, closing(Database(target)) as connection:
             yield connection, settings
-
-
-__all__ = ["Analysis", "LostRun", "TelemetryDatabase", "analysis"]

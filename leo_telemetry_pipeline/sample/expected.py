@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from statistics import median
 
+from leo_telemetry_pipeline.dimension import Dimension
 from leo_telemetry_pipeline.sample.generated import DAYS, SEED, SLOWDOWNS, WINDOW_DAYS, generate
 from leo_telemetry_pipeline.span import Span
 
@@ -20,8 +21,6 @@ RATIO = 1.15
 _NOT_JUDGED = ("wait", "execution")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_MS = 86_400_000
-
-Dimension = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from leo_telemetry_pipeline.dimension import Dimension
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.tracing.context import uuid_text
 
@@ -83,7 +84,7 @@ class Slowdown:
     factor: float
 
     @property
-    def dimension(self) -> tuple[str, str]:
+    def dimension(self) -> Dimension:
         """The type and key of the dimension that names it best."""
         if self.sd_type is None:
             return self.span_type, self.span_name

@@ -5,17 +5,13 @@ Does not: which attributes may be kept at all, or how long a text may be (redact
 Imported by the program that is measured, so expressions are compiled with the first text that needs them.
 """
 
-from leo_telemetry_pipeline.scrub.names import names_secret
+from leo_telemetry_pipeline.scrub.names import LONG, MARK, names_secret
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from leo_telemetry_pipeline.scrub.tools import Tools
 
 __all__ = ["LONG", "MARK", "is_suspicious", "names_secret", "scrub"]
-
-MARK = "[redacted]"
-# From this length on, a text may hold a secret that nothing announces: random letters only.
-LONG = 34
 
 _tools: "Tools | None" = None
 

@@ -1,8 +1,12 @@
 """Names of things that hold a secret: ``api_key``, ``X-Auth-Token``, not ``max_tokens`` or ``secret_scan``.
 
-Belongs here: the words, and judging a name by its last one.
-Does not: values (tools). Imported by the program that is measured, so it imports nothing.
+Belongs here: the words, judging a name by its last one, and what every module here has to know of values.
+Does not: what values look like (kinds, tools). Imported by the program that is measured, so it imports nothing.
 """
+
+MARK = "[redacted]"
+# From this length on, a text may hold a secret that nothing announces: random letters only.
+LONG = 34
 
 # "_" is any separator or none.
 NAMES = (

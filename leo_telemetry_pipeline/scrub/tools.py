@@ -9,9 +9,8 @@ One search for all marks passes nearly every text; a kind's own expression runs 
 import re
 from binascii import Error, a2b_base64
 
-from leo_telemetry_pipeline.scrub import LONG, MARK
 from leo_telemetry_pipeline.scrub.kinds import KINDS, START
-from leo_telemetry_pipeline.scrub.names import NAMES, is_chosen, names_secret
+from leo_telemetry_pipeline.scrub.names import LONG, MARK, NAMES, is_chosen, names_secret
 
 _NO_VALUES = frozenset(("null", "none", "nil", "true", "false", "undefined", "nan"))
 # What stands behind "password:" in code and reports.

@@ -1,6 +1,6 @@
 """Whether the times of a span can be true, and which unit they are in when they are not.
 
-Belongs here: pure rules about numbers. Does not: what happens to such spans (admission, the receiver), or spellings of
+Belongs here: pure rules about numbers. Does not: what happens to such spans (files.admission, web), or spellings of
 times (times).
 """
 

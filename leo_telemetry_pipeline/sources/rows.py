@@ -1,7 +1,7 @@
 """A row of values becomes a Span: what a line of JSON or CSV says, read kindly but never guessed.
 
 Belongs here: spellings of ids and attributes, and the names of columns.
-Does not: spellings of times (times), files, formats and lines (files, csvmap), OTLP (otlp).
+Does not: spellings of times (times), files, formats and lines (files), OTLP (otlp).
 """
 
 import json

@@ -1,7 +1,7 @@
 """Spellings of moments and durations become exact milliseconds, without a float in between.
 
 Belongs here: spellings of nothing, decimal commas, ISO 8601, what Go, SQL and spreadsheets write for times, rounding.
-Does not: units that a column map names (csvmap), whether a time is plausible (plausible).
+Does not: units that a column map names (files.column_maps), whether a time is plausible (plausible).
 
 A value is an int where it is whole, else a Decimal. Moments are cut to milliseconds, durations rounded from the exact
 difference, half up: the same for every source, so that one span is one row whatever it comes from.

@@ -1,7 +1,7 @@
 """A writer's own segment: what is on disk, and in nobody else's hands, until the database has taken it.
 
 Belongs here: which segment a writer appends to, and when one may be removed or left to the drainers.
-Does not: the folder's limits (spool), what is written when (batches, writer).
+Does not: the folder's limits (spool), what is written when (writer).
 
 In durable mode every span passes here first, otherwise only what the database did not take in time. Both kinds are
 ``settled`` when their end is known: a segment whose spans are all stored goes, one with another end is left.

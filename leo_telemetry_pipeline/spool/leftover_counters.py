@@ -1,6 +1,7 @@
 """What processes that ended had counted, as they leave it in the spool's folder.
 
-Belongs here: adding counters, and handing them to a drain that notes them. Does not: what is counted (tally, drain).
+Belongs here: adding counters, and handing them to a drain that notes them. Does not: what is counted
+(writer.counters, drain).
 """
 
 import os

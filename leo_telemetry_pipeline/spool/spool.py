@@ -15,9 +15,6 @@ from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import make_home
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.spool import file_locks, leftover_counters, segments
-from leo_telemetry_pipeline.spool.drain import Drained, drain
-
-__all__ = ["Drained", "Spool", "SpoolError", "drain", "folder_of", "usage", "waiting"]
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # How long an answer holds, good or bad: asking a disk anew for every span would be felt.

@@ -1,4 +1,4 @@
-"""What the system learned to be normal for each dimension of a scope.
+"""Learned baselines of the dimensions of a scope.
 
 Belongs here: statements on ``telemetry_baselines``. Does not: learning (analysis.baselines), what people configured
 (thresholds).
@@ -6,65 +6,29 @@ Belongs here: statements on ``telemetry_baselines``. Does not: learning (analysi
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Any
+from datetime import datetime
 
 from psycopg2.extras import execute_values
 
+from leo_telemetry_pipeline.dimension import Baseline
 from leo_telemetry_pipeline.store.history.watermark import Fence
 from leo_telemetry_pipeline.store.server.database import Database
 
 _AT_ONCE = 1000
 
 
-@dataclass(frozen=True)
-class Baseline:
-    """One row of ``telemetry_baselines``; times in ms, ``window_end`` that of the analysis that last looked at it."""
-
-    dimension_type: str
-    dimension_key: str
-    p50_ms: float
-    multiplier: float
-    regime_start: date | None
-    regime_days: int
-    window_end: datetime | None
-    moved_at: datetime
-    accepted_at: datetime | None
-    evidence: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Learned:
-    """What an analysis learned of a dimension; ``moved`` says in a word what became of the baseline."""
-
-    dimension_type: str
-    dimension_key: str
-    p50_ms: float
-    multiplier: float
-    regime_start: date | None
-    regime_days: int
-    moved: str
-    evidence: dict[str, Any]
-
-
-_COLUMNS = (
-    "dimension_type, dimension_key, p50_ms, multiplier, regime_start, regime_days, window_end, moved_at, accepted_at,"
-    " evidence"
-)
-
-
 def of_scope(database: Database, project: str | None) -> list[Baseline]:
     """Return every baseline that analyses of a scope learned."""
     rows = database.rows(
-        f"SELECT {_COLUMNS} FROM telemetry_baselines WHERE scope_type = %s AND scope_id = %s ORDER BY 1, 2",
+        "SELECT dimension_type, dimension_key, p50_ms, multiplier, regime_start, regime_days, evidence, window_end,"
+        " moved_at, accepted_at FROM telemetry_baselines WHERE scope_type = %s AND scope_id = %s ORDER BY 1, 2",
         _scope(project),
     )
     return [Baseline(*row) for row in rows]
 
 
 def put(
-    database: Database, project: str | None, window_end: datetime, learned: Sequence[Learned], fence: Fence
+    database: Database, project: str | None, window_end: datetime, learned: Sequence[Baseline], fence: Fence
 ) -> None:
     """Keep what an analysis learned, unless one with a later window has looked since; ``fence`` comes first.
 
@@ -87,13 +51,12 @@ def put(
             [
                 (
                     *scope,
-                    one.dimension_type,
-                    one.dimension_key,
+                    *one.dimension,
                     one.p50_ms,
                     one.multiplier,
                     one.regime_start,
                     one.regime_days,
-                    json.dumps(one.evidence | {"moved": one.moved}, allow_nan=False),
+                    json.dumps(one.evidence, allow_nan=False),
                     window_end,
                 )
                 for one in learned

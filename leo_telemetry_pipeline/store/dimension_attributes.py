@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from leo_telemetry_pipeline.dimension import Dimension
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.dimensions import REACH_MS, SPANS_OF_ONE, WAITED_FOR, stored_types
 from leo_telemetry_pipeline.store.server.database import Database
@@ -28,7 +29,7 @@ class Waiting:
 
 
 def medians(
-    database: Database, window: Window, dimension: tuple[str, str], names: Names, of_time: Sequence[str] = ()
+    database: Database, window: Window, dimension: Dimension, names: Names, of_time: Sequence[str] = ()
 ) -> tuple[dict[date, dict[str, float]], dict[date, dict[str, float]]]:
     """Return the median of each measure by day, and for those ``of_time`` that of the rest of the duration in ms.
 
@@ -54,7 +55,7 @@ def medians(
     return found, rests
 
 
-def waiting(database: Database, window: Window, dimension: tuple[str, str]) -> dict[date, Waiting]:
+def waiting(database: Database, window: Window, dimension: Dimension) -> dict[date, Waiting]:
     """Return the waiting for a person that is left out of a dimension's time, by the day on which it began.
 
     These are the spans of type ``wait`` right below its spans, and those beside them that have its name. A dimension of
@@ -96,7 +97,7 @@ def _value(number: int, attributes: Sequence[tuple[str, float]], parameters: dic
     return f"coalesce({', '.join(values)})"
 
 
-def _parameters(database: Database, window: Window, dimension: tuple[str, str]) -> dict[str, object]:
+def _parameters(database: Database, window: Window, dimension: Dimension) -> dict[str, object]:
     span_type, key = dimension
     # Asked by itself: a table of ours cannot be read together with one that is distributed.
     dropped = database.rows("SELECT DISTINCT day FROM telemetry_sealed_days WHERE dropped_at IS NOT NULL")

@@ -1,23 +1,22 @@
-"""What an analysis measured, and how it judged it: a row a dimension of each run.
+"""Results of a run: how each dimension was measured and judged, one row per run and dimension.
 
-Belongs here: statements on ``dimension_p50``. Does not: measuring (measure, buckets), judging (analysis).
+Belongs here: statements on ``dimension_p50``. Does not: measuring (exact_percentiles, history.buckets), judging
+(analysis).
 """
 
 import json
 from collections.abc import Sequence
-from datetime import date
-from typing import Any, NamedTuple
 
 import psycopg2.extensions
 from psycopg2.extras import execute_values
 
+from leo_telemetry_pipeline.dimension import DimensionResult, Judgement
 from leo_telemetry_pipeline.store.runs import fence
 from leo_telemetry_pipeline.store.server.database import Database
 
 _P50 = "dimension_type, dimension_key, sample_count, p50_ms, p90_ms, p95_ms, p99_ms, sum_ms, queue_p50_ms, method"
 _REPLACED = ", ".join(f"{name} = excluded.{name}" for name in _P50.split(", ")[2:])
-_AT_ONCE = 1000
-JUDGEMENT = (
+_JUDGED = (
     "observed_p50_ms",
     "baseline_p50_ms",
     "baseline_source",
@@ -28,25 +27,7 @@ JUDGEMENT = (
     "p_value",
     "evidence_trace_ids",
 )
-
-
-class Judgement(NamedTuple):
-    """How a dimension of a run was measured and judged; times in ms. ``learned`` is what ``put_learned`` stored."""
-
-    sample_count: int
-    p50_ms: float
-    p90_ms: float
-    p95_ms: float
-    p99_ms: float
-    observed_p50_ms: float | None
-    baseline_p50_ms: float | None
-    baseline_source: str | None
-    multiplier: float | None
-    min_samples: int | None
-    outcome: str | None
-    onset_day: date | None
-    p_value: float | None
-    learned: dict[str, Any] | None
+_AT_ONCE = 1000
 
 
 def replace_p50(
@@ -74,29 +55,24 @@ def replace_p50(
         )
 
 
-def put_judgements(database: Database, run_id: str, dagster_run_id: str | None, rows: Sequence[tuple]) -> None:
-    """Store how each dimension of a run was judged; the fence is that of ``replace_p50``.
-
-    Rows: dimension_type, dimension_key, then the columns of JUDGEMENT.
-    """
+def put_judged(database: Database, run_id: str, dagster_run_id: str | None, results: Sequence[DimensionResult]) -> None:
+    """Store how each dimension of a run was judged; the fence is that of ``replace_p50``."""
     with database.transaction() as cursor:
         _fence(cursor, run_id, dagster_run_id)
         execute_values(
             cursor,
-            f"UPDATE dimension_p50 AS p SET {', '.join(f'{name} = judged.{name}' for name in JUDGEMENT)}"
-            f" FROM (VALUES %s) AS judged (run_id, dimension_type, dimension_key, {', '.join(JUDGEMENT)})"
+            f"UPDATE dimension_p50 AS p SET {', '.join(f'{name} = judged.{name}' for name in _JUDGED)}"
+            f" FROM (VALUES %s) AS judged (run_id, dimension_type, dimension_key, {', '.join(_JUDGED)})"
             " WHERE p.run_id = judged.run_id AND p.dimension_type = judged.dimension_type"
             " AND p.dimension_key = judged.dimension_key",
-            [(run_id, *row) for row in rows],
+            [(run_id, *one.dimension, *(getattr(one, name) for name in _JUDGED)) for one in results],
             "(%s::uuid, %s, %s, %s::float8, %s::float8, %s, %s::float8, %s::integer, %s, %s::date, %s::float8,"
             " %s::text[])",
             page_size=_AT_ONCE,
         )
 
 
-def put_learned(
-    database: Database, run_id: str, dagster_run_id: str | None, rows: Sequence[tuple[str, str, dict[str, Any]]]
-) -> None:
+def put_learned(database: Database, run_id: str, dagster_run_id: str | None, judgements: Sequence[Judgement]) -> None:
     """Store how dimensions of a run were judged by their own history; the fence is that of ``replace_p50``."""
     with database.transaction() as cursor:
         _fence(cursor, run_id, dagster_run_id)
@@ -106,46 +82,40 @@ def put_learned(
             "UPDATE dimension_p50 AS p SET learned = l.learned"
             " FROM (VALUES %s) AS l (run_id, dimension_type, dimension_key, learned)"
             " WHERE p.run_id = l.run_id AND p.dimension_type = l.dimension_type AND p.dimension_key = l.dimension_key",
-            [(run_id, *name, json.dumps(learned, allow_nan=False)) for *name, learned in rows],
+            [(run_id, *one.dimension, json.dumps(one.as_json(), allow_nan=False)) for one in judgements],
             "(%s::uuid, %s, %s, %s::jsonb)",
             page_size=_AT_ONCE,
         )
 
 
-def learned(database: Database, run_id: str) -> list[tuple[str, str, dict[str, Any]]]:
+def learned(database: Database, run_id: str) -> list[Judgement]:
     """Return what ``put_learned`` stored."""
-    return database.rows(
+    rows = database.rows(
         "SELECT dimension_type, dimension_key, learned FROM dimension_p50"
         " WHERE run_id = %s::uuid AND learned IS NOT NULL ORDER BY 1, 2",
         (run_id,),
     )
+    return [Judgement.from_json(*row) for row in rows]
 
 
-def judgement(database: Database, run_id: str, dimension_type: str, key: str) -> Judgement | None:
-    """Return how one dimension of a run was judged; None where the run did not measure it."""
+def of_run(database: Database, run_id: str) -> list[DimensionResult]:
+    """Return every dimension of a run, by name, without what was learned of it."""
     rows = database.rows(
-        f"SELECT {', '.join(Judgement._fields)} FROM dimension_p50"
+        f"SELECT {_P50}, {', '.join(_JUDGED)} FROM dimension_p50 WHERE run_id = %s::uuid ORDER BY 1, 2", (run_id,)
+    )
+    return [DimensionResult(*row) for row in rows]
+
+
+def of_dimension(database: Database, run_id: str, dimension_type: str, key: str) -> DimensionResult | None:
+    """Return one dimension of a run, with what was learned of it; None where the run did not measure it."""
+    rows = database.rows(
+        f"SELECT {_P50}, {', '.join(_JUDGED)}, learned FROM dimension_p50"
         " WHERE run_id = %s::uuid AND dimension_type = %s AND dimension_key = %s",
         (run_id, dimension_type, key),
     )
-    return Judgement(*rows[0]) if rows else None
-
-
-def thresholds(database: Database, run_id: str) -> list[tuple[str, str, float, float | None, float | None]]:
-    """Return (type, key, sum in ms, baseline P50 in ms, multiplier) of every dimension of a run."""
-    return database.rows(
-        "SELECT dimension_type, dimension_key, sum_ms, baseline_p50_ms, multiplier FROM dimension_p50"
-        " WHERE run_id = %s::uuid AND outcome IS DISTINCT FROM 'pooled' ORDER BY 1, 2",
-        (run_id,),
-    )
-
-
-def judgements(database: Database, run_id: str) -> list[tuple]:
-    """Return what ``p50`` does, then the columns of JUDGEMENT, for every dimension of a run."""
-    return database.rows(
-        f"SELECT {_P50}, {', '.join(JUDGEMENT)} FROM dimension_p50 WHERE run_id = %s::uuid ORDER BY 1, 2",
-        (run_id,),
-    )
+    for *result, kept in rows:
+        return DimensionResult(*result, learned=kept and Judgement.from_json(dimension_type, key, kept))
+    return None
 
 
 def p50(database: Database, run_id: str, named: Sequence[str], *, others: bool) -> list[tuple]:

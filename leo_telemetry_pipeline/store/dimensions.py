@@ -4,8 +4,9 @@ Belongs here: the one expression for a span's type, its name, its judged time an
 included. Does not: medians, windows, thresholds.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
+from leo_telemetry_pipeline.dimension import OTHER_KEYS, Dimension
 from leo_telemetry_pipeline.redact import HASH
 
 NAMED_ASSETS = ("phase", "gate", "subagent", "handoff", "sd_type", "gate+sd_type")
@@ -14,7 +15,6 @@ GLOBAL = "global"
 
 # A type with more keys than anyone can look at is one whose names carry ids; those with fewest spans are one key.
 MOST_KEYS = 20_000
-OTHER_KEYS = "__other__"
 
 # A wait or a handoff is looked for this long outside the window that its trace touches.
 REACH_MS = 7 * 86_400_000
@@ -53,6 +53,15 @@ def types_to_judge(seen: Iterable[str], named: Iterable[str]) -> list[str]:
     """
     by_default = set(NAMED_ASSETS) | {span_type for span_type in seen if span_type not in NOT_BY_DEFAULT}
     return sorted(by_default | {dimension_type for dimension_type in named if dimension_type != GLOBAL})
+
+
+def to_pool(spans: Mapping[Dimension, int]) -> list[Dimension]:
+    """Return the dimensions that their type has beyond the most keys that it may have, those with fewest spans."""
+    of_type: dict[str, list[str]] = {}
+    for dimension_type, key in sorted(spans, key=lambda dimension: (-spans[dimension], dimension[1])):
+        if key != OTHER_KEYS:
+            of_type.setdefault(dimension_type, []).append(key)
+    return [(dimension_type, key) for dimension_type, keys in of_type.items() for key in keys[MOST_KEYS:]]
 
 
 def types_among(types: Iterable[str], span_types: Collection[str]) -> list[str]:
@@ -156,6 +165,9 @@ FROM (
 ) AS valued
 WHERE value IS NOT NULL"""
 
+# Spans that others depend on: a handoff gives its attributes to its trace; a wait is taken off the time of its parent.
+REACHING = "s.span_type IN ('handoff', 'workflow', 'wait')"
+
 # What workflow_trace_counts keeps of each day, by span type.
 COUNTS = f"""
 SELECT {_DAY} AS day, {_TYPE} AS span_type, coalesce(s.project, '') AS project,
@@ -175,19 +187,7 @@ TRACES = (
     .replace("GROUP BY 1, 2, 3", "GROUP BY 1, 2")
 )
 
-# All spans of some traces, by their own type and name.
-SPAN_COLUMNS = (
-    "trace_id",
-    "span_id",
-    "parent_span_id",
-    "span_type",
-    "span_name",
-    "start_time_ms",
-    "end_time_ms",
-    "duration_ms",
-    "queue_wait_ms",
-    "attributes",
-)
+# All spans of some traces, by their own type and name: ids, type, name, start, end, duration, queue wait, attributes.
 TRACE_SPANS = f"""
 SELECT s.trace_id::text, s.span_id::text, s.parent_span_id::text, {_TYPE}, {_bounded(_NAME)}, s.start_time_ms,
        coalesce(s.end_time_ms, s.start_time_ms + s.duration_ms), {_DURATION}, s.queue_wait_ms, s.attributes

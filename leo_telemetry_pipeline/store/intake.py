@@ -1,7 +1,7 @@
 """Notices about what came in: what was rejected, implausible or unknown, counted until somebody reads it.
 
 Belongs here: the kinds of notices, statements on ``telemetry_intake_notices``.
-Does not: spans (spans), lines that are kept for repair (telemetry_quarantine), what a notice asks for (cli.doctor).
+Does not: spans (spans), lines that are kept for repair (``telemetry_quarantine``), what a notice asks for (cli.doctor).
 """
 
 from collections import Counter

@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg2.extensions
 
+from leo_telemetry_pipeline.dimension import Dimension
 from leo_telemetry_pipeline.store.server.database import Database
 
 OPEN = ("OPEN", "IN_PROGRESS")
@@ -51,7 +52,7 @@ class Item:
         return _moment(window.get("end") if isinstance(window, dict) else None, self.updated_at)
 
     @property
-    def dimension(self) -> tuple[str, str] | None:
+    def dimension(self) -> Dimension | None:
         """The dimension that it is about; None where no analysis opened it."""
         of_type, key = (self.source_detail.get(name) for name in ("dimension_type", "dimension_key"))
         return (of_type, key) if of_type and key and isinstance(of_type, str) and isinstance(key, str) else None

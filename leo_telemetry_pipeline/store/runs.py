@@ -234,6 +234,10 @@ def fence(cursor: psycopg2.extensions.cursor, run_id: str, dagster_run_id: str) 
         raise LostRun(f"analysis run {run_id} is not this Dagster run's any more")
 
 
+def fence_nothing(_cursor: psycopg2.extensions.cursor) -> None:
+    """Hold no row: for an analysis that has none of its own."""
+
+
 def _one(cursor: psycopg2.extensions.cursor) -> Any:
     row = cursor.fetchone()
     return row[0] if row else None

@@ -1,7 +1,7 @@
 """Spans into the span table, each once, and what cannot be one into quarantine.
 
-Belongs here: storing, partitions for what is stored. Does not: measuring what is there (measure), daily history
-(histograms).
+Belongs here: storing, partitions for what is stored. Does not: measuring what is there (exact_percentiles), daily
+history (histograms).
 """
 
 import hashlib

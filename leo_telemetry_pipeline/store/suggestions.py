@@ -1,4 +1,4 @@
-"""Which thresholds people wrote for which dimensions, and what was suggested in their place.
+"""Suggested thresholds, and the dimensions whose configured ones can be tuned.
 
 Belongs here: statements on ``telemetry_suggestions``, and the dimensions that can be tuned. Does not: what fits them
 (analysis.tuning), changing thresholds (thresholds).
@@ -6,49 +6,29 @@ Belongs here: statements on ``telemetry_suggestions``, and the dimensions that c
 
 import json
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass, fields
 
 from psycopg2.extras import execute_values
 
+from leo_telemetry_pipeline.dimension import Dimension, OfDimension, Suggestion
 from leo_telemetry_pipeline.store.server.database import Database
 
 _AT_ONCE = 1000
+# Its evidence is kept as JSON, and when it was applied.
+_COLUMNS = [each.name for each in fields(Suggestion)][:-2]
 
 
-class Written(NamedTuple):
+@dataclass(frozen=True)
+class Written(OfDimension):
     """The threshold of a dimension of which somebody wrote baseline or multiplier; times in ms.
 
     ``source``: the nearest row that has one of the two: key, type or global.
     """
 
-    dimension_type: str
-    dimension_key: str
     source: str
     baseline_p50_ms: float | None
     has_baseline: bool
     multiplier: float | None
-
-
-class Kept(NamedTuple):
-    """A row of ``telemetry_suggestions`` after its run; times in ms."""
-
-    dimension_type: str
-    dimension_key: str
-    source: str
-    current_baseline_p50_ms: float | None
-    current_multiplier: float
-    baseline_p50_ms: float | None
-    multiplier: float | None
-    alarms_a_year_now: float | None
-    alarms_a_year_then: float | None
-    share_over_now: float | None
-    is_slower: bool
-    reason: str
-    evidence: dict[str, Any]
-    is_applied: bool
-
-
-_COLUMNS = ", ".join(Kept._fields[:-1])
 
 
 def rows(database: Database) -> list[tuple[str, str | None]]:
@@ -59,7 +39,7 @@ def rows(database: Database) -> list[tuple[str, str | None]]:
     )
 
 
-def written(database: Database, dimensions: Sequence[tuple[str, str]]) -> list[Written]:
+def written(database: Database, dimensions: Sequence[Dimension]) -> list[Written]:
     """Return the thresholds of those dimensions that somebody wrote one for and that are judged, in their order."""
     found = database.rows(
         """
@@ -82,23 +62,28 @@ def written(database: Database, dimensions: Sequence[tuple[str, str]]) -> list[W
     return [Written(*row) for row in found]
 
 
-def put(database: Database, run_id: str, suggested: Sequence[Kept]) -> None:
+def put(database: Database, run_id: str, suggested: Sequence[Suggestion]) -> None:
     """Keep what was suggested after a run, in place of what was before."""
+    rows = [
+        (run_id, *(getattr(one, name) for name in _COLUMNS), json.dumps(one.evidence, allow_nan=False), one.is_applied)
+        for one in suggested
+    ]
     with database.transaction() as cursor:
         cursor.execute("DELETE FROM telemetry_suggestions WHERE run_id = %s::uuid", (run_id,))
         execute_values(
             cursor,
-            f"INSERT INTO telemetry_suggestions (run_id, {_COLUMNS}, applied_at) VALUES %s",
-            [(run_id, *one[:-2], json.dumps(one.evidence, allow_nan=False), one.is_applied) for one in suggested],
-            f"(%s::uuid{', %s' * (len(Kept._fields) - 2)}, %s::jsonb, CASE WHEN %s THEN now() END)",
+            f"INSERT INTO telemetry_suggestions (run_id, {', '.join(_COLUMNS)}, evidence, applied_at) VALUES %s",
+            rows,
+            f"(%s::uuid{', %s' * len(_COLUMNS)}, %s::jsonb, CASE WHEN %s THEN now() END)",
             page_size=_AT_ONCE,
         )
 
 
-def of_run(database: Database, run_id: str) -> list[Kept]:
+def of_run(database: Database, run_id: str) -> list[Suggestion]:
     """Return what was suggested after a run, by name."""
     found = database.rows(
-        f"SELECT {_COLUMNS}, applied_at IS NOT NULL FROM telemetry_suggestions WHERE run_id = %s::uuid ORDER BY 1, 2",
+        f"SELECT {', '.join(_COLUMNS)}, evidence, applied_at IS NOT NULL FROM telemetry_suggestions"
+        " WHERE run_id = %s::uuid ORDER BY 1, 2",
         (run_id,),
     )
-    return [Kept(*row) for row in found]
+    return [Suggestion(*row) for row in found]

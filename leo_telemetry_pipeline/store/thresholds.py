@@ -1,4 +1,4 @@
-"""What people configured: which value applies to which dimension, and changing it.
+"""Configured thresholds: which value applies to which dimension, and changing it.
 
 Belongs here: statements on ``telemetry_thresholds`` and the function that resolves it.
 Does not: judging anything by it (analysis.bottlenecks).
@@ -6,6 +6,7 @@ Does not: judging anything by it (analysis.bottlenecks).
 
 from collections.abc import Sequence
 
+from leo_telemetry_pipeline.dimension import Dimension, Threshold
 from leo_telemetry_pipeline.store.server.database import Database
 
 VALUES = ("baseline_p50_ms", "multiplier", "min_samples")
@@ -16,13 +17,9 @@ def named_types(database: Database) -> list[str]:
     return [name for (name,) in database.rows("SELECT DISTINCT dimension_type FROM telemetry_thresholds")]
 
 
-def effective(database: Database, dimensions: Sequence[tuple[str, str]]) -> list[tuple]:
-    """Return what applies to each dimension.
-
-    Rows: dimension_type, dimension_key, is_active, baseline_p50_ms, baseline_source, multiplier, min_samples,
-    max_items_per_run, max_items_per_day, cooldown_hours; None where nobody said anything.
-    """
-    return database.rows(
+def effective(database: Database, dimensions: Sequence[Dimension]) -> list[Threshold]:
+    """Return what applies to each dimension."""
+    rows = database.rows(
         """
         SELECT d.of_type, d.of_key, e.is_active, e.baseline_p50_ms, e.baseline_source, e.multiplier, e.min_samples,
                e.max_items_per_run, e.max_items_per_day, e.cooldown_hours
@@ -31,10 +28,11 @@ def effective(database: Database, dimensions: Sequence[tuple[str, str]]) -> list
         """,
         ([a for a, _ in dimensions], [b for _, b in dimensions]),
     )
+    return [Threshold(*row) for row in rows]
 
 
-def multipliers(database: Database, dimensions: Sequence[tuple[str, str]]) -> dict[tuple[str, str], float]:
-    """Return the multiplier that people wrote for each dimension, its type or all; none where nobody did."""
+def multipliers(database: Database, dimensions: Sequence[Dimension]) -> dict[Dimension, float]:
+    """Return the multiplier that people wrote for each dimension, its type or all; absent where nobody did."""
     rows = database.rows(
         """
         SELECT d.of_type, d.of_key, e.multiplier

@@ -9,20 +9,35 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from leo_telemetry_pipeline.tracing.context import Place, here, move
-from leo_telemetry_pipeline.tracing.operation import Operation
 
 # The flags of compiled code, as module `inspect` names them; importing that takes longer than all of ours.
 _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80 | 0x100, 0x200
 
+
+class Timed(Protocol):
+    """A span, as far as a wrapper needs one."""
+
+    def __enter__(self) -> Timed:
+        """Begin it, and make it the place of the running code."""
+        ...
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        """End it, with the error that the block raised, and leave its place."""
+
+    def end(self, kind: type[BaseException] | None = None, error: BaseException | None = None) -> None:
+        """End it, and leave the place of the running code as it is."""
+
+
+Span = TypeVar("Span", bound=Timed)
 # From the arguments of a call to its span; and what to note on the span about the result.
-Make: TypeAlias = Callable[[tuple, dict], Operation]
-Note: TypeAlias = Callable[[Operation, Any], object]
+Make: TypeAlias = Callable[[tuple, dict], Span]
+Note: TypeAlias = Callable[[Span, Any], object]
 
 
-def decorated(function: Any, make: Make, note: Note | None = None) -> Any:
+def decorated(function: Any, make: Make[Span], note: Note[Span] | None = None) -> Any:
     """Return the function with a span around each call; static and class methods stay such.
 
     The span of a generator begins with its first step and ends with it; it has no result to note.
@@ -94,9 +109,9 @@ class _Inside:
         move(self._outer)
 
 
-def _begun(operation: Operation) -> tuple[Operation, _Inside]:
+def _begun(span: Timed) -> tuple[Timed, _Inside]:
     outer = here()
-    span = operation.__enter__()
+    span = span.__enter__()
     inside = _Inside(here())
     move(outer)
     return span, inside

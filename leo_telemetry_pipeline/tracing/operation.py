@@ -16,11 +16,46 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
     from types import TracebackType
-    from typing import Any, TypeVar
-
-    from leo_telemetry_pipeline.tracing.tracer import Recorder, Tracer
+    from typing import Any, Protocol, TypeVar
 
     Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+    class Ids(Protocol):
+        """Where ids come from."""
+
+        def __call__(self, bits: int, /) -> int:
+            """Return that many random bits: 128 for a trace id, 64 for a span id."""
+            ...
+
+    class Now(Protocol):
+        """A clock."""
+
+        def __call__(self) -> int:
+            """Return nanoseconds."""
+            ...
+
+    class Recorder(Protocol):
+        """What takes operations as they begin and end."""
+
+        def begin(self, operation: Operation, /) -> object:
+            """Take notice of an operation that runs from now on."""
+
+        def end(self, operation: Operation, /) -> object:
+            """Take an operation that ended and changes no more."""
+
+    class Source(Protocol):
+        """What an operation needs of the tracer that made it."""
+
+        ids: Ids
+        monotonic_ns: Now
+        project: str
+        recorder: Recorder | None
+        wall_ns: Now
+
+        def span(self, span_type: str, name: str, /, **options: Any) -> Operation:
+            """Return an operation, not begun yet."""
+            ...
+
 
 _MS = 1_000_000
 # A trace id is a UUID of version 4: all bits are random but these.
@@ -59,7 +94,7 @@ class Operation(Place):
     _origin: Operation | None
     _parent: Place | None
     _recorder: Recorder
-    _tracer: Tracer
+    _tracer: Source
     attributes: dict[str, Any]
     duration_ns: int | None
     parent_id: int

@@ -7,7 +7,7 @@ Does not: the recorder of a real program (writer).
 from __future__ import annotations
 
 from leo_telemetry_pipeline import redact
-from leo_telemetry_pipeline.tracing.tracer import to_span
+from leo_telemetry_pipeline.tracing.to_span import to_span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
-"""The trace API: where operations are asked for, and how they become spans.
+"""Tracer: what operations are asked of.
 
-Belongs here: Tracer, the source of ids, and the way from an operation to a Span.
-Does not: what an operation does while it runs (operation), nor what happens to it afterwards (writer, recorder).
+Belongs here: Tracer, and the source of ids.
+Does not: what an operation does while it runs (operation), its span (to_span), what happens to that (writer, recorder).
 Imported by the program that is measured, so it uses nothing that costs time to import.
 """
 
@@ -11,24 +11,14 @@ import _random
 import os
 import time
 
-from leo_telemetry_pipeline.span import LATEST_MS, RESERVED_TYPES, Span
-from leo_telemetry_pipeline.tracing.context import uuid_text
 from leo_telemetry_pipeline.tracing.operation import Operation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
     from typing import Any, Protocol
 
-    class Recorder(Protocol):
-        """What takes operations as they begin and end."""
-
-        def begin(self, operation: Operation, /) -> object:
-            """Take notice of an operation that runs from now on."""
-
-        def end(self, operation: Operation, /) -> object:
-            """Take an operation that ended and changes no more."""
+    from leo_telemetry_pipeline.tracing.operation import Ids, Now, Recorder
 
     class Clock(Protocol):
         """Two clocks: one tells the time, one measures it."""
@@ -59,10 +49,7 @@ if TYPE_CHECKING:
             """Return an operation, not begun yet."""
             ...
 
-    # So many random bits: 128 for a trace id, 64 for a span id.
-    Ids = Callable[[int], int]
 
-_MS = 1_000_000
 # A call of the class would take twice as long.
 _new = object.__new__
 # A source of its own: what the program does to `random` must change no id. Seeded anew in a forked child.
@@ -130,8 +117,8 @@ class Tracer:
     ) -> None:
         self.recorder: Recorder | None = recorder
         self.project: str = project
-        self.wall_ns: Callable[[], int] = time.time_ns if clock is None else clock.wall_ns
-        self.monotonic_ns: Callable[[], int] = time.monotonic_ns if clock is None else clock.monotonic_ns
+        self.wall_ns: Now = time.time_ns if clock is None else clock.wall_ns
+        self.monotonic_ns: Now = time.monotonic_ns if clock is None else clock.monotonic_ns
         self.ids: Ids = _source.getrandbits if ids is None else ids
 
     def span(
@@ -164,46 +151,3 @@ class Tracer:
         )
         made.span_type = span_type
         return made
-
-
-def to_span(operation: Operation) -> Span:
-    """Return the span of an operation, with no end while it runs; never raise.
-
-    Times and durations are whole milliseconds, the duration rounded to the nearest. What cannot be a name or a
-    time becomes the nearest that can.
-    """
-    start_ms = min(max(operation.start_ns // _MS, 0), LATEST_MS)
-    duration_ms = None
-    if operation.duration_ns is not None:
-        duration_ms = min((operation.duration_ns + _MS // 2) // _MS, LATEST_MS - start_ms)
-    return Span(
-        trace_id=uuid_text(operation.trace_id),
-        span_id=uuid_text(operation.span_id),
-        parent_span_id=uuid_text(operation.parent_id) if operation.parent_id else None,
-        workflow_execution_id=_text(operation.workflow_execution_id),
-        sd_id=_text(operation.sd_id),
-        project=_text(operation.project) or "",
-        span_type=_type(operation.span_type),
-        span_name=_text(operation.span_name) or "unnamed",
-        start_time_ms=start_ms,
-        end_time_ms=None if duration_ms is None else start_ms + duration_ms,
-        duration_ms=duration_ms,
-        queue_wait_ms=operation.queue_wait_ms,
-        status=None if duration_ms is None else operation.status,
-        attributes=operation.attributes.copy(),
-    )
-
-
-def _text(value: object) -> str | None:
-    if value is None:
-        return None
-    try:
-        text = str(value)
-    except Exception:  # noqa: BLE001 a program's own __str__ may do anything
-        text = f"<{type(value).__name__}>"
-    return text if text and not text.isspace() else None
-
-
-def _type(value: object) -> str:
-    word = (_text(value) or "span").strip().lower().replace("+", "_")
-    return f"{word}_span" if word in RESERVED_TYPES else word

@@ -1,7 +1,7 @@
 """Between bodies and the keeper: what waits is decoded and stored together, what is large in parts.
 
 Belongs here: in which order, in how many transactions, and until when a request is worked on.
-Does not: HTTP (app), reading bodies (body), where spans go (keeping).
+Does not: HTTP (app), reading bodies (body), where spans go (span_keeper).
 
 One request or group at a time is in memory as objects; the next part is decoded while one is stored.
 """
@@ -20,6 +20,7 @@ from typing import TypeVar
 from leo_telemetry_pipeline import redact
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.sources import plausible
+from leo_telemetry_pipeline.sources.claude.otel_notes import note_of
 from leo_telemetry_pipeline.sources.otlp import otlp
 from leo_telemetry_pipeline.sources.otlp.otlp_span import PART_BODY, Read, whole_of
 from leo_telemetry_pipeline.span import Span
@@ -213,7 +214,7 @@ class Batcher:
         return asyncio.get_running_loop().run_in_executor(self._reader, call)
 
     def _parts_of(self, request: _Request) -> Generator[Read, None, None]:
-        return request.parts_of(request.body.finish(), project=self._project, policy=self._policy, divert=True)
+        return request.parts_of(request.body.finish(), project=self._project, policy=self._policy, divert=note_of)
 
     def _whole(self, request: _Request) -> _Decoded | Exception:
         try:

@@ -102,7 +102,7 @@ def in_words(connection: HTTPConnection, why: str) -> Response:  # noqa: ARG001 
     return PlainTextResponse(f"{why}\n", 403)
 
 
-class Guard:
+class OriginGuard:
     """Lets requests through to an application by rules; ``refuse`` makes the answer to the others."""
 
     def __init__(

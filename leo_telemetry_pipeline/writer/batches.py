@@ -1,7 +1,7 @@
 """Batches of spans on their way to the database or the disk.
 
 Belongs here: the way of each span to one of its ends, stored, spooled or dropped, and counting it there once.
-Does not: when a batch is made, sent or given up (loop), how a segment is kept (journal).
+Does not: when a batch is made, sent or given up (worker_thread), how a segment is kept (spool.journal).
 """
 
 import time

@@ -1,7 +1,7 @@
 """What takes the spans of a program until their writer is there, which a thread makes from the first span on.
 
 Belongs here: holding back what begins and ends meanwhile, handing it over, and the ways a process may fork or end then.
-Does not: the writer, nor which settings it follows (trace). Imported by the program that is measured.
+Does not: the writer, nor which settings it follows (making). Imported by the program that is measured.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from leo_telemetry_pipeline.writer import process_hooks
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Callable
 
     from leo_telemetry_pipeline.tracing.operation import Operation
+    from leo_telemetry_pipeline.tracing.tracer import Tracer
+    from leo_telemetry_pipeline.writer.making import Making
     from leo_telemetry_pipeline.writer.writer import Writer
 else:
     # `collections` itself takes long to import.
@@ -32,23 +33,18 @@ _CLOSE_S = 1.0
 
 
 class FirstSpan:
-    """Stands for the writer, so that importing starts nothing and the first span waits for no import.
+    """Stands for the writer of a tracer, so that importing starts nothing and the first span waits for no import.
 
-    ``make_writer`` returns the writer, or None where nothing is collected; it may not raise. ``replace`` gets the
-    same, to let it take the place of this. ``at_once`` says whether the first span has to wait for it after all.
+    ``making`` makes the writer, or None where nothing is collected, which then takes the place of this.
     """
 
-    def __init__(
-        self,
-        make_writer: Callable[[], Writer | None],
-        replace: Callable[[Writer | None], object],
-        at_once: Callable[[], bool],
-    ) -> None:
+    def __init__(self, tracer: Tracer, making: Making) -> None:
         self.writer: Writer | None = None
         self.begun = False
         self.ended: deque[Operation] = deque()
         self._open: dict[Operation, None] = {}
-        self._make_writer, self._replace, self._at_once = make_writer, replace, at_once
+        self._tracer, self._making = tracer, making
+        tracer.recorder = self
         # Held while the writer is made, and through a fork: a child could never import what a thread was about to.
         self._lock = _thread.RLock()
         self._is_making = self._is_ready = self._in_vain = False
@@ -84,7 +80,7 @@ class FirstSpan:
         self.begun = True
         atexit.unregister(self.close)
         atexit.register(self.close)
-        if not self._at_once():
+        if not self._making.is_urgent():
             try:
                 _thread.start_new_thread(self.prepare, ())
             except RuntimeError:  # no more threads, or the interpreter is about to end
@@ -104,7 +100,7 @@ class FirstSpan:
             if not self._is_ready:
                 self._is_making = True
                 try:
-                    self.writer = self._make_writer()
+                    self.writer = self._making.writer()
                 finally:
                     self._is_making = False
                 self._is_ready = True
@@ -120,6 +116,11 @@ class FirstSpan:
         if self.begun and self.prepare(max(timeout_s, _PREPARE_S)) and self.writer is not None:
             self.writer.close(timeout_s)
 
+    def _replace(self, writer: Writer | None) -> None:
+        # A test may have set a recorder of its own meanwhile.
+        if self._tracer.recorder is self:
+            self._tracer.recorder = writer
+
     def _hand_over_open(self) -> None:
         writer = self.writer
         for operation in list(self._open):
@@ -128,7 +129,7 @@ class FirstSpan:
             writer.begin(operation)
             if operation.duration_ns is not None:
                 # It ended meanwhile, and whoever ended it may not have found it with the writer.
-                writer.open.pop(operation, None)
+                writer.state.open.pop(operation, None)
         self._open.clear()
 
     def _hand_over(self) -> None:

@@ -36,6 +36,7 @@ class Tally:
         self._taken = 0
         self._hands: dict[int, Hand] = {}
         self._first_lost = math.inf
+        self._reported = self.ended()
 
     @property
     def in_hand(self) -> int:
@@ -150,13 +151,19 @@ class Tally:
         """Return the counters of what has its end; call with the lock held."""
         return self.counters(-self.in_hand)
 
+    def take_news(self) -> dict:
+        """Return the counters of what got its end since this was last called."""
+        with self.lock:
+            before, self._reported = self._reported, self.ended()
+            return _difference(self._reported, before)
+
 
 def _is_on_disk(item: object) -> bool:
     # Of what waits in a queue only parts.Kept has a segment.
     return getattr(item, "segment", None) is not None
 
 
-def difference(counters: dict, before: dict) -> dict:
+def _difference(counters: dict, before: dict) -> dict:
     """Return what was counted since ``before``."""
     dropped = {name: count - before["dropped"].get(name, 0) for name, count in counters["dropped"].items()}
     less = {name: counters[name] - before[name] for name in before if name != "dropped"}

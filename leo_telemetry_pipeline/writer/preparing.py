@@ -10,7 +10,7 @@ from leo_telemetry_pipeline.spool.journal import Journal
 from leo_telemetry_pipeline.spool.segments import Segment, removed_line, span_line
 from leo_telemetry_pipeline.spool.spool import Spool, SpoolError
 from leo_telemetry_pipeline.tracing.operation import Operation
-from leo_telemetry_pipeline.tracing.tracer import to_span
+from leo_telemetry_pipeline.tracing.to_span import to_span
 from leo_telemetry_pipeline.writer.counters import Tally
 
 
@@ -55,6 +55,13 @@ class Parts:
             return Kept(span, self.journal.append(span_line(span) + removed_line(removed), 1))
         except SpoolError as error:
             return Kept(span, None, error.reason)
+
+    def put_away(self) -> None:
+        """Leave to the drainers what is on disk, and what was counted since this was last done."""
+        self.journal.close()
+        news = self._tally.take_news()
+        if news["created"] > news["stored"]:
+            self.spool.keep_counters(news)
 
     def leave(self, kept: Kept) -> bool:
         """Leave a span to the drainers, counted; say whether the disk has it."""

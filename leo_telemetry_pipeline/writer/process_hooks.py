@@ -1,19 +1,21 @@
-"""The ways in which a process begins and ends that concern its writers: exits, forks, children of multiprocessing.
+"""Exits, forks, children of multiprocessing: calling back who has to act when a process begins or ends.
 
-Belongs here: being called at those moments. Does not: what is done then (writer).
+Belongs here: knowing those moments. Does not: what is done then, nor by whom: this module knows no writer.
 """
+
+from __future__ import annotations
 
 import atexit
 import os
 import sys
 from _thread import RLock
-from weakref import WeakSet
+from weakref import WeakMethod
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from leo_telemetry_pipeline.writer.writer import Writer
+    from collections.abc import Callable
 
-_writers: "WeakSet[Writer]" = WeakSet()
+_in_children: set[WeakMethod[Callable[[bool], object]]] = set()
 # A child that is forked while a thread imports a module could never import it: forks wait for that moment.
 importing = RLock()
 # A driver sets up OpenSSL with its first connection. A child that is forked meanwhile inherits its locks as a thread
@@ -25,40 +27,26 @@ _LONGEST_CONNECT_S = 1.0
 _in_vain = False
 
 
-class Held:
-    """Holds a lock while something is imported. Raises TimeoutError where what another thread imports seems to hang."""
-
-    def __init__(self, lock: RLock) -> None:
-        self._lock = lock
-
-    def __enter__(self) -> None:
-        if not self._lock.acquire(timeout=_LONGEST_IMPORT_S):
-            raise TimeoutError
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
+def in_forked_child(begin_anew: Callable[[bool], object]) -> None:
+    """Call a method in each child that is forked, as long as its object lives, with whether the child can import."""
+    _in_children.add(WeakMethod(begin_anew, _in_children.discard))
 
 
-def at_forks(writer: "Writer") -> None:
-    """See that a writer begins anew in a child."""
-    _writers.add(writer)
-
-
-def at_exit(writer: "Writer") -> None:
-    """See that a writer closes with its process."""
-    atexit.unregister(writer.close)
-    atexit.register(writer.close)
+def at_exit(close: Callable[[], object]) -> None:
+    """Call a method, once, when the process ends."""
+    atexit.unregister(close)
+    atexit.register(close)
     # Such a child ends by os._exit, without a call to what atexit knows.
     process = sys.modules.get("multiprocessing.process")
     if process is not None and process.parent_process() is not None:
         from multiprocessing.util import Finalize
 
-        Finalize(None, writer.close, exitpriority=-100)
+        Finalize(None, close, exitpriority=-100)
 
 
-def not_at_exit(writer: "Writer") -> None:
-    """Forget that a writer shall be closed."""
-    atexit.unregister(writer.close)
+def not_at_exit(close: Callable[[], object]) -> None:
+    """Forget what ``at_exit`` was told."""
+    atexit.unregister(close)
 
 
 def _before_fork() -> None:
@@ -77,8 +65,9 @@ def _after_fork_in_child() -> None:
     global importing, connecting, _in_vain
     can_import = given_back(importing)
     importing, connecting, _in_vain = RLock(), RLock(), False
-    for writer in list(_writers):
-        writer.begin_anew(can_import=can_import)
+    for method in list(_in_children):
+        if (begin_anew := method()) is not None:
+            begin_anew(can_import)
 
 
 def given_back(lock: RLock) -> bool:

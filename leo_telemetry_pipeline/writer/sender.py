@@ -1,7 +1,7 @@
 """The one thread that waits for the database, so that nothing else has to.
 
 Belongs here: making a sink, handing it one job after another, resting after a failure, giving up on one that hangs.
-Does not: what the jobs are (batches, running), and what else can be done with a span (writer).
+Does not: what the jobs are (batches, open_operations), and what else can be done with a span (writer).
 """
 
 import random

@@ -22,10 +22,10 @@ from leo_telemetry_pipeline.writer.batches import Batch
 from leo_telemetry_pipeline.writer.open_operations import Running
 from leo_telemetry_pipeline.writer.preparing import Kept, Parts
 from leo_telemetry_pipeline.writer.sender import PATIENCE_S, Sender
+from leo_telemetry_pipeline.writer.state import State
 
 if TYPE_CHECKING:
     from leo_telemetry_pipeline.writer.sink import Sink, Stored
-    from leo_telemetry_pipeline.writer.writer import Writer
 
 TICK_S = 0.1
 _HURRIED_TICK_S = 0.02
@@ -42,13 +42,18 @@ class Loop:
     """Runs until its writer is closing and every span has its end."""
 
     def __init__(
-        self, writer: "Writer", parts: Parts, make_sink: "Callable[[], Sink]", prepare: Callable[[], object]
+        self,
+        state: State,
+        parts: Parts,
+        make_sink: "Callable[[], Sink]",
+        prepare: Callable[[], object],
+        open_after_s: float,
     ) -> None:
-        self._writer = writer
+        self._state = state
         self._parts = parts
         self._journal = parts.journal
-        self._sender = Sender(make_sink, prepare, lambda: writer.bell.put(False))
-        self._running = Running(writer.open_after_s, self._open_span)
+        self._sender = Sender(make_sink, prepare, lambda: state.bell.put(False))
+        self._running = Running(open_after_s, self._open_span)
         # Spans before this position were there when the last whole tick ended; ticks in a hurry make nothing older.
         self._aged_to = 0
         self._aged_s = -math.inf
@@ -59,43 +64,43 @@ class Loop:
 
     def run(self) -> None:
         """Work until the writer closes."""
-        writer = self._writer
+        state = self._state
         # The sender may still be counting what it has given back already.
-        while not (writer.closing and (writer.is_over or (self._is_done() and not writer.tally.in_hand))):
+        while not (state.closing and (state.is_over or (self._is_done() and not state.tally.in_hand))):
             self._wait()
             try:
                 self._tick()
             except Exception as error:  # noqa: BLE001 the next tick may do better, and nobody else would
-                writer.trouble = error
+                state.trouble = error
         self._say_goodbye()
 
     def _wait(self) -> None:
         """Wait until there is something to do, and then for more of it to come together."""
-        writer = self._writer
+        state = self._state
         if self._is_idle() and time.monotonic() - self._last_batch_s > PARK_AFTER_S:
-            writer.parked = True
+            state.parked = True
             # Whoever came before this was seen has not rung.
             urgent = self._is_idle() and self._ring(self._until_drain())
-            writer.parked = False
+            state.parked = False
             if urgent:
                 return
-        until = time.monotonic() + (_HURRIED_TICK_S if writer.in_a_hurry else TICK_S)
+        until = time.monotonic() + (_HURRIED_TICK_S if state.in_a_hurry else TICK_S)
         while (left := until - time.monotonic()) > 0:
-            if self._ring(left) or writer.in_a_hurry or len(writer.queue) >= BATCH:
+            if self._ring(left) or state.in_a_hurry or len(state.queue) >= BATCH:
                 return
 
     def _ring(self, timeout_s: float | None) -> bool:
         """Wait for the bell, and say whether it is urgent."""
         try:
-            return self._writer.bell.get(timeout=timeout_s)
+            return self._state.bell.get(timeout=timeout_s)
         except Empty:
             return False
 
     def _is_done(self) -> bool:
-        return not (self._writer.queue or self._sender.jobs)
+        return not (self._state.queue or self._sender.jobs)
 
     def _is_idle(self) -> bool:
-        return self._is_done() and not (self._writer.open or self._running.tells or self._writer.in_a_hurry)
+        return self._is_done() and not (self._state.open or self._running.tells or self._state.in_a_hurry)
 
     def _until_drain(self) -> float | None:
         if self._drain_at_s is None:
@@ -103,37 +108,37 @@ class Loop:
         return max(0.0, max(self._drain_at_s, self._sender.again_s) - time.monotonic())
 
     def _tick(self) -> None:
-        writer, sender = self._writer, self._sender
-        if writer.out_of_time or sender.busy_s() > PATIENCE_S:
+        state, sender = self._state, self._sender
+        if state.out_of_time or sender.busy_s() > PATIENCE_S:
             sender.give_up()
         # Seen before the queue is emptied: what ends meanwhile is still open here, and stored before it is withdrawn.
-        opened = list(writer.open)
+        opened = list(state.open)
         for operation in opened[:-MOST_OPEN]:
             # What is never ended must not be kept for ever; it is not shown any more, and stored if it ends.
-            writer.open.pop(operation, None)
+            state.open.pop(operation, None)
         is_whole = time.monotonic() - self._aged_s >= TICK_S
         self._dispatch(self._aged_to if is_whole else 0)
         self._secure_late()
         if is_whole:
-            self._aged_to, self._aged_s = writer.tally.position(len(writer.queue)), time.monotonic()
+            self._aged_to, self._aged_s = state.tally.position(len(state.queue)), time.monotonic()
         self._journal.release(after_s=LEFT_AFTER_S)
-        if writer.tally.spooled != self._spooled or sender.answered != self._answered:
+        if state.tally.spooled != self._spooled or sender.answered != self._answered:
             # This program, or one before it, left something on disk.
-            self._spooled, self._answered = writer.tally.spooled, sender.answered
+            self._spooled, self._answered = state.tally.spooled, sender.answered
             self._drain_at_s = time.monotonic()
-        if sender.accepts and not writer.queue and not writer.closing:
+        if sender.accepts and not state.queue and not state.closing:
             self._tell(opened)
 
     def _dispatch(self, aged_to: int) -> None:
         """Hand on what waits: to the database as it accepts more, to the disk what lies before ``aged_to``."""
-        writer, sender = self._writer, self._sender
-        while writer.queue and not writer.is_over:
-            aged = aged_to - writer.tally.position(0)
-            if writer.out_of_time or sender.away:
+        state, sender = self._state, self._sender
+        while state.queue and not state.is_over:
+            aged = aged_to - state.tally.position(0)
+            if state.out_of_time or sender.away:
                 self._batch(BATCH).finish(False)
             elif sender.accepts:
                 sender.offer(self._batch(BATCH))
-            elif writer.in_a_hurry and sender.has_room and (aged > 0 or len(writer.queue) >= BATCH):
+            elif state.in_a_hurry and sender.has_room and (aged > 0 or len(state.queue) >= BATCH):
                 # Somebody waits for the database, but shall not do so with spans in memory alone: of many, writing
                 # the last takes a while.
                 batch = self._batch(BATCH)
@@ -152,19 +157,19 @@ class Loop:
 
     def _batch(self, most: int) -> Batch:
         """Take spans from the queue, and make of them what may be stored."""
-        writer, tally = self._writer, self._writer.tally
+        state, tally = self._state, self._state.tally
         self._last_batch_s = time.monotonic()
         with tally.lock:
-            items = [writer.queue.popleft() for _ in range(min(most, len(writer.queue)))]
+            items = [state.queue.popleft() for _ in range(min(most, len(state.queue)))]
             hand = tally.take(len(items))
             removed = tally.take_removed()
         spans: list[Span] = []
         kept: list[Kept] = []
         for item in items:
-            writer.progress += 1
+            self._state.progress += 1
             if isinstance(item, Kept):
                 kept.append(item)
-            elif id(item) in writer.of_parent:
+            elif id(item) in state.of_parent:
                 tally.disown(hand, 1)
             else:
                 try:
@@ -181,7 +186,7 @@ class Loop:
         elif not self._sender.jobs and self._drain_at_s is not None and time.monotonic() >= self._drain_at_s:
             self._drain_at_s = None
             self._journal.release()
-            self._sender.offer(_Bite(self._writer.folder, self._sender.goes_on, self._drained))
+            self._sender.offer(_Bite(str(self._parts.spool.folder), self._sender.goes_on, self._drained))
 
     def _drained(self, drained: Drained | None) -> None:
         """Take note of a bite: None where the database went away meanwhile."""
@@ -200,11 +205,12 @@ class Loop:
         farewell = self._running.farewell()
         if farewell is not None and self._sender.accepts:
             self._sender.offer(farewell)
-            while self._sender.jobs and not self._writer.out_of_time:
+            while self._sender.jobs and not self._state.out_of_time:
                 self._ring(_HURRIED_TICK_S)
-        if self._writer.is_over:
-            self._writer.give_up()
-        self._writer.put_away()
+        if self._state.is_over:
+            self._state.give_up()
+        with suppress(Exception):  # the disk may refuse, and the interpreter be about to end
+            self._parts.put_away()
         self._sender.close()
 
 

@@ -1,21 +1,20 @@
 """The recorder of a real program: what ended is queued here, and taken to the database by threads of its own.
 
 Belongs here: what the measured program calls, and what it may ask. Nothing here raises, waits for a network, or prints.
-Does not: how spans get to the database or the disk (loop, sender, journal), how a process ends (exits).
+Does not: how spans get to the database or the disk (worker_thread, sender, spool.journal), when a process ends
+(process_hooks).
 """
 
 import math
 import time
 from _thread import RLock, get_ident
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
-from queue import SimpleQueue
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from threading import Thread
 
 from leo_telemetry_pipeline.writer import process_hooks
-from leo_telemetry_pipeline.writer.counters import Tally, difference
 from leo_telemetry_pipeline.writer.sink import Unavailable
+from leo_telemetry_pipeline.writer.state import State
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,10 +34,20 @@ _SPOOL_S = 0.15
 _SPOOL_ONE_S = 50e-6
 # And of that, what is kept for leaving the counters.
 _COUNTERS_S = 0.05
-# The longest that an exit waits for imports, and for a disk that goes on taking spans.
-_LATE_S = 5.0
+# Longer than any import takes that ends, and the longest that an exit waits for a disk that goes on taking spans.
+_MAKING_S = 5.0
 # Whether everything has been imported but for what talks to the database.
 _is_loaded = False
+
+
+@contextmanager
+def _held(lock: RLock) -> "Iterator[None]":
+    if not lock.acquire(timeout=_MAKING_S):
+        raise TimeoutError
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class Writer:
@@ -63,8 +72,8 @@ class Writer:
         policy: "Policy | None" = None,
         prepare: Callable[[], object] | None = None,
     ) -> None:
-        self.folder = folder
-        self.open_after_s = open_after_s
+        self._folder = folder
+        self._open_after_s = open_after_s
         self._make_sink = make_sink
         self._project = project
         self._durable = durable
@@ -72,58 +81,51 @@ class Writer:
         self._spool_bytes = spool_bytes
         self._policy = policy
         self._prepare = prepare
-        self.open: dict[Operation, None] = {}
-        # Kept, so that no other operation gets the id of one of them.
-        self.of_parent: dict[int, Operation] = {}
-        self._reset()
-        process_hooks.at_forks(self)
+        self._is_cut_off = False
+        self._begin(State({}))
+        process_hooks.in_forked_child(self._begin_anew)
 
-    def _reset(self) -> None:
-        self.queue: deque[Operation | Span | Kept] = deque()
-        self.bell: SimpleQueue[bool] = SimpleQueue()
-        self.tally = Tally()
-        self.parked = True
-        self._accounted = self.tally.ended()
-        self.closing = self.out_of_time = self._is_closed = self._is_cut_off = False
-        # How many spans the thread has made, and until when it may write them to disk, by time.monotonic().
-        self.progress, self.until_s = 0, math.inf
-        self.trouble: Exception | None = None
+    def _begin(self, state: State) -> None:
+        self.state = state
+        self._is_closed = False
         self._thread: Thread | None = None
         self._making = RLock()
         self._made_by = 0
         self._parts: Parts | None = None
-        self._hurry_to = 0
-        # No room in the queue is how all that is out of the ordinary leaves the quick way.
-        self._room = -1 if self._durable else self._queue_spans
+        # -1 disables the fast path: when durable, and when closing.
+        self._room = -1 if self._durable or state.closing else self._queue_spans
 
     def begin(self, operation: "Operation", /) -> None:
         """Take note of an operation that begins."""
-        self.open[operation] = None
-        if self.parked:
+        state = self.state
+        state.open[operation] = None
+        if state.parked:
             self._wake()
 
     def end(self, operation: "Operation", /) -> None:
         """Take an operation that ended; safe in threads, signal handlers and finalizers."""
-        self.open.pop(operation, None)
-        queue = self.queue
+        state = self.state
+        state.open.pop(operation, None)
+        queue = state.queue
         waiting = len(queue)
         if waiting < self._room:
             queue.append(operation)
-            if self.parked or waiting == _MANY:
+            if state.parked or waiting == _MANY:
                 self._wake()
         else:
             self._put_aside(operation)
 
     def submit(self, spans: "Iterable[Span]", removed: Mapping[str, int] | None = None) -> int:
         """Take spans, and counts of attributes that were not kept, by name; return how many spans were dropped."""
-        self.tally.remember(removed or {})
+        state = self.state
+        state.tally.remember(removed or {})
         dropped = 0
         for span in spans:
-            if len(self.queue) < self._room:
-                self.queue.append(span)
+            if len(state.queue) < self._room:
+                state.queue.append(span)
             else:
                 dropped += not self._put_aside(span)
-        if self.queue and (self.parked or len(self.queue) >= _MANY):
+        if state.queue and (state.parked or len(state.queue) >= _MANY):
             self._wake()
         return dropped
 
@@ -133,147 +135,130 @@ class Writer:
         created = stored + spooled + dropped + queued, at any moment. ``queued`` is not known to have its end yet;
         ``stored`` is in the database; ``spooled`` was left on disk, whoever brings it to the database later.
         """
-        with self.tally.lock:
-            return self.tally.counters(len(self.queue))
+        state = self.state
+        with state.tally.lock:
+            return state.tally.counters(len(state.queue))
 
     def flush(self, timeout_s: float = CLOSE_S) -> bool:
         """Wait until all that ended before is stored or on disk; say whether that came in time and nothing was lost."""
         give_up = time.monotonic() + timeout_s
-        with self.tally.lock:
-            had_losses = self.tally.has_losses
-            self._hurry_to = position = self.tally.position(len(self.queue))
+        state, tally = self.state, self.state.tally
+        with tally.lock:
+            had_losses = tally.has_losses
+            state.hurry_to = position = tally.position(len(state.queue))
         if self._thread is not None:
-            self.bell.put(True)
-        while not self.tally.have_ended(position) and time.monotonic() < give_up:
+            state.bell.put(True)
+        while not tally.have_ended(position) and time.monotonic() < give_up:
             time.sleep(0.002)
-        with self.tally.lock:
+        with tally.lock:
             # What waits while the writer closes is lost without having been in hand.
-            had_losses = had_losses or (self.closing and self.tally.has_losses)
-            return not had_losses and self.tally.are_kept(position, list(self.queue))
+            had_losses = had_losses or (state.closing and tally.has_losses)
+            return not had_losses and tally.are_kept(position, list(state.queue))
 
     def close(self, timeout_s: float = CLOSE_S) -> None:
-        """Bring all that is queued to the database within so long, and the rest to disk; called when the process ends.
+        """Bring all that is queued to the database within ``timeout_s``, and the rest to disk; called at exit.
 
         A disk that goes on taking spans is waited for, one that hangs is not. What ends later goes to disk at once.
         Where spans were not stored, the counters stay for the next drain.
         """
-        # Not got where a thread hangs that makes the parts: then what is queued is counted as lost.
-        self._making.acquire(timeout=max(timeout_s, _LATE_S))
+        state = self.state
+        # Not acquired where a thread hangs that makes the parts: then what is queued is counted as lost.
+        self._making.acquire(timeout=max(timeout_s, _MAKING_S))
         give_up = time.monotonic() + timeout_s
         try:
-            if self.closing:
+            if state.closing:
                 return
             self._allow(give_up - _COUNTERS_S)
-            self.closing = True
+            state.closing = True
         finally:
             process_hooks.given_back(self._making)
         self._room = -1
-        process_hooks.not_at_exit(self)
+        process_hooks.not_at_exit(self.close)
         thread = self._thread
         if thread is not None:
             self._join(thread, give_up)
         # A thread that lives may be waiting for a disk that hangs; nobody else shall do that too.
         is_alone = thread is None or not thread.is_alive()
-        while is_alone and self.queue and time.monotonic() < self.until_s:
-            with self.tally.lock:
-                self.tally.disown(self.tally.take(1), 1)
-                item = self.queue.popleft()
+        while is_alone and state.queue and time.monotonic() < state.until_s:
+            with state.tally.lock:
+                state.tally.disown(state.tally.take(1), 1)
+                item = state.queue.popleft()
             self._leave(item)
-        self.give_up()
+        state.give_up()
         self._is_closed = True
         if is_alone:
-            self.put_away()
+            self._put_away()
 
     def _join(self, thread: Thread, give_up: float) -> None:
-        self.bell.put(True)
-        while thread.is_alive() and give_up - time.monotonic() > _SPOOL_S + _SPOOL_ONE_S * len(self.queue):
+        state = self.state
+        state.bell.put(True)
+        while thread.is_alive() and give_up - time.monotonic() > _SPOOL_S + _SPOOL_ONE_S * len(state.queue):
             thread.join(0.01)
-        self.out_of_time = True
-        self.bell.put(True)
-        latest = time.monotonic() + _LATE_S
+        state.out_of_time = True
+        state.bell.put(True)
+        latest = time.monotonic() + _MAKING_S
         while thread.is_alive() and (now := time.monotonic()) < min(give_up, latest):
-            before = self.progress
+            before = state.progress
             thread.join(min(give_up - now, _SPOOL_S))
-            if not _is_loaded or self.progress > before:
+            if not _is_loaded or state.progress > before:
                 # A busy machine is slow; a disk that hangs stands still.
                 give_up = time.monotonic() + CLOSE_S
                 self._allow(give_up - _COUNTERS_S)
 
     def _allow(self, until_s: float) -> None:
-        self.until_s = until_s
+        self.state.until_s = until_s
         if self._parts is not None:
             self._parts.journal.until_s = until_s
 
-    @property
-    def is_over(self) -> bool:
-        """Whether there is no time left, not even for writing to disk."""
-        return self.out_of_time and time.monotonic() >= self.until_s
-
-    def give_up(self) -> None:
-        """Count unsettled spans as lost, unless they are on disk; later reports on them are ignored."""
-        self.tally.give_up(self.queue)
-
-    def put_away(self) -> None:
-        """Leave to the drainers what is on disk, and what was counted since this was last done."""
+    def _put_away(self) -> None:
         with suppress(Exception):  # the disk may refuse, and the interpreter be about to end
-            if self._parts is not None:
-                self._parts.journal.close()
-            with self.tally.lock:
-                before, self._accounted = self._accounted, self.tally.ended()
-                news = difference(self._accounted, before)
-            if news["created"] > news["stored"]:
-                self._get_parts().spool.keep_counters(news)
+            if self._parts is not None or self.counters()["created"]:
+                self._get_parts().put_away()
 
-    def begin_anew(self, *, can_import: bool = True) -> None:
+    def _begin_anew(self, can_import: bool) -> None:
         """Start from nothing in a child that was forked: what is queued and open here is its parent's.
 
         Without ``can_import``, a thread of the parent was importing what this child would wait for until its end.
         """
-        self.of_parent |= {id(operation): operation for operation in self.open}
-        self.open = {}
-        is_cut_off = self._is_cut_off or not (can_import or _is_loaded)
-        self._reset()
-        if is_cut_off:
-            self._is_cut_off = self.closing = True
-            self.parked, self._room = False, -1
-
-    @property
-    def in_a_hurry(self) -> bool:
-        """Whether somebody waits for the queue to be empty."""
-        return self.closing or not self.tally.have_ended(self._hurry_to)
+        state = State(self.state.of_parent | {id(operation): operation for operation in self.state.open})
+        self._is_cut_off = self._is_cut_off or not (can_import or _is_loaded)
+        if self._is_cut_off:
+            state.closing, state.parked = True, False
+        self._begin(state)
 
     def _put_aside(self, item: "Operation | Span") -> bool:
         """Take what the quick way does not: durable spans, late ones, and those there is no room for; say whether."""
-        if self.closing:
+        state = self.state
+        if state.closing:
             return self._leave(item)
         if not self._durable:
-            self.tally.pass_by("queue_full")
+            state.tally.pass_by("queue_full")
             return False
         if self._made_by == get_ident():
             # A signal handler came between while this thread was making what the disk needs.
-            self.queue.append(item)
+            state.queue.append(item)
             return True
         kept = self._keep(item)
         if kept is None:
             return False
-        if len(self.queue) >= self._queue_spans:
+        if len(state.queue) >= self._queue_spans:
             return self._get_parts().leave(kept)
-        self.queue.append(kept)
-        if self.parked or len(self.queue) == _MANY:
+        state.queue.append(kept)
+        if state.parked or len(state.queue) == _MANY:
             self._wake()
         return True
 
     def _keep(self, item: "Operation | Span | Kept") -> "Kept | None":
         """Put a span on disk in the thread that ended it; None for one that is none, or its parent's."""
-        if id(item) in self.of_parent:
+        if id(item) in self.state.of_parent:
             return None
         removed: dict[str, int] = {}
         try:
             kept = self._get_parts().keep(item, removed)
         except Exception as error:  # noqa: BLE001 one span that cannot be is lost, and counted, alone
-            self.tally.pass_by("out_of_time" if isinstance(error, TimeoutError) else "invalid")
+            self.state.tally.pass_by("out_of_time" if isinstance(error, TimeoutError) else "invalid")
             return None
-        self.tally.remember(removed)
+        self.state.tally.remember(removed)
         return kept
 
     def _leave(self, item: "Operation | Span | Kept") -> bool:
@@ -281,22 +266,22 @@ class Writer:
         kept = self._keep(item)
         is_left = kept is not None and self._get_parts().leave(kept)
         if self._is_closed:
-            self.put_away()
+            self._put_away()
         return is_left
 
     def _wake(self) -> None:
-        self.parked = False
+        self.state.parked = False
         try:
             if self._thread is None:
                 self._start()
         except (RuntimeError, TimeoutError):
             # For now no thread can be started, or the interpreter is about to end: the next span tries again.
-            self.parked = True
+            self.state.parked = True
         else:
-            self.bell.put(False)
+            self.state.bell.put(False)
 
     def _start(self) -> None:
-        with process_hooks.Held(self._making):
+        with _held(self._making):
             if self._thread is not None:
                 return
             self._thread = thread = Thread(target=self._work, name="leo-telemetry-writer", daemon=True)
@@ -306,7 +291,7 @@ class Writer:
                 self._thread = None
                 raise
             finally:
-                process_hooks.at_exit(self)
+                process_hooks.at_exit(self.close)
 
     def _work(self) -> None:
         global _is_loaded
@@ -315,9 +300,9 @@ class Writer:
                 from leo_telemetry_pipeline.writer.worker_thread import Loop
             parts = self._get_parts()
             _is_loaded = True
-            Loop(self, parts, self._make_sink, self._load).run()
+            Loop(self.state, parts, self._make_sink, self._load, self._open_after_s).run()
         except Exception as error:  # noqa: BLE001 nothing is printed; what is queued goes to disk at the end
-            self.trouble = error
+            self.state.trouble = error
 
     def _load(self) -> None:
         if self._prepare is not None:
@@ -327,21 +312,21 @@ class Writer:
     def _get_parts(self) -> "Parts":
         if self._is_cut_off:
             raise TimeoutError
-        with process_hooks.Held(self._making):
+        with _held(self._making):
             if self._parts is None:
                 self._made_by = get_ident()
                 try:
                     self._parts = self._make_parts()
-                    self._parts.journal.until_s = math.inf if self._is_closed else self.until_s
+                    self._parts.journal.until_s = math.inf if self._is_closed else self.state.until_s
                 finally:
                     self._made_by = 0
             return self._parts
 
     def _make_parts(self) -> "Parts":
-        with process_hooks.Held(process_hooks.importing):
+        with _held(process_hooks.importing):
             from leo_telemetry_pipeline import redact
             from leo_telemetry_pipeline.scrub import tools  # noqa: F401  # else imported with the first text
             from leo_telemetry_pipeline.spool.spool import Spool
             from leo_telemetry_pipeline.writer.preparing import Parts
         policy = redact.Policy() if self._policy is None else self._policy
-        return Parts(self.tally, Spool(self.folder, self._spool_bytes), self._project, policy)
+        return Parts(self.state.tally, Spool(self._folder, self._spool_bytes), self._project, policy)

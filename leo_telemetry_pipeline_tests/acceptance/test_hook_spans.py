@@ -15,6 +15,7 @@ from leo_telemetry_pipeline.cli.claude.hook_spans import MANY_NOTES
 from leo_telemetry_pipeline.settings import PREFIX
 from leo_telemetry_pipeline.sources.claude import notebook
 from leo_telemetry_pipeline.span import Span
+from leo_telemetry_pipeline.spool import drain as draining
 from leo_telemetry_pipeline.spool import spool
 from leo_telemetry_pipeline.store import spans
 from leo_telemetry_pipeline.store.server.database import Database
@@ -340,14 +341,14 @@ def run(text: str, command: Sequence[str] = HOOK) -> tuple[int, bytes, bytes]:
     return done.returncode, done.stdout, done.stderr
 
 
-def drain(home: Path, db: Database | None) -> spool.Drained:
+def drain(home: Path, db: Database | None) -> draining.Drained:
     """Empty the spool of a home into a database."""
 
     def store(batch: list[Span], removed: dict[str, int]) -> spans.Stored:
         assert db is not None
         return spans.store(db, batch, removed, source="spool")
 
-    return spool.drain(spool.folder_of(str(home)), store)
+    return draining.drain(spool.folder_of(str(home)), store)
 
 
 def working(home: Path) -> bool:

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.spool.spool import Drained, folder_of, usage
+from leo_telemetry_pipeline.spool.drain import Drained
+from leo_telemetry_pipeline.spool.spool import folder_of, usage
 from leo_telemetry_pipeline.store import spool_drain
 from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests.processes import Done, environment, finished, slowness

@@ -5,13 +5,13 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import datetime, timedelta
+from dataclasses import fields, replace
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import dagster as dg
-import pandas as pd
 import psycopg2
 import pytest
 from dagster._core.definitions.job_base import InMemoryJob
@@ -23,13 +23,14 @@ from leo_telemetry_pipeline.actions import findings
 from leo_telemetry_pipeline.analysis import bottlenecks as judging
 from leo_telemetry_pipeline.analysis import p50
 from leo_telemetry_pipeline.defs import checks, resources
-from leo_telemetry_pipeline.defs.assets import bottlenecks, traces
 from leo_telemetry_pipeline.defs.names import shown
+from leo_telemetry_pipeline.dimension import Bottleneck, DimensionResult
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.span import InvalidSpan
-from leo_telemetry_pipeline.store import dimensions, measure, runs, spans, spool_drain
+from leo_telemetry_pipeline.store import dimensions, exact_percentiles, runs, span_totals, spans, spool_drain
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.history import blocks, histograms, span_counts
+from leo_telemetry_pipeline.store.history.span_counts import SpanCount
 from leo_telemetry_pipeline.store.server.database import Database, Target
 from leo_telemetry_pipeline_tests.builders import (
     DAY,
@@ -354,7 +355,7 @@ def test_spans_that_arrive_while_the_analysis_runs_break_nothing(
 ):
     """Lost: on a busy system every analysis would fail at the check that counts spans."""
     slow(db, "A")
-    before(monkeypatch, measure, "exact_p50", lambda *_: insert_elsewhere(target))
+    before(monkeypatch, exact_percentiles, "of_window", lambda *_: insert_elsewhere(target))
     run = analyse_queued(db)
     assert (run.status, run.error_detail) == ("SUCCEEDED", None)
 
@@ -369,14 +370,7 @@ def insert_elsewhere(target: Target) -> None:
 
 def summary(*keys: str, kind: str = "gate") -> findings.Summary:
     """Say that some dimensions are bottlenecks, the first worst."""
-    bottlenecks = [
-        {
-            "dimension_type": kind, "dimension_key": key, "observed_p50_ms": 500.0, "baseline_p50_ms": 100.0,
-            "baseline_source": "configured", "multiplier": 2.0, "ratio": 5.0 - rank, "sample_count": 10,
-            "evidence_trace_ids": ["t"],
-        }
-        for rank, key in enumerate(keys)
-    ]  # fmt: skip
+    bottlenecks = [Bottleneck(kind, key, 500.0 - rank, 100.0, "configured", 2.0, 10) for rank, key in enumerate(keys)]
     outcomes = dict.fromkeys(("ok", "too_few", "no_baseline", "switched_off", "pooled"), 0) | {"bottleneck": len(keys)}
     return findings.Summary(tuple(bottlenecks), outcomes, 10, 10, "exact", {})
 
@@ -477,7 +471,7 @@ def test_an_analysis_that_raises_ends_failed_and_says_where_and_why(
 @pytest.mark.only_on(EMBEDDED, DEBIAN, reason="a pooler has words of its own for it")
 @pytest.mark.parametrize(
     ("module", "step", "goes_on"),
-    [(span_counts, "by_type_and_day", False), (measure, "exact_p50", False), (spool_drain, "drain", True)],
+    [(span_counts, "by_type_and_day", False), (exact_percentiles, "of_window", False), (spool_drain, "drain", True)],
 )
 def test_an_analysis_whose_database_died_is_tried_again(
     db: Database, server: Server, module: ModuleType, step: str, goes_on: bool, monkeypatch: pytest.MonkeyPatch
@@ -509,24 +503,28 @@ def test_an_analysis_whose_database_died_is_tried_again(
     assert (retry.status, retry.retry_of) == ("QUEUED", run_id)
 
 
-def no_phases(database: Database, window: Any, types: Any, seen: Any, original: Any = measure.exact_p50) -> list[tuple]:
+def no_phases(
+    database: Database, window: Any, types: Any, seen: Any, original: Any = exact_percentiles.of_window
+) -> list[tuple]:
     return [] if "phase" in types else original(database, window, types, seen)
 
 
-def one_less(database: Database, window: Any, types: Any, seen: Any, original: Any = measure.exact_p50) -> list[tuple]:
+def one_less(
+    database: Database, window: Any, types: Any, seen: Any, original: Any = exact_percentiles.of_window
+) -> list[tuple]:
     return [(*each[:2], each[2] - 1, *each[3:]) for each in original(database, window, types, seen)]
 
 
-def all_bad(*args: Any, original: Any = judging.judge) -> pd.DataFrame:
-    return original(*args).assign(outcome="bottleneck")
+def all_bad(*args: Any, original: Any = judging.judge) -> list[DimensionResult]:
+    return [replace(one, outcome="bottleneck") for one in original(*args)]
 
 
 @pytest.mark.parametrize(
     ("module", "name", "instead", "check"),
     [
-        (measure, "exact_p50", no_phases, "p50s_exist_where_spans_do"),
+        (exact_percentiles, "of_window", no_phases, "p50s_exist_where_spans_do"),
         (judging, "judge", all_bad, "bottlenecks_are_above_their_threshold"),
-        (measure, "exact_p50", one_less, "counts_add_up"),
+        (exact_percentiles, "of_window", one_less, "counts_add_up"),
     ],
 )
 def test_a_blocking_check_that_fails_ends_the_run_and_makes_no_items(
@@ -573,7 +571,7 @@ def test_a_type_that_cannot_be_measured_is_named_and_the_others_are_judged(
     """Lost: one slow query would cost people all findings."""
     slow(db, "A")
     slow(db, "DESIGN", span_type="subagent")
-    monkeypatch.setattr(measure, "exact_p50", without("subagent"))
+    monkeypatch.setattr(exact_percentiles, "of_window", without("subagent"))
     run_id = queued(db)
     done = analyse({RUN_ID: run_id})
     assert done.success
@@ -588,7 +586,7 @@ def test_a_type_that_cannot_be_measured_is_named_and_the_others_are_judged(
 
 def without(*failing: str) -> Callable[..., list[tuple]]:
     """Return what measures all but some types, whose query the database cancels for real."""
-    original = measure.exact_p50
+    original = exact_percentiles.of_window
 
     def measured(database: Database, window: Any, types: Any, seen: Any) -> list[tuple]:
         if set(types) & set(failing):
@@ -603,7 +601,7 @@ def test_an_analysis_that_could_measure_nothing_is_no_success(db: Database, monk
     """Lost: a week without findings that looks like a week without bottlenecks, and counts as fresh."""
     slow(db, "A")
     types = ("phase", "gate", "subagent", "handoff", "sd_type", "gate+sd_type")
-    monkeypatch.setattr(measure, "exact_p50", without(*types))
+    monkeypatch.setattr(exact_percentiles, "of_window", without(*types))
     run = analyse_queued(db)
     assert (run.status, run.reason_code) == ("FAILED", "ERROR")
 
@@ -817,7 +815,7 @@ def test_re_execution_from_failure_still_knows_which_types_could_not_be_measured
     slow(db, "A")
     slow(db, "DESIGN", span_type="subagent")
     with monkeypatch.context() as broken:
-        broken.setattr(measure, "exact_p50", without("subagent"))
+        broken.setattr(exact_percentiles, "of_window", without("subagent"))
         broken.setattr(judging, "judge", boom)
         first = analyse({RUN_ID: queued(db)}, instance=instance)
     second = again(instance, first.dagster_run_id, from_failure=True)
@@ -834,7 +832,7 @@ def test_re_execution_of_everything_forgets_the_errors_of_the_first_time(
     """Lost: an analysis without any error would report those of another."""
     slow(db, "DESIGN", span_type="subagent")
     with monkeypatch.context() as broken:
-        broken.setattr(measure, "exact_p50", without("subagent"))
+        broken.setattr(exact_percentiles, "of_window", without("subagent"))
         broken.setattr(judging, "judge", boom)
         first = analyse({RUN_ID: queued(db)}, instance=instance)
     run = row_of(db, again(instance, first.dagster_run_id, from_failure=False))
@@ -944,81 +942,58 @@ def test_a_dry_run_by_history_finds_what_the_analysis_finds(
 # Each check by itself
 
 
-def judged_frame(*rows: tuple[str, str, int, float, float | None, float, str | None]) -> pd.DataFrame:
-    """Make the frame of judgements: type, key, spans, P50, baseline, multiplier, outcome."""
-    return bottlenecks.frame(
-        [
-            (
-                kind,
-                key,
-                n,
-                m,
-                m,
-                m,
-                m,
-                m * n,
-                None,
-                "exact",
-                m,
-                base,
-                "configured",
-                times,
-                10,
-                outcome,
-                None,
-                None,
-                None,
-            )
-            for kind, key, n, m, base, times, outcome in rows
-        ]
-    )
+def judged(*rows: tuple[str, str, int, float | None, float | None, float, str | None]) -> list[DimensionResult]:
+    """Make judged results: type, key, spans, observed P50, baseline, multiplier, outcome."""
+    measured = DimensionResult("", "", 0, 1.0, 1.0, 1.0, 1.0, 1.0, None, "exact", baseline_source="configured")
+    names = ("dimension_type", "dimension_key", "sample_count", "observed_p50_ms", "baseline_p50_ms", "multiplier")
+    return [replace(measured, **dict(zip((*names, "outcome"), row, strict=True))) for row in rows]
 
 
-def traces_frame(*rows: tuple[str, int, int]) -> pd.DataFrame:
-    """Make the frame of what was scanned: span type, spans, spans with a duration."""
-    return traces.frame([(kind, "2026-02-09", n, timed) for kind, n, timed in rows])
+def scanned(*rows: tuple[str, int, int]) -> list[SpanCount]:
+    """Make what was scanned: span type, spans, spans with a duration."""
+    return [SpanCount(kind, date(2026, 2, 9), n, timed) for kind, n, timed in rows]
 
 
-GOOD = judged_frame(("gate", "A", 10, 500.0, 100.0, 2.0, "bottleneck"), ("gate", "B", 3, 5.0, None, 2.0, "too_few"))
+GOOD = judged(("gate", "A", 10, 500.0, 100.0, 2.0, "bottleneck"), ("gate", "B", 3, 5.0, None, 2.0, "too_few"))
 
 
 def test_the_check_of_measured_types_fails_for_a_type_that_has_spans_and_no_median():
     """Lost: a whole kind of work could drop out of the analysis unseen."""
-    assert checks.unmeasured_types(traces_frame(("gate", 13, 13)), GOOD, []) == []
-    assert checks.unmeasured_types(traces_frame(("gate", 13, 13), ("phase", 1, 1)), GOOD, []) == ["phase"]
-    assert checks.unmeasured_types(traces_frame(("gate", 13, 13), ("phase", 1, 1)), GOOD, ["phase"]) == []
-    assert checks.unmeasured_types(traces_frame(("phase", 1, 0), ("wait", 1, 1), ("execution", 1, 1)), GOOD, []) == []
-    assert checks.unmeasured_types(traces_frame(("gate", 1, 1)), judged_frame(), []) == ["gate"]
+    assert checks.unmeasured_types(scanned(("gate", 13, 13)), GOOD, []) == []
+    assert checks.unmeasured_types(scanned(("gate", 13, 13), ("phase", 1, 1)), GOOD, []) == ["phase"]
+    assert checks.unmeasured_types(scanned(("gate", 13, 13), ("phase", 1, 1)), GOOD, ["phase"]) == []
+    assert checks.unmeasured_types(scanned(("phase", 1, 0), ("wait", 1, 1), ("execution", 1, 1)), GOOD, []) == []
+    assert checks.unmeasured_types(scanned(("gate", 1, 1)), judged(), []) == ["gate"]
 
 
 def test_the_check_of_thresholds_fails_for_a_bottleneck_that_is_none():
     """Lost: people would work on what is not slow."""
     assert checks.not_above_threshold(GOOD) == []
     for observed, baseline in ((200.0, 100.0), (1.0, 100.0), (float("nan"), 100.0), (200.0, None)):
-        frame = judged_frame(("gate", "A", 10, observed, baseline, 2.0, "bottleneck"))
+        frame = judged(("gate", "A", 10, observed, baseline, 2.0, "bottleneck"))
         assert checks.not_above_threshold(frame) == ["gate:A"], (observed, baseline)
-    assert checks.not_above_threshold(judged_frame()) == []
+    assert checks.not_above_threshold(judged()) == []
 
 
 def test_the_check_of_counts_fails_when_spans_are_lost_or_a_dimension_has_no_outcome():
     """Lost: half of the spans could vanish between scanning and judging."""
-    assert checks.uncounted(traces_frame(("gate", 15, 13)), GOOD, []) == {}
-    assert checks.uncounted(traces_frame(("gate", 14, 14)), GOOD, []) == {"gate": 1}
-    assert checks.uncounted(traces_frame(("gate", 12, 12)), GOOD, []) == {}
-    assert checks.uncounted(traces_frame(("phase", 2, 2)), GOOD, []) == {"phase": 2}
-    assert checks.uncounted(traces_frame(("phase", 2, 2)), GOOD, ["phase"]) == {}
-    assert checks.uncounted(traces_frame(("wait", 2, 2)), GOOD, []) == {}
-    nameless = judged_frame(("gate", "A", 10, 500.0, 100.0, 2.0, None))
-    assert checks.uncounted(traces_frame(("gate", 10, 10)), nameless, []) != {}
-    assert checks.uncounted(traces_frame(), judged_frame(), []) == {}
+    assert checks.uncounted(scanned(("gate", 15, 13)), GOOD, []) == {}
+    assert checks.uncounted(scanned(("gate", 14, 14)), GOOD, []) == {"gate": 1}
+    assert checks.uncounted(scanned(("gate", 12, 12)), GOOD, []) == {}
+    assert checks.uncounted(scanned(("phase", 2, 2)), GOOD, []) == {"phase": 2}
+    assert checks.uncounted(scanned(("phase", 2, 2)), GOOD, ["phase"]) == {}
+    assert checks.uncounted(scanned(("wait", 2, 2)), GOOD, []) == {}
+    nameless = judged(("gate", "A", 10, 500.0, 100.0, 2.0, None))
+    assert checks.uncounted(scanned(("gate", 10, 10)), nameless, []) != {}
+    assert checks.uncounted(scanned(), judged(), []) == {}
 
 
 def test_the_check_of_days_names_the_closed_days_that_have_no_spans():
     """Lost: collection could stop for days before anybody notices."""
     start = datetime.fromisoformat("2026-02-08T00:00:00+00:00")
     window = Window(start, start + 2 * DAY + timedelta(hours=5))
-    assert checks.days_without_spans(traces_frame(("gate", 1, 1)), window) == ["2026-02-08"]
-    assert checks.days_without_spans(traces_frame(), window) == ["2026-02-08", "2026-02-09"]
+    assert checks.days_without_spans(scanned(("gate", 1, 1)), window) == ["2026-02-08"]
+    assert checks.days_without_spans(scanned(), window) == ["2026-02-08", "2026-02-09"]
 
 
 def test_clocks_are_off_when_children_lie_outside_their_parents_by_over_a_second(db: Database):
@@ -1031,13 +1006,13 @@ def test_clocks_are_off_when_children_lie_outside_their_parents_by_over_a_second
 
     insert(db, [span("phase", "P", 10_000, at=NOON, trace_id=trace_id, span_id=parent)])
     insert(db, [child(0, 10_000), child(-1000, 5), child(10_000, 1000), child(0, None), span("gate", "A", 9)])
-    assert measure.count_skewed(db, week()) == (0, 4)
+    assert span_totals.count_skewed(db, week()) == (0, 4)
     insert(db, [child(-1001, 5), child(10_000, 1001), child(50_000, None)])
-    assert measure.count_skewed(db, week()) == (3, 7)
+    assert span_totals.count_skewed(db, week()) == (3, 7)
 
 
-def test_an_exact_frame_has_text_and_numbers_where_later_steps_expect_them():
-    """Lost: the checks above would pass on frames of other types than the real ones."""
-    assert list(GOOD.columns[: len(p50.COLUMNS)]) == list(p50.COLUMNS)
-    assert GOOD["p50_ms"].dtype == "float64"
-    assert GOOD["sample_count"].dtype == "int64"
+def test_a_row_of_p50s_has_the_columns_of_a_result_that_is_not_judged_yet():
+    """Lost: a P90 that is judged as a P50, once somebody adds a column to one of the two."""
+    assert [each.name for each in fields(DimensionResult)][: len(p50.COLUMNS)] == list(p50.COLUMNS)
+    assert p50.frame([])["p50_ms"].dtype == "float64"
+    assert p50.frame([])["sample_count"].dtype == "int64"

@@ -10,7 +10,7 @@ import pytest
 
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.span import Span
-from leo_telemetry_pipeline.store import collection_stats, measure, open_spans, sink, spans
+from leo_telemetry_pipeline.store import collection_stats, open_spans, sink, span_totals, spans
 from leo_telemetry_pipeline.store.history import histograms, staleness
 from leo_telemetry_pipeline.store.retention import purge
 from leo_telemetry_pipeline.store.retention.purge import What
@@ -334,4 +334,4 @@ def test_a_trace_goes_and_the_history_of_its_days_is_counted_again(db: Database)
     spans.quarantine(db, "f", [(1, "bad", f"trace {gone.trace_id.replace('-', '').upper()}"), (2, "bad", "another")])
     assert purge.purge(db, What(trace_id=gone.trace_id)) == purge.Purged(1, 1)
     assert (midnight(3).date(), "", 1) in history(db)
-    assert measure.count(db, week()) == (5, 5)
+    assert span_totals.count(db, week()) == (5, 5)

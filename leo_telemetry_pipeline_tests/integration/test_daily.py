@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from leo_telemetry_pipeline.analysis import p50, trends
+from leo_telemetry_pipeline.analysis.changes import date_of
 from leo_telemetry_pipeline.defs.assets.learning import daily_p50s
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store.days import Window, after
@@ -117,6 +118,19 @@ def test_days_add_up_to_the_window_that_they_are(db: Database):
     assert found.p50_ms[1, 12] == pytest.approx(p50.from_buckets([one_day], GAMMA)["p50_ms"][0])
 
 
+def test_the_p50_that_is_kept_of_a_day_is_the_one_its_buckets_give(db: Database):
+    """Lost: what is normal would be learned from other numbers than a trend shows."""
+    fill(db)
+    insert(db, [span("phase", "A", value, at=midnight(3)) for value in (0, 0, 0, 7)])
+    histograms.rebuild(db, FORTNIGHT.days, SEEN, SEEN)
+    [(dimension, day, count, p50_ms)], added_up = daily.medians(db, FORTNIGHT, WANTED)
+    found = series(db)
+    assert added_up == [WANTED.index(A)]
+    assert len(day) == np.count_nonzero(found.count[:2])
+    assert count.tolist() == found.count[dimension, day].tolist()
+    assert p50_ms.tolist() == pytest.approx(found.p50_ms[dimension, day].tolist(), rel=1e-12)
+
+
 def test_a_part_day_at_the_end_is_read_up_to_its_moment_whatever_was_counted_of_it(db: Database):
     """Lost: the day so far would hold what came after the window, or nothing."""
     end = midnight(2) + timedelta(hours=12)
@@ -223,7 +237,8 @@ def test_what_is_learned_from_has_the_median_of_each_days_spans(db: Database, pr
         # As days were that were counted before their P50s were kept.
         execute(db, "UPDATE duration_histograms SET p50_ms = NULL WHERE day < %s", (FORTNIGHT.days[5],))
     found = daily_p50s(db, Window(FORTNIGHT.start, FORTNIGHT.end, project), WANTED, SEEN)
-    ours = {(a, b, day.date()): (count, value) for a, b, day, count, value in found.itertuples(index=False)}
+    days = zip(found.place, found.day, found.count, found.p50_ms, strict=True)
+    ours = {(*WANTED[place], date_of(int(day))): (count, value) for place, day, count, value in days}
     wanted = {}
     for dimension in WANTED:
         for day in FORTNIGHT.days:

@@ -38,6 +38,7 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from leo_telemetry_pipeline.actions import findings
+from leo_telemetry_pipeline.dimension import Bottleneck
 from leo_telemetry_pipeline.store.server.database import Database, outside
 from leo_telemetry_pipeline.store.days import Window
 
@@ -78,11 +79,7 @@ class Mortal(Database):
             die()
 
 
-bottlenecks = tuple(
-    {"dimension_type": "gate", "dimension_key": key, "observed_p50_ms": 500.0, "baseline_p50_ms": 100.0,
-     "baseline_source": "configured", "multiplier": 2.0, "ratio": 5.0, "sample_count": 10, "evidence_trace_ids": ["t"]}
-    for key in keys.split(",")
-)
+bottlenecks = tuple(Bottleneck("gate", key, 500.0, 100.0, "configured", 2.0, 10, ["t"]) for key in keys.split(","))
 outcomes = {"ok": 0, "bottleneck": len(bottlenecks), "too_few": 0, "no_baseline": 0, "switched_off": 0, "pooled": 0}
 at = datetime.fromisoformat(end)
 findings.conclude(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from leo_telemetry_pipeline.analysis import p50
 from leo_telemetry_pipeline.span import Span
-from leo_telemetry_pipeline.store import measure, spans
+from leo_telemetry_pipeline.store import exact_percentiles, spans
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.dimensions import observations
 from leo_telemetry_pipeline.store.history import buckets, histograms, span_counts, staleness
@@ -39,7 +39,7 @@ anywhere = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, 
 
 
 def seen(db: Database, window: Window = WEEK) -> list[str]:
-    return sorted({row[0] for row in span_counts.by_type_and_day(db, window)})
+    return sorted({one.span_type for one in span_counts.by_type_and_day(db, window)})
 
 
 SHAPES = {
@@ -81,7 +81,7 @@ def test_history_gives_the_frame_of_the_exact_way_and_medians_within_half_a_perc
     """Lost: the day an installation grows over the limit, its findings would change."""
     drawn = fill(db)
     histograms.rebuild(db, days_of(WEEK), ["gate"], seen(db))
-    exact, got = p50.exact(measure.exact_p50(db, WEEK, ["gate"], seen(db))), counted(db)
+    exact, got = p50.exact(exact_percentiles.of_window(db, WEEK, ["gate"], seen(db))), counted(db)
     assert list(got.columns) == list(exact.columns)
     assert list(got.dtypes) == list(exact.dtypes)
     assert got[["dimension_type", "dimension_key", "sample_count", "sum_ms"]].equals(
@@ -154,7 +154,7 @@ def test_history_knows_projects_apart(db: Database):
     histograms.rebuild(db, days_of(WEEK), ["gate"], seen(db))
     for project in ("shop", ""):
         window = week(WEEK.end, project)
-        exact = p50.exact(measure.exact_p50(db, window, ["gate"], seen(db)))
+        exact = p50.exact(exact_percentiles.of_window(db, window, ["gate"], seen(db)))
         for uncounted in ((), days_of(WEEK)):
             assert counted(db, window, uncounted)["sample_count"].equals(exact["sample_count"])
 
@@ -174,7 +174,7 @@ def test_history_of_combined_and_bare_attribute_types_agrees_with_the_exact_way(
             )
     types = ["gate", "gate+sd_type", "handoff", "sd_type"]
     histograms.rebuild(db, days_of(WEEK), types, seen(db))
-    exact = p50.exact(measure.exact_p50(db, WEEK, types, seen(db)))
+    exact = p50.exact(exact_percentiles.of_window(db, WEEK, types, seen(db)))
     got = counted(db, types=types)
     assert got[["dimension_type", "dimension_key", "sample_count"]].equals(
         exact[["dimension_type", "dimension_key", "sample_count"]]

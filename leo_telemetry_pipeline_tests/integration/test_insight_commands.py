@@ -57,7 +57,7 @@ def test_trends_of_spans_that_no_analysis_has_seen_are_there_and_stay_as_they_ar
     """Lost: whoever has just imported a month would see nothing, or other numbers tomorrow."""
     fill(db)
     printed = say("trends"), say("trends", "gate:GATE_A"), say("trends", "gate:GATE_A", "--json")
-    seen = sorted({row[0] for row in span_counts.by_type_and_day(db, MONTH)})
+    seen = sorted({one.span_type for one in span_counts.by_type_and_day(db, MONTH)})
     histograms.rebuild(db, MONTH.days, ["gate", "phase", "handoff", "subagent", "sd_type", "gate+sd_type"], seen)
     assert (say("trends"), say("trends", "gate:GATE_A"), say("trends", "gate:GATE_A", "--json")) == printed
 

@@ -11,7 +11,7 @@ from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import spans
 from leo_telemetry_pipeline.store.history import blocks, histograms, staleness
 from leo_telemetry_pipeline.store.retention import archive
-from leo_telemetry_pipeline.store.retention.archive import Part
+from leo_telemetry_pipeline.store.retention.rules import Part
 from leo_telemetry_pipeline.store.server import schema_objects
 from leo_telemetry_pipeline.store.server.database import Database, Target
 from leo_telemetry_pipeline_tests.builders import DAY, execute, insert, midnight, one, span

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from leo_telemetry_pipeline.dimension import Baseline
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import baselines, dimension_results, items, runs, spans
 from leo_telemetry_pipeline.store.server.database import Database
@@ -47,7 +48,7 @@ def handoffs(rng: random.Random, days_ago: int, *, design: float = 1.0, count: i
         yield span("subagent", "DESIGN", work[0], at=at + more[1], **ids, **own)
 
 
-def learned(db: Database, name: str = "DESIGN") -> baselines.Baseline:
+def learned(db: Database, name: str = "DESIGN") -> Baseline:
     [kept] = [each for each in baselines.of_scope(db, None) if each.dimension_key == name]
     return kept
 
@@ -123,11 +124,11 @@ def test_five_spans_a_day_are_not_enough_data_and_say_so(db: Database):
         insert(db, handoffs(rng, days_ago, design=3.0 if days_ago <= 5 else 1.0, count=5))
     run = analyse_on(db, 0)
     assert found(run) == {}
-    judgement = dimension_results.judgement(db, run.run_id, "subagent", "DESIGN")
-    assert judgement is not None
-    assert judgement.outcome == "no_baseline"
-    assert judgement.learned is not None
-    assert next(guard["name"] for guard in judgement.learned["guards"] if not guard["passed"]) == "enough_spans"
+    result = dimension_results.of_dimension(db, run.run_id, "subagent", "DESIGN")
+    assert result is not None
+    assert result.outcome == "no_baseline"
+    assert result.learned is not None
+    assert next(guard.name for guard in result.learned.guards if not guard.passed) == "enough_spans"
     assert items.all_items(db) == []
 
 
@@ -140,7 +141,7 @@ def test_a_look_back_neither_uses_nor_changes_what_was_learned_later(db: Databas
     now = learned(db)
     assert now.p50_ms == pytest.approx(2000, rel=0.1)
     back = analyse_on(db, 21)
-    judgement = dimension_results.judgement(db, back.run_id, "subagent", "DESIGN")
-    assert judgement is not None
-    assert judgement.baseline_p50_ms == pytest.approx(4000, rel=0.1)
+    result = dimension_results.of_dimension(db, back.run_id, "subagent", "DESIGN")
+    assert result is not None
+    assert result.baseline_p50_ms == pytest.approx(4000, rel=0.1)
     assert learned(db) == now

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from leo_telemetry_pipeline.analysis import p50
-from leo_telemetry_pipeline.store import measure, spans
+from leo_telemetry_pipeline.dimension import OTHER_KEYS
+from leo_telemetry_pipeline.store import dimensions, exact_percentiles, spans
 from leo_telemetry_pipeline.store.days import Window, after
 from leo_telemetry_pipeline.store.days import midnight as midnight_of
-from leo_telemetry_pipeline.store.dimensions import COUNTS, OTHER_KEYS, observations
+from leo_telemetry_pipeline.store.dimensions import COUNTS, observations
 from leo_telemetry_pipeline.store.history import blocks, buckets, histograms, span_counts, staleness
 from leo_telemetry_pipeline.store.history.watermark import lock
 from leo_telemetry_pipeline.store.retention.purge import What, purge
@@ -125,11 +126,11 @@ def test_a_span_at_a_wrong_time_is_stored_and_counts_once_in_its_own_window(db: 
     day = Window(midnight_of(at.date()), after(at.date()))
     count_up(db, day)
     assert [row[:3] for row in read(db, day)] == [("gate", name, 1)]
-    assert [row[:3] for row in measure.exact_p50(db, day, ["gate"], ["gate"])] == [("gate", name, 1)]
+    assert [row[:3] for row in exact_percentiles.of_window(db, day, ["gate"], ["gate"])] == [("gate", name, 1)]
     for window in (Window(midnight(7), now), Window(day.start - DAY, day.start), Window(day.end, day.end + DAY)):
         inside = window.start <= at < window.end
-        assert len(measure.exact_p50(db, window, ["gate"], ["gate"])) == inside
-    assert sum(row[2] for row in span_counts.by_type_and_day(db, day, [])) == 1
+        assert len(exact_percentiles.of_window(db, window, ["gate"], ["gate"])) == inside
+    assert sum(one.spans for one in span_counts.by_type_and_day(db, day, [])) == 1
 
 
 def one_moment(db: Database):
@@ -142,7 +143,7 @@ def test_of_very_many_keys_those_with_most_spans_are_kept_and_the_rest_is_one(
 ):
     """Lost: a name with an id in it would fill memory and tables, and hide everything else."""
     most_keys = 2_000
-    for module in (buckets, histograms, measure):
+    for module in (dimensions, histograms):
         monkeypatch.setattr(module, "MOST_KEYS", most_keys)
     number = most_keys + 500
     for days_ago in (2, 3):
@@ -161,7 +162,7 @@ def test_of_very_many_keys_those_with_most_spans_are_kept_and_the_rest_is_one(
         (midnight(2).date(), most_keys + 1),
     ]
     by_history = p50.from_buckets(buckets.of_window(db, window, ["gate"], ["gate"]), histograms.GAMMA)
-    exactly = p50.exact(measure.exact_p50(db, window, ["gate"], ["gate"]))
+    exactly = p50.exact(exact_percentiles.of_window(db, window, ["gate"], ["gate"]))
     for measured in (by_history, exactly):
         assert len(measured) == most_keys + 1
         of_key = dict(zip(measured["dimension_key"], measured["sample_count"], strict=True))

@@ -135,7 +135,7 @@ def test_success_is_said_of_a_batch_only_where_all_of_it_was_taken(db: Database,
         raise Unavailable("away")
 
     full = Writer(nowhere, folder=str(tmp_path / "spool"), queue_spans=1)
-    full.parked = False  # the thread does not start, so that nothing leaves the queue
+    full.state.parked = False  # the thread does not start, so that nothing leaves the queue
     exporter = OTelSpanExporter(writer=full)
     assert exporter.export([good]) is SpanExportResult.SUCCESS
     assert exporter.export([other]) is SpanExportResult.FAILURE

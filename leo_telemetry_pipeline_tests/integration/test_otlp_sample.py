@@ -10,7 +10,7 @@ import pytest
 from leo_telemetry_pipeline.redact import Policy
 from leo_telemetry_pipeline.settings import bundled
 from leo_telemetry_pipeline.sources.otlp import otlp
-from leo_telemetry_pipeline.store import measure, spans
+from leo_telemetry_pipeline.store import exact_percentiles, spans
 from leo_telemetry_pipeline.store.days import milliseconds
 from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests.builders import midnight, week
@@ -118,5 +118,5 @@ def test_a_tool_that_waited_an_hour_for_a_person_is_no_slower_than_one_that_did_
         for work_ms in (80, 100, 120):
             bodies = tool(name, work_ms, waited_ms)
             deliver(db, *(bodies if wait_first else reversed(bodies)))
-    measured = measure.exact_p50(db, week(), ["tool"], ["tool", "wait"])
+    measured = exact_percentiles.of_window(db, week(), ["tool"], ["tool", "wait"])
     assert [row[:4] for row in measured] == [("tool", "Bash", 3, 100.0), ("tool", "Read", 3, 100.0)]

@@ -14,8 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from leo_telemetry_pipeline.span import InvalidSpan, Span
-from leo_telemetry_pipeline.store import dimensions, spans, thresholds
-from leo_telemetry_pipeline.store import measure as measuring
+from leo_telemetry_pipeline.store import dimensions, exact_percentiles, spans, thresholds, trace_samples
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.history import span_counts
 from leo_telemetry_pipeline.store.server.database import Database
@@ -38,14 +37,14 @@ anywhere = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, 
 
 
 def seen(db: Database, window: Window = WEEK) -> list[str]:
-    return sorted({row[0] for row in span_counts.by_type_and_day(db, window)})
+    return sorted({one.span_type for one in span_counts.by_type_and_day(db, window)})
 
 
 def measure(db: Database, window: Window = WEEK, types: list[str] | None = None) -> dict[tuple[str, str], tuple]:
     """Return sample_count, p50, p90, p95, p99, sum, queue p50 of every dimension, measured exactly."""
     there = seen(db, window)
     wanted = types or dimensions.types_to_judge(there, thresholds.named_types(db))
-    return {row[:2]: row[2:] for row in measuring.exact_p50(db, window, wanted, there)}
+    return {row[:2]: row[2:] for row in exact_percentiles.of_window(db, window, wanted, there)}
 
 
 def counts(db: Database, window: Window = WEEK) -> dict[tuple[str, str], int]:
@@ -344,9 +343,9 @@ def test_evidence_names_the_slowest_traces_of_a_dimension(db: Database):
     made = spans_of("gate", "A", [5, 50, 40, 30, 1])
     insert(db, [*made, *spans_of("gate", "B", [999])])
     wanted = [made[index].trace_id for index in (1, 2, 3)]
-    found = measuring.evidence(db, WEEK, [("gate", "A")], seen(db))
+    found = trace_samples.longest(db, WEEK, [("gate", "A")], seen(db))
     assert found == {("gate", "A"): wanted}
-    assert measuring.evidence(db, WEEK, [], seen(db)) == {}
+    assert trace_samples.longest(db, WEEK, [], seen(db)) == {}
 
 
 def test_evidence_names_three_traces_also_when_the_slowest_spans_are_all_of_one(db: Database):
@@ -355,5 +354,5 @@ def test_evidence_names_three_traces_also_when_the_slowest_spans_are_all_of_one(
     bad = spans_of("gate", "A", [100, 99, 98], trace_id=one)
     others = spans_of("gate", "A", [50, 40])
     insert(db, [*bad, *others])
-    found = measuring.evidence(db, WEEK, [("gate", "A")], seen(db))
+    found = trace_samples.longest(db, WEEK, [("gate", "A")], seen(db))
     assert found["gate", "A"] == [one, others[0].trace_id, others[1].trace_id]

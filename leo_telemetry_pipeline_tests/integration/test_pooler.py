@@ -12,7 +12,8 @@ import pytest
 
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.spool.spool import Spool, drain, folder_of
+from leo_telemetry_pipeline.spool.drain import drain
+from leo_telemetry_pipeline.spool.spool import Spool, folder_of
 from leo_telemetry_pipeline.store import runs, spans, spool_drain
 from leo_telemetry_pipeline.store.server import dagster_home
 from leo_telemetry_pipeline.store.server.database import Database, Target, outside, prepare_for_dagster

@@ -11,8 +11,8 @@ import psycopg2
 import pytest
 
 from leo_telemetry_pipeline.actions import findings
+from leo_telemetry_pipeline.dimension import Baseline, Bottleneck, DimensionResult, Judgement
 from leo_telemetry_pipeline.store import baselines, dimension_results, runs
-from leo_telemetry_pipeline.store.baselines import Learned
 from leo_telemetry_pipeline.store.server.database import Database, Target
 from leo_telemetry_pipeline_tests.builders import (
     back_date,
@@ -476,27 +476,20 @@ def tables(db: Database) -> dict[str, list[tuple]]:
 
 P50_ROW = ("gate", "A", 10, 5.0, 5.0, 5.0, 5.0, 50.0, None, "exact")
 SUMMARY = findings.Summary(
-    bottlenecks=(
-        {
-            "dimension_type": "gate", "dimension_key": "A", "observed_p50_ms": 5.0, "baseline_p50_ms": 1.0,
-            "baseline_source": "configured", "multiplier": 2.0, "ratio": 5.0, "sample_count": 10,
-            "evidence_trace_ids": None,
-        },
-    ),
+    bottlenecks=(Bottleneck("gate", "A", 5.0, 1.0, "configured", 2.0, 10),),
     outcomes={"ok": 0, "bottleneck": 1, "too_few": 0, "no_baseline": 0, "switched_off": 0, "pooled": 0},
     largest_sample=10, needed_sample=10, p50_method="exact", pooled={},
 )  # fmt: skip
 
-LEARNED = Learned("gate", "A", 5.0, 1.2, None, 14, "learned", {})
+LEARNED = Baseline("gate", "A", 5.0, 1.2, None, 14, {"moved": "learned"})
+JUDGED = DimensionResult(*P50_ROW, 5.0, 1.0, "configured", 2.0, 10, "bottleneck", None, None, [])
 
 WRITES = {
     "annotations": lambda db, run_id, mine: runs.annotate(db, run_id, mine, {"a": 1}),
     "P50s": lambda db, run_id, mine: dimension_results.replace_p50(db, run_id, mine, ["gate"], [P50_ROW]),
-    "judgements": lambda db, run_id, mine: dimension_results.put_judgements(
-        db, run_id, mine, [("gate", "A", 5.0, 1.0, "configured", 2.0, 10, "bottleneck", None, None, [])]
-    ),
+    "judgements": lambda db, run_id, mine: dimension_results.put_judged(db, run_id, mine, [JUDGED]),
     "what days say": lambda db, run_id, mine: dimension_results.put_learned(
-        db, run_id, mine, [("gate", "A", {"outcome": "ok"})]
+        db, run_id, mine, [Judgement("gate", "A", (), True)]
     ),
     "baselines": lambda db, run_id, mine: baselines.put(
         db, None, midnight(), [LEARNED], partial(runs.fence, run_id=run_id, dagster_run_id=mine)

@@ -15,7 +15,7 @@ from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.sources.files import parquet
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import spans
-from leo_telemetry_pipeline.store.retention import archive, maintenance, partitions
+from leo_telemetry_pipeline.store.retention import archive, maintenance, partitions, rules
 from leo_telemetry_pipeline.store.server.database import Database, Target
 from leo_telemetry_pipeline_tests.builders import (
     execute,
@@ -416,5 +416,5 @@ def test_a_file_is_not_written_again_by_whoever_comes_late(db: Database, tmp_pat
     written = path.read_bytes()
     [(day, before, archive_id)] = db.rows("SELECT day, sealed_before, archive_id::text FROM telemetry_sealed_days")
     with pytest.raises(partitions.Busy):
-        archive.write(db, archive.Part(day, 1, None, before, archive_id), tmp_path)
+        archive.write(db, rules.Part(day, 1, None, before, archive_id), tmp_path)
     assert path.read_bytes() == written

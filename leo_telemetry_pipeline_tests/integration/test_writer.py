@@ -14,7 +14,8 @@ import pytest
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.spool import drain as drains
 from leo_telemetry_pipeline.spool import leftover_counters
-from leo_telemetry_pipeline.spool.spool import Drained, Spool, drain, folder_of, usage
+from leo_telemetry_pipeline.spool.drain import Drained, drain
+from leo_telemetry_pipeline.spool.spool import Spool, folder_of, usage
 from leo_telemetry_pipeline.store import open_spans, spans
 from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline.store.sink import DatabaseSink, connect
@@ -81,7 +82,7 @@ def making(door: Door, folder: str) -> Iterator[Make]:
     yield make
     for writer in made:
         writer.close()
-        assert writer.trouble is None
+        assert writer.state.trouble is None
         counters = writer.counters()
         assert counters["created"] == ended(counters) + counters["queued"]
 
@@ -146,7 +147,7 @@ def test_spans_that_keep_coming_wake_no_thread_and_the_first_after_a_rest_does(m
         time.sleep(3 * worker_thread.TICK_S)
     assert woken == [writer]
     monkeypatch.setattr(worker_thread, "PARK_AFTER_S", 0.1)
-    until(lambda: writer.parked, "the thread rests")
+    until(lambda: writer.state.parked, "the thread rests")
     ids += emit(writer, 1)
     assert len(woken) == 2
     until(lambda: sorted(stored(db)) == sorted(ids), "the last one is stored")
@@ -173,7 +174,7 @@ def test_a_span_that_cannot_be_is_counted_and_keeps_no_other_out(make, db):
 def test_a_full_queue_drops_and_counts(make_away):
     """Lost: the memory of a program that ends spans faster than any database takes them; or the number of the lost."""
     writer = make_away(queue_spans=10)
-    writer.parked = False  # the thread does not start, so that nothing leaves the queue
+    writer.state.parked = False  # the thread does not start, so that nothing leaves the queue
     emit(writer, 25)
     assert writer.submit([span()]) == 1
     assert writer.counters() == {
@@ -202,7 +203,7 @@ def test_counters_add_up_at_any_moment(make):
         seen = counters["created"]
     for thread in threads:
         thread.join()
-    assert writer.flush(20) is not writer.tally.has_losses
+    assert writer.flush(20) is not writer.state.tally.has_losses
     counters = writer.counters()
     assert (counters["created"], counters["queued"]) == (12_000, 0)
 
@@ -306,7 +307,7 @@ def test_operations_that_never_end_are_not_kept_for_ever(make, monkeypatch):
     writer = make()
     tracer = Tracer(writer)
     begun = [copy_context().run(tracer.gate("A").__enter__) for _ in range(30)]
-    until(lambda: len(writer.open) == 10, "the oldest are let go")
+    until(lambda: len(writer.state.open) == 10, "the oldest are let go")
     for operation in begun:
         operation.end()
     assert writer.flush(10)
@@ -340,7 +341,7 @@ def test_durable_spans_are_on_disk_when_they_ended_and_gone_when_stored(make, db
 def test_durable_spans_for_which_memory_has_no_room_are_left_on_disk(make, db, folder):
     """Lost: spans that are safe on disk, and dropped all the same."""
     writer = make(durable=True, queue_spans=10)
-    writer.parked = False  # the thread does not start, so that nothing leaves the queue
+    writer.state.parked = False  # the thread does not start, so that nothing leaves the queue
     ids = emit(writer, 25)
     assert writer.counters() == {"created": 25, "stored": 0, "spooled": 15, "dropped": {}, "queued": 10}
     writer.close()
@@ -390,7 +391,7 @@ def test_what_neither_database_nor_disk_takes_is_counted_by_reason(make_away, fo
     writer = make_away(spool_bytes=50_000)
     for _ in range(10):
         emit(writer, 100)
-        assert writer.flush(10) is not writer.tally.has_losses
+        assert writer.flush(10) is not writer.state.tally.has_losses
     counters = writer.counters()
     assert counters["spooled"] > 0
     assert counters["dropped"] == {"spool_full": 1_000 - counters["spooled"]}
@@ -516,12 +517,12 @@ def test_counters_that_somebody_holds_hold_no_exit(make_away, folder):
 def test_a_flush_is_not_done_for_spans_that_came_later(make_away):
     """Lost: the spans before a flush that said they are safe, while later ones were dropped."""
     writer = make_away(queue_spans=5)
-    writer.parked = False  # the thread does not start, so that nothing leaves the queue
+    writer.state.parked = False  # the thread does not start, so that nothing leaves the queue
     emit(writer, 5)
     said: list[bool] = []
     thread = threading.Thread(target=lambda: said.append(writer.flush(0.5)))
     thread.start()
-    until(lambda: writer._hurry_to, "the flush waits")
+    until(lambda: writer.state.hurry_to, "the flush waits")
     emit(writer, 20)
     thread.join()
     assert said == [False]

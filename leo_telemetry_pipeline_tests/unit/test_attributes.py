@@ -1,10 +1,10 @@
 """Which attribute tells slow spans from fast ones."""
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from leo_telemetry_pipeline.analysis.attributes import Separator, separate, slow_cut, with_trace_attributes
+from leo_telemetry_pipeline.analysis.critical_path import TraceSpan
 
 
 def drawn(count: int = 400, seed: int = 0) -> tuple[list[dict], np.ndarray]:
@@ -85,16 +85,12 @@ def test_a_span_is_slow_above_the_middle_of_both_medians():
 
 def test_spans_take_what_they_lack_from_the_handoff_of_their_trace():
     """Lost: sd_type separates nothing, for only handoffs have it."""
-    spans = pd.DataFrame(
-        {
-            "trace_id": ["1", "1", "2"],
-            "span_type": ["gate", "handoff", "gate"],
-            "start_time_ms": [5, 1, 1],
-            "attributes": [{"model": "x"}, {"sd_type": "docs", "model": "y"}, None],
-            "host": ["one", None, float("nan")],
-        }
-    )
-    assert with_trace_attributes(spans)["attributes"].tolist() == [
+    spans = [
+        TraceSpan("1", "a", None, "gate", "G", 5, 9, None, attributes={"model": "x"}, host="one"),
+        TraceSpan("1", "b", None, "handoff", "H", 1, 9, None, attributes={"sd_type": "docs", "model": "y"}),
+        TraceSpan("2", "c", None, "gate", "G", 1, 9, None),
+    ]
+    assert [one.attributes for one in with_trace_attributes(spans)] == [
         {"sd_type": "docs", "model": "x", "host": "one"},
         {"sd_type": "docs", "model": "y"},
         {},

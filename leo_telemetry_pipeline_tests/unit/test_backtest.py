@@ -19,17 +19,17 @@ from leo_telemetry_pipeline.analysis.backtest import (
     verdict,
     with_learning,
 )
-from leo_telemetry_pipeline.analysis.forecast import Calibration, History
+from leo_telemetry_pipeline.analysis.forecast import Calibration, ForecastInput
 
 TODAY = 20_089
 
 
-def history(p50: np.ndarray, key: str = "A", baseline: float | None = 1000.0, week_ms: float = 1.0) -> History:
+def history(p50: np.ndarray, key: str = "A", baseline: float | None = 1000.0, week_ms: float = 1.0) -> ForecastInput:
     days = np.arange(TODAY - len(p50) + 1, TODAY + 1)
-    return History("gate", key, days, np.full(len(p50), 50), p50, baseline, 1.4, week_ms)
+    return ForecastInput("gate", key, days, np.full(len(p50), 50), p50, baseline, 1.4, week_ms)
 
 
-def drifting(count: int = 12, seed: int = 3) -> list[History]:
+def drifting(count: int = 12, seed: int = 3) -> list[ForecastInput]:
     """Make dimensions that pass their thresholds at different times, each at its own pace."""
     rng = np.random.default_rng(seed)
     day = np.arange(90)
@@ -86,7 +86,9 @@ def test_nothing_that_came_later_changes_what_was_said_on_a_day():
     """Lost: a backtest that knows the future, and promises what no forecast can hold."""
     origin = TODAY - 28
     changed = [
-        History(*one.dimension, one.days, one.counts, np.where(one.days > origin, 9e6, one.p50_ms), 1000.0, 1.4, 1.0)
+        ForecastInput(
+            *one.dimension, one.days, one.counts, np.where(one.days > origin, 9e6, one.p50_ms), 1000.0, 1.4, 1.0
+        )
         for one in drifting()
     ]
     said = []
@@ -170,7 +172,7 @@ def test_only_those_with_most_time_are_tested():
         [history(np.array([5.0]))],
     ],
 )
-def test_too_little_history_is_said_and_teaches_nothing(histories: list[History]):
+def test_too_little_history_is_said_and_teaches_nothing(histories: list[ForecastInput]):
     """Lost: a new installation sees a crash, or a verdict from three forecasts."""
     tested = backtest(histories, TODAY)
     assert tested.verdict.startswith("Not enough history to judge the forecast:")

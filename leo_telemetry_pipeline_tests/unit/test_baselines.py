@@ -1,66 +1,82 @@
 """What is learned to be normal, when that moves, and what is judged slow by it."""
 
-from datetime import UTC, datetime, timedelta
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from leo_telemetry_pipeline.analysis import baselines, judgement
-from leo_telemetry_pipeline.analysis.bottlenecks import LEARNED_COLUMNS
+from leo_telemetry_pipeline.analysis import baselines, judgement, levels
+from leo_telemetry_pipeline.analysis.levels import DailyP50s
+from leo_telemetry_pipeline.dimension import Baseline, Judgement
 
 FIRST = datetime(2026, 1, 5, tzinfo=UTC)
-KEY = ["dimension_type", "dimension_key"]
+FIRST_DAY = FIRST.toordinal() - date(1970, 1, 1).toordinal()
 GUARDS = ["enough_spans", "enough_days", "changed", "large_enough", "separated", "confirmed", "false_discoveries"]
-NOTHING = pd.DataFrame(columns=[*KEY, "p50_ms", "multiplier", "regime_start", "regime_days"])
 
 
-def daily(
-    *levels: tuple[int, float], key: str = "G", spans: int = 50, seed: int = 1, noise: float = 0.05
-) -> pd.DataFrame:
+def daily(*steps: tuple[int, float], key: str = "G", spans: int = 50, seed: int = 1, noise: float = 0.05) -> DailyP50s:
     """Make days from a Monday on: so many days at each level in ms."""
-    level = np.concatenate([np.full(days, ms) for days, ms in levels])
+    level = np.concatenate([np.full(days, ms) for days, ms in steps])
     p50_ms = level * np.exp(noise * np.random.default_rng(seed).standard_normal(len(level)))
-    days = pd.date_range(FIRST.replace(tzinfo=None), periods=len(level))
-    columns = {"dimension_type": "gate", "dimension_key": key, "day": days, "count": spans, "p50_ms": p50_ms}
-    return pd.DataFrame(columns).astype(dict.fromkeys(KEY, "object"))
+    place = np.zeros(len(level), dtype=int)
+    return DailyP50s([("gate", key)], place, FIRST_DAY + np.arange(len(level)), np.full(len(level), spans), p50_ms)
 
 
-def learn(days: pd.DataFrame, kept: pd.DataFrame = NOTHING, **said: bool | int) -> pd.DataFrame:
+def some(days: DailyP50s, at: slice) -> DailyP50s:
+    """Return some of these days."""
+    return DailyP50s(days.dimensions, days.place[at], days.day[at], days.count[at], days.p50_ms[at])
+
+
+def learn(days: DailyP50s, kept: Iterable[Baseline] = (), **said: bool) -> list[Baseline]:
     """Learn, with what people said of every baseline that is kept."""
-    read = baselines.days_of(days)
-    return baselines.learn(read, baselines.found_changes(read), kept.assign(**said))
+    read = levels.days_of(days)
+    return list(baselines.learn(read, levels.change_points(read), [replace(one, **said) for one in kept]).values())
 
 
-def judged(days: pd.DataFrame, learned: pd.DataFrame) -> pd.DataFrame:
+def dismissed(kept: Iterable[Baseline], noise_dismissals: int) -> list[Baseline]:
+    """Return baselines of which so many items were closed as noise."""
+    return [replace(one, evidence={**one.evidence, "noise_dismissals": noise_dismissals}) for one in kept]
+
+
+def judged(days: DailyP50s, learned: Iterable[Baseline]) -> list[Judgement]:
     """Judge the last seven days."""
-    end = pd.Timestamp(days["day"].max()).tz_localize(UTC).to_pydatetime() + timedelta(days=1)
-    read = baselines.days_of(days)
-    return baselines.judge(read, baselines.found_changes(read), learned, end - timedelta(days=7), end)
+    end = FIRST + timedelta(days=int(days.day.max()) - FIRST_DAY + 1)
+    read = levels.days_of(days)
+    by_name = {one.dimension: one for one in learned}
+    return judgement.judge(read, levels.change_points(read), by_name, end - timedelta(days=7), end)
 
 
-def only(frame: pd.DataFrame) -> pd.Series:
-    """Return the one row."""
-    [row] = [row for _, row in frame.iterrows()]
-    return row
+def normal(learned: Iterable[Baseline]) -> Baseline:
+    """Return the one baseline."""
+    [one] = learned
+    return one
 
 
-def failed(row: pd.Series) -> list[str]:
-    return [guard.name for guard in row["guards"] if not guard.passed]
+def only(found: Iterable[Judgement]) -> Judgement:
+    """Return the one judgement."""
+    [one] = found
+    return one
+
+
+def failed(one: Judgement) -> list[str]:
+    return [guard.name for guard in one.guards if not guard.passed]
 
 
 def test_the_baseline_is_the_level_before_a_fresh_change():
     """Lost: a week's regression would be the first thing that the system takes for normal."""
-    row = only(learn(daily((40, 1000.0), (7, 2000.0))))
-    assert row["moved"] == "learned"
-    assert row["p50_ms"] == pytest.approx(1000, rel=0.05)
-    assert row["regime_start"] == pd.Timestamp("2026-01-05")
-    assert row["evidence"]["days"] == row["regime_days"] == 28
+    row = normal(learn(daily((40, 1000.0), (7, 2000.0))))
+    assert row.moved == "learned"
+    assert row.p50_ms == pytest.approx(1000, rel=0.05)
+    assert row.regime_start == FIRST.date()
+    assert row.evidence["days"] == row.regime_days == 28
 
 
 def test_who_never_looked_before_gets_the_last_level_of_two_weeks():
     """Lost: on the first day, alarms about what changed last winter."""
-    assert only(learn(daily((40, 1000.0), (30, 2000.0))))["p50_ms"] == pytest.approx(2000, rel=0.05)
+    assert normal(learn(daily((40, 1000.0), (30, 2000.0)))).p50_ms == pytest.approx(2000, rel=0.05)
 
 
 @pytest.mark.parametrize("days", [7, 14, 40])
@@ -69,20 +85,20 @@ def test_a_regression_does_not_become_normal_by_waiting(days: int):
     kept = learn(daily((40, 1000.0)))
     after = daily((40, 1000.0), (days, 2000.0))
     learned = learn(after, kept)
-    row = only(learned)
-    assert row["p50_ms"] == pytest.approx(only(kept)["p50_ms"], rel=0.1)
-    assert row["moved"] == "kept"
-    assert only(judged(after, learned))["outcome"] == "bottleneck"
+    row = normal(learned)
+    assert row.p50_ms == pytest.approx(normal(kept).p50_ms, rel=0.1)
+    assert row.moved == "kept"
+    assert only(judged(after, learned)).outcome == "bottleneck"
 
 
 def test_a_regression_older_than_the_history_is_still_one():
     """Lost: after ninety days the old level is forgotten, and the slow one is normal."""
     kept = learn(daily((40, 1000.0)))
-    after = daily((40, 1000.0), (90, 2000.0)).iloc[40:]
+    after = some(daily((40, 1000.0), (90, 2000.0)), slice(40, None))
     row = only(judged(after, learn(after, kept)))
-    assert row["outcome"] == "bottleneck"
-    assert row["ratio"] == pytest.approx(2, rel=0.05)
-    assert pd.isna(row["onset_day"])
+    assert row.outcome == "bottleneck"
+    assert row.ratio == pytest.approx(2, rel=0.05)
+    assert row.onset_day is None
 
 
 def test_a_level_that_somebody_accepted_becomes_the_baseline():
@@ -90,85 +106,89 @@ def test_a_level_that_somebody_accepted_becomes_the_baseline():
     kept = learn(daily((40, 1000.0)))
     after = daily((40, 1000.0), (6, 2000.0))
     learned = learn(after, kept, may_rise=True)
-    assert only(learned)["moved"] == "accepted"
-    assert only(learned)["p50_ms"] == pytest.approx(2000, rel=0.05)
-    assert only(judged(after, learned))["outcome"] == "ok"
+    assert normal(learned).moved == "accepted"
+    assert normal(learned).p50_ms == pytest.approx(2000, rel=0.05)
+    assert only(judged(after, learned)).outcome == "ok"
 
 
 def test_an_improvement_moves_the_baseline_down_once_it_lasted_two_weeks():
     """Lost: what was gained could be lost again unseen; or a quiet holiday would be the new normal."""
     kept = learn(daily((40, 1000.0)))
-    assert only(learn(daily((40, 1000.0), (10, 500.0)), kept))["moved"] == "kept"
-    row = only(learn(daily((40, 1000.0), (14, 500.0)), kept))
-    assert (row["moved"], row["p50_ms"]) == ("improved", pytest.approx(500, rel=0.05))
+    assert normal(learn(daily((40, 1000.0), (10, 500.0)), kept)).moved == "kept"
+    row = normal(learn(daily((40, 1000.0), (14, 500.0)), kept))
+    assert (row.moved, row.p50_ms) == ("improved", pytest.approx(500, rel=0.05))
 
 
 def test_a_settled_baseline_does_not_creep_with_its_days():
     """Lost: a dimension that slows by a little each week would take its baseline along."""
     kept = learn(daily((30, 1000.0)))
-    row = only(learn(daily((30, 1000.0), (60, 1030.0)), kept))
-    assert row["p50_ms"] == only(kept)["p50_ms"]
+    row = normal(learn(daily((30, 1000.0), (60, 1030.0)), kept))
+    assert row.p50_ms == normal(kept).p50_ms
 
 
 def test_a_young_baseline_settles_with_more_days():
     """Lost: two weeks' luck would be normal for ever."""
     kept = learn(daily((14, 1000.0)))
-    row = only(learn(daily((20, 1000.0)), kept))
-    assert (row["moved"], row["regime_days"]) == ("settling", 20)
+    row = normal(learn(daily((20, 1000.0)), kept))
+    assert (row.moved, row.regime_days) == ("settling", 20)
 
 
 def test_noise_sets_the_multiplier_and_dismissals_raise_it():
     """Lost: noisy dimensions would be flagged by chance, quiet ones never; a dismissal would change nothing."""
-    quiet, noisy = only(learn(daily((40, 1000.0)))), only(learn(daily((40, 1000.0), noise=0.3)))
-    assert quiet["multiplier"] == baselines.MULTIPLIER_LEAST
-    assert noisy["multiplier"] > 1.4
-    again = only(learn(daily((40, 1000.0)), learn(daily((40, 1000.0))), noise_dismissals=2))
-    assert again["multiplier"] == pytest.approx(1.15 * 1.21)
+    quiet, noisy = normal(learn(daily((40, 1000.0)))), normal(learn(daily((40, 1000.0), noise=0.3)))
+    assert quiet.multiplier == baselines.MULTIPLIER_LEAST
+    assert noisy.multiplier > 1.4
+    again = normal(learn(daily((40, 1000.0)), dismissed(learn(daily((40, 1000.0))), 2)))
+    assert again.multiplier == pytest.approx(1.15 * 1.21)
 
 
 def test_a_bottleneck_passes_every_guard_and_says_so_with_its_numbers():
     """Lost: alarms without evidence."""
     after = daily((40, 1000.0), (6, 1500.0))
     row = only(judged(after, learn(after)))
-    assert row["outcome"] == "bottleneck"
-    assert [guard.name for guard in row["guards"]] == GUARDS
-    assert row["ratio"] == pytest.approx(1.5, rel=0.07)
-    assert row["observed_p50_ms"] == pytest.approx(row["baseline_p50_ms"] * row["ratio"])
-    assert row["onset_day"] == pd.Timestamp("2026-02-14")
-    assert row["onset_from"] <= row["onset_day"] <= row["onset_to"]
-    assert row["sample_count"] == 300
-    assert row["p_value"] <= row["p_limit"]
+    assert row.outcome == "bottleneck"
+    assert [guard.name for guard in row.guards] == GUARDS
+    assert row.ratio == pytest.approx(1.5, rel=0.07)
+    assert row.ratio is not None
+    assert row.baseline is not None
+    assert row.observed_p50_ms == pytest.approx(row.baseline.p50_ms * row.ratio)
+    assert row.onset_day == date(2026, 2, 14)
+    assert row.onset_from is not None
+    assert row.onset_to is not None
+    assert row.onset_from <= date(2026, 2, 14) <= row.onset_to
+    assert row.sample_count == 300
+    assert row.p_value <= row.p_limit
 
 
 def test_what_is_as_before_is_ok_and_says_which_guards_it_failed():
     """Lost: `why` would have nothing to say of what was not flagged."""
     row = only(judged(daily((40, 1000.0)), learn(daily((40, 1000.0)))))
-    assert row["outcome"] == "ok"
+    assert row.outcome == "ok"
     assert set(failed(row)) >= {"changed", "large_enough", "separated", "confirmed"}
-    assert row["ratio"] == pytest.approx(1, rel=0.1)
+    assert row.ratio == pytest.approx(1, rel=0.1)
 
 
 def test_a_sure_but_small_change_is_no_bottleneck():
     """Lost: the difference between what is certain and what matters."""
     after = daily((40, 1000.0), (7, 1100.0), noise=0.01)
     row = only(judged(after, learn(after)))
-    assert (row["outcome"], failed(row)) == ("ok", ["large_enough"])
+    assert (row.outcome, failed(row)) == ("ok", ["large_enough"])
 
 
 def test_a_regression_that_is_over_is_no_bottleneck():
     """Lost: items about what was repaired already."""
     kept = learn(daily((40, 1000.0)))
     after = daily((40, 1000.0), (10, 2000.0), (5, 1000.0))
-    assert only(judged(after, learn(after, kept)))["outcome"] == "ok"
+    assert only(judged(after, learn(after, kept))).outcome == "ok"
 
 
 def test_a_dimension_dismissed_as_noise_is_harder_to_flag():
     """Lost: the same false alarm, week after week."""
     kept, after = learn(daily((40, 1000.0))), daily((40, 1000.0), (6, 1300.0))
-    assert only(judged(after, learn(after, kept)))["outcome"] == "bottleneck"
-    row = only(judged(after, learn(after, kept, noise_dismissals=3)))
-    assert (row["outcome"], failed(row)) == ("ok", ["large_enough"])
-    assert "noise" in row["guards"][4].says
+    assert only(judged(after, learn(after, kept))).outcome == "bottleneck"
+    row = only(judged(after, learn(after, dismissed(kept, 3))))
+    assert (row.outcome, failed(row)) == ("ok", ["large_enough"])
+    assert "noise" in row.guards[4].says
 
 
 def test_five_spans_a_day_are_not_enough_data_and_say_what_is_needed():
@@ -176,11 +196,11 @@ def test_five_spans_a_day_are_not_enough_data_and_say_what_is_needed():
     few = daily((60, 1000.0), (7, 3000.0), spans=5)
     learned = learn(few)
     row = only(judged(few, learned))
-    assert learned.empty
-    assert row["outcome"] == "not_enough_data"
+    assert learned == []
+    assert row.outcome == "not_enough_data"
     assert failed(row) == ["enough_spans", "enough_days"]
-    assert [guard.limit for guard in row["guards"]] == [baselines.DAY_SPANS, 14]
-    assert row["guards"][0].says == "5 spans a day, 8 are needed"
+    assert [guard.limit for guard in row.guards] == [levels.DAY_SPANS, 14]
+    assert row.guards[0].says == "5 spans a day, 8 are needed"
 
 
 def test_a_new_dimension_is_not_judged_and_a_removed_one_keeps_its_baseline():
@@ -188,9 +208,9 @@ def test_a_new_dimension_is_not_judged_and_a_removed_one_keeps_its_baseline():
     kept = learn(daily((40, 1000.0), key="OLD"))
     new = daily((3, 1000.0), key="NEW")
     learned = learn(new, kept)
-    assert list(learned["dimension_key"]) == ["OLD"]
-    assert only(learned)["p50_ms"] == only(kept)["p50_ms"]
-    assert only(judged(new, learned))["outcome"] == "not_enough_data"
+    assert [one.dimension_key for one in learned] == ["OLD"]
+    assert normal(learned).p50_ms == normal(kept).p50_ms
+    assert only(judged(new, learned)).outcome == "not_enough_data"
 
 
 def test_among_many_dimensions_only_what_stands_out_of_them_all_is_discovered():
@@ -216,23 +236,28 @@ def test_among_many_dimensions_only_what_stands_out_of_them_all_is_discovered():
 @pytest.mark.parametrize("gap", [1, 5])
 def test_odd_series_have_a_defined_answer(p50_ms: list[float], gap: int):
     """Lost: one odd dimension would fail the analysis of all others, or put a NaN in its report."""
-    days = daily((len(p50_ms) * gap, 1.0)).iloc[::gap].assign(p50_ms=p50_ms)
+    days = replace(some(daily((len(p50_ms) * gap, 1.0)), slice(None, None, gap)), p50_ms=np.array(p50_ms))
     learned = learn(days)
     row = only(judged(days, learned))
-    assert row["outcome"] in {"ok", "bottleneck", "not_enough_data"}
-    assert np.isfinite(learned["p50_ms"].to_numpy()).all()
-    assert (learned["p50_ms"] > 0).all()
-    if row["outcome"] != "not_enough_data":
-        assert np.isfinite([row["ratio"], row["observed_p50_ms"], row["score"], row["p_value"]]).all()
+    assert row.outcome in {"ok", "bottleneck", "not_enough_data"}
+    assert all(np.isfinite(one.p50_ms) and one.p50_ms > 0 for one in learned)
+    if row.outcome != "not_enough_data":
+        assert row.ratio is not None
+        assert row.observed_p50_ms is not None
+        assert np.isfinite([row.ratio, row.observed_p50_ms, row.score, row.p_value]).all()
 
 
-def test_no_dimension_at_all_is_an_empty_answer_with_the_same_columns():
+def test_no_dimension_at_all_is_an_empty_answer():
     """Lost: the first analysis of an empty database."""
-    empty = baselines.days_of(daily((1, 1.0)).iloc[:0])
-    found = baselines.found_changes(empty)
-    learned = baselines.learn(empty, found, NOTHING)
-    none = baselines.judge(empty, found, learned, FIRST, FIRST + timedelta(days=7))
-    full = daily((30, 1000.0))
-    assert list(none.columns) == list(judged(full, learn(full)).columns)
-    assert set(LEARNED_COLUMNS) <= set(none.columns)
-    assert (len(found), len(learned), len(none)) == (0, 0, 0)
+    empty = levels.days_of(some(daily((1, 1.0)), slice(0)))
+    found = levels.change_points(empty)
+    learned = baselines.learn(empty, found, ())
+    assert (found, learned) == ({}, {})
+    assert judgement.judge(empty, found, learned, FIRST, FIRST + timedelta(days=7)) == []
+
+
+@pytest.mark.parametrize("after", [daily((40, 1000.0), (6, 1500.0)), daily((60, 1000.0), spans=5)])
+def test_a_judgement_comes_back_from_its_json_as_it_was(after: DailyP50s):
+    """Lost: whoever materializes a part of an analysis would be told something else than the analysis found."""
+    one = only(judged(after, learn(after)))
+    assert Judgement.from_json(*one.dimension, json.loads(json.dumps(one.as_json(), allow_nan=False))) == one

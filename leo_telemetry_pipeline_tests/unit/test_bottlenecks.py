@@ -1,42 +1,41 @@
 """The rule that judges a median, and the order of what it finds."""
 
-import math
+from datetime import date
 
-import pandas as pd
-
-from leo_telemetry_pipeline.analysis import bottlenecks, p50
-from leo_telemetry_pipeline.store.dimensions import OTHER_KEYS
+from leo_telemetry_pipeline.analysis import bottlenecks
+from leo_telemetry_pipeline.dimension import OTHER_KEYS, Baseline, DimensionResult, Guard, Judgement, Threshold
 
 
-def measured(*dimensions: tuple[str, str, float, int]) -> pd.DataFrame:
-    """Make the frame of P50s: dimension type, key, P50, spans."""
-    rows = [(kind, key, n, m, m, m, m, m * n, None, "exact") for kind, key, m, n in dimensions]
-    return p50.frame(rows)
+def measured(*dimensions: tuple[str, str, float, int]) -> list[DimensionResult]:
+    """Make results that are not judged yet: dimension type, key, P50, spans."""
+    return [DimensionResult(kind, key, n, m, m, m, m, m * n, None, "exact") for kind, key, m, n in dimensions]
 
 
-def configured(*dimensions: tuple) -> pd.DataFrame:
-    """Make the frame of thresholds: type, key, active, baseline, multiplier, min_samples."""
-    rows = [
-        (kind, key, active, baseline, "configured" if baseline is not None else None, times, least, None, None, None)
+def configured(*dimensions: tuple) -> list[Threshold]:
+    """Make thresholds: type, key, active, baseline, multiplier, min_samples."""
+    return [
+        Threshold(kind, key, active, baseline, "configured" if baseline is not None else None, times, least)
         for kind, key, active, baseline, times, least in dimensions
     ]
-    return bottlenecks.thresholds(rows)
 
 
-def learned(*dimensions: tuple[str, str, str, float | None, float | None, float | None]) -> pd.DataFrame:
-    """Make the frame of judgements by own days: type, key, outcome, observed P50, baseline, multiplier."""
-    rows = [(*row, pd.Timestamp("2026-02-05") if row[2] == "bottleneck" else pd.NaT, 0.001) for row in dimensions]
-    frame = pd.DataFrame(rows, columns=list(bottlenecks.LEARNED_COLUMNS))
-    frame["onset_day"] = pd.to_datetime(frame["onset_day"])
-    return frame.astype(dict.fromkeys(("observed_p50_ms", "baseline_p50_ms", "multiplier", "p_value"), "float64"))
+def learned(
+    kind: str, key: str, outcome: str, observed: float | None, baseline: float | None, times: float | None
+) -> Judgement:
+    """Make a judgement by own days: type, key, outcome, observed P50, baseline, multiplier."""
+    slower = outcome == "bottleneck"
+    known = None if baseline is None else Baseline(kind, key, baseline, 1.15, date(2026, 1, 5), 28, {})
+    guards, onset = (Guard("changed", slower, None, None, ""),), date(2026, 2, 5) if slower else None
+    is_enough = outcome != "not_enough_data"
+    return Judgement(kind, key, guards, is_enough, known, times, observed, onset_day=onset, p_value=0.001)
 
 
-def outcomes(judged: pd.DataFrame) -> dict[str, str]:
-    return dict(zip(judged["dimension_key"], judged["outcome"], strict=True))
+def outcomes(judged: list[DimensionResult]) -> dict[str, str | None]:
+    return {one.dimension_key: one.outcome for one in judged}
 
 
-def judge(measured_: pd.DataFrame, configured_: pd.DataFrame, *own: tuple) -> pd.DataFrame:
-    return bottlenecks.judge(measured_, configured_, learned(*own), 10)
+def judge(measured_: list[DimensionResult], configured_: list[Threshold], *own: tuple) -> list[DimensionResult]:
+    return bottlenecks.judge(measured_, configured_, [learned(*one) for one in own], 10)
 
 
 def test_a_median_over_its_threshold_is_a_bottleneck_and_one_at_it_is_not():
@@ -83,7 +82,7 @@ def test_a_dimensions_own_min_samples_replaces_the_default():
         configured(("gate", "RARE", True, 100.0, 2.0, 2), ("gate", "BUSY", True, 100.0, 2.0, 100)),
     )
     assert outcomes(judged) == {"RARE": "bottleneck", "BUSY": "too_few"}
-    assert dict(zip(judged["dimension_key"], judged["min_samples"], strict=True)) == {"RARE": 2, "BUSY": 100}
+    assert {one.dimension_key: one.min_samples for one in judged} == {"RARE": 2, "BUSY": 100}
 
 
 def test_what_a_dimension_learned_serves_where_nothing_is_configured():
@@ -95,11 +94,11 @@ def test_what_a_dimension_learned_serves_where_nothing_is_configured():
         ("gate", "SAME", "ok", 120.0, 100.0, 1.3),
     )
     assert outcomes(judged) == {"SLOW": "bottleneck", "SAME": "ok"}
-    assert set(judged["baseline_source"]) == {"learned"}
+    assert {one.baseline_source for one in judged} == {"learned"}
     # Since the onset it took 150 ms, although most of the window was before it.
-    assert list(judged["observed_p50_ms"]) == [150.0, 120.0]
-    assert list(judged["ratio"]) == [1.5, 1.2]
-    assert [None if pd.isna(day) else f"{day:%Y-%m-%d}" for day in judged["onset_day"]] == ["2026-02-05", None]
+    assert [one.observed_p50_ms for one in judged] == [150.0, 120.0]
+    assert [one.ratio for one in judged] == [1.5, 1.2]
+    assert [one.onset_day for one in judged] == [date(2026, 2, 5), None]
 
 
 def test_a_dimension_whose_own_days_say_too_little_has_no_baseline():
@@ -109,9 +108,7 @@ def test_a_dimension_whose_own_days_say_too_little_has_no_baseline():
         configured(),
         ("gate", "FEW_DAYS", "not_enough_data", None, None, None),
     )
-    assert set(judged["outcome"]) == {"no_baseline"}
-    assert all(math.isnan(ratio) for ratio in judged["ratio"])
-    assert set(judged["baseline_source"]) == {None}
+    assert {(one.outcome, one.ratio, one.baseline_source) for one in judged} == {("no_baseline", None, None)}
 
 
 def test_a_configured_baseline_decides_alone_whatever_was_learned():
@@ -123,10 +120,10 @@ def test_a_configured_baseline_decides_alone_whatever_was_learned():
         ("gate", "OVER", "ok", 500.0, 490.0, 1.3),
     )
     assert outcomes(judged) == {"ALLOWED": "ok", "OVER": "bottleneck"}
-    assert set(judged["baseline_source"]) == {"configured"}
-    assert list(judged["observed_p50_ms"]) == [500.0, 500.0]
-    assert list(judged["multiplier"]) == [2.0, bottlenecks.DEFAULT_MULTIPLIER]
-    assert judged["onset_day"].isna().all()
+    assert {one.baseline_source for one in judged} == {"configured"}
+    assert [one.observed_p50_ms for one in judged] == [500.0, 500.0]
+    assert [one.multiplier for one in judged] == [2.0, bottlenecks.DEFAULT_MULTIPLIER]
+    assert {one.onset_day for one in judged} == {None}
 
 
 def test_no_nan_and_no_infinity_reaches_the_ratio_of_a_bottleneck():
@@ -137,8 +134,7 @@ def test_no_nan_and_no_infinity_reaches_the_ratio_of_a_bottleneck():
         ("gate", "B", "not_enough_data", None, None, None),
     )
     found = bottlenecks.found(judged)
-    assert list(found["dimension_key"]) == ["A"]
-    assert all(math.isfinite(ratio) for ratio in found["ratio"])
+    assert [(one.dimension_key, one.ratio) for one in found] == [("A", 5.0)]
     assert outcomes(judged)["ZERO"] == "ok"
 
 
@@ -148,18 +144,21 @@ def test_worst_come_first_and_ties_go_by_observed_time_then_by_name():
     times = [(300.0, 100.0), (300.0, 100.0), (300.0, 100.0), (600.0, 200.0), (400.0, 100.0)]
     thresholds = [(kind, key, True, base, 2.0, None) for (kind, key), (_, base) in zip(names, times, strict=True)]
     for order in (list(range(5)), [4, 3, 2, 1, 0], [2, 0, 4, 1, 3]):
-        frame = measured(*[(*names[i], times[i][0], 10) for i in order])
-        found = bottlenecks.found(judge(frame, configured(*thresholds)))
-        listed = list(zip(found["dimension_type"], found["dimension_key"], strict=True))
-        assert listed == [("gate", "WORST"), ("gate", "LONG"), ("gate", "A"), ("gate", "Z"), ("phase", "B")]
-        assert list(found.index) == [0, 1, 2, 3, 4]
+        of_order = measured(*[(*names[i], times[i][0], 10) for i in order])
+        found = bottlenecks.found(judge(of_order, configured(*thresholds)))
+        assert [one.dimension for one in found] == [
+            ("gate", "WORST"),
+            ("gate", "LONG"),
+            ("gate", "A"),
+            ("gate", "Z"),
+            ("phase", "B"),
+        ]
 
 
 def test_nothing_measured_is_judged_as_nothing():
     """Lost: a quiet first week would break the analysis instead of saying that there is too little."""
     judged = judge(measured(), configured())
-    assert len(judged) == 0
-    assert len(bottlenecks.found(judged)) == 0
+    assert (judged, bottlenecks.found(judged)) == ([], [])
     assert bottlenecks.count_outcomes(judged) == dict.fromkeys(
         ("ok", "bottleneck", "too_few", "no_baseline", "switched_off", "pooled"), 0
     )
@@ -167,7 +166,6 @@ def test_nothing_measured_is_judged_as_nothing():
 
 def test_keys_that_are_looked_at_together_are_no_bottleneck():
     """Lost: an item that asks to make something faster which has no name."""
-    assert bottlenecks.OTHER_KEYS == OTHER_KEYS
     judged = judge(
         measured(("gate", OTHER_KEYS, 900.0, 50), ("gate", "A", 900.0, 50)),
         configured(("gate", OTHER_KEYS, True, 100.0, 2.0, None), ("gate", "A", True, 100.0, 2.0, None)),

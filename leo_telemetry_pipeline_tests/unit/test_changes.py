@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from leo_telemetry_pipeline.analysis import changes, noise, scan
-from leo_telemetry_pipeline.analysis.changes import Change, Series
+from leo_telemetry_pipeline.analysis.changes import ChangePoint, Series
 
 MONDAY = 20_458
 
@@ -22,7 +22,7 @@ def remembering(seed: int, points: int, rho: float = 0.6) -> np.ndarray:
     return 100 * np.exp(0.1 * made)
 
 
-def is_plain(change: Change) -> bool:
+def is_plain(change: ChangePoint) -> bool:
     """Tell whether every number of a change is finite and possible."""
     numbers = (change.before, change.after, change.ratio, change.score, change.p_value)
     return bool(np.isfinite(numbers).all()) and change.ratio > 0 and 0 <= change.p_value <= scan.P_MOST
@@ -34,7 +34,7 @@ def test_a_step_is_found_where_it_is_with_its_size_and_how_sure():
     values[70:] *= 1.5
     [change] = changes.find(values)
     assert abs(change.at - 70) <= 1
-    assert change.onset_from <= 70 <= change.onset_to
+    assert change.earliest <= 70 <= change.latest
     assert change.ratio == pytest.approx(1.5, rel=0.07)
     assert is_plain(change)
 
@@ -117,7 +117,7 @@ def test_a_weekly_rhythm_is_no_change_and_does_not_hide_one():
     for values in many:
         values[60:] *= 1.3
     found = changes.find_all([Series(values, None, days) for values in many])
-    assert sum(any(change.at == 60 for change in each) for each in found) >= 38
+    assert sum(any(change.at == MONDAY + 60 for change in each) for each in found) >= 38
 
 
 def test_points_of_few_spans_weigh_less():

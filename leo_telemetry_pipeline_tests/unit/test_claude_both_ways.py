@@ -450,7 +450,7 @@ def test_what_a_person_asked_to_keep_of_claude_code_is_kept(keys_to_keep: tuple[
         request = span_request(
             f"claude_code.{name}", number, attributes if number == 1 else {**attributes, "success": "true"}
         )
-        for part in otlp.parts_of_json(request, policy=redact.Policy(keys_to_keep), divert=True):
+        for part in otlp.parts_of_json(request, policy=redact.Policy(keys_to_keep), divert=otel_notes.note_of):
             notes += part.notes
     spans, _ = assembler.spans(notes, session="s", final=True)
     found = {f"{span.span_type}:{span.span_name}": span.attributes for span in spans}

@@ -10,7 +10,7 @@ import pytest
 
 from leo_telemetry_pipeline.analysis import compare
 from leo_telemetry_pipeline.analysis.compare import FASTER, NO_EVIDENCE, SLOWER, Side
-from leo_telemetry_pipeline.store.history.daily import Rows
+from leo_telemetry_pipeline.daily_rows import Rows
 
 GAMMA = 1.005
 MONDAY = 4

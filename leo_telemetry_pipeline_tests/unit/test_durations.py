@@ -1,28 +1,31 @@
 """Sums of spans by bucket, whichever form they were kept in."""
 
+from datetime import date, timedelta
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leo_telemetry_pipeline.store.history.bucket_counts import YEAR_2000, Durations
+from leo_telemetry_pipeline.store.history.bucket_counts import Durations
+
+DAY = date(2026, 2, 1)
 
 
 def sent(values: list[int], width: int) -> memoryview:
-    """Return an array as PostgreSQL's array_send does."""
-    head = b"".join(number.to_bytes(4) for number in (1, 0, 23, len(values), 1))
-    return memoryview(head + b"".join(width.to_bytes(4) + value.to_bytes(width, signed=True) for value in values))
+    """Return the elements of an array as PostgreSQL's array_send does."""
+    return memoryview(b"".join(width.to_bytes(4) + value.to_bytes(width, signed=True) for value in values))
 
 
 def made(buckets: dict[int, int], *, packed: bool, day: int = 0) -> Durations:
     found = Durations()
-    row = (day, 1, sum(buckets.values()), 5.0, 1, 9)
+    row = (DAY + timedelta(day), 1, sum(buckets.values()), 5.0, 1, 9)
     numbers, counts = sorted(buckets), [buckets[number] for number in sorted(buckets)]
-    found.add(row, sent(numbers, 4), sent(counts, 8), YEAR_2000)
+    found.add(*row, sent(numbers, 4), sent(counts, 8), base=DAY)
     if not packed:
         return found
     again = Durations()
-    again.add(row, memoryview(found.packed()), None, YEAR_2000)
+    again.add(*row, memoryview(found.packed()), None, base=DAY)
     return again
 
 
@@ -62,7 +65,7 @@ def test_days_are_counted_once_also_the_last_of_a_long_block():
     assert total.seen_on.bit_count() == 2
     row = Durations()
     # What the database has for a block with spans on its 64th day alone.
-    row.add((0, -(2**63), 1, 1.0, 1, 1), memoryview(made({1: 1}, packed=False).packed()), None, YEAR_2000)
+    row.add(DAY, -(2**63), 1, 1.0, 1, 1, memoryview(made({1: 1}, packed=False).packed()), None, base=DAY)
     assert row.seen_on == 1 << 63
 
 
@@ -70,7 +73,7 @@ def test_least_and_most_are_those_of_all_rows_a_zero_included():
     """Lost: percentiles are kept within least and most, so a wrong one bends them."""
     total = Durations()
     for least, most in ((5, 9), (0, 3), (7, 12)):
-        total.add((0, 1, 1, 1.0, least, most), sent([1], 4), sent([1], 8), YEAR_2000)
+        total.add(DAY, 1, 1, 1.0, least, most, sent([1], 4), sent([1], 8), base=DAY)
     assert (total.min_ms, total.max_ms) == (0, 12)
     assert np.array_equal(total.buckets()[1], [3])
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from leo_telemetry_pipeline.actions.findings import causes_first
 from leo_telemetry_pipeline.cli.findings import render_dry
+from leo_telemetry_pipeline.dimension import Bottleneck
 
 END = datetime(2026, 2, 9, 15, 0, tzinfo=UTC)
 HOUR_MS = 3_600_000.0
@@ -54,9 +55,13 @@ def test_what_spans_show_of_their_time_stands_below_where_it_goes() -> None:
 
 def test_a_cause_stands_before_what_is_slow_because_of_it() -> None:
     """Lost: the tools of a slow server in front of it, by a hundredth of a ratio, and people look into those."""
-    tool = bottleneck("tool", "mcp__shop__order", ratio=3.2, cause="mcp_server:shop")
-    other, server = bottleneck("gate", "G", ratio=3.1), bottleneck("mcp_server", "shop", ratio=3.0)
-    worst = bottleneck("gate", "H", ratio=5.0, cause="wait:nobody:flagged")
+
+    def slow(dimension_type: str, key: str, times: float, cause: str) -> Bottleneck:
+        return Bottleneck(dimension_type, key, times * 5_000.0, 5_000.0, "learned", 1.15, 40, cause=cause)
+
+    tool = slow("tool", "mcp__shop__order", 3.2, "mcp_server:shop")
+    other, server = slow("gate", "G", 3.1, "gate:G"), slow("mcp_server", "shop", 3.0, "mcp_server:shop")
+    worst = slow("gate", "H", 5.0, "wait:nobody:flagged")
     ordered = causes_first([worst, tool, other, server])
     assert ordered == [worst, server, tool, other]
     assert causes_first([]) == []

@@ -16,7 +16,7 @@ from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store.intake import REFUSED
 from leo_telemetry_pipeline.store.server.database import outside
 from leo_telemetry_pipeline.web.app import build_app
-from leo_telemetry_pipeline.web.guard import CONTAINER_HOSTS, Guard, Rules, is_own_host
+from leo_telemetry_pipeline.web.guard import CONTAINER_HOSTS, OriginGuard, Rules, is_own_host
 from leo_telemetry_pipeline.web.ui import GRAPHQL, guarded
 
 UI = "127.0.0.1:3000"
@@ -213,7 +213,7 @@ def test_subscriptions_are_for_the_uis_own_pages(status: int, headers: dict[str,
 )
 def test_a_server_without_pages_takes_nothing_from_any_page(status: int, rules: Rules, headers: dict[str, str]):
     """Lost: web pages put spans of their making into the table, or read the metrics."""
-    app = Guard(Starlette(routes=[Route("/metrics", executed)]), rules)
+    app = OriginGuard(Starlette(routes=[Route("/metrics", executed)]), rules)
     assert ask(app, "GET", "/metrics", {"host": UI, **headers})[0] == status
 
 

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from leo_telemetry_pipeline.defs.assets import comparisons, dimension_trends
+from leo_telemetry_pipeline.dimension import DimensionResult
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.items import Item
 
@@ -11,9 +12,9 @@ END = datetime(2026, 3, 1, tzinfo=UTC)
 WEEK = Window(END - timedelta(7), END)
 
 
-def measured(dimension_type: str, key: str, count: int, sum_ms: float) -> tuple:
-    """Make a row of ``measurements.p50``."""
-    return (dimension_type, key, count, 1.0, 1.0, 1.0, 1.0, sum_ms, None, "exact")
+def measured(dimension_type: str, key: str, count: int, sum_ms: float) -> DimensionResult:
+    """Make what a run measured of a dimension."""
+    return DimensionResult(dimension_type, key, count, 1.0, 1.0, 1.0, 1.0, sum_ms, None, "exact")
 
 
 def item(key: str, opened: datetime, closed: datetime | None = None) -> Item:
@@ -34,7 +35,7 @@ def days(pair: comparisons.Pair) -> tuple[str, str, str, str]:
 
 def test_bottlenecks_are_drawn_after_the_ten_with_most_time_and_each_once():
     """Lost: the page would not show what the findings are about."""
-    rows = [("gate", f"G{number:02}", float(number)) for number in range(20)]
+    rows = [measured("gate", f"G{number:02}", 1, float(number)) for number in range(20)]
     slow = [{"dimension_type": "gate", "dimension_key": key} for key in ("G19", "G01")]
     drawn = [key for _, key in dimension_trends.to_draw(rows, slow)]
     assert drawn == [f"G{number}" for number in range(19, 9, -1)] + ["G01"]

@@ -1,30 +1,22 @@
 """Which bottlenecks become items, and what those say."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from leo_telemetry_pipeline.actions import items
 from leo_telemetry_pipeline.actions.items import Limits, fingerprint, milliseconds, plan, ratio
+from leo_telemetry_pipeline.dimension import Bottleneck, ExplainedCause, Explanation
 from leo_telemetry_pipeline.store.items import Item
 
 END = datetime(2026, 2, 9, 12, tzinfo=UTC)
 START = datetime(2026, 2, 2, tzinfo=UTC)
 
 
-def bottleneck(key: str, kind: str = "gate", times: float = 5.0, **more: Any) -> dict[str, Any]:
-    return {
-        "dimension_type": kind,
-        "dimension_key": key,
-        "observed_p50_ms": 1000.0 * times,
-        "baseline_p50_ms": 1000.0,
-        "baseline_source": "configured",
-        "multiplier": 2.0,
-        "ratio": times,
-        "sample_count": 10,
-        "evidence_trace_ids": ["t1", "t2"],
-        "improvement_id": None,
-    } | more
+def bottleneck(key: str, kind: str = "gate", times: float = 5.0, **more: Any) -> Bottleneck:
+    found = Bottleneck(kind, key, 1000.0 * times, 1000.0, "configured", 2.0, 10, ["t1", "t2"])
+    return replace(found, **more)
 
 
 def item(
@@ -48,7 +40,7 @@ def item(
     return Item(key, fingerprint(kind, key, project), "title", "text", status, detail, wall, wall)
 
 
-def decide(found: list[dict], known: list[Item] | None = None, **limits: Limits) -> items.Plan:
+def decide(found: list[Bottleneck], known: list[Item] | None = None, **limits: Limits) -> items.Plan:
     return plan(found, known or [], limits, project=None, run_id="run", window_start=START, window_end=END)
 
 
@@ -172,13 +164,14 @@ def test_times_are_written_in_ms_below_a_second_and_in_seconds_above():
     assert {value: milliseconds(value) for value in written} == written
 
 
-def because(key: str, *members: str) -> dict[str, Any]:
+def because(key: str, *members: str) -> ExplainedCause:
     """Return a cause: a gate because of which others are slow."""
-    first, *others = [{"dimension_type": "gate", "dimension_key": name} for name in (key, *members)]
-    return {**first, "members": others}
+    return ExplainedCause("gate", key, 1.0, members=tuple(Explanation("gate", name, 1.0) for name in members))
 
 
-def decide_with_causes(found: list[dict], causes: list[dict], known: list[Item] | None = None) -> items.Plan:
+def decide_with_causes(
+    found: list[Bottleneck], causes: list[ExplainedCause], known: list[Item] | None = None
+) -> items.Plan:
     return plan(found, known or [], {}, project=None, run_id="run", window_start=START, window_end=END, causes=causes)
 
 
@@ -221,7 +214,7 @@ def test_a_cause_that_an_open_item_covers_opens_no_other_whichever_dimension_nam
 def test_an_item_says_since_when_how_sure_why_and_what_sets_slow_spans_apart():
     """Lost: whoever gets the item would have to go and find out."""
     known = {
-        "onset_day": "2026-02-05",
+        "onset_day": date(2026, 2, 5),
         "p_value": 0.001,
         "why": "gate:A +3.0 s: subagent:DESIGN 84 %, own time 16 %",
         "set_apart_by": ["model=large: 92 % of slow spans, 10 % of the others"],

@@ -5,7 +5,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from leo_telemetry_pipeline.analysis.critical_path import Forest, forest
+from benchmarks.families import forest_of
+from leo_telemetry_pipeline.analysis.critical_path import Forest
 from leo_telemetry_pipeline.analysis.measure_changes import changes_of
 from leo_telemetry_pipeline.analysis.span_measures import MEASURES, value_of
 
@@ -21,7 +22,7 @@ def trees(*rows: Row, times: int = 10) -> Forest:
     ]
     columns = ["trace_id", "span_id", "parent_span_id", "span_type", "span_name", "start_time_ms", "end_time_ms"]
     frame = pd.DataFrame(made, columns=[*columns, "attributes"])
-    return forest(frame.assign(duration_ms=float("nan"), queue_wait_ms=float("nan")))
+    return forest_of(frame.assign(duration_ms=float("nan"), queue_wait_ms=float("nan")))
 
 
 def request(first: float, rest: float, times: int = 10, name: str = "ttft_ms", **tokens: int) -> Forest:

@@ -3,7 +3,7 @@
 import base64
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import cache
 from types import MappingProxyType
 from xml.etree import ElementTree
@@ -15,37 +15,34 @@ from markdown_it import MarkdownIt
 
 from leo_telemetry_pipeline.actions.inert import in_a_line
 from leo_telemetry_pipeline.analysis import trends
+from leo_telemetry_pipeline.analysis.changes import ChangePoint, day_number
 from leo_telemetry_pipeline.analysis.compare import Comparison, Difference, Estimate
 from leo_telemetry_pipeline.analysis.forecast import Forecast
-from leo_telemetry_pipeline.analysis.trends import Turn, Turns
-from leo_telemetry_pipeline.analysis.tuning import Suggestion
+from leo_telemetry_pipeline.analysis.trends import Turns
 from leo_telemetry_pipeline.defs import checks
 from leo_telemetry_pipeline.defs.ui import charts, markdown_tables
+from leo_telemetry_pipeline.dimension import DimensionResult, ExplainedCause, Suggestion
+from leo_telemetry_pipeline.store.history.span_counts import SpanCount
 from leo_telemetry_pipeline_tests.unit.test_inert import HOSTILE
 
 # PostgreSQL has neither names without a letter nor halves of one.
 NAMES = [name for name in HOSTILE if name and name != "\ud800"]
-TODAY = pd.Timestamp("2026-03-01")
+TODAY = date(2026, 3, 1)
 SURE = Estimate(1.0, 0.5, 2.0)
-TURN = Turn(TODAY.date(), TODAY.date(), TODAY.date(), 1.0, 2.0, 2.0, 0.99)
-ROW = MappingProxyType(
-    {
-        **dict.fromkeys(
-            ("observed_p50_ms", "p50_ms", "p90_ms", "p99_ms", "baseline_p50_ms", "ratio", "multiplier"), 2.0
-        ),
-        **dict.fromkeys(("before_p50_ms", "after_p50_ms", "score"), 2.0),
-        **dict.fromkeys(("onset_day", "onset_from", "onset_to", "day"), TODAY),
-        "outcome": "bottleneck",
-        "baseline_source": "learned",
-        "sample_count": 20,
-        "spans": 3,
-    }
-)
+DAY = day_number(TODAY)
+CHANGE = ChangePoint(DAY, DAY, DAY, 1.0, 2.0, 2.0, 9.0, 0.01)
+ROW = MappingProxyType(dict.fromkeys(("p50_ms", "p90_ms", "p99_ms"), 2.0) | {"sample_count": 20})
 
 
 def frame(names: tuple[str, ...]) -> pd.DataFrame:
     """Return a row for each name, with every column that a table reads."""
-    return pd.DataFrame([{"dimension_type": "gate", "dimension_key": name, "span_type": name, **ROW} for name in names])
+    return pd.DataFrame([{"dimension_type": "gate", "dimension_key": name, **ROW} for name in names])
+
+
+def judged(names: tuple[str, ...]) -> list[DimensionResult]:
+    """Return a bottleneck for each name."""
+    measured = (20, 4.0, 4.0, 4.0, 4.0, 80.0, None, "exact")
+    return [DimensionResult("gate", name, *measured, 4.0, 2.0, "learned", 1.5, 10, "bottleneck") for name in names]
 
 
 def comparison() -> Comparison:
@@ -54,16 +51,16 @@ def comparison() -> Comparison:
     return Comparison(9, 9, 9, 9, True, p50, p90)
 
 
-def cause(name: str) -> dict:
+def cause(name: str) -> ExplainedCause:
     """Return a cause whose every text is a name."""
-    return {"dimension_type": "gate", "dimension_key": name, "why": name, "set_apart_by": [name, name], "members": []}
+    return ExplainedCause("gate", name, 1.0, name, [], [name, name])
 
 
 TABLES: dict[str, Callable[[tuple[str, ...]], str]] = {
-    "worst": lambda names: markdown_tables.worst_table(frame(names)),
+    "worst": lambda names: markdown_tables.worst_table(judged(names)),
     "medians": lambda names: markdown_tables.p50_table(frame(names)),
-    "changes": lambda names: markdown_tables.change_table(frame(names)),
-    "turns": lambda names: markdown_tables.turn_table(names, [Turns((TURN,), (TURN,))] * len(names)),
+    "changes": lambda names: markdown_tables.change_table({("gate", name): [CHANGE] for name in names}),
+    "turns": lambda names: markdown_tables.turn_table(names, [Turns((CHANGE,), (CHANGE,))] * len(names)),
     "comparisons": lambda names: markdown_tables.comparison_table(
         [(name, comparison()) for name in names], "All days."
     ),
@@ -74,7 +71,7 @@ TABLES: dict[str, Callable[[tuple[str, ...]], str]] = {
     "thresholds": lambda names: markdown_tables.suggestion_table(
         [Suggestion("gate", name, "CONFIGURED", 1.0, 2.0, 1.0, 3.0, 1.0, 1.0) for name in names]
     ),
-    "days": lambda names: markdown_tables.day_table(frame(names)),
+    "days": lambda names: markdown_tables.day_table([SpanCount(name, TODAY, 3, 3) for name in names]),
 }
 
 
@@ -113,8 +110,8 @@ def test_a_picture_of_a_hostile_name_is_a_picture_with_this_text(name: str):
     """Lost: a broken picture on the page, or one that somebody else has drawn into."""
     daily = trends.Daily(np.array([[4]]), *(np.array([[1.0]]) for _ in range(5)))
     drawn = (
-        markdown_tables.observed_against_baseline(frame((name,))),
-        charts.trend(name, TODAY.date(), daily, 0, Turns((), ())),
+        markdown_tables.observed_against_baseline(judged((name,))),
+        charts.trend(name, TODAY, daily, 0, Turns((), ())),
     )
     for image in drawn:
         found = re.fullmatch(r"!\[[a-z ]+\]\(data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)\)", image)
@@ -126,7 +123,7 @@ def test_a_picture_of_a_hostile_name_is_a_picture_with_this_text(name: str):
 def test_an_empty_picture_of_a_hostile_name_is_a_sentence():
     """Lost: an image of somebody's on the page of a dimension that has no spans any more."""
     nothing = trends.daily([], 1, 3, 1.01)
-    [line] = cells_of(charts.trend(HOSTILE[0], TODAY.date(), nothing, 0, Turns((), ())))
+    [line] = cells_of(charts.trend(HOSTILE[0], TODAY, nothing, 0, Turns((), ())))
     assert line == (("code_inline", HOSTILE[0]), ("text", " has no spans in these days."))
 
 
@@ -142,13 +139,13 @@ def test_what_a_check_says_of_a_hostile_name_is_a_sentence():
 def test_days_have_a_column_for_the_most_frequent_types_and_one_for_all_others():
     """Lost: an event of megabytes, and a page that no browser shows, for a program that makes up span types."""
     rows = [
-        {"day": TODAY - timedelta(days=day), "span_type": f"t{number:03}", "spans": number + day}
+        SpanCount(f"t{number:03}", TODAY - timedelta(days=day), number + day, 0)
         for number in range(100)
         for day in range(2)
     ]
-    table = markdown_tables.day_table(pd.DataFrame(rows))
+    table = markdown_tables.day_table(rows)
     heading, _, *days = table.splitlines()
     assert heading == "| day | " + " | ".join(f"`t{number:03}`" for number in range(92, 100)) + " | 92 more |"
     assert days[1].endswith(f"| 98 | 99 | {sum(range(92))} |")
     assert len(days) == 2
-    assert "more" not in markdown_tables.day_table(pd.DataFrame(rows[:16]))
+    assert "more" not in markdown_tables.day_table(rows[:16])

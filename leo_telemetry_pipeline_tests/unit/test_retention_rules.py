@@ -5,10 +5,10 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from leo_telemetry_pipeline.store.days import DAY, midnight
-from leo_telemetry_pipeline.store.retention.archive import Part
 from leo_telemetry_pipeline.store.retention.rules import (
     Day,
     Limit,
+    Part,
     Sealed,
     is_due,
     is_to_seal,

@@ -18,7 +18,8 @@ from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.tracing.context import Remote, here
 from leo_telemetry_pipeline.tracing.operation import Operation
 from leo_telemetry_pipeline.tracing.recorder import FixedClock, FixedIds, InMemoryRecorder
-from leo_telemetry_pipeline.tracing.tracer import Tracer, to_span
+from leo_telemetry_pipeline.tracing.to_span import to_span
+from leo_telemetry_pipeline.tracing.tracer import Tracer
 
 NOW_S = 1_767_225_600
 

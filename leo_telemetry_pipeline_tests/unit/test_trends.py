@@ -1,4 +1,4 @@
-"""Days of many dimensions at once: the same percentiles as one by one, and changes named by their days."""
+"""Days of many dimensions at once, and changes named by their days."""
 
 import base64
 import re
@@ -7,14 +7,12 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from leo_telemetry_pipeline.analysis import p50, trends
-from leo_telemetry_pipeline.analysis.changes import Change, Series
+from leo_telemetry_pipeline.analysis import trends
+from leo_telemetry_pipeline.analysis.changes import ChangePoint, Series, day_number
 from leo_telemetry_pipeline.cli.trends import BARS, percent, spark
+from leo_telemetry_pipeline.daily_rows import Rows
 from leo_telemetry_pipeline.defs.ui import charts
-from leo_telemetry_pipeline.store.history.daily import Rows
 
 GAMMA = 1.005
 FIRST = date(2026, 2, 1)
@@ -35,23 +33,6 @@ def rows_of(days: dict[tuple[int, int], dict[int, int]]) -> Rows:
         buckets=np.array([number for each in numbers for number in each]),
         spans=np.array([each[number] for each, ours in zip(buckets, numbers, strict=True) for number in ours]),
     )
-
-
-histograms = st.dictionaries(st.integers(-1, 4000), st.integers(1, 10**9), min_size=1, max_size=12)
-seasons = st.dictionaries(st.tuples(st.integers(0, 4), st.integers(0, 6)), histograms, min_size=1, max_size=20)
-
-
-@given(seasons)
-def test_percentiles_of_all_rows_at_once_are_those_of_each_row(days: dict[tuple[int, int], dict[int, int]]):
-    """Lost: a trend would show another P50 than the findings of the same day."""
-    rows = rows_of(days)
-    assert trends.QUANTILES == p50.QUANTILES
-    found = trends.quantiles(rows, GAMMA)
-    for place, buckets in enumerate(days.values()):
-        numbers = np.array(sorted(buckets))
-        counts = np.array([buckets[number] for number in numbers])
-        expected = p50.quantiles(numbers, counts, GAMMA, rows.min_ms[place], rows.max_ms[place])
-        assert found[:, place].tolist() == pytest.approx(expected, rel=1e-12)
 
 
 def test_days_come_to_their_place_whatever_portion_they_come_in():
@@ -94,13 +75,16 @@ def test_a_change_of_time_and_one_of_volume_are_found_on_their_day_by_the_same_d
     assert 0.99 < time.confidence <= 1
 
 
+FIRST_OF_TWO, SECOND = (ChangePoint(at, at, at + 1, 5.0, 6.0, 1.2, 7.0, 0.25) for at in (20_488, 20_500))
+
+
 def test_the_day_so_far_and_days_without_spans_are_no_points_of_a_series():
     """Lost: every morning would look like a fall of volume."""
     seen: list[list[Series]] = []
 
-    def detector(series) -> list[list[Change]]:
+    def detector(series) -> list[list[ChangePoint]]:
         seen.append(list(series))
-        return [[Change(1, 1, 2, 5.0, 6.0, 1.2, 7.0, 0.25)] for _ in series]
+        return [[SECOND, FIRST_OF_TWO] for _ in series]
 
     found = made(6, 6, gaps=(0, 2))
     [turns] = trends.turns(found, FIRST, 5, detector)
@@ -108,8 +92,8 @@ def test_the_day_so_far_and_days_without_spans_are_no_points_of_a_series():
     assert [series.values.tolist() for series in times] == [found.p50_ms[0, [1, 3, 4]].tolist()]
     assert [series.values.tolist() for series in volumes] == [found.count[0, [1, 3, 4]].tolist()]
     assert times[0].days is not None
-    assert (times[0].days - (date(2026, 2, 2) - date(1970, 1, 1)).days).tolist() == [0, 2, 3]
-    assert turns.time == (trends.Turn(date(2026, 2, 4), date(2026, 2, 4), date(2026, 2, 5), 5.0, 6.0, 1.2, 0.75),)
+    assert (times[0].days - day_number(date(2026, 2, 2))).tolist() == [0, 2, 3]
+    assert turns.time == (FIRST_OF_TWO, SECOND)
 
 
 @pytest.mark.parametrize(

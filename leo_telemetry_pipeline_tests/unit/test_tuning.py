@@ -1,6 +1,6 @@
 """Thresholds that fit: which suggestion, from which days, and that it alarms as often as promised."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,24 +8,10 @@ import pytest
 from leo_telemetry_pipeline.analysis import alarm_replay, alarm_simulation
 from leo_telemetry_pipeline.analysis.alarm_simulation import Stable, rehearse
 from leo_telemetry_pipeline.analysis.tuning import MULTIPLIER_LEAST, Past, Suggestion, tune
+from leo_telemetry_pipeline.daily_rows import Rows
 
 GAMMA = 1.01
 FIRST_DAY = 20_458
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Some days by bucket, as the store reads them."""
-
-    dimension: np.ndarray
-    day: np.ndarray
-    count: np.ndarray
-    sum_ms: np.ndarray
-    min_ms: np.ndarray
-    max_ms: np.ndarray
-    ends: np.ndarray
-    buckets: np.ndarray
-    spans: np.ndarray
 
 
 def by_bucket(days: list[tuple[int, int, np.ndarray]]) -> Rows:

@@ -1,23 +1,21 @@
 """What `why` shows of a judgement, whatever became of it."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
 from leo_telemetry_pipeline.cli.why import bottleneck_of, render
-from leo_telemetry_pipeline.store.dimension_results import Judgement
+from leo_telemetry_pipeline.dimension import Baseline, DimensionResult, Guard, Judgement
 from leo_telemetry_pipeline.store.forecasts import Expected
 from leo_telemetry_pipeline.store.runs import Run
 
 START, END = datetime(2026, 2, 2, tzinfo=UTC), datetime(2026, 2, 9, 15, 30, tzinfo=UTC)
-LEARNED = {
-    "regime_start": "2026-01-01",
-    "regime_days": 28.0,
-    "moved": "kept",
-    "guards": [
-        {"name": "enough_spans", "passed": True, "value": 21, "limit": 8, "says": "21 spans a day, 8 are needed"},
-        {"name": "large_enough", "passed": False, "value": 1.04, "limit": 1.15, "says": "1.04 x its baseline"},
-    ],
-}
+GUARDS = (
+    Guard("enough_spans", True, 21, 8, "21 spans a day, 8 are needed"),
+    Guard("large_enough", False, 1.04, 1.15, "1.04 x its baseline"),
+)
+BASELINE = Baseline("gate", "A", 5_000.0, 1.15, date(2026, 1, 1), 28, {"moved": "kept"})
+LEARNED = Judgement("gate", "A", GUARDS, True, BASELINE, 1.15)
 FOUND = {
     "dimension_type": "gate",
     "dimension_key": "A",
@@ -36,32 +34,17 @@ def run(*found: dict[str, Any]) -> Run:
     return Run(**names | {"window_start": START, "window_end": END, "output_ref": {"bottlenecks": list(found)}})
 
 
-def judgement(**more: Any) -> Judgement:
-    """Return the judgement of a gate that is as it always was."""
-    values: dict[str, Any] = dict.fromkeys(Judgement._fields) | {
-        "sample_count": 150,
-        "p50_ms": 5_200.0,
-        "p90_ms": 9_000.0,
-        "p95_ms": 9_500.0,
-        "p99_ms": 9_900.0,
-        "observed_p50_ms": 5_200.0,
-        "baseline_p50_ms": 5_000.0,
-        "baseline_source": "learned",
-        "multiplier": 1.15,
-        "min_samples": 10,
-        "outcome": "ok",
-        "learned": LEARNED,
-    }
-    return Judgement(**values | more)
-
-
-SLOW = judgement(outcome="bottleneck", observed_p50_ms=15_000.0, onset_day=date(2026, 2, 5), p_value=0.0001)
+RESULT = DimensionResult(
+    "gate", "A", 150, 5_200.0, 9_000.0, 9_500.0, 9_900.0, 780_000.0, None, "exact",
+    5_200.0, 5_000.0, "learned", 1.15, 10, "ok", learned=LEARNED,
+)  # fmt: skip
+SLOW = replace(RESULT, outcome="bottleneck", observed_p50_ms=15_000.0, onset_day=date(2026, 2, 5), p_value=0.0001)
 
 
 def test_of_what_is_no_bottleneck_every_value_and_the_guard_that_failed_are_shown():
     """Lost: nobody could tell why a step that feels slow is not flagged."""
-    assert render(run(), "gate:A", judgement(), None).splitlines() == [
-        "gate:A is not a bottleneck",
+    assert render(run(), "gate:A", RESULT, None).splitlines() == [
+        "gate:A is no bottleneck",
         "  window      2026-02-02 to 2026-02-09 15:30 UTC, 150 spans (10 needed), P50 5.2s, P90 9s",
         "  baseline    5s, learned from 28 days since 2026-01-01",
         "  normal      up to 1.15x of the baseline: 5.8s",
@@ -90,7 +73,7 @@ def test_of_a_bottleneck_since_when_how_sure_the_cause_and_its_item_are_shown():
 
 def test_a_configured_baseline_decides_alone_and_no_guard_is_shown():
     """Lost: guards that had no say would seem to have decided."""
-    slow = judgement(baseline_source="configured", multiplier=2.0, observed_p50_ms=12_000.0, outcome="bottleneck")
+    slow = replace(RESULT, baseline_source="configured", multiplier=2.0, observed_p50_ms=12_000.0, outcome="bottleneck")
     lines = render(run(), "gate:A", slow, None).splitlines()
     assert "  baseline    5s, configured" in lines
     assert "  normal      up to 2x of the baseline: 10s" in lines
@@ -100,16 +83,17 @@ def test_a_configured_baseline_decides_alone_and_no_guard_is_shown():
 
 def test_too_few_spans_and_too_few_days_are_told_apart():
     """Lost: "not judged" without a word of what is missing."""
-    few = judgement(outcome="too_few", sample_count=4)
+    few = replace(RESULT, outcome="too_few", sample_count=4)
     assert render(run(), "gate:A", few, None).startswith("gate:A is not judged: too few spans in the window\n")
     assert "4 spans (10 needed)" in render(run(), "gate:A", few, None)
-    guards = [{"name": "enough_days", "passed": False, "value": 3, "limit": 14, "says": "3 days have 8 spans"}]
-    unknown = judgement(
+    own = Judgement("gate", "A", (Guard("enough_days", False, 3, 14, "3 days have 8 spans"),))
+    unknown = replace(
+        RESULT,
         outcome="no_baseline",
         baseline_p50_ms=None,
         baseline_source=None,
         multiplier=2.0,
-        learned={"guards": guards, "regime_start": None},
+        learned=own,
     )
     lines = render(run(), "gate:A", unknown, None).splitlines()
     assert lines[0] == "gate:A is not judged: not enough data to know what is normal"
@@ -119,8 +103,12 @@ def test_too_few_spans_and_too_few_days_are_told_apart():
 
 def test_what_was_never_judged_is_said_to_have_no_baseline():
     """Lost: a traceback for a dimension that an analysis measured and could not judge."""
-    nothing = judgement(outcome=None, baseline_p50_ms=None, baseline_source=None, multiplier=None, learned=None)
+    nothing = replace(RESULT, outcome=None, baseline_p50_ms=None, baseline_source=None, multiplier=None, learned=None)
     assert render(run(), "gate:A", nothing, None).splitlines()[-1] == "  baseline    none yet"
+
+
+def moved_to(moved: str) -> Judgement:
+    return replace(LEARNED, baseline=replace(BASELINE, evidence={"moved": moved}))
 
 
 def test_a_baseline_that_moved_says_why():
@@ -132,7 +120,7 @@ def test_a_baseline_that_moved_says_why():
     ):
         [line] = [
             line
-            for line in render(run(), "gate:A", judgement(learned=LEARNED | {"moved": moved}), None).splitlines()
+            for line in render(run(), "gate:A", replace(RESULT, learned=moved_to(moved)), None).splitlines()
             if "baseline  " in line and "since" in line
         ]
         assert line.endswith(said), moved
@@ -144,7 +132,7 @@ def test_what_is_expected_or_why_nothing_is_stands_at_the_end():
         Expected(7, date(2026, 2, 16), 0.25, 5_500.0, 5_000.0, 6_000.0, ""),
         Expected(14, date(2026, 2, 23), None, None, None, None, "it has 9 days, 21 are needed"),
     ]
-    assert render(run(), "gate:A", judgement(), None, ahead).splitlines()[-2:] == [
+    assert render(run(), "gate:A", RESULT, None, ahead).splitlines()[-2:] == [
         "  in 7 days: a bottleneck with a probability of 25%, P50 between 5s and 6s",
         "  in 14 days: not forecast, it has 9 days, 21 are needed",
     ]

@@ -9,8 +9,6 @@ from datetime import timedelta
 from typing import Any, Generic, TypeVar, cast
 
 import dagster as dg
-import numpy as np
-import pandas as pd
 
 from leo_telemetry_pipeline.defs.names import PREFIX, asset_key
 from leo_telemetry_pipeline.defs.resources import Analysis
@@ -34,17 +32,17 @@ class Left(Generic[T]):
 
     def put(self, analysis: Analysis, value: T) -> None:
         """Keep a value. Raises LostRun when the row is no longer this run's."""
-        analysis.left[self.asset] = value
+        analysis.progress.left[self.asset] = value
         if analysis.run is not None:
             self.write(analysis, value)
 
     def get(self, analysis: Analysis) -> T:
         """Return the value. Raises dg.Failure where there is no analysis yet that could have left it."""
-        if self.asset not in analysis.left:
+        if self.asset not in analysis.progress.left:
             # Where there is no run yet, this says what to do.
             _ = analysis.window
-            analysis.left[self.asset] = self.read(analysis)
-        return analysis.left[self.asset]
+            analysis.progress.left[self.asset] = self.read(analysis)
+        return analysis.progress.left[self.asset]
 
 
 def analysis_asset(
@@ -65,15 +63,3 @@ def analysis_asset(
         output_required=False,
     )
     return cast("Callable[[Callable[..., Any]], dg.AssetsDefinition]", decorator)
-
-
-def rows(frame: pd.DataFrame) -> list[tuple]:
-    """Return a frame's rows as tuples of what a database or JSON can hold: NaN becomes None."""
-    return [
-        tuple(None if _is_missing(value) else value.item() if isinstance(value, np.generic) else value for value in row)
-        for row in frame.itertuples(index=False, name=None)
-    ]
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or value is pd.NaT or (isinstance(value, float) and value != value)

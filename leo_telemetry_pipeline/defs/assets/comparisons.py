@@ -1,6 +1,6 @@
 """Asset ``comparisons``: kinds of work, the last week with the weeks before, and before and after each item.
 
-Belongs here: which pairs are compared. Does not: the statistics (analysis.compare), their tables (ui).
+Belongs here: which pairs are compared. Does not: the statistics (analysis.compare), their tables (ui.markdown_tables).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,11 +14,10 @@ from leo_telemetry_pipeline.analysis.compare import Comparison, Side
 from leo_telemetry_pipeline.defs.assets.insights import insight, last_run
 from leo_telemetry_pipeline.defs.resources import TelemetryDatabase
 from leo_telemetry_pipeline.defs.ui import markdown_tables
+from leo_telemetry_pipeline.dimension import OTHER_KEYS, Dimension, DimensionResult
 from leo_telemetry_pipeline.store import dimension_results, items
 from leo_telemetry_pipeline.store.days import Window, midnight
-from leo_telemetry_pipeline.store.dimensions import OTHER_KEYS
 from leo_telemetry_pipeline.store.history import daily
-from leo_telemetry_pipeline.store.history.daily import Dimension
 from leo_telemetry_pipeline.store.history.histograms import GAMMA
 from leo_telemetry_pipeline.store.items import Item
 from leo_telemetry_pipeline.store.server.database import Database
@@ -63,7 +62,7 @@ def comparisons(
     """Compare the pairs of the last run."""
     with telemetry_database.session() as (database, _):
         run = last_run(database)
-        measured = [row for row in dimension_results.p50(database, run.run_id, [], others=True) if row[1] != OTHER_KEYS]
+        measured = [one for one in dimension_results.of_run(database, run.run_id) if one.dimension_key != OTHER_KEYS]
         closed = Window(run.window.start, midnight(run.window.end.date()), run.window.project)
         pairs = {
             **{said: among(measured, of_type, closed) for of_type, said in KINDS.items()},
@@ -82,24 +81,24 @@ def comparisons(
     )
 
 
-def among(measured: Sequence[tuple], dimension_type: str, closed: Window) -> list[Pair]:
+def among(measured: Sequence[DimensionResult], dimension_type: str, closed: Window) -> list[Pair]:
     """Pair the dimensions of a type with most time with the most frequent one, over the last 28 days.
 
-    ``measured``: the rows of ``dimension_results.p50``; ``closed`` ends with the last closed day.
+    ``closed`` ends with the last closed day.
     """
     window = Window(closed.end - MONTH, closed.end, closed.project)
-    of_type = [row for row in _longest(measured) if row[0] == dimension_type][:MOST]
+    of_type = [one for one in _longest(measured) if one.dimension_type == dimension_type][:MOST]
     if not of_type:
         return []
-    usual = max(of_type, key=lambda row: row[2])
-    return [Pair(Sample(usual[:2], window), Sample(row[:2], window)) for row in of_type if row is not usual]
+    usual = max(of_type, key=lambda one: one.sample_count)
+    return [Pair(Sample(usual.dimension, window), Sample(one.dimension, window)) for one in of_type if one is not usual]
 
 
-def this_week(measured: Sequence[tuple], closed: Window) -> list[Pair]:
+def this_week(measured: Sequence[DimensionResult], closed: Window) -> list[Pair]:
     """Pair the last seven closed days of the dimensions with most time with the 28 days before."""
     start = closed.end - WEEK
     before, since = Window(start - MONTH, start, closed.project), Window(start, closed.end, closed.project)
-    return [Pair(Sample(row[:2], before), Sample(row[:2], since)) for row in _longest(measured)[:MOST]]
+    return [Pair(Sample(one.dimension, before), Sample(one.dimension, since)) for one in _longest(measured)[:MOST]]
 
 
 def around_items(opened: Iterable[Item], closed: Window) -> list[Pair]:
@@ -145,6 +144,6 @@ def compared(pairs: Iterable[Pair], sides: Mapping[Sample, Side | None]) -> Iter
             yield str(pair), analysis.compare(a, b, GAMMA)
 
 
-def _longest(measured: Sequence[tuple]) -> list[tuple]:
-    """Sort rows of ``dimension_results.p50`` by total time, descending."""
-    return sorted(measured, key=lambda row: (-row[7], row[:2]))
+def _longest(measured: Sequence[DimensionResult]) -> list[DimensionResult]:
+    """Sort by total time, descending."""
+    return sorted(measured, key=lambda one: (-one.sum_ms, one.dimension))

@@ -1,6 +1,7 @@
 """Asset ``dimension_trends``: charts of dimensions per day, and their changes of time and volume.
 
-Belongs here: which dimensions are drawn. Does not: percentiles and changes (analysis.trends), charts and tables (ui).
+Belongs here: which dimensions are drawn. Does not: percentiles and changes (analysis.trends), charts and tables
+(ui.charts, ui.markdown_tables).
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,10 +17,10 @@ from leo_telemetry_pipeline.defs.assets import history
 from leo_telemetry_pipeline.defs.assets.insights import insight, last_run
 from leo_telemetry_pipeline.defs.resources import TelemetryDatabase
 from leo_telemetry_pipeline.defs.ui import charts, markdown_tables
+from leo_telemetry_pipeline.dimension import OTHER_KEYS, Dimension, DimensionResult
 from leo_telemetry_pipeline.store import dimension_results
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.history import daily, histograms
-from leo_telemetry_pipeline.store.history.daily import Dimension
 from leo_telemetry_pipeline.store.server.database import Database
 
 LONGEST = 10
@@ -34,9 +35,7 @@ def dimension_trends(
     """Draw the most relevant dimensions of the last run, and tabulate their changes."""
     with telemetry_database.session() as (database, _):
         run = last_run(database)
-        chosen = to_draw(
-            dimension_results.thresholds(database, run.run_id), (run.output_ref or {}).get("bottlenecks", [])
-        )
+        chosen = to_draw(dimension_results.of_run(database, run.run_id), (run.output_ref or {}).get("bottlenecks", []))
         drawn = chosen[:MOST_DRAWN]
         window, found, turns = read(database, history.learned_from(run.window), drawn)
     first, names = window.start.date(), [":".join(name) for name in drawn]
@@ -51,14 +50,12 @@ def dimension_trends(
     )
 
 
-def to_draw(measured: Sequence[tuple], bottlenecks: Sequence[dict[str, Any]]) -> list[Dimension]:
-    """Return the dimensions with most time, then the other bottlenecks, without duplicates.
-
-    ``measured``: rows that start with type, key and total time in ms.
-    """
-    longest = sorted(measured, key=lambda row: (-row[2], row[:2]))[:LONGEST]
-    slow = [(bottleneck["dimension_type"], bottleneck["dimension_key"]) for bottleneck in bottlenecks]
-    return list(dict.fromkeys([*((row[0], row[1]) for row in longest), *slow]))
+def to_draw(measured: Sequence[DimensionResult], bottlenecks: Sequence[dict[str, Any]]) -> list[Dimension]:
+    """Return the dimensions with most time, then the other bottlenecks, without duplicates."""
+    named = [one for one in measured if one.dimension_key != OTHER_KEYS]
+    longest = sorted(named, key=lambda one: (-one.sum_ms, one.dimension))[:LONGEST]
+    slow = [(one["dimension_type"], one["dimension_key"]) for one in bottlenecks]
+    return list(dict.fromkeys([*(one.dimension for one in longest), *slow]))
 
 
 def read(database: Database, window: Window, wanted: Sequence[Dimension]) -> tuple[Window, Daily, list[Turns]]:

@@ -4,20 +4,20 @@ Belongs here: which span types exist, which days are stale, by which method P50s
 Does not: counting and reading (store), percentiles (analysis.p50).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 import dagster as dg
-import pandas as pd
 
 from leo_telemetry_pipeline.analysis import p50
 from leo_telemetry_pipeline.analysis.bottlenecks import HISTORY_DAYS
 from leo_telemetry_pipeline.defs.resources import Analysis
-from leo_telemetry_pipeline.store import measure, thresholds
+from leo_telemetry_pipeline.store import span_totals, thresholds
 from leo_telemetry_pipeline.store.days import Window, midnight
 from leo_telemetry_pipeline.store.dimensions import types_to_judge
 from leo_telemetry_pipeline.store.history import blocks, buckets, histograms, span_counts, staleness
+from leo_telemetry_pipeline.store.history.span_counts import SpanCount
 
 
 def learned_from(window: Window) -> Window:
@@ -29,38 +29,40 @@ def learned_from(window: Window) -> Window:
 def mark(analysis: Analysis) -> None:
     """Mark the days that late spans touched, so that later steps of this run need not search for them."""
     staleness.mark_stale(analysis.database, analysis.hold)
-    analysis.marked = True
+    analysis.progress.marked = True
 
 
-def scan(analysis: Analysis) -> list[tuple]:
-    """Return (span type, day, spans, spans with a duration) for the window and the learning days."""
+def scan(analysis: Analysis) -> list[SpanCount]:
+    """Return the spans of the window and the learning days, by type and day."""
     both = replace(analysis.window, start=learned_from(analysis.window).start)
-    stale = staleness.stale_days(analysis.database, both.start.date(), both.end.date(), [], marked=analysis.marked)
-    rows = span_counts.by_type_and_day(analysis.database, both, sorted(set(both.closed_days) - set(stale)))
-    analysis.seen = sorted({row[0] for row in rows})
-    return rows
+    stale = staleness.stale_days(
+        analysis.database, both.start.date(), both.end.date(), [], marked=analysis.progress.marked
+    )
+    found = span_counts.by_type_and_day(analysis.database, both, sorted(set(both.closed_days) - set(stale)))
+    analysis.progress.seen = sorted({one.span_type for one in found})
+    return found
 
 
-def in_window(analysis: Analysis, rows: Sequence[tuple]) -> list[tuple]:
-    """Return the rows of ``scan`` that belong to the window."""
-    return [row for row in rows if row[1] >= analysis.window.start.date()]
+def in_window(analysis: Analysis) -> list[SpanCount]:
+    """Return the spans of the window by type and day."""
+    return [one for one in scan(analysis) if one.day >= analysis.window.start.date()]
 
 
 def count_traces(analysis: Analysis, scanned: int) -> int:
     """Return how many traces the window has; with very many spans, a trace over midnight counts on both days."""
     if scanned <= analysis.settings.exact_spans and is_stored(analysis):
-        return measure.count(analysis.database, analysis.window)[1]
+        return span_totals.count(analysis.database, analysis.window)[1]
     window = analysis.window
     first, last = window.start.date(), window.end.date()
-    stale = staleness.stale_days(analysis.database, first, last, [], marked=analysis.marked)
+    stale = staleness.stale_days(analysis.database, first, last, [], marked=analysis.progress.marked)
     return span_counts.traces(analysis.database, window, sorted(set(window.closed_days) - set(stale)))
 
 
 def seen(analysis: Analysis) -> list[str]:
     """Return the span types of the window and the learning days."""
-    if analysis.seen is None:
+    if analysis.progress.seen is None:
         scan(analysis)
-    return analysis.seen or []
+    return analysis.progress.seen or []
 
 
 def types(analysis: Analysis) -> list[str]:
@@ -68,11 +70,10 @@ def types(analysis: Analysis) -> list[str]:
     return types_to_judge(seen(analysis), thresholds.named_types(analysis.database))
 
 
-def method(analysis: Analysis, found: pd.DataFrame) -> str:
+def method(analysis: Analysis, found: Iterable[SpanCount]) -> str:
     """Return the method by which P50s are computed, given the window's spans by type and day."""
-    return p50.method(
-        int(found["spans"].to_numpy().sum()), analysis.settings.exact_spans, all_stored=is_stored(analysis)
-    )
+    scanned = sum(one.spans for one in found)
+    return p50.method(scanned, analysis.settings.exact_spans, all_stored=is_stored(analysis))
 
 
 def is_stored(analysis: Analysis) -> bool:
@@ -86,7 +87,7 @@ def is_stored(analysis: Analysis) -> bool:
     return staleness.all_stored(analysis.database, window.days[0], window.days[-1])
 
 
-def stale(analysis: Analysis, found: pd.DataFrame) -> list[date]:
+def stale(analysis: Analysis, found: Iterable[SpanCount]) -> list[date]:
     """Return the days with stale history; the partial day only where P50s come from the history."""
     window = analysis.window
     return staleness.stale_days(
@@ -95,30 +96,29 @@ def stale(analysis: Analysis, found: pd.DataFrame) -> list[date]:
         window.end.date(),
         types(analysis),
         _part_day(window) if method(analysis, found) == "histogram" else None,
-        marked=analysis.marked,
+        marked=analysis.progress.marked,
     )
 
 
-def bring_up_to_date(analysis: Analysis, found: pd.DataFrame) -> tuple[list[date], int, int]:
+def bring_up_to_date(analysis: Analysis, found: Iterable[SpanCount]) -> tuple[list[date], int, int]:
     """Recount stale days and rebuild their blocks; return these days, their rows, and the number of blocks."""
     days, of_types, window = stale(analysis, found), types(analysis), analysis.window
     if analysis.is_dry:
-        analysis.uncounted = days
+        analysis.progress.uncounted = days
         return days, 0, 0
     rows = histograms.rebuild(
         analysis.database, days, of_types, seen(analysis), analysis.hold, part_day=_part_day(window)
     )
     made = blocks.make(analysis.database, learned_from(window).start.date(), window.end.date(), of_types, analysis.hold)
-    analysis.uncounted = []
+    analysis.progress.uncounted = []
     return days, rows, made
 
 
 def uncounted(analysis: Analysis) -> list[date]:
     """Return the days that must be read from their spans."""
-    if analysis.uncounted is None:
-        rows = in_window(analysis, scan(analysis))
-        analysis.uncounted = stale(analysis, pd.DataFrame({"spans": [row[2] for row in rows]}))
-    return analysis.uncounted
+    if analysis.progress.uncounted is None:
+        analysis.progress.uncounted = stale(analysis, in_window(analysis))
+    return analysis.progress.uncounted
 
 
 def durations(analysis: Analysis, of_types: Sequence[str], window: Window) -> list[tuple]:

@@ -25,17 +25,17 @@ def continuous_improvements(
     context: dg.AssetExecutionContext, analysis: dg.ResourceParam[Analysis]
 ) -> Iterator[dg.MaterializeResult]:
     """Open and update items, and mark the run SUCCEEDED: together, or not at all."""
-    bottlenecks = BOTTLENECKS.get(analysis)
-    if None in set(bottlenecks["outcome"]):
+    judged = BOTTLENECKS.get(analysis)
+    if any(one.outcome is None for one in judged):
         raise dg.Failure("some dimensions are not judged yet: materialize bottlenecks too", allow_retries=False)
-    found, pooled = judging.found(bottlenecks), bottlenecks[bottlenecks["outcome"] == "pooled"]
+    needed = [one.min_samples for one in judged if one.min_samples is not None]
     summary = findings.Summary(
-        bottlenecks=tuple({str(name): value for name, value in row.items()} for row in found.to_dict("records")),
-        outcomes=judging.count_outcomes(bottlenecks),
-        largest_sample=int(bottlenecks["sample_count"].to_numpy().max(initial=0)),
-        needed_sample=int(min(bottlenecks["min_samples"], default=analysis.settings.min_samples)),
-        p50_method="histogram" if "histogram" in set(bottlenecks["method"]) else "exact",
-        pooled={row["dimension_type"]: int(row["sample_count"]) for row in pooled.to_dict("records")},
+        bottlenecks=tuple(judging.found(judged)),
+        outcomes=judging.count_outcomes(judged),
+        largest_sample=max((one.sample_count for one in judged), default=0),
+        needed_sample=min(needed, default=analysis.settings.min_samples),
+        p50_method="histogram" if any(one.method == "histogram" for one in judged) else "exact",
+        pooled={one.dimension_type: one.sample_count for one in judged if one.outcome == "pooled"},
         causes=tuple(CAUSES.get(analysis)),
     )
     output_ref = findings.conclude(
@@ -46,7 +46,7 @@ def continuous_improvements(
         dagster_run_id=analysis.dagster_run_id,
         errors=analysis.errors,
     )
-    analysis.concluded = output_ref
+    analysis.progress.output_ref = output_ref
     yield dg.MaterializeResult(
         metadata={
             "bottlenecks": len(output_ref["bottlenecks"]),

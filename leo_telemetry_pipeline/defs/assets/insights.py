@@ -6,13 +6,14 @@ the models (analysis.forecast, analysis.backtest), imported lazily. A failure he
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any, cast
 
 import dagster as dg
 import numpy as np
 
 from leo_telemetry_pipeline.analysis import trends
+from leo_telemetry_pipeline.analysis.changes import date_of, day_number
 from leo_telemetry_pipeline.defs.assets import history
 from leo_telemetry_pipeline.defs.assets.asset import OWNERS
 from leo_telemetry_pipeline.defs.names import FOLLOWS_TAG, LAST_ASSET, PREFIX, asset_key
@@ -25,7 +26,6 @@ from leo_telemetry_pipeline.store.runs import Run
 from leo_telemetry_pipeline.store.server.database import Database
 
 INSIGHTS = "insights"
-_EPOCH = date(1970, 1, 1)
 _WEEK = timedelta(days=7)
 
 
@@ -100,7 +100,7 @@ def dimension_forecasts(
                 one.dimension_key,
                 Expected(
                     one.horizon_days,
-                    _EPOCH + timedelta(one.day),
+                    date_of(one.day),
                     one.probability,
                     one.p50_ms,
                     one.low_ms,
@@ -123,28 +123,27 @@ def dimension_forecasts(
 def _histories(database: Database, run: Run) -> tuple[list[Any], int]:
     """Return the daily history and threshold of every dimension of a run, and the day number of the last closed day."""
     from leo_telemetry_pipeline.analysis.bottlenecks import DEFAULT_MULTIPLIER
-    from leo_telemetry_pipeline.analysis.forecast import History
+    from leo_telemetry_pipeline.analysis.forecast import ForecastInput
 
     window = history.learned_from(run.window)
-    measured = dimension_results.thresholds(database, run.run_id)
-    scope = daily.scope(database, window, sorted({row[0] for row in measured}))
-    rows = daily.read(database, window, [row[:2] for row in measured], scope.seen, scope.uncounted)
+    measured = [one for one in dimension_results.of_run(database, run.run_id) if one.outcome != "pooled"]
+    scope = daily.scope(database, window, sorted({one.dimension_type for one in measured}))
+    rows = daily.read(database, window, [one.dimension for one in measured], scope.seen, scope.uncounted)
     series = trends.daily(rows, len(measured), len(window.days), histograms.GAMMA)
-    first = (window.start.date() - _EPOCH).days
+    first = day_number(window.start.date())
     a_week = _WEEK / (run.window.end - run.window.start)
     made = []
-    for place, (dimension_type, key, sum_ms, baseline, multiplier) in enumerate(measured):
+    for place, one in enumerate(measured):
         on = np.flatnonzero(series.count[place])
         made.append(
-            History(
-                dimension_type,
-                key,
+            ForecastInput(
+                *one.dimension,
                 first + on,
                 series.count[place, on],
                 series.p50_ms[place, on],
-                baseline,
-                multiplier or DEFAULT_MULTIPLIER,
-                sum_ms * a_week,
+                one.baseline_p50_ms,
+                one.multiplier or DEFAULT_MULTIPLIER,
+                one.sum_ms * a_week,
             )
         )
-    return made, (window.end.date() - _EPOCH).days - 1
+    return made, day_number(window.end.date()) - 1

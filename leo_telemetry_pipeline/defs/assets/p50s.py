@@ -1,4 +1,4 @@
-"""The P50s of the window as assets: one a dimension type that has a name of its own, one for all others.
+"""P50s of the window as assets: one per named dimension type, one for all other types.
 
 Belongs here: which type is in which asset, and measuring them one after the other. Does not: medians (analysis, store).
 """
@@ -12,12 +12,13 @@ import psycopg2
 
 from leo_telemetry_pipeline.analysis import p50
 from leo_telemetry_pipeline.defs.assets import history
-from leo_telemetry_pipeline.defs.assets.asset import FRESH, OWNERS, Left, rows
+from leo_telemetry_pipeline.defs.assets.asset import FRESH, OWNERS, Left
 from leo_telemetry_pipeline.defs.assets.traces import TRACES
 from leo_telemetry_pipeline.defs.names import asset_key
 from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.defs.ui import markdown_tables
-from leo_telemetry_pipeline.store import dimension_results, measure
+from leo_telemetry_pipeline.dimension import DimensionResult
+from leo_telemetry_pipeline.store import dimension_results, exact_percentiles
 from leo_telemetry_pipeline.store.dimensions import NAMED_ASSETS
 from leo_telemetry_pipeline.store.history import histograms
 from leo_telemetry_pipeline.store.server.database import SERVER_GONE
@@ -31,7 +32,7 @@ P50_ASSETS = (*_NAMED, OTHER)
 def _write(name: str, analysis: Analysis, made: pd.DataFrame) -> None:
     assert analysis.run is not None
     types = sorted(set(made["dimension_type"]) | set(_NAMED.get(name, ())))
-    dimension_results.replace_p50(analysis.database, analysis.run.run_id, analysis.fence, types, rows(made))
+    dimension_results.replace_p50(analysis.database, analysis.run.run_id, analysis.fence, types, p50.rows(made))
 
 
 def _read(name: str, analysis: Analysis) -> pd.DataFrame:
@@ -43,9 +44,9 @@ def _read(name: str, analysis: Analysis) -> pd.DataFrame:
 _LEFT = [Left(name, partial(_write, name), partial(_read, name)) for name in P50_ASSETS]
 
 
-def measured(analysis: Analysis) -> pd.DataFrame:
-    """Return the P50s of all dimensions of the window."""
-    return p50.together(left.get(analysis) for left in _LEFT)
+def measured(analysis: Analysis) -> list[DimensionResult]:
+    """Return the P50s of all dimensions of the window, which are not judged yet."""
+    return [DimensionResult(*row) for left in _LEFT for row in p50.rows(left.get(analysis))]
 
 
 def _spec(name: str) -> dg.AssetSpec:
@@ -101,5 +102,7 @@ def _measured_or_noted(context: dg.AssetExecutionContext, analysis: Analysis, di
 def _measure(analysis: Analysis, dimension_type: str) -> pd.DataFrame:
     window = analysis.window
     if history.method(analysis, TRACES.get(analysis)) == "exact":
-        return p50.exact(measure.exact_p50(analysis.database, window, [dimension_type], history.seen(analysis)))
+        return p50.exact(
+            exact_percentiles.of_window(analysis.database, window, [dimension_type], history.seen(analysis))
+        )
     return p50.from_buckets(history.durations(analysis, [dimension_type], window), histograms.GAMMA)

@@ -5,6 +5,7 @@ Belongs here: keeping what is suggested, and applying it where the setting says 
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import dagster as dg
 
@@ -12,7 +13,6 @@ from leo_telemetry_pipeline.defs.assets.insights import insight, last_run
 from leo_telemetry_pipeline.defs.resources import TelemetryDatabase
 from leo_telemetry_pipeline.defs.ui import markdown_tables
 from leo_telemetry_pipeline.store import suggestions
-from leo_telemetry_pipeline.store.suggestions import Kept
 
 
 @insight("Which baseline and multiplier would fit the thresholds that people wrote, and how often a year they alarm.")
@@ -30,8 +30,7 @@ def threshold_suggestions(
             if settings.apply_suggestions
             else []
         )
-        kept = [Kept(*(getattr(one, name) for name in Kept._fields[:-1]), is_applied=one in applied) for one in found]
-        suggestions.put(database, run.run_id, kept)
+        suggestions.put(database, run.run_id, [replace(one, is_applied=one in applied) for one in found])
     yield dg.MaterializeResult(
         metadata={
             "suggestions": sum(one.multiplier is not None for one in found),

@@ -4,39 +4,34 @@ Belongs here: freezing the window, draining the spool. Does not: counting (store
 """
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
-import pandas as pd
 import psycopg2
 
 from leo_telemetry_pipeline.defs.assets import history
-from leo_telemetry_pipeline.defs.assets.asset import Left, analysis_asset, rows
+from leo_telemetry_pipeline.defs.assets.asset import Left, analysis_asset
 from leo_telemetry_pipeline.defs.names import FIRST_ASSET
 from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.defs.ui import markdown_tables
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.store import open_spans, spans, spool_drain
+from leo_telemetry_pipeline.store.history.span_counts import SpanCount
 
 # The analysis has a deadline; spans left in the spool wait for the next one.
 DRAIN_S = 120.0
-_COLUMNS = ("span_type", "day", "spans", "timed_spans")
 
 
-def frame(counts: list) -> pd.DataFrame:
-    """Return the window's counts as a frame, one row per span type and day."""
-    table = pd.DataFrame(counts, columns=list(_COLUMNS))
-    table["day"] = pd.to_datetime(table["day"])
-    return table.astype(dict.fromkeys(("spans", "timed_spans"), "int64") | {"span_type": "object"})
+def _write(analysis: Analysis, found: list[SpanCount]) -> None:
+    analysis.annotate(
+        {FIRST_ASSET: [(one.span_type, one.day.isoformat(), one.spans, one.timed_spans) for one in found]}
+    )
 
 
-def _write(analysis: Analysis, found: pd.DataFrame) -> None:
-    analysis.annotate({FIRST_ASSET: rows(found.assign(day=found["day"].astype(str)))})
-
-
-def _read(analysis: Analysis) -> pd.DataFrame:
-    return frame(analysis.noted(FIRST_ASSET) or history.in_window(analysis, history.scan(analysis)))
+def _read(analysis: Analysis) -> list[SpanCount]:
+    noted = analysis.noted(FIRST_ASSET) or []
+    return [SpanCount(name, date.fromisoformat(day), *n) for name, day, *n in noted] or history.in_window(analysis)
 
 
 TRACES = Left(FIRST_ASSET, _write, _read)
@@ -61,8 +56,8 @@ def workflow_traces(
         drained = _drain(context, analysis)
         open_spans.sweep(analysis.database)
         history.mark(analysis)
-    found = frame(history.in_window(analysis, history.scan(analysis)))
-    scanned = int(found["spans"].to_numpy().sum())
+    found = history.in_window(analysis)
+    scanned = sum(one.spans for one in found)
     trace_count = history.count_traces(analysis, scanned)
     analysis.annotate({"traces_scanned": scanned, "trace_count": trace_count})
     TRACES.put(analysis, found)

@@ -10,7 +10,8 @@ import numpy as np
 
 from leo_telemetry_pipeline.actions.inert import markdown, xml
 from leo_telemetry_pipeline.actions.items import milliseconds
-from leo_telemetry_pipeline.analysis.trends import Daily, Turn, Turns
+from leo_telemetry_pipeline.analysis.changes import ChangePoint
+from leo_telemetry_pipeline.analysis.trends import Daily, Turns
 
 _LEFT, _RIGHT, _WIDTH = 70, 780, 800
 _TOP, _BOTTOM = 40, 190
@@ -71,7 +72,7 @@ def _bars(x: np.ndarray, count: np.ndarray) -> list[str]:
     ]
 
 
-def _mark(turn: Turn, first: date, x: np.ndarray, colour: str, top: float, bottom: float) -> str:
+def _mark(turn: ChangePoint, first: date, x: np.ndarray, colour: str, top: float, bottom: float) -> str:
     """Draw the onset as a line, and its interval as a band."""
     begin, end, at = (x[(day - first).days] for day in (turn.onset_from, turn.onset_to, turn.onset))
     says = xml(f"{turn.ratio:.2f}x since {turn.onset}")

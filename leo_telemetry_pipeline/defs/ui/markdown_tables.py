@@ -4,7 +4,7 @@ Belongs here: formatting results as text that Dagster shows. Does not: computing
 """
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -12,13 +12,15 @@ import pandas as pd
 from leo_telemetry_pipeline.actions.inert import markdown, xml
 from leo_telemetry_pipeline.actions.items import milliseconds, ratio
 from leo_telemetry_pipeline.analysis.bottlenecks import JUDGED, worst_first
+from leo_telemetry_pipeline.dimension import Dimension, DimensionResult, ExplainedCause, Suggestion
+from leo_telemetry_pipeline.store.history.span_counts import SpanCount
 
 if TYPE_CHECKING:
     from leo_telemetry_pipeline.analysis.backtest import Bin, Score
+    from leo_telemetry_pipeline.analysis.changes import ChangePoint
     from leo_telemetry_pipeline.analysis.compare import Comparison, Estimate
     from leo_telemetry_pipeline.analysis.forecast import Forecast
-    from leo_telemetry_pipeline.analysis.trends import Turn, Turns
-    from leo_telemetry_pipeline.analysis.tuning import Suggestion
+    from leo_telemetry_pipeline.analysis.trends import Turns
 
 ROWS = 10
 # Span types with a column of their own; the others share one, as their number is unbounded.
@@ -27,18 +29,22 @@ COLUMNS = 8
 _HELD = "\N{NO-BREAK SPACE}"
 
 
-def worst_table(judged: pd.DataFrame) -> str:
+def worst_table(judged: Iterable[DimensionResult]) -> str:
     """Tabulate the dimensions with the highest ratio, worst first."""
     lines = [
         "| dimension | observed P50 | baseline | from | ratio | allowed | spans |",
         "|---|--:|--:|---|--:|--:|--:|",
     ]
-    for row in worst_first(judged.loc[judged["outcome"].isin(JUDGED)]).head(ROWS).to_dict("records"):
-        mark = "**" if row["outcome"] == "bottleneck" else ""
-        times = (milliseconds(row["observed_p50_ms"]), milliseconds(row["baseline_p50_ms"]), row["baseline_source"])
-        cells = (*times, ratio(row["ratio"]), ratio(row["multiplier"]), str(row["sample_count"]))
-        lines.append(f"| {mark}{markdown(_name(row))}{mark} | {' | '.join(cells)} |")
+    for one in _worst(judged):
+        mark = "**" if one.outcome == "bottleneck" else ""
+        times = (milliseconds(one.observed_p50_ms or 0), milliseconds(one.baseline_p50_ms or 0), one.baseline_source)
+        cells = (*times, ratio(one.ratio or 0), ratio(one.multiplier or 0), str(one.sample_count))
+        lines.append(f"| {mark}{markdown(one.name)}{mark} | {' | '.join(map(str, cells))} |")
     return "\n".join(lines) if len(lines) > 2 else "No dimension could be judged yet."
+
+
+def _worst(judged: Iterable[DimensionResult]) -> list[DimensionResult]:
+    return worst_first(one for one in judged if one.outcome in JUDGED)[:ROWS]
 
 
 def p50_table(measured: pd.DataFrame) -> str:
@@ -51,13 +57,14 @@ def p50_table(measured: pd.DataFrame) -> str:
     return "\n".join(lines) if len(lines) > 2 else "No spans of this type in the window."
 
 
-def change_table(changes: pd.DataFrame) -> str:
+def change_table(changes: "Mapping[Dimension, Sequence[ChangePoint]]") -> str:
     """Tabulate the latest level changes, newest first."""
     lines = ["| dimension | since | onset between | before | after | |", "|---|---|---|--:|--:|--:|"]
-    for row in changes.sort_values(["onset_day", "score"], ascending=False).head(ROWS).to_dict("records"):
-        between = f"{row['onset_from']:%Y-%m-%d} and {row['onset_to']:%Y-%m-%d}"
-        times = f"{milliseconds(row['before_p50_ms'])} | {milliseconds(row['after_p50_ms'])} | {ratio(row['ratio'])}"
-        lines.append(f"| {markdown(_name(row))} | {row['onset_day']:%Y-%m-%d} | {between} | {times} |")
+    every = [(dimension, one) for dimension, found in changes.items() for one in found]
+    for dimension, one in sorted(every, key=lambda each: (-each[1].at, -each[1].score))[:ROWS]:
+        between = f"{one.onset_from} and {one.onset_to}"
+        times = f"{milliseconds(one.before)} | {milliseconds(one.after)} | {ratio(one.ratio)}"
+        lines.append(f"| {markdown(':'.join(dimension))} | {one.onset} | {between} | {times} |")
     return "\n".join(lines) if len(lines) > 2 else "No dimension has changed its level."
 
 
@@ -71,7 +78,7 @@ def turn_table(names: Sequence[str], turns: "Sequence[Turns]") -> str:
     return "\n".join(lines) if len(lines) > 2 else "Neither time nor volume of these dimensions has changed."
 
 
-def _turn(turns: "Sequence[Turn]", write: Callable[[float], str]) -> tuple[str, str, str]:
+def _turn(turns: "Sequence[ChangePoint]", write: Callable[[float], str]) -> tuple[str, str, str]:
     if not turns:
         return "steady", "", ""
     last = turns[-1]
@@ -111,12 +118,12 @@ def _sure(confidence: float) -> str:
     return (f"{confidence * 100:.1f} %" if confidence < 0.999 else "over 99.9 %").replace(" ", _HELD)
 
 
-def cause_table(causes: Sequence[dict]) -> str:
+def cause_table(causes: Sequence[ExplainedCause]) -> str:
     """Tabulate each cause, where its added time goes, and how many other dimensions it slows."""
     lines = ["| cause | added time | more common in slow spans | also slowed |", "|---|---|---|--:|"]
     for cause in causes[:ROWS]:
-        cells = (_name(cause), cause["why"] or "unknown", "; ".join(cause["set_apart_by"]))
-        lines.append(f"| {' | '.join(map(markdown, cells))} | {len(cause['members'])} |")
+        cells = (cause.name, cause.why or "unknown", "; ".join(cause.set_apart_by))
+        lines.append(f"| {' | '.join(map(markdown, cells))} | {len(cause.members)} |")
     return "\n".join(lines) if len(lines) > 2 else "There is no bottleneck to explain."
 
 
@@ -152,7 +159,7 @@ def bin_table(bins: "Sequence[Bin]") -> str:
     return "\n".join(lines) if len(lines) > 2 else "No past forecast can be scored yet."
 
 
-def suggestion_table(suggested: "Sequence[Suggestion]") -> str:
+def suggestion_table(suggested: Sequence[Suggestion]) -> str:
     """Tabulate today's threshold of each dimension beside the suggested one, with the alarms per year of each."""
     lines = ["| dimension | today | alarms per year | suggested | alarms per year |", "|---|--:|--:|--:|--:|"]
     for one in suggested:
@@ -160,7 +167,7 @@ def suggestion_table(suggested: "Sequence[Suggestion]") -> str:
             today = _limit(one.current_baseline_p50_ms, one.current_multiplier)
             fits = _limit(one.baseline_p50_ms or one.current_baseline_p50_ms, one.multiplier)
             rates = f"{one.alarms_a_year_now:.1f}", f"{one.alarms_a_year_then:.1f}"
-            name = markdown(f"{one.dimension_type}:{one.dimension_key}")
+            name = markdown(one.name)
             lines.append(f"| {name} | {today} | {rates[0]} | {fits} | {rates[1]} |")
     return "\n".join(lines) if len(lines) > 2 else "No configured threshold can be tuned yet."
 
@@ -169,40 +176,43 @@ def _limit(baseline_p50_ms: float | None, multiplier: float) -> str:
     return f"{'' if baseline_p50_ms is None else milliseconds(baseline_p50_ms)} x {multiplier:.2f}"
 
 
-def day_table(traces: pd.DataFrame) -> str:
+def day_table(counts: Sequence[SpanCount]) -> str:
     """Tabulate the spans of each day by type, with a column for each of the most frequent types."""
-    if traces.empty:
+    if not counts:
         return "No spans in the window."
-    by_day = traces.pivot_table(index="day", columns="span_type", values="spans", aggfunc="sum", fill_value=0)
+    by_day = pd.DataFrame(counts).pivot_table(
+        index="day", columns="span_type", values="spans", aggfunc="sum", fill_value=0
+    )
     names = sorted(by_day.sum().nlargest(COLUMNS).index)
     others = by_day.drop(columns=names)
     headings = [*map(markdown, names), *([f"{others.shape[1]} more"] if others.shape[1] else [])]
     lines = [f"| day | {' | '.join(headings)} |", "|---" + "|--:" * len(headings) + "|"]
-    for (day, counts), rest in zip(by_day[names].iterrows(), others.sum(axis=1), strict=True):
-        own = [*counts, *([rest] if others.shape[1] else [])]
+    for (day, of_day), rest in zip(by_day[names].iterrows(), others.sum(axis=1), strict=True):
+        own = [*of_day, *([rest] if others.shape[1] else [])]
         lines.append(f"| {day:%Y-%m-%d} | " + " | ".join(str(int(count)) for count in own) + " |")
     return "\n".join(lines)
 
 
-def observed_against_baseline(judged: pd.DataFrame) -> str:
+def observed_against_baseline(judged: Iterable[DimensionResult]) -> str:
     """Draw the worst dimensions as a bar chart: a bar for the observed P50, a line at its threshold.
 
     Each bar is in units of its own baseline, so that milliseconds and minutes share one axis.
     """
-    shown = worst_first(judged.loc[judged["outcome"].isin(JUDGED)]).head(ROWS)
-    if shown.empty:
+    shown = _worst(judged)
+    if not shown:
         return "No dimension could be judged yet."
-    unit = 420 / max(shown["ratio"].max(), shown["multiplier"].max())
+    bars = [(one, one.ratio or 0.0, one.multiplier or 0.0) for one in shown]
+    unit = 420 / max(max(longest) for _, *longest in bars)
     parts, height = [], 40 + 26 * len(shown)
-    for index, row in enumerate(shown.to_dict("records")):
-        observed, allowed, y = row["ratio"] * unit, row["multiplier"] * unit, 34 + 26 * index
-        colour = "#c0392b" if row["outcome"] == "bottleneck" else "#4f81bd"
-        name, times = xml(_short(_name(row))), ratio(row["ratio"])
+    for index, (one, times, limit) in enumerate(bars):
+        observed, allowed, y = times * unit, limit * unit, 34 + 26 * index
+        colour = "#c0392b" if one.outcome == "bottleneck" else "#4f81bd"
+        name = xml(_short(one.name))
         parts.append(
             f'<text x="312" y="{y + 13}" text-anchor="end">{name}</text>'
             f'<rect x="320" y="{y}" width="{observed:.1f}" height="16" fill="{colour}"/>'
             f'<path d="M{320 + allowed:.1f} {y - 3}v22" stroke="#222" stroke-width="2"/>'
-            f'<text x="{326 + max(observed, allowed):.1f}" y="{y + 13}">{times}</text>'
+            f'<text x="{326 + max(observed, allowed):.1f}" y="{y + 13}">{ratio(times)}</text>'
         )
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="800" height="{height}"'

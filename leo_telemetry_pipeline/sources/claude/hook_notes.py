@@ -1,7 +1,7 @@
 """A hook event of Claude Code becomes a note: what may be kept of it, as JSON can hold it.
 
 Belongs here: which events are noted, and which of their fields. Pure functions.
-Does not: which spans notes make (assembler), processes and files (cli/hook_spans).
+Does not: which spans notes make (assembler), processes and files (cli.claude.hook_spans).
 A session waits while a hook runs, so this imports next to nothing. No word of a conversation, no path, no command
 and nothing else of a tool's input or output gets into a note.
 """

@@ -1,7 +1,7 @@
 """The notebook: a file of notes per session of Claude Code, which its hooks and the receiver share.
 
 Belongs here: holding a notebook against other processes, appending, reading, replacing; the folder they lie in.
-Does not: what a note holds (hook_notes, otel_notes), when spans are made of notes (cli/hook_spans, web/claude).
+Does not: what a note holds (hook_notes, otel_notes), when spans are made of notes (cli.claude.hook_spans, web.claude).
 A session waits for a hook, so whatever not every event needs is imported where it is needed.
 """
 

@@ -1,16 +1,20 @@
 """A span or log event that Claude Code exports becomes a note: what may be kept of it, as JSON can hold it.
 
-Belongs here: which records are noted, and which of their fields. Pure functions.
-Does not: the encodings of OTLP (otlp_json, otlp_protobuf, otlp_logs), which spans notes make (assembler).
+Belongs here: which records are noted, and which of their fields. Pure functions, but for the clock of ``note_of``.
+Does not: the encodings of OTLP (otlp, otlp_logs), which spans notes make (assembler).
 Only the listed fields are kept: Claude Code also exports prompts, commands and paths when it is told to.
 """
 
 import json
 import re
-from typing import NamedTuple
+import time
+from typing import TYPE_CHECKING, NamedTuple
 
 from leo_telemetry_pipeline.sources.claude.hook_notes import is_word, storable
-from leo_telemetry_pipeline.span import LATEST_MS
+from leo_telemetry_pipeline.span import LATEST_NS
+
+if TYPE_CHECKING:
+    from leo_telemetry_pipeline.sources.otlp.otlp_span import Decoded, Resource
 
 PREFIX = "claude_code."
 SPAN, LOG = "OtelSpan", "OtelLog"
@@ -22,7 +26,6 @@ _VERSION_NUMBERS = re.compile(r"[0-9]+(\.[0-9]+)*", re.ASCII).fullmatch
 _LONGEST_VERSION = 40
 _LONGEST_TEXT = 200
 _LARGEST_NUMBER = 2**53
-LATEST_NS = LATEST_MS * 1_000_000 + 999_999
 # What log events call every tool of an MCP server.
 _ANY_MCP_TOOL = "mcp_tool"
 _SESSION = "session.id"
@@ -145,6 +148,16 @@ def is_untested(version: object) -> bool:
         return False
     numbers = version.partition("-")[0]
     return bool(_VERSION_NUMBERS(numbers)) and tuple(map(int, numbers.split("."))) > TESTED_VERSION
+
+
+def note_of(given: "Decoded", resource: "Resource") -> dict | None:
+    """Return the note of a span that was exported now; None where it is not of Claude Code, or cannot be placed."""
+    # Most spans are not of Claude Code, and need no closer look.
+    if not given.name.startswith(PREFIX) or not session_of(given.name, given.attributes):
+        return None
+    where = (given.trace_id, given.span_id, given.parent_id.strip("0") and given.parent_id)
+    record = Record(given.name, *where, given.start_ns, given.end_ns, given.attributes, given.status == "ERROR")
+    return of_span(record, sender(resource.columns, resource.attributes), time.time_ns())
 
 
 def of_span(record: Record, given: Sender, arrived_ns: int) -> dict | None:

@@ -1,7 +1,7 @@
 """Whether a file may be stored: a wrong one is stopped before anything of it is, and so is one of impossible times.
 
 Belongs here: the decision, from the first spans and bad lines of a file, and what is said of it.
-Does not: reading (files), which times are plausible (plausible), storing (cli.import_files).
+Does not: reading (reader), which times are plausible (plausible), storing (cli.import_files).
 """
 
 import shlex

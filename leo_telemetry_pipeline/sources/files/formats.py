@@ -1,7 +1,7 @@
 """Which format a file or an object has: those that are read, and those that are only known by name.
 
 Belongs here: the table of shapes that are read, one entry per format, and the names of the others with a remedy.
-Does not: what a format means, which has a module of its own (zipkin, jaeger, otlp), or lines and files (files).
+Does not: what a format means, which has a module of its own (zipkin, jaeger, otlp), or lines and files (reader).
 """
 
 import json

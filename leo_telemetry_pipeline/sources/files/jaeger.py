@@ -1,6 +1,6 @@
 """Jaeger's JSON becomes trace requests: what its UI downloads and its query service answers.
 
-Belongs here: the fields of Jaeger. Does not: what a request becomes (otlp), finding objects in files (files).
+Belongs here: the fields of Jaeger. Does not: what a request becomes (otlp), finding objects in files (reader).
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """Text of JSON values that lie over several lines becomes those values.
 
 Belongs here: arrays and pretty-printed JSON, one value after the other.
-Does not: one value a line (files), or what a value means (rows, otlp).
+Does not: one value a line (reader), or what a value means (rows, otlp).
 """
 
 import json

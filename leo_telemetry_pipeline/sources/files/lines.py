@@ -1,7 +1,7 @@
 """Bytes of a file become lines, however large, compressed or damaged the file is.
 
 Belongs here: reading in blocks, gzip, UTF-16, line ends, and where a file breaks off.
-Does not: what a line means (files).
+Does not: what a line means (reader).
 """
 
 import codecs

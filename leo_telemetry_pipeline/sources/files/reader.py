@@ -1,8 +1,8 @@
 """A file becomes spans: rows in JSON, CSV or Parquet, and other formats of traces in JSON, told apart by content.
 
 Belongs here: in which way a file is read, and that a bad line never stops the others.
-Does not: lines and gzip (lines), rows (rows), formats of objects (formats), what is not read (unread), columns of
-other tools (csvmap), Parquet (parquet), whether a file should be stored at all (admission).
+Does not: lines and gzip (lines), rows (rows), formats of objects (formats), what is not read (unsupported), columns of
+other tools (column_maps), Parquet (parquet), whether a file should be stored at all (admission).
 """
 
 import json
@@ -17,6 +17,7 @@ from typing import BinaryIO, NamedTuple
 from leo_telemetry_pipeline import redact
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.sources.claude.imported import Gathered
+from leo_telemetry_pipeline.sources.claude.otel_notes import note_of
 from leo_telemetry_pipeline.sources.files import column_maps, formats, json_documents, parquet, unsupported
 from leo_telemetry_pipeline.sources.files.lines import MAX_LINE, NOT_UTF8, TOO_LONG, Source
 from leo_telemetry_pipeline.sources.otlp import otlp
@@ -294,7 +295,8 @@ def _from_shape(shape: formats.Shape, value: dict, reading: _Reading) -> Iterato
     is_empty = True
     for request in shape.requests(value):
         notes: list[dict] = []
-        for item in [request] if isinstance(request, str) else otlp.spans_from_request(request, *reading.how, notes):
+        told = [request] if isinstance(request, str) else otlp.spans_from_request(request, *reading.how, note_of, notes)
+        for item in told:
             is_empty = False
             reading.seen.clocks[shape.clock] += 1
             yield item if isinstance(item, Span | InvalidSpan) else str(item)

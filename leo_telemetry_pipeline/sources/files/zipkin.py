@@ -1,6 +1,6 @@
 """Zipkin v2 JSON becomes trace requests: one span per object, as Zipkin's API and its reporters write it.
 
-Belongs here: the fields of Zipkin. Does not: what a request becomes (otlp), finding objects in files (files).
+Belongs here: the fields of Zipkin. Does not: what a request becomes (otlp), finding objects in files (reader).
 
 Client and server may share one span id. Both are kept: the server's half gets an id made from the shared one, and the
 client's half as its parent.

@@ -11,7 +11,7 @@ from leo_telemetry_pipeline.sources.otlp import field_names
 from leo_telemetry_pipeline.sources.otlp.json_cursor import NotJson
 from leo_telemetry_pipeline.sources.otlp.otlp_json import parts_of_json, read_json, spans_of
 from leo_telemetry_pipeline.sources.otlp.otlp_json_parts import check_metrics
-from leo_telemetry_pipeline.sources.otlp.otlp_span import BadRequest, Read, Reading, TooLarge
+from leo_telemetry_pipeline.sources.otlp.otlp_span import BadRequest, Divert, Read, Reading, TooLarge
 from leo_telemetry_pipeline.span import InvalidSpan, Span
 
 __all__ = [
@@ -38,7 +38,7 @@ def read_protobuf(body: bytes, *, project: str = "", policy: redact.Policy) -> R
 
 
 def parts_of_protobuf(
-    body: bytes, *, project: str = "", policy: redact.Policy, divert: bool = False
+    body: bytes, *, project: str = "", policy: redact.Policy, divert: Divert | None = None
 ) -> Generator[Read, None, None]:
     """Yield the spans of an OTLP/protobuf request in parts, as parts_of_json does for JSON."""
     from leo_telemetry_pipeline.sources.otlp import otlp_protobuf
@@ -69,16 +69,16 @@ def spans_from_request(
     project: str = "",
     policy: redact.Policy | None = None,
     removed: dict[str, int] | None = None,
+    divert: Divert | None = None,
     notes: list[dict] | None = None,
 ) -> Iterator[Span | InvalidSpan]:
     """Yield a storable span for each in a trace request of a file, or the reason why one of them is none.
 
     ``project`` is for spans that name none by ``leo.project``, themselves or through their resource.
     All attributes are kept but those that name a person, an account or an organization: what ``policy`` takes
-    away is counted in ``removed``. ``notes`` takes what Claude Code tells, of which spans are made later.
+    away is counted in ``removed``. Spans for which ``divert`` returns a note are none here: ``notes`` takes that.
     """
     policy = policy or redact.Policy()
-    divert = notes is not None
     reading = Reading(project, foreign=policy.own, own=policy.own, resource=policy.resource, divert=divert)
     reading.removed = {} if removed is None else removed
     reading.notes = [] if notes is None else notes

@@ -1,7 +1,7 @@
 """OTLP/JSON: what is written in JSON becomes decoded spans.
 
 Belongs here: the shape of a trace request in JSON, whole or one span at a time.
-Does not: finding the spans in bytes (otlp_json_parts), the names of fields (otlp_names), HTTP (web), files (files), or
+Does not: finding the spans in bytes (otlp_json_parts), the names of fields (field_names), HTTP (web), files (files), or
 what spans are called (conventions).
 Ids are hex in OTLP/JSON, which protobuf's own JSON reader takes for base64: hence no protobuf here.
 """
@@ -21,6 +21,7 @@ from leo_telemetry_pipeline.sources.otlp.otlp_span import (
     MOST,
     BadRequest,
     Decoded,
+    Divert,
     Read,
     Reading,
     number,
@@ -52,7 +53,7 @@ def read_json(body: bytes, *, project: str = "", policy: redact.Policy) -> Read:
 
 
 def parts_of_json(
-    body: bytes, *, project: str = "", policy: redact.Policy, divert: bool = False
+    body: bytes, *, project: str = "", policy: redact.Policy, divert: Divert | None = None
 ) -> Generator[Read, None, None]:
     """Yield what read_json returns, in parts that fit into memory; it may be after some that a body proves broken."""
     reading = Reading(project, foreign=policy.foreign, own=policy.own, resource=policy.resource, divert=divert)

@@ -1,7 +1,7 @@
 """Where the resources and spans of a trace request lie in the bytes of its JSON.
 
-Belongs here: walking the outer objects, and counting what is in them. Does not: walking JSON (json_slices), what a span
-says (otlp_json), the names of fields (otlp_names).
+Belongs here: walking the outer objects, and counting what is in them. Does not: walking JSON (json_cursor), what a span
+says (otlp_json), the names of fields (field_names).
 """
 
 from collections.abc import Iterator

@@ -21,6 +21,7 @@ from leo_telemetry_pipeline.sources.otlp.otlp_span import (
     MOST,
     BadRequest,
     Decoded,
+    Divert,
     Part,
     Read,
     Reading,
@@ -52,7 +53,7 @@ def read_protobuf(body: bytes, *, project: str = "", policy: redact.Policy) -> R
 
 
 def parts_of_protobuf(
-    body: bytes, *, project: str = "", policy: redact.Policy, divert: bool = False
+    body: bytes, *, project: str = "", policy: redact.Policy, divert: Divert | None = None
 ) -> Generator[Read, None, None]:
     """Yield what read_protobuf returns, in parts that fit into memory. It raises before the first, or not at all."""
     reading = Reading(project, foreign=policy.foreign, own=policy.own, resource=policy.resource, divert=divert)

@@ -4,17 +4,15 @@ Belongs here: what both encodings of OTLP share: limits, ids, times, what is kep
 Does not: the encodings themselves (otlp_json, otlp_protobuf), or what spans are called (conventions).
 """
 
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from sys import getsizeof
 from typing import NamedTuple
 
 from leo_telemetry_pipeline import redact
-from leo_telemetry_pipeline.sources.claude import otel_notes
 from leo_telemetry_pipeline.sources.otlp import conventions
 from leo_telemetry_pipeline.sources.rows import whole
-from leo_telemetry_pipeline.span import LATEST_MS, RESERVED_TYPES, InvalidSpan, Span
+from leo_telemetry_pipeline.span import LATEST_MS, LATEST_NS, RESERVED_TYPES, InvalidSpan, Span
 
 MAX_SPANS = 10_000
 MAX_PARTS = 10_000
@@ -98,16 +96,20 @@ class Resource(NamedTuple):
     attributes: dict
 
 
+# A note for a span that is not to be stored as it was sent; None for all others.
+Divert = Callable[[Decoded, Resource], dict | None]
+
+
 class Reading:
     """Makes spans of decoded ones, and counts what is removed and rejected on the way.
 
     ``foreign`` and ``own`` say which attributes of other instrumentation, and which of ``leo.*``, are kept;
-    ``resource`` says it of a resource, beside conventions.RESOURCE_KEYS. With ``divert`` the spans of Claude Code
-    become notes instead, of which the spans of its sessions are made.
+    ``resource`` says it of a resource, beside conventions.RESOURCE_KEYS. Spans for which ``divert``
+    returns a note are kept as that, for whoever makes the spans of their session.
     """
 
     def __init__(
-        self, project: str, *, foreign: Keep, own: Keep, resource: KeepKnown | None = None, divert: bool = False
+        self, project: str, *, foreign: Keep, own: Keep, resource: KeepKnown | None = None, divert: Divert | None = None
     ) -> None:
         self.project = project
         self.notes: list[dict] = []
@@ -147,8 +149,7 @@ class Reading:
 
     def add(self, given: Decoded, resource: Resource) -> None:
         """Keep a decoded span. Raise InvalidSpan where it is not one."""
-        # Most spans are not of Claude Code, and need no closer look.
-        if self._divert and given.name.startswith(otel_notes.PREFIX) and self.diverts(given, resource):
+        if self.diverts(given, resource):
             self._bytes += _NOTE_BYTES
             return
         made = self.make(given, resource)
@@ -156,14 +157,8 @@ class Reading:
         self.spans.append(made)
 
     def diverts(self, given: Decoded, resource: Resource) -> bool:
-        """Keep a span of Claude Code as a note, where that is asked for; say whether it was one."""
-        if not self._divert or not otel_notes.session_of(given.name, given.attributes):
-            return False
-        where = (given.trace_id, given.span_id, given.parent_id.strip("0") and given.parent_id)
-        times = (given.start_ns, given.end_ns)
-        record = otel_notes.Record(given.name, *where, *times, given.attributes, given.status == "ERROR")
-        sender = otel_notes.sender(resource.columns, resource.attributes)
-        note = otel_notes.of_span(record, sender, time.time_ns())
+        """Keep the note that a span is diverted to, where it is to one; say whether it was."""
+        note = None if self._divert is None else self._divert(given, resource)
         if note is None:
             return False
         self._attributes(given, resource)  # counts what is not kept
@@ -181,7 +176,7 @@ class Reading:
             raise InvalidSpan("startTimeUnixNano is missing")
         if given.end_ns and given.end_ns < given.start_ns:
             raise InvalidSpan("endTimeUnixNano is before startTimeUnixNano")
-        if max(given.start_ns, given.end_ns) > otel_notes.LATEST_NS:
+        if max(given.start_ns, given.end_ns) > LATEST_NS:
             raise InvalidSpan("startTimeUnixNano or endTimeUnixNano is after the year 9999")
         span_type, span_name = conventions.kind(given.name, given.attributes)
         columns, attributes = self._attributes(given, resource)

@@ -1,7 +1,7 @@
-"""Days of history added up, 4 to 64 at a time: a season is then read from a few rows a dimension.
+"""Pre-aggregated blocks of 4 to 64 days, so that 90 days need about a dozen rows per dimension.
 
 Belongs here: which blocks there can be, making them, forgetting those of a day, choosing those of a window.
-Does not: what a row holds (buckets), when a day is counted (histograms).
+Does not: what a row holds (bucket_counts), when a day is counted (histograms).
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -12,8 +12,8 @@ import psycopg2.extensions
 from psycopg2.extras import execute_values
 
 from leo_telemetry_pipeline.store.days import DAY
-from leo_telemetry_pipeline.store.history import binary_copy
-from leo_telemetry_pipeline.store.history.bucket_counts import NUMBERS, Durations
+from leo_telemetry_pipeline.store.history import bucket_counts
+from leo_telemetry_pipeline.store.history.bucket_counts import OF_BLOCK, OF_DAY, Durations
 from leo_telemetry_pipeline.store.history.watermark import Fence, lock
 from leo_telemetry_pipeline.store.server.database import Database
 
@@ -129,14 +129,8 @@ def _make(cursor: psycopg2.extensions.cursor, block: Block, types: Sequence[str]
     if not parameters["types"]:
         return 0
     added: dict[tuple[str, str, str], Durations] = {}
-
-    def take(numbers: tuple, fields: list) -> None:
-        *names, buckets, counts = fields
-        dimension_type, key, project = (str(name, "utf-8") for name in names)
-        one = added.setdefault((dimension_type, key, project), Durations())
-        one.add(numbers, buckets, counts, block.first)
-
-    binary_copy.rows(cursor, _BLOCKS if smaller else _DAYS, parameters, NUMBERS, 5, take)
+    for dimension_type, key, project, *row in bucket_counts.stream(cursor, _BLOCKS if smaller else _DAYS, parameters):
+        added.setdefault((dimension_type, key, project), Durations()).add(*row, base=block.first)
     execute_values(
         cursor,
         "INSERT INTO duration_histogram_blocks (first_day, days, dimension_type, dimension_key, project, seen_on,"
@@ -175,15 +169,12 @@ WHERE first_day >= %(first)s AND first_day < %(first)s::date + %(days)s AND days
       WHERE m.first_day = %(first)s AND m.days = %(days)s AND m.dimension_type = c.dimension_type)
 GROUP BY 1 HAVING count(*) = %(children)s
 """
-_DAYS = """
-SELECT day, 1::bigint, count, sum_ms, min_ms, max_ms, dimension_type, dimension_key, project,
-       array_send(buckets), array_send(counts)
-FROM duration_histograms
+_DAYS = f"""
+SELECT dimension_type, dimension_key, project, {OF_DAY} FROM duration_histograms
 WHERE day >= %(first)s AND day < %(first)s::date + %(days)s AND dimension_type = ANY(%(types)s)
 """
-_BLOCKS = """
-SELECT first_day, seen_on, count, sum_ms, min_ms, max_ms, dimension_type, dimension_key, project, packed, NULL
-FROM duration_histogram_blocks
+_BLOCKS = f"""
+SELECT dimension_type, dimension_key, project, {OF_BLOCK} FROM duration_histogram_blocks
 WHERE first_day >= %(first)s AND first_day < %(first)s::date + %(days)s AND days = %(child)s
   AND dimension_type = ANY(%(types)s)
 """

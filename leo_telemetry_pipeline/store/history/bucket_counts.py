@@ -1,26 +1,42 @@
-"""The durations of one dimension as numbers of spans by bucket: adding up what rows of history say.
+"""Numbers of spans by bucket, of one dimension: reading rows of history and adding them up.
 
-Belongs here: the forms in which rows keep buckets, and sums of them. Does not: any statement, percentiles.
+Belongs here: the forms in which rows keep buckets, and sums of them. Does not: which rows are read, percentiles.
 """
 
+from collections.abc import Iterator
 from datetime import date
+from typing import Any
 
 import numpy as np
+import psycopg2.extensions
 
-# What a row says besides them, as ``struct`` has it: first day since 2000, days seen on, spans, sum, least, most in ms.
-NUMBERS = "iqqdqq"
-YEAR_2000 = date(2000, 1, 1)
+# Elements of an array as bytes: a list of a million numbers would be a million objects. PostgreSQL sends 20 bytes about
+# the array, then each element after its length.
+ELEMENTS = "substring(array_send({}) FROM 21)"
+BUCKETS = np.dtype([("length", ">i4"), ("value", ">i4")])
+SPANS = np.dtype([("length", ">i4"), ("value", ">i8")])
+
+# The columns of a day and of a block, as ``add`` takes them, after those by which rows are told apart.
+OF_DAY = f"day, 1::bigint, count, sum_ms, min_ms, max_ms, {ELEMENTS.format('buckets')}, {ELEMENTS.format('counts')}"
+OF_BLOCK = "first_day, seen_on, count, sum_ms, min_ms, max_ms, packed, NULL"
 
 # The buckets of a row, or the first one of a run; and the spans in each.
 _Part = tuple[np.ndarray | int, np.ndarray]
 
-# How PostgreSQL sends an array: five words about it, then each element after its length.
-_HEAD = 20
-_BUCKETS = np.dtype([("length", ">i4"), ("value", ">i4")])
-_COUNTS = np.dtype([("length", ">i4"), ("value", ">i8")])
 _64_BITS = (1 << 64) - 1
 # Added to the width of a count where each bucket of a run has one.
 _RUN = 16
+_ROWS_AT_ONCE = 1000
+
+
+def stream(cursor: psycopg2.extensions.cursor, sql: str, parameters: Any) -> Iterator[tuple]:
+    """Yield the rows of a query while the server has the rest of them."""
+    # The server would look for a plan that begins soon, not for one that ends soon.
+    cursor.execute("SELECT set_config('cursor_tuple_fraction', '1', true)")
+    with cursor.connection.cursor("history") as rows:
+        rows.itersize = _ROWS_AT_ONCE
+        rows.execute(sql, parameters)
+        yield from rows
 
 
 class Durations:
@@ -32,24 +48,27 @@ class Durations:
         self.min_ms = self.max_ms = -1
         self._parts: list[_Part] = []
 
-    def add(self, numbers: tuple, buckets: memoryview, counts: memoryview | None, base: date) -> None:
-        """Add a row: NUMBERS, and buckets and counts as PostgreSQL sends arrays, or packed with no counts.
+    def add(
+        self,
+        first_day: date,
+        seen_on: int,
+        count: int,
+        sum_ms: float,
+        min_ms: int,
+        max_ms: int,
+        buckets: memoryview,
+        counts: memoryview | None,
+        base: date,
+    ) -> None:
+        """Add a row, whose buckets and counts are ELEMENTS of arrays, or packed with no counts.
 
-        ``base`` is the day of the first bit of ``seen_on``, none later than the first day of the row.
+        ``base`` is the day of the first bit of ``seen_on``, no later than the first day of the row.
         """
-        first_day, seen_on, *rest = numbers
-        days_later = first_day - (base - YEAR_2000).days
         # In the database the 64th bit is a sign.
-        self._add((seen_on & _64_BITS) << days_later, *rest)
-        if counts is None:
-            self._parts.append(_unpacked(buckets))
-        else:
-            self._parts.append(
-                (
-                    np.frombuffer(buckets, _BUCKETS, offset=_HEAD)["value"].astype(np.int64),
-                    np.frombuffer(counts, _COUNTS, offset=_HEAD)["value"].astype(np.int64),
-                )
-            )
+        self._add((seen_on & _64_BITS) << (first_day - base).days, count, sum_ms, min_ms, max_ms)
+        self._parts.append(
+            _unpacked(buckets) if counts is None else (elements(buckets, BUCKETS), elements(counts, SPANS))
+        )
 
     def merge(self, other: "Durations") -> None:
         """Add another dimension's."""
@@ -91,6 +110,11 @@ class Durations:
         return bytes([_RUN + width]) + first.to_bytes(2, signed=True) + run.tobytes()
 
 
+def elements(sent: memoryview | bytes, dtype: np.dtype) -> np.ndarray:
+    """Return the numbers that ELEMENTS of arrays are, as int64."""
+    return np.frombuffer(sent, dtype)["value"].astype(np.int64)
+
+
 def _range(numbers: np.ndarray | int, counts: np.ndarray) -> tuple[int, int]:
     """Return the least and the highest bucket of a part."""
     if isinstance(numbers, int):
@@ -99,7 +123,7 @@ def _range(numbers: np.ndarray | int, counts: np.ndarray) -> tuple[int, int]:
 
 
 def _unpacked(packed: memoryview) -> _Part:
-    width = packed[0]
+    width = int.from_bytes(packed[:1])
     if width > _RUN:
         first = int.from_bytes(packed[1:3], signed=True)
         return first, np.frombuffer(packed, f">u{width - _RUN}", offset=3)

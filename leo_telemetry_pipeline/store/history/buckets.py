@@ -1,32 +1,28 @@
-"""What durations were, by bucket: days and blocks of history, and of days without one the spans themselves.
+"""Durations of a window by bucket: from days and blocks of history, and from spans for days that are not counted.
 
-Belongs here: reading rows of ``duration_histograms`` and ``duration_histogram_blocks`` as arrays of numbers.
-Does not: counting a day (histograms), adding days up (blocks), percentiles (analysis.p50).
+Belongs here: which rows make up a window. Does not: counting a day (histograms), adding days up (blocks), what a row
+holds (bucket_counts), percentiles (analysis.bucket_percentiles).
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime
-from typing import Any
+from datetime import date
 
 import psycopg2.extensions
 
-from leo_telemetry_pipeline.store.days import Window, after, midnight
-from leo_telemetry_pipeline.store.dimensions import MOST_KEYS, OTHER_KEYS, observations
-from leo_telemetry_pipeline.store.history import binary_copy, blocks
-from leo_telemetry_pipeline.store.history.bucket_counts import NUMBERS, Durations
+from leo_telemetry_pipeline.dimension import OTHER_KEYS, Dimension
+from leo_telemetry_pipeline.store.days import Window
+from leo_telemetry_pipeline.store.dimensions import observations, to_pool
+from leo_telemetry_pipeline.store.history import blocks, bucket_counts, uncounted_days
+from leo_telemetry_pipeline.store.history.bucket_counts import OF_BLOCK, OF_DAY, Durations
 from leo_telemetry_pipeline.store.history.histograms import COUNTED, by_hashes
 from leo_telemetry_pipeline.store.server.database import Database
 
-# Those of Durations, then type, key, buckets, counts.
-_READ = """day, 1::bigint, count, sum_ms, min_ms, max_ms, dimension_type, dimension_key, array_send(buckets),
-       array_send(counts)"""
 _STORED = f"""
-SELECT {_READ} FROM duration_histograms
+SELECT dimension_type, dimension_key, {OF_DAY} FROM duration_histograms
 WHERE (day = ANY(%(days)s::date[]) OR (day = ANY(%(uncounted)s::date[]) AND part > 0))
   AND dimension_type = ANY(%(types)s) AND (%(project)s::text IS NULL OR project = %(project)s)
 UNION ALL
-SELECT first_day, seen_on, count, sum_ms, min_ms, max_ms, dimension_type, dimension_key, packed, NULL
-FROM duration_histogram_blocks
+SELECT dimension_type, dimension_key, {OF_BLOCK} FROM duration_histogram_blocks
 WHERE (first_day, days) IN (SELECT * FROM unnest(%(firsts)s::date[], %(sizes)s::integer[]))
   AND dimension_type = ANY(%(types)s) AND (%(project)s::text IS NULL OR project = %(project)s)
 """
@@ -45,7 +41,7 @@ def of_window(
     last two are arrays in the order of buckets. The days ``uncounted``, and a part day of which no count up to the
     window's end was made, are read from their spans.
     """
-    found: dict[tuple[str, str], Durations] = {}
+    found: dict[Dimension, Durations] = {}
     with database.transaction(consistent=True) as cursor:
         uncounted = sorted({*uncounted, *_counted_otherwise(cursor, window, types)})
         closed, fresh_days = set(window.closed_days), set(uncounted)
@@ -61,36 +57,26 @@ def of_window(
             "sizes": [block.days for block in chosen],
             "project": window.project,
         }
-        _read(cursor, _STORED, parameters, window, found)
-        sealed = _sealed_before(cursor, uncounted)
+        _add_up(found, bucket_counts.stream(cursor, _STORED, parameters), window)
         sql, more = observations(types, seen)
-        fresh = f"SELECT {_READ} FROM ({COUNTED.format(observations=sql)}) AS counted"
+        fresh = f"SELECT dimension_type, dimension_key, {OF_DAY} FROM ({COUNTED.format(observations=sql)}) AS counted"
         by_hashes(cursor)
         for day in uncounted:
-            piece = Window(max(midnight(day), window.start), min(after(day), window.end), window.project)
-            _read(cursor, fresh, more | piece.parameters() | {"created_from": sealed.get(day)}, window, found)
-    _pool(found)
+            for piece in uncounted_days.pieces(cursor, window, [day]):
+                cursor.execute(fresh, more | piece)
+                _add_up(found, cursor, window)
+    for name in to_pool({name: one.count for name, one in found.items()}):
+        found.setdefault((name[0], OTHER_KEYS), Durations()).merge(found.pop(name))
     return [
         (*dimension, one.count, one.seen_on.bit_count(), one.sum_ms, one.min_ms, one.max_ms, *one.buckets())
         for dimension, one in sorted(found.items())
     ]
 
 
-def _read(
-    cursor: psycopg2.extensions.cursor,
-    sql: str,
-    parameters: dict[str, Any],
-    window: Window,
-    found: dict[tuple[str, str], Durations],
-) -> None:
+def _add_up(found: dict[Dimension, Durations], rows: Iterable[tuple], window: Window) -> None:
     base = window.start.date()
-
-    def take(numbers: tuple, fields: list) -> None:
-        dimension_type, key, buckets, counts = fields
-        one = found.setdefault((str(dimension_type, "utf-8"), str(key, "utf-8")), Durations())
-        one.add(numbers, buckets, counts, base)
-
-    binary_copy.rows(cursor, sql, parameters, NUMBERS, 4, take)
+    for dimension_type, key, *row in rows:
+        found.setdefault((dimension_type, key), Durations()).add(*row, base=base)
 
 
 def _counted_otherwise(cursor: psycopg2.extensions.cursor, window: Window, types: Sequence[str]) -> list[date]:
@@ -102,23 +88,3 @@ def _counted_otherwise(cursor: psycopg2.extensions.cursor, window: Window, types
         (window.days, list(types), sorted(whole_days)),
     )
     return [day for day, until in cursor.fetchall() if until != (None if day in whole_days else window.end)]
-
-
-def _sealed_before(cursor: psycopg2.extensions.cursor, days: Iterable[date]) -> dict[date, datetime]:
-    cursor.execute(
-        "SELECT day, max(sealed_before) FROM telemetry_sealed_days WHERE day = ANY(%s::date[]) GROUP BY 1",
-        (list(days),),
-    )
-    return dict(cursor.fetchall())
-
-
-def _pool(found: dict[tuple[str, str], Durations]) -> None:
-    """Put the keys that a type has beyond the most it may have together, those with fewest spans."""
-    of_type: dict[str, list[str]] = {}
-    for dimension_type, key in found:
-        of_type.setdefault(dimension_type, []).append(key)
-    for dimension_type, keys in of_type.items():
-        named = [key for key in keys if key != OTHER_KEYS]
-        named.sort(key=lambda key: (-found[dimension_type, key].count, key))
-        for key in named[MOST_KEYS:]:
-            found.setdefault((dimension_type, OTHER_KEYS), Durations()).merge(found.pop((dimension_type, key)))

@@ -1,33 +1,30 @@
-"""Daily series: what durations were on each day of a season, by bucket, for one dimension or for ten thousand.
+"""Durations of each day by bucket, for one dimension or for ten thousand.
 
-Belongs here: reading rows of ``duration_histograms`` as arrays, and of days that are not counted the spans themselves.
-Does not: adding days up to a window (buckets), percentiles (analysis.trends).
+Belongs here: reading rows of ``duration_histograms`` as columns, and spans for days that are not counted.
+Does not: adding days up to a window (buckets), percentiles (analysis.bucket_percentiles).
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
-from itertools import groupby
-from operator import itemgetter
+from datetime import date
 from typing import Any
 
 import numpy as np
-import psycopg2.extensions
 
+from leo_telemetry_pipeline.daily_rows import Rows
+from leo_telemetry_pipeline.dimension import Dimension
 from leo_telemetry_pipeline.store import thresholds
-from leo_telemetry_pipeline.store.days import Window, after, midnight
+from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.dimensions import OBSERVED, observations, types_to_judge
-from leo_telemetry_pipeline.store.history import span_counts, staleness
+from leo_telemetry_pipeline.store.history import span_counts, staleness, uncounted_days
+from leo_telemetry_pipeline.store.history.bucket_counts import BUCKETS, ELEMENTS, SPANS
 from leo_telemetry_pipeline.store.history.histograms import COUNTED, by_hashes
 from leo_telemetry_pipeline.store.server.database import Database
-
-Dimension = tuple[str, str]
 
 # So many rows of history are held at once; whole days are read together as long as they stay below it.
 _ROWS_AT_ONCE = 10_000
 
-# Each column comes as one text of bytes: a million rows would be a million objects. Elements of an array come each
-# after its length, behind 20 bytes about the array.
+# Each column comes as one text of bytes: a million rows would be a million objects.
 _COLUMNS = {
     "dimension": ("int4send((d.number - 1)::integer)", ">i4"),
     "day": ("int4send(h.day - %(first)s::date)", ">i4"),
@@ -36,8 +33,8 @@ _COLUMNS = {
     "min_ms": ("int8send(h.min_ms)", ">i8"),
     "max_ms": ("int8send(h.max_ms)", ">i8"),
     "sizes": ("int4send(cardinality(h.buckets))", ">i4"),
-    "buckets": ("substring(array_send(h.buckets) FROM 21)", [("length", ">i4"), ("value", ">i4")]),
-    "spans": ("substring(array_send(h.counts) FROM 21)", [("length", ">i4"), ("value", ">i8")]),
+    "buckets": (ELEMENTS.format("h.buckets"), BUCKETS),
+    "spans": (ELEMENTS.format("h.counts"), SPANS),
 }
 _ROWS = "SELECT " + ", ".join(f"string_agg({sql}, '')" for sql, _ in _COLUMNS.values())
 _WANTED = "unnest(%(of_types)s::text[], %(of_keys)s::text[]) WITH ORDINALITY AS d (of_type, of_key, number)"
@@ -56,32 +53,12 @@ class Scope:
     uncounted: list[date]
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Some whole days, one row a day and dimension, in no order.
-
-    ``dimension`` is the place among the dimensions asked for, ``day`` the days since the window began; times in ms.
-    The buckets of all rows follow one another, ascending within a row, and ``ends`` tells where those of each end;
-    ``spans`` is how many there are in each bucket.
-    """
-
-    dimension: np.ndarray
-    day: np.ndarray
-    count: np.ndarray
-    sum_ms: np.ndarray
-    min_ms: np.ndarray
-    max_ms: np.ndarray
-    ends: np.ndarray
-    buckets: np.ndarray
-    spans: np.ndarray
-
-
 def scope(database: Database, window: Window, types: Sequence[str] = ()) -> Scope:
     """Look up what an analysis of a window would look at: all its dimension types, unless some are named."""
     bounds = window.start.date(), window.end.date()
     stale = set(staleness.stale_days(database, *bounds, []))
     found = span_counts.by_type_and_day(database, window, [day for day in window.closed_days if day not in stale])
-    seen = sorted({row[0] for row in found})
+    seen = sorted({one.span_type for one in found})
     of_types = sorted(set(types)) or types_to_judge(seen, thresholds.named_types(database))
     return Scope(of_types, seen, staleness.stale_days(database, *bounds, of_types))
 
@@ -103,7 +80,7 @@ def dimensions(
         queries = [(f"{what} FROM {_HISTORY} GROUP BY 1, 2", parameters)]
         sql, more = observations(types, seen)
         of_spans = f"{what} FROM ({COUNTED.format(observations=sql)}) AS h GROUP BY 1, 2"
-        queries += [(of_spans, more | piece) for piece in _pieces(cursor, window, fresh)]
+        queries += [(of_spans, more | piece) for piece in uncounted_days.pieces(cursor, window, fresh)]
         for query in queries:
             cursor.execute(*query)
             for dimension_type, key, spans, sum_ms in cursor:
@@ -126,7 +103,12 @@ def read(
     """
     types = sorted({dimension_type for dimension_type, _ in wanted})
     sql, more = observations(types, seen)
-    more |= {"types": types, "of_types": [one for one, _ in wanted], "of_keys": [key for _, key in wanted]}
+    more |= {
+        "first": window.start.date(),
+        "types": types,
+        "of_types": [one for one, _ in wanted],
+        "of_keys": [key for _, key in wanted],
+    }
     stored = f"{_ROWS} FROM {_WANTED}, {_HISTORY} AND {_IS_WANTED}"
     if len(wanted) == 1:
         # Then the index leads from day to day, where ten thousand are found sooner by reading all.
@@ -140,7 +122,7 @@ def read(
             fresh = [day for day in _fresh_days(window, uncounted) if day in days]
             cursor.execute(stored, more | _parameters(window, days, fresh))
             found = cursor.fetchall()
-            for piece in _pieces(cursor, window, fresh):
+            for piece in uncounted_days.pieces(cursor, window, fresh):
                 cursor.execute(of_spans, more | piece)
                 found += cursor.fetchall()
             if there := [columns for columns in found if columns[0]]:
@@ -212,19 +194,6 @@ def _fresh_days(window: Window, uncounted: Sequence[date]) -> list[date]:
     """Return the days of a window that are read from spans."""
     closed, left = set(window.closed_days), set(uncounted)
     return [day for day in window.days if day in left or day not in closed]
-
-
-def _pieces(cursor: psycopg2.extensions.cursor, window: Window, days: Sequence[date]) -> Iterator[dict[str, Any]]:
-    """Yield the parameters by which spans are counted: of days in a row together, but each sealed one by itself."""
-    cursor.execute(
-        "SELECT day, max(sealed_before) FROM telemetry_sealed_days WHERE day = ANY(%s::date[]) GROUP BY 1",
-        (list(days),),
-    )
-    sealed: dict[date, datetime] = dict(cursor.fetchall())
-    for _, run in groupby(enumerate(days), key=lambda one: (sealed.get(one[1]), one[1].toordinal() - one[0])):
-        inside = list(map(itemgetter(1), run))
-        piece = Window(max(midnight(inside[0]), window.start), min(after(inside[-1]), window.end), window.project)
-        yield piece.parameters() | {"first": window.start.date(), "created_from": sealed.get(inside[0])}
 
 
 def _rows(found: list[tuple]) -> Rows:

@@ -1,8 +1,8 @@
 """Daily history: how long each dimension took, in log buckets, for as long as anyone looks back.
 
 Belongs here: counting days, and sealing a day before its spans may go.
-Does not: which days must be counted again (staleness), reading what was counted (buckets, counts), adding days up
-(blocks), percentiles (analysis.p50).
+Does not: which days must be counted again (staleness), reading what was counted (buckets, daily), adding days up
+(blocks), percentiles (analysis.bucket_percentiles).
 
 Bucket i holds durations d with GAMMA**(i-1) < d <= GAMMA**i, and bucket -1 the zeros: any place in a bucket is
 within 0.5 % of all that it holds (the idea of Masson, Rim and Lee, "DDSketch", VLDB 2019).
@@ -13,11 +13,11 @@ from datetime import date, datetime
 
 import psycopg2.extensions
 
+from leo_telemetry_pipeline.dimension import OTHER_KEYS
 from leo_telemetry_pipeline.store.days import whole
 from leo_telemetry_pipeline.store.dimensions import (
     MOST_KEYS,
     OBSERVED,
-    OTHER_KEYS,
     observations,
     types_among,
     types_to_judge,
@@ -55,16 +55,17 @@ FROM summed CROSS JOIN LATERAL (
 ) AS sorted
 """
 
-# The middle of the bucket of the middle span, or of both middle ones: what series of days are made of.
-_MIDDLE = f"CASE WHEN {{bucket}} < 0 THEN 0 ELSE {(1 + GAMMA) / 2!r} * {GAMMA!r} ^ ({{bucket}} - 1) END"
+# P50 of a day by the rule of analysis.bucket_percentiles: what series of days are made of.
+_AT_RANK = f"""sum(
+    CASE WHEN bucket < 0 THEN 0
+         ELSE {GAMMA!r}::float8 ^ (bucket - 1) * (1 + {ERROR!r} * ({{rank}} - upto + n + 0.5::float8) / n) END
+) FILTER (WHERE {{rank}} >= upto - n AND {{rank}} < upto)"""
 MEDIAN = f"""(
-    SELECT least(greatest(({_MIDDLE.format(bucket="low")} + {_MIDDLE.format(bucket="high")}) / 2, min_ms), max_ms)
+    SELECT least(max_ms, greatest(
+        min_ms, ({_AT_RANK.format(rank="(count - 1) / 2")} + {_AT_RANK.format(rank="count / 2")}) / 2))
     FROM (
-        SELECT min(bucket) FILTER (WHERE 2 * upto >= count) AS low, min(bucket) FILTER (WHERE 2 * upto > count) AS high
-        FROM (
-            SELECT bucket, sum(n) OVER (ORDER BY bucket) AS upto FROM unnest(buckets, counts) AS b (bucket, n)
-        ) AS sums
-    ) AS middle
+        SELECT bucket, n, (sum(n) OVER (ORDER BY bucket))::bigint AS upto FROM unnest(buckets, counts) AS b (bucket, n)
+    ) AS sums
 )"""
 
 

@@ -15,7 +15,7 @@ from itertools import groupby
 import psycopg2.extensions
 
 from leo_telemetry_pipeline.store.days import after, midnight, milliseconds, whole
-from leo_telemetry_pipeline.store.dimensions import REACH_MS
+from leo_telemetry_pipeline.store.dimensions import REACH_MS, REACHING
 from leo_telemetry_pipeline.store.ends import WITHOUT_END
 
 Look = tuple[date, datetime]
@@ -31,7 +31,7 @@ class Open:
 
 
 @dataclass(frozen=True)
-class _Counted:
+class _CountedDay:
     """What a counted day had, with the end of its sealed parts."""
 
     day: date
@@ -54,7 +54,7 @@ def look(cursor: psycopg2.extensions.cursor, day: date, since: datetime | None) 
     cursor.execute(f"SELECT count(*) FROM workflow_trace_log AS s WHERE {WITHOUT_END} AND {own}", parameters)
     [spans] = cursor.fetchone() or (0,)
     cursor.execute(
-        f"SELECT s.trace_id::text, s.span_id::text FROM workflow_trace_log AS s WHERE {WITHOUT_END} AND {_LINKED}"
+        f"SELECT s.trace_id::text, s.span_id::text FROM workflow_trace_log AS s WHERE {WITHOUT_END} AND {REACHING}"
         " AND s.start_time_ms >= %(from_ms)s - %(reach)s AND s.start_time_ms < %(to_ms)s + %(reach)s"
         f" AND NOT ({_OF_THE_DAY})",
         parameters,
@@ -92,7 +92,7 @@ def fewer(cursor: psycopg2.extensions.cursor, days: Sequence[date] | None = None
         """,
         {"days": None if days is None else list(days)},
     )
-    counted = [_Counted(day, Open(spans, nearby, at), since) for day, spans, nearby, at, since in cursor.fetchall()]
+    counted = [_CountedDay(day, Open(spans, nearby, at), since) for day, spans, nearby, at, since in cursor.fetchall()]
     if not counted:
         return set()
     waiting = _linked_now(cursor, counted)
@@ -103,7 +103,7 @@ def fewer(cursor: psycopg2.extensions.cursor, days: Sequence[date] | None = None
     return found
 
 
-def _rounds(counted: Sequence[_Counted]) -> Iterator[list[_Counted]]:
+def _rounds(counted: Sequence[_CountedDay]) -> Iterator[list[_CountedDay]]:
     """Yield the looks, each day once in each round: types of a day may have been counted at different times."""
     left = [list(looks) for _, looks in groupby(counted, key=lambda each: each.day)]
     while left:
@@ -111,19 +111,19 @@ def _rounds(counted: Sequence[_Counted]) -> Iterator[list[_Counted]]:
         left = [looks[1:] for looks in left if len(looks) > 1]
 
 
-def _linked_now(cursor: psycopg2.extensions.cursor, counted: Sequence[_Counted]) -> set[str]:
+def _linked_now(cursor: psycopg2.extensions.cursor, counted: Sequence[_CountedDay]) -> set[str]:
     days = [each.day for each in counted if each.open.nearby]
     if not days:
         return set()
     cursor.execute(
-        f"SELECT s.span_id::text FROM workflow_trace_log AS s WHERE {WITHOUT_END} AND {_LINKED}"
+        f"SELECT s.span_id::text FROM workflow_trace_log AS s WHERE {WITHOUT_END} AND {REACHING}"
         " AND s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s",
         _bounds(days, REACH_MS),
     )
     return {span for (span,) in cursor.fetchall()}
 
 
-def _open_now(cursor: psycopg2.extensions.cursor, counted: Sequence[_Counted]) -> dict[date, int]:
+def _open_now(cursor: psycopg2.extensions.cursor, counted: Sequence[_CountedDay]) -> dict[date, int]:
     by_day = {each.day: each for each in counted}
     first = min(by_day)
     # A place for each day in a row: tables of ours cannot be joined with one that is distributed.
@@ -155,5 +155,3 @@ def _bounds(days: Collection[date], reach_ms: int) -> dict[str, object]:
 
 _LONG_AGO = datetime(1, 1, 2, tzinfo=UTC)
 _OF_THE_DAY = "s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s"
-# A handoff gives its attributes to its whole trace; a wait is taken off the time of its parent.
-_LINKED = "s.span_type IN ('handoff', 'workflow', 'wait')"

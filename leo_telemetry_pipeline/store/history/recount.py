@@ -1,4 +1,4 @@
-"""Counting history again on request, for changes to spans that nothing can notice.
+"""Count history again on request, for changes to spans that nothing can notice.
 
 Belongs here: which days are counted again. Does not: counting a day (histograms), days that are known to be stale
 (staleness). A day that has not ended is left out: every analysis counts it.

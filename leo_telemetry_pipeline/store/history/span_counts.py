@@ -1,20 +1,30 @@
-"""How many spans and traces there are, by span type and day, without reading again what was counted before.
+"""Numbers of spans and traces by span type and day, without reading again what was counted before.
 
 Belongs here: statements on ``workflow_trace_counts``, and counting the days it does not have from the span table.
-Does not: when a day is counted (histograms), durations (buckets).
+Does not: when a day is counted (histograms), durations (histograms).
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import date, datetime
-from itertools import groupby
-from operator import itemgetter
 
 import psycopg2.extensions
 
-from leo_telemetry_pipeline.store.days import Window, after, midnight
+from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.dimensions import COUNTS, TRACES
+from leo_telemetry_pipeline.store.history import uncounted_days
 from leo_telemetry_pipeline.store.server.database import Database
+
+
+@dataclass(frozen=True)
+class SpanCount:
+    """How many spans of a type a day has, and how many of them have a duration."""
+
+    span_type: str
+    day: date
+    spans: int
+    timed_spans: int
+
 
 # The count of all types together has no name, like its row in duration_histogram_days.
 ALL_TYPES = ""
@@ -27,7 +37,8 @@ def count_day(
     created: tuple[datetime | None, datetime | None],
 ) -> int:
     """Store the counts of the spans of a day as one part of it, in place of that part; return how many spans."""
-    parameters = _parameters(window, created) | {"part": part, "day": window.start.date()}
+    parameters = window.parameters() | {"created_from": created[0], "created_to": created[1]}
+    parameters |= {"part": part, "day": window.start.date()}
     cursor.execute("DELETE FROM workflow_trace_counts WHERE day = %(day)s AND part = %(part)s", parameters)
     cursor.execute(
         "INSERT INTO workflow_trace_counts (day, span_type, project, part, spans, timed_spans)"
@@ -57,8 +68,8 @@ def span_types(cursor: psycopg2.extensions.cursor, day: date, part: int | None =
     return {name for (name,) in cursor.fetchall()}
 
 
-def by_type_and_day(database: Database, window: Window, counted: Sequence[date] = ()) -> list[tuple]:
-    """Return (span type, day, spans, spans with a duration) of a window, sorted.
+def by_type_and_day(database: Database, window: Window, counted: Sequence[date] = ()) -> list[SpanCount]:
+    """Return the counts of a window, sorted.
 
     The days ``counted`` are read from their counts, the others from spans.
     """
@@ -68,7 +79,7 @@ def by_type_and_day(database: Database, window: Window, counted: Sequence[date] 
         for span_type, day, *numbers in database.rows(f"{grouped} GROUP BY 1, 2", parameters):
             before = found.get((span_type, day), [0, 0])
             found[span_type, day] = [a + b for a, b in zip(before, numbers, strict=True)]
-    return [(*key, *numbers) for key, numbers in sorted(found.items())]
+    return [SpanCount(*key, *numbers) for key, numbers in sorted(found.items())]
 
 
 def traces(database: Database, window: Window, counted: Sequence[date] = ()) -> int:
@@ -93,17 +104,6 @@ def _sources(
         f" AND {condition} AND (%(project)s::text IS NULL OR project = %(project)s)"
     )
     yield stored, {"days": list(counted), "left": left, "project": window.project}
-    sealed = dict(
-        database.rows(
-            "SELECT day, max(sealed_before) FROM telemetry_sealed_days WHERE day = ANY(%s::date[]) GROUP BY 1", (left,)
-        )
-    )
-    # Days in a row are read together, but each sealed one by itself.
-    for _, run in groupby(enumerate(left), key=lambda one: (sealed.get(one[1]), one[1].toordinal() - one[0])):
-        days = list(map(itemgetter(1), run))
-        start, end = max(midnight(days[0]), window.start), min(after(days[-1]), window.end)
-        yield fresh, _parameters(replace(window, start=start, end=end), (sealed.get(days[0]), None))
-
-
-def _parameters(window: Window, created: tuple[datetime | None, datetime | None] = (None, None)) -> dict[str, object]:
-    return window.parameters() | {"created_from": created[0], "created_to": created[1]}
+    with database.transaction() as cursor:
+        pieces = list(uncounted_days.pieces(cursor, window, left))
+    yield from ((fresh, piece) for piece in pieces)

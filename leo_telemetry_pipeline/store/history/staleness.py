@@ -1,7 +1,6 @@
-"""Which counted days no longer say all, because spans came that belong to them.
+"""Counted days that miss spans which came later.
 
-Belongs here: marking days, and asking for them. Does not: counting (histograms), what is certain about the order of
-things (watermark).
+Belongs here: marking days, and asking for them. Does not: counting (histograms), the order of commits (watermark).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +10,7 @@ from datetime import date, datetime
 import psycopg2.extensions
 
 from leo_telemetry_pipeline.store.days import DAY
-from leo_telemetry_pipeline.store.dimensions import AHEAD_MS, REACH_MS
+from leo_telemetry_pipeline.store.dimensions import AHEAD_MS, REACH_MS, REACHING
 from leo_telemetry_pipeline.store.history import blocks, open_counts
 from leo_telemetry_pipeline.store.history.span_counts import ALL_TYPES
 from leo_telemetry_pipeline.store.history.watermark import Fence, lock, now, watermark
@@ -138,10 +137,10 @@ def _seen_before(cursor: psycopg2.extensions.cursor) -> datetime | None:
 
 def _touched(cursor: psycopg2.extensions.cursor, since: datetime) -> dict[date, datetime]:
     cursor.execute(
-        """
+        f"""
         SELECT s.start_time_ms / 86400000, max(s.created_at),
-               min(s.start_time_ms) FILTER (WHERE s.span_type IN ('handoff', 'workflow', 'wait')),
-               max(s.start_time_ms) FILTER (WHERE s.span_type IN ('handoff', 'workflow', 'wait'))
+               min(s.start_time_ms) FILTER (WHERE {REACHING}),
+               max(s.start_time_ms) FILTER (WHERE {REACHING})
         FROM workflow_trace_log AS s WHERE s.created_at >= %s AND s.start_time_ms < 253402300800000 GROUP BY 1
         """,
         (since,),
@@ -159,8 +158,8 @@ def _touched(cursor: psycopg2.extensions.cursor, since: datetime) -> dict[date, 
 
 _EPOCH = date(1970, 1, 1)
 
-# A handoff gives its attributes to its whole trace; a wait is taken off the time of its parent. Both reach whole days,
-# as counting a day looks for them around it. The bounds let the server leave out the partitions of other days.
+# A handoff and a wait reach whole days, as counting a day looks for them around it. The bounds let the server leave out
+# the partitions of other days.
 _SPANS_NEAR = """workflow_trace_log AS s WHERE s.trace_id = late.trace_id
                 AND s.start_time_ms >= %(first)s::bigint - %(reach)s - 86400000
                 AND s.start_time_ms < %(last)s::bigint + %(reach)s + 86400000"""
@@ -169,7 +168,7 @@ _TOUCHED_BY_TRACE = f"""
             SELECT s.trace_id, s.parent_span_id, s.span_type, s.start_time_ms, s.created_at,
                    s.start_time_ms / 86400000 AS day
             FROM workflow_trace_log AS s
-            WHERE s.created_at >= %(since)s AND s.span_type IN ('handoff', 'workflow', 'wait')
+            WHERE s.created_at >= %(since)s AND {REACHING}
               AND s.start_time_ms >= %(first)s AND s.start_time_ms <= %(last)s
         ), touched AS (
             SELECT before.day, late.created_at FROM late CROSS JOIN LATERAL (

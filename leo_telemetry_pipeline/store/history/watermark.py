@@ -1,7 +1,6 @@
-"""What is certain about the order of things between those who store spans and those who count them.
+"""Commit watermark: no span older than this can still arrive.
 
-Belongs here: the moment before which nothing is still to come, and the lock of a day.
-Does not: what is counted, or when.
+Belongs here: the watermark, and the lock of a day. Does not: what is counted, or when.
 """
 
 from collections.abc import Callable

@@ -9,8 +9,7 @@ An interrupted archive is written again.
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +22,7 @@ from leo_telemetry_pipeline.span import COLUMNS
 from leo_telemetry_pipeline.store import ends
 from leo_telemetry_pipeline.store.days import whole
 from leo_telemetry_pipeline.store.retention import partitions
+from leo_telemetry_pipeline.store.retention.rules import Archived, Part
 from leo_telemetry_pipeline.store.server.database import Database
 
 if TYPE_CHECKING:
@@ -38,27 +38,6 @@ _OF_A_PART = (
     "start_time_ms >= %(from_ms)s AND start_time_ms < %(to_ms)s"
     " AND created_at >= coalesce(%(since)s::timestamptz, '-infinity') AND created_at < %(before)s"
 )
-
-
-@dataclass(frozen=True)
-class Part:
-    """A sealed part of a day: its spans have ``since`` <= created_at < ``before``."""
-
-    day: date
-    number: int
-    since: datetime | None
-    before: datetime
-    archive_id: str
-
-
-@dataclass(frozen=True)
-class Archived:
-    """A file that is written, or would be."""
-
-    day: date
-    part: int
-    file: str
-    spans: int
 
 
 def name_of(day: date, number: int) -> str:

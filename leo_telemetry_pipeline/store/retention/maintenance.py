@@ -1,7 +1,7 @@
 """One round of maintenance: partitions made, old days sealed, archived and dropped, old notes removed.
 
 Belongs here: the order of these steps, each in transactions of its own, and what to say of one that fails.
-Does not: what may go (retention), the statements that move and drop (partitions), files (archive).
+Does not: what may go (rules), the statements that move and drop (partitions), files (archive).
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,11 +17,12 @@ from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store.days import DAY, midnight, milliseconds, whole
 from leo_telemetry_pipeline.store.history import histograms
 from leo_telemetry_pipeline.store.retention import archive, partitions
-from leo_telemetry_pipeline.store.retention.archive import Archived, Part
 from leo_telemetry_pipeline.store.retention.rules import (
+    Archived,
     Day,
     Dropped,
     Limit,
+    Part,
     Report,
     Sealed,
     is_due,

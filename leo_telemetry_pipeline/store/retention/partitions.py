@@ -1,7 +1,7 @@
 """The partitions of the span table: a UTC day each, and the default partition for what has none.
 
 Belongs here: which days have one, moving spans out of the default partition, dropping a day.
-Does not: when a day may go (retention). The partitions that writers need are made by ``ensure_trace_partitions``.
+Does not: when a day may go (rules). The partitions that writers need are made by ``ensure_trace_partitions``.
 """
 
 import re

@@ -1,7 +1,7 @@
 """What may go, and when: the rules of retention.
 
 Belongs here: pure functions over what is known of a day, and what a round of maintenance has to say.
-Does not: any statement (upkeep, partitions), files (archive), counting a day for good (histograms.seal).
+Does not: any statement (maintenance, partitions), files (archive), counting a day for good (history.histograms).
 
 A day is sealed a week before it may go, so that a day that is counted again still finds the handoffs and waits around
 it. It goes when it is older than the limit and nothing of it was imported or put back since.
@@ -13,9 +13,29 @@ from datetime import date, datetime, timedelta
 
 from leo_telemetry_pipeline.store.days import DAY, midnight
 from leo_telemetry_pipeline.store.dimensions import REACH_MS
-from leo_telemetry_pipeline.store.retention.archive import Archived, Part
 
 REACH = timedelta(milliseconds=REACH_MS)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A sealed part of a day: its spans have ``since`` <= created_at < ``before``."""
+
+    day: date
+    number: int
+    since: datetime | None
+    before: datetime
+    archive_id: str
+
+
+@dataclass(frozen=True)
+class Archived:
+    """A file that is written, or would be."""
+
+    day: date
+    part: int
+    file: str
+    spans: int
 
 
 @dataclass(frozen=True)

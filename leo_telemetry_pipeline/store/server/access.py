@@ -4,14 +4,12 @@ Belongs here: the questions, and closing Dagster's schema. Does not: closing our
 role of ours may do (docs/deployment.md).
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from leo_telemetry_pipeline.store.server import schema_objects
 
 if TYPE_CHECKING:
     import psycopg2.extensions
-
-    from leo_telemetry_pipeline.store.server.database import Database
 
 # Roles that the web API of a hosted PostgreSQL acts as (Supabase, Neon): keys to them are in browsers.
 STRANGERS = ("anon", "anonymous", "authenticated")
@@ -56,7 +54,11 @@ ORDER BY 1
 """
 
 
-def open_to_strangers(database: "Database") -> dict[str, list[str]]:
+class _Database(Protocol):
+    def rows(self, sql: str, parameters: Any = None, /) -> list[tuple]: ...
+
+
+def open_to_strangers(database: _Database) -> dict[str, list[str]]:
     """Return the names of our tables, views, sequences and functions that each such role may use."""
     views, functions = schema_objects.names("views"), schema_objects.names("functions")
     parameters = {"views": views, "functions": functions, "strangers": list(STRANGERS)}

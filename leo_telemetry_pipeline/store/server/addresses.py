@@ -6,6 +6,7 @@ not even a part of one.
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import NamedTuple
 from urllib.parse import quote, unquote, urlencode
 
@@ -217,7 +218,7 @@ def _split(rest: str, variable: str) -> _Parts:
 
 def _all_known(query: str) -> bool:
     names = [pair.partition("=")[0].lower() for pair in query.split("&")]
-    return all(name in _OF_OTHERS or name in _SAME_AS or _knows(name) for name in names)
+    return all(name in _OF_OTHERS or name in _SAME_AS or knows(name) for name in names)
 
 
 def _what_is_wrong(rest: str) -> str:
@@ -277,17 +278,25 @@ def _parameters(query: str, variable: str) -> dict[str, str]:
                     "shall not lie in public, give the database's user that search_path",
                 )
             continue
-        if not _knows(name):
+        if not knows(name):
             raise _wrong(variable, f"has a parameter {name!r}, which PostgreSQL's library does not know: take it out")
         parameters[name] = _SSL.get(value.lower(), value) if name == "sslmode" else value
     return parameters
 
 
-def _knows(parameter: str) -> bool:
-    # Imported with the first address that has a parameter, as psycopg2 is.
-    from leo_telemetry_pipeline.store.server.own_connection import knows
+@cache
+def knows(parameter: str) -> bool:
+    """Tell whether this libpq knows a parameter; one that it does not know would be an error."""
+    if re.fullmatch(r"\w+", parameter) is None:
+        return False
+    import psycopg2
+    from psycopg2.extensions import parse_dsn
 
-    return re.fullmatch(r"\w+", parameter) is not None and knows(parameter)
+    try:
+        parse_dsn(f"{parameter}=''")
+    except psycopg2.ProgrammingError:
+        return False
+    return True
 
 
 def _of_keywords(text: str, variable: str) -> dict[str, str]:

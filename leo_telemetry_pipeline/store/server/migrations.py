@@ -5,7 +5,7 @@ has. Does not: the objects themselves (``migrations/sql``). Alembic is imported 
 """
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
 from leo_telemetry_pipeline.settings import bundled
@@ -13,7 +13,12 @@ from leo_telemetry_pipeline.store.server import schema_objects
 from leo_telemetry_pipeline.store.server.access import API_ROLES
 
 if TYPE_CHECKING:
-    from leo_telemetry_pipeline.store.server.database import Target
+    import psycopg2.extensions
+
+
+class _Target(Protocol):
+    def connect(self) -> "psycopg2.extensions.connection": ...
+
 
 _KINDS = {"tables": "TABLE", "functions": "FUNCTION", "views": "VIEW"}
 
@@ -67,7 +72,7 @@ def require_newest(connection) -> None:
         )
 
 
-def migrate(target: "Target", to: str = "head", *, carry_over: bool = False) -> None:
+def migrate(target: _Target, to: str = "head", *, carry_over: bool = False) -> None:
     """Run Alembic up (or, with ``base``, down) to a version, in one transaction. Raises UserError where it cannot.
 
     ``carry_over`` also takes a database of an unreleased version, which is refused otherwise.

@@ -6,7 +6,6 @@ where PG* variables keep their meaning.
 
 import os
 from collections.abc import Iterable, Mapping
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -57,7 +56,7 @@ UNFIXABLE = {"PGSERVICE": "service", "PGDATESTYLE": "DateStyle", "PGTZ": "TimeZo
 
 def parameters(server: Embedded) -> dict[str, str]:
     """Return everything that libpq needs to connect but the database's name; the password is in it."""
-    fixed = {name: value for name, value in _FIXED.items() if knows(name)}
+    fixed = {name: value for name, value in _FIXED.items() if addresses.knows(name)}
     # PGPASSWORD would win over a password file, so the password itself is given.
     return fixed | {
         "host": str(server.sockets),
@@ -143,16 +142,3 @@ def child_environment(environ: Mapping[str, str], server: Embedded | None) -> di
 
 def _mentions(said: str, words: Iterable[str]) -> bool:
     return any(word.lower() in said.lower() for word in words)
-
-
-@cache
-def knows(parameter: str) -> bool:
-    """Tell whether this libpq knows a parameter; one that it does not know would be an error."""
-    import psycopg2
-    from psycopg2.extensions import parse_dsn
-
-    try:
-        parse_dsn(f"{parameter}=''")
-    except psycopg2.ProgrammingError:
-        return False
-    return True

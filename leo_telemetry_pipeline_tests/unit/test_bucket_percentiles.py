@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leo_telemetry_pipeline.analysis import p50
+from leo_telemetry_pipeline.analysis.bucket_percentiles import QUANTILES, percentiles
 from leo_telemetry_pipeline.store.history.histograms import ERROR, GAMMA, ZERO_BUCKET
 
 
@@ -19,7 +20,8 @@ def bucket(value: int) -> int:
 def from_values(values: list[int]) -> list[float]:
     """Return P50, P90, P95 and P99 as the history gives them."""
     numbers, counts = np.unique([bucket(value) for value in values], return_counts=True)
-    return p50.quantiles(numbers, counts, GAMMA, min(values), max(values))
+    found = percentiles(QUANTILES, np.array([len(numbers)]), numbers, counts, GAMMA)
+    return np.clip(found[:, 0], min(values), max(values)).tolist()
 
 
 def near(values: list[int]) -> None:
@@ -32,6 +34,21 @@ def near(values: list[int]) -> None:
 def test_every_percentile_lies_within_half_a_percent(values: list[int]):
     """Lost: large installations would be judged by numbers that small ones would not agree with."""
     near(values)
+
+
+histograms = st.dictionaries(st.integers(-1, 4000), st.integers(1, 10**9), min_size=1, max_size=12)
+
+
+@given(st.lists(histograms, min_size=1, max_size=20))
+def test_percentiles_of_many_histograms_at_once_are_those_of_each(found: list[dict[int, int]]):
+    """Lost: a trend would show another P50 than the findings of the same day."""
+    rows = [[np.array(column) for column in zip(*sorted(each.items()), strict=True)] for each in found]
+    ends = np.cumsum([len(numbers) for numbers, _ in rows])
+    buckets, spans = (np.concatenate(column) for column in zip(*rows, strict=True))
+    at_once = percentiles(QUANTILES, ends, buckets, spans, GAMMA)
+    for place, (numbers, counts) in enumerate(rows):
+        alone = percentiles(QUANTILES, np.array([len(numbers)]), numbers, counts, GAMMA)
+        assert at_once[:, place].tolist() == alone[:, 0].tolist()
 
 
 SHAPES = {

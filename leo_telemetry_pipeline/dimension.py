@@ -1,0 +1,310 @@
+"""A dimension and the values of an analysis about one: threshold, baseline, judgement, result, bottleneck, suggestion.
+
+Belongs here: values that store, analysis, actions and commands share, one class per concept, and their JSON.
+Does not: computing them (analysis), keeping them (store), wording them (actions).
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+# Its type and its key.
+Dimension = tuple[str, str]
+
+# Stands for the keys of a type beyond the 20,000 with most spans: nothing that anyone could make faster.
+OTHER_KEYS = "__other__"
+
+
+@dataclass(frozen=True)
+class OfDimension:
+    """Base of every value about one dimension."""
+
+    dimension_type: str
+    dimension_key: str
+
+    @property
+    def dimension(self) -> Dimension:
+        """Its type and key."""
+        return self.dimension_type, self.dimension_key
+
+    @property
+    def name(self) -> str:
+        """Its type and key as people write them."""
+        return f"{self.dimension_type}:{self.dimension_key}"
+
+
+@dataclass(frozen=True)
+class Baseline(OfDimension):
+    """The learned baseline of a dimension, one row of ``telemetry_baselines``; times in ms.
+
+    It rests on ``regime_days`` days of a level that began on ``regime_start``. ``window_end``: the window of the
+    analysis that last updated it. ``may_rise``: since it moved, a person accepted a higher level.
+    """
+
+    p50_ms: float
+    multiplier: float
+    regime_start: date | None
+    regime_days: int
+    evidence: Mapping[str, Any]
+    window_end: datetime | None = None
+    moved_at: datetime | None = None
+    accepted_at: datetime | None = None
+    may_rise: bool = False
+
+    @property
+    def moved(self) -> str:
+        """How the last analysis changed it: learned, settling, kept, improved or accepted."""
+        return self.evidence.get("moved", "kept")
+
+    @property
+    def noise_dismissals(self) -> int:
+        """Number of items of the dimension that were closed as noise."""
+        return self.evidence.get("noise_dismissals", 0)
+
+
+@dataclass(frozen=True)
+class Guard:
+    """One condition of a bottleneck: its value and limit where they are numbers, and both in words."""
+
+    name: str
+    passed: bool
+    value: float | None
+    limit: float | None
+    says: str
+
+
+@dataclass(frozen=True)
+class Judgement(OfDimension):
+    """The window of a dimension, compared with its learned baseline; fields without a value are None.
+
+    ``multiplier``: the one in force, configured or learned. ``p_limit``: the highest ``p_value`` that counts as a
+    discovery among all dimensions of the run.
+    """
+
+    guards: tuple[Guard, ...]
+    is_enough: bool = False
+    baseline: Baseline | None = None
+    multiplier: float | None = None
+    observed_p50_ms: float | None = None
+    ratio: float | None = None
+    sample_count: int = 0
+    onset_day: date | None = None
+    onset_from: date | None = None
+    onset_to: date | None = None
+    score: float = 0.0
+    p_value: float = 1.0
+    p_limit: float = 0.0
+
+    @property
+    def outcome(self) -> str:
+        """One of ok, bottleneck and not_enough_data."""
+        if not self.is_enough:
+            return "not_enough_data"
+        return "bottleneck" if all(guard.passed for guard in self.guards) else "ok"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the JSON form, without the dimension."""
+        base = self.baseline
+        return {
+            "outcome": self.outcome,
+            "baseline_p50_ms": base and base.p50_ms,
+            "multiplier": self.multiplier,
+            "observed_p50_ms": self.observed_p50_ms,
+            "ratio": self.ratio,
+            "sample_count": self.sample_count,
+            **{name: _written(getattr(self, name)) for name in _ONSET},
+            "score": self.score,
+            "p_value": self.p_value,
+            "p_limit": self.p_limit,
+            "guards": [asdict(guard) for guard in self.guards],
+            "p50_ms": base and base.p50_ms,
+            "learned_multiplier": base and base.multiplier,
+            "regime_start": base and _written(base.regime_start),
+            "regime_days": base and base.regime_days,
+            "moved": base and base.moved,
+            "evidence": base and dict(base.evidence),
+        }
+
+    @classmethod
+    def from_json(cls, dimension_type: str, dimension_key: str, kept: Mapping[str, Any]) -> "Judgement":
+        """Return the judgement that ``as_json`` was called on."""
+        name, baseline = (dimension_type, dimension_key), None
+        if kept["p50_ms"] is not None:
+            since = _read(kept["regime_start"]), kept["regime_days"], kept["evidence"]
+            baseline = Baseline(*name, kept["p50_ms"], kept["learned_multiplier"], *since)
+        return cls(
+            *name,
+            tuple(Guard(**guard) for guard in kept["guards"]),
+            kept["outcome"] != "not_enough_data",
+            baseline,
+            *(kept[column] for column in ("multiplier", "observed_p50_ms", "ratio", "sample_count")),
+            *(_read(kept[column]) for column in _ONSET),
+            *(kept[column] for column in ("score", "p_value", "p_limit")),
+        )
+
+
+_ONSET = ("onset_day", "onset_from", "onset_to")
+
+
+def _written(day: date | None) -> str | None:
+    return day.isoformat() if day else None
+
+
+def _read(day: str | None) -> date | None:
+    return date.fromisoformat(day) if day else None
+
+
+@dataclass(frozen=True)
+class Threshold(OfDimension):
+    """The threshold in force for a dimension, configured or learned; None where there is neither."""
+
+    is_active: bool = True
+    baseline_p50_ms: float | None = None
+    baseline_source: str | None = None
+    multiplier: float | None = None
+    min_samples: int | None = None
+    max_items_per_run: int | None = None
+    max_items_per_day: int | None = None
+    cooldown_hours: int | None = None
+
+
+@dataclass(frozen=True)
+class DimensionResult(OfDimension):
+    """A dimension as a run measured and judged it, one row of ``dimension_p50``; times in ms.
+
+    ``outcome`` is None until it is judged. ``learned`` is the judgement against the learned baseline.
+    """
+
+    sample_count: int
+    p50_ms: float
+    p90_ms: float
+    p95_ms: float
+    p99_ms: float
+    sum_ms: float
+    queue_p50_ms: float | None
+    method: str
+    observed_p50_ms: float | None = None
+    baseline_p50_ms: float | None = None
+    baseline_source: str | None = None
+    multiplier: float | None = None
+    min_samples: int | None = None
+    outcome: str | None = None
+    onset_day: date | None = None
+    p_value: float | None = None
+    evidence_trace_ids: list[str] | None = None
+    learned: Judgement | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        """Observed P50 divided by the baseline."""
+        if self.observed_p50_ms is None or not self.baseline_p50_ms:
+            return None
+        return self.observed_p50_ms / self.baseline_p50_ms
+
+
+@dataclass(frozen=True)
+class Bottleneck(OfDimension):
+    """A dimension over its threshold; times in ms. Fields after ``p_value`` are set once it is explained.
+
+    ``cause`` names the dimension that makes it slow, which may be itself.
+    """
+
+    observed_p50_ms: float
+    baseline_p50_ms: float
+    baseline_source: str | None
+    multiplier: float
+    sample_count: int
+    evidence_trace_ids: list[str] = field(default_factory=list)
+    onset_day: date | None = None
+    p_value: float | None = None
+    lost_ms_a_week: float | None = None
+    why: str | None = None
+    measured: list[str] = field(default_factory=list)
+    set_apart_by: list[str] = field(default_factory=list)
+    cause: str | None = None
+
+    @property
+    def ratio(self) -> float:
+        """Observed P50 divided by the baseline."""
+        return self.observed_p50_ms / self.baseline_p50_ms
+
+    @property
+    def added_ms(self) -> float:
+        """Observed P50 less the baseline."""
+        return self.observed_p50_ms - self.baseline_p50_ms
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the form that ``output_ref`` and items keep."""
+        return {name: getattr(self, name) for name in _KEPT} | {"onset_day": _written(self.onset_day)}
+
+
+_KEPT = (
+    "dimension_type",
+    "dimension_key",
+    "observed_p50_ms",
+    "baseline_p50_ms",
+    "baseline_source",
+    "multiplier",
+    "ratio",
+    "sample_count",
+    "onset_day",
+    "p_value",
+    "lost_ms_a_week",
+    "why",
+    "measured",
+    "set_apart_by",
+    "cause",
+    "evidence_trace_ids",
+)
+
+
+@dataclass(frozen=True)
+class Explanation(OfDimension):
+    """Why a bottleneck is slow; ``share``: the part, of 1, of its added time that its cause explains."""
+
+    share: float
+    why: str | None = None
+    measured: list[str] = field(default_factory=list)
+    set_apart_by: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class ExplainedCause(Explanation):
+    """A cause by the dimension that names it best, and the other bottlenecks that it explains as ``members``.
+
+    ``kind`` and ``key``: what takes the added time (see analysis.causes.Cause).
+    """
+
+    kind: str = "span"
+    key: str = ""
+    members: tuple[Explanation, ...] = ()
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> "ExplainedCause":
+        """Return the cause that ``asdict`` was called on."""
+        return cls(**{**kept, "members": tuple(Explanation(**one) for one in kept["members"])})
+
+
+@dataclass(frozen=True)
+class Suggestion(OfDimension):
+    """A suggested threshold for a dimension; times in ms. Without a multiplier, ``reason`` says why there is none.
+
+    ``source``: the row that its threshold comes from, key, type or global. ``alarms_a_year_*``: how often a year a week
+    of the stable level comes over today's limit, or over the suggested one; ``share_over_now``: the part of such weeks
+    that are over today's, 0 to 1. ``is_slower``: the level that the suggestion rests on began with a step up.
+    ``baseline_p50_ms`` is None where today's is to stay.
+    """
+
+    source: str
+    current_baseline_p50_ms: float | None
+    current_multiplier: float
+    baseline_p50_ms: float | None = None
+    multiplier: float | None = None
+    alarms_a_year_now: float | None = None
+    alarms_a_year_then: float | None = None
+    share_over_now: float | None = None
+    is_slower: bool = False
+    reason: str = ""
+    evidence: dict[str, Any] = field(default_factory=dict)
+    is_applied: bool = False

@@ -1,0 +1,47 @@
+"""Exact percentiles of each dimension over a window, computed by PostgreSQL where the spans are.
+
+Belongs here: these. Does not: what a dimension is (dimensions), the same from daily history (history.buckets).
+"""
+
+from collections.abc import Sequence
+
+from leo_telemetry_pipeline.dimension import OTHER_KEYS
+from leo_telemetry_pipeline.store.days import Window
+from leo_telemetry_pipeline.store.dimensions import OBSERVED, observations, to_pool
+from leo_telemetry_pipeline.store.server.database import Database
+
+
+def of_window(database: Database, window: Window, types: Sequence[str], seen: Sequence[str]) -> list[tuple]:
+    """Measure each dimension of some types over a window, exactly.
+
+    Rows: dimension_type, dimension_key, sample_count, p50_ms, p90_ms, p95_ms, p99_ms, sum_ms, queue_p50_ms,
+    by PostgreSQL's ``percentile_cont``, which interpolates linearly between the two nearest ranks. The keys that a
+    type has beyond MOST_KEYS are measured together.
+    """
+    rows = _measured(database, window, types, seen, None)
+    pooled = set(to_pool({row[:2]: row[2] for row in rows}))
+    for dimension_type in {of_type for of_type, _ in pooled}:
+        kept = [row[1] for row in rows if row[0] == dimension_type and row[:2] not in pooled]
+        rows = [row for row in rows if row[0] != dimension_type]
+        rows += _measured(database, window, [dimension_type], seen, kept)
+    return sorted(rows, key=lambda row: row[:2])
+
+
+def _measured(
+    database: Database, window: Window, types: Sequence[str], seen: Sequence[str], kept: Sequence[str] | None
+) -> list[tuple]:
+    sql, parameters = observations(types, seen)
+    return database.rows(
+        f"""
+        SELECT dimension_type, dimension_key, n, p[1], p[2], p[3], p[4], sum_ms, queue_p50_ms FROM (
+            SELECT dimension_type,
+                   CASE WHEN %(kept)s::text[] IS NULL OR dimension_key = ANY(%(kept)s) THEN dimension_key
+                        ELSE '{OTHER_KEYS}' END AS dimension_key,
+                   count(*) AS n, sum(judged_ms)::double precision AS sum_ms,
+                   percentile_cont(ARRAY[0.5, 0.9, 0.95, 0.99]) WITHIN GROUP (ORDER BY judged_ms) AS p,
+                   percentile_cont(0.5) WITHIN GROUP (ORDER BY queue_wait_ms) AS queue_p50_ms
+            FROM ({sql}) AS o {OBSERVED}
+            GROUP BY 1, 2) AS measured
+        """,
+        parameters | window.parameters() | {"kept": None if kept is None else list(kept)},
+    )

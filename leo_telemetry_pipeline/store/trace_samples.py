@@ -1,0 +1,90 @@
+"""Traces that show a dimension, and the spans in them.
+
+Belongs here: choosing them among the stored ones. Does not: what is learned from them (analysis).
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from leo_telemetry_pipeline.dimension import Dimension
+from leo_telemetry_pipeline.store.days import Window, after, midnight
+from leo_telemetry_pipeline.store.dimensions import OBSERVED, REACH_MS, TRACE_SPANS, observations
+from leo_telemetry_pipeline.store.server.database import Database
+
+
+def longest(
+    database: Database,
+    window: Window,
+    dimensions: Sequence[Dimension],
+    seen: Sequence[str],
+    *,
+    newest_first: bool = False,
+) -> dict[Dimension, list[str]]:
+    """Return up to three traces of each dimension, those with its longest judged times first.
+
+    With ``newest_first`` the days of the window are looked at from its end on, and no further than needed: three are
+    quickly found among many.
+    """
+    pieces = _days_backwards(window) if newest_first else [window]
+    return _traces(database, pieces, dimensions, seen, "longest_ms DESC, trace_id", 3)
+
+
+def at_random(
+    database: Database, window: Window, dimensions: Sequence[Dimension], seen: Sequence[str], most: int
+) -> dict[Dimension, list[str]]:
+    """Return up to ``most`` traces of each dimension, long and short ones alike, of the newest days that have them."""
+    # By chance, but the same for the same traces: their ids are random.
+    return _traces(database, _days_backwards(window), dimensions, seen, "md5(trace_id::text)", most)
+
+
+def _days_backwards(window: Window) -> list[Window]:
+    return [replace(window, start=midnight(day)).up_to(after(day)) for day in reversed(window.days)]
+
+
+def _traces(
+    database: Database,
+    pieces: Sequence[Window],
+    dimensions: Sequence[Dimension],
+    seen: Sequence[str],
+    order: str,
+    most: int,
+) -> dict[Dimension, list[str]]:
+    found: dict[Dimension, list[str]] = {}
+    for piece in pieces:
+        wanted = [dimension for dimension in dimensions if len(found.get(dimension, ())) < most]
+        if not wanted:
+            break
+        for dimension, traces in _traces_of(database, piece, wanted, seen, order, most):
+            known = found.setdefault(dimension, [])
+            known += [trace for trace in traces if trace not in known][: most - len(known)]
+    return found
+
+
+def _traces_of(
+    database: Database,
+    window: Window,
+    dimensions: Sequence[Dimension],
+    seen: Sequence[str],
+    order: str,
+    most: int,
+) -> list[tuple[Dimension, list[str]]]:
+    sql, parameters = observations(sorted({dimension_type for dimension_type, _ in dimensions}), seen)
+    rows = database.rows(
+        f"""
+        SELECT dimension_type, dimension_key, (array_agg(trace_id::text ORDER BY {order}))[1:%(most)s]
+        FROM (SELECT dimension_type, dimension_key, trace_id, max(judged_ms) AS longest_ms
+              FROM ({sql}) AS o {OBSERVED}
+              WHERE (dimension_type, dimension_key) IN (SELECT * FROM unnest(%(wanted_types)s, %(wanted_keys)s))
+              GROUP BY 1, 2, 3) AS of_traces
+        GROUP BY 1, 2
+        """,
+        parameters
+        | window.parameters()
+        | {"wanted_types": [a for a, _ in dimensions], "wanted_keys": [b for _, b in dimensions], "most": most},
+    )
+    return [((dimension_type, key), traces) for dimension_type, key, traces in rows]
+
+
+def spans_of(database: Database, window: Window, traces: Sequence[str]) -> list[tuple]:
+    """Return the spans of some traces that are seen in a window, each with the columns of TRACE_SPANS."""
+    return database.rows(TRACE_SPANS, window.parameters() | {"reach": REACH_MS, "traces": list(traces)})

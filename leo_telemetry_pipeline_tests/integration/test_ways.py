@@ -1,0 +1,107 @@
+"""The ways that docs/architecture.md tells: of a span to the table, and of a P50 to an item.
+
+A room is a folder or module directly in the package. It is *entered* when one of its functions is called from another
+room, and *left* by returning. It is entered twice when it is called into while it waits for another room's answer: then
+neither can be read without the other. Rooms that many use (redact, settings, span) are entered often, but never so.
+
+Left out are imports; and what emptying a spool calls is a way of its own: the spool knows no database, so whoever has
+one hands in the functions that store and note.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pytest
+
+from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.store.server.database import Database
+from leo_telemetry_pipeline_tests import processes
+from leo_telemetry_pipeline_tests.builders import analyse, dagster_records, one, slow
+from leo_telemetry_pipeline_tests.calls import Chain, followed
+from leo_telemetry_pipeline_tests.servers import EMBEDDED
+
+pytestmark = pytest.mark.only_on(EMBEDDED, reason="the code that is called is the same for every server")
+
+DOC = (Path(__file__).resolve().parents[2] / "docs" / "architecture.md").read_text(encoding="utf-8")
+ROOM_THAT_CALLS_BACK = "spool.drain"
+SPAN = """
+import json
+from leo_telemetry_pipeline_tests.calls import followed
+with followed() as chains:
+    from leo_telemetry_pipeline import trace
+    with trace.tracer.gate("G", sd_id="SD-1") as gate:
+        gate.set(gate_score=87)
+    assert trace.flush(600)
+    trace.writer().close(600)
+print(json.dumps([list(chain) for chain in chains]))
+"""
+
+
+def told(heading: str) -> list[str]:
+    """Return the ten lines below a heading of the document."""
+    section = DOC.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    return re.findall(r"^\d+\. (.*(?:\n   .*)*)", section, re.MULTILINE)
+
+
+def modules_in(lines: Iterable[str]) -> list[str]:
+    """Return the modules that lines name, such as `store.spans`, in their order."""
+    return [name for line in lines for name in re.findall(r"`([a-z_]+(?:\.[a-z_0-9]+)+)`", line)]
+
+
+def not_in_order(modules: Sequence[str], chains: Iterable[Chain]) -> list[str]:
+    """Return the modules from the first on that was not called after those before it."""
+    left = list(modules)
+    for chain in chains:
+        if left and chain[-1] == left[0]:
+            del left[0]
+    return left
+
+
+def entered_twice(chains: Iterable[Chain]) -> list[str]:
+    """Tell each chain of calls in which a room is called into while it waits for another."""
+    found = {}
+    for chain in chains:
+        start = chain.index(ROOM_THAT_CALLS_BACK) if ROOM_THAT_CALLS_BACK in chain else 0
+        rooms = [module.split(".")[0] for module in chain[start:]]
+        entered = [room for before, room in zip([None, *rooms], rooms, strict=False) if room != before]
+        if len(entered) != len(set(entered)):
+            found[", which calls ".join(chain)] = None
+    return list(found)
+
+
+def test_a_room_that_is_called_while_it_waits_is_entered_twice():
+    """Lost: a check that sees nothing."""
+    fine = [("defs.a", "store.b"), ("defs.a", "defs.c", "store.b", "store.d"), ("store.e", "spool.drain", "store.e")]
+    assert entered_twice(fine) == []
+    assert entered_twice([*fine, ("defs.a", "store.b", "defs.c")]) == [
+        "defs.a, which calls store.b, which calls defs.c"
+    ]
+
+
+def test_the_way_of_a_span_is_the_one_that_is_told(db: Database, database_url: str, home: Path):
+    """Lost: one direction from `trace.py` to the table, and a page that a newcomer can believe."""
+    environment = processes.environment(home, LEO_TELEMETRY_DATABASE_URL=database_url)
+    done = processes.finished([sys.executable, "-P", "-c", SPAN], environment)
+    assert (done.code, done.err) == (0, "")
+    assert one(db, "SELECT span_name FROM workflow_trace_log") == "G"
+    chains = [tuple(chain) for chain in json.loads(done.out)]
+    assert entered_twice(chains) == []
+    lines = told("A span, from `trace` to the table")
+    assert len(lines) == 10
+    assert not_in_order(modules_in(lines), chains) == []
+
+
+def test_the_way_of_a_p50_is_the_one_that_is_told(db: Database, settings: Settings):
+    """Lost: one direction from an asset to an item, and a page that a newcomer can believe."""
+    slow(db, "A")
+    dagster_records()
+    with followed() as chains:
+        analyse()
+    assert one(db, "SELECT count(*) FROM continuous_improvements") == 1
+    assert entered_twice(chains) == []
+    lines = told("A P50, from its asset to an item")
+    assert len(lines) == 10
+    assert not_in_order(modules_in(lines), chains) == []

@@ -1,0 +1,106 @@
+"""What docstrings say "does not belong here" is held by import-linter, or is another module's that this one uses.
+
+A sentence names modules in brackets: "Does not: how a segment is kept (spool.journal)". One that this module imports,
+itself or through others, does that work for it; of every other one a contract must say that it may not be imported.
+"""
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from leo_telemetry_pipeline_tests.unit.test_circles import imports_in, modules_in
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "leo_telemetry_pipeline"
+MODULES = {name.removesuffix(".__init__"): path for name, path in modules_in(PACKAGE).items()}
+IMPORTS = imports_in(PACKAGE)
+CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+SENTENCE = re.compile(r"Does not(?: belong here)?:(.*?)\.(?= |$)")
+NAME = re.compile(r"[a-z_0-9]+(?:[./][a-z_0-9]+)*")
+
+
+def named() -> Iterator[tuple[str, str]]:
+    """Yield each module with each name that its sentence has in brackets, but for pages and rooms that it lies in."""
+    for module, path in MODULES.items():
+        text = " ".join((ast.get_docstring(ast.parse(path.read_text())) or "").split())
+        for words in re.findall(r"\(([^()]*)\)", "".join(SENTENCE.findall(text))):
+            for word in filter(NAME.fullmatch, re.split(r", | and | or ", words)):
+                if not (ROOT / word).is_file() and not is_in(module, f"{PACKAGE.name}.{word}"):
+                    yield module, word
+
+
+def meant(module: str, name: str) -> str | None:
+    """Return the module that a name means: beside this one or above it, else the only such one in its wing."""
+    name, above = name.replace("/", "."), module
+    while above:
+        if f"{above}.{name}" in MODULES and not is_in(module, f"{above}.{name}"):
+            return f"{above}.{name}"
+        above = above.rpartition(".")[0]
+    wing = ".".join(module.split(".")[:2])
+    found = [other for other in MODULES if other.startswith(f"{wing}.") and other.endswith(f".{name}")]
+    return found[0] if len(found) == 1 else None
+
+
+def is_in(module: str, room: str) -> bool:
+    """Tell whether a module is a room or lies in it."""
+    return module == room or module.startswith(f"{room}.")
+
+
+@cache
+def reached_from(room: str) -> frozenset[str]:
+    """Return all that the modules of a room import, themselves and through others."""
+    found: set[str] = set()
+    left = [module for module in IMPORTS if is_in(module, room)]
+    while left:
+        new = IMPORTS[left.pop()] - found
+        found |= new
+        left += new
+    return frozenset(found)
+
+
+def forbids(contract: dict, module: str, other: str) -> bool:
+    """Tell whether a contract keeps a module from importing another."""
+    match contract["type"]:
+        case "layers":
+            return any(_is_lower(contract["layers"], box, module, other) for box in contract["containers"])
+        case "independence":
+            return {module, other} <= set(contract["modules"])
+        case "forbidden":
+            sources, forbidden = contract["source_modules"], contract["forbidden_modules"]
+            return any(is_in(module, each) for each in sources) and any(is_in(other, each) for each in forbidden)
+    return False
+
+
+def _is_lower(layers: list[str], box: str, module: str, other: str) -> bool:
+    def place(of: str) -> tuple[int, bool, str] | None:
+        child = of.removeprefix(f"{box}.").split(".")[0] if of.startswith(f"{box}.") else ""
+        for depth, layer in enumerate(layers):
+            if child in re.findall(r"\w+", layer):
+                return depth, "|" in layer, child
+        return None
+
+    here, there = place(module), place(other)
+    if here is None or there is None or here[2] == there[2]:
+        return False
+    return here[0] > there[0] or (here[0] == there[0] and here[1])
+
+
+def test_what_a_docstring_leaves_to_others_is_where_it_says():
+    """Lost: a reader who looks for a module that has another name by now."""
+    assert [f"{module} names {name}" for module, name in named() if meant(module, name) is None] == []
+
+
+def test_what_does_not_belong_in_a_module_is_kept_out_of_it():
+    """Lost: sentences that nobody holds, and a module that grows into what it says it is not."""
+    pairs = [(module, other) for module, name in named() if (other := meant(module, name))]
+    assert len(pairs) > 300
+    loose = [
+        f"{module} may import {other}"
+        for module, other in pairs
+        if not any(is_in(each, other) for each in reached_from(module))
+        and not any(forbids(contract, module, other) for contract in CONTRACTS)
+    ]
+    assert loose == []
