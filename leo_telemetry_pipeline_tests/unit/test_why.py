@@ -44,7 +44,7 @@ SLOW = replace(RESULT, outcome="bottleneck", observed_p50_ms=15_000.0, onset_day
 def test_of_what_is_no_bottleneck_every_value_and_the_guard_that_failed_are_shown():
     """Lost: nobody could tell why a step that feels slow is not flagged."""
     assert render(run(), "gate:A", RESULT, None).splitlines() == [
-        "gate:A is no bottleneck",
+        "gate:A is not a bottleneck",
         "  window      2026-02-02 to 2026-02-09 15:30 UTC, 150 spans (10 needed), P50 5.2s, P90 9s",
         "  baseline    5s, learned from 28 days since 2026-01-01",
         "  normal      up to 1.15x of the baseline: 5.8s",
