@@ -1,21 +1,22 @@
-# Development targets. Works with GNU make 3.81 and any POSIX sh, also if the path contains a space.
+# Everything that a clone needs. Works with GNU make 3.81 and any sh, also in a path with a space.
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 
-# Pyright uses only what the lock file installed: its own script and Node.js, without checking for newer releases.
+# Pyright uses only what the lock installed: its own script, its own node, no check for newer releases.
 PYRIGHT := PYRIGHT_PYTHON_IGNORE_WARNINGS=1 PYRIGHT_PYTHON_GLOBAL_NODE=0 $(BIN)/pyright --pythonpath $(BIN)/python
 
-.PHONY: help install demo dev test unit lint bench bench-quick accept newest schema format lock wheel clean
+.PHONY: help install demo dev test unit check coverage hooks lint bench bench-quick accept newest reference schema
+.PHONY: screenshots format lock wheel clean
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
 		while IFS='|' read -r name text; do printf '  make %-11s  %s\n' "$$name" "$$text"; done
 
-install: .venv/installed ## Create .venv from requirements.lock, with all development tools
+install: .venv/installed ## Make .venv from requirements.lock, with everything for development
 
-# The lock file is complete and hashed, so pip does not resolve dependencies.
+# The lock is complete and has hashes, so pip has nothing to resolve.
 .venv/packages: requirements.lock
 	@command -v "$(PYTHON)" >/dev/null 2>&1 || \
 		{ echo "No $(PYTHON) found. Install Python 3.11 or newer, or name it: make install PYTHON=..." >&2; exit 1; }
@@ -32,21 +33,31 @@ install: .venv/installed ## Create .venv from requirements.lock, with all develo
 	$(PIP) --no-deps --no-index --no-build-isolation --editable .
 	@touch $@
 
-demo: install ## Watch it find bottlenecks in sample data
+demo: install ## Find planted slowdowns in generated data
 	$(BIN)/leo-telemetry demo
 
 dev: install ## Run database, daemon, OTLP receiver and UI until Ctrl-C
 	$(BIN)/leo-telemetry dev
 
-# Many tests wait for processes, so there are more workers than cores. Workers that died are not replaced, because
-# pytest-xdist 3.8 would hang. Bytecode is always cached, or each of some 3,000 processes would compile everything.
+# Tests mostly wait for processes, so there are more workers than cores. A worker that died is not replaced: pytest-xdist
+# 3.8 would wait forever for the tests that it had finished already. PYTHONDONTWRITEBYTECODE is unset, so that 3,000
+# processes do not compile the same files again.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --dist loadscope --max-worker-restart 0
 
 test: install ## Run all tests
 	$(PYTEST) --numprocesses 5
 
-unit: install ## Run the tests that need no server, in about a minute
+unit: install ## Run the tests that need no server: about a minute
 	$(PYTEST) --numprocesses 2 leo_telemetry_pipeline_tests/unit
+
+check: lint unit ## Lint and unit tests: run it before a commit
+
+coverage: install ## Show which lines the unit tests never run; TESTS=... chooses others
+	$(BIN)/python -m coverage run --branch --source leo_telemetry_pipeline -m pytest $(or $(TESTS),leo_telemetry_pipeline_tests/unit)
+	$(BIN)/python -m coverage report --skip-covered --show-missing
+
+hooks: install ## Run ruff, pyright and import-linter before each git commit
+	$(BIN)/pre-commit install
 
 lint: install ## Check style, types and import contracts
 	$(BIN)/ruff check .
@@ -54,33 +65,39 @@ lint: install ## Check style, types and import contracts
 	$(PYRIGHT)
 	$(BIN)/lint-imports --no-logo
 
-bench: install ## Measure every budget against its reference; LARGEST=1: also with 10,000,000 spans
+bench: install ## Measure every budget next to its reference; LARGEST=1: also with 10,000,000 spans
 	@$(BIN)/python benchmarks/run.py $(if $(LARGEST),--largest)
 
-bench-quick: install ## Run smaller benchmarks, with 1.5 x slack
+bench-quick: install ## The same, small and with a slack of 1.5
 	@$(BIN)/python benchmarks/run.py --quick
 
-accept: install ## Run acceptance checks at full size; an interrupted run resumes (MINUTES=60)
+accept: install ## Measure what issues ask for at full size; resumes after an interruption (MINUTES=60)
 	@$(BIN)/python benchmarks/accept.py $(if $(MINUTES),--minutes $(MINUTES))
 
-newest: install ## Run the newest Claude Code by hand, and report differences from the tested version
+reference: install ## Write docs/cli.md and docs/schema.md from the commands and a migrated database
+	@$(BIN)/python -m tools.reference
+
+screenshots: install ## Take docs/images/*.png from the demo with Chromium: about 3 minutes
+	@$(BIN)/python -m tools.screenshots
+
+newest: install ## Compare the newest Claude Code with the tested version
 	@$(BIN)/python -m leo_telemetry_pipeline_tests.claude.newest
 
-schema: install ## Regenerate migrations/schema.sql, after adding a migration
+schema: install ## Write migrations/schema.sql anew, after a migration was added
 	@$(BIN)/python -m leo_telemetry_pipeline_tests.schema_dump
 
-format: install ## Format the code and apply lint fixes
+format: install ## Fix style where that is automatic
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-lock: ## Resolve requirements.lock again from pyproject.toml
+lock: ## Solve requirements.lock again from pyproject.toml
 	@uv=$$(command -v uv || echo $(BIN)/uv); \
 	"$$uv" pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --upgrade \
 		--no-annotate --custom-compile-command 'make lock' --quiet --output-file requirements.lock
 
-wheel: install ## Build sdist and wheel into dist/, offline
+wheel: install ## Build sdist and wheel into dist/, without network
 	$(BIN)/python -m build --no-isolation
 
-clean: ## Remove everything that the other targets created
-	rm -rf .venv dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache .tmp_dagster_home_*
+clean: ## Remove everything that the other targets made
+	rm -rf .venv .coverage dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache .tmp_dagster_home_*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -98,9 +98,22 @@ class Page:
             f"{script}: never true at {self.run('location.href + document.body.innerText.slice(0, 800)')}"
         )
 
-    def picture(self, to: Path) -> None:
-        """Keep a screenshot as PNG."""
-        to.write_bytes(base64.b64decode(self.browser.call("Page.captureScreenshot", self.session)["data"]))
+    def resize(self, width: int, height: int) -> None:
+        """Give the tab a size in CSS pixels, each of which is a pixel of its screenshots."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.browser.call("Emulation.setDeviceMetricsOverride", self.session, **size)
+
+    def around(self, rectangles: str, margin: int) -> dict[str, float]:
+        """Return the part of the tab that holds the rectangles of a script and a margin."""
+        script = f"JSON.stringify([...{rectangles}].map(({{left, top, right, bottom}}) => [left, top, right, bottom]))"
+        left, top, right, bottom = zip(*json.loads(self.run(script)), strict=True)
+        x, y = max(min(left) - margin, 0), max(min(top) - margin, 0)
+        return {"x": x, "y": y, "width": max(right) + margin - x, "height": max(bottom) + margin - y, "scale": 1}
+
+    def picture(self, to: Path, of: dict[str, float] | None = None) -> None:
+        """Keep a screenshot of the tab, or of a part of it, as PNG."""
+        part = {} if of is None else {"clip": of}
+        to.write_bytes(base64.b64decode(self.browser.call("Page.captureScreenshot", self.session, **part)["data"]))
 
 
 class Browser:

@@ -36,12 +36,14 @@ COUNTING_HOURS = 2.0
 
 _DIMENSIONS = ", ".join(f"{number:,}" for number in TEAMS.values())
 ASSUMPTIONS = f"""\
-- A person, with the agents that work for them, makes {SPANS_A_PERSON_A_DAY:,} spans a day, each of about 6 attributes.
-- The busiest second has {PEAK_FACTOR} times the mean of the day, and cores are then busy for {BUSY:.0%} of their time.
-- All spans come by OTLP/protobuf, {A_REQUEST} a request. A receiver uses one core; two are the least beyond 10 people.
+- A person and the agents that work for them produce {SPANS_A_PERSON_A_DAY:,} spans per day, each with about \
+6 attributes.
+- The busiest second has {PEAK_FACTOR} times the mean of the day; cores are then {BUSY:.0%} busy.
+- All spans arrive by OTLP/protobuf, {A_REQUEST} per request. A receiver uses one core; more than 10 people need \
+at least two.
 - Spans are kept for {KEPT_DAYS} days, history for years. The three teams have {_DIMENSIONS} dimensions.
-- One machine has {MACHINE_CORES} cores and {MACHINE_TB:.0f} TB for spans, and counts a day in {COUNTING_HOURS:.0f} \
-hours on one core. Where it does not reach, each worker of a Citus cluster is such a machine."""
+- One machine has {MACHINE_CORES} cores and {MACHINE_TB:.0f} TB for spans, and counts one day in {COUNTING_HOURS:.0f} \
+hours on one core. If it is too small, each worker of a Citus cluster is such a machine."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,9 @@ def need(people: int, dimensions: int, costs: Costs) -> Need:
 
 def rendered(needs: list[Need]) -> str:
     """Write what teams need as a Markdown table."""
-    heads = ("people", "spans a day", "spans/s at peak", "receivers", "server cores at peak", "spans on disk")
+    heads = ("people", "spans per day", "spans/s at peak", "receivers", "server cores at peak", "spans on disk")
     lines = [
-        "| " + " | ".join((*heads, "history a year", "counting a day", "database")) + " |",
+        "| " + " | ".join((*heads, "history per year", "counting one day", "database")) + " |",
         "|" + "---:|" * 8 + "---|",
     ]
     for one in needs:

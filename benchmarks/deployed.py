@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,9 +95,9 @@ def _listening() -> Iterator[tuple[tuple[str, int], str]]:
 
 
 @contextmanager
-def dev() -> Iterator[Deployed]:
-    """Run ``leo-telemetry dev`` in a new home until the block ends. Raises RuntimeError."""
-    with measure.home() as home:
+def dev(existing: Path | None = None) -> Iterator[Deployed]:
+    """Run ``leo-telemetry dev`` in a new or an existing home until the block ends. Raises RuntimeError."""
+    with nullcontext(existing) if existing else measure.home() as home:
         with closing(socket.socket()) as one, closing(socket.socket()) as other:
             ports = [_bound(one), _bound(other)]
         command = [sys.executable, "-P", "-m", "leo_telemetry_pipeline.cli", "dev"]

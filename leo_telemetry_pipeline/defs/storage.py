@@ -4,6 +4,7 @@ Belongs here: the class that ``dagster.yaml`` loads. Does not: the database's ad
 """
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
@@ -36,17 +37,25 @@ class _RunStorage(PostgresRunStorage):
 
 
 class _EventLogStorage(PostgresEventLogStorage):
-    """Event log storage that caches which tables exist, which Dagster checks about 25 times per run."""
+    """Event log storage that caches which tables and columns exist, which Dagster checks with most events."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url, should_autocreate_tables=False)
-        self._tables: set[str] = set()
+        self._there: set[str] = set()
 
     def has_table(self, table_name: str) -> bool:
         """Return whether a table exists."""
-        if table_name not in self._tables and super().has_table(table_name):
-            self._tables.add(table_name)
-        return table_name in self._tables
+        look = super().has_table
+        return self._is_there(table_name, lambda: look(table_name))
+
+    def _has_asset_key_col_on_connection(self, conn: sa.Connection, column_name: str) -> bool:
+        look = super()._has_asset_key_col_on_connection
+        return self._is_there(f"asset_keys.{column_name}", lambda: look(conn, column_name))
+
+    def _is_there(self, name: str, look: Callable[[], bool]) -> bool:
+        if name not in self._there and look():
+            self._there.add(name)
+        return name in self._there
 
 
 class Storage(DagsterPostgresStorage):

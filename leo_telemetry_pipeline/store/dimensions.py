@@ -9,7 +9,10 @@ from collections.abc import Collection, Iterable, Mapping
 from leo_telemetry_pipeline.dimension import OTHER_KEYS, Dimension
 from leo_telemetry_pipeline.redact import HASH
 
-NAMED_ASSETS = ("phase", "gate", "subagent", "handoff", "sd_type", "gate+sd_type")
+# Attributes of handoffs that every analysis groups by; any other bare word that no span type has is one too.
+ATTRIBUTES = ("sd_type",)
+# The dimension types that every analysis has, each with an asset of its own.
+NAMED_ASSETS = ("phase", "gate", "subagent", "handoff", *ATTRIBUTES, "gate+sd_type")
 NOT_BY_DEFAULT = ("wait", "execution")
 GLOBAL = "global"
 
@@ -78,7 +81,7 @@ def observations(types: Iterable[str], seen: Iterable[str]) -> tuple[str, dict[s
     between, the latter excluded). ``seen`` decides what a bare word is: a span type that occurs, or else an attribute
     of handoffs.
     """
-    span_types = {*NAMED_ASSETS, *NOT_BY_DEFAULT, *seen} - {"sd_type", "gate+sd_type"}
+    span_types = {*NAMED_ASSETS, *NOT_BY_DEFAULT, *seen} - set(ATTRIBUTES)
     plain = sorted(word for word in types if "+" not in word and word in span_types)
     parts = [_PLAIN.format(spans=_SPANS.format(of="%(plain_stored)s"))]
     parameters: dict[str, object] = {"reach": REACH_MS, "ahead": AHEAD_MS, "created_from": None, "created_to": None}

@@ -44,7 +44,7 @@ def worst_table(judged: Iterable[DimensionResult]) -> str:
 
 
 def _worst(judged: Iterable[DimensionResult]) -> list[DimensionResult]:
-    return worst_first(one for one in judged if one.outcome in JUDGED)[:ROWS]
+    return worst_first([one for one in judged if one.outcome in JUDGED])[:ROWS]
 
 
 def p50_table(measured: pd.DataFrame) -> str:

@@ -1,0 +1,90 @@
+"""The pictures in docs/images, taken of the demo in the Dagster UI by Chromium: ``make screenshots``.
+
+Belongs here: which page each picture shows, and what of it. Does not: starting the UI (benchmarks.deployed) or the
+browser (benchmarks.browser).
+"""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from benchmarks import browser, deployed, measure
+from benchmarks.browser import Page
+from benchmarks.deployed import Deployed
+from leo_telemetry_pipeline.defs.names import PREFIX
+
+IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
+EXPANDED = ("traces", "findings", "insights")
+_LAST_ASSET = "threshold_suggestions"
+_SETTLES_S = 5
+_MARGIN = 24
+_PREFERENCES = {"asset-graph-direction": "vertical", "asset-node-facets": ["checks", "status"]}
+# Where Dagster draws a group or an asset of the graph.
+_GRAPH = "[...document.querySelectorAll('svg foreignObject > *')].map((one) => one.getBoundingClientRect())"
+_DIALOG = "[...document.querySelectorAll('[role=dialog] > *')].map((one) => one.getBoundingClientRect())"
+_SHOW = """
+(() => {
+  const name = 'observed against baseline';
+  const leaf = (one) => !one.children.length && one.innerText === '[Show Markdown]';
+  const row = [...document.querySelectorAll('tr')].find((one) => one.innerText.startsWith(name));
+  const link = row && [...row.querySelectorAll('*')].find(leaf);
+  link && link.click();
+  return Boolean(link);
+})()
+"""
+_IS_DRAWN = "[...document.querySelectorAll('[role=dialog] img')].some((one) => one.complete && one.naturalWidth)"
+_INSIGHTS = "{{assetsLatestInfo(assetKeys: [{{path: {path}}}]) {{latestMaterialization {{timestamp}}}}}}"
+
+
+def main() -> None:
+    """Run the demo in a new home and take every picture."""
+    with measure.home() as home:
+        environ = measure.environment(LEO_TELEMETRY_HOME=str(home))
+        subprocess.run([sys.executable, "-P", "-m", "leo_telemetry_pipeline.cli", "demo"], env=environ, check=True)
+        with deployed.dev(home / "demo") as dev, browser.chromium(home.with_name("chromium")) as chromium:
+            _wait_for_insights(dev)
+            page = chromium.page()
+            address = f"http://127.0.0.1:{dev.ui_port}"
+            _prefer(page, address)
+            _assets(page, address)
+            _bottlenecks(page, address)
+
+
+def _wait_for_insights(dev: Deployed) -> None:
+    query = _INSIGHTS.format(path=json.dumps([PREFIX, _LAST_ASSET]))
+    give_up = time.monotonic() + browser.PATIENCE_S
+    while not dev.query(query)["assetsLatestInfo"][0]["latestMaterialization"]:
+        if time.monotonic() > give_up:
+            raise TimeoutError("the insights of the demo's analysis did not come")
+        time.sleep(1)
+
+
+def _prefer(page: Page, address: str) -> None:
+    """Set what a person chooses in the UI: short nodes, so that their names have room."""
+    page.open(f"{address}/server_info")
+    page.until("location.pathname === '/server_info'")
+    for name, value in _PREFERENCES.items():
+        page.run(f"localStorage.setItem({json.dumps(name)}, {json.dumps(json.dumps(value))})")
+
+
+def _assets(page: Page, address: str) -> None:
+    page.resize(1900, 1800)
+    page.open(f"{address}/asset-groups?expanded={','.join(f'global@global:{group}' for group in EXPANDED)}")
+    page.until(f"document.body.innerText.includes('{_LAST_ASSET}')")
+    time.sleep(_SETTLES_S)
+    page.picture(IMAGES / "assets.png", page.around(_GRAPH, _MARGIN))
+
+
+def _bottlenecks(page: Page, address: str) -> None:
+    page.resize(1500, 1000)
+    page.open(f"{address}/assets/{PREFIX}/bottlenecks")
+    page.until(_SHOW)
+    page.until(_IS_DRAWN)
+    time.sleep(_SETTLES_S)
+    page.picture(IMAGES / "bottlenecks.png", page.around(_DIALOG, 0))
+
+
+if __name__ == "__main__":
+    main()
