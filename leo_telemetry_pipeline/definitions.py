@@ -1,4 +1,4 @@
-"""Everything that Dagster is told about this project, assembled in one place.
+"""Dagster definitions of this project: the entry point that code locations load.
 
 Belongs here: which definitions and resources make up the project. Does not: any of them.
 """
@@ -25,7 +25,7 @@ from leo_telemetry_pipeline.defs.resources import AnalysisResource, TelemetryDat
 
 
 def build_definitions(*, resources: Mapping[str, object] | None = None) -> dg.Definitions:
-    """Return all definitions; ``resources`` take the place of those of the same key."""
+    """Return all definitions; ``resources`` override those with the same key."""
     own = {"analysis": AnalysisResource(), "telemetry_database": TelemetryDatabase()}
     return dg.Definitions(
         assets=[
@@ -48,7 +48,7 @@ def build_definitions(*, resources: Mapping[str, object] | None = None) -> dg.De
         sensors=[sensors.queued_runs_sensor, sensors.run_lifecycle_sensor, sensors.insights_sensor],
         schedules=[schedules.staleness_schedule, schedules.maintenance_schedule],
         resources=own | dict(resources or {}),
-        # A process a step would take longer than the step; a job's own setting does not reach the UI's runs.
+        # A process per step would take longer than the step; an executor set on a job does not apply to runs of the UI.
         executor=dg.in_process_executor,
     )
 

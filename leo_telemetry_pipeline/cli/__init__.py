@@ -1,1 +1,1 @@
-"""The command ``leo-telemetry``: what a person types and reads. It decides nothing that the rooms below could."""
+"""The command line ``leo-telemetry``: options and output. Decisions belong in the packages below it."""

@@ -1,4 +1,4 @@
-"""Let our own child processes run a command without knowing where its script lies."""
+"""Run ``python -m leo_telemetry_pipeline.cli``, so that child processes need not locate the script."""
 
 from leo_telemetry_pipeline.cli.main import main
 

@@ -1,6 +1,6 @@
-"""``leo-telemetry analyze``, ``enqueue`` and ``runs``: asking for analyses and looking at their rows.
+"""``leo-telemetry analyze``, ``enqueue`` and ``runs``: request analyses, and show their rows.
 
-Belongs here: what these commands take and print. Does not: executing (execution), the block (findings).
+Belongs here: these commands' options and output. Does not: executing (execution), the findings block (findings).
 """
 
 import uuid
@@ -19,26 +19,26 @@ from leo_telemetry_pipeline.store.server import database, migrations
 
 
 def parse_moment(value: str) -> datetime:
-    """Read a time in ISO 8601; without a zone it is UTC. Raises UserError, also for one to come."""
+    """Parse an ISO 8601 time, UTC unless it has a zone. Raises UserError, also for a time in the future."""
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:
-        raise UserError(f"--window-end {value!r} is no time: write 2026-02-09 or 2026-02-09T12:00Z") from None
+        raise UserError(f"--window-end {value!r} is not a time: write 2026-02-09 or 2026-02-09T12:00Z") from None
     zone = UTC if moment.tzinfo is None else moment.tzinfo
-    # Compared by year first: near the ends of the calendar there is no conversion to UTC.
+    # Years are compared first: near the limits of datetime, conversion to UTC overflows.
     if moment.year < 1972:
         raise UserError(f"--window-end {value} is before any span: give a time from 1972 on")
     if moment.year > 9990 or moment.replace(tzinfo=zone) > datetime.now(UTC) + timedelta(minutes=1):
-        raise UserError(f"--window-end {value} is yet to come: give a time that has passed")
+        raise UserError(f"--window-end {value} is in the future: give a time that has passed")
     return moment.replace(tzinfo=zone).astimezone(UTC)
 
 
 @click.command()
-@click.option("--dry-run", is_flag=True, help="Write nothing at all, print what would be found.")
-@click.option("--json", "as_json", is_flag=True, help="Print the run's output_ref and run_id, and nothing else.")
-@click.option("--verbose", is_flag=True, help="Every bottleneck, with its evidence.")
-@click.option("--window-days", type=click.IntRange(1, 365), help="Whole days before the last one (7).")
-@click.option("--window-end", metavar="TIME", help="Look at the days up to this time instead of now (UTC).")
+@click.option("--dry-run", is_flag=True, help="Print the findings, and write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print only the run's output_ref and run_id, as JSON.")
+@click.option("--verbose", is_flag=True, help="Print every bottleneck, with its evidence.")
+@click.option("--window-days", type=click.IntRange(1, 365), help="Number of whole days before the last one (7).")
+@click.option("--window-end", metavar="TIME", help="End of the window (default: now), UTC.")
 @click.option("--project", metavar="NAME", help="Only spans of this project.")
 def analyze(
     dry_run: bool,
@@ -48,7 +48,7 @@ def analyze(
     window_end: str | None,
     project: str | None,
 ) -> None:
-    """Analyze now, in this process, and print what was found.
+    """Run an analysis now, in this process, and print its findings.
 
     Exit status: 0 SUCCEEDED; 1 SUCCEEDED, but a dimension type could not be measured; 2 wrong usage;
     3 no database; 4 FAILED, TIMED_OUT or CANCELLED.
@@ -60,20 +60,22 @@ def analyze(
         return
     tags = {"window_days": window_days, "window_end": end.isoformat() if end else None, "project": project}
     with database.ready(settings) as target, closing(database.Database(target)) as connection:
-        # The heavy imports come after the first question to the database, which may be all that is needed.
+        # Heavy imports wait until the database has answered, so that its errors appear at once.
         from leo_telemetry_pipeline import execution
         from leo_telemetry_pipeline.defs.names import TAG
 
         if any(run.status == "RUNNING" and run.scope_id == (project or "") for run in run_store.waiting(connection)):
             click.echo("Another analysis is running: waiting for it to end.", err=True)
         connection.close()
-        with execution.instance(target, settings) as of:
-            done = execution.analyse(of, {TAG + name: str(value) for name, value in tags.items() if value is not None})
-            failure = execution.why_not_begun(of, done)
-        run = run_store.of_dagster_run(connection, done)
+        with execution.instance(target, settings) as dagster:
+            dagster_run_id = execution.analyse(
+                dagster, {TAG + name: str(value) for name, value in tags.items() if value is not None}
+            )
+            failure = execution.why_not_started(dagster, dagster_run_id)
+        run = run_store.of_dagster_run(connection, dagster_run_id)
         state = findings.read(connection)
     if run is None:
-        why = f"The analysis could not begin: {failure}" if failure else "Another analysis of this scope kept running"
+        why = f"The analysis could not start: {failure}" if failure else "Another analysis of this scope kept running"
         raise UserError(f"{why}: see `leo-telemetry runs`", NOT_SUCCEEDED)
     if run.status != "SUCCEEDED" or run.output_ref is None:
         why = (run.error_detail or run.reason_code or "no reason given").splitlines()[0]
@@ -102,24 +104,24 @@ def _dry(
     with database.opened(settings) as target:
         with closing(target.connect()) as connection:
             migrations.require_newest(connection)
-        # The heavy imports come after the first question to the database, which may be all that is needed.
+        # Heavy imports wait until the database has answered, so that its errors appear at once.
         from leo_telemetry_pipeline import execution
 
         end = end or datetime.now(UTC)
         midnight = end.replace(hour=0, minute=0, second=0, microsecond=0)
         window = Window(midnight - timedelta(days=days or 7), end, project)
-        found = execution.dry_run(target, settings, window)
+        output = execution.dry_run(target, settings, window)
     if as_json:
-        text.as_json({"run_id": None, **found})
+        text.as_json({"run_id": None, **output})
     else:
-        click.echo(findings.render_dry(found, end, verbose=verbose))
-    click.get_current_context().exit(1 if found["errors"] else 0)
+        click.echo(findings.render_dry(output, end, verbose=verbose))
+    click.get_current_context().exit(1 if output["errors"] else 0)
 
 
 @click.command()
-@click.option("--if-stale", is_flag=True, help="Only when no analysis of the last seven days succeeded.")
+@click.option("--if-stale", is_flag=True, help="Only if no analysis succeeded in the last seven days.")
 def enqueue(if_stale: bool) -> None:
-    """Queue an analysis. A running `leo-telemetry dev` or `worker` takes it within seconds."""
+    """Queue an analysis. A running `leo-telemetry dev` or `worker` starts it within seconds."""
     settings = Settings()
     _refuse_if_off(settings)
     with database.ready(settings) as target, closing(database.Database(target)) as connection:
@@ -127,7 +129,7 @@ def enqueue(if_stale: bool) -> None:
             connection, if_stale=if_stale, triggered_by="CLI", stale_after_s=settings.stale_after
         )
     words = {
-        "ENQUEUED": f"Queued analysis {run_id}. `leo-telemetry worker --once` executes it if no worker runs.",
+        "ENQUEUED": f"Queued analysis {run_id}. If no worker is running, `leo-telemetry worker --once` executes it.",
         "ALREADY_QUEUED": f"Analysis {run_id} is queued already.",
         "ALREADY_RUNNING": f"Analysis {run_id} is running.",
     }
@@ -144,11 +146,11 @@ def runs(context: click.Context, as_json: bool, limit: int) -> None:
         return
     with database.ready(Settings()) as target, closing(database.Database(target)) as connection:
         run_store.reap(connection)
-        found = run_store.latest(connection, limit)
+        listed = run_store.latest(connection, limit)
     if as_json:
-        text.as_json([asdict(run) for run in found])
-    elif not found:
-        click.echo("No analysis was ever asked for: `leo-telemetry analyze` runs one now.")
+        text.as_json([asdict(run) for run in listed])
+    elif not listed:
+        click.echo("No analysis was requested yet: `leo-telemetry analyze` runs one now.")
     else:
         header = ("RUN", "STATUS", "REASON", "TRIGGERED BY", "TRIGGERED AT (UTC)", "TOOK", "FINDINGS")
         rows = [
@@ -161,7 +163,7 @@ def runs(context: click.Context, as_json: bool, limit: int) -> None:
                 None if run.duration_ms is None else f"{run.duration_ms}ms",
                 run.findings_count,
             )
-            for run in found
+            for run in listed
         ]
         click.echo(text.table(header, rows))
 
@@ -195,4 +197,4 @@ def _uuid(value: str) -> str:
     try:
         return str(uuid.UUID(value))
     except ValueError:
-        raise UserError(f"{value!r} is no run id: `leo-telemetry runs` lists them") from None
+        raise UserError(f"{value!r} is not a run id: `leo-telemetry runs` lists them") from None

@@ -1,6 +1,6 @@
-"""``leo-telemetry compare``: whether one thing, or one period, is slower than another, and how sure that is.
+"""``leo-telemetry compare``: test whether one dimension, or one period, is slower than another.
 
-Belongs here: what the command takes and prints, which days it looks at. Does not: any statistics (analysis.compare).
+Belongs here: the command's options, output and choice of days. Does not: any statistics (analysis.compare).
 """
 
 from collections.abc import Callable
@@ -28,20 +28,20 @@ EARLIEST = date(1972, 1, 1)
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One side: what is looked at, in which days."""
+class Slice:
+    """One side of a comparison: a dimension and a window."""
 
     dimension: Dimension
     window: Window
 
     @property
     def name(self) -> str:
-        """The dimension as it is typed."""
+        """The dimension as typed."""
         return ":".join(self.dimension)
 
     @property
     def is_part(self) -> bool:
-        """Whether the last day is one that has not ended."""
+        """Whether the last day has not ended."""
         return len(self.window.closed_days) < len(self.window.days)
 
     @property
@@ -55,11 +55,11 @@ class Asked:
 @click.command()
 @click.argument("a", metavar="[A]", required=False)
 @click.argument("b", metavar="[B]", required=False)
-@click.option("--before", metavar="DAYS", help="Days of the one period, such as 2026-02-01..2026-02-07.")
-@click.option("--after", "later", metavar="DAYS", help="Days of the other period.")
-@click.option("--at", "day", metavar="DAY", help="Compare the days before a day with those from it on.")
+@click.option("--before", metavar="DAYS", help="The first period, such as 2026-02-01..2026-02-07.")
+@click.option("--after", "later", metavar="DAYS", help="The second period.")
+@click.option("--at", "day", metavar="DAY", help="Compare the days before this day with those from it on.")
 @click.option("--item", metavar="ID", help="Compare the days before an item was opened with those since.")
-@click.option("--days", type=click.IntRange(1, MOST_DAYS), help="How many days (of A and B 28, else 7 a side).")
+@click.option("--days", type=click.IntRange(1, MOST_DAYS), help="How many days (28 for A and B, else 7 per side).")
 @click.option("--project", metavar="NAME", help="Only spans of this project.")
 @click.option("--json", "as_json", is_flag=True, help="Print all numbers as JSON.")
 def compare(
@@ -73,7 +73,7 @@ def compare(
     project: str | None,
     as_json: bool,
 ) -> None:
-    """Tell whether one thing, or one period, is slower than another.
+    """Test whether one dimension, or one period, is slower than another.
 
     \b
     compare sd_type:feature sd_type:bugfix
@@ -81,15 +81,15 @@ def compare(
     compare gate:X --before 2026-02-01..2026-02-07 --after 2026-02-08..2026-02-14
     compare --item ID
 
-    Differences and ratios of P50 and P90 come with 95 % intervals, which know how days differ from each other.
-    """  # noqa: D301  # click's mark for lines that stay as they are
+    Differences and ratios of P50 and P90 have 95 % intervals, which include the variation between days.
+    """  # noqa: D301  # click's mark against rewrapping
     with connected() as connection:
         sides = _sides(a, b, (before, later), day, item, days, project, lambda: _item(connection, item or ""))
-        found = read(connection, *sides)
+        comparison = read(connection, *sides)
     if as_json:
-        text.as_json(to_json(*sides, found))
+        text.as_json(to_json(*sides, comparison))
     else:
-        click.echo(render(*sides, found))
+        click.echo(render(*sides, comparison))
 
 
 def _sides(
@@ -101,17 +101,15 @@ def _sides(
     days: int | None,
     project: str | None,
     found_item: Callable[[], item_store.Item],
-) -> tuple[Asked, Asked]:
-    """Read what was typed as two sides. Raises UserError where it is not one of the four ways."""
+) -> tuple[Slice, Slice]:
+    """Parse the arguments into two sides. Raises UserError unless they are one of the four forms."""
     ways = {"B": b, "--before and --after": any(periods), "--at": day, "--item": item}
     chosen = [name for name, given in ways.items() if given]
     if len(chosen) != 1 or (a is None) != bool(item):
         given = ", ".join([*(["A"] if a else []), *chosen]) or "nothing"
-        raise UserError(
-            f"Give A and B; or A with --at, or with --before and --after; or --item and no dimension (given: {given})"
-        )
+        raise UserError(f"Give A and B; or A with --at, or with --before and --after; or only --item (given: {given})")
     if item and project:
-        raise UserError("An item has a project of its own: leave --project out")
+        raise UserError("An item has a project of its own: omit --project")
     if item:
         return _around_item(found_item(), days)
     dimension = parse(a or "")
@@ -119,39 +117,39 @@ def _sides(
         if (other := parse(b)) == dimension:
             raise UserError(f"A and B are both {a}: give two dimensions, or two periods with --before and --after")
         window = last_days(days or DAYS_OF_DIMENSIONS, project)
-        return Asked(dimension, window), Asked(other, window)
+        return Slice(dimension, window), Slice(other, window)
     if day:
         return _around(dimension, _day(day, "--at"), days, project)
     if days or not all(periods):
         raise UserError("Two periods need both --before and --after, and no --days")
     first, second = (
-        _period(of or "", name, project) for of, name in zip(periods, ("--before", "--after"), strict=True)
+        _period(period or "", name, project) for period, name in zip(periods, ("--before", "--after"), strict=True)
     )
     if first.start < second.end and second.start < first.end:
-        raise UserError("--before and --after have days in common: each day can be on one side only")
-    return Asked(dimension, first), Asked(dimension, second)
+        raise UserError("--before and --after overlap: each day can be on one side only")
+    return Slice(dimension, first), Slice(dimension, second)
 
 
-def _around_item(item: item_store.Item, days: int | None) -> tuple[Asked, Asked]:
+def _around_item(item: item_store.Item, days: int | None) -> tuple[Slice, Slice]:
     if item.dimension is None:
-        raise UserError(f"Item {item.id} names no dimension: it was not opened by an analysis")
+        raise UserError(f"Item {item.id} has no dimension: it was not opened by an analysis")
     return _around(item.dimension, item.opened_at.date(), days, item.source_detail.get("project") or None)
 
 
-def _around(dimension: Dimension, day: date, days: int | None, project: str | None) -> tuple[Asked, Asked]:
+def _around(dimension: Dimension, day: date, days: int | None, project: str | None) -> tuple[Slice, Slice]:
     length = timedelta(days or DAYS_OF_PERIODS)
     if day - EARLIEST <= length:
-        raise UserError(f"{day} less {length.days} days is before any span: give a later day, or fewer")
+        raise UserError(f"{length.days} days before {day} is before any span: give a later day, or fewer days")
     start = midnight(day)
     end = min(start + length, datetime.now(UTC))
-    return Asked(dimension, Window(start - length, start, project)), Asked(dimension, Window(start, end, project))
+    return Slice(dimension, Window(start - length, start, project)), Slice(dimension, Window(start, end, project))
 
 
 def _period(words: str, name: str, project: str | None) -> Window:
     first, dots, last = words.partition("..")
     begin, end = _day(first, name), _day(last if dots else first, name)
     if end < begin:
-        raise UserError(f"{name} {words} ends before it begins: write the earlier day first")
+        raise UserError(f"{name} {words} ends before it starts: write the earlier day first")
     if (end - begin).days >= MOST_DAYS:
         raise UserError(f"{name} {words} is longer than {MOST_DAYS} days")
     return Window(midnight(begin), min(after(end), datetime.now(UTC)), project)
@@ -162,29 +160,29 @@ def _day(word: str, name: str) -> date:
         day = date.fromisoformat(word)
     except ValueError:
         like = "2026-02-08" if name == "--at" else "2026-02-01..2026-02-07"
-        raise UserError(f"{name} {word!r} is no day: write {like}") from None
+        raise UserError(f"{name} {word!r} is not a day: write it like {like}") from None
     if not EARLIEST <= day <= datetime.now(UTC).date():
-        raise UserError(f"{name} {day} is {'before any span' if day < EARLIEST else 'yet to come'}: give another day")
+        raise UserError(f"{name} {day} is {'before any span' if day < EARLIEST else 'in the future'}: give another day")
     return day
 
 
 def _item(connection: Database, word: str) -> item_store.Item:
-    found = [item for item in item_store.all_items(connection) if item.id == word.lower()]
-    if not found:
+    matching = [item for item in item_store.all_items(connection) if item.id == word.lower()]
+    if not matching:
         raise UserError(f"There is no improvement item {word}: `leo-telemetry items` lists them")
-    return found[0]
+    return matching[0]
 
 
-def read(connection: Database, a: Asked, b: Asked) -> "Comparison":
+def read(connection: Database, a: Slice, b: Slice) -> "Comparison":
     """Read both sides and compare B with A. Raises UserError for a side without spans."""
     from leo_telemetry_pipeline.analysis import compare as analysis
     from leo_telemetry_pipeline.store.history import daily
     from leo_telemetry_pipeline.store.history.histograms import GAMMA
 
-    def side(asked: Asked) -> analysis.Side | None:
-        scope = daily.scope(connection, asked.window, [asked.dimension[0]])
-        rows = daily.read(connection, asked.window, [asked.dimension], scope.seen, scope.uncounted)
-        return analysis.side(rows, 0, asked.window.start.date().toordinal())
+    def side(selection: Slice) -> analysis.Side | None:
+        scope = daily.scope(connection, selection.window, [selection.dimension[0]])
+        rows = daily.read(connection, selection.window, [selection.dimension], scope.seen, scope.uncounted)
+        return analysis.side(rows, 0, selection.window.start.date().toordinal())
 
     of_a, of_b = side(a), side(b)
     if of_a and of_b:
@@ -198,36 +196,36 @@ def read(connection: Database, a: Asked, b: Asked) -> "Comparison":
     raise unknown(connection, empty.window, empty.dimension)
 
 
-def render(a: Asked, b: Asked, found: "Comparison") -> str:
-    """Return both sides, the table and the verdict."""
-    rows = [(f"P{one.quantile * 100:.0f}", *_cells(one)) for one in (found.p50, found.p90)]
+def render(a: Slice, b: Slice, comparison: "Comparison") -> str:
+    """Format both sides, the table and the verdict."""
+    rows = [(f"P{diff.quantile * 100:.0f}", *_cells(diff)) for diff in (comparison.p50, comparison.p90)]
     lines = [
-        _side("A", a, found.a_spans, found.a_days),
-        _side("B", b, found.b_spans, found.b_days),
+        _side("A", a, comparison.a_spans, comparison.a_days),
+        _side("B", b, comparison.b_spans, comparison.b_days),
         "",
         text.table(("", "A", "B", "B - A", "95 % INTERVAL", "B / A", "95 % INTERVAL", "B IS"), rows),
         "",
-        f"Verdict: {_verdict(found.p50)}",
+        f"Verdict: {_verdict(comparison.p50)}",
     ]
-    if not found.between_days:
-        lines.append("Each side is one day: the intervals do not know how days differ from each other.")
+    if not comparison.between_days:
+        lines.append("Each side is one day: the intervals do not include the variation between days.")
     return "\n".join(lines)
 
 
-def _side(letter: str, asked: Asked, spans: int, days: int) -> str:
-    where = f" in {asked.window.project}" if asked.window.project else ""
-    return f"{letter}: {asked.name}{where}, {asked.period}: {spans} span(s) on {days} day(s)"
+def _side(letter: str, selection: Slice, spans: int, days: int) -> str:
+    where = f" in {selection.window.project}" if selection.window.project else ""
+    return f"{letter}: {selection.name}{where}, {selection.period}: {spans} span(s) on {days} day(s)"
 
 
-def _cells(one: "Difference") -> tuple[str | None, ...]:
+def _cells(diff: "Difference") -> tuple[str | None, ...]:
     return (
-        milliseconds(one.a_ms),
-        milliseconds(one.b_ms),
-        _more(one.difference_ms.value),
-        _interval(one.difference_ms, _more),
-        _times(one.ratio.value),
-        _interval(one.ratio, _times),
-        one.verdict,
+        milliseconds(diff.a_ms),
+        milliseconds(diff.b_ms),
+        _more(diff.difference_ms.value),
+        _interval(diff.difference_ms, _more),
+        _times(diff.ratio.value),
+        _interval(diff.ratio, _times),
+        diff.verdict,
     )
 
 
@@ -237,12 +235,12 @@ def _verdict(p50: "Difference") -> str:
     if p50.verdict != NO_EVIDENCE:
         return f"B is {p50.verdict}"
     if p50.difference_ms.low is None:
-        return f"no evidence: a P50 has an interval from {2 * LEAST_BEYOND} spans a side on"
+        return f"no evidence: the interval of a P50 needs at least {2 * LEAST_BEYOND} spans per side"
     return "no evidence that B is slower or faster"
 
 
-def _interval(of: "Estimate", write: Callable[[float | None], str | None]) -> str | None:
-    return None if of.low is None or of.high is None else f"{write(of.low)} to {write(of.high)}"
+def _interval(estimate: "Estimate", write: Callable[[float | None], str | None]) -> str | None:
+    return None if estimate.low is None or estimate.high is None else f"{write(estimate.low)} to {write(estimate.high)}"
 
 
 def _more(value: float | None) -> str | None:
@@ -253,25 +251,25 @@ def _times(value: float | None) -> str | None:
     return None if value is None else f"{value:.2f}x"
 
 
-def to_json(a: Asked, b: Asked, found: "Comparison") -> dict[str, Any]:
-    """Return the same as data."""
-    sides = {"a": (a, found.a_spans, found.a_days), "b": (b, found.b_spans, found.b_days)}
+def to_json(a: Slice, b: Slice, comparison: "Comparison") -> dict[str, Any]:
+    """Return the comparison as JSON data."""
+    sides = {"a": (a, comparison.a_spans, comparison.a_days), "b": (b, comparison.b_spans, comparison.b_days)}
     return {
-        "verdict": found.p50.verdict,
+        "verdict": comparison.p50.verdict,
         **{
             letter: {
-                "dimension_type": asked.dimension[0],
-                "dimension_key": asked.dimension[1],
-                "project": asked.window.project,
-                "first_day": asked.window.days[0],
-                "last_day": asked.window.days[-1],
-                "last_day_so_far": asked.is_part,
+                "dimension_type": selection.dimension[0],
+                "dimension_key": selection.dimension[1],
+                "project": selection.window.project,
+                "first_day": selection.window.days[0],
+                "last_day": selection.window.days[-1],
+                "last_day_so_far": selection.is_part,
                 "spans": spans,
                 "days": days,
             }
-            for letter, (asked, spans, days) in sides.items()
+            for letter, (selection, spans, days) in sides.items()
         },
-        "between_days": found.between_days,
-        "p50": asdict(found.p50),
-        "p90": asdict(found.p90),
+        "between_days": comparison.between_days,
+        "p50": asdict(comparison.p50),
+        "p90": asdict(comparison.p90),
     }

@@ -1,7 +1,7 @@
-"""``leo-telemetry demo``: the whole loop on sample data, in a home and database of its own.
+"""``leo-telemetry demo``: run the whole loop on sample data, in a separate home and database.
 
-Belongs here: the steps, in words a newcomer understands. Does not: any shortcut around the real ones: the
-analysis is a queued row that Dagster's daemon finds and executes.
+Belongs here: the steps, explained for a newcomer. Does not: shortcuts. The analysis is a queued row that Dagster's
+daemon finds and executes.
 """
 
 import json
@@ -43,7 +43,7 @@ PATIENCE_S = 180
 
 @click.command()
 def demo() -> None:
-    """See it find planted slowdowns, in a home of its own; your own data is not touched."""
+    """Watch it find planted slowdowns, in a home of its own; your own data is not touched."""
     home = Settings().home / "demo"
     environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     environment[PREFIX + "HOME"] = str(home)
@@ -60,14 +60,14 @@ def demo() -> None:
             raise UserError(f"The analysis ended as {run.status}: {run.error_detail}", NOT_SUCCEEDED)
         click.echo("3. What it found\n")
         click.echo(findings.render(replace(findings.read(connection), last_span=None)))
-        found = [item for item in items.all_items(connection) if item.is_open]
-        click.echo(f"\n4. What to do about it\n{conclusion(found, json.loads(_manifest(home).read_text()))}")
+        open_items = [item for item in items.all_items(connection) if item.is_open]
+        click.echo(f"\n4. What to do about it\n{conclusion(open_items, json.loads(_manifest(home).read_text()))}")
         _say_where(home)
 
 
 @contextmanager
 def _database(settings: Settings) -> Iterator[Target]:
-    # Held from the first look on: otherwise the server would stop and start again.
+    # Kept open in between, so that the server does not stop and start again.
     with database.opened(settings) as target:
         replace_unreleased(target, settings.home)
         with database.ready(settings):
@@ -75,7 +75,7 @@ def _database(settings: Settings) -> Iterator[Target]:
 
 
 def replace_unreleased(target: Target, home: Path) -> None:
-    """Replace the database of a demo of an unreleased version. Raises UserError where it has other spans."""
+    """Replace a demo database of an unreleased version. Raises UserError if it holds other spans."""
     with closing(Database(target)) as connection, connection.transaction() as cursor:
         if not migrations.is_unreleased(migrations.version(cursor.connection)):
             return
@@ -92,30 +92,30 @@ def replace_unreleased(target: Target, home: Path) -> None:
         )
     database.replace_own(target)
     _manifest(home).unlink(missing_ok=True)
-    click.echo("   an unreleased version made it, so it is made anew")
+    click.echo("   replacing the database of an unreleased version")
 
 
 def load(connection: Database, home: Path) -> None:
-    """Store the history of the last days, unless it is there from today, and the sample."""
+    """Store the generated history, unless today's is there already, and the sample."""
     _load_history(connection, home)
     _load_sample(connection)
 
 
-def conclusion(found: Sequence[Item], planted: Mapping[str, Any]) -> str:
-    """Say what the open items are about, and whether that is what the manifest says is planted."""
-    lines = [f"   {len(found)} improvement item(s) are open, one for each cause and not for each bottleneck:"]
+def conclusion(open_items: Sequence[Item], planted: Mapping[str, Any]) -> str:
+    """Describe the open items, and whether they match the manifest of planted slowdowns."""
+    lines = [f"   {len(open_items)} improvement item(s) are open, one per cause, not one per bottleneck:"]
     named = set()
-    for item in sorted(found, key=lambda item: -item.source_detail["ratio"]):
+    for item in sorted(open_items, key=lambda item: -item.source_detail["ratio"]):
         name, *members = [":".join(dimension) for dimension in item_resolutions.dimensions_of(item.source_detail)]
         named.add(name)
         lines.append(f"   - {item.title}")
         if members:
             lines.append(f"     which also slows {', '.join(members)}")
-    causes = {f"{one['dimension_type']}:{one['dimension_key']}": one["cause"] for one in planted["planted"]}
+    causes = {f"{row['dimension_type']}:{row['dimension_key']}": row["cause"] for row in planted["planted"]}
     if named == set(causes):
         lines.append(f"   These are exactly the {len(causes)} slowdowns that were planted.")
     else:
-        lines.append(f"   That is not what was planted: {'; '.join(causes.values())}.")
+        lines.append(f"   These are not the slowdowns that were planted: {'; '.join(causes.values())}.")
     return "\n".join(lines)
 
 
@@ -129,12 +129,10 @@ def _load_history(connection: Database, home: Path) -> None:
     made = _manifest(home)
     last_days = Window(midnight - timedelta(days=generated.DAYS), midnight, generated.PROJECT)
     if made.exists() and json.loads(made.read_text())["generated"] == midnight.isoformat():
-        click.echo(
-            f"   {span_totals.count(connection, last_days)[0]} generated spans are there from an earlier run today"
-        )
+        click.echo(f"   {span_totals.count(connection, last_days)[0]} generated spans remain from an earlier run today")
         return
     if purge(connection, What(project=generated.PROJECT)).spans:
-        click.echo("   the generated history of an earlier day is replaced")
+        click.echo("   replacing the generated history of an earlier day")
     spans.ensure_partitions(connection, last_days.start, now)
     history = list(generated.generate(midnight))
     stored = spans.insert(connection, history)
@@ -142,10 +140,10 @@ def _load_history(connection: Database, home: Path) -> None:
     made.touch(mode=0o600)
     made.write_text(json.dumps(planted, indent=2) + "\n")
     click.echo(f"   {stored} generated spans: {generated.DAYS} days of a LEO-like workflow, seed {generated.SEED}")
-    click.echo(f"   {len(generated.SLOWDOWNS)} things were made slower in the last {generated.WINDOW_DAYS} days:")
+    click.echo(f"   {len(generated.SLOWDOWNS)} slowdowns were planted in the last {generated.WINDOW_DAYS} days:")
     for slowdown in generated.SLOWDOWNS:
         click.echo(f"   - {slowdown.cause}")
-    click.echo(f"   ({made} lists all that gets slower by them)")
+    click.echo(f"   ({made} lists every dimension that they slow down)")
 
 
 def _sample() -> Path:
@@ -153,8 +151,8 @@ def _sample() -> Path:
 
 
 def _load_sample(connection: Database) -> None:
-    done = store(connection, reader.read(_sample()), _sample())
-    click.echo(f"   {done.read} real spans of a Claude Code session, exported by OpenTelemetry")
+    loaded = store(connection, reader.read(_sample()), _sample())
+    click.echo(f"   {loaded.read} real spans of a Claude Code session, exported by OpenTelemetry")
 
 
 def _execute(connection: Database, target: Target, settings: Settings, environment: dict[str, str], run_id: str) -> Run:

@@ -1,6 +1,6 @@
-"""How a dimension and the days to look at are named on a command line, and what to say when there is no such thing.
+"""Parsing of dimensions and windows on the command line, and the error for an unknown dimension.
 
-Belongs here: what commands about dimensions have in common. Does not: any command.
+Belongs here: what commands on dimensions share. Does not: any command.
 """
 
 import difflib
@@ -24,21 +24,21 @@ def connected() -> Iterator[Database]:
 
 
 def last_days(days: int, project: str | None) -> Window:
-    """Return the window of so many closed days and the day so far."""
+    """Return the window of the last ``days`` closed days and today so far."""
     now = datetime.now(UTC)
     return Window(midnight(now.date()) - timedelta(days), now, project)
 
 
 def parse(word: str) -> Dimension:
-    """Read ``TYPE:KEY``, where a key may have colons of its own. Raises UserError."""
+    """Parse ``TYPE:KEY``; the key may contain colons. Raises UserError."""
     dimension_type, _, key = word.partition(":")
     if not dimension_type or not key:
-        raise UserError(f"{word!r} names no dimension: write its type and key, such as gate:GATE_PRD_REQUIRED")
+        raise UserError(f"{word!r} is not a dimension: write its type and key, such as gate:GATE_PRD_REQUIRED")
     return dimension_type, key
 
 
 def unknown(connection: Database, window: Window, dimension: Dimension) -> UserError:
-    """Return what to say of a dimension, or of a type without a key, that has no spans in a window."""
+    """Return the error for a dimension, or a type without a key, that has no spans in a window."""
     from leo_telemetry_pipeline.store.history import daily
 
     scope = daily.scope(connection, window)
@@ -49,5 +49,5 @@ def unknown(connection: Database, window: Window, dimension: Dimension) -> UserE
     same = [name for name in names if asked.lower() in name.lower()]
     meant = list(dict.fromkeys([*near, *same]))[:3]
     last = window.end - timedelta.resolution
-    remedy = f"did you mean {' or '.join(meant)}?" if meant else "`leo-telemetry trends` lists what has"
+    remedy = f"did you mean {' or '.join(meant)}?" if meant else "`leo-telemetry trends` lists those that have"
     return UserError(f"{asked} has no spans from {window.start:%Y-%m-%d} to {last:%Y-%m-%d}: {remedy}")

@@ -1,6 +1,6 @@
-"""``leo-telemetry doctor``: in one screen, what works, what does not, and what to do.
+"""``leo-telemetry doctor``: one screen on what works, what does not, and how to fix it.
 
-Belongs here: gathering facts, and the pure judgement of each. Does not: repairing anything.
+Belongs here: gathering facts, and a pure verdict on each. Does not: repairing anything.
 """
 
 import os
@@ -28,7 +28,7 @@ from leo_telemetry_pipeline.store.server.dagster_home import Daemon
 from leo_telemetry_pipeline.store.server.database import Database, Target
 
 LEAST_FREE = 1_000_000_000
-# Of the newest runs, so many are looked at for one that somebody took.
+# How many of the newest runs are searched for one that a worker took.
 LOOKED_AT = 20
 LONG_QUEUE = timedelta(minutes=10)
 FEW_DAYS = timedelta(days=2)
@@ -38,8 +38,8 @@ SHOWN_NAMES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Here:
-    """What can be seen without a database; sizes in bytes."""
+class LocalFacts:
+    """Facts available without a database; sizes in bytes."""
 
     enabled: bool
     free: int
@@ -50,8 +50,8 @@ class Here:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts(Here):
-    """What the judgements depend on; times in UTC."""
+class Facts(LocalFacts):
+    """All facts that the verdicts depend on; times in UTC."""
 
     now: datetime
     database: str
@@ -71,21 +71,21 @@ class Facts(Here):
 
 @click.command()
 def doctor() -> None:
-    """Tell whether everything works, and what to do if not. Exit status 1 when something does not."""
+    """Check that everything works, and say what to do if not. Exit status 1 if something does not."""
     settings = Settings()
-    here, status = look(settings), 1
+    local, status = look(settings), 1
     try:
-        found = judge(_gather(settings, here))
+        checked = judge(_gather(settings, local))
     except UserError as error:
-        found, status = judge_without(here, error.message), error.exit_code
-    for verdict in found:
+        checked, status = judge_without(local, error.message), error.exit_code
+    for verdict in checked:
         click.echo(verdicts.line(verdict))
-    if any(verdict.remedy for verdict in found):
+    if any(verdict.remedy for verdict in checked):
         raise SystemExit(status)
 
 
 def judge(facts: Facts) -> list[Verdict]:
-    """Return a verdict on each part, in the order in which they depend on each other."""
+    """Return a verdict on each part, in order of dependency."""
     return [
         _switch(facts),
         Verdict("database", facts.database),
@@ -103,18 +103,18 @@ def judge(facts: Facts) -> list[Verdict]:
     ]
 
 
-def judge_without(here: Here, remedy: str) -> list[Verdict]:
-    """Return a verdict on each part that can be judged while the database cannot be used."""
-    spool = _spool(here)
-    if here.spooled:
-        spool = Verdict("spool", f"{here.spooled} segment(s) wait for the database")
-    # Whether a daemon would do without a hook is unknown.
-    hooks = installed_hooks.judge(here.hooks, daemon_lives=True)
-    return [_switch(here), Verdict("database", "cannot be used", remedy), _disk(here), spool, *hooks]
+def judge_without(local: LocalFacts, remedy: str) -> list[Verdict]:
+    """Return a verdict on each part that can be judged without the database."""
+    spool = _spool(local)
+    if local.spooled:
+        spool = Verdict("spool", f"{local.spooled} segment(s) wait for the database")
+    # Whether a daemon makes the hook unnecessary is unknown.
+    hooks = installed_hooks.judge(local.hooks, daemon_lives=True)
+    return [_switch(local), Verdict("database", "cannot be used", remedy), _disk(local), spool, *hooks]
 
 
-def _switch(here: Here) -> Verdict:
-    if here.enabled:
+def _switch(local: LocalFacts) -> Verdict:
+    if local.enabled:
         return Verdict("switch", "on")
     return Verdict("switch", "off", "LEO_TELEMETRY_ENABLED is false: unset it")
 
@@ -124,13 +124,13 @@ def _access(facts: Facts) -> list[Verdict]:
         return []
     names = sorted({name for names in facts.opened.values() for name in names})
     more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
-    said = f"{', '.join(facts.opened)} may use {', '.join(names[:SHOWN_NAMES])}{more}"
-    return [Verdict("access", said, "REVOKE ALL on them: docs/deployment.md, On Supabase")]
+    state = f"{', '.join(facts.opened)} may use {', '.join(names[:SHOWN_NAMES])}{more}"
+    return [Verdict("access", state, "REVOKE ALL on them: docs/deployment.md, On Supabase")]
 
 
-def _disk(here: Here) -> Verdict:
-    said = f"{here.free / 1e9:.1f} GB free in {here.home}"
-    return Verdict("disk", said, "" if here.free >= LEAST_FREE else "make room, or move LEO_TELEMETRY_HOME")
+def _disk(local: LocalFacts) -> Verdict:
+    state = f"{local.free / 1e9:.1f} GB free in {local.home}"
+    return Verdict("disk", state, "" if local.free >= LEAST_FREE else "make room, or move LEO_TELEMETRY_HOME")
 
 
 def _collection(facts: Facts) -> Verdict:
@@ -138,67 +138,67 @@ def _collection(facts: Facts) -> Verdict:
     if facts.newest_span is None:
         return Verdict("collection", f"no spans yet{aside}", "leo-telemetry import FILE...")
     age = facts.now - facts.newest_span
-    said = f"newest span stored {text.lasted(age.total_seconds())} ago{aside}"
-    return Verdict("collection", said, "" if age < FEW_DAYS else "see whether what writes spans still runs")
+    state = f"newest span stored {text.lasted(age.total_seconds())} ago{aside}"
+    return Verdict("collection", state, "" if age < FEW_DAYS else "check that the programs that record spans still run")
 
 
 _LOOK_ASIDE = 'leo-telemetry psql -c "SELECT source, line, reason FROM telemetry_quarantine"'
 
 
-def _spool(here: Here) -> Verdict:
-    if here.spool_refused:
-        folder = spool.folder_of(here.home)
-        said = f"nothing can wait in {folder}: it must be a folder of yours that nobody else may write to"
-        return Verdict("spool", said, f"chmod 700 {folder}, or move it away")
-    if not here.spooled:
+def _spool(local: LocalFacts) -> Verdict:
+    if local.spool_refused:
+        folder = spool.folder_of(local.home)
+        state = f"{folder} cannot be used: it must be a folder of yours that nobody else may write to"
+        return Verdict("spool", state, f"chmod 700 {folder}, or move it away")
+    if not local.spooled:
         return Verdict("spool", "empty")
-    return Verdict("spool", f"{here.spooled} segment(s) wait to be stored", "leo-telemetry drain")
+    return Verdict("spool", f"{local.spooled} segment(s) wait to be stored", "leo-telemetry drain")
 
 
 _AGAINST = {
     "queue_full": "raise LEO_TELEMETRY_QUEUE_SPANS, or record fewer spans",
-    "spool_full": "raise LEO_TELEMETRY_SPOOL_BYTES, or see why the database was away",
-    "spool_disk_full": "make room where LEO_TELEMETRY_HOME lies",
+    "spool_full": "raise LEO_TELEMETRY_SPOOL_BYTES, or find out why the database was unavailable",
+    "spool_disk_full": "make room on the disk of LEO_TELEMETRY_HOME",
     "spool_unavailable": "let the programs that record spans write to LEO_TELEMETRY_HOME",
-    "invalid": "see what the program passes as attributes",
+    "invalid": "check which attributes the program passes",
 }
-# Nothing can be done against these.
+# These have no remedy.
 _BECAUSE = {
     "torn": " (a program was killed while writing)",
-    "out_of_time": " (a program ended before a slow disk took them)",
-    "refused": " (by the table, which keeps them in telemetry_quarantine)",
+    "out_of_time": " (a program ended before a slow disk accepted them)",
+    "refused": " (by the table; they are in telemetry_quarantine)",
 }
 
 
 def _losses(facts: Facts) -> Verdict:
     if not facts.losses:
-        return Verdict("losses", "none that is known of")
-    said = ", ".join(f"{count} {reason}{_BECAUSE.get(reason, '')}" for reason, count in facts.losses.items())
+        return Verdict("losses", "none known")
+    counts = ", ".join(f"{count} {reason}{_BECAUSE.get(reason, '')}" for reason, count in facts.losses.items())
     remedies = [_AGAINST[reason] for reason in facts.losses if reason in _AGAINST]
-    return Verdict("losses", f"span(s) lost in the last 7 days: {said}", "; ".join(remedies))
+    return Verdict("losses", f"span(s) lost in the last 7 days: {counts}", "; ".join(remedies))
 
 
 def _removed(facts: Facts) -> list[Verdict]:
     if not facts.removed:
         return []
-    said = ", ".join(f"{key} ({count})" for key, count in facts.removed)
-    return [Verdict("redaction", f"attributes not kept: {said}; LEO_TELEMETRY_KEEP_KEYS keeps those it names")]
+    counts = ", ".join(f"{key} ({count})" for key, count in facts.removed)
+    return [Verdict("redaction", f"attributes not kept: {counts}; to keep one, name it in LEO_TELEMETRY_KEEP_KEYS")]
 
 
-# By kind: what was noticed, and what to do about it; no remedy where the notice only informs.
+# Per kind of notice: its text and remedy; no remedy where the notice only informs.
 _NOTICED = {
-    intake.REJECTED: ("span(s) rejected", "see what sends them: docs/opentelemetry.md, Limits and answers"),
-    intake.REFUSED: ("request(s) refused", "see what sends them: docs/opentelemetry.md, Limits and answers"),
+    intake.REJECTED: ("span(s) rejected", "check their sender: docs/opentelemetry.md, Limits and answers"),
+    intake.REFUSED: ("request(s) refused", "check their sender: docs/opentelemetry.md, Limits and answers"),
     intake.IMPLAUSIBLE_TIMES: (
-        "span(s) with times that cannot be true",
-        "see the units and the clock of what sends them",
+        "span(s) with implausible times",
+        "check the time units and the clock of their sender",
     ),
-    intake.WRONG_PROTOCOL: ("request(s) in a protocol not spoken here", "use OTLP over HTTP: docs/opentelemetry.md"),
+    intake.WRONG_PROTOCOL: ("request(s) in an unsupported protocol", "use OTLP over HTTP: docs/opentelemetry.md"),
     intake.TOO_MANY_CLIENTS: ("client(s) turned away", "raise LEO_TELEMETRY_SERVE_CLIENTS, or run a second receiver"),
     intake.UNTESTED_VERSION: ("span(s) of a version newer than tested", ""),
     intake.KEY_CONFLICT: (
-        "span(s) not stored, since another span has their ids and start",
-        "let their source give each span an id of its own",
+        "span(s) not stored, since another span has the same ids and start",
+        "make their sender give each span an id of its own",
     ),
 }
 SHOWN_NOTICES = 5
@@ -223,29 +223,29 @@ def _queue(facts: Facts) -> Verdict:
         running = [run for run in facts.waiting if run.status == "RUNNING"]
         return Verdict("queue", "an analysis is running" if running else "empty")
     waited = facts.now - queued[0].triggered_at
-    said = f"{len(queued)} queued, the oldest for {text.lasted(waited.total_seconds())}"
-    return Verdict("queue", said, "" if waited < LONG_QUEUE else "leo-telemetry worker --once")
+    state = f"{len(queued)} queued, the oldest for {text.lasted(waited.total_seconds())}"
+    return Verdict("queue", state, "" if waited < LONG_QUEUE else "leo-telemetry worker --once")
 
 
 def _worker(facts: Facts) -> Verdict:
     if facts.daemon.failing:
         name, why = facts.daemon.failing[0]
-        said = f"a Dagster daemon is running, but {name} fails: {text.cut(text.in_a_line(why), 120)}"
+        state = f"a Dagster daemon is running, but {name} fails: {text.cut(text.in_a_line(why), 120)}"
         return Verdict(
-            "worker", said, "start `leo-telemetry dev` or `worker` anew; should it fail again, see what it prints"
+            "worker", state, "restart `leo-telemetry dev` or `worker`; if it fails again, see what it prints"
         )
     if facts.daemon.looks:
         return Verdict("worker", "a Dagster daemon is running")
     if facts.daemon.beats:
-        said = "a Dagster daemon is running, but has not looked at the queue for two minutes"
+        state = "a Dagster daemon is running, but has not looked at the queue for two minutes"
         return Verdict(
-            "worker", said, "wait if it has only begun; else see what it prints, and whether a sensor is off"
+            "worker", state, "wait if it has just started; else see what it prints, and whether a sensor is off"
         )
     if facts.executed_elsewhere:
-        return Verdict("worker", "no daemon of this home; another Dagster instance executed the last analysis")
+        return Verdict("worker", "no daemon in this home; another Dagster instance executed the last analysis")
     if facts.hooks.run:
         return Verdict("worker", "no daemon; the hook starts a worker when one is needed")
-    return Verdict("worker", "no daemon, and no hook that would start one", "leo-telemetry service install")
+    return Verdict("worker", "no daemon, and no hook to start a worker", "leo-telemetry service install")
 
 
 def _last_analysis(facts: Facts) -> Verdict:
@@ -256,14 +256,14 @@ def _last_analysis(facts: Facts) -> Verdict:
     if facts.last is None or facts.last.window_end is None:
         return Verdict("analysis", "none yet", "leo-telemetry analyze")
     age = facts.now - facts.last.window_end
-    said = (
-        f"the last one looked up to {text.lasted(age.total_seconds())} ago: {facts.last.findings_count} bottleneck(s)"
+    state = (
+        f"the last one covers up to {text.lasted(age.total_seconds())} ago: {facts.last.findings_count} bottleneck(s)"
     )
-    return Verdict("analysis", said, "" if age < facts.stale_after else "leo-telemetry analyze")
+    return Verdict("analysis", state, "" if age < facts.stale_after else "leo-telemetry analyze")
 
 
-def look(settings: Settings) -> Here:
-    """Return what can be seen without a database."""
+def look(settings: Settings) -> LocalFacts:
+    """Gather the facts that need no database."""
     nearest = next(path for path in (settings.home, *settings.home.parents) if os.access(path, os.F_OK))
     spooled, refused = 0, not os.access(nearest, os.W_OK | os.X_OK)
     folder = spool.folder_of(str(settings.home))
@@ -273,7 +273,7 @@ def look(settings: Settings) -> Here:
             spooled, refused = spool.waiting(folder)[0], not os.access(folder, os.W_OK | os.X_OK)
         except (OSError, spool.SpoolError):
             refused = True
-    return Here(
+    return LocalFacts(
         enabled=settings.enabled,
         free=shutil.disk_usage(nearest).free,
         home=str(settings.home),
@@ -283,7 +283,7 @@ def look(settings: Settings) -> Here:
     )
 
 
-def _gather(settings: Settings, here: Here) -> Facts:
+def _gather(settings: Settings, local: LocalFacts) -> Facts:
     with database.ready(settings) as target, closing(Database(target)) as connection:
         runs.reap(connection)
         newest = runs.latest(connection, LOOKED_AT)
@@ -293,7 +293,7 @@ def _gather(settings: Settings, here: Here) -> Facts:
         now = datetime.now(UTC)
         remarks = addresses.remarks(settings.database_url, os.environ) if settings.database_url else ""
         return Facts(
-            **vars(here),
+            **vars(local),
             now=now,
             database=f"{target.shown}: PostgreSQL {version}, {size}, tables up to date{remarks}",
             opened=access.open_to_strangers(connection),
@@ -312,6 +312,6 @@ def _gather(settings: Settings, here: Here) -> Facts:
 
 
 def _is_elsewhere(target: Target, newest: Sequence[Run]) -> bool:
-    """Tell whether the last run that somebody took is unknown to this home's Dagster."""
+    """Return whether the last run that a worker took is unknown to this home's Dagster."""
     taken = next((run.dagster_run_id for run in newest if run.dagster_run_id), None)
     return taken is not None and not dagster_home.has_run(target, taken)

@@ -1,7 +1,7 @@
-"""``leo-telemetry findings``: the block that shows what the last analysis found.
+"""``leo-telemetry findings``: print the findings of the last analysis as a block of text.
 
-Belongs here: the block, for every state the system can be in, as a pure function of rows.
-Does not: finding anything. Imports neither Dagster nor pandas nor SQLAlchemy, to answer at once.
+Belongs here: the block for every state of the system, as a pure function of rows.
+Does not: the analysis. Imports neither Dagster nor pandas nor SQLAlchemy, so that it responds immediately.
 """
 
 import shlex
@@ -31,7 +31,7 @@ SILENCE = timedelta(hours=48)
 
 @dataclass(frozen=True)
 class State:
-    """All that the block depends on. ``last``: the SUCCEEDED run; ``newest``: the run asked for last."""
+    """Inputs of the block. ``last``: the last SUCCEEDED run; ``newest``: the last requested run."""
 
     now: datetime
     last: Run | None
@@ -55,7 +55,7 @@ def findings(as_json: bool, verbose: bool) -> None:
 
 
 def read(connection: database.Database) -> State:
-    """Read what the block needs."""
+    """Read the inputs of the block."""
     newest = [run for run in runs.latest(connection, 100) if run.scope_type == "ALL"]
     return State(
         datetime.now(UTC),
@@ -67,35 +67,35 @@ def read(connection: database.Database) -> State:
 
 
 def render(state: State, *, verbose: bool = False) -> str:
-    """Return the block, without a newline at its end."""
-    lines = [HEADER, *_on_the_way(state)]
+    """Format the block, without a trailing newline."""
+    lines = [HEADER, *_pending(state)]
     if state.last is None or state.last.output_ref is None:
         return "\n".join([*lines, "  No workflow telemetry analysis available yet"])
     finished = state.last.finished_at or state.last.triggered_at
-    found = state.last.output_ref
+    output = state.last.output_ref
     return "\n".join(
         [
             *lines,
             f"  Last analysis: {finished.astimezone(UTC):%Y-%m-%d} ({text.age(finished, state.now)})",
-            *_result(found, verbose),
+            *_result(output, verbose),
             "",
-            f"  ({_scanned(found)}, {state.last.duration_ms or 0}ms)",
+            f"  ({_scanned(output)}, {state.last.duration_ms or 0}ms)",
         ]
     )
 
 
-def render_dry(found: dict[str, Any], end: datetime, *, verbose: bool) -> str:
-    """Return the block of an analysis that wrote nothing."""
+def render_dry(output: dict[str, Any], end: datetime, *, verbose: bool) -> str:
+    """Format the block of a dry run."""
     what = f"  Dry run up to {end:%Y-%m-%d %H:%M} UTC: nothing was written"
-    return "\n".join([HEADER, what, *_result(found, verbose), "", f"  ({_scanned(found)})"])
+    return "\n".join([HEADER, what, *_result(output, verbose), "", f"  ({_scanned(output)})"])
 
 
-def _scanned(found: dict[str, Any]) -> str:
-    return f"{found.get('traces_scanned', 0)} traces, {found.get('dimensions_evaluated', 0)} dimensions"
+def _scanned(output: dict[str, Any]) -> str:
+    return f"{output.get('traces_scanned', 0)} traces, {output.get('dimensions_evaluated', 0)} dimensions"
 
 
 def to_json(state: State) -> dict[str, Any]:
-    """Return the same as data."""
+    """Return the content of the block as JSON data."""
     last = state.last
     return {
         "last_analysis": None
@@ -115,7 +115,7 @@ def to_json(state: State) -> dict[str, Any]:
     }
 
 
-def _on_the_way(state: State) -> list[str]:
+def _pending(state: State) -> list[str]:
     lines = []
     for run in state.waiting:
         if run.status == "RUNNING":
@@ -124,7 +124,7 @@ def _on_the_way(state: State) -> list[str]:
             waited = _since(state, run.triggered_at)
             lines.append(f"  Analysis queued ({text.lasted(waited)} ago)")
             if waited > SLOW_START.total_seconds():
-                lines.append("  Nothing takes it: run `leo-telemetry worker --once`, or see `leo-telemetry doctor`")
+                lines.append("  No worker takes it: run `leo-telemetry worker --once`, or see `leo-telemetry doctor`")
     failed = state.newest
     if failed is not None and failed.status in ("FAILED", "TIMED_OUT"):
         why = (failed.error_detail or failed.reason_code or "no reason given").splitlines()[0][:100]
@@ -140,13 +140,13 @@ def _since(state: State, then: datetime | None) -> float:
     return (state.now - (then or state.now)).total_seconds()
 
 
-def _result(found: dict[str, Any], verbose: bool) -> list[str]:
-    bottlenecks: Sequence[dict[str, Any]] = found.get("bottlenecks") or []
-    switched_off = (found.get("dimensions_not_judged") or {}).get("switched_off")
-    if not found.get("dimensions_evaluated") and not switched_off:
-        return [*_too_little(found), *_notes(found)]
+def _result(output: dict[str, Any], verbose: bool) -> list[str]:
+    bottlenecks: Sequence[dict[str, Any]] = output.get("bottlenecks") or []
+    switched_off = (output.get("dimensions_not_judged") or {}).get("switched_off")
+    if not output.get("dimensions_evaluated") and not switched_off:
+        return [*_too_little(output), *_notes(output)]
     if not bottlenecks:
-        return ["  No bottlenecks detected", *_notes(found)]
+        return ["  No bottlenecks detected", *_notes(output)]
     lines = [f"  {len(bottlenecks)} bottleneck(s) detected"]
     for bottleneck in _by_time_lost(bottlenecks) if verbose else bottlenecks[:SHOWN]:
         lines.append(
@@ -158,7 +158,7 @@ def _result(found: dict[str, Any], verbose: bool) -> list[str]:
             lines += _details(bottleneck, bottlenecks)
     if len(bottlenecks) > SHOWN and not verbose:
         lines.append(f"  ... and {len(bottlenecks) - SHOWN} more (leo-telemetry findings --verbose)")
-    return lines + _notes(found)
+    return lines + _notes(output)
 
 
 def _by_time_lost(bottlenecks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -169,7 +169,7 @@ def _details(bottleneck: dict[str, Any], others: Sequence[dict[str, Any]]) -> li
     name = f"{bottleneck['dimension_type']}:{bottleneck['dimension_key']}"
     lost = bottleneck.get("lost_ms_a_week") or 0.0
     members = [other for other in others if other is not bottleneck and other.get("cause") == name]
-    lines = [f"{text.lasted(lost / 1000)} lost a week", *explanations({**bottleneck, "members": members})]
+    lines = [f"{text.lasted(lost / 1000)} lost per week", *explanations({**bottleneck, "members": members})]
     lines.append(
         f"Up to {allowed(bottleneck['multiplier'])} of its {bottleneck['baseline_source']} baseline is normal;"
         f" {bottleneck['sample_count']} spans"
@@ -182,28 +182,28 @@ def _details(bottleneck: dict[str, Any], others: Sequence[dict[str, Any]]) -> li
 def _next(name: str, bottleneck: dict[str, Any]) -> str:
     item, cause = bottleneck.get("improvement_id"), bottleneck.get("cause") or name
     if cause != name:
-        return f"nothing here; it is slow because of {cause}" + (f", which has item {item}" if item else "")
+        return f"nothing here: it is slow because of {cause}" + (f", which has item {item}" if item else "")
     look = f"leo-telemetry why {shlex.quote(name)}"
     if not item:
         return f"{look} (it has no item)"
-    return f"{look}; then leo-telemetry items close {item} --as fixed, or as noise, or as expected"
+    return f"{look}; then leo-telemetry items close {item} --as fixed, or noise, or expected"
 
 
-def _notes(found: dict[str, Any]) -> list[str]:
+def _notes(output: dict[str, Any]) -> list[str]:
     pooled = [
-        f"  {dimension_type} has over {MOST_KEYS:,} names: {spans} spans of the rarest are looked at together, as"
-        f" {OTHER_KEYS} (do names carry ids?)"
-        for dimension_type, spans in sorted((found.get("pooled") or {}).items())
+        f"  {dimension_type} has over {MOST_KEYS:,} names: {spans} spans of the rarest are pooled as"
+        f" {OTHER_KEYS} (do its names contain ids?)"
+        for dimension_type, spans in sorted((output.get("pooled") or {}).items())
     ]
-    errors = [f"  Not measured: {error['dimension_type']}: {error['error']}" for error in found.get("errors") or []]
+    errors = [f"  Not measured: {error['dimension_type']}: {error['error']}" for error in output.get("errors") or []]
     return pooled + errors
 
 
-def _too_little(found: dict[str, Any]) -> list[str]:
-    have, need = found.get("largest_sample", 0), found.get("needed_sample", 0)
-    if have < need:
-        return [f"  Not enough data yet: {have} of {need} spans"]
+def _too_little(output: dict[str, Any]) -> list[str]:
+    largest, need = output.get("largest_sample", 0), output.get("needed_sample", 0)
+    if largest < need:
+        return [f"  Not enough data yet: {largest} of {need} spans"]
     return [
         f"  Not enough data yet: 0 of {need} spans",
-        "  (what is normal is learned from some weeks of days with spans; or set a threshold)",
+        "  (a baseline is learned from some weeks of days with spans; or set a threshold)",
     ]

@@ -1,7 +1,7 @@
-"""What ``leo-telemetry items show`` prints of an improvement item.
+"""Page that ``leo-telemetry items show`` prints for an improvement item.
 
-Belongs here: the page, as a pure function of the item's row, whoever wrote that. Does not: finding the row (cli.items),
-how its parts are worded elsewhere too (actions.items).
+Belongs here: the page, as a pure function of the item's row, also of rows written by SQL. Does not: finding the row
+(cli.items), wording shared with other output (actions.items).
 """
 
 import shlex
@@ -19,11 +19,11 @@ Known = Mapping[str, Any]
 
 
 def render(item: Item) -> str:
-    """Return the page of an item, without a newline at its end."""
+    """Format the page of an item, without a trailing newline."""
     known = known_of(item)
     lines = [
         item.title or "(without a title)",
-        *(f"  {label:<11} {said}" for label, said in _facts(item, known)),
+        *(f"  {label:<11} {value}" for label, value in _facts(item, known)),
         *(f"  {sentence}" for sentence in (*_sentences(known), *_next(item, known))),
     ]
     return "\n".join(text.in_a_line(line).rstrip() for line in lines)
@@ -38,8 +38,8 @@ def _facts(item: Item, known: Known) -> Iterator[tuple[str, str]]:
     if name := _dimension(known):
         yield "dimension", name + (f" in project {known['project']}" if known.get("project") else "")
     for label, between, parts in _NUMBERS:
-        if said := between.join(write(known[part]) for part, write in parts.items() if part in known):
-            yield label, said
+        if value := between.join(write(known[part]) for part, write in parts.items() if part in known):
+            yield label, value
 
 
 def _closed(item: Item) -> str:
@@ -48,9 +48,9 @@ def _closed(item: Item) -> str:
 
 
 def _note(item: Item, known: Known) -> str:
-    """Return the description without what an analysis wrote there, which repeats the detail in a paragraph."""
+    """Return the description without the analysis's paragraph, which only repeats the detail."""
     description = item.description
-    # Of a detail that lacks something no analysis made a paragraph.
+    # An incomplete detail was not written by an analysis, so it has no such paragraph.
     with suppress(KeyError):
         written = worded(known, known["project"] or None, "", *known["window"]).description
         description = description.replace(written, "")
@@ -60,7 +60,7 @@ def _note(item: Item, known: Known) -> str:
 def _sentences(known: Known) -> Iterator[str]:
     yield from explanations({**known, "members": ()})
     if members := known.get("members"):
-        rows = [(_dimension(one), f"{100 * one['share']:.0f} %" if "share" in one else None) for one in members]
+        rows = [(_dimension(row), f"{100 * row['share']:.0f} %" if "share" in row else None) for row in members]
         yield from text.table(("ALSO SLOW BECAUSE OF IT", "ADDED TIME DUE TO IT"), rows).splitlines()
     if traces := known.get("evidence_trace_ids"):
         yield f"Slowest traces: {', '.join(traces)}"
@@ -76,7 +76,7 @@ def _next(item: Item, known: Known) -> Iterator[str]:
     if item.is_open:
         first, *others = RESOLUTIONS
         or_as = ", ".join(f"or {other}" for other in others)
-        yield f"Once dealt with: leo-telemetry items close {item.id} --as {first} ({or_as})"
+        yield f"When resolved: leo-telemetry items close {item.id} --as {first} ({or_as})"
 
 
 def _why(name: str, known: Known) -> str:
@@ -94,18 +94,18 @@ def _period(window: tuple[datetime, datetime]) -> str:
     return f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
 
 
-# The label of a line, what stands between its parts, and how each is written.
+# Per line: its label, the separator of its parts, and the formatter of each part.
 _NUMBERS: tuple[tuple[str, str, dict[str, Callable[[Any], str]]], ...] = (
     ("window", ", ", {"window": _period, "sample_count": "{} spans".format}),
     ("baseline", ", ", {"baseline_p50_ms": milliseconds, "baseline_source": str}),
-    ("normal", "", {"multiplier": lambda multiplier: f"up to {allowed(multiplier)} of that"}),
+    ("normal", "", {"multiplier": lambda multiplier: f"up to {allowed(multiplier)} of the baseline"}),
     ("observed", ": ", {"observed_p50_ms": milliseconds, "ratio": ratio}),
-    ("lost", "", {"lost_ms_a_week": lambda lost: f"{text.lasted(lost / 1000)} a week"}),
+    ("lost", "", {"lost_ms_a_week": lambda lost: f"{text.lasted(lost / 1000)} per week"}),
 )
 
 
 def known_of(item: Item) -> Known:
-    """Return what an item's detail has of the kind that analyses write: by SQL anybody may have put in anything."""
+    """Return the valid fields of an item's detail; rows written by SQL may hold anything."""
     return _read(item.source_detail, _OF_A_DIMENSION | _OF_AN_ITEM)
 
 
@@ -123,11 +123,11 @@ def _words(value: Any) -> str | None:
 
 
 def _list_of_words(value: Any) -> list[str] | None:
-    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else None
+    return [word for word in value if isinstance(word, str)] if isinstance(value, list) else None
 
 
 def _window(value: Any) -> tuple[datetime, datetime] | None:
-    # Whatever is missing, is no time, or is one that UTC has no year for.
+    # A side may be missing, not a time, or outside the years of UTC.
     with suppress(KeyError, TypeError, ValueError, OverflowError):
         start, end = (datetime.fromisoformat(value[side]).astimezone(UTC) for side in ("start", "end"))
         return start, end
@@ -135,8 +135,8 @@ def _window(value: Any) -> tuple[datetime, datetime] | None:
 
 
 def _members(value: Any) -> list[Known] | None:
-    members = [_read(one, _OF_A_DIMENSION) for one in value] if isinstance(value, list) else []
-    return [one for one in members if _dimension(one)]
+    members = [_read(member, _OF_A_DIMENSION) for member in value] if isinstance(value, list) else []
+    return [member for member in members if _dimension(member)]
 
 
 _OF_A_DIMENSION: dict[str, Callable[[Any], Any]] = {

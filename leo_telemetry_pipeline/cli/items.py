@@ -1,7 +1,7 @@
-"""``leo-telemetry items``: what someone should make faster, and what became of it.
+"""``leo-telemetry items``: list, show and close improvement items.
 
-Belongs here: what these commands take and print. Does not: which bottleneck deserves an item (actions.items), all that
-is shown of one (cli.item_page).
+Belongs here: these commands' options and output. Does not: which bottlenecks get an item (actions.items), the page of
+one item (cli.item_page).
 """
 
 import uuid
@@ -20,9 +20,9 @@ from leo_telemetry_pipeline.store import items as store
 from leo_telemetry_pipeline.store.server.database import Database
 
 _MEANS = {
-    "fixed": "its level of now may be the normal one",
+    "fixed": "its current level may become the baseline",
     "noise": "it takes more to flag it from now on",
-    "expected": "its level of now becomes the normal one",
+    "expected": "its current level becomes the baseline",
 }
 
 
@@ -34,10 +34,10 @@ def items(context: click.Context, as_json: bool) -> None:
     if context.invoked_subcommand is not None:
         return
     with connected() as connection:
-        found = store.all_items(connection)
+        all_items = store.all_items(connection)
     if as_json:
-        text.as_json([asdict(item) for item in found])
-    elif not found:
+        text.as_json([asdict(item) for item in all_items])
+    elif not all_items:
         click.echo("No improvement items yet: an analysis that finds a bottleneck opens one.")
     else:
         rows = [
@@ -50,7 +50,7 @@ def items(context: click.Context, as_json: bool) -> None:
                 text.moment(item.created_at),
                 item.title,
             )
-            for item in found
+            for item in all_items
             for known in [item_page.known_of(item)]
         ]
         click.echo(text.table(("ITEM", "STATUS", "CLOSED AS", "RATIO", "DIMENSIONS", "OPENED AT (UTC)", "TITLE"), rows))
@@ -60,7 +60,7 @@ def items(context: click.Context, as_json: bool) -> None:
 @click.argument("item_id", metavar="ID")
 @click.option("--json", "as_json", is_flag=True, help="Print the row as JSON.")
 def show(item_id: str, as_json: bool) -> None:
-    """Show all about one item: since when, how sure, why, what else is slow by it, and what to do next."""
+    """Show one item: its onset, confidence, evidence, other dimensions slowed by it, and what to do next."""
     with _named(item_id) as (_, item):
         if as_json:
             text.as_json(asdict(item))
@@ -71,26 +71,26 @@ def show(item_id: str, as_json: bool) -> None:
 @items.command()
 @click.argument("item_id", metavar="ID")
 @click.option(
-    "--as", "resolution", type=click.Choice(list(store.RESOLUTIONS)), required=True, help="What became of it."
+    "--as", "resolution", type=click.Choice(list(store.RESOLUTIONS)), required=True, help="How it was resolved."
 )
 def close(item_id: str, resolution: str) -> None:
-    """Close an item: fixed; noise, there was nothing; or expected, it is as slow as it should be."""
+    """Close an item as fixed, as noise (nothing had changed), or as expected (this is its normal speed)."""
     with _named(item_id) as (connection, item):
         if not store.close(connection, item.id, resolution):
             raise UserError(f"Item {item_id} is closed already, as {item.resolution or item.status.lower()}")
     about = item_resolutions.dimensions_of(item.source_detail)
     name = text.in_a_line(":".join(about[0]) if about else item.title)
     more = f" and {len(about) - 1} more" if len(about) > 1 else ""
-    click.echo(f"Closed as {resolution}. Of {name}{more}: {_MEANS[resolution]}.")
+    click.echo(f"Closed as {resolution}. {name}{more}: {_MEANS[resolution]}.")
 
 
 @contextmanager
 def _named(item_id: str) -> Iterator[tuple[Database, store.Item]]:
-    """Open the database and find an item there. Raises UserError."""
+    """Open the database and look up an item. Raises UserError."""
     try:
         wanted = str(uuid.UUID(item_id))
     except ValueError:
-        raise UserError(f"{item_id!r} is no item id: `leo-telemetry items` lists them") from None
+        raise UserError(f"{item_id!r} is not an item id: `leo-telemetry items` lists them") from None
     with connected() as connection:
         item = store.get(connection, wanted)
         if item is None:

@@ -1,7 +1,7 @@
-"""Where ``leo-telemetry`` begins: the quick way for the hooks, the commands by name, errors in one line.
+"""Entry point of ``leo-telemetry``: the fast path for hooks, commands by name, errors in one line.
 
-Belongs here: what every command has in common. Does not: any command. Nothing heavy is imported before a
-command needs it, so that ``--help`` and ``findings`` answer at once.
+Belongs here: what all commands share. Does not: any command. Heavy modules are imported only when a command needs
+them, so that ``--help`` and ``findings`` respond immediately.
 """
 
 import os
@@ -9,7 +9,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command that was typed, and end the process with its exit status."""
+    """Run the command and exit with its status."""
     if sys.argv[1:3] == ["hook", "session-start"]:
         from leo_telemetry_pipeline.cli.claude.hook import session_start
 
@@ -30,7 +30,7 @@ def _run() -> int:
     from leo_telemetry_pipeline.cli.processes import garbage
 
     signals.end_at_once()
-    garbage.look_seldom()
+    garbage.collect_rarely()
     from leo_telemetry_pipeline.cli import output
 
     output.prepare()
@@ -52,9 +52,9 @@ def _command() -> int:
 
     for argument in sys.argv[1:]:
         if any("\ud800" <= letter <= "\udfff" for letter in argument):
-            return _say(f"{argument!a} is no UTF-8: write it in the encoding of your terminal", USAGE)
+            return _say(f"{argument!a} is not UTF-8: write it in the encoding of your terminal", USAGE)
     try:
-        # Signals end the process at once until the command is imported.
+        # Until the command is imported, signals end the process immediately.
         return cli.main(prog_name="leo-telemetry", standalone_mode=False, obj=signals.listen) or 0
     except output.Unwritable:
         raise
@@ -64,29 +64,29 @@ def _command() -> int:
         error.show()
         return USAGE
     except click.UsageError as error:
-        asked = error.ctx.command_path if error.ctx else "leo-telemetry"
-        return _say(f"{error.format_message().rstrip('.')}: see `{asked} --help`", USAGE)
+        command = error.ctx.command_path if error.ctx else "leo-telemetry"
+        return _say(f"{error.format_message().rstrip('.')}: see `{command} --help`", USAGE)
     except (KeyboardInterrupt, click.Abort):
         return _say("interrupted", 128 + signals.number())
     except Exception as error:
-        said = _of_the_database(error)
-        if said is None:
+        failure = _database_failure(error)
+        if failure is None:
             raise
-        return _say(*said)
+        return _say(*failure)
 
 
-def _of_the_database(error: Exception) -> tuple[str, int] | None:
-    """Return what to say of an error that the database raised, or None when it was something else."""
+def _database_failure(error: Exception) -> tuple[str, int] | None:
+    """Return the message and exit status for a database error, None for any other error."""
     import psycopg2
 
     from leo_telemetry_pipeline.errors import NO_DATABASE
 
-    error = _of_the_driver(error)
+    error = _driver_error(error)
     if isinstance(error, psycopg2.errors.UndefinedTable | psycopg2.errors.UndefinedFunction):
-        return "The database lacks some of our tables or functions: run `leo-telemetry migrate`", NO_DATABASE
+        return "The database lacks some tables or functions: run `leo-telemetry migrate`", NO_DATABASE
     if isinstance(error, psycopg2.errors.InsufficientPrivilege):
         first = str(error).splitlines()[0]
-        return f"The database user may not do this ({first}): grant it, or use another user", NO_DATABASE
+        return f"The database user lacks a privilege ({first}): grant it, or use another user", NO_DATABASE
     if isinstance(error, psycopg2.errors.DiskFull):
         first = str(error).splitlines()[0]
         return f"The database's disk is full ({first}): make room there", NO_DATABASE
@@ -95,15 +95,15 @@ def _of_the_database(error: Exception) -> tuple[str, int] | None:
         return f"The database stopped answering ({first}): try again when it is back", NO_DATABASE
     if isinstance(error, psycopg2.Error):
         first = " ".join(str(error).split())[:300] or type(error).__name__
-        return f"The database refused ({first}): see whether its tables are as `leo-telemetry migrate` makes them", 1
+        return f"The database refused ({first}): check that its tables are as `leo-telemetry migrate` makes them", 1
     return None
 
 
-def _of_the_driver(error: Exception) -> Exception:
-    """Return the driver's error within SQLAlchemy's: the cause, where a rollback on a lost connection failed too."""
+def _driver_error(error: Exception) -> Exception:
+    """Unwrap the driver's error from SQLAlchemy's; prefer its cause where the rollback on a lost connection failed."""
     import psycopg2
 
-    # Told by this attribute, since most commands do not import SQLAlchemy.
+    # Checked by attribute, because most commands do not import SQLAlchemy.
     of_driver = getattr(error, "orig", error)
     cause: BaseException | None = of_driver
     while isinstance(of_driver, psycopg2.Error) and cause is not None:

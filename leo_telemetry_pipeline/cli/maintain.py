@@ -1,7 +1,7 @@
-"""``leo-telemetry maintain``: the upkeep that a daemon does daily, done now, and counting history again.
+"""``leo-telemetry maintain``: run the daily maintenance now, or recount daily history.
 
-Belongs here: the command and how a report reads. Does not: what is done (store.retention.maintenance,
-store.history.recount) or why (store.retention.rules).
+Belongs here: the command and the text of its report. Does not: the work itself (store.retention.maintenance,
+store.history.recount) or its rules (store.retention.rules).
 """
 
 import re
@@ -27,19 +27,19 @@ _MOST_SHOWN = 10
 
 
 @click.command()
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
-@click.option("--recount", "counts_again", is_flag=True, help="Instead, count daily history again from spans.")
-@click.option("--from", "first", metavar="DAY", help="With --recount: the first UTC day (all).")
-@click.option("--to", "last", metavar="DAY", help="With --recount: the last UTC day (all).")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done, and write nothing.")
+@click.option("--recount", "counts_again", is_flag=True, help="Recount daily history from spans instead.")
+@click.option("--from", "first", metavar="DAY", help="With --recount: the first UTC day (default: all).")
+@click.option("--to", "last", metavar="DAY", help="With --recount: the last UTC day (default: all).")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def maintain(dry_run: bool, counts_again: bool, first: str | None, last: str | None, as_json: bool) -> None:
-    """Make partitions, and let go of spans that are older than LEO_TELEMETRY_KEEP.
+    """Create partitions, and drop spans older than LEO_TELEMETRY_KEEP.
 
-    A daemon does so daily, and `worker --once` when the last time is over 20 hours ago. The exit status is 1 when
-    something could not be done.
+    The daemon does this daily, and `worker --once` if the last maintenance was over 20 hours ago. The exit status is 1
+    if something could not be done.
 
-    Spans that come, or get their end, are counted by the next analysis, unless their day is sealed. After any other
-    change to stored spans, such as an UPDATE of a duration, --recount brings daily history up to date.
+    The next analysis counts spans that arrive or end late, unless their day is sealed. After any other change to
+    stored spans, such as an UPDATE of a duration, --recount brings daily history up to date.
     """
     settings = Settings()
     if counts_again:
@@ -61,28 +61,28 @@ def _recount(settings: Settings, first: date | None, last: date | None, *, dry_r
 
     with database.ready(settings) as target, closing(Database(target, read_only=dry_run)) as connection:
         open_days, sealed = recount.days(connection, first, last)
-        done = Recount(dry_run, tuple(open_days), tuple(sealed))
+        report = Recount(dry_run, tuple(open_days), tuple(sealed))
         if not dry_run:
             with tqdm(total=len(open_days) + len(sealed), unit=" days", disable=None, leave=False) as progress:
                 recount.recount(connection, [*open_days, *sealed], progress.update)
     if as_json:
-        text.as_json(asdict(done))
+        text.as_json(asdict(report))
     else:
-        click.echo(recounted(done))
+        click.echo(recounted(report))
 
 
-def recounted(done: Recount) -> str:
-    """Return what was counted again as a person reads it."""
-    if not done.days and not done.sealed:
-        return "No day that has ended is in daily history: nothing to count again."
-    lines = ["A dry run: this is what would be done."] if done.dry_run else []
-    lines.append(f"Counted again: {len(done.days)} day(s)" + (f", {_in_short(done.days)}" if done.days else ""))
-    if done.sealed:
+def recounted(report: Recount) -> str:
+    """Format the report of a recount."""
+    if not report.days and not report.sealed:
+        return "Daily history has no day that has ended: nothing to recount."
+    lines = ["Dry run: this is what would be done."] if report.dry_run else []
+    lines.append(f"Recounted: {len(report.days)} day(s)" + (f", {_in_short(report.days)}" if report.days else ""))
+    if report.sealed:
         lines.append(
-            f"Sealed, so only what came later was counted again: {len(done.sealed)} day(s), {_in_short(done.sealed)}."
-            " Their sealed parts stay as they are."
+            f"Sealed, so only spans that arrived later were recounted: {len(report.sealed)} day(s),"
+            f" {_in_short(report.sealed)}. Their sealed parts stay as they are."
         )
-    if done.days and not done.dry_run:
+    if report.days and not report.dry_run:
         lines.append("`leo-telemetry analyze` judges by the new counts.")
     return "\n".join(lines)
 
@@ -99,25 +99,25 @@ def _day(value: str | None, option: str) -> date | None:
 
 
 def rendered(report: Report) -> str:
-    """Return a report as a person reads it: what was made and what went, a line each, then what went wrong."""
+    """Format a report: one line per action, then what could not be done."""
     lines = [*_partitions(report), *_days(report), *_notes(report)]
     if not lines:
         lines = ["Nothing to do."]
     if report.dry_run:
-        lines = ["A dry run: this is what would be done.", *lines]
+        lines = ["Dry run: this is what would be done.", *lines]
     lines.append(
-        f"Spans are kept for {report.keep_days} days ({PREFIX}KEEP): from {report.kept_from}, and what was imported"
-        " or put back since."
+        f"Spans are kept for {report.keep_days} days ({PREFIX}KEEP): from {report.kept_from}, and those imported"
+        " or restored since."
     )
     if report.left_to_others:
-        lines.append(f"{report.left_to_others} step(s) were left to another maintenance that runs now.")
+        lines.append(f"{report.left_to_others} step(s) were left to another maintenance, which is running now.")
     if report.waiting:
-        lines.append(f"Not dropped yet, since they or days around them still change: {_in_short(report.waiting)}.")
+        lines.append(f"Not dropped yet, since they or adjacent days still change: {_in_short(report.waiting)}.")
     return "\n".join([*lines, *[f"Not done: {problem}" for problem in report.problems]])
 
 
 def _partitions(report: Report) -> list[str]:
-    lines = [f"Partitions made: {report.partitions_made}"] if report.partitions_made else []
+    lines = [f"Partitions created: {report.partitions_made}"] if report.partitions_made else []
     if report.moved:
         spans = sum(report.moved.values())
         days = [date.fromisoformat(day) for day in report.moved]
@@ -130,14 +130,14 @@ def _days(report: Report) -> list[str]:
     if report.sealed:
         lines.append(f"Sealed: {_in_short([day for day, _ in report.sealed])}")
     if report.archived:
-        lines.append(f"Archived: {sum(one.spans for one in report.archived):,} span(s)")
-        lines += [f"  {one.file}  {one.spans:,} span(s)" for one in report.archived[:_MOST_SHOWN]]
+        lines.append(f"Archived: {sum(part.spans for part in report.archived):,} span(s)")
+        lines += [f"  {part.file}  {part.spans:,} span(s)" for part in report.archived[:_MOST_SHOWN]]
         if more := len(report.archived) - _MOST_SHOWN:
             lines += [f"  ... and {more} more file(s) (--json)"] if more > 0 else []
     if report.dropped:
-        spans, freed = sum(one.spans for one in report.dropped), sum(one.bytes for one in report.dropped)
+        spans, freed = sum(part.spans for part in report.dropped), sum(part.bytes for part in report.dropped)
         lines.append(
-            f"Dropped: {spans:,} span(s) of {_in_short([one.day for one in report.dropped])}"
+            f"Dropped: {spans:,} span(s) of {_in_short([part.day for part in report.dropped])}"
             f" ({freed / 1e6:,.1f} MB freed)"
         )
     return lines
@@ -145,15 +145,15 @@ def _days(report: Report) -> list[str]:
 
 def _notes(report: Report) -> list[str]:
     removed = (
-        (report.p50_rows, "P50(s) of analyses over 400 days ago"),
-        (report.quarantined, "line(s) that had been put aside"),
-        (report.drains, "note(s) of emptied spools"),
+        (report.p50_rows, "P50(s) of analyses older than 400 days"),
+        (report.quarantined, "quarantined line(s)"),
+        (report.drains, "record(s) of drained spools"),
     )
     return [f"Removed: {count:,} {what}" for count, what in removed if count]
 
 
 def _in_short(days: Sequence[date]) -> str:
-    """Write days as ``2026-08-01 to 2026-08-07 (7 days)``, or one by one where some lie between that are not meant."""
+    """Format days as ``2026-08-01 to 2026-08-07 (7 days)``, or list them where there are gaps."""
     days = sorted(set(days))
     if len(days) == 1:
         return str(days[0])

@@ -1,4 +1,4 @@
-"""Standard output and error of every command: characters that a terminal lacks, a full disk, a reader that is gone.
+"""Standard output and error of all commands: unencodable characters, a full disk, a closed pipe.
 
 Belongs here: the two streams. Does not: what is written to them (text, and each command).
 """
@@ -12,17 +12,17 @@ from typing import TextIO
 
 from leo_telemetry_pipeline.errors import UserError
 
-# What we print beyond ASCII ourselves; names of other people get a question mark for each letter that is missing.
+# Replacements for the non-ASCII characters that we print; others become a question mark.
 _PLAIN = {"…": "...", "×": "x", "–": "-", "═": "=", **dict(zip("▁▂▃▄▅▆▇█", "12345678", strict=True))}
 _ERRORS = "leo-telemetry-plain"
 
 
 class Unwritable(UserError):
-    """Standard output takes nothing more; without a message where its reader has seen enough."""
+    """Standard output cannot be written; the message is empty where the reader closed the pipe."""
 
 
 class _Stream(io.FileIO):
-    """A standard stream; where it is ``lossy``, what cannot be written is nobody's to read."""
+    """Standard stream; a ``lossy`` one silently discards what cannot be written."""
 
     def __init__(self, descriptor: int, *, lossy: bool) -> None:
         super().__init__(descriptor, "wb", closefd=False)
@@ -38,12 +38,12 @@ class _Stream(io.FileIO):
             if error.errno == errno.EPIPE:
                 raise Unwritable("", 0) from None
             raise Unwritable(
-                f"Standard output cannot be written ({error.strerror}): make room, or write it to another place", 1
+                f"Standard output cannot be written ({error.strerror}): make room, or redirect it elsewhere", 1
             ) from None
 
 
 def prepare() -> None:
-    """Replace both streams, so that no command ends in a traceback over what it prints."""
+    """Replace both streams, so that no write to them ends in a traceback."""
     codecs.register_error(_ERRORS, _substitute)
     closed = _occupy()
     out = os.open(os.devnull, os.O_RDONLY) if 1 in closed else 1
@@ -52,13 +52,13 @@ def prepare() -> None:
 
 
 def give_up() -> None:
-    """Throw away what is still to be written: Python would complain when it closes the stream."""
+    """Discard buffered output, or Python would report an error when it closes the stream."""
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, sys.stdout.fileno())
 
 
 def takes_all(stream: TextIO) -> bool:
-    """Tell whether a stream can show every character."""
+    """Return whether a stream can encode every character."""
     return codecs.lookup(stream.encoding or "ascii").name.startswith("utf")
 
 
@@ -74,7 +74,7 @@ def _text(before: TextIO | None, descriptor: int, *, lossy: bool) -> TextIO:
 
 
 def _occupy() -> set[int]:
-    """Open nothing where the caller closed a standard stream: a file of ours would get its number; return those."""
+    """Occupy descriptors 0 to 2 that the caller closed, so that no file of ours gets their numbers; return them."""
     opened = set()
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         opened.add(descriptor)

@@ -1,7 +1,7 @@
-"""``leo-telemetry running``: operations that have begun and have not ended, of programs and of Claude Code.
+"""``leo-telemetry running``: show operations in progress, of programs and of Claude Code.
 
-Belongs here: what the command prints. Does not: how programs announce theirs (store.open_spans), what the notes of a
-session of Claude Code say (sources.claude).
+Belongs here: the command's output. Does not: how programs announce open spans (store.open_spans), how the notes of a
+Claude Code session are read (sources.claude).
 """
 
 import time
@@ -20,7 +20,7 @@ from leo_telemetry_pipeline.store import open_spans
 from leo_telemetry_pipeline.store.server import database
 from leo_telemetry_pipeline.store.server.database import Database
 
-# A process that beats every five seconds may be late once; a session says nothing while it thinks or asks.
+# A process sends a heartbeat every five seconds and may be late once; a session is silent while it thinks or asks.
 _SILENT_S, _SILENT_SESSION_S = open_spans.LOST_AFTER_S, 3600.0
 _MOST_SHOWN = 50
 _MOMENTS = ("wall_ns", "end_ns", "at_ns")
@@ -28,7 +28,7 @@ _MOMENTS = ("wall_ns", "end_ns", "at_ns")
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """One operation under way: of a process on a host, or of a session of Claude Code, whose ids are not made yet."""
+    """Operation in progress, of a process on a host or of a Claude Code session, which has no span ids yet."""
 
     span_type: str
     span_name: str
@@ -46,60 +46,60 @@ class Running:
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def running(as_json: bool) -> None:
-    """Show operations that have begun and have not ended, Claude Code's prompts and sub-agents among them."""
+    """Show operations in progress, including Claude Code's prompts and sub-agents."""
     settings = Settings()
     with database.ready(settings) as target, closing(Database(target, read_only=True)) as connection:
-        found = [Running(**vars(one)) for one in open_spans.running(connection)]
-    found += of_sessions(notebook.notes_of(str(settings.home)), settings.project, time.time())
-    found.sort(key=lambda one: -one.open_s)
+        operations = [Running(**vars(span)) for span in open_spans.running(connection)]
+    operations += of_sessions(notebook.notes_of(str(settings.home)), settings.project, time.time())
+    operations.sort(key=lambda operation: -operation.open_s)
     if as_json:
-        text.as_json([asdict(one) for one in found])
+        text.as_json([asdict(operation) for operation in operations])
         return
-    if not found:
-        click.echo(f"Nothing has been running for longer than {text.lasted(settings.open_after)}.")
+    if not operations:
+        click.echo(f"No operation has been running for longer than {text.lasted(settings.open_after)}.")
         return
-    click.echo(table_of(found))
+    click.echo(table_of(operations))
 
 
 def of_sessions(notes: Sequence[list[dict]], project: str, now: float) -> list[Running]:
-    """Return what is open by the notes of each session of Claude Code; ``now`` in seconds since the epoch."""
+    """Return the open operations in the notes of each Claude Code session; ``now`` in seconds since the epoch."""
     return [
         Running(
-            span_type=one.span_type,
-            span_name=one.span_name,
-            started_at=datetime.fromtimestamp(one.start_time_ms / 1000, UTC),
-            open_s=max(0.0, now - one.start_time_ms / 1000),
+            span_type=operation.span_type,
+            span_name=operation.span_name,
+            started_at=datetime.fromtimestamp(operation.start_time_ms / 1000, UTC),
+            open_s=max(0.0, now - operation.start_time_ms / 1000),
             silent_s=max(0.0, now - _last_word(of_session) / 1e9),
             project=project,
-            session=one.session,
+            session=operation.session,
         )
         for of_session in notes
-        for one in claude.open_operations(of_session)
+        for operation in claude.open_operations(of_session)
     ]
 
 
-def table_of(found: Sequence[Running]) -> str:
-    """Return operations as a table, cut to what a person can look at."""
+def table_of(operations: Sequence[Running]) -> str:
+    """Format operations as a table, truncated to a readable size."""
     header = ("RUNNING FOR", "OPERATION", "SD", "PROJECT", "PROCESS", "HEARD FROM")
-    rows = [
+    lines = [
         (
-            text.lasted(one.open_s),
-            text.cut(f"{one.span_type}:{one.span_name}"),
-            text.cut(one.sd_id) if one.sd_id else None,
-            text.cut(one.project) if one.project else None,
-            text.cut(f"session {one.session}" if one.session is not None else f"{one.pid} on {one.host}"),
-            f"{text.lasted(one.silent_s)} ago" + (", gone?" if _seems_gone(one) else ""),
+            text.lasted(row.open_s),
+            text.cut(f"{row.span_type}:{row.span_name}"),
+            text.cut(row.sd_id) if row.sd_id else None,
+            text.cut(row.project) if row.project else None,
+            text.cut(f"session {row.session}" if row.session is not None else f"{row.pid} on {row.host}"),
+            f"{text.lasted(row.silent_s)} ago" + (", gone?" if _seems_gone(row) else ""),
         )
-        for one in found[:_MOST_SHOWN]
+        for row in operations[:_MOST_SHOWN]
     ]
-    more = len(found) - len(rows)
-    return text.table(header, rows) + (f"\n... and {more} more (--json)" if more else "")
+    more = len(operations) - len(lines)
+    return text.table(header, lines) + (f"\n... and {more} more (--json)" if more else "")
 
 
-def _seems_gone(one: Running) -> bool:
-    return one.silent_s > (_SILENT_S if one.session is None else _SILENT_SESSION_S)
+def _seems_gone(operation: Running) -> bool:
+    return operation.silent_s > (_SILENT_S if operation.session is None else _SILENT_SESSION_S)
 
 
 def _last_word(notes: Sequence[dict]) -> float:

@@ -1,10 +1,10 @@
-"""How SIGINT, SIGTERM and SIGHUP end a command: a handler that takes note, and loops that look.
+"""SIGINT, SIGTERM and SIGHUP: a handler that records the signal, and loops that poll for it.
 
-Belongs here: handlers, and the watcher of work that does not look. Does not: ending other processes (supervise).
+Belongs here: handlers, and the watcher thread for work that does not poll. Does not: child processes (supervise).
 
-An exception from a handler appears wherever the main thread happens to be: in the import of a C extension it is lost.
-So a command imports first, while signals still end it at once; then signals are noted. Work that does not look is
-interrupted, but not in an import; a process that hangs in C, such as in a query, is ended by a thread.
+An exception raised in a handler appears wherever the main thread is; inside the import of a C extension it is lost.
+So a command imports first, while signals end it immediately; after that they are recorded. Work that does not poll is
+interrupted, except in an import; a process that hangs in C, such as in a query, is ended by the watcher thread.
 """
 
 import _thread
@@ -19,24 +19,24 @@ from types import FrameType
 from leo_telemetry_pipeline.errors import UserError
 
 _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# For commands that look: longer than any step between two looks takes on an ordinary machine.
+# Grace period for commands that poll: longer than any step between two polls on an ordinary machine.
 _PATIENCE_S = 3.0
-# A main thread that runs no handler for so long hangs in C: nothing in Python can interrupt it.
+# A main thread that runs no handler for this long hangs in C, where Python cannot interrupt it.
 _HANGS_S = 4.5
-# So long after it was interrupted, another signal interrupts what a command does to leave.
+# For this long after an interrupt, further signals do not interrupt the cleanup.
 _LEAVES_S = 5.0
 _POKE_S = 0.2
 
 
 class _State:
-    """What was heard, and what became of it. Not a dataclass: each command would import those, and ``inspect``."""
+    """Signals received and the response to them. Not a dataclass, whose import every command would pay for."""
 
     def __init__(self) -> None:
-        # The first signal that our handler got, and the first at all, which Dagster's may have got; 0 before it.
+        # The first signal that our handler received, and the first overall, which may have gone to Dagster's; else 0.
         self.number = self.first = 0
         self.heard_s = self.left_s = self.patience_s = 0.0
         self.deaf = self.watched = False
-        # How often the main thread answered the watcher.
+        # How often the main thread has answered the watcher.
         self.answers = 0
 
     def hear(self, number: int) -> None:
@@ -45,7 +45,7 @@ class _State:
 
     @property
     def is_over(self) -> bool:
-        """Whether work that does not look has had its time."""
+        """Whether the grace period is over."""
         return bool(self.number) and time.monotonic() >= self.heard_s + self.patience_s
 
 
@@ -53,16 +53,16 @@ _state = _State()
 
 
 def end_at_once() -> None:
-    """Let signals end the process at once, without a traceback: for imports, while it holds nothing."""
+    """Let signals end the process immediately, without a traceback; for imports, while it holds nothing."""
     for number in _NUMBERS:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
 
 
 def listen(*, patience_s: float = 0.0) -> None:
-    """Note signals, and interrupt work after ``patience_s`` unless it looks.
+    """Record signals, and interrupt work that has not polled within ``patience_s``.
 
-    SIGINT is heard also where a shell's background job ignores it, SIGHUP not under ``nohup``.
+    SIGINT is handled even in a shell's background job, which ignores it; SIGHUP stays ignored under ``nohup``.
     """
     _state.patience_s = patience_s
     for number in (*_NUMBERS, signal.SIGALRM):
@@ -77,19 +77,19 @@ def listen(*, patience_s: float = 0.0) -> None:
 
 
 def forget() -> None:
-    """Know nothing of what was heard before, in a child of this process that has no thread but this one."""
+    """Reset all state in a forked child, which has only this thread."""
     global _state
     signal.set_wakeup_fd(-1)
     _state = _State()
 
 
 def number() -> int:
-    """Return the signal that was heard first, SIGINT where none was."""
+    """Return the first signal received, SIGINT if there was none."""
     return _state.number or _state.first or signal.SIGINT
 
 
 def asked() -> bool:
-    """Tell whether this process shall end; the caller then ends it, so it is not interrupted any more."""
+    """Return whether this process should end; the caller must then end it, as it is no longer interrupted."""
     is_asked = bool(_state.number or _state.first)
     if is_asked and not _state.left_s:
         _state.left_s = time.monotonic()
@@ -97,18 +97,18 @@ def asked() -> bool:
 
 
 def check() -> None:
-    """Raise KeyboardInterrupt where this process shall end: between two steps, where it is never lost."""
+    """Raise KeyboardInterrupt if this process should end; call it between steps, where the exception is never lost."""
     if asked():
         raise KeyboardInterrupt
 
 
 @contextmanager
 def noted() -> Iterator[None]:
-    """Let a block that looks run to its end, which is a good one when it was asked to end."""
+    """Record signals while a polling block runs, and suppress the errors that a requested end causes."""
     listen(patience_s=_PATIENCE_S)
     try:
         yield
-        # Ctrl-C in a terminal goes to the programs that we started as well, and they fail of it.
+        # Ctrl-C in a terminal also reaches the programs that we started, which then fail.
     except (KeyboardInterrupt, UserError):
         if not (_state.number or _state.first):
             raise
@@ -116,7 +116,7 @@ def noted() -> Iterator[None]:
 
 @contextmanager
 def deaf() -> Iterator[None]:
-    """Let nothing interrupt a block that leaves nothing behind, such as no other process."""
+    """Defer interrupts while a block cleans up, for example ends other processes."""
     before, _state.deaf = _state.deaf, True
     try:
         yield
@@ -138,7 +138,7 @@ def _note(number: int, frame: FrameType | None) -> None:
 
 
 def _loses(frame: FrameType | None) -> bool:
-    """Tell whether an exception would be lost here, in an import, or a process that is being started."""
+    """Return whether an exception raised here would be lost: in an import, or while a process is being started."""
     while frame is not None:
         file, name = frame.f_code.co_filename, frame.f_code.co_name
         if file.startswith("<frozen importlib._bootstrap") or (name == "__init__" and file.endswith("/subprocess.py")):
@@ -148,21 +148,21 @@ def _loses(frame: FrameType | None) -> bool:
 
 
 def _watch(reading: int, main: int) -> None:
-    """Interrupt the main thread when its time is over, until it leaves; end the process when it does not answer."""
+    """Interrupt the main thread after the grace period until it leaves; end the process if it does not answer."""
     while True:
         if numbers := set(os.read(reading, 512)) - {signal.SIGALRM}:
-            if not _is_of_heartbeat():
+            if not _is_from_heartbeat():
                 _state.first = _state.first or min(numbers)
-            _see_to_it(main, min(numbers))
+            _poke_until_left(main, min(numbers))
 
 
-def _is_of_heartbeat() -> bool:
-    """Tell whether a signal is that of a heartbeat to a run that lost its row, which ends that run alone."""
+def _is_from_heartbeat() -> bool:
+    """Return whether the heartbeat of a run that lost its row sent the signal, which ends only that run."""
     used = sys.modules.get("leo_telemetry_pipeline.defs.lifecycle")
     return used is not None and used.Heartbeat.take_interrupt()
 
 
-def _see_to_it(main: int, number: int) -> None:
+def _poke_until_left(main: int, number: int) -> None:
     answers, answered_s = _state.answers, time.monotonic()
     while not _state.left_s:
         signal.pthread_kill(main, signal.SIGALRM)
@@ -170,17 +170,17 @@ def _see_to_it(main: int, number: int) -> None:
         if _state.deaf or _state.answers != answers:
             answers, answered_s = _state.answers, time.monotonic()
             if not _state.number:
-                # Dagster has handlers of its own while it executes a step, and clears up: look after it.
+                # While it executes a step, Dagster has handlers of its own, and cleans up itself.
                 return
         if time.monotonic() > answered_s + _HANGS_S:
-            _leave_servers()
+            _release_servers()
             time.sleep(_POKE_S)
             if _state.answers == answers:
                 os._exit(128 + number)
 
 
-def _leave_servers() -> None:
-    """Stop the embedded database unless others use it, which also ends the statement in which this process hangs."""
+def _release_servers() -> None:
+    """Stop the embedded database unless others use it; this also ends the statement in which this process hangs."""
     used = sys.modules.get("leo_telemetry_pipeline.store.server.embedded")
     if used is not None:
         with suppress(UserError):

@@ -1,6 +1,6 @@
-"""Commands around collecting: ``drain`` and ``purge``.
+"""Commands on stored spans: ``drain`` and ``purge``.
 
-Belongs here: what they take, ask and print. Does not: how spans are stored, found and deleted (store).
+Belongs here: their options, prompts and output. Does not: storing, finding and deleting spans (store).
 """
 
 import re
@@ -24,62 +24,62 @@ from leo_telemetry_pipeline.store.server.database import Database
 
 @click.command()
 def drain() -> None:
-    """Store the spans that wait on disk since the database was away."""
+    """Store spans spooled to disk while the database was unavailable."""
     settings = Settings()
     with database.ready(settings) as target, closing(Database(target)) as connection:
-        done = spool_drain.drain(connection, settings.home, "CLI")
-    if done.busy:
+        drained = spool_drain.drain(connection, settings.home, "CLI")
+    if drained.busy:
         click.echo("Another process is draining the spool.")
         return
-    if not done.segments and not done.torn:
-        click.echo("Nothing waits in the spool." + _left(done))
+    if not drained.segments and not drained.torn:
+        click.echo("The spool is empty." + _left(drained))
         return
-    there = done.spans - done.new - done.completed - done.quarantined
+    known = drained.spans - drained.new - drained.completed - drained.quarantined
     click.echo(
-        f"{done.new} span(s) stored from {done.segments} segment(s)"
-        + (f", {done.completed} got their end" if done.completed else "")
-        + (f", {there} were stored already" if there > 0 else "")
-        + (f", {done.quarantined} put aside" if done.quarantined else "")
-        + (f", {done.torn} torn record(s) lost" if done.torn else "")
+        f"{drained.new} span(s) stored from {drained.segments} segment(s)"
+        + (f", {drained.completed} completed" if drained.completed else "")
+        + (f", {known} were stored already" if known > 0 else "")
+        + (f", {drained.quarantined} quarantined" if drained.quarantined else "")
+        + (f", {drained.torn} torn record(s) lost" if drained.torn else "")
         + "."
-        + _left(done)
+        + _left(drained)
     )
 
 
-def _left(done: Drained) -> str:
-    return f" {done.left} segment(s) belong to programs that still run." if done.left else ""
+def _left(drained: Drained) -> str:
+    return f" {drained.left} segment(s) belong to programs that are still running." if drained.left else ""
 
 
 @click.command()
-@click.option("--before", "before", metavar="DATE", help="Spans that started before this UTC day: 2026-02-09.")
-@click.option("--project", metavar="NAME", help="Spans of a project.")
-@click.option("--trace", "trace_id", metavar="ID", help="Spans of a trace.")
+@click.option("--before", "before", metavar="DATE", help="Spans that started before this UTC day, such as 2026-02-09.")
+@click.option("--project", metavar="NAME", help="Spans of this project.")
+@click.option("--trace", "trace_id", metavar="ID", help="Spans of this trace.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def purge(before: str | None, project: str | None, trace_id: str | None, yes: bool) -> None:
-    """Delete spans for good, and the history that was made of them.
+    """Permanently delete spans, and the history derived from them.
 
-    Give exactly one of --before, --project and --trace. What waits in the spool is stored first, so that it goes too.
+    Give exactly one of --before, --project and --trace. The spool is drained first, so that its spans go too.
     """
     what = _what(before, project, trace_id)
     settings = Settings()
     with database.ready(settings) as target, closing(Database(target)) as connection:
-        done = spool_drain.drain(connection, settings.home, "CLI")
-        if done.busy:
+        drained = spool_drain.drain(connection, settings.home, "CLI")
+        if drained.busy:
             raise UserError("Another process is draining the spool: try again in a moment", 1)
-        if done.left:
-            click.echo(f"{done.left} segment(s) of programs that still run are not looked into.", err=True)
-        found = count(connection, what)
-        if found == Purged(0, 0, 0):
-            click.echo("Nothing of it is stored.")
+        if drained.left:
+            click.echo(f"Skipping {drained.left} segment(s) of programs that are still running.", err=True)
+        matching = count(connection, what)
+        if matching == Purged(0, 0, 0):
+            click.echo("No such spans are stored.")
             return
         if not yes:
-            _ask(what, found)
-        gone = _with_progress(connection, what, found)
-    click.echo(f"Deleted {gone.spans} span(s) and {gone.quarantined} line(s) that had been put aside.")
+            _ask(what, matching)
+        gone = _with_progress(connection, what, matching)
+    click.echo(f"Deleted {gone.spans} span(s) and {gone.quarantined} quarantined line(s).")
 
 
 def _what(before: str | None, project: str | None, trace_id: str | None) -> What:
-    if sum(one is not None for one in (before, project, trace_id)) != 1:
+    if sum(option is not None for option in (before, project, trace_id)) != 1:
         raise UserError("Give one of --before DATE, --project NAME and --trace ID")
     if before is not None:
         return What(before=_day(before))
@@ -88,7 +88,7 @@ def _what(before: str | None, project: str | None, trace_id: str | None) -> What
     try:
         return What(trace_id=canonical_id(trace_id, "--trace"))
     except InvalidSpan as error:
-        raise UserError(f"{error}: `leo-telemetry findings --verbose` names traces") from None
+        raise UserError(f"{error}: `leo-telemetry findings --verbose` lists trace ids") from None
 
 
 def _day(value: str) -> date:
@@ -97,19 +97,17 @@ def _day(value: str) -> date:
             raise ValueError
         day = date.fromisoformat(value)
     except ValueError:
-        raise UserError(f"--before {value!r} is no day: write it like 2026-02-09") from None
+        raise UserError(f"--before {value!r} is not a day: write it like 2026-02-09") from None
     if day > datetime.now(UTC).date():
-        raise UserError(
-            f"--before {value} lies in the future: give today's date ({datetime.now(UTC):%Y-%m-%d}) at most"
-        )
+        raise UserError(f"--before {value} is in the future: give a day up to today ({datetime.now(UTC):%Y-%m-%d})")
     return day
 
 
-def _ask(what: What, found: Purged) -> None:
-    spans = f"{found.spans} span(s) {_named(what)}"
+def _ask(what: What, matching: Purged) -> None:
+    spans = f"{matching.spans} span(s) {_named(what)}"
     if not sys.stdin.isatty():
-        raise UserError(f"{spans} would be deleted for good: add --yes")
-    click.confirm(f"Delete {spans}, and {found.quarantined} line(s) put aside, for good?", abort=True)
+        raise UserError(f"{spans} would be permanently deleted: add --yes")
+    click.confirm(f"Permanently delete {spans}, and {matching.quarantined} quarantined line(s)?", abort=True)
 
 
 def _named(what: What) -> str:
@@ -120,8 +118,8 @@ def _named(what: What) -> str:
     return f"of project {what.project!r}" if what.project else "without a project"
 
 
-def _with_progress(connection: Database, what: What, found: Purged) -> Purged:
+def _with_progress(connection: Database, what: What, matching: Purged) -> Purged:
     from tqdm import tqdm
 
-    with tqdm(total=found.spans, unit=" spans", disable=None, leave=False) as progress:
+    with tqdm(total=matching.spans, unit=" spans", disable=None, leave=False) as progress:
         return delete(connection, what, progress.update)

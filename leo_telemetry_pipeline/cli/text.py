@@ -1,4 +1,4 @@
-"""How commands print: tables, ages, JSON. Does not belong here: what they print."""
+"""Formatting of command output: tables, ages, JSON. Does not belong here: the content."""
 
 import json
 import sys
@@ -13,12 +13,12 @@ from leo_telemetry_pipeline.cli import output
 
 
 def as_json(value: Any) -> None:
-    """Print one JSON document; times as ISO 8601. What the terminal lacks is escaped, so nothing is lost."""
+    """Print one JSON document, times as ISO 8601. Characters that the terminal lacks are escaped."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=not output.takes_all(sys.stdout), default=_plain))
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return rows in columns as wide as they must be, a line each; None is a dash."""
+    """Format rows in aligned columns, one line per row; None is a dash."""
     text = [list(header), *[["-" if value is None else in_a_line(str(value)) for value in row] for row in rows]]
     widths = [max(len(line[index]) for line in text) for index in range(len(header))]
     return "\n".join(
@@ -27,17 +27,17 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def cut(value: str, size: int = 60) -> str:
-    """Return a text of at most so many characters."""
+    """Truncate a text to ``size`` characters."""
     return value if len(value) <= size else value[: size - 1] + "…"
 
 
 def moment(value: datetime | None) -> str | None:
-    """Write a time to the second, in UTC."""
+    """Format a time to the second, in UTC."""
     return None if value is None else f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def age(then: datetime, now: datetime) -> str:
-    """Write how long ago a day was: ``today``, ``1 day ago``, ``N days ago``, by UTC days."""
+    """Format an age in UTC days: ``today``, ``1 day ago``, ``N days ago``."""
     days = (now.astimezone(UTC).date() - then.astimezone(UTC).date()).days
     if days <= 0:
         return "today"
@@ -45,7 +45,7 @@ def age(then: datetime, now: datetime) -> str:
 
 
 def lasted(seconds: float) -> str:
-    """Write how long something has lasted: ``12s``, ``3 min``, ``2 h``, ``4 days``."""
+    """Format a duration: ``12s``, ``3 min``, ``2 h``, ``4 days``."""
     for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= size * (2 if unit == "days" else 1):
             return f"{int(seconds // size)} {unit}"

@@ -1,6 +1,6 @@
-"""``leo-telemetry thresholds``: what counts as slow, seen and changed.
+"""``leo-telemetry thresholds``: show and change what counts as slow.
 
-Belongs here: what these commands take and print. Does not: resolving thresholds (a function of the database).
+Belongs here: these commands' options and output. Does not: resolving thresholds (a database function).
 """
 
 import math
@@ -26,8 +26,8 @@ MOST_SAMPLES = 2_000_000_000
 def thresholds() -> None:
     """Show and change what counts as slow.
 
-    A dimension is slow when its P50 is over baseline times multiplier. What is not set for a key is taken from
-    its type, then from the type `global`, then from what the system sees itself.
+    A dimension is slow when its P50 exceeds baseline times multiplier. A value that is not set for a key is taken
+    from its type, then from the type `global`, then from what the system has learned.
     """
 
 
@@ -37,21 +37,22 @@ thresholds.add_command(tune)
 @thresholds.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
 def list_(as_json: bool) -> None:
-    """List every row that somebody wrote."""
+    """List all configured thresholds."""
     with _connection() as connection:
-        found = store.configured(connection)
+        configured = store.configured(connection)
     header = ("TYPE", "KEY", "BASELINE P50 MS", "MULTIPLIER", "MIN SAMPLES", "ACTIVE", "UPDATED AT (UTC)")
     if as_json:
         names = ("dimension_type", "dimension_key", *store.VALUES, "is_active", "updated_at")
-        text.as_json([dict(zip(names, row, strict=True)) for row in found])
-    elif not found:
+        text.as_json([dict(zip(names, row, strict=True)) for row in configured])
+    elif not configured:
         click.echo(
-            "Nothing is configured: what is normal is learned from each dimension's own days.\n"
+            "Nothing is configured: each dimension's baseline is learned from its own history.\n"
             "Set one with: leo-telemetry thresholds set gate GATE_PRD_REQUIRED --baseline-p50-ms 5000 --multiplier 3"
         )
     else:
         rows = [
-            (*(_number(value) for value in row[:5]), "yes" if row[5] else "no", text.moment(row[6])) for row in found
+            (*(_number(value) for value in row[:5]), "yes" if row[5] else "no", text.moment(row[6]))
+            for row in configured
         ]
         click.echo(text.table(header, rows))
 
@@ -59,9 +60,9 @@ def list_(as_json: bool) -> None:
 @thresholds.command("set")
 @click.argument("dimension_type", metavar="TYPE")
 @click.argument("key", metavar="[KEY]", required=False)
-@click.option("--baseline-p50-ms", type=float, metavar="N", help="The P50 that is normal, in ms.")
-@click.option("--multiplier", type=float, metavar="X", help="Slow is over this many times the baseline.")
-@click.option("--min-samples", type=int, metavar="N", help="With fewer spans it is not judged.")
+@click.option("--baseline-p50-ms", type=float, metavar="N", help="The normal P50, in ms.")
+@click.option("--multiplier", type=float, metavar="X", help="A P50 over this many times the baseline is slow.")
+@click.option("--min-samples", type=int, metavar="N", help="A dimension with fewer spans is not judged.")
 def set_(
     dimension_type: str,
     key: str | None,
@@ -69,7 +70,7 @@ def set_(
     multiplier: float | None,
     min_samples: int | None,
 ) -> None:
-    """Set values of a dimension, or without KEY of its whole type (`global`: of all)."""
+    """Set values for a dimension, or without KEY for its whole type (`global`: for all)."""
     values = {"baseline_p50_ms": baseline_p50_ms, "multiplier": multiplier, "min_samples": min_samples}
     given = {name: value for name, value in values.items() if value is not None}
     if not given:
@@ -78,13 +79,13 @@ def set_(
         if not value > 0 or not math.isfinite(value):
             raise UserError(f"--{name.replace('_', '-')} is {_number(value)}: it must be greater than 0")
         if name == "min_samples" and value > MOST_SAMPLES:
-            raise UserError(f"--min-samples is {value}: at most {MOST_SAMPLES} can be asked for")
+            raise UserError(f"--min-samples is {value}: it must be at most {MOST_SAMPLES}")
     _check(dimension_type, key)
     with _connection() as connection:
         known = dimension_type == GLOBAL or store.is_known(connection, dimension_type, key)
         store.put(connection, dimension_type, key, given)
-    said = ", ".join(f"{name} {_number(value)}" for name, value in given.items())
-    click.echo(f"{_name(dimension_type, key)}: {said}.")
+    values_set = ", ".join(f"{name} {_number(value)}" for name, value in given.items())
+    click.echo(f"{_name(dimension_type, key)}: {values_set}.")
     if not known and not (key is None and dimension_type in NAMED_ASSETS):
         click.echo(
             f"No analysis has seen {_name(dimension_type, key)} yet: it is judged once it has spans.",
@@ -96,7 +97,7 @@ def set_(
 @click.argument("dimension_type", metavar="TYPE")
 @click.argument("key", metavar="[KEY]", required=False)
 def disable(dimension_type: str, key: str | None) -> None:
-    """Stop judging a dimension, or without KEY its whole type."""
+    """Stop judging a dimension, or without KEY a whole type."""
     _switch(dimension_type, key, False)
 
 
@@ -104,27 +105,27 @@ def disable(dimension_type: str, key: str | None) -> None:
 @click.argument("dimension_type", metavar="TYPE")
 @click.argument("key", metavar="[KEY]", required=False)
 def enable(dimension_type: str, key: str | None) -> None:
-    """Judge a dimension again, or without KEY its whole type."""
+    """Resume judging a dimension, or without KEY a whole type."""
     _switch(dimension_type, key, True)
 
 
 @thresholds.command()
 @click.argument("dimension_type", metavar="TYPE")
 @click.argument("key", metavar="KEY")
-@click.option("--project", metavar="NAME", help="What analyses of this project learned.")
+@click.option("--project", metavar="NAME", help="The baseline that analyses of this project learned.")
 def accept(dimension_type: str, key: str, project: str | None) -> None:
-    """Accept the level that a dimension has now as its normal one.
+    """Accept the current level of a dimension as its baseline.
 
-    Without this, what was learned as normal only ever falls, however long something stays slow.
+    Without this, a learned baseline only falls, no matter how long a dimension stays slow.
     """
     _check(dimension_type, key)
     with _connection() as connection:
         if not baselines.accept(connection, project, dimension_type, key):
             raise UserError(
-                f"Nothing was learned of {_name(dimension_type, key)} yet: "
-                "`leo-telemetry findings --verbose` shows names, `leo-telemetry why` what is known of one"
+                f"No baseline was learned for {_name(dimension_type, key)} yet: "
+                "`leo-telemetry findings --verbose` lists names, `leo-telemetry why` explains one"
             )
-    click.echo(f"{_name(dimension_type, key)}: the next analysis takes its level of now as normal.")
+    click.echo(f"{_name(dimension_type, key)}: the next analysis takes its current level as the baseline.")
 
 
 def _switch(dimension_type: str, key: str | None, active: bool) -> None:
@@ -134,13 +135,13 @@ def _switch(dimension_type: str, key: str | None, active: bool) -> None:
         if not by_default and not store.is_known(connection, dimension_type, key):
             raise UserError(
                 f"No dimension {_name(dimension_type, key)} was ever measured or configured: "
-                "`leo-telemetry findings --verbose` and `leo-telemetry thresholds list` show their names"
+                "`leo-telemetry findings --verbose` and `leo-telemetry thresholds list` list names"
             )
         store.put(connection, dimension_type, key, {"is_active": active})
         judged = store.effective(connection, [(dimension_type, key or "")])[0].is_active
     name = _name(dimension_type, key)
     if active and not judged:
-        click.echo(f"{name} itself is on, but its type or `{GLOBAL}` is switched off: enable that too.")
+        click.echo(f"{name} is switched on, but its type or `{GLOBAL}` is switched off: enable that too.")
     else:
         click.echo(f"{name} is {'judged again' if active else 'no longer judged'}.")
 
@@ -153,11 +154,11 @@ def _connection() -> Iterator[Database]:
 
 def _check(dimension_type: str, key: str | None) -> None:
     if key == "":
-        raise UserError("The key is empty: name a dimension, or leave the key out for its whole type")
+        raise UserError("The key is empty: name a dimension, or omit the key to mean its whole type")
     parts = dimension_type.split("+")
     if len(parts) > 2 or not all(part and part.strip() == part for part in parts) or ":" in dimension_type:
         raise UserError(
-            f"{dimension_type!r} is no dimension type: write a span type (gate), an attribute (sd_type), "
+            f"{dimension_type!r} is not a dimension type: write a span type (gate), an attribute (sd_type), "
             "or both (gate+sd_type), and the key after a space"
         )
 

@@ -1,7 +1,7 @@
-"""What ``leo-telemetry trends`` shows beside the times of one dimension: time to first token, tokens, waiting.
+"""Extra columns of ``leo-telemetry trends`` for one dimension: time to first token, tokens, waiting.
 
-Belongs here: which columns there are for the spans of a dimension, as text and as data. Does not: the times (trends),
-reading measures (store.dimension_attributes), which there are (analysis.span_measures).
+Belongs here: these columns as text and as data. Does not: durations (trends), reading measures
+(store.dimension_attributes), their definitions (analysis.span_measures).
 """
 
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ WAIT, WAITING = "WAIT P50", "WAITING"
 
 @dataclass(frozen=True)
 class Beside:
-    """By day: medians of measures, of what follows the first token in ms, and waiting for a person."""
+    """Per day: medians of measures, medians of the time after the first token in ms, and waiting for a person."""
 
     medians: Mapping[date, Mapping[str, float]] = field(default_factory=dict)
     rests: Mapping[date, Mapping[str, float]] = field(default_factory=dict)
@@ -31,7 +31,7 @@ class Beside:
 
 
 def read(connection: Database, window: Window, dimension: Dimension) -> Beside:
-    """Read what the stored spans of a dimension have beside their time; nothing where its type is not a span type."""
+    """Read the measures of a dimension's stored spans; empty where its type is not a span type."""
     names = {measure.name: measure.attributes for measure in MEASURES}
     of_time = [measure.name for measure in MEASURES if measure.is_time]
     medians, rests = dimension_attributes.medians(connection, window, dimension, names, of_time)
@@ -39,34 +39,34 @@ def read(connection: Database, window: Window, dimension: Dimension) -> Beside:
 
 
 def columns(beside: Beside, worked_ms: Mapping[date, float]) -> dict[str, dict[date, str]]:
-    """Return the columns that have a value on any day: headers with a cell by day. ``worked_ms``: sums of time."""
-    found: dict[str, dict[date, str]] = {}
+    """Return the columns with a value on any day, as header to cells per day. ``worked_ms``: total duration per day."""
+    cells_by_header: dict[str, dict[date, str]] = {}
     for measure in MEASURES:
         write: Callable[[float], str] = milliseconds if measure.is_time else tokens
-        found[measure.header] = _column(beside.medians, measure.name, write)
+        cells_by_header[measure.header] = _column(beside.medians, measure.name, write)
         if measure.name == FIRST_TOKEN:
-            found[AFTER] = _column(beside.rests, measure.name, write)
-    found[WAIT] = {day: milliseconds(waits.p50_ms) for day, waits in beside.waits.items()}
-    found[WAITING] = {
+            cells_by_header[AFTER] = _column(beside.rests, measure.name, write)
+    cells_by_header[WAIT] = {day: milliseconds(waits.p50_ms) for day, waits in beside.waits.items()}
+    cells_by_header[WAITING] = {
         day: f"{share * 100:.0f} %"
         for day, waits in beside.waits.items()
         if (share := _share(waits, worked_ms.get(day, 0.0))) is not None
     }
-    return {header: cells for header, cells in found.items() if cells}
+    return {header: cells for header, cells in cells_by_header.items() if cells}
 
 
 def notes(beside: Beside) -> list[str]:
-    """Explain the columns that are not times of the spans themselves."""
-    said = []
+    """Explain the columns that are not durations of the spans themselves."""
+    lines = []
     if any(beside.rests.values()):
-        said.append("FIRST TOKEN and AFTER IT are medians of the time before the first token and of the rest.")
+        lines.append("FIRST TOKEN and AFTER IT are medians of the time before the first token and of the rest.")
     if beside.waits:
-        said.append("WAIT P50 is the median wait for a person, WAITING its part of all time; P50 to P99 leave it out.")
-    return said
+        lines.append("WAIT P50 is the median wait for a person, WAITING its share of all time; P50 to P99 exclude it.")
+    return lines
 
 
 def as_json(beside: Beside, day: date, worked_ms: float) -> dict[str, Any]:
-    """Return what a day has, as data."""
+    """Return the measures of one day as JSON data."""
     waits, rest = beside.waits.get(day), beside.rests.get(day, {}).get(FIRST_TOKEN)
     after = {} if rest is None else {"after_first_token_ms": rest}
     return {
@@ -83,7 +83,7 @@ def as_json(beside: Beside, day: date, worked_ms: float) -> dict[str, Any]:
 
 
 def tokens(value: float) -> str:
-    """Write a number of tokens: ``950``, ``12.5k``."""
+    """Format a number of tokens: ``950``, ``12.5k``."""
     return f"{round(value)}" if value < 10_000 else f"{value / 1000:.1f}".removesuffix(".0") + "k"
 
 

@@ -1,7 +1,7 @@
-"""``leo-telemetry trends``: how dimensions went from day to day, and since when they are what they are.
+"""``leo-telemetry trends``: show durations per day, and when they changed.
 
-Belongs here: what the command takes and prints. Does not: reading days (store.history.daily), percentiles and changes
-(analysis.trends), what spans have beside their time (trend_measures).
+Belongs here: the command's options and output. Does not: reading days (store.history.daily), percentiles and changes
+(analysis.trends), measures other than duration (trend_measures).
 """
 
 from collections.abc import Sequence
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 MOST_DAYS = 3650
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 30
-# A range below which differences are drawn as what they are: noise.
+# Sparkline range, as a ratio: differences below it are noise and must look small.
 FLAT = 1.5
 PERCENTILES = ("p50_ms", "p90_ms", "p95_ms", "p99_ms")
 
 
 @dataclass(frozen=True)
-class Found:
-    """What was read: each of some dimensions with its series and changes; ``more`` are further ones, not read."""
+class TrendData:
+    """Daily series and changes of some dimensions; ``more`` counts further dimensions that were not read."""
 
     window: Window
     dimensions: tuple[Dimension, ...]
@@ -45,7 +45,7 @@ class Found:
 
     @property
     def closed(self) -> int:
-        """How many days have ended; after them comes the day so far."""
+        """How many days of the window have ended; the day so far follows them."""
         return len(self.window.closed_days)
 
 
@@ -56,44 +56,44 @@ class Found:
 @click.option("--project", metavar="NAME", help="Only spans of this project.")
 @click.option("--json", "as_json", is_flag=True, help="Print all numbers as JSON.")
 def trends(dimension: str | None, days: int, limit: int, project: str | None, as_json: bool) -> None:
-    """Show how long things took from day to day, and when that changed.
+    """Show durations per day, and when they changed.
 
-    Without DIMENSION: those with most time, a line each. With one, such as gate:GATE_PRD_REQUIRED or
-    gate+sd_type:GATE_X:feature: every day of it; of llm:MODEL with the time to first token and the tokens, of what
-    waits for a person with the waiting. With a type, such as gate: the dimensions of that type.
+    Without DIMENSION: the dimensions with most time, one line each. With one, such as gate:GATE_PRD_REQUIRED or
+    gate+sd_type:GATE_X:feature: each of its days; for llm:MODEL also the time to first token and the tokens, for spans
+    that wait for a person also their waits. With a type, such as gate: the dimensions of that type.
     """
     wanted = parse(dimension) if dimension and ":" in dimension else None
     with connected() as connection:
         window = last_days(days, project)
         if wanted:
-            found, shares, beside = read_one(connection, window, wanted)
+            data, shares, beside = read_one(connection, window, wanted)
             if as_json:
-                text.as_json(one_as_json(found, shares, beside))
+                text.as_json(one_as_json(data, shares, beside))
             else:
-                click.echo(render_one(found, shares, beside))
+                click.echo(render_one(data, shares, beside))
             return
-        found = read_most(connection, window, [dimension] if dimension else [], limit)
-        if not found.dimensions and dimension:
+        data = read_most(connection, window, [dimension] if dimension else [], limit)
+        if not data.dimensions and dimension:
             raise unknown(connection, window, (dimension, ""))
     if as_json:
-        text.as_json(most_as_json(found))
+        text.as_json(most_as_json(data))
     else:
-        click.echo(render_most(found))
+        click.echo(render_most(data))
 
 
-def read_one(connection: Database, window: Window, dimension: Dimension) -> tuple[Found, dict[date, float], Beside]:
-    """Read one dimension, its queue share by day, and what else its spans have. Raises UserError where it has none."""
+def read_one(connection: Database, window: Window, dimension: Dimension) -> tuple[TrendData, dict[date, float], Beside]:
+    """Read one dimension, its queue share per day, and its other measures. Raises UserError if it has no spans."""
     from leo_telemetry_pipeline.store.history import daily
 
     scope = daily.scope(connection, window, [dimension[0]])
-    found = _read(connection, window, [dimension], scope)
-    if not found.daily.count.any():
+    data = _read(connection, window, [dimension], scope)
+    if not data.daily.count.any():
         raise unknown(connection, window, dimension)
     shares = daily.queue_share(connection, window, dimension, scope.seen)
-    return found, shares, trend_measures.read(connection, window, dimension)
+    return data, shares, trend_measures.read(connection, window, dimension)
 
 
-def read_most(connection: Database, window: Window, types: Sequence[str], limit: int) -> Found:
+def read_most(connection: Database, window: Window, types: Sequence[str], limit: int) -> TrendData:
     """Read the dimensions with most time."""
     from leo_telemetry_pipeline.store.history import daily
 
@@ -102,7 +102,7 @@ def read_most(connection: Database, window: Window, types: Sequence[str], limit:
     return _read(connection, window, [row[:2] for row in rows[:limit]], scope, max(0, len(rows) - limit))
 
 
-def _read(connection: Database, window: Window, wanted: Sequence[Dimension], scope: Any, more: int = 0) -> Found:
+def _read(connection: Database, window: Window, wanted: Sequence[Dimension], scope: Any, more: int = 0) -> TrendData:
     from leo_telemetry_pipeline.analysis import trends as analysis
     from leo_telemetry_pipeline.store.history import daily
     from leo_telemetry_pipeline.store.history.histograms import GAMMA
@@ -110,28 +110,28 @@ def _read(connection: Database, window: Window, wanted: Sequence[Dimension], sco
     rows = daily.read(connection, window, wanted, scope.seen, scope.uncounted)
     series = analysis.daily(rows, len(wanted), len(window.days), GAMMA)
     turns = analysis.turns(series, window.start.date(), len(window.closed_days))
-    return Found(window, tuple(wanted), series, tuple(turns), more)
+    return TrendData(window, tuple(wanted), series, tuple(turns), more)
 
 
-def render_most(found: Found) -> str:
-    """Return a line a dimension."""
-    if not found.dimensions:
-        return f"No spans since {found.window.start:%Y-%m-%d}: `leo-telemetry doctor` tells whether they arrive."
-    rows, began = [], int(found.daily.count.any(axis=0).argmax())
-    for place, dimension in enumerate(found.dimensions):
-        p50 = found.daily.p50_ms[place, began:]
+def render_most(data: TrendData) -> str:
+    """Format one line per dimension."""
+    if not data.dimensions:
+        return f"No spans since {data.window.start:%Y-%m-%d}: `leo-telemetry doctor` checks whether they arrive."
+    rows, began = [], int(data.daily.count.any(axis=0).argmax())
+    for place, dimension in enumerate(data.dimensions):
+        p50 = data.daily.p50_ms[place, began:]
         last = p50[p50 == p50][-1]
-        said = _in_words(found.turns[place], int((found.daily.count[place, : found.closed] > 0).sum()))
-        rows.append((":".join(dimension), spark(p50), milliseconds(last), said))
+        changes = _in_words(data.turns[place], int((data.daily.count[place, : data.closed] > 0).sum()))
+        rows.append((":".join(dimension), spark(p50), milliseconds(last), changes))
     shown = text.table(("DIMENSION", "P50 BY DAY", "LAST", "CHANGE"), rows)
-    since = f"P50 by day since {found.window.days[began]}, dimensions with most time first"
-    more = f"\n... and {found.more} more with less time (--limit)" if found.more else ""
+    since = f"P50 by day since {data.window.days[began]}, dimensions with most time first"
+    more = f"\n... and {data.more} more with less time (--limit)" if data.more else ""
     return f"{since}\n\n{shown}{more}"
 
 
-def render_one(found: Found, shares: dict[date, float], beside: Beside) -> str:
-    """Return every day of one dimension that has spans, and what changed."""
-    series, first = found.daily, found.window.start.date()
+def render_one(data: TrendData, shares: dict[date, float], beside: Beside) -> str:
+    """Format every day of one dimension that has spans, and its changes."""
+    series, first = data.daily, data.window.start.date()
     there = series.count[0].nonzero()[0]
     worked = {first + timedelta(int(day)): float(series.sum_ms[0, day]) for day in there}
     more = trend_measures.columns(beside, worked)
@@ -141,35 +141,35 @@ def render_one(found: Found, shares: dict[date, float], beside: Beside) -> str:
         share = shares.get(moment)
         rows.append(
             (
-                f"{moment}{' so far' if day >= found.closed else ''}",
+                f"{moment}{' so far' if day >= data.closed else ''}",
                 int(series.count[0, day]),
                 *(milliseconds(getattr(series, name)[0, day]) for name in PERCENTILES),
                 None if share is None else f"{share * 100:.0f} %",
                 *(cells.get(moment) for cells in more.values()),
             )
         )
-    # The day so far would look like a fall of volume.
-    drawn = slice(there[0], found.closed if there[0] < found.closed else None)
+    # The incomplete day would look like a drop in volume.
+    drawn = slice(there[0], data.closed if there[0] < data.closed else None)
     p50, count = series.p50_ms[0, drawn], series.count[0, drawn].astype(float)
-    least, most = (milliseconds(of(series.p50_ms[0, there])) for of in (min, max))
+    least, most = (milliseconds(pick(series.p50_ms[0, there])) for pick in (min, max))
     return "\n".join(
         [
-            ":".join(found.dimensions[0]),
+            ":".join(data.dimensions[0]),
             f"P50    {spark(p50)}  {least} to {most}",
-            f"spans  {spark(count)}  {int(min(count))} to {int(max(count))} a day",
+            f"spans  {spark(count)}  {int(min(count))} to {int(max(count))} per day",
             "",
             text.table(("DAY (UTC)", "SPANS", "P50", "P90", "P95", "P99", "QUEUE", *more), rows),
             *trend_measures.notes(beside),
             "",
-            *_changes(found.turns[0], len(there[there < found.closed])),
+            *_changes(data.turns[0], len(there[there < data.closed])),
         ]
     )
 
 
 def spark(values: "np.ndarray", width: int = WIDTH) -> str:
-    """Return a line of at most ``width`` bars, several days' median each if need be; a gap where there is nothing.
+    """Draw a sparkline of at most ``width`` bars, each the median of one or more days; a gap where there are no values.
 
-    The lowest bar is the least of the values, the highest at least 1.5 times that, so that noise looks flat.
+    The lowest bar is the minimum, the highest at least 1.5 times that, so that noise looks flat.
     """
     import numpy as np
 
@@ -185,7 +185,7 @@ def spark(values: "np.ndarray", width: int = WIDTH) -> str:
 
 
 def percent(ratio: float) -> str:
-    """Write by how much something grew or shrank: ``+52 %``, ``-38 %``; beyond three times as ``3.4x``."""
+    """Format a relative change: ``+52 %``, ``-38 %``; from three times on as ``3.4x``."""
     return f"{(ratio - 1) * 100:+.0f} %" if ratio < 3 else f"{ratio:.1f}".removesuffix(".0") + "x"
 
 
@@ -194,21 +194,21 @@ def _in_words(turns: "Turns", days: int) -> str:
 
     if days < POINTS_LEAST:
         return f"{days} of {POINTS_LEAST} days known"
-    said = [f"{percent(turns.time[-1].ratio)} since {turns.time[-1].onset}" if turns.time else "steady"]
+    words = [f"{percent(turns.time[-1].ratio)} since {turns.time[-1].onset}" if turns.time else "steady"]
     if turns.volume:
-        said.append(f"spans {percent(turns.volume[-1].ratio)} since {turns.volume[-1].onset}")
-    return "; ".join(said)
+        words.append(f"spans {percent(turns.volume[-1].ratio)} since {turns.volume[-1].onset}")
+    return "; ".join(words)
 
 
 def _changes(turns: "Turns", days: int) -> list[str]:
     from leo_telemetry_pipeline.analysis.changes import POINTS_LEAST
 
     if days < POINTS_LEAST:
-        return [f"{days} closed day(s) with spans: from {POINTS_LEAST} on, changes can be told from noise."]
+        return [f"{days} closed day(s) with spans: telling changes from noise needs {POINTS_LEAST}."]
     return [
-        *(f"Time changed: {_change(one, milliseconds)}" for one in turns.time),
+        *(f"Time changed: {_change(turn, milliseconds)}" for turn in turns.time),
         *(() if turns.time else ("Time did not change.",)),
-        *(f"Volume changed: {_change(one, lambda value: f'{value:.0f}')} spans a day" for one in turns.volume),
+        *(f"Volume changed: {_change(turn, lambda value: f'{value:.0f}')} spans per day" for turn in turns.volume),
         *(() if turns.volume else ("Volume did not change.",)),
     ]
 
@@ -220,37 +220,37 @@ def _change(turn: "ChangePoint", write: Any) -> str:
     return f"{percent(turn.ratio)} since {turn.onset}{about} ({sure} % sure): from {sizes}"
 
 
-def one_as_json(found: Found, shares: dict[date, float], beside: Beside) -> dict[str, Any]:
-    """Return one dimension as data: every day of the window."""
-    first = found.window.start.date()
+def one_as_json(data: TrendData, shares: dict[date, float], beside: Beside) -> dict[str, Any]:
+    """Return one dimension as JSON data: every day of the window."""
+    first = data.window.start.date()
     days = []
-    for place in range(len(found.window.days)):
+    for place in range(len(data.window.days)):
         day = first + timedelta(place)
-        series = {name: _number(getattr(found.daily, name)[0, place]) for name in PERCENTILES}
-        sum_ms = float(found.daily.sum_ms[0, place])
-        numbers = {"spans": int(found.daily.count[0, place]), "sum_ms": sum_ms}
+        series = {name: _number(getattr(data.daily, name)[0, place]) for name in PERCENTILES}
+        sum_ms = float(data.daily.sum_ms[0, place])
+        numbers = {"spans": int(data.daily.count[0, place]), "sum_ms": sum_ms}
         more = {"queue_share": shares.get(day), **trend_measures.as_json(beside, day, sum_ms)}
-        days.append({"day": day, "closed": place < found.closed, **numbers, **series, **more})
-    return {**_named(found, 0), "days": days}
+        days.append({"day": day, "closed": place < data.closed, **numbers, **series, **more})
+    return {**_named(data, 0), "days": days}
 
 
-def most_as_json(found: Found) -> dict[str, Any]:
-    """Return many dimensions as data: the P50 of every day, None where there is none."""
+def most_as_json(data: TrendData) -> dict[str, Any]:
+    """Return dimensions as JSON data with the P50 of every day, None where a day has no spans."""
     dimensions = [
         {
-            **_named(found, place),
-            "spans": int(found.daily.count[place].sum()),
-            "sum_ms": float(found.daily.sum_ms[place].sum()),
-            "p50_ms": [_number(value) for value in found.daily.p50_ms[place]],
+            **_named(data, place),
+            "spans": int(data.daily.count[place].sum()),
+            "sum_ms": float(data.daily.sum_ms[place].sum()),
+            "p50_ms": [_number(value) for value in data.daily.p50_ms[place]],
         }
-        for place in range(len(found.dimensions))
+        for place in range(len(data.dimensions))
     ]
-    return {"first_day": found.window.start.date(), "dimensions": dimensions, "more": found.more}
+    return {"first_day": data.window.start.date(), "dimensions": dimensions, "more": data.more}
 
 
-def _named(found: Found, place: int) -> dict[str, Any]:
-    dimension_type, key = found.dimensions[place]
-    return {"dimension_type": dimension_type, "dimension_key": key, "changes": _changes_as_json(found.turns[place])}
+def _named(data: TrendData, place: int) -> dict[str, Any]:
+    dimension_type, key = data.dimensions[place]
+    return {"dimension_type": dimension_type, "dimension_key": key, "changes": _changes_as_json(data.turns[place])}
 
 
 def _changes_as_json(turns: "Turns") -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""``leo-telemetry thresholds tune``: which of the thresholds that people wrote do not fit, and what would.
+"""``leo-telemetry thresholds tune``: suggest better values for configured thresholds.
 
-Belongs here: what the command takes and prints. Does not: what fits (analysis.tuning), what is written
+Belongs here: the command's options and output. Does not: the suggestions (analysis.tuning), writing them
 (actions.threshold_tuning).
 """
 
@@ -19,33 +19,31 @@ from leo_telemetry_pipeline.errors import UserError
 if TYPE_CHECKING:
     from leo_telemetry_pipeline.dimension import Suggestion
 
-NOTHING = (
-    "Nothing to tune: nobody wrote a baseline or a multiplier{of}, so what is normal is learned, and needs no tuning."
-)
-HEADER = ("DIMENSION", "TODAY", "SUGGESTED", "ALARMS A YEAR", "EVIDENCE")
+NOTHING = "Nothing to tune: no baseline or multiplier {scope}; learned baselines need no tuning."
+HEADER = ("DIMENSION", "TODAY", "SUGGESTED", "ALARMS PER YEAR", "EVIDENCE")
 ALWAYS = 0.5
 
 
 @click.command()
 @click.argument("dimension_type", metavar="[TYPE]", required=False)
 @click.argument("key", metavar="[KEY]", required=False)
-@click.option("--apply", "is_applied", is_flag=True, help="Write what is suggested; without it nothing is written.")
+@click.option("--apply", "is_applied", is_flag=True, help="Write the suggestions; without it nothing is written.")
 @click.option(
     "--target-alarms",
     type=click.FloatRange(0.1, 52),
     default=1.0,
     metavar="N",
-    help="So many alarms a year and dimension while nothing changes (default 1).",
+    help="False alarms accepted per year and dimension (default 1).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print all numbers as JSON.")
 def tune(dimension_type: str | None, key: str | None, is_applied: bool, target_alarms: float, as_json: bool) -> None:
-    """Suggest baseline and multiplier for thresholds that somebody wrote, from how those dimensions really vary.
+    """Suggest baselines and multipliers for configured thresholds, from how their dimensions actually vary.
 
-    Of up to 180 days the last stable level is the baseline; the multiplier is the lowest that chance comes over no
-    more than once a year (--target-alarms). Suggestions are written to the row of the key, and only with --apply.
+    The baseline is the last stable level within 180 days; the multiplier is the lowest that chance exceeds at most
+    once per year (--target-alarms). Suggestions are written to the key's own row, and only with --apply.
     """
     if key == "":
-        raise UserError("The key is empty: name a dimension, or leave the key out for its whole type")
+        raise UserError("The key is empty: name a dimension, or omit the key to mean its whole type")
     with connected() as connection:
         from leo_telemetry_pipeline.actions import threshold_tuning
 
@@ -55,33 +53,36 @@ def tune(dimension_type: str | None, key: str | None, is_applied: bool, target_a
         text.as_json([asdict(replace(one, is_applied=one in applied)) for one in found])
     elif not found:
         name = ":".join(filter(None, (dimension_type, key)))
-        click.echo(NOTHING.format(of=f" that applies to {name}" if name else ""))
+        click.echo(NOTHING.format(scope=f"applies to {name}" if name else "is configured"))
     else:
         click.echo(render(found))
-        click.echo(_said(found, applied, is_applied))
+        click.echo(_outcome(found, applied, is_applied))
 
 
-def render(found: "Sequence[Suggestion]") -> str:
-    """Return a table of today's thresholds beside those that fit."""
-    return text.table(HEADER, [(f"{one.dimension_type}:{one.dimension_key}", *_cells(one)) for one in found])
+def render(suggestions: "Sequence[Suggestion]") -> str:
+    """Format a table of today's thresholds beside the suggested ones."""
+    return text.table(
+        HEADER,
+        [(f"{row.dimension_type}:{row.dimension_key}", *_cells(row)) for row in suggestions],
+    )
 
 
-def _cells(one: "Suggestion") -> tuple[str | None, ...]:
-    today = _limit(one.current_baseline_p50_ms, one.current_multiplier)
-    if one.source != "key":
-        today += f" ({one.source})"
-    if one.multiplier is None:
-        return today, None, None, one.reason
-    fits = _limit(one.baseline_p50_ms, one.multiplier)
-    return today, fits, f"{_now(one)} -> {_often(one.alarms_a_year_then)}", evidence(one)
+def _cells(suggestion: "Suggestion") -> tuple[str | None, ...]:
+    today = _limit(suggestion.current_baseline_p50_ms, suggestion.current_multiplier)
+    if suggestion.source != "key":
+        today += f" ({suggestion.source})"
+    if suggestion.multiplier is None:
+        return today, None, None, suggestion.reason
+    fits = _limit(suggestion.baseline_p50_ms, suggestion.multiplier)
+    return today, fits, f"{_now(suggestion)} -> {_often(suggestion.alarms_a_year_then)}", evidence(suggestion)
 
 
-def evidence(one: "Suggestion") -> str:
-    """Say in words what a suggestion rests on."""
-    known = one.evidence
-    level = f"{milliseconds(known['level_p50_ms'])} +- {known['noise_a_day']:.0%} a day"
+def evidence(suggestion: "Suggestion") -> str:
+    """Describe the evidence for a suggestion."""
+    known = suggestion.evidence
+    level = f"{milliseconds(known['level_p50_ms'])} +- {known['noise_a_day']:.0%} per day"
     words = [f"{known['days']} days, {known['spans']} spans since {known['first_day']} around {level}"]
-    if one.is_slower:
+    if suggestion.is_slower:
         words.append(f"that level began with a step of {known['change'] - 1:+.0%}")
     if known["days_since"]:
         words.append(f"it ended on {known['last_day']}")
@@ -91,10 +92,10 @@ def evidence(one: "Suggestion") -> str:
     return "; ".join(words)
 
 
-def _now(one: "Suggestion") -> str:
-    if (one.share_over_now or 0.0) >= ALWAYS:
+def _now(suggestion: "Suggestion") -> str:
+    if (suggestion.share_over_now or 0.0) >= ALWAYS:
         return "always on"
-    return _often(one.alarms_a_year_now)
+    return _often(suggestion.alarms_a_year_now)
 
 
 def _often(alarms_a_year: float | None) -> str:
@@ -107,16 +108,16 @@ def _limit(baseline_p50_ms: float | None, multiplier: float) -> str:
     return f"{'learned' if baseline_p50_ms is None else milliseconds(baseline_p50_ms)} x {multiplier:.2f}"
 
 
-def _said(found: "Sequence[Suggestion]", applied: "Sequence[Suggestion]", is_applied: bool) -> str:
-    if not any(one.multiplier for one in found):
-        return "Nothing is suggested yet."
+def _outcome(suggestions: "Sequence[Suggestion]", applied: "Sequence[Suggestion]", is_applied: bool) -> str:
+    if not any(row.multiplier for row in suggestions):
+        return "There is no suggestion yet."
     if not is_applied:
-        return "Nothing was written: --apply writes what is suggested."
+        return "Nothing was written: --apply writes the suggestions."
     if not applied:
-        return "Nothing was written: all of it fits already."
+        return "Nothing was written: all thresholds fit already."
     lines = []
-    for one in applied:
-        baseline = "" if one.baseline_p50_ms is None else f"baseline_p50_ms {one.baseline_p50_ms:g}, "
-        new = "" if one.source == "key" else f" (a row of its own; that of the {one.source} stays as it is)"
-        lines.append(f"{one.dimension_type}:{one.dimension_key}: {baseline}multiplier {one.multiplier:g}.{new}")
+    for row in applied:
+        baseline = "" if row.baseline_p50_ms is None else f"baseline_p50_ms {row.baseline_p50_ms:g}, "
+        new = "" if row.source == "key" else f" (a new row; that of the {row.source} stays as it is)"
+        lines.append(f"{row.dimension_type}:{row.dimension_key}: {baseline}multiplier {row.multiplier:g}.{new}")
     return "\n".join(lines)

@@ -1,6 +1,6 @@
-"""One line of ``leo-telemetry doctor``: what was found of a part, and what to do about it.
+"""Verdict: one line of ``leo-telemetry doctor`` on one part of the system, with a remedy where it fails.
 
-Belongs here: the record, and how it is printed. Does not: judging anything (doctor, installed_hooks).
+Belongs here: the record, and its text. Does not: judging anything (doctor, installed_hooks).
 """
 
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ import click
 
 @dataclass(frozen=True)
 class Verdict:
-    """One line of the screen; without a remedy all is well."""
+    """State of one part; without a remedy it is fine."""
 
     name: str
-    said: str
+    state: str
     remedy: str = ""
 
 
 def line(verdict: Verdict) -> str:
-    """Return a verdict as it is printed, its remedy on a line of its own."""
+    """Format a verdict, with its remedy on a line of its own."""
     mark = click.style("!!", fg="red") if verdict.remedy else click.style("ok", fg="green")
     remedy = f"\n                  do: {verdict.remedy}" if verdict.remedy else ""
-    return f"  {mark}  {verdict.name:<11} {verdict.said}{remedy}"
+    return f"  {mark}  {verdict.name:<11} {verdict.state}{remedy}"

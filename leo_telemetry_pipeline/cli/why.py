@@ -1,6 +1,6 @@
 """``leo-telemetry why``: every value behind the last judgement of a dimension, flagged or not.
 
-Belongs here: how a judgement is shown, as a pure function of what is kept of it. Does not: judging (analysis).
+Belongs here: the text of a judgement, as a pure function of what is stored. Does not: judging (analysis).
 """
 
 import shlex
@@ -19,12 +19,12 @@ from leo_telemetry_pipeline.store.forecasts import Expected
 from leo_telemetry_pipeline.store.runs import Run
 
 _OUTCOMES = {
-    "ok": "no bottleneck",
+    "ok": "not a bottleneck",
     "bottleneck": "a bottleneck",
     "too_few": "not judged: too few spans in the window",
     "no_baseline": "not judged: not enough data to know what is normal",
     "switched_off": "not judged: switched off in telemetry_thresholds",
-    "pooled": "not judged: the names beyond the most that a type may have",
+    "pooled": "not judged: pools the names over the limit of its type",
 }
 
 _COLUMNS = (
@@ -43,18 +43,18 @@ _COLUMNS = (
     "p_value",
 )
 
-# How a learned baseline came to be where it is.
+# How a learned baseline reached its level.
 _MOVED = {
-    "settling": ", and still settling",
-    "improved": ", where it fell to as work got faster",
-    "accepted": ", a level that was accepted",
+    "settling": ", still settling",
+    "improved": ", lowered when work got faster",
+    "accepted": ", an accepted level",
 }
 
 
 @click.command()
 @click.argument("dimension", metavar="DIMENSION")
-@click.option("--project", metavar="NAME", help="By the last analysis of this project.")
-@click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
+@click.option("--project", metavar="NAME", help="From the last analysis of this project.")
+@click.option("--json", "as_json", is_flag=True, help="Print all values as JSON.")
 def why(dimension: str, project: str | None, as_json: bool) -> None:
     """Show every value behind the last judgement of a dimension, such as gate:GATE_PRD_REQUIRED."""
     name = parse(dimension)
@@ -75,7 +75,7 @@ def why(dimension: str, project: str | None, as_json: bool) -> None:
                 **{column: getattr(result, column) for column in _COLUMNS},
                 "learned": result.learned and result.learned.as_json(),
                 "bottleneck": found,
-                "forecast": [one._asdict() for one in ahead],
+                "forecast": [expected._asdict() for expected in ahead],
             }
         )
     else:
@@ -83,10 +83,10 @@ def why(dimension: str, project: str | None, as_json: bool) -> None:
 
 
 def bottleneck_of(run: Run, dimension_type: str, key: str) -> dict[str, Any] | None:
-    """Return what the run's findings say of a dimension, if it is a bottleneck."""
-    for one in (run.output_ref or {}).get("bottlenecks") or ():
-        if (one["dimension_type"], one["dimension_key"]) == (dimension_type, key):
-            return one
+    """Return a dimension's entry in the run's findings, None if it is not a bottleneck."""
+    for entry in (run.output_ref or {}).get("bottlenecks") or ():
+        if (entry["dimension_type"], entry["dimension_key"]) == (dimension_type, key):
+            return entry
     return None
 
 
@@ -97,7 +97,7 @@ def render(
     found: dict[str, Any] | None,
     ahead: Sequence[Expected] = (),
 ) -> str:
-    """Return the lines of a judgement, without a newline at their end."""
+    """Format a judgement, without a trailing newline."""
     lines = [
         f"{dimension} is {_OUTCOMES[result.outcome or 'no_baseline']}",
         (
@@ -111,15 +111,15 @@ def render(
         lines += [f"  {line}" for line in _guards(result.learned)]
     if found:
         lines += [f"  {sentence}" for sentence in (*explanations(found), *_belongs_to(dimension, found))]
-    lines += [f"  {_ahead(one)}" for one in ahead]
+    lines += [f"  {_ahead(expected)}" for expected in ahead]
     return "\n".join(lines)
 
 
-def _belongs_to(dimension: str, found: dict[str, Any]) -> Iterator[str]:
-    if (cause := found.get("cause") or dimension) != dimension:
+def _belongs_to(dimension: str, bottleneck: dict[str, Any]) -> Iterator[str]:
+    if (cause := bottleneck.get("cause") or dimension) != dimension:
         yield f"Because of {cause}: leo-telemetry why {shlex.quote(cause)}"
-    if item := found.get("improvement_id"):
-        yield f"Item {item}; once dealt with: leo-telemetry items close {item} --as fixed, or as noise, or as expected"
+    if item := bottleneck.get("improvement_id"):
+        yield f"Item {item}; when resolved: leo-telemetry items close {item} --as fixed, or noise, or expected"
 
 
 def _threshold(result: DimensionResult) -> Iterator[str]:
@@ -132,7 +132,7 @@ def _threshold(result: DimensionResult) -> Iterator[str]:
     if learned and learned.regime_start and result.baseline_source == "learned":
         since = f" from {learned.regime_days:.0f} days since {learned.regime_start}{_MOVED.get(learned.moved, '')}"
     yield f"  baseline    {milliseconds(result.baseline_p50_ms)}, {result.baseline_source}{since}"
-    yield f"  normal      up to {allowed(result.multiplier)} of that, which is {milliseconds(most)}"
+    yield f"  normal      up to {allowed(result.multiplier)} of the baseline: {milliseconds(most)}"
     observed = result.observed_p50_ms if result.observed_p50_ms is not None else result.p50_ms
     since = f", since {result.onset_day}" if result.onset_day else ""
     yield f"  observed    {milliseconds(observed)}{since}: {allowed(observed / result.baseline_p50_ms)}"
@@ -148,4 +148,4 @@ def _ahead(expected: Expected) -> str:
 
 def _guards(learned: Judgement) -> list[str]:
     rows = [("yes" if guard.passed else "no", guard.name.replace("_", " "), guard.says) for guard in learned.guards]
-    return text.table(("PASSED", "GUARD", "WHICH SAYS"), rows).splitlines() if rows else []
+    return text.table(("PASSED", "GUARD", "EXPLANATION"), rows).splitlines() if rows else []

@@ -1,1 +1,1 @@
-"""Dagster, thin: what runs when, and what people see of it. The work is in analysis, actions and store."""
+"""Dagster definitions, kept thin: what runs when, and what the UI shows. The work is in analysis, actions and store."""

@@ -1,6 +1,6 @@
-"""What must hold before items are made, and what people should be warned of.
+"""Asset checks: blocking ones before items are opened, and warnings.
 
-Belongs here: the checks, most of them pure functions of what was measured, and the two steps that run them.
+Belongs here: the checks, most of them pure functions of results, and the two steps that run them.
 Does not: repairing anything. A blocking check that fails ends the run as FAILED (CHECK_FAILED).
 """
 
@@ -30,7 +30,7 @@ MOST_QUARANTINED = 0.01
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a check found."""
+    """Result of a check."""
 
     passed: bool
     description: str
@@ -38,20 +38,20 @@ class Outcome:
 
 
 def unmeasured_types(counts: Iterable[SpanCount], judged: Sequence[DimensionResult], failed: list[str]) -> list[str]:
-    """Return the span types that have timed spans in the window and no P50."""
+    """Return the span types that have timed spans in the window but no P50."""
     timed = {one.span_type for one in counts if one.timed_spans} - set(NOT_BY_DEFAULT)
     return sorted(timed - {one.dimension_type for one in judged} - set(failed))
 
 
 def not_above_threshold(judged: Iterable[DimensionResult]) -> list[str]:
-    """Return the bottlenecks whose P50 is not over baseline times multiplier."""
+    """Return the bottlenecks whose P50 does not exceed baseline times multiplier."""
     return [one.name for one in judged if one.outcome == "bottleneck" and not is_over_threshold(one)]
 
 
 def uncounted(counts: Iterable[SpanCount], judged: Iterable[DimensionResult], failed: list[str]) -> dict[str, int]:
-    """Return span types of which fewer spans were judged, too few or switched off than were scanned.
+    """Return how many scanned spans have no outcome, by span type.
 
-    More are no error: spans that arrive while the analysis runs are measured though the scan missed them.
+    A surplus is not an error: spans that arrive during the analysis are measured although the scan missed them.
     """
     accounted, scanned, nameless = Counter[str](), Counter[str](), 0
     for one in judged:
@@ -62,7 +62,7 @@ def uncounted(counts: Iterable[SpanCount], judged: Iterable[DimensionResult], fa
     for count in counts:
         if count.span_type not in (*NOT_BY_DEFAULT, *failed):
             scanned[count.span_type] += count.timed_spans
-    # What is left of the scanned ones; Counter keeps what is above zero.
+    # Counter subtraction drops counts that are not positive.
     missing = dict(scanned - accounted)
     return missing | ({"dimensions without an outcome": nameless} if nameless else {})
 
@@ -95,21 +95,21 @@ def _counts_add_up(analysis: Analysis) -> Outcome:
 
 
 def _clocks_agree(analysis: Analysis) -> Outcome:
-    """Children lie within their parents, give or take a second."""
+    """Children lie within their parents, to within a second."""
     window = analysis.window
     if history.method(analysis, TRACES.get(analysis)) == "histogram":
-        # Clocks that disagree show in a day of very many spans as well as in a week of them.
+        # With very many spans, one day shows clock skew as well as a week does.
         window = replace(window, start=max(window.start, midnight(window.days[-1] - DAY)))
     outside, children = span_totals.count_skewed(analysis.database, window)
-    said = f"{outside} of {children} child spans lie outside their parent by over a second"
+    said = f"{outside} of {children} child spans lie more than a second outside their parent"
     return Outcome(outside <= MOST_SKEWED * children, said, {"outside": outside, "children": children})
 
 
 def _little_is_quarantined(analysis: Analysis) -> Outcome:
-    """At most 1 % of what came in was put into quarantine."""
+    """At most 1 % of the incoming lines were quarantined."""
     put_aside = spans.count_quarantined(analysis.database, analysis.window.start)
     stored = sum(one.spans for one in TRACES.get(analysis))
-    said = f"{put_aside} lines are in quarantine, beside {stored} spans stored: see telemetry_quarantine"
+    said = f"{put_aside} lines were quarantined and {stored} spans stored: see telemetry_quarantine"
     return Outcome(put_aside <= MOST_QUARANTINED * (stored + put_aside), said, {"quarantined": put_aside})
 
 
@@ -124,7 +124,7 @@ def _failed(analysis: Analysis) -> list[str]:
 
 
 def _listed(names: Iterable[str]) -> str:
-    # The UI reads descriptions as Markdown.
+    # The UI renders descriptions as Markdown.
     return ", ".join(map(markdown, names))
 
 
@@ -133,7 +133,7 @@ def _counted(spans: Mapping[str, int]) -> str:
 
 
 def _step(asset: str, *checks: Callable[[Analysis], Outcome], blocking: bool) -> dg.AssetChecksDefinition:
-    """Make one step of the checks of an asset: a step for each would take longer than all of them."""
+    """Combine the checks of an asset in one step, because the overhead of a step exceeds the time of all checks."""
     by_name = {check.__name__.removeprefix("_"): check for check in checks}
     specs = [
         dg.AssetCheckSpec(name, asset=asset_key(asset), description=check.__doc__, blocking=blocking)
@@ -146,14 +146,14 @@ def _step(asset: str, *checks: Callable[[Analysis], Outcome], blocking: bool) ->
         context: dg.AssetCheckExecutionContext, analysis: dg.ResourceParam[Analysis]
     ) -> Iterator[dg.AssetCheckResult]:
         for key in context.selected_asset_check_keys:
-            found = by_name[key.name](analysis)
+            outcome = by_name[key.name](analysis)
             yield dg.AssetCheckResult(
                 asset_key=key.asset_key,
                 check_name=key.name,
-                passed=found.passed,
+                passed=outcome.passed,
                 severity=severity,
-                description=found.description,
-                metadata=found.metadata,
+                description=outcome.description,
+                metadata=outcome.metadata,
             )
 
     return step

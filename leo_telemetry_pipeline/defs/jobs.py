@@ -1,4 +1,4 @@
-"""The job that executes an analysis run, the one for what follows from it, and the one that does the upkeep.
+"""Jobs: the analysis, the insights that follow it, and daily maintenance.
 
 Does not belong here: what starts them (sensors, schedules).
 """
@@ -6,27 +6,27 @@ Does not belong here: what starts them (sensors, schedules).
 import dagster as dg
 
 from leo_telemetry_pipeline.defs.assets.insights import INSIGHTS
-from leo_telemetry_pipeline.defs.assets.maintenance import UPKEEP
+from leo_telemetry_pipeline.defs.assets.maintenance import MAINTENANCE
 from leo_telemetry_pipeline.defs.names import ANALYSIS_JOB, INSIGHTS_JOB, MAINTENANCE_JOB, PREFIX
 
-# These definitions may be merged with others, whose assets are none of our business.
+# These definitions may be merged with others, whose assets must not be selected.
 _ours = dg.AssetSelection.key_prefixes(PREFIX)
-_insights, _upkeep = _ours & dg.AssetSelection.groups(INSIGHTS), _ours & dg.AssetSelection.groups(UPKEEP)
+_insights, _maintenance = _ours & dg.AssetSelection.groups(INSIGHTS), _ours & dg.AssetSelection.groups(MAINTENANCE)
 
 analysis_job = dg.define_asset_job(
     ANALYSIS_JOB,
-    selection=_ours - _insights - _upkeep,
+    selection=_ours - _insights - _maintenance,
     description="One analysis: spans to P50s to bottlenecks to improvement items.",
 )
 
 insights_job = dg.define_asset_job(
     INSIGHTS_JOB,
     selection=_insights,
-    description="After an analysis: trends, comparisons, backtest and forecast. Takes no analysis run.",
+    description="After an analysis: trends, comparisons, backtest and forecast. Not an analysis run itself.",
 )
 
 maintenance_job = dg.define_asset_job(
     MAINTENANCE_JOB,
-    selection=_upkeep,
-    description="Partitions ahead, old spans archived and dropped. Takes no analysis run.",
+    selection=_maintenance,
+    description="Creates partitions ahead, archives and drops old spans. Not an analysis run itself.",
 )

@@ -1,6 +1,6 @@
-"""What a Dagster run's own records say about an analysis run, and the beat that keeps its row.
+"""Lifecycle of an analysis run: its outcome according to Dagster's records, and the heartbeat of its row.
 
-Belongs here: reading Dagster's runs and events; the heartbeat. Does not: any statement on our tables.
+Belongs here: reading Dagster's runs and events, the heartbeat. Does not: SQL statements on our tables.
 """
 
 import contextlib
@@ -31,28 +31,28 @@ LOST = "WORKER_LOST"
 
 @dataclass(frozen=True)
 class Ending:
-    """Why a run ended without success."""
+    """Reason why a run did not succeed."""
 
     reason_code: str
     error_detail: str
 
 
 def selects(instance: dg.DagsterInstance, run: dg.DagsterRun, asset: str) -> bool:
-    """Tell whether a Dagster run is to materialize an asset of ours."""
+    """Return whether a Dagster run will materialize an asset of ours."""
     steps = run.step_keys_to_execute
     if steps is None and run.execution_plan_snapshot_id:
-        # The whole of a job, also of one that is not the analysis.
+        # A whole job, which need not be the analysis.
         steps = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id).step_keys_to_execute
     if steps is not None and step_key(asset) not in steps:
         return False
     if run.asset_selection:
         return asset_key(asset) in run.asset_selection
-    # Nothing selected is the whole job, unless the selection is of checks alone.
+    # No asset selection means the whole job, unless only checks are selected.
     return not run.asset_check_selection
 
 
 def how_it_ended(instance: dg.DagsterInstance, dagster_run_id: str) -> Ending | None:
-    """Return what broke a Dagster run, from its first failed step, or None when nothing did."""
+    """Return why a Dagster run did not succeed, from its first failed step, None if nothing failed."""
     for record in instance.all_logs(dagster_run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
         event = record.dagster_event
         if event is None:
@@ -66,8 +66,8 @@ def how_it_ended(instance: dg.DagsterInstance, dagster_run_id: str) -> Ending | 
             return Ending(LOST if _is_stopped(instance, dagster_run_id) else "CANCELLED_BY_USER", "interrupted")
         if "AssetCheckFailed" in f"{error.cls_name}{inner.cls_name}":
             return Ending("CHECK_FAILED", _failed_checks(instance, dagster_run_id)[:4000])
-        said = f"{shown(event.step_key or '')}: {inner.message.strip()}"[:4000]
-        return Ending(LOST if inner.cls_name in SERVER_GONE else "ERROR", said)
+        detail = f"{shown(event.step_key or '')}: {inner.message.strip()}"[:4000]
+        return Ending(LOST if inner.cls_name in SERVER_GONE else "ERROR", detail)
     run = instance.get_run_by_id(dagster_run_id)
     if run is not None and run.status in CANCELLED:
         return Ending("CANCELLED_BY_USER", "")
@@ -75,9 +75,9 @@ def how_it_ended(instance: dg.DagsterInstance, dagster_run_id: str) -> Ending | 
 
 
 def _is_stopped(instance: dg.DagsterInstance, dagster_run_id: str) -> bool:
-    """Tell whether an interrupt came from a daemon that is being stopped, not from a person who ends this run.
+    """Return whether an interrupt came from a stopping daemon rather than from a person who ended this run.
 
-    One in a terminal interrupts a run that was never launched; one in the UI has it recorded first.
+    Ctrl-C in a terminal interrupts a run that was never launched; ending a run in the UI is recorded first.
     """
     run = instance.get_run_by_id(dagster_run_id)
     if run is None or run.status in CANCELLED:
@@ -86,7 +86,7 @@ def _is_stopped(instance: dg.DagsterInstance, dagster_run_id: str) -> bool:
 
 
 def how_it_failed(instance: dg.DagsterInstance, dagster_run_id: str) -> str | None:
-    """Return what a Dagster run as a whole failed of, such as a resource that could not be made."""
+    """Return why a Dagster run failed as a whole, for example because a resource could not be created."""
     for entry in instance.all_logs(dagster_run_id, of_type=dg.DagsterEventType.RUN_FAILURE):
         event = entry.dagster_event
         error = event.job_failure_data.error if event and event.event_specific_data else None
@@ -108,7 +108,7 @@ def _failed_checks(instance: dg.DagsterInstance, dagster_run_id: str) -> str:
 
 
 def process_lives(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool | None:
-    """Tell whether the process of a run that was launched lives; None where its launcher cannot tell."""
+    """Return whether the process of a launched run is alive, None if its launcher cannot tell."""
     launcher = instance.run_launcher
     if launcher.supports_check_run_worker_health:
         status = launcher.check_run_worker_health(run).status
@@ -116,9 +116,9 @@ def process_lives(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool | No
     if not isinstance(launcher, dg.DefaultRunLauncher):
         return None
     if GRPC_INFO_TAG not in run.tags:
-        # Nothing was asked to start it yet, or the process that should have asked is gone.
+        # No code server was asked to start it yet, or the process that should have asked is gone.
         return False
-    # Imported here, since only a run that is late needs it.
+    # Imported lazily, since only a late run needs it.
     from dagster._grpc.client import DagsterGrpcClient
     from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
 
@@ -126,14 +126,14 @@ def process_lives(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool | No
     try:
         answer = client.can_cancel_execution(CanCancelExecutionRequest(run_id=run.run_id), timeout=_ANSWERS_S)
     except DagsterUserCodeUnreachableError as error:
-        # A code server that is gone took its runs along; one that does not answer in time is busy.
+        # The runs of a code server end with it; a server that does not answer in time is busy.
         is_gone = getattr(error.__cause__, "code", lambda: None)() == StatusCode.UNAVAILABLE
         return False if is_gone else None
     return deserialize_value(answer, CanCancelExecutionResult).can_cancel
 
 
 class Heartbeat:
-    """Beat every 5 s on a thread and connection of its own, and interrupt the process when the row is lost."""
+    """Update a run's row every 5 s from a separate thread and connection; interrupt the process if the row is lost."""
 
     _interrupted = False
 
@@ -146,17 +146,17 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._beat, name="leo-telemetry-heartbeat", daemon=True)
 
     def start(self) -> None:
-        """Begin to beat."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop beating, and wait for a beat under way."""
+        """Stop the thread, and wait for an update in progress."""
         self._stopped.set()
         self._thread.join(timeout=10)
 
     @classmethod
     def take_interrupt(cls) -> bool:
-        """Tell once per interrupt that it was a heartbeat's: a worker with several runs goes on with the next."""
+        """Return and clear whether a heartbeat sent the interrupt: a worker then continues with its next run."""
         interrupted, cls._interrupted = cls._interrupted, False
         return interrupted
 
@@ -164,7 +164,7 @@ class Heartbeat:
         connection = Database(self._target)
         try:
             while not self._stopped.wait(BEAT_S):
-                # A database that is away for a moment is no reason to stop: the row says when it was too long.
+                # Tolerate short outages of the database: the row shows whether one was too long.
                 with contextlib.suppress(psycopg2.Error, UserError):
                     status = runs.beat(connection, *self._run)
                     if status == "SUCCEEDED" or self._stopped.is_set():
@@ -172,7 +172,7 @@ class Heartbeat:
                     if status != "RUNNING":
                         self.has_lost_row = Heartbeat._interrupted = True
                         os.kill(os.getpid(), signal.SIGINT)
-                        # The driver hears no signal while it waits for a statement.
+                        # psycopg2 does not handle signals while it waits for a statement.
                         self._work.cancel()
                         return
         finally:

@@ -1,14 +1,14 @@
-"""The names under which a Dagster instance knows us, which others may share, and what in it is ours by them.
+"""Names of our jobs, assets and tags in a Dagster instance, which other projects may share.
 
-Belongs here: jobs, asset keys and tags. Does not: what they stand for. The name of the queue's sensor is in
-store.server.dagster_home, which looks for it in Dagster's tables.
+Belongs here: these names, and recognizing our runs by them. Does not: the definitions. The name of the queue sensor
+is in store.server.dagster_home, which looks it up in Dagster's tables.
 """
 
 import dagster as dg
 
 from leo_telemetry_pipeline.store.server.dagster_home import OURS
 
-# Two locations that have an asset of one key have it in common, so each key of ours begins with this.
+# Code locations with equal asset keys would share the asset, so all our keys start with this.
 PREFIX = OURS.removesuffix("_")
 ANALYSIS_JOB = OURS + "analysis_job"
 INSIGHTS_JOB = OURS + "insights_job"
@@ -16,9 +16,9 @@ MAINTENANCE_JOB = OURS + "maintenance_job"
 JOBS = frozenset({ANALYSIS_JOB, INSIGHTS_JOB, MAINTENANCE_JOB})
 
 TAG = PREFIX + "/"
-# On the Dagster run that executes a queued analysis run: which.
+# On the Dagster run that executes a queued analysis run: the id of that run.
 RUN_ID_TAG = TAG + "run_id"
-# On every Dagster run of insights: the analysis run that they follow.
+# On every Dagster run of the insights job: the id of the analysis run that it follows.
 FOLLOWS_TAG = TAG + "follows"
 
 FIRST_ASSET = "workflow_traces"
@@ -31,17 +31,17 @@ def asset_key(asset: str) -> dg.AssetKey:
 
 
 def step_key(asset: str) -> str:
-    """Return the step that computes an asset of ours."""
+    """Return the key of the step that computes an asset of ours."""
     return asset_key(asset).to_python_identifier()
 
 
 def shown(step: str) -> str:
-    """Return a step's name as people know it."""
+    """Return the display name of a step."""
     return step.removeprefix(PREFIX + "__")
 
 
 def is_ours(run: dg.DagsterRun, location: str | None) -> bool:
-    """Tell whether a Dagster run is of our jobs or assets in a code location, or was executed without any."""
+    """Return whether a Dagster run is of our jobs or assets, in the given code location or without any."""
     origin = run.remote_job_origin
     of_assets = bool(run.asset_selection) and all(key.path[0] == PREFIX for key in run.asset_selection or ())
     return (run.job_name in JOBS or of_assets) and (origin is None or origin.location_name == location)

@@ -1,6 +1,6 @@
-"""What happens by the clock.
+"""Schedules: queue a stale analysis, and run daily maintenance.
 
-Belongs here: an analysis is only put into the queue, and a sensor starts it; upkeep needs no queue.
+Belongs here: the schedules. An analysis is only queued, and a sensor starts it; maintenance runs directly.
 Does not: the jobs.
 """
 
@@ -19,10 +19,10 @@ from leo_telemetry_pipeline.store.server.dagster_home import OURS, QUEUE_SENSOR
     cron_schedule="0 * * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Queues an analysis when the last one is over seven days old; the queue's sensor starts it.",
+    description="Queues an analysis if the last one is over seven days old; the queue sensor starts it.",
 )
 def staleness_schedule(telemetry_database: TelemetryDatabase) -> dg.SkipReason:
-    """Enqueue an analysis if the last one is stale, and say why not otherwise."""
+    """Queue an analysis if the last one is stale; report the reason in any case."""
     with telemetry_database.session() as (database, settings):
         if not settings.enabled:
             return dg.SkipReason("LEO_TELEMETRY_ENABLED is false")
@@ -40,10 +40,10 @@ def staleness_schedule(telemetry_database: TelemetryDatabase) -> dg.SkipReason:
     cron_schedule="20 3 * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Once a day: partitions ahead, and spans older than LEO_TELEMETRY_KEEP archived and dropped.",
+    description="Daily: creates partitions ahead, archives and drops spans older than LEO_TELEMETRY_KEEP.",
 )
 def maintenance_schedule() -> dg.RunRequest | dg.SkipReason:
-    """Request the daily upkeep."""
+    """Request the daily maintenance."""
     if not Settings().enabled:
         return dg.SkipReason("LEO_TELEMETRY_ENABLED is false")
     return dg.RunRequest()

@@ -1,4 +1,4 @@
-"""What starts queued runs and what follows from them, and what clears up after runs that broke.
+"""Sensors: start queued analyses and the insights after them, and end lost runs.
 
 Belongs here: the sensors, and the pure decision of each. Does not: the state machine (SQL functions).
 """
@@ -19,26 +19,26 @@ from leo_telemetry_pipeline.store import runs
 from leo_telemetry_pipeline.store.runs import Run
 from leo_telemetry_pipeline.store.server.dagster_home import OURS, QUEUE_SENSOR
 
-# Dagster says that it starts a run a moment before there is a process; after so long there should be one.
+# Dagster records a start shortly before the process exists; after this time it should exist.
 SILENT_LAUNCH = timedelta(seconds=40)
-# A process that lives is busy importing, which takes minutes on a busy machine, but not for ever.
+# A live process is importing, which takes minutes on a busy machine, but not longer than this.
 LONGEST_LAUNCH = timedelta(minutes=15)
 CLEAR_UP_S = 3600
-# A run is lost when it was silent for so long; the rule itself is in SQL.
+# A run without a heartbeat for this long is lost; the rule itself is in SQL.
 SILENT_S = 30
 AWAY = "away"
 
 
 def to_launch(waiting: Sequence[Run]) -> list[Run]:
-    """Return the runs to request: those QUEUED. Dagster itself never launches a run_key twice."""
+    """Return the QUEUED runs. Dagster itself never launches a run_key twice."""
     return [run for run in waiting if run.status == "QUEUED"]
 
 
 @dataclass(frozen=True)
 class Launch:
-    """A Dagster run that was started for a QUEUED run: when it changed last, and whether its process lives.
+    """Dagster run that was started for a QUEUED run: its status, its last change, and whether its process is alive.
 
-    ``lives`` asks the launcher, which takes a moment; None: it cannot tell.
+    ``lives`` queries the launcher, which is slow; it returns None if the launcher cannot tell.
     """
 
     status: dg.DagsterRunStatus
@@ -47,7 +47,7 @@ class Launch:
 
 
 def launch_failure(run: Run, launched: Sequence[Launch], now: datetime) -> str | None:
-    """Say why a QUEUED run will never be claimed, or None while it may be."""
+    """Return why a QUEUED run will never be claimed, None while it may still be."""
     if run.status != "QUEUED" or not launched:
         return None
     launch = max(launched, key=lambda one: one.changed)
@@ -65,9 +65,9 @@ def launch_failure(run: Run, launched: Sequence[Launch], now: datetime) -> str |
 
 
 def was_away(cursor: str | None, last_look: float | None, now: float) -> bool:
-    """Tell whether a sensor was away for so long that silent runs may have been as well: the machine slept.
+    """Return whether the machine probably slept since the sensor's last tick, which also silences healthy runs.
 
-    Their beats come before its next look, at which that is no reason any more.
+    Their heartbeats resume before the next tick, so only one tick is excused.
     """
     return cursor != AWAY and last_look is not None and now - last_look > SILENT_S
 
@@ -77,7 +77,7 @@ def was_away(cursor: str | None, last_look: float | None, now: float) -> bool:
     job=analysis_job,
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Starts a run of analysis_job for every QUEUED row of telemetry_analysis_runs. Only reads.",
+    description="Starts a run of analysis_job for each QUEUED row of telemetry_analysis_runs. Only reads.",
 )
 def queued_runs_sensor(telemetry_database: TelemetryDatabase) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Request a run for each QUEUED row."""
@@ -94,10 +94,10 @@ def queued_runs_sensor(telemetry_database: TelemetryDatabase) -> Iterator[dg.Run
     job=analysis_job,
     minimum_interval_seconds=10,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Ends analysis runs that were lost, overran or never began, and the Dagster runs behind them.",
+    description="Ends analysis runs that were lost, are overdue or never started, and the Dagster runs behind them.",
 )
 def run_lifecycle_sensor(context: dg.SensorEvaluationContext, telemetry_database: TelemetryDatabase) -> dg.SkipReason:
-    """Reap, end what could not be launched, and end Dagster runs whose row has ended."""
+    """End lost and overdue rows, rows that could not be launched, and Dagster runs whose row has ended."""
     instance, done, location = context.instance, [], _location(context)
     with telemetry_database.session() as (database, settings):
         away = was_away(context.cursor, context.last_tick_completion_time, time.time())
@@ -110,7 +110,7 @@ def run_lifecycle_sensor(context: dg.SensorEvaluationContext, telemetry_database
             launched = [_launch(instance, record) for record in records]
             why = launch_failure(run, launched, datetime.now(UTC))
             if why and runs.fail_unlaunched(database, run.run_id, _with_error(instance, records, why)):
-                done.append(f"{run.run_id} never began")
+                done.append(f"{run.run_id} never started")
                 for record in records:
                     _end(instance, record.dagster_run, why)
         for run in runs.ended_since(database, CLEAR_UP_S):
@@ -119,7 +119,7 @@ def run_lifecycle_sensor(context: dg.SensorEvaluationContext, telemetry_database
                 _end(instance, behind, f"analysis run {run.run_id} ended as {run.status} ({run.reason_code})")
                 done.append(f"Dagster run of {run.run_id} ended")
     done += _end_lost_insights(instance, location, timedelta(seconds=settings.deadline))
-    return dg.SkipReason("; ".join(done) or "Nothing to clear up")
+    return dg.SkipReason("; ".join(done) or "Nothing to clean up")
 
 
 @dg.sensor(
@@ -127,32 +127,32 @@ def run_lifecycle_sensor(context: dg.SensorEvaluationContext, telemetry_database
     job=insights_job,
     minimum_interval_seconds=15,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Starts insights_job once for the last analysis of everything that succeeded. Only reads.",
+    description="Starts insights_job once for the last successful analysis of all projects. Only reads.",
 )
 def insights_sensor(
     context: dg.SensorEvaluationContext, telemetry_database: TelemetryDatabase
 ) -> dg.RunRequest | dg.SkipReason:
-    """Request what follows from the last analysis, whoever executed it, unless somebody did before."""
+    """Request insights for the last analysis, unless a run for it was already started, by this sensor or elsewhere."""
     with telemetry_database.session() as (database, settings):
         run = runs.last_succeeded(database) if settings.enabled else None
         waiting = runs.waiting(database)
     if run is None:
         return dg.SkipReason("No analysis has succeeded yet")
     if waiting:
-        return dg.SkipReason("An analysis comes first")
-    if insights.begun(context.instance, run):
-        return dg.SkipReason(f"Insights have been begun for {run.run_id}")
+        return dg.SkipReason("Waiting for a queued or running analysis")
+    if insights.started(context.instance, run):
+        return dg.SkipReason(f"Insights were already started for {run.run_id}")
     return dg.RunRequest(run_key=run.run_id, tags={FOLLOWS_TAG: run.run_id})
 
 
 def _location(context: dg.SensorEvaluationContext) -> str | None:
-    """Return the name that our code location has here, as chosen by the owner of the instance."""
+    """Return the name that the owner of the instance gave our code location."""
     origin = context.code_location_origin
     return origin.location_name if origin else None
 
 
 def _end_lost_insights(instance: dg.DagsterInstance, location: str | None, deadline: timedelta) -> list[str]:
-    """End runs of insights_job that are overdue, as those are whose process was killed: they take others' places."""
+    """End overdue runs of insights_job, such as those whose process was killed: they occupy run slots."""
     late = dg.RunsFilter(
         job_name=insights_job.name,
         statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED],
@@ -160,7 +160,7 @@ def _end_lost_insights(instance: dg.DagsterInstance, location: str | None, deadl
     )
     overdue = [run for run in instance.get_runs(late) if is_ours(run, location)]
     for run in overdue:
-        _end(instance, run, f"still running {deadline} after it began")
+        _end(instance, run, f"still running {deadline} after its start")
     return [f"insights {run.run_id} ended" for run in overdue]
 
 
@@ -182,12 +182,12 @@ def _with_error(instance: dg.DagsterInstance, records: Sequence[dg.RunRecord], w
 
 
 def _end(instance: dg.DagsterInstance, run: dg.DagsterRun, why: str) -> None:
-    """End a Dagster run: ask its process, and where there is none that answers, record the end."""
+    """End a Dagster run: terminate its process, or mark it as failed if none responds."""
     if run.is_finished:
         return
     try:
-        asked = instance.run_launcher.terminate(run.run_id)
-    except Exception:  # noqa: BLE001  # whatever the launcher raises for a process that is gone
-        asked = False
-    if not asked:
+        is_terminating = instance.run_launcher.terminate(run.run_id)
+    except Exception:  # noqa: BLE001  # launchers raise various errors for a process that is gone
+        is_terminating = False
+    if not is_terminating:
         instance.report_run_failed(run, message=why)

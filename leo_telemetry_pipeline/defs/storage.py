@@ -1,6 +1,6 @@
-"""Dagster's own storage in PostgreSQL: its tables whole or not used, few connections, one line where no address is.
+"""Dagster's storage in PostgreSQL: tables created atomically, a shared connection, one line if no address is set.
 
-Belongs here: what ``dagster.yaml`` loads. Does not: the database's address (store.server.dagster_home).
+Belongs here: the class that ``dagster.yaml`` loads. Does not: the database's address (store.server.dagster_home).
 """
 
 import os
@@ -24,27 +24,27 @@ from leo_telemetry_pipeline.store.server import own_connection
 from leo_telemetry_pipeline.store.server.dagster_home import TABLES_MADE, URL, tables_version
 
 _METADATA = (RunStorageSqlMetadata, SqlEventLogStorageMetadata, ScheduleStorageSqlMetadata)
-# For the session that completes the tables: any number that nobody else locks.
+# Advisory lock of the session that completes the tables: an arbitrary number.
 _LOCK = 7_365_120_611
 
 
 class _RunStorage(PostgresRunStorage):
-    """Ends with its instance, and so does the connection that all storages have in common."""
+    """Run storage that, when disposed with its instance, closes the connections that all storages share."""
 
     def dispose(self) -> None:
-        """Close what is kept open."""
+        """Close all pooled connections."""
         self._engine.dispose()
 
 
 class _EventLogStorage(PostgresEventLogStorage):
-    """Looks for a table or column once: Dagster asks for them with most events, on a connection of its own."""
+    """Event log storage that caches which tables and columns exist, which Dagster checks with most events."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url, should_autocreate_tables=False)
         self._there: set[str] = set()
 
     def has_table(self, table_name: str) -> bool:
-        """Tell whether a table is there."""
+        """Return whether a table exists."""
         look = super().has_table
         return self._is_there(table_name, lambda: look(table_name))
 
@@ -59,14 +59,14 @@ class _EventLogStorage(PostgresEventLogStorage):
 
 
 class Storage(DagsterPostgresStorage):
-    """PostgreSQL at the address that the environment names."""
+    """Dagster storage in PostgreSQL, at the address that the environment names."""
 
     def __init__(self, url: str, inst_data: ConfigurableClassData | None = None) -> None:
-        # Dagster's own way makes tables one by one, and never looks again whether the others are there.
+        # Dagster creates tables one by one, and after an interruption never creates the missing ones.
         super().__init__(url, should_autocreate_tables=False, inst_data=inst_data)
         self._run_storage = _RunStorage(url, should_autocreate_tables=False)
         self._event_log_storage = _EventLogStorage(url)
-        # Dagster opens a connection for each event that it stores, and a run has hundreds of them.
+        # Dagster opens a connection per event, and a run has hundreds of events.
         engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", pool_size=1, max_overflow=-1, pool_pre_ping=True)
         for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):
             storage._engine = engine
@@ -74,12 +74,12 @@ class Storage(DagsterPostgresStorage):
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:
-        """Take nothing from the file: a password does not belong there."""
+        """Accept no configuration from the file, where a password does not belong."""
         return {}
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> "Storage":  # noqa: ARG003
-        """Make the storage. Ends the process with one line where Dagster would print a page."""
+        """Create the storage. Exits with one line where Dagster would print a traceback."""
         url = os.environ.get(URL)
         if not url:
             raise SystemExit('Run eval "$(leo-telemetry env)" first: it names the database and Dagster\'s home.')
@@ -90,19 +90,19 @@ class Storage(DagsterPostgresStorage):
         return cls(address, inst_data=inst_data)
 
     def _complete(self, url: str) -> None:
-        """Make what is missing of the tables, also after a start that was killed while it made them."""
+        """Create missing tables, also after a start that was killed while it created them."""
         if self._is_complete():
             return
         engine = sa.create_engine(url, poolclass=sa.NullPool)
         with create_pg_connection(engine) as alone:
-            # Held by the session, and so given back if this process is killed.
+            # A session lock, which is released if this process is killed.
             alone.execute(sa.text("SELECT pg_advisory_lock(:number)"), {"number": _LOCK})
             alone.commit()
             if self._is_complete():
                 return
             with alone.begin():
                 _make_tables(alone)
-            # What fills columns that older versions lacked. Each marks itself as done, and repeats nothing.
+            # Data migrations for columns that older versions lacked. Each records that it is done.
             self._run_storage.migrate()
             self._run_storage.optimize()
             self._event_log_storage.reindex_events()
@@ -119,12 +119,12 @@ class Storage(DagsterPostgresStorage):
 
 
 def make_tables(url: str) -> None:
-    """Make Dagster's tables at an address, where they are not complete. Raises UserError for what is not an address."""
+    """Create Dagster's tables at an address unless they are complete. Raises UserError for an invalid address."""
     Storage(own_connection.for_sqlalchemy(url, URL)).run_storage.dispose()
 
 
 def _make_tables(connection: sa.Connection) -> None:
-    """Make missing tables and indexes within a transaction; those of another version of Dagster are left alone."""
+    """Create missing tables and indexes within a transaction; leave those of another Dagster version alone."""
     config = pg_alembic_config(run_storage.__file__)
     has, newest = check_alembic_revision(config, connection)
     if has not in (None, newest):

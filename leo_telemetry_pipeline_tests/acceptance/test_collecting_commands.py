@@ -77,7 +77,7 @@ def test_a_prompt_of_claude_code_is_shown_while_it_runs_and_not_afterwards(made_
     assert "secret" not in said
     hook(made_home, {"hook_event_name": "SubagentStop", "agent_id": "a1", "agent_type": "Explore"})
     hook(made_home, {"hook_event_name": "Stop"})
-    until(lambda: "Nothing has been running" in run(made_home, "running").out, "the end of the prompt")
+    until(lambda: "No operation has been running" in run(made_home, "running").out, "the end of the prompt")
 
 
 def shows(home: Path, word: str) -> str | None:
@@ -91,7 +91,7 @@ def test_what_was_recorded_without_a_database_comes_into_it(home: Path) -> None:
     assert not (home / "database").exists()
     first = run(home, "drain")
     assert first.out == "6 span(s) stored from 1 segment(s).\n", first
-    assert run(home, "drain").out == "Nothing waits in the spool.\n"
+    assert run(home, "drain").out == "The spool is empty.\n"
     assert run(home, "psql", "-Atc", "SELECT count(*) FROM workflow_trace_log").out == "6\n"
 
 
@@ -104,7 +104,7 @@ def test_an_analysis_sees_what_waits_in_the_spool(spooled: Path) -> None:
 def test_an_operation_that_hangs_can_be_seen_and_its_end_too(made_home: Path) -> None:
     """Lost: nobody would know what a workflow is stuck in."""
     with _database(made_home):
-        assert "Nothing has been running" in run(made_home, "running").out
+        assert "No operation has been running" in run(made_home, "running").out
         with hanging(made_home) as process:
             shown = until(lambda: shows(made_home, "DESIGN"), "the open operation")
             assert "subagent:DESIGN" in shown
@@ -112,7 +112,7 @@ def test_an_operation_that_hangs_can_be_seen_and_its_end_too(made_home: Path) ->
             assert f"{process.pid} on " in shown
             process.send_signal(signal.SIGINT)
             process.wait(30)
-        until(lambda: "Nothing has been running" in run(made_home, "running").out, "the end of the operation")
+        until(lambda: "No operation has been running" in run(made_home, "running").out, "the end of the operation")
 
 
 @contextmanager
@@ -124,13 +124,13 @@ def _database(home: Path) -> Iterator[None]:
 def test_a_purge_asks_first_and_then_leaves_nothing(spooled: Path) -> None:
     """Lost: a slip of the keyboard deletes a year, or what should be gone stays in the spool."""
     asked = run(spooled, "purge", "--project", "shop")
-    has_line(asked, "6 span(s) of project 'shop' would be deleted for good: add --yes")
+    has_line(asked, "6 span(s) of project 'shop' would be permanently deleted: add --yes")
     assert asked.code == 2
     python(spooled, SPOOLED)
-    assert run(spooled, "purge", "--project", "").out == "Nothing of it is stored.\n"
+    assert run(spooled, "purge", "--project", "").out == "No such spans are stored.\n"
     done = run(spooled, "purge", "--project", "shop", "--yes")
-    assert done.out == "Deleted 12 span(s) and 0 line(s) that had been put aside.\n", done
-    assert run(spooled, "purge", "--project", "shop", "--yes").out == "Nothing of it is stored.\n"
+    assert done.out == "Deleted 12 span(s) and 0 quarantined line(s).\n", done
+    assert run(spooled, "purge", "--project", "shop", "--yes").out == "No such spans are stored.\n"
 
 
 @pytest.mark.parametrize(
@@ -138,8 +138,8 @@ def test_a_purge_asks_first_and_then_leaves_nothing(spooled: Path) -> None:
     [
         ((), "Give one of --before DATE, --project NAME and --trace ID"),
         (("--before", "2026-02-09", "--project", "x"), "Give one of"),
-        (("--before", "yesterday"), "--before 'yesterday' is no day: write it like 2026-02-09"),
-        (("--before", "2999-01-01"), "lies in the future"),
+        (("--before", "yesterday"), "--before 'yesterday' is not a day: write it like 2026-02-09"),
+        (("--before", "2999-01-01"), "is in the future"),
         (("--trace", "xyz"), "--trace is not a UUID: 'xyz'"),
     ],
 )

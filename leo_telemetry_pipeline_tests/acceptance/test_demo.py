@@ -162,7 +162,7 @@ def test_the_demo_finds_what_was_planted_on_ten_later_days_too(home: Path, capsy
                 check(home, today() + timedelta(days=day))
             else:
                 analysed_here(home, today() + timedelta(days=day))
-                assert "of an earlier day is replaced" in capsys.readouterr().out
+                assert "replacing the generated history of an earlier day" in capsys.readouterr().out
 
 
 def test_a_demo_of_an_unreleased_version_is_made_anew_unless_it_has_spans_of_its_users(home: Path) -> None:

@@ -271,7 +271,7 @@ def test_where_a_daemon_lives_the_child_leaves_the_work_to_it(settings: Settings
             " VALUES ('it', 'SKIPPED', now() AT TIME ZONE 'UTC', '{}')"
         )
     done = subprocess.run(CHILD, input=EVENT, capture_output=True, check=True)
-    assert "a daemon lives" in done.stderr.decode()
+    assert "a running daemon" in done.stderr.decode()
     assert [run.status for run in runs.waiting(db)] == ["QUEUED"]
 
 

@@ -157,8 +157,8 @@ def test_a_log_that_leads_elsewhere_is_not_followed(home: Path, tmp_path: Path, 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "no event came"),
-        ("  \n", "no event came"),
+        ("", "no event on stdin"),
+        ("  \n", "no event on stdin"),
         ("{ garbage", "not JSON (9 bytes)"),
         ("[" * 100_000, "not JSON"),
         ("[1]", ""),

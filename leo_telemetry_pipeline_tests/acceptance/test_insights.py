@@ -104,7 +104,7 @@ def test_a_worker_that_runs_once_makes_them_last_and_an_analyze_makes_none(store
     run_id = processes.run(stored, "enqueue").out.split()[2].rstrip(".")
     done = processes.run(stored, "worker", "--once")
     assert (done.code, done.out) == (0, "Executed 1 analysis run(s).\n")
-    assert done.err.startswith("leo-telemetry: insights not made: forecast_backtest: ")
+    assert done.err.startswith("leo-telemetry: insights not computed: forecast_backtest: ")
     assert "the disk of this test is full" in done.err
     assert done.err.count("\n") == 1
     with database.ready(Settings({PREFIX + "HOME": str(stored)})) as target, closing(Database(target)) as db:

@@ -401,7 +401,7 @@ def test_a_killed_code_server_is_back_and_what_it_executed_is_tried_again(loop: 
     every = processes.processes_of(loop.home)
     [server] = [pid for pid, line in every.items() if " dagster api grpc " in line and "lifeline" not in line]
     os.kill(server, signal.SIGKILL)
-    said = "Dagster's code server ended with status -9, and is started again"
+    said = "Dagster's code server ended with status -9: restarting it"
     until(lambda: said in loop.running.said(), "the death of the code server is noticed", by=loop.running)
     loop.off()
     run = loop.ended(run.run_id)

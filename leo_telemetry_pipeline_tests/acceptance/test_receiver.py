@@ -609,7 +609,7 @@ def test_what_is_rejected_and_refused_is_in_the_log_and_in_the_doctors_list(used
         done = processes.run(used, "doctor")
         assert "6 span(s) rejected: otlp" in done.out
         assert "9 request(s) refused" in done.out
-        assert "3 span(s) with times that cannot be true" in done.out
+        assert "3 span(s) with implausible times" in done.out
 
 
 @pytest.mark.parametrize("path", ["/v1/logs", "/v1/metrics"])

@@ -86,7 +86,7 @@ def test_times_that_cannot_be_true_are_counted_for_the_doctor_once(db: Database,
     path = written(tmp_path, [row(), row(), row(), row(start_time_ms=late), odd])
     done = load(path)
     assert done.exit_code == 0
-    assert "1 span(s) with a time that cannot be true: starts after tomorrow" in done.stderr
+    assert "1 span(s) with an implausible time: starts after tomorrow" in done.stderr
     assert f"spans from {midnight(1).date()} to {midnight(-3).date()}" in done.stdout
     assert load(path).exit_code == 0
     found = {(each.source, each.kind, each.detail, each.count) for each in intake.since(db, midnight(1))}
@@ -174,7 +174,7 @@ def test_one_wrong_file_does_not_keep_out_the_others(db: Database, tmp_path: Pat
 def test_a_file_may_come_by_standard_input(db: Database, tmp_path: Path) -> None:
     """Lost: the remedy for every packed file."""
     done = load("-", input_="".join(json.dumps(each) + "\n" for each in [row(), "x"]).encode("utf-16"))
-    assert done.stdout.startswith("standard input: 1 span(s) stored, 1 bad line(s) put aside")
+    assert done.stdout.startswith("standard input: 1 span(s) stored, 1 bad line(s) quarantined")
     assert one(db, "SELECT source FROM telemetry_quarantine") == "standard input"
     done = load("-", input_=(CASES / "ch_binary.parquet").read_bytes())
     assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
@@ -185,7 +185,7 @@ def test_standard_input_is_read_once(db: Database) -> None:
     """Lost: a traceback, for one dash too many."""
     done = CliRunner().invoke(cli, ["import", "-", "-"], input=b"")
     assert isinstance(done.exception, UserError)
-    assert "read once" in done.exception.message
+    assert "read only once" in done.exception.message
 
 
 def test_a_span_that_is_told_at_its_start_and_at_its_end_is_stored_with_its_end(db: Database, tmp_path: Path) -> None:
@@ -193,11 +193,11 @@ def test_a_span_that_is_told_at_its_start_and_at_its_end_is_stored_with_its_end(
     opened = row(duration_ms=None, status="RUNNING")
     ended = opened | {"end_time_ms": opened["start_time_ms"] + 5_210, "duration_ms": 5_210, "status": "OK"}
     done = load(written(tmp_path, [opened, ended]))
-    assert "1 span(s) stored, 1 got their end;" in done.stdout
+    assert "1 span(s) stored, 1 completed;" in done.stdout
     other = row(duration_ms=None)
     assert load(written(tmp_path, [other])).exit_code == 0
     done = load(written(tmp_path, [other | {"duration_ms": 7}, ended]))
-    assert "0 span(s) stored, 1 got their end, 1 were stored already;" in done.stdout
+    assert "0 span(s) stored, 1 completed, 1 were stored already;" in done.stdout
     assert db.rows("SELECT duration_ms FROM workflow_trace_log ORDER BY 1") == [(7,), (5_210,)]
 
 

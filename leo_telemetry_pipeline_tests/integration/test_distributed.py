@@ -76,7 +76,7 @@ def test_the_command_migrates_and_then_says_what_is_missing(empty_database_url: 
     outside = environment(home, **{PREFIX + "DATABASE_URL": empty_database_url})
     done = finished(command("migrate", "--distributed"), outside)
     assert done.code == NO_DATABASE
-    assert "went from empty to version" in done.out
+    assert "was migrated from empty to version" in done.out
     [line] = [line for line in done.err.splitlines() if "Citus" in line]
     assert line.startswith("leo-telemetry: ")
     assert "Traceback" not in done.err

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from leo_telemetry_pipeline.cli.import_files import Asked, _load_one, _report, store
+from leo_telemetry_pipeline.cli.import_files import Options, _load_one, _report, store
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.redact import Policy
 from leo_telemetry_pipeline.settings import Settings, bundled
@@ -82,7 +82,7 @@ def test_what_the_table_refuses_is_not_told_as_stored_already(
     path.write_text("\n".join([row(), row(span_name="poison"), "{not json"]))
     _report(path, store(db, reader.read(path), path))
     said = capsys.readouterr()
-    assert said.out == f"{path}: 1 span(s) stored, 2 bad line(s) put aside; spans of 2026-11-22\n"
+    assert said.out == f"{path}: 1 span(s) stored, 2 bad line(s) quarantined; spans of 2026-11-22\n"
     assert "line 3" in said.err
     assert "... and 1 more, all in telemetry_quarantine" in said.err
 
@@ -91,11 +91,11 @@ def test_a_file_of_which_the_table_takes_nothing_is_a_failure(db: Database, tmp_
     """Lost: a nightly import that stores nothing, and ends well every night."""
     execute(db, "ALTER TABLE workflow_trace_log ADD CONSTRAINT no_poison CHECK (span_name <> 'poison')")
     settings = Settings()
-    asked = Asked(None, None, "", False, settings, Policy(settings.keep_keys, settings.keep_identity))
+    asked = Options(None, None, "", False, settings, Policy(settings.keep_keys, settings.keep_identity))
     path = tmp_path / "spans.jsonl"
     now_ms = round(time.time() * 1000)
     path.write_text("\n".join([row(span_name="poison", start_time_ms=now_ms), "{not json"]))
-    with pytest.raises(UserError, match="took none") as error:
+    with pytest.raises(UserError, match="rejected all") as error:
         _load_one(db, str(path), asked)
     assert error.value.exit_code == 1
     path.write_text("\n".join([row(span_name="poison", start_time_ms=now_ms), row(start_time_ms=now_ms)]))

@@ -99,7 +99,7 @@ def test_trends_of_one_dimension_say_every_day_with_its_queue_share_and_both_cha
     [time] = [line for line in said.splitlines() if line.startswith("Time changed")]
     assert f"since {STEP.date()}" in time
     [volume] = [line for line in said.splitlines() if line.startswith("Volume changed")]
-    assert "from 12 to 6 spans a day" in volume
+    assert "from 12 to 6 spans per day" in volume
     found = json.loads(say("trends", "gate:GATE_A", "--json", "--days", "40"))
     assert len(found["days"]) == 41
     assert found["days"][0]["p50_ms"] is None
@@ -184,7 +184,7 @@ def test_trends_of_a_tool_and_of_its_prompt_show_waiting_apart_from_working(db: 
         for day, expected in ((9, before), (1, after)):
             found = rows[str(midnight(day).date())]
             assert [found[2], *found[-3:]] == expected
-        assert any("P50 to P99 leave it out" in line for line in said)
+        assert any("P50 to P99 exclude it" in line for line in said)
     days = json.loads(say("trends", "tool:Bash", "--json"))["days"]
     assert days[-2]["waiting"] == {"count": 5, "p50_ms": 40_000.0, "sum_ms": 200_000.0, "share": pytest.approx(20 / 21)}
     assert "WAIT" not in say("trends", "tool:Edit")
@@ -212,7 +212,7 @@ def test_few_days_and_no_days_are_said_to_be_few_and_none(db: Database):
     assert say("trends").startswith(f"No spans since {midnight(90).date()}: ")
     insert(db, [span("gate", "GATE_A", 0, at=midnight(ago)) for ago in (1, 2, 3)])
     assert "3 of 8 days known" in say("trends")
-    assert "3 closed day(s) with spans: from 8 on, changes can be told from noise." in say("trends", "gate:GATE_A")
+    assert "3 closed day(s) with spans: telling changes from noise needs 8." in say("trends", "gate:GATE_A")
     assert json.loads(say("trends", "--json"))["dimensions"][0]["changes"] == {"time": [], "volume": []}
 
 
@@ -222,28 +222,28 @@ def test_few_days_and_no_days_are_said_to_be_few_and_none(db: Database):
     [
         (["trends", "gate:GATE_B"], "did you mean gate:GATE_A?"),
         (["trends", "Gate:gate_a"], "did you mean gate:GATE_A?"),
-        (["trends", "zzz:yyy"], "`leo-telemetry trends` lists what has"),
+        (["trends", "zzz:yyy"], "`leo-telemetry trends` lists those that have"),
         (["trends", "phases"], "did you mean phase?"),
-        (["trends", ":X"], "names no dimension"),
+        (["trends", ":X"], "is not a dimension"),
         (["compare", "gate:GATE_A", "phase:LEED"], "did you mean phase:LEAD?"),
         (["compare", "gate:GATE_A", "gate:GATE_A"], "both gate:GATE_A"),
-        (["compare", "gate:GATE_A", "LEAD"], "names no dimension"),
+        (["compare", "gate:GATE_A", "LEAD"], "is not a dimension"),
         (["compare"], "given: nothing"),
         (["compare", "gate:GATE_A"], "given: A"),
         (["compare", "gate:GATE_A", "phase:LEAD", "--at", "2026-02-08"], "given: A, B, --at"),
         (["compare", "gate:GATE_A", "--item", "x"], "given: A, --item"),
         (["compare", "--at", "2026-02-08"], "given: --at"),
-        (["compare", "--item", "x", "--project", "shop"], "leave --project out"),
+        (["compare", "--item", "x", "--project", "shop"], "omit --project"),
         (["compare", "--item", "00000000-0000-0000-0000-000000000000"], "`leo-telemetry items` lists them"),
-        (["compare", "gate:GATE_A", "--at", "8 February"], "write 2026-02-08"),
-        (["compare", "gate:GATE_A", "--at", "2999-01-01"], "yet to come"),
+        (["compare", "gate:GATE_A", "--at", "8 February"], "write it like 2026-02-08"),
+        (["compare", "gate:GATE_A", "--at", "2999-01-01"], "in the future"),
         (["compare", "gate:GATE_A", "--at", "0001-01-01"], "before any span"),
         (["compare", "gate:GATE_A", "--at", "1972-01-03", "--days", "9"], "before any span"),
         (["compare", "gate:GATE_A", "--before", "2026-02-01"], "need both"),
         (["compare", "gate:GATE_A", "--before", "2026-02-01", "--after", "2026-02-02", "--days", "3"], "no --days"),
         (["compare", "gate:GATE_A", "--before", "2026-02-03..2026-02-01", "--after", "2026-02-09"], "ends before"),
-        (["compare", "gate:GATE_A", "--before", "2026-02-01..2026-02-03", "--after", "2026-02-03"], "in common"),
-        (["compare", "gate:GATE_A", "--before", "2026-02-01..", "--after", "2026-02-03"], "is no day"),
+        (["compare", "gate:GATE_A", "--before", "2026-02-01..2026-02-03", "--after", "2026-02-03"], "overlap"),
+        (["compare", "gate:GATE_A", "--before", "2026-02-01..", "--after", "2026-02-03"], "is not a day"),
         (["compare", "gate:GATE_A", "--before", "1990-01-01..2026-02-01", "--after", "2026-02-03"], "longer than"),
     ],
 )
@@ -291,8 +291,8 @@ def test_compare_finds_no_evidence_where_nothing_changed_and_says_when_spans_are
     assert say("compare", "gate:GATE_A", "--at", at).endswith("Verdict: no evidence that B is slower or faster\n")
     insert(db, [span("gate", "RARE", 5, at=midnight(3)), span("gate", "RARE", 500, at=midnight(1))])
     said = say("compare", "gate:RARE", "--at", str(midnight(2).date()), "--days", "2").splitlines()
-    assert "Verdict: no evidence: a P50 has an interval from 10 spans a side on" in said
-    assert said[-1] == "Each side is one day: the intervals do not know how days differ from each other."
+    assert "Verdict: no evidence: the interval of a P50 needs at least 10 spans per side" in said
+    assert said[-1] == "Each side is one day: the intervals do not include the variation between days."
     empty = refused("compare", "gate:RARE", "--at", str(midnight(2).date()), "--days", "1")
     assert empty.endswith("`leo-telemetry trends gate:RARE` shows which days have some")
 
@@ -314,4 +314,4 @@ def test_compare_around_an_item_looks_at_its_dimension_before_and_since_it_was_o
     assert (found["a"]["last_day"], found["b"]["first_day"]) == (str(midnight(11).date()), str(STEP.date()))
     assert datetime.fromisoformat(found["b"]["last_day"]).date() == midnight(4).date()
     execute(db, "UPDATE continuous_improvements SET source_detail = '{}'")
-    assert "names no dimension" in refused("compare", "--item", item)
+    assert "has no dimension" in refused("compare", "--item", item)

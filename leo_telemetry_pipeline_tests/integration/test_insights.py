@@ -162,7 +162,7 @@ def test_after_an_analysis_of_nothing_or_of_a_day_there_is_little_to_say_and_not
     assert made.success, made.ending
     assert "Not enough history" in made.metadata["forecast_backtest"]["verdict"]
     assert made.metadata["dimension_forecasts"]["forecast"] == 0
-    assert "### last week\n\nThere is nothing to compare yet." in made.metadata["comparisons"]["differences"]
+    assert "### last week\n\nNothing to compare yet." in made.metadata["comparisons"]["differences"]
     assert (made.metadata["dimension_trends"]["dimensions drawn"] > 0) == (days > 0)
     assert one(db, "SELECT bool_and(probability IS NULL AND reason <> '') IS NOT false FROM dimension_forecasts")
 
@@ -199,9 +199,9 @@ def test_they_are_asked_for_once_for_the_last_run_of_everything_that_succeeded(
         monkeypatch.delenv("LEO_TELEMETRY_ENABLED")
 
         instance.add_run(dg.DagsterRun(INSIGHTS_JOB, status=dg.DagsterRunStatus.FAILURE, tags=asked.tags))
-        assert tick(instance) == f"Insights have been begun for {first}"
+        assert tick(instance) == f"Insights were already started for {first}"
         waiting = queued(db)
-        assert tick(instance) == "An analysis comes first"
+        assert tick(instance) == "Waiting for a queued or running analysis"
         execute(db, "DELETE FROM telemetry_analysis_runs WHERE run_id = %s::uuid", (waiting,))
         second = succeeded(db)
         asked = tick(instance)

@@ -88,12 +88,12 @@ def test_why_shows_the_numbers_of_a_cause_of_what_it_slows_and_of_what_is_steady
     cause = say("why", "subagent:DESIGN")
     assert cause.startswith("subagent:DESIGN is a bottleneck\n")
     assert f"slower since {midnight(SLOW_DAYS).date()}" in cause
-    assert f"Item {item.id}; once dealt with:" in cause
+    assert f"Item {item.id}; when resolved:" in cause
     member = say("why", "gate:REVIEW")
     assert "Because of subagent:DESIGN: leo-telemetry why subagent:DESIGN" in member
     assert f"Item {item.id}" in member
     steady = say("why", "gate:STEADY")
-    assert steady.startswith("gate:STEADY is no bottleneck\n")
+    assert steady.startswith("gate:STEADY is not a bottleneck\n")
     assert "  no      changed" in steady
     assert "Item" not in steady
     found = json.loads(say("why", "subagent:DESIGN", "--json"))
@@ -121,12 +121,12 @@ def test_what_was_accepted_is_normal_from_the_next_analysis_on(db: Database):
     analysed(db, 1)
     assert say("why", "subagent:DESIGN").startswith("subagent:DESIGN is a bottleneck\n")
     before = {one.dimension_key: one.p50_ms for one in baselines.of_scope(db, None)}
-    assert "its level of now as normal" in say("thresholds", "accept", "subagent", "DESIGN")
+    assert "its current level as the baseline" in say("thresholds", "accept", "subagent", "DESIGN")
     analysed(db)
     after = {one.dimension_key: one.p50_ms for one in baselines.of_scope(db, None)}
     assert after["DESIGN"] > 2 * before["DESIGN"]
     assert after["REVIEW"] == pytest.approx(before["REVIEW"], rel=0.05)
-    assert say("why", "subagent:DESIGN").startswith("subagent:DESIGN is no bottleneck\n")
+    assert say("why", "subagent:DESIGN").startswith("subagent:DESIGN is not a bottleneck\n")
 
 
 @pytest.mark.parametrize(("resolution", "status"), list(items.RESOLUTIONS.items()))
@@ -134,7 +134,7 @@ def test_an_item_is_closed_as_what_became_of_it_once(db: Database, resolution: s
     """Lost: the list of items only grows; or the second who closes one changes what the first one said."""
     item = opened(db)
     said = say("items", "close", item.id, "--as", resolution)
-    assert said.startswith(f"Closed as {resolution}. Of gate:SLOW: ")
+    assert said.startswith(f"Closed as {resolution}. gate:SLOW: ")
     [closed] = items.all_items(db)
     assert (closed.status, closed.resolution) == (status, resolution)
     assert closed.closed_at is not None
@@ -158,7 +158,7 @@ def test_an_item_is_shown_with_its_members_and_once_closed_with_what_became_of_i
     [member] = [line.split() for line in said.splitlines() if line.startswith("  gate:REVIEW ")]
     assert float(member[1]) > 50
     assert "  note " not in said
-    assert f"  Next: leo-telemetry why subagent:DESIGN\n  Once dealt with: leo-telemetry items close {item.id} " in said
+    assert f"  Next: leo-telemetry why subagent:DESIGN\n  When resolved: leo-telemetry items close {item.id} " in said
     assert [json.loads(say("items", "show", item.id, "--json"))] == json.loads(say("items", "--json"))
     say("items", "close", item.id, "--as", "fixed")
     [closed] = items.all_items(db)
@@ -195,7 +195,7 @@ def test_items_that_were_inserted_by_hand_are_shown_like_any_other(db: Database)
     assert len(items.all_items(db)) == len(DETAILS) + 1
     for item, detail in zip(mine, DETAILS, strict=True):
         closing = say("items", "close", item, "--as", "noise")
-        assert closing.startswith("Closed as noise. Of Look at the build: "), detail
+        assert closing.startswith("Closed as noise. Look at the build: "), detail
     analysed(db)
 
 
@@ -219,7 +219,7 @@ def test_closing_repeats_a_title_in_one_line_and_without_what_commands_a_termina
     )
     item = one(db, "SELECT id::text FROM continuous_improvements")
     said = say("items", "close", item, "--as", "noise")
-    assert said.startswith("Closed as noise. Of The build  [2Jis slow: ")
+    assert said.startswith("Closed as noise. The build  [2Jis slow: ")
 
 
 @pytest.mark.only_on(EMBEDDED, reason="it is about words, and no statement that other servers would read otherwise")
@@ -228,13 +228,13 @@ def test_a_wrong_name_is_answered_with_where_to_find_the_right_one(db: Database)
     assert "`leo-telemetry analyze` runs one now" in refused("why", "gate:SLOW")
     item = opened(db)
     assert "did you mean gate:SLOW?" in refused("why", "gate:SLOWER")
-    assert "names no dimension" in refused("why", "SLOW")
+    assert "is not a dimension" in refused("why", "SLOW")
     for words in (("items", "show"), ("items", "close", "--as", "fixed")):
-        assert refused(*words, item.id[:8]) == f"'{item.id[:8]}' is no item id: `leo-telemetry items` lists them"
+        assert refused(*words, item.id[:8]) == f"'{item.id[:8]}' is not an item id: `leo-telemetry items` lists them"
         other = str(uuid.uuid4())
         assert refused(*words, other) == f"There is no item {other}: `leo-telemetry items` lists them"
-    assert "Nothing was learned of gate:SLOW yet" in refused("thresholds", "accept", "gate", "SLOW")
-    assert "is no dimension type" in refused("thresholds", "accept", "gate:SLOW", "SLOW")
+    assert "No baseline was learned for gate:SLOW yet" in refused("thresholds", "accept", "gate", "SLOW")
+    assert "is not a dimension type" in refused("thresholds", "accept", "gate:SLOW", "SLOW")
     assert [one.is_open for one in items.all_items(db)] == [True]
 
 

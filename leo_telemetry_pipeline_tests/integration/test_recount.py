@@ -39,9 +39,9 @@ def test_a_duration_that_was_changed_in_the_table_is_counted_again(db: Database)
     fill(db)
     execute(db, "UPDATE workflow_trace_log SET duration_ms = 700")
     printed = say("--from", str(DAYS[1]), "--to", str(DAYS[1]))
-    assert printed.splitlines()[0] == f"Counted again: 1 day(s), {DAYS[1]}"
+    assert printed.splitlines()[0] == f"Recounted: 1 day(s), {DAYS[1]}"
     assert durations(db) == [100, 700, 100]
-    assert say().splitlines()[0] == f"Counted again: 3 day(s), {DAYS[0]} to {DAYS[2]} (3 days)"
+    assert say().splitlines()[0] == f"Recounted: 3 day(s), {DAYS[0]} to {DAYS[2]} (3 days)"
     assert durations(db) == [700, 700, 700]
 
 
@@ -50,8 +50,8 @@ def test_a_dry_run_says_which_days_and_counts_none(db: Database):
     fill(db)
     execute(db, "UPDATE workflow_trace_log SET duration_ms = 700")
     assert say("--dry-run").splitlines() == [
-        "A dry run: this is what would be done.",
-        f"Counted again: 3 day(s), {DAYS[0]} to {DAYS[2]} (3 days)",
+        "Dry run: this is what would be done.",
+        f"Recounted: 3 day(s), {DAYS[0]} to {DAYS[2]} (3 days)",
     ]
     assert durations(db) == [100, 100, 100]
     assert json.loads(say("--dry-run", "--json")) == {"dry_run": True, "days": [*map(str, DAYS)], "sealed": []}
@@ -64,13 +64,13 @@ def test_sealed_parts_stay_and_are_named(db: Database):
     insert(db, [span("gate", "A", 5, at=NOON)])
     execute(db, "UPDATE workflow_trace_log SET duration_ms = 700")
     printed = say()
-    assert f"Sealed, so only what came later was counted again: 1 day(s), {DAYS[0]}." in printed
+    assert f"Sealed, so only spans that arrived later were recounted: 1 day(s), {DAYS[0]}." in printed
     assert durations(db) == [700, 100, 700, 700]
 
 
 def test_nothing_to_count_is_said(db: Database):
     """Lost: silence that looks like success."""
-    assert say() == "No day that has ended is in daily history: nothing to count again.\n"
+    assert say() == "Daily history has no day that has ended: nothing to recount.\n"
 
 
 @pytest.mark.parametrize("words", [["--from", "2026-2-1"], ["--recount", "--to", "yesterday"], ["--to", "2026-02-30"]])

@@ -138,7 +138,7 @@ def test_an_archive_holds_each_span_as_it_was_and_puts_it_back_so(
     kept = history(db)
     for path in files:
         code, said = run("import", path)
-        assert (code, said) == (0, f"{path}: 13 span(s) put back for {KEEP} days\n")
+        assert (code, said) == (0, f"{path}: 13 span(s) restored for {KEEP} days\n")
     assert table(db) == before
     assert run("import", *files)[1].count("13 were stored already") == len(files)
     assert maintenance.maintain(db, keeping(folder)).dropped == []

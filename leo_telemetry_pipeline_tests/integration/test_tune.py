@@ -93,7 +93,7 @@ def test_a_threshold_of_long_ago_is_shown_with_what_fits_and_written_only_when_a
     assert "900ms x 2.00" in said[1]
     assert "always on -> " in said[1]
     assert f"{DAYS} days, {15 * DAYS} spans since {midnight(DAYS).date()}" in said[1]
-    assert said[2:] == ["Nothing was written: --apply writes what is suggested."]
+    assert said[2:] == ["Nothing was written: --apply writes the suggestions."]
     assert rows(db) == before
 
     applied = say("gate", "GATE_A", "--apply").splitlines()[-1]
@@ -101,7 +101,7 @@ def test_a_threshold_of_long_ago_is_shown_with_what_fits_and_written_only_when_a
         f"gate:GATE_A: baseline_p50_ms {found['baseline_p50_ms']:g}, multiplier {found['multiplier']:g}."
     )
     assert rows(db) == [("gate", "GATE_A", found["baseline_p50_ms"], found["multiplier"], 12)]
-    assert say("--apply").splitlines()[-1] == "Nothing was written: all of it fits already."
+    assert say("--apply").splitlines()[-1] == "Nothing was written: all thresholds fit already."
     again = told()["gate:GATE_A"]
     assert again["alarms_a_year_now"] == pytest.approx(again["alarms_a_year_then"])
 
@@ -115,7 +115,7 @@ def test_a_row_of_a_type_is_tuned_for_each_of_its_keys_and_stays_as_it_is(db: Da
     assert "800ms x 2.00 (type)" in say("gate", "GATE_BB")
     assert "GATE_A" not in say("gate", "GATE_BB")
     said = say("gate", "GATE_BB", "--apply").splitlines()[-1]
-    assert said.endswith("(a row of its own; that of the type stays as it is)")
+    assert said.endswith("(a new row; that of the type stays as it is)")
     assert [row[:2] for row in rows(db)] == [("gate", None), ("gate", "GATE_BB")]
     assert rows(db)[0][2:4] == (800, 2.0)
     assert rows(db)[1][2] == pytest.approx(500, rel=0.05)
@@ -127,7 +127,7 @@ def test_a_multiplier_for_all_leaves_baselines_to_learning(db: Database):
     configure(db, "global", None, None, 4.0)
     [unknown] = told().values()
     assert unknown["reason"] == "its baseline is learned, and there is none yet"
-    assert say().splitlines()[-1] == "Nothing is suggested yet."
+    assert say().splitlines()[-1] == "There is no suggestion yet."
     execute(
         db, "INSERT INTO telemetry_baselines (dimension_type, dimension_key, p50_ms, multiplier)"
         " VALUES ('gate', 'GATE_A', 3000, 1.3)"
@@ -141,11 +141,9 @@ def test_a_multiplier_for_all_leaves_baselines_to_learning(db: Database):
 
 def test_what_cannot_be_tuned_says_why_in_one_line(db: Database):
     """Lost: silence, which reads like a failure."""
-    assert say() == (
-        "Nothing to tune: nobody wrote a baseline or a multiplier, so what is normal is learned, and needs no tuning.\n"
-    )
+    assert say() == ("Nothing to tune: no baseline or multiplier is configured; learned baselines need no tuning.\n")
     fill(db, days_of("GATE_A", 3000, days=9))
-    assert "that applies to gate:GATE_A, so" in say("gate", "GATE_A")
+    assert "no baseline or multiplier applies to gate:GATE_A;" in say("gate", "GATE_A")
     configure(db, "gate", "GATE_A", 900, 2.0)
     configure(db, "gate", "GONE", 900, 2.0)
     configure(db, "gate", "OFF", 900, 2.0, is_active=False)
@@ -155,7 +153,7 @@ def test_what_cannot_be_tuned_says_why_in_one_line(db: Database):
         "gate:GONE": "0 days have 8 spans, 28 are needed",
     }
     before = rows(db)
-    assert say("--apply").splitlines()[-1] == "Nothing is suggested yet."
+    assert say("--apply").splitlines()[-1] == "There is no suggestion yet."
     assert rows(db) == before
     with pytest.raises(UserError, match="key is empty"):
         commands.cli.main(["thresholds", "tune", "gate", ""], standalone_mode=False)

@@ -54,9 +54,9 @@ def test_a_span_that_is_imported_when_it_begins_and_when_it_ends_has_its_end(db:
 def test_an_import_says_how_many_rows_it_gave_their_end(db: Database):
     """Lost: an import that mended a hundred rows looks like one that did nothing."""
     assert "1 span(s) stored;" in load("open1.json")
-    assert "0 span(s) stored, 1 got their end;" in load("open2.json")
+    assert "0 span(s) stored, 1 completed;" in load("open2.json")
     assert "0 span(s) stored, 1 were stored already;" in load("open2.json")
-    assert "1 span(s) stored, 1 got their end;" in load("upsert.jsonl")
+    assert "1 span(s) stored, 1 completed;" in load("upsert.jsonl")
 
 
 def test_what_got_slower_is_found_though_every_end_came_by_update_after_the_count(db: Database):

@@ -215,7 +215,7 @@ def test_a_path_with_spaces_is_one_word_of_the_command():
         ('{\n  "a": 1, }\n', 2, "double quotes|trailing comma"),
         ('{\n  // why\n  "a": 1\n}\n', 2, "a comment"),
         ('{"a": 1, /* why */ "b": 2}', 1, "a comment"),
-        ("[]", 1, "no JSON object"),
+        ("[]", 1, "not a JSON object"),
         ('{\n"hooks": []\n}', 2, '"hooks" is not an object'),
         ('{"hooks": {\n"SessionStart": {}}}', 2, '"SessionStart" is not a list'),
         ('{"hooks": {\n"Stop": 5}}', 2, '"Stop" is not a list'),
@@ -301,7 +301,7 @@ def test_what_a_person_added_to_a_file_of_ours_stays(tmp_path: Path):
 def test_a_home_that_cannot_be_written_is_said_and_stops_no_installation(tmp_path: Path, home: Path):
     """Lost: the installation, for want of a note that only matters when it is undone."""
     home.write_text("a file in the folder's place, which stops root too")
-    assert "uninstalling will leave it" in invoke("install", "--shared", "--project", str(tmp_path))
+    assert "uninstalling will not restore it" in invoke("install", "--shared", "--project", str(tmp_path))
     assert "It stays" in invoke("uninstall", "--shared", "--project", str(tmp_path))
     home.unlink()
 
@@ -326,7 +326,7 @@ def test_a_shared_hook_that_finds_no_program_says_so_when_it_is_installed(
     monkeypatch.setenv("PATH", str(empty))
     folder = Path(sys.executable).parent
     said = invoke("install", "--shared", "--project", str(tmp_path))
-    assert f"leo-telemetry is not on PATH, and without it this hook does nothing: put {folder} on PATH, or" in said
+    assert f"leo-telemetry is not on PATH, so this hook does nothing: put {folder} on PATH, or" in said
     own_command = environment / "bin" / "leo-telemetry"
     own_command.parent.mkdir(parents=True)
     own_command.write_text("#!/bin/sh\n")

@@ -29,7 +29,7 @@ def test_each_item_is_named_with_what_it_slows_the_slowest_first():
     """Lost: a newcomer sees eight lines, and not that they are two problems."""
     found = [item("gate", "A", 2.9), item("subagent", "B", 3.5, "LEAD", "PLAN")]
     assert conclusion(found, PLANTED).splitlines() == [
-        "   2 improvement item(s) are open, one for each cause and not for each bottleneck:",
+        "   2 improvement item(s) are open, one per cause, not one per bottleneck:",
         "   - subagent:B takes 3.5x as long as normal",
         "     which also slows phase:LEAD, phase:PLAN",
         "   - gate:A takes 2.9x as long as normal",
@@ -43,5 +43,6 @@ def test_a_demo_that_found_something_else_says_so():
         said = conclusion(found, PLANTED)
         assert "exactly" not in said
         assert said.endswith(
-            "   That is not what was planted: gate:A was made 3 times as long; subagent:B was made 2 times as long."
+            "   These are not the slowdowns that were planted: gate:A was made 3 times as long;"
+            " subagent:B was made 2 times as long."
         )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from leo_telemetry_pipeline.cli.claude.installed_hooks import Hooks, SettingsFile
-from leo_telemetry_pipeline.cli.doctor import Facts, Here, judge, judge_without, look
+from leo_telemetry_pipeline.cli.doctor import Facts, LocalFacts, judge, judge_without, look
 from leo_telemetry_pipeline.cli.verdicts import Verdict
 from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.spool.spool import Spool, folder_of, waiting
@@ -57,11 +57,11 @@ def test_a_healthy_system_needs_nothing() -> None:
             "REVOKE ALL on them: docs/deployment.md, On Supabase",
         ),
         ("collection", {"newest_span": None}, "leo-telemetry import FILE..."),
-        ("collection", {"newest_span": NOW - timedelta(days=3)}, "see whether what writes spans still runs"),
+        ("collection", {"newest_span": NOW - timedelta(days=3)}, "check that the programs that record spans still run"),
         ("spool", {"spooled": 2}, "leo-telemetry drain"),
         ("spool", {"spool_refused": True}, "chmod 700 /home/spool, or move it away"),
-        ("losses", {"losses": {"spool_disk_full": 3}}, "make room where LEO_TELEMETRY_HOME lies"),
-        ("losses", {"losses": {"invalid": 3}}, "see what the program passes as attributes"),
+        ("losses", {"losses": {"spool_disk_full": 3}}, "make room on the disk of LEO_TELEMETRY_HOME"),
+        ("losses", {"losses": {"invalid": 3}}, "check which attributes the program passes"),
         ("hook", {"hooks": Hooks()}, "leo-telemetry hook install"),
         ("queue", {"waiting": (run("QUEUED", triggered_at=NOW - timedelta(hours=1)),)}, "leo-telemetry worker --once"),
         ("worker", {"hooks": Hooks()}, "leo-telemetry service install"),
@@ -93,8 +93,8 @@ def test_a_daemon_makes_the_hook_unnecessary() -> None:
 def test_a_daemon_that_only_beats_is_not_said_to_work(daemon: Daemon, said: str) -> None:
     """Lost: analyses wait for ever, beside a screen that says that all is well."""
     [verdict] = [each for each in judge(replace(HEALTHY, daemon=daemon)) if each.name == "worker"]
-    assert said in verdict.said
-    assert "\x1b" not in verdict.said
+    assert said in verdict.state
+    assert "\x1b" not in verdict.state
     assert verdict.remedy
 
 
@@ -107,7 +107,7 @@ def test_where_another_dagster_executes_analyses_no_worker_is_missed() -> None:
 def test_attributes_that_were_not_kept_are_named() -> None:
     """Lost: somebody waits for an attribute that never comes, and nothing says why."""
     [verdict] = [each for each in judge(replace(HEALTHY, removed=(("http.url", 12),))) if each.name == "redaction"]
-    assert "http.url (12)" in verdict.said
+    assert "http.url (12)" in verdict.state
     assert verdict.remedy == ""
 
 
@@ -115,7 +115,7 @@ def test_what_was_rejected_is_shown_with_its_reasons_and_what_to_do() -> None:
     """Lost: a client loses spans for weeks, and the one screen that should say so is green."""
     notices = (Notice("otlp", "rejected", "name is missing", 40, NOW), Notice("otlp", "rejected", "no start", 2, NOW))
     [verdict] = [each for each in judge(replace(HEALTHY, notices=notices)) if each.name == "intake"]
-    assert verdict.said == "42 span(s) rejected: otlp name is missing (40), otlp no start (2)"
+    assert verdict.state == "42 span(s) rejected: otlp name is missing (40), otlp no start (2)"
     assert verdict.remedy
 
 
@@ -127,25 +127,25 @@ def verdict_on(part: str, **change: Any) -> Verdict:
 def test_what_a_kill_tore_is_told_and_needs_nothing() -> None:
     """Lost: a red line that nothing can turn green."""
     verdict = verdict_on("losses", losses={"torn": 2})
-    assert "2 torn (a program was killed while writing)" in verdict.said
+    assert "2 torn (a program was killed while writing)" in verdict.state
     assert verdict.remedy == ""
 
 
 def test_the_quarantine_can_be_looked_into() -> None:
     """Lost: nobody finds out why lines were put aside."""
     verdict = verdict_on("collection", quarantined=2)
-    assert 'leo-telemetry psql -c "SELECT source, line, reason FROM telemetry_quarantine"' in verdict.said
+    assert 'leo-telemetry psql -c "SELECT source, line, reason FROM telemetry_quarantine"' in verdict.state
     assert verdict.remedy == ""
 
 
 def test_without_a_database_the_rest_is_still_judged() -> None:
     """Lost: the spool fills the disk while the doctor only speaks of the database."""
     hooks = Hooks((SettingsFile("s.json", ("leo-telemetry",), ("leo-telemetry, which is not on PATH",)),))
-    here = Here(enabled=False, free=1_000, home="/home", spooled=2, spool_refused=False, hooks=hooks)
+    here = LocalFacts(enabled=False, free=1_000, home="/home", spooled=2, spool_refused=False, hooks=hooks)
     verdicts = {verdict.name: verdict for verdict in judge_without(here, "start it")}
     assert list(verdicts) == ["switch", "database", "disk", "spool", "hook"]
     assert all(verdicts[name].remedy for name in ("switch", "database", "disk", "hook"))
-    assert verdicts["spool"].said == "2 segment(s) wait for the database"
+    assert verdicts["spool"].state == "2 segment(s) wait for the database"
 
 
 def settings_of(home: Path) -> Settings:

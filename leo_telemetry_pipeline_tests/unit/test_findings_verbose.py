@@ -84,7 +84,7 @@ def test_what_costs_most_time_a_week_stands_first_however_small_its_ratio() -> N
     rare = bottleneck("gate", "RARE", ratio=5.0, lost_ms_a_week=60_000.0)
     said = verbose(rare, DESIGN, LEAD)
     assert list(said) == ["phase:LEAD", "subagent:DESIGN", "gate:RARE"]
-    assert [lines[0] for lines in said.values()] == ["3 h lost a week", "1 h lost a week", "1 min lost a week"]
+    assert [lines[0] for lines in said.values()] == ["3 h lost per week", "1 h lost per week", "1 min lost per week"]
 
 
 def test_all_are_shown_and_none_is_counted_away() -> None:
@@ -119,7 +119,7 @@ def test_a_cause_names_what_it_slows_and_how_its_item_is_closed() -> None:
 def test_what_is_slow_because_of_another_sends_there() -> None:
     """Lost: somebody would look for the fault in a phase whose sub-agent is slow."""
     lines = verbose(DESIGN, LEAD)["phase:LEAD"]
-    assert lines[-1] == "Next: nothing here; it is slow because of subagent:DESIGN, which has item i1"
+    assert lines[-1] == "Next: nothing here: it is slow because of subagent:DESIGN, which has item i1"
     assert not any("Because of it" in line for line in lines)
 
 
@@ -130,7 +130,7 @@ def test_a_configured_baseline_without_onset_cause_or_item_leaves_no_gap() -> No
         del old[name]
     lines = verbose(old | {"evidence_trace_ids": []})["gate:A"]
     assert lines == [
-        "0s lost a week",
+        "0s lost per week",
         "Up to 2x of its configured baseline is normal; 40 spans",
         "Slowest traces: none",
         "Next: leo-telemetry why 'gate:A B' (it has no item)",

@@ -76,7 +76,7 @@ def test_of_all_files_that_apply_the_nearest_that_says_so_switches_hooks_off(pro
     assert hooks.off == ((str(place_of(project, off)), "disableAllHooks") if off else None)
     if off:
         first = judge(hooks, False)[0]
-        assert first.said == f'switched off by "disableAllHooks" in {place_of(project, off)}'
+        assert first.state == f'switched off by "disableAllHooks" in {place_of(project, off)}'
         assert first.remedy.startswith(f'remove "disableAllHooks" from {place_of(project, off)}, or measure by')
         assert not hooks.run
 
@@ -90,7 +90,7 @@ def test_what_an_administrator_switched_off_is_off_whatever_the_project_says(pro
     (project / "etc" / name).write_text(json.dumps({word: True}))
     hooks = look(project, managed_files(project / "etc"))
     assert hooks.off == (str(project / "etc" / name), word)
-    assert "who manages this machine" in judge(hooks, True)[0].remedy
+    assert "the administrator of this machine" in judge(hooks, True)[0].remedy
     # A project's own file may not say this.
     write(place_of(project, "local"), made(project / "bin" / "leo-telemetry"), allowManagedHooksOnly=True)
     assert found(project).off is None
@@ -131,7 +131,7 @@ def test_a_program_that_cannot_be_started_is_named_for_each_file(
     monkeypatch.setenv("PATH", str(folder))
     paths = [write(place_of(project, which), program.format(bin=folder)) for which in ("local", "user")]
     verdicts = faults(project)
-    assert [verdict.said for verdict in verdicts] == [f"{path} runs {said.format(bin=folder)}" for path in paths]
+    assert [verdict.state for verdict in verdicts] == [f"{path} runs {said.format(bin=folder)}" for path in paths]
     local, user = (verdict.remedy for verdict in verdicts)
     if program == "leo-telemetry":
         assert local.startswith(f"put {Path(sys.executable).parent} on PATH, or leo-telemetry hook install")
@@ -164,7 +164,7 @@ def test_a_file_that_claude_code_ignores_is_named(project: Path, text: str, said
     """Lost: "not installed" where it is, so that it is installed again and again."""
     place_of(project, "shared").write_text(text)
     [verdict] = faults(project)
-    assert verdict.said == f"{place_of(project, 'shared')} is ignored by Claude Code: {said}"
+    assert verdict.state == f"{place_of(project, 'shared')} is ignored by Claude Code: {said}"
     assert not found(project).run
 
 
@@ -172,7 +172,7 @@ def test_a_switch_that_is_no_switch_makes_claude_code_ignore_the_file(project: P
     """Lost: a quotation mark too many, and no hook of that file runs."""
     write(place_of(project, "local"), made(project / "bin" / "leo-telemetry"), disableAllHooks="false")
     [verdict] = faults(project)
-    assert verdict.said.endswith('is ignored by Claude Code: "disableAllHooks" is neither true nor false')
+    assert verdict.state.endswith('is ignored by Claude Code: "disableAllHooks" is neither true nor false')
 
 
 def test_events_that_an_older_installation_lacks_are_named(project: Path):
@@ -182,7 +182,7 @@ def test_events_that_an_older_installation_lacks_are_named(project: Path):
     for event in claude_settings.SPAN_EVENTS[1:]:
         path.write_text(claude_settings.add(path.read_text(), claude_settings.command(str(program), event), event))
     [verdict] = faults(project)
-    assert verdict.said == f"{path} lacks our hook for {claude_settings.SPAN_EVENTS[0]}"
+    assert verdict.state == f"{path} lacks our hook for {claude_settings.SPAN_EVENTS[0]}"
     assert verdict.remedy == f"leo-telemetry hook install --project {project} --spans"
     assert found(project).run
 

@@ -70,9 +70,9 @@ def test_a_person_reads_all_about_an_item_and_each_thing_once():
         "  dimension   subagent:DESIGN",
         "  window      2026-02-02 00:00 to 2026-02-09 15:30 UTC, 412 spans",
         "  baseline    39.8s, learned",
-        "  normal      up to 1.15x of that",
+        "  normal      up to 1.15x of the baseline",
         "  observed    138.2s: 3.5x",
-        "  lost        3 h a week",
+        "  lost        3 h per week",
         "  Slower since 2026-02-05; steady work looks so by chance at most once in 10,000 looks",
         "  Where the added time goes: subagent:DESIGN +98 s: own time 89 %, waiting in queue 11 %",
         "  What slow spans have more often: model=large: 80 % of slow spans, 10 % of the others",
@@ -81,7 +81,7 @@ def test_a_person_reads_all_about_an_item_and_each_thing_once():
         "  gate+sd_type:G:two words  100 %",
         "  Slowest traces: t1, t2",
         "  Next: leo-telemetry why subagent:DESIGN",
-        f"  Once dealt with: leo-telemetry items close {ID} --as fixed (or noise, or expected)",
+        f"  When resolved: leo-telemetry items close {ID} --as fixed (or noise, or expected)",
     ]
 
 
@@ -122,7 +122,7 @@ def test_what_a_hand_wrote_without_any_detail_is_a_page_without_numbers():
         "  status      OPEN",
         "  opened      2026-02-09 16:00:05 UTC, last updated 2026-02-10 16:00:05 UTC",
         "  note        It feels slow.",
-        f"  Once dealt with: leo-telemetry items close {ID} --as fixed (or noise, or expected)",
+        f"  When resolved: leo-telemetry items close {ID} --as fixed (or noise, or expected)",
     ]
     assert render(by_hand({}, title="", description=" ")).splitlines()[0] == "(without a title)"
     assert "note" not in render(by_hand({}, description=" \n"))

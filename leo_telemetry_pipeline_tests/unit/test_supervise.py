@@ -32,4 +32,4 @@ def test_a_program_that_dies_again_and_again_ends_the_command(
     """Lost: a terminal full of restarts, while nothing gets done."""
     monkeypatch.setattr(supervise, "_REST_S", 0.0)
     assert run(home, Program(DIES, is_up=lambda: True)) == ("It", 3)
-    assert capsys.readouterr().err.count("It ended with status 3, and is started again") == supervise._DEATHS
+    assert capsys.readouterr().err.count("It ended with status 3: restarting it") == supervise._DEATHS

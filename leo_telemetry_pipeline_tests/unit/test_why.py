@@ -44,12 +44,12 @@ SLOW = replace(RESULT, outcome="bottleneck", observed_p50_ms=15_000.0, onset_day
 def test_of_what_is_no_bottleneck_every_value_and_the_guard_that_failed_are_shown():
     """Lost: nobody could tell why a step that feels slow is not flagged."""
     assert render(run(), "gate:A", RESULT, None).splitlines() == [
-        "gate:A is no bottleneck",
+        "gate:A is not a bottleneck",
         "  window      2026-02-02 to 2026-02-09 15:30 UTC, 150 spans (10 needed), P50 5.2s, P90 9s",
         "  baseline    5s, learned from 28 days since 2026-01-01",
-        "  normal      up to 1.15x of that, which is 5.8s",
+        "  normal      up to 1.15x of the baseline: 5.8s",
         "  observed    5.2s: 1.04x",
-        "  PASSED  GUARD         WHICH SAYS",
+        "  PASSED  GUARD         EXPLANATION",
         "  yes     enough spans  21 spans a day, 8 are needed",
         "  no      large enough  1.04 x its baseline",
     ]
@@ -64,7 +64,7 @@ def test_of_a_bottleneck_since_when_how_sure_the_cause_and_its_item_are_shown():
         "  Slower since 2026-02-05; steady work looks so by chance at most once in 10,000 looks",
         "  Where the added time goes: gate:A +10 s: subagent:B 100 %",
         "  Because of subagent:B: leo-telemetry why subagent:B",
-        "  Item i1; once dealt with: leo-telemetry items close i1 --as fixed, or as noise, or as expected",
+        "  Item i1; when resolved: leo-telemetry items close i1 --as fixed, or noise, or expected",
     ]
     own = render(run(FOUND), "gate:A", SLOW, FOUND | {"cause": "gate:A", "improvement_id": None})
     assert "Because of" not in own
@@ -76,7 +76,7 @@ def test_a_configured_baseline_decides_alone_and_no_guard_is_shown():
     slow = replace(RESULT, baseline_source="configured", multiplier=2.0, observed_p50_ms=12_000.0, outcome="bottleneck")
     lines = render(run(), "gate:A", slow, None).splitlines()
     assert "  baseline    5s, configured" in lines
-    assert "  normal      up to 2x of that, which is 10s" in lines
+    assert "  normal      up to 2x of the baseline: 10s" in lines
     assert "  observed    12s: 2.4x" in lines
     assert not any("GUARD" in line for line in lines)
 
@@ -113,7 +113,11 @@ def moved_to(moved: str) -> Judgement:
 
 def test_a_baseline_that_moved_says_why():
     """Lost: a normal level that nobody remembers would look like a mistake."""
-    for moved, said in (("improved", "as work got faster"), ("accepted", "was accepted"), ("settling", "settling")):
+    for moved, said in (
+        ("improved", "when work got faster"),
+        ("accepted", "an accepted level"),
+        ("settling", "settling"),
+    ):
         [line] = [
             line
             for line in render(run(), "gate:A", replace(RESULT, learned=moved_to(moved)), None).splitlines()

@@ -1,4 +1,4 @@
-"""Claude Code's hooks: their commands, their installation, the file of a session.
+"""Claude Code hooks: their commands and installation.
 
-Does not belong here: spans from their notes (sources.claude).
+Does not belong here: assembling spans from their notes (sources.claude).
 """

@@ -1,7 +1,7 @@
-"""Our hooks in a Claude Code settings file, whose every other byte is somebody else's.
+"""Editor for our hooks in the text of a Claude Code settings file; every other byte stays as it is.
 
-Belongs here: adding, correcting and removing our entries in the text of such a file, which is edited and never
-rewritten. Does not: which file, and what is printed (hook_commands).
+Belongs here: adding, correcting and removing our entries in place, without rewriting the file.
+Does not: choosing the file, output (hook_commands).
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any
 
 from leo_telemetry_pipeline.cli.processes.own_command import NAME
 
-# Each event that we can hook, and the word after `leo-telemetry hook` that takes it.
+# The events that we can hook, and the subcommand of `leo-telemetry hook` that handles each.
 START = "SessionStart"
 SPAN_EVENTS = (
     "UserPromptSubmit",
@@ -27,18 +27,18 @@ SPAN_EVENTS = (
     "SessionEnd",
 )
 _WORDS = {START: "session-start", **dict.fromkeys(SPAN_EVENTS, "span")}
-# Claude Code ends with these, or goes on to the next prompt, and ends what it did not wait for.
+# Hooks of these events must not be async: Claude Code may exit or continue right after, and kill unawaited hooks.
 _AWAITED = (START, "Stop", "StopFailure", "SessionEnd")
-# In seconds; without it Claude Code would wait for ten minutes.
+# Claude Code's default is ten minutes.
 TIMEOUT_S = 10
-# What stands around the command of a hook that may find no program.
+# The shell words around the command of a hook whose program may not be installed.
 _GUARD = [">/dev/null", "&&", "||", "true"]
 _SPACE = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
 
 
 class NotEditable(ValueError):
-    """The text is not what Claude Code reads; ``line`` counts from 1."""
+    """The text is not a valid settings file; ``line`` counts from 1."""
 
     def __init__(self, message: str, line: int) -> None:
         super().__init__(message)
@@ -47,7 +47,7 @@ class NotEditable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class _Node:
-    """A value in the text from ``start`` to ``end``; a container has members."""
+    """JSON value in the text from ``start`` to ``end``; a container has members."""
 
     start: int
     end: int
@@ -55,13 +55,13 @@ class _Node:
     members: tuple["_Member", ...] = ()
 
     def member(self, key: str) -> "_Member | None":
-        # As JSON readers do, take the last of several that have one name.
+        # Of duplicate keys the last one wins, as in JSON parsers.
         return next((member for member in reversed(self.members) if member.key == key), None)
 
 
 @dataclass(frozen=True, slots=True)
 class _Member:
-    """A place in a container: it begins at its key, or in a list at its value."""
+    """Member of a container; it begins at its key, or in a list at its value."""
 
     key: str | int
     begin: int
@@ -69,34 +69,34 @@ class _Member:
 
 
 def command(program: str, event: str = START) -> str:
-    """Return the shell command that starts the hook of ``program``, a path or a name, for an event.
+    """Return the shell command of a hook for an event; ``program`` is a path or a name.
 
-    A name comes with settings that others share: who does not have the program must not get an error per event.
+    A name is used in shared settings, where users without the program must not get an error per event.
     """
     plain = shlex.join([program, "hook", _WORDS[event]])
     return plain if os.sep in program else f"command -v {program} >/dev/null && {plain} || true"
 
 
 def programs(text: str) -> dict[str, str]:
-    """Return the program that our hook of each event runs, a path or a name. Raises NotEditable."""
+    """Return the program, a path or a name, that our hook runs, by event. Raises NotEditable."""
     if not text.strip("\ufeff \t\r\n"):
         return {}
-    root, found = _read(text), {}
+    root, by_event = _read(text), {}
     for event, word in _WORDS.items():
-        for way in _ours(root, event):
-            runs = way[-1].node.member("command")
+        for path in _ours(root, event):
+            runs = path[-1].node.member("command")
             assert runs is not None
-            found[event] = _program(runs.node.value, word)
-    return found
+            by_event[event] = _program(runs.node.value, word)
+    return by_event
 
 
 def has(text: str, event: str) -> bool:
-    """Tell whether an entry of ours is there for an event. Raises NotEditable."""
+    """Return whether the text has our entry for an event. Raises NotEditable."""
     return bool(text.strip("\ufeff \t\r\n") and _ours(_read(text), event))
 
 
 def add(text: str, wanted: str, event: str = START) -> str:
-    """Return the text with our entry for an event in it, once, running the ``wanted`` command. Raises NotEditable."""
+    """Return the text with exactly one entry of ours for an event, which runs ``wanted``. Raises NotEditable."""
     if not text.strip("\ufeff \t\r\n"):
         text = "{}\n"
     ours = _ours(_read(text), event)
@@ -104,11 +104,11 @@ def add(text: str, wanted: str, event: str = START) -> str:
         text = _without(text, ours[-1])
         ours = _ours(_read(text), event)
     if ours:
-        there = ours[0][-1].node.member("command")
-        assert there is not None
-        if there.node.value == wanted:
+        current = ours[0][-1].node.member("command")
+        assert current is not None
+        if current.node.value == wanted:
             return text
-        return text[: there.node.start] + _dump(wanted) + text[there.node.end :]
+        return text[: current.node.start] + _dump(wanted) + text[current.node.end :]
     root = _read(text)
     hook: Any = {"type": "command", "command": wanted, "timeout": TIMEOUT_S}
     if event not in _AWAITED:
@@ -124,10 +124,10 @@ def add(text: str, wanted: str, event: str = START) -> str:
 
 
 def remove(text: str) -> str:
-    """Return the text without our entries, and without what only held them. Raises NotEditable."""
+    """Return the text without our entries and the containers that held only them. Raises NotEditable."""
     if not text.strip("\ufeff \t\r\n"):
         return text
-    # The last added goes first, so that each finds its surroundings as it left them.
+    # In reverse order of insertion, so that each removal exactly undoes an insertion.
     for event in reversed(_WORDS):
         while ours := _ours(_read(text), event):
             text = _without(text, ours[-1])
@@ -139,12 +139,12 @@ def _read(text: str) -> _Node:
     try:
         value = json.loads(text[start:])
     except json.JSONDecodeError as error:
-        at = start + error.pos
-        comment = text[at : at + 2] in ("//", "/*")
+        position = start + error.pos
+        comment = text[position : position + 2] in ("//", "/*")
         raise NotEditable("a comment, which JSON does not have" if comment else error.msg, error.lineno) from None
     root = _parse(text, start)
     if not isinstance(value, dict):
-        raise NotEditable("no JSON object", _line(text, root))
+        raise NotEditable("not a JSON object", _line(text, root))
     hooks = root.member("hooks")
     if hooks and not isinstance(value["hooks"], dict):
         raise NotEditable('"hooks" is not an object', _line(text, hooks.node))
@@ -159,15 +159,15 @@ def _line(text: str, node: _Node) -> int:
     return text.count("\n", 0, node.start) + 1
 
 
-def _parse(text: str, at: int) -> _Node:
-    """Return the value at a place of a text that is known to be JSON."""
-    at = _past_space(text, at)
-    opening = text[at]
+def _parse(text: str, start: int) -> _Node:
+    """Parse the value at a position of a text that is valid JSON."""
+    start = _past_space(text, start)
+    opening = text[start]
     if opening not in "{[":
-        value, end = _DECODER.raw_decode(text, at)
-        return _Node(at, end, value)
+        value, end = _DECODER.raw_decode(text, start)
+        return _Node(start, end, value)
     members: list[_Member] = []
-    position = _past_space(text, at + 1)
+    position = _past_space(text, start + 1)
     while text[position] not in "}]":
         begin, key = position, len(members)
         if opening == "{":
@@ -178,18 +178,18 @@ def _parse(text: str, at: int) -> _Node:
         position = _past_space(text, node.end)
         if text[position] == ",":
             position = _past_space(text, position + 1)
-    return _Node(at, position + 1, None, tuple(members))
+    return _Node(start, position + 1, None, tuple(members))
 
 
-def _past_space(text: str, at: int) -> int:
-    found = _SPACE.match(text, at)
-    assert found is not None
-    return found.end()
+def _past_space(text: str, position: int) -> int:
+    spaces = _SPACE.match(text, position)
+    assert spaces is not None
+    return spaces.end()
 
 
 def _ours(root: _Node, event: str) -> list[tuple[_Member, ...]]:
-    """Return the way to each hook of ours for an event: hooks, the event, the entry, its hooks, the hook."""
-    found = []
+    """Return the path to each hook of ours for an event: hooks, the event, the entry, its hooks, the hook."""
+    paths = []
     hooks = root.member("hooks")
     entries = hooks.node.member(event) if hooks else None
     for entry in entries.node.members if entries else ():
@@ -197,12 +197,12 @@ def _ours(root: _Node, event: str) -> list[tuple[_Member, ...]]:
         for hook in inner.node.members if inner else ():
             runs = hook.node.member("command")
             if runs and _program(runs.node.value, _WORDS[event]):
-                found.append((hooks, entries, entry, inner, hook))
-    return found
+                paths.append((hooks, entries, entry, inner, hook))
+    return paths
 
 
 def _program(value: object, word: str) -> str:
-    """Return the program of a command that we wrote, or nothing; with more words to it, it is somebody's own."""
+    """Return the program of a command that we wrote, else an empty string; any other words make it someone else's."""
     try:
         words = shlex.split(value) if isinstance(value, str) else []
     except ValueError:
@@ -213,27 +213,27 @@ def _program(value: object, word: str) -> str:
     return words[0] if is_ours else ""
 
 
-def _without(text: str, way: tuple[_Member, ...]) -> str:
-    """Return the text without the hook at the end of a way, and without what we made to hold only that."""
-    _, entries, entry, inner, _ = way
+def _without(text: str, path: tuple[_Member, ...]) -> str:
+    """Return the text without the hook at the end of a path and the containers that we added to hold it."""
+    _, entries, entry, inner, _ = path
     depth = 4
-    # An entry with a matcher is a person's, and stays with no hooks in it.
+    # An entry with a matcher is not ours, and stays even without hooks.
     if len(inner.node.members) == len(entry.node.members) == 1:
         depth = 2
         if len(entries.node.members) == 1:
-            depth = 1 if len(way[0].node.members) > 1 else 0
-    container = way[depth - 1].node if depth else _read(text)
+            depth = 1 if len(path[0].node.members) > 1 else 0
+    container = path[depth - 1].node if depth else _read(text)
     siblings = container.members
-    gone = [member.begin for member in siblings].index(way[depth].begin)
+    gone = [member.begin for member in siblings].index(path[depth].begin)
     if gone:
-        return text[: siblings[gone - 1].node.end] + text[way[depth].node.end :]
+        return text[: siblings[gone - 1].node.end] + text[path[depth].node.end :]
     if len(siblings) > 1:
         return text[: siblings[0].begin] + text[siblings[1].begin :]
     return _fill(text, container, "")
 
 
 def _append(text: str, root: _Node, container: _Node, key: str | None, value: Any) -> str:
-    """Return the text with one more member at the end of a container, in the manner of its surroundings."""
+    """Append a member to a container, formatted like its surroundings; return the text."""
     last = container.members[-1] if container.members else None
     name = f"{_dump(key)}: " if key is not None else ""
     model = container if last else root
@@ -256,13 +256,13 @@ def _fill(text: str, container: _Node, content: str) -> str:
 
 
 def _manner(text: str) -> tuple[str, str]:
-    """Return how a file indents, and how it ends its lines."""
+    """Return a file's indentation and line ending."""
     indented = re.search(r"\n([ \t]+)\S", text)
     return indented.group(1) if indented else "  ", "\r\n" if "\r\n" in text else "\n"
 
 
-def _indentation(text: str, at: int) -> str:
-    line = text[text.rfind("\n", 0, at) + 1 : at]
+def _indentation(text: str, position: int) -> str:
+    line = text[text.rfind("\n", 0, position) + 1 : position]
     return line[: len(line) - len(line.lstrip(" \t"))]
 
 

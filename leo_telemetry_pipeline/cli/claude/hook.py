@@ -1,25 +1,25 @@
-"""What a session waits for: take the SessionStart event, hand it to a detached child, and be gone.
+"""SessionStart hook, for which the session waits: read the event, pass it to a detached child, exit.
 
-Belongs here: that hand-over, with nothing but os and sys, because whoever starts a session feels each import.
-Does not: the database, the log's lines, JSON; those are the child's (hook_child).
+Belongs here: that handover, importing only os and sys, because every import delays the session.
+Does not: the database, log lines, JSON; those belong to the child (hook_child).
 """
 
-# pathlib, typing, contextlib and subprocess each take longer to import than all that happens here.
+# pathlib, typing, contextlib and subprocess each take longer to import than this whole hook takes to run.
 # ruff: noqa: PTH103, PTH111, PTH116, PTH117, PTH118, PTH208, S606, SIM105
 
 import os
 import sys
 
 LONGEST_EVENT = 65_536
-# A caller may never close its end: an event that pauses for QUIET_S is over, and one that never comes, too.
+# A caller may never close its end of the pipe: an event ends at a pause of QUIET_S, at the latest after PATIENCE_S.
 PATIENCE_S = 1.0
 QUIET_S = 0.1
-# So much fits into any empty pipe at once.
+# Any empty pipe accepts this many bytes without blocking.
 _PIPE_HOLDS = 4096
 
 
 def session_start() -> None:
-    """Start the detached child with the event on stdin; always end with 0 and an empty stdout."""
+    """Start the detached child with the event from stdin; always exit with 0 and an empty stdout."""
     try:
         if not switched_off():
             refuse_others_home()
@@ -29,12 +29,12 @@ def session_start() -> None:
                 complain("; ".join(complaints))
     except BaseException as error:  # noqa: BLE001 - no failure of ours may stop a session
         complain(f"nothing was started: {error}")
-    # Not sys.exit: taking the interpreter apart is time that the session waits for.
+    # sys.exit would make the session wait for the interpreter's teardown.
     os._exit(0)
 
 
 def home() -> str:
-    """Return what ``Settings().home`` is: importing settings would cost more than all the rest (a test compares)."""
+    """Return the same as ``Settings().home`` (a test compares them), without the slow import of settings."""
     named = setting("HOME")
     if named:
         return os.path.expanduser(named)
@@ -44,29 +44,29 @@ def home() -> str:
         folder = os.path.expanduser("~/Library/Application Support/leo-telemetry")
     else:
         folder = os.path.expanduser((os.environ.get("XDG_DATA_HOME", "") or "~/.local/share") + "/leo-telemetry")
-    # Left as it is where the user has no home folder.
+    # expanduser leaves the tilde in place if the user has no home folder.
     return folder.removeprefix("~")
 
 
 def switched_off() -> bool:
-    """Tell whether ``LEO_TELEMETRY_ENABLED`` says that nothing shall happen, as ``Settings().enabled`` does."""
+    """Return whether ``LEO_TELEMETRY_ENABLED`` switches everything off, as ``Settings().enabled`` does."""
     return setting("ENABLED").lower() in ("false", "no", "off", "0")
 
 
 def setting(name: str) -> str:
-    """Return a setting's text as ``Settings`` reads it, without the quotes that a .env file may keep."""
+    """Return a setting as ``Settings`` reads it, without the quotes that a .env file may contain."""
     text = os.environ.get("LEO_TELEMETRY_" + name, "").strip()
     quoted = len(text) > 1 and text[0] in "\"'" and text[0] == text[-1]
     return text[1:-1].strip() if quoted else text
 
 
 def refuse_others_home() -> None:
-    """Raise PermissionError where a home may not be ours: ``settings.refuse_others_home`` decides, if need be."""
+    """Raise PermissionError if the home may belong to someone else; ``Settings.check_home`` decides doubtful cases."""
     try:
-        found = os.stat(home())
+        folder = os.stat(home())
     except OSError:
         return
-    if found.st_uid == os.geteuid() and not found.st_mode & 0o022:
+    if folder.st_uid == os.geteuid() and not folder.st_mode & 0o022:
         return
     from leo_telemetry_pipeline.errors import UserError
     from leo_telemetry_pipeline.settings import Settings
@@ -78,20 +78,20 @@ def refuse_others_home() -> None:
 
 
 def occupy_standard_descriptors() -> None:
-    """Open nothing where the caller closed one: a file of ours would get its number and be taken for it."""
+    """Occupy descriptors 0 to 2 that the caller closed, so that no file of ours gets their numbers."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)
 
 
 def open_log() -> tuple[int, str]:
-    """Return a descriptor for words that nobody reads now, and a complaint where they will be lost."""
+    """Return a descriptor for the log, and a warning if it cannot be written."""
     folder = os.path.join(home(), "logs")
     path = os.path.join(folder, "hook.log")
     try:
         if not os.path.isabs(path):
             return os.open(os.devnull, os.O_WRONLY), f"LEO_TELEMETRY_HOME is {home()!r}: give an absolute path"
-        # The mode of makedirs is for the last folder only; what the child makes is for its owner alone too.
+        # makedirs applies its mode only to the last folder; the umask also covers files that the child creates.
         os.umask(0o077)
         os.makedirs(folder, exist_ok=True)
         return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600), ""
@@ -100,7 +100,7 @@ def open_log() -> tuple[int, str]:
 
 
 def complain(text: str) -> None:
-    """Write one line to stderr, if anybody listens."""
+    """Write one line to stderr, ignoring errors."""
     line = " ".join(f"leo-telemetry hook: {text}".split())
     try:
         os.write(2, os.fsencode(line) + b"\n")
@@ -127,16 +127,16 @@ def _read_event() -> bytes:
                 break
             event += more
     except OSError:
-        pass  # The child says that the event is missing; it would not do anything else with one.
+        pass  # The child logs that the event is missing; it has no other use for it.
     return event
 
 
 def _hand_over(event: bytes) -> list[str]:
-    """Start the child and return what could not be done, in words."""
+    """Start the child, and return a description of each failure."""
     log, complaint = open_log()
     complaints = [complaint] if complaint else []
     event_out, event_in = os.pipe()
-    # Closed by a successful exec, so whatever can be read from it is why there was none.
+    # A successful exec closes this pipe, so any data in it is the reason of a failure.
     failed_out, failed_in = os.pipe()
     between = os.fork()
     if between == 0:
@@ -144,21 +144,21 @@ def _hand_over(event: bytes) -> list[str]:
     os.close(failed_in)
     os.close(event_out)
     os.close(event_in)
-    failed = b""
+    failure = b""
     while more := os.read(failed_out, 4096):
-        failed += more
+        failure += more
     if len(event) <= _PIPE_HOLDS:
         _wait_for(between)
-    if failed:
-        complaints.append("nothing was started: " + os.fsdecode(failed))
+    if failure:
+        complaints.append("nothing was started: " + os.fsdecode(failure))
     return complaints
 
 
 def _detach(event: bytes, event_out: int, event_in: int, failed_in: int, log: int) -> None:
-    """In the first child: lead a new session, start the second child, feed it the event, end."""
+    """In the first child: become a session leader, start the second child, write the event to it, exit."""
     try:
         os.setsid()
-        # Being no leader of its session, the second child can never get a terminal.
+        # The second child is not a session leader, so it can never acquire a controlling terminal.
         if os.fork() == 0:
             _become_child(event_out, log, failed_in)
         os.close(failed_in)
@@ -167,14 +167,14 @@ def _detach(event: bytes, event_out: int, event_in: int, failed_in: int, log: in
             os.close(descriptor)
         while event:
             event = event[os.write(event_in, event) :]
-    except BaseException as error:  # noqa: BLE001 - nothing of ours may run on twice
+    except BaseException as error:  # noqa: BLE001 - a forked child must never return to the caller
         _report(failed_in, error)
     os._exit(0)
 
 
 def _become_child(event_out: int, log: int, failed_in: int) -> None:
     try:
-        # Neither a folder that is to be deleted is held, nor is what lies in it imported (-P).
+        # Do not keep the working directory in use, nor import modules from it (-P).
         os.chdir("/")
         os.dup2(event_out, 0)
         os.dup2(log, 1)
@@ -192,18 +192,18 @@ def _wait_for(process: int) -> None:
     try:
         os.waitpid(process, 0)
     except ChildProcessError:
-        pass  # The caller ignores SIGCHLD, so the system has done it.
+        pass  # The caller ignores SIGCHLD, so the kernel has reaped it.
 
 
 def _close(descriptor: int) -> None:
     try:
         os.close(descriptor)
     except OSError:
-        pass  # The one that listed the folder is closed already.
+        pass  # The descriptor that listed /dev/fd is closed already.
 
 
 def _report(failed_in: int, error: BaseException) -> None:
     try:
         os.write(failed_in, os.fsencode(str(error)))
     except OSError:
-        pass  # Closed: the child runs, and only its event is lost.
+        pass  # The pipe is closed: the child is running, and only its event is lost.

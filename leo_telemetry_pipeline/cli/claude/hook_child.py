@@ -1,7 +1,7 @@
-"""What goes on behind a session's back after it started: ask for an analysis if the last is old, and see to it.
+"""Detached child of the SessionStart hook: queue an analysis if the last one is stale, and execute it if needed.
 
-Belongs here: the detached child's steps and its lines in the log, which is its standard error.
-Does not: anything the session waits for (hook), the rules of when and what (store, worker).
+Belongs here: the child's steps, and its lines in the log, which is its standard error.
+Does not: anything the session waits for (hook), when an analysis is stale (store), executing one (worker).
 """
 
 import json
@@ -25,15 +25,15 @@ from leo_telemetry_pipeline.store.server.database import Database
 
 
 def main() -> None:
-    """Read the event, enqueue if stale, work where no daemon does, and log how each went; never raise."""
-    # A caller may ignore it, and then no process started from here would have an exit status.
+    """Read the event, enqueue if stale, execute where no daemon does, and log each step; never raise."""
+    # If the caller ignores SIGCHLD, child processes have no exit status.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         _say(describe(_stdin()))
         settings = Settings()
         log_files.cut(settings.home / "logs" / "hook.log")
         if settings.enabled:
-            # What other sessions were waiting for may be certain by now.
+            # Spans of other sessions may be complete by now.
             hook_spans.sweep(str(settings.home / notebook.FOLDER))
             _enqueue(settings)
     except UserError as error:
@@ -42,12 +42,12 @@ def main() -> None:
         _say(f"{type(error).__name__}: {' '.join(str(error).split())}")
     except KeyboardInterrupt:
         _say("interrupted")
-    except Exception:  # noqa: BLE001 - nobody sees this process, so the log must have it
+    except Exception:  # noqa: BLE001 - this process has no other output than the log
         _say(f"unexpected error\n{traceback.format_exc()}")
 
 
 def describe(event: bytes) -> str:
-    """Return one line about an event, whatever it is."""
+    """Describe an event in one line, whatever its content."""
     if not event.strip():
         return "SessionStart without an event"
     try:
@@ -56,7 +56,7 @@ def describe(event: bytes) -> str:
         return f"SessionStart with an event that is not JSON ({len(event)} bytes)"
     if not isinstance(read, dict):
         return "SessionStart with an event that is not a JSON object"
-    # Escaped and cut, so that no event can write a line of its own or fill the log.
+    # Escaped and truncated, so that no event can forge a line or fill the log.
     name, source, session = (json.dumps(read.get(key))[:80] for key in ("hook_event_name", "source", "session_id"))
     return f"event {name}, source {source}, session {session}"
 
@@ -72,18 +72,18 @@ def _enqueue(settings: Settings) -> None:
         if not queued:
             return
         if dagster_home.daemon_lives(target):
-            _say("a daemon lives and takes it")
+            _say("a running daemon takes it")
             return
         _work(settings, target)
 
 
 def _work(settings: Settings, target: database.Target) -> None:
-    # Here and not earlier: it takes seconds to import, and a server started above must not be slow for others.
+    # Only from here on: the import takes seconds, and a server started above must not inherit the low priority.
     os.nice(10)
     from leo_telemetry_pipeline.cli.processes.worker import run_once
 
-    done = run_once(settings, target)
-    _say("another worker is at it" if done < 0 else f"analyses executed: {done}")
+    executed = run_once(settings, target)
+    _say("another worker is executing it" if executed < 0 else f"analyses executed: {executed}")
 
 
 def _stdin() -> bytes:

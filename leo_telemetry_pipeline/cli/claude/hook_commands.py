@@ -1,8 +1,8 @@
-"""The commands ``leo-telemetry hook ...``: wiring our hooks into a project, and out of it.
+"""``leo-telemetry hook``: install our hooks in a project, and uninstall them.
 
-Belongs here: which settings file, reading and writing it, what is printed.
-Does not: how its text is edited (claude_settings), whether the hooks in it would run (installed_hooks), what they do
-(hook, hook_child, hook_spans).
+Belongs here: choosing, reading and writing the settings file, output.
+Does not: editing its text (claude_settings), whether installed hooks would run (installed_hooks), what they do (hook,
+hook_child, hook_spans).
 """
 
 import os
@@ -25,21 +25,21 @@ _project = click.option(
     "--project",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     default=Path(),
-    help="The project's folder; your home folder means all projects, with --shared (default: here).",
+    help="The project's folder (default: here); with --shared, your home folder means all projects.",
 )
 _shared = click.option(
-    "--shared", is_flag=True, help="settings.json, which a team shares, and the command by its name."
+    "--shared", is_flag=True, help="Use settings.json, which a team shares, and name the command without its path."
 )
 
 
 @click.group()
 def hook() -> None:
-    """Let Claude Code ask for an analysis when the last one is old, and be measured itself."""
+    """Let Claude Code queue an analysis when the last one is stale, and measure its work."""
 
 
 @hook.command("session-start")
 def session_start() -> None:
-    """Take a SessionStart event on stdin; Claude Code runs this."""
+    """Handle a SessionStart event on stdin; Claude Code runs this."""
     from leo_telemetry_pipeline.cli.claude.hook import session_start as start
 
     start()
@@ -47,7 +47,7 @@ def session_start() -> None:
 
 @hook.command("run-child", hidden=True)
 def run_child() -> None:
-    """Do in the foreground what session-start does behind one's back; its log goes to stderr."""
+    """Run the background part of session-start in the foreground; its log goes to stderr."""
     from leo_telemetry_pipeline.cli.claude import hook_child
 
     hook_child.main()
@@ -55,7 +55,7 @@ def run_child() -> None:
 
 @hook.command("span")
 def span() -> None:
-    """Take the event of a prompt, sub-agent or tool on stdin; Claude Code runs this."""
+    """Handle the event of a prompt, sub-agent or tool on stdin; Claude Code runs this."""
     from leo_telemetry_pipeline.cli.claude import hook_spans
 
     hook_spans.main()
@@ -63,7 +63,7 @@ def span() -> None:
 
 @hook.command()
 def otel() -> None:
-    """Print what makes Claude Code send its own spans to `leo-telemetry serve`, for a shell to evaluate."""
+    """Print the environment in which Claude Code sends its own spans to `leo-telemetry serve`, for a shell to eval."""
     for name, value in _exports(Settings()).items():
         click.echo(f"export {name}={shlex.quote(value)}")
 
@@ -71,7 +71,7 @@ def otel() -> None:
 @hook.command()
 @_project
 @_shared
-@click.option("--spans", is_flag=True, help="Measure prompts, sub-agents and tools too.")
+@click.option("--spans", is_flag=True, help="Also measure prompts, sub-agents and tools.")
 def install(project: Path, shared: bool, spans: bool) -> None:
     """Add the hooks to a project's .claude/settings.local.json."""
     path = _settings_file(project, shared)
@@ -83,11 +83,11 @@ def install(project: Path, shared: bool, spans: bool) -> None:
             click.echo(f"and under {', '.join(events)}: {claude_settings.command(name, events[0])}")
         click.echo("It runs from the next session on. To undo this: " + _undo(project, shared))
     else:
-        click.echo(f"{path} has the hook already: nothing was changed.")
+        click.echo(f"{path} already has the hook: nothing was changed.")
     for warning in _warnings(project, shared):
         click.echo(warning)
     if not spans:
-        click.echo("To measure sub-agents and tools too: `leo-telemetry hook install --spans`, or `hook otel`.")
+        click.echo("To also measure sub-agents and tools: `leo-telemetry hook install --spans`, or `hook otel`.")
 
 
 @hook.command()
@@ -104,17 +104,17 @@ def uninstall(project: Path, shared: bool) -> None:
 
 
 def _warnings(project: Path, shared: bool) -> Iterator[str]:
-    """Yield a line for each thing that keeps a hook from running that was just installed."""
+    """Yield a line for each reason why a hook that was just installed does not run."""
     if shared and (line := _not_found()):
         yield line
     if off := installed_hooks.off_for(project):
-        yield f'No hook runs: "{off[1]}" in {off[0]} switches all of them off. To do: {installed_hooks.remedy_of(off)}'
+        yield f'No hook runs: "{off[1]}" in {off[0]} switches all of them off. Remedy: {installed_hooks.remedy_of(off)}'
 
 
 def _not_found() -> str:
     if installed_hooks.why_broken(own_command.NAME):
         return (
-            f"{own_command.NAME} is not on PATH, and without it this hook does nothing: {installed_hooks.on_path()},"
+            f"{own_command.NAME} is not on PATH, so this hook does nothing: {installed_hooks.on_path()},"
             " or install without --shared"
         )
     environment = os.environ.get("VIRTUAL_ENV", "")
@@ -128,41 +128,41 @@ def _not_found() -> str:
 
 
 def _remember(real: Path, before: str | None, after: str) -> None:
-    """Note how a file was, where taking our hooks out of it would not make it so again."""
-    original = None if before is None else claude_settings.remove(before)
+    """Record the original file if removing our hooks would not restore it exactly."""
+    text = None if before is None else claude_settings.remove(before)
     folder, left = real.parent.exists(), claude_settings.remove(after)
     known = settings_backup.recall(real)
-    if known and original != before and known.left == settings_backup.digest(original or ""):
-        # Ours are there already: what is known is from before the first of them.
-        original, folder = known.text, known.folder
-    made = None if left == original else settings_backup.Made(original, folder, settings_backup.digest(left))
+    if known and text != before and known.left == settings_backup.digest(text or ""):
+        # Our hooks are installed already: the record is older than the first of them.
+        text, folder = known.text, known.folder
+    backup = None if left == text else settings_backup.Original(text, folder, settings_backup.digest(left))
     try:
-        settings_backup.remember(real, made)
+        settings_backup.remember(real, backup)
     except (OSError, UserError) as error:
-        click.echo(f"How {real} was cannot be noted, so uninstalling will leave it there: {error}", err=True)
+        click.echo(f"The original {real} cannot be recorded, so uninstalling will not restore it: {error}", err=True)
 
 
 def _restore(path: Path) -> None:
-    """Make a file that our hooks were taken out of what it was before them, if nobody else has changed it since."""
+    """Restore the original of a file whose hooks were removed, unless someone else has changed it since."""
     real = path.resolve()
-    left, made = real.read_bytes().decode(), settings_backup.recall(real)
-    if made is None or made.left != settings_backup.digest(left):
+    left, backup = real.read_bytes().decode(), settings_backup.recall(real)
+    if backup is None or backup.left != settings_backup.digest(left):
         if left.strip("\ufeff \t\r\n") == "{}":
-            click.echo("Nothing else is in that file. It stays, as it may have been there before.")
+            click.echo("The file has no other settings. It stays, since it may have existed before.")
         return
-    if made.text is not None:
-        _replace(real, made.text.encode())
+    if backup.text is not None:
+        _replace(real, backup.text.encode())
     else:
         real.unlink()
-        if not made.folder:
+        if not backup.folder:
             with suppress(OSError):
                 real.parent.rmdir()
-        click.echo("It was not there before, so the file was removed.")
+        click.echo("The file did not exist before, so it was removed.")
     settings_backup.remember(real, None)
 
 
 def _with_hooks(text: str, name: str, spans: bool) -> str:
-    """Return the text with the hooks that were asked for; those of ours that are there are corrected in any case."""
+    """Return the text with the requested hooks; hooks of ours that it already has are always corrected."""
     for event in (claude_settings.START, *claude_settings.SPAN_EVENTS):
         if spans or event == claude_settings.START or claude_settings.has(text, event):
             text = claude_settings.add(text, claude_settings.command(name, event), event)
@@ -171,7 +171,7 @@ def _with_hooks(text: str, name: str, spans: bool) -> str:
 
 def _exports(settings: Settings) -> dict[str, str]:
     """Return the environment in which Claude Code sends spans, and log events that complete them, to our receiver."""
-    # An address that means all of them is none to connect to.
+    # The wildcard address is not one to connect to.
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.serve_host, settings.serve_host)  # noqa: S104
     place = f"[{host}]" if ":" in host else host
     exports = {
@@ -186,7 +186,7 @@ def _exports(settings: Settings) -> dict[str, str]:
         exports[f"OTEL_EXPORTER_OTLP_{name}_PROTOCOL"] = "http/protobuf"
         exports[f"OTEL_EXPORTER_OTLP_{name}_ENDPOINT"] = f"http://{place}:{settings.serve_port}/v1/{signal}"
         if settings.serve_token:
-            # Clients decode it: it may hold commas and spaces.
+            # Percent-encoded, since the token may contain commas and spaces.
             exports[f"OTEL_EXPORTER_OTLP_{name}_HEADERS"] = "Authorization=" + quote(
                 f"Bearer {settings.serve_token}", ""
             )
@@ -207,9 +207,9 @@ def _undo(project: Path, shared: bool) -> str:
 def _edit(
     path: Path, change: Callable[[str], str], first: Callable[[Path, str | None, str], None] = lambda *_: None
 ) -> bool:
-    """Change the text of a file, or of the one that it links to; return whether it changed at all.
+    """Edit the text of a file, or of the file that it links to; return whether it changed.
 
-    ``first`` is told the file, its text, None where there is none, and the new one, before anything is written.
+    Before anything is written, ``first`` is called with the file, its text (None if there is none) and the new text.
     """
     try:
         real = path.resolve()
@@ -220,16 +220,16 @@ def _edit(
         first(real, text, after)
         _replace(real, after.encode())
     except claude_settings.NotEditable as error:
-        raise UserError(f"{path}, line {error.line}: {error}; correct it, it was left as it is") from None
+        raise UserError(f"{path}, line {error.line}: {error}; correct it first, the file was not changed") from None
     except UnicodeError:
-        raise UserError(f"{path} is not UTF-8 text; correct it, it was left as it is") from None
+        raise UserError(f"{path} is not UTF-8 text; correct it first, the file was not changed") from None
     except (OSError, RuntimeError) as error:
         raise UserError(f"{path} cannot be changed: {getattr(error, 'strerror', None) or error}") from None
     return True
 
 
 def _replace(real: Path, content: bytes) -> None:
-    """Put a file in its place at once and whole, with the mode and the owner that it had."""
+    """Replace a file atomically, keeping its mode and owner."""
     real.parent.mkdir(parents=True, exist_ok=True)
     part = real.with_name(f".{real.name}.{os.getpid()}")
     before = real.stat() if real.exists() else None

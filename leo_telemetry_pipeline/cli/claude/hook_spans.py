@@ -1,8 +1,8 @@
-"""What Claude Code runs at each prompt, sub-agent and tool: note the event; at an end, make spans of the notes.
+"""Hook for prompts, sub-agents and tools: append each event to the session's notes; at an end, assemble spans.
 
-Belongs here: reading the event, when spans are made of notes, handing them to the spool, behind the session's back.
-Does not: what a note holds, which spans notes make, and the file of notes (sources.claude), the database, which is
-never asked. A session waits for this, so whatever not every event needs is imported where it is needed.
+Belongs here: reading the event, when spans are assembled, writing them to the spool, all in the background.
+Does not: the content of notes, the spans that they become, and their file (sources.claude). It never opens the
+database. A session waits for this, so modules that not every event needs are imported lazily.
 """
 
 # pathlib takes longer to import than a note takes to write.
@@ -16,34 +16,34 @@ from leo_telemetry_pipeline.cli.claude import hook
 
 LONGEST_EVENT = 64 << 20
 PATIENCE_S = 2.0
-# The hooks run side by side: what belongs before the end of a session may be noted after it.
+# Hooks run concurrently: events from before the end of a session may be noted up to this long after it.
 LATE_S = 1.0
-# Spans are also made in the middle of a long answer, each time that its notes have grown by so much.
+# During a long answer, spans are also assembled each time its notes have grown by this many bytes.
 MANY_NOTES = 64 << 10
-# A session without a word for so long was killed, or will not miss what it began.
+# A session silent for this long was killed, or its open operations no longer matter.
 FORGOTTEN_S = 86_400
-# What the kernel says of the start of a process is not believed beyond this.
+# A process age above this is implausible and ignored.
 OLDEST_START_NS = 60_000_000_000
-# Stands for the end of a session of which nothing more comes, by no way.
+# End time of a session that can receive no further events.
 FORGOTTEN = float("inf")
 
 
 def main() -> None:
-    """Take an event on stdin; always end with 0 and an empty stdout."""
+    """Handle an event on stdin; always exit with 0 and an empty stdout."""
     try:
         if not hook.switched_off():
             age_ns = _age_ns()
             _take(time.time_ns() - age_ns, time.monotonic_ns() - age_ns)
     except BaseException as error:  # noqa: BLE001 - no failure of ours may stop a session
         hook.complain(f"{type(error).__name__}: {error}" if not isinstance(error, OSError) else str(error))
-    # Not sys.exit: taking the interpreter apart is time that the session waits for.
+    # sys.exit would make the session wait for the interpreter's teardown.
     os._exit(0)
 
 
 def _age_ns() -> int:
-    """Return how long ago this process was started, in ns: where a machine is busy, Python starts long after the event.
+    """Return the age of this process in ns: on a busy machine, Python starts long after the event.
 
-    Linux tells it in ticks of 10 ms, cut: the next tick is never before the event. Elsewhere it is 0.
+    Linux reports the start truncated to ticks of 10 ms, so one tick is added. Elsewhere the age is 0.
     """
     try:
         with open("/proc/self/stat", "rb") as file:
@@ -60,7 +60,7 @@ def _take(wall_ns: int, monotonic_ns: int) -> None:
     hook.occupy_standard_descriptors()
     text = _read()
     if not text.strip():
-        return hook.complain("no event came on stdin; Claude Code runs this, see `leo-telemetry hook install --spans`")
+        return hook.complain("no event on stdin: Claude Code runs this, see `leo-telemetry hook install --spans`")
     import json
 
     from leo_telemetry_pipeline.sources.claude import hook_notes, notebook
@@ -74,7 +74,7 @@ def _take(wall_ns: int, monotonic_ns: int) -> None:
     if kept is None or not isinstance(session, str) or not session:
         return None
     if project := hook.setting("PROJECT"):
-        # The process that makes the spans may run for another project.
+        # The process that assembles the spans may belong to another project.
         kept["project"] = hook_notes.storable(project, 200)
     folder = notebook.checked_folder(hook.home())
     path = os.path.join(folder, notebook.file_name(session))
@@ -93,11 +93,11 @@ def _take(wall_ns: int, monotonic_ns: int) -> None:
 
 
 def _behind() -> None:
-    """Go on in a process that nobody waits for, whose complaints go to the hooks' log; this one ends."""
+    """Continue in a background process that logs to the hooks' log; this one exits."""
     if os.fork():
         os._exit(0)
     os.setsid()
-    # A folder that is to be deleted is not held.
+    # Do not keep the working directory in use.
     os.chdir("/")
     os.umask(0o077)
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -106,7 +106,7 @@ def _behind() -> None:
 
 
 def _make_spans(path: str, *, ended_ns: float | None = None) -> None:
-    """Move what is complete to the spool, or all of a session that ended; the notes stay where that takes nothing."""
+    """Move complete spans, or all spans of an ended session, to the spool; if that fails, the notes stay."""
     from leo_telemetry_pipeline import redact
     from leo_telemetry_pipeline.settings import Settings
     from leo_telemetry_pipeline.sources.claude import assembler, notebook
@@ -118,16 +118,16 @@ def _make_spans(path: str, *, ended_ns: float | None = None) -> None:
         session = notebook.session_of(items)
         final = ended_ns is not None and not assembler.resumed(items, ended_ns)
         now_ns = 0 if ended_ns == FORGOTTEN else time.time_ns()
-        made, needed = assembler.spans(items, session=session, project=settings.project, final=final, now_ns=now_ns)
-        if made:
-            Spool(folder_of(str(settings.home)), settings.spool_bytes).write([redact.clean(span) for span in made])
-        # What is not touched shows how long nobody has heard of a session.
-        if made or not needed or len(needed) < len(items):
-            notes.replace([{"session": session, **item} for item in needed])
+        spans, rest = assembler.spans(items, session=session, project=settings.project, final=final, now_ns=now_ns)
+        if spans:
+            Spool(folder_of(str(settings.home)), settings.spool_bytes).write([redact.clean(span) for span in spans])
+        # An unchanged file keeps its mtime, which tells how long the session has been silent.
+        if spans or not rest or len(rest) < len(items):
+            notes.replace([{"session": session, **item} for item in rest])
 
 
 def sweep(folder: str) -> None:
-    """Make the spans of sessions that have been quiet, and close those that nobody heard of for a day."""
+    """Assemble spans of quiet sessions, and close sessions that have been silent for a day."""
     from leo_telemetry_pipeline.sources.claude import evidence, notebook
 
     for entry in os.scandir(folder) if os.path.isdir(folder) else ():
@@ -139,12 +139,12 @@ def sweep(folder: str) -> None:
                 _make_spans(entry.path, ended_ns=FORGOTTEN)
             elif quiet_s > evidence.QUIET_S and not entry.name.endswith(notebook.PART):
                 _make_spans(entry.path)
-        except Exception as error:  # noqa: BLE001 - one that cannot be read must not keep the others
+        except Exception as error:  # noqa: BLE001 - one unreadable file must not block the others
             hook.complain(f"{entry.path}: {error}")
 
 
 def _read() -> bytes:
-    """Return what stdin has, up to its end or to a long pause; a terminal has nothing."""
+    """Read stdin up to its end or a long pause; nothing from a terminal."""
     if os.isatty(0):
         return b""
     parts, size = [], 0

@@ -1,7 +1,7 @@
-"""Our hooks as Claude Code would meet them: which settings files apply, what stops the hooks in them, what they lack.
+"""Diagnosis of our installed hooks: which settings files apply, why hooks do not run, which events lack one.
 
-Belongs here: reading those files, and the pure judgement of them. Does not: changing a file (hook_commands), the text
-of one (claude_settings).
+Belongs here: reading those files, and pure verdicts on them. Does not: changing a file (hook_commands), its text
+(claude_settings).
 """
 
 import json
@@ -30,9 +30,9 @@ _EXEC = re.compile(r"""#!/bin/sh\n'''exec' "?(/[^"\n]+?)"? "\$0\"""")
 
 @dataclass(frozen=True)
 class SettingsFile:
-    """One settings file: the programs of our hooks in it, why some cannot run, and the events that it lacks.
+    """Settings file: the programs of our hooks, why some cannot run, and the events without a hook.
 
-    ``unreadable`` says why Claude Code would ignore the file as a whole.
+    ``unreadable`` is the reason why Claude Code ignores the whole file.
     """
 
     path: str
@@ -45,26 +45,26 @@ class SettingsFile:
 
 @dataclass(frozen=True)
 class Hooks:
-    """The files with our hooks, and ``off``: the file and the word in it that switch all hooks off, if any does."""
+    """Files with our hooks, and ``off``: the file and the key in it that switch all hooks off, if any."""
 
     files: tuple[SettingsFile, ...] = ()
     off: tuple[str, str] | None = None
 
     @property
     def run(self) -> bool:
-        """Tell whether at least one hook runs when a session starts."""
-        readable = [each for each in self.files if not each.unreadable]
-        return self.off is None and any(len(each.broken) < len(each.programs) for each in readable)
+        """Whether at least one hook runs when a session starts."""
+        readable = [file for file in self.files if not file.unreadable]
+        return self.off is None and any(len(file.broken) < len(file.programs) for file in readable)
 
 
 def user_file() -> Path:
-    """Return where Claude Code keeps the settings that apply to all projects of a user."""
+    """Return the path of the user's settings, which apply to all projects."""
     named = os.environ.get("CLAUDE_CONFIG_DIR", "")
     return (Path(named).expanduser() if named else user_folder() / ".claude") / "settings.json"
 
 
 def managed_files(folder: Path | None = None) -> list[Path]:
-    """Return the settings that an administrator of this machine wrote."""
+    """Return the paths of the managed settings, which an administrator of this machine wrote."""
     if folder is None:
         mac = sys.platform == "darwin"
         folder = Path("/Library/Application Support/ClaudeCode" if mac else "/etc/claude-code")
@@ -72,78 +72,78 @@ def managed_files(folder: Path | None = None) -> list[Path]:
 
 
 def files_of(project: Path) -> list[Path]:
-    """Return the files that apply to sessions of a project, the one that decides first."""
+    """Return the settings files that apply to a project, highest precedence first."""
     here = project.absolute() / ".claude"
     return list(dict.fromkeys([here / "settings.local.json", here / "settings.json", user_file()]))
 
 
 def look(project: Path, managed: Sequence[Path] | None = None) -> Hooks:
-    """Read the files that apply to sessions of a project."""
+    """Read the settings files that apply to a project."""
     texts = {path: text for path in files_of(project) if (text := _text(path)) is not None}
-    found = [_read(path, text, project) for path, text in texts.items()]
+    files = [_read(path, text, project) for path, text in texts.items()]
     values = [(path, _values(text)) for path, text in texts.items()]
     above = [(path, _values(_text(path) or "")) for path in (managed_files() if managed is None else managed)]
-    return Hooks(tuple(each for each in found if each.programs), _off(above, values))
+    return Hooks(tuple(file for file in files if file.programs), _off(above, values))
 
 
 def off_for(project: Path) -> tuple[str, str] | None:
-    """Return the file and the word in it that switch all hooks of a project off, if any does."""
+    """Return the file and the key in it that switch all hooks of a project off, if any."""
     return look(project).off
 
 
 def judge(hooks: Hooks, daemon_lives: bool) -> list[Verdict]:
-    """Return the verdicts on our hooks: where they are, and each thing that keeps them from running."""
+    """Return the verdicts on our hooks: where they are installed, and each reason why they do not run."""
     if not hooks.files:
-        # A daemon has a schedule of its own.
+        # A daemon has its own schedule, and needs no hook.
         remedy = "" if daemon_lives else "leo-telemetry hook install"
         return [Verdict("hook", "not installed for this folder", remedy)]
     verdicts = [verdict for file in hooks.files for verdict in _faults(file)]
     if hooks.off:
         verdicts.insert(0, Verdict("hook", f'switched off by "{hooks.off[1]}" in {hooks.off[0]}', remedy_of(hooks.off)))
-    return verdicts or [Verdict("hook", f"installed in {', '.join(each.path for each in hooks.files)}")]
+    return verdicts or [Verdict("hook", f"installed in {', '.join(file.path for file in hooks.files)}")]
 
 
 def remedy_of(off: tuple[str, str]) -> str:
-    """Say what to do about hooks that are switched off."""
+    """Return the remedy for hooks that are switched off."""
     path, word = off
     if Path(path).name == _MANAGED or Path(path).parent.name == "managed-settings.d":
-        return "ask who manages this machine, or measure by OpenTelemetry: leo-telemetry hook otel"
+        return "ask the administrator of this machine, or measure by OpenTelemetry: leo-telemetry hook otel"
     return f'remove "{word}" from {path}, or measure by OpenTelemetry: leo-telemetry hook otel'
 
 
 def why_broken(name: str) -> str:
-    """Say why a program cannot be started, a path or a name; nothing where it can."""
-    found = shutil.which(name)
-    if found is None:
+    """Return why a program, a path or a name, cannot be started; an empty string if it can."""
+    program = shutil.which(name)
+    if program is None:
         if os.sep not in name:
             return "is not on PATH"
         return "is not executable" if Path(name).exists() else "does not exist"
-    interpreter = _interpreter(Path(found))
+    interpreter = _interpreter(Path(program))
     return f"needs {interpreter}, which does not exist" if interpreter and not Path(interpreter).exists() else ""
 
 
 def _interpreter(script: Path) -> str:
-    """Return the path of the interpreter that a script names, if it is one."""
+    """Return the interpreter in a script's shebang, an empty string if it has none."""
     try:
         with script.open("rb") as file:
             head = file.read(2048).decode("utf-8", "replace")
     except OSError:
         return ""
-    # pip writes the second form where the path is too long for the first.
+    # pip writes the exec form if the path is too long for a shebang.
     named = _EXEC.match(head) or _SHEBANG.match(head)
     return named[1] if named else ""
 
 
 def _faults(file: SettingsFile) -> list[Verdict]:
     if file.unreadable:
-        said = f"{file.path} is ignored by Claude Code: {file.unreadable}"
-        return [Verdict("hook", said, "correct the file")]
+        state = f"{file.path} is ignored by Claude Code: {file.unreadable}"
+        return [Verdict("hook", state, "correct the file")]
     if file.broken:
-        said = f"{file.path} runs {', '.join(file.broken)}"
-        return [Verdict("hook", said, _remedy(file))]
+        state = f"{file.path} runs {', '.join(file.broken)}"
+        return [Verdict("hook", state, _remedy(file))]
     if file.lacks:
-        said = f"{file.path} lacks our hook for {', '.join(file.lacks)}"
-        return [Verdict("hook", said, f"{file.reinstall} --spans")]
+        state = f"{file.path} lacks our hook for {', '.join(file.lacks)}"
+        return [Verdict("hook", state, f"{file.reinstall} --spans")]
     return []
 
 
@@ -153,7 +153,7 @@ def _remedy(file: SettingsFile) -> str:
 
 
 def on_path() -> str:
-    """Say how the program gets on PATH."""
+    """Return the remedy for a program that is not on PATH."""
     try:
         folder = own_command.find().parent
     except UserError:
@@ -165,7 +165,7 @@ def _read(path: Path, text: str, project: Path) -> SettingsFile:
     try:
         commands = claude_settings.programs(text)
     except claude_settings.NotEditable as error:
-        # The hooks cannot be told from the rest any more, but a name that is ours can.
+        # The text cannot be parsed, but our name in it shows that it has our hooks.
         ours = (own_command.NAME,) if own_command.NAME in text else ()
         return SettingsFile(str(path), ours, unreadable=f"line {error.line}: {error}")
     names = tuple(dict.fromkeys(commands.values()))
@@ -196,9 +196,9 @@ def _off(managed: Sequence[tuple[Path, Mapping[str, Any]]], others: Sequence[tup
         for word in (_OFF, _MANAGED_ONLY):
             if values.get(word) is True:
                 return str(path), word
-    # The first of them that says anything decides; Claude Code ignores a file that says neither true nor false.
-    said = [(path, values[_OFF]) for path, values in others if isinstance(values.get(_OFF), bool)]
-    return (str(said[0][0]), _OFF) if said and said[0][1] else None
+    # The first file with the key decides; Claude Code ignores a file where it is neither true nor false.
+    switches = [(path, values[_OFF]) for path, values in others if isinstance(values.get(_OFF), bool)]
+    return (str(switches[0][0]), _OFF) if switches and switches[0][1] else None
 
 
 def _values(text: str) -> Mapping[str, Any]:

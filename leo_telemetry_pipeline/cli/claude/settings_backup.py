@@ -1,7 +1,7 @@
-"""Settings files as they were before our hooks came, where taking the hooks out does not make them so again.
+"""Backup of settings files from before our hooks, where removing the hooks would not restore them exactly.
 
-Belongs here: the file in the home that remembers them, so that uninstalling gives back every byte, and takes away a
-file only if the installation made it.
+Belongs here: the backup file in the home, so that uninstalling restores every byte, and deletes a file only if the
+installation created it.
 Does not: editing settings (claude_settings, hook_commands).
 """
 
@@ -18,10 +18,10 @@ _PART = ".part"
 
 
 @dataclass(frozen=True)
-class Made:
-    """A settings file before our hooks: its text, None where it was not there, and whether its folder was.
+class Original:
+    """Settings file before our hooks: its text, None if it did not exist, and whether its folder existed.
 
-    ``left`` is the digest of what is left without our hooks as long as nobody else changes the file.
+    ``left`` is the digest of the text without our hooks, which differs once someone else changes the file.
     """
 
     text: str | None
@@ -29,28 +29,28 @@ class Made:
     left: str
 
 
-def remember(file: Path, made: Made | None) -> None:
-    """Note what a file was before we wrote to it, or with None forget it. Raises OSError and UserError."""
+def remember(file: Path, original: Original | None) -> None:
+    """Record the original of a file, or with None forget it. Raises OSError and UserError."""
     known = _read()
     before = dict(known)
     known.pop(str(file), None)
-    if made is not None:
-        known[str(file)] = asdict(made)
+    if original is not None:
+        known[str(file)] = asdict(original)
     if known != before:
         _write(known)
 
 
-def recall(file: Path) -> Made | None:
-    """Return what a file was before, where that is known."""
-    found = _read().get(str(file))
+def recall(file: Path) -> Original | None:
+    """Return the recorded original of a file, None if there is none."""
+    record = _read().get(str(file))
     try:
-        return Made(**found) if isinstance(found, dict) else None
+        return Original(**record) if isinstance(record, dict) else None
     except TypeError:
         return None
 
 
 def digest(text: str) -> str:
-    """Return what tells a text from others, without a word of it."""
+    """Return a digest that identifies a text without revealing it."""
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
@@ -62,7 +62,7 @@ def _read() -> dict:
     try:
         known = json.loads(_path().read_text("utf-8"))
     except (OSError, ValueError):
-        # Without it a file that we made stays, empty: too much is kept, and nothing is lost.
+        # Without a backup, uninstalling leaves a file that we created, which loses nothing.
         return {}
     return known if isinstance(known, dict) else {}
 

@@ -1,4 +1,4 @@
-"""Commands that go on running, and the processes they start: dev, worker, serve, service.
+"""Long-running commands and their child processes: dev, worker, serve, service.
 
 Does not belong here: commands that end by themselves (cli).
 """

@@ -1,8 +1,8 @@
-"""The code server that `dev` and `worker` start: it imports our definitions for their daemon and UI.
+"""Code server that `dev` and `worker` start: it loads our definitions for their daemon and UI.
 
-Belongs here: its command line, whether it is up, and the workspace that names it. Does not: its end (supervise).
+Belongs here: its command line, its readiness, and the workspace file that names it. Does not: ending it (supervise).
 
-With ``workspace.yaml``, daemon and UI would each start a server, and the daemon another one every minute.
+With the packaged ``workspace.yaml``, daemon and UI would each start a server, and the daemon a new one every minute.
 """
 
 import json
@@ -13,33 +13,33 @@ from pathlib import Path
 
 from leo_telemetry_pipeline.errors import UserError
 
-# As in workspace.yaml: what a home remembers of its sensors and runs goes by the name.
+# As in workspace.yaml: Dagster keys the state of sensors and runs by this name.
 LOCATION = "leo_telemetry_pipeline"
 MODULE = "leo_telemetry_pipeline.definitions"
 
 
 @dataclass(frozen=True)
 class CodeServer:
-    """A code server that listens in a folder, which must be short enough for a socket."""
+    """Code server that listens on a socket in a folder, whose path must be short enough for one."""
 
     folder: Path
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """Return the arguments of ``dagster`` that start it."""
+        """The arguments of ``dagster`` that start it."""
         place = ("--socket", str(self._socket), "--location-name", LOCATION, "--empty-working-directory")
         return ("api", "grpc", *place, "--log-level", "warning", "--inject-env-vars-from-instance", "-m", MODULE)
 
     def is_up(self) -> bool:
-        """Tell whether it answers. It listens once it has imported our definitions."""
+        """Return whether it accepts connections, which means that it has loaded our definitions."""
         with socket.socket(socket.AF_UNIX) as probe:
             return probe.connect_ex(str(self._socket)) == 0
 
     def workspace(self) -> Path:
-        """Write the workspace file that names it, for daemon and UI, and return its path."""
+        """Write the workspace file for daemon and UI, and return its path."""
         path = self.folder / "workspace.yaml"
         location = {"socket": str(self._socket), "location_name": LOCATION}
-        # JSON is YAML, but for characters that it escapes as two.
+        # JSON is valid YAML, except for surrogate pairs, which ensure_ascii would write.
         text = json.dumps({"load_from": [{"grpc_server": location}]}, ensure_ascii=False)
         try:
             path.write_bytes(os.fsencode(text))

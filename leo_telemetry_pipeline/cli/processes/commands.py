@@ -1,6 +1,6 @@
-"""Commands around processes: ``dev``, ``worker``, ``env``, ``psql`` and ``migrate``.
+"""Commands that start processes or set up the database: ``dev``, ``worker``, ``env``, ``psql`` and ``migrate``.
 
-Belongs here: what these commands take, print and start. Does not: how processes are ended (supervise).
+Belongs here: their options, output and child processes. Does not: how processes are ended (supervise).
 """
 
 import importlib
@@ -38,7 +38,7 @@ from leo_telemetry_pipeline.web import listen
 def dev(port: int | None, otlp_port: int | None) -> None:
     """Run database, daemon, UI and OTLP receiver until Ctrl-C.
 
-    Where that runs already, it opens the UI of the one that does.
+    If `dev` is already running in this home, open its UI instead.
     """
     settings = Settings()
     refuse_if_off(settings)
@@ -71,8 +71,8 @@ def dev(port: int | None, otlp_port: int | None) -> None:
             parts |= _daemon(code)
         except home_owner.Taken as taken:
             who = taken.owner or "Another command"
-            click.echo(f"{who} runs the daemon of {settings.home}; this is UI and receiver.", err=True)
-            click.echo("When that ends, start this anew, or nothing executes what is queued.", err=True)
+            click.echo(f"{who} runs the daemon of {settings.home}; this runs only UI and receiver.", err=True)
+            click.echo("When that ends, restart this, or no queued analysis is executed.", err=True)
         target = stack.enter_context(database.ready(settings))
         signals.check()
         click.echo(f"The UI will be at {ui} in a few seconds,", err=True)
@@ -81,18 +81,18 @@ def dev(port: int | None, otlp_port: int | None) -> None:
 
 
 def _show_running(home: Path, taken: home_owner.Taken) -> None:
-    """Show the UI of the `dev` that runs already."""
+    """Open the UI of the `dev` that is already running."""
     if taken.owner is None:
         raise taken
-    click.echo(f"{taken.owner} runs in {home} already: its UI is at {taken.owner.ui}", err=True)
+    click.echo(f"{taken.owner} is already running in {home}: its UI is at {taken.owner.ui}", err=True)
     _open(taken.owner.ui)
 
 
 @click.command()
-@click.option("--once", is_flag=True, help="Execute what is queued in this process, and end.")
-@click.option("--wait", is_flag=True, help="Where a `dev` or `worker` runs already, take over when it ends.")
+@click.option("--once", is_flag=True, help="Execute queued analyses in this process, and exit.")
+@click.option("--wait", is_flag=True, help="If a `dev` or `worker` is already running, take over when it ends.")
 def worker(once: bool, wait: bool) -> None:
-    """Run the daemon without UI until Ctrl-C: it starts queued analyses, and queues one when the last is stale."""
+    """Run the daemon without the UI until Ctrl-C; it executes queued analyses, and queues one if the last is stale."""
     settings = Settings()
     refuse_if_off(settings)
     if once:
@@ -100,15 +100,15 @@ def worker(once: bool, wait: bool) -> None:
         with database.ready(settings) as target:
             executed = run_once(settings, target)
         if executed == ANOTHER_WORKS:
-            click.echo("Another worker is executing what is queued.")
+            click.echo("Another worker is executing the queue.")
         else:
-            click.echo("Nothing was queued." if executed == 0 else f"Executed {executed} analysis run(s).")
+            click.echo("The queue was empty." if executed == 0 else f"Executed {executed} analysis run(s).")
         return
     settings.check_home()
     _import_first(settings)
     with signals.noted(), ExitStack() as stack:
         lock = stack.enter_context(_daemon_owned(settings.home, wait))
-        # The log that launchd writes; it does not exist elsewhere.
+        # Only launchd writes this log.
         log_files.cut(settings.home / "logs" / "worker.log")
         code = CodeServer(stack.enter_context(temporary(settings.home, home_owner.DAEMON)))
         target = stack.enter_context(database.ready(settings))
@@ -119,8 +119,8 @@ def worker(once: bool, wait: bool) -> None:
 
 @contextmanager
 def _daemon_owned(home: Path, wait: bool) -> Iterator[int]:
-    """Own the daemon of a home: as soon as nobody else does, where this may ``wait``."""
-    me, told = home_owner.this_process("worker"), False
+    """Own the daemon of a home; with ``wait``, as soon as its current owner ends."""
+    me, is_announced = home_owner.this_process("worker"), False
     with ExitStack() as stack:
         while True:
             try:
@@ -129,21 +129,21 @@ def _daemon_owned(home: Path, wait: bool) -> Iterator[int]:
             except home_owner.Taken as taken:
                 if not wait:
                     raise
-                if not told:
+                if not is_announced:
                     who = taken.owner or "Another command"
-                    click.echo(f"{who} works in {home}: this worker takes over when it ends.", err=True)
-                told = True
+                    click.echo(f"{who} runs the daemon of {home}: this worker takes over when it ends.", err=True)
+                is_announced = True
             signals.check()
             time.sleep(1)
         yield lock
 
 
 def _import_first(settings: Settings) -> None:
-    """Import what a first start needs while nothing is held and a signal may end the process at once."""
+    """Do the slow imports of a first start while nothing is held and a signal may end the process immediately."""
     if (settings.home / "dagster").exists():
         return
     if settings.database_url:
-        # That it does not answer, or lacks our tables, is known at once; the import takes seconds.
+        # Fail fast if it does not answer or lacks our tables; the import takes seconds.
         with database.ready(settings):
             pass
     importlib.import_module("leo_telemetry_pipeline.defs.storage")
@@ -151,7 +151,7 @@ def _import_first(settings: Settings) -> None:
 
 @click.command()
 def env() -> None:
-    """Print what plain `dagster` commands need, for: eval "$(leo-telemetry env)".
+    """Print the environment for plain `dagster` commands, for: eval "$(leo-telemetry env)".
 
     The embedded database then runs until that shell ends.
     """
@@ -181,7 +181,7 @@ def keep_database(shell: int) -> None:
 @click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def psql(arguments: tuple[str, ...]) -> None:
-    """Open a SQL shell on the database; ARGUMENTS are psql's own."""
+    """Open a SQL shell on the database; ARGUMENTS are passed to psql."""
     from psycopg2.extensions import make_dsn, parse_dsn
 
     with database.ready(Settings()) as target:
@@ -190,16 +190,16 @@ def psql(arguments: tuple[str, ...]) -> None:
             program = str(programs(target.embedded.home, target.embedded.data) / "psql")
         if program is None:
             raise UserError("psql is not installed: install PostgreSQL's client (Debian: postgresql-client)")
-        # Other users see the arguments of a process, but not its environment.
+        # Other users can see a process's arguments, but not its environment.
         parts = parse_dsn(target.dsn)
         password = parts.pop("password", None)
         environment = own_connection.child_environment(os.environ, target.embedded)
         if password is not None:
             environment["PGPASSWORD"] = password
-        # psql takes Ctrl-C for itself: it cancels a query there.
+        # In psql, Ctrl-C cancels the query.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        done = subprocess.run([program, make_dsn(**parts), *arguments], env=environment, preexec_fn=_heed_interrupts)
-    click.get_current_context().exit(done.returncode)
+        process = subprocess.run([program, make_dsn(**parts), *arguments], env=environment, preexec_fn=_heed_interrupts)
+    click.get_current_context().exit(process.returncode)
 
 
 def _heed_interrupts() -> None:
@@ -207,10 +207,10 @@ def _heed_interrupts() -> None:
 
 
 @click.command()
-@click.option("--distributed", is_flag=True, help="Then spread the span table over the workers of a Citus cluster.")
-@click.option("--carry-over", is_flag=True, help="Also take a database of an unreleased version, and keep its rows.")
+@click.option("--distributed", is_flag=True, help="Then distribute the span table over the workers of a Citus cluster.")
+@click.option("--carry-over", is_flag=True, help="Also migrate a database of an unreleased version, keeping its rows.")
 def migrate(distributed: bool, carry_over: bool) -> None:
-    """Bring the database's tables up to date: the embedded one, or that of LEO_TELEMETRY_DATABASE_URL."""
+    """Bring the tables up to date, in the embedded database or that of LEO_TELEMETRY_DATABASE_URL."""
     settings = Settings()
     with database.opened(settings) as target:
         with closing(target.connect()) as connection:
@@ -218,8 +218,8 @@ def migrate(distributed: bool, carry_over: bool) -> None:
         if before != migrations.newest():
             migrations.migrate(target, carry_over=carry_over)
         prepared(target, settings)
-        said = "is up to date at" if before == migrations.newest() else f"went from {before or 'empty'} to"
-        click.echo(f"{target.shown} {said} version {migrations.newest()}.")
+        change = "is up to date at" if before == migrations.newest() else f"was migrated from {before or 'empty'} to"
+        click.echo(f"{target.shown} {change} version {migrations.newest()}.")
         if distributed:
             _distribute(target)
 
@@ -228,16 +228,16 @@ def _distribute(target: Target) -> None:
     from leo_telemetry_pipeline.store.server import distributed
 
     with closing(Database(target)) as connection:
-        done = distributed.distribute(connection)
-    said = "is distributed by trace_id now" if done.now else "was distributed already"
-    click.echo(f"{distributed.SPANS} {said}; {done.nodes} node(s) of the cluster may hold its shards.")
+        result = distributed.distribute(connection)
+    change = "is now distributed by trace_id" if result.now else "was distributed already"
+    click.echo(f"{distributed.SPANS} {change}; {result.nodes} node(s) of the cluster may hold its shards.")
 
 
 def prepared(target: Target, settings: Settings) -> dict[str, str]:
-    """Return the environment of Dagster's processes, with Dagster's own tables made once, before they race."""
+    """Return the environment of Dagster's processes, after creating Dagster's tables, which they would race to do."""
     variables = dagster_home.environment(target, settings)
     if not dagster_home.has_tables(target):
-        # Not by way of an instance: that would import all definitions.
+        # Creating an instance would import all definitions.
         from leo_telemetry_pipeline.defs import storage
 
         storage.make_tables(target.dagster_url)
@@ -252,7 +252,7 @@ def _run(
     ended = run_until_interrupted(parts, variables | {"TMPDIR": str(sockets_in)}, target, locks)
     if ended is not None:
         name, status = ended
-        raise UserError(f"{name} ended with status {status}: its last lines above say why", 1)
+        raise UserError(f"{name} ended with status {status}: see its last lines above", 1)
 
 
 def _python(module: str, *arguments: str) -> list[str]:
@@ -268,7 +268,7 @@ def _code_server(code: CodeServer) -> dict[str, Program]:
 
 
 def _daemon(code: CodeServer) -> dict[str, Program]:
-    # At its own level it tells of every tick of every sensor, mostly that there is nothing to do.
+    # Its default level logs every tick of every sensor.
     arguments = ("--log-level", "warning", "-w", str(code.workspace()))
     return {"Dagster's daemon": Program(_dagster("dagster._daemon", "run", *arguments), code.is_up)}
 
@@ -285,7 +285,7 @@ def _refuse_taken(port: int) -> None:
 
 
 def _open(url: str) -> None:
-    """Open a page where there is a browser with a window; one in a terminal would take that."""
+    """Open a page in a graphical browser; a text browser would take over the terminal."""
     tool = shutil.which("open" if sys.platform == "darwin" else "xdg-open")
     if tool and (sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         quiet = subprocess.DEVNULL

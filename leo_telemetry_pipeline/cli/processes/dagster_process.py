@@ -1,6 +1,6 @@
-"""Runs a program of Dagster's: it starts and ends in two thirds of the time, and is ended by one signal.
+"""Launcher for Dagster's programs: start and exit take two thirds of the time, and one signal ends them reliably.
 
-Belongs here: what comes before such a program. Does not: which programs run (commands).
+Belongs here: the setup before such a program. Does not: which programs run (commands).
 """
 
 import importlib
@@ -13,14 +13,14 @@ from typing import Any
 
 from leo_telemetry_pipeline.cli.processes import garbage
 
-# What Dagster's signal handlers raise, by name: importing it takes longer than all else here.
+# What Dagster's signal handlers raise, by name: importing the class takes longer than all else here.
 _INTERRUPTS = ("KeyboardInterrupt", "DagsterExecutionInterruptedError")
 _AGAIN_S = 0.05
 
 
 def run(arguments: list[str]) -> None:
-    """Run a module with its arguments as ``python -m`` does, and end without a word on a signal."""
-    # Before Dagster's handlers are there, since an import of C code may lose what they raise.
+    """Run a module with its arguments as ``python -m`` does, and exit silently on a signal."""
+    # Import before Dagster installs its handlers: the import of a C extension may lose their exception.
     if "-m" in arguments:
         importlib.import_module(arguments[arguments.index("-m") + 1])
     sys.unraisablehook = _send_again
@@ -34,18 +34,18 @@ def run(arguments: list[str]) -> None:
 
 
 def _send_again(dropped: Any) -> None:
-    """Send a signal again whose exception Python drops, as in a callback of a weak reference or in ``__del__``."""
+    """Resend a signal whose exception Python dropped, as it does in a weak reference callback or ``__del__``."""
     if getattr(dropped.exc_type, "__name__", "") not in _INTERRUPTS:
         sys.__unraisablehook__(dropped)
         return
-    # Not from here: what is raised in this function would be dropped as well.
-    again = threading.Timer(_AGAIN_S, os.kill, (os.getpid(), signal.SIGTERM))
-    again.daemon = True
-    again.start()
+    # Resent from a timer, because an exception raised here would be dropped as well.
+    timer = threading.Timer(_AGAIN_S, os.kill, (os.getpid(), signal.SIGTERM))
+    timer.daemon = True
+    timer.start()
 
 
-# Also in the process of a run: multiprocessing imports the main module of the process that starts it under that name.
+# Run processes need it too: multiprocessing imports their parent's main module as __mp_main__.
 if __name__ in ("__main__", "__mp_main__"):
-    garbage.look_seldom()
+    garbage.collect_rarely()
 if __name__ == "__main__":
     run(sys.argv[1:])

@@ -1,13 +1,13 @@
-"""How a process of ours looks for garbage: seldom. Does not belong here: what the process does."""
+"""Garbage collection settings of our processes. Does not belong here: what the process does."""
 
 import atexit
 import gc
 
 
-def look_seldom() -> None:
-    """Keep Python from looking through all that is imported: every 700 objects, and again when it ends.
+def collect_rarely() -> None:
+    """Raise the collection threshold from 700 objects, and skip the collection at exit.
 
-    That takes a third of the time in which Dagster's processes start and end, and a seventh of a command's.
+    Collections take a third of the start and exit time of Dagster's processes, and a seventh of a command's.
     """
     gc.set_threshold(50_000)
     atexit.register(gc.freeze)

@@ -1,6 +1,6 @@
-"""One daemon and one UI per home: locks that the kernel gives back, and files that say who has them.
+"""Locks for one daemon and one UI per home: the kernel releases them, and their files name the owner.
 
-Belongs here: taking it, and who has it. Does not: what a command does when somebody else has it.
+Belongs here: taking a lock, and its owner. Does not: what a command does when a lock is taken.
 """
 
 import fcntl
@@ -18,13 +18,13 @@ from leo_telemetry_pipeline.store.server import process_ids
 
 # Parts of a home with one owner each: the daemon (`dev` or `worker`), and the UI with its receiver (`dev`).
 DAEMON, UI = "daemon", "ui"
-# All that a killed owner started ends at once, and keeps the lock until it has.
+# The child processes of a killed owner hold the lock until they have ended.
 _ENDS_S = 20.0
 
 
 @dataclass(frozen=True)
 class Owner:
-    """Who works in a home: a command, its process, and the addresses of its UI and receiver where it has them."""
+    """Owner of a part of a home: a command, its process, and the addresses of its UI and receiver if it has them."""
 
     command: str
     pid: int
@@ -47,23 +47,23 @@ def this_process(command: str, *, ui: str = "", receiver: str = "") -> Owner:
 
 
 class Taken(UserError):
-    """Somebody else works in the home."""
+    """Another process owns this part of the home."""
 
     def __init__(self, home: Path, owner: Owner | None) -> None:
-        who = f"{owner} works" if owner else "Another `leo-telemetry dev` or `worker` works"
+        who = owner or "Another `leo-telemetry dev` or `worker`"
         remedy = f"end it first (kill {owner.pid})" if owner else "end it first"
-        super().__init__(f"{who} in {home} already: leave it to that, or {remedy}", 1)
+        super().__init__(f"{who} is already running in {home}: use that, or {remedy}", 1)
         self.owner = owner
 
 
 @contextmanager
 def held(home: Path, what: str, me: Owner) -> Iterator[int]:
-    """Own a part of a home until the block ends; yield the lock's descriptor, for children. Raises Taken."""
+    """Own a part of a home until the block ends; yield the lock's descriptor, for child processes. Raises Taken."""
     make_home(home)
     lock = os.open(_file(home, what), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         _take(lock, home)
-        # On a full disk nobody reads who has it; what needs the disk says so.
+        # On a full disk the owner stays unknown; whatever needs the disk reports the error.
         with suppress(OSError):
             os.ftruncate(lock, 0)
             os.pwrite(lock, json.dumps(asdict(me)).encode(), 0)
@@ -73,7 +73,7 @@ def held(home: Path, what: str, me: Owner) -> Iterator[int]:
 
 
 def current(home: Path, what: str) -> Owner | None:
-    """Return who owns a part of a home; None for nobody, or where that cannot be read."""
+    """Return the owner of a part of a home; None if it has none, or it cannot be read."""
     try:
         lock = os.open(_file(home, what), os.O_RDONLY | os.O_NOFOLLOW)
     except OSError:
@@ -92,7 +92,7 @@ def _take(lock: int, home: Path) -> None:
     began = time.monotonic()
     while not _locked(lock, fcntl.LOCK_EX):
         owner = _written(lock)
-        # One that wrote nothing yet is about to.
+        # An owner that has not written its name yet is about to.
         patience = _ENDS_S if owner is not None else 1.0
         if (owner is not None and owner.lives) or time.monotonic() > began + patience:
             raise Taken(home, owner)
@@ -111,5 +111,5 @@ def _written(lock: int) -> Owner | None:
     try:
         return Owner(**json.loads(os.pread(lock, 4096, 0)))
     except (ValueError, TypeError):
-        # Being written at this moment, or by another version.
+        # It is being written right now, or another version wrote it.
         return None

@@ -1,8 +1,8 @@
-"""What runs a command for its parent, and ends all of it where the parent was killed.
+"""Lifeline process: runs a command for its parent, and kills the command's process group when the parent dies.
 
 Belongs here: the process between ``supervise.group`` and its command. Does not: how a living parent ends both.
 
-It leads the group of its command. The parent alone holds the other end of a pipe, which the kernel closes with it.
+It leads the command's process group. Only the parent holds the other end of its pipe, which closes when it dies.
 """
 
 import _thread
@@ -17,9 +17,9 @@ FINISH = "finish"
 
 
 def command_line(line: int, held: Sequence[int], command: Sequence[str]) -> list[str]:
-    """Return the arguments that run a command for as long as the pipe ``line`` has another end.
+    """Return the arguments that run a command while the other end of the pipe ``line`` is open.
 
-    Descriptors that are ``held`` keep locks of the parent until all has ended.
+    The descriptors in ``held`` keep the parent's locks until every process of the group has ended.
     """
     numbers = ",".join(map(str, held))
     return [*_OURS, str(line), numbers, *command]
@@ -30,22 +30,22 @@ _asked = 0
 
 
 def main() -> None:
-    """Run a command, end as it ends; or finish what a killed parent left."""
+    """Run a command and exit with its status; or clean up after a killed parent."""
     if sys.argv[1] == FINISH:
         _finish(_numbers(sys.argv[2]))
         return
     line, held, command = int(sys.argv[1]), _numbers(sys.argv[2]), sys.argv[3:]
-    # Not ignored: the command would inherit that. The whole group gets these, and the command decides.
+    # Handled rather than ignored, which the command would inherit. The whole group gets them; the command decides.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _note)
     process = subprocess.Popen(command)
     if _asked:
-        # It may have come before there was a command to get it.
+        # The signal may have arrived before the command existed.
         process.send_signal(_asked)
     _thread.start_new_thread(_watch, (line, held))
     code = process.wait()
     if code < 0:
-        # As if the parent had started the command itself. SIGKILL has no handler to take away.
+        # Die of the same signal as the command. SIGKILL has no handler to reset.
         if -code != signal.SIGKILL:
             signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
@@ -58,10 +58,10 @@ def _note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # a ha
 
 
 def _watch(line: int, held: Sequence[int]) -> None:
-    """End the whole group with its parent, at once: the row of an analysis under way is retried by another worker."""
+    """Kill the whole group when the parent dies; another worker retries the row of an unfinished analysis."""
     os.read(line, 1)
     try:
-        # In a session of its own, it outlives this group and goes on when that is gone.
+        # In a session of its own, it outlives this group and cleans up after it.
         subprocess.Popen(
             [*_OURS, FINISH, ",".join(map(str, held))],
             stdin=subprocess.PIPE,
@@ -75,7 +75,7 @@ def _watch(line: int, held: Sequence[int]) -> None:
 
 
 def _finish(held: Sequence[int]) -> None:
-    """Once the group is gone, stop the embedded database unless somebody else uses it."""
+    """Wait until the group is gone, then stop the embedded database unless it has other users."""
     from leo_telemetry_pipeline.settings import Settings
     from leo_telemetry_pipeline.store.server import database
 
@@ -85,7 +85,7 @@ def _finish(held: Sequence[int]) -> None:
     if server is None or not (server.data / "postmaster.pid").exists():
         return
     with database.opened(settings):
-        # Only one of its users can be the last one.
+        # Release the inherited locks first: only the last user stops the server.
         for descriptor in held:
             os.close(descriptor)
 

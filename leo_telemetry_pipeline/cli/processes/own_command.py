@@ -1,4 +1,4 @@
-"""Where our own command lies, for whoever has to name it to another program.
+"""Path of our own command, for configuration files of other programs.
 
 Belongs here: finding it. Does not: running it.
 """
@@ -13,12 +13,12 @@ NAME = "leo-telemetry"
 
 
 def find() -> Path:
-    """Return the absolute path of ``leo-telemetry``, that of this Python before any other. Raises UserError."""
-    # Not resolved: the interpreter of a virtual environment is a link out of it.
+    """Return the absolute path of ``leo-telemetry``, preferring that of this Python. Raises UserError."""
+    # Links are not resolved: the interpreter of a virtual environment is a link out of it.
     beside = Path(sys.executable).absolute().with_name(NAME)
     if beside.exists():
         return beside
-    found = shutil.which(NAME)
-    if found is None:
+    on_path = shutil.which(NAME)
+    if on_path is None:
         raise UserError(f"{NAME} is neither beside {sys.executable} nor on PATH: install the package with pip")
-    return Path(found).absolute()
+    return Path(on_path).absolute()

@@ -1,6 +1,6 @@
 """``leo-telemetry serve``: the OTLP receiver, alone or as a part of ``dev``.
 
-Belongs here: where it may listen, what it says. Does not: what it answers (web), which is imported when it starts.
+Belongs here: the address, the messages. Does not: handling requests (web), which is imported when it starts.
 """
 
 import errno
@@ -21,18 +21,18 @@ from leo_telemetry_pipeline.web import listen
 
 
 @click.command()
-@click.option("--host", metavar="ADDRESS", help="Where to listen (127.0.0.1); another than loopback needs a token.")
+@click.option("--host", metavar="ADDRESS", help="Address to listen on (127.0.0.1); all but loopback need a token.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on (4318).")
 @click.option("--quiet", is_flag=True, hidden=True, help="Print no address.")
 def serve(host: str | None, port: int | None, quiet: bool) -> None:
-    """Take spans by OTLP over HTTP at /v1/traces, in protobuf or JSON, until Ctrl-C.
+    """Receive spans by OTLP over HTTP at /v1/traces, in protobuf or JSON, until Ctrl-C.
 
-    Also: /healthz, /readyz and /metrics (Prometheus). Spans that come while the database is away wait on disk.
+    Also serves /healthz, /readyz and /metrics (Prometheus). While the database is unavailable, spans wait on disk.
     """
     settings = Settings()
     refuse_if_off(settings)
     host, port = host or settings.serve_host, port or settings.serve_port
-    # Before anything is held, while a signal ends the process at once.
+    # Imported before anything is held, while a signal ends the process immediately.
     from leo_telemetry_pipeline.web import app, server
 
     with signals.noted():
@@ -51,7 +51,7 @@ def serve(host: str | None, port: int | None, quiet: bool) -> None:
 
 @contextmanager
 def _database(settings: Settings) -> Iterator[tuple[Target, bool]]:
-    """Yield the database, and whether it is away: the embedded one never is, an outside one is waited for."""
+    """Yield the database and whether it is unavailable: the embedded one never is, an external one may return."""
     if not settings.database_url:
         with database.ready(settings) as target:
             yield target, False
@@ -65,19 +65,19 @@ def _database(settings: Settings) -> Iterator[tuple[Target, bool]]:
     except (UserError, psycopg2.Error) as error:
         away = True
         why = error.message if isinstance(error, UserError) else f"{target.shown} fails ({type(error).__name__})"
-        click.echo(f"leo-telemetry: {why}. Spans wait on disk until it takes them.", err=True)
+        click.echo(f"leo-telemetry: {why}. Spans wait on disk until it is available.", err=True)
     yield target, away
 
 
 def listening(settings: Settings, host: str, port: int, remedy: str) -> socket.socket:
-    """Open the receiver's socket, or raise UserError where it may not or cannot listen; ``remedy`` names the option."""
+    """Open the receiver's socket; ``remedy`` names the option for the port. Raises UserError."""
     try:
         family, place = listen.address(host, port)
     except OSError:
-        raise UserError(f"{host!r} is no address of this machine: write one such as 127.0.0.1") from None
+        raise UserError(f"{host!r} is not an address of this machine: write one such as 127.0.0.1") from None
     if not settings.serve_token and not listen.is_loopback(place):
         raise UserError(
-            f"{host} can be reached from other machines, so the receiver needs a token: set {PREFIX}SERVE_TOKEN, "
+            f"{host} is reachable from other machines, so the receiver needs a token: set {PREFIX}SERVE_TOKEN, "
             "or listen on 127.0.0.1"
         )
     try:
@@ -85,16 +85,16 @@ def listening(settings: Settings, host: str, port: int, remedy: str) -> socket.s
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise UserError(
-                f"{host}:{port} cannot be listened on: {error.strerror}, or choose another with {remedy}"
+                f"Cannot listen on {host}:{port} ({error.strerror}): choose another with {remedy}"
             ) from None
         owner = home_owner.current(settings.home, home_owner.UI)
         ours = owner is not None and owner.receiver == listen.url(host, port)
-        said = f"{owner} takes spans there already; use that" if ours else "stop what uses it"
-        raise UserError(f"Port {port} is in use: {said}, or choose another with {remedy}") from None
+        advice = f"{owner} already receives spans there; use that" if ours else "stop what uses it"
+        raise UserError(f"Port {port} is in use: {advice}, or choose another with {remedy}") from None
 
 
 def refuse_if_off(settings: Settings) -> None:
-    """Raise UserError where all of it is switched off."""
+    """Raise UserError if LEO_TELEMETRY_ENABLED is false."""
     if not settings.enabled:
         raise UserError(f"{PREFIX}ENABLED is false, which switches everything off: unset it")
 

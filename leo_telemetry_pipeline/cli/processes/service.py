@@ -1,7 +1,7 @@
-"""The commands ``leo-telemetry service ...``: a worker that the machine itself keeps running.
+"""``leo-telemetry service``: keep a worker running as a systemd or launchd service.
 
-Belongs here: putting a file where systemd or launchd reads it, and telling them so.
-Does not: its text (service_files), what the worker does, which is that of ``leo-telemetry worker`` in a terminal.
+Belongs here: installing the service file, and running systemctl or launchctl.
+Does not: the text of the file (service_files), the worker itself (``leo-telemetry worker``).
 """
 
 import os
@@ -39,7 +39,7 @@ _OTHERWISE = (
 
 @dataclass(frozen=True)
 class Manager:
-    """systemd or launchd: the file it reads and the commands that make it do so."""
+    """Service manager, systemd or launchd: the file that it reads, and the commands that control it."""
 
     path: Path
     text: Callable[[Service], bytes]
@@ -51,7 +51,7 @@ class Manager:
 
 
 def manager() -> Manager:
-    """Return this machine's service manager: for everyone as root, else for this user."""
+    """Return this machine's service manager: the system's for root, else the user's."""
     system = os.geteuid() == 0
     if sys.platform == "darwin":
         domain = "system" if system else f"gui/{os.getuid()}"
@@ -67,23 +67,23 @@ def manager() -> Manager:
     return Manager(
         folder / UNIT,
         lambda service: unit_text(service, system=system).encode(),
-        # restart, where `enable --now` would leave a worker with the old settings running.
+        # `enable --now` would leave a running worker with the old settings.
         (reload, (*tool, "enable", UNIT), (*tool, "restart", UNIT)),
         ((*tool, "disable", "--now", UNIT),),
         (reload,),
         (*tool, "is-active", "--quiet", UNIT),
-        "" if system else "It runs while you are logged in; `loginctl enable-linger` makes that always.",
+        "" if system else "It runs while you are logged in; `loginctl enable-linger` removes that limit.",
     )
 
 
 @click.group()
 def service() -> None:
-    """Let the machine keep a worker running: systemd on Linux, launchd on macOS."""
+    """Keep a worker running as a service: systemd on Linux, launchd on macOS."""
 
 
 @service.command()
 def install() -> None:
-    """Write the service's file, with the settings that are in force now, and start it."""
+    """Write the service file with the current settings, and start the service."""
     settings, its = Settings(), manager()
     if not settings.enabled:
         raise UserError(f"{PREFIX}ENABLED is false, which switches everything off: unset it")
@@ -108,7 +108,7 @@ def install() -> None:
             with suppress(OSError):
                 _put(path, content, 0o600 if path == new.secrets_file else 0o644)
         _tell(its.after)
-        raise UserError(f"The service could not be installed ({problem}), so all is as before: {_OTHERWISE}")
+        raise UserError(f"The service could not be installed ({problem}), nothing was changed: {_OTHERWISE}")
     click.echo(f"Wrote {its.path} and started the worker. To undo this: leo-telemetry service uninstall")
     if its.hint:
         click.echo(its.hint)
@@ -136,7 +136,7 @@ def uninstall() -> None:
 @service.command()
 @click.pass_context
 def status(context: click.Context) -> None:
-    """Say whether the service is installed and its worker runs; the status is 1 if not."""
+    """Print whether the service is installed and its worker running. Exit status 1 if not."""
     its = manager()
     runs = its.path.exists() and not _tell([its.status])
     click.echo(f"{its.path}: " + ("running" if runs else "not running" if its.path.exists() else "not installed"))
@@ -144,7 +144,7 @@ def status(context: click.Context) -> None:
 
 
 def _tell(commands: Sequence[Sequence[str]], tries: int = 1) -> str:
-    """Run commands up to the first that fails, and return what it said; launchd may need a moment to let go."""
+    """Run commands up to the first that fails, and return its error; retries give launchd time to unload."""
     problem = ""
     for command in commands:
         for attempt in range(tries):
@@ -159,17 +159,17 @@ def _tell(commands: Sequence[Sequence[str]], tries: int = 1) -> str:
 
 def _run(command: Sequence[str]) -> str:
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90)
+        process = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90)
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"`{shlex.join(command)}`: {error}"
-    if done.returncode == 0:
+    if process.returncode == 0:
         return ""
-    said = (done.stderr or done.stdout).strip().splitlines() or [f"status {done.returncode}"]
-    return f"`{shlex.join(command)}`: {said[0]}"
+    lines = (process.stderr or process.stdout).strip().splitlines() or [f"status {process.returncode}"]
+    return f"`{shlex.join(command)}`: {lines[0]}"
 
 
 def _put(path: Path, content: bytes | None, mode: int) -> None:
-    """Write a file whole, or remove it when it is to have no content."""
+    """Write a file atomically, or remove it if ``content`` is None."""
     if content is None:
         path.unlink(missing_ok=True)
         return

@@ -1,7 +1,7 @@
-"""What a service manager reads: the text of a systemd unit and of a launchd property list.
+"""Text of service files: a systemd unit or launchd property list, and the file with secrets.
 
-Belongs here: making these texts, and the file with what is secret, from the settings in force.
-Does not: writing them, or talking to the managers (service).
+Belongs here: these texts, derived from the current settings.
+Does not: writing them, or running systemctl and launchctl (service).
 """
 
 import plistlib
@@ -20,7 +20,7 @@ TOKEN_VARIABLE = PREFIX + "SERVE_TOKEN"
 
 @dataclass(frozen=True)
 class Service:
-    """What a service manager needs to know: program, its environment, and a file with what is secret of it."""
+    """Description of the service: its program, environment, and the secret part of the environment."""
 
     program: Path
     environment: Mapping[str, str]
@@ -29,12 +29,12 @@ class Service:
 
     @property
     def secrets_file(self) -> Path:
-        """Where the secret part of the environment lies; only its owner may read it."""
+        """Path of the file with the secret part of the environment; only its owner may read it."""
         return self.home / "service.env"
 
 
 def described(where: Path, settings: Settings, environ: Mapping[str, str]) -> Service:
-    """Return the service that runs with the settings that are in force now."""
+    """Return the service with the current settings."""
     environment = {setting.variable: environ[setting.variable] for setting in SETTINGS if environ.get(setting.variable)}
     # The default depends on variables that a service manager does not have.
     environment[PREFIX + "HOME"] = str(settings.home)
@@ -56,15 +56,15 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=exec
-# Beside a `dev` in a terminal it waits; ended instead, it would be started again every 30 seconds.
+# Wait while a `dev` runs in a terminal; a worker that exits would be restarted every 30 seconds.
 ExecStart={_quoted(str(service.program))} worker --wait
 {environment}
-# Dagster would read a .env in the folder it starts in.
+# Dagster would read a .env file in its working directory.
 WorkingDirectory=/
 Restart=on-failure
 RestartSec=30
 Nice=10
-# The worker ends its own children, and the database only when nobody else uses it: systemd shall not kill that.
+# The worker ends its own children, and the database only if nobody else uses it, so systemd must not kill them.
 KillMode=process
 TimeoutStopSec=60
 
@@ -97,15 +97,15 @@ def plist_text(service: Service) -> bytes:
 
 
 def secrets_text(secrets: Mapping[str, str]) -> str:
-    """Return variables as both systemd and a shell read them."""
-    # What both take for more than itself between double quotes.
+    """Format variables so that both systemd and a shell can read them."""
+    # The characters that both interpret between double quotes.
     return "".join(
         name + '="' + re.sub(r'(["\\`$])', r"\\\1", value) + '"\n' for name, value in sorted(secrets.items())
     )
 
 
 def secrets_file(written: bytes) -> Path | None:
-    """Return the file with secrets that a unit or property list of ours names."""
+    """Return the path of the secrets file that a unit or property list of ours names."""
     if written.startswith(b"<?xml"):
         command = plistlib.loads(written)["ProgramArguments"]
         return Path(command[3]) if command[0] == "/bin/sh" else None
@@ -114,7 +114,7 @@ def secrets_file(written: bytes) -> Path | None:
 
 
 def _quoted(text: str) -> str:
-    """Quote one word for systemd, which expands % everywhere."""
+    """Quote one word for systemd, which expands ``%``."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("\n", "\\n")
     return f'"{escaped}"'
 
@@ -127,5 +127,5 @@ def _has_password(url: str) -> bool:
     try:
         parts = urlsplit(url)
     except ValueError:
-        return True  # What cannot be read may well hold one.
+        return True  # An unreadable URL may contain a password.
     return bool(parts.password or "password" in parse_qs(parts.query))

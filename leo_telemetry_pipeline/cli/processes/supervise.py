@@ -1,6 +1,6 @@
-"""Starting other processes and ending all of them, whatever ends us.
+"""Supervisor: start child processes, and end all of them no matter how this process ends.
 
-Belongs here: process groups, signals, the keeper of the database. Does not: what is started.
+Belongs here: process groups, signals, the process that keeps the database running. Does not: which programs run.
 """
 
 import os
@@ -23,10 +23,10 @@ from leo_telemetry_pipeline.store.server import database, log_files, process_ids
 from leo_telemetry_pipeline.store.server.database import Target
 from leo_telemetry_pipeline.store.server.embedded import LONGEST_SOCKET
 
-# Dagster finishes its ticks on either of the first two. While it is still importing, SIGTERM ends it at once, and
-# SIGINT may be lost. What is left after that is not asked.
+# Dagster finishes its ticks on SIGTERM or SIGINT. While it is still importing, SIGTERM ends it immediately, and
+# SIGINT may be lost. SIGKILL ends the rest.
 _PATIENCE = ((signal.SIGTERM, 15.0), (signal.SIGINT, 5.0), (signal.SIGKILL, 5.0))
-# A program that dies more often within this time is not started again, and each time it rests before.
+# After more than _DEATHS within _DEATHS_WITHIN_S a program is not restarted; each restart waits _REST_S.
 _DEATHS, _DEATHS_WITHIN_S, _REST_S = 5, 600.0, 2.0
 
 
@@ -39,9 +39,9 @@ def group(
     *,
     holds: Sequence[int] = (),
 ) -> Iterator[subprocess.Popen]:
-    """Start a command in a process group of its own, and end the whole group when the block ends, or we are killed.
+    """Start a command in its own process group, and end the group when the block ends or this process is killed.
 
-    The command counts as a user of the embedded database, and keeps the locks that it ``holds``, until it has ended.
+    Until it has ended, the command counts as a user of the embedded database, and keeps the locks in ``holds``.
     """
     users = target.embedded.users_fd if target.embedded else None
     held = [*holds, *([] if users is None else [users])]
@@ -61,7 +61,7 @@ def group(
         try:
             yield process
         finally:
-            # From here on the way leads out, and a second Ctrl-C must not leave anything behind.
+            # A second Ctrl-C must not interrupt the cleanup.
             with signals.deaf():
                 end_group(process)
     finally:
@@ -69,9 +69,9 @@ def group(
 
 
 def end_group(process: subprocess.Popen) -> None:
-    """End every process of a group, politely first."""
+    """End every process of a group, with increasingly forceful signals."""
     for number, patience in _PATIENCE:
-        _tell_group(process, number)
+        _signal_group(process, number)
         until = time.monotonic() + patience
         while time.monotonic() < until:
             process.poll()
@@ -80,16 +80,16 @@ def end_group(process: subprocess.Popen) -> None:
             time.sleep(0.05)
 
 
-def _tell_group(process: subprocess.Popen, number: int) -> None:
+def _signal_group(process: subprocess.Popen, number: int) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, number)
 
 
 @dataclass(frozen=True)
 class Program:
-    """One of several commands that run together. It starts once it ``can_start``, or at once.
+    """One of several commands that run together; it starts when ``can_start`` returns true, or immediately.
 
-    One that tells whether it ``is_up`` is started again when it dies, if it was up once.
+    A program with ``is_up`` is restarted when it dies, if it was ever up.
     """
 
     command: Sequence[str]
@@ -98,7 +98,7 @@ class Program:
 
 
 class _Run:
-    """A program that runs, or will."""
+    """State of a program: pending, running or ended."""
 
     def __init__(self, name: str, program: Program) -> None:
         self.name, self.program = name, program
@@ -108,14 +108,14 @@ class _Run:
         self._group = ExitStack()
 
     def start_if_time(self, start: Callable[[Sequence[str]], AbstractContextManager[subprocess.Popen]]) -> None:
-        """Start it, unless it runs, cannot start yet, or died just now."""
+        """Start it, unless it is running, cannot start yet, or has just died."""
         rests = self.deaths and time.monotonic() < self.deaths[-1] + _REST_S
         can_start = self.program.can_start
         if self.process is None and not rests and (can_start is None or can_start()):
             self.process = self._group.enter_context(start(self.program.command))
 
     def died(self) -> int | None:
-        """Return the status with which it ended, None while it runs."""
+        """Return its exit status, None while it is running."""
         if self.process is None:
             return None
         is_up = self.program.is_up
@@ -123,9 +123,9 @@ class _Run:
         return self.process.poll()
 
     def restarts(self) -> bool:
-        """Let it start again if that helps, and tell whether it does; what is left of its group ends."""
+        """End what is left of its group and allow a restart; return False if it must not be restarted."""
         now = time.monotonic()
-        self.deaths = [*(at for at in self.deaths if now - at < _DEATHS_WITHIN_S), now]
+        self.deaths = [*(death for death in self.deaths if now - death < _DEATHS_WITHIN_S), now]
         if not self.was_up or len(self.deaths) > _DEATHS:
             return False
         self.end()
@@ -140,9 +140,9 @@ class _Run:
 def run_until_interrupted(
     programs: Mapping[str, Program], environment: Mapping[str, str], target: Target, holds: Sequence[int] = ()
 ) -> tuple[str, int] | None:
-    """Run named programs until one ends for good, or this process is asked to end; then end the others.
+    """Run named programs until one ends for good, or this process receives a signal; then end the others.
 
-    Return name and status of the one that ended, None after a signal.
+    Return the name and status of the program that ended, None after a signal.
     """
 
     def start(command: Sequence[str]) -> AbstractContextManager[subprocess.Popen]:
@@ -160,27 +160,27 @@ def run_until_interrupted(
                     continue
                 if not run.restarts():
                     return run.name, status
-                print(f"{run.name} ended with status {status}, and is started again", file=sys.stderr)
+                print(f"{run.name} ended with status {status}: restarting it", file=sys.stderr)
             time.sleep(0.1)
-        # All at once; each is then waited for in turn.
+        # Signal all groups together; the exit stack then waits for each in turn.
         for run in runs:
             if run.process is not None:
-                _tell_group(run.process, _PATIENCE[0][0])
+                _signal_group(run.process, _PATIENCE[0][0])
     return None
 
 
 @contextmanager
 def temporary(home: Path, owned: str) -> Iterator[Path]:
-    """Yield a folder for the sockets of Dagster's processes, which a long TMPDIR has no room for; remove it after.
+    """Yield a temporary folder for the sockets of Dagster's processes, whose paths a long TMPDIR would make too long.
 
-    It belongs to the owner of that part of the home. Its name is short: where the database's socket fits, theirs do.
+    It belongs to the owner of that part of the home. Wherever the database's socket fits, theirs do too.
     """
     folder = home / f"tmp.{owned[0]}"
     if len(os.fsencode(folder / "tmp12345678")) > LONGEST_SOCKET:
         with tempfile.TemporaryDirectory(prefix="leo-", dir="/tmp") as short:
             yield Path(short)
         return
-    # What processes left that were killed.
+    # Killed processes may have left files here.
     shutil.rmtree(folder, ignore_errors=True)
     make_home(home, inside=folder.name)
     try:
@@ -190,12 +190,12 @@ def temporary(home: Path, owned: str) -> Iterator[Path]:
 
 
 def keep_while_alive(settings: Settings, pid: int) -> None:
-    """Return at once, leaving a process behind that keeps the embedded database running while ``pid`` lives."""
+    """Start a background process that keeps the embedded database running while ``pid`` lives, and return."""
     began = process_ids.began(pid)
     reading, writing = os.pipe()
     if os.fork() > 0:
         os.close(writing)
-        # The database is up when the keeper says so, or when it could not be started and is gone.
+        # End of file: the keeper has started the database, or failed and exited.
         os.read(reading, 1)
         return
     signals.forget()
@@ -216,7 +216,7 @@ def keep_while_alive(settings: Settings, pid: int) -> None:
 
 
 def log_file(home: Path, name: str) -> IO:
-    """Open a log of a home for appending; only its owner may read it, and only its end is kept."""
+    """Open a log file of a home for appending, truncated to its end and readable only by its owner."""
     path = make_home(home, inside="logs") / name
     log_files.cut(path)
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab", buffering=0)
@@ -233,7 +233,7 @@ def _group_lives(group_id: int) -> bool:
 
 
 def _all_zombies(group_id: int) -> bool:
-    """Tell whether a group holds only ended processes that nobody has waited for (Linux knows)."""
+    """Return whether all processes of a group are zombies; always False outside Linux."""
     if sys.platform != "linux":
         return False
     states = []
@@ -242,7 +242,7 @@ def _all_zombies(group_id: int) -> bool:
             with suppress(OSError):
                 fields = (entry / "stat").read_text().rpartition(")")[2].split()
                 if int(fields[2]) == group_id:
-                    # Its first thread may have ended while others still hold files and locks.
+                    # The main thread may have ended while others still hold files and locks.
                     threads = len(list((entry / "task").iterdir()))
                     states.append(fields[0] if threads <= 1 else "running")
     return all(state == "Z" for state in states)

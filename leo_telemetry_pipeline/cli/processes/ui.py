@@ -1,4 +1,4 @@
-"""``leo-telemetry ui``: the Dagster UI as a part of ``dev``. Does not belong here: serving it (web.ui)."""
+"""``leo-telemetry ui``: the Dagster UI, as a part of ``dev``. Does not belong here: serving it (web.ui)."""
 
 from pathlib import Path
 
@@ -14,14 +14,14 @@ from leo_telemetry_pipeline.web import listen
 @click.option("--port", type=click.IntRange(1, 65535), required=True)
 @click.option("-w", "--workspace", type=click.Path(path_type=Path), required=True)
 def ui(port: int, workspace: Path) -> None:
-    """Serve the Dagster UI on 127.0.0.1, in the environment that ``dev`` prepared."""
+    """Serve the Dagster UI on 127.0.0.1, in the environment that ``dev`` has prepared."""
     try:
         opened = listen.listening(*listen.address("127.0.0.1", port))
     except OSError as error:
         raise UserError(
             f"The UI cannot listen on port {port} ({error.strerror}): choose another with --port or {PREFIX}UI_PORT"
         ) from None
-    # A signal ends the process at once until it serves; what it started ends with its group.
+    # Until it serves, a signal ends the process immediately; its children end with the process group.
     from leo_telemetry_pipeline.web import ui as served
 
     with opened, served.application(workspace) as app, signals.noted():

@@ -1,6 +1,6 @@
-"""Executing what is queued where no daemon lives: ``worker --once``, and the hook's child.
+"""One-off worker: executes queued analyses without a daemon, for ``worker --once`` and the hook's child.
 
-Belongs here: one worker at a time on a machine, the upkeep that is due, what follows from the analyses.
+Belongs here: one worker at a time per machine, due maintenance, the insights job after analyses.
 Does not: the daemon (commands).
 """
 
@@ -24,12 +24,12 @@ DRAIN_S = 120.0
 
 
 def run_once(settings: Settings, target: Target) -> int:
-    """Execute every queued analysis and do the upkeep; return how many, or ANOTHER_WORKS when one does already."""
-    # A run that loses its row is interrupted, which a background job's ignored SIGINT would prevent.
+    """Execute all queued analyses and due maintenance; return their number, or ANOTHER_WORKS if a worker is running."""
+    # A run that loses its row interrupts this process; a background job would ignore that SIGINT.
     signals.listen()
     make_home(settings.home)
     executed = _locked(settings, target)
-    # Whoever queued a row while we held the lock went away believing that we would take it.
+    # Processes that queued a row while we held the lock rely on us to execute it.
     while executed != ANOTHER_WORKS and _is_queued(target):
         more = _locked(settings, target)
         if more <= 0:
@@ -49,13 +49,13 @@ def _locked(settings: Settings, target: Target) -> int:
         with closing(Database(target)) as connection:
             now = datetime.now(UTC)
             spans.ensure_partitions(connection, now, now + timedelta(days=3))
-            # An analysis says what is wrong with the spool; it is no reason to have none.
+            # A failing drain must not prevent the analysis, which reports it.
             with suppress(UserError, psycopg2.Error):
                 spool_drain.drain(connection, settings.home, "WORKER", at_most_s=DRAIN_S)
             open_spans.sweep(connection)
         executed = _execute(settings, target)
         _maintain(settings, target)
-        # A row that waits is executed next, and this is about the last of them.
+        # Insights describe the last analysis, so they wait until the queue is empty.
         if executed and not _is_queued(target):
             _follow(settings, target)
             signals.check()
@@ -74,27 +74,27 @@ def _execute(settings: Settings, target: Target) -> int:
 
 
 def _maintain(settings: Settings, target: Target) -> None:
-    """Do the daily upkeep if nobody has done it; somebody may be waiting for an analysis, so that comes first."""
+    """Run daily maintenance if it is due; analyses come first, because someone may be waiting for them."""
     with closing(Database(target)) as connection:
         try:
             problems = maintenance.maintain(connection, settings).problems if maintenance.is_time(connection) else ()
         except (UserError, psycopg2.Error) as error:
             problems = (" ".join(str(error).split()),)
     for problem in problems:
-        print(f"leo-telemetry: upkeep not done: {problem}", file=sys.stderr)
+        print(f"leo-telemetry: maintenance not done: {problem}", file=sys.stderr)
 
 
 def _follow(settings: Settings, target: Target) -> None:
-    """Do what follows from the analyses, which are what they are whatever becomes of it."""
+    """Run the insights job, whose failure does not affect the analyses."""
     from leo_telemetry_pipeline import execution
 
     try:
         with execution.instance(target, settings) as instance:
             problem = execution.follow(instance, target)
-    except Exception as error:  # noqa: BLE001  # of whatever kind: nobody asked for it
+    except Exception as error:  # noqa: BLE001  # no failure of this optional step may end the worker
         problem = " ".join(str(error).split())
     if problem:
-        print(f"leo-telemetry: insights not made: {problem}", file=sys.stderr)
+        print(f"leo-telemetry: insights not computed: {problem}", file=sys.stderr)
 
 
 def _is_queued(target: Target) -> bool:

@@ -1,4 +1,4 @@
-"""The assets, one module each, and what they have in common.
+"""Assets, and what they share.
 
 Does not belong here: checks, jobs, sensors (defs), computing (analysis, store).
 """

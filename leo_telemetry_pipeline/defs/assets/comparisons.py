@@ -1,7 +1,6 @@
-"""What differs, without anybody asking, as an asset: kinds of work, the last week, before and after each item.
+"""Asset ``comparisons``: kinds of work, the last week with the weeks before, and before and after each item.
 
-Belongs here: what is compared with what. Does not: the statistics (analysis.compare), how they are shown
-(ui.markdown_tables).
+Belongs here: which pairs are compared. Does not: the statistics (analysis.compare), their tables (ui.markdown_tables).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,7 +24,7 @@ from leo_telemetry_pipeline.store.server.database import Database
 
 MOST = 10
 WEEK, MONTH = timedelta(days=7), timedelta(days=28)
-# What is compared with the most frequent of its type, and what that is called.
+# Types whose dimensions are compared with the most frequent one, and the name of each comparison.
 KINDS = {"sd_type": "SD types", "phase": "phases"}
 THIS_WEEK, ITEMS = "last week", "items"
 DAYS = {
@@ -36,8 +35,8 @@ DAYS = {
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One side: a dimension in some closed days."""
+class Sample:
+    """One side: a dimension and a window of closed days."""
 
     dimension: Dimension
     window: Window
@@ -45,22 +44,22 @@ class Asked:
 
 @dataclass(frozen=True)
 class Pair:
-    """What is compared: ``b`` with ``a``."""
+    """A comparison of ``b`` with ``a``."""
 
-    a: Asked
-    b: Asked
+    a: Sample
+    b: Sample
 
     def __str__(self) -> str:
-        """Say what B is, and A where it is another dimension."""
+        """Describe B, and A if it is another dimension."""
         a, b = (":".join(side.dimension) for side in (self.a, self.b))
         return f"{b} against {a}" if a != b else f"{b} since {self.b.window.days[0]}"
 
 
-@insight("SD types and phases beside each other, the last week beside the weeks before, before and after each item.")
+@insight("Compares SD types and phases, the last week with the weeks before, and the days before and after each item.")
 def comparisons(
     context: dg.AssetExecutionContext, telemetry_database: TelemetryDatabase
 ) -> Iterator[dg.MaterializeResult]:
-    """Compare what can be compared after the last run."""
+    """Compare the pairs of the last run."""
     with telemetry_database.session() as (database, _):
         run = last_run(database)
         measured = [one for one in dimension_results.of_run(database, run.run_id) if one.dimension_key != OTHER_KEYS]
@@ -83,7 +82,7 @@ def comparisons(
 
 
 def among(measured: Sequence[DimensionResult], dimension_type: str, closed: Window) -> list[Pair]:
-    """Set the dimensions of a type with most time beside the most frequent one, over the last 28 days.
+    """Pair the dimensions of a type with most time with the most frequent one, over the last 28 days.
 
     ``closed`` ends with the last closed day.
     """
@@ -92,24 +91,24 @@ def among(measured: Sequence[DimensionResult], dimension_type: str, closed: Wind
     if not of_type:
         return []
     usual = max(of_type, key=lambda one: one.sample_count)
-    return [Pair(Asked(usual.dimension, window), Asked(one.dimension, window)) for one in of_type if one is not usual]
+    return [Pair(Sample(usual.dimension, window), Sample(one.dimension, window)) for one in of_type if one is not usual]
 
 
 def this_week(measured: Sequence[DimensionResult], closed: Window) -> list[Pair]:
-    """Set the last seven closed days of the dimensions with most time beside the 28 days before."""
+    """Pair the last seven closed days of the dimensions with most time with the 28 days before."""
     start = closed.end - WEEK
     before, since = Window(start - MONTH, start, closed.project), Window(start, closed.end, closed.project)
-    return [Pair(Asked(one.dimension, before), Asked(one.dimension, since)) for one in _longest(measured)[:MOST]]
+    return [Pair(Sample(one.dimension, before), Sample(one.dimension, since)) for one in _longest(measured)[:MOST]]
 
 
-def around_items(found: Iterable[Item], closed: Window) -> list[Pair]:
-    """Set the 7 days since each item was opened, and since it was closed, beside the 7 before, in the last 28 days.
+def around_items(opened: Iterable[Item], closed: Window) -> list[Pair]:
+    """Pair the 7 days after each item was opened or closed with the 7 days before, in the last 28 days.
 
-    The newest come first; what happened after the last closed day has nothing to be compared with yet.
+    The newest come first; changes after the last closed day cannot be compared yet.
     """
     moments = {
         (moment.astimezone(UTC).date(), item.dimension)
-        for item in found
+        for item in opened
         for moment in (item.opened_at, item.closed_at)
         if moment and item.dimension
     }
@@ -119,26 +118,26 @@ def around_items(found: Iterable[Item], closed: Window) -> list[Pair]:
         if closed.end - MONTH <= at < closed.end:
             before = Window(at - WEEK, at, closed.project)
             since = Window(at, min(at + WEEK, closed.end), closed.project)
-            pairs.append(Pair(Asked(dimension, before), Asked(dimension, since)))
+            pairs.append(Pair(Sample(dimension, before), Sample(dimension, since)))
     return pairs
 
 
-def read(database: Database, asked: Iterable[Asked]) -> dict[Asked, Side | None]:
-    """Read the days of every side; what is asked for in the same days is read together."""
+def read(database: Database, samples: Iterable[Sample]) -> dict[Sample, Side | None]:
+    """Read the days of every side, with one query per window."""
     by_window: dict[Window, list[Dimension]] = {}
-    for one in asked:
-        by_window.setdefault(one.window, []).append(one.dimension)
-    sides: dict[Asked, Side | None] = {}
+    for sample in samples:
+        by_window.setdefault(sample.window, []).append(sample.dimension)
+    sides: dict[Sample, Side | None] = {}
     for window, wanted in by_window.items():
         scope = daily.scope(database, window, [name[0] for name in wanted])
         rows = list(daily.read(database, window, wanted, scope.seen, scope.uncounted))
         first = window.start.date().toordinal()
-        sides |= {Asked(name, window): analysis.side(rows, place, first) for place, name in enumerate(wanted)}
+        sides |= {Sample(name, window): analysis.side(rows, place, first) for place, name in enumerate(wanted)}
     return sides
 
 
-def compared(pairs: Iterable[Pair], sides: Mapping[Asked, Side | None]) -> Iterator[tuple[str, Comparison]]:
-    """Yield each pair in words and what came of comparing it, where both sides have spans."""
+def compared(pairs: Iterable[Pair], sides: Mapping[Sample, Side | None]) -> Iterator[tuple[str, Comparison]]:
+    """Yield the description and comparison of each pair in which both sides have spans."""
     for pair in pairs:
         a, b = sides[pair.a], sides[pair.b]
         if a and b:
@@ -146,5 +145,5 @@ def compared(pairs: Iterable[Pair], sides: Mapping[Asked, Side | None]) -> Itera
 
 
 def _longest(measured: Sequence[DimensionResult]) -> list[DimensionResult]:
-    """Order by their time together, the most first."""
+    """Sort by total time, descending."""
     return sorted(measured, key=lambda one: (-one.sum_ms, one.dimension))

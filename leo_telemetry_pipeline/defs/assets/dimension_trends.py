@@ -1,6 +1,6 @@
-"""How dimensions went from day to day, as an asset: pictures, and what changed, time beside volume.
+"""Asset ``dimension_trends``: charts of dimensions per day, and their changes of time and volume.
 
-Belongs here: which dimensions are drawn. Does not: percentiles and changes (analysis.trends), how they are shown
+Belongs here: which dimensions are drawn. Does not: percentiles and changes (analysis.trends), charts and tables
 (ui.charts, ui.markdown_tables).
 """
 
@@ -24,15 +24,15 @@ from leo_telemetry_pipeline.store.history import daily, histograms
 from leo_telemetry_pipeline.store.server.database import Database
 
 LONGEST = 10
-# Each picture is some 25 kB of the event that Dagster keeps.
+# Each chart adds about 25 kB to the event that Dagster stores.
 MOST_DRAWN = 60
 
 
-@insight("The dimensions with most time, and every bottleneck, from day to day, and since when they are what they are.")
+@insight("Daily P50, P90 and volume of the dimensions with most time and of all bottlenecks, and when they changed.")
 def dimension_trends(
     context: dg.AssetExecutionContext, telemetry_database: TelemetryDatabase
 ) -> Iterator[dg.MaterializeResult]:
-    """Draw the dimensions that matter in the last run, and say what changed of them."""
+    """Draw the most relevant dimensions of the last run, and tabulate their changes."""
     with telemetry_database.session() as (database, _):
         run = last_run(database)
         chosen = to_draw(dimension_results.of_run(database, run.run_id), (run.output_ref or {}).get("bottlenecks", []))
@@ -51,7 +51,7 @@ def dimension_trends(
 
 
 def to_draw(measured: Sequence[DimensionResult], bottlenecks: Sequence[dict[str, Any]]) -> list[Dimension]:
-    """Return the dimensions with most time, then the bottlenecks that are not among them, each once."""
+    """Return the dimensions with most time, then the other bottlenecks, without duplicates."""
     named = [one for one in measured if one.dimension_key != OTHER_KEYS]
     longest = sorted(named, key=lambda one: (-one.sum_ms, one.dimension))[:LONGEST]
     slow = [(one["dimension_type"], one["dimension_key"]) for one in bottlenecks]
@@ -59,7 +59,7 @@ def to_draw(measured: Sequence[DimensionResult], bottlenecks: Sequence[dict[str,
 
 
 def read(database: Database, window: Window, wanted: Sequence[Dimension]) -> tuple[Window, Daily, list[Turns]]:
-    """Return the days of a window from the first on that has spans, their series, and what changed."""
+    """Return the window from the first day with spans on, its series, and their changes."""
     scope = daily.scope(database, window, [name[0] for name in wanted])
     rows = daily.read(database, window, wanted, scope.seen, scope.uncounted)
     found = trends.daily(rows, len(wanted), len(window.days), histograms.GAMMA)

@@ -1,6 +1,6 @@
-"""The daily history as one analysis sees it: what it can be asked for, decided once for the whole run.
+"""Scope of the daily history in one analysis, decided once per run.
 
-Belongs here: which span types there are, which days are counted, by which way P50s are computed.
+Belongs here: which span types exist, which days are stale, by which method P50s are computed.
 Does not: counting and reading (store), percentiles (analysis.p50).
 """
 
@@ -21,19 +21,19 @@ from leo_telemetry_pipeline.store.history.span_counts import SpanCount
 
 
 def learned_from(window: Window) -> Window:
-    """Return the closed days up to the end of a window that say what is normal, and how it changed."""
+    """Return the closed days up to the end of a window from which baselines and changes are learned."""
     end = midnight(window.end.date())
     return Window(min(window.start, end - timedelta(days=HISTORY_DAYS)), end, window.project)
 
 
 def mark(analysis: Analysis) -> None:
-    """Mark the days that late spans touched, which the steps of this run then need not look for again."""
+    """Mark the days that late spans touched, so that later steps of this run need not search for them."""
     staleness.mark_stale(analysis.database, analysis.hold)
     analysis.progress.marked = True
 
 
 def scan(analysis: Analysis) -> list[SpanCount]:
-    """Return the spans of the window and of the days that are learned from, by type and day."""
+    """Return the spans of the window and the learning days, by type and day."""
     both = replace(analysis.window, start=learned_from(analysis.window).start)
     stale = staleness.stale_days(
         analysis.database, both.start.date(), both.end.date(), [], marked=analysis.progress.marked
@@ -49,7 +49,7 @@ def in_window(analysis: Analysis) -> list[SpanCount]:
 
 
 def count_traces(analysis: Analysis, scanned: int) -> int:
-    """Return how many traces the window has: among very many, those over midnight count on each day."""
+    """Return how many traces the window has; with very many spans, a trace over midnight counts on both days."""
     if scanned <= analysis.settings.exact_spans and is_stored(analysis):
         return span_totals.count(analysis.database, analysis.window)[1]
     window = analysis.window
@@ -59,36 +59,36 @@ def count_traces(analysis: Analysis, scanned: int) -> int:
 
 
 def seen(analysis: Analysis) -> list[str]:
-    """Return the span types of the window and of the days that are learned from."""
+    """Return the span types of the window and the learning days."""
     if analysis.progress.seen is None:
         scan(analysis)
     return analysis.progress.seen or []
 
 
 def types(analysis: Analysis) -> list[str]:
-    """Return the dimension types that are looked at."""
+    """Return the dimension types to analyse."""
     return types_to_judge(seen(analysis), thresholds.named_types(analysis.database))
 
 
 def method(analysis: Analysis, found: Iterable[SpanCount]) -> str:
-    """Return how the P50s of the window are computed, given its spans by type and day."""
+    """Return the method by which P50s are computed, given the window's spans by type and day."""
     scanned = sum(one.spans for one in found)
     return p50.method(scanned, analysis.settings.exact_spans, all_stored=is_stored(analysis))
 
 
 def is_stored(analysis: Analysis) -> bool:
-    """Tell whether all spans of the window are still stored. Raises dg.Failure for part of a day that is not."""
+    """Return whether all spans of the window are still stored. Raises dg.Failure for a partial day that is not."""
     window = analysis.window
     if (part := _part_day(window)) and not staleness.all_stored(analysis.database, part.date(), part.date()):
         raise dg.Failure(
-            f"the spans of {part:%Y-%m-%d} were dropped, and history is of whole days: end the window at a midnight",
+            f"The spans of {part:%Y-%m-%d} were dropped, and history has only whole days: end the window at midnight",
             allow_retries=False,
         )
     return staleness.all_stored(analysis.database, window.days[0], window.days[-1])
 
 
 def stale(analysis: Analysis, found: Iterable[SpanCount]) -> list[date]:
-    """Return the days whose history is not up to date; a part day only where P50s come from the history."""
+    """Return the days with stale history; the partial day only where P50s come from the history."""
     window = analysis.window
     return staleness.stale_days(
         analysis.database,
@@ -101,7 +101,7 @@ def stale(analysis: Analysis, found: Iterable[SpanCount]) -> list[date]:
 
 
 def bring_up_to_date(analysis: Analysis, found: Iterable[SpanCount]) -> tuple[list[date], int, int]:
-    """Count the days that need it and add them up; return those days, their rows, and how many blocks were made."""
+    """Recount stale days and rebuild their blocks; return these days, their rows, and the number of blocks."""
     days, of_types, window = stale(analysis, found), types(analysis), analysis.window
     if analysis.is_dry:
         analysis.progress.uncounted = days
@@ -115,14 +115,14 @@ def bring_up_to_date(analysis: Analysis, found: Iterable[SpanCount]) -> tuple[li
 
 
 def uncounted(analysis: Analysis) -> list[date]:
-    """Return the days that have to be read from their spans."""
+    """Return the days that must be read from their spans."""
     if analysis.progress.uncounted is None:
         analysis.progress.uncounted = stale(analysis, in_window(analysis))
     return analysis.progress.uncounted
 
 
 def durations(analysis: Analysis, of_types: Sequence[str], window: Window) -> list[tuple]:
-    """Return the durations of each dimension by bucket; see ``store.history.buckets.of_window``."""
+    """Return the durations of each dimension per bucket; see ``store.history.buckets.of_window``."""
     chosen = sorted(set(uncounted(analysis)) & set(window.days))
     return buckets.of_window(analysis.database, window, of_types, seen(analysis), chosen)
 

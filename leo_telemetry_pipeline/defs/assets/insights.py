@@ -1,7 +1,7 @@
-"""What follows from an analysis that succeeded and is not needed for its findings: the forecast and its backtest.
+"""Insights: assets computed after a successful analysis, which its findings do not need; the forecast and its backtest.
 
-Belongs here: the assets of the group ``insights``, each about the last SUCCEEDED run. Does not: the models
-(analysis.forecast, analysis.backtest), which are imported when they run. What breaks here touches no analysis run.
+Belongs here: the asset decorator of the group ``insights``, and these two assets on the last SUCCEEDED run. Does not:
+the models (analysis.forecast, analysis.backtest), imported lazily. A failure here does not affect any analysis run.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ _WEEK = timedelta(days=7)
 
 
 def insight(description: str, *more_deps: Any) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """Declare an asset of the group: about the last SUCCEEDED run, so it waits for what ends one."""
+    """Declare an asset of the group; it depends on the last asset of an analysis, as it describes a SUCCEEDED run."""
     decorator = dg.asset(
         key_prefix=PREFIX,
         group_name=INSIGHTS,
@@ -42,28 +42,28 @@ def insight(description: str, *more_deps: Any) -> Callable[[Callable[..., Any]],
     return cast("Callable[[Callable[..., Any]], dg.AssetsDefinition]", decorator)
 
 
-def begun(instance: dg.DagsterInstance, run: Run) -> bool:
-    """Tell whether insights have been begun for an analysis run, however that went."""
+def started(instance: dg.DagsterInstance, run: Run) -> bool:
+    """Return whether insights were started for an analysis run, whatever their outcome."""
     return instance.get_runs_count(dg.RunsFilter(tags={FOLLOWS_TAG: run.run_id})) > 0
 
 
 def last_run(database: Database) -> Run:
-    """Return the run of everything that succeeded last. Raises dg.Failure when there is none."""
+    """Return the last successful run over all projects. Raises dg.Failure if there is none."""
     run = runs.last_succeeded(database)
     if run is None:
         raise dg.Failure(
-            "No analysis has succeeded yet, so there is nothing to look at: "
+            "No analysis has succeeded yet, so there are no results to use: "
             "materialize all assets, or run `leo-telemetry analyze`",
             allow_retries=False,
         )
     return run
 
 
-@insight("How good forecasts of the past weeks would have been, beside rules that need no model.")
+@insight("Scores forecasts of past weeks against rules that need no model.")
 def forecast_backtest(
     context: dg.AssetExecutionContext, telemetry_database: TelemetryDatabase
 ) -> Iterator[dg.MaterializeResult]:
-    """Score forecasts from past weeks, and keep what the next one can learn from them."""
+    """Score forecasts from past weeks, and store the calibration for the next forecast."""
     from leo_telemetry_pipeline.analysis.backtest import backtest
 
     with telemetry_database.session() as (database, _):
@@ -77,16 +77,16 @@ def forecast_backtest(
             "verdict": made.verdict,
             "forecasts": len(made.pairs),
             "scores": dg.MetadataValue.md(markdown_tables.score_table(made.scores)),
-            "said and seen": dg.MetadataValue.md(markdown_tables.bin_table(made.bins)),
+            "forecast and observed": dg.MetadataValue.md(markdown_tables.bin_table(made.bins)),
         }
     )
 
 
-@insight("How likely each dimension is a bottleneck in 7 and in 14 days.", forecast_backtest)
+@insight("Probability that each dimension is a bottleneck in 7 and 14 days.", forecast_backtest)
 def dimension_forecasts(
     context: dg.AssetExecutionContext, telemetry_database: TelemetryDatabase
 ) -> Iterator[dg.MaterializeResult]:
-    """Forecast the dimensions with most time a week; the others say why they are not forecast."""
+    """Forecast the dimensions with most time per week; the others get a reason instead."""
     from leo_telemetry_pipeline.analysis.forecast import Calibration, forecast
 
     with telemetry_database.session() as (database, _):
@@ -121,7 +121,7 @@ def dimension_forecasts(
 
 
 def _histories(database: Database, run: Run) -> tuple[list[Any], int]:
-    """Return the closed days of every dimension of a run with its threshold, and the number of the last such day."""
+    """Return the daily history and threshold of every dimension of a run, and the day number of the last closed day."""
     from leo_telemetry_pipeline.analysis.bottlenecks import DEFAULT_MULTIPLIER
     from leo_telemetry_pipeline.analysis.forecast import ForecastInput
 

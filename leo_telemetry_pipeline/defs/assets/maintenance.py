@@ -1,6 +1,6 @@
-"""Upkeep as an asset: what a round of maintenance did is its metadata.
+"""Asset ``trace_maintenance``: runs daily maintenance, with its report as metadata.
 
-Belongs here: the asset of the group ``upkeep``, which no analysis needs. Does not: the work itself
+Belongs here: the asset of the group ``maintenance``, which no analysis needs. Does not: the work itself
 (store.retention.maintenance).
 """
 
@@ -16,20 +16,20 @@ from leo_telemetry_pipeline.defs.resources import TelemetryDatabase
 from leo_telemetry_pipeline.store.retention import maintenance
 from leo_telemetry_pipeline.store.retention.rules import Report
 
-UPKEEP = "upkeep"
+MAINTENANCE = "maintenance"
 
 
 @dg.asset(
     key_prefix=PREFIX,
-    group_name=UPKEEP,
-    description="Partitions of the span table made, and spans older than LEO_TELEMETRY_KEEP archived and dropped.",
+    group_name=MAINTENANCE,
+    description="Creates partitions of the span table; archives and drops spans older than LEO_TELEMETRY_KEEP.",
     kinds={"postgres"},
     owners=["team:workflow-telemetry"],
 )
 def trace_maintenance(
     context: dg.AssetExecutionContext, telemetry_database: TelemetryDatabase
 ) -> Iterator[dg.MaterializeResult]:
-    """Do all upkeep once; fail when something could not be done, after all else was."""
+    """Run maintenance; fail after all other steps if one of them failed."""
     with telemetry_database.session() as (database, settings):
         report = maintenance.maintain(database, settings)
     yield dg.MaterializeResult(metadata=_metadata(report))
@@ -39,14 +39,14 @@ def trace_maintenance(
 
 def _metadata(report: Report) -> dict[str, Any]:
     return {
-        "partitions made": report.partitions_made,
+        "partitions created": report.partitions_made,
         "spans moved out of the default partition": sum(report.moved.values()),
         "days sealed": len(report.sealed),
-        "spans archived": sum(one.spans for one in report.archived),
-        "files": dg.MetadataValue.md("\n".join(f"- {markdown(one.file)}" for one in report.archived) or "none"),
+        "spans archived": sum(part.spans for part in report.archived),
+        "files": dg.MetadataValue.md("\n".join(f"- {markdown(part.file)}" for part in report.archived) or "none"),
         "days dropped": len(report.dropped),
-        "spans dropped": sum(one.spans for one in report.dropped),
-        "bytes freed": sum(one.bytes for one in report.dropped),
+        "spans dropped": sum(part.spans for part in report.dropped),
+        "bytes freed": sum(part.bytes for part in report.dropped),
         "spans kept from": str(report.kept_from),
         "report": dg.MetadataValue.json({name: _plain(value) for name, value in asdict(report).items()}),
     }

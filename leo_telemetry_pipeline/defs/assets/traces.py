@@ -1,6 +1,6 @@
-"""What the window holds, and the days that are counted, as the first two assets of an analysis.
+"""First two assets of an analysis: the spans of the window, and the daily duration histograms.
 
-Belongs here: freezing the window, draining the spool. Does not: counting (store), which days are read (history).
+Belongs here: freezing the window, draining the spool. Does not: counting (store), which days are stale (history).
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.store import open_spans, spans, spool_drain
 from leo_telemetry_pipeline.store.history.span_counts import SpanCount
 
-# What is left then waits for the next analysis; this one has a deadline.
+# The analysis has a deadline; spans left in the spool wait for the next one.
 DRAIN_S = 120.0
 
 
@@ -45,7 +45,7 @@ TRACES = Left(FIRST_ASSET, _write, _read)
 def workflow_traces(
     context: dg.AssetExecutionContext, analysis: dg.ResourceParam[Analysis]
 ) -> Iterator[dg.MaterializeResult]:
-    """Freeze the window, drain the spool, and count what lies in the window."""
+    """Freeze the window, drain the spool, and count the spans of the window."""
     if analysis.gone:
         context.log.info("Nothing to do: %s", analysis.gone)
         return
@@ -66,41 +66,41 @@ def workflow_traces(
             "spans": scanned,
             "traces": trace_count,
             "window": f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC",
-            "spans a day": dg.MetadataValue.md(markdown_tables.day_table(found)),
+            "spans per day": dg.MetadataValue.md(markdown_tables.day_table(found)),
             **drained,
         },
     )
 
 
 def _drain(context: dg.AssetExecutionContext, analysis: Analysis) -> dict[str, Any]:
-    """Store what waits in the spool of this home, so that the window has it; return what to show of that."""
+    """Drain the spool of this home, so that the window includes its spans; return metadata about it."""
     try:
-        done = spool_drain.drain(analysis.database, analysis.settings.home, "ANALYSIS", at_most_s=DRAIN_S)
+        drained = spool_drain.drain(analysis.database, analysis.settings.home, "ANALYSIS", at_most_s=DRAIN_S)
     except (UserError, psycopg2.Error) as error:
-        # What is stored already can be judged all the same.
+        # The spans that are stored already can still be analysed.
         context.log.warning("The spool was not drained: %s", " ".join(str(error).split()))
         return {}
-    if not done.spans and not done.torn:
+    if not drained.spans and not drained.torn:
         return {}
-    counted = spool_drain.summed(done.counters)
-    context.log.info("Drained %d span(s) from the spool, %d of them new", done.spans, done.new)
+    counted = spool_drain.summed(drained.counters)
+    context.log.info("Drained %d span(s) from the spool, %d of them new", drained.spans, drained.new)
     return {
-        "spans from the spool": done.spans,
-        "of these new": done.new,
-        "torn records": done.torn,
+        "spans from the spool": drained.spans,
+        "new spans from the spool": drained.new,
+        "torn records": drained.torn,
         **({"counted by programs that ended": dg.MetadataValue.json(counted)} if counted else {}),
     }
 
 
 @analysis_asset(
     "traces",
-    "How long each dimension took on each closed day, in log buckets.",
+    "Durations of each dimension on each closed day, in logarithmic buckets.",
     {"postgres"},
     after=[FIRST_ASSET],
 )
 def duration_histograms(
     context: dg.AssetExecutionContext, analysis: dg.ResourceParam[Analysis]
 ) -> Iterator[dg.MaterializeResult]:
-    """Count again the days that have new spans or types."""
+    """Recount the days that have new spans or types."""
     days, rows_made, blocks_made = history.bring_up_to_date(analysis, TRACES.get(analysis))
     yield dg.MaterializeResult(metadata={"days counted": len(days), "rows": rows_made, "blocks": blocks_made})

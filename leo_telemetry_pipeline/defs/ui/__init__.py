@@ -1,4 +1,4 @@
 """Tables and charts of the asset pages.
 
-Does not belong here: what is in them (defs.assets).
+Does not belong here: their content (defs.assets).
 """

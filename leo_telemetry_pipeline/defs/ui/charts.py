@@ -1,6 +1,6 @@
-"""A dimension's days as one picture on an asset page: P50 and P90, spans a day below, a line where something changed.
+"""Trend chart of one dimension: daily P50 and P90, spans per day below, and a line at each change.
 
-Belongs here: turning series into SVG. Does not: any number of its own, tables (markdown_tables).
+Belongs here: drawing series as SVG. Does not: computing numbers, tables (markdown_tables).
 """
 
 import base64
@@ -21,9 +21,9 @@ _P50, _P90, _SLOWER, _FASTER, _VOLUME = "#1f4e79", "#9dc3e6", "#c0392b", "#2e7d3
 
 
 def trend(name: str, first: date, found: Daily, place: int, turns: Turns) -> str:
-    """Return a Markdown image of the dimension in a ``place`` of what was found, the days from ``first`` on.
+    """Return a Markdown image of the dimension at index ``place`` of the series, whose first day is ``first``.
 
-    Times lie between 0 and the highest P90 of a day; a day without spans is a gap.
+    The axis runs from 0 to the highest daily P90; a day without spans is a gap.
     """
     count = found.count[place]
     if not count.any():
@@ -51,7 +51,7 @@ def trend(name: str, first: date, found: Daily, place: int, turns: Turns) -> str
 def _axes(top: float, most: int, first: date, days: int) -> list[str]:
     last = first + timedelta(days - 1)
     return [
-        f'<text x="{_RIGHT}" y="16" text-anchor="end" fill="#444">P50 (dark), P90 (light), spans a day (grey)</text>',
+        f'<text x="{_RIGHT}" y="16" text-anchor="end" fill="#444">P50 (dark), P90 (light), spans per day (grey)</text>',
         f'<path d="M{_LEFT} {_TOP}V{_BOTTOM}H{_RIGHT}M{_LEFT} {_BARS_BOTTOM}H{_RIGHT}" stroke="#999" fill="none"/>',
         f'<text x="{_LEFT - 6}" y="{_TOP + 4}" text-anchor="end">{milliseconds(top)}</text>',
         f'<text x="{_LEFT - 6}" y="{_BOTTOM}" text-anchor="end">0</text>',
@@ -73,7 +73,7 @@ def _bars(x: np.ndarray, count: np.ndarray) -> list[str]:
 
 
 def _mark(turn: ChangePoint, first: date, x: np.ndarray, colour: str, top: float, bottom: float) -> str:
-    """Draw the onset as a line, and the days between which it lies as a band."""
+    """Draw the onset as a line, and its interval as a band."""
     begin, end, at = (x[(day - first).days] for day in (turn.onset_from, turn.onset_to, turn.onset))
     says = xml(f"{turn.ratio:.2f}x since {turn.onset}")
     return (
@@ -85,7 +85,7 @@ def _mark(turn: ChangePoint, first: date, x: np.ndarray, colour: str, top: float
 
 
 def _line(x: np.ndarray, values: np.ndarray, top: float, colour: str) -> str:
-    """Draw a line that breaks where a day has no value; a day alone is a dot."""
+    """Draw a line with gaps at days without a value; a single day is a dot."""
     y = _BOTTOM - values / top * (_BOTTOM - _TOP)
     there = ~np.isnan(values)
     path = [f"{'L' if day and there[day - 1] else 'M'}{x[day]:.1f} {y[day]:.1f}" for day in np.flatnonzero(there)]

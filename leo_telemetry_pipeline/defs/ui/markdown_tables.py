@@ -1,6 +1,6 @@
-"""What people look at on the asset pages: tables in Markdown, and one picture.
+"""Markdown tables of the asset pages, and one bar chart.
 
-Belongs here: turning what assets made into text that Dagster shows. Does not: any number of its own.
+Belongs here: formatting results as text that Dagster shows. Does not: computing numbers, trend charts (charts).
 """
 
 import base64
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from leo_telemetry_pipeline.analysis.trends import Turns
 
 ROWS = 10
-# Span types that have a column of their own; anybody can send spans of a new one.
+# Span types with a column of their own; the others share one, as their number is unbounded.
 COLUMNS = 8
-# A space at which no line of a table is broken.
+# Prevents a line break within a table cell.
 _HELD = "\N{NO-BREAK SPACE}"
 
 
 def worst_table(judged: Iterable[DimensionResult]) -> str:
-    """Return the dimensions with the highest ratio, worst first."""
+    """Tabulate the dimensions with the highest ratio, worst first."""
     lines = [
         "| dimension | observed P50 | baseline | from | ratio | allowed | spans |",
         "|---|--:|--:|---|--:|--:|--:|",
@@ -48,7 +48,7 @@ def _worst(judged: Iterable[DimensionResult]) -> list[DimensionResult]:
 
 
 def p50_table(measured: pd.DataFrame) -> str:
-    """Return the dimensions with the longest medians."""
+    """Tabulate the dimensions with the highest medians."""
     lines = ["| dimension | spans | P50 | P90 | P99 |", "|---|--:|--:|--:|--:|"]
     longest = measured.sort_values(["p50_ms", "dimension_key"], ascending=[False, True]).head(ROWS)
     for row in longest.to_dict("records"):
@@ -58,7 +58,7 @@ def p50_table(measured: pd.DataFrame) -> str:
 
 
 def change_table(changes: "Mapping[Dimension, Sequence[ChangePoint]]") -> str:
-    """Return the latest changes of level, the newest first."""
+    """Tabulate the latest level changes, newest first."""
     lines = ["| dimension | since | onset between | before | after | |", "|---|---|---|--:|--:|--:|"]
     every = [(dimension, one) for dimension, found in changes.items() for one in found]
     for dimension, one in sorted(every, key=lambda each: (-each[1].at, -each[1].score))[:ROWS]:
@@ -69,8 +69,8 @@ def change_table(changes: "Mapping[Dimension, Sequence[ChangePoint]]") -> str:
 
 
 def turn_table(names: Sequence[str], turns: "Sequence[Turns]") -> str:
-    """Return the last change of time of each dimension beside that of its volume, where one of them changed."""
-    lines = ["| dimension | time | since | sure | spans a day | since | sure |", "|---|--:|---|--:|--:|---|--:|"]
+    """Tabulate the last changes of time and of volume of each dimension that has any."""
+    lines = ["| dimension | time | since | sure | spans per day | since | sure |", "|---|--:|---|--:|--:|---|--:|"]
     for name, of in zip(names, turns, strict=True):
         if of.time or of.volume:
             both = (*_turn(of.time, milliseconds), *_turn(of.volume, lambda value: f"{value:.0f}"))
@@ -88,18 +88,18 @@ def _turn(turns: "Sequence[ChangePoint]", write: Callable[[float], str]) -> tupl
 
 
 def comparison_table(found: "Sequence[tuple[str, Comparison]]", days: str) -> str:
-    """Return by how much B differs from A, a line a percentile, with 95 % intervals; ``days`` says what was looked at.
+    """Tabulate comparisons of B with A, one line per percentile, with 95 % intervals; ``days`` describes the windows.
 
-    ``found``: B and A in words, and what came of it.
+    ``found``: each pair in words, and its comparison.
     """
-    lines = [days, "", "| B | | A | B | B less A (95 %) | B / A (95 %) | B is |", "|---|---|--:|--:|--:|--:|---|"]
+    lines = [days, "", "| B | | A | B | B - A (95 %) | B / A (95 %) | B is |", "|---|---|--:|--:|--:|--:|---|"]
     for said, of in found:
         for name, one in ((said, of.p50), ("", of.p90)):
             times = (milliseconds(one.a_ms), milliseconds(one.b_ms))
             more = (_estimate(one.difference_ms, _more), _estimate(one.ratio, lambda value: f"{value:.2f}x"))
             cells = (markdown(name), f"P{one.quantile * 100:.0f}", *times, *more, one.verdict.replace(" ", _HELD))
             lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) if found else "There is nothing to compare yet."
+    return "\n".join(lines) if found else "Nothing to compare yet."
 
 
 def _estimate(of: "Estimate", write: Callable[[float], str]) -> str:
@@ -119,8 +119,8 @@ def _sure(confidence: float) -> str:
 
 
 def cause_table(causes: Sequence[ExplainedCause]) -> str:
-    """Return each cause, what its added time is spent on, and how many other dimensions are slow by it."""
-    lines = ["| cause | added time | set apart by | slow by it |", "|---|---|---|--:|"]
+    """Tabulate each cause, where its added time goes, and how many other dimensions it slows."""
+    lines = ["| cause | added time | more common in slow spans | also slowed |", "|---|---|---|--:|"]
     for cause in causes[:ROWS]:
         cells = (cause.name, cause.why or "unknown", "; ".join(cause.set_apart_by))
         lines.append(f"| {' | '.join(map(markdown, cells))} | {len(cause.members)} |")
@@ -128,7 +128,7 @@ def cause_table(causes: Sequence[ExplainedCause]) -> str:
 
 
 def forecast_table(expected: "Sequence[Forecast]") -> str:
-    """Return the dimensions that are most likely to be bottlenecks."""
+    """Tabulate the dimensions most likely to be bottlenecks."""
     lines = ["| dimension | in | probability | P50 from | to |", "|---|--:|--:|--:|--:|"]
     said = [one for one in expected if one.probability is not None]
     for one in sorted(said, key=lambda one: (-(one.probability or 0), one.horizon_days))[:ROWS]:
@@ -139,7 +139,7 @@ def forecast_table(expected: "Sequence[Forecast]") -> str:
 
 
 def score_table(scores: "Sequence[Score]") -> str:
-    """Return the Brier scores of the forecast beside those of the rules."""
+    """Tabulate the Brier scores of the forecast beside those of the reference rules."""
     lines = [
         "| ahead | forecasts | Brier score | as today | as after days like today | base rate | calibration error |",
         "|---|--:|--:|--:|--:|--:|--:|",
@@ -148,20 +148,20 @@ def score_table(scores: "Sequence[Score]") -> str:
         ahead = "all" if one.horizon_days is None else f"{one.horizon_days} days"
         rules = (one.brier, one.as_today, one.as_today_learned, one.base_rate, one.calibration_error)
         lines.append(f"| {ahead} | {one.forecasts} | {' | '.join(f'{value:.4f}' for value in rules)} |")
-    return "\n".join(lines) if len(lines) > 2 else "No forecast of the past could be judged yet."
+    return "\n".join(lines) if len(lines) > 2 else "No past forecast can be scored yet."
 
 
 def bin_table(bins: "Sequence[Bin]") -> str:
-    """Return what was forecast beside what came, by tenths of the probability."""
-    lines = ["| probability | forecasts | said | seen |", "|---|--:|--:|--:|"]
+    """Tabulate forecast and observed frequencies, by tenths of the probability."""
+    lines = ["| probability | forecasts | forecast | observed |", "|---|--:|--:|--:|"]
     for one in bins:
         lines.append(f"| {one.low:.0%} to {one.high:.0%} | {one.forecasts} | {one.said:.0%} | {one.seen:.0%} |")
-    return "\n".join(lines) if len(lines) > 2 else "No forecast of the past could be judged yet."
+    return "\n".join(lines) if len(lines) > 2 else "No past forecast can be scored yet."
 
 
 def suggestion_table(suggested: Sequence[Suggestion]) -> str:
-    """Return today's threshold of each dimension beside the one that fits, and how often a year each alarms."""
-    lines = ["| dimension | today | alarms a year | fits | alarms a year |", "|---|--:|--:|--:|--:|"]
+    """Tabulate today's threshold of each dimension beside the suggested one, with the alarms per year of each."""
+    lines = ["| dimension | today | alarms per year | suggested | alarms per year |", "|---|--:|--:|--:|--:|"]
     for one in suggested:
         if one.multiplier is not None:
             today = _limit(one.current_baseline_p50_ms, one.current_multiplier)
@@ -169,7 +169,7 @@ def suggestion_table(suggested: Sequence[Suggestion]) -> str:
             rates = f"{one.alarms_a_year_now:.1f}", f"{one.alarms_a_year_then:.1f}"
             name = markdown(one.name)
             lines.append(f"| {name} | {today} | {rates[0]} | {fits} | {rates[1]} |")
-    return "\n".join(lines) if len(lines) > 2 else "No threshold that somebody wrote can be tuned yet."
+    return "\n".join(lines) if len(lines) > 2 else "No configured threshold can be tuned yet."
 
 
 def _limit(baseline_p50_ms: float | None, multiplier: float) -> str:
@@ -177,7 +177,7 @@ def _limit(baseline_p50_ms: float | None, multiplier: float) -> str:
 
 
 def day_table(counts: Sequence[SpanCount]) -> str:
-    """Return the spans of each day of the window by type, the most frequent types each in a column."""
+    """Tabulate the spans of each day by type, with a column for each of the most frequent types."""
     if not counts:
         return "No spans in the window."
     by_day = pd.DataFrame(counts).pivot_table(
@@ -194,9 +194,9 @@ def day_table(counts: Sequence[SpanCount]) -> str:
 
 
 def observed_against_baseline(judged: Iterable[DimensionResult]) -> str:
-    """Return a picture of the worst dimensions: a bar for the observed P50, a line where its threshold is.
+    """Draw the worst dimensions as a bar chart: a bar for the observed P50, a line at its threshold.
 
-    Every bar is drawn in units of its own baseline, so that milliseconds and minutes fit on one page.
+    Each bar is in units of its own baseline, so that milliseconds and minutes share one axis.
     """
     shown = _worst(judged)
     if not shown:
