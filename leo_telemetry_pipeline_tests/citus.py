@@ -79,7 +79,7 @@ def _correlated(statement: str) -> Iterator[str]:
         if _stays_in_its_trace(statement[:start], inner):
             continue
         own, outer = _aliases(inner), _aliases(around)
-        if any(name in outer and name not in own for name in re.findall(r"\b(\w+)\.\w+", inner)):
+        if any(name in outer and name not in own for name in re.findall(r"\b([a-z_]\w*)\.\w+", inner)):
             yield inner
 
 

@@ -140,8 +140,13 @@ def empty_database_url(server: Server) -> Iterator[str]:
 def template(request: pytest.FixtureRequest, server: Server) -> str:
     """Name a migrated database that nobody writes to, with the partitions that the test's markers ask for."""
     if request.node.get_closest_marker("without_days"):
-        return made_once(server, "template_without_days", "template1", migrations.migrate)
+        return without_days(server)
     return with_days(server) if request.node.get_closest_marker("with_days") else migrated(server)
+
+
+def without_days(server: Server) -> str:
+    """Return the name of a database with the newest tables and nothing in them, made once per server."""
+    return made_once(server, "template_without_days", "template1", migrations.migrate)
 
 
 def migrated(server: Server) -> str:
@@ -149,12 +154,7 @@ def migrated(server: Server) -> str:
 
     Making a partition takes longer than everything else that most tests store.
     """
-
-    def make(target: Target) -> None:
-        migrations.migrate(target)
-        _make_days(target, 9)
-
-    return made_once(server, "template_migrated", "template1", make)
+    return made_once(server, "template_migrated", without_days(server), lambda target: _make_days(target, 9))
 
 
 def with_days(server: Server) -> str:
