@@ -62,7 +62,8 @@ def cli_reference() -> str:
 
 
 def _commands() -> Iterator[tuple[str, str]]:
-    root = click.Context(cli, info_name="leo-telemetry", terminal_width=_WIDTH, max_content_width=_WIDTH)
+    widths = {"terminal_width": _WIDTH, "max_content_width": _WIDTH}
+    root = click.Context(cli, info_name="leo-telemetry", **widths, **cli.context_settings)
     yield from _below(cli, root)
 
 
@@ -71,6 +72,8 @@ def _below(group: click.Group, context: click.Context) -> Iterator[tuple[str, st
         command = group.get_command(context, name)
         assert command is not None
         own = click.Context(command, context, name, terminal_width=_WIDTH, max_content_width=_WIDTH)
+        # A command keeps the option of the first context that it is asked in, which may have been a test's.
+        command._help_option = None
         if not command.hidden:
             yield own.command_path, command.get_help(own)
             if isinstance(command, click.Group):
