@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Rows:
-    """Some whole days, one row a day and dimension, in no order.
+    """Some whole days, one row per day and dimension, unordered.
 
     ``dimension`` is the place among the dimensions asked for, ``day`` the days since the window began; times in ms.
     The buckets of all rows follow one another, ascending within a row, and ``ends`` tells where those of each end;

@@ -30,9 +30,9 @@ def judge(
 ) -> list[DimensionResult]:
     """Judge every dimension that was measured; the outcome is one of JUDGED or NOT_JUDGED.
 
-    A baseline that somebody configured decides alone, with a multiplier of 2.0 unless one is configured. Elsewhere the
-    judgement by its own history does: what is observed against a learned baseline is the P50 since the onset, of what
-    is no bottleneck the P50 of the window.
+    A configured baseline decides alone, with a multiplier of 2.0 unless one is configured. Otherwise the judgement by
+    the dimension's own history decides: it compares the learned baseline with the P50 since the onset, or, for what is
+    not a bottleneck, with the P50 of the window.
     """
     configured = {one.dimension: one for one in thresholds}
     by_history = {one.dimension: one for one in learned}

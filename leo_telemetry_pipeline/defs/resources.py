@@ -101,7 +101,7 @@ class Analysis:
             runs.annotate(self.database, self.run.run_id, self.dagster_run_id, notes)
 
     def noted(self, name: str) -> Any:
-        """Return what was kept with the row under a name, None where there is no such thing."""
+        """Return the value that was kept with the row under a name, or None."""
         run = runs.get(self.database, self.run.run_id) if self.run else None
         return run.metadata.get(name) if run else None
 

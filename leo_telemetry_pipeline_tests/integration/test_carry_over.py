@@ -73,7 +73,7 @@ def test_what_an_earlier_version_becomes_has_the_schema_of_an_empty_database_tha
 def test_every_row_is_carried_over_and_an_analysis_runs_on_them(
     old: str, server: Server, home: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Lost: weeks of spans of whoever used the program before its first release."""
+    """Lost: weeks of spans of everyone who used the program before its first release."""
     monkeypatch.setenv(PREFIX + "DATABASE_URL", old)
     direct = server.direct_url(parse_dsn(old)["dbname"])
     environ = environment(home, **{PREFIX + "DATABASE_URL": old, PREFIX + "DAGSTER_DATABASE_URL": direct})

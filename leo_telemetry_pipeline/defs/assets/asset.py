@@ -1,6 +1,6 @@
-"""How every asset of an analysis is declared, and what it leaves for those after it.
+"""Declaration of the assets of an analysis, and the values that they pass on.
 
-Belongs here: what they have in common in Dagster's eyes, and where their values are. Does not: any asset.
+Belongs here: what all assets have in common in Dagster, and where their values are kept. Does not: any asset.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,9 +37,9 @@ class Left(Generic[T]):
             self.write(analysis, value)
 
     def get(self, analysis: Analysis) -> T:
-        """Return the value. Raises dg.Failure where there is no analysis yet that could have left it."""
+        """Return the value. Raises dg.Failure if no analysis has run yet."""
         if self.asset not in analysis.progress.left:
-            # Where there is no run yet, this says what to do.
+            # Its failure names the remedy.
             _ = analysis.window
             analysis.progress.left[self.asset] = self.read(analysis)
         return analysis.progress.left[self.asset]
@@ -50,7 +50,7 @@ def analysis_asset(
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """Declare an asset of the analysis, which may have nothing to do where its run was taken by another.
 
-    ``after`` names the assets that it reads. They are no inputs of Dagster's: each of those costs a run two events.
+    ``after`` names the assets that it reads. They are deps, not inputs: Dagster stores two events per input.
     """
     decorator = dg.asset(
         key_prefix=PREFIX,
