@@ -8,7 +8,7 @@ import pytest
 from leo_telemetry_pipeline.sources.otlp import conventions, otlp_json, otlp_span
 from leo_telemetry_pipeline.sources.otlp.conventions import CLAUDE_CODE, GEN_AI, OPERATION, kind
 
-DOCS = (Path(__file__).resolve().parents[2] / "docs" / "opentelemetry.md").read_text(encoding="utf-8")
+DOCS = (Path(__file__).resolve().parents[4] / "docs" / "opentelemetry.md").read_text(encoding="utf-8")
 OWN = "its own name"
 
 

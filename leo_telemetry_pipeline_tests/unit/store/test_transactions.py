@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parents[2] / "leo_telemetry_pipeline"
+PACKAGE = Path(__file__).resolve().parents[3] / "leo_telemetry_pipeline"
 OPENING = ("transaction", "rows")
 
 

@@ -12,7 +12,7 @@ from leo_telemetry_pipeline.span import Span
 
 # One session of Claude Code 2.1.197 with two parallel tools, sub-agents in the foreground, in the background and
 # inside another; paths were replaced.
-RECORDED = Path(__file__).parents[1] / "claude_code_hook_events.jsonl"
+RECORDED = Path(__file__).parents[3] / "claude_code_hook_events.jsonl"
 SESSION = "34d16b74-19b0-4e5e-8478-8384bc675ef4"
 BEGAN_NS = 1_795_000_000_000_000_000
 AGENT_EVENTS = ("SubagentStart", "SubagentStop")
@@ -341,7 +341,7 @@ def test_long_names_are_cut():
     assert len(json.dumps(noted(event))) < 1_000
 
 
-CASES = Path(__file__).parents[1] / "cases" / "claude_hook_orders.jsonl"
+CASES = Path(__file__).parents[3] / "cases" / "claude_hook_orders.jsonl"
 ORDERS = [json.loads(line) for line in CASES.read_text().splitlines()]
 
 

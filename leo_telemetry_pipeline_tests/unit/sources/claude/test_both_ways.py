@@ -193,7 +193,7 @@ def test_without_logs_the_end_of_a_background_sub_agent_is_no_prompt():
 
 def test_the_docs_name_the_newest_tested_version():
     """Lost: people trust what was never tried."""
-    docs = (Path(__file__).resolve().parents[2] / "docs" / "claude-code.md").read_text(encoding="utf-8")
+    docs = (Path(__file__).resolve().parents[4] / "docs" / "claude-code.md").read_text(encoding="utf-8")
     assert ".".join(map(str, otel_notes.TESTED_VERSION)) in docs
 
 

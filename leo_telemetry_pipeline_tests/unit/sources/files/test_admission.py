@@ -21,7 +21,7 @@ from leo_telemetry_pipeline.sources.files.reader import BadLine
 from leo_telemetry_pipeline.sources.plausible import DAY_MS
 from leo_telemetry_pipeline.span import Span
 
-CASES = Path(__file__).resolve().parents[1] / "cases"
+CASES = Path(__file__).resolve().parents[3] / "cases"
 NOW = 1_795_968_000_000  # 2026-11-29 16:00 UTC
 
 

@@ -8,7 +8,7 @@ from dagster._core.workspace.load_target import WorkspaceFileTarget, get_origins
 
 from leo_telemetry_pipeline.cli.processes.code_server import MODULE, CodeServer
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 def test_dg_finds_the_location_that_dagster_finds() -> None:

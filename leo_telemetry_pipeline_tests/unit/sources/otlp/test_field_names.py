@@ -16,7 +16,7 @@ from leo_telemetry_pipeline.sources.otlp import otlp
 from leo_telemetry_pipeline.sources.otlp.otlp import BadRequest
 from leo_telemetry_pipeline.span import InvalidSpan, Span
 
-CASES = Path(__file__).resolve().parents[1] / "cases"
+CASES = Path(__file__).resolve().parents[3] / "cases"
 KEEP = Policy(("k", "k.*"))
 TRACE, SPAN, PARENT = "965c9691d4f64a1c9844a17e04cf4ce1", "22ef35641f644dc3", "36d1089fda9e4e4e"
 START = 1_795_955_340_000_000_000

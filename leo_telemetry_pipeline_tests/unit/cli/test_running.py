@@ -10,7 +10,7 @@ from leo_telemetry_pipeline.cli.running import Running, of_sessions, table_of
 from leo_telemetry_pipeline.sources.claude import hook_notes
 
 NOW = 1_795_959_600.0
-RECORDED = Path(__file__).parents[1] / "claude_code_hook_events.jsonl"
+RECORDED = Path(__file__).parents[2] / "claude_code_hook_events.jsonl"
 
 
 def notes(*events: tuple[float, dict]) -> list[dict]:

@@ -175,7 +175,7 @@ def table(path: Path, **columns: pa.Array) -> Path:
 
 def test_text_written_as_binary_is_text_whatever_its_length() -> None:
     """Lost: `subagent` becomes 7375626167656e74, and 20 spans are stored twice."""
-    cases = Path(__file__).resolve().parents[1] / "cases"
+    cases = Path(__file__).resolve().parents[3] / "cases"
     binary, same = read(cases / "ch_binary.parquet"), read(cases / "ch_same.jsonl")
     assert binary[1] == same[1] == []
     assert len(binary[0]) == 20

@@ -9,7 +9,7 @@ from leo_telemetry_pipeline.sources.files import zipkin
 from leo_telemetry_pipeline.sources.files.reader import BadLine, read
 from leo_telemetry_pipeline.span import Span
 
-CASES = Path(__file__).resolve().parents[1] / "cases"
+CASES = Path(__file__).resolve().parents[3] / "cases"
 AT = 1_795_955_340_000
 
 
