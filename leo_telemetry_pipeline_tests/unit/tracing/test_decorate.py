@@ -14,16 +14,6 @@ from leo_telemetry_pipeline.tracing.recorder import InMemoryRecorder
 from leo_telemetry_pipeline.tracing.tracer import Tracer
 
 
-@pytest.fixture
-def memory() -> InMemoryRecorder:
-    return InMemoryRecorder()
-
-
-@pytest.fixture
-def tracer(memory: InMemoryRecorder) -> Tracer:
-    return Tracer(memory)
-
-
 def names(memory: InMemoryRecorder) -> list[str]:
     return [span.span_name for span in memory.spans]
 

@@ -37,16 +37,6 @@ class Executor:
         return [gate.validate(sd) for gate in self.gates] + [agent(sd) for agent in self.subagents.values()]
 
 
-@pytest.fixture
-def memory() -> InMemoryRecorder:
-    return InMemoryRecorder()
-
-
-@pytest.fixture
-def tracer(memory: InMemoryRecorder) -> Tracer:
-    return Tracer(memory)
-
-
 def kinds(memory: InMemoryRecorder) -> list[tuple[str, str]]:
     return [(span.span_type, span.span_name) for span in memory.spans]
 

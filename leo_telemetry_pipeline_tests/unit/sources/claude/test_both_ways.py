@@ -7,81 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from leo_telemetry_pipeline import redact
-from leo_telemetry_pipeline.settings import bundled
 from leo_telemetry_pipeline.sources.claude import assembler, ids, otel_notes
-from leo_telemetry_pipeline.sources.claude import imported as gathered
 from leo_telemetry_pipeline.sources.claude.evidence import GRACE_S, QUIET_S
 from leo_telemetry_pipeline.sources.claude.running import open_operations
-from leo_telemetry_pipeline.sources.files import reader
-from leo_telemetry_pipeline.sources.otlp import otlp
 from leo_telemetry_pipeline.span import Span
-from leo_telemetry_pipeline_tests.claude_sessions import Session, arrival, sessions
-
-# What both ways tell. Requests, waits, executions, hooks and built-in commands are told by OpenTelemetry alone.
-SHARED = ("handoff", "tool", "skill", "mcp_server", "subagent", "operation")
-PROMPT, NOTIFICATION = "handoff:claude_code.interaction", "operation:claude_code.task_notification"
-BASH, LOOKUP, SEARCH, READ = "tool:Bash", "tool:mcp__shop__lookup", "tool:ToolSearch", "tool:Read"
-SHOP = "mcp_server:shop"
-# Each scenario with all that both ways tell of it, failures marked.
-TOLD: dict[str, dict[str, int]] = {
-    "plain": {PROMPT: 2},
-    "tools": {PROMPT: 3, BASH: 3, READ: 2, BASH + " ERROR": 1, READ + " ERROR": 1},
-    "mcp": {PROMPT: 1, SEARCH: 1, LOOKUP: 1, SHOP: 1, LOOKUP + " ERROR": 1, SHOP + " ERROR": 1},
-    "skills": {PROMPT: 1, "skill:tidy": 1, BASH: 1},
-    "slash": {"handoff:/deploy": 1, "handoff:/tidy": 1, BASH: 1},
-    "foreground": {PROMPT: 1, "subagent:reader": 1, BASH: 1},
-    "background": {PROMPT: 2, "subagent:reader": 1, BASH: 1, NOTIFICATION: 1},
-    "parallel": {PROMPT: 1, "subagent:reader": 2, "subagent:writer": 1, BASH: 4},
-    "nested": {PROMPT: 1, "subagent:general-purpose": 1, "subagent:writer": 1, BASH: 1},
-    "continued": {PROMPT: 1, "subagent:reader": 2, BASH: 2, SEARCH: 1, "tool:SendMessage": 1, NOTIFICATION: 1},
-    "agent_error": {PROMPT: 1, "subagent:reader ERROR": 1, BASH: 2},
-    "unknown_agent": {PROMPT: 1, "subagent:nobody ERROR": 1, BASH: 1},
-    "api_error": {PROMPT: 2, PROMPT + " ERROR": 1, BASH: 1},
-    "refused": {PROMPT: 2},
-    "waiting": {PROMPT: 1, BASH: 1},
-    "compaction": {PROMPT: 2, BASH: 1},
-    "blocking_stop": {PROMPT: 1, BASH: 1},
-    "killed": {PROMPT: 1, PROMPT + " open": 1, BASH: 2, SEARCH: 1},
-    "notified_early": {PROMPT: 1, "subagent:writer": 1, BASH: 3},
-    "two_at_once": {PROMPT: 2, BASH: 2},
-    "queued": {PROMPT: 1, BASH: 2},
-}
-scenario = pytest.mark.parametrize("name", TOLD)
-
-
-def made(session: Session, notes: list[dict]) -> list[Span]:
-    """Make all spans of notes at once."""
-    spans = []
-    for number, own in of_sessions(session, notes).items():
-        some, left = assembler.spans(own, session=number, final=True)
-        assert left == []
-        spans += some
-    return spans
-
-
-def of_sessions(session: Session, notes: list[dict]) -> dict[str, list[dict]]:
-    """Return notes by their session: a scenario may have two at once, which hooks of the recording tell by prompt."""
-    owner = {note["prompt_id"]: note["session"] for note in session.otlp if "prompt_id" in note}
-    found: dict[str, list[dict]] = {}
-    for note in notes:
-        number = note.get("session") or owner.get(note.get("prompt_id", ""), session.id)
-        found.setdefault(number, []).append(note)
-    return found
-
-
-def told(spans: list[Span]) -> Counter[str]:
-    """Count what spans tell, by type, name and failure."""
-    shared = [span for span in spans if span.span_type in SHARED]
-    ends = {"ERROR": " ERROR", "OK": "", None: " open"}
-    return Counter(f"{span.span_type}:{span.span_name}{ends[span.status]}" for span in shared)
-
-
-def keys(spans: list[Span]) -> dict[tuple[str, str], Span]:
-    """Return spans by what the store takes them for one by."""
-    found = {(span.trace_id, span.span_id): span for span in spans}
-    assert len(found) == len(spans)
-    return found
+from leo_telemetry_pipeline_tests.claude_sessions import arrival, sessions
+from leo_telemetry_pipeline_tests.unit.sources.claude.played_sessions import (
+    BASH,
+    NOTIFICATION,
+    PROMPT,
+    TOLD,
+    keys,
+    made,
+    of_sessions,
+    scenario,
+    told,
+    without_logs,
+)
 
 
 @scenario
@@ -160,11 +102,6 @@ def test_a_background_sub_agent_takes_its_own_time_and_not_that_of_its_launch():
         [agent] = [span for span in made(session, notes) if span.span_type == "subagent"]
         assert agent.duration_ms is not None
         assert 1_500 < agent.duration_ms < 2_500
-
-
-def without_logs(session: Session) -> list[dict]:
-    """Return the notes of a session whose logs are not exported."""
-    return [note for note in session.otlp if note["event"] == otel_notes.SPAN]
 
 
 def test_without_logs_traces_keep_their_own_ids():
@@ -272,26 +209,6 @@ def test_no_word_of_a_conversation_gets_into_a_note_or_a_span():
         assert "/home/user" in raw
 
 
-def test_what_somebody_lets_claude_code_export_of_a_conversation_is_not_noted():
-    """Lost: the privacy of a user who sets OTEL_LOG_USER_PROMPTS or the like for another tool."""
-    attributes = {"session.id": "s", "prompt.id": "p", "prompt": "fire Anna", "command_name": "fire Anna now"}
-    attributes |= {"user_prompt": "fire Anna", "full_command": "rm -rf /home/anna", "tool_input": "fire Anna"}
-    attributes |= {
-        "tool_name": "Bash",
-        "tool_use_id": "t",
-        "error": "no /home/anna",
-        "skill_name": "x",
-        "hook_name": "Stop",
-    }
-    sender = otel_notes.sender({}, {})
-    for kind in ("interaction", "tool", "tool.execution", "llm_request", "hook", "unknown"):
-        record = otel_notes.Record(f"claude_code.{kind}", "a" * 32, "b" * 16, "", 1, 2, attributes)
-        assert "nna" not in json.dumps(otel_notes.of_span(record, sender, 3))
-    for kind in ("user_prompt", "tool_result", "tool_decision", "subagent_completed", "hook_execution_complete"):
-        record = otel_notes.Record(f"claude_code.{kind}", "a" * 32, "b" * 16, "", 1, 2, attributes)
-        assert "nna" not in json.dumps(otel_notes.of_log(record, sender, 3))
-
-
 @pytest.mark.parametrize(
     ("version", "untested"),
     [("2.1.332", False), ("2.1.333", True), ("2.2.0", True), ("3.0.0-beta.1", True), ("1.0.99", False), ("dev", False)],
@@ -316,108 +233,6 @@ def test_what_a_session_does_now_is_known_from_its_notes():
         assert [operation.span_type for operation in open_operations(some)][:1] == ["handoff"]
 
 
-SAMPLE = bundled("examples") / "data" / "claude_code_otlp_sample.jsonl"
-
-
-def imported(path: Path) -> list[Span]:
-    """Read a file as `leo-telemetry import` does."""
-    found = list(reader.read(path))
-    assert [item for item in found if not isinstance(item, Span)] == []
-    return [item for item in found if isinstance(item, Span)]
-
-
-def test_a_file_of_an_older_version_is_six_spans_of_one_trace():
-    """Lost: what people exported before, or its tools below what is nowhere."""
-    spans = imported(SAMPLE)
-    known = {span.span_id: f"{span.span_type}:{span.span_name}" for span in spans}
-    assert sorted((known[span.span_id], known.get(span.parent_span_id or "", "")) for span in spans) == [
-        ("execution:claude_code.tool.execution", "tool:Bash"),
-        (PROMPT, ""),
-        ("llm:claude-opus-4-8[1m]", PROMPT),
-        ("llm:claude-opus-4-8[1m]", PROMPT),
-        ("tool:Bash", PROMPT),
-        # Beside its tool: that one's duration is without it.
-        ("wait:Bash", PROMPT),
-    ]
-    assert len({span.trace_id for span in spans}) == 1
-
-
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("times", [1, 3])
-def test_a_file_of_requests_in_any_order_is_the_same_as_what_the_receiver_makes(tmp_path: Path, seed: int, times: int):
-    """Lost: the same session once from the receiver and once from the log of a collector."""
-    session = sessions()["continued"]
-    lines = [json.dumps(post) for post in session.raw["otlp"] * times]
-    random.Random(seed).shuffle(lines)
-    path = tmp_path / "requests.jsonl"
-    path.write_text("\n".join(lines))
-    assert keys(imported(path)).keys() == keys(made(session, session.otlp)).keys()
-
-
-def test_a_file_with_more_than_fits_into_memory_is_read_session_by_session(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """Lost: a month of sessions, because one machine could not hold all of them at once."""
-    monkeypatch.setattr(gathered, "MOST_NOTES", 50)
-    names = ("plain", "tools", "parallel", "skills")
-    path = tmp_path / "requests.jsonl"
-    path.write_text("\n".join(json.dumps(post) for name in names for post in sessions()[name].raw["otlp"]))
-    want = sum((Counter(TOLD[name]) for name in names), Counter())
-    assert told(imported(path)) == want
-
-
-def test_records_that_name_no_session_keep_their_own_ids(tmp_path: Path):
-    """Lost: spans of a version or a proxy that leaves the session out."""
-    session = sessions()["plain"]
-    path = tmp_path / "requests.jsonl"
-    text = "\n".join(json.dumps(post) for post in session.raw["otlp"])
-    path.write_text(text.replace('"session.id"', '"session.was"'))
-    spans = imported(path)
-    assert Counter(span.span_type for span in spans) == {"handoff": 2, "llm": 2}
-    assert {span.span_name for span in spans if span.span_type == "handoff"} == {"claude_code.interaction"}
-
-
-def test_what_the_resource_says_is_on_every_span():
-    """Lost: the project, directive and deployment that somebody gave to all that Claude Code exports."""
-    attributes = {"session.id": "s", "tool_name": "Bash", "tool_use_id": "t"}
-    sender = otel_notes.sender({"project": "shop", "sd_id": 17}, {"sd_type": "feature", "service.version": "2.1.332"})
-    notes = [
-        otel_notes.of_span(
-            otel_notes.Record(f"claude_code.{kind}", "a" * 32, digit * 16, "", 10**15, 2 * 10**15, given), sender, 1
-        )
-        for kind, digit, given in (
-            ("interaction", "1", {"session.id": "s"}),
-            ("tool", "2", attributes),
-            ("tool.execution", "3", attributes),
-        )
-    ]
-    spans, _ = assembler.spans([note for note in notes if note], session="s", project="else", final=True)
-    assert len(spans) == 3
-    assert {(span.project, span.sd_id, span.attributes["sd_type"]) for span in spans} == {("shop", "17", "feature")}
-
-
-@pytest.mark.parametrize("logged", [True, False])
-def test_hooks_that_are_told_of_by_spans_and_by_log_events_count_once(logged: bool):
-    """Lost: a user who lets Claude Code export its detailed traces sees each hook twice."""
-    given = {"session.id": "s", "prompt.id": "p", "hook_event": "Stop", "hook_name": "Stop", "num_hooks": 2}
-    sender, trace, root = otel_notes.sender({}, {}), "a" * 32, "1" * 16
-    records = [
-        otel_notes.of_span(
-            otel_notes.Record("claude_code.interaction", trace, root, "", 10**15, 9 * 10**15, given), sender, 1
-        ),
-        otel_notes.of_span(
-            otel_notes.Record("claude_code.hook", trace, "2" * 16, root, 2 * 10**15, 3 * 10**15, given), sender, 1
-        ),
-    ]
-    log = otel_notes.Record(
-        "claude_code.hook_execution_complete", trace, root, "", 0, 3 * 10**15, given | {"total_duration_ms": "7"}
-    )
-    notes = [note for note in [*records, *([otel_notes.of_log(log, sender, 1)] if logged else [])] if note]
-    random.Random(3).shuffle(notes)
-    [hook] = [span for span in assembler.spans(notes, session="s", final=True)[0] if span.span_type == "hook"]
-    assert (hook.span_name, hook.attributes["hooks"], hook.duration_ms) == ("Stop", 2, 7 if logged else 10**9)
-
-
 @pytest.mark.parametrize("name", ["background_shell", "api_error", "slash", "compaction"])
 def test_a_hook_that_is_overtaken_by_the_export_still_says_what_a_prompt_is(name: str):
     """Lost: a prompt for each notification, where the machine is busy while a session ends."""
@@ -430,39 +245,3 @@ def test_a_hook_that_is_overtaken_by_the_export_still_says_what_a_prompt_is(name
         spans += some
     spans += assembler.spans(kept, session=session.id, final=True)[0]
     assert told(list(keys(spans).values())) == told(made(session, session.hooks))
-
-
-@pytest.mark.parametrize(
-    ("keys_to_keep", "kept"),
-    [
-        ((), {}),
-        (("full_command",), {"tool:Bash": "sleep 0.3; echo r"}),
-        (("full_*", "user.id"), {"tool:Bash": "sleep 0.3; echo r"}),
-        (("anthropic.provider",), {}),
-    ],
-)
-def test_what_a_person_asked_to_keep_of_claude_code_is_kept(keys_to_keep: tuple[str, ...], kept: dict[str, str]):
-    """Lost: LEO_TELEMETRY_KEEP_KEYS is ignored for Claude Code without a word, or keeps more than it names."""
-    attributes = {"session.id": "s", "tool_use_id": "t1", "tool_name": "Bash", "full_command": "sleep 0.3; echo r"}
-    attributes |= {"user.id": "somebody", "anthropic.provider": "firstParty"}
-    notes = []
-    for name, number in (("tool", 1), ("tool.execution", 2)):
-        request = span_request(
-            f"claude_code.{name}", number, attributes if number == 1 else {**attributes, "success": "true"}
-        )
-        for part in otlp.parts_of_json(request, policy=redact.Policy(keys_to_keep), divert=otel_notes.note_of):
-            notes += part.notes
-    spans, _ = assembler.spans(notes, session="s", final=True)
-    found = {f"{span.span_type}:{span.span_name}": span.attributes for span in spans}
-    assert {key: found[key]["full_command"] for key in kept} == kept
-    assert all(("full_command" in own) == bool(kept) for name, own in found.items() if name == "tool:Bash")
-    assert not any("user.id" in own for own in found.values())
-    assert any("anthropic.provider" in own for own in found.values()) == ("anthropic.provider" in keys_to_keep)
-
-
-def span_request(name: str, number: int, attributes: dict[str, str]) -> bytes:
-    """Return a request with one span of Claude Code."""
-    pairs = [{"key": key, "value": {"stringValue": value}} for key, value in attributes.items()]
-    span = {"traceId": "a" * 32, "spanId": f"{number:016x}", "name": name, "attributes": pairs}
-    span |= {"startTimeUnixNano": "1795955340000000000", "endTimeUnixNano": "1795955341000000000"}
-    return json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}).encode()

@@ -1,96 +1,30 @@
 """OTLP as it is posted, in protobuf and in JSON: the same spans from both, and no body that does harm."""
 
-import itertools
 import json
-import re
-import struct
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from google.protobuf.json_format import MessageToDict
 from hypothesis import given
 from hypothesis import strategies as st
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as WireSpan
 
-from leo_telemetry_pipeline.redact import Policy
 from leo_telemetry_pipeline.sources.otlp import otlp, otlp_span
-from leo_telemetry_pipeline.sources.otlp.conventions import OPERATION
 from leo_telemetry_pipeline.sources.otlp.otlp import BadRequest, Read, TooLarge
-from leo_telemetry_pipeline.span import COLUMNS, Span
-from leo_telemetry_pipeline_tests.secrets_corpus import PLAIN, SECRETS
-
-START = 1_795_372_139_107_999_999
-KEEP = Policy(("k", "k.*"))
-TRACE, PARENT = bytes(range(16)), bytes(range(8, 16))
-
-
-def any_value(value: Any) -> AnyValue:
-    """Return a value as it is on the wire."""
-    made = AnyValue()
-    if isinstance(value, bool):
-        made.bool_value = value
-    elif isinstance(value, str):
-        made.string_value = value
-    elif isinstance(value, int):
-        made.int_value = value
-    elif isinstance(value, float):
-        made.double_value = value
-    elif isinstance(value, bytes):
-        made.bytes_value = value
-    elif isinstance(value, list):
-        made.array_value.SetInParent()
-        made.array_value.values.extend(any_value(item) for item in value)
-    elif isinstance(value, dict):
-        made.kvlist_value.SetInParent()
-        made.kvlist_value.values.extend(pairs(value))
-    return made
-
-
-def pairs(attributes: dict[str, Any]) -> list[KeyValue]:
-    """Return attributes as they are on the wire."""
-    return [KeyValue(key=key, value=any_value(value)) for key, value in attributes.items()]
-
-
-def wire_span(attributes: dict[str, Any] | None = None, *, number: int = 1, **more: Any) -> WireSpan:
-    """Return a good span of 10.4 ms, changed by ``more``."""
-    fields: dict[str, Any] = {"trace_id": TRACE, "span_id": struct.pack(">Q", number), "name": "work"}
-    fields |= {"start_time_unix_nano": START, "end_time_unix_nano": START + 10_400_000}
-    return WireSpan(**(fields | more), attributes=pairs(attributes or {}))
-
-
-def request(*spans: WireSpan, resource: dict[str, Any] | None = None) -> ExportTraceServiceRequest:
-    """Return a request with spans of one resource."""
-    made = ExportTraceServiceRequest()
-    part = made.resource_spans.add()
-    part.resource.attributes.extend(pairs(resource or {}))
-    scope = part.scope_spans.add()
-    scope.scope.name = "shop"
-    scope.spans.extend(spans)
-    return made
-
-
-def in_json(made: ExportTraceServiceRequest) -> bytes:
-    """Write a request as OTLP/JSON: as protobuf does it, but with hex ids."""
-    written = MessageToDict(made, use_integers_for_enums=True)
-    for part, plain in zip(made.resource_spans, written.get("resourceSpans", []), strict=True):
-        for scope, plain_scope in zip(part.scope_spans, plain.get("scopeSpans", []), strict=True):
-            for span, plain_span in zip(scope.spans, plain_scope.get("spans", []), strict=True):
-                plain_span["traceId"] = span.trace_id.hex()
-                plain_span["spanId"] = span.span_id.hex()
-                plain_span["parentSpanId"] = span.parent_span_id.hex()
-    return json.dumps(written).encode()
-
-
-def read_both(made: ExportTraceServiceRequest, policy: Policy = KEEP, project: str = "") -> Read:
-    """Read a request in both encodings, and return the one answer."""
-    read = otlp.read_protobuf(made.SerializeToString(), project=project, policy=policy)
-    assert otlp.read_json(in_json(made), project=project, policy=policy) == read
-    return read
-
+from leo_telemetry_pipeline.span import Span
+from leo_telemetry_pipeline_tests.unit.sources.otlp.wire import (
+    KEEP,
+    PARENT,
+    SPAN_JSON,
+    START,
+    TRACE,
+    in_json,
+    pairs,
+    read_both,
+    request,
+    wire_span,
+)
 
 READERS: list[Callable[..., Read]] = [otlp.read_json, otlp.read_protobuf]
 # As a web server's pool of small threads runs it.
@@ -126,147 +60,6 @@ def test_both_encodings_of_a_request_are_the_same_spans(spans: list[WireSpan], r
     """Lost: changing an exporter's protocol changes what people see of their work."""
     read = read_both(request(*spans, resource=resource))
     assert len(read.spans) + read.rejected == len(spans)
-
-
-def test_a_span_is_read_whole() -> None:
-    """Lost: times, parents, failures or what they were called."""
-    span = wire_span(
-        {"k": 1, "leo.sd_id": "SD-1", "leo.sd_type": "feature", "secret.sauce": "x"},
-        parent_span_id=PARENT,
-        status={"code": 2, "message": "no such cart"},
-        events=[{"name": "exception", "attributes": pairs({"exception.type": "KeyError"})}],
-    )
-    read = read_both(request(span, resource={"service.name": "shop", "host.name": "anna"}), project="other")
-    assert read.spans == [
-        Span(
-            trace_id="00010203-0405-0607-0809-0a0b0c0d0e0f",
-            span_id="00000000-0000-0000-0000-000000000001",
-            parent_span_id="00000000-0000-0000-0809-0a0b0c0d0e0f",
-            span_type="operation",
-            span_name="work",
-            start_time_ms=1_795_372_139_107,
-            end_time_ms=1_795_372_139_118,
-            duration_ms=10,
-            sd_id="SD-1",
-            project="other",
-            status="ERROR",
-            attributes={
-                "service.name": "shop",
-                "k": 1,
-                "sd_type": "feature",
-                "status_message": "no such cart",
-                "error.type": "KeyError",
-            },
-        )
-    ]
-    assert read.removed == {"secret.sauce": 1, "host.name": 1}
-
-
-def test_of_a_resource_the_operator_keeps_more_and_the_rest_is_counted_once() -> None:
-    """Lost: the cluster that spans come from, and why it is missing."""
-    resource = {"service.name": "shop", "k.cluster": "eu", "host.name": "anna", "user.id": "u"}
-    read = read_both(request(wire_span(), wire_span(number=2), resource=resource))
-    assert [span.attributes for span in read.spans] == [{"service.name": "shop", "k.cluster": "eu"}] * 2
-    assert read.removed == {"host.name": 1, "user.id": 1}
-
-
-def test_a_text_that_is_no_utf_8_costs_its_own_span_only() -> None:
-    """Lost: a batch of good spans, which no exporter sends again, for one file name with a stray byte."""
-    made = request(wire_span(), wire_span({"k": "Stray"}, number=2), wire_span(number=3))
-    for reader, body in ((otlp.read_protobuf, made.SerializeToString()), (otlp.read_json, in_json(made))):
-        read = reader(body.replace(b"Stray", b"St\xffay"), policy=KEEP)
-        assert (len(read.spans), read.rejected, len(read.reasons)) == (2, 1, 1)
-        assert "UTF-8" in read.reasons[0]
-
-
-def test_a_resource_that_is_no_utf_8_costs_its_own_spans_only() -> None:
-    """Lost: the spans of every other program behind the same collector."""
-    made = request(wire_span(), wire_span(number=2), resource={"service.name": "Stray"})
-    made.resource_spans.append(request(wire_span(number=3)).resource_spans[0])
-    for reader, body in ((otlp.read_protobuf, made.SerializeToString()), (otlp.read_json, in_json(made))):
-        read = reader(body.replace(b"Stray", b"St\xffay"), policy=KEEP)
-        assert (len(read.spans), read.rejected, len(read.reasons)) == (1, 2, 1)
-
-
-@pytest.mark.parametrize("kind", [b"intValue", b"doubleValue"])
-def test_a_number_that_is_null_is_none(kind: bytes) -> None:
-    """Lost: a span, since one of its numbers is unknown."""
-    body = SPAN_JSON.replace(b'{"stringValue": "v"}', b'{"' + kind + b'":null}')
-    [span] = otlp.read_json(body, policy=KEEP).spans
-    assert span.attributes == {"k": None}
-
-
-def test_a_bad_span_is_rejected_alone_and_says_why() -> None:
-    """Lost: a batch of 512 spans for one that is broken."""
-    bad = [
-        wire_span(trace_id=b"short"),
-        wire_span(number=0),
-        wire_span(name=" "),
-        wire_span(start_time_unix_nano=0),
-        wire_span(end_time_unix_nano=START - 1),
-        wire_span({"leo.sd_id": True}),
-        wire_span({"leo.span_type": "a+b"}),
-    ]
-    read = read_both(request(wire_span(), *bad, wire_span(number=2)))
-    assert (len(read.spans), read.rejected, len(read.reasons)) == (2, 7, 7)
-
-
-def test_many_bad_spans_make_few_reasons() -> None:
-    """Lost: an answer as long as the request."""
-    spellings = ["".join(letters) for letters in itertools.product("T", "rR", "aA", "cC", "eE", "iI", "d")]
-    bad = [SPAN_JSON.replace(b'"traceId"', f'"{word}"'.encode()) for word in spellings]
-    spans = [json.loads(body)["resourceSpans"][0]["scopeSpans"][0]["spans"][0] for body in bad]
-    body = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}).encode()
-    read = otlp.read_json(body, policy=KEEP)
-    assert (read.rejected, len(read.reasons)) == (len(spellings), otlp_span.MAX_REASONS)
-    assert read.rejections[otlp_span.OTHER_REASONS] == len(spellings) - otlp_span.MAX_REASONS + 1
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [
-        {"attributes": {"leo.span_type": "Bond+James"}},
-        {"attributes": {"leo.sd_id": True}},
-        {"attributes": {"leo.queue_wait_ms": -7007}},
-        {"attributes": {"leo.queue_wait_ms": "Bond"}},
-        {"trace_id": b"Bond"},
-    ],
-)
-def test_a_reason_says_nothing_of_what_was_sent(bad: dict[str, Any]) -> None:
-    """Lost: what a log must not hold stands in the log and in the doctor's list, once for each value."""
-    [reason] = read_both(request(wire_span(**bad))).reasons
-    assert not {"Bond", "7007"} & set(re.findall(r"\w+", reason)), reason
-
-
-@pytest.mark.parametrize("name", [b"startTimeUnixNano", b"endTimeUnixNano"])
-def test_a_time_after_the_year_9999_is_refused_without_the_time(name: bytes) -> None:
-    """Lost: a reason for each value, and what was sent in the log."""
-    body = re.sub(b'"' + name + b'": "[0-9]+"', b'"' + name + b'": "' + b"7" * 25 + b'"', SPAN_JSON)
-    [reason] = otlp.read_json(body, policy=KEEP).reasons
-    assert "9999" in reason or "before" in reason
-    assert "777" not in reason
-
-
-def test_too_many_attributes_are_cut_and_counted() -> None:
-    """Lost: one span with a million attributes fills the table; or nobody learns that some are missing."""
-    read = read_both(request(wire_span({f"k.{number}": number for number in range(130)})))
-    assert len(read.spans[0].attributes) == otlp_span.MAX_ATTRIBUTES
-    assert read.removed == {otlp_span.TOO_MANY: 2}
-
-
-def test_deep_values_end_in_a_text() -> None:
-    """Lost: values that no reader of JSON can read back."""
-    deep: Any = "x"
-    for _ in range(30):
-        deep = [deep]
-    text = json.dumps(read_both(request(wire_span({"k": deep}))).spans[0].attributes)
-    assert text.count("[") <= 20
-
-
-def test_a_span_of_over_a_mebibyte_is_rejected_alone() -> None:
-    """Lost: its siblings, or the memory of the receiver."""
-    read = read_both(request(wire_span(), wire_span({"k": "x" * otlp_span.MAX_SPAN_BYTES}, number=2)))
-    assert (len(read.spans), read.rejected) == (1, 1)
 
 
 PARTS: list[Callable[..., Iterator[Read]]] = [otlp.parts_of_json, otlp.parts_of_protobuf]
@@ -327,9 +120,6 @@ def test_too_many_parts_of_protobuf_are_refused() -> None:
     """Lost: ten million empty messages hold the receiver up for a minute."""
     with pytest.raises(TooLarge):
         otlp.read_protobuf(b"\x0a\x00" * 100_000, policy=KEEP)
-
-
-SPAN_JSON = in_json(request(wire_span({"k": "v"})))
 
 
 @pytest.mark.parametrize(
@@ -428,54 +218,6 @@ def test_any_text_of_json_is_read_as_it_is(text: str) -> None:
     body = SPAN_JSON.replace(b'"v"', json.dumps(text).encode())
     [span] = otlp.read_json(body, policy=KEEP).spans
     assert span.attributes["k"] == text.replace("\0", "\ufffd").replace("\ud800", "\ufffd")
-
-
-@pytest.mark.parametrize(
-    "value", [b"NaN", b"-Infinity", b"1e999", b"9" * 4000, b"1.5", b'"12"', b"true", b"null", b"{}"]
-)
-def test_strange_numbers_are_sanitised_or_rejected_alone(value: bytes) -> None:
-    """Lost: rows that PostgreSQL refuses, and with them the whole batch."""
-    for kind in (b"intValue", b"doubleValue"):
-        body = SPAN_JSON.replace(b'{"stringValue": "v"}', b'{"' + kind + b'":' + value + b"}")
-        read = otlp.read_json(body, policy=KEEP)
-        assert len(read.spans) + read.rejected == 1
-        for span in read.spans:
-            json.dumps(span.attributes, allow_nan=False)
-
-
-def test_keys_that_come_twice_do_no_harm() -> None:
-    """Lost: a span, or the reader."""
-    body = SPAN_JSON.replace(b'"name": "work"', b'"name": "first", "name": "second"')
-    assert [span.span_name for span in otlp.read_json(body, policy=KEEP).spans] == ["second"]
-
-
-@pytest.mark.parametrize("kind", SECRETS)
-def test_no_secret_comes_through_wherever_it_is_planted(kind: str) -> None:
-    """Lost: keys and passwords lie in the database, in the answer to the exporter, and in its log."""
-    text = SECRETS[kind]
-    planted = {
-        "k": text,
-        "k.many": ["a", {"b": text}],
-        "leo.sd_id": text,
-        "leo.workflow_execution_id": text,
-        "leo.note": text,
-        "leo." + text: 1,
-        "foreign." + text: 1,
-    }
-    raised = {"name": "exception", "attributes": pairs({"exception.type": text, "exception.message": text})}
-    spans = [
-        wire_span(planted, name=text, status={"code": 2, "message": text}, events=[raised]),
-        wire_span({OPERATION: "chat", "gen_ai.request.model": text}, number=2),
-        wire_span({"leo.span_type": text, "leo.span_name": text}, number=3),
-        wire_span({"leo.span_type": "a+" + text}, number=4),
-        wire_span({"leo.queue_wait_ms": text}, number=5),
-    ]
-    read = read_both(request(*spans, resource={"leo.project": text, "service.name": text, "leo.x": text}))
-    assert len(read.spans) >= 2
-    body = SPAN_JSON.replace(b'"0000000000000001"', json.dumps(text).encode())
-    kept = [[getattr(span, column) for column in COLUMNS] for span in read.spans]
-    everything = json.dumps([kept, read.reasons, otlp.read_json(body, policy=KEEP).reasons, read.removed])
-    assert json.dumps(PLAIN[kind])[1:-1] not in everything
 
 
 SMALL = request(wire_span({"k": "v", "k.2": [1, {"a": 0.5}]}, parent_span_id=PARENT), wire_span(number=2))

@@ -1,0 +1,158 @@
+"""Attribute policy: which keys are kept, depending on who chose them."""
+
+import json
+import uuid
+from pathlib import Path
+
+import pytest
+
+from leo_telemetry_pipeline.analysis.span_measures import MEASURES, Measure
+from leo_telemetry_pipeline.redact import (
+    Policy,
+    clean_attributes,
+)
+from leo_telemetry_pipeline.sources.rows import span_from_row
+from leo_telemetry_pipeline_tests.secrets_corpus import PLAIN, SECRETS
+
+DEEP = {"request": {"user": {"name": "Jane Doe"}, "user_id": "u-77", "n": 1}, "steps": [[{"userId": "u"}, 5]]}
+
+
+def test_who_did_it_is_left_out_at_every_depth():
+    """Lost otherwise: the privacy of whoever's agent did the work."""
+    for keep in (Policy().own, Policy(("request", "steps")).foreign):
+        removed: dict[str, int] = {}
+        assert keep(DEEP, removed) == {"request": {"n": 1}, "steps": [[{}, 5]]}
+        assert removed == {"request.user": 1, "request.user_id": 1, "steps.userId": 1}
+    assert Policy(keep_identity=True).own(DEEP, {}) == DEEP
+
+
+@pytest.mark.parametrize(
+    "key", ["userId", "user-id", "UserEmail", "accountUuid", "account.id", "organizationId", "USER_ID", "user.x.y"]
+)
+def test_who_did_it_is_left_out_however_it_is_written(key: str):
+    """Lost otherwise: the same, to the first library that writes keys in its own way."""
+    removed: dict[str, int] = {}
+    assert Policy().own({key: "x", "user_prompt_length": 6, "user_agent.name": "curl"}, removed) == {
+        "user_prompt_length": 6,
+        "user_agent.name": "curl",
+    }
+    assert removed == {key: 1}
+
+
+def test_looking_for_identities_ends_where_an_object_holds_itself():
+    """Lost otherwise: a program that attaches such an object would hang."""
+    endless: dict = {"user": 1}
+    endless["self"] = [endless] * 50
+    assert len(json.dumps(clean_attributes(Policy().own(endless, {})))) < 1_000_000
+
+
+def test_a_row_loses_identities_only_and_they_are_counted(tmp_path: Path):
+    """Lost: what a person chose to import, or the privacy of whoever did the work."""
+    row = {"trace_id": str(uuid.UUID(int=1)), "span_id": str(uuid.UUID(int=2)), "span_type": "gate", "span_name": "G"}
+    row |= {"start_time_ms": 1, "anything": "x", "attributes": {"user.id": "x", "prompt": "hi", "password": "hunter2"}}
+    removed: dict[str, int] = {}
+    made = span_from_row(row, removed=removed)
+    assert made.attributes == {"anything": "x", "prompt": "hi", "password": "[redacted]"}
+    assert removed == {"user.id": 1}
+    assert span_from_row(row, policy=Policy(keep_identity=True)).attributes["user.id"] == "x"
+
+
+FOREIGN = {
+    "service.name": "shop",
+    "http.request.method": "GET",
+    "k8s.pod.name": "p",
+    "gen_ai.usage.input_tokens": 3,
+    "gen_ai.request.model": "m",
+    "queue_ms": 7,
+    "gate_score": 90,
+    "session.id": "s",
+}
+REMOVED = {
+    "gen_ai.prompt.0.content": "hi",
+    "gen_ai.input.messages": "hi",
+    "gen_ai.tool.call.arguments": "{}",
+    "db.statement": "SELECT 1",
+    "user_prompt": "hi",
+    "code.file.path": "/x",
+    "k8s.pod.label.owner": "x",
+    "notes_ms": "hi",
+    "user.id": "x",
+    "enduser.id": "x",
+}
+
+
+def test_of_other_instrumentation_only_harmless_keys_stay_and_the_rest_is_counted():
+    """Lost: prompts, commands and file paths, which exporters add by themselves; and why a key is missing."""
+    removed: dict[str, int] = {}
+    policy = Policy()
+    assert policy.foreign({**FOREIGN, **REMOVED}, removed) == FOREIGN
+    assert policy.foreign(FOREIGN, removed) == FOREIGN
+    assert policy.foreign({"user_prompt": "again"}, removed) == {}
+    assert removed == {**dict.fromkeys(REMOVED, 1), "user_prompt": 2}
+
+
+# As Claude Code 2.1.332 sends them, and OpenTelemetry's conventions for requests to a model.
+OF_A_REQUEST = {
+    "ttft_ms": 99,
+    "input_tokens": 1000,
+    "output_tokens": 50,
+    "cache_read_tokens": 10,
+    "cache_creation_tokens": 5,
+    "effort": "medium",
+    "attempt": 1,
+    "stop_reason": "end_turn",
+    "model": "claude-opus-5-5",
+    "speed": "normal",
+    "query_source_safe": "sdk",
+    "success": True,
+    "gen_ai.response.time_to_first_chunk": 0.5,
+    "gen_ai.usage.output_tokens": 50,
+    "gen_ai.usage.cache_read.input_tokens": 10,
+}
+
+
+def test_what_says_why_a_request_to_a_model_was_slow_is_kept():
+    """Lost: time to first token and tokens, thrown away before anybody could look at them."""
+    assert Policy().foreign({**OF_A_REQUEST, "user_prompt": "hi", "ttft_ms_note": "hi"}, {}) == OF_A_REQUEST
+
+
+@pytest.mark.parametrize("measure", MEASURES, ids=lambda measure: measure.name)
+def test_every_measure_that_is_shown_gets_through(measure: Measure):
+    """Lost: a column that stays empty for ever."""
+    attributes = {name: 1 for name, _ in measure.attributes}
+    assert Policy().foreign(attributes, {}) == attributes
+
+
+def test_a_setting_keeps_more_keys_by_name_or_by_beginning():
+    """Lost: attributes of one's own instrumentation, with no way to have them."""
+    policy = Policy(("db.statement", "shop.*"))
+    attributes = {"db.statement": "SELECT 1", "shop.cart": 1, "shopping": 1, "user.id": "x"}
+    assert policy.foreign(attributes, {}) == {"db.statement": "SELECT 1", "shop.cart": 1}
+
+
+def test_identities_stay_only_when_switched_on():
+    """Lost: the privacy of whoever's agent did the work."""
+    identities = {
+        "user.id": "x",
+        "User.Email": "a@b.example",
+        "organization.id": "x",
+        "account_uuid": "x",
+        "email": "x",
+    }
+    chosen = {"user_prompt_length": 6, "anything": "x"}
+    removed: dict[str, int] = {}
+    assert Policy().own({**identities, **chosen}, removed) == chosen
+    assert removed == dict.fromkeys(identities, 1)
+    for kept in (Policy(keep_identity=True).own, Policy(keep_identity=True).foreign):
+        assert clean_attributes(kept(identities, removed)) == identities
+    assert removed == dict.fromkeys(identities, 1)
+
+
+def test_names_of_removed_keys_are_short_few_and_without_secrets():
+    """Lost: a table that grows with every key that somebody makes up."""
+    removed: dict[str, int] = {}
+    Policy().foreign({**{f"key {number}": 1 for number in range(500)}, "k" * 500: 1}, removed)
+    assert (len(removed), removed["…"], sum(removed.values())) == (201, 301, 501)
+    Policy().foreign({SECRETS["GitHub personal token"]: 1, "k" * 500: 1}, counted := {})
+    assert max(map(len, counted)) == 100
+    assert PLAIN["GitHub personal token"] not in json.dumps(counted)

@@ -1,0 +1,117 @@
+"""Draining the spool: what waits is stored, oldest first, and only then removed."""
+
+import pytest
+
+from leo_telemetry_pipeline.span import Span
+from leo_telemetry_pipeline.spool.drain import drain
+from leo_telemetry_pipeline.spool.spool import Spool, usage
+from leo_telemetry_pipeline_tests.builders import span, spans_of
+from leo_telemetry_pipeline_tests.unit.spool.stores import MB, Store, Stored, away, files, noted
+
+
+def test_what_is_written_is_drained_oldest_first_and_is_then_gone(spool, folder):
+    """Lost: spans that waited on disk, or their order, so that parents look younger than children."""
+    first = [span(sd_id="SD-1", project="shop", attributes={"score": 91.5, "note": "line\nbreak ü \u2028 \u0000"})]
+    second = spans_of("phase", "LEAD", [1, None, 3])
+    spool.write(first, {"gen_ai.prompt": 2})
+    spool.write(second, {"gen_ai.prompt": 1})
+    store = Store()
+    done = drain(folder, store)
+    assert store.spans[1:] == second
+    assert store.spans[0].attributes["note"] == "line\nbreak ü \u2028 \ufffd"
+    assert store.removed == {"gen_ai.prompt": 3}
+    assert (done.segments, done.spans, done.new, done.torn, done.left, done.busy) == (2, 4, 4, 0, 0, False)
+    assert usage(folder) == (0, 0)
+    assert drain(folder, away).segments == 0
+
+
+def test_large_spans_are_drained_in_small_batches(folder):
+    """Lost: the memory of the receiver, to a thousand spans of a megabyte that waited on disk."""
+    spool = Spool(folder, 64 * MB)
+    spans = spans_of("phase", "LEAD", range(14))
+    for large in spans:
+        large.attributes = {f"text_{n}": "a word " * 1_400 for n in range(100)}
+    spool.write(spans)
+    sizes = []
+
+    def store(batch: list[Span], _: dict[str, int]) -> Stored:
+        sizes.append(len(batch))
+        return Stored(len(batch))
+
+    done = drain(folder, store)
+    assert (done.spans, done.new, sum(sizes)) == (14, 14, 14)
+    assert max(sizes) < 10
+
+
+def test_nothing_is_removed_before_it_is_stored(spool, folder):
+    """Lost: everything that waited, to a database that goes away again while it is drained."""
+    spool.write([span()])
+    spool.write([span()])
+    spool.keep_counters({"created": 2})
+    store = Store()
+
+    def one_only(spans: list[Span], removed: dict[str, int]) -> Stored:
+        return away(spans, removed) if store.spans else store(spans, removed)
+
+    with pytest.raises(ConnectionError):
+        drain(folder, one_only)
+    assert usage(folder)[0] == 1
+    done = drain(folder, store, note=noted)
+    assert len(store.spans) == 2
+    assert done.counters == [{"created": 2}]
+
+
+def test_what_was_drained_before_the_database_went_away_is_noted(spool, folder):
+    """Lost: the account of spans that are stored, and of lines that are gone."""
+    spool.write([span()])
+    spool.write([span()])
+    spool.keep_counters({"created": 2})
+    (first, _) = files(folder)
+    first.write_bytes(first.read_bytes() + b"torn")
+    store, notes = Store(), []
+
+    def one_only(spans: list[Span], removed: dict[str, int]) -> Stored:
+        return away(spans, removed) if store.spans else store(spans, removed)
+
+    with pytest.raises(ConnectionError):
+        drain(folder, one_only, note=notes.append)
+    assert [(done.segments, done.torn, done.counters) for done in notes] == [(1, 1, [{"created": 2}])]
+    done = drain(folder, store, note=noted)
+    assert (done.segments, done.torn, done.counters) == (1, 0, [])
+
+
+def test_what_could_not_be_noted_is_left_for_a_drain_that_can(spool, folder):
+    """Lost: the number of torn lines, when a writer came upon them, or its note did not get through."""
+    spool.keep_counters({"created": 2})
+    for note in (None, lambda done: away([], {})):
+        spool.write([span()])
+        (path,) = files(folder)
+        path.write_bytes(path.read_bytes()[:-5])
+        if note is None:
+            assert drain(folder, Store()).torn == 1
+        else:
+            with pytest.raises(ConnectionError):
+                drain(folder, Store(), note=note)
+    torn = {"quarantined": 0, "dropped": {"torn": 1}}
+    assert drain(folder, Store(), note=noted).counters == [{"created": 2}, torn, torn]
+    assert drain(folder, Store(), note=noted).counters == []
+
+
+def test_of_two_drainers_one_works_and_the_other_says_so(spool, folder):
+    """Lost: the load of storing everything twice, and segments removed while another reads them."""
+    spool.write([span()])
+    seen = []
+
+    def store(spans: list[Span], removed: dict[str, int]) -> Stored:
+        seen.append(drain(folder, away))
+        return Stored(len(spans))
+
+    assert drain(folder, store).spans == 1
+    assert [one.busy for one in seen] == [True]
+
+
+def test_a_drain_of_limited_time_makes_progress_and_says_what_is_left(spool, folder):
+    """Lost: a spool that never gets empty because no bite is long enough; or an analysis that waits for it."""
+    for _ in range(3):
+        spool.write([span()])
+    assert [drain(folder, Store(), at_most_s=0).left for _ in range(3)] == [2, 1, 0]
