@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from leo_telemetry_pipeline_tests.unit.test_circles import imports_in, modules_in
+from leo_telemetry_pipeline_tests.unit.import_graph import imports_in, modules_in
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "leo_telemetry_pipeline"

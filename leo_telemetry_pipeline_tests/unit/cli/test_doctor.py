@@ -14,7 +14,7 @@ from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.spool.spool import Spool, folder_of, waiting
 from leo_telemetry_pipeline.store.intake import Notice
 from leo_telemetry_pipeline.store.server.dagster_home import QUEUE_SENSOR, Daemon
-from leo_telemetry_pipeline_tests.unit.cli.test_findings import run
+from leo_telemetry_pipeline_tests.unit.cli.todays_runs import run
 
 NOW = datetime(2026, 2, 9, 15, 0, tzinfo=UTC)
 HEALTHY = Facts(

@@ -1,15 +1,15 @@
 """The block of `findings`, character for character, for every state the system can be in."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from leo_telemetry_pipeline.cli.findings import State, render
 from leo_telemetry_pipeline.store.runs import Run
+from leo_telemetry_pipeline_tests.unit.cli.todays_runs import NOW, run
 
-NOW = datetime(2026, 2, 9, 15, 0, tzinfo=UTC)
 HEADER = """\
 ═══════════════════════════════════════════════════════════
  WORKFLOW TELEMETRY
@@ -38,26 +38,6 @@ SEED = [
     bottleneck("gate", "GATE_PRD_REQUIRED", 3.0, 15_000.0, 5_000.0),
     bottleneck("subagent", "DESIGN", 2.0, 240_000.0, 120_000.0),
 ]
-
-
-def run(status: str = "SUCCEEDED", found: list[dict[str, Any]] | None = None, **more: Any) -> Run:
-    """Return a run of today."""
-    names: dict[str, Any] = dict.fromkeys(Run.__dataclass_fields__)
-    output = {"traces_scanned": 1400, "dimensions_evaluated": 45, "bottlenecks": found or [], "errors": []}
-    values: dict[str, Any] = names | {
-        "run_id": "r",
-        "scope_type": "ALL",
-        "scope_id": "",
-        "status": status,
-        "triggered_by": "MANUAL",
-        "triggered_at": NOW - timedelta(minutes=3),
-        "finished_at": NOW - timedelta(minutes=1),
-        "attempt": 1,
-        "duration_ms": 1200,
-        "output_ref": output,
-        "metadata": {},
-    }
-    return Run(**(values | more))
 
 
 def shown(last: Run | None, *, waiting: tuple[Run, ...] = (), **more: Any) -> str:

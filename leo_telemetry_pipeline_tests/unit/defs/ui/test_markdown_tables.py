@@ -23,7 +23,7 @@ from leo_telemetry_pipeline.defs import checks
 from leo_telemetry_pipeline.defs.ui import charts, markdown_tables
 from leo_telemetry_pipeline.dimension import DimensionResult, ExplainedCause, Suggestion
 from leo_telemetry_pipeline.store.history.span_counts import SpanCount
-from leo_telemetry_pipeline_tests.unit.actions.test_inert import HOSTILE
+from leo_telemetry_pipeline_tests.hostile_names import HOSTILE
 
 # PostgreSQL has neither names without a letter nor halves of one.
 NAMES = [name for name in HOSTILE if name and name != "\ud800"]

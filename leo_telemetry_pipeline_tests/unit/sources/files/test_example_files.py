@@ -7,23 +7,7 @@ import pytest
 
 from leo_telemetry_pipeline.sources.files import zipkin
 from leo_telemetry_pipeline.sources.files.reader import BadLine, read
-from leo_telemetry_pipeline.span import Span
-
-CASES = Path(__file__).resolve().parents[3] / "cases"
-AT = 1_795_955_340_000
-
-
-def spans(path: Path) -> list[Span]:
-    """Read a file of which every span is good."""
-    items = list(read(path))
-    assert not [item for item in items if isinstance(item, BadLine)]
-    return [item for item in items if isinstance(item, Span)]
-
-
-def told(span: Span) -> tuple:
-    """Return what a file says of a span: name, id, parent, start, duration."""
-    parent = span.parent_span_id and span.parent_span_id[-17:].replace("-", "")
-    return span.span_name, span.span_id[-17:].replace("-", ""), parent, span.start_time_ms - AT, span.duration_ms
+from leo_telemetry_pipeline_tests.unit.sources.files.example_files import CASES, spans, told
 
 
 def test_a_download_of_jaeger_s_ui_has_its_spans_parents_and_durations():

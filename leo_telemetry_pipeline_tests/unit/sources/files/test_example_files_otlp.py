@@ -7,7 +7,7 @@ import pytest
 
 from leo_telemetry_pipeline.sources.files.reader import BadLine, read
 from leo_telemetry_pipeline.span import Span
-from leo_telemetry_pipeline_tests.unit.sources.files.test_example_files import AT, CASES, spans, told
+from leo_telemetry_pipeline_tests.unit.sources.files.example_files import AT, CASES, spans, told
 
 
 def test_tempo_s_answer_has_its_spans_parents_and_durations():
