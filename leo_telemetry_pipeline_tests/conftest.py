@@ -116,6 +116,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "only_on(*servers, reason): what the test is about is there on these alone")
     config.addinivalue_line("markers", "without_days: the test's database has no partition yet, since it is about them")
     config.addinivalue_line("markers", "with_days: the test's database has its partitions; making many takes a second")
+    config.addinivalue_line("markers", "counted_days: the test's database has counted its days, all without spans")
     config.addinivalue_line("markers", "transactions_at_once: waits for itself where there is one server connection")
 
 

@@ -18,9 +18,8 @@ from leo_telemetry_pipeline.store.server.database import Database, Target
 from leo_telemetry_pipeline.web import claude
 from leo_telemetry_pipeline.web.app import build_app
 from leo_telemetry_pipeline_tests.claude_sessions import Session, arrival, sessions
-from leo_telemetry_pipeline_tests.integration.test_receiver import Client, Talk, serving, talk
+from leo_telemetry_pipeline_tests.receiver_client import Client, Talk, serving
 
-__all__ = ["talk"]
 PATHS = {"resourceSpans": "/v1/traces", "resourceLogs": "/v1/logs"}
 TOLD = """
     SELECT span_type || ':' || span_name || CASE status WHEN 'OK' THEN '' ELSE ' ' || coalesce(status, 'open') END

@@ -1,9 +1,7 @@
 """Daily history beside the exact way of measuring: the same numbers, whatever comes late, whenever it is counted."""
 
-from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
-from typing import Any
 
 import numpy as np
 import psycopg2
@@ -30,6 +28,7 @@ from leo_telemetry_pipeline_tests.builders import (
     spans_of,
     week,
 )
+from leo_telemetry_pipeline_tests.integration.between import Between
 from leo_telemetry_pipeline_tests.servers import as_role
 
 NOON = midnight(2) + timedelta(hours=12)
@@ -263,36 +262,6 @@ def test_a_span_that_is_committed_after_its_day_was_counted_makes_the_day_stale(
         histograms.rebuild(db, days_of(WEEK), ["gate"], ["gate"])
         writer.commit()
     assert stale(db) == [NOON.date()]
-
-
-class Between(Database):
-    """A database that does something just before the first statement that contains some words."""
-
-    def __init__(self, target: Target, words: str, act) -> None:
-        super().__init__(target)
-        self._words, self._act = words, act
-
-    @contextmanager
-    def transaction(self, *, seconds: float = 300, consistent: bool = False) -> Iterator[Any]:
-        with super().transaction(seconds=seconds, consistent=consistent) as cursor:
-            yield _Watched(cursor, self)
-
-    def before(self, sql: str) -> None:
-        if self._act is not None and self._words in sql:
-            act, self._act = self._act, None
-            act()
-
-
-class _Watched:
-    def __init__(self, cursor: Any, database: Between) -> None:
-        self._cursor, self._database = cursor, database
-
-    def execute(self, sql: str, parameters: Any = None) -> None:
-        self._database.before(sql)
-        self._cursor.execute(sql, parameters)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._cursor, name)
 
 
 @pytest.mark.transactions_at_once

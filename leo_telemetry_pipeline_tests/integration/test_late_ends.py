@@ -15,7 +15,7 @@ from leo_telemetry_pipeline.store.retention.rules import Part
 from leo_telemetry_pipeline.store.server import schema_objects
 from leo_telemetry_pipeline.store.server.database import Database, Target
 from leo_telemetry_pipeline_tests.builders import DAY, execute, insert, midnight, one, span
-from leo_telemetry_pipeline_tests.integration.test_history import Between
+from leo_telemetry_pipeline_tests.integration.between import Between
 
 FIRST, LAST = midnight(8).date(), midnight(0).date()
 NOON = midnight(4) + timedelta(hours=12)

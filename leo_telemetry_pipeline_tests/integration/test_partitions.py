@@ -1,7 +1,6 @@
 """Partitions of the span table: made when needed and no others, and the default partition emptied day by day."""
 
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 
@@ -46,13 +45,6 @@ def locks(cursor: psycopg2.extensions.cursor) -> set[str]:
         "SELECT mode FROM pg_locks WHERE pid = pg_backend_pid() AND relation = 'workflow_trace_log'::regclass"
     )
     return {mode for (mode,) in cursor.fetchall()}
-
-
-@pytest.fixture
-def other(target: Target) -> Iterator[Database]:
-    """Open a second connection to the test's database."""
-    with closing(Database(target)) as database:
-        yield database
 
 
 def test_a_writer_makes_the_days_of_the_range_and_no_others(db: Database) -> None:

@@ -22,11 +22,10 @@ from leo_telemetry_pipeline.tracing.tracer import Tracer
 from leo_telemetry_pipeline.web.app import build_app
 from leo_telemetry_pipeline.writer.writer import Writer
 from leo_telemetry_pipeline_tests.builders import midnight, one, queued, row, span, spans_of
-from leo_telemetry_pipeline_tests.integration.test_receiver import as_json, serving
 from leo_telemetry_pipeline_tests.processes import command, environment, finished, has_line, until
+from leo_telemetry_pipeline_tests.receiver_client import COUNT, as_json, serving
 from leo_telemetry_pipeline_tests.servers import POOLER, Server
 
-COUNT = "SELECT count(*) FROM workflow_trace_log"
 only_the_pooler = pytest.mark.only_on(POOLER, reason="about what a pooler does, which the others are not")
 
 

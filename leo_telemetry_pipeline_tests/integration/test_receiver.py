@@ -3,163 +3,33 @@
 import asyncio
 import gzip
 import json
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import psycopg2
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
-from starlette.types import ASGIApp
 
-from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.spool import spool
-from leo_telemetry_pipeline.store.server.database import Database, Target, outside
+from leo_telemetry_pipeline.settings import Settings
+from leo_telemetry_pipeline.store.server.database import Database, outside
 from leo_telemetry_pipeline.web.app import build_app
-from leo_telemetry_pipeline.web.span_keeper import Away, _Line
 from leo_telemetry_pipeline_tests.builders import execute, one
-from leo_telemetry_pipeline_tests.servers import Server, as_role
-
-JSON, PROTOBUF = "application/json", "application/x-protobuf"
-COUNT = "SELECT count(*) FROM workflow_trace_log"
-
-
-@dataclass
-class Answer:
-    """What came back."""
-
-    status: int = 0
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
-
-    @property
-    def message(self) -> str:
-        return json.loads(self.body)["message"]
-
-
-class Client:
-    """Sends requests to an application in this process, as a server does."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def ask(self, method: str, path: str, pieces: Sequence[bytes] = (), **headers: str) -> Answer:
-        """Send a request whose body comes in pieces; headers are named with _ for -."""
-        answer, left = Answer(), [*pieces] or [b""]
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": left.pop(0), "more_body": bool(left)}
-
-        async def send(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                answer.status = message["status"]
-                answer.headers = {name.decode(): value.decode() for name, value in message["headers"]}
-            else:
-                answer.body += message["body"]
-
-        sent = [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in headers.items()]
-        scope = {"type": "http", "method": method, "path": path, "headers": sent, "query_string": b""}
-        await self._app(scope, receive, send)
-        return answer
-
-    async def post(self, body: bytes, content_type: str = JSON, **headers: str) -> Answer:
-        """Send spans."""
-        return await self.ask("POST", "/v1/traces", [body], content_type=content_type, **headers)
-
-    async def number(self, name: str) -> float:
-        """Return one of the metrics."""
-        text = (await self.ask("GET", "/metrics")).body.decode()
-        return sum(
-            float(line.split()[-1]) for line in text.splitlines() if line.startswith(f"{PREFIX.lower()}receiver_{name}")
-        )
-
-
-@asynccontextmanager
-async def serving(app: ASGIApp) -> AsyncIterator[Client]:
-    """Let an application live through its start and its end."""
-    events: asyncio.Queue[dict] = asyncio.Queue()
-    said: asyncio.Queue[str] = asyncio.Queue()
-
-    async def send(message: Any) -> None:
-        said.put_nowait(message["type"])
-
-    life = asyncio.ensure_future(app({"type": "lifespan", "asgi": {}, "state": {}}, events.get, send))
-    events.put_nowait({"type": "lifespan.startup"})
-    assert await said.get() == "lifespan.startup.complete"
-    try:
-        yield Client(app)
-    finally:
-        events.put_nowait({"type": "lifespan.shutdown"})
-        assert await said.get() == "lifespan.shutdown.complete"
-        await life
-
-
-Talk = Callable[[Callable[[Client], Coroutine[Any, Any, None]]], None]
-
-
-@pytest.fixture
-def talk(settings: Settings, target: Target) -> Talk:
-    """Run a conversation with a receiver that stores into the test's database."""
-    settings.home.mkdir(mode=0o700)
-
-    async def conversation(say: Callable[[Client], Coroutine[Any, Any, None]]) -> None:
-        async with serving(build_app(settings, target)) as client:
-            await say(client)
-
-    return lambda say: asyncio.run(conversation(say))
-
-
-def request(first: int = 1, count: int = 1, **more: Any) -> dict:
-    """Return an OTLP/JSON request with spans of one trace, numbered."""
-    start = time.time_ns() - 10**9
-    spans = [
-        {
-            "traceId": f"{first:032x}",
-            "spanId": f"{number:016x}",
-            "name": "work",
-            "startTimeUnixNano": str(start),
-            "endTimeUnixNano": str(start + 10**6),
-            **more,
-        }
-        for number in range(first, first + count)
-    ]
-    return {"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}
-
-
-def as_json(*arguments: Any, **named: Any) -> bytes:
-    """Return the body of an OTLP/JSON request."""
-    return json.dumps(request(*arguments, **named)).encode()
-
-
-def as_protobuf(first: int = 1, count: int = 1) -> bytes:
-    """Return the body of an OTLP/protobuf request."""
-    made = ExportTraceServiceRequest()
-    spans = made.resource_spans.add().scope_spans.add().spans
-    start = time.time_ns() - 10**9
-    for number in range(first, first + count):
-        spans.add(
-            trace_id=first.to_bytes(16, "big"),
-            span_id=number.to_bytes(8, "big"),
-            name="work",
-            start_time_unix_nano=start,
-            end_time_unix_nano=start + 10**6,
-        )
-    return made.SerializeToString()
-
-
-async def until(question: Callable[[], Any], seconds: float = 30) -> None:
-    """Ask until the answer is truthy, and let the receiver work in the meantime."""
-    give_up = time.monotonic() + seconds
-    while not question():
-        assert time.monotonic() < give_up
-        await asyncio.sleep(0.05)
+from leo_telemetry_pipeline_tests.receiver_client import (
+    COUNT,
+    JSON,
+    PROTOBUF,
+    Client,
+    Talk,
+    as_json,
+    as_protobuf,
+    notices,
+    request,
+    serving,
+    until,
+)
+from leo_telemetry_pipeline_tests.servers import as_role
 
 
 def test_spans_are_in_the_table_when_the_answer_comes(talk: Talk, db: Database):
@@ -314,81 +184,6 @@ def test_a_token_is_asked_for_once_it_is_set(talk: Talk, settings: Settings, db:
     talk(say)
 
 
-def close_database(server: Server, target: Target, *, closed: bool) -> None:
-    """Let nobody into a database, and end those who are in; or let them in again."""
-    name = target.dsn.split("dbname=")[1].split()[0]
-    server.administer(f"ALTER DATABASE {name} ALLOW_CONNECTIONS {not closed}")
-    if closed:
-        server.administer(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
-
-
-def test_while_the_database_is_away_spans_wait_on_disk(talk: Talk, settings: Settings, server: Server, target: Target):
-    """Lost: everything that is sent while the database restarts."""
-    folder = spool.folder_of(str(settings.home))
-
-    async def say(client: Client) -> None:
-        assert (await client.post(as_json(1))).status == 200
-        close_database(server, target, closed=True)
-        for first in (10, 20, 30):
-            assert (await client.post(as_json(first, 2))).status == 200
-        assert spool.usage(folder)[0] == 3
-        ready = await client.ask("GET", "/readyz")
-        assert (ready.status, json.loads(ready.body)["database"]) == (200, "away")
-        assert await client.number("spans_spooled_total") == 6
-        assert await client.number("database_up") == 0
-        close_database(server, target, closed=False)
-        await until(lambda: spool.usage(folder)[0] == 0)
-        with closing(Database(target)) as db:
-            assert one(db, COUNT) == 7
-        await until(lambda: True)
-        assert (await client.post(as_json(40))).status == 200
-
-    talk(say)
-
-
-def test_without_database_and_spool_nothing_is_promised(talk: Talk, settings: Settings, server: Server, target: Target):
-    """Lost: a 200 for spans that are nowhere."""
-
-    async def say(client: Client) -> None:
-        Path(spool.folder_of(str(settings.home))).touch()
-        close_database(server, target, closed=True)
-        answer = await client.post(as_json())
-        assert answer.status == 503
-        assert int(answer.headers["retry-after"]) > 0
-        assert (await client.ask("GET", "/readyz")).status == 503
-        assert (await client.ask("GET", "/healthz")).status == 200
-        close_database(server, target, closed=False)
-
-    talk(say)
-
-
-def test_a_database_that_hangs_holds_nobody_for_long(talk: Talk, settings: Settings, db: Database):
-    """Lost: every exporter waits until it gives up, and its spans are gone."""
-    folder = spool.folder_of(str(settings.home))
-
-    async def say(client: Client) -> None:
-        assert (await client.post(as_json(1))).status == 200
-        with db.transaction() as cursor:
-            cursor.execute("LOCK TABLE workflow_trace_log")
-            assert (await client.post(as_json(10))).status == 200
-            assert (await client.post(as_protobuf(20), PROTOBUF)).status == 200
-            assert spool.usage(folder)[0] == 2
-        await until(lambda: one(db, COUNT) == 3)
-
-    talk(say)
-
-
-def test_requests_that_come_together_all_arrive(talk: Talk, db: Database):
-    """Lost: spans of one program because another one exports at the same moment."""
-
-    async def say(client: Client) -> None:
-        answers = await asyncio.gather(*(client.post(as_json(100 * n, 50)) for n in range(1, 21)))
-        assert {answer.status for answer in answers} == {200}
-        assert one(db, COUNT) == 1000
-
-    talk(say)
-
-
 def test_identities_and_unknown_attributes_stay_out_and_are_counted(talk: Talk, db: Database):
     """Lost: a prompt that some library attaches to its spans is in our table for ever."""
 
@@ -425,107 +220,6 @@ def test_a_span_that_the_table_refuses_keeps_no_other_out(talk: Talk, db: Databa
     talk(say)
 
 
-def test_a_spool_that_is_refused_keeps_nothing_from_the_database(
-    talk: Talk, settings: Settings, db: Database, caplog: pytest.LogCaptureFixture
-):
-    """Lost: every span, while the database is fine, for a folder that somebody else may write to."""
-    folder = Path(spool.folder_of(str(settings.home)))
-
-    async def say(client: Client) -> None:
-        spool.Spool(str(folder), settings.spool_bytes).write([])
-        folder.chmod(0o777)
-        await until(lambda: "could not be drained" in caplog.text)
-        await asyncio.sleep(2.5)  # another attempt, which is not worth another line
-        assert caplog.text.count("could not be drained") == 1
-        assert "is away" not in caplog.text
-        assert (await client.post(as_json())).status == 200
-        assert one(db, COUNT) == 1
-        ready = await client.ask("GET", "/readyz")
-        assert (ready.status, json.loads(ready.body)["database"]) == (200, "up")
-
-    talk(say)
-
-
-def test_a_database_that_comes_back_is_used_though_the_spool_is_refused(
-    talk: Talk, settings: Settings, server: Server, target: Target
-):
-    """Lost: the receiver takes nothing any more until somebody restarts it."""
-    folder = Path(spool.folder_of(str(settings.home)))
-
-    async def say(client: Client) -> None:
-        spool.Spool(str(folder), settings.spool_bytes).write([])
-        folder.chmod(0o777)
-        close_database(server, target, closed=True)
-        assert (await client.post(as_json(1))).status == 503
-        assert (await client.ask("GET", "/readyz")).status == 503
-        close_database(server, target, closed=False)
-        give_up = time.monotonic() + 30
-        while (await client.post(as_json(2))).status != 200:
-            assert time.monotonic() < give_up
-            await asyncio.sleep(0.1)
-        with closing(Database(target)) as db:
-            assert one(db, COUNT) == 1
-
-    talk(say)
-
-
-def test_a_receiver_that_begins_without_its_database_finds_it(settings: Settings, server: Server, target: Target):
-    """Lost: what is sent between the start of the machine and that of the database."""
-    settings.home.mkdir(mode=0o700)
-
-    async def say() -> None:
-        close_database(server, target, closed=True)
-        async with serving(build_app(settings, target, away=True)) as client:
-            assert (await client.post(as_json())).status == 200
-            assert await client.number("spans_spooled_total") == 1
-            close_database(server, target, closed=False)
-            await until(lambda: spool.usage(spool.folder_of(str(settings.home)))[0] == 0)
-            with closing(Database(target)) as db:
-                assert one(db, COUNT) == 1
-
-    asyncio.run(say())
-
-
-def test_whoever_is_told_to_end_ends_also_at_the_moment_of_an_answer(target: Target):
-    """Lost: a receiver that is stopped while it drains its spool runs on for ever."""
-
-    async def say(turns: int) -> bool:
-        line, goes_on = _Line(target, "test"), threading.Event()
-        asked = asyncio.ensure_future(line.ask(lambda _: goes_on.wait(10)))
-        await asyncio.sleep(0)
-        goes_on.set()
-        # The answer is there, and the event loop has so many turns to bring it to whoever asked.
-        line._thread.submit(int).result()
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        in_time = asked.cancel()
-        await asyncio.wait([asked])
-        line.close()
-        assert asked.cancelled() == in_time
-        return in_time
-
-    in_time = [asyncio.run(say(turns)) for turns in range(10)]
-    assert in_time[0]
-    assert not in_time[-1]
-
-
-def test_a_connection_that_closes_as_it_is_cut_is_only_away(target: Target, monkeypatch: pytest.MonkeyPatch):
-    """Lost: the upkeep ends with a traceback, and nobody brings the database back."""
-
-    def cut(database: Database) -> None:
-        raise psycopg2.InterfaceError("connection already closed")
-
-    monkeypatch.setattr(Database, "cut", cut)
-
-    async def say() -> None:
-        line = _Line(target, "test")
-        with pytest.raises(Away):
-            await line.ask(lambda db: db.rows("SELECT pg_sleep(0.5)"), patience_s=0.1)
-        line.close()
-
-    asyncio.run(say())
-
-
 def test_a_user_who_may_only_insert_can_be_the_receivers(settings: Settings, database_url: str, db: Database):
     """Lost: a receiver with no more rights than it needs spools for ever."""
     execute(db, "CREATE ROLE receives_only LOGIN PASSWORD 'pw'; GRANT INSERT ON workflow_trace_log TO receives_only")
@@ -545,144 +239,6 @@ def test_a_user_who_may_only_insert_can_be_the_receivers(settings: Settings, dat
         asyncio.run(say())
     finally:
         execute(db, "DROP OWNED BY receives_only; DROP ROLE receives_only")
-
-
-def large(count: int) -> bytes:
-    """Return a request that is kept in several parts, of plain words: to look for secrets in others takes longest."""
-    given = [{"key": f"leo.{key}", "value": {"stringValue": "much " * 20}} for key in range(10, 60)]
-    return as_json(1000, count, attributes=given)
-
-
-def notices(db: Database) -> dict[str, int]:
-    """Return how often each detail was noticed."""
-    return dict(db.rows("SELECT detail, count FROM telemetry_intake_notices"))
-
-
-def test_a_large_request_is_stored_whole_in_several_transactions(talk: Talk, db: Database):
-    """Lost: what does not fit into memory, with a friendly answer that no exporter heeds."""
-    body = large(2000)
-
-    async def say(client: Client) -> None:
-        answer = await client.post(body)
-        assert (answer.status, answer.body) == (200, b"{}")
-        assert one(db, COUNT) == 2000
-        assert one(db, "SELECT count(DISTINCT xmin::text) FROM workflow_trace_log") > 2
-        assert (await client.post(body)).status == 200
-        assert one(db, COUNT) == 2000
-        assert await client.number("spans_new_total") == 2000
-        assert await client.number("spans_rejected_total") == 0
-
-    talk(say)
-
-
-def test_of_a_large_request_that_breaks_the_answer_says_what_is_stored(talk: Talk, db: Database):
-    """Lost: the half of a request that was refused stands in the table, and nobody knows which half."""
-    body = large(2000)
-    at = body.rindex(b'"stringValue"')
-
-    async def say(client: Client) -> None:
-        assert (await client.post(body[:at] + b'"stringValue', JSON)).status == 400
-        assert one(db, COUNT) == 0
-        answer = await client.post(body[:at] + b'"stringVal":tru,' + body[at:])
-        assert answer.status == 400
-        stored = one(db, COUNT)
-        assert 0 < stored < 2000
-        assert f"{stored} span(s) before that are stored" in answer.body.decode()
-
-    talk(say)
-
-
-def test_a_part_that_cannot_be_kept_is_asked_for_again_and_nothing_is_twice(
-    talk: Talk, settings: Settings, server: Server, target: Target
-):
-    """Lost: the rest of a batch whose first parts were stored before the disk was full."""
-    settings.spool_bytes = 9 << 20
-    body = large(2500)
-
-    async def say(client: Client) -> None:
-        close_database(server, target, closed=True)
-        answer = await client.post(body)
-        assert answer.status == 503
-        assert int(answer.headers["retry-after"]) > 0
-        # What is on disk already does no harm: it is recognised when the request comes again.
-        assert await client.number("spans_spooled_total") > 0
-        close_database(server, target, closed=False)
-        give_up = time.monotonic() + 60
-        while (await client.post(body)).status != 200:
-            assert time.monotonic() < give_up
-            await asyncio.sleep(0.5)
-        await until(lambda: spool.usage(spool.folder_of(str(settings.home)))[0] == 0)
-        with closing(Database(target)) as db:
-            assert one(db, COUNT) == 2500
-
-    talk(say)
-
-
-def test_requests_that_wait_are_stored_together_and_each_has_its_own_answer(talk: Talk, db: Database):
-    """Lost: a client is told that its spans are bad, or are not, for what another client sent."""
-    execute(db, "ALTER TABLE workflow_trace_log ADD CONSTRAINT no_poison CHECK (span_name <> 'poison')")
-    good, bad = [as_json(100 * n, 5) for n in range(1, 20)], as_json(5000, 5).replace(b'"work"', b'"poison"', 2)
-
-    async def say(client: Client) -> None:
-        answers = await asyncio.gather(
-            client.post(bad), *map(client.post, good), client.post(b"{"), client.post(as_json(9000, 2, name=""))
-        )
-        assert [answer.status for answer in answers] == [200] * 20 + [400, 200]
-        partial = [json.loads(answer.body).get("partialSuccess", {}).get("rejectedSpans") for answer in answers]
-        assert partial == ["2", *[None] * 20, "2"]
-        assert one(db, COUNT) == 3 + 19 * 5
-        assert one(db, "SELECT count(DISTINCT xmin::text) FROM workflow_trace_log") < 12
-        assert await client.number("spans_new_total") == 3 + 19 * 5
-        assert await client.number("spans_accepted_total") == 3 + 19 * 5
-        assert await client.number("spans_rejected_total") == 4
-
-    talk(say)
-
-
-def test_small_requests_do_not_wait_for_all_of_a_large_one(talk: Talk, db: Database):
-    """Lost: every exporter gives up while one Collector sends its batch."""
-
-    async def say(client: Client) -> None:
-        order: list[str] = []
-
-        async def post(name: str, body: bytes) -> None:
-            assert (await client.post(body)).status == 200
-            order.append(name)
-
-        sending = asyncio.ensure_future(post("large", large(2500)))
-        await until(lambda: one(db, COUNT) > 0)
-        await post("small", as_json(1, 1))
-        await sending
-        assert order == ["small", "large"]
-        assert one(db, COUNT) == 2501
-
-    talk(say)
-
-
-def test_what_is_refused_while_the_database_is_away_is_counted_when_it_is_back(
-    settings: Settings, server: Server, target: Target, db: Database
-):
-    """Lost: a loss that nobody sees, since it fell into another one."""
-    settings.home.mkdir(mode=0o700)
-
-    async def say() -> None:
-        async with serving(build_app(settings, target, away=True)) as client:
-            close_database(server, target, closed=True)
-            for _ in range(3):
-                assert (await client.post(as_json(1, name=""))).status == 200
-            assert (await client.post(b"{}}")).status == 400
-            close_database(server, target, closed=False)
-            with closing(Database(target)) as again:
-                await until(
-                    lambda: notices(again) == {"name is missing or empty": 3, "400 not OTLP/JSON: unexpected byte": 1}
-                )
-                for _ in range(2):
-                    assert (await client.post(as_json(2, name=""))).status == 200
-        # The last ones are written at the end.
-        with closing(Database(target)) as again:
-            assert notices(again)["name is missing or empty"] == 5
-
-    asyncio.run(say())
 
 
 @pytest.mark.parametrize(
