@@ -11,12 +11,7 @@ from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import spans
 from leo_telemetry_pipeline.store.server.database import Database
-from leo_telemetry_pipeline_tests.builders import (
-    execute,
-    midnight,
-    new_id,
-    span,
-)
+from leo_telemetry_pipeline_tests.builders import execute, midnight, new_id, span
 
 KEEP = 35
 AGES = (*range(25, 50, 4), 400)

@@ -9,11 +9,7 @@ from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.store import spans
 from leo_telemetry_pipeline.store.retention import archive, maintenance, partitions, rules
 from leo_telemetry_pipeline.store.server.database import Database
-from leo_telemetry_pipeline_tests.builders import (
-    execute,
-    midnight,
-    one,
-)
+from leo_telemetry_pipeline_tests.builders import execute, midnight, one
 from leo_telemetry_pipeline_tests.old_spans import (
     DUE,
     KEEP,

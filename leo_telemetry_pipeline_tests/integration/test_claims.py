@@ -7,15 +7,7 @@ from functools import partial
 
 from leo_telemetry_pipeline.store import runs
 from leo_telemetry_pipeline.store.server.database import Database, Target
-from leo_telemetry_pipeline_tests.builders import (
-    execute,
-    new_id,
-    queued,
-    row,
-    running,
-    statuses,
-    week,
-)
+from leo_telemetry_pipeline_tests.builders import execute, new_id, queued, row, running, statuses, week
 
 
 def test_a_claim_freezes_the_window_and_starts_the_clock(db: Database):

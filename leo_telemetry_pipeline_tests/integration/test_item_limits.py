@@ -11,15 +11,7 @@ from leo_telemetry_pipeline.dimension import Bottleneck
 from leo_telemetry_pipeline.store import runs
 from leo_telemetry_pipeline.store.server.database import Database, Target
 from leo_telemetry_pipeline_tests.analysis_job import before, items
-from leo_telemetry_pipeline_tests.builders import (
-    DAY,
-    configure,
-    execute,
-    midnight,
-    one,
-    running,
-    week,
-)
+from leo_telemetry_pipeline_tests.builders import DAY, configure, execute, midnight, one, running, week
 
 pytestmark = [pytest.mark.usefixtures("settings"), pytest.mark.counted_days]
 

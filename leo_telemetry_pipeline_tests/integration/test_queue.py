@@ -8,16 +8,7 @@ import pytest
 
 from leo_telemetry_pipeline.store import runs
 from leo_telemetry_pipeline.store.server.database import Database
-from leo_telemetry_pipeline_tests.builders import (
-    back_date,
-    execute,
-    new_id,
-    queued,
-    row,
-    running,
-    statuses,
-    succeeded,
-)
+from leo_telemetry_pipeline_tests.builders import back_date, execute, new_id, queued, row, running, statuses, succeeded
 
 RACERS, CALLS = 40, 50
 

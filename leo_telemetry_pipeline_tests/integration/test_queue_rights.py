@@ -6,14 +6,7 @@ import psycopg2
 import pytest
 
 from leo_telemetry_pipeline.store.server.database import Database, Target
-from leo_telemetry_pipeline_tests.builders import (
-    back_date,
-    execute,
-    new_id,
-    one,
-    row,
-    running,
-)
+from leo_telemetry_pipeline_tests.builders import back_date, execute, new_id, one, row, running
 
 
 @pytest.fixture

@@ -4,16 +4,7 @@ import pytest
 
 from leo_telemetry_pipeline.store import runs
 from leo_telemetry_pipeline.store.server.database import Database
-from leo_telemetry_pipeline_tests.builders import (
-    back_date,
-    execute,
-    new_id,
-    queued,
-    row,
-    running,
-    statuses,
-    week,
-)
+from leo_telemetry_pipeline_tests.builders import back_date, execute, new_id, queued, row, running, statuses, week
 
 
 def test_a_run_without_a_beat_for_half_a_minute_is_lost_and_tried_once_more(db: Database):

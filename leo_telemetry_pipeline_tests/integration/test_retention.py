@@ -12,13 +12,7 @@ from leo_telemetry_pipeline.sources.files import parquet
 from leo_telemetry_pipeline.store import spans
 from leo_telemetry_pipeline.store.retention import archive, maintenance, partitions
 from leo_telemetry_pipeline.store.server.database import Database, Target
-from leo_telemetry_pipeline_tests.builders import (
-    execute,
-    midnight,
-    one,
-    span,
-    succeeded,
-)
+from leo_telemetry_pipeline_tests.builders import execute, midnight, one, span, succeeded
 from leo_telemetry_pipeline_tests.old_spans import (
     AGES,
     DUE,

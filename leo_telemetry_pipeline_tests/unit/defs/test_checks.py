@@ -7,9 +7,7 @@ from leo_telemetry_pipeline.defs import checks
 from leo_telemetry_pipeline.dimension import DimensionResult
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.history.span_counts import SpanCount
-from leo_telemetry_pipeline_tests.builders import (
-    DAY,
-)
+from leo_telemetry_pipeline_tests.builders import DAY
 
 
 def judged(*rows: tuple[str, str, int, float | None, float | None, float, str | None]) -> list[DimensionResult]:

@@ -7,10 +7,7 @@ from pathlib import Path
 import pytest
 
 from leo_telemetry_pipeline.analysis.span_measures import MEASURES, Measure
-from leo_telemetry_pipeline.redact import (
-    Policy,
-    clean_attributes,
-)
+from leo_telemetry_pipeline.redact import Policy, clean_attributes
 from leo_telemetry_pipeline.sources.rows import span_from_row
 from leo_telemetry_pipeline_tests.secrets_corpus import PLAIN, SECRETS
 

@@ -4,14 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leo_telemetry_pipeline.redact import (
-    REACH,
-    clean,
-    clean_text,
-    flat,
-    shown,
-    text,
-)
+from leo_telemetry_pipeline.redact import REACH, clean, clean_text, flat, shown, text
 from leo_telemetry_pipeline_tests.secrets_corpus import PLAIN, SECRETS
 from leo_telemetry_pipeline_tests.unit.redact.examples import EVERY_KIND, SECRET_TEXT, span
 

