@@ -25,6 +25,10 @@ def midnight(days_ago: int = 0) -> datetime:
     return datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - days_ago * DAY
 
 
+# When spans start unless told otherwise.
+NOON = midnight(2) + timedelta(hours=12)
+
+
 def week(end: datetime | None = None, project: str | None = None) -> Window:
     """Return the seven days up to a moment, by default the last UTC midnight."""
     end = end or midnight()

@@ -26,9 +26,8 @@ from leo_telemetry_pipeline.store import runs, spans
 from leo_telemetry_pipeline.store.server import database
 from leo_telemetry_pipeline.store.server.dagster_home import QUEUE_SENSOR
 from leo_telemetry_pipeline.store.server.database import Database
-from leo_telemetry_pipeline_tests.processes import PATIENCE_S
+from leo_telemetry_pipeline_tests.processes import PATIENCE_S, ROOT, sees_processes
 
-ROOT = Path(__file__).resolve().parents[2]
 EVENT = (
     b'{"session_id": "58306048-168c-44db-a8fd-9ad6a24b516c", "transcript_path": "/home/user/t.jsonl",'
     b' "cwd": "/home/user/proj", "hook_event_name": "SessionStart", "source": "startup"}\n'
@@ -45,8 +44,6 @@ HOOK = [*PROGRAM, "hook", "session-start"]
 CHILD = [sys.executable, "-P", "-m", "leo_telemetry_pipeline.cli.claude.hook_child"]
 
 T = TypeVar("T")
-
-sees_processes = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
 
 
 @pytest.fixture(autouse=True)

@@ -19,9 +19,8 @@ from leo_telemetry_pipeline.spool import drain as draining
 from leo_telemetry_pipeline.spool import spool
 from leo_telemetry_pipeline.store import spans
 from leo_telemetry_pipeline.store.server.database import Database
-from leo_telemetry_pipeline_tests.processes import PATIENCE_S
+from leo_telemetry_pipeline_tests.processes import PATIENCE_S, ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 RECORDED = Path(__file__).parents[1] / "claude_code_hook_events.jsonl"
 SESSION = "34d16b74-19b0-4e5e-8478-8384bc675ef4"
 SCRIPT = Path(sys.executable).with_name("leo-telemetry")

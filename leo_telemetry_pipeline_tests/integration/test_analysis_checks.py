@@ -12,10 +12,10 @@ from leo_telemetry_pipeline.store import exact_percentiles, span_totals, spans
 from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests.analysis_job import BLOCKING, RUN_ID, WARNING, items
 from leo_telemetry_pipeline_tests.builders import (
+    NOON,
     analyse,
     configure,
     insert,
-    midnight,
     new_id,
     queued,
     row,
@@ -26,9 +26,6 @@ from leo_telemetry_pipeline_tests.builders import (
 )
 
 pytestmark = [pytest.mark.usefixtures("settings"), pytest.mark.counted_days]
-
-
-NOON = midnight(2) + timedelta(hours=12)
 
 
 def no_phases(

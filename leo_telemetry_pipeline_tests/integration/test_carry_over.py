@@ -2,7 +2,6 @@
 
 import re
 from contextlib import closing
-from datetime import timedelta
 from pathlib import Path
 
 import psycopg2
@@ -16,6 +15,7 @@ from leo_telemetry_pipeline.store.server import database, migrations
 from leo_telemetry_pipeline.store.server.database import Database, outside
 from leo_telemetry_pipeline_tests import schema_dump
 from leo_telemetry_pipeline_tests.builders import (
+    NOON,
     analyse_queued,
     configure,
     execute,
@@ -29,7 +29,6 @@ from leo_telemetry_pipeline_tests.builders import (
 from leo_telemetry_pipeline_tests.processes import command, environment, finished
 from leo_telemetry_pipeline_tests.servers import DEBIAN, EMBEDDED, Server
 
-NOON = midnight(2) + timedelta(hours=12)
 QUARANTINE = "INSERT INTO telemetry_quarantine (source, line, reason, content, content_hash) VALUES (%s, 1, '', '', '')"
 ITEM = "INSERT INTO continuous_improvements (fingerprint, title, description) VALUES ('f', 'mine', '')"
 

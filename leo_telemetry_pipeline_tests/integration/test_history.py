@@ -19,6 +19,7 @@ from leo_telemetry_pipeline.store.retention.purge import What, purge
 from leo_telemetry_pipeline.store.server.database import Database, Target, outside
 from leo_telemetry_pipeline_tests.builders import (
     DAY,
+    NOON,
     configure,
     execute,
     insert,
@@ -31,7 +32,6 @@ from leo_telemetry_pipeline_tests.builders import (
 from leo_telemetry_pipeline_tests.integration.between import Between
 from leo_telemetry_pipeline_tests.servers import as_role
 
-NOON = midnight(2) + timedelta(hours=12)
 WEEK = week(midnight(0))
 
 anywhere = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=40)

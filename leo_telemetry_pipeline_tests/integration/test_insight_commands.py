@@ -6,15 +6,13 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from leo_telemetry_pipeline.cli import commands
-from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.days import midnight as midnight_of
 from leo_telemetry_pipeline.store.history import histograms, span_counts
 from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests.builders import execute, insert, midnight, new_id, one, span
+from leo_telemetry_pipeline_tests.in_process import refused, say
 from leo_telemetry_pipeline_tests.servers import EMBEDDED
 
 pytestmark = pytest.mark.usefixtures("settings")
@@ -35,22 +33,6 @@ def fill(db: Database, *, step: float = 2.0) -> None:
             made.append(span("gate", "GATE_A", int(gate * slow), at=then, queue_wait_ms=int(gate * slow / 3)))
             made.append(span("phase", "LEAD", int(phase), at=then, project="shop"))
     insert(db, made)
-
-
-def say(*words: str) -> str:
-    """Return what a command prints."""
-    done = CliRunner().invoke(commands.cli, words, catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return done.output
-
-
-def refused(*words: str) -> str:
-    """Return the line in which a command refuses."""
-    with pytest.raises(UserError) as refusal:
-        commands.cli.main(list(words), standalone_mode=False)
-    assert refusal.value.exit_code == 2
-    assert "\n" not in refusal.value.message
-    return refusal.value.message
 
 
 def test_trends_of_spans_that_no_analysis_has_seen_are_there_and_stay_as_they_are_once_counted(db: Database):

@@ -6,10 +6,7 @@ import uuid
 from datetime import timedelta
 
 import pytest
-from click.testing import CliRunner
 
-from leo_telemetry_pipeline.cli import commands
-from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.store import baselines, items, spans
 from leo_telemetry_pipeline.store.items import Item
 from leo_telemetry_pipeline.store.server.database import Database
@@ -25,27 +22,12 @@ from leo_telemetry_pipeline_tests.builders import (
     slow,
     span,
 )
+from leo_telemetry_pipeline_tests.in_process import refused, say
 from leo_telemetry_pipeline_tests.servers import EMBEDDED
 
 pytestmark = pytest.mark.usefixtures("settings")
 
 SLOW_DAYS = 6
-
-
-def say(*words: str) -> str:
-    """Return what a command prints."""
-    done = CliRunner().invoke(commands.cli, words, catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return done.output
-
-
-def refused(*words: str) -> str:
-    """Return the line in which a command refuses."""
-    with pytest.raises(UserError) as refusal:
-        commands.cli.main(list(words), standalone_mode=False)
-    assert refusal.value.exit_code == 2
-    assert "\n" not in refusal.value.message
-    return refusal.value.message
 
 
 def work(db: Database) -> None:

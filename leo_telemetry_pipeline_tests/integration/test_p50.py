@@ -30,7 +30,6 @@ from leo_telemetry_pipeline_tests.builders import (
     week,
 )
 
-NOON = midnight(2) + timedelta(hours=12)
 WEEK = week(midnight(0))
 
 anywhere = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=40)

@@ -4,13 +4,13 @@ import json
 from datetime import timedelta
 
 import pytest
-from click.testing import CliRunner
 
 from leo_telemetry_pipeline.cli import commands
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.store.history import histograms
 from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests.builders import DAY, execute, insert, midnight, span
+from leo_telemetry_pipeline_tests.in_process import say
 
 pytestmark = pytest.mark.usefixtures("settings")
 
@@ -23,10 +23,8 @@ def fill(db: Database) -> None:
     histograms.rebuild(db, [*DAYS, midnight().date()], ["gate"], ["gate"])
 
 
-def say(*words: str) -> str:
-    done = CliRunner().invoke(commands.cli, ["maintain", "--recount", *words], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return done.output
+def recount(*words: str) -> str:
+    return say("maintain", "--recount", *words)
 
 
 def durations(db: Database) -> list[float]:
@@ -38,10 +36,10 @@ def test_a_duration_that_was_changed_in_the_table_is_counted_again(db: Database)
     """Lost: durations that are corrected by SQL stay wrong in history for ever."""
     fill(db)
     execute(db, "UPDATE workflow_trace_log SET duration_ms = 700")
-    printed = say("--from", str(DAYS[1]), "--to", str(DAYS[1]))
+    printed = recount("--from", str(DAYS[1]), "--to", str(DAYS[1]))
     assert printed.splitlines()[0] == f"Recounted: 1 day(s), {DAYS[1]}"
     assert durations(db) == [100, 700, 100]
-    assert say().splitlines()[0] == f"Recounted: 3 day(s), {DAYS[0]} to {DAYS[2]} (3 days)"
+    assert recount().splitlines()[0] == f"Recounted: 3 day(s), {DAYS[0]} to {DAYS[2]} (3 days)"
     assert durations(db) == [700, 700, 700]
 
 
@@ -49,12 +47,12 @@ def test_a_dry_run_says_which_days_and_counts_none(db: Database):
     """Lost: nobody dares to begin what may take hours."""
     fill(db)
     execute(db, "UPDATE workflow_trace_log SET duration_ms = 700")
-    assert say("--dry-run").splitlines() == [
+    assert recount("--dry-run").splitlines() == [
         "Dry run: this is what would be done.",
         f"Recounted: 3 day(s), {DAYS[0]} to {DAYS[2]} (3 days)",
     ]
     assert durations(db) == [100, 100, 100]
-    assert json.loads(say("--dry-run", "--json")) == {"dry_run": True, "days": [*map(str, DAYS)], "sealed": []}
+    assert json.loads(recount("--dry-run", "--json")) == {"dry_run": True, "days": [*map(str, DAYS)], "sealed": []}
 
 
 def test_sealed_parts_stay_and_are_named(db: Database):
@@ -63,14 +61,14 @@ def test_sealed_parts_stay_and_are_named(db: Database):
     histograms.seal(db, DAYS[0])
     insert(db, [span("gate", "A", 5, at=NOON)])
     execute(db, "UPDATE workflow_trace_log SET duration_ms = 700")
-    printed = say()
+    printed = recount()
     assert f"Sealed, so only spans that arrived later were recounted: 1 day(s), {DAYS[0]}." in printed
     assert durations(db) == [700, 100, 700, 700]
 
 
 def test_nothing_to_count_is_said(db: Database):
     """Lost: silence that looks like success."""
-    assert say() == "Daily history has no day that has ended: nothing to recount.\n"
+    assert recount() == "Daily history has no day that has ended: nothing to recount.\n"
 
 
 @pytest.mark.parametrize("words", [["--from", "2026-2-1"], ["--recount", "--to", "yesterday"], ["--to", "2026-02-30"]])

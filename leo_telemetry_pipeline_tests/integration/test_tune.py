@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 from leo_telemetry_pipeline.actions import threshold_tuning
 from leo_telemetry_pipeline.cli import commands
@@ -27,6 +26,7 @@ from leo_telemetry_pipeline_tests.builders import (
     span,
     succeeded,
 )
+from leo_telemetry_pipeline_tests.in_process import say
 
 pytestmark = [pytest.mark.usefixtures("settings"), pytest.mark.with_days]
 
@@ -48,16 +48,14 @@ def fill(db: Database, *made: Iterator[Span]) -> None:
         spans.insert(db, each)
 
 
-def say(*words: str) -> str:
+def tune(*words: str) -> str:
     """Return what ``thresholds tune`` prints."""
-    done = CliRunner().invoke(commands.cli, ["thresholds", "tune", *words], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return done.output
+    return say("thresholds", "tune", *words)
 
 
 def told(*words: str) -> dict[str, dict[str, Any]]:
     """Return what ``thresholds tune`` says of each dimension as data."""
-    return {f"{each['dimension_type']}:{each['dimension_key']}": each for each in json.loads(say(*words, "--json"))}
+    return {f"{each['dimension_type']}:{each['dimension_key']}": each for each in json.loads(tune(*words, "--json"))}
 
 
 def rows(db: Database) -> list[tuple]:
@@ -88,7 +86,7 @@ def test_a_threshold_of_long_ago_is_shown_with_what_fits_and_written_only_when_a
     assert found["baseline_p50_ms"] == pytest.approx(3000, rel=0.05)
     assert 1.05 <= found["multiplier"] < 1.5
     assert found["share_over_now"] == 1
-    said = say().splitlines()
+    said = tune().splitlines()
     assert said[0].split()[:2] == ["DIMENSION", "TODAY"]
     assert "900ms x 2.00" in said[1]
     assert "always on -> " in said[1]
@@ -96,12 +94,12 @@ def test_a_threshold_of_long_ago_is_shown_with_what_fits_and_written_only_when_a
     assert said[2:] == ["Nothing was written: --apply writes the suggestions."]
     assert rows(db) == before
 
-    applied = say("gate", "GATE_A", "--apply").splitlines()[-1]
+    applied = tune("gate", "GATE_A", "--apply").splitlines()[-1]
     assert applied == (
         f"gate:GATE_A: baseline_p50_ms {found['baseline_p50_ms']:g}, multiplier {found['multiplier']:g}."
     )
     assert rows(db) == [("gate", "GATE_A", found["baseline_p50_ms"], found["multiplier"], 12)]
-    assert say("--apply").splitlines()[-1] == "Nothing was written: all thresholds fit already."
+    assert tune("--apply").splitlines()[-1] == "Nothing was written: all thresholds fit already."
     again = told()["gate:GATE_A"]
     assert again["alarms_a_year_now"] == pytest.approx(again["alarms_a_year_then"])
 
@@ -112,9 +110,9 @@ def test_a_row_of_a_type_is_tuned_for_each_of_its_keys_and_stays_as_it_is(db: Da
     configure(db, "gate", None, 800, 2.0)
     found = told()
     assert {name: each["source"] for name, each in found.items()} == {"gate:GATE_A": "type", "gate:GATE_BB": "type"}
-    assert "800ms x 2.00 (type)" in say("gate", "GATE_BB")
-    assert "GATE_A" not in say("gate", "GATE_BB")
-    said = say("gate", "GATE_BB", "--apply").splitlines()[-1]
+    assert "800ms x 2.00 (type)" in tune("gate", "GATE_BB")
+    assert "GATE_A" not in tune("gate", "GATE_BB")
+    said = tune("gate", "GATE_BB", "--apply").splitlines()[-1]
     assert said.endswith("(a new row; that of the type stays as it is)")
     assert [row[:2] for row in rows(db)] == [("gate", None), ("gate", "GATE_BB")]
     assert rows(db)[0][2:4] == (800, 2.0)
@@ -127,7 +125,7 @@ def test_a_multiplier_for_all_leaves_baselines_to_learning(db: Database):
     configure(db, "global", None, None, 4.0)
     [unknown] = told().values()
     assert unknown["reason"] == "its baseline is learned, and there is none yet"
-    assert say().splitlines()[-1] == "There is no suggestion yet."
+    assert tune().splitlines()[-1] == "There is no suggestion yet."
     execute(
         db, "INSERT INTO telemetry_baselines (dimension_type, dimension_key, p50_ms, multiplier)"
         " VALUES ('gate', 'GATE_A', 3000, 1.3)"
@@ -135,15 +133,15 @@ def test_a_multiplier_for_all_leaves_baselines_to_learning(db: Database):
     [known] = told().values()
     assert (known["source"], known["baseline_p50_ms"]) == ("global", None)
     assert known["multiplier"] < 4
-    assert "learned x" in say("--apply")
+    assert "learned x" in tune("--apply")
     assert rows(db)[0][:4] == ("gate", "GATE_A", None, known["multiplier"])
 
 
 def test_what_cannot_be_tuned_says_why_in_one_line(db: Database):
     """Lost: silence, which reads like a failure."""
-    assert say() == ("Nothing to tune: no baseline or multiplier is configured; learned baselines need no tuning.\n")
+    assert tune() == ("Nothing to tune: no baseline or multiplier is configured; learned baselines need no tuning.\n")
     fill(db, days_of("GATE_A", 3000, days=9))
-    assert "no baseline or multiplier applies to gate:GATE_A;" in say("gate", "GATE_A")
+    assert "no baseline or multiplier applies to gate:GATE_A;" in tune("gate", "GATE_A")
     configure(db, "gate", "GATE_A", 900, 2.0)
     configure(db, "gate", "GONE", 900, 2.0)
     configure(db, "gate", "OFF", 900, 2.0, is_active=False)
@@ -153,7 +151,7 @@ def test_what_cannot_be_tuned_says_why_in_one_line(db: Database):
         "gate:GONE": "0 days have 8 spans, 28 are needed",
     }
     before = rows(db)
-    assert say("--apply").splitlines()[-1] == "There is no suggestion yet."
+    assert tune("--apply").splitlines()[-1] == "There is no suggestion yet."
     assert rows(db) == before
     with pytest.raises(UserError, match="key is empty"):
         commands.cli.main(["thresholds", "tune", "gate", ""], standalone_mode=False)
