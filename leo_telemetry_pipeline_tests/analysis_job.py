@@ -1,4 +1,4 @@
-"""Executions of the analysis job in tests: what they find, and ways to break them from inside."""
+"""Results of the analysis job, and ways to break it from inside."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +22,7 @@ WARNING = {"clocks_agree", "little_is_quarantined", "every_day_has_spans"}
 
 
 def items(db: Database) -> list[tuple[str, str]]:
-    """Return dimension and status of every item, in the order of the dimension."""
+    """Return dimension and status of every item, ordered by dimension."""
     return db.rows(
         "SELECT (source_detail->>'dimension_type') || ':' || (source_detail->>'dimension_key'), status"
         " FROM continuous_improvements ORDER BY 1, 2"
@@ -30,13 +30,13 @@ def items(db: Database) -> list[tuple[str, str]]:
 
 
 def found(run: runs.Run) -> list[str]:
-    """Return the dimensions of a run's bottlenecks, in its order."""
+    """Return the dimensions of a run's bottlenecks, worst first."""
     assert run.output_ref is not None, run
     return [f"{each['dimension_type']}:{each['dimension_key']}" for each in run.output_ref["bottlenecks"]]
 
 
 def outcomes(db: Database, run_id: str) -> dict[str, str]:
-    """Return how every dimension of a run was judged."""
+    """Return the outcome per dimension of a run."""
     return dict(
         db.rows(
             "SELECT dimension_type || ':' || dimension_key, outcome FROM dimension_p50 WHERE run_id = %s", (run_id,)
@@ -45,7 +45,7 @@ def outcomes(db: Database, run_id: str) -> dict[str, str]:
 
 
 def before(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, act: Callable[..., Any]) -> None:
-    """Do something before the first call of a function."""
+    """Call ``act`` before the first call of a function."""
     original, left = getattr(module, name), [act]
 
     def wrapper(*args: Any, **more: Any) -> Any:
@@ -61,7 +61,7 @@ def boom(*_: Any, **__: Any) -> None:
 
 
 def without(*failing: str) -> Callable[..., list[tuple]]:
-    """Return what measures all but some types, whose query the database cancels for real."""
+    """Return a replacement for ``of_window`` in which PostgreSQL cancels the query of the ``failing`` types."""
     original = exact_percentiles.of_window
 
     def measured(database: Database, window: Any, types: Any, seen: Any) -> list[tuple]:

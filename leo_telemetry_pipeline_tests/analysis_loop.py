@@ -1,4 +1,4 @@
-"""`leo-telemetry dev` or `worker` in a prepared home, where analyses can be stopped at a place."""
+"""`leo-telemetry dev` or `worker` in a prepared home, with brakes that hold analyses at a given place."""
 
 import os
 import signal
@@ -19,8 +19,8 @@ from leo_telemetry_pipeline_tests import processes
 from leo_telemetry_pipeline_tests.builders import execute, one, row
 from leo_telemetry_pipeline_tests.processes import Running, until
 
-# An analysis stops at a place, in the database, for as long as test_brake names it: no time limit of ours
-# ends that, and a test need not be quick to catch a process at it.
+# While test_brake names a place, analyses wait there, inside the database. No time limit of ours ends the wait,
+# so tests need not be fast to find a process in that state.
 BRAKES = """
 CREATE TABLE test_brake (place text);
 CREATE FUNCTION test_wait(at text) RETURNS void LANGUAGE plpgsql AS $$
@@ -56,11 +56,11 @@ class Loop:
     db: Database
 
     def on(self, place: str) -> None:
-        """Let analyses stop at a place from now on."""
+        """Hold analyses at a place from now on."""
         execute(self.db, "INSERT INTO test_brake (place) VALUES (%s)", (place,))
 
     def off(self) -> None:
-        """Let all go on."""
+        """Release all analyses."""
         execute(self.db, "DELETE FROM test_brake")
 
     def ended(self, run_id: str | None) -> runs.Run:
@@ -79,12 +79,12 @@ class Loop:
         return run if run.status in statuses else None
 
     def braked(self) -> None:
-        """Wait until an analysis stands at a brake."""
+        """Wait until a brake holds an analysis."""
         asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
-        until(lambda: one(self.db, asleep), "an analysis stands at the brake")
+        until(lambda: one(self.db, asleep), "a brake holds an analysis")
 
     def retry_of(self, run: runs.Run) -> runs.Run:
-        """Return the one retry of a run."""
+        """Return the only retry of a run."""
         again = self.db.rows(
             "SELECT run_id::text FROM telemetry_analysis_runs WHERE retry_of = %s::uuid", (run.run_id,)
         )
@@ -103,13 +103,13 @@ class Loop:
         until(lambda: processes.answers(self.home), "the server is back", by=self.running)
 
     def process_of_the_run(self) -> int:
-        """Return the process that executes the one Dagster run there is."""
+        """Return the process that executes the only Dagster run."""
         return until(
             lambda: spawned if len(spawned := self._spawned()) == 1 else [], "one process executes a run", every=0.3
         )[0]
 
     def nothing_runs(self) -> bool:
-        """Tell whether no analysis waits or runs, nor any process of one."""
+        """Return whether no analysis is queued or running and no process of one is alive."""
         return not runs.waiting(self.db) and not self._spawned()
 
     def _spawned(self) -> list[int]:
@@ -128,19 +128,19 @@ class Loop:
         return self.dagster_status(run)
 
     def said_of(self, run: runs.Run, level: str) -> list[str]:
-        """Return what the console says of a run at a level."""
+        """Return the console's log lines about a run at one level."""
         of = f" - {level} - "
         return [line for line in self.running.said().splitlines() if of in line and str(run.dagster_run_id) in line]
 
     def wrote(self, run: runs.Run) -> tuple[int, int]:
-        """Return how many P50s and improvement items there are in the name of a run."""
+        """Return how many P50s and improvement items a run has written."""
         p50s = one(self.db, "SELECT count(*) FROM dimension_p50 WHERE run_id = %s::uuid", (run.run_id,))
         items = "SELECT count(*) FROM continuous_improvements WHERE source_detail ->> 'run_id' = %s"
         return p50s, one(self.db, items, (run.run_id,))
 
 
 def stop_insights(instance: dg.DagsterInstance) -> None:
-    """Switch off, as in the UI, what follows each analysis that succeeds: here, nobody looks at it."""
+    """Switch off the insights sensor, as in the UI: these tests do not look at insights."""
     location = RemoteRepositoryOrigin(GrpcServerCodeLocationOrigin("", 1, location_name=LOCATION), "__repository__")
     sensor = location.get_instigator_origin(insights_sensor.name)
     instance.add_instigator_state(InstigatorState(sensor, InstigatorType.SENSOR, InstigatorStatus.STOPPED))

@@ -1,10 +1,10 @@
-"""A pytest plugin: the integration tests with the roles of docs/deployment.md, and row-level security forced.
+"""pytest plugin: run the integration tests with the roles of docs/deployment.md and forced row-level security.
 
     python -m pytest -p leo_telemetry_pipeline_tests.as_roles leo_telemetry_pipeline_tests/integration
 
-Tests connect as an owner who is not a superuser and whom row-level security binds; spans are stored as the writer, and
-queries are asked as the reader. On PostgreSQL 15 alone, since rights do not depend on the server.
-Belongs here: who does what in such a run. Does not: any expectation; what cannot be asked of these roles is listed.
+Tests connect as an owner who is not a superuser and is subject to row-level security; the writer stores spans, and the
+reader runs queries. Only on PostgreSQL 15, because rights do not depend on the server.
+Belongs here: which role does what. Does not: expectations; tests that these roles cannot run are listed.
 """
 
 import re
@@ -30,7 +30,7 @@ CREATE ROLE {WRITER} LOGIN PASSWORD 'pw';
 CREATE ROLE {READER} LOGIN PASSWORD 'pw';
 GRANT pg_read_all_stats, pg_signal_backend, {WRITER}, {READER} TO {OWNER};
 """
-# What is stored of attributes and told of names in conflict depends on what a writer may read.
+# Which attributes are stored and which name conflicts are reported depends on what a writer may read.
 _MORE = f"GRANT SELECT ON workflow_trace_log TO {WRITER}"
 _FORCED = """
 DO $$
@@ -46,12 +46,12 @@ END $$
 """
 _CALLS = re.compile("|".join((*schema_objects.names("functions"), "pg_", "set_config")))
 _READS = re.compile(r"\s*(?:--[^\n]*\s*)*(?:SELECT|WITH)\b", re.IGNORECASE)
-# Roles, and what else only a superuser may make.
+# Roles, and other objects that only a superuser may create.
 _SUPERUSERS = re.compile(r"\b(?:(?:CREATE|DROP|ALTER) ROLE|DROP OWNED|CREATE EVENT TRIGGER)\b")
 
 
 def pytest_configure() -> None:
-    """Put the roles in place before any test is collected, since tests import what is changed here by name."""
+    """Install the roles before tests are collected, because tests import the replaced functions by name."""
     real_get, real_url, real_direct = Servers.get, Server.url, Server.direct_url
     ready: set[str] = set()
 
@@ -83,7 +83,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests that run on one server, but those that make all roles themselves or compare the whole schema."""
+    """Keep the tests of one server, except those that create all roles or compare the whole schema."""
     left_out = ("test_closed", "test_schema", "test_carry_over")
     items[:] = [
         item for item in items if f"[{DEBIAN}" in item.name and not any(name in item.nodeid for name in left_out)
@@ -156,7 +156,7 @@ def _change_builders() -> None:
 
     def execute(db: Database, sql: str, parameters: Any = None) -> int:
         if _SUPERUSERS.search(sql):
-            # Before PostgreSQL 16, who makes a role is not a member of it, and may not act as it.
+            # Before PostgreSQL 16, the creator of a role is not a member of it and may not act as it.
             granted = "".join(f"; GRANT {name} TO {OWNER}" for name in re.findall(r"CREATE ROLE (\w+)", sql))
             return _as_superuser(db.target.dsn, sql.rstrip().rstrip(";") + granted, parameters)
         return real(db, sql, parameters)

@@ -1,4 +1,4 @@
-"""Small makers of what tests need often: spans, runs, and one execution of the analysis job."""
+"""Builders of common test data: spans, runs, and executions of the analysis job."""
 
 import uuid
 from collections.abc import Iterable, Sequence
@@ -21,16 +21,16 @@ def new_id() -> str:
 
 
 def midnight(days_ago: int = 0) -> datetime:
-    """Return the UTC midnight that began today, or a day before."""
+    """Return the UTC midnight at the start of today or of an earlier day."""
     return datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - days_ago * DAY
 
 
-# When spans start unless told otherwise.
+# The default start of spans.
 NOON = midnight(2) + timedelta(hours=12)
 
 
 def week(end: datetime | None = None, project: str | None = None) -> Window:
-    """Return the seven days up to a moment, by default the last UTC midnight."""
+    """Return the window of seven days before ``end``, by default the last UTC midnight."""
     end = end or midnight()
     return Window(end - 7 * DAY, end, project)
 
@@ -44,7 +44,7 @@ def span(
     trace_id: str | None = None,
     **more: Any,
 ) -> Span:
-    """Make a span that started two days ago at noon unless told otherwise; a duration of None has no end."""
+    """Build a span that by default started at noon two days ago; with a duration of None it has no end."""
     start = milliseconds(at or midnight(2) + timedelta(hours=12))
     return Span(
         trace_id=trace_id or new_id(),
@@ -59,12 +59,12 @@ def span(
 
 
 def spans_of(span_type: str, span_name: str, durations: Iterable[int | None], **more: Any) -> list[Span]:
-    """Make a span for each duration, each in a trace of its own."""
+    """Build one span per duration, each in its own trace."""
     return [span(span_type, span_name, duration, **more) for duration in durations]
 
 
 def insert(db: Database, made: Iterable[Span]) -> int:
-    """Store spans, those of the last 40 days in partitions of their own."""
+    """Store spans, with partitions for the last 40 days."""
     made = list(made)
     lately = (datetime.fromtimestamp(span.start_time_ms / 1000, UTC) for span in made)
     days = [start for start in lately if midnight(40) <= start < midnight(-1)]
@@ -74,7 +74,7 @@ def insert(db: Database, made: Iterable[Span]) -> int:
 
 
 def slow(db: Database, *names: str, span_type: str = "gate", count: int = 10, **more: Any) -> None:
-    """Store spans that are ten times as slow as the baseline that is configured for them, the last named worst."""
+    """Store spans that are ten times as slow as their configured baseline; the last name is the worst."""
     for rank, name in enumerate(names):
         insert(db, spans_of(span_type, name, [1000 + 100 * rank] * count, **more))
         configure(db, span_type, name, 100, 2.0)
@@ -94,25 +94,25 @@ def configure(
 
 
 def execute(db: Database, sql: str, parameters: Sequence[Any] | None = None) -> int:
-    """Run a statement and return how many rows it touched."""
+    """Run a statement and return the number of affected rows."""
     with db.transaction() as cursor:
         cursor.execute(sql, parameters)
         return cursor.rowcount
 
 
 def one(db: Database, sql: str, parameters: Sequence[Any] | None = None) -> Any:
-    """Return the one value of a query."""
+    """Return the only value of a query."""
     [[value]] = db.rows(sql, parameters)
     return value
 
 
 def queued(db: Database) -> str:
-    """Put a run into the queue, as a plain SQL client would, and return its id."""
+    """Queue a run as a plain SQL client would, and return its id."""
     return one(db, "INSERT INTO telemetry_analysis_runs (status) VALUES ('QUEUED') RETURNING run_id::text")
 
 
 def running(db: Database, **more: Any) -> tuple[str, str]:
-    """Begin a run and return its id and that of the Dagster run which holds it."""
+    """Begin a run and return its id and that of the Dagster run that holds it."""
     mine = new_id()
     outcome, run_id = runs.begin(db, mine, 900, **more)
     assert outcome == "CLAIMED"
@@ -121,7 +121,7 @@ def running(db: Database, **more: Any) -> tuple[str, str]:
 
 
 def succeeded(db: Database, **more: Any) -> str:
-    """Make a run that ended well, and return its id."""
+    """Create a run that succeeded, and return its id."""
     run_id, mine = running(db, **more)
     with db.transaction() as cursor:
         assert runs.finish(cursor, run_id, mine, "SUCCEEDED", "COMPLETED", output_ref={"bottlenecks": []})
@@ -138,12 +138,12 @@ def back_date(db: Database, run_id: str, column: str, interval: str) -> None:
 
 
 def statuses(db: Database) -> list[tuple[str, str | None]]:
-    """Return status and reason of every run, oldest first."""
+    """Return status and reason per run, oldest first."""
     return db.rows("SELECT status, reason_code FROM telemetry_analysis_runs ORDER BY triggered_at, attempt")
 
 
 class Execution:
-    """One execution of the analysis job in this process."""
+    """An execution of the analysis job in this process."""
 
     def __init__(self, result: Any) -> None:
         self.result = result
@@ -165,7 +165,7 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def analysis_job() -> Any:
-    """Return the analysis job; a function of a module, so that Dagster can make it again to re-execute a run."""
+    """Return the analysis job; a module-level function, so that Dagster can rebuild it to re-execute a run."""
     from leo_telemetry_pipeline.definitions import defs
     from leo_telemetry_pipeline.defs.names import ANALYSIS_JOB
 
@@ -174,7 +174,7 @@ def analysis_job() -> Any:
 
 @cache
 def dagster_records() -> Any:
-    """Return an instance of Dagster in memory, for tests to which only the analysis matters: making one takes long."""
+    """Return a shared in-memory Dagster instance for tests that only look at the analysis: creating one is slow."""
     import dagster as dg
 
     return dg.DagsterInstance.ephemeral()
@@ -183,7 +183,7 @@ def dagster_records() -> Any:
 def analyse(
     tags: dict[str, str] | None = None, *, instance: Any = None, selection: Sequence[str] | None = None
 ) -> Execution:
-    """Execute the analysis job in this process, on the database that the environment names."""
+    """Execute the analysis job in this process, on the database from the environment."""
     from leo_telemetry_pipeline.defs.names import asset_key
 
     result = analysis_job().execute_in_process(
@@ -204,7 +204,7 @@ def analyse_queued(db: Database) -> runs.Run:
 
 
 def row(db: Database, run_id: str | None) -> runs.Run:
-    """Return a run that must be there."""
+    """Return an existing run."""
     assert run_id is not None
     found = runs.get(db, run_id)
     assert found is not None

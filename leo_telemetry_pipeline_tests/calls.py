@@ -1,6 +1,6 @@
-"""Chains of calls through the package while a program runs: which way a value takes.
+"""Call chains through the package while a program runs: the path a value takes.
 
-Belongs here: recording them. Does not: any expectation.
+Belongs here: recording them. Does not: expectations.
 """
 
 import _thread
@@ -14,12 +14,12 @@ from types import CodeType, FrameType
 import leo_telemetry_pipeline
 
 PACKAGE = Path(leo_telemetry_pipeline.__file__).parent
-# Modules by their names in the package, outermost first, each once where it calls itself.
+# Module names within the package, outermost first; consecutive calls within one module are merged.
 Chain = tuple[str, ...]
 
 
 class _Recorder:
-    """Notes the chain of each call of a function of ours, once, for `sys.setprofile`."""
+    """Records each distinct call chain of our functions, for `sys.setprofile`."""
 
     def __init__(self) -> None:
         self.chains: dict[Chain, None] = {}
@@ -40,7 +40,7 @@ class _Recorder:
         self.chains[tuple(reversed(chain))] = None
 
     def _name(self, code: CodeType) -> str:
-        """Return the module of a function, empty for those of others."""
+        """Return the module of a function, empty if it is not ours."""
         if code not in self._names:
             path = Path(code.co_filename)
             parts = path.relative_to(PACKAGE).with_suffix("").parts if path.is_relative_to(PACKAGE) else ()
@@ -50,7 +50,7 @@ class _Recorder:
 
 @contextmanager
 def followed() -> Iterator[dict[Chain, None]]:
-    """Yield the chains of calls in this thread and in all that are started meanwhile, in order, but for imports."""
+    """Yield the call chains of this thread and of threads started meanwhile, in order, without imports."""
     record, start = _Recorder(), _thread.start_new_thread
 
     def start_followed(function: Callable[..., object], arguments: tuple, *more: dict) -> int:
@@ -61,7 +61,7 @@ def followed() -> Iterator[dict[Chain, None]]:
         return start(run, arguments, *more)
 
     threading.setprofile(record)
-    # The trace API starts a thread without `threading`, which takes long to import.
+    # The trace API starts a thread without `threading`, which is slow to import.
     _thread.start_new_thread = start_followed
     sys.setprofile(record)
     try:

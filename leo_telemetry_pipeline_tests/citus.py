@@ -1,6 +1,6 @@
-"""What Citus refuses on a distributed table, and where our statements are: a strict reader of SQL.
+"""A strict SQL checker: statements that Citus refuses on a distributed table, and where ours are.
 
-Belongs here: the rules, and collecting statements from source and from migrations. Does not: running anything on Citus.
+Belongs here: the rules, and collecting statements from source and migrations. Does not: running anything on Citus.
 """
 
 import ast
@@ -19,11 +19,11 @@ _CLAUSE = r"\b(?:join|where|group|order|limit|union|having|window|returning|left
 _WORD = r"(?!(?:as|on|using|join|left|right|inner|full|cross|where|group|order|limit|union|set)\b)\w+"
 _ALIAS = re.compile(rf"(?:\bfrom|\bjoin|,)\s+(?:only\s+)?({_WORD})(?:\s+as)?(?:\s+({_WORD}))?")
 
-# Each with what is wrong where the span table is part of the statement.
+# Each with the problem if the span table is part of the statement.
 _REFUSED = {
     rf"\bupdate\s+(?:only\s+)?{SPANS}": "updates the span table",
     rf"\bmerge\s+into\s+{SPANS}": "merges into the span table",
-    # One shard has all rows of a key, so the conflict is settled there; values then come from that row alone.
+    # One shard has all rows of a key, so the conflict is resolved there, with values of that row only.
     rf"\binsert\s+into\s+{SPANS}.*(?<!on conflict \(trace_id, span_id, start_time_ms\) )\bdo\s+update\b": "updates"
     " the span table on conflict",
     rf"\binsert\s+into\s+{SPANS}.*\bdo\s+update\s+set\b.*\b(?:select|now\s*\(|random\s*\(|clock_timestamp)": "sets"
@@ -41,9 +41,9 @@ _REFUSED = {
 
 
 def refusals(sql: str, tables: frozenset[str]) -> list[str]:
-    """Return what Citus, or a rule of ours that is stricter, has against the statements of a text.
+    """Return the objections of Citus, or of a stricter rule of ours, to the statements in a text.
 
-    ``tables`` are the other tables of ours, which stay local and which the span table is not read together with.
+    ``tables`` are our other tables, which stay local and must not be joined with the span table.
     """
     return [said for statement in _plain(sql).split(";") for said in _refusals(statement, tables)]
 
@@ -70,7 +70,7 @@ def _refusals(statement: str, tables: frozenset[str]) -> list[str]:
 
 
 def _correlated(statement: str) -> Iterator[str]:
-    """Yield the subqueries that read a table and a column of a query around them."""
+    """Yield the subqueries that read a table and a column of an outer query."""
     for start, end in _groups(statement):
         inner = " ".join(statement[start:end].split())
         if not re.match(r"(?:select|with)\b", inner) or not re.search(r"\bfrom\s+\w", inner):
@@ -84,7 +84,7 @@ def _correlated(statement: str) -> Iterator[str]:
 
 
 def _stays_in_its_trace(before: str, inner: str) -> bool:
-    """Tell whether a subquery is joined laterally by trace_id, is grouped by it, and has no limit: those are taken."""
+    """Return whether a subquery is joined laterally by trace_id, grouped by it, without a limit: Citus allows it."""
     return bool(
         re.search(r"\bjoin\s+lateral\s*\($", before)
         and re.search(r"\b(\w+)\.trace_id = (?!\1\.)\w+\.trace_id\b", inner)
@@ -104,24 +104,24 @@ def _groups(statement: str) -> Iterator[tuple[int, int]]:
 
 def _aliases(text: str) -> set[str]:
     found = {name for pair in _ALIAS.findall(text) for name in pair if name}
-    # A subquery or a function in FROM has its alias behind the parenthesis.
+    # A subquery or a function in FROM has its alias after the parenthesis.
     return found | set(re.findall(r"\)\s+(?:as\s+)?(\w+)", text)) | set(re.findall(r"\bwith\s+(\w+)\s+as\b", text))
 
 
 def _plain(sql: str) -> str:
-    """Return a text without comments, literals and quotes, in lower case."""
+    """Return a text in lower case, without comments, literals and quotes."""
     sql = re.sub(r"--[^\n]*|/\*.*?\*/", " ", sql, flags=re.DOTALL)
     return re.sub(r"'(?:[^']|'')*'", "''", sql).replace('"', "").lower()
 
 
 def local_tables() -> frozenset[str]:
-    """Return the tables and views that the migrations make, but for the span table."""
+    """Return the tables and views that the migrations create, except the span table."""
     names = {path.stem for kind in ("tables", "views") for path in (SQL / kind).glob("*.sql")}
     return frozenset(name for name in names if not re.fullmatch(SPANS, name))
 
 
 def texts(path: Path, module: object = None) -> Iterator[tuple[int, str]]:
-    """Yield every string of a source file with its line, parts of it put together as far as they are constants."""
+    """Yield every string of a source file with its line, constant parts concatenated."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     inside: set[int] = set()
@@ -150,7 +150,7 @@ def _text(node: ast.AST, module: object) -> str:
     if isinstance(node, ast.IfExp):
         return _text(node.body, module) + _text(node.orelse, module)
     if isinstance(node, ast.Call):
-        # What is put together by format, join or a function of ours is read beside what it is put into.
+        # Text that is inserted by format, join or a function of ours is checked beside the text around it.
         parts = [node.func, *node.args, *(keyword.value for keyword in node.keywords)]
         return UNKNOWN.join(_text(part, module) for part in parts)
     known = _known(node, module)

@@ -1,7 +1,7 @@
 """Recorded sessions of Claude Code 2.1.332 as notes, by hooks and by OpenTelemetry.
 
-Made by the real program against a fake of its API (leo_telemetry_pipeline_tests/claude). Paths and plans were replaced,
-and log events that nothing here reads were left out.
+Recorded from the real program against a fake of its API (leo_telemetry_pipeline_tests/claude). Paths and plans were
+replaced, and log events that no test reads were left out.
 """
 
 import gzip
@@ -21,7 +21,7 @@ _NS = 1_000_000_000
 
 @dataclass(frozen=True)
 class Session:
-    """One scenario: ``hooks`` and ``otlp`` are notes in the order of their arrival, ``raw`` is what was recorded."""
+    """A scenario: ``hooks`` and ``otlp`` are notes in order of arrival, ``raw`` is the recording."""
 
     name: str
     id: str
@@ -31,7 +31,7 @@ class Session:
 
     @property
     def both(self) -> list[dict]:
-        """The notes of both ways as they arrive."""
+        """The notes from both ways in order of arrival."""
         return sorted(self.hooks + self.otlp, key=arrival)
 
 
@@ -56,7 +56,7 @@ def _session(line: str) -> Session:
         assert note is not None
         hooks.append(note)
     otlp = [note for post in raw["otlp"] for note in _notes(post["body"], round(post["at"] * _NS))]
-    # As a file of notes gives them back.
+    # As a file of notes returns them.
     hooks, otlp = json.loads(json.dumps([hooks, otlp]))
     return Session(raw["name"], raw["hooks"][0]["event"]["session_id"], hooks, otlp, raw)
 

@@ -1,6 +1,6 @@
-"""What every test stands on: an environment of its own, and real servers, each started once for the session.
+"""Fixtures of all tests: an isolated environment, and real servers, each started once per session.
 
-A database of a test is a clone of one that was migrated once, so tests share no row and need no order.
+A test's database is a clone of a migrated template, so tests share no rows and may run in any order.
 """
 
 import itertools
@@ -23,7 +23,7 @@ from leo_telemetry_pipeline_tests import sharing
 from leo_telemetry_pipeline_tests.builders import midnight
 from leo_telemetry_pipeline_tests.servers import DEBIAN, EMBEDDED, POOLER, WIDE_POOLER, Server, Servers
 
-# The same examples on every run where nobody can replay a lucky find, new ones on a developer's machine.
+# CI cannot replay a random failure, so it always runs the same examples; a developer's machine runs new ones.
 hypothesis.settings.register_profile("ci", derandomize=True, database=None, deadline=None)
 hypothesis.settings.register_profile("dev", deadline=None)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI", "").lower() in ("1", "true") else "dev")
@@ -35,14 +35,14 @@ _made_once: set[tuple[str, str]] = set()
 
 @pytest.fixture(scope="session")
 def short_folder() -> Iterator[Path]:
-    """Make a folder whose path is short enough for a socket and which a server that is not root may enter."""
+    """Create a folder whose path is short enough for a socket and that a server without root may enter."""
     with open_folder("/tmp" if os.access("/tmp", os.W_OK | os.X_OK) else None) as folder:
         yield folder
 
 
 @contextmanager
 def open_folder(where: str | None) -> Iterator[Path]:
-    """Make a folder that every user may enter, and remove it in the end."""
+    """Create a folder that every user may enter, and remove it at the end."""
     folder = Path(tempfile.mkdtemp(prefix="leo-", dir=where))
     if os.geteuid() == 0:
         folder.chmod(0o711)
@@ -54,7 +54,7 @@ def open_folder(where: str | None) -> Iterator[Path]:
 
 @pytest.fixture(autouse=True)
 def home(short_folder: Path) -> Iterator[Path]:
-    """Name a home of the test's own, not made yet; the environment has it and nothing else of ours."""
+    """Return a home for this test that does not exist yet; of our variables, the environment has only this one."""
     before = dict(os.environ)
     for name in [name for name in os.environ if name.startswith((PREFIX, "DAGSTER_"))]:
         del os.environ[name]
@@ -69,7 +69,7 @@ def home(short_folder: Path) -> Iterator[Path]:
 
 
 def _restore_environment(before: dict[str, str]) -> None:
-    # Most tests change a few variables or none, and setting each of them again costs more than an ordinary unit test.
+    # Most tests change few variables or none, and setting all of them again costs more than an ordinary unit test.
     now = dict(os.environ)
     for name in now.keys() - before.keys():
         del os.environ[name]
@@ -78,8 +78,8 @@ def _restore_environment(before: dict[str, str]) -> None:
 
 @pytest.fixture(scope="session")
 def servers(short_folder: Path) -> Iterator[Servers]:
-    """Give the servers of this session, each of which starts with the first test that needs it."""
-    # In memory, where there is plenty, two thousand databases are made and dropped in half the time.
+    """Return the servers of this session; each starts with the first test that needs it."""
+    # Two thousand databases are created and dropped in half the time in memory.
     with open_folder(MEMORY) if has_room(MEMORY) else nullcontext(short_folder) as folder:
         servers = Servers(folder)
         try:
@@ -89,7 +89,7 @@ def servers(short_folder: Path) -> Iterator[Servers]:
 
 
 def has_room(folder: str) -> bool:
-    """Tell whether servers can work in a folder of the system's."""
+    """Return whether a system folder is writable, executable and large enough for servers."""
     if not os.access(folder, os.W_OK | os.X_OK) or os.statvfs(folder).f_flag & os.ST_NOEXEC:
         return False
     return shutil.disk_usage(folder).free > 8 << 30
@@ -97,31 +97,31 @@ def has_room(folder: str) -> bool:
 
 @pytest.fixture
 def server(request: pytest.FixtureRequest, servers: Servers) -> Server:
-    """Give the server that the test runs on: the embedded one, or under integration/ each in turn."""
+    """Return the server of this test: the embedded one, or under integration/ each in turn."""
     return servers.get(getattr(request, "param", EMBEDDED))
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Say what our markers mean, make signals heard, and forget the databases of whoever runs the tests.
+    """Register our markers, restore default signal handling, and remove libpq's variables.
 
-    How a run is shared and summed up is in `sharing`.
+    Sharing a run between processes and its summary are in `sharing`.
     """
     config.pluginmanager.register(sharing)
     for name in [name for name in os.environ if name.startswith("PG")]:
         del os.environ[name]
-    # Started in the background of a script, or by nohup, we ignore them, and so would each program that a test ends.
+    # In the background of a script or under nohup, ignored signals are inherited, also by each program of a test.
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-    config.addinivalue_line("markers", "only_on(*servers, reason): what the test is about is there on these alone")
-    config.addinivalue_line("markers", "without_days: the test's database has no partition yet, since it is about them")
-    config.addinivalue_line("markers", "with_days: the test's database has its partitions; making many takes a second")
-    config.addinivalue_line("markers", "counted_days: the test's database has counted its days, all without spans")
-    config.addinivalue_line("markers", "transactions_at_once: waits for itself where there is one server connection")
+    config.addinivalue_line("markers", "only_on(*servers, reason): the test's subject exists only on these servers")
+    config.addinivalue_line("markers", "without_days: the test's database has no partitions yet")
+    config.addinivalue_line("markers", "with_days: the test's database has all partitions, which takes a second")
+    config.addinivalue_line("markers", "counted_days: the test's database has counted its days, which have no spans")
+    config.addinivalue_line("markers", "transactions_at_once: hangs behind a pooler with one server connection")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test under integration/ that needs a server on all of them."""
+    """Run each test under integration/ that needs a server on every server."""
     if "server" not in metafunc.fixturenames or ".integration." not in metafunc.definition.nodeid.replace("/", "."):
         return
     only = metafunc.definition.get_closest_marker("only_on")
@@ -133,33 +133,33 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def empty_database_url(server: Server) -> Iterator[str]:
-    """Give the address of a database that has no table yet."""
+    """Return the address of a database without tables."""
     yield from _made(server, f"empty_{next(_numbers)}", "template1")
 
 
 @pytest.fixture
 def template(request: pytest.FixtureRequest, server: Server) -> str:
-    """Name a migrated database that nobody writes to, with the partitions that the test's markers ask for."""
+    """Return the name of the migrated template with the partitions that the test's markers ask for."""
     if request.node.get_closest_marker("without_days"):
         return without_days(server)
     return with_days(server) if request.node.get_closest_marker("with_days") else migrated(server)
 
 
 def without_days(server: Server) -> str:
-    """Return the name of a database with the newest tables and nothing in them, made once per server."""
+    """Return the name of a database with the newest schema and no partitions, created once per server."""
     return made_once(server, "template_without_days", "template1", migrations.migrate)
 
 
 def migrated(server: Server) -> str:
-    """Return the name of a database with the newest tables and the partitions of recent days, made once per server.
+    """Return the name of a database with the newest schema and partitions for recent days, created once per server.
 
-    Making a partition takes longer than everything else that most tests store.
+    Creating a partition takes longer than storing the data of most tests.
     """
     return made_once(server, "template_migrated", without_days(server), lambda target: _make_days(target, 9))
 
 
 def with_days(server: Server) -> str:
-    """Return the name of a migrated database that has a partition for each day that is kept, made once per server."""
+    """Return the name of a migrated database with a partition for each retained day, created once per server."""
     return made_once(server, "template_with_days", migrated(server), lambda target: _make_days(target, 99))
 
 
@@ -169,9 +169,9 @@ def _make_days(target: Target, past: int) -> None:
 
 
 def made_once(server: Server, name: str, template: str, prepare: Callable[[Target], None]) -> str:
-    """Make a database from which others are cloned, once per server, and return its name."""
+    """Create a template database once per server, and return its name."""
     if (server.direct, name) not in _made_once:
-        # What an attempt that failed left.
+        # Left by a failed attempt.
         server.administer(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         server.administer(f"CREATE DATABASE {name} TEMPLATE {template}")
         prepare(outside(server.direct_url(name), "dagster"))
@@ -181,12 +181,12 @@ def made_once(server: Server, name: str, template: str, prepare: Callable[[Targe
 
 @pytest.fixture
 def database_url(server: Server, template: str) -> Iterator[str]:
-    """Give the address of a migrated database of the test's own."""
+    """Return the address of a migrated database for this test."""
     yield from _made(server, f"test_{next(_numbers)}", template)
 
 
 def _made(server: Server, name: str, template: str) -> Iterator[str]:
-    # Without its own log of every page, which costs three times as much.
+    # The default strategy writes every page to the WAL, which takes three times as long.
     server.administer(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     try:
         yield server.url(name)
@@ -196,14 +196,14 @@ def _made(server: Server, name: str, template: str) -> Iterator[str]:
 
 @pytest.fixture
 def settings(database_url: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Give settings that name the test's database; whatever reads the environment gets the same ones."""
+    """Return settings for the test's database; the environment has the same."""
     monkeypatch.setenv(PREFIX + "DATABASE_URL", database_url)
     return Settings()
 
 
 @pytest.fixture
 def target(database_url: str) -> Target:
-    """Give the test's database as something to connect to."""
+    """Return the connection target of the test's database."""
     return outside(database_url, "dagster")
 
 

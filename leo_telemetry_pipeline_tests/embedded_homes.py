@@ -1,4 +1,4 @@
-"""Homes of the embedded database: commands in them as one user or another, and what the system says of them."""
+"""Homes of the embedded database: commands run in them as different users, and their sockets, modes and log."""
 
 import os
 import stat
@@ -16,7 +16,7 @@ from leo_telemetry_pipeline_tests.processes import NOBODY, Done, Running, finish
 
 @dataclass(frozen=True)
 class Place:
-    """A home, and who runs commands in it."""
+    """A home, and the user who runs commands in it."""
 
     home: Path
     prefix: list[str] = field(default_factory=list)
@@ -32,7 +32,7 @@ class Place:
 
     @contextmanager
     def user(self) -> Iterator[Running]:
-        """Have a process that uses the database until the block ends."""
+        """Run a process that uses the database until the block ends."""
         holder = self.holder()
         try:
             yield holder
@@ -51,7 +51,7 @@ class Place:
 
 
 def place_of(who: str, folder: Path) -> Place:
-    """Return a home that is not made yet, of root or of an ordinary user, in a folder of theirs that is open."""
+    """Return a home of root or of an ordinary user that does not exist yet, in a world-readable folder of theirs."""
     folder.chmod(0o755)
     if who == "root":
         need(os.geteuid() == 0, "only root can test what root may")
@@ -83,6 +83,6 @@ def listening(home: Path) -> list[str]:
 
 
 def log_of(home: Path) -> str:
-    """Return the end of what the server's programs said."""
+    """Return the end of the server's log."""
     log = Embedded(home).home / "postgresql.log"
     return log.read_text()[-2000:] if log.exists() else ""

@@ -1,4 +1,4 @@
-"""Bodies of requests that no exporter sends: too deep, too many, of wrong types, or random."""
+"""Request bodies that no exporter sends: nested too deeply, too many spans, wrong types, or random."""
 
 import gzip
 import json
@@ -17,7 +17,7 @@ from leo_telemetry_pipeline_tests.receiver_process import (
 
 
 def nested_json(depth: int) -> bytes:
-    """Return a request with a value as deep as that."""
+    """Return a request with a value nested to a depth."""
     mark = '"MARK"'
     value = '{"arrayValue":{"values":[' * depth + '{"intValue":1}' + "]}}" * depth
     body = json.dumps(request(attributes=[{"key": "leo.deep", "value": "MARK"}]))
@@ -25,7 +25,7 @@ def nested_json(depth: int) -> bytes:
 
 
 def nested_protobuf(depth: int) -> bytes:
-    """Return a request with an AnyValue as deep as that, which protobuf's own classes could not make."""
+    """Return a request with an AnyValue nested to a depth that protobuf's own classes could not build."""
     innermost, heads, length = field_of(1, b"x"), [], 3
     for number in (1, 5) * depth:
         heads.append(field_head(number, length))
@@ -37,17 +37,17 @@ def nested_protobuf(depth: int) -> bytes:
 
 
 def many_json(count: int, span: bytes = b"{}") -> bytes:
-    """Return a request with so many spans."""
+    """Return a request with ``count`` spans."""
     return b'{"resourceSpans":[{"scopeSpans":[{"spans":[' + b",".join([span] * count) + b"]}]}]}"
 
 
 def many_protobuf(count: int) -> bytes:
-    """Return a request with so many spans that are empty."""
+    """Return a request with ``count`` empty spans."""
     return field_of(1, field_of(2, b"\x12\x00" * count))
 
 
 def wrong_types() -> Iterator[bytes]:
-    """Make requests in which each part in turn is something else."""
+    """Yield requests in which each part in turn has a wrong type."""
     wrong: list = [None, True, -1, 1e308, 2**70, "x", "\ud800", [], [[]], [None], {}, {"x": 1}, [1, "x"], "0" * 32]
     whole = request(status={"code": 1}, kind=1, events=[], links=[], parentSpanId="1" * 16)
 
@@ -72,7 +72,7 @@ VALID = (as_json(), as_protobuf(), gzip.compress(as_json()), gzip.compress(as_pr
 
 
 def edited(chance: random.Random) -> bytes:
-    """Make a body in which some bytes are others."""
+    """Return a body with some bytes changed."""
     body = chance.choice(VALID)
     for _ in range(chance.randint(0, 3)):
         at = chance.randint(0, len(body))
@@ -81,12 +81,12 @@ def edited(chance: random.Random) -> bytes:
 
 
 def mostly(chance: random.Random, known: list, letters: str, longest: int) -> str | None:
-    """Return what the receiver knows nine times in ten, so that most bodies are looked at."""
+    """Return a known value nine times in ten, so that the receiver reads most bodies."""
     return chance.choice(known) if chance.randrange(10) else text(chance, letters, longest)
 
 
 def text(chance: random.Random, letters: str, longest: int) -> str:
-    """Return some of the letters."""
+    """Return a random text of some letters."""
     return "".join(chance.choices(letters, k=chance.randint(0, longest)))
 
 

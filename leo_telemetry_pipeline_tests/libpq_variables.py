@@ -1,12 +1,12 @@
-"""The environment variables that libpq reads, with values that lead it astray.
+"""Environment variables that libpq reads, with values that would mislead it.
 
-Belongs here: what a test or a trial puts into an environment. Does not: any expectation.
+Belongs here: variables for the environment of a test or a trial. Does not: expectations.
 """
 
 import re
 from pathlib import Path
 
-# Valid, and meant for another server: libpq would do as it is told.
+# Valid, but meant for another server: libpq would use them.
 MEANT_FOR_ANOTHER = {
     "PGAPPNAME": "another",
     "PGCHANNELBINDING": "require",
@@ -56,6 +56,6 @@ NONSENSE = dict.fromkeys(MEANT_FOR_ANOTHER, "nonsense")
 
 
 def read_by_libpq(library: Path) -> set[str]:
-    """Return the names of variables that a libpq has in it."""
+    """Return the names of variables compiled into a libpq."""
     found = re.findall(rb"\0(PG[A-Z_]{2,})(?=\0)", library.read_bytes())
     return {name.decode() for name in found if not name.startswith(b"PGRES_")}

@@ -1,8 +1,8 @@
-"""What Supabase's database advisor looks for, written anew as queries from what its documentation says of each lint.
+"""The lints of Supabase's database advisor as queries, written anew from its documentation.
 
-Belongs here: the queries on the schema public, by the names of the lints. Left out are those on Supabase's own
-schemas and extensions, and those on use rather than design (unused indexes, bloat). Where the advisor asks whether a
-role of its web API may read an object before it complains of the object, we do not ask.
+Belongs here: the queries on the schema public, by lint name. Lints on Supabase's own schemas and extensions and on
+usage (unused indexes, bloat) are left out. The advisor reports some objects only if a role of its web API may read
+them; these queries always report them.
 """
 
 _PUBLIC = "'public'::regnamespace"
@@ -18,14 +18,14 @@ def _executable_by(role: str) -> str:
 
 
 def _visible_to(role: str) -> str:
-    # With or without the extension that shows such tables to those who may read a column of theirs.
+    # With or without the extension that exposes such tables to roles that may read one of their columns.
     return f"""
         SELECT c.relname {_RELATIONS} AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND EXISTS (
             SELECT FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
               AND has_column_privilege('{role}', c.oid, a.attnum, 'SELECT'))"""
 
 
-# Each returns what is wrong, one name per row.
+# Each returns the objects at fault, one name per row.
 LINTS = {
     "0001_unindexed_foreign_keys": f"""
         SELECT k.conrelid::regclass::text || ' ' || k.conname FROM pg_constraint AS k
@@ -78,7 +78,7 @@ LINTS = {
     "0029_authenticated_security_definer_function_executable": _executable_by("authenticated"),
 }
 
-# One thing that is wrong for each of them that we could get wrong, and its row.
+# One violation per lint that we could violate, and the row it gives.
 WRONG = {
     "0001_unindexed_foreign_keys": ("w1 w1_of_fkey", "CREATE TABLE w1 (id int PRIMARY KEY, of int REFERENCES w1)"),
     "0004_no_primary_key": ("w4", "CREATE TABLE w4 (id int)"),

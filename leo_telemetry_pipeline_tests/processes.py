@@ -1,6 +1,6 @@
-"""Real processes for acceptance tests: starting the command line, seeing who lives, ending all of it by id.
+"""Real processes for acceptance tests: starting commands, listing live processes, ending all of them by id.
 
-Belongs here: what every test with processes needs. Does not: any expectation.
+Belongs here: helpers of every test with processes. Does not: expectations.
 """
 
 import atexit
@@ -35,9 +35,9 @@ from leo_telemetry_pipeline.store.server.database import DAGSTER_DATABASE, DATAB
 from leo_telemetry_pipeline.store.server.embedded import Embedded
 
 ROOT = Path(__file__).resolve().parents[1]
-# Against hanging: nothing that works takes as long on a machine ten times slower than ours, and busy.
+# Against hanging: longer than any correct step takes on a busy machine that is ten times slower than ours.
 PATIENCE_S = 600.0
-# What Python takes to start on an idle machine of ours.
+# Start time of Python on an idle machine of ours.
 START_S = 0.03
 NOBODY = 65534
 
@@ -47,22 +47,22 @@ sees_processes = pytest.mark.skipif(not Path("/proc/self/environ").exists(), rea
 
 
 def command(*arguments: str) -> list[str]:
-    """Return the command line of ``leo-telemetry``, whether or not its script is installed."""
+    """Return the command line of ``leo-telemetry``, also if its script is not installed."""
     return [sys.executable, "-P", "-m", "leo_telemetry_pipeline.cli", *arguments]
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
-    """Return an environment that names a home, and nothing else of ours but ``more``."""
+    """Return an environment in which only the home and ``more`` are set of our variables."""
     ours = re.compile(f"{PREFIX}|DAGSTER_|PG[A-Z]")
     clean = {name: value for name, value in os.environ.items() if not ours.match(name)}
-    # For whoever runs the tests of a clone that is not installed.
+    # For a clone that is not installed.
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return clean | {"PYTHONPATH": os.pathsep.join(paths), PREFIX + "HOME": str(home)} | more
 
 
 @dataclass(frozen=True)
 class Done:
-    """How a command ended and what it said."""
+    """Exit status and output of a command."""
 
     code: int
     out: str
@@ -70,7 +70,7 @@ class Done:
 
 
 def finished(command: Sequence[str], environment: Mapping[str, str], **more) -> Done:
-    """Run a command to its end. One that does not end fails the test, and is ended with all that it started."""
+    """Run a command to its end. If it hangs, fail the test and end it with all its children."""
     mark = f"TEST_COMMAND={uuid.uuid4()}"
     name, _, value = mark.partition("=")
     try:
@@ -98,14 +98,14 @@ def run(home: Path, *arguments: str, **variables: str) -> Done:
 
 
 def copy_home(source: Path, home: Path) -> Path:
-    """Make a home like one whose server has stopped, the owners of its files included: cheaper than a first start."""
+    """Copy a home whose server has stopped, including the owners of its files: cheaper than a first start."""
     assert not home.exists()
     subprocess.run(["cp", "-a", source, home], check=True)
     return home
 
 
 class Running:
-    """A command that runs in a session of its own, and what it has said so far."""
+    """A command that runs in its own session, and its output so far."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
         self.log = log
@@ -125,11 +125,11 @@ class Running:
         return self.log.read_text(errors="replace")
 
     def tail(self) -> str:
-        """Return the end of its output, for a message."""
+        """Return the end of its output, for failure messages."""
         return self.said()[-3000:]
 
     def interrupt(self, number: signal.Signals = signal.SIGINT) -> None:
-        """Send a signal to the command alone, as a supervisor does and our own children never see."""
+        """Send a signal to the command only, as a supervisor does; its children do not get it."""
         self.process.send_signal(number)
 
     def ended(self) -> int:
@@ -159,9 +159,9 @@ def until(
     seconds: float = PATIENCE_S,
     every: float = 0.1,
 ) -> T:
-    """Ask until the answer is truthy and return it.
+    """Repeat a question until the answer is truthy, and return it.
 
-    When it never is, fail with ``what``, the last answer, and what the command ``by`` which it should happen says.
+    Otherwise fail with ``what``, the last answer, and the output of ``by``, the command that should make it so.
     """
     give_up = time.monotonic() + seconds
     while True:
@@ -175,18 +175,18 @@ def until(
 
 
 def slowness() -> float:
-    """Return how much longer a program takes to start on this machine now than on an idle one of ours; at least 1."""
+    """Return how much slower a program starts now than on an idle machine of ours; at least 1."""
     began = time.monotonic()
     subprocess.run([sys.executable, "-c", ""], check=True)
     return max(1.0, (time.monotonic() - began) / START_S)
 
 
 def processes_of(home: Path) -> dict[int, str]:
-    """Return id and command line of every live process that has a home in its arguments, environment or folder."""
+    """Return id and command line of live processes with a home in their arguments, environment or working folder."""
     named = re.compile(re.escape(os.fsencode(home)) + rb"(?![\w.-])")
 
     def names_it(entry: Path) -> bool:
-        # PostgreSQL's processes write their state over both, but they work in their data folder.
+        # PostgreSQL's processes overwrite both with their state, but their working folder is the data folder.
         places = ((entry / "cmdline").read_bytes(), (entry / "environ").read_bytes(), (entry / "cwd").readlink())
         return any(named.search(os.fsencode(place)) for place in places)
 
@@ -194,7 +194,7 @@ def processes_of(home: Path) -> dict[int, str]:
 
 
 def all_ended(home: Path) -> None:
-    """Assert that no process of a home lives. A server lets go of its files a moment before it is gone."""
+    """Wait until no process of a home is alive; a server releases its files a moment before it ends."""
     until(lambda: not processes_of(home), f"all processes of {home} have ended")
 
 
@@ -211,7 +211,7 @@ def _processes(wanted: Callable[[Path], bool]) -> dict[int, str]:
 
 
 def end_all_of(home: Path) -> None:
-    """End every process of a home, by id; the database at once, but so that it can clean up after itself."""
+    """End every process of a home by id; the database by an immediate shutdown, so that it can clean up."""
     for number, patience in ((signal.SIGQUIT, 10.0), (signal.SIGKILL, 20.0)):
         give_up = time.monotonic() + patience
         while time.monotonic() < give_up:
@@ -226,7 +226,7 @@ def end_all_of(home: Path) -> None:
 
 
 def kill_all_of(home: Path) -> None:
-    """End every process of a home as a power cut would: nobody gets to say a word."""
+    """End every process of a home with SIGKILL, as a power cut would."""
     while alive := processes_of(home):
         for pid in alive:
             with suppress(ProcessLookupError):
@@ -235,13 +235,13 @@ def kill_all_of(home: Path) -> None:
 
 
 def postmaster(home: Path) -> int:
-    """Return the process of a home's server, which must have begun to start."""
+    """Return the process id of a home's server, which must have started."""
     return int((home / "database" / "postmaster.pid").read_text().split()[0])
 
 
 @contextmanager
 def database_away(home: Path) -> Iterator[None]:
-    """Stop the server of a home as ``pg_ctl -m immediate`` does, and keep its users from starting it in the block."""
+    """Stop a home's server as ``pg_ctl -m immediate`` does, and prevent restarts until the block ends."""
     with (home / "start.lock").open("rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         pid = postmaster(home)
@@ -251,12 +251,12 @@ def database_away(home: Path) -> Iterator[None]:
 
 
 def inside(home: Path) -> Database:
-    """Return the embedded database of a home, looked at without counting as one of its users."""
+    """Return the embedded database of a home, without registering as one of its users."""
     return Database(Target(f"{Embedded(home).dsn} dbname={DATABASE}", f"the database of {home}", ""))
 
 
 def dagster_says(home: Path, question: str, *parameters: object) -> list[tuple]:
-    """Ask Dagster's own tables in the embedded database of a home."""
+    """Query Dagster's own tables in the embedded database of a home."""
     connection = psycopg2.connect(f"{Embedded(home).dsn} dbname={DAGSTER_DATABASE}")
     try:
         with connection, connection.cursor() as cursor:
@@ -267,7 +267,7 @@ def dagster_says(home: Path, question: str, *parameters: object) -> list[tuple]:
 
 
 def answers(home: Path) -> bool:
-    """Tell whether the embedded database of a home takes connections and has our tables."""
+    """Return whether the embedded database of a home accepts connections and has our tables."""
     try:
         with closing(inside(home)) as database:
             return database.rows("SELECT to_regclass('alembic_version') IS NOT NULL")[0][0]
@@ -276,7 +276,7 @@ def answers(home: Path) -> bool:
 
 
 def daemon_beat(home: Path) -> datetime:
-    """Return when Dagster's sensor daemon last beat, long ago if it never did."""
+    """Return the last heartbeat of Dagster's sensor daemon; `datetime.min` if there is none."""
     with suppress(psycopg2.Error):
         for (beat,) in dagster_says(home, "SELECT timestamp FROM daemon_heartbeats WHERE daemon_type = 'SENSOR'"):
             return beat
@@ -284,16 +284,16 @@ def daemon_beat(home: Path) -> datetime:
 
 
 def serves(port: int) -> bool:
-    """Tell whether Dagster's UI answers on a port."""
+    """Return whether Dagster's UI answers on a port."""
     with suppress(URLError, OSError), urlopen(f"http://127.0.0.1:{port}/server_info", timeout=10) as answer:
         return b"dagster_webserver_version" in answer.read()
     return False
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on now, and that no other process of tests is given.
+    """Return a free port of 127.0.0.1 that no other test process gets.
 
-    Ports from 32768 on are given to whoever connects to something, also between our look and the server's start.
+    Below 32768, because the kernel may assign higher ports to outgoing connections before the server starts.
     """
     while True:
         port = random.randrange(20_000, 32_000)
@@ -307,7 +307,7 @@ def free_port() -> int:
 
 
 def _lock(port: int) -> None:
-    """Take a name that only one process of a machine can have, until this process ends."""
+    """Hold a machine-wide lock for a port until this process ends."""
     if sys.platform == "linux":
         with socket.socket(socket.AF_UNIX) as lock:
             lock.bind(f"\0leo-telemetry-tests-{port}")
@@ -315,7 +315,7 @@ def _lock(port: int) -> None:
 
 
 def need(condition: object, reason: str) -> None:
-    """Skip a test loudly where the machine cannot run it; in CI that is a failure."""
+    """Skip a test loudly if the machine cannot run it; in CI, fail."""
     if condition:
         return
     if os.environ.get("CI", "").lower() in ("1", "true"):
@@ -328,7 +328,7 @@ def _fail(reason: str) -> NoReturn:
 
 
 def has_line(done: Done, *words: str) -> None:
-    """Assert that a command said one line on stderr, with these words, and no traceback anywhere."""
+    """Assert that a command printed one line with these words on stderr, and no traceback."""
     assert "Traceback" not in done.out + done.err, done.err[-3000:]
     assert done.err.startswith("leo-telemetry: "), done.err
     lines = [line for line in done.err.splitlines() if line.strip()]
@@ -338,16 +338,16 @@ def has_line(done: Done, *words: str) -> None:
 
 
 def as_user(uid: int, *capabilities: str) -> list[str]:
-    """Return what to put before a command so that it runs as another user; only root may."""
+    """Return the prefix that runs a command as another user; only root may use it."""
     kept = [f"--{which}-caps=+{','.join(capabilities)}" for which in ("inh", "ambient") if capabilities]
     return ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", *kept]
 
 
 @functools.cache
 def open_clone() -> str:
-    """Return a folder with our code that every user may enter: the clone, or a copy where that is private.
+    """Return a folder with our code that every user may enter: the clone, or a copy if the clone is private.
 
-    Alembic asks with access(2), which no right to read that goes along can answer.
+    A capability to read is not enough: Alembic checks with access(2), which ignores it.
     """
     if all(folder.stat().st_mode & 0o001 for folder in (ROOT, *ROOT.parents)):
         return str(ROOT)
@@ -362,14 +362,14 @@ def open_clone() -> str:
 
 
 def as_ordinary_user() -> list[str]:
-    """Return what to put before a command of ours so that it runs as an ordinary user: nothing, unless we are root.
+    """Return the prefix that runs our commands as an ordinary user: empty unless we are root.
 
-    A clone or its environment may lie in a folder of root's own: then the right to read, and only that, goes along.
+    A clone or its environment may be in a private folder of root: then the prefix adds the capability to read, only.
     """
     if os.geteuid() != 0:
         return []
     need(shutil.which("setpriv"), "setpriv (util-linux) is not installed")
-    # setpriv itself keeps root's rights until it is replaced, so what it starts must start something again.
+    # setpriv keeps root's rights until exec, so the program that it starts must exec once more.
     imports = "import leo_telemetry_pipeline.cli.main, psycopg2, dagster.version"
     again = f"import os, sys; os.execv(sys.executable, [sys.executable, '-P', '-c', {imports!r}])"
     probe = [sys.executable, "-P", "-c", again]
