@@ -1,4 +1,4 @@
-"""A receiver in the process of the test, and a client that talks to it as a server does."""
+"""An in-process receiver, and a client that calls it as an ASGI server does."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ COUNT = "SELECT count(*) FROM workflow_trace_log"
 
 @dataclass
 class Answer:
-    """What came back."""
+    """The response to a request."""
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
@@ -33,13 +33,13 @@ class Answer:
 
 
 class Client:
-    """Sends requests to an application in this process, as a server does."""
+    """Sends requests to an application in this process, as an ASGI server does."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def ask(self, method: str, path: str, pieces: Sequence[bytes] = (), **headers: str) -> Answer:
-        """Send a request whose body comes in pieces; headers are named with _ for -."""
+        """Send a request whose body comes in pieces; ``_`` in header names stands for ``-``."""
         answer, left = Answer(), [*pieces] or [b""]
 
         async def receive() -> dict[str, Any]:
@@ -62,7 +62,7 @@ class Client:
         return await self.ask("POST", "/v1/traces", [body], content_type=content_type, **headers)
 
     async def number(self, name: str) -> float:
-        """Return one of the metrics."""
+        """Return the value of a metric."""
         text = (await self.ask("GET", "/metrics")).body.decode()
         return sum(
             float(line.split()[-1]) for line in text.splitlines() if line.startswith(f"{PREFIX.lower()}receiver_{name}")
@@ -71,7 +71,7 @@ class Client:
 
 @asynccontextmanager
 async def serving(app: ASGIApp) -> AsyncIterator[Client]:
-    """Let an application live through its start and its end."""
+    """Run the lifespan of an application around the block."""
     events: asyncio.Queue[dict] = asyncio.Queue()
     said: asyncio.Queue[str] = asyncio.Queue()
 
@@ -93,7 +93,7 @@ Talk = Callable[[Callable[[Client], Coroutine[Any, Any, None]]], None]
 
 
 def request(first: int = 1, count: int = 1, **more: Any) -> dict:
-    """Return an OTLP/JSON request with spans of one trace, numbered."""
+    """Return an OTLP/JSON request with numbered spans of one trace."""
     start = time.time_ns() - 10**9
     spans = [
         {
@@ -131,7 +131,7 @@ def as_protobuf(first: int = 1, count: int = 1) -> bytes:
 
 
 async def until(question: Callable[[], Any], seconds: float = 30) -> None:
-    """Ask until the answer is truthy, and let the receiver work in the meantime."""
+    """Repeat a question until the answer is truthy, while the receiver works."""
     give_up = time.monotonic() + seconds
     while not question():
         assert time.monotonic() < give_up
@@ -139,7 +139,7 @@ async def until(question: Callable[[], Any], seconds: float = 30) -> None:
 
 
 def close_database(server: Server, target: Target, *, closed: bool) -> None:
-    """Let nobody into a database, and end those who are in; or let them in again."""
+    """Refuse connections to a database and end existing ones; or allow connections again."""
     name = target.dsn.split("dbname=")[1].split()[0]
     server.administer(f"ALTER DATABASE {name} ALLOW_CONNECTIONS {not closed}")
     if closed:
@@ -147,5 +147,5 @@ def close_database(server: Server, target: Target, *, closed: bool) -> None:
 
 
 def notices(db: Database) -> dict[str, int]:
-    """Return how often each detail was noticed."""
+    """Return the count of notices per detail."""
     return dict(db.rows("SELECT detail, count FROM telemetry_intake_notices"))

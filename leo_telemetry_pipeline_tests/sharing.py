@@ -1,6 +1,6 @@
-"""How a run of the tests is shared between processes, and how it tells of failures and of what it could not test.
+"""Sharing a test run between processes, and reporting failures and skipped tests.
 
-Belongs here: hooks of pytest and pytest-xdist. Does not: fixtures (conftest), what a test needs (processes).
+Belongs here: hooks of pytest and pytest-xdist. Does not: fixtures (conftest), helpers of tests (processes).
 """
 
 import gc
@@ -11,25 +11,26 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-# What waits longest, longest first: one of these that begins last would keep everybody waiting.
+# Files that wait longest, longest first: if one of these began last, all other processes would wait for it.
 WAITS = (
     "acceptance/test_lifecycle.py",
-    "acceptance/test_receiver.py",
-    "acceptance/test_embedded_database.py",
+    "acceptance/test_receiver_attacks.py",
+    "acceptance/embedded/test_server.py",
+    "acceptance/embedded/test_first_start.py",
     "acceptance/test_demo.py",
     "acceptance/test_claude_code.py",
     "acceptance/test_hook.py",
     "acceptance/test_plain_dagster.py",
 )
-# What computes longest, longest last: the other end.
+# Files that compute longest, longest last.
 COMPUTES = ("integration/test_queue.py", "integration/test_p50.py", "integration/test_analysis_job.py")
 FOLDERS = ("/acceptance/", "/unit/", "/integration/")
 
 
 class TwoEnded(LoadScopeScheduling):
-    """Share the tests by file. Half of the processes begin with those that wait, the others with those that compute.
+    """Share the tests by file. Half of the processes begin with files that wait, the others with files that compute.
 
-    So a process that waits for another one's clock seldom has only such beside it, and the cores have work to do.
+    So while some processes wait, others keep the cores busy.
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -43,7 +44,7 @@ class TwoEnded(LoadScopeScheduling):
 
 
 def scope_of(nodeid: str) -> str:
-    """Return what the test is kept together with: its file, and for Claude Code whether hooks run in its sessions."""
+    """Return the unit of sharing of a test: its file, and for Claude Code also whether hooks run in its sessions."""
     file, _, test = nodeid.partition("::")
     if not file.endswith("/test_claude_code.py"):
         return file
@@ -51,7 +52,7 @@ def scope_of(nodeid: str) -> str:
 
 
 def rank(scope: str) -> tuple[int, str]:
-    """Return where a file stands between the longest wait and the longest computing."""
+    """Return the position of a file between the longest wait and the longest computation."""
     order = (*WAITS, *FOLDERS, *COMPUTES)
     for name in (*WAITS, *COMPUTES, *FOLDERS):
         if name in scope:
@@ -61,18 +62,18 @@ def rank(scope: str) -> tuple[int, str]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
-    """Share the tests between processes as suits ours."""
+    """Share the tests between processes from two ends."""
     return TwoEnded(config, log)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Let the garbage collector look at what tests make, not again and again at all that is loaded by now."""
+    """Exclude everything loaded so far from garbage collection, and collect less often."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
 
 
 class SaysAtOnce:
-    """Tells why a test failed when it does: of a run that is ended from outside, nobody reads a summary."""
+    """Reports each failure at once, because a run that is ended from outside prints no summary."""
 
     def __init__(self, terminal: Any) -> None:
         self.terminal = terminal
@@ -85,19 +86,19 @@ class SaysAtOnce:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Tell of failures at once, in the process that has the terminal."""
+    """Report failures at once, in the process that has the terminal."""
     terminal = session.config.pluginmanager.get_plugin("terminalreporter")
     if terminal and not hasattr(session.config, "workerinput"):
         session.config.pluginmanager.register(SaysAtOnce(terminal))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Say what was not tested here and why: one line per reason, however many tests it stopped."""
+    """Print what was not tested and why, one line per reason."""
     for line in not_tested(terminalreporter.stats.get("skipped", [])):
         terminalreporter.write_line(line, yellow=True, bold=True)
 
 
 def not_tested(skipped: Iterable[Any]) -> list[str]:
-    """Return a line per reason, the one that stopped most tests first."""
+    """Return one line per reason, the most frequent first."""
     reasons = Counter(str(report.longrepr[2]).removeprefix("Skipped: ").partition("\n")[0] for report in skipped)
     return [f"NOT TESTED HERE ({count} test{'s' * (count > 1)}): {reason}" for reason, count in reasons.most_common()]

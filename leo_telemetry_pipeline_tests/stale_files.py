@@ -1,6 +1,6 @@
-"""Starts of the embedded database after a power cut: its files are left, and the ids in them are other processes' now.
+"""Starts of the embedded database after a power cut, with stale files whose process ids now belong to others.
 
-Belongs here: leaving such files, starting with them, and what the others noticed. Does not: any expectation of time.
+Belongs here: leaving such files, starting with them, and what the other processes noticed. Does not: expected times.
 """
 
 import os
@@ -15,7 +15,7 @@ from pathlib import Path
 from leo_telemetry_pipeline_tests import processes
 from leo_telemetry_pipeline_tests.processes import NOBODY, Done, Running, until
 
-# A program that notes each signal it gets and goes on.
+# A program that prints each signal it gets and goes on.
 _VICTIM = """
 import signal, time
 for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
@@ -44,7 +44,7 @@ ALL = (PROGRAM, SERVER, OF_ROOT, NOTHING, OWN, EMPTY, GARBAGE, TORN, BROKEN)
 
 @dataclass(frozen=True)
 class Seen:
-    """A start with stale files: whose id they held, how long it took, and what went wrong."""
+    """A start with stale files: whose process id they had, how long it took, and what went wrong."""
 
     names: str
     took_s: float
@@ -52,7 +52,7 @@ class Seen:
 
 
 def users() -> list[str]:
-    """Return who can be tried here."""
+    """Return the users that can be tried here."""
     return ["root", "ordinary user"] if os.geteuid() == 0 else ["ordinary user"]
 
 
@@ -81,7 +81,7 @@ def start_with_each(who: str, folder: Path, kinds: Sequence[str] = ALL) -> list[
 
 
 class _Place:
-    """A home in a folder, and who runs commands in it."""
+    """A home in a folder, and the user who runs commands in it."""
 
     def __init__(self, who: str, folder: Path) -> None:
         self.folder = folder
@@ -95,7 +95,7 @@ class _Place:
 
     @contextmanager
     def running(self, home: str, program: str) -> Iterator[Running]:
-        """Run a Python program that says when it is ready, until the block ends."""
+        """Run a Python program, which prints when it is ready, until the block ends."""
         command = [*self.prefix, sys.executable, "-P", "-c", program]
         environment = processes.environment(self.folder / home, **self.variables)
         running = Running(command, environment, self.folder / f"{home}.log")
@@ -107,7 +107,7 @@ class _Place:
             running.process.wait()
 
     def leave(self, files: dict[Path, list[str]], kind: str, pid: int) -> None:
-        """Leave the files of a server that was cut off."""
+        """Leave the files of a server that a power cut ended."""
         if kind == BROKEN:
             (self.home / "database" / "global" / "pg_control").unlink()
         owner = (self.home / "database").stat()
@@ -118,7 +118,7 @@ class _Place:
             os.chown(path, owner.st_uid, owner.st_gid)
 
     def start(self, kind: str) -> Done:
-        """Run a command that needs the database, and thereby starts it."""
+        """Run a command that starts the database."""
         command = processes.command("runs")
         if kind == OWN:
             named = self.home / "database" / "postmaster.pid"
@@ -128,7 +128,7 @@ class _Place:
 
 
 def _files_of_a_running_server(place: _Place) -> dict[Path, list[str]]:
-    """Return what a server that runs keeps in its files, for it to be left there when it does not."""
+    """Return the contents of a running server's files, to be left there once it does not run."""
     with place.running("home", HOLD) as holder:
         files = [place.home / "database" / "postmaster.pid", place.home / "run" / ".s.PGSQL.5432.lock"]
         lines = {path: path.read_text().splitlines() for path in files}
@@ -149,7 +149,7 @@ def _troubles(kind: str, done: Done, others: dict[str, Running], folder: Path, s
 
 
 def _ended() -> int:
-    """Return the id of a process that has ended."""
+    """Return the id of an ended process."""
     with subprocess.Popen([sys.executable, "-c", "pass"]) as process:
         process.wait()
     return process.pid

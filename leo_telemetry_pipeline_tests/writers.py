@@ -1,4 +1,4 @@
-"""Writers in tests: a database that can be taken away, spans to store, and where they went."""
+"""Writers with a database that can be made unavailable, spans for them, and where these were stored."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -17,7 +17,7 @@ Make = Callable[..., Writer]
 
 
 class Door:
-    """A way to the test's database that can be shut; without settings it stays so."""
+    """A connection function to the test's database that can be blocked; without settings it always is."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings
@@ -51,7 +51,7 @@ def ended(counters: dict) -> int:
 
 
 def emit(writer: Writer, count: int, name: str = "A") -> list[str]:
-    """End so many gates and return their span ids."""
+    """End ``count`` gates and return their span ids."""
     tracer, ids = Tracer(writer), []
     for _ in range(count):
         with tracer.gate(name, score=1.5) as operation:
@@ -68,17 +68,17 @@ def drained(db: Database, folder: str) -> Drained:
 
 
 def closed_after_many(writer: Writer) -> dict:
-    """Close a writer that has 3,000 spans in memory, and return its counters."""
+    """Close a writer with 3,000 spans in memory, and return its counters."""
     emit(writer, 3_000)
     writer.close()
     return writer.counters()
 
 
 def on_disk(folder: str) -> int:
-    """Return how many spans the segments of a spool hold."""
+    """Return the number of spans in the segments of a spool."""
     found = 0
     for path in Path(folder).glob("*.spans"):
-        # A segment goes once the database has its spans.
+        # A segment is removed once its spans are stored.
         with suppress(FileNotFoundError):
             found += path.read_bytes().count(b'{"span":')
     return found

@@ -1,4 +1,4 @@
-"""A local fake of the Anthropic API, which answers as the plan within the prompt says and keeps what truly happened.
+"""A local fake of the Anthropic API that answers by the plan in the prompt and records what happened.
 
 Belongs here: the HTTP interface and the record of requests. Does not: what a plan is (`plans`), what follows from the
 record (`truth`).
@@ -25,7 +25,7 @@ _ERRORS = {
     500: "api_error",
     529: "overloaded_error",
 }
-# What no plan foresees, such as the answer to a notification; and the summary that compaction asks for.
+# For requests without a plan, such as the answer to a notification; and the summary that compaction asks for.
 UNPLANNED = Step("noted", first=0.01, rest=0.01)
 COMPACTION = Plan("compaction", (Step("<analysis>-</analysis><summary>nothing</summary>"),))
 _JSON = "application/json"
@@ -33,7 +33,7 @@ _JSON = "application/json"
 
 @dataclass(frozen=True)
 class Exchange:
-    """One request to the model and its answer; times are seconds since the epoch."""
+    """A request to the model and its answer; times are seconds since the epoch."""
 
     session: str
     agent: str
@@ -52,7 +52,7 @@ class Exchange:
 
 @dataclass
 class Record:
-    """All that came in."""
+    """All requests received."""
 
     exchanges: list[Exchange] = field(default_factory=list)
     others: list[tuple[str, str]] = field(default_factory=list)
@@ -64,7 +64,7 @@ class Record:
 
 @contextmanager
 def serving() -> Iterator[tuple[str, Record]]:
-    """Run the fake; give its address and its record."""
+    """Run the fake; yield its address and its record."""
     record = Record()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("_Answering", (_Handler,), {"record": record}))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -83,7 +83,7 @@ def _texts(content: Any) -> str:
 
 
 def where(messages: list[dict[str, Any]]) -> tuple[Plan, int]:
-    """Return the plan in force and the number of the step: the answers that were given since its prompt."""
+    """Return the plan in force and the index of the step: the number of answers since its prompt."""
     last = _texts(messages[-1]["content"])
     if "<summary>" in last and "<task-notification>" not in last:
         return COMPACTION, 0
@@ -108,19 +108,19 @@ def _results(messages: list[dict[str, Any]]) -> tuple[str, ...]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # Without it, the kernel holds small pieces of an answer back for 40 ms.
+    # Without it, the kernel delays small pieces of an answer by 40 ms.
     disable_nagle_algorithm = True
     record: Record
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # what the base class calls it
-        """Stay silent: the record is what tests read."""
+        """Log nothing: tests read the record."""
 
     def do_HEAD(self) -> None:
-        """Say that the API is there."""
+        """Answer that the API is there."""
         self._other(200)
 
     def do_GET(self) -> None:
-        """Know nothing of other parts of the API."""
+        """Answer 404 for other parts of the API."""
         self._other(404)
 
     def do_POST(self) -> None:
@@ -201,7 +201,7 @@ class _Handler(BaseHTTPRequestHandler):
         start = {**whole, "content": [], "stop_reason": None, "usage": {**whole["usage"], "output_tokens": 1}}
         self._event({"type": "message_start", "message": start})
         for index, block in enumerate(blocks):
-            # Claude Code runs a tool while the answer still comes in.
+            # Claude Code runs a tool while it still receives the answer.
             if block["type"] == "tool_use" and blocks[index - 1]["type"] == "text":
                 time.sleep(step.rest)
             for event in _block_events(index, block):

@@ -1,6 +1,6 @@
-"""An MCP server on stdin and stdout with one tool, `lookup`: it leaves a mark and takes as long as it is asked to.
+"""An MCP server on stdin and stdout with one tool, `lookup`: it leaves a mark and takes as long as requested.
 
-Run as a script by Claude Code, so it imports nothing of ours.
+Claude Code runs it as a script, so it imports nothing of ours.
 """
 
 import json

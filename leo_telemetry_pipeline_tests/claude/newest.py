@@ -1,6 +1,6 @@
-"""`make newest`: play every scenario with the newest Claude Code, and print what differs from the tested one.
+"""`make newest`: play every scenario with the newest Claude Code, and print what differs from the tested version.
 
-Belongs here: the comparison by hand. Does not: any test, which know one version only.
+Belongs here: the comparison by hand. Does not: tests, which know one version only.
 """
 
 import sys
@@ -14,7 +14,7 @@ LIMIT_S = 0.5
 
 
 def main() -> int:
-    """Return 1 when the newest version is measured otherwise than what happens in it."""
+    """Return 1 if what was measured of the newest version differs from what happened."""
     version, newest = program.newest()
     print(f"The newest Claude Code is {version}, the tested one {program.pinned()}.")
     lines = []
@@ -32,7 +32,7 @@ def main() -> int:
 
 
 def _played(ways: Sequence[str], claude: Path) -> dict[str, dict[str, Played | BaseException]]:
-    """Return by way, then by scenario, what came out or why nothing did."""
+    """Return the result, or why there is none, by way and scenario."""
     outcomes = playing.play_all(scenarios.ALL, ways, claude)
     return {
         way: {name: one if isinstance(one, BaseException) else one[way] for name, one in outcomes.items()}
@@ -61,7 +61,7 @@ def _shape(shape: tuple) -> str:
 
 
 def _words(before: Mapping[str, Played | BaseException], after: Mapping[str, Played | BaseException]) -> Iterator[str]:
-    """Return the names of spans, events and attributes that are new or gone."""
+    """Return the names of spans, events and attributes that were added or removed."""
     old, new = (
         {word for one in played.values() if isinstance(one, Played) for word in one.words} for played in (before, after)
     )

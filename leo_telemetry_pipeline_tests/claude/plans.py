@@ -1,7 +1,7 @@
 """Plans: what the fake model says, written into the prompt itself.
 
 A plan is a list of steps, one per request to the model; it travels in the prompt as `<<name:base64>>`. So the fake
-needs no state, and the prompt of a sub-agent carries a plan of its own.
+needs no state, and the prompt of a sub-agent has its own plan.
 
 Belongs here: the shape of a plan and its text form. Does not: HTTP (`fake_api`), processes (`session`).
 """
@@ -19,7 +19,7 @@ _MARK = re.compile(r"<<([A-Za-z0-9_-]+):([A-Za-z0-9_=-]+)>>")
 
 @dataclass(frozen=True)
 class Tool:
-    """A tool that the model asks for: what becomes of it, and its least seconds."""
+    """A tool that the model asks for: its outcome, and its minimum duration in seconds."""
 
     name: str
     arguments: dict[str, Any]
@@ -30,11 +30,11 @@ class Tool:
 
 @dataclass(frozen=True)
 class Step:
-    """One answer of the model: its latency, then an error, or its text and the tools it asks for."""
+    """An answer of the model: its latency, then an error, or its text and the tools it asks for."""
 
     say: str = "done"
     tools: tuple[Tool, ...] = ()
-    # Seconds until the answer's head, and from there to its last byte.
+    # Seconds until the answer's headers, and from there to its last byte.
     first: float = 0.05
     rest: float = 0.05
     # HTTP status of an error, answered for the first `times` attempts.
@@ -45,24 +45,24 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """What the model does after one prompt; the name is unique within a session."""
+    """What the model does after a prompt; the name is unique within a session."""
 
     name: str
     steps: tuple[Step, ...]
 
     def prompt(self) -> str:
-        """Return the plan as a prompt's text."""
+        """Return the plan as the text of a prompt."""
         text = json.dumps([asdict(step) for step in self.steps])
         return f"work <<{self.name}:{base64.urlsafe_b64encode(text.encode()).decode()}>>"
 
 
 def plan(name: str, *steps: Step) -> Plan:
-    """Return a plan that ends with a step that asks for no tool."""
+    """Return a plan that ends with a step without tools."""
     return Plan(name, steps if steps and not steps[-1].tools else (*steps, Step()))
 
 
 def last_plan(text: str) -> Plan | None:
-    """Return the last plan within a text."""
+    """Return the last plan in a text."""
     found = _MARK.findall(text)
     if not found:
         return None

@@ -1,6 +1,6 @@
-"""Scenarios played on a machine on which our product is installed: by hooks, by OpenTelemetry, or by both at once.
+"""Scenarios played on a machine with our product installed: by hooks, by OpenTelemetry, or by both at once.
 
-Belongs here: installing the product as its documents say, and waiting for what it stores. Does not: expectations.
+Belongs here: installing the product as its docs say, and waiting for what it stores. Does not: expectations.
 """
 
 import json
@@ -27,7 +27,7 @@ from leo_telemetry_pipeline_tests.claude.truth import Fact
 from leo_telemetry_pipeline_tests.processes import PATIENCE_S, free_port, slowness, until
 
 AT_ONCE = 2
-# What Claude Code reports is recorded in any case; where only hooks are tried, it is not passed on.
+# Claude Code's reports are always recorded; if only hooks are tried, they are not passed on.
 _REPORTED = {
     "CLAUDE_CODE_ENABLE_TELEMETRY": "1",
     "CLAUDE_CODE_ENHANCED_TELEMETRY_BETA": "1",
@@ -42,61 +42,61 @@ _LONG_AGO_S = 90_000
 
 @dataclass(frozen=True)
 class Played:
-    """A scenario that was played: what happened, what Claude Code reported, and what is stored of it."""
+    """A played scenario: what happened, what Claude Code reported, and what is stored."""
 
     name: str
     way: str
     facts: tuple[Fact, ...]
     reported: tuple[Report, ...]
     rows: tuple[Row, ...]
-    # What the receiver did not take, what Claude Code complained about, and all that is stored, as text.
+    # What the receiver refused, what Claude Code complained about, and all that is stored, as text.
     refusals: tuple[tuple[str, int, str], ...]
     complaints: str
     text: str
     # The names of spans, events and attributes that Claude Code exported.
     words: frozenset[str]
-    # How much longer than an idle machine of ours this one took for what it had to do.
+    # How much slower this machine was than an idle one of ours.
     slowness: float
 
     def is_complete(self) -> bool:
-        """Tell whether what happened is stored, no less and no more, and what only exports tell of, no less."""
+        """Return whether exactly what happened is stored, and at least what only exports report."""
         if stored.shapes_of_facts(self.visible()) != stored.shapes_of_rows(self.rows):
             return False
         exported = [fact for fact in self.visible() if fact.type in stored.EXPORTED]
         return len(self.matched(stored.EXPORTED)) == len(exported)
 
     def matched(self, types: Sequence[str] = stored.COMPARED) -> list[tuple[Fact, Row]]:
-        """Return what happened beside the rows that tell of it."""
+        """Return pairs of what happened and the row for it."""
         facts = [fact for fact in self.visible() if fact.type in types]
         return list(stored.pairs(facts, (row for row in self.rows if row.type in types)))
 
     def visible(self) -> list[Fact]:
-        """Return what this way can see."""
+        """Return the facts that this way can see."""
         return [fact for fact in self.facts if self.way in fact.ways]
 
 
 @dataclass(frozen=True)
 class Product:
-    """Our product in a home, with a receiver that runs."""
+    """Our product in a home, with a running receiver."""
 
     home: Path
     port: int
-    # What `hook otel` prints, and the settings that `hook install` writes into a project.
+    # The output of `hook otel`, and the settings that `hook install` writes into a project.
     exports: Mapping[str, str]
     hooks: str
 
     @property
     def address(self) -> str:
-        """Where the receiver listens."""
+        """The address of the receiver."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def variables(self) -> dict[str, str]:
-        """The variables that lead our programs to this home."""
+        """The variables with which our programs use this home."""
         return {"LEO_TELEMETRY_HOME": str(self.home), "LEO_TELEMETRY_SERVE_PORT": str(self.port)}
 
     def forget(self, session: str) -> None:
-        """Let a session that was killed be one that nobody heard of for more than a day."""
+        """Back-date the notes of a killed session by more than a day."""
         notes = self.home / "claude" / session
         if notes.exists():
             long_ago = time.time() - _LONG_AGO_S
@@ -105,7 +105,7 @@ class Product:
 
 @contextmanager
 def product() -> Iterator[Product]:
-    """Run our receiver in a home of its own, in which an analysis was made just now."""
+    """Run our receiver in its own home, with a fresh analysis."""
     folder = Path(tempfile.mkdtemp(prefix="leo-"))
     # The database server does not run as root.
     folder.chmod(0o711)
@@ -113,7 +113,7 @@ def product() -> Iterator[Product]:
     try:
         with processes.started(home, "serve", "--port", str(port)) as running:
             until(lambda: "/v1/traces" in running.said(), "the receiver is up", by=running)
-            # What a session starts where the last analysis is old, tests of the hook see.
+            # What a session starts if the last analysis is stale is for the tests of the hook.
             with closing(processes.inside(home)) as database:
                 builders.succeeded(database)
             yield Product(home, port, _exports(home, port), _hooks(home, folder / "project"))
@@ -130,7 +130,7 @@ def _exports(home: Path, port: int) -> dict[str, str]:
 
 
 def _hooks(home: Path, project: Path) -> str:
-    """Return the settings that `hook install` writes, which are the same in each project."""
+    """Return the settings that `hook install` writes; they are the same in each project."""
     project.mkdir()
     done = processes.run(home, "hook", "install", "--spans", "--project", str(project))
     assert done.code == 0, done.err
@@ -138,9 +138,9 @@ def _hooks(home: Path, project: Path) -> str:
 
 
 def play(scenario: Callable[[Stage], None], products: Mapping[str, Product], program: Path) -> dict[str, Played]:
-    """Play a scenario, measured in each of some ways by a product of its own.
+    """Play a scenario, measured in several ways, each by its own product.
 
-    Wait for what each product stores of it, which must come to be as it happened.
+    Wait until each product has stored what happened.
     """
     folder = Path(tempfile.mkdtemp(prefix="leo-claude-"))
     receiver = next((product for way, product in products.items() if way in truth.EXPORTED), None)
@@ -170,7 +170,7 @@ def play(scenario: Callable[[Stage], None], products: Mapping[str, Product], pro
 def play_all(
     scenarios: Sequence[Callable[[Stage], None]], ways: Sequence[str], program: Path
 ) -> dict[str, dict[str, Played] | BaseException]:
-    """Play scenarios, several at once as most of them wait; return what came out by way, or why nothing did."""
+    """Play scenarios, several at once because most of them wait; return the results by way, or why there is none."""
     with ExitStack() as homes, ThreadPoolExecutor(AT_ONCE) as pool:
         products = {way: homes.enter_context(product()) for way in ways}
         futures = {scenario.__name__: pool.submit(play, scenario, products, program) for scenario in scenarios}
@@ -178,7 +178,7 @@ def play_all(
 
 
 def _install(products: Sequence[Product], project: Path) -> None:
-    """Install the hooks of the first product as it does itself, and of a second one with its home in the commands."""
+    """Install the hooks of the first product as it does itself, and those of a second with its home in the commands."""
     if products:
         (project / _LOCAL_SETTINGS).write_text(products[0].hooks)
     for product in products[1:]:
@@ -186,7 +186,7 @@ def _install(products: Sequence[Product], project: Path) -> None:
 
 
 def _led_home(product: Product) -> str:
-    """Return the settings with commands that need no variables of a session to find the product's home."""
+    """Return the settings with commands that find the product's home without variables of the session."""
     settings = json.loads(product.hooks)
     variables = " ".join(f"{name}={shlex.quote(value)}" for name, value in product.variables.items())
     for entries in settings["hooks"].values():

@@ -1,4 +1,4 @@
-"""The program under test: Claude Code from npm, the version of our lock or the newest, kept outside of the clone.
+"""The program under test: Claude Code from npm, the locked version or the newest, kept outside the clone.
 
 Belongs here: installing and finding it. Does not: running it (`session`).
 """
@@ -16,7 +16,7 @@ _PACKAGE = "@anthropic-ai/claude-code"
 
 
 def pinned() -> str:
-    """Return the version that is tested."""
+    """Return the tested version."""
     return json.loads((_LOCKED / "package.json").read_text())["dependencies"][_PACKAGE]
 
 
@@ -40,12 +40,12 @@ def _installed(version: str) -> Path:
             _install(folder, version)
             folder.rename(place)
         except OSError:
-            # Another process may have been faster.
+            # Another process may have installed it first.
             if not place.exists():
                 raise
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-    # The package of the platform holds the program; `claude` of the main package only starts it, by a script of npm's.
+    # The platform's package has the program; `claude` of the main package only starts it, by a script of npm's.
     found = [path for path in place.glob(f"node_modules/{_PACKAGE}-*/claude*") if path.stem == "claude"]
     if not found:
         raise LookupError(f"{place} has no program for this platform")

@@ -1,6 +1,6 @@
-"""A receiver between Claude Code and ours, which keeps every OTLP request as JSON and passes it on.
+"""A proxy between Claude Code and our receiver that records every OTLP request as JSON and passes it on.
 
-Belongs here: recording. Does not: any reading of what came (`reports`).
+Belongs here: recording. Does not: reading the requests (`reports`).
 """
 
 import json
@@ -29,7 +29,7 @@ _REQUESTS: dict[str, type[Message]] = {
 
 @dataclass
 class Recording:
-    """Requests in the order in which they came, and the answers that were not 200."""
+    """Requests in order of arrival, and the answers that were not 200."""
 
     requests: list[dict[str, Any]] = field(default_factory=list)
     refusals: list[tuple[str, int, str]] = field(default_factory=list)
@@ -41,10 +41,10 @@ class _Handler(BaseHTTPRequestHandler):
     onward: str
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # what the base class calls it
-        """Stay silent: the recording is what tests read."""
+        """Log nothing: tests read the recording."""
 
     def do_POST(self) -> None:
-        """Keep a request."""
+        """Record a request and pass it on."""
         body = self._chunks() if self.headers.get("transfer-encoding") == "chunked" else self._whole()
         headers = {name.lower(): value for name, value in self.headers.items()}
         line = {"at": time.time(), "path": self.path, "headers": headers, "body": _parsed(self.path, headers, body)}
@@ -88,7 +88,7 @@ def _parsed(path: str, headers: dict[str, str], body: bytes) -> dict[str, Any]:
 
 @contextmanager
 def recording(onward: str = "") -> Iterator[tuple[str, Recording]]:
-    """Run the recorder, which passes on to another address; give its own address and what it keeps."""
+    """Run the recorder in front of another address; yield its own address and the recording."""
     kept = Recording()
     handler = type("_Passing", (_Handler,), {"recording": kept, "onward": onward})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)

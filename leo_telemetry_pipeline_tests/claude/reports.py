@@ -1,6 +1,6 @@
-"""What Claude Code itself reported by OpenTelemetry of how long things took.
+"""Durations that Claude Code itself reported by OpenTelemetry.
 
-Belongs here: reading requests that the recorder kept. Does not: any reading of ours, which this is a check of.
+Belongs here: reading recorded requests. Does not: our own readers, which are checked against this.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ _LOGS = ("resourceLogs", "scopeLogs", "logRecords")
 
 @dataclass(frozen=True)
 class Report:
-    """One reported duration: of a tool (by its id), of a run of a sub-agent (by its id), of a prompt (no key)."""
+    """A reported duration: of a tool (by its id), of a run of a sub-agent (by its id), or of a prompt (no key)."""
 
     session: str
     type: str
@@ -22,13 +22,13 @@ class Report:
 
 
 def reports(requests: list[dict[str, Any]]) -> list[Report]:
-    """Return what the requests report, in the order of beginning."""
+    """Return the reports in the requests, ordered by start."""
     found = [report for request in requests for report in (*_spans(request["body"]), *_events(request["body"]))]
     return sorted(found, key=lambda report: report.begin)
 
 
 def words(requests: list[dict[str, Any]]) -> frozenset[str]:
-    """Return the names of spans and events, each also with those of its attributes."""
+    """Return the names of spans and events, each also with the names of its attributes."""
     found = set()
     for name, item in (named for request in requests for named in _items(request["body"])):
         found |= {name} | {f"{name} {entry['key']}" for entry in item.get("attributes", [])}

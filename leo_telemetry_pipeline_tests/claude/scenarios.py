@@ -1,6 +1,6 @@
-"""What people do with Claude Code: each scenario is a few prompts with their plans, played on a machine.
+"""What people do with Claude Code: each scenario is a few prompts with plans, played on a machine.
 
-Belongs here: the scenarios. Does not: what must follow from them (`truth`), or how they are measured.
+Belongs here: the scenarios. Does not: what must follow from them (`truth`), how they are measured.
 """
 
 import json
@@ -29,13 +29,13 @@ _SLOW_ALLOW = (
 
 @dataclass
 class Stage:
-    """Where a scenario is played."""
+    """The place where a scenario is played."""
 
     machine: Machine
     record: Record
     variables: Mapping[str, str] = field(default_factory=dict)
     sessions: list[Session] = field(default_factory=list)
-    # Lets a session that was killed be one that nobody heard of for a day.
+    # Back-dates the notes of a killed session by a day.
     forget: Callable[[str], None] = lambda session: None
 
     @contextmanager
@@ -46,7 +46,7 @@ class Stage:
             yield running
 
     def hook(self, event: str, code: str) -> None:
-        """Give the person a hook of their own, beside those that are there."""
+        """Add a hook of the person's own beside the existing ones."""
         settings = json.loads(self.machine.settings.read_text())
         hooks = settings.get("hooks", {})
         command = f"{shlex.quote(sys.executable)} -c {shlex.quote(code)}"
@@ -54,12 +54,12 @@ class Stage:
         self.machine.change({"hooks": {**hooks, event: [*hooks.get(event, []), entry]}})
 
     def endless(self) -> Tool:
-        """Return a tool that does not end before the person does something about it."""
+        """Return a tool that does not end until the person acts."""
         arguments = {"seconds": 600, "mark": str(self._mark)}
         return Tool("mcp__shop__lookup", arguments, "interrupted", 0.5)
 
     def is_at_it(self) -> None:
-        """Wait until the endless tool runs, and has done so for a while."""
+        """Wait until the endless tool has run for a while."""
         until(self._mark.exists, "the endless tool runs", every=0.02)
         time.sleep(1)
 
@@ -72,7 +72,7 @@ class Stage:
         until(lambda: self.has_answered(name, step), f"step {step} of plan {name} is answered", every=0.02)
 
     def has_answered(self, name: str, step: int) -> bool:
-        """Tell whether the model has given the answer of a step."""
+        """Return whether the model has given the answer of a step."""
         return any((one.plan, one.step) == (name, step) for one in self.record.exchanges)
 
 
@@ -93,7 +93,7 @@ def agent(kind: str, task: Plan, *, background: bool = False, fate: str = "ok") 
 
 
 def load(name: str) -> Step:
-    """Return the step by which the model looks a tool up before it may use it."""
+    """Return the step in which the model looks up a tool before it may use it."""
     return Step(tools=(Tool("ToolSearch", {"query": f"select:{name}"}),))
 
 
@@ -103,14 +103,14 @@ def lookup(seconds: float, *, fail: bool = False) -> Tool:
 
 
 def plain(stage: Stage) -> None:
-    """Answer one prompt at once, and one after a while."""
+    """Answer one prompt at once and another after a while."""
     with stage.session() as person:
         person.ask(plan("plain-1").prompt())
         person.ask(plan("plain-2", Step(first=0.5, rest=0.3)).prompt())
 
 
 def tools(stage: Stage) -> None:
-    """Run tools one after the other, several at once, and two that fail."""
+    """Run tools one after another, several at once, and two that fail."""
     read = Tool("Read", {"file_path": str(stage.machine.project / "notes.txt")})
     missing = Tool("Read", {"file_path": str(stage.machine.project / "missing.txt")}, "failed")
     with stage.session() as person:
@@ -120,14 +120,14 @@ def tools(stage: Stage) -> None:
 
 
 def mcp(stage: Stage) -> None:
-    """Call a tool of an MCP server, once with success and once without."""
+    """Call a tool of an MCP server, once successfully and once not."""
     steps = load("mcp__shop__lookup"), Step(tools=(lookup(0.3),)), Step(tools=(lookup(0.1, fail=True),))
     with stage.session() as person:
         person.ask(plan("mcp-1", *steps).prompt())
 
 
 def skills(stage: Stage) -> None:
-    """Let the model call a skill, and work after it."""
+    """Let the model call a skill and then work."""
     skill = Tool("Skill", {"skill": "tidy"})
     with stage.session() as person:
         person.ask(plan("skills-1", Step(tools=(skill,)), Step(tools=(sleep(0.2),))).prompt())
@@ -149,7 +149,7 @@ def foreground(stage: Stage) -> None:
 
 
 def background(stage: Stage) -> None:
-    """Launch a sub-agent in the background: the prompt ends first, then a notification comes."""
+    """Launch a sub-agent in the background: first the prompt ends, then a notification comes."""
     task = plan("background-a", Step(tools=(sleep(1.5),)))
     with stage.session() as person:
         person.ask(plan("background-1", Step(tools=(agent("reader", task, background=True),))).prompt())
@@ -168,7 +168,7 @@ def parallel(stage: Stage) -> None:
 
 
 def notified_early(stage: Stage) -> None:
-    """Let a sub-agent in the background end while the prompt that launched it still works."""
+    """Let a background sub-agent end while the prompt that launched it still works."""
     task = plan("early-a", Step(tools=(sleep(0.1),)))
     steps = Step(tools=(agent("writer", task, background=True),)), Step(tools=(sleep(1.5),)), Step(tools=(sleep(0.1),))
     with stage.session() as person:
@@ -185,7 +185,7 @@ def nested(stage: Stage) -> None:
 
 
 def continued(stage: Stage) -> None:
-    """Continue a sub-agent by a message after its end."""
+    """Continue an ended sub-agent with a message."""
     first = plan("continued-a", Step(tools=(sleep(0.2),)))
     again = plan("continued-b", Step(tools=(sleep(0.5),)))
     message = Tool("SendMessage", {"to": AGENT, "message": again.prompt(), "summary": "go on"})
@@ -196,7 +196,7 @@ def continued(stage: Stage) -> None:
 
 
 def agent_error(stage: Stage) -> None:
-    """Let a sub-agent die of an error of the API, while the prompt goes on."""
+    """Let a sub-agent end with an API error while the prompt goes on."""
     task = plan("agent-error-a", Step(tools=(sleep(0.2),)), Step(error=400))
     steps = Step(tools=(agent("reader", task, fate="failed"),)), Step(tools=(sleep(0.3),))
     with stage.session() as person:
@@ -204,7 +204,7 @@ def agent_error(stage: Stage) -> None:
 
 
 def api_error(stage: Stage) -> None:
-    """End a prompt by an error of the API, answer the second attempt of another, and refuse a third."""
+    """End a prompt with an API error, answer the second attempt of another, and refuse a third."""
     with stage.session() as person:
         person.ask(plan("api-error-1", Step(tools=(sleep(0.2),)), Step(error=400)).prompt())
         person.ask(plan("api-error-2", Step(error=529, times=1), Step()).prompt())
@@ -212,7 +212,7 @@ def api_error(stage: Stage) -> None:
 
 
 def refused(stage: Stage) -> None:
-    """Refuse one tool by the settings, and one by the person."""
+    """Refuse one tool by the settings and one by the person."""
     with stage.session() as person:
         person.allows = False
         person.thinks_s = 0.4
@@ -221,14 +221,14 @@ def refused(stage: Stage) -> None:
 
 
 def waiting(stage: Stage) -> None:
-    """Let a tool wait for the person, who says yes."""
+    """Let a tool wait for the person, who allows it."""
     with stage.session() as person:
         person.thinks_s = 1.0
         person.ask(plan("waiting-1", Step(tools=(replace(bash("touch x && sleep 0.3"), takes=0.3),))).prompt())
 
 
 def waiting_hook(stage: Stage) -> None:
-    """Let a tool wait for a hook, which says yes."""
+    """Let a tool wait for a hook, which allows it."""
     stage.hook("PermissionRequest", _SLOW_ALLOW)
     with stage.session() as person:
         person.ask(plan("waiting-hook-1", Step(tools=(replace(bash("touch x && sleep 0.3"), takes=0.3),))).prompt())
@@ -243,7 +243,7 @@ def compaction(stage: Stage) -> None:
 
 
 def blocking_stop(stage: Stage) -> None:
-    """Send Claude Code back to work by a hook of the person's."""
+    """Send Claude Code back to work with a hook of the person's."""
     stage.hook("Stop", _BLOCKING)
     steps = Step(), Step(tools=(sleep(0.5),)), Step()
     with stage.session() as person:
@@ -251,7 +251,7 @@ def blocking_stop(stage: Stage) -> None:
 
 
 def killed(stage: Stage) -> None:
-    """Kill a session while a tool runs; what is forgotten about it is closed by another session."""
+    """Kill a session while a tool runs; a later session closes its spans."""
     steps = load("mcp__shop__lookup"), Step(tools=(sleep(0.2),)), Step(tools=(stage.endless(),))
     with stage.session() as person:
         person.ask(plan("killed-1", Step(tools=(sleep(0.2),))).prompt())
@@ -305,14 +305,14 @@ def queued(stage: Stage) -> None:
 
 
 def unknown_agent(stage: Stage) -> None:
-    """Launch a sub-agent that does not exist, and work on."""
+    """Launch a sub-agent that does not exist, and go on."""
     steps = Step(tools=(agent("nobody", plan("unknown-a"), fate="failed"),)), Step(tools=(sleep(0.2),))
     with stage.session() as person:
         person.ask(plan("unknown-1", *steps).prompt())
 
 
 def background_shell(stage: Stage) -> None:
-    """Run a shell command in the background, whose end is notified."""
+    """Run a shell command in the background; a notification reports its end."""
     shell = Tool("Bash", {"command": "sleep 1", "description": "work", "run_in_background": True})
     with stage.session() as person:
         person.ask(plan("shell-1", Step(tools=(shell,))).prompt())

@@ -1,4 +1,4 @@
-"""A person at Claude Code: a machine with home and project of its own, and sessions on it.
+"""A person who uses Claude Code: a machine with its own home and project, and sessions on it.
 
 Belongs here: files, environment and processes of Claude Code. Does not: what the model says (`plans`, `fake_api`).
 """
@@ -26,13 +26,13 @@ _FILES = {
     ".claude/commands/deploy.md": "Deploy it. $ARGUMENTS\n",
     "notes.txt": "nothing of interest\n",
 }
-# A session ends before its engine's idle collections and second compiler pay: a third of its processor time.
+# Sessions are too short for idle garbage collection and the second compiler to pay off; they take a third of the CPU.
 _SHORT_LIVED = {"BUN_GC_TIMER_DISABLE": "1", "BUN_JSC_useDFGJIT": "0"}
 
 
 @dataclass(frozen=True)
 class Machine:
-    """Folders of a person, and the program that is tried."""
+    """The folders of a person, and the program under test."""
 
     folder: Path
     program: Path
@@ -49,13 +49,13 @@ class Machine:
         return self.folder / ".claude" / "settings.json"
 
     def furnish(self) -> None:
-        """Write the project, and settings that allow what plans ask for and refuse ``rm``."""
+        """Write the project, and settings that allow what plans ask for but refuse ``rm``."""
         for name, text in _FILES.items():
             (self.project / name).parent.mkdir(parents=True, exist_ok=True)
             (self.project / name).write_text(text)
         server = {"command": sys.executable, "args": [str(_HERE / "mcp_server.py")]}
         (self.folder / "mcp.json").write_text(json.dumps({"mcpServers": {"shop": server}}))
-        # Of two first sessions at once, one may complain that this file is missing while the other makes it.
+        # Of two concurrent first sessions, one may complain that this file is missing while the other creates it.
         (self.folder / ".claude.json").write_text("{}")
         self.change({"permissions": {"allow": list(_ALLOWED), "deny": ["Bash(rm:*)"]}})
 
@@ -66,7 +66,7 @@ class Machine:
         self.settings.write_text(json.dumps({**before, **more}, indent=2))
 
     def environment(self, more: Mapping[str, str]) -> dict[str, str]:
-        """Return variables with which nothing but this machine is reached, and nothing of the real person is seen."""
+        """Return an environment in which Claude Code reaches only this machine and sees nothing of the real user."""
         return {
             "HOME": str(self.folder),
             "PATH": os.environ["PATH"],
@@ -85,7 +85,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Turn:
-    """A prompt that was submitted, and when."""
+    """A submitted prompt and its time."""
 
     text: str
     at: float
@@ -109,7 +109,7 @@ class Session:
             stderr=self.errors,
             start_new_session=True,
         )
-        # How long the person takes to answer whether a tool may run, and what they say.
+        # How long the person takes to answer a permission prompt, and the answer.
         self.thinks_s, self.allows = 0.0, True
         self.asked: list[tuple[float, float, dict[str, Any]]] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -143,23 +143,23 @@ class Session:
         self._write({"type": "user", "message": {"role": "user", "content": text}})
 
     def ask(self, text: str) -> None:
-        """Submit a prompt and wait for the answer to it."""
+        """Submit a prompt and wait for its answer."""
         self.say(text)
         self.answered(len(self.turns))
 
     def answered(self, number: int) -> None:
-        """Wait until so many prompts are answered."""
+        """Wait until ``count`` prompts are answered."""
         self.wait(lambda: len(self.answers()) >= number, "the prompt is answered")
 
     def finished(self, number: int) -> None:
-        """Wait until so many tasks, which sub-agents are too, have come to their end, and their notifications."""
+        """Wait until ``count`` tasks, including sub-agents, have ended and their notifications have come."""
         self.wait(lambda: self._count("task_notification") >= number, "the tasks have ended")
 
     def _count(self, subtype: str) -> int:
         return sum(line.get("subtype") == subtype for line in self.lines)
 
     def answers(self) -> list[dict[str, Any]]:
-        """Return the ends of turns that the person began."""
+        """Return the results of turns that the person began."""
         return [line for line in self.results() if line.get("origin", {}).get("kind") != "task-notification"]
 
     def interrupt(self) -> None:
@@ -167,41 +167,41 @@ class Session:
         self._write({"type": "control_request", "request_id": "escape", "request": {"subtype": "interrupt"}})
 
     def results(self) -> list[dict[str, Any]]:
-        """Return the ends of turns so far."""
+        """Return the results of all turns so far."""
         return [line for line in self.lines if line.get("type") == "result"]
 
     @property
     def id(self) -> str:
-        """The session's id, as Claude Code says it."""
+        """The session's id, as Claude Code reports it."""
         return self.lines[0]["session_id"]
 
     def wait(self, question: Callable[[], object], what: str) -> None:
-        """Wait until something is so, which needs the program to be alive."""
+        """Wait until a condition holds, while the program is alive."""
         until(lambda: question() or self.process.poll() is not None, what, every=0.02)
         assert question(), f"{what}: Claude Code ended with {self.process.poll()}\n{self.said()}"
 
     def said(self) -> str:
-        """Return its complaints and its last lines, for a message."""
+        """Return its complaints and its last lines, for failure messages."""
         self.errors.seek(0)
         return self.errors.read().decode(errors="replace") + "\n".join(str(line)[:500] for line in self.lines[-5:])
 
     def close(self) -> None:
-        """End its input and wait for its end."""
+        """Close its input and wait for its end."""
         self._input().close()
         self.process.wait(timeout=PATIENCE_S)
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Kill it, as a power cut would."""
         self.process.kill()
         self.process.wait(timeout=PATIENCE_S)
 
     def release(self) -> None:
-        """End what may still run, and close what is open."""
+        """End the process if it still runs, and close its files."""
         self.kill()
         self._reader.join(timeout=PATIENCE_S)
         for pipe in (self.process.stdin, self.process.stdout, self.errors):
             assert pipe is not None
-            # What a killed program was still to read is lost with it.
+            # Input that a killed program did not read is lost with it.
             with suppress(BrokenPipeError):
                 pipe.close()
 
@@ -212,7 +212,7 @@ class Session:
 
 @contextmanager
 def session(machine: Machine, *arguments: str, variables: Mapping[str, str] | None = None) -> Iterator[Session]:
-    """Run a session, and leave nothing of it behind."""
+    """Run a session, and leave no process of it behind."""
     running = Session(machine, *arguments, variables=variables)
     try:
         yield running

@@ -1,6 +1,6 @@
-"""What was stored of sessions of Claude Code, beside what truly happened.
+"""Stored rows of Claude Code sessions, compared with what happened.
 
-Belongs here: reading rows, matching them with facts, how far their times are off. Does not: any limit.
+Belongs here: reading rows, matching them with facts, deviations of their times. Does not: limits.
 """
 
 from collections import Counter, defaultdict
@@ -11,9 +11,9 @@ from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests.claude.reports import Report
 from leo_telemetry_pipeline_tests.claude.truth import Fact
 
-# What must be the same by both ways; requests to the model and hooks are seen by OpenTelemetry alone.
+# Types that both ways must report alike; only OpenTelemetry sees requests to the model and hooks.
 COMPARED = ("handoff", "tool", "skill", "subagent", "mcp_server")
-# What hooks are not told.
+# Types that hooks are not told of.
 EXPORTED = ("llm", "wait", "command", "compaction")
 _ROWS = """
     SELECT c.attributes->>'session.id', c.span_type, c.span_name, c.status, p.span_type, p.span_name,
@@ -42,14 +42,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Deviation:
-    """By how many seconds a stored duration is off, and from what."""
+    """Deviation of a stored duration in seconds, and the fact it deviates from."""
 
     of: str
     seconds: float
 
 
 def rows(db: Database, sessions: Iterable[str]) -> list[Row]:
-    """Return what is stored of sessions, in the order of beginning."""
+    """Return the stored rows of sessions, ordered by start."""
     found = []
     for session, kind, name, status, parent_kind, parent_name, start, duration, key in db.rows(
         _ROWS, (list(sessions),)
@@ -60,22 +60,22 @@ def rows(db: Database, sessions: Iterable[str]) -> list[Row]:
 
 
 def text(db: Database, sessions: Iterable[str]) -> str:
-    """Return all that is stored of sessions, as text."""
+    """Return everything that is stored of sessions, as text."""
     return "\n".join(line for (line,) in db.rows(_TEXT, (list(sessions),)))
 
 
 def shapes_of_facts(facts: Iterable[Fact], types: Sequence[str] = COMPARED) -> Counter[tuple]:
-    """Count what must be there, by session, type, name, status and parent."""
+    """Count the expected rows by session, type, name, status and parent."""
     return Counter((fact.session, *fact.shape) for fact in facts if fact.type in types)
 
 
 def shapes_of_rows(stored: Iterable[Row], types: Sequence[str] = COMPARED) -> Counter[tuple]:
-    """Count what is there in the same way."""
+    """Count the stored rows in the same way."""
     return Counter((row.session, row.type, row.name, row.status, row.parent) for row in stored if row.type in types)
 
 
 def pairs(facts: Iterable[Fact], stored: Iterable[Row]) -> Iterator[tuple[Fact, Row]]:
-    """Match facts with rows of their type, name and parent: by id, then by the nearest beginning."""
+    """Match facts with rows of the same type, name and parent: by id, then by the nearest start."""
     by_name: dict[tuple[object, ...], list[Row]] = defaultdict(list)
     for row in stored:
         by_name[row.session, row.type, row.name, row.parent].append(row)
@@ -88,7 +88,7 @@ def pairs(facts: Iterable[Fact], stored: Iterable[Row]) -> Iterator[tuple[Fact, 
 
 
 def beside_the_fake(matched: Iterable[tuple[Fact, Row]]) -> Iterator[Deviation]:
-    """Return how far durations lie outside of what the fake model saw."""
+    """Return how far durations are outside the bounds that the fake model saw."""
     for fact, row in matched:
         if fact.most is not None:
             seconds = (row.duration_ms or 0) / 1000
@@ -98,7 +98,7 @@ def beside_the_fake(matched: Iterable[tuple[Fact, Row]]) -> Iterator[Deviation]:
 def beside_reports(
     matched: Iterable[tuple[Fact, Row]], reported: Iterable[Report], types: Sequence[str]
 ) -> Iterator[Deviation]:
-    """Return how far durations are from what Claude Code itself reported."""
+    """Return how far durations deviate from Claude Code's own reports."""
     left = list(reported)
     for fact, row in matched:
         kind = "tool" if fact.type == "skill" else fact.type
@@ -112,7 +112,7 @@ def beside_reports(
             and (report.key == fact.key if fact.key else fact.begin - 1 < report.begin < end)
         ]
         if near:
-            # Between two prompts of a person there may be one of Claude Code's own.
+            # Between two prompts of a person, Claude Code may submit one of its own.
             nearest = min(near, key=lambda report: 0 if fact.key else abs(report.begin + report.seconds - end))
             left.remove(nearest)
             yield Deviation(f"{fact.type}:{fact.name}", abs(row.duration_ms / 1000 - nearest.seconds))

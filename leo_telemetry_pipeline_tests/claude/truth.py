@@ -1,6 +1,6 @@
-"""What truly happened in the sessions of a stage: the handoffs, tools and sub-agents, and between which seconds.
+"""Ground truth of the sessions of a stage: handoffs, tools and sub-agents, with bounds on their times.
 
-What the fake model saw bounds each of them: a sub-agent lasts at least from its first request to the end of its last
+The bounds are what the fake model saw: a sub-agent lasts at least from its first request to the end of its last
 answer, and at most from the answer that launched it to the request that has its result.
 
 Belongs here: what follows from plans, exchanges and prompts. Does not: what was stored (`stored`).
@@ -19,40 +19,40 @@ from leo_telemetry_pipeline_tests.claude.session import Session
 OK, ERROR = "OK", "ERROR"
 WAYS = ("hooks", "otel", "both")
 HOOKED, EXPORTED = ("hooks", "both"), ("otel", "both")
-# The ways that measure one and the same session: hooks report to two homes, of which one gets the exports too.
-# Where only exports are tried no hook may run, which takes a session of its own.
+# Ways that measure the same session: hooks report to two homes, one of which also gets exports.
+# If only exports are tried, no hook may run, which takes a session of its own.
 SIDE_BY_SIDE = (("hooks", "both"), ("otel",))
 PROMPT = "claude_code.interaction"
-# Commands of Claude Code itself, which ask no model to work.
+# Claude Code's own commands, which do not call a model.
 _BUILT_IN = ("/context", "/compact")
 
 
 @dataclass(frozen=True)
 class Fact:
-    """Something that happened, once: it took between ``least`` and ``most`` seconds, None where it has no end."""
+    """One event: it took between ``least`` and ``most`` seconds, None if it has no end."""
 
     session: str
     type: str
     name: str
     status: str | None
     parent: tuple[str, str] | None
-    # Seconds since the epoch before which it cannot have begun.
+    # Its earliest possible start, in seconds since the epoch.
     begin: float
     least: float
     most: float | None
-    # The id of the tool or of the sub-agent, which tells it apart from others of its name.
+    # The id of the tool or sub-agent, which distinguishes it from others of the same name.
     key: str = ""
-    # The ways of measuring that can know of it.
+    # The ways of measuring that can see it.
     ways: tuple[str, ...] = WAYS
 
     @property
     def shape(self) -> tuple[str, str, str | None, tuple[str, str] | None]:
-        """What must be stored of it, without times."""
+        """What must be stored, without times."""
         return self.type, self.name, self.status, self.parent
 
 
 def facts(stage: Stage) -> list[Fact]:
-    """Return all that happened on a stage."""
+    """Return all facts of a stage."""
     found: list[Fact] = []
     for name in dict.fromkeys(person.id for person in stage.sessions):
         persons = [person for person in stage.sessions if person.id == name]
@@ -62,7 +62,7 @@ def facts(stage: Stage) -> list[Fact]:
 
 @dataclass(frozen=True)
 class _Prompt:
-    """A handoff: the prompts that were submitted until it was answered, and the times of both."""
+    """A handoff: the prompts submitted until the answer, and the times of both."""
 
     name: str
     plans: tuple[str, ...]
@@ -72,7 +72,7 @@ class _Prompt:
 
 @dataclass(frozen=True)
 class _Launch:
-    """What began a run of a sub-agent: a tool, in the plan of its launcher."""
+    """The launch of a sub-agent's run: a tool in the plan of its launcher."""
 
     plan: str
     tool: Tool
@@ -81,7 +81,7 @@ class _Launch:
 
 
 class _Conversation:
-    """A session, with all that it asked the model."""
+    """A session with all its requests to the model."""
 
     def __init__(self, name: str, record: Record, persons: list[Session]) -> None:
         self.name = name
@@ -102,7 +102,7 @@ class _Conversation:
         self.agents = {one.plan: one.agent for one in self.exchanges if one.agent}
 
     def facts(self) -> Iterator[Fact]:
-        """Return what happened: prompts, then runs of sub-agents, then tools."""
+        """Return the facts: prompts, then runs of sub-agents, then tools."""
         yield from map(self._handoff, self.prompts)
         yield from self._notifications()
         yield from map(self._run, self.agents)
@@ -126,12 +126,12 @@ class _Conversation:
         most = prompt.answered - prompt.said if prompt.answered else None
         status = None if most is None else ERROR if failed else OK
         if any(tool.fate == "interrupted" for plan in prompt.plans for tool in self._asked_in(plan)):
-            # It was not answered, so it has no end.
+            # Not answered, so it has no end.
             status = most = None
         return Fact(self.name, "handoff", prompt.name, status, None, prompt.said, least, most)
 
     def _notifications(self) -> Iterator[Fact]:
-        """Return what by OpenTelemetry alone looks like a prompt: that a shell command in the background has ended."""
+        """Return the notifications of ended background commands, which OpenTelemetry alone reports like prompts."""
         for plan in self.plans:
             own = self._of(plan)
             if any(tool.name == "Bash" and "run_in_background" in tool.arguments for tool in self._asked_in(plan)):
@@ -143,7 +143,7 @@ class _Conversation:
         return [tool for step in self.plans[plan].steps for tool in step.tools]
 
     def _commands(self) -> Iterator[Fact]:
-        """Return the built-in commands, of which one makes the model sum up what was said."""
+        """Return the built-in commands, one of which asks the model for a summary."""
         for command in self.commands:
             taken = (command.answered or 0) - command.said
             yield Fact(self.name, "command", command.name, OK, None, command.said, 0, taken, ways=EXPORTED)
@@ -162,7 +162,7 @@ class _Conversation:
         return Fact(self.name, "subagent", launch.kind, status, parent, begin, least, most, self.agents[plan])
 
     def _requests(self, plans: Iterable[str]) -> Iterator[Fact]:
-        """Return requests to the model, each with all its attempts."""
+        """Return requests to the model, each with its attempts."""
         for plan in plans:
             for _, attempts in itertools.groupby(self._of(plan), key=lambda one: one.step):
                 own = list(attempts)
@@ -173,7 +173,7 @@ class _Conversation:
                 yield Fact(self.name, "llm", last.model, status, parent, begin, least, end - begin, ways=EXPORTED)
 
     def _around(self, first: Exchange, last: Exchange) -> tuple[float, float]:
-        """Return when the same conversation was answered before a request, and when it asked again after it."""
+        """Return the times of the previous answer and the next request in the conversation of a request."""
         said = [prompt.said for prompt in self.prompts if prompt.said < first.received]
         answered = [prompt.answered for prompt in self.prompts if prompt.answered and prompt.answered > last.last_byte]
         before = [one.last_byte for one in self.exchanges if one.last_byte < first.received]
@@ -222,7 +222,7 @@ class _Conversation:
             for tool, tool_id in zip(tools, exchange.asked, strict=exchange.status == 200):
                 task = _task(tool)
                 if task is not None:
-                    # Only one sub-agent is ever continued in a scenario.
+                    # A scenario continues at most one sub-agent.
                     kind = (
                         kinds.setdefault("last", "") if tool.name == "SendMessage" else tool.arguments["subagent_type"]
                     )
@@ -236,7 +236,7 @@ class _Conversation:
         return next((one.received for one in self.exchanges if tool_id in one.results), None)
 
     def _heard_of(self, launch: _Launch, last: Exchange) -> float | None:
-        """Return when the launcher of a run asked the model next, with its result or after its notification."""
+        """Return when the launcher of a run made its next request, with the result or after the notification."""
         if launch.tool.name == "Agent" and not launch.tool.arguments.get("run_in_background"):
             return self._result(launch.tool_id)
         after = [one.received for one in self.exchanges if not one.agent and one.received > last.last_byte]
