@@ -1,4 +1,4 @@
-"""A database that does something between two statements of our own."""
+"""A database that runs a function between two of our statements."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from leo_telemetry_pipeline.store.server.database import Database, Target
 
 
 class Between(Database):
-    """A database that does something just before the first statement that contains some words."""
+    """A database that calls ``act`` just before the first statement that contains some words."""
 
     def __init__(self, target: Target, words: str, act) -> None:
         super().__init__(target)

@@ -1,4 +1,4 @@
-"""Fixtures of several features: databases with counted days, a second connection, a conversation with a receiver."""
+"""Fixtures of several features: databases with counted days, a second connection, a receiver to talk to."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
@@ -21,7 +21,7 @@ from leo_telemetry_pipeline_tests.servers import Server
 
 @pytest.fixture
 def template(request: pytest.FixtureRequest, server: Server, template: str) -> str:
-    """Name the database to clone: for analyses, one that has already counted its days, all of them without spans.
+    """Return the name of the template; with the marker counted_days, one whose empty days are already counted.
 
     Counting 90 days takes most of the time of a first analysis; the tests of history show that it is done.
     """

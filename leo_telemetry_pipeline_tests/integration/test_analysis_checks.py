@@ -55,7 +55,7 @@ def all_bad(*args: Any, original: Any = judging.judge) -> list[DimensionResult]:
 def test_a_blocking_check_that_fails_ends_the_run_and_makes_no_items(
     db: Database, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, instead: Any, check: str
 ):
-    """Lost: wrong numbers would become items that people work on."""
+    """Lost: people would work on items made of wrong numbers."""
     slow(db, "A", count=20)
     insert(db, spans_of("phase", "EXEC", [5] * 20))
     configure(db, "phase", "EXEC", 100, 2.0)
@@ -71,7 +71,7 @@ def test_a_blocking_check_that_fails_ends_the_run_and_makes_no_items(
 
 
 def test_warnings_warn_and_stop_nothing(db: Database):
-    """Lost: a clock that is off would go unseen, or would stop the analyses."""
+    """Lost: a wrong clock would go unnoticed, or would stop all analyses."""
     parent, trace_id = new_id(), new_id()
     slow(db, "A")
     insert(
@@ -91,7 +91,7 @@ def test_warnings_warn_and_stop_nothing(db: Database):
 
 
 def test_clocks_are_off_when_children_lie_outside_their_parents_by_over_a_second(db: Database):
-    """Lost: durations of machines whose clocks disagree would be believed."""
+    """Lost: durations would be trusted although machines' clocks disagree."""
     parent, trace_id = new_id(), new_id()
 
     def child(offset_ms: int, duration: int | None) -> Any:

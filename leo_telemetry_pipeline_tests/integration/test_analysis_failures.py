@@ -52,7 +52,7 @@ pytestmark = [pytest.mark.usefixtures("settings"), pytest.mark.counted_days]
 def test_an_analysis_that_raises_ends_failed_and_says_where_and_why(
     db: Database, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, step: str
 ):
-    """Lost: a broken analysis would look as if it still ran."""
+    """Lost: a broken analysis would look like a running one."""
     slow(db, "A")
     monkeypatch.setattr(module, name, boom)
     run_id = queued(db)
@@ -77,7 +77,7 @@ def test_an_analysis_that_raises_ends_failed_and_says_where_and_why(
 def test_an_analysis_whose_database_died_is_tried_again(
     db: Database, server: Server, module: ModuleType, step: str, goes_on: bool, monkeypatch: pytest.MonkeyPatch
 ):
-    """Lost: the analysis of a week, since PostgreSQL was restarted in those few seconds."""
+    """Lost: the analysis of a week, because PostgreSQL restarted in those few seconds."""
     slow(db, "A")
     run_id, name, onlooker = queued(db), one(db, "SELECT current_database()"), one(db, "SELECT pg_backend_pid()")
     cut_all = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> %s"
@@ -107,7 +107,7 @@ def test_an_analysis_whose_database_died_is_tried_again(
 def test_a_type_that_cannot_be_measured_is_named_and_the_others_are_judged(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ):
-    """Lost: one slow query would cost people all findings."""
+    """Lost: all findings, to one slow query."""
     slow(db, "A")
     slow(db, "DESIGN", span_type="subagent")
     monkeypatch.setattr(exact_percentiles, "of_window", without("subagent"))
@@ -133,7 +133,7 @@ def test_an_analysis_that_could_measure_nothing_is_no_success(db: Database, monk
 
 
 def test_a_row_that_was_cancelled_or_taken_meanwhile_ends_green_and_writes_nothing(db: Database):
-    """Lost: what a person cancelled would run all the same, or two runs would write one row."""
+    """Lost: a cancelled analysis would run anyway, or two runs would write one row."""
     slow(db, "A")
     cancelled = queued(db)
     runs.cancel(db, cancelled)
@@ -170,9 +170,9 @@ def test_a_row_that_is_lost_in_the_middle_gets_nothing_more(
 
 
 def launched(db: Database, *, terminated: bool, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Execute a queued row as the process of a launched run that gets SIGTERM in a step; return the row's id.
+    """Execute a queued row like a launched process that gets SIGTERM in a step; return the row's id.
 
-    A run that is ``terminated`` in the UI is recorded as such before its process gets the signal.
+    If ``terminated`` in the UI, the run is recorded as such before its process gets the signal.
     """
     job, run_id = analysis_job(), queued(db)
     with dg.DagsterInstance.ephemeral() as instance:
@@ -194,11 +194,11 @@ def launched(db: Database, *, terminated: bool, monkeypatch: pytest.MonkeyPatch)
     return run_id
 
 
-@pytest.mark.only_on(EMBEDDED, reason="it is about signals, and no statement that other servers would read otherwise")
+@pytest.mark.only_on(EMBEDDED, reason="it is about signals, not about statements that servers treat differently")
 def test_a_run_whose_daemon_is_stopped_is_tried_again_but_not_one_that_a_person_ended(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ):
-    """Lost: a restart of the service loses the analysis under way for a week, which a kill of it does not."""
+    """Lost: a restart of the service loses the running analysis for a week, although a kill does not."""
     stopped = launched(db, terminated=False, monkeypatch=monkeypatch)
     assert statuses(db) == [("RUNNING", None)]
     back_date(db, stopped, "heartbeat_at", "31 s")
@@ -208,6 +208,6 @@ def test_a_run_whose_daemon_is_stopped_is_tried_again_but_not_one_that_a_person_
     runs.cancel(db, retry.run_id)
     terminated = launched(db, terminated=True, monkeypatch=monkeypatch)
     assert (row(db, terminated).status, row(db, terminated).reason_code) == ("CANCELLED", "CANCELLED_BY_USER")
-    # In a terminal, where the run has no launcher.
+    # In a terminal the run has no launcher.
     before(monkeypatch, judging, "judge", lambda *_: (os.kill(os.getpid(), signal.SIGINT), time.sleep(60)))
     assert analyse_queued(db).reason_code == "CANCELLED_BY_USER"

@@ -112,7 +112,7 @@ def test_a_queued_row_ends_succeeded_with_all_its_columns_and_finds_just_what_is
 
 
 def test_materializing_all_without_a_queue_makes_a_row_by_hand(db: Database):
-    """Lost: who clicks on "materialize all" would see nothing of it in the history."""
+    """Lost: a click on "materialize all" would leave no trace in the history."""
     slow(db, "A")
     done = analyse()
     run = row_of(db, done)
@@ -122,7 +122,7 @@ def test_materializing_all_without_a_queue_makes_a_row_by_hand(db: Database):
 
 
 def test_four_bottlenecks_of_a_type_make_three_items_and_the_next_run_adds_the_fourth(db: Database):
-    """Lost: people would be buried in items, or never hear of the fourth."""
+    """Lost: people would get too many items, or never hear of the fourth bottleneck."""
     slow(db, "A", "B", "C", "D")
     first = analyse_queued(db)
     assert found(first) == ["gate:D", "gate:C", "gate:B", "gate:A"]
@@ -174,7 +174,7 @@ def test_what_is_switched_off_too_few_or_without_a_baseline_is_counted_and_not_j
 
 
 def test_an_analysis_of_nothing_succeeds_and_says_that_there_is_too_little(db: Database):
-    """Lost: a new installation would start with a failure, or with "no bottlenecks" though nothing was looked at."""
+    """Lost: a new installation would start with a failure, or with "no bottlenecks" although there was no data."""
     run = analyse_queued(db)
     assert (run.status, run.reason_code) == ("SUCCEEDED", "INSUFFICIENT_DATA")
     assert run.findings_count == 0
@@ -184,7 +184,7 @@ def test_an_analysis_of_nothing_succeeds_and_says_that_there_is_too_little(db: D
 
 
 def test_spans_that_never_ended_are_scanned_and_break_nothing(db: Database):
-    """Lost: a tracer that was killed would stop every analysis at the check that counts spans."""
+    """Lost: one killed tracer would fail every analysis at the check that counts spans."""
     insert(db, [*spans_of("gate", "A", [None] * 5), *spans_of("deploy", "B", [None])])
     run = analyse_queued(db)
     assert (run.status, run.reason_code) == ("SUCCEEDED", "INSUFFICIENT_DATA")
@@ -232,7 +232,7 @@ def test_types_named_in_thresholds_and_types_never_seen_before_are_judged_withou
 
 
 def test_above_the_limit_history_serves_and_finds_the_same(db: Database, monkeypatch: pytest.MonkeyPatch):
-    """Lost: findings would change on the day an installation grows."""
+    """Lost: findings would change on the day an installation outgrows the limit."""
     slow(db, "A", "B")
     exact = analyse_queued(db)
     monkeypatch.setenv("LEO_TELEMETRY_EXACT_SPANS", "1")
@@ -258,7 +258,7 @@ def test_an_analysis_of_a_project_looks_at_its_spans_and_keeps_its_own_items(db:
 
 @pytest.mark.parametrize("odd", ["a+b", "sd_type", "gate+sd_type", "global"])
 def test_one_span_of_an_odd_type_stops_no_analysis(db: Database, odd: str):
-    """Lost: any program that may write spans could stop all analyses for a week by one typing error."""
+    """Lost: any program that may write spans could stop all analyses for a week with one typing error."""
     slow(db, "A")
     try:
         insert(db, [span(odd, "x", 5)])
@@ -272,7 +272,7 @@ def test_one_span_of_an_odd_type_stops_no_analysis(db: Database, odd: str):
 def test_spans_that_arrive_while_the_analysis_runs_break_nothing(
     db: Database, monkeypatch: pytest.MonkeyPatch, target: Target
 ):
-    """Lost: on a busy system every analysis would fail at the check that counts spans."""
+    """Lost: on a busy system, every analysis would fail at the check that counts spans."""
     slow(db, "A")
     before(monkeypatch, exact_percentiles, "of_window", lambda *_: insert_elsewhere(target))
     run = analyse_queued(db)

@@ -49,7 +49,7 @@ def test_an_archive_holds_each_span_as_it_was_and_puts_it_back_so(
 
 
 def test_restored_spans_go_again_later_without_a_second_file(db: Database, settings: Settings, tmp_path: Path) -> None:
-    """Lost: what was put back stays for ever, or its archive is written over."""
+    """Lost: restored spans stay forever, or their archive is overwritten."""
     store_old(db, (40,))
     maintenance.maintain(db, keeping(tmp_path))
     [path] = tmp_path.iterdir()
@@ -74,7 +74,7 @@ def test_spans_that_come_after_a_day_was_sealed_get_a_part_and_a_file_of_their_o
     execute(db, "UPDATE telemetry_upkeep SET keep_days = 45")
     late = Settings({PREFIX + "KEEP": "45d"})
     assert len(maintenance.maintain(db, late).sealed) == 1
-    # Sealing looks at the clock; what is sealed here has to have been so for a while.
+    # Sealing uses the clock, so back-date the seal.
     execute(db, "UPDATE telemetry_sealed_days SET sealed_before = %s", (midnight(37),))
     more = a_day(40)
     spans.store(db, more)
@@ -98,7 +98,7 @@ def test_spans_that_come_after_a_day_was_sealed_get_a_part_and_a_file_of_their_o
 def test_without_a_place_for_the_archive_nothing_is_dropped(
     db: Database, settings: Settings, tmp_path: Path, place: str, reason: str
 ) -> None:
-    """Lost: all old spans, because a disk was not mounted."""
+    """Lost: all old spans, because the archive disk was not mounted."""
     (tmp_path / "a file").touch()
     store_old(db)
     before = table(db)
@@ -113,7 +113,7 @@ def test_without_a_place_for_the_archive_nothing_is_dropped(
 def test_without_pyarrow_nothing_is_dropped_and_one_line_says_what_to_install(
     db: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Lost: all old spans of whoever set the variable and not the extra."""
+    """Lost: all old spans of a user who set the variable but did not install the extra."""
     import sys
 
     store_old(db)
@@ -131,7 +131,7 @@ def test_without_pyarrow_nothing_is_dropped_and_one_line_says_what_to_install(
 
 
 def test_another_database_imports_an_archive_as_any_file(db: Database, settings: Settings, tmp_path: Path) -> None:
-    """Lost: an archive is worth nothing once its database is gone."""
+    """Lost: an archive is useless once its database is gone."""
     store_old(db, (40,))
     rows = db.rows("SELECT (to_jsonb(s) - 'created_at')::text FROM workflow_trace_log AS s ORDER BY 1")
     maintenance.maintain(db, keeping(tmp_path))
@@ -144,7 +144,7 @@ def test_another_database_imports_an_archive_as_any_file(db: Database, settings:
 
 
 def test_a_file_is_not_written_again_by_whoever_comes_late(db: Database, tmp_path: Path) -> None:
-    """Lost: the good file of a day, once its spans are gone and a second maintenance still means to write it."""
+    """Lost: the complete file of a day, when a second maintenance writes it again after the spans are gone."""
     store_old(db, (40,))
     maintenance.maintain(db, keeping(tmp_path))
     [path] = tmp_path.iterdir()

@@ -1,4 +1,4 @@
-"""Rows of history while they arrive."""
+"""History rows read as a stream."""
 
 from contextlib import closing
 
@@ -8,7 +8,7 @@ from leo_telemetry_pipeline_tests.servers import Server
 
 
 def test_a_stream_has_every_row_of_its_query_and_a_second_one_may_follow(db: Database):
-    """Lost: histories without the dimensions that came after the first thousand."""
+    """Lost: every dimension after the first thousand rows."""
     sql = "SELECT n, 'it''s %%' || n FROM generate_series(1, %(most)s) AS n ORDER BY n"
     with db.transaction() as cursor:
         for most in (2500, 0, 1000):
@@ -17,7 +17,7 @@ def test_a_stream_has_every_row_of_its_query_and_a_second_one_may_follow(db: Dat
 
 
 def test_names_are_the_same_from_a_database_in_another_encoding(server: Server):
-    """Lost: every analysis of a database that was made long ago, to the first name with an umlaut."""
+    """Lost: every analysis of an old database with another encoding, to the first name with an umlaut."""
     server.administer("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0")
     try:
         with closing(Database(outside(server.url("latin"), "dagster"))) as db, db.transaction() as cursor:

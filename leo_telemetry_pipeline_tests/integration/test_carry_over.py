@@ -1,4 +1,4 @@
-"""Databases of unreleased versions are refused in one line, and carried over with every row by the command in it."""
+"""Databases of unreleased versions are refused in one line, whose command carries over every row."""
 
 import re
 from contextlib import closing
@@ -35,14 +35,14 @@ ITEM = "INSERT INTO continuous_improvements (fingerprint, title, description) VA
 
 @pytest.fixture
 def old(request: pytest.FixtureRequest, empty_database_url: str) -> str:
-    """Give the address of a database of an earlier version."""
+    """Return the address of a database of an earlier version."""
     with closing(psycopg2.connect(empty_database_url)) as connection, connection, connection.cursor() as cursor:
         cursor.execute(schema_dump.earlier(request.param))
     return empty_database_url
 
 
 def columns(db: Database) -> dict[str, str]:
-    """Return the columns of each table that has any row, but for Alembic's own."""
+    """Return the columns of each non-empty table, except Alembic's own."""
     found = db.rows(
         "SELECT c.relname, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)"
         " FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
@@ -53,7 +53,7 @@ def columns(db: Database) -> dict[str, str]:
 
 
 def contents(db: Database, of: dict[str, str]) -> dict[str, list[str]]:
-    """Return all rows of some tables as text, in some order that is always the same."""
+    """Return all rows of some tables as text, in a stable order."""
     return {
         table: [row for (row,) in db.rows(f"SELECT s::text FROM (SELECT {names} FROM {table}) AS s ORDER BY 1")]
         for table, names in of.items()
@@ -63,7 +63,7 @@ def contents(db: Database, of: dict[str, str]) -> dict[str, list[str]]:
 @pytest.mark.only_on(DEBIAN, EMBEDDED, reason="the schema is the server's, whatever is before it")
 @pytest.mark.parametrize("old", schema_dump.EARLIER, indirect=True)
 def test_what_an_earlier_version_becomes_has_the_schema_of_an_empty_database_that_was_migrated(old: str):
-    """Lost: objects of another time that nobody knows of, and statements that fail on them years later."""
+    """Lost: leftover objects of an old version, on which statements fail years later."""
     migrations.migrate(outside(old, "dagster"), carry_over=True)
     assert schema_dump.dump(old) == schema_dump.REFERENCE.read_text(encoding="utf-8")
 
@@ -79,7 +79,7 @@ def test_every_row_is_carried_over_and_an_analysis_runs_on_them(
     with closing(Database(outside(old, "dagster"))) as db:
         spans.ensure_partitions(db, NOON, NOON)
         slow(db, "A", "B", attributes={"sd_type": "feature"})
-        # In the default partition: before all days that are kept, and one that has no end.
+        # In the default partition: one before the retained days, and one without an end.
         insert(db, [span(at=midnight(400)), span(duration_ms=None, at=midnight(399))])
         configure(db, "gate", None, None, 3)
         execute(db, QUARANTINE, ("file",))
@@ -95,7 +95,7 @@ def test_every_row_is_carried_over_and_an_analysis_runs_on_them(
         assert (done.code, done.err) == (0, "")
         assert f"to version {migrations.newest()}." in done.out
         assert contents(db, of) == before
-        # It can be repeated, and changes nothing then.
+        # It can be repeated without effect.
         assert "is up to date" in finished(command("migrate", *options), environ).out
         assert contents(db, of) == before
         run = analyse_queued(db)
@@ -104,12 +104,12 @@ def test_every_row_is_carried_over_and_an_analysis_runs_on_them(
 
 
 def spans_of_noon() -> str:
-    """Name the partition that the spans of two days ago are in."""
+    """Return the partition of the spans of two days ago."""
     return f"workflow_trace_log_{NOON:%Y%m%d}"
 
 
 def refused_with(environ: dict[str, str]) -> list[str]:
-    """Have commands refused, each in the same line, and return the options of the `migrate` that it names."""
+    """Assert that commands refuse with the same line, and return the options of the `migrate` that it names."""
     with pytest.raises(UserError) as told, database.ready(Settings(environ)):
         pass
     for words in (("migrate",), ("analyze", "--dry-run")):

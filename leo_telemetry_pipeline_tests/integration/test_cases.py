@@ -1,4 +1,4 @@
-"""``leo-telemetry import`` on the database: files that once failed, what is stored of them, and what is kept aside."""
+"""``leo-telemetry import`` of files that once failed: what is stored, and what is quarantined."""
 
 import json
 import re
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("settings")
 
 
 def load(*arguments: object, input_: bytes | None = None) -> Result:
-    """Run the command in this process on the database that the environment names; old cases are accepted."""
+    """Run the command in this process, on the database from the environment; old times are accepted."""
     line = ["import", *map(str, arguments)]
     return CliRunner().invoke(cli, line, input=input_, catch_exceptions=False)
 
@@ -47,7 +47,7 @@ def written(folder: Path, rows: list, name: str = "f.jsonl") -> Path:
 
 @pytest.mark.parametrize("order", [("ch_binary.parquet", "ch_same.jsonl"), ("ch_same.jsonl", "ch_binary.parquet")])
 def test_text_written_as_binary_is_stored_once_with_the_same_as_text(db: Database, order: tuple[str, str]) -> None:
-    """Lost: every name of eight letters, and each span twice."""
+    """Lost: every name of eight letters; and each span is stored twice."""
     for name in order:
         assert load("--accept-times", CASES / name).exit_code == 0
     assert one(db, SPANS) == 20
@@ -59,14 +59,14 @@ FRACTIONS = ("frac_rows.jsonl", "frac_iso.jsonl", "frac_otlp.json")
 
 @pytest.mark.parametrize("first", range(3))
 def test_a_fraction_of_a_millisecond_makes_no_second_span(db: Database, first: int) -> None:
-    """Lost: a span that two sources tell of counts twice, once too fast."""
+    """Lost: a span from two sources counts twice, once too fast."""
     for name in FRACTIONS[first:] + FRACTIONS[:first]:
         assert load("--accept-times", CASES / name).exit_code == 0
     assert db.rows("SELECT start_time_ms, duration_ms FROM workflow_trace_log") == [(1_795_955_340_000, 5_211)]
 
 
 def test_seconds_are_not_stored_until_somebody_says_so(db: Database) -> None:
-    """Lost: a month of history in January 1970, and no word about it."""
+    """Lost: a month of history is silently filed under January 1970."""
     done = load(CASES / "sec.jsonl")
     assert done.exit_code == 1
     assert done.stderr.count("\n") == 1
@@ -80,7 +80,7 @@ def test_seconds_are_not_stored_until_somebody_says_so(db: Database) -> None:
 
 
 def test_times_that_cannot_be_true_are_counted_for_the_doctor_once(db: Database, tmp_path: Path) -> None:
-    """Lost: the broken clock of one machine among many."""
+    """Lost: one machine's broken clock goes unnoticed among many."""
     late = milliseconds(midnight(-3))
     odd = row(end_time_ms=milliseconds(midnight(1)) + 5_210, duration_ms=5_210_000_000)
     path = written(tmp_path, [row(), row(), row(), row(start_time_ms=late), odd])
@@ -98,7 +98,7 @@ def test_times_that_cannot_be_true_are_counted_for_the_doctor_once(db: Database,
 
 
 def test_a_preset_says_that_its_old_times_are_right(db: Database) -> None:
-    """Lost: real data to try the system on; or a doctor that complains of what was meant."""
+    """Lost: real data to try the system on; or the doctor complains about intended old times."""
     path = bundled("examples") / "data" / "nezha-2022-08-23" / "13_28.csv.gz"
     done = load("--preset", "nezha", path)
     assert done.exit_code == 0
@@ -107,7 +107,7 @@ def test_a_preset_says_that_its_old_times_are_right(db: Database) -> None:
 
 
 def test_a_wrong_file_leaves_nothing_behind(db: Database) -> None:
-    """Lost: a conversation lies in a table that many may read."""
+    """Lost: a conversation ends up in a table that many may read."""
     done = load(CASES / "wrong_file.jsonl")
     assert (done.exit_code, done.stderr.count("\n"), done.stdout) == (1, 1, "")
     assert "a Claude Code transcript" in done.stderr
@@ -117,7 +117,7 @@ def test_a_wrong_file_leaves_nothing_behind(db: Database) -> None:
 
 @pytest.mark.parametrize("name", ["otlp_old_ils.json", "otlp_snake_inner.json"])
 def test_other_field_names_are_read_or_refused_and_never_nothing(db: Database, name: str) -> None:
-    """Lost: a friendly "0 span(s) stored"."""
+    """Lost: a misread file ends with a friendly "0 span(s) stored"."""
     done = load("--accept-times", CASES / name)
     stored = one(db, SPANS)
     assert (done.exit_code == 0) == (stored > 0)
@@ -125,7 +125,7 @@ def test_other_field_names_are_read_or_refused_and_never_nothing(db: Database, n
 
 
 def test_of_what_is_not_a_span_no_word_is_kept_beside_good_lines(db: Database, tmp_path: Path) -> None:
-    """Lost: people's words, for one good line above them."""
+    """Lost: people's words are stored because one good line precedes them."""
     transcript = (CASES / "wrong_file.jsonl").read_text().splitlines()
     logs = {"level": "info", "message": WORDS, "trace_id": "1" * 32, "span_id": "2" * 16}
     defect = row(duration_ms=-1)
@@ -140,7 +140,7 @@ def test_of_what_is_not_a_span_no_word_is_kept_beside_good_lines(db: Database, t
 
 
 def test_a_purge_finds_what_an_import_put_aside(db: Database, tmp_path: Path) -> None:
-    """Lost: a customer who leaves stays in the lines that could not be read."""
+    """Lost: data of a purged customer stays in the quarantined lines."""
     rows = [row(), "{oops", {"a": 1}, row(duration_ms=-1), row(duration_ms=-1, project="other")]
     assert load("--project", "shop", written(tmp_path, rows)).exit_code == 0
     header = "trace_id,span_id,span_type,span_name,start_time_ms,project\n"
@@ -157,7 +157,7 @@ def test_a_purge_finds_what_an_import_put_aside(db: Database, tmp_path: Path) ->
 
 
 def test_one_wrong_file_does_not_keep_out_the_others(db: Database, tmp_path: Path) -> None:
-    """Lost: a night's import of forty files, for the one that is something else."""
+    """Lost: a nightly import of forty files, because of one wrong file."""
     good = [written(tmp_path, [row()], f"{number}.jsonl") for number in range(2)]
     zipped = tmp_path / "x.zst"
     zipped.write_bytes(b"\x28\xb5\x2f\xfd" + bytes(20))
@@ -182,14 +182,14 @@ def test_a_file_may_come_by_standard_input(db: Database, tmp_path: Path) -> None
 
 
 def test_standard_input_is_read_once(db: Database) -> None:
-    """Lost: a traceback, for one dash too many."""
+    """Lost: one dash too many ends in a traceback."""
     done = CliRunner().invoke(cli, ["import", "-", "-"], input=b"")
     assert isinstance(done.exception, UserError)
     assert "read only once" in done.exception.message
 
 
 def test_a_span_that_is_told_at_its_start_and_at_its_end_is_stored_with_its_end(db: Database, tmp_path: Path) -> None:
-    """Lost: everything that a file tells of twice looks as if it still ran."""
+    """Lost: every span that a file contains twice looks like a running one."""
     opened = row(duration_ms=None, status="RUNNING")
     ended = opened | {"end_time_ms": opened["start_time_ms"] + 5_210, "duration_ms": 5_210, "status": "OK"}
     done = load(written(tmp_path, [opened, ended]))
@@ -202,7 +202,7 @@ def test_a_span_that_is_told_at_its_start_and_at_its_end_is_stored_with_its_end(
 
 
 def test_both_halves_of_a_zipkin_span_are_stored(db: Database) -> None:
-    """Lost: the server's half of each call that began in the same millisecond."""
+    """Lost: the server half of each call that began in the same millisecond."""
     for _ in range(2):
         assert load("--accept-times", CASES / "zipkin_v2.json").exit_code == 0
     assert one(db, SPANS) == 4
@@ -211,7 +211,7 @@ def test_both_halves_of_a_zipkin_span_are_stored(db: Database) -> None:
 def test_names_that_differ_only_far_behind_are_two_dimensions_through_every_door(
     settings: Settings, db: Database, tmp_path: Path
 ) -> None:
-    """Lost: a slow operation hides in a fast one that begins alike."""
+    """Lost: a slow operation hides behind a fast one whose long name begins alike."""
     names = ["n" * 250 + end for end in "ab"]
     start = milliseconds(midnight(1))
     insert(db, [span("gate", "short", at=midnight(1))])

@@ -11,7 +11,7 @@ from leo_telemetry_pipeline_tests.builders import execute, new_id, queued, row, 
 
 
 def test_a_claim_freezes_the_window_and_starts_the_clock(db: Database):
-    """Lost: an analysis would look at a time that moves, or never run out of time."""
+    """Lost: an analysis would have a moving window, or no deadline."""
     run_id = queued(db)
     mine = new_id()
     assert runs.claim(db, run_id, mine, 60) == ("CLAIMED", None)
@@ -27,7 +27,7 @@ def test_a_claim_freezes_the_window_and_starts_the_clock(db: Database):
 
 
 def at_once(target: Target, *calls: Callable[[Database], tuple]) -> list[tuple]:
-    """Make calls at the same moment, each from a thread and connection of its own."""
+    """Make concurrent calls, each from its own thread and connection."""
     barrier, answers = threading.Barrier(len(calls)), [()] * len(calls)
 
     def run(index: int) -> None:
@@ -72,7 +72,7 @@ def test_a_claim_waits_while_another_analysis_of_the_scope_runs_and_then_gets_it
 
 
 def test_of_beginnings_at_once_one_gets_it(db: Database, target: Target):
-    """Lost: two people who click at the same time would make two analyses."""
+    """Lost: two people who click at the same time would start two analyses."""
     got = at_once(target, *[lambda own: runs.begin(own, new_id(), 900) for _ in range(4)])
     assert sorted(outcome for outcome, _ in got) == ["CLAIMED", "WAIT", "WAIT", "WAIT"]
     assert statuses(db) == [("RUNNING", None)]
@@ -95,7 +95,7 @@ def test_a_claim_of_what_ended_or_never_was_is_gone_and_says_why(db: Database):
 
 
 def test_a_dagster_run_that_held_a_row_gets_no_second_one(db: Database):
-    """Lost: one execution would stand in two rows, or wait a quarter of an hour for itself."""
+    """Lost: one execution would hold two rows, or wait a quarter of an hour for itself."""
     run_id, mine = running(db)
     runs.fail(db, run_id, mine, "ERROR", "x")
     assert runs.claim(db, queued(db), mine, 900)[0] == "GONE"

@@ -1,4 +1,4 @@
-"""Recorded sessions of Claude Code through the receiver, alone and beside the hooks, into real rows."""
+"""Recorded sessions of Claude Code through the receiver, alone and beside the hooks, into the database."""
 
 import asyncio
 import gzip
@@ -30,7 +30,7 @@ TWICE = "SELECT span_id FROM workflow_trace_log GROUP BY trace_id, span_id HAVIN
 
 
 async def send(client: Client, session: Session, *, signals: tuple[str, ...] = ("/v1/traces", "/v1/logs")) -> None:
-    """Send what Claude Code exported, in its order."""
+    """Send the exports of Claude Code in their order."""
     for post in session.raw["otlp"]:
         if post["path"] in signals:
             body = json.dumps(post["body"]).encode()
@@ -39,14 +39,14 @@ async def send(client: Client, session: Session, *, signals: tuple[str, ...] = (
 
 
 async def until(look: Callable[[], object], seconds: float = 60) -> None:
-    """Wait until it is so."""
+    """Wait until a condition holds."""
     async with asyncio.timeout(seconds):
         while not look():
             await asyncio.sleep(0.05)
 
 
 def told(db: Database) -> Counter[str]:
-    """Count rows by type, name and failure."""
+    """Count rows by type, name and status."""
     return Counter(name for (name,) in db.rows(TOLD))
 
 
@@ -55,12 +55,12 @@ BACKGROUND = {"handoff:claude_code.interaction": 2, "subagent:reader": 1, "tool:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look more often than once per second."""
+    """Poll more often than once per second."""
     monkeypatch.setattr(claude, "_EVERY_S", 0.05)
 
 
 def test_a_session_becomes_rows_within_seconds_and_once(talk: Talk, db: Database) -> None:
-    """Lost: what Claude Code exports, or a second row for each when an exporter sends it again."""
+    """Lost: Claude Code's exports; or every retry of the exporter adds a second row per span."""
     session = sessions()["background"]
 
     async def say(client: Client) -> None:
@@ -79,7 +79,7 @@ def test_hooks_and_receiver_on_one_machine_store_each_once(
     settings: Settings,
     db: Database,
 ) -> None:
-    """Lost: a user who has both switched on sees everything twice."""
+    """Lost: a user who switched on both sees everything twice."""
     session = sessions()["parallel"]
 
     async def say(client: Client) -> None:
@@ -99,7 +99,7 @@ def test_hooks_and_receiver_on_one_machine_store_each_once(
 @pytest.mark.parametrize("hooks_first", [True, False])
 @pytest.mark.parametrize("name", ["background", "continued", "tools", "agent_error"])
 def test_two_machines_store_each_once_and_the_first_fixes_the_start(db: Database, name: str, hooks_first: bool) -> None:
-    """Lost: everything twice where the hooks run here and the receiver elsewhere, whose clocks differ by a little."""
+    """Lost: everything is stored twice if hooks and receiver are on machines with slightly different clocks."""
     session = sessions()[name]
     ways = [assembler.spans(notes, session=session.id, final=True)[0] for notes in (session.hooks, session.otlp)]
     first, second = ways if hooks_first else reversed(ways)
@@ -114,7 +114,7 @@ def test_two_machines_store_each_once_and_the_first_fixes_the_start(db: Database
 def test_what_was_acknowledged_is_made_after_a_crash(
     settings: Settings, target: Target, db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Lost: what a client was told is kept, because the receiver died before it had made spans of it."""
+    """Lost: acknowledged records, because the receiver died before it made spans of them."""
     settings.home.mkdir(mode=0o700)
     session = sessions()["background"]
 
@@ -139,7 +139,7 @@ def test_what_was_acknowledged_is_made_after_a_crash(
 def test_a_crash_between_storing_and_forgetting_stores_nothing_twice(
     settings: Settings, target: Target, db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Lost: a second row for each span, with another start."""
+    """Lost: after a crash, each span has a second row with another start."""
     settings.home.mkdir(mode=0o700)
     session = sessions()["tools"]
 
@@ -158,7 +158,7 @@ def test_a_crash_between_storing_and_forgetting_stores_nothing_twice(
 
     async def second(_: Client) -> None:
         notes = settings.home / notebook.FOLDER / session.id
-        # What was made is remembered there once it is stored.
+        # Made spans are remembered there once they are stored.
         await until(lambda: '"event": "Made"' in notes.read_text())
 
     with monkeypatch.context() as patched:
@@ -171,7 +171,7 @@ def test_a_crash_between_storing_and_forgetting_stores_nothing_twice(
 
 
 def test_a_newer_version_is_noticed_for_the_doctor(talk: Talk, db: Database) -> None:
-    """Lost: nobody learns that a version says something else than what was tested."""
+    """Lost: nobody learns that a new version may report something else than the tested one."""
     session = sessions()["plain"]
     newer = json.loads(json.dumps(session.raw).replace("2.1.332", "2.1.340"))
 
@@ -184,14 +184,14 @@ def test_a_newer_version_is_noticed_for_the_doctor(talk: Talk, db: Database) -> 
 
 
 def test_times_that_cannot_be_true_are_noticed_for_the_doctor(talk: Talk, db: Database) -> None:
-    """Lost: sessions of a machine whose clock is wrong are in no analysis, and nobody learns why."""
+    """Lost: sessions of a machine with a wrong clock are missing in every analysis, and nobody learns why."""
     session = sessions()["plain"]
     raw = json.loads(re.sub(r'("(?:start|end|)[tT]imeUnixNano": ")17', r"\g<1>12", json.dumps(session.raw)))
 
     async def say(client: Client) -> None:
         await send(client, Session(session.name, session.id, [], [], raw))
         await until(lambda: told(db) == Counter({"handoff:claude_code.interaction": 2}))
-        # They are counted after they are stored.
+        # Counting follows storing.
         await asyncio.sleep(0.5)
 
     talk(say)
@@ -201,7 +201,7 @@ def test_times_that_cannot_be_true_are_noticed_for_the_doctor(talk: Talk, db: Da
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"\xff", b'{"resourceLogs": [}'])
 def test_logs_that_cannot_be_read_are_refused(talk: Talk, body: bytes) -> None:
-    """Lost: a client that sends rubbish would believe that it is kept."""
+    """Lost: a client that sends malformed logs would believe that they are stored."""
 
     async def say(client: Client) -> None:
         answer = await client.ask("POST", "/v1/logs", [body], content_type="application/json")
@@ -211,7 +211,7 @@ def test_logs_that_cannot_be_read_are_refused(talk: Talk, body: bytes) -> None:
 
 
 def test_logs_of_others_and_in_protobuf_are_taken(talk: Talk, db: Database) -> None:
-    """Lost: Claude Code, which exports protobuf by default, or an error in the log of every other client."""
+    """Lost: Claude Code's logs, which are protobuf by default; or every other client logs errors."""
     from google.protobuf import json_format
     from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
 
@@ -225,7 +225,7 @@ def test_logs_of_others_and_in_protobuf_are_taken(talk: Talk, db: Database) -> N
             if post["path"] == "/v1/logs":
                 body = json.loads(json.dumps(post["body"]))
                 for record in (r for p in body["resourceLogs"] for s in p["scopeLogs"] for r in s["logRecords"]):
-                    # Protobuf's own JSON has base64 where OTLP/JSON has hex.
+                    # Protobuf's own JSON has base64 in places where OTLP/JSON has hex.
                     for name in ("traceId", "spanId"):
                         if name in record:
                             record[name] = _base64(record[name])
@@ -264,7 +264,7 @@ PACKED = gzip.compress(b'{"resourceMetrics":[]}', mtime=0)
 def test_what_is_sent_to_the_wrong_address_or_broken_is_refused(
     talk: Talk, path: str, body: bytes, encoding: str, said: str
 ) -> None:
-    """Lost: all spans of a program whose address is that of another signal: it is told that all is well."""
+    """Lost: all spans of a program that posts them to another signal's path and is told that all is well."""
 
     async def say(client: Client) -> None:
         sent = {"content_type": "application/json", "content_encoding": encoding}
@@ -277,7 +277,7 @@ def test_what_is_sent_to_the_wrong_address_or_broken_is_refused(
 
 @pytest.mark.parametrize("form", ["application/json", "application/x-protobuf"])
 def test_metrics_are_taken_and_dropped(talk: Talk, form: str) -> None:
-    """Lost: an error in the log of every client that exports metrics too."""
+    """Lost: every client that also exports metrics logs errors."""
     body = b'{"resourceMetrics":[{"scopeMetrics":[]}]}' if form == "application/json" else b"\x0a\x02\x12\x00"
 
     async def say(client: Client) -> None:
@@ -291,7 +291,7 @@ def test_metrics_are_taken_and_dropped(talk: Talk, form: str) -> None:
 
 @pytest.mark.parametrize("form", ["application/json", "application/x-protobuf"])
 def test_more_log_records_than_are_read_at_once_are_too_large(talk: Talk, form: str) -> None:
-    """Lost: the receiver's memory, by one small request."""
+    """Lost: the receiver's memory, to one small request."""
     is_json = form == "application/json"
     many = b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[' + b"{}," * 10_000 + b"{}]}]}]}"
     body = many if is_json else b"\x0a\x00" * 20_001

@@ -1,6 +1,6 @@
-"""Who may do what, where default privileges grant everything to everyone: as Supabase sets up each database.
+"""Privileges in a database whose default privileges grant everything to everyone, as Supabase sets it up.
 
-The roles are those of docs/deployment.md, with what it grants them, and those of Supabase's web API.
+The roles are those of docs/deployment.md, with its grants, and those of Supabase's web API.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ _numbers = count(1)
 Row = tuple[str, str, str]
 As = Callable[[str], Database]
 
-# Every privilege on tables, columns, sequences, views and functions, by role; PUBLIC's own, too.
+# Every privilege on tables, columns, sequences, views and functions, by role, including PUBLIC.
 PRIVILEGES = """
 WITH relations AS (SELECT c.* FROM pg_class AS c WHERE c.relnamespace = 'public'::regnamespace),
 lists AS (
@@ -58,7 +58,7 @@ TABLES, VIEWS, SEQUENCES = list("rp"), list("v"), list("S")
 
 @pytest.fixture
 def database(server: Server) -> Iterator[str]:
-    """Name a database of the test's own, as Supabase sets it up, with our tables and the grants of the guide."""
+    """Create a database for this test as Supabase sets it up, with our tables and the grants of the guide."""
     name = f"hosted_{next(_numbers)}"
     server.administer(f"CREATE DATABASE {name} TEMPLATE {supabase_template(server)} OWNER leo_owner")
     try:
@@ -76,7 +76,7 @@ def owner(server: Server, database: str) -> Iterator[Database]:
 
 @pytest.fixture
 def as_(server: Server, database: str) -> Iterator[As]:
-    """Give connections as one of the roles that log in, or as the superuser."""
+    """Return connections as one of the login roles, or as the superuser."""
     opened: list[Database] = []
 
     def connect(role: str) -> Database:
@@ -90,13 +90,13 @@ def as_(server: Server, database: str) -> Iterator[As]:
 
 
 def found(database: Database) -> dict[str, list[str]]:
-    """Return what each lint that finds anything finds."""
+    """Return the findings of each lint that has any."""
     rows = {name: [str(row[0]) for row in database.rows(sql)] for name, sql in LINTS.items()}
     return {name: sorted(each) for name, each in rows.items() if each}
 
 
 def new_partitions(owner: Database, writer: Database) -> list[str]:
-    """Make a day's partition in each way there is: by a writer, and by moving a day out of the default partition."""
+    """Create a day's partition in each possible way: by a writer, and by moving a day out of the default partition."""
     days = [midnight(1), midnight(50)]
     spans.ensure_partitions(writer, days[0], days[0])
     spans.insert(owner, [span(at=days[1] + timedelta(hours=3))])
@@ -105,7 +105,7 @@ def new_partitions(owner: Database, writer: Database) -> list[str]:
 
 
 def tried(superuser: Database, role: str, *statements: str) -> list[str]:
-    """Return how each statement ends for a role: refused, done with how many rows, or the error that it meets."""
+    """Return the result of each statement for a role: refused, done with its number of rows, or the error."""
     ends = []
     with superuser.transaction() as cursor:
         cursor.execute(f"SET LOCAL ROLE {role}")
@@ -123,7 +123,7 @@ def tried(superuser: Database, role: str, *statements: str) -> list[str]:
 
 
 def test_each_lint_finds_what_it_is_for(owner: Database):
-    """Lost: a query that finds nothing, whatever is wrong."""
+    """Lost: a lint that never finds anything would pass unnoticed."""
     for _, wrong in WRONG.values():
         execute(owner, wrong)
     rows = found(owner)
@@ -131,7 +131,7 @@ def test_each_lint_finds_what_it_is_for(owner: Database):
 
 
 def test_the_lints_find_nothing_before_and_after_a_days_new_partition(owner: Database, as_: As):
-    """Lost: whoever has our tables on Supabase opens them to every browser, and gets fifty warnings about it."""
+    """Lost: on Supabase, our tables are open to every browser, and the advisor shows fifty warnings."""
     assert found(owner) == {}
     names = new_partitions(owner, as_("leo_writer"))
     assert {name for (name,) in owner.rows(NAMES, (TABLES,))}.issuperset(names)
@@ -139,7 +139,7 @@ def test_the_lints_find_nothing_before_and_after_a_days_new_partition(owner: Dat
 
 
 def granted(owner: Database) -> set[Row]:
-    """Return what the guide grants: role, object, privilege."""
+    """Return the grants of the guide: role, object, privilege."""
     relations = {name for (name,) in owner.rows(NAMES, (TABLES + VIEWS,))}
     table = "workflow_trace_log"
     reads = ("trace_id", "span_id", "start_time_ms", "end_time_ms", "duration_ms", "queue_wait_ms")
@@ -156,13 +156,13 @@ def granted(owner: Database) -> set[Row]:
 
 
 def test_each_role_has_what_the_guide_grants_it_and_nobody_else_has_anything(owner: Database, as_: As):
-    """Lost: one table among many that everyone may read, or empty."""
+    """Lost: among many tables, one that everyone may read, or even truncate."""
     superuser = as_("superuser")
     execute(owner, "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC")
     new_partitions(owner, as_("leo_writer"))
     expected = granted(owner)
     assert set(owner.rows(PRIVILEGES)) == expected
-    # And what the server makes of it.
+    # And what the server enforces.
     attempts = attempts_at_everything(owner)
     for role in (*OURS, *API, NOBODY):
         ends = tried(superuser, role, *(statement for _, _, statement in attempts))
@@ -173,7 +173,7 @@ def test_each_role_has_what_the_guide_grants_it_and_nobody_else_has_anything(own
 
 
 def attempts_at_everything(owner: Database) -> list[Row]:
-    """Return statements that need one privilege on one object each: object, privilege, statement."""
+    """Return statements that each need one privilege on one object: object, privilege, statement."""
     on_tables = {
         "SELECT": "SELECT * FROM {}",
         "INSERT": "INSERT INTO {} DEFAULT VALUES",
@@ -190,7 +190,7 @@ def attempts_at_everything(owner: Database) -> list[Row]:
 
 
 def test_what_is_opened_later_to_a_key_for_browsers_shows_and_takes_no_row(owner: Database, as_: As):
-    """Lost: one GRANT on all tables of the schema, as guides on the web advise, and every span is public."""
+    """Lost: one GRANT on all tables of the schema, as web guides advise, and every span is public."""
     superuser = as_("superuser")
     slow(owner, "A")
     execute(owner, "GRANT ALL ON ALL TABLES IN SCHEMA public TO anon, authenticated, PUBLIC")
@@ -210,7 +210,7 @@ def test_what_is_opened_later_to_a_key_for_browsers_shows_and_takes_no_row(owner
 
 
 def test_the_doctor_knows_what_of_ours_is_open_to_strangers(owner: Database):
-    """Lost: what a GRANT on all tables opened stays open, and nobody is told."""
+    """Lost: tables that a GRANT on all tables opened stay open, and nobody is told."""
     assert access.open_to_strangers(owner) == {}
     execute(owner, "CREATE TABLE theirs (id int); CREATE FUNCTION f() RETURNS int LANGUAGE sql RETURN 1")
     assert access.open_to_strangers(owner) == {}
@@ -224,7 +224,7 @@ def test_the_doctor_knows_what_of_ours_is_open_to_strangers(owner: Database):
     assert set(access.open_to_strangers(owner)["authenticated"]) == every - {"theirs", "f"}
 
 
-# What was open before everything was closed: by default privileges, and by grants of that time.
+# Open in early versions: by default privileges, and by grants of that time.
 OPENED = """
 GRANT SELECT (span_name) ON workflow_trace_log TO anon, PUBLIC;
 GRANT ALL ON telemetry_thresholds TO authenticated WITH GRANT OPTION;
@@ -238,12 +238,12 @@ GRANT SELECT ON p50_by_gate, telemetry_thresholds TO leo_nobody;
 def test_carrying_over_an_early_unreleased_version_closes_what_was_open_and_keeps_what_was_granted(
     owner: Database, as_: As, server: Server, database: str
 ):
-    """Lost: programs that are locked out by it, or browsers that are not."""
+    """Lost: programs are locked out, or browsers are not."""
     target = as_owner(server, database)
     fresh = state(owner)
     owner.close()
     migrations.migrate(target, "base")
-    # By the default privileges of such a database, everything is open.
+    # The default privileges of such a database open everything.
     execute(owner, f"DROP TABLE alembic_version; {earlier('0002')} {OPENED}")
     spans.ensure_partitions(owner, midnight(3), midnight(3))
     slow(owner, "A")
@@ -257,7 +257,7 @@ def test_carrying_over_an_early_unreleased_version_closes_what_was_open_and_keep
         ("leo_enqueuer", "enqueue_telemetry_analysis", "EXECUTE"),
         (NOBODY, "p50_by_gate", "SELECT"), (NOBODY, "telemetry_thresholds", "SELECT"),
     }  # fmt: skip
-    # The reader's come from the default privileges that the guide gives it.
+    # The reader's privileges come from the default privileges that the guide grants it.
     assert {row for row in owner.rows(PRIVILEGES) if row[0] != "leo_reader"} == kept
     execute(owner, blocks()[1])
     assert granted(owner) <= set(owner.rows(PRIVILEGES))
@@ -266,7 +266,7 @@ def test_carrying_over_an_early_unreleased_version_closes_what_was_open_and_keep
     assert one(as_("leo_reader"), "SELECT count(*) FROM workflow_trace_log") == 11
 
 
-# Views of somebody's own on top of ours, one on top of another, in a schema of theirs.
+# A user's views on top of ours, nested, in their own schema.
 BOARDS = """
 CREATE SCHEMA boards;
 GRANT USAGE ON SCHEMA boards TO PUBLIC;
@@ -285,11 +285,11 @@ GRANT SELECT ON boards.phases TO PUBLIC;
 def test_carrying_over_the_last_unreleased_version_keeps_every_grant_and_every_view_of_ones_own(
     owner: Database, as_: As, server: Server, database: str
 ):
-    """Lost: every dashboard that reads a view of its owner's on top of ours."""
+    """Lost: every dashboard that reads its owner's view on top of ours."""
     target = as_owner(server, database)
     configure(owner, "gate", "old", 5, 2)
     spans.ensure_partitions(owner, midnight(3), midnight(3))
-    # It had the same tables, functions and views: see test_carry_over.
+    # That version had the same tables, functions and views: see test_carry_over.
     execute(owner, f"UPDATE alembic_version SET version_num = '0007'; {BOARDS}")
     execute(owner, "GRANT SELECT ON workflow_trace_log TO authenticated; GRANT SELECT ON p50_by_gate TO PUBLIC")
     privileges, had = set(owner.rows(PRIVILEGES)), state(owner)
@@ -318,12 +318,12 @@ FROM pg_proc AS p WHERE p.pronamespace = 'public'::regnamespace
 
 
 def state(database: Database) -> set[tuple]:
-    """Return what of tables, views and functions decides who may do what."""
+    """Return owner, options and privileges of tables, views and functions."""
     return set(database.rows(STATE))
 
 
 def test_dagsters_schema_is_closed_too(owner: Database, server: Server, database: str):
-    """Lost: the pipeline's own runs and logs, to whoever may use the tables of all schemas by default."""
+    """Lost: Dagster's runs and logs are open to every role with default privileges on all schemas."""
     execute(
         owner,
         "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO anon;"
@@ -336,7 +336,7 @@ def test_dagsters_schema_is_closed_too(owner: Database, server: Server, database
 
 
 def test_a_schema_that_is_open_by_default_is_refused_for_dagster(server: Server, database: str):
-    """Lost: Dagster's tables in public, where every browser may write them."""
+    """Lost: Dagster's tables are in public, where every browser may write them."""
     target = outside(as_role(server.direct_url(database), "leo_owner"), "public")
     with pytest.raises(UserError, match="to anon, authenticated: set LEO_TELEMETRY_DAGSTER_SCHEMA") as told:
         prepare_for_dagster(target, "public")
@@ -345,14 +345,14 @@ def test_a_schema_that_is_open_by_default_is_refused_for_dagster(server: Server,
 
 @pytest.mark.parametrize("role", ["John.Doe", "Owner", "john@example.com", "a\"b' c"])
 def test_a_database_users_name_may_be_any(server: Server, role: str):
-    """Lost: every command that prepares Dagster, for whoever is called John.Doe, and a page of SQL instead."""
+    """Lost: for a database user called John.Doe, every command that prepares Dagster fails with a page of SQL."""
     name, quoted = f"owned_{next(_numbers)}", '"' + role.replace('"', '""') + '"'
     server.administer(f"CREATE ROLE {quoted} LOGIN PASSWORD 'pw'")
     server.administer(f"CREATE DATABASE {name} OWNER {quoted}")
     try:
         target = outside(as_role(server.direct_url(name), quote(role, safe="")), "dagster")
         with closing(Database(target)) as database:
-            # The first schema of the default search_path, so that our tables lie there.
+            # The first schema of the default search_path, so our tables are created there.
             execute(database, f"CREATE SCHEMA {quoted}")
         prepare_for_dagster(target, "dagster")
         migrations.migrate(target)

@@ -1,4 +1,4 @@
-"""The database's side of collecting: storing each span once, poison, what is open, what was removed, purging."""
+"""The database side of collecting: storing each span once, poison, open spans, removed attributes, purging."""
 
 import json
 import threading
@@ -22,14 +22,14 @@ SPANS = "SELECT count(*) FROM workflow_trace_log"
 
 
 def poisoned(name: str) -> Span:
-    """Make a span that only the database refuses."""
+    """Build a span that only the database refuses."""
     made = span("gate", name)
     made.duration_ms = -1
     return made
 
 
 def test_spans_are_stored_once_however_often_they_come(db: Database) -> None:
-    """Lost: a retry after an answer that was lost would count the same work twice."""
+    """Lost: a retry after a lost answer would count the same work twice."""
     made = spans_of("gate", "A", [1, 2, 3])
     assert spans.store(db, made) == spans.Stored(3, 0)
     assert spans.store(db, [*made, span("gate", "B")]) == spans.Stored(1, 0)
@@ -37,7 +37,7 @@ def test_spans_are_stored_once_however_often_they_come(db: Database) -> None:
 
 
 def test_every_text_comes_back_as_it_was(db: Database) -> None:
-    """Lost: a name with a tab, a backslash or the word None would be another one, or break its batch."""
+    """Lost: a name with a tab, a backslash or the word None would change, or break its batch."""
     texts = ["None", "\\N", "a\tb", "a\nb", "a\rb", "\\", "\\.", 'say "x"', "äöü ☃", "None\tNone", "\\None", "x\\"]
     made = [span("gate", text, sd_id=text, status=text, attributes={"a": text, "b": [text]}) for text in texts]
     made.append(span("gate", "without", sd_id=None, project=""))
@@ -48,7 +48,7 @@ def test_every_text_comes_back_as_it_was(db: Database) -> None:
 
 
 def test_one_poisoned_span_keeps_no_other_out(db: Database) -> None:
-    """Lost: a single bad span would hold up a batch for ever."""
+    """Lost: a single bad span would block a batch forever."""
     good = spans_of("gate", "A", range(101))
     batch = [*good[:50], poisoned("first"), *good[50:], poisoned("second")]
     assert spans.store(db, batch, source="spool") == spans.Stored(101, 2)
@@ -57,13 +57,13 @@ def test_one_poisoned_span_keeps_no_other_out(db: Database) -> None:
     assert all("duration_ms" in reason for _, reason, _ in aside)
     assert {name for _, _, content in aside for name in ("first", "second") if name in content} == {"first", "second"}
     assert one(db, SPANS) == 101
-    # Sent again it is refused again, and nothing is kept twice.
+    # Sent again, it is refused again, and nothing is quarantined twice.
     assert spans.store(db, batch, source="spool") == spans.Stored(0, 2)
     assert one(db, "SELECT count(*) FROM telemetry_quarantine") == 2
 
 
 def test_what_nobody_can_store_now_is_no_poison(db: Database) -> None:
-    """Lost: spans of an outage would be put into quarantine instead of waiting for its end."""
+    """Lost: spans of an outage would be quarantined instead of waiting for its end."""
     execute(db, "ALTER TABLE workflow_trace_log RENAME TO away")
     with pytest.raises(psycopg2.Error):
         spans.store(db, [span()])
@@ -72,14 +72,14 @@ def test_what_nobody_can_store_now_is_no_poison(db: Database) -> None:
 
 
 def test_a_day_that_has_no_partition_gets_one(db: Database) -> None:
-    """Lost: every span of a new day would lie in the default partition, which no query can leave out."""
+    """Lost: every span of a new day would go to the default partition, which no query can prune."""
     spans.store(db, [span(at=midnight(3))])
     day = f"{midnight(3):%Y%m%d}"
     assert one(db, "SELECT tableoid::regclass::text FROM workflow_trace_log").endswith(day)
 
 
 def test_removed_attributes_are_counted_by_name(db: Database) -> None:
-    """Lost: nobody would know that an attribute they miss is being removed."""
+    """Lost: nobody would know that a missing attribute is being removed."""
     spans.store(db, [span()], {"http.url": 2, "db.statement": 1})
     spans.store(db, [], {"http.url": 3})
     assert collection_stats.removed_keys(db, midnight()) == [("http.url", 5), ("db.statement", 1)]
@@ -87,7 +87,7 @@ def test_removed_attributes_are_counted_by_name(db: Database) -> None:
 
 
 def test_counting_the_same_names_from_two_sides_at_once_never_deadlocks(target: Target) -> None:
-    """Lost: two receivers would now and then refuse a batch for no reason."""
+    """Lost: two receivers would occasionally refuse a batch because of a deadlock."""
     names, errors = [f"key.{number}" for number in range(20)], []
 
     def count(order: list[str]) -> None:
@@ -117,13 +117,13 @@ def test_a_retry_counts_no_removed_attribute_twice(db: Database) -> None:
 
 
 def test_removed_attributes_of_a_refused_span_are_counted(db: Database) -> None:
-    """Lost: an attribute that comes with a bad span would never be named."""
+    """Lost: attributes removed from a refused span would never be reported."""
     spans.store(db, [poisoned("A")], {"http.url": 2})
     assert collection_stats.removed_keys(db, midnight()) == [("http.url", 2)]
 
 
 def test_counting_removed_attributes_never_decides_about_spans(db: Database) -> None:
-    """Lost: a name that cannot be counted would keep good spans out."""
+    """Lost: a name that cannot be counted would keep good spans from being stored."""
     assert spans.store(db, [span()], {"": 1}) == spans.Stored(1, 0)
     assert collection_stats.removed_keys(db, midnight()) == [("(empty)", 1)]
     execute(db, "DROP TABLE telemetry_removed_keys")
@@ -132,7 +132,7 @@ def test_counting_removed_attributes_never_decides_about_spans(db: Database) -> 
 
 
 def test_what_somebodys_own_trigger_refuses_is_poison(db: Database) -> None:
-    """Lost: one row that a rule of the house forbids would hold up all others for ever."""
+    """Lost: one row that a site's own rule forbids would block all others forever."""
     execute(
         db,
         """
@@ -145,7 +145,7 @@ def test_what_somebodys_own_trigger_refuses_is_poison(db: Database) -> None:
 
 
 def test_whoever_may_only_insert_can_store(db: Database, database_url: str) -> None:
-    """Lost: a program that is measured would need the right to read everything."""
+    """Lost: a measured program would need the right to read everything."""
     execute(db, "CREATE ROLE inserts_only LOGIN PASSWORD 'pw'; GRANT INSERT ON workflow_trace_log TO inserts_only")
     execute(db, "GRANT EXECUTE ON FUNCTION ensure_trace_partitions TO inserts_only")
     try:
@@ -156,7 +156,7 @@ def test_whoever_may_only_insert_can_store(db: Database, database_url: str) -> N
 
 
 def test_a_missing_table_of_what_runs_keeps_no_span_out(db: Database, settings: Settings) -> None:
-    """Lost: a database that lacks only the bookkeeping would count as away."""
+    """Lost: a database that lacks only this bookkeeping table would be treated as unavailable."""
     execute(db, "DROP TABLE workflow_open_spans")
     with closing(sink.connect(settings)) as own:
         own.announce([span("gate", "A", None)], [])
@@ -169,7 +169,7 @@ def test_a_value_that_json_does_not_have_is_stored_as_text(db: Database) -> None
 
 
 def test_a_drain_leaves_word_of_what_was_lost(db: Database) -> None:
-    """Lost: spans that a program had to drop would be missed by nobody."""
+    """Lost: nobody would notice the spans that a program had to drop."""
     counters = {"created": 10, "stored": 4, "spooled": 3, "queued": 0, "dropped": {"queue_full": 3}}
     collection_stats.note_drain(db, collection_stats.Drain("CLI", 1, 3, 3, 0, 2, counters))
     collection_stats.note_drain(db, collection_stats.Drain("ANALYSIS", 0, 0, 0, 0, 0, {"dropped": {"queue_full": 1}}))
@@ -177,11 +177,11 @@ def test_a_drain_leaves_word_of_what_was_lost(db: Database) -> None:
     assert collection_stats.losses(db, datetime.now(UTC) + DAY) == {}
 
 
-# What runs now
+# Running operations
 
 
 def test_an_operation_shows_from_its_announcement_to_its_end(db: Database) -> None:
-    """Lost: nobody could see what hangs until it no longer does."""
+    """Lost: nobody could see a hanging operation before it ends."""
     begun = span("subagent", "DESIGN", None, at=datetime.now(UTC) - timedelta(seconds=90), sd_id="SD-1")
     open_spans.announce(db, [begun, span("gate", "A", None)], [], host="worker-1", pid=42)
     found = {each.span_name: each for each in open_spans.running(db)}
@@ -193,7 +193,7 @@ def test_an_operation_shows_from_its_announcement_to_its_end(db: Database) -> No
 
 
 def test_an_operation_whose_end_is_stored_no_longer_runs(db: Database) -> None:
-    """Lost: a program that could not take its announcement back would seem to run for ever."""
+    """Lost: an operation whose announcement could not be withdrawn would seem to run forever."""
     done = span("gate", "A")
     open_spans.announce(db, [done], [], host="h", pid=1)
     spans.store(db, [done])
@@ -201,7 +201,7 @@ def test_an_operation_whose_end_is_stored_no_longer_runs(db: Database) -> None:
 
 
 def test_who_falls_silent_is_told_apart_and_at_last_forgotten(db: Database) -> None:
-    """Lost: a killed program's operations would stand in the list for ever."""
+    """Lost: a killed program's operations would stay in the list forever."""
     open_spans.announce(db, [span("gate", "A", None)], [], host="h", pid=1)
     execute(db, "UPDATE workflow_open_spans SET beat_at = beat_at - interval '2 minutes'")
     [found] = open_spans.running(db)
@@ -212,11 +212,11 @@ def test_who_falls_silent_is_told_apart_and_at_last_forgotten(db: Database) -> N
     assert open_spans.sweep(db) == 1
 
 
-# A wait that comes late
+# Late waits
 
 
 def test_a_late_wait_makes_its_parents_day_stale(db: Database) -> None:
-    """Lost: an hour of waiting for a person would count as work for ever, because it was reported a day later."""
+    """Lost: an hour of waiting for a person would count as work forever, because it was reported a day later."""
     trace_id, at = new_id(), midnight(3) + timedelta(hours=23)
     tool = span("tool", "Bash", 7_200_000, at=at, trace_id=trace_id)
     insert(db, [tool])
@@ -235,13 +235,13 @@ def test_a_late_wait_makes_its_parents_day_stale(db: Database) -> None:
 
 
 def test_a_late_handoff_makes_the_days_of_its_trace_stale(db: Database) -> None:
-    """Lost: children would stay without the sd_type that their handoff, stored last, gives them."""
+    """Lost: children would never get the sd_type of their handoff, which is stored last."""
     trace_id, at = new_id(), midnight(4) + timedelta(hours=23)
     insert(db, [span("gate", "A", at=at, trace_id=trace_id)])
     first, last = midnight(7).date(), midnight().date()
     types = ["gate", "gate+sd_type"]
     histograms.rebuild(db, staleness.stale_days(db, first, last, types), types, ["gate"])
-    # It begins a day later than its child, by a clock that is wrong.
+    # Because of a wrong clock, it begins a day later than its child.
     handoff = span("handoff", "H", None, at=at + DAY, trace_id=trace_id, attributes={"sd_type": "feature"})
     insert(db, [handoff])
     assert staleness.stale_days(db, first, last, types) == [at.date(), (at + DAY).date()]
@@ -267,7 +267,7 @@ def history(db: Database) -> list[tuple]:
 
 
 def test_what_started_before_a_day_goes_with_its_history(db: Database) -> None:
-    """Lost: what somebody asked to be deleted would live on in tables beside."""
+    """Lost: data that was deleted on request would live on in other tables."""
     fill(db)
     spans.quarantine(db, "old.jsonl", [(1, "no JSON", "x")])
     execute(db, "UPDATE telemetry_quarantine SET created_at = created_at - interval '9 days'")
@@ -279,7 +279,7 @@ def test_what_started_before_a_day_goes_with_its_history(db: Database) -> None:
 
 
 def test_a_project_goes_from_every_table(db: Database) -> None:
-    """Lost: a customer who leaves would stay."""
+    """Lost: data of a customer who leaves would stay."""
     fill(db)
     open_spans.announce(db, [span("gate", "A", None, project="shop"), span("gate", "B", None)], [], host="h", pid=1)
     others = ['{"project": "other", "attributes": {"service": "shop"}}', '{"span_type": "shop"}', "project shop"]
@@ -294,14 +294,14 @@ def test_a_project_goes_from_every_table(db: Database) -> None:
 
 @pytest.mark.parametrize("name", ["Zürich", 'a"b', "50%", "a.b", "a\\b", ""])
 def test_lines_put_aside_are_known_by_their_project_however_it_is_written(db: Database, name: str) -> None:
-    """Lost: names with other letters would stay, and a dot would take others with it."""
+    """Lost: names with special characters would stay, and a dot would match other names."""
     own = [json.dumps({"project": name}), json.dumps({"a": 1, "project": name}, ensure_ascii=False)]
     spans.quarantine(db, "f", [(number, "bad", text) for number, text in enumerate([*own, '{"project": "axb"}'])])
     assert purge.purge(db, What(project=name)).quarantined == 2
 
 
 def test_a_purge_that_was_interrupted_goes_on_where_it_was(db: Database) -> None:
-    """Lost: half a deletion would call itself complete."""
+    """Lost: a partial deletion would be reported as complete."""
     fill(db)
     open_spans.announce(db, [span("gate", "A", None, project="shop")], [], host="h", pid=1)
 
@@ -317,7 +317,7 @@ def test_a_purge_that_was_interrupted_goes_on_where_it_was(db: Database) -> None
 
 
 def test_an_interrupted_purge_of_a_trace_leaves_its_day_to_be_counted_again(db: Database) -> None:
-    """Lost: history would count for ever what is gone."""
+    """Lost: history would count deleted spans forever."""
     gone = fill(db)
 
     def interrupt(_: int) -> None:
@@ -329,7 +329,7 @@ def test_an_interrupted_purge_of_a_trace_leaves_its_day_to_be_counted_again(db: 
 
 
 def test_a_trace_goes_and_the_history_of_its_days_is_counted_again(db: Database) -> None:
-    """Lost: history would count a span that is gone."""
+    """Lost: history would count a deleted span."""
     gone = fill(db)
     spans.quarantine(db, "f", [(1, "bad", f"trace {gone.trace_id.replace('-', '').upper()}"), (2, "bad", "another")])
     assert purge.purge(db, What(trace_id=gone.trace_id)) == purge.Purged(1, 1)

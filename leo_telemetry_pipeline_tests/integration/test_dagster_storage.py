@@ -1,4 +1,4 @@
-"""Dagster's own tables: made whole, and completed where a start was killed while it made them."""
+"""Dagster's own tables: created completely, and completed after a start that was killed while creating them."""
 
 import os
 import subprocess
@@ -49,7 +49,7 @@ MARKS = "SELECT name FROM secondary_indexes WHERE migration_completed IS NOT NUL
 
 
 class Killed(BaseException):
-    """What ends a process between two statements."""
+    """Ends a process between two statements."""
 
 
 class Tables:
@@ -83,7 +83,7 @@ def tables(database_url: str, settings: Settings) -> Tables:
 
 @contextmanager
 def killed_after(statements: int) -> Iterator[list[int]]:
-    """Let no statement after so many reach a server; what was committed by then stays, as after SIGKILL."""
+    """Let only ``count`` statements reach the server; what is committed by then stays, as after SIGKILL."""
     seen = [0]
 
     def count(*_: object) -> None:
@@ -101,7 +101,7 @@ def killed_after(statements: int) -> Iterator[list[int]]:
 
 
 def counted(make: Callable[[], object]) -> int:
-    """Return how many statements something takes."""
+    """Return the number of statements of a call."""
     with killed_after(100_000) as seen:
         make()
     return seen[0]
@@ -110,7 +110,7 @@ def counted(make: Callable[[], object]) -> int:
 @pytest.mark.only_on(EMBEDDED, DEBIAN, reason="Dagster's tables need a session, which the pooler has not")
 @pytest.mark.parametrize("way", [DagsterPostgresStorage, Storage], ids=["as Dagster makes them", "as we make them"])
 def test_a_first_start_killed_at_any_moment_is_completed_by_the_next(tables: Tables, way: type):
-    """Lost: after a Ctrl-C in a bad moment no analysis ever runs again in this home, and nothing says so."""
+    """Lost: after a Ctrl-C at a bad moment, no analysis ever runs again in this home, and nothing says so."""
     Storage(tables.url)
     whole = tables.what_is_there()
     assert dagster_home.has_tables(tables.target)
@@ -126,12 +126,12 @@ def test_a_first_start_killed_at_any_moment_is_completed_by_the_next(tables: Tab
         Storage(tables.url)
         assert dagster_home.has_tables(tables.target), moment
         assert tables.what_is_there() == whole, moment
-    # Ours are there together, or not at all.
+    # Our tables are all there or none.
     assert (states == {0, len(whole[0])}) == (way is Storage)
 
 
 def test_what_lies_in_an_incomplete_database_stays(tables: Tables, monkeypatch: pytest.MonkeyPatch, settings: Settings):
-    """Lost: a repair that takes the history of runs with it."""
+    """Lost: a repair would delete the history of runs."""
     variables = dagster_home.environment(tables.target, settings)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
@@ -150,11 +150,11 @@ def test_what_lies_in_an_incomplete_database_stays(tables: Tables, monkeypatch: 
 def test_a_run_from_before_an_upgrade_is_still_known(
     tables: Tables, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ):
-    """Lost: after each upgrade the doctor says that another instance executes our analyses, and asks for no worker."""
+    """Lost: after each upgrade, the doctor would blame another instance instead of asking for a worker."""
     variables = dagster_home.environment(tables.target, settings)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    # This home never executed anything: its run is of a deployment with other storage.
+    # This home never executed anything: its run belongs to a deployment with other storage.
     assert not dagster_home.has_run(tables.target, "of another")
     with dg.DagsterInstance.from_config(variables["DAGSTER_HOME"]) as instance:
         run = instance.add_run(dg.DagsterRun("ours"))
@@ -166,7 +166,7 @@ def test_a_run_from_before_an_upgrade_is_still_known(
 
 
 def test_tables_of_another_version_of_dagster_are_left_alone(tables: Tables):
-    """Lost: tables of a shared deployment that its own Dagster cannot migrate any more."""
+    """Lost: a shared deployment's own Dagster could not migrate its tables any more."""
     DagsterPostgresStorage(tables.url)
     tables.execute("UPDATE alembic_version SET version_num = 'of_another'; DROP TABLE kvs")
     before = tables.rows(SHAPE)
@@ -176,26 +176,26 @@ def test_tables_of_another_version_of_dagster_are_left_alone(tables: Tables):
 
 
 def test_a_busy_machine_gets_the_time_to_import(tables: Tables, settings: Settings, monkeypatch: pytest.MonkeyPatch):
-    """Lost: on a busy machine Dagster fails each launch after a minute, while its process still imports."""
+    """Lost: on a busy machine, Dagster fails each launch after a minute, while its process still imports."""
     assert int(dagster_home.environment(tables.target, settings)["DAGSTER_GRPC_TIMEOUT_SECONDS"]) >= 600
     monkeypatch.setenv("DAGSTER_GRPC_TIMEOUT_SECONDS", "1200")
     assert dagster_home.environment(tables.target, settings)["DAGSTER_GRPC_TIMEOUT_SECONDS"] == "1200"
 
 
 def beat(instance: dg.DagsterInstance, ago_s: float = 0.0, error: str = "") -> None:
-    """Let the sensor daemon beat, as it does."""
+    """Record a heartbeat of the sensor daemon."""
     errors = [SerializableErrorInfo(error, [], "Error")] if error else []
     instance.add_daemon_heartbeat(DaemonHeartbeat(time.time() - ago_s, "SENSOR", "its-id", errors))
 
 
 def state_of(sensor: str, status: InstigatorStatus = InstigatorStatus.DECLARED_IN_CODE) -> InstigatorState:
-    """Return the state of a sensor of our location."""
+    """Return the state of one of our sensors."""
     location = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("leo_telemetry_pipeline"), "__repository__")
     return InstigatorState(RemoteInstigatorOrigin(location, sensor), InstigatorType.SENSOR, status)
 
 
 def look(instance: dg.DagsterInstance, sensor: str, status: TickStatus, ago_s: float = 0.0, error: str = "") -> None:
-    """Let a sensor of our location look, as the daemon records it."""
+    """Record a tick of one of our sensors, as the daemon does."""
     state = state_of(sensor)
     if not instance.get_instigator_state(state.instigator_origin_id, state.selector_id):
         instance.add_instigator_state(state)
@@ -218,7 +218,7 @@ def look(instance: dg.DagsterInstance, sensor: str, status: TickStatus, ago_s: f
 def test_a_daemon_is_judged_by_what_our_sensors_did(
     tables: Tables, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ):
-    """Lost: a daemon that beats while none of its looks succeeds, and a doctor who calls that well."""
+    """Lost: the doctor would call a daemon healthy that beats although all of its ticks fail."""
     variables = dagster_home.environment(tables.target, settings)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
@@ -257,7 +257,7 @@ def test_a_daemon_is_judged_by_what_our_sensors_did(
 def test_an_instance_that_ends_leaves_no_connection(
     tables: Tables, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ):
-    """Lost: each tick of a sensor leaves a connection behind, until the database takes no more."""
+    """Lost: each sensor tick leaks a connection until the database refuses more."""
     variables = dagster_home.environment(tables.target, settings)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
@@ -284,7 +284,7 @@ Storage(sys.argv[1])
 
 
 def test_two_first_starts_at_once_make_the_tables_once(tables: Tables):
-    """Lost: daemon and UI start together, and one of them fails over the other's half-made tables."""
+    """Lost: daemon and UI start together, and one fails because of the other's incomplete tables."""
     makers = [
         subprocess.Popen(
             [sys.executable, "-P", "-W", "ignore", "-c", MAKER, tables.url],
@@ -302,7 +302,7 @@ def test_two_first_starts_at_once_make_the_tables_once(tables: Tables):
 
 
 def test_a_server_that_was_started_anew_is_found_again(tables: Tables):
-    """Lost: connections that are kept for speed fail the run that uses them after a restart of the database."""
+    """Lost: pooled connections fail the run that uses them after a restart of the database."""
     storage = Storage(tables.url).run_storage
     assert isinstance(storage, SqlRunStorage)
     with storage.connect() as connection:

@@ -1,4 +1,4 @@
-"""Days of history as series: the same spans as a window of them, whichever way a day is kept."""
+"""Days of history as series: the same spans as their window, however a day is stored."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -80,7 +80,7 @@ def test_every_day_of_every_dimension_has_its_own_spans(db: Database, project: s
 
 
 def test_a_day_says_the_same_counted_uncounted_sealed_and_in_parts(db: Database):
-    """Lost: a trend would show a step on the day an analysis ran, or spans went."""
+    """Lost: a trend would show a step on the day an analysis ran or spans were dropped."""
     fill(db)
     fresh = series(db, uncounted=FORTNIGHT.days)
     histograms.rebuild(db, FORTNIGHT.days, SEEN, SEEN)
@@ -104,7 +104,7 @@ def test_a_day_says_the_same_counted_uncounted_sealed_and_in_parts(db: Database)
 
 
 def test_days_add_up_to_the_window_that_they_are(db: Database):
-    """Lost: a trend and the findings over the same days would differ."""
+    """Lost: trends and findings of the same days would differ."""
     fill(db)
     histograms.rebuild(db, FORTNIGHT.days, SEEN, SEEN)
     window = buckets.of_window(db, FORTNIGHT, SEEN, SEEN)
@@ -119,7 +119,7 @@ def test_days_add_up_to_the_window_that_they_are(db: Database):
 
 
 def test_the_p50_that_is_kept_of_a_day_is_the_one_its_buckets_give(db: Database):
-    """Lost: what is normal would be learned from other numbers than a trend shows."""
+    """Lost: baselines would be learned from other numbers than a trend shows."""
     fill(db)
     insert(db, [span("phase", "A", value, at=midnight(3)) for value in (0, 0, 0, 7)])
     histograms.rebuild(db, FORTNIGHT.days, SEEN, SEEN)
@@ -132,7 +132,7 @@ def test_the_p50_that_is_kept_of_a_day_is_the_one_its_buckets_give(db: Database)
 
 
 def test_a_part_day_at_the_end_is_read_up_to_its_moment_whatever_was_counted_of_it(db: Database):
-    """Lost: the day so far would hold what came after the window, or nothing."""
+    """Lost: the partial day would include spans after the window, or none."""
     end = midnight(2) + timedelta(hours=12)
     insert(db, [span("gate", "A", 10, at=end - timedelta(hours=1)), span("gate", "A", 90, at=end)])
     window = Window(midnight(4), end)
@@ -143,7 +143,7 @@ def test_a_part_day_at_the_end_is_read_up_to_its_moment_whatever_was_counted_of_
 
 
 def test_portions_of_days_and_all_at_once_say_the_same(db: Database, monkeypatch: pytest.MonkeyPatch):
-    """Lost: ten thousand dimensions would be read otherwise than three."""
+    """Lost: ten thousand dimensions would give other results than three."""
     fill(db)
     histograms.rebuild(db, FORTNIGHT.days[:9], SEEN, SEEN)
     at_once = list(daily.read(db, FORTNIGHT, WANTED, SEEN, FORTNIGHT.days[9:]))
@@ -157,7 +157,7 @@ def test_portions_of_days_and_all_at_once_say_the_same(db: Database, monkeypatch
 
 
 def test_a_scope_is_what_an_analysis_would_look_at_and_names_the_days_that_nobody_counted(db: Database):
-    """Lost: trends of what was just imported would be empty until an analysis has run."""
+    """Lost: trends of newly imported spans would be empty until an analysis has run."""
     fill(db)
     configure(db, "model", None, None, 2.0)
     window = Window(FORTNIGHT.start, midnight() + timedelta(hours=1))
@@ -174,7 +174,7 @@ def test_a_scope_is_what_an_analysis_would_look_at_and_names_the_days_that_nobod
 
 
 def test_dimensions_come_with_their_time_those_with_most_first(db: Database):
-    """Lost: a list of trends would begin with what nobody waits for."""
+    """Lost: a list of trends would begin with dimensions that take no time."""
     made = fill(db)
     sums = {
         dimension: sum(each.duration_ms or 0 for each in made if (each.span_type, each.span_name) == dimension)
@@ -195,7 +195,7 @@ def test_dimensions_come_with_their_time_those_with_most_first(db: Database):
 
 
 def test_the_queue_share_is_waiting_of_waiting_and_working_and_only_of_days_that_are_all_there(db: Database):
-    """Lost: a day whose spans are gone would look like one without any queue."""
+    """Lost: a day whose spans are dropped would look like one without a queue."""
     at = [midnight(ago) + timedelta(hours=2) for ago in (3, 4, 5, 6)]
     insert(db, [span("gate", "A", 300, at=at[0], queue_wait_ms=100), span("gate", "A", 100, at=at[0])])
     insert(db, [span("gate", "A", 300, at=at[1]), span("gate", "B", 100, at=at[1], queue_wait_ms=50)])
@@ -230,11 +230,11 @@ def test_a_count_beyond_32_bits_and_a_season_of_a_year_are_read(db: Database):
 @pytest.mark.parametrize("project", [None, "", "shop", "nobody"])
 @pytest.mark.parametrize("kept", [True, False])
 def test_what_is_learned_from_has_the_median_of_each_days_spans(db: Database, project: str | None, kept: bool):
-    """Lost: what is normal would be learned from other numbers than those that are judged."""
+    """Lost: baselines would be learned from other numbers than those that are judged."""
     made = fill(db)
     histograms.rebuild(db, FORTNIGHT.days, SEEN, SEEN)
     if not kept:
-        # As days were that were counted before their P50s were kept.
+        # As days were counted before P50s were stored with them.
         execute(db, "UPDATE duration_histograms SET p50_ms = NULL WHERE day < %s", (FORTNIGHT.days[5],))
     found = daily_p50s(db, Window(FORTNIGHT.start, FORTNIGHT.end, project), WANTED, SEEN)
     days = zip(found.place, found.day, found.count, found.p50_ms, strict=True)
@@ -248,7 +248,7 @@ def test_what_is_learned_from_has_the_median_of_each_days_spans(db: Database, pr
 
 
 def test_a_day_so_far_keeps_no_median_and_an_ended_one_does(db: Database):
-    """Lost: half a day would be learned from as if it were a whole one."""
+    """Lost: baselines would be learned from half a day as if it were a whole one."""
     end = midnight(2) + timedelta(hours=12)
     insert(db, [span("gate", "A", 10, at=end - timedelta(hours=1)), span("gate", "A", 90, at=end)])
     histograms.rebuild(db, [end.date()], SEEN, SEEN, part_day=end)

@@ -1,4 +1,4 @@
-"""Distributing without a cluster is refused; and what is sent to the server is what Citus would take."""
+"""Distribution without a cluster is refused; and the statements sent to the server are ones that Citus accepts."""
 
 import re
 from contextlib import closing
@@ -24,7 +24,7 @@ NOON = midnight(1) + timedelta(hours=12)
 
 
 def test_without_citus_nothing_is_distributed(db: Database):
-    """Lost: a page of errors, or a database half changed."""
+    """Lost: a page of errors, or a half-changed database."""
     before = db.rows("SELECT extname FROM pg_extension ORDER BY 1")
     with pytest.raises(UserError, match="has no Citus: install") as told:
         distributed.distribute(db)
@@ -34,14 +34,14 @@ def test_without_citus_nothing_is_distributed(db: Database):
 
 
 def test_the_embedded_database_is_not_distributed(home: Path):
-    """Lost: an extension that is looked for where it cannot be."""
+    """Lost: a search for an extension that the embedded database cannot have."""
     with pytest.raises(UserError, match=PREFIX + "DATABASE_URL") as told:
         distributed.distribute(Database(running(Settings())))
     assert told.value.exit_code == NO_DATABASE
     assert not home.exists()
 
 
-# What of Citus is asked for, as far as asking goes: it cannot be installed where these tests run.
+# A stand-in for the functions of Citus that we call: Citus itself cannot be installed for these tests.
 STAND_IN = """
 CREATE TABLE pg_dist_partition (logicalrelid regclass);
 CREATE TABLE pg_dist_node (isactive boolean, shouldhaveshards boolean);
@@ -57,7 +57,7 @@ END $$
 
 
 def test_a_table_is_distributed_once_and_after_an_error_not_at_all(db: Database, monkeypatch: pytest.MonkeyPatch):
-    """Lost: a second migrate, to the error that the first one succeeded."""
+    """Lost: the second `migrate` fails because the first one succeeded."""
     monkeypatch.setattr(distributed, "_require_citus", lambda cursor, shown: None)
     execute(db, STAND_IN)
     assert distributed.distribute(db) == distributed.Distributed(now=True, nodes=2)
@@ -84,7 +84,7 @@ def test_the_command_migrates_and_then_says_what_is_missing(empty_database_url: 
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Give every statement that is sent from here on, as the server gets it."""
+    """Return the statements sent from now on, as the server gets them."""
     statements: list[str] = []
 
     class Noting(psycopg2.extensions.cursor):
@@ -101,7 +101,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.mark.only_on(DEBIAN, reason="what is sent does not depend on the server")
 def test_what_an_analysis_and_its_surroundings_send_is_what_citus_takes(sent: list[str], target, settings):
-    """Lost: the statements that are put together from parts, which no reader of the source sees whole."""
+    """Lost: statements that are built from parts would escape the check of the source."""
     with closing(Database(target)) as db:
         configure(db, "gate+sd_type", None, 10, 2)
         slow(db, "A", "B", attributes={"sd_type": "feature"})
@@ -120,7 +120,7 @@ def test_what_an_analysis_and_its_surroundings_send_is_what_citus_takes(sent: li
 
 
 def test_a_span_that_ended_under_another_process_is_not_shown_as_running(db: Database):
-    """Lost: what runs now, among spans that ended long ago."""
+    """Lost: running operations disappear among spans that ended long ago."""
     ended, runs_on = span(duration_ms=None), span(duration_ms=None)
     open_spans.announce(db, [ended, runs_on], [], host="here", pid=1)
     ended.duration_ms = 5

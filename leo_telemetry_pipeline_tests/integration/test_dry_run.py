@@ -27,14 +27,14 @@ from leo_telemetry_pipeline_tests.builders import (
 pytestmark = [pytest.mark.usefixtures("settings"), pytest.mark.counted_days]
 
 
-# TRUNCATE is in no counter, but gives a table another file. How many rows live, autovacuum estimates at any time.
+# TRUNCATE is not counted, but gives a table another file. Live rows are left out: autovacuum estimates them any time.
 COUNTERS = """
 SELECT relname, n_tup_ins, n_tup_upd, n_tup_del, pg_relation_filenode(relid) FROM pg_stat_user_tables ORDER BY 1
 """
 
 
 def counters(target: Target) -> list[tuple]:
-    """Return what the statistics say was ever written, once every other session has reported."""
+    """Return the write counters of all tables, once every other session has reported."""
     with closing(psycopg2.connect(target.dsn)) as connection, connection.cursor() as cursor:
         connection.autocommit = True
         for _ in range(50):
@@ -57,7 +57,7 @@ def files(folder: Path) -> dict[str, tuple[int, float]]:
 def test_a_dry_run_writes_nothing_and_finds_what_the_analysis_finds(
     db: Database, target: Target, settings: Settings, home: Path
 ):
-    """Lost: `--dry-run` would open items, or promise other findings than the analysis then has."""
+    """Lost: `--dry-run` would open items, or predict other findings than the analysis has."""
     home.mkdir()
     (home / "something").write_text("of somebody")
     slow(db, *"ABCDE")
@@ -89,7 +89,7 @@ def test_a_dry_run_writes_nothing_and_finds_what_the_analysis_finds(
 def test_a_dry_run_by_history_finds_what_the_analysis_finds(
     db: Database, target: Target, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ):
-    """Lost: on a large installation `--dry-run` would promise other findings than the analysis then has."""
+    """Lost: on a large installation, `--dry-run` would predict other findings than the analysis has."""
     monkeypatch.setenv("LEO_TELEMETRY_EXACT_SPANS", "1")
     slow(db, "A")
     for day in range(1, 30):

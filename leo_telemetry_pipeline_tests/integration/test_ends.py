@@ -20,12 +20,12 @@ ROW = "SELECT end_time_ms - start_time_ms, duration_ms, queue_wait_ms, status, a
 
 
 def ids_of_one() -> dict[str, Any]:
-    """Return what makes spans the same one."""
+    """Return the ids that identify a span."""
     return {"trace_id": new_id(), "span_id": new_id()}
 
 
 def pair(**more: Any) -> tuple[Span, Span]:
-    """Return a span as it is sent at its start, and as it is sent at its end."""
+    """Return a span as sent at its start, and as sent at its end."""
     ids = ids_of_one() | more
     start = span(duration_ms=None, status="RUNNING", attributes={"sd_type": "feature"}, queue_wait_ms=7, **ids)
     return start, span(duration_ms=5210, status="OK", attributes={"gate_score": 90}, **ids)
@@ -45,7 +45,7 @@ def test_a_span_sent_at_its_start_and_at_its_end_has_its_end(db: Database, order
 
 
 def test_what_the_start_said_stays_beside_what_the_end_says(db: Database):
-    """Lost: the type of the work, which only the start knew."""
+    """Lost: attributes that only the start had."""
     start, end = pair()
     assert spans.store(db, [start]) == Stored(1, 0)
     assert spans.store(db, [end]) == Stored(0, 0, 1)
@@ -53,7 +53,7 @@ def test_what_the_start_said_stays_beside_what_the_end_says(db: Database):
 
 
 def test_what_has_an_end_never_changes(db: Database):
-    """Lost: a late or forged message rewrites what was measured."""
+    """Lost: a late or forged message overwrites a measurement."""
     start, end = pair()
     other = span(duration_ms=1, status="ERROR", trace_id=end.trace_id, span_id=end.span_id)
     spans.store(db, [end])
@@ -96,7 +96,7 @@ def test_only_the_same_start_is_completed(db: Database):
 
 
 def test_rows_in_the_default_partition_are_completed_too(db: Database):
-    """Lost: what began long ago, or by a clock that is wrong, never ends."""
+    """Lost: spans that began long ago, or by a wrong clock, never end."""
     start, end = pair(at=midnight(3000))
     spans.store(db, [start])
     assert spans.store(db, [end]) == Stored(0, 0, 1)
@@ -136,7 +136,7 @@ def test_an_end_that_cannot_be_one_is_put_aside_and_the_row_waits(db: Database):
 
 
 def test_another_span_with_the_same_key_is_counted_where_the_doctor_looks(db: Database):
-    """Lost: of two spans that a source gives one id, one is gone and nobody hears of it."""
+    """Lost: if a source gives two spans one id, one is silently gone."""
     first = span("gate", "A")
     ids: dict[str, Any] = {"trace_id": first.trace_id, "span_id": first.span_id}
     spans.store(db, [first, span("gate", "B", **ids)], source="otlp")
@@ -154,7 +154,7 @@ def test_a_span_that_is_sent_again_as_it_was_is_not_noticed(db: Database):
 
 
 def test_an_end_that_knows_a_better_name_is_no_conflict(db: Database):
-    """Lost: a server span that learns its route while it runs looks like lost data."""
+    """Lost: a server span whose name improves while it runs looks like lost data."""
     start, end = pair()
     end.span_name = "GET /users/:id"
     spans.store(db, [start])
@@ -181,7 +181,7 @@ def claude(at: datetime, duration_ms: int | None = 900, **more: Any) -> Span:
 @pytest.mark.parametrize("together", [True, False], ids=["one batch", "batches"])
 def test_two_sources_of_one_span_make_one_row_with_the_first_start(db: Database, apart_ms: int, together: bool):
     """Lost: a user who has hooks and OpenTelemetry switched on sees every tool twice."""
-    # Two hours before one o'clock it is another day, and another partition.
+    # Two hours before one o'clock is another day, and another partition.
     at, ids = midnight(2) + timedelta(hours=1), ids_of_one()
     first, second = claude(at, **ids), claude(at + timedelta(milliseconds=apart_ms), 950, **ids)
     stored = [spans.store(db, batch) for batch in ([[first, second]] if together else [[first], [second]])]
@@ -191,7 +191,7 @@ def test_two_sources_of_one_span_make_one_row_with_the_first_start(db: Database,
 
 
 def test_the_second_source_gives_its_end_to_the_start_of_the_first(db: Database):
-    """Lost: the end of a prompt whose start came by hook and whose end by OpenTelemetry."""
+    """Lost: the end of a prompt whose start came from a hook and whose end came from OpenTelemetry."""
     at, ids = midnight(2), ids_of_one()
     spans.store(db, [claude(at, None, **ids)])
     assert spans.store(db, [claude(at - timedelta(seconds=30), 20_000, **ids)]) == Stored(0, 0, 1)
@@ -199,7 +199,7 @@ def test_the_second_source_gives_its_end_to_the_start_of_the_first(db: Database)
 
 
 def test_spans_of_other_services_and_distant_days_keep_their_own_start(db: Database):
-    """Lost: client and server of one request, or a session that is continued after days, become one row."""
+    """Lost: client and server of one request, or a session resumed after days, become one row."""
     at, ids = midnight(5), ids_of_one()
     later = at + timedelta(milliseconds=40)
     for attributes in ({}, {"service.name": "claude-code"}, {"service.name": "shop", "session.id": "s"}):
@@ -229,7 +229,7 @@ def test_two_sources_at_once_agree_on_the_first_start(db: Database, target: Targ
 
 
 def test_new_partitions_find_rows_without_an_end_without_reading_the_others(db: Database):
-    """Lost: each analysis reads all spans to see whether some ended."""
+    """Lost: each analysis reads all spans to find those that ended since."""
     spans.ensure_partitions(db, midnight(2), midnight())
     indexes = "SELECT count(*) FROM pg_indexes WHERE indexdef LIKE '%%(duration_ms IS NULL)%%' AND tablename LIKE %s"
     days = one(db, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'workflow_trace_log'::regclass")
@@ -240,7 +240,7 @@ def test_new_partitions_find_rows_without_an_end_without_reading_the_others(db: 
 
 @pytest.mark.transactions_at_once
 def test_spans_that_come_again_complete_lock_no_row(db: Database, target: Target):
-    """Lost: two imports of the same files at once, one of which ends with an error."""
+    """Lost: of two concurrent imports of the same files, one fails with an error."""
     made = [span() for _ in range(40)]
     spans.store(db, made)
     with closing(psycopg2.connect(target.dsn)) as other, other.cursor() as cursor:

@@ -74,7 +74,7 @@ LOSSES = {
 
 @pytest.mark.parametrize("what", WRITES)
 def test_a_run_that_lost_its_row_writes_nothing(db: Database, what: str):
-    """Lost: a worker that slept past its time would wake and write over the findings of its successor."""
+    """Lost: a worker that slept past its deadline would wake and overwrite its successor's findings."""
     for name, lose in LOSSES.items():
         run_id, mine = running(db)
         dimension_results.replace_p50(db, run_id, mine, ["gate"], [P50_ROW])
@@ -87,7 +87,7 @@ def test_a_run_that_lost_its_row_writes_nothing(db: Database, what: str):
 
 
 def test_a_run_that_holds_its_row_writes_all_of_it(db: Database):
-    """Lost: the tests above would hold because nothing can ever be written."""
+    """Lost: the test above would pass because nothing can be written at all."""
     run_id, mine = running(db)
     for what in ("annotations", "P50s", "judgements", "what days say", "baselines", "items"):
         before = tables(db)
@@ -99,7 +99,7 @@ def test_a_run_that_holds_its_row_writes_all_of_it(db: Database):
 
 
 def test_a_beat_that_had_to_wait_does_not_end_its_own_run(db: Database):
-    """Lost: behind a pooler with few connections every long statement would end its analysis as lost."""
+    """Lost: behind a pooler with few connections, every long statement would end its analysis as lost."""
     run_id, mine = running(db)
     back_date(db, run_id, "heartbeat_at", "31 s")
     assert runs.beat(db, run_id, mine) == "RUNNING"
@@ -107,7 +107,7 @@ def test_a_beat_that_had_to_wait_does_not_end_its_own_run(db: Database):
 
 
 def test_a_lost_run_neither_beats_nor_ends_its_row(db: Database):
-    """Lost: the end of a run would be written over by a worker that did not notice it."""
+    """Lost: a worker that did not notice the end of its run would overwrite it."""
     run_id, mine = running(db)
     reaped(db, run_id)
     before = row(db, run_id)
@@ -119,7 +119,7 @@ def test_a_lost_run_neither_beats_nor_ends_its_row(db: Database):
 
 
 def test_a_beat_of_somebody_else_keeps_nothing_alive(db: Database):
-    """Lost: a second worker would keep the row of a dead one."""
+    """Lost: a second worker would keep the row of a dead one alive."""
     run_id, mine = running(db)
     back_date(db, run_id, "heartbeat_at", "20 s")
     before = row(db, run_id).heartbeat_at
@@ -141,7 +141,7 @@ def test_cancelling_ends_what_waits_or_runs_and_leaves_what_ended(db: Database):
 
 
 def test_a_run_that_could_not_be_launched_fails_and_is_tried_once_more(db: Database):
-    """Lost: a broken code location would leave rows queued for ever."""
+    """Lost: a broken code location would leave rows queued forever."""
     run_id = queued(db)
     assert runs.fail_unlaunched(db, run_id, "no code") is True
     assert (row(db, run_id).reason_code, row(db, run_id).error_detail) == ("LAUNCH_FAILED", "no code")

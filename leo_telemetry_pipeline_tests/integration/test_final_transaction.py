@@ -1,4 +1,4 @@
-"""The last transaction of an analysis: killed anywhere in it, and raced by another analysis."""
+"""The last transaction of an analysis: killed at any statement, and raced by another analysis."""
 
 import json
 import os
@@ -30,8 +30,8 @@ from leo_telemetry_pipeline_tests.builders import (
 
 KEYS = ("A", "B", "C", "D")
 
-# Concludes a run, and kills itself just before its n-th statement, where "commit" and "done" stand for just before
-# and just after the COMMIT that ends the run. Prints each statement.
+# Concludes a run, and kills itself just before its n-th statement; "commit" and "done" mean just before and just
+# after the COMMIT that ends the run. Prints each statement.
 CHILD = """
 import os, signal, sys
 from contextlib import contextmanager
@@ -94,7 +94,7 @@ END = datetime(2026, 2, 9, tzinfo=UTC)
 
 
 def child(database_url: str, run_id: str, mine: str, moment: str, *keys: str) -> tuple[int, list[str]]:
-    """Conclude a run in a process of its own; return its exit status and the statements that it reached."""
+    """Conclude a run in its own process; return its exit status and the statements that it reached."""
     command = [sys.executable, "-c", CHILD, database_url, run_id, mine, END.isoformat(), moment, ",".join(keys)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.stderr == "", done.stderr
@@ -118,7 +118,7 @@ def open_items(db: Database) -> list[str]:
 
 
 def reap_until_lost(db: Database, run_id: str) -> None:
-    """Reap a run whose process is dead, once the server has noticed that and let go of the row."""
+    """Reap a run whose process is dead, once the server has noticed and released the row."""
     back_date(db, run_id, "heartbeat_at", "1 min")
     for _ in range(100):
         runs.reap(db)
@@ -136,7 +136,7 @@ def test_sigkill_anywhere_in_the_last_transaction_leaves_all_of_it_or_nothing(
     run_id, mine = claimed(db, queued(db))
     status, statements = child(database_url, run_id, mine, "never", *KEYS)
     assert status == 0
-    assert len(statements) >= 3 + 2  # the items, the fence and the end
+    assert len(statements) >= 3 + 2  # items, fence and end
     assert any("continuous_improvements" in statement for statement in statements)
     assert open_items(db) == ["A", "B", "C"]
 
@@ -228,7 +228,7 @@ def test_two_analyses_at_once_follow_each_other_find_the_same_and_open_one_item_
 def test_a_run_whose_place_is_taken_until_its_patience_ends_fails_as_not_launched(
     db: Database, settings, monkeypatch: pytest.MonkeyPatch
 ):
-    """Lost: a run that waits for another one would wait for ever, and hold Dagster's place."""
+    """Lost: a run that waits for another one would wait forever, and occupy a slot of Dagster."""
     monkeypatch.setenv("LEO_TELEMETRY_DEADLINE", "1s")
     holder, _ = running(db)
     waiting = queued(db)
@@ -239,7 +239,7 @@ def test_a_run_whose_place_is_taken_until_its_patience_ends_fails_as_not_launche
 
 
 def test_what_a_run_says_it_created_is_what_it_created(db: Database, settings):
-    """Lost: the counts that people see would not add up with the items that they find."""
+    """Lost: the counts that people see would not match the items that they find."""
     slow(db, *KEYS)
     for created, deduplicated, limited in ((3, 0, 1), (1, 3, 0), (0, 4, 0)):
         before = one(db, "SELECT count(*) FROM continuous_improvements")

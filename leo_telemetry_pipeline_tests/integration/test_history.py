@@ -1,4 +1,4 @@
-"""Daily history beside the exact way of measuring: the same numbers, whatever comes late, whenever it is counted."""
+"""Daily history compared with exact measurement: the same numbers, whatever arrives late, whenever it is counted."""
 
 from contextlib import closing, contextmanager
 from datetime import timedelta
@@ -77,7 +77,7 @@ def counted(db: Database, window: Window = WEEK, uncounted=(), types=("gate",)):
 
 
 def test_history_gives_the_frame_of_the_exact_way_and_medians_within_half_a_percent(db: Database):
-    """Lost: the day an installation grows over the limit, its findings would change."""
+    """Lost: findings would change on the day an installation outgrows the limit."""
     drawn = fill(db)
     histograms.rebuild(db, days_of(WEEK), ["gate"], seen(db))
     exact, got = p50.exact(exact_percentiles.of_window(db, WEEK, ["gate"], seen(db))), counted(db)
@@ -94,7 +94,7 @@ def test_history_gives_the_frame_of_the_exact_way_and_medians_within_half_a_perc
 @anywhere
 @given(values=st.lists(st.one_of(st.integers(0, 50), st.integers(1, 10**9)), min_size=1, max_size=30))
 def test_the_database_and_the_definition_agree_on_the_bucket_of_every_duration(db: Database, values: list[int]):
-    """Lost: a rounding at the edge of a bucket would put spans half a percent off."""
+    """Lost: rounding at the edge of a bucket would shift spans by half a percent."""
     execute(db, "TRUNCATE workflow_trace_log, duration_histograms, duration_histogram_days")
     spans.insert(db, spans_of("gate", "A", values))
     histograms.rebuild(db, [NOON.date()], ["gate"], ["gate"])
@@ -110,7 +110,7 @@ def test_the_database_and_the_definition_agree_on_the_bucket_of_every_duration(d
 
 
 def test_buckets_are_in_order_also_where_there_are_more_groups_than_memory_holds(db: Database):
-    """Lost: percentiles of large days, which take the order of buckets as given, would be anything."""
+    """Lost: percentiles of large days, which rely on the order of buckets, would be arbitrary."""
     insert(db, [span("gate", f"G{n % 3000}", 10 + n * 7919 % 5000) for n in range(15_000)])
     sql, parameters = observations(["gate"], ["gate"])
     with db.transaction() as cursor:
@@ -127,7 +127,7 @@ def test_buckets_are_in_order_also_where_there_are_more_groups_than_memory_holds
 
 
 def test_days_that_are_not_counted_yet_give_the_same_as_counted_ones(db: Database):
-    """Lost: a dry run, which counts nothing, would find something else than the analysis after it."""
+    """Lost: a dry run, which counts nothing, would differ from the analysis after it."""
     fill(db)
     configure(db, "gate+project", None, 1, 2.0)
     fresh = counted(db, uncounted=days_of(WEEK))
@@ -138,7 +138,7 @@ def test_days_that_are_not_counted_yet_give_the_same_as_counted_ones(db: Databas
 
 
 def test_a_part_day_is_counted_up_to_the_windows_end_though_history_has_the_whole_day(db: Database):
-    """Lost: an analysis of the past would see spans of its future."""
+    """Lost: an analysis of a past window would see later spans."""
     half = Window(WEEK.start, WEEK.end - timedelta(hours=12))
     last = (WEEK.end - DAY).date()
     insert(db, [span("gate", "A", 10, at=half.end - timedelta(hours=1)), span("gate", "A", 90, at=half.end)])
@@ -167,7 +167,7 @@ def test_history_of_combined_and_bare_attribute_types_agrees_with_the_exact_way(
                 db,
                 [
                     span("handoff", "H", 100 + day, at=at, trace_id=trace_id, attributes={"sd_type": sd_type}),
-                    # A child of the next day: its day is its own, its attribute the handoff's.
+                    # A child on the next day counts on its own day, with its handoff's attribute.
                     span("gate", "A", 10 * day + number, at=at + timedelta(minutes=2), trace_id=trace_id),
                 ],
             )
@@ -213,7 +213,7 @@ def test_days_are_stale_until_they_are_counted_and_again_after_a_late_span(db: D
 
 
 def test_a_late_handoff_makes_all_days_of_its_trace_stale(db: Database):
-    """Lost: children are stored before parents, so the days of a long handoff would lack its attributes for ever."""
+    """Lost: children are stored before parents, so the days of a long handoff would lack its attributes forever."""
     trace_id, begun = new_id(), NOON - DAY
     insert(db, [span("gate", "A", 5, at=NOON, trace_id=trace_id)])
     types = ["gate", "gate+sd_type", "handoff"]
@@ -223,7 +223,7 @@ def test_a_late_handoff_makes_all_days_of_its_trace_stale(db: Database):
     assert stale(db, types) == [begun.date(), NOON.date()]
     histograms.rebuild(db, stale(db, types), types, seen(db))
     assert "A:feature" in set(counted(db, types=types)["dimension_key"])
-    # Also one that began before all days that anybody looks at, and one that never ended.
+    # Also one that began before all analyzed days, and one that never ended.
     early = [span("gate", "A", 5, at=WEEK.start + days * DAY, trace_id=trace_id) for days in (0, 2)]
     insert(db, early)
     histograms.rebuild(db, stale(db, types), types, seen(db))
@@ -232,7 +232,7 @@ def test_a_late_handoff_makes_all_days_of_its_trace_stale(db: Database):
 
 
 def test_a_new_type_makes_all_days_stale_and_an_empty_day_does_not_stay_so(db: Database):
-    """Lost: a type that somebody names today would have no history; or empty days would be counted for ever."""
+    """Lost: a type that is added today would have no history; or empty days would be counted again forever."""
     insert(db, [span("gate", "A", 5, at=NOON)])
     histograms.rebuild(db, stale(db), ["gate"], seen(db))
     assert stale(db) == []
@@ -243,7 +243,7 @@ def test_a_new_type_makes_all_days_stale_and_an_empty_day_does_not_stay_so(db: D
 
 @contextmanager
 def in_flight(target: Target, made: list[Span]):
-    """Hold a transaction open that stored spans and has not committed."""
+    """Hold open a transaction that stored spans and has not committed."""
     with closing(psycopg2.connect(target.dsn)) as connection, connection.cursor() as cursor:
         for each in made:
             cursor.execute(
@@ -256,7 +256,7 @@ def in_flight(target: Target, made: list[Span]):
 
 @pytest.mark.transactions_at_once
 def test_a_span_that_is_committed_after_its_day_was_counted_makes_the_day_stale(db: Database, target: Target):
-    """Lost: spans of a long transaction would be in no history, for ever and without a word."""
+    """Lost: spans of a long transaction would silently be missing from history forever."""
     insert(db, [span("gate", "A", 5, at=NOON)])
     with in_flight(target, [span("gate", "slow writer", 5, at=NOON)]) as writer:
         histograms.rebuild(db, days_of(WEEK), ["gate"], ["gate"])
@@ -269,7 +269,7 @@ def test_a_span_that_is_committed_after_its_day_was_counted_makes_the_day_stale(
 def test_a_span_that_is_committed_while_its_day_is_counted_is_counted_or_makes_the_day_stale(
     db: Database, target: Target, moment: str
 ):
-    """Lost: a batch that lands in the same moment would be in no history, for ever and without a word."""
+    """Lost: a batch that lands in the same moment would silently be missing from history forever."""
     insert(db, [span("gate", "A", 5, at=NOON)])
     with (
         in_flight(target, [span("gate", "racing", 5, at=NOON)]) as writer,
@@ -285,7 +285,7 @@ def test_a_span_that_is_committed_while_its_day_is_counted_is_counted_or_makes_t
 def test_a_transaction_of_another_user_of_the_database_is_not_overlooked(
     db: Database, target: Target, database_url: str
 ):
-    """Lost: where each program has its own role, spans in flight are invisible and would be in no history."""
+    """Lost: if each program has its own role, spans in flight are invisible and would be missing from history."""
     role = f"analyst_{new_id()[:8]}"
     execute(db, f"CREATE ROLE {role} LOGIN PASSWORD 'pw'; GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}")
     theirs = outside(as_role(database_url, role), "dagster")

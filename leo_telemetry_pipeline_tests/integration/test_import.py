@@ -1,4 +1,4 @@
-"""Files into the database: every good line kept, bad ones put aside, and a second import changes nothing."""
+"""Importing files: every good line is stored, bad lines are quarantined, and a second import changes nothing."""
 
 import gzip
 import json
@@ -33,7 +33,7 @@ def row(**more: object) -> str:
     ],
 )
 def test_the_samples_are_stored_whole_and_once(db: Database, name: str, preset: str | None, spans: int) -> None:
-    """Lost: real exports lose spans on the way, or count twice what is imported twice."""
+    """Lost: real exports lose spans, or count twice if imported twice."""
     path = DATA / name
     first = store(db, reader.read(path, preset=preset), path)
     assert (first.read, first.new, first.bad) == (spans, spans, [])
@@ -76,7 +76,7 @@ def test_the_older_leo_shape_is_measured_under_its_real_names(db: Database, tmp_
 def test_what_the_table_refuses_is_not_told_as_stored_already(
     db: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Lost: nobody looks for spans that are said to be there."""
+    """Lost: nobody looks for missing spans that are reported as stored."""
     execute(db, "ALTER TABLE workflow_trace_log ADD CONSTRAINT no_poison CHECK (span_name <> 'poison')")
     path = tmp_path / "spans.jsonl"
     path.write_text("\n".join([row(), row(span_name="poison"), "{not json"]))
@@ -88,7 +88,7 @@ def test_what_the_table_refuses_is_not_told_as_stored_already(
 
 
 def test_a_file_of_which_the_table_takes_nothing_is_a_failure(db: Database, tmp_path: Path) -> None:
-    """Lost: a nightly import that stores nothing, and ends well every night."""
+    """Lost: a nightly import stores nothing and succeeds every night."""
     execute(db, "ALTER TABLE workflow_trace_log ADD CONSTRAINT no_poison CHECK (span_name <> 'poison')")
     settings = Settings()
     asked = Options(None, None, "", False, settings, Policy(settings.keep_keys, settings.keep_identity))

@@ -1,4 +1,4 @@
-"""``trends`` and ``compare`` on a real database: what they print, as text and as data, and every way to ask wrongly."""
+"""``trends`` and ``compare`` on a real database: their output as text and data, and every usage error."""
 
 import json
 from collections.abc import Callable
@@ -22,7 +22,7 @@ MONTH = Window(midnight(30), midnight())
 
 
 def fill(db: Database, *, step: float = 2.0) -> None:
-    """Store a month of one gate that got slower and ran less ten days ago, and of one phase that did not."""
+    """Store a month of a gate that got slower and rarer ten days ago, and of a phase that did not."""
     rng, made = np.random.default_rng(21), []
     for day in MONTH.days:
         at = midnight_of(day)
@@ -36,7 +36,7 @@ def fill(db: Database, *, step: float = 2.0) -> None:
 
 
 def test_trends_of_spans_that_no_analysis_has_seen_are_there_and_stay_as_they_are_once_counted(db: Database):
-    """Lost: whoever has just imported a month would see nothing, or other numbers tomorrow."""
+    """Lost: after importing a month, a user would see nothing, or other numbers tomorrow."""
     fill(db)
     printed = say("trends"), say("trends", "gate:GATE_A"), say("trends", "gate:GATE_A", "--json")
     seen = sorted({one.span_type for one in span_counts.by_type_and_day(db, MONTH)})
@@ -67,7 +67,7 @@ def test_trends_name_what_changed_and_since_when_those_with_most_time_first(db: 
 
 
 def test_trends_of_one_dimension_say_every_day_with_its_queue_share_and_both_changes(db: Database):
-    """Lost: nobody could tell by how much, since when, or that there are fewer of it."""
+    """Lost: by how much, since when, and that there are fewer runs."""
     fill(db)
     insert(db, [span("gate", "GATE_A", 123, at=midnight())])
     said = say("trends", "gate:GATE_A")
@@ -93,7 +93,7 @@ def test_trends_of_one_dimension_say_every_day_with_its_queue_share_and_both_cha
 
 
 def requests(db: Database) -> None:
-    """Store ten days of requests to a model, whose first token came later and whose answers grew in the last two."""
+    """Store ten days of requests to a model; in the last two, first tokens came later and answers were longer."""
     made = []
     for ago in range(10, 0, -1):
         first, tokens = (3_000, 250) if ago <= 2 else (1_000, 100)
@@ -112,7 +112,7 @@ def requests(db: Database) -> None:
 
 
 def test_trends_of_a_model_show_time_to_first_token_and_tokens_beside_the_time(db: Database):
-    """Lost: "the model is slow", and nobody knows whether it begins late, writes slowly or writes more."""
+    """Lost: whether a slow model begins late, writes slowly or writes more."""
     requests(db)
     said = say("trends", "llm:opus").splitlines()
     header = next(line for line in said if line.startswith("DAY"))
@@ -131,14 +131,14 @@ def test_trends_of_a_model_show_time_to_first_token_and_tokens_beside_the_time(d
 
 
 def test_trends_of_other_spans_have_no_columns_for_what_they_have_not(db: Database):
-    """Lost: every table would be as wide as that of a model, and empty."""
+    """Lost: every table would have the columns of a model, empty."""
     fill(db)
     for dimension in ("gate:GATE_A", "phase:LEAD"):
         assert next(line for line in say("trends", dimension).splitlines() if line.startswith("DAY")).endswith("QUEUE")
 
 
 def test_trends_of_a_tool_and_of_its_prompt_show_waiting_apart_from_working(db: Database):
-    """Lost: a tool would seem slow where a person was, or nobody would see for how long they were waited for."""
+    """Lost: a tool would seem slow while it waits for a person; or the waiting time would be invisible."""
     made = []
     for ago in range(10, 0, -1):
         wait = 40_000 if ago <= 2 else 4_000
@@ -152,7 +152,7 @@ def test_trends_of_a_tool_and_of_its_prompt_show_waiting_apart_from_working(db: 
                 span("tool", "Bash", 2_000, **inside),
                 span("tool", "Edit", 500, **inside),
             ]
-    # No wait of a trace in which the tool did not run counts, and none of another parent.
+    # Waits in traces without the tool and waits of another parent do not count.
     made.append(span("wait", "Bash", 900_000, at=midnight(1)))
     made.append(span("wait", "Bash", 900_000, at=midnight(1), trace_id=made[-2].trace_id, parent_span_id=new_id()))
     insert(db, made)
@@ -170,13 +170,13 @@ def test_trends_of_a_tool_and_of_its_prompt_show_waiting_apart_from_working(db: 
     days = json.loads(say("trends", "tool:Bash", "--json"))["days"]
     assert days[-2]["waiting"] == {"count": 5, "p50_ms": 40_000.0, "sum_ms": 200_000.0, "share": pytest.approx(20 / 21)}
     assert "WAIT" not in say("trends", "tool:Edit")
-    # A wait does not wait for itself, nor for another wait beside it.
+    # A wait does not wait for itself, nor for its siblings.
     assert [day["waiting"] for day in json.loads(say("trends", "wait:Bash", "--json"))["days"] if day["waiting"]] == []
     assert "WAIT" not in say("trends", "wait:Bash")
 
 
 def test_trends_of_a_name_beyond_the_limit_of_keys_show_what_its_spans_have_too(db: Database):
-    """Lost: of two long names that begin alike, the measures of neither, or of both together."""
+    """Lost: of two long names that begin alike, the measures of neither, or of both combined."""
     made = []
     for number, name in enumerate(("m" * 250 + "a", "m" * 250 + "b")):
         trace, parent = new_id(), new_id()
@@ -190,7 +190,7 @@ def test_trends_of_a_name_beyond_the_limit_of_keys_show_what_its_spans_have_too(
 
 
 def test_few_days_and_no_days_are_said_to_be_few_and_none(db: Database):
-    """Lost: a newcomer would read silence as a failure, or three days as steady."""
+    """Lost: a new user would take silence for a failure, or three days for a steady trend."""
     assert say("trends").startswith(f"No spans since {midnight(90).date()}: ")
     insert(db, [span("gate", "GATE_A", 0, at=midnight(ago)) for ago in (1, 2, 3)])
     assert "3 of 8 days known" in say("trends")
@@ -230,7 +230,7 @@ def test_few_days_and_no_days_are_said_to_be_few_and_none(db: Database):
     ],
 )
 def test_a_wrong_question_is_answered_with_what_to_ask_instead(db: Database, words: list[str], said: str):
-    """Lost: a typing error would end in a traceback, or in an empty table."""
+    """Lost: a typing error would end in a traceback or an empty table."""
     insert(db, [span("gate", "GATE_A", 5), span("phase", "LEAD", 5)])
     assert said in refused(*words)
 
@@ -249,7 +249,7 @@ def comparisons() -> dict[str, Callable[[], list[str]]]:
 
 @pytest.mark.parametrize("way", ["dimensions", "a day", "periods"])
 def test_compare_says_which_side_is_slower_by_how_much_and_how_sure(db: Database, way: str):
-    """Lost: a number without its doubt, or a verdict about the wrong side."""
+    """Lost: a number without its uncertainty, or a verdict about the wrong side."""
     fill(db, step=1.5)
     words = comparisons()[way]()
     found = json.loads(say("compare", *words, "--json"))
@@ -280,7 +280,7 @@ def test_compare_finds_no_evidence_where_nothing_changed_and_says_when_spans_are
 
 
 def test_compare_around_an_item_looks_at_its_dimension_before_and_since_it_was_opened(db: Database):
-    """Lost: whoever closed an item could not show that it is fast again."""
+    """Lost: evidence that the dimension of a closed item is fast again."""
     fill(db, step=0.5)
     opened = STEP + timedelta(hours=2)
     detail = {"dimension_type": "gate", "dimension_key": "GATE_A", "opened_window_end": opened.isoformat()}

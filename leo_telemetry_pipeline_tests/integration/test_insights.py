@@ -1,4 +1,4 @@
-"""What follows from an analysis, as Dagster executes it: what is kept and shown, when it is begun, how it may break."""
+"""Insights after an analysis, executed by Dagster: what is stored and shown, when they start, how they fail."""
 
 import random
 import time
@@ -41,7 +41,7 @@ STEP = 10
 
 
 class Followed:
-    """One execution of insights_job in this process."""
+    """An execution of insights_job in this process."""
 
     def __init__(self) -> None:
         self.instance = dagster_records()
@@ -58,7 +58,7 @@ class Followed:
 
 
 def work(rng: random.Random, days_ago: int) -> Iterator[Span]:
-    """Yield a day of handoffs, each with a phase and a gate that is three times as slow, and rarer, since STEP."""
+    """Yield a day of handoffs, each with a phase and a gate; since STEP the gate is three times as slow, and rarer."""
     slow = days_ago <= STEP
     for number in range(12):
         at = midnight(days_ago) + timedelta(hours=6, minutes=50 * number)
@@ -72,19 +72,19 @@ def work(rng: random.Random, days_ago: int) -> Iterator[Span]:
 
 
 def fill(db: Database, days: int = 38) -> runs.Run:
-    """Store some weeks of work and analyse the last."""
+    """Store some weeks of work and analyse the last one."""
     rng = random.Random(11)
     insert(db, [each for days_ago in range(days, 0, -1) for each in work(rng, days_ago)])
     return row_of(db, analyse({"leo_telemetry/window_end": midnight().isoformat()}))
 
 
 def sensing(instance: dg.DagsterInstance) -> dg.SensorEvaluationContext:
-    """Return what a sensor is told at a tick."""
+    """Return the context of a sensor tick."""
     return dg.build_sensor_context(instance, resources={"telemetry_database": TelemetryDatabase()})
 
 
 def tick(instance: dg.DagsterInstance) -> dg.RunRequest | str:
-    """Return what the sensor asks for, or why it does not."""
+    """Return the sensor's run request, or the reason for none."""
     said = insights_sensor(sensing(instance))
     assert isinstance(said, dg.RunRequest | dg.SkipReason)
     return said if isinstance(said, dg.RunRequest) else said.skip_message or ""
@@ -92,7 +92,7 @@ def tick(instance: dg.DagsterInstance) -> dg.RunRequest | str:
 
 @pytest.mark.with_days
 def test_forecasts_backtest_trends_and_comparisons_are_made_of_the_last_run_and_leave_its_row_as_it_is(db: Database):
-    """Lost: what comes next, whether to believe it, since when and compared with what; nobody would see any of it."""
+    """Lost: forecasts, their reliability, trends and comparisons; nobody would see any of them."""
     run = fill(db)
     assert run.status == "SUCCEEDED", run.error_detail
     [item] = items.all_items(db)
@@ -123,7 +123,7 @@ def test_forecasts_backtest_trends_and_comparisons_are_made_of_the_last_run_and_
     assert "24 to 12" in changed.replace("\N{NO-BREAK SPACE}", " ")
     assert trends["day by day"].count("![trend](data:image/svg+xml;base64,") == trends["dimensions drawn"] >= 8
 
-    # Names are in code spans, where nothing of them is Markdown.
+    # Names are in code spans, where Markdown has no effect.
     parts = made.metadata["comparisons"]["differences"].replace("`", "").split("### ")
     compared = {part.partition("\n")[0]: lines(part) for part in parts}
     [[said, *_, verdict]] = compared["SD types"]
@@ -137,13 +137,13 @@ def test_forecasts_backtest_trends_and_comparisons_are_made_of_the_last_run_and_
 
 
 def lines(table: str) -> list[list[str]]:
-    """Return the cells of the lines about P50s of a Markdown table."""
+    """Return the cells of a Markdown table's rows about P50s."""
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
     return [each for each in cells if len(each) > 1 and each[1] == "P50"]
 
 
 def test_before_any_analysis_each_of_them_says_what_to_do(db: Database):
-    """Lost: whoever clicks on them first gets a stack trace of ours."""
+    """Lost: a click on them before the first analysis ends in a stack trace."""
     made = Followed()
     assert not made.success
     assert made.ending is not None
@@ -155,7 +155,7 @@ def test_before_any_analysis_each_of_them_says_what_to_do(db: Database):
 
 @pytest.mark.parametrize("days", [0, 1])
 def test_after_an_analysis_of_nothing_or_of_a_day_there_is_little_to_say_and_nothing_breaks(db: Database, days: int):
-    """Lost: a newcomer's first run ends red."""
+    """Lost: a new user's first run fails."""
     run = fill(db, days)
     assert (run.status, run.reason_code) == ("SUCCEEDED", "INSUFFICIENT_DATA")
     made = Followed()
@@ -169,7 +169,7 @@ def test_after_an_analysis_of_nothing_or_of_a_day_there_is_little_to_say_and_not
 
 @pytest.mark.with_days
 def test_when_they_break_the_analysis_stays_what_it_is(db: Database):
-    """Lost: a fault in a forecast would take the findings of the week away."""
+    """Lost: an error in a forecast would discard the findings of the week."""
     run = fill(db, 12)
     for table in ("telemetry_backtests", "dimension_forecasts"):
         execute(db, f"ALTER TABLE {table} RENAME TO away_{table}")
@@ -185,7 +185,7 @@ def test_when_they_break_the_analysis_stays_what_it_is(db: Database):
 def test_they_are_asked_for_once_for_the_last_run_of_everything_that_succeeded(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ):
-    """Lost: none at all where an analysis did not run under the daemon; or the same ones every few seconds."""
+    """Lost: no insights if an analysis did not run under the daemon; or the same ones every few seconds."""
     with dg.DagsterInstance.ephemeral() as instance:
         assert tick(instance) == "No analysis has succeeded yet"
         succeeded(db, project="shop")
@@ -213,7 +213,7 @@ def test_they_are_asked_for_once_for_the_last_run_of_everything_that_succeeded(
 def test_those_whose_process_was_killed_do_not_take_the_place_of_analyses_for_ever(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ):
-    """Lost: after four power cuts in bad moments Dagster starts nothing any more."""
+    """Lost: after four power cuts at bad moments, Dagster starts nothing any more."""
     with dg.DagsterInstance.local_temp() as instance:
         lost = instance.add_run(dg.DagsterRun(INSIGHTS_JOB, status=dg.DagsterRunStatus.STARTED))
         run_lifecycle_sensor(sensing(instance))
@@ -226,7 +226,7 @@ def test_those_whose_process_was_killed_do_not_take_the_place_of_analyses_for_ev
 
 
 def status_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRunStatus:
-    """Return what Dagster now says of a run."""
+    """Return Dagster's current status of a run."""
     found = instance.get_run_by_id(run.run_id)
     assert found is not None
     return found.status
@@ -237,9 +237,9 @@ def status_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRun
     ("name", "is_analysis"), [(ANALYSIS_JOB, True), (INSIGHTS_JOB, False), (MAINTENANCE_JOB, False)]
 )
 def test_only_the_analysis_takes_an_analysis_run(db: Database, name: str, is_analysis: bool):
-    """Lost: each round of upkeep leaves a run that nobody ends, and so one more analysis that nobody asked for."""
+    """Lost: each maintenance leaves a run that never ends, and so causes an analysis that nobody asked for."""
     with dg.DagsterInstance.ephemeral() as instance:
-        # As a daemon launches it: the whole of a job, by name.
+        # As a daemon launches it: a whole job, by name.
         made = instance.create_run_for_job(defs.resolve_job_def(name))
         run = dg.DagsterRun(name, execution_plan_snapshot_id=made.execution_plan_snapshot_id)
         assert selects(instance, run, LAST_ASSET) == is_analysis

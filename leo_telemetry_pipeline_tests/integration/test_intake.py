@@ -1,4 +1,4 @@
-"""Notices about what came in: counted, kept, and never in the way of spans."""
+"""Intake notices: counted, stored, and never an obstacle for spans."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -10,7 +10,7 @@ HOUR_AGO = datetime.now(UTC) - timedelta(hours=1)
 
 
 def test_notices_add_up_by_source_kind_and_detail(db: Database) -> None:
-    """Lost: the doctor shows one rejected span where thousands were."""
+    """Lost: the doctor shows one rejected span instead of thousands."""
     intake.count(db, {Noticed("otlp", REJECTED, "no name"): 2, Noticed("import", REJECTED, "no name"): 1})
     intake.count(db, {Noticed("otlp", REJECTED, "no name"): 3})
     found = [(notice.source, notice.detail, notice.count) for notice in intake.since(db, HOUR_AGO)]

@@ -1,7 +1,7 @@
-"""Whatever comes while days are counted, in whatever order: in the end the history is what counting all anew gives.
+"""Random interleavings of storing and counting: in the end, history is the same as after counting everything again.
 
 Each case draws writers that hold transactions open over many steps, spans of several days, handoffs and waits that are
-stored long after what belongs to them, ends that come by UPDATE, and analyses and seals in between.
+stored long after their children and parents, ends by UPDATE, and analyses and seals in between.
 """
 
 import copy
@@ -36,7 +36,7 @@ FROM duration_histograms, unnest(buckets, counts) AS b (bucket, n) GROUP BY 1, 2
 
 
 class Writer:
-    """A program that stores spans, and commits when it feels like it."""
+    """A program that stores spans, and commits at random times."""
 
     def __init__(self, target: Target, stack: ExitStack) -> None:
         self.connection = stack.enter_context(closing(psycopg2.connect(target.dsn)))
@@ -54,7 +54,7 @@ class Writer:
             )
 
     def end(self, made: list[Span]) -> None:
-        """Give spans their end as the LEO engine does, those that are committed by now."""
+        """Complete the committed spans as the LEO engine does."""
         with self.connection.cursor() as cursor:
             for s in made:
                 cursor.execute(
@@ -73,11 +73,11 @@ def ids(made: Span) -> tuple[str, str, str | None]:
 
 
 def drawn(rng: random.Random) -> list[list[Span]]:
-    """Return what is to be stored, a piece at a time: children, waits in them, and their handoffs, in any order."""
+    """Draw the pieces to store: children, waits in them, and their handoffs, in any order."""
     pieces = []
     for _ in range(6):
         trace_id, day = new_id(), rng.choice(DAYS)
-        # Near midnight the edges of what belongs together show.
+        # Near midnight, related spans fall on different days.
         at = midnight_of(day) + timedelta(minutes=rng.choice((0, 5, 720, 1435)))
         project = rng.choice(("", "shop"))
         gates = [
@@ -97,21 +97,21 @@ def drawn(rng: random.Random) -> list[list[Span]]:
 
 
 def without_end(made: Span) -> Span:
-    """Return a span as it is stored when it begins."""
+    """Return a span as stored at its start."""
     start = copy.copy(made)
     start.duration_ms, start.attributes = None, {}
     return start
 
 
 def begun(rng: random.Random, piece: list[Span]) -> tuple[list[Span], list[Span]]:
-    """Draw what of a piece is stored without its end; return the piece as it is stored, and what is to end later."""
-    # What gets its end after its day was sealed is in no history.
+    """Draw which spans of a piece are stored without an end; return the piece, and the spans to complete later."""
+    # A span that ends after its day was sealed is not in history.
     late = [s for s in piece if moment(s).date() > DAYS[1] and rng.random() < 0.4]
     return [without_end(s) if s in late else s for s in piece], late
 
 
 def count_up(db: Database, rng: random.Random | None = None) -> None:
-    """Bring the history up to date as an analysis does; a drawn one looks at some of the days only."""
+    """Update the history as an analysis does; with ``rng``, sometimes only for some of the days."""
     staleness.mark_stale(db)
     first, last = DAYS[0], DAYS[-1] + DAY
     if rng is not None and rng.random() < 0.5:
@@ -122,7 +122,7 @@ def count_up(db: Database, rng: random.Random | None = None) -> None:
 
 
 def from_blocks(db: Database) -> list[tuple]:
-    """Return what the blocks say that the days say too, and what they say otherwise."""
+    """Return the rows of blocks that the days confirm, and those that differ."""
     return db.rows(
         """
         SELECT b.first_day, b.days, b.dimension_type, b.dimension_key, b.project, b.count, sum(h.count)
@@ -135,7 +135,7 @@ def from_blocks(db: Database) -> list[tuple]:
 
 
 def counted_anew(db: Database) -> None:
-    """Forget all history, sealed parts included, and count every day from its spans."""
+    """Delete all history, sealed parts included, and count every day from its spans."""
     execute(
         db,
         "TRUNCATE duration_histograms, duration_histogram_days, workflow_trace_counts, telemetry_sealed_days,"
@@ -146,19 +146,19 @@ def counted_anew(db: Database) -> None:
 
 @pytest.mark.transactions_at_once
 def test_after_any_order_of_things_the_history_is_what_counting_anew_gives(db: Database, target: Target):
-    """Lost: spans would be missing from history for ever, or in it twice, and nobody could tell."""
+    """Lost: spans would be missing from history forever, or counted twice, and nobody could tell."""
     interleave(db, target, range(10))
 
 
 @pytest.mark.only_on(EMBEDDED, reason="ninety more of what the others have seen ten times")
 @pytest.mark.parametrize("tens", range(1, 10))
 def test_after_ninety_more_orders_of_things_too(db: Database, target: Target, tens: int):
-    """Lost: as above, for an order that is rarer."""
+    """Lost: as above, for a rarer order."""
     interleave(db, target, range(10 * tens, 10 * tens + 10))
 
 
 def interleave(db: Database, target: Target, seeds: range) -> None:
-    """Store, count and seal in an order drawn by each seed, and compare with counting all anew."""
+    """Store, count and seal in an order drawn per seed, and compare with counting everything again."""
     insert(db, [])
     for seed in seeds:
         rng = random.Random(seed)
@@ -174,7 +174,7 @@ def interleave(db: Database, target: Target, seeds: range) -> None:
                 rng.choice(writers).store(stored)
                 while ending and rng.random() < 0.4:
                     rng.choice(writers).end([ending.pop(rng.randrange(len(ending)))])
-                # Most stay open while days are counted, some over many counts, and some are undone.
+                # Most transactions stay open while days are counted, some over many counts, and some are rolled back.
                 for writer in writers:
                     if rng.random() < 0.25:
                         writer.connection.commit()
@@ -190,7 +190,7 @@ def interleave(db: Database, target: Target, seeds: range) -> None:
         assert from_blocks(db) == [], f"seed {seed}"
         counted_anew(db)
         expected = db.rows(HISTORY), db.rows(BUCKETS)
-        # What a handoff or a wait that came after the seal would have changed is settled: that is what sealing means.
+        # A handoff or wait that arrives after the seal changes nothing any more: that is what sealing means.
         assert without(got, sealed) == without(expected, sealed), f"seed {seed}"
         assert spans_of_gates(got) == spans_of_gates(expected), f"seed {seed}"
 
@@ -204,7 +204,7 @@ def spans_of_gates(history: tuple[list[tuple], ...]) -> list[tuple]:
 
 
 def test_looking_for_what_came_reads_nothing_that_was_there_before(db: Database):
-    """Lost: an analysis of ten spans would cost as much as ten million have cost before it."""
+    """Lost: an analysis after ten new spans would cost as much as ten million did before."""
     insert(db, [span(at=midnight_of(day)) for day in DAYS for _ in range(50)])
     count_up(db)
     insert(db, [span(at=midnight_of(DAYS[2]))])
@@ -214,7 +214,7 @@ def test_looking_for_what_came_reads_nothing_that_was_there_before(db: Database)
 
 
 def test_whole_days_are_those_of_utc(db: Database):
-    """Lost: on a server with another time zone every day would be counted wrongly."""
+    """Lost: on a server with another time zone, every day would be counted wrongly."""
     day = DAYS[3]
     execute(db, "ALTER DATABASE " + db.rows("SELECT current_database()")[0][0] + " SET timezone = 'Asia/Tokyo'")
     edges = (whole(day).start, whole(day).end - timedelta(milliseconds=1), whole(day).end)

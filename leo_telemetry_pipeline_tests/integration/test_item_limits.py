@@ -17,20 +17,20 @@ pytestmark = [pytest.mark.usefixtures("settings"), pytest.mark.counted_days]
 
 
 def summary(*keys: str, kind: str = "gate") -> findings.Summary:
-    """Say that some dimensions are bottlenecks, the first worst."""
+    """Return a summary in which some dimensions are bottlenecks, the first worst."""
     bottlenecks = [Bottleneck(kind, key, 500.0 - rank, 100.0, "configured", 2.0, 10) for rank, key in enumerate(keys)]
     outcomes = dict.fromkeys(("ok", "too_few", "no_baseline", "switched_off", "pooled"), 0) | {"bottleneck": len(keys)}
     return findings.Summary(tuple(bottlenecks), outcomes, 10, 10, "exact", {})
 
 
 def conclude(db: Database, end: datetime, *keys: str, project: str | None = None) -> dict[str, Any]:
-    """End a run of the week up to a moment with some bottlenecks."""
+    """End a run of the week before ``end`` with some bottlenecks."""
     run_id, mine = running(db, window_end=end, window_days=7, project=project)
     return findings.conclude(db, summary(*keys), week(end, project), run_id=run_id, dagster_run_id=mine, errors=[])
 
 
 def test_the_limits_that_people_write_count(db: Database):
-    """Lost: max_items_per_run, max_items_per_day and cooldown_hours would be decoration."""
+    """Lost: max_items_per_run, max_items_per_day and cooldown_hours would have no effect."""
     end = midnight()
     configure(db, "global", None, None, None, max_items_per_run=2)
     configure(db, "gate", None, None, None, max_items_per_day=3, cooldown_hours=48)
@@ -38,7 +38,7 @@ def test_the_limits_that_people_write_count(db: Database):
     third = conclude(db, end, *"ABCD")
     assert (third["items_created"], third["items_skipped_rate_limit"], third["items_skipped_dedupe"]) == (1, 1, 2)
     assert conclude(db, end, *"ABCD")["items_created"] == 0
-    # In window time the next day begins a day later, however soon it is analysed.
+    # Days are those of the window, however soon the next one is analysed.
     assert conclude(db, end + DAY, *"ABCD")["items_created"] == 1
     execute(db, "UPDATE continuous_improvements SET status = 'DISMISSED'")
     assert conclude(db, end + 2 * DAY, "A")["items_skipped_dedupe"] == 1
@@ -46,7 +46,7 @@ def test_the_limits_that_people_write_count(db: Database):
 
 
 def test_items_of_a_project_and_of_all_live_side_by_side(db: Database):
-    """Lost: closing the one would close or block the other."""
+    """Lost: closing one would close or block the other."""
     assert conclude(db, midnight(), "A")["items_created"] == 1
     assert conclude(db, midnight(), "A", project="shop")["items_created"] == 1
     assert conclude(db, midnight(), "A", project="shop")["items_skipped_dedupe"] == 1
@@ -56,7 +56,7 @@ def test_items_of_a_project_and_of_all_live_side_by_side(db: Database):
 def test_an_item_that_somebody_closes_while_the_run_ends_is_not_opened_again_at_once(
     db: Database, target: Target, monkeypatch: pytest.MonkeyPatch
 ):
-    """Lost: what a person dismissed would be back within the second, past every cooldown and limit."""
+    """Lost: a dismissed item would be back within a second, past every cooldown and limit."""
     configure(db, "gate", None, None, None, cooldown_hours=48)
     conclude(db, midnight(), "A")
 

@@ -1,4 +1,4 @@
-"""``why``, ``items`` and ``thresholds accept`` on a real database, after analyses of something that got slower."""
+"""``why``, ``items`` and ``thresholds accept`` on a real database, after analyses that found a slowdown."""
 
 import json
 import random
@@ -31,7 +31,7 @@ SLOW_DAYS = 6
 
 
 def work(db: Database) -> None:
-    """Store seven weeks of a gate that asks a sub-agent, which was slow in the last days, and of one steady gate."""
+    """Store seven weeks of a gate whose sub-agent was slow in the last days, and of a steady gate."""
     rng, made = random.Random(31), []
     for days_ago in range(49, 0, -1):
         for _ in range(15):
@@ -48,13 +48,13 @@ def work(db: Database) -> None:
 
 
 def analysed(db: Database, days_ago: int = 0) -> None:
-    """Analyse the week up to a midnight, which must succeed."""
+    """Analyse the week before a midnight; it must succeed."""
     run = row_of(db, analyse({"leo_telemetry/window_end": midnight(days_ago).isoformat()}))
     assert run.status == "SUCCEEDED", run.error_detail
 
 
 def opened(db: Database) -> Item:
-    """Return the one item, opened for a bottleneck that is configured."""
+    """Return the only item, opened for a bottleneck with a configured baseline."""
     slow(db, "SLOW")
     analysed(db)
     [item] = items.all_items(db)
@@ -63,7 +63,7 @@ def opened(db: Database) -> Item:
 
 @pytest.mark.with_days
 def test_why_shows_the_numbers_of_a_cause_of_what_it_slows_and_of_what_is_steady(db: Database):
-    """Lost: a judgement that nobody can check, and so nobody trusts."""
+    """Lost: nobody could check a judgement, so nobody would trust it."""
     work(db)
     analysed(db)
     [item] = items.all_items(db)
@@ -86,7 +86,7 @@ def test_why_shows_the_numbers_of_a_cause_of_what_it_slows_and_of_what_is_steady
 
 
 def test_why_of_a_configured_baseline_and_of_too_few_spans_says_so(db: Database):
-    """Lost: nobody could tell whose number decided, or what is missing."""
+    """Lost: which number decided, and what is missing."""
     opened(db)
     insert(db, [span("gate", "RARE", 5)])
     analysed(db)
@@ -98,7 +98,7 @@ def test_why_of_a_configured_baseline_and_of_too_few_spans_says_so(db: Database)
 
 @pytest.mark.with_days
 def test_what_was_accepted_is_normal_from_the_next_analysis_on(db: Database):
-    """Lost: what was made slower on purpose stays a bottleneck for ever."""
+    """Lost: work that was made slower on purpose stays a bottleneck forever."""
     work(db)
     analysed(db, 1)
     assert say("why", "subagent:DESIGN").startswith("subagent:DESIGN is a bottleneck\n")
@@ -113,7 +113,7 @@ def test_what_was_accepted_is_normal_from_the_next_analysis_on(db: Database):
 
 @pytest.mark.parametrize(("resolution", "status"), list(items.RESOLUTIONS.items()))
 def test_an_item_is_closed_as_what_became_of_it_once(db: Database, resolution: str, status: str):
-    """Lost: the list of items only grows; or the second who closes one changes what the first one said."""
+    """Lost: the list of items only grows; or a second person who closes one overwrites the first's reason."""
     item = opened(db)
     said = say("items", "close", item.id, "--as", resolution)
     assert said.startswith(f"Closed as {resolution}. gate:SLOW: ")
@@ -129,7 +129,7 @@ def test_an_item_is_closed_as_what_became_of_it_once(db: Database, resolution: s
 
 @pytest.mark.with_days
 def test_an_item_is_shown_with_its_members_and_once_closed_with_what_became_of_it(db: Database):
-    """Lost: whoever takes on an item would have to put it together from several commands and a row of JSON."""
+    """Lost: a person who takes on an item would have to collect its facts from several commands and a row of JSON."""
     work(db)
     analysed(db)
     [item] = items.all_items(db)
@@ -161,7 +161,7 @@ DETAILS = (
 
 @pytest.mark.with_days
 def test_items_that_were_inserted_by_hand_are_shown_like_any_other(db: Database):
-    """Lost: an item of one's own could not be looked at, or end every list and every analysis."""
+    """Lost: an item inserted by hand could not be shown, or would break every list and analysis."""
     mine = [by_hand(db, number, detail) for number, detail in enumerate(DETAILS)]
     for item, detail in zip(mine, DETAILS, strict=True):
         said = say("items", "show", item)
@@ -193,7 +193,7 @@ def by_hand(db: Database, number: int, detail: str) -> str:
 
 @pytest.mark.only_on(EMBEDDED, reason="it is about words, and no statement that other servers would read otherwise")
 def test_closing_repeats_a_title_in_one_line_and_without_what_commands_a_terminal(db: Database):
-    """Lost: what somebody else wrote could clear the screen of who closes it."""
+    """Lost: text in an item could clear the screen of the person who closes it."""
     execute(
         db,
         "INSERT INTO continuous_improvements (fingerprint, title, description) VALUES ('mine', %s, '')",
@@ -223,7 +223,7 @@ def test_a_wrong_name_is_answered_with_where_to_find_the_right_one(db: Database)
 @pytest.mark.with_days
 @pytest.mark.only_on(EMBEDDED, reason="it is about words, and no statement that other servers would read otherwise")
 def test_the_list_of_items_says_how_many_dimensions_each_is_about(db: Database):
-    """Lost: one item for eight slow steps would look like one slow step."""
+    """Lost: an item about eight slow steps would look like one slow step."""
     assert say("items").startswith("No improvement items yet")
     work(db)
     configure(db, "gate", "STEADY", 100, 2.0)

@@ -1,4 +1,4 @@
-"""Days that were counted while spans of them had no end are counted again once these have it, however it comes."""
+"""Days that were counted with open spans are counted again once these end, however the end arrives."""
 
 import copy
 from collections.abc import Callable
@@ -26,7 +26,7 @@ End = Callable[[Database, Span], object]
 
 
 def by_update(db: Database, end: Span) -> None:
-    """Give a span its end as the LEO engine does."""
+    """Complete a span with an UPDATE, as the LEO engine does."""
     execute(
         db,
         "UPDATE workflow_trace_log SET end_time_ms = start_time_ms + %s, duration_ms = %s, status = 'OK'"
@@ -49,7 +49,7 @@ def begun(end: Span) -> Span:
 
 
 def stale(db: Database, types: list[str] = TYPES) -> list:
-    """Return the days to be counted again, which are the same for who marks them first and who only looks."""
+    """Return the stale days, which are the same whether they are marked first or only read."""
     looked = staleness.stale_days(db, FIRST, LAST, types)
     staleness.mark_stale(db)
     assert staleness.stale_days(db, FIRST, LAST, types, marked=True) == looked
@@ -68,7 +68,7 @@ def counted(db: Database) -> list[tuple]:
 
 
 def agrees_with_only_complete_rows(db: Database, made: list[Span]) -> None:
-    """Check history and counts against those of a table that got the complete rows alone."""
+    """Check history and counts against those of a table that got only complete rows."""
     now = counted(db), db.rows("SELECT * FROM workflow_trace_counts ORDER BY 1, 2, 3, 4")
     execute(db, "TRUNCATE workflow_trace_log, duration_histograms, duration_histogram_days, workflow_trace_counts")
     insert(db, made)
@@ -78,7 +78,7 @@ def agrees_with_only_complete_rows(db: Database, made: list[Span]) -> None:
 
 @BOTH
 def test_a_day_is_counted_again_once_a_span_of_it_has_its_end(db: Database, end_by: End):
-    """Lost: an engine that stores spans when they begin is never seen to get slower."""
+    """Lost: slowdowns of an engine that stores spans when they begin are never found."""
     made = [span("gate", "A", 100 * n, at=NOON) for n in range(1, 6)]
     insert(db, map(begun, made))
     count_up(db)
@@ -92,7 +92,7 @@ def test_a_day_is_counted_again_once_a_span_of_it_has_its_end(db: Database, end_
 
 
 def test_spans_that_never_end_make_no_day_stale(db: Database):
-    """Lost: one process that crashed, and its day is counted again with every analysis."""
+    """Lost: after one crash, every analysis counts that day again."""
     insert(db, [span("gate", "A", None, at=NOON) for _ in range(3)])
     count_up(db)
     insert(db, [span("gate", "A", None, at=NOON + DAY)])
@@ -103,7 +103,7 @@ def test_spans_that_never_end_make_no_day_stale(db: Database):
 
 @BOTH
 def test_a_wait_that_ends_late_is_taken_off_its_parent_of_another_day(db: Database, end_by: End):
-    """Lost: the time that somebody waited for a person counts as work, for ever."""
+    """Lost: time spent waiting for a person counts as work forever."""
     parent = span("gate", "A", 3_600_000 * 20, at=NOON)
     wait = span("wait", "W", 3_600_000, at=NOON + DAY, trace_id=parent.trace_id, parent_span_id=parent.span_id)
     insert(db, [parent, begun(wait), span("wait", "W", None, at=NOON + DAY)])
@@ -115,7 +115,7 @@ def test_a_wait_that_ends_late_is_taken_off_its_parent_of_another_day(db: Databa
 
 
 def test_a_handoff_that_ends_gives_its_attributes_to_the_days_of_its_trace(db: Database):
-    """Lost: spans under the wrong type of work, since it was known only at the end."""
+    """Lost: spans count under the wrong type of work, because it was known only at the end."""
     handoff = span("handoff", "H", 90_000, at=NOON, attributes={"sd_type": "feature"})
     gates = [span("gate", "A", 5, at=NOON + n * DAY, trace_id=handoff.trace_id) for n in (-1, 0, 2)]
     start = begun(handoff)
@@ -123,7 +123,7 @@ def test_a_handoff_that_ends_gives_its_attributes_to_the_days_of_its_trace(db: D
     insert(db, [*gates, start, span("gate", "A", 7, at=NOON + DAY)])
     count_up(db)
     assert spans.store(db, [handoff]).completed == 1
-    # Before the handoff it is looked for a day back, and its own day is stale in any case.
+    # The search goes back one day before the handoff, whose own day is stale in any case.
     assert set(stale(db)) >= {NOON.date(), (NOON + 2 * DAY).date()}
     assert (NOON + DAY).date() not in stale(db)
     count_up(db)
@@ -131,7 +131,7 @@ def test_a_handoff_that_ends_gives_its_attributes_to_the_days_of_its_trace(db: D
 
 
 def test_a_type_that_was_not_counted_with_the_others_is_stale_too(db: Database):
-    """Lost: the types of one scope stay as they were, since another scope has counted the day meanwhile."""
+    """Lost: the types of one scope are not counted again, because another scope has counted the day meanwhile."""
     end = span("gate", "A", 100, at=NOON)
     insert(db, [begun(end)])
     count_up(db)
@@ -142,7 +142,7 @@ def test_a_type_that_was_not_counted_with_the_others_is_stale_too(db: Database):
 
 
 def test_an_end_in_a_sealed_part_is_stored_and_changes_no_history(db: Database):
-    """Lost: history that is final shrinks, or a day is counted again with each analysis."""
+    """Lost: final history shrinks, or every analysis counts a day again."""
     end = span("gate", "A", 100, at=NOON)
     insert(db, [begun(end), span("gate", "A", 7, at=NOON)])
     count_up(db)
@@ -161,7 +161,7 @@ def test_an_end_in_a_sealed_part_is_stored_and_changes_no_history(db: Database):
 
 
 def test_part_of_a_day_is_counted_again_too(db: Database):
-    """Lost: the last day of a window is measured without what ended since."""
+    """Lost: the last day of a window is measured without spans that ended since."""
     end = span("gate", "A", 100, at=NOON)
     until = NOON + timedelta(hours=1)
     insert(db, [begun(end)])
@@ -185,7 +185,7 @@ def test_part_of_a_day_is_counted_again_too(db: Database):
 def test_a_span_that_gets_its_end_while_its_day_is_counted_is_counted_or_makes_the_day_stale(
     db: Database, target: Target, moment: str
 ):
-    """Lost: an end that comes in the same moment would be in no history, for ever and without a word."""
+    """Lost: an end that comes in the same moment would silently be missing from history forever."""
     end = span("gate", "A", 100, at=NOON)
     insert(db, [begun(end)])
     count_up(db)
@@ -197,7 +197,7 @@ def test_a_span_that_gets_its_end_while_its_day_is_counted_is_counted_or_makes_t
 
 
 def test_blocks_of_days_are_made_again_with_a_late_end(db: Database):
-    """Lost: months are read from blocks that miss what ended late."""
+    """Lost: months are read from blocks that lack spans with a late end."""
     end = span("gate", "A", 100, at=NOON)
     insert(db, [begun(end), span("gate", "A", 7, at=NOON)])
     count_up(db)
@@ -208,7 +208,7 @@ def test_blocks_of_days_are_made_again_with_a_late_end(db: Database):
 
 
 def test_an_archive_completes_a_span_that_came_again_without_its_end(db: Database, tmp_path):
-    """Lost: the end that the archive has, or the same span in history twice."""
+    """Lost: the end that the archive has; or the span counts twice."""
     pytest.importorskip("pyarrow")
     end = span("gate", "A", 100, at=NOON)
     insert(db, [end])
@@ -227,7 +227,7 @@ def test_an_archive_completes_a_span_that_came_again_without_its_end(db: Databas
 
 
 def test_days_that_an_unreleased_version_counted_without_looking_for_open_spans_are_counted_again(db: Database):
-    """Lost: after they are carried over, ends of what was stored before go unnoticed."""
+    """Lost: after carrying over, late ends of older spans go unnoticed."""
     end = span("gate", "A", 100, at=NOON)
     insert(db, [begun(end), span("gate", "A", 7, at=NOON)])
     count_up(db)

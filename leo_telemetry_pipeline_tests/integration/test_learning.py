@@ -1,4 +1,4 @@
-"""With nothing configured: what is normal is learned, what got slower is found and explained, and silence otherwise."""
+"""Without configuration: baselines are learned, slowdowns are found and explained, and nothing else is reported."""
 
 import random
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def insert(db: Database, made: Iterator[Span]) -> None:
 
 
 def analyse_on(db: Database, days_ago: int) -> runs.Run:
-    """Analyse the week that ended so many midnights ago."""
+    """Analyse the week that ended ``days_ago`` midnights ago."""
     return row_of(db, analyse({"leo_telemetry/window_end": midnight(days_ago).isoformat()}))
 
 
@@ -34,7 +34,7 @@ def found(run: runs.Run) -> dict[str, dict[str, Any]]:
 
 
 def handoffs(rng: random.Random, days_ago: int, *, design: float = 1.0, count: int = 20) -> Iterator[Span]:
-    """Yield a day of handoffs, each a gate that asks a sub-agent; ``design`` times as long as normal."""
+    """Yield a day of handoffs, each with a gate that calls a sub-agent; ``design`` times as long as normal."""
     for _ in range(count):
         at = midnight(days_ago) + timedelta(hours=rng.uniform(7, 19))
         ids: dict[str, Any] = {"trace_id": new_id()}
@@ -54,7 +54,7 @@ def learned(db: Database, name: str = "DESIGN") -> Baseline:
 
 
 def test_a_step_is_found_dated_and_traced_to_its_cause_and_does_not_become_normal_by_waiting(db: Database):
-    """Lost: set-and-forget; or, after a month of a slow sub-agent, nobody would be told of it any more."""
+    """Lost: set-and-forget; or a sub-agent that stays slow for a month would no longer be reported."""
     rng = random.Random(5)
     for days_ago in range(50, 0, -1):
         insert(db, handoffs(rng, days_ago, design=2.5 if days_ago <= 12 else 1.0))
@@ -85,7 +85,7 @@ def test_a_step_is_found_dated_and_traced_to_its_cause_and_does_not_become_norma
 
 
 def test_a_level_that_somebody_accepts_becomes_the_normal_one(db: Database):
-    """Lost: what was made slower on purpose would be called a bottleneck for ever."""
+    """Lost: work that was made slower on purpose would be a bottleneck forever."""
     rng = random.Random(6)
     for days_ago in range(45, 0, -1):
         insert(db, handoffs(rng, days_ago, design=2.5 if days_ago <= 15 else 1.0))
@@ -100,7 +100,7 @@ def test_a_level_that_somebody_accepts_becomes_the_normal_one(db: Database):
 
 @pytest.mark.only_on(EMBEDDED, reason="thirty analyses of sixty thousand spans; the server makes no difference")
 def test_a_hundred_stable_dimensions_over_thirty_daily_analyses_open_at_most_one_item(db: Database):
-    """Lost: the trust of whoever installs it; with a hundred dimensions, one in a hundred a day is an alarm a day."""
+    """Lost: trust; with a hundred dimensions, a false-positive rate of 1 % per day is one false alarm per day."""
     rng = random.Random(7)
 
     def day(days_ago: int) -> Iterator[Span]:
@@ -118,7 +118,7 @@ def test_a_hundred_stable_dimensions_over_thirty_daily_analyses_open_at_most_one
 
 
 def test_five_spans_a_day_are_not_enough_data_and_say_so(db: Database):
-    """Lost: an item that rests on five spans, or silence that looks like health."""
+    """Lost: an item would rest on five spans, or silence would look like health."""
     rng = random.Random(8)
     for days_ago in range(40, 0, -1):
         insert(db, handoffs(rng, days_ago, design=3.0 if days_ago <= 5 else 1.0, count=5))
@@ -133,7 +133,7 @@ def test_five_spans_a_day_are_not_enough_data_and_say_so(db: Database):
 
 
 def test_a_look_back_neither_uses_nor_changes_what_was_learned_later(db: Database):
-    """Lost: replaying an old week would judge it by the future, and make the future forget."""
+    """Lost: replaying an old week would judge it by later data, and overwrite what was learned later."""
     rng = random.Random(9)
     for days_ago in range(45, 0, -1):
         insert(db, handoffs(rng, days_ago, design=0.5 if days_ago <= 20 else 1.0))

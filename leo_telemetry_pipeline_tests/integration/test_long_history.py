@@ -1,4 +1,4 @@
-"""Looking back over seasons, at very many keys, at spans whose clocks are wrong; and reading no more than needed."""
+"""Long windows, very many keys and spans with wrong clocks; and queries that read no more than needed."""
 
 import re
 from contextlib import closing
@@ -47,14 +47,14 @@ def count_up(db: Database, window: Window = SEASON) -> None:
 
 
 def read(db: Database, window: Window, uncounted=()) -> list[tuple]:
-    """Return what history says of a window, its arrays as lists."""
+    """Return the history of a window, with arrays as lists."""
     rows = buckets.of_window(db, window, TYPES, ["gate", "phase"], uncounted)
     return [(*row[:7], row[7].tolist(), row[8].tolist()) for row in rows]
 
 
 @pytest.mark.with_days
 def test_any_days_read_from_blocks_say_what_the_days_say(db: Database):
-    """Lost: a trend over a season would differ from the weeks that it is made of."""
+    """Lost: a trend over a season would differ from its weeks."""
     drawn = fill(db)
     count_up(db)
     rng = np.random.default_rng(3)
@@ -66,7 +66,7 @@ def test_any_days_read_from_blocks_say_what_the_days_say(db: Database):
     assert blocks.make(db, SEASON.start.date(), SEASON.end.date(), TYPES) >= 30
     assert [read(db, window) for window in windows] == before
     assert blocks.make(db, SEASON.start.date(), SEASON.end.date(), TYPES) == 0
-    # And they are what is read: the days themselves are no longer needed.
+    # Only the blocks are read: the days are no longer needed.
     execute(db, "DELETE FROM duration_histograms WHERE day < %s", (SEASON.end.date() - 8 * DAY,))
     assert read(db, SEASON)[0][2] >= 8 * 75
     assert sum(row[2] for row in before[0]) == sum(len(values) for values in drawn.values())
@@ -74,7 +74,7 @@ def test_any_days_read_from_blocks_say_what_the_days_say(db: Database):
 
 @pytest.mark.with_days
 def test_a_late_span_shows_in_every_season_that_has_its_day(db: Database):
-    """Lost: what was added up once would never be corrected."""
+    """Lost: a block would never be corrected."""
     fill(db)
     count_up(db)
     blocks.make(db, SEASON.start.date(), SEASON.end.date(), TYPES)
@@ -87,7 +87,7 @@ def test_a_late_span_shows_in_every_season_that_has_its_day(db: Database):
 
 
 def test_a_part_day_that_was_counted_for_a_window_is_read_and_for_no_other(db: Database):
-    """Lost: an analysis would see what came after its window, or count the last day twice."""
+    """Lost: an analysis would see spans after its window, or count the last day twice."""
     end = midnight(3) + timedelta(hours=12)
     window, later = Window(midnight(10), end), Window(midnight(10), end + timedelta(hours=2))
     insert(db, [span("gate", "A", 10, at=end - timedelta(hours=1)), span("gate", "A", 90, at=end)])
@@ -97,9 +97,9 @@ def test_a_part_day_that_was_counted_for_a_window_is_read_and_for_no_other(db: D
     assert [row[2] for row in read(db, window)] == [1]
     assert staleness.stale_days(db, *arguments, later.end) == [end.date()]
     assert [row[2] for row in read(db, later, [end.date()])] == [2]
-    # When the day has passed, half of it is no count of it.
+    # After the day has ended, a count of half of it is not valid.
     assert staleness.stale_days(db, window.start.date(), end.date() + DAY, TYPES) == [end.date()]
-    # A span that came meanwhile belongs to the next look at that day.
+    # A span that came meanwhile is counted when the day is counted next.
     insert(db, [span("gate", "A", 10, at=end - timedelta(hours=1))])
     assert staleness.stale_days(db, *arguments, end) == []
     assert end.date() in staleness.stale_days(db, window.start.date(), end.date() + DAY, TYPES)
@@ -116,7 +116,7 @@ WRONG = {
 
 @pytest.mark.parametrize("name", WRONG)
 def test_a_span_at_a_wrong_time_is_stored_and_counts_once_in_its_own_window(db: Database, name: str):
-    """Lost: a machine with a wrong clock would lose its spans, or they would count with days that they are not of."""
+    """Lost: spans of a machine with a wrong clock would vanish, or count on the wrong days."""
     now = one_moment(db)
     at = now + WRONG[name]
     count_up(db, Window(midnight(7), midnight()))
@@ -141,7 +141,7 @@ def one_moment(db: Database):
 def test_of_very_many_keys_those_with_most_spans_are_kept_and_the_rest_is_one(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ):
-    """Lost: a name with an id in it would fill memory and tables, and hide everything else."""
+    """Lost: names that contain ids would fill memory and tables, and hide everything else."""
     most_keys = 2_000
     for module in (dimensions, histograms):
         monkeypatch.setattr(module, "MOST_KEYS", most_keys)
@@ -177,7 +177,7 @@ def partitions(db: Database, sql: str, parameters: dict) -> set[str]:
 
 @pytest.mark.with_days
 def test_a_query_over_a_window_reads_only_its_days_and_what_has_no_day(db: Database):
-    """Lost: each analysis would read all that was ever stored."""
+    """Lost: each analysis would read every stored span."""
     spans.ensure_partitions(db, midnight(80), midnight())
     window = Window(midnight(40), midnight(33))
     days = {f"{midnight(ago):%Y%m%d}" for ago in range(40, 33, -1)}
@@ -207,7 +207,7 @@ def test_what_is_purged_before_a_day_takes_nothing_of_later_days(db: Database):
 @pytest.mark.with_days
 @pytest.mark.transactions_at_once
 def test_two_who_add_up_the_same_days_do_it_once(db: Database, target: Target):
-    """Lost: of two analyses at the same time, one would end as failed."""
+    """Lost: of two concurrent analyses, one would fail."""
     fill(db)
     count_up(db)
     days = SEASON.start.date(), SEASON.end.date()
@@ -229,7 +229,7 @@ def test_two_who_add_up_the_same_days_do_it_once(db: Database, target: Target):
 
 
 def test_a_day_that_somebody_else_counted_in_part_is_read_whole_from_its_spans(db: Database):
-    """Lost: while one looks at a day up to noon, everyone else would miss its afternoon."""
+    """Lost: while one analysis reads a day up to noon, all others would miss its afternoon."""
     noon = midnight(4) + timedelta(hours=12)
     insert(db, [span("gate", "A", 10, at=noon - timedelta(hours=1)), span("gate", "A", 90, at=noon)])
     count_up(db, week())
@@ -241,7 +241,7 @@ def test_a_day_that_somebody_else_counted_in_part_is_read_whole_from_its_spans(d
 
 
 def test_a_row_that_is_out_of_all_bounds_keeps_nobody_from_counting(db: Database):
-    """Lost: one line of SQL from a program gone mad would end all analyses for ever."""
+    """Lost: one bad INSERT of some program would fail all analyses forever."""
     made = span("gate", "A", 10, at=midnight(3))
     insert(db, [made])
     count_up(db, week())

@@ -1,4 +1,4 @@
-"""The schema: up, down, up again, and every statement of the seed document on it."""
+"""Migrations: up, down and up again, and every statement of the seed document on the schema."""
 
 import os
 import re
@@ -23,7 +23,7 @@ UNION ALL SELECT 'type ' || t.typname FROM pg_type AS t WHERE t.typnamespace = '
 UNION ALL SELECT 'schema ' || n.nspname FROM pg_namespace AS n
     WHERE n.nspname NOT LIKE 'pg_%' AND n.nspname NOT IN ('public', 'information_schema')
 """
-# Alembic keeps its own table, which says "nothing".
+# Alembic keeps its own table, which is then empty.
 ALEMBICS = {
     "r alembic_version", "i alembic_version_pkc", "type alembic_version", "type _alembic_version",
 }  # fmt: skip
@@ -35,7 +35,7 @@ def everything(target: Target) -> set[str]:
 
 
 def test_up_from_empty_and_down_to_base_leaves_nothing_and_up_again_makes_the_same(empty_database_url: str):
-    """Lost: whoever tries the program in a database of theirs could not get rid of it."""
+    """Lost: a user who tries the program in their own database could not remove it."""
     target = outside(empty_database_url, "dagster")
     assert everything(target) == set()
     migrations.migrate(target)
@@ -92,8 +92,8 @@ def test_two_migrations_at_once_both_end_well(empty_database_url: str):
 
 @pytest.mark.parametrize("table", ["alembic_version", "telemetry_upkeep"])
 def test_a_server_that_dies_in_a_migration_is_said_in_one_line(empty_database_url: str, table: str):
-    """Lost: a page of SQLAlchemy's tracebacks, in which "connection already closed" hides what happened."""
-    # The one table is made by Alembic, the other by the driver's own cursor.
+    """Lost: the cause, hidden in a page of SQLAlchemy tracebacks that end in "connection already closed"."""
+    # Alembic creates one table, the driver's own cursor the other.
     dies = f"""
         CREATE FUNCTION die() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
             IF to_regclass('{table}') IS NOT NULL THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF;
@@ -179,7 +179,7 @@ WHERE dimension_type = 'subagent' AND dimension_key = 'DEPRECATED_SUBAGENT';
 
 @pytest.mark.parametrize("name", SEED_STATEMENTS)
 def test_a_statement_of_the_seed_runs_to_the_letter(db: Database, name: str):
-    """Lost: the runbook that operators have would not work."""
+    """Lost: the operators' runbook would not work."""
     execute(db, SEED_STATEMENTS[name])
 
 
@@ -214,7 +214,7 @@ def test_the_seeds_statements_do_what_they_say_one_after_the_other(db: Database)
 
 
 def test_a_row_that_says_only_queued_is_complete(db: Database):
-    """Lost: a client that knows nothing of us could not ask for an analysis."""
+    """Lost: a plain SQL client could not ask for an analysis."""
     execute(db, "INSERT INTO telemetry_analysis_runs (status) VALUES ('QUEUED')")
     assert db.rows(
         "SELECT scope_type, scope_id, triggered_by, attempt, metadata, started_at, run_id IS NOT NULL,"
@@ -257,7 +257,7 @@ def test_only_the_transitions_of_the_lifecycle_are_possible(db: Database, status
 
 
 def test_every_legal_transition_is_possible(db: Database):
-    """Lost: some end of a run could not be written down."""
+    """Lost: some end of a run could not be recorded."""
     for start, to in sorted(LEGAL):
         move(db, _at(start)(db), to)
         execute(db, "DELETE FROM telemetry_analysis_runs")
@@ -265,14 +265,14 @@ def test_every_legal_transition_is_possible(db: Database):
 
 @pytest.mark.parametrize("status", ["DONE", "queued", ""])
 def test_an_unknown_status_is_refused(db: Database, status: str):
-    """Lost: a typing error of a client would make a row that nobody ever ends."""
+    """Lost: a client's typing error would create a row that never ends."""
     with pytest.raises(psycopg2.errors.CheckViolation):
         execute(db, "INSERT INTO telemetry_analysis_runs (status) VALUES (%s)", (status,))
 
 
 @pytest.mark.parametrize("column", ["baseline_p50_ms", "multiplier", "min_samples"])
 def test_a_threshold_that_is_no_number_above_zero_is_refused(db: Database, column: str):
-    """Lost: a division by zero, or a dimension that is silently never found slow."""
+    """Lost: a division by zero, or a dimension that is silently never judged slow."""
     insert = f"INSERT INTO telemetry_thresholds (dimension_type, dimension_key, {column}) VALUES ('gate', 'A', %s)"
     values = ["0", "-1"] if column == "min_samples" else ["0", "-1", "-0.5", "NaN", "Infinity", "-Infinity"]
     for value in values:
@@ -286,7 +286,7 @@ def test_a_threshold_that_is_no_number_above_zero_is_refused(db: Database, colum
 
 @pytest.mark.parametrize("key", ["'A'", "NULL"])
 def test_a_dimension_has_one_row_of_thresholds_also_where_the_key_is_null(db: Database, key: str):
-    """Lost: two rows would contradict each other about one dimension."""
+    """Lost: two rows for one dimension would contradict each other."""
     insert = f"INSERT INTO telemetry_thresholds (dimension_type, dimension_key, multiplier) VALUES ('gate', {key}, 2)"
     execute(db, insert)
     with pytest.raises(psycopg2.errors.UniqueViolation):
@@ -294,7 +294,7 @@ def test_a_dimension_has_one_row_of_thresholds_also_where_the_key_is_null(db: Da
 
 
 def test_thresholds_are_inherited_column_by_column(db: Database):
-    """Lost: setting one column of a dimension would switch off what its type says about the others."""
+    """Lost: setting one column of a dimension would disable its type's values for the others."""
     builders.configure(db, "global", None, None, 4.0, min_samples=7)
     builders.configure(db, "gate", None, 500, None, max_items_per_run=1)
     builders.configure(db, "gate", "A", None, 3.0)
@@ -312,7 +312,7 @@ def test_thresholds_are_inherited_column_by_column(db: Database):
 
 
 def test_updated_at_follows_a_change(db: Database):
-    """Lost: nobody could tell who changed a threshold last week."""
+    """Lost: nobody could tell when a threshold was changed."""
     builders.configure(db, "gate", "A", 1, 2.0, updated_at="2020-01-01T00:00:00Z")
     execute(db, "UPDATE telemetry_thresholds SET multiplier = 3")
     assert one(db, "SELECT updated_at > now() - interval '1 minute' FROM telemetry_thresholds")
@@ -354,7 +354,7 @@ def test_at_most_one_item_of_a_fingerprint_is_open(db: Database):
 
 
 def test_a_dagster_run_holds_one_analysis_run(db: Database):
-    """Lost: two rows would be written by one execution."""
+    """Lost: one execution would write two rows."""
     mine = new_id()
     sql = (
         "INSERT INTO telemetry_analysis_runs (status, scope_type, scope_id, dagster_run_id)"
@@ -366,7 +366,7 @@ def test_a_dagster_run_holds_one_analysis_run(db: Database):
 
 
 def test_the_alembic_command_works_from_the_clone_too(empty_database_url: str, home):
-    """Lost: people who know Alembic could not look at the state of their database with it."""
+    """Lost: people who know Alembic could not inspect their database with it."""
     environment = os.environ | {"LEO_TELEMETRY_DATABASE_URL": empty_database_url}
     code = (
         "from alembic import command; from alembic.config import Config;"

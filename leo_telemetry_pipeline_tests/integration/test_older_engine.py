@@ -1,4 +1,4 @@
-"""The existing LEO engine, whose plain INSERTs are of an older shape, pointed at our database as it is."""
+"""The existing LEO engine, whose plain INSERTs have an older shape, pointed at our database."""
 
 import json
 from datetime import timedelta
@@ -10,7 +10,7 @@ from leo_telemetry_pipeline.store.days import milliseconds
 from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests.builders import analyse_queued, configure, execute, midnight, new_id
 
-# What that engine sends, in its order, whether a value is there or not.
+# The columns that the engine sends, in its order, also for missing values.
 COLUMNS = (
     *("trace_id", "span_id", "parent_span_id", "workflow_execution_id", "sd_id", "phase", "gate_name"),
     *("subagent_name", "span_name", "span_type", "start_time_ms", "end_time_ms", "duration_ms", "queue_wait_ms"),
@@ -59,7 +59,7 @@ def a_handoff(db: Database) -> None:
         gate_name="GATE_PRD_REQUIRED",
         attributes={"span_type": "gate", "gate_name": "GATE_PRD_REQUIRED", "result": "pass"},
     )
-    # A step that was never ended, because the process was.
+    # A step without an end, because its process ended first.
     as_the_engine_does(
         db, **common, parent_span_id=root, span_type="phase", span_name="step.setup", end_time_ms=None, duration_ms=None
     )
@@ -67,7 +67,7 @@ def a_handoff(db: Database) -> None:
 
 @pytest.mark.usefixtures("settings")
 def test_its_rows_are_found_under_the_right_type_and_name(db: Database) -> None:
-    """Lost: whoever has that engine would have to change it, or convert what it wrote, before anything is found."""
+    """Lost: users of that engine would have to change it or convert its data before anything is found."""
     for _ in range(10):
         a_handoff(db)
     expected = {("handoff", "LEAD-TO-PLAN"), ("gate", "GATE_PRD_REQUIRED"), ("phase", "setup")}

@@ -1,4 +1,4 @@
-"""A Python program that has the OpenTelemetry SDK stores its spans itself, in a real PostgreSQL."""
+"""The exporter for the OpenTelemetry SDK: a Python program stores its spans directly, in a real PostgreSQL."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ ROWS = "SELECT span_type, span_name, status, project, sd_id, attributes FROM wor
 
 
 class Straight:
-    """A writer without a queue: what it is given is stored, or the caller hears why not."""
+    """A writer without a queue: it stores spans at once, or raises."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -34,7 +34,7 @@ class Straight:
         return spans.store(self._db, made, removed).quarantined
 
     def flush(self, timeout_s: float) -> bool:
-        """Say that nothing waits."""
+        """Return that nothing waits."""
         return timeout_s > 0
 
 
@@ -53,7 +53,7 @@ def provider(exporter: OTelSpanExporter, request: pytest.FixtureRequest) -> Iter
 
 
 def work(tracer: Tracer) -> None:
-    """Make a gate, and below it a tool that fails."""
+    """Record a gate with a failing tool below it."""
     given = {
         "leo.span_type": "gate",
         "leo.span_name": "GATE_X",
@@ -69,7 +69,7 @@ def work(tracer: Tracer) -> None:
 
 
 def test_spans_of_the_sdk_arrive_with_their_parents_and_what_they_mean(db: Database, provider: TracerProvider) -> None:
-    """Lost: programs that are instrumented already have to be instrumented again."""
+    """Lost: instrumented programs would have to be instrumented again."""
     work(provider.get_tracer("t"))
     assert provider.force_flush()
     gate, tool = db.rows(ROWS)
@@ -90,7 +90,7 @@ def test_spans_of_the_sdk_arrive_with_their_parents_and_what_they_mean(db: Datab
 def test_a_span_that_is_none_is_rejected_alone(
     db: Database, exporter: OTelSpanExporter, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Lost: the batch it came in; or the reason, which nobody reads who does not ask for it."""
+    """Lost: the rest of its batch; or the reason, if it is not logged."""
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     for span_type in ("a+b", "gate", "c+d"):
@@ -105,7 +105,7 @@ def test_a_span_that_is_none_is_rejected_alone(
 
 
 def test_an_exporter_that_was_shut_down_or_cannot_write_says_failure_and_never_raises(db: Database) -> None:
-    """Lost: the measured program, or its log, for the telemetry's sake."""
+    """Lost: telemetry would break the measured program, or flood its log."""
     ended = TracerProvider().get_tracer("t").start_span("x")
     ended.end()
     assert isinstance(ended, ReadableSpan)
@@ -118,7 +118,7 @@ def test_an_exporter_that_was_shut_down_or_cannot_write_says_failure_and_never_r
 
 
 def test_success_is_said_of_a_batch_only_where_all_of_it_was_taken(db: Database, tmp_path: Path) -> None:
-    """Lost: spans that were rejected or had no room, of which the SDK and its user hear that they are stored."""
+    """Lost: the SDK and its user would believe that rejected or dropped spans are stored."""
     tracer = TracerProvider().get_tracer("t")
     ended = [tracer.start_span("x", attributes={"leo.span_type": kind}) for kind in ("gate", "gate", "a+b")]
     for each in ended:
@@ -135,7 +135,7 @@ def test_success_is_said_of_a_batch_only_where_all_of_it_was_taken(db: Database,
         raise Unavailable("away")
 
     full = Writer(nowhere, folder=str(tmp_path / "spool"), queue_spans=1)
-    full.state.parked = False  # the thread does not start, so that nothing leaves the queue
+    full.state.parked = False  # The thread does not start, so nothing leaves the queue.
     exporter = OTelSpanExporter(writer=full)
     assert exporter.export([good]) is SpanExportResult.SUCCESS
     assert exporter.export([other]) is SpanExportResult.FAILURE
@@ -145,7 +145,7 @@ def test_success_is_said_of_a_batch_only_where_all_of_it_was_taken(db: Database,
 
 
 def test_switched_off_it_stores_nothing(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lost: LEO_TELEMETRY_ENABLED=false is not all of it off."""
+    """Lost: LEO_TELEMETRY_ENABLED=false would not switch off everything."""
     monkeypatch.setenv(PREFIX + "ENABLED", "false")
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(OTelSpanExporter(writer=Straight(db))))
@@ -169,7 +169,7 @@ for number in range(300):
 
 
 def test_a_program_that_just_ends_leaves_all_its_spans(db: Database, settings: Settings) -> None:
-    """Lost: the spans of every short script, whose last batch comes when the writer may have closed already."""
+    """Lost: the spans of every short script, whose last batch may come after the writer has closed."""
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
     assert done.stderr == ""
     drain(db, settings.home, "test")

@@ -1,4 +1,4 @@
-"""What Claude Code really sends, from the bytes of a request to rows and medians in PostgreSQL."""
+"""Real requests of Claude Code, from bytes to rows and medians in PostgreSQL."""
 
 import itertools
 import json
@@ -22,14 +22,14 @@ _ids = itertools.count(1)
 
 
 def sample() -> dict[str, Any]:
-    """Return the one request of the sample that has spans."""
+    """Return the only request of the sample that has spans."""
     lines = [json.loads(line) for line in SAMPLE.read_text(encoding="utf-8").splitlines()]
     [body] = [line["body"] for line in lines if line["path"] == "/v1/traces"]
     return body
 
 
 def one_by_one(request: dict[str, Any]) -> list[bytes]:
-    """Return a request for each span of a request."""
+    """Return one request per span of a request."""
     [part] = request["resourceSpans"]
     [scope] = part["scopeSpans"]
     alone = [part | {"scopeSpans": [scope | {"spans": [span]}]} for span in scope["spans"]]
@@ -37,7 +37,7 @@ def one_by_one(request: dict[str, Any]) -> list[bytes]:
 
 
 def deliver(db: Database, *bodies: bytes) -> int:
-    """Store what requests hold, one after the other, as the receiver does; return how many spans were new."""
+    """Store the spans of requests one after another, as the receiver does; return the number of new spans."""
     new = 0
     for body in bodies:
         read = otlp.read_json(body, policy=Policy())
@@ -47,7 +47,7 @@ def deliver(db: Database, *bodies: bytes) -> int:
 
 
 def test_the_sample_is_six_spans_of_one_trace_with_their_parents(db: Database) -> None:
-    """Lost: an agent's work falls apart into spans that belong to nothing."""
+    """Lost: an agent's work falls apart into unrelated spans."""
     assert deliver(db, json.dumps(sample()).encode()) == 6
     rows = {row[1]: row for row in db.rows(ROWS)}
     assert len({row[0] for row in rows.values()}) == 1
@@ -64,7 +64,7 @@ def test_the_sample_is_six_spans_of_one_trace_with_their_parents(db: Database) -
 
 
 def test_who_worked_and_what_was_asked_is_not_in_the_table(db: Database) -> None:
-    """Lost: the privacy of everyone whose agent is measured."""
+    """Lost: the privacy of people whose agents are measured."""
     deliver(db, json.dumps(sample()).replace("<REDACTED>", "how do I fire Anna").encode())
     stored = str(db.rows(ROWS))
     assert "9ad2f661" not in stored
@@ -74,7 +74,7 @@ def test_who_worked_and_what_was_asked_is_not_in_the_table(db: Database) -> None
 
 @pytest.mark.parametrize("seed", range(3))
 def test_delivering_every_request_three_times_in_any_order_is_like_once(db: Database, seed: int) -> None:
-    """Lost: exporters that send again after a lost answer count twice, or late parents are lost."""
+    """Lost: retries after a lost answer count twice, or late parents are lost."""
     bodies = one_by_one(sample())
     deliver(db, *bodies)
     once = sorted(map(str, db.rows(ROWS)))
@@ -87,7 +87,7 @@ def test_delivering_every_request_three_times_in_any_order_is_like_once(db: Data
 
 
 def tool(name: str, work_ms: int, waited_ms: int) -> list[bytes]:
-    """Return the requests of a tool that works for a while after it waited for a person."""
+    """Return the requests of a tool that waits for a person and then works for a while."""
     trace, span = f"{next(_ids):032x}", f"{next(_ids):016x}"
     start = milliseconds(midnight(2)) * 1_000_000
 

