@@ -1,1 +1,1 @@
-"""Tests with real processes, signals, servers and files."""
+"""Acceptance tests: real processes, signals, servers and files."""

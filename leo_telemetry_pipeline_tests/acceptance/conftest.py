@@ -1,6 +1,6 @@
-"""Homes for tests that need a database and not its first start: copies of one that was made once.
+"""Homes for tests that need a database but not its first start: copies of one original.
 
-Belongs here: that home. Does not: homes of tests about first starts, which make their own.
+Belongs here: that home. Does not: homes for tests of first starts, which create their own.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from leo_telemetry_pipeline_tests.processes import copy_home, run
 
 @pytest.fixture(scope="session")
 def make_home(short_folder: Path) -> Callable[[Path], Path]:
-    """Give a function that makes a home whose database has all tables, Dagster's too, and is stopped."""
+    """Return a function that creates a home with a stopped database that has all tables, including Dagster's."""
     original = short_folder / "original"
     done = run(original, "migrate")
     assert done.code == 0, done.err
@@ -23,5 +23,5 @@ def make_home(short_folder: Path) -> Callable[[Path], Path]:
 
 @pytest.fixture
 def made_home(make_home: Callable[[Path], Path], home: Path) -> Path:
-    """Make the home of a test."""
+    """Create the home of a test with a stopped, migrated database."""
     return make_home(home)

@@ -20,10 +20,10 @@ from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests import builders, processes
 from leo_telemetry_pipeline_tests.processes import finished, has_line, run, until
 
-NO_UTF8 = "\udcff"  # what Python makes of a byte that is no UTF-8
+NO_UTF8 = "\udcff"  # what Python decodes a byte to that is not UTF-8
 
 
-# What somebody types, and what the answer must name.
+# Mistyped arguments, and the words that the message must contain.
 MISTYPED = [
     (("thresholds", "disable", "gate", "NOPE"), ("gate:NOPE", "thresholds list")),
     (("thresholds", "enable", "nope"), ("nope", "thresholds list")),
@@ -62,7 +62,7 @@ MISTYPED = [
 
 @pytest.fixture(scope="module")
 def known(make_home: Callable[[Path], Path], short_folder: Path) -> Iterator[Path]:
-    """Make a home whose database is up and has been migrated."""
+    """Create a home whose database is migrated and running."""
     home = make_home(short_folder / "known")
     with database.ready(Settings({PREFIX + "HOME": str(home)})) as target, closing(Database(target)) as db:
         builders.succeeded(db)
@@ -78,7 +78,7 @@ def test_what_a_person_mistypes_is_named_with_its_remedy(known: Path, arguments:
 
 
 def test_a_window_before_all_time_breaks_nothing(made_home: Path):
-    """Lost: after one typing error, every command and sensor fails on the row that it left, for ever."""
+    """Lost: after one typing error, every command and sensor fails forever on the row that it left."""
     done = run(made_home, "analyze", "--window-end", "0001-01-02")
     assert run(made_home, "runs").code == 0
     has_line(done, "--window-end")
@@ -86,7 +86,7 @@ def test_a_window_before_all_time_breaks_nothing(made_home: Path):
 
 
 def test_a_run_that_has_ended_cannot_be_cancelled(known: Path):
-    """Lost: somebody believes that an analysis was stopped which had long opened its items."""
+    """Lost: somebody believes that an analysis was stopped although it had already opened its items."""
     with closing(processes.inside(known)) as db:
         run_id = builders.succeeded(db)
     done = run(known, "runs", "cancel", run_id)
@@ -114,7 +114,7 @@ def test_a_run_that_has_ended_cannot_be_cancelled(known: Path):
 )
 @pytest.mark.parametrize("command", ["analyze", "enqueue", "dev"])
 def test_a_setting_that_cannot_be_read_is_named(known: Path, command: str, name: str, value: str, words: Sequence[str]):
-    """Lost: one wrong letter in a shell profile, and every command fails without a hint where it stands."""
+    """Lost: one wrong letter in a shell profile, and every command fails without naming it."""
     done = finished(processes.command(command), processes.environment(known) | {PREFIX + name: value})
     has_line(done, PREFIX + name, *words)
     assert (done.code, done.out) == (2, "")
@@ -131,7 +131,7 @@ def test_what_is_switched_off_says_so(known: Path, arguments: Sequence[str]):
 @pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])
 @pytest.mark.parametrize("way", ["option", "variable"])
 def test_a_port_in_use_is_named(known: Path, address: str, way: str):
-    """Lost: the page that opens is some other program's, or nothing comes up at all."""
+    """Lost: the page of another program opens, or nothing at all."""
     with socket.socket() as taken:
         taken.bind((address, 0))
         taken.listen()
@@ -143,7 +143,7 @@ def test_a_port_in_use_is_named(known: Path, address: str, way: str):
 
 
 def test_a_file_that_may_not_be_read_is_named(known: Path, short_folder: Path):
-    """Lost: an import of forty files ends in a page of Python for the one that belongs to somebody else."""
+    """Lost: an import of forty files ends in a traceback because one belongs to somebody else."""
     loop = short_folder / "loop.jsonl"
     loop.symlink_to(loop)
     done = run(known, "import", str(loop))
@@ -151,7 +151,7 @@ def test_a_file_that_may_not_be_read_is_named(known: Path, short_folder: Path):
     assert done.code == 2
     prefix = processes.as_ordinary_user()
     if any("dac_" in word for word in prefix) or not prefix:
-        return  # whoever runs the tests lies where others may not look, so this user may read everything
+        return  # the clone is in a private folder, so this user has the capability to read everything
     home = short_folder / "reader"
     home.mkdir()
     os.chown(home, processes.NOBODY, processes.NOBODY)
@@ -165,7 +165,7 @@ def test_a_file_that_may_not_be_read_is_named(known: Path, short_folder: Path):
 
 
 def test_a_file_of_something_else_ends_in_one_line_and_with_status_1(known: Path, tmp_path: Path):
-    """Lost: a script goes on as if the spans were there, and a conversation lies in the quarantine."""
+    """Lost: a script goes on as if the spans were there, and a conversation is in the quarantine."""
     path = tmp_path / "transcript.jsonl"
     path.write_text('{"type": "user", "sessionId": "1", "uuid": "2", "message": {"content": "fire Alex"}}\n' * 20_000)
     done = run(known, "import", str(path))
@@ -194,7 +194,7 @@ def test_what_a_pipe_brings_is_imported(known: Path):
 
 
 def test_python_is_not_misled_by_the_folder_it_is_called_in(known: Path, tmp_path: Path):
-    """Lost: whoever calls us in a downloaded project runs that project's json.py."""
+    """Lost: a command in a downloaded project's folder runs that project's json.py."""
     (tmp_path / "json.py").write_text("raise SystemExit('planted')")
     (tmp_path / ".env").write_text("LEO_TELEMETRY_ENABLED=perhaps")
     done = finished(processes.command("runs"), processes.environment(known), cwd=tmp_path)
@@ -202,7 +202,7 @@ def test_python_is_not_misled_by_the_folder_it_is_called_in(known: Path, tmp_pat
 
 
 def test_a_database_that_goes_away_is_said_in_one_line(make_home: Callable[[Path], Path], short_folder: Path):
-    """Lost: the database restarts under a long import, and the person gets a page of Python."""
+    """Lost: the database restarts during a long import, and the user gets a traceback."""
     home = make_home(short_folder / "away")
     big = short_folder / "many.jsonl"
     line = (

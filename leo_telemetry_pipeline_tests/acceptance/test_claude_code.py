@@ -1,6 +1,6 @@
-"""The real Claude Code, by hooks, by OpenTelemetry and by both at once: what is stored is what happened, each once.
+"""The real Claude Code, by hooks, by OpenTelemetry and by both at once: what happened is stored, each event once.
 
-A local fake of its API decides what the model says, and so knows what happened. The program comes from npm, by its
+A local fake of its API decides what the model says, and so knows what happened. The program comes from npm, checked by
 hash; `make newest` tries the newest version by hand.
 """
 
@@ -17,20 +17,20 @@ from leo_telemetry_pipeline_tests.processes import sees_processes
 
 pytestmark = sees_processes
 
-# Ten times what `make accept` requires on a quiet machine; as much more as this one is slower or busier.
+# Ten times the limit of `make accept` on a quiet machine, scaled by how much slower this machine is.
 LIMIT_S = 0.5
 
 
 @pytest.fixture(scope="module")
 def claude() -> Path:
-    """Give the program of the version that is tested."""
+    """Return the program of the tested version."""
     with npm.or_skip():
         return program.tested()
 
 
 @pytest.fixture(scope="module")
 def play_all(claude: Path) -> Callable[[Sequence[str]], Mapping[str, dict[str, Played] | BaseException]]:
-    """Give what plays every scenario, once for all the ways that measure the same sessions."""
+    """Return a function that plays every scenario once for all ways that measure the same sessions."""
     return functools.cache(lambda ways: playing.play_all(scenarios.ALL, ways, claude))
 
 
@@ -39,7 +39,7 @@ def played(
     request: pytest.FixtureRequest,
     play_all: Callable[[Sequence[str]], Mapping[str, dict[str, Played] | BaseException]],
 ) -> Played:
-    """Give a scenario as it was played and measured by one of the ways."""
+    """Return a scenario as played and measured by one of the ways."""
     way, name = request.param
     outcome = play_all(next(ways for ways in truth.SIDE_BY_SIDE if way in ways))[name]
     if isinstance(outcome, BaseException):
@@ -48,12 +48,12 @@ def played(
 
 
 def test_what_happened_is_stored_once(played: Played):
-    """Lost: a prompt, tool or sub-agent that is not there, that is there twice, or that has another's name."""
+    """Lost: a prompt, tool or sub-agent is missing, stored twice, or has another's name."""
     assert stored.shapes_of_rows(played.rows) == stored.shapes_of_facts(played.visible())
 
 
 def test_durations_are_those_that_the_model_saw(played: Played):
-    """Lost: which tool is slow, where a sub-agent has the time of its launch and a prompt ends at its first stop."""
+    """Lost: which tool is slow, if a sub-agent has the time of its launch or a prompt ends at its first stop."""
     off = [
         deviation
         for deviation in stored.beside_the_fake(played.matched())
@@ -63,7 +63,7 @@ def test_durations_are_those_that_the_model_saw(played: Played):
 
 
 def test_tools_take_as_long_as_claude_code_says(played: Played):
-    """Lost: the time that a tool works, where the wait for a person is counted in it."""
+    """Lost: the working time of a tool, if it includes the wait for a person."""
     tools = ("tool", "skill")
     off = [
         deviation
@@ -74,7 +74,7 @@ def test_tools_take_as_long_as_claude_code_says(played: Played):
 
 
 def test_requests_waits_and_commands_come_by_opentelemetry(played: Played):
-    """Lost: whether the model or a person was waited for, and how long a compaction takes."""
+    """Lost: whether a session waited for the model or a person, and how long compaction takes."""
     wanted = [fact for fact in played.visible() if fact.type in stored.EXPORTED]
     matched = played.matched(stored.EXPORTED)
     assert len(matched) == len(wanted)
@@ -84,13 +84,13 @@ def test_requests_waits_and_commands_come_by_opentelemetry(played: Played):
 
 
 def test_no_word_of_a_conversation_is_kept(played: Played):
-    """Lost: what people and the model said, to everyone who may look at durations."""
+    """Lost: conversations are visible to everyone who may see durations."""
     assert played.rows
     for word in ("<<", "sleep", "touch", "notes.txt", "as planned", "noted", "Deploy it", "Tidy up"):
         assert word not in played.text
 
 
 def test_claude_code_has_nothing_to_complain_about(played: Played):
-    """Lost: the peace of somebody's terminal, to errors of an exporter or of a hook."""
+    """Lost: errors of an exporter or hook fill the user's terminal."""
     assert played.refusals == ()
     assert played.complaints == ""

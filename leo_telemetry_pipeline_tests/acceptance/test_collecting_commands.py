@@ -1,4 +1,4 @@
-"""``drain``, ``running`` and ``purge`` as a person types them, on the embedded database."""
+"""``drain``, ``running`` and ``purge`` on the command line, with the embedded database."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def python(home: Path, code: str) -> None:
 
 @pytest.fixture
 def spooled(made_home: Path) -> Path:
-    """Give a home in which a program recorded six spans while its database was stopped."""
+    """Return a home in which a program recorded six spans while its database was stopped."""
     python(made_home, SPOOLED)
     return made_home
 
@@ -66,7 +66,7 @@ def hook(home: Path, event: dict[str, str]) -> None:
 
 
 def test_a_prompt_of_claude_code_is_shown_while_it_runs_and_not_afterwards(made_home: Path):
-    """Lost: "what has it been doing for ten minutes?", asked of the one command that should know."""
+    """Lost: the answer to "what has it been doing for ten minutes?"."""
     hook(made_home, {"hook_event_name": "UserPromptSubmit", "prompt": "secret words"})
     hook(made_home, {"hook_event_name": "SubagentStart", "agent_id": "a1", "agent_type": "Explore"})
     prompt, agent = json.loads(run(made_home, "running", "--json").out)
@@ -86,7 +86,7 @@ def shows(home: Path, word: str) -> str | None:
 
 
 def test_what_was_recorded_without_a_database_comes_into_it(home: Path) -> None:
-    """Lost: a script that ran before anything of ours did would never be measured."""
+    """Lost: a script that ran before the database's first start would never be measured."""
     python(home, SPOOLED)
     assert not (home / "database").exists()
     first = run(home, "drain")
@@ -102,7 +102,7 @@ def test_an_analysis_sees_what_waits_in_the_spool(spooled: Path) -> None:
 
 
 def test_an_operation_that_hangs_can_be_seen_and_its_end_too(made_home: Path) -> None:
-    """Lost: nobody would know what a workflow is stuck in."""
+    """Lost: which operation a workflow is stuck in."""
     with _database(made_home):
         assert "No operation has been running" in run(made_home, "running").out
         with hanging(made_home) as process:
@@ -122,7 +122,7 @@ def _database(home: Path) -> Iterator[None]:
 
 
 def test_a_purge_asks_first_and_then_leaves_nothing(spooled: Path) -> None:
-    """Lost: a slip of the keyboard deletes a year, or what should be gone stays in the spool."""
+    """Lost: a typing error deletes a year, or purged spans stay in the spool."""
     asked = run(spooled, "purge", "--project", "shop")
     has_line(asked, "6 span(s) of project 'shop' would be permanently deleted: add --yes")
     assert asked.code == 2
@@ -144,7 +144,7 @@ def test_a_purge_asks_first_and_then_leaves_nothing(spooled: Path) -> None:
     ],
 )
 def test_a_purge_of_nothing_clear_is_refused(home: Path, arguments: tuple[str, ...], line: str) -> None:
-    """Lost: more would be deleted than was meant."""
+    """Lost: more would be deleted than intended."""
     done = run(home, "purge", *arguments)
     has_line(done, line)
     assert done.code == 2
@@ -152,7 +152,7 @@ def test_a_purge_of_nothing_clear_is_refused(home: Path, arguments: tuple[str, .
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
 def test_a_spool_of_somebody_else_is_left_alone(spooled: Path) -> None:
-    """Lost: whoever may write into a folder of ours could plant spans."""
+    """Lost: another user could plant spans in a spool that they may write to."""
     os.chown(spooled / "spool", 65534, 65534)
     done = run(spooled, "drain")
     has_line(done, "cannot be read")

@@ -1,6 +1,6 @@
-"""`make demo` finds what was planted, today and on later days, and touches nothing of its user's own.
+"""`make demo` finds what was planted, today and on later days, and touches none of its user's data.
 
-The days are moved on the database's clock, which is the only clock that the rules ask.
+The days are moved by the database's clock, the only clock that the rules read.
 """
 
 import json
@@ -31,7 +31,7 @@ from leo_telemetry_pipeline_tests.processes import PATIENCE_S, Done, environment
 
 LATER_DAYS = range(1, 11)
 
-# Keeps the database running, with whatever clock its environment gives it, until it is told to end.
+# Keeps the database running, with the clock that its environment sets, until it gets a signal.
 KEEPER = """
 import os, signal
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -45,7 +45,7 @@ with database.opened(Settings()):
 
 @contextmanager
 def database_on_day(home: Path, day: int) -> Iterator[None]:
-    """Let the home's database believe that it is some days later."""
+    """Run the home's database with a clock that is some days ahead."""
     command = ["faketime", "-f", f"+{day}d", sys.executable, "-P", "-c", KEEPER]
     with subprocess.Popen(command, env=environment(home), stdout=subprocess.PIPE, text=True, cwd="/") as faketime:
         assert faketime.stdout is not None
@@ -54,7 +54,7 @@ def database_on_day(home: Path, day: int) -> Iterator[None]:
         try:
             yield
         finally:
-            # Not faketime itself: left to end, it removes what it shares, which would refuse another of its number.
+            # Not faketime itself: at exit it removes its shared memory, which fails the next one with the same number.
             os.kill(int(keeper), signal.SIGTERM)
             assert faketime.wait(PATIENCE_S) == 0
 
@@ -63,32 +63,32 @@ PLANTED = {"gate:GATE_PRD_REQUIRED", "subagent:DESIGN", "gate+sd_type:GATE_TEST_
 
 
 def name(one: dict) -> str:
-    """Return the name of the dimension that something is about."""
+    """Return the dimension of an item or bottleneck as text."""
     return f"{one['dimension_type']}:{one['dimension_key']}"
 
 
 def said(home: Path, *words: str) -> Any:
-    """Return what a command says about the demo's home, as data."""
+    """Return the JSON output of a command in the demo's home."""
     done = run(home / "demo", *words, "--json")
     assert done.code == 0, done.err
     return json.loads(done.out)
 
 
 def check(home: Path, midnight: datetime) -> None:
-    """Compare what the commands say of the demo's home with what was planted."""
+    """Compare the output of commands in the demo's home with what was planted."""
     items = [one["source_detail"] for one in said(home, "items") if one["status"] == "OPEN"]
     compare(home, midnight, items, said(home, "findings")["last_analysis"]["bottlenecks"])
 
 
 def compare(home: Path, midnight: datetime, items: Sequence[dict], bottlenecks: Sequence[dict]) -> None:
-    """Compare items and bottlenecks with what was planted, worked out from the spans by plain Python."""
+    """Compare items and bottlenecks with what was planted, computed from the spans by plain Python."""
     planned = json.loads((home / "demo" / "manifest.json").read_text())
     assert planned["generated"] == midnight.isoformat()
     planted = planned["planted"]
     slowed_by = {name(slow): name(one) for one in planted for slow in one["slows"]}
     assert sorted(name(one) for one in items) == sorted(PLANTED) == sorted(name(one) for one in planted), midnight
     for item in items:
-        # A gate of which one SD type in two is slower has a P50 between two modes, which may hide in its noise.
+        # A gate that is slower for half of its SD types has a P50 between two modes, which may hide in noise.
         assert item["members"] or item["dimension_type"] == "gate+sd_type", (midnight, name(item))
         for member in item["members"]:
             assert slowed_by.get(name(member)) == name(item), (midnight, name(member))
@@ -105,7 +105,7 @@ def today() -> datetime:
 
 @pytest.fixture(scope="module")
 def shown(short_folder: Path) -> tuple[Path, Done]:
-    """Run the demo among the variables of its user's own databases; return the real home and what it said."""
+    """Run the demo with variables of its user's own databases; return the real home and the output."""
     home = short_folder / "shown"
     theirs = NONSENSE | {"DAGSTER_MODULE_NAME": "theirs", "DAGSTER_HOME": "/nowhere"}
     done = run(home, "demo", LEO_TELEMETRY_DATABASE_URL="postgresql://nobody@127.0.0.1:1/production", **theirs)
@@ -113,14 +113,14 @@ def shown(short_folder: Path) -> tuple[Path, Done]:
 
 
 def test_the_demo_ignores_the_databases_that_its_user_works_with(shown: tuple[Path, Done]) -> None:
-    """Lost: the first command fails with PGPASSWORD exported, or writes generated spans into a production database."""
+    """Lost: with PGPASSWORD exported, the first command fails, or writes generated spans into a production database."""
     home, done = shown
     assert done.code == 0, done.err
     check(home, today())
 
 
 def test_the_demo_finds_exactly_what_was_planted_and_leaves_the_real_home_alone(shown: tuple[Path, Done]) -> None:
-    """Lost: the first thing a newcomer sees would be wrong, or mix sample data into their own."""
+    """Lost: a new user's first output would be wrong, or sample data would be mixed into their own."""
     home, done = shown
     assert "WORKFLOW TELEMETRY" in done.out
     assert "3 improvement item(s) are open" in done.out
@@ -134,7 +134,7 @@ def test_the_demo_finds_exactly_what_was_planted_and_leaves_the_real_home_alone(
 
 
 def analysed_here(home: Path, midnight: datetime) -> None:
-    """Do in this process what the demo does, without a daemon, and compare what was found with what was planted."""
+    """Do what the demo does in this process, without a daemon, and compare the findings with what was planted."""
     settings = Settings({PREFIX + "HOME": str(home / "demo")})
     with database.ready(settings) as target, closing(Database(target)) as db:
         demo.load(db, settings.home)
@@ -152,10 +152,10 @@ def analysed_here(home: Path, midnight: datetime) -> None:
     shutil.which("faketime") is None and not os.environ.get("CI"), reason="faketime moves the clock: install it"
 )
 def test_the_demo_finds_what_was_planted_on_ten_later_days_too(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Lost: the demo would work on the day it was written and embarrass its author ever after."""
+    """Lost: the demo would only work on some days."""
     for day in LATER_DAYS:
         with database_on_day(home / "demo", day):
-            # The command once; what it does is the same on each day, and half of it is the start of its daemon.
+            # The command runs once; it does the same on each day, and half of its time is the start of its daemon.
             if day == LATER_DAYS[0]:
                 done = run(home, "demo")
                 assert done.code == 0, done.err
@@ -166,7 +166,7 @@ def test_the_demo_finds_what_was_planted_on_ten_later_days_too(home: Path, capsy
 
 
 def test_a_demo_of_an_unreleased_version_is_made_anew_unless_it_has_spans_of_its_users(home: Path) -> None:
-    """Lost: `make demo` after an upgrade, or the spans that somebody stored in the demo's home."""
+    """Lost: `make demo` after an upgrade, or spans that a user stored in the demo's home."""
     settings = Settings({PREFIX + "HOME": str(home / "demo")})
     manifest = settings.home / "manifest.json"
     with database.opened(settings) as target, closing(Database(target)) as db:
@@ -185,7 +185,7 @@ def test_a_demo_of_an_unreleased_version_is_made_anew_unless_it_has_spans_of_its
         assert not manifest.exists()
         with database.ready(settings):
             assert one(db, "SELECT count(*) FROM workflow_trace_log") == 0
-            # Its own version is left alone.
+            # A demo of the current version is left alone.
             demo.load(db, settings.home)
             demo.replace_unreleased(target, settings.home)
             assert one(db, "SELECT count(*) FROM workflow_trace_log") > 10_000

@@ -1,4 +1,4 @@
-"""``analyze --dry-run`` writes nothing at all: not a row, not a file, not even beside its home."""
+"""``analyze --dry-run`` writes nothing: no row and no file, in its home or elsewhere."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -16,15 +16,15 @@ from leo_telemetry_pipeline.store.server.embedded import Embedded
 from leo_telemetry_pipeline_tests import builders, processes
 from leo_telemetry_pipeline_tests.processes import finished, until
 
-# What each table was ever written to, in our database and in Dagster's.
+# Write counters of each table, in our database and Dagster's.
 WRITTEN = "SELECT relname, n_tup_ins, n_tup_upd, n_tup_del, n_tup_hot_upd FROM pg_stat_user_tables ORDER BY relname"
-# Also of no concern to an analysis: a sequence taken, a table made or dropped.
+# Writes without counters: a sequence, a table created or dropped.
 CATALOG = "SELECT count(*), max(oid::bigint) FROM pg_class"
 
 
 @dataclass(frozen=True)
 class Analysed:
-    """A home, and what database and disk showed before and after its analysis."""
+    """A home, and the state of database and disk before and after its analysis."""
 
     home: Path
     before: tuple[dict, dict]
@@ -33,11 +33,11 @@ class Analysed:
 
 @pytest.fixture(scope="module")
 def analysed(make_home: Callable[[Path], Path], short_folder: Path) -> Iterator[Analysed]:
-    """Make a home with slow gates, an analysis behind it, and its database up."""
+    """Create a home with slow gates and a finished analysis, and its database running."""
     home = make_home(short_folder / "dry")
     with database.ready(Settings({PREFIX + "HOME": str(home)})) as target, closing(Database(target)) as db:
         builders.slow(db, "GATE_A", "GATE_B", "GATE_C", "GATE_D")
-        db.close()  # an idle connection reports its last writes up to ten seconds later
+        db.close()  # An idle connection reports its last writes up to ten seconds later.
         before = settled(home), files(home)
         assert processes.run(home, "analyze").code == 0
         after = settled(home), files(home)
@@ -53,7 +53,7 @@ def home(analysed: Analysed) -> Path:
 
 
 def written(home: Path) -> dict[str, list[tuple]]:
-    """Return all that the database has counted of writes so far."""
+    """Return all write counters of the databases."""
     found = {}
     for name in (DATABASE, DAGSTER_DATABASE):
         connection = psycopg2.connect(f"{Embedded(home).dsn} dbname={name}")
@@ -65,7 +65,7 @@ def written(home: Path) -> dict[str, list[tuple]]:
 
 
 def settled(home: Path) -> dict[str, list[tuple]]:
-    """Return the same once no process has anything more to report: each does so within a second of its end."""
+    """Return the counters once no process has more to report: each reports within a second of its end."""
     seen = [written(home)]
 
     def calm() -> bool:
@@ -77,7 +77,7 @@ def settled(home: Path) -> dict[str, list[tuple]]:
 
 
 def files(*folders: Path) -> dict[str, tuple]:
-    """Return size, mode and times of all that lies in some folders, but for the database's own data."""
+    """Return size, mode and times of everything in some folders, except the database's own data."""
     found = {}
     for folder in folders:
         for path in (folder, *folder.rglob("*")):
@@ -89,7 +89,7 @@ def files(*folders: Path) -> dict[str, tuple]:
 
 @pytest.mark.parametrize("arguments", [(), ("--json",), ("--window-days", "3", "--verbose")], ids=" ".join)
 def test_a_dry_run_leaves_database_and_home_as_they_were(home: Path, tmp_path: Path, arguments: tuple[str, ...]):
-    """Lost: whoever only wants to look opens items for the whole team, or hides the next real analysis."""
+    """Lost: a dry run opens items for the whole team, or delays the next real analysis."""
     persons = tmp_path / "person"
     persons.mkdir()
     folder = tmp_path / "work"
@@ -107,7 +107,7 @@ def test_a_dry_run_leaves_database_and_home_as_they_were(home: Path, tmp_path: P
     if arguments == ("--json",):
         found = json.loads(done.out)
         assert found["run_id"] is None
-        # It did look: what came after the last analysis is there, and nobody has opened an item for it.
+        # It did analyse: spans after the last analysis are in it, without an item.
         assert {each["dimension_key"] for each in found["bottlenecks"]} >= {"GATE_A", "GATE_NEW"}
         assert {each.get("improvement_id") for each in found["bottlenecks"] if each["dimension_key"] == "GATE_NEW"} == {
             None
@@ -117,13 +117,13 @@ def test_a_dry_run_leaves_database_and_home_as_they_were(home: Path, tmp_path: P
 
 
 def test_a_real_run_is_noticed_by_all_that(analysed: Analysed):
-    """Lost: the test above, which would pass for ever if it looked in the wrong place."""
+    """Lost: the test above would pass forever if it looked in the wrong place."""
     for before, after in zip(analysed.before, analysed.after, strict=True):
         assert before != after
 
 
 def test_a_dry_run_on_a_database_without_our_tables_makes_none(short_folder: Path):
-    """Lost: looking at a new machine would begin to install things on it."""
+    """Lost: a dry run on a new machine would start to install something."""
     home = short_folder / "drynew"
     done = processes.run(home, "analyze", "--dry-run")
     processes.has_line(done, "leo-telemetry migrate")

@@ -1,4 +1,4 @@
-"""A first start that is ended at a random moment, in its small form; ``make accept`` tries fifty."""
+"""First starts that are ended at a random moment: the small form; ``make accept`` tries fifty."""
 
 import pytest
 
@@ -10,7 +10,7 @@ pytestmark = sees_processes
 
 @pytest.mark.parametrize("part", accept_starts.parts(full=False))
 def test_after_a_first_start_that_was_ended_the_next_one_works(part: str) -> None:
-    """Lost: a laptop that was shut in a bad moment never analyses again, and the doctor says that all is well."""
+    """Lost: a laptop that was closed at a bad moment never analyses again, and the doctor says that all is well."""
     figures = accept_starts.run(part, 11, full=False)
     assert figures
     assert [figure for figure in figures if not figure.held] == []

@@ -1,6 +1,6 @@
-"""A fork at the worst moment: while a thread of ours connects, imports, or waits for somebody who never answers.
+"""Forks at the worst moment: while a thread of ours connects, imports, or waits for a database that never answers.
 
-The moments are widened, so that each test meets what happens once in many runs otherwise.
+The moments are lengthened, so that each test meets what otherwise happens once in many runs.
 """
 
 import json
@@ -36,7 +36,7 @@ def fork(number):
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     return longest
 """
-# A lock of C code, such as OpenSSL's: a child that inherits it held waits for it for ever, in a thread and at its end.
+# A lock in C code, such as OpenSSL's: a child that inherits it locked waits for it forever, in a thread and at exit.
 CONNECTS = (
     FORK
     + """
@@ -66,7 +66,7 @@ time.sleep(0.5)
 print(json.dumps(fork(6)))
 """
 )
-# An import that never ends, as from a disk that is gone.
+# An import that never ends, as from a missing disk.
 IMPORTS = (
     FORK
     + """
@@ -97,7 +97,7 @@ def variables(settings: Settings, home: Path) -> dict[str, str]:
 
 
 def test_a_fork_waits_for_the_first_connection_to_be_made(variables):
-    """Lost: a worker that never ends, since it was forked while OpenSSL was set up; and its spans to the spool."""
+    """Lost: a worker that was forked while OpenSSL was initialized never ends; or its spans go to the spool."""
     done = finished([sys.executable, "-c", CONNECTS], variables)
     assert done.code == 0, done.err[-3000:]
     counted = [json.loads(line) for line in done.out.splitlines()]
@@ -105,7 +105,7 @@ def test_a_fork_waits_for_the_first_connection_to_be_made(variables):
 
 
 def test_a_fork_does_not_wait_for_a_database_that_never_answers(home):
-    """Lost: a server that starts its workers while the database hangs, by a time-out for each."""
+    """Lost: one time-out per worker that a server forks while the database hangs."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         variables = environment(home, **{PREFIX + "DATABASE_URL": f"postgresql://leo@127.0.0.1:{port}/none"})
@@ -113,11 +113,11 @@ def test_a_fork_does_not_wait_for_a_database_that_never_answers(home):
     assert done.code == 0, done.err[-3000:]
     *counted, longest = [json.loads(line) for line in done.out.splitlines()]
     assert [(one["created"], one["spooled"]) for one in counted] == [(1, 1)] * 6
-    # A connection is given up after 2 s, however slow the machine is that forks.
+    # A connection attempt times out after 2 s, however slow the forking machine is.
     assert longest < 1.8 * slowness()
 
 
-# The module whose import hangs, whether spans are durable, and how many of a child's spans are on disk at its end.
+# The module whose import hangs, whether spans are durable, and the number of a child's spans on disk at its end.
 HANGING = [
     ("writer.writer", "false", 0),
     ("writer.worker_thread", "false", 0),
@@ -129,7 +129,7 @@ HANGING = [
 
 
 def test_a_fork_during_an_import_that_never_ends_lets_everyone_end(home):
-    """Lost: a server and its workers, to a disk that went away while one thread was importing from it."""
+    """Lost: a server and its workers hang because a disk disappeared while one thread imported from it."""
 
     def run(case: tuple[str, str, int]) -> Done:
         module, durable, _ = case
@@ -138,7 +138,7 @@ def test_a_fork_during_an_import_that_never_ends_lets_everyone_end(home):
         return finished(command, environment(home / f"{module}-{durable}", **variables))
 
     home.mkdir(mode=0o700)
-    # They wait most of the time, so all of them wait at once.
+    # They wait most of the time, so they run at once.
     with ThreadPoolExecutor(len(HANGING)) as pool:
         ended = list(pool.map(run, HANGING))
     for case, done in zip(HANGING, ended, strict=True):

@@ -1,4 +1,4 @@
-"""The SessionStart hook with real processes: what a session notices of it, and what happens behind its back."""
+"""The SessionStart hook with real processes: what the session notices, and what happens in the background."""
 
 import os
 import pty
@@ -32,7 +32,7 @@ EVENT = (
     b'{"session_id": "58306048-168c-44db-a8fd-9ad6a24b516c", "transcript_path": "/home/user/t.jsonl",'
     b' "cwd": "/home/user/proj", "hook_event_name": "SessionStart", "source": "startup"}\n'
 )
-# Nobody listens there, so the child says so and ends at once.
+# Nothing listens there, so the child logs it and ends at once.
 NOWHERE = "postgresql://nobody@127.0.0.1:1/none"
 SCRIPT = Path(sys.executable).with_name("leo-telemetry")
 PROGRAM = (
@@ -48,7 +48,7 @@ T = TypeVar("T")
 
 @pytest.fixture(autouse=True)
 def lonely(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Leave the tests without a database in reach, and end what they started."""
+    """Run the tests without a reachable database, and end what they started."""
     monkeypatch.setenv(PREFIX + "DATABASE_URL", NOWHERE)
     if not SCRIPT.exists():
         monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
@@ -70,7 +70,7 @@ def lonely(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ids=["valid", "empty", "no fields", "a list", "garbage", "two lines", "far too long"],
 )
 def test_whatever_the_event_the_session_sees_nothing_and_the_log_sees_it(home: Path, event: bytes, noted: str):
-    """Lost: a session that is refused or polluted because of an event we did not expect."""
+    """Lost: an unexpected event blocks the session or prints into it."""
     assert run(event) == (0, "", "")
     log = log_when(home, "does not answer")
     assert noted in log.splitlines()[0]
@@ -81,7 +81,7 @@ def test_whatever_the_event_the_session_sees_nothing_and_the_log_sees_it(home: P
 
 @pytest.mark.parametrize("closed", ["<&-", "<&- >&-", "<&- >&- 2>&-"])
 def test_closed_standard_descriptors_confuse_nobody(home: Path, closed: str):
-    """Lost: where a caller closes stdin, the child would take a pipe or the log for it."""
+    """Lost: if the caller closes stdin, the child would use a pipe or the log as stdin."""
     shell = ["sh", "-c", f'exec "$@" {closed}', "sh", *HOOK]
     assert run(EVENT, shell) == (0, "", "")
     assert "SessionStart without an event" in log_when(home, "does not answer")
@@ -89,7 +89,7 @@ def test_closed_standard_descriptors_confuse_nobody(home: Path, closed: str):
 
 @pytest.mark.parametrize("event", [b"", EVENT])
 def test_a_stdin_that_is_never_closed_holds_nobody_up(home: Path, event: bytes):
-    """Lost: a session that waits for ever because its caller forgot to close a pipe."""
+    """Lost: a session that waits forever because its caller forgot to close a pipe."""
     process = subprocess.Popen(HOOK, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     with process:
         assert process.stdin is not None
@@ -103,7 +103,7 @@ def test_a_stdin_that_is_never_closed_holds_nobody_up(home: Path, event: bytes):
 
 
 def test_a_terminal_is_not_read(home: Path):
-    """Lost: whoever tries the command by hand would have to know about Ctrl-D."""
+    """Lost: a user who tries the command by hand would have to type Ctrl-D."""
     outer, inner = pty.openpty()
     try:
         done = subprocess.run(HOOK, stdin=inner, capture_output=True, timeout=PATIENCE_S)
@@ -120,7 +120,7 @@ def test_a_terminal_is_not_read(home: Path):
 def test_a_home_that_cannot_be_used_is_one_line_on_stderr(
     home: Path, monkeypatch: pytest.MonkeyPatch, unusable: str, said: str
 ):
-    """Lost: nobody would ever learn why there are no analyses."""
+    """Lost: the reason why there are no analyses."""
     home.mkdir()
     (home / "file").touch()
     monkeypatch.setenv(PREFIX + "HOME", unusable.format(home=home))
@@ -134,7 +134,7 @@ def test_a_home_that_cannot_be_used_is_one_line_on_stderr(
 
 
 def test_an_interpreter_that_is_gone_is_one_line_on_stderr(home: Path):
-    """Lost: a hook that does nothing for ever after an upgrade of Python, and says nothing."""
+    """Lost: after an upgrade of Python, the hook would do nothing forever, silently."""
     code = (
         "import sys; sys.executable = '/gone/python'; from leo_telemetry_pipeline.cli.claude.hook import session_start"
     )
@@ -147,7 +147,7 @@ def test_an_interpreter_that_is_gone_is_one_line_on_stderr(home: Path):
 
 @pytest.mark.parametrize("word", ["false", "FALSE", "off", "no", "0"])
 def test_switched_off_nothing_happens_at_all(home: Path, monkeypatch: pytest.MonkeyPatch, word: str):
-    """Lost: the promise that one variable switches all of it off."""
+    """Lost: the promise that one variable switches everything off."""
     assert settings_module.switch(word) is False
     monkeypatch.setenv(PREFIX + "ENABLED", word)
     assert run(EVENT) == (0, "", "")
@@ -158,11 +158,11 @@ def test_switched_off_nothing_happens_at_all(home: Path, monkeypatch: pytest.Mon
 def test_the_session_goes_on_while_the_child_still_waits_for_the_database(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Lost: a session held up by its own hook, or a folder, terminal or pipe kept busy by a process nobody knows."""
+    """Lost: the hook delays its session, or an unknown process keeps a folder, terminal or pipe busy."""
     with socket.create_server(("127.0.0.1", 0)) as silent, (tmp_path / "callers").open("w") as callers:
         monkeypatch.setenv(PREFIX + "DATABASE_URL", f"postgresql://x@127.0.0.1:{silent.getsockname()[1]}/x")
         os.set_inheritable(callers.fileno(), True)
-        # Reads both pipes to their end, which comes only when no process holds them any more.
+        # Reads both pipes to their end, which comes only when no process has them open.
         done = subprocess.run(HOOK, input=EVENT, capture_output=True, cwd=tmp_path, close_fds=False, timeout=PATIENCE_S)
         assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
         (child,) = wait_for(lambda: processes_of(home))
@@ -182,10 +182,10 @@ def test_the_session_goes_on_while_the_child_still_waits_for_the_database(
 
 
 def test_what_lies_in_the_working_folder_is_not_imported(home: Path, tmp_path: Path):
-    """Lost: whoever can write into a project could run code in the name of everyone who opens a session in it."""
+    """Lost: anyone who can write into a project could run code as everyone who opens a session in it."""
     for name in ("json", "psycopg2", "leo_telemetry_pipeline"):
         (tmp_path / f"{name}.py").write_text("import pathlib; pathlib.Path('/').joinpath(__file__ + '.ran').touch()")
-    # As an installed script would, without the working folder on the path.
+    # Like an installed script, without the working folder on the path.
     command = [sys.executable, "-P", *HOOK[1:]] if HOOK[0] == sys.executable else HOOK
     assert run(EVENT, command, cwd=tmp_path) == (0, "", "")
     assert "58306048" in log_when(home, "does not answer")
@@ -217,7 +217,7 @@ def test_the_session_waits_for_no_import_that_it_could_feel(home: Path):
     "named", [{}, {PREFIX + "HOME": "~/x"}, {"XDG_DATA_HOME": "/data"}, {PREFIX + "HOME": "/y"}], ids=str
 )
 def test_hook_and_settings_agree_on_the_home(monkeypatch: pytest.MonkeyPatch, named, platform: str, user: int):
-    """Lost: the log would lie where nobody looks for it."""
+    """Lost: the log would be where nobody looks for it."""
     for name in (PREFIX + "HOME", "XDG_DATA_HOME"):
         monkeypatch.delenv(name, raising=False)
     for name, value in named.items():
@@ -230,14 +230,14 @@ def test_hook_and_settings_agree_on_the_home(monkeypatch: pytest.MonkeyPatch, na
 def test_an_outside_database_without_our_tables_is_named_in_the_log(
     home: Path, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
 ):
-    """Lost: somebody's database changed behind their back, or a log full of tracebacks."""
+    """Lost: the hook changes a database unasked, or fills the log with tracebacks."""
     monkeypatch.setenv(PREFIX + "DATABASE_URL", empty_database_url)
     assert run(EVENT) == (0, "", "")
     assert "Traceback" not in log_when(home, "run `leo-telemetry migrate`")
 
 
 def test_a_running_analysis_is_left_alone_without_loading_dagster(settings: Settings, db: Database):
-    """Lost: two seconds of processor time at the start of every session, for nothing."""
+    """Lost: two seconds of CPU time at the start of every session, for nothing."""
     runs.begin(db, "somebody's", 900)
     done = subprocess.run([*CHILD[:1], "-X", "importtime", *CHILD[1:]], input=EVENT, capture_output=True, check=True)
     said = done.stderr.decode()
@@ -246,7 +246,7 @@ def test_a_running_analysis_is_left_alone_without_loading_dagster(settings: Sett
 
 
 def test_where_a_daemon_lives_the_child_leaves_the_work_to_it(settings: Settings, db: Database):
-    """Lost: the same analysis prepared twice, on a machine that somebody works on."""
+    """Lost: the analysis is prepared twice, on a machine in use."""
     with db.transaction() as cursor:
         cursor.execute("CREATE SCHEMA dagster")
         cursor.execute("CREATE TABLE dagster.daemon_heartbeats (daemon_type text, timestamp timestamp, body text)")
@@ -276,7 +276,7 @@ def test_where_a_daemon_lives_the_child_leaves_the_work_to_it(settings: Settings
 def test_one_session_on_a_machine_where_nothing_runs_ends_in_an_analysis_and_no_process(
     stale_home: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Lost: on a laptop nothing would ever be analysed."""
+    """Lost: on a laptop, nothing would ever be analysed."""
     monkeypatch.delenv(PREFIX + "DATABASE_URL")
     monkeypatch.setenv(PREFIX + "HOME", str(stale_home))
     assert run(EVENT) == (0, "", "")
@@ -288,7 +288,7 @@ def test_one_session_on_a_machine_where_nothing_runs_ends_in_an_analysis_and_no_
     assert (analysis.status, analysis.triggered_by) == ("SUCCEEDED", "SESSION_START")
     assert analysis.findings_count is not None
     assert analysis.findings_count > 0
-    # The next session finds it fresh.
+    # The next session finds a fresh analysis.
     assert run(EVENT) == (0, "", "")
     wait_for(lambda: "] FRESH: " in log_of(stale_home), instead=lambda: log_of(stale_home))
     wait_for(lambda: not processes_of(stale_home))
@@ -296,7 +296,7 @@ def test_one_session_on_a_machine_where_nothing_runs_ends_in_an_analysis_and_no_
 
 @pytest.fixture
 def stale_home() -> Iterator[Path]:
-    """Make a home with five weeks of spans that nobody has analysed, where nothing runs."""
+    """Create a home with five weeks of spans, no analysis and no running process."""
     folder = Path(tempfile.mkdtemp(prefix="leo", dir="/tmp"))
     folder.chmod(0o711)
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -317,7 +317,7 @@ def run(event: bytes, command: Sequence[str] = HOOK, cwd: Path | None = None) ->
 
 
 def wait_for(look: Callable[[], T], instead: Callable[[], object] = str) -> T:
-    """Look until there is something to see."""
+    """Repeat ``look`` until its result is truthy, and return it."""
     until = time.monotonic() + PATIENCE_S
     while not (seen := look()):
         assert time.monotonic() < until, f"not within {PATIENCE_S} s: {instead()}"
@@ -332,7 +332,7 @@ def log_of(home: Path) -> str:
 
 
 def log_when(home: Path, words: str) -> str:
-    """Return the hook's log as soon as it has some words."""
+    """Return the hook's log once it contains some words."""
     wait_for(lambda: words in log_of(home), instead=lambda: log_of(home))
     return log_of(home)
 
@@ -343,7 +343,7 @@ def imports(said: str) -> set[str]:
 
 
 def processes_of(home: Path) -> list[int]:
-    """Return the living processes that have a home in their environment or their arguments."""
+    """Return the live processes that have a home in their environment or arguments."""
     needles = (f"{PREFIX}HOME={home}\0".encode(), os.fsencode(home) + b"/")
     found = []
     for entry in Path("/proc").iterdir():
@@ -357,7 +357,7 @@ def processes_of(home: Path) -> list[int]:
 
 
 def end_all_of(home: Path) -> None:
-    """Wait for the processes of a home, and kill those that do not end by themselves."""
+    """Wait for the processes of a home, and kill those that do not end."""
     if not Path("/proc/self/environ").exists():
         return
     until = time.monotonic() + PATIENCE_S

@@ -1,4 +1,4 @@
-"""The hooks that measure Claude Code, with real processes: a recorded session, and whatever else may come on stdin."""
+"""The hooks that measure Claude Code, with real processes: a recorded session, and any other input on stdin."""
 
 import json
 import os
@@ -51,7 +51,7 @@ TREE_OF = """
 
 @pytest.fixture(autouse=True)
 def lonely(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Leave the hooks without a database in reach, and wait for what they go on with behind one's back."""
+    """Run the hooks without a reachable database, and wait for their background processes."""
     monkeypatch.setenv(PREFIX + "DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
     if not SCRIPT.exists():
         monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
@@ -61,7 +61,7 @@ def lonely(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.parametrize("times", [1, 2], ids=["once", "twice"])
 def test_a_recorded_session_is_in_the_table_with_every_parent(home: Path, db: Database, times: int):
-    """Lost: the promise that sub-agents and tools are measured with no code at all, and each once."""
+    """Lost: the promise that sub-agents and tools are measured without code, each once."""
     for line in RECORDED.read_text().splitlines():
         for _ in range(times):
             assert run(json.dumps(json.loads(line)["event"])) == NOTHING
@@ -76,7 +76,7 @@ def test_a_recorded_session_is_in_the_table_with_every_parent(home: Path, db: Da
 
 
 def test_twenty_tools_at_once_lose_nothing(home: Path, db: Database):
-    """Lost: parallel tools, which end in the same moment."""
+    """Lost: parallel tools that end in the same moment."""
     tools = [event("PostToolUse", tool_name="Read", tool_use_id=f"t{n}", duration_ms=n) for n in range(20)]
     assert run(event("UserPromptSubmit")) == NOTHING
     with ThreadPoolExecutor(20) as pool:
@@ -90,7 +90,7 @@ def test_twenty_tools_at_once_lose_nothing(home: Path, db: Database):
 
 
 def test_a_long_answer_is_stored_before_it_ends(home: Path, db: Database):
-    """Lost: an agent that works through the night would only show in the morning."""
+    """Lost: an agent that works all night would only show in the morning."""
     home.mkdir(mode=0o711)
     (home / "claude").mkdir(mode=0o700)
     notes = home / "claude" / SESSION
@@ -109,7 +109,7 @@ def test_a_long_answer_is_stored_before_it_ends(home: Path, db: Database):
 
 
 def test_an_answer_that_is_told_after_the_end_of_its_session_is_kept(home: Path, db: Database):
-    """Lost: the end of the last prompt, whose hook runs beside the one of the session's end."""
+    """Lost: the end of the last prompt, whose hook runs concurrently with that of the session's end."""
     for name in ("UserPromptSubmit", "SessionEnd", "Stop"):
         assert run(event(name)) == NOTHING
     wait_for(lambda: not working(home))
@@ -120,7 +120,7 @@ def test_an_answer_that_is_told_after_the_end_of_its_session_is_kept(home: Path,
 
 @pytest.mark.parametrize("wrong", ["writable", "linked", "strange"])
 def test_a_folder_that_others_could_change_takes_no_notes(home: Path, tmp_path: Path, wrong: str):
-    """Lost: what somebody does, written where another user of the machine decides."""
+    """Lost: another user of the machine decides where a session's notes are written."""
     home.mkdir(mode=0o711)
     folder, elsewhere = home / "claude", tmp_path / "elsewhere"
     elsewhere.mkdir(mode=0o700)
@@ -141,7 +141,7 @@ def test_a_folder_that_others_could_change_takes_no_notes(home: Path, tmp_path: 
 
 @pytest.mark.parametrize("hook", [["span"], ["session-start"]], ids=["span", "session-start"])
 def test_a_log_that_leads_elsewhere_is_not_followed(home: Path, tmp_path: Path, hook: list[str]):
-    """Lost: a file of another program, to which complaints were appended."""
+    """Lost: log lines are appended to another program's file."""
     (home / "logs").mkdir(parents=True)
     (home / "spool").touch()
     precious = tmp_path / "precious"
@@ -170,7 +170,7 @@ def test_a_log_that_leads_elsewhere_is_not_followed(home: Path, tmp_path: Path, 
     ],
 )
 def test_whatever_comes_claude_code_notices_nothing(home: Path, text: str, said: str):
-    """Lost: an answer that stops, or a file somewhere else, because of an event we did not expect."""
+    """Lost: an unexpected event stops an answer, or writes a file elsewhere."""
     code, out, err = run(text)
     assert (code, out) == (0, b"")
     assert said in err.decode()
@@ -182,7 +182,7 @@ def test_whatever_comes_claude_code_notices_nothing(home: Path, text: str, said:
 
 
 def test_what_a_tool_has_read_may_be_long(home: Path):
-    """Lost: the duration of every tool that returns more than a pipe holds."""
+    """Lost: the duration of every tool whose result is larger than a pipe buffer."""
     assert run(event("PostToolUse", tool_name="Read", tool_response="x" * 5_000_000, tool_use_id="t")) == NOTHING
     notes = (home / "claude" / SESSION).read_text()
     assert len(notes) < 500
@@ -190,14 +190,14 @@ def test_what_a_tool_has_read_may_be_long(home: Path):
 
 
 def test_what_is_kept_is_its_owners_alone(home: Path):
-    """Lost: which tools somebody uses, to everyone with an account."""
+    """Lost: everyone with an account sees which tools a user runs."""
     assert run(event("UserPromptSubmit")) == NOTHING
     assert (home / "claude").stat().st_mode & 0o777 == 0o700
     assert (home / "claude" / SESSION).stat().st_mode & 0o777 == 0o600
 
 
 def test_a_home_that_cannot_be_written_is_one_line_on_stderr(home: Path, monkeypatch: pytest.MonkeyPatch):
-    """Lost: nobody would ever learn why nothing is measured."""
+    """Lost: the reason why nothing is measured."""
     home.mkdir()
     (home / "file").touch()
     monkeypatch.setenv(PREFIX + "HOME", str(home / "file" / "inside"))
@@ -222,7 +222,7 @@ def test_notes_stay_where_the_spool_takes_nothing_and_the_log_says_so(home: Path
 
 
 def test_a_session_that_was_killed_is_closed_a_day_later(home: Path, db: Database):
-    """Lost: its spans; or a folder that fills with notes for ever."""
+    """Lost: its spans; or a folder fills with notes forever."""
     assert run(event("UserPromptSubmit")) == NOTHING
     assert run(event("PostToolUse", tool_name="Bash", tool_use_id="t", duration_ms=7)) == NOTHING
     notes = home / "claude" / SESSION
@@ -247,7 +247,7 @@ def test_a_session_that_was_killed_is_closed_a_day_later(home: Path, db: Databas
 def test_an_answer_is_stored_when_its_session_has_been_quiet_and_a_running_prompt_is_left_alone(
     home: Path, db: Database
 ):
-    """Lost: the last answer of a session that stays open; or the end of one that was killed, put off for ever."""
+    """Lost: the last answer of a session that stays open; or the end of a killed one is postponed forever."""
     assert run(event("UserPromptSubmit")) == NOTHING
     wait_for(lambda: not working(home))
     quiet = time.time_ns() - 400 * 10**9
@@ -270,9 +270,9 @@ def test_an_answer_is_stored_when_its_session_has_been_quiet_and_a_running_promp
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux tells when a process was started")
 def test_an_event_happened_when_its_hook_was_started_however_long_python_takes_to_start(home: Path, tmp_path: Path):
-    """Lost: durations of prompts on a busy machine, where one hook starts in 20 ms and the next one in 200."""
+    """Lost: durations of prompts on a busy machine, where one hook starts in 20 ms and the next one in 200 ms."""
     began = tmp_path / "began"
-    # Python runs this before any line of ours.
+    # Python runs this before our code.
     (tmp_path / "sitecustomize.py").write_text(
         f"import time\nopen({str(began)!r}, 'w').write(str(time.time_ns()))\ntime.sleep(0.5)\n"
     )
@@ -285,13 +285,13 @@ def test_an_event_happened_when_its_hook_was_started_however_long_python_takes_t
     wait_for(lambda: not working(home))
     notes = home / notebook.FOLDER / SESSION
     [note] = [json.loads(line) for line in notes.read_text().splitlines() if "UserPromptSubmit" in line]
-    # A tick of the kernel's clock is 10 ms.
+    # The kernel's clock tick is 10 ms.
     assert before <= note["wall_ns"] <= int(began.read_text()) + 10_000_000
 
 
 @pytest.mark.parametrize("word", ["false", "OFF", "no", "0"])
 def test_switched_off_nothing_happens_at_all(home: Path, monkeypatch: pytest.MonkeyPatch, word: str):
-    """Lost: the promise that one variable switches all of it off."""
+    """Lost: the promise that one variable switches everything off."""
     monkeypatch.setenv(PREFIX + "ENABLED", word)
     assert run(event("UserPromptSubmit")) == NOTHING
     assert not home.exists()
@@ -299,7 +299,7 @@ def test_switched_off_nothing_happens_at_all(home: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("closed", ["<&-", "<&- >&-", "<&- >&- 2>&-", "2>&-"])
 def test_closed_standard_descriptors_confuse_nobody(home: Path, closed: str):
-    """Lost: a complaint written into the notes, or the notes taken for what Claude Code shall read."""
+    """Lost: an error message is written into the notes, or Claude Code reads the notes as output."""
     assert run(event("UserPromptSubmit"), ["sh", "-c", f'exec "$@" {closed}', "sh", *HOOK])[:2] == (0, b"")
     notes = home / "claude" / SESSION
     assert notes.exists() == (closed == "2>&-")
@@ -318,7 +318,7 @@ def test_a_stdin_that_is_never_closed_holds_nobody_up_for_long(home: Path):
 @pytest.mark.parametrize("name", ["PostToolUse", "Stop"])
 def test_claude_code_waits_for_no_import_that_it_could_feel(home: Path, name: str):
     """Lost: the budget of 40 ms at every tool; any of these takes a good part of it."""
-    # The very first one also makes the folders.
+    # The first one also creates the folders.
     assert run(event("UserPromptSubmit")) == NOTHING
     code = "from leo_telemetry_pipeline.cli.main import main; main()"
     command = [sys.executable, "-X", "importtime", "-c", code, "hook", "span"]
@@ -330,7 +330,7 @@ def test_claude_code_waits_for_no_import_that_it_could_feel(home: Path, name: st
 
 
 def event(name: str, **fields: object) -> str:
-    """Return an event as Claude Code writes it."""
+    """Return an event in the JSON of Claude Code."""
     return json.dumps({"session_id": SESSION, "prompt_id": "p", "hook_event_name": name, **fields})
 
 
@@ -341,7 +341,7 @@ def run(text: str, command: Sequence[str] = HOOK) -> tuple[int, bytes, bytes]:
 
 
 def drain(home: Path, db: Database | None) -> draining.Drained:
-    """Empty the spool of a home into a database."""
+    """Drain the spool of a home into a database."""
 
     def store(batch: list[Span], removed: dict[str, int]) -> spans.Stored:
         assert db is not None
@@ -351,7 +351,7 @@ def drain(home: Path, db: Database | None) -> draining.Drained:
 
 
 def working(home: Path) -> bool:
-    """Tell whether a process of a home is still at it."""
+    """Return whether a process of a home is alive."""
     needle = f"{PREFIX}HOME={home}\0".encode()
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -363,7 +363,7 @@ def working(home: Path) -> bool:
 
 
 def wait_for(look: Callable[[], object]) -> None:
-    """Look until it is so."""
+    """Repeat ``look`` until its result is truthy."""
     until = time.monotonic() + PATIENCE_S
     while not look():
         assert time.monotonic() < until, f"not within {PATIENCE_S} s"

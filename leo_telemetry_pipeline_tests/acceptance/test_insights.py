@@ -1,4 +1,4 @@
-"""What follows from an analysis, begun by real processes: by the daemon's sensor, or by the worker that executed it."""
+"""Insights after an analysis, started by real processes: by the daemon's sensor, or by the worker that executed it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -32,23 +32,23 @@ MEND = "DROP FUNCTION IF EXISTS test_refuse CASCADE"
 
 @pytest.fixture(scope="module")
 def stored(make_home: Callable[[Path], Path], short_folder: Path) -> Path:
-    """Make a home whose database has some weeks of spans, and stop its server again."""
+    """Create a home with some weeks of spans and a stopped server."""
     home = make_home(short_folder / "insights")
     with database.ready(Settings({PREFIX + "HOME": str(home)})) as target, closing(Database(target)) as db:
         times = [midnight(day) + timedelta(hours=hour) for day in range(1, 30) for hour in range(6, 18)]
         builders.insert(db, [span("gate", "GATE_A", 1000 + 7 * at.hour, at=at) for at in times])
-        # Fresh, so that the hourly schedule does not join in.
+        # Fresh, so that the hourly schedule does not start another.
         builders.succeeded(db)
     return home
 
 
 def followed(home: Path, run_id: str) -> list[str]:
-    """Return the status of each Dagster run that was begun to follow an analysis run."""
+    """Return the status of each insights run after an analysis run."""
     return [status for (status,) in processes.dagster_says(home, FOLLOWED, run_id)]
 
 
 def ended(db: Database, run_id: str, by: Running | None = None) -> runs.Run:
-    """Wait until a run has ended well, and return it."""
+    """Wait until a run has succeeded, and return it."""
     until(lambda: row(db, run_id).status in runs.FINAL, f"run {run_id} ends", by=by)
     assert row(db, run_id).status == "SUCCEEDED"
     return row(db, run_id)
@@ -66,7 +66,7 @@ def daemon(stored: Path) -> Iterator[tuple[Running, Database]]:
 def test_the_daemon_begins_them_once_for_each_analysis_and_their_failure_touches_nothing(
     stored: Path, daemon: tuple[Running, Database]
 ):
-    """Lost: no forecast where a daemon lives; one every few seconds; or a red analysis for the fault of a forecast."""
+    """Lost: with a daemon, no forecast, or one every few seconds; or an error in a forecast fails the analysis."""
     process, db = daemon
     run = ended(db, queued(db), process)
     until(lambda: followed(stored, run.run_id) == ["SUCCESS"], "insights are made", by=process)
@@ -85,13 +85,13 @@ def test_the_daemon_begins_them_once_for_each_analysis_and_their_failure_touches
     )
     assert (followed(stored, run.run_id), followed(stored, again.run_id)) == (["SUCCESS"], ["FAILURE"])
     assert row(db, again.run_id) == again
-    # Nor did they, or anything else, take a row of their own.
+    # Neither they nor anything else created a row.
     assert {each.run_id for each in runs.latest(db, 9)} >= {run.run_id, again.run_id}
     assert len(runs.latest(db, 9)) == 3
 
 
 def test_a_worker_that_runs_once_makes_them_last_and_an_analyze_makes_none(stored: Path):
-    """Lost: no forecast where no daemon lives; or somebody who waits for an analysis waits for a forecast too."""
+    """Lost: no forecast without a daemon; or a person who waits for an analysis also waits for a forecast."""
     analysed = processes.run(stored, "analyze")
     assert (analysed.code, analysed.err) == (0, ""), analysed
     run_id = processes.run(stored, "enqueue").out.split()[2].rstrip(".")
@@ -114,7 +114,7 @@ def test_a_worker_that_runs_once_makes_them_last_and_an_analyze_makes_none(store
 
 
 def made(home: Path) -> list[str]:
-    """Return the analysis runs among the last three after which insights were made."""
+    """Return those of the last three analysis runs for which insights were computed."""
     with database.ready(Settings({PREFIX + "HOME": str(home)})) as target, closing(Database(target)) as db:
         found = db.rows("SELECT run_id::text FROM telemetry_backtests")
         return [run.run_id for run in runs.latest(db, 2) if (run.run_id,) in found]

@@ -1,4 +1,4 @@
-"""However a program ends, its spans arrive; and whatever it forks, they arrive once."""
+"""Spans arrive however their program ends, and once, whatever it forks."""
 
 import json
 import random
@@ -20,13 +20,13 @@ from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests.processes import Done, environment, finished, slowness
 
 SPANS = 300
-# Storing what is left gets a second at a program's end, in which a busy machine may not get to it: here it is a minute.
+# At exit, a program gets a second to store its spans, which may be too short on a busy machine: here it is a minute.
 PATIENT = """
 from leo_telemetry_pipeline.writer import bootstrap as first_span, writer
 for each in (first_span.FirstSpan, writer.Writer):
     each.close.__defaults__ = (60.0,)
 """
-# Each span that ended is a line on stdout, with the moment after its end.
+# Each ended span is a line on stdout, with the time just after its end.
 EMIT = f"""
 import os, signal, sys, time
 from leo_telemetry_pipeline import trace
@@ -84,7 +84,7 @@ def names(db: Database) -> list[str]:
     ],
 )
 def test_every_span_arrives_however_its_program_ends(db, home, variables, how, durable, code):
-    """Lost: the spans of the run that went wrong, the one that somebody wants to look at."""
+    """Lost: the spans of a failed run, the most interesting ones."""
     done = finished(python(EMIT, how), variables | {PREFIX + "DURABLE": durable})
     assert done.code == code, done.err
     drained(db, home)
@@ -92,7 +92,7 @@ def test_every_span_arrives_however_its_program_ends(db, home, variables, how, d
 
 
 def killed_after(seconds: float, variables: dict[str, str]) -> tuple[float, list[float]]:
-    """Run until SIGKILL; return when that was, and the moments after the end of each span."""
+    """Run until SIGKILL; return its time, and the times just after the end of each span."""
     with subprocess.Popen(python(EMIT, "sigkill"), env=variables, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         first = process.stdout.readline()
@@ -105,7 +105,7 @@ def killed_after(seconds: float, variables: dict[str, str]) -> tuple[float, list
 
 @pytest.mark.parametrize("seconds", [0.05, 0.4, 1.0])
 def test_a_killed_durable_program_keeps_every_span_that_ended(db, home, variables, seconds):
-    """Lost: what the out-of-memory killer interrupts, in programs that asked to lose nothing."""
+    """Lost: spans of durable programs that the out-of-memory killer ends."""
     _, ends = killed_after(seconds + random.random() / 10, variables | {PREFIX + "DURABLE": "true"})
     drained(db, home)
     missing = {f"G{number}" for number in range(len(ends))} - set(names(db))
@@ -120,12 +120,12 @@ def test_a_killed_program_loses_at_most_the_last_half_second(db, home, variables
     drained(db, home)
     there = set(names(db))
     missing = [end for number, end in enumerate(ends) if f"G{number}" not in there]
-    # What a busy machine kept from the program, it kept from its writer too.
+    # If the machine delayed the program, it delayed its writer too.
     paused = max(later - earlier for earlier, later in pairwise(ends))
     assert not missing or when - min(missing) < 0.5 * slowness() + paused
 
 
-# Every process says how many spans it created; each of them is a row, and there is no other row.
+# Every process prints the number of its spans; there must be exactly as many rows.
 COUNTED = f"""
 import json, os, sys, threading, time
 from leo_telemetry_pipeline import trace
@@ -194,7 +194,7 @@ if __name__ == "__main__":
 
 
 def test_a_hundred_forks_under_four_threads_hang_nothing_and_double_nothing(db, home, variables):
-    """Lost: a server that forks its workers, to a lock that nobody holds; or the truth, to spans counted twice."""
+    """Lost: a forking server hangs on a lock that nobody holds; or spans are counted twice."""
     done = finished(python(FORKS), variables)
     assert done.code == 0, done.err[-3000:]
     counters = [json.loads(line) for line in done.out.splitlines()]
@@ -208,7 +208,7 @@ def test_a_hundred_forks_under_four_threads_hang_nothing_and_double_nothing(db, 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_spans_of_multiprocessing_children_arrive_under_their_parent(db, home, variables, tmp_path, method):
-    """Lost: all work that is spread over processes, since such children end without a word to anyone."""
+    """Lost: all work in child processes, because these end without exit handlers."""
     script = tmp_path / "program.py"
     script.write_text(CHILDREN)
     done: Done = finished([sys.executable, str(script), method], variables)
@@ -219,7 +219,7 @@ def test_spans_of_multiprocessing_children_arrive_under_their_parent(db, home, v
 
 
 def test_counters_of_a_program_that_ended_are_kept_with_the_drain(db, home, variables):
-    """Lost: the answer to what became of the spans of a program that is gone."""
+    """Lost: what happened to the spans of an ended program."""
     nobody = variables | {PREFIX + "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}
     assert finished(python(EMIT, "exit"), nobody).code == 3
     drained(db, home)

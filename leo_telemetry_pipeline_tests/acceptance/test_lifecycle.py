@@ -1,4 +1,4 @@
-"""The life of an analysis run with real processes: what ends how, whoever is killed, stopped, slow or in the way."""
+"""The lifecycle of analysis runs with real processes: how runs end when a process is killed, stopped or slow."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ pytestmark = sees_processes
 
 
 GATES = ("GATE_A", "GATE_B", "GATE_C", "GATE_D")
-# What the seed says output_ref holds, and what it says of a bottleneck.
+# The keys of output_ref and of a bottleneck in the seed document.
 OUTPUT_REF = {
     "traces_scanned",
     "dimensions_evaluated",
@@ -51,14 +51,14 @@ BOTTLENECK = {
 
 @pytest.fixture(scope="module")
 def prepared(short_folder: Path) -> Path:
-    """Make a home whose database has spans, thresholds and brakes, and stop its server again; tests have copies."""
+    """Create a home with spans, thresholds, brakes and a stopped server; tests use copies."""
     home = short_folder / "prepared"
     settings = Settings({PREFIX + "HOME": str(home)})
     with patch.dict(os.environ), database.ready(settings) as target:
         with closing(Database(target)) as db:
             execute(db, BRAKES)
             builders.slow(db, *GATES)
-            # Fresh, so that the hourly schedule does not join in.
+            # Fresh, so that the hourly schedule does not start another.
             builders.succeeded(db)
         with execution.instance(target, settings) as instance:
             stop_insights(instance)
@@ -74,7 +74,7 @@ def shared(prepared: Path) -> Iterator[Loop]:
 
 @pytest.fixture
 def loop(shared: Loop) -> Iterator[Loop]:
-    """Rid the shared loop of the runs of other tests: their retries count, and P50s are looked for."""
+    """Delete the runs of other tests from the shared loop: their retries count, and tests look for P50s."""
     assert shared.running.process.poll() is None, "the last test of this file ended it, or an earlier one broke it"
     shared.off()
     until(shared.nothing_runs, "what earlier tests left ends", by=shared.running, every=0.3)
@@ -87,7 +87,7 @@ def loop(shared: Loop) -> Iterator[Loop]:
 
 
 def test_a_queued_row_ends_succeeded_with_all_its_columns(loop: Loop):
-    """Lost: whoever asks for an analysis with one INSERT, from any language, gets none or half of it."""
+    """Lost: a client that asks for an analysis with one INSERT gets none, or half of it."""
     run_id = queued(loop.db)
     run = loop.ended(run_id)
     assert (run.status, run.reason_code, run.error_detail) == ("SUCCEEDED", "COMPLETED", None), loop.running.tail()
@@ -114,7 +114,7 @@ def test_a_queued_row_ends_succeeded_with_all_its_columns(loop: Loop):
     assert (found["items_skipped_dedupe"], found["errors"], found["p50_method"]) == (0, [], "exact")
     assert loop.wrote(run)[1] == 3
     assert loop.wrote(run)[0] >= len(GATES)
-    # The console has its two ends; each step between them is in the UI, which reads these.
+    # The console shows start and end; the steps between them are in the event log, which the UI reads.
     began, ended = loop.said_of(run, "INFO")
     assert f"Analysis {run_id} began: spans from {run.window_start:%Y-%m-%d %H:%M} to " in began
     assert ended.endswith(f"Analysis {run_id} SUCCEEDED: 4 bottleneck(s), 3 new item(s)")
@@ -147,12 +147,12 @@ def test_an_analysis_that_raises_ends_failed_and_says_why(loop: Loop):
     [said] = [line for line in loop.said_of(run, "ERROR") if f"Analysis {run.run_id} did not succeed (ERROR): " in line]
     assert "the disk of this test is full" in said
     assert loop.said_of(run, "DEBUG") == []
-    # What is broken stays broken: it is not tried again by itself.
+    # Errors are not retried automatically.
     assert not runs.waiting(loop.db)
 
 
 def test_a_job_that_cannot_start_ends_failed_and_is_tried_again(loop: Loop):
-    """Lost: a row that says QUEUED for ever, and blocks every later one, because no job can begin."""
+    """Lost: a row stays QUEUED forever and blocks every later one, because no job can start."""
     claim = "claim_telemetry_run(uuid, text, integer)"
     execute(loop.db, f"ALTER FUNCTION {claim} RENAME TO test_claim")
     try:
@@ -165,14 +165,14 @@ def test_a_job_that_cannot_start_ends_failed_and_is_tried_again(loop: Loop):
     assert (run.status, run.reason_code) == ("FAILED", "LAUNCH_FAILED")
     assert (run.started_at, run.dagster_run_id) == (None, None)
     assert run.finished_at is not None
-    # The person who reads this has no other place to look.
+    # The person who reads this message has no other source.
     assert "claim_telemetry_run" in (run.error_detail or "")
     assert "claim_telemetry_run" in loop.running.said()
     assert loop.ended(loop.retry_of(run).run_id).status == "SUCCEEDED"
 
 
 def test_a_killed_run_ends_failed_and_is_tried_again(loop: Loop):
-    """Lost: after the kernel killed an analysis for its memory, none would ever run again."""
+    """Lost: after the out-of-memory killer ended an analysis, none would ever run again."""
     loop.on("start")
     run = loop.claimed(queued(loop.db))
     loop.braked()
@@ -198,7 +198,7 @@ def test_a_run_that_was_stopped_and_woken_writes_nothing(loop: Loop):
     stopped = loop.process_of_the_run()
     os.kill(stopped, signal.SIGSTOP)
     try:
-        loop.off()  # what it had asked for is done, and nobody is there to commit it
+        loop.off()  # its statement is done, and nobody is there to commit it
         run = loop.ended(run.run_id)
         assert (run.status, run.reason_code) == ("FAILED", "WORKER_LOST"), run
         assert loop.wrote(run) == (0, 0)
@@ -214,7 +214,7 @@ def test_a_run_that_was_stopped_and_woken_writes_nothing(loop: Loop):
 
 
 def test_a_cancelled_run_ends_at_once_and_writes_nothing(loop: Loop):
-    """Lost: whoever cancels an analysis that hurts the database has to find and kill its process as well."""
+    """Lost: to cancel an analysis that overloads the database, a person would have to find and kill its process."""
     loop.on("start")
     run = loop.claimed(queued(loop.db))
     loop.braked()
@@ -224,7 +224,7 @@ def test_a_cancelled_run_ends_at_once_and_writes_nothing(loop: Loop):
     run = row(loop.db, run.run_id)
     assert (run.status, run.reason_code) == ("CANCELLED", "CANCELLED_BY_USER")
     assert run.finished_at is not None
-    # Its statement still hangs in the database.
+    # Its statement still runs in the database.
     assert loop.dagster_run_ends(run) in ("FAILURE", "CANCELED")
     until(loop.nothing_runs, "its process ends", by=loop.running, every=0.3)
     loop.off()
@@ -234,7 +234,7 @@ def test_a_cancelled_run_ends_at_once_and_writes_nothing(loop: Loop):
 
 
 def test_a_killed_database_is_back_and_what_was_queued_or_running_is_analysed(loop: Loop):
-    """Lost: after the kernel killed PostgreSQL for its memory, nothing is analysed until a person types something."""
+    """Lost: after the out-of-memory killer ended PostgreSQL, nothing is analysed until a person runs a command."""
     loop.on("start")
     run = loop.claimed(queued(loop.db))
     loop.braked()
@@ -244,12 +244,12 @@ def test_a_killed_database_is_back_and_what_was_queued_or_running_is_analysed(lo
     run = loop.ended(run.run_id)
     assert (run.status, run.reason_code) == ("FAILED", "WORKER_LOST"), run
     assert loop.wrote(run) == (0, 0)
-    # Where one waits already, a lost run needs no retry.
+    # If one is queued already, a lost run needs no retry.
     assert loop.ended(following).status == "SUCCEEDED"
 
 
 def test_a_killed_code_server_is_back_and_what_it_executed_is_tried_again(loop: Loop):
-    """Lost: after the kernel killed that process for its memory, all of `dev`, or every analysis from then on."""
+    """Lost: after the out-of-memory killer ended that process, all of `dev`, or every later analysis."""
     loop.on("start")
     run = loop.claimed(queued(loop.db))
     loop.braked()
@@ -268,9 +268,9 @@ def test_a_killed_code_server_is_back_and_what_it_executed_is_tried_again(loop: 
 def test_an_overdue_run_ends_timed_out_with_its_process_and_an_impatient_person_ends_all_while_its_retry_hangs(
     prepared: Path,
 ):
-    """Lost: one query that never ends stops all later analyses, and nobody is told.
+    """Lost: one query that never ends silently stops all later analyses.
 
-    Or a second worker that cannot start, for processes nobody can see are left of the first.
+    Or a second worker cannot start because invisible processes of the first are left.
     """
     home = copy_home(prepared, prepared.with_name("late"))
     with running(home, "worker", LEO_TELEMETRY_DEADLINE="8s") as loop:
@@ -282,7 +282,7 @@ def test_an_overdue_run_ends_timed_out_with_its_process_and_an_impatient_person_
         assert run.finished_at - run.started_at > timedelta(seconds=8)
         assert "deadline" in (run.error_detail or "")
         retry = loop.claimed(loop.retry_of(run).run_id)
-        # A slow machine takes as long to come to the brake as this run has.
+        # A slow machine needs all of this run's time to reach the brake.
         later = "UPDATE telemetry_analysis_runs SET deadline_at = deadline_at + interval '1 h' WHERE run_id = %s::uuid"
         execute(loop.db, later, (retry.run_id,))
         assert loop.dagster_run_ends(run) in ("FAILURE", "CANCELED")
@@ -292,11 +292,11 @@ def test_an_overdue_run_ends_timed_out_with_its_process_and_an_impatient_person_
 
 
 def test_after_everything_was_killed_a_new_start_catches_up_and_sigterm_ends_it_while_an_analysis_hangs(loop: Loop):
-    """Lost: after a power cut the system says RUNNING for ever and never analyses again.
+    """Lost: after a power cut, the system says RUNNING forever and never analyses again.
 
-    Or a second `leo-telemetry dev` that cannot start, for processes nobody can see are left of the first.
+    Or a second `leo-telemetry dev` cannot start because invisible processes of the first are left.
     """
-    # The last test: it ends the shared loop.
+    # Must be the last test: it ends the shared loop.
     hangs(loop)
     [run] = [run for run in runs.waiting(loop.db) if run.status == "RUNNING"]
     loop.db.close()
@@ -319,14 +319,14 @@ def test_after_everything_was_killed_a_new_start_catches_up_and_sigterm_ends_it_
 
 
 def hangs(loop: Loop) -> None:
-    """Make an analysis that hangs in a statement."""
+    """Start an analysis that hangs in a statement."""
     loop.on("start")
     loop.claimed(queued(loop.db))
     loop.braked()
 
 
 def ends_all_of_it(loop: Loop, number: signal.Signals, again: signal.Signals | None = None) -> None:
-    """Send the command a signal and expect that it ends well, and every process with it."""
+    """Send the command a signal; assert that it succeeds and that every process ends with it."""
     loop.db.close()
     loop.running.interrupt(number)
     if again is not None:

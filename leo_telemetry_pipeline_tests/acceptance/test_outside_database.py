@@ -1,4 +1,4 @@
-"""A database of somebody else: an address that is wrong, a server that refuses, and one on which all works."""
+"""Outside databases: wrong addresses, servers that refuse, and one on which everything works."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ from leo_telemetry_pipeline_tests.processes import ROOT, free_port, has_line, ne
 
 URL = PREFIX + "DATABASE_URL"
 SECRET = "tausendschoen"
-# Every command that needs the database, with what it takes.
+# Every command that needs the database, with arguments.
 COMMANDS = (
     ("analyze",),
     ("analyze", "--dry-run"),
@@ -66,7 +66,7 @@ def test_an_address_that_is_none_is_said_to_be_none(home: Path, arguments: Seque
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 def test_no_database_is_said_in_one_line(home: Path, arguments: Sequence[str]):
-    """Lost: when the database is down, nobody learns from us that it is, and which one."""
+    """Lost: that the database is down, and which one."""
     port = free_port()
     done = run(home, *arguments, **{URL: f"postgresql://leo:{SECRET}@127.0.0.1:{port}/db"})
     has_line(done, f"postgresql://leo@127.0.0.1:{port}/db", "does not answer", URL)
@@ -75,7 +75,7 @@ def test_no_database_is_said_in_one_line(home: Path, arguments: Sequence[str]):
 
 
 def test_the_doctor_tells_that_there_is_no_database(home: Path):
-    """Lost: the command that is there to explain it breaks instead."""
+    """Lost: the command that should explain the problem fails itself."""
     port = free_port()
     done = run(home, "doctor", **{URL: f"postgresql://leo:{SECRET}@127.0.0.1:{port}/db"})
     assert done.code == 3
@@ -86,13 +86,13 @@ def test_the_doctor_tells_that_there_is_no_database(home: Path):
 
 @dataclass(frozen=True)
 class Outside:
-    """A PostgreSQL of somebody else: on TCP, with a password, and with a role that is no superuser."""
+    """An outside PostgreSQL: on TCP, with passwords, and a role that is not a superuser."""
 
     port: int
     passwords: dict[str, str]
 
     def url(self, name: str, role: str = "app", password: str | None = None) -> str:
-        """Return an address as a person would write it down."""
+        """Return an address as a person would write it."""
         password = quote(self.passwords[role], safe="") if password is None else password
         return f"postgresql://{role}:{password}@127.0.0.1:{self.port}/{name}"
 
@@ -113,7 +113,7 @@ class Outside:
 
 @pytest.fixture(scope="module")
 def outside(short_folder: Path) -> Iterator[Outside]:
-    """Start a PostgreSQL 15 where the system has one, else that of the embedded one."""
+    """Start the system's PostgreSQL 15, or the programs of the embedded one."""
     folder, port = short_folder / "pg", free_port()
     folder.mkdir(mode=0o700)
     debian = Path("/usr/lib/postgresql/15/bin")
@@ -124,7 +124,7 @@ def outside(short_folder: Path) -> Iterator[Outside]:
         os.chown(folder, processes.NOBODY, processes.NOBODY)
         prefix = processes.as_user(processes.NOBODY)
     secret = folder / "secret"
-    # '#', '?' and '/' end a part of an address where a reader is not careful.
+    # Careless parsers end a part of an address at '#', '?' and '/'.
     passwords = {"postgres": "postgres", "app": f"{SECRET}#1?/@:%"}
     secret.write_text(passwords["postgres"])
     secret.chmod(0o644)
@@ -159,7 +159,7 @@ def outside(short_folder: Path) -> Iterator[Outside]:
 
 @pytest.mark.parametrize("typed", [SECRET, f"{SECRET}%23", f"{SECRET}#x", f"{SECRET}?x", f"x#{SECRET}", f"x?{SECRET}"])
 def test_a_wrong_password_is_said_and_never_printed(home: Path, outside: Outside, typed: str):
-    """Lost: a password ends up on a screen that is shared, or in the log of a build."""
+    """Lost: a password appears on a shared screen or in a build log."""
     for arguments in (("runs",), ("migrate",), ("analyze",)):
         done = run(home, *arguments, **{URL: outside.url("app", password=typed)})
         has_line(done, "127.0.0.1", str(outside.port), "password", URL)
@@ -170,7 +170,7 @@ def test_a_wrong_password_is_said_and_never_printed(home: Path, outside: Outside
 
 
 def test_an_at_sign_in_a_password_gives_nothing_away(home: Path, outside: Outside):
-    """Lost: libpq takes what follows the first @ for the host, and complains of it in full."""
+    """Lost: libpq takes the text after the first @ for the host, and prints it in its error."""
     done = run(home, "runs", **{URL: outside.url("app", password=f"x@{SECRET}")})
     has_line(done, URL)
     assert SECRET not in done.out + done.err
@@ -188,7 +188,7 @@ def test_an_outside_database_that_is_not_there_is_named(home: Path, outside: Out
 def test_an_outside_database_is_not_migrated_behind_its_owners_back(
     home: Path, outside: Outside, arguments: Sequence[str]
 ):
-    """Lost: a command that only looks makes thirty tables in somebody's production database."""
+    """Lost: a read-only command creates thirty tables in a production database."""
     done = run(home, *arguments, **{URL: outside.url("unmigrated")})
     has_line(done, "`leo-telemetry migrate`")
     assert (done.code, done.out) == (3, "")
@@ -198,7 +198,7 @@ def test_an_outside_database_is_not_migrated_behind_its_owners_back(
 
 
 def test_a_user_who_may_not_is_told_so(home: Path, outside: Outside):
-    """Lost: whoever was given a role that only reads gets a page of SQL instead of the one word to tell the owner."""
+    """Lost: a user with a read-only role gets a page of SQL instead of the missing privilege."""
     done = run(home, "migrate", **{URL: outside.url("app", "reader")})
     has_line(done, "permission denied")
     assert done.code == 3
@@ -208,14 +208,14 @@ def test_a_user_who_may_not_is_told_so(home: Path, outside: Outside):
 
 
 def test_all_works_on_an_outside_postgresql(home: Path, outside: Outside):
-    """Lost: whoever has a PostgreSQL already, with a password and without a superuser, cannot use this at all."""
+    """Lost: a user with an existing PostgreSQL, a password and no superuser cannot use this at all."""
     outside.administer("CREATE DATABASE whole OWNER app")
     variables = {URL: outside.url("whole")}
 
     def well(*arguments: str) -> str:
         done = run(home, *arguments, **variables)
         assert done.code == 0, (arguments, done)
-        # Only `env` prints it, for a shell to take up.
+        # Only `env` prints it, for the shell.
         assert SECRET not in done.out + done.err or arguments == ("env",)
         return done.out
 
@@ -233,7 +233,7 @@ def test_all_works_on_an_outside_postgresql(home: Path, outside: Outside):
     well("thresholds", "set", "gate", "G", "--baseline-p50-ms", "5000", "--multiplier", "3")
     assert "5000" in well("thresholds", "list")
     assert URL in well("env")
-    # Dagster's tables are kept apart from those that people look at.
+    # Dagster's tables are separate from those that people read.
     tables = outside.ask(
         "whole", "SELECT schemaname, tablename FROM pg_tables WHERE schemaname !~ '^(pg_|information)'"
     )
@@ -244,7 +244,7 @@ def test_all_works_on_an_outside_postgresql(home: Path, outside: Outside):
         "alembic_version",
         "continuous_improvements",
     }
-    # Where the data lies elsewhere, no server of ours is made.
+    # With an outside database, no embedded server is created.
     assert not (home / "database").exists()
 
 

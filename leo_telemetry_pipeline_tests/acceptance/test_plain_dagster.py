@@ -1,4 +1,4 @@
-"""Dagster's own commands, as somebody types them who knows Dagster and not us."""
+"""Dagster's own commands, as used by a person who knows Dagster but not this package."""
 
 import os
 import shlex
@@ -37,7 +37,7 @@ SHELLS = [shell for shell in ("bash", "sh", "zsh") if shutil.which(shell)]
 
 
 class Desk:
-    """A clone's folder, a PATH on which our command and Dagster's are, and a home."""
+    """A clone, a PATH with our command and Dagster's, and a home."""
 
     def __init__(self, folder: Path) -> None:
         self.home = folder / "home"
@@ -52,18 +52,18 @@ class Desk:
         ours.chmod(0o755)
         beside = Path(sys.executable).absolute().parent
         path = os.pathsep.join([str(programs), str(beside), os.environ.get("PATH", os.defpath)])
-        # Of Dagster's own warnings, none is about what we do. The variables are for a database of their own.
+        # Dagster's warnings here are not about our code. The variables are for the user's own database.
         self.environment = processes.environment(
             self.home, PATH=path, HOME=str(folder), PYTHONWARNINGS="ignore", **NONSENSE
         )
 
     def shell(self, script: str, shell: str = "sh") -> Done:
-        """Run a script in a shell, in the clone, to its end."""
+        """Run a shell script in the clone to its end."""
         return finished([shell, "-c", script], self.environment, cwd=self.clone)
 
     @contextmanager
     def running(self, script: str) -> Iterator[Running]:
-        """Run a script in a shell until the block ends; then end all that it started."""
+        """Run a shell script until the block ends; then end all that it started."""
         log = self.home.with_name("shell.log")
         shell = Running(["sh", "-c", f"cd {shlex.quote(str(self.clone))}; {script}"], self.environment, log)
         try:
@@ -76,7 +76,7 @@ class Desk:
 
 @pytest.fixture
 def desk() -> Iterator[Desk]:
-    """Lay out a desk, and clear up what is left on it."""
+    """Create a desk, and clean up after the test."""
     folder = Path(tempfile.mkdtemp(prefix="leo-", dir="/tmp"))
     folder.chmod(0o711)
     try:
@@ -88,14 +88,14 @@ def desk() -> Iterator[Desk]:
 
 @pytest.fixture
 def used(desk: Desk, make_home: Callable[[Path], Path]) -> Desk:
-    """Lay out a desk whose home was used before."""
+    """Create a desk with an existing home."""
     make_home(desk.home)
     return desk
 
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_definitions_validate_after_env(used: Desk, shell: str):
-    """Lost: everybody who has Dagster in their CI or their fingers must learn our commands first."""
+    """Lost: users who know Dagster, or run it in CI, must learn our commands first."""
     done = used.shell(f"{ENTER}; dagster definitions validate -w workspace.yaml", shell)
     assert done.code == 0, done
     assert "Traceback" not in done.out + done.err
@@ -105,7 +105,7 @@ def test_definitions_validate_after_env(used: Desk, shell: str):
 
 @pytest.mark.parametrize("typed", ["dagster definitions validate -w workspace.yaml", "dagster dev -w workspace.yaml"])
 def test_before_env_one_line_says_what_to_do(desk: Desk, typed: str):
-    """Lost: a page of Dagster's own errors, in which what to do is not to be found."""
+    """Lost: a page of Dagster's errors without the remedy."""
     done = desk.shell(f"{typed} -p {free_port()}" if " dev " in typed else typed)
     said = done.out + done.err
     assert done.code == 1, done
@@ -116,13 +116,13 @@ def test_before_env_one_line_says_what_to_do(desk: Desk, typed: str):
 
 
 def test_plain_dagster_dev_serves_after_env(desk: Desk):
-    """Lost: `dagster dev`, the first thing anybody tries in a Dagster project."""
+    """Lost: `dagster dev`, the first command that anybody tries in a Dagster project."""
     port = free_port()
     with desk.running(f"{ENTER}; exec dagster dev -h 127.0.0.1 -p {port}") as shell:
         until(lambda: serves(port), "the UI serves", by=shell)
         before = processes.daemon_beat(desk.home)
         until(lambda: processes.daemon_beat(desk.home) > before, "the daemon beats", by=shell)
-        # Its daemon finds our sensors, and they our database.
+        # Its daemon finds our sensors, and these find our database.
         run_id = processes.run(desk.home, "enqueue").out.split()[2].rstrip(".")
         with closing(processes.inside(desk.home)) as db:
             until(lambda: row(db, run_id).status in runs.FINAL, "it is executed", by=shell)
@@ -130,18 +130,18 @@ def test_plain_dagster_dev_serves_after_env(desk: Desk):
 
 
 def test_the_database_lives_as_long_as_the_shell(used: Desk):
-    """Lost: the database is gone under the second command, or is still there when the machine is shut down."""
+    """Lost: the database stops before the second command, or runs until the machine is shut down."""
     gate = used.home.with_name("gate")
     os.mkfifo(gate)
     with used.running(f"{ENTER}; leo-telemetry runs; leo-telemetry runs; cat {shlex.quote(str(gate))}") as shell:
         until(lambda: shell.said().count("No analysis") == 2, "both commands are done", by=shell)
         assert processes.answers(used.home)
-        # A shell that is killed says nobody that it ends.
+        # A killed shell runs no exit handler.
         shell.process.kill()
         shell.process.wait()
 
         def is_over() -> bool:
-            # Lets go of the command that the shell left behind, also one that has only begun; waits for nobody.
+            # Does not wait for the command that the shell left behind, even if it has only started.
             os.close(os.open(gate, os.O_RDWR | os.O_NONBLOCK))
             return not processes_of(used.home)
 
@@ -149,7 +149,7 @@ def test_the_database_lives_as_long_as_the_shell(used: Desk):
 
 
 def test_two_shells_share_the_database(used: Desk):
-    """Lost: closing one terminal takes the database from under the other."""
+    """Lost: closing one terminal stops the database of the other."""
     done = used.shell(f"{ENTER}; sh -c {shlex.quote(f'{ENTER}; leo-telemetry runs')}; sleep 3; leo-telemetry runs")
     assert done.code == 0, done
     assert done.out.count("No analysis") == 2
@@ -157,7 +157,7 @@ def test_two_shells_share_the_database(used: Desk):
 
 
 def test_env_in_a_shell_that_cannot_have_a_database_changes_nothing(desk: Desk):
-    """Lost: an eval of half a text, after which every command fails in another way."""
+    """Lost: the shell evaluates partial output, after which every command fails differently."""
     script = f"LEO_TELEMETRY_HOME=relative; {ENTER}; echo status $?; env | grep -c DAGSTER_HOME"
     done = desk.shell(script)
     assert "absolute" in done.err
@@ -166,7 +166,7 @@ def test_env_in_a_shell_that_cannot_have_a_database_changes_nothing(desk: Desk):
 
 
 def test_what_env_prints_is_only_what_a_shell_can_eval(desk: Desk, make_home: Callable[[Path], Path]):
-    """Lost: a name with a quote in it runs as a command in somebody's shell."""
+    """Lost: part of a name with a quote runs as a command in the user's shell."""
     home = desk.home / "it's; touch planted; ('"
     desk.home.mkdir()
     desk.home.chmod(0o711)

@@ -1,6 +1,6 @@
-"""OpenTelemetry's own exporters, of Python and of JavaScript, send to the receiver: every span arrives with its parent.
+"""OpenTelemetry's exporters for Python and JavaScript send to the receiver: every span arrives with its parent.
 
-Node and npm come with the development tools (pyright's); the JavaScript packages come from npm, by their hashes.
+Node and npm come with the development tools (pyright's); the JavaScript packages come from npm, checked by hash.
 """
 
 import json
@@ -22,7 +22,7 @@ pytestmark = sees_processes
 
 TOKEN = "only for friends"
 NODE_CLIENT = Path(__file__).with_name("node_client")
-# A program that uses OpenTelemetry's SDK as its documents say, and prints what it made.
+# A program that uses OpenTelemetry's SDK as documented, and prints its spans.
 PYTHON_CLIENT = """
 import json
 import sys
@@ -64,7 +64,7 @@ print(json.dumps({"made": made}))
 
 @pytest.fixture(scope="module")
 def receiver(short_folder: Path) -> Iterator[tuple[Path, int]]:
-    """Run a receiver that wants a token; give its home and port."""
+    """Run a receiver that requires a token; yield its home and port."""
     home, port = short_folder / "clients", free_port()
     variables = {PREFIX + "SERVE_TOKEN": TOKEN}
     with processes.started(home, "serve", "--port", str(port), variables=variables) as running:
@@ -74,7 +74,7 @@ def receiver(short_folder: Path) -> Iterator[tuple[Path, int]]:
 
 @pytest.fixture(scope="module")
 def node_client() -> Iterator[Path]:
-    """Install the JavaScript packages, exactly those of the lock, into a folder of their own."""
+    """Install exactly the JavaScript packages of the lock file into their own folder."""
     folder = Path(tempfile.mkdtemp(prefix="leo-node-"))
     try:
         shutil.copytree(NODE_CLIENT, folder, dirs_exist_ok=True)
@@ -86,7 +86,7 @@ def node_client() -> Iterator[Path]:
 
 
 def are_in_the_table(home: Path, made: list[dict]) -> None:
-    """Assert that spans are stored, each under its parent, the tree's roots without one."""
+    """Assert that spans are stored, each under its parent, roots without one."""
 
     def canonical(span_id: str | None) -> str | None:
         return span_id and str(uuid.UUID(int=int(span_id, 16)))
@@ -110,7 +110,7 @@ def are_in_the_table(home: Path, made: list[dict]) -> None:
 
 @pytest.mark.parametrize("compression", ["none", "gzip"])
 def test_opentelemetry_for_python(compression: str, receiver: tuple[Path, int]):
-    """Lost: every Python program that is instrumented already."""
+    """Lost: every instrumented Python program."""
     home, port = receiver
     variables = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}",
@@ -127,7 +127,7 @@ def test_opentelemetry_for_python(compression: str, receiver: tuple[Path, int]):
 @pytest.mark.parametrize("compression", ["none", "gzip"])
 @pytest.mark.parametrize("form", ["json", "proto"])
 def test_opentelemetry_for_javascript(form: str, compression: str, receiver: tuple[Path, int], node_client: Path):
-    """Lost: every Node program that is instrumented already; its bodies come chunked."""
+    """Lost: every instrumented Node program; its bodies are chunked."""
     home, port = receiver
     command = [str(npm.NODE), "export.mjs", f"http://127.0.0.1:{port}", form, compression, TOKEN]
     done = finished(command, processes.environment(home), cwd=node_client)
@@ -138,7 +138,7 @@ def test_opentelemetry_for_javascript(form: str, compression: str, receiver: tup
 
 
 def test_opentelemetry_is_told_of_a_wrong_token(receiver: tuple[Path, int], node_client: Path):
-    """Lost: spans vanish, and nobody who looks at the program that sent them can know."""
+    """Lost: spans vanish without a message in the program that sent them."""
     home, port = receiver
     question = "SELECT count(*) FROM workflow_trace_log"
     with closing(processes.inside(home)) as db:

@@ -1,4 +1,4 @@
-"""`leo-telemetry serve`: where it listens, whom it tells what, and what it keeps while its database is away."""
+"""`leo-telemetry serve`: ports, clients that are refused or turned away, and database outages."""
 
 import http.client
 import os
@@ -41,7 +41,7 @@ pytestmark = sees_processes
 
 
 def stored_by(line: http.client.HTTPConnection, body: bytes) -> bool:
-    """Send spans over a connection, over a new one where it was closed; tell whether it had to be."""
+    """Send spans, over a new connection if the given one was closed; return whether it was."""
     headers = {"content-type": JSON}
     for attempt in range(2):
         try:
@@ -57,7 +57,7 @@ def stored_by(line: http.client.HTTPConnection, body: bytes) -> bool:
 
 
 def test_more_clients_than_places_all_get_their_spans_in(made_home: Path):
-    """Lost: everything that the clients send which came last, for ever, while the first ones keep their places."""
+    """Lost: all spans of the last clients, while the first ones keep their connections."""
     with serving(made_home, **{PREFIX + "SERVE_CLIENTS": "20"}) as served:
         lines = [http.client.HTTPConnection("127.0.0.1", served.port, timeout=PATIENCE_S) for _ in range(60)]
         try:
@@ -82,13 +82,13 @@ def noticed(home: Path) -> dict[tuple[str, str], int]:
 
 
 def test_where_all_are_busy_a_client_is_told_to_come_again_and_the_operator_is_told_why(made_home: Path):
-    """Lost: spans of clients in a rush, without a line that says which setting to raise."""
+    """Lost: spans at peak load, without a log line that names the setting to raise."""
     body = as_json("slow")
     with serving(made_home, **{PREFIX + "SERVE_CLIENTS": "3"}) as served, ExitStack() as stack:
         lines = [stack.enter_context(raw(served.port)) for _ in range(3)]
         for line in lines:
             line.sendall(head(JSON, len(body)).replace(b"Host", b"Expect: 100-continue\r\nHost"))
-            # From then on the request is under way.
+            # From now on the request is in progress.
             assert status_of(line) == 100
             line.sendall(body[:50])
 
@@ -113,15 +113,15 @@ def test_where_all_are_busy_a_client_is_told_to_come_again_and_the_operator_is_t
 
 
 def said_after_export(served: Served, address: str) -> str:
-    """Return what the receiver has said once a client has tried to export by gRPC."""
+    """Return the receiver's output after a client has tried to export by gRPC."""
     with grpc.insecure_channel(address) as channel, pytest.raises(grpc.RpcError):
-        # gRPC tries again until this is over, keeps a core busy with it and takes a gigabyte each few seconds.
+        # gRPC retries until the time-out, which takes a whole core and a gigabyte every few seconds.
         channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export")(as_protobuf(), timeout=2)
     return served.running.said()
 
 
 def test_a_client_of_another_protocol_is_told_and_named(made_home: Path):
-    """Lost: all spans of a Collector whose exporter speaks gRPC, with nothing in log or metrics."""
+    """Lost: all spans of a Collector with a gRPC exporter, without a trace in log or metrics."""
     with serving(made_home) as served:
         address = f"127.0.0.1:{served.port}"
         until(lambda: "using gRPC" in said_after_export(served, address), "the client is named", by=served.running)
@@ -144,7 +144,7 @@ def test_a_client_of_another_protocol_is_told_and_named(made_home: Path):
 
 
 def test_what_is_rejected_and_refused_is_in_the_log_and_in_the_doctors_list(made_home: Path):
-    """Lost: spans that no exporter sends again, and nobody ever hears of it."""
+    """Lost: spans that no exporter sends again, without anyone noticing."""
     future = str((int(time.time()) + 30 * 86_400) * 10**9)
     with serving(made_home) as served:
         for _ in range(3):
@@ -169,14 +169,14 @@ def test_what_is_rejected_and_refused_is_in_the_log_and_in_the_doctors_list(made
 
 
 def test_the_trial_of_the_receiver_holds_in_its_small_form():
-    """Lost: part of every large batch, and the clients beyond a hundred: what `make accept` measures at full size."""
+    """Lost: part of every large batch, and clients beyond a hundred; `make accept` runs the full size."""
     figures = [figure for part in accept_receiver.parts(False) for figure in accept_receiver.run(part, 11, False)]
     assert len(figures) > 8
     assert [figure for figure in figures if not figure.held] == []
 
 
 def test_what_is_accepted_while_the_database_is_gone_arrives_when_it_is_back(made_home: Path):
-    """Lost: an hour of spans, for a database that was restarted."""
+    """Lost: an hour of spans, to a restart of the database."""
     with serving(made_home) as served:
         assert served.post(as_json("before")) == 200
         with database_away(made_home):
@@ -184,7 +184,7 @@ def test_what_is_accepted_while_the_database_is_gone_arrives_when_it_is_back(mad
                 assert served.post(as_json("meanwhile")) == 200
                 assert served.post(as_protobuf("meanwhile"), PROTOBUF) == 200
             assert spool.usage(spool.folder_of(str(made_home)))[0] == 40
-        # The receiver is a user of the database, so it starts it again.
+        # The receiver is a user of the database, so it restarts it.
         until(lambda: processes.answers(made_home), "the database is back", by=served.running)
         until(lambda: served.stored("meanwhile") == 40, "the spans are in the table", by=served.running)
         assert spool.usage(spool.folder_of(str(made_home)))[0] == 0
@@ -194,7 +194,7 @@ def test_what_is_accepted_while_the_database_is_gone_arrives_when_it_is_back(mad
 
 
 def test_what_waits_on_disk_survives_the_receiver(made_home: Path):
-    """Lost: spans that were promised, when the machine goes down before the database is back."""
+    """Lost: acknowledged spans, if the machine goes down before the database is back."""
     with serving(made_home) as served, database_away(made_home):
         for _ in range(5):
             assert served.post(as_json("promised")) == 200
@@ -205,7 +205,7 @@ def test_what_waits_on_disk_survives_the_receiver(made_home: Path):
 
 
 def test_without_database_and_spool_nothing_is_promised(made_home: Path):
-    """Lost: a 200 for spans that are nowhere."""
+    """Lost: spans are acknowledged with 200 but stored nowhere."""
     with serving(made_home) as served:
         (made_home / "spool").touch()
         with database_away(made_home):
@@ -220,7 +220,7 @@ def test_without_database_and_spool_nothing_is_promised(made_home: Path):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_requests_under_way_are_answered_before_the_end(number: signal.Signals, made_home: Path):
-    """Lost: what was being sent when the receiver was told to end; or it never ends, for one client that stopped."""
+    """Lost: requests in progress when the receiver ends; or it never ends because one client stalls."""
     body = as_json("last")
     half = head(JSON, len(body)) + body[:50]
     with serving(made_home) as served, raw(served.port) as line, raw(served.port) as stuck, raw(served.port):
@@ -239,7 +239,7 @@ def test_requests_under_way_are_answered_before_the_end(number: signal.Signals, 
 
 
 def test_another_address_needs_a_token(home: Path):
-    """Lost: everybody on the network writes into the table of whoever wanted to try it from a second machine."""
+    """Lost: a user tries it from a second machine, and everyone on the network can write into the table."""
     done = processes.run(home, "serve", "--host", "0.0.0.0", "--port", str(free_port()))
     has_line(done, "0.0.0.0", PREFIX + "SERVE_TOKEN", "127.0.0.1")
     assert done.code == 2
@@ -253,7 +253,7 @@ def test_another_address_needs_a_token(home: Path):
 
 @pytest.mark.parametrize("command", ["serve", "dev"])
 def test_a_port_in_use_is_named(command: str, home: Path):
-    """Lost: spans go to whatever else listens there."""
+    """Lost: spans go to another program on that port."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         option, more = ("--port", []) if command == "serve" else ("--otlp-port", ["--port", str(free_port())])
@@ -263,7 +263,7 @@ def test_a_port_in_use_is_named(command: str, home: Path):
 
 
 def test_dev_runs_the_receiver_and_ends_with_it(made_home: Path):
-    """Lost: spans are sent for days to a receiver that is not there while everything looks well."""
+    """Lost: spans are sent for days to a dead receiver while everything looks well."""
     ui, otlp = free_port(), free_port()
     with processes.started(made_home, "dev", "--port", str(ui), "--otlp-port", str(otlp)) as dev:
         until(lambda: healthy(otlp) and processes.serves(ui), "UI and receiver answer", by=dev)

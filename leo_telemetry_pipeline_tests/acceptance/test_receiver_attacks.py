@@ -46,9 +46,9 @@ pytestmark = sees_processes
 
 @pytest.fixture(scope="module")
 def served(make_home: Callable[[Path], Path], short_folder: Path) -> Iterator[Served]:
-    """Give a receiver that all attacks share: none may leave it weaker for the next."""
+    """Run a receiver that all attacks share: none may weaken it for the next."""
     with serving(make_home(short_folder / "attacked")) as served:
-        # What a process needs once, it has needed then: idle is what it takes after its first requests.
+        # Idle memory is measured after the first requests, which include one-time allocations.
         for _ in range(3):
             assert served.post(as_json()) == 200
             assert served.post(as_protobuf(), PROTOBUF) == 200
@@ -62,7 +62,7 @@ def bomb() -> bytes:
     """Return gzip data that inflates to 1 GB and is cut off: a receiver that reads all of it answers 400, not 413."""
     packer = zlib.compressobj(1, wbits=31)
     begin = packer.compress(b'{"resourceSpans":[') + packer.flush(zlib.Z_FULL_FLUSH)
-    # What follows such a flush can be repeated: it refers to nothing before it.
+    # Data after such a flush can be repeated, because it does not refer to earlier data.
     piece = packer.compress(b" " * (1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
     return begin + piece * (1 << 10)
 
@@ -113,7 +113,7 @@ def test_a_million_spans_are_refused(served: Served):
 
 @pytest.mark.parametrize("kind", ["values", "attributes", "bytes", "resources", "one text", "wide text"])
 def test_a_request_of_the_largest_size_takes_bounded_memory(kind: str, served: Served):
-    """Lost: the limit in bytes says nothing about the objects that they become."""
+    """Lost: a body within the limit becomes objects that fill the memory."""
     room = LIMIT - 2000
     filling = {
         "values": lambda: as_json(attributes=[0]).replace(b"[0]", b"[" + b"0," * (room // 2) + b"0]"),
@@ -132,7 +132,7 @@ def test_a_request_of_the_largest_size_takes_bounded_memory(kind: str, served: S
 
 
 def test_wrong_types_are_told(served: Served):
-    """Lost: one exporter with a bug of its own, and the receiver has one too."""
+    """Lost: a bug of one exporter triggers one of the receiver."""
     with served.bounded():
         seen = {served.post(body) for body in wrong_types()}
         assert seen <= {200, 400}
@@ -152,7 +152,7 @@ def test_truncated_bodies_are_refused(served: Served):
     """Lost: half a request is stored as if it were whole."""
     with served.bounded():
         for body, content_type in ((as_json("cut"), JSON), (as_protobuf("cut"), PROTOBUF)):
-            # Its first message spans all of a protobuf request, so no cut leaves a whole one.
+            # The first message spans all of a protobuf request, so no cut leaves a complete one.
             assert {served.post(body[:size], content_type) for size in range(1, len(body))} == {400}
             zipped = gzip.compress(body)
             assert {
@@ -182,7 +182,7 @@ def test_bodies_that_come_together_are_bounded_together(served: Served):
 
 
 def test_slow_clients_are_sent_away_and_hold_nobody_up(served: Served):
-    """Lost: fifty connections that never say anything, and no exporter gets through."""
+    """Lost: with fifty stalled connections, no exporter gets through."""
     ends: list[int] = []
 
     def dribble(number: int) -> None:
@@ -198,7 +198,7 @@ def test_slow_clients_are_sent_away_and_hold_nobody_up(served: Served):
             line.settimeout(1.5)
             for _ in range(60):
                 try:
-                    if number % 2:  # every other one says nothing more at all
+                    if number % 2:  # every other one sends nothing more
                         line.sendall(b"x")
                     said = line.recv(100)
                 except TimeoutError:
@@ -223,7 +223,7 @@ def test_slow_clients_are_sent_away_and_hold_nobody_up(served: Served):
 
 
 def test_hundreds_of_silent_connections_hold_nobody_up(served: Served):
-    """Lost: every exporter, to a program that opens connections and says nothing."""
+    """Lost: every exporter, to a program that opens connections and sends nothing."""
     with served.bounded():
         lines = []
         try:
@@ -238,10 +238,10 @@ def test_hundreds_of_silent_connections_hold_nobody_up(served: Served):
 
 @pytest.mark.parametrize("path", ["/v1/logs", "/v1/metrics"])
 def test_logs_and_metrics_are_answered_and_dropped(path: str, served: Served):
-    """Lost: an exporter of all three signals logs errors for ever, and its user trusts the traces no more."""
+    """Lost: an exporter of all three signals logs errors forever, so its user no longer trusts the traces."""
     signal = path.removeprefix("/v1/").capitalize()
     body = json.dumps({f"resource{signal}": [{f"scope{signal}": []}]}).encode()
-    # On a busy machine it has been idle for so long that the receiver has closed it.
+    # On a busy machine, the connection was idle for so long that the receiver has closed it.
     served.connection.close()
     with served.bounded():
         for end in ("", "/"):
@@ -259,7 +259,7 @@ def test_logs_and_metrics_are_answered_and_dropped(path: str, served: Served):
 
 
 def test_ten_thousand_random_requests(served: Served):
-    """Lost: whatever nobody thought of."""
+    """Lost: the attacks that nobody thought of."""
     seen: dict[int, int] = {}
 
     def send(body: bytes, content_type: str, encoding: str | None, more: dict[str, str]) -> None:
@@ -270,7 +270,7 @@ def test_ten_thousand_random_requests(served: Served):
         decodable = (encoding or "").strip().lower() in ("", "gzip", "identity")
         assert status in ((200, 400, 413) if known and decodable else (415,))
 
-    # Ten at a time, drawn here: hypothesis would take longer to draw a request than the receiver to answer it.
+    # Ten requests per example: hypothesis takes longer to draw a request than the receiver to answer it.
     @hypothesis.settings(max_examples=1_000, deadline=None)
     @hypothesis.given(st.integers(0, 1 << 62))
     def send_all(seed: int) -> None:
@@ -301,7 +301,7 @@ def test_random_bytes_instead_of_http(served: Served):
 
 
 def test_all_attacks_at_once(served: Served, bomb: bytes):
-    """Lost: each attack is survived, and all of them together are not."""
+    """Lost: the receiver survives each attack, but not all of them together."""
     attacks = [
         (bomb, JSON, "gzip"),
         (nested_json(100_000), JSON, "identity"),

@@ -1,4 +1,4 @@
-"""Maintenance that is killed at any step: nothing is lost that was not archived, and the next one finishes the work."""
+"""Maintenance that is killed at any step: only archived spans are gone, and the next one finishes the work."""
 
 import subprocess
 import sys
@@ -18,13 +18,13 @@ from leo_telemetry_pipeline_tests.builders import execute, midnight, new_id, spa
 from leo_telemetry_pipeline_tests.processes import command, environment, finished
 
 KEEP = 35
-# One in a partition of its own, one in the default partition, one that stays as it is.
+# One with its own partition, one in the default partition, one that is not due.
 AGES = (36, 60, 3)
 KEPT_AT_FIRST = 36
 EACH = 12
 
-# Forks a process for each line it reads, "<what> <step>", which is killed when it gets to that step: before the next
-# statement that writes, commit, or call on a file.
+# Forks a process per line "<what> <step>" that it reads. The process is killed at that step, which is the next
+# writing statement, commit, or call on a file.
 WORKER = """
 import os, signal, sys
 from contextlib import closing, contextmanager
@@ -107,13 +107,13 @@ for line in sys.stdin:
 
 
 class Worker:
-    """The process that forks those which are killed."""
+    """The process that forks the processes to kill."""
 
     def __init__(self, process: subprocess.Popen) -> None:
         self._process = process
 
     def ends(self, what: str, at: int) -> bool:
-        """Do something up to a step; tell whether it came to its end before."""
+        """Do something up to a step; return whether it ended before."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{what} {at}\n")
@@ -125,7 +125,7 @@ class Worker:
 
 @contextmanager
 def worker(settings: Settings, folder: Path) -> Iterator[Worker]:
-    """Start the process that forks those which are killed."""
+    """Start the process that forks the processes to kill."""
     variables = {
         PREFIX + "DATABASE_URL": settings.database_url,
         PREFIX + "KEEP": f"{KEEP}d",
@@ -146,7 +146,7 @@ def worker(settings: Settings, folder: Path) -> Iterator[Worker]:
 
 
 def begin(db: Database, folder: Path) -> Counter:
-    """Forget all, store the same days anew, and return what is stored."""
+    """Delete everything, store the same days again, and return what is stored."""
     for path in folder.glob("*") if folder.exists() else ():
         path.unlink()
     for table in ("workflow_trace_log", "telemetry_sealed_days", "duration_histograms", "workflow_trace_counts"):
@@ -163,19 +163,19 @@ def begin(db: Database, folder: Path) -> Counter:
 
 
 def stored(db: Database) -> Counter:
-    """Return the spans of the table, with how often each is there."""
+    """Return the spans of the table with their counts."""
     return Counter(span_id for (span_id,) in db.rows("SELECT span_id::text FROM workflow_trace_log"))
 
 
 def archived(folder: Path) -> Counter:
-    """Return the spans of all files that are there under their own names."""
+    """Return the spans of all completed archive files."""
     return Counter(
         span_id for path in folder.glob("*.parquet") for span_id in pq.read_table(path)["span_id"].to_pylist()
     )
 
 
 def history(db: Database) -> list[tuple]:
-    """Return what is counted for good."""
+    """Return the sealed history."""
     return db.rows(
         "SELECT day, part, dimension_type, dimension_key, count, sum_ms, buckets, counts FROM duration_histograms"
         " WHERE count > 0 ORDER BY 1, 2, 3, 4"
@@ -185,7 +185,7 @@ def history(db: Database) -> list[tuple]:
 
 
 def finish(worker: Worker, db: Database) -> None:
-    """Do the maintenance until there is nothing left; a server notices a killed client in its own time."""
+    """Run maintenance until nothing is left to do; a server may notice a killed client late."""
     while not worker.ends("maintain", 10_000) or db.rows(
         "SELECT FROM workflow_trace_log WHERE start_time_ms < %s", (midnight(KEEP).timestamp() * 1000,)
     ):
@@ -193,7 +193,7 @@ def finish(worker: Worker, db: Database) -> None:
 
 
 def test_maintenance_killed_at_any_step_loses_nothing(db: Database, settings: Settings, tmp_path: Path) -> None:
-    """Lost: spans that a crash, a full disk or a closed laptop caught between table and file, or a day's history."""
+    """Lost: a day's history, or spans that a crash, a full disk or a closed laptop caught between table and file."""
     folder = tmp_path / "archive"
     with worker(settings, folder) as killed:
         everything, at, ended = begin(db, folder), 0, False
@@ -218,7 +218,7 @@ def test_maintenance_killed_at_any_step_loses_nothing(db: Database, settings: Se
 
 
 def test_a_restore_killed_at_any_step_can_be_begun_again(db: Database, settings: Settings, tmp_path: Path) -> None:
-    """Lost: half of what was put back, in the night after it."""
+    """Lost: half of the restored spans, in the following night."""
     with worker(settings, tmp_path) as killed:
         everything, at = begin(db, tmp_path), 0
         finish(killed, db)

@@ -1,6 +1,6 @@
-"""Secrets planted in everything that comes in, and looked for in everything that is kept: every file of a home.
+"""Secrets planted in all input, and searched for in everything that is stored: every file of a home.
 
-The embedded server's own files are looked through too, so that nothing hides in a table nobody thought of.
+The search includes the embedded server's own files, so that no table is forgotten.
 """
 
 import gzip
@@ -47,7 +47,7 @@ for text in SECRETS.values():
             pass
 """
 
-# Runs the hook in a process per event, as Claude Code does, but each a copy of one that has imported it already.
+# Runs the hook in a process per event, as Claude Code does, but forked from one that has imported it already.
 HOOKED = """
 import os, sys
 from leo_telemetry_pipeline import redact, settings
@@ -125,9 +125,9 @@ def post(port: int, body: bytes, kind: str, **headers: str) -> int:
 
 
 def found_in(home: Path) -> dict[str, list[str]]:
-    """Return which secrets any file of a home holds, and where."""
+    """Return the secrets found in files of a home, and where."""
     found: dict[str, list[str]] = {}
-    # Each database of a server begins with the same files.
+    # All databases of a server start with the same files.
     places: dict[bytes, list[str]] = {}
     for path in [path for path in home.rglob("*") if path.is_file()]:
         places.setdefault(path.read_bytes(), []).append(str(path.relative_to(home)))
@@ -144,7 +144,7 @@ def traced(home: Path, **variables: str) -> None:
 
 
 def hooked(home: Path) -> None:
-    """Send what Claude Code tells its hooks, with a secret in everything that it says."""
+    """Send Claude Code's hook events with a secret in every field."""
     events = [json.dumps(event) + "\n" for text in SECRETS.values() for event in told(text)]
     subprocess.run(
         [sys.executable, "-P", "-c", HOOKED],
@@ -158,7 +158,7 @@ def hooked(home: Path) -> None:
 
 
 def told(text: str) -> Iterator[dict[str, Any]]:
-    """Yield the events of a session in which a text is everywhere."""
+    """Yield the events of a session with a text in every field."""
     session, prompt = str(uuid.uuid4()), str(uuid.uuid4())
     common = {"session_id": session, "prompt_id": prompt, "cwd": text, "transcript_path": text}
     tool = {"tool_name": text, "tool_use_id": text, "tool_input": {"command": text}, "duration_ms": 3}
@@ -174,7 +174,7 @@ def told(text: str) -> Iterator[dict[str, Any]]:
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[Path]:
-    """Write secrets as files of every format, some lines of them broken."""
+    """Write secrets into files of every format, with some broken lines."""
     texts = list(SECRETS.values())
     good = tmp_path / "good.jsonl.gz"
     good.write_bytes(gzip.compress("".join(json.dumps(planted_row(text)) + "\n" for text in texts).encode()))
@@ -182,7 +182,7 @@ def files(tmp_path: Path) -> list[Path]:
     broken = [
         json.dumps(planted_row(text, duration_ms=-1)) + "\n" + json.dumps(planted_row(text))[:-4] for text in texts
     ]
-    # A file whose first hundred lines are all bad would be refused as a whole.
+    # A file whose first hundred lines are bad would be refused as a whole.
     bad.write_text("\n".join([json.dumps(planted_row("fine")), *broken, *(f"no JSON: {text}" for text in texts)]))
     otlp = tmp_path / "otlp.jsonl"
     otlp.write_text("".join(json.dumps(request_in_json(text)) + "\n" for text in texts))
@@ -190,9 +190,9 @@ def files(tmp_path: Path) -> list[Path]:
 
 
 def test_no_secret_is_found_in_anything_that_is_kept(home: Path, files: list[Path]) -> None:
-    """Lost: a key that slipped into a message lies readable in a database that many may read."""
+    """Lost: a key in a message becomes readable for everyone with access to the database."""
     assert len(SECRETS) >= 30
-    # The database is away: the spool, and the journal of durable mode.
+    # While the database is unavailable: the spool, and the journal of durable mode.
     traced(home)
     traced(home, **{PREFIX + "DURABLE": "true"})
     hooked(home)
@@ -205,7 +205,7 @@ def test_no_secret_is_found_in_anything_that_is_kept(home: Path, files: list[Pat
             in_json = json.dumps(request_in_json(text)).encode()
             assert post(port, in_json, "application/json") == 200
             assert post(port, request_in_protobuf(text), "application/x-protobuf") == 200
-            # Refused as a whole, or in its only span: an answer or a log may quote what was wrong.
+            # Refused as a whole, or in its only span: the answer or the log may quote it.
             assert post(port, in_json[:-5], "application/json") == 400
             assert post(port, in_json.replace(b'"traceId": "', b'"traceId": "x'), "application/json") == 200
         traced(home)
@@ -219,7 +219,7 @@ def test_no_secret_is_found_in_anything_that_is_kept(home: Path, files: list[Pat
         assert int(run(home, "psql", "-Atc", "SELECT count(*) FROM telemetry_quarantine").out) > 0
         assert run(home, "analyze").code == 0
         said = run(home, "doctor").out
-        # What the server still holds in memory goes to its files.
+        # Flush the server's memory to its files.
         assert run(home, "psql", "-c", "CHECKPOINT").code == 0
         assert {kind for kind, secret in PLAIN.items() if secret in said + receiver.said()} == set()
         receiver.interrupt(signal.SIGTERM)
@@ -228,7 +228,7 @@ def test_no_secret_is_found_in_anything_that_is_kept(home: Path, files: list[Pat
 
 
 def test_the_search_finds_what_is_there(home: Path) -> None:
-    """Lost: the test above would pass because it looks nowhere."""
+    """Lost: the test above would pass because its search finds nothing."""
     [kind, *_] = PLAIN
     statements = (
         "CREATE TABLE leak AS SELECT 'x' AS y",

@@ -1,4 +1,4 @@
-"""A month of Claude Code sessions with one slowdown in it: what the commands answer, by the small form of the trial."""
+"""A month of Claude Code sessions with one slowdown, and the commands' answers: the small form of the trial."""
 
 import json
 from datetime import UTC, datetime
@@ -20,13 +20,13 @@ MIDNIGHT = datetime(2026, 3, 1, tzinfo=UTC)
 def test_a_month_of_sessions_answers_what_is_slow_and_whether_it_works_or_waits(
     part: str, settings: Settings, db: Database
 ):
-    """Lost: a month of measuring, and no answer to the one question that it was for."""
+    """Lost: a month of measuring without an answer to its one question."""
     missed = [figure for figure in accept_sessions.judged(part, 11, False, db, ask) if not figure.held]
     assert missed == []
 
 
 def test_the_full_trial_plants_a_slowdown_of_every_kind():
-    """Lost: a kind of span that nobody would find slow, under a table that is all green."""
+    """Lost: slowdowns of one kind of span are not found, although all results are green."""
     kinds = {plant.span_type for plant in PLANTS.values()}
     assert kinds == {"llm", "tool", "subagent", "skill", "mcp_server", "hook"}
     assert "waiting for a person" in PLANTS
@@ -34,7 +34,7 @@ def test_the_full_trial_plants_a_slowdown_of_every_kind():
 
 
 def test_the_same_seed_makes_the_same_month():
-    """Lost: a miss that nobody can repeat."""
+    """Lost: a failure that nobody can reproduce."""
     first, again = (list(month(7, MIDNIGHT, PLANTS["tool"], 2)) for _ in range(2))
     assert first == again
     assert len(first) > 1_000
@@ -42,7 +42,7 @@ def test_the_same_seed_makes_the_same_month():
 
 
 def ask(*words: str) -> Any:
-    """Run a command in this process, where it need not import Dagster again, and return the JSON that it prints."""
+    """Run a command in this process, which saves the import of Dagster, and return its JSON output."""
     done = CliRunner().invoke(commands.cli, words, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return json.loads(done.stdout)

@@ -1,4 +1,4 @@
-"""Commands that run until they are told to end: told while they start, killed, or started beside another."""
+"""Commands that run until a signal: ended while they start, killed, or started beside another."""
 
 import os
 import signal
@@ -28,13 +28,13 @@ with database.opened(Settings()) as target:
 
 @pytest.mark.parametrize("command", accept_signals.COMMANDS)
 def test_a_command_that_is_ended_while_it_starts_leaves_nothing(command: str, make_home: Callable[[Path], Path]):
-    """Lost: a database, a daemon or a half-made home that stays behind each start somebody thought better of."""
+    """Lost: each aborted start leaves a database, a daemon or an incomplete home behind."""
     for ended in accept_signals.measured(command, (1.5, 0.9), make_home):
         assert ended.is_well, ended
 
 
 def test_a_command_that_hangs_in_a_statement_leaves_no_database(made_home: Path, tmp_path: Path):
-    """Lost: after Ctrl-C in a long import, a database that nobody uses and nobody stops."""
+    """Lost: Ctrl-C in a long import leaves a database running that nobody uses."""
     running = Running([sys.executable, "-P", "-c", HANGS], processes.environment(made_home), tmp_path / "log")
     try:
         until(lambda: "ready" in running.said() or running.process.poll() is not None, "it hangs", by=running)
@@ -49,7 +49,7 @@ def test_a_command_that_hangs_in_a_statement_leaves_no_database(made_home: Path,
 def test_one_home_has_one_daemon_and_one_ui_and_a_kill_leaves_nothing(
     make_home: Callable[[Path], Path], short_folder: Path
 ):
-    """Lost: two terminals full of errors of daemons that fight; a daemon that works on unseen after a kill."""
+    """Lost: two competing daemons fill two terminals with errors; or a daemon survives a kill unnoticed."""
     home, long = make_home(short_folder / "owned"), short_folder / ("long" * 30)
     long.mkdir()
     port, otlp_port = processes.free_port(), processes.free_port()
@@ -92,7 +92,7 @@ def servers(home: Path) -> set[int]:
 
 
 def another_dev_shows_the_one_that_runs(home: Path, port: int, folder: Path) -> None:
-    """Run a second `dev`, on a desktop, and expect that it opens the page of the first."""
+    """Run a second `dev` on a desktop, and assert that it opens the page of the first."""
     opened, tools = folder / "opened", folder / "tools"
     tools.mkdir()
     for name in ("open", "xdg-open"):
@@ -107,7 +107,7 @@ def another_dev_shows_the_one_that_runs(home: Path, port: int, folder: Path) -> 
 
 
 def works_quietly(home: Path, worker: Running) -> None:
-    """Wait until sensors have ticked several times, and expect that nobody was told."""
+    """Wait until sensors have ticked several times, and assert that nothing was printed."""
     ticks = "SELECT count(*) FROM job_ticks WHERE status <> 'STARTED'"
     before = processes.dagster_says(home, ticks)[0][0]
     until(lambda: processes.dagster_says(home, ticks)[0][0] > before + 4, "the sensors tick", by=worker)

@@ -1,4 +1,4 @@
-"""The built wheel, in a clean environment and an empty folder, does all that a clone does."""
+"""The wheel in a clean environment and an empty folder does everything that a clone does."""
 
 import os
 import shutil
@@ -25,25 +25,25 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv.create(folder / "venv", with_pip=False)
     python = folder / "venv" / "bin" / "python"
     (wheel,) = (folder / "dist").glob("*.whl")
-    # The pip of this environment: installing another one would cost more than all that follows.
+    # The pip of this environment: installing another would take longer than everything below.
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index"]
     subprocess.run([*pip, str(wheel)], check=True)
-    # The libraries of this environment stand in for downloading them once more. A path file is not
-    # followed further, so an editable install of the clone stays out of sight.
+    # This environment's libraries save a download. Path files in that folder are not processed,
+    # so an editable install of the clone is not visible.
     site = Path(sysconfig.get_path("purelib", vars={"base": str(folder / "venv"), "platbase": str(folder / "venv")}))
     (site / "libraries.pth").write_text(sysconfig.get_path("purelib") + os.linesep)
     return folder / "venv" / "bin" / "leo-telemetry"
 
 
 def run(program: Path, home: Path, folder: Path, *arguments: str) -> Done:
-    """Run an installed program in a folder, with nothing of the clone on its path."""
+    """Run an installed program in a folder, without the clone on its path."""
     clean = environment(home)
     del clean["PYTHONPATH"]
     return finished([str(program), *arguments], clean, cwd=folder)
 
 
 def test_the_wheel_runs_the_whole_loop_in_an_empty_folder(installed: Path, home: Path, tmp_path: Path) -> None:
-    """Lost: `pip install` gives a command that lacks its migrations, its samples or Dagster's files."""
+    """Lost: after `pip install`, the command lacks its migrations, its samples or Dagster's files."""
     where = "import leo_telemetry_pipeline as p; print(p.__file__)"
     found = run(installed.with_name("python"), home, tmp_path, "-c", where)
     assert str(installed.parents[1]) in found.out, "the clone is in the way"

@@ -1,4 +1,4 @@
-"""A database that stops, hangs or is not there, and a disk that refuses: the program goes on, losses are counted."""
+"""A database that stops, hangs or is missing, and a disk that refuses: the program goes on, and losses are counted."""
 
 import json
 import os
@@ -38,11 +38,11 @@ from leo_telemetry_pipeline_tests.processes import (
     until,
 )
 
-# A program's end waits for its spans for a second; what hangs here hangs for longer than this.
-# An exit takes a second, and on a busy machine some more; nothing in it waits for as long as this.
+# An exit waits one second for spans; what hangs here hangs for longer than this.
+# An exit takes a second, longer on a busy machine, but nothing in it waits as long as this.
 EXIT_S = 60.0
-# So many spans, so many each second; at the end, what became of them, when the program itself was done, and when its
-# spans were.
+# Arguments: the number of spans, and the rate per second. Prints the counters, the time when the program itself was
+# done, and the time when its spans were.
 EMIT = """
 import atexit, json, sys, time
 atexit.register(lambda: print(time.monotonic(), flush=True))
@@ -60,7 +60,7 @@ print(json.dumps(trace.counters()), time.monotonic(), flush=True)
 
 
 class Emitting:
-    """A program that ends spans at some rate."""
+    """A program that ends spans at a fixed rate."""
 
     def __init__(self, home: Path, count: int, a_second: int, **variables: str) -> None:
         command = [sys.executable, "-c", EMIT, str(count), str(a_second)]
@@ -70,7 +70,7 @@ class Emitting:
         )
 
     def ended(self) -> tuple[dict, float]:
-        """Return its last counters, and how long its spans took after its work was done."""
+        """Return its final counters, and the time that its spans took after its work was done."""
         out, err = self.process.communicate(timeout=PATIENCE_S)
         assert (self.process.returncode, err) == (0, "")
         said, ended = out.splitlines()
@@ -80,7 +80,7 @@ class Emitting:
 
 @pytest.fixture
 def own_server(home: Path) -> Iterator[Path]:
-    """Run a database of the test's own; return its home."""
+    """Run an embedded database for this test; return its home."""
     with database.ready(Settings()):
         try:
             yield home
@@ -103,7 +103,7 @@ def names(home: Path) -> list[str]:
 
 @contextmanager
 def silent_server() -> Iterator[str]:
-    """Accept connections, and never say a word; yield the address of the database that this seems to be."""
+    """Run a server that accepts connections and never answers; yield its database address."""
     accepted = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -125,7 +125,7 @@ def silent_server() -> Iterator[str]:
 
 @sees_processes
 def test_a_database_that_stops_three_times_loses_and_doubles_nothing(own_server):
-    """Lost: the spans of every restart of the database; or medians, to spans that count twice."""
+    """Lost: the spans of every database restart; or medians, because spans count twice."""
     emitting = Emitting(own_server, 10_000, 2_000)
     for _ in range(3):
         time.sleep(0.5)
@@ -144,7 +144,7 @@ def test_a_database_that_stops_three_times_loses_and_doubles_nothing(own_server)
 
 @pytest.mark.parametrize("durable", ["false", "true"])
 def test_a_database_that_accepts_and_says_nothing_holds_no_exit(home, durable):
-    """Lost: seconds at the end of every program, or its spans, to a database behind a dead proxy."""
+    """Lost: seconds at every program's exit, or its spans, to a database behind a dead proxy."""
     with silent_server() as url:
         counters, late_s = Emitting(home, 1_000, 1_000, DATABASE_URL=url, DURABLE=durable).ended()
     assert late_s < EXIT_S
@@ -159,7 +159,7 @@ def test_a_database_that_accepts_and_says_nothing_holds_no_exit(home, durable):
         assert b"secret" not in path.read_bytes()
 
 
-# The database is never given up, so that nothing but waiting itself brings the spans to the disk.
+# The database is never given up, so only the wait itself spools the spans.
 FLUSH = """
 from leo_telemetry_pipeline import trace
 from leo_telemetry_pipeline.writer import worker_thread as loop
@@ -172,7 +172,7 @@ print(trace.flush(600), flush=True)
 
 
 def test_a_program_that_is_killed_while_it_flushes_into_a_database_that_hangs_loses_nothing(settings, db, home):
-    """Lost: nearly all spans of a program that waits for its database, to the out-of-memory killer."""
+    """Lost: nearly all spans of a program that the out-of-memory killer ends while it waits for its database."""
     variables = environment(home, **{PREFIX + "DATABASE_URL": settings.database_url})
     with db.transaction() as cursor:
         cursor.execute("LOCK TABLE workflow_trace_log IN ACCESS EXCLUSIVE MODE")
@@ -190,11 +190,11 @@ def test_a_program_that_is_killed_while_it_flushes_into_a_database_that_hangs_lo
 
 
 def on_disk(home: Path) -> int:
-    """Return how many spans the spool holds."""
+    """Return the number of spans in the spool."""
     return sum(path.read_bytes().count(b'{"span":') for path in Path(folder_of(str(home))).glob("*.spans"))
 
 
-# Each span takes 4 ms on its way to the disk, as on a machine that is a hundred times slower: all of them 2.4 s.
+# Spooling a span takes 4 ms, as on a machine that is a hundred times slower: 2.4 s for all of them.
 SLOW = """
 import time
 from leo_telemetry_pipeline import trace
@@ -211,7 +211,7 @@ for number in range(600):
 
 
 def test_a_program_that_ends_on_a_slow_machine_keeps_all_its_spans(home):
-    """Lost: the spans of every short program, without a word, whenever a machine is busy."""
+    """Lost: silently, the spans of every short program on a busy machine."""
     variables = environment(home, **{PREFIX + "DATABASE_URL": "postgresql://leo@127.0.0.1:1/none"})
     done = finished([sys.executable, "-c", SLOW], variables)
     assert (done.code, done.out, done.err) == (0, "", "")
@@ -220,9 +220,9 @@ def test_a_program_that_ends_on_a_slow_machine_keeps_all_its_spans(home):
 
 @sees_processes
 def test_a_database_that_freezes_midway_holds_no_exit_and_loses_nothing(own_server):
-    """Lost: the same, to a database whose machine is out of memory."""
+    """Lost: the same, if the database's machine is out of memory."""
     emitting = Emitting(own_server, 2_000, 800)
-    # On a starved machine the program may have ended before the database took any.
+    # On an overloaded machine, the program may have ended before the database stored any.
     until(lambda: len(names(own_server)) > 100 or emitting.process.poll() is not None, "spans arrive")
     frozen = [pid for pid, arguments in processes_of(own_server).items() if "postgres" in arguments]
     for pid in frozen:
@@ -234,7 +234,7 @@ def test_a_database_that_freezes_midway_holds_no_exit_and_loses_nothing(own_serv
     assert (counters["created"], counters["dropped"]) == (2_000, {})
     done = drained(own_server)
     assert (done.torn, done.left) == (0, 0)
-    # What the frozen server had in hand is committed by it later, if at all.
+    # The frozen server commits its current transaction later, if at all.
     assert sorted(names(own_server)) == sorted(f"G{number}" for number in range(2_000))
 
 
@@ -245,7 +245,7 @@ class Stored:
 
 
 class Kept:
-    """Takes spans as a database does, and remembers them."""
+    """Stores spans like a database, in memory."""
 
     def __init__(self) -> None:
         self.spans: list[Span] = []
@@ -273,7 +273,7 @@ def small_disk(folder: Path, size: str) -> Iterator[None]:
 
 @pytest.mark.parametrize("durable", ["false", "true"])
 def test_a_full_disk_costs_the_spans_that_do_not_fit_and_they_are_counted(home, durable):
-    """Lost: the program, to an error about its telemetry's disk; or the knowledge of what is missing."""
+    """Lost: the program fails because of its telemetry's disk; or the loss is not counted."""
     folder = Path(folder_of(str(home)))
     need(shutil.which("mount") and os.geteuid() == 0, "only root may mount a small disk")
     with small_disk(folder, "256k"):
@@ -283,7 +283,7 @@ def test_a_full_disk_costs_the_spans_that_do_not_fit_and_they_are_counted(home, 
     assert done.torn == 0
     assert len(store.spans) == len({one.span_id for one in store.spans})
     assert 300 < len(store.spans) < 3_000
-    # Where not even the counters fit, nobody can leave them.
+    # If not even the counters fit, they are lost.
     for last in done.counters:
         assert last["created"] == 5_000
         assert last["spooled"] == len(store.spans)
@@ -301,7 +301,7 @@ print(json.dumps(trace.counters()))
 
 @pytest.mark.parametrize("durable", ["false", "true"])
 def test_a_home_that_may_not_be_written_costs_spans_and_no_more(home, durable):
-    """Lost: every program that runs as a user without a home."""
+    """Lost: every program of a user without a home."""
     prefix = as_ordinary_user()
     home.mkdir(mode=0o755)
     home.chmod(0o555 if not prefix else 0o755)
@@ -333,7 +333,7 @@ print(done.busy, done.spans, done.new)
 
 
 def test_two_drainers_store_every_span_once_between_them(settings, db, home):
-    """Lost: the work of one of them, or spans of a segment that both had in hand."""
+    """Lost: spans of a segment that both process, or the work of one of them."""
     spool = Spool(folder_of(str(home)), 1 << 30)
     for number in range(20):
         spool.write(spans_of("gate", f"A{number}", range(200)))
@@ -350,7 +350,7 @@ def test_two_drainers_store_every_span_once_between_them(settings, db, home):
 
 
 def test_a_torn_record_of_a_power_cut_is_counted_and_not_stored(settings, db, home):
-    """Lost: trust in rows that were never written so."""
+    """Lost: rows with values that were never written."""
     Emitting(home, 50, 1_000, DATABASE_URL=nowhere()).ended()
     (path,) = Path(folder_of(str(home))).glob("*.spans")
     path.write_bytes(path.read_bytes()[:-40])

@@ -301,7 +301,7 @@ def test_a_transaction_of_another_user_of_the_database_is_not_overlooked(
 
 
 def test_the_history_of_a_project_that_is_forgotten_goes_with_its_spans(db: Database):
-    """Lost: what was deleted on request would live on in the history."""
+    """Lost: data that was deleted on request would live on in history."""
     fill(db)
     histograms.rebuild(db, days_of(WEEK), ["gate"], seen(db))
     assert purge(db, What(project="shop")).spans > 0

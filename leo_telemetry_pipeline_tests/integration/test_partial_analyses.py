@@ -1,4 +1,4 @@
-"""Parts of the analysis job, as people materialize them in the UI."""
+"""Parts of the analysis job, materialized in the UI."""
 
 from datetime import timedelta
 
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.usefixtures("settings"), pytest.mark.counted_days]
 
 
 def test_a_part_without_items_makes_no_row_and_computes_the_last_window_again(db: Database):
-    """Lost: a click in the UI would stand in the history as an analysis and count for staleness."""
+    """Lost: a click in the UI would be recorded as an analysis and count as fresh."""
     slow(db, "A")
     last = analyse_queued(db)
     before = row(db, last.run_id)
@@ -69,7 +69,7 @@ def test_items_alone_are_made_of_what_the_last_analysis_found(db: Database):
 
 
 def test_bottlenecks_and_items_without_medians_judge_those_of_the_last_analysis(db: Database):
-    """Lost: after a change of thresholds the two last assets could not be computed without all others."""
+    """Lost: after a change of thresholds, the last two assets could not be computed without all others."""
     slow(db, "A", "B")
     last = analyse_queued(db)
     execute(db, "UPDATE telemetry_thresholds SET baseline_p50_ms = 1000 WHERE dimension_key = 'A'")

@@ -1,4 +1,4 @@
-"""Partitions of the span table: made when needed and no others, and the default partition emptied day by day."""
+"""Partitions of the span table: created only when needed, and the default partition is emptied day by day."""
 
 import threading
 from contextlib import closing
@@ -25,22 +25,22 @@ TYPES = ["gate"]
 
 
 def keeping(days: int = OLDEST, **more: str) -> Settings:
-    """Return settings that keep spans for so many days."""
+    """Return settings that keep spans for ``days`` days."""
     return Settings({PREFIX + "KEEP": f"{days}d", **{PREFIX + name: value for name, value in more.items()}})
 
 
 def place_of(db: Database, span_id: str) -> str:
-    """Return the name of the partition that a span lies in, once."""
+    """Return the name of the partition with a span; it must be there once."""
     return one(db, "SELECT tableoid::regclass::text FROM workflow_trace_log WHERE span_id = %s::uuid", (span_id,))
 
 
 def partition(moment: datetime) -> str:
-    """Return the partition that a moment belongs to."""
+    """Return the partition of a moment."""
     return partitions.name_of(moment.date())
 
 
 def locks(cursor: psycopg2.extensions.cursor) -> set[str]:
-    """Return how this transaction holds the span table."""
+    """Return the lock modes of this transaction on the span table."""
     cursor.execute(
         "SELECT mode FROM pg_locks WHERE pid = pg_backend_pid() AND relation = 'workflow_trace_log'::regclass"
     )
@@ -48,14 +48,14 @@ def locks(cursor: psycopg2.extensions.cursor) -> set[str]:
 
 
 def test_a_writer_makes_the_days_of_the_range_and_no_others(db: Database) -> None:
-    """Lost: one span with a broken clock makes 47,000 partitions, and every query takes minutes."""
+    """Lost: one span with a broken clock creates 47,000 partitions, and every query takes minutes."""
     assert partitions.make(db, date(1970, 1, 1), date(2099, 1, 1)) == OLDEST - NEWEST + 1
     assert set(partitions.attached(db)) == {midnight(n).date() for n in range(NEWEST, OLDEST + 1)}
     assert partitions.make(db, date(1970, 1, 1), date(2099, 1, 1)) == 0
 
 
 def test_a_writer_whose_partitions_are_there_waits_for_nobody(db: Database) -> None:
-    """Lost: every batch of every writer queues behind all others."""
+    """Lost: all writers' batches queue behind one another."""
     partitions.make(db, date(1970, 1, 1), date(2099, 1, 1))
     with db.transaction() as cursor:
         cursor.execute("SELECT ensure_trace_partitions('1970-01-01', '2099-01-01')")
@@ -63,7 +63,7 @@ def test_a_writer_whose_partitions_are_there_waits_for_nobody(db: Database) -> N
 
 
 def test_writers_that_need_the_same_day_at_once_all_get_it(target: Target, db: Database) -> None:
-    """Lost: of several programs that start at midnight all but one fail to store their first spans."""
+    """Lost: of several programs at midnight, all but one fail to store the day's first spans."""
     made, barrier = [], threading.Barrier(6)
 
     def write() -> None:
@@ -81,7 +81,7 @@ def test_writers_that_need_the_same_day_at_once_all_get_it(target: Target, db: D
 
 
 def test_a_writer_without_any_right_to_the_table_but_insert_makes_its_partitions(db: Database) -> None:
-    """Lost: programs that may only insert put all that they measure into the default partition."""
+    """Lost: programs that may only insert store everything in the default partition."""
     with db.transaction() as cursor:
         cursor.execute("CREATE ROLE only_writes; GRANT only_writes TO CURRENT_USER")
         cursor.execute("GRANT INSERT ON workflow_trace_log TO only_writes")
@@ -93,7 +93,7 @@ def test_a_writer_without_any_right_to_the_table_but_insert_makes_its_partitions
 
 @pytest.mark.transactions_at_once
 def test_a_span_is_stored_while_its_partition_cannot_be_made_and_moved_later(db: Database, other: Database) -> None:
-    """Lost: one long transaction of another program, and spans of a new day are stored nowhere."""
+    """Lost: during another program's long transaction, spans of a new day cannot be stored."""
     late = span(at=midnight(1) + timedelta(hours=3))
     with other.transaction() as cursor:
         cursor.execute("LOCK TABLE workflow_trace_log IN ROW EXCLUSIVE MODE")
@@ -108,7 +108,7 @@ def test_a_span_is_stored_while_its_partition_cannot_be_made_and_moved_later(db:
 def test_a_writer_and_a_maker_of_partitions_never_wait_for_each_other(
     db: Database, other: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Lost: now and then a command that stores Claude Code's spans, ended by a deadlock."""
+    """Lost: a deadlock occasionally ends a command that stores Claude Code's spans."""
     look, makers = first_starts.kept, []
 
     def looked(cursor: psycopg2.extensions.cursor, batch: list[Span]) -> list[Span]:
@@ -127,7 +127,7 @@ def test_a_writer_and_a_maker_of_partitions_never_wait_for_each_other(
 
 
 def waiting(cursor: psycopg2.extensions.cursor) -> bool:
-    """Tell whether somebody waits for a table of this database."""
+    """Return whether a session waits for a table lock in this database."""
     cursor.execute(
         "SELECT count(*) > 0 FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database"
         " WHERE NOT l.granted AND l.locktype = 'relation' AND d.datname = current_database()"
@@ -136,13 +136,13 @@ def waiting(cursor: psycopg2.extensions.cursor) -> bool:
 
 
 def test_spans_with_any_clock_are_stored_once_and_moved_when_their_day_comes_into_the_range(db: Database) -> None:
-    """Lost: spans of a wrong clock vanish, are counted twice, or keep their day without a partition for good."""
+    """Lost: spans of a wrong clock vanish, are counted twice, or prevent their day's partition forever."""
     year_old, tomorrow = midnight(365) + timedelta(hours=5), midnight(-1) + timedelta(hours=5)
     made = {
         at: span(at=at)
         for at in (year_old, tomorrow, datetime(2099, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC))
     }
-    # Before any partition is there, so that all of them go to the default one.
+    # Before any partition exists, so all of them go to the default one.
     spans.insert(db, made.values())
     stored_at = one(db, "SELECT array_agg(created_at ORDER BY span_id) FROM workflow_trace_log")
     assert maintenance.maintain(db, keeping(35)).moved == {str(tomorrow.date()): 1}
@@ -159,7 +159,7 @@ def test_spans_with_any_clock_are_stored_once_and_moved_when_their_day_comes_int
 
 
 def test_a_moved_day_is_not_counted_again(db: Database) -> None:
-    """Lost: every move costs a count of the whole day, or its spans are counted twice."""
+    """Lost: every move causes a recount of the day, or its spans are counted twice."""
     day = midnight(3)
     spans.insert(db, spans_of("gate", "G", [10, 20, 30], at=day + timedelta(hours=1)))
     staleness.mark_stale(db)
@@ -170,7 +170,7 @@ def test_a_moved_day_is_not_counted_again(db: Database) -> None:
 
 
 def test_a_table_that_has_the_name_of_a_partition_is_named_and_the_other_days_are_moved(db: Database) -> None:
-    """Lost: one partition that somebody detached keeps all upkeep from being done."""
+    """Lost: one detached partition prevents all maintenance."""
     spans.insert(db, [span(at=midnight(3)), span(at=midnight(2))])
     execute(db, f"CREATE TABLE {partition(midnight(3))} ()")
     report = maintenance.maintain(db, keeping())
@@ -180,7 +180,7 @@ def test_a_table_that_has_the_name_of_a_partition_is_named_and_the_other_days_ar
 
 
 def test_a_window_reads_only_the_partitions_of_its_days(db: Database) -> None:
-    """Lost: every analysis reads all that is stored."""
+    """Lost: every analysis reads all stored spans."""
     partitions.make(db, midnight(OLDEST).date(), midnight().date())
     [(plan,)] = db.rows(
         "EXPLAIN (FORMAT JSON) SELECT FROM workflow_trace_log WHERE start_time_ms >= %s AND start_time_ms < %s",
@@ -192,7 +192,7 @@ def test_a_window_reads_only_the_partitions_of_its_days(db: Database) -> None:
 
 
 class Traffic:
-    """Writers that store a span at a time, and readers that count spans which are there all along."""
+    """Writers that store one span at a time, and readers that count spans which are there all along."""
 
     def __init__(self, target: Target, days: int) -> None:
         self.target, self.days = target, days
@@ -203,7 +203,7 @@ class Traffic:
         self.reads = 0
 
     def write(self) -> None:
-        """Store spans of all the days, one after the other, as several small programs do."""
+        """Store spans of all days one by one, as several small programs do."""
         with closing(Database(self.target)) as db:
             number = 0
             while not self.stop.is_set():
@@ -214,7 +214,7 @@ class Traffic:
                 self.written.append(made.span_id)
 
     def read(self) -> None:
-        """Count the spans that were there before, each time by a query that is planned anew."""
+        """Count the initial spans repeatedly, with a newly planned query each time."""
         with closing(Database(self.target)) as db:
             while not self.stop.is_set():
                 for n in range(self.days):
@@ -247,7 +247,7 @@ class Traffic:
 
 
 def test_nothing_is_lost_or_unseen_while_days_move_and_others_write_and_read(target: Target, db: Database) -> None:
-    """Lost: spans that come while the default partition is emptied, or a count that misses a whole day."""
+    """Lost: spans that arrive while the default partition is emptied; or a count misses a whole day."""
     days = 8
     spans.insert(
         db,

@@ -1,4 +1,4 @@
-"""Behind pgbouncer in transaction mode, with one server connection for everybody."""
+"""Behind pgbouncer in transaction mode, with one server connection for all clients."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ from leo_telemetry_pipeline_tests.processes import command, environment, finishe
 from leo_telemetry_pipeline_tests.receiver_client import COUNT, as_json, serving
 from leo_telemetry_pipeline_tests.servers import POOLER, Server
 
-only_the_pooler = pytest.mark.only_on(POOLER, reason="about what a pooler does, which the others are not")
+only_the_pooler = pytest.mark.only_on(POOLER, reason="about the behaviour of a pooler")
 
 
 def direct(server: Server, database_url: str) -> str:
@@ -36,7 +36,7 @@ def direct(server: Server, database_url: str) -> str:
 
 @only_the_pooler
 def test_what_a_transaction_sets_ends_with_it(db: Database, database_url: str):
-    """Lost: the next program on the same server connection would have our time limits, or our time zone."""
+    """Lost: the next program on the same server connection would inherit our time limits or time zone."""
     with closing(psycopg2.connect(database_url)) as other:
         other.autocommit = True
         with other.cursor() as cursor:
@@ -59,7 +59,7 @@ def test_what_a_transaction_sets_ends_with_it(db: Database, database_url: str):
 
 @only_the_pooler
 def test_a_statement_is_cancelled_through_the_pooler(db: Database):
-    """Lost: a run whose row was lost goes on until its statement ends."""
+    """Lost: a run that lost its row goes on until its statement ends."""
     began = threading.Event()
 
     def ask() -> str:
@@ -80,7 +80,7 @@ def test_a_statement_is_cancelled_through_the_pooler(db: Database):
 
 
 def test_many_who_write_at_once_lose_nothing(settings: Settings, target: Target, db: Database):
-    """Lost: spans of whoever waits for a connection that somebody else has."""
+    """Lost: spans of a program that waits for the connection."""
     settings.home.mkdir(mode=0o700)
     folders = [folder_of(str(settings.home)), *(str(settings.home / f"spool{number}") for number in range(4))]
     Spool(folders[0], 1 << 28).write(spans_of("gate", "spooled", [5] * 3_000), {}, sync=False)
@@ -111,7 +111,7 @@ def test_many_who_write_at_once_lose_nothing(settings: Settings, target: Target,
         assert [done.result()["dropped"] for done in traced] == [{}] * 4
         for done in others:
             done.result()
-    # Whoever had to wait too long put its spans on disk.
+    # Writers that waited too long spooled their spans.
     for folder in folders:
         drain(folder, lambda found, removed: spans.store(db, found, removed), note=lambda done: None)
     assert one(db, COUNT) == 18_000
@@ -119,7 +119,7 @@ def test_many_who_write_at_once_lose_nothing(settings: Settings, target: Target,
 
 @only_the_pooler
 def test_a_run_beats_while_its_own_statements_take_turns(db: Database, target: Target):
-    """Lost: the heartbeat to whom it beats for, where both share one connection."""
+    """Lost: the heartbeat, to the run itself, if both share one connection."""
     run_id = queued(db)
     assert runs.claim(db, run_id, "mine", 900)[0] == "CLAIMED"
     before = row(db, run_id).heartbeat_at
@@ -134,7 +134,7 @@ def test_a_run_beats_while_its_own_statements_take_turns(db: Database, target: T
 
 @only_the_pooler
 def test_without_a_direct_address_dagster_says_which_variable_is_missing(database_url: str):
-    """Lost: an hour, over a page of SQLAlchemy's."""
+    """Lost: an hour over a page of SQLAlchemy errors."""
     with pytest.raises(UserError) as told:
         prepare_for_dagster(outside(database_url, "dagster"), "dagster")
     assert told.value.exit_code == NO_DATABASE
@@ -143,7 +143,7 @@ def test_without_a_direct_address_dagster_says_which_variable_is_missing(databas
 
 
 def test_dagsters_tables_may_have_an_address_of_their_own(server: Server, database_url: str, db: Database):
-    """Lost: Dagster, behind every transaction pooler."""
+    """Lost: Dagster could not be used behind a transaction pooler."""
     target = outside(database_url, "theirs", direct(server, database_url))
     prepare_for_dagster(target, "theirs")
     assert not dagster_home.has_tables(target)
@@ -151,7 +151,7 @@ def test_dagsters_tables_may_have_an_address_of_their_own(server: Server, databa
 
 
 def test_a_wrong_address_for_dagster_is_named(database_url: str):
-    """Lost: which of two addresses is wrong."""
+    """Lost: the information which of two addresses is wrong."""
     variable = PREFIX + "DAGSTER_DATABASE_URL"
     with pytest.raises(UserError, match=variable):
         outside(database_url, "dagster", "mysql://somewhere/else")
@@ -163,7 +163,7 @@ def test_a_wrong_address_for_dagster_is_named(database_url: str):
 
 @only_the_pooler
 def test_the_commands_work_through_a_pooler(server: Server, empty_database_url: str, home: Path, tmp_path: Path):
-    """Lost: that somebody with a pooler can use any of this."""
+    """Lost: every command, for users with a pooler."""
     pooled = environment(home, LEO_TELEMETRY_DATABASE_URL=empty_database_url)
     has_line(finished(command("migrate"), pooled), PREFIX + "DAGSTER_DATABASE_URL")
     both = pooled | {PREFIX + "DAGSTER_DATABASE_URL": direct(server, empty_database_url)}

@@ -70,7 +70,7 @@ def test_a_history_without_any_run_is_stale(db: Database):
 
 
 def test_what_is_queued_or_running_is_told_instead_of_queued_again(db: Database):
-    """Lost: every session start would add an analysis while one waits or works."""
+    """Lost: every session start would add an analysis while one is queued or running."""
     run_id = queued(db)
     assert runs.enqueue(db, if_stale=True)[:2] == (run_id, "ALREADY_QUEUED")
     assert runs.enqueue(db)[:2] == (run_id, "ALREADY_QUEUED")
@@ -102,7 +102,7 @@ def test_by_hand_an_analysis_is_queued_also_when_the_last_is_fresh(db: Database)
 
 
 def test_only_success_counts_as_fresh(db: Database):
-    """Lost: an analysis that broke would be taken for one that found nothing."""
+    """Lost: a failed analysis would count as one that found nothing."""
     for end in ("FAILED", "CANCELLED", "TIMED_OUT"):
         run_id, _ = running(db)
         execute(
@@ -127,7 +127,7 @@ def test_an_analysis_of_a_window_that_ends_in_the_future_does_not_make_fresh(db:
 
 
 def failed(db: Database, ago: str, by: str = "SESSION_START", end: str = "FAILED") -> str:
-    """Make an automatic run that failed some time ago."""
+    """Create an automatic run that failed some time ago."""
     run_id, _ = running(db, triggered_by=by)
     execute(db, "UPDATE telemetry_analysis_runs SET status = %s WHERE run_id = %s", (end, run_id))
     back_date(db, run_id, "triggered_at", ago)
@@ -150,7 +150,7 @@ def failed(db: Database, ago: str, by: str = "SESSION_START", end: str = "FAILED
 def test_after_automatic_failures_the_next_automatic_run_waits_1_then_4_then_24_hours(
     db: Database, failures: list[str], outcome: str
 ):
-    """Lost: an analysis that cannot work would be tried at every session start."""
+    """Lost: an analysis that cannot succeed would be retried at every session start."""
     for ago in failures:
         failed(db, ago, by="SCHEDULED" if ago.endswith("d") else "SESSION_START")
     assert if_stale(db) == outcome
@@ -180,7 +180,7 @@ def test_a_retry_is_no_failure_of_its_own(db: Database):
 
 
 def test_a_retry_that_fails_after_a_success_waits_an_hour_and_no_day(db: Database):
-    """Lost: one lost worker beside a replay by hand would keep the next analysis away for a day."""
+    """Lost: one lost worker after a manual replay would delay the next analysis by a day."""
     first = failed(db, "3 h")
     old = succeeded(db)
     for column, ago in (("window_start", "40 days"), ("window_end", "30 days"), ("finished_at", "170 min")):
@@ -191,13 +191,13 @@ def test_a_retry_that_fails_after_a_success_waits_an_hour_and_no_day(db: Databas
 
 
 def test_a_shorter_staleness_of_the_caller_counts(db: Database):
-    """Lost: LEO_TELEMETRY_STALE_AFTER would change nothing."""
+    """Lost: LEO_TELEMETRY_STALE_AFTER would have no effect."""
     run_id = succeeded(db)
     back_date(db, run_id, "window_end", "2 hours")
     assert runs.enqueue(db, if_stale=True, stale_after_s=3600)[1] == "ENQUEUED"
 
 
 def test_a_trigger_that_nobody_knows_is_refused(db: Database):
-    """Lost: statistics about who asks would be worth nothing."""
+    """Lost: statistics about triggers would be worthless."""
     with pytest.raises(psycopg2.errors.CheckViolation):
         runs.enqueue(db, triggered_by="CRON")

@@ -1,4 +1,4 @@
-"""What a role needs to use the queue."""
+"""Privileges that a role needs to use the queue."""
 
 from collections.abc import Callable, Iterator
 
@@ -11,7 +11,7 @@ from leo_telemetry_pipeline_tests.builders import back_date, execute, new_id, on
 
 @pytest.fixture
 def as_client(db: Database, target: Target) -> Iterator[Callable[..., list[tuple]]]:
-    """Run a statement as a role that has nothing but what the test grants it."""
+    """Return a function that runs statements as a role with only the privileges that the test grants."""
     role = f"client_{new_id()[:8]}"
     execute(db, f"CREATE ROLE {role}")
 
@@ -52,7 +52,7 @@ WHERE p.pronamespace = 'public'::regnamespace AND p.prosecdef AND has_function_p
 
 
 def test_nobody_may_use_the_queue_without_being_granted_it(db: Database, as_client):
-    """Lost: anybody who can connect could start, cancel and end analyses."""
+    """Lost: every role that can connect could start, cancel and end analyses."""
     assert db.rows(FUNCTIONS) == []
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
         as_client("SELECT * FROM enqueue_telemetry_analysis()")
@@ -62,7 +62,7 @@ def test_nobody_may_use_the_queue_without_being_granted_it(db: Database, as_clie
 
 
 def test_the_functions_cannot_be_turned_against_us_by_a_table_of_the_same_name(db: Database, as_client):
-    """Lost: a client could make our functions write to tables of its own, with our rights."""
+    """Lost: a client could make our functions write to its own tables with our rights."""
     got = as_client(
         "CREATE TEMPORARY TABLE telemetry_analysis_runs (LIKE public.telemetry_analysis_runs);"
         " SELECT outcome FROM public.enqueue_telemetry_analysis()",

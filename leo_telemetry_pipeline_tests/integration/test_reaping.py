@@ -8,7 +8,7 @@ from leo_telemetry_pipeline_tests.builders import back_date, execute, new_id, qu
 
 
 def test_a_run_without_a_beat_for_half_a_minute_is_lost_and_tried_once_more(db: Database):
-    """Lost: after a crash the queue would stand still for ever."""
+    """Lost: after a crash, the queue would stand still forever."""
     run_id, _ = running(db, triggered_by="SCHEDULED")
     assert runs.reap(db) == 0
     back_date(db, run_id, "heartbeat_at", "29 s")
@@ -26,7 +26,7 @@ def test_a_run_without_a_beat_for_half_a_minute_is_lost_and_tried_once_more(db: 
 
 
 def test_a_run_past_its_deadline_has_timed_out_though_it_beats(db: Database):
-    """Lost: an analysis that hangs would hold its place for ever."""
+    """Lost: a hanging analysis would block its scope forever."""
     run_id, _ = running(db)
     back_date(db, run_id, "deadline_at", "1 s")
     assert runs.reap(db) == 1
@@ -37,7 +37,7 @@ def test_a_run_past_its_deadline_has_timed_out_though_it_beats(db: Database):
 
 
 def test_a_run_that_was_lost_before_its_deadline_is_called_lost_also_when_found_after_it(db: Database):
-    """Lost: people would raise the deadline for a machine that crashes."""
+    """Lost: people would raise the deadline although the machine crashed."""
     run_id, _ = running(db)
     back_date(db, run_id, "heartbeat_at", "30 min")
     back_date(db, run_id, "deadline_at", "20 min")
@@ -46,7 +46,7 @@ def test_a_run_that_was_lost_before_its_deadline_is_called_lost_also_when_found_
 
 
 def test_at_most_two_retries_are_made_in_a_day(db: Database):
-    """Lost: an analysis that kills its machine would be started again and again."""
+    """Lost: an analysis that crashes its machine would be retried again and again."""
     running(db)
     for _ in range(5):
         execute(
@@ -63,7 +63,7 @@ def test_at_most_two_retries_are_made_in_a_day(db: Database):
 
 
 def test_retries_of_days_before_do_not_count(db: Database):
-    """Lost: after two crashes in a life no analysis would ever be tried again."""
+    """Lost: after two crashes ever, no analysis would be retried again."""
     first, _ = running(db)
     execute(
         db,
@@ -77,7 +77,7 @@ def test_retries_of_days_before_do_not_count(db: Database):
 
 
 def test_what_waits_already_is_the_retry(db: Database):
-    """Lost: two analyses would run one after the other for nothing, or reaping would break."""
+    """Lost: two analyses would run one after another for nothing, or reaping would fail."""
     run_id, _ = running(db)
     waiting = queued(db)
     back_date(db, run_id, "heartbeat_at", "1 min")
@@ -86,7 +86,7 @@ def test_what_waits_already_is_the_retry(db: Database):
 
 
 def test_a_retry_looks_at_the_window_that_was_asked_for(db: Database):
-    """Lost: `analyze --window-end` would end as an analysis of today after a crash."""
+    """Lost: after a crash, `analyze --window-end` would become an analysis of today."""
     end = week().end
     run_id, _ = running(db, window_end=end, window_days=3)
     back_date(db, run_id, "heartbeat_at", "1 min")
@@ -98,7 +98,7 @@ def test_a_retry_looks_at_the_window_that_was_asked_for(db: Database):
 
 
 def test_lost_runs_are_reaped_before_every_enqueue_claim_and_beginning(db: Database):
-    """Lost: where no daemon lives nobody would clear up, and the hook would see a run for ever."""
+    """Lost: without a daemon, nothing would reap runs, and the hook would see a running one forever."""
 
     def lost() -> str:
         execute(db, "DELETE FROM telemetry_analysis_runs")
@@ -118,7 +118,7 @@ def test_lost_runs_are_reaped_before_every_enqueue_claim_and_beginning(db: Datab
 
 
 def test_a_lost_run_of_another_project_is_reaped_also_by_a_claim_that_must_wait(db: Database):
-    """Lost: what a claim cleared up would be undone because the claim itself has to wait."""
+    """Lost: reaping during a claim would be rolled back because the claim itself has to wait."""
     lost, _ = running(db, project="shop")
     running(db)
     back_date(db, lost, "heartbeat_at", "1 min")
@@ -128,7 +128,7 @@ def test_a_lost_run_of_another_project_is_reaped_also_by_a_claim_that_must_wait(
 
 @pytest.mark.transactions_at_once
 def test_a_row_that_is_just_being_committed_is_passed_by(db: Database, other: Database):
-    """Lost: an analysis that ends in its last second would be called lost, or the sensor would hang on it."""
+    """Lost: an analysis that ends in its last second would be declared lost, or the sensor would block on it."""
     run_id, mine = running(db)
     back_date(db, run_id, "heartbeat_at", "1 min")
     with db.transaction() as cursor:

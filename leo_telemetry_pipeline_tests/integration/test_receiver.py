@@ -1,4 +1,4 @@
-"""The receiver in this process, with a real database: each status, and what is in the table after it."""
+"""The receiver in this process, with a real database: each status, and the table afterwards."""
 
 import asyncio
 import gzip
@@ -33,7 +33,7 @@ from leo_telemetry_pipeline_tests.servers import as_role
 
 
 def test_spans_are_in_the_table_when_the_answer_comes(talk: Talk, db: Database):
-    """Lost: an exporter that was told 200 throws its spans away, and we do not have them."""
+    """Lost: an exporter discards its spans after a 200, and we do not have them."""
 
     async def say(client: Client) -> None:
         answer = await client.post(as_json(1, 3))
@@ -56,7 +56,7 @@ def test_spans_are_in_the_table_when_the_answer_comes(talk: Talk, db: Database):
 
 
 def test_what_is_sent_again_is_stored_once(talk: Talk, db: Database):
-    """Lost: every retry of an exporter makes the work look twice as frequent."""
+    """Lost: every retry of an exporter makes work look twice as frequent."""
 
     async def say(client: Client) -> None:
         body = as_json(1, 4)
@@ -67,7 +67,7 @@ def test_what_is_sent_again_is_stored_once(talk: Talk, db: Database):
 
 
 def test_a_request_without_spans_succeeds(talk: Talk):
-    """Lost: exporters that send an empty envelope log an error each time."""
+    """Lost: exporters that send empty requests log an error each time."""
 
     async def say(client: Client) -> None:
         assert (await client.post(b"{}")).status == 200
@@ -77,7 +77,7 @@ def test_a_request_without_spans_succeeds(talk: Talk):
 
 
 def test_what_is_no_span_is_told_and_the_rest_is_stored(talk: Talk, db: Database):
-    """Lost: one bad span in a batch, and five hundred good ones are gone or silently fewer."""
+    """Lost: five hundred good spans, to one bad span in their batch."""
 
     async def say(client: Client) -> None:
         made = request(1, 3)
@@ -137,13 +137,13 @@ def test_what_is_no_span_is_told_and_the_rest_is_stored(talk: Talk, db: Database
         (400, "POST", "/v1/traces", {"content_type": PROTOBUF}, as_protobuf()[:-1]),
         (400, "POST", "/v1/traces", {"content_type": PROTOBUF}, as_json()),
     ],
-    # Not by their bodies, which have the time in them: several test processes must call a test by one name.
+    # Ids must not contain bodies, which contain the time: all test processes must use the same names.
     ids=lambda value: "body" if isinstance(value, bytes) else None,
 )
 def test_what_is_wrong_with_a_request_has_its_status(
     status: int, method: str, path: str, headers: dict[str, str], body: bytes, talk: Talk, db: Database
 ):
-    """Lost: exporters retry for ever what can never succeed, or give up on what would."""
+    """Lost: exporters retry forever what can never succeed, or give up on what would."""
 
     async def say(client: Client) -> None:
         answer = await client.ask(method, path, [body], **headers)
@@ -160,7 +160,7 @@ def test_what_is_wrong_with_a_request_has_its_status(
 
 
 def test_a_token_is_asked_for_once_it_is_set(talk: Talk, settings: Settings, db: Database):
-    """Lost: whoever reaches the port writes into the table."""
+    """Lost: everyone who reaches the port can write into the table."""
     settings.serve_token = "the token"
 
     async def say(client: Client) -> None:
@@ -185,7 +185,7 @@ def test_a_token_is_asked_for_once_it_is_set(talk: Talk, settings: Settings, db:
 
 
 def test_identities_and_unknown_attributes_stay_out_and_are_counted(talk: Talk, db: Database):
-    """Lost: a prompt that some library attaches to its spans is in our table for ever."""
+    """Lost: a prompt that a library attaches to its spans stays in our table forever."""
 
     async def say(client: Client) -> None:
         attributes = [
@@ -200,7 +200,7 @@ def test_identities_and_unknown_attributes_stay_out_and_are_counted(talk: Talk, 
 
 
 def test_a_span_that_the_table_refuses_keeps_no_other_out(talk: Talk, db: Database):
-    """Lost: a whole batch, for ever, because of one value that the database does not take."""
+    """Lost: a whole batch, forever, because of one value that the database refuses."""
     execute(db, "ALTER TABLE workflow_trace_log ADD CONSTRAINT no_poison CHECK (span_name <> 'poison')")
 
     async def say(client: Client) -> None:
@@ -221,7 +221,7 @@ def test_a_span_that_the_table_refuses_keeps_no_other_out(talk: Talk, db: Databa
 
 
 def test_a_user_who_may_only_insert_can_be_the_receivers(settings: Settings, database_url: str, db: Database):
-    """Lost: a receiver with no more rights than it needs spools for ever."""
+    """Lost: a receiver with minimal rights spools forever."""
     execute(db, "CREATE ROLE receives_only LOGIN PASSWORD 'pw'; GRANT INSERT ON workflow_trace_log TO receives_only")
     execute(db, "GRANT EXECUTE ON FUNCTION ensure_trace_partitions TO receives_only")
     settings.home.mkdir(mode=0o700)
@@ -254,7 +254,7 @@ def test_a_user_who_may_only_insert_can_be_the_receivers(settings: Settings, dat
 def test_times_that_cannot_be_true_are_stored_and_counted(
     start_s: float, detail: str | None, talk: Talk, db: Database, caplog: pytest.LogCaptureFixture
 ):
-    """Lost: a year of spans in January 1970, and a doctor who says that all is well."""
+    """Lost: a year of spans is filed under January 1970, and the doctor says that all is well."""
     start = int((time.time() + start_s) * 10**9)
 
     async def say(client: Client) -> None:
@@ -271,7 +271,7 @@ def test_times_that_cannot_be_true_are_stored_and_counted(
 
 
 def test_all_spellings_come_in_through_the_receiver(talk: Talk, db: Database):
-    """Lost: spans of old exporters, with the answer that all is well."""
+    """Lost: spans of old exporters, although the answer is 200."""
     plain = request(1)
     old = json.loads(json.dumps(request(2)).replace("scopeSpans", "instrumentationLibrarySpans"))
     tempo = {"batches": request(3)["resourceSpans"]}

@@ -25,13 +25,13 @@ def test_requests_that_come_together_all_arrive(talk: Talk, db: Database):
 
 
 def large(count: int) -> bytes:
-    """Return a request that is kept in several parts, of plain words: to look for secrets in others takes longest."""
+    """Return a request that is stored in several parts, of plain words, which are fast to scan for secrets."""
     given = [{"key": f"leo.{key}", "value": {"stringValue": "much " * 20}} for key in range(10, 60)]
     return as_json(1000, count, attributes=given)
 
 
 def test_a_large_request_is_stored_whole_in_several_transactions(talk: Talk, db: Database):
-    """Lost: what does not fit into memory, with a friendly answer that no exporter heeds."""
+    """Lost: requests that do not fit into memory, refused with an answer that exporters ignore."""
     body = large(2000)
 
     async def say(client: Client) -> None:
@@ -48,7 +48,7 @@ def test_a_large_request_is_stored_whole_in_several_transactions(talk: Talk, db:
 
 
 def test_of_a_large_request_that_breaks_the_answer_says_what_is_stored(talk: Talk, db: Database):
-    """Lost: the half of a request that was refused stands in the table, and nobody knows which half."""
+    """Lost: half of a refused request is in the table, and nobody knows which half."""
     body = large(2000)
     at = body.rindex(b'"stringValue"')
 
@@ -76,7 +76,7 @@ def test_a_part_that_cannot_be_kept_is_asked_for_again_and_nothing_is_twice(
         answer = await client.post(body)
         assert answer.status == 503
         assert int(answer.headers["retry-after"]) > 0
-        # What is on disk already does no harm: it is recognised when the request comes again.
+        # Parts on disk do no harm: they are recognized when the request comes again.
         assert await client.number("spans_spooled_total") > 0
         close_database(server, target, closed=False)
         give_up = time.monotonic() + 60
@@ -91,7 +91,7 @@ def test_a_part_that_cannot_be_kept_is_asked_for_again_and_nothing_is_twice(
 
 
 def test_requests_that_wait_are_stored_together_and_each_has_its_own_answer(talk: Talk, db: Database):
-    """Lost: a client is told that its spans are bad, or are not, for what another client sent."""
+    """Lost: a client gets the verdict on another client's spans."""
     execute(db, "ALTER TABLE workflow_trace_log ADD CONSTRAINT no_poison CHECK (span_name <> 'poison')")
     good, bad = [as_json(100 * n, 5) for n in range(1, 20)], as_json(5000, 5).replace(b'"work"', b'"poison"', 2)
 
@@ -112,7 +112,7 @@ def test_requests_that_wait_are_stored_together_and_each_has_its_own_answer(talk
 
 
 def test_small_requests_do_not_wait_for_all_of_a_large_one(talk: Talk, db: Database):
-    """Lost: every exporter gives up while one Collector sends its batch."""
+    """Lost: all other exporters give up while one Collector sends its batch."""
 
     async def say(client: Client) -> None:
         order: list[str] = []

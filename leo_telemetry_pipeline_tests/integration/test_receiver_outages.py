@@ -1,4 +1,4 @@
-"""The receiver while its database or its spool is away: what it promises it keeps."""
+"""The receiver while its database or spool is unavailable: it keeps what it acknowledged."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ from leo_telemetry_pipeline_tests.servers import Server
 
 
 def test_while_the_database_is_away_spans_wait_on_disk(talk: Talk, settings: Settings, server: Server, target: Target):
-    """Lost: everything that is sent while the database restarts."""
+    """Lost: everything sent while the database restarts."""
     folder = spool.folder_of(str(settings.home))
 
     async def say(client: Client) -> None:
@@ -56,7 +56,7 @@ def test_while_the_database_is_away_spans_wait_on_disk(talk: Talk, settings: Set
 
 
 def test_without_database_and_spool_nothing_is_promised(talk: Talk, settings: Settings, server: Server, target: Target):
-    """Lost: a 200 for spans that are nowhere."""
+    """Lost: spans are acknowledged with 200 but stored nowhere."""
 
     async def say(client: Client) -> None:
         Path(spool.folder_of(str(settings.home))).touch()
@@ -72,7 +72,7 @@ def test_without_database_and_spool_nothing_is_promised(talk: Talk, settings: Se
 
 
 def test_a_database_that_hangs_holds_nobody_for_long(talk: Talk, settings: Settings, db: Database):
-    """Lost: every exporter waits until it gives up, and its spans are gone."""
+    """Lost: every exporter waits until it gives up and drops its spans."""
     folder = spool.folder_of(str(settings.home))
 
     async def say(client: Client) -> None:
@@ -90,14 +90,14 @@ def test_a_database_that_hangs_holds_nobody_for_long(talk: Talk, settings: Setti
 def test_a_spool_that_is_refused_keeps_nothing_from_the_database(
     talk: Talk, settings: Settings, db: Database, caplog: pytest.LogCaptureFixture
 ):
-    """Lost: every span, while the database is fine, for a folder that somebody else may write to."""
+    """Lost: every span although the database works, because others may write to the spool folder."""
     folder = Path(spool.folder_of(str(settings.home)))
 
     async def say(client: Client) -> None:
         spool.Spool(str(folder), settings.spool_bytes).write([])
         folder.chmod(0o777)
         await until(lambda: "could not be drained" in caplog.text)
-        await asyncio.sleep(2.5)  # another attempt, which is not worth another line
+        await asyncio.sleep(2.5)  # another attempt is not logged again
         assert caplog.text.count("could not be drained") == 1
         assert "is away" not in caplog.text
         assert (await client.post(as_json())).status == 200
@@ -111,7 +111,7 @@ def test_a_spool_that_is_refused_keeps_nothing_from_the_database(
 def test_a_database_that_comes_back_is_used_though_the_spool_is_refused(
     talk: Talk, settings: Settings, server: Server, target: Target
 ):
-    """Lost: the receiver takes nothing any more until somebody restarts it."""
+    """Lost: the receiver accepts nothing any more until somebody restarts it."""
     folder = Path(spool.folder_of(str(settings.home)))
 
     async def say(client: Client) -> None:
@@ -132,7 +132,7 @@ def test_a_database_that_comes_back_is_used_though_the_spool_is_refused(
 
 
 def test_a_receiver_that_begins_without_its_database_finds_it(settings: Settings, server: Server, target: Target):
-    """Lost: what is sent between the start of the machine and that of the database."""
+    """Lost: everything sent after the machine has started and before the database has."""
     settings.home.mkdir(mode=0o700)
 
     async def say() -> None:
@@ -149,14 +149,14 @@ def test_a_receiver_that_begins_without_its_database_finds_it(settings: Settings
 
 
 def test_whoever_is_told_to_end_ends_also_at_the_moment_of_an_answer(target: Target):
-    """Lost: a receiver that is stopped while it drains its spool runs on for ever."""
+    """Lost: a receiver that is stopped while it drains its spool runs forever."""
 
     async def say(turns: int) -> bool:
         line, goes_on = _Line(target, "test"), threading.Event()
         asked = asyncio.ensure_future(line.ask(lambda _: goes_on.wait(10)))
         await asyncio.sleep(0)
         goes_on.set()
-        # The answer is there, and the event loop has so many turns to bring it to whoever asked.
+        # The answer is there, and the event loop gets this many turns to deliver it.
         line._thread.submit(int).result()
         for _ in range(turns):
             await asyncio.sleep(0)
@@ -172,7 +172,7 @@ def test_whoever_is_told_to_end_ends_also_at_the_moment_of_an_answer(target: Tar
 
 
 def test_a_connection_that_closes_as_it_is_cut_is_only_away(target: Target, monkeypatch: pytest.MonkeyPatch):
-    """Lost: the upkeep ends with a traceback, and nobody brings the database back."""
+    """Lost: the reconnecting task ends with a traceback, and the database stays unused."""
 
     def cut(database: Database) -> None:
         raise psycopg2.InterfaceError("connection already closed")
@@ -191,7 +191,7 @@ def test_a_connection_that_closes_as_it_is_cut_is_only_away(target: Target, monk
 def test_what_is_refused_while_the_database_is_away_is_counted_when_it_is_back(
     settings: Settings, server: Server, target: Target, db: Database
 ):
-    """Lost: a loss that nobody sees, since it fell into another one."""
+    """Lost: refusals during an outage go unnoticed."""
     settings.home.mkdir(mode=0o700)
 
     async def say() -> None:
@@ -207,7 +207,7 @@ def test_what_is_refused_while_the_database_is_away_is_counted_when_it_is_back(
                 )
                 for _ in range(2):
                     assert (await client.post(as_json(2, name=""))).status == 200
-        # The last ones are written at the end.
+        # The last notices are written at the end.
         with closing(Database(target)) as again:
             assert notices(again)["name is missing or empty"] == 5
 

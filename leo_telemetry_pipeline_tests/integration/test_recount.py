@@ -1,4 +1,4 @@
-"""``leo-telemetry maintain --recount``: history counted again for changes that nothing can notice."""
+"""``leo-telemetry maintain --recount``: history is counted again after changes that cannot be detected."""
 
 import json
 from datetime import timedelta
@@ -33,7 +33,7 @@ def durations(db: Database) -> list[float]:
 
 
 def test_a_duration_that_was_changed_in_the_table_is_counted_again(db: Database):
-    """Lost: durations that are corrected by SQL stay wrong in history for ever."""
+    """Lost: durations that were corrected by SQL stay wrong in history forever."""
     fill(db)
     execute(db, "UPDATE workflow_trace_log SET duration_ms = 700")
     printed = recount("--from", str(DAYS[1]), "--to", str(DAYS[1]))
@@ -44,7 +44,7 @@ def test_a_duration_that_was_changed_in_the_table_is_counted_again(db: Database)
 
 
 def test_a_dry_run_says_which_days_and_counts_none(db: Database):
-    """Lost: nobody dares to begin what may take hours."""
+    """Lost: nobody dares to start a command that may take hours."""
     fill(db)
     execute(db, "UPDATE workflow_trace_log SET duration_ms = 700")
     assert recount("--dry-run").splitlines() == [
@@ -56,7 +56,7 @@ def test_a_dry_run_says_which_days_and_counts_none(db: Database):
 
 
 def test_sealed_parts_stay_and_are_named(db: Database):
-    """Lost: history of spans that are gone, or the reason why a correction does not show."""
+    """Lost: history of dropped spans; or the reason why a correction does not show."""
     fill(db)
     histograms.seal(db, DAYS[0])
     insert(db, [span("gate", "A", 5, at=NOON)])
@@ -73,7 +73,7 @@ def test_nothing_to_count_is_said(db: Database):
 
 @pytest.mark.parametrize("words", [["--from", "2026-2-1"], ["--recount", "--to", "yesterday"], ["--to", "2026-02-30"]])
 def test_wrong_words_are_refused_in_one_line(words: list[str]):
-    """Lost: a slip of the hand counts all days, or begins maintenance."""
+    """Lost: a typing error recounts all days, or starts maintenance."""
     with pytest.raises(UserError) as refusal:
         commands.cli.main(["maintain", *words], standalone_mode=False)
     assert refusal.value.exit_code == 2

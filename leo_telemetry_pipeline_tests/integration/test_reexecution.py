@@ -1,4 +1,4 @@
-"""Re-execution of analyses in the UI, from a failure or as a whole."""
+"""Re-execution of analyses in the UI, from failure or as a whole."""
 
 from collections.abc import Iterator
 
@@ -28,13 +28,13 @@ pytestmark = [pytest.mark.usefixtures("settings"), pytest.mark.counted_days]
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
-    """Dagster's own records, for as long as a test lasts."""
+    """Create a Dagster instance for this test."""
     with dg.DagsterInstance.ephemeral() as made:
         yield made
 
 
 def again(instance: dg.DagsterInstance, parent: str, *, from_failure: bool) -> Execution:
-    """Re-execute a run as the UI does, from its failure or all of it."""
+    """Re-execute a run as the UI does, from failure or as a whole."""
     failed = instance.get_run_by_id(parent)
     assert failed is not None
     options = dg.ReexecutionOptions.from_failure(parent, instance) if from_failure else dg.ReexecutionOptions(parent)
@@ -51,7 +51,7 @@ def again(instance: dg.DagsterInstance, parent: str, *, from_failure: bool) -> E
 def test_re_execution_from_failure_skips_what_was_done_and_makes_a_new_row(
     db: Database, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ):
-    """Lost: after a fix people would have to start from nothing, or a final row would be written again."""
+    """Lost: after a fix, people would have to start from scratch; or a final row would be overwritten."""
     slow(db, "A")
     run_id = queued(db)
     with monkeypatch.context() as broken:
@@ -76,7 +76,7 @@ def test_re_execution_from_failure_skips_what_was_done_and_makes_a_new_row(
 def test_re_execution_from_failure_still_knows_which_types_could_not_be_measured(
     db: Database, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ):
-    """Lost: the re-execution would end at the check, since it takes a type that failed for one that was forgotten."""
+    """Lost: the re-execution would fail its check, because it takes a failed type for a forgotten one."""
     slow(db, "A")
     slow(db, "DESIGN", span_type="subagent")
     with monkeypatch.context() as broken:
@@ -94,7 +94,7 @@ def test_re_execution_from_failure_still_knows_which_types_could_not_be_measured
 def test_re_execution_of_everything_forgets_the_errors_of_the_first_time(
     db: Database, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ):
-    """Lost: an analysis without any error would report those of another."""
+    """Lost: an analysis without errors would report those of another."""
     slow(db, "DESIGN", span_type="subagent")
     with monkeypatch.context() as broken:
         broken.setattr(exact_percentiles, "of_window", without("subagent"))
@@ -110,7 +110,7 @@ def test_re_execution_of_everything_forgets_the_errors_of_the_first_time(
 def test_re_execution_of_a_success_is_an_analysis_of_its_own_over_the_same_window(
     db: Database, instance: dg.DagsterInstance
 ):
-    """Lost: a result could not be checked by computing it once more."""
+    """Lost: a result could not be checked by computing it again."""
     slow(db, "A")
     first = analyse({RUN_ID: queued(db)}, instance=instance)
     second = again(instance, first.dagster_run_id, from_failure=False)

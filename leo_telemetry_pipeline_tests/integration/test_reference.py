@@ -1,10 +1,10 @@
-"""docs/schema.md is what the catalogue of a migrated database says."""
+"""docs/schema.md matches the catalog of a migrated database."""
 
 from leo_telemetry_pipeline.store.server.database import Database
 from tools import reference
 
 
 def test_the_schema_reference_is_what_a_migrated_database_says(db: Database) -> None:
-    """Lost: people write queries by columns that are gone, or never learn of new ones."""
+    """Lost: people write queries with removed columns, or never learn of new ones."""
     written = reference.SCHEMA.read_text(encoding="utf-8")
     assert written == reference.schema_reference(db), "run `make reference` and commit docs/schema.md"

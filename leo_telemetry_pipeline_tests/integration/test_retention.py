@@ -1,4 +1,4 @@
-"""Retention: old days are sealed and dropped, and nothing goes that is not counted."""
+"""Retention: old days are sealed and dropped, and only counted spans are dropped."""
 
 import threading
 from contextlib import closing
@@ -29,7 +29,7 @@ from leo_telemetry_pipeline_tests.old_spans import (
 
 
 def test_old_days_are_sealed_then_dropped_and_their_history_stays(db: Database) -> None:
-    """Lost: either the disk fills up, or nobody can see how long anything took last year."""
+    """Lost: the disk fills up, or nobody can see how long anything took last year."""
     store_old(db)
     before = table(db)
     report = maintenance.maintain(db, keeping())
@@ -48,7 +48,7 @@ def test_old_days_are_sealed_then_dropped_and_their_history_stays(db: Database) 
 
 
 def test_a_year_old_import_is_kept_as_long_as_spans_of_today(db: Database) -> None:
-    """Lost: somebody's history, the night after it was imported."""
+    """Lost: imported history, the night after the import."""
     store_old(db, (400, 40), stored_days_later=390)
     store_old(db, (401,), stored_days_later=401)
     report = maintenance.maintain(db, keeping())
@@ -58,7 +58,7 @@ def test_a_year_old_import_is_kept_as_long_as_spans_of_today(db: Database) -> No
 
 
 def test_a_dry_run_says_what_would_go_and_writes_nothing(db: Database, settings: Settings, tmp_path: Path) -> None:
-    """Lost: whoever asks first loses what they asked about."""
+    """Lost: a dry run deletes what it should only list."""
     folder = tmp_path / "archive"
     store_old(db)
     spans.insert(db, [span(at=midnight(20))])
@@ -79,7 +79,7 @@ def test_a_dry_run_says_what_would_go_and_writes_nothing(db: Database, settings:
 
 
 def test_a_day_that_fails_is_reported_and_the_others_go(db: Database, tmp_path: Path) -> None:
-    """Lost: one foreign file in the folder ends retention for good, or is written over."""
+    """Lost: one foreign file in the folder stops retention forever, or is overwritten."""
     store_old(db)
     [stuck, *others] = days_of(DUE)
     theirs = tmp_path / archive.name_of(stuck, 1)
@@ -98,7 +98,7 @@ def test_a_day_that_fails_is_reported_and_the_others_go(db: Database, tmp_path: 
 
 
 def test_two_maintenances_at_once_do_the_work_once(target: Target, db: Database, tmp_path: Path) -> None:
-    """Lost: spans, counts or files, when two machines do the upkeep at the same minute."""
+    """Lost: spans, counts or files, when two machines run maintenance in the same minute."""
     spans.insert(db, [each for age in AGES for each in a_day(age)])
     execute(db, "UPDATE workflow_trace_log SET created_at = to_timestamp(start_time_ms / 1000)")
     before, reports = table(db), []
@@ -127,7 +127,7 @@ def test_two_maintenances_at_once_do_the_work_once(target: Target, db: Database,
 
 
 def test_p50s_go_after_400_days_but_never_the_last_of_a_scope(db: Database) -> None:
-    """Lost: `findings` shows nothing to whoever has not analysed for a year."""
+    """Lost: `findings` shows nothing if the last analysis was a year ago."""
     old, last, of_project, recent = succeeded(db), succeeded(db), succeeded(db, project="p"), succeeded(db)
     for run_id, age in ((old, 500), (last, 450), (of_project, 480), (recent, 399)):
         execute(
@@ -148,7 +148,7 @@ def test_p50s_go_after_400_days_but_never_the_last_of_a_scope(db: Database) -> N
 
 
 def test_lines_put_aside_and_notes_of_drains_go_with_the_limit(db: Database) -> None:
-    """Lost: what was put aside grows for ever, or goes before anyone could look at it."""
+    """Lost: the quarantine grows forever, or is deleted before anyone could look at it."""
     for age in (KEEP + 1, KEEP - 1):
         execute(
             db,
@@ -171,7 +171,7 @@ def test_lines_put_aside_and_notes_of_drains_go_with_the_limit(db: Database) -> 
 def test_maintenance_is_an_asset_of_its_own_job_and_fails_with_its_problems(
     db: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Lost: upkeep runs with every analysis, or fails in silence."""
+    """Lost: maintenance runs with every analysis, or fails silently."""
     import dagster as dg
 
     from leo_telemetry_pipeline.definitions import build_definitions
@@ -200,7 +200,7 @@ def test_maintenance_is_an_asset_of_its_own_job_and_fails_with_its_problems(
 def test_a_worker_that_runs_once_does_the_upkeep_when_it_was_not_done_for_a_day(
     target: Target, db: Database, settings: Settings
 ) -> None:
-    """Lost: where no daemon lives, spans pile up for ever; or every hook does the upkeep again."""
+    """Lost: without a daemon, spans pile up forever; or every hook runs maintenance again."""
     assert maintenance.is_time(db)
     run_once(settings, target)
     assert not maintenance.is_time(db)

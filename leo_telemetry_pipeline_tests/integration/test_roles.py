@@ -1,4 +1,4 @@
-"""The rights that docs/deployment.md grants, taken from there: each role can do its work, and nothing else."""
+"""The grants of docs/deployment.md, read from that page: each role can do its work, and nothing else."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -20,8 +20,8 @@ As = Callable[[str], Database]
 
 @pytest.fixture
 def connected(db: Database, database_url: str) -> Iterator[As]:
-    """Give connections as the roles of the guide, under names of this test."""
-    # Roles belong to the whole server, on which other tests run too.
+    """Return connections as the roles of the guide, with names unique to this test."""
+    # Roles belong to the whole server, which other tests share.
     prefix = f"r{new_id()[:8]}_"
     statements = [block.replace("leo_", prefix) for block in blocks()[:2]]
     opened: list[Database] = []
@@ -43,7 +43,7 @@ def connected(db: Database, database_url: str) -> Iterator[As]:
 
 
 def refused(database: Database, sql: str) -> bool:
-    """Tell whether a statement is refused for want of rights."""
+    """Return whether a statement is refused for lack of privileges."""
     try:
         execute(database, sql)
     except psycopg2.errors.InsufficientPrivilege:
@@ -52,7 +52,7 @@ def refused(database: Database, sql: str) -> bool:
 
 
 def test_a_writer_stores_spans_of_days_that_have_no_partition_yet(db: Database, connected: As):
-    """Lost: every program would need the rights of the owner."""
+    """Lost: every program would need the owner's rights."""
     writer, today = connected("leo_writer"), midnight()
     made = [span(at=today - timedelta(days=days)) for days in (0, 3)]
     assert spans.store(writer, made, {"some.key": 2}) == spans.Stored(2, 0)
@@ -62,7 +62,7 @@ def test_a_writer_stores_spans_of_days_that_have_no_partition_yet(db: Database, 
 
 
 def test_a_writer_puts_aside_what_the_table_refuses_and_notes_what_a_drain_brought(db: Database, connected: As):
-    """Lost: a receiver that stands still at the first span that is none."""
+    """Lost: a receiver stops at the first invalid span."""
     writer, odd = connected("leo_writer"), span()
     odd.end_time_ms = odd.start_time_ms - 1
     assert spans.store(writer, [odd, span()]) == spans.Stored(1, 1)
@@ -92,7 +92,7 @@ def test_a_writer_puts_aside_what_the_table_refuses_and_notes_what_a_drain_broug
     ],
 )
 def test_a_writer_can_do_nothing_else(connected: As, sql: str):
-    """Lost: whoever holds a program's password reads everybody's spans, or empties the table."""
+    """Lost: anyone with a program's password reads everybody's spans, or empties the table."""
     assert refused(connected("leo_writer"), sql)
 
 
@@ -102,7 +102,7 @@ def ids_of_one() -> dict[str, Any]:
 
 
 def begun_and_ended() -> tuple[Span, Span]:
-    """Return a span as it is sent at its start, and at its end."""
+    """Return a span as sent at its start, and at its end."""
     ids = ids_of_one()
     return (
         span(duration_ms=None, queue_wait_ms=5, attributes={"sd_type": "feature"}, **ids),
@@ -111,19 +111,19 @@ def begun_and_ended() -> tuple[Span, Span]:
 
 
 def test_a_writer_completes_rows_that_have_no_end(db: Database, connected: As):
-    """Lost: with the rights of the guide, spans that are sent when they begin never end."""
+    """Lost: with the rights of the guide, spans that are sent at their start never end."""
     writer, pairs = connected("leo_writer"), [begun_and_ended() for _ in range(3)]
     assert spans.store(writer, [start for start, _ in pairs]) == spans.Stored(3, 0)
     pairs[0][1].attributes = {}
     assert spans.store(writer, [*(end for _, end in pairs), span()]) == spans.Stored(1, 0, 3)
     assert spans.store(writer, [end for _, end in pairs]) == spans.Stored(0, 0)
     rows = db.rows("SELECT duration_ms, queue_wait_ms, attributes FROM workflow_trace_log WHERE duration_ms = 9")
-    # It may not read what the start said, so it replaces that only where the end says something.
+    # It may not read the values of the start, so it replaces only those that the end has.
     assert sorted(rows, key=str) == sorted([(9, 5, {"sd_type": "feature"}), *[(9, 5, {"gate_score": 90})] * 2], key=str)
 
 
 def test_a_writer_keeps_one_start_for_a_span_of_two_sources(db: Database, connected: As):
-    """Lost: hooks and OpenTelemetry store every tool twice where the writer has a role of its own."""
+    """Lost: hooks and OpenTelemetry store every tool twice if the writer has its own role."""
     writer, ids = connected("leo_writer"), ids_of_one()
     ours = {"service.name": "claude-code", "session.id": "s"}
     for minute in (0, 1):
@@ -134,7 +134,7 @@ def test_a_writer_keeps_one_start_for_a_span_of_two_sources(db: Database, connec
 def test_a_writer_that_may_only_insert_goes_on_and_says_what_it_cannot_do(
     db: Database, connected: As, caplog: pytest.LogCaptureFixture
 ):
-    """Lost: every program of a deployment with the earlier grants stands still after an upgrade."""
+    """Lost: every program of a deployment with earlier grants stops storing after an upgrade."""
     role = connected.__dict__["prefix"] + "writer"
     execute(db, f"REVOKE SELECT, UPDATE ON workflow_trace_log FROM {role}")
     writer, (start, end) = connected("leo_writer"), begun_and_ended()
@@ -146,13 +146,13 @@ def test_a_writer_that_may_only_insert_goes_on_and_says_what_it_cannot_do(
     assert [record.message.partition(":")[0] for record in caplog.records] == [
         "spans that come again cannot give their end to rows that were stored without one"
     ]
-    # Within a batch nothing has to be read.
+    # Within a batch, nothing has to be read.
     assert spans.store(writer, [*begun_and_ended()]) == spans.Stored(1, 0, 1)
     assert one(db, "SELECT count(*) FROM workflow_trace_log WHERE duration_ms IS NULL") == 1
 
 
 def test_a_writer_makes_no_partitions_outside_the_range(db: Database, connected: As):
-    """Lost: a thousand tables, to one clock that is wrong."""
+    """Lost: one wrong clock creates a thousand tables."""
     writer, count = connected("leo_writer"), "SELECT count(*) FROM pg_inherits"
     before = one(db, count)
     for year in (1990, 2300):
@@ -162,7 +162,7 @@ def test_a_writer_makes_no_partitions_outside_the_range(db: Database, connected:
 
 
 def test_an_enqueuer_asks_for_an_analysis_and_sees_nothing(db: Database, connected: As):
-    """Lost: whoever may start an analysis would see what it found."""
+    """Lost: a role that may start an analysis would see its findings."""
     enqueuer = connected("leo_enqueuer")
     run_id, outcome, _ = runs.enqueue(enqueuer)
     assert outcome == "ENQUEUED"
@@ -178,7 +178,7 @@ def test_an_enqueuer_asks_for_an_analysis_and_sees_nothing(db: Database, connect
 
 
 def test_a_reader_reads_everything_and_changes_nothing(db: Database, connected: As):
-    """Lost: a dashboard that sees nothing, or one that can delete."""
+    """Lost: a dashboard sees nothing, or can delete."""
     spans.store(db, [span()])
     reader = connected("leo_reader")
     assert one(reader, "SELECT count(*) FROM workflow_trace_log") == 1
@@ -189,7 +189,7 @@ def test_a_reader_reads_everything_and_changes_nothing(db: Database, connected: 
 
 
 def test_a_writer_that_may_do_more_shows_what_runs(db: Database, connected: As):
-    """Lost: the third block of the guide, to a table that was renamed."""
+    """Lost: the third block of the guide would break when a table is renamed."""
     execute(db, blocks()[2].replace("leo_", connected.__dict__["prefix"]))
     with closing(connected("leo_writer")) as writer:
         made = span()

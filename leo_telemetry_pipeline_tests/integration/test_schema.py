@@ -1,4 +1,4 @@
-"""An empty database, migrated, has exactly the schema of the reference."""
+"""A migrated empty database has exactly the schema of the reference."""
 
 import psycopg2
 import pytest
@@ -10,13 +10,13 @@ pytestmark = pytest.mark.only_on(DEBIAN, EMBEDDED, reason="the schema is the ser
 
 
 def test_an_empty_database_migrated_is_the_reference(server: Server):
-    """Lost: the one page that shows the whole schema would tell of another one. `make schema` writes it anew."""
+    """Lost: the page with the whole schema would show another one. `make schema` rewrites it."""
     url = server.direct_url(conftest.without_days(server))
     assert schema_dump.dump(url) == schema_dump.REFERENCE.read_text(encoding="utf-8")
 
 
 def test_the_reference_can_be_executed(server: Server, empty_database_url: str):
-    """Lost: SQL that only looks like SQL, after what depends on the version was taken out."""
+    """Lost: the reference would be invalid SQL once version-dependent parts are removed."""
     with psycopg2.connect(empty_database_url) as connection, connection.cursor() as cursor:
         cursor.execute(schema_dump.REFERENCE.read_text(encoding="utf-8"))
     connection.close()

@@ -1,4 +1,4 @@
-"""Days whose history is final: their spans may go, and what comes later still counts once."""
+"""Sealing: history of a day is final, its spans may be dropped, and late spans still count once."""
 
 from contextlib import closing
 from datetime import timedelta
@@ -40,7 +40,7 @@ def count_up(db: Database) -> list:
 
 
 def drop_spans(db: Database) -> None:
-    """Do what retention does with a day that is sealed."""
+    """Drop the spans of a sealed day as retention does."""
     from_ms = milliseconds(whole(DAY_OF).start)
     execute(
         db,
@@ -51,7 +51,7 @@ def drop_spans(db: Database) -> None:
 
 
 def test_sealing_changes_nothing_that_anyone_sees_and_dropping_neither(db: Database):
-    """Lost: the day retention first runs, ninety days of history would jump."""
+    """Lost: ninety days of history would change on the day retention first runs."""
     fill(db)
     count_up(db)
     before, scanned = history(db), span_counts.by_type_and_day(db, WEEK, WEEK.closed_days)
@@ -66,7 +66,7 @@ def test_sealing_changes_nothing_that_anyone_sees_and_dropping_neither(db: Datab
 
 
 def test_a_day_that_nobody_looked_at_is_counted_when_it_is_sealed(db: Database):
-    """Lost: spans imported for a year ago would be dropped without ever having counted."""
+    """Lost: imported spans of last year would be dropped without ever being counted."""
     fill(db)
     assert histograms.seal(db, DAY_OF) == 1
     drop_spans(db)
@@ -82,7 +82,7 @@ def test_a_day_that_nobody_looked_at_is_counted_when_it_is_sealed(db: Database):
 
 @pytest.mark.parametrize("dropped", [False, True])
 def test_what_comes_after_the_seal_counts_once_beside_it(db: Database, dropped: bool):
-    """Lost: a late span would be counted not at all, or the whole day twice."""
+    """Lost: a late span would not count, or the whole day would count twice."""
     fill(db)
     count_up(db)
     histograms.seal(db, DAY_OF)
@@ -103,7 +103,7 @@ def test_what_comes_after_the_seal_counts_once_beside_it(db: Database, dropped: 
 
 @pytest.mark.transactions_at_once
 def test_a_span_in_flight_while_its_day_is_sealed_counts_with_the_next_part(db: Database, target: Target):
-    """Lost: a slow writer's spans would be dropped with the day and be in no history."""
+    """Lost: a slow writer's spans would be dropped with the day and be missing from history."""
     fill(db)
     with closing(psycopg2.connect(target.dsn)) as writer, writer.cursor() as cursor:
         cursor.execute(
@@ -123,7 +123,7 @@ def test_a_span_in_flight_while_its_day_is_sealed_counts_with_the_next_part(db: 
 
 
 def test_what_was_sealed_is_counted_also_where_a_late_span_made_its_day_stale(db: Database):
-    """Lost: an analysis would not know that a span type was there at all, and not judge it."""
+    """Lost: an analysis would not know that a span type exists, and would not judge it."""
     insert(db, spans_of("build", "B", range(10), at=NOON))
     fill(db)
     histograms.seal(db, DAY_OF)
@@ -144,7 +144,7 @@ def test_a_day_without_spans_has_nothing_to_seal(db: Database):
 
 
 def test_a_type_that_is_named_later_does_not_make_sealed_days_stale_for_ever(db: Database):
-    """Lost: each analysis would count three months of days again, in vain."""
+    """Lost: each analysis would count three months again in vain."""
     fill(db)
     count_up(db)
     histograms.seal(db, DAY_OF)
@@ -156,7 +156,7 @@ def test_a_type_that_is_named_later_does_not_make_sealed_days_stale_for_ever(db:
 
 
 def test_a_project_that_is_purged_goes_from_sealed_history_too(db: Database):
-    """Lost: what was deleted on request would live on in the history of last season."""
+    """Lost: data that was deleted on request would live on in sealed history."""
     insert(db, spans_of("gate", "A", range(10), at=NOON, project="shop"))
     insert(db, spans_of("gate", "A", range(5), at=NOON))
     count_up(db)

@@ -1,4 +1,4 @@
-"""Our code location in a Dagster instance of others, whose jobs, assets and tags may be called like ours."""
+"""Our code location in somebody else's Dagster instance, whose jobs, assets and tags may have the names of ours."""
 
 import json
 import os
@@ -40,7 +40,7 @@ NOW = datetime(2026, 2, 9, 12, tzinfo=UTC)
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def instance(request: pytest.FixtureRequest, db: Database, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    """Open an instance of somebody's, with a dagster.yaml of their own."""
+    """Open somebody else's instance, with their own dagster.yaml."""
     execute(db, "CREATE SCHEMA theirs")
     storage = {"postgres": {"postgres_url": outside(os.environ["LEO_TELEMETRY_DATABASE_URL"], "theirs").dagster_url}}
     theirs = {"storage": storage} if request.param == "postgres" else {}
@@ -56,13 +56,13 @@ def origin(location: str, job: str) -> RemoteJobOrigin:
 def started(
     instance: dg.DagsterInstance, location: str | None, job: str, *, status: dg.DagsterRunStatus = STARTED, **more
 ) -> str:
-    """Record a run that has begun, as a daemon does in a code location, or a process of ours in none."""
+    """Record a started run, as a daemon does with a code location, or our own process without one."""
     of = origin(location, job) if location else None
     return instance.add_run(dg.DagsterRun(job, status=status, remote_job_origin=of, **more)).run_id
 
 
 def look(instance: dg.DagsterInstance, location: str | None = OURS) -> str:
-    """Look once as the lifecycle sensor in a location, and return what it says."""
+    """Run one tick of the lifecycle sensor in a location, and return its result."""
     context = dg.SensorEvaluationContext(
         None,
         instance=instance,
@@ -81,7 +81,7 @@ def status_of(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
 
 
 def test_only_our_own_runs_are_ended(instance: dg.DagsterInstance, db: Database, monkeypatch: pytest.MonkeyPatch):
-    """Lost: hours of somebody's work, whose job has the name of one of ours, are ended after our deadline."""
+    """Lost: somebody else's run of hours, whose job has the name of one of ours, is ended at our deadline."""
     monkeypatch.setenv("LEO_TELEMETRY_DEADLINE", "1s")
     monkeypatch.setattr(sensors, "SILENT_LAUNCH", timedelta(seconds=1))
     waiting = queued(db)
@@ -100,7 +100,7 @@ def test_only_our_own_runs_are_ended(instance: dg.DagsterInstance, db: Database,
         started(instance, None, INSIGHTS_JOB),
         started(instance, OURS, "__ASSET_JOB", tags=tags, asset_selection=frozenset({asset_key("workflow_traces")})),
     ]
-    # A row that names a run of somebody else, as anybody may write it who may write rows.
+    # A row that names somebody else's run: anyone who may write rows can insert it.
     execute(db, "UPDATE telemetry_analysis_runs SET status = 'FAILED', finished_at = now(), dagster_run_id = %s"
                 " WHERE run_id = %s::uuid", (behind, lost))  # fmt: skip
     time.sleep(1.1)
@@ -111,7 +111,7 @@ def test_only_our_own_runs_are_ended(instance: dg.DagsterInstance, db: Database,
 
 
 def test_no_asset_of_ours_is_called_like_somebody_elses():
-    """Lost: Dagster draws two assets as one, and a run of theirs makes ours look fresh."""
+    """Lost: Dagster merges two assets, and a run of theirs makes ours look fresh."""
     definitions = build_definitions()
     keys = definitions.resolve_asset_graph().get_all_asset_keys()
     assert keys
@@ -124,7 +124,7 @@ def test_no_asset_of_ours_is_called_like_somebody_elses():
 
 
 def test_our_jobs_leave_assets_alone_that_others_put_beside_ours():
-    """Lost: whoever merges our definitions with their own finds their assets materialized by each analysis."""
+    """Lost: if definitions are merged, each analysis materializes the other project's assets."""
 
     @dg.asset(group_name="insights")
     def workflow_traces() -> None: ...
@@ -146,7 +146,7 @@ def launch(status: dg.DagsterRunStatus, ago_s: float, lives: bool | None) -> Lau
         ([launch(dg.DagsterRunStatus.QUEUED, 5000, False)], False),
         ([launch(STARTING, 39, False)], False),
         ([launch(STARTING, 41, False)], True),
-        # A process that lives, or of which nobody can tell, is slow.
+        # A process that is alive, or may be, is only slow.
         ([launch(STARTING, 600, True)], False),
         ([launch(STARTED, 600, True)], False),
         ([launch(STARTING, 600, None)], False),
@@ -159,13 +159,13 @@ def launch(status: dg.DagsterRunStatus, ago_s: float, lives: bool | None) -> Lau
 def test_a_launch_fails_when_its_process_is_gone_and_not_because_the_machine_is_slow(
     db: Database, launched: list[Launch], is_failure: bool
 ):
-    """Lost: on a busy machine each analysis is ended before it began, and tried again until nobody tries any more."""
+    """Lost: on a busy machine, each analysis is ended before it starts, until all retries are used up."""
     run = row(db, queued(db))
     assert (launch_failure(run, launched, NOW) is not None) == is_failure
 
 
 def test_whether_a_process_lives_is_asked_where_it_was_started(monkeypatch: pytest.MonkeyPatch):
-    """Lost: a queue that waits a quarter of an hour for a process that went with its daemon."""
+    """Lost: the queue waits a quarter of an hour for a process that ended with its daemon."""
     monkeypatch.setattr(lifecycle, "_ANSWERS_S", 1)
     with (
         dg.DagsterInstance.local_temp() as instance,
@@ -186,7 +186,7 @@ def test_whether_a_process_lives_is_asked_where_it_was_started(monkeypatch: pyte
 
 
 def test_after_a_machine_slept_runs_get_the_time_to_beat(instance: dg.DagsterInstance, db: Database):
-    """Lost: each laptop that is opened again ends the analysis that it was at."""
+    """Lost: each laptop that wakes up ends its running analysis."""
     assert not was_away(None, None, 1000.0)
     assert not was_away("", 990.0, 1000.0)
     assert was_away("", 900.0, 1000.0)

@@ -1,4 +1,4 @@
-"""Spans of measured programs, each a process of its own, are in the table when the program has ended."""
+"""Measured programs in their own processes: their spans are in the table when they have ended."""
 
 import signal
 import socket
@@ -17,7 +17,7 @@ ALL = "SELECT span_name, to_jsonb(stored) FROM workflow_trace_log stored"
 
 
 def start(code: str, home: Path, url: str, **more: str) -> subprocess.Popen:
-    """Start a program that is measured."""
+    """Start a measured program."""
     return subprocess.Popen(
         [sys.executable, "-P", "-c", code],
         env=processes.environment(home, LEO_TELEMETRY_DATABASE_URL=url, **more),
@@ -28,7 +28,7 @@ def start(code: str, home: Path, url: str, **more: str) -> subprocess.Popen:
 
 
 def ended(process: subprocess.Popen, status: int = 0) -> str:
-    """Wait for a program's end, and return what it printed."""
+    """Wait for a program's end, and return its output."""
     try:
         out, err = process.communicate(timeout=processes.PATIENCE_S)
     finally:
@@ -77,7 +77,7 @@ else:
 
 @pytest.mark.parametrize("last", ["pass", "sys.exit(3)", "raise SystemExit(0)"])
 def test_a_program_that_just_ends_leaves_nothing_behind(db: Database, database_url: str, home: Path, last: str) -> None:
-    """Lost: the last spans of every program, which are those of its end."""
+    """Lost: the last spans of every program."""
     code = f"""
 import sys
 from leo_telemetry_pipeline.trace import tracer
@@ -109,7 +109,7 @@ for _ in range(600):
 def test_sigterm_waits_for_the_spans_and_then_ends_the_process_as_ever(
     db: Database, database_url: str, home: Path
 ) -> None:
-    """Lost: the spans of every service that is stopped; or a service that cannot be stopped."""
+    """Lost: the spans of every stopped service; or a service that cannot be stopped."""
     process = start(WAITS.format(before=""), home, database_url)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
@@ -120,7 +120,7 @@ def test_sigterm_waits_for_the_spans_and_then_ends_the_process_as_ever(
 
 
 def test_sigterm_goes_on_to_the_programs_own_handler(home: Path, database_url: str) -> None:
-    """Lost: an orderly end that a program has of its own."""
+    """Lost: a program's own orderly shutdown."""
     handler = 'signal.signal(signal.SIGTERM, lambda *_: (print("own handler"), sys.exit(7)))'
     process = start(WAITS.format(before=handler), home, database_url)
     assert process.stdout is not None
@@ -130,7 +130,7 @@ def test_sigterm_goes_on_to_the_programs_own_handler(home: Path, database_url: s
 
 
 def test_sigterm_that_is_ignored_stays_ignored(home: Path, database_url: str) -> None:
-    """Lost: a program that has its reasons."""
+    """Lost: a program that intentionally ignores SIGTERM would end."""
     code = """
 import signal
 from leo_telemetry_pipeline import trace
@@ -142,7 +142,7 @@ assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
 
 
 def test_a_database_that_hangs_holds_no_end_of_a_program(home: Path) -> None:
-    """Lost: patience, with every stop of a service while its database is ill."""
+    """Lost: every stop of a service takes long while its database hangs."""
     with socket.create_server(("127.0.0.1", 0), backlog=20) as silent:
         url = f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/none"
         process = start(WAITS.format(before=""), home, url)

@@ -1,4 +1,4 @@
-"""Thresholds that fit, on a real database: what the command says and writes, and what follows a run by itself."""
+"""Tuning thresholds on a real database: the command's output and changes, and automatic suggestions after a run."""
 
 import json
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ DAYS = 40
 
 
 def days_of(name: str, *levels: float, sigma: float = 0.2, days: int = DAYS) -> Iterator[Span]:
-    """Yield 15 spans a day of a gate, the days in equal parts on one level in ms after the other."""
+    """Yield 15 spans of a gate per day, at each level in ms for an equal number of days."""
     rng = np.random.default_rng(len(name))
     for ago in range(days, 0, -1):
         level = levels[(days - ago) * len(levels) // days]
@@ -49,12 +49,12 @@ def fill(db: Database, *made: Iterator[Span]) -> None:
 
 
 def tune(*words: str) -> str:
-    """Return what ``thresholds tune`` prints."""
+    """Return the output of ``thresholds tune``."""
     return say("thresholds", "tune", *words)
 
 
 def told(*words: str) -> dict[str, dict[str, Any]]:
-    """Return what ``thresholds tune`` says of each dimension as data."""
+    """Return the JSON output of ``thresholds tune`` per dimension."""
     return {f"{each['dimension_type']}:{each['dimension_key']}": each for each in json.loads(tune(*words, "--json"))}
 
 
@@ -66,7 +66,7 @@ def rows(db: Database) -> list[tuple]:
 
 
 def materialize(*, success: bool = True) -> None:
-    """Execute the asset as the job that follows an analysis does."""
+    """Execute the asset as the job after an analysis does."""
     job = defs.resolve_job_def(INSIGHTS_JOB)
     done = job.execute_in_process(
         instance=dagster_records(),
@@ -78,7 +78,7 @@ def materialize(*, success: bool = True) -> None:
 
 
 def test_a_threshold_of_long_ago_is_shown_with_what_fits_and_written_only_when_asked(db: Database):
-    """Lost: a person's numbers would change under their hands, or stay wrong for ever."""
+    """Lost: a person's numbers would change unasked, or stay wrong forever."""
     fill(db, days_of("GATE_A", 3000), days_of("GATE_B", 3000))
     configure(db, "gate", "GATE_A", 900, 2.0, min_samples=12)
     before = rows(db)
@@ -105,7 +105,7 @@ def test_a_threshold_of_long_ago_is_shown_with_what_fits_and_written_only_when_a
 
 
 def test_a_row_of_a_type_is_tuned_for_each_of_its_keys_and_stays_as_it_is(db: Database):
-    """Lost: one key's level would become that of all others."""
+    """Lost: one key's level would be applied to all others."""
     fill(db, days_of("GATE_A", 3000), days_of("GATE_BB", 500))
     configure(db, "gate", None, 800, 2.0)
     found = told()
@@ -120,7 +120,7 @@ def test_a_row_of_a_type_is_tuned_for_each_of_its_keys_and_stays_as_it_is(db: Da
 
 
 def test_a_multiplier_for_all_leaves_baselines_to_learning(db: Database):
-    """Lost: who only wanted fewer alarms would have every baseline fixed for good."""
+    """Lost: a user who only wants fewer alarms would fix every baseline forever."""
     fill(db, days_of("GATE_A", 3000))
     configure(db, "global", None, None, 4.0)
     [unknown] = told().values()
@@ -138,7 +138,7 @@ def test_a_multiplier_for_all_leaves_baselines_to_learning(db: Database):
 
 
 def test_what_cannot_be_tuned_says_why_in_one_line(db: Database):
-    """Lost: silence, which reads like a failure."""
+    """Lost: silence that looks like a failure."""
     assert tune() == ("Nothing to tune: no baseline or multiplier is configured; learned baselines need no tuning.\n")
     fill(db, days_of("GATE_A", 3000, days=9))
     assert "no baseline or multiplier applies to gate:GATE_A;" in tune("gate", "GATE_A")
@@ -158,7 +158,7 @@ def test_what_cannot_be_tuned_says_why_in_one_line(db: Database):
 
 
 def test_suggestions_follow_a_run_and_change_nothing_by_themselves(db: Database):
-    """Lost: nobody would learn that a threshold does not fit, or it would move without being asked."""
+    """Lost: nobody would learn that a threshold does not fit, or it would change unasked."""
     fill(db, days_of("GATE_A", 3000))
     configure(db, "gate", "GATE_A", 900, 2.0)
     configure(db, "gate", "GONE", 900, 2.0)
@@ -178,7 +178,7 @@ def test_suggestions_follow_a_run_and_change_nothing_by_themselves(db: Database)
 def test_with_the_setting_they_are_applied_but_for_types_and_for_what_got_slower(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ):
-    """Lost: a regression would become normal by waiting, or a row for one key would appear out of nowhere."""
+    """Lost: a regression would become normal by waiting, or rows for single keys would appear unasked."""
     fill(
         db, days_of("GATE_A", 3000), days_of("SLOWER", 1000, 2000, days=80), days_of("FASTER_NOW", 2000, 1000, days=80)
     )
@@ -203,7 +203,7 @@ def test_with_the_setting_they_are_applied_but_for_types_and_for_what_got_slower
 def test_of_very_many_dimensions_those_with_a_row_and_those_with_most_time_are_tuned(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ):
-    """Lost: one row for all would make every run work for an hour, or leave out what somebody wrote by name."""
+    """Lost: one row for all keys would make every run take an hour, or rows with a key would be left out."""
     monkeypatch.setattr(threshold_tuning, "MOST", 1)
     fill(db, days_of("MOST_TIME", 9000, days=3), days_of("SECOND", 5000, days=3), days_of("LEAST", 10, days=3))
     configure(db, "global", None, 800, 2.0)

@@ -1,4 +1,4 @@
-"""Starts and ends of spans from files, OTLP and plain SQL, as sources send them, up to what an analysis says."""
+"""Starts and ends of spans from files, OTLP and plain SQL, through to the findings of an analysis."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("settings")
 
 CASES = Path(__file__).resolve().parents[1] / "cases"
 
-# What the LEO engine does: a row when work begins, and an UPDATE when it ends.
+# The LEO engine inserts a row when work begins, and updates it when it ends.
 BEGIN = """
 INSERT INTO workflow_trace_log (trace_id, span_id, span_type, span_name, start_time_ms, status)
 SELECT gen_random_uuid(), gen_random_uuid(), 'gate', 'GATE_LATE_END',
@@ -43,7 +43,7 @@ def load(*names: str) -> str:
     ids=str,
 )
 def test_a_span_that_is_imported_when_it_begins_and_when_it_ends_has_its_end(db: Database, names: list[str]):
-    """Lost: a user whose source sends spans twice sees no duration at all."""
+    """Lost: a user whose source sends spans twice sees no durations."""
     load(*names)
     [(end, duration, status)] = db.rows("SELECT end_time_ms, duration_ms, status FROM workflow_trace_log")
     assert end is not None
@@ -52,7 +52,7 @@ def test_a_span_that_is_imported_when_it_begins_and_when_it_ends_has_its_end(db:
 
 
 def test_an_import_says_how_many_rows_it_gave_their_end(db: Database):
-    """Lost: an import that mended a hundred rows looks like one that did nothing."""
+    """Lost: an import that completed a hundred rows looks like one that did nothing."""
     assert "1 span(s) stored;" in load("open1.json")
     assert "0 span(s) stored, 1 completed;" in load("open2.json")
     assert "0 span(s) stored, 1 were stored already;" in load("open2.json")
@@ -60,7 +60,7 @@ def test_an_import_says_how_many_rows_it_gave_their_end(db: Database):
 
 
 def test_what_got_slower_is_found_though_every_end_came_by_update_after_the_count(db: Database):
-    """Lost: an engine that inserts at the start and updates at the end is never seen to get slower."""
+    """Lost: slowdowns of an engine that inserts at the start and updates at the end are never found."""
     execute(db, BEGIN)
     first = analyse_queued(db)
     assert (first.status, first.output_ref and first.output_ref["bottlenecks"]) == ("SUCCEEDED", [])
@@ -77,6 +77,6 @@ def test_what_got_slower_is_found_though_every_end_came_by_update_after_the_coun
 
 @pytest.mark.only_on(EMBEDDED, reason="it starts servers of its own")
 def test_starts_and_ends_by_every_door_give_what_complete_rows_give(db: Database):
-    """Lost: trends, findings or history that depend on how, and in which order, spans came."""
+    """Lost: trends, findings or history would depend on how and in which order spans arrived."""
     [figure] = accept_upsert.run("interleaved", 11, full=False)
     assert figure.held, figure.measured

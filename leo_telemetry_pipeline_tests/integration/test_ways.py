@@ -1,11 +1,11 @@
-"""The ways that docs/architecture.md tells: of a span to the table, and of a P50 to an item.
+"""The paths in docs/architecture.md: of a span to the table, and of a P50 to an item.
 
 A room is a folder or module directly in the package. It is *entered* when one of its functions is called from another
-room, and *left* by returning. It is entered twice when it is called into while it waits for another room's answer: then
-neither can be read without the other. Rooms that many use (redact, settings, span) are entered often, but never so.
+room, and *left* when that returns. It is entered twice if it is called while it waits for another room: then neither
+can be read without the other. Shared rooms (redact, settings, span) are entered often, but never in this way.
 
-Left out are imports; and what emptying a spool calls is a way of its own: the spool knows no database, so whoever has
-one hands in the functions that store and note.
+Imports are left out. Draining a spool is a separate path: the spool does not know the database, so its caller passes
+the functions that store and note.
 """
 
 import json
@@ -41,18 +41,18 @@ print(json.dumps([list(chain) for chain in chains]))
 
 
 def told(heading: str) -> list[str]:
-    """Return the ten lines below a heading of the document."""
+    """Return the ten lines below a heading of the page."""
     section = DOC.partition(f"## {heading}\n")[2].partition("\n## ")[0]
     return re.findall(r"^\d+\. (.*(?:\n   .*)*)", section, re.MULTILINE)
 
 
 def modules_in(lines: Iterable[str]) -> list[str]:
-    """Return the modules that lines name, such as `store.spans`, in their order."""
+    """Return the modules named in lines, such as `store.spans`, in order."""
     return [name for line in lines for name in re.findall(r"`([a-z_]+(?:\.[a-z_0-9]+)+)`", line)]
 
 
 def not_in_order(modules: Sequence[str], chains: Iterable[Chain]) -> list[str]:
-    """Return the modules from the first on that was not called after those before it."""
+    """Return the modules from the first one that was not called after its predecessors."""
     left = list(modules)
     for chain in chains:
         if left and chain[-1] == left[0]:
@@ -61,7 +61,7 @@ def not_in_order(modules: Sequence[str], chains: Iterable[Chain]) -> list[str]:
 
 
 def entered_twice(chains: Iterable[Chain]) -> list[str]:
-    """Tell each chain of calls in which a room is called into while it waits for another."""
+    """Return the call chains in which a room is called while it waits for another."""
     found = {}
     for chain in chains:
         start = chain.index(ROOM_THAT_CALLS_BACK) if ROOM_THAT_CALLS_BACK in chain else 0
@@ -73,7 +73,7 @@ def entered_twice(chains: Iterable[Chain]) -> list[str]:
 
 
 def test_a_room_that_is_called_while_it_waits_is_entered_twice():
-    """Lost: a check that sees nothing."""
+    """Lost: a check that never fails."""
     fine = [("defs.a", "store.b"), ("defs.a", "defs.c", "store.b", "store.d"), ("store.e", "spool.drain", "store.e")]
     assert entered_twice(fine) == []
     assert entered_twice([*fine, ("defs.a", "store.b", "defs.c")]) == [
@@ -82,7 +82,7 @@ def test_a_room_that_is_called_while_it_waits_is_entered_twice():
 
 
 def test_the_way_of_a_span_is_the_one_that_is_told(db: Database, database_url: str, home: Path):
-    """Lost: one direction from `trace.py` to the table, and a page that a newcomer can believe."""
+    """Lost: one direction from `trace.py` to the table, and a page that is true."""
     environment = processes.environment(home, LEO_TELEMETRY_DATABASE_URL=database_url)
     done = processes.finished([sys.executable, "-P", "-c", SPAN], environment)
     assert (done.code, done.err) == (0, "")
@@ -95,7 +95,7 @@ def test_the_way_of_a_span_is_the_one_that_is_told(db: Database, database_url: s
 
 
 def test_the_way_of_a_p50_is_the_one_that_is_told(db: Database, settings: Settings):
-    """Lost: one direction from an asset to an item, and a page that a newcomer can believe."""
+    """Lost: one direction from an asset to an item, and a page that is true."""
     slow(db, "A")
     dagster_records()
     with followed() as chains:

@@ -1,4 +1,4 @@
-"""`worker --once` that is told to end while Dagster, which has signal handlers of its own, executes a step."""
+"""`worker --once` that gets a signal while Dagster, which has its own signal handlers, executes a step."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ pytestmark = [
     pytest.mark.only_on(EMBEDDED, reason="it is about signals, not about statements that servers treat differently"),
 ]
 
-# The first analysis loses its row in a step, so its heartbeat interrupts it; the second gets the signal of a person.
+# The first analysis loses its row in a step, so its heartbeat interrupts it; the second gets Ctrl-C.
 WORKER = """
 import os, sys, time
 from contextlib import closing
@@ -53,7 +53,7 @@ SELECT 'PROJECT', name, clock_timestamp() FROM unnest(ARRAY['a', 'b', 'c']) AS n
 def test_a_worker_that_is_told_to_end_in_a_step_executes_no_more_but_one_that_lost_a_row_goes_on(
     db: Database, home: Path, number: signal.Signals
 ):
-    """Lost: Ctrl-C on a worker cancels one analysis and starts the next; or a cancelled one keeps others waiting."""
+    """Lost: Ctrl-C on a worker cancels one analysis and starts the next; or a lost one ends the worker."""
     execute(db, QUEUED)
     command = [sys.executable, "-P", "-c", WORKER, "worker", "--once", str(int(number))]
     url = {"LEO_TELEMETRY_DATABASE_URL": os.environ["LEO_TELEMETRY_DATABASE_URL"]}

@@ -1,4 +1,4 @@
-"""Homes of the embedded database, in a folder that is removed with all that runs there."""
+"""Homes of the embedded database, in a folder that is removed with its processes."""
 
 import shutil
 import tempfile
@@ -13,7 +13,7 @@ from leo_telemetry_pipeline_tests.processes import end_all_of
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Make a folder for one home, and end what runs there."""
+    """Create a folder for one home, and end its processes."""
     made = Path(tempfile.mkdtemp(prefix="leo-", dir="/tmp"))
     made.chmod(0o755)
     try:
@@ -25,12 +25,12 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def place(folder: Path) -> Place:
-    """Return a home, not made yet, of the user who runs the tests."""
+    """Return a home that does not exist yet, of the user who runs the tests."""
     return Place(folder / "home")
 
 
 @pytest.fixture
 def used(place: Place, make_home: Callable[[Path], Path]) -> Place:
-    """Return a home that had its first start, with its server stopped."""
+    """Return a home after its first start, with a stopped server."""
     make_home(place.home)
     return place

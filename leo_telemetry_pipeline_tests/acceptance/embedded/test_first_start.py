@@ -1,4 +1,4 @@
-"""First starts of the embedded database: at once, killed and resumed, and never over data."""
+"""First starts of the embedded database: concurrent, killed and repeated, and never over existing data."""
 
 import os
 import re
@@ -19,7 +19,7 @@ pytestmark = sees_processes
 
 def test_many_first_starts_at_once_all_succeed(place: Place):
     """Lost: two sessions that begin at the same moment break the home they share."""
-    for _ in range(3):  # made, then started, and stopped by whoever was last
+    for _ in range(3):  # created, then started, and stopped by the last one
         every = [
             subprocess.Popen(
                 processes.command("runs"),
@@ -38,23 +38,23 @@ def test_many_first_starts_at_once_all_succeed(place: Place):
 
 
 def made_by_initdb(home: Path) -> bool:
-    """Tell whether initdb has begun and is far from done."""
+    """Return whether initdb has just started."""
     return (home / "database" / "PG_VERSION").exists()
 
 
 def has_password(home: Path) -> bool:
-    """Tell whether initdb was done a moment ago."""
+    """Return whether initdb has just finished."""
     return (home / "pgpass").exists()
 
 
 def has_server(home: Path) -> bool:
-    """Tell whether a server is being started."""
+    """Return whether a server is starting."""
     return (home / "database" / "postmaster.pid").exists()
 
 
 @pytest.mark.parametrize("moment", [made_by_initdb, has_password, has_server, processes.answers])
 def test_a_first_start_that_was_killed_is_made_good(place: Place, moment: Callable[[Path], bool]):
-    """Lost: Ctrl-C at the wrong moment of the first command, and the home must be deleted by hand."""
+    """Lost: after Ctrl-C at the wrong moment of the first command, the home must be deleted by hand."""
     first = subprocess.Popen(processes.command("runs"), env=place.environment(), cwd="/", stdin=subprocess.DEVNULL)
     with first:
         give_up = time.monotonic() + processes.PATIENCE_S
@@ -70,12 +70,12 @@ def test_a_first_start_that_was_killed_is_made_good(place: Place, moment: Callab
 
 
 def test_a_first_start_waits_for_what_a_killed_one_left_running(place: Place):
-    """Lost: the second command fails, since the first one's initdb still writes and holds its memory."""
+    """Lost: the second command fails because the first one's initdb still writes and holds its shared memory."""
     first = subprocess.Popen(processes.command("runs"), env=place.environment(), cwd="/", stdin=subprocess.DEVNULL)
     with first:
         until(lambda: list(place.home.glob("database.new.*/PG_VERSION")), "initdb has begun", every=0.01)
         first.kill()
-    # A child that it has just forked looks like it until that becomes another program.
+    # A newly forked child has the same command line until exec.
     left = min(pid for pid, line in processes_of(place.home).items() if line.split()[0].endswith("/initdb"))
     os.kill(left, signal.SIGSTOP)
     second = subprocess.Popen(processes.command("runs"), env=place.environment(), cwd="/", stdin=subprocess.DEVNULL)
@@ -94,7 +94,7 @@ def test_a_half_made_data_folder_is_made_again(used: Place, lacks: str):
     data = used.home / "database"
     if lacks == "PG_VERSION":
         (data / "PG_VERSION").unlink()
-    else:  # killed after the password was written, before the server was told where to listen
+    else:  # killed after the password was written, before the server's sockets were configured
         conf = data / "postgresql.conf"
         conf.write_text(conf.read_text().replace("include 'leo.conf'\n", ""))
         (data / "leo.conf").unlink()
@@ -105,7 +105,7 @@ def test_a_half_made_data_folder_is_made_again(used: Place, lacks: str):
 
 
 def test_data_that_is_whole_is_never_made_again(used: Place):
-    """Lost: years of history, for a lost password file. It must be an error that says so, not a new database."""
+    """Lost: years of history, to a lost password file, which must be an error and not cause a new database."""
     assert used.run("thresholds", "set", "gate", "KEPT", "--multiplier", "7").code == 0
     (used.home / "pgpass").unlink()
     done = used.run("thresholds", "list")

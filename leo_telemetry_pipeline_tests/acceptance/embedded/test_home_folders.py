@@ -1,4 +1,4 @@
-"""Folders for the embedded database: which work, and what is said of those that do not."""
+"""Home folders of the embedded database: which work, and the messages about those that do not."""
 
 import os
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ pytestmark = sees_processes
 
 
 def test_a_home_may_have_a_persons_name(folder: Path):
-    """Lost: everybody whose home folder has a space, an umlaut or a quote in its name."""
+    """Lost: users whose home folder has a space, an umlaut or a quote in its name."""
     place = Place(folder / "home" / "it's 100% mine; ö & [x]")
     assert place.run("migrate").code == 0
     done = place.run("analyze")
@@ -26,7 +26,7 @@ def test_a_home_may_have_a_persons_name(folder: Path):
 
 @pytest.mark.parametrize("name", ["a,b", 'a"b', "a$x", "a`touch planted`", "a$(touch planted)", "a\\b", "a\nb"])
 def test_a_name_that_postgresql_cannot_bear_is_refused(folder: Path, name: str):
-    """Lost: libpq reads a comma as two hosts and pg_ctl's shell runs a $(command): far from where anybody looks."""
+    """Lost: libpq reads a comma as two hosts, and pg_ctl's shell runs a $(command)."""
     place = Place(folder / "home" / name)
     done = place.run("runs")
     assert not list(folder.rglob("planted"))
@@ -38,7 +38,7 @@ def test_a_name_that_postgresql_cannot_bear_is_refused(folder: Path, name: str):
 
 
 def test_the_longest_home_works_and_a_longer_one_is_refused(folder: Path):
-    """Lost: a message about sockets from deep inside PostgreSQL, or a server that listens in some other place."""
+    """Lost: an obscure message about sockets from PostgreSQL, or a server that listens elsewhere."""
     longest = LONGEST_SOCKET - len("/run/.s.PGSQL.5432")
     fits = Place(folder / "home" / ("x" * (longest - len(f"{folder}/home/"))))
     assert len(str(fits.home)) == longest
@@ -51,7 +51,7 @@ def test_the_longest_home_works_and_a_longer_one_is_refused(folder: Path):
 
 
 def test_a_home_in_a_private_folder_is_refused_to_root(folder: Path):
-    """Lost: root's own folder would have to be opened to everybody, which others do without asking."""
+    """Lost: root's private folder would have to be opened to everyone."""
     need(os.geteuid() == 0, "only for root does the server run as another user")
     private = folder / "private"
     private.mkdir(mode=0o700)
@@ -63,7 +63,7 @@ def test_a_home_in_a_private_folder_is_refused_to_root(folder: Path):
 
 
 def unwritable(folder: Path) -> Iterator[tuple[Place, str]]:
-    """Yield places that cannot be a home, with what the system says of each."""
+    """Yield places that cannot be a home, with the system's error for each."""
     yield Place(Path("/proc/leo")), ""
     (folder / "file").touch()
     yield Place(folder / "file"), "File exists"
@@ -76,7 +76,7 @@ def unwritable(folder: Path) -> Iterator[tuple[Place, str]]:
 
 
 def test_a_home_that_cannot_be_written_is_named(folder: Path):
-    """Lost: "Permission denied" without a word about which folder, and which setting names it."""
+    """Lost: "Permission denied" without the folder and the setting that names it."""
     for place, said in unwritable(folder):
         done = place.run("runs")
         has_line(done, PREFIX + "HOME", str(place.home), said, "choose a folder")

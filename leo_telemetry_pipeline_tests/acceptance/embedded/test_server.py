@@ -1,4 +1,4 @@
-"""The server of the embedded database: who starts and stops it, and what happens when it dies."""
+"""The server of the embedded database: started and stopped by its users, and restarted when it dies."""
 
 import os
 import re
@@ -28,7 +28,7 @@ pytestmark = sees_processes
 
 
 def test_commands_share_the_server_and_the_last_one_out_stops_it(used: Place):
-    """Lost: a command that ends takes the database from another's hands, or it runs on for ever."""
+    """Lost: a command that ends stops the database of another, or the database runs forever."""
     with used.user() as second:
         with used.user():
             server = postmaster(used.home)
@@ -42,7 +42,7 @@ def test_commands_share_the_server_and_the_last_one_out_stops_it(used: Place):
 
 
 def test_a_killed_user_neither_stops_the_server_nor_keeps_it_for_ever(used: Place):
-    """Lost: after one crash the server is gone under a running analysis, or runs until the machine is restarted."""
+    """Lost: after one crash, the server stops during an analysis, or runs until the machine is restarted."""
     with used.user():
         server = postmaster(used.home)
         killed = used.holder()
@@ -59,7 +59,7 @@ def test_a_killed_user_neither_stops_the_server_nor_keeps_it_for_ever(used: Plac
 
 
 def test_a_server_that_dies_is_started_again_by_one_of_its_users(used: Place):
-    """Lost: after the kernel killed PostgreSQL for its memory, nothing is analysed until a person types something."""
+    """Lost: after the out-of-memory killer ended PostgreSQL, nothing is analysed until a person runs a command."""
     with used.user() as first, used.user() as second:
         for times, number in enumerate((signal.SIGKILL, signal.SIGQUIT, signal.SIGINT), 1):
             killed = postmaster(used.home)
@@ -73,12 +73,12 @@ def test_a_server_that_dies_is_started_again_by_one_of_its_users(used: Place):
 
 
 def started_again(*users: Running) -> int:
-    """Return how often users of a server say that they started it again."""
+    """Return how often users of a server report that they restarted it."""
     return sum(user.said().count("had died and was restarted") for user in users)
 
 
 def test_a_server_that_restarts_its_own_processes_is_left_alone(used: Place):
-    """Lost: two servers on one folder, since one of PostgreSQL's processes crashed and it recovered by itself."""
+    """Lost: two servers run on one folder after one of PostgreSQL's processes crashed and it recovered by itself."""
     with used.user() as user:
         server = postmaster(used.home)
         [writer] = [pid for pid, line in processes_of(used.home).items() if line.startswith("postgres: checkpointer")]
@@ -91,7 +91,7 @@ def test_a_server_that_restarts_its_own_processes_is_left_alone(used: Place):
 
 
 def test_a_statement_that_outlives_its_server_does_not_keep_it_from_starting(used: Place):
-    """Lost: hours, in which PostgreSQL refuses to start, for a process that has not seen that its server died."""
+    """Lost: hours in which PostgreSQL refuses to start because a process has not noticed that its server died."""
     with used.user() as user, closing(processes.inside(used.home)) as db:
         with db.transaction() as cursor:
             cursor.execute("SELECT pg_backend_pid()")
@@ -107,23 +107,23 @@ def test_a_statement_that_outlives_its_server_does_not_keep_it_from_starting(use
 
 
 def computing(db: Database) -> None:
-    """Compute in the database until that is over, without ever waiting for anything."""
+    """Run an endless computation in the database that never waits for anything."""
     with suppress(psycopg2.Error), db.transaction() as cursor:
         cursor.execute("DO $$ BEGIN LOOP PERFORM 1; END LOOP; END $$")
 
 
 def test_a_measured_program_loses_no_span_when_the_server_is_killed_beside_it():
-    """Lost: what a program did in those seconds, or the analysis that was queued meanwhile."""
+    """Lost: spans of those seconds, or the analysis that was queued meanwhile."""
     [figure] = accept_server.run("SIGKILL under program", 11, full=False)
     assert "row after inf" not in figure.measured, figure
-    # However slow the machine is: all of them, once each, and no process is left.
+    # Independent of the machine's speed: all of them, once each, and no process is left.
     counted = re.search(r"([\d,]+) of ([\d,]+) spans stored", figure.measured)
     assert counted is not None
     assert counted[1] == counted[2] != "0"
     assert "left running" not in figure.measured
 
 
-# As root, who may signal everybody, what is worst.
+# As root, who may signal every process, only the worst kinds.
 STALE = {
     "root": (stale_files.PROGRAM, stale_files.SERVER, stale_files.BROKEN),
     "ordinary user": tuple(kind for kind in stale_files.ALL if kind not in (stale_files.GARBAGE, stale_files.TORN)),
@@ -132,7 +132,7 @@ STALE = {
 
 @pytest.mark.parametrize("who", STALE)
 def test_a_process_id_in_a_stale_file_is_nobodys(who: str, folder: Path):
-    """Lost: after a power cut, another program or another home's database, ended by us for having our server's id."""
+    """Lost: after a power cut, we end another program or another home's database that has our server's old id."""
     need(who in stale_files.users(), "only root can test what root may")
     for seen in stale_files.start_with_each(who, folder, STALE[who]):
         assert not seen.trouble, seen

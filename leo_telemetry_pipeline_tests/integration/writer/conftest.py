@@ -1,4 +1,4 @@
-"""Writers that are closed after the test, each with all of its spans accounted for."""
+"""Writers that are closed after the test, with all of their spans accounted for."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,5 +32,5 @@ def no_door() -> Door:
 
 @pytest.fixture
 def make_away(no_door: Door, folder: str) -> Iterator[Make]:
-    """Make writers without a database, for what needs none on any of the servers."""
+    """Return a maker of writers without a database, for tests that need none of the servers."""
     yield from making(no_door, folder)

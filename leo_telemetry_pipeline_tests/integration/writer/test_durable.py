@@ -1,4 +1,4 @@
-"""Durable spans: on disk before their operation ends, whatever becomes of database and disk."""
+"""Durable spans: on disk before their operation ends, whatever happens to database and disk."""
 
 import threading
 import time
@@ -12,7 +12,7 @@ from leo_telemetry_pipeline_tests.writers import drained, emit, stored
 
 
 def test_durable_spans_are_on_disk_when_they_ended_and_gone_when_stored(make, db, door, folder):
-    """Lost: spans of a program that is killed; or the disk of one that is not."""
+    """Lost: spans of a killed program; or the disk fills although they are stored."""
     writer = make(durable=True)
     emit(writer, 3)
     found, size = usage(folder)
@@ -26,7 +26,7 @@ def test_durable_spans_are_on_disk_when_they_ended_and_gone_when_stored(make, db
 
 
 def test_durable_spans_for_which_memory_has_no_room_are_left_on_disk(make, db, folder):
-    """Lost: spans that are safe on disk, and dropped all the same."""
+    """Lost: spans that are safe on disk are dropped anyway."""
     writer = make(durable=True, queue_spans=10)
     writer.state.parked = False  # The thread does not start, so nothing leaves the queue.
     ids = emit(writer, 25)
@@ -37,7 +37,7 @@ def test_durable_spans_for_which_memory_has_no_room_are_left_on_disk(make, db, f
 
 
 def test_durable_spans_go_on_through_memory_when_the_disk_refuses(make, db, folder):
-    """Lost: spans of a program that may not write to its home, though the database answers."""
+    """Lost: spans of a program that may not write to its home, although the database answers."""
     Path(folder).mkdir(parents=True)
     Path(folder).chmod(0o777)
     writer = make(durable=True)
@@ -49,7 +49,7 @@ def test_durable_spans_go_on_through_memory_when_the_disk_refuses(make, db, fold
 
 @pytest.mark.parametrize("durable", [False, True])
 def test_threads_and_a_database_that_comes_and_goes_lose_and_double_nothing(make, db, door, folder, durable):
-    """Lost: some of many spans, at the seam between two ways that each work alone."""
+    """Lost: some of many spans, at the transition between queue and spool."""
     writer = make(durable=durable, queue_spans=100_000)
     ids: list[str] = []
     threads = [threading.Thread(target=lambda: ids.extend(emit(writer, 3_000))) for _ in range(4)]
@@ -68,6 +68,6 @@ def test_threads_and_a_database_that_comes_and_goes_lose_and_double_nothing(make
     writer.close()
     counters = writer.counters()
     assert (counters["created"], counters["dropped"], counters["queued"]) == (12_000, {}, 0)
-    # The writer's own thread may still be at it, and only one empties a spool at a time.
+    # The writer's own thread may still drain, and only one drain runs at a time.
     until(lambda: drained(db, folder) and usage(folder) == (0, 0), "the spool is empty")
     assert sorted(stored(db)) == sorted(ids)

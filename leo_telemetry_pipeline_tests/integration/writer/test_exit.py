@@ -1,4 +1,4 @@
-"""The end of a program: nothing holds it up, and what could not be stored is counted."""
+"""Program exit: nothing delays it, and spans that could not be stored are counted."""
 
 import fcntl
 import os
@@ -17,7 +17,7 @@ from leo_telemetry_pipeline_tests.writers import closed_after_many, drained, emi
 
 
 def test_what_ends_after_the_writer_is_on_disk(make, db, folder):
-    """Lost: the span around the whole program, when something else closed the writer first."""
+    """Lost: the span around the whole program, if something else closed the writer first."""
     writer = make()
     tracer = Tracer(writer)
     with tracer.handoff("whole") as operation:
@@ -30,7 +30,7 @@ def test_what_ends_after_the_writer_is_on_disk(make, db, folder):
 
 
 def test_what_is_open_when_its_program_ends_is_not_shown_any_more(make, db):
-    """Lost: trust in what is said to run."""
+    """Lost: ended operations are shown as running."""
     writer = make(open_after_s=0.3)
     with Tracer(writer).handoff("A"):
         until(lambda: open_spans.running(db), "the handoff is announced")
@@ -39,7 +39,7 @@ def test_what_is_open_when_its_program_ends_is_not_shown_any_more(make, db):
 
 
 def test_a_disk_that_hangs_holds_no_exit_and_what_it_has_is_counted_as_lost(make_away, folder, monkeypatch):
-    """Lost: the end of every program, to a network's disk; or the knowledge that its last spans are gone."""
+    """Lost: programs cannot exit while a network disk hangs; or the loss of their last spans is not counted."""
     goes_on, write = threading.Event(), os.write
 
     def hang(fd: int, content: bytes) -> int:
@@ -51,7 +51,7 @@ def test_a_disk_that_hangs_holds_no_exit_and_what_it_has_is_counted_as_lost(make
     lost = {"created": 3_000, "stored": 0, "spooled": 0, "dropped": {"out_of_time": 3_000}, "queued": 0}
     assert closed_after_many(writer) == lost
     goes_on.set()
-    # Once said, it stays.
+    # The counters do not change afterwards.
     assert writer._thread is not None
     writer._thread.join(10)
     assert writer.counters() == lost
@@ -59,7 +59,7 @@ def test_a_disk_that_hangs_holds_no_exit_and_what_it_has_is_counted_as_lost(make
 
 
 def test_a_slow_disk_holds_no_exit_and_what_it_does_not_take_is_counted_as_lost(make_away, folder, monkeypatch):
-    """Lost: the knowledge of how many of the last spans are gone."""
+    """Lost: the number of lost last spans."""
     write = os.write
 
     def crawl(fd: int, content: bytes) -> int:
@@ -80,7 +80,7 @@ def test_a_slow_disk_holds_no_exit_and_what_it_does_not_take_is_counted_as_lost(
 
 
 def test_counters_that_somebody_holds_hold_no_exit(make_away, folder):
-    """Lost: seconds at the end of each of many programs that end at once."""
+    """Lost: seconds at the exit of each of many programs that end at once."""
     Spool(folder, 1 << 20).keep_counters({"created": 1})
     with (Path(folder) / leftover_counters.NAME).open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)

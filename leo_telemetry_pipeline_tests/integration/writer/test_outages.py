@@ -1,4 +1,4 @@
-"""The writer while its database or its disk is away, full, slow or hanging."""
+"""The writer while its database or disk is unavailable, full, slow or hanging."""
 
 import errno
 import os
@@ -42,7 +42,7 @@ def test_while_the_database_is_away_spans_wait_on_disk_and_arrive_later(make, db
 
 
 def test_the_next_writer_drains_what_one_before_it_left(make, db, folder):
-    """Lost: the spans of an outage, when the program that made them has ended meanwhile."""
+    """Lost: the spans of an outage, if the program that recorded them has ended meanwhile."""
     Spool(folder, 1 << 20).write([span(), span()])
     Spool(folder, 1 << 20).keep_counters({"created": 2, "spooled": 2})
     emit(make(), 1)
@@ -51,7 +51,7 @@ def test_the_next_writer_drains_what_one_before_it_left(make, db, folder):
 
 
 def test_a_database_that_hangs_is_given_up_and_gets_its_spans_later(make, db, folder, monkeypatch):
-    """Lost: the memory of a program whose database waits for a lock; or the spans that it had in hand."""
+    """Lost: the memory of a program whose database waits for a lock; or the spans of the pending batch."""
     monkeypatch.setattr(worker_thread, "PATIENCE_S", 1.0)
     writer = make()
     with db.transaction() as cursor:
@@ -72,7 +72,7 @@ HANGS = pytest.mark.only_on(EMBEDDED, reason="a lock makes each of them hang ali
 def test_who_waits_for_a_database_that_hangs_does_not_keep_spans_in_memory_alone(
     make, db, folder, monkeypatch, wait, durable
 ):
-    """Lost: 13,000 of 15,000 spans of a program that is killed while it waits for its spans to be stored."""
+    """Lost: 13,000 of 15,000 spans of a program that is killed while it waits for the database."""
     monkeypatch.setattr(worker_thread, "PATIENCE_S", 600.0)
     writer = make(durable=durable)
     with db.transaction() as cursor:
@@ -95,7 +95,7 @@ def test_who_waits_for_a_database_that_hangs_does_not_keep_spans_in_memory_alone
 
 @HANGS
 def test_a_flush_that_a_hanging_database_and_a_full_disk_leave_without_an_end_says_so(make, db, folder, monkeypatch):
-    """Lost: the spans of a program that goes on, or ends, since it was told that all of them are safe."""
+    """Lost: the spans of a program that believes all of them are safe."""
     monkeypatch.setattr(worker_thread, "PATIENCE_S", 600.0)
     writer = make(spool_bytes=20_000)
     with db.transaction() as cursor:
@@ -109,7 +109,7 @@ def test_a_flush_that_a_hanging_database_and_a_full_disk_leave_without_an_end_sa
 
 
 def test_a_database_that_is_away_is_asked_ever_more_rarely(make_away, no_door):
-    """Lost: a network full of attempts, from every program of a cluster at once."""
+    """Lost: the network is flooded by attempts of every program of a cluster."""
     writer = make_away()
     until = time.monotonic() + 3
     while time.monotonic() < until:
@@ -119,7 +119,7 @@ def test_a_database_that_is_away_is_asked_ever_more_rarely(make_away, no_door):
 
 
 def test_what_neither_database_nor_disk_takes_is_counted_by_reason(make_away, folder):
-    """Lost: the knowledge that spans are lost, and why."""
+    """Lost: that spans were lost, and why."""
     writer = make_away(spool_bytes=50_000)
     for _ in range(10):
         emit(writer, 100)
@@ -131,7 +131,7 @@ def test_what_neither_database_nor_disk_takes_is_counted_by_reason(make_away, fo
 
 
 def test_a_program_that_ends_no_span_asks_no_database(make_away, no_door):
-    """Lost: a connection for each of many programs that only import the package."""
+    """Lost: one connection for each of many programs that only import the package."""
     writer = make_away()
     assert writer.flush(1)
     writer.close()
@@ -140,7 +140,7 @@ def test_a_program_that_ends_no_span_asks_no_database(make_away, no_door):
 
 
 def test_a_segment_of_a_damaged_disk_does_not_stop_a_writer(make, db, folder):
-    """Lost: the database, taken for away because of a spool that cannot be read."""
+    """Lost: an unreadable spool makes the database look unavailable."""
     Path(folder).mkdir(parents=True)
     Path(folder).chmod(0o777)
     writer = make()
@@ -153,7 +153,7 @@ def test_a_segment_of_a_damaged_disk_does_not_stop_a_writer(make, db, folder):
 
 
 def test_a_disk_that_is_suddenly_for_reading_only_stops_nothing(make, db, folder, monkeypatch):
-    """Lost: every later span, with the thread that stores them."""
+    """Lost: the sending thread, and with it every later span."""
 
     def refuse(fd: int, size: int) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
@@ -172,7 +172,7 @@ def test_a_disk_that_is_suddenly_for_reading_only_stops_nothing(make, db, folder
 
 
 def test_a_large_segment_and_a_slow_database_come_to_an_end(make, db, door, folder, monkeypatch):
-    """Lost: everything that waits, behind one segment that takes longer to store than a database may hang."""
+    """Lost: everything that waits behind a segment that takes longer to store than the database time-out."""
     monkeypatch.setattr(drains, "BATCH", 100)
     monkeypatch.setattr(worker_thread, "PATIENCE_S", 0.5)
     take = DatabaseSink.store

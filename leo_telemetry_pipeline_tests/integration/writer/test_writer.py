@@ -29,13 +29,13 @@ def test_spans_arrive_and_are_counted_as_stored(make, db):
 
 
 def test_a_few_spans_arrive_without_being_asked_for(make, db):
-    """Lost: the last spans of a long-lived program, which stay in memory until there are many."""
+    """Lost: the last spans of a long-lived program stay in memory until there are many."""
     ids = emit(make(), 3)
     until(lambda: sorted(stored(db)) == sorted(ids), "three spans are stored")
 
 
 def test_spans_that_keep_coming_wake_no_thread_and_the_first_after_a_rest_does(make, db, monkeypatch):
-    """Lost: up to 100 us of a span in each tenth of a second, for waking a thread that only just went to rest."""
+    """Lost: up to 100 us for a span in each tenth of a second, to wake a thread that has just gone to sleep."""
     woken: list[Writer] = []
     wake = Writer._wake
     monkeypatch.setattr(Writer, "_wake", lambda writer: (woken.append(writer), wake(writer)))
@@ -44,7 +44,7 @@ def test_spans_that_keep_coming_wake_no_thread_and_the_first_after_a_rest_does(m
     ids = []
     for _ in range(5):
         ids += emit(writer, 1)
-        # The pace of the program: between two spans the thread has nothing to do, and would have gone to rest.
+        # The pace of the program: between two spans the thread is idle, and would have gone to sleep.
         time.sleep(3 * worker_thread.TICK_S)
     assert woken == [writer]
     monkeypatch.setattr(worker_thread, "PARK_AFTER_S", 0.1)
@@ -55,7 +55,7 @@ def test_spans_that_keep_coming_wake_no_thread_and_the_first_after_a_rest_does(m
 
 
 def test_a_span_that_cannot_be_is_counted_and_keeps_no_other_out(make, db):
-    """Lost: a whole batch to one odd span."""
+    """Lost: a whole batch, to one invalid span."""
     writer = make()
     odd, refused = span(), span()
     odd.attributes = None  # type: ignore[assignment]
@@ -73,7 +73,7 @@ def test_a_span_that_cannot_be_is_counted_and_keeps_no_other_out(make, db):
 
 
 def test_a_full_queue_drops_and_counts(make_away):
-    """Lost: the memory of a program that ends spans faster than any database takes them; or the number of the lost."""
+    """Lost: the memory of a program that ends spans faster than the database stores them; or the number of drops."""
     writer = make_away(queue_spans=10)
     writer.state.parked = False  # The thread does not start, so nothing leaves the queue.
     emit(writer, 25)
@@ -91,7 +91,7 @@ def test_a_full_queue_drops_and_counts(make_away):
 
 
 def test_counters_add_up_at_any_moment(make):
-    """Lost: trust in the counters, which are read while spans are on their way."""
+    """Lost: correct counters while spans are on their way."""
     writer = make(queue_spans=2_000)
     threads = [threading.Thread(target=emit, args=(writer, 4_000)) for _ in range(3)]
     for thread in threads:
@@ -110,7 +110,7 @@ def test_counters_add_up_at_any_moment(make):
 
 
 def test_operations_that_never_end_are_not_kept_for_ever(make, monkeypatch):
-    """Lost: the memory of a server with a generator that nobody finishes."""
+    """Lost: the memory of a server with generators that are never finished."""
     monkeypatch.setattr(worker_thread, "MOST_OPEN", 10)
     writer = make()
     tracer = Tracer(writer)
@@ -123,7 +123,7 @@ def test_operations_that_never_end_are_not_kept_for_ever(make, monkeypatch):
 
 
 def test_what_runs_for_long_is_shown_until_it_ends(make, db):
-    """Lost: the sight of what hangs right now."""
+    """Lost: which operation hangs right now."""
     writer = make(open_after_s=0.3)
     tracer = Tracer(writer)
     with tracer.handoff("short"):
@@ -136,7 +136,7 @@ def test_what_runs_for_long_is_shown_until_it_ends(make, db):
 
 
 def test_spans_made_elsewhere_take_the_same_way(make, db):
-    """Lost: spans of programs that use the OpenTelemetry SDK; or a secret, since those are redacted too."""
+    """Lost: spans of programs that use the OpenTelemetry SDK; or their redaction."""
     made = span(attributes={"password": "hunter2"})
     writer = make()
     writer.submit([made])
@@ -145,7 +145,7 @@ def test_spans_made_elsewhere_take_the_same_way(make, db):
 
 
 def test_a_flush_is_not_done_for_spans_that_came_later(make_away):
-    """Lost: the spans before a flush that said they are safe, while later ones were dropped."""
+    """Lost: a flush reports success although spans before it are not stored."""
     writer = make_away(queue_spans=5)
     writer.state.parked = False  # The thread does not start, so nothing leaves the queue.
     emit(writer, 5)
@@ -160,7 +160,7 @@ def test_a_flush_is_not_done_for_spans_that_came_later(make_away):
 
 
 def test_a_thread_that_cannot_be_started_is_tried_again(make, db, monkeypatch):
-    """Lost: all spans of a program that had too many threads at its first one."""
+    """Lost: all spans of a program that had too many threads at its first span."""
 
     class Refused(threading.Thread):
         def start(self) -> None:
@@ -175,7 +175,7 @@ def test_a_thread_that_cannot_be_started_is_tried_again(make, db, monkeypatch):
 
 
 def test_forks_in_two_threads_let_everyone_import_again(monkeypatch):
-    """Lost: a server whose threads start programs, to a lock that is never given back."""
+    """Lost: a server whose threads start programs hangs on a lock that is never released."""
     monkeypatch.setattr(process_hooks, "_LONGEST_IMPORT_S", 0.05)
 
     def fork() -> None:
