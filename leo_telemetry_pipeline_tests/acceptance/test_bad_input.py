@@ -121,7 +121,7 @@ def test_a_setting_that_cannot_be_read_is_named(known: Path, command: str, name:
 
 
 @pytest.mark.parametrize("arguments", [("analyze",), ("analyze", "--dry-run"), ("enqueue",), ("dev",), ("worker",)])
-def test_what_is_switched_off_says_so(known: Path, arguments: Sequence[str]):
+def test_commands_that_are_switched_off_say_so(known: Path, arguments: Sequence[str]):
     """Lost: a system that somebody switched off last year looks broken."""
     done = run(known, *arguments, LEO_TELEMETRY_ENABLED="false")
     has_line(done, "LEO_TELEMETRY_ENABLED is false", "unset it")
@@ -201,7 +201,7 @@ def test_python_is_not_misled_by_the_folder_it_is_called_in(known: Path, tmp_pat
     assert done.code == 0, done
 
 
-def test_a_database_that_goes_away_is_said_in_one_line(make_home: Callable[[Path], Path], short_folder: Path):
+def test_a_lost_database_is_reported_in_one_line(make_home: Callable[[Path], Path], short_folder: Path):
     """Lost: the database restarts during a long import, and the user gets a traceback."""
     home = make_home(short_folder / "away")
     big = short_folder / "many.jsonl"

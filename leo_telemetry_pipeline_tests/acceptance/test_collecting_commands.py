@@ -151,7 +151,7 @@ def test_a_purge_of_nothing_clear_is_refused(home: Path, arguments: tuple[str, .
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
-def test_a_spool_of_somebody_else_is_left_alone(spooled: Path) -> None:
+def test_a_spool_of_another_user_is_left_alone(spooled: Path) -> None:
     """Lost: another user could plant spans in a spool that they may write to."""
     os.chown(spooled / "spool", 65534, 65534)
     done = run(spooled, "drain")

@@ -80,7 +80,7 @@ def test_whatever_the_event_the_session_sees_nothing_and_the_log_sees_it(home: P
 
 
 @pytest.mark.parametrize("closed", ["<&-", "<&- >&-", "<&- >&- 2>&-"])
-def test_closed_standard_descriptors_confuse_nobody(home: Path, closed: str):
+def test_closed_standard_descriptors_do_no_harm(home: Path, closed: str):
     """Lost: if the caller closes stdin, the child would use a pipe or the log as stdin."""
     shell = ["sh", "-c", f'exec "$@" {closed}', "sh", *HOOK]
     assert run(EVENT, shell) == (0, "", "")
@@ -88,7 +88,7 @@ def test_closed_standard_descriptors_confuse_nobody(home: Path, closed: str):
 
 
 @pytest.mark.parametrize("event", [b"", EVENT])
-def test_a_stdin_that_is_never_closed_holds_nobody_up(home: Path, event: bytes):
+def test_a_stdin_that_is_never_closed_does_not_delay_the_session(home: Path, event: bytes):
     """Lost: a session that waits forever because its caller forgot to close a pipe."""
     process = subprocess.Popen(HOOK, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     with process:

@@ -108,7 +108,7 @@ def test_a_long_answer_is_stored_before_it_ends(home: Path, db: Database):
     assert drain(home, db).new == len(lines) - 1
 
 
-def test_an_answer_that_is_told_after_the_end_of_its_session_is_kept(home: Path, db: Database):
+def test_an_answer_that_arrives_after_the_end_of_its_session_is_kept(home: Path, db: Database):
     """Lost: the end of the last prompt, whose hook runs concurrently with that of the session's end."""
     for name in ("UserPromptSubmit", "SessionEnd", "Stop"):
         assert run(event(name)) == NOTHING
@@ -207,7 +207,7 @@ def test_a_home_that_cannot_be_written_is_one_line_on_stderr(home: Path, monkeyp
     assert b"cannot be used" in err
 
 
-def test_notes_stay_where_the_spool_takes_nothing_and_the_log_says_so(home: Path, db: Database):
+def test_notes_stay_if_the_spool_refuses_them_and_the_log_says_so(home: Path, db: Database):
     """Lost: a session's spans, because the disk was full for a minute."""
     home.mkdir(mode=0o711)
     (home / "spool").touch()
@@ -298,14 +298,14 @@ def test_switched_off_nothing_happens_at_all(home: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("closed", ["<&-", "<&- >&-", "<&- >&- 2>&-", "2>&-"])
-def test_closed_standard_descriptors_confuse_nobody(home: Path, closed: str):
+def test_closed_standard_descriptors_do_no_harm(home: Path, closed: str):
     """Lost: an error message is written into the notes, or Claude Code reads the notes as output."""
     assert run(event("UserPromptSubmit"), ["sh", "-c", f'exec "$@" {closed}', "sh", *HOOK])[:2] == (0, b"")
     notes = home / "claude" / SESSION
     assert notes.exists() == (closed == "2>&-")
 
 
-def test_a_stdin_that_is_never_closed_holds_nobody_up_for_long(home: Path):
+def test_a_stdin_that_is_never_closed_delays_claude_code_only_briefly(home: Path):
     """Lost: a session that waits because its caller forgot to close a pipe."""
     with subprocess.Popen(HOOK, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin is not None

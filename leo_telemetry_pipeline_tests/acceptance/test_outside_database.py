@@ -56,7 +56,7 @@ COMMANDS = (
     ],
 )
 @pytest.mark.parametrize("arguments", [("runs",), ("analyze",), ("migrate",)])
-def test_an_address_that_is_none_is_said_to_be_none(home: Path, arguments: Sequence[str], address: str):
+def test_an_invalid_address_is_reported_as_such(home: Path, arguments: Sequence[str], address: str):
     """Lost: a password in a log, for an address with one wrong letter."""
     done = run(home, *arguments, **{URL: address})
     has_line(done, URL)
@@ -65,7 +65,7 @@ def test_an_address_that_is_none_is_said_to_be_none(home: Path, arguments: Seque
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
-def test_no_database_is_said_in_one_line(home: Path, arguments: Sequence[str]):
+def test_a_missing_database_is_reported_in_one_line(home: Path, arguments: Sequence[str]):
     """Lost: that the database is down, and which one."""
     port = free_port()
     done = run(home, *arguments, **{URL: f"postgresql://leo:{SECRET}@127.0.0.1:{port}/db"})
@@ -74,7 +74,7 @@ def test_no_database_is_said_in_one_line(home: Path, arguments: Sequence[str]):
     assert (done.code, done.out) == (3, "")
 
 
-def test_the_doctor_tells_that_there_is_no_database(home: Path):
+def test_the_doctor_reports_a_missing_database(home: Path):
     """Lost: the command that should explain the problem fails itself."""
     port = free_port()
     done = run(home, "doctor", **{URL: f"postgresql://leo:{SECRET}@127.0.0.1:{port}/db"})
@@ -158,7 +158,7 @@ def outside(short_folder: Path) -> Iterator[Outside]:
 
 
 @pytest.mark.parametrize("typed", [SECRET, f"{SECRET}%23", f"{SECRET}#x", f"{SECRET}?x", f"x#{SECRET}", f"x?{SECRET}"])
-def test_a_wrong_password_is_said_and_never_printed(home: Path, outside: Outside, typed: str):
+def test_a_wrong_password_is_reported_and_never_printed(home: Path, outside: Outside, typed: str):
     """Lost: a password appears on a shared screen or in a build log."""
     for arguments in (("runs",), ("migrate",), ("analyze",)):
         done = run(home, *arguments, **{URL: outside.url("app", password=typed)})
@@ -197,7 +197,7 @@ def test_an_outside_database_is_not_migrated_behind_its_owners_back(
     assert outside.ask("unmigrated", "SELECT 1 FROM pg_namespace WHERE nspname = 'dagster'") == []
 
 
-def test_a_user_who_may_not_is_told_so(home: Path, outside: Outside):
+def test_missing_privileges_are_reported(home: Path, outside: Outside):
     """Lost: a user with a read-only role gets a page of SQL instead of the missing privilege."""
     done = run(home, "migrate", **{URL: outside.url("app", "reader")})
     has_line(done, "permission denied")
@@ -248,7 +248,7 @@ def test_all_works_on_an_outside_postgresql(home: Path, outside: Outside):
     assert not (home / "database").exists()
 
 
-def test_an_analysis_that_cannot_take_its_row_says_why(home: Path, outside: Outside):
+def test_an_analysis_that_cannot_take_its_row_gives_the_reason(home: Path, outside: Outside):
     """Lost: a broken database is blamed on "another analysis" that nobody can find."""
     outside.administer("CREATE DATABASE broken TEMPLATE app OWNER app")
     variables = {URL: outside.url("broken")}

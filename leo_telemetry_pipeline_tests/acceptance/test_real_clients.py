@@ -137,7 +137,7 @@ def test_opentelemetry_for_javascript(form: str, compression: str, receiver: tup
     are_in_the_table(home, said["made"])
 
 
-def test_opentelemetry_is_told_of_a_wrong_token(receiver: tuple[Path, int], node_client: Path):
+def test_opentelemetry_reports_a_wrong_token(receiver: tuple[Path, int], node_client: Path):
     """Lost: spans vanish without a message in the program that sent them."""
     home, port = receiver
     question = "SELECT count(*) FROM workflow_trace_log"

@@ -56,7 +56,7 @@ def stored_by(line: http.client.HTTPConnection, body: bytes) -> bool:
     raise AssertionError("the receiver took neither")
 
 
-def test_more_clients_than_places_all_get_their_spans_in(made_home: Path):
+def test_more_clients_than_connections_all_get_their_spans_stored(made_home: Path):
     """Lost: all spans of the last clients, while the first ones keep their connections."""
     with serving(made_home, **{PREFIX + "SERVE_CLIENTS": "20"}) as served:
         lines = [http.client.HTTPConnection("127.0.0.1", served.port, timeout=PATIENCE_S) for _ in range(60)]
@@ -81,7 +81,7 @@ def noticed(home: Path) -> dict[tuple[str, str], int]:
         return {tuple(row[:2]): row[2] for row in db.rows("SELECT kind, detail, count FROM telemetry_intake_notices")}
 
 
-def test_where_all_are_busy_a_client_is_told_to_come_again_and_the_operator_is_told_why(made_home: Path):
+def test_if_all_connections_are_busy_clients_must_retry_and_the_operator_learns_why(made_home: Path):
     """Lost: spans at peak load, without a log line that names the setting to raise."""
     body = as_json("slow")
     with serving(made_home, **{PREFIX + "SERVE_CLIENTS": "3"}) as served, ExitStack() as stack:
@@ -120,7 +120,7 @@ def said_after_export(served: Served, address: str) -> str:
     return served.running.said()
 
 
-def test_a_client_of_another_protocol_is_told_and_named(made_home: Path):
+def test_a_client_of_another_protocol_is_refused_and_logged(made_home: Path):
     """Lost: all spans of a Collector with a gRPC exporter, without a trace in log or metrics."""
     with serving(made_home) as served:
         address = f"127.0.0.1:{served.port}"
@@ -281,7 +281,7 @@ def test_dev_runs_the_receiver_and_ends_with_it(made_home: Path):
         processes.all_ended(made_home)
 
 
-def test_an_outside_database_that_is_away_keeps_the_receiver_from_nothing(home: Path):
+def test_the_receiver_works_without_its_outside_database(home: Path):
     """Lost: spans of a machine that started before its database server."""
     url = f"postgresql://leo:let-me-in@127.0.0.1:{free_port()}/spans"
     with serving(home, **{PREFIX + "DATABASE_URL": url}) as served:
@@ -296,7 +296,7 @@ def test_an_outside_database_that_is_away_keeps_the_receiver_from_nothing(home: 
         assert served.running.ended() == 0
 
 
-def test_an_address_that_is_none_ends_the_receiver(home: Path):
+def test_an_invalid_database_address_ends_the_receiver(home: Path):
     """Lost: spans pile up on disk for a database that can never be found."""
     done = processes.run(home, "serve", "--port", str(free_port()), **{PREFIX + "DATABASE_URL": "mysql://x/y"})
     has_line(done, PREFIX + "DATABASE_URL is not a PostgreSQL address")

@@ -131,7 +131,7 @@ def test_a_request_of_the_largest_size_takes_bounded_memory(kind: str, served: S
         assert status in (200, 400, 413)
 
 
-def test_wrong_types_are_told(served: Served):
+def test_wrong_types_are_rejected(served: Served):
     """Lost: a bug of one exporter triggers one of the receiver."""
     with served.bounded():
         seen = {served.post(body) for body in wrong_types()}
@@ -181,7 +181,7 @@ def test_bodies_that_come_together_are_bounded_together(served: Served):
         assert 503 in seen
 
 
-def test_slow_clients_are_sent_away_and_hold_nobody_up(served: Served):
+def test_slow_clients_are_disconnected_and_do_not_delay_others(served: Served):
     """Lost: with fifty stalled connections, no exporter gets through."""
     ends: list[int] = []
 
@@ -222,7 +222,7 @@ def test_slow_clients_are_sent_away_and_hold_nobody_up(served: Served):
         assert 408 in ends
 
 
-def test_hundreds_of_silent_connections_hold_nobody_up(served: Served):
+def test_hundreds_of_silent_connections_do_not_delay_others(served: Served):
     """Lost: every exporter, to a program that opens connections and sends nothing."""
     with served.bounded():
         lines = []

@@ -143,7 +143,7 @@ def test_a_database_that_stops_three_times_loses_and_doubles_nothing(own_server)
 
 
 @pytest.mark.parametrize("durable", ["false", "true"])
-def test_a_database_that_accepts_and_says_nothing_holds_no_exit(home, durable):
+def test_a_database_that_accepts_and_never_answers_does_not_delay_the_exit(home, durable):
     """Lost: seconds at every program's exit, or its spans, to a database behind a dead proxy."""
     with silent_server() as url:
         counters, late_s = Emitting(home, 1_000, 1_000, DATABASE_URL=url, DURABLE=durable).ended()
@@ -219,7 +219,7 @@ def test_a_program_that_ends_on_a_slow_machine_keeps_all_its_spans(home):
 
 
 @sees_processes
-def test_a_database_that_freezes_midway_holds_no_exit_and_loses_nothing(own_server):
+def test_a_database_that_freezes_midway_does_not_delay_the_exit_and_loses_nothing(own_server):
     """Lost: the same, if the database's machine is out of memory."""
     emitting = Emitting(own_server, 2_000, 800)
     # On an overloaded machine, the program may have ended before the database stored any.

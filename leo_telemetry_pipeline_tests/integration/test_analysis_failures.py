@@ -123,7 +123,7 @@ def test_a_type_that_cannot_be_measured_is_named_and_the_others_are_judged(
     assert "statement timeout" in error["error"]
 
 
-def test_an_analysis_that_could_measure_nothing_is_no_success(db: Database, monkeypatch: pytest.MonkeyPatch):
+def test_an_analysis_that_could_measure_nothing_fails(db: Database, monkeypatch: pytest.MonkeyPatch):
     """Lost: a week without findings that looks like a week without bottlenecks, and counts as fresh."""
     slow(db, "A")
     types = ("phase", "gate", "subagent", "handoff", "sd_type", "gate+sd_type")

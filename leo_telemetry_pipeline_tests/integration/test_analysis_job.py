@@ -173,7 +173,7 @@ def test_what_is_switched_off_too_few_or_without_a_baseline_is_counted_and_not_j
     assert outcomes(db, run.run_id)["subagent:ON_IN_VAIN"] == "switched_off"
 
 
-def test_an_analysis_of_nothing_succeeds_and_says_that_there_is_too_little(db: Database):
+def test_an_analysis_without_spans_succeeds_and_reports_too_little_data(db: Database):
     """Lost: a new installation would start with a failure, or with "no bottlenecks" although there was no data."""
     run = analyse_queued(db)
     assert (run.status, run.reason_code) == ("SUCCEEDED", "INSUFFICIENT_DATA")

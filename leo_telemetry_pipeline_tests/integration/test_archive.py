@@ -110,7 +110,7 @@ def test_without_a_place_for_the_archive_nothing_is_dropped(
     assert table(db) == before
 
 
-def test_without_pyarrow_nothing_is_dropped_and_one_line_says_what_to_install(
+def test_without_pyarrow_nothing_is_dropped_and_one_line_names_what_to_install(
     db: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Lost: all old spans of a user who set the variable but did not install the extra."""
@@ -143,7 +143,7 @@ def test_another_database_imports_an_archive_as_any_file(db: Database, settings:
     assert one(db, "SELECT min(created_at) > now() - interval '1 hour' FROM workflow_trace_log")
 
 
-def test_a_file_is_not_written_again_by_whoever_comes_late(db: Database, tmp_path: Path) -> None:
+def test_an_archive_file_is_not_rewritten_by_a_late_maintenance(db: Database, tmp_path: Path) -> None:
     """Lost: the complete file of a day, when a second maintenance writes it again after the spans are gone."""
     store_old(db, (40,))
     maintenance.maintain(db, keeping(tmp_path))

@@ -65,7 +65,7 @@ def test_a_fraction_of_a_millisecond_makes_no_second_span(db: Database, first: i
     assert db.rows("SELECT start_time_ms, duration_ms FROM workflow_trace_log") == [(1_795_955_340_000, 5_211)]
 
 
-def test_seconds_are_not_stored_until_somebody_says_so(db: Database) -> None:
+def test_times_in_seconds_are_not_stored_until_a_person_accepts_them(db: Database) -> None:
     """Lost: a month of history is silently filed under January 1970."""
     done = load(CASES / "sec.jsonl")
     assert done.exit_code == 1
@@ -79,7 +79,7 @@ def test_seconds_are_not_stored_until_somebody_says_so(db: Database) -> None:
     assert one(db, SPANS) == 40
 
 
-def test_times_that_cannot_be_true_are_counted_for_the_doctor_once(db: Database, tmp_path: Path) -> None:
+def test_implausible_times_are_counted_once_for_the_doctor(db: Database, tmp_path: Path) -> None:
     """Lost: one machine's broken clock goes unnoticed among many."""
     late = milliseconds(midnight(-3))
     odd = row(end_time_ms=milliseconds(midnight(1)) + 5_210, duration_ms=5_210_000_000)
@@ -97,7 +97,7 @@ def test_times_that_cannot_be_true_are_counted_for_the_doctor_once(db: Database,
     assert one(db, "SELECT max(duration_ms) FROM workflow_trace_log") == 5_210
 
 
-def test_a_preset_says_that_its_old_times_are_right(db: Database) -> None:
+def test_a_preset_accepts_its_old_times(db: Database) -> None:
     """Lost: real data to try the system on; or the doctor complains about intended old times."""
     path = bundled("examples") / "data" / "nezha-2022-08-23" / "13_28.csv.gz"
     done = load("--preset", "nezha", path)
@@ -124,7 +124,7 @@ def test_other_field_names_are_read_or_refused_and_never_nothing(db: Database, n
     assert stored or done.stderr.count("\n") == 1
 
 
-def test_of_what_is_not_a_span_no_word_is_kept_beside_good_lines(db: Database, tmp_path: Path) -> None:
+def test_no_text_of_lines_that_are_not_spans_is_kept_beside_good_lines(db: Database, tmp_path: Path) -> None:
     """Lost: people's words are stored because one good line precedes them."""
     transcript = (CASES / "wrong_file.jsonl").read_text().splitlines()
     logs = {"level": "info", "message": WORDS, "trace_id": "1" * 32, "span_id": "2" * 16}
@@ -139,7 +139,7 @@ def test_of_what_is_not_a_span_no_word_is_kept_beside_good_lines(db: Database, t
     assert kept[len(transcript) + 1] == json.dumps(defect)
 
 
-def test_a_purge_finds_what_an_import_put_aside(db: Database, tmp_path: Path) -> None:
+def test_a_purge_finds_lines_that_an_import_quarantined(db: Database, tmp_path: Path) -> None:
     """Lost: data of a purged customer stays in the quarantined lines."""
     rows = [row(), "{oops", {"a": 1}, row(duration_ms=-1), row(duration_ms=-1, project="other")]
     assert load("--project", "shop", written(tmp_path, rows)).exit_code == 0
@@ -188,7 +188,7 @@ def test_standard_input_is_read_once(db: Database) -> None:
     assert "read only once" in done.exception.message
 
 
-def test_a_span_that_is_told_at_its_start_and_at_its_end_is_stored_with_its_end(db: Database, tmp_path: Path) -> None:
+def test_a_span_sent_at_its_start_and_at_its_end_is_stored_with_its_end(db: Database, tmp_path: Path) -> None:
     """Lost: every span that a file contains twice looks like a running one."""
     opened = row(duration_ms=None, status="RUNNING")
     ended = opened | {"end_time_ms": opened["start_time_ms"] + 5_210, "duration_ms": 5_210, "status": "OK"}

@@ -84,7 +84,7 @@ def test_projects_do_not_wait_for_each_other(db: Database):
         assert runs.begin(db, new_id(), 900, project=project)[0] == "CLAIMED"
 
 
-def test_a_claim_of_what_ended_or_never_was_is_gone_and_says_why(db: Database):
+def test_a_claim_of_an_ended_or_unknown_run_is_gone_and_gives_the_reason(db: Database):
     """Lost: a cancelled analysis would run all the same."""
     run_id = queued(db)
     assert runs.cancel(db, run_id) == "QUEUED"

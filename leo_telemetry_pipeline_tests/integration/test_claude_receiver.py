@@ -183,7 +183,7 @@ def test_a_newer_version_is_noticed_for_the_doctor(talk: Talk, db: Database) -> 
     assert noticed == [("untested_version", "Claude Code 2.1.340")]
 
 
-def test_times_that_cannot_be_true_are_noticed_for_the_doctor(talk: Talk, db: Database) -> None:
+def test_implausible_times_are_noticed_for_the_doctor(talk: Talk, db: Database) -> None:
     """Lost: sessions of a machine with a wrong clock are missing in every analysis, and nobody learns why."""
     session = sessions()["plain"]
     raw = json.loads(re.sub(r'("(?:start|end|)[tT]imeUnixNano": ")17', r"\g<1>12", json.dumps(session.raw)))

@@ -122,7 +122,7 @@ def tried(superuser: Database, role: str, *statements: str) -> list[str]:
     return ends
 
 
-def test_each_lint_finds_what_it_is_for(owner: Database):
+def test_each_lint_finds_its_violation(owner: Database):
     """Lost: a lint that never finds anything would pass unnoticed."""
     for _, wrong in WRONG.values():
         execute(owner, wrong)
@@ -130,7 +130,7 @@ def test_each_lint_finds_what_it_is_for(owner: Database):
     assert [name for name, (row, _) in WRONG.items() if row not in rows.get(name, [])] == []
 
 
-def test_the_lints_find_nothing_before_and_after_a_days_new_partition(owner: Database, as_: As):
+def test_the_lints_find_nothing_before_and_after_a_new_partition(owner: Database, as_: As):
     """Lost: on Supabase, our tables are open to every browser, and the advisor shows fifty warnings."""
     assert found(owner) == {}
     names = new_partitions(owner, as_("leo_writer"))
@@ -155,7 +155,7 @@ def granted(owner: Database) -> set[Row]:
     }
 
 
-def test_each_role_has_what_the_guide_grants_it_and_nobody_else_has_anything(owner: Database, as_: As):
+def test_each_role_has_what_the_guide_grants_it_and_no_other_role_has_anything(owner: Database, as_: As):
     """Lost: among many tables, one that everyone may read, or even truncate."""
     superuser = as_("superuser")
     execute(owner, "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC")
@@ -189,7 +189,7 @@ def attempts_at_everything(owner: Database) -> list[Row]:
     ]
 
 
-def test_what_is_opened_later_to_a_key_for_browsers_shows_and_takes_no_row(owner: Database, as_: As):
+def test_a_later_grant_to_a_browser_key_neither_shows_nor_accepts_rows(owner: Database, as_: As):
     """Lost: one GRANT on all tables of the schema, as web guides advise, and every span is public."""
     superuser = as_("superuser")
     slow(owner, "A")
@@ -209,7 +209,7 @@ def test_what_is_opened_later_to_a_key_for_browsers_shows_and_takes_no_row(owner
     assert tried(superuser, "leo_reader", "SELECT FROM workflow_trace_log") == ["done: 10"]
 
 
-def test_the_doctor_knows_what_of_ours_is_open_to_strangers(owner: Database):
+def test_the_doctor_reports_objects_that_are_open_to_others(owner: Database):
     """Lost: tables that a GRANT on all tables opened stay open, and nobody is told."""
     assert access.open_to_strangers(owner) == {}
     execute(owner, "CREATE TABLE theirs (id int); CREATE FUNCTION f() RETURNS int LANGUAGE sql RETURN 1")
@@ -344,7 +344,7 @@ def test_a_schema_that_is_open_by_default_is_refused_for_dagster(server: Server,
 
 
 @pytest.mark.parametrize("role", ["John.Doe", "Owner", "john@example.com", "a\"b' c"])
-def test_a_database_users_name_may_be_any(server: Server, role: str):
+def test_any_name_of_a_database_user_works(server: Server, role: str):
     """Lost: for a database user called John.Doe, every command that prepares Dagster fails with a page of SQL."""
     name, quoted = f"owned_{next(_numbers)}", '"' + role.replace('"', '""') + '"'
     server.administer(f"CREATE ROLE {quoted} LOGIN PASSWORD 'pw'")

@@ -36,7 +36,7 @@ def test_spans_are_stored_once_however_often_they_come(db: Database) -> None:
     assert one(db, SPANS) == 4
 
 
-def test_every_text_comes_back_as_it_was(db: Database) -> None:
+def test_every_text_is_stored_unchanged(db: Database) -> None:
     """Lost: a name with a tab, a backslash or the word None would change, or break its batch."""
     texts = ["None", "\\N", "a\tb", "a\nb", "a\rb", "\\", "\\.", 'say "x"', "äöü ☃", "None\tNone", "\\None", "x\\"]
     made = [span("gate", text, sd_id=text, status=text, attributes={"a": text, "b": [text]}) for text in texts]
@@ -47,7 +47,7 @@ def test_every_text_comes_back_as_it_was(db: Database) -> None:
     assert sorted(rows, key=str) == sorted(expected, key=str)
 
 
-def test_one_poisoned_span_keeps_no_other_out(db: Database) -> None:
+def test_one_poisoned_span_does_not_stop_the_others(db: Database) -> None:
     """Lost: a single bad span would block a batch forever."""
     good = spans_of("gate", "A", range(101))
     batch = [*good[:50], poisoned("first"), *good[50:], poisoned("second")]
@@ -62,7 +62,7 @@ def test_one_poisoned_span_keeps_no_other_out(db: Database) -> None:
     assert one(db, "SELECT count(*) FROM telemetry_quarantine") == 2
 
 
-def test_what_nobody_can_store_now_is_no_poison(db: Database) -> None:
+def test_spans_that_cannot_be_stored_now_are_not_poison(db: Database) -> None:
     """Lost: spans of an outage would be quarantined instead of waiting for its end."""
     execute(db, "ALTER TABLE workflow_trace_log RENAME TO away")
     with pytest.raises(psycopg2.Error):
@@ -131,7 +131,7 @@ def test_counting_removed_attributes_never_decides_about_spans(db: Database) -> 
     assert spans.store(db, [], {"x": 1}) == spans.Stored(0, 0)
 
 
-def test_what_somebodys_own_trigger_refuses_is_poison(db: Database) -> None:
+def test_a_span_that_a_users_own_trigger_refuses_is_poison(db: Database) -> None:
     """Lost: one row that a site's own rule forbids would block all others forever."""
     execute(
         db,
@@ -144,7 +144,7 @@ def test_what_somebodys_own_trigger_refuses_is_poison(db: Database) -> None:
     assert spans.store(db, [span("gate", "A"), span("gate", "forbidden"), span("gate", "B")]) == spans.Stored(2, 1)
 
 
-def test_whoever_may_only_insert_can_store(db: Database, database_url: str) -> None:
+def test_a_role_that_may_only_insert_can_store(db: Database, database_url: str) -> None:
     """Lost: a measured program would need the right to read everything."""
     execute(db, "CREATE ROLE inserts_only LOGIN PASSWORD 'pw'; GRANT INSERT ON workflow_trace_log TO inserts_only")
     execute(db, "GRANT EXECUTE ON FUNCTION ensure_trace_partitions TO inserts_only")
@@ -155,7 +155,7 @@ def test_whoever_may_only_insert_can_store(db: Database, database_url: str) -> N
         execute(db, "DROP OWNED BY inserts_only; DROP ROLE inserts_only")
 
 
-def test_a_missing_table_of_what_runs_keeps_no_span_out(db: Database, settings: Settings) -> None:
+def test_a_missing_table_of_open_operations_does_not_stop_storing(db: Database, settings: Settings) -> None:
     """Lost: a database that lacks only this bookkeeping table would be treated as unavailable."""
     execute(db, "DROP TABLE workflow_open_spans")
     with closing(sink.connect(settings)) as own:
@@ -168,7 +168,7 @@ def test_a_value_that_json_does_not_have_is_stored_as_text(db: Database) -> None
     assert spans.store(db, [span(attributes={"score": float("nan")}), span()]) == spans.Stored(2, 0)
 
 
-def test_a_drain_leaves_word_of_what_was_lost(db: Database) -> None:
+def test_a_drain_records_what_was_lost(db: Database) -> None:
     """Lost: nobody would notice the spans that a program had to drop."""
     counters = {"created": 10, "stored": 4, "spooled": 3, "queued": 0, "dropped": {"queue_full": 3}}
     collection_stats.note_drain(db, collection_stats.Drain("CLI", 1, 3, 3, 0, 2, counters))
@@ -200,7 +200,7 @@ def test_an_operation_whose_end_is_stored_no_longer_runs(db: Database) -> None:
     assert open_spans.running(db) == []
 
 
-def test_who_falls_silent_is_told_apart_and_at_last_forgotten(db: Database) -> None:
+def test_operations_of_a_silent_program_are_marked_and_finally_forgotten(db: Database) -> None:
     """Lost: a killed program's operations would stay in the list forever."""
     open_spans.announce(db, [span("gate", "A", None)], [], host="h", pid=1)
     execute(db, "UPDATE workflow_open_spans SET beat_at = beat_at - interval '2 minutes'")
@@ -293,7 +293,7 @@ def test_a_project_goes_from_every_table(db: Database) -> None:
 
 
 @pytest.mark.parametrize("name", ["Zürich", 'a"b', "50%", "a.b", "a\\b", ""])
-def test_lines_put_aside_are_known_by_their_project_however_it_is_written(db: Database, name: str) -> None:
+def test_quarantined_lines_are_found_by_their_project_however_it_is_written(db: Database, name: str) -> None:
     """Lost: names with special characters would stay, and a dot would match other names."""
     own = [json.dumps({"project": name}), json.dumps({"a": 1, "project": name}, ensure_ascii=False)]
     spans.quarantine(db, "f", [(number, "bad", text) for number, text in enumerate([*own, '{"project": "axb"}'])])

@@ -130,7 +130,9 @@ def test_a_first_start_killed_at_any_moment_is_completed_by_the_next(tables: Tab
     assert (states == {0, len(whole[0])}) == (way is Storage)
 
 
-def test_what_lies_in_an_incomplete_database_stays(tables: Tables, monkeypatch: pytest.MonkeyPatch, settings: Settings):
+def test_the_contents_of_an_incomplete_database_stay(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch, settings: Settings
+):
     """Lost: a repair would delete the history of runs."""
     variables = dagster_home.environment(tables.target, settings)
     for name, value in variables.items():

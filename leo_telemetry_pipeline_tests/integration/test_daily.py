@@ -79,7 +79,7 @@ def test_every_day_of_every_dimension_has_its_own_spans(db: Database, project: s
                 assert np.isnan(found.p50_ms[place, number])
 
 
-def test_a_day_says_the_same_counted_uncounted_sealed_and_in_parts(db: Database):
+def test_a_day_gives_the_same_counted_uncounted_sealed_and_in_parts(db: Database):
     """Lost: a trend would show a step on the day an analysis ran or spans were dropped."""
     fill(db)
     fresh = series(db, uncounted=FORTNIGHT.days)
@@ -103,7 +103,7 @@ def test_a_day_says_the_same_counted_uncounted_sealed_and_in_parts(db: Database)
     assert same(series(db, uncounted=[sealed]), with_late)
 
 
-def test_days_add_up_to_the_window_that_they_are(db: Database):
+def test_days_add_up_to_their_window(db: Database):
     """Lost: trends and findings of the same days would differ."""
     fill(db)
     histograms.rebuild(db, FORTNIGHT.days, SEEN, SEEN)
@@ -118,7 +118,7 @@ def test_days_add_up_to_the_window_that_they_are(db: Database):
     assert found.p50_ms[1, 12] == pytest.approx(p50.from_buckets([one_day], GAMMA)["p50_ms"][0])
 
 
-def test_the_p50_that_is_kept_of_a_day_is_the_one_its_buckets_give(db: Database):
+def test_the_stored_p50_of_a_day_is_that_of_its_buckets(db: Database):
     """Lost: baselines would be learned from other numbers than a trend shows."""
     fill(db)
     insert(db, [span("phase", "A", value, at=midnight(3)) for value in (0, 0, 0, 7)])
@@ -142,7 +142,7 @@ def test_a_part_day_at_the_end_is_read_up_to_its_moment_whatever_was_counted_of_
     assert series(db, Window(midnight(4), midnight(1))).count[2].tolist() == [0, 0, 2]
 
 
-def test_portions_of_days_and_all_at_once_say_the_same(db: Database, monkeypatch: pytest.MonkeyPatch):
+def test_portions_of_days_and_all_at_once_give_the_same(db: Database, monkeypatch: pytest.MonkeyPatch):
     """Lost: ten thousand dimensions would give other results than three."""
     fill(db)
     histograms.rebuild(db, FORTNIGHT.days[:9], SEEN, SEEN)
@@ -156,7 +156,7 @@ def test_portions_of_days_and_all_at_once_say_the_same(db: Database, monkeypatch
         assert alone.count[0].tolist() == trends.daily(at_once, len(WANTED), 14, GAMMA).count[number].tolist()
 
 
-def test_a_scope_is_what_an_analysis_would_look_at_and_names_the_days_that_nobody_counted(db: Database):
+def test_a_scope_covers_what_an_analysis_would_and_names_the_uncounted_days(db: Database):
     """Lost: trends of newly imported spans would be empty until an analysis has run."""
     fill(db)
     configure(db, "model", None, None, 2.0)
@@ -229,7 +229,7 @@ def test_a_count_beyond_32_bits_and_a_season_of_a_year_are_read(db: Database):
 
 @pytest.mark.parametrize("project", [None, "", "shop", "nobody"])
 @pytest.mark.parametrize("kept", [True, False])
-def test_what_is_learned_from_has_the_median_of_each_days_spans(db: Database, project: str | None, kept: bool):
+def test_learning_uses_the_median_of_each_days_spans(db: Database, project: str | None, kept: bool):
     """Lost: baselines would be learned from other numbers than those that are judged."""
     made = fill(db)
     histograms.rebuild(db, FORTNIGHT.days, SEEN, SEEN)
@@ -247,7 +247,7 @@ def test_what_is_learned_from_has_the_median_of_each_days_spans(db: Database, pr
     assert ours == wanted
 
 
-def test_a_day_so_far_keeps_no_median_and_an_ended_one_does(db: Database):
+def test_only_an_ended_day_has_a_stored_median(db: Database):
     """Lost: baselines would be learned from half a day as if it were a whole one."""
     end = midnight(2) + timedelta(hours=12)
     insert(db, [span("gate", "A", 10, at=end - timedelta(hours=1)), span("gate", "A", 90, at=end)])

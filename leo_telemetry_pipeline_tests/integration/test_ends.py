@@ -44,7 +44,7 @@ def test_a_span_sent_at_its_start_and_at_its_end_has_its_end(db: Database, order
     assert attributes.items() >= {"gate_score": 90}.items()
 
 
-def test_what_the_start_said_stays_beside_what_the_end_says(db: Database):
+def test_values_of_the_start_stay_beside_those_of_the_end(db: Database):
     """Lost: attributes that only the start had."""
     start, end = pair()
     assert spans.store(db, [start]) == Stored(1, 0)
@@ -125,7 +125,7 @@ def test_two_that_send_the_same_ends_at_once_complete_each_row_once(db: Database
     assert len(done) == 4
 
 
-def test_an_end_that_cannot_be_one_is_put_aside_and_the_row_waits(db: Database):
+def test_an_impossible_end_is_quarantined_and_the_row_stays_open(db: Database):
     """Lost: one bad end keeps a whole batch out."""
     start, end = pair()
     bad = pair(trace_id=end.trace_id, span_id=end.span_id)[1]
@@ -153,7 +153,7 @@ def test_a_span_that_is_sent_again_as_it_was_is_not_noticed(db: Database):
     assert intake.since(db, midnight()) == []
 
 
-def test_an_end_that_knows_a_better_name_is_no_conflict(db: Database):
+def test_an_end_with_a_better_name_is_not_a_conflict(db: Database):
     """Lost: a server span whose name improves while it runs looks like lost data."""
     start, end = pair()
     end.span_name = "GET /users/:id"

@@ -118,7 +118,7 @@ def test_a_lost_run_neither_beats_nor_ends_its_row(db: Database):
     assert row(db, run_id) == before
 
 
-def test_a_beat_of_somebody_else_keeps_nothing_alive(db: Database):
+def test_a_heartbeat_of_another_run_does_not_keep_a_row_alive(db: Database):
     """Lost: a second worker would keep the row of a dead one alive."""
     run_id, mine = running(db)
     back_date(db, run_id, "heartbeat_at", "20 s")

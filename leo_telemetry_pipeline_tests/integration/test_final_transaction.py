@@ -225,7 +225,7 @@ def test_two_analyses_at_once_follow_each_other_find_the_same_and_open_one_item_
     assert open_items(db) == ["A", "B"]
 
 
-def test_a_run_whose_place_is_taken_until_its_patience_ends_fails_as_not_launched(
+def test_a_run_whose_scope_is_busy_until_its_time_out_fails_as_not_launched(
     db: Database, settings, monkeypatch: pytest.MonkeyPatch
 ):
     """Lost: a run that waits for another one would wait forever, and occupy a slot of Dagster."""
@@ -238,7 +238,7 @@ def test_a_run_whose_place_is_taken_until_its_patience_ends_fails_as_not_launche
     assert row(db, holder).status == "RUNNING"
 
 
-def test_what_a_run_says_it_created_is_what_it_created(db: Database, settings):
+def test_the_number_of_items_that_a_run_reports_is_the_number_that_it_created(db: Database, settings):
     """Lost: the counts that people see would not match the items that they find."""
     slow(db, *KEYS)
     for created, deduplicated, limited in ((3, 0, 1), (1, 3, 0), (0, 4, 0)):

@@ -126,7 +126,7 @@ def test_buckets_are_in_order_also_where_there_are_more_groups_than_memory_holds
         assert sum(counted) == count == 5
 
 
-def test_days_that_are_not_counted_yet_give_the_same_as_counted_ones(db: Database):
+def test_uncounted_days_give_the_same_as_counted_ones(db: Database):
     """Lost: a dry run, which counts nothing, would differ from the analysis after it."""
     fill(db)
     configure(db, "gate+project", None, 1, 2.0)

@@ -41,7 +41,7 @@ def test_the_samples_are_stored_whole_and_once(db: Database, name: str, preset: 
     assert db.rows("SELECT count(*) FROM workflow_trace_log") == [(spans,)]
 
 
-def test_a_bad_line_is_put_aside_with_file_line_and_reason_and_the_others_are_kept(
+def test_a_bad_line_is_quarantined_with_file_line_and_reason_and_the_others_are_stored(
     db: Database, tmp_path: Path
 ) -> None:
     """Lost: one bad line hides a day of good ones, or nobody learns which line it was."""
@@ -73,7 +73,7 @@ def test_the_older_leo_shape_is_measured_under_its_real_names(db: Database, tmp_
     assert kept == [("gate", "GATE_PRD_REQUIRED"), ("phase", "PLAN"), ("subagent", "DESIGN"), ("workflow", None)]
 
 
-def test_what_the_table_refuses_is_not_told_as_stored_already(
+def test_spans_that_the_table_refuses_are_not_reported_as_stored_already(
     db: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Lost: nobody looks for missing spans that are reported as stored."""

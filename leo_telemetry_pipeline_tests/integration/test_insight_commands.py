@@ -130,7 +130,7 @@ def test_trends_of_a_model_show_time_to_first_token_and_tokens_beside_the_time(d
     assert days[str(midnight(11).date())]["measures"] == days[str(midnight(6).date())]["measures"] == {}
 
 
-def test_trends_of_other_spans_have_no_columns_for_what_they_have_not(db: Database):
+def test_trends_have_no_columns_for_measures_that_spans_lack(db: Database):
     """Lost: every table would have the columns of a model, empty."""
     fill(db)
     for dimension in ("gate:GATE_A", "phase:LEAD"):
@@ -189,7 +189,7 @@ def test_trends_of_a_name_beyond_the_limit_of_keys_show_what_its_spans_have_too(
     assert {(day["measures"]["ttft_ms"], day["waiting"]["sum_ms"]) for day in shown} == {(100, 1_000), (200, 2_000)}
 
 
-def test_few_days_and_no_days_are_said_to_be_few_and_none(db: Database):
+def test_few_days_and_no_days_are_reported_as_such(db: Database):
     """Lost: a new user would take silence for a failure, or three days for a steady trend."""
     assert say("trends").startswith(f"No spans since {midnight(90).date()}: ")
     insert(db, [span("gate", "GATE_A", 0, at=midnight(ago)) for ago in (1, 2, 3)])
@@ -229,7 +229,7 @@ def test_few_days_and_no_days_are_said_to_be_few_and_none(db: Database):
         (["compare", "gate:GATE_A", "--before", "1990-01-01..2026-02-01", "--after", "2026-02-03"], "longer than"),
     ],
 )
-def test_a_wrong_question_is_answered_with_what_to_ask_instead(db: Database, words: list[str], said: str):
+def test_a_usage_error_is_answered_with_the_remedy(db: Database, words: list[str], said: str):
     """Lost: a typing error would end in a traceback or an empty table."""
     insert(db, [span("gate", "GATE_A", 5), span("phase", "LEAD", 5)])
     assert said in refused(*words)
@@ -248,7 +248,7 @@ def comparisons() -> dict[str, Callable[[], list[str]]]:
 
 
 @pytest.mark.parametrize("way", ["dimensions", "a day", "periods"])
-def test_compare_says_which_side_is_slower_by_how_much_and_how_sure(db: Database, way: str):
+def test_compare_reports_which_side_is_slower_by_how_much_and_how_surely(db: Database, way: str):
     """Lost: a number without its uncertainty, or a verdict about the wrong side."""
     fill(db, step=1.5)
     words = comparisons()[way]()
@@ -266,7 +266,7 @@ def test_compare_says_which_side_is_slower_by_how_much_and_how_sure(db: Database
     assert f"{found['p50']['ratio']['value']:.2f}x" in said
 
 
-def test_compare_finds_no_evidence_where_nothing_changed_and_says_when_spans_are_too_few(db: Database):
+def test_compare_finds_no_evidence_without_a_change_and_reports_too_few_spans(db: Database):
     """Lost: noise would be a finding."""
     fill(db, step=1.0)
     at = str(midnight(17).date())

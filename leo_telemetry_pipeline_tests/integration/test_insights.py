@@ -142,7 +142,7 @@ def lines(table: str) -> list[list[str]]:
     return [each for each in cells if len(each) > 1 and each[1] == "P50"]
 
 
-def test_before_any_analysis_each_of_them_says_what_to_do(db: Database):
+def test_before_any_analysis_each_insight_names_the_remedy(db: Database):
     """Lost: a click on them before the first analysis ends in a stack trace."""
     made = Followed()
     assert not made.success
@@ -210,9 +210,7 @@ def test_they_are_asked_for_once_for_the_last_run_of_everything_that_succeeded(
 
 
 @pytest.mark.only_on(EMBEDDED, reason="it is about Dagster's own records")
-def test_those_whose_process_was_killed_do_not_take_the_place_of_analyses_for_ever(
-    db: Database, monkeypatch: pytest.MonkeyPatch
-):
+def test_killed_insights_runs_do_not_block_analyses_forever(db: Database, monkeypatch: pytest.MonkeyPatch):
     """Lost: after four power cuts at bad moments, Dagster starts nothing any more."""
     with dg.DagsterInstance.local_temp() as instance:
         lost = instance.add_run(dg.DagsterRun(INSIGHTS_JOB, status=dg.DagsterRunStatus.STARTED))

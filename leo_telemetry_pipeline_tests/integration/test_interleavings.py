@@ -145,14 +145,14 @@ def counted_anew(db: Database) -> None:
 
 
 @pytest.mark.transactions_at_once
-def test_after_any_order_of_things_the_history_is_what_counting_anew_gives(db: Database, target: Target):
+def test_after_any_interleaving_history_equals_a_full_recount(db: Database, target: Target):
     """Lost: spans would be missing from history forever, or counted twice, and nobody could tell."""
     interleave(db, target, range(10))
 
 
 @pytest.mark.only_on(EMBEDDED, reason="ninety more of what the others have seen ten times")
 @pytest.mark.parametrize("tens", range(1, 10))
-def test_after_ninety_more_orders_of_things_too(db: Database, target: Target, tens: int):
+def test_ninety_more_interleavings_hold_too(db: Database, target: Target, tens: int):
     """Lost: as above, for a rarer order."""
     interleave(db, target, range(10 * tens, 10 * tens + 10))
 
@@ -203,7 +203,7 @@ def spans_of_gates(history: tuple[list[tuple], ...]) -> list[tuple]:
     return [row[:5] for row in history[0] if row[1] == "gate"]
 
 
-def test_looking_for_what_came_reads_nothing_that_was_there_before(db: Database):
+def test_the_search_for_new_spans_does_not_read_old_ones(db: Database):
     """Lost: an analysis after ten new spans would cost as much as ten million did before."""
     insert(db, [span(at=midnight_of(day)) for day in DAYS for _ in range(50)])
     count_up(db)

@@ -53,7 +53,7 @@ def test_items_of_a_project_and_of_all_live_side_by_side(db: Database):
     assert one(db, "SELECT count(*) FROM continuous_improvements") == 2
 
 
-def test_an_item_that_somebody_closes_while_the_run_ends_is_not_opened_again_at_once(
+def test_an_item_that_is_closed_while_the_run_ends_is_not_reopened_at_once(
     db: Database, target: Target, monkeypatch: pytest.MonkeyPatch
 ):
     """Lost: a dismissed item would be back within a second, past every cooldown and limit."""

@@ -62,7 +62,7 @@ def opened(db: Database) -> Item:
 
 
 @pytest.mark.with_days
-def test_why_shows_the_numbers_of_a_cause_of_what_it_slows_and_of_what_is_steady(db: Database):
+def test_why_shows_the_numbers_of_a_cause_its_effect_and_a_steady_dimension(db: Database):
     """Lost: nobody could check a judgement, so nobody would trust it."""
     work(db)
     analysed(db)
@@ -85,7 +85,7 @@ def test_why_shows_the_numbers_of_a_cause_of_what_it_slows_and_of_what_is_steady
     assert json.loads(say("why", "gate:STEADY", "--json"))["bottleneck"] is None
 
 
-def test_why_of_a_configured_baseline_and_of_too_few_spans_says_so(db: Database):
+def test_why_names_a_configured_baseline_and_too_few_spans(db: Database):
     """Lost: which number decided, and what is missing."""
     opened(db)
     insert(db, [span("gate", "RARE", 5)])
@@ -97,7 +97,7 @@ def test_why_of_a_configured_baseline_and_of_too_few_spans_says_so(db: Database)
 
 
 @pytest.mark.with_days
-def test_what_was_accepted_is_normal_from_the_next_analysis_on(db: Database):
+def test_an_accepted_dimension_is_normal_from_the_next_analysis_on(db: Database):
     """Lost: work that was made slower on purpose stays a bottleneck forever."""
     work(db)
     analysed(db, 1)
@@ -192,7 +192,7 @@ def by_hand(db: Database, number: int, detail: str) -> str:
 
 
 @pytest.mark.only_on(EMBEDDED, reason="it is about words, and no statement that other servers would read otherwise")
-def test_closing_repeats_a_title_in_one_line_and_without_what_commands_a_terminal(db: Database):
+def test_closing_repeats_a_title_in_one_line_without_terminal_controls(db: Database):
     """Lost: text in an item could clear the screen of the person who closes it."""
     execute(
         db,
@@ -205,7 +205,7 @@ def test_closing_repeats_a_title_in_one_line_and_without_what_commands_a_termina
 
 
 @pytest.mark.only_on(EMBEDDED, reason="it is about words, and no statement that other servers would read otherwise")
-def test_a_wrong_name_is_answered_with_where_to_find_the_right_one(db: Database):
+def test_an_unknown_name_is_answered_with_where_to_find_the_right_one(db: Database):
     """Lost: a typing error would end in a traceback, or close another item."""
     assert "`leo-telemetry analyze` runs one now" in refused("why", "gate:SLOW")
     item = opened(db)
@@ -222,7 +222,7 @@ def test_a_wrong_name_is_answered_with_where_to_find_the_right_one(db: Database)
 
 @pytest.mark.with_days
 @pytest.mark.only_on(EMBEDDED, reason="it is about words, and no statement that other servers would read otherwise")
-def test_the_list_of_items_says_how_many_dimensions_each_is_about(db: Database):
+def test_the_list_of_items_shows_the_number_of_dimensions_per_item(db: Database):
     """Lost: an item about eight slow steps would look like one slow step."""
     assert say("items").startswith("No improvement items yet")
     work(db)

@@ -84,7 +84,7 @@ def test_a_step_is_found_dated_and_traced_to_its_cause_and_does_not_become_norma
     assert len(items.all_items(db)) == 1
 
 
-def test_a_level_that_somebody_accepts_becomes_the_normal_one(db: Database):
+def test_an_accepted_level_becomes_the_baseline(db: Database):
     """Lost: work that was made slower on purpose would be a bottleneck forever."""
     rng = random.Random(6)
     for days_ago in range(45, 0, -1):
@@ -117,7 +117,7 @@ def test_a_hundred_stable_dimensions_over_thirty_daily_analyses_open_at_most_one
     assert one(db, "SELECT count(*) FROM continuous_improvements") <= 1
 
 
-def test_five_spans_a_day_are_not_enough_data_and_say_so(db: Database):
+def test_five_spans_per_day_are_reported_as_too_little_data(db: Database):
     """Lost: an item would rest on five spans, or silence would look like health."""
     rng = random.Random(8)
     for days_ago in range(40, 0, -1):

@@ -53,7 +53,7 @@ def read(db: Database, window: Window, uncounted=()) -> list[tuple]:
 
 
 @pytest.mark.with_days
-def test_any_days_read_from_blocks_say_what_the_days_say(db: Database):
+def test_days_read_from_blocks_equal_the_days(db: Database):
     """Lost: a trend over a season would differ from its weeks."""
     drawn = fill(db)
     count_up(db)
@@ -73,7 +73,7 @@ def test_any_days_read_from_blocks_say_what_the_days_say(db: Database):
 
 
 @pytest.mark.with_days
-def test_a_late_span_shows_in_every_season_that_has_its_day(db: Database):
+def test_a_late_span_shows_in_every_window_with_its_day(db: Database):
     """Lost: a block would never be corrected."""
     fill(db)
     count_up(db)
@@ -86,7 +86,7 @@ def test_a_late_span_shows_in_every_season_that_has_its_day(db: Database):
     assert {row[1]: row[2] for row in read(db, SEASON)} == before | {"A": before["A"] + 2}
 
 
-def test_a_part_day_that_was_counted_for_a_window_is_read_and_for_no_other(db: Database):
+def test_a_partial_count_of_a_day_is_read_only_for_its_own_window(db: Database):
     """Lost: an analysis would see spans after its window, or count the last day twice."""
     end = midnight(3) + timedelta(hours=12)
     window, later = Window(midnight(10), end), Window(midnight(10), end + timedelta(hours=2))
@@ -138,7 +138,7 @@ def one_moment(db: Database):
 
 
 @pytest.mark.only_on(EMBEDDED, reason="many spans, and no statement that other servers would read otherwise")
-def test_of_very_many_keys_those_with_most_spans_are_kept_and_the_rest_is_one(
+def test_of_very_many_keys_the_most_frequent_are_kept_and_the_rest_is_pooled(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ):
     """Lost: names that contain ids would fill memory and tables, and hide everything else."""
@@ -176,7 +176,7 @@ def partitions(db: Database, sql: str, parameters: dict) -> set[str]:
 
 
 @pytest.mark.with_days
-def test_a_query_over_a_window_reads_only_its_days_and_what_has_no_day(db: Database):
+def test_a_query_of_a_window_reads_only_its_days_and_the_default_partition(db: Database):
     """Lost: each analysis would read every stored span."""
     spans.ensure_partitions(db, midnight(80), midnight())
     window = Window(midnight(40), midnight(33))
@@ -191,7 +191,7 @@ def test_a_query_over_a_window_reads_only_its_days_and_what_has_no_day(db: Datab
 
 
 @pytest.mark.with_days
-def test_what_is_purged_before_a_day_takes_nothing_of_later_days(db: Database):
+def test_a_purge_before_a_day_keeps_later_days(db: Database):
     """Lost: deleting January would empty the first days of February."""
     fill(db)
     count_up(db)
@@ -206,7 +206,7 @@ def test_what_is_purged_before_a_day_takes_nothing_of_later_days(db: Database):
 
 @pytest.mark.with_days
 @pytest.mark.transactions_at_once
-def test_two_who_add_up_the_same_days_do_it_once(db: Database, target: Target):
+def test_two_analyses_that_make_blocks_of_the_same_days_do_it_once(db: Database, target: Target):
     """Lost: of two concurrent analyses, one would fail."""
     fill(db)
     count_up(db)
@@ -228,7 +228,7 @@ def test_two_who_add_up_the_same_days_do_it_once(db: Database, target: Target):
                    " FROM duration_histogram_blocks_made") == [(0,)]  # fmt: skip
 
 
-def test_a_day_that_somebody_else_counted_in_part_is_read_whole_from_its_spans(db: Database):
+def test_a_day_that_another_analysis_counted_in_part_is_read_whole_from_its_spans(db: Database):
     """Lost: while one analysis reads a day up to noon, all others would miss its afternoon."""
     noon = midnight(4) + timedelta(hours=12)
     insert(db, [span("gate", "A", 10, at=noon - timedelta(hours=1)), span("gate", "A", 90, at=noon)])
@@ -240,7 +240,7 @@ def test_a_day_that_somebody_else_counted_in_part_is_read_whole_from_its_spans(d
     assert read(db, Window(midnight(7), noon + timedelta(hours=1)))[0][2] == 2
 
 
-def test_a_row_that_is_out_of_all_bounds_keeps_nobody_from_counting(db: Database):
+def test_a_row_out_of_all_bounds_does_not_stop_counting(db: Database):
     """Lost: one bad INSERT of some program would fail all analyses forever."""
     made = span("gate", "A", 10, at=midnight(3))
     insert(db, [made])

@@ -91,7 +91,7 @@ def test_two_migrations_at_once_both_end_well(empty_database_url: str):
 
 
 @pytest.mark.parametrize("table", ["alembic_version", "telemetry_upkeep"])
-def test_a_server_that_dies_in_a_migration_is_said_in_one_line(empty_database_url: str, table: str):
+def test_a_server_that_dies_during_a_migration_is_reported_in_one_line(empty_database_url: str, table: str):
     """Lost: the cause, hidden in a page of SQLAlchemy tracebacks that end in "connection already closed"."""
     # Alembic creates one table, the driver's own cursor the other.
     dies = f"""
@@ -107,7 +107,7 @@ def test_a_server_that_dies_in_a_migration_is_said_in_one_line(empty_database_ur
     assert re.fullmatch("leo-telemetry: The database stopped answering .(?!.*already closed).*", done.err.strip())
 
 
-def test_an_unmigrated_database_of_somebody_elses_is_refused_with_the_remedy(empty_database_url: str):
+def test_an_unmigrated_outside_database_is_refused_with_the_remedy(empty_database_url: str):
     """Lost: people would see a traceback about a missing table."""
     with (
         closing(psycopg2.connect(empty_database_url)) as connection,
@@ -183,7 +183,7 @@ def test_a_statement_of_the_seed_runs_to_the_letter(db: Database, name: str):
     execute(db, SEED_STATEMENTS[name])
 
 
-def test_the_seeds_statements_do_what_they_say_one_after_the_other(db: Database):
+def test_the_seeds_statements_work_one_after_another(db: Database):
     """Lost: a statement could run and change nothing."""
     for kind, key in (
         ("phase", "EXEC"),
@@ -213,7 +213,7 @@ def test_the_seeds_statements_do_what_they_say_one_after_the_other(db: Database)
     }
 
 
-def test_a_row_that_says_only_queued_is_complete(db: Database):
+def test_a_row_with_only_the_status_queued_is_complete(db: Database):
     """Lost: a plain SQL client could not ask for an analysis."""
     execute(db, "INSERT INTO telemetry_analysis_runs (status) VALUES ('QUEUED')")
     assert db.rows(
@@ -271,7 +271,7 @@ def test_an_unknown_status_is_refused(db: Database, status: str):
 
 
 @pytest.mark.parametrize("column", ["baseline_p50_ms", "multiplier", "min_samples"])
-def test_a_threshold_that_is_no_number_above_zero_is_refused(db: Database, column: str):
+def test_a_threshold_that_is_not_a_number_above_zero_is_refused(db: Database, column: str):
     """Lost: a division by zero, or a dimension that is silently never judged slow."""
     insert = f"INSERT INTO telemetry_thresholds (dimension_type, dimension_key, {column}) VALUES ('gate', 'A', %s)"
     values = ["0", "-1"] if column == "min_samples" else ["0", "-1", "-0.5", "NaN", "Infinity", "-Infinity"]

@@ -87,7 +87,7 @@ def test_spans_of_the_sdk_arrive_with_their_parents_and_what_they_mean(db: Datab
     }
 
 
-def test_a_span_that_is_none_is_rejected_alone(
+def test_an_invalid_span_is_rejected_alone(
     db: Database, exporter: OTelSpanExporter, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Lost: the rest of its batch; or the reason, if it is not logged."""
@@ -104,7 +104,7 @@ def test_a_span_that_is_none_is_rejected_alone(
     assert not exporter.force_flush()
 
 
-def test_an_exporter_that_was_shut_down_or_cannot_write_says_failure_and_never_raises(db: Database) -> None:
+def test_an_exporter_that_was_shut_down_or_cannot_write_returns_failure_and_never_raises(db: Database) -> None:
     """Lost: telemetry would break the measured program, or flood its log."""
     ended = TracerProvider().get_tracer("t").start_span("x")
     ended.end()
@@ -117,7 +117,7 @@ def test_an_exporter_that_was_shut_down_or_cannot_write_says_failure_and_never_r
     assert exporter.export([ended]) is SpanExportResult.FAILURE
 
 
-def test_success_is_said_of_a_batch_only_where_all_of_it_was_taken(db: Database, tmp_path: Path) -> None:
+def test_success_is_returned_only_for_a_batch_that_was_accepted_completely(db: Database, tmp_path: Path) -> None:
     """Lost: the SDK and its user would believe that rejected or dropped spans are stored."""
     tracer = TracerProvider().get_tracer("t")
     ended = [tracer.start_span("x", attributes={"leo.span_type": kind}) for kind in ("gate", "gate", "a+b")]
@@ -176,7 +176,7 @@ def test_a_program_that_just_ends_leaves_all_its_spans(db: Database, settings: S
     assert db.rows("SELECT count(*) FROM workflow_trace_log") == [(300,)]
 
 
-def test_without_the_sdk_one_line_says_what_to_install() -> None:
+def test_without_the_sdk_one_line_names_what_to_install() -> None:
     """Lost: a traceback about a module that the user never named."""
     code = "import sys; sys.modules['opentelemetry.sdk.trace'] = None; import leo_telemetry_pipeline.otel"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

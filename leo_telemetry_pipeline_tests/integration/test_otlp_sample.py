@@ -63,7 +63,7 @@ def test_the_sample_is_six_spans_of_one_trace_with_their_parents(db: Database) -
     ]
 
 
-def test_who_worked_and_what_was_asked_is_not_in_the_table(db: Database) -> None:
+def test_identities_and_prompts_are_not_in_the_table(db: Database) -> None:
     """Lost: the privacy of people whose agents are measured."""
     deliver(db, json.dumps(sample()).replace("<REDACTED>", "how do I fire Anna").encode())
     stored = str(db.rows(ROWS))
@@ -110,7 +110,7 @@ def tool(name: str, work_ms: int, waited_ms: int) -> list[bytes]:
 
 
 @pytest.mark.parametrize("wait_first", [True, False])
-def test_a_tool_that_waited_an_hour_for_a_person_is_no_slower_than_one_that_did_not(
+def test_a_tool_that_waited_an_hour_for_a_person_is_not_slower_than_one_that_did_not(
     db: Database, wait_first: bool
 ) -> None:
     """Lost: every tool that asks for permission becomes an improvement item."""

@@ -43,7 +43,7 @@ def test_a_part_without_items_makes_no_row_and_computes_the_last_window_again(db
     assert one(db, "SELECT sample_count FROM dimension_p50") == 60
 
 
-def test_a_part_without_any_analysis_before_says_what_to_do_and_makes_no_row(db: Database):
+def test_a_part_before_any_analysis_names_the_remedy_and_creates_no_row(db: Database):
     """Lost: a click on a new installation would end in a traceback about None."""
     for selection in (["p50_by_gate"], ["bottlenecks"], ["workflow_traces"]):
         done = analyse(selection=selection)
@@ -80,7 +80,7 @@ def test_bottlenecks_and_items_without_medians_judge_those_of_the_last_analysis(
     assert found(run) == ["gate:B"]
 
 
-def test_items_alone_on_a_new_installation_are_no_analysis(db: Database):
+def test_items_alone_on_a_new_installation_do_not_count_as_an_analysis(db: Database):
     """Lost: one click before the first analysis would keep the real one away for a week."""
     slow(db, "A")
     analyse(selection=["continuous_improvements"])

@@ -54,7 +54,7 @@ def test_a_writer_makes_the_days_of_the_range_and_no_others(db: Database) -> Non
     assert partitions.make(db, date(1970, 1, 1), date(2099, 1, 1)) == 0
 
 
-def test_a_writer_whose_partitions_are_there_waits_for_nobody(db: Database) -> None:
+def test_a_writer_with_existing_partitions_does_not_wait(db: Database) -> None:
     """Lost: all writers' batches queue behind one another."""
     partitions.make(db, date(1970, 1, 1), date(2099, 1, 1))
     with db.transaction() as cursor:

@@ -79,7 +79,7 @@ def test_a_statement_is_cancelled_through_the_pooler(db: Database):
     assert one(db, "SELECT 1") == 1
 
 
-def test_many_who_write_at_once_lose_nothing(settings: Settings, target: Target, db: Database):
+def test_many_concurrent_writers_lose_nothing(settings: Settings, target: Target, db: Database):
     """Lost: spans of a program that waits for the connection."""
     settings.home.mkdir(mode=0o700)
     folders = [folder_of(str(settings.home)), *(str(settings.home / f"spool{number}") for number in range(4))]
@@ -133,7 +133,7 @@ def test_a_run_beats_while_its_own_statements_take_turns(db: Database, target: T
 
 
 @only_the_pooler
-def test_without_a_direct_address_dagster_says_which_variable_is_missing(database_url: str):
+def test_without_a_direct_address_the_missing_variable_is_named(database_url: str):
     """Lost: an hour over a page of SQLAlchemy errors."""
     with pytest.raises(UserError) as told:
         prepare_for_dagster(outside(database_url, "dagster"), "dagster")

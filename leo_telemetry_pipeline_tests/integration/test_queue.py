@@ -69,7 +69,7 @@ def test_a_history_without_any_run_is_stale(db: Database):
     assert row(db, str(run_id)).triggered_by == "SESSION_START"
 
 
-def test_what_is_queued_or_running_is_told_instead_of_queued_again(db: Database):
+def test_an_analysis_that_is_queued_or_running_is_reported_instead_of_queued_again(db: Database):
     """Lost: every session start would add an analysis while one is queued or running."""
     run_id = queued(db)
     assert runs.enqueue(db, if_stale=True)[:2] == (run_id, "ALREADY_QUEUED")
@@ -171,7 +171,7 @@ def test_failures_by_hand_and_failures_before_a_success_delay_nothing(db: Databa
     assert if_stale(db) == "ENQUEUED"
 
 
-def test_a_retry_is_no_failure_of_its_own(db: Database):
+def test_a_retry_does_not_count_as_another_failure(db: Database):
     """Lost: one lost worker and its retry would already make the next analysis wait four hours."""
     first = failed(db, "70 min")
     retry = failed(db, "65 min")
@@ -179,7 +179,7 @@ def test_a_retry_is_no_failure_of_its_own(db: Database):
     assert if_stale(db) == "ENQUEUED"
 
 
-def test_a_retry_that_fails_after_a_success_waits_an_hour_and_no_day(db: Database):
+def test_a_retry_that_fails_after_a_success_waits_an_hour_not_a_day(db: Database):
     """Lost: one lost worker after a manual replay would delay the next analysis by a day."""
     first = failed(db, "3 h")
     old = succeeded(db)
@@ -197,7 +197,7 @@ def test_a_shorter_staleness_of_the_caller_counts(db: Database):
     assert runs.enqueue(db, if_stale=True, stale_after_s=3600)[1] == "ENQUEUED"
 
 
-def test_a_trigger_that_nobody_knows_is_refused(db: Database):
+def test_an_unknown_trigger_is_refused(db: Database):
     """Lost: statistics about triggers would be worthless."""
     with pytest.raises(psycopg2.errors.CheckViolation):
         runs.enqueue(db, triggered_by="CRON")

@@ -51,7 +51,7 @@ WHERE p.pronamespace = 'public'::regnamespace AND p.prosecdef AND has_function_p
 """
 
 
-def test_nobody_may_use_the_queue_without_being_granted_it(db: Database, as_client):
+def test_no_role_may_use_the_queue_without_a_grant(db: Database, as_client):
     """Lost: every role that can connect could start, cancel and end analyses."""
     assert db.rows(FUNCTIONS) == []
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):

@@ -45,7 +45,7 @@ def test_a_run_that_was_lost_before_its_deadline_is_called_lost_also_when_found_
     assert row(db, run_id).reason_code == "WORKER_LOST"
 
 
-def test_at_most_two_retries_are_made_in_a_day(db: Database):
+def test_at_most_two_retries_are_made_per_day(db: Database):
     """Lost: an analysis that crashes its machine would be retried again and again."""
     running(db)
     for _ in range(5):

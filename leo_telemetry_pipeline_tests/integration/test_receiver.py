@@ -76,7 +76,7 @@ def test_a_request_without_spans_succeeds(talk: Talk):
     talk(say)
 
 
-def test_what_is_no_span_is_told_and_the_rest_is_stored(talk: Talk, db: Database):
+def test_invalid_spans_are_reported_and_the_rest_is_stored(talk: Talk, db: Database):
     """Lost: five hundred good spans, to one bad span in their batch."""
 
     async def say(client: Client) -> None:
@@ -199,7 +199,7 @@ def test_identities_and_unknown_attributes_stay_out_and_are_counted(talk: Talk, 
     talk(say)
 
 
-def test_a_span_that_the_table_refuses_keeps_no_other_out(talk: Talk, db: Database):
+def test_a_span_that_the_table_refuses_does_not_stop_the_others(talk: Talk, db: Database):
     """Lost: a whole batch, forever, because of one value that the database refuses."""
     execute(db, "ALTER TABLE workflow_trace_log ADD CONSTRAINT no_poison CHECK (span_name <> 'poison')")
 
@@ -220,7 +220,7 @@ def test_a_span_that_the_table_refuses_keeps_no_other_out(talk: Talk, db: Databa
     talk(say)
 
 
-def test_a_user_who_may_only_insert_can_be_the_receivers(settings: Settings, database_url: str, db: Database):
+def test_the_receivers_role_needs_only_insert(settings: Settings, database_url: str, db: Database):
     """Lost: a receiver with minimal rights spools forever."""
     execute(db, "CREATE ROLE receives_only LOGIN PASSWORD 'pw'; GRANT INSERT ON workflow_trace_log TO receives_only")
     execute(db, "GRANT EXECUTE ON FUNCTION ensure_trace_partitions TO receives_only")
@@ -251,7 +251,7 @@ def test_a_user_who_may_only_insert_can_be_the_receivers(settings: Settings, dat
         (-80 * 86_400, None),
     ],
 )
-def test_times_that_cannot_be_true_are_stored_and_counted(
+def test_implausible_times_are_stored_and_counted(
     start_s: float, detail: str | None, talk: Talk, db: Database, caplog: pytest.LogCaptureFixture
 ):
     """Lost: a year of spans is filed under January 1970, and the doctor says that all is well."""

@@ -47,7 +47,7 @@ def test_a_large_request_is_stored_whole_in_several_transactions(talk: Talk, db:
     talk(say)
 
 
-def test_of_a_large_request_that_breaks_the_answer_says_what_is_stored(talk: Talk, db: Database):
+def test_the_answer_to_a_broken_large_request_says_what_is_stored(talk: Talk, db: Database):
     """Lost: half of a refused request is in the table, and nobody knows which half."""
     body = large(2000)
     at = body.rindex(b'"stringValue"')

@@ -71,7 +71,7 @@ def test_without_database_and_spool_nothing_is_promised(talk: Talk, settings: Se
     talk(say)
 
 
-def test_a_database_that_hangs_holds_nobody_for_long(talk: Talk, settings: Settings, db: Database):
+def test_a_hanging_database_does_not_delay_clients_for_long(talk: Talk, settings: Settings, db: Database):
     """Lost: every exporter waits until it gives up and drops its spans."""
     folder = spool.folder_of(str(settings.home))
 
@@ -148,7 +148,7 @@ def test_a_receiver_that_begins_without_its_database_finds_it(settings: Settings
     asyncio.run(say())
 
 
-def test_whoever_is_told_to_end_ends_also_at_the_moment_of_an_answer(target: Target):
+def test_a_task_that_is_cancelled_ends_also_at_the_moment_of_an_answer(target: Target):
     """Lost: a receiver that is stopped while it drains its spool runs forever."""
 
     async def say(turns: int) -> bool:
@@ -171,7 +171,7 @@ def test_whoever_is_told_to_end_ends_also_at_the_moment_of_an_answer(target: Tar
     assert not in_time[-1]
 
 
-def test_a_connection_that_closes_as_it_is_cut_is_only_away(target: Target, monkeypatch: pytest.MonkeyPatch):
+def test_a_connection_that_fails_on_close_counts_as_lost(target: Target, monkeypatch: pytest.MonkeyPatch):
     """Lost: the reconnecting task ends with a traceback, and the database stays unused."""
 
     def cut(database: Database) -> None:

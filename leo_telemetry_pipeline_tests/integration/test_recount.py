@@ -43,7 +43,7 @@ def test_a_duration_that_was_changed_in_the_table_is_counted_again(db: Database)
     assert durations(db) == [700, 700, 700]
 
 
-def test_a_dry_run_says_which_days_and_counts_none(db: Database):
+def test_a_dry_run_lists_the_days_and_counts_none(db: Database):
     """Lost: nobody dares to start a command that may take hours."""
     fill(db)
     execute(db, "UPDATE workflow_trace_log SET duration_ms = 700")
@@ -66,7 +66,7 @@ def test_sealed_parts_stay_and_are_named(db: Database):
     assert durations(db) == [700, 100, 700, 700]
 
 
-def test_nothing_to_count_is_said(db: Database):
+def test_nothing_to_count_is_reported(db: Database):
     """Lost: silence that looks like success."""
     assert recount() == "Daily history has no day that has ended: nothing to recount.\n"
 

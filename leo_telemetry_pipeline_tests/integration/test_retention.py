@@ -57,7 +57,9 @@ def test_a_year_old_import_is_kept_as_long_as_spans_of_today(db: Database) -> No
     assert sum(table(db).values()) == 39
 
 
-def test_a_dry_run_says_what_would_go_and_writes_nothing(db: Database, settings: Settings, tmp_path: Path) -> None:
+def test_a_dry_run_lists_what_would_be_dropped_and_writes_nothing(
+    db: Database, settings: Settings, tmp_path: Path
+) -> None:
     """Lost: a dry run deletes what it should only list."""
     folder = tmp_path / "archive"
     store_old(db)
@@ -147,7 +149,7 @@ def test_p50s_go_after_400_days_but_never_the_last_of_a_scope(db: Database) -> N
     assert {run_id for (run_id,) in db.rows("SELECT run_id::text FROM dimension_p50")} == {of_project, recent}
 
 
-def test_lines_put_aside_and_notes_of_drains_go_with_the_limit(db: Database) -> None:
+def test_quarantined_lines_and_drain_records_are_deleted_at_the_limit(db: Database) -> None:
     """Lost: the quarantine grows forever, or is deleted before anyone could look at it."""
     for age in (KEEP + 1, KEEP - 1):
         execute(
@@ -197,7 +199,7 @@ def test_maintenance_is_an_asset_of_its_own_job_and_fails_with_its_problems(
     assert "continuous_improvements" in names
 
 
-def test_a_worker_that_runs_once_does_the_upkeep_when_it_was_not_done_for_a_day(
+def test_a_worker_that_runs_once_runs_maintenance_if_the_last_was_a_day_ago(
     target: Target, db: Database, settings: Settings
 ) -> None:
     """Lost: without a daemon, spans pile up forever; or every hook runs maintenance again."""

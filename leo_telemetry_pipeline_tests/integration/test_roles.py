@@ -131,7 +131,7 @@ def test_a_writer_keeps_one_start_for_a_span_of_two_sources(db: Database, connec
     assert one(db, "SELECT count(*) FROM workflow_trace_log") == 1
 
 
-def test_a_writer_that_may_only_insert_goes_on_and_says_what_it_cannot_do(
+def test_a_writer_that_may_only_insert_goes_on_and_reports_what_it_cannot_do(
     db: Database, connected: As, caplog: pytest.LogCaptureFixture
 ):
     """Lost: every program of a deployment with earlier grants stops storing after an upgrade."""

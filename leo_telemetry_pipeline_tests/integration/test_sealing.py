@@ -65,7 +65,7 @@ def test_sealing_changes_nothing_that_anyone_sees_and_dropping_neither(db: Datab
     assert p50.method(1, 500_000, all_stored=False) == "histogram"
 
 
-def test_a_day_that_nobody_looked_at_is_counted_when_it_is_sealed(db: Database):
+def test_an_uncounted_day_is_counted_when_it_is_sealed(db: Database):
     """Lost: imported spans of last year would be dropped without ever being counted."""
     fill(db)
     assert histograms.seal(db, DAY_OF) == 1
@@ -143,7 +143,7 @@ def test_a_day_without_spans_has_nothing_to_seal(db: Database):
     assert db.rows("SELECT FROM telemetry_sealed_days") == []
 
 
-def test_a_type_that_is_named_later_does_not_make_sealed_days_stale_for_ever(db: Database):
+def test_a_type_that_is_added_later_does_not_make_sealed_days_stale_forever(db: Database):
     """Lost: each analysis would count three months again in vain."""
     fill(db)
     count_up(db)

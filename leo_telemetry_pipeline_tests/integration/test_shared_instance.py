@@ -110,7 +110,7 @@ def test_only_our_own_runs_are_ended(instance: dg.DagsterInstance, db: Database,
     assert ("FAILED", "LAUNCH_FAILED") in statuses(db)
 
 
-def test_no_asset_of_ours_is_called_like_somebody_elses():
+def test_our_assets_do_not_share_names_with_those_of_others():
     """Lost: Dagster merges two assets, and a run of theirs makes ours look fresh."""
     definitions = build_definitions()
     keys = definitions.resolve_asset_graph().get_all_asset_keys()

@@ -141,7 +141,7 @@ assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
     ended(start(code, home, database_url))
 
 
-def test_a_database_that_hangs_holds_no_end_of_a_program(home: Path) -> None:
+def test_a_hanging_database_does_not_delay_the_end_of_a_program(home: Path) -> None:
     """Lost: every stop of a service takes long while its database hangs."""
     with socket.create_server(("127.0.0.1", 0), backlog=20) as silent:
         url = f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/none"

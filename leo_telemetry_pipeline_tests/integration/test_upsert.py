@@ -51,7 +51,7 @@ def test_a_span_that_is_imported_when_it_begins_and_when_it_ends_has_its_end(db:
     assert status != "RUNNING"
 
 
-def test_an_import_says_how_many_rows_it_gave_their_end(db: Database):
+def test_an_import_reports_how_many_open_rows_it_completed(db: Database):
     """Lost: an import that completed a hundred rows looks like one that did nothing."""
     assert "1 span(s) stored;" in load("open1.json")
     assert "0 span(s) stored, 1 completed;" in load("open2.json")

@@ -81,7 +81,7 @@ def test_a_room_that_is_called_while_it_waits_is_entered_twice():
     ]
 
 
-def test_the_way_of_a_span_is_the_one_that_is_told(db: Database, database_url: str, home: Path):
+def test_the_path_of_a_span_is_the_documented_one(db: Database, database_url: str, home: Path):
     """Lost: one direction from `trace.py` to the table, and a page that is true."""
     environment = processes.environment(home, LEO_TELEMETRY_DATABASE_URL=database_url)
     done = processes.finished([sys.executable, "-P", "-c", SPAN], environment)
@@ -94,7 +94,7 @@ def test_the_way_of_a_span_is_the_one_that_is_told(db: Database, database_url: s
     assert not_in_order(modules_in(lines), chains) == []
 
 
-def test_the_way_of_a_p50_is_the_one_that_is_told(db: Database, settings: Settings):
+def test_the_path_of_a_p50_is_the_documented_one(db: Database, settings: Settings):
     """Lost: one direction from an asset to an item, and a page that is true."""
     slow(db, "A")
     dagster_records()

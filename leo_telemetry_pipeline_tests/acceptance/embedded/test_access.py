@@ -35,7 +35,7 @@ SOMEBODY = 61_234  # a user who is not root, nobody or the server's user
 
 
 @pytest.mark.parametrize("who", ["root", "ordinary user"])
-def test_all_commands_work_and_nobody_else_gets_in(who: str, folder: Path):
+def test_all_commands_work_and_other_users_have_no_access(who: str, folder: Path):
     """Lost: everyone on a shared machine can read and change everyone's spans."""
     need(os.geteuid() == 0, "only root can become another user")
     place = place_of(who, folder)
@@ -76,7 +76,7 @@ def hook_log(home: Path) -> str:
     return log.read_text() if log.exists() else ""
 
 
-def test_a_password_is_asked_for_even_of_those_who_reach_the_socket(used: Place):
+def test_the_socket_requires_a_password(used: Place):
     """Lost: one folder with the wrong mode opens the database to everyone."""
     with used.user(), pytest.raises(psycopg2.OperationalError, match="password"):
         psycopg2.connect(f"host={used.home / 'run'} user={ROLE} dbname=postgres passfile=/dev/null")

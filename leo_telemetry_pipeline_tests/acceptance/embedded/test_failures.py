@@ -48,7 +48,7 @@ FAILURES = (
 )
 
 
-def test_a_server_that_cannot_start_says_why_and_what_helps(made_home: Path):
+def test_a_server_that_cannot_start_is_reported_with_cause_and_remedy(made_home: Path):
     """Lost: one message for a full disk, a mistyped setting and a damaged file, without the cause."""
     for spoil, words in FAILURES:
         spoilt = spoil(made_home)
@@ -75,7 +75,7 @@ def on_a_small_disk(folder: Path, *, disk: str, shared: str, command: Sequence[s
 @pytest.mark.parametrize(
     ("disk", "shared", "words"), [("20m", "64m", ("No space left", "make room")), ("1g", "64k", ())]
 )
-def test_small_disks_are_said_and_small_shared_memory_is_no_trouble(
+def test_small_disks_are_reported_and_small_shared_memory_works(
     folder: Path, disk: str, shared: str, words: Sequence[str]
 ):
     """Lost: Docker's 64 MB of shared memory; or a full disk is reported as "see the log", which is full too."""

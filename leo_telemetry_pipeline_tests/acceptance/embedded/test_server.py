@@ -41,7 +41,7 @@ def test_commands_share_the_server_and_the_last_one_out_stops_it(used: Place):
     all_ended(used.home)
 
 
-def test_a_killed_user_neither_stops_the_server_nor_keeps_it_for_ever(used: Place):
+def test_a_killed_user_neither_stops_the_server_nor_keeps_it_running_forever(used: Place):
     """Lost: after one crash, the server stops during an analysis, or runs until the machine is restarted."""
     with used.user():
         server = postmaster(used.home)
@@ -131,7 +131,7 @@ STALE = {
 
 
 @pytest.mark.parametrize("who", STALE)
-def test_a_process_id_in_a_stale_file_is_nobodys(who: str, folder: Path):
+def test_process_ids_in_stale_files_are_ignored(who: str, folder: Path):
     """Lost: after a power cut, we end another program or another home's database that has our server's old id."""
     need(who in stale_files.users(), "only root can test what root may")
     for seen in stale_files.start_with_each(who, folder, STALE[who]):

@@ -38,7 +38,7 @@ def test_what_is_open_when_its_program_ends_is_not_shown_any_more(make, db):
         assert open_spans.running(db) == []
 
 
-def test_a_disk_that_hangs_holds_no_exit_and_what_it_has_is_counted_as_lost(make_away, folder, monkeypatch):
+def test_a_hanging_disk_does_not_delay_the_exit_and_its_spans_are_counted_as_lost(make_away, folder, monkeypatch):
     """Lost: programs cannot exit while a network disk hangs; or the loss of their last spans is not counted."""
     goes_on, write = threading.Event(), os.write
 
@@ -58,7 +58,7 @@ def test_a_disk_that_hangs_holds_no_exit_and_what_it_has_is_counted_as_lost(make
     assert drain(folder, lambda found, removed: spans.Stored(0, 0), note=lambda done: None).counters == [lost]
 
 
-def test_a_slow_disk_holds_no_exit_and_what_it_does_not_take_is_counted_as_lost(make_away, folder, monkeypatch):
+def test_a_slow_disk_does_not_delay_the_exit_and_unwritten_spans_are_counted_as_lost(make_away, folder, monkeypatch):
     """Lost: the number of lost last spans."""
     write = os.write
 
@@ -79,7 +79,7 @@ def test_a_slow_disk_holds_no_exit_and_what_it_does_not_take_is_counted_as_lost(
     assert done.counters == [counters]
 
 
-def test_counters_that_somebody_holds_hold_no_exit(make_away, folder):
+def test_a_held_counter_lock_does_not_delay_the_exit(make_away, folder):
     """Lost: seconds at the exit of each of many programs that end at once."""
     Spool(folder, 1 << 20).keep_counters({"created": 1})
     with (Path(folder) / leftover_counters.NAME).open("rb") as held:

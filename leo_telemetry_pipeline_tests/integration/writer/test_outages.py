@@ -69,7 +69,7 @@ HANGS = pytest.mark.only_on(EMBEDDED, reason="a lock makes each of them hang ali
 
 @HANGS
 @pytest.mark.parametrize(("wait", "durable"), [(Writer.flush, False), (Writer.close, False), (Writer.flush, True)])
-def test_who_waits_for_a_database_that_hangs_does_not_keep_spans_in_memory_alone(
+def test_a_program_that_waits_for_a_hanging_database_does_not_keep_spans_only_in_memory(
     make, db, folder, monkeypatch, wait, durable
 ):
     """Lost: 13,000 of 15,000 spans of a program that is killed while it waits for the database."""
@@ -94,7 +94,7 @@ def test_who_waits_for_a_database_that_hangs_does_not_keep_spans_in_memory_alone
 
 
 @HANGS
-def test_a_flush_that_a_hanging_database_and_a_full_disk_leave_without_an_end_says_so(make, db, folder, monkeypatch):
+def test_a_flush_that_hanging_database_and_full_disk_prevent_returns_false(make, db, folder, monkeypatch):
     """Lost: the spans of a program that believes all of them are safe."""
     monkeypatch.setattr(worker_thread, "PATIENCE_S", 600.0)
     writer = make(spool_bytes=20_000)

@@ -54,7 +54,7 @@ def test_spans_that_keep_coming_wake_no_thread_and_the_first_after_a_rest_does(m
     until(lambda: sorted(stored(db)) == sorted(ids), "the last one is stored")
 
 
-def test_a_span_that_cannot_be_is_counted_and_keeps_no_other_out(make, db):
+def test_an_invalid_span_is_counted_and_does_not_stop_the_others(make, db):
     """Lost: a whole batch, to one invalid span."""
     writer = make()
     odd, refused = span(), span()
@@ -109,7 +109,7 @@ def test_counters_add_up_at_any_moment(make):
     assert (counters["created"], counters["queued"]) == (12_000, 0)
 
 
-def test_operations_that_never_end_are_not_kept_for_ever(make, monkeypatch):
+def test_operations_that_never_end_are_not_kept_forever(make, monkeypatch):
     """Lost: the memory of a server with generators that are never finished."""
     monkeypatch.setattr(worker_thread, "MOST_OPEN", 10)
     writer = make()
