@@ -49,7 +49,7 @@ def a_day(age: int) -> list[Span]:
 
 
 def store_old(db: Database, ages: tuple[int, ...] = AGES, stored_days_later: int = 1) -> None:
-    """Store the spans of some days as if each day had been stored ``stored_days_later``."""
+    """Store the spans of some days as if each had been stored ``stored_days_later``."""
     for age in ages:
         made = a_day(age)
         spans.store(db, made)

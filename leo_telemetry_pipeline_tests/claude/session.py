@@ -148,11 +148,11 @@ class Session:
         self.answered(len(self.turns))
 
     def answered(self, number: int) -> None:
-        """Wait until ``count`` prompts are answered."""
+        """Wait until ``number`` prompts are answered."""
         self.wait(lambda: len(self.answers()) >= number, "the prompt is answered")
 
     def finished(self, number: int) -> None:
-        """Wait until ``count`` tasks, including sub-agents, have ended and their notifications have come."""
+        """Wait until ``number`` tasks, including sub-agents, have ended and their notifications have come."""
         self.wait(lambda: self._count("task_notification") >= number, "the tasks have ended")
 
     def _count(self, subtype: str) -> int:

@@ -83,7 +83,7 @@ def tables(database_url: str, settings: Settings) -> Tables:
 
 @contextmanager
 def killed_after(statements: int) -> Iterator[list[int]]:
-    """Let only ``count`` statements reach the server; what is committed by then stays, as after SIGKILL."""
+    """Let only some statements reach the server; what is committed by then stays, as after SIGKILL."""
     seen = [0]
 
     def count(*_: object) -> None:
