@@ -70,7 +70,7 @@ def known(make_home: Callable[[Path], Path], short_folder: Path) -> Iterator[Pat
 
 
 @pytest.mark.parametrize(("arguments", "words"), MISTYPED, ids=[ascii(" ".join(each))[:70] for each, _ in MISTYPED])
-def test_what_a_person_mistypes_is_named_with_its_remedy(known: Path, arguments: Sequence[str], words: Sequence[str]):
+def test_a_typing_error_is_named_with_its_remedy(known: Path, arguments: Sequence[str], words: Sequence[str]):
     """Lost: a typing error costs an hour, or looks like a bug that is reported to us."""
     done = run(known, *arguments)
     has_line(done, *words)
@@ -175,7 +175,7 @@ def test_a_file_of_something_else_ends_in_one_line_and_with_status_1(known: Path
     assert run(known, "psql", "-Atc", "SELECT count(*) FROM telemetry_quarantine WHERE content ~ 'Alex'").out == "0\n"
 
 
-def test_what_a_pipe_brings_is_imported(known: Path):
+def test_standard_input_is_imported_from_a_pipe(known: Path):
     """Lost: the remedy for every file that must be unpacked first."""
     start = int(time.time() * 1000)
     row = {"trace_id": uuid.uuid4().hex, "span_id": uuid.uuid4().hex, "span_type": "gate", "span_name": "G"}

@@ -47,7 +47,7 @@ def played(
     return outcome[way]
 
 
-def test_what_happened_is_stored_once(played: Played):
+def test_every_event_is_stored_once(played: Played):
     """Lost: a prompt, tool or sub-agent is missing, stored twice, or has another's name."""
     assert stored.shapes_of_rows(played.rows) == stored.shapes_of_facts(played.visible())
 

@@ -85,7 +85,7 @@ def shows(home: Path, word: str) -> str | None:
     return said if word in said else None
 
 
-def test_what_was_recorded_without_a_database_comes_into_it(home: Path) -> None:
+def test_spans_recorded_without_a_database_are_stored_later(home: Path) -> None:
     """Lost: a script that ran before the database's first start would never be measured."""
     python(home, SPOOLED)
     assert not (home / "database").exists()

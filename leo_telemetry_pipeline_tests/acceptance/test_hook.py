@@ -69,7 +69,7 @@ def lonely(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ],
     ids=["valid", "empty", "no fields", "a list", "garbage", "two lines", "far too long"],
 )
-def test_whatever_the_event_the_session_sees_nothing_and_the_log_sees_it(home: Path, event: bytes, noted: str):
+def test_malformed_events_are_logged_and_invisible_to_the_session(home: Path, event: bytes, noted: str):
     """Lost: an unexpected event blocks the session or prints into it."""
     assert run(event) == (0, "", "")
     log = log_when(home, "does not answer")
@@ -181,7 +181,7 @@ def test_the_session_goes_on_while_the_child_still_waits_for_the_database(
         os.kill(child, signal.SIGTERM)
 
 
-def test_what_lies_in_the_working_folder_is_not_imported(home: Path, tmp_path: Path):
+def test_modules_in_the_working_folder_are_not_imported(home: Path, tmp_path: Path):
     """Lost: anyone who can write into a project could run code as everyone who opens a session in it."""
     for name in ("json", "psycopg2", "leo_telemetry_pipeline"):
         (tmp_path / f"{name}.py").write_text("import pathlib; pathlib.Path('/').joinpath(__file__ + '.ran').touch()")
@@ -245,7 +245,7 @@ def test_a_running_analysis_is_left_alone_without_loading_dagster(settings: Sett
     assert imports(said) & {"dagster", "pandas", "sqlalchemy"} == set()
 
 
-def test_where_a_daemon_lives_the_child_leaves_the_work_to_it(settings: Settings, db: Database):
+def test_the_child_leaves_the_work_to_a_live_daemon(settings: Settings, db: Database):
     """Lost: the analysis is prepared twice, on a machine in use."""
     with db.transaction() as cursor:
         cursor.execute("CREATE SCHEMA dagster")

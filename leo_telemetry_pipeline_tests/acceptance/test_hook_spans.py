@@ -169,7 +169,7 @@ def test_a_log_that_leads_elsewhere_is_not_followed(home: Path, tmp_path: Path, 
         ('{"hook_event_name": "PreToolUse", "session_id": "s"}', ""),
     ],
 )
-def test_whatever_comes_claude_code_notices_nothing(home: Path, text: str, said: str):
+def test_claude_code_notices_no_malformed_event(home: Path, text: str, said: str):
     """Lost: an unexpected event stops an answer, or writes a file elsewhere."""
     code, out, err = run(text)
     assert (code, out) == (0, b"")
@@ -181,7 +181,7 @@ def test_whatever_comes_claude_code_notices_nothing(home: Path, text: str, said:
     assert drain(home, None).spans == 0
 
 
-def test_what_a_tool_has_read_may_be_long(home: Path):
+def test_the_result_of_a_tool_may_be_long(home: Path):
     """Lost: the duration of every tool whose result is larger than a pipe buffer."""
     assert run(event("PostToolUse", tool_name="Read", tool_response="x" * 5_000_000, tool_use_id="t")) == NOTHING
     notes = (home / "claude" / SESSION).read_text()
@@ -189,7 +189,7 @@ def test_what_a_tool_has_read_may_be_long(home: Path):
     assert "xxx" not in notes
 
 
-def test_what_is_kept_is_its_owners_alone(home: Path):
+def test_notes_are_readable_only_by_their_owner(home: Path):
     """Lost: everyone with an account sees which tools a user runs."""
     assert run(event("UserPromptSubmit")) == NOTHING
     assert (home / "claude").stat().st_mode & 0o777 == 0o700

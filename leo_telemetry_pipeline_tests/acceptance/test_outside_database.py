@@ -207,7 +207,7 @@ def test_missing_privileges_are_reported(home: Path, outside: Outside):
     assert done.code == 3
 
 
-def test_all_works_on_an_outside_postgresql(home: Path, outside: Outside):
+def test_everything_works_on_an_outside_postgresql(home: Path, outside: Outside):
     """Lost: a user with an existing PostgreSQL, a password and no superuser cannot use this at all."""
     outside.administer("CREATE DATABASE whole OWNER app")
     variables = {URL: outside.url("whole")}

@@ -165,7 +165,7 @@ def test_env_in_a_shell_that_cannot_have_a_database_changes_nothing(desk: Desk):
     assert done.out.splitlines()[-1] == "0"
 
 
-def test_what_env_prints_is_only_what_a_shell_can_eval(desk: Desk, make_home: Callable[[Path], Path]):
+def test_the_output_of_env_is_safe_to_eval(desk: Desk, make_home: Callable[[Path], Path]):
     """Lost: part of a name with a quote runs as a command in the user's shell."""
     home = desk.home / "it's; touch planted; ('"
     desk.home.mkdir()

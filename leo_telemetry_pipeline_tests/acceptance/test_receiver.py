@@ -143,7 +143,7 @@ def test_a_client_of_another_protocol_is_refused_and_logged(made_home: Path):
         assert "http/protobuf" in served.running.said()
 
 
-def test_what_is_rejected_and_refused_is_in_the_log_and_in_the_doctors_list(made_home: Path):
+def test_rejections_and_refusals_are_in_the_log_and_in_the_doctors_list(made_home: Path):
     """Lost: spans that no exporter sends again, without anyone noticing."""
     future = str((int(time.time()) + 30 * 86_400) * 10**9)
     with serving(made_home) as served:
@@ -175,7 +175,7 @@ def test_the_trial_of_the_receiver_holds_in_its_small_form():
     assert [figure for figure in figures if not figure.held] == []
 
 
-def test_what_is_accepted_while_the_database_is_gone_arrives_when_it_is_back(made_home: Path):
+def test_spans_accepted_during_an_outage_are_stored_when_the_database_is_back(made_home: Path):
     """Lost: an hour of spans, to a restart of the database."""
     with serving(made_home) as served:
         assert served.post(as_json("before")) == 200
@@ -193,7 +193,7 @@ def test_what_is_accepted_while_the_database_is_gone_arrives_when_it_is_back(mad
         assert served.stored("before") == 1
 
 
-def test_what_waits_on_disk_survives_the_receiver(made_home: Path):
+def test_spans_on_disk_survive_the_receiver(made_home: Path):
     """Lost: acknowledged spans, if the machine goes down before the database is back."""
     with serving(made_home) as served, database_away(made_home):
         for _ in range(5):

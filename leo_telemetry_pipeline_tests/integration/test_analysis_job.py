@@ -148,7 +148,7 @@ def test_four_bottlenecks_of_a_type_make_three_items_and_the_next_run_adds_the_f
     assert one(db, "SELECT source_detail->>'run_id' FROM continuous_improvements LIMIT 1") == second.run_id
 
 
-def test_what_is_switched_off_too_few_or_without_a_baseline_is_counted_and_not_judged(db: Database):
+def test_dimensions_that_are_switched_off_too_rare_or_without_a_baseline_are_counted_and_not_judged(db: Database):
     """Lost: `NOISY_DIMENSION` could not be silenced, or three spans would open an item."""
     slow(db, "JUDGED", "OFF", "FEW_BY_OWN")
     slow(db, "OFF_BY_TYPE", "ON_IN_VAIN", span_type="subagent")

@@ -62,7 +62,7 @@ def contents(db: Database, of: dict[str, str]) -> dict[str, list[str]]:
 
 @pytest.mark.only_on(DEBIAN, EMBEDDED, reason="the schema is the server's, whatever is before it")
 @pytest.mark.parametrize("old", schema_dump.EARLIER, indirect=True)
-def test_what_an_earlier_version_becomes_has_the_schema_of_an_empty_database_that_was_migrated(old: str):
+def test_a_carried_over_database_has_the_schema_of_a_migrated_empty_one(old: str):
     """Lost: leftover objects of an old version, on which statements fail years later."""
     migrations.migrate(outside(old, "dagster"), carry_over=True)
     assert schema_dump.dump(old) == schema_dump.REFERENCE.read_text(encoding="utf-8")

@@ -48,7 +48,7 @@ def claim(own: Database, run_id: str, mine: str) -> tuple:
     return runs.claim(own, run_id, mine, 900)
 
 
-def test_of_claims_of_one_row_at_once_one_gets_it(db: Database, target: Target):
+def test_one_of_several_concurrent_claims_gets_the_row(db: Database, target: Target):
     """Lost: two daemons would analyse the same row and both write."""
     for _ in range(5):
         run_id = queued(db)
@@ -71,7 +71,7 @@ def test_a_claim_waits_while_another_analysis_of_the_scope_runs_and_then_gets_it
     assert runs.claim(db, waiting, second, 900)[0] == "CLAIMED"
 
 
-def test_of_beginnings_at_once_one_gets_it(db: Database, target: Target):
+def test_one_of_several_concurrent_starts_gets_the_scope(db: Database, target: Target):
     """Lost: two people who click at the same time would start two analyses."""
     got = at_once(target, *[lambda own: runs.begin(own, new_id(), 900) for _ in range(4)])
     assert sorted(outcome for outcome, _ in got) == ["CLAIMED", "WAIT", "WAIT", "WAIT"]

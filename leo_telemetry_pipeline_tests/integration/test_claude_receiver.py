@@ -111,7 +111,7 @@ def test_two_machines_store_each_once_and_the_first_fixes_the_start(db: Database
     assert {(trace, span): start for trace, span, start in rows} == wanted
 
 
-def test_what_was_acknowledged_is_made_after_a_crash(
+def test_acknowledged_records_become_spans_after_a_crash(
     settings: Settings, target: Target, db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Lost: acknowledged records, because the receiver died before it made spans of them."""
@@ -261,7 +261,7 @@ PACKED = gzip.compress(b'{"resourceMetrics":[]}', mtime=0)
         (b"no gzip", "gzip", "not gzip"),
     ],
 )
-def test_what_is_sent_to_the_wrong_address_or_broken_is_refused(
+def test_requests_to_the_wrong_path_or_with_broken_bodies_are_refused(
     talk: Talk, path: str, body: bytes, encoding: str, said: str
 ) -> None:
     """Lost: all spans of a program that posts them to another signal's path and is told that all is well."""

@@ -266,7 +266,7 @@ def history(db: Database) -> list[tuple]:
     return db.rows("SELECT day, project, count FROM duration_histograms ORDER BY day")
 
 
-def test_what_started_before_a_day_goes_with_its_history(db: Database) -> None:
+def test_a_purge_before_a_day_deletes_spans_and_their_history(db: Database) -> None:
     """Lost: data that was deleted on request would live on in other tables."""
     fill(db)
     spans.quarantine(db, "old.jsonl", [(1, "no JSON", "x")])

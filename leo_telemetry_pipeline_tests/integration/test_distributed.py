@@ -100,7 +100,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.only_on(DEBIAN, reason="what is sent does not depend on the server")
-def test_what_an_analysis_and_its_surroundings_send_is_what_citus_takes(sent: list[str], target, settings):
+def test_citus_accepts_all_statements_of_an_analysis_and_its_surroundings(sent: list[str], target, settings):
     """Lost: statements that are built from parts would escape the check of the source."""
     with closing(Database(target)) as db:
         configure(db, "gate+sd_type", None, 10, 2)

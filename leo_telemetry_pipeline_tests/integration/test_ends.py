@@ -52,7 +52,7 @@ def test_values_of_the_start_stay_beside_those_of_the_end(db: Database):
     assert db.rows(ROW) == [(5210, 5210, 7, "OK", {"sd_type": "feature", "gate_score": 90})]
 
 
-def test_what_has_an_end_never_changes(db: Database):
+def test_a_completed_row_never_changes(db: Database):
     """Lost: a late or forged message overwrites a measurement."""
     start, end = pair()
     other = span(duration_ms=1, status="ERROR", trace_id=end.trace_id, span_id=end.span_id)
@@ -64,7 +64,7 @@ def test_what_has_an_end_never_changes(db: Database):
 
 
 @pytest.mark.parametrize("column", ["end_time_ms", "duration_ms"])
-def test_either_way_to_say_how_long_it_took_is_an_end(db: Database, column: str):
+def test_an_end_time_or_a_duration_is_an_end(db: Database, column: str):
     """Lost: a source that sends only a duration, or only an end, is completed twice or never."""
     start, end = pair()
     setattr(end, column, None)
@@ -162,7 +162,7 @@ def test_an_end_with_a_better_name_is_not_a_conflict(db: Database):
     assert intake.since(db, midnight()) == []
 
 
-def test_what_is_stored_without_an_end_still_runs(db: Database):
+def test_a_span_stored_without_an_end_is_shown_as_running(db: Database):
     """Lost: `running` hides an operation as soon as its start is stored."""
     start, end = pair(at=midnight())
     open_spans.announce(db, [start], [], host="h", pid=1)

@@ -182,7 +182,7 @@ def test_when_they_break_the_analysis_stays_what_it_is(db: Database):
 
 
 @pytest.mark.only_on(EMBEDDED, reason="it is about when to ask, and no statement that other servers read otherwise")
-def test_they_are_asked_for_once_for_the_last_run_of_everything_that_succeeded(
+def test_insights_are_requested_once_for_the_last_successful_run_of_everything(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ):
     """Lost: no insights if an analysis did not run under the daemon; or the same ones every few seconds."""

@@ -128,7 +128,9 @@ def test_a_service_of_another_database_changes_nothing(own: Target, environ: pyt
 
 
 @pytest.mark.parametrize("name", UNFIXABLE)
-def test_what_keeps_a_measured_program_from_our_server_is_named(own: Target, environ: pytest.MonkeyPatch, name: str):
+def test_the_variable_that_keeps_a_measured_program_from_our_server_is_named(
+    own: Target, environ: pytest.MonkeyPatch, name: str
+):
     """Lost: spans wait on disk forever, and nobody learns which variable is the cause."""
     environ.setenv(name, "nonsense")
     with pytest.raises(UserError, match=f"{name} is 'nonsense'.*unset it"):

@@ -127,7 +127,7 @@ def test_every_median_is_numpys(db: Database, traces: list[dict[str, Any]]):
         np.testing.assert_allclose((p90, p95, p99), np.percentile(values, [90, 95, 99]), rtol=1e-12)
 
 
-def test_only_direct_waits_are_taken_off(db: Database):
+def test_only_direct_waits_are_subtracted(db: Database):
     """Lost: a person's lunch would make a gate slow; or nested waits would be subtracted twice."""
     parent, middle, trace_id = new_id(), new_id(), new_id()
     insert(

@@ -35,7 +35,7 @@ def direct(server: Server, database_url: str) -> str:
 
 
 @only_the_pooler
-def test_what_a_transaction_sets_ends_with_it(db: Database, database_url: str):
+def test_settings_of_a_transaction_end_with_it(db: Database, database_url: str):
     """Lost: the next program on the same server connection would inherit our time limits or time zone."""
     with closing(psycopg2.connect(database_url)) as other:
         other.autocommit = True

@@ -94,7 +94,7 @@ def test_an_analysis_is_stale_when_its_window_ended_over_seven_days_ago(db: Data
     assert if_stale(db) == outcome
 
 
-def test_by_hand_an_analysis_is_queued_also_when_the_last_is_fresh(db: Database):
+def test_a_manual_analysis_is_queued_also_if_the_last_is_fresh(db: Database):
     """Lost: nobody could ask for an analysis now."""
     succeeded(db)
     assert if_stale(db) == "FRESH"

@@ -76,7 +76,7 @@ def test_retries_of_days_before_do_not_count(db: Database):
     assert [run.retry_of for run in runs.waiting(db)] == [first]
 
 
-def test_what_waits_already_is_the_retry(db: Database):
+def test_a_queued_run_serves_as_the_retry(db: Database):
     """Lost: two analyses would run one after another for nothing, or reaping would fail."""
     run_id, _ = running(db)
     waiting = queued(db)

@@ -55,7 +55,7 @@ def test_spans_are_in_the_table_when_the_answer_comes(talk: Talk, db: Database):
     talk(say)
 
 
-def test_what_is_sent_again_is_stored_once(talk: Talk, db: Database):
+def test_a_repeated_request_is_stored_once(talk: Talk, db: Database):
     """Lost: every retry of an exporter makes work look twice as frequent."""
 
     async def say(client: Client) -> None:
@@ -140,7 +140,7 @@ def test_invalid_spans_are_reported_and_the_rest_is_stored(talk: Talk, db: Datab
     # Ids must not contain bodies, which contain the time: all test processes must use the same names.
     ids=lambda value: "body" if isinstance(value, bytes) else None,
 )
-def test_what_is_wrong_with_a_request_has_its_status(
+def test_each_invalid_request_has_its_status(
     status: int, method: str, path: str, headers: dict[str, str], body: bytes, talk: Talk, db: Database
 ):
     """Lost: exporters retry forever what can never succeed, or give up on what would."""

@@ -188,7 +188,7 @@ def test_a_connection_that_fails_on_close_counts_as_lost(target: Target, monkeyp
     asyncio.run(say())
 
 
-def test_what_is_refused_while_the_database_is_away_is_counted_when_it_is_back(
+def test_refusals_during_an_outage_are_counted_when_the_database_is_back(
     settings: Settings, server: Server, target: Target, db: Database
 ):
     """Lost: refusals during an outage go unnoticed."""

@@ -81,7 +81,7 @@ def test_an_uncounted_day_is_counted_when_it_is_sealed(db: Database):
 
 
 @pytest.mark.parametrize("dropped", [False, True])
-def test_what_comes_after_the_seal_counts_once_beside_it(db: Database, dropped: bool):
+def test_a_span_after_the_seal_counts_once_beside_it(db: Database, dropped: bool):
     """Lost: a late span would not count, or the whole day would count twice."""
     fill(db)
     count_up(db)
@@ -122,7 +122,7 @@ def test_a_span_in_flight_while_its_day_is_sealed_counts_with_the_next_part(db: 
     assert history(db)["gate", "A"][0] == 21
 
 
-def test_what_was_sealed_is_counted_also_where_a_late_span_made_its_day_stale(db: Database):
+def test_sealed_spans_count_also_if_a_late_span_made_their_day_stale(db: Database):
     """Lost: an analysis would not know that a span type exists, and would not judge it."""
     insert(db, spans_of("build", "B", range(10), at=NOON))
     fill(db)

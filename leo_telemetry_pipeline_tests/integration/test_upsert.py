@@ -59,7 +59,7 @@ def test_an_import_reports_how_many_open_rows_it_completed(db: Database):
     assert "1 span(s) stored, 1 completed;" in load("upsert.jsonl")
 
 
-def test_what_got_slower_is_found_though_every_end_came_by_update_after_the_count(db: Database):
+def test_a_slowdown_is_found_although_every_end_came_by_update_after_the_count(db: Database):
     """Lost: slowdowns of an engine that inserts at the start and updates at the end are never found."""
     execute(db, BEGIN)
     first = analyse_queued(db)

@@ -16,7 +16,7 @@ from leo_telemetry_pipeline_tests.processes import until
 from leo_telemetry_pipeline_tests.writers import closed_after_many, drained, emit, stored
 
 
-def test_what_ends_after_the_writer_is_on_disk(make, db, folder):
+def test_spans_that_end_after_the_writer_closed_are_on_disk(make, db, folder):
     """Lost: the span around the whole program, if something else closed the writer first."""
     writer = make()
     tracer = Tracer(writer)
@@ -29,7 +29,7 @@ def test_what_ends_after_the_writer_is_on_disk(make, db, folder):
     assert [(one["created"], one["spooled"]) for one in done.counters] == [(1, 1)]
 
 
-def test_what_is_open_when_its_program_ends_is_not_shown_any_more(make, db):
+def test_open_operations_disappear_when_their_program_ends(make, db):
     """Lost: ended operations are shown as running."""
     writer = make(open_after_s=0.3)
     with Tracer(writer).handoff("A"):

@@ -118,7 +118,7 @@ def test_a_database_that_is_away_is_asked_ever_more_rarely(make_away, no_door):
     assert 2 <= no_door.tried <= 5
 
 
-def test_what_neither_database_nor_disk_takes_is_counted_by_reason(make_away, folder):
+def test_spans_that_neither_database_nor_disk_takes_are_counted_by_reason(make_away, folder):
     """Lost: that spans were lost, and why."""
     writer = make_away(spool_bytes=50_000)
     for _ in range(10):

@@ -122,7 +122,7 @@ def test_operations_that_never_end_are_not_kept_forever(make, monkeypatch):
     assert writer.counters()["stored"] == 30
 
 
-def test_what_runs_for_long_is_shown_until_it_ends(make, db):
+def test_long_operations_are_shown_until_they_end(make, db):
     """Lost: which operation hangs right now."""
     writer = make(open_after_s=0.3)
     tracer = Tracer(writer)
