@@ -15,15 +15,14 @@ from xdist.scheduler import LoadScopeScheduling
 WAITS = (
     "acceptance/test_lifecycle.py",
     "acceptance/test_receiver_attacks.py",
-    "acceptance/embedded/test_server.py",
-    "acceptance/embedded/test_first_start.py",
     "acceptance/test_demo.py",
     "acceptance/test_claude_code.py",
+    "acceptance/test_receiver.py",
     "acceptance/test_hook.py",
     "acceptance/test_plain_dagster.py",
 )
 # Files that compute longest, longest last.
-COMPUTES = ("integration/test_queue.py", "integration/test_p50.py", "integration/test_analysis_job.py")
+COMPUTES = ("integration/test_daily.py", "integration/test_learning.py", "integration/test_interleavings.py")
 FOLDERS = ("/acceptance/", "/unit/", "/integration/")
 
 
