@@ -65,10 +65,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     return TwoEnded(config, log)
 
 
+def pytest_collection(session: pytest.Session) -> None:
+    """Collect no garbage while tests are loaded: nearly all of it stays, and the search takes a fifth of the time."""
+    gc.disable()
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Let the garbage collector look at what tests make, not again and again at all that is loaded by now."""
+    """Collect garbage only among what tests make, not again and again among all that was loaded."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
+    gc.enable()
 
 
 class SaysAtOnce:
