@@ -1,6 +1,6 @@
 """A pytest plugin: the integration tests with the roles of docs/deployment.md, and row-level security forced.
 
-    python -m pytest -p leo_telemetry_pipeline_tests.as_roles leo_telemetry_pipeline_tests/integration
+    python -m pytest -p leo_telemetry_pipeline_tests.as_roles --direct leo_telemetry_pipeline_tests/integration
 
 Tests connect as an owner who is not a superuser and whom row-level security binds; spans are stored as the writer, and
 queries are asked as the reader. On PostgreSQL 15 alone, since rights do not depend on the server.
