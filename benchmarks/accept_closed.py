@@ -30,7 +30,7 @@ def run(part: str, seed: int, full: bool) -> Iterator[Figure]:  # noqa: ARG001 n
         yield _figure(what, [str(folder / name) for name in _RIGHTS])
     else:
         what = "integration tests as owner, writer and reader, row-level security forced"
-        yield _figure(what, ["-p", "leo_telemetry_pipeline_tests.as_roles", str(folder)])
+        yield _figure(what, ["-p", "leo_telemetry_pipeline_tests.as_roles", "--direct", str(folder)])
 
 
 def _figure(what: str, arguments: list[str]) -> Figure:

@@ -1,6 +1,6 @@
 """pytest plugin: run the integration tests with the roles of docs/deployment.md and forced row-level security.
 
-    python -m pytest -p leo_telemetry_pipeline_tests.as_roles leo_telemetry_pipeline_tests/integration
+    python -m pytest -p leo_telemetry_pipeline_tests.as_roles --direct leo_telemetry_pipeline_tests/integration
 
 Tests connect as an owner who is not a superuser and is subject to row-level security; the writer stores spans, and the
 reader runs queries. Only on PostgreSQL 15, because rights do not depend on the server.

@@ -101,6 +101,15 @@ def server(request: pytest.FixtureRequest, servers: Servers) -> Server:
     return servers.get(getattr(request, "param", EMBEDDED))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add an option for the servers that tests run on."""
+    parser.addoption(
+        "--direct",
+        action="store_true",
+        help="integration tests: connect to PostgreSQL 15 directly and to no other server",
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Register our markers, restore default signal handling, and remove libpq's variables.
 
@@ -121,13 +130,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test under integration/ that needs a server on every server."""
+    """Run each test under integration/ that needs a server on the embedded one and through a pooler, or as asked."""
     if "server" not in metafunc.fixturenames or ".integration." not in metafunc.definition.nodeid.replace("/", "."):
         return
     only = metafunc.definition.get_closest_marker("only_on")
     assert only is None or only.kwargs["reason"]
     pooler = WIDE_POOLER if metafunc.definition.get_closest_marker("transactions_at_once") else POOLER
-    names = only.args if only else (EMBEDDED, DEBIAN, pooler)
+    every = (DEBIAN,) if metafunc.config.getoption("direct") else (EMBEDDED, pooler)
+    names = only.args if only else every
     metafunc.parametrize("server", names, indirect=True)
 
 

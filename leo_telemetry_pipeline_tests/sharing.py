@@ -65,10 +65,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     return TwoEnded(config, log)
 
 
+def pytest_collection(session: pytest.Session) -> None:
+    """Collect no garbage while tests are loaded: nearly all of it stays, and the search takes a fifth of the time."""
+    gc.disable()
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Exclude everything loaded so far from garbage collection, and collect less often."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
+    gc.enable()
 
 
 class SaysAtOnce:

@@ -13,12 +13,7 @@ import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import dagster as dg
 import uvicorn
-from dagster._core.workspace.context import WorkspaceProcessContext
-from dagster._core.workspace.load_target import WorkspaceFileTarget
-from dagster_webserver.app import create_app_from_workspace_process_context
-from dagster_webserver.version import __version__
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, Response
@@ -56,6 +51,13 @@ def run(app: Starlette, opened: socket.socket, shall_end: Callable[[], bool]) ->
 @contextlib.contextmanager
 def application(workspace: Path) -> Iterator[Starlette]:
     """Yield Dagster's web application of the environment's DAGSTER_HOME."""
+    # Imported late: it takes longer than everything else here.
+    import dagster as dg
+    from dagster._core.workspace.context import WorkspaceProcessContext
+    from dagster._core.workspace.load_target import WorkspaceFileTarget
+    from dagster_webserver.app import create_app_from_workspace_process_context
+    from dagster_webserver.version import __version__
+
     with dg.DagsterInstance.get() as instance:
         instance.optimize_for_webserver(_STATEMENT_MS, _RENEWED_S, _OVERFLOW)
         with WorkspaceProcessContext(

@@ -16,7 +16,6 @@ from leo_telemetry_pipeline_tests.unit.import_graph import imports_in, modules_i
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "leo_telemetry_pipeline"
 MODULES = {name.removesuffix(".__init__"): path for name, path in modules_in(PACKAGE).items()}
-IMPORTS = imports_in(PACKAGE)
 CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
 SENTENCE = re.compile(r"Does not(?: belong here)?:(.*?)\.(?= |$)")
 NAME = re.compile(r"[a-z_0-9]+(?:[./][a-z_0-9]+)*")
@@ -52,10 +51,11 @@ def is_in(module: str, room: str) -> bool:
 @cache
 def reached_from(room: str) -> frozenset[str]:
     """Return all that the modules of a room import, themselves and through others."""
+    imports = imports_in(PACKAGE)
     found: set[str] = set()
-    left = [module for module in IMPORTS if is_in(module, room)]
+    left = [module for module in imports if is_in(module, room)]
     while left:
-        new = IMPORTS[left.pop()] - found
+        new = imports[left.pop()] - found
         found |= new
         left += new
     return frozenset(found)
