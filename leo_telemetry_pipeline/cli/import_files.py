@@ -120,7 +120,7 @@ def _load_one(connection: Database, name: str, options: Options) -> None:
     is_history = archive_id is not None or options.preset is not None
     check = admission.FileCheck(
         str(path),
-        admission.Rules(
+        admission.AdmissionRules(
             time.time_ns() // 1_000_000,
             options.settings.keep,
             accept=options.accept or is_history,

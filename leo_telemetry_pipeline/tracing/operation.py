@@ -43,7 +43,7 @@ if TYPE_CHECKING:
         def end(self, operation: Operation, /) -> object:
             """Take an operation that ended and changes no more."""
 
-    class Source(Protocol):
+    class TracerInterface(Protocol):
         """What an operation needs of the tracer that made it."""
 
         ids: Ids
@@ -94,7 +94,7 @@ class Operation(Place):
     _origin: Operation | None
     _parent: Place | None
     _recorder: Recorder
-    _tracer: Source
+    _tracer: TracerInterface
     attributes: dict[str, Any]
     duration_ns: int | None
     parent_id: int

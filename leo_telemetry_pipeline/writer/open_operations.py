@@ -22,7 +22,7 @@ BEAT_S = 5.0
 MOST = 1_000
 
 
-class Running:
+class OpenOperations:
     """What of the open operations is announced; ``job`` says what is to be told now."""
 
     def __init__(self, open_after_s: float, span_of: Callable[[Operation], Span | None]) -> None:
@@ -85,7 +85,7 @@ class Running:
 class Announcement:
     """A job that tells what is open and what is not any more."""
 
-    def __init__(self, running: Running, opened: list[Span], ended: list[tuple[str, str]]) -> None:
+    def __init__(self, running: OpenOperations, opened: list[Span], ended: list[tuple[str, str]]) -> None:
         self.ended = ended
         self._running = running
         self._opened = opened

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from leo_telemetry_pipeline.span import Span
 
-    class Stored(Protocol):
+    class StoreResult(Protocol):
         """How many spans were stored for the first time, and how many the database refused."""
 
         @property
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     class Sink(Protocol):
         """A place for spans, used by one thread; only ``abort`` comes from another."""
 
-        def store(self, spans: Sequence[Span], removed: dict[str, int], /) -> Stored:
+        def store(self, spans: Sequence[Span], removed: dict[str, int], /) -> StoreResult:
             """Store spans once each, all of them or none. Raises Unavailable."""
             ...
 

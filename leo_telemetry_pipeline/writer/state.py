@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from leo_telemetry_pipeline.writer.preparing import Kept
 
 
-class State:
+class WriterState:
     """Changed by both sides, each attribute at once: a signal handler may see it at any moment.
 
     ``of_parent`` are operations, by id, that were open when this process was forked: they are its parent's.

@@ -19,13 +19,13 @@ from leo_telemetry_pipeline.spool.drain import Drained, drain
 from leo_telemetry_pipeline.spool.journal import LEFT_AFTER_S
 from leo_telemetry_pipeline.tracing.operation import Operation
 from leo_telemetry_pipeline.writer.batches import Batch
-from leo_telemetry_pipeline.writer.open_operations import Running
+from leo_telemetry_pipeline.writer.open_operations import OpenOperations
 from leo_telemetry_pipeline.writer.preparing import Kept, Parts
 from leo_telemetry_pipeline.writer.sender import PATIENCE_S, Sender
-from leo_telemetry_pipeline.writer.state import State
+from leo_telemetry_pipeline.writer.state import WriterState
 
 if TYPE_CHECKING:
-    from leo_telemetry_pipeline.writer.sink import Sink, Stored
+    from leo_telemetry_pipeline.writer.sink import Sink, StoreResult
 
 TICK_S = 0.1
 _HURRIED_TICK_S = 0.02
@@ -43,7 +43,7 @@ class Loop:
 
     def __init__(
         self,
-        state: State,
+        state: WriterState,
         parts: Parts,
         make_sink: "Callable[[], Sink]",
         prepare: Callable[[], object],
@@ -53,7 +53,7 @@ class Loop:
         self._parts = parts
         self._journal = parts.journal
         self._sender = Sender(make_sink, prepare, lambda: state.bell.put(False))
-        self._running = Running(open_after_s, self._open_span)
+        self._running = OpenOperations(open_after_s, self._open_span)
         # Spans before this position were there when the last whole tick ended; ticks in a hurry make nothing older.
         self._aged_to = 0
         self._aged_s = -math.inf
@@ -224,7 +224,7 @@ class _Bite:
         self._drained = Drained()
 
     def run(self, sink: "Sink") -> None:
-        def store(spans: list[Span], removed: dict[str, int]) -> "Stored":
+        def store(spans: list[Span], removed: dict[str, int]) -> "StoreResult":
             # A segment may be large: each part of it has the time of a job.
             self._goes_on()
             return sink.store(spans, removed)

@@ -14,7 +14,7 @@ from threading import Thread
 
 from leo_telemetry_pipeline.writer import process_hooks
 from leo_telemetry_pipeline.writer.sink import Unavailable
-from leo_telemetry_pipeline.writer.state import State
+from leo_telemetry_pipeline.writer.state import WriterState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,10 +82,10 @@ class Writer:
         self._policy = policy
         self._prepare = prepare
         self._is_cut_off = False
-        self._begin(State({}))
+        self._begin(WriterState({}))
         process_hooks.in_forked_child(self._begin_anew)
 
-    def _begin(self, state: State) -> None:
+    def _begin(self, state: WriterState) -> None:
         self.state = state
         self._is_closed = False
         self._thread: Thread | None = None
@@ -220,7 +220,7 @@ class Writer:
 
         Without ``can_import``, a thread of the parent was importing what this child would wait for until its end.
         """
-        state = State(self.state.of_parent | {id(operation): operation for operation in self.state.open})
+        state = WriterState(self.state.of_parent | {id(operation): operation for operation in self.state.open})
         self._is_cut_off = self._is_cut_off or not (can_import or _is_loaded)
         if self._is_cut_off:
             state.closing, state.parked = True, False
