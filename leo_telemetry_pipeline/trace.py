@@ -13,7 +13,7 @@ from leo_telemetry_pipeline.tracing.context import child_environment, extract, h
 from leo_telemetry_pipeline.tracing.operation import Operation
 from leo_telemetry_pipeline.tracing.tracer import Tracer
 from leo_telemetry_pipeline.writer.bootstrap import FirstSpan
-from leo_telemetry_pipeline.writer.making import Making
+from leo_telemetry_pipeline.writer.making import WriterFactory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,10 +73,10 @@ def _load_store():
     return sink
 
 
-_making = Making(_load_store)
+_factory = WriterFactory(_load_store)
 tracer: Tracer = Tracer(None)
 _own_tracer = tracer
-_first_span = FirstSpan(tracer, _making)
+_first_span = FirstSpan(tracer, _factory)
 
 
 def configure(
@@ -93,7 +93,7 @@ def configure(
     given = {"PROJECT": project, "DURABLE": durable, "HOME": home, "DATABASE_URL": database_url}
     if _first_span.begun or tracer.recorder is not _first_span:
         return False
-    _making.chosen.update({f"LEO_TELEMETRY_{name}": str(value) for name, value in given.items() if value is not None})
+    _factory.chosen.update({f"LEO_TELEMETRY_{name}": str(value) for name, value in given.items() if value is not None})
     return True
 
 
@@ -157,7 +157,7 @@ def flush(timeout: float = 10.0) -> bool:
     if not _first_span.prepare(timeout):
         return False
     if _first_span.writer is None:
-        return _making.is_set("ENABLED", False)
+        return _factory.is_set("ENABLED", False)
     return _first_span.writer.flush(max(0.0, give_up - time.monotonic()))
 
 
