@@ -58,16 +58,8 @@ def note_drain(database: Database, drain: Drain) -> None:
     with database.transaction() as cursor:
         cursor.execute(
             "INSERT INTO telemetry_drains (drained_by, segments, spans, new_spans, quarantined, torn, counters)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s)",
-            (
-                drain.drained_by,
-                drain.segments,
-                drain.spans,
-                drain.new_spans,
-                drain.quarantined,
-                drain.torn,
-                json.dumps(drain.counters),
-            ),
+            " VALUES (%(drained_by)s, %(segments)s, %(spans)s, %(new_spans)s, %(quarantined)s, %(torn)s, %(counters)s)",
+            vars(drain) | {"counters": json.dumps(drain.counters)},
         )
 
 

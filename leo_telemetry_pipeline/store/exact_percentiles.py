@@ -1,6 +1,6 @@
 """Exact percentiles of each dimension over a window, computed by PostgreSQL.
 
-Belongs here: ``percentile_cont`` over spans. Does not: dimensions (dimensions), daily history (history.buckets).
+Belongs here: ``percentile_cont``, which interpolates linearly. Does not: the same from history (history.buckets).
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,6 @@ def of_window(database: Database, window: Window, types: Sequence[str], seen: Se
     """Measure each dimension of some types over a window; keys beyond MOST_KEYS of a type are pooled.
 
     Rows: dimension_type, dimension_key, sample_count, p50_ms, p90_ms, p95_ms, p99_ms, sum_ms, queue_p50_ms.
-    ``percentile_cont`` interpolates linearly between the two nearest ranks.
     """
     rows = _measured(database, window, types, seen, None)
     pooled = set(to_pool({row[:2]: row[2] for row in rows}))

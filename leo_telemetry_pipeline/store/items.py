@@ -98,11 +98,10 @@ def get(database: Database, item_id: str) -> Item | None:
 
 def of_scope(database: Database, project: str | None) -> list[Item]:
     """Return all items that analyses of a scope opened."""
-    scope = "" if project is None else project
     rows = database.rows(
         f"SELECT {_COLUMNS} FROM continuous_improvements WHERE source = 'TELEMETRY_BOTTLENECK'"
         " AND coalesce(source_detail->>'project', '') = %s ORDER BY created_at, id",
-        (scope,),
+        (project or "",),
     )
     return [Item(*row) for row in rows]
 

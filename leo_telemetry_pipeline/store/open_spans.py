@@ -15,6 +15,7 @@ from leo_telemetry_pipeline.store.server.database import Database
 BEAT_S = 5
 LOST_AFTER_S = 30
 SWEPT_AFTER_S = 3600
+_ANNOUNCED = ("trace_id", "span_id", "parent_span_id", "span_type", "span_name", "sd_id", "project", "start_time_ms")
 
 
 @dataclass(frozen=True)
@@ -50,18 +51,7 @@ def announce(
                 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
                 ON CONFLICT (trace_id, span_id) DO UPDATE SET beat_at = clock_timestamp()
                 """,
-                (
-                    span.trace_id,
-                    span.span_id,
-                    span.parent_span_id,
-                    span.span_type,
-                    span.span_name,
-                    span.sd_id,
-                    span.project,
-                    span.start_time_ms,
-                    host,
-                    pid,
-                ),
+                (*(getattr(span, name) for name in _ANNOUNCED), host, pid),
             )
         if ended:
             cursor.execute(

@@ -63,11 +63,7 @@ _COLUMNS = ", ".join(
 
 
 def enqueue(
-    database: Database,
-    *,
-    if_stale: bool = False,
-    triggered_by: str = "MANUAL",
-    stale_after_s: int = 7 * 86_400,
+    database: Database, *, if_stale: bool = False, triggered_by: str = "MANUAL", stale_after_s: int = 7 * 86_400
 ) -> tuple[str | None, str, str]:
     """Enqueue an analysis of all projects; return (run id, outcome, detail).
 
@@ -83,8 +79,7 @@ def enqueue(
 def claim(database: Database, run_id: str, dagster_run_id: str, deadline_s: int) -> tuple[str, str | None]:
     """Claim a QUEUED run for a Dagster run; return (outcome, detail): CLAIMED, WAIT or GONE."""
     return database.rows(
-        "SELECT outcome, detail FROM claim_telemetry_run(%s::uuid, %s, %s)",
-        (run_id, dagster_run_id, deadline_s),
+        "SELECT outcome, detail FROM claim_telemetry_run(%s::uuid, %s, %s)", (run_id, dagster_run_id, deadline_s)
     )[0]
 
 

@@ -60,12 +60,7 @@ def _traces(
 
 
 def _traces_of(
-    database: Database,
-    window: Window,
-    dimensions: Sequence[Dimension],
-    seen: Sequence[str],
-    order: str,
-    most: int,
+    database: Database, window: Window, dimensions: Sequence[Dimension], seen: Sequence[str], order: str, most: int
 ) -> list[tuple[Dimension, list[str]]]:
     sql, parameters = observations(sorted({dimension_type for dimension_type, _ in dimensions}), seen)
     rows = database.rows(

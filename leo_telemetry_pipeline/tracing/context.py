@@ -96,8 +96,7 @@ def inject(headers: SupportsSetting) -> None:
 def extract(headers: object) -> Remote:
     """Return a context manager that makes the sender of a request the parent of the spans inside.
 
-    ``headers`` is a mapping or pairs of text or bytes, with names in any case. Without exactly one valid
-    ``traceparent`` it has no effect.
+    ``headers`` is a mapping or pairs, of text or bytes. Without exactly one valid ``traceparent`` it has no effect.
     """
     try:
         given: Any = headers

@@ -1,7 +1,6 @@
 """Decorators: one span per call of a function, coroutine function, generator or asynchronous generator.
 
-Belongs here: wrapping one callable. Does not: the span itself (operation), finding what to wrap (instrument).
-Loaded with the first decorator, not with the trace API.
+Belongs here: wrapping one callable. Does not: spans (operation), finding what to wrap (instrument). Loaded on demand.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Operation: the handle that a program holds while its work is timed.
 
-Belongs here: Operation from start to end, and its effect on the current span.
+Belongs here: Operation and its effect on the current span. It must not fail, block or import anything slow.
 Does not: creating one (tracer), decorating functions (decorate), delivering its span (writer).
-Runs inside the measured program: it must not fail or block there, nor import anything slow.
 """
 
 from __future__ import annotations
@@ -188,10 +187,7 @@ class Operation(Place):
         return decorated(function, lambda *_: self.again())
 
     def set(self, attributes: Mapping[str, object] | None = None, /, **more: object) -> Operation:
-        """Add attributes, from a mapping or keywords, until the span ends; return the span.
-
-        Values are copied now; those that JSON cannot hold become text.
-        """
+        """Add copies of attributes, until the span ends; return the span. Values that JSON cannot hold become text."""
         if self.duration_ns is None:
             try:  # noqa: SIM105 contextlib is slow to import
                 self._add(more if attributes is None else {**attributes, **more})

@@ -1,7 +1,6 @@
 """Conversion of operations to spans.
 
-Belongs here: turning a program's values, of any type, into the columns of a Span.
-Does not: which attributes may be kept (redact), delivery (writer).
+Belongs here: turning any values of a program into columns of a Span. Does not: redaction (redact), delivery (writer).
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Tracer: creates operations.
 
-Belongs here: Tracer, and the default source of ids.
+Belongs here: Tracer, and the default source of ids; it imports nothing slow into the measured program.
 Does not: running operations (operation), their spans (to_span), delivery (writer, recorder).
-Imported by the measured program, so it imports nothing slow.
 """
 
 from __future__ import annotations
@@ -94,10 +93,7 @@ def _kind(span_type: str) -> Any:
 
 
 class Tracer:
-    """Creates operations and passes them to a recorder; recorder None disables collection.
-
-    ``recorder`` may change at any time; open spans end in the one in which they began.
-    """
+    """Creates operations for ``recorder``, which may change at any time (open spans keep theirs); None disables it."""
 
     __slots__ = ("ids", "monotonic_ns", "project", "recorder", "wall_ns")
 

@@ -1,7 +1,6 @@
 """Batches of spans on their way to the database or the spool.
 
-Belongs here: settling each span exactly once, as stored, spooled or dropped.
-Does not: when a batch is made, sent or given up (worker_thread), how segments are kept (spool.journal).
+Belongs here: settling each span once, as stored, spooled or dropped. Does not: when (worker_thread), segments (spool).
 """
 
 import time
@@ -19,7 +18,7 @@ from leo_telemetry_pipeline.writer.preparing import Kept
 if TYPE_CHECKING:
     from leo_telemetry_pipeline.writer.sink import Sink
 
-# Spans per disk write: a full disk loses at most this many that would still have fitted.
+# Spans per disk write: a full disk loses at most this many that would have fitted.
 _PIECE = 50
 # Reason of dropped spans that are in telemetry_quarantine.
 REFUSED = "refused"

@@ -1,7 +1,6 @@
 """Buffers operations until the Writer exists, which a thread creates from the first span on.
 
-Belongs here: buffering, handover, and forks and exits meanwhile.
-Does not: the writer, or its settings (making). Imported by the measured program.
+Belongs here: buffering, handover, forks and exits meanwhile. Does not: creating the writer (making).
 """
 
 from __future__ import annotations

@@ -21,13 +21,10 @@ class Hand:
 
 
 class Tally:
-    """Counts spans that left the queue: first as in hand, then once by their outcome.
-
-    The lock is reentrant, since a signal handler may end a span at any moment.
-    """
+    """Counts spans that left the queue: first as in hand, then once by their outcome."""
 
     def __init__(self) -> None:
-        self.lock = RLock()
+        self.lock = RLock()  # reentrant, since a signal handler may end a span at any moment
         self.spooled = 0
         self._stored = 0
         self._dropped: dict[str, int] = {}

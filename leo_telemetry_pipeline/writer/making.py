@@ -1,7 +1,7 @@
 """Writer factory: the settings of a measured program, and the writer they configure.
 
-Belongs here: creating the writer, and whether the first span waits for it. Does not: when it is created (bootstrap),
-how it works (writer), the database, which is passed in. Imported by the measured program.
+Belongs here: creating the writer, and whether the first span waits for it.
+Does not: when it is created (bootstrap), how it works (writer), the database, which is passed in.
 """
 
 from __future__ import annotations
@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 
 
 class WriterFactory:
-    """Creates writers for a database; ``load_store`` imports the module whose ``connect(settings)`` opens it.
-
-    ``chosen`` holds settings made in code, by variable; they override the environment.
-    """
+    """Creates writers; ``load_store`` imports a module with ``connect(settings)``, ``chosen`` overrides variables."""
 
     def __init__(self, load_store: Callable[[], Any]) -> None:
         self.chosen: dict[str, str] = {}

@@ -1,7 +1,6 @@
 """Announcement of long-running operations, so that they show while they run.
 
-Belongs here: what is announced, repeated and withdrawn, and when.
-Does not: the operations themselves, the table of open spans (store.open_spans).
+Belongs here: what is announced, repeated and withdrawn, and when. Does not: the table of open spans (store.open_spans).
 """
 
 import time

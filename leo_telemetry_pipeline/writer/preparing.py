@@ -1,7 +1,6 @@
 """Parts of a writer that are loaded with its first span: span preparation, spool and journal.
 
-Belongs here: writing one span to disk in the thread that ended it, for durable mode and late spans.
-Does not: when to do so (writer), batches (batches).
+Belongs here: writing one span to disk in the thread that ended it. Does not: when to do so (writer), batches (batches).
 """
 
 from leo_telemetry_pipeline import redact
@@ -36,10 +35,7 @@ class Parts:
         self.journal = Journal(spool)
 
     def span(self, item: Operation | Span, removed: dict[str, int]) -> Span:
-        """Return the redacted span of an operation or span; count removed attributes by name in ``removed``.
-
-        Odd values may raise any exception.
-        """
+        """Return the redacted span; add removed attributes by name to ``removed``. Odd values may raise anything."""
         span = to_span(item) if isinstance(item, Operation) else item
         span.attributes = self._policy.own(span.attributes, removed)
         if not span.project:

@@ -34,11 +34,9 @@ class Job(Protocol):
 
     def run(self, sink: "Sink") -> None:
         """Do the work. Raises Unavailable."""
-        ...
 
     def finish(self, done: bool) -> None:
         """Receive the outcome; only the first call counts."""
-        ...
 
 
 class Sender:

@@ -32,15 +32,12 @@ if TYPE_CHECKING:
 
         def announce(self, opened: Sequence[Span], ended: Sequence[tuple[str, str]], /) -> None:
             """Publish open spans, and withdraw ended ones by trace id and span id. Raises Unavailable."""
-            ...
 
         def abort(self) -> None:
             """Abort the call in progress, which raises."""
-            ...
 
         def close(self) -> None:
             """Close the connection."""
-            ...
 
 
 class Unavailable(Exception):

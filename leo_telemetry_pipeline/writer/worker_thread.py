@@ -1,9 +1,8 @@
-"""Worker thread of a writer: takes ended operations from the queue, and limits how long spans are only in memory.
+"""Worker thread of a writer: takes ended operations from the queue, and never waits for a network.
 
-Belongs here: when a batch is made, and whether it goes to the database or to disk. It never waits for a network.
+Belongs here: when a batch is made, and whether it goes to the database or to disk: spans that the database has not
+taken within two ticks are on disk, even during a flush or close.
 Does not: calls of the measured program (writer), talking to the database (sender).
-
-Spans that the database has not taken within two ticks are also on disk, even during a flush or close.
 """
 
 import math

@@ -129,11 +129,7 @@ class Writer:
         return dropped
 
     def counters(self) -> dict:
-        """Return how many spans were created, stored, spooled, dropped (by reason) and are queued.
-
-        At any moment created = stored + spooled + dropped + queued. ``queued`` are not settled yet; ``stored`` are in
-        the database; ``spooled`` were left on disk, even if they were drained since.
-        """
+        """Return the numbers of ``trace.counters``. Spooled spans count as such even if they were drained since."""
         state = self.state
         with state.tally.lock:
             return state.tally.counters(len(state.queue))
@@ -157,8 +153,7 @@ class Writer:
     def close(self, timeout_s: float = CLOSE_S) -> None:
         """Store queued spans within ``timeout_s``, and write the rest to disk; called at exit.
 
-        A slow disk is waited for, one that hangs is not. Spans that end later go to disk at once. Unless all spans were
-        stored, the counters are left for the next drain.
+        A slow disk is waited for, one that hangs is not. Spans that end later go to disk at once.
         """
         state = self.state
         # Not acquired if a thread hangs while making the parts: then queued spans count as lost.

@@ -29,11 +29,7 @@ WHERE (first_day, days) IN (SELECT * FROM unnest(%(firsts)s::date[], %(sizes)s::
 
 
 def of_window(
-    database: Database,
-    window: Window,
-    types: Sequence[str],
-    seen: Sequence[str],
-    uncounted: Sequence[date] = (),
+    database: Database, window: Window, types: Sequence[str], seen: Sequence[str], uncounted: Sequence[date] = ()
 ) -> list[tuple]:
     """Return the histogram of each dimension of a window, sorted by dimension.
 

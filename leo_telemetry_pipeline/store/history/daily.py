@@ -64,11 +64,7 @@ def scope(database: Database, window: Window, types: Sequence[str] = ()) -> Scop
 
 
 def dimensions(
-    database: Database,
-    window: Window,
-    types: Sequence[str],
-    seen: Sequence[str],
-    uncounted: Sequence[date] = (),
+    database: Database, window: Window, types: Sequence[str], seen: Sequence[str], uncounted: Sequence[date] = ()
 ) -> list[tuple[str, str, int, float]]:
     """Return (type, key, spans, sum in ms) of all dimensions of a window, largest sum first."""
     totals: dict[Dimension, tuple[int, float]] = {}
@@ -90,11 +86,7 @@ def dimensions(
 
 
 def read(
-    database: Database,
-    window: Window,
-    wanted: Sequence[Dimension],
-    seen: Sequence[str],
-    uncounted: Sequence[date] = (),
+    database: Database, window: Window, wanted: Sequence[Dimension], seen: Sequence[str], uncounted: Sequence[date] = ()
 ) -> Iterator[Rows]:
     """Yield the history of the dimensions ``wanted`` in a window, several whole days at a time.
 
@@ -130,9 +122,7 @@ def read(
 
 
 def medians(
-    database: Database,
-    window: Window,
-    wanted: Sequence[Dimension],
+    database: Database, window: Window, wanted: Sequence[Dimension]
 ) -> tuple[list[tuple[np.ndarray, ...]], list[int]]:
     """Return the stored daily P50s of the dimensions ``wanted`` in a window.
 

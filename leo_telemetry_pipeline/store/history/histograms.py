@@ -15,13 +15,7 @@ import psycopg2.extensions
 
 from leo_telemetry_pipeline.dimension import OTHER_KEYS
 from leo_telemetry_pipeline.store.days import whole
-from leo_telemetry_pipeline.store.dimensions import (
-    MOST_KEYS,
-    OBSERVED,
-    observations,
-    types_among,
-    types_to_judge,
-)
+from leo_telemetry_pipeline.store.dimensions import MOST_KEYS, OBSERVED, observations, types_among, types_to_judge
 from leo_telemetry_pipeline.store.history import blocks, open_counts, span_counts
 from leo_telemetry_pipeline.store.history.open_counts import Open
 from leo_telemetry_pipeline.store.history.span_counts import ALL_TYPES

@@ -31,10 +31,7 @@ ALL_TYPES = ""
 
 
 def count_day(
-    cursor: psycopg2.extensions.cursor,
-    window: Window,
-    part: int,
-    created: tuple[datetime | None, datetime | None],
+    cursor: psycopg2.extensions.cursor, window: Window, part: int, created: tuple[datetime | None, datetime | None]
 ) -> int:
     """Replace the counts of one part of a day; return its number of spans."""
     parameters = window.parameters() | {"created_from": created[0], "created_to": created[1]}
