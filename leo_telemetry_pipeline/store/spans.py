@@ -115,7 +115,7 @@ def ensure_partitions(database: Database, first: datetime, last: datetime) -> in
 
 
 class QuarantinedLine(NamedTuple):
-    """Input line that is not a span: its number, the reason, its kept content and its project."""
+    """Line that is not a span: its number, the reason, the content that may be stored, and its project."""
 
     line: int
     reason: str
@@ -124,7 +124,7 @@ class QuarantinedLine(NamedTuple):
 
 
 def quarantine(database: Database, source: str, lines: Sequence[tuple]) -> int:
-    """Quarantine lines, each with the fields of QuarantinedLine; return how many were new."""
+    """Store lines as quarantined, each with the fields of QuarantinedLine; return how many are new."""
     new = 0
     with database.transaction() as cursor:
         for given in lines:
