@@ -143,7 +143,7 @@ def finish(
             bottlenecks[0]["dimension_type"] if bottlenecks else None,
         ),
     )
-    return _scalar(cursor)
+    return _one(cursor)
 
 
 def fail(database: Database, run_id: str, dagster_run_id: str, reason_code: str, error_detail: str) -> bool:
@@ -225,7 +225,7 @@ def fence(cursor: psycopg2.extensions.cursor, run_id: str, dagster_run_id: str) 
         " WHERE run_id = %s::uuid FOR UPDATE",
         (dagster_run_id, run_id),
     )
-    if not _scalar(cursor):
+    if not _one(cursor):
         raise LostRun(f"analysis run {run_id} no longer belongs to this Dagster run")
 
 
@@ -233,7 +233,7 @@ def fence_nothing(_cursor: psycopg2.extensions.cursor) -> None:
     """Fence of an analysis without a row: do nothing."""
 
 
-def _scalar(cursor: psycopg2.extensions.cursor) -> Any:
+def _one(cursor: psycopg2.extensions.cursor) -> Any:
     row = cursor.fetchone()
     return row[0] if row else None
 
