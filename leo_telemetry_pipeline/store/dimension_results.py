@@ -65,7 +65,7 @@ def put_judged(database: Database, run_id: str, dagster_run_id: str | None, resu
             f" FROM (VALUES %s) AS judged (run_id, dimension_type, dimension_key, {', '.join(_JUDGED)})"
             " WHERE p.run_id = judged.run_id AND p.dimension_type = judged.dimension_type"
             " AND p.dimension_key = judged.dimension_key",
-            [(run_id, *one.dimension, *(getattr(one, name) for name in _JUDGED)) for one in results],
+            [(run_id, *result.dimension, *(getattr(result, name) for name in _JUDGED)) for result in results],
             "(%s::uuid, %s, %s, %s::float8, %s::float8, %s, %s::float8, %s::integer, %s, %s::date, %s::float8,"
             " %s::text[])",
             page_size=_AT_ONCE,
@@ -82,7 +82,7 @@ def put_learned(database: Database, run_id: str, dagster_run_id: str | None, jud
             "UPDATE dimension_p50 AS p SET learned = l.learned"
             " FROM (VALUES %s) AS l (run_id, dimension_type, dimension_key, learned)"
             " WHERE p.run_id = l.run_id AND p.dimension_type = l.dimension_type AND p.dimension_key = l.dimension_key",
-            [(run_id, *one.dimension, json.dumps(one.as_json(), allow_nan=False)) for one in judgements],
+            [(run_id, *it.dimension, json.dumps(it.as_json(), allow_nan=False)) for it in judgements],
             "(%s::uuid, %s, %s, %s::jsonb)",
             page_size=_AT_ONCE,
         )

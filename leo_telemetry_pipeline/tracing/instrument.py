@@ -71,9 +71,9 @@ def instrument(
         ("gate", result.gates, gates),
         ("subagent", result.subagents, subagents),
     ):
-        _Patch(result, functools.partial(_part, tracer, kind), holder, names).all_of(work)
+        _Patch(result, functools.partial(_part, tracer, kind), holder, names).wrap_all(work)
     executors: dict[str, Callable[..., Any]] = {}
-    _Patch(result, functools.partial(_handoff, tracer, describe), executors, names).one(None, handoff_executor)
+    _Patch(result, functools.partial(_handoff, tracer, describe), executors, names).wrap_one(None, handoff_executor)
     result.handoff = next(iter(executors.values()), None)
     return result
 
@@ -93,7 +93,7 @@ class _Patch:
         self._holder = holder
         self._methods = methods
 
-    def all_of(self, work: Any) -> None:
+    def wrap_all(self, work: Any) -> None:
         """Wrap the items of a dict, list or other iterable, the functions of a module, or a single object."""
         if isinstance(work, Mapping):
             for key, item in list(work.items()):
@@ -106,9 +106,9 @@ class _Patch:
             for index, item in enumerate(list(work)):
                 self._element(work, index, item, None)
         else:
-            self.one(None, work)
+            self.wrap_one(None, work)
 
-    def one(self, name: str | None, work: Any) -> Any:
+    def wrap_one(self, name: str | None, work: Any) -> Any:
         """Wrap one callable, or the method of an object or class; return its replacement."""
         name = name or _name_of(work)
         method = next((m for m in self._methods if callable(getattr(work, m, None))), None)
@@ -125,7 +125,7 @@ class _Patch:
         return wrapped
 
     def _element(self, container: Any, key: Any, item: Any, name: str | None) -> None:
-        wrapped = self.one(name, item)
+        wrapped = self.wrap_one(name, item)
         if wrapped is item:
             return
         try:

@@ -72,19 +72,19 @@ def _kind(span_type: str) -> Any:
     ) -> Operation:
         if sd_type is not None:
             attributes["sd_type"] = sd_type
-        made = _new(Operation)
-        made._tracer = self
-        made._given = (sd_id, project, workflow_execution_id, queued_at, attributes)
-        made._origin = made._parent = made.queue_wait_ms = made.duration_ns = None
-        made.span_type = span_type
-        made.span_name = name
-        made.sd_id = sd_id
-        made.project = project
-        made.workflow_execution_id = workflow_execution_id
-        made.attributes = attributes
-        made.trace_id = made.span_id = made.parent_id = made.start_ns = 0
-        made.status = "OK"
-        return made
+        created = _new(Operation)
+        created._tracer = self
+        created._given = (sd_id, project, workflow_execution_id, queued_at, attributes)
+        created._origin = created._parent = created.queue_wait_ms = created.duration_ns = None
+        created.span_type = span_type
+        created.span_name = name
+        created.sd_id = sd_id
+        created.project = project
+        created.workflow_execution_id = workflow_execution_id
+        created.attributes = attributes
+        created.trace_id = created.span_id = created.parent_id = created.start_ns = 0
+        created.status = "OK"
+        return created
 
     operation.__name__ = span_type
     operation.__qualname__ = f"Tracer.{span_type}"

@@ -30,15 +30,15 @@ class Batch:
     def __init__(
         self, tally: Tally, hand: Hand, journal: Journal, loose: list[Span], removed: dict[str, int], kept: list[Kept]
     ) -> None:
-        self.spans = loose + [one.span for one in kept]
-        loose = loose + [one.span for one in kept if one.segment is None]
+        self.spans = loose + [item.span for item in kept]
+        loose = loose + [item.span for item in kept if item.segment is None]
         self.removed = removed
         self._tally = tally
         self._hand = hand
         self._journal = journal
         self._lock = RLock()
         self._loose = loose
-        self._on_disk = list(Counter(one.segment for one in kept if one.segment is not None).items())
+        self._on_disk = list(Counter(item.segment for item in kept if item.segment is not None).items())
         hand.is_on_disk = not loose
         self._refused = 0
         self._born_s = time.monotonic()

@@ -90,10 +90,10 @@ class Durations:
         for (numbers, counts), (first, last) in zip(self._parts, ranges, strict=True):
             places = slice(first - lowest, last - lowest + 1) if isinstance(numbers, int) else numbers - lowest
             sums[places] += counts.astype(np.int64)
-        there = np.flatnonzero(sums)
+        nonempty = np.flatnonzero(sums)
         # Saves memory, since most buckets of a range are empty.
-        self._parts = [(there + lowest, sums[there])]
-        return there + lowest, sums[there]
+        self._parts = [(nonempty + lowest, sums[nonempty])]
+        return nonempty + lowest, sums[nonempty]
 
     def packed(self) -> bytes:
         """Return the smaller of two encodings of the buckets.

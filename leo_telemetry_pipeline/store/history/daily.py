@@ -98,7 +98,7 @@ def read(
     more |= {
         "first": window.start.date(),
         "types": types,
-        "of_types": [one for one, _ in wanted],
+        "of_types": [of_type for of_type, _ in wanted],
         "of_keys": [key for _, key in wanted],
     }
     stored = f"{_ROWS} FROM {_WANTED}, {_HISTORY} AND {_IS_WANTED}"
@@ -132,7 +132,7 @@ def medians(
     """
     parameters = _parameters(window, window.days, ()) | {
         "types": sorted({dimension_type for dimension_type, _ in wanted}),
-        "of_types": [one for one, _ in wanted],
+        "of_types": [of_type for of_type, _ in wanted],
         "of_keys": [key for _, key in wanted],
     }
     columns = ("int4send((number - 1)::integer)", "int4send(day)", "int8send(count)", "float8send(p50_ms)")
@@ -202,7 +202,7 @@ def _merged(rows: Rows) -> Rows:
         return rows
     lowest, width = rows.buckets.min(), np.ptp(rows.buckets) + 1
     of_element = np.repeat(of_row, np.diff(rows.ends, prepend=0))
-    there, place = np.unique(of_element * width + rows.buckets - lowest, return_inverse=True)
+    cells, place = np.unique(of_element * width + rows.buckets - lowest, return_inverse=True)
     together = np.argsort(of_row, kind="stable")
     starts = np.searchsorted(of_row[together], np.arange(len(first)))
     return Rows(
@@ -212,8 +212,8 @@ def _merged(rows: Rows) -> Rows:
         np.add.reduceat(rows.sum_ms[together], starts),
         np.minimum.reduceat(rows.min_ms[together], starts),
         np.maximum.reduceat(rows.max_ms[together], starts),
-        np.cumsum(np.bincount(there // width)),
-        there % width + lowest,
+        np.cumsum(np.bincount(cells // width)),
+        cells % width + lowest,
         # As floats, sums are exact up to 2**53 spans.
         np.bincount(place, weights=rows.spans).astype(np.int64),
     )
