@@ -11,6 +11,8 @@ import sys
 from _thread import RLock
 from weakref import WeakMethod
 
+from leo_telemetry_pipeline.writer import patience
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,8 +53,9 @@ def not_at_exit(close: Callable[[], object]) -> None:
 def _before_fork() -> None:
     global _timed_out
     # After one timeout, later forks do not wait again.
-    _timed_out = not importing.acquire(timeout=0.0 if _timed_out else _LONGEST_IMPORT_S)
-    connecting.acquire(timeout=_LONGEST_CONNECT_S)
+    limit_s = 0.0 if _timed_out else _LONGEST_IMPORT_S
+    _timed_out = not patience.succeeds(lambda timeout_s: importing.acquire(timeout=timeout_s), limit_s)
+    patience.succeeds(lambda timeout_s: connecting.acquire(timeout=timeout_s), _LONGEST_CONNECT_S)
 
 
 def _after_fork_in_parent() -> None:

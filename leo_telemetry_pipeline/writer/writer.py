@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from threading import Thread
 
-from leo_telemetry_pipeline.writer import process_hooks
+from leo_telemetry_pipeline.writer import patience, process_hooks
 from leo_telemetry_pipeline.writer.sink import Unavailable
 from leo_telemetry_pipeline.writer.state import WriterState
 
@@ -41,7 +41,7 @@ _is_loaded = False
 
 @contextmanager
 def _held(lock: RLock) -> "Iterator[None]":
-    if not lock.acquire(timeout=_MAKING_S):
+    if not patience.succeeds(lambda timeout_s: lock.acquire(timeout=timeout_s), _MAKING_S):
         raise TimeoutError
     try:
         yield
@@ -155,24 +155,25 @@ class Writer:
 
         A slow disk is waited for, one that hangs is not. Spans that end later go to disk at once.
         """
-        state = self.state
+        state, lock = self.state, self._parts_lock
         # Not acquired if a thread hangs while making the parts: then queued spans count as lost.
-        self._parts_lock.acquire(timeout=max(timeout_s, _MAKING_S))
-        give_up = time.monotonic() + timeout_s
+        patience.succeeds(lambda wait_s: lock.acquire(timeout=wait_s), max(timeout_s, _MAKING_S))
         try:
             if state.closing:
                 return
-            self._allow(give_up - _COUNTERS_S)
+            self._allow(math.inf)
             state.closing = True
         finally:
-            process_hooks.release_if_held(self._parts_lock)
+            process_hooks.release_if_held(lock)
         self._room = -1
         process_hooks.not_at_exit(self.close)
         thread = self._thread
         if thread is not None:
-            self._join(thread, give_up)
+            self._join(thread, timeout_s)
         # A living thread may wait for a disk that hangs; this one must not.
         is_alone = thread is None or not thread.is_alive()
+        if is_alone:
+            self._allow(time.monotonic() + timeout_s)
         while is_alone and state.queue and time.monotonic() < state.until_s:
             with state.tally.lock:
                 state.tally.disown(state.tally.take(1), 1)
@@ -183,21 +184,23 @@ class Writer:
         if is_alone:
             self._put_away()
 
-    def _join(self, thread: Thread, give_up: float) -> None:
+    def _join(self, thread: Thread, left_s: float) -> None:
         state = self.state
         state.bell.put(True)
-        while thread.is_alive() and give_up - time.monotonic() > _SPOOL_S + _SPOOL_ONE_S * len(state.queue):
-            thread.join(0.01)
+        while thread.is_alive() and left_s > _SPOOL_S + _SPOOL_ONE_S * len(state.queue):
+            left_s -= patience.passed(thread.join, 0.01)
         state.out_of_time = True
         state.bell.put(True)
-        latest = time.monotonic() + _MAKING_S
-        while thread.is_alive() and (now := time.monotonic()) < min(give_up, latest):
+        at_most_s = _MAKING_S
+        while thread.is_alive() and min(left_s, at_most_s) > _COUNTERS_S:
             before = state.progress
-            thread.join(min(give_up - now, _SPOOL_S))
+            took_s = patience.passed(thread.join, _COUNTERS_S)
+            left_s, at_most_s = left_s - took_s, at_most_s - took_s
             if not _is_loaded or state.progress > before:
                 # There is progress: the machine is slow, but the disk does not hang.
-                give_up = time.monotonic() + CLOSE_S
-                self._allow(give_up - _COUNTERS_S)
+                left_s = CLOSE_S
+        self._allow(time.monotonic())
+        thread.join(_COUNTERS_S)
 
     def _allow(self, until_s: float) -> None:
         self.state.until_s = until_s
