@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.figures import Figure
 from leo_telemetry_pipeline.sources.files import column_maps, reader
-from leo_telemetry_pipeline.sources.files.admission import FileCheck, Refused, Rules
+from leo_telemetry_pipeline.sources.files.admission import AdmissionRules, FileCheck, Refused
 from leo_telemetry_pipeline.sources.files.reader import BadLine
 from leo_telemetry_pipeline.span import Span
 
@@ -136,7 +136,7 @@ def _units(chance: random.Random, folder: Path, count: int) -> Figure:
         message = _refused(path)
         remedy = re.search(r"use `(--map [^`]+)`", message)
         column_map = column_maps.parse_map(shlex.split(remedy[1])[1]) if remedy else {}
-        check = FileCheck(unit, Rules(NOW_MS, 90), column_map=column_map)
+        check = FileCheck(unit, AdmissionRules(NOW_MS, 90), column_map=column_map)
         found = [
             item.start_time_ms
             for item in check.admit(reader.read(path, column_map=column_map or None))
@@ -170,7 +170,7 @@ def _row(number: int) -> dict:
 
 
 def _refused(path: Path, read: Callable[[FileCheck], Iterator[BadLine | Span]] | None = None) -> str:
-    check = FileCheck(str(path), Rules(NOW_MS, 90))
+    check = FileCheck(str(path), AdmissionRules(NOW_MS, 90))
     try:
         for _ in check.admit(read(check) if read else reader.read(path, seen=check.seen)):
             pass

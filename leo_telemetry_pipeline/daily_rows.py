@@ -1,6 +1,6 @@
-"""Daily history of many dimensions as arrays, from the store to the analysis.
+"""Daily history of many dimensions as arrays, passed from the store to the analysis.
 
-Belongs here: the value alone. Does not: reading it (store.history.daily), percentiles (analysis).
+Belongs here: the value. Does not: reading it (store.history.daily), percentiles (analysis).
 """
 
 from dataclasses import dataclass
@@ -10,11 +10,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Rows:
-    """Some whole days, one row per day and dimension, unordered.
+    """Whole days, one row per day and dimension, unordered; times in ms.
 
-    ``dimension`` is the place among the dimensions asked for, ``day`` the days since the window began; times in ms.
-    The buckets of all rows follow one another, ascending within a row, and ``ends`` tells where those of each end;
-    ``spans`` is how many there are in each bucket.
+    ``dimension`` is an index into the requested dimensions, ``day`` counts from the start of the window. ``buckets``
+    and ``spans`` (number per bucket) concatenate all rows, ascending within a row, which ends at ``ends``.
     """
 
     dimension: np.ndarray

@@ -1,7 +1,7 @@
-"""A dimension and the values of an analysis about one: threshold, baseline, judgement, result, bottleneck, suggestion.
+"""Dimensions and the values of an analysis about one: threshold, baseline, judgement, result, bottleneck, suggestion.
 
-Belongs here: values that store, analysis, actions and commands share, one class per concept, and their JSON.
-Does not: computing them (analysis), keeping them (store), wording them (actions).
+Belongs here: values shared by store, analysis, actions and commands, one class per concept, and their JSON.
+Does not: computing (analysis), storing (store) or wording them (actions).
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from typing import Any
 # Its type and its key.
 Dimension = tuple[str, str]
 
-# Stands for the keys of a type beyond the 20,000 with most spans: nothing that anyone could make faster.
+# Pool of the keys of a type beyond the 20,000 with the most spans, which is not analysed further.
 OTHER_KEYS = "__other__"
 
 
@@ -25,21 +25,21 @@ class OfDimension:
 
     @property
     def dimension(self) -> Dimension:
-        """Its type and key."""
+        """Type and key."""
         return self.dimension_type, self.dimension_key
 
     @property
     def name(self) -> str:
-        """Its type and key as people write them."""
+        """Type and key as people write them."""
         return f"{self.dimension_type}:{self.dimension_key}"
 
 
 @dataclass(frozen=True)
 class Baseline(OfDimension):
-    """The learned baseline of a dimension, one row of ``telemetry_baselines``; times in ms.
+    """Learned baseline of a dimension, one row of ``telemetry_baselines``; times in ms.
 
-    It rests on ``regime_days`` days of a level that began on ``regime_start``. ``window_end``: the window of the
-    analysis that last updated it. ``may_rise``: since it moved, a person accepted a higher level.
+    It is based on ``regime_days`` days of a level that began on ``regime_start``. ``window_end`` is that of the last
+    analysis that updated it. ``may_rise``: a person accepted a higher level since it moved.
     """
 
     p50_ms: float
@@ -65,7 +65,7 @@ class Baseline(OfDimension):
 
 @dataclass(frozen=True)
 class Guard:
-    """One condition of a bottleneck: its value and limit where they are numbers, and both in words."""
+    """Condition of a bottleneck: its value and limit if they are numbers, and both in words."""
 
     name: str
     passed: bool
@@ -76,9 +76,9 @@ class Guard:
 
 @dataclass(frozen=True)
 class Judgement(OfDimension):
-    """The window of a dimension, compared with its learned baseline; fields without a value are None.
+    """Judgement of a dimension's window against its learned baseline; fields without a value are None.
 
-    ``multiplier``: the one in force, configured or learned. ``p_limit``: the highest ``p_value`` that counts as a
+    ``multiplier`` is the effective one, configured or learned. ``p_limit`` is the highest ``p_value`` that counts as a
     discovery among all dimensions of the run.
     """
 
@@ -157,7 +157,7 @@ def _read(day: str | None) -> date | None:
 
 @dataclass(frozen=True)
 class Threshold(OfDimension):
-    """The threshold in force for a dimension, configured or learned; None where there is neither."""
+    """Effective threshold of a dimension, configured or learned; fields without a value are None."""
 
     is_active: bool = True
     baseline_p50_ms: float | None = None
@@ -171,7 +171,7 @@ class Threshold(OfDimension):
 
 @dataclass(frozen=True)
 class DimensionResult(OfDimension):
-    """A dimension as a run measured and judged it, one row of ``dimension_p50``; times in ms.
+    """A run's result for a dimension, one row of ``dimension_p50``; times in ms.
 
     ``outcome`` is None until it is judged. ``learned`` is the judgement against the learned baseline.
     """
@@ -205,9 +205,9 @@ class DimensionResult(OfDimension):
 
 @dataclass(frozen=True)
 class Bottleneck(OfDimension):
-    """A dimension over its threshold; times in ms. Fields after ``p_value`` are set once it is explained.
+    """Dimension over its threshold; times in ms. Fields after ``p_value`` are set once it is explained.
 
-    ``cause`` names the dimension that makes it slow, which may be itself.
+    ``cause`` names the dimension that makes it slow, possibly itself.
     """
 
     observed_p50_ms: float
@@ -231,11 +231,11 @@ class Bottleneck(OfDimension):
 
     @property
     def added_ms(self) -> float:
-        """Observed P50 less the baseline."""
+        """Observed P50 minus the baseline."""
         return self.observed_p50_ms - self.baseline_p50_ms
 
     def as_json(self) -> dict[str, Any]:
-        """Return the form that ``output_ref`` and items keep."""
+        """Return the JSON form for ``output_ref`` and items."""
         return {name: getattr(self, name) for name in _KEPT} | {"onset_day": _written(self.onset_day)}
 
 
@@ -261,7 +261,7 @@ _KEPT = (
 
 @dataclass(frozen=True)
 class Explanation(OfDimension):
-    """Why a bottleneck is slow; ``share``: the part, of 1, of its added time that its cause explains."""
+    """Why a bottleneck is slow; ``share`` (0 to 1) is the part of its added time that the cause explains."""
 
     share: float
     why: str | None = None
@@ -271,9 +271,9 @@ class Explanation(OfDimension):
 
 @dataclass(frozen=True)
 class ExplainedCause(Explanation):
-    """A cause by the dimension that names it best, and the other bottlenecks that it explains as ``members``.
+    """Cause, named by its best matching dimension, and the other bottlenecks that it explains as ``members``.
 
-    ``kind`` and ``key``: what takes the added time (see analysis.causes.Cause).
+    ``kind`` and ``key`` identify what takes the added time (see analysis.causes.Cause).
     """
 
     kind: str = "span"
@@ -283,17 +283,16 @@ class ExplainedCause(Explanation):
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> "ExplainedCause":
         """Return the cause that ``asdict`` was called on."""
-        return cls(**{**kept, "members": tuple(Explanation(**one) for one in kept["members"])})
+        return cls(**{**kept, "members": tuple(Explanation(**member) for member in kept["members"])})
 
 
 @dataclass(frozen=True)
 class Suggestion(OfDimension):
-    """A suggested threshold for a dimension; times in ms. Without a multiplier, ``reason`` says why there is none.
+    """Suggested threshold of a dimension; times in ms. Without a multiplier, ``reason`` says why.
 
-    ``source``: the row that its threshold comes from, key, type or global. ``alarms_a_year_*``: how often a year a week
-    of the stable level comes over today's limit, or over the suggested one; ``share_over_now``: the part of such weeks
-    that are over today's, 0 to 1. ``is_slower``: the level that the suggestion rests on began with a step up.
-    ``baseline_p50_ms`` is None where today's is to stay.
+    ``source`` is the row of the current threshold: key, type or global. ``alarms_a_year_*`` are the weeks per year of
+    the stable level that exceed the current or the suggested limit; ``share_over_now`` (0 to 1) is the share of weeks
+    over the current one. ``is_slower``: that level began with a step up. ``baseline_p50_ms`` is None to keep it.
     """
 
     source: str

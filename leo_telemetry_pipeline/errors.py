@@ -1,7 +1,6 @@
-"""Errors that the user can fix, shown to them as one line without a traceback.
+"""Errors that the user can fix, shown as one line without a traceback.
 
-Belongs here: these errors, and the exit status of each.
-Does not: programming errors, which stay ordinary exceptions and keep their traceback.
+Belongs here: these errors and their exit codes. Does not: programming errors, which keep their traceback.
 """
 
 USAGE = 2

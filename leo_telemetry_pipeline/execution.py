@@ -1,6 +1,6 @@
 """In-process execution of the analysis job, without a daemon.
 
-Belongs here: Dagster's instance of this home, and running the same job through the same assets.
+Belongs here: Dagster's instance of this home, and running its jobs in this process.
 Does not: starting other processes, printing (cli).
 """
 
@@ -23,7 +23,7 @@ from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.server import dagster_home
 from leo_telemetry_pipeline.store.server.database import Database, Target
 
-# Commands print their own output; the log of the steps is in the UI.
+# Commands print their own output; the step log is in the UI.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -36,7 +36,7 @@ def instance(target: Target, settings: Settings) -> Iterator[dg.DagsterInstance]
 
 
 def execute(dagster: dg.DagsterInstance, tags: Mapping[str, str]) -> str:
-    """Run the analysis job in this process, and return the id of its Dagster run; its row holds the outcome."""
+    """Run the analysis job in this process; return its Dagster run id. The outcome is in the row of the run."""
     job = defs.resolve_job_def(analysis_job.name)
     return job.execute_in_process(instance=dagster, tags=dict(tags), run_config=_QUIET, raise_on_error=False).run_id
 
@@ -44,7 +44,7 @@ def execute(dagster: dg.DagsterInstance, tags: Mapping[str, str]) -> str:
 def execute_queued(dagster: dg.DagsterInstance, target: Target, check: Callable[[], None]) -> int:
     """Run all QUEUED analyses, including those queued meanwhile; return how many.
 
-    ``check`` raises between runs if this process should end: Dagster handles signals itself, and ends only one run.
+    ``check`` raises between runs if this process should end, since a signal to Dagster ends only one run.
     """
     connection, executed = Database(target), set()
     try:
@@ -57,15 +57,15 @@ def execute_queued(dagster: dg.DagsterInstance, target: Target, check: Callable[
                 executed.add(run.run_id)
                 connection.close()
                 execute(dagster, {RUN_ID_TAG: run.run_id})
-                # No one else would notice that it could not start.
-                runs.fail_unlaunched(connection, run.run_id, "the job ended without taking the analysis run")
+                # Nothing else detects that the job could not start.
+                runs.fail_unlaunched(connection, run.run_id, "the job ended without claiming the analysis run")
                 check()
     finally:
         connection.close()
 
 
 def follow(dagster: dg.DagsterInstance, target: Target) -> str | None:
-    """Run the insights job for the last analysis, unless it was started before; return its error as one line."""
+    """Run the insights job of the last analysis, unless it was started before; return its error as one line."""
     with closing(Database(target)) as connection:
         run = runs.last_succeeded(connection)
     if run is None or insights.started(dagster, run):
@@ -82,7 +82,7 @@ def analyse(dagster: dg.DagsterInstance, tags: Mapping[str, str]) -> str:
 
 
 def why_not_started(dagster: dg.DagsterInstance, dagster_run_id: str) -> str | None:
-    """Return why a Dagster run did not take its row, as one line; None if it only waited too long."""
+    """Return why a Dagster run did not claim its row, as one line; None if it only waited too long."""
     failure = how_it_failed(dagster, dagster_run_id)
     return failure.splitlines()[0] if failure else None
 
@@ -97,6 +97,6 @@ def dry_run(target: Target, settings: Settings, window: Window) -> dict:
         output_ref = dry.progress.output_ref
         if output_ref is None:
             ending = how_it_ended(nowhere, result.run_id)
-            said = ending.error_detail.splitlines()[0] if ending and ending.error_detail else "see the log"
-            raise UserError(f"The dry run failed: {said}", NOT_SUCCEEDED)
+            reason = ending.error_detail.splitlines()[0] if ending and ending.error_detail else "see the log"
+            raise UserError(f"The dry run failed: {reason}", NOT_SUCCEEDED)
         return output_ref

@@ -29,7 +29,7 @@ _STATUS = {"OK": "OK", "ERROR": "ERROR"}
 _log = logging.getLogger(__name__)
 
 
-class Writer(Protocol):
+class SpanWriter(Protocol):
     """Where spans go: this process's writer or another one."""
 
     def submit(self, spans: list[Span], removed: dict[str, int], /) -> int:
@@ -48,7 +48,7 @@ class OTelSpanExporter(SpanExporter):
     how many spans could not be stored, and why; each reason is logged once.
     """
 
-    def __init__(self, *, project: str | None = None, writer: Writer | None = None) -> None:
+    def __init__(self, *, project: str | None = None, writer: SpanWriter | None = None) -> None:
         settings = Settings()
         self._policy = redact.Policy(settings.keep_keys, settings.keep_identity)
         self._project = settings.project if project is None else project

@@ -1,6 +1,6 @@
-"""Every setting: its name, default, environment variable and meaning.
+"""Settings: name, default, environment variable and meaning of each.
 
-Belongs here: what an operator may change, and the location of our files.
+Belongs here: settings of an operator, and the location of our files.
 Does not: thresholds, which are in the database because people change them at run time.
 """
 
@@ -33,7 +33,7 @@ class Setting:
 
     @property
     def variable(self) -> str:
-        """The name of the environment variable."""
+        """Name of the environment variable."""
         return PREFIX + self.name.upper()
 
 
@@ -164,7 +164,7 @@ SETTINGS = (
 
 
 class Settings:
-    """The settings in force: one attribute per entry of SETTINGS, ``home`` as an absolute Path."""
+    """Effective settings: one attribute per entry of SETTINGS, ``home`` as an absolute Path."""
 
     home: Path
     database_url: str
@@ -211,18 +211,18 @@ class Settings:
         self.home = home
 
     def check_home(self) -> None:
-        """Raise UserError (exit 3) if the home exists and may not be ours: see ``refuse_others_home``."""
+        """Raise UserError (exit 3) if the home exists but is not ours; see ``refuse_others_home``."""
         try:
             refuse_others_home(self.home, may_be_volume=bool(self.database_url))
         except OSError:
-            return  # Missing, or make_home will say why it cannot be used.
+            return  # missing, or make_home will report why it cannot be used
 
 
 def make_home(home: Path, *, inside: str = "") -> Path:
     """Create a home with its missing parents and a folder ``inside`` it; return the innermost folder.
 
     Only the owner has access, but root's home can be traversed, since the database server runs as another user.
-    Raises UserError (exit 3) if it cannot be created or belongs to somebody else.
+    Raises UserError (exit 3) if it cannot be created or belongs to another user.
     """
     try:
         if home.exists():
@@ -243,17 +243,17 @@ def make_home(home: Path, *, inside: str = "") -> Path:
 
 
 def _refuse_others_folder(folder: Path) -> None:
-    """Raise UserError (exit 3) if somebody else created the folder in our home, OSError if it is missing."""
+    """Raise UserError (exit 3) if another user created the folder in our home, OSError if it is missing."""
     status = folder.stat()
     if status.st_uid != os.geteuid() or status.st_mode & 0o022:
         raise UserError(f"{folder} belongs to somebody else or is writable by others: remove it", NO_DATABASE)
 
 
 def refuse_others_home(home: Path, *, may_be_volume: bool) -> None:
-    """Raise UserError (exit 3) if a home belongs to somebody else or is writable by others, OSError if it is missing.
+    """Raise UserError (exit 3) if a home belongs to another user or is writable by others, OSError if it is missing.
 
-    The embedded database trusts its home. Without it, a mounted volume is accepted too (owned by root or writable by
-    others, as long as we may write): the data folders inside have modes of their own.
+    The embedded database trusts its home. With an outside one, a mounted volume is accepted too (owned by root or
+    writable by others, if we may write), since its data folders have their own modes.
     """
     status = home.stat()
     is_ours = status.st_uid == os.geteuid()
@@ -269,7 +269,7 @@ def refuse_others_home(home: Path, *, may_be_volume: bool) -> None:
 def bundled(name: str) -> Path:
     """Return the path of ``migrations``, ``workspace.yaml``, ``dagster.yaml`` or ``examples``.
 
-    They are inside the package in a wheel, and beside it in a clone.
+    They are inside the package in a wheel, next to it in a clone.
     """
     from pathlib import Path
 

@@ -1,8 +1,8 @@
-"""The record of one timed operation: every source produces it, the store writes it.
+"""Span: the record of one timed operation, which sources produce and the store writes.
 
-Belongs here: Span, and which values it accepts.
-Does not: where spans come from (tracing, sources), what may be kept of them (redact), how they are stored (store).
-Imported by the measured program, so it imports nothing that takes time.
+Belongs here: Span and its validation.
+Does not: producing spans (tracing, sources), redaction (redact), storing (store).
+Imported by the measured program, so it imports nothing slow.
 """
 
 COLUMNS = (
@@ -25,10 +25,10 @@ COLUMNS = (
     "attributes",
 )
 
-# Dimension types that are not span types; neither is any word with a plus sign.
+# Dimension types that cannot be span types, like any word with a plus sign.
 RESERVED_TYPES = ("sd_type", "global")
 
-# The end of the year 9999: beyond any clock that is merely wrong, and sums of such values do not overflow.
+# End of the year 9999: later than any plausible clock error, and small enough that sums do not overflow.
 LATEST_MS = 253_402_300_799_999
 LATEST_NS = LATEST_MS * 1_000_000 + 999_999
 
@@ -49,9 +49,8 @@ class InvalidStart(InvalidSpan):
 class Span:
     """One timed operation, with the columns of ``workflow_trace_log``.
 
-    Ids are canonical UUID strings; times are UTC epoch milliseconds, durations milliseconds.
+    Ids are canonical UUID strings, times UTC epoch milliseconds, durations milliseconds, attributes valid JSON.
     Only the older LEO format sets ``phase``, ``gate_name`` and ``subagent_name``; its ``span_name`` is generic.
-    ``attributes`` is a dict that can be written as JSON.
     """
 
     __slots__ = COLUMNS

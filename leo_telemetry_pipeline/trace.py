@@ -1,7 +1,7 @@
-"""Measure a workflow: ``from leo_telemetry_pipeline.trace import tracer``.
+"""Trace API for measuring a workflow: ``from leo_telemetry_pipeline.trace import tracer``.
 
-Belongs here: the public face of the trace API: the process's own tracer, how it is set up, flushed and counted.
-Does not: how spans are made (tracing), delivered (writer) or stored (store), which is loaded in the background.
+Belongs here: the process's tracer, its configuration, flush and counters.
+Does not: creating spans (tracing), delivering them (writer), storing them (store, loaded in the background).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from leo_telemetry_pipeline.tracing.context import child_environment, extract, h
 from leo_telemetry_pipeline.tracing.operation import Operation
 from leo_telemetry_pipeline.tracing.tracer import Tracer
 from leo_telemetry_pipeline.writer.bootstrap import FirstSpan
-from leo_telemetry_pipeline.writer.making import Making
+from leo_telemetry_pipeline.writer.making import WriterFactory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ __all__ = [
     "writer",
 ]
 
-# What most programs never ask for is loaded when they do.
+# Loaded on demand, since most programs never use these.
 _LATER = {
     "FixedClock": "recorder",
     "FixedIds": "recorder",
@@ -67,16 +67,16 @@ def __getattr__(name: str) -> Any:
 
 
 def _load_store():
-    # Called in the writer's thread, where the time that it takes is nobody's.
+    # Called in the writer's thread, so that the import does not delay the program.
     from leo_telemetry_pipeline.store import sink
 
     return sink
 
 
-_making = Making(_load_store)
+_factory = WriterFactory(_load_store)
 tracer: Tracer = Tracer(None)
 _own_tracer = tracer
-_first_span = FirstSpan(tracer, _making)
+_first_span = FirstSpan(tracer, _factory)
 
 
 def configure(
@@ -86,19 +86,19 @@ def configure(
     home: str | os.PathLike[str] | None = None,
     database_url: str | None = None,
 ) -> bool:
-    """Set in code what ``LEO_TELEMETRY_PROJECT``, ``_DURABLE``, ``_HOME`` and ``_DATABASE_URL`` set outside.
+    """Set ``LEO_TELEMETRY_PROJECT``, ``_DURABLE``, ``_HOME`` and ``_DATABASE_URL`` in code instead of the environment.
 
     Return False, with nothing changed, once the first span has begun.
     """
     given = {"PROJECT": project, "DURABLE": durable, "HOME": home, "DATABASE_URL": database_url}
     if _first_span.begun or tracer.recorder is not _first_span:
         return False
-    _making.chosen.update({f"LEO_TELEMETRY_{name}": str(value) for name, value in given.items() if value is not None})
+    _factory.chosen.update({f"LEO_TELEMETRY_{name}": str(value) for name, value in given.items() if value is not None})
     return True
 
 
 def writer() -> Writer | None:
-    """Return the writer of this process, made now if need be; None where nothing is collected."""
+    """Return the writer of this process, created if necessary; None if collection is disabled."""
     if tracer.recorder is _first_span and not _first_span.begun:
         _first_span.start()
     if _first_span.begun:
@@ -118,13 +118,13 @@ def instrument(
 ) -> Instrumented:
     """Time every call of an executor, its phases, gates and sub-agents, without editing them; return what was wrapped.
 
-    Each of the first four is a callable, or an object or class with one of ``methods`` (default: execute, validate,
-    run, check, evaluate, invoke); the last three are also a dict or list of such, or a module whose public functions
-    count. Objects, classes, modules, dicts and lists are changed in place, until ``undo``. Names are dict keys, else
-    ``.name``, else ``__name__``, else the class's.
+    The first four arguments are each a callable, or an object or class with one of ``methods`` (default: execute,
+    validate, run, check, evaluate, invoke); the last three may also be a dict or list of these, or a module, which
+    stands for its public functions. All but plain callables are changed in place until ``undo``. A span is named by
+    the dict key, else ``.name``, ``__name__`` or the class.
     ``describe`` gets the executor's arguments and returns ``name``, ``sd_id``, ``sd_type`` and further attributes;
-    without it they are taken from arguments named ``handoff_type``, ``sd_id``, ``sd_type`` and so on.
-    A gate's ``score`` and ``passed``, attributes or keys of its result, become ``gate_score`` and ``gate_passed``.
+    by default, they come from arguments named ``handoff_type``, ``sd_id``, ``sd_type`` and so on.
+    ``score`` and ``passed`` of a gate's result, as attributes or keys, become ``gate_score`` and ``gate_passed``.
     """
     from leo_telemetry_pipeline.tracing import instrument as wrapping
 
@@ -140,17 +140,16 @@ def instrument(
 
 
 def current() -> Operation | None:
-    """Return the span that is running here; None outside of any."""
+    """Return the current span, None outside any span."""
     place = here()
     return place if isinstance(place, Operation) else None
 
 
 def flush(timeout: float = 10.0) -> bool:
-    """Wait until every span that ended is stored or on disk, at most ``timeout`` seconds; say whether all are.
+    """Wait up to ``timeout`` seconds until all ended spans are stored or on disk; return whether they are.
 
-    Return False where a span that ended before was dropped or refused, also long ago: ``counters`` says how many and
-    why; or where a wrong setting keeps all from being collected. A slow database is waited for, and what it has not
-    taken within half a second lies on disk meanwhile.
+    Return False also if a span was ever dropped or refused (see ``counters``) or an invalid setting prevents
+    collection. Spans that a slow database has not taken within half a second are on disk meanwhile.
     """
     give_up = time.monotonic() + timeout
     if not _first_span.begun:
@@ -158,14 +157,14 @@ def flush(timeout: float = 10.0) -> bool:
     if not _first_span.prepare(timeout):
         return False
     if _first_span.writer is None:
-        return _making.is_set("ENABLED", False)
+        return _factory.is_set("ENABLED", False)
     return _first_span.writer.flush(max(0.0, give_up - time.monotonic()))
 
 
 def counters() -> dict[str, Any]:
-    """Return what became of the spans of this process that ended.
+    """Return what became of this process's ended spans.
 
-    ``created`` = ``stored`` + ``spooled`` + all of ``dropped`` (by reason) + ``queued``, at any moment.
+    At any moment, ``created`` = ``stored`` + ``spooled`` + the sum of ``dropped`` (by reason) + ``queued``.
     """
     if _first_span.begun:
         _first_span.prepare()
@@ -176,10 +175,9 @@ def counters() -> dict[str, Any]:
 
 
 def flush_on_sigterm() -> bool:
-    """Let SIGTERM wait, for at most a second, until spans are stored or on disk; then do what it did before.
+    """Delay SIGTERM, by at most a second, until spans are stored or on disk; then handle it as before.
 
-    Call it from the main thread. Return False, with nothing changed, where SIGTERM is ignored or handled by
-    other than Python code.
+    Return False, with nothing changed, outside the main thread or if SIGTERM is ignored or not handled in Python.
     """
     import signal
 
@@ -207,8 +205,8 @@ def _main_thread() -> int | None:
 
 
 def _within(seconds: float, work) -> None:
-    # The signal may have come while this thread held a lock of the writer: so another one works, and this one
-    # waits for a limited time. `threading` has locks of its own that may be held just as well.
+    # The interrupted thread may hold a lock of the writer or of module `threading`: work in another thread, wait for
+    # a limited time, and use neither.
     done = _thread.allocate_lock()
     done.acquire()
 

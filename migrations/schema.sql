@@ -65,7 +65,7 @@ BEGIN
         RETURN;
     END IF;
     outcome := 'CLAIMED';
-    -- "Re-execute from failure" skips the assets that were done: their results are copied.
+    -- "Re-execute from failure" skips assets that succeeded, so their results are copied.
     INSERT INTO dimension_p50
         (run_id, dimension_type, dimension_key, sample_count, p50_ms, p90_ms, p95_ms, p99_ms, sum_ms, queue_p50_ms,
          method, baseline_p50_ms, baseline_source, multiplier, min_samples, outcome, evidence_trace_ids,
@@ -117,7 +117,7 @@ BEGIN
         outcome := 'GONE';
         detail := 'analysis run ' || wanted || ' is ' || found_run.status || ' already';
     ELSE
-        -- A block of its own: if the claim has to wait, the runs reaped above stay reaped.
+        -- A separate block: if the claim has to wait, the runs reaped above stay reaped.
         BEGIN
             UPDATE telemetry_analysis_runs AS r
             SET status = 'RUNNING', dagster_run_id = claimer, started_at = clock_timestamp(),
@@ -239,13 +239,13 @@ BEGIN
                     SELECT FROM workflow_trace_log_default AS d
                     WHERE d.start_time_ms >= s::bigint * 1000 AND d.start_time_ms < s::bigint * 1000 + 86400000)
             );
-            -- Rolled back to release the locks of this query: two calls at once would wait for each other's.
+            -- Rolled back to release the locks of this query, with which concurrent calls would deadlock.
             RAISE SQLSTATE 'LT001';
         EXCEPTION WHEN SQLSTATE 'LT001' THEN
             EXIT WHEN is_locked;
         END;
         IF cardinality(missing) > 0 THEN
-            -- Readers go on. A writer that has begun ends first; a later one sees the new partitions.
+            -- Does not block readers. A writer that has begun ends first; a later one sees the new partitions.
             LOCK TABLE ONLY workflow_trace_log IN SHARE ROW EXCLUSIVE MODE;
             is_locked := true;
         END IF;

@@ -107,7 +107,7 @@ def _commit(
             bottleneck["improvement_id"] = ids.get(plan.item_of[mark])
         reason = "COMPLETED" if output_ref["dimensions_evaluated"] else "INSUFFICIENT_DATA"
         if not runs.finish(cursor, run_id, dagster_run_id, "SUCCEEDED", reason, output_ref=output_ref):
-            raise runs.LostRun(f"analysis run {run_id} is not this Dagster run's any more")
+            raise runs.LostRun(f"analysis run {run_id} no longer belongs to this Dagster run")
 
 
 def notes(cause: ExplainedCause) -> Iterator[tuple[Dimension, dict[str, Any]]]:

@@ -17,7 +17,7 @@ from leo_telemetry_pipeline.store.dimensions import GLOBAL
 from leo_telemetry_pipeline.store.history import daily
 from leo_telemetry_pipeline.store.history.histograms import GAMMA
 from leo_telemetry_pipeline.store.server.database import Database
-from leo_telemetry_pipeline.store.suggestions import Written
+from leo_telemetry_pipeline.store.suggestions import TunableThreshold
 
 HISTORY_DAYS = 180
 # Of dimensions without a row of their own, those with most time.
@@ -48,9 +48,9 @@ def suggest(
         scope = daily.scope(database, window, types)
         found = daily.dimensions(database, window, scope.types, scope.seen, scope.uncounted)
         inherited = [row[:2] for row in found if key in (None, row[1]) and row[1] != OTHER_KEYS]
-    written = suggestions.written(database, list(dict.fromkeys([*named, *inherited])))
-    own = [one for one in written if one.source == "key"]
-    others = [one for one in written if one.source != "key"]
+    tunable = suggestions.tunable(database, list(dict.fromkeys([*named, *inherited])))
+    own = [one for one in tunable if one.source == "key"]
+    others = [one for one in tunable if one.source != "key"]
     return tuning.tune(_pasts(database, window, [*own, *others[:MOST]]), alarms_a_year)
 
 
@@ -81,10 +81,10 @@ def _values(one: Suggestion) -> dict[str, float | bool]:
     return {name: then for name, (_, then) in wanted.items() if then is not None}
 
 
-def _pasts(database: Database, window: Window, written: Sequence[Written]) -> list[Past]:
-    if not written:
+def _pasts(database: Database, window: Window, tunable: Sequence[TunableThreshold]) -> list[Past]:
+    if not tunable:
         return []
-    dimensions = [one.dimension for one in written]
+    dimensions = [one.dimension for one in tunable]
     scope = daily.scope(database, window, sorted({of for of, _ in dimensions}))
     portions = list(daily.read(database, window, dimensions, scope.seen, scope.uncounted))
     days = len(window.days)
@@ -103,5 +103,5 @@ def _pasts(database: Database, window: Window, written: Sequence[Written]) -> li
             one.multiplier or bottlenecks.DEFAULT_MULTIPLIER,
             one.has_baseline,
         )
-        for place, one in enumerate(written)
+        for place, one in enumerate(tunable)
     ]

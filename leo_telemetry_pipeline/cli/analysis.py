@@ -83,7 +83,7 @@ def analyze(
     if as_json:
         text.as_json({"run_id": run.run_id, **run.output_ref})
     else:
-        shown = findings.State(state.now, run, run, (), state.last_span)
+        shown = findings.FindingsInputs(state.now, run, run, (), state.last_span)
         click.echo(findings.render(shown, verbose=verbose))
     click.get_current_context().exit(1 if run.output_ref["errors"] else 0)
 

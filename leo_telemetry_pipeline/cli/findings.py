@@ -30,7 +30,7 @@ SILENCE = timedelta(hours=48)
 
 
 @dataclass(frozen=True)
-class State:
+class FindingsInputs:
     """Inputs of the block. ``last``: the last SUCCEEDED run; ``newest``: the last requested run."""
 
     now: datetime
@@ -54,10 +54,10 @@ def findings(as_json: bool, verbose: bool) -> None:
         click.echo(render(state, verbose=verbose))
 
 
-def read(connection: database.Database) -> State:
+def read(connection: database.Database) -> FindingsInputs:
     """Read the inputs of the block."""
     newest = [run for run in runs.latest(connection, 100) if run.scope_type == "ALL"]
-    return State(
+    return FindingsInputs(
         datetime.now(UTC),
         runs.last_succeeded(connection),
         newest[0] if newest else None,
@@ -66,7 +66,7 @@ def read(connection: database.Database) -> State:
     )
 
 
-def render(state: State, *, verbose: bool = False) -> str:
+def render(state: FindingsInputs, *, verbose: bool = False) -> str:
     """Format the block, without a trailing newline."""
     lines = [HEADER, *_pending(state)]
     if state.last is None or state.last.output_ref is None:
@@ -94,7 +94,7 @@ def _scanned(output: dict[str, Any]) -> str:
     return f"{output.get('traces_scanned', 0)} traces, {output.get('dimensions_evaluated', 0)} dimensions"
 
 
-def to_json(state: State) -> dict[str, Any]:
+def to_json(state: FindingsInputs) -> dict[str, Any]:
     """Return the content of the block as JSON data."""
     last = state.last
     return {
@@ -115,7 +115,7 @@ def to_json(state: State) -> dict[str, Any]:
     }
 
 
-def _pending(state: State) -> list[str]:
+def _pending(state: FindingsInputs) -> list[str]:
     lines = []
     for run in state.waiting:
         if run.status == "RUNNING":
@@ -136,7 +136,7 @@ def _pending(state: State) -> list[str]:
     return lines
 
 
-def _since(state: State, then: datetime | None) -> float:
+def _since(state: FindingsInputs, then: datetime | None) -> float:
     return (state.now - (then or state.now)).total_seconds()
 
 

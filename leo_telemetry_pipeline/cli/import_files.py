@@ -26,7 +26,7 @@ from leo_telemetry_pipeline.store.intake import IMPLAUSIBLE_TIMES, Noticed
 from leo_telemetry_pipeline.store.retention import archive
 from leo_telemetry_pipeline.store.server import database
 from leo_telemetry_pipeline.store.server.database import Database
-from leo_telemetry_pipeline.store.spans import Aside
+from leo_telemetry_pipeline.store.spans import QuarantinedLine
 
 SHOWN = 5
 ASIDE_AT_ONCE = 1_000
@@ -120,7 +120,7 @@ def _load_one(connection: Database, name: str, options: Options) -> None:
     is_history = archive_id is not None or options.preset is not None
     check = admission.FileCheck(
         str(path),
-        admission.Rules(
+        admission.AdmissionRules(
             time.time_ns() // 1_000_000,
             options.settings.keep,
             accept=options.accept or is_history,
@@ -194,7 +194,7 @@ def store(
             else:
                 loaded.aside += 1
                 loaded.bad += [entry] if len(loaded.bad) < SHOWN else []
-                aside.append(Aside(entry.line, entry.reason, entry.text or _kept(entry), entry.project))
+                aside.append(QuarantinedLine(entry.line, entry.reason, entry.text or _kept(entry), entry.project))
                 if len(aside) == ASIDE_AT_ONCE:
                     spans.quarantine(connection, source, aside)
                     aside.clear()

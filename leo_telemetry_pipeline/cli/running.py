@@ -27,7 +27,7 @@ _MOMENTS = ("wall_ns", "end_ns", "at_ns")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Running:
+class RunningOperation:
     """Operation in progress, of a process on a host or of a Claude Code session, which has no span ids yet."""
 
     span_type: str
@@ -51,7 +51,7 @@ def running(as_json: bool) -> None:
     """Show operations in progress, including Claude Code's prompts and sub-agents."""
     settings = Settings()
     with database.ready(settings) as target, closing(Database(target, read_only=True)) as connection:
-        operations = [Running(**vars(span)) for span in open_spans.running(connection)]
+        operations = [RunningOperation(**vars(span)) for span in open_spans.running(connection)]
     operations += of_sessions(notebook.notes_of(str(settings.home)), settings.project, time.time())
     operations.sort(key=lambda operation: -operation.open_s)
     if as_json:
@@ -63,10 +63,10 @@ def running(as_json: bool) -> None:
     click.echo(table_of(operations))
 
 
-def of_sessions(notes: Sequence[list[dict]], project: str, now: float) -> list[Running]:
+def of_sessions(notes: Sequence[list[dict]], project: str, now: float) -> list[RunningOperation]:
     """Return the open operations in the notes of each Claude Code session; ``now`` in seconds since the epoch."""
     return [
-        Running(
+        RunningOperation(
             span_type=operation.span_type,
             span_name=operation.span_name,
             started_at=datetime.fromtimestamp(operation.start_time_ms / 1000, UTC),
@@ -80,7 +80,7 @@ def of_sessions(notes: Sequence[list[dict]], project: str, now: float) -> list[R
     ]
 
 
-def table_of(operations: Sequence[Running]) -> str:
+def table_of(operations: Sequence[RunningOperation]) -> str:
     """Format operations as a table, truncated to a readable size."""
     header = ("RUNNING FOR", "OPERATION", "SD", "PROJECT", "PROCESS", "HEARD FROM")
     lines = [
@@ -98,7 +98,7 @@ def table_of(operations: Sequence[Running]) -> str:
     return text.table(header, lines) + (f"\n... and {more} more (--json)" if more else "")
 
 
-def _seems_gone(operation: Running) -> bool:
+def _seems_gone(operation: RunningOperation) -> bool:
     return operation.silent_s > (_SILENT_S if operation.session is None else _SILENT_SESSION_S)
 
 

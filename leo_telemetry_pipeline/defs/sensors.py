@@ -55,7 +55,7 @@ def launch_failure(run: Run, launched: Sequence[Launch], now: datetime) -> str |
     if status in (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED):
         return None
     if status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.SUCCESS):
-        return f"the Dagster run ended as {status.value} without taking the analysis run"
+        return f"the Dagster run ended as {status.value} without claiming the analysis run"
     silent = now - max(launch.changed, run.heartbeat_at or launch.changed)
     if silent > LONGEST_LAUNCH:
         return f"the Dagster run is {status.value} but its process has not taken the analysis run"

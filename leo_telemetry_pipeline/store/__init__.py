@@ -1,1 +1,1 @@
-"""The only code that speaks SQL. It knows spans and settings, and nothing of Dagster or pandas."""
+"""SQL: the only package that has it. Imports neither Dagster nor pandas."""

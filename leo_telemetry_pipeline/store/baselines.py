@@ -1,7 +1,7 @@
 """Learned baselines of the dimensions of a scope.
 
-Belongs here: statements on ``telemetry_baselines``. Does not: learning (analysis.baselines), what people configured
-(thresholds).
+Belongs here: statements on ``telemetry_baselines``.
+Does not: learning (analysis.baselines), configured baselines (thresholds).
 """
 
 import json
@@ -18,7 +18,7 @@ _AT_ONCE = 1000
 
 
 def of_scope(database: Database, project: str | None) -> list[Baseline]:
-    """Return every baseline that analyses of a scope learned."""
+    """Return all learned baselines of a scope."""
     rows = database.rows(
         "SELECT dimension_type, dimension_key, p50_ms, multiplier, regime_start, regime_days, evidence, window_end,"
         " moved_at, accepted_at FROM telemetry_baselines WHERE scope_type = %s AND scope_id = %s ORDER BY 1, 2",
@@ -30,9 +30,9 @@ def of_scope(database: Database, project: str | None) -> list[Baseline]:
 def put(
     database: Database, project: str | None, window_end: datetime, learned: Sequence[Baseline], fence: Fence
 ) -> None:
-    """Keep what an analysis learned, unless one with a later window has looked since; ``fence`` comes first.
+    """Store the baselines that an analysis learned, except over those of a later window.
 
-    Raises what the fence raises, with nothing written.
+    Calls ``fence`` first, which may raise, with nothing written.
     """
     scope = _scope(project)
     with database.transaction() as cursor:
@@ -44,22 +44,22 @@ def put(
             " ON CONFLICT (scope_type, scope_id, dimension_type, dimension_key) DO UPDATE"
             " SET p50_ms = excluded.p50_ms, multiplier = excluded.multiplier, regime_start = excluded.regime_start,"
             " regime_days = excluded.regime_days, evidence = excluded.evidence, window_end = excluded.window_end,"
-            # The words of the analysis for a baseline that is as it was.
+            # These are the analysis's words for an unchanged baseline.
             " updated_at = now(), moved_at = CASE WHEN excluded.evidence->>'moved' IN ('kept', 'settling')"
             " THEN b.moved_at ELSE now() END"
             " WHERE b.window_end IS NULL OR b.window_end <= excluded.window_end",
             [
                 (
                     *scope,
-                    *one.dimension,
-                    one.p50_ms,
-                    one.multiplier,
-                    one.regime_start,
-                    one.regime_days,
-                    json.dumps(one.evidence, allow_nan=False),
+                    *baseline.dimension,
+                    baseline.p50_ms,
+                    baseline.multiplier,
+                    baseline.regime_start,
+                    baseline.regime_days,
+                    json.dumps(baseline.evidence, allow_nan=False),
                     window_end,
                 )
-                for one in learned
+                for baseline in learned
             ],
             "(%s, %s, %s, %s, %s, %s, %s::date, %s, %s::jsonb, %s::timestamptz, now())",
             page_size=_AT_ONCE,
@@ -67,7 +67,7 @@ def put(
 
 
 def accept(database: Database, project: str | None, dimension_type: str, key: str) -> bool:
-    """Let the baseline of a dimension rise to its present level; say whether there is one."""
+    """Let a dimension's baseline rise to its current level; return False if it has none."""
     with database.transaction() as cursor:
         cursor.execute(
             "UPDATE telemetry_baselines SET accepted_at = now() WHERE scope_type = %s AND scope_id = %s"

@@ -1,7 +1,7 @@
-"""What collecting did besides storing spans: attributes it did not keep, and what each drain of a spool brought.
+"""Statistics of collection: removed attributes, and the result of each drain.
 
 Belongs here: statements on ``telemetry_removed_keys`` and ``telemetry_drains``.
-Does not: spans (spans), those that still run (open_spans), what may be kept (redact).
+Does not: spans (spans), open spans (open_spans), what may be kept (redact).
 """
 
 import json
@@ -17,7 +17,7 @@ from leo_telemetry_pipeline.store.server.database import Database
 
 @dataclass(frozen=True)
 class Drain:
-    """One emptying of a spool: what it held, and what the processes that filled it counted, summed up."""
+    """Result of one drain: contents of the spool, and the summed counters of the processes that filled it."""
 
     drained_by: str
     segments: int
@@ -29,12 +29,12 @@ class Drain:
 
 
 def count_removed(cursor: psycopg2.extensions.cursor, removed: Mapping[str, int]) -> None:
-    """Add to the counts of attributes that were not kept, where that can be done: spans do not depend on it."""
+    """Add to the counts of removed attributes; ignore failures, since spans do not depend on it."""
     if not removed:
         return
     cursor.execute("SAVEPOINT counting")
     try:
-        # In one order, so that two who count the same names cannot wait for each other.
+        # Sorted, so that transactions that count the same names cannot deadlock.
         for key, count in sorted(removed.items()):
             cursor.execute(
                 "INSERT INTO telemetry_removed_keys AS r (key, count) VALUES (%s, %s)"
@@ -46,7 +46,7 @@ def count_removed(cursor: psycopg2.extensions.cursor, removed: Mapping[str, int]
 
 
 def removed_keys(database: Database, since: datetime, limit: int = 20) -> list[tuple[str, int]]:
-    """Return (name, count) of attributes that were removed since a moment, those removed most often first."""
+    """Return (name, count) of attributes removed since a moment, most frequent first."""
     return database.rows(
         "SELECT key, count FROM telemetry_removed_keys WHERE last_seen >= %s ORDER BY count DESC, key LIMIT %s",
         (since, limit),
@@ -54,25 +54,17 @@ def removed_keys(database: Database, since: datetime, limit: int = 20) -> list[t
 
 
 def note_drain(database: Database, drain: Drain) -> None:
-    """Keep what a drain brought."""
+    """Store the result of a drain."""
     with database.transaction() as cursor:
         cursor.execute(
             "INSERT INTO telemetry_drains (drained_by, segments, spans, new_spans, quarantined, torn, counters)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s)",
-            (
-                drain.drained_by,
-                drain.segments,
-                drain.spans,
-                drain.new_spans,
-                drain.quarantined,
-                drain.torn,
-                json.dumps(drain.counters),
-            ),
+            " VALUES (%(drained_by)s, %(segments)s, %(spans)s, %(new_spans)s, %(quarantined)s, %(torn)s, %(counters)s)",
+            vars(drain) | {"counters": json.dumps(drain.counters)},
         )
 
 
 def losses(database: Database, since: datetime) -> dict[str, int]:
-    """Return how many spans were lost since a moment, by reason, as far as drains have heard of it."""
+    """Return how many spans drains have reported lost since a moment, by reason."""
     return dict(
         database.rows(
             """

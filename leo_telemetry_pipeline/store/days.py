@@ -1,6 +1,6 @@
-"""UTC days and the windows made of them.
+"""UTC days and windows.
 
-Belongs here: a window's days, midnights, epoch milliseconds. Does not: any statement.
+Belongs here: a window's days, midnights, epoch milliseconds. Does not: SQL.
 """
 
 from dataclasses import dataclass, replace
@@ -13,14 +13,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Window:
-    """The time that an analysis, or a part of it, looks at: UTC midnight ``start`` up to, not including, ``end``."""
+    """Time range of an analysis or part of it: from UTC midnight ``start`` up to ``end``, which is excluded."""
 
     start: datetime
     end: datetime
     project: str | None = None
 
     def parameters(self) -> dict[str, object]:
-        """Return the parameters that every query over a window takes; times in UTC epoch ms."""
+        """Return the query parameters of a window; times in UTC epoch ms."""
         return {"from_ms": milliseconds(self.start), "to_ms": milliseconds(self.end), "project": self.project}
 
     def up_to(self, end: datetime) -> "Window":
@@ -29,13 +29,13 @@ class Window:
 
     @property
     def days(self) -> list[date]:
-        """The days that the window touches, a part day at its end included."""
+        """All days in the window, including a partial one at its end."""
         first = self.start.date()
         return [first + n * DAY for n in range(((self.end - midnight(first)) + DAY - timedelta.resolution) // DAY)]
 
     @property
     def closed_days(self) -> list[date]:
-        """The days that the window holds to their end."""
+        """Days that end within the window."""
         return [day for day in self.days if after(day) <= self.end]
 
 
@@ -45,15 +45,15 @@ def milliseconds(moment: datetime) -> int:
 
 
 def midnight(day: date) -> datetime:
-    """Return the moment at which a day begins."""
+    """Return the start of a day."""
     return datetime.combine(day, time(), UTC)
 
 
 def after(day: date) -> datetime:
-    """Return the moment at which a day has ended."""
+    """Return the end of a day."""
     return midnight(day) + DAY
 
 
 def whole(day: date) -> Window:
-    """Return the window that is one day."""
+    """Return the window of one day."""
     return Window(midnight(day), after(day))

@@ -1,7 +1,7 @@
-"""What the spans of one dimension hold beside their time: the median of numeric attributes by day, and the waiting.
+"""Daily medians of numeric attributes, and waits, of one dimension.
 
-Belongs here: reading them from the stored spans. Does not: which attributes matter (analysis.span_measures), times
-(daily). Days whose spans were dropped have none: history keeps durations alone.
+Belongs here: reading them from stored spans, so days with dropped spans have none.
+Does not: which attributes matter (analysis.span_measures), durations (history.daily).
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,15 +13,15 @@ from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.dimensions import REACH_MS, SPANS_OF_ONE, WAITED_FOR, stored_types
 from leo_telemetry_pipeline.store.server.database import Database
 
-# Of a measure: the attributes that hold it, the first that is there, each with what its value is multiplied by.
+# By measure: candidate attributes, of which the first present one counts, each with a factor.
 Names = Mapping[str, Sequence[tuple[str, float]]]
 _NUMBER = r"^-?[0-9]{1,15}([.][0-9]{1,12})?([eE][+-]?[0-9]{1,2})?$"
-_NOBODY = "'00000000-0000-0000-0000-000000000000'::uuid"
+_NO_PARENT = "'00000000-0000-0000-0000-000000000000'::uuid"
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """Waiting for a person on one day: how often, the median and the sum in ms."""
+    """Waits for a person on one day: number, median and sum in ms."""
 
     count: int
     p50_ms: float
@@ -31,45 +31,44 @@ class Waiting:
 def medians(
     database: Database, window: Window, dimension: Dimension, names: Names, of_time: Sequence[str] = ()
 ) -> tuple[dict[date, dict[str, float]], dict[date, dict[str, float]]]:
-    """Return the median of each measure by day, and for those ``of_time`` that of the rest of the duration in ms.
+    """Return daily medians of each measure, and for measures ``of_time`` those of the remaining duration in ms.
 
-    Only of a plain dimension, a span type and a name. A day has those that some of its spans have.
+    For plain dimensions (span type and name) only. A day lacks measures that none of its spans have.
     """
     columns, parameters = [], _parameters(database, window, dimension)
     for number, (name, attributes) in enumerate(names.items()):
         value = _value(number, attributes, parameters)
-        # GREATEST would take a missing value for nothing at all.
+        # GREATEST ignores NULL.
         rest = f"CASE WHEN {value} IS NOT NULL THEN greatest(duration_ms - {value}, 0) END"
         rest = rest if name in of_time else "NULL::float8"
-        columns += [f"percentile_cont(0.5) WITHIN GROUP (ORDER BY {one})" for one in (value, rest)]
+        columns += [f"percentile_cont(0.5) WITHIN GROUP (ORDER BY {expression})" for expression in (value, rest)]
     rows = database.rows(
-        # Most dimensions have none of them, which one look at each span tells.
+        # `?|` is a fast path: most dimensions have none of the attributes.
         f"SELECT day, {', '.join(columns)} FROM ({SPANS_OF_ONE}) AS spans WHERE attributes ?| %(any)s::text[]"
         " GROUP BY day ORDER BY day",
-        parameters | {"number": _NUMBER, "any": [one for each in names.values() for one, _ in each]},
+        parameters | {"number": _NUMBER, "any": [attribute for given in names.values() for attribute, _ in given]},
     )
-    found, rests = {}, {}
+    measures, rests = {}, {}
     for day, *values in rows:
-        found[day] = {name: value for name, value in zip(names, values[::2], strict=True) if value is not None}
+        measures[day] = {name: value for name, value in zip(names, values[::2], strict=True) if value is not None}
         rests[day] = {name: value for name, value in zip(names, values[1::2], strict=True) if value is not None}
-    return found, rests
+    return measures, rests
 
 
 def waiting(database: Database, window: Window, dimension: Dimension) -> dict[date, Waiting]:
-    """Return the waiting for a person that is left out of a dimension's time, by the day on which it began.
+    """Return the waits for a person that do not count as a dimension's time, by start day.
 
-    These are the spans of type ``wait`` right below its spans, and those beside them that have its name. A dimension of
-    waits has none.
+    These are child spans of type ``wait``, and sibling ones with the dimension's name. A dimension of waits has none.
     """
     if dimension[0] == "wait":
         return {}
     rows = database.rows(
         f"""
         WITH spans AS MATERIALIZED (
-            SELECT trace_id, span_id, coalesce(parent_span_id, {_NOBODY}) AS parent FROM ({SPANS_OF_ONE}) AS spans
+            SELECT trace_id, span_id, coalesce(parent_span_id, {_NO_PARENT}) AS parent FROM ({SPANS_OF_ONE}) AS spans
         ), waits AS (
             SELECT DATE '1970-01-01' + (w.start_time_ms / 86400000)::integer AS day, w.trace_id, {WAITED_FOR} AS name,
-                   coalesce(w.parent_span_id, {_NOBODY}) AS parent,
+                   coalesce(w.parent_span_id, {_NO_PARENT}) AS parent,
                    coalesce(w.duration_ms, w.end_time_ms - w.start_time_ms) AS wait_ms
             FROM workflow_trace_log AS w
             WHERE w.span_type = 'wait' AND w.start_time_ms >= %(from_ms)s - %(reach)s AND w.start_time_ms < %(to_ms)s
@@ -87,7 +86,7 @@ def waiting(database: Database, window: Window, dimension: Dimension) -> dict[da
 
 
 def _value(number: int, attributes: Sequence[tuple[str, float]], parameters: dict[str, object]) -> str:
-    """Return the SQL of a measure of one span, and put what it names into ``parameters``."""
+    """Return the SQL of a span's measure, adding its parameters to ``parameters``."""
     values = []
     for place, (attribute, factor) in enumerate(attributes):
         mark = f"{number}_{place}"
@@ -99,6 +98,10 @@ def _value(number: int, attributes: Sequence[tuple[str, float]], parameters: dic
 
 def _parameters(database: Database, window: Window, dimension: Dimension) -> dict[str, object]:
     span_type, key = dimension
-    # Asked by itself: a table of ours cannot be read together with one that is distributed.
+    # A separate query, since local tables cannot be joined with distributed ones.
     dropped = database.rows("SELECT DISTINCT day FROM telemetry_sealed_days WHERE dropped_at IS NOT NULL")
-    return window.parameters() | {"stored": stored_types(span_type), "key": key, "dropped": [day for (day,) in dropped]}
+    return window.parameters() | {
+        "stored": stored_types([span_type]),
+        "key": key,
+        "dropped": [day for (day,) in dropped],
+    }

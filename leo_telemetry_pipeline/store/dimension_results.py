@@ -1,7 +1,7 @@
 """Results of a run: how each dimension was measured and judged, one row per run and dimension.
 
-Belongs here: statements on ``dimension_p50``. Does not: measuring (exact_percentiles, history.buckets), judging
-(analysis).
+Belongs here: statements on ``dimension_p50``.
+Does not: measuring (exact_percentiles, history.buckets), judging (analysis).
 """
 
 import json
@@ -33,14 +33,14 @@ _AT_ONCE = 1000
 def replace_p50(
     database: Database, run_id: str, dagster_run_id: str | None, types: Sequence[str], rows: Sequence[tuple]
 ) -> None:
-    """Store the P50s of some dimension types of a run in place of those that it has.
+    """Replace the P50s of some dimension types of a run.
 
-    Rows: the columns of ``dimension_p50`` after run_id. With ``dagster_run_id`` the run must be RUNNING for it,
-    or LostRun is raised; without, the P50s of a run that ended are computed once more.
+    Rows have the columns of ``dimension_p50`` after run_id. Raises LostRun unless the run is RUNNING for
+    ``dagster_run_id``; None recomputes the P50s of a run that has ended.
     """
     with database.transaction() as cursor:
         _fence(cursor, run_id, dagster_run_id)
-        # What is still measured keeps how it was judged until it is judged again.
+        # Dimensions that remain keep their judgement until the next one.
         cursor.execute(
             "DELETE FROM dimension_p50 WHERE run_id = %s::uuid AND dimension_type = ANY(%s)"
             " AND NOT (dimension_type, dimension_key) IN (SELECT * FROM unnest(%s::text[], %s::text[]))",
@@ -56,7 +56,7 @@ def replace_p50(
 
 
 def put_judged(database: Database, run_id: str, dagster_run_id: str | None, results: Sequence[DimensionResult]) -> None:
-    """Store how each dimension of a run was judged; the fence is that of ``replace_p50``."""
+    """Store how each dimension of a run was judged, with the fence of ``replace_p50``."""
     with database.transaction() as cursor:
         _fence(cursor, run_id, dagster_run_id)
         execute_values(
@@ -65,7 +65,7 @@ def put_judged(database: Database, run_id: str, dagster_run_id: str | None, resu
             f" FROM (VALUES %s) AS judged (run_id, dimension_type, dimension_key, {', '.join(_JUDGED)})"
             " WHERE p.run_id = judged.run_id AND p.dimension_type = judged.dimension_type"
             " AND p.dimension_key = judged.dimension_key",
-            [(run_id, *one.dimension, *(getattr(one, name) for name in _JUDGED)) for one in results],
+            [(run_id, *result.dimension, *(getattr(result, name) for name in _JUDGED)) for result in results],
             "(%s::uuid, %s, %s, %s::float8, %s::float8, %s, %s::float8, %s::integer, %s, %s::date, %s::float8,"
             " %s::text[])",
             page_size=_AT_ONCE,
@@ -73,7 +73,7 @@ def put_judged(database: Database, run_id: str, dagster_run_id: str | None, resu
 
 
 def put_learned(database: Database, run_id: str, dagster_run_id: str | None, judgements: Sequence[Judgement]) -> None:
-    """Store how dimensions of a run were judged by their own history; the fence is that of ``replace_p50``."""
+    """Store judgements by a dimension's own history, with the fence of ``replace_p50``."""
     with database.transaction() as cursor:
         _fence(cursor, run_id, dagster_run_id)
         cursor.execute("UPDATE dimension_p50 SET learned = NULL WHERE run_id = %s::uuid", (run_id,))
@@ -82,14 +82,14 @@ def put_learned(database: Database, run_id: str, dagster_run_id: str | None, jud
             "UPDATE dimension_p50 AS p SET learned = l.learned"
             " FROM (VALUES %s) AS l (run_id, dimension_type, dimension_key, learned)"
             " WHERE p.run_id = l.run_id AND p.dimension_type = l.dimension_type AND p.dimension_key = l.dimension_key",
-            [(run_id, *one.dimension, json.dumps(one.as_json(), allow_nan=False)) for one in judgements],
+            [(run_id, *it.dimension, json.dumps(it.as_json(), allow_nan=False)) for it in judgements],
             "(%s::uuid, %s, %s, %s::jsonb)",
             page_size=_AT_ONCE,
         )
 
 
 def learned(database: Database, run_id: str) -> list[Judgement]:
-    """Return what ``put_learned`` stored."""
+    """Return the judgements that ``put_learned`` stored."""
     rows = database.rows(
         "SELECT dimension_type, dimension_key, learned FROM dimension_p50"
         " WHERE run_id = %s::uuid AND learned IS NOT NULL ORDER BY 1, 2",
@@ -99,7 +99,7 @@ def learned(database: Database, run_id: str) -> list[Judgement]:
 
 
 def of_run(database: Database, run_id: str) -> list[DimensionResult]:
-    """Return every dimension of a run, by name, without what was learned of it."""
+    """Return all dimensions of a run by name, without learned judgements."""
     rows = database.rows(
         f"SELECT {_P50}, {', '.join(_JUDGED)} FROM dimension_p50 WHERE run_id = %s::uuid ORDER BY 1, 2", (run_id,)
     )
@@ -107,7 +107,7 @@ def of_run(database: Database, run_id: str) -> list[DimensionResult]:
 
 
 def of_dimension(database: Database, run_id: str, dimension_type: str, key: str) -> DimensionResult | None:
-    """Return one dimension of a run, with what was learned of it; None where the run did not measure it."""
+    """Return one dimension of a run with its learned judgement, None if the run did not measure it."""
     rows = database.rows(
         f"SELECT {_P50}, {', '.join(_JUDGED)}, learned FROM dimension_p50"
         " WHERE run_id = %s::uuid AND dimension_type = %s AND dimension_key = %s",
@@ -119,7 +119,7 @@ def of_dimension(database: Database, run_id: str, dimension_type: str, key: str)
 
 
 def p50(database: Database, run_id: str, named: Sequence[str], *, others: bool) -> list[tuple]:
-    """Return the stored P50s of the ``named`` types of a run, or with ``others`` of all types but those."""
+    """Return the stored P50s of the ``named`` types of a run, or with ``others`` of all other types."""
     return database.rows(
         f"SELECT {_P50} FROM dimension_p50 WHERE run_id = %s::uuid AND (dimension_type = ANY(%s)) <> %s ORDER BY 1, 2",
         (run_id, list(named), others),

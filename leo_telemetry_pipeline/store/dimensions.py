@@ -1,7 +1,7 @@
-"""What durations are grouped by: the grammar of dimension types, and the SQL that reads a span by it.
+"""Dimension types: their grammar, and the SQL that derives dimensions from spans.
 
-Belongs here: the one expression for a span's type, its name, its judged time and its key, the older LEO shape
-included. Does not: medians, windows, thresholds.
+Belongs here: the only expressions for a span's type, name, key and judged time, including those of older LEO spans.
+Does not: medians, windows, thresholds.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -9,19 +9,19 @@ from collections.abc import Collection, Iterable, Mapping
 from leo_telemetry_pipeline.dimension import OTHER_KEYS, Dimension
 from leo_telemetry_pipeline.redact import HASH
 
-# Attributes of handoffs that every analysis groups by; any other bare word that no span type has is one too.
+# Attributes of handoffs that every analysis groups by; other bare words that are not span types are attributes too.
 ATTRIBUTES = ("sd_type",)
-# The dimension types that every analysis has, each with an asset of its own.
+# Dimension types of every analysis, each with its own asset.
 NAMED_ASSETS = ("phase", "gate", "subagent", "handoff", *ATTRIBUTES, "gate+sd_type")
 NOT_BY_DEFAULT = ("wait", "execution")
 GLOBAL = "global"
 
-# A type with more keys than anyone can look at is one whose names carry ids; those with fewest spans are one key.
+# A type with more keys probably has ids in its names; the keys with the fewest spans are pooled.
 MOST_KEYS = 20_000
 
-# A wait or a handoff is looked for this long outside the window that its trace touches.
+# Waits and handoffs of a trace are read up to this far outside the window.
 REACH_MS = 7 * 86_400_000
-# A handoff begins before what belongs to it, but for clocks that disagree.
+# Clock skew: a handoff begins before its spans, or at most this much later.
 AHEAD_MS = 86_400_000
 
 _TYPE = "CASE s.span_type WHEN 'workflow' THEN 'handoff' ELSE s.span_type END"
@@ -33,9 +33,9 @@ _NAME = """CASE
         THEN coalesce(nullif(s.attributes->>'step_name', ''), substring(s.span_name FROM '^step[.](.+)$'),
                       nullif(s.phase, ''), s.span_name)
     ELSE s.span_name END"""
-# A key is part of an index, which has a limit; nobody reads longer names either.
+# Keys are indexed, and index entries have a size limit.
 LONGEST = 200
-# Of what is cut, a hash of the whole, as redact.name has it: names that begin alike stay apart.
+# A truncated key ends in a hash of the whole, like redact.name, so that it stays unique.
 _CUT_SQL = "convert_from(decode('e280a6', 'hex'), 'UTF8')"
 _PREFIX = LONGEST - HASH - 1
 
@@ -50,16 +50,13 @@ _DURATION = "coalesce(s.duration_ms, s.end_time_ms - s.start_time_ms)"
 
 
 def types_to_judge(seen: Iterable[str], named: Iterable[str]) -> list[str]:
-    """Return the dimension types of an analysis, sorted.
-
-    ``seen`` are the span types of the window, ``named`` those that ``telemetry_thresholds`` switches on.
-    """
+    """Return an analysis's dimension types, sorted: by the span types ``seen``, and ``named`` in thresholds."""
     by_default = set(NAMED_ASSETS) | {span_type for span_type in seen if span_type not in NOT_BY_DEFAULT}
     return sorted(by_default | {dimension_type for dimension_type in named if dimension_type != GLOBAL})
 
 
 def to_pool(spans: Mapping[Dimension, int]) -> list[Dimension]:
-    """Return the dimensions that their type has beyond the most keys that it may have, those with fewest spans."""
+    """Return the dimensions to pool: keys beyond MOST_KEYS of their type, those with the fewest spans."""
     of_type: dict[str, list[str]] = {}
     for dimension_type, key in sorted(spans, key=lambda dimension: (-spans[dimension], dimension[1])):
         if key != OTHER_KEYS:
@@ -68,44 +65,43 @@ def to_pool(spans: Mapping[Dimension, int]) -> list[Dimension]:
 
 
 def types_among(types: Iterable[str], span_types: Collection[str]) -> list[str]:
-    """Return the dimension types that can have observations where there are spans of these types only."""
+    """Return the dimension types that spans of these types can have."""
     has_handoffs = "handoff" in span_types
     return [word for word in types if word.partition("+")[0] in span_types or (has_handoffs and "+" not in word)]
 
 
 def observations(types: Iterable[str], seen: Iterable[str]) -> tuple[str, dict[str, object]]:
-    """Return SQL whose rows are one judged time of one dimension each, and its parameters.
+    """Return SQL with one row per dimension and judged time, with the columns OBSERVED, and its parameters.
 
-    Columns: those of OBSERVED. The caller adds the parameters ``from_ms``, ``to_ms`` (start_time_ms in between,
-    ``to_ms`` excluded) and ``project`` (None: all), and may set ``created_from`` and ``created_to`` (created_at in
-    between, the latter excluded). ``seen`` decides what a bare word is: a span type that occurs, or else an attribute
-    of handoffs.
+    The caller adds the parameters ``from_ms`` and ``to_ms`` (range of start_time_ms, ``to_ms`` excluded) and
+    ``project`` (None: all), and may set ``created_from`` and ``created_to`` (range of created_at, the latter excluded).
+    A bare word is a span type if ``seen``, else an attribute of handoffs.
     """
     span_types = {*NAMED_ASSETS, *NOT_BY_DEFAULT, *seen} - set(ATTRIBUTES)
     plain = sorted(word for word in types if "+" not in word and word in span_types)
     parts = [_PLAIN.format(spans=_SPANS.format(of="%(plain_stored)s"))]
     parameters: dict[str, object] = {"reach": REACH_MS, "ahead": AHEAD_MS, "created_from": None, "created_to": None}
-    parameters |= {"plain_stored": _stored(plain), "handoff_stored": _stored(["handoff"])}
+    parameters |= {"plain_stored": stored_types(plain), "handoff_stored": stored_types(["handoff"])}
     for index, word in enumerate(sorted(set(types) - set(plain))):
         span_type, _, attribute = word.partition("+")
         of = f"%(stored{index})s" if attribute else "%(handoff_stored)s"
         parameters |= {f"dimension{index}": word, f"attribute{index}": attribute or word}
-        parameters |= {f"type{index}": span_type, f"stored{index}": _stored([span_type])}
+        parameters |= {f"type{index}": span_type, f"stored{index}": stored_types([span_type])}
         part = _COMBINED if attribute else _ATTRIBUTE
         value = _bounded("value" if attribute else f"(attributes->>%(attribute{index})s)")
         parts.append(part.format(i=index, value=value, of=of, day=_DAY, spans=_SPANS.format(of=of)))
     return " UNION ALL ".join(parts), parameters
 
 
-def _stored(span_types: list[str]) -> list[str]:
-    """Return the span types as they are stored: the older LEO shape has another word for handoff."""
+def stored_types(span_types: list[str]) -> list[str]:
+    """Return the stored span types of dimension types; older LEO spans call a handoff ``workflow``."""
     return sorted({*span_types, "workflow"} if "handoff" in span_types else {*span_types} - {"workflow"})
 
 
 OBSERVED = "(day, project, dimension_type, dimension_key, trace_id, judged_ms, queue_wait_ms)"
 _DAY = "DATE '1970-01-01' + (s.start_time_ms / 86400000)::integer"
 
-# All that a span needs of others lies in its own trace, so a cluster that keeps traces together need not move them.
+# Joins stay within a trace, so a cluster that keeps each trace on one node need not move rows.
 _SPANS = f"""(
     SELECT {_DAY} AS day, coalesce(s.project, '') AS project,
            {_TYPE} AS span_type, {_bounded(_NAME)} AS span_name, s.trace_id, s.attributes,
@@ -135,7 +131,7 @@ SELECT day, project, %(dimension{i})s, {value}, trace_id, judged_ms,
        queue_wait_ms
 FROM {spans} WHERE attributes->>%(attribute{i})s <> ''"""
 
-# The handoff of a trace is the one of the span's own day; only traces without one are looked for in other days.
+# A trace's handoff is that of the span's day; other days are read only for traces without one.
 _COMBINED = """
 SELECT day, project, %(dimension{i})s, span_name || ':' || {value}, trace_id, judged_ms, queue_wait_ms
 FROM (
@@ -168,10 +164,10 @@ FROM (
 ) AS valued
 WHERE value IS NOT NULL"""
 
-# Spans that others depend on: a handoff gives its attributes to its trace; a wait is taken off the time of its parent.
+# Spans that affect others: handoffs give attributes to their trace, waits reduce the judged time of their parent.
 REACHING = "s.span_type IN ('handoff', 'workflow', 'wait')"
 
-# What workflow_trace_counts keeps of each day, by span type.
+# Rows of workflow_trace_counts, by day, span type and project.
 COUNTS = f"""
 SELECT {_DAY} AS day, {_TYPE} AS span_type, coalesce(s.project, '') AS project,
        count(*) AS spans, count({_DURATION}) AS timed_spans
@@ -183,14 +179,14 @@ WHERE s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s
 GROUP BY 1, 2, 3
 """
 
-# The same of all span types together, and how many traces they belong to.
+# The same for all span types together, with the number of traces.
 TRACES = (
     COUNTS.replace(f"{_TYPE} AS span_type, ", "")
     .replace("AS timed_spans", "AS timed_spans, count(DISTINCT s.trace_id) AS traces")
     .replace("GROUP BY 1, 2, 3", "GROUP BY 1, 2")
 )
 
-# All spans of some traces, by their own type and name: ids, type, name, start, end, duration, queue wait, attributes.
+# All spans of given traces: ids, type, name, start, end, duration, queue wait, attributes.
 TRACE_SPANS = f"""
 SELECT s.trace_id::text, s.span_id::text, s.parent_span_id::text, {_TYPE}, {_bounded(_NAME)}, s.start_time_ms,
        coalesce(s.end_time_ms, s.start_time_ms + s.duration_ms), {_DURATION}, s.queue_wait_ms, s.attributes
@@ -200,7 +196,7 @@ WHERE s.trace_id = ANY(%(traces)s::uuid[]) AND {_DURATION} IS NOT NULL
 ORDER BY s.trace_id, s.start_time_ms, s.span_id
 """
 
-# The spans of one plain dimension, but for the days ``dropped``, whose spans are not all stored any more.
+# Spans of one plain dimension, without the days ``dropped``, whose spans are incomplete.
 SPANS_OF_ONE = f"""
 SELECT {_DAY} AS day, s.trace_id, s.span_id, s.parent_span_id, {_DURATION} AS duration_ms, s.attributes
 FROM workflow_trace_log AS s
@@ -210,10 +206,5 @@ WHERE s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s
   AND {_DURATION} IS NOT NULL
   AND NOT {_DAY} = ANY(%(dropped)s::date[])
 """
-# What a wait beside a span waits for, as a key has it.
+# Key of the span that a sibling wait belongs to.
 WAITED_FOR = _bounded("w.span_name")
-
-
-def stored_types(span_type: str) -> list[str]:
-    """Return the span types by which a dimension's spans are stored."""
-    return _stored([span_type])

@@ -1,9 +1,8 @@
-"""Ends of spans that were stored without one: the same key with an end completes the row.
+"""Completion of open spans: a span with the same key and an end completes the row, which then never changes.
 
-Belongs here: what has an end, completing rows, what a role needs for it, telling a span from another of the same key.
-Does not: storing (spans), one start from two sources (first_starts), days that a late end makes stale (open_counts).
-
-A span without an end has neither ``duration_ms`` nor ``end_time_ms``. What has an end never changes.
+Belongs here: completing rows, the required rights, detecting key conflicts. A span without an end has neither
+``duration_ms`` nor ``end_time_ms``.
+Does not: storing (spans), one start from two sources (first_starts), days that late ends make stale (open_counts).
 """
 
 import copy
@@ -23,22 +22,22 @@ Key = tuple[str, str, int]
 
 WITHOUT_END = "s.duration_ms IS NULL AND s.end_time_ms IS NULL"
 KEY = "trace_id, span_id, start_time_ms"
-# Completing needs these rights, which docs/deployment.md grants; one that may read all of WRITES does it quicker.
+# Rights for completing rows, granted in docs/deployment.md; a role that may read all of WRITES completes faster.
 READS = ("trace_id", "span_id", "start_time_ms", "end_time_ms", "duration_ms", "queue_wait_ms")
 WRITES = ("end_time_ms", "duration_ms", "queue_wait_ms", "status", "attributes")
 NAMES = ("span_type", "span_name")
 
 _log = logging.getLogger(__name__)
 _REFUSED = (
-    "spans that come again cannot give their end to rows that were stored without one: this database user lacks"
-    " SELECT or UPDATE on columns of workflow_trace_log; docs/deployment.md has the GRANT"
+    "open spans in the database cannot be completed: this database user lacks SELECT or UPDATE on columns of"
+    " workflow_trace_log; docs/deployment.md has the GRANT"
 )
-_told: set[str] = set()
+_logged: set[str] = set()
 
 
 @dataclass(frozen=True)
 class Rights:
-    """The columns of the span table that a role may read, and those that it may change."""
+    """Columns of the span table that a role may read, and those it may change."""
 
     read: frozenset[str]
     write: frozenset[str]
@@ -50,17 +49,17 @@ class Rights:
 
 
 def key_of(span: Span) -> Key:
-    """Return what tells a span from the others in the table."""
+    """Return a span's primary key."""
     return span.trace_id, span.span_id, span.start_time_ms
 
 
 def has_end(span: Span) -> bool:
-    """Tell whether a span is complete."""
+    """Return whether a span is complete."""
     return span.duration_ms is not None or span.end_time_ms is not None
 
 
 def joined(start: Span, end: Span) -> Span:
-    """Return what a row becomes that was stored at the start of a span, by the same span with its end."""
+    """Return an open span completed by the same span with an end."""
     complete = copy.copy(start)
     complete.end_time_ms, complete.duration_ms, complete.status = end.end_time_ms, end.duration_ms, end.status
     if end.queue_wait_ms is not None:
@@ -70,7 +69,7 @@ def joined(start: Span, end: Span) -> Span:
 
 
 def collapsed(batch: list[Span]) -> tuple[list[Span], int]:
-    """Return a batch whose spans are complete if their end is in it too, and how many were completed so."""
+    """Return a batch with open spans completed by ends in the same batch, and how many were."""
     if all(map(has_end, batch)):
         return batch, 0
     first: dict[Key, Span] = {}
@@ -88,7 +87,7 @@ def collapsed(batch: list[Span]) -> tuple[list[Span], int]:
 
 
 def rights(cursor: psycopg2.extensions.cursor) -> Rights:
-    """Return what the role of a transaction may do with columns of the span table."""
+    """Return the rights of a transaction's role on columns of the span table."""
     cursor.execute(
         "SELECT name, has_column_privilege('workflow_trace_log', name, 'SELECT'),"
         " has_column_privilege('workflow_trace_log', name, 'UPDATE') FROM unnest(%s) AS name",
@@ -102,33 +101,33 @@ def rights(cursor: psycopg2.extensions.cursor) -> Rights:
 
 
 def complete(cursor: psycopg2.extensions.cursor, batch: Sequence[Span], source: str) -> int:
-    """Complete the rows that have the key of a span of a batch, and return how many were completed.
+    """Complete stored rows by the spans of a batch with the same keys; return how many were completed.
 
-    Called where some keys of the batch were stored before; the batch is in the table ``incoming``. Spans that are not
-    stored since another span has their key are counted as a notice of ``source``.
+    The batch is in the table ``incoming``. Spans that conflict with another span's key are counted as a notice of
+    ``source``.
     """
     role = rights(cursor)
     if not role.completes:
-        _tell_once(_REFUSED)
+        _warn_once(_REFUSED)
     # Without the right to read keys, spans of the batch can only be compared with each other.
     stored = _stored(cursor, batch, role) if role.read.issuperset(READS) else {}
     intake.count_in(cursor, _conflicts(batch, stored, source))
-    found: dict[Key, Span] = {}
+    ends: dict[Key, Span] = {}
     for span in batch:
         row = stored.get(key_of(span))
         if row is not None and row.is_open and has_end(span):
-            found.setdefault(row.key, span)
-    if not found or not role.completes:
+            ends.setdefault(row.key, span)
+    if not ends or not role.completes:
         return 0
-    # In one order, so that two that complete the same rows cannot wait for each other.
+    # Sorted, so that transactions that complete the same rows cannot deadlock.
     if role.read.issuperset(WRITES):
-        return _complete(cursor, sorted(found))
-    return sum(_complete_unread(cursor, found[key]) for key in sorted(found))
+        return _complete(cursor, sorted(ends))
+    return sum(_complete_unread(cursor, ends[key]) for key in sorted(ends))
 
 
 @dataclass(frozen=True)
 class _Row:
-    """A stored row: its type and name where the role may read them."""
+    """Stored row; ``names`` are its type and name, if the role may read them."""
 
     key: Key
     is_open: bool
@@ -138,7 +137,7 @@ class _Row:
 def _stored(cursor: psycopg2.extensions.cursor, batch: Sequence[Span], role: Rights) -> dict[Key, _Row]:
     names = "s.span_type, s.span_name" if role.read.issuperset(NAMES) else "NULL, NULL"
     traces, ids, starts = map(list, zip(*map(key_of, batch), strict=True))
-    # One step down the primary key of one partition per span, where the server would rather read whole partitions.
+    # Forces one index lookup per span; the planner would otherwise scan whole partitions.
     cursor.execute("SELECT set_config('enable_nestloop', 'on', true)")
     cursor.execute(
         f"SELECT s.trace_id::text, s.span_id::text, s.start_time_ms, {WITHOUT_END}, {names}"
@@ -152,12 +151,12 @@ def _stored(cursor: psycopg2.extensions.cursor, batch: Sequence[Span], role: Rig
 
 
 def _conflicts(batch: Sequence[Span], stored: Mapping[Key, _Row], source: str) -> Counter[Noticed]:
-    """Count the spans that are another operation than the one that has their key."""
+    """Count spans whose key belongs to another operation."""
     names = {key: row.names for key, row in stored.items() if row.names is not None}
     conflicts: Counter[Noticed] = Counter()
     for span in batch:
         own, row = (span.span_type, span.span_name), stored.get(key_of(span))
-        # An end may know a better name than the start, and one of two sources of a span too.
+        # A span's end, or its second source, may have a better name.
         is_taken = has_one_start(span) or (row is not None and row.is_open and has_end(span))
         if names.setdefault(key_of(span), own) != own and not is_taken:
             conflicts[Noticed(source, intake.KEY_CONFLICT, span.span_type)] += 1
@@ -176,9 +175,9 @@ def _complete(cursor: psycopg2.extensions.cursor, waiting: Sequence[Key]) -> int
 
 
 def _complete_unread(cursor: psycopg2.extensions.cursor, end: Span) -> int:
-    """Complete a row for a role that may not read all that it changes, as a statement from ``excluded`` would.
+    """Complete a row for a role that may not read all columns that it changes, and so cannot use ``excluded``.
 
-    Attributes of the start cannot be kept beside those of the end, so they are only replaced by some.
+    Attributes of the start cannot be merged: those of the end replace them, if there are any.
     """
     values = {name: getattr(end, name) for name in COLUMNS} | {"attributes": json_text.of(end.attributes)}
     attributes = ", attributes = %(attributes)s::jsonb" if end.attributes else ""
@@ -192,19 +191,19 @@ def _complete_unread(cursor: psycopg2.extensions.cursor, end: Span) -> int:
     return cursor.rowcount
 
 
-def forget_told() -> None:
-    """Let warnings that were logged once be logged again."""
-    _told.clear()
+def forget_logged() -> None:
+    """Allow warnings that were logged once to be logged again."""
+    _logged.clear()
 
 
-def _tell_once(text: str) -> None:
-    if text not in _told:
-        _told.add(text)
+def _warn_once(text: str) -> None:
+    if text not in _logged:
+        _logged.add(text)
         _log.warning(text)
 
 
 _COLUMNS = ", ".join(COLUMNS)
-# What a row takes from the same span with its end; reading a column of ``excluded`` takes the right to SELECT it.
+# Completes a row; reading a column of ``excluded`` needs the right to SELECT it.
 FROM_EXCLUDED = (
     "end_time_ms = excluded.end_time_ms, duration_ms = excluded.duration_ms, status = excluded.status,"
     " queue_wait_ms = coalesce(excluded.queue_wait_ms, s.queue_wait_ms),"

@@ -1,6 +1,6 @@
-"""Exact percentiles of each dimension over a window, computed by PostgreSQL where the spans are.
+"""Exact percentiles of each dimension over a window, computed by PostgreSQL.
 
-Belongs here: these. Does not: what a dimension is (dimensions), the same from daily history (history.buckets).
+Belongs here: ``percentile_cont``, which interpolates linearly. Does not: the same from history (history.buckets).
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,9 @@ from leo_telemetry_pipeline.store.server.database import Database
 
 
 def of_window(database: Database, window: Window, types: Sequence[str], seen: Sequence[str]) -> list[tuple]:
-    """Measure each dimension of some types over a window, exactly.
+    """Measure each dimension of some types over a window; keys beyond MOST_KEYS of a type are pooled.
 
-    Rows: dimension_type, dimension_key, sample_count, p50_ms, p90_ms, p95_ms, p99_ms, sum_ms, queue_p50_ms,
-    by PostgreSQL's ``percentile_cont``, which interpolates linearly between the two nearest ranks. The keys that a
-    type has beyond MOST_KEYS are measured together.
+    Rows: dimension_type, dimension_key, sample_count, p50_ms, p90_ms, p95_ms, p99_ms, sum_ms, queue_p50_ms.
     """
     rows = _measured(database, window, types, seen, None)
     pooled = set(to_pool({row[:2]: row[2] for row in rows}))

@@ -1,7 +1,7 @@
-"""One row for a span that two sources report with different starts: the first one stored fixes the start.
+"""Deduplication of spans that two sources report with different starts: the first one stored fixes the start.
 
 Belongs here: finding the stored start, moving a span to it. Does not: which spans these are (sources.otlp.conventions),
-completing rows (ends). All other spans keep the key with their own start: two services may share a span id.
+completing rows (ends). Other spans are never merged, since two services may use the same span id.
 """
 
 import copy
@@ -16,17 +16,16 @@ from leo_telemetry_pipeline.store.days import DAY_MS
 
 Ids = tuple[str, str]
 
-# Starts further apart are not one span's; nearer ones are looked for in three partitions at most.
+# Starts further apart belong to different spans; this limits the search to three partitions.
 _APART_MS = DAY_MS
-# Locks of a transaction are few, however many traces a batch has.
+# Limits the locks of a transaction, however many traces a batch has.
 _LOCKS = 64
 
 
 def kept(cursor: psycopg2.extensions.cursor, batch: list[Span]) -> list[Span]:
-    """Return a batch in which each such span has the start that is stored, or else the first in the batch.
+    """Return a batch in which each such span has its stored start, or else the first one in the batch.
 
-    Other batches of the same traces wait until the transaction ends. Spans of a role that may not read stored keys are
-    only compared within their batch.
+    Locks the traces until the transaction ends. A role that may not read stored keys only compares within the batch.
     """
     ours = [span for span in batch if has_one_start(span)]
     if not ours:
@@ -36,7 +35,7 @@ def kept(cursor: psycopg2.extensions.cursor, batch: list[Span]) -> list[Span]:
 
 
 def moved(span: Span, start_time_ms: int) -> Span:
-    """Return a span with another start, as long as before."""
+    """Return a span moved to another start, with the same duration."""
     if span.start_time_ms == start_time_ms:
         return span
     other = copy.copy(span)
@@ -57,8 +56,7 @@ def _placed(span: Span, known: dict[Ids, list[int]]) -> Span:
 
 
 def _stored_starts(cursor: psycopg2.extensions.cursor, spans: list[Span]) -> dict[Ids, list[int]]:
-    # The lock of a writer, before anything is read: a transaction that makes partitions would otherwise wait for our
-    # reading, while our writing waits for it.
+    # Take the write lock before reading, or a transaction that makes partitions could deadlock with this one.
     cursor.execute("LOCK TABLE ONLY workflow_trace_log IN ROW EXCLUSIVE MODE")
     cursor.execute("SAVEPOINT looking")
     try:
@@ -92,6 +90,6 @@ def _look(cursor: psycopg2.extensions.cursor, spans: list[Span], known: dict[Ids
     )
     wanted = {(span.trace_id, span.span_id) for span in spans}
     for trace_id, span_id, start in cursor.fetchall():
-        found = known.setdefault((trace_id, span_id), []) if (trace_id, span_id) in wanted else None
-        if found is not None and start not in found:
-            found.append(start)
+        known_starts = known.setdefault((trace_id, span_id), []) if (trace_id, span_id) in wanted else None
+        if known_starts is not None and start not in known_starts:
+            known_starts.append(start)

@@ -1,7 +1,7 @@
-"""Notices about what came in: what was rejected, implausible or unknown, counted until somebody reads it.
+"""Intake notices: counts of rejected, implausible or unknown input.
 
 Belongs here: the kinds of notices, statements on ``telemetry_intake_notices``.
-Does not: spans (spans), lines that are kept for repair (``telemetry_quarantine``), what a notice asks for (cli.doctor).
+Does not: spans and quarantined lines (spans), the remedy for a notice (cli.doctor).
 """
 
 from collections import Counter
@@ -16,26 +16,26 @@ import psycopg2.extensions
 from leo_telemetry_pipeline import redact
 from leo_telemetry_pipeline.store.server.database import Database
 
-# Spans that were refused one by one; the detail is the reason.
+# Spans rejected one by one; detail: reason.
 REJECTED = "rejected"
-# Requests that were refused whole, which no exporter sends again; the detail is the status and the reason.
+# Requests refused whole, which exporters do not send again; detail: status and reason.
 REFUSED = "refused"
-# Spans whose times are stored but cannot be true; the detail is what is wrong with them.
+# Spans stored with impossible times; detail: the fault.
 IMPLAUSIBLE_TIMES = "implausible_times"
-# Requests in a protocol that is not spoken at the address; the detail names it.
+# Requests in a protocol that the address does not speak; detail: its name.
 WRONG_PROTOCOL = "wrong_protocol"
-# Clients that were turned away because too many were connected.
+# Clients rejected because too many were connected.
 TOO_MANY_CLIENTS = "too_many_clients"
-# A client that is newer than what was tested; the detail is its version.
+# Client newer than the newest tested version; detail: its version.
 UNTESTED_VERSION = "untested_version"
-# Spans that were not stored since another span has their ids and start; the detail is the span type.
+# Spans not stored because another span has the same ids and start; detail: span type.
 KEY_CONFLICT = "key_conflict"
 
 _LONGEST_DETAIL = 200
 
 
 class Noticed(NamedTuple):
-    """What is counted: where it was noticed, one of the kinds above, and the detail, which holds no secret."""
+    """Event to count: its source, one of the kinds above, and a detail without secrets."""
 
     source: str
     kind: str
@@ -44,7 +44,7 @@ class Noticed(NamedTuple):
 
 @dataclass(frozen=True)
 class Notice:
-    """One notice with how often it was noticed."""
+    """Stored notice and its count."""
 
     source: str
     kind: str
@@ -54,13 +54,13 @@ class Notice:
 
 
 def count(database: Database, noticed: Mapping[Noticed, int]) -> None:
-    """Add to the notices where that can be done. Raises psycopg2.OperationalError where nothing can be."""
+    """Add to the notices, unless the user lacks the right. Raises psycopg2.OperationalError if the database is away."""
     with database.transaction() as cursor:
         count_in(cursor, noticed)
 
 
 def count_in(cursor: psycopg2.extensions.cursor, noticed: Mapping[Noticed, int]) -> None:
-    """Add to the notices within a transaction, which goes on where its user may not write them."""
+    """Add to the notices within a transaction, which continues if its user lacks the right."""
     totals: Counter[Noticed] = Counter()
     for (source, kind, detail), times in noticed.items():
         totals[Noticed(source, kind, redact.text(detail, _LONGEST_DETAIL))] += times
@@ -68,7 +68,7 @@ def count_in(cursor: psycopg2.extensions.cursor, noticed: Mapping[Noticed, int])
         return
     cursor.execute("SAVEPOINT noticing")
     try:
-        # In one order, so that two that count the same notices cannot wait for each other.
+        # Sorted, so that transactions that count the same notices cannot deadlock.
         for key, times in sorted(totals.items()):
             cursor.execute(
                 "INSERT INTO telemetry_intake_notices AS n (source, kind, detail, count) VALUES (%s, %s, %s, %s)"
@@ -77,12 +77,12 @@ def count_in(cursor: psycopg2.extensions.cursor, noticed: Mapping[Noticed, int])
                 (*key, times),
             )
     except psycopg2.ProgrammingError:
-        # Roles that may only insert spans have no right to it; spans do not depend on it.
+        # Roles that may only insert spans lack the right, and spans do not depend on it.
         cursor.execute("ROLLBACK TO SAVEPOINT noticing")
 
 
 def since(database: Database, moment: datetime) -> list[Notice]:
-    """Return the notices of something that was noticed since a moment, the most frequent first."""
+    """Return the notices last seen since a moment, most frequent first."""
     rows = database.rows(
         "SELECT source, kind, detail, count, last_seen FROM telemetry_intake_notices WHERE last_seen >= %s"
         " ORDER BY count DESC, source, kind, detail",

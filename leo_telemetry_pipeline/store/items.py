@@ -1,7 +1,6 @@
-"""Improvement items: reading them, and writing what an analysis decided about them.
+"""Improvement items.
 
-Belongs here: statements on ``continuous_improvements``.
-Does not: which bottleneck deserves an item (actions.items).
+Belongs here: statements on ``continuous_improvements``. Does not: which bottleneck gets an item (actions.items).
 """
 
 import json
@@ -16,13 +15,13 @@ from leo_telemetry_pipeline.dimension import Dimension
 from leo_telemetry_pipeline.store.server.database import Database
 
 OPEN = ("OPEN", "IN_PROGRESS")
-# What may become of an item, and the status that says so.
+# Resolutions and the status of a closed item.
 RESOLUTIONS = {"fixed": "RESOLVED", "noise": "DISMISSED", "expected": "DISMISSED"}
 
 
 @dataclass(frozen=True)
 class Item:
-    """One row of ``continuous_improvements``; ``source_detail`` is from the analysis that last wrote it."""
+    """Row of ``continuous_improvements``; ``source_detail`` is from the analysis that last wrote it."""
 
     id: str
     fingerprint: str
@@ -37,38 +36,38 @@ class Item:
 
     @property
     def is_open(self) -> bool:
-        """Whether somebody still has to deal with it."""
+        """Whether the item still needs attention."""
         return self.status in OPEN
 
     @property
     def opened_at(self) -> datetime:
-        """The end of the window of the analysis that opened it; of others, when its row was made."""
+        """End of the window of the analysis that opened it; creation time if no analysis did."""
         return _moment(self.source_detail.get("opened_window_end"), self.created_at)
 
     @property
     def last_seen_at(self) -> datetime:
-        """The end of the window of the analysis that last wrote it; of others, when its row was last changed."""
+        """End of the window of the analysis that last wrote it; time of the last change if no analysis did."""
         window = self.source_detail.get("window")
         return _moment(window.get("end") if isinstance(window, dict) else None, self.updated_at)
 
     @property
     def dimension(self) -> Dimension | None:
-        """The dimension that it is about; None where no analysis opened it."""
+        """Dimension of the item; None if no analysis opened it."""
         of_type, key = (self.source_detail.get(name) for name in ("dimension_type", "dimension_key"))
         return (of_type, key) if of_type and key and isinstance(of_type, str) and isinstance(key, str) else None
 
 
-def _moment(said: Any, otherwise: datetime) -> datetime:
-    """Return when a detail says that something was, in UTC: in what was written by hand that may be anything."""
+def _moment(value: Any, fallback: datetime) -> datetime:
+    """Return a time of a detail in UTC; the fallback if it is invalid, as details written by hand may be."""
     try:
-        return datetime.fromisoformat(said).astimezone(UTC)
+        return datetime.fromisoformat(value).astimezone(UTC)
     except (TypeError, ValueError, OverflowError):
-        return otherwise.astimezone(UTC)
+        return fallback.astimezone(UTC)
 
 
 @dataclass(frozen=True)
 class Draft:
-    """What an item is to say."""
+    """Contents of an item to write."""
 
     fingerprint: str
     title: str
@@ -76,14 +75,14 @@ class Draft:
     source_detail: dict[str, Any]
 
 
-# Rows that somebody wrote by hand may have anything for a detail.
+# Rows written by hand may have any JSON as detail.
 _COLUMNS = """id::text, fingerprint, title, description, status,
     CASE jsonb_typeof(source_detail) WHEN 'object' THEN source_detail ELSE '{}' END, created_at, updated_at, resolution,
     closed_at"""
 
 
 def all_items(database: Database) -> list[Item]:
-    """Return every item, open ones first, then by the time they were made."""
+    """Return all items, open ones first, newest first."""
     rows = database.rows(
         f"SELECT {_COLUMNS} FROM continuous_improvements"
         " ORDER BY status NOT IN ('OPEN', 'IN_PROGRESS'), created_at DESC, title"
@@ -98,18 +97,17 @@ def get(database: Database, item_id: str) -> Item | None:
 
 
 def of_scope(database: Database, project: str | None) -> list[Item]:
-    """Return every item that analyses of a scope opened."""
-    scope = "" if project is None else project
+    """Return all items that analyses of a scope opened."""
     rows = database.rows(
         f"SELECT {_COLUMNS} FROM continuous_improvements WHERE source = 'TELEMETRY_BOTTLENECK'"
         " AND coalesce(source_detail->>'project', '') = %s ORDER BY created_at, id",
-        (scope,),
+        (project or "",),
     )
     return [Item(*row) for row in rows]
 
 
 def open_ids(cursor: psycopg2.extensions.cursor, fingerprints: Iterable[str]) -> list[tuple[str, str]]:
-    """Return (fingerprint, id) of the open items among some."""
+    """Return (fingerprint, id) of the open items with these fingerprints."""
     cursor.execute(
         "SELECT fingerprint, id::text FROM continuous_improvements"
         " WHERE fingerprint = ANY(%s) AND status IN ('OPEN', 'IN_PROGRESS')",
@@ -119,7 +117,7 @@ def open_ids(cursor: psycopg2.extensions.cursor, fingerprints: Iterable[str]) ->
 
 
 def close(database: Database, item_id: str, resolution: str) -> bool:
-    """Close an open item as ``fixed``, ``noise`` or ``expected``; say whether there was one."""
+    """Close an open item as ``fixed``, ``noise`` or ``expected``; return False if it is not open."""
     with database.transaction() as cursor:
         cursor.execute(
             "UPDATE continuous_improvements SET status = %s, resolution = %s"
@@ -130,15 +128,15 @@ def close(database: Database, item_id: str, resolution: str) -> bool:
 
 
 def update(cursor: psycopg2.extensions.cursor, draft: Draft) -> str | None:
-    """Bring the open item of a fingerprint up to date; return its id, or None when it was closed, or is newer.
+    """Update the open item of a fingerprint, except status and title, which people edit.
 
-    What a person wrote on an open item, its status and its title, stays.
+    Return its id, or None if it is closed or from a later window.
     """
     cursor.execute(
         """
         UPDATE continuous_improvements SET source_detail = source_detail || %s::jsonb, description = %s
         WHERE fingerprint = %s AND status IN ('OPEN', 'IN_PROGRESS')
-          -- An analysis of an older window has nothing newer to say.
+          -- An analysis of an older window must not overwrite a newer one.
           AND coalesce((source_detail->'window'->>'end')::timestamptz, '-infinity') <= %s
         RETURNING id::text
         """,
@@ -154,7 +152,7 @@ def update(cursor: psycopg2.extensions.cursor, draft: Draft) -> str | None:
 
 
 def write(cursor: psycopg2.extensions.cursor, draft: Draft) -> str:
-    """Open an item, or bring one that was opened meanwhile up to date; return its id."""
+    """Open an item, or update one that was opened meanwhile; return its id."""
     cursor.execute(
         """
         INSERT INTO continuous_improvements (fingerprint, title, description, source_detail)

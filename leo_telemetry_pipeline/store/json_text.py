@@ -1,6 +1,6 @@
-"""JSON text that PostgreSQL's jsonb takes.
+"""JSON text for PostgreSQL's jsonb.
 
-Belongs here: writing attributes. Does not: which attributes may be kept (redact).
+Belongs here: encoding attributes. Does not: which attributes may be kept (redact).
 """
 
 import json
@@ -11,8 +11,8 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",",
 
 
 def of(attributes: dict) -> str:
-    """Return attributes as JSON, without values that JSON does not have."""
+    """Return attributes as JSON, cleaned of values that JSON does not allow."""
     try:
         return _encode(attributes)
-    except (TypeError, ValueError):  # a value that its source should have cleaned
+    except (TypeError, ValueError):  # the source should have cleaned the value
         return _encode(redact.clean_attributes(attributes))

@@ -1,7 +1,7 @@
-"""What runs now: spans that have begun, have been open for a while, and have not ended.
+"""Open spans: long-running operations that have not ended.
 
 Belongs here: statements on ``workflow_open_spans``.
-Does not: spans that ended (spans), when one is announced (writer.open_operations).
+Does not: ended spans (spans), when a span is announced (writer.open_operations).
 """
 
 from collections.abc import Sequence
@@ -11,15 +11,16 @@ from datetime import datetime
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store.server.database import Database
 
-# Whoever is silent for longer is gone or stopped; and after a while nobody needs to be told any more.
+# A process that is silent for longer is lost; its rows are removed later.
 BEAT_S = 5
 LOST_AFTER_S = 30
 SWEPT_AFTER_S = 3600
+_ANNOUNCED = ("trace_id", "span_id", "parent_span_id", "span_type", "span_name", "sd_id", "project", "start_time_ms")
 
 
 @dataclass(frozen=True)
 class OpenSpan:
-    """One operation under way; ``open_s`` is how long, ``silent_s`` for how long its process has not been heard."""
+    """Operation in progress: open for ``open_s`` seconds, with its last heartbeat ``silent_s`` seconds ago."""
 
     trace_id: str
     span_id: str
@@ -38,8 +39,8 @@ class OpenSpan:
 def announce(
     database: Database, opened: Sequence[Span], ended: Sequence[tuple[str, str]], *, host: str, pid: int
 ) -> None:
-    """Tell that spans are open, or still open, and take back those that ended: pairs of trace and span id."""
-    # In one order, so that two processes with spans of one trace cannot wait for each other.
+    """Insert open spans or refresh their heartbeat, and delete ended ones, given as (trace id, span id)."""
+    # Sorted, so that processes with spans of one trace cannot deadlock.
     rows = sorted(opened, key=lambda span: (span.trace_id, span.span_id))
     with database.transaction(seconds=10) as cursor:
         for span in rows:
@@ -50,18 +51,7 @@ def announce(
                 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
                 ON CONFLICT (trace_id, span_id) DO UPDATE SET beat_at = clock_timestamp()
                 """,
-                (
-                    span.trace_id,
-                    span.span_id,
-                    span.parent_span_id,
-                    span.span_type,
-                    span.span_name,
-                    span.sd_id,
-                    span.project,
-                    span.start_time_ms,
-                    host,
-                    pid,
-                ),
+                (*(getattr(span, name) for name in _ANNOUNCED), host, pid),
             )
         if ended:
             cursor.execute(
@@ -72,7 +62,7 @@ def announce(
 
 
 def running(database: Database) -> list[OpenSpan]:
-    """Return what runs now, what has been open longest first."""
+    """Return the open spans, longest open first."""
     with database.transaction() as cursor:
         cursor.execute(
             """
@@ -87,7 +77,7 @@ def running(database: Database) -> list[OpenSpan]:
             (SWEPT_AFTER_S,),
         )
         rows = cursor.fetchall()
-        # The end of one may have been stored by somebody else than the one who announced it.
+        # Another process than the announcing one may have stored the end.
         cursor.execute(
             "SELECT trace_id::text, span_id::text, start_time_ms FROM workflow_trace_log WHERE"
             " trace_id = ANY(%s::uuid[]) AND span_id = ANY(%s::uuid[]) AND start_time_ms = ANY(%s::bigint[])"
@@ -99,7 +89,7 @@ def running(database: Database) -> list[OpenSpan]:
 
 
 def sweep(database: Database) -> int:
-    """Forget what has been silent for an hour, and return how many that were."""
+    """Delete spans that have been silent for an hour; return how many."""
     with database.transaction() as cursor:
         cursor.execute(
             "DELETE FROM workflow_open_spans WHERE beat_at < clock_timestamp() - make_interval(secs => %s)",

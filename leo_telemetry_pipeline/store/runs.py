@@ -1,7 +1,7 @@
-"""The queue and the life of analysis runs: thin calls of the database's functions, and reading their rows.
+"""Queue and lifecycle of analysis runs.
 
-Belongs here: statements on ``telemetry_analysis_runs``.
-Does not: the rules of the lifecycle, which the functions made by the migrations hold for every caller alike.
+Belongs here: statements on ``telemetry_analysis_runs``, and calls of the database functions that change its rows.
+Does not: the rules of the lifecycle, which these functions enforce for every caller.
 """
 
 import json
@@ -18,12 +18,12 @@ FINAL = ("SUCCEEDED", "FAILED", "TIMED_OUT", "CANCELLED")
 
 
 class LostRun(Exception):
-    """The row is no longer RUNNING for this Dagster run, so nothing may be written in its name."""
+    """The row is no longer RUNNING for this Dagster run, so the run may not write."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One row of ``telemetry_analysis_runs``."""
+    """Row of ``telemetry_analysis_runs``."""
 
     run_id: str
     scope_type: str
@@ -51,7 +51,7 @@ class Run:
 
     @property
     def window(self) -> Window:
-        """The window of a run that was claimed."""
+        """Window of a claimed run."""
         assert self.window_start is not None
         assert self.window_end is not None
         return Window(self.window_start, self.window_end, self.scope_id if self.scope_type == "PROJECT" else None)
@@ -63,13 +63,9 @@ _COLUMNS = ", ".join(
 
 
 def enqueue(
-    database: Database,
-    *,
-    if_stale: bool = False,
-    triggered_by: str = "MANUAL",
-    stale_after_s: int = 7 * 86_400,
+    database: Database, *, if_stale: bool = False, triggered_by: str = "MANUAL", stale_after_s: int = 7 * 86_400
 ) -> tuple[str | None, str, str]:
-    """Ask for an analysis of everything and return (run id, outcome, detail).
+    """Enqueue an analysis of all projects; return (run id, outcome, detail).
 
     Outcomes: ENQUEUED, ALREADY_QUEUED, and with ``if_stale`` also ALREADY_RUNNING, FRESH, BACKING_OFF.
     """
@@ -81,10 +77,9 @@ def enqueue(
 
 
 def claim(database: Database, run_id: str, dagster_run_id: str, deadline_s: int) -> tuple[str, str | None]:
-    """Take a QUEUED run for a Dagster run and return (outcome, detail): CLAIMED, WAIT or GONE."""
+    """Claim a QUEUED run for a Dagster run; return (outcome, detail): CLAIMED, WAIT or GONE."""
     return database.rows(
-        "SELECT outcome, detail FROM claim_telemetry_run(%s::uuid, %s, %s)",
-        (run_id, dagster_run_id, deadline_s),
+        "SELECT outcome, detail FROM claim_telemetry_run(%s::uuid, %s, %s)", (run_id, dagster_run_id, deadline_s)
     )[0]
 
 
@@ -99,9 +94,9 @@ def begin(
     window_end: datetime | None = None,
     re_executes: str | None = None,
 ) -> tuple[str, str | None]:
-    """Make a RUNNING row without a queue and return (outcome, run id): CLAIMED or WAIT.
+    """Create a RUNNING row without queueing; return (outcome, run id): CLAIMED or WAIT.
 
-    ``re_executes`` names the Dagster run whose window, stored P50s and judgements are taken over.
+    ``re_executes`` is the Dagster run whose window, P50s and judgements are copied.
     """
     return database.rows(
         "SELECT outcome, run_id::text FROM begin_telemetry_run(%s, %s, %s, %s, %s, %s, %s, %s)",
@@ -119,7 +114,7 @@ def begin(
 
 
 def beat(database: Database, run_id: str, dagster_run_id: str) -> str:
-    """Say that the run is alive and return the status it has now."""
+    """Record a heartbeat; return the run's status."""
     return database.rows("SELECT beat_telemetry_run(%s::uuid, %s)", (run_id, dagster_run_id))[0][0]
 
 
@@ -133,7 +128,7 @@ def finish(
     error_detail: str | None = None,
     output_ref: dict[str, Any] | None = None,
 ) -> bool:
-    """End the run inside the caller's transaction; return False when the row was lost meanwhile."""
+    """End the run inside the caller's transaction; return False if the row is lost."""
     bottlenecks = (output_ref or {}).get("bottlenecks") or []
     cursor.execute(
         "SELECT finish_telemetry_run(%s::uuid, %s, %s, %s, %s, %s, %s, %s)",
@@ -152,34 +147,34 @@ def finish(
 
 
 def fail(database: Database, run_id: str, dagster_run_id: str, reason_code: str, error_detail: str) -> bool:
-    """End the run as FAILED, or as CANCELLED where the reason is a person's; False when it was lost before."""
+    """End the run as FAILED, or CANCELLED if a user cancelled it; return False if the row is lost."""
     status = "CANCELLED" if reason_code == "CANCELLED_BY_USER" else "FAILED"
     with database.transaction() as cursor:
         return finish(cursor, run_id, dagster_run_id, status, reason_code, error_detail=error_detail or None)
 
 
 def cancel(database: Database, run_id: str) -> str | None:
-    """Cancel a QUEUED or RUNNING run; return the status it had, or None when there is no such run."""
+    """Cancel a QUEUED or RUNNING run; return its previous status, None for an unknown run."""
     return database.rows("SELECT cancel_telemetry_run(%s::uuid)", (run_id,))[0][0]
 
 
 def reap(database: Database) -> int:
-    """End the runs whose worker is lost or whose deadline passed; return how many."""
+    """End runs whose worker is lost or whose deadline has passed; return how many."""
     return database.rows("SELECT count(*) FROM reap_telemetry_runs()")[0][0]
 
 
 def fail_unlaunched(database: Database, run_id: str, error_detail: str) -> bool:
-    """End a QUEUED run whose Dagster run never began it; False when it is no longer QUEUED."""
+    """Fail a QUEUED run whose Dagster run never began; return False if it is no longer QUEUED."""
     return database.rows("SELECT fail_unlaunched_telemetry_run(%s::uuid, %s)", (run_id, error_detail))[0][0]
 
 
 def get(database: Database, run_id: str) -> Run | None:
-    """Return one run."""
+    """Return a run."""
     return _first(database, "WHERE run_id = %s::uuid", (run_id,))
 
 
 def latest(database: Database, limit: int) -> list[Run]:
-    """Return the newest runs first."""
+    """Return the latest runs, newest first."""
     return _select(database, "ORDER BY triggered_at DESC, run_id LIMIT %s", (limit,))
 
 
@@ -194,7 +189,7 @@ def waiting(database: Database) -> list[Run]:
 
 
 def last_succeeded(database: Database, project: str | None = None) -> Run | None:
-    """Return the SUCCEEDED run of a scope that ended last."""
+    """Return the last SUCCEEDED run of a scope."""
     return _first(
         database,
         "WHERE status = 'SUCCEEDED' AND scope_type = %s AND scope_id = %s"
@@ -204,7 +199,7 @@ def last_succeeded(database: Database, project: str | None = None) -> Run | None
 
 
 def ended_since(database: Database, seconds: int) -> list[Run]:
-    """Return runs that ended lately without success and were taken by a Dagster run."""
+    """Return claimed runs that ended without success in the last ``seconds``."""
     return _select(
         database,
         "WHERE status IN ('FAILED', 'TIMED_OUT', 'CANCELLED') AND dagster_run_id IS NOT NULL"
@@ -214,7 +209,7 @@ def ended_since(database: Database, seconds: int) -> list[Run]:
 
 
 def annotate(database: Database, run_id: str, dagster_run_id: str, notes: dict[str, Any]) -> None:
-    """Add to the metadata of a run. Raises LostRun when it is no longer this Dagster run's."""
+    """Add to the metadata of a run. Raises LostRun like ``fence``."""
     with database.transaction() as cursor:
         fence(cursor, run_id, dagster_run_id)
         cursor.execute(
@@ -224,18 +219,18 @@ def annotate(database: Database, run_id: str, dagster_run_id: str, notes: dict[s
 
 
 def fence(cursor: psycopg2.extensions.cursor, run_id: str, dagster_run_id: str) -> None:
-    """Hold the row of a run until the transaction ends. Raises LostRun unless it is RUNNING for this Dagster run."""
+    """Lock a run's row until the transaction ends. Raises LostRun unless it is RUNNING for this Dagster run."""
     cursor.execute(
         "SELECT status = 'RUNNING' AND dagster_run_id = %s FROM telemetry_analysis_runs"
         " WHERE run_id = %s::uuid FOR UPDATE",
         (dagster_run_id, run_id),
     )
     if not _one(cursor):
-        raise LostRun(f"analysis run {run_id} is not this Dagster run's any more")
+        raise LostRun(f"analysis run {run_id} no longer belongs to this Dagster run")
 
 
 def fence_nothing(_cursor: psycopg2.extensions.cursor) -> None:
-    """Hold no row: for an analysis that has none of its own."""
+    """Fence of an analysis without a row: do nothing."""
 
 
 def _one(cursor: psycopg2.extensions.cursor) -> Any:
@@ -249,5 +244,5 @@ def _select(database: Database, rest: str, parameters: tuple) -> list[Run]:
 
 
 def _first(database: Database, rest: str, parameters: tuple) -> Run | None:
-    found = _select(database, rest, parameters)
-    return found[0] if found else None
+    selected = _select(database, rest, parameters)
+    return selected[0] if selected else None

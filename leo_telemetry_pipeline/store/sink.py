@@ -1,6 +1,6 @@
-"""The database as a program that is measured sees it: spans go in, nothing is started, no wait is long.
+"""PostgreSQL sink of a writer: starts no server and limits every wait.
 
-Belongs here: what a writer hands its batches to. Does not: when it does so, and what happens meanwhile (writer).
+Belongs here: the implementation of writer.sink.Sink. Does not: when the writer calls it (writer).
 """
 
 import os
@@ -21,7 +21,7 @@ CONNECT_TIMEOUT_S = 2
 
 
 class DatabaseSink:
-    """One connection for one writer; every method but ``abort`` is called by one thread."""
+    """Connection of one writer; only ``abort`` is called by another thread."""
 
     def __init__(self, connection: Database) -> None:
         self._database = connection
@@ -29,14 +29,14 @@ class DatabaseSink:
         self._announces = True
 
     def store(self, batch: Sequence[Span], removed: Mapping[str, int]) -> spans.Stored:
-        """Store spans once each. Raises Unavailable when none of them can be."""
+        """Store each span once. Raises Unavailable if none can be stored."""
         try:
             return spans.store(self._database, batch, removed)
         except (psycopg2.Error, UserError) as error:
             raise self._unavailable(error) from None
 
     def announce(self, opened: Sequence[Span], ended: Sequence[tuple[str, str]]) -> None:
-        """Tell what is still open, and what of it ended. Raises Unavailable."""
+        """Publish open spans and withdraw ended ones. Raises Unavailable."""
         if not self._announces:
             return
         try:
@@ -44,15 +44,15 @@ class DatabaseSink:
         except (psycopg2.OperationalError, psycopg2.InterfaceError, UserError) as error:
             raise self._unavailable(error) from None
         except psycopg2.Error:
-            # Its table is missing, or closed to this user: that is no reason to keep spans from theirs.
+            # The table is missing or this user lacks the right: only store spans from now on.
             self._announces = False
 
     def abort(self) -> None:
-        """End what is under way, from another thread."""
+        """Abort the call in progress, from another thread."""
         self._database.cut()
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Close the connection."""
         self._database.close()
 
     def _unavailable(self, error: Exception) -> Unavailable:
@@ -61,7 +61,7 @@ class DatabaseSink:
 
 
 def connect(settings: Settings) -> DatabaseSink:
-    """Return a sink on a database that answers. Raises Unavailable."""
+    """Return a sink with an open connection. Raises Unavailable."""
     try:
         connection = Database(database.running(settings), timeout_s=CONNECT_TIMEOUT_S)
         with connection.transaction():

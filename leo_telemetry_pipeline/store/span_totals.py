@@ -1,7 +1,6 @@
-"""Totals over the stored spans of a window.
+"""Totals of the stored spans of a window.
 
-Belongs here: how many spans and traces, how many outside of their parents. Does not: counts that history keeps
-(history.span_counts).
+Belongs here: numbers of spans, traces and skewed spans. Does not: counts in daily history (history.span_counts).
 """
 
 from leo_telemetry_pipeline.store.days import Window
@@ -10,7 +9,7 @@ from leo_telemetry_pipeline.store.server.database import Database
 
 
 def count(database: Database, window: Window) -> tuple[int, int]:
-    """Return how many spans and traces started in a window."""
+    """Return the number of spans and of traces in a window."""
     return database.rows(
         "SELECT count(*), count(DISTINCT s.trace_id) FROM workflow_trace_log AS s"
         " WHERE s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s"
@@ -20,7 +19,7 @@ def count(database: Database, window: Window) -> tuple[int, int]:
 
 
 def count_skewed(database: Database, window: Window) -> tuple[int, int]:
-    """Return (children outside their parent's time by over a second, children with a parent) of a window."""
+    """Return how many child spans of a window lie outside their parent by more than a second, and how many exist."""
     return database.rows(
         """
         SELECT count(*) FILTER (WHERE c.start_time_ms < p.start_time_ms - 1000

@@ -1,7 +1,7 @@
-"""Spans into the span table, each once, and what cannot be one into quarantine.
+"""Span storage: each span once; input that cannot be stored goes into quarantine.
 
-Belongs here: storing, partitions for what is stored. Does not: measuring what is there (exact_percentiles), daily
-history (histograms).
+Belongs here: storing spans, quarantine, partitions for new spans.
+Does not: measuring (exact_percentiles), daily history (history.histograms).
 """
 
 import hashlib
@@ -24,11 +24,7 @@ BATCH = 20_000
 
 @dataclass(frozen=True)
 class Stored:
-    """What became of spans.
-
-    ``new`` were not there yet; ``quarantined`` the database would not take; ``completed`` gave their end to a row, or
-    to a span of the same batch, that had none.
-    """
+    """Numbers of spans: ``new``, refused and ``quarantined``, and those that ``completed`` an open span."""
 
     new: int
     quarantined: int
@@ -36,7 +32,7 @@ class Stored:
 
 
 def insert(database: Database, spans: Iterable[Span]) -> int:
-    """Store spans that are not stored yet, in transactions of 20,000, and return how many were new."""
+    """Store spans in transactions of 20,000; return how many were new."""
     new, spans = 0, iter(spans)
     while batch := list(islice(spans, BATCH)):
         new += _insert(database, batch, {}).new
@@ -46,11 +42,11 @@ def insert(database: Database, spans: Iterable[Span]) -> int:
 def store(
     database: Database, spans: Sequence[Span], removed: Mapping[str, int] | None = None, *, source: str = "writer"
 ) -> Stored:
-    """Store spans that are not stored yet, with partitions for their days; return what became of them.
+    """Store spans that are not stored yet, making partitions for their days; return the counts.
 
-    ``removed`` counts attributes that were not kept, by name; it is noted unless all spans were stored before. A span
-    that the database refuses is put into quarantine under ``source``, and keeps none of the others out. Raises
-    psycopg2.Error when nothing can be stored.
+    ``removed`` counts removed attributes by name; it is stored unless all spans were stored before. A span that the
+    database refuses is quarantined under ``source``, without affecting others. Raises psycopg2.Error if nothing can be
+    stored.
     """
     if spans:
         starts = [span.start_time_ms for span in spans]
@@ -75,7 +71,7 @@ def store(
             else:
                 reason = str(error).strip().splitlines()[0]
                 first_seen += quarantine(
-                    database, source, [Aside(0, reason, json_text.of(_as_dict(batch[0])), batch[0].project)]
+                    database, source, [QuarantinedLine(0, reason, json_text.of(_as_dict(batch[0])), batch[0].project)]
                 )
                 quarantined += 1
     if first_seen and to_note:
@@ -84,9 +80,9 @@ def store(
 
 
 def _is_about_values(error: psycopg2.Error) -> bool:
-    """Tell whether some row is at fault: another attempt would meet that again, and other rows may do."""
+    """Return whether a row is at fault, so that a retry would fail again but other rows may be stored."""
     code = error.pgcode or ""
-    # Data exceptions, violated constraints and options, exceeded limits, what somebody's own trigger raises.
+    # Data exceptions, violated constraints and check options, exceeded limits, errors raised by user triggers.
     return code[:2] in ("22", "23", "44", "54", "P0") or (code == "42501" and "row-level security" in str(error))
 
 
@@ -96,10 +92,10 @@ def _insert(database: Database, batch: list[Span], removed: Mapping[str, int], s
         if batch:
             batch = first_starts.kept(cursor, batch)
             batch, completed = ends.collapsed(batch)
-            # COPY cannot skip what is there already, so it goes through a table of this transaction's own; its
-            # columns are written out, so that whoever may only insert needs no right to look.
+            # COPY cannot skip existing rows, so it fills a temporary table, whose columns are listed because LIKE
+            # would need the right to SELECT.
             cursor.execute(f"CREATE TEMPORARY TABLE incoming ({_TYPED_COLUMNS}) ON COMMIT DROP")
-            lines = cast("TextIO", _Source(copy_lines(batch)))
+            lines = cast("TextIO", _LineFile(copy_lines(batch)))
             cursor.copy_expert(f"COPY incoming ({COLUMN_LIST}) FROM STDIN (NULL '{NULL}')", lines)
             cursor.execute(
                 f"INSERT INTO workflow_trace_log ({COLUMN_LIST}) SELECT {COLUMN_LIST} FROM incoming"
@@ -114,12 +110,12 @@ def _insert(database: Database, batch: list[Span], removed: Mapping[str, int], s
 
 
 def ensure_partitions(database: Database, first: datetime, last: datetime) -> int:
-    """Make the day partitions that are missing between two moments, as far as the database allows."""
+    """Make missing day partitions between two moments, as far as the database allows; return how many."""
     return database.rows("SELECT ensure_trace_partitions(%s, %s)", (first.date(), last.date()))[0][0]
 
 
-class Aside(NamedTuple):
-    """A line that is put aside: its number, why, what is kept of it, and whose it is."""
+class QuarantinedLine(NamedTuple):
+    """Line that is not a span: its number, the reason, the content that may be stored, and its project."""
 
     line: int
     reason: str
@@ -128,11 +124,11 @@ class Aside(NamedTuple):
 
 
 def quarantine(database: Database, source: str, lines: Sequence[tuple]) -> int:
-    """Put lines aside that are not spans, each as Aside has it; return how many were not there yet."""
+    """Store lines as quarantined, each with the fields of QuarantinedLine; return how many are new."""
     new = 0
     with database.transaction() as cursor:
         for given in lines:
-            line = Aside(*given)
+            line = QuarantinedLine(*given)
             reason, content = map(redact.text, (line.reason, line.content))
             digest = hashlib.sha256(content.encode()).hexdigest()
             cursor.execute(
@@ -145,13 +141,13 @@ def quarantine(database: Database, source: str, lines: Sequence[tuple]) -> int:
 
 
 def count_quarantined(database: Database, since: datetime) -> int:
-    """Return how many lines were put aside since a moment."""
+    """Return how many lines were quarantined since a moment."""
     return database.rows("SELECT count(*) FROM telemetry_quarantine WHERE created_at >= %s", (since,))[0][0]
 
 
 def newest(database: Database) -> datetime | None:
-    """Return when the newest span was stored, of those of the last year."""
-    # Among many spans only the newest are looked at.
+    """Return when the newest span was stored, None if not within a year."""
+    # Short ranges first, so that usually only the newest spans are read.
     for reach in ("1 hour", "1 day", "7 days", "1 year"):
         [[moment]] = database.rows(
             "SELECT max(created_at) FROM workflow_trace_log WHERE created_at > now() - %s::interval", (reach,)
@@ -171,12 +167,12 @@ _plain_values = operator.attrgetter(*COLUMNS[:-1])
 
 
 def copy_lines(spans: Iterable[Span]) -> Iterator[str]:
-    """Yield spans as COPY reads them with NULL written as NULL: a line each, the columns of COLUMNS."""
+    """Yield one line of COPY input per span, with the columns COLUMNS and null written as NULL."""
     for span in spans:
         values = _plain_values(span)
         attributes = json_text.of(span.attributes) if span.attributes else "{}"
         line = _LINE % (*values, attributes)
-        # Nearly no value needs care; looking at all of them together is quicker than at each.
+        # Values rarely need escaping, and checking the whole line is faster than checking each value.
         if line.count("\t") != _TABS or "\\" in line or "\r" in line or line.count("\n") > 1 or NULL in values:
             line = _LINE % (*map(_escaped, values), _escaped(attributes))
         yield line
@@ -188,8 +184,8 @@ _TABS = len(COLUMNS) - 1
 _LINES_AT_ONCE = 500
 
 
-class _Source:
-    """Lines as a file, made while the database reads those before."""
+class _LineFile:
+    """File of lines that are generated while the database reads."""
 
     def __init__(self, lines: Iterator[str]) -> None:
         self._lines = lines

@@ -1,6 +1,6 @@
-"""From the spool of a home into the database, by whoever has one: a command, an analysis, a receiver.
+"""Drain of a home's spool into the database, by a command, an analysis or a receiver.
 
-Belongs here: emptying a spool, and keeping what that brought. Does not: the spool's files (spool).
+Belongs here: storing spooled spans and the result of the drain. Does not: the spool's files (spool).
 """
 
 from collections import Counter
@@ -11,16 +11,15 @@ from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.spool import spool
 from leo_telemetry_pipeline.spool.drain import Drained
-from leo_telemetry_pipeline.spool.drain import drain as empty
+from leo_telemetry_pipeline.spool.drain import drain as drain_folder
 from leo_telemetry_pipeline.store import collection_stats, spans
 from leo_telemetry_pipeline.store.server.database import Database
 
 
 def drain(database: Database, home: Path, by: str, *, at_most_s: float | None = None) -> Drained:
-    """Store what waits in the spool of a home, and note it under ``by``; begin nothing after ``at_most_s``.
+    """Store the spans in a home's spool, and the result under ``by``; begin nothing after ``at_most_s`` seconds.
 
-    Raises psycopg2.Error where the database does not take it, and UserError where the spool cannot be read: what is
-    not stored stays where it is.
+    Raises psycopg2.Error, or UserError if the spool cannot be read; spans that are not stored stay in it.
     """
 
     def store(batch: list[Span], removed: dict[str, int]) -> spans.Stored:
@@ -29,21 +28,21 @@ def drain(database: Database, home: Path, by: str, *, at_most_s: float | None = 
     def note(done: Drained) -> None:
         if done.segments or done.torn or done.counters:
             counted = summed(done.counters)
-            brought = (done.segments, done.spans, done.new, done.quarantined, done.torn)
-            collection_stats.note_drain(database, collection_stats.Drain(by, *brought, counted))
+            totals = (done.segments, done.spans, done.new, done.quarantined, done.torn)
+            collection_stats.note_drain(database, collection_stats.Drain(by, *totals, counted))
 
     folder = spool.folder_of(str(home))
     try:
-        return empty(folder, store, at_most_s=at_most_s, note=note)
+        return drain_folder(folder, store, at_most_s=at_most_s, note=note)
     except OSError as error:
-        raise UserError(f"The spool {folder} cannot be read ({error.strerror or error}): see whose it is", 1) from None
+        raise UserError(f"The spool {folder} cannot be read ({error.strerror or error}): check its owner", 1) from None
 
 
 def summed(counters: Iterable[Mapping]) -> dict:
-    """Return the counters of several processes as one."""
+    """Return the sum of the counters of several processes."""
     total: Counter[str] = Counter()
     dropped: Counter[str] = Counter()
-    for one in counters:
-        total.update({name: count for name, count in one.items() if isinstance(count, int)})
-        dropped.update(one.get("dropped", {}))
+    for counted in counters:
+        total.update({name: count for name, count in counted.items() if isinstance(count, int)})
+        dropped.update(counted.get("dropped", {}))
     return {**total, "dropped": dict(dropped)} if total or dropped else {}

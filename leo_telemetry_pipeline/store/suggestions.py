@@ -1,7 +1,7 @@
-"""Suggested thresholds, and the dimensions whose configured ones can be tuned.
+"""Suggested thresholds, and the configured thresholds that can be tuned.
 
-Belongs here: statements on ``telemetry_suggestions``, and the dimensions that can be tuned. Does not: what fits them
-(analysis.tuning), changing thresholds (thresholds).
+Belongs here: statements on ``telemetry_suggestions``; reading tunable thresholds.
+Does not: tuning (analysis.tuning), changing thresholds (thresholds).
 """
 
 import json
@@ -14,15 +14,15 @@ from leo_telemetry_pipeline.dimension import Dimension, OfDimension, Suggestion
 from leo_telemetry_pipeline.store.server.database import Database
 
 _AT_ONCE = 1000
-# Its evidence is kept as JSON, and when it was applied.
-_COLUMNS = [each.name for each in fields(Suggestion)][:-2]
+# Without evidence and is_applied, which are stored in another form.
+_COLUMNS = [field.name for field in fields(Suggestion)][:-2]
 
 
 @dataclass(frozen=True)
-class Written(OfDimension):
-    """The threshold of a dimension of which somebody wrote baseline or multiplier; times in ms.
+class TunableThreshold(OfDimension):
+    """Threshold of a dimension with a configured baseline or multiplier; times in ms.
 
-    ``source``: the nearest row that has one of the two: key, type or global.
+    ``source`` is the most specific row that has one of them: key, type or global.
     """
 
     source: str
@@ -32,24 +32,24 @@ class Written(OfDimension):
 
 
 def rows(database: Database) -> list[tuple[str, str | None]]:
-    """Return (type, key) of every row with a baseline or a multiplier; the key of a type's row is None."""
+    """Return (type, key) of all rows with a baseline or multiplier; the key of a type's row is None."""
     return database.rows(
         "SELECT dimension_type, dimension_key FROM telemetry_thresholds"
         " WHERE baseline_p50_ms IS NOT NULL OR multiplier IS NOT NULL ORDER BY 1, 2 NULLS FIRST"
     )
 
 
-def written(database: Database, dimensions: Sequence[Dimension]) -> list[Written]:
-    """Return the thresholds of those dimensions that somebody wrote one for and that are judged, in their order."""
-    found = database.rows(
+def tunable(database: Database, dimensions: Sequence[Dimension]) -> list[TunableThreshold]:
+    """Return the thresholds of those dimensions that are active and configured, in their order."""
+    selected = database.rows(
         """
-        WITH said AS (
+        WITH configured AS (
             SELECT dimension_type, dimension_key FROM telemetry_thresholds
             WHERE baseline_p50_ms IS NOT NULL OR multiplier IS NOT NULL
         )
         SELECT d.of_type, d.of_key,
-               CASE WHEN (d.of_type, d.of_key) IN (SELECT * FROM said WHERE dimension_key IS NOT NULL) THEN 'key'
-                    WHEN d.of_type IN (SELECT dimension_type FROM said WHERE dimension_key IS NULL) THEN 'type'
+               CASE WHEN (d.of_type, d.of_key) IN (SELECT * FROM configured WHERE dimension_key IS NOT NULL) THEN 'key'
+                    WHEN d.of_type IN (SELECT dimension_type FROM configured WHERE dimension_key IS NULL) THEN 'type'
                     ELSE 'global' END,
                e.baseline_p50_ms, e.baseline_source IS NOT DISTINCT FROM 'configured', e.multiplier
         FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS d (of_type, of_key, number),
@@ -59,14 +59,14 @@ def written(database: Database, dimensions: Sequence[Dimension]) -> list[Written
         """,
         ([a for a, _ in dimensions], [b for _, b in dimensions]),
     )
-    return [Written(*row) for row in found]
+    return [TunableThreshold(*row) for row in selected]
 
 
 def put(database: Database, run_id: str, suggested: Sequence[Suggestion]) -> None:
-    """Keep what was suggested after a run, in place of what was before."""
+    """Store the suggestions made after a run, replacing earlier ones."""
     rows = [
-        (run_id, *(getattr(one, name) for name in _COLUMNS), json.dumps(one.evidence, allow_nan=False), one.is_applied)
-        for one in suggested
+        (run_id, *(getattr(it, name) for name in _COLUMNS), json.dumps(it.evidence, allow_nan=False), it.is_applied)
+        for it in suggested
     ]
     with database.transaction() as cursor:
         cursor.execute("DELETE FROM telemetry_suggestions WHERE run_id = %s::uuid", (run_id,))
@@ -80,10 +80,10 @@ def put(database: Database, run_id: str, suggested: Sequence[Suggestion]) -> Non
 
 
 def of_run(database: Database, run_id: str) -> list[Suggestion]:
-    """Return what was suggested after a run, by name."""
-    found = database.rows(
+    """Return the suggestions made after a run, by name."""
+    selected = database.rows(
         f"SELECT {', '.join(_COLUMNS)}, evidence, applied_at IS NOT NULL FROM telemetry_suggestions"
         " WHERE run_id = %s::uuid ORDER BY 1, 2",
         (run_id,),
     )
-    return [Suggestion(*row) for row in found]
+    return [Suggestion(*row) for row in selected]

@@ -1,7 +1,7 @@
-"""Configured thresholds: which value applies to which dimension, and changing it.
+"""Configured thresholds: reading, resolving and changing them.
 
-Belongs here: statements on ``telemetry_thresholds`` and the function that resolves it.
-Does not: judging anything by it (analysis.bottlenecks).
+Belongs here: statements on ``telemetry_thresholds``, and calls of the function that resolves it.
+Does not: judging by thresholds (analysis.bottlenecks).
 """
 
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ VALUES = ("baseline_p50_ms", "multiplier", "min_samples")
 
 
 def named_types(database: Database) -> list[str]:
-    """Return the dimension types that somebody configured."""
+    """Return the dimension types that have rows."""
     return [name for (name,) in database.rows("SELECT DISTINCT dimension_type FROM telemetry_thresholds")]
 
 
 def effective(database: Database, dimensions: Sequence[Dimension]) -> list[Threshold]:
-    """Return what applies to each dimension."""
+    """Return the effective threshold of each dimension."""
     rows = database.rows(
         """
         SELECT d.of_type, d.of_key, e.is_active, e.baseline_p50_ms, e.baseline_source, e.multiplier, e.min_samples,
@@ -32,7 +32,7 @@ def effective(database: Database, dimensions: Sequence[Dimension]) -> list[Thres
 
 
 def multipliers(database: Database, dimensions: Sequence[Dimension]) -> dict[Dimension, float]:
-    """Return the multiplier that people wrote for each dimension, its type or all; absent where nobody did."""
+    """Return the configured multiplier of each dimension, from its key, its type or global; absent without one."""
     rows = database.rows(
         """
         SELECT d.of_type, d.of_key, e.multiplier
@@ -46,7 +46,7 @@ def multipliers(database: Database, dimensions: Sequence[Dimension]) -> dict[Dim
 
 
 def configured(database: Database) -> list[tuple]:
-    """Return every row that people wrote: type, key, baseline, multiplier, min_samples, active, updated_at."""
+    """Return all rows: type, key, baseline, multiplier, min_samples, active, updated_at."""
     return database.rows(
         "SELECT dimension_type, dimension_key, baseline_p50_ms, multiplier, min_samples, is_active, updated_at"
         " FROM telemetry_thresholds ORDER BY dimension_type, dimension_key NULLS FIRST"
@@ -54,7 +54,7 @@ def configured(database: Database) -> list[tuple]:
 
 
 def put(database: Database, dimension_type: str, key: str | None, values: dict[str, float | bool]) -> None:
-    """Write the named columns of one row, and leave its other columns as they are."""
+    """Write the given columns of one row; other columns keep their values."""
     columns = [name for name in (*VALUES, "is_active") if name in values]
     chosen = ", ".join(columns)
     given = ", ".join(f"%({name})s" for name in columns)
@@ -69,7 +69,7 @@ def put(database: Database, dimension_type: str, key: str | None, values: dict[s
 
 
 def is_known(database: Database, dimension_type: str, key: str | None) -> bool:
-    """Tell whether a dimension was ever measured or configured."""
+    """Return whether a dimension was ever measured or configured."""
     return database.rows(
         """
         SELECT EXISTS (SELECT FROM dimension_p50 WHERE dimension_type = %(t)s

@@ -1,6 +1,6 @@
-"""Traces that show a dimension, and the spans in them.
+"""Sample traces of a dimension, and their spans.
 
-Belongs here: choosing them among the stored ones. Does not: what is learned from them (analysis).
+Belongs here: choosing stored traces. Does not: analysing them (analysis).
 """
 
 from collections.abc import Sequence
@@ -20,10 +20,9 @@ def longest(
     *,
     newest_first: bool = False,
 ) -> dict[Dimension, list[str]]:
-    """Return up to three traces of each dimension, those with its longest judged times first.
+    """Return up to three traces of each dimension, with its longest judged times first.
 
-    With ``newest_first`` the days of the window are looked at from its end on, and no further than needed: three are
-    quickly found among many.
+    ``newest_first`` reads the window day by day from its end, and stops at three, which is faster.
     """
     pieces = _days_backwards(window) if newest_first else [window]
     return _traces(database, pieces, dimensions, seen, "longest_ms DESC, trace_id", 3)
@@ -32,8 +31,8 @@ def longest(
 def at_random(
     database: Database, window: Window, dimensions: Sequence[Dimension], seen: Sequence[str], most: int
 ) -> dict[Dimension, list[str]]:
-    """Return up to ``most`` traces of each dimension, long and short ones alike, of the newest days that have them."""
-    # By chance, but the same for the same traces: their ids are random.
+    """Return up to ``most`` random traces of each dimension, from the newest days that have any."""
+    # Random but repeatable, since trace ids are random.
     return _traces(database, _days_backwards(window), dimensions, seen, "md5(trace_id::text)", most)
 
 
@@ -49,24 +48,19 @@ def _traces(
     order: str,
     most: int,
 ) -> dict[Dimension, list[str]]:
-    found: dict[Dimension, list[str]] = {}
+    samples: dict[Dimension, list[str]] = {}
     for piece in pieces:
-        wanted = [dimension for dimension in dimensions if len(found.get(dimension, ())) < most]
+        wanted = [dimension for dimension in dimensions if len(samples.get(dimension, ())) < most]
         if not wanted:
             break
         for dimension, traces in _traces_of(database, piece, wanted, seen, order, most):
-            known = found.setdefault(dimension, [])
+            known = samples.setdefault(dimension, [])
             known += [trace for trace in traces if trace not in known][: most - len(known)]
-    return found
+    return samples
 
 
 def _traces_of(
-    database: Database,
-    window: Window,
-    dimensions: Sequence[Dimension],
-    seen: Sequence[str],
-    order: str,
-    most: int,
+    database: Database, window: Window, dimensions: Sequence[Dimension], seen: Sequence[str], order: str, most: int
 ) -> list[tuple[Dimension, list[str]]]:
     sql, parameters = observations(sorted({dimension_type for dimension_type, _ in dimensions}), seen)
     rows = database.rows(
@@ -86,5 +80,5 @@ def _traces_of(
 
 
 def spans_of(database: Database, window: Window, traces: Sequence[str]) -> list[tuple]:
-    """Return the spans of some traces that are seen in a window, each with the columns of TRACE_SPANS."""
+    """Return the spans of traces around a window, with the columns of TRACE_SPANS."""
     return database.rows(TRACE_SPANS, window.parameters() | {"reach": REACH_MS, "traces": list(traces)})

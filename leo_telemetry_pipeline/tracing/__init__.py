@@ -1,5 +1,4 @@
-"""Trace API of the measured program: operations, and the spans that they become.
+"""Operations of the measured program, and their spans.
 
-Belongs here: what runs inside the program that is measured. Does not: delivery of spans (writer), other sources
-(sources).
+Belongs here: code that runs inside the measured program. Does not: delivery (writer), other sources (sources).
 """

@@ -1,7 +1,6 @@
-"""Where the running code stands: the span or remote parent that the next span becomes a child of.
+"""Current span: the context variable that gives the next span its parent, and W3C trace context.
 
-Belongs here: that one context variable, and W3C trace context in text, headers and environment.
-Does not: timing anything (tracer). Imported by the program that is measured.
+Belongs here: that variable, and ``traceparent`` in headers and environment. Does not: timing (operation).
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     class SupportsSetting(Protocol):
-        """What takes ``headers[name] = text``."""
+        """Headers that accept ``headers[name] = text``."""
 
         def __setitem__(self, name: str, text: str, /) -> object:
             """Set one header."""
 
 
 class Place:
-    """What a child takes from its parent: ids as integers, 0 for none, and the columns that it inherits."""
+    """What a child inherits from its parent. Ids are integers, 0 for none."""
 
     __slots__ = ("project", "sd_id", "span_id", "trace_id", "workflow_execution_id")
 
@@ -40,7 +39,7 @@ class Place:
 
 
 class Remote(Place):
-    """A parent in another process; as a context manager it is current for what runs inside."""
+    """Parent in another process; a context manager that makes it current."""
 
     __slots__ = ("_before",)
 
@@ -62,10 +61,7 @@ def uuid_text(number: int) -> str:
 
 
 def parse(text: object) -> tuple[int, int] | None:
-    """Return the trace id and the span id of a ``traceparent``; None for what W3C does not allow.
-
-    Versions to come may have more fields, after a dash.
-    """
+    """Return trace id and span id of a ``traceparent``, None if it is invalid; later versions may have more fields."""
     if not isinstance(text, str):
         return None
     text = text.strip(" \t")
@@ -81,55 +77,51 @@ def parse(text: object) -> tuple[int, int] | None:
 
 
 def written(place: Place) -> str | None:
-    """Return a place as ``traceparent``; None where there is no trace."""
+    """Return a place as ``traceparent``, None outside a trace."""
     return f"00-{place.trace_id:032x}-{place.span_id:016x}-01" if place.trace_id else None
 
 
 def traceparent() -> str | None:
-    """Return the current span, or the parent from outside, as W3C ``traceparent``; None without one."""
+    """Return the current span or remote parent as W3C ``traceparent``, None outside a trace."""
     return written(here())
 
 
 def inject(headers: SupportsSetting) -> None:
-    """Add ``traceparent`` to the headers of a request to be sent; leave them as they are outside a trace.
-
-    ``headers`` is anything that takes ``headers[name] = text``.
-    """
+    """Add ``traceparent`` to the headers of an outgoing request; outside a trace, do nothing."""
     text = traceparent()
     if text:
         headers[_HEADER] = text
 
 
 def extract(headers: object) -> Remote:
-    """Return a context manager that makes the sender of a request the parent of what runs inside.
+    """Return a context manager that makes the sender of a request the parent of the spans inside.
 
-    ``headers`` is a mapping or pairs, names in any case, as text or bytes. Without exactly one valid
-    ``traceparent`` nothing changes.
+    ``headers`` is a mapping or pairs, of text or bytes. Without exactly one valid ``traceparent`` it has no effect.
     """
     try:
         given: Any = headers
         pairs = given.items() if hasattr(given, "items") else given
-        found = [_text(value) for name, value in pairs if _text(name).lower() == _HEADER]
-    except Exception:  # noqa: BLE001 whatever a framework hands out as headers must not fail its request
-        found = []
-    ids = parse(found[0]) if len(found) == 1 else None
+        values = [_text(value) for name, value in pairs if _text(name).lower() == _HEADER]
+    except Exception:  # noqa: BLE001 unusual headers of a framework must not fail its request
+        values = []
+    ids = parse(values[0]) if len(values) == 1 else None
     return Remote(*ids) if ids else Remote()
 
 
 def child_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return ``environ`` (default: this process's) with ``TRACEPARENT``, so that a child process joins the trace."""
-    made = dict(os.environ if environ is None else environ)
+    variables = dict(os.environ if environ is None else environ)
     text = traceparent()
     if text:
-        made[VARIABLE] = text
-    return made
+        variables[VARIABLE] = text
+    return variables
 
 
 def _text(value: str | bytes) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
-# What started this process may be part of a trace: then that is where its spans belong.
+# The process that started this one may be part of a trace, which this one then joins.
 _outside = Place(*(parse(os.environ.get(VARIABLE)) or ()))
 _current: ContextVar[Place] = ContextVar("leo_telemetry_place", default=_outside)
 here = _current.get

@@ -1,8 +1,6 @@
-"""A span for each call of a function, whichever kind of function it is.
+"""Decorators: one span per call of a function, coroutine function, generator or asynchronous generator.
 
-Belongs here: wrapping functions, coroutine functions, generator functions and asynchronous generator functions.
-Does not: the span itself (operation), nor finding what to wrap in an existing program (instrument).
-Loaded with the first decorator, not with the trace API.
+Belongs here: wrapping one callable. Does not: spans (operation), finding what to wrap (instrument). Loaded on demand.
 """
 
 from __future__ import annotations
@@ -13,40 +11,39 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 from leo_telemetry_pipeline.tracing.context import Place, here, move
 
-# The flags of compiled code, as module `inspect` names them; importing that takes longer than all of ours.
+# Code flags of module `inspect`, which takes longer to import than the whole trace API.
 _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80 | 0x100, 0x200
 
 
 class Timed(Protocol):
-    """A span, as far as a wrapper needs one."""
+    """Span, as a wrapper uses it."""
 
     def __enter__(self) -> Timed:
-        """Begin it, and make it the place of the running code."""
+        """Begin the span and make it current."""
         ...
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
-        """End it, with the error that the block raised, and leave its place."""
+        """End the span, with the error that the block raised; its parent becomes current."""
 
     def end(self, kind: type[BaseException] | None = None, error: BaseException | None = None) -> None:
-        """End it, and leave the place of the running code as it is."""
+        """End the span without changing which span is current."""
 
 
 Span = TypeVar("Span", bound=Timed)
-# From the arguments of a call to its span; and what to note on the span about the result.
+# Creates the span of a call from its arguments; notes the result of the call on the span.
 Make: TypeAlias = Callable[[tuple, dict], Span]
 Note: TypeAlias = Callable[[Span, Any], object]
 
 
 def decorated(function: Any, make: Make[Span], note: Note[Span] | None = None) -> Any:
-    """Return the function with a span around each call; static and class methods stay such.
+    """Return the function with a span around each call; static and class methods remain so.
 
-    The span of a generator begins with its first step and ends with it; it has no result to note.
-    Raise TypeError for what cannot be called.
+    A generator's span lasts from its first step to its end, without a note. Raise TypeError if it is not callable.
     """
     if isinstance(function, staticmethod | classmethod):
         return type(function)(decorated(function.__func__, make, note))
     if not callable(function):
-        raise TypeError(f"a {type(function).__name__} cannot be called, so there is no work to time")
+        raise TypeError(f"cannot time a {type(function).__name__}: it is not callable")
     flags = code_flags(function)
     if flags & _ASYNC_GENERATOR:
         wrapper = _async_generator(function, make)
@@ -60,12 +57,12 @@ def decorated(function: Any, make: Make[Span], note: Note[Span] | None = None) -
 
 
 def code_flags(function: Any) -> int:
-    """Return the flags of the code that a call runs, through partials, methods and objects with ``__call__``."""
+    """Return the code flags of a callable, seen through partials, methods and ``__call__``."""
     while isinstance(function, functools.partial | functools.partialmethod):
         function = function.func
     function = getattr(function, "__func__", function)
     if not hasattr(function, "__code__") and not isinstance(function, type):
-        function = getattr(type(function), "__call__", function)  # noqa: B004 its code is wanted, not whether it is there
+        function = getattr(type(function), "__call__", function)  # noqa: B004 the method is needed, not whether it exists
     return getattr(getattr(function, "__code__", None), "co_flags", 0)
 
 
@@ -92,7 +89,7 @@ def _coroutine(function: Callable, make: Make, note: Note | None) -> Callable:
 
 
 class _Inside:
-    """Is the place of the running code while a generator's body runs, and only then."""
+    """Makes a span current only while the body of its generator runs."""
 
     __slots__ = ("_inner", "_outer")
 
@@ -104,7 +101,7 @@ class _Inside:
         move(self._inner)
 
     def __exit__(self, *exc: object) -> None:
-        # What the body itself opened and did not close yet stays its own.
+        # The body may have entered spans that it leaves in a later step.
         self._inner = here()
         move(self._outer)
 
@@ -138,7 +135,7 @@ def _generator(function: Callable, make: Make) -> Callable:
                         result = body.close()
                     span.end()
                     return result
-                except BaseException as error:  # noqa: BLE001 whatever is thrown in belongs to the body
+                except BaseException as error:  # noqa: BLE001 every exception thrown in belongs to the body
                     step, sent = body.throw, error
         except BaseException as error:
             span.end(type(error), error)
@@ -167,7 +164,7 @@ def _async_generator(function: Callable, make: Make) -> Callable:
                     with inside:
                         await body.aclose()
                     raise
-                except BaseException as error:  # noqa: BLE001 whatever is thrown in belongs to the body
+                except BaseException as error:  # noqa: BLE001 every exception thrown in belongs to the body
                     step, sent = body.athrow, error
         except BaseException as error:
             span.end(type(error), error)

@@ -1,7 +1,7 @@
-"""Measure an executor that exists already, without editing it.
+"""Instrumentation of an existing executor without editing it.
 
-Belongs here: finding the callables of an executor, its phases, gates and sub-agents; wrapping them; undoing it.
-Does not: what a wrapper does (decorate). Loaded when asked for, not with the trace API.
+Belongs here: finding, wrapping and restoring the callables of an executor, its phases, gates and sub-agents.
+Does not: the wrapper of one callable (decorate). Loaded on demand, not with the trace API.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from leo_telemetry_pipeline.tracing.decorate import decorated
 from leo_telemetry_pipeline.tracing.operation import Operation
 from leo_telemetry_pipeline.tracing.tracer import Tracer
 
-# What objects call their work; the first that one has is timed.
+# Methods that do an object's work; the first one that it has is timed.
 METHODS = ("execute", "validate", "run", "check", "evaluate", "invoke")
-# Arguments of the executor by these names describe the handoff.
+# Arguments of the executor that describe the handoff.
 _OPTIONS = ("sd_id", "sd_type", "project", "workflow_execution_id", "queued_at")
 _NAMES = ("handoff_type", "handoff")
 _RESULTS = ("score", "passed")
@@ -28,11 +28,10 @@ Describe = Callable[..., Mapping[str, Any]]
 
 
 class Instrumented:
-    """What ``instrument`` wrapped: the counterparts, and the way back.
+    """Wrapped callables, and ``undo``, which a ``with`` block calls at its end.
 
-    ``handoff`` is the wrapped executor; ``phases``, ``gates`` and ``subagents`` are dicts from span name to wrapped
-    callable; ``skipped`` names what could not be wrapped in place, or was wrapped before and is
-    left as it is. As a context manager it undoes itself.
+    ``handoff`` is the wrapped executor; ``phases``, ``gates`` and ``subagents`` map span names to wrapped callables;
+    ``skipped`` names what could not be replaced in place or is wrapped already.
     """
 
     def __init__(self) -> None:
@@ -44,7 +43,7 @@ class Instrumented:
         self._undo: list[Callable[[], object]] = []
 
     def undo(self) -> None:
-        """Put everything back as it was, once."""
+        """Restore the originals."""
         while self._undo:
             self._undo.pop()()
 
@@ -65,37 +64,37 @@ def instrument(
     describe: Describe | None,
     methods: Iterable[str] | None,
 ) -> Instrumented:
-    """Wrap an executor and its parts with spans of a tracer; ``trace.instrument`` says what each of them may be."""
-    made, names = Instrumented(), METHODS if methods is None else tuple(methods)
+    """Wrap an executor and its parts with spans of a tracer; arguments as for ``trace.instrument``."""
+    result, names = Instrumented(), METHODS if methods is None else tuple(methods)
     for kind, holder, work in (
-        ("phase", made.phases, phases),
-        ("gate", made.gates, gates),
-        ("subagent", made.subagents, subagents),
+        ("phase", result.phases, phases),
+        ("gate", result.gates, gates),
+        ("subagent", result.subagents, subagents),
     ):
-        _Patch(made, functools.partial(_part, tracer, kind), holder, names).all_of(work)
-    found: dict[str, Callable[..., Any]] = {}
-    _Patch(made, functools.partial(_handoff, tracer, describe), found, names).one(None, handoff_executor)
-    made.handoff = next(iter(found.values()), None)
-    return made
+        _Patch(result, functools.partial(_part, tracer, kind), holder, names).wrap_all(work)
+    executors: dict[str, Callable[..., Any]] = {}
+    _Patch(result, functools.partial(_handoff, tracer, describe), executors, names).wrap_one(None, handoff_executor)
+    result.handoff = next(iter(executors.values()), None)
+    return result
 
 
 class _Patch:
-    """One way of wrapping, applied to whatever holds work."""
+    """Replaces callables by wrapped ones, and records both them and how to undo it."""
 
     def __init__(
         self,
-        made: Instrumented,
+        result: Instrumented,
         wrap: Callable[[str, Any, bool], Any],
         holder: dict[str, Callable[..., Any]],
         methods: tuple[str, ...],
     ) -> None:
-        self._made = made
+        self._result = result
         self._wrap = wrap
         self._holder = holder
         self._methods = methods
 
-    def all_of(self, work: Any) -> None:
-        """Wrap all that a dict, list, module or other collection holds, or the one thing that ``work`` is."""
+    def wrap_all(self, work: Any) -> None:
+        """Wrap the items of a dict, list or other iterable, the functions of a module, or a single object."""
         if isinstance(work, Mapping):
             for key, item in list(work.items()):
                 self._element(work, key, item, str(key))
@@ -107,17 +106,17 @@ class _Patch:
             for index, item in enumerate(list(work)):
                 self._element(work, index, item, None)
         else:
-            self.one(None, work)
+            self.wrap_one(None, work)
 
-    def one(self, name: str | None, work: Any) -> Any:
-        """Wrap one callable, or the method of an object or class; return the counterpart."""
+    def wrap_one(self, name: str | None, work: Any) -> Any:
+        """Wrap one callable, or the method of an object or class; return its replacement."""
         name = name or _name_of(work)
         method = next((m for m in self._methods if callable(getattr(work, m, None))), None)
         if method is not None and not inspect.isroutine(work):
             self._attribute(work, method, name)
             return work
         if not callable(work):
-            self._made.skipped.append(name)
+            self._result.skipped.append(name)
             return work
         if _is_timed(work):
             self._leave(name, work)
@@ -126,18 +125,18 @@ class _Patch:
         return wrapped
 
     def _element(self, container: Any, key: Any, item: Any, name: str | None) -> None:
-        wrapped = self.one(name, item)
+        wrapped = self.wrap_one(name, item)
         if wrapped is item:
             return
         try:
             container[key] = wrapped
-        except TypeError:  # a tuple, say: its counterparts are in the result
+        except TypeError:  # such as a tuple: use the callables in the result
             return
-        self._made._undo.append(functools.partial(container.__setitem__, key, item))
+        self._result._undo.append(functools.partial(container.__setitem__, key, item))
 
     def _attribute(self, owner: Any, attribute: str, name: str) -> None:
         own = vars(owner).get(attribute, _MISSING) if hasattr(owner, "__dict__") else _MISSING
-        # A class holds static and class methods in wrappers of their own, which must stay.
+        # On a class, plain getattr would unwrap static and class methods.
         work = inspect.getattr_static(owner, attribute) if isinstance(owner, type) else getattr(owner, attribute)
         if _is_timed(work):
             self._leave(name, getattr(owner, attribute))
@@ -145,7 +144,7 @@ class _Patch:
         try:
             setattr(owner, attribute, self._wrap(name, work, isinstance(owner, type) and inspect.isfunction(work)))
         except (AttributeError, TypeError):
-            self._made.skipped.append(name)
+            self._result.skipped.append(name)
             return
         self._holder[name] = getattr(owner, attribute)
         back = (
@@ -153,12 +152,12 @@ class _Patch:
             if own is _MISSING
             else functools.partial(setattr, owner, attribute, own)
         )
-        self._made._undo.append(back)
+        self._result._undo.append(back)
 
     def _leave(self, name: str, work: Any) -> None:
-        # Wrapped by an earlier call: once more, and all its spans would be there twice.
+        # Wrapped by an earlier call; a second wrapper would record each span twice.
         self._holder[name] = work
-        self._made.skipped.append(name)
+        self._result.skipped.append(name)
 
 
 _MISSING: Any = object()
@@ -189,9 +188,9 @@ def _part(tracer: Tracer, kind: str, name: str, work: Any, _takes_self: bool) ->
 
 def _note_result(span: Operation, result: Any) -> None:
     of = result.get if isinstance(result, Mapping) else lambda name: getattr(result, name, None)
-    with suppress(Exception):  # a program's own properties may do anything
-        found = {f"gate_{name}": of(name) for name in _RESULTS}
-        span.set({name: value for name, value in found.items() if isinstance(value, int | float)})
+    with suppress(Exception):  # properties of the program may raise anything
+        values = {f"gate_{name}": of(name) for name in _RESULTS}
+        span.set({name: value for name, value in values.items() if isinstance(value, int | float)})
 
 
 def _handoff(tracer: Tracer, describe: Describe | None, name: str, work: Any, takes_self: bool) -> Any:
@@ -210,13 +209,13 @@ def _handoff(tracer: Tracer, describe: Describe | None, name: str, work: Any, ta
 def _by_parameter(work: Any) -> Callable[[tuple, dict], dict[str, Any]]:
     try:
         signature = inspect.signature(work.__func__ if isinstance(work, staticmethod | classmethod) else work)
-    except (TypeError, ValueError):  # a callable made in C, say
+    except (TypeError, ValueError):  # such as a callable written in C
         signature = None
 
     def options(args: tuple, kwargs: dict) -> dict[str, Any]:
         given = kwargs if signature is None else signature.bind_partial(*args, **kwargs).arguments
-        found = {option: given[option] for option in _OPTIONS if given.get(option) is not None}
+        chosen = {option: given[option] for option in _OPTIONS if given.get(option) is not None}
         name = next((given[name] for name in _NAMES if given.get(name) is not None), None)
-        return found if name is None else {"name": name, **found}
+        return chosen if name is None else {"name": name, **chosen}
 
     return options

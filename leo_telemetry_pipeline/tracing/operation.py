@@ -1,8 +1,7 @@
-"""The handle of a running span: what a program holds while its work is timed.
+"""Operation: the handle that a program holds while its work is timed.
 
-Belongs here: Operation, from its begin to its end, and what it does to the place of the running code.
-Does not: how one is asked for (tracer), how functions get one for each call (decorate), what becomes of it (writer).
-Runs inside the program that is measured: it may not fail there, wait there, nor import what costs time.
+Belongs here: Operation and its effect on the current span. It must not fail, block or import anything slow.
+Does not: creating one (tracer), decorating functions (decorate), delivering its span (writer).
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ if TYPE_CHECKING:
     Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
     class Ids(Protocol):
-        """Where ids come from."""
+        """Source of ids."""
 
         def __call__(self, bits: int, /) -> int:
-            """Return that many random bits: 128 for a trace id, 64 for a span id."""
+            """Return an id of this number of bits: 128 for a trace, 64 for a span."""
             ...
 
     class Now(Protocol):
@@ -35,15 +34,15 @@ if TYPE_CHECKING:
             ...
 
     class Recorder(Protocol):
-        """What takes operations as they begin and end."""
+        """Receives operations as they begin and end."""
 
         def begin(self, operation: Operation, /) -> object:
-            """Take notice of an operation that runs from now on."""
+            """Note an operation that has begun."""
 
         def end(self, operation: Operation, /) -> object:
-            """Take an operation that ended and changes no more."""
+            """Take an operation that has ended and will not change."""
 
-    class Source(Protocol):
+    class TracerInterface(Protocol):
         """What an operation needs of the tracer that made it."""
 
         ids: Ids
@@ -53,24 +52,24 @@ if TYPE_CHECKING:
         wall_ns: Now
 
         def span(self, span_type: str, name: str, /, **options: Any) -> Operation:
-            """Return an operation, not begun yet."""
+            """Return an operation that has not begun."""
             ...
 
 
 _MS = 1_000_000
-# A trace id is a UUID of version 4: all bits are random but these.
+# A trace id is a version 4 UUID: all bits but these are random.
 _UUID_BITS = ~(0xF << 76 | 0x3 << 62)
 _UUID_4 = 0x4 << 76 | 0x2 << 62
 _SCALARS = frozenset((str, int, float, bool, type(None)))
-# What ends a block without anything being wrong.
+# Exceptions that end a block normally.
 _NO_ERROR = (GeneratorExit, StopIteration, StopAsyncIteration)
 
 
 class Operation(Place):
-    """A piece of work that is timed: a context manager, also with ``async``, and a decorator.
+    """Timed piece of work: a context manager, also with ``async``, and a decorator; each use is a separate span.
 
-    Used again, each use is a span of its own. ``start_ns`` is the UTC epoch time at its start, ``duration_ns``
-    the monotonic difference, None while it runs; ``status`` is OK or ERROR. Ids are 0 when collecting is off.
+    ``start_ns`` is in UTC epoch ns, ``duration_ns`` by the monotonic clock, None while it runs; ``status`` is OK or
+    ERROR. Ids are 0 while collection is disabled.
     """
 
     __slots__ = (
@@ -94,7 +93,7 @@ class Operation(Place):
     _origin: Operation | None
     _parent: Place | None
     _recorder: Recorder
-    _tracer: Source
+    _tracer: TracerInterface
     attributes: dict[str, Any]
     duration_ns: int | None
     parent_id: int
@@ -104,7 +103,7 @@ class Operation(Place):
     start_ns: int
     status: str
 
-    def __enter__(self) -> Operation:  # noqa: C901 every span of every program passes here, and would feel a call
+    def __enter__(self) -> Operation:  # noqa: C901 hot path: helper calls would slow down every span
         tracer = self._tracer
         recorder = tracer.recorder
         if recorder is None:
@@ -140,9 +139,9 @@ class Operation(Place):
             if self._given[3] is not None:
                 self.queue_wait_ms = _waited_ms(self._given[3], self.start_ns)
             recorder.begin(self)
-            # Last of all, as none of the above is the program's work.
+            # Last, so that the duration excludes all of the above.
             self._began_ns = monotonic_ns()
-        except Exception:  # noqa: BLE001, S110 the program that is measured must not fail because of it
+        except Exception:  # noqa: BLE001, S110 must not fail in the measured program
             pass
         return self
 
@@ -155,7 +154,7 @@ class Operation(Place):
         if place is self and parent is not None:
             move(parent)
         elif isinstance(place, Operation) and place._origin is self:
-            # Entered once more, this operation only stands for the one that was made then.
+            # Entered a second time, this operation stands for the one that `again` returned.
             place.__exit__(kind, error, traceback)
             return
         elif parent is not None:
@@ -164,13 +163,13 @@ class Operation(Place):
         if kind is not None or self.duration_ns is not None:
             self.end(kind, error)
             return
-        # What `end` does, without the call.
+        # Inlined `end`, without the cost of a call.
         try:
             monotonic_ns = self._tracer.monotonic_ns
             duration = monotonic_ns() - self._began_ns
             self.duration_ns = duration if duration > 0 else 0
             self._recorder.end(self)
-        except Exception:  # noqa: BLE001, S110 the program that is measured must not fail because of it
+        except Exception:  # noqa: BLE001, S110 must not fail in the measured program
             pass
 
     async def __aenter__(self) -> Operation:
@@ -182,33 +181,30 @@ class Operation(Place):
         self.__exit__(kind, error, traceback)
 
     def __call__(self, function: Decorated) -> Decorated:
-        """Return the function, coroutine function or (asynchronous) generator function with a span for each call."""
+        """Return the function, coroutine function or (asynchronous) generator function with a span per call."""
         from leo_telemetry_pipeline.tracing.decorate import decorated
 
         return decorated(function, lambda *_: self.again())
 
     def set(self, attributes: Mapping[str, object] | None = None, /, **more: object) -> Operation:
-        """Add attributes, as a mapping or as keywords, until the span ends; return the span.
-
-        Values are taken as they are now; what JSON cannot hold is kept as text.
-        """
+        """Add copies of attributes, until the span ends; return the span. Values that JSON cannot hold become text."""
         if self.duration_ns is None:
             try:  # noqa: SIM105 contextlib is slow to import
                 self._add(more if attributes is None else {**attributes, **more})
-            except Exception:  # noqa: BLE001, S110 the program that is measured must not fail because of it
+            except Exception:  # noqa: BLE001, S110 must not fail in the measured program
                 pass
         return self
 
     def fail(self, reason: object = None) -> Operation:
-        """Mark the work as failed where nothing is raised; the reason is kept as ``error.message``."""
+        """Mark the work as failed without an exception; the reason becomes ``error.message``."""
         if self.duration_ns is None:
             self.status = "ERROR"
         return self if reason is None else self.set({"error.message": reason})
 
     def again(self) -> Operation:
-        """Return a new operation with what this one was given."""
+        """Return a new operation with the arguments of this one."""
         sd_id, project, workflow_execution_id, queued_at, attributes = self._given
-        made = self._tracer.span(
+        operation = self._tracer.span(
             self.span_type,
             self.span_name,
             sd_id=sd_id,
@@ -216,20 +212,20 @@ class Operation(Place):
             workflow_execution_id=workflow_execution_id,
             queued_at=queued_at,
         )
-        made._given = self._given
-        made.attributes = attributes
-        made._origin = self
-        return made
+        operation._given = self._given
+        operation.attributes = attributes
+        operation._origin = self
+        return operation
 
     def take_back(self) -> None:
-        """Let it not have begun: for a recorder that finds, as it begins, that nothing is recorded."""
+        """Undo ``__enter__``; called by a recorder when collection is disabled."""
         if self._parent is not None:
             move(self._parent)
         self._parent = None
         self.trace_id = self.span_id = self.parent_id = 0
 
     def end(self, kind: type[BaseException] | None = None, error: BaseException | None = None) -> None:
-        """End the span now, once, and leave the place of the running code as it is."""
+        """End the span, once, without changing which span is current."""
         if not self.span_id or self.duration_ns is not None:
             return
         try:
@@ -240,13 +236,13 @@ class Operation(Place):
                 self._add({"error.type": kind.__name__})
             self.duration_ns = duration if duration > 0 else 0
             self._recorder.end(self)
-        except Exception:  # noqa: BLE001, S110 the program that is measured must not fail because of it
+        except Exception:  # noqa: BLE001, S110 must not fail in the measured program
             pass
 
     def _add(self, attributes: dict[str, Any]) -> None:
         attributes = _plain(attributes)
         if self.span_id and self.attributes is self._given[-1]:
-            # What is set on a running span is not set on the next one of the same operation.
+            # Attributes of this use of the operation must not reach the next one.
             self.attributes = {**self.attributes, **attributes}
         else:
             self.attributes.update(attributes)
@@ -256,7 +252,7 @@ class Operation(Place):
 
 
 def _plain(attributes: dict[str, Any]) -> dict[str, Any]:
-    # What can change later, or belongs to the program, is taken as it is now.
+    # Copy values that the program may change later.
     for key, value in attributes.items():
         if type(value) not in _SCALARS or type(key) is not str:
             return _copied(redact.clean_attributes(attributes))
@@ -282,12 +278,12 @@ def _waited_ms(queued_at: datetime | float, now_ns: int) -> int | None:
         if isinstance(queued_at, bool | str):
             return None
         return min(max(round(now_ns / _MS - float(queued_at) * 1000), 0), LATEST_MS)  # type: ignore[arg-type]
-    except Exception:  # noqa: BLE001 a date of another library may do anything
+    except Exception:  # noqa: BLE001 another library's date may raise anything
         return None
 
 
 def _leave_out(left: Operation, parent: Place, place: Place) -> None:
-    # Ended before what began inside it: that one must not lead back here.
+    # Ended before its child, which must not make it current again.
     while isinstance(place, Operation) and place._parent is not None:
         if place._parent is left:
             place._parent = parent

@@ -1,7 +1,6 @@
-"""Recorders for tests, and the clock and ids that make what they record the same each time.
+"""In-memory recorder, fixed clock and fixed ids, for repeatable tests of measured programs.
 
-Belongs here: InMemoryRecorder, FixedClock and FixedIds, for the tests of programs that are measured.
-Does not: the recorder of a real program (writer).
+Belongs here: test doubles of the trace API. Does not: the recorder of a real program (writer).
 """
 
 from __future__ import annotations
@@ -18,30 +17,30 @@ _NS = 1_000_000_000
 
 
 class InMemoryRecorder:
-    """Keeps what ended, for a test to look at: ``Tracer(InMemoryRecorder())``."""
+    """Keeps ended operations for a test: ``Tracer(InMemoryRecorder())``."""
 
     def __init__(self) -> None:
         self._ended: list[Operation] = []
 
     def begin(self, operation: Operation) -> None:
-        """Take no notice of what only begins."""
+        """Ignore an operation that has only begun."""
 
     def end(self, operation: Operation) -> None:
-        """Keep an operation that ended."""
+        """Keep an ended operation."""
         self._ended.append(operation)
 
     @property
     def spans(self) -> list[Span]:
-        """The spans in the order of their ends, as they would be stored."""
+        """Spans in the order in which they ended, as they would be stored."""
         return [redact.clean(to_span(operation)) for operation in list(self._ended)]
 
     def clear(self) -> None:
-        """Forget all of them."""
+        """Forget all spans."""
         self._ended.clear()
 
 
 class FixedClock:
-    """A clock that moves only when told to; ``start_s`` is in seconds since the epoch."""
+    """Clock that moves only on request; ``start_s`` is in seconds since the epoch."""
 
     def __init__(self, start_s: float = 1_767_225_600.0) -> None:
         self._wall_ns = round(start_s * _NS)
@@ -52,26 +51,26 @@ class FixedClock:
         return self._wall_ns
 
     def monotonic_ns(self) -> int:
-        """Return nanoseconds since this clock was made."""
+        """Return nanoseconds since this clock was created."""
         return self._monotonic_ns
 
     def advance(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance both clocks."""
         self._wall_ns += round(seconds * _NS)
         self._monotonic_ns += round(seconds * _NS)
 
     def step_wall(self, seconds: float) -> None:
-        """Set the wall clock forward, or back by a negative number, without time passing."""
+        """Step the wall clock, back if negative, but not the monotonic clock."""
         self._wall_ns += round(seconds * _NS)
 
 
 class FixedIds:
-    """Ids that count from 1 instead of random ones; trace ids are UUIDs all the same."""
+    """Ids that count up from 1 instead of random ones; trace ids are still valid UUIDs."""
 
     def __init__(self) -> None:
-        self._given: dict[int, int] = {}
+        self._last: dict[int, int] = {}
 
     def __call__(self, bits: int) -> int:
-        """Return the next number for ids of so many bits."""
-        self._given[bits] = self._given.get(bits, 0) + 1
-        return self._given[bits]
+        """Return the next id of this number of bits."""
+        self._last[bits] = self._last.get(bits, 0) + 1
+        return self._last[bits]

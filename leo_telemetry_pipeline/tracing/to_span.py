@@ -1,7 +1,6 @@
-"""The span of an operation: what is stored of it.
+"""Conversion of operations to spans.
 
-Belongs here: turning whatever a program gave an operation into the columns of a Span.
-Does not: which attributes may be kept (redact), where the span goes (writer).
+Belongs here: turning any values of a program into columns of a Span. Does not: redaction (redact), delivery (writer).
 """
 
 from __future__ import annotations
@@ -17,10 +16,9 @@ _MS = 1_000_000
 
 
 def to_span(operation: Operation) -> Span:
-    """Return the span of an operation, with no end while it runs; never raise.
+    """Return the span of an operation, without an end while it runs; never raise.
 
-    Times and durations are whole milliseconds, the duration rounded to the nearest. What cannot be a name or a
-    time becomes the nearest that can.
+    Times are in whole milliseconds, the duration rounded to the nearest. Invalid names and times become valid ones.
     """
     start_ms = min(max(operation.start_ns // _MS, 0), LATEST_MS)
     duration_ms = None
@@ -49,7 +47,7 @@ def _text(value: object) -> str | None:
         return None
     try:
         text = str(value)
-    except Exception:  # noqa: BLE001 a program's own __str__ may do anything
+    except Exception:  # noqa: BLE001 __str__ of the program may raise anything
         text = f"<{type(value).__name__}>"
     return text if text and not text.isspace() else None
 

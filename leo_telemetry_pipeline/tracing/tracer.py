@@ -1,8 +1,7 @@
-"""Tracer: what operations are asked of.
+"""Tracer: creates operations.
 
-Belongs here: Tracer, and the source of ids.
-Does not: what an operation does while it runs (operation), its span (to_span), what happens to that (writer, recorder).
-Imported by the program that is measured, so it uses nothing that costs time to import.
+Belongs here: Tracer, and the default source of ids; it imports nothing slow into the measured program.
+Does not: running operations (operation), their spans (to_span), delivery (writer, recorder).
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from leo_telemetry_pipeline.tracing.operation import Ids, Now, Recorder
 
     class Clock(Protocol):
-        """Two clocks: one tells the time, one measures it."""
+        """Wall clock and monotonic clock."""
 
         def wall_ns(self) -> int:
             """Return nanoseconds since the epoch."""
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
             ...
 
     class Kind(Protocol):
-        """Makes operations of one span type; the options are those of ``Tracer.span``."""
+        """Creates operations of one span type; options as for ``Tracer.span``."""
 
         def __call__(
             self,
@@ -46,13 +45,13 @@ if TYPE_CHECKING:
             queued_at: datetime | float | None = None,
             **attributes: object,
         ) -> Operation:
-            """Return an operation, not begun yet."""
+            """Return an operation that has not begun."""
             ...
 
 
-# A call of the class would take twice as long.
+# Half the cost of calling the class.
 _new = object.__new__
-# A source of its own: what the program does to `random` must change no id. Seeded anew in a forked child.
+# Not module `random`, which the program may seed. Reseeded in a forked child.
 _source = _random.Random(int.from_bytes(os.urandom(32), "big"))
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: _source.seed(int.from_bytes(os.urandom(32), "big")))
@@ -73,31 +72,28 @@ def _kind(span_type: str) -> Any:
     ) -> Operation:
         if sd_type is not None:
             attributes["sd_type"] = sd_type
-        made = _new(Operation)
-        made._tracer = self
-        made._given = (sd_id, project, workflow_execution_id, queued_at, attributes)
-        made._origin = made._parent = made.queue_wait_ms = made.duration_ns = None
-        made.span_type = span_type
-        made.span_name = name
-        made.sd_id = sd_id
-        made.project = project
-        made.workflow_execution_id = workflow_execution_id
-        made.attributes = attributes
-        made.trace_id = made.span_id = made.parent_id = made.start_ns = 0
-        made.status = "OK"
-        return made
+        created = _new(Operation)
+        created._tracer = self
+        created._given = (sd_id, project, workflow_execution_id, queued_at, attributes)
+        created._origin = created._parent = created.queue_wait_ms = created.duration_ns = None
+        created.span_type = span_type
+        created.span_name = name
+        created.sd_id = sd_id
+        created.project = project
+        created.workflow_execution_id = workflow_execution_id
+        created.attributes = attributes
+        created.trace_id = created.span_id = created.parent_id = created.start_ns = 0
+        created.status = "OK"
+        return created
 
     operation.__name__ = span_type
     operation.__qualname__ = f"Tracer.{span_type}"
-    operation.__doc__ = f"Return an operation of span type {span_type}, not begun yet; options as of ``span``."
+    operation.__doc__ = f"Return an operation of span type {span_type} that has not begun; options as for ``span``."
     return operation
 
 
 class Tracer:
-    """Makes operations and hands them to a recorder; None for no recorder switches it off.
-
-    ``recorder`` can be changed at any time; spans that are open end where they began.
-    """
+    """Creates operations for ``recorder``, which may change at any time (open spans keep theirs); None disables it."""
 
     __slots__ = ("ids", "monotonic_ns", "project", "recorder", "wall_ns")
 
@@ -134,13 +130,12 @@ class Tracer:
         queued_at: datetime | float | None = None,
         **attributes: object,
     ) -> Operation:
-        """Return an operation of any span type, not begun yet.
+        """Return an operation of any span type that has not begun; no argument makes the program fail.
 
-        Children inherit ``sd_id``, ``project`` and ``workflow_execution_id``. ``queued_at``, aware or in seconds
-        since the epoch, says since when the work waited; that wait is no part of its duration. ``sd_type`` and
-        every further keyword are attributes. Nothing that is passed here makes the program fail.
+        Children inherit ``sd_id``, ``project`` and ``workflow_execution_id``. ``queued_at`` is the start of the queue
+        wait, aware or in seconds since the epoch. ``sd_type`` and all other keywords are attributes.
         """
-        made = self.gate(
+        operation = self.gate(
             name,
             sd_id=sd_id,
             sd_type=sd_type,
@@ -149,5 +144,5 @@ class Tracer:
             queued_at=queued_at,
             **attributes,
         )
-        made.span_type = span_type
-        return made
+        operation.span_type = span_type
+        return operation

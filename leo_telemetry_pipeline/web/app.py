@@ -28,7 +28,7 @@ from leo_telemetry_pipeline.web import answers, batching, body
 from leo_telemetry_pipeline.web.batching import Batcher
 from leo_telemetry_pipeline.web.body import Body, Refusal
 from leo_telemetry_pipeline.web.claude import ClaudeCode
-from leo_telemetry_pipeline.web.guard import CONTAINER_HOSTS, FOREIGN_HOST, OriginGuard, Rules
+from leo_telemetry_pipeline.web.guard import CONTAINER_HOSTS, FOREIGN_HOST, AccessRules, OriginGuard
 from leo_telemetry_pipeline.web.metrics import MEDIA_TYPE, Metrics
 from leo_telemetry_pipeline.web.notices import Notices
 from leo_telemetry_pipeline.web.span_keeper import Keeper, NotKept
@@ -63,7 +63,9 @@ def build_app(settings: Settings, target: Target, *, host: str = "127.0.0.1", aw
     app.router.redirect_slashes = False
     # A client that knows the token is not a web page, so any Host is accepted, as a proxy may send.
     hosts = None if settings.serve_token else CONTAINER_HOSTS | {host.lower()}
-    return Application(OriginGuard(app, Rules(hosts), receiver.refuse_stranger), receiver.metrics, receiver.notices)
+    return Application(
+        OriginGuard(app, AccessRules(hosts), receiver.refuse_stranger), receiver.metrics, receiver.notices
+    )
 
 
 def _signal(path: str, endpoint: Callable) -> list[Route]:

@@ -35,7 +35,7 @@ _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^:\[\]]+?)\.?(?::\d+)?")
 
 
 @dataclass(frozen=True)
-class Rules:
+class AccessRules:
     """What a server accepts.
 
     ``hosts``: its names besides those of loopback; None for any name, which needs a token.
@@ -46,7 +46,7 @@ class Rules:
     is_page: Callable[[Scope], bool] | None = None
 
 
-def refusal(scope: Scope, rules: Rules) -> str | None:
+def refusal(scope: Scope, rules: AccessRules) -> str | None:
     """Return why a request is refused, None if it is allowed.
 
     A browser sends the requested name in Host, whatever it resolves to; the page's origin in Origin, except for plain
@@ -106,7 +106,7 @@ class OriginGuard:
     """Passes allowed requests to an application; ``refuse`` returns the response to the others."""
 
     def __init__(
-        self, app: ASGIApp, rules: Rules, refuse: Callable[[HTTPConnection, str], Response] = in_words
+        self, app: ASGIApp, rules: AccessRules, refuse: Callable[[HTTPConnection, str], Response] = in_words
     ) -> None:
         self._app = app
         self._rules = rules

@@ -20,7 +20,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from leo_telemetry_pipeline.web.guard import OriginGuard, Rules
+from leo_telemetry_pipeline.web.guard import AccessRules, OriginGuard
 from leo_telemetry_pipeline.web.server import Server
 
 GRAPHQL = "/graphql"
@@ -73,7 +73,7 @@ def guarded(app: Starlette) -> ASGIApp:
         matching = (route for route in app.routes if route.matches(scope)[0] == Match.FULL)
         return getattr(next(matching, None), "path", None) in _PAGES
 
-    return OriginGuard(_QueriesByPost(app), Rules(is_page=is_page))
+    return OriginGuard(_QueriesByPost(app), AccessRules(is_page=is_page))
 
 
 class _QueriesByPost:

@@ -1,5 +1,4 @@
 """Background delivery of spans: queue, worker thread, sender, counters.
 
-Belongs here: what takes spans from a measured program to a sink or the spool. Does not: making spans (tracing), SQL
-(store.sink).
+Belongs here: delivery from a measured program to a sink or the spool. Does not: making spans (tracing), SQL (store).
 """

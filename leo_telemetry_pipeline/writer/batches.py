@@ -1,7 +1,6 @@
-"""Batches of spans on their way to the database or the disk.
+"""Batches of spans on their way to the database or the spool.
 
-Belongs here: the way of each span to one of its ends, stored, spooled or dropped, and counting it there once.
-Does not: when a batch is made, sent or given up (worker_thread), how a segment is kept (spool.journal).
+Belongs here: settling each span once, as stored, spooled or dropped. Does not: when (worker_thread), segments (spool).
 """
 
 import time
@@ -19,34 +18,34 @@ from leo_telemetry_pipeline.writer.preparing import Kept
 if TYPE_CHECKING:
     from leo_telemetry_pipeline.writer.sink import Sink
 
-# So many are written to disk together: of what fits, no more than that is lost when it gets full.
+# Spans per disk write: a full disk loses at most this many that would have fitted.
 _PIECE = 50
-# Of spans that the table did not take, and telemetry_quarantine has.
+# Reason of dropped spans that are in telemetry_quarantine.
 REFUSED = "refused"
 
 
 class Batch:
-    """Spans of one hand that go to the database together; counted once, at the end that comes first."""
+    """Spans of one hand that are stored together; settled once, by the first outcome."""
 
     def __init__(
         self, tally: Tally, hand: Hand, journal: Journal, loose: list[Span], removed: dict[str, int], kept: list[Kept]
     ) -> None:
-        self.spans = loose + [one.span for one in kept]
-        loose = loose + [one.span for one in kept if one.segment is None]
+        self.spans = loose + [item.span for item in kept]
+        loose = loose + [item.span for item in kept if item.segment is None]
         self.removed = removed
         self._tally = tally
         self._hand = hand
         self._journal = journal
         self._lock = RLock()
         self._loose = loose
-        self._on_disk = list(Counter(one.segment for one in kept if one.segment is not None).items())
+        self._on_disk = list(Counter(item.segment for item in kept if item.segment is not None).items())
         hand.is_on_disk = not loose
         self._refused = 0
         self._born_s = time.monotonic()
         self._ended = False
 
     def age_s(self) -> float:
-        """Return for how long it has been waiting for its end."""
+        """Return the batch's age in seconds."""
         return time.monotonic() - self._born_s
 
     def run(self, sink: "Sink") -> None:
@@ -54,7 +53,7 @@ class Batch:
         self._refused = sink.store(self.spans, self.removed).quarantined
 
     def finish(self, done: bool) -> None:
-        """Count the spans as stored, or see that they are on disk, and count them as spooled."""
+        """Count the spans as stored; otherwise write them to disk and count them as spooled."""
         with self._lock:
             if self._ended:
                 return
@@ -72,13 +71,13 @@ class Batch:
                 self._tally.drop(self._hand, reason, lost)
 
     def secure(self) -> None:
-        """Write to disk what is not there yet, as its end is not in sight; the disk may refuse."""
+        """Write spans to disk that are not there yet, while the batch waits; the disk may refuse them."""
         with self._lock:
             if not self._ended:
                 self._secure()
 
     def _secure(self) -> str:
-        """Write what is not on disk, as much as fits; return why the rest was refused, or nothing."""
+        """Write as many spans as fit; return why the rest was refused, empty if nothing was."""
         removed = segments.removed_line(self.removed)
         while self._loose:
             piece = self._loose[:_PIECE]

@@ -1,7 +1,7 @@
-"""Which writer the settings ask for, and whether the first span has to wait for it.
+"""Writer factory: the settings of a measured program, and the writer they configure.
 
-Belongs here: reading the settings of a measured program, making its writer. Does not: when that is done (bootstrap),
-how a writer works (writer), the database, which is handed in. Imported by the program that is measured.
+Belongs here: creating the writer, and whether the first span waits for it.
+Does not: when it is created (bootstrap), how it works (writer), the database, which is passed in.
 """
 
 from __future__ import annotations
@@ -18,18 +18,15 @@ if TYPE_CHECKING:
     from leo_telemetry_pipeline.writer.writer import Writer
 
 
-class Making:
-    """Makes writers for a database: ``load_store`` imports the module whose ``connect(settings)`` opens it.
-
-    ``chosen`` are settings that the program sets in code, by their variables; they go before the environment.
-    """
+class WriterFactory:
+    """Creates writers; ``load_store`` imports a module with ``connect(settings)``, ``chosen`` overrides variables."""
 
     def __init__(self, load_store: Callable[[], Any]) -> None:
         self.chosen: dict[str, str] = {}
         self._load_store = load_store
 
     def writer(self) -> Writer | None:
-        """Make the writer that the settings ask for; None where collecting is off or a setting is wrong."""
+        """Create the writer; None if collection is disabled or a setting is invalid."""
         if self.is_set("ENABLED", False):
             return None
         try:
@@ -37,7 +34,7 @@ class Making:
 
             settings = Settings(os.environ | self.chosen)
             return self._writer_of(settings) if settings.enabled else None
-        except Exception as error:  # noqa: BLE001 a wrong setting must not stop the program that is measured
+        except Exception as error:  # noqa: BLE001 an invalid setting must not stop the measured program
             import logging
 
             logging.getLogger("leo_telemetry_pipeline").warning("nothing is collected: %s", error)
@@ -48,7 +45,7 @@ class Making:
         from leo_telemetry_pipeline.spool.spool import folder_of
         from leo_telemetry_pipeline.writer.writer import Writer
 
-        # Where the database is elsewhere, only the spool needs the home, and looks for itself.
+        # With an outside database, only the spool needs the home, and checks it itself.
         if not settings.database_url:
             settings.check_home()
         load_store = self._load_store
@@ -65,14 +62,14 @@ class Making:
         )
 
     def is_urgent(self) -> bool:
-        """Say whether the first span waits for its writer: to be on disk when it ends, or not to be at all."""
+        """Return whether the first span must wait for its writer: if durable, disabled, or in a child process."""
         process = sys.modules.get("multiprocessing.process")
-        # Such a child ends without what a program's end calls; only the writer knows how to be called there.
+        # Such a child ends without calling atexit functions; only the writer handles that.
         is_child = process is not None and process.parent_process() is not None
         return is_child or self.is_set("DURABLE", True) or self.is_set("ENABLED", False)
 
     def is_set(self, name: str, value: bool) -> bool:
-        """Say whether a switch has been set to a value, by its variable without ``LEO_TELEMETRY_``."""
+        """Return whether a switch is set to a value; ``name`` is its variable without ``LEO_TELEMETRY_``."""
         variable = f"LEO_TELEMETRY_{name}"
         text = self.chosen.get(variable) or os.environ.get(variable)
         if not text:
@@ -81,5 +78,5 @@ class Making:
 
         try:
             return switch(text) is value
-        except ValueError:  # told when all settings are read
+        except ValueError:  # reported when all settings are read
             return False

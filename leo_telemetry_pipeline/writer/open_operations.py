@@ -1,7 +1,6 @@
-"""Operations that have been open for a while, on their way to where everyone can see them.
+"""Announcement of long-running operations, so that they show while they run.
 
-Belongs here: what is announced, when it is told again, when it is withdrawn.
-Does not: the operations themselves, nor the table that shows them (store.open_spans).
+Belongs here: what is announced, repeated and withdrawn, and when. Does not: the table of open spans (store.open_spans).
 """
 
 import time
@@ -18,12 +17,12 @@ if TYPE_CHECKING:
 
 LOOK_S = 1.0
 BEAT_S = 5.0
-# So many are told at once; who has more open operations looks at the oldest.
+# Of more open operations, only the oldest are announced.
 MOST = 1_000
 
 
-class Running:
-    """What of the open operations is announced; ``job`` says what is to be told now."""
+class OpenOperations:
+    """Tracks which open operations are announced; ``job`` returns the next announcement."""
 
     def __init__(self, open_after_s: float, span_of: Callable[[Operation], Span | None]) -> None:
         self._open_after_ns = int(open_after_s * 1e9)
@@ -31,17 +30,17 @@ class Running:
         self._announced: dict[Operation, tuple[str, str]] = {}
         self._withdrawn: list[tuple[str, str]] = []
         self._look_at_s = self._beat_at_s = 0.0
-        self._asked = False
+        self._is_pending = False
 
     @property
-    def tells(self) -> bool:
-        """Whether somebody has to look at the operations again."""
+    def is_active(self) -> bool:
+        """Whether ``job`` must be called again even without open operations."""
         return bool(self._announced or self._withdrawn)
 
     def job(self, operations: Iterable[Operation]) -> "Announcement | None":
-        """Return what is to be told about the operations that are open, oldest first; mostly nothing."""
+        """Return the announcement that is due, given the open operations, oldest first; usually None."""
         now = time.monotonic()
-        if self._asked or now < self._look_at_s:
+        if self._is_pending or now < self._look_at_s:
             return None
         self._look_at_s = now + LOOK_S
         before = time.time_ns() - self._open_after_ns
@@ -58,24 +57,24 @@ class Running:
         spans = [self._span_of(operation) for operation in (long if beat else fresh)]
         return self._announcement([span for span in spans if span is not None])
 
-    def farewell(self) -> "Announcement | None":
-        """Return what withdraws everything; None for nothing."""
-        if self._asked:
+    def withdrawal(self) -> "Announcement | None":
+        """Return the announcement that withdraws everything, None if there is nothing to withdraw."""
+        if self._is_pending:
             return None
         self._withdraw(list(self._announced))
         return self._announcement([]) if self._withdrawn else None
 
-    def told(self, announcement: "Announcement", done: bool) -> None:
-        """Take note of whether an announcement was made."""
+    def settle(self, announcement: "Announcement", done: bool) -> None:
+        """Note whether an announcement succeeded."""
         del self._withdrawn[: len(announcement.ended)]
         if not done:
-            # Told anew when the database is back; what ends meanwhile stops beating there.
+            # Announced again when the database is back; until then, ended ones merely miss their heartbeat.
             self._announced.clear()
-        # Last: from here on another thread may change both.
-        self._asked = False
+        # Last: from here on another thread may change the fields above.
+        self._is_pending = False
 
     def _announcement(self, spans: list[Span]) -> "Announcement":
-        self._asked = True
+        self._is_pending = True
         return Announcement(self, spans, self._withdrawn.copy())
 
     def _withdraw(self, operations: Iterable[Operation]) -> None:
@@ -83,23 +82,23 @@ class Running:
 
 
 class Announcement:
-    """A job that tells what is open and what is not any more."""
+    """Job that announces open operations and withdraws ended ones."""
 
-    def __init__(self, running: Running, opened: list[Span], ended: list[tuple[str, str]]) -> None:
+    def __init__(self, operations: OpenOperations, opened: list[Span], ended: list[tuple[str, str]]) -> None:
         self.ended = ended
-        self._running = running
+        self._operations = operations
         self._opened = opened
-        self._told = False
+        self._is_finished = False
 
     def run(self, sink: "Sink") -> None:
-        """Tell it."""
+        """Announce and withdraw."""
         sink.announce(self._opened, self.ended)
 
     def finish(self, done: bool) -> None:
-        """Take note of it, once."""
-        if not self._told:
-            self._told = True
-            self._running.told(self, done)
+        """Settle it, once."""
+        if not self._is_finished:
+            self._is_finished = True
+            self._operations.settle(self, done)
 
 
 def _ids(operation: Operation) -> tuple[str, str]:

@@ -1,7 +1,6 @@
-"""What a writer needs once it has something to write: its way of making spans, its spool, its journal.
+"""Parts of a writer that are loaded with its first span: span preparation, spool and journal.
 
-Belongs here: putting one span on disk in the thread that ended it, for durable writers and for what ends late.
-Does not: when that is done (writer), batches (batches).
+Belongs here: writing one span to disk in the thread that ended it. Does not: when to do so (writer), batches (batches).
 """
 
 from leo_telemetry_pipeline import redact
@@ -15,7 +14,7 @@ from leo_telemetry_pipeline.writer.counters import Tally
 
 
 class Kept:
-    """A redacted span, and the segment that has it; without one, ``refused`` says why."""
+    """Redacted span and the segment that holds it; without a segment, ``refused`` is the reason."""
 
     __slots__ = ("refused", "segment", "span")
 
@@ -36,10 +35,7 @@ class Parts:
         self.journal = Journal(spool)
 
     def span(self, item: Operation | Span, removed: dict[str, int]) -> Span:
-        """Return the redacted span of an operation, or of a span; count what is not kept in ``removed``, by name.
-
-        Raises whatever odd values make it raise.
-        """
+        """Return the redacted span; add removed attributes by name to ``removed``. Odd values may raise anything."""
         span = to_span(item) if isinstance(item, Operation) else item
         span.attributes = self._policy.own(span.attributes, removed)
         if not span.project:
@@ -47,7 +43,7 @@ class Parts:
         return redact.clean(span)
 
     def keep(self, item: Operation | Span | Kept, removed: dict[str, int]) -> Kept:
-        """Put a span on disk, if it is not there and the disk takes it. Raises as ``span`` does."""
+        """Write a span to disk, unless it is there or the disk refuses. Raises like ``span``."""
         if isinstance(item, Kept):
             return item
         span = self.span(item, removed)
@@ -57,14 +53,14 @@ class Parts:
             return Kept(span, None, error.reason)
 
     def put_away(self) -> None:
-        """Leave to the drainers what is on disk, and what was counted since this was last done."""
+        """Release the journal, and the counts since the last call, to the next drain."""
         self.journal.close()
         news = self._tally.take_news()
         if news["created"] > news["stored"]:
             self.spool.keep_counters(news)
 
     def leave(self, kept: Kept) -> bool:
-        """Leave a span to the drainers, counted; say whether the disk has it."""
+        """Count a span as spooled, or as dropped if the disk refused it; return whether it is on disk."""
         if kept.segment is not None:
             self.journal.settle(kept.segment, 1, stored=False)
         self._tally.pass_by(kept.refused)

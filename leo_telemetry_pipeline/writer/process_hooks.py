@@ -1,6 +1,6 @@
-"""Exits, forks, children of multiprocessing: calling back who has to act when a process begins or ends.
+"""Callbacks at exit and in forked children, those of multiprocessing included.
 
-Belongs here: knowing those moments. Does not: what is done then, nor by whom: this module knows no writer.
+Belongs here: detecting exits and forks. Does not: the callbacks themselves; this module does not know the writer.
 """
 
 from __future__ import annotations
@@ -11,32 +11,33 @@ import sys
 from _thread import RLock
 from weakref import WeakMethod
 
+from leo_telemetry_pipeline.writer import patience
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _in_children: set[WeakMethod[Callable[[bool], object]]] = set()
-# A child that is forked while a thread imports a module could never import it: forks wait for that moment.
+# A child forked while a thread imports a module could never import it, so forks wait for this lock.
 importing = RLock()
-# A driver sets up OpenSSL with its first connection. A child that is forked meanwhile inherits its locks as a thread
-# holds them that the child does not have, and hangs, at its exit at the latest. So forks wait for that moment too,
-# though not as long as a network may take: whoever waits for an answer holds none of them.
+# The driver initializes OpenSSL on its first connection. A child forked meanwhile inherits held locks and hangs, at
+# its exit at the latest. Forks wait a limited time for this: a thread that waits for the network holds no such lock.
 connecting = RLock()
 _LONGEST_IMPORT_S = 5.0
 _LONGEST_CONNECT_S = 1.0
-_in_vain = False
+_timed_out = False
 
 
-def in_forked_child(begin_anew: Callable[[bool], object]) -> None:
-    """Call a method in each child that is forked, as long as its object lives, with whether the child can import."""
-    _in_children.add(WeakMethod(begin_anew, _in_children.discard))
+def in_forked_child(reset: Callable[[bool], object]) -> None:
+    """Call a method in each forked child while its object lives; its argument says whether the child can import."""
+    _in_children.add(WeakMethod(reset, _in_children.discard))
 
 
 def at_exit(close: Callable[[], object]) -> None:
     """Call a method, once, when the process ends."""
     atexit.unregister(close)
     atexit.register(close)
-    # Such a child ends by os._exit, without a call to what atexit knows.
+    # Children of multiprocessing end by os._exit, which skips atexit.
     process = sys.modules.get("multiprocessing.process")
     if process is not None and process.parent_process() is not None:
         from multiprocessing.util import Finalize
@@ -45,33 +46,34 @@ def at_exit(close: Callable[[], object]) -> None:
 
 
 def not_at_exit(close: Callable[[], object]) -> None:
-    """Forget what ``at_exit`` was told."""
+    """Undo ``at_exit``."""
     atexit.unregister(close)
 
 
 def _before_fork() -> None:
-    global _in_vain
-    # Whoever hangs in an import for so long is not waited for again by each further fork.
-    _in_vain = not importing.acquire(timeout=0.0 if _in_vain else _LONGEST_IMPORT_S)
-    connecting.acquire(timeout=_LONGEST_CONNECT_S)
+    global _timed_out
+    # After one timeout, later forks do not wait again.
+    limit_s = 0.0 if _timed_out else _LONGEST_IMPORT_S
+    _timed_out = not patience.succeeds(lambda timeout_s: importing.acquire(timeout=timeout_s), limit_s)
+    patience.succeeds(lambda timeout_s: connecting.acquire(timeout=timeout_s), _LONGEST_CONNECT_S)
 
 
 def _after_fork_in_parent() -> None:
-    given_back(connecting)
-    given_back(importing)
+    release_if_held(connecting)
+    release_if_held(importing)
 
 
 def _after_fork_in_child() -> None:
-    global importing, connecting, _in_vain
-    can_import = given_back(importing)
-    importing, connecting, _in_vain = RLock(), RLock(), False
+    global importing, connecting, _timed_out
+    can_import = release_if_held(importing)
+    importing, connecting, _timed_out = RLock(), RLock(), False
     for method in list(_in_children):
-        if (begin_anew := method()) is not None:
-            begin_anew(can_import)
+        if (reset := method()) is not None:
+            reset(can_import)
 
 
-def given_back(lock: RLock) -> bool:
-    """Release a lock; False where this thread does not hold it, since it did not get it in time."""
+def release_if_held(lock: RLock) -> bool:
+    """Release a lock; return False if this thread does not hold it, having timed out."""
     try:
         lock.release()
     except RuntimeError:

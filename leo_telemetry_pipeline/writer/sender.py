@@ -1,7 +1,7 @@
-"""The one thread that waits for the database, so that nothing else has to.
+"""Sender thread: the only one that waits for the database.
 
-Belongs here: making a sink, handing it one job after another, resting after a failure, giving up on one that hangs.
-Does not: what the jobs are (batches, open_operations), and what else can be done with a span (writer).
+Belongs here: opening a sink, running jobs on it in order, backoff after a failure, giving up on one that hangs.
+Does not: the jobs (batches, open_operations), what else can become of a span (writer).
 """
 
 import random
@@ -18,41 +18,36 @@ from leo_telemetry_pipeline.writer import process_hooks
 if TYPE_CHECKING:
     from leo_telemetry_pipeline.writer.sink import Sink
 
-# A job that takes longer is taken from a database that does not answer.
+# After this time without an answer, the database counts as away.
 PATIENCE_S = 5.0
 FIRST_REST_S = 0.5
 LONGEST_REST_S = 30.0
-# One at work, and one ready for when that is done.
+# One running and one ready.
 _MOST_JOBS = 2
-# While somebody waits for the database, more of them, whose spans are on disk as well.
+# Including jobs whose spans are also on disk, accepted while a flush or close waits.
 _MOST_WAITING = 20
-_GOODBYE_S = 0.1
+_JOIN_S = 0.1
 
 
 class Job(Protocol):
-    """What is done with a sink."""
+    """Work for a sink."""
 
     def run(self, sink: "Sink") -> None:
-        """Do it. Raises Unavailable."""
-        ...
+        """Do the work. Raises Unavailable."""
 
     def finish(self, done: bool) -> None:
-        """Hear whether it was done; of several answers, the first counts."""
-        ...
+        """Receive the outcome; only the first call counts."""
 
 
 class Sender:
-    """Takes jobs as long as the database answers; ``accepts`` and ``away`` say whether it does.
-
-    Jobs are done in order. ``told`` is called, in this thread, after each of them.
-    """
+    """Runs jobs in order, in its own thread, while the database answers; calls ``on_done`` there after each."""
 
     def __init__(
-        self, make_sink: "Callable[[], Sink]", prepare: Callable[[], object], told: Callable[[], object]
+        self, make_sink: "Callable[[], Sink]", prepare: Callable[[], object], on_done: Callable[[], object]
     ) -> None:
         self._make_sink = make_sink
         self._prepare = prepare
-        self._told = told
+        self._on_done = on_done
         self._sink: Sink | None = None
         self._inbox: SimpleQueue[Job | None] = SimpleQueue()
         self._thread: Thread | None = None
@@ -66,7 +61,7 @@ class Sender:
 
     @property
     def away(self) -> bool:
-        """Whether the database is not asked now, since it did not answer."""
+        """Whether the database is left alone for now, after a failure."""
         return self._given_up or time.monotonic() < self.again_s
 
     @property
@@ -76,20 +71,20 @@ class Sender:
 
     @property
     def has_room(self) -> bool:
-        """Whether a job whose spans are on disk can be offered all the same."""
+        """Whether a job whose spans are also on disk can be offered."""
         return len(self.jobs) < _MOST_WAITING
 
     def busy_s(self) -> float:
-        """Return for how long the job that is at work has been."""
+        """Return for how many seconds the current job has been running."""
         began = self.began_s
         return 0.0 if began is None else time.monotonic() - began
 
-    def goes_on(self) -> None:
-        """Hear, from the job at work, that the database has answered and the job asks it anew."""
+    def restart_clock(self) -> None:
+        """Restart the time of the current job, which has had an answer and sends another request."""
         self.began_s = time.monotonic()
 
     def offer(self, job: Job) -> None:
-        """Hand over a job."""
+        """Queue a job."""
         if self._thread is None:
             thread = Thread(target=self._run, name="leo-telemetry-sender", daemon=True)
             try:
@@ -102,7 +97,7 @@ class Sender:
         self._inbox.put(job)
 
     def give_up(self) -> None:
-        """Call off all jobs, and end what the database has in hand; it is not asked again until that has ended."""
+        """Cancel all jobs and abort the current one; accept none until it has ended."""
         with self._lock:
             jobs = list(self.jobs)
             self.jobs.clear()
@@ -114,10 +109,10 @@ class Sender:
             sink.abort()
 
     def close(self) -> None:
-        """Let the thread end, and wait a moment for it."""
+        """End the thread, waiting for it briefly."""
         if self._thread is not None:
             self._inbox.put(None)
-            self._thread.join(_GOODBYE_S)
+            self._thread.join(_JOIN_S)
 
     def _run(self) -> None:
         while (job := self._inbox.get()) is not None:
@@ -126,14 +121,14 @@ class Sender:
             done = self._at_work and self._try(job)
             with self._lock:
                 self._at_work = self._given_up = False
-                # Before it is told: whoever is told must not take the sender for busy.
+                # Before the callbacks, which must not see the sender as busy.
                 if job in self.jobs:
                     self.jobs.remove(job)
-            # Whatever goes wrong there, this thread is the only one that stores.
+            # No error of a callback may end the only thread that stores.
             with suppress(Exception):
                 job.finish(done)
             with suppress(Exception):
-                self._told()
+                self._on_done()
         self._drop_sink()
 
     def _try(self, job: Job) -> bool:
@@ -143,11 +138,11 @@ class Sender:
         try:
             if self._sink is None:
                 self._prepare()
-                # Only the first of them sets up what a fork must not meet half done: later ones delay nobody.
+                # Only the first connection initializes OpenSSL, so only it delays forks.
                 with nullcontext() if self.answered else process_hooks.connecting:
                     self._sink = self._make_sink()
             job.run(self._sink)
-        except Exception:  # noqa: BLE001 whatever it is, the spans are kept and the program goes on
+        except Exception:  # noqa: BLE001 after any error the spans are kept and the program continues
             self._drop_sink()
             self.again_s = time.monotonic() + self._rest_s * random.uniform(0.5, 1.0)
             self._rest_s = min(2 * self._rest_s, LONGEST_REST_S)

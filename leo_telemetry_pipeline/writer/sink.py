@@ -1,6 +1,6 @@
-"""What a writer needs of a database; the one that talks to PostgreSQL lies above (store.sink).
+"""Sink: the interface between a writer and a database.
 
-Belongs here: the interface. Does not: any way to fulfil it.
+Belongs here: the interface. Does not: implementations, such as PostgreSQL's (store.sink).
 """
 
 TYPE_CHECKING = False
@@ -10,38 +10,35 @@ if TYPE_CHECKING:
 
     from leo_telemetry_pipeline.span import Span
 
-    class Stored(Protocol):
-        """How many spans were stored for the first time, and how many the database refused."""
+    class StoreResult(Protocol):
+        """Outcome of storing spans."""
 
         @property
         def new(self) -> int:
-            """Those that were not there yet."""
+            """Number of spans that were not stored before."""
             ...
 
         @property
         def quarantined(self) -> int:
-            """Those that no database will take."""
+            """Number of spans that the database refused."""
             ...
 
     class Sink(Protocol):
-        """A place for spans, used by one thread; only ``abort`` comes from another."""
+        """Destination of spans, used by one thread; only ``abort`` is called by another."""
 
-        def store(self, spans: Sequence[Span], removed: dict[str, int], /) -> Stored:
-            """Store spans once each, all of them or none. Raises Unavailable."""
+        def store(self, spans: Sequence[Span], removed: dict[str, int], /) -> StoreResult:
+            """Store each span once, all or none. Raises Unavailable."""
             ...
 
         def announce(self, opened: Sequence[Span], ended: Sequence[tuple[str, str]], /) -> None:
-            """Show spans that have no end yet, and withdraw (trace id, span id). Raises Unavailable."""
-            ...
+            """Publish open spans, and withdraw ended ones by trace id and span id. Raises Unavailable."""
 
         def abort(self) -> None:
-            """End what is under way at once, with an error."""
-            ...
+            """Abort the call in progress, which raises."""
 
         def close(self) -> None:
-            """Let go of the database."""
-            ...
+            """Close the connection."""
 
 
 class Unavailable(Exception):
-    """Nothing was stored, since the database is away; the text is a word for why, and never holds an address."""
+    """Nothing was stored, since the database is away; the text is the kind of error, never an address."""

@@ -1,7 +1,7 @@
-"""What a writer and its thread share: the queue between them, what is open, the counters, and how far closing is.
+"""State shared by a writer and its worker thread: queue, open operations, counters, progress of closing.
 
-Belongs here: the state of one writer in one process; a forked child has one of its own.
-Does not: who changes what when (writer, worker_thread). Read for each span that ends, so it has plain attributes.
+Belongs here: the state of one writer in one process; a forked child has its own.
+Does not: changing it (writer, worker_thread). Read for every span that ends, so it has plain attributes.
 """
 
 import math
@@ -18,40 +18,40 @@ if TYPE_CHECKING:
     from leo_telemetry_pipeline.writer.preparing import Kept
 
 
-class State:
-    """Changed by both sides, each attribute at once: a signal handler may see it at any moment.
+class WriterState:
+    """State of one writer; attributes change atomically, since a signal handler may read them at any moment.
 
-    ``of_parent`` are operations, by id, that were open when this process was forked: they are its parent's.
+    ``of_parent`` holds, by id, the operations open when this process was forked, which belong to the parent.
     """
 
     def __init__(self, of_parent: "dict[int, Operation]") -> None:
-        # Kept, so that no other operation gets the id of one of them.
+        # References keep their ids from being reused.
         self.of_parent = of_parent
         self.open: dict[Operation, None] = {}
         self.queue: deque[Operation | Span | Kept] = deque()
         self.tally = Tally()
-        # Wakes the thread, which is parked when it waits for nothing else; True for what is urgent.
+        # Wakes the thread; True if urgent. A parked thread waits for nothing else.
         self.bell: SimpleQueue[bool] = SimpleQueue()
         self.parked = True
-        # The position up to which somebody waits for all spans to have their end.
+        # Position up to which a flush waits for all spans to be settled.
         self.hurry_to = 0
         self.closing = self.out_of_time = False
-        # How many spans the thread has made: whether it goes on.
+        # Number of spans the thread has prepared, which shows whether it hangs.
         self.progress = 0
-        # Of time.monotonic(): what is not on disk by then is lost.
+        # Deadline, by time.monotonic(): spans not on disk by then are lost.
         self.until_s = math.inf
         self.trouble: Exception | None = None
 
     @property
     def is_over(self) -> bool:
-        """Whether there is no time left, not even for writing to disk."""
+        """Whether no time is left, not even for writing to disk."""
         return self.out_of_time and time.monotonic() >= self.until_s
 
     @property
     def in_a_hurry(self) -> bool:
-        """Whether somebody waits for the queue to be empty."""
+        """Whether a flush or close waits for the queue to empty."""
         return self.closing or not self.tally.have_ended(self.hurry_to)
 
     def give_up(self) -> None:
-        """Count unsettled spans as lost, unless they are on disk; later reports on them are ignored."""
+        """Count unsettled spans as lost, unless on disk; ignore later reports on them."""
         self.tally.give_up(self.queue)

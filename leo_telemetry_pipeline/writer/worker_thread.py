@@ -1,10 +1,8 @@
-"""The thread of a writer: it takes what ended from the queue, and sees that nothing stays in memory for long.
+"""Worker thread of a writer: takes ended operations from the queue, and never waits for a network.
 
-Belongs here: when a batch is made, and whether it goes to the database or to the disk. It never waits for a network.
-Does not: the calls of the program that is measured (writer), talking to the database (sender).
-
-A span is in memory alone for two ticks, also while somebody waits for it or the program ends: what the database has
-not taken by then is on disk as well.
+Belongs here: when a batch is made, and whether it goes to the database or to disk: spans that the database has not
+taken within two ticks are on disk, even during a flush or close.
+Does not: calls of the measured program (writer), talking to the database (sender).
 """
 
 import math
@@ -19,31 +17,31 @@ from leo_telemetry_pipeline.spool.drain import Drained, drain
 from leo_telemetry_pipeline.spool.journal import LEFT_AFTER_S
 from leo_telemetry_pipeline.tracing.operation import Operation
 from leo_telemetry_pipeline.writer.batches import Batch
-from leo_telemetry_pipeline.writer.open_operations import Running
+from leo_telemetry_pipeline.writer.open_operations import OpenOperations
 from leo_telemetry_pipeline.writer.preparing import Kept, Parts
 from leo_telemetry_pipeline.writer.sender import PATIENCE_S, Sender
-from leo_telemetry_pipeline.writer.state import State
+from leo_telemetry_pipeline.writer.state import WriterState
 
 if TYPE_CHECKING:
-    from leo_telemetry_pipeline.writer.sink import Sink, Stored
+    from leo_telemetry_pipeline.writer.sink import Sink, StoreResult
 
 TICK_S = 0.1
 _HURRIED_TICK_S = 0.02
-# A program pays more for waking this thread than for a span: as long as spans keep coming, the clock wakes it.
+# Waking this thread costs more than recording a span: while spans keep coming, it polls instead.
 PARK_AFTER_S = 1.0
 BATCH = 1_000
-# The spool is emptied in bites, so that what ends now does not wait behind what ended yesterday.
+# The spool is drained in steps, so that new spans do not wait behind old ones.
 BITE_S = 0.2
 _ASK_DRAINER_S = 5.0
 MOST_OPEN = 10_000
 
 
 class Loop:
-    """Runs until its writer is closing and every span has its end."""
+    """Main loop of the thread: runs until the writer is closing and every span is settled."""
 
     def __init__(
         self,
-        state: State,
+        state: WriterState,
         parts: Parts,
         make_sink: "Callable[[], Sink]",
         prepare: Callable[[], object],
@@ -53,8 +51,8 @@ class Loop:
         self._parts = parts
         self._journal = parts.journal
         self._sender = Sender(make_sink, prepare, lambda: state.bell.put(False))
-        self._running = Running(open_after_s, self._open_span)
-        # Spans before this position were there when the last whole tick ended; ticks in a hurry make nothing older.
+        self._open_operations = OpenOperations(open_after_s, self._open_span)
+        # Spans before this position have aged by a whole tick; hurried ticks do not age spans.
         self._aged_to = 0
         self._aged_s = -math.inf
         self._last_batch_s = -math.inf
@@ -65,21 +63,21 @@ class Loop:
     def run(self) -> None:
         """Work until the writer closes."""
         state = self._state
-        # The sender may still be counting what it has given back already.
+        # The sender may still be counting the spans of a finished job.
         while not (state.closing and (state.is_over or (self._is_done() and not state.tally.in_hand))):
             self._wait()
             try:
                 self._tick()
-            except Exception as error:  # noqa: BLE001 the next tick may do better, and nobody else would
+            except Exception as error:  # noqa: BLE001 the next tick may succeed, and no other thread would
                 state.trouble = error
-        self._say_goodbye()
+        self._shut_down()
 
     def _wait(self) -> None:
-        """Wait until there is something to do, and then for more of it to come together."""
+        """Wait until there is work, then let it accumulate for a tick."""
         state = self._state
         if self._is_idle() and time.monotonic() - self._last_batch_s > PARK_AFTER_S:
             state.parked = True
-            # Whoever came before this was seen has not rung.
+            # Spans that came before `parked` was set have not rung the bell.
             urgent = self._is_idle() and self._ring(self._until_drain())
             state.parked = False
             if urgent:
@@ -90,7 +88,7 @@ class Loop:
                 return
 
     def _ring(self, timeout_s: float | None) -> bool:
-        """Wait for the bell, and say whether it is urgent."""
+        """Wait for the bell; return whether it is urgent."""
         try:
             return self._state.bell.get(timeout=timeout_s)
         except Empty:
@@ -100,7 +98,7 @@ class Loop:
         return not (self._state.queue or self._sender.jobs)
 
     def _is_idle(self) -> bool:
-        return self._is_done() and not (self._state.open or self._running.tells or self._state.in_a_hurry)
+        return self._is_done() and not (self._state.open or self._open_operations.is_active or self._state.in_a_hurry)
 
     def _until_drain(self) -> float | None:
         if self._drain_at_s is None:
@@ -111,10 +109,10 @@ class Loop:
         state, sender = self._state, self._sender
         if state.out_of_time or sender.busy_s() > PATIENCE_S:
             sender.give_up()
-        # Seen before the queue is emptied: what ends meanwhile is still open here, and stored before it is withdrawn.
+        # Taken before the queue is emptied: an operation that ends meanwhile is stored before it is withdrawn.
         opened = list(state.open)
         for operation in opened[:-MOST_OPEN]:
-            # What is never ended must not be kept for ever; it is not shown any more, and stored if it ends.
+            # Limits memory: no longer shown as open, but stored if it ends.
             state.open.pop(operation, None)
         is_whole = time.monotonic() - self._aged_s >= TICK_S
         self._dispatch(self._aged_to if is_whole else 0)
@@ -123,14 +121,14 @@ class Loop:
             self._aged_to, self._aged_s = state.tally.position(len(state.queue)), time.monotonic()
         self._journal.release(after_s=LEFT_AFTER_S)
         if state.tally.spooled != self._spooled or sender.answered != self._answered:
-            # This program, or one before it, left something on disk.
+            # This program or an earlier one may have left spans on disk.
             self._spooled, self._answered = state.tally.spooled, sender.answered
             self._drain_at_s = time.monotonic()
         if sender.accepts and not state.queue and not state.closing:
-            self._tell(opened)
+            self._use_idle_sender(opened)
 
     def _dispatch(self, aged_to: int) -> None:
-        """Hand on what waits: to the database as it accepts more, to the disk what lies before ``aged_to``."""
+        """Pass queued spans to the database while it accepts them, and spans before ``aged_to`` to disk."""
         state, sender = self._state, self._sender
         while state.queue and not state.is_over:
             aged = aged_to - state.tally.position(0)
@@ -139,8 +137,7 @@ class Loop:
             elif sender.accepts:
                 sender.offer(self._batch(BATCH))
             elif state.in_a_hurry and sender.has_room and (aged > 0 or len(state.queue) >= BATCH):
-                # Somebody waits for the database, but shall not do so with spans in memory alone: of many, writing
-                # the last takes a while.
+                # A flush waits for the database; meanwhile its spans must not be only in memory.
                 batch = self._batch(BATCH)
                 batch.secure()
                 sender.offer(batch)
@@ -156,7 +153,7 @@ class Loop:
                 job.secure()
 
     def _batch(self, most: int) -> Batch:
-        """Take spans from the queue, and make of them what may be stored."""
+        """Take items from the queue and prepare their spans."""
         state, tally = self._state, self._state.tally
         self._last_batch_s = time.monotonic()
         with tally.lock:
@@ -174,22 +171,22 @@ class Loop:
             else:
                 try:
                     spans.append(self._parts.span(item, removed))
-                except Exception:  # noqa: BLE001 one span that cannot be is lost, and counted, alone
+                except Exception:  # noqa: BLE001 an invalid span is dropped and counted, without the others
                     tally.drop(hand, "invalid", 1)
         return Batch(tally, hand, self._journal, spans, removed, kept)
 
-    def _tell(self, opened: list[Operation]) -> None:
-        """Use the time in which the database has nothing to store."""
-        announcement = self._running.job(opened)
+    def _use_idle_sender(self, opened: list[Operation]) -> None:
+        """Announce open operations or drain the spool while there is nothing to store."""
+        announcement = self._open_operations.job(opened)
         if announcement is not None:
             self._sender.offer(announcement)
         elif not self._sender.jobs and self._drain_at_s is not None and time.monotonic() >= self._drain_at_s:
             self._drain_at_s = None
             self._journal.release()
-            self._sender.offer(_Bite(str(self._parts.spool.folder), self._sender.goes_on, self._drained))
+            self._sender.offer(_DrainJob(str(self._parts.spool.folder), self._sender.restart_clock, self._drained))
 
     def _drained(self, drained: Drained | None) -> None:
-        """Take note of a bite: None where the database went away meanwhile."""
+        """Schedule the next drain after one; ``drained`` is None if the database went away."""
         now = time.monotonic()
         if drained is None or drained.busy:
             self._drain_at_s = now + _ASK_DRAINER_S
@@ -197,40 +194,42 @@ class Loop:
             self._drain_at_s = now
 
     def _open_span(self, operation: Operation) -> Span | None:
-        with suppress(Exception):  # its program may change it meanwhile
+        with suppress(Exception):  # the program may change it concurrently
             return self._parts.span(operation, {})
         return None
 
-    def _say_goodbye(self) -> None:
-        farewell = self._running.farewell()
-        if farewell is not None and self._sender.accepts:
-            self._sender.offer(farewell)
+    def _shut_down(self) -> None:
+        withdrawal = self._open_operations.withdrawal()
+        if withdrawal is not None and self._sender.accepts:
+            self._sender.offer(withdrawal)
             while self._sender.jobs and not self._state.out_of_time:
                 self._ring(_HURRIED_TICK_S)
         if self._state.is_over:
             self._state.give_up()
-        with suppress(Exception):  # the disk may refuse, and the interpreter be about to end
+        with suppress(Exception):  # the disk may refuse, or the interpreter be shutting down
             self._parts.put_away()
         self._sender.close()
 
 
-class _Bite:
-    """A job that empties a part of the spool."""
+class _DrainJob:
+    """Job that drains part of the spool."""
 
-    def __init__(self, folder: str, goes_on: Callable[[], object], drained: Callable[[Drained | None], object]) -> None:
+    def __init__(
+        self, folder: str, restart_clock: Callable[[], object], on_drained: Callable[[Drained | None], object]
+    ) -> None:
         self._folder = folder
-        self._goes_on = goes_on
-        self._told = drained
+        self._restart_clock = restart_clock
+        self._on_drained = on_drained
         self._drained = Drained()
 
     def run(self, sink: "Sink") -> None:
-        def store(spans: list[Span], removed: dict[str, int]) -> "Stored":
-            # A segment may be large: each part of it has the time of a job.
-            self._goes_on()
+        def store(spans: list[Span], removed: dict[str, int]) -> "StoreResult":
+            # A segment may be large, so the time limit of a job applies to each part.
+            self._restart_clock()
             return sink.store(spans, removed)
 
-        with suppress(OSError):  # a spool that cannot be read says nothing about the database
+        with suppress(OSError):  # an unreadable spool does not mean that the database is away
             self._drained = drain(self._folder, store, at_most_s=BITE_S)
 
     def finish(self, done: bool) -> None:
-        self._told(self._drained if done else None)
+        self._on_drained(self._drained if done else None)

@@ -1,8 +1,7 @@
-"""The recorder of a real program: what ended is queued here, and taken to the database by threads of its own.
+"""Writer: the recorder of a real program; queues ended operations, which its threads deliver.
 
-Belongs here: what the measured program calls, and what it may ask. Nothing here raises, waits for a network, or prints.
-Does not: how spans get to the database or the disk (worker_thread, sender, spool.journal), when a process ends
-(process_hooks).
+Belongs here: the calls of the measured program. They never raise, print or wait for a network.
+Does not: delivery to database or disk (worker_thread, sender, spool.journal), detecting exits (process_hooks).
 """
 
 import math
@@ -12,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from threading import Thread
 
-from leo_telemetry_pipeline.writer import process_hooks
+from leo_telemetry_pipeline.writer import patience, process_hooks
 from leo_telemetry_pipeline.writer.sink import Unavailable
-from leo_telemetry_pipeline.writer.state import State
+from leo_telemetry_pipeline.writer.state import WriterState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,22 +26,22 @@ if TYPE_CHECKING:
 __all__ = ["Unavailable", "Writer"]
 
 CLOSE_S = 1.0
-# So many in the queue are not left to wait for the next tick.
+# A queue of this length wakes the thread without waiting for its next tick.
 _MANY = 1_000
-# What of the time to close is kept for writing to disk what the database does not take.
+# Part of the time to close that is reserved for the spool, in total and per span.
 _SPOOL_S = 0.15
 _SPOOL_ONE_S = 50e-6
-# And of that, what is kept for leaving the counters.
+# Part of that time that is reserved for the counters.
 _COUNTERS_S = 0.05
-# Longer than any import takes that ends, and the longest that an exit waits for a disk that goes on taking spans.
+# Longer than any import that does not hang; limit for an exit that waits for a slow disk.
 _MAKING_S = 5.0
-# Whether everything has been imported but for what talks to the database.
+# Whether all but the database driver is imported.
 _is_loaded = False
 
 
 @contextmanager
 def _held(lock: RLock) -> "Iterator[None]":
-    if not lock.acquire(timeout=_MAKING_S):
+    if not patience.succeeds(lambda timeout_s: lock.acquire(timeout=timeout_s), _MAKING_S):
         raise TimeoutError
     try:
         yield
@@ -51,12 +50,12 @@ def _held(lock: RLock) -> "Iterator[None]":
 
 
 class Writer:
-    """Takes operations as they begin and end, and brings their spans to the database, or to disk where it is away.
+    """Delivers the spans of ended operations to the database, or to disk while it is away.
 
-    ``make_sink`` is called in a thread, and raises Unavailable where there is no database; ``prepare`` imports what
-    it needs. ``folder`` is the spool, ``spool_bytes`` what it may hold; ``queue_spans`` wait in memory at most.
-    With ``durable`` a span is on disk when ``end`` returns. What is open for ``open_after_s`` is announced.
-    ``policy`` says which attributes are kept, ``project`` is for spans that name none.
+    ``make_sink`` is called in a thread and raises Unavailable without a database; ``prepare`` imports what it needs.
+    ``folder`` is the spool, limited to ``spool_bytes``; at most ``queue_spans`` wait in memory. If ``durable``, a span
+    is on disk when ``end`` returns. Operations open for ``open_after_s`` are announced. ``policy`` decides which
+    attributes are kept; ``project`` is the default.
     """
 
     def __init__(
@@ -82,28 +81,28 @@ class Writer:
         self._policy = policy
         self._prepare = prepare
         self._is_cut_off = False
-        self._begin(State({}))
-        process_hooks.in_forked_child(self._begin_anew)
+        self._begin(WriterState({}))
+        process_hooks.in_forked_child(self._reset_in_child)
 
-    def _begin(self, state: State) -> None:
+    def _begin(self, state: WriterState) -> None:
         self.state = state
         self._is_closed = False
         self._thread: Thread | None = None
-        self._making = RLock()
+        self._parts_lock = RLock()
         self._made_by = 0
         self._parts: Parts | None = None
-        # -1 disables the fast path: when durable, and when closing.
+        # -1 disables the fast path: in durable mode and when closing.
         self._room = -1 if self._durable or state.closing else self._queue_spans
 
     def begin(self, operation: "Operation", /) -> None:
-        """Take note of an operation that begins."""
+        """Note an operation that has begun."""
         state = self.state
         state.open[operation] = None
         if state.parked:
             self._wake()
 
     def end(self, operation: "Operation", /) -> None:
-        """Take an operation that ended; safe in threads, signal handlers and finalizers."""
+        """Queue an ended operation; safe in threads, signal handlers and finalizers."""
         state = self.state
         state.open.pop(operation, None)
         queue = state.queue
@@ -113,10 +112,10 @@ class Writer:
             if state.parked or waiting == _MANY:
                 self._wake()
         else:
-            self._put_aside(operation)
+            self._take_slow_path(operation)
 
     def submit(self, spans: "Iterable[Span]", removed: Mapping[str, int] | None = None) -> int:
-        """Take spans, and counts of attributes that were not kept, by name; return how many spans were dropped."""
+        """Queue spans and the counts of their removed attributes by name; return how many spans were dropped."""
         state = self.state
         state.tally.remember(removed or {})
         dropped = 0
@@ -124,23 +123,19 @@ class Writer:
             if len(state.queue) < self._room:
                 state.queue.append(span)
             else:
-                dropped += not self._put_aside(span)
+                dropped += not self._take_slow_path(span)
         if state.queue and (state.parked or len(state.queue) >= _MANY):
             self._wake()
         return dropped
 
     def counters(self) -> dict:
-        """Return how many spans were created, stored, spooled, dropped (by reason) and are queued.
-
-        created = stored + spooled + dropped + queued, at any moment. ``queued`` is not known to have its end yet;
-        ``stored`` is in the database; ``spooled`` was left on disk, whoever brings it to the database later.
-        """
+        """Return the numbers of ``trace.counters``. Spooled spans count as such even if they were drained since."""
         state = self.state
         with state.tally.lock:
             return state.tally.counters(len(state.queue))
 
     def flush(self, timeout_s: float = CLOSE_S) -> bool:
-        """Wait until all that ended before is stored or on disk; say whether that came in time and nothing was lost."""
+        """Wait until all ended spans are stored or on disk; return False on timeout or if any span was lost."""
         give_up = time.monotonic() + timeout_s
         state, tally = self.state, self.state.tally
         with tally.lock:
@@ -151,34 +146,34 @@ class Writer:
         while not tally.have_ended(position) and time.monotonic() < give_up:
             time.sleep(0.002)
         with tally.lock:
-            # What waits while the writer closes is lost without having been in hand.
+            # Spans that end while the writer closes are lost without having been in hand.
             had_losses = had_losses or (state.closing and tally.has_losses)
             return not had_losses and tally.are_kept(position, list(state.queue))
 
     def close(self, timeout_s: float = CLOSE_S) -> None:
-        """Bring all that is queued to the database within ``timeout_s``, and the rest to disk; called at exit.
+        """Store queued spans within ``timeout_s``, and write the rest to disk; called at exit.
 
-        A disk that goes on taking spans is waited for, one that hangs is not. What ends later goes to disk at once.
-        Where spans were not stored, the counters stay for the next drain.
+        A slow disk is waited for, one that hangs is not. Spans that end later go to disk at once.
         """
-        state = self.state
-        # Not acquired where a thread hangs that makes the parts: then what is queued is counted as lost.
-        self._making.acquire(timeout=max(timeout_s, _MAKING_S))
-        give_up = time.monotonic() + timeout_s
+        state, lock = self.state, self._parts_lock
+        # Not acquired if a thread hangs while making the parts: then queued spans count as lost.
+        patience.succeeds(lambda wait_s: lock.acquire(timeout=wait_s), max(timeout_s, _MAKING_S))
         try:
             if state.closing:
                 return
-            self._allow(give_up - _COUNTERS_S)
+            self._allow(math.inf)
             state.closing = True
         finally:
-            process_hooks.given_back(self._making)
+            process_hooks.release_if_held(lock)
         self._room = -1
         process_hooks.not_at_exit(self.close)
         thread = self._thread
         if thread is not None:
-            self._join(thread, give_up)
-        # A thread that lives may be waiting for a disk that hangs; nobody else shall do that too.
+            self._join(thread, timeout_s)
+        # A living thread may wait for a disk that hangs; this one must not.
         is_alone = thread is None or not thread.is_alive()
+        if is_alone:
+            self._allow(time.monotonic() + timeout_s)
         while is_alone and state.queue and time.monotonic() < state.until_s:
             with state.tally.lock:
                 state.tally.disown(state.tally.take(1), 1)
@@ -189,21 +184,23 @@ class Writer:
         if is_alone:
             self._put_away()
 
-    def _join(self, thread: Thread, give_up: float) -> None:
+    def _join(self, thread: Thread, left_s: float) -> None:
         state = self.state
         state.bell.put(True)
-        while thread.is_alive() and give_up - time.monotonic() > _SPOOL_S + _SPOOL_ONE_S * len(state.queue):
-            thread.join(0.01)
+        while thread.is_alive() and left_s > _SPOOL_S + _SPOOL_ONE_S * len(state.queue):
+            left_s -= patience.passed(thread.join, 0.01)
         state.out_of_time = True
         state.bell.put(True)
-        latest = time.monotonic() + _MAKING_S
-        while thread.is_alive() and (now := time.monotonic()) < min(give_up, latest):
+        at_most_s = _MAKING_S
+        while thread.is_alive() and min(left_s, at_most_s) > _COUNTERS_S:
             before = state.progress
-            thread.join(min(give_up - now, _SPOOL_S))
+            took_s = patience.passed(thread.join, _COUNTERS_S)
+            left_s, at_most_s = left_s - took_s, at_most_s - took_s
             if not _is_loaded or state.progress > before:
-                # A busy machine is slow; a disk that hangs stands still.
-                give_up = time.monotonic() + CLOSE_S
-                self._allow(give_up - _COUNTERS_S)
+                # There is progress: the machine is slow, but the disk does not hang.
+                left_s = CLOSE_S
+        self._allow(time.monotonic())
+        thread.join(_COUNTERS_S)
 
     def _allow(self, until_s: float) -> None:
         self.state.until_s = until_s
@@ -211,23 +208,23 @@ class Writer:
             self._parts.journal.until_s = until_s
 
     def _put_away(self) -> None:
-        with suppress(Exception):  # the disk may refuse, and the interpreter be about to end
+        with suppress(Exception):  # the disk may refuse, or the interpreter be shutting down
             if self._parts is not None or self.counters()["created"]:
                 self._get_parts().put_away()
 
-    def _begin_anew(self, can_import: bool) -> None:
-        """Start from nothing in a child that was forked: what is queued and open here is its parent's.
+    def _reset_in_child(self, can_import: bool) -> None:
+        """Reset in a forked child: queued and open spans belong to the parent.
 
-        Without ``can_import``, a thread of the parent was importing what this child would wait for until its end.
+        Without ``can_import``, the child can never import the modules that a thread of the parent was importing.
         """
-        state = State(self.state.of_parent | {id(operation): operation for operation in self.state.open})
+        state = WriterState(self.state.of_parent | {id(operation): operation for operation in self.state.open})
         self._is_cut_off = self._is_cut_off or not (can_import or _is_loaded)
         if self._is_cut_off:
             state.closing, state.parked = True, False
         self._begin(state)
 
-    def _put_aside(self, item: "Operation | Span") -> bool:
-        """Take what the quick way does not: durable spans, late ones, and those there is no room for; say whether."""
+    def _take_slow_path(self, item: "Operation | Span") -> bool:
+        """Take a durable span, a late one, or one that the queue has no room for; return whether it is kept."""
         state = self.state
         if state.closing:
             return self._leave(item)
@@ -235,7 +232,7 @@ class Writer:
             state.tally.pass_by("queue_full")
             return False
         if self._made_by == get_ident():
-            # A signal handler came between while this thread was making what the disk needs.
+            # A signal handler interrupted this thread while it made the parts.
             state.queue.append(item)
             return True
         kept = self._keep(item)
@@ -249,20 +246,20 @@ class Writer:
         return True
 
     def _keep(self, item: "Operation | Span | Kept") -> "Kept | None":
-        """Put a span on disk in the thread that ended it; None for one that is none, or its parent's."""
+        """Write a span to disk in the thread that ended it; None if it is invalid or belongs to the parent."""
         if id(item) in self.state.of_parent:
             return None
         removed: dict[str, int] = {}
         try:
             kept = self._get_parts().keep(item, removed)
-        except Exception as error:  # noqa: BLE001 one span that cannot be is lost, and counted, alone
+        except Exception as error:  # noqa: BLE001 an invalid span is dropped and counted, without the others
             self.state.tally.pass_by("out_of_time" if isinstance(error, TimeoutError) else "invalid")
             return None
         self.state.tally.remember(removed)
         return kept
 
     def _leave(self, item: "Operation | Span | Kept") -> bool:
-        """Leave on disk what the thread cannot take any more; say whether the disk took it."""
+        """Leave a span on disk, too late for the thread; return whether the disk took it."""
         kept = self._keep(item)
         is_left = kept is not None and self._get_parts().leave(kept)
         if self._is_closed:
@@ -275,13 +272,13 @@ class Writer:
             if self._thread is None:
                 self._start()
         except (RuntimeError, TimeoutError):
-            # For now no thread can be started, or the interpreter is about to end: the next span tries again.
+            # No thread can start, or the interpreter is shutting down: the next span tries again.
             self.state.parked = True
         else:
             self.state.bell.put(False)
 
     def _start(self) -> None:
-        with _held(self._making):
+        with _held(self._parts_lock):
             if self._thread is not None:
                 return
             self._thread = thread = Thread(target=self._work, name="leo-telemetry-writer", daemon=True)
@@ -301,7 +298,7 @@ class Writer:
             parts = self._get_parts()
             _is_loaded = True
             Loop(self.state, parts, self._make_sink, self._load, self._open_after_s).run()
-        except Exception as error:  # noqa: BLE001 nothing is printed; what is queued goes to disk at the end
+        except Exception as error:  # noqa: BLE001 nothing is printed; queued spans go to disk at exit
             self.state.trouble = error
 
     def _load(self) -> None:
@@ -312,7 +309,7 @@ class Writer:
     def _get_parts(self) -> "Parts":
         if self._is_cut_off:
             raise TimeoutError
-        with _held(self._making):
+        with _held(self._parts_lock):
             if self._parts is None:
                 self._made_by = get_ident()
                 try:

@@ -1,4 +1,4 @@
-"""What is known of a dimension, as JSON and in numbers that follow from others."""
+"""Values of a dimension: their JSON and derived numbers."""
 
 import json
 from dataclasses import asdict, replace
@@ -18,8 +18,8 @@ SLOW = Bottleneck("gate", "A", 300.0, 100.0, "learned", 1.5, 40, ["t1", "t2"], d
 MEASURED = DimensionResult("gate", "A", 40, 300.0, 300.0, 300.0, 300.0, 12_000.0, None, "exact")
 
 
-def test_a_bottleneck_is_kept_with_every_number_that_a_person_is_told():
-    """Lost: findings and items without the day since when, or the ratio that all lists are sorted by."""
+def test_the_json_of_a_bottleneck_has_every_reported_number():
+    """Lost: the onset in findings and items, or the ratio by which lists are sorted."""
     kept = json.loads(json.dumps(SLOW.as_json(), allow_nan=False))
     assert kept == {
         "dimension_type": "gate", "dimension_key": "A", "observed_p50_ms": 300.0, "baseline_p50_ms": 100.0,
@@ -30,16 +30,16 @@ def test_a_bottleneck_is_kept_with_every_number_that_a_person_is_told():
     assert (SLOW.name, SLOW.dimension, SLOW.added_ms) == ("gate:A", ("gate", "A"), 200.0)
 
 
-def test_a_result_has_a_ratio_once_it_is_judged_by_a_baseline():
-    """Lost: a division by what is not known, in the analysis of everything else."""
+def test_a_result_has_a_ratio_once_it_has_a_baseline():
+    """Lost: a whole analysis, to a division by None."""
     assert MEASURED.ratio is None
     assert replace(MEASURED, observed_p50_ms=300.0, baseline_p50_ms=None).ratio is None
     assert replace(MEASURED, observed_p50_ms=300.0, baseline_p50_ms=0.0).ratio is None
     assert replace(MEASURED, observed_p50_ms=300.0, baseline_p50_ms=200.0).ratio == 1.5
 
 
-def test_a_judgement_without_a_baseline_comes_back_from_its_json_as_it_was():
-    """Lost: a dimension that is too young would stop an analysis that is materialized in parts."""
+def test_a_judgement_without_a_baseline_survives_its_json():
+    """Lost: an analysis materialized in parts, to a dimension that is too young."""
     guards = (Guard("enough_days", False, 3, 14, "3 days have 8 spans, 14 are needed"),)
     young = Judgement("gate", "A", guards, sample_count=9)
     unknown_start = Baseline("gate", "A", 100.0, 1.15, None, 14, {"moved": "kept"})
@@ -47,8 +47,8 @@ def test_a_judgement_without_a_baseline_comes_back_from_its_json_as_it_was():
         assert Judgement.from_json("gate", "A", json.loads(json.dumps(one.as_json(), allow_nan=False))) == one
 
 
-def test_a_cause_comes_back_from_its_json_as_it_was():
-    """Lost: an analysis that is materialized in parts would open an item for each member of a cause."""
+def test_a_cause_survives_its_json():
+    """Lost: one item per cause in an analysis materialized in parts, instead of one per member."""
     member = Explanation("gate", "B", 0.5, "gate:B +2 s: gate:A 50 %", ["it waits"])
     cause = ExplainedCause("gate", "A", 1.0, None, [], ["model=large"], "queue", "gate:A", (member,))
     assert ExplainedCause.from_json(json.loads(json.dumps(asdict(cause)))) == cause

@@ -1,4 +1,4 @@
-"""The trace API as a program has it: by import, in a process of its own; and what the guide says of it."""
+"""The trace API in a separate process, and the examples of its guide."""
 
 import json
 import os
@@ -25,7 +25,7 @@ SLOW_IMPORTS = (
 
 
 def run(code: str, home: Path, **environ: str) -> subprocess.CompletedProcess:
-    """Run a program that is measured, without a database."""
+    """Run a measured program without a database."""
     environ = processes.environment(home) | environ
     return subprocess.run(
         [sys.executable, "-P", "-W", "error", "-c", code],
@@ -37,14 +37,14 @@ def run(code: str, home: Path, **environ: str) -> subprocess.CompletedProcess:
 
 
 def result(code: str, home: Path, **environ: str):
-    """Run a program that prints JSON at its end, and return that."""
+    """Run a program and return the JSON that it prints."""
     done = run(code, home, **environ)
     assert (done.returncode, done.stderr) == (0, "")
     return json.loads(done.stdout)
 
 
-def test_importing_it_imports_nothing_that_takes_long(home: Path) -> None:
-    """Lost: milliseconds in the start of every program that is measured."""
+def test_importing_it_imports_nothing_slow(home: Path) -> None:
+    """Lost: milliseconds at the start of every measured program."""
     code = """
 import sys
 before = set(sys.modules)
@@ -57,13 +57,13 @@ print(json.dumps(loaded))
 
 
 def test_importing_it_touches_no_disk_and_starts_no_thread(home: Path) -> None:
-    """Lost: programs that only import something that is measured."""
+    """Lost: programs that only import measured code."""
     code = "import json, threading, leo_telemetry_pipeline.trace; print(json.dumps(threading.active_count()))"
     assert result(code, home) == 1
     assert not home.exists()
 
 
-def test_everything_it_promises_is_there() -> None:
+def test_every_documented_name_exists() -> None:
     """Lost: a name in the guide that does not exist."""
     for name in trace.__all__:
         assert getattr(trace, name) is not None
@@ -85,8 +85,8 @@ print(json.dumps(trace.counters()))
     assert list((home / "spool").glob("*.spans"))
 
 
-def test_switched_off_it_does_nothing_at_all(home: Path) -> None:
-    """Lost: the one switch that people reach for when they suspect telemetry."""
+def test_disabled_it_does_nothing_at_all(home: Path) -> None:
+    """Lost: the switch that people need when they suspect telemetry."""
     code = """
 import json, threading
 from leo_telemetry_pipeline import trace
@@ -100,8 +100,8 @@ print(json.dumps([trace.counters()["created"], threading.active_count()]))
     assert not home.exists()
 
 
-def test_a_wrong_setting_is_said_once_and_stops_nothing(home: Path) -> None:
-    """Lost: a workflow, because of a typing error in a variable."""
+def test_an_invalid_setting_is_reported_once_and_stops_nothing(home: Path) -> None:
+    """Lost: a workflow, to a typing error in a variable."""
     code = """
 from leo_telemetry_pipeline import trace
 for _ in range(3):
@@ -114,7 +114,7 @@ print("went on", trace.flush())
     assert done.stderr.count("LEO_TELEMETRY_QUEUE_SPANS") == 1
 
 
-def test_what_the_program_sets_goes_before_the_environment_until_the_first_span(home: Path) -> None:
+def test_settings_in_code_override_the_environment_until_the_first_span(home: Path) -> None:
     """Lost: spans of one program in the home and project of another."""
     other = home.with_name(home.name + "x")
     code = f"""
@@ -134,8 +134,8 @@ print(json.dumps([early, late, trace.counters()["created"]]))
         subprocess.run(["rm", "-rf", str(other)], check=True)
 
 
-def test_a_test_can_see_what_the_processs_own_tracer_records(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lost: no way to test code that is measured."""
+def test_a_test_can_see_what_the_process_tracer_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost: tests of measured code."""
     recorder = InMemoryRecorder()
     monkeypatch.setattr(tracer, "recorder", recorder)
     with tracer.handoff("h") as span:
@@ -146,7 +146,7 @@ def test_a_test_can_see_what_the_processs_own_tracer_records(monkeypatch: pytest
 
 
 def test_sigterm_is_left_alone_from_another_thread(home: Path) -> None:
-    """Lost: an error in a program that sets itself up in a thread."""
+    """Lost: a program that is set up in a thread."""
     code = """
 import json, signal, threading
 from leo_telemetry_pipeline import trace
@@ -162,7 +162,7 @@ print(json.dumps([*told, signal.getsignal(signal.SIGTERM) == signal.SIG_DFL]))
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 @pytest.mark.parametrize("emit_before", [True, False])
 def test_a_forked_child_is_measured_like_its_parent(home: Path, emit_before: bool) -> None:
-    """Lost: worker processes, or the same span twice."""
+    """Lost: spans of worker processes; or counts, if a span is stored twice."""
     code = f"""
 import json, os
 from leo_telemetry_pipeline import trace
@@ -185,7 +185,7 @@ print(json.dumps([status, trace.counters()["created"]]))
 @pytest.mark.parametrize("durable", ["false", "true"])
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers")
 def test_spans_of_a_signal_handler_during_the_first_span_are_kept(home: Path, durable: str) -> None:
-    """Lost: everything, in a program whose timer fires while the writer is made."""
+    """Lost: all spans of a program whose timer fires while the writer is created."""
     code = """
 import json, signal, sys, time
 from leo_telemetry_pipeline import trace
@@ -195,7 +195,7 @@ def handle(*_):
         ended[0] += 1
 signal.signal(signal.SIGALRM, handle)
 class Slow:
-    # Whatever is imported takes long enough for the timer.
+    # Each import takes long enough for the timer.
     def find_spec(self, name, path=None, target=None):
         until = time.monotonic() + 0.01
         while time.monotonic() < until:
@@ -212,13 +212,13 @@ print(json.dumps([ended[0] > 1, counted["created"] - ended[0], counted["spooled"
 """
     handled, created, spooled = result(code, home, LEO_TELEMETRY_DURABLE=durable)
     assert handled
-    # Durable spans are made ready for the disk in the handler itself, which may then interrupt their own imports.
+    # Durable spans are prepared in the handler itself, which may interrupt its own imports.
     assert durable == "true" or (created, spooled) == (0, 0)
 
 
 @pytest.mark.parametrize("last", ["", "sys.exit(0)", "threading.Thread(target=one).start()"])
 def test_a_program_that_ends_right_after_its_first_span_keeps_it(home: Path, last: str) -> None:
-    """Lost: the one span of a short program, whose writer is still being made."""
+    """Lost: the only span of a short program, whose writer does not exist yet."""
     code = f"""
 import sys, threading
 from leo_telemetry_pipeline.trace import tracer
@@ -236,7 +236,7 @@ one()
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_a_fork_right_after_the_first_span_counts_each_span_once(home: Path) -> None:
-    """Lost: spans of a parent that its child stores too, or a child that waits for ever."""
+    """Lost: correct counts, if a child stores spans of its parent; or a child that waits forever."""
     code = """
 import json, os
 from leo_telemetry_pipeline import trace
@@ -258,8 +258,8 @@ print(json.dumps([states, trace.flush(30), trace.counters()["created"]]))
     assert (stored.count('"parent"'), stored.count('"child"')) == (1, 5)
 
 
-def test_a_durable_span_is_on_disk_when_its_block_ends_the_first_as_well(home: Path) -> None:
-    """Lost: the promise, for the span that a program begins with."""
+def test_a_durable_span_even_the_first_is_on_disk_when_its_block_ends(home: Path) -> None:
+    """Lost: durability of a program's first span."""
     code = """
 import os, signal
 from leo_telemetry_pipeline.trace import tracer
@@ -272,15 +272,15 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.strip().splitlines()[-1][:40])
-def test_what_the_guide_shows_runs_as_it_stands(block: str, home: Path) -> None:
-    """Lost: the first thing that somebody copies does not work."""
+def test_every_example_of_the_guide_runs(block: str, home: Path) -> None:
+    """Lost: the first attempt of a new user."""
     done = run(block, home)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_every_example_runs_without_a_database_and_says_what_it_did(example: Path, home: Path) -> None:
-    """Lost: the programs that newcomers start with."""
+def test_every_example_program_runs_without_a_database(example: Path, home: Path) -> None:
+    """Lost: the programs that new users start with."""
     done = subprocess.run(
         [sys.executable, str(example)],
         env=processes.environment(home),

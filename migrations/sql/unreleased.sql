@@ -1,4 +1,4 @@
--- What the tables of the unreleased versions 0001 to 0006 lack of those of 0007, which are the ones of the first release.
+-- Upgrade tables of the unreleased versions 0001 to 0006 to those of 0007, the first release.
 DO $$
 BEGIN
     -- Daily history had another layout before 0004. The next analysis counts it again.
@@ -61,7 +61,7 @@ BEGIN
             ADD COLUMN open_spans bigint NOT NULL DEFAULT 0,
             ADD COLUMN open_nearby uuid[] NOT NULL DEFAULT '{}',
             ADD COLUMN looked_at timestamptz;
-        -- Nobody looked for open spans on the days that are counted, so they are counted again.
+        -- Counted days lack the numbers of open spans, so they are counted again.
         UPDATE duration_histogram_days SET is_stale = true;
     END IF;
 END $$;

@@ -6,7 +6,7 @@ Belongs here: which notes form the span of a run, its name and its parent. Does 
 from leo_telemetry_pipeline.sources.claude import ids
 from leo_telemetry_pipeline.sources.claude.evidence import QUIET_S
 from leo_telemetry_pipeline.sources.claude.maker import Maker, chosen, interrupted
-from leo_telemetry_pipeline.sources.claude.runs import Run, duration_of
+from leo_telemetry_pipeline.sources.claude.runs import SubagentRun, duration_of
 from leo_telemetry_pipeline.sources.otlp.conventions import SUBAGENT_TOOLS
 
 
@@ -18,7 +18,7 @@ def make_agents(maker: Maker) -> None:
                 _agent(maker, agent, number, run)
 
 
-def _agent(maker: Maker, agent: str, number: int, run: Run) -> None:
+def _agent(maker: Maker, agent: str, number: int, run: SubagentRun) -> None:
     evidence = maker.evidence
     duration = duration_of(run, evidence)
     source = run.start or run.launch or run.completed or run.tool or (run.ends or run.inside or [None])[0]
@@ -56,7 +56,7 @@ def _agent(maker: Maker, agent: str, number: int, run: Run) -> None:
     evidence.use(*run.notes)
 
 
-def _lacks_launch(maker: Maker, run: Run) -> bool:
+def _lacks_launch(maker: Maker, run: SubagentRun) -> bool:
     """Return whether the launch of a run, which is its parent, may still be reported."""
     if run.launch or run.tool:
         return False
@@ -65,11 +65,11 @@ def _lacks_launch(maker: Maker, run: Run) -> bool:
     return maker.evidence.may_wait(latest, **patience)
 
 
-def _may_go_on(maker: Maker, run: Run) -> bool:
+def _may_go_on(maker: Maker, run: SubagentRun) -> bool:
     return any(maker.evidence.may_wait(note, 10**9) for note in [*run.notes, *run.inside])
 
 
-def _failed(maker: Maker, run: Run) -> bool:
+def _failed(maker: Maker, run: SubagentRun) -> bool:
     if run.launch and run.launch["event"] == "PostToolUseFailure":
         return True
     if any(note["event"] == "StopFailure" for note in run.ends[-1:]):
@@ -78,7 +78,7 @@ def _failed(maker: Maker, run: Run) -> bool:
     return execution is not None and execution.get("success") is False
 
 
-def _agent_type(run: Run, result: dict) -> str:
+def _agent_type(run: SubagentRun, result: dict) -> str:
     notes = (run.start, *run.ends, run.completed)
     known = [note["agent_type"] for note in notes if note and note.get("agent_type")]
     tool = [run.tool["subagent_type"]] if run.tool and "subagent_type" in run.tool else []

@@ -120,7 +120,7 @@ class Record(NamedTuple):
     failed: bool = False
 
 
-class Sender(NamedTuple):
+class SenderResource(NamedTuple):
     """The resource of some records: columns and attributes of their spans, and the version of Claude Code."""
 
     columns: dict
@@ -134,12 +134,12 @@ def session_of(name: str, attributes: dict) -> str | None:
     return session if name.startswith(PREFIX) and isinstance(session, str) and session.strip() else None
 
 
-def sender(columns: dict, attributes: dict) -> Sender:
-    """Return the Sender of a resource with these columns and attributes."""
+def sender(columns: dict, attributes: dict) -> SenderResource:
+    """Return the sender whose resource has these columns and attributes."""
     version = attributes.get(_VERSION)
     named = {name: str(value) for name, value in columns.items() if isinstance(value, str | int) and str(value).strip()}
     others = {name: value for name, value in attributes.items() if name != _SERVICE}
-    return Sender(named, others, version if isinstance(version, str) else "")
+    return SenderResource(named, others, version if isinstance(version, str) else "")
 
 
 def is_untested(version: object) -> bool:
@@ -160,7 +160,7 @@ def note_of(given: "Decoded", resource: "Resource") -> dict | None:
     return of_span(record, sender(resource.columns, resource.attributes), time.time_ns())
 
 
-def of_span(record: Record, given: Sender, arrived_ns: int) -> dict | None:
+def of_span(record: Record, given: SenderResource, arrived_ns: int) -> dict | None:
     """Return the note of a Claude Code span; None if it is invalid or cannot be attributed."""
     if not (_is_id(record.trace_id, 32) and _is_id(record.span_id, 16) and len(record.parent_id) in (0, 16)):
         return None
@@ -174,7 +174,7 @@ def of_span(record: Record, given: Sender, arrived_ns: int) -> dict | None:
     return _complete(note | _kept(record.attributes, _IDS | _SPANS.get(name, {}), note))
 
 
-def of_log(record: Record, given: Sender, arrived_ns: int) -> dict | None:
+def of_log(record: Record, given: SenderResource, arrived_ns: int) -> dict | None:
     """Return the note of a Claude Code log event; None for one of no use to spans."""
     name = record.name.removeprefix(PREFIX)
     # Only hooks run outside of prompts, so without a trace.
@@ -196,7 +196,7 @@ def _complete(note: dict) -> dict | None:
     return note if note.keys() >= set(_NEEDED.get(note["name"], ())) else None
 
 
-def _common(event: str, name: str, record: Record, given: Sender, arrived_ns: int) -> dict:
+def _common(event: str, name: str, record: Record, given: SenderResource, arrived_ns: int) -> dict:
     note = {"event": event, "name": name, "trace": record.trace_id, "span": record.span_id, "arrived_ns": arrived_ns}
     if session := session_of(PREFIX + name, record.attributes):
         note["session"] = storable(session, _LONGEST_TEXT)

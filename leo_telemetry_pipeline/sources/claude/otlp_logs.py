@@ -48,7 +48,7 @@ def records_of(request: dict) -> Found:
 def read_json(body: bytes) -> Found:
     """Yield like records_of from the bytes of a JSON request. Raise BadRequest or TooLarge for the whole request."""
     try:
-        parts = _Parts(body).resources()
+        parts = _LogParts(body).resources()
         yield from _read(parts, lambda raw: _attributes(load(raw)), _json_record)
     except (NotJson, InvalidSpan) as error:
         raise BadRequest(f"not OTLP/JSON: {error}") from None
@@ -97,7 +97,7 @@ def _read(
                 yield resource, event
 
 
-class _Parts:
+class _LogParts:
     """Locates the resources and records in the bytes of a JSON request, and counts them before any is parsed."""
 
     def __init__(self, body: bytes) -> None:

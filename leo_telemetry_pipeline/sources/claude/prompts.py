@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from leo_telemetry_pipeline.sources.claude import ids, names
 from leo_telemetry_pipeline.sources.claude.evidence import QUIET_S, Evidence
 from leo_telemetry_pipeline.sources.claude.maker import Maker, chosen, ms
-from leo_telemetry_pipeline.sources.claude.runs import Run, is_echo
+from leo_telemetry_pipeline.sources.claude.runs import SubagentRun, is_echo
 
 # A tool that ends this long after a Stop was used after it, so the Stop was blocked. Concurrent hooks are noted
 # within less.
@@ -171,7 +171,7 @@ def _status(evidence: Evidence, interaction: dict, stop: dict | None) -> str:
     return "ERROR" if requests and requests[-1].get("success") is False else "OK"
 
 
-def _remember_ends(evidence: Evidence, runs: list[Run]) -> None:
+def _remember_ends(evidence: Evidence, runs: list[SubagentRun]) -> None:
     """Remember which background sub-agents have ended, and whether the prompt running at that time was notified."""
     pending = evidence.memory.pending
     logs = [note for note in evidence.logs.get("subagent_completed", []) if note.get("background")]
@@ -187,7 +187,7 @@ def _remember_ends(evidence: Evidence, runs: list[Run]) -> None:
         untold = [known for known in untold if not known[1]]
 
 
-def _end_without_logs(run: Run, evidence: Evidence) -> list[int]:
+def _end_without_logs(run: SubagentRun, evidence: Evidence) -> list[int]:
     """Return the end of a background sub-agent by its last answer, if no log event reports it; else nothing."""
     execution = evidence.executions.get(run.tool.get("tool_use_id", "")) if run.tool else None
     if execution is None or run.completed or ids.trace_of(run.prompt or "") is None:

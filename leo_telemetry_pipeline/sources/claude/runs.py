@@ -18,7 +18,7 @@ _SLACK_MS = 150
 
 
 @dataclass
-class Run:
+class SubagentRun:
     """One run of a sub-agent. Times are epoch ms; ``end_ms`` is None while unknown.
 
     ``launch`` is the hook note of the tool that started or continued it, ``tool`` its OpenTelemetry note.
@@ -46,12 +46,12 @@ class Run:
         """Return whether a moment is within the run."""
         return self.start_ms - _SLACK_MS <= moment_ms <= (_END if self.end_ms is None else self.end_ms)
 
-    def is_same(self, other: "Run") -> bool:
+    def is_same(self, other: "SubagentRun") -> bool:
         """Return whether two sources report the same run."""
         return self.has(_middle(other)) or other.has(_middle(self))
 
 
-def runs_of(evidence: Evidence) -> dict[str, list[Run]]:
+def runs_of(evidence: Evidence) -> dict[str, list[SubagentRun]]:
     """Return the runs of each sub-agent in order, including those whose spans were built earlier."""
     inside: dict[str, list[dict]] = {}
     for kind in ("llm_request", "tool"):
@@ -69,7 +69,7 @@ def runs_of(evidence: Evidence) -> dict[str, list[Run]]:
     runs_by_agent = {}
     for agent in agents:
         runs = [
-            Run(agent, start, end, prompt=prompt, built=True)
+            SubagentRun(agent, start, end, prompt=prompt, built=True)
             for start, end, prompt in evidence.memory.runs.get(agent, [])
         ]
         for run in [*_from_hooks(agent, evidence), *map(_ended_by_log, completed.get(agent, {}).values())]:
@@ -82,7 +82,7 @@ def runs_of(evidence: Evidence) -> dict[str, list[Run]]:
     return runs_by_agent
 
 
-def number_at(runs: list[Run], moment_ms: int) -> int:
+def number_at(runs: list[SubagentRun], moment_ms: int) -> int:
     """Return the number of the run at a moment, counted from 1."""
     return max(1, sum(run.start_ms - _SLACK_MS <= moment_ms for run in runs))
 
@@ -92,25 +92,25 @@ def is_echo(ends: list[dict], note: dict) -> bool:
     return bool(ends) and ends[-1]["event"] == note["event"] and _elapsed(ends[-1], note) <= _ECHO_MS
 
 
-def _middle(run: Run) -> float:
+def _middle(run: SubagentRun) -> float:
     return run.start_ms + _SLACK_MS if run.end_ms is None else (run.start_ms + run.end_ms) / 2
 
 
-def _from_hooks(agent: str, evidence: Evidence) -> list[Run]:
-    runs: list[Run] = []
+def _from_hooks(agent: str, evidence: Evidence) -> list[SubagentRun]:
+    runs: list[SubagentRun] = []
     for note in sorted(evidence.agent_notes.get(agent, []), key=lambda note: note["monotonic_ns"]):
         moment = note["wall_ns"] // 1_000_000
         last = runs[-1] if runs else None
         if note["event"] == "SubagentStart":
             if last is None or (last.ends and _elapsed(last.ends[-1], note) > _ECHO_MS):
-                runs.append(Run(agent, moment, start=note, prompt=note["prompt_id"]))
+                runs.append(SubagentRun(agent, moment, start=note, prompt=note["prompt_id"]))
             else:
                 evidence.use(note)
                 last.start = last.start or note
             continue
         if last is None:
             # The note of its start is delayed or missing.
-            last = Run(agent, moment, prompt=note["prompt_id"])
+            last = SubagentRun(agent, moment, prompt=note["prompt_id"])
             runs.append(last)
         if is_echo(last.ends, note):
             evidence.use(note)
@@ -134,11 +134,11 @@ def _from_hooks(agent: str, evidence: Evidence) -> list[Run]:
     return runs
 
 
-def _of_launch(agent: str, launch: dict) -> Run:
+def _of_launch(agent: str, launch: dict) -> SubagentRun:
     moment, duration = launch["wall_ns"] // 1_000_000, _foreground_ms(launch)
     # A background run has only started.
     end = None if duration is None else moment
-    return Run(agent, moment - (duration or 0), end, launch=launch, prompt=launch["prompt_id"])
+    return SubagentRun(agent, moment - (duration or 0), end, launch=launch, prompt=launch["prompt_id"])
 
 
 def _foreground_ms(launch: dict) -> int | None:
@@ -148,12 +148,12 @@ def _foreground_ms(launch: dict) -> int | None:
     return result.get("totalDurationMs", launch.get("duration_ms"))
 
 
-def _ended_by_log(note: dict) -> Run:
+def _ended_by_log(note: dict) -> SubagentRun:
     end = note["at_ns"] // 1_000_000
-    return Run(note["agent_id"], end - note["duration_ms"], end, completed=note, prompt=note.get("prompt_id"))
+    return SubagentRun(note["agent_id"], end - note["duration_ms"], end, completed=note, prompt=note.get("prompt_id"))
 
 
-def _merge(runs: list[Run], run: Run, evidence: Evidence) -> None:
+def _merge(runs: list[SubagentRun], run: SubagentRun, evidence: Evidence) -> None:
     same = next((other for other in runs if other.is_same(run)), None)
     if same is None:
         runs.append(run)
@@ -163,19 +163,19 @@ def _merge(runs: list[Run], run: Run, evidence: Evidence) -> None:
         same.completed, same.start_ms, same.end_ms = run.completed, run.start_ms, run.end_ms
 
 
-def _put_inside(runs: list[Run], agent: str, note: dict) -> None:
+def _put_inside(runs: list[SubagentRun], agent: str, note: dict) -> None:
     # Operations started by one tool call belong to one run.
     middle = (note["start_ns"] + note["end_ns"]) / 2_000_000
     same = (run for run in runs if run.inside and run.inside[0]["parent"] == note["parent"])
     around = (run for run in runs if (run.built or run.notes) and run.has(middle))
     run = next(same, None) or next(around, None)
     if run is None:
-        run = Run(agent, note["start_ns"] // 1_000_000)
+        run = SubagentRun(agent, note["start_ns"] // 1_000_000)
         runs.append(run)
     run.inside.append(note)
 
 
-def _link(run: Run, evidence: Evidence, executions: dict[str, dict]) -> None:
+def _link(run: SubagentRun, evidence: Evidence, executions: dict[str, dict]) -> None:
     """Set the OpenTelemetry note of the tool that started or continued a run, and its prompt."""
     if run.built:
         return
@@ -192,7 +192,7 @@ def _link(run: Run, evidence: Evidence, executions: dict[str, dict]) -> None:
         run.prompt = evidence.prompt_of(traces[0]) if traces else None
 
 
-def duration_of(run: Run, evidence: Evidence) -> int | None:
+def duration_of(run: SubagentRun, evidence: Evidence) -> int | None:
     """Return the duration of a run in ms, None while it is uncertain."""
     if run.completed:
         return run.completed["duration_ms"]
@@ -215,7 +215,7 @@ def _goes_on(end: dict, evidence: Evidence) -> bool:
     return not any(moment > end["monotonic_ns"] for moment in evidence.submissions)
 
 
-def _by_descendants(run: Run, evidence: Evidence) -> int | None:
+def _by_descendants(run: SubagentRun, evidence: Evidence) -> int | None:
     last = max(note["end_ns"] for note in run.inside)
     key = run.tool.get("tool_use_id", "") if run.tool else ""
     execution = evidence.executions.get(key)

@@ -7,7 +7,7 @@ Does not: the sub-agents themselves (agents), waits for a person (exported).
 from leo_telemetry_pipeline.sources.claude import ids, names
 from leo_telemetry_pipeline.sources.claude.evidence import QUIET_S
 from leo_telemetry_pipeline.sources.claude.maker import Maker, chosen, interrupted, ms
-from leo_telemetry_pipeline.sources.claude.runs import Run, is_launch
+from leo_telemetry_pipeline.sources.claude.runs import SubagentRun, is_launch
 
 
 def make_tools(maker: Maker) -> None:
@@ -46,7 +46,7 @@ def _launches(maker: Maker, key: str, used: dict | None, tool: dict | None) -> b
     return False
 
 
-def _take_result(maker: Maker, run: Run, used: dict) -> None:
+def _take_result(maker: Maker, run: SubagentRun, used: dict) -> None:
     """Assign the result of a launching tool, which does not name its sub-agent, to a run."""
     if run.launch is None:
         run.launch = used | {"agent": {"status": "completed"} | used["agent"]}

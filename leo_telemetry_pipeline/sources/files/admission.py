@@ -32,7 +32,7 @@ class Refused(UserError):
 
 
 @dataclass(frozen=True)
-class Rules:
+class AdmissionRules:
     """Criteria of the check: current time, retention in days, and whether any times are accepted.
 
     With ``end_wins``, a duration that contradicts plausible moments is replaced by the time between them.
@@ -52,7 +52,7 @@ class FileCheck:
     """
 
     name: str
-    rules: Rules
+    rules: AdmissionRules
     seen: Seen = field(default_factory=Seen)
     column_map: dict[str, str] | None = None
     preset: str | None = None

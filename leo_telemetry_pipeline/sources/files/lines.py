@@ -27,7 +27,7 @@ _WIDE = (
 _FIRST = 4
 
 
-class Source:
+class InputFile:
     """An open file: its decompressed blocks and lines, and the damage at its end, if any.
 
     ``damage`` is a reason, or None for a complete file; with damage, ``rest`` is the truncated line and ``line`` its

@@ -19,7 +19,7 @@ from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.sources.claude.imported import SessionNotes
 from leo_telemetry_pipeline.sources.claude.otel_notes import note_of
 from leo_telemetry_pipeline.sources.files import column_maps, formats, json_documents, parquet, unsupported
-from leo_telemetry_pipeline.sources.files.lines import MAX_LINE, NOT_UTF8, TOO_LONG, Source
+from leo_telemetry_pipeline.sources.files.lines import MAX_LINE, NOT_UTF8, TOO_LONG, InputFile
 from leo_telemetry_pipeline.sources.otlp import otlp
 from leo_telemetry_pipeline.sources.rows import span_from_row
 from leo_telemetry_pipeline.span import InvalidSpan, InvalidStart, Span
@@ -129,7 +129,7 @@ def _read(given: BinaryIO | None, reading: _Reading) -> Iterator[Span | BadLine]
         yield from _parquet(reading)
         return
     with file:
-        source = Source(file, reading.on_bytes)
+        source = InputFile(file, reading.on_bytes)
         head, blocks = _head(source.blocks())
         reading.seen.head = head[: unsupported.HEAD]
         _refuse(path, head)
@@ -168,7 +168,7 @@ def _format(name: str, head: bytes, *, mapped: bool) -> str:
     return "csv" if mapped or named or {b"trace_id", b"span_id"} <= set(columns) else "lines"
 
 
-def _lines(reading: _Reading, source: Source, blocks: Iterable[bytes]) -> Iterator[Span | BadLine]:
+def _lines(reading: _Reading, source: InputFile, blocks: Iterable[bytes]) -> Iterator[Span | BadLine]:
     loads, span_of = json.loads, reading.span
     for number, raw in source.lines(blocks):
         if len(raw) > MAX_LINE:
@@ -193,7 +193,7 @@ def _lines(reading: _Reading, source: Source, blocks: Iterable[bytes]) -> Iterat
                 yield item if isinstance(item, Span) else _bad(reading, number, item, raw, value)
 
 
-def _documents(reading: _Reading, source: Source, blocks: Iterable[bytes]) -> Iterator[Span | BadLine]:
+def _documents(reading: _Reading, source: InputFile, blocks: Iterable[bytes]) -> Iterator[Span | BadLine]:
     data = bytearray()
     for block in blocks:
         data += block
@@ -209,7 +209,7 @@ def _documents(reading: _Reading, source: Source, blocks: Iterable[bytes]) -> It
         source.rest = bytes(data[data.rfind(b"\n") + 1 :])
 
 
-def _csv(reading: _Reading, source: Source, blocks: Iterable[bytes]) -> Iterator[Span | BadLine]:
+def _csv(reading: _Reading, source: InputFile, blocks: Iterable[bytes]) -> Iterator[Span | BadLine]:
     lines = source.lines(blocks)
     header = next((raw for _, raw in lines if raw.strip()), None)
     if header is None:

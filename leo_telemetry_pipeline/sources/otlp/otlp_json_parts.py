@@ -19,7 +19,7 @@ def parts_in(body: bytes) -> list[Part]:
     Raise NotJson, UnknownNames, BadRequest for another signal, or TooLarge.
     """
     # All spans are counted before the first one is parsed.
-    cursor, parts = Cursor(body), _Parts()
+    cursor, parts = Cursor(body), _TraceParts()
     if not cursor.is_object():
         raise NotJson("it is not an object")
     parts.walk_request(cursor)
@@ -39,7 +39,7 @@ def check_metrics(body: bytes) -> None:
     cursor.finish()
 
 
-class _Parts:
+class _TraceParts:
     """The resources of a request, each with slices of the bytes of its spans."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Daily history: durations per day and dimension in log buckets, counts, and what keeps them true.
+"""Daily history: histograms and span counts per day, and the detection of stale days.
 
 Does not belong here: percentiles (analysis), spans (store.spans).
 """

@@ -1,7 +1,7 @@
 """Pre-aggregated blocks of 4 to 64 days, so that 90 days need about a dozen rows per dimension.
 
-Belongs here: which blocks there can be, making them, forgetting those of a day, choosing those of a window.
-Does not: what a row holds (bucket_counts), when a day is counted (histograms).
+Belongs here: possible blocks, making and deleting them, choosing those of a window.
+Does not: contents of rows (bucket_counts), when a day is counted (histograms).
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -21,31 +21,31 @@ SIZES = (4, 8, 16, 32, 64)
 
 
 class Block(NamedTuple):
-    """Some days in a row; ``days`` of 1 is a day itself. Blocks of a size lie side by side since the year 1."""
+    """Consecutive days, one or a size of SIZES; blocks of one size are adjacent, aligned by the ordinal of the date."""
 
     first: date
     days: int
 
     @property
     def all_days(self) -> list[date]:
-        """The days of the block."""
+        """All days of the block."""
         return [self.first + n * DAY for n in range(self.days)]
 
 
 def around(day: date) -> list[Block]:
-    """Return the blocks that hold a day, one of each size."""
+    """Return the blocks that contain a day, one per size."""
     return [Block(day - timedelta(day.toordinal() % size), size) for size in SIZES]
 
 
 def possible(counted: Collection[date]) -> list[Block]:
-    """Return the blocks of which all days are counted, small ones first."""
+    """Return the blocks whose days are all counted, small ones first."""
     touched = {block for day in counted for block in around(day)}
-    found = [block for block in touched if all(one in counted for one in block.all_days)]
-    return sorted(found, key=lambda block: (block.days, block.first))
+    complete = [block for block in touched if all(day in counted for day in block.all_days)]
+    return sorted(complete, key=lambda block: (block.days, block.first))
 
 
 def choose(days: Sequence[date], made: Collection[Block]) -> tuple[list[Block], list[date]]:
-    """Return the largest blocks that lie within some days, and the days that are left."""
+    """Return the largest blocks that lie within the days, and the remaining days."""
     left, chosen = set(days), []
     for block in sorted(made, key=lambda block: (-block.days, block.first)):
         if left.issuperset(block.all_days):
@@ -55,7 +55,7 @@ def choose(days: Sequence[date], made: Collection[Block]) -> tuple[list[Block], 
 
 
 def forget(cursor: psycopg2.extensions.cursor, day: date) -> None:
-    """Delete the blocks that hold a day; the caller has its lock."""
+    """Delete the blocks that contain a day; the caller holds its lock."""
     firsts, sizes = zip(*around(day), strict=True)
     for table in ("duration_histogram_blocks", "duration_histogram_blocks_made"):
         cursor.execute(
@@ -65,7 +65,7 @@ def forget(cursor: psycopg2.extensions.cursor, day: date) -> None:
 
 
 def made_for(cursor: psycopg2.extensions.cursor, types: Sequence[str], first: date, last: date) -> set[Block]:
-    """Return the blocks between two days, the latter excluded, that are made for all of some types."""
+    """Return the blocks between two days, the latter excluded, that exist for all ``types``."""
     cursor.execute(
         "SELECT first_day, days FROM duration_histogram_blocks_made WHERE first_day >= %s AND first_day < %s"
         " AND dimension_type = ANY(%s) GROUP BY 1, 2 HAVING count(*) = %s",
@@ -77,10 +77,9 @@ def made_for(cursor: psycopg2.extensions.cursor, types: Sequence[str], first: da
 def missing(
     counted: Mapping[str, Collection[date]], made: Mapping[str, Collection[Block]], first: date, last: date
 ) -> dict[Block, list[str]]:
-    """Return the blocks within some days that can be made and are not, each with its types; small ones first.
+    """Return the possible blocks that overlap a range of days and do not exist, each with its types; small ones first.
 
-    ``counted``: days by dimension type; ``made``: blocks by dimension type. A block may reach beyond the days if all
-    of it is counted.
+    ``counted`` are days and ``made`` blocks, by dimension type.
     """
     wanted: dict[Block, list[str]] = {}
     for dimension_type in sorted(counted):
@@ -88,11 +87,11 @@ def missing(
             overlaps = block.first < last and block.first + timedelta(block.days) > first
             if overlaps and block not in made.get(dimension_type, ()):
                 wanted.setdefault(block, []).append(dimension_type)
-    return dict(sorted(wanted.items(), key=lambda one: (one[0].days, one[0].first)))
+    return dict(sorted(wanted.items(), key=lambda item: (item[0].days, item[0].first)))
 
 
 def make(database: Database, first: date, last: date, types: Sequence[str], fence: Fence | None = None) -> int:
-    """Add up the blocks that touch some days and are not made yet, a transaction each; return how many were made."""
+    """Make missing blocks that overlap a range of days, one transaction per block; return how many."""
     with database.transaction() as cursor:
         cursor.execute(
             "SELECT dimension_type, array_agg(day) FROM duration_histogram_days WHERE dimension_type = ANY(%s)"
@@ -108,14 +107,14 @@ def make(database: Database, first: date, last: date, types: Sequence[str], fenc
         made: dict[str, set[Block]] = {}
         for name, *block in cursor.fetchall():
             made.setdefault(name, set()).add(Block(*block))
-    done = 0
+    number = 0
     for block, of_types in missing(counted, made, first, last).items():
         with database.transaction() as cursor:
             lock(cursor, block.first, block.days)
-            done += _make(cursor, block, of_types)
+            number += _make(cursor, block, of_types)
             if fence is not None:
                 fence(cursor)
-    return done
+    return number
 
 
 def _make(cursor: psycopg2.extensions.cursor, block: Block, types: Sequence[str]) -> int:
@@ -123,7 +122,7 @@ def _make(cursor: psycopg2.extensions.cursor, block: Block, types: Sequence[str]
     child = smaller[-1] if smaller else 1
     parameters = {"first": block.first, "days": block.days, "child": child, "types": list(types)}
     parameters["children"] = block.days // child
-    # Since it was looked at, a day may have been counted again, or forgotten, or somebody else was quicker.
+    # Meanwhile a day may have been counted again or deleted, or another process may have made the block.
     cursor.execute(_COMPLETE_BLOCKS if smaller else _COMPLETE_DAYS, parameters)
     parameters["types"] = [name for (name,) in cursor.fetchall()]
     if not parameters["types"]:
@@ -136,8 +135,8 @@ def _make(cursor: psycopg2.extensions.cursor, block: Block, types: Sequence[str]
         "INSERT INTO duration_histogram_blocks (first_day, days, dimension_type, dimension_key, project, seen_on,"
         " count, sum_ms, min_ms, max_ms, packed) VALUES %s",
         [
-            (*block, *names, _signed(one.seen_on), one.count, one.sum_ms, one.min_ms, one.max_ms, one.packed())
-            for names, one in sorted(added.items())
+            (*block, *names, _signed(sums.seen_on), sums.count, sums.sum_ms, sums.min_ms, sums.max_ms, sums.packed())
+            for names, sums in sorted(added.items())
         ],
         page_size=500,
     )

@@ -1,6 +1,6 @@
-"""Numbers of spans by bucket, of one dimension: reading rows of history and adding them up.
+"""Histograms of one dimension: decoding rows of history and adding them up.
 
-Belongs here: the forms in which rows keep buckets, and sums of them. Does not: which rows are read, percentiles.
+Belongs here: the encodings of buckets in rows, and their sums. Does not: which rows are read, percentiles.
 """
 
 from collections.abc import Iterator
@@ -10,28 +10,28 @@ from typing import Any
 import numpy as np
 import psycopg2.extensions
 
-# Elements of an array as bytes: a list of a million numbers would be a million objects. PostgreSQL sends 20 bytes about
-# the array, then each element after its length.
+# Array elements as bytes, to avoid a Python object per number. After a header of 20 bytes, PostgreSQL sends each
+# element with its length in front.
 ELEMENTS = "substring(array_send({}) FROM 21)"
 BUCKETS = np.dtype([("length", ">i4"), ("value", ">i4")])
 SPANS = np.dtype([("length", ">i4"), ("value", ">i8")])
 
-# The columns of a day and of a block, as ``add`` takes them, after those by which rows are told apart.
+# Columns of a day and of a block, as arguments of ``add``.
 OF_DAY = f"day, 1::bigint, count, sum_ms, min_ms, max_ms, {ELEMENTS.format('buckets')}, {ELEMENTS.format('counts')}"
 OF_BLOCK = "first_day, seen_on, count, sum_ms, min_ms, max_ms, packed, NULL"
 
-# The buckets of a row, or the first one of a run; and the spans in each.
+# Buckets of a row, or the first bucket of a run; and the number of spans in each.
 _Part = tuple[np.ndarray | int, np.ndarray]
 
 _64_BITS = (1 << 64) - 1
-# Added to the width of a count where each bucket of a run has one.
+# Added to the width of a count to mark the run encoding.
 _RUN = 16
 _ROWS_AT_ONCE = 1000
 
 
 def stream(cursor: psycopg2.extensions.cursor, sql: str, parameters: Any) -> Iterator[tuple]:
-    """Yield the rows of a query while the server has the rest of them."""
-    # The server would look for a plan that begins soon, not for one that ends soon.
+    """Yield the rows of a query through a server-side cursor."""
+    # By default, the planner would optimize a cursor for its first rows.
     cursor.execute("SELECT set_config('cursor_tuple_fraction', '1', true)")
     with cursor.connection.cursor("history") as rows:
         rows.itersize = _ROWS_AT_ONCE
@@ -40,7 +40,7 @@ def stream(cursor: psycopg2.extensions.cursor, sql: str, parameters: Any) -> Ite
 
 
 class Durations:
-    """Spans by bucket, their number, sum, least and most; ``seen_on`` has a bit for each day that has some."""
+    """Histogram with number, sum, minimum and maximum of spans; ``seen_on`` has one bit per day with spans."""
 
     def __init__(self) -> None:
         self.seen_on = self.count = 0
@@ -60,18 +60,18 @@ class Durations:
         counts: memoryview | None,
         base: date,
     ) -> None:
-        """Add a row, whose buckets and counts are ELEMENTS of arrays, or packed with no counts.
+        """Add a row, whose buckets and counts are ELEMENTS of arrays, or packed buckets without counts.
 
         ``base`` is the day of the first bit of ``seen_on``, no later than the first day of the row.
         """
-        # In the database the 64th bit is a sign.
+        # In the database, the 64th bit is the sign.
         self._add((seen_on & _64_BITS) << (first_day - base).days, count, sum_ms, min_ms, max_ms)
         self._parts.append(
             _unpacked(buckets) if counts is None else (elements(buckets, BUCKETS), elements(counts, SPANS))
         )
 
     def merge(self, other: "Durations") -> None:
-        """Add another dimension's."""
+        """Add the histogram of another dimension."""
         self._add(other.seen_on, other.count, other.sum_ms, other.min_ms, other.max_ms)
         self._parts += other._parts
 
@@ -83,22 +83,22 @@ class Durations:
         self.sum_ms += sum_ms
 
     def buckets(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the buckets in order and the spans in each, as int64."""
+        """Return the buckets in order and the number of spans in each, as int64."""
         ranges = [_range(*part) for part in self._parts]
         lowest = min(first for first, _ in ranges)
         sums = np.zeros(max(last for _, last in ranges) - lowest + 1, np.int64)
         for (numbers, counts), (first, last) in zip(self._parts, ranges, strict=True):
             places = slice(first - lowest, last - lowest + 1) if isinstance(numbers, int) else numbers - lowest
             sums[places] += counts.astype(np.int64)
-        there = np.flatnonzero(sums)
-        # Many are held at once, and most buckets of a range are empty.
-        self._parts = [(there + lowest, sums[there])]
-        return there + lowest, sums[there]
+        nonempty = np.flatnonzero(sums)
+        # Saves memory, since most buckets of a range are empty.
+        self._parts = [(nonempty + lowest, sums[nonempty])]
+        return nonempty + lowest, sums[nonempty]
 
     def packed(self) -> bytes:
-        """Return the buckets in the form that takes least room.
+        """Return the smaller of two encodings of the buckets.
 
-        The width of a count, buckets, counts; or, of a run of buckets, 16 more than the width, the first, counts.
+        Sparse: width of a count, buckets, counts. Run: width + 16, first bucket, a count for each bucket.
         """
         numbers, counts = self.buckets()
         width = next(width for width in (1, 2, 4, 8) if int(counts.max()) < 1 << (8 * width))
@@ -111,12 +111,12 @@ class Durations:
 
 
 def elements(sent: memoryview | bytes, dtype: np.dtype) -> np.ndarray:
-    """Return the numbers that ELEMENTS of arrays are, as int64."""
+    """Decode ELEMENTS of arrays as int64."""
     return np.frombuffer(sent, dtype)["value"].astype(np.int64)
 
 
 def _range(numbers: np.ndarray | int, counts: np.ndarray) -> tuple[int, int]:
-    """Return the least and the highest bucket of a part."""
+    """Return the lowest and the highest bucket of a part."""
     if isinstance(numbers, int):
         return numbers, numbers + len(counts) - 1
     return int(numbers[0]), int(numbers[-1])

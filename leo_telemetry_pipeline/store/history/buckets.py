@@ -1,7 +1,7 @@
-"""Durations of a window by bucket: from days and blocks of history, and from spans for days that are not counted.
+"""Histograms of a window, from days and blocks of history, and from spans for uncounted days.
 
-Belongs here: which rows make up a window. Does not: counting a day (histograms), adding days up (blocks), what a row
-holds (bucket_counts), percentiles (analysis.bucket_percentiles).
+Belongs here: which rows make up a window. Does not: counting a day (histograms), making blocks (blocks), contents of
+rows (bucket_counts), percentiles (analysis.bucket_percentiles).
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,19 +29,15 @@ WHERE (first_day, days) IN (SELECT * FROM unnest(%(firsts)s::date[], %(sizes)s::
 
 
 def of_window(
-    database: Database,
-    window: Window,
-    types: Sequence[str],
-    seen: Sequence[str],
-    uncounted: Sequence[date] = (),
+    database: Database, window: Window, types: Sequence[str], seen: Sequence[str], uncounted: Sequence[date] = ()
 ) -> list[tuple]:
-    """Return the durations of each dimension of a window by bucket, sorted by dimension.
+    """Return the histogram of each dimension of a window, sorted by dimension.
 
-    Rows: dimension_type, dimension_key, spans, days with spans, sum_ms, min_ms, max_ms, buckets, spans in each; the
-    last two are arrays in the order of buckets. The days ``uncounted``, and a part day of which no count up to the
-    window's end was made, are read from their spans.
+    Rows: dimension_type, dimension_key, spans, days with spans, sum_ms, min_ms, max_ms, buckets, spans per bucket; the
+    last two are arrays in the order of buckets. ``uncounted`` days, and a partial day that is not counted up to the
+    window's end, are read from spans.
     """
-    found: dict[Dimension, Durations] = {}
+    histograms: dict[Dimension, Durations] = {}
     with database.transaction(consistent=True) as cursor:
         uncounted = sorted({*uncounted, *_counted_otherwise(cursor, window, types)})
         closed, fresh_days = set(window.closed_days), set(uncounted)
@@ -57,30 +53,30 @@ def of_window(
             "sizes": [block.days for block in chosen],
             "project": window.project,
         }
-        _add_up(found, bucket_counts.stream(cursor, _STORED, parameters), window)
+        _add_up(histograms, bucket_counts.stream(cursor, _STORED, parameters), window)
         sql, more = observations(types, seen)
         fresh = f"SELECT dimension_type, dimension_key, {OF_DAY} FROM ({COUNTED.format(observations=sql)}) AS counted"
         by_hashes(cursor)
         for day in uncounted:
             for piece in uncounted_days.pieces(cursor, window, [day]):
                 cursor.execute(fresh, more | piece)
-                _add_up(found, cursor, window)
-    for name in to_pool({name: one.count for name, one in found.items()}):
-        found.setdefault((name[0], OTHER_KEYS), Durations()).merge(found.pop(name))
+                _add_up(histograms, cursor, window)
+    for name in to_pool({name: sums.count for name, sums in histograms.items()}):
+        histograms.setdefault((name[0], OTHER_KEYS), Durations()).merge(histograms.pop(name))
     return [
-        (*dimension, one.count, one.seen_on.bit_count(), one.sum_ms, one.min_ms, one.max_ms, *one.buckets())
-        for dimension, one in sorted(found.items())
+        (*dimension, sums.count, sums.seen_on.bit_count(), sums.sum_ms, sums.min_ms, sums.max_ms, *sums.buckets())
+        for dimension, sums in sorted(histograms.items())
     ]
 
 
-def _add_up(found: dict[Dimension, Durations], rows: Iterable[tuple], window: Window) -> None:
+def _add_up(histograms: dict[Dimension, Durations], rows: Iterable[tuple], window: Window) -> None:
     base = window.start.date()
     for dimension_type, key, *row in rows:
-        found.setdefault((dimension_type, key), Durations()).add(*row, base=base)
+        histograms.setdefault((dimension_type, key), Durations()).add(*row, base=base)
 
 
 def _counted_otherwise(cursor: psycopg2.extensions.cursor, window: Window, types: Sequence[str]) -> list[date]:
-    """Return the days that somebody else has counted up to another moment than the window needs."""
+    """Return the days that another process has counted up to another moment than the window needs."""
     whole_days = set(window.closed_days)
     cursor.execute(
         "SELECT DISTINCT day, counted_until FROM duration_histogram_days"

@@ -1,7 +1,7 @@
-"""Durations of each day by bucket, for one dimension or for ten thousand.
+"""Daily history of up to ten thousand dimensions.
 
-Belongs here: reading rows of ``duration_histograms`` as columns, and spans for days that are not counted.
-Does not: adding days up to a window (buckets), percentiles (analysis.bucket_percentiles).
+Belongs here: reading rows of ``duration_histograms`` as columns, and spans of uncounted days.
+Does not: histograms of a window (buckets), percentiles (analysis.bucket_percentiles).
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,10 +21,10 @@ from leo_telemetry_pipeline.store.history.bucket_counts import BUCKETS, ELEMENTS
 from leo_telemetry_pipeline.store.history.histograms import COUNTED, by_hashes
 from leo_telemetry_pipeline.store.server.database import Database
 
-# So many rows of history are held at once; whole days are read together as long as they stay below it.
+# Rows of history held in memory at once, but always whole days.
 _ROWS_AT_ONCE = 10_000
 
-# Each column comes as one text of bytes: a million rows would be a million objects.
+# Each column is sent as one byte string, to avoid a Python object per row.
 _COLUMNS = {
     "dimension": ("int4send((d.number - 1)::integer)", ">i4"),
     "day": ("int4send(h.day - %(first)s::date)", ">i4"),
@@ -46,7 +46,7 @@ WHERE (h.day = ANY(%(counted)s::date[]) OR (h.day = ANY(%(uncounted)s::date[]) A
 
 @dataclass(frozen=True)
 class Scope:
-    """What a window can be asked for: dimension types, span types, and the closed days that must be read from spans."""
+    """Dimension types of a window, its span types ``seen``, and the closed days to read from spans."""
 
     types: list[str]
     seen: list[str]
@@ -54,64 +54,56 @@ class Scope:
 
 
 def scope(database: Database, window: Window, types: Sequence[str] = ()) -> Scope:
-    """Look up what an analysis of a window would look at: all its dimension types, unless some are named."""
+    """Return the scope of an analysis of a window, with all its dimension types unless ``types`` are given."""
     bounds = window.start.date(), window.end.date()
     stale = set(staleness.stale_days(database, *bounds, []))
-    found = span_counts.by_type_and_day(database, window, [day for day in window.closed_days if day not in stale])
-    seen = sorted({one.span_type for one in found})
+    counts = span_counts.by_type_and_day(database, window, [day for day in window.closed_days if day not in stale])
+    seen = sorted({count.span_type for count in counts})
     of_types = sorted(set(types)) or types_to_judge(seen, thresholds.named_types(database))
     return Scope(of_types, seen, staleness.stale_days(database, *bounds, of_types))
 
 
 def dimensions(
-    database: Database,
-    window: Window,
-    types: Sequence[str],
-    seen: Sequence[str],
-    uncounted: Sequence[date] = (),
+    database: Database, window: Window, types: Sequence[str], seen: Sequence[str], uncounted: Sequence[date] = ()
 ) -> list[tuple[str, str, int, float]]:
-    """Return (type, key, spans, sum in ms) of every dimension of a window, those with most time first."""
-    found: dict[Dimension, tuple[int, float]] = {}
-    what = "SELECT dimension_type, dimension_key, sum(count)::bigint, sum(sum_ms)"
+    """Return (type, key, spans, sum in ms) of all dimensions of a window, largest sum first."""
+    totals: dict[Dimension, tuple[int, float]] = {}
+    select = "SELECT dimension_type, dimension_key, sum(count)::bigint, sum(sum_ms)"
     with database.transaction(consistent=True) as cursor:
         by_hashes(cursor)
         fresh = _fresh_days(window, uncounted)
         parameters = _parameters(window, window.days, fresh) | {"types": list(types)}
-        queries = [(f"{what} FROM {_HISTORY} GROUP BY 1, 2", parameters)]
+        queries = [(f"{select} FROM {_HISTORY} GROUP BY 1, 2", parameters)]
         sql, more = observations(types, seen)
-        of_spans = f"{what} FROM ({COUNTED.format(observations=sql)}) AS h GROUP BY 1, 2"
+        of_spans = f"{select} FROM ({COUNTED.format(observations=sql)}) AS h GROUP BY 1, 2"
         queries += [(of_spans, more | piece) for piece in uncounted_days.pieces(cursor, window, fresh)]
         for query in queries:
             cursor.execute(*query)
             for dimension_type, key, spans, sum_ms in cursor:
-                before = found.get((dimension_type, key), (0, 0.0))
-                found[dimension_type, key] = before[0] + spans, before[1] + sum_ms
-    return sorted(((*name, *sums) for name, sums in found.items()), key=lambda row: (-row[3], row[:2]))
+                before = totals.get((dimension_type, key), (0, 0.0))
+                totals[dimension_type, key] = before[0] + spans, before[1] + sum_ms
+    return sorted(((*name, *sums) for name, sums in totals.items()), key=lambda row: (-row[3], row[:2]))
 
 
 def read(
-    database: Database,
-    window: Window,
-    wanted: Sequence[Dimension],
-    seen: Sequence[str],
-    uncounted: Sequence[date] = (),
+    database: Database, window: Window, wanted: Sequence[Dimension], seen: Sequence[str], uncounted: Sequence[date] = ()
 ) -> Iterator[Rows]:
-    """Yield the days of a window for the dimensions ``wanted``, some whole days at a time.
+    """Yield the history of the dimensions ``wanted`` in a window, several whole days at a time.
 
-    Parts and projects are added up. The days ``uncounted``, and a part day at the end, are read from their spans. A
-    transaction stays open until the last is taken.
+    Parts and projects are added up. ``uncounted`` days, and a partial day at the end, are read from spans. The
+    transaction stays open until the iterator is exhausted.
     """
     types = sorted({dimension_type for dimension_type, _ in wanted})
     sql, more = observations(types, seen)
     more |= {
         "first": window.start.date(),
         "types": types,
-        "of_types": [one for one, _ in wanted],
+        "of_types": [of_type for of_type, _ in wanted],
         "of_keys": [key for _, key in wanted],
     }
     stored = f"{_ROWS} FROM {_WANTED}, {_HISTORY} AND {_IS_WANTED}"
     if len(wanted) == 1:
-        # Then the index leads from day to day, where ten thousand are found sooner by reading all.
+        # An index scan is faster for one dimension, a full scan for thousands.
         stored += " AND h.dimension_key = ANY(%(of_keys)s)"
     of_spans = f"{_ROWS} FROM {_WANTED}, ({COUNTED.format(observations=sql)}) AS h WHERE {_IS_WANTED}"
     at_once = max(1, _ROWS_AT_ONCE // max(1, len(wanted)))
@@ -121,28 +113,26 @@ def read(
             days = window.days[number : number + at_once]
             fresh = [day for day in _fresh_days(window, uncounted) if day in days]
             cursor.execute(stored, more | _parameters(window, days, fresh))
-            found = cursor.fetchall()
+            results = cursor.fetchall()
             for piece in uncounted_days.pieces(cursor, window, fresh):
                 cursor.execute(of_spans, more | piece)
-                found += cursor.fetchall()
-            if there := [columns for columns in found if columns[0]]:
-                yield _rows(there)
+                results += cursor.fetchall()
+            if nonempty := [columns for columns in results if columns[0]]:
+                yield _rows(nonempty)
 
 
 def medians(
-    database: Database,
-    window: Window,
-    wanted: Sequence[Dimension],
+    database: Database, window: Window, wanted: Sequence[Dimension]
 ) -> tuple[list[tuple[np.ndarray, ...]], list[int]]:
-    """Return the P50s that were kept when days of a window were counted, for the dimensions ``wanted``.
+    """Return the stored daily P50s of the dimensions ``wanted`` in a window.
 
-    The first is one part: arrays of the place of the dimension, the day since the window began, spans, P50 in ms. The
-    second are the places of dimensions that have a day without one, such as a day of several projects: they have to be
-    added up (``read``), and are in no part. Days that are not counted have no rows.
+    First, arrays: index of the dimension, day since the start of the window, spans, P50 in ms. Second, the indexes of
+    dimensions that lack a P50 on some day, such as a day with several projects: these are left out of the arrays and
+    need ``read``. Uncounted days have no rows.
     """
     parameters = _parameters(window, window.days, ()) | {
         "types": sorted({dimension_type for dimension_type, _ in wanted}),
-        "of_types": [one for one, _ in wanted],
+        "of_types": [of_type for of_type, _ in wanted],
         "of_keys": [key for _, key in wanted],
     }
     columns = ("int4send((number - 1)::integer)", "int4send(day)", "int8send(count)", "float8send(p50_ms)")
@@ -160,17 +150,17 @@ def medians(
             """,
             parameters,
         )
-        [(*found, unknown)] = cursor.fetchall()
+        [(*sent, unknown)] = cursor.fetchall()
     dtypes = (">i4", ">i4", ">i8", ">f8")
-    arrays = [np.frombuffer(column, dtype) for column, dtype in zip(found, dtypes, strict=True)]
+    arrays = [np.frombuffer(column, dtype) for column, dtype in zip(sent, dtypes, strict=True)]
     dimension, day, count = (array.astype(np.int64) for array in arrays[:3])
     return [(dimension, day, count, arrays[3].astype(np.float64))], sorted(unknown)
 
 
 def queue_share(database: Database, window: Window, dimension: Dimension, seen: Sequence[str]) -> dict[date, float]:
-    """Return which part of the time of a dimension was waiting in a queue, by day: 0 to 1.
+    """Return the share of queue wait in a dimension's time by day, 0 to 1.
 
-    Only for days whose spans are all stored, and where some say how long they waited: history does not know.
+    Only for days whose spans are all stored and have some queue wait, since history does not keep it.
     """
     sql, parameters = observations([dimension[0]], seen)
     rows = database.rows(
@@ -196,8 +186,8 @@ def _fresh_days(window: Window, uncounted: Sequence[date]) -> list[date]:
     return [day for day in window.days if day in left or day not in closed]
 
 
-def _rows(found: list[tuple]) -> Rows:
-    sent = dict(zip(_COLUMNS, map(b"".join, zip(*found, strict=True)), strict=True))
+def _rows(results: list[tuple]) -> Rows:
+    sent = dict(zip(_COLUMNS, map(b"".join, zip(*results, strict=True)), strict=True))
     read: dict[str, np.ndarray] = {name: np.frombuffer(sent[name], dtype) for name, (_, dtype) in _COLUMNS.items()}
     sum_ms = read.pop("sum_ms").astype(np.float64)
     whole = {name: (of["value"] if of.dtype.names else of).astype(np.int64) for name, of in read.items()}
@@ -205,14 +195,14 @@ def _rows(found: list[tuple]) -> Rows:
 
 
 def _merged(rows: Rows) -> Rows:
-    """Add up the rows of the same day and dimension, which are parts and projects."""
+    """Add up rows of the same day and dimension, from several parts or projects."""
     name = rows.day * (rows.dimension.max() + 1) + rows.dimension
     _, first, of_row = np.unique(name, return_index=True, return_inverse=True)
     if len(first) == len(name):
         return rows
     lowest, width = rows.buckets.min(), np.ptp(rows.buckets) + 1
     of_element = np.repeat(of_row, np.diff(rows.ends, prepend=0))
-    there, place = np.unique(of_element * width + rows.buckets - lowest, return_inverse=True)
+    cells, place = np.unique(of_element * width + rows.buckets - lowest, return_inverse=True)
     together = np.argsort(of_row, kind="stable")
     starts = np.searchsorted(of_row[together], np.arange(len(first)))
     return Rows(
@@ -222,8 +212,8 @@ def _merged(rows: Rows) -> Rows:
         np.add.reduceat(rows.sum_ms[together], starts),
         np.minimum.reduceat(rows.min_ms[together], starts),
         np.maximum.reduceat(rows.max_ms[together], starts),
-        np.cumsum(np.bincount(there // width)),
-        there % width + lowest,
+        np.cumsum(np.bincount(cells // width)),
+        cells % width + lowest,
         # As floats, sums are exact up to 2**53 spans.
         np.bincount(place, weights=rows.spans).astype(np.int64),
     )

@@ -1,11 +1,11 @@
-"""Daily history: how long each dimension took, in log buckets, for as long as anyone looks back.
+"""Daily histograms of each dimension in logarithmic buckets.
 
-Belongs here: counting days, and sealing a day before its spans may go.
-Does not: which days must be counted again (staleness), reading what was counted (buckets, daily), adding days up
-(blocks), percentiles (analysis.bucket_percentiles).
+Belongs here: counting days, and sealing a day before its spans may be dropped.
+Does not: which days are stale (staleness), reading history (buckets, daily), aggregating days (blocks), percentiles
+(analysis.bucket_percentiles).
 
-Bucket i holds durations d with GAMMA**(i-1) < d <= GAMMA**i, and bucket -1 the zeros: any place in a bucket is
-within 0.5 % of all that it holds (the idea of Masson, Rim and Lee, "DDSketch", VLDB 2019).
+Bucket i holds durations d with GAMMA**(i-1) < d <= GAMMA**i, bucket -1 zeros: a relative error of at most 0.5 %
+(Masson, Rim and Lee, "DDSketch", VLDB 2019).
 """
 
 from collections.abc import Sequence
@@ -15,13 +15,7 @@ import psycopg2.extensions
 
 from leo_telemetry_pipeline.dimension import OTHER_KEYS
 from leo_telemetry_pipeline.store.days import whole
-from leo_telemetry_pipeline.store.dimensions import (
-    MOST_KEYS,
-    OBSERVED,
-    observations,
-    types_among,
-    types_to_judge,
-)
+from leo_telemetry_pipeline.store.dimensions import MOST_KEYS, OBSERVED, observations, types_among, types_to_judge
 from leo_telemetry_pipeline.store.history import blocks, open_counts, span_counts
 from leo_telemetry_pipeline.store.history.open_counts import Open
 from leo_telemetry_pipeline.store.history.span_counts import ALL_TYPES
@@ -32,8 +26,7 @@ ERROR = 0.005
 GAMMA = 1 + ERROR
 ZERO_BUCKET = -1
 
-# Spans are grouped without an order (``by_hashes``), and only the buckets of each row are sorted: names take long to
-# compare.
+# Spans are grouped by hashing (``by_hashes``), and only the buckets of each row are sorted: comparing names is slow.
 COUNTED = f"""
 WITH bucketed AS (
     SELECT dimension_key, dimension_type, project, day,
@@ -55,7 +48,7 @@ FROM summed CROSS JOIN LATERAL (
 ) AS sorted
 """
 
-# P50 of a day by the rule of analysis.bucket_percentiles: what series of days are made of.
+# P50 of a day, by the rule of analysis.bucket_percentiles.
 _AT_RANK = f"""sum(
     CASE WHEN bucket < 0 THEN 0
          ELSE {GAMMA!r}::float8 ^ (bucket - 1) * (1 + {ERROR!r} * ({{rank}} - upto + n + 0.5::float8) / n) END
@@ -70,9 +63,9 @@ MEDIAN = f"""(
 
 
 def by_hashes(cursor: psycopg2.extensions.cursor) -> None:
-    """Let the rest of a transaction group without sorting what can be grouped so, for COUNTED.
+    """Disable sorting for the rest of a transaction, so that COUNTED is grouped by hashing.
 
-    Next to what it takes for the most that a lookup of handoffs might cost, the server would not see the difference.
+    The planner overestimates the lookup of handoffs so much that it sees no difference otherwise.
     """
     cursor.execute("SELECT set_config('enable_sort', 'off', true)")
 
@@ -86,32 +79,32 @@ def rebuild(
     *,
     part_day: datetime | None = None,
 ) -> int:
-    """Count some days again, a transaction each, and return how many rows they have now.
+    """Recount days, one transaction per day; return how many rows were written.
 
-    ``part_day`` is counted up to that moment only. ``fence`` is called last in each transaction, and raises when the
-    caller may no longer write.
+    The day of ``part_day`` is counted up to that moment. ``fence`` is called last in each transaction, and raises if
+    the caller may no longer write.
     """
-    made, bound = 0, now(database)
+    written, bound = 0, now(database)
     for day in days:
         with database.transaction() as cursor:
             lock(cursor, day)
-            # Before counting: whoever has committed by now is counted, whoever has not is in here or younger.
+            # Before counting: spans committed by now are counted; all others are younger than the watermark.
             complete_before = watermark(cursor, bound)
             _, sealed_before = _last_part(cursor, day)
             until = part_day if part_day is not None and part_day.date() == day else None
             waiting = open_counts.look(cursor, day, sealed_before)
-            made += _count(cursor, day, types, seen, 0, (sealed_before, None), until)
+            written += _count(cursor, day, types, seen, 0, (sealed_before, None), until)
             _note(cursor, day, types, complete_before, until, waiting)
             if fence is not None:
                 fence(cursor)
-    return made
+    return written
 
 
 def seal(database: Database, day: date) -> int | None:
-    """Make the history of a day final for the spans stored by now, so that they may go; return the number of the part.
+    """Make a day's history final for the spans stored by now, so that they may be dropped; return the part's number.
 
-    None: there is nothing new to seal. What comes later is counted beside it. All types that the day has, or that are
-    named in thresholds, are counted once more, in the same transaction.
+    Return None if there is nothing new to seal. Later spans are counted separately. All dimension types of the day and
+    of thresholds are recounted in the same transaction.
     """
     bound = now(database)
     with database.transaction() as cursor:
@@ -134,11 +127,11 @@ def seal(database: Database, day: date) -> int | None:
 
 
 def count_again(database: Database, day: date) -> None:
-    """Count a day again for all types that it has."""
+    """Recount a day for all its types."""
     with database.transaction() as cursor:
         lock(cursor, day)
         _, sealed_before = _last_part(cursor, day)
-        # What a word means depends on the span types that there are.
+        # The meaning of a bare word depends on the span types of the day.
         span_counts.count_day(cursor, whole(day), 0, (sealed_before, None))
         types, seen = _types(cursor, day)
     rebuild(database, [day], types, seen)
@@ -180,7 +173,7 @@ def _count(
         (day, part, list(types)),
     )
     if until is None:
-        # To plan the statement takes longer than to count a small day, and most days of a new home are empty.
+        # Fast path: planning the statement takes longer than counting a small day, and a new home's days are empty.
         types = types_among(types, span_counts.span_types(cursor, day, part))
         if not types:
             return 0
@@ -197,7 +190,7 @@ def _count(
 
 
 def _pool(cursor: psycopg2.extensions.cursor, day: date, part: int) -> int:
-    """Put the keys that a type has beyond the most it may have together; return how many rows that took away."""
+    """Pool the keys beyond MOST_KEYS of a type; return by how many the rows decreased."""
     parameters: dict[str, object] = {"day": day, "part": part, "most_keys": MOST_KEYS, "other": OTHER_KEYS}
     cursor.execute(
         "SELECT dimension_type FROM duration_histograms WHERE day = %(day)s AND part = %(part)s"
@@ -262,6 +255,6 @@ def _note(
 
 
 def forget_day(cursor: psycopg2.extensions.cursor, day: date) -> None:
-    """Make a day one that has to be counted again, whatever comes between; sealed parts of it stay."""
+    """Mark a day as uncounted; its sealed parts remain."""
     blocks.forget(cursor, day)
     cursor.execute("DELETE FROM duration_histogram_days WHERE day = %s", (day,))

@@ -1,10 +1,10 @@
-"""Spans without an end that a counted day has: once fewer are left, some got their end and the day is stale.
+"""Open spans of counted days: once fewer are left, some were completed and the day is stale.
 
-Belongs here: looking at a day while it is counted, comparing counted days with what is stored now.
+Belongs here: the open spans of a day when it is counted, and comparing them with the current ones.
 Does not: marking days (staleness), counting them (histograms), completing spans (ends).
 
-An end may also come by a plain SQL UPDATE, which leaves ``created_at`` as it is, and the span table has no triggers.
-Of a day that has spans of its part, what is looked at is the partial index on rows without an end.
+Counting is needed because a plain SQL UPDATE may complete a span without changing ``created_at``, and the span table
+has no triggers. It reads the partial index on open spans.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -23,7 +23,7 @@ Look = tuple[date, datetime]
 
 @dataclass(frozen=True)
 class Open:
-    """Spans without an end that matter to a day; see ``duration_histogram_days``."""
+    """Open spans that affect a day; see ``duration_histogram_days``."""
 
     spans: int
     nearby: list[str]
@@ -32,7 +32,7 @@ class Open:
 
 @dataclass(frozen=True)
 class _CountedDay:
-    """What a counted day had, with the end of its sealed parts."""
+    """Counted day with its open spans and the end of its sealed parts."""
 
     day: date
     open: Open
@@ -40,16 +40,16 @@ class _CountedDay:
 
 
 def look(cursor: psycopg2.extensions.cursor, day: date, since: datetime | None) -> Open:
-    """Return the spans without an end that matter to a day, but for its sealed parts, which end ``since``.
+    """Return the open spans that affect a day, without its sealed parts, which end at ``since``.
 
-    To be called before the day is counted: a span that gets its end in between then makes the day stale once too
-    often, and not once too rarely.
+    Call it before counting the day: a span completed in between then makes the day stale once too often, not too
+    rarely.
     """
     own = f"{_OF_THE_DAY} AND (%(since)s::timestamptz IS NULL OR s.created_at >= %(since)s)"
     parameters = whole(day).parameters() | {"since": since, "reach": REACH_MS}
     cursor.execute(f"SELECT s.start_time_ms FROM workflow_trace_log AS s WHERE {own} LIMIT 1", parameters)
     if cursor.fetchone() is None:
-        # To look for what is linked opens the partitions of two weeks, and most days of a new home are empty.
+        # Fast path: linked spans need the partitions of two weeks, and most days of a new home are empty.
         return Open(0, [], _clock(cursor))
     cursor.execute(f"SELECT count(*) FROM workflow_trace_log AS s WHERE {WITHOUT_END} AND {own}", parameters)
     [spans] = cursor.fetchone() or (0,)
@@ -68,7 +68,7 @@ def look(cursor: psycopg2.extensions.cursor, day: date, since: datetime | None) 
             parameters | {"traces": list({trace for trace, _ in linked})},
         )
         traces = {trace for (trace,) in cursor.fetchall()}
-    # Not before: all that was seen above was stored by then.
+    # Taken last, so that all spans counted above were stored by then.
     looked_at = _clock(cursor)
     return Open(spans, sorted(span for trace, span in linked if trace in traces), looked_at)
 
@@ -80,7 +80,7 @@ def _clock(cursor: psycopg2.extensions.cursor) -> datetime:
 
 
 def fewer(cursor: psycopg2.extensions.cursor, days: Sequence[date] | None = None) -> set[Look]:
-    """Return the days, with when each was looked at, that had more spans without an end than they have now."""
+    """Return the days that have fewer open spans now than when they were counted, with the time of that count."""
     cursor.execute(
         """
         SELECT DISTINCT d.day, d.open_spans, d.open_nearby::text[], d.looked_at,
@@ -96,23 +96,23 @@ def fewer(cursor: psycopg2.extensions.cursor, days: Sequence[date] | None = None
     if not counted:
         return set()
     waiting = _linked_now(cursor, counted)
-    found = {(each.day, each.open.looked_at) for each in counted if not waiting.issuperset(each.open.nearby)}
+    stale = {(look.day, look.open.looked_at) for look in counted if not waiting.issuperset(look.open.nearby)}
     for round_ in _rounds(counted):
         now = _open_now(cursor, round_)
-        found |= {(each.day, each.open.looked_at) for each in round_ if now.get(each.day, 0) < each.open.spans}
-    return found
+        stale |= {(look.day, look.open.looked_at) for look in round_ if now.get(look.day, 0) < look.open.spans}
+    return stale
 
 
 def _rounds(counted: Sequence[_CountedDay]) -> Iterator[list[_CountedDay]]:
-    """Yield the looks, each day once in each round: types of a day may have been counted at different times."""
-    left = [list(looks) for _, looks in groupby(counted, key=lambda each: each.day)]
+    """Yield rounds with each day at most once, since types of a day may have been counted at different times."""
+    left = [list(looks) for _, looks in groupby(counted, key=lambda look: look.day)]
     while left:
         yield [looks[0] for looks in left]
         left = [looks[1:] for looks in left if len(looks) > 1]
 
 
 def _linked_now(cursor: psycopg2.extensions.cursor, counted: Sequence[_CountedDay]) -> set[str]:
-    days = [each.day for each in counted if each.open.nearby]
+    days = [look.day for look in counted if look.open.nearby]
     if not days:
         return set()
     cursor.execute(
@@ -124,9 +124,9 @@ def _linked_now(cursor: psycopg2.extensions.cursor, counted: Sequence[_CountedDa
 
 
 def _open_now(cursor: psycopg2.extensions.cursor, counted: Sequence[_CountedDay]) -> dict[date, int]:
-    by_day = {each.day: each for each in counted}
+    by_day = {look.day: look for look in counted}
     first = min(by_day)
-    # A place for each day in a row: tables of ours cannot be joined with one that is distributed.
+    # Arrays indexed by day, since local tables cannot be joined with distributed ones.
     looks = [by_day.get(date.fromordinal(n)) for n in range(first.toordinal(), max(by_day).toordinal() + 1)]
     cursor.execute(
         f"""

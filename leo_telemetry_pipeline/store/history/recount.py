@@ -1,7 +1,7 @@
-"""Count history again on request, for changes to spans that nothing can notice.
+"""Recount of history on request, after changes to spans that cannot be detected.
 
-Belongs here: which days are counted again. Does not: counting a day (histograms), days that are known to be stale
-(staleness). A day that has not ended is left out: every analysis counts it.
+Belongs here: which days are recounted: closed ones, since every analysis counts the current day.
+Does not: counting a day (histograms), detecting stale days (staleness).
 """
 
 from collections.abc import Callable, Sequence
@@ -14,10 +14,7 @@ from leo_telemetry_pipeline.store.server.database import Database
 
 @dataclass(frozen=True)
 class Recount:
-    """Days that were, or would be, counted again.
-
-    Of the ``sealed`` ones only spans that came after sealing were counted: their sealed parts are final.
-    """
+    """Days that were, or would be, recounted; of ``sealed`` ones only the spans that came after sealing."""
 
     dry_run: bool
     days: tuple[date, ...]
@@ -25,7 +22,7 @@ class Recount:
 
 
 def days(database: Database, first: date | None, last: date | None) -> tuple[list[date], list[date]]:
-    """Return the days between two, both included, that history has: those that are not sealed, and those that are."""
+    """Return the counted days between two, both included: unsealed ones, and sealed ones."""
     rows = database.rows(
         """
         SELECT d.day, EXISTS (SELECT FROM telemetry_sealed_days AS t WHERE t.day = d.day)
@@ -40,7 +37,7 @@ def days(database: Database, first: date | None, last: date | None) -> tuple[lis
 
 
 def recount(database: Database, of_days: Sequence[date], on_day: Callable[[], object] = lambda: None) -> None:
-    """Count days again for all dimension types that they have, a day at a time. Interrupted, it can be begun again."""
+    """Recount days for all their dimension types, one by one; it may be interrupted and started again."""
     for day in of_days:
         histograms.count_again(database, day)
         on_day()

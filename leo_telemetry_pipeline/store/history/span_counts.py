@@ -1,7 +1,7 @@
-"""Numbers of spans and traces by span type and day, without reading again what was counted before.
+"""Numbers of spans and traces by span type and day.
 
-Belongs here: statements on ``workflow_trace_counts``, and counting the days it does not have from the span table.
-Does not: when a day is counted (histograms), durations (histograms).
+Belongs here: statements on ``workflow_trace_counts``, and counting other days from spans.
+Does not: when a day is counted, durations (histograms).
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from leo_telemetry_pipeline.store.server.database import Database
 
 @dataclass(frozen=True)
 class SpanCount:
-    """How many spans of a type a day has, and how many of them have a duration."""
+    """Number of spans of a type on one day, and how many of them have a duration."""
 
     span_type: str
     day: date
@@ -26,17 +26,14 @@ class SpanCount:
     timed_spans: int
 
 
-# The count of all types together has no name, like its row in duration_histogram_days.
+# Row of all types together, also in duration_histogram_days.
 ALL_TYPES = ""
 
 
 def count_day(
-    cursor: psycopg2.extensions.cursor,
-    window: Window,
-    part: int,
-    created: tuple[datetime | None, datetime | None],
+    cursor: psycopg2.extensions.cursor, window: Window, part: int, created: tuple[datetime | None, datetime | None]
 ) -> int:
-    """Store the counts of the spans of a day as one part of it, in place of that part; return how many spans."""
+    """Replace the counts of one part of a day; return its number of spans."""
     parameters = window.parameters() | {"created_from": created[0], "created_to": created[1]}
     parameters |= {"part": part, "day": window.start.date()}
     cursor.execute("DELETE FROM workflow_trace_counts WHERE day = %(day)s AND part = %(part)s", parameters)
@@ -59,7 +56,7 @@ def count_day(
 
 
 def span_types(cursor: psycopg2.extensions.cursor, day: date, part: int | None = None) -> set[str]:
-    """Return the span types that a counted day has, or one part of it."""
+    """Return the span types of a counted day, or of one part of it."""
     cursor.execute(
         "SELECT DISTINCT span_type FROM workflow_trace_counts WHERE day = %s AND span_type <> ''"
         " AND (%s::integer IS NULL OR part = %s)",
@@ -69,24 +66,18 @@ def span_types(cursor: psycopg2.extensions.cursor, day: date, part: int | None =
 
 
 def by_type_and_day(database: Database, window: Window, counted: Sequence[date] = ()) -> list[SpanCount]:
-    """Return the counts of a window, sorted.
-
-    The days ``counted`` are read from their counts, the others from spans.
-    """
-    found: dict[tuple[str, date], list[int]] = {}
+    """Return the counts of a window, sorted; those of days not in ``counted`` are read from spans."""
+    totals: dict[tuple[str, date], list[int]] = {}
     for sql, parameters in _sources(database, window, counted, "span_type <> ''", COUNTS):
         grouped = f"SELECT span_type, day, sum(spans)::bigint, sum(timed_spans)::bigint FROM ({sql}) AS counted"
         for span_type, day, *numbers in database.rows(f"{grouped} GROUP BY 1, 2", parameters):
-            before = found.get((span_type, day), [0, 0])
-            found[span_type, day] = [a + b for a, b in zip(before, numbers, strict=True)]
-    return [SpanCount(*key, *numbers) for key, numbers in sorted(found.items())]
+            before = totals.get((span_type, day), [0, 0])
+            totals[span_type, day] = [a + b for a, b in zip(before, numbers, strict=True)]
+    return [SpanCount(*key, *numbers) for key, numbers in sorted(totals.items())]
 
 
 def traces(database: Database, window: Window, counted: Sequence[date] = ()) -> int:
-    """Return how many traces a window has; one that goes over midnight counts on each of its days.
-
-    Also one of a day that was sealed while spans of it were still to come counts with each part.
-    """
+    """Return the number of traces in a window; a trace counts once per day, and once per part of a sealed day."""
     return sum(
         database.rows(f"SELECT coalesce(sum(traces), 0)::bigint FROM ({sql}) AS counted", parameters)[0][0]
         for sql, parameters in _sources(database, window, counted, "span_type = ''", TRACES)
@@ -96,7 +87,7 @@ def traces(database: Database, window: Window, counted: Sequence[date] = ()) -> 
 def _sources(
     database: Database, window: Window, counted: Sequence[date], condition: str, fresh: str
 ) -> Iterator[tuple[str, dict[str, object]]]:
-    """Yield the queries whose rows together are the window's counts: of what is counted or sealed, and of spans."""
+    """Yield the queries whose rows add up to the window's counts: on stored counts, and on spans."""
     left = [day for day in window.days if day not in set(counted)]
     stored = (
         "SELECT * FROM workflow_trace_counts"

@@ -1,6 +1,6 @@
-"""Counted days that miss spans which came later.
+"""Stale days: counted days for which spans arrived or ended since.
 
-Belongs here: marking days, and asking for them. Does not: counting (histograms), the order of commits (watermark).
+Belongs here: marking and finding stale days. Does not: counting (histograms), the order of commits (watermark).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ from leo_telemetry_pipeline.store.server.database import Database
 
 @dataclass(frozen=True)
 class Counted:
-    """How far one dimension type of a day is counted; see ``duration_histogram_days``."""
+    """Up to when one dimension type of a day is counted; see ``duration_histogram_days``."""
 
     complete_before: datetime
     counted_until: datetime | None
@@ -27,16 +27,16 @@ class Counted:
 
 
 def mark_stale(database: Database, fence: Fence | None = None) -> None:
-    """Remember which counted days were touched by spans that came, or got their end, since this was last asked.
+    """Mark counted days as stale that are affected by spans that arrived or ended since the last call.
 
-    What it looks at is what came since then, and what has no end, however much is stored.
+    Reads only spans that arrived since then and open spans, however many are stored.
     """
     bound = now(database)
     with database.transaction() as cursor:
-        # Two who mark follow each other.
+        # Serializes concurrent calls.
         cursor.execute("SELECT FROM telemetry_upkeep FOR UPDATE")
         seen_before = _seen_before(cursor)
-        # Before looking: whoever has committed by now is seen, whoever has not is younger.
+        # Before reading: spans committed by now are read; all others are younger than the watermark.
         seen = watermark(cursor, bound)
         touched = _touched(cursor, seen_before) if seen_before else {}
         ended = open_counts.fewer(cursor)
@@ -63,10 +63,10 @@ def stale_days(
     *,
     marked: bool = False,
 ) -> list[date]:
-    """Return the days from ``first`` up to, not including, ``last`` whose history misses spans or types.
+    """Return the days from ``first`` up to ``last``, which is excluded, whose history lacks spans or types.
 
-    With ``part_day`` also its day, unless that is counted up to this very moment. Whoever has just marked days need not
-    look again for what came since (``marked``).
+    Include the day of ``part_day`` unless it is counted up to exactly this moment. ``marked``: days were just marked,
+    so do not read new spans again.
     """
     wanted = [*types, ALL_TYPES]
     days = [first + n * DAY for n in range((last - first).days)]
@@ -81,8 +81,8 @@ def stale_days(
             (days, wanted),
         )
         for day, dimension_type, before, until, stale, looked_at in cursor.fetchall():
-            one = Counted(before, until, stale or (day, looked_at) in ended)
-            counted.setdefault(day, {})[dimension_type] = one
+            state = Counted(before, until, stale or (day, looked_at) in ended)
+            counted.setdefault(day, {})[dimension_type] = state
         cursor.execute("SELECT DISTINCT day FROM telemetry_sealed_days WHERE day = ANY(%s)", (days,))
         sealed = {day for (day,) in cursor.fetchall()}
         seen_before = None if marked or not counted else _seen_before(cursor)
@@ -96,7 +96,7 @@ def stale_days(
 
 
 def all_stored(database: Database, first: date, last: date) -> bool:
-    """Tell whether the spans of the days from ``first`` to ``last`` are still in the table."""
+    """Return whether no spans of the days from ``first`` to ``last`` were dropped."""
     return database.rows(
         "SELECT NOT EXISTS (SELECT FROM telemetry_sealed_days WHERE day BETWEEN %s AND %s AND dropped_at IS NOT NULL)",
         (first, last),
@@ -111,23 +111,23 @@ def is_stale(
     *,
     is_sealed: bool,
 ) -> bool:
-    """Decide whether a day must be counted again.
+    """Return whether a day must be counted again.
 
-    ``touched``: the newest created_at of late spans that matter to the day. ``until``: where a part day ends; spans
-    that come while it is looked at belong to the next look, which marks them first. Of a sealed day spans may be gone,
-    so a type that it was not counted for stays unknown.
+    ``touched`` is the newest created_at of late spans that affect the day. ``until`` is the end of a partial day, for
+    which late spans are left to the next marking. A sealed day may lack spans, so missing types stay uncounted.
     """
     if ALL_TYPES not in counted or (not is_sealed and any(name not in counted for name in wanted)):
         return True
-    if any(one.counted_until != until for one in counted.values()):
+    states = counted.values()
+    if any(state.counted_until != until for state in states):
         return True
     if until is not None:
         touched = None
-    return any(one.is_stale or (touched is not None and touched >= one.complete_before) for one in counted.values())
+    return any(state.is_stale or (touched is not None and touched >= state.complete_before) for state in states)
 
 
 def _seen_before(cursor: psycopg2.extensions.cursor) -> datetime | None:
-    # What was counted before anybody marked is right as far as it was counted.
+    # Before the first marking, days are correct up to when they were counted.
     cursor.execute(
         "SELECT coalesce(history_seen_before, (SELECT min(complete_before) FROM duration_histogram_days))"
         " FROM telemetry_upkeep"
@@ -158,8 +158,7 @@ def _touched(cursor: psycopg2.extensions.cursor, since: datetime) -> dict[date, 
 
 _EPOCH = date(1970, 1, 1)
 
-# A handoff and a wait reach whole days, as counting a day looks for them around it. The bounds let the server leave out
-# the partitions of other days.
+# Whole days, since counting a day reads handoffs and waits around it. The bounds allow partition pruning.
 _SPANS_NEAR = """workflow_trace_log AS s WHERE s.trace_id = late.trace_id
                 AND s.start_time_ms >= %(first)s::bigint - %(reach)s - 86400000
                 AND s.start_time_ms < %(last)s::bigint + %(reach)s + 86400000"""

@@ -1,6 +1,6 @@
-"""Days that are read from their spans, as windows.
+"""Days that are read from spans, as windows.
 
-Belongs here: which part of a day is left to read once parts of it are sealed. Does not: counting (histograms).
+Belongs here: which spans of a partly sealed day remain to be read. Does not: counting (histograms).
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,16 +15,16 @@ from leo_telemetry_pipeline.store.days import Window, after, midnight
 
 
 def pieces(cursor: psycopg2.extensions.cursor, window: Window, days: Sequence[date]) -> Iterator[dict[str, object]]:
-    """Yield the parameters by which spans are counted: of days in a row together, but of each sealed one by itself."""
+    """Yield query parameters for counting spans: consecutive days together, unless sealed at different times."""
     cursor.execute(
         "SELECT day, max(sealed_before) FROM telemetry_sealed_days WHERE day = ANY(%s::date[]) GROUP BY 1",
         (list(days),),
     )
     sealed = dict(cursor.fetchall())
-    for _, run in groupby(enumerate(days), key=lambda one: (sealed.get(one[1]), one[1].toordinal() - one[0])):
-        in_a_row = list(map(itemgetter(1), run))
-        start, end = max(midnight(in_a_row[0]), window.start), min(after(in_a_row[-1]), window.end)
+    for _, group in groupby(enumerate(days), key=lambda item: (sealed.get(item[1]), item[1].toordinal() - item[0])):
+        run = list(map(itemgetter(1), group))
+        start, end = max(midnight(run[0]), window.start), min(after(run[-1]), window.end)
         yield replace(window, start=start, end=end).parameters() | {
-            "created_from": sealed.get(in_a_row[0]),
+            "created_from": sealed.get(run[0]),
             "created_to": None,
         }

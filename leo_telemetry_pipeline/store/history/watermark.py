@@ -1,6 +1,6 @@
 """Commit watermark: no span older than this can still arrive.
 
-Belongs here: the watermark, and the lock of a day. Does not: what is counted, or when.
+Belongs here: the watermark, and the lock of a day. Does not: counting (histograms).
 """
 
 from collections.abc import Callable
@@ -10,17 +10,17 @@ import psycopg2.extensions
 
 from leo_telemetry_pipeline.store.server.database import Database
 
-# Called last in a transaction that writes; raises when the caller may no longer write. Called earlier it would hold
-# the row of the run for long, which has to beat meanwhile.
+# Fence of a run: raises if the caller may no longer write. Called last in a transaction, since it locks the row of the
+# run, which needs heartbeats meanwhile.
 Fence = Callable[[psycopg2.extensions.cursor], None]
 
 
 def watermark(cursor: psycopg2.extensions.cursor, no_later_than: datetime) -> datetime:
-    """Return a moment such that no span that is still to be committed has an older created_at.
+    """Return the watermark: no span that is not yet committed has an older created_at.
 
-    A span carries the start of its transaction, so that is the start of the oldest one under way. Those of other
-    roles are hidden from whoever lacks pg_read_all_stats: then a day's margin. ``no_later_than`` was read from the
-    database's clock in a transaction before, so that none which began by then is still too young to be listed.
+    created_at is the start of a transaction, so this is the start of the oldest open one, or a day ago if the role
+    lacks pg_read_all_stats and cannot see all. ``no_later_than`` is the database's time from an earlier transaction,
+    so that every transaction that began before it is listed.
     """
     cursor.execute(
         """
@@ -34,15 +34,15 @@ def watermark(cursor: psycopg2.extensions.cursor, no_later_than: datetime) -> da
 
 
 def now(database: Database) -> datetime:
-    """Return what the database's clock says."""
+    """Return the database's time."""
     return database.rows("SELECT now()")[0][0]
 
 
 def lock(cursor: psycopg2.extensions.cursor, first: date, days: int = 1) -> None:
-    """Keep others from counting some days in a row until the transaction ends.
+    """Lock consecutive days against being counted by others until the transaction ends.
 
-    Two at once would both delete what is there and collide on what they insert. Counting a large day takes longer
-    than other locks are waited for.
+    Concurrent counts would both delete the old rows and conflict on the new ones. The lock timeout is long, since
+    counting a large day takes long.
     """
     cursor.execute("SELECT set_config('lock_timeout', '300s', true)")
     cursor.execute(

@@ -56,7 +56,7 @@ _SSL = {"true": "require", "1": "require", "no-verify": "require", "false": "dis
 _ALSO_DECIDE = {"PGHOSTADDR": "hostaddr", "PGOPTIONS": "options", "PGTARGETSESSIONATTRS": "target_session_attrs"}
 
 
-class _Parts(NamedTuple):
+class _UrlParts(NamedTuple):
     user: str
     password: str | None
     hosts: str
@@ -197,14 +197,14 @@ def _of_url(rest: str, variable: str, *, jdbc: bool) -> dict[str, str]:
         raise UserError(not_an_address(variable), NO_DATABASE) from None
 
 
-def _split(rest: str, variable: str) -> _Parts:
+def _split(rest: str, variable: str) -> _UrlParts:
     rest = re.sub(r"\s*\n\s*", "", rest)
     match = _CLEAN.fullmatch(rest)
     if match is None or ("@" in (match["query"] or "") and not _all_known(match["query"])):
         match = _RAW.fullmatch(rest)
     if match is None:
         raise _wrong(variable, _what_is_wrong(rest))
-    parts = _Parts(**{name: text if name == "password" else text or "" for name, text in match.groupdict().items()})
+    parts = _UrlParts(**{name: text if name == "password" else text or "" for name, text in match.groupdict().items()})
     _refuse_placeholders(parts, variable)
     for name, part in (("user", parts.user), ("host", parts.hosts), ("database", parts.database)):
         if re.search(r"\s", part):
@@ -232,7 +232,7 @@ def _what_is_wrong(rest: str) -> str:
     return f"is malformed: {_EXAMPLE}; in user and password, write @ as %40, : as %3A and / as %2F"
 
 
-def _refuse_placeholders(parts: _Parts, variable: str) -> None:
+def _refuse_placeholders(parts: _UrlParts, variable: str) -> None:
     password = unquote(parts.password or "")
     if _UNFILLED_PASSWORD.fullmatch(password):
         raise _wrong(variable, f"still has the placeholder {password}: replace it with the password")

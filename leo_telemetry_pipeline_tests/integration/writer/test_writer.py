@@ -191,7 +191,7 @@ def test_forks_in_two_threads_let_everyone_import_again(monkeypatch):
 
     def ask() -> None:
         free.append(process_hooks.importing.acquire(timeout=1))
-        process_hooks.given_back(process_hooks.importing)
+        process_hooks.release_if_held(process_hooks.importing)
 
     thread = threading.Thread(target=ask)
     thread.start()

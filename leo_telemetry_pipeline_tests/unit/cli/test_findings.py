@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from leo_telemetry_pipeline.cli.findings import State, render
+from leo_telemetry_pipeline.cli.findings import FindingsInputs, render
 from leo_telemetry_pipeline.store.runs import Run
 from leo_telemetry_pipeline_tests.unit.cli.todays_runs import NOW, run
 
@@ -42,7 +42,7 @@ SEED = [
 
 def shown(last: Run | None, *, waiting: tuple[Run, ...] = (), **more: Any) -> str:
     """Return the block after its header."""
-    block = render(State(NOW, last, last, waiting, NOW, **more))
+    block = render(FindingsInputs(NOW, last, last, waiting, NOW, **more))
     assert block.startswith(HEADER)
     return block.removeprefix(HEADER)
 
@@ -113,9 +113,11 @@ def test_what_is_on_its_way_stands_above_the_last_result() -> None:
 
 def test_collection_that_stopped_and_an_attempt_that_failed_are_said() -> None:
     """Lost: the numbers look good because nothing is measured any more."""
-    silent = State(NOW, run(), run(), (), NOW - timedelta(days=3))
+    silent = FindingsInputs(NOW, run(), run(), (), NOW - timedelta(days=3))
     assert "  No spans for 3 days: is collection still on?" in render(silent)
     failed = run("FAILED", error_detail="p50_by_gate: disk full", output_ref=None)
-    assert "  Last attempt FAILED (today): p50_by_gate: disk full" in render(State(NOW, run(), failed, (), NOW))
+    assert "  Last attempt FAILED (today): p50_by_gate: disk full" in render(
+        FindingsInputs(NOW, run(), failed, (), NOW)
+    )
     nameless = run("FAILED", error_detail=None, reason_code=None, output_ref=None)
-    assert "no reason given" in render(State(NOW, None, nameless, (), None))
+    assert "no reason given" in render(FindingsInputs(NOW, None, nameless, (), None))

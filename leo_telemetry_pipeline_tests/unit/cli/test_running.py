@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from leo_telemetry_pipeline.cli.running import Running, of_sessions, table_of
+from leo_telemetry_pipeline.cli.running import RunningOperation, of_sessions, table_of
 from leo_telemetry_pipeline.sources.claude import hook_notes
 
 NOW = 1_795_959_600.0
@@ -69,7 +69,7 @@ def test_every_session_has_its_own_and_a_silent_one_may_be_gone():
 def test_what_is_open_is_data_too():
     """Lost: a script that watches sessions."""
     [one] = of_sessions([notes(submit(600))], "", NOW)
-    assert one == Running(
+    assert one == RunningOperation(
         span_type="handoff",
         span_name="claude_code.interaction",
         started_at=datetime.fromtimestamp(NOW - 600, UTC),

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from leo_telemetry_pipeline.cli import text
-from leo_telemetry_pipeline.cli.running import Running, table_of
+from leo_telemetry_pipeline.cli.running import RunningOperation, table_of
 from leo_telemetry_pipeline.cli.spans import _named
 from leo_telemetry_pipeline.store.retention.purge import What
 
@@ -20,10 +20,10 @@ def test_nothing_in_a_line_can_command_the_terminal() -> None:
     assert text.in_a_line("a\x1b[2Jb\x9bc\u202ed\u2028é 測") == "a [2Jb c d é 測"
 
 
-def opened(number: int, name: str = "DESIGN") -> Running:
+def opened(number: int, name: str = "DESIGN") -> RunningOperation:
     """Return an operation under way."""
     began = datetime(2026, 2, 9, tzinfo=UTC)
-    return Running(
+    return RunningOperation(
         span_type="subagent",
         span_name=name,
         started_at=began,

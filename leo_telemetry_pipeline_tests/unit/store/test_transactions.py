@@ -1,4 +1,4 @@
-"""No transaction of ours asks for another one before it ends: behind a pooler it could wait for itself."""
+"""No transaction opens another one before it ends: behind a pooler it could wait for itself."""
 
 import ast
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ OPENING = ("transaction", "rows")
 
 
 def nested(source: str) -> Iterator[int]:
-    """Yield the lines inside ``with X.transaction()`` that hand X on, or open another transaction of any kind."""
+    """Yield the lines inside ``with X.transaction()`` that pass X on or open another transaction."""
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.With):
             continue
@@ -39,14 +39,14 @@ def _owner(node: ast.expr) -> str | None:
         "x = [f(db) for _ in y]",
     ],
 )
-def test_what_would_wait_for_itself_is_found(line: str):
-    """Lost: the test below would pass whatever somebody writes."""
+def test_nested_transactions_are_detected(line: str):
+    """Lost: the test below, which would always pass."""
     assert list(nested(f"with db.transaction() as cursor:\n    cursor.execute('SELECT 1')\n    {line}\n")) == [3]
     assert list(nested(f"with db.transaction() as cursor:\n    cursor.execute('SELECT 1')\n{line}\n")) == []
 
 
-def test_no_transaction_asks_for_another():
-    """Lost: every program, for as long as the pooler lets a client wait; or the first half of what belongs together."""
+def test_no_transaction_opens_another():
+    """Lost: every program, while the pooler makes it wait; or half of an atomic change."""
     found = [
         f"{path.relative_to(PACKAGE)}:{line}"
         for path in sorted(PACKAGE.rglob("*.py"))

@@ -1,4 +1,4 @@
-"""A trace goes from process to process by W3C ``traceparent``, and only by a valid one."""
+"""W3C ``traceparent``: a trace crosses processes by a valid one only."""
 
 import os
 import subprocess
@@ -22,14 +22,14 @@ def tracer() -> Tracer:
 
 
 @given(st.integers(1, 2**128 - 1), st.integers(1, 2**64 - 1))
-def test_every_pair_of_ids_comes_back_from_its_text(trace_id: int, span_id: int) -> None:
-    """Lost: a child process whose spans hang under no parent."""
+def test_every_pair_of_ids_survives_a_round_trip(trace_id: int, span_id: int) -> None:
+    """Lost: the parent of a child process's spans."""
     assert context.parse(context.written(context.Place(trace_id, span_id))) == (trace_id, span_id)
 
 
 @given(st.text() | st.text("0123456789abcdef-", min_size=50, max_size=60) | st.binary() | st.none() | st.integers())
-def test_nothing_that_comes_in_makes_the_reader_fail(value: object) -> None:
-    """Lost: a service that anybody can stop with one header."""
+def test_no_input_makes_the_parser_fail(value: object) -> None:
+    """Lost: a service, to one malformed header."""
     ids = context.parse(value)
     assert ids is None or all(ids)
 
@@ -38,7 +38,7 @@ def test_nothing_that_comes_in_makes_the_reader_fail(value: object) -> None:
     "text",
     [VALID, f" {VALID}\t", VALID[:-2] + "00", f"01-{TRACE}-{SPAN}-01", f"cc-{TRACE}-{SPAN}-01-what-comes-later"],
 )
-def test_a_valid_traceparent_is_taken_also_of_a_later_version(text: str) -> None:
+def test_a_valid_traceparent_is_accepted_even_from_a_later_version(text: str) -> None:
     """Lost: the trace ends where a newer program calls an older one."""
     assert context.parse(text) == (int(TRACE, 16), int(SPAN, 16))
 
@@ -64,7 +64,7 @@ def test_a_valid_traceparent_is_taken_also_of_a_later_version(text: str) -> None
     ],
 )
 def test_an_invalid_traceparent_is_refused(text: str) -> None:
-    """Lost: spans of strangers in one trace, or spans with ids of zeros."""
+    """Lost: separate traces, merged under one invalid id."""
     assert context.parse(text) is None
 
 
@@ -77,8 +77,8 @@ def test_an_invalid_traceparent_is_refused(text: str) -> None:
         [(b"host", b"a"), (b"traceparent", VALID.encode())],
     ],
 )
-def test_the_sender_of_a_request_is_the_parent_of_the_work_for_it(tracer: Tracer, headers) -> None:
-    """Lost: what a service does for a handoff is not part of the handoff."""
+def test_the_sender_of_a_request_is_the_parent_of_its_handling(tracer: Tracer, headers) -> None:
+    """Lost: the part of a handoff that a service does."""
     with context.extract(headers), tracer.gate("inside") as span:
         assert (f"{span.trace_id:032x}", f"{span.parent_id:016x}") == (TRACE, SPAN)
     with tracer.gate("outside") as span:
@@ -91,7 +91,7 @@ def test_the_sender_of_a_request_is_the_parent_of_the_work_for_it(tracer: Tracer
     [{}, {"traceparent": "nonsense"}, [("traceparent", VALID), ("traceparent", VALID)], None, 7, [1], [("a",)]],
 )
 def test_headers_without_one_valid_parent_change_nothing(tracer: Tracer, headers) -> None:
-    """Lost: a request that fails because of somebody's headers."""
+    """Lost: a request, to unusual headers."""
     with tracer.handoff("running") as running, context.extract(headers), tracer.gate("inside") as span:
         assert span.parent_id == running.span_id
 
@@ -107,7 +107,7 @@ def test_a_request_carries_the_span_that_sends_it(tracer: Tracer) -> None:
 
 
 def test_a_child_process_joins_the_trace_by_its_environment(tracer: Tracer) -> None:
-    """Lost: what a handoff's scripts do is not part of the handoff."""
+    """Lost: the part of a handoff that its scripts do."""
     code = "from leo_telemetry_pipeline.trace import traceparent; print(traceparent())"
     with tracer.handoff("LEAD-TO-PLAN"):
         environ = context.child_environment(os.environ | {"TRACEPARENT": VALID})
@@ -117,8 +117,8 @@ def test_a_child_process_joins_the_trace_by_its_environment(tracer: Tracer) -> N
     assert done.stdout.strip() == expected
 
 
-def test_a_process_started_with_a_wrong_parent_has_none() -> None:
-    """Lost: a program that does not start because of what its caller left in the environment."""
+def test_a_process_ignores_an_invalid_parent_in_its_environment() -> None:
+    """Lost: a program that does not start, because of a variable of its caller."""
     code = "from leo_telemetry_pipeline.trace import traceparent; print(traceparent())"
     environ = os.environ | {"TRACEPARENT": "ff-what-is-this"}
     done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)

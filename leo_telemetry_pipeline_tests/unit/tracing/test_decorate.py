@@ -1,4 +1,4 @@
-"""One decorator for every kind of function, and what it decorates behaves as before."""
+"""The decorator works for every kind of function and does not change its behaviour."""
 
 import asyncio
 import functools
@@ -18,7 +18,7 @@ def names(memory: InMemoryRecorder) -> list[str]:
     return [span.span_name for span in memory.spans]
 
 
-def test_a_function_gets_a_new_span_for_each_call(tracer: Tracer, memory: InMemoryRecorder) -> None:
+def test_each_call_of_a_function_has_its_own_span(tracer: Tracer, memory: InMemoryRecorder) -> None:
     """Lost: every call but the first."""
 
     @tracer.gate("g", kept=1)
@@ -39,8 +39,8 @@ def test_a_function_gets_a_new_span_for_each_call(tracer: Tracer, memory: InMemo
     )
 
 
-def test_a_function_that_calls_itself_has_a_span_inside_a_span(tracer: Tracer, memory: InMemoryRecorder) -> None:
-    """Lost: recursion flattened into one."""
+def test_recursive_calls_have_nested_spans(tracer: Tracer, memory: InMemoryRecorder) -> None:
+    """Lost: the calls inside a recursion."""
 
     @tracer.phase("p")
     def down(depth: int) -> int:
@@ -52,7 +52,7 @@ def test_a_function_that_calls_itself_has_a_span_inside_a_span(tracer: Tracer, m
 
 
 def test_a_decorated_function_raises_the_same_exception(tracer: Tracer, memory: InMemoryRecorder) -> None:
-    """Lost: handlers and debuggers that look at what was raised, and where."""
+    """Lost: the exception and traceback that handlers and debuggers need."""
     error = LookupError()
 
     @tracer.gate("g")
@@ -66,8 +66,8 @@ def test_a_decorated_function_raises_the_same_exception(tracer: Tracer, memory: 
     assert memory.spans[0].attributes == {"error.type": "LookupError"}
 
 
-def test_methods_of_every_sort_can_be_decorated(tracer: Tracer, memory: InMemoryRecorder) -> None:
-    """Lost: decorators that only work on plain functions."""
+def test_every_kind_of_method_can_be_decorated(tracer: Tracer, memory: InMemoryRecorder) -> None:
+    """Lost: measurements of anything but plain functions."""
 
     class Gate:
         @tracer.gate("method")
@@ -100,16 +100,14 @@ def test_methods_of_every_sort_can_be_decorated(tracer: Tracer, memory: InMemory
     assert names(memory) == ["method", "static", "inner class", "class", "object", "partial"]
 
 
-def test_what_cannot_be_called_cannot_be_decorated(tracer: Tracer) -> None:
-    """Lost: a mistake that shows only when the work runs."""
-    with pytest.raises(TypeError, match="cannot be called"):
+def test_decorating_a_non_callable_fails_at_once(tracer: Tracer) -> None:
+    """Lost: an early error; the mistake would show only when the work runs."""
+    with pytest.raises(TypeError, match="is not callable"):
         tracer.gate("g")(7)  # type: ignore[type-var]
 
 
-def test_a_coroutine_function_stays_one_and_its_span_lasts_until_it_returns(
-    tracer: Tracer, memory: InMemoryRecorder
-) -> None:
-    """Lost: asynchronous work that seems to take no time."""
+def test_a_coroutine_functions_span_lasts_until_it_returns(tracer: Tracer, memory: InMemoryRecorder) -> None:
+    """Lost: the duration of asynchronous work."""
 
     @tracer.gate("outer")
     async def outer() -> str:
@@ -129,7 +127,7 @@ def test_a_coroutine_function_stays_one_and_its_span_lasts_until_it_returns(
 
 
 def test_a_cancelled_coroutine_ends_its_span_and_stays_cancelled(tracer: Tracer, memory: InMemoryRecorder) -> None:
-    """Lost: work that was given up hangs in the list of what runs."""
+    """Lost: a correct list of running operations, once work is cancelled."""
 
     @tracer.gate("g")
     async def waits() -> None:
@@ -144,8 +142,8 @@ def test_a_cancelled_coroutine_ends_its_span_and_stays_cancelled(tracer: Tracer,
     assert memory.spans[0].attributes == {"error.type": "CancelledError"}
 
 
-def test_a_generator_gives_takes_and_returns_as_before(tracer: Tracer, memory: InMemoryRecorder) -> None:
-    """Lost: generators that others talk to."""
+def test_a_decorated_generator_yields_receives_and_returns_as_before(tracer: Tracer, memory: InMemoryRecorder) -> None:
+    """Lost: generators that receive values."""
 
     @tracer.phase("p")
     def talk():
@@ -169,8 +167,8 @@ def test_a_generator_gives_takes_and_returns_as_before(tracer: Tracer, memory: I
     assert [(span.span_name, span.status) for span in memory.spans] == [("p", "OK")]
 
 
-def test_what_runs_between_the_steps_of_a_generator_is_not_inside_it(tracer: Tracer, memory: InMemoryRecorder) -> None:
-    """Lost: the consumer's work is filed under the producer."""
+def test_work_between_the_steps_of_a_generator_is_outside_its_span(tracer: Tracer, memory: InMemoryRecorder) -> None:
+    """Lost: the right parent of the consumer's work."""
 
     @tracer.phase("producer")
     def produce() -> Iterator[int]:
@@ -190,8 +188,8 @@ def test_what_runs_between_the_steps_of_a_generator_is_not_inside_it(tracer: Tra
     assert here() is before
 
 
-def test_two_generators_can_take_turns(tracer: Tracer, memory: InMemoryRecorder) -> None:
-    """Lost: interleaved producers that adopt each other's work."""
+def test_interleaved_generators_keep_their_own_spans(tracer: Tracer, memory: InMemoryRecorder) -> None:
+    """Lost: the right parent of interleaved work."""
 
     @tracer.phase("p")
     def produce(name: str) -> Iterator[int]:
@@ -208,10 +206,8 @@ def test_two_generators_can_take_turns(tracer: Tracer, memory: InMemoryRecorder)
     assert len(spans) == 3 + 3 + 2 + 1
 
 
-def test_a_generator_that_is_closed_or_forgotten_ends_its_span_without_error(
-    tracer: Tracer, memory: InMemoryRecorder
-) -> None:
-    """Lost: spans that never end because nobody read to the end."""
+def test_a_closed_or_collected_generator_ends_its_span_without_error(tracer: Tracer, memory: InMemoryRecorder) -> None:
+    """Lost: the end of a span whose generator is not exhausted."""
     cleaned = []
 
     @tracer.phase("p")
@@ -234,8 +230,8 @@ def test_a_generator_that_is_closed_or_forgotten_ends_its_span_without_error(
     assert [span.status for span in memory.spans] == ["OK", "OK"]
 
 
-def test_a_generator_that_refuses_to_close_is_told_so(tracer: Tracer, memory: InMemoryRecorder) -> None:
-    """Lost: a mistake that shows only without telemetry."""
+def test_a_generator_that_refuses_to_close_still_raises(tracer: Tracer, memory: InMemoryRecorder) -> None:
+    """Lost: an error that would show only without telemetry."""
 
     @tracer.phase("p")
     def stubborn():
@@ -251,7 +247,7 @@ def test_a_generator_that_refuses_to_close_is_told_so(tracer: Tracer, memory: In
     assert memory.spans[0].status == "ERROR"
 
 
-def test_an_exception_inside_a_generator_comes_out_of_it(tracer: Tracer, memory: InMemoryRecorder) -> None:
+def test_an_exception_inside_a_generator_propagates_unchanged(tracer: Tracer, memory: InMemoryRecorder) -> None:
     """Lost: the place where a pipeline broke."""
     error = ConnectionError()
 
@@ -267,8 +263,10 @@ def test_an_exception_inside_a_generator_comes_out_of_it(tracer: Tracer, memory:
     assert memory.spans[0].attributes == {"error.type": "ConnectionError"}
 
 
-def test_an_asynchronous_generator_gives_takes_and_fails_as_before(tracer: Tracer, memory: InMemoryRecorder) -> None:
-    """Lost: streams of agents that others talk to."""
+def test_an_asynchronous_generator_yields_receives_and_fails_as_before(
+    tracer: Tracer, memory: InMemoryRecorder
+) -> None:
+    """Lost: streams that receive values."""
     error, heard = ValueError(), []
 
     @tracer.subagent("s")
@@ -302,10 +300,8 @@ def test_an_asynchronous_generator_gives_takes_and_fails_as_before(tracer: Trace
     assert spans["s"].status == "OK"
 
 
-def test_an_asynchronous_generator_that_is_closed_or_cancelled_ends_its_span(
-    tracer: Tracer, memory: InMemoryRecorder
-) -> None:
-    """Lost: streams that nobody reads any more stay in the list of what runs."""
+def test_a_closed_or_cancelled_asynchronous_generator_ends_its_span(tracer: Tracer, memory: InMemoryRecorder) -> None:
+    """Lost: a correct list of running operations, once a stream is abandoned."""
     cleaned = []
 
     @tracer.subagent("s")

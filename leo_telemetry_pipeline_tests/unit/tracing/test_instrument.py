@@ -1,4 +1,4 @@
-"""An executor that exists already is measured without editing it, and is put back when asked."""
+"""Instrumentation measures an existing executor without editing it, and can be undone."""
 
 import asyncio
 import types
@@ -12,7 +12,7 @@ from leo_telemetry_pipeline.tracing.tracer import Tracer
 
 
 class Gate:
-    """A gate as such engines have them: a name and a method."""
+    """Typical gate of an engine: a name and a method."""
 
     def __init__(self, name: str, score: int = 90) -> None:
         self.name = name
@@ -23,7 +23,7 @@ class Gate:
 
 
 class Executor:
-    """An executor as such engines have them."""
+    """Typical executor of an engine."""
 
     def __init__(self) -> None:
         self.gates = [Gate("GATE_PRD_REQUIRED"), Gate("GATE_TESTS", 70)]
@@ -42,7 +42,7 @@ def kinds(memory: InMemoryRecorder) -> list[tuple[str, str]]:
 
 
 def test_an_executor_is_measured_in_place_and_works_as_before(tracer: Tracer, memory: InMemoryRecorder) -> None:
-    """Lost: a system in use that has to be edited before it can be measured."""
+    """Lost: measurements of a system that must not be edited."""
     plain = Executor().execute({"id": "SD-1"})
     executor = Executor()
     instrument(
@@ -65,8 +65,8 @@ def test_an_executor_is_measured_in_place_and_works_as_before(tracer: Tracer, me
     assert memory.spans[1].attributes == {"gate_score": 70, "gate_passed": False}
 
 
-def test_undo_puts_everything_back(tracer: Tracer, memory: InMemoryRecorder) -> None:
-    """Lost: tests of the executor that see what an earlier one left."""
+def test_undo_restores_everything(tracer: Tracer, memory: InMemoryRecorder) -> None:
+    """Lost: isolation between tests of the executor."""
     executor = Executor()
     before = dict(vars(executor)), list(executor.gates), dict(executor.subagents), dict(vars(Executor))
     with instrument(executor, gates=executor.gates, subagents=executor.subagents, tracer=tracer):
@@ -79,7 +79,7 @@ def test_undo_puts_everything_back(tracer: Tracer, memory: InMemoryRecorder) -> 
 
 
 def test_a_class_is_measured_for_all_its_objects(tracer: Tracer, memory: InMemoryRecorder) -> None:
-    """Lost: executors and gates that are made anew for each handoff."""
+    """Lost: executors and gates that are created per handoff."""
     with instrument(
         Executor,
         gates=[Gate],
@@ -91,7 +91,7 @@ def test_a_class_is_measured_for_all_its_objects(tracer: Tracer, memory: InMemor
     assert (memory.spans[-1].sd_id, memory.spans[-1].attributes) == ("SD-9", {"sd_type": "fix", "attempt": 1})
 
 
-def test_functions_that_cannot_be_replaced_come_back_wrapped(tracer: Tracer, memory: InMemoryRecorder) -> None:
+def test_functions_that_cannot_be_replaced_are_returned_wrapped(tracer: Tracer, memory: InMemoryRecorder) -> None:
     """Lost: programs made of functions."""
 
     def gate_a() -> types.SimpleNamespace:
@@ -125,16 +125,18 @@ def test_a_module_of_gates_is_measured_where_it_is_called(tracer: Tracer, memory
 
 
 @pytest.mark.parametrize("describe", [lambda *_: 1 / 0, lambda *_: None, lambda *_: {1: 2}, lambda *_: {"name": ""}])
-def test_a_description_that_fails_fails_nothing(tracer: Tracer, memory: InMemoryRecorder, describe) -> None:
-    """Lost: handoffs, because of the arguments of one of them."""
+def test_a_failing_describe_function_does_not_affect_the_handoff(
+    tracer: Tracer, memory: InMemoryRecorder, describe
+) -> None:
+    """Lost: handoffs with unusual arguments."""
     executor = Executor()
     instrument(executor, describe=describe, tracer=tracer)
     assert executor.execute({"id": "x"})
     assert memory.spans[0].span_type == "handoff"
 
 
-def test_what_cannot_be_wrapped_is_named(tracer: Tracer) -> None:
-    """Lost: a gate that nobody notices is not measured."""
+def test_parts_that_cannot_be_wrapped_are_named(tracer: Tracer) -> None:
+    """Lost: a gate, silently not measured."""
 
     class Slotted:
         __slots__ = ()
@@ -148,7 +150,7 @@ def test_what_cannot_be_wrapped_is_named(tracer: Tracer) -> None:
     assert made.gates == {}
 
 
-def test_static_and_class_methods_stay_what_they_are(tracer: Tracer, memory: InMemoryRecorder) -> None:
+def test_static_and_class_methods_keep_their_kind(tracer: Tracer, memory: InMemoryRecorder) -> None:
     """Lost: a call with one argument too many."""
 
     class Static:
@@ -172,8 +174,8 @@ def test_static_and_class_methods_stay_what_they_are(tracer: Tracer, memory: InM
     assert kinds(memory)[-2:] == [("handoff", "H1"), ("handoff", "H2")]
 
 
-def test_what_is_measured_already_is_not_measured_twice(tracer: Tracer, memory: InMemoryRecorder) -> None:
-    """Lost: the truth about how often a gate ran, where two parts of a program measure it."""
+def test_a_wrapped_part_is_not_wrapped_again(tracer: Tracer, memory: InMemoryRecorder) -> None:
+    """Lost: correct counts, if two parts of a program instrument the same gate."""
     executor = Executor()
     before = dict(vars(Executor)), dict(executor.subagents)
     with instrument(executor, gates=Gate, subagents=executor.subagents, tracer=tracer) as first:
@@ -185,8 +187,8 @@ def test_what_is_measured_already_is_not_measured_twice(tracer: Tracer, memory: 
     assert (dict(vars(Executor)), dict(executor.subagents)) == before
 
 
-def test_a_static_method_is_not_measured_twice_either(tracer: Tracer, memory: InMemoryRecorder) -> None:
-    """Lost: as above, for engines that keep their work in static methods."""
+def test_a_wrapped_static_method_is_not_wrapped_again(tracer: Tracer, memory: InMemoryRecorder) -> None:
+    """Lost: the same, for engines with static methods."""
 
     class Static:
         @staticmethod

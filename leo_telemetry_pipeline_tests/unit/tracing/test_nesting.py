@@ -12,7 +12,7 @@ from leo_telemetry_pipeline.tracing.to_span import to_span
 from leo_telemetry_pipeline.tracing.tracer import Tracer
 
 
-def test_a_thread_with_a_copied_context_works_inside_the_span(tracer: Tracer, memory: InMemoryRecorder) -> None:
+def test_a_thread_with_a_copied_context_runs_inside_the_span(tracer: Tracer, memory: InMemoryRecorder) -> None:
     """Lost: the parallel half of a handoff."""
     with tracer.phase("p"):
         inside = contextvars.copy_context()
@@ -28,8 +28,8 @@ def test_a_thread_with_a_copied_context_works_inside_the_span(tracer: Tracer, me
     assert spans["out"].parent_span_id is None
 
 
-def test_executors_nest_where_the_context_is_handed_on(memory: InMemoryRecorder) -> None:
-    """Lost: gates that run in a pool hang under no handoff."""
+def test_pool_tasks_nest_under_the_span_of_their_context(memory: InMemoryRecorder) -> None:
+    """Lost: the handoff of gates that run in a pool."""
     tracer = Tracer(memory)
 
     def one(number: int) -> None:
@@ -48,8 +48,8 @@ def test_executors_nest_where_the_context_is_handed_on(memory: InMemoryRecorder)
         assert spans[f"s{number}"].parent_span_id == spans[f"g{number}"].span_id
 
 
-def test_hundreds_of_tasks_each_keep_their_own_place(memory: InMemoryRecorder) -> None:
-    """Lost: concurrent work that is filed under whatever ran last."""
+def test_each_of_hundreds_of_tasks_has_its_own_current_span(memory: InMemoryRecorder) -> None:
+    """Lost: the right parent of concurrent work."""
     tracer = Tracer(memory)
     shared = tracer.span("shared", "used by all tasks at once")
 
@@ -102,8 +102,8 @@ def test_a_background_task_stays_in_the_trace_that_started_it(memory: InMemoryRe
     assert spans["first"].parent_span_id == spans["second"].parent_span_id == spans["h"].span_id
 
 
-def test_a_long_chain_of_tasks_holds_no_earlier_ones(memory: InMemoryRecorder) -> None:
-    """Lost: memory, in a service that lives by tasks which start tasks."""
+def test_a_chain_of_tasks_does_not_keep_earlier_spans_alive(memory: InMemoryRecorder) -> None:
+    """Lost: memory, in a service whose tasks start tasks."""
     tracer = Tracer(memory)
     with tracer.gate("first") as first:
         inside = contextvars.copy_context()
@@ -113,8 +113,8 @@ def test_a_long_chain_of_tasks_holds_no_earlier_ones(memory: InMemoryRecorder) -
     assert second._parent is None
 
 
-def test_a_parent_from_outside_gives_way_when_its_block_ends() -> None:
-    """Lost: the next request is filed under the one before."""
+def test_a_remote_parent_is_current_only_inside_its_block() -> None:
+    """Lost: the right trace of the next request."""
     before = here()
     with Remote(5, 6) as remote:
         assert here() is remote

@@ -1,4 +1,4 @@
-"""What a program writes to measure itself, and that it never feels it."""
+"""Operations record what a program does, and never affect it."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ NOW_S = 1_767_225_600
 
 
 class Awkward:
-    """A value whose text cannot be had."""
+    """Value that cannot be converted to text."""
 
     def __str__(self) -> str:
         raise RuntimeError("no text")
@@ -45,10 +45,10 @@ def only(memory: InMemoryRecorder) -> Span:
     return span
 
 
-def test_a_block_becomes_a_span_with_all_that_was_said_of_it(
+def test_a_block_becomes_a_span_with_all_given_values(
     tracer: Tracer, memory: InMemoryRecorder, clock: FixedClock
 ) -> None:
-    """Lost: the numbers that everything else rests on."""
+    """Lost: the numbers that everything else is based on."""
     with tracer.handoff(
         "LEAD-TO-PLAN", sd_id="SD-1", sd_type="feature", project="shop", workflow_execution_id="w1", attempt=2
     ) as span:
@@ -74,20 +74,20 @@ def test_a_block_becomes_a_span_with_all_that_was_said_of_it(
 def test_each_kind_has_a_method_and_any_other_type_has_span(
     tracer: Tracer, memory: InMemoryRecorder, kind: str
 ) -> None:
-    """Lost: spans of a type nobody asked for."""
+    """Lost: the type of a span."""
     with getattr(tracer, kind)("a"), tracer.span("deploy", "b"):
         pass
     assert [(span.span_type, span.span_name) for span in memory.spans] == [("deploy", "b"), (kind, "a")]
 
 
-def test_a_name_can_also_be_an_attribute(tracer: Tracer, memory: InMemoryRecorder) -> None:
-    """Lost: an error where an attribute has the name of a parameter."""
+def test_an_attribute_may_have_the_name_of_a_parameter(tracer: Tracer, memory: InMemoryRecorder) -> None:
+    """Lost: a program that fails because of an attribute's name."""
     with tracer.gate("G", name="x", self="y", span_type="z"):
         pass
     assert only(memory).attributes == {"name": "x", "self": "y", "span_type": "z"}
 
 
-def test_children_inherit_what_names_the_work_and_nothing_else(tracer: Tracer, memory: InMemoryRecorder) -> None:
+def test_children_inherit_directive_project_and_execution_only(tracer: Tracer, memory: InMemoryRecorder) -> None:
     """Lost: gates that belong to no directive."""
     with (
         tracer.handoff("H", sd_id="SD-1", project="shop", workflow_execution_id="w", sd_type="fix"),
@@ -104,8 +104,8 @@ def test_children_inherit_what_names_the_work_and_nothing_else(tracer: Tracer, m
     assert phase.attributes == {}
 
 
-def test_ids_are_random_uuids_that_the_program_cannot_repeat() -> None:
-    """Lost: two runs of a seeded program whose spans take each other's place."""
+def test_ids_are_random_uuids_even_in_a_seeded_program() -> None:
+    """Lost: the second of two runs of a seeded program, as duplicates of the first."""
     seen = set()
     for _ in range(500):
         random.seed(1)
@@ -119,8 +119,8 @@ def test_ids_are_random_uuids_that_the_program_cannot_repeat() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_a_forked_child_has_other_ids() -> None:
-    """Lost: spans of two processes under one id, of which the table keeps one."""
+def test_a_forked_child_draws_different_ids() -> None:
+    """Lost: spans of a forked child, as duplicates of its parent's."""
     tracer = Tracer(InMemoryRecorder())
     read, write = os.pipe()
     child = os.fork()
@@ -135,10 +135,10 @@ def test_a_forked_child_has_other_ids() -> None:
 
 
 @pytest.mark.parametrize("step_s", [-86_400, -3, 3600])
-def test_a_wall_clock_that_steps_changes_no_duration(
+def test_a_step_of_the_wall_clock_does_not_change_durations(
     tracer: Tracer, memory: InMemoryRecorder, clock: FixedClock, step_s: float
 ) -> None:
-    """Lost: negative durations, and an alarm on the day the clocks change."""
+    """Lost: correct durations on the day the clocks change."""
     with tracer.gate("g"):
         clock.advance(2)
         clock.step_wall(step_s)
@@ -164,10 +164,10 @@ def test_a_wall_clock_that_steps_changes_no_duration(
         ([], None),
     ],
 )
-def test_the_wait_in_a_queue_is_counted_and_never_negative(
+def test_queue_wait_is_never_negative(
     tracer: Tracer, memory: InMemoryRecorder, queued_at, waited_ms: int | None
 ) -> None:
-    """Lost: waiting that is taken for slow work, or a program that stops over a wrong date."""
+    """Lost: the difference between waiting and slow work; or a program, to an invalid date."""
     with tracer.gate("g", queued_at=queued_at):
         pass
     assert only(memory).queue_wait_ms == waited_ms
@@ -199,17 +199,17 @@ def test_an_exception_passes_through_unchanged_and_is_noted(tracer: Tracer, memo
         (StopIteration(), "OK"),
     ],
 )
-def test_only_what_did_not_end_well_is_an_error(
+def test_exceptions_that_end_a_block_normally_are_not_errors(
     tracer: Tracer, memory: InMemoryRecorder, error: BaseException, status: str
 ) -> None:
-    """Lost: failures that are none among those that are."""
+    """Lost: real failures among false ones."""
     with pytest.raises(type(error)), tracer.gate("g"):
         raise error
     assert only(memory).status == status
 
 
 def test_work_can_fail_without_an_exception(tracer: Tracer, memory: InMemoryRecorder) -> None:
-    """Lost: gates that refuse look like gates that pass."""
+    """Lost: the difference between a gate that refuses and one that passes."""
     with tracer.gate("g") as span:
         span.fail("score too low")
     assert (only(memory).status, only(memory).attributes) == ("ERROR", {"error.message": "score too low"})
@@ -217,7 +217,7 @@ def test_work_can_fail_without_an_exception(tracer: Tracer, memory: InMemoryReco
 
 @pytest.mark.parametrize("bad", ["", "  ", None, 7, b"x", object(), Awkward(), "a\0b", "\ud800", "x" * 100_000])
 def test_no_name_and_no_value_makes_the_program_fail(tracer: Tracer, memory: InMemoryRecorder, bad) -> None:
-    """Lost: a workflow that stops because of what it told telemetry."""
+    """Lost: a workflow, to a value that telemetry cannot store."""
     with tracer.span(bad, bad, sd_id=bad, sd_type=bad, project=bad, workflow_execution_id=bad, a=bad) as span:
         span.set({bad: bad}, b=[bad, {bad: bad}]).fail(bad)
         span.set(5)  # type: ignore[arg-type]
@@ -227,17 +227,17 @@ def test_no_name_and_no_value_makes_the_program_fail(tracer: Tracer, memory: InM
 
 
 @pytest.mark.parametrize(("given", "kept"), [("a+b", "a_b"), ("sd_type", "sd_type_span"), ("Gate ", "gate")])
-def test_a_type_that_means_something_else_is_changed_a_little(
+def test_a_reserved_type_is_changed_to_a_valid_one(
     tracer: Tracer, memory: InMemoryRecorder, given: str, kept: str
 ) -> None:
-    """Lost: spans that the analysis cannot tell from its own words."""
+    """Lost: spans whose type the dimension grammar reserves."""
     with tracer.span(given, "n"):
         pass
     assert only(memory).span_type == kept
 
 
-def test_a_value_is_kept_as_it_was_when_it_was_set(tracer: Tracer, memory: InMemoryRecorder) -> None:
-    """Lost: numbers that changed after they were reported."""
+def test_values_are_copied_when_they_are_set(tracer: Tracer, memory: InMemoryRecorder) -> None:
+    """Lost: the reported value, once the program changes it."""
     given, later = {"score": 1}, [1]
     with tracer.gate("g", result=given) as span:
         given["score"] = 2
@@ -247,8 +247,8 @@ def test_a_value_is_kept_as_it_was_when_it_was_set(tracer: Tracer, memory: InMem
     assert only(memory).attributes == {"result": {"score": 1}, "seen": [1]}
 
 
-def test_an_operation_can_be_used_again_and_each_use_is_a_span(tracer: Tracer, memory: InMemoryRecorder) -> None:
-    """Lost: the second use overwrites the first."""
+def test_each_use_of_an_operation_is_a_separate_span(tracer: Tracer, memory: InMemoryRecorder) -> None:
+    """Lost: the first use, overwritten by the second."""
     gate = tracer.gate("g", kept=1).set(always=True)
     with gate as first:
         first.set(only_first=1)
@@ -264,8 +264,8 @@ def test_an_operation_can_be_used_again_and_each_use_is_a_span(tracer: Tracer, m
     assert second.attributes == {"kept": 1, "always": True}
 
 
-def test_spans_that_end_out_of_order_leave_nothing_behind(tracer: Tracer, memory: InMemoryRecorder) -> None:
-    """Lost: all later work becomes part of a trace that is over."""
+def test_spans_that_end_out_of_order_restore_the_first_parent(tracer: Tracer, memory: InMemoryRecorder) -> None:
+    """Lost: the traces of all later work, which would join one that has ended."""
     before = here()
     outer, inner = tracer.phase("outer"), tracer.gate("inner")
     outer.__enter__()
@@ -277,8 +277,8 @@ def test_spans_that_end_out_of_order_leave_nothing_behind(tracer: Tracer, memory
     assert [span.span_name for span in memory.spans] == ["outer", "inner"]
 
 
-def test_an_end_that_comes_twice_counts_once(tracer: Tracer, memory: InMemoryRecorder) -> None:
-    """Lost: more spans created than there were."""
+def test_a_second_end_is_ignored(tracer: Tracer, memory: InMemoryRecorder) -> None:
+    """Lost: correct counters."""
     with tracer.gate("g") as span:
         pass
     span.__exit__(None, None, None)
@@ -286,8 +286,8 @@ def test_an_end_that_comes_twice_counts_once(tracer: Tracer, memory: InMemoryRec
     assert len(memory.spans) == 1
 
 
-def test_a_recorder_that_fails_is_not_the_programs_problem() -> None:
-    """Lost: a workflow that stops because a queue is broken."""
+def test_a_failing_recorder_does_not_affect_the_program() -> None:
+    """Lost: a workflow, to a broken queue."""
 
     class Broken:
         def begin(self, operation: Operation) -> None:
@@ -302,8 +302,8 @@ def test_a_recorder_that_fails_is_not_the_programs_problem() -> None:
     assert here() is before
 
 
-def test_what_a_recorder_takes_to_begin_is_no_part_of_the_span(clock: FixedClock) -> None:
-    """Lost: a first span that seems slow in every short program."""
+def test_the_time_of_the_recorder_is_not_part_of_the_span(clock: FixedClock) -> None:
+    """Lost: a correct duration of the first span of every short program."""
     ended = []
 
     class Slow:
@@ -318,7 +318,7 @@ def test_what_a_recorder_takes_to_begin_is_no_part_of_the_span(clock: FixedClock
     assert ended == [1_000_000_000]
 
 
-def test_switched_off_everything_works_and_nothing_is_recorded() -> None:
+def test_without_a_recorder_everything_works_and_nothing_is_recorded() -> None:
     """Lost: code that works only while it is measured."""
     tracer = Tracer(None)
     before = here()
@@ -338,15 +338,15 @@ def test_switched_off_everything_works_and_nothing_is_recorded() -> None:
 
 
 def test_an_open_operation_is_a_span_without_an_end(tracer: Tracer) -> None:
-    """Lost: what runs now cannot be shown."""
+    """Lost: the list of running operations."""
     with tracer.gate("g") as operation:
         span = to_span(operation)
     assert (span.end_time_ms, span.duration_ms, span.status) == (None, None, None)
 
 
 @given(st.integers(-(2**70), 2**70), st.integers(-(2**70), 2**70))
-def test_any_clock_gives_a_span(start_ns: int, duration_ns: int) -> None:
-    """Lost: spans of a machine whose clock is wrong make the writer fail."""
+def test_any_clock_yields_a_valid_span(start_ns: int, duration_ns: int) -> None:
+    """Lost: the spans of a machine whose clock is wrong."""
     clock = FixedClock()
     memory = InMemoryRecorder()
     clock.step_wall(start_ns / 1e9)

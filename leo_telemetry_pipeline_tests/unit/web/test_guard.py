@@ -16,7 +16,7 @@ from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store.intake import REFUSED
 from leo_telemetry_pipeline.store.server.database import outside
 from leo_telemetry_pipeline.web.app import build_app
-from leo_telemetry_pipeline.web.guard import CONTAINER_HOSTS, OriginGuard, Rules, is_own_host
+from leo_telemetry_pipeline.web.guard import CONTAINER_HOSTS, AccessRules, OriginGuard, is_own_host
 from leo_telemetry_pipeline.web.ui import GRAPHQL, guarded
 
 UI = "127.0.0.1:3000"
@@ -200,18 +200,18 @@ def test_subscriptions_are_for_the_uis_own_pages(status: int, headers: dict[str,
 @pytest.mark.parametrize(
     ("status", "rules", "headers"),
     [
-        (200, Rules(), {"sec-fetch-site": "none", **LINK}),
-        (200, Rules(), {"sec-fetch-site": "same-origin"}),
-        (403, Rules(), {"origin": f"http://{UI}"}),
-        (403, Rules(), {"sec-fetch-site": "cross-site", **LINK}),
-        (403, Rules(), {"sec-fetch-site": "same-site"}),
-        (403, Rules(), {"host": "collector:4318"}),
-        (200, Rules(hosts=None), {"host": "collector:4318"}),
-        (403, Rules(hosts=None), {"host": "collector:4318", "origin": "http://collector:4318"}),
-        (200, Rules(hosts=frozenset({"collector"})), {"host": "Collector:4318"}),
+        (200, AccessRules(), {"sec-fetch-site": "none", **LINK}),
+        (200, AccessRules(), {"sec-fetch-site": "same-origin"}),
+        (403, AccessRules(), {"origin": f"http://{UI}"}),
+        (403, AccessRules(), {"sec-fetch-site": "cross-site", **LINK}),
+        (403, AccessRules(), {"sec-fetch-site": "same-site"}),
+        (403, AccessRules(), {"host": "collector:4318"}),
+        (200, AccessRules(hosts=None), {"host": "collector:4318"}),
+        (403, AccessRules(hosts=None), {"host": "collector:4318", "origin": "http://collector:4318"}),
+        (200, AccessRules(hosts=frozenset({"collector"})), {"host": "Collector:4318"}),
     ],
 )
-def test_a_server_without_pages_takes_nothing_from_any_page(status: int, rules: Rules, headers: dict[str, str]):
+def test_a_server_without_pages_takes_nothing_from_any_page(status: int, rules: AccessRules, headers: dict[str, str]):
     """Lost: web pages put spans of their making into the table, or read the metrics."""
     app = OriginGuard(Starlette(routes=[Route("/metrics", executed)]), rules)
     assert ask(app, "GET", "/metrics", {"host": UI, **headers})[0] == status

@@ -1,4 +1,4 @@
-"""What a writer counts, and what it can say of the spans before a certain one."""
+"""Counters of a writer, and whether all spans before a position are settled."""
 
 from collections import deque
 
@@ -8,8 +8,8 @@ from leo_telemetry_pipeline.writer.preparing import Kept
 from leo_telemetry_pipeline_tests.builders import span
 
 
-def test_what_came_later_says_nothing_about_what_came_before() -> None:
-    """Lost: a flush that ends with the spans of another thread, and says that its own are safe."""
+def test_later_spans_do_not_settle_earlier_ones() -> None:
+    """Lost: own spans, if a flush reports success once those of another thread are stored."""
     tally = Tally()
     first = tally.take(2)
     position = tally.position(0)
@@ -20,12 +20,12 @@ def test_what_came_later_says_nothing_about_what_came_before() -> None:
     tally.settle(first, 2, stored=True)
     assert tally.have_ended(position)
     tally.drop(tally.take(1), "invalid", 1)
-    assert tally.are_kept(position, []), "what is lost came later"
+    assert tally.are_kept(position, []), "the lost span came later"
     assert not tally.are_kept(tally.position(0), [])
 
 
-def test_what_is_on_disk_is_kept_before_it_has_its_end(tmp_path) -> None:
-    """Lost: trust in a flush that says no of spans that no kill can take; or in one that says yes of others."""
+def test_spans_on_disk_are_kept_before_they_are_settled(tmp_path) -> None:
+    """Lost: a correct answer of flush on spans that are, or are not, safe from a kill."""
     tally = Tally()
     hand = tally.take(1)
     on_disk, in_memory = Kept(span(), Segment(tmp_path)), Kept(span(), None, "spool_full")
@@ -36,8 +36,8 @@ def test_what_is_on_disk_is_kept_before_it_has_its_end(tmp_path) -> None:
     assert not tally.have_ended(1)
 
 
-def test_what_was_given_up_is_counted_once() -> None:
-    """Lost: counters that add up, once a disk goes on that had been given up."""
+def test_spans_that_were_given_up_are_counted_once() -> None:
+    """Lost: counters that add up, when a hanging disk recovers."""
     tally = Tally()
     lost, safe = tally.take(2), tally.take(3)
     safe.is_on_disk = True

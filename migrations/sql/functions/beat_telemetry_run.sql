@@ -1,6 +1,6 @@
 -- Heartbeat of a RUNNING run, or of a QUEUED run whose Dagster run waits; returns the run's status.
--- It beats before it reaps: where few connections are shared, a beat may have waited longer than a lost worker is
--- silent, and must not end its own run.
+-- It beats before it reaps: with few shared connections, a heartbeat may wait longer than the limit for a lost worker,
+-- and must not end its own run.
 CREATE OR REPLACE FUNCTION beat_telemetry_run(run_id uuid, dagster_run_id text) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 #variable_conflict use_column

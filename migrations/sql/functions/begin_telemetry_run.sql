@@ -1,4 +1,4 @@
--- Begin a run for a Dagster run that nobody queued: from the UI, a schedule or a re-execution.
+-- Begin a run for a Dagster run that was not queued: from the UI, a schedule or a re-execution.
 CREATE OR REPLACE FUNCTION begin_telemetry_run(
     dagster_run_id text,
     triggered_by text DEFAULT 'MANUAL',
@@ -52,7 +52,7 @@ BEGIN
         RETURN;
     END IF;
     outcome := 'CLAIMED';
-    -- "Re-execute from failure" skips the assets that were done: their results are copied.
+    -- "Re-execute from failure" skips assets that succeeded, so their results are copied.
     INSERT INTO dimension_p50
         (run_id, dimension_type, dimension_key, sample_count, p50_ms, p90_ms, p95_ms, p99_ms, sum_ms, queue_p50_ms,
          method, baseline_p50_ms, baseline_source, multiplier, min_samples, outcome, evidence_trace_ids,

@@ -1,4 +1,4 @@
--- Cancel a run unless it has ended; returns the status it had.
+-- Cancel a run unless it has ended; returns its previous status.
 CREATE OR REPLACE FUNCTION cancel_telemetry_run(run_id uuid) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 #variable_conflict use_column

@@ -1,4 +1,4 @@
--- Let a Dagster run take a QUEUED run, unless another run of the same scope is RUNNING.
+-- Claim a QUEUED run for a Dagster run, unless another run of the same scope is RUNNING.
 CREATE OR REPLACE FUNCTION claim_telemetry_run(
     run_id uuid, dagster_run_id text, deadline_seconds integer DEFAULT 900, OUT outcome text, OUT detail text
 )
@@ -21,7 +21,7 @@ BEGIN
         outcome := 'GONE';
         detail := 'analysis run ' || wanted || ' is ' || found_run.status || ' already';
     ELSE
-        -- A block of its own: if the claim has to wait, the runs reaped above stay reaped.
+        -- A separate block: if the claim has to wait, the runs reaped above stay reaped.
         BEGIN
             UPDATE telemetry_analysis_runs AS r
             SET status = 'RUNNING', dagster_run_id = claimer, started_at = clock_timestamp(),

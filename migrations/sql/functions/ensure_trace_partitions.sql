@@ -1,7 +1,7 @@
 -- Create missing daily partitions; returns how many. Other days stay in the default partition.
--- Those are days outside the retention range, and days of which the default partition has rows: a role that writes
--- spans may create partitions, but not many. lock_timeout: a session that holds the table for long must not block
--- writers, whose spans go to the default partition then.
+-- These are days outside the retention range, since roles that write spans may create few partitions only, and days
+-- that have rows in the default partition. lock_timeout: a session that locks the table for long must not block
+-- writers, whose spans then go to the default partition.
 CREATE OR REPLACE FUNCTION ensure_trace_partitions(first_day date, last_day date) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET lock_timeout = '2s' SET search_path FROM CURRENT AS $$
 DECLARE
@@ -29,13 +29,13 @@ BEGIN
                     SELECT FROM workflow_trace_log_default AS d
                     WHERE d.start_time_ms >= s::bigint * 1000 AND d.start_time_ms < s::bigint * 1000 + 86400000)
             );
-            -- Rolled back to release the locks of this query: two calls at once would wait for each other's.
+            -- Rolled back to release the locks of this query, with which concurrent calls would deadlock.
             RAISE SQLSTATE 'LT001';
         EXCEPTION WHEN SQLSTATE 'LT001' THEN
             EXIT WHEN is_locked;
         END;
         IF cardinality(missing) > 0 THEN
-            -- Readers go on. A writer that has begun ends first; a later one sees the new partitions.
+            -- Does not block readers. A writer that has begun ends first; a later one sees the new partitions.
             LOCK TABLE ONLY workflow_trace_log IN SHARE ROW EXCLUSIVE MODE;
             is_locked := true;
         END IF;

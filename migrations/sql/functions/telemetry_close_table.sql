@@ -1,6 +1,6 @@
 -- Close a new table and its sequences to every role that is not granted them by name.
--- Privileges say who may do what. The policy is a second lock: whatever is granted later to a role whose key is in
--- browsers, such as all tables of a schema, shows it no row. Citus accepts no policy with a subquery.
+-- Besides privileges, a policy hides all rows from such roles, in case all tables of the schema are granted later to a
+-- role whose key is in browsers. Citus does not accept a policy with a subquery.
 CREATE OR REPLACE FUNCTION telemetry_close_table(closed regclass) RETURNS void
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE

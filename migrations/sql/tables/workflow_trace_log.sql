@@ -30,7 +30,7 @@ COMMENT ON TABLE workflow_trace_log IS
 -- Spans arrive roughly in the order of both times, so block ranges prune well and cost next to nothing.
 CREATE INDEX workflow_trace_log_start ON workflow_trace_log USING brin (start_time_ms);
 CREATE INDEX workflow_trace_log_created ON workflow_trace_log USING brin (created_at);
--- The traces of a day that is counted may have handoffs, and its spans may have waits, on other days.
+-- The traces of a counted day may have handoffs, and its spans may have waits, on other days.
 CREATE INDEX workflow_trace_log_handoffs ON workflow_trace_log (trace_id, start_time_ms)
     WHERE span_type IN ('handoff', 'workflow');
 CREATE INDEX workflow_trace_log_waits ON workflow_trace_log (start_time_ms) WHERE span_type = 'wait';

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.sources import plausible
 from leo_telemetry_pipeline.sources.files import column_maps, reader
-from leo_telemetry_pipeline.sources.files.admission import JUDGED, MOST_BAD, FileCheck, Refused, Rules
+from leo_telemetry_pipeline.sources.files.admission import JUDGED, MOST_BAD, AdmissionRules, FileCheck, Refused
 from leo_telemetry_pipeline.sources.files.reader import BadLine
 from leo_telemetry_pipeline.sources.plausible import DAY_MS
 from leo_telemetry_pipeline.span import Span
@@ -38,7 +38,7 @@ def written(folder: Path, rows: list, name: str = "f.jsonl") -> Path:
 
 def check(path: Path, **more) -> FileCheck:
     rules = {name: more.pop(name) for name in ("accept", "end_wins") if name in more}
-    return FileCheck(str(path), Rules(NOW, 90, **rules), **more)
+    return FileCheck(str(path), AdmissionRules(NOW, 90, **rules), **more)
 
 
 def admitted(path: Path, *, by: FileCheck | None = None, **more) -> list[Span | BadLine]:

@@ -1,4 +1,4 @@
-"""Which blocks of days there can be, and which are read for a window."""
+"""Possible blocks of days, and those chosen for a window."""
 
 from datetime import date, timedelta
 
@@ -16,8 +16,8 @@ def row_of(first: date, count: int) -> list[date]:
 
 
 @given(days)
-def test_every_day_lies_in_one_block_of_each_size(day: date):
-    """Lost: a late span would leave a block standing that does not have it."""
+def test_every_day_is_in_one_block_of_each_size(day: date):
+    """Lost: late spans, in blocks that were not deleted."""
     around = blocks.around(day)
     assert [block.days for block in around] == list(blocks.SIZES)
     assert all(day in block.all_days for block in around)
@@ -25,26 +25,26 @@ def test_every_day_lies_in_one_block_of_each_size(day: date):
 
 
 @given(days, st.integers(0, 200), st.sets(st.integers(0, 199)), st.sets(st.integers(0, 199)))
-def test_what_is_chosen_for_a_window_is_each_of_its_days_once(
+def test_the_blocks_chosen_for_a_window_cover_each_day_once(
     first: date, count: int, uncounted: set[int], unmade: set[int]
 ):
-    """Lost: days would be counted twice or not at all, the more the longer one looks back."""
+    """Lost: correct sums over long windows."""
     wanted = [day for n, day in enumerate(row_of(first, count)) if n not in uncounted]
     made = [block for n, block in enumerate(blocks.possible(set(row_of(first, 200)))) if n not in unmade]
     chosen, left = blocks.choose(wanted, made)
     assert sorted([*left, *(day for block in chosen for day in block.all_days)]) == wanted
 
 
-def test_a_season_is_a_few_blocks():
-    """Lost: looking back far would cost as much as counting it all again."""
+def test_ninety_days_need_few_blocks():
+    """Lost: the speed of long windows."""
     everything = blocks.possible(set(row_of(date(2024, 1, 1), 1000)))
     for start in range(64):
         chosen, left = blocks.choose(row_of(date(2024, 6, 1) + timedelta(start), 90), everything)
         assert len(chosen) + len(left) <= 16
 
 
-def test_only_what_is_counted_wholly_can_be_a_block_and_small_ones_come_first():
-    """Lost: a block would be made of days that nobody counted, or of blocks that are not there yet."""
+def test_blocks_need_all_their_days_and_small_ones_come_first():
+    """Lost: days that were not counted, or smaller blocks not made yet."""
     first = blocks.around(date(2026, 2, 9))[-1].first
     counted = set(row_of(first, 64)) - {first + timedelta(9)}
     found = blocks.possible(counted)
@@ -54,7 +54,7 @@ def test_only_what_is_counted_wholly_can_be_a_block_and_small_ones_come_first():
 
 
 def test_a_block_is_made_for_the_types_that_lack_it():
-    """Lost: a type that is new would have no history, or the others would be added up for ever."""
+    """Lost: the history of a new type; or time, making the same blocks again."""
     block = blocks.around(date(2026, 2, 9))[0]
     counted = {"gate": set(block.all_days), "phase": set(block.all_days), "wait": set(block.all_days[1:])}
     last = block.first + timedelta(1)

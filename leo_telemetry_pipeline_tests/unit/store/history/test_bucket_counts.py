@@ -1,4 +1,4 @@
-"""Sums of spans by bucket, whichever form they were kept in."""
+"""Sums of histograms in both encodings."""
 
 from datetime import date, timedelta
 
@@ -13,7 +13,7 @@ DAY = date(2026, 2, 1)
 
 
 def sent(values: list[int], width: int) -> memoryview:
-    """Return the elements of an array as PostgreSQL's array_send does."""
+    """Return array elements in the format of PostgreSQL's array_send."""
     return memoryview(b"".join(width.to_bytes(4) + value.to_bytes(width, signed=True) for value in values))
 
 
@@ -30,15 +30,15 @@ def made(buckets: dict[int, int], *, packed: bool, day: int = 0) -> Durations:
 
 
 counts = st.integers(1, 2**53)
-# Far apart, and near enough for a run with holes.
+# Far apart, and close enough for a run with gaps.
 histograms = st.dictionaries(st.integers(-1, 8800), counts, min_size=1, max_size=30) | st.dictionaries(
     st.integers(-1, 30), counts, min_size=1
 )
 
 
 @given(st.lists(st.tuples(histograms, st.booleans()), min_size=1, max_size=5))
-def test_rows_add_up_whichever_form_they_were_kept_in(rows: list[tuple[dict[int, int], bool]]):
-    """Lost: a month read from blocks would say something else than its days."""
+def test_rows_of_both_encodings_add_up(rows: list[tuple[dict[int, int], bool]]):
+    """Lost: a month read from blocks that equals the sum of its days."""
     total, expected = Durations(), dict[int, int]()
     for buckets, packed in rows:
         scaled = {number: count // len(rows) or 1 for number, count in buckets.items()}
@@ -52,25 +52,25 @@ def test_rows_add_up_whichever_form_they_were_kept_in(rows: list[tuple[dict[int,
 
 
 @pytest.mark.parametrize("count", [1, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, 2**53])
-def test_a_count_of_any_size_is_kept(count: int):
-    """Lost: the busiest bucket would wrap around and show next to nothing."""
+def test_a_count_of_any_size_survives_a_round_trip(count: int):
+    """Lost: the busiest bucket, to an overflow."""
     assert made({-1: 1, 7: count}, packed=True).buckets()[1].tolist() == [1, count]
 
 
-def test_days_are_counted_once_also_the_last_of_a_long_block():
-    """Lost: something that ran on one day would count as known for three."""
+def test_each_day_counts_once_even_the_last_of_a_long_block():
+    """Lost: the number of days with spans, on which the minimum for a judgement depends."""
     total = made({1: 1}, packed=False)
     total.merge(made({1: 1}, packed=False))
     total.merge(made({1: 1}, packed=False, day=3))
     assert total.seen_on.bit_count() == 2
     row = Durations()
-    # What the database has for a block with spans on its 64th day alone.
+    # The stored value of a block with spans only on its 64th day.
     row.add(DAY, -(2**63), 1, 1.0, 1, 1, memoryview(made({1: 1}, packed=False).packed()), None, base=DAY)
     assert row.seen_on == 1 << 63
 
 
-def test_least_and_most_are_those_of_all_rows_a_zero_included():
-    """Lost: percentiles are kept within least and most, so a wrong one bends them."""
+def test_minimum_and_maximum_cover_all_rows_including_zeros():
+    """Lost: correct percentiles, which are limited to minimum and maximum."""
     total = Durations()
     for least, most in ((5, 9), (0, 3), (7, 12)):
         total.add(DAY, 1, 1, 1.0, least, most, sent([1], 4), sent([1], 8), base=DAY)
@@ -78,8 +78,8 @@ def test_least_and_most_are_those_of_all_rows_a_zero_included():
     assert np.array_equal(total.buckets()[1], [3])
 
 
-def test_a_run_of_buckets_takes_a_byte_each_and_with_a_far_one_three():
-    """Lost: a season of a busy dimension would be read from three times as many bytes."""
+def test_a_run_takes_one_byte_per_bucket_and_a_sparse_histogram_three():
+    """Lost: two thirds of the space of a busy dimension."""
     run = dict.fromkeys(range(100, 600), 7)
     assert len(made(run, packed=False).packed()) == 3 + len(run)
     assert len(made(run | {8000: 1}, packed=False).packed()) == 1 + 3 * (len(run) + 1)
