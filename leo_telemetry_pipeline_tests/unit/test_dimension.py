@@ -40,7 +40,7 @@ def test_a_result_has_a_ratio_once_it_is_judged_by_a_baseline():
 
 def test_a_judgement_without_a_baseline_comes_back_from_its_json_as_it_was():
     """Lost: a dimension that is too young would stop an analysis that is materialized in parts."""
-    guards = (Guard("enough_days", False, 3, 14, "3 days have 8 spans, 14 are needed"),)
+    guards = (Guard("enough_days", False, 3, 14, "3 days with at least 8 spans, 14 are needed"),)
     young = Judgement("gate", "A", guards, sample_count=9)
     unknown_start = Baseline("gate", "A", 100.0, 1.15, None, 14, {"moved": "kept"})
     for one in (young, replace(young, baseline=unknown_start, multiplier=2.0)):

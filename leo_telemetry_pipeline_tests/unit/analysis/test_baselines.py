@@ -200,7 +200,7 @@ def test_five_spans_a_day_are_not_enough_data_and_say_what_is_needed():
     assert row.outcome == "not_enough_data"
     assert failed(row) == ["enough_spans", "enough_days"]
     assert [guard.limit for guard in row.guards] == [levels.DAY_SPANS, 14]
-    assert row.guards[0].says == "5 spans a day, 8 are needed"
+    assert row.guards[0].says == "5 spans per day, 8 are needed"
 
 
 def test_a_new_dimension_is_not_judged_and_a_removed_one_keeps_its_baseline():

@@ -197,8 +197,8 @@ def test_those_with_most_time_a_week_are_forecast_and_no_slot_goes_to_one_that_c
     assert [row.reason for row in rows] == [
         "",
         "",
-        "not among the 2 with most time a week",
-        "not among the 2 with most time a week",
+        "not among the 2 dimensions with the most time per week",
+        "not among the 2 dimensions with the most time per week",
         NO_BASELINE,
     ]
 

@@ -38,7 +38,7 @@ def said(after: Forest, before: Forest, key: str = "llm:M") -> list[str]:
 def test_a_later_first_token_is_told_from_a_slower_rest():
     """Lost: somebody shortens answers, and the model was slow to begin."""
     assert said(request(900, 1_000), request(300, 1_000)) == [
-        "time to first token 900 ms, was 300 ms; what follows it is not slower"
+        "time to first token 900 ms, was 300 ms; the rest is not slower"
     ]
     assert said(request(300, 3_000), request(300, 1_000)) == [
         "after the first token 3.0 s, was 1.0 s; the first token does not come later"
@@ -115,7 +115,7 @@ def test_waiting_deeper_inside_is_said_to_be_waiting():
         )
 
     [line] = said(inside(60_000), inside(5_000), "handoff:P")
-    assert line == "what it calls waits for a person, 60.0 s per span, was 5.0 s: it is waiting, not working"
+    assert line == "spans below it wait for a person, 60.0 s per span, was 5.0 s: it is waiting, not working"
 
 
 def test_measures_are_read_by_every_name_that_instrumentation_gives_them():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from leo_telemetry_pipeline.analysis import alarm_replay, alarm_simulation
-from leo_telemetry_pipeline.analysis.alarm_simulation import Stable, rehearse
+from leo_telemetry_pipeline.analysis.alarm_simulation import Stable, simulate
 from leo_telemetry_pipeline.analysis.tuning import MULTIPLIER_LEAST, Past, Suggestion, tune
 from leo_telemetry_pipeline.daily_rows import Rows
 
@@ -115,7 +115,7 @@ def test_a_learned_baseline_stays_and_only_the_multiplier_is_suggested():
     assert found.multiplier
     unknown = suggested(past(noisy(90, 1000), has_baseline=False, baseline_p50_ms=None))
     assert unknown.multiplier is None
-    assert unknown.reason == "its baseline is learned, and there is none yet"
+    assert unknown.reason == "its baseline is learned, but there is none yet"
 
 
 @pytest.mark.parametrize(
@@ -137,8 +137,8 @@ def test_the_last_level_of_four_weeks_counts_and_a_step_up_is_marked(step: float
 @pytest.mark.parametrize(
     ("one", "reason"),
     [
-        (past(noisy(27, 1000)), "27 days have 8 spans, 28 are needed"),
-        (past(noisy(90, 1000), spans=5), "0 days have 8 spans, 28 are needed"),
+        (past(noisy(27, 1000)), "27 days with at least 8 spans, 28 are needed"),
+        (past(noisy(90, 1000), spans=5), "0 days with at least 8 spans, 28 are needed"),
         (past(np.repeat([1000.0, 2000.0], 20)), "at most 20 of its 40 days are on one level, 28 are needed"),
     ],
 )
@@ -179,7 +179,7 @@ def test_the_same_days_give_the_same_suggestion():
 
 
 @pytest.mark.parametrize(("spread", "expected"), [(2.0, 1.0), (0.001, 0.0)])
-def test_a_rehearsed_week_is_the_mean_of_its_days_where_spans_scatter_and_their_median_where_not(
+def test_a_simulated_week_is_the_mean_of_its_days_where_spans_scatter_and_their_median_where_not(
     spread: float, expected: float
 ):
     """Lost: one slow day would count for all of its time, or for nothing, whatever its spans are like."""
@@ -188,13 +188,13 @@ def test_a_rehearsed_week_is_the_mean_of_its_days_where_spans_scatter_and_their_
     assert found[0, 0] == pytest.approx(expected / 10, abs=0.005)
 
 
-def test_rehearsed_weeks_alarm_as_often_as_real_ones_of_the_same_process():
+def test_simulated_weeks_alarm_as_often_as_real_ones_of_the_same_process():
     """Lost: the alarms a year that are promised would be a number out of nowhere."""
     rng = np.random.default_rng(8)
     days = 4000
     x = 7 + 0.15 * rng.standard_normal(days)
     of_week = np.lib.stride_tricks.sliding_window_view(x, 7).mean(axis=1)
-    made = rehearse(Stable(np.arange(days), np.full(days, 30), x, np.zeros(days)), np.exp(of_week), 1.0)
+    made = simulate(Stable(np.arange(days), np.full(days, 30), x, np.zeros(days)), np.exp(of_week), 1.0)
     for sigmas in (1.0, 2.0):
         limit = float(np.exp(7 + sigmas * 0.15 / np.sqrt(7)))
         real = alarm_replay.alarms(np.exp(of_week), limit) * 365.25 / len(of_week)
