@@ -1,6 +1,6 @@
-"""`leo-telemetry findings` with the database running: at most 300 ms, median of 30 (DESIGN section 8).
+"""`leo-telemetry findings` with the database running: at most 300 ms, median of 30.
 
-Belongs here: the measurement. Does not: what findings prints.
+Belongs here: the measurement. Does not: the output of findings.
 """
 
 import subprocess
@@ -15,7 +15,7 @@ OURS = (sys.executable, "-P", "-m", "leo_telemetry_pipeline.cli", "findings")
 
 
 def measurements(options: Options) -> Iterator[Measured]:
-    """Run the command beside a process that does nothing."""
+    """Measure the command against an empty process."""
     with generate.server() as (home, _):
         environ = environment(**{HOME: str(home)})
 

@@ -1,6 +1,6 @@
-"""Importing the trace API: at most 20 ms over bare Python, medians of 30 alternating runs (DESIGN section 8).
+"""Importing the trace API: at most 20 ms over bare Python, medians of 30 alternating runs.
 
-Belongs here: the measurement. Does not: anything that is measured.
+Belongs here: the measurement. Does not: the measured code.
 """
 
 import subprocess
@@ -14,7 +14,7 @@ OURS = (sys.executable, "-P", "-c", "from leo_telemetry_pipeline.trace import tr
 
 
 def measurements(options: Options) -> Iterator[Measured]:
-    """Compare the import with a process that imports nothing."""
+    """Compare the import with an empty process."""
     environ = environment()
 
     def process(command: tuple[str, ...]) -> None:

@@ -1,9 +1,9 @@
-"""The receiver, from the request to its answer, beside decoding the same requests and a bare COPY of their rows.
+"""The receiver, from request to response, against decoding the same requests and a bare COPY of their rows.
 
-Belongs here: the measurements. Does not: anything that is measured.
+Belongs here: the measurements. Does not: the measured code.
 
-The reference decodes with protobuf's own classes in this process, copies one transaction per request, redacts nothing
-and skips no duplicates. Both alternate, into one table.
+The reference decodes with protobuf's classes in this process, in one transaction per request, without redaction or
+deduplication. Both alternate, into one table.
 """
 
 import io
@@ -29,7 +29,7 @@ CLIENTS, SECONDS = 50, 5.0
 
 
 def rows(body: bytes) -> str:
-    """Return the spans of a request as lines for COPY, as they are."""
+    """Return the spans of a request as lines for COPY."""
     lines = []
     for part in ExportTraceServiceRequest.FromString(body).resource_spans:
         for span in (span for scope in part.scope_spans for span in scope.spans):
@@ -55,7 +55,7 @@ def copy(db: Database, body: bytes) -> None:
 
 
 def measurements(options: Options) -> Iterator[Measured]:
-    """Compare large requests, and small ones of many clients, with their budgets."""
+    """Measure large requests, and small ones from many clients."""
     served.more_files(CLIENTS + 200)
     with served.receiver() as receiver, closing(Database(receiver.target())) as db:
         now = datetime.now(UTC)
