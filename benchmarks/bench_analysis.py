@@ -114,15 +114,9 @@ def of_a_week(options: Options, count: int, dimensions: int, budget: Budget, rou
             analysis(connection, this_week())
 
         took = alternating({"ours": ours, QUERY: lambda: reference(connection, this_week())}, rounds)
-        yield judge(
-            f"analysis of {count:,} spans, no Dagster: {judged} dimensions, days closed but the last",
-            took["ours"] * 1000,
-            "ms",
-            budget,
-            options,
-            reference=(QUERY, took[QUERY] * 1000),
-            peak_mb=peak_mb(),
-        )
+        what = f"analysis of {count:,} spans, no Dagster: {judged} dimensions, days closed but the last"
+        query = (QUERY, took[QUERY] * 1000)
+        yield judge(what, took["ours"] * 1000, "ms", budget, options, reference=query, peak_mb=peak_mb())
         if count > EXACT_SPANS:
             yield memory(str(home), f"{count:,} spans in its window", options)
 

@@ -182,7 +182,7 @@ def by_days(rng: np.random.Generator, options: Options, seed: str) -> Iterator[M
     """Measure daily P50s in working weeks: false alarms, delay, drift, stable baselines, too few spans."""
     count, history = (60, 56) if options.quick else (300, 56)
     p50_ms, counts, days = series.weeks(rng, count, history + 21)
-    what = f"log-normal spans of sigma {series.SPAN_SIGMA}, 50 a weekday, 10 to 50 a weekend day"
+    what = f"log-normal spans of sigma {series.SPAN_SIGMA}, 50 per weekday, 10 to 50 per weekend day"
     first, kept, _ = first_found(p50_ms, counts, days, range(7, history + 1), [])
     alarms = 100 * float(np.isfinite(first).mean())
     what = f"false in 8 weeks of daily looks: {count} dimensions, {what}; {seed}"
@@ -199,7 +199,7 @@ def by_days(rng: np.random.Generator, options: Options, seed: str) -> Iterator[M
     drift = p50_ms * 1.02 ** np.maximum(np.arange(history + 21) - history + 1, 0)
     first, _, _ = first_found(drift, counts, days, range(history + 1, history + 22), kept)
     share = 100 * float((first - history <= math.log(1.5) / math.log(1.02)).mean())
-    yield judge(f"drift of 2 % a day found before +50 %: {count} dimensions; {seed}", share, "%", least, options)
+    yield judge(f"drift of 2 % per day found before +50 %: {count} dimensions; {seed}", share, "%", least, options)
     doubled = series.stepped(p50_ms, np.full(count, history), 1.0)
     _, last, _ = first_found(doubled, counts, days, range(history + 1, history + 8), kept)
     moved = 100 * max(abs(now.p50_ms / then.p50_ms - 1) for now, then in zip(last, kept, strict=True))
@@ -209,7 +209,7 @@ def by_days(rng: np.random.Generator, options: Options, seed: str) -> Iterator[M
     _, _, judged = first_found(*few, range(14, history + 1, 7), [])
     share = 100 * float(np.mean([one.outcome == "not_enough_data" for one in judged]))
     all_of_them = Budget(100, "%", at_least=True, timed=False)
-    yield judge(f"5 spans a day are not enough data: {count} dimensions; {seed}", share, "%", all_of_them, options)
+    yield judge(f"5 spans per day are not enough data: {count} dimensions; {seed}", share, "%", all_of_them, options)
 
 
 def speed(rng: np.random.Generator, options: Options) -> Iterator[Measured]:

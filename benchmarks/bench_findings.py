@@ -23,14 +23,8 @@ def measurements(options: Options) -> Iterator[Measured]:
             subprocess.run(command, env=environ, check=True, stdout=subprocess.DEVNULL, cwd="/")
 
         took = alternating({"ours": lambda: process(OURS), "bare": lambda: process(BARE)}, 10 if options.quick else 30)
-    yield judge(
-        "`leo-telemetry findings`: database running",
-        took["ours"] * 1000,
-        "ms",
-        Budget(300, "ms"),
-        options,
-        reference=("bare Python", took["bare"] * 1000),
-    )
+    what, bare = "`leo-telemetry findings`: database running", ("bare Python", took["bare"] * 1000)
+    yield judge(what, took["ours"] * 1000, "ms", Budget(300, "ms"), options, reference=bare)
 
 
 if __name__ == "__main__":

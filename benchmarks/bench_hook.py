@@ -73,15 +73,8 @@ def measurements(options: Options) -> Iterator[Measured]:
         )
         took = measure(environ, folder / "logs" / "hook.log", 8 if options.quick else 30)
     for name in HOOKS:
-        yield judge(
-            f"the hook '{name}': no database",
-            took[name],
-            "ms",
-            Budget(40, "ms"),
-            options,
-            reference=("bare Python", took["bare"]),
-            over=True,
-        )
+        what, bare = f"the hook '{name}': no database", ("bare Python", took["bare"])
+        yield judge(what, took[name], "ms", Budget(40, "ms"), options, reference=bare, over=True)
 
 
 if __name__ == "__main__":

@@ -78,11 +78,8 @@ def empty(db: Database) -> None:
 
 def bytes_of_spans(db: Database) -> float:
     """Return the size of the span table with its indexes."""
-    return float(
-        db.rows("SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('workflow_trace_log') WHERE isleaf")[
-            0
-        ][0]
-    )
+    sql = "SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('workflow_trace_log') WHERE isleaf"
+    return float(db.rows(sql)[0][0])
 
 
 @dataclass(frozen=True)
@@ -117,26 +114,12 @@ def measurements(options: Options) -> Iterator[Measured]:
     count = 20_000 if options.quick else 50_000
     speeds = measured(count, 3 if options.quick else 5)
     bare = ("bare COPY", speeds.copy)
-    what = f"{count:,} spans"
-    yield judge(
-        f"storing redacted spans, each once: {what}",
-        speeds.ours,
-        "/s",
-        Budget(0.5, at_least=True),
-        options,
-        reference=bare,
-    )
-    yield judge(
-        f"redacting and storing: {what}, one core",
-        speeds.redacted,
-        "/s",
-        Budget(20_000, "/s", at_least=True),
-        options,
-        reference=bare,
-    )
-    yield judge(
-        f"a span in table and indexes: {what}", speeds.size, "bytes", Budget(600, "bytes", timed=False), options
-    )
+    what, half = f"{count:,} spans", Budget(0.5, at_least=True)
+    yield judge(f"storing redacted spans, each once: {what}", speeds.ours, "/s", half, options, reference=bare)
+    what, least = f"redacting and storing: {what}, one core", Budget(20_000, "/s", at_least=True)
+    yield judge(what, speeds.redacted, "/s", least, options, reference=bare)
+    most = Budget(600, "bytes", timed=False)
+    yield judge(f"a span in table and indexes: {count:,} spans", speeds.size, "bytes", most, options)
 
 
 if __name__ == "__main__":

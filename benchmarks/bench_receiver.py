@@ -76,14 +76,10 @@ def _large(receiver: Receiver, db: Database, form: str, options: Options) -> Mea
             assert receiver.post(line, sent.pop(), form) == (200, 0)
 
         took = alternating({"ours": post, "reference": lambda: copy(db, reference.pop())}, rounds)
-    return judge(
-        f"receiving {form.rpartition('-')[2].rpartition('/')[2]}: {LARGE:,} spans × {ATTRIBUTES} attributes",
-        LARGE / took["ours"],
-        "/s",
-        Budget(0.3 if form == PROTOBUF else 0.2, at_least=True),
-        options,
-        reference=("decode and COPY", LARGE / took["reference"]),
-    )
+    what = f"receiving {form.rpartition('-')[2].rpartition('/')[2]}: {LARGE:,} spans × {ATTRIBUTES} attributes"
+    budget = Budget(0.3 if form == PROTOBUF else 0.2, at_least=True)
+    copied = ("decode and COPY", LARGE / took["reference"])
+    return judge(what, LARGE / took["ours"], "/s", budget, options, reference=copied)
 
 
 def _small(receiver: Receiver, db: Database, options: Options) -> Measured:
@@ -95,14 +91,9 @@ def _small(receiver: Receiver, db: Database, options: Options) -> Measured:
     while time.perf_counter() < began + seconds:
         copy(db, otlp_requests.body((1 << 42) + copied, copied % 5 + 1, 4))
         copied += 1
-    return judge(
-        f"receiving small requests: {CLIENTS} clients, 1 to 5 spans each",
-        ours,
-        "/s",
-        Budget(0.5, at_least=True),
-        options,
-        reference=("decode and COPY, one after another", copied / (time.perf_counter() - began)),
-    )
+    reference = ("decode and COPY, one after another", copied / (time.perf_counter() - began))
+    what, budget = f"receiving small requests: {CLIENTS} clients, 1 to 5 spans each", Budget(0.5, at_least=True)
+    return judge(what, ours, "/s", budget, options, reference=reference)
 
 
 if __name__ == "__main__":

@@ -189,15 +189,9 @@ def while_it_hangs(options: Options, how: str, pace: int, count: int, held: int)
             rounds.append(measured)
     median = sorted(rounds, key=lambda one: one[OURS][1] - one[HELD][1])[count_of_rounds // 2]
     p99s = ", ".join(f"{name} {p99:.0f}" for name, (p99, _) in median.items())
-    return judge(
-        f"spans over {SLOW_US} us while the database hangs, {how}: {count:,}; their p99 in us: {p99s}",
-        median[OURS][1],
-        "%",
-        Budget(1, "%"),
-        options,
-        reference=(HELD, median[HELD][1]),
-        over=True,
-    )
+    what = f"spans over {SLOW_US} us while the database hangs, {how}: {count:,}; their p99 in us: {p99s}"
+    control = (HELD, median[HELD][1])
+    return judge(what, median[OURS][1], "%", Budget(1, "%"), options, reference=control, over=True)
 
 
 def measurements(options: Options) -> Iterator[Measured]:

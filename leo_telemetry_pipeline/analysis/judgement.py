@@ -13,15 +13,7 @@ import numpy as np
 from leo_telemetry_pipeline.analysis import noise, scan
 from leo_telemetry_pipeline.analysis.bottlenecks import is_above
 from leo_telemetry_pipeline.analysis.changes import RATIO_LEAST, ChangePoint
-from leo_telemetry_pipeline.analysis.levels import (
-    DAY_SPANS,
-    DAYS_LEAST,
-    REGIME_LEAST,
-    Days,
-    History,
-    regimes,
-    settled,
-)
+from leo_telemetry_pipeline.analysis.levels import DAY_SPANS, DAYS_LEAST, REGIME_LEAST, Days, History, regimes, settled
 from leo_telemetry_pipeline.dimension import Baseline, Dimension, Guard, Judgement
 
 DAYS_SINCE_LEAST = 3
