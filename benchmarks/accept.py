@@ -1,10 +1,10 @@
-"""Measure what an issue asks for at its full size, over several sittings: ``make accept``.
+"""Acceptance trials at full size, resumable: ``make accept``.
 
-Belongs here: which trials there are, and which parts of them are still to do.
-Does not: a trial itself (accept_*.py), the file of figures (figures), the budgets (run).
+Belongs here: discovering trials and skipping the parts already measured.
+Does not: a trial (accept_*.py), the file of figures (figures), budgets (run).
 
-A trial is a module ``accept_NAME.py`` with ``parts(full)``, the names of its parts in order, and
-``run(part, seed, full)``, which returns figures.Figure. A part is measured once, unless asked for again.
+A trial is a module ``accept_NAME.py`` with ``parts(full)``, which returns the names of its parts in order, and
+``run(part, seed, full)``, which returns instances of figures.Figure.
 """
 
 import argparse
@@ -22,16 +22,16 @@ from benchmarks import figures
 from benchmarks.figures import Part
 
 HERE = Path(__file__).resolve().parent
-# The same in every small run, so that CI repeats what a developer saw.
+# Fixed for small runs, so that CI reproduces a developer's run.
 SMALL_SEED = 11
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure what is not measured yet, and return the exit status: 1 when a figure does not hold."""
-    parser = argparse.ArgumentParser(description="Measure what issues ask for at full size; several runs add up.")
-    parser.add_argument("--small", action="store_true", help="a small form of each, kept in no file: what CI runs")
-    parser.add_argument("--again", action="store_true", help="measure also what was measured")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no part after so many minutes")
+    """Measure the missing parts, and return the exit status: 1 if any figure misses its requirement."""
+    parser = argparse.ArgumentParser(description="Run acceptance trials at full size; repeated runs continue.")
+    parser.add_argument("--small", action="store_true", help="a small version of each, not recorded: what CI runs")
+    parser.add_argument("--again", action="store_true", help="measure recorded parts again")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="start no part after this time")
     parser.add_argument("names", nargs="*", help="only these trials (all)")
     asked = parser.parse_args(arguments)
     trials = _trials(asked.names)
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     fresh = []
     for name, part in _wanted(trials, known, full=not asked.small, again=asked.again):
         if time.monotonic() > ends:
-            print(f"{name} {part}: not begun, the time is over", file=sys.stderr)
+            print(f"{name} {part}: not started, --minutes are over", file=sys.stderr)
             continue
         measured = _measure(name, trials[name], part, full=not asked.small)
         fresh.append(measured)

@@ -1,7 +1,7 @@
-"""Web pages of other origins, in Chromium, against all that ``dev`` opens; and the UI itself, which must go on working.
+"""Cross-origin attacks in Chromium on every port of ``dev``, while the UI itself must keep working.
 
-Belongs here: line 8 of issue 12, and what asset pages make of hostile names. Does not: the page that attacks
-(attack_page.js), the names (hostile_names), the rules as such (the guard's unit tests).
+Belongs here: line 8 of issue 12, and hostile names on asset pages. Does not: the attacking page (attack_page.js), the
+names (hostile_names), the rules (the guard's unit tests).
 """
 
 import itertools
@@ -20,7 +20,7 @@ from leo_telemetry_pipeline.defs.jobs import maintenance_job
 from leo_telemetry_pipeline.store.days import milliseconds
 
 LINE = "12.8"
-# A name that anybody may own, and that leads to this machine.
+# A foreign host name that resolves to this machine.
 _EVIL = "evil.test"
 _BY = "stranger"
 _KEPT, _INERT = "kept_by_its_owner", "made_inert"
@@ -64,7 +64,7 @@ def run(part: str, seed: int, full: bool) -> Iterator[Figure]:  # noqa: ARG001  
 
 
 class _Trial:
-    """One ``dev``, one stranger's page, one browser."""
+    """One ``dev``, one hostile page, one browser."""
 
     def __init__(self, dev: Deployed, stranger: Stranger, chromium: Browser) -> None:
         self._dev, self._stranger, self._chromium = dev, stranger, chromium
@@ -76,7 +76,7 @@ class _Trial:
         self._otlp = f"http://127.0.0.1:{dev.otlp_port}"
 
     def origins(self, part: str) -> list[str]:
-        """Return the addresses from which a page attacks in a part."""
+        """Return the origins that attack in a part."""
         return {
             "other ports": [self._stranger.at("127.0.0.1")],
             "other names": [self._stranger.at("localhost"), self._stranger.at(_EVIL)],
@@ -84,7 +84,7 @@ class _Trial:
         }.get(part, [])
 
     def attacked(self, address: str) -> Figure:
-        """Let a page try everything it can."""
+        """Run all attacks from a page."""
         self._keep()
         page = self._chromium.page()
         page.open(address)
@@ -104,7 +104,7 @@ class _Trial:
         )
 
     def succeeded(self) -> Figure:
-        """Attack Dagster's own webserver: what finds nothing there would find nothing anywhere."""
+        """Attack Dagster's unguarded webserver, to show that the attacks can succeed."""
         self._keep()
         page = self._chromium.page()
         page.open(self._stranger.at("127.0.0.1"))
@@ -121,7 +121,7 @@ class _Trial:
         )
 
     def followed(self) -> Figure:
-        """Follow links from a page of another origin: to a page of the UI, to a query, to a log."""
+        """Follow links from another origin to a UI page, a query and a log."""
         page, statuses = self._chromium.page(), []
         for path in ("/assets", _address_of(self._start(_BY)), "/logs/x.out"):
             page.open(self._stranger.at("localhost"))
@@ -140,7 +140,7 @@ class _Trial:
         )
 
     def rebound(self) -> Figure:
-        """Run scripts in pages of our own ports under a stranger's name: to the browser they are of one origin."""
+        """Run scripts in pages of our ports under a foreign host name, which is one origin to the browser."""
         self._keep()
         page = self._chromium.page()
         for place, port in enumerate((self._dev.ui_port, self._dev.otlp_port)):
@@ -165,7 +165,7 @@ class _Trial:
         )
 
     def looked_at(self, pages: Sequence[tuple[str, str]]) -> Figure:
-        """Look at asset pages of hostile names, with all Markdown shown; then at one that is not made inert."""
+        """Show all Markdown on asset pages with hostile names, then on a page without escaping as a control."""
         self._keep()
         elsewhere, shown = [], 0
         page = self._chromium.page()
@@ -187,7 +187,7 @@ class _Trial:
         )
 
     def used(self) -> Figure:
-        """Use the UI as a person does, by its own pages: a button, a query, a subscription."""
+        """Use the UI like a person: a button, a query, a subscription."""
         self._keep()
         page = self._chromium.page()
         page.open(f"{self._ui}/locations/{self._location}/jobs/{maintenance_job.name}/playground")
@@ -206,7 +206,7 @@ class _Trial:
         )
 
     def opened(self) -> Figure:
-        """Look for ports that nobody knows of."""
+        """Check that no other port is open."""
         names = {self._dev.ui_port: "UI", self._dev.otlp_port: "receiver"}
         found = self._dev.ports()
         return Figure(
@@ -218,7 +218,7 @@ class _Trial:
         )
 
     def _targets(self, ui: str, otlp: str) -> list[dict]:
-        """Return what to attack: what is to be read there, and requests that would change something."""
+        """Return the targets: paths to read, and requests that would change something."""
         now = milliseconds(datetime.now(UTC)) * 10**6
         span = {"traceId": "1" * 32, "spanId": "1" * 16, "name": _BY, "startTimeUnixNano": str(now)}
         spans = {"resourceSpans": [{"scopeSpans": [{"spans": [span | {"endTimeUnixNano": str(now + 10**6)}]}]}]}
@@ -240,7 +240,7 @@ class _Trial:
         ]
 
     def _start(self, by: str) -> str:
-        """Return a query that starts a run with a tag."""
+        """Return a query that starts a run tagged ``by``."""
         places = {"repositoryLocationName": self._location, "repositoryName": self._repository}
         selector = ",".join(f'{key}:"{value}"' for key, value in {**places, "jobName": maintenance_job.name}.items())
         tags = f'executionMetadata:{{tags:[{{key:"by",value:"{by}"}}]}}'
@@ -250,7 +250,7 @@ class _Trial:
         return f'mutation{{wipeAssets(assetPartitionRanges:[{{assetKey:{{path:["{_KEPT}"]}}}}]){{__typename}}}}'
 
     def _keep(self) -> None:
-        """Make the asset that strangers try to wipe, which shows a picture of theirs, and one that is made inert."""
+        """Create the asset that the page tries to wipe, which shows its picture, and one with escaped names."""
         if not self._is_kept():
             origin = self._stranger.at("127.0.0.1")
             inert = "\n\n".join(map(markdown, hostile_names.names(origin)))
@@ -264,7 +264,7 @@ class _Trial:
         return self._dev.rows(sql, f"%{_KEPT}%", of_dagster=True)[0][0] == 1
 
     def _harm(self) -> list[str]:
-        """Return what strangers have done."""
+        """Return what the attacks changed."""
         runs = self._dev.rows("SELECT count(*) FROM run_tags WHERE key = 'by'", of_dagster=True)[0][0]
         assets = self._dev.rows("SELECT count(*) FROM asset_keys WHERE asset_key LIKE %s", f"%{_BY}%", of_dagster=True)
         spans = self._dev.rows("SELECT count(*) FROM workflow_trace_log WHERE span_name = %s", _BY)[0][0]
@@ -275,7 +275,7 @@ class _Trial:
         ]
 
     def _is_own(self, url: str) -> bool:
-        """Tell whether a request of the UI's pages leads to the UI, or nowhere."""
+        """Tell whether a request of a UI page stays on the UI."""
         return url.startswith((self._ui, self._ui.replace("http", "ws"), "data:", "blob:", "about:"))
 
 

@@ -1,7 +1,7 @@
-"""The real Claude Code at full size: every scenario by every way of measuring, several times, within 50 ms.
+"""Every scenario of the real Claude Code with every way of measuring, several times, within 50 ms.
 
-Belongs here: line 5 of issue 11. Does not: the scenarios and what must follow from them
-(leo_telemetry_pipeline_tests/claude), which the acceptance tests play too, with a wider limit.
+Belongs here: line 5 of issue 11. Does not: the scenarios and their expected results
+(leo_telemetry_pipeline_tests/claude), which the acceptance tests run too, with a wider limit.
 """
 
 import random
@@ -13,7 +13,7 @@ from leo_telemetry_pipeline_tests.claude.playing import Played
 from leo_telemetry_pipeline_tests.claude.stored import Deviation
 
 LIMIT_S = 0.05
-# Machines that are shared may hold a process up ten times as long.
+# Shared machines may delay a process ten times as long.
 SMALL_LIMIT_S = 0.5
 ROUNDS = 3
 _SMALL = (scenarios.tools, scenarios.background)
@@ -26,7 +26,7 @@ def parts(full: bool) -> list[str]:
 
 
 def run(part: str, seed: int, full: bool) -> Iterator[Figure]:
-    """Play the scenarios one after the other, in an order of their own in each round."""
+    """Play the scenarios one after another, in random order."""
     way = part.split()[0]
     played = _play(way, random.Random(seed), full)
     limit = LIMIT_S if full else SMALL_LIMIT_S

@@ -1,6 +1,6 @@
-"""Who may do what, at full size: every right of every role, and all integration tests with the roles of the guide.
+"""Database privileges: every privilege of every role, and all integration tests with the roles of the guide.
 
-Belongs here: line 1 of issue 12. Does not: the tests themselves (leo_telemetry_pipeline_tests).
+Belongs here: line 1 of issue 12. Does not: the tests (leo_telemetry_pipeline_tests).
 """
 
 import subprocess
@@ -22,7 +22,7 @@ def parts(full: bool) -> list[str]:
     return ["rights", "suite"] if full else ["rights"]
 
 
-def run(part: str, seed: int, full: bool) -> Iterator[Figure]:  # noqa: ARG001 nothing is left to chance
+def run(part: str, seed: int, full: bool) -> Iterator[Figure]:  # noqa: ARG001 nothing is random
     """Measure one part."""
     folder = _TESTS / "integration"
     if part == "rights":

@@ -1,6 +1,6 @@
-"""Lines 12.5 and 12.9: the demo beside any variable of libpq, and for a user that the machine does not know.
+"""The demo with any libpq variable set, and for a user without a passwd entry: lines 12.5 and 12.9.
 
-Belongs here: both trials. Does not: the variables themselves (tests), the demo.
+Belongs here: both trials. Does not: the variables (tests), the demo.
 """
 
 import os
@@ -24,7 +24,7 @@ _VALUES = {"nonsense": NONSENSE, "valid but meant for another server": MEANT_FOR
 
 
 def parts(full: bool) -> list[str]:
-    """Return the names of the parts; trying each variable alone takes 15 minutes."""
+    """Return the names of the parts; each variable alone takes 15 minutes."""
     alone = [f"each variable alone, {kind}" for kind in _VALUES] if full else []
     return [*alone, TOGETHER, NAMELESS]
 
@@ -68,7 +68,7 @@ def _nameless() -> Figure:
 
 
 def demo_of_nameless(*arguments: str) -> subprocess.CompletedProcess:
-    """Run the demo, or another command, as a user whom nothing belongs to but one folder; only root may."""
+    """Run the demo, or another command, as a user who owns only one folder; needs root."""
     folder = Path(tempfile.mkdtemp(prefix="leo-", dir="/tmp"))
     folder.chmod(0o755)
     mine = folder / "mine"
@@ -83,14 +83,14 @@ def demo_of_nameless(*arguments: str) -> subprocess.CompletedProcess:
 
 
 def _shut_in(folder: Path, command: Sequence[str]) -> list[str]:
-    """Return a command in a mount namespace where only a folder can be written, and /dev/shm as in a container."""
+    """Return a command in a mount namespace where only a folder and /dev/shm are writable, as in a container."""
     environ = {
         "PATH": "/usr/bin:/bin",
         "LEO_TELEMETRY_HOME": str(folder / "home"),
         "PYTHONPATH": processes.open_clone(),
     }
     variables = [f"{name}={value}" for name, value in environ.items()]
-    # A clone, or the interpreter, may lie in a folder of root's own: the right to read goes along.
+    # The clone or the interpreter may be in a folder only root can read.
     as_user = processes.as_user(NAMELESS_USER, "dac_read_search")
     inside = shlex.join([*as_user, "env", "-i", *variables, *command])
     script = f"""

@@ -1,6 +1,6 @@
-"""Files at full size: one span from many sources, text as bytes, units and their remedies, wrong files.
+"""File import at full size: one span from many sources, text as bytes, units and their remedies, wrong files.
 
-Belongs here: line 4 of issue 11 for files. Does not: the small cases themselves, which are tests.
+Belongs here: line 4 of issue 11 for files. Does not: single cases (tests).
 """
 
 import json
@@ -26,7 +26,7 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEF0123456789_-äß☃"
 _UNITS = {"s": 1 / 1_000, "us": 1_000, "ns": 1_000_000, "d": 1 / DAY_MS}
 
 
-def parts(full: bool) -> list[str]:  # noqa: ARG001 every trial has the same
+def parts(full: bool) -> list[str]:  # noqa: ARG001 the interface of a trial
     """Return the names of the parts."""
     return ["sources", "bytes", "units", "wrong"]
 
@@ -41,7 +41,7 @@ def run(part: str, seed: int, full: bool) -> Iterator[Figure]:
 
 
 def _sources(chance: random.Random, folder: Path, count: int) -> Figure:
-    """Write spans of any fraction of a millisecond in four ways, and count those that are not the same in all."""
+    """Write spans with sub-millisecond times in four formats, and count those that differ between formats."""
     moments = [(start := chance.randrange(NOW_MS * 10**6), start + chance.randrange(10**11)) for _ in range(count)]
     paths = [folder / name for name in ("otlp.jsonl", "iso.jsonl", "rows.jsonl", "ns.csv")]
     with paths[0].open("w") as otlp, paths[1].open("w") as iso, paths[2].open("w") as rows, paths[3].open("w") as table:
@@ -57,7 +57,7 @@ def _sources(chance: random.Random, folder: Path, count: int) -> Figure:
             span |= {"startTimeUnixNano": str(start), "endTimeUnixNano": str(end)}
             otlp.write(json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}) + "\n")
             iso.write(json.dumps(ids | {"start_time_ms": _iso(start), "end_time_ms": _iso(end)}) + "\n")
-            # As text, since a float of Python's would have fewer digits.
+            # As text: a Python float has fewer digits.
             times = f'"start_time_ms": {_decimal(start)}, "duration_ms": {_decimal(end - start)}'
             rows.write(f"{json.dumps(ids)[:-1]}, {times}}}\n")
             table.write(",".join(ids.values()) + f",{start},{end}\n")
@@ -78,12 +78,9 @@ _NS = {"start_time_ms": "start_time_ms:ns", "end_time_ms": "end_time_ms:ns"}
 
 
 def _took(span: Span) -> int | None:
-    # As the store reads a span without a duration.
-    return span.duration_ms if span.end_time_ms is None or span.duration_ms is not None else _apart(span)
-
-
-def _apart(span: Span) -> int:
-    return (span.end_time_ms or 0) - span.start_time_ms
+    if span.duration_ms is not None or span.end_time_ms is None:
+        return span.duration_ms
+    return span.end_time_ms - span.start_time_ms
 
 
 def _iso(ns: int) -> str:
@@ -97,7 +94,7 @@ def _decimal(ns: int) -> str:
 
 
 def _bytes(chance: random.Random, folder: Path, count: int) -> Figure:
-    """Write names of every length as bytes and as text, and count those that are read otherwise."""
+    """Write names of every length as bytes and as text, and count those that differ when read."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -121,7 +118,7 @@ def _bytes(chance: random.Random, folder: Path, count: int) -> Figure:
 
 
 def _units(chance: random.Random, folder: Path, count: int) -> Figure:
-    """Write files in each unit, follow the remedy that the refusal prints, and count those it does not mend."""
+    """Write files in each unit, apply the printed remedy, and count the files that it does not fix."""
     failed = 0
     for unit, factor in _UNITS.items():
         path = folder / unit
@@ -147,7 +144,7 @@ def _units(chance: random.Random, folder: Path, count: int) -> Figure:
 
 
 def _wrong(chance: random.Random, folder: Path, count: int) -> Figure:
-    """Offer a conversation, and count what is read of it before it is refused, and the words that are said of it."""
+    """Import a conversation; count the lines read before it is refused, and messages that quote it."""
     path, word = folder / "f", f"secret{chance.getrandbits(64):x}"
     line = {"type": "user", "sessionId": str(uuid.uuid4()), "uuid": "x", "message": {"content": f"please {word}"}}
     path.write_text((json.dumps(line) + "\n") * count)
@@ -160,9 +157,9 @@ def _wrong(chance: random.Random, folder: Path, count: int) -> Figure:
 
     message = _refused(path, watched)
     leaked = sum(word in f"{item.text}{item.reason}{item.keys}" for item in seen if isinstance(item, BadLine))
-    said = f"{len(seen)} lines read, {leaked} with words of it"
+    measured = f"{len(seen)} lines read, {leaked} with words of it"
     held = len(seen) <= 100 and not leaked and "transcript" in message and word not in message
-    return Figure(LINE, f"a transcript of {count} lines", "stopped within 100, no word kept", said, held)
+    return Figure(LINE, f"a transcript of {count} lines", "stopped within 100, no word kept", measured, held)
 
 
 def _row(number: int) -> dict:

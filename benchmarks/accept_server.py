@@ -1,11 +1,9 @@
-"""The embedded server is killed under its users, and its files name other processes: lines 2 and 3 of issue 12.
+"""Killing the embedded server, and stale files that name other processes: lines 2 and 3 of issue 12.
 
-Belongs here: both trials. Does not: the server's life (store.server.embedded), killing other
-processes (acceptance tests).
+Belongs here: both trials. Does not: the server (store.server.embedded), killing other processes (acceptance tests).
 
-For line 2 a command runs in a home of its own, spans come in without a pause, and an analysis is queued. The server is
-killed at a random moment before or after that, round after round; at the end every span that was acknowledged must be
-in the table once.
+Line 2: while a command runs and spans arrive continuously, an analysis is queued and the server is killed at a random
+moment before or after that, several times. Then every acknowledged span must be stored exactly once.
 """
 
 import http.client
@@ -38,7 +36,7 @@ UNDER = ("worker", "dev", "serve", "program")
 BACK_S, ROW_S = 10.0, 120.0
 _PATIENCE_S = 240.0
 _DAY_LATER = "UPDATE telemetry_analysis_runs SET triggered_at = triggered_at - interval '1 day' WHERE status = ANY(%s)"
-# A row whose run was lost with the server is tried again as another row.
+# A run lost with the server is retried as another row.
 _SUCCEEDED = """
 WITH RECURSIVE tries AS (
     SELECT run_id, status FROM telemetry_analysis_runs WHERE run_id = %s::uuid
@@ -46,7 +44,7 @@ WITH RECURSIVE tries AS (
     SELECT again.run_id, again.status FROM telemetry_analysis_runs AS again JOIN tries ON again.retry_of = tries.run_id)
 SELECT bool_or(status = 'SUCCEEDED'), count(*) - 1 FROM tries
 """
-# A program that is measured until its standard input ends, and then says what became of its spans.
+# Traces spans until its standard input ends, then prints its counters.
 _PROGRAM = """
 import json, sys, threading, time
 from leo_telemetry_pipeline import trace
@@ -91,7 +89,7 @@ def _stale(who: str) -> Figure:
 
 @dataclass
 class Trial:
-    """A home whose server is killed round after round, and what was seen of it."""
+    """A home whose server is killed repeatedly, and the measurements."""
 
     home: Path
     back_s: list[float] = field(default_factory=list)
@@ -100,12 +98,12 @@ class Trial:
 
     @contextmanager
     def asked(self) -> Iterator[Database]:
-        """Open a connection of an onlooker, who is not a user of the server."""
+        """Open a connection that does not count as a user of the server."""
         with closing(processes.inside(self.home)) as db:
             yield db
 
     def kill(self, number: signal.Signals) -> None:
-        """Kill the server, and note how long it was away."""
+        """Kill the server and record its downtime."""
         pid = processes.postmaster(self.home)
         began = time.monotonic()
         os.kill(pid, number)
@@ -115,7 +113,7 @@ class Trial:
     def queue(self) -> str:
         """Queue an analysis."""
         with self.asked() as db:
-            # Two retries a day are the limit; each round is a day of its own.
+            # Two retries per day are the limit: move earlier rounds to another day.
             with db.transaction() as cursor:
                 cursor.execute(_DAY_LATER, (list(runs.FINAL),))
             run_id, _, _ = runs.enqueue(db)
@@ -123,26 +121,26 @@ class Trial:
         return run_id
 
     def wait_for(self, run_id: str, began: float) -> None:
-        """Wait until an analysis has succeeded, and note how long that took."""
+        """Wait until an analysis has succeeded and record the duration."""
         self.rows_s.append(_until(lambda: self.has_succeeded(run_id), began))
         with suppress(psycopg2.Error, UserError), self.asked() as db:
             self.retries += db.rows(_SUCCEEDED, (run_id,))[0][1]
 
     def has_succeeded(self, run_id: str) -> bool:
-        """Tell whether an analysis, or a retry of it, has succeeded."""
+        """Tell whether an analysis or a retry of it has succeeded."""
         with suppress(psycopg2.Error, UserError), self.asked() as db:
             return bool(db.rows(_SUCCEEDED, (run_id,))[0][0])
         return False
 
     def daemon_lives(self) -> bool:
-        """Tell whether Dagster's daemon works."""
+        """Tell whether Dagster's daemon is alive."""
         with suppress(psycopg2.Error, UserError):
             return dagster_home.daemon_lives(database.running(Settings({measure.HOME: str(self.home)})))
         return False
 
 
 def _until(question: Callable[[], bool], began: float) -> float:
-    """Wait until the answer is yes, and return the seconds since ``began``; infinite when that takes minutes."""
+    """Wait until ``question`` is true and return the seconds since ``began``, infinity on timeout."""
     while time.monotonic() - began < _PATIENCE_S:
         if question():
             return time.monotonic() - began
@@ -187,7 +185,7 @@ def _round(trial: Trial, number: signal.Signals, under: str, rng: random.Random)
 
 @contextmanager
 def _worked_on(trial: Trial, under: str, run_id: str) -> Iterator[None]:
-    """Have a queue executed again and again, as by cron, where no daemon does it."""
+    """Execute the queue repeatedly, like cron, if no daemon does."""
     ends = threading.Event()
 
     def work() -> None:
@@ -208,7 +206,7 @@ def _worked_on(trial: Trial, under: str, run_id: str) -> Iterator[None]:
 
 @contextmanager
 def _started(trial: Trial, under: str) -> Iterator["Posts | Program"]:
-    """Run the command and something that sends spans, until the block ends; yield what sends them."""
+    """Run the command and a sender of spans until the block ends; yield the sender."""
     ui, otlp = processes.free_port(), processes.free_port()
     arguments = {
         "worker": ("worker",),
@@ -249,7 +247,7 @@ def _command(home: Path, arguments: Sequence[str]) -> Iterator[subprocess.Popen]
 
 @contextmanager
 def _kept(home: Path) -> Iterator[None]:
-    """Keep the database running as ``leo-telemetry env`` does for a shell, which is a program that waits here."""
+    """Keep the database running like ``leo-telemetry env`` does for a shell."""
     with subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE) as shell:
         assert processes.run(home, "migrate").code == 0
         assert processes.run(home, "keep-database", str(shell.pid)).code == 0
@@ -258,7 +256,7 @@ def _kept(home: Path) -> Iterator[None]:
 
 
 class Program:
-    """A program that is measured by the trace API."""
+    """A program that uses the trace API."""
 
     def __init__(self, home: Path) -> None:
         self._process = subprocess.Popen(
@@ -268,22 +266,22 @@ class Program:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self._said = ""
+        self._output = ""
 
     def end(self) -> None:
-        """Let it end, and hear what became of its spans."""
-        self._said, _ = self._process.communicate(timeout=120)
+        """End the program and keep its output."""
+        self._output, _ = self._process.communicate(timeout=120)
 
     def lost(self, home: Path) -> tuple[bool, str]:
-        """Tell whether spans are missing or there twice, and how many there were."""
-        flushed, counters = json.loads(self._said)
+        """Tell whether spans are missing or duplicated, and count them."""
+        flushed, counters = json.loads(self._output)
         stored, distinct = _stored(home, "G")
         what = f"{stored:,} of {counters['created']:,} spans stored"
         return not (flushed and stored == distinct == counters["created"]), what
 
 
 class Posts:
-    """A client of the receiver: one span per request, each named by an id of its own."""
+    """A client of the receiver: one span per request, each with a unique name."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -300,12 +298,12 @@ class Posts:
                     self._acknowledged.append(name)
 
     def end(self) -> None:
-        """Send no more."""
+        """Stop sending."""
         self._ends.set()
         self._thread.join()
 
     def lost(self, home: Path) -> tuple[bool, str]:
-        """Tell whether acknowledged spans are missing or there twice, and how many there were."""
+        """Tell whether acknowledged spans are missing or duplicated, and count them."""
         stored, distinct = _stored(home, "P")
         with database.ready(Settings({measure.HOME: str(home)})) as target, closing(Database(target)) as db:
             found = {name for (name,) in db.rows("SELECT span_name FROM workflow_trace_log")}
@@ -330,7 +328,7 @@ def _posted(port: int, name: str) -> int:
 
 
 def _stored(home: Path, beginning: str) -> tuple[int, int]:
-    """Bring what waits on disk to the table, and return how many spans and different spans are there."""
+    """Drain the spool, and return the number of spans and of distinct spans in the table."""
     with database.ready(Settings({PREFIX + "HOME": str(home)})) as target, closing(Database(target)) as db:
         spool_drain.drain(db, home, "CLI")
         return db.rows(

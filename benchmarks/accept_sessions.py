@@ -1,7 +1,6 @@
-"""Line 11.6: of a month of Claude Code sessions, which model, tool, sub-agent, skill, MCP server or hook is slow.
+"""Finding a slow model, tool, sub-agent, skill, MCP server or hook in a month of Claude Code sessions: line 11.6.
 
-Belongs here: one part per planted slowdown, and what ``findings`` and ``trends`` must answer. Does not: making the
-month (sessions).
+Belongs here: one part per planted slowdown, and the expected findings and trends. Does not: the month (sessions).
 """
 
 import json
@@ -24,11 +23,11 @@ from leo_telemetry_pipeline.store.server.database import Database
 
 LINE = "11.6"
 _A_DAY = {True: 60, False: 14}
-# A column shows the slowdown where its median grew by at least this part of the planted factor.
+# A column shows the slowdown if its median grew by at least this fraction of the planted factor.
 _SHOWN = 0.8
-# What was not slowed down may differ by so much from week to week.
+# Tolerated ratio between weeks of unchanged columns.
 _SAME = 1.15
-# The column of `trends` that grows, by the part that was slowed down, and those that stay.
+# By slowed part: the column of `trends` that grows, and those that stay.
 _COLUMNS = {
     "work": ("p50_ms", ()),
     "first token": ("ttft_ms", ("after_first_token_ms", "output_tokens", "input_tokens")),
@@ -40,18 +39,18 @@ _SAID = {"first token": "time to first token", "pace": "ms per token out", "toke
 
 
 def parts(full: bool) -> list[str]:
-    """Name the planted slowdowns."""
+    """Return the planted slowdowns."""
     return list(PLANTS) if full else ["first token of a model", "MCP server", "waiting for a person"]
 
 
 def run(part: str, seed: int, full: bool) -> list[Figure]:
-    """Analyse a month with one slowdown, and return whether it is named and shown."""
+    """Analyse a month with one slowdown and check the findings and trends."""
     with generate.server() as (home, target), closing(Database(target)) as database:
         return judged(part, seed, full, database, partial(_ask, home))
 
 
 def judged(part: str, seed: int, full: bool, database: Database, ask: Callable[..., Any]) -> list[Figure]:
-    """Judge what commands answer of a month that is put into a database; ``ask`` runs one and returns its JSON."""
+    """Store a month and check the commands' answers; ``ask`` runs a command and returns its JSON."""
     plant = PLANTS[part]
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     stored = spans.insert(database, month(seed, midnight, plant, _A_DAY[full]))
@@ -63,7 +62,7 @@ def judged(part: str, seed: int, full: bool, database: Database, ask: Callable[.
 
 
 def _ask(home: Path, *words: str) -> Any:
-    """Run a command in a home and return the JSON that it prints."""
+    """Run a command in a home and return its JSON output."""
     command = [sys.executable, "-P", "-m", "leo_telemetry_pipeline.cli", *words]
     done = subprocess.run(
         command, env=environment(**{HOME: str(home)}), cwd="/", capture_output=True, text=True, check=True
@@ -72,7 +71,7 @@ def _ask(home: Path, *words: str) -> Any:
 
 
 def named(plant: Plant, what: str, bottlenecks: list[dict[str, Any]], titles: list[str]) -> Figure:
-    """Judge whether the slowdown is the first finding, the cause of all others, and the only item."""
+    """Check that the slowdown is the first finding, the cause of all others, and the only item."""
     name = f"{plant.span_type}:{plant.span_name}"
     slow = [f"{one['dimension_type']}:{one['dimension_key']}" for one in bottlenecks]
     measured = f"found: {', '.join(slow) or 'nothing'}; items: {'; '.join(titles) or 'none'}"
@@ -91,7 +90,7 @@ def named(plant: Plant, what: str, bottlenecks: list[dict[str, Any]], titles: li
 
 
 def shown(plant: Plant, what: str, days: list[dict[str, Any]]) -> Figure:
-    """Judge whether the right column of trends grew, and the others did not."""
+    """Check that the right column of trends grew and the others did not."""
     column, others = _COLUMNS[plant.part]
     grew = {name: _growth(days, name) for name in (column, *others)}
     held = grew[column] >= _SHOWN * plant.factor and all(1 / _SAME < grew[name] < _SAME for name in others)

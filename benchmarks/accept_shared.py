@@ -1,6 +1,6 @@
-"""Line 12.4: our code location in somebody's Dagster instance, beside one whose names are ours.
+"""Our code location in a shared Dagster instance, next to one that uses our names: line 12.4.
 
-Belongs here: the instance, and what must hold in it afterwards. Does not: the other location (strangers_location).
+Belongs here: the instance and its expected state. Does not: the other location (strangers_location).
 """
 
 import json
@@ -41,12 +41,12 @@ load_from:
 
 
 def parts(full: bool) -> list[str]:
-    """Name where the instance keeps its records."""
+    """Return the storage backends of the instance."""
     return ["SQLite", "PostgreSQL"] if full else ["SQLite"]
 
 
 def run(part: str, seed: int, full: bool) -> list[Figure]:  # noqa: ARG001
-    """Let a daemon run both locations, and return what became of theirs and of ours."""
+    """Run both locations with one daemon and check both."""
     with generate.server() as (home, target), closing(Database(target)) as database:
         generate.fill(target, 1_400, 45, 7)
         shared = Shared(home, target, home.parent / "theirs")
@@ -66,14 +66,14 @@ def run(part: str, seed: int, full: bool) -> list[Figure]:  # noqa: ARG001
 
 @dataclass(frozen=True)
 class Shared:
-    """An instance of somebody's, in a folder with a dagster.yaml of their own."""
+    """A foreign instance, in a folder with its own dagster.yaml."""
 
     home: Path
     target: Target
     folder: Path
 
     def lay_out(self, part: str) -> None:
-        """Write what such a deployment consists of."""
+        """Write the files of the deployment."""
         self.folder.mkdir()
         config = {}
         if part == "PostgreSQL":
@@ -86,15 +86,15 @@ class Shared:
         (self.folder / "hold").touch()
 
     def lost_run(self, instance: dg.DagsterInstance, job: str) -> str:
-        """Record a run of theirs that began long ago, and has our tags."""
+        """Record a run of theirs that began long ago and has our tags."""
         origin = RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(THEIRS), "__repository__"), job)
         status, tags = dg.DagsterRunStatus.STARTED, {TAG: "theirs"}
         return instance.add_run(dg.DagsterRun(job, status=status, remote_job_origin=origin, tags=tags)).run_id
 
     @contextmanager
     def daemon(self) -> Iterator[Running]:
-        """Run their daemon, which knows of us only what every program of ours needs."""
-        # What has begun before is overdue at the next look; an analysis of this size takes far less.
+        """Run their daemon, with only the settings that every program of ours needs."""
+        # Earlier runs are overdue at the next tick; an analysis of this size takes far less.
         deadline = {"LEO_TELEMETRY_DEADLINE": "120s"}
         environ = environment(**{HOME: str(self.home), "DAGSTER_HOME": str(self.folder), FOLDER: str(self.folder)})
         command = [sys.executable, "-P", "-W", "ignore", "-m", "dagster._daemon", "run"]
@@ -107,15 +107,15 @@ class Shared:
             running.process.wait(timeout=30)
 
     def wrong_words_of_doctor(self) -> list[str]:
-        """Return what the doctor says that is not true here."""
-        [said] = [line for line in processes.run(self.home, "doctor").out.splitlines() if " worker " in line]
-        return [] if "another Dagster instance executed" in said and " ok " in said else [f"doctor: {said}"]
+        """Return incorrect output of the doctor."""
+        [row] = [line for line in processes.run(self.home, "doctor").out.splitlines() if " worker " in line]
+        return [] if "another Dagster instance executed" in row and " ok " in row else [f"doctor: {row}"]
 
 
 def _work(
     shared: Shared, database: Database, instance: dg.DagsterInstance, daemon: Running, lost: list[str]
 ) -> list[str]:
-    """Let both do what they do, and return what went wrong."""
+    """Run both locations and return what went wrong."""
     run_id, _, _ = runs.enqueue(database)
     assert run_id is not None
 
@@ -127,7 +127,7 @@ def _work(
     until(lambda: row().status in runs.FINAL, "the queued row ends", by=daemon)
     follows = dg.RunsFilter(tags={FOLLOWS_TAG: run_id}, statuses=[dg.DagsterRunStatus.SUCCESS])
     until(lambda: instance.get_runs(follows), "insights follow", by=daemon)
-    # By now what of theirs began before us has not changed for longer than our deadline.
+    # Make their earlier runs older than our deadline.
     theirs = [run for run in instance.get_runs(dg.RunsFilter(job_name=JOBS[1])) if run.run_id not in lost]
     _make_overdue(instance, [*lost, *(run.run_id for run in theirs)])
     looks = len(list(shared.folder.glob("looked *")))
@@ -163,7 +163,7 @@ def _is_switched(state: InstigatorState) -> bool:
 
 
 def _make_overdue(instance: dg.DagsterInstance, run_ids: list[str]) -> None:
-    """Move the last change of runs into the past, past our deadline."""
+    """Set the last change of runs to before our deadline."""
     past = datetime.now(UTC).replace(tzinfo=None) - timedelta(hours=1)
     storage = instance.run_storage
     assert isinstance(storage, SqlRunStorage)

@@ -1,6 +1,6 @@
-"""Line 12.7: `serve`, `worker` and `dev` are ended by SIGTERM at random moments of their start, and leave nothing.
+"""SIGTERM at random moments of the start of `serve`, `worker` and `dev`, which must leave nothing: line 12.7.
 
-Belongs here: the starts, and what counts as left. Does not: processes of a home (the tests' processes).
+Belongs here: the starts, and what counts as left behind. Does not: processes of a home (the tests' processes).
 """
 
 import os
@@ -21,17 +21,17 @@ from leo_telemetry_pipeline_tests.processes import Running
 
 LINE = "12.7"
 COMMANDS = ("serve", "worker", "dev")
-# Of the first seconds of a start; the database of every second home is there already.
+# Every second home already has a database.
 WITHIN_S = 3.0
 LIMIT_S = 5.0
-# No process that hangs takes longer; what is slow is measured.
+# A process that takes longer hangs.
 GIVE_UP_S = 60.0
 STARTS = {True: 67, False: 3}
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How one start ended: after how long, with which status, and what it left."""
+    """How one start ended: duration, exit status and leftovers."""
 
     moment_s: float
     took_s: float
@@ -41,17 +41,17 @@ class Ended:
 
     @property
     def is_well(self) -> bool:
-        """Whether it ended well, or by the signal itself, and left nothing."""
+        """Whether it ended with status 0 or by the signal, and left nothing."""
         return self.code in (0, -signal.SIGTERM) and not self.left and "Traceback" not in self.said
 
 
 def parts(full: bool) -> list[str]:
-    """Name the commands."""
+    """Return the commands."""
     return list(COMMANDS) if full else [COMMANDS[0]]
 
 
 def run(part: str, seed: int, full: bool) -> list[Figure]:
-    """End a command at random moments, and return whether all ended in time and left nothing."""
+    """End a command at random moments and check that all end in time and leave nothing."""
     moments = random.Random(seed)
     ends = list(measured(part, [moments.uniform(0, WITHIN_S) for _ in range(STARTS[full])]))
     slowest = max(ends, key=lambda one: one.took_s)
@@ -69,9 +69,9 @@ def run(part: str, seed: int, full: bool) -> list[Figure]:
 
 
 def measured(command: str, moments: Sequence[float], make: Callable[[Path], object] | None = None) -> Iterator[Ended]:
-    """End a command at each moment after its start, by turns in a new home and in one that was used.
+    """End a command at each moment after its start, alternately in a new and a used home.
 
-    ``make`` makes the latter, with all that a later start finds, Dagster's tables too.
+    ``make`` creates the used home, with Dagster's tables.
     """
     with _folder() as folder:
         used = folder / "used"
@@ -88,14 +88,14 @@ def _migrated(home: Path) -> None:
 
 
 def ended_at(home: Path, command: str, moment_s: float, number: signal.Signals = signal.SIGTERM) -> Ended:
-    """Start a command in a home, send it a signal after so long, and return how it ended."""
+    """Start a command in a home, signal it after ``moment_s``, and return how it ended."""
     with processes.started(home, *_arguments(command)) as running:
         time.sleep(moment_s)
         began = time.monotonic()
         running.interrupt(number)
         code = _code(running, began + GIVE_UP_S)
         took_s = time.monotonic() - began
-        # A server lets go of its files a moment before it is gone.
+        # Files may disappear a moment after the process.
         until = time.monotonic() + LIMIT_S
         while (left := _left(home)) and time.monotonic() < until:
             time.sleep(0.05)

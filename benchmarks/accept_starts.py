@@ -1,6 +1,6 @@
-"""Line 12.6: a first start that is killed at any moment; the next one works, and executes what is queued.
+"""A first start killed at any moment, after which the next one must work and execute the queue: line 12.6.
 
-Belongs here: the moments, and what must hold afterwards. Does not: how processes are started and ended (processes).
+Belongs here: the moments and the expected state. Does not: starting and ending processes (processes).
 """
 
 import random
@@ -22,33 +22,26 @@ from leo_telemetry_pipeline_tests.processes import Running, started, until
 LINE = "12.6"
 WAYS = ("SIGKILL", "SIGTERM")
 _PARTS, _MOMENTS = 5, 5
-# A first start takes some seconds on an idle machine; a part at full size measures how long it takes on this one.
+# Duration of a first start in a small run; a full run measures it.
 _START_S = 6.0
 EXECUTED_S = 180.0
 _STATUS = "SELECT status FROM telemetry_analysis_runs WHERE run_id = %s::uuid"
 
 
 def parts(full: bool) -> list[str]:
-    """Name the ways to end a start, and each sitting of it."""
+    """Return the signals, each several times."""
     return [f"{way} {number}" for way in WAYS for number in range(1, 1 + (_PARTS if full else 1))]
 
 
 def run(part: str, seed: int, full: bool) -> list[Figure]:
-    """End first starts at random moments, and return how many second starts worked."""
+    """End first starts at random moments and count the second starts that work."""
     way, rng = part.split()[0], random.Random(seed)
     lasts = _measured_start() if full else _START_S
     moments = sorted(rng.uniform(0, lasts) for _ in range(_MOMENTS if full else 1))
     broken = [f"after {moment:.2f} s: {why}" for moment in moments if (why := _broken(way, moment))]
     measured = f"{len(moments) - len(broken)} of {len(moments)} within {lasts:.1f} s"
-    return [
-        Figure(
-            LINE,
-            f"first start ended by {way}, then a worker",
-            "all SUCCEEDED",
-            "; ".join([measured, *broken]),
-            not broken,
-        )
-    ]
+    what = f"first start ended by {way}, then a worker"
+    return [Figure(LINE, what, "all SUCCEEDED", "; ".join([measured, *broken]), not broken)]
 
 
 def _measured_start() -> float:
@@ -60,7 +53,7 @@ def _measured_start() -> float:
 
 
 def _broken(way: str, moment: float) -> str:
-    """Return what does not work after a first start that was ended at a moment, empty when all does."""
+    """Return what fails after a first start that was ended at ``moment``, empty if nothing does."""
     with measure.home() as home:
         with started(home, "worker") as first:
             time.sleep(moment)
@@ -81,7 +74,7 @@ def _works(home: Path) -> str:
         run_id = processes.run(home, "enqueue").out.split()[2].rstrip(".")
 
         def has_ended() -> bool:
-            # Not by a command: one a second would cost as much as the analysis that it waits for.
+            # Polling with a command would cost as much as the analysis.
             with closing(processes.inside(home)) as db:
                 return db.rows(_STATUS, (run_id,))[0][0] in runs.FINAL
 
@@ -95,7 +88,8 @@ def _works(home: Path) -> str:
 def _looks(home: Path, worker: Running) -> None:
     target = database.running(Settings({measure.HOME: str(home)}))
     until(lambda: dagster_home.daemon_lives(target), "a daemon looks", by=worker, every=1.0)
-    said = "a Dagster daemon is running\n"
-    until(
-        lambda: said in processes.run(home, "doctor").out, "the doctor sees a daemon that looks", by=worker, every=1.0
-    )
+
+    def is_seen() -> bool:
+        return "a Dagster daemon is running\n" in processes.run(home, "doctor").out
+
+    until(is_seen, "the doctor sees a daemon that looks", by=worker, every=1.0)

@@ -1,11 +1,10 @@
-"""Line 11.3: spans sent at their start and again at their end, by every door and in any order.
+"""Spans sent at their start and again at their end, by every source and in any order: line 11.3.
 
-Belongs here: the trial. Does not: the doors and the history, which are the product's own.
+Belongs here: the trial. Does not: the sources and the history (the product).
 
-Each event goes through a drawn door: a file, OTLP to a running receiver, the trace API's sink, the spool, or plain SQL
-(an INSERT at the start, an UPDATE at the end, as the LEO engine does). Everything comes three times, and days are
-counted in between. Then rows, history, `trends`, the analysis and `why` are held against a database that got only
-complete rows.
+Each event goes through a random source: a file, OTLP to a receiver, the trace API's sink, the spool, or plain SQL
+(INSERT at the start, UPDATE at the end, like the LEO engine). Everything is sent three times, with days counted in
+between. Then rows, history, `trends`, the analysis and `why` must equal those of a database with complete rows only.
 """
 
 import copy
@@ -43,7 +42,7 @@ TIMES = 3
 SLOW = "gate:GATE_LATE_END"
 _CLI = (sys.executable, "-P", "-m", "leo_telemetry_pipeline.cli")
 _ROWS = ", ".join(f"{name}::text" for name in COLUMNS)
-# What of the tables must be equal.
+# Queries whose results must be equal.
 TABLES = {
     "rows": f"SELECT {_ROWS} FROM workflow_trace_log ORDER BY trace_id, span_id, start_time_ms",
     "history": "SELECT day, dimension_type, dimension_key, project, part, count, sum_ms, min_ms, max_ms, buckets,"
@@ -51,17 +50,17 @@ TABLES = {
     "counts": "SELECT day, span_type, project, part, spans, timed_spans, traces FROM workflow_trace_counts"
     " ORDER BY 1, 2, 3, 4",
 }
-# What tells one run from another, and nothing about spans.
+# Fields that differ between runs on equal spans.
 _OF_A_RUN = {"run_id", "improvement_id", "made_at", "started_at", "finished_at", "opened_at", "updated_at", "moved_at"}
 
 
 def parts(full: bool) -> Sequence[str]:  # noqa: ARG001  # the interface of a trial
-    """Return the orders in which starts and ends come."""
+    """Return the orders of starts and ends."""
     return ORDERS
 
 
 def run(part: str, seed: int, full: bool) -> Iterator[Figure]:
-    """Send the spans of 40 days in one order, and compare with complete rows."""
+    """Send the spans of 40 days in one order and compare with complete rows."""
     rng = random.Random(seed)
     today = midnight(datetime.now(UTC).date())
     made = spans_of(rng, today, per_day=40 if full else 10)
@@ -84,14 +83,14 @@ def run(part: str, seed: int, full: bool) -> Iterator[Figure]:
 
 @dataclass(frozen=True)
 class Event:
-    """One message about a span: its start, or its end."""
+    """One message about a span: its start or its end."""
 
     complete: Span
     is_end: bool
 
     @property
     def span(self) -> Span:
-        """The span as the message has it."""
+        """The span as sent in the message."""
         if self.is_end:
             return self.complete
         start = copy.copy(self.complete)
@@ -100,7 +99,7 @@ class Event:
 
 
 def spans_of(rng: random.Random, today: datetime, *, per_day: int) -> list[Span]:
-    """Return handoffs of 40 days with a gate each that got five times slower a week ago, a wait and a phase."""
+    """Return handoffs of 40 days, each with a wait, a phase, and a gate that got five times slower a week ago."""
     made = []
     for ago in range(DAYS, 0, -1):
         for _ in range(per_day):
@@ -111,7 +110,7 @@ def spans_of(rng: random.Random, today: datetime, *, per_day: int) -> list[Span]
 
 
 def a_trace(rng: random.Random, start: int, gate_ms: int) -> list[Span]:
-    """Return a handoff with what belongs to it; the wait in its phase goes on for hours, often into the next day."""
+    """Return a handoff and its children; the wait in its phase takes hours, often into the next day."""
     trace, root, phase = (_id(rng, bits) for bits in (128, 64, 64))
     kinds = [
         ("handoff", "LEAD-TO-PLAN", root, None, start, gate_ms + 9_000),
@@ -142,7 +141,7 @@ def _id(rng: random.Random, bits: int) -> str:
 
 
 def send_all(doors: "Doors", made: Sequence[Span], order: str, window: Window) -> None:
-    """Send starts and ends three times, and count days between any two pieces."""
+    """Send starts and ends three times, counting days after each piece."""
     with closing(Database(doors.target)) as db:
         ensure(db, window.end)
         for _ in range(TIMES):
@@ -152,7 +151,7 @@ def send_all(doors: "Doors", made: Sequence[Span], order: str, window: Window) -
 
 
 def pieces(rng: random.Random, made: Sequence[Span], order: str) -> list[list[Event]]:
-    """Return the events of an order, in pieces after each of which days are counted."""
+    """Return the events in an order, in pieces after which days are counted."""
     starts, ends = ([Event(span, is_end) for span in made] for is_end in (False, True))
     for events in (starts, ends):
         rng.shuffle(events)
@@ -167,18 +166,18 @@ def pieces(rng: random.Random, made: Sequence[Span], order: str) -> list[list[Ev
 
 
 def bring_up_to_date(db: Database, window: Window) -> None:
-    """Count the days that need it, as an analysis does."""
+    """Count stale days, like an analysis."""
     staleness.mark_stale(db)
     count_days(db, window)
 
 
 def ensure(db: Database, today: datetime) -> None:
-    """Make the partitions of all days."""
+    """Create the partitions of all days."""
     ensure_partitions(db, today - (DAYS + 1) * DAY, today + DAY)
 
 
 class Doors:
-    """The ways in, one of which is drawn for each event of a piece."""
+    """The sources, one of which is drawn for each event."""
 
     def __init__(self, home: Path, target: Target, url: str, rng: random.Random) -> None:
         self.home, self.target, self.url, self.rng = home, target, url, rng
@@ -191,7 +190,7 @@ class Doors:
         )
 
     def send(self, events: Sequence[Event]) -> None:
-        """Send each event by some door, the doors in some order, so that starts and ends meet by different ones."""
+        """Send each event by a random source, in random order, so that starts and ends use different ones."""
         by_door: dict[int, list[Event]] = {}
         for event in events:
             by_door.setdefault(self.rng.randrange(len(self._doors)), []).append(event)
@@ -245,7 +244,7 @@ WHERE trace_id = %(trace_id)s AND span_id = %(span_id)s AND start_time_ms = %(st
 
 
 def otlp(span: Span) -> dict[str, Any]:
-    """Return a span as OTLP/JSON has it; one without an end says 0."""
+    """Return a span as OTLP/JSON; without an end, its end is 0."""
     attributes = {"leo.span_type": span.span_type, **{f"leo.{key}": value for key, value in span.attributes.items()}}
     found = {
         "traceId": span.trace_id.replace("-", ""),
@@ -261,7 +260,7 @@ def otlp(span: Span) -> dict[str, Any]:
 
 @contextmanager
 def receiver(home: Path) -> Iterator[str]:
-    """Run the receiver of a home, and yield its address."""
+    """Run the receiver of a home and yield its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -294,7 +293,7 @@ def compared_tables(ours: Target, fresh: Target) -> list[str]:
 
 
 def compared_commands(ours: Path, fresh: Path, today: datetime) -> list[str]:
-    """Return the commands that say something else, or nothing of what got slower."""
+    """Return the commands whose output differs or lacks the slow gate."""
     differing = []
     for command in (
         ("trends", "--json"),
@@ -309,14 +308,14 @@ def compared_commands(ours: Path, fresh: Path, today: datetime) -> list[str]:
 
 
 def said(home: Path, *command: str) -> str:
-    """Return what a command prints."""
+    """Return the output of a command."""
     done = subprocess.run([*_CLI, *command], env=environment(**{HOME: str(home)}), capture_output=True, text=True)
     assert done.returncode in (0, 1), done.stderr
     return done.stdout
 
 
 def _plain(value: Any) -> Any:
-    """Return a document without what tells one run from another."""
+    """Return a document without the fields that differ between runs."""
     if isinstance(value, dict):
         return {key: _plain(one) for key, one in value.items() if key not in _OF_A_RUN}
     return [_plain(one) for one in value] if isinstance(value, list) else value

@@ -1,8 +1,7 @@
-// What a web page can try against servers on the machine of whoever looks at it.
+// Attacks of a web page on servers on its visitor's machine.
 //
-// attack(targets) resolves to a list of {what, read, said}: what was tried, what the page learned by it (null where
-// that is nothing), and what the browser said of it. A target has the address of a server, what to read there, and
-// requests that would change something, each as {path, body, type}.
+// attack(targets) resolves to a list of {what, read, said}: the attempt, what the page could read (or null), and the
+// browser's error. A target has the address of a server, paths to read, and writes as {path, body, type}.
 
 const GIVE_UP_MS = 10000;
 

@@ -1,7 +1,7 @@
-"""A web page of another origin that attacks servers on this machine, and the server that it comes from.
+"""Server of a hostile web page that attacks servers on this machine.
 
-Belongs here: serving the page, and noting what else is asked of its server. Does not: what the page does
-(attack_page.js), what may come of it (accept_browser).
+Belongs here: serving the page and recording other requests. Does not: the attacks (attack_page.js), their expected
+results (accept_browser).
 """
 
 import threading
@@ -13,19 +13,19 @@ from pathlib import Path
 
 _SCRIPT = Path(__file__).with_suffix(".js")
 _PAGE = b'<!doctype html><title>Hello</title><body><script src="/attack.js"></script>'
-# Its scripts are of no origin at all, as those of a file or of a frame in which they may do less.
+# Scripts of this page have an opaque origin, like those of a file or a sandboxed frame.
 SANDBOX = "/sandbox"
 
 
 @dataclass
 class Stranger:
-    """The server of the page; ``asked`` are the addresses that were asked for besides the page and its script."""
+    """The server of the page; ``asked``: requested paths other than the page and its script."""
 
     port: int
     asked: list[str] = field(default_factory=list)
 
     def at(self, host: str) -> str:
-        """Return its origin by one of its names."""
+        """Return its origin under a host name."""
         return f"http://{host}:{self.port}"
 
 
@@ -47,7 +47,7 @@ def serving() -> Iterator[Stranger]:
 
 class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        """Send the page or its script, and note everything else."""
+        """Send the page or its script; record other paths."""
         found = {
             "/": ("text/html", _PAGE),
             SANDBOX: ("text/html", _PAGE),

@@ -1,9 +1,9 @@
-"""An analysis, small and large, beside one ``percentile_cont`` query over the same window (DESIGN section 8).
+"""A small and a large analysis against one ``percentile_cont`` query over the same window.
 
-Belongs here: the sequence of calls that the assets make, and its measurements. Does not: any of those functions.
+Belongs here: the calls of the assets in sequence, and the measurements. Does not: those functions.
 
-1,400 spans: at most 100 ms. 1,000,000 spans, all days but the last counted by an analysis before: at most half the
-query's time, and under 400 MB for a whole ``leo-telemetry analyze``.
+1,400 spans: at most 100 ms. 1,000,000 spans with all days but the last counted before: at most half the time of the
+query, and less than 400 MB for ``leo-telemetry analyze``.
 """
 
 import sys
@@ -34,7 +34,7 @@ WHERE start_time_ms >= %(from_ms)s AND start_time_ms < %(to_ms)s GROUP BY 1, 2
 
 
 def analysis(connection: Database, window: Window) -> int:
-    """Run what the assets run, and return how many dimensions were judged."""
+    """Run the calls of the assets and return the number of judged dimensions."""
     learned_from = Window(midnight(window.end.date()) - bottlenecks.HISTORY_DAYS * DAY, midnight(window.end.date()))
     first, last = learned_from.start.date(), window.end.date()
     staleness.mark_stale(connection)
@@ -69,27 +69,27 @@ def analysis(connection: Database, window: Window) -> int:
 def learned(
     connection: Database, window: Window, days: Window, dimensions: list[Dimension], seen: list[str]
 ) -> list[Judgement]:
-    """Learn every baseline from the closed days, and judge the window by it."""
+    """Learn baselines from the closed days and judge the window."""
     series = levels.days_of(daily_p50s(connection, days, dimensions, seen))
     changes = levels.change_points(series)
     return judgement.judge(series, changes, baselines.learn(series, changes, ()), window.start, window.end)
 
 
 def this_week() -> Window:
-    """Return the window that ends now: another one each time, so that its last day was never counted before."""
+    """Return the window that ends now, whose last day is never counted yet."""
     end = datetime.now(UTC)
     return Window(midnight(end.date()) - 7 * DAY, end)
 
 
 def reference(connection: Database, window: Window) -> None:
-    """Ask for the medians of a window in one query, as somebody without this system would."""
+    """Query the medians of a window without this system."""
     with connection.transaction(seconds=3600) as cursor:
         cursor.execute(REFERENCE, window.parameters())
         cursor.fetchall()
 
 
 def memory(home: str, spans_there: str, options: Options) -> Measured:
-    """Run a whole ``leo-telemetry analyze`` in a process of its own, and judge its memory."""
+    """Run ``leo-telemetry analyze`` in its own process and judge its memory."""
     command = [sys.executable, "-P", "-m", "leo_telemetry_pipeline.cli", "analyze"]
     seconds, peak = process(command, environment(**{HOME: home}))
     what = f"memory of `leo-telemetry analyze`: {spans_there}; it takes {seconds:.1f} s"
@@ -97,7 +97,7 @@ def memory(home: str, spans_there: str, options: Options) -> Measured:
 
 
 def of_a_week(options: Options, count: int, dimensions: int, budget: Budget, rounds: int) -> Iterator[Measured]:
-    """Measure an analysis of seven closed days and half a day's spans of today; the large one with its memory."""
+    """Measure an analysis of seven closed days and half a day of today; of a large one also the memory."""
     today = count // 15
     with generate.server() as (home, target), closing(Database(target)) as connection:
         generate.fill(target, count - today, dimensions, 7)
@@ -109,26 +109,20 @@ def of_a_week(options: Options, count: int, dimensions: int, budget: Budget, rou
 
         def ours() -> None:
             with connection.transaction() as cursor:
-                # Each time the spans of today are what is new.
+                # The spans of today are new in each round.
                 cursor.execute("UPDATE telemetry_upkeep SET history_seen_before = %s", (seen_before,))
             analysis(connection, this_week())
 
         took = alternating({"ours": ours, QUERY: lambda: reference(connection, this_week())}, rounds)
-        yield judge(
-            f"analysis of {count:,} spans, no Dagster: {judged} dimensions, days closed but the last",
-            took["ours"] * 1000,
-            "ms",
-            budget,
-            options,
-            reference=(QUERY, took[QUERY] * 1000),
-            peak_mb=peak_mb(),
-        )
+        what = f"analysis of {count:,} spans, no Dagster: {judged} dimensions, days closed but the last"
+        query = (QUERY, took[QUERY] * 1000)
+        yield judge(what, took["ours"] * 1000, "ms", budget, options, reference=query, peak_mb=peak_mb())
         if count > EXACT_SPANS:
             yield memory(str(home), f"{count:,} spans in its window", options)
 
 
 def measurements(options: Options) -> Iterator[Measured]:
-    """Measure both sizes; quickly, the large one is just large enough for histograms."""
+    """Measure both sizes; in a quick run the large one is just large enough for histograms."""
     yield from of_a_week(options, 1_400, 45, Budget(100, "ms"), 10 if options.quick else 30)
     large = 600_000 if options.quick else 1_000_000
     yield from of_a_week(options, large, 250, Budget(0.5), 3 if options.quick else 5)

@@ -1,10 +1,10 @@
-"""Is what is named as the cause the cause: planted slow steps, real faults, incidents that move many dimensions.
+"""Accuracy of attribution and causes: planted slow steps, real faults, incidents that affect many dimensions.
 
-Belongs here: these measurements. Does not: made-up traces (families), made-up incidents (incidents).
+Belongs here: the measurements. Does not: simulated traces (families) and incidents (incidents).
 
-Planted: the first named is right in 95 % of the families, and in 95 % all shares are within 5 points of the truth.
-Real: 4 of 5 network delays are named first, by the call they slow, and the processor fault beside them. Incidents:
-items a cause and causes an item at most 5 % from 1. One attribution: at most 100 ms. Seeds are new each time.
+Planted: the first part is right in 95 % of the families, and all shares are within 5 points in 95 %. Real: 4 of 5
+network delays are named first, by the call they slow, and the processor fault. Incidents: items per cause and causes
+per item at most 5 % from 1. One attribution: at most 100 ms. Seeds are random.
 """
 
 import json
@@ -29,9 +29,9 @@ from leo_telemetry_pipeline.sources.files.reader import read
 from leo_telemetry_pipeline.span import COLUMNS, Span
 
 RIGHT, POINTS = 95.0, 0.05
-# A planted step makes the whole slower by at least this part of it, or nobody would ask why.
+# A planted step slows the whole trace by at least this fraction.
 LEAST_GAIN = 0.25
-# The truth of a share is what a slowdown adds, where that does not depend on the others by more than this.
+# Shares have a true value only if what a slowdown adds depends on the others by at most this much.
 AGREED = 0.02
 REAL = ROOT / "examples" / "data" / "nezha-2022-08-23"
 OUTERMOST = ("operation", "hipstershop.Frontend/Recv.")
@@ -39,12 +39,12 @@ NETWORK, PROCESSOR = ("13_37", "14_12", "14_31", "15_13", "16_06"), ("13_28",)
 
 
 def least(percent: float, count: int) -> float:
-    """Return what a share that is truly ``percent`` falls short of in one of 40 samples of so many."""
+    """Return the lower 2.5 % quantile of a sample share of ``count`` whose true value is ``percent``."""
     return percent - 200 * math.sqrt(percent / 100 * (1 - percent / 100) / count)
 
 
 def plant(rng: np.random.Generator, made: Family, drawn: Draw) -> list[Slowdown] | None:
-    """Choose a slow span type, and perhaps a longer queue and more own work beside it; None if nobody would see it."""
+    """Choose a slow span type, and perhaps a longer queue and more own work; None if too small to notice."""
     whole = families.lay(made, drawn).end[families.ROOT]
     median = float(np.median(whole))
     keys = sorted({node.key for node in made.nodes[1:]})
@@ -61,7 +61,7 @@ def plant(rng: np.random.Generator, made: Family, drawn: Draw) -> list[Slowdown]
 
 
 def planted(rng: np.random.Generator) -> tuple[Family, Draw, list[Slowdown]]:
-    """Make a family with something slow in it, and the traces of its window."""
+    """Return a family, the traces of its window, and planted slowdowns."""
     while True:
         made = families.family(rng)
         drawn = families.draw(rng, made, int(rng.integers(60, 200)))
@@ -70,7 +70,7 @@ def planted(rng: np.random.Generator) -> tuple[Family, Draw, list[Slowdown]]:
 
 
 def shares_of(attribution: Attribution, slow: list[Slowdown]) -> list[float]:
-    """Return the share that was found for each slowdown, the first of which is no span's own root."""
+    """Return the attributed share of each slowdown."""
     outermost = f"{attribution.dimension_type}:{attribution.dimension_key}"
     kinds = [QUEUE if each.what == QUEUE else OWN if each.key == outermost else SPAN for each in slow]
     return [
@@ -80,7 +80,7 @@ def shares_of(attribution: Attribution, slow: list[Slowdown]) -> list[float]:
 
 
 def of_families(options: Options) -> Iterator[Measured]:
-    """Measure how often the planted step is named first, and how often all shares are right."""
+    """Measure how often the planted step is first and all shares are right."""
     count, seed = (60 if options.quick else 500), secrets.randbits(32)
     first = close = 0
     for number in range(count):
@@ -102,14 +102,14 @@ def of_families(options: Options) -> Iterator[Measured]:
 
 
 def real_traces(minute: str) -> pd.DataFrame:
-    """Read the spans of a minute of the shop."""
+    """Read one minute of the shop's spans."""
     found = read(REAL / f"{minute}.csv.gz", preset="nezha")
     rows = [[getattr(span, name) for name in COLUMNS] for span in found if isinstance(span, Span)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def faulty_service(minute: str) -> str:
-    """Return the service with a fault in it: the last that was injected up to two minutes before the minute ended."""
+    """Return the service of the last fault injected at most two minutes before the end of the minute."""
     ends = datetime.strptime(f"2022-08-23 {minute} +0000", "%Y-%m-%d %H_%M %z") + timedelta(minutes=1)
     listed = json.loads((REAL / "fault_list.json").read_text())
     faults = [fault for hour in listed.values() for fault in hour]
@@ -119,7 +119,7 @@ def faulty_service(minute: str) -> str:
 
 
 def of_real_faults(options: Options) -> Iterator[Measured]:
-    """Measure how many real faults are named first by a call of the service that they are in."""
+    """Measure for how many real faults the first part is a call of the faulty service."""
     baseline = families.forest_of(real_traces("17_00_fault_free"))
     for what, minutes, enough in (("network delays", NETWORK, 4), ("processor faults", PROCESSOR, 1)):
         named = 0
@@ -133,7 +133,7 @@ def of_real_faults(options: Options) -> Iterator[Measured]:
 
 
 def of_incidents(options: Options) -> Iterator[Measured]:
-    """Measure how many items a cause gets, and how many causes an item has."""
+    """Measure items per cause and causes per item."""
     count, seed = (40 if options.quick else 200), secrets.randbits(32)
     kinds = (incidents.one_cause, incidents.two_causes, incidents.one_value, incidents.two_causes)
     causes, items, held, whole, large = 0, 0, 0, 0, 0
@@ -148,8 +148,10 @@ def of_incidents(options: Options) -> Iterator[Measured]:
             whole += len(found) == 1 and len(found[0].members) == len(made.slow)
     of = f"{count} incidents, {causes} causes; seed {seed}"
     limit = Budget(10 if options.quick else 5, "%", timed=False)
-    yield judge(f"items a cause, off 1: {items / causes:.3f}, {of}", abs(items / causes - 1) * 100, "%", limit, options)
-    yield judge(f"causes an item, off 1: {held / items:.3f}, {of}", abs(held / items - 1) * 100, "%", limit, options)
+    yield judge(
+        f"items per cause, off 1: {items / causes:.3f}, {of}", abs(items / causes - 1) * 100, "%", limit, options
+    )
+    yield judge(f"causes per item, off 1: {held / items:.3f}, {of}", abs(held / items - 1) * 100, "%", limit, options)
     limit = Budget(least(RIGHT, large) if options.quick else RIGHT, "%", at_least=True, timed=False)
     what = f"one cause of 30 dimensions or more is one item with all: {large} incidents; seed {seed}"
     yield judge(what, 100 * whole / large, "%", limit, options)
@@ -160,7 +162,7 @@ def _holds(cause: Cause, name: tuple[str, str]) -> bool:
 
 
 def of_time(options: Options) -> Iterator[Measured]:
-    """Measure one attribution over 200 traces on either side, trees included and not."""
+    """Measure one attribution of 200 traces on each side, with and without building trees."""
     rng = np.random.default_rng(secrets.randbits(32))
     made = families.family(rng, 15, 0)
     slow = [Slowdown(made.nodes[5].key, 60_000.0)]

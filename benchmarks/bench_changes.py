@@ -1,9 +1,9 @@
-"""The change detector on made-up series with known truth, beside apache-otava on the same ones (issue 5, lines 1 to 3).
+"""The change detector against apache-otava on simulated series (issue 5, lines 1 to 3).
 
-Belongs here: these measurements, on seeds drawn afresh. Does not: the series (series), the detector.
+Belongs here: the measurements, with random seeds. Does not: the series (series), the detector.
 
-apache-otava pins its own numpy, so it lives in an environment that this script makes once in the user's cache folder.
-F1 counts an onset within 5 points as found, every other change as false; it is the mean over the families of noise.
+apache-otava pins its own numpy, so this script installs it once into an environment in the user's cache folder. F1
+counts an onset within 5 points as a true positive, and is averaged over the families of noise.
 """
 
 import json
@@ -35,7 +35,7 @@ F1_LEAST = {0.2: 0.72, 0.5: 0.92, 1.0: 0.95}
 LOOKS = range(60, POINTS + 1, 2)
 DIMENSIONS, DAYS = 10_000, 90
 
-# Runs in apache-otava's environment: series as JSON in, the places of their changes out.
+# Runs in apache-otava's environment: JSON series in, indices of changes out.
 ASK_OTAVA = """
 import json, sys
 from otava.series import AnalysisOptions, Metric, Series
@@ -49,12 +49,12 @@ json.dump(out, sys.stdout)
 
 
 def ours(values: np.ndarray) -> list[list[int]]:
-    """Return where the detector sees changes in each row."""
+    """Return the change points of each row by our detector."""
     return [[change.at for change in found] for found in changes.find_all([Series(row) for row in values])]
 
 
 def otava_python() -> Path:
-    """Return the Python of an environment with apache-otava, made when it is not there yet."""
+    """Return the Python of an environment with apache-otava, created if missing."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache / "leo-telemetry-benchmarks" / OTAVA.replace("==", "-")
     python = folder / "bin" / "python"
@@ -66,27 +66,27 @@ def otava_python() -> Path:
 
 
 def otava(python: Path, values: np.ndarray) -> list[list[int]]:
-    """Return where apache-otava with its defaults sees changes in each row."""
+    """Return the change points of each row by apache-otava with default options."""
     asked = json.dumps(values.tolist()).encode()
     said = subprocess.run([python, "-P", "-c", ASK_OTAVA], input=asked, capture_output=True, check=True)
     return json.loads(said.stdout)
 
 
 def f1(found: Sequence[Sequence[int]], onsets: np.ndarray) -> float:
-    """Return 2 TP / (2 TP + FP + FN) of one step a series: twice what is found over all changes, found and true."""
+    """Return F1 = 2 TP / (2 TP + FP + FN) for one step per series."""
     true = sum(any(abs(at - onset) <= NEAR for at in places) for places, onset in zip(found, onsets, strict=True))
     return 2 * true / (sum(map(len, found)) + len(onsets))
 
 
 def at_most(share: float, count: int, options: Options) -> Budget:
-    """Return a limit in percent; quick runs draw few series, and get two standard errors more."""
+    """Return a limit in percent, with two standard errors of slack in quick runs, which draw few series."""
     slack = 2 * math.sqrt(share * (1 - share) / count) if options.quick else 0.0
     return Budget(100 * (share + slack), "%", timed=False)
 
 
 def one_look(rng: np.random.Generator, options: Options, seed: str) -> Iterator[Measured]:
-    """Measure false alarms and F1 of one look, of both detectors on the same series."""
-    # The reference takes longest by far; a quick run asks it about fewer series, as it is far from ours.
+    """Measure false alarms and F1 of one look by both detectors on the same series."""
+    # The reference is by far the slowest part: a quick run gives it fewer series.
     stable, stepped, beside = (200, 100, 10) if options.quick else (1000, 300, 300)
     python, why = None, ""
     try:
@@ -135,7 +135,7 @@ def _step(
 
 
 def nightly(rng: np.random.Generator, options: Options, seed: str) -> Iterator[Measured]:
-    """Measure how many stable series alarm at any of 71 looks."""
+    """Measure how many stable series alarm in any of 71 looks."""
     count = 75 if options.quick else 1000
     for name, family in series.FAMILIES.items():
         values = family(rng, count, POINTS)
@@ -148,7 +148,7 @@ def nightly(rng: np.random.Generator, options: Options, seed: str) -> Iterator[M
 
 
 def daily_of(p50_ms: np.ndarray, counts: np.ndarray, days: np.ndarray) -> DailyP50s:
-    """Return days of many dimensions as the store gives them."""
+    """Return days of many dimensions in the form of the store."""
     rows, points = p50_ms.shape
     names = [("gate", f"G{row:05}") for row in range(rows)]
     places = np.repeat(np.arange(rows), points)
@@ -158,7 +158,7 @@ def daily_of(p50_ms: np.ndarray, counts: np.ndarray, days: np.ndarray) -> DailyP
 def look(
     p50_ms: np.ndarray, counts: np.ndarray, days: np.ndarray, kept: Iterable[Baseline]
 ) -> tuple[list[Baseline], list[Judgement]]:
-    """Return baselines and judgements after the last of these days, each dimension as if it were alone."""
+    """Return baselines and judgements after the last day, without control of the false discovery rate."""
     end = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=int(days[-1]) + 1)
     read = levels.days_of(daily_of(p50_ms, counts, days))
     found = levels.change_points(read)
@@ -170,7 +170,7 @@ def look(
 def first_found(
     p50_ms: np.ndarray, counts: np.ndarray, days: np.ndarray, looks: Sequence[int], kept: list[Baseline]
 ) -> tuple[np.ndarray, list[Baseline], list[Judgement]]:
-    """Return after how many days each dimension is first a bottleneck (infinite if never), and the last look."""
+    """Return the number of days until each dimension is a bottleneck (infinity if never), and the last look."""
     first, judged = np.full(len(p50_ms), np.inf), []
     for upto in looks:
         kept, judged = look(p50_ms[:, :upto], counts[:, :upto], days[:upto], kept)
@@ -179,10 +179,10 @@ def first_found(
 
 
 def by_days(rng: np.random.Generator, options: Options, seed: str) -> Iterator[Measured]:
-    """Measure daily P50s in working weeks: false alarms, delay, drift, too few spans, and what stays normal."""
+    """Measure daily P50s in working weeks: false alarms, delay, drift, stable baselines, too few spans."""
     count, history = (60, 56) if options.quick else (300, 56)
     p50_ms, counts, days = series.weeks(rng, count, history + 21)
-    what = f"log-normal spans of sigma {series.SPAN_SIGMA}, 50 a weekday, 10 to 50 a weekend day"
+    what = f"log-normal spans of sigma {series.SPAN_SIGMA}, 50 per weekday, 10 to 50 per weekend day"
     first, kept, _ = first_found(p50_ms, counts, days, range(7, history + 1), [])
     alarms = 100 * float(np.isfinite(first).mean())
     what = f"false in 8 weeks of daily looks: {count} dimensions, {what}; {seed}"
@@ -199,7 +199,7 @@ def by_days(rng: np.random.Generator, options: Options, seed: str) -> Iterator[M
     drift = p50_ms * 1.02 ** np.maximum(np.arange(history + 21) - history + 1, 0)
     first, _, _ = first_found(drift, counts, days, range(history + 1, history + 22), kept)
     share = 100 * float((first - history <= math.log(1.5) / math.log(1.02)).mean())
-    yield judge(f"drift of 2 % a day found before +50 %: {count} dimensions; {seed}", share, "%", least, options)
+    yield judge(f"drift of 2 % per day found before +50 %: {count} dimensions; {seed}", share, "%", least, options)
     doubled = series.stepped(p50_ms, np.full(count, history), 1.0)
     _, last, _ = first_found(doubled, counts, days, range(history + 1, history + 8), kept)
     moved = 100 * max(abs(now.p50_ms / then.p50_ms - 1) for now, then in zip(last, kept, strict=True))
@@ -209,13 +209,13 @@ def by_days(rng: np.random.Generator, options: Options, seed: str) -> Iterator[M
     _, _, judged = first_found(*few, range(14, history + 1, 7), [])
     share = 100 * float(np.mean([one.outcome == "not_enough_data" for one in judged]))
     all_of_them = Budget(100, "%", at_least=True, timed=False)
-    yield judge(f"5 spans a day are not enough data: {count} dimensions; {seed}", share, "%", all_of_them, options)
+    yield judge(f"5 spans per day are not enough data: {count} dimensions; {seed}", share, "%", all_of_them, options)
 
 
 def speed(rng: np.random.Generator, options: Options) -> Iterator[Measured]:
-    """Measure changes, baselines and judgements of many dimensions, a tenth of them slower lately."""
+    """Measure changes, baselines and judgements of many dimensions, a tenth of which got slower."""
     rows = DIMENSIONS // 10 if options.quick else DIMENSIONS
-    # In portions, so that the spans drawn do not count as the detector's memory.
+    # In portions, so that drawing does not dominate the peak memory.
     drawn = [series.weeks(rng, 100, DAYS) for _ in range(rows // 100)]
     p50_ms, counts, days = (*(np.concatenate([each[part] for each in drawn]) for part in (0, 1)), drawn[0][2])
     p50_ms[: rows // 10, DAYS - 10 :] *= 2
@@ -228,11 +228,11 @@ def speed(rng: np.random.Generator, options: Options) -> Iterator[Measured]:
 
 
 def measurements(options: Options) -> Iterator[Measured]:
-    """Measure all of it, on a seed drawn afresh unless LEO_BENCH_SEED names one."""
+    """Measure everything with a random seed or LEO_BENCH_SEED."""
     number = int(os.environ.get("LEO_BENCH_SEED") or np.random.SeedSequence().generate_state(1)[0])
     print(f"LEO_BENCH_SEED={number}", file=sys.stderr)
     rng, seed = np.random.default_rng(number), f"seed {number}"
-    # First, as a process only knows the most memory that it ever had.
+    # First: peak memory is that of the whole process.
     yield from speed(rng, options)
     yield from one_look(rng, options, seed)
     yield from nightly(rng, options, seed)

@@ -1,10 +1,10 @@
-"""How often the 95 % intervals of `leo-telemetry compare` hold what is true, and how often a verdict is in vain.
+"""Coverage of the 95 % intervals of `leo-telemetry compare`, and its rate of false verdicts.
 
-Belongs here: log-normal durations on days that differ from each other, from a seed drawn afresh, and what is true of
-them. Does not: the intervals (analysis.compare).
+Belongs here: simulated log-normal durations with variance between days, and their true percentiles. Does not: the
+intervals (analysis.compare).
 
-Held in 92 to 98 % of the draws, in each of the cases below, for ratio and difference of P50 and P90; a verdict other
-than "no evidence" where nothing differs in at most 7 %. A quick run draws less, and allows for its sampling error.
+Coverage of 92 to 98 % in each case, for ratio and difference of P50 and P90; at most 7 % verdicts other than "no
+evidence" without a difference. A quick run draws less and allows for its sampling error.
 """
 
 import math
@@ -27,7 +27,7 @@ LEAST, MOST, IN_VAIN = 92.0, 98.0, 7.0
 
 @dataclass(frozen=True)
 class Case:
-    """Two sides of so many days and spans a day; ``between`` is the spread of days, ``ratio`` what B takes over A."""
+    """Two sides with ``days`` days and ``spans`` per day; ``between``: spread of days; ``ratio``: B over A."""
 
     name: str
     days: tuple[int, int]
@@ -52,7 +52,7 @@ CASES = (
 
 
 def true_ms(case: Case, quantile: float) -> float:
-    """Return a percentile of side A over all days that could be."""
+    """Return the true percentile of side A."""
     normal = NormalDist(0, math.hypot(SPREAD, case.between))
     low, high = -5.0, 5.0
     for _ in range(60):
@@ -63,7 +63,7 @@ def true_ms(case: Case, quantile: float) -> float:
 
 
 def side(durations: np.ndarray, of_day: np.ndarray, first: int) -> Side:
-    """Count durations by day and bucket, as history does."""
+    """Count durations by day and bucket, like the history."""
     buckets = np.ceil(np.log(np.maximum(durations, 1)) / math.log(GAMMA)).astype(int)
     buckets = np.where(durations == 0, ZERO_BUCKET, buckets)
     days, row = np.unique(of_day, return_inverse=True)
@@ -73,7 +73,7 @@ def side(durations: np.ndarray, of_day: np.ndarray, first: int) -> Side:
 
 
 def draw(rng: np.random.Generator, case: Case) -> Comparison:
-    """Draw both sides once and compare them."""
+    """Draw and compare both sides once."""
     sides, effect = [], rng.normal(0, case.between, case.days[0])
     for place, (days, ratio) in enumerate(zip(case.days, (1.0, case.ratio), strict=True)):
         if place and not case.shared:
@@ -87,7 +87,7 @@ def draw(rng: np.random.Generator, case: Case) -> Comparison:
 
 
 def shares(rng: np.random.Generator, case: Case, draws: int) -> tuple[list[float], float]:
-    """Return how often each of four intervals holds what is true, and how often P50s get a verdict, in %."""
+    """Return the coverage of each of four intervals, and how often P50s get a verdict, in %."""
     held, verdicts = np.zeros(4), 0
     true = [true_ms(case, quantile) * (case.ratio - 1) for quantile in compare.COMPARED]
     for _ in range(draws):
@@ -102,7 +102,7 @@ def shares(rng: np.random.Generator, case: Case, draws: int) -> tuple[list[float
 
 
 def measurements(options: Options) -> Iterator[Measured]:
-    """Draw every case, and judge the intervals that hold least and most often."""
+    """Draw every case, and judge the lowest and highest coverage."""
     seed, draws = secrets.randbits(32), 500 if options.quick else 3_000
     rng = np.random.default_rng(seed)
     found = {case: shares(rng, case, draws) for case in CASES}

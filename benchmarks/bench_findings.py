@@ -1,6 +1,6 @@
-"""`leo-telemetry findings` with the database running: at most 300 ms, median of 30 (DESIGN section 8).
+"""`leo-telemetry findings` with the database running: at most 300 ms, median of 30.
 
-Belongs here: the measurement. Does not: what findings prints.
+Belongs here: the measurement. Does not: the output of findings.
 """
 
 import subprocess
@@ -15,7 +15,7 @@ OURS = (sys.executable, "-P", "-m", "leo_telemetry_pipeline.cli", "findings")
 
 
 def measurements(options: Options) -> Iterator[Measured]:
-    """Run the command beside a process that does nothing."""
+    """Measure the command against an empty process."""
     with generate.server() as (home, _):
         environ = environment(**{HOME: str(home)})
 
@@ -23,14 +23,8 @@ def measurements(options: Options) -> Iterator[Measured]:
             subprocess.run(command, env=environ, check=True, stdout=subprocess.DEVNULL, cwd="/")
 
         took = alternating({"ours": lambda: process(OURS), "bare": lambda: process(BARE)}, 10 if options.quick else 30)
-    yield judge(
-        "`leo-telemetry findings`: database running",
-        took["ours"] * 1000,
-        "ms",
-        Budget(300, "ms"),
-        options,
-        reference=("bare Python", took["bare"] * 1000),
-    )
+    what, bare = "`leo-telemetry findings`: database running", ("bare Python", took["bare"] * 1000)
+    yield judge(what, took["ours"] * 1000, "ms", Budget(300, "ms"), options, reference=bare)
 
 
 if __name__ == "__main__":

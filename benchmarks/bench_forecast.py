@@ -1,11 +1,11 @@
-"""Forecasts beside rules that need no model, on dimensions whose future is known; and what they cost.
+"""Accuracy of forecasts against rules without a model on simulated dimensions, and their cost.
 
 Belongs here: the simulated dimensions and the budgets. Does not: the forecast (analysis.forecast), its scores
 (analysis.backtest).
 
-A third of the dimensions stay as they are, a third drift, a third take one step; all have AR(1) noise and 90 days. A
-seed is drawn afresh each time and printed; 120 dimensions, for a quick run, are enough for the same budgets: over 80
-draws the ratios kept 3 of their standard deviations from them, and the calibration error 4.
+A third of the dimensions is stable, a third drifts, a third has one step; all have AR(1) noise and 90 days. The seed
+is random and printed. A quick run needs only 120 dimensions for the same budgets: in 80 draws, the ratios stayed 3
+and the calibration error 4 standard deviations away.
 """
 
 import secrets
@@ -40,7 +40,7 @@ CALIBRATION = Budget(0.05, "off", timed=False)
 
 
 def simulate(seed: int, count: int) -> list[ForecastInput]:
-    """Make dimensions, a third of each of KINDS, which is their dimension type; the baseline is the first 28 days'."""
+    """Simulate dimensions, a third of each of KINDS (their dimension type), with the first 28 days as baseline."""
     rng = np.random.default_rng(seed)
     day, kind = np.arange(DAYS), np.arange(count) % len(KINDS)
     memory, shocks = rng.uniform(*MEMORY, count), rng.normal(size=(count, DAYS))
@@ -73,7 +73,7 @@ def simulate(seed: int, count: int) -> list[ForecastInput]:
 
 
 def costs(options: Options, seed: int) -> Iterator[Measured]:
-    """Measure the time and the memory of what the job does with 10,000 dimensions."""
+    """Measure time and memory of the job with 10,000 dimensions."""
     histories = simulate(seed, 1_000 if options.quick else 10_000)
     began = time.perf_counter()
     tested = backtest(histories, TODAY)
@@ -87,7 +87,7 @@ def costs(options: Options, seed: int) -> Iterator[Measured]:
 
 
 def beside_rules(options: Options, tested: Backtest, about: str) -> Iterator[Measured]:
-    """Judge all forecasts by each rule, and how well said and seen agree."""
+    """Judge all forecasts against each rule, and their calibration error."""
     everything = tested.scores[0]
     for rule, name in (
         ("as_today", "as today"),
@@ -100,7 +100,7 @@ def beside_rules(options: Options, tested: Backtest, about: str) -> Iterator[Mea
 
 
 def by_third(options: Options, pairs: pd.DataFrame) -> Iterator[Measured]:
-    """Judge each third by both rules; the stable one by its worst horizon, and by its own rate, which nobody knows."""
+    """Judge each third against both rules; the stable one by its worst horizon and its true rate."""
     stable = pairs.loc[pairs["dimension_type"] == "stable"]
     scores = [score(part, None) for _, part in [(None, stable), *stable.groupby("horizon_days")]]
     worst = max(scores, key=lambda scored: scored.brier / scored.base_rate)
@@ -115,12 +115,12 @@ def by_third(options: Options, pairs: pd.DataFrame) -> Iterator[Measured]:
 
 
 def beside(options: Options, what: str, scored: Score, rule: str, budget: Budget) -> Measured:
-    """Judge a Brier score by that of a rule."""
+    """Judge a Brier score against that of a rule."""
     return judge(what, scored.brier, "", budget, options, reference=("rule", getattr(scored, rule)))
 
 
 def measurements(options: Options) -> Iterator[Measured]:
-    """Measure the costs first, while the process has had little memory, then what the forecasts are worth."""
+    """Measure the cost first, because peak memory is that of the process, then the accuracy."""
     seed = secrets.randbelow(2**32)
     yield from costs(options, seed)
     count = 120 if options.quick else 500

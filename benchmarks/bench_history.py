@@ -1,10 +1,10 @@
-"""P50s of 90 closed days beside one ``percentile_cont`` query, and what ten times the spans cost (DESIGN section 8).
+"""P50s of 90 closed days against one ``percentile_cont`` query, and the cost of ten times the spans.
 
-Belongs here: these measurements. Does not: any of the functions that are measured.
+Belongs here: the measurements. Does not: the measured functions.
 
 10,000,000 spans in 1,000 dimensions: at most 1/50 of the query over the same days; ten times the spans in as many
-dimensions at most 1.3 x the time. Without --largest it is a tenth of both, or a twentieth, as many spans a dimension
-and day, and at most 1/15 and 2 x: enough to see that something broke.
+dimensions: at most 1.3 x the time. Without --largest, a tenth of both (quick: a twentieth) with the same number of
+spans per dimension and day, and at most 1/15 and 2 x, which is enough to detect regressions.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ DAYS = 90
 
 
 def count_days(connection: Database, window: Window) -> None:
-    """Count every closed day of a window, as analyses do day after day."""
+    """Count every closed day of a window, like daily analyses."""
     first, last = window.start.date(), window.end.date()
     stale = staleness.stale_days(connection, first, last, NAMED_ASSETS)
     histograms.rebuild(connection, stale, NAMED_ASSETS, NAMED_ASSETS)
@@ -33,13 +33,13 @@ def count_days(connection: Database, window: Window) -> None:
 
 
 def p50s(connection: Database, window: Window) -> int:
-    """Measure each dimension over a window of counted days, and return how many there are."""
+    """Compute the P50 of each dimension over a window of counted days, and return the number of dimensions."""
     counted = buckets.of_window(connection, window, NAMED_ASSETS, NAMED_ASSETS)
     return len(p50.from_buckets(counted, histograms.GAMMA))
 
 
 def filled(target: Target, count: int, dimensions: int) -> Window:
-    """Fill a database with so many spans in 90 closed days, count those, and return their window."""
+    """Fill a database with ``count`` spans in 90 closed days, count the days, and return the window."""
     window = generate.fill(target, count, dimensions, DAYS).closed
     with closing(Database(target)) as connection:
         count_days(connection, window)
@@ -50,7 +50,7 @@ def filled(target: Target, count: int, dimensions: int) -> Window:
 def compared(
     options: Options, home: Path, target: Target, count: int, dimensions: int, rounds: int
 ) -> Iterator[Measured]:
-    """Compare the medians of 90 days with the query, and with those of a tenth of the spans."""
+    """Compare the medians of 90 days with the query and with a tenth of the spans."""
     few = generate.another(target, "few")
     window = filled(few, count // 10, dimensions)
     filled(target, count, dimensions)
@@ -62,7 +62,7 @@ def compared(
     what = f"{count:,} spans, {measured:,} dimensions"
     ours, tenth = took["ours"] * 1000, ("a tenth of the spans", took["few"] * 1000)
     named = (QUERY, query * 1000)
-    # What does not depend on spans weighs more where there are few.
+    # Fixed costs weigh more with few spans.
     share, growth = (1 / 50, 1.3) if options.largest else (1 / 15, 2.0)
     yield judge(
         f"P50s of {DAYS} closed days: {what}", ours, "ms", Budget(share), options, reference=named, peak_mb=peak_mb()
@@ -75,7 +75,7 @@ def compared(
 
 
 def measurements(options: Options) -> Iterator[Measured]:
-    """Measure what was asked for."""
+    """Measure at the requested size."""
     part = 1 if options.largest else 20 if options.quick else 10
     count, dimensions = 10_000_000 // part, 1_000 // part
     with generate.server() as (home, target):

@@ -1,6 +1,6 @@
-"""What a session feels of the hooks: their time over that of a bare Python, without a database in reach.
+"""Time of each hook over that of a bare Python, without a reachable database.
 
-Belongs here: the measurement of each hook. Does not: what hooks do.
+Belongs here: the measurements. Does not: the hooks.
 """
 
 import json
@@ -17,7 +17,7 @@ from benchmarks.table import Measured
 REST_S = 0.3
 COMMON = {"session_id": "58306048-168c-44db-a8fd-9ad6a24b516c", "cwd": "/home/user/proj", "prompt_id": "p1"}
 TOOL = {"tool_name": "Bash", "tool_use_id": "toolu_1", "duration_ms": 5}
-# What runs, and what it is told.
+# Hook command and event.
 HOOKS = {
     "session-start": ("session-start", {"hook_event_name": "SessionStart", "source": "startup"}),
     "tool used": ("span", {"hook_event_name": "PostToolUse", **TOOL, "tool_response": {"stdout": "x" * 10_000}}),
@@ -33,10 +33,10 @@ def hook(name: str) -> list[str]:
 
 
 def milliseconds(command: Sequence[str], environ: Mapping[str, str], event: dict) -> float:
-    said = json.dumps(COMMON | event).encode()
+    given = json.dumps(COMMON | event).encode()
     begin = time.perf_counter()
-    # Both outputs are read to their end, as a session does: a child that held one would count.
-    done = subprocess.run(command, input=said, env=environ, capture_output=True, check=True)
+    # Reads both outputs to the end, like a session: a child that keeps one open counts.
+    done = subprocess.run(command, input=given, env=environ, capture_output=True, check=True)
     took = 1000 * (time.perf_counter() - begin)
     assert not done.stdout
     assert not done.stderr, done.stderr.decode()
@@ -50,7 +50,7 @@ def measure(environ: Mapping[str, str], log: Path, times: int) -> dict[str, floa
         took = {"bare": milliseconds(BARE, environ, {})}
         for name, (argument, event) in HOOKS.items():
             took[name] = milliseconds(hook(argument), environ, event)
-            # What goes on behind the session's back would be felt by the next measurement.
+            # Background work must not affect the next measurement.
             time.sleep(REST_S)
         until = time.monotonic() + 30
         while log.read_text().count("does not answer") <= number and time.monotonic() < until:
@@ -61,27 +61,20 @@ def measure(environ: Mapping[str, str], log: Path, times: int) -> dict[str, floa
 
 
 def measurements(options: Options) -> Iterator[Measured]:
-    """Compare each hook with a process that does nothing."""
+    """Compare each hook with an empty process."""
     with home() as folder:
         environ = environment(
             **{
                 HOME: str(folder),
-                # Nobody listens there: each child ends by itself, and leaves the processor to the next measurement.
+                # Connections are refused, so background children end before the next measurement.
                 "LEO_TELEMETRY_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
                 "LEO_TELEMETRY_ENABLED": "true",
             }
         )
         took = measure(environ, folder / "logs" / "hook.log", 8 if options.quick else 30)
     for name in HOOKS:
-        yield judge(
-            f"the hook '{name}': no database",
-            took[name],
-            "ms",
-            Budget(40, "ms"),
-            options,
-            reference=("bare Python", took["bare"]),
-            over=True,
-        )
+        what, bare = f"the hook '{name}': no database", ("bare Python", took["bare"])
+        yield judge(what, took[name], "ms", Budget(40, "ms"), options, reference=bare, over=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Importing the trace API: at most 20 ms over bare Python, medians of 30 alternating runs (DESIGN section 8).
+"""Importing the trace API: at most 20 ms over bare Python, medians of 30 alternating runs.
 
-Belongs here: the measurement. Does not: anything that is measured.
+Belongs here: the measurement. Does not: the measured code.
 """
 
 import subprocess
@@ -14,22 +14,16 @@ OURS = (sys.executable, "-P", "-c", "from leo_telemetry_pipeline.trace import tr
 
 
 def measurements(options: Options) -> Iterator[Measured]:
-    """Compare the import with a process that imports nothing."""
+    """Compare the import with an empty process."""
     environ = environment()
 
     def process(command: tuple[str, ...]) -> None:
         subprocess.run(command, env=environ, check=True, cwd="/")
 
     took = alternating({"ours": lambda: process(OURS), "bare": lambda: process(BARE)}, 15 if options.quick else 30)
-    yield judge(
-        "importing the trace API",
-        took["ours"] * 1000,
-        "ms",
-        Budget(20, "ms"),
-        options,
-        reference=("bare Python", took["bare"] * 1000),
-        over=True,
-    )
+    bare = ("bare Python", took["bare"] * 1000)
+    what = "importing the trace API"
+    yield judge(what, took["ours"] * 1000, "ms", Budget(20, "ms"), options, reference=bare, over=True)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Storing spans: from redacted rows to commit, each once, beside a bare COPY of the same rows into the same table.
+"""Storing spans, without duplicates, against a bare COPY of the same rows into the same table.
 
-Belongs here: the measurements. Does not: anything that is measured.
+Belongs here: the measurements. Does not: the measured code.
 
-Budgets (DESIGN section 8): at least half the speed of bare COPY; with redaction at least 20,000 spans a second on
-one core; at most 600 bytes a span in table and indexes. Ours and the reference alternate, each into an empty table.
+At least half the speed of bare COPY; with redaction at least 20,000 spans per second on one core; at most 600 bytes
+per span in table and indexes. Both alternate, each into an empty table.
 """
 
 import io
@@ -25,7 +25,7 @@ GATES = ("GATE_PRD_REQUIRED", "GATE_TEST_COVERAGE", "GATE_DESIGN_REVIEW", "GATE_
 
 
 def made(count: int) -> list[Span]:
-    """Return spans as a working week of handoffs gives them, ten a trace."""
+    """Return the spans of a working week of handoffs, ten per trace."""
     rng = random.Random(7)
     now = int(datetime.now(UTC).timestamp() * 1000)
     found, trace, root, start = [], "", "", now
@@ -64,7 +64,7 @@ def _id(rng: random.Random, bits: int) -> str:
 
 
 def bare_copy(db: Database, lines: str) -> None:
-    """Copy lines that are ready into the table."""
+    """Copy prepared lines into the table."""
     with db.transaction() as cursor:
         cursor.copy_expert(
             f"COPY workflow_trace_log ({spans.COLUMN_LIST}) FROM STDIN (NULL '{spans.NULL}')", io.StringIO(lines)
@@ -77,17 +77,14 @@ def empty(db: Database) -> None:
 
 
 def bytes_of_spans(db: Database) -> float:
-    """Return the size of the span table, its indexes included."""
-    return float(
-        db.rows("SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('workflow_trace_log') WHERE isleaf")[
-            0
-        ][0]
-    )
+    """Return the size of the span table with its indexes."""
+    sql = "SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('workflow_trace_log') WHERE isleaf"
+    return float(db.rows(sql)[0][0])
 
 
 @dataclass(frozen=True)
 class Speeds:
-    """Spans a second, and bytes a span."""
+    """Spans per second, and bytes per span."""
 
     copy: float
     ours: float
@@ -96,7 +93,7 @@ class Speeds:
 
 
 def measured(count: int, rounds: int) -> Speeds:
-    """Store so many spans in three ways, by turns, each into an empty table."""
+    """Store spans alternately in three ways, each into an empty table."""
     with generate.server() as (_, target), closing(Database(target)) as db:
         rows = made(count)
         spans.ensure_partitions(db, datetime.now(UTC) - timedelta(days=8), datetime.now(UTC))
@@ -113,30 +110,16 @@ def measured(count: int, rounds: int) -> Speeds:
 
 
 def measurements(options: Options) -> Iterator[Measured]:
-    """Compare speeds and size with their budgets."""
+    """Judge speeds and size."""
     count = 20_000 if options.quick else 50_000
     speeds = measured(count, 3 if options.quick else 5)
     bare = ("bare COPY", speeds.copy)
-    what = f"{count:,} spans"
-    yield judge(
-        f"storing redacted spans, each once: {what}",
-        speeds.ours,
-        "/s",
-        Budget(0.5, at_least=True),
-        options,
-        reference=bare,
-    )
-    yield judge(
-        f"redacting and storing: {what}, one core",
-        speeds.redacted,
-        "/s",
-        Budget(20_000, "/s", at_least=True),
-        options,
-        reference=bare,
-    )
-    yield judge(
-        f"a span in table and indexes: {what}", speeds.size, "bytes", Budget(600, "bytes", timed=False), options
-    )
+    what, half = f"{count:,} spans", Budget(0.5, at_least=True)
+    yield judge(f"storing redacted spans, each once: {what}", speeds.ours, "/s", half, options, reference=bare)
+    what, least = f"redacting and storing: {what}, one core", Budget(20_000, "/s", at_least=True)
+    yield judge(what, speeds.redacted, "/s", least, options, reference=bare)
+    most = Budget(600, "bytes", timed=False)
+    yield judge(f"a span in table and indexes: {count:,} spans", speeds.size, "bytes", most, options)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Learning from 90 days of 10,000 dimensions, from the database to baselines, judgements, causes and trends.
 
-Belongs here: the sequence of calls that the assets make, on daily history that is put there as it is. Does not: any of
-those functions, the forecast (bench_forecast), whether what is learned is right (bench_changes, bench_causes).
+Belongs here: the calls of the assets in sequence, on a simulated daily history. Does not: those functions, the
+forecast (bench_forecast), accuracy (bench_changes, bench_causes).
 
-10,000 dimensions: at most 60 s and 1 GB; a hundredth of them got slower a few days ago, and are explained.
+10,000 dimensions, of which 1 % got slower a few days ago and are explained: at most 60 s and 1 GB.
 """
 
 import time
@@ -31,7 +31,6 @@ SPANS_A_DAY = 20
 SIGMA = 0.3
 SLOW_DAYS = 5
 SLOW_BY = 1.8
-# One dimension in so many gets slower.
 SLOW_EVERY = 100
 
 
@@ -41,7 +40,7 @@ def names(dimensions: int) -> list[Dimension]:
 
 
 def fill(connection: Database, window: Window, dimensions: int) -> None:
-    """Put daily history of so many dimensions into the database, as counting spans would have left it."""
+    """Insert a daily history as counting spans would have written it."""
     rng = np.random.default_rng(generate.SEED)
     levels = rng.uniform(np.log(50), np.log(500_000), dimensions)
     for number, day in enumerate(window.days):
@@ -69,7 +68,7 @@ def fill(connection: Database, window: Window, dimensions: int) -> None:
 
 
 def learn(connection: Database, days: Window, dimensions: list[Dimension]) -> list[Judgement]:
-    """Read the days, find changes and trends, learn every baseline, judge the last week by it, explain what is slow."""
+    """Read the days, find trends and changes, learn baselines, and judge the last week."""
     rows = daily.read(connection, days, dimensions, ["gate"])
     found = trends.daily(rows, len(dimensions), len(days.days), histograms.GAMMA)
     trends.turns(found, days.start.date(), len(days.days))
@@ -80,7 +79,7 @@ def learn(connection: Database, days: Window, dimensions: list[Dimension]) -> li
 
 
 def incidents_of(bottlenecks: int) -> list[Incident]:
-    """Make incidents that slow at least so many dimensions together, thirty or more each."""
+    """Return incidents that slow at least ``bottlenecks`` dimensions together, thirty or more each."""
     rng, made = np.random.default_rng(generate.SEED), []
     while sum(len(incident.slow) for incident in made) < bottlenecks:
         made.append(incidents.one_cause(rng))
@@ -88,14 +87,14 @@ def incidents_of(bottlenecks: int) -> list[Incident]:
 
 
 def explain(made: list[Incident]) -> None:
-    """Explain what incidents slowed from their traces."""
+    """Find the causes of incidents from their traces."""
     for incident in made:
         after, before = (forest_of(spans) for spans in (incident.window, incident.baseline))
         causes.causes_of(incident.slow, after, before)
 
 
 def measurements(options: Options) -> Iterator[Measured]:
-    """Measure it; quickly with a tenth of the dimensions in a tenth of the time."""
+    """Measure time and memory; a quick run has a tenth of the dimensions and of the time budget."""
     dimensions = 1_000 if options.quick else 10_000
     end = midnight(datetime.now(UTC).date())
     days = Window(end - judging.HISTORY_DAYS * DAY, end)

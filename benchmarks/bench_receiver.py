@@ -1,9 +1,9 @@
-"""The receiver, from the request to its answer, beside decoding the same requests and a bare COPY of their rows.
+"""The receiver, from request to response, against decoding the same requests and a bare COPY of their rows.
 
-Belongs here: the measurements. Does not: anything that is measured.
+Belongs here: the measurements. Does not: the measured code.
 
-The reference decodes with protobuf's own classes in this process, copies one transaction per request, redacts nothing
-and skips no duplicates. Both alternate, into one table.
+The reference decodes with protobuf's classes in this process, in one transaction per request, without redaction or
+deduplication. Both alternate, into one table.
 """
 
 import io
@@ -29,7 +29,7 @@ CLIENTS, SECONDS = 50, 5.0
 
 
 def rows(body: bytes) -> str:
-    """Return the spans of a request as lines for COPY, as they are."""
+    """Return the spans of a request as lines for COPY."""
     lines = []
     for part in ExportTraceServiceRequest.FromString(body).resource_spans:
         for span in (span for scope in part.scope_spans for span in scope.spans):
@@ -55,7 +55,7 @@ def copy(db: Database, body: bytes) -> None:
 
 
 def measurements(options: Options) -> Iterator[Measured]:
-    """Compare large requests, and small ones of many clients, with their budgets."""
+    """Measure large requests, and small ones from many clients."""
     served.more_files(CLIENTS + 200)
     with served.receiver() as receiver, closing(Database(receiver.target())) as db:
         now = datetime.now(UTC)
@@ -76,14 +76,10 @@ def _large(receiver: Receiver, db: Database, form: str, options: Options) -> Mea
             assert receiver.post(line, sent.pop(), form) == (200, 0)
 
         took = alternating({"ours": post, "reference": lambda: copy(db, reference.pop())}, rounds)
-    return judge(
-        f"receiving {form.rpartition('-')[2].rpartition('/')[2]}: {LARGE:,} spans × {ATTRIBUTES} attributes",
-        LARGE / took["ours"],
-        "/s",
-        Budget(0.3 if form == PROTOBUF else 0.2, at_least=True),
-        options,
-        reference=("decode and COPY", LARGE / took["reference"]),
-    )
+    what = f"receiving {form.rpartition('-')[2].rpartition('/')[2]}: {LARGE:,} spans × {ATTRIBUTES} attributes"
+    budget = Budget(0.3 if form == PROTOBUF else 0.2, at_least=True)
+    copied = ("decode and COPY", LARGE / took["reference"])
+    return judge(what, LARGE / took["ours"], "/s", budget, options, reference=copied)
 
 
 def _small(receiver: Receiver, db: Database, options: Options) -> Measured:
@@ -95,14 +91,9 @@ def _small(receiver: Receiver, db: Database, options: Options) -> Measured:
     while time.perf_counter() < began + seconds:
         copy(db, otlp_requests.body((1 << 42) + copied, copied % 5 + 1, 4))
         copied += 1
-    return judge(
-        f"receiving small requests: {CLIENTS} clients, 1 to 5 spans each",
-        ours,
-        "/s",
-        Budget(0.5, at_least=True),
-        options,
-        reference=("decode and COPY, one after another", copied / (time.perf_counter() - began)),
-    )
+    reference = ("decode and COPY, one after another", copied / (time.perf_counter() - began))
+    what, budget = f"receiving small requests: {CLIENTS} clients, 1 to 5 spans each", Budget(0.5, at_least=True)
+    return judge(what, ours, "/s", budget, options, reference=reference)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""QUEUED to SUCCEEDED for 1,400 spans: at most 1.5 x an empty job of the same Dagster instance (DESIGN section 8).
+"""QUEUED to SUCCEEDED for 1,400 spans: at most 1.5 x an empty job of the same Dagster instance.
 
 Belongs here: the measurement, with a real daemon. Does not: the empty job (empty_location).
 
-Both are requested by a sensor of the same daemon that looks every five seconds. When between two looks a request
-comes decides as much as the run itself, so both are asked for at the same moments after their sensor's last look.
+Both are requested by sensors of the same daemon, which tick every five seconds. The time until the next tick matters
+as much as the run, so both are requested with the same delays after their sensor's last tick.
 """
 
 import statistics
@@ -43,7 +43,7 @@ WHERE t.key = 'dagster/run_key' AND t.value = %s AND r.status IN ('SUCCESS', 'FA
 
 @dataclass(frozen=True)
 class Daemon:
-    """A daemon that runs both code locations, its log, and where each job is asked for."""
+    """A daemon that runs both code locations, with its log and the two request queues."""
 
     database: Database
     dagster_url: str
@@ -51,13 +51,13 @@ class Daemon:
     log: Path
 
     def dagster_says(self, question: str, parameter: str) -> list[tuple]:
-        """Ask Dagster's own tables."""
+        """Query Dagster's tables."""
         with closing(psycopg2.connect(self.dagster_url)) as connection, connection, connection.cursor() as cursor:
             cursor.execute(question, (parameter,))
             return cursor.fetchall()
 
     def until(self, question: Callable[[], float | None], what: str) -> float:
-        """Wait for an answer. Raises RuntimeError when there is none for two minutes."""
+        """Wait for an answer other than None. Raises RuntimeError after two minutes."""
         give_up = time.monotonic() + PATIENCE_S
         while time.monotonic() < give_up:
             if (answer := question()) is not None:
@@ -66,7 +66,7 @@ class Daemon:
         raise RuntimeError(f"{what} took more than {PATIENCE_S:.0f} s: {last_line(self.log.read_text())}")
 
     def look_of(self, sensor: str) -> float:
-        """Wait for the next look of a sensor and return when it was."""
+        """Wait for the next tick of a sensor and return its time."""
         before = time.time()
 
         def looked() -> float | None:
@@ -92,7 +92,7 @@ class Daemon:
         return self.until(ended, "an analysis")
 
     def empty(self) -> float:
-        """Ask for the empty job and return the seconds until Dagster has it as SUCCESS."""
+        """Request the empty job and return the seconds until it is SUCCESS."""
         asked = time.time()
         name = f"run-{asked}"
         (self.asked / name).touch()
@@ -109,14 +109,14 @@ class Daemon:
 
 @contextmanager
 def daemon(home: Path, target: Target) -> Iterator[Daemon]:
-    """Run a daemon over both code locations in a home that has analysed once, and end all of it."""
+    """Run a daemon with both code locations in a home after one analysis."""
     environ = environment(**{HOME: str(home)})
     process([sys.executable, "-P", "-m", "leo_telemetry_pipeline.cli", "analyze"], environ)
     workspace, log, asked = home / "workspace.yaml", home / "daemon.log", home / "asked"
     workspace.write_text(WORKSPACE)
     asked.mkdir()
     environ |= dagster_home.environment(target, Settings({HOME: str(home)})) | {ASKED: str(asked)}
-    # What follows from an analysis would take its time from whatever is measured next.
+    # Insights after an analysis would slow the next measurement.
     stop = ("dagster", "sensor", "stop", insights_sensor.name, "-w", str(workspace), "-l", "leo_telemetry_pipeline")
     process([sys.executable, "-P", "-W", "ignore", "-m", *stop], environ)
     command = [sys.executable, "-P", "-W", "ignore", "-m", "dagster._daemon", "run", "-w", str(workspace)]
@@ -129,7 +129,7 @@ def daemon(home: Path, target: Target) -> Iterator[Daemon]:
 
 
 def measurements(options: Options) -> Iterator[Measured]:
-    """Ask for both by turns, at moments that lie evenly between two looks of the sensor."""
+    """Request both alternately, at delays spread evenly between two ticks."""
     rounds = 1 if options.quick else 6
     took: dict[str, list[float]] = {"ours": [], "empty": []}
     with generate.server() as (home, target):
@@ -138,21 +138,15 @@ def measurements(options: Options) -> Iterator[Measured]:
             kinds = (("ours", started.ours, dagster_home.QUEUE_SENSOR), ("empty", started.empty, "asked_sensor"))
             for number in range(-1, rounds):
                 for name, ask, sensor in kinds:
-                    # The first of each starts what the later ones find running.
+                    # The first round is a warm-up.
                     rest = LOOK_S * (number + 0.5) / rounds
                     time.sleep(max(0.0, started.look_of(sensor) + rest - time.time()))
                     seconds = ask()
                     if number >= 0:
                         took[name].append(seconds)
     ours, empty = (statistics.median(seconds) for seconds in took.values())
-    yield judge(
-        "QUEUED to SUCCEEDED: 1,400 spans, 45 dimensions, by the daemon's sensor",
-        ours,
-        "s",
-        Budget(1.5),
-        options,
-        reference=("an empty job of three assets", empty),
-    )
+    what = "QUEUED to SUCCEEDED: 1,400 spans, 45 dimensions, by the daemon's sensor"
+    yield judge(what, ours, "s", Budget(1.5), options, reference=("an empty job of three assets", empty))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""What a span costs its caller: at most 1/8 of OpenTelemetry's, and little while the database hangs (DESIGN section 8).
+"""Cost of a span to its caller: at most 1/8 of OpenTelemetry's, and little while the database hangs.
 
-Belongs here: the four measurements. Does not: anything that is measured.
+Belongs here: the four measurements. Does not: the measured code.
 
-Both sides give a span the same two attributes, and throw it away in the background: OpenTelemetry's SDK through its
-BatchSpanProcessor with a null exporter, ours through the writer of a real program with a null sink.
+Spans have the same two attributes and are discarded in the background: by OpenTelemetry's BatchSpanProcessor with a
+null exporter, and by our writer with a null sink.
 """
 
 import contextlib
@@ -24,27 +24,27 @@ from leo_telemetry_pipeline.tracing.tracer import Tracer
 from leo_telemetry_pipeline.writer.worker_thread import BATCH
 from leo_telemetry_pipeline.writer.writer import Writer
 
-# So few that neither side begins a batch within a round: it is the caller's side that is compared.
+# Few enough that no batch starts within a round: only the caller's side is measured.
 SPANS = 400
 PACE = 10_000
-# Long enough for the database to be given up once, and asked anew.
+# Long enough for one timeout of the database and a retry.
 PACED = 3 * PACE
 TIGHT = 20_000
 ROUNDS = 5
-# A p99 below it is at most one span in 100 above it.
+# At most 1 % of spans above this is a p99 below it.
 SLOW_US = 50
 OTEL = "OpenTelemetry SDK"
 
 
 class NullExporter(SpanExporter):
-    """Takes OpenTelemetry's spans and does nothing with them."""
+    """Discards OpenTelemetry's spans."""
 
     def export(self, spans) -> SpanExportResult:  # noqa: ARG002
         return SpanExportResult.SUCCESS
 
 
 class NullSink:
-    """Takes our spans and does nothing with them."""
+    """Discards our spans."""
 
     def store(self, spans, removed) -> SimpleNamespace:  # noqa: ARG002
         return SimpleNamespace(new=len(spans), quarantined=0)
@@ -61,7 +61,7 @@ class NullSink:
 
 @contextlib.contextmanager
 def both() -> Iterator[tuple[Tracer, object, Callable[[], object]]]:
-    """Give our tracer and OpenTelemetry's, each with all that a program has behind it, and what empties both."""
+    """Yield our tracer and OpenTelemetry's, each with a complete pipeline, and a function that flushes both."""
     folder = tempfile.mkdtemp(prefix="leo-bench-")
     provider = TracerProvider()
     provider.add_span_processor(BatchSpanProcessor(NullExporter()))
@@ -96,7 +96,7 @@ def one_span(options: Options) -> Measured:
 
 
 def one_handoff(options: Options) -> Measured:
-    """Compare the 15 spans of a handoff with as many of OpenTelemetry's."""
+    """Compare the 15 spans of a handoff with 15 of OpenTelemetry's."""
     with both() as (tracer, otel, settle):
 
         def ours() -> None:
@@ -156,7 +156,7 @@ for number in range(count):
     one(number)
     times.append(clock() - began)
     if pace:
-        # Work, not sleep: what a processor needs to wake up would be measured, with and without a database.
+        # Busy waiting: sleep would add the wake-up time of the processor.
         due += 1 / pace
         while time.perf_counter() < due:
             pass
@@ -168,10 +168,9 @@ OURS, HELD = "ours", "held in memory"
 def while_it_hangs(options: Options, how: str, pace: int, count: int, held: int) -> Measured:
     """Measure each span of a program whose database accepts connections and never answers.
 
-    A virtual machine stops any program for 100 us at times, mostly where it comes to memory that it has not touched for
-    a while: up to two spans in 100 were seen. So in turns with ours come the same spans without writer and database,
-    of which the last ``held`` stay in memory, as they do before a batch is made of them. What is slow beyond theirs is
-    ours; on a quiet machine they are never slow, and the limit is that of the p99. The median round counts.
+    Virtual machines pause any program for 100 us at times, mostly on memory not touched for a while: up to 2 % of
+    spans. The control is the same spans without writer and database, with the last ``held`` kept in memory like a
+    pending batch. The excess over the control counts, in the median round; on a quiet machine the control is 0.
     """
     names = (OURS, HELD) if options.quick else (OURS, HELD, OTEL)
     count_of_rounds = 3 if options.quick else ROUNDS
@@ -190,19 +189,13 @@ def while_it_hangs(options: Options, how: str, pace: int, count: int, held: int)
             rounds.append(measured)
     median = sorted(rounds, key=lambda one: one[OURS][1] - one[HELD][1])[count_of_rounds // 2]
     p99s = ", ".join(f"{name} {p99:.0f}" for name, (p99, _) in median.items())
-    return judge(
-        f"spans over {SLOW_US} us while the database hangs, {how}: {count:,}; their p99 in us: {p99s}",
-        median[OURS][1],
-        "%",
-        Budget(1, "%"),
-        options,
-        reference=(HELD, median[HELD][1]),
-        over=True,
-    )
+    what = f"spans over {SLOW_US} us while the database hangs, {how}: {count:,}; their p99 in us: {p99s}"
+    control = (HELD, median[HELD][1])
+    return judge(what, median[OURS][1], "%", Budget(1, "%"), options, reference=control, over=True)
 
 
 def measurements(options: Options) -> Iterator[Measured]:
-    """Compare what a caller feels."""
+    """Measure the caller's side."""
     yield one_span(options)
     yield one_handoff(options)
     yield while_it_hangs(options, f"{PACE:,}/s with work between", PACE, PACED, BATCH)

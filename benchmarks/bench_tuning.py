@@ -1,10 +1,9 @@
-"""Whether thresholds alarm as often as tuning them promised, on days to come of the same stable process (issue 5).
+"""Predicted against actual alarm rate of tuned thresholds on future days of the same stable process (issue 5).
 
-Belongs here: dimensions of several kinds of noise, tuned on their first 90 days, the alarms of their next two years.
-Does not: the tuning (analysis.tuning), the noise of daily P50s without spans (series).
+Belongs here: dimensions with several kinds of noise, tuned on their first 90 days, and the alarms of the next two
+years. Does not: tuning (analysis.tuning), the noise of daily P50s (series).
 
-A day's spans are log-normal around its level, 15 to 45 on weekdays and 8 to 24 on weekends; the P50 of a week is that
-of its spans. Promised and met are alarms a year over all dimensions of a kind, as counted in the two years after.
+A day has 15 to 45 log-normal spans (weekends: 8 to 24) around its level; the P50 of a week is that of its spans.
 """
 
 import os
@@ -29,12 +28,12 @@ Family = Callable[[np.random.Generator, int, int], np.ndarray]
 
 
 def alike(rng: np.random.Generator, dimensions: int, days: int) -> np.ndarray:  # noqa: ARG001  # as other families
-    """Return days that do not differ but for their spans."""
+    """Return days that differ only by their spans."""
     return np.ones((dimensions, days))
 
 
 def weekends(rng: np.random.Generator, dimensions: int, days: int) -> np.ndarray:
-    """Draw normal noise with a coefficient of variation of 10 % in weeks of which the weekend is 40 % faster."""
+    """Draw normal noise with a coefficient of variation of 10 % in weeks with weekends that are 40 % faster."""
     return series.normal(rng, dimensions, days) * np.where(np.arange(days) % WEEK >= 5, series.WEEKEND_LEVEL, 1.0)
 
 
@@ -42,7 +41,7 @@ FAMILIES: dict[str, Family] = {"spans alone": alike, "weekends": weekends, **ser
 
 
 def pasts(rng: np.random.Generator, family: Family, dimensions: int, days: int) -> list[tuning.Past]:
-    """Draw dimensions whose threshold of today is 1 s times 2, from a Monday on."""
+    """Draw dimensions with a threshold of 2 x 1 s, starting on a Monday."""
     weekend = np.arange(days) % WEEK >= 5
     bounds = np.where(weekend[:, None], WEEKEND_SPANS, WEEKDAY_SPANS)
     made = []
@@ -58,7 +57,7 @@ def pasts(rng: np.random.Generator, family: Family, dimensions: int, days: int) 
 
 
 def medians(logs: np.ndarray) -> np.ndarray:
-    """Return e to the median of each row, which may have any number of infinite places."""
+    """Return exp of the median of each row's finite values."""
     ordered = np.sort(logs, axis=1)
     count = np.isfinite(logs).sum(axis=1)
     rows = np.arange(len(logs))
@@ -66,20 +65,20 @@ def medians(logs: np.ndarray) -> np.ndarray:
 
 
 def first_days(past: tuning.Past) -> tuning.Past:
-    """Return what is known when a dimension is tuned."""
+    """Return the days known when a dimension is tuned."""
     arrays = {name: getattr(past, name)[:LEARNED_DAYS] for name in ("counts", "p50_ms", "week_p50_ms")}
     return replace(past, **arrays)
 
 
 def promised_and_met(rng: np.random.Generator, family: Family, dimensions: int) -> tuple[float, float, int]:
-    """Return alarms a year and dimension as promised and as counted later, and how many dimensions got a suggestion."""
+    """Return predicted and actual alarms per year and dimension, and the number of suggestions."""
     drawn = pasts(rng, family, dimensions, LEARNED_DAYS + HELD_OUT_DAYS)
     suggested = tuning.tune([first_days(past) for past in drawn])
     promised, met = [], []
     for past, one in zip(drawn, suggested, strict=True):
         if one.multiplier and one.baseline_p50_ms and one.alarms_a_year_then is not None:
             promised.append(one.alarms_a_year_then)
-            # The weeks begin after the days that were learned from.
+            # Only weeks after the tuning days.
             later = past.week_p50_ms[LEARNED_DAYS + WEEK - 1 :]
             years = (len(later) - 1) / YEAR_DAYS
             met.append(alarm_replay.alarms(later, one.baseline_p50_ms * one.multiplier) / years)
@@ -87,7 +86,7 @@ def promised_and_met(rng: np.random.Generator, family: Family, dimensions: int) 
 
 
 def measurements(options: Options) -> Iterator[Measured]:
-    """Measure every kind of noise, on a seed drawn afresh unless LEO_BENCH_SEED names one."""
+    """Measure every kind of noise, with a random seed or LEO_BENCH_SEED."""
     number = int(os.environ.get("LEO_BENCH_SEED") or np.random.SeedSequence().generate_state(1)[0])
     print(f"LEO_BENCH_SEED={number}", file=sys.stderr)
     rng = np.random.default_rng(number)
@@ -101,9 +100,9 @@ def measurements(options: Options) -> Iterator[Measured]:
 
 
 def row(of: str, promised: float, met: float, seed: int, options: Options) -> Measured:
-    """Compare what was met with what was promised; a quick run counts few alarms, and may be off by more."""
+    """Compare actual with predicted rates; a quick run counts few alarms and has a wider limit."""
     off = 100 * abs(met / promised - 1)
-    what = f"alarms a year off the promised {promised:.2f}, met {met:.2f}, {of}, {LEARNED_DAYS} days; seed {seed}"
+    what = f"alarms per year off the predicted {promised:.2f}, actual {met:.2f}, {of}, {LEARNED_DAYS} days; seed {seed}"
     return judge(what, off, "%", Budget(75 if options.quick else 50, "%", timed=False), options)
 
 

@@ -1,7 +1,7 @@
-"""Chromium without a window, told what to do over a pipe: what a page can do that no imitation of a browser shows.
+"""Headless Chromium, controlled over a pipe by its DevTools protocol.
 
-Belongs here: starting and ending it, opening pages, running their scripts, the requests they make.
-Does not: any page (attack_page), any expectation.
+Belongs here: starting and ending it, opening pages, running scripts, recording requests.
+Does not: pages (attack_page), expectations.
 """
 
 import base64
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
-# The pipe has fixed numbers there, which may be anything here.
+# Chromium expects the pipe at file descriptors 3 and 4.
 _EXEC = (
     "import os, sys; [(os.dup2(here, there), os.close(here)) for here, there in (({0}, 3), ({1}, 4))]; "
     "os.execvp(sys.argv[1], sys.argv[1:])"
@@ -42,13 +42,13 @@ PATIENCE_S = 300.0
 
 
 def program() -> str | None:
-    """Return Chromium's command, or None where it is not installed."""
+    """Return Chromium's command, or None if it is not installed."""
     return next(filter(None, map(shutil.which, PROGRAMS)), None)
 
 
 @dataclass(frozen=True)
 class Answered:
-    """A response to a request of a page, whether or not its script may see it."""
+    """A response to a request of a page, even if its script may not read it."""
 
     url: str
     status: int
@@ -56,7 +56,7 @@ class Answered:
 
 @dataclass
 class Page:
-    """A tab: what it has requested, by what numbers, and what was answered."""
+    """A tab with its requested URLs, URLs by request id, and response statuses by request id."""
 
     browser: "Browser"
     session: str
@@ -66,15 +66,15 @@ class Page:
 
     @property
     def answered(self) -> list[Answered]:
-        """The answers so far; Chromium may tell of one before it tells of its request."""
+        """The responses so far; Chromium may report a response before its request."""
         return [Answered(self.urls.get(number, "unknown"), status) for number, status in self.statuses]
 
     def open(self, url: str) -> None:
-        """Go to an address as somebody does who types it."""
+        """Navigate to an address as if typed."""
         self.browser.call("Page.navigate", self.session, url=url)
 
     def run(self, script: str) -> Any:
-        """Run a script in the page; return what it comes to, as JSON can hold it. Raises RuntimeError."""
+        """Run a script in the page and return its value as JSON. Raises RuntimeError."""
         done = self.browser.call(
             "Runtime.evaluate", self.session, expression=script, awaitPromise=True, returnByValue=True, userGesture=True
         )
@@ -83,10 +83,10 @@ class Page:
         return done["result"].get("value")
 
     def until(self, script: str) -> Any:
-        """Run a script again and again until it comes to something true. Raises TimeoutError."""
+        """Run a script repeatedly until its value is true. Raises TimeoutError."""
         give_up = time.monotonic() + PATIENCE_S
         while time.monotonic() < give_up:
-            # While a page is being loaded, there is nothing to run it in.
+            # A loading page has no context to run a script in.
             try:
                 found = self.run(script)
             except RuntimeError:
@@ -99,25 +99,25 @@ class Page:
         )
 
     def resize(self, width: int, height: int) -> None:
-        """Give the tab a size in CSS pixels, each of which is a pixel of its screenshots."""
+        """Set the size of the tab in CSS pixels, which equal screenshot pixels."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.browser.call("Emulation.setDeviceMetricsOverride", self.session, **size)
 
     def around(self, rectangles: str, margin: int) -> dict[str, float]:
-        """Return the part of the tab that holds the rectangles of a script and a margin."""
+        """Return the bounding box of the rectangles of a script, with a margin."""
         script = f"JSON.stringify([...{rectangles}].map(({{left, top, right, bottom}}) => [left, top, right, bottom]))"
         left, top, right, bottom = zip(*json.loads(self.run(script)), strict=True)
         x, y = max(min(left) - margin, 0), max(min(top) - margin, 0)
         return {"x": x, "y": y, "width": max(right) + margin - x, "height": max(bottom) + margin - y, "scale": 1}
 
     def picture(self, to: Path, of: dict[str, float] | None = None) -> None:
-        """Keep a screenshot of the tab, or of a part of it, as PNG."""
+        """Save a screenshot of the tab, or of a part of it, as PNG."""
         part = {} if of is None else {"clip": of}
         to.write_bytes(base64.b64decode(self.browser.call("Page.captureScreenshot", self.session, **part)["data"]))
 
 
 class Browser:
-    """Commands and events of Chromium's own protocol, one after the other."""
+    """A synchronous client of the DevTools protocol."""
 
     def __init__(self, reading: int, writing: int) -> None:
         self._reading, self._writing = reading, writing
@@ -135,7 +135,7 @@ class Browser:
         return page
 
     def call(self, method: str, session: str = "", **parameters: Any) -> dict[str, Any]:
-        """Give a command and wait for what it comes to. Raises RuntimeError and TimeoutError."""
+        """Send a command and wait for its result. Raises RuntimeError and TimeoutError."""
         number = next(self._numbers)
         message = {"id": number, "method": method, "params": parameters} | ({"sessionId": session} if session else {})
         os.write(self._writing, json.dumps(message).encode() + b"\0")
@@ -166,7 +166,7 @@ class Browser:
         elif event["method"] == "Network.webSocketCreated":
             page.requested.append(of["url"])
         elif event["method"] == "Network.responseReceivedExtraInfo":
-            # Also of responses that the page may not read.
+            # Includes responses that the page may not read.
             page.statuses.append((of["requestId"], of["statusCode"]))
 
 

@@ -1,9 +1,9 @@
-"""How well the detector's p-value holds on stable series, which is how P_SCALE, P_FEW and P_MOST were chosen.
+"""Calibration of the detector's p-value on stable series, by which P_SCALE, P_FEW and P_MOST were chosen.
 
 Belongs here: the simulation behind those constants of analysis.scan, run by hand. Does not: budgets (bench_changes).
 
-One line a length and family: the share of series with a p-value of at most 1 %, and of at most 0.2 %, in one look;
-then, a line a family, the share that some look of the nightly loop would call changed at each setting.
+Prints, per length and family, the share of series with p <= 1 % and p <= 0.2 % in one look; then, per family, the
+share with a change in any of 71 nightly looks at each setting.
 """
 
 import sys
@@ -19,14 +19,14 @@ SETTINGS = (0.001, 0.0005, 0.0003, 0.0002)
 
 
 def p_values(values: np.ndarray) -> np.ndarray:
-    """Return the p-value of the likeliest change in each row."""
+    """Return the p-value of the most likely change in each row."""
     prepared = changes.prepare([Series(row) for row in values])
     x, quality = (np.array([prepared[row][part] for row in range(len(values))]) for part in (0, 1))
     return np.array([scan.p_value(score, x.shape[1]) for score in scan.splits(x, quality)[0]])
 
 
 def main() -> None:
-    """Print the table for the number of series and the seed that the command line names."""
+    """Print the table; arguments: number of series and seed."""
     count, seed = (int(value) for value in (*sys.argv[1:], "2000", "1")[:2])
     rng = np.random.default_rng(seed)
     for points in LENGTHS:

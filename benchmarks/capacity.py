@@ -1,8 +1,8 @@
-"""What teams of 10, 1,000 and 100,000 people need, computed from the cost of a span measured here.
+"""Capacity planning for teams of 10, 1,000 and 100,000 people, from the measured cost of a span.
 
-Belongs here: the assumptions, the costs, the table. Does not: a budget (bench_*).
+Belongs here: the assumptions, the costs, the table. Does not: budgets (bench_*).
 
-It prints the assumptions and a Markdown table: ``python benchmarks/capacity.py``, about a minute.
+Prints the assumptions and a Markdown table in about a minute: ``python benchmarks/capacity.py``.
 """
 
 import math
@@ -22,13 +22,13 @@ from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import spans
 from leo_telemetry_pipeline.store.server.database import Database
 
-# How many dimensions each team has: its own names for phases, gates and sub-agents.
+# Dimensions by number of people.
 TEAMS = {10: 250, 1_000: 2_500, 100_000: 20_000}
 SPANS_A_PERSON_A_DAY = 2_000
 PEAK_FACTOR = 10
 KEPT_DAYS = 90
 A_REQUEST = 500
-# A core is planned to be busy for so much of its time at the peak.
+# Planned utilisation of a core at the peak.
 BUSY = 0.5
 MACHINE_CORES = 16
 MACHINE_TB = 4.0
@@ -48,7 +48,7 @@ hours on one core. If it is too small, each worker of a Citus cluster is such a 
 
 @dataclass(frozen=True)
 class Costs:
-    """What was measured: CPU and bytes, per span or per dimension and day."""
+    """Measured CPU and bytes, per span or per dimension and day."""
 
     bytes_a_span: float
     receiver_us: float
@@ -73,10 +73,10 @@ class Need:
 
 
 def need(people: int, dimensions: int, costs: Costs) -> Need:
-    """Compute what so many people with so many dimensions need; ``workers`` 0: one machine does it."""
+    """Compute the need of a team; ``workers`` is 0 if one machine is enough."""
     a_day = people * SPANS_A_PERSON_A_DAY
     peak = a_day / 86_400 * PEAK_FACTOR
-    # One that is down must not stop what more than a handful of people send.
+    # Redundant receivers for all but the smallest team.
     receivers = max(1 if people <= 10 else 2, math.ceil(peak * costs.receiver_us / 1e6 / BUSY))
     cores = peak * costs.server_us / 1e6 / BUSY
     disk_tb = a_day * KEPT_DAYS * costs.bytes_a_span / 1e12
@@ -88,7 +88,7 @@ def need(people: int, dimensions: int, costs: Costs) -> Need:
 
 
 def rendered(needs: list[Need]) -> str:
-    """Write what teams need as a Markdown table."""
+    """Return the needs as a Markdown table."""
     heads = ("people", "spans per day", "spans/s at peak", "receivers", "server cores at peak", "spans on disk")
     lines = [
         "| " + " | ".join((*heads, "history per year", "counting one day", "database")) + " |",
@@ -152,7 +152,7 @@ def measured() -> Costs:
 
 
 def body(sent: list[Span]) -> bytes:
-    """Return spans as a request of OTLP/protobuf."""
+    """Return spans as an OTLP/protobuf request."""
     request = ExportTraceServiceRequest()
     into = request.resource_spans.add().scope_spans.add().spans
     for span in sent:
@@ -170,7 +170,7 @@ def body(sent: list[Span]) -> bytes:
 
 
 def cpu(db: Database, call: Callable[[], object]) -> tuple[float, float]:
-    """Return the seconds of CPU that a call takes here and in the server's process; where nobody can tell, of time."""
+    """Return the CPU seconds of a call, here and in the server's process (wall time without /proc)."""
     process = db.rows("SELECT pg_backend_pid()")[0][0]
     began, ours, theirs = time.perf_counter(), time.process_time(), _cpu_of(process)
     call()
@@ -191,10 +191,10 @@ def main() -> None:
     costs = measured()
     print(ASSUMPTIONS)
     print(
-        f"- Measured here: {costs.bytes_a_span:.0f} bytes a span in table and indexes; CPU a span:"
+        f"- Measured here: {costs.bytes_a_span:.0f} bytes per span in table and indexes; CPU per span:"
         f" {costs.receiver_us:.0f} us in the receiver, {costs.server_us:.0f} us in the database;"
         f" {costs.counting_s_a_million:.0f} s of CPU for counting a million spans;"
-        f" {costs.bytes_a_dimension_day:,.0f} bytes of history a dimension and day.\n"
+        f" {costs.bytes_a_dimension_day:,.0f} bytes of history per dimension and day.\n"
     )
     print(rendered([need(people, dimensions, costs) for people, dimensions in TEAMS.items()]))
 

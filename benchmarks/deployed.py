@@ -1,6 +1,6 @@
-"""A ``leo-telemetry dev`` that runs by itself, to be looked at from outside: its ports, both its databases.
+"""A running ``leo-telemetry dev``, with access to its ports and both databases.
 
-Belongs here: starting, asking and ending one. Does not: a receiver alone (served), browsers (browser).
+Belongs here: starting, querying and ending it. Does not: a receiver alone (served), browsers (browser).
 """
 
 import json
@@ -32,7 +32,7 @@ _LISTENS = "0A"
 
 @dataclass(frozen=True)
 class Deployed:
-    """UI and receiver on ports of this machine, with a home of their own."""
+    """UI and receiver on local ports, with their own home."""
 
     home: Path
     ui_port: int
@@ -41,11 +41,11 @@ class Deployed:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a command of ours needs to work on the same home."""
+        """The environment of a command on the same home."""
         return measure.environment(**{f"{PREFIX}HOME": str(self.home)})
 
     def query(self, query: str, **variables: Any) -> dict[str, Any]:
-        """Ask the UI's GraphQL as a program does."""
+        """Run a GraphQL query."""
         body = json.dumps({"query": query, "variables": variables}).encode()
         address = f"http://127.0.0.1:{self.ui_port}/graphql"
         asked = urllib.request.Request(address, body, {"Content-Type": "application/json"})
@@ -53,7 +53,7 @@ class Deployed:
             return json.load(answer)["data"]
 
     def rows(self, sql: str, *parameters: Any, of_dagster: bool = False) -> list[tuple]:
-        """Run a statement in our database or in Dagster's; return its rows, if it has any."""
+        """Run a statement in our database or Dagster's and return its rows, if any."""
         name = DAGSTER_DATABASE if of_dagster else DATABASE
         connection = psycopg2.connect(f"{Embedded(self.home).dsn} dbname={name}")
         with closing(connection), connection, connection.cursor() as cursor:
@@ -61,7 +61,7 @@ class Deployed:
             return cursor.fetchall() if cursor.description else []
 
     def ports(self) -> set[tuple[str, int]]:
-        """Return addresses and ports on which any of its processes listens by TCP. Linux only."""
+        """Return the TCP addresses and ports on which its processes listen. Linux only."""
         inodes = {inode for process in self._processes() for inode in _sockets(process)}
         return {place for place, inode in _listening() if inode in inodes}
 
@@ -69,7 +69,7 @@ class Deployed:
         named = os.fsencode(self.home)
         for process in Path("/proc").iterdir():
             if process.name.isdigit():
-                # PostgreSQL's processes write over their environment, but they work in their data folder.
+                # PostgreSQL overwrites its environment, but runs in its data folder.
                 with suppress(OSError):
                     if named in (process / "environ").read_bytes() or named in os.fsencode(
                         (process / "cwd").readlink()
@@ -96,7 +96,7 @@ def _listening() -> Iterator[tuple[tuple[str, int], str]]:
 
 @contextmanager
 def dev(existing: Path | None = None) -> Iterator[Deployed]:
-    """Run ``leo-telemetry dev`` in a new or an existing home until the block ends. Raises RuntimeError."""
+    """Run ``leo-telemetry dev`` in a new or existing home until the block ends. Raises RuntimeError."""
     with nullcontext(existing) if existing else measure.home() as home:
         with closing(socket.socket()) as one, closing(socket.socket()) as other:
             ports = [_bound(one), _bound(other)]
@@ -118,7 +118,7 @@ def dev(existing: Path | None = None) -> Iterator[Deployed]:
 
 @contextmanager
 def unguarded(deployed: Deployed) -> Iterator[int]:
-    """Run Dagster's own webserver beside it, as Dagster's documents say, until the block ends; give its port."""
+    """Run Dagster's own webserver on the same instance until the block ends; yield its port."""
     settings = Settings({f"{PREFIX}HOME": str(deployed.home)})
     environ = deployed.environment | dagster_home.environment(database.running(settings), settings)
     with closing(socket.socket()) as probe:
@@ -145,8 +145,8 @@ def _wait(deployed: Deployed) -> None:
     try:
         _until(deployed.process, is_up)
     except RuntimeError:
-        said = deployed.home.with_name("dev.log").read_text(errors="replace")[-2000:]
-        raise RuntimeError(f"dev did not start: {said}") from None
+        log = deployed.home.with_name("dev.log").read_text(errors="replace")[-2000:]
+        raise RuntimeError(f"dev did not start: {log}") from None
 
 
 def _until(process: subprocess.Popen, is_up: Callable[[], bool]) -> None:

@@ -1,6 +1,6 @@
-"""A code location that imports only Dagster: what a run costs before it does anything.
+"""A code location that imports only Dagster, to measure the cost of an empty run.
 
-Belongs here: an empty job of three assets, and the sensor that requests it. Does not: anything of ours.
+Belongs here: an empty job of three assets, and its sensor. Does not: our code.
 """
 
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 
-# Each file in this folder asks for one run, as each QUEUED row does in our table.
+# Each file in this folder requests one run, like a QUEUED row in our table.
 ASKED = "BENCHMARK_ASKED"
 
 
@@ -38,7 +38,7 @@ def asked_sensor() -> Iterator[dg.RunRequest]:
         yield dg.RunRequest(run_key=asked.name)
 
 
-# The executor of ours: a process for each step would take longer than the step.
+# The same executor as ours: one process per step would take longer than the step.
 defs = dg.Definitions(
     assets=[first, second, third], jobs=[empty_job], sensors=[asked_sensor], executor=dg.in_process_executor
 )

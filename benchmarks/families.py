@@ -1,9 +1,7 @@
-"""Made-up traces with known causes: random trees of spans, a slow span type or two in them, and what that adds.
+"""Simulated traces with known causes: random trees of spans with planted slowdowns.
 
-Belongs here: families of traces as frames, and the truth about them, worked out without any analysis. Does not: what
-the analysis makes of them (bench_causes).
-
-All traces of a family are laid out at once: each span of the tree is an array with an entry a trace.
+Belongs here: families of traces as frames, and their true shares, computed without the analysis. Does not: running
+the analysis (bench_causes). Arrays are nodes x traces.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +22,7 @@ QUEUE_OF = "queue"
 
 @dataclass(frozen=True)
 class Node:
-    """One place in the tree; ``key`` may occur at several. Medians in ms; ``chance`` that a trace has it."""
+    """One node of the tree; nodes may share a ``key``. Medians in ms; ``chance``: probability that a trace has it."""
 
     key: str
     parent: int
@@ -37,7 +35,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Family:
-    """A tree of spans: ``is_parallel`` says of each node whether its children run at once."""
+    """A tree of spans; ``is_parallel``: whether the children of each node run concurrently."""
 
     nodes: tuple[Node, ...]
     is_parallel: tuple[bool, ...]
@@ -45,14 +43,14 @@ class Family:
 
     @property
     def dimension(self) -> tuple[str, str]:
-        """Dimension type and key of the outermost span."""
+        """Dimension type and key of the root span."""
         span_type, _, name = self.nodes[ROOT].key.partition(":")
         return span_type, name
 
 
 @dataclass(frozen=True)
 class Draw:
-    """The chance in some traces: arrays of (nodes, traces)."""
+    """The random factors of some traces."""
 
     own: np.ndarray
     queue: np.ndarray
@@ -62,7 +60,7 @@ class Draw:
 
 @dataclass(frozen=True)
 class Slowdown:
-    """Something slower by ``added_ms`` a call: a key's own time, or (``what`` = queue) its wait in queue."""
+    """``added_ms`` per call in a key's own time, or in its queue wait (``what`` = queue)."""
 
     key: str
     added_ms: float
@@ -72,7 +70,7 @@ class Slowdown:
 
 @dataclass(frozen=True)
 class Laid:
-    """When each span began, ended and had waited: arrays of (nodes, traces) in ms."""
+    """Start, end and queue wait of each span in ms."""
 
     start: np.ndarray
     end: np.ndarray
@@ -83,7 +81,7 @@ SD_TYPES = ("feature", "bugfix", "refactor", "docs")
 
 
 def family(rng: np.random.Generator, types: int = 20, twice: int = 3) -> Family:
-    """Return a random tree with so many span types, some of which occur at a second place too."""
+    """Return a random tree of ``types`` span types, ``twice`` of which occur at a second node."""
     nodes = [Node("handoff:LEAD-TO-PLAN", -1, 0, float(rng.lognormal(9, 0.5)), 0.0, 1.0, "a")]
     words = ("phase", "gate", "subagent", "tool")
     skew = {"a": 0.0, "b": float(rng.choice([0.0, rng.normal(0, 60_000)], p=[0.7, 0.3]))}
@@ -103,7 +101,7 @@ def family(rng: np.random.Generator, types: int = 20, twice: int = 3) -> Family:
 
 
 def draw(rng: np.random.Generator, made: Family, traces: int) -> Draw:
-    """Draw the noise of so many traces: log-normal times, and which optional spans they have."""
+    """Draw log-normal factors of times, and which optional spans each trace has."""
     size = (len(made.nodes), traces)
     is_there = rng.random(size) < np.array([[node.chance] for node in made.nodes])
     for index, node in enumerate(made.nodes[1:], 1):
@@ -112,7 +110,7 @@ def draw(rng: np.random.Generator, made: Family, traces: int) -> Draw:
 
 
 def lay(made: Family, drawn: Draw, slowdowns: Sequence[Slowdown] = ()) -> Laid:
-    """Lay out the spans of all traces with these slowdowns, the outermost beginning at 0."""
+    """Lay out the spans of all traces with these slowdowns; roots start at 0."""
     own = drawn.own * np.array([[node.own_ms] for node in made.nodes])
     queue = drawn.queue * np.array([[node.queue_ms] for node in made.nodes])
     for slow in slowdowns:
@@ -147,7 +145,7 @@ def _lengths(made: Family, children: list[list[int]], own: np.ndarray, queue: np
 def frame(
     rng: np.random.Generator, made: Family, drawn: Draw, laid: Laid, first: int = 0, lost: float = LOST
 ) -> pd.DataFrame:
-    """Return the spans as rows, in whole ms, with clocks that disagree, and a part of them lost on the way."""
+    """Return the spans as rows, in whole ms, with clock skew and lost spans."""
     count, traces = drawn.is_there.shape
     kept = drawn.is_there & ((rng.random((count, traces)) > lost) | (np.arange(count)[:, None] == ROOT))
     node, trace = np.nonzero(kept)
@@ -178,22 +176,21 @@ def frame(
 
 
 def spans_of(rows: pd.DataFrame) -> list[TraceSpan]:
-    """Return such rows as the spans that an analysis reads."""
+    """Return rows as the input of an analysis."""
     names = {each.name for each in fields(TraceSpan)}
-    found = rows.astype("object").where(rows.notna(), None).to_dict("records")
-    return [TraceSpan(**{str(name): value for name, value in row.items() if name in names}) for row in found]
+    records = rows.astype("object").where(rows.notna(), None).to_dict("records")
+    return [TraceSpan(**{str(name): value for name, value in row.items() if name in names}) for row in records]
 
 
 def forest_of(rows: pd.DataFrame) -> Forest:
-    """Make trees of such rows."""
+    """Return the trees of rows."""
     return forest(spans_of(rows))
 
 
 def truth(made: Family, drawn: Draw, slowdowns: Sequence[Slowdown]) -> list[float]:
-    """Return the share of each slowdown in the time that all add to the outermost span.
+    """Return the share of each slowdown in the time added to the root span.
 
-    It is what a slowdown adds to those that came before it, as a mean over all orders (Shapley): where spans run at
-    once, what one adds depends on the others.
+    The Shapley value: the mean marginal time over all orders, because in concurrent spans it depends on the others.
     """
     lengths = {
         chosen: float(lay(made, drawn, [slowdowns[index] for index in chosen]).end[ROOT].mean())
@@ -209,7 +206,7 @@ def truth(made: Family, drawn: Draw, slowdowns: Sequence[Slowdown]) -> list[floa
 
 
 def disagreement(made: Family, drawn: Draw, slowdowns: Sequence[Slowdown]) -> float:
-    """Return by how much of what all add a slowdown adds more alone than to all others, or less, at most."""
+    """Return the largest difference between what a slowdown adds alone and last, relative to what all add."""
 
     def length(chosen: Sequence[Slowdown]) -> float:
         return float(lay(made, drawn, chosen).end[ROOT].mean())

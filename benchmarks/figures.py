@@ -1,4 +1,4 @@
-"""The figures of acceptance trials: the records, the file that keeps them, and the page that shows them.
+"""Figures of acceptance trials: records, JSON file and docs page.
 
 Belongs here: reading, writing and rendering. Does not: measuring (accept, accept_*.py).
 """
@@ -15,7 +15,7 @@ PAGE = _DOCS / "acceptance.md"
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured line: ``line`` of an issue (11.1), what was measured, what is required, and what came out."""
+    """One measured line; ``line``: issue and its line number (11.1)."""
 
     line: str
     what: str
@@ -26,7 +26,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of a trial as it was measured."""
+    """A measured part of a trial."""
 
     trial: str
     part: str
@@ -38,7 +38,7 @@ class Part:
 
 
 def read() -> list[Part]:
-    """Return the parts that were measured so far."""
+    """Return the recorded parts."""
     if not FIGURES.exists():
         return []
     parts = json.loads(FIGURES.read_text("utf-8"))
@@ -46,7 +46,7 @@ def read() -> list[Part]:
 
 
 def write(parts: list[Part]) -> None:
-    """Keep the parts, in a stable order, and render their page."""
+    """Write the parts, sorted, and render their page."""
     parts = sorted(parts, key=lambda measured: (measured.trial, measured.part))
     FIGURES.write_text(json.dumps([asdict(measured) for measured in parts], indent=1) + "\n", "utf-8")
     PAGE.write_text(page(parts), "utf-8")

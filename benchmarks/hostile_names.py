@@ -1,7 +1,7 @@
 """Spans whose names are images, links and HTML, and the asset pages that show them in a browser.
 
-Belongs here: making such spans slow, an asset that is not made inert, showing all Markdown of a page.
-Does not: what may come of it (accept_browser).
+Belongs here: bottlenecks with such names, an asset without escaping, showing all Markdown of a page.
+Does not: expected results (accept_browser).
 """
 
 import json
@@ -16,7 +16,7 @@ from benchmarks.deployed import Deployed
 from leo_telemetry_pipeline.defs.jobs import insights_job
 from leo_telemetry_pipeline.store.days import milliseconds
 
-# Each asks for a picture, or is a link or HTML, in whatever reads it as Markdown.
+# As Markdown, each loads an image or is a link or HTML.
 _NAMES = (
     "![x]({0}/a.png)",
     '<img src="{0}/b.png">',
@@ -25,7 +25,7 @@ _NAMES = (
 )
 CONTROL = "/control.png"
 _LOOKED_AT_S = 1.0
-# A page that has shown none by then has none.
+# A page without Markdown by then has none.
 _LOADS_S = 8
 _FOLLOWS_S = 300
 _MARKDOWN = (
@@ -53,12 +53,12 @@ with database.opened(Settings()) as target, execution.instance(target, Settings(
 
 
 def names(origin: str) -> list[str]:
-    """Return names that ask an origin for pictures."""
+    """Return names that load images from an origin."""
     return [name.format(origin) for name in _NAMES]
 
 
 def make_slow(dev: Deployed, origin: str) -> None:
-    """Store spans that are bottlenecks, whose names ask an origin for pictures, and analyse them."""
+    """Store bottlenecks whose names load images from an origin, and analyse them."""
     slow = names(origin)
     start = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=2)
     spans = [
@@ -86,7 +86,7 @@ def make_slow(dev: Deployed, origin: str) -> None:
 
 
 def report(dev: Deployed, texts: Mapping[str, str]) -> None:
-    """Put assets into Dagster's own records, each with a text that the UI reads as Markdown."""
+    """Report assets to Dagster, each with Markdown metadata."""
     _finish(dev, [sys.executable, "-P", "-W", "ignore", "-c", _REPORT], json.dumps(dict(texts)))
 
 
@@ -99,7 +99,7 @@ def _finish(dev: Deployed, command: list[str], given: str = "") -> None:
 
 
 def wait_for_insights(dev: Deployed) -> None:
-    """Wait for what follows from the analysis; the daemon starts it by itself. Raises TimeoutError."""
+    """Wait until the daemon has run the insights after the analysis. Raises TimeoutError."""
     give_up = time.monotonic() + _FOLLOWS_S
     sql = "SELECT count(*) FROM runs WHERE pipeline_name = %s AND status = 'SUCCESS'"
     while not dev.rows(sql, insights_job.name, of_dagster=True)[0][0]:
@@ -109,7 +109,7 @@ def wait_for_insights(dev: Deployed) -> None:
 
 
 def show_markdown(page: Page) -> int:
-    """Wait for a page of the UI, then show all of its Markdown, one after the other; return how much there was."""
+    """Wait for a page of the UI, show each of its Markdown texts, and return their number."""
     page.until("document.readyState === 'complete' && document.body.innerText.length > 200")
     give_up = time.monotonic() + _LOADS_S
     while time.monotonic() < give_up and not page.run(f"{_MARKDOWN}.length + {_SHOWN}.length"):
@@ -117,7 +117,7 @@ def show_markdown(page: Page) -> int:
     time.sleep(_LOOKED_AT_S)
     count = page.run(f"{_MARKDOWN}.length")
     for place in range(count):
-        # Again where the page has put another one into its place meanwhile.
+        # Click again if the page replaced the element meanwhile.
         page.until(f"!!document.querySelector('[role=dialog]') || ({_MARKDOWN}[{place}].click(), false)")
         time.sleep(_LOOKED_AT_S)
         page.until(_CLOSED)

@@ -1,7 +1,7 @@
-"""Made-up incidents: a program of handoffs that share gates and sub-agents, and one or two causes that slow it down.
+"""Simulated incidents: handoffs that share gates and sub-agents, slowed by one or two causes.
 
-Belongs here: programs, causes, and what an analysis would flag. Does not: laying out traces (families), grouping
-(bench_causes).
+Belongs here: programs, causes, and the dimensions that an analysis would flag. Does not: laying out traces (families),
+grouping (bench_causes).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,14 +16,14 @@ from leo_telemetry_pipeline.dimension import Bottleneck, Dimension
 
 TRACES = 40
 PHASES = ("LEAD", "PLAN", "EXEC")
-# What counts as a bottleneck here: the ratio of medians, their difference in standard errors, spans on each side.
+# A bottleneck here: least ratio of medians, their difference in standard errors, spans on each side.
 RATIO, SEPARATED, LEAST = 1.3, 4.0, 10
 ONSET = date(2026, 3, 2)
 
 
 @dataclass(frozen=True)
 class Incident:
-    """Spans before and after, what was flagged, and the causes: the dimension that names each, as type and key."""
+    """Spans of window and baseline, the flagged bottlenecks, and the dimensions that name the causes."""
 
     window: pd.DataFrame
     baseline: pd.DataFrame
@@ -32,34 +32,34 @@ class Incident:
 
 
 def one_cause(rng: np.random.Generator, least: int = 30) -> Incident:
-    """Make an incident in which one slow step moves at least so many dimensions."""
+    """Return an incident in which one slow step affects at least ``least`` dimensions."""
     while True:
         program = _program(rng)
         [key] = _shared(rng, program, 1)
-        made = _incident(rng, program, [_slowdown(rng, program, key)], [0])
-        if len(made.slow) >= least:
-            return made
+        incident = _incident(rng, program, [_slowdown(rng, program, key)], [0])
+        if len(incident.slow) >= least:
+            return incident
 
 
 def one_value(rng: np.random.Generator) -> Incident:
-    """Make an incident in which a gate is slow for one SD type only."""
+    """Return an incident in which a gate is slow for only one SD type."""
     while True:
         program = _program(rng)
         key = str(rng.choice([node.key for node in program[0].nodes if node.key.startswith("gate:")]))
         slowdown = replace(_slowdown(rng, program, key), sd_type=str(rng.choice(SD_TYPES)))
-        made = _incident(rng, program, [slowdown], [0])
-        if made.causes[0] in {each.dimension for each in made.slow} and len(made.slow) > 1:
-            return made
+        incident = _incident(rng, program, [slowdown], [0])
+        if incident.causes[0] in {each.dimension for each in incident.slow} and len(incident.slow) > 1:
+            return incident
 
 
 def two_causes(rng: np.random.Generator, days: int = 2) -> Incident:
-    """Make an incident of two slow steps, the second of which began so many days after the first."""
+    """Return an incident with two slow steps, the second of which starts ``days`` days after the first."""
     while True:
         program = _program(rng)
         keys = _shared(rng, program, 2)
-        made = _incident(rng, program, [_slowdown(rng, program, key) for key in keys], [0, days])
-        if {*made.causes} <= {each.dimension for each in made.slow}:
-            return made
+        incident = _incident(rng, program, [_slowdown(rng, program, key) for key in keys], [0, days])
+        if {*incident.causes} <= {each.dimension for each in incident.slow}:
+            return incident
 
 
 def _program(rng: np.random.Generator) -> list[Family]:
@@ -94,7 +94,7 @@ def _handoff(
 
 
 def _shared(rng: np.random.Generator, program: Sequence[Family], count: int) -> list[str]:
-    """Return steps that most handoffs have."""
+    """Return random sub-agents, which handoffs share."""
     agents = sorted({node.key for made in program for node in made.nodes if node.key.startswith("subagent:")})
     return [str(key) for key in rng.choice(agents, count, replace=False)]
 
@@ -137,7 +137,7 @@ def _traces(
 
 
 def _dimensions(spans: pd.DataFrame) -> dict[Dimension, np.ndarray]:
-    """Return the durations of each dimension that an analysis judges by default."""
+    """Return the durations of each dimension that is judged by default."""
     kinds = {
         trace: given["sd_type"]
         for trace, given in zip(spans["trace_id"], spans["attributes"], strict=True)
@@ -159,13 +159,13 @@ def _dimensions(spans: pd.DataFrame) -> dict[Dimension, np.ndarray]:
 def _flagged(
     window: Mapping[Dimension, np.ndarray], baseline: Mapping[Dimension, np.ndarray]
 ) -> dict[Dimension, tuple[float, float]]:
-    """Return the medians in the window and before of each dimension that an analysis would flag."""
-    found = {}
+    """Return the medians in window and baseline of each dimension that an analysis would flag."""
+    flagged = {}
     for dimension in sorted(window.keys() & baseline.keys()):
         after, before = window[dimension], baseline[dimension]
         medians = float(np.median(after)), float(np.median(before))
         errors = [1.253 * side.std() / np.sqrt(len(side)) for side in (after, before)]
         is_apart = medians[0] - medians[1] > SEPARATED * float(np.hypot(*errors))
         if min(len(after), len(before)) >= LEAST and medians[0] > RATIO * medians[1] and is_apart:
-            found[dimension] = medians
-    return found
+            flagged[dimension] = medians
+    return flagged

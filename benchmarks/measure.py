@@ -1,9 +1,9 @@
-"""What every benchmark shares: one measurement and its budget, medians of alternating calls, a script's own start.
+"""Shared parts of benchmarks: budgets, medians of alternating calls, the command line of a script.
 
-Belongs here: the words in which scripts tell what they measured. Does not: any measurement, the table (table).
+Belongs here: judging and timing. Does not: measurements, the table (table).
 
-A script hands its generator of measurements to ``run``. Alone it prints its own table; for ``run.py`` it prints each
-measurement as a line of JSON as soon as it is there.
+A script passes its generator of measurements to ``run``, which prints a table or, for ``run.py``, each measurement as
+a line of JSON.
 """
 
 import argparse
@@ -31,22 +31,22 @@ BARE = (sys.executable, "-P", "-c", "pass")
 
 @dataclass(frozen=True)
 class Options:
-    """How large to measure: ``quick`` is small and lenient, ``largest`` adds what takes many minutes."""
+    """Size of a run: ``quick`` is small and lenient, ``largest`` adds measurements of many minutes."""
 
     quick: bool = False
     largest: bool = False
 
     @property
     def slack(self) -> float:
-        """By what a time may miss its budget."""
+        """The factor by which a time may miss its budget."""
         return SLACK if self.quick else 1.0
 
 
 @dataclass(frozen=True)
 class Budget:
-    """A limit: of what was measured in ``unit``, or of its ratio to the reference where there is no unit.
+    """A limit of a measurement in ``unit``, or without a unit of its ratio to the reference.
 
-    What is not ``timed``, such as bytes, is the same on a busy machine, and gets no slack.
+    Only ``timed`` measurements get slack: others, such as bytes, are the same on a busy machine.
     """
 
     limit: float
@@ -55,14 +55,14 @@ class Budget:
     timed: bool = True
 
     def with_slack(self, slack: float) -> "Budget":
-        """Return a more lenient one."""
+        """Return a more lenient budget."""
         if not self.timed:
             return self
         limit = self.limit / slack if self.at_least else self.limit * slack
         return Budget(limit, self.unit, self.at_least, self.timed)
 
     def holds(self, value: float) -> bool:
-        """Tell whether a value is within it; NaN never is."""
+        """Tell whether a value is within the budget; NaN never is."""
         return value >= self.limit if self.at_least else value <= self.limit
 
     def __str__(self) -> str:
@@ -87,10 +87,10 @@ def judge(
 ) -> Measured:
     """Compare a measurement with its budget.
 
-    ``what`` names spans and dimensions after a colon. ``reference``: its name, and its amount in the same unit.
-    ``over``: the budget limits by how much ours exceeds the reference.
+    ``what``: the subject, then a colon and its size. ``reference``: name and amount in the same unit. ``over``: the
+    budget limits the difference from the reference.
     """
-    # Nothing is more than nothing by any amount, but not by a factor.
+    # A difference from 0 is defined, a ratio is not.
     ratio = ours / reference[1] if reference and (reference[1] or not over) else None
     value = ours
     if over and reference:
@@ -112,9 +112,9 @@ def judge(
 def alternating(
     calls: Mapping[str, Callable[[], object]], rounds: int, *, warm: int = 1, between: Callable[[], object] = bool
 ) -> dict[str, float]:
-    """Return the median in seconds of each call, made in turns; the first ``warm`` rounds do not count.
+    """Return the median seconds of each call, called alternately, after ``warm`` warm-up rounds.
 
-    ``between`` is called after each, so that what one leaves running does not fall into another's time.
+    ``between`` is called after each, so that background work of one does not slow the next.
     """
     times: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(rounds + warm):
@@ -129,53 +129,50 @@ def alternating(
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Return an environment with nothing of ours in it but ``more``, in which processes find this clone."""
+    """Return an environment in which processes find this clone, without our variables other than ``more``."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("LEO_TELEMETRY_", "DAGSTER_"))}
-    # An installed package is compiled once, not with every start.
+    # Bytecode is cached, as for an installed package.
     clean.pop("PYTHONDONTWRITEBYTECODE", None)
     paths = filter(None, [os.environ.get("PYTHONPATH"), str(ROOT)])
     return clean | {"PYTHONPATH": os.pathsep.join(paths)} | more
 
 
 def process(command: Sequence[str], environ: Mapping[str, str]) -> tuple[float, float]:
-    """Run a command to its end, and return the seconds it took and the most memory it had, in MB.
-
-    Raises RuntimeError with the last line it said when it fails.
-    """
+    """Run a command and return its seconds and peak memory in MB. Raises RuntimeError with its last line of output."""
     began = time.perf_counter()
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as output:
         started = subprocess.Popen(
-            command, env=dict(environ), cwd="/", stdin=subprocess.DEVNULL, stdout=said, stderr=said
+            command, env=dict(environ), cwd="/", stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
         _, status, used = os.wait4(started.pid, 0)
         took = time.perf_counter() - began
         started.returncode = os.waitstatus_to_exitcode(status)
         if started.returncode:
-            said.seek(0)
-            raise RuntimeError(f"{command[-1]}: {table.last_line(said.read().decode(errors='replace'))}")
+            output.seek(0)
+            raise RuntimeError(f"{command[-1]}: {table.last_line(output.read().decode(errors='replace'))}")
     return took, _mb(used)
 
 
 def peak_mb() -> float:
-    """Return the most memory that this process has had."""
+    """Return the peak memory of this process in MB."""
     return _mb(resource.getrusage(resource.RUSAGE_SELF))
 
 
 def _mb(used: resource.struct_rusage) -> float:
-    # Kilobytes, but bytes on macOS.
+    # In kilobytes, on macOS in bytes.
     return used.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
 @contextmanager
 def home() -> Iterator[Path]:
-    """Make a folder that is gone afterwards, short and open, so that a server which is not root's can live in it."""
+    """Yield a home in a temporary folder, with a short path and open to servers that do not run as root."""
     with tempfile.TemporaryDirectory(prefix="leo-", dir="/tmp" if Path("/tmp").is_dir() else None) as folder:
         Path(folder).chmod(0o711)
         yield Path(folder) / "home"
 
 
 def run(measurements: Callable[[Options], Iterable[Measured]]) -> int:
-    """Measure as the command line asks, print what came out, and return the exit status: 1 on a miss."""
+    """Measure as the command line says, print the results, and return the exit status: 1 on a miss."""
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
     parser.add_argument("--quick", action="store_true", help="small, with 1.5 x slack")
     parser.add_argument("--largest", action="store_true", help="also with 10,000,000 spans")
@@ -187,7 +184,7 @@ def run(measurements: Callable[[Options], Iterable[Measured]]) -> int:
         if asked.json:
             print(json.dumps(asdict(measured)), flush=True)
     if asked.json:
-        # Who reads the lines judges them; another status says that the script broke.
+        # The reader of the lines judges them; another status means that the script failed.
         return 0
     print(table.rendered(rows), table.summed_up(rows), sep="\n")
     return table.exit_status(rows)

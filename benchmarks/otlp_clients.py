@@ -1,6 +1,6 @@
-"""Many clients of a receiver, each with a connection that it keeps, as exporters do: they send, wait, and try again.
+"""Many clients of a receiver that behave like exporters, with keep-alive connections and retries.
 
-Belongs here: the clients and what became of their spans. Does not: the receiver (served), any judgement.
+Belongs here: the clients and their counters. Does not: the receiver (served), judging.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ _MOST_TRIES = 10
 
 @dataclass
 class Sent:
-    """What all clients together saw."""
+    """Counters of all clients together."""
 
     spans: int = 0
     requests: int = 0
@@ -28,7 +28,7 @@ class Sent:
 
     @property
     def slowest_s(self) -> float:
-        """The longest that a client waited for the answer to one attempt."""
+        """The longest wait for the response to one attempt."""
         return max(self.waited_s, default=0.0)
 
 
@@ -40,7 +40,7 @@ class _Client:
         self._line: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def run(self, every_s: float, seconds: float) -> None:
-        """Send every few seconds until the time is over, beginning at a moment of its own."""
+        """Send every ``every_s`` for ``seconds``, with a random offset."""
         began = time.monotonic()
         at = began + self._chance.random() * every_s
         while at < began + seconds:
@@ -63,7 +63,7 @@ class _Client:
         self._sent.lost += count
 
     async def _try(self, body: bytes) -> tuple[int, float]:
-        """Send once; return the status, 0 for a connection that broke, and for how long to wait before the next try."""
+        """Send once; return the status (0 for a broken connection), and the wait before the next attempt."""
         kept = self._line is not None
         began = time.monotonic()
         try:
@@ -80,7 +80,7 @@ class _Client:
                 await reader.readexactly(int(fields["content-length"]))
         except (OSError, asyncio.IncompleteReadError, TimeoutError):
             self._hang_up()
-            # An exporter tries once more at once where a connection that it kept was closed.
+            # Exporters retry immediately if a kept connection was closed.
             return 0, 0.0 if kept else 0.5
         self._sent.waited_s.append(time.monotonic() - began)
         if fields.get("connection") == "close":
@@ -94,12 +94,12 @@ class _Client:
 
 
 def send(port: int, clients: int, every_s: float, seconds: float, seed: int) -> Sent:
-    """Let so many clients send 1 to 5 spans every few seconds for some time, and return what they saw."""
+    """Run clients that each send 1 to 5 spans every ``every_s`` for ``seconds``, and return their counters."""
     sent = Sent()
 
-    async def all_of_them() -> None:
-        each = [_Client(port, seed * 100_003 + number, sent) for number in range(clients)]
-        await asyncio.gather(*(client.run(every_s, seconds) for client in each))
+    async def run_all() -> None:
+        started = [_Client(port, seed * 100_003 + number, sent) for number in range(clients)]
+        await asyncio.gather(*(client.run(every_s, seconds) for client in started))
 
-    asyncio.run(all_of_them())
+    asyncio.run(run_all())
     return sent

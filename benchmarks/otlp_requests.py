@@ -1,6 +1,6 @@
-"""OTLP requests as exporters send them, in both encodings, to measure the receiver with.
+"""OTLP requests in both encodings, like those of exporters.
 
-Belongs here: making bodies of so many spans with so many attributes. Does not: sending them, any measurement.
+Belongs here: generating bodies by number of spans and attributes. Does not: sending, measuring.
 """
 
 import json
@@ -10,7 +10,7 @@ import time
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 JSON, PROTOBUF = "application/json", "application/x-protobuf"
-# Of the semantic conventions; the receiver keeps most of them.
+# Mostly from the semantic conventions; the receiver keeps most of them.
 _KEYS = (
     *("http.request.method", "http.response.status_code", "http.route", "url.scheme", "server.address", "server.port"),
     *("network.protocol.version", "db.system.name", "db.operation.name", "db.collection.name", "rpc.system"),
@@ -25,7 +25,7 @@ _NUMBERS = ("_code", ".port", ".id", "_tokens", "_score", "attempt", "_ms", "_by
 
 
 def values(rng: random.Random, count: int) -> dict[str, str | int]:
-    """Return so many attributes of one span."""
+    """Return ``count`` attributes of one span."""
     return {
         key: rng.randrange(600) if key.endswith(_NUMBERS) else f"{key.rpartition('.')[2]}-{rng.randrange(10_000):x}"
         for key in _KEYS[:count]
@@ -33,7 +33,7 @@ def values(rng: random.Random, count: int) -> dict[str, str | int]:
 
 
 def body(seed: int, spans: int, attributes: int, form: str = PROTOBUF) -> bytes:
-    """Return a request; each seed has other traces, ten spans each."""
+    """Return a request with ten spans per trace; each seed has other traces."""
     rng = random.Random(seed)
     start, trace = time.time_ns() - 3600 * 10**9, b""
     made = ExportTraceServiceRequest()
@@ -62,7 +62,7 @@ def body(seed: int, spans: int, attributes: int, form: str = PROTOBUF) -> bytes:
 
 
 def in_json(made: ExportTraceServiceRequest) -> bytes:
-    """Write a request as OTLP/JSON."""
+    """Return a request as OTLP/JSON."""
     parts = []
     for part in made.resource_spans:
         scopes = [{"spans": [_span(span) for span in scope.spans]} for scope in part.scope_spans]

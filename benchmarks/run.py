@@ -1,6 +1,6 @@
-"""Run every benchmark, one after another, and print one table: ``make bench``.
+"""Run all benchmarks and print one table: ``make bench``.
 
-Belongs here: a process for each script, and what is printed. Does not: measuring (the scripts), the table (table).
+Belongs here: one process per script, and the output. Does not: measuring (the scripts), the table (table).
 """
 
 import argparse
@@ -16,17 +16,17 @@ from benchmarks import table
 from benchmarks.table import Measured
 
 HERE = Path(__file__).resolve().parent
-# What is measured quickly is measured badly, and a busy machine only makes things slower.
+# Retries of a missed budget in a quick run: short measurements are noisy, and noise only makes things slower.
 AGAIN = 2
-# Mostly count errors of the analysis, at one core's full speed: in a quick run, two at once.
+# These measure accuracy rather than time and saturate one core: a quick run executes two at once.
 COUNTS_ERRORS = {f"bench_{name}.py" for name in ("causes", "changes", "compare", "forecast", "tuning")}
 
 
 def main(arguments: Sequence[str] | None = None, folder: Path = HERE) -> int:
-    """Run the scripts, print the table, and return the exit status: 1 when a budget is missed or a script breaks."""
+    """Run the scripts, print the table, and return the exit status: 1 if a budget is missed or a script fails."""
     parser = argparse.ArgumentParser(description="Run every benchmark and print one table.")
     parser.add_argument("--quick", action="store_true", help="small, with 1.5 x slack")
-    parser.add_argument("--largest", action="store_true", help="also with 10,000,000 spans, for which it takes long")
+    parser.add_argument("--largest", action="store_true", help="also with 10,000,000 spans, which takes long")
     parser.add_argument("names", nargs="*", help="only these: span, ingest, ... (all)")
     asked = parser.parse_args(arguments)
     flags = [f"--{name}" for name in ("quick", "largest") if getattr(asked, name)]
@@ -45,32 +45,32 @@ def main(arguments: Sequence[str] | None = None, folder: Path = HERE) -> int:
         for _ in range(AGAIN if asked.quick else 0):
             if table.exit_status(of_script) == 0:
                 break
-            of_script = table.better(of_script, told(script, flags, f"{ahead}, for a miss again"))
+            of_script = table.better(of_script, told(script, flags, f"{ahead}, retry after a miss"))
         rows += of_script
     print(table.rendered(rows), table.summed_up(rows), sep="\n")
     return table.exit_status(rows)
 
 
 def told(script: Path, flags: Sequence[str], ahead: str = "") -> list[Measured]:
-    """Run a script, and say on stderr how long it took."""
+    """Run a script and report its duration on stderr."""
     if ahead:
         print(f"{ahead} ...", end=" ", file=sys.stderr, flush=True)
     began = time.monotonic()
     rows = measured(script, flags)
     took = f"{time.monotonic() - began:.0f} s"
-    print(took if ahead else f"{script.name}, beside another: {took}", file=sys.stderr, flush=True)
+    print(took if ahead else f"{script.name}, in parallel: {took}", file=sys.stderr, flush=True)
     return rows
 
 
 def measured(script: Path, flags: Sequence[str]) -> list[Measured]:
-    """Run a script in a process of its own and return what it measured."""
+    """Run a script in its own process and return its measurements."""
     with tempfile.TemporaryFile("w+", errors="replace") as out, tempfile.TemporaryFile("w+", errors="replace") as err:
         command = [sys.executable, str(script), "--json", *flags]
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err) as process:
             try:
                 status = process.wait()
             except KeyboardInterrupt:
-                # Ctrl-C reached it too: it has a database to stop.
+                # The script received Ctrl-C too: let it stop its database.
                 process.wait()
                 raise
         out.seek(0)

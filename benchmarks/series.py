@@ -1,7 +1,6 @@
-"""Made-up timings in which the truth is known: six families of noise, steps, drifts, weeks of daily medians.
+"""Simulated timings with known changes: six families of noise, steps, weeks of daily medians.
 
-Belongs here: generators of arrays, each drawn from a generator of random numbers that the caller seeds.
-Does not: detection, or what is measured of it.
+Belongs here: arrays drawn with the caller's random generator. Does not: detection, measurements.
 """
 
 from collections.abc import Callable
@@ -32,17 +31,17 @@ def log_normal(rng: np.random.Generator, series: int, points: int) -> np.ndarray
 
 
 def outliers(rng: np.random.Generator, series: int, points: int) -> np.ndarray:
-    """Draw normal noise of which 5 % of the points take five times as long."""
+    """Draw normal noise with 5 % of the points five times as long."""
     return normal(rng, series, points) * np.where(rng.random((series, points)) < 0.05, 5.0, 1.0)
 
 
 def bimodal(rng: np.random.Generator, series: int, points: int) -> np.ndarray:
-    """Draw normal noise of which 20 % of the points take twice as long."""
+    """Draw normal noise with 20 % of the points twice as long."""
     return normal(rng, series, points) * np.where(rng.random((series, points)) < 0.2, 2.0, 1.0)
 
 
 def autoregressive(rng: np.random.Generator, series: int, points: int) -> np.ndarray:
-    """Draw first-order autoregressive noise, coefficient 0.6, with a coefficient of variation of 10 %."""
+    """Draw AR(1) noise with coefficient 0.6 and a coefficient of variation of 10 %."""
     drawn = rng.standard_normal((series, points))
     noise = np.empty_like(drawn)
     noise[:, 0] = drawn[:, 0]
@@ -52,7 +51,7 @@ def autoregressive(rng: np.random.Generator, series: int, points: int) -> np.nda
 
 
 def daily_wave(rng: np.random.Generator, series: int, points: int) -> np.ndarray:
-    """Draw normal noise on a sine of 20 % with a period of 24 points, as of a day seen hourly, in any phase."""
+    """Draw normal noise on a 20 % sine with a period of 24 points (hours of a day) and random phase."""
     phase = rng.random((series, 1)) * 2 * np.pi
     return normal(rng, series, points) * (1 + WAVE * np.sin(2 * np.pi * np.arange(points) / WAVE_POINTS + phase))
 
@@ -68,16 +67,16 @@ FAMILIES: dict[str, Callable[[np.random.Generator, int, int], np.ndarray]] = {
 
 
 def stepped(values: np.ndarray, onsets: np.ndarray, step: float) -> np.ndarray:
-    """Return the series with the points from each onset on longer by ``step`` (0.5 is +50 %)."""
+    """Return the series with a step of ``step`` (0.5 is +50 %) at each onset."""
     return values * np.where(np.arange(values.shape[1]) >= onsets[:, None], 1 + step, 1.0)
 
 
 def weeks(
     rng: np.random.Generator, series: int, days: int, spans: int | None = None, sigma: float = SPAN_SIGMA
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draw the P50 in ms, spans and number of each day from a Monday on, weekends 40 % faster than weekdays.
+    """Draw P50 in ms, span count and number of each day from a Monday, with weekends 40 % faster than weekdays.
 
-    A span is log-normal around 1 s. ``spans`` a day, or else 50 on weekdays and 10 to 50 on weekends.
+    Spans are log-normal around 1 s; ``spans`` per day, by default 50 on weekdays and 10 to 50 on weekends.
     """
     numbers = MONDAY + np.arange(days)
     weekend = np.arange(days) % 7 >= 5

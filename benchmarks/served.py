@@ -1,6 +1,6 @@
-"""A receiver that runs by itself, to be measured from outside: its process, its memory, what it stored.
+"""A running receiver, with access to its process, memory, metrics and stored spans.
 
-Belongs here: starting, asking and ending one. Does not: what is sent to it (otlp_requests), any measurement.
+Belongs here: starting, querying and ending it. Does not: requests (otlp_requests), measurements.
 """
 
 import http.client
@@ -24,7 +24,7 @@ _STARTS_S = 120
 
 @dataclass
 class Receiver:
-    """A receiver on a port of this machine, with a home of its own."""
+    """A receiver on a local port, with its own home."""
 
     home: Path
     port: int
@@ -32,25 +32,25 @@ class Receiver:
 
     @contextmanager
     def connected(self) -> Iterator[http.client.HTTPConnection]:
-        """Keep one connection to it."""
+        """Open a connection until the block ends."""
         with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)) as line:
             yield line
 
     def post(self, line: http.client.HTTPConnection, body: bytes, form: str) -> tuple[int, int]:
-        """Send spans; return the status, and how many of them were rejected."""
+        """Send spans and return the status and the number of rejected spans."""
         line.request("POST", "/v1/traces", body, {"content-type": form})
         answer = line.getresponse()
-        said = answer.read()
-        if answer.status != 200 or not said:
+        content = answer.read()
+        if answer.status != 200 or not content:
             return answer.status, 0
         if form.endswith("json"):
-            return 200, int(json.loads(said).get("partialSuccess", {}).get("rejectedSpans", 0))
+            return 200, int(json.loads(content).get("partialSuccess", {}).get("rejectedSpans", 0))
         from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-        return 200, ExportTraceServiceResponse.FromString(said).partial_success.rejected_spans
+        return 200, ExportTraceServiceResponse.FromString(content).partial_success.rejected_spans
 
     def metrics(self) -> dict[str, float]:
-        """Return its counters by name, without their common prefix."""
+        """Return its metrics by name, without the common prefix."""
         with self.connected() as line:
             line.request("GET", "/metrics")
             text = line.getresponse().read().decode()
@@ -62,23 +62,23 @@ class Receiver:
         return database.running(Settings({f"{PREFIX}HOME": str(self.home)}))
 
     def stored(self) -> int:
-        """Return how many spans are in its table."""
+        """Return the number of stored spans."""
         with closing(Database(self.target())) as db:
             return db.rows("SELECT count(*) FROM workflow_trace_log")[0][0]
 
     def megabytes(self, name: str = "VmRSS") -> float:
-        """Return what the kernel knows of its memory: VmRSS, or VmHWM, the most since it was forgotten."""
+        """Return its memory: VmRSS, or VmHWM, the peak since ``forget_peak``."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.split(f"{name}:")[1].split()[0]) / 1024
 
     def forget_peak(self) -> None:
-        """Let VmHWM begin anew."""
+        """Reset VmHWM."""
         Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
 
 
 @contextmanager
 def receiver(**variables: str) -> Iterator[Receiver]:
-    """Run a receiver until the block ends; settings are named without their prefix. Raises RuntimeError."""
+    """Run a receiver until the block ends; ``variables``: settings without prefix. Raises RuntimeError."""
     with measure.home() as home:
         named = {PREFIX + name: value for name, value in variables.items()}
         environ = measure.environment(**{f"{PREFIX}HOME": str(home)}, **named)
@@ -112,11 +112,10 @@ def _free_port() -> int:
 
 
 def more_files(count: int) -> None:
-    """Let this process open so many files, as far as it may."""
+    """Raise the limit of open files of this process to ``count`` if allowed."""
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < count:
-        resource.setrlimit(
-            resource.RLIMIT_NOFILE, (count if hard == resource.RLIM_INFINITY else min(count, hard), hard)
-        )
+        allowed = count if hard == resource.RLIM_INFINITY else min(count, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))

@@ -1,7 +1,7 @@
-"""A month of Claude Code sessions as spans, with one slowdown planted in its last week.
+"""A simulated month of Claude Code sessions as spans, with one slowdown planted in its last week.
 
-Belongs here: prompts with all that is in them, by the types and names that docs/claude-code.md promises.
-Does not: analysing them (accept_sessions), how Claude Code's own records become spans (sources.claude).
+Belongs here: prompts and their child spans, with the types and names of docs/claude-code.md.
+Does not: analysing them (accept_sessions), converting Claude Code's records to spans (sources.claude).
 """
 
 import random
@@ -28,7 +28,7 @@ _FIRST_TOKEN_S, _TOKEN_MS, _TOKENS = 1.5, 10.0, 250
 
 @dataclass(frozen=True)
 class Plant:
-    """What takes ``factor`` times as long in the last week: ``part`` of the spans of a type and name."""
+    """A slowdown in the last week: ``part`` of the spans of a type and name takes ``factor`` times as long."""
 
     span_type: str
     span_name: str
@@ -50,7 +50,7 @@ PLANTS = {
 
 
 def month(seed: int, last_midnight: datetime, plant: Plant | None, a_day: int) -> Iterator[Span]:
-    """Yield the spans of 30 UTC days that end at a midnight, with so many prompts a day; the same for the same seed."""
+    """Yield the spans of the 30 UTC days before a midnight, with about ``a_day`` prompts per day; reproducible."""
     rng = random.Random(f"{seed} {last_midnight.date()} {plant}")
     for ago in range(DAYS, 0, -1):
         for _ in range(a_day + rng.randint(-1, 1)):
@@ -59,7 +59,7 @@ def month(seed: int, last_midnight: datetime, plant: Plant | None, a_day: int) -
 
 
 class _Prompt:
-    """One prompt and all in it, made from the inside out; times in ms."""
+    """One prompt and its child spans; times in ms."""
 
     def __init__(self, rng: random.Random, plant: Plant | None) -> None:
         self._rng, self._plant = rng, plant

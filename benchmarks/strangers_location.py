@@ -1,6 +1,6 @@
-"""A code location of somebody else, whose jobs, sensors, schedules and assets are called like ours, now and before.
+"""A foreign code location whose jobs, sensors, schedules and assets have our current and former names.
 
-Belongs here: the definitions. Does not: what must become of them beside ours (accept_shared).
+Belongs here: the definitions. Does not: expected results (accept_shared).
 """
 
 import os
@@ -9,9 +9,9 @@ from pathlib import Path
 
 import dagster as dg
 
-# Its sensors look for files in this folder, and leave one there for each look.
+# The sensor leaves one file per tick in this folder.
 FOLDER = "STRANGERS_FOLDER"
-# What ours are called, and what they were called before their names said whose they are.
+# Our names, and our former names without a prefix.
 JOBS = [prefix + name for prefix in ("", "leo_telemetry_") for name in ("analysis_job", "insights_job")]
 SENSOR, SCHEDULE = "leo_telemetry_queued_runs_sensor", "leo_telemetry_staleness_schedule"
 TAG = "leo_telemetry/follows"
@@ -24,7 +24,7 @@ def workflow_traces() -> None:
 
 @dg.asset(group_name="insights", deps=[workflow_traces])
 def continuous_improvements() -> None:
-    """Work for as long as a file is there."""
+    """Run as long as a file exists."""
     held = Path(os.environ[FOLDER], "hold")
     while held.exists():
         time.sleep(0.1)
@@ -35,14 +35,14 @@ jobs = [dg.define_asset_job(name, selection=dg.AssetSelection.all()) for name in
 
 @dg.sensor(name=SENSOR, job=jobs[1], minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING)
 def asked_sensor() -> dg.RunRequest:
-    """Request one run, and leave a file for each look."""
+    """Request one run, and leave one file per tick."""
     Path(os.environ[FOLDER], f"looked {time.time()}").touch()
     return dg.RunRequest(run_key="once")
 
 
 @dg.schedule(name=SCHEDULE, job=jobs[0], cron_schedule="0 0 1 1 *")
 def never() -> dg.RunRequest:
-    """Stay switched off, as it was declared."""
+    """Stay switched off, as declared."""
     return dg.RunRequest()
 
 

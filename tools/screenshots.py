@@ -1,7 +1,7 @@
-"""The pictures in docs/images, taken of the demo in the Dagster UI by Chromium: ``make screenshots``.
+"""Screenshots in docs/images of the demo in the Dagster UI, taken with Chromium: ``make screenshots``.
 
-Belongs here: which page each picture shows, and what of it. Does not: starting the UI (benchmarks.deployed) or the
-browser (benchmarks.browser).
+Belongs here: the page and area of each screenshot. Does not: the UI (benchmarks.deployed), the browser
+(benchmarks.browser).
 """
 
 import json
@@ -21,7 +21,7 @@ _LAST_ASSET = "threshold_suggestions"
 _SETTLES_S = 5
 _MARGIN = 24
 _PREFERENCES = {"asset-graph-direction": "vertical", "asset-node-facets": ["checks", "status"]}
-# Where Dagster draws a group or an asset of the graph.
+# Rectangles of the groups and assets in Dagster's graph.
 _GRAPH = "[...document.querySelectorAll('svg foreignObject > *')].map((one) => one.getBoundingClientRect())"
 _DIALOG = "[...document.querySelectorAll('[role=dialog] > *')].map((one) => one.getBoundingClientRect())"
 _SHOW = """
@@ -39,7 +39,7 @@ _INSIGHTS = "{{assetsLatestInfo(assetKeys: [{{path: {path}}}]) {{latestMateriali
 
 
 def main() -> None:
-    """Run the demo in a new home and take every picture."""
+    """Run the demo in a new home and take all screenshots."""
     with measure.home() as home:
         environ = measure.environment(LEO_TELEMETRY_HOME=str(home))
         subprocess.run([sys.executable, "-P", "-m", "leo_telemetry_pipeline.cli", "demo"], env=environ, check=True)
@@ -57,12 +57,12 @@ def _wait_for_insights(dev: Deployed) -> None:
     give_up = time.monotonic() + browser.PATIENCE_S
     while not dev.query(query)["assetsLatestInfo"][0]["latestMaterialization"]:
         if time.monotonic() > give_up:
-            raise TimeoutError("the insights of the demo's analysis did not come")
+            raise TimeoutError("no insights followed the demo's analysis")
         time.sleep(1)
 
 
 def _prefer(page: Page, address: str) -> None:
-    """Set what a person chooses in the UI: short nodes, so that their names have room."""
+    """Set UI preferences: short nodes, so that their names fit."""
     page.open(f"{address}/server_info")
     page.until("location.pathname === '/server_info'")
     for name, value in _PREFERENCES.items():

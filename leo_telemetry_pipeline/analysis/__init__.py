@@ -1,1 +1,1 @@
-"""What the measurements say: pure functions, DataFrames in and out; no SQL, no Dagster, no clock."""
+"""Statistics of measured durations: pure functions without SQL, Dagster or a clock."""

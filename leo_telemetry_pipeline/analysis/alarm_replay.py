@@ -1,7 +1,7 @@
-"""The P50s of all weeks of a history: what the rule "P50 of seven days over a limit" looked at, day after day.
+"""Replay of the alarm rule "P50 of seven days over a limit" on the daily history.
 
-Belongs here: weeks from days by bucket, and when a limit alarmed. Does not: reading days (store.history.daily),
-bootstrapped weeks (alarm_simulation), which limit to suggest (tuning). Imports no pandas.
+Belongs here: weekly P50s from daily histograms, counting alarms. Does not: reading days (store.history.daily),
+simulated weeks (alarm_simulation), which limit to suggest (tuning). Imports no pandas.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,26 +15,25 @@ WEEK = 7
 
 
 def weeks(portions: Iterable[Rows], dimensions: int, days: int, gamma: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return spans and P50 in ms of the seven days that end with each day, both of the shape [dimensions, days].
+    """Return span counts and P50s in ms of the seven days ending on each day, both of shape [dimensions, days].
 
-    ``portions`` as ``store.history.daily.read`` yields them. 0 spans and NaN where there is none, and in the first six
-    days, whose weeks began before.
+    ``portions``: from ``store.history.daily.read``. 0 and NaN without spans, and on the first six days.
     """
     counts, p50_ms = np.zeros((dimensions, days), np.int64), np.full((dimensions, days), np.nan)
     for dimension, low, by_day in _tables(list(portions), days):
-        upto = np.cumsum(by_day, axis=0)
-        week = upto[WEEK - 1 :] - np.vstack([np.zeros_like(upto[:1]), upto[:-WEEK]])
+        cumulative = np.cumsum(by_day, axis=0)
+        week = cumulative[WEEK - 1 :] - np.vstack([np.zeros_like(cumulative[:1]), cumulative[:-WEEK]])
         row, bucket = np.nonzero(week)
         ends = np.flatnonzero(np.diff(row, append=-1)) + 1
-        there = row[ends - 1]
-        on = dimension, there + WEEK - 1
-        counts[on] = week[there].sum(axis=1)
-        p50_ms[on] = percentiles((0.5,), ends, bucket + low, week[row, bucket], gamma)[0]
+        not_empty = row[ends - 1]
+        cells = dimension, not_empty + WEEK - 1
+        counts[cells] = week[not_empty].sum(axis=1)
+        p50_ms[cells] = percentiles((0.5,), ends, bucket + low, week[row, bucket], gamma)[0]
     return counts, p50_ms
 
 
 def _tables(portions: list[Rows], days: int) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Yield each dimension with its lowest bucket and its spans of the shape [days, buckets from there on]."""
+    """Yield each dimension, its lowest bucket, and its span counts of shape [days, buckets from the lowest]."""
     if not portions:
         return
     dimension, day, buckets, spans = (
@@ -51,6 +50,6 @@ def _tables(portions: list[Rows], days: int) -> Iterator[tuple[int, int, np.ndar
 
 
 def alarms(p50_ms: np.ndarray, limit_ms: float) -> int:
-    """Count how often the P50 of a week came over a limit; it stays one alarm until a week is not over any more."""
+    """Count how often the weekly P50 rose above a limit; consecutive weeks above it are one alarm."""
     over = p50_ms[np.isfinite(p50_ms)] > limit_ms
     return int(np.count_nonzero(over & ~np.concatenate(([False], over[:-1]))))

@@ -1,11 +1,10 @@
-"""Parametric bootstrap of weekly P50s: the days of one level, drawn many times, each time with other noise.
+"""Parametric bootstrap of weekly P50s at one level.
 
-Belongs here: drawing them, and how often a year their P50 comes over a limit. Does not: which level that is (levels),
-real weeks (alarm_replay), which limit to suggest (tuning).
+Belongs here: simulated weeks, and how often per year they exceed a limit. Does not: finding levels (levels), real
+weeks (alarm_replay), which limit to suggest (tuning).
 
-A promise about weeks to come must allow for what is not known: the level and the noise are only known from some days.
-So each rehearsal first draws which days the noise was learned from, and how far the level was off (a parametric
-bootstrap of a prediction: Efron and Tibshirani, 1993, chapter 25; Beran, 1990).
+Level and noise are estimated from a sample of days, so each replicate also draws their estimation errors (bootstrap
+of a prediction: Efron and Tibshirani, 1993, chapter 25; Beran, 1990).
 """
 
 from collections.abc import Iterator
@@ -18,19 +17,19 @@ from leo_telemetry_pipeline.analysis.alarm_replay import WEEK
 from leo_telemetry_pipeline.analysis.levels import LEAST_MS
 
 YEAR_DAYS = 365.25
-# So many alarms are rehearsed at the least, of which their number is then known to about a tenth.
+# Enough simulated alarms for a rate within about 10 %.
 ALARMS = 150
 YEARS_MOST = 1500
-# How wide the spans of one day may scatter, as the scale of a logistic distribution of logarithms.
+# Candidate scales of the logistic distribution of log durations within a day.
 SPREADS = np.geomspace(0.01, 1.5, 12)
-# Halving so often finds a P50 to a four-thousandth of the distance between the days of its week.
+# 12 bisections find a P50 to 1/4000 of the range of its week's days.
 HALVINGS = 12
-# By so much the weeks may vary less or more than their days say.
+# Bounds of the ratio of observed to simulated standard deviation of weeks.
 SCALES = (0.7, 1.4)
 RHO = (-0.5, 0.95)
-# The level was fitted to the days whose noise is drawn again.
+# Degrees of freedom used: the level was fitted to the days that are resampled.
 FITTED = 1
-# Which part of a day's noise is that of its spans: what is tried.
+# Candidate shares of a day's noise variance that are due to its number of spans.
 SPANS_SHARE = (0.0, 0.25, 0.5, 0.75, 1.0)
 TINY = np.finfo(float).tiny
 SEED = 20_260_208
@@ -39,7 +38,7 @@ BATCH = 200
 
 @dataclass(frozen=True)
 class Stable:
-    """Days of one level: their numbers in order, spans, logarithms of P50s without rhythm, the rhythm."""
+    """Days of one level: day numbers, ascending; span counts; log P50s without rhythm; the rhythm."""
 
     days: np.ndarray
     counts: np.ndarray
@@ -48,8 +47,8 @@ class Stable:
 
 
 @dataclass(frozen=True)
-class Rehearsal:
-    """Logarithms of P50s between which a week went up from one day to the next, ascending, over ``years``."""
+class Simulation:
+    """Simulated weekly log P50s over ``years``, sorted; ``below`` and ``above``: both ends of each upward step."""
 
     below: np.ndarray
     above: np.ndarray
@@ -57,63 +56,61 @@ class Rehearsal:
     years: float
 
     def alarms_a_year(self, limit_ms: float) -> float:
-        """Return how often a year the P50 of a week comes over a limit."""
+        """Return the number of alarms per year."""
         return float(self._crossings(np.array([np.log(limit_ms)]))[0] / self.years)
 
     def share_over(self, limit_ms: float) -> float:
-        """Return the part of weeks that are over a limit, 0 to 1."""
+        """Return the share of weeks above a limit, 0 to 1."""
         return 1 - float(np.searchsorted(self.all, np.log(limit_ms), side="right")) / len(self.all)
 
     def least_limit(self, alarms_a_year: float) -> float:
-        """Return the lowest limit in ms, from the middle of all weeks up, over which they come so often or less."""
-        tried = self.all[len(self.all) // 2 :]
-        too_often = np.append(self._crossings(tried) > alarms_a_year * self.years, [False])
-        # They come and go a few times around the limit by the chance of what was drawn: half way it is as likely.
+        """Return the lowest limit in ms, not below the median week, with at most this many alarms per year."""
+        limits = self.all[len(self.all) // 2 :]
+        too_often = np.append(self._crossings(limits) > alarms_a_year * self.years, [False])
+        # Sampling noise makes the rate cross its target several times: take the middle of the crossings.
         first, last = too_often.argmin(), len(too_often) - 1 - too_often[::-1].argmax() if too_often.any() else 0
-        return float(np.exp((tried[min(first, len(tried) - 1)] + tried[last]) / 2))
+        return float(np.exp((limits[min(first, len(limits) - 1)] + limits[last]) / 2))
 
     def _crossings(self, limits: np.ndarray) -> np.ndarray:
-        below, above = (np.searchsorted(each, limits, side="right") for each in (self.below, self.above))
+        below, above = (np.searchsorted(ends, limits, side="right") for ends in (self.below, self.above))
         return below - above
 
 
-def rehearse(stable: Stable, weeks: np.ndarray, alarms_a_year: float) -> Rehearsal:
-    """Draw weeks like those of a level until a limit of so many alarms a year is known.
+def simulate(stable: Stable, weeks: np.ndarray, alarms_a_year: float) -> Simulation:
+    """Simulate enough weeks of a level to find the limit with this many alarms per year; deterministic.
 
-    ``weeks``: the P50s in ms of the weeks that end on each day from the seventh of the level to its last, NaN where
-    none is. The same input gives the same weeks.
+    ``weeks``: P50s in ms of the weeks ending on each day from the level's seventh to its last, NaN without spans.
     """
     places = _places(stable.days)
-    there = (places >= 0).any(axis=1)
-    places, real = places[there], np.log(np.maximum(weeks[there], LEAST_MS))
+    not_empty = (places >= 0).any(axis=1)
+    places, real = places[not_empty], np.log(np.maximum(weeks[not_empty], LEAST_MS))
     known = np.isfinite(real)
     spread, scale = _fitted(stable, places[known], real[known])
     years = float(np.clip(ALARMS / alarms_a_year, 1.0, YEARS_MOST))
     times = int(np.ceil(years * YEAR_DAYS / len(places)))
     drawn = np.concatenate(list(_drawn(stable, places, spread, times)))
     middle = drawn.mean()
-    # How far the level of such days is off is what the level of other such days is off.
-    off = np.roll(drawn.mean(axis=1) - middle, 1)[:, None]
-    drawn = real[known].mean() + scale * (drawn - middle - off)
+    # The estimation error of a replicate's level: the deviation of another replicate's mean.
+    error = np.roll(drawn.mean(axis=1) - middle, 1)[:, None]
+    drawn = real[known].mean() + scale * (drawn - middle - error)
     below, above = drawn[:, :-1].ravel(), drawn[:, 1:].ravel()
     up = below < above
-    return Rehearsal(
-        np.sort(below[up]), np.sort(above[up]), np.sort(drawn, axis=None), times * (len(places) - 1) / YEAR_DAYS
-    )
+    simulated_years = times * (len(places) - 1) / YEAR_DAYS
+    return Simulation(np.sort(below[up]), np.sort(above[up]), np.sort(drawn, axis=None), simulated_years)
 
 
 def _places(days: np.ndarray) -> np.ndarray:
-    """Return where the days of each week are, of the shape [weeks, 7]; -1 for days that are not there."""
+    """Return the positions of each week's days, of shape [weeks, 7]; -1 for missing days."""
     wanted = np.arange(days[0] + WEEK - 1, days[-1] + 1)[:, None] - np.arange(WEEK)
     at = np.minimum(np.searchsorted(days, wanted), len(days) - 1)
     return np.where(days[at] == wanted, at, -1)
 
 
 def week_p50(x: np.ndarray, counts: np.ndarray, places: np.ndarray, spread: float) -> np.ndarray:
-    """Return the logarithm of the P50 of each week, of the shape [rehearsals, weeks], from those of its days.
+    """Return the log P50 of each week, of shape [replicates, weeks], from the log P50s ``x`` of its days.
 
-    The spans of a day are taken to scatter around its P50 as a logistic distribution does: where that is wide, the
-    P50 of the week is the mean of its days, and where it is narrow their median.
+    Log durations of a day are modelled as logistic around its P50: with a large ``spread`` the P50 of a week is the
+    mean of its days, with a small one their median.
     """
     of_week, weight = x[:, places], np.where(places >= 0, counts[places], 0.0)
     low = np.where(places >= 0, of_week, np.inf).min(axis=2)
@@ -126,16 +123,16 @@ def week_p50(x: np.ndarray, counts: np.ndarray, places: np.ndarray, spread: floa
 
 
 def _fitted(stable: Stable, places: np.ndarray, real: np.ndarray) -> tuple[float, float]:
-    """Return the spread of a day's spans that explains real weeks best, and by how much more they vary than so."""
+    """Return the spread that fits the observed weeks best, and the ratio of observed to modelled deviation."""
     days = (stable.x + stable.rhythm)[None]
-    made = np.array([week_p50(days, stable.counts, places, spread)[0] for spread in SPREADS])
-    made, real = made - made.mean(axis=1, keepdims=True), real - real.mean()
-    best = int(((made - real) ** 2).sum(axis=1).argmin())
-    return float(SPREADS[best]), float(np.clip((real.std() + TINY) / (made[best].std() + TINY), *SCALES))
+    fits = np.array([week_p50(days, stable.counts, places, spread)[0] for spread in SPREADS])
+    fits, real = fits - fits.mean(axis=1, keepdims=True), real - real.mean()
+    best = int(((fits - real) ** 2).sum(axis=1).argmin())
+    return float(SPREADS[best]), float(np.clip((real.std() + TINY) / (fits[best].std() + TINY), *SCALES))
 
 
 def _drawn(stable: Stable, places: np.ndarray, spread: float, times: int) -> Iterator[np.ndarray]:
-    """Yield the weeks of so many rehearsals, some at a time."""
+    """Yield the simulated weeks of ``times`` replicates, in batches."""
     rng = np.random.default_rng(SEED)
     points = len(stable.x)
     quality = _quality(stable)
@@ -151,16 +148,16 @@ def _drawn(stable: Stable, places: np.ndarray, spread: float, times: int) -> Ite
 
 
 def _quality(stable: Stable) -> np.ndarray:
-    """Return the inverse of how noisy each day is for its spans: the part of noise that they make is the likeliest."""
+    """Return the inverse standard deviation of each day, by the most likely share of noise due to span counts."""
     of_spans = np.median(stable.counts) / stable.counts
     left = noise.winsorized((stable.x - np.median(stable.x))[None])[0]
-    tried = [(1 - share) + share * of_spans for share in SPANS_SHARE]
-    likely = [-np.log(one).sum() - len(left) * np.log(np.mean(left**2 / one) + TINY) for one in tried]
-    return 1 / np.sqrt(tried[int(np.argmax(likely))])
+    variances = [(1 - share) + share * of_spans for share in SPANS_SHARE]
+    likely = [-np.log(each).sum() - len(left) * np.log(np.mean(left**2 / each) + TINY) for each in variances]
+    return 1 / np.sqrt(variances[int(np.argmax(likely))])
 
 
 def _noise(steps: np.ndarray, rhos: np.ndarray, points: int, rng: np.random.Generator) -> np.ndarray:
-    """Return first-order autoregressive noise, a row a memory, each from steps that were themselves drawn."""
+    """Return AR(1) noise, one row per autocorrelation, with innovations resampled twice from ``steps``."""
     pools = steps[rng.integers(0, len(steps), (len(rhos), len(steps)))]
     chosen = np.take_along_axis(pools, rng.integers(0, len(steps), (len(rhos), points)), axis=1)
     chosen[:, 0] /= np.sqrt(1 - rhos**2)

@@ -1,7 +1,7 @@
-"""Which attribute tells slow spans from fast ones: model, retry_attempt, host, sd_type, ...
+"""Attributes that separate slow spans from the others: model, retry_attempt, host, sd_type, ...
 
-Belongs here: comparing how often values occur among slow spans and among the others. Does not: which spans to compare
-(the caller gives those of the window and of the baseline), why traces are slow (attribution).
+Belongs here: comparing the frequency of values in slow and other spans. Does not: choosing the spans (the caller),
+why traces are slow (attribution).
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,21 +12,21 @@ import numpy as np
 
 from leo_telemetry_pipeline.analysis.critical_path import HANDOFF, TraceSpan, mapping, text
 
-# In standard errors, for one comparison; it grows with how many are made.
+# In standard errors for one comparison; grows with the number of comparisons.
 SEPARATED = 3.0
 LEAST_SPANS = 5
-# A difference of shares that nobody could act upon.
+# A smaller difference of shares is not actionable.
 LEAST_DIFFERENCE = 0.1
-# More values than this, or nearly one a span, and it is an id or a text.
+# An attribute with more values, or nearly one per span, is an id or free text.
 MOST_VALUES = 50
 NEARLY_UNIQUE = 0.5
 
 
 @dataclass(frozen=True)
 class Separator:
-    """A value that slow spans have more often: shares, of 1, of the slow spans and of the others that have it.
+    """A value more common in slow spans, with its shares (0 to 1) of the slow spans and of the others.
 
-    ``value`` is a text, or a limit such as ``>= 2`` where the attribute is a number.
+    ``value``: text, or a limit such as ``>= 2`` for a numeric attribute.
     """
 
     name: str
@@ -35,19 +35,19 @@ class Separator:
     other_share: float
 
     def __str__(self) -> str:
-        limit = self.value.startswith((">=", "<="))
-        said = f"{self.name} {self.value}" if limit else f"{self.name}={self.value}"
-        return f"{said}: {self.slow_share:.0%} of slow spans, {self.other_share:.0%} of the others".replace("%", " %")
+        is_limit = self.value.startswith((">=", "<="))
+        term = f"{self.name} {self.value}" if is_limit else f"{self.name}={self.value}"
+        return f"{term}: {self.slow_share:.0%} of slow spans, {self.other_share:.0%} of the others".replace("%", " %")
 
 
 def slow_cut(window_ms: Sequence[float] | np.ndarray, baseline_ms: Sequence[float] | np.ndarray) -> float:
-    """Return above how many ms a span counts as slow: amid both medians, as a ratio to each (their geometric mean)."""
+    """Return the duration in ms above which a span is slow: the geometric mean of both medians."""
     after, before = float(np.median(window_ms)), float(np.median(baseline_ms))
     return float(np.sqrt(after * before)) if min(after, before) > 0 else (after + before) / 2
 
 
 def with_trace_attributes(spans: Sequence[TraceSpan]) -> list[TraceSpan]:
-    """Return the spans with what their attributes lack and those of their trace's handoff have, and their host."""
+    """Return the spans with the attributes of their trace's handoff as defaults, and their host."""
     handoffs = sorted((one for one in spans if one.span_type == HANDOFF), key=lambda one: one.start_time_ms)
     inherited = {one.trace_id: mapping(one.attributes) for one in reversed(handoffs)}
     return [
@@ -66,44 +66,40 @@ def with_trace_attributes(spans: Sequence[TraceSpan]) -> list[TraceSpan]:
 def separate(
     attributes: Sequence[Mapping[str, Any] | None], is_slow: Sequence[bool] | np.ndarray, most: int = 3
 ) -> list[Separator]:
-    """Return the values that separate slow spans from the others best, one an attribute, the best first.
+    """Return the best separating value of each attribute, best first, at most ``most``.
 
-    ``attributes`` and ``is_slow`` have one entry a span. A value counts where the difference of its shares cannot be
-    chance, however many values were looked at; of a number the best limit is taken. Ids, texts and nested values are
-    left out.
+    ``attributes`` and ``is_slow`` have one entry per span. The difference of shares must be significant, corrected
+    for the number of candidates. Numbers are compared with a limit; ids, free text and nested values are left out.
     """
     slow = np.asarray(is_slow, dtype=bool)
     given = [mapping(each) for each in attributes]
     if min(int(slow.sum()), int((~slow).sum())) < LEAST_SPANS:
         return []
-    found = []
+    separators = []
     for name in sorted({name for each in given for name in each}):
         tried = _candidates(name, [each.get(name) for each in given])
         ranked = [(_distance(has, slow, len(tried)), value, has) for value, has in tried]
         if ranked and (best := max(ranked, key=lambda each: (each[0], each[1])))[0] > 0:
             _, value, has = best
-            found.append((best[0], Separator(name, value, float(has[slow].mean()), float(has[~slow].mean()))))
-    found.sort(key=lambda each: (-each[0], each[1].name))
-    return [separator for _, separator in found[:most]]
+            separators.append((best[0], Separator(name, value, float(has[slow].mean()), float(has[~slow].mean()))))
+    separators.sort(key=lambda each: (-each[0], each[1].name))
+    return [separator for _, separator in separators[:most]]
 
 
 def _candidates(name: str, values: list[Any]) -> list[tuple[str, np.ndarray]]:
-    """Return what may be asked of an attribute, and which spans it is true of."""
+    """Return the candidate values or limits of an attribute, each with a mask of the spans that meet it."""
     texts = np.array([text(value) for value in values], dtype=object)
     there = texts != ""
     distinct = sorted(set(texts[there]))
     if not distinct or (len(distinct) == 1 and there.all()):
         return []
-    is_number = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in _given(values, there))
+    given = [value for value, here in zip(values, there, strict=True) if here]
+    is_number = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in given)
     if is_number and len(distinct) > 1 and not _is_id(name):
         return _limits(np.array([float(value) if here else np.nan for value, here in zip(values, there, strict=True)]))
     if len(distinct) > MOST_VALUES or len(distinct) > NEARLY_UNIQUE * there.sum():
         return []
     return [(value, texts == value) for value in distinct]
-
-
-def _given(values: list[Any], there: np.ndarray) -> list[Any]:
-    return [value for value, here in zip(values, there, strict=True) if here]
 
 
 def _is_id(name: str) -> bool:
@@ -120,7 +116,7 @@ _SIGNS = ((">=", np.greater_equal), ("<=", np.less_equal))
 
 
 def _distance(has: np.ndarray, slow: np.ndarray, tried: int) -> float:
-    """Return by how much more often slow spans have it, less what chance may do; at most 0 where it may be chance."""
+    """Return the difference of shares less its critical value; at most 0 if not significant."""
     more, less = float(has[slow].mean()), float(has[~slow].mean())
     of_all = float(has.mean())
     error = float(np.sqrt(of_all * (1 - of_all) * (1 / slow.sum() + 1 / (~slow).sum())))

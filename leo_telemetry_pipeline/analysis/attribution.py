@@ -1,9 +1,7 @@
-"""What a dimension's added time is made of: traces of the window compared with those of the baseline.
+"""Attribution of a dimension's added time: traces of the window compared with those of the baseline.
 
-Belongs here: charging added time to the spans below, to waiting, and to the dimension's own work. Does not: walking a
-trace (critical_path), which dimensions share a cause (causes).
-
-A charge that chance explains counts as none, and the rest are shares of 100 %.
+Belongs here: charging added time to spans below, to waiting, and to the dimension's own work. Does not: walking a
+trace (critical_path), which dimensions share a cause (causes). Charges that may be chance count as 0.
 """
 
 import math
@@ -25,23 +23,23 @@ from leo_telemetry_pipeline.analysis.places import (
     sums_of,
 )
 
-# Means leave out the shortest and longest: one trace that hung for a night says nothing of the others.
+# Trimmed share on each side: one trace that hung overnight must not dominate a mean.
 TRIMMED = 0.025
-# In standard errors; with some twenty parts, one that did not change passes in one of 40 comparisons.
+# In standard errors; with some twenty parts, an unchanged one passes in 1 of 40 comparisons.
 SEPARATED = 3.0
-# Fewer spans do not tell how much they vary.
+# Too few spans to estimate a variance.
 LEAST_TO_TEST = 5
 LEAST_SHARE = 0.01
-# What got slower is charged at least this part of it, where chance took more off the path than it put on.
+# Slower parts keep at least this share of their charge when time moved off the path.
 LEAST_LEFT = 0.1
 
 
 @dataclass(frozen=True)
 class AddedPart:
-    """One part of the added time, as a share of 1.
+    """One part of the added time; ``share`` is 0 to 1.
 
     ``kind``: ``span`` (a span below), ``own`` (the dimension's own work), ``queue`` (waiting for ``key`` to begin) or
-    ``wait`` (for a person). ``calls_*``: how often a span of the dimension has it, on average.
+    ``wait`` (for a person). ``calls_*``: mean number of calls per span of the dimension.
     """
 
     kind: str
@@ -53,9 +51,9 @@ class AddedPart:
 
 @dataclass(frozen=True)
 class Attribution:
-    """Why a dimension's judged time grew by ``added_ms``, the difference of medians; its parts, largest first.
+    """Why a dimension's judged time grew by ``added_ms``, the difference of medians.
 
-    ``parts`` is empty where nothing got slower, or nothing that stands out from chance.
+    ``parts``: largest first; empty if no part got significantly slower.
     """
 
     dimension_type: str
@@ -67,7 +65,7 @@ class Attribution:
 
 
 def attribute(window: Forest, baseline: Forest, dimension_type: str, dimension_key: str) -> Attribution | None:
-    """Attribute what a dimension's spans take longer in the window than in the baseline; None if a side has none."""
+    """Attribute the added time of a dimension's spans since the baseline; None if a side has no spans."""
     rows = [rows_of(trees, dimension_type, dimension_key) for trees in (window, baseline)]
     if not all(rows):
         return None
@@ -77,18 +75,18 @@ def attribute(window: Forest, baseline: Forest, dimension_type: str, dimension_k
     if added > 0 or judged[0].mean() > judged[1].mean():
         places = Places()
         kept = [np.array(found)[_middle(times)] for found, times in zip(rows, judged, strict=True)]
-        made = [
+        records = [
             records_of(trees, found.tolist(), places) for trees, found in zip((window, baseline), kept, strict=True)
         ]
-        after, before = (sums_of(len(found), records, places) for found, records in zip(kept, made, strict=True))
+        after, before = (sums_of(len(found), each, places) for found, each in zip(kept, records, strict=True))
         parts = _parts(before, after, places)
     return Attribution(dimension_type, dimension_key, added, len(rows[0]), len(rows[1]), parts)
 
 
 def line(attribution: Attribution, most: int = 5) -> str:
-    """Write an attribution as one line: ``handoff:X +64 s: subagent:DESIGN 84 %, waiting in queue 11 %, own time 5 %``.
+    """Return one line such as ``handoff:X +64 s: subagent:DESIGN 84 %, waiting in queue 11 %, own time 5 %``.
 
-    The largest ``most`` are named, waiting in queue as one; what is left is ``other``.
+    Names the ``most`` largest parts, all queues as one; the rest is ``other``.
     """
     shares: dict[str, float] = defaultdict(float)
     for part in attribution.parts:
@@ -98,9 +96,9 @@ def line(attribution: Attribution, most: int = 5) -> str:
     if rest := sum(share for _, share in ordered[most:]):
         shown.append(("other", rest))
     percents = _whole([share for _, share in shown])
-    said = ", ".join(f"{name} {percent} %" for (name, _), percent in zip(shown, percents, strict=True))
+    listed = ", ".join(f"{name} {percent} %" for (name, _), percent in zip(shown, percents, strict=True))
     head = f"{attribution.dimension_type}:{attribution.dimension_key} {_added(attribution.added_ms)}"
-    return f"{head}: {said or 'no part stands out'}"
+    return f"{head}: {listed or 'no part stands out'}"
 
 
 def _name(part: AddedPart) -> str:
@@ -118,7 +116,7 @@ def _added(ms: float) -> str:
 
 
 def _whole(shares: Sequence[float]) -> list[int]:
-    # Rounded so that they still sum to 100: those that lost most get one more.
+    # Largest remainder method: the rounded percentages still sum to 100.
     exact = np.array(shares) * 100
     floors = np.floor(exact).astype(int)
     missing = round(float(exact.sum())) - int(floors.sum())
@@ -159,9 +157,9 @@ def _settle_moved(
     at: list[int],
     otherwise: Places | None,
 ) -> None:
-    """Charge what moved onto the path ``at`` spans that run at once to those of them that got slower.
+    """Charge time that moved onto the path at concurrent places ``at`` to those of them that got slower.
 
-    Where none did, they ceased to run at once, and each is charged what is awaited of it now (``otherwise``).
+    If none did, they stopped being concurrent: each is charged its newly awaited time (``otherwise``).
     """
     pool = float(moved[at].sum())
     slower = [charge for charge in charges if charge.ms > 0 and (charge.kind, charge.key) in kept]

@@ -1,11 +1,11 @@
-"""How good forecasts of the past would have been, beside rules that need no model, and what the next can learn.
+"""Backtest of the forecast against rules without a model, and calibration from its errors.
 
 Belongs here: forecasts from earlier days, their scores, calibration, and the verdict in words.
-Does not: the forecast itself (forecast); it is called as it is, with nothing that came after the day.
+Does not: the forecast itself (forecast), which sees no data after its origin.
 
-The rules: ``as_today`` says 1 for what is a bottleneck on the day and 0 for the rest; ``base_rate`` always says the
-share of bottlenecks, the best constant in hindsight. ``as_today_learned`` says, of each of today's two states, how
-often it was followed by a bottleneck until then: the fairest of the three.
+The rules: ``as_today`` predicts 1 for a bottleneck on the day, else 0; ``base_rate`` always predicts the share of
+bottlenecks, the best constant in hindsight; ``as_today_learned`` predicts how often the state of the day (bottleneck
+or not) was followed by a bottleneck before.
 """
 
 from collections.abc import Iterable, Sequence
@@ -44,17 +44,16 @@ COLUMNS = (
     "inside",
     "outcome",
 )
-# What is believed before any outcome is known, in outcomes: the model as it is, and that most things stay.
+# Weights of the priors in outcomes: an unchanged model, and states that mostly persist.
 _PRIOR_OUTCOMES = 20.0
 _STAYS, _BEGINS, _PRIOR_TODAY = 0.8, 0.05, 10.0
 
 
 @dataclass(frozen=True)
 class Score:
-    """Brier scores (0 is perfect) of the forecast and the rules, and how well said and seen agree.
+    """Brier scores (0 is perfect) of the forecast and the rules, calibration error and interval coverage.
 
-    ``horizon_days`` is None for all together. ``calibration_error``: the mean distance of said and seen over the
-    bins. ``coverage``: how often the P50 lay in its interval, which should be 90 %.
+    ``horizon_days`` is None for all horizons. ``coverage``: the share of P50s inside their 90 % interval.
     """
 
     horizon_days: int | None
@@ -75,7 +74,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Bin:
-    """Forecasts whose probability lay from ``low`` up to ``high``: how many, the mean said, the share that came."""
+    """Forecasts with a probability from ``low`` to ``high``: their number, mean probability and share of events."""
 
     low: float
     high: float
@@ -86,9 +85,9 @@ class Bin:
 
 @dataclass(frozen=True)
 class Backtest:
-    """What came out: scores (all, then each horizon), bins, the verdict, and what the next forecast can learn.
+    """Scores (all horizons, then each), bins, the verdict, and the calibration of the next forecast.
 
-    ``pairs``: a row a forecast and outcome: COLUMNS, then probability and RULES.
+    ``pairs``: one row per forecast and outcome, with COLUMNS, probability and RULES.
     """
 
     scores: tuple[Score, ...]
@@ -101,17 +100,18 @@ class Backtest:
 def backtest(
     histories: Sequence[ForecastInput], today: int, *, horizons: Sequence[int] = HORIZONS, most: int = MOST_DIMENSIONS
 ) -> Backtest:
-    """Forecast the ``most`` dimensions with most time from each of 8 past weeks, and score what is known since.
+    """Forecast the ``most`` dimensions with the most time from each of 8 past weeks, and score known outcomes.
 
-    ``today``: the last closed UTC day. Thresholds are today's, also for the past. What each forecast has learned
-    comes only from outcomes that were known on its day.
+    ``today``: the last closed UTC day. Past forecasts use today's thresholds, and calibration only from outcomes known
+    at their origin.
     """
     chosen = choose(histories, today, most)
     judged = [history for history in histories if history.dimension in chosen]
     origins = [today - EVERY_DAYS * back for back in range(ORIGINS, 0, -1)]
     rows = [row for history in judged for origin in origins for row in _of_a_day(history, origin, today, horizons)]
     pairs = with_learning(pd.DataFrame(rows, columns=list(COLUMNS)))
-    scores = tuple(score(part, horizon) for horizon, part in _parts(pairs, horizons) if len(part))
+    parts = [(None, pairs), *((horizon, pairs.loc[pairs["horizon_days"] == horizon]) for horizon in horizons)]
+    scores = tuple(score(part, horizon) for horizon, part in parts if len(part))
     return Backtest(scores, bins(pairs), verdict(scores), calibrate(pairs), pairs)
 
 
@@ -125,12 +125,12 @@ def _of_a_day(history: ForecastInput, origin: int, today: int, horizons: Sequenc
         came = window_p50(history, origin + horizon)
         if came is not None:
             low, _, high = expected.interval(INTERVAL)
-            said = expected.above(limit)
-            yield (*history.dimension, origin, horizon, said, now > limit, low <= came <= high, came > limit)
+            probability = expected.above(limit)
+            yield (*history.dimension, origin, horizon, probability, now > limit, low <= came <= high, came > limit)
 
 
 def with_learning(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Add ``probability`` and each rule to raw forecasts, each by the outcomes known on its origin."""
+    """Add ``probability`` and each rule to raw forecasts, each from the outcomes known at its origin."""
     made = pairs.astype({"origin": "int64", "horizon_days": "int64", "said": "float64"})
     made = made.astype(dict.fromkeys(("today", "inside", "outcome"), "bool"))
     made = made.assign(probability=made["said"], as_today=made["today"].astype("float64"), as_today_learned=0.0)
@@ -147,9 +147,9 @@ def with_learning(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def calibrate(pairs: pd.DataFrame) -> Calibration:
-    """Return the line through the log odds of ``said`` that fits the outcomes best (Platt scaling).
+    """Fit Platt scaling: a logistic regression of the outcomes on the log odds of ``said``.
 
-    A logistic regression, held to the model as it is with the weight of 20 outcomes; the slope is never negative.
+    Shrunk towards the identity with the weight of 20 outcomes; the slope is never negative.
     """
     odds, came = log_odds(pairs["said"].to_numpy("float64")), pairs["outcome"].to_numpy("float64")
     design = np.column_stack([np.ones_like(odds), odds])
@@ -167,7 +167,7 @@ def calibrate(pairs: pd.DataFrame) -> Calibration:
 
 
 def score(pairs: pd.DataFrame, horizon: int | None) -> Score:
-    """Score forecasts, of which there is at least one, and the rules beside them."""
+    """Score one or more forecasts, and the rules."""
     came = pairs["outcome"].to_numpy(dtype="float64")
     brier = {name: float(np.mean((pairs[name].to_numpy() - came) ** 2)) for name in ("probability", *RULES)}
     return Score(
@@ -184,7 +184,7 @@ def score(pairs: pd.DataFrame, horizon: int | None) -> Score:
 
 
 def bins(pairs: pd.DataFrame) -> tuple[Bin, ...]:
-    """Return what was said beside what was seen, in tenths of the probability; empty ones are left out."""
+    """Return the reliability bins, one per tenth of probability, without empty ones."""
     tenth = np.minimum((pairs["probability"].to_numpy() * BINS).astype(int), BINS - 1)
     means = pairs.groupby(tenth).agg(
         forecasts=("outcome", "size"), said=("probability", "mean"), seen=("outcome", "mean")
@@ -195,29 +195,24 @@ def bins(pairs: pd.DataFrame) -> tuple[Bin, ...]:
     )
 
 
-def calibration_error(found: Sequence[Bin]) -> float:
-    """Return the expected calibration error: the distance of said and seen, by forecasts."""
-    total = sum(one.forecasts for one in found)
-    return sum(one.forecasts * abs(one.said - one.seen) for one in found) / total if total else 0.0
+def calibration_error(bins: Sequence[Bin]) -> float:
+    """Return the expected calibration error: mean ``abs(said - seen)`` of the bins, weighted by forecasts."""
+    total = sum(each.forecasts for each in bins)
+    return sum(each.forecasts * abs(each.said - each.seen) for each in bins) / total if total else 0.0
 
 
 def verdict(scores: Sequence[Score]) -> str:
-    """Say in words whether the forecast is better than the best rule, and name where it is not."""
+    """Return, in words, whether the forecast beats the best rule, for each score."""
     if not scores or scores[0].forecasts < LEAST_FORECASTS:
         count = scores[0].forecasts if scores else 0
         return f"Not enough history to judge the forecast: {count} of {LEAST_FORECASTS} past forecasts."
-    return " ".join(_said(one) for one in scores)
+    return " ".join(_verdict(score) for score in scores)
 
 
-def _said(one: Score) -> str:
-    name, rule = one.best_rule
-    when = "All forecasts" if one.horizon_days is None else f"{one.horizon_days} days ahead"
+def _verdict(score: Score) -> str:
+    name, rule = score.best_rule
+    when = "All forecasts" if score.horizon_days is None else f"{score.horizon_days} days ahead"
     words = {"as_today": "as today", "as_today_learned": "as after days like today", "base_rate": "the base rate"}
-    figures = f"(Brier score {one.brier:.4f} against {rule:.4f})"
-    if one.brier >= rule:
-        return f"{when}: no better than always saying '{words[name]}' {figures}."
-    return f"{when}: {1 - one.brier / rule:.0%} better than always saying '{words[name]}' {figures}."
-
-
-def _parts(pairs: pd.DataFrame, horizons: Sequence[int]) -> list[tuple[int | None, pd.DataFrame]]:
-    return [(None, pairs), *((horizon, pairs.loc[pairs["horizon_days"] == horizon]) for horizon in horizons)]
+    gain = "no" if score.brier >= rule else f"{1 - score.brier / rule:.0%}"
+    figures = f"(Brier score {score.brier:.4f} against {rule:.4f})"
+    return f"{when}: {gain} better than always saying '{words[name]}' {figures}."

@@ -1,11 +1,11 @@
-"""Which level of a dimension is its normal one, learned from its own days.
+"""Learned baselines: the normal level of a dimension, from its own days.
 
-Belongs here: choosing the baseline and its multiplier, and when it may move. Does not: finding changes (changes),
-judging by a baseline (judgement), keeping it (store).
+Belongs here: choosing a baseline and its multiplier, and when it may move. Does not: finding changes (changes),
+judging by a baseline (judgement), storing it (store).
 
-A regression does not become normal by waiting: a baseline moves down when the dimension improved, and up only when
-its item was resolved or somebody accepted the level. It settles with the first 28 days of its level and then stays,
-so that no creeping change carries it along.
+A regression does not become normal by waiting: a baseline moves down when the dimension improved, and up only after
+its item was resolved or the level accepted. It settles with the first 28 days of its level and then stays, so that
+it does not follow a slow drift.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,7 +31,7 @@ ACCEPTED_LEAST = 3
 
 MULTIPLIER_LEAST = 1.15
 MULTIPLIER_ERRORS = 3.0
-# The fewest days since an onset that are judged.
+# A judgement needs this many days since the onset.
 MULTIPLIER_DAYS = 3
 NOISE_DISMISSED = 1.1
 
@@ -39,19 +39,19 @@ NOISE_DISMISSED = 1.1
 def learn(
     days: Days, changed: Mapping[Dimension, Sequence[ChangePoint]], kept: Iterable[Baseline]
 ) -> dict[Dimension, Baseline]:
-    """Return the baseline of each dimension that has one, by name; ``kept`` are those from before."""
-    before = {one.dimension: one for one in kept}
-    made = {}
+    """Return the baselines by dimension, sorted; ``kept`` are the previous ones."""
+    before = {baseline.dimension: baseline for baseline in kept}
+    learned = {}
     for history in days.histories:
         baseline = of_history(history, changed.get(history.name, ()), before.pop(history.name, None))
         if baseline:
-            made[history.name] = baseline
-    made |= {name: _as_kept(one) for name, one in before.items()}
-    return dict(sorted(made.items()))
+            learned[history.name] = baseline
+    learned |= {name: _as_kept(baseline) for name, baseline in before.items()}
+    return dict(sorted(learned.items()))
 
 
 def of_history(history: History, changed: Sequence[ChangePoint], kept: Baseline | None) -> Baseline | None:
-    """Return the baseline of one dimension, or None where there is not enough data for a first one."""
+    """Return the baseline of one dimension, or None without enough data for an initial one."""
     parts = regimes(history, changed)
     if kept is None:
         first = _first(parts) if len(history.days) >= DAYS_LEAST else None
@@ -75,9 +75,9 @@ def of_history(history: History, changed: Sequence[ChangePoint], kept: Baseline 
 
 
 def multiplier(sigma: float, rho: float, noise_dismissals: int = 0) -> float:
-    """Return what a P50 of three days of such noise reaches by chance, three standard errors, and at least 1.15.
+    """Return three standard errors of a P50 of three days as a ratio, at least 1.15.
 
-    Each item of the dimension that was dismissed as noise raises it by 10 %.
+    Each item of the dimension dismissed as noise raises it by 10 %.
     """
     days = np.array([float(MULTIPLIER_DAYS)])
     error = sigma * np.sqrt(noise.variance_factor(days, np.array([rho]))[0] / MULTIPLIER_DAYS)
@@ -85,7 +85,7 @@ def multiplier(sigma: float, rho: float, noise_dismissals: int = 0) -> float:
 
 
 def _first(parts: list[np.ndarray]) -> np.ndarray | None:
-    """Return the days of the initial baseline: the last level of two weeks, else the first one of a week."""
+    """Return the days of the initial baseline: the last level of two weeks or more, else the first of a week."""
     long = [part for part in parts if len(part) >= DAYS_LEAST]
     short = [part for part in parts if len(part) >= REGIME_LEAST]
     return long[-1] if long else short[0] if short else None

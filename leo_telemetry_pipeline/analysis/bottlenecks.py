@@ -1,7 +1,7 @@
-"""Which dimensions are slower than they may be.
+"""Bottlenecks: dimensions over their threshold.
 
-Belongs here: the rule that judges a P50 by its baseline, and the order of what it finds.
-Does not: where thresholds are kept (store.thresholds), what is done about a bottleneck (actions).
+Belongs here: the rule that judges a P50 by its baseline, and the order of bottlenecks.
+Does not: storing thresholds (store.thresholds), acting on a bottleneck (actions).
 """
 
 from collections import Counter
@@ -10,12 +10,12 @@ from dataclasses import replace
 
 from leo_telemetry_pipeline.dimension import OTHER_KEYS, Bottleneck, DimensionResult, Judgement, Threshold
 
-# Of a configured baseline that names none.
+# For a configured baseline without a multiplier.
 DEFAULT_MULTIPLIER = 2.0
-# What is normal is learned from so many days up to the end of the window.
+# Baselines are learned from this many days up to the end of the window.
 HISTORY_DAYS = 90
 
-# 100 * 1.15 is 114.99999999999999: a product of decimals may fall short of what people mean by it.
+# 100 * 1.15 is 114.99999999999999 in floating point.
 ROUNDING = 1 + 1e-12
 
 JUDGED = ("ok", "bottleneck")
@@ -28,14 +28,13 @@ def judge(
     learned: Iterable[Judgement],
     default_min_samples: int,
 ) -> list[DimensionResult]:
-    """Judge every dimension that was measured; the outcome is one of JUDGED or NOT_JUDGED.
+    """Judge every measured dimension; the outcome is one of JUDGED or NOT_JUDGED.
 
-    A configured baseline decides alone, with a multiplier of 2.0 unless one is configured. Otherwise the judgement by
-    the dimension's own history decides: it compares the learned baseline with the P50 since the onset, or, for what is
-    not a bottleneck, with the P50 of the window.
+    A configured baseline takes precedence over the learned judgement, with a multiplier of 2.0 by default. A learned
+    baseline is compared with the P50 since the onset, or, without a bottleneck, with the P50 of the window.
     """
-    configured = {one.dimension: one for one in thresholds}
-    by_history = {one.dimension: one for one in learned}
+    configured = {threshold.dimension: threshold for threshold in thresholds}
+    by_history = {judgement.dimension: judgement for judgement in learned}
     judged = []
     for one in measured:
         name = one.dimension
@@ -83,9 +82,8 @@ def _judged(
 
 
 def is_over_threshold(one: DimensionResult) -> bool:
-    """Tell whether what was observed of a dimension is over its baseline times its multiplier."""
-    known = (one.observed_p50_ms, one.baseline_p50_ms, one.multiplier)
-    observed, baseline, multiplier = known
+    """Tell whether the observed P50 of a dimension is over its threshold."""
+    observed, baseline, multiplier = one.observed_p50_ms, one.baseline_p50_ms, one.multiplier
     if observed is None or baseline is None or multiplier is None:
         return False
     return is_above(observed, baseline, multiplier)
@@ -97,7 +95,7 @@ def is_above(p50_ms: float, baseline_p50_ms: float, multiplier: float) -> bool:
 
 
 def worst_first(judged: Iterable[DimensionResult]) -> list[DimensionResult]:
-    """Order by ratio, then P50, descending, ties by name, so that equal input gives equal bytes."""
+    """Sort by ratio, then P50, descending; ties by name, so that output is reproducible."""
     return sorted(judged, key=lambda one: (one.ratio is None, -(one.ratio or 0.0), -one.p50_ms, one.dimension))
 
 
@@ -107,7 +105,7 @@ def found(judged: Iterable[DimensionResult]) -> list[Bottleneck]:
 
 
 def _bottleneck(one: DimensionResult) -> Bottleneck:
-    # What is called a bottleneck without these does not pass the check that stands before causes and items.
+    # The check before causes and items rejects a bottleneck without these.
     assert one.observed_p50_ms is not None
     assert one.baseline_p50_ms is not None
     assert one.multiplier is not None
@@ -125,6 +123,6 @@ def _bottleneck(one: DimensionResult) -> Bottleneck:
 
 
 def count_outcomes(judged: Sequence[DimensionResult]) -> dict[str, int]:
-    """Return how many dimensions had each outcome, those with none included."""
+    """Return the number of dimensions per outcome, zeros included."""
     counted = Counter(one.outcome for one in judged)
     return {outcome: counted[outcome] for outcome in (*JUDGED, *NOT_JUDGED)}

@@ -1,7 +1,7 @@
-"""Percentiles of values that are known by bucket.
+"""Percentiles of histograms.
 
-Belongs here: the one rule, for many histograms at a time. Does not: how histograms are read (store.history), which
-percentiles a table shows. ``store.history.histograms.MEDIAN`` is the same rule in SQL.
+Belongs here: the interpolation rule, for many histograms at a time. Does not: reading histograms (store.history).
+``store.history.histograms.MEDIAN`` is the same rule in SQL.
 """
 
 from collections.abc import Sequence
@@ -14,23 +14,25 @@ QUANTILES = (0.5, 0.9, 0.95, 0.99)
 def percentiles(
     quantiles: Sequence[float], ends: np.ndarray, buckets: np.ndarray, spans: np.ndarray, gamma: float
 ) -> np.ndarray:
-    """Return percentiles in ms of several histograms, of the shape [percentiles, histograms].
+    """Return percentiles in ms of several histograms, of shape [percentiles, histograms].
 
-    Their buckets follow one another, ascending within a histogram; ``ends`` tells where those of each end. Bucket i
-    spans (gamma**(i-1), gamma**i], bucket -1 is zero. Like ``percentile_cont`` it interpolates between the two nearest
-    ranks; each of those is taken as lying evenly within its bucket.
+    ``buckets`` and ``spans``: all histograms concatenated, buckets ascending within each; ``ends``: the end of each.
+    Bucket i covers (gamma**(i-1), gamma**i], bucket -1 is zero. Interpolates between the two nearest ranks like
+    ``percentile_cont``, with ranks spread evenly within their bucket.
     """
-    upto = np.cumsum(spans)
-    last = upto[ends - 1]
+    cumulative = np.cumsum(spans)
+    last = cumulative[ends - 1]
     before = np.concatenate(([0], last[:-1]))
     ranks = np.asarray(quantiles)[:, None] * (last - before - 1)
     nearest = before + np.array([np.floor(ranks), np.ceil(ranks)]).astype(np.int64)
-    below, above = _value_at(nearest, buckets, spans, upto, gamma)
+    below, above = _value_at(nearest, buckets, spans, cumulative, gamma)
     return below + (above - below) * (ranks - np.floor(ranks))
 
 
-def _value_at(ranks: np.ndarray, buckets: np.ndarray, spans: np.ndarray, upto: np.ndarray, gamma: float) -> np.ndarray:
-    at = upto.searchsorted(ranks, side="right")
-    bucket, there = buckets[at], spans[at]
-    inside = (ranks - (upto[at] - there) + 0.5) / there
+def _value_at(
+    ranks: np.ndarray, buckets: np.ndarray, spans: np.ndarray, cumulative: np.ndarray, gamma: float
+) -> np.ndarray:
+    at = cumulative.searchsorted(ranks, side="right")
+    bucket, in_bucket = buckets[at], spans[at]
+    inside = (ranks - (cumulative[at] - in_bucket) + 0.5) / in_bucket
     return np.where(bucket < 0, 0.0, gamma ** (bucket - 1.0) * (1 + (gamma - 1) * inside))

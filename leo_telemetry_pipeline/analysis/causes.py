@@ -1,6 +1,6 @@
-"""Causes of bottlenecks: one cause gets one item, with all bottlenecks that it explains as members.
+"""Causes of bottlenecks: one item per cause, with the bottlenecks that it explains as members.
 
-Belongs here: the cause of each bottleneck by its attribution, and bottlenecks grouped by it. Does not: attributing
+Belongs here: choosing causes from attributions, and grouping bottlenecks by cause. Does not: attribution
 (attribution), items (actions).
 """
 
@@ -12,19 +12,19 @@ from datetime import UTC, date, datetime, time, timedelta
 import numpy as np
 
 from leo_telemetry_pipeline.analysis import noise
-from leo_telemetry_pipeline.analysis.attribution import AddedPart, Attribution, attribute
+from leo_telemetry_pipeline.analysis.attribution import Attribution, attribute
 from leo_telemetry_pipeline.analysis.critical_path import Forest, attribute_of
 from leo_telemetry_pipeline.analysis.places import OWN, SPAN
 from leo_telemetry_pipeline.dimension import Bottleneck, Dimension
 
-# A lesser part is the cause instead of the largest if it is at least this large beside it, and explains more.
+# A smaller part may be the cause if it has at least this fraction of the largest part's share.
 COMPARABLE = 0.5
-# Steps that noise blurs are found up to a day apart.
+# Noise may shift simultaneous onsets by a day.
 SAME_ONSET_DAYS = 1
-# How long before its onset a dimension is compared, and how near to it not: noise dates an onset a day late, and a
-# weekend without spans two more, so that the last days before it may be slow already.
+# Length of the baseline before an onset, and the gap between them: an onset may be dated a day late because of noise,
+# and two more because of a weekend without spans.
 BEFORE, NEAR = timedelta(days=28), timedelta(days=3)
-# Of what the slowest value of an attribute adds, all others together may add at most this, or it is not alone.
+# A cause is confined to one value of an attribute if the others add at most this fraction of what it adds.
 OTHERS_ADD = 0.25
 LEAST_SPANS = 5
 SEPARATED = 3.0
@@ -32,7 +32,7 @@ SEPARATED = 3.0
 
 @dataclass(frozen=True)
 class Member:
-    """A bottleneck and the share, of 1, of its added time that the cause explains."""
+    """A bottleneck and the share (0 to 1) of its added time that the cause explains."""
 
     slow: Bottleneck
     share: float
@@ -40,10 +40,10 @@ class Member:
 
 @dataclass(frozen=True)
 class Cause:
-    """What made dimensions slow: work in spans of ``key`` (kind ``span``), its wait in queue, or for a person.
+    """A common cause: work in spans of ``key`` (kind ``span``), waiting in its queue, or waiting for a person.
 
-    ``only``: the attribute and value that it is confined to. ``representative``: the bottleneck that names it best,
-    which is also the first of ``members``.
+    ``only``: the attribute and value it is confined to. ``representative``: the first of ``members``, which names the
+    cause.
     """
 
     kind: str
@@ -56,10 +56,7 @@ class Cause:
 def periods(
     onset: date | None, start: datetime, end: datetime
 ) -> tuple[tuple[datetime, datetime], tuple[datetime, datetime]]:
-    """Return which part of a window is slow, and when to look for what was before; a window without onset is all slow.
-
-    Each is a first moment and one that is not in it any more.
-    """
+    """Return the slow part of a window (all of it without an onset) and the baseline period, end excluded."""
     if onset is None:
         return (start, end), (start - BEFORE, start)
     began = datetime.combine(onset, time(), UTC)
@@ -69,24 +66,24 @@ def periods(
 def causes_of(
     slow: Sequence[Bottleneck], window: Forest, baseline: Forest
 ) -> tuple[list[Cause], dict[Dimension, Attribution | None]]:
-    """Attribute every bottleneck between the same two sets of traces, and group them by cause."""
-    found, only = explain(slow, window, baseline)
-    return group(slow, found, only), found
+    """Attribute each bottleneck between two sets of traces, and group them by cause."""
+    attributions, only = explain(slow, window, baseline)
+    return group(slow, attributions, only), attributions
 
 
 def explain(
     slow: Sequence[Bottleneck], window: Forest, baseline: Forest
 ) -> tuple[dict[Dimension, Attribution | None], dict[str, tuple[str, str]]]:
-    """Attribute bottlenecks between two sets of traces; also say which causes are confined to a value (``group``)."""
-    found = {each.dimension: attribute(window, baseline, *each.dimension) for each in slow}
-    keys = {key for each in slow for _, key, _ in _explained(each, found)}
+    """Attribute bottlenecks between two sets of traces, and find causes confined to a value (``only_of``)."""
+    attributions = {each.dimension: attribute(window, baseline, *each.dimension) for each in slow}
+    keys = {key for each in slow for _, key, _ in _explained(each, attributions)}
     names = {each.dimension_type.partition("+")[2] for each in slow} - {""} or {"sd_type"}
     only = {}
     for key in sorted(keys):
         for name in sorted(names):
             if value := only_of(window, baseline, key, name):
                 only[key] = (name, value)
-    return found, only
+    return attributions, only
 
 
 def group(
@@ -94,27 +91,26 @@ def group(
     attributions: Mapping[Dimension, Attribution | None],
     only: Mapping[str, tuple[str, str]] | None = None,
 ) -> list[Cause]:
-    """Group bottlenecks by cause, that of most added time first; each is a member of exactly one.
+    """Group bottlenecks by cause, most added time first; each is a member of exactly one.
 
-    A bottleneck's cause is the largest part of its added time; where another part is comparable, rather the one that
-    began when it did, then the one that explains more bottlenecks. Without an attribution it is a cause of its own,
-    a combined dimension one of its gate. ``only`` (see ``only_of``) decides whether a cause is named by a value.
+    The cause is the largest part of the added time. Among comparable parts, one with the same onset wins, then the one
+    that explains more bottlenecks. A bottleneck without attribution is its own cause (a combined dimension: its gate).
     """
     explained = {each.dimension: _explained(each, attributions) for each in slow}
     votes = Counter(parts[0][:2] for parts in explained.values())
     onsets = {each.name: each.onset_day for each in slow}
     members: dict[tuple[str, str], list[Member]] = defaultdict(list)
     for each in slow:
-        kind, key, share = _cause(each, explained[each.dimension], votes, onsets)
+        kind, key, share = _part(each, explained[each.dimension], votes, onsets)
         members[kind, key].append(Member(each, share))
-    made = [_made(*name, found, (only or {}).get(name[1])) for name, found in members.items()]
-    return sorted(made, key=lambda cause: (-max(m.slow.added_ms for m in cause.members), cause.kind, cause.key))
+    causes = [_cause_of(*name, found, (only or {}).get(name[1])) for name, found in members.items()]
+    return sorted(causes, key=lambda cause: (-max(m.slow.added_ms for m in cause.members), cause.kind, cause.key))
 
 
 def only_of(window: Forest, baseline: Forest, key: str, name: str) -> str | None:
-    """Return the one value of an attribute whose spans of ``key`` got slower, or None if others did too.
+    """Return the only value of an attribute whose spans of ``key`` got slower, or None if others did too.
 
-    Medians are compared, with the standard error of their difference from median absolute deviations.
+    Compares medians, with standard errors from median absolute deviations.
     """
     after, before = _by_value(window, key, name), _by_value(baseline, key, name)
     both = [value for value in after if min(len(after[value]), len(before.get(value, ()))) >= LEAST_SPANS]
@@ -146,25 +142,21 @@ def _added(after: np.ndarray, before: np.ndarray) -> tuple[float, float]:
 
 
 def _explained(slow: Bottleneck, attributions: Mapping[Dimension, Attribution | None]) -> list[tuple[str, str, float]]:
-    """Return kind, key and share of the parts of a bottleneck, the largest first.
+    """Return kind, key and share of a bottleneck's parts, largest first.
 
-    What has none of its own has those of the gate or handoff that it is a part of; failing these it is its own cause.
+    Falls back to the parts of its gate or handoff, then to the bottleneck itself.
     """
     span_type, plus, _ = slow.dimension_type.partition("+")
     name = slow.dimension_key.rpartition(":")[0] if plus else slow.dimension_key
     for dimension in (slow.dimension, (span_type, name)):
         found = attributions.get(dimension)
         if found and found.parts:
-            return [(_kind(part), part.key, part.share) for part in found.parts]
+            # Own time of a dimension is, seen from above, time in its spans.
+            return [(SPAN if part.kind == OWN else part.kind, part.key, part.share) for part in found.parts]
     return [(SPAN, f"{span_type}:{name}", 1.0)]
 
 
-def _kind(part: AddedPart) -> str:
-    # What is a dimension's own time is time in its spans to all above it.
-    return SPAN if part.kind == OWN else part.kind
-
-
-def _cause(
+def _part(
     slow: Bottleneck,
     parts: Iterable[tuple[str, str, float]],
     votes: Mapping[tuple[str, str], int],
@@ -181,7 +173,7 @@ def _cause(
     return max(comparable, key=rank)
 
 
-def _made(kind: str, key: str, members: Sequence[Member], only: tuple[str, str] | None) -> Cause:
+def _cause_of(kind: str, key: str, members: Sequence[Member], only: tuple[str, str] | None) -> Cause:
     wanted = _names(key, only) if kind == SPAN else []
 
     def rank(member: Member) -> tuple[int, float, float, str, str]:
@@ -194,7 +186,7 @@ def _made(kind: str, key: str, members: Sequence[Member], only: tuple[str, str] 
 
 
 def _names(key: str, only: tuple[str, str] | None) -> list[Dimension]:
-    """Return the dimensions that name work in spans of a key, the best first."""
+    """Return the dimensions that can name work in spans of a key, best first."""
     span_type, _, name = key.partition(":")
     plain = [(span_type, name)]
     return [(f"{span_type}+{only[0]}", f"{name}:{only[1]}"), *plain] if only else plain

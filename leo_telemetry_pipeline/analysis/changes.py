@@ -1,8 +1,7 @@
-"""Where series of timings changed their level.
+"""Change-point detection by binary segmentation, after removing rhythm.
 
-Belongs here: the one detector, with one setting, that every analysis uses: rhythm taken out, then a split, then the
-splits of both sides. Does not: the statistic (scan), what is noise (noise), which level is normal (baselines), breaks
-that a forecast tries without being sure (statespace).
+Belongs here: the one detector, with one setting, that every analysis uses. Does not: the statistic (scan), noise
+(noise), which level is normal (baselines), candidate breaks of a forecast (statespace).
 """
 
 from collections import defaultdict
@@ -17,16 +16,16 @@ import numpy as np
 from leo_telemetry_pipeline.analysis import noise, scan
 
 POINTS_LEAST = 8
-# Below 5 % a change is nothing that anyone would act on.
+# A change of less than 5 % is not actionable.
 RATIO_LEAST = 1.05
 BATCH = 512
 
 
 @dataclass(frozen=True)
 class Series:
-    """Values in time order; optionally how many spans are behind each, and its UTC day in days since 1970-01-01.
+    """Values in time order; optionally the number of spans of each, and its UTC day since 1970-01-01.
 
-    Values that are not finite, or of no span, are gaps. Values of 0 count as half the least that is above 0.
+    Values that are not finite or have 0 spans are gaps. Zeros count as half the smallest positive value.
     """
 
     values: np.ndarray
@@ -36,12 +35,11 @@ class Series:
 
 @dataclass(frozen=True)
 class ChangePoint:
-    """One change of level; levels in the unit of the values.
+    """One change of level, in the unit of the values.
 
-    ``at`` is the first point of the new level, which may as well (95 %) begin anywhere from ``earliest`` to ``latest``:
-    the index of a point or, of a series that has days, its day since 1970-01-01. ``before`` and ``after`` are medians
-    without rhythm; ``score`` is their distance in units of noise, ``p_value`` the chance of such a score on a stable
-    series of that length.
+    ``at``: first point of the new level, as an index or, if the series has days, a day since 1970-01-01; its 95 %
+    interval is ``earliest`` to ``latest``. ``before`` and ``after``: medians without rhythm. ``score``: their distance
+    in units of noise; ``p_value``: its probability in a stable series of that length.
     """
 
     at: int
@@ -55,22 +53,22 @@ class ChangePoint:
 
     @property
     def onset(self) -> date:
-        """The day on which it began, most likely."""
+        """The most likely first day."""
         return date_of(self.at)
 
     @property
     def onset_from(self) -> date:
-        """The first day on which it may have begun."""
+        """The earliest plausible first day."""
         return date_of(self.earliest)
 
     @property
     def onset_to(self) -> date:
-        """The last day on which it may have begun."""
+        """The latest plausible first day."""
         return date_of(self.latest)
 
     @property
     def confidence(self) -> float:
-        """How sure it is that there is one, 0 to 1."""
+        """1 minus the p-value."""
         return 1 - self.p_value
 
 
@@ -83,7 +81,7 @@ def day_number(day: date) -> int:
 
 
 def date_of(number: int) -> date:
-    """Return the date that is so many days after 1970-01-01."""
+    """Return the date of a number of days since 1970-01-01."""
     return date.fromordinal(_EPOCH + number)
 
 
@@ -96,14 +94,14 @@ class SeriesPart(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """One series ready to be split: logarithms without rhythm, quality, and the day, else the index, of each point."""
+    """One series ready to be split: logarithms without rhythm, quality, and the day (else index) of each point."""
 
     x: np.ndarray
     quality: np.ndarray
     places: np.ndarray
 
 
-# Logarithms, quality, days (-1 where unknown) and places of what is no gap in a series.
+# Logarithms, quality, days (-1 if unknown) and indices of the points of a series, without gaps.
 Points = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -119,7 +117,7 @@ def find_all(series: Sequence[Series]) -> list[list[ChangePoint]]:
 
 
 def find_prepared(prepared: dict[int, Prepared], series: int) -> list[list[ChangePoint]]:
-    """Return the changes of each of so many series, of which some were long enough to be prepared."""
+    """Return the changes of each of ``series`` series; none for those too short to be prepared."""
     found: list[list[ChangePoint]] = [[] for _ in range(series)]
     for number, changes in _kept(prepared, _splits(prepared)).items():
         places = prepared[number].places
@@ -131,23 +129,23 @@ def find_prepared(prepared: dict[int, Prepared], series: int) -> list[list[Chang
 
 
 def prepare(series: Sequence[Series]) -> dict[int, Prepared]:
-    """Return the series that are long enough, by their numbers, without gaps and rhythm."""
+    """Return the series that are long enough, by number, without gaps and rhythm."""
     return prepare_points([points(each) for each in series])
 
 
 def prepare_points(usable: Sequence[Points]) -> dict[int, Prepared]:
-    """Return what ``prepare`` does, of the points of series."""
-    made: dict[int, Prepared] = {}
+    """Return the same as ``prepare``, from ``points``."""
+    prepared: dict[int, Prepared] = {}
     for numbers in _by_length({number: len(each[0]) for number, each in enumerate(usable)}):
         x, quality, days = (np.array([usable[number][part] for number in numbers]) for part in range(3))
         x = x - _rhythm(x, quality, days)
         for row, number in enumerate(numbers):
-            made[number] = Prepared(x[row], quality[row], usable[number][2 if days[row, 0] >= 0 else 3])
-    return made
+            prepared[number] = Prepared(x[row], quality[row], usable[number][2 if days[row, 0] >= 0 else 3])
+    return prepared
 
 
 def points(series: Series) -> Points:
-    """Return logarithms, quality, days (-1 where unknown) and places of what is no gap."""
+    """Return logarithms, quality, days (-1 if unknown) and indices of the points, without gaps."""
     values = np.asarray(series.values, dtype=float)
     counts = np.ones(len(values)) if series.counts is None else np.asarray(series.counts, dtype=float)
     days = np.full(len(values), -1) if series.days is None else np.asarray(series.days)
@@ -156,12 +154,12 @@ def points(series: Series) -> Points:
     above = values[values > 0]
     x = np.log(np.maximum(values, above.min() / 2 if len(above) else 1.0))
     half = np.median(counts) if len(counts) else 1.0
-    # Part of a day's noise comes from its spans, part from the day: a tenth of the spans is not a tenth of the worth.
+    # Only part of a day's variance is sampling noise: a tenth of the spans is worth more than a tenth of the weight.
     return x, np.sqrt(2 * counts / (counts + half)), days[places], places
 
 
 def _rhythm(x: np.ndarray, quality: np.ndarray, days: np.ndarray) -> np.ndarray:
-    """Return weekend effect and waves of each row; steps and waves are told apart by turns."""
+    """Return weekend effect and waves of each row; steps and waves are separated by alternating between them."""
     found = np.zeros_like(x)
     dated = days[:, 0] >= 0
     found[dated] = noise.weekend_effect(x[dated], days[dated])
@@ -174,7 +172,7 @@ def _rhythm(x: np.ndarray, quality: np.ndarray, days: np.ndarray) -> np.ndarray:
 
 
 def _by_length(lengths: dict) -> Iterator[list]:
-    """Group keys by their lengths, in batches, without what is too short."""
+    """Yield batches of keys of equal length, without those that are too short."""
     groups = defaultdict(list)
     for key, length in lengths.items():
         if length >= POINTS_LEAST:
@@ -184,7 +182,7 @@ def _by_length(lengths: dict) -> Iterator[list]:
 
 
 def _splits(prepared: dict[int, Prepared]) -> dict[int, list[int]]:
-    """Split each series, and each side again, while there is a change or else a stretch at another level."""
+    """Split each series recursively while there is a change, or else a stretch at another level."""
     found = defaultdict(list)
     segments = [SeriesPart(number, 0, len(each.x)) for number, each in prepared.items()]
     while segments:
@@ -200,7 +198,7 @@ def _splits(prepared: dict[int, Prepared]) -> dict[int, list[int]]:
 
 
 def _stretches(prepared: dict[int, Prepared], segments: list[SeriesPart]) -> dict[SeriesPart, list[int]]:
-    """Return where a stretch at another level begins and ends, of the segments that have one."""
+    """Return begin and end of the stretch at another level of each segment that has one."""
     found = {}
     for batch in _by_length({segment: segment.end - segment.begin for segment in segments}):
         begins, ends = scan.stretches(*_arrays(prepared, batch))
@@ -215,7 +213,7 @@ def _arrays(prepared: dict[int, Prepared], batch: list[SeriesPart]) -> tuple[np.
 
 
 def _kept(prepared: dict[int, Prepared], splits: dict[int, list[int]]) -> dict[int, list[ChangePoint]]:
-    """Test each split again between its neighbours; the weakest goes while one fails."""
+    """Test each split again between its neighbours; remove the weakest while one fails."""
     kept: dict[int, list[ChangePoint]] = {}
     while splits:
         edges = {number: [0, *found, len(prepared[number].x)] for number, found in splits.items()}
@@ -225,8 +223,9 @@ def _kept(prepared: dict[int, Prepared], splits: dict[int, list[int]]) -> dict[i
             tested[segment.series].append((score, change and _moved(change, segment.begin)))
         again = {}
         for number, results in tested.items():
-            if all(change for _, change in results) and _in_order([change.at for _, change in results]):
-                kept[number] = [change for _, change in results]
+            changes = [change for _, change in results if change]
+            if len(changes) == len(results) and all(first.at < second.at for first, second in pairwise(changes)):
+                kept[number] = changes
                 continue
             weakest = min(range(len(results)), key=lambda each: (results[each][1] is not None, results[each][0]))
             again[number] = splits[number][:weakest] + splits[number][weakest + 1 :]
@@ -234,14 +233,10 @@ def _kept(prepared: dict[int, Prepared], splits: dict[int, list[int]]) -> dict[i
     return kept
 
 
-def _in_order(places: list[int]) -> bool:
-    return all(first < second for first, second in pairwise(places))
-
-
 def _tested(
     prepared: dict[int, Prepared], segments: list[SeriesPart]
 ) -> Iterator[tuple[SeriesPart, float, ChangePoint | None]]:
-    """Score each segment that is long enough, with its change where it has one."""
+    """Yield each segment that is long enough, with its score and its change or None."""
     for batch in _by_length({segment: segment.end - segment.begin for segment in segments}):
         x, quality = _arrays(prepared, batch)
         scores, splits, sigmas, rhos = scan.splits(x, quality)

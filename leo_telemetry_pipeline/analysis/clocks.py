@@ -1,10 +1,10 @@
-"""Clocks of several hosts as one: spans moved to where they must have been.
+"""Clock skew correction between hosts.
 
-Belongs here: how far clocks are apart, told from children that do not lie in their parents. Does not: trees (the
-caller's), what is on the critical path (critical_path).
+Belongs here: estimating skew from children that lie outside their parents. Does not: trees (the caller), the critical
+path (critical_path).
 
-A child on another host cannot begin before its parent or end after it. So each such pair says by how much one clock
-is ahead of the other at most and at least; the middle of what suits all pairs of two hosts in a day is taken.
+A child cannot begin before its parent or end after it, so each pair on two hosts bounds their skew. The estimate is
+the middle of the bounds of all pairs of two hosts in a day.
 """
 
 import math
@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 
-# Times are cut and durations rounded to the millisecond, so that what followed each other may seem to overlap by one.
+# Starts are truncated and durations rounded to ms, so consecutive spans may seem to overlap by 1 ms.
 ROUNDING_MS = 1.0
 DAY_MS = 86_400_000
 
 
 def fit(start: np.ndarray, length: np.ndarray, parents: list[int], clocks: list[tuple[Any, str]]) -> np.ndarray:
-    """Move spans that another clock measured into their parents, in place; return how far each may be off, in ms.
+    """Correct ``start`` for clock skew in place; return the uncertainty of each span in ms.
 
-    One entry a span: start and length in ms, row of the parent (-1 for none), trace and host ("" for unknown).
+    One entry per span: start and length in ms, row of the parent (-1 for none), trace and host ("" if unknown).
     """
     leeway, ahead = np.zeros(len(start)), np.zeros(len(start))
     above = np.array(parents, dtype=np.int64)
@@ -42,10 +42,10 @@ def fit(start: np.ndarray, length: np.ndarray, parents: list[int], clocks: list[
 def _clocks_apart(
     edges: Iterable[tuple[int, int, float, float]], start: np.ndarray, length: np.ndarray, clocks: list[tuple[Any, str]]
 ) -> Iterator[tuple[float, float, float | None, list[tuple[int, int]]]]:
-    """Yield for each two clocks: by how much one is ahead of the other at most and at least, and whose rows that is.
+    """Yield, per pair of clocks, the upper and lower bound of the skew, ``parent_ms``, and the rows it applies to.
 
-    Two hosts of a trace are two clocks; what other traces of the day say of them counts too, unless they disagree.
-    Where hosts are not known, a parent has one clock and its children another; ``parent_ms`` is its length then.
+    Two hosts of a trace are two clocks; other traces of the day count too unless their bounds contradict. If hosts are
+    unknown, a parent has one clock and its children another; ``parent_ms`` is then the parent's length.
     """
     groups: dict[Any, tuple[list[float], list[float], list[tuple[int, int]]]] = {}
     for row, parent, first, last in edges:
@@ -72,9 +72,9 @@ def _clocks_apart(
 
 
 def _offset(most: float, least: float, parent_ms: float | None) -> tuple[float, float]:
-    """Return by how much one clock is ahead of another, and how sure that is, in ms; nothing where both may agree.
+    """Return the skew between two clocks and its uncertainty in ms; 0 if they may agree.
 
-    Where hosts are not known, a child may outlive its parent, and only cannot begin outside of it.
+    If hosts are unknown, a child may outlive its parent but must begin within it.
     """
     is_late = least > ROUNDING_MS if parent_ms is None else most > parent_ms + ROUNDING_MS
     if most >= -ROUNDING_MS and not is_late:

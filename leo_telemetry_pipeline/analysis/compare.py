@@ -1,14 +1,13 @@
-"""Two sets of days beside each other: by how much one is slower, how sure that is, and a plain verdict.
+"""Comparison of two sets of days: differences of percentiles with confidence intervals and a verdict.
 
 Belongs here: differences and ratios of percentiles with their intervals. Does not: reading days
-(store.history.daily), which sets are compared, printing.
+(store.history.daily), choosing the sets, printing.
 
-Spans of one day are alike, so days, not spans, are what an interval counts on. The interval of a percentile is that
-of the share of spans below it, turned back into a time (Woodruff, "Confidence intervals for medians and other position
-measures", JASA 1952), with the variance between days (Francisco and Fuller, "Quantile estimation with a complex survey
-design", Annals of Statistics 1991). Two of them make that of a difference by Zou and Donner, "Construction of
-confidence limits about effect measures", Statistics in Medicine 2008, on logarithms for a ratio. Nothing is drawn by
-chance. Days that pull their neighbours along are not allowed for.
+Days are clusters: spans of one day are correlated. The interval of a percentile is the interval of the share of spans
+below it, inverted (Woodruff, JASA 1952), with the variance between days (Francisco and Fuller, "Quantile estimation
+with a complex survey design", Annals of Statistics 1991). Two intervals combine by MOVER (Zou and Donner,
+"Construction of confidence limits about effect measures", Statistics in Medicine 2008), on logarithms for a ratio.
+Deterministic. Autocorrelation between days is ignored.
 """
 
 from collections.abc import Iterable
@@ -21,7 +20,7 @@ from leo_telemetry_pipeline.daily_rows import Rows
 
 CONFIDENCE = 0.95
 COMPARED = (0.5, 0.9)
-# With fewer spans on either side of a percentile its interval would end where nothing was seen.
+# With fewer spans on either side of a percentile, its interval would end outside of the data.
 LEAST_BEYOND = 5
 LEAST_WEEKDAYS = 4
 
@@ -30,9 +29,9 @@ SLOWER, FASTER, NO_EVIDENCE = "slower", "faster", "no evidence"
 
 @dataclass(frozen=True)
 class Side:
-    """The days of one side: their numbers, ascending, and their spans by bucket, of the shape [days, buckets].
+    """The days of one side: day numbers, ascending, and span counts of shape [days, buckets].
 
-    The first column is bucket ``lowest``; ``min_ms`` and ``max_ms`` are of all days.
+    The first column is bucket ``lowest``; ``min_ms`` and ``max_ms`` cover all days.
     """
 
     days: np.ndarray
@@ -43,13 +42,13 @@ class Side:
 
     @property
     def count(self) -> int:
-        """How many spans it has."""
+        """The number of spans."""
         return int(self.spans.sum())
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with the ends of its 95 % interval; None where it is not defined, or has no such end."""
+    """A number with its 95 % interval; None if undefined or unbounded."""
 
     value: float | None
     low: float | None
@@ -58,7 +57,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Difference:
-    """How one percentile of B differs from that of A: times in ms, ``ratio`` is B over A."""
+    """Difference of one percentile between A and B: times in ms, ``ratio`` is B over A."""
 
     quantile: float
     a_ms: float
@@ -70,7 +69,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What came of comparing B with A; ``between_days`` tells whether the intervals know how days differ."""
+    """Result of comparing B with A; ``between_days``: the intervals include the variance between days."""
 
     a_spans: int
     a_days: int
@@ -83,7 +82,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class _Percentile:
-    """One percentile of one side, and how uncertain the share of spans below it is."""
+    """One percentile of one side, with the standard error of the share of spans below it."""
 
     quantile: float
     value: float
@@ -93,9 +92,9 @@ class _Percentile:
 
 
 def side(portions: Iterable[Rows], place: int, first: int) -> Side | None:
-    """Return the days of the dimension in a ``place`` of what was read, or None where there is no span.
+    """Return the days of dimension number ``place``, or None without spans.
 
-    ``first``: the number of the day at which the reading began, in days since any day that both sides share.
+    ``first``: the number of the first day read, counted from an origin that both sides share.
     """
     days, buckets, spans, least, most = [], [], [], [], []
     for rows in portions:
@@ -118,14 +117,14 @@ def side(portions: Iterable[Rows], place: int, first: int) -> Side | None:
 
 
 def compare(a: Side, b: Side, gamma: float) -> Comparison:
-    """Compare side B with side A. The same input gives the same numbers."""
+    """Compare side B with side A."""
     together = (_by_weekday(a), _by_weekday(b)) if _same_weekdays(a, b) else (a, b)
     p50, p90 = (_difference(*together, quantile, gamma) for quantile in COMPARED)
     return Comparison(a.count, len(a.days), b.count, len(b.days), max(len(a.days), len(b.days)) > 1, p50, p90)
 
 
 def _same_weekdays(a: Side, b: Side) -> bool:
-    """Tell whether both sides have the same weekdays, each as often as any other, and no day in common."""
+    """Tell whether both sides have the same weekdays equally often, and no common day."""
     (names_a, often_a), (names_b, often_b) = (np.unique(each.days % 7, return_counts=True) for each in (a, b))
     is_even = np.ptp(often_a) == 0 and np.ptp(often_b) == 0
     return bool(is_even and len(names_a) >= LEAST_WEEKDAYS and np.array_equal(names_a, names_b)) and not np.any(
@@ -134,7 +133,7 @@ def _same_weekdays(a: Side, b: Side) -> bool:
 
 
 def _by_weekday(of: Side) -> Side:
-    """Return a side with a row per weekday: pairing, not an estimate, takes the weekly rhythm out of the variance."""
+    """Return a side with one row per weekday: pairing removes the weekly rhythm from the variance."""
     names, place = np.unique(of.days % 7, return_inverse=True)
     spans = np.zeros((len(names), of.spans.shape[1]))
     np.add.at(spans, place, of.spans)
@@ -152,12 +151,13 @@ def _difference(a: Side, b: Side, quantile: float, gamma: float) -> Difference:
     if of_a.value > 0 and of_b.value > 0:
         logs = [tuple(_log(end) for end in ends) for ends in (ends_a, ends_b)]
         in_logs = _mover(np.log(of_a.value), logs[0], np.log(of_b.value), logs[1], together)
-        ratio = Estimate(*(None if end is None else float(np.exp(end)) for end in _numbers(in_logs)))
+        numbers = in_logs.value, in_logs.low, in_logs.high
+        ratio = Estimate(*(None if number is None else float(np.exp(number)) for number in numbers))
     return Difference(quantile, of_a.value, of_b.value, difference, ratio, _verdict(difference, ratio))
 
 
 def _verdict(difference: Estimate, ratio: Estimate) -> str:
-    """Return a side only where all that is defined lies on it."""
+    """Return slower or faster only if all defined intervals agree."""
     tests = [(difference, 0.0)] + ([(ratio, 1.0)] if ratio.value is not None else [])
     if all(each.low is not None and each.low > same for each, same in tests):
         return SLOWER
@@ -168,29 +168,29 @@ def _verdict(difference: Estimate, ratio: Estimate) -> str:
 
 def _percentile(of: Side, quantile: float, gamma: float) -> _Percentile:
     total = of.spans.sum(axis=0)
-    count, upto = total.sum(), np.cumsum(total)
-    at = int(np.searchsorted(upto, quantile * count, side="left"))
-    inside = (quantile * count - (upto[at] - total[at])) / total[at]
-    # By how many spans each day has more below the percentile than its share; together they are none.
+    count, cumulative = total.sum(), np.cumsum(total)
+    at = int(np.searchsorted(cumulative, quantile * count, side="left"))
+    inside = (quantile * count - (cumulative[at] - total[at])) / total[at]
+    # Each day's excess of spans below the percentile; sums to 0.
     of_days = of.spans.sum(axis=1)
     excess = of.spans[:, :at].sum(axis=1) + inside * of.spans[:, at] - quantile * of_days
     value = _value(of, quantile, gamma)
     if len(of_days) == 1:
         return _Percentile(quantile, value, np.nan, 0.0, excess)
-    # A busy day pulls the percentile towards itself, and so looks less exceptional than it is.
+    # Leverage correction: a busy day pulls the percentile towards itself.
     error = float(np.sqrt((excess**2 / (1 - of_days / count)).sum()) / count)
-    alike = count**2 / (of_days**2).sum()
-    return _Percentile(quantile, value, error, max(1.0, float(alike) - 1), excess)
+    effective_days = count**2 / (of_days**2).sum()
+    return _Percentile(quantile, value, error, max(1.0, float(effective_days) - 1), excess)
 
 
 def _value(of: Side, quantile: float, gamma: float) -> float:
-    there = np.flatnonzero(total := of.spans.sum(axis=0))
-    found = percentiles((quantile,), np.array([len(there)]), of.lowest + there, total[there], gamma)
-    return float(np.clip(found[0, 0], of.min_ms, of.max_ms))
+    filled = np.flatnonzero(total := of.spans.sum(axis=0))
+    value = percentiles((quantile,), np.array([len(filled)]), of.lowest + filled, total[filled], gamma)
+    return float(np.clip(value[0, 0], of.min_ms, of.max_ms))
 
 
 def _borrowed(own: _Percentile, other: _Percentile, of: Side) -> _Percentile:
-    """Give a side of one day the other's difference between days; with none, spans are all there is."""
+    """Give a side of one day the other side's variance between days; with one day each, use spans alone."""
     if own.freedom:
         return own
     by_spans = np.sqrt(own.quantile * (1 - own.quantile) / of.count)
@@ -201,7 +201,7 @@ def _borrowed(own: _Percentile, other: _Percentile, of: Side) -> _Percentile:
 
 
 def _freedom(a: Side, of_a: _Percentile, b: Side, of_b: _Percentile, gamma: float) -> float:
-    """Return the degrees of freedom of the difference (Welch, Biometrika 1947), at most those of all days."""
+    """Return the degrees of freedom of the difference (Welch, Biometrika 1947), at most those of the days."""
     variances = [_log_variance(a, of_a, gamma), _log_variance(b, of_b, gamma)]
     freedoms = of_a.freedom, of_b.freedom
     parts = sum(variance**2 / freedom for variance, freedom in zip(variances, freedoms, strict=True))
@@ -215,7 +215,7 @@ def _log_variance(of: Side, at: _Percentile, gamma: float) -> float:
 
 
 def _correlation(a: Side, of_a: _Percentile, b: Side, of_b: _Percentile) -> float:
-    """Return how far days that both sides have move them together: a slow day for all is no difference."""
+    """Return the correlation due to common days: a day that is slow for both sides is not a difference."""
     _, in_a, in_b = np.intersect1d(a.days, b.days, return_indices=True)
     if len(in_a) < 2:
         return 0.0
@@ -224,11 +224,11 @@ def _correlation(a: Side, of_a: _Percentile, b: Side, of_b: _Percentile) -> floa
 
 
 def _ends(of: Side, at: _Percentile, reach: float, gamma: float) -> tuple[float | None, float | None]:
-    """Return the interval of a percentile in ms: so many errors of its share, out to the edge of a bucket."""
+    """Return the interval of a percentile in ms: ``reach`` standard errors, widened to the edges of buckets."""
     count, quantile = of.count, at.quantile
     if count * min(quantile, 1 - quantile) < LEAST_BEYOND:
         return None, None
-    # In log odds, so that both ends are shares.
+    # Log odds keep both ends within 0 to 1.
     odds = np.log(quantile / (1 - quantile))
     away = reach * at.error / (quantile * (1 - quantile))
     shares = 1 / (1 + np.exp(-np.array([odds - away, odds + away])))
@@ -239,7 +239,7 @@ def _ends(of: Side, at: _Percentile, reach: float, gamma: float) -> tuple[float 
 
 
 def _edge(bucket: np.ndarray | float, gamma: float) -> np.ndarray:
-    """Return the upper edge of a bucket in ms; that of zeros, and below it, is 0."""
+    """Return the upper edge of a bucket in ms; 0 for the bucket of zeros and below."""
     return np.where(np.asarray(bucket) < -0.5, 0.0, gamma ** np.asarray(bucket, dtype=float))
 
 
@@ -250,7 +250,7 @@ def _mover(
     ends_b: tuple[float | None, ...],
     together: float,
 ) -> Estimate:
-    """Return B less A from the intervals of both, of which the outer ends add up like errors do."""
+    """Return B less A by MOVER: distances to the outer ends of both intervals add up in quadrature."""
     low = _away(b, ends_b[0], ends_a[1], a, together)
     high = _away(b, ends_b[1], ends_a[0], a, together)
     value = b - a
@@ -268,14 +268,10 @@ def _log(end: float | None) -> float | None:
     return None if end is None or end <= 0 else float(np.log(end))
 
 
-def _numbers(estimate: Estimate) -> tuple[float | None, float | None, float | None]:
-    return estimate.value, estimate.low, estimate.high
-
-
 def _t(freedom: float) -> float:
-    """Return how many errors away 95 % of Student's t lie, for any degrees of freedom from 1 on; to 1 in 10,000.
+    """Return the two-sided 95 % quantile of Student's t, for 1 or more degrees of freedom, to 1 in 10,000.
 
-    With t = sqrt(freedom) * tan(angle) the density is cos(angle) ** (freedom - 1), which is added up.
+    Integrates the density numerically: with t = sqrt(freedom) * tan(angle) it is cos(angle) ** (freedom - 1).
     """
     freedom = min(max(freedom, 1.0), 1000.0)
     angle = np.linspace(0, np.pi / 2, 20_001)

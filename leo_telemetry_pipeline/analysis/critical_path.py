@@ -1,11 +1,11 @@
-"""Which spans a span had to wait for: trees of spans, and the path of time through them.
+"""Critical path through trees of spans.
 
-Belongs here: trees out of spans, lost parents, the walk back from a span's end, which spans a dimension is made of.
-Does not: clocks that disagree (clocks), comparing traces with others (attribution).
+Belongs here: building trees, lost parents, the walk back from a span's end, selecting the spans of a dimension.
+Does not: clock skew (clocks), comparing traces (attribution).
 
-Time on the path is a span's own work where none of its children is, and waiting in queue where a child was ready but
-not yet begun. The walk is the usual one for call trees: from the end of a span to the child that ended last, from
-that child's start to the one that ended last before it, and so on to the start.
+The walk is the usual one for call trees: from the end of a span to the child that ended last, from that child's start
+to the one that ended last before it, and so on. Time not covered by a child is the span's own work, or queue wait if
+the next child was ready.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,9 +25,8 @@ EXECUTION = "execution"
 class Forest:
     """The spans of whole traces as trees; every field has one entry per span, times in ms.
 
-    ``children`` are rows, those that ended last in front; ``parents`` are rows, -1 for none. ``start`` and ``end`` are
-    as the host of the outermost span would have measured them, give or take ``leeway``.
-    ``handoffs``: row of the trace's handoff, -1 for none.
+    ``children``: rows, latest end first; ``parents`` and ``handoffs`` (of the trace): rows, -1 for none. ``start`` and
+    ``end`` are by the clock of the root span's host, with an uncertainty of ``leeway``.
     """
 
     types: list[str]
@@ -44,7 +43,7 @@ class Forest:
 
 
 class Step(NamedTuple):
-    """One span below another: its own time, its wait in queue, and whether its parent had to wait for it; in ms."""
+    """One span below another: own time and queue wait in ms, and whether its parent had to wait for it."""
 
     row: int
     own_ms: float
@@ -54,7 +53,7 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TraceSpan:
-    """A span of which a tree is made; times in ms. Without a duration its end counts, without both it has no length."""
+    """Input of a tree; times in ms. The length is the duration, else end minus start, else unknown."""
 
     trace_id: str
     span_id: str
@@ -70,7 +69,7 @@ class TraceSpan:
 
     @property
     def length_ms(self) -> float | None:
-        """How long it took, where that is known."""
+        """The length, or None if unknown."""
         if self.duration_ms is not None:
             return max(self.duration_ms, 0.0)
         return None if self.end_time_ms is None else max(self.end_time_ms - self.start_time_ms, 0.0)
@@ -79,33 +78,32 @@ class TraceSpan:
 def forest(spans: Iterable[TraceSpan]) -> Forest:
     """Build the trees of spans.
 
-    Spans without a length are left out, and so are spans of type ``execution``: what they do is their parent's own
-    work, and what lies in them lies in that. A span whose parent is lost hangs on the trace's longest outermost span,
-    if it lies in its time. A child that cannot lie where its clock says is moved into its parent, with all below it.
+    Spans without a length are left out. Spans of type ``execution`` are merged into their parents. A span whose parent
+    is lost becomes a child of the trace's longest root if their times overlap. Subtrees are corrected for clock skew.
     """
-    there, parent_ids = _without_execution([one for one in spans if one.length_ms is not None])
-    length = np.array([one.length_ms for one in there], dtype=float)
-    start = np.array([one.start_time_ms for one in there], dtype=float)
-    traces, types = [one.trace_id for one in there], [one.span_type for one in there]
-    parents = _parents(traces, [one.span_id for one in there], parent_ids, start, start + length)
-    leeway = fit(start, length, parents, [(one.trace_id, _host(one)) for one in there])
+    kept, parent_ids = _without_execution([span for span in spans if span.length_ms is not None])
+    length = np.array([span.length_ms for span in kept], dtype=float)
+    start = np.array([span.start_time_ms for span in kept], dtype=float)
+    traces, types = [span.trace_id for span in kept], [span.span_type for span in kept]
+    parents = _parents(traces, [span.span_id for span in kept], parent_ids, start, start + length)
+    leeway = fit(start, length, parents, [(span.trace_id, _host(span)) for span in kept])
     end = (start + length).tolist()
-    children: list[list[int]] = [[] for _ in there]
-    # Of two that end together the longer explains more.
+    children: list[list[int]] = [[] for _ in kept]
+    # Ties: of two that end together, the longer explains more.
     for row in np.lexsort((start, -(start + length))).tolist():
         if parents[row] >= 0:
             children[parents[row]].append(row)
     return Forest(
         types=types,
-        keys=[f"{one.span_type}:{one.span_name}" for one in there],
+        keys=[f"{span.span_type}:{span.span_name}" for span in kept],
         start=start.tolist(),
         end=end,
-        queue=[max(one.queue_wait_ms or 0.0, 0.0) for one in there],
+        queue=[max(span.queue_wait_ms or 0.0, 0.0) for span in kept],
         leeway=leeway.tolist(),
         judged=_judged(length, types, parents),
         parents=parents,
         children=children,
-        attributes=[one.attributes for one in there],
+        attributes=[span.attributes for span in kept],
         handoffs=_handoffs(traces, types, start.tolist()),
     )
 
@@ -113,8 +111,8 @@ def forest(spans: Iterable[TraceSpan]) -> Forest:
 def walk(trees: Forest, top: int) -> Iterator[Step]:
     """Yield a step for every span of the tree below ``top``, itself included, parents before children.
 
-    A span is on the critical path of ``top`` where it and all between them are awaited. The times of these sum up to
-    the duration of ``top``; those of other spans are what they would be if they had been awaited.
+    A span is on the critical path of ``top`` if it and all spans between them are awaited; their times sum up to the
+    duration of ``top``. Times of other spans are hypothetical, as if they were awaited.
     """
     start, end, children, leeway = trees.start, trees.end, trees.children, trees.leeway
     waiting: list[tuple[int, float, float, float, float, bool]] = [(top, start[top], end[top], 0.0, 0.0, True)]
@@ -129,7 +127,7 @@ def walk(trees: Forest, top: int) -> Iterator[Step]:
                 moved -= over
             child_begin, child_end = max(start[child] + moved, begin), min(end[child] + moved, finish)
             if child_end < child_begin or child_end > cursor + ROUNDING_MS:
-                # It outlived its parent, or ran while another did that ended later.
+                # Outlived its parent, or ran beside a child that ended later.
                 waiting.append((child, child_begin, max(child_begin, child_end), moved, 0.0, False))
                 continue
             child_end, child_begin = min(child_end, cursor), min(child_begin, cursor)
@@ -143,7 +141,7 @@ def walk(trees: Forest, top: int) -> Iterator[Step]:
 
 
 def critical_path(trees: Forest, top: int) -> list[Step]:
-    """Return the steps that a span had to wait for, itself first; own and queue times sum up to its duration in ms."""
+    """Return the steps on the critical path of a span, itself first; their times sum up to its duration in ms."""
     awaited = {trees.parents[top]}
     path = []
     for step in walk(trees, top):
@@ -154,7 +152,7 @@ def critical_path(trees: Forest, top: int) -> list[Step]:
 
 
 def rows_of(trees: Forest, dimension_type: str, dimension_key: str) -> list[int]:
-    """Return the rows of the spans that a dimension is made of, by the dimension grammar."""
+    """Return the rows of the spans of a dimension."""
     span_type, _, attribute = dimension_type.partition("+")
     if attribute:
         of_type = (row for row, found in enumerate(trees.types) if found == span_type)
@@ -172,7 +170,7 @@ def rows_of(trees: Forest, dimension_type: str, dimension_key: str) -> list[int]
 
 
 def attribute_of(trees: Forest, row: int, name: str) -> str:
-    """Return a span's attribute as text, else that of its trace's handoff, else nothing."""
+    """Return an attribute of a span, else of its trace's handoff, as text; empty if missing."""
     own = text(mapping(trees.attributes[row]).get(name))
     if own or trees.handoffs[row] < 0:
         return own
@@ -180,12 +178,12 @@ def attribute_of(trees: Forest, row: int, name: str) -> str:
 
 
 def mapping(attributes: Any) -> Mapping[str, Any]:
-    """Return attributes, or none where a row has something else."""
+    """Return the attributes, or an empty mapping if they are not a mapping."""
     return attributes if isinstance(attributes, Mapping) else {}
 
 
 def text(value: Any) -> str:
-    """Write a value as a key has it: as JSON does, without quotes; nested values and none are nothing."""
+    """Return a value as it appears in a dimension key: JSON without quotes; empty for nested values and None."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float) and value.is_integer():
@@ -194,25 +192,25 @@ def text(value: Any) -> str:
 
 
 def _without_execution(spans: list[TraceSpan]) -> tuple[list[TraceSpan], list[str | None]]:
-    """Return spans without those of type ``execution`` that have a parent, to which their children go; and parents."""
+    """Return the spans without ``execution`` spans that have a parent, and the parent id of each."""
     above: dict[tuple[str, str | None], str] = {
-        (one.trace_id, one.span_id): one.parent_span_id
-        for one in spans
-        if one.span_type == EXECUTION and one.parent_span_id is not None
+        (span.trace_id, span.span_id): span.parent_span_id
+        for span in spans
+        if span.span_type == EXECUTION and span.parent_span_id is not None
     }
-    there = [one for one in spans if one.span_type != EXECUTION or one.parent_span_id is None]
+    kept = [span for span in spans if span.span_type != EXECUTION or span.parent_span_id is None]
     parents = []
-    for one in there:
-        passed, left = set(), one.parent_span_id
-        while (one.trace_id, left) in above and left not in passed:
-            passed.add(left)
-            left = above[one.trace_id, left]
-        parents.append(left)
-    return there, parents
+    for span in kept:
+        seen, parent = set(), span.parent_span_id
+        while (span.trace_id, parent) in above and parent not in seen:
+            seen.add(parent)
+            parent = above[span.trace_id, parent]
+        parents.append(parent)
+    return kept, parents
 
 
 def _put(waiting: list, child: tuple[int, float, float, float], queue: float) -> float:
-    # Its wait in queue is known when the one that ended last before it is.
+    # The queue wait is known only when the preceding child is.
     waiting.append((*child, queue, True))
     return queue
 

@@ -1,7 +1,7 @@
-"""How likely a dimension is a bottleneck some days from now.
+"""Forecast of the probability that a dimension is a bottleneck some days from now.
 
-Belongs here: which dimensions are forecast, for how many days ahead, and what is said of each.
-Does not: the models (statespace), how good past forecasts were and what that teaches (backtest), who shows them.
+Belongs here: selecting dimensions and horizons, and the forecast of each. Does not: the models (statespace), accuracy
+of past forecasts and calibration (backtest), display.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -22,16 +22,16 @@ INTERVAL = 0.9
 NO_BASELINE = "no baseline"
 NOT_SEEN = f"not seen in the last {WINDOW_DAYS} days"
 TOO_FEW_DAYS = f"fewer than {LEAST_DAYS} days in the last {HISTORY_DAYS}"
-NOT_CHOSEN = "not among the {most} with most time a week"
+NOT_CHOSEN = "not among the {most} dimensions with the most time per week"
 
 _LARGEST_LOG_ODDS = 6.0
 
 
 @dataclass(frozen=True)
 class ForecastInput:
-    """A dimension's closed days: UTC day numbers (gaps allowed), spans and P50 in ms of each; its threshold now.
+    """A dimension's closed days (UTC day numbers, gaps allowed), their spans and P50s in ms, and its threshold.
 
-    ``week_ms``: the time that it took in the last seven days.
+    ``week_ms``: its total time in the last seven days.
     """
 
     dimension_type: str
@@ -49,7 +49,7 @@ class ForecastInput:
         return self.dimension_type, self.dimension_key
 
     def upto(self, day: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the days up to one, ascending, their spans and P50s, without what cannot be a measurement."""
+        """Return the days up to ``day``, ascending, with spans and P50s, without invalid values."""
         days = np.asarray(self.days, dtype="int64")
         counts, p50 = np.asarray(self.counts, dtype="float64"), np.asarray(self.p50_ms, dtype="float64")
         order = np.argsort(days, kind="stable")
@@ -60,10 +60,10 @@ class ForecastInput:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What is expected of the window that ends with ``day``, a UTC day number; what is not forecast has a reason.
+    """Forecast of the window that ends with ``day``, a UTC day number, or the ``reason`` why there is none.
 
-    ``probability``: that its P50 is over baseline times multiplier. ``low_ms`` to ``high_ms``: where its P50 lies
-    with a probability of 90 %; ``p50_ms`` is the median of what is expected.
+    ``probability``: of a P50 over the threshold. ``p50_ms``: the median forecast; ``low_ms`` to ``high_ms``: its 90 %
+    prediction interval.
     """
 
     dimension_type: str
@@ -79,18 +79,18 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What past forecasts teach about the next: a line through the log odds; by default nothing."""
+    """Platt scaling: a line through the log odds; by default the identity."""
 
     intercept: float = 0.0
     slope: float = 1.0
 
     def of(self, probability: Any) -> Any:
-        """Return the probability, or each of an array, as it should be said; never 0 or 1."""
+        """Return the calibrated probability, or an array of them; never 0 or 1."""
         return 1 / (1 + np.exp(-(self.intercept + self.slope * log_odds(probability))))
 
 
 def log_odds(probability: Any) -> Any:
-    """Return the log odds, within 6 of even: no history is long enough to know more."""
+    """Return the log odds, clipped to ±6: no history is long enough to know more."""
     inside = np.clip(probability, 1e-9, 1 - 1e-9)
     return np.clip(np.log(inside / (1 - inside)), -_LARGEST_LOG_ODDS, _LARGEST_LOG_ODDS)
 
@@ -105,8 +105,8 @@ def forecast(
 ) -> list[Forecast]:
     """Forecast each dimension for each horizon in days after ``today``, the last closed UTC day.
 
-    Returns a row for each, in the order given; a dimension that cannot be forecast, or is not among the ``most`` with
-    most time a week, says so instead. ``calibration``: what the backtest learned.
+    One row per dimension and horizon, in input order; a dimension without a forecast, or not among the ``most`` with
+    the most time per week, has a reason instead. ``calibration``: from the backtest.
     """
     learned = calibration or Calibration()
     chosen = choose(histories, today, most)
@@ -126,14 +126,14 @@ def forecast(
 
 
 def choose(histories: Iterable[ForecastInput], today: int, most: int) -> Collection[tuple[str, str]]:
-    """Return the dimensions with most time a week among those that can be forecast; ties by name."""
+    """Return the dimensions with the most time per week that can be forecast; ties by name."""
     able = [history for history in histories if not why_not(history, today)]
     able.sort(key=lambda history: (-history.week_ms, history.dimension))
     return {history.dimension for history in able[:most]}
 
 
 def why_not(history: ForecastInput, today: int) -> str:
-    """Say why a dimension cannot be forecast on a day, or nothing if it can."""
+    """Return why a dimension cannot be forecast on a day, empty if it can."""
     baseline = history.baseline_p50_ms
     if baseline is None or not 0 < baseline < np.inf or not 0 < history.multiplier < np.inf:
         return NO_BASELINE
@@ -144,18 +144,18 @@ def why_not(history: ForecastInput, today: int) -> str:
 
 
 def threshold(history: ForecastInput) -> float:
-    """Return the P50 in ms over which a dimension that has a baseline is a bottleneck."""
+    """Return the P50 in ms over which a dimension with a baseline is a bottleneck."""
     assert history.baseline_p50_ms is not None
     return history.baseline_p50_ms * history.multiplier * bottlenecks.ROUNDING
 
 
 def expect(history: ForecastInput, today: int, horizons: Sequence[int]) -> list[statespace.Mixture]:
-    """Return what is expected of the windows that end so many days after a day, by nothing later than that day."""
+    """Return the predictive distributions of the windows that end ``horizons`` days after ``today``."""
     return statespace.expect(*history.upto(today), today, horizons)
 
 
 def window_p50(history: ForecastInput, last_day: int) -> float | None:
-    """Return the P50 in ms of the window that ends with a day: the median of its days by spans; None without any."""
+    """Return the P50 in ms of the window that ends with a day: its days' median weighted by spans, None if empty."""
     days, counts, p50 = history.upto(last_day)
     inside = days > last_day - WINDOW_DAYS
     return medians.weighted(p50[inside], counts[inside]) if inside.any() else None

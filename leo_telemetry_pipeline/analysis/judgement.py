@@ -1,7 +1,7 @@
-"""Whether a dimension is a bottleneck against the baseline that was learned for it, and every number behind that.
+"""Judgement of dimensions by their learned baselines, with every number behind it.
 
-Belongs here: the guards, each with its numbers, and the control of false discoveries over all dimensions of a run.
-Does not: learning baselines (baselines), what is judged by a configured one (bottlenecks).
+Belongs here: the guards, and the control of false discoveries over all dimensions of a run.
+Does not: learning baselines (baselines), judgement by configured ones (bottlenecks).
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,20 +13,12 @@ import numpy as np
 from leo_telemetry_pipeline.analysis import noise, scan
 from leo_telemetry_pipeline.analysis.bottlenecks import is_above
 from leo_telemetry_pipeline.analysis.changes import RATIO_LEAST, ChangePoint
-from leo_telemetry_pipeline.analysis.levels import (
-    DAY_SPANS,
-    DAYS_LEAST,
-    REGIME_LEAST,
-    Days,
-    History,
-    regimes,
-    settled,
-)
+from leo_telemetry_pipeline.analysis.levels import DAY_SPANS, DAYS_LEAST, REGIME_LEAST, Days, History, regimes, settled
 from leo_telemetry_pipeline.dimension import Baseline, Dimension, Guard, Judgement
 
 DAYS_SINCE_LEAST = 3
 FALSE_DISCOVERIES = 0.05
-# An item dismissed as noise makes the dimension's test ten times as strict.
+# Each item dismissed as noise makes the dimension's test ten times as strict.
 NOISE_DISMISSED = 10.0
 
 _DAY_S = 86_400
@@ -42,10 +34,9 @@ def judge(
     *,
     false_discoveries: float = FALSE_DISCOVERIES,
 ) -> list[Judgement]:
-    """Judge every dimension of ``days`` by its learned baseline, with another multiplier where one is given.
+    """Judge every dimension of ``days`` by its learned baseline; ``multipliers`` override the learned ones.
 
-    A bottleneck passed all guards; of those that every run calls so, at most the share ``false_discoveries`` are none
-    (Benjamini, Hochberg).
+    A bottleneck passes all guards, including the false discovery rate ``false_discoveries`` of the run.
     """
     first, end = int(window_start.timestamp() // _DAY_S), int(-(-window_end.timestamp() // _DAY_S))
     judged = []
@@ -61,9 +52,9 @@ def judge(
 
 
 def discovery_limit(p_values: Sequence[float] | np.ndarray, share: float) -> float:
-    """Return the highest p-value at which at most ``share`` of the discoveries are false (Benjamini, Hochberg, 1995).
+    """Return the highest p-value that is a discovery at false discovery rate ``share`` (Benjamini, Hochberg, 1995).
 
-    Where nothing is discovered, what the smallest would have had to be; 0 of no p-values.
+    Without a discovery, the limit of the smallest p-value; 0 without p-values.
     """
     ordered = np.sort(np.asarray(p_values, dtype=float))
     limits = share * np.arange(1, len(ordered) + 1) / max(len(ordered), 1)
@@ -79,7 +70,7 @@ def of_history(
     first: int,
     end: int,
 ) -> Judgement:
-    """Judge one dimension over the days from ``first`` up to, not including, ``end``, but for false discoveries."""
+    """Judge one dimension over the days from ``first`` up to ``end``, excluded, without the false discovery guard."""
     window = np.flatnonzero((history.days >= first) & (history.days < end))
     enough = _enough(history, baseline, window)
     if baseline is None or multiplier is None or not all(guard.passed for guard in enough):
@@ -105,7 +96,7 @@ def of_history(
 
 
 def _rise(history: History, changed: Sequence[ChangePoint], base: np.ndarray, normal: float) -> list[ChangePoint]:
-    """Return the onsets since the last day on which the level was not over normal, those of slower levels only."""
+    """Return the onsets since the last level that was not above normal."""
     parts = regimes(history, changed)
     last_of_base = int(base[-1]) if len(base) else -1
     rise: list[ChangePoint] = []
@@ -119,7 +110,7 @@ def _rise(history: History, changed: Sequence[ChangePoint], base: np.ndarray, no
 def _tested(
     history: History, rise: list[ChangePoint], base: np.ndarray, normal: float, since: np.ndarray
 ) -> tuple[float, float]:
-    """Return the score and p-value of the clearest step up; where none is left in the history, of the level itself."""
+    """Return score and p-value of the most significant step up, or of the level if its step left the history."""
     if up := [onset for onset in rise if onset.ratio > 1]:
         clearest = min(up, key=lambda onset: (onset.p_value, -onset.score))
         return clearest.score, clearest.p_value
@@ -134,18 +125,18 @@ def _tested(
 
 
 def _enough(history: History, baseline: Baseline | None, window: np.ndarray) -> tuple[Guard, ...]:
-    spans, days = history.spans_a_day, len(window)
+    spans, days = history.spans_per_day, len(window)
     limit = DAYS_SINCE_LEAST if baseline else DAYS_LEAST
-    have, what = (days, "days of the window") if baseline else (len(history.days), "days")
+    have, unit = (days, "days of the window") if baseline else (len(history.days), "days")
     return (
-        Guard("enough_spans", spans >= DAY_SPANS, spans, DAY_SPANS, f"{spans:g} spans a day, {DAY_SPANS} are needed"),
+        Guard("enough_spans", spans >= DAY_SPANS, spans, DAY_SPANS, f"{spans:g} spans per day, {DAY_SPANS} are needed"),
         Guard(
             "enough_days",
             baseline is not None and days >= DAYS_SINCE_LEAST,
             have,
             limit,
-            f"{have} {what} have {DAY_SPANS} spans, {limit} are needed"
-            + ("" if baseline or have < limit else ", a week of them on one level"),
+            f"{have} {unit} with at least {DAY_SPANS} spans, {limit} are needed"
+            + ("" if baseline or have < limit else f", {REGIME_LEAST} of them on one level"),
         ),
     )
 
@@ -154,35 +145,35 @@ def _changed(onset: ChangePoint | None, ratio: float, p_value: float) -> Guard:
     if onset:
         says = f"slower since {onset.onset} (between {onset.onset_from} and {onset.onset_to})"
     elif p_value < 1:
-        says = "slower than its baseline on all days that are left of its history"
+        says = "slower than its baseline on all remaining days of its history"
     else:
         says = "no step up from its baseline"
     return Guard("changed", onset is not None or p_value < 1, ratio, None, says)
 
 
 def _large_enough(ratio: float, multiplier: float) -> Guard:
-    says = f"{ratio:.2f} x its baseline, more than {multiplier:.2f} x is slow"
+    says = f"{ratio:.2f} x its baseline, the threshold is {multiplier:.2f} x"
     return Guard("large_enough", is_above(ratio, 1.0, multiplier), ratio, multiplier, says)
 
 
 def _separated(score: float, p_value: float, baseline: Baseline) -> Guard:
     limit = scan.P_MOST / NOISE_DISMISSED**baseline.noise_dismissals
-    says = f"{score:.1f} times its own noise, p {p_value:.2g} of at most {limit:.2g}"
+    says = f"{score:.1f} times its own noise, p {p_value:.2g}, the limit is {limit:.2g}"
     if baseline.noise_dismissals:
-        says += f" as {baseline.noise_dismissals} of its items were noise"
+        says += f" because {baseline.noise_dismissals} of its items were noise"
     return Guard("separated", p_value <= limit, p_value, limit, says)
 
 
 def _confirmed(history: History, since: np.ndarray, normal: float, multiplier: float) -> Guard:
-    """Ask that both halves of the days since the onset lie nearer to slow than to normal."""
+    """Require both halves of the days since the onset to be closer to the threshold than to normal."""
     limit = float(np.sqrt(multiplier))
     halves = [half for half in np.array_split(since, 2) if len(half)]
     least = min((float(np.exp(history.level(half) - normal)) for half in halves), default=1.0)
-    says = f"the faster half of the {len(since)} days since is {least:.2f} x its baseline, over {limit:.2f} x confirms"
+    says = f"the faster half of {len(since)} days is {least:.2f} x its baseline, the limit is {limit:.2f} x"
     return Guard("confirmed", len(since) >= DAYS_SINCE_LEAST and least > limit, least, limit, says)
 
 
 def _discovered(one: Judgement, limit: float, tested: int) -> Judgement:
-    says = f"p {one.p_value:.2g} of at most {limit:.2g} among {tested} dimensions"
+    says = f"p {one.p_value:.2g}, the limit among {tested} dimensions is {limit:.2g}"
     guard = Guard("false_discoveries", one.p_value <= limit, one.p_value, limit, says)
     return replace(one, guards=(*one.guards, guard), p_limit=limit)

@@ -1,7 +1,7 @@
-"""Daily P50s of a dimension without their weekly rhythm, and their levels between change points.
+"""Daily P50s of dimensions without weekly rhythm, and their levels between change points.
 
-Belongs here: from days of many dimensions to one history per dimension, a level of some of its days, their noise.
-Does not: finding the changes between levels (changes), which level is normal (baselines), judging (judgement).
+Belongs here: one history per dimension, and the level and noise of any of its days. Does not: finding change points
+(changes), which level is normal (baselines), judging (judgement).
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,11 +16,11 @@ from leo_telemetry_pipeline.analysis import changes, medians, noise
 from leo_telemetry_pipeline.analysis.changes import ChangePoint, Prepared, Series, day_number
 from leo_telemetry_pipeline.dimension import Baseline, Dimension
 
-# The P50 of fewer spans than this says too little of its day to be a point.
+# A day with fewer spans is not a point: its P50 is too noisy.
 DAY_SPANS = 8
-# Durations are whole ms: a P50 of 0 is one of less than half a ms.
+# Durations are whole ms: a P50 of 0 means less than 0.5 ms.
 LEAST_MS = 0.5
-# Two weeks tell the weekly rhythm; a level counts from one week on, and needs no more than four.
+# Two weeks show the weekly rhythm; a level needs at least one week and uses at most four.
 DAYS_LEAST = 14
 REGIME_LEAST = 7
 SETTLED_DAYS = 28
@@ -29,9 +29,9 @@ OUTLIER = 2.5
 
 @dataclass(frozen=True)
 class DailyP50s:
-    """The days of dimensions that have spans, in no order: arrays of one length beside the names of the dimensions.
+    """Daily span counts and P50s in ms of many dimensions, as arrays of equal length, unordered.
 
-    ``place`` is that of the dimension among the names, ``day`` since 1970-01-01; then its spans and their P50 in ms.
+    ``place``: index into ``dimensions``; ``day``: days since 1970-01-01.
     """
 
     dimensions: Sequence[Dimension]
@@ -42,17 +42,17 @@ class DailyP50s:
 
     @classmethod
     def of_parts(cls, dimensions: Sequence[Dimension], parts: Iterable[tuple[np.ndarray, ...]]) -> "DailyP50s":
-        """Return parts as one, each of them arrays of place, day, spans and P50."""
+        """Concatenate parts, each with arrays of place, day, spans and P50."""
         empty = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
         return cls(dimensions, *(np.concatenate(columns) for columns in zip(empty, *parts, strict=True)))
 
 
 @dataclass(frozen=True)
 class History:
-    """The days of one dimension that have enough spans, in order.
+    """The days of one dimension with enough spans, in order.
 
-    ``days`` since 1970-01-01; ``raw`` logarithms of P50s in ms, ``x`` the same without rhythm; ``spans_a_day`` the
-    median of all days that have spans.
+    ``days`` since 1970-01-01; ``raw``: log P50s in ms; ``x``: the same without rhythm; ``spans_per_day``: the median of
+    all days with spans.
     """
 
     name: Dimension
@@ -61,26 +61,26 @@ class History:
     raw: np.ndarray
     x: np.ndarray
     quality: np.ndarray
-    spans_a_day: float
+    spans_per_day: float
 
     def level(self, at: np.ndarray) -> float:
-        """Return the mean of ``x`` on the days at these places, days weighing by their quality, outliers clipped."""
+        """Return the mean of ``x`` at these indices, weighted by squared quality, outliers clipped."""
         x, quality = self.x[at], self.quality[at]
         weight = quality**2
         middle, most = medians.weighted(x, weight), OUTLIER * self.day_to_day / quality
         return float(np.minimum(np.maximum(x, middle - most), middle + most) @ weight / weight.sum())
 
     def p50_ms(self, at: np.ndarray) -> float:
-        """Return the P50 of the spans of these days, as the median of daily P50s, days weighing by their spans."""
+        """Return the P50 in ms of these days: the median of daily P50s, weighted by spans."""
         return float(np.exp(medians.weighted(self.raw[at], self.counts[at])))
 
     @cached_property
     def day_to_day(self) -> float:
-        """The robust standard deviation of one day's ``x``, from the differences of neighbours: no step touches it."""
+        """The robust standard deviation of ``x``, from differences of consecutive days, which ignore steps."""
         return float(noise.difference_sigma(self.x[None], self.quality[None])[0, 0])
 
     def noise(self, at: np.ndarray) -> tuple[float, float]:
-        """Return sigma and memory of ``x`` on these days of one level."""
+        """Return standard deviation and autocorrelation of ``x`` on these days of one level."""
         left = noise.deviations(self.x[None, at], self.quality[None, at])
         sigmas = noise.sigma(left)
         return float(sigmas[0, 0]), float(noise.memory(left, left, sigmas)[0, 0])
@@ -88,7 +88,7 @@ class History:
 
 @dataclass(frozen=True)
 class Days:
-    """The days of many dimensions, read once for all that is asked of them: a history and a series each, by number."""
+    """The days of many dimensions: one history and one series each; ``prepared`` by number."""
 
     histories: tuple[History, ...]
     series: tuple[Series, ...]
@@ -96,56 +96,56 @@ class Days:
 
 
 def days_of(daily: DailyP50s) -> Days:
-    """Return the days of many dimensions as histories and series, by name."""
+    """Return the days of many dimensions as histories and series, sorted by name."""
     names, all_series, spans = _series(daily)
     usable = [changes.points(each) for each in all_series]
     prepared = changes.prepare_points(usable)
-    made = []
+    histories = []
     for number, (name, each, (raw, quality, days, _)) in enumerate(zip(names, all_series, usable, strict=True)):
         x = prepared[number].x if number in prepared else raw
         counts = np.zeros(0) if each.counts is None else each.counts
-        made.append(History(name, days, counts, raw, x, quality, float(spans[number])))
-    return Days(tuple(made), tuple(all_series), prepared)
+        histories.append(History(name, days, counts, raw, x, quality, float(spans[number])))
+    return Days(tuple(histories), tuple(all_series), prepared)
 
 
 def _series(daily: DailyP50s) -> tuple[list[Dimension], list[Series], np.ndarray]:
-    """Return the dimensions that have days, those with enough spans in order, and their median spans a day."""
+    """Return the dimensions with days, their series of days with enough spans, and their median spans per day."""
     by_name = sorted(range(len(daily.dimensions)), key=daily.dimensions.__getitem__)
     numbers = np.argsort(by_name)[daily.place] if by_name else daily.place
     order = np.lexsort((daily.day, numbers))
     first = np.flatnonzero(np.diff(numbers[order], prepend=-1))
     columns = [daily.day, daily.count.astype(float), daily.p50_ms.astype(float)]
-    made, spans = [], np.zeros(len(first))
+    series, spans = [], np.zeros(len(first))
     for row, at in enumerate(np.split(order, first[1:]) if len(first) else []):
         days_of, counts, p50s = (column[at] for column in columns)
         spans[row] = np.median(counts)
         enough = (counts >= DAY_SPANS) & np.isfinite(p50s)
-        made.append(Series(np.maximum(p50s[enough], LEAST_MS), counts[enough], days_of[enough]))
-    return [daily.dimensions[place] for place in daily.place[order[first]]], made, spans
+        series.append(Series(np.maximum(p50s[enough], LEAST_MS), counts[enough], days_of[enough]))
+    return [daily.dimensions[place] for place in daily.place[order[first]]], series, spans
 
 
 def change_points(days: Days) -> dict[Dimension, list[ChangePoint]]:
-    """Return the change points of each dimension that has some, in order."""
+    """Return the change points of each dimension that has any, in order."""
     found = changes.find_prepared(days.prepared, len(days.series))
     return {history.name: of_one for history, of_one in zip(days.histories, found, strict=True) if of_one}
 
 
 def regimes(history: History, changed: Sequence[ChangePoint]) -> list[np.ndarray]:
-    """Return the places of the days of each level that a history had, in order."""
+    """Return the indices of the days of each level, in order."""
     starts = np.searchsorted(history.days, [one.at for one in changed]).tolist()
     return [np.arange(*pair) for pair in pairwise([0, *starts, len(history.days)])]
 
 
 def start_of(baseline: Baseline) -> int:
-    """Return the first day of a baseline's level since 1970-01-01; where nobody knows it, one before all history."""
+    """Return the first day of a baseline's level since 1970-01-01; if unknown, a day before all history."""
     return day_number(baseline.regime_start or date.min)
 
 
 def settled(history: History, changed: Sequence[ChangePoint], baseline: Baseline) -> np.ndarray:
-    """Return the places of the days that a baseline rests on: the first 28 of its level that are in the history."""
+    """Return the indices of the days that a baseline rests on: the first 28 of its level."""
     start = start_of(baseline)
     end = next((one.at for one in changed if one.at > start), np.inf)
     if len(history.days) and history.days[0] > start:
-        # An unknown number of days is gone; days that are certainly later are not among the first 28.
+        # Earlier days of the level left the history: exclude days that are certainly not among the first 28.
         end = min(end, start + SETTLED_DAYS)
     return np.flatnonzero((history.days >= start) & (history.days < end))[:SETTLED_DAYS]

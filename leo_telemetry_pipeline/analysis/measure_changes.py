@@ -1,7 +1,7 @@
-"""What in the spans of a slow dimension themselves takes longer: before or after the first token, working or waiting.
+"""What takes longer inside the spans of a slow dimension: before or after the first token, working or waiting.
 
-Belongs here: comparing measures of spans of the window with those of the baseline, in words, where it is certain.
-Does not: which measures there are (span_measures), what lies below the spans (attribution).
+Belongs here: comparing measures of spans of the window and the baseline, in words, if the difference is clear.
+Does not: defining measures (span_measures), spans below (attribution).
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,22 +11,22 @@ import numpy as np
 from leo_telemetry_pipeline.analysis.critical_path import WAIT, Forest, mapping, rows_of
 from leo_telemetry_pipeline.analysis.span_measures import CACHED, FIRST_TOKEN, INPUT, OUTPUT, value_of
 
-# Of fewer spans a median says little.
+# Fewer spans are too few for a median.
 LEAST_SPANS = 8
-# One side of the first token explains added time alone from this share on.
+# One side of the first token explains the added time alone from this share.
 ALONE = 0.8
-# A number of tokens grew, or a pace fell, where its median changed by more than this.
+# Tokens or time per token grew if the median grew by more than this factor.
 GREW = 1.25
-# Waiting deeper inside explains added time where it makes up this part of it.
+# Waiting below explains the added time from this share.
 WAITING = 0.5
-# Waiting that is left out is worth a word from this part of the time on.
+# Excluded waiting is reported from this share of the judged time.
 NOTICED = 0.01
 
 Sides = Sequence[tuple[Forest, Sequence[int]]]
 
 
 def changes_of(after: Forest, before: Forest, dimension_type: str, dimension_key: str) -> list[str]:
-    """Say what the spans of a dimension show about their added time; nothing where their measures do not tell."""
+    """Return sentences on what the measures of a dimension's spans show about its added time."""
     sides = [(trees, rows_of(trees, dimension_type, dimension_key)) for trees in (after, before)]
     if min(len(rows) for _, rows in sides) < LEAST_SPANS:
         return []
@@ -47,14 +47,14 @@ def _around_first_token(sides: Sides) -> Iterator[str]:
     if not of_first + of_rest:
         return
     share = of_first / (of_first + of_rest)
-    said_first = f"time to first token {_time(first_now)}, was {_time(first_was)}{_more(sides, (INPUT, CACHED), 'in')}"
-    said_rest = f"after the first token {_time(rest_now)}, was {_time(rest_was)}{_pace(sides, rest)}"
+    before = f"time to first token {_time(first_now)}, was {_time(first_was)}{_more(sides, (INPUT, CACHED), 'in')}"
+    after = f"after the first token {_time(rest_now)}, was {_time(rest_was)}{_pace(sides, rest)}"
     if share >= ALONE:
-        yield f"{said_first}; what follows it is not slower"
+        yield f"{before}; the rest is not slower"
     elif share <= 1 - ALONE:
-        yield f"{said_rest}; the first token does not come later"
+        yield f"{after}; the first token does not come later"
     else:
-        yield f"{said_first}; {said_rest}"
+        yield f"{before}; {after}"
 
 
 def _more(sides: Sides, names: Sequence[str], word: str) -> str:
@@ -63,7 +63,7 @@ def _more(sides: Sides, names: Sequence[str], word: str) -> str:
 
 
 def _pace(sides: Sides, rest: Sequence[np.ndarray]) -> str:
-    """Say whether more tokens came or each took longer, if one of both explains the time after the first."""
+    """Return whether more tokens came or each took longer, if exactly one of these is the case."""
     tokens = [_values(*side, OUTPUT) for side in sides]
     known = [(values > 0) & ~np.isnan(times) for values, times in zip(tokens, rest, strict=True)]
     if min(int(there.sum()) for there in known) < LEAST_SPANS:
@@ -80,13 +80,13 @@ def _pace(sides: Sides, rest: Sequence[np.ndarray]) -> str:
 
 
 def _waiting(sides: Sides, name: str) -> Iterator[str]:
-    """Say whether a person was waited for, where that is part of the work, or that it has nothing to do with it."""
+    """Yield whether waiting for a person explains the added time, or that such waits are excluded."""
     (aside_now, inside_now), (aside_was, inside_was) = (_waited(trees, rows, name) for trees, rows in sides)
     judged_now, judged_was = (_median(trees.judged[rows]) for trees, rows in sides)
     more_inside, added = inside_now - inside_was, judged_now - judged_was
     if more_inside > 0 and more_inside >= WAITING * added:
         yield (
-            f"what it calls waits for a person, {_time(inside_now)} per span, was {_time(inside_was)}:"
+            f"spans below it wait for a person, {_time(inside_now)} per span, was {_time(inside_was)}:"
             " it is waiting, not working"
         )
     elif max(aside_now, aside_was) >= NOTICED * judged_now:
@@ -94,7 +94,7 @@ def _waiting(sides: Sides, name: str) -> Iterator[str]:
 
 
 def _waited(trees: Forest, rows: Sequence[int], name: str) -> tuple[float, float]:
-    """Return the ms per span of the waits that are left out of its time, and of those deeper inside, which are not."""
+    """Return the ms per span of waits excluded from its judged time, and of deeper waits, which are included."""
     parents = {trees.parents[row] for row in rows} - {-1}
     key = f"{WAIT}:{name}"
     aside = {row for parent in rows for row in trees.children[parent] if trees.types[row] == WAIT}

@@ -1,29 +1,29 @@
-"""Medians that NumPy does not have: weighted, of some points of each row, and running ones.
+"""Weighted, masked and running medians, which NumPy lacks.
 
-Belongs here: these. Does not: what deviates from them (noise).
+Belongs here: medians. Does not: deviations from them (noise).
 """
 
 import numpy as np
 
-# A running median looks as far to both sides as a week reaches.
+# Half width of a running median: the window is a week.
 REACH = 3
 
 
 def weighted(values: np.ndarray, weights: np.ndarray) -> float:
-    """Return the value below and above which at most half the weight lies; between two such, their middle.
+    """Return the weighted median, the midpoint of both if two values qualify.
 
-    Sums of fractional weights are rounded, so halves that differ by a trillionth are equal.
+    The tolerance of 1e-12 absorbs rounding of sums of fractional weights.
     """
     order = np.argsort(values, kind="stable")
-    upto = np.cumsum(weights[order])
-    half = upto[-1] / 2
-    low = np.searchsorted(upto, half * (1 - 1e-12))
-    high = np.searchsorted(upto, half * (1 + 1e-12), side="right")
+    cumulative = np.cumsum(weights[order])
+    half = cumulative[-1] / 2
+    low = np.searchsorted(cumulative, half * (1 - 1e-12))
+    high = np.searchsorted(cumulative, half * (1 + 1e-12), side="right")
     return float((values[order[low]] + values[order[min(high, len(values) - 1)]]) / 2)
 
 
 def masked(x: np.ndarray, of: np.ndarray) -> np.ndarray:
-    """Return the median of each row's points where ``of`` is true, as a column; 0 where there are none."""
+    """Return the median of each row's points where ``of`` is true, as a column; 0 without any."""
     count = of.sum(axis=1)
     ordered = np.sort(np.where(of, x, np.inf), axis=1)
     rows = np.arange(len(x))
@@ -32,7 +32,7 @@ def masked(x: np.ndarray, of: np.ndarray) -> np.ndarray:
 
 
 def running(x: np.ndarray) -> np.ndarray:
-    """Return the median of the seven points around each of a row; the first and last three share one."""
+    """Return the median of the seven points around each point of a row; the first and last three share one."""
     if x.shape[1] <= 2 * REACH:
         return np.broadcast_to(np.median(x, axis=1, keepdims=True), x.shape)
     inner = np.median(np.lib.stride_tricks.sliding_window_view(x, 2 * REACH + 1, axis=1), axis=2)
@@ -40,9 +40,9 @@ def running(x: np.ndarray) -> np.ndarray:
 
 
 def running_by_day(days: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return the median of the days within three of each.
+    """Return the median of the days within three days of each.
 
-    Other than ``running``, the last days are compared with the last alone: a forecast has to believe a step at once.
+    Unlike in ``running``, windows shrink at the end: a forecast must follow a step at once.
     """
     near = np.abs(days[:, None] - days) <= REACH
     return np.ma.median(np.ma.masked_array(np.broadcast_to(values, near.shape), ~near), axis=1).data

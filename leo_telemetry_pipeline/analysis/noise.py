@@ -1,27 +1,27 @@
-"""Noise and rhythm of series: scale, memory, weekend effect, waves.
+"""Noise and rhythm of series: scale, autocorrelation, weekend effect, waves.
 
-Belongs here: estimates over many series of one length at a time. Does not: finding changes (scan, changes).
-Arrays are series x points of logarithms; what is one number a series is a column.
+Belongs here: estimates for many series of equal length at a time. Does not: finding changes (scan, changes).
+Arrays are series x points of logarithms; one number per series is a column.
 """
 
 import numpy as np
 
 from leo_telemetry_pipeline.analysis import medians
 
-# 1.4826 times the median absolute deviation is the standard deviation of normal noise.
+# Standard deviation of a normal distribution over its median absolute deviation.
 MAD_TO_SIGMA = 1.4826
-# Noise below 1 % is nothing that anyone could tell apart.
+# Lower bound of noise: 1 %.
 SIGMA_LEAST = 0.01
 SIGMA_CLIP = 2.5
 CLIP = 4.5
 
 RHO_MOST = 0.95
-# Correlation up to so many standard errors is taken for chance; one more, and it counts in full.
+# Autocorrelation up to 0.75 standard errors counts as 0, from 1.75 in full.
 RHO_CHANCE = 0.75
-# What share of a step counts as memory: half, and more where few points tell them apart.
+# Share of a step that counts as autocorrelation: half, and more in short series.
 RHO_OF_STEP = 0.5
 RHO_OF_STEP_FEW = 24.0
-# A step within a point that is so many sigmas of neighbours' differences high is no memory; the range is a fade-out.
+# Steps of 6 to 10 sigmas of neighbours' differences count less and less as autocorrelation, higher ones not at all.
 JUMP_SIDE = 3
 JUMP_MEMORY = (6.0, 10.0)
 
@@ -42,26 +42,26 @@ MEDIAN_ERROR = 1.25
 
 
 def clipped(sigmas: np.ndarray) -> np.ndarray:
-    """Return deviations in sigmas, none further than 4.5."""
+    """Clip deviations in sigmas to ±4.5."""
     return np.clip(sigmas, -CLIP, CLIP)
 
 
 def deviations(x: np.ndarray, quality: np.ndarray) -> np.ndarray:
-    """Return how far each point is from its row's median, scaled by its quality."""
+    """Return the deviation of each point from its row's median, scaled by its quality."""
     return quality * (x - np.median(x, axis=1, keepdims=True))
 
 
 def without_step(x: np.ndarray, split: np.ndarray) -> np.ndarray:
-    """Return what is left of each row when the medians before and from its split on are taken out."""
+    """Return each row less the medians of both sides of its split."""
     before = np.arange(x.shape[1]) < split[:, None]
     return x - np.where(before, medians.masked(x, before), medians.masked(x, ~before))
 
 
 def without_stretch(x: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return each row, scaled by its quality, without its likeliest stretch at another level, how far off and where.
+    """Remove the likeliest stretch at another level from each row.
 
-    The stretch of some ten lengths whose mean is furthest off in its own standard errors; where: its first point,
-    and the first after it, for each series. Under 7 errors it is not off at all.
+    Return the rows scaled by quality, the height of the stretch (a column; 0 below 7 standard errors), and its begin
+    and end. About ten lengths are tried; the stretch whose mean deviates by most standard errors wins.
     """
     deviation = deviations(x, quality)
     values = clipped(deviation / sigma(deviation))
@@ -81,26 +81,23 @@ def without_stretch(x: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def tight_sigma(left: np.ndarray) -> np.ndarray:
-    """Return the standard deviation that the middle half of each row tells, as a column, at least 1 %."""
+    """Return the standard deviation of each row by its median absolute deviation, as a column, at least 1 %."""
     return np.maximum(MAD_TO_SIGMA * np.median(np.abs(left), axis=1, keepdims=True), SIGMA_LEAST)
 
 
 def sigma(left: np.ndarray) -> np.ndarray:
-    """Return the robust standard deviation of each row as a column, at least 1 %.
-
-    The middle half alone is a rough guide: it only says where to clip.
-    """
+    """Return the winsorized standard deviation of each row as a column, at least 1 %."""
     return np.maximum(np.sqrt((winsorized(left) ** 2).mean(axis=1, keepdims=True)), SIGMA_LEAST)
 
 
 def winsorized(left: np.ndarray) -> np.ndarray:
-    """Return each row with no point further out than 2.5 standard deviations of its middle half."""
+    """Clip each row to 2.5 of its ``tight_sigma``."""
     most = SIGMA_CLIP * tight_sigma(left)
     return np.clip(left, -most, most)
 
 
 def difference_sigma(x: np.ndarray, quality: np.ndarray | None = None) -> np.ndarray:
-    """Return the standard deviation that differences of neighbours tell, as a column: no step touches it."""
+    """Return the standard deviation by differences of neighbours, as a column; steps do not affect it."""
     steps = np.diff(x, axis=1) / np.sqrt(2)
     if quality is not None:
         steps = steps * np.minimum(quality[:, 1:], quality[:, :-1])
@@ -108,10 +105,9 @@ def difference_sigma(x: np.ndarray, quality: np.ndarray | None = None) -> np.nda
 
 
 def jump(x: np.ndarray, split: np.ndarray) -> np.ndarray:
-    """Return how far the three points before and from each row's split lie apart, as a column.
+    """Return the distance of the medians of three points on each side of each row's split, as a column.
 
-    Of medians, in standard deviations that the differences of neighbours tell: a series with memory wanders, and
-    gets nowhere far at once.
+    In units of ``difference_sigma``: an autocorrelated series drifts far only gradually.
     """
     sides = split[:, None] + np.arange(-JUMP_SIDE, JUMP_SIDE)
     points = np.take_along_axis(x, np.clip(sides, 0, x.shape[1] - 1), axis=1)
@@ -120,11 +116,11 @@ def jump(x: np.ndarray, split: np.ndarray) -> np.ndarray:
 
 
 def memory(left: np.ndarray, whole: np.ndarray, sigmas: np.ndarray, jumps: np.ndarray | float = 0.0) -> np.ndarray:
-    """Return the first-order autocorrelation of each row as a column, 0 where it may be chance.
+    """Return the first-order autocorrelation of each row as a column, 0 if not significant.
 
-    ``left``: without the candidate step; ``whole``: with it. A series with memory wanders, and the step that fits it
-    best takes part of that away: so most of what the step explains counts as memory, where there is memory at all,
-    unless the step is one that no wandering makes (``jumps``, see ``jump``).
+    ``left``: without the candidate step; ``whole``: with it. Fitting a step to an autocorrelated series removes part
+    of the autocorrelation, so most of what the step explains is added back, unless the step is too abrupt for drift
+    (``jumps``, see ``jump``).
     """
     points = left.shape[1]
     rho = correlation(left, sigmas, 2)
@@ -136,9 +132,9 @@ def memory(left: np.ndarray, whole: np.ndarray, sigmas: np.ndarray, jumps: np.nd
 
 
 def correlation(left: np.ndarray, sigmas: np.ndarray, fitted: int) -> np.ndarray:
-    """Return the correlation of each row's points with the next as a column.
+    """Return the lag-1 autocorrelation of each row as a column.
 
-    Each of ``fitted`` levels pulls the estimate down by (1 + 3 rho) / n, which is given back (Kendall, 1954).
+    Corrects the bias of -(1 + 3 rho) / n per ``fitted`` level (Kendall, 1954).
     """
     values = clipped(left / sigmas)
     values = values - values.mean(axis=1, keepdims=True)
@@ -148,13 +144,13 @@ def correlation(left: np.ndarray, sigmas: np.ndarray, fitted: int) -> np.ndarray
 
 
 def variance_factor(count: np.ndarray, rho: np.ndarray) -> np.ndarray:
-    """Return by how much memory raises the variance of a mean of ``count`` points, at least 1."""
+    """Return the variance inflation of a mean of ``count`` points by autocorrelation, at least 1."""
     factor = (1 + rho) / (1 - rho) - 2 * rho * (1 - rho**count) / (count * (1 - rho) ** 2)
     return np.maximum(factor, 1.0)
 
 
 def waves(left: np.ndarray) -> np.ndarray:
-    """Return the waves in each row: up to three sines, each of 2.5 periods or more in the series; else zeros."""
+    """Return the waves in each row: up to three sines, each with at least 2.5 periods in the series."""
     found = np.zeros_like(left)
     rows = np.arange(len(left)) if left.shape[1] >= WAVE_LEAST_POINTS else np.zeros(0, dtype=int)
     for _ in range(WAVES_MOST):
@@ -167,10 +163,10 @@ def waves(left: np.ndarray) -> np.ndarray:
 
 
 def _sines(left: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the strongest sine of each row, and whether it is real.
+    """Return the strongest sine of each row, and whether it is significant.
 
-    It is when it explains a quarter of the variance, stands out of what noise with the memory of the rest would have
-    at its frequency (Allen and Smith, 1996), and both halves of the series show it in the same phase.
+    It must explain a quarter of the variance, exceed red noise with the autocorrelation of the residuals at its
+    frequency (Allen and Smith, 1996), and have the same phase in both halves of the series.
     """
     points, sigmas = left.shape[1], sigma(left)
     values = clipped(left / sigmas)
@@ -191,7 +187,7 @@ def _sines(left: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _vertex(power: np.ndarray, peak: np.ndarray) -> np.ndarray:
-    """Return how far from each peak the top of the parabola through it and its neighbours lies, in grid steps."""
+    """Return the offset of the vertex of the parabola through each peak and its neighbours, in grid steps."""
     rows, last = np.arange(len(power)), power.shape[1] - 1
     left, top, right = (power[rows, np.clip(peak + by, 0, last)] for by in (-1, 0, 1))
     bend = np.minimum(left - 2 * top + right, -np.finfo(float).tiny)
@@ -208,10 +204,10 @@ def _steady(turned: np.ndarray) -> np.ndarray:
 
 
 def weekend_effect(x: np.ndarray, days: np.ndarray) -> np.ndarray:
-    """Return by how much weekend days of each row are off; zeros in under two weeks, or where it may be chance.
+    """Return the weekend effect of each row, 0 on working days, in under two weeks, or if not significant.
 
-    ``days``: numbers of UTC days since 1970-01-01, a row a series. Each point is compared with the median of the
-    week around it, so that a step does not look like a rhythm.
+    ``days``: UTC days since 1970-01-01, one row per series. Points are compared with the median of the week around
+    them, so that a step does not look like a rhythm.
     """
     weekend = (days + 3) % 7 >= 5
     rests = weekend.sum(axis=1, keepdims=True)

@@ -1,7 +1,6 @@
-"""Percentile table of dimensions, the same columns whichever way they were measured.
+"""Percentile table of dimensions, with the same columns for exact and histogram percentiles.
 
-Belongs here: the frame's columns. Does not: reading spans; exact percentiles are computed where the spans are
-(store.exact_percentiles), those of buckets in bucket_percentiles.
+Belongs here: the frame's columns. Does not: computing percentiles (store.exact_percentiles, bucket_percentiles).
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,16 +32,16 @@ _ROWS_AT_ONCE = 1000
 
 
 def method(spans: int, exact_spans: int, *, all_stored: bool = True) -> str:
-    """Decide how the P50s of a window are computed: ``exact`` up to so many spans, else ``histogram``.
+    """Return how the P50s of a window are computed: ``exact`` up to ``exact_spans`` stored spans, else ``histogram``.
 
-    Where some spans of the window are no longer stored, only the history knows them.
+    Spans that are no longer stored are only in the history.
     """
     return "exact" if spans <= exact_spans and all_stored else "histogram"
 
 
 def frame(rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
-    """Return rows in the order of COLUMNS as a frame with the same types, empty or not."""
-    # Each column is made of its type: guessing and converting takes longer than a run's queries for them.
+    """Return rows in the order of COLUMNS as a typed frame, empty or not."""
+    # Explicit dtypes: inferring and converting takes longer than the queries of a run.
     columns = zip(*rows, strict=True) if rows else [()] * len(COLUMNS)
     return pd.DataFrame(
         {name: pd.Series(values, dtype=_TYPES[name]) for name, values in zip(COLUMNS, columns, strict=True)}
@@ -50,34 +49,33 @@ def frame(rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
 
 
 def rows(measured: pd.DataFrame) -> list[tuple]:
-    """Return the rows of such a frame as a database can hold them: NaN becomes None."""
+    """Return the rows of a frame for the database: NaN becomes None."""
     return [
         tuple(None if value != value else value for value in row) for row in measured.itertuples(index=False, name=None)
     ]
 
 
 def together(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """Return the rows of several such frames as one."""
-    return pd.concat([made for made in frames if len(made)] or [frame([])], ignore_index=True)
+    """Concatenate frames."""
+    return pd.concat([part for part in frames if len(part)] or [frame([])], ignore_index=True)
 
 
 def exact(rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
-    """Return the frame of percentiles that the database computed, without their method."""
+    """Return the frame of percentiles computed by the database; rows lack the method."""
     return frame([(*row, "exact") for row in rows])
 
 
 def from_buckets(rows: Sequence[tuple], gamma: float) -> pd.DataFrame:
-    """Return the frame of percentiles of bucket counts, each within ``gamma - 1`` of the exact one.
+    """Return the frame of percentiles of histograms, with a relative error of at most ``gamma - 1``.
 
-    Rows: dimension_type, dimension_key, spans, days, sum_ms, min_ms, max_ms, buckets, spans in each; the last two
-    are arrays in the order of buckets.
+    Rows: dimension_type, dimension_key, spans, days, sum_ms, min_ms, max_ms, buckets (ascending), spans per bucket.
     """
-    made: list[tuple] = []
+    measured: list[tuple] = []
     for first in range(0, len(rows), _ROWS_AT_ONCE):
         some = rows[first : first + _ROWS_AT_ONCE]
         *_, least, most, buckets, spans = zip(*some, strict=True)
         ends = np.cumsum([len(each) for each in buckets])
         found = percentiles(QUANTILES, ends, np.concatenate(buckets), np.concatenate(spans), gamma)
         times = np.clip(found, least, most).T.tolist()
-        made += [(*row[:3], *of_row, row[4], None, "histogram") for row, of_row in zip(some, times, strict=True)]
-    return frame(made)
+        measured += [(*row[:3], *of_row, row[4], None, "histogram") for row, of_row in zip(some, times, strict=True)]
+    return frame(measured)

@@ -1,12 +1,11 @@
-"""The time of a span by place, and what the change of each factor of it adds.
+"""Decomposition of added time by place and factor.
 
-Belongs here: places, sums by place, the decomposition of a difference. Does not: what counts as chance, shares
-(attribution).
+Belongs here: places, sums by place, the decomposition of a difference. Does not: significance, shares (attribution).
 
-Spans are compared by *place*: the keys from the dimension's span down to theirs. The time of a place a span of the
-dimension is calls x own time a call x the part of it that was awaited. Each factor's change is charged to somebody
-else: longer calls to the place itself; more calls to whoever is called more often a call of its parent, with all that
-is in it; what became awaited, or ceased to be, because another of several at once got slower, to that other.
+A *place* is the path of keys from the dimension's span down to a span. Time of a place per span of the dimension =
+calls x time per call x awaited fraction. Changes are charged by factor: longer calls to the place; more calls to the
+place called more often per call of its parent, with everything below; a changed awaited fraction to the concurrent
+place that got slower.
 """
 
 from collections.abc import Sequence
@@ -19,12 +18,12 @@ from leo_telemetry_pipeline.analysis.critical_path import WAIT, Forest, walk
 
 SPAN, OWN, QUEUE, WAITING = "span", "own", "queue", "wait"
 
-# Added to what is compared by its logarithm, so that never and hardly ever are about the same.
+# Added before taking logarithms, so that never and hardly ever are similar.
 LEAST_CHOSEN = 0.01
 
 
 class Charge(NamedTuple):
-    """What one place adds to a span of the dimension, and its variance."""
+    """Added time of one place per span of the dimension, and its variance."""
 
     kind: str
     key: str
@@ -35,25 +34,26 @@ class Charge(NamedTuple):
 
 @dataclass(frozen=True)
 class Times:
-    """By place: ms a call with their variance, which part of them was awaited, and whether there were calls."""
+    """By place: ms per call and variance, awaited fraction, and whether there were calls."""
 
-    a_call: np.ndarray
+    per_call: np.ndarray
     variance: np.ndarray
     part: np.ndarray
     is_called: np.ndarray
 
     @classmethod
     def of(cls, times: np.ndarray, calls: np.ndarray, awaited: np.ndarray) -> "Times":
-        """Sum matrices of (spans of the dimension, places)."""
-        a_call, variance = _ratio(times, calls)
-        return cls(a_call, variance, _divided(awaited.sum(axis=0), times.sum(axis=0)), calls.sum(axis=0) > 0)
+        """Sum matrices of shape (spans of the dimension, places)."""
+        per_call, variance = _ratio(times, calls)
+        return cls(per_call, variance, _divided(awaited.sum(axis=0), times.sum(axis=0)), calls.sum(axis=0) > 0)
 
 
 @dataclass(frozen=True)
 class PlaceSums:
-    """The window or the baseline by place; calls a span of the dimension, rates a call of the place above.
+    """The window or the baseline by place.
 
-    ``awaited`` has a row a span of the dimension, in ms; ``chosen`` is the part of calls that their parents await.
+    ``calls``: per span of the dimension; ``rate``: per call of the place above; ``awaited``: ms, one row per span of
+    the dimension; ``chosen``: the fraction of calls that their parents await.
     """
 
     calls: np.ndarray
@@ -66,7 +66,7 @@ class PlaceSums:
 
 
 class Places:
-    """The places seen on either side, numbered so that each comes after the one above it."""
+    """The places of both sides, numbered parents first."""
 
     def __init__(self) -> None:
         self.numbers: dict[tuple[int, str], int] = {}
@@ -76,7 +76,7 @@ class Places:
         self.is_parallel: set[int] = set()
 
     def number(self, above: int, key: str, span_type: str) -> int:
-        """Return the number of the place of a key below another place, -1 for none."""
+        """Return the number of the place of a key below the place ``above`` (-1 for the top)."""
         number = self.numbers.setdefault((above, key), len(self.above))
         if number == len(self.above):
             self.above.append(above)
@@ -85,18 +85,15 @@ class Places:
         return number
 
     def is_ours(self) -> list[bool]:
-        """Tell of each place whether its time is judged: that of a wait right below the dimension is not."""
+        """Tell of each place whether its time is judged; a wait directly below the dimension is not."""
         ours: list[bool] = []
         for above, kind in zip(self.above, self.kinds, strict=True):
-            is_left_out = above >= 0 and kind == WAITING and self.above[above] < 0
-            ours.append((above < 0 or ours[above]) and not is_left_out)
+            is_excluded = above >= 0 and kind == WAITING and self.above[above] < 0
+            ours.append((above < 0 or ours[above]) and not is_excluded)
         return ours
 
     def forks(self, before: "PlaceSums", after: "PlaceSums") -> list[int]:
-        """Return for each place the one above it whose choice of what to wait for changed most for it, -1 for none.
-
-        Only places whose spans ran at once have a choice.
-        """
+        """Return for each place the concurrent place above it whose awaited children changed most, -1 for none."""
         change = np.abs(np.log((after.chosen + LEAST_CHOSEN) / (before.chosen + LEAST_CHOSEN)))
         forks: list[int] = []
         most: list[float] = []
@@ -118,12 +115,12 @@ class Places:
 
 
 def records_of(trees: Forest, rows: Sequence[int], places: Places) -> np.ndarray:
-    """Return a row for each span below the dimension's spans.
+    """Return one row per span below the dimension's spans.
 
-    Its columns: number of the dimension's span, place, own ms, queue ms, and whether it is awaited by the dimension's
-    span and by its own parent.
+    Columns: number of the dimension's span, place, own ms, queue ms, awaited by the dimension's span, awaited by its
+    parent.
     """
-    found = []
+    records = []
     for number, top in enumerate(rows):
         at: dict[int, tuple[int, float]] = {trees.parents[top]: (-1, 1.0)}
         for row, own, queue, is_awaited in walk(trees, top):
@@ -133,31 +130,31 @@ def records_of(trees: Forest, rows: Sequence[int], places: Places) -> np.ndarray
                 places.is_parallel.add(above)
                 part = 0.0
             at[row] = (place, part)
-            found.append((number, place, own, queue, part, is_awaited))
-    return np.array(found)
+            records.append((number, place, own, queue, part, is_awaited))
+    return np.array(records)
 
 
-def sums_of(spans: int, found: np.ndarray, places: Places) -> PlaceSums:
-    """Sum the records of so many spans of the dimension; ``places`` must know those of both sides by now."""
+def sums_of(spans: int, records: np.ndarray, places: Places) -> PlaceSums:
+    """Sum the records of ``spans`` spans of the dimension; ``places`` must already contain those of both sides."""
     size = len(places.keys)
-    cell = found[:, 0].astype(np.int64) * size + found[:, 1].astype(np.int64)
+    cell = records[:, 0].astype(np.int64) * size + records[:, 1].astype(np.int64)
 
     def matrix(values: np.ndarray | None = None) -> np.ndarray:
         return np.bincount(cell, weights=values, minlength=spans * size).reshape(spans, size).astype(float)
 
-    own, queue, part = found[:, 2], found[:, 3], found[:, 4]
+    own, queue, part = records[:, 2], records[:, 3], records[:, 4]
     calls, is_outermost = matrix(), np.array(places.above) < 0
     callers = np.where(is_outermost, 1.0, calls[:, places.above])
     rate, rate_variance = _ratio(calls, callers)
     return PlaceSums(
         calls=calls.mean(axis=0),
         rate=rate,
-        # Of its logarithm.
+        # Of the logarithm.
         rate_variance=_divided(rate_variance, rate**2),
         own=Times.of(matrix(own), calls, matrix(own * part)),
         queue=Times.of(matrix(queue), calls, matrix(queue * part)),
         awaited=matrix((own + queue) * part),
-        chosen=_ratio(matrix(found[:, 5]), calls)[0],
+        chosen=_ratio(matrix(records[:, 5]), calls)[0],
     )
 
 
@@ -166,42 +163,39 @@ def _divided(above: np.ndarray, below: np.ndarray) -> np.ndarray:
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ratio of sums of each column, and its variance (Cochran, Sampling Techniques, 6.4)."""
+    """Return the ratio estimate of each column and its variance (Cochran, Sampling Techniques, 6.4)."""
     ratio = _divided(above.sum(axis=0), below.sum(axis=0))
     residuals = ((above - ratio * below) ** 2).sum(axis=0)
     return ratio, _divided(residuals, below.sum(axis=0) ** 2)
 
 
 def charges_of(before: PlaceSums, after: PlaceSums, places: Places) -> tuple[list[Charge], np.ndarray]:
-    """Return what each place is charged, and by place what was moved onto the path or off it, in ms a span."""
+    """Return the charges of each place, and the time moved onto or off the path by place, in ms per span."""
     ours = np.array(places.is_ours())
     calls = (before.calls + after.calls) / 2
     charges, moved, weight = [], np.zeros(len(ours)), np.zeros(len(ours))
     for name in ("own", "queue"):
-        old, new = (_filled(getattr(side, name), getattr(other, name)) for side, other in _both(before, after))
+        was, now = getattr(before, name), getattr(after, name)
+        old, new = _filled(was, now), _filled(now, was)
         part = (old.part + new.part) / 2
-        slower = ours * calls * part * (new.a_call - old.a_call)
+        slower = ours * calls * part * (new.per_call - old.per_call)
         variance = (calls * part) ** 2 * (new.variance + old.variance)
         kinds = places.kinds if name == "own" else [QUEUE] * len(ours)
         charges += [Charge(*row) for row in zip(kinds, places.keys, range(len(ours)), slower, variance, strict=True)]
-        moved += ours * calls * (old.a_call + new.a_call) / 2 * (new.part - old.part)
-        weight += ours * (old.a_call * old.part + new.a_call * new.part) / 2
+        moved += ours * calls * (old.per_call + new.per_call) / 2 * (new.part - old.part)
+        weight += ours * (old.per_call * old.part + new.per_call * new.part) / 2
     often, variance = _called_more(before, after, weight, places.above)
     kinds = [SPAN if kind == OWN else kind for kind in places.kinds]
     charges += [Charge(*row) for row in zip(kinds, places.keys, range(len(ours)), often, variance, strict=True)]
     return charges, moved
 
 
-def _both(before: PlaceSums, after: PlaceSums) -> tuple[tuple[PlaceSums, PlaceSums], tuple[PlaceSums, PlaceSums]]:
-    return (before, after), (after, before)
-
-
 def _filled(times: Times, others: Times) -> Times:
-    """Return times a call where one side has no calls as they are on the other."""
+    """Return times with gaps (places without calls) filled from the other side."""
     return Times(
-        np.where(times.is_called, times.a_call, others.a_call),
+        np.where(times.is_called, times.per_call, others.per_call),
         times.variance,
-        np.where(times.a_call > 0, times.part, np.where(others.a_call > 0, others.part, 1.0)),
+        np.where(times.per_call > 0, times.part, np.where(others.per_call > 0, others.part, 1.0)),
         times.is_called,
     )
 
@@ -209,10 +203,10 @@ def _filled(times: Times, others: Times) -> Times:
 def _called_more(
     before: PlaceSums, after: PlaceSums, weight: np.ndarray, above: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each place what more calls a call of its parent add, with all that is in them, and the variance.
+    """Return the time added by more calls per call of the parent, everything below included, and its variance.
 
-    A change of counts is the logarithmic mean times the sum of the logarithms of how each rate above changed
-    (Ang, The LMDI approach to decomposition analysis, Energy Policy 33, 2005), so that every rate has its own part.
+    Logarithmic mean Divisia decomposition (Ang, The LMDI approach to decomposition analysis, Energy Policy 33, 2005):
+    a change of counts is the logarithmic mean times the log ratios of all rates above.
     """
     is_old, is_new = before.calls > 0, after.calls > 0
     stays = is_old & is_new

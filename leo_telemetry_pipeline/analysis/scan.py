@@ -1,25 +1,24 @@
-"""How far the two sides of each split of a series lie apart, in units of the series' own noise.
+"""Scan statistic for one change of level, in units of the series' own noise.
 
-Belongs here: the statistic, its calibration, and where exactly the onset lies.
-Does not: what is noise (noise), several changes in one series (changes). Arrays are series x points of logarithms.
+Belongs here: the statistic, its calibration, and locating the onset. Does not: noise (noise), several changes in one
+series (changes). Arrays are series x points of logarithms.
 
-For each split the statistic is the larger of two likelihood ratios, one of clipped means and one of ranks, both
-with as many independent points on each side as the series' memory leaves. Clipped means see three slow days after
-sixty; ranks see a shift within one mode of two. Means count no more than the tails of the noise allow, which is what
-keeps three outliers, or three points of the slower mode, from being a change.
+For each split, the statistic is the larger of two likelihood ratios, of clipped means and of ranks, with effective
+sample sizes. Clipped means detect three slow days after sixty; ranks detect a shift within one mode of two. The tails
+of the noise bound the ratio of means, so that three outliers, or three points of the slower mode, are not a change.
 """
 
 import numpy as np
 
 from leo_telemetry_pipeline.analysis import noise
 
-# A new level is believed from its third point on.
+# The fewest points of a level.
 LEAST = 3
 
-# The one setting: the chance of a change in a stable series, one look. Why this value: docs/decisions.
+# The one setting: the false alarm rate per test of a stable series. Why this value: docs/decisions.
 P_MOST = 0.0005
 
-# Fitted to stable series of 10 to 200 points; benchmarks/calibrate_changes.py prints how well.
+# Fitted to stable series of 10 to 200 points; benchmarks/calibrate_changes.py prints the fit.
 P_SCALE = 8.0
 P_FEW = 12.0
 
@@ -28,34 +27,34 @@ STRETCH_LEAST = 3.5
 STRETCH_MEMORY = 1.5
 STRETCH_CLIP = 1.5
 
-# Light tails may not make clipped noise look smaller than this, in sigmas.
+# Lower bound of the standard deviation of clipped noise, in sigmas.
 SPREAD_LEAST = 0.5
 
-# A point 3 sigmas from a level says no more against it when it is further away.
+# The loss is capped at 3 sigmas.
 LOSS_MOST = 4.5
-# Half the 95 % point of chi-square with one degree of freedom.
+# Half the 95 % quantile of chi-square with one degree of freedom.
 LOSS_NEAR = 1.92
 
 THETAS = np.concatenate([-np.geomspace(0.1, 8.0, 24)[::-1], np.geomspace(0.1, 8.0, 24)])
 
 
 def p_value(score: float, points: int) -> float:
-    """Return the chance of so high a score somewhere in a stable series of so many points, one look."""
+    """Return the probability of such a score anywhere in a stable series of ``points`` points."""
     return float(min(1.0, P_SCALE * np.exp(-0.5 * max(score - P_FEW / points, 0.0) ** 2)))
 
 
 def score_least(points: int, p_most: float = P_MOST) -> float:
-    """Return the score from which on a series of so many points has a change: where its p-value is ``p_most``."""
+    """Return the critical score of a series of ``points`` points, whose p-value is ``p_most``."""
     return float(np.sqrt(2 * np.log(P_SCALE / p_most)) + P_FEW / points)
 
 
 def splits(
     x: np.ndarray, quality: np.ndarray, least: int = LEAST
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return for each series its highest score, the first point after that split, and sigma and memory as columns.
+    """Return each series' highest score, the first point after that split, and sigma and autocorrelation as columns.
 
-    ``quality``: how much each point's deviation weighs, as the inverse of its standard deviation; 1 is common. Either
-    side of a split has ``least`` points or more.
+    ``quality``: inverse relative standard deviation of each point, usually 1. Both sides of a split have ``least``
+    points or more.
     """
     points = x.shape[1]
     deviation = noise.deviations(x, quality)
@@ -75,23 +74,23 @@ def splits(
         ratios[row] = np.minimum(ratios[row], most)
     before, after, weight_before, weight_after = _means(quality * ranks(x), quality, rho)
     ratios = np.maximum(ratios, _inner(weight_before * before**2 + weight_after * after**2, least))
-    found = np.sqrt(ratios.max(axis=1)), ratios.argmax(axis=1) + 1
-    # Where the onset lies is a question for a series that has a step.
-    return *found, noise.tight_sigma(left), noise.memory(left, left, sigmas)
+    best = np.sqrt(ratios.max(axis=1)), ratios.argmax(axis=1) + 1
+    # The onset is located only if there is a step, so these estimates are without it.
+    return *best, noise.tight_sigma(left), noise.memory(left, left, sigmas)
 
 
 def stretches(x: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first point of a stretch that was plainly at another level, and the first after it; 0 where none.
+    """Return begin and end of a clear stretch at another level in each series, 0 without one.
 
-    A slow week that is over counts as memory, and would hide itself and the next one. It is plain when it is 3.5
-    sigmas high, and no memory is left without it; a series that wanders has some left.
+    A past slow week looks like autocorrelation, which would hide it and the next one. It is clear at 3.5 sigmas if no
+    autocorrelation remains without it.
     """
     begin, end = np.zeros((2, len(x)), dtype=int)
     points = x.shape[1]
     for level in (x, noise.without_step(x, candidate(x, quality))):
         left, height, (first, after) = noise.without_stretch(level, quality)
         sigmas, tight = noise.sigma(left), noise.tight_sigma(left)
-        # Clipped so low that a second stretch, still in there, is no memory.
+        # Clipped low enough that a second stretch does not count as autocorrelation.
         rho = noise.correlation(np.clip(left / tight, -STRETCH_CLIP, STRETCH_CLIP), np.ones_like(sigmas), 3)
         plain = ((height >= STRETCH_LEAST * sigmas) & (rho <= STRETCH_MEMORY / np.sqrt(points)))[:, 0]
         plain &= (end == 0) & (first >= LEAST) & (after - first >= LEAST) & (points - after >= LEAST)
@@ -100,7 +99,7 @@ def stretches(x: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def candidate(x: np.ndarray, quality: np.ndarray, least: int = LEAST) -> np.ndarray:
-    """Return the first point after the most likely split of each series, were its noise without memory."""
+    """Return the first point after the most likely split of each series, assuming independent noise."""
     deviation = noise.deviations(x, quality)
     clipped = noise.clipped(deviation / noise.sigma(deviation))
     before, after, weight_before, weight_after = _means(clipped, quality, np.zeros((len(x), 1)))
@@ -108,14 +107,14 @@ def candidate(x: np.ndarray, quality: np.ndarray, least: int = LEAST) -> np.ndar
 
 
 def _inner(ratios: np.ndarray, least: int) -> np.ndarray:
-    """Return what was made for splits after the first to the last point, 0 for sides of too few points."""
-    made = np.zeros_like(ratios)
-    made[:, least - 1 : 1 - least] = ratios[:, least - 1 : 1 - least]
-    return made
+    """Return the ratios with 0 for splits that leave a side fewer than ``least`` points."""
+    inner = np.zeros_like(ratios)
+    inner[:, least - 1 : 1 - least] = ratios[:, least - 1 : 1 - least]
+    return inner
 
 
 def _means(values: np.ndarray, quality: np.ndarray, rho: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return for each split the means of both sides less the whole's, and how many independent points each has."""
+    """Return for each split the means of both sides less the overall mean, and their effective sample sizes."""
     points = values.shape[1]
     count = np.arange(1, points)
     weight = np.cumsum(quality**2, axis=1)
@@ -129,16 +128,16 @@ def _means(values: np.ndarray, quality: np.ndarray, rho: np.ndarray) -> tuple[np
 
 
 def _rates(means: np.ndarray, rest: np.ndarray) -> np.ndarray:
-    """Return how fast the chance of such means falls with each point more (Cramer's theorem), for noise ``rest``.
+    """Return the large deviation rates of such means (Cramer's theorem) for noise ``rest``.
 
-    The noise has the cumulants of a normal of variance 1 or those of ``rest``, whichever makes them more likely.
+    Uses the larger of the cumulants of ``rest`` and of a standard normal.
     """
     cumulants = np.maximum(np.log(np.exp(THETAS[:, None] * rest).mean(axis=1)), THETAS**2 / 2)
     return np.maximum((THETAS[:, None, None] * means - cumulants[:, None, None]).max(axis=0), 0.0)
 
 
 def ranks(x: np.ndarray) -> np.ndarray:
-    """Return the ranks in each row, equal values sharing theirs, spread evenly with mean 0 and variance 1."""
+    """Return the ranks in each row, ties averaged, scaled to mean 0 and variance 1."""
     series, points = x.shape
     order = np.argsort(x, axis=1, kind="stable")
     ordered = np.take_along_axis(x, order, axis=1)
@@ -156,9 +155,9 @@ def ranks(x: np.ndarray) -> np.ndarray:
 def onset(
     x: np.ndarray, quality: np.ndarray, sigma: float, rho: float, split: int
 ) -> tuple[int, tuple[int, int], tuple[float, float]]:
-    """Return where one series' new level begins, the first and last point where it may (95 %), and both levels.
+    """Return the onset of one series' new level, its 95 % interval, and both levels.
 
-    The most likely onset for innovations of a first-order process, each with a loss that outliers cannot raise.
+    The most likely onset for AR(1) innovations with a capped loss, which is robust to outliers.
     """
     at, places = split, np.arange(LEAST, len(x) - LEAST + 1)
     losses = np.zeros(len(places))

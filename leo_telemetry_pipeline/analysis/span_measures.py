@@ -1,7 +1,7 @@
-"""Which numbers of a span say why it takes long: time to first token, tokens.
+"""Measures that explain the duration of a span: time to first token, tokens.
 
-Belongs here: the known measures, by the names that instrumentation gives them. Does not: reading them
-(store.dimension_attributes), comparing them (measure_changes). Imports nothing, so that commands answer at once.
+Belongs here: the known measures and their attribute names. Does not: reading them (store.dimension_attributes),
+comparing them (measure_changes). Imports nothing heavy, so that commands start fast.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ _S = 1000.0
 
 @dataclass(frozen=True)
 class Measure:
-    """A number of a span: ``attributes`` that hold it, the first that is there, each with what makes its unit ours."""
+    """A number of a span: the first of ``attributes`` that is present, times its unit factor."""
 
     name: str
     header: str
@@ -38,11 +38,7 @@ MEASURES = (
         "TOKENS IN",
         (("input_tokens", 1.0), ("gen_ai.usage.input_tokens", 1.0), ("gen_ai.usage.prompt_tokens", 1.0)),
     ),
-    Measure(
-        CACHED,
-        "CACHED",
-        (("cache_read_tokens", 1.0), ("gen_ai.usage.cache_read.input_tokens", 1.0)),
-    ),
+    Measure(CACHED, "CACHED", (("cache_read_tokens", 1.0), ("gen_ai.usage.cache_read.input_tokens", 1.0))),
     Measure(
         OUTPUT,
         "TOKENS OUT",
@@ -53,7 +49,7 @@ MEASURES = (
 
 
 def value_of(attributes: Mapping[str, Any], name: str) -> float | None:
-    """Return a measure of a span by its attributes, or None where it has none."""
+    """Return a measure from a span's attributes, or None."""
     [measure] = [measure for measure in MEASURES if measure.name == name]
     for attribute, factor in measure.attributes:
         value = attributes.get(attribute)

@@ -1,10 +1,10 @@
-"""What the P50 of a coming window may be, by the P50 of each day before.
+"""Predictive distribution of the P50 of a future window, from daily P50s.
 
-Belongs here: the series that is made of the days, the state-space models of its logarithm, and their mixture.
-Does not: thresholds, dimensions, how good it was (forecast, backtest).
+Belongs here: preparing the series, state-space models of its logarithm, and their mixture.
+Does not: thresholds, dimensions, accuracy (forecast, backtest).
 
-statsmodels filters every model: a level that may walk or have a slope, under noise that may have a memory, with or
-without breaks of the level. None is chosen: each counts by its likelihood, so nothing is fitted that could fail.
+Models: a level, random walk or slope, with white or AR(1) noise, with or without level breaks, filtered by
+statsmodels. Bayesian model averaging instead of selection: nothing is optimised, so nothing can fail to converge.
 """
 
 from collections.abc import Sequence
@@ -22,27 +22,26 @@ HISTORY_DAYS = 90
 
 # Sub-millisecond spans have duration 0, which has no logarithm.
 _LEAST_MS = 0.5
-# A memory of the noise makes neighbours alike: so many times the noise that they show is there at a usual one.
+# Correction of the noise estimated from differences of neighbours for typical autocorrelation.
 _HIDDEN = 1.3
-# How often a level breaks (a day), and by how much (standard deviation of the log).
+# Probability of a level break per day, and its size (standard deviation of the log).
 _HAZARD = 0.01
 _JUMP = 0.4
-# What is believed of the noise before any day was seen, in days of evidence.
+# Weight of the noise prior, in days.
 _PRIOR_DAYS = 6.0
-# In units of the noise: how far from the days around it a day may count as lying, so that an odd one moves little.
+# Outliers are clipped to this distance from the days around them, in sigmas.
 _FARTHEST = 3.0
-# A break is tried where the detector's statistic is this high, with this many days on either side. Both are less than a
-# change needs, as the likelihood decides.
+# Score of a candidate break, and days on either side. Both are below the detector's: the likelihood decides.
 _TRIED = 3.0
 _EITHER_SIDE = 2
-# Where the end of an interval is looked for, in scales, and how closely.
+# Search range of interval ends, in scales, and bisection steps.
 _WIDEST = 20.0
 _HALVINGS = 40
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """What is expected of a window's log P50 in ms: Student's t distributions, each with its weight."""
+    """Predictive distribution of a window's log P50 in ms: a mixture of Student's t distributions."""
 
     weights: np.ndarray
     means: np.ndarray
@@ -50,11 +49,11 @@ class Mixture:
     freedom: float
 
     def above(self, p50_ms: float) -> float:
-        """Return the probability that the window's P50 is over so many ms."""
+        """Return the probability that the window's P50 is over ``p50_ms``."""
         return float(1 - self._below(np.log(np.array([p50_ms])))[0])
 
     def interval(self, share: float) -> tuple[float, float, float]:
-        """Return the lower end, the median and the upper end, in ms, of where the P50 lies with that probability."""
+        """Return lower end, median and upper end, in ms, of the central interval with probability ``share``."""
         wanted = np.array([(1 - share) / 2, 0.5, (1 + share) / 2])
         span = _WIDEST * self.scales
         low, high = np.full(3, np.min(self.means - span)), np.full(3, np.max(self.means + span))
@@ -74,17 +73,17 @@ class Mixture:
 def expect(
     days: np.ndarray, counts: np.ndarray, p50_ms: np.ndarray, today: int, horizons: Sequence[int]
 ) -> list[Mixture]:
-    """Return what is expected of the window of 7 days that ends so many days after ``today``.
+    """Return the predictive distribution of the 7-day window that ends each of ``horizons`` days after ``today``.
 
-    ``days``: ascending UTC day numbers up to today, at least two, gaps allowed; with the spans and the P50 of each.
-    Bayesian model averaging: weights are prior times marginal likelihood, the noise's variance integrated out under
-    an inverse gamma prior (West and Harrison, Bayesian Forecasting and Dynamic Models, chapters 4 and 12).
+    ``days``: ascending UTC day numbers up to today, at least two, gaps allowed. Model weights are prior times marginal
+    likelihood, with the noise variance integrated out under an inverse gamma prior (West and Harrison, Bayesian
+    Forecasting and Dynamic Models, chapters 4 and 12).
     """
     series = _series(days, counts, p50_ms, today)
     breaks = _breaks(series.values)
     tried = [(model, breaks[:number]) for model in _models() for number in range(len(breaks) + 1)]
     seen = _filtered(series, tried)
-    evidence = np.array([one.evidence for one in seen])
+    evidence = np.array([filtered.evidence for filtered in seen])
     weights = np.exp(evidence - evidence.max())
     weights /= weights.sum()
     return [_ahead(series, horizon, weights, [model for model, _ in tried], seen) for horizon in horizons]
@@ -92,9 +91,9 @@ def expect(
 
 @dataclass(frozen=True)
 class _Scaled:
-    """A value for every day, in units of the noise around a centre, NaN where there is none.
+    """One value per day, standardised by centre and noise, NaN for gaps.
 
-    ``doubts``: the variance that a day has beyond a usual one's, because it has fewer spans.
+    ``doubts``: additional variance of days with fewer spans than usual.
     """
 
     values: np.ndarray
@@ -119,7 +118,7 @@ def _series(days: np.ndarray, counts: np.ndarray, p50_ms: np.ndarray, today: int
 
 
 def _breaks(values: np.ndarray) -> list[int]:
-    """Return up to two days on which the level may have broken, the likeliest first, by the detector's statistic."""
+    """Return up to two candidate break days by the detector's statistic, most likely first."""
     first = _likeliest(values, 0, len(values))
     if first is None:
         return []
@@ -128,16 +127,16 @@ def _breaks(values: np.ndarray) -> list[int]:
 
 
 def _likeliest(values: np.ndarray, start: int, end: int) -> tuple[float, int] | None:
-    there = start + np.flatnonzero(~np.isnan(values[start:end]))
-    if len(there) < 2 * _EITHER_SIDE:
+    days = start + np.flatnonzero(~np.isnan(values[start:end]))
+    if len(days) < 2 * _EITHER_SIDE:
         return None
-    scores, splits, _, _ = scan.splits(values[there][None], np.ones((1, len(there))), _EITHER_SIDE)
-    return (float(scores[0]), int(there[splits[0]])) if scores[0] > _TRIED else None
+    scores, splits, _, _ = scan.splits(values[days][None], np.ones((1, len(days))), _EITHER_SIDE)
+    return (float(scores[0]), int(days[splits[0]])) if scores[0] > _TRIED else None
 
 
 @dataclass(frozen=True)
 class _Model:
-    """Level, slope and the noise's memory as one state; all in units of the noise, whose variance is 1."""
+    """State-space model with state (level, slope, AR(1) noise), in units of the noise."""
 
     walk: float
     slope: float
@@ -162,14 +161,14 @@ class _Model:
 @cache
 def _models() -> tuple[_Model, ...]:
     noises = ((0.0, 1.0), (0.5, 0.2), (0.8, 0.3))
-    # Stands still, walks, has a slope that changes slowly: more of each made no forecast better.
+    # Constant, random walk, slowly changing slope: more variants did not improve forecasts.
     levels = ((0.0, 0.0, 0.0, 2.0), (0.3, 0.0, 0.0, 1.0), (0.02, 0.1, 0.03, 1.0))
     return tuple(_Model(*level[:3], *noise, level[3]) for noise in noises for level in levels)
 
 
 @dataclass(frozen=True)
 class _Filtered:
-    """What a model makes of the series: its last state, the noise's variance, and how well it foretold each day."""
+    """Result of filtering: the last state and its covariance, the noise variance, and the log evidence."""
 
     state: np.ndarray
     spread: np.ndarray
@@ -208,12 +207,12 @@ def _filtered(series: _Scaled, tried: Sequence[tuple[_Model, Sequence[int]]]) ->
 def _ahead(
     series: _Scaled, horizon: int, weights: np.ndarray, models: Sequence[_Model], seen: Sequence[_Filtered]
 ) -> Mixture:
-    """Put the models together, each twice: as things are, and with the level broken before most of the window."""
+    """Mix the models, each with and without a level break before most of the window."""
     means, variances = np.empty(len(seen)), np.empty(len(seen))
-    for index, (model, one) in enumerate(zip(models, seen, strict=True)):
+    for index, (model, filtered) in enumerate(zip(models, seen, strict=True)):
         of_state, new = _window(model, horizon)
-        means[index] = of_state @ one.state
-        variances[index] = one.variance * (of_state @ one.spread @ of_state + new)
+        means[index] = of_state @ filtered.state
+        variances[index] = filtered.variance * (of_state @ filtered.spread @ of_state + new)
     broken = 1 - (1 - _HAZARD) ** max(horizon - WINDOW_DAYS // 2, 0)
     scales = series.noise * np.sqrt(variances)
     return Mixture(
@@ -226,7 +225,7 @@ def _ahead(
 
 @cache
 def _window(model: _Model, horizon: int) -> tuple[np.ndarray, float]:
-    """Return how the mean of a coming window weighs today's state, and the variance that comes new until then."""
+    """Return the weights of today's state in the mean of a future window, and the variance added until then."""
     powers = [np.linalg.matrix_power(model.transition, step) for step in range(horizon + 1)]
     days = [day for day in range(horizon - WINDOW_DAYS + 1, horizon + 1) if day > 0]
     observed = np.array([1.0, 0.0, 1.0])

@@ -1,7 +1,7 @@
-"""How dimensions went from day to day: percentiles of every day, a row a dimension and a column a day.
+"""Daily trends of dimensions: percentiles per day, one row per dimension and one column per day.
 
-Belongs here: series of days, the days on which time or volume changed. Does not: reading days (store.history.daily),
-the detector (analysis.changes), printing. Imports no pandas, so that commands answer at once.
+Belongs here: daily series, and the days on which duration or volume changed. Does not: reading days
+(store.history.daily), the detector (changes), printing. Imports no pandas, so that commands start fast.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -20,9 +20,9 @@ Detector = Callable[[Sequence[Series]], list[list[ChangePoint]]]
 
 @dataclass(frozen=True)
 class Daily:
-    """Series of days, each array of the shape [dimensions, days].
+    """Daily series; each array has the shape [dimensions, days].
 
-    Where a day has no span, ``count`` and ``sum_ms`` are 0 and the percentiles, in ms, are NaN.
+    On days without spans, ``count`` and ``sum_ms`` are 0 and the percentiles, in ms, are NaN.
     """
 
     count: np.ndarray
@@ -35,30 +35,27 @@ class Daily:
 
 @dataclass(frozen=True)
 class Turns:
-    """What changed of one dimension, oldest first: how long it takes, and how often it runs."""
+    """Changes of one dimension's duration and volume, oldest first."""
 
     time: tuple[ChangePoint, ...]
     volume: tuple[ChangePoint, ...]
 
 
 def daily(portions: Iterable[Rows], dimensions: int, days: int, gamma: float) -> Daily:
-    """Return the series of so many dimensions and days; what is read is held a portion at a time."""
+    """Return the daily series, holding one portion in memory at a time."""
     shape = dimensions, days
     count, sum_ms = np.zeros(shape, np.int64), np.zeros(shape)
     of_days = np.full((len(QUANTILES), *shape), np.nan)
     for rows in portions:
-        at = rows.dimension, rows.day
-        count[at], sum_ms[at] = rows.count, rows.sum_ms
-        found = percentiles(QUANTILES, rows.ends, rows.buckets, rows.spans, gamma)
-        of_days[:, *at] = np.clip(found, rows.min_ms, rows.max_ms)
+        cells = rows.dimension, rows.day
+        count[cells], sum_ms[cells] = rows.count, rows.sum_ms
+        estimates = percentiles(QUANTILES, rows.ends, rows.buckets, rows.spans, gamma)
+        of_days[:, *cells] = np.clip(estimates, rows.min_ms, rows.max_ms)
     return Daily(count, sum_ms, *of_days)
 
 
 def turns(found: Daily, first: date, closed: int, find_all: Detector = changes.find_all) -> list[Turns]:
-    """Return what changed of each dimension, in the first ``closed`` days from ``first`` on.
-
-    The same detector looks at P50s and at the number of spans, on the days that have spans.
-    """
+    """Return the changes of each dimension's P50 and span count in the first ``closed`` days from ``first``."""
     count, p50_ms = found.count[:, :closed], found.p50_ms[:, :closed]
     there = [np.flatnonzero(row) for row in count]
     epoch = day_number(first)

@@ -1,7 +1,7 @@
-"""Which baseline and multiplier fit a dimension that somebody configured, and how often a year each would alarm.
+"""Suggested baseline and multiplier of configured dimensions, with the alarms per year of each.
 
-Belongs here: the suggestion, and the evidence for it. Does not: bootstrapped weeks (alarm_simulation), real ones
-(alarm_replay), levels (levels), reading and writing thresholds (store).
+Belongs here: the suggestion and its evidence. Does not: simulated weeks (alarm_simulation), real ones (alarm_replay),
+levels (levels), reading and writing thresholds (store).
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import numpy as np
 
 from leo_telemetry_pipeline.analysis import alarm_replay
 from leo_telemetry_pipeline.analysis.alarm_replay import WEEK
-from leo_telemetry_pipeline.analysis.alarm_simulation import Stable, rehearse
+from leo_telemetry_pipeline.analysis.alarm_simulation import Stable, simulate
 from leo_telemetry_pipeline.analysis.bottlenecks import ROUNDING
 from leo_telemetry_pipeline.analysis.changes import RATIO_LEAST, ChangePoint
 from leo_telemetry_pipeline.analysis.levels import (
@@ -27,21 +27,21 @@ from leo_telemetry_pipeline.analysis.levels import (
 from leo_telemetry_pipeline.dimension import OfDimension, Suggestion
 
 ALARMS_A_YEAR = 1.0
-# Slower by less than the detector's least change is nothing that anyone would act on.
+# A smaller increase than the detector's least change is not actionable.
 MULTIPLIER_LEAST = RATIO_LEAST
-# How much weeks differ cannot be told from fewer than four of them.
+# Fewer than four weeks do not show how weeks vary.
 DAYS_LEAST = 28
-# A baseline is written with so many digits.
+# Significant digits of a suggested baseline.
 DIGITS = 4
 
 
 @dataclass(frozen=True)
 class Past(OfDimension):
-    """Days of one dimension, without gaps, and its threshold of today; times in ms.
+    """Consecutive days of one dimension and its current threshold; times in ms.
 
-    ``source``: the row that it comes from, key, type or global. ``first_day`` since 1970-01-01. P50s are NaN where
-    there are no spans; ``week_p50_ms`` is that of the seven days that end with each day. ``has_baseline``: somebody
-    wrote the baseline, which then is to be tuned too.
+    ``source``: the row of the threshold: key, type or global. ``first_day`` since 1970-01-01. P50s are NaN without
+    spans; ``week_p50_ms``: of the seven days ending on each day. ``has_baseline``: the baseline is configured, so it
+    is tuned too.
     """
 
     source: str
@@ -55,12 +55,12 @@ class Past(OfDimension):
 
     @property
     def limit_ms(self) -> float:
-        """Over which P50 a week is slow today; NaN without a baseline."""
+        """The current threshold of a week's P50; NaN without a baseline."""
         return np.nan if self.baseline_p50_ms is None else self.baseline_p50_ms * self.multiplier * ROUNDING
 
 
 def tune(pasts: Sequence[Past], alarms_a_year: float = ALARMS_A_YEAR) -> list[Suggestion]:
-    """Return what fits each dimension: the lowest limit over which stable weeks come so often a year, or less."""
+    """Return, per dimension, the lowest limit with at most this many alarms per year on a stable level."""
     days = days_of(_daily(pasts))
     changed = change_points(days)
     known = {history.name: history for history in days.histories}
@@ -72,8 +72,8 @@ def tune(pasts: Sequence[Past], alarms_a_year: float = ALARMS_A_YEAR) -> list[Su
 def _daily(pasts: Sequence[Past]) -> DailyP50s:
     parts = []
     for place, past in enumerate(pasts):
-        on = np.flatnonzero(past.counts)
-        parts.append((np.full(len(on), place), past.first_day + on, past.counts[on], past.p50_ms[on]))
+        days = np.flatnonzero(past.counts)
+        parts.append((np.full(len(days), place), past.first_day + days, past.counts[days], past.p50_ms[days]))
     return DailyP50s.of_parts([past.dimension for past in pasts], parts)
 
 
@@ -87,28 +87,30 @@ def _suggestion(
     if history is None or not long:
         return replace(none, reason=_too_few(history, parts))
     if past.baseline_p50_ms is None:
-        return replace(none, reason="its baseline is learned, and there is none yet")
+        return replace(none, reason="its baseline is learned, but there is none yet")
     number = long[-1]
     at = parts[number]
-    weeks = _weeks(past, history.days[at])
-    rehearsal = rehearse(_stable(history, at), weeks, alarms_a_year)
-    level = _rounded(max(float(np.nanmedian(weeks)), LEAST_MS))
-    multiplier = max(MULTIPLIER_LEAST, np.ceil(100 * rehearsal.least_limit(alarms_a_year) / level) / 100)
+    first, last = history.days[at[[0, -1]]] - past.first_day
+    weeks = past.week_p50_ms[first + WEEK - 1 : last + 1]
+    stable = Stable(history.days[at], history.counts[at], history.x[at], rhythm=history.raw[at] - history.x[at])
+    simulation = simulate(stable, weeks, alarms_a_year)
+    level = float(f"{max(float(np.nanmedian(weeks)), LEAST_MS):.{DIGITS}g}")
+    multiplier = max(MULTIPLIER_LEAST, np.ceil(100 * simulation.least_limit(alarms_a_year) / level) / 100)
     limit_ms = level * multiplier * ROUNDING
     began = changed[number - 1] if number else None
     return replace(
         none,
         baseline_p50_ms=level if past.has_baseline else None,
         multiplier=float(multiplier),
-        alarms_a_year_now=rehearsal.alarms_a_year(past.limit_ms),
-        alarms_a_year_then=rehearsal.alarms_a_year(limit_ms),
-        share_over_now=rehearsal.share_over(past.limit_ms),
+        alarms_a_year_now=simulation.alarms_a_year(past.limit_ms),
+        alarms_a_year_then=simulation.alarms_a_year(limit_ms),
+        share_over_now=simulation.share_over(past.limit_ms),
         is_slower=began is not None and began.ratio > 1,
         evidence=_evidence(past, history, at, level)
         | {
             "change": None if began is None else round(began.ratio, 4),
             "days_since": len(history.days) - int(at[-1]) - 1,
-            "years_rehearsed": round(rehearsal.years, 1),
+            "years_rehearsed": round(simulation.years, 1),
             "alarms_replayed_now": alarm_replay.alarms(past.week_p50_ms, past.limit_ms),
             "alarms_replayed_then": alarm_replay.alarms(past.week_p50_ms, limit_ms),
         },
@@ -133,18 +135,4 @@ def _too_few(history: History | None, parts: list[np.ndarray]) -> str:
     days = 0 if history is None else len(history.days)
     if days >= DAYS_LEAST:
         return f"at most {max(map(len, parts))} of its {days} days are on one level, {DAYS_LEAST} are needed"
-    return f"{days} days have {DAY_SPANS} spans, {DAYS_LEAST} are needed"
-
-
-def _stable(history: History, at: np.ndarray) -> Stable:
-    rhythm = history.raw[at] - history.x[at]
-    return Stable(history.days[at], history.counts[at], history.x[at], rhythm)
-
-
-def _weeks(past: Past, days: np.ndarray) -> np.ndarray:
-    """Return the P50s of the weeks that lie within these days, from the first to the last."""
-    return past.week_p50_ms[days[0] + WEEK - 1 - past.first_day : days[-1] + 1 - past.first_day]
-
-
-def _rounded(p50_ms: float) -> float:
-    return float(f"{p50_ms:.{DIGITS}g}")
+    return f"{days} days with at least {DAY_SPANS} spans, {DAYS_LEAST} are needed"

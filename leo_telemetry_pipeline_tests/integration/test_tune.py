@@ -124,7 +124,7 @@ def test_a_multiplier_for_all_leaves_baselines_to_learning(db: Database):
     fill(db, days_of("GATE_A", 3000))
     configure(db, "global", None, None, 4.0)
     [unknown] = told().values()
-    assert unknown["reason"] == "its baseline is learned, and there is none yet"
+    assert unknown["reason"] == "its baseline is learned, but there is none yet"
     assert tune().splitlines()[-1] == "There is no suggestion yet."
     execute(
         db, "INSERT INTO telemetry_baselines (dimension_type, dimension_key, p50_ms, multiplier)"
@@ -147,8 +147,8 @@ def test_the_reason_why_nothing_can_be_tuned_is_one_line(db: Database):
     configure(db, "gate", "OFF", 900, 2.0, is_active=False)
     configure(db, "gate", "ONLY_SAMPLES", None, None, min_samples=3)
     assert {name: each["reason"] for name, each in told().items()} == {
-        "gate:GATE_A": "9 days have 8 spans, 28 are needed",
-        "gate:GONE": "0 days have 8 spans, 28 are needed",
+        "gate:GATE_A": "9 days with at least 8 spans, 28 are needed",
+        "gate:GONE": "0 days with at least 8 spans, 28 are needed",
     }
     before = rows(db)
     assert tune("--apply").splitlines()[-1] == "There is no suggestion yet."
@@ -171,7 +171,7 @@ def test_suggestions_follow_a_run_and_change_nothing_by_themselves(db: Database)
     assert (fits.current_baseline_p50_ms, fits.current_multiplier, fits.is_applied) == (900, 2.0, False)
     assert fits.baseline_p50_ms == pytest.approx(3000, rel=0.05)
     assert fits.evidence["days"] == DAYS
-    assert (gone.multiplier, gone.reason) == (None, "0 days have 8 spans, 28 are needed")
+    assert (gone.multiplier, gone.reason) == (None, "0 days with at least 8 spans, 28 are needed")
     assert rows(db) == before
 
 

@@ -1,4 +1,4 @@
-"""Which attribute tells slow spans from fast ones."""
+"""Attributes that separate slow spans from the others."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from leo_telemetry_pipeline.analysis.critical_path import TraceSpan
 
 
 def drawn(count: int = 400, seed: int = 0) -> tuple[list[dict], np.ndarray]:
-    """Draw spans half of which are slow: those nearly all of one model, and tried again; all else is chance."""
+    """Draw spans, half of them slow: most of one model, and retried; all other attributes are random."""
     rng = np.random.default_rng(seed)
     is_slow = np.arange(count) % 2 == 0
     made = [
@@ -26,8 +26,8 @@ def drawn(count: int = 400, seed: int = 0) -> tuple[list[dict], np.ndarray]:
     return made, is_slow
 
 
-def test_the_attributes_that_separate_are_named_with_their_shares_the_best_first():
-    """Lost: people know that it is slow, and not that it is the new model."""
+def test_separating_attributes_are_named_with_their_shares_best_first():
+    """Lost: people know that it is slow, but not that the new model is why."""
     made, is_slow = drawn()
     model, retry = separate(made, is_slow)
     assert (model.name, model.value, retry.name, retry.value) == ("model", "opus-5", "retry_attempt", ">= 1")
@@ -36,27 +36,27 @@ def test_the_attributes_that_separate_are_named_with_their_shares_the_best_first
 
 
 def test_a_separator_reads_as_a_sentence():
-    """Lost: shares that nobody knows the whole of."""
+    """Lost: shares without saying of what."""
     assert str(Separator("model", "opus-5", 0.92, 0.1)) == "model=opus-5: 92 % of slow spans, 10 % of the others"
     assert str(Separator("retries", ">= 2", 0.5, 0.0)) == "retries >= 2: 50 % of slow spans, 0 % of the others"
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_where_nothing_separates_nothing_is_named(seed):
-    """Lost: trust, after the third host that had nothing to do with it."""
+def test_random_attributes_are_not_named(seed):
+    """Lost: trust, after the third host that was not the reason."""
     made, is_slow = drawn(seed=seed)
     assert separate(made, np.random.default_rng(seed).permutation(is_slow)) == []
 
 
-def test_ids_are_left_out_even_where_each_slow_span_has_one_of_its_own():
-    """Lost: the best separator of any spans is their own number."""
+def test_ids_are_left_out_even_if_each_slow_span_has_its_own():
+    """Lost: the best separator of spans is always their own id."""
     is_slow = np.arange(100) >= 50
     made = [{"span_id": n, "request": f"r-{n}", "file": f"f-{n % 60}", "nested": {"n": n}} for n in range(100)]
     assert separate(made, is_slow) == []
 
 
-def test_at_most_three_are_named_each_attribute_once():
-    """Lost: a list as long as the attributes, with every limit of the same number."""
+def test_at_most_three_attributes_are_named_once_each():
+    """Lost: a list of all attributes, with every limit of the same number."""
     is_slow = np.arange(200) < 100
     made = [{name: int(slow) * 5 + n % 3 for name in "abcde"} for n, slow in enumerate(is_slow)]
     assert [each.name for each in separate(made, is_slow)] == ["a", "b", "c"]
@@ -64,33 +64,33 @@ def test_at_most_three_are_named_each_attribute_once():
 
 
 def test_an_attribute_that_only_slow_spans_have_separates_by_itself():
-    """Lost: a flag that is written only where it is true."""
+    """Lost: a flag that is written only when it is true."""
     is_slow = np.arange(100) < 40
     [found] = separate([{"degraded": True} if slow else {} for slow in is_slow], is_slow)
     assert (found.value, found.slow_share, found.other_share) == ("true", 1.0, 0.0)
 
 
-def test_too_few_spans_or_rows_without_attributes_give_no_answer_and_no_error():
+def test_too_few_spans_or_no_attributes_give_no_answer_and_no_error():
     """Lost: an analysis that fails on a dimension with three slow spans."""
     assert separate([{"model": "x"}] * 3 + [{"model": "y"}] * 90, [True] * 3 + [False] * 90) == []
     assert separate([None] * 20, [True, False] * 10) == []
     assert separate([], []) == []
 
 
-def test_a_span_is_slow_above_the_middle_of_both_medians():
+def test_a_span_is_slow_above_the_geometric_mean_of_both_medians():
     """Lost: what counts as slow depends on how many spans were slow."""
     assert slow_cut([400, 400, 390], [100, 110, 90]) == pytest.approx(200)
     assert slow_cut([10], [0]) == 5
 
 
-def test_spans_take_what_they_lack_from_the_handoff_of_their_trace():
-    """Lost: sd_type separates nothing, for only handoffs have it."""
+def test_spans_inherit_missing_attributes_from_the_handoff_of_their_trace():
+    """Lost: sd_type separates nothing, because only handoffs have it."""
     spans = [
         TraceSpan("1", "a", None, "gate", "G", 5, 9, None, attributes={"model": "x"}, host="one"),
         TraceSpan("1", "b", None, "handoff", "H", 1, 9, None, attributes={"sd_type": "docs", "model": "y"}),
         TraceSpan("2", "c", None, "gate", "G", 1, 9, None),
     ]
-    assert [one.attributes for one in with_trace_attributes(spans)] == [
+    assert [span.attributes for span in with_trace_attributes(spans)] == [
         {"sd_type": "docs", "model": "x", "host": "one"},
         {"sd_type": "docs", "model": "y"},
         {},

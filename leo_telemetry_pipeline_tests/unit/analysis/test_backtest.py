@@ -1,4 +1,4 @@
-"""How good past forecasts were: scores, rules, calibration, the verdict, and that nothing knows its future."""
+"""Backtest: scores, rules, calibration, the verdict, and no look-ahead."""
 
 from functools import cache
 
@@ -30,7 +30,7 @@ def history(p50: np.ndarray, key: str = "A", baseline: float | None = 1000.0, we
 
 
 def drifting(count: int = 12, seed: int = 3) -> list[ForecastInput]:
-    """Make dimensions that pass their thresholds at different times, each at its own pace."""
+    """Return dimensions that drift over their thresholds at different times and rates."""
     rng = np.random.default_rng(seed)
     day = np.arange(90)
     return [
@@ -45,7 +45,7 @@ def backtest_of_drifts() -> Backtest:
 
 
 def raw(*rows: tuple[int, int, float, bool, bool]) -> pd.DataFrame:
-    """Make forecasts: origin, horizon, what was said, whether it was one that day, whether it became one."""
+    """Return forecasts: origin, horizon, probability, bottleneck at the origin, bottleneck later."""
     made = [("gate", "A", origin, horizon, said, now, True, came) for origin, horizon, said, now, came in rows]
     return pd.DataFrame(made, columns=list(COLUMNS))
 
@@ -55,7 +55,7 @@ def scored(brier: float, *, count: int = 100, horizon: int | None = None) -> Sco
 
 
 def test_a_forecast_of_drifts_is_better_than_every_rule_and_the_verdict_says_so():
-    """Lost: the forecast's one advantage over a glance at today is not there, or nobody is told of it."""
+    """Lost: the forecast's advantage over a glance at today, or the report of it."""
     tested = backtest_of_drifts()
     everything, week, fortnight = tested.scores
     assert (everything.horizon_days, week.horizon_days, fortnight.horizon_days) == (None, 7, 14)
@@ -64,8 +64,8 @@ def test_a_forecast_of_drifts_is_better_than_every_rule_and_the_verdict_says_so(
     assert "better than always saying" in tested.verdict
 
 
-def test_the_verdict_says_it_when_a_rule_is_as_good():
-    """Lost: people trust a forecast that a constant would have beaten."""
+def test_the_verdict_says_when_a_rule_is_as_good():
+    """Lost: people trust a forecast that a constant would beat."""
     words = verdict([scored(0.09), scored(0.05, horizon=7), scored(0.08, horizon=14)])
     assert words == (
         "All forecasts: no better than always saying 'as after days like today' (Brier score 0.0900 against 0.0800). "
@@ -74,7 +74,7 @@ def test_the_verdict_says_it_when_a_rule_is_as_good():
     )
 
 
-def test_noise_that_cannot_be_foretold_is_not_called_foretold():
+def test_unpredictable_noise_does_not_score_well():
     """Lost: a verdict that is always good news."""
     rng = np.random.default_rng(5)
     histories = [history(1400 * np.exp(0.3 * rng.normal(size=90)), f"K{index}") for index in range(10)]
@@ -82,8 +82,8 @@ def test_noise_that_cannot_be_foretold_is_not_called_foretold():
     assert tested.scores[0].brier > 0.9 * tested.scores[0].base_rate
 
 
-def test_nothing_that_came_later_changes_what_was_said_on_a_day():
-    """Lost: a backtest that knows the future, and promises what no forecast can hold."""
+def test_later_days_do_not_change_a_forecast():
+    """Lost: a backtest that knows the future and promises too much."""
     origin = TODAY - 28
     changed = [
         ForecastInput(
@@ -91,16 +91,16 @@ def test_nothing_that_came_later_changes_what_was_said_on_a_day():
         )
         for one in drifting()
     ]
-    said = []
+    forecasts = []
     for tested in (backtest_of_drifts(), backtest(changed, TODAY)):
         pairs = tested.pairs
-        said.append(pairs.loc[pairs["origin"] == origin, ["said", "probability", "as_today", "as_today_learned"]])
-    assert len(said[0]) == 24
-    pd.testing.assert_frame_equal(said[0], said[1])
+        forecasts.append(pairs.loc[pairs["origin"] == origin, ["said", "probability", "as_today", "as_today_learned"]])
+    assert len(forecasts[0]) == 24
+    pd.testing.assert_frame_equal(*forecasts)
 
 
-def test_each_forecast_learns_only_from_outcomes_known_on_its_day():
-    """Lost: the calibration, too, would know the future."""
+def test_each_forecast_learns_only_from_outcomes_known_at_its_origin():
+    """Lost: the calibration would know the future."""
     early = [(0, 7, 0.1, False, True)] * 100
     learned = with_learning(raw(*early, (6, 7, 0.1, False, True), (7, 7, 0.1, False, True), (7, 7, 0.1, True, True)))
     before, after, other_state = (learned.iloc[index] for index in (100, 101, 102))
@@ -111,8 +111,8 @@ def test_each_forecast_learns_only_from_outcomes_known_on_its_day():
     assert other_state["as_today_learned"] == pytest.approx(0.8)
 
 
-def test_the_score_of_each_rule_is_the_mean_squared_distance():
-    """Lost: the reference that the forecast is measured by."""
+def test_the_score_of_each_rule_is_its_mean_squared_error():
+    """Lost: the reference for the forecast."""
     learned = with_learning(raw((0, 7, 0.75, True, True), (0, 7, 0.25, True, False)))
     found = score(learned, 7)
     assert found.brier == pytest.approx(0.0625)
@@ -122,8 +122,8 @@ def test_the_score_of_each_rule_is_the_mean_squared_distance():
     assert found.best_rule == ("base_rate", pytest.approx(0.25))
 
 
-def test_bins_show_what_was_said_beside_what_was_seen():
-    """Lost: nobody can see whether 80 % means 80 %."""
+def test_bins_show_predicted_and_observed_frequencies():
+    """Lost: people cannot see whether 80 % means 80 %."""
     learned = with_learning(raw(*[(0, 7, 0.85, True, index < 6) for index in range(10)], (0, 7, 1.0, True, True)))
     found = bins(learned)
     assert (found[0].low, found[0].high, found[0].forecasts) == (0.8, 0.9, 10)
@@ -132,8 +132,8 @@ def test_bins_show_what_was_said_beside_what_was_seen():
     assert calibration_error(found) == pytest.approx((10 * 0.25 + 1 - found[1].said) / 11)
 
 
-def test_calibration_corrects_forecasts_that_say_too_much_and_leaves_good_ones_alone():
-    """Lost: a model that exaggerates goes on exaggerating."""
+def test_calibration_corrects_overconfident_forecasts_and_keeps_good_ones():
+    """Lost: an overconfident model stays overconfident."""
     rng = np.random.default_rng(2)
     truth = rng.uniform(0.02, 0.98, 2000)
     came = rng.random(2000) < truth
@@ -148,7 +148,7 @@ def test_calibration_corrects_forecasts_that_say_too_much_and_leaves_good_ones_a
 
 @pytest.mark.parametrize("came", [True, False])
 def test_calibration_of_one_sided_outcomes_is_finite_and_never_turns_likely_into_unlikely(came: bool):
-    """Lost: a quiet year makes every forecast 0 or nan, or the other way round."""
+    """Lost: after a quiet year, every forecast is 0 or nan, or reversed."""
     learned = calibrate(raw(*[(0, 7, said, False, came) for said in np.linspace(0, 1, 200)]))
     assert np.isfinite([learned.intercept, learned.slope]).all()
     assert learned.slope >= 0
@@ -157,8 +157,8 @@ def test_calibration_of_one_sided_outcomes_is_finite_and_never_turns_likely_into
     assert calibrate(raw()) == Calibration()
 
 
-def test_only_those_with_most_time_are_tested():
-    """Lost: a nightly job that takes as long as there are dimensions."""
+def test_only_the_dimensions_with_the_most_time_are_tested():
+    """Lost: a nightly job whose duration grows with the number of dimensions."""
     histories = [history(np.full(90, 1000.0), str(index), week_ms=index) for index in range(5)]
     assert set(backtest(histories, TODAY, most=2).pairs["dimension_key"]) == {"3", "4"}
 
@@ -172,7 +172,7 @@ def test_only_those_with_most_time_are_tested():
         [history(np.array([5.0]))],
     ],
 )
-def test_too_little_history_is_said_and_teaches_nothing(histories: list[ForecastInput]):
+def test_too_little_history_is_reported_and_does_not_calibrate(histories: list[ForecastInput]):
     """Lost: a new installation sees a crash, or a verdict from three forecasts."""
     tested = backtest(histories, TODAY)
     assert tested.verdict.startswith("Not enough history to judge the forecast:")

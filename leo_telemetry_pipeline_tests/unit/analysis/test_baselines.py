@@ -1,4 +1,4 @@
-"""What is learned to be normal, when that moves, and what is judged slow by it."""
+"""Learned baselines, when they move, and the judgements based on them."""
 
 import json
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ GUARDS = ["enough_spans", "enough_days", "changed", "large_enough", "separated",
 
 
 def daily(*steps: tuple[int, float], key: str = "G", spans: int = 50, seed: int = 1, noise: float = 0.05) -> DailyP50s:
-    """Make days from a Monday on: so many days at each level in ms."""
+    """Return days from a Monday: (days, level in ms) of each step."""
     level = np.concatenate([np.full(days, ms) for days, ms in steps])
     p50_ms = level * np.exp(noise * np.random.default_rng(seed).standard_normal(len(level)))
     place = np.zeros(len(level), dtype=int)
@@ -26,18 +26,18 @@ def daily(*steps: tuple[int, float], key: str = "G", spans: int = 50, seed: int 
 
 
 def some(days: DailyP50s, at: slice) -> DailyP50s:
-    """Return some of these days."""
+    """Return a slice of these days."""
     return DailyP50s(days.dimensions, days.place[at], days.day[at], days.count[at], days.p50_ms[at])
 
 
-def learn(days: DailyP50s, kept: Iterable[Baseline] = (), **said: bool) -> list[Baseline]:
-    """Learn, with what people said of every baseline that is kept."""
+def learn(days: DailyP50s, kept: Iterable[Baseline] = (), **decided: bool) -> list[Baseline]:
+    """Learn baselines, after people's decisions on the kept ones."""
     read = levels.days_of(days)
-    return list(baselines.learn(read, levels.change_points(read), [replace(one, **said) for one in kept]).values())
+    return list(baselines.learn(read, levels.change_points(read), [replace(one, **decided) for one in kept]).values())
 
 
 def dismissed(kept: Iterable[Baseline], noise_dismissals: int) -> list[Baseline]:
-    """Return baselines of which so many items were closed as noise."""
+    """Return baselines with this number of items closed as noise."""
     return [replace(one, evidence={**one.evidence, "noise_dismissals": noise_dismissals}) for one in kept]
 
 
@@ -50,13 +50,13 @@ def judged(days: DailyP50s, learned: Iterable[Baseline]) -> list[Judgement]:
 
 
 def normal(learned: Iterable[Baseline]) -> Baseline:
-    """Return the one baseline."""
+    """Return the only baseline."""
     [one] = learned
     return one
 
 
 def only(found: Iterable[Judgement]) -> Judgement:
-    """Return the one judgement."""
+    """Return the only judgement."""
     [one] = found
     return one
 
@@ -66,7 +66,7 @@ def failed(one: Judgement) -> list[str]:
 
 
 def test_the_baseline_is_the_level_before_a_fresh_change():
-    """Lost: a week's regression would be the first thing that the system takes for normal."""
+    """Lost: a week's regression would be the initial baseline."""
     row = normal(learn(daily((40, 1000.0), (7, 2000.0))))
     assert row.moved == "learned"
     assert row.p50_ms == pytest.approx(1000, rel=0.05)
@@ -74,14 +74,14 @@ def test_the_baseline_is_the_level_before_a_fresh_change():
     assert row.evidence["days"] == row.regime_days == 28
 
 
-def test_who_never_looked_before_gets_the_last_level_of_two_weeks():
-    """Lost: on the first day, alarms about what changed last winter."""
+def test_the_initial_baseline_is_the_last_level_of_two_weeks():
+    """Lost: on the first day, alarms about changes of last winter."""
     assert normal(learn(daily((40, 1000.0), (30, 2000.0)))).p50_ms == pytest.approx(2000, rel=0.05)
 
 
 @pytest.mark.parametrize("days", [7, 14, 40])
 def test_a_regression_does_not_become_normal_by_waiting(days: int):
-    """Lost: whoever waits long enough has no bottlenecks."""
+    """Lost: bottlenecks disappear if people wait long enough."""
     kept = learn(daily((40, 1000.0)))
     after = daily((40, 1000.0), (days, 2000.0))
     learned = learn(after, kept)
@@ -91,8 +91,8 @@ def test_a_regression_does_not_become_normal_by_waiting(days: int):
     assert only(judged(after, learned)).outcome == "bottleneck"
 
 
-def test_a_regression_older_than_the_history_is_still_one():
-    """Lost: after ninety days the old level is forgotten, and the slow one is normal."""
+def test_a_regression_older_than_the_history_is_still_a_bottleneck():
+    """Lost: after ninety days the slow level is normal."""
     kept = learn(daily((40, 1000.0)))
     after = some(daily((40, 1000.0), (90, 2000.0)), slice(40, None))
     row = only(judged(after, learn(after, kept)))
@@ -101,8 +101,8 @@ def test_a_regression_older_than_the_history_is_still_one():
     assert row.onset_day is None
 
 
-def test_a_level_that_somebody_accepted_becomes_the_baseline():
-    """Lost: work that was made slower on purpose would be a bottleneck for ever."""
+def test_an_accepted_level_becomes_the_baseline():
+    """Lost: work that was made slower on purpose would be a bottleneck forever."""
     kept = learn(daily((40, 1000.0)))
     after = daily((40, 1000.0), (6, 2000.0))
     learned = learn(after, kept, may_rise=True)
@@ -111,23 +111,23 @@ def test_a_level_that_somebody_accepted_becomes_the_baseline():
     assert only(judged(after, learned)).outcome == "ok"
 
 
-def test_an_improvement_moves_the_baseline_down_once_it_lasted_two_weeks():
-    """Lost: what was gained could be lost again unseen; or a quiet holiday would be the new normal."""
+def test_an_improvement_moves_the_baseline_down_after_two_weeks():
+    """Lost: an improvement could be lost again unnoticed, or a quiet holiday would be the new normal."""
     kept = learn(daily((40, 1000.0)))
     assert normal(learn(daily((40, 1000.0), (10, 500.0)), kept)).moved == "kept"
     row = normal(learn(daily((40, 1000.0), (14, 500.0)), kept))
     assert (row.moved, row.p50_ms) == ("improved", pytest.approx(500, rel=0.05))
 
 
-def test_a_settled_baseline_does_not_creep_with_its_days():
-    """Lost: a dimension that slows by a little each week would take its baseline along."""
+def test_a_settled_baseline_does_not_follow_a_drift():
+    """Lost: a dimension that slows a little each week would take its baseline along."""
     kept = learn(daily((30, 1000.0)))
     row = normal(learn(daily((30, 1000.0), (60, 1030.0)), kept))
     assert row.p50_ms == normal(kept).p50_ms
 
 
 def test_a_young_baseline_settles_with_more_days():
-    """Lost: two weeks' luck would be normal for ever."""
+    """Lost: two lucky weeks would be normal forever."""
     kept = learn(daily((14, 1000.0)))
     row = normal(learn(daily((20, 1000.0)), kept))
     assert (row.moved, row.regime_days) == ("settling", 20)
@@ -142,7 +142,7 @@ def test_noise_sets_the_multiplier_and_dismissals_raise_it():
     assert again.multiplier == pytest.approx(1.15 * 1.21)
 
 
-def test_a_bottleneck_passes_every_guard_and_says_so_with_its_numbers():
+def test_a_bottleneck_passes_every_guard_and_shows_the_numbers():
     """Lost: alarms without evidence."""
     after = daily((40, 1000.0), (6, 1500.0))
     row = only(judged(after, learn(after)))
@@ -160,23 +160,23 @@ def test_a_bottleneck_passes_every_guard_and_says_so_with_its_numbers():
     assert row.p_value <= row.p_limit
 
 
-def test_what_is_as_before_is_ok_and_says_which_guards_it_failed():
-    """Lost: `why` would have nothing to say of what was not flagged."""
+def test_an_unchanged_dimension_is_ok_and_names_the_failed_guards():
+    """Lost: `why` could not explain dimensions that are not flagged."""
     row = only(judged(daily((40, 1000.0)), learn(daily((40, 1000.0)))))
     assert row.outcome == "ok"
     assert set(failed(row)) >= {"changed", "large_enough", "separated", "confirmed"}
     assert row.ratio == pytest.approx(1, rel=0.1)
 
 
-def test_a_sure_but_small_change_is_no_bottleneck():
-    """Lost: the difference between what is certain and what matters."""
+def test_a_certain_but_small_change_is_not_a_bottleneck():
+    """Lost: the difference between significant and relevant."""
     after = daily((40, 1000.0), (7, 1100.0), noise=0.01)
     row = only(judged(after, learn(after)))
     assert (row.outcome, failed(row)) == ("ok", ["large_enough"])
 
 
-def test_a_regression_that_is_over_is_no_bottleneck():
-    """Lost: items about what was repaired already."""
+def test_a_past_regression_is_not_a_bottleneck():
+    """Lost: items about problems that are already fixed."""
     kept = learn(daily((40, 1000.0)))
     after = daily((40, 1000.0), (10, 2000.0), (5, 1000.0))
     assert only(judged(after, learn(after, kept))).outcome == "ok"
@@ -191,7 +191,7 @@ def test_a_dimension_dismissed_as_noise_is_harder_to_flag():
     assert "noise" in row.guards[4].says
 
 
-def test_five_spans_a_day_are_not_enough_data_and_say_what_is_needed():
+def test_five_spans_per_day_are_not_enough_and_the_guard_says_what_is():
     """Lost: an alarm that rests on five spans, or silence that looks like health."""
     few = daily((60, 1000.0), (7, 3000.0), spans=5)
     learned = learn(few)
@@ -200,11 +200,11 @@ def test_five_spans_a_day_are_not_enough_data_and_say_what_is_needed():
     assert row.outcome == "not_enough_data"
     assert failed(row) == ["enough_spans", "enough_days"]
     assert [guard.limit for guard in row.guards] == [levels.DAY_SPANS, 14]
-    assert row.guards[0].says == "5 spans a day, 8 are needed"
+    assert row.guards[0].says == "5 spans per day, 8 are needed"
 
 
-def test_a_new_dimension_is_not_judged_and_a_removed_one_keeps_its_baseline():
-    """Lost: a crash on the first day of a gate, or the memory of one that pauses."""
+def test_a_new_dimension_is_not_judged_and_a_paused_one_keeps_its_baseline():
+    """Lost: a crash on the first day of a gate, or the baseline of one that pauses."""
     kept = learn(daily((40, 1000.0), key="OLD"))
     new = daily((3, 1000.0), key="NEW")
     learned = learn(new, kept)
@@ -213,8 +213,8 @@ def test_a_new_dimension_is_not_judged_and_a_removed_one_keeps_its_baseline():
     assert only(judged(new, learned)).outcome == "not_enough_data"
 
 
-def test_among_many_dimensions_only_what_stands_out_of_them_all_is_discovered():
-    """Lost: with ten thousand dimensions, five false alarms a day."""
+def test_the_discovery_limit_shrinks_with_the_number_of_dimensions():
+    """Lost: with ten thousand dimensions, five false alarms per day."""
     assert judgement.discovery_limit([0.001, 0.9, 0.9, 0.9], 0.05) == pytest.approx(0.0125)
     assert judgement.discovery_limit([0.001, 0.02, 0.9, 0.9], 0.05) == pytest.approx(0.025)
     assert judgement.discovery_limit([0.0002, *[0.9] * 999], 0.05) == pytest.approx(0.00005)
@@ -234,8 +234,8 @@ def test_among_many_dimensions_only_what_stands_out_of_them_all_is_discovered():
     ],
 )
 @pytest.mark.parametrize("gap", [1, 5])
-def test_odd_series_have_a_defined_answer(p50_ms: list[float], gap: int):
-    """Lost: one odd dimension would fail the analysis of all others, or put a NaN in its report."""
+def test_unusual_series_have_a_defined_answer(p50_ms: list[float], gap: int):
+    """Lost: one unusual dimension fails the analysis of all others, or puts a NaN in the report."""
     days = replace(some(daily((len(p50_ms) * gap, 1.0)), slice(None, None, gap)), p50_ms=np.array(p50_ms))
     learned = learn(days)
     row = only(judged(days, learned))
@@ -247,7 +247,7 @@ def test_odd_series_have_a_defined_answer(p50_ms: list[float], gap: int):
         assert np.isfinite([row.ratio, row.observed_p50_ms, row.score, row.p_value]).all()
 
 
-def test_no_dimension_at_all_is_an_empty_answer():
+def test_no_dimensions_give_an_empty_answer():
     """Lost: the first analysis of an empty database."""
     empty = levels.days_of(some(daily((1, 1.0)), slice(0)))
     found = levels.change_points(empty)
@@ -257,7 +257,7 @@ def test_no_dimension_at_all_is_an_empty_answer():
 
 
 @pytest.mark.parametrize("after", [daily((40, 1000.0), (6, 1500.0)), daily((60, 1000.0), spans=5)])
-def test_a_judgement_comes_back_from_its_json_as_it_was(after: DailyP50s):
-    """Lost: whoever materializes a part of an analysis would be told something else than the analysis found."""
+def test_a_judgement_survives_a_round_trip_through_json(after: DailyP50s):
+    """Lost: materializing a part of an analysis would give another result than the analysis."""
     one = only(judged(after, learn(after)))
     assert Judgement.from_json(*one.dimension, json.loads(json.dumps(one.as_json(), allow_nan=False))) == one

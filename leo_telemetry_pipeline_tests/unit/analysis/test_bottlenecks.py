@@ -1,4 +1,4 @@
-"""The rule that judges a median, and the order of what it finds."""
+"""The bottleneck rule and the order of bottlenecks."""
 
 from datetime import date
 
@@ -7,12 +7,12 @@ from leo_telemetry_pipeline.dimension import OTHER_KEYS, Baseline, DimensionResu
 
 
 def measured(*dimensions: tuple[str, str, float, int]) -> list[DimensionResult]:
-    """Make results that are not judged yet: dimension type, key, P50, spans."""
+    """Return unjudged results: dimension type, key, P50, spans."""
     return [DimensionResult(kind, key, n, m, m, m, m, m * n, None, "exact") for kind, key, m, n in dimensions]
 
 
 def configured(*dimensions: tuple) -> list[Threshold]:
-    """Make thresholds: type, key, active, baseline, multiplier, min_samples."""
+    """Return thresholds: type, key, active, baseline, multiplier, min_samples."""
     return [
         Threshold(kind, key, active, baseline, "configured" if baseline is not None else None, times, least)
         for kind, key, active, baseline, times, least in dimensions
@@ -22,7 +22,7 @@ def configured(*dimensions: tuple) -> list[Threshold]:
 def learned(
     kind: str, key: str, outcome: str, observed: float | None, baseline: float | None, times: float | None
 ) -> Judgement:
-    """Make a judgement by own days: type, key, outcome, observed P50, baseline, multiplier."""
+    """Return a judgement by the learned baseline: type, key, outcome, observed P50, baseline, multiplier."""
     slower = outcome == "bottleneck"
     known = None if baseline is None else Baseline(kind, key, baseline, 1.15, date(2026, 1, 5), 28, {})
     guards, onset = (Guard("changed", slower, None, None, ""),), date(2026, 2, 5) if slower else None
@@ -39,7 +39,7 @@ def judge(measured_: list[DimensionResult], configured_: list[Threshold], *own: 
 
 
 def test_a_median_over_its_threshold_is_a_bottleneck_and_one_at_it_is_not():
-    """Lost: the seed's rule; teams at the edge of what they allowed would be told that they broke it."""
+    """Lost: teams exactly at their limit would be reported as over it."""
     judged = judge(
         measured(("gate", "AT", 200.0, 10), ("gate", "OVER", 200.5, 10), ("gate", "UNDER", 199.5, 10)),
         configured(*[("gate", key, True, 100.0, 2.0, None) for key in ("AT", "OVER", "UNDER")]),
@@ -47,8 +47,8 @@ def test_a_median_over_its_threshold_is_a_bottleneck_and_one_at_it_is_not():
     assert outcomes(judged) == {"AT": "ok", "OVER": "bottleneck", "UNDER": "ok"}
 
 
-def test_a_median_at_its_threshold_is_none_whatever_binary_fractions_do_to_the_product():
-    """Lost: 100 ms times 1.15 is 114.99999999999999 to the machine, and 115 ms would be flagged as over it."""
+def test_rounding_of_the_product_does_not_make_a_median_at_its_threshold_a_bottleneck():
+    """Lost: 100 ms times 1.15 is 114.99999999999999 in floating point, and 115 ms would be flagged."""
     pairs = [(100.0, 1.15, 115.0), (100.0, 1.1, 110.0), (1000.0, 1.001, 1001.0), (60000.0, 1.8, 108000.0)]
     pairs += [(float(b), m / 100, b * m / 100) for b in (1, 3, 7, 10, 100, 300, 5000) for m in range(101, 400)]
     dimensions = [("gate", str(index), observed, 10) for index, (_, _, observed) in enumerate(pairs)]
@@ -59,7 +59,7 @@ def test_a_median_at_its_threshold_is_none_whatever_binary_fractions_do_to_the_p
 
 
 def test_a_median_a_millisecond_over_a_long_threshold_is_still_over_it():
-    """Lost: a tolerance meant for binary fractions would swallow real slowness of long work."""
+    """Lost: a tolerance for rounding would hide real slowness of long work."""
     judged = judge(
         measured(("phase", "EXEC", 1_000_000_000.5, 10)), configured(("phase", "EXEC", True, 500_000_000.0, 2.0, None))
     )
@@ -67,7 +67,7 @@ def test_a_median_a_millisecond_over_a_long_threshold_is_still_over_it():
 
 
 def test_switched_off_outranks_too_few_outranks_no_baseline():
-    """Lost: people who switched a dimension off would still see it counted as something else."""
+    """Lost: a dimension that was switched off would be counted as something else."""
     judged = judge(
         measured(("gate", "OFF", 9.0, 1), ("gate", "FEW", 9.0, 9), ("gate", "NEW", 9.0, 10)),
         configured(("gate", "OFF", False, 1.0, 2.0, None)),
@@ -76,7 +76,7 @@ def test_switched_off_outranks_too_few_outranks_no_baseline():
 
 
 def test_a_dimensions_own_min_samples_replaces_the_default():
-    """Lost: rare but important work could never be watched."""
+    """Lost: rare but important work could not be judged."""
     judged = judge(
         measured(("gate", "RARE", 300.0, 2), ("gate", "BUSY", 300.0, 99)),
         configured(("gate", "RARE", True, 100.0, 2.0, 2), ("gate", "BUSY", True, 100.0, 2.0, 100)),
@@ -85,8 +85,8 @@ def test_a_dimensions_own_min_samples_replaces_the_default():
     assert {one.dimension_key: one.min_samples for one in judged} == {"RARE": 2, "BUSY": 100}
 
 
-def test_what_a_dimension_learned_serves_where_nothing_is_configured():
-    """Lost: without configuration nothing would ever be found."""
+def test_the_learned_baseline_decides_if_nothing_is_configured():
+    """Lost: without configuration nothing would be found."""
     judged = judge(
         measured(("gate", "SLOW", 120.0, 10), ("gate", "SAME", 120.0, 10)),
         configured(),
@@ -101,8 +101,8 @@ def test_what_a_dimension_learned_serves_where_nothing_is_configured():
     assert [one.onset_day for one in judged] == [date(2026, 2, 5), None]
 
 
-def test_a_dimension_whose_own_days_say_too_little_has_no_baseline():
-    """Lost: one odd day would become what is normal, or a division by zero would reach the findings."""
+def test_a_dimension_with_too_few_days_has_no_baseline():
+    """Lost: one unusual day would be the baseline, or a division by zero would reach the findings."""
     judged = judge(
         measured(("gate", "FEW_DAYS", 500.0, 10), ("gate", "UNKNOWN", 500.0, 10)),
         configured(),
@@ -111,8 +111,8 @@ def test_a_dimension_whose_own_days_say_too_little_has_no_baseline():
     assert {(one.outcome, one.ratio, one.baseline_source) for one in judged} == {("no_baseline", None, None)}
 
 
-def test_a_configured_baseline_decides_alone_whatever_was_learned():
-    """Lost: what a person wrote would not count."""
+def test_a_configured_baseline_overrides_the_learned_one():
+    """Lost: what a person configured would not count."""
     judged = judge(
         measured(("gate", "ALLOWED", 500.0, 10), ("gate", "OVER", 500.0, 10)),
         configured(("gate", "ALLOWED", True, 1000.0, 2.0, None), ("gate", "OVER", True, 100.0, None, None)),
@@ -126,7 +126,7 @@ def test_a_configured_baseline_decides_alone_whatever_was_learned():
     assert {one.onset_day for one in judged} == {None}
 
 
-def test_no_nan_and_no_infinity_reaches_the_ratio_of_a_bottleneck():
+def test_ratios_of_bottlenecks_are_finite():
     """Lost: findings would sort NaN first and print `nanx`."""
     judged = judge(
         measured(("gate", "A", 500.0, 10), ("gate", "ZERO", 0.0, 10), ("gate", "B", 500.0, 10)),
@@ -155,8 +155,8 @@ def test_worst_come_first_and_ties_go_by_observed_time_then_by_name():
         ]
 
 
-def test_nothing_measured_is_judged_as_nothing():
-    """Lost: a quiet first week would break the analysis instead of saying that there is too little."""
+def test_no_results_give_no_judgements():
+    """Lost: a quiet first week would break the analysis."""
     judged = judge(measured(), configured())
     assert (judged, bottlenecks.found(judged)) == ([], [])
     assert bottlenecks.count_outcomes(judged) == dict.fromkeys(
@@ -164,8 +164,8 @@ def test_nothing_measured_is_judged_as_nothing():
     )
 
 
-def test_keys_that_are_looked_at_together_are_no_bottleneck():
-    """Lost: an item that asks to make something faster which has no name."""
+def test_pooled_keys_are_not_a_bottleneck():
+    """Lost: an item about a dimension without a name."""
     judged = judge(
         measured(("gate", OTHER_KEYS, 900.0, 50), ("gate", "A", 900.0, 50)),
         configured(("gate", OTHER_KEYS, True, 100.0, 2.0, None), ("gate", "A", True, 100.0, 2.0, None)),

@@ -1,4 +1,4 @@
-"""Percentiles of bucket counts, against numpy on the values that were counted."""
+"""Percentiles of histograms against NumPy's percentiles of the values."""
 
 import math
 
@@ -13,26 +13,26 @@ from leo_telemetry_pipeline.store.history.histograms import ERROR, GAMMA, ZERO_B
 
 
 def bucket(value: int) -> int:
-    """Say by the definition which bucket a duration belongs to."""
+    """Return the bucket of a duration by its definition."""
     return ZERO_BUCKET if value == 0 else math.ceil(math.log(value) / math.log(GAMMA))
 
 
 def from_values(values: list[int]) -> list[float]:
-    """Return P50, P90, P95 and P99 as the history gives them."""
+    """Return P50, P90, P95 and P99 like the history."""
     numbers, counts = np.unique([bucket(value) for value in values], return_counts=True)
     found = percentiles(QUANTILES, np.array([len(numbers)]), numbers, counts, GAMMA)
     return np.clip(found[:, 0], min(values), max(values)).tolist()
 
 
 def near(values: list[int]) -> None:
-    """Assert that every percentile lies within half a percent of the exact one."""
+    """Assert that every percentile is within 0.5 % of the exact one."""
     exact = np.percentile(values, [50, 90, 95, 99])
     np.testing.assert_allclose(from_values(values), exact, rtol=ERROR + 1e-9, atol=1e-9)
 
 
 @given(st.lists(st.integers(0, 10**9), min_size=1, max_size=80))
-def test_every_percentile_lies_within_half_a_percent(values: list[int]):
-    """Lost: large installations would be judged by numbers that small ones would not agree with."""
+def test_every_percentile_is_within_half_a_percent(values: list[int]):
+    """Lost: large installations would be judged by other numbers than small ones."""
     near(values)
 
 
@@ -40,7 +40,7 @@ histograms = st.dictionaries(st.integers(-1, 4000), st.integers(1, 10**9), min_s
 
 
 @given(st.lists(histograms, min_size=1, max_size=20))
-def test_percentiles_of_many_histograms_at_once_are_those_of_each(found: list[dict[int, int]]):
+def test_percentiles_of_many_histograms_equal_those_of_each(found: list[dict[int, int]]):
     """Lost: a trend would show another P50 than the findings of the same day."""
     rows = [[np.array(column) for column in zip(*sorted(each.items()), strict=True)] for each in found]
     ends = np.cumsum([len(numbers) for numbers, _ in rows])
@@ -61,8 +61,8 @@ SHAPES = {
 
 @pytest.mark.parametrize("number", [1, 2, 3, 10, 1000, 50_001])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_heavy_tails_and_gaps_are_no_worse_than_anything_else(shape: str, number: int):
-    """Lost: the very durations that one looks for would be the least certain."""
+def test_heavy_tails_and_gaps_are_as_accurate_as_other_shapes(shape: str, number: int):
+    """Lost: the most interesting durations would be the least accurate."""
     for seed in range(5):
         drawn = SHAPES[shape](np.random.default_rng(seed), number)
         near(np.clip(np.rint(drawn), 0, 2**60).astype(np.int64).tolist())
@@ -71,19 +71,19 @@ def test_heavy_tails_and_gaps_are_no_worse_than_anything_else(shape: str, number
 @pytest.mark.parametrize("value", [0, 1, 2, 100, 999_999, 10**9])
 @pytest.mark.parametrize("count", [1, 2, 7])
 def test_equal_values_give_exactly_that_value(value: int, count: int):
-    """Lost: work that always takes the same time would be shown with a time it never took."""
+    """Lost: work with a constant duration would be shown with another one."""
     assert from_values([value] * count) == [value] * 4
 
 
-def test_zeros_count_and_are_interpolated_like_any_other_value():
-    """Lost: quick work would be left out, and everything would look slower than it is."""
+def test_zeros_count_and_are_interpolated_like_other_values():
+    """Lost: fast work would be left out, and everything would look slower."""
     near([0, 0, 0, 100])
     near([0, 100])
     near([0] * 5 + [1] * 5)
 
 
-def test_the_order_of_percentiles_is_kept():
-    """Lost: P50 over P90 in a table, which nobody believes."""
+def test_percentiles_are_in_order():
+    """Lost: a P50 above the P90 in a table."""
     rng = np.random.default_rng(7)
     for _ in range(50):
         values = rng.lognormal(6, 2, rng.integers(1, 40)).astype(int).tolist()
@@ -93,7 +93,7 @@ def test_the_order_of_percentiles_is_kept():
 
 
 def test_a_frame_of_buckets_is_like_a_frame_of_exact_percentiles():
-    """Lost: what follows would work with one way of measuring and break with the other."""
+    """Lost: later steps would work with one method and fail with the other."""
     exact = p50.exact([("gate", "A", 3, 2.0, 2.0, 2.0, 2.0, 6.0, None)])
     counted = p50.from_buckets([("gate", "A", 3, 1, 6.0, 2, 2, np.array([bucket(2)]), np.array([3]))], GAMMA)
     assert list(counted.columns) == list(exact.columns) == list(p50.COLUMNS)
@@ -103,12 +103,12 @@ def test_a_frame_of_buckets_is_like_a_frame_of_exact_percentiles():
         assert list(frame.dtypes) == list(exact.dtypes)
 
 
-def test_the_way_of_measuring_changes_only_above_the_limit():
+def test_the_method_changes_only_above_the_limit():
     """Lost: the configured number of spans would be off by one."""
     assert p50.method(500_000, 500_000) == "exact"
     assert p50.method(500_001, 500_000) == "histogram"
 
 
-def test_where_spans_are_gone_only_history_is_asked():
-    """Lost: the P50 of a quarter of which half was archived would be that of the other half."""
+def test_the_history_is_used_if_spans_are_no_longer_stored():
+    """Lost: the P50 of a quarter would be that of the half that is not archived."""
     assert p50.method(10, 500_000, all_stored=False) == "histogram"

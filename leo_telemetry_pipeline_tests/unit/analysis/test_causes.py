@@ -1,4 +1,4 @@
-"""What added time is made of, and which bottlenecks have one cause."""
+"""Attribution of added time, and grouping of bottlenecks by cause."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -17,7 +17,7 @@ H, G, A, T = "handoff:H", "gate:G", "subagent:A", "tool:T"
 
 
 def tree(*nodes: tuple[str, int, float], parallel: Sequence[int] = ()) -> Family:
-    """Make a family of traces from keys, the numbers of their parents, and own times in ms."""
+    """Return a family of traces from keys, parent numbers, and own times in ms."""
     depths: list[int] = []
     for _, parent, _ in nodes:
         depths.append(depths[parent] + 1 if parent >= 0 else 0)
@@ -29,7 +29,7 @@ PLAIN = tree((H, -1, 10_000), (G, 0, 20_000), (A, 1, 30_000), (T, 2, 5_000))
 
 
 def traces(made: Family, slow: Sequence[Slowdown] = (), seed: int = 0, count: int = 60) -> pd.DataFrame:
-    """Draw traces of a family; spans are not lost."""
+    """Draw traces of a family without lost spans."""
     rng = np.random.default_rng(seed)
     drawn: Draw = families.draw(rng, made, count)
     return families.frame(rng, made, drawn, families.lay(made, drawn, slow), lost=0.0)
@@ -51,15 +51,15 @@ def shares(found: Attribution) -> dict[tuple[str, str], float]:
     return {(part.kind, part.key): round(part.share, 2) for part in found.parts}
 
 
-def test_a_slow_leaf_is_named_and_none_of_its_parents():
-    """Lost: people look into the gate, and the sub-agent in it was slow."""
+def test_a_slow_leaf_is_named_and_not_its_parents():
+    """Lost: people look into the gate, but its sub-agent is slow."""
     found = compared(PLAIN, PLAIN, [Slowdown(A, 60_000)])
     assert shares(found) == {("span", A): 1.0}
     assert 45_000 < found.added_ms < 75_000
 
 
-def test_own_work_and_waiting_in_queue_are_told_apart_from_the_work_below():
-    """Lost: a longer queue is taken for slower work, and somebody tunes what is not slow."""
+def test_own_work_and_queue_wait_are_distinguished_from_work_below():
+    """Lost: a longer queue looks like slower work, and people tune the wrong thing."""
     found = compared(PLAIN, PLAIN, [Slowdown(A, 60_000), Slowdown(G, 30_000, "queue"), Slowdown(H, 10_000)])
     assert found.parts[0].key == A
     assert shares(found)["span", A] == pytest.approx(0.6, abs=0.06)
@@ -68,14 +68,14 @@ def test_own_work_and_waiting_in_queue_are_told_apart_from_the_work_below():
     assert sum(part.share for part in found.parts) == pytest.approx(1)
 
 
-def test_of_spans_at_once_the_slow_one_has_it_all_and_the_displaced_one_nothing():
-    """Lost: a sub-agent that is now waited for less seems to have made up for the slow one beside it."""
+def test_of_concurrent_spans_only_the_slower_one_is_charged():
+    """Lost: a sub-agent that is awaited less seems to compensate for the slow one."""
     both = tree((H, -1, 10_000), (A, 0, 30_000), ("subagent:B", 0, 30_000), parallel=[0])
     assert shares(compared(both, both, [Slowdown(A, 60_000)])) == {("span", A): 1.0}
 
 
-def test_shares_are_what_a_slowdown_adds_and_not_how_much_slower_it_is():
-    """Lost: a sub-agent that got a minute slower is charged a minute, though half of it was hidden by another."""
+def test_shares_count_the_time_added_to_the_trace_and_not_to_the_span():
+    """Lost: a sub-agent that got a minute slower is charged a minute, although half of it was hidden by another."""
     both = tree((H, -1, 10_000), (A, 0, 20_000), ("subagent:B", 0, 30_000), parallel=[0])
     planted = [Slowdown(A, 60_000), Slowdown(H, 30_000)]
     truth = families.truth(both, families.draw(np.random.default_rng(3), both, 200), planted)
@@ -83,15 +83,15 @@ def test_shares_are_what_a_slowdown_adds_and_not_how_much_slower_it_is():
     assert [found["span", A], found["own", H]] == pytest.approx(truth, abs=0.05)
 
 
-def test_a_slow_span_that_nobody_waits_for_is_no_cause():
-    """Lost: work goes into a sub-agent whose time nobody would miss."""
+def test_a_slow_span_that_is_not_awaited_is_not_a_cause():
+    """Lost: people tune a sub-agent that delays nothing."""
     both = tree((H, -1, 10_000), (A, 0, 90_000), ("subagent:B", 0, 3_000), parallel=[0])
     found = compared(both, both, [Slowdown("subagent:B", 20_000), Slowdown(H, 20_000)])
     assert shares(found) == {("own", H): 1.0}
 
 
-def test_what_is_called_more_often_is_charged_with_all_that_is_in_it():
-    """Lost: a gate is tried three times, and the sub-agent that it asks each time is blamed."""
+def test_a_step_that_is_called_more_often_is_charged_with_everything_below_it():
+    """Lost: a gate is tried three times, and its sub-agent is blamed."""
     tried = tree(
         (H, -1, 10_000), (G, 0, 5_000), (A, 1, 30_000), (G, 0, 5_000), (A, 3, 30_000), (G, 0, 5_000), (A, 5, 30_000)
     )
@@ -101,31 +101,31 @@ def test_what_is_called_more_often_is_charged_with_all_that_is_in_it():
     assert line(found).endswith("s: gate:G (3.0 calls, were 1.0) 100 %")
 
 
-def test_a_new_step_is_charged_with_all_that_is_in_it():
-    """Lost: a step that did not exist before has nothing to be compared with, and explains nothing."""
+def test_a_new_step_is_charged_with_everything_below_it():
+    """Lost: a step without a baseline explains nothing."""
     assert shares(compared(tree((H, -1, 10_000)), tree((H, -1, 10_000), (G, 0, 9_000), (A, 1, 9_000)))) == {
         ("span", G): 1.0
     }
 
 
-def test_spans_that_ceased_to_run_at_once_are_charged_with_what_is_waited_for_now():
-    """Lost: somebody made sub-agents run one by one, none of them is slower, and nothing is named."""
+def test_spans_that_stopped_running_concurrently_are_charged_with_their_awaited_time():
+    """Lost: sub-agents run one by one, none of them is slower, and nothing is named."""
     nodes = ((H, -1, 5_000), (A, 0, 30_000), ("subagent:B", 0, 50_000))
     found = compared(tree(*nodes, parallel=[0]), tree(*nodes))
     assert {part.kind for part in found.parts} == {"span"}
     assert {part.key for part in found.parts} == {A, "subagent:B"}
 
 
-def test_a_person_who_takes_longer_is_not_work_and_right_below_the_dimension_not_judged():
-    """Lost: a gate is blamed because somebody did not answer."""
+def test_waiting_for_a_person_is_not_work_and_directly_below_the_dimension_not_judged():
+    """Lost: a gate is blamed because a person did not answer."""
     asked = tree((H, -1, 10_000), (G, 0, 10_000), ("wait:OK", 1, 20_000), ("wait:LUNCH", 0, 20_000))
     found = compared(asked, asked, [Slowdown("wait:OK", 60_000), Slowdown("wait:LUNCH", 300_000)])
     assert shares(found) == {("wait", "wait:OK"): 1.0}
     assert found.added_ms < 90_000
 
 
-def test_noise_is_no_part_and_one_trace_that_hung_is_not_either():
-    """Lost: an item with the name of whatever a single trace was stuck in."""
+def test_neither_noise_nor_one_hung_trace_is_a_part():
+    """Lost: an item about the step in which a single trace hung."""
 
     def hung(spans: pd.DataFrame) -> pd.DataFrame:
         spans.loc[(spans["trace_id"] == 7) & (spans["span_type"] != "tool"), "duration_ms"] += 9_000_000
@@ -137,7 +137,7 @@ def test_noise_is_no_part_and_one_trace_that_hung_is_not_either():
 
 
 def test_lost_spans_and_wrong_clocks_do_not_hide_the_cause():
-    """Lost: the cause, wherever a span did not arrive or a container's clock was an hour off."""
+    """Lost: the cause, if a span did not arrive or a container's clock was an hour off."""
     nodes = tuple(
         Node(node.key, node.parent, node.depth, node.own_ms, 0.0, 1.0, "ab"[n > 1])
         for n, node in enumerate(PLAIN.nodes)
@@ -151,8 +151,8 @@ def test_lost_spans_and_wrong_clocks_do_not_hide_the_cause():
     assert compared(PLAIN, PLAIN, [Slowdown(A, 60_000)], lost).parts[0].key == A
 
 
-def test_a_dimension_without_spans_on_a_side_has_no_attribution_and_few_or_equal_spans_a_defined_one():
-    """Lost: a new dimension, or one of a single constant span, fails the analysis of all others."""
+def test_no_spans_on_a_side_give_no_attribution_and_few_or_equal_spans_a_defined_one():
+    """Lost: a new dimension, or one with a single span, fails the analysis of all others."""
     trees = forest_of(traces(PLAIN))
     assert attribute(trees, trees, "gate", "NEW") is None
     assert attribute(forest_of(traces(PLAIN).iloc[:0]), trees, "gate", "G") is None
@@ -168,7 +168,7 @@ def shares_of_one(found: Attribution | None) -> dict[tuple[str, str], float]:
     return shares(found)
 
 
-def test_the_line_names_the_largest_parts_and_its_percents_sum_up_to_100():
+def test_the_line_names_the_largest_parts_and_its_percentages_sum_up_to_100():
     """Lost: three shares of 33 %, and people ask where the rest went."""
     parts = tuple(AddedPart("span", f"gate:{n}", 1 / 3, 1.0, 1.0) for n in range(3))
     assert (
@@ -181,13 +181,13 @@ def test_the_line_names_the_largest_parts_and_its_percents_sum_up_to_100():
         AddedPart("own", H, 0.05, 1.0, 1.0),
         AddedPart("queue", "gate:B", 0.04, 1.0, 1.0),
     )
-    said = line(Attribution("handoff", "LEAD-TO-PLAN", 64_000, 9, 9, parts))
-    assert said == "handoff:LEAD-TO-PLAN +64 s: subagent:DESIGN 84 %, waiting in queue 11 %, own time 5 %"
+    text = line(Attribution("handoff", "LEAD-TO-PLAN", 64_000, 9, 9, parts))
+    assert text == "handoff:LEAD-TO-PLAN +64 s: subagent:DESIGN 84 %, waiting in queue 11 %, own time 5 %"
     assert line(Attribution("handoff", "H", 1_500, 9, 9, parts), 1).endswith("+1.5 s: subagent:DESIGN 84 %, other 16 %")
 
 
 def bottleneck(kind: str, key: str, added_ms: float, times: float = 2.0, onset: date | None = None) -> Bottleneck:
-    """Make one that takes so many times as long as normal, which is so many ms more."""
+    """Return a bottleneck with ``added_ms`` over its baseline and a ratio of ``times``."""
     normal = added_ms / (times - 1)
     return Bottleneck(kind, key, normal + added_ms, normal, "learned", 1.15, 40, onset_day=onset)
 
@@ -197,7 +197,7 @@ def slow(*dimensions: tuple[str, str, float]) -> list[Bottleneck]:
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_one_cause_that_moves_thirty_dimensions_is_one_item_with_all_of_them(seed):
+def test_one_cause_of_thirty_bottlenecks_is_one_item_with_all_of_them(seed):
     """Lost: thirty items for one slow sub-agent."""
     made = incidents.one_cause(np.random.default_rng(seed))
     [cause], _ = causes_of(made.slow, forest_of(made.window), forest_of(made.baseline))
@@ -206,16 +206,16 @@ def test_one_cause_that_moves_thirty_dimensions_is_one_item_with_all_of_them(see
     assert all(0 < member.share <= 1 for member in cause.members)
 
 
-def test_two_causes_two_days_apart_stay_two():
-    """Lost: the second cause hides behind the first, and is found when that is fixed."""
+def test_two_causes_two_days_apart_stay_separate():
+    """Lost: the second cause hides behind the first until that is fixed."""
     made = incidents.two_causes(np.random.default_rng(4))
     found, _ = causes_of(made.slow, forest_of(made.window), forest_of(made.baseline))
     assert {cause.representative.dimension for cause in found} == set(made.causes)
     assert sum(len(cause.members) for cause in found) == len(made.slow)
 
 
-def test_what_is_slow_for_one_sd_type_only_is_named_by_the_combined_dimension():
-    """Lost: an item about a gate that nobody but the refactorings finds slow."""
+def test_a_step_that_is_slow_for_only_one_sd_type_is_named_by_the_combined_dimension():
+    """Lost: an item about a gate that is slow only for refactorings."""
     window = forest_of(traces(PLAIN, [Slowdown(G, 90_000, sd_type="refactor")], 1, 200))
     baseline = forest_of(traces(PLAIN, (), 2, 200))
     assert only_of(window, baseline, G, "sd_type") == "refactor"
@@ -226,8 +226,8 @@ def test_what_is_slow_for_one_sd_type_only_is_named_by_the_combined_dimension():
     assert len(cause.members) == 3
 
 
-def test_what_is_slow_for_all_is_named_plainly_with_its_combinations_as_members():
-    """Lost: five items for one gate, one for each kind of work that passes it."""
+def test_a_step_that_is_slow_for_all_sd_types_is_named_without_them():
+    """Lost: five items for one gate, one per SD type."""
     window, baseline = forest_of(traces(PLAIN, [Slowdown(G, 90_000)], 1, 200)), forest_of(traces(PLAIN, (), 2, 200))
     assert only_of(window, baseline, G, "sd_type") is None
     worst = forest_of(traces(PLAIN, [Slowdown(G, 30_000), Slowdown(G, 60_000, sd_type="docs")], 1, 200))
@@ -242,14 +242,14 @@ def attributed(dimension: Dimension, *parts: tuple[str, str, float]) -> tuple[Di
     return dimension, Attribution(*dimension, 1_000.0, 30, 30, made)
 
 
-def test_without_traces_a_bottleneck_is_its_own_cause_and_a_combined_one_its_gates():
-    """Lost: bottlenecks of files without parents, or whose old traces are gone, get no item at all."""
+def test_without_traces_a_bottleneck_is_its_own_cause_and_a_combined_one_has_its_gate():
+    """Lost: bottlenecks without parents, or whose old traces are gone, get no item."""
     found = group(slow(("gate", "G", 5.0), ("gate+sd_type", "G:docs", 9.0), ("sd_type", "docs", 1.0)), {})
     assert [(cause.key, len(cause.members)) for cause in found] == [(G, 2), ("sd_type:docs", 1)]
 
 
-def test_of_comparable_parts_the_one_that_began_with_the_bottleneck_is_its_cause():
-    """Lost: what has been slow since Monday is said to be due to what happened on Wednesday."""
+def test_of_comparable_parts_the_one_with_the_same_onset_is_the_cause():
+    """Lost: slowness since Monday is attributed to a change on Wednesday."""
     flagged = [
         bottleneck("handoff", "H", 90.0, onset=date(2026, 3, 2)),
         bottleneck("subagent", "A", 50.0, onset=date(2026, 3, 2)),
@@ -260,8 +260,8 @@ def test_of_comparable_parts_the_one_that_began_with_the_bottleneck_is_its_cause
     assert members == {A: 2, G: 1}
 
 
-def test_a_longer_queue_is_another_cause_than_slower_work_of_what_waits():
-    """Lost: a lack of workers is filed as a slow sub-agent."""
+def test_a_longer_queue_is_a_different_cause_than_slower_work():
+    """Lost: a lack of workers is reported as a slow sub-agent."""
     known = dict([attributed(("handoff", "H"), ("queue", A, 1.0)), attributed(("subagent", "A"), ("own", A, 1.0))])
     found = group(slow(("handoff", "H", 9.0), ("subagent", "A", 5.0)), known)
     assert [(cause.kind, cause.key, cause.representative.dimension) for cause in found] == [
@@ -270,19 +270,19 @@ def test_a_longer_queue_is_another_cause_than_slower_work_of_what_waits():
     ]
 
 
-def test_what_was_before_is_looked_for_so_long_before_an_onset_that_a_late_one_hides_nothing():
-    """Lost: traces that were slow already are taken for normal, and the cause that slowed them for none."""
+def test_the_baseline_period_ends_days_before_the_onset_because_onsets_may_be_late():
+    """Lost: slow traces in the baseline hide the cause."""
     start, end = datetime(2026, 2, 2, tzinfo=UTC), datetime(2026, 2, 9, 15, tzinfo=UTC)
     friday, monday = datetime(2026, 1, 30, tzinfo=UTC), datetime(2026, 2, 2, tzinfo=UTC)
-    # Slower since Saturday, and dated to Monday by what does not run on weekends.
+    # Slower since Saturday, but dated to Monday because nothing runs on weekends.
     after, before = periods(monday.date(), start, end)
     assert after == (monday, end)
     assert before[1] <= friday
     assert before[1] - before[0] == timedelta(days=28)
 
 
-def test_the_slow_part_of_a_window_begins_with_the_onset_and_no_earlier_than_the_window():
-    """Lost: fast traces from before the onset dilute the slow ones, or spans that the analysis never saw come in."""
+def test_the_slow_part_starts_at_the_onset_but_not_before_the_window():
+    """Lost: fast traces dilute the slow ones, or spans outside of the window are included."""
     start, end = datetime(2026, 2, 2, tzinfo=UTC), datetime(2026, 2, 9, 15, tzinfo=UTC)
     assert periods(date(2026, 2, 5), start, end)[0] == (datetime(2026, 2, 5, tzinfo=UTC), end)
     assert periods(date(2026, 1, 5), start, end)[0] == (start, end)
@@ -290,8 +290,8 @@ def test_the_slow_part_of_a_window_begins_with_the_onset_and_no_earlier_than_the
     assert periods(None, start, end) == ((start, end), (start - timedelta(days=28), start))
 
 
-def test_a_slow_server_and_the_tools_that_call_it_have_one_cause():
-    """Lost: one slow server would be three items, and two people would look into its tools."""
+def test_a_slow_server_and_its_tools_have_one_cause():
+    """Lost: one slow server is three items, two of them about its tools."""
     tools = ("tool:lookup", "tool:order")
     family = tree(
         (H, -1, 1_000), *((tool, 0, 0) for tool in tools), ("mcp_server:shop", 1, 2_000), ("mcp_server:shop", 2, 2_000)

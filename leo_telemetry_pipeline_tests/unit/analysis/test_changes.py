@@ -1,4 +1,4 @@
-"""The change detector on series whose truth is known."""
+"""The change detector on series with known changes."""
 
 import numpy as np
 import pytest
@@ -23,13 +23,13 @@ def remembering(seed: int, points: int, rho: float = 0.6) -> np.ndarray:
 
 
 def is_plain(change: ChangePoint) -> bool:
-    """Tell whether every number of a change is finite and possible."""
+    """Tell whether every number of a change is finite and in range."""
     numbers = (change.before, change.after, change.ratio, change.score, change.p_value)
     return bool(np.isfinite(numbers).all()) and change.ratio > 0 and 0 <= change.p_value <= scan.P_MOST
 
 
-def test_a_step_is_found_where_it_is_with_its_size_and_how_sure():
-    """Lost: the whole of it; nobody would learn that work got slower, since when, or by how much."""
+def test_a_step_is_found_with_its_onset_size_and_interval():
+    """Lost: that work got slower, since when, and by how much."""
     values = noisy(1, 120)
     values[70:] *= 1.5
     [change] = changes.find(values)
@@ -40,23 +40,23 @@ def test_a_step_is_found_where_it_is_with_its_size_and_how_sure():
 
 
 def test_a_faster_level_is_a_change_too():
-    """Lost: proof that an improvement worked."""
+    """Lost: the proof that an improvement worked."""
     values = noisy(2, 80)
     values[50:] /= 2
     [change] = changes.find(values)
     assert change.ratio == pytest.approx(0.5, rel=0.1)
 
 
-def test_several_changes_are_each_found_in_order():
-    """Lost: all but the largest change; a fresh one would hide behind one of last month."""
+def test_several_changes_are_found_in_order():
+    """Lost: a fresh change would hide behind a larger one of last month."""
     values = noisy(3, 150)
     values[50:] *= 1.6
     values[100:] *= 1.5
     assert [round(change.at, -1) for change in changes.find(values)] == [50, 100]
 
 
-def test_a_slow_week_that_is_over_is_found_and_hides_no_later_one():
-    """Lost: after an incident last month, nobody would see this month's."""
+def test_a_past_slow_week_is_found_and_does_not_hide_a_later_change():
+    """Lost: last month's incident hides this month's."""
     once, twice = [], []
     for seed in range(20):
         values = noisy(200 + seed, 90, 0.07)
@@ -69,36 +69,36 @@ def test_a_slow_week_that_is_over_is_found_and_hides_no_later_one():
 
 
 def test_three_clearly_slower_points_at_the_end_are_enough_and_two_are_not():
-    """Lost: three days' notice; or an alarm for every pair of slow days."""
+    """Lost: detection within three days, or an alarm for every two slow days."""
     values = noisy(4, 63)
     values[60:] *= 2
     assert [change.at for change in changes.find(values)] == [60]
     assert changes.find(values[:62]) == []
 
 
-def test_outliers_however_large_are_no_change():
-    """Lost: trust; single spikes are what users of such systems complain of most."""
+def test_outliers_of_any_size_are_not_a_change():
+    """Lost: trust; alarms about single spikes are the most common complaint."""
     values = noisy(5, 100)
     values[[20, 55, 56, 98, 99]] *= 1e6
     assert changes.find(values) == []
 
 
-def test_a_slower_mode_that_comes_three_times_in_a_row_is_no_change():
-    """Lost: silence on gates that are either cached or not, which is most gates."""
+def test_three_points_of_the_slower_mode_in_a_row_are_not_a_change():
+    """Lost: false alarms on gates that are either cached or not, which is most gates."""
     rng = np.random.default_rng(6)
     values = noisy(6, 100) * np.where(rng.random(100) < 0.2, 2.0, 1.0)
     values[97:] = 200 * np.exp(0.1 * rng.standard_normal(3))
     assert changes.find(values) == []
 
 
-def test_series_that_wander_are_seldom_taken_for_steps():
-    """Lost: silence where one day's load is like that of the day before."""
+def test_autocorrelated_series_are_rarely_taken_for_steps():
+    """Lost: false alarms if a day's load resembles the day before."""
     found = changes.find_all([Series(remembering(seed, 200)) for seed in range(100)])
     assert sum(map(bool, found)) <= 3
 
 
-def test_a_wave_is_no_change_and_does_not_hide_one():
-    """Lost: a day's rhythm would be an alarm a day, or steps would drown in it."""
+def test_a_wave_is_not_a_change_and_does_not_hide_one():
+    """Lost: a daily rhythm would alarm every day, or hide steps."""
     wave = 1 + 0.2 * np.sin(2 * np.pi * np.arange(200) / 24)
     values = noisy(7, 200) * wave
     assert changes.find(values) == []
@@ -107,8 +107,8 @@ def test_a_wave_is_no_change_and_does_not_hide_one():
     assert abs(change.at - 120) <= 5
 
 
-def test_a_weekly_rhythm_is_no_change_and_does_not_hide_one():
-    """Lost: each Monday would be a regression, or one at a weekend would go unseen."""
+def test_a_weekly_rhythm_is_not_a_change_and_does_not_hide_one():
+    """Lost: every Monday would be a regression, or one on a weekend would be missed."""
     days = MONDAY + np.arange(63)
     week = np.where(np.arange(63) % 7 >= 5, 0.6, 1.0)
     many = [noisy(100 + seed, 63, 0.05) * week for seed in range(40)]
@@ -120,8 +120,8 @@ def test_a_weekly_rhythm_is_no_change_and_does_not_hide_one():
     assert sum(any(change.at == MONDAY + 60 for change in each) for each in found) >= 38
 
 
-def test_points_of_few_spans_weigh_less():
-    """Lost: a quiet weekend whose medians mean little would count as much as fifty spans a day."""
+def test_points_with_few_spans_weigh_less():
+    """Lost: a quiet weekend would count as much as days with fifty spans."""
     values, counts = noisy(9, 64, 0.05), np.full(64, 50)
     values[60:] *= 1.3
     assert changes.find(values, counts)
@@ -130,28 +130,28 @@ def test_points_of_few_spans_weigh_less():
 
 
 @pytest.mark.parametrize("points", [0, 1, 2, 7, 8, 40, 100])
-def test_a_constant_series_has_no_change_whatever_its_length(points: int):
-    """Lost: an analysis that fails on the simplest dimension of all."""
+def test_a_constant_series_of_any_length_has_no_change(points: int):
+    """Lost: an analysis that fails on the simplest dimension."""
     assert changes.find(np.full(points, 5.0)) == []
     assert changes.find(np.zeros(points), np.ones(points), MONDAY + np.arange(points)) == []
 
 
-def test_equal_values_and_then_a_step_are_a_change():
-    """Lost: dimensions without noise, where a change is plainest, by dividing by their noise."""
+def test_a_step_in_a_series_without_noise_is_a_change():
+    """Lost: the clearest changes, by dividing by zero noise."""
     [change] = changes.find([20.0] * 20 + [30.0] * 5)
     assert (change.at, change.ratio) == (20, pytest.approx(1.5))
     assert is_plain(change)
 
 
 def test_a_step_from_zero_durations_is_a_change_of_finite_size():
-    """Lost: sub-millisecond steps that became slow; zero has no logarithm."""
+    """Lost: sub-millisecond work that became slow; zero has no logarithm."""
     [change] = changes.find([0.0] * 20 + [30.0, 31.0, 29.0, 30.0, 32.0])
     assert change.at == 20
     assert is_plain(change)
 
 
-def test_gaps_are_left_out_and_places_are_those_of_the_series_as_given():
-    """Lost: days without spans would crash it or shift every onset."""
+def test_gaps_are_skipped_and_indices_are_those_of_the_input():
+    """Lost: days without spans crash the detector or shift every onset."""
     values = noisy(10, 80)
     values[50:] *= 2
     values[[3, 30, 49]] = [np.nan, np.inf, np.nan]
@@ -162,27 +162,27 @@ def test_gaps_are_left_out_and_places_are_those_of_the_series_as_given():
     assert changes.find(np.full(30, np.nan)) == []
 
 
-def test_many_series_are_judged_as_each_would_be_alone():
-    """Lost: batching by length would change what is found."""
+def test_series_in_a_batch_give_the_same_changes_as_alone():
+    """Lost: batching by length would change the results."""
     many = [Series(np.where(np.arange(30 + seed % 3) > 20, 1.8, 1.0) * noisy(seed, 30 + seed % 3)) for seed in range(9)]
     assert changes.find_all(many) == [changes.find(each.values) for each in many]
 
 
 def test_equal_values_share_their_rank():
-    """Lost: a series of whole milliseconds would rise by the order of its points alone."""
+    """Lost: a series of whole milliseconds would seem to rise by the order of its points."""
     shared = scan.ranks(np.array([[3.0, 1.0, 1.0, 2.0, 1.0]]))
     assert shared[0, 1] == shared[0, 2] == shared[0, 4]
     assert shared.mean() == pytest.approx(0)
 
 
-def test_the_score_that_is_needed_is_the_one_whose_p_value_is_the_setting():
-    """Lost: the number that people read and the rule that decides would be two things."""
+def test_the_critical_score_has_the_configured_p_value():
+    """Lost: the displayed p-value would not match the decision."""
     for points in (10, 60, 200):
         assert scan.p_value(scan.score_least(points), points) == pytest.approx(scan.P_MOST)
 
 
-def test_a_plain_step_is_found_in_five_weeks_whatever_memory_chance_makes():
-    """Lost: who began last month would not hear of work that takes three times as long, one time in twenty."""
+def test_a_clear_step_is_found_in_five_weeks_despite_random_autocorrelation():
+    """Lost: after a month of use, 1 in 20 threefold slowdowns would be missed."""
     series = []
     for seed in range(100):
         values = noisy(seed, 35)
@@ -192,8 +192,8 @@ def test_a_plain_step_is_found_in_five_weeks_whatever_memory_chance_makes():
     assert sum(any(abs(change.at - 28) <= 1 for change in each) for each in found) >= 99
 
 
-def test_memory_is_told_apart_from_a_step():
-    """Lost: each step would look like memory, and excuse itself."""
+def test_autocorrelation_is_distinguished_from_a_step():
+    """Lost: each step would look like autocorrelation and be ignored."""
     step = np.log(noisy(11, 200))[None] + np.where(np.arange(200) < 100, 0, 0.3)
     left = noise.without_step(step, np.array([100]))
     assert noise.memory(left, step - np.median(step), noise.sigma(left))[0, 0] == 0

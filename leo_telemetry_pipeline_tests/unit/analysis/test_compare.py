@@ -1,4 +1,4 @@
-"""Two sides beside each other: intervals that hold what is true, and a verdict only where there is evidence."""
+"""Comparison of two sides: coverage of intervals, and verdicts only with evidence."""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ MONDAY = 4
 
 
 def side_of(days: Sequence[Any], first: int = MONDAY) -> Side:
-    """Return a side whose days, from a Monday on, have such durations; an empty day is one without spans."""
+    """Return a side from the durations of each day, starting on a Monday; empty days have no spans."""
     of_day = [np.asarray(each, dtype=float) for each in days if len(each)]
     numbers = [first + place for place, each in enumerate(days) if len(each)]
     buckets = [
@@ -34,7 +34,7 @@ def side_of(days: Sequence[Any], first: int = MONDAY) -> Side:
 def drawn(
     rng: np.random.Generator, days: int, spans: int, *, median: float = 3000, between: float = 0.1, weekend: float = 0
 ) -> list[np.ndarray]:
-    """Draw log-normal durations whose days differ from each other; weekends may have a median of their own."""
+    """Draw log-normal durations with variance between days and, optionally, another median on weekends."""
     effect = rng.normal(0, between, days) + weekend * (np.arange(days) % 7 >= 5)
     return [np.rint(median * np.exp(rng.normal(of_day, 0.5, spans))) for of_day in effect]
 
@@ -46,7 +46,7 @@ def inside(value: float, of: compare.Estimate) -> bool:
 
 
 def coverage(rng: np.random.Generator, days: tuple[int, int], *, shared: bool = False, reps: int = 400) -> float:
-    """Return how often the intervals of the ratio of both percentiles hold what is true: 1.3."""
+    """Return the coverage of the intervals of both ratios, whose true value is 1.3."""
     held = 0
     for _ in range(reps):
         effect = rng.normal(0, 0.15, max(days))
@@ -66,14 +66,14 @@ def coverage(rng: np.random.Generator, days: tuple[int, int], *, shared: bool = 
 
 
 @pytest.mark.parametrize(("days", "shared"), [((7, 7), False), ((28, 7), False), ((4, 4), False), ((14, 14), True)])
-def test_intervals_of_95_percent_hold_what_is_true_as_often(days: tuple[int, int], shared: bool):
-    """Lost: a verdict would be wrong more often than it says, because days differ and spans of a day are alike."""
-    # 800 draws of 95 % lie within 0.92 and 0.98 but for one time in ten thousand.
+def test_95_percent_intervals_cover_the_true_value_in_95_percent(days: tuple[int, int], shared: bool):
+    """Lost: verdicts would be wrong too often, because spans of a day are correlated."""
+    # 800 draws with 95 % are outside of 0.92 to 0.98 once in ten thousand times.
     assert 0.92 <= coverage(np.random.default_rng(days[0]), days, shared=shared) <= 0.98
 
 
-def test_days_that_differ_widen_what_as_many_like_days_would_narrow():
-    """Lost: one slow day of seven would be a finding."""
+def test_variance_between_days_widens_the_interval():
+    """Lost: one slow day in seven would be a finding."""
     rng = np.random.default_rng(2)
     alike, unlike = (
         compare.compare(
@@ -85,8 +85,8 @@ def test_days_that_differ_widen_what_as_many_like_days_would_narrow():
     assert widths[1] > 2.5 * widths[0]
 
 
-def test_the_rhythm_of_a_week_is_no_doubt_about_a_difference_between_weeks():
-    """Lost: where weekends are slow, no week could ever be told from another."""
+def test_a_weekly_rhythm_does_not_hide_a_difference_between_weeks():
+    """Lost: with slow weekends, no two weeks would ever differ."""
     rng = np.random.default_rng(3)
     verdicts = []
     for median in (3000, 4200):
@@ -96,8 +96,8 @@ def test_the_rhythm_of_a_week_is_no_doubt_about_a_difference_between_weeks():
     assert verdicts == [NO_EVIDENCE, SLOWER]
 
 
-def test_a_slow_day_for_all_is_no_difference_between_two_dimensions():
-    """Lost: what is shared by both sides would hide what differs."""
+def test_a_day_that_is_slow_for_both_dimensions_does_not_hide_their_difference():
+    """Lost: common variation would hide the difference."""
     rng = np.random.default_rng(5)
     effect = rng.normal(0, 0.2, 20)
     days = [[np.rint(m * np.exp(rng.normal(of_day, 0.2, 60))) for of_day in effect] for m in (3000, 3300)]
@@ -107,7 +107,7 @@ def test_a_slow_day_for_all_is_no_difference_between_two_dimensions():
     assert inside(1.1, together.ratio)
 
 
-def test_b_is_named_slower_or_faster_than_a_and_the_numbers_turn_with_it():
+def test_swapping_the_sides_inverts_verdict_and_numbers():
     """Lost: people would undo the change that helped."""
     rng = np.random.default_rng(6)
     a, b = side_of(drawn(rng, 7, 100)), side_of(drawn(rng, 7, 100, median=6000), 11)
@@ -123,8 +123,8 @@ def test_b_is_named_slower_or_faster_than_a_and_the_numbers_turn_with_it():
     assert (there.ratio.low, there.ratio.high) == pytest.approx((1 / (back.ratio.high or 1), 1 / (back.ratio.low or 1)))
 
 
-def test_the_same_input_gives_the_same_numbers():
-    """Lost: a verdict that changes when it is asked for again."""
+def test_equal_input_gives_equal_numbers():
+    """Lost: a verdict that changes when repeated."""
     rng = np.random.default_rng(7)
     a, b = side_of(drawn(rng, 7, 50)), side_of(drawn(rng, 6, 50), 11)
     assert compare.compare(a, b, GAMMA) == compare.compare(a, b, GAMMA)
@@ -146,8 +146,8 @@ def test_the_same_input_gives_the_same_numbers():
     ],
     ids=["constant", "constants", "zeros", "from zero", "to zero", "a day", "a span", "few", "outlier", "least"],
 )
-def test_odd_sides_have_a_defined_answer(a: list[list[float]], b: list[list[float]], verdict: str):
-    """Lost: a crash or a NaN for what never varies, takes no time, or hardly ever ran."""
+def test_unusual_sides_have_a_defined_answer(a: list[list[float]], b: list[list[float]], verdict: str):
+    """Lost: a crash or a NaN for dimensions that never vary, take no time, or rarely run."""
     found = compare.compare(side_of(a), side_of(b, 100), GAMMA)
     assert found.p50.verdict == verdict
     for one in (found.p50, found.p90):
@@ -158,8 +158,8 @@ def test_odd_sides_have_a_defined_answer(a: list[list[float]], b: list[list[floa
     assert (found.p50.ratio.value is None) == (found.p50.a_ms == 0 or found.p50.b_ms == 0)
 
 
-def test_one_day_beside_many_is_taken_to_differ_as_those_do():
-    """Lost: a single slow day would be certain, because its own spans agree."""
+def test_a_single_day_has_the_variance_of_the_other_sides_days():
+    """Lost: a single slow day would be certain, because its spans agree."""
     rng = np.random.default_rng(9)
     week, day = side_of(drawn(rng, 7, 300, between=0.3)), side_of(drawn(rng, 1, 300, between=0, median=4000), 11)
     assert compare.compare(week, day, GAMMA).p50.verdict == NO_EVIDENCE
@@ -168,8 +168,8 @@ def test_one_day_beside_many_is_taken_to_differ_as_those_do():
     assert not alone.between_days
 
 
-def test_percentiles_are_those_that_everything_else_shows():
-    """Lost: compare and findings would name different medians of the same week."""
+def test_percentiles_equal_those_of_other_commands():
+    """Lost: compare and findings would show different medians of the same week."""
     found = compare.compare(side_of([[100, 200]] * 5), side_of([[100, 100, 400]], 100), GAMMA)
     assert found.p50.a_ms == pytest.approx(150, rel=0.005)
     assert found.p50.b_ms == pytest.approx(100, rel=0.005)
@@ -177,14 +177,14 @@ def test_percentiles_are_those_that_everything_else_shows():
 
 
 @pytest.mark.parametrize(("freedom", "expected"), [(1, 12.7062), (3, 3.1824), (6, 2.4469), (30, 2.0423), (1e9, 1.96)])
-def test_students_t_is_that_of_the_tables(freedom: float, expected: float):
-    """Lost: every interval would be too narrow where days are few."""
+def test_students_t_matches_published_tables(freedom: float, expected: float):
+    """Lost: intervals of few days would be too narrow."""
     assert compare._t(freedom) == pytest.approx(expected, rel=1.5e-3)
     assert expected > NormalDist().inv_cdf(0.975) - 1e-3
 
 
-def test_a_side_is_the_rows_of_one_dimension_by_day():
-    """Lost: another dimension's spans would be compared, or days mixed up."""
+def test_a_side_has_the_rows_of_one_dimension_by_day():
+    """Lost: another dimension's spans would be compared, or days would be mixed up."""
     portions = [
         Rows(*map(np.array, ([1, 0], [2, 1], [3, 9], [3.0, 9.0], [1, 1], [7, 9], [2, 3], [10, 12, 50], [1, 2, 9]))),
         Rows(*map(np.array, ([1], [0], [4], [4.0], [0], [5], [1], [-1], [4]))),

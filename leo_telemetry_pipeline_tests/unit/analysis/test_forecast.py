@@ -1,4 +1,4 @@
-"""How likely a dimension is a bottleneck soon: what is forecast, what is not, and that odd histories have answers."""
+"""Forecasts: accuracy, selection, and defined answers for unusual histories."""
 
 import math
 import subprocess
@@ -30,39 +30,39 @@ STILL = np.full(90, 1000.0)
 
 
 def history(p50: np.ndarray, *, key: str = "A", baseline: float | None = 1000.0, week_ms: float = 1.0) -> ForecastInput:
-    """Make a dimension with one P50 a day up to today, none where it is NaN; a bottleneck is over 1.4 x."""
+    """Return a dimension with one P50 per day up to today (NaN: no spans) and a multiplier of 1.4."""
     days = np.arange(TODAY - len(p50) + 1, TODAY + 1)
     there = ~np.isnan(p50)
     return ForecastInput("gate", key, days[there], np.full(there.sum(), 50), p50[there], baseline, 1.4, week_ms)
 
 
 def noisy(level: np.ndarray, seed: int = 7) -> np.ndarray:
-    """Put 10 % of noise on a level."""
+    """Add 10 % noise to a level."""
     return level * np.exp(0.1 * np.random.default_rng(seed).normal(size=len(level)))
 
 
-def told(p50: np.ndarray) -> list[Forecast]:
+def forecast_of(p50: np.ndarray) -> list[Forecast]:
     return forecast([history(p50)], TODAY)
 
 
-def said(rows: list[Forecast]) -> list[float]:
+def probabilities_in(rows: list[Forecast]) -> list[float]:
     return [row.probability for row in rows if row.probability is not None]
 
 
 def probabilities(p50: np.ndarray) -> list[float]:
-    return said(told(p50))
+    return probabilities_in(forecast_of(p50))
 
 
-def test_what_stands_still_below_its_threshold_is_unlikely_to_pass_it_and_what_is_far_above_likely_to_stay():
-    """Lost: forecasts that say less than a glance at the last week."""
+def test_a_stable_dimension_is_forecast_to_stay_on_its_side_of_the_threshold():
+    """Lost: forecasts worse than a glance at the last week."""
     below, above = probabilities(noisy(STILL)), probabilities(noisy(STILL * 2))
     assert len(below) == len(above) == len(HORIZONS)
     assert max(below) < 0.1
     assert min(above) > 0.9
 
 
-def test_a_drift_towards_the_threshold_is_foretold_before_it_is_passed():
-    """Lost: what a forecast is for; people learn of a slow drift only when it has become a bottleneck."""
+def test_a_drift_is_forecast_before_it_crosses_the_threshold():
+    """Lost: the purpose of a forecast; people notice a slow drift only when it is a bottleneck."""
     drifting = history(noisy(1000 * 1.01 ** np.maximum(np.arange(90) - 64, 0)))
     now = window_p50(drifting, TODAY)
     week, fortnight = forecast([drifting], TODAY)
@@ -74,26 +74,26 @@ def test_a_drift_towards_the_threshold_is_foretold_before_it_is_passed():
     assert fortnight.probability > 0.3
 
 
-def test_a_new_level_is_believed_after_a_few_days_and_the_old_one_is_forgotten():
-    """Lost: after a step, weeks of forecasts halfway between what was and what is."""
+def test_a_new_level_replaces_the_old_one_after_a_few_days():
+    """Lost: after a step, weeks of forecasts halfway between both levels."""
     stepped = np.where(np.arange(90) < 80, 1000.0, 1800.0)
-    week, _ = told(noisy(stepped))
+    week, _ = forecast_of(noisy(stepped))
     assert week.probability is not None
     assert week.probability > 0.9
     assert week.p50_ms == pytest.approx(1800, rel=0.1)
 
 
-def test_one_huge_outlier_makes_no_bottleneck_of_the_next_weeks():
-    """Lost: a single odd day, be it the last, raises an alarm about the future."""
+def test_one_huge_outlier_does_not_forecast_a_bottleneck():
+    """Lost: a single unusual day raises an alarm about the future."""
     for day in (40, -1):
         p50 = noisy(STILL)
         p50[day] *= 1000
         assert max(probabilities(p50)) < 0.25
 
 
-def test_the_interval_holds_the_median_and_grows_with_the_horizon():
-    """Lost: a forecast that is as sure of a fortnight as of a week."""
-    week, fortnight = told(noisy(STILL))
+def test_the_interval_contains_the_median_and_grows_with_the_horizon():
+    """Lost: a forecast that is as certain for two weeks as for one."""
+    week, fortnight = forecast_of(noisy(STILL))
     widths = []
     for row in (week, fortnight):
         assert row.low_ms is not None
@@ -105,8 +105,8 @@ def test_the_interval_holds_the_median_and_grows_with_the_horizon():
     assert [row.day for row in (week, fortnight)] == [TODAY + 7, TODAY + 14]
 
 
-def test_the_interval_holds_nine_in_ten_of_the_weeks_that_come():
-    """Lost: intervals that are too narrow to be believed, or too wide to say anything."""
+def test_the_interval_covers_nine_in_ten_future_weeks():
+    """Lost: intervals that are too narrow to trust or too wide to use."""
     held = 0
     for seed in range(60):
         p50 = noisy(np.full(97, 1000.0), seed)
@@ -117,17 +117,17 @@ def test_the_interval_holds_nine_in_ten_of_the_weeks_that_come():
     assert held >= 48
 
 
-def test_a_weekly_rhythm_is_no_noise():
-    """Lost: who works less at weekends gets intervals as wide as the weekend is far from the week."""
+def test_a_weekly_rhythm_is_not_noise():
+    """Lost: with different weekends, intervals are as wide as the weekly rhythm."""
     weekend = (np.arange(TODAY - 89, TODAY + 1) + 3) % 7 >= 5
-    week, _ = told(np.where(weekend, 600.0, 1000.0) * np.exp(0.02 * np.random.default_rng(3).normal(size=90)))
+    week, _ = forecast_of(np.where(weekend, 600.0, 1000.0) * np.exp(0.02 * np.random.default_rng(3).normal(size=90)))
     assert week.p50_ms == pytest.approx(1000, rel=0.03)
     assert week.low_ms is not None
     assert week.low_ms > 900
 
 
-def test_a_day_with_few_spans_counts_for_less():
-    """Lost: a day with two spans moves the forecast as one with hundreds does."""
+def test_days_with_few_spans_weigh_less():
+    """Lost: a day with two spans moves the forecast as much as one with hundreds."""
     p50 = noisy(STILL)
     p50[-3:] = 1250.0
     many = history(p50)
@@ -154,9 +154,9 @@ ODD = {
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_odd_histories_have_an_answer_that_is_a_number(name: str):
-    """Lost: one dimension's strange days leave all the others without a forecast, or print nan."""
-    rows = told(ODD[name])
+def test_unusual_histories_have_finite_forecasts(name: str):
+    """Lost: one unusual dimension leaves all others without a forecast, or prints nan."""
+    rows = forecast_of(ODD[name])
     assert [row.reason for row in rows] == ["", ""]
     for row in rows:
         numbers = [row.probability, row.p50_ms, row.low_ms, row.high_ms]
@@ -178,16 +178,16 @@ def test_odd_histories_have_an_answer_that_is_a_number(name: str):
         (np.where(np.arange(200) % 10 == 9, 1000.0, np.nan), 1000.0, TOO_FEW_DAYS),
     ],
 )
-def test_what_cannot_be_forecast_says_why(days: np.ndarray, baseline: float | None, reason: str):
-    """Lost: a dimension that is new, gone or without a baseline is missing without a word."""
+def test_a_dimension_without_a_forecast_says_why(days: np.ndarray, baseline: float | None, reason: str):
+    """Lost: a dimension that is new, gone or without a baseline is missing without a reason."""
     rows = forecast([history(days, baseline=baseline)], TODAY)
     assert [(row.reason, row.probability, row.p50_ms, row.low_ms, row.high_ms) for row in rows] == 2 * [
         (reason, None, None, None, None)
     ]
 
 
-def test_those_with_most_time_a_week_are_forecast_and_no_slot_goes_to_one_that_cannot_be():
-    """Lost: the dimensions where people wait longest, behind busy ones that have no baseline."""
+def test_the_dimensions_with_the_most_time_that_can_be_forecast_are_chosen():
+    """Lost: the dimensions with the longest waits, behind busy ones without a baseline."""
     times = {"GATE": 5.0, "LONG": 9.0, "SAME": 5.0, "SHORT": 1.0}
     histories = [history(STILL, key=key, week_ms=week) for key, week in times.items()]
     histories.append(history(STILL, key="LONGEST", week_ms=99.0, baseline=None))
@@ -197,14 +197,14 @@ def test_those_with_most_time_a_week_are_forecast_and_no_slot_goes_to_one_that_c
     assert [row.reason for row in rows] == [
         "",
         "",
-        "not among the 2 with most time a week",
-        "not among the 2 with most time a week",
+        "not among the 2 dimensions with the most time per week",
+        "not among the 2 dimensions with the most time per week",
         NO_BASELINE,
     ]
 
 
-def test_days_after_today_and_measurements_that_are_none_do_not_count():
-    """Lost: a backtest that knows the future, and one broken row that spoils a forecast."""
+def test_days_after_today_and_invalid_values_are_ignored():
+    """Lost: a backtest that knows the future, and a forecast spoiled by one invalid row."""
     known = noisy(STILL)
     later = history(np.concatenate([known, np.full(20, 9000.0)]))
     later = replace(later, days=later.days + 20)
@@ -220,18 +220,18 @@ def test_days_after_today_and_measurements_that_are_none_do_not_count():
 
 
 def test_the_order_of_days_does_not_matter():
-    """Lost: a query without ORDER BY changes what is foretold."""
+    """Lost: a query without ORDER BY changes forecasts."""
     one = history(noisy(STILL))
     mixed = np.random.default_rng(1).permutation(90)
     other = replace(one, days=one.days[mixed], counts=one.counts[mixed], p50_ms=one.p50_ms[mixed])
     assert forecast([one], TODAY) == forecast([other], TODAY)
 
 
-def test_calibration_moves_what_is_said_and_keeps_its_order():
-    """Lost: what past forecasts taught is not used, or turns likely into unlikely."""
+def test_calibration_changes_probabilities_and_keeps_their_order():
+    """Lost: calibration is not applied, or turns likely into unlikely."""
     rows = [history(noisy(STILL)), history(noisy(STILL * 1.4), key="B"), history(noisy(STILL * 2), key="C")]
-    plain = said(forecast(rows, TODAY, horizons=(7,)))
-    moved = said(forecast(rows, TODAY, horizons=(7,), calibration=Calibration(-1.0, 0.5)))
+    plain = probabilities_in(forecast(rows, TODAY, horizons=(7,)))
+    moved = probabilities_in(forecast(rows, TODAY, horizons=(7,), calibration=Calibration(-1.0, 0.5)))
     assert len(plain) == len(moved) == 3
     assert plain == sorted(plain)
     assert moved == sorted(moved)
@@ -241,8 +241,8 @@ def test_calibration_moves_what_is_said_and_keeps_its_order():
     assert 0 < Calibration().of(0.0) < Calibration().of(1.0) < 1
 
 
-def test_the_window_is_judged_by_spans_over_its_seven_days():
-    """Lost: the forecast is about another P50 than the one that the analysis of that day judges."""
+def test_the_p50_of_a_window_is_the_median_of_its_days_weighted_by_spans():
+    """Lost: the forecast is about another P50 than the analysis of that day."""
     p50 = np.array([9.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0])
     one = history(p50)
     assert window_p50(one, TODAY) == 4.0
@@ -252,13 +252,13 @@ def test_the_window_is_judged_by_spans_over_its_seven_days():
     assert medians.weighted(np.array([1.0, 2.0]), np.array([3, 3])) == 1.5
 
 
-def test_a_multiplier_that_is_no_number_is_no_threshold():
-    """Lost: a probability of passing a threshold that nobody has."""
+def test_a_nan_multiplier_is_not_a_threshold():
+    """Lost: a probability of crossing a threshold that does not exist."""
     assert why_not(replace(history(STILL), multiplier=float("nan")), TODAY) == NO_BASELINE
 
 
-def test_the_library_is_loaded_only_by_who_forecasts():
-    """Lost: everything that reads a forecast waits a second for statsmodels."""
+def test_statsmodels_is_imported_only_by_forecasts():
+    """Lost: every command that reads a forecast waits a second for statsmodels."""
     code = (
         "import sys; from leo_telemetry_pipeline.analysis import backtest, forecast; "
         "sys.exit(any(name.split('.')[0] in ('statsmodels', 'scipy') for name in sys.modules))"

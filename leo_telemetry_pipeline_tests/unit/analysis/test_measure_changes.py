@@ -1,4 +1,4 @@
-"""What spans themselves show of their added time: before or after the first token, working or waiting."""
+"""Measures of spans that explain added time: before or after the first token, working or waiting."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ Row = tuple[str, str | None, int, int, dict[str, Any]]
 
 
 def trees(*rows: Row, times: int = 10) -> Forest:
-    """Make so many traces of the same spans: key, parent's key, start and end in ms, attributes."""
+    """Return ``times`` equal traces of spans: key, parent's key, start and end in ms, attributes."""
     made = [
         (f"t{number}", f"{number} {key}", parent and f"{number} {parent}", *key.split(":"), start, end, attributes)
         for number in range(times)
@@ -26,44 +26,44 @@ def trees(*rows: Row, times: int = 10) -> Forest:
 
 
 def request(first: float, rest: float, times: int = 10, name: str = "ttft_ms", **tokens: int) -> Forest:
-    """Make requests to a model."""
+    """Return requests to a model."""
     return trees(("llm:M", None, 0, round(first + rest), {name: first, **tokens}), times=times)
 
 
-def said(after: Forest, before: Forest, key: str = "llm:M") -> list[str]:
-    """Return what the spans of a dimension show."""
+def sentences(after: Forest, before: Forest, key: str = "llm:M") -> list[str]:
+    """Return the sentences about a dimension."""
     return changes_of(after, before, *key.split(":"))
 
 
-def test_a_later_first_token_is_told_from_a_slower_rest():
-    """Lost: somebody shortens answers, and the model was slow to begin."""
-    assert said(request(900, 1_000), request(300, 1_000)) == [
-        "time to first token 900 ms, was 300 ms; what follows it is not slower"
+def test_a_later_first_token_is_distinguished_from_a_slower_rest():
+    """Lost: people shorten answers, but the model is slow to start."""
+    assert sentences(request(900, 1_000), request(300, 1_000)) == [
+        "time to first token 900 ms, was 300 ms; the rest is not slower"
     ]
-    assert said(request(300, 3_000), request(300, 1_000)) == [
+    assert sentences(request(300, 3_000), request(300, 1_000)) == [
         "after the first token 3.0 s, was 1.0 s; the first token does not come later"
     ]
-    assert said(request(900, 1_700), request(300, 1_000)) == [
+    assert sentences(request(900, 1_700), request(300, 1_000)) == [
         "time to first token 900 ms, was 300 ms; after the first token 1.7 s, was 1.0 s"
     ]
 
 
-def test_more_tokens_are_told_from_slower_ones():
-    """Lost: the model is blamed for writing three times as much as it was asked before."""
+def test_more_tokens_are_distinguished_from_slower_ones():
+    """Lost: the model is blamed, but it writes three times as much as before."""
     before = request(300, 1_000, output_tokens=100, input_tokens=50, cache_read_tokens=900)
-    [more] = said(request(300, 3_000, output_tokens=300, input_tokens=50, cache_read_tokens=900), before)
+    [more] = sentences(request(300, 3_000, output_tokens=300, input_tokens=50, cache_read_tokens=900), before)
     assert more.startswith("after the first token 3.0 s, was 1.0 s (300 tokens out, were 100); ")
-    [slower] = said(request(300, 3_000, output_tokens=100), before)
+    [slower] = sentences(request(300, 3_000, output_tokens=100), before)
     assert slower.startswith("after the first token 3.0 s, was 1.0 s (30.0 ms per token out, were 10.0); ")
-    # Where it is some of both, neither is named.
-    [both] = said(request(300, 9_000, output_tokens=300), before)
+    # If both explain it, neither is named.
+    [both] = sentences(request(300, 9_000, output_tokens=300), before)
     assert both.startswith("after the first token 9.0 s, was 1.0 s; ")
 
 
-def test_a_longer_question_is_named_beside_a_later_first_token():
-    """Lost: the provider is blamed, and the context had grown."""
+def test_a_longer_prompt_is_named_with_a_later_first_token():
+    """Lost: the provider is blamed, but the context grew."""
     before = request(300, 1_000, input_tokens=100, cache_read_tokens=900)
-    [line] = said(request(900, 1_000, input_tokens=100, cache_read_tokens=3_900), before)
+    [line] = sentences(request(900, 1_000, input_tokens=100, cache_read_tokens=3_900), before)
     assert line.startswith("time to first token 900 ms, was 300 ms (4,000 tokens in, were 1,000); ")
 
 
@@ -79,13 +79,13 @@ def test_a_longer_question_is_named_beside_a_later_first_token():
         (trees(("llm:OTHER", None, 0, 5, {})), request(300, 1_000)),
     ],
 )
-def test_what_is_not_certain_is_not_said(after: Forest, before: Forest):
+def test_uncertain_explanations_are_not_given(after: Forest, before: Forest):
     """Lost: a guess that reads like a measurement."""
-    assert said(after, before) == []
+    assert sentences(after, before) == []
 
 
 def tool(wait: int, work: int) -> Forest:
-    """Make prompts with a tool that was asked for, a wait beside it that has its name, and another's wait."""
+    """Return prompts with a tool, a wait for that tool, and a wait for another one."""
     return trees(
         ("handoff:P", None, 0, wait + work + 100, {}),
         ("wait:Bash", "handoff:P", 0, wait, {}),
@@ -94,18 +94,18 @@ def tool(wait: int, work: int) -> Forest:
     )
 
 
-def test_a_tool_that_works_longer_is_said_not_to_wait():
-    """Lost: people are asked to answer sooner, and the tool is slow."""
-    assert said(tool(5_000, 9_000), tool(5_000, 3_000), "tool:Bash") == [
+def test_a_tool_that_works_longer_is_reported_as_working():
+    """Lost: people are asked to answer sooner, but the tool is slow."""
+    assert sentences(tool(5_000, 9_000), tool(5_000, 3_000), "tool:Bash") == [
         "it is working, not waiting: its waits for a person, 5.0 s per span, are left out"
     ]
-    [prompt] = said(tool(5_000, 9_000), tool(5_000, 3_000), "handoff:P")
+    [prompt] = sentences(tool(5_000, 9_000), tool(5_000, 3_000), "handoff:P")
     assert prompt.startswith("it is working, not waiting: its waits for a person, 5.0 s per span")
-    assert said(tool(5, 9_000), tool(5, 3_000), "tool:Bash") == []
+    assert sentences(tool(5, 9_000), tool(5, 3_000), "tool:Bash") == []
 
 
-def test_waiting_deeper_inside_is_said_to_be_waiting():
-    """Lost: a prompt is called slow work, and a sub-agent in it waited for a person."""
+def test_waiting_in_deeper_spans_is_reported_as_waiting():
+    """Lost: a prompt seems slow, but one of its sub-agents waited for a person."""
 
     def inside(wait: int) -> Forest:
         return trees(
@@ -114,12 +114,12 @@ def test_waiting_deeper_inside_is_said_to_be_waiting():
             ("wait:Bash", "subagent:S", 0, wait, {}),
         )
 
-    [line] = said(inside(60_000), inside(5_000), "handoff:P")
-    assert line == "what it calls waits for a person, 60.0 s per span, was 5.0 s: it is waiting, not working"
+    [line] = sentences(inside(60_000), inside(5_000), "handoff:P")
+    assert line == "spans below it wait for a person, 60.0 s per span, was 5.0 s: it is waiting, not working"
 
 
-def test_measures_are_read_by_every_name_that_instrumentation_gives_them():
-    """Lost: time to first token by OpenTelemetry's own conventions, which count in seconds."""
+def test_measures_are_read_from_all_known_attribute_names():
+    """Lost: time to first token by OpenTelemetry's conventions, which are in seconds."""
     assert value_of({"ttft_ms": 250}, "ttft_ms") == 250
     assert value_of({"gen_ai.response.time_to_first_chunk": 0.25}, "ttft_ms") == 250
     assert value_of({"gen_ai.usage.output_tokens": 7, "output_tokens": True}, "output_tokens") == 7

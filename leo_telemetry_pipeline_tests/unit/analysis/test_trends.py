@@ -1,4 +1,4 @@
-"""Days of many dimensions at once, and changes named by their days."""
+"""Daily trends of many dimensions, and their changes."""
 
 import base64
 import re
@@ -19,7 +19,7 @@ FIRST = date(2026, 2, 1)
 
 
 def rows_of(days: dict[tuple[int, int], dict[int, int]]) -> Rows:
-    """Return rows from the buckets of (dimension, day)."""
+    """Return rows from the histograms of (dimension, day)."""
     names, buckets = list(days), list(days.values())
     numbers = [sorted(each) for each in buckets]
     return Rows(
@@ -35,8 +35,8 @@ def rows_of(days: dict[tuple[int, int], dict[int, int]]) -> Rows:
     )
 
 
-def test_days_come_to_their_place_whatever_portion_they_come_in():
-    """Lost: a day would show another day's time, or a day without spans a zero that looks like a miracle."""
+def test_days_are_placed_correctly_whatever_portion_they_are_in():
+    """Lost: a day shows another day's duration, or a day without spans shows 0."""
     first, second = rows_of({(1, 0): {100: 3}, (0, 2): {200: 5}}), rows_of({(1, 3): {-1: 2}})
     found = trends.daily([first, second], 2, 4, GAMMA)
     assert found.count.tolist() == [[0, 0, 5, 0], [3, 0, 0, 2]]
@@ -46,15 +46,15 @@ def test_days_come_to_their_place_whatever_portion_they_come_in():
     assert found.p99_ms[1, 3] == 0
 
 
-def test_nothing_read_is_a_season_without_spans():
-    """Lost: a crash for whoever has just begun."""
+def test_no_rows_are_days_without_spans():
+    """Lost: a crash in a new installation."""
     found = trends.daily([], 1, 3, GAMMA)
     assert found.count.sum() == 0
     assert np.isnan(found.p50_ms).all()
 
 
-def made(days: int, step: int, *, gaps: tuple[int, ...] = ()) -> trends.Daily:
-    """Return a dimension of which time doubles and volume halves on a day, with days without spans."""
+def changed(days: int, step: int, *, gaps: tuple[int, ...] = ()) -> trends.Daily:
+    """Return a dimension whose duration doubles and volume halves on a day; ``gaps``: days without spans."""
     rng = np.random.default_rng(4)
     p50_ms = 1000.0 * np.where(np.arange(days) < step, 1, 2) * np.exp(rng.normal(0, 0.05, days))
     count = np.where(np.arange(days) < step, 80, 40) + rng.integers(-4, 5, days)
@@ -63,9 +63,9 @@ def made(days: int, step: int, *, gaps: tuple[int, ...] = ()) -> trends.Daily:
     return trends.Daily(count[None], (p50_ms * count)[None], *(row[None] for row in rows))
 
 
-def test_a_change_of_time_and_one_of_volume_are_found_on_their_day_by_the_same_detector():
-    """Lost: nobody would see that it is slower because there is more of it."""
-    [turns] = trends.turns(made(60, 40, gaps=(3, 4, 41)), FIRST, 60)
+def test_changes_of_duration_and_volume_are_found_on_their_day():
+    """Lost: people cannot see that it is slower because there is more of it."""
+    [turns] = trends.turns(changed(60, 40, gaps=(3, 4, 41)), FIRST, 60)
     [time], [volume] = turns.time, turns.volume
     assert (time.onset, volume.onset) == (date(2026, 3, 13), date(2026, 3, 13))
     assert time.onset_from <= time.onset <= time.onset_to
@@ -78,15 +78,15 @@ def test_a_change_of_time_and_one_of_volume_are_found_on_their_day_by_the_same_d
 FIRST_OF_TWO, SECOND = (ChangePoint(at, at, at + 1, 5.0, 6.0, 1.2, 7.0, 0.25) for at in (20_488, 20_500))
 
 
-def test_the_day_so_far_and_days_without_spans_are_no_points_of_a_series():
-    """Lost: every morning would look like a fall of volume."""
+def test_today_and_days_without_spans_are_not_points_of_a_series():
+    """Lost: every morning looks like a drop in volume."""
     seen: list[list[Series]] = []
 
     def detector(series) -> list[list[ChangePoint]]:
         seen.append(list(series))
         return [[SECOND, FIRST_OF_TWO] for _ in series]
 
-    found = made(6, 6, gaps=(0, 2))
+    found = changed(6, 6, gaps=(0, 2))
     [turns] = trends.turns(found, FIRST, 5, detector)
     times, volumes = seen
     assert [series.values.tolist() for series in times] == [found.p50_ms[0, [1, 3, 4]].tolist()]
@@ -108,24 +108,24 @@ def test_the_day_so_far_and_days_without_spans_are_no_points_of_a_series():
         ([7], "▁"),
     ],
 )
-def test_a_sparkline_shows_what_is_large_and_draws_noise_flat(values: list[float], line: str):
-    """Lost: a stable dimension would look like the Alps, and a gap like a time."""
+def test_a_sparkline_shows_large_changes_and_draws_noise_flat(values: list[float], line: str):
+    """Lost: a stable dimension looks like the Alps, and a gap like a value."""
     assert spark(np.array(values, dtype=float)) == line
 
 
-def test_a_long_season_fits_into_its_line():
-    """Lost: a year would break every line of a terminal."""
+def test_a_long_period_fits_on_one_line():
+    """Lost: a year does not fit in a terminal."""
     line = spark(np.repeat([1.0, 9.0], 180))
     assert len(line) == 30
     assert set(line) == {BARS[0], BARS[-1]}
 
 
 @pytest.mark.parametrize(
-    ("ratio", "said"), [(1.52, "+52 %"), (0.62, "-38 %"), (1.0, "+0 %"), (3.44, "3.4x"), (5.0, "5x")]
+    ("ratio", "text"), [(1.52, "+52 %"), (0.62, "-38 %"), (1.0, "+0 %"), (3.44, "3.4x"), (5.0, "5x")]
 )
-def test_a_size_is_said_as_people_say_it(ratio: float, said: str):
-    """Lost: +900 % where ten times as long is meant."""
-    assert percent(ratio) == said
+def test_ratios_are_percentages_or_factors(ratio: float, text: str):
+    """Lost: +900 % instead of 10x."""
+    assert percent(ratio) == text
 
 
 def svg_of(image: str) -> ElementTree.Element:
@@ -134,9 +134,9 @@ def svg_of(image: str) -> ElementTree.Element:
     return ElementTree.fromstring(base64.b64decode(found[1]).decode())
 
 
-def test_a_plot_is_an_image_that_marks_each_change_and_breaks_where_a_day_has_no_spans():
-    """Lost: the asset page would show a broken picture, or a line over days on which nothing ran."""
-    found = made(60, 40, gaps=(3, 4))
+def test_a_plot_is_an_image_that_marks_changes_and_has_gaps_on_days_without_spans():
+    """Lost: the asset page shows a broken image, or a line over days without spans."""
+    found = changed(60, 40, gaps=(3, 4))
     [turns] = trends.turns(found, FIRST, 60)
     drawn = svg_of(charts.trend("gate:<A> & B", FIRST, found, 0, turns))
     texts = [each.text for each in drawn.iter("{http://www.w3.org/2000/svg}text")]
@@ -150,15 +150,15 @@ def test_a_plot_is_an_image_that_marks_each_change_and_breaks_where_a_day_has_no
 
 
 @pytest.mark.parametrize("p50_ms", [0.0, 1234.0])
-def test_a_plot_of_zeros_or_of_one_day_is_a_plot(p50_ms: float):
-    """Lost: a crash of the asset for what takes less than a millisecond."""
+def test_zeros_and_single_days_can_be_plotted(p50_ms: float):
+    """Lost: the asset crashes on dimensions that take less than a millisecond."""
     one = np.array([[np.nan, p50_ms, np.nan]])
     found = trends.Daily(np.array([[0, 4, 0]]), np.nan_to_num(one), one, one, one, one)
     assert "nan" not in ElementTree.tostring(svg_of(charts.trend("gate:A", FIRST, found, 0, NONE))).decode()
 
 
-def test_a_plot_of_nothing_says_so():
-    """Lost: a division by zero on the page of whoever removed a step."""
+def test_an_empty_plot_says_that_there_are_no_spans():
+    """Lost: a division by zero after a step was removed."""
     assert (
         charts.trend("gate:A", FIRST, trends.daily([], 1, 3, GAMMA), 0, NONE) == "`gate:A` has no spans in these days."
     )

@@ -1,4 +1,4 @@
-"""``make accept``: what was measured is not measured again, and every figure says where it comes from."""
+"""``make accept``: parts are measured once, and every figure names its origin."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from benchmarks.figures import Figure, Part
 
 
 class Trial:
-    """A trial of two parts that remembers what was run, and breaks off where it is told to."""
+    """A trial of two parts that records its runs and can be interrupted at a part."""
 
     def __init__(self, *, holds: bool = True, breaks_at: str = "") -> None:
         self.ran: list[tuple[str, bool]] = []
@@ -30,7 +30,7 @@ class Trial:
 
 @pytest.fixture
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Keep figures in a folder of the test's own."""
+    """Write figures to a temporary folder."""
     monkeypatch.setattr(figures, "FIGURES", tmp_path / "acceptance.json")
     monkeypatch.setattr(figures, "PAGE", tmp_path / "acceptance.md")
     return tmp_path
@@ -42,8 +42,8 @@ def measured(trial: Any, *arguments: str, monkeypatch: pytest.MonkeyPatch) -> in
     return accept.main(list(arguments))
 
 
-def test_an_interrupted_run_goes_on_where_it_stopped(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lost: hours of measuring start anew after each interruption."""
+def test_an_interrupted_run_continues_where_it_stopped(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost: hours of measuring start over after each interruption."""
     with pytest.raises(KeyboardInterrupt):
         measured(Trial(breaks_at="second"), monkeypatch=monkeypatch)
     again = Trial()
@@ -52,22 +52,22 @@ def test_an_interrupted_run_goes_on_where_it_stopped(kept: Path, monkeypatch: py
     assert [part.part for part in figures.read()] == ["first", "second"]
 
 
-def test_what_was_measured_is_measured_again_on_request_only(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lost: a figure of last month stands for the code of today, and nothing replaces it."""
+def test_parts_are_measured_again_only_on_request(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost: last month's figures describe today's code, and nothing replaces them."""
     measured(Trial(), monkeypatch=monkeypatch)
-    asked = Trial()
-    measured(asked, monkeypatch=monkeypatch)
-    assert asked.ran == []
-    measured(asked, "--again", monkeypatch=monkeypatch)
-    assert [part for part, _ in asked.ran] == ["first", "second"]
+    trial = Trial()
+    measured(trial, monkeypatch=monkeypatch)
+    assert trial.ran == []
+    measured(trial, "--again", monkeypatch=monkeypatch)
+    assert [part for part, _ in trial.ran] == ["first", "second"]
     assert len(figures.read()) == 2
 
 
 def test_a_figure_that_does_not_hold_fails_the_run_and_is_marked(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lost: a miss is written into the docs as if it had held."""
+    """Lost: the docs show a miss as a success."""
     assert measured(Trial(holds=False), monkeypatch=monkeypatch) == 1
     assert "0.5 % **missed**" in (kept / "acceptance.md").read_text()
-    # Nothing is measured now, and the miss of before is still one.
+    # Nothing is measured in the second run, but the recorded miss still fails it.
     assert measured(Trial(), monkeypatch=monkeypatch) == 1
 
 
@@ -77,15 +77,15 @@ def test_the_small_form_leaves_the_figures_alone(kept: Path, monkeypatch: pytest
     assert list(kept.iterdir()) == []
 
 
-def test_nothing_begins_after_the_time_is_over(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lost: an hour for acceptance becomes four."""
+def test_no_part_starts_after_the_time_limit(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost: an hour of acceptance becomes four."""
     trial = Trial()
     measured(trial, "--minutes", "0", monkeypatch=monkeypatch)
     assert trial.ran == []
 
 
 def test_the_page_names_line_seed_and_commit_in_the_order_of_lines() -> None:
-    """Lost: a figure that nobody can measure again."""
+    """Lost: figures that cannot be reproduced."""
     late, early = (Figure(line, "what", "required", "measured", True) for line in ("11.10", "11.9"))
     page = figures.page([Part("it", "first", 7, "abc1234", "2026-11-29", 3, (late, early))])
     rows = [line for line in page.splitlines() if line.startswith("| 11.")]
@@ -94,7 +94,7 @@ def test_the_page_names_line_seed_and_commit_in_the_order_of_lines() -> None:
 
 
 def test_every_trial_names_its_parts() -> None:
-    """Lost: a trial that make accept cannot run."""
+    """Lost: trials that make accept cannot run."""
     for name, trial in accept._trials([]).items():
         assert trial.parts(True), name
         assert trial.parts(False), name

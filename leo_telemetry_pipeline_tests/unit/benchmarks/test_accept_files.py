@@ -1,4 +1,4 @@
-"""The trial of files at full size, in its small form."""
+"""The acceptance trial of files in its small form."""
 
 import pytest
 
@@ -6,8 +6,8 @@ from benchmarks import accept_files
 
 
 @pytest.mark.parametrize("part", accept_files.parts(full=False))
-def test_what_is_asked_for_holds_in_small(part: str) -> None:
-    """Lost: one span counts twice, a name becomes hex, a remedy does not mend, or a conversation is kept."""
+def test_every_part_holds_in_its_small_form(part: str) -> None:
+    """Lost: one span counts twice, a name becomes hex, a remedy does not work, or a conversation is kept."""
     figures = list(accept_files.run(part, 11, full=False))
     assert figures
     assert [figure for figure in figures if not figure.held] == []

@@ -1,4 +1,4 @@
-"""What `make bench` prints and how it ends: budgets, slack, the table, scripts that break, the capacity table."""
+"""Output and exit status of `make bench`: budgets, slack, the table, failing scripts, the capacity table."""
 
 import json
 from dataclasses import asdict, replace
@@ -29,13 +29,13 @@ QUICK = Options(quick=True)
 def test_slack_makes_a_budget_more_lenient_in_its_own_direction(
     budget: Budget, slack: float, holds: float, misses: float
 ) -> None:
-    """Lost: a regression that a quick run waves through, or a good change that it refuses."""
+    """Lost: a quick run accepts a regression, or rejects a good change."""
     assert budget.with_slack(slack).holds(holds)
     assert not budget.with_slack(slack).holds(misses)
 
 
 def test_a_budget_without_a_unit_limits_the_ratio_to_the_reference() -> None:
-    """Lost: a slow machine fails, or a fast one hides that ours got slower."""
+    """Lost: a slow machine fails, or a fast one hides a regression."""
     measured = judge("p50s", 30, "ms", Budget(1 / 50), Options(), reference=("a query", 1000))
     assert (measured.ours, measured.reference, measured.ratio) == ("30 ms", "a query: 1,000 ms", "1/33.3")
     assert (measured.budget, measured.passed) == ("<= 1/50", False)
@@ -43,25 +43,25 @@ def test_a_budget_without_a_unit_limits_the_ratio_to_the_reference() -> None:
 
 
 def test_a_budget_over_the_reference_limits_the_difference() -> None:
-    """Lost: what a hook adds to bare Python, in the time that Python itself takes."""
+    """Lost: what a hook adds to bare Python disappears in Python's own time."""
     measured = judge("a hook", 60, "ms", Budget(40, "ms"), Options(), reference=("bare Python", 21), over=True)
     assert (measured.ours, measured.budget, measured.passed) == ("60 ms (+39.0)", "<= +40 ms", True)
     assert not judge("a hook", 62, "ms", Budget(40, "ms"), Options(), reference=("bare Python", 21), over=True).passed
-    beside_nothing = judge("slow spans", 0.4, "%", Budget(1, "%"), Options(), reference=("held", 0), over=True)
-    assert (beside_nothing.ours, beside_nothing.ratio, beside_nothing.passed) == ("0.400 % (+0.4)", None, True)
+    over_zero = judge("slow spans", 0.4, "%", Budget(1, "%"), Options(), reference=("held", 0), over=True)
+    assert (over_zero.ours, over_zero.ratio, over_zero.passed) == ("0.400 % (+0.4)", None, True)
 
 
 @pytest.mark.parametrize(
     ("value", "unit", "text"),
     [(0.094, "ms", "0.094 ms"), (4.762, "us", "4.76 us"), (42.71, "us", "42.7 us"), (34647.2, "/s", "34,647/s")],
 )
-def test_amounts_have_three_digits_that_count(value: float, unit: str, text: str) -> None:
-    """Lost: a small number that reads as 0, a large one that cannot be read."""
+def test_amounts_have_three_significant_digits(value: float, unit: str, text: str) -> None:
+    """Lost: small numbers that read as 0, large ones that cannot be read."""
     assert table.amount(value, unit) == text
 
 
-def test_the_table_fits_a_terminal_and_says_everything_of_each_row() -> None:
-    """Lost: a table that a terminal of 120 columns breaks into rubble."""
+def test_the_table_fits_a_terminal_and_shows_every_row_completely() -> None:
+    """Lost: a terminal of 120 columns garbles the table."""
     long = replace(
         BAD, what="spans over 50 us while the database hangs, 10,000/s with work between: 30,000; their p99 13 us"
     )
@@ -74,52 +74,52 @@ def test_the_table_fits_a_terminal_and_says_everything_of_each_row() -> None:
         assert word in seen
 
 
-def test_the_last_line_names_what_missed() -> None:
-    """Lost: a person reads twenty rows to find the one that counts."""
+def test_the_last_line_names_missed_budgets() -> None:
+    """Lost: a person reads twenty rows to find the one that matters."""
     assert table.summed_up([GOOD, GOOD]) == "2 of 2 budgets hold"
     assert table.summed_up([GOOD, BAD]) == "1 of 2 budgets hold; MISS: memory of an analysis"
     assert (table.exit_status([GOOD]), table.exit_status([GOOD, BAD]), table.exit_status([])) == (0, 1, 1)
 
 
-def test_a_script_that_breaks_is_a_row_and_keeps_what_it_measured_before() -> None:
-    """Lost: a benchmark that does not run any more, unnoticed among those that do."""
-    said = json.dumps(asdict(GOOD)) + "\nsome noise\n"
-    assert table.told("bench_x.py", said, "a warning\n", 0) == [GOOD]
-    first, broken = table.told("bench_x.py", said, "Traceback ...\nValueError: no spans\n\n", 1)
+def test_a_failing_script_is_a_row_and_keeps_its_earlier_measurements() -> None:
+    """Lost: a benchmark stops running unnoticed."""
+    output = json.dumps(asdict(GOOD)) + "\nsome noise\n"
+    assert table.told("bench_x.py", output, "a warning\n", 0) == [GOOD]
+    first, failed = table.told("bench_x.py", output, "Traceback ...\nValueError: no spans\n\n", 1)
     assert first == GOOD
-    assert (broken.what, broken.passed) == ("bench_x.py broke: ValueError: no spans (status 1)", False)
+    assert (failed.what, failed.passed) == ("bench_x.py failed: ValueError: no spans (status 1)", False)
     [silent] = table.told("bench_x.py", "", "", 0)
     assert not silent.passed
 
 
-def test_of_two_measurements_each_budget_is_taken_as_it_held() -> None:
+def test_a_budget_that_held_in_one_of_two_runs_holds() -> None:
     """Lost: a build fails because something else ran on the machine for a second."""
     slow, also = replace(GOOD, passed=False), replace(BAD, what="memory: 5 spans; it takes 9 s", passed=True)
     timed = replace(also, what="memory: 5 spans; it takes 8 s")
     assert table.better([slow, also], [GOOD, replace(timed, passed=False)]) == [GOOD, also]
     assert table.better([slow], [slow]) == [slow]
-    broken = table.told("bench_a.py", "", "boom", 1)
-    assert table.better([GOOD], broken) == table.better(broken, [GOOD]) == [GOOD]
+    failed = table.told("bench_a.py", "", "boom", 1)
+    assert table.better([GOOD], failed) == table.better(failed, [GOOD]) == [GOOD]
 
 
-def test_running_all_prints_one_table_and_ends_with_1_when_one_breaks(
+def test_a_run_prints_one_table_and_exits_with_1_if_a_script_fails(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Lost: CI that is green whatever the benchmarks say."""
+    """Lost: CI is green whatever the benchmarks measure."""
     (tmp_path / "bench_good.py").write_text(f"print({json.dumps(asdict(GOOD))!r})")
     assert run.main([], tmp_path) == 0
     (tmp_path / "bench_bad.py").write_text("import sys; sys.exit('the database is gone')")
     (tmp_path / "other.py").write_text("raise AssertionError")
     assert run.main(["--quick"], tmp_path) == 1
-    said = capsys.readouterr()
-    assert said.out.splitlines()[-1] == "1 of 2 budgets hold; MISS: bench_bad.py broke"
-    assert "the database is gone" in said.out
-    assert "1/2 bench_bad.py ..." in said.err
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[-1] == "1 of 2 budgets hold; MISS: bench_bad.py failed"
+    assert "the database is gone" in printed.out
+    assert "1/2 bench_bad.py ..." in printed.err
     assert run.main(["good"], tmp_path) == 0
 
 
-def test_a_benchmark_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Lost: a typing error that measures nothing, and passes."""
+def test_an_unknown_benchmark_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Lost: a typo measures nothing and passes."""
     (tmp_path / "bench_good.py").touch()
     with pytest.raises(SystemExit) as stopped:
         run.main(["god"], tmp_path)
@@ -128,22 +128,22 @@ def test_a_benchmark_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.C
 
 
 @pytest.mark.parametrize("dimensions", generate.NAMES)
-def test_generated_spans_have_as_many_dimensions_as_they_are_named_after(dimensions: int) -> None:
-    """Lost: a budget held by measuring less than the design asks for."""
+def test_generated_spans_have_the_stated_number_of_dimensions(dimensions: int) -> None:
+    """Lost: a budget holds because less is measured than the design requires."""
     names = generate.NAMES[dimensions]
-    # Each gate is a dimension of its own with each SD type, too.
+    # Gates are also combined with each SD type.
     assert sum(names.values()) + names["gate"] * names["sd_type"] == dimensions
 
 
-def test_capacity_grows_with_the_people_and_leaves_one_machine_when_it_is_full() -> None:
-    """Lost: a team that buys a cluster it does not need, or a disk that is full in a month."""
+def test_capacity_grows_with_the_team_until_it_needs_a_cluster() -> None:
+    """Lost: a team buys a cluster it does not need, or its disk is full in a month."""
     costs = capacity.Costs(
         bytes_a_span=500, receiver_us=50, server_us=20, counting_s_a_million=10, bytes_a_dimension_day=1000
     )
     small, large = capacity.need(10, 250, costs), capacity.need(100_000, 20_000, costs)
     assert (small.receivers, small.workers) == (1, 0)
     assert large.disk_tb == pytest.approx(10_000 * small.disk_tb)
-    # 23,148 spans a second at the peak, 50 µs each, on cores that are half busy.
+    # 23,148 spans per second at the peak, 50 µs each, on cores at 50 % load.
     assert large.receivers == 3
     assert large.workers == 3
     assert large.history_gb == pytest.approx(20_000 * 365 * 1000 / 1e9)

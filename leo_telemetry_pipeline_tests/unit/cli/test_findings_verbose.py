@@ -47,9 +47,9 @@ LEAD = bottleneck(
 
 def test_what_spans_show_of_their_time_stands_below_where_it_goes() -> None:
     """Lost: "the model is slow", without whether it begins late, writes slowly or writes more."""
-    found = bottleneck("llm", "opus", measured=["time to first token 4.5 s, was 1.5 s; what follows it is not slower"])
+    found = bottleneck("llm", "opus", measured=["time to first token 4.5 s, was 1.5 s; the rest is not slower"])
     [lines] = verbose(found).values()
-    at = lines.index("What its spans show: time to first token 4.5 s, was 1.5 s; what follows it is not slower")
+    at = lines.index("What its spans show: time to first token 4.5 s, was 1.5 s; the rest is not slower")
     assert lines[at - 1].startswith("Where the added time goes: ")
 
 

@@ -11,7 +11,7 @@ from leo_telemetry_pipeline.store.runs import Run
 
 START, END = datetime(2026, 2, 2, tzinfo=UTC), datetime(2026, 2, 9, 15, 30, tzinfo=UTC)
 GUARDS = (
-    Guard("enough_spans", True, 21, 8, "21 spans a day, 8 are needed"),
+    Guard("enough_spans", True, 21, 8, "21 spans per day, 8 are needed"),
     Guard("large_enough", False, 1.04, 1.15, "1.04 x its baseline"),
 )
 BASELINE = Baseline("gate", "A", 5_000.0, 1.15, date(2026, 1, 1), 28, {"moved": "kept"})
@@ -50,7 +50,7 @@ def test_of_what_is_no_bottleneck_every_value_and_the_guard_that_failed_are_show
         "  normal      up to 1.15x of the baseline: 5.8s",
         "  observed    5.2s: 1.04x",
         "  PASSED  GUARD         EXPLANATION",
-        "  yes     enough spans  21 spans a day, 8 are needed",
+        "  yes     enough spans  21 spans per day, 8 are needed",
         "  no      large enough  1.04 x its baseline",
     ]
 
@@ -86,7 +86,7 @@ def test_too_few_spans_and_too_few_days_are_told_apart():
     few = replace(RESULT, outcome="too_few", sample_count=4)
     assert render(run(), "gate:A", few, None).startswith("gate:A is not judged: too few spans in the window\n")
     assert "4 spans (10 needed)" in render(run(), "gate:A", few, None)
-    own = Judgement("gate", "A", (Guard("enough_days", False, 3, 14, "3 days have 8 spans"),))
+    own = Judgement("gate", "A", (Guard("enough_days", False, 3, 14, "3 days with at least 8 spans"),))
     unknown = replace(
         RESULT,
         outcome="no_baseline",
@@ -98,7 +98,7 @@ def test_too_few_spans_and_too_few_days_are_told_apart():
     lines = render(run(), "gate:A", unknown, None).splitlines()
     assert lines[0] == "gate:A is not judged: not enough data to know what is normal"
     assert "  baseline    none yet" in lines
-    assert lines[-1] == "  no      enough days  3 days have 8 spans"
+    assert lines[-1] == "  no      enough days  3 days with at least 8 spans"
 
 
 def test_what_was_never_judged_is_said_to_have_no_baseline():
