@@ -9,6 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 
+GROUP = "leo_telemetry_insights"
 # Its sensors look for files in this folder, and leave one there for each look.
 FOLDER = "STRANGERS_FOLDER"
 # What ours are called, and what they were called before their names said whose they are.
@@ -17,12 +18,12 @@ SENSOR, SCHEDULE = "leo_telemetry_queued_runs_sensor", "leo_telemetry_staleness_
 TAG = "leo_telemetry/follows"
 
 
-@dg.asset(group_name="insights")
+@dg.asset(group_name=GROUP)
 def workflow_traces() -> None:
     """Do nothing."""
 
 
-@dg.asset(group_name="insights", deps=[workflow_traces])
+@dg.asset(group_name=GROUP, deps=[workflow_traces])
 def continuous_improvements() -> None:
     """Work for as long as a file is there."""
     held = Path(os.environ[FOLDER], "hold")

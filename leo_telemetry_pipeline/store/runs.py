@@ -231,7 +231,7 @@ def fence(cursor: psycopg2.extensions.cursor, run_id: str, dagster_run_id: str) 
         (dagster_run_id, run_id),
     )
     if not _one(cursor):
-        raise LostRun(f"analysis run {run_id} is not this Dagster run's any more")
+        raise LostRun(f"analysis run {run_id} no longer belongs to this Dagster run")
 
 
 def fence_nothing(_cursor: psycopg2.extensions.cursor) -> None:

@@ -16,6 +16,7 @@ from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from leo_telemetry_pipeline.definitions import build_definitions
 from leo_telemetry_pipeline.defs import lifecycle, sensors
+from leo_telemetry_pipeline.defs.assets.insights import INSIGHTS
 from leo_telemetry_pipeline.defs.lifecycle import process_lives
 from leo_telemetry_pipeline.defs.names import ANALYSIS_JOB, FOLLOWS_TAG, INSIGHTS_JOB, PREFIX, RUN_ID_TAG, asset_key
 from leo_telemetry_pipeline.defs.resources import TelemetryDatabase
@@ -111,11 +112,14 @@ def test_only_our_own_runs_are_ended(instance: dg.DagsterInstance, db: Database,
 
 
 def test_no_asset_of_ours_is_called_like_somebody_elses():
-    """Lost: Dagster draws two assets as one, and a run of theirs makes ours look fresh."""
+    """Lost: Dagster draws two assets as one, or two groups as one, and a run of theirs makes ours look fresh."""
     definitions = build_definitions()
-    keys = definitions.resolve_asset_graph().get_all_asset_keys()
+    graph = definitions.resolve_asset_graph()
+    keys = graph.get_all_asset_keys()
     assert keys
     assert {key.path[0] for key in keys} == {PREFIX}
+    groups = {graph.get(key).group_name for key in keys}
+    assert groups == {f"leo_telemetry_{name}" for name in ("traces", "p50", "findings", "insights", "maintenance")}
     repository = definitions.get_repository_def()
     jobs = [job.name for job in repository.get_all_jobs() if not job.name.startswith("__")]
     names = [*jobs, *(each.name for each in (*repository.sensor_defs, *repository.schedule_defs))]
@@ -126,7 +130,7 @@ def test_no_asset_of_ours_is_called_like_somebody_elses():
 def test_our_jobs_leave_assets_alone_that_others_put_beside_ours():
     """Lost: whoever merges our definitions with their own finds their assets materialized by each analysis."""
 
-    @dg.asset(group_name="insights")
+    @dg.asset(group_name=INSIGHTS)
     def workflow_traces() -> None: ...
 
     merged = dg.Definitions.merge(build_definitions(), dg.Definitions(assets=[workflow_traces]))

@@ -96,9 +96,9 @@ def test_all_are_shown_and_none_is_counted_away() -> None:
 def test_since_when_how_sure_and_why_are_said() -> None:
     """Lost: whoever reads it could not tell noise from a regression, nor where to look."""
     lines = verbose(DESIGN)["subagent:DESIGN"]
-    assert lines[1] == "Slower since 2026-02-05; steady work looks so by chance at most once in 8,100 looks"
+    assert lines[1] == "Slower since 2026-02-05; steady work looks slower by chance in at most 1 of 8,100 analyses"
     assert lines[2] == "Where the added time goes: subagent:DESIGN +10 s: own time 100 %"
-    assert lines[3] == "What slow spans have more often: model=large: 80 % of slow spans"
+    assert lines[3] == "More common in slow spans: model=large: 80 % of slow spans"
     assert "Up to 1.15x of its learned baseline is normal; 40 spans" in lines
     assert "Slowest traces: t1, t2" in lines
 
@@ -106,7 +106,7 @@ def test_since_when_how_sure_and_why_are_said() -> None:
 def test_nobody_is_told_to_be_surer_than_was_ever_measured() -> None:
     """Lost: a chance of one in a sextillion, in which nobody should believe."""
     [line] = [line for line in verbose(bottleneck("gate", "A", p_value=1e-21))["gate:A"] if "Slower since" in line]
-    assert line.endswith("at most once in 1,000,000 looks")
+    assert line.endswith("at most 1 of 1,000,000 analyses")
 
 
 def test_a_cause_names_what_it_slows_and_how_its_item_is_closed() -> None:

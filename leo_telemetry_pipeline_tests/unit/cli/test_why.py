@@ -61,7 +61,7 @@ def test_of_a_bottleneck_since_when_how_sure_the_cause_and_its_item_are_shown():
     assert lines[0] == "gate:A is a bottleneck"
     assert "  observed    15s, since 2026-02-05: 3x" in lines
     assert lines[-4:] == [
-        "  Slower since 2026-02-05; steady work looks so by chance at most once in 10,000 looks",
+        "  Slower since 2026-02-05; steady work looks slower by chance in at most 1 of 10,000 analyses",
         "  Where the added time goes: gate:A +10 s: subagent:B 100 %",
         "  Because of subagent:B: leo-telemetry why subagent:B",
         "  Item i1; when resolved: leo-telemetry items close i1 --as fixed, or noise, or expected",
