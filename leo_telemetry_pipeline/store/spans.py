@@ -75,7 +75,7 @@ def store(
             else:
                 reason = str(error).strip().splitlines()[0]
                 first_seen += quarantine(
-                    database, source, [Aside(0, reason, json_text.of(_as_dict(batch[0])), batch[0].project)]
+                    database, source, [QuarantinedLine(0, reason, json_text.of(_as_dict(batch[0])), batch[0].project)]
                 )
                 quarantined += 1
     if first_seen and to_note:
@@ -118,8 +118,8 @@ def ensure_partitions(database: Database, first: datetime, last: datetime) -> in
     return database.rows("SELECT ensure_trace_partitions(%s, %s)", (first.date(), last.date()))[0][0]
 
 
-class Aside(NamedTuple):
-    """A line that is put aside: its number, why, what is kept of it, and whose it is."""
+class QuarantinedLine(NamedTuple):
+    """Line that is not a span: its number, the reason, the content that may be stored, and its project."""
 
     line: int
     reason: str
@@ -128,11 +128,11 @@ class Aside(NamedTuple):
 
 
 def quarantine(database: Database, source: str, lines: Sequence[tuple]) -> int:
-    """Put lines aside that are not spans, each as Aside has it; return how many were not there yet."""
+    """Store lines as quarantined, each with the fields of QuarantinedLine; return how many are new."""
     new = 0
     with database.transaction() as cursor:
         for given in lines:
-            line = Aside(*given)
+            line = QuarantinedLine(*given)
             reason, content = map(redact.text, (line.reason, line.content))
             digest = hashlib.sha256(content.encode()).hexdigest()
             cursor.execute(
@@ -145,7 +145,7 @@ def quarantine(database: Database, source: str, lines: Sequence[tuple]) -> int:
 
 
 def count_quarantined(database: Database, since: datetime) -> int:
-    """Return how many lines were put aside since a moment."""
+    """Return how many lines were quarantined since a moment."""
     return database.rows("SELECT count(*) FROM telemetry_quarantine WHERE created_at >= %s", (since,))[0][0]
 
 

@@ -1,8 +1,7 @@
-"""Conversion of Parquet values to those of a row, by the purpose and type of each column.
+"""Conversion of Parquet values to those of a row, by the purpose and type of each column, never by a value's look.
 
-Belongs here: ids, times and attributes as pyarrow represents them.
-Does not: opening files (parquet), what a row means (rows).
-A value is never interpreted by its look: eight bytes are an id in an id column, and text in any other.
+Belongs here: ids, times and attributes as pyarrow represents them. Does not: opening files (parquet), what a row means
+(rows).
 """
 
 import base64

@@ -234,7 +234,7 @@ def test_a_folder_that_cannot_be_used_is_said_and_mended_without_a_restart(
         # The loop has met it too.
         await asyncio.sleep(0.3)
         assert str(tmp_path) in caplog.text
-        (home if what == "home" else folder).rename(tmp_path / "aside")
+        (home if what == "home" else folder).rename(tmp_path / "moved")
         assert await receiver.take(request(span(1))) == {}
         await receiver.claude.keep_logs(json.dumps(PROMPT).encode(), "application/json")
         async with asyncio.timeout(60):
@@ -268,10 +268,10 @@ def test_a_notebook_that_nothing_can_be_made_of_costs_no_others(
     assert [sum(session in line for line in said) for session in ("bad-1", "bad-2")] == [1, 1]
 
 
-def test_upkeep_goes_on_after_any_error(
+def test_the_background_task_continues_after_any_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    """Lost: everything in the spool, until somebody restarts a receiver that answers every request."""
+    """Lost: spans stay in the spool until a restart, although the receiver answers every request."""
     monkeypatch.setattr(span_keeper, "_PAUSE_S", 0.01)
 
     class Broken(Notices):
@@ -284,17 +284,17 @@ def test_upkeep_goes_on_after_any_error(
     async def conversation() -> None:
         notices = Broken()
         keeper = span_keeper.Keeper(Settings({f"{PREFIX}HOME": str(tmp_path)}), Target("", "", ""), Metrics(), notices)
-        upkeep = asyncio.create_task(keeper.upkeep())
+        task = asyncio.create_task(keeper.work())
         async with asyncio.timeout(60):
-            while notices.taken < 4 and not upkeep.done():
+            while notices.taken < 4 and not task.done():
                 await asyncio.sleep(0.01)
-        assert not upkeep.done()
-        upkeep.cancel()
+        assert not task.done()
+        task.cancel()
         keeper.away = True
         await keeper.close()
 
     asyncio.run(conversation())
-    assert [record.getMessage() for record in caplog.records] == ["upkeep of the database failed (KeyError)"]
+    assert [record.getMessage() for record in caplog.records] == ["reconnecting or storing notices failed (KeyError)"]
 
 
 VERSIONS = {
