@@ -1,4 +1,4 @@
-"""The spool: what is written there comes out again, whole, once, and for nobody else."""
+"""Spool: spans come out complete, once, and only to their owner."""
 
 import errno
 import fcntl
@@ -33,7 +33,7 @@ class Stored(NamedTuple):
 
 
 class Store:
-    """Takes spans as a database does, and remembers them."""
+    """Store that remembers its spans."""
 
     def __init__(self) -> None:
         self.spans: list[Span] = []
@@ -51,7 +51,7 @@ def away(spans: list[Span], removed: dict[str, int]) -> Stored:
 
 
 def noted(done: Drained) -> None:
-    """Note what was drained, as a database that answers does."""
+    """Accept the result of a drain, as an available database does."""
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def lines_of(spans: list[Span]) -> bytes:
 
 @contextmanager
 def child() -> Iterator[None]:
-    """Fork a child that lives for as long as the block."""
+    """Fork a child that lives until the block ends."""
     waits, ends = os.pipe()
     pid = os.fork()
     if not pid:
@@ -91,7 +91,7 @@ def child() -> Iterator[None]:
 
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
-    """Let the kernel refuse to make files larger, as a full disk does."""
+    """Limit the size of files, so that writes fail as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -100,8 +100,8 @@ def largest_file(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_what_is_written_is_drained_oldest_first_and_is_then_gone(spool, folder):
-    """Lost: spans that waited on disk, or their order, so that parents look younger than children."""
+def test_spans_are_drained_oldest_first_and_removed(spool, folder):
+    """Lost: spans that waited on disk, or their order, so that children seem older than parents."""
     first = [span(sd_id="SD-1", project="shop", attributes={"score": 91.5, "note": "line\nbreak ü \u2028 \u0000"})]
     second = spans_of("phase", "LEAD", [1, None, 3])
     spool.write(first, {"gen_ai.prompt": 2})
@@ -117,7 +117,7 @@ def test_what_is_written_is_drained_oldest_first_and_is_then_gone(spool, folder)
 
 
 def test_large_spans_are_drained_in_small_batches(folder):
-    """Lost: the memory of the receiver, to a thousand spans of a megabyte that waited on disk."""
+    """Lost: the receiver's memory, if a thousand spans of a megabyte each wait on disk."""
     spool = Spool(folder, 64 * MB)
     spans = spans_of("phase", "LEAD", range(14))
     for large in spans:
@@ -134,8 +134,8 @@ def test_large_spans_are_drained_in_small_batches(folder):
     assert max(sizes) < 10
 
 
-def test_nobody_else_may_read_what_waits(spool, folder):
-    """Lost: the privacy of what a program noted about its work, to every user of the machine."""
+def test_only_the_owner_can_read_the_spool(spool, folder):
+    """Lost: privacy: every user of the machine can read spans."""
     spool.write([span()], sync=True)
     spool.keep_counters({"created": 1})
     drain(folder, Store())
@@ -146,7 +146,7 @@ def test_nobody_else_may_read_what_waits(spool, folder):
 
 
 def test_a_torn_last_line_is_counted_and_never_stored(spool, folder):
-    """Lost: trust, when half a span becomes a row; or the whole spans before it."""
+    """Lost: half a span becomes a row, or the complete spans before it are dropped."""
     spans = spans_of("gate", "A", [1, 2, 3])
     spool.write(spans)
     (path,) = files(folder)
@@ -159,8 +159,8 @@ def test_a_torn_last_line_is_counted_and_never_stored(spool, folder):
 
 @settings(max_examples=200)
 @given(data=st.data())
-def test_damage_anywhere_costs_the_damaged_lines_and_no_other(data, tmp_path_factory):
-    """Lost: good spans beside a bad sector, or a bad value among good ones."""
+def test_damage_costs_only_the_damaged_lines(data, tmp_path_factory):
+    """Lost: good spans beside a bad sector or a bad value."""
     folder = str(tmp_path_factory.mktemp("spool"))
     spans = spans_of("gate", "A", [1, 2, 3])
     Spool(folder, MB).write(spans)
@@ -198,8 +198,8 @@ def _ends(spans: list[Span]) -> list[int]:
         {"removed_keys": {"a": 10**30}},
     ],
 )
-def test_a_line_that_is_no_span_is_counted_and_never_stored(spool, folder, record):
-    """Lost: the drain, which would stop at such a line for ever."""
+def test_a_line_that_is_not_a_span_is_counted_and_never_stored(spool, folder, record):
+    """Lost: a drain that stops at such a line forever."""
     spool.write([span()])
     (path,) = files(folder)
     path.write_bytes(path.read_bytes() + segments.line_of(record))
@@ -209,7 +209,7 @@ def test_a_line_that_is_no_span_is_counted_and_never_stored(spool, folder, recor
 
 
 def test_a_column_of_a_newer_version_is_kept_as_an_attribute(spool, folder):
-    """Lost: all that waited on disk, after going back to an older version."""
+    """Lost: spooled spans after a downgrade."""
     spool.write([span()])
     (path,) = files(folder)
     record = segments.record_of(path.read_bytes())
@@ -220,10 +220,10 @@ def test_a_column_of_a_newer_version_is_kept_as_an_attribute(spool, folder):
     assert store.spans[0].attributes == {"region": "eu"}
 
 
-def test_a_full_spool_refuses_and_leaves_nothing_half_written(folder):
-    """Lost: the disk of the machine, to a database that is away for a week."""
+def test_a_full_spool_refuses_and_leaves_no_partial_write(folder):
+    """Lost: the machine's disk, if the database is away for a week."""
     spool = Spool(folder, 20_000)
-    # A file takes whole blocks of the disk, however little is in it.
+    # A file occupies whole blocks of the disk.
     for _ in range(4):
         spool.write([span()])
     with pytest.raises(SpoolError, match="spool_full"):
@@ -235,8 +235,8 @@ def test_a_full_spool_refuses_and_leaves_nothing_half_written(folder):
     assert len(store.spans) == 4
 
 
-def test_the_smallest_segment_counts_as_what_it_takes_of_the_disk(folder):
-    """Lost: a hundred times the disk that somebody gave the spool, to short programs with one span each."""
+def test_the_smallest_segment_counts_with_its_disk_usage(folder):
+    """Lost: short programs with one span each use a hundred times the configured disk space."""
     spool = Spool(folder, 8_192)
     spool.write([span()])
     spool.write([span()])
@@ -244,8 +244,8 @@ def test_the_smallest_segment_counts_as_what_it_takes_of_the_disk(folder):
         spool.write([span()])
 
 
-def test_there_are_never_too_many_segments_to_look_at(spool, folder, monkeypatch):
-    """Lost: seconds of every program, to a folder with a million files."""
+def test_the_number_of_segments_is_limited(spool, folder, monkeypatch):
+    """Lost: every program spends seconds on listing a folder with a million files."""
     monkeypatch.setattr(spools, "_MOST_SEGMENTS", 2)
     spool.write([span()])
     spool.write([span()])
@@ -254,8 +254,8 @@ def test_there_are_never_too_many_segments_to_look_at(spool, folder, monkeypatch
     assert usage(folder)[0] == 2
 
 
-def test_a_full_disk_refuses_and_leaves_nothing_torn(spool, folder):
-    """Lost: spans that were counted as kept, or a drain that stumbles over half a line."""
+def test_a_full_disk_refuses_and_leaves_no_torn_line(spool, folder):
+    """Lost: spans counted as spooled, or a drain that fails at half a line."""
     with largest_file(1_000), pytest.raises(SpoolError, match="spool_disk_full"):
         spool.write(spans_of("gate", "A", range(100)))
     assert usage(folder) == (0, 0)
@@ -271,8 +271,8 @@ def test_a_full_disk_refuses_and_leaves_nothing_torn(spool, folder):
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
-def test_a_folder_that_others_may_write_is_refused(folder, mode):
-    """Lost: the truth of the data, to whoever plants spans in a folder that everyone may write."""
+def test_a_folder_that_others_may_write_to_is_refused(folder, mode):
+    """Lost: trust in the data, if others plant spans in a folder that everyone may write to."""
     Path(folder).mkdir(parents=True)
     Path(folder).chmod(mode)
     with pytest.raises(SpoolError, match="spool_unavailable"):
@@ -282,7 +282,7 @@ def test_a_folder_that_others_may_write_is_refused(folder, mode):
 
 
 def test_links_are_not_followed(folder, tmp_path):
-    """Lost: a file of the user's, read as spans and removed, or overwritten."""
+    """Lost: a user's file is read as spans and removed, or overwritten."""
     target = tmp_path / "target"
     target.mkdir(mode=0o700)
     Path(folder).parent.mkdir()
@@ -301,8 +301,8 @@ def test_links_are_not_followed(folder, tmp_path):
     assert precious.exists()
 
 
-def test_a_folder_that_cannot_be_made_is_unavailable(tmp_path):
-    """Lost: the measured program, to an error of its telemetry."""
+def test_a_folder_that_cannot_be_created_is_unavailable(tmp_path):
+    """Lost: the measured program fails because of its telemetry."""
     (tmp_path / "file").write_text("")
     spool = Spool(str(tmp_path / "file" / "home" / "spool"), MB)
     with pytest.raises(SpoolError, match="spool_unavailable"):
@@ -312,8 +312,8 @@ def test_a_folder_that_cannot_be_made_is_unavailable(tmp_path):
     assert drain(str(tmp_path / "nowhere"), away).segments == 0
 
 
-def test_what_a_living_writer_has_is_left_to_it(spool, folder):
-    """Lost: spans whose writer appends to a file that was removed under its hands."""
+def test_segments_of_a_living_writer_are_not_drained(spool, folder):
+    """Lost: spans of a writer that appends to a removed file."""
     journal = Journal(spool)
     segment = journal.append(lines_of([span()]), 1)
     done = drain(folder, away)
@@ -323,8 +323,8 @@ def test_what_a_living_writer_has_is_left_to_it(spool, folder):
     assert drain(folder, Store()).spans == 1
 
 
-def test_a_segment_goes_when_all_its_spans_are_stored(spool, folder):
-    """Lost: disk space, and time of every later drain, to spans that arrived long ago."""
+def test_a_segment_is_removed_when_all_its_spans_are_stored(spool, folder):
+    """Lost: disk space, and time of every later drain, for spans stored long ago."""
     journal = Journal(spool)
     first = journal.append(lines_of([span(), span()]), 2)
     journal.settle(first, 1, stored=True)
@@ -338,8 +338,8 @@ def test_a_segment_goes_when_all_its_spans_are_stored(spool, folder):
     assert usage(folder) == (0, 0)
 
 
-def test_a_writer_leaves_what_it_did_not_see_stored(spool, folder):
-    """Lost: a span in flight when its program ended."""
+def test_a_writer_leaves_spans_of_unknown_fate_to_the_drain(spool, folder):
+    """Lost: spans in flight when their program ends."""
     journal = Journal(spool)
     segment = journal.append(lines_of([span(), span()]), 2)
     journal.settle(segment, 1, stored=True)
@@ -348,8 +348,8 @@ def test_a_writer_leaves_what_it_did_not_see_stored(spool, folder):
     assert drain(folder, Store()).spans == 2
 
 
-def test_nothing_is_removed_before_it_is_stored(spool, folder):
-    """Lost: everything that waited, to a database that goes away again while it is drained."""
+def test_a_segment_is_not_removed_before_it_is_stored(spool, folder):
+    """Lost: all waiting spans, if the database goes away again during a drain."""
     spool.write([span()])
     spool.write([span()])
     spool.keep_counters({"created": 2})
@@ -366,8 +366,8 @@ def test_nothing_is_removed_before_it_is_stored(spool, folder):
     assert done.counters == [{"created": 2}]
 
 
-def test_what_was_drained_before_the_database_went_away_is_noted(spool, folder):
-    """Lost: the account of spans that are stored, and of lines that are gone."""
+def test_spans_drained_before_the_database_went_away_are_recorded(spool, folder):
+    """Lost: the counts of stored spans and lost lines."""
     spool.write([span()])
     spool.write([span()])
     spool.keep_counters({"created": 2})
@@ -385,8 +385,8 @@ def test_what_was_drained_before_the_database_went_away_is_noted(spool, folder):
     assert (done.segments, done.torn, done.counters) == (1, 0, [])
 
 
-def test_what_could_not_be_noted_is_left_for_a_drain_that_can(spool, folder):
-    """Lost: the number of torn lines, when a writer came upon them, or its note did not get through."""
+def test_counts_that_could_not_be_recorded_are_left_for_a_later_drain(spool, folder):
+    """Lost: the number of torn lines, if a writer drains or recording fails."""
     spool.keep_counters({"created": 2})
     for note in (None, lambda done: away([], {})):
         spool.write([span()])
@@ -402,8 +402,8 @@ def test_what_could_not_be_noted_is_left_for_a_drain_that_can(spool, folder):
     assert drain(folder, Store(), note=noted).counters == []
 
 
-def test_of_two_drainers_one_works_and_the_other_says_so(spool, folder):
-    """Lost: the load of storing everything twice, and segments removed while another reads them."""
+def test_of_two_drainers_one_works_and_the_other_reports_it(spool, folder):
+    """Lost: spans are stored twice, or segments removed while another drainer reads them."""
     spool.write([span()])
     seen = []
 
@@ -415,15 +415,15 @@ def test_of_two_drainers_one_works_and_the_other_says_so(spool, folder):
     assert [one.busy for one in seen] == [True]
 
 
-def test_a_drain_of_limited_time_makes_progress_and_says_what_is_left(spool, folder):
-    """Lost: a spool that never gets empty because no bite is long enough; or an analysis that waits for it."""
+def test_a_drain_with_a_time_limit_makes_progress_and_reports_the_rest(spool, folder):
+    """Lost: a spool that never becomes empty, or an analysis that waits for it."""
     for _ in range(3):
         spool.write([span()])
     assert [drain(folder, Store(), at_most_s=0).left for _ in range(3)] == [2, 1, 0]
 
 
-def test_counters_are_left_for_the_drain_that_asks_for_them(spool, folder):
-    """Lost: the answer to what became of the spans of a program that ended."""
+def test_counters_are_left_for_the_next_drain(spool, folder):
+    """Lost: what became of the spans of a program that ended."""
     spool.keep_counters({"created": 3, "dropped": {"queue_full": 1}})
     spool.keep_counters({"created": 2})
     assert drain(folder, away).counters == []
@@ -431,14 +431,14 @@ def test_counters_are_left_for_the_drain_that_asks_for_them(spool, folder):
     assert drain(folder, away, note=noted).counters == []
 
 
-def test_counters_that_come_while_others_are_noted_stay(spool, folder):
-    """Lost: the counters of a program that ends at that moment; or its time, waiting for somebody's database."""
+def test_counters_that_arrive_while_others_are_recorded_stay(spool, folder):
+    """Lost: the counters of a program that ends at that moment, or its time, spent waiting for a database."""
     spool.keep_counters({"created": 3})
     drain(folder, away, note=lambda done: spool.keep_counters({"created": 2}))
     assert drain(folder, away, note=noted).counters == [{"created": 2}]
 
 
-def test_counters_that_a_full_disk_cut_off_cost_no_others(spool, folder):
+def test_counters_truncated_by_a_full_disk_do_not_affect_others(spool, folder):
     """Lost: the counters of the next program that ends."""
     spool.keep_counters({"created": 3})
     path = Path(folder) / leftover_counters.NAME
@@ -447,8 +447,8 @@ def test_counters_that_a_full_disk_cut_off_cost_no_others(spool, folder):
     assert drain(folder, away, note=noted).counters == [{"created": 2}]
 
 
-def test_counters_wait_for_nobody_for_long(spool, folder):
-    """Lost: the end of a program, while another one holds the counters and does not go on."""
+def test_leaving_counters_does_not_wait_long_for_a_lock(spool, folder):
+    """Lost: a program cannot end while another process holds the counters."""
     spool.keep_counters({"created": 3})
     with (Path(folder) / leftover_counters.NAME).open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
@@ -458,8 +458,8 @@ def test_counters_wait_for_nobody_for_long(spool, folder):
     assert drain(folder, away, note=noted).counters == [{"created": 3}]
 
 
-def test_what_cannot_be_tidied_stays_and_stops_no_writer(spool, folder):
-    """Lost: every later span, when a disk is suddenly for reading only."""
+def test_a_failed_cleanup_does_not_stop_a_writer(spool, folder):
+    """Lost: all later spans, if a disk becomes read-only."""
     journal = Journal(spool)
     first = journal.append(lines_of([span()]), 1)
     os.close(first._fd)
@@ -475,7 +475,7 @@ def test_what_cannot_be_tidied_stays_and_stops_no_writer(spool, folder):
 
 
 def test_a_file_system_without_locks_is_refused_and_left_empty(spool, folder, monkeypatch):
-    """Lost: every name of a network's disk, to one empty file a try."""
+    """Lost: one empty file per attempt on a network file system."""
 
     def no_locks(fd: int, operation: int) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
@@ -486,8 +486,8 @@ def test_a_file_system_without_locks_is_refused_and_left_empty(spool, folder, mo
     assert list(Path(folder).iterdir()) == []
 
 
-def test_a_child_that_was_forked_holds_nothing(spool, folder):
-    """Lost: everything that waits, for as long as a worker lives that was forked at the wrong moment."""
+def test_a_forked_child_holds_no_locks(spool, folder):
+    """Lost: all waiting spans, for the lifetime of a worker that was forked at the wrong moment."""
     spool.write([span()])
     journal = Journal(spool)
     journal.append(lines_of([span()]), 1)
@@ -510,7 +510,7 @@ def test_a_child_that_was_forked_holds_nothing(spool, folder):
 
 
 def test_a_line_is_a_checksum_and_json(spool):
-    """Lost: reading a spool with other tools when something is wrong."""
+    """Lost: a spool that other tools can read when something is wrong."""
     line = segments.span_line(span(span_name="A"))
     assert int(line[:8], 16) >= 0
     assert json.loads(line[9:])["span"]["span_name"] == "A"

@@ -1,4 +1,4 @@
-"""Our entry in a Claude Code settings file, whose every other byte is somebody else's."""
+"""Our hooks in a Claude Code settings file, whose other bytes must not change."""
 
 import json
 import os
@@ -63,8 +63,8 @@ manners = st.sampled_from(
 
 
 @given(st.dictionaries(names, values, max_size=4), st.none() | hooks, manners, st.sampled_from(["\n", "\r\n"]))
-def test_installing_adds_our_entry_and_uninstalling_gives_back_every_byte(others, theirs, manner, newline):
-    """Lost: a person's settings reformatted, reordered or damaged by a tool that only had to add a line."""
+def test_uninstalling_restores_every_byte(others, theirs, manner, newline):
+    """Lost: a user's settings are reformatted, reordered or damaged for one added line."""
     before = others | ({"hooks": theirs} if theirs else {})
     text = (json.dumps(before, **manner) + "\n").replace("\n", newline)
     with_ours = claude_settings.add(text, COMMAND)
@@ -80,8 +80,8 @@ def test_installing_adds_our_entry_and_uninstalling_gives_back_every_byte(others
     manners,
     st.sampled_from(["\n", "\r\n"]),
 )
-def test_hooks_for_many_events_come_and_go_without_a_trace(others, theirs, events, manner, newline):
-    """Lost: a person's settings, damaged by the hooks that measure sub-agents and tools."""
+def test_hooks_for_many_events_are_added_and_removed_without_a_trace(others, theirs, events, manner, newline):
+    """Lost: a user's settings are damaged by the hooks that measure sub-agents and tools."""
     before = others | ({"hooks": theirs} if theirs else {})
     text = (json.dumps(before, **manner) + "\n").replace("\n", newline)
     with_ours = text
@@ -94,20 +94,20 @@ def test_hooks_for_many_events_come_and_go_without_a_trace(others, theirs, event
     assert claude_settings.remove(with_ours) == text
 
 
-def test_hooks_of_other_events_stay_where_a_person_put_them():
-    """Lost: somebody's own check before each tool."""
+def test_a_user_s_hooks_of_other_events_stay_in_place():
+    """Lost: a user's own check before each tool."""
     wanted = claude_settings.command("/opt/leo-telemetry", "PostToolUse")
     theirs = THEIRS.replace("PreToolUse", "PostToolUse")
     with_ours = claude_settings.add(theirs, wanted, "PostToolUse")
     check, ours = json.loads(with_ours)["hooks"]["PostToolUse"]
     assert check == {"matcher": "Bash", "hooks": [{"type": "command", "command": "check"}]}
-    # Nobody waits for these, so they may not delay what follows them.
+    # These are not awaited, so they must not delay anything.
     assert ours == {"hooks": [{"type": "command", "command": wanted, "timeout": 10, "async": True}]}
     assert claude_settings.remove(with_ours) == theirs
 
 
-def test_what_claude_code_would_not_wait_for_is_not_left_in_the_background():
-    """Lost: the end of every prompt of `claude -p`, which ends at once after it."""
+def test_hooks_that_claude_code_does_not_await_are_not_async():
+    """Lost: the end of each prompt of `claude -p`, which exits right after it."""
     text = "{}"
     for event in EVENTS:
         text = claude_settings.add(text, claude_settings.command("leo-telemetry", event), event)
@@ -115,12 +115,12 @@ def test_what_claude_code_would_not_wait_for_is_not_left_in_the_background():
     assert awaited == {"SessionStart", "Stop", "StopFailure", "SessionEnd"}
 
 
-def test_every_event_that_makes_a_span_is_hooked_and_no_other():
-    """Lost: sub-agents without an end, or a process started for nothing at every tool."""
+def test_exactly_the_events_that_form_spans_are_hooked():
+    """Lost: sub-agents without an end, or an unnecessary process per tool."""
     assert sorted(claude_settings.SPAN_EVENTS) == sorted(hook_notes.EVENTS)
 
 
-def test_the_other_hooks_of_a_session_stay_as_they_were():
+def test_other_session_start_hooks_stay():
     """Lost: the other SessionStart hooks of a project."""
     with_ours = claude_settings.add(THEIRS, COMMAND)
     assert json.loads(with_ours)["hooks"]["SessionStart"] == [
@@ -131,20 +131,20 @@ def test_the_other_hooks_of_a_session_stay_as_they_were():
     assert claude_settings.remove(with_ours) == THEIRS
 
 
-def test_what_is_added_is_indented_like_the_rest():
-    """Lost: a settings file that looks patched."""
+def test_added_text_is_indented_like_the_file():
+    """Lost: a consistently formatted settings file."""
     text = claude_settings.add('{\n\t"model": "opus"\n}', COMMAND)
     assert text == json.dumps({"model": "opus", "hooks": {"SessionStart": [OURS]}}, indent="\t")
 
 
-def test_an_older_path_of_ours_is_replaced_and_nothing_around_it():
-    """Lost: after moving the installation, every session would call a program that is gone."""
+def test_only_an_outdated_path_of_our_hook_is_replaced():
+    """Lost: after the installation moves, each session calls a missing program."""
     mine = '{"hooks": {"SessionStart": [{"matcher": "startup", "hooks": [{"command": "%s", "timeout": 3}]}]}}'
     assert claude_settings.add(mine % OLDER, COMMAND) == mine % COMMAND
 
 
-def test_several_of_ours_become_one():
-    """Lost: each session would ask twice."""
+def test_duplicate_hooks_of_ours_are_merged():
+    """Lost: each session runs the hook twice."""
     entries = [{"hooks": [{"type": "command", "command": text, "timeout": 10}]} for text in (OLDER, COMMAND, OLDER)]
     text = claude_settings.add(json.dumps({"hooks": {"SessionStart": entries}}), COMMAND)
     assert json.loads(text) == {"hooks": {"SessionStart": [OURS]}}
@@ -153,8 +153,8 @@ def test_several_of_ours_become_one():
 @pytest.mark.parametrize(
     "of", ["leo-telemetry", OLDER.split()[0], "command -v leo-telemetry >/dev/null && leo-telemetry"]
 )
-def test_each_form_that_was_ever_installed_is_replaced_and_removed(of: str):
-    """Lost: after an upgrade the old form would stay beside the new one, and every span be made twice."""
+def test_every_earlier_form_of_our_hook_is_replaced_and_removed(of: str):
+    """Lost: after an upgrade, the old form stays, and every span is built twice."""
     older = f"{of} hook session-start" + (" || true" if "&&" in of else "")
     text = json.dumps({"hooks": {"SessionStart": [{"hooks": [{"type": "command", "command": older, "timeout": 10}]}]}})
     shared = claude_settings.command("leo-telemetry")
@@ -165,8 +165,8 @@ def test_each_form_that_was_ever_installed_is_replaced_and_removed(of: str):
 
 
 @pytest.mark.parametrize("event", EVENTS)
-def test_a_shared_hook_is_silent_where_the_program_is_not_installed(tmp_path: Path, event: str):
-    """Lost: every session of a colleague who does not measure would print an error per event."""
+def test_a_shared_hook_is_silent_without_the_program(tmp_path: Path, event: str):
+    """Lost: colleagues without the program get an error per event."""
     command = ["/bin/sh", "-c", claude_settings.command("leo-telemetry", event)]
     run = subprocess.run(command, capture_output=True, env={"PATH": str(tmp_path)})
     assert (run.returncode, run.stdout, run.stderr) == (0, b"", b"")
@@ -190,28 +190,28 @@ def test_a_shared_hook_is_silent_where_the_program_is_not_installed(tmp_path: Pa
         None,
     ],
 )
-def test_a_command_that_a_person_wrote_is_not_ours(command):
-    """Lost: somebody's own hook, replaced or removed because it resembles ours."""
+def test_a_command_that_a_user_wrote_is_not_ours(command):
+    """Lost: a user's similar hook is replaced or removed."""
     text = json.dumps({"hooks": {"SessionStart": [{"hooks": [{"type": "command", "command": command}]}]}})
     assert claude_settings.remove(text) == text
 
 
-def test_an_entry_with_a_matcher_stays_when_our_hook_in_it_goes():
-    """Lost: a container that we did not make."""
+def test_an_entry_with_a_matcher_stays_when_our_hook_in_it_is_removed():
+    """Lost: an entry that we did not create."""
     entry = {"matcher": "startup", "hooks": [{"type": "command", "command": COMMAND}]}
     text = claude_settings.remove(json.dumps({"hooks": {"SessionStart": [entry]}}))
     assert json.loads(text) == {"hooks": {"SessionStart": [{"matcher": "startup", "hooks": []}]}}
 
 
-def test_a_path_with_spaces_is_one_word_of_the_command():
-    """Lost: the shell would try to run the first half of the path."""
+def test_a_path_with_spaces_is_quoted():
+    """Lost: the shell runs only the first part of the path."""
     assert claude_settings.command("/my env/leo-telemetry") == "'/my env/leo-telemetry' hook session-start"
 
 
 @pytest.mark.parametrize(
     ("text", "line", "said"),
     [
-        # Python 3.13 names the comma, older ones what they miss after it: both are in one line here.
+        # Python versions name different errors here, in the same line.
         ('{\n  "a": 1, }\n', 2, "double quotes|trailing comma"),
         ('{\n  // why\n  "a": 1\n}\n', 2, "a comment"),
         ('{"a": 1, /* why */ "b": 2}', 1, "a comment"),
@@ -221,8 +221,8 @@ def test_a_path_with_spaces_is_one_word_of_the_command():
         ('{"hooks": {\n"Stop": 5}}', 2, '"Stop" is not a list'),
     ],
 )
-def test_a_file_that_cannot_be_edited_is_refused_and_left_alone(tmp_path: Path, text: str, line: int, said: str):
-    """Lost: a person's broken file would be overwritten, or they would not learn where it is broken."""
+def test_a_file_that_cannot_be_edited_is_refused_and_unchanged(tmp_path: Path, text: str, line: int, said: str):
+    """Lost: a broken file is overwritten, or the location of its error is unknown."""
     path = tmp_path / ".claude" / "settings.json"
     path.parent.mkdir()
     path.write_text(text)
@@ -234,7 +234,7 @@ def test_a_file_that_cannot_be_edited_is_refused_and_left_alone(tmp_path: Path, 
 
 
 def test_installing_twice_changes_nothing_and_says_so(tmp_path: Path):
-    """Lost: the second `hook install` of a careful person would add a second hook."""
+    """Lost: the second `hook install` adds a second hook."""
     assert "Wrote to" in invoke("install", "--shared", "--project", str(tmp_path))
     path = tmp_path / ".claude" / "settings.json"
     before = (path.read_bytes(), path.stat().st_ino)
@@ -245,8 +245,8 @@ def test_installing_twice_changes_nothing_and_says_so(tmp_path: Path):
     )
 
 
-def test_uninstalling_leaves_a_project_as_it_was_before(tmp_path: Path, home: Path):
-    """Lost: litter in a project that only tried it."""
+def test_uninstalling_leaves_no_files_in_a_project(tmp_path: Path, home: Path):
+    """Lost: a clean project after a trial."""
     invoke("install", "--shared", "--project", str(tmp_path))
     invoke("uninstall", "--shared", "--project", str(tmp_path))
     assert list(tmp_path.iterdir()) == list(home.iterdir()) == []
@@ -258,8 +258,8 @@ def test_uninstalling_leaves_a_project_as_it_was_before(tmp_path: Path, home: Pa
     ["{}", "{}\n", "", " \n", "{ }", '{\n  "model": "opus"\n}\n', '{"hooks": {}}', '{"hooks": {"Stop": [ ]}}', None],
 )
 @pytest.mark.parametrize("spans", [(), ("--spans",)])
-def test_uninstalling_gives_back_every_byte_of_a_file_and_its_folder(tmp_path: Path, before: str | None, spans):
-    """Lost: a file of somebody's own that was empty, or their folder, because nothing of ours was left in it."""
+def test_uninstalling_restores_a_file_and_its_folder_exactly(tmp_path: Path, before: str | None, spans):
+    """Lost: a user's empty file, or their folder, is removed with our hooks."""
     path = tmp_path / ".claude" / "settings.json"
     path.parent.mkdir()
     if before is not None:
@@ -271,16 +271,16 @@ def test_uninstalling_gives_back_every_byte_of_a_file_and_its_folder(tmp_path: P
     assert (path.read_text() if path.exists() else None) == before
 
 
-def test_a_file_of_which_nothing_is_known_stays_where_it_is(tmp_path: Path, home: Path):
-    """Lost: a colleague's file, removed on a machine that did not make it."""
+def test_a_file_without_a_backup_stays(tmp_path: Path, home: Path):
+    """Lost: a colleague's file is removed on a machine that did not create it."""
     invoke("install", "--shared", "--project", str(tmp_path))
     (home / "hook-files.json").unlink()
     assert "It stays" in invoke("uninstall", "--shared", "--project", str(tmp_path))
     assert (tmp_path / ".claude" / "settings.json").read_text() == "{}\n"
 
 
-def test_a_file_that_was_made_anew_by_a_person_is_not_taken_for_ours(tmp_path: Path):
-    """Lost: a person's file, because there was one of ours at that place long ago."""
+def test_a_file_that_a_user_created_again_is_not_ours(tmp_path: Path):
+    """Lost: a user's file, because ours was at the same path earlier."""
     invoke("install", "--shared", "--project", str(tmp_path))
     path = tmp_path / ".claude" / "settings.json"
     path.write_text("{}")
@@ -289,8 +289,8 @@ def test_a_file_that_was_made_anew_by_a_person_is_not_taken_for_ours(tmp_path: P
     assert path.read_text() == "{}"
 
 
-def test_what_a_person_added_to_a_file_of_ours_stays(tmp_path: Path):
-    """Lost: a person's settings, with the file that our installation happened to make."""
+def test_settings_that_a_user_added_to_our_file_stay(tmp_path: Path):
+    """Lost: a user's settings, because our installation created the file."""
     invoke("install", "--shared", "--project", str(tmp_path))
     path = tmp_path / ".claude" / "settings.json"
     path.write_text(path.read_text().replace('"hooks"', '"model": "opus",\n  "hooks"', 1))
@@ -298,17 +298,15 @@ def test_what_a_person_added_to_a_file_of_ours_stays(tmp_path: Path):
     assert json.loads(path.read_text()) == {"model": "opus"}
 
 
-def test_a_home_that_cannot_be_written_is_said_and_stops_no_installation(tmp_path: Path, home: Path):
-    """Lost: the installation, for want of a note that only matters when it is undone."""
+def test_an_unwritable_home_is_reported_but_does_not_prevent_the_installation(tmp_path: Path, home: Path):
+    """Lost: the installation, because of a backup that matters only for uninstalling."""
     home.write_text("a file in the folder's place, which stops root too")
     assert "uninstalling will not restore it" in invoke("install", "--shared", "--project", str(tmp_path))
     assert "It stays" in invoke("uninstall", "--shared", "--project", str(tmp_path))
     home.unlink()
 
 
-def test_all_projects_are_hooked_where_claude_code_keeps_the_users_settings(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_hooks_for_all_projects_go_to_the_user_s_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Lost: hooks for all projects, in a file that Claude Code does not read."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("CLAUDE_CONFIG_DIR", str(tmp_path / "elsewhere"))
@@ -317,10 +315,8 @@ def test_all_projects_are_hooked_where_claude_code_keeps_the_users_settings(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_shared_hook_that_finds_no_program_says_so_when_it_is_installed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """Lost: weeks without a span, since the name that was written is not on PATH."""
+def test_installing_a_shared_hook_warns_if_the_program_is_not_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Lost: weeks without a span."""
     empty, environment = tmp_path / "empty", tmp_path / "venv"
     empty.mkdir()
     monkeypatch.setenv("PATH", str(empty))
@@ -342,8 +338,8 @@ def test_a_shared_hook_that_finds_no_program_says_so_when_it_is_installed(
     assert "on PATH" not in invoke("install", "--project", str(tmp_path))
 
 
-def test_installing_under_a_switch_that_stops_all_hooks_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Lost: "installed", and never a span."""
+def test_installing_warns_if_all_hooks_are_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Lost: an installation that never records a span."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     path = tmp_path / ".claude" / "settings.json"
     path.parent.mkdir()
@@ -354,8 +350,8 @@ def test_installing_under_a_switch_that_stops_all_hooks_says_so(tmp_path: Path, 
         )
 
 
-def test_spans_are_hooked_when_asked_for_and_stay_until_uninstalled(tmp_path: Path):
-    """Lost: a second, plain `hook install` would switch off what the first one switched on."""
+def test_span_hooks_are_installed_on_request_and_stay_until_uninstalled(tmp_path: Path):
+    """Lost: a later plain `hook install` removes the span hooks."""
     path = tmp_path / ".claude" / "settings.json"
     arguments = ("--shared", "--project", str(tmp_path))
     assert "hook install --spans" in invoke("install", *arguments)
@@ -382,10 +378,10 @@ def test_spans_are_hooked_when_asked_for_and_stay_until_uninstalled(tmp_path: Pa
         ("::", "", "http://[::1]:4444/v1/traces", None),
     ],
 )
-def test_what_a_shell_evaluates_reaches_our_receiver(
+def test_the_printed_environment_reaches_our_receiver(
     monkeypatch: pytest.MonkeyPatch, host: str, token: str, endpoint: str, headers: str | None
 ):
-    """Lost: whoever prefers OpenTelemetry would have to find out five variables, one of them undocumented here."""
+    """Lost: users of OpenTelemetry have to find five variables themselves."""
     for name, value in {"HOST": host, "PORT": "4444", "TOKEN": token}.items():
         monkeypatch.setenv(f"LEO_TELEMETRY_SERVE_{name}", value)
     shell = ["sh", "-c", 'eval "$1"; env', "sh", invoke("otel")]
@@ -399,8 +395,8 @@ def test_what_a_shell_evaluates_reaches_our_receiver(
         assert seen.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_HEADERS") == headers
 
 
-def test_the_local_settings_name_the_program_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Lost: a session outside the virtual environment would not find the program."""
+def test_local_settings_use_the_absolute_path_of_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Lost: a session outside the virtual environment does not find the program."""
     made = tmp_path / "my bin" / "leo-telemetry"
     made.parent.mkdir()
     made.touch()
@@ -412,16 +408,16 @@ def test_the_local_settings_name_the_program_by_its_path(tmp_path: Path, monkeyp
     assert f"leo-telemetry hook uninstall --project {tmp_path}" in said
 
 
-def test_without_the_program_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Lost: a hook that could never run would be written without a word."""
+def test_installing_without_the_program_is_refused_with_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Lost: a hook that can never run is installed silently."""
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match="install the package"):
         own_command.find()
 
 
-def test_a_linked_file_is_changed_where_it_really_lies_and_keeps_its_mode(tmp_path: Path):
-    """Lost: dotfiles under version control would be cut off from their link, or opened to others."""
+def test_a_linked_file_is_changed_at_its_target_and_keeps_its_mode(tmp_path: Path):
+    """Lost: version-controlled dotfiles lose their link, or become readable by others."""
     real = tmp_path / "dotfiles" / "claude.json"
     real.parent.mkdir()
     real.write_text("{}")
@@ -439,14 +435,14 @@ def test_a_linked_file_is_changed_where_it_really_lies_and_keeps_its_mode(tmp_pa
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path):
-    """Lost: a traceback instead of the folder's name."""
+    """Lost: a traceback instead of the path."""
     (tmp_path / ".claude").write_text("a file in the folder's place, which stops root too")
     with pytest.raises(UserError, match=r"settings\.json cannot be changed"):
         invoke("install", "--shared", "--project", str(tmp_path))
 
 
 def hook_of(command: str) -> dict[str, object]:
-    """Return what Claude Code needs to run a command of ours."""
+    """Return the settings entry for a command of ours."""
     return {"type": "command", "command": command, "timeout": 10}
 
 

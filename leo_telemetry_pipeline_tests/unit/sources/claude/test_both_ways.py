@@ -1,4 +1,4 @@
-"""The same session by hooks, by OpenTelemetry and by both at once, as the real Claude Code 2.1.332 told it."""
+"""Sessions of Claude Code 2.1.332, recorded by hooks, by OpenTelemetry and by both, yield the same spans."""
 
 import json
 import random
@@ -18,12 +18,12 @@ from leo_telemetry_pipeline.sources.otlp import otlp
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline_tests.claude_sessions import Session, arrival, sessions
 
-# What both ways tell. Requests, waits, executions, hooks and built-in commands are told by OpenTelemetry alone.
+# Reported by both. Requests, waits, executions, hooks and built-in commands are reported only by OpenTelemetry.
 SHARED = ("handoff", "tool", "skill", "mcp_server", "subagent", "operation")
 PROMPT, NOTIFICATION = "handoff:claude_code.interaction", "operation:claude_code.task_notification"
 BASH, LOOKUP, SEARCH, READ = "tool:Bash", "tool:mcp__shop__lookup", "tool:ToolSearch", "tool:Read"
 SHOP = "mcp_server:shop"
-# Each scenario with all that both ways tell of it, failures marked.
+# Each scenario with all spans that both sources report; failures are marked.
 TOLD: dict[str, dict[str, int]] = {
     "plain": {PROMPT: 2},
     "tools": {PROMPT: 3, BASH: 3, READ: 2, BASH + " ERROR": 1, READ + " ERROR": 1},
@@ -51,7 +51,7 @@ scenario = pytest.mark.parametrize("name", TOLD)
 
 
 def made(session: Session, notes: list[dict]) -> list[Span]:
-    """Make all spans of notes at once."""
+    """Build all spans of notes at once."""
     spans = []
     for number, own in of_sessions(session, notes).items():
         some, left = assembler.spans(own, session=number, final=True)
@@ -61,7 +61,7 @@ def made(session: Session, notes: list[dict]) -> list[Span]:
 
 
 def of_sessions(session: Session, notes: list[dict]) -> dict[str, list[dict]]:
-    """Return notes by their session: a scenario may have two at once, which hooks of the recording tell by prompt."""
+    """Return notes by session: a scenario may have two at once, which the recorded hooks distinguish by prompt."""
     owner = {note["prompt_id"]: note["session"] for note in session.otlp if "prompt_id" in note}
     found: dict[str, list[dict]] = {}
     for note in notes:
@@ -71,14 +71,14 @@ def of_sessions(session: Session, notes: list[dict]) -> dict[str, list[dict]]:
 
 
 def told(spans: list[Span]) -> Counter[str]:
-    """Count what spans tell, by type, name and failure."""
+    """Count spans by type, name and failure."""
     shared = [span for span in spans if span.span_type in SHARED]
     ends = {"ERROR": " ERROR", "OK": "", None: " open"}
     return Counter(f"{span.span_type}:{span.span_name}{ends[span.status]}" for span in shared)
 
 
 def keys(spans: list[Span]) -> dict[tuple[str, str], Span]:
-    """Return spans by what the store takes them for one by."""
+    """Return spans by the key under which the store identifies them."""
     found = {(span.trace_id, span.span_id): span for span in spans}
     assert len(found) == len(spans)
     return found
@@ -86,15 +86,15 @@ def keys(spans: list[Span]) -> dict[tuple[str, str], Span]:
 
 @scenario
 @pytest.mark.parametrize("way", ["hooks", "otlp", "both"])
-def test_each_scenario_is_told_the_same_by_every_way(name: str, way: str):
-    """Lost: what is slow depends on how somebody measures it, or is counted twice."""
+def test_all_sources_report_a_scenario_equally(name: str, way: str):
+    """Lost: the result depends on the way of measuring, or spans are counted twice."""
     session = sessions()[name]
     assert told(made(session, getattr(session, way))) == Counter(TOLD[name])
 
 
 @scenario
-def test_both_ways_on_two_machines_are_one_row_per_span(name: str):
-    """Lost: everything counts twice where the hooks run here and the receiver elsewhere."""
+def test_hooks_and_receiver_on_two_machines_yield_one_row_per_span(name: str):
+    """Lost: everything is counted twice if hooks and receiver run on different machines."""
     session = sessions()[name]
     by_hooks, by_otlp = (keys(made(session, notes)) for notes in (session.hooks, session.otlp))
     assert set(by_hooks) <= set(by_otlp)
@@ -102,14 +102,14 @@ def test_both_ways_on_two_machines_are_one_row_per_span(name: str):
         other = by_otlp[key]
         assert (span.span_type, span.span_name, span.status) == (other.span_type, other.span_name, other.status)
         assert span.parent_span_id == other.parent_span_id
-        # A hook's process tells of a moment when it has started, which took up to 0.3 s where this was recorded.
+        # A hook's time is that of its process's start, up to 0.3 s later in these recordings.
         if span.duration_ms is not None and other.duration_ms is not None:
             assert abs(span.duration_ms - other.duration_ms) < 350
 
 
 @scenario
-def test_spans_that_are_made_as_notes_arrive_are_the_same(name: str):
-    """Lost: spans of a session that goes on for hours, or the same ones a second time."""
+def test_spans_built_as_notes_arrive_are_the_same(name: str):
+    """Lost: spans of a session that lasts for hours, or the same ones twice."""
     session = sessions()[name]
     at_once = keys(made(session, session.both))
     collected: list[Span] = []
@@ -130,8 +130,8 @@ def test_spans_that_are_made_as_notes_arrive_are_the_same(name: str):
 
 @scenario
 @pytest.mark.parametrize("seed", range(3))
-def test_records_in_any_order_and_three_times_make_the_same(name: str, seed: int):
-    """Lost: spans whose logs come first, or whose parents come last, or that an exporter sends again."""
+def test_the_order_and_repetition_of_records_do_not_matter(name: str, seed: int):
+    """Lost: spans whose logs arrive first or whose parents arrive last, or that an exporter sends again."""
     session = sessions()[name]
     once = sorted(map(str, keys(made(session, session.otlp))))
     notes = session.otlp * 3
@@ -140,7 +140,7 @@ def test_records_in_any_order_and_three_times_make_the_same(name: str, seed: int
 
 
 def test_every_span_has_its_place_in_the_tree():
-    """Lost: which prompt or sub-agent the time belongs to."""
+    """Lost: which prompt or sub-agent took the time."""
     for session in sessions().values():
         spans = made(session, session.both)
         known = keys(spans)
@@ -153,8 +153,8 @@ def test_every_span_has_its_place_in_the_tree():
             assert span.attributes["session.id"]
 
 
-def test_a_background_sub_agent_takes_its_own_time_and_not_that_of_its_launch():
-    """Lost: 366 ms were stored for 4,567."""
+def test_a_background_sub_agent_has_its_own_duration_not_that_of_its_launch():
+    """Lost: 366 ms are stored instead of 4,567."""
     session = sessions()["background"]
     for notes in (session.hooks, session.otlp, without_logs(session)):
         [agent] = [span for span in made(session, notes) if span.span_type == "subagent"]
@@ -163,12 +163,12 @@ def test_a_background_sub_agent_takes_its_own_time_and_not_that_of_its_launch():
 
 
 def without_logs(session: Session) -> list[dict]:
-    """Return the notes of a session whose logs are not exported."""
+    """Return the notes of a session without exported logs."""
     return [note for note in session.otlp if note["event"] == otel_notes.SPAN]
 
 
-def test_without_logs_traces_keep_their_own_ids():
-    """Lost: sessions whose logs nobody exports, or of versions that name no prompt."""
+def test_traces_keep_their_own_ids_without_logs():
+    """Lost: sessions without exported logs, or of versions without prompt ids."""
     session = sessions()["tools"]
     spans = made(session, without_logs(session))
     traces = {note["trace"] for note in session.otlp if note["trace"]}
@@ -178,27 +178,27 @@ def test_without_logs_traces_keep_their_own_ids():
     assert told(spans) == Counter(TOLD["tools"])
 
 
-def test_without_logs_hooks_still_tell_which_prompt_a_trace_is():
-    """Lost: everything twice where both are switched on and logs are not."""
+def test_hooks_identify_the_prompt_of_a_trace_without_logs():
+    """Lost: everything is counted twice with hooks and traces but without logs."""
     session = sessions()["background_traces_only"]
     assert told(made(session, session.both)) == told(made(session, session.hooks))
     assert set(keys(made(session, session.hooks))) <= set(keys(made(session, session.both)))
 
 
-def test_without_logs_the_end_of_a_background_sub_agent_is_no_prompt():
-    """Lost: without exported logs, each sub-agent in the background becomes a prompt."""
+def test_the_end_of_a_background_sub_agent_is_not_a_prompt_without_logs():
+    """Lost: without exported logs, each background sub-agent becomes a prompt."""
     session = sessions()["background_traces_only"]
     assert told(made(session, session.otlp)) == told(made(session, session.hooks))
 
 
 def test_the_docs_name_the_newest_tested_version():
-    """Lost: people trust what was never tried."""
+    """Lost: people rely on an untested version."""
     docs = (Path(__file__).resolve().parents[4] / "docs" / "claude-code.md").read_text(encoding="utf-8")
     assert ".".join(map(str, otel_notes.TESTED_VERSION)) in docs
 
 
-def test_the_prompt_of_a_trace_is_waited_for_and_then_no_longer():
-    """Lost: ids that depend on which request comes first; or spans that wait for logs that never come."""
+def test_the_prompt_of_a_trace_is_awaited_for_a_limited_time():
+    """Lost: ids that depend on the order of requests; or spans that wait forever for missing logs."""
     session = sessions()["plain"]
     notes = without_logs(session)
     last = max(map(arrival, notes))
@@ -206,13 +206,13 @@ def test_the_prompt_of_a_trace_is_waited_for_and_then_no_longer():
     assert spans == []
     spans, kept = assembler.spans(kept, session=session.id, now_ns=last + (GRACE_S + 1) * 10**9)
     assert told(spans) == Counter(TOLD["plain"])
-    # What comes too late changes no id.
+    # Late records change no id.
     some, _ = assembler.spans([*kept, *session.otlp], session=session.id, now_ns=last + (GRACE_S + 2) * 10**9)
     assert {span.span_type for span in some} <= {"hook"}
 
 
-def test_a_wait_for_a_person_lies_beside_its_tool():
-    """Lost: a tool that waited an hour for a person would look slow, or its wait be taken off twice."""
+def test_a_wait_for_a_person_is_a_sibling_of_its_tool():
+    """Lost: a tool that waited an hour for a person looks slow, or its wait is subtracted twice."""
     session = sessions()["waiting"]
     spans = {f"{span.span_type}:{span.span_name}": span for span in made(session, session.otlp)}
     wait, tool = spans["wait:Bash"], spans[BASH]
@@ -224,8 +224,8 @@ def test_a_wait_for_a_person_lies_beside_its_tool():
     assert wait.start_time_ms + wait.duration_ms <= tool.start_time_ms + 2
 
 
-def test_requests_keep_what_tells_slow_from_fast():
-    """Lost: whether a model was slow to begin or slow to write, and what it was asked to do."""
+def test_requests_keep_the_attributes_that_explain_their_duration():
+    """Lost: whether a model started late or wrote slowly, and the size of its task."""
     session = sessions()["api_error"]
     requests = [span for span in made(session, session.otlp) if span.span_type == "llm"]
     assert {span.span_name for span in requests} == {"claude-opus-5-5"}
@@ -235,8 +235,8 @@ def test_requests_keep_what_tells_slow_from_fast():
     assert max(attributes["attempt"] for attributes in answered) == 2
 
 
-def test_a_prompt_that_was_interrupted_has_no_end_by_any_way():
-    """Lost: prompts that a person stopped are judged as if they had been answered."""
+def test_an_interrupted_prompt_has_no_end_from_any_source():
+    """Lost: interrupted prompts are judged as if they had been answered."""
     session = sessions()["interrupted"]
     for notes in (session.hooks, session.otlp, session.both):
         prompts = [span for span in made(session, notes) if span.span_type == "handoff"]
@@ -244,13 +244,13 @@ def test_a_prompt_that_was_interrupted_has_no_end_by_any_way():
 
 
 def test_a_wait_whose_tool_never_ended_is_named_by_its_log_event():
-    """Lost: waits for a tool that a killed session never told of, under a name that all MCP tools share."""
+    """Lost: waits of a killed session, under a name that all MCP tools share."""
     spans = made(sessions()["killed"], sessions()["killed"].otlp)
     waits = {span.span_name for span in spans if span.span_type == "wait"}
     assert waits == {"Bash", "ToolSearch", "mcp__shop__lookup"}
 
 
-def test_compaction_built_in_commands_and_hooks_are_told_apart():
+def test_compactions_built_in_commands_and_hooks_are_distinguished():
     """Lost: which hook, command or compaction a session waits for."""
     session = sessions()["compaction"]
     spans = made(session, session.otlp)
@@ -260,7 +260,7 @@ def test_compaction_built_in_commands_and_hooks_are_told_apart():
     assert compaction.attributes["pre_tokens"] > 0
 
 
-def test_no_word_of_a_conversation_gets_into_a_note_or_a_span():
+def test_notes_and_spans_contain_no_words_of_a_conversation():
     """Lost: prompts, commands, answers and paths in files and tables that many may read."""
     for session in sessions().values():
         raw = json.dumps(session.raw)
@@ -272,8 +272,8 @@ def test_no_word_of_a_conversation_gets_into_a_note_or_a_span():
         assert "/home/user" in raw
 
 
-def test_what_somebody_lets_claude_code_export_of_a_conversation_is_not_noted():
-    """Lost: the privacy of a user who sets OTEL_LOG_USER_PROMPTS or the like for another tool."""
+def test_exported_contents_of_a_conversation_are_not_kept():
+    """Lost: the privacy of users who set OTEL_LOG_USER_PROMPTS or the like for another tool."""
     attributes = {"session.id": "s", "prompt.id": "p", "prompt": "fire Anna", "command_name": "fire Anna now"}
     attributes |= {"user_prompt": "fire Anna", "full_command": "rm -rf /home/anna", "tool_input": "fire Anna"}
     attributes |= {
@@ -296,13 +296,13 @@ def test_what_somebody_lets_claude_code_export_of_a_conversation_is_not_noted():
     ("version", "untested"),
     [("2.1.332", False), ("2.1.333", True), ("2.2.0", True), ("3.0.0-beta.1", True), ("1.0.99", False), ("dev", False)],
 )
-def test_a_version_newer_than_the_newest_tested_one_is_known_as_such(version: str, untested: bool):
-    """Lost: nobody learns that a new version may tell something else by the same names."""
+def test_versions_newer_than_the_tested_one_are_recognized(version: str, untested: bool):
+    """Lost: the hint that a new version may use the same names for other things."""
     assert otel_notes.is_untested(version) is untested
 
 
-def test_what_a_session_does_now_is_known_from_its_notes():
-    """Lost: `running` shows nothing of a prompt that has worked for an hour."""
+def test_current_operations_of_a_session_are_derived_from_its_notes():
+    """Lost: `running` does not show a prompt that has been working for an hour."""
     session = sessions()["killed"]
     for notes in (session.hooks, session.otlp, session.both):
         [running, *tools] = open_operations([{**note, "session": session.id} for note in notes])
@@ -326,8 +326,8 @@ def imported(path: Path) -> list[Span]:
     return [item for item in found if isinstance(item, Span)]
 
 
-def test_a_file_of_an_older_version_is_six_spans_of_one_trace():
-    """Lost: what people exported before, or its tools below what is nowhere."""
+def test_a_file_of_an_older_version_yields_six_spans_of_one_trace():
+    """Lost: earlier exports, or the parents of their tools."""
     spans = imported(SAMPLE)
     known = {span.span_id: f"{span.span_type}:{span.span_name}" for span in spans}
     assert sorted((known[span.span_id], known.get(span.parent_span_id or "", "")) for span in spans) == [
@@ -336,7 +336,7 @@ def test_a_file_of_an_older_version_is_six_spans_of_one_trace():
         ("llm:claude-opus-4-8[1m]", PROMPT),
         ("llm:claude-opus-4-8[1m]", PROMPT),
         ("tool:Bash", PROMPT),
-        # Beside its tool: that one's duration is without it.
+        # A sibling of its tool, whose duration excludes it.
         ("wait:Bash", PROMPT),
     ]
     assert len({span.trace_id for span in spans}) == 1
@@ -344,8 +344,8 @@ def test_a_file_of_an_older_version_is_six_spans_of_one_trace():
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("times", [1, 3])
-def test_a_file_of_requests_in_any_order_is_the_same_as_what_the_receiver_makes(tmp_path: Path, seed: int, times: int):
-    """Lost: the same session once from the receiver and once from the log of a collector."""
+def test_a_file_of_requests_in_any_order_yields_the_receiver_s_spans(tmp_path: Path, seed: int, times: int):
+    """Lost: a session is stored twice, from the receiver and from a collector's log."""
     session = sessions()["continued"]
     lines = [json.dumps(post) for post in session.raw["otlp"] * times]
     random.Random(seed).shuffle(lines)
@@ -354,10 +354,8 @@ def test_a_file_of_requests_in_any_order_is_the_same_as_what_the_receiver_makes(
     assert keys(imported(path)).keys() == keys(made(session, session.otlp)).keys()
 
 
-def test_a_file_with_more_than_fits_into_memory_is_read_session_by_session(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """Lost: a month of sessions, because one machine could not hold all of them at once."""
+def test_a_file_that_does_not_fit_in_memory_is_read_session_by_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Lost: a month of sessions, if one machine cannot hold all of them at once."""
     monkeypatch.setattr(gathered, "MOST_NOTES", 50)
     names = ("plain", "tools", "parallel", "skills")
     path = tmp_path / "requests.jsonl"
@@ -366,8 +364,8 @@ def test_a_file_with_more_than_fits_into_memory_is_read_session_by_session(
     assert told(imported(path)) == want
 
 
-def test_records_that_name_no_session_keep_their_own_ids(tmp_path: Path):
-    """Lost: spans of a version or a proxy that leaves the session out."""
+def test_records_without_a_session_keep_their_own_ids(tmp_path: Path):
+    """Lost: spans of a version or a proxy that omits the session."""
     session = sessions()["plain"]
     path = tmp_path / "requests.jsonl"
     text = "\n".join(json.dumps(post) for post in session.raw["otlp"])
@@ -377,8 +375,8 @@ def test_records_that_name_no_session_keep_their_own_ids(tmp_path: Path):
     assert {span.span_name for span in spans if span.span_type == "handoff"} == {"claude_code.interaction"}
 
 
-def test_what_the_resource_says_is_on_every_span():
-    """Lost: the project, directive and deployment that somebody gave to all that Claude Code exports."""
+def test_the_attributes_of_the_resource_are_on_every_span():
+    """Lost: the project, SD and deployment that a user configured for Claude Code's export."""
     attributes = {"session.id": "s", "tool_name": "Bash", "tool_use_id": "t"}
     sender = otel_notes.sender({"project": "shop", "sd_id": 17}, {"sd_type": "feature", "service.version": "2.1.332"})
     notes = [
@@ -397,8 +395,8 @@ def test_what_the_resource_says_is_on_every_span():
 
 
 @pytest.mark.parametrize("logged", [True, False])
-def test_hooks_that_are_told_of_by_spans_and_by_log_events_count_once(logged: bool):
-    """Lost: a user who lets Claude Code export its detailed traces sees each hook twice."""
+def test_hooks_reported_by_spans_and_log_events_count_once(logged: bool):
+    """Lost: users who export detailed traces see each hook twice."""
     given = {"session.id": "s", "prompt.id": "p", "hook_event": "Stop", "hook_name": "Stop", "num_hooks": 2}
     sender, trace, root = otel_notes.sender({}, {}), "a" * 32, "1" * 16
     records = [
@@ -419,8 +417,8 @@ def test_hooks_that_are_told_of_by_spans_and_by_log_events_count_once(logged: bo
 
 
 @pytest.mark.parametrize("name", ["background_shell", "api_error", "slash", "compaction"])
-def test_a_hook_that_is_overtaken_by_the_export_still_says_what_a_prompt_is(name: str):
-    """Lost: a prompt for each notification, where the machine is busy while a session ends."""
+def test_a_late_hook_still_determines_the_kind_of_a_prompt(name: str):
+    """Lost: one prompt per notification, if the machine is busy while a session ends."""
     session = sessions()[name]
     kept, spans = session.otlp + [note for note in session.hooks if note["event"] == "SubagentStart"], []
     kept.insert(0, {"event": "Made", "ids": [], "hooked": True})
@@ -441,8 +439,8 @@ def test_a_hook_that_is_overtaken_by_the_export_still_says_what_a_prompt_is(name
         (("anthropic.provider",), {}),
     ],
 )
-def test_what_a_person_asked_to_keep_of_claude_code_is_kept(keys_to_keep: tuple[str, ...], kept: dict[str, str]):
-    """Lost: LEO_TELEMETRY_KEEP_KEYS is ignored for Claude Code without a word, or keeps more than it names."""
+def test_attributes_that_a_user_chose_to_keep_are_kept(keys_to_keep: tuple[str, ...], kept: dict[str, str]):
+    """Lost: LEO_TELEMETRY_KEEP_KEYS has no effect on Claude Code, or keeps too much."""
     attributes = {"session.id": "s", "tool_use_id": "t1", "tool_name": "Bash", "full_command": "sleep 0.3; echo r"}
     attributes |= {"user.id": "somebody", "anthropic.provider": "firstParty"}
     notes = []

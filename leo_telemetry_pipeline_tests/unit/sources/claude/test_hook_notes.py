@@ -1,4 +1,4 @@
-"""What becomes of the events that Claude Code tells its hooks, on a recorded session and on what versions leave out."""
+"""Spans from Claude Code's hook events: a recorded session, and events that lack fields in some versions."""
 
 import json
 from collections import Counter
@@ -10,8 +10,8 @@ import pytest
 from leo_telemetry_pipeline.sources.claude import assembler, hook_notes
 from leo_telemetry_pipeline.span import Span
 
-# One session of Claude Code 2.1.197 with two parallel tools, sub-agents in the foreground, in the background and
-# inside another; paths were replaced.
+# A session of Claude Code 2.1.197 with two parallel tools and sub-agents in the foreground, in the background and
+# nested; paths were replaced.
 RECORDED = Path(__file__).parents[3] / "claude_code_hook_events.jsonl"
 SESSION = "34d16b74-19b0-4e5e-8478-8384bc675ef4"
 BEGAN_NS = 1_795_000_000_000_000_000
@@ -20,7 +20,7 @@ OUTER, INNER, BACKGROUND = "ae4c95f0e32fd9e67", "a647043e6073cf7f0", "a46ffd79ef
 
 
 def recorded() -> list[dict]:
-    """Note each event of the recording at its time."""
+    """Return the note of each recorded event."""
     lines = [json.loads(line) for line in RECORDED.read_text().splitlines()]
     notes = [noted(line["event"], line["at_ms"]) for line in lines]
     assert len(notes) == 18
@@ -28,19 +28,19 @@ def recorded() -> list[dict]:
 
 
 def noted(event: dict[str, Any], at_ms: int = 0) -> dict:
-    """Note an event some milliseconds after the beginning, which JSON must bring back as it was."""
+    """Return the note of an event ``at_ms`` after the start, as read back from JSON."""
     kept = hook_notes.note(event, BEGAN_NS + at_ms * 1_000_000, at_ms * 1_000_000)
     assert kept is not None
     return json.loads(json.dumps(kept))
 
 
 def made(notes: list[dict], *, final: bool = False, project: str = "") -> list[Span]:
-    """Make the spans of notes."""
+    """Build the spans of notes."""
     return assembler.spans(notes, session=SESSION, project=project, final=final)[0]
 
 
 def names(spans: list[Span]) -> dict[str, str]:
-    """Say of each span what is above it."""
+    """Return the name of each span's parent."""
     by_id = {span.span_id: f"{span.span_type}:{span.span_name}" for span in spans}
     return {
         f"{span.span_type}:{span.span_name} {span.duration_ms}": by_id.get(span.parent_span_id or "", "-")
@@ -48,7 +48,7 @@ def names(spans: list[Span]) -> dict[str, str]:
     }
 
 
-def test_a_recorded_session_becomes_a_tree_of_prompt_sub_agents_and_tools():
+def test_a_recorded_session_becomes_a_tree_of_prompts_sub_agents_and_tools():
     """Lost: which sub-agent a slow tool ran in, and which sub-agent launched which."""
     spans = made(recorded(), final=True, project="shop")
     assert names(spans) == {
@@ -70,7 +70,7 @@ def test_a_recorded_session_becomes_a_tree_of_prompt_sub_agents_and_tools():
     assert all(span.span_id.startswith("00000000-0000-0000-") for span in spans)
 
 
-def test_nothing_of_a_conversation_or_of_what_a_tool_saw_is_noted():
+def test_notes_contain_nothing_of_a_conversation_or_of_a_tool_s_data():
     """Lost: prompts, commands, file contents and paths in a database that many may read."""
     text = json.dumps(recorded())
     for word in ("Say what is slow", "sleep", "echo", "exit 3", "/home/user", "please", "all done", "background_tasks"):
@@ -78,23 +78,23 @@ def test_nothing_of_a_conversation_or_of_what_a_tool_saw_is_noted():
         assert word not in text
 
 
-def test_spans_made_bit_by_bit_are_the_same_as_those_made_at_once():
-    """Lost: what runs on after the answer, such as a sub-agent in the background, or half of what came before."""
+def test_spans_built_incrementally_are_the_same_as_those_built_at_once():
+    """Lost: operations that continue after the answer, such as background sub-agents, or earlier ones."""
     notes = recorded()
     at_once = sorted(made(notes, final=True), key=lambda span: span.span_id)
     collected, kept = [], []
     for item in notes:
         some, kept = assembler.spans([*kept, item], session=SESSION)
         collected += some
-    # A later Stop of the same prompt could still come, and a later end of the sub-agent in the background.
+    # A later Stop of the prompt may still arrive, and a later end of the background sub-agent.
     assert {item["event"] for item in kept} == {"UserPromptSubmit", "Stop", *AGENT_EVENTS, "PostToolUse", "Made"}
     collected += made(kept, final=True)
     assert sorted(collected, key=lambda span: span.span_id) == at_once
 
 
 @pytest.mark.parametrize("again_after", [0, 5, 25])
-def test_an_event_delivered_twice_makes_one_span(again_after: int):
-    """Lost: hooks installed for a project and for all projects would count everything twice."""
+def test_an_event_delivered_twice_yields_one_span(again_after: int):
+    """Lost: hooks installed for a project and for all projects count everything twice."""
     events = [(line["at_ms"], line["event"]) for line in map(json.loads, RECORDED.read_text().splitlines())]
     twice = [noted(event, at + late) for at, event in events for late in (0, again_after)]
     once = made(recorded(), final=True)
@@ -108,8 +108,8 @@ def test_an_event_delivered_twice_makes_one_span(again_after: int):
     assert len(collected) == len(once)
 
 
-def test_an_event_that_comes_again_after_a_long_answer_makes_no_second_span():
-    """Lost: durations of a busy prompt that count twice."""
+def test_an_event_repeated_after_a_long_answer_yields_no_second_span():
+    """Lost: durations of a long prompt are counted twice."""
     tools = [
         {"hook_event_name": "PostToolUse", "tool_name": "Read", "tool_use_id": f"t{n}", "duration_ms": n}
         for n in range(1_000)
@@ -123,7 +123,7 @@ def test_an_event_that_comes_again_after_a_long_answer_makes_no_second_span():
     notes = [noted(event | {"prompt_id": "p"}, at) for at, event in enumerate(told)]
     once, kept = assembler.spans(notes, session=SESSION)
     assert len(once) == 1_000
-    # A repeated event may also come under the prompt that is answered by then.
+    # A repeated event may name the prompt that is current by then.
     again = [noted(event | {"prompt_id": prompt}, 5_000) for event in tools for prompt in ("p", "next")]
     assert assembler.spans([*kept, *again], session=SESSION)[0] == []
     some, _ = assembler.spans([*kept, *(item | {"wall_ns": 0} for item in notes)], session=SESSION, final=True)
@@ -137,7 +137,7 @@ FAILED = UNNAMED | {"hook_event_name": "PostToolUseFailure"}
 @pytest.mark.parametrize("bit_by_bit", [False, True])
 @pytest.mark.parametrize(("result", "status"), [(UNNAMED, "OK"), (FAILED, "ERROR")], ids=["done", "failed"])
 def test_a_sub_agent_whose_result_does_not_name_it_is_one_span(result: dict, status: str, bit_by_bit: bool):
-    """Lost: sub-agents that count twice, or whose tools hang below nothing, where a result leaves the agent out."""
+    """Lost: sub-agents are counted twice or their tools have no parent, if a result omits the agent."""
     agents = [{"agent_id": name, "agent_type": "Explore"} for name in ("outer", "inner")]
     (outer, inner), begin, end = agents, {"hook_event_name": "SubagentStart"}, {"hook_event_name": "SubagentStop"}
     grep = {"hook_event_name": "PostToolUse", "tool_name": "Grep", "tool_use_id": "t1", "duration_ms": 5}
@@ -171,8 +171,8 @@ def test_a_sub_agent_whose_result_does_not_name_it_is_one_span(result: dict, sta
     assert len(collected) == 4
 
 
-def test_a_sub_agent_that_was_interrupted_is_one_span():
-    """Lost: sub-agents that a person stopped, which tell no end of their own."""
+def test_an_interrupted_sub_agent_is_one_span():
+    """Lost: interrupted sub-agents, which report no end."""
     spans = made(
         [
             noted({"hook_event_name": "SubagentStart", "agent_id": "a", "agent_type": "Explore"}),
@@ -195,14 +195,14 @@ def test_a_sub_agent_that_was_interrupted_is_one_span():
         ((("UserPromptSubmit", "one", 5), ("Stop", "one", 6), ("UserPromptSubmit", "two", 15)), True),
     ],
 )
-def test_a_prompt_that_begins_after_the_end_of_a_session_resumes_it(told: tuple, goes_on: bool):
-    """Lost: the end of the first prompt of a session that is taken up again at once."""
+def test_a_prompt_after_the_end_of_a_session_resumes_it(told: tuple, goes_on: bool):
+    """Lost: the end of the first prompt of a session that is resumed at once."""
     notes = [noted({"hook_event_name": name, "prompt_id": prompt}, at) for name, prompt, at in told]
     assert assembler.resumed(notes, 10_000_000) is goes_on
 
 
-def test_an_end_that_is_noted_before_its_beginning_is_kept_for_it():
-    """Lost: quick prompts and sub-agents, whose hooks overtake each other."""
+def test_an_end_noted_before_its_start_is_kept():
+    """Lost: short prompts and sub-agents, whose hooks overtake each other."""
     notes = recorded()
     collected, kept = [], []
     for item in [*reversed(notes[1:-1]), notes[0], notes[-1]]:
@@ -211,23 +211,23 @@ def test_an_end_that_is_noted_before_its_beginning_is_kept_for_it():
     assert names(collected) == names(made(notes, final=True))
 
 
-def test_a_prompt_that_was_interrupted_has_no_end_and_keeps_its_children():
-    """Lost: tools whose prompt is nowhere, or an interruption judged as if it were an answer."""
+def test_an_interrupted_prompt_has_no_end_and_keeps_its_children():
+    """Lost: the parent of tools, or an interruption is judged like an answer."""
     notes = [item for item in recorded() if item["event"] != "Stop"]
     assert "handoff" not in {span.span_type for span in made(notes)}
     (root,) = (span for span in made(notes, final=True) if span.span_type == "handoff")
     assert (root.end_time_ms, root.duration_ms, root.status) == (None, None, None)
 
 
-def test_an_answer_that_failed_is_an_error():
-    """Lost: prompts that a provider refused would count among the quick ones."""
+def test_a_failed_answer_is_an_error():
+    """Lost: prompts that a provider refused count as fast ones."""
     begin = {"hook_event_name": "UserPromptSubmit", "prompt_id": "p"}
     (span,) = made([noted(begin), noted({"hook_event_name": "StopFailure", "prompt_id": "p"}, 70)])
     assert (span.status, span.duration_ms) == ("ERROR", 70)
 
 
-def test_a_sub_agent_of_which_nobody_says_who_launched_it_belongs_to_its_prompt():
-    """Lost: sub-agents that Claude Code starts by itself, or whose launch was interrupted."""
+def test_a_sub_agent_without_a_reported_launch_belongs_to_its_prompt():
+    """Lost: sub-agents that Claude Code starts itself, or whose launch was interrupted."""
     notes = [item for item in recorded() if "agent" not in item]
     assert {span.span_name for span in made(notes) if span.span_type == "subagent"} == set()
     spans = made(notes, final=True)
@@ -239,8 +239,8 @@ def test_a_sub_agent_of_which_nobody_says_who_launched_it_belongs_to_its_prompt(
     assert "-" not in {above for name, above in names(spans).items() if "handoff" not in name}
 
 
-def test_a_sub_agent_that_outlives_its_prompt_keeps_its_tools_in_one_trace():
-    """Lost: tools in the trace of the next prompt, below a sub-agent that is in another."""
+def test_a_sub_agent_that_outlives_its_prompt_keeps_its_tools_in_its_trace():
+    """Lost: tools in the trace of the next prompt, below a sub-agent of another trace."""
     begin = {"hook_event_name": "UserPromptSubmit"}
     agent = {"agent_id": "a1", "agent_type": "Explore"}
     launch = {"tool_response": {"status": "async_launched", "agentId": "a1"}, "tool_name": "Agent", "tool_use_id": "t0"}
@@ -265,7 +265,7 @@ def test_a_sub_agent_that_outlives_its_prompt_keeps_its_tools_in_one_trace():
     assert names(spans)["tool:Grep 5"] == "subagent:Explore"
 
 
-def test_a_version_that_names_no_prompt_still_has_a_trace_for_each():
+def test_each_prompt_has_a_trace_in_versions_without_prompt_ids():
     """Lost: all prompts of a day in one trace."""
     tool = {"hook_event_name": "PostToolUse", "tool_name": "Read", "duration_ms": 3}
     spans = made(
@@ -284,8 +284,8 @@ def test_a_version_that_names_no_prompt_still_has_a_trace_for_each():
     assert set(names(spans).values()) == {"-", "handoff:claude_code.interaction"}
 
 
-def test_a_wall_clock_that_steps_changes_no_duration():
-    """Lost: a prompt that took minus an hour, or a day, because a laptop asked a time server."""
+def test_a_step_of_the_wall_clock_does_not_affect_durations():
+    """Lost: a prompt that took minus an hour, or a day, after a clock synchronization."""
     begin = hook_notes.note({"hook_event_name": "UserPromptSubmit", "prompt_id": "p"}, BEGAN_NS, 5_000_000_000)
     end = hook_notes.note({"hook_event_name": "Stop", "prompt_id": "p"}, BEGAN_NS - 3_600 * 10**9, 5_070_400_000)
     assert begin is not None
@@ -300,8 +300,8 @@ def test_a_wall_clock_that_steps_changes_no_duration():
     [None, [], "x", {}, {"hook_event_name": "PreToolUse"}, {"hook_event_name": 7}, {"hook_event_name": ["Stop"]}],
     ids=str,
 )
-def test_what_is_no_event_of_ours_makes_no_note(event: object):
-    """Lost: an answer that stops because a newer version sends something else."""
+def test_other_events_yield_no_note(event: object):
+    """Lost: all spans, when a newer version sends other events."""
     assert hook_notes.note(event, BEGAN_NS, 0) is None
 
 
@@ -319,14 +319,14 @@ def test_what_is_no_event_of_ours_makes_no_note(event: object):
     ],
     ids=str,
 )
-def test_a_tool_without_what_a_span_needs_makes_none(wrong: dict):
+def test_a_tool_without_required_fields_yields_no_span(wrong: dict):
     """Lost: durations that were never measured."""
     right = {"hook_event_name": "PostToolUse", "tool_name": "Bash", "tool_use_id": "t", "duration_ms": 5}
     assert len(made([noted(right)])) == 1
     assert made([noted(right | wrong)]) == []
 
 
-def test_agents_that_are_described_wrongly_harm_nobody():
+def test_invalid_agents_do_not_affect_the_session():
     """Lost: the spans of a whole session because of one field."""
     odd = [None, 5, [], {"agentId": 5}, {"agentId": "a", "totalDurationMs": "x", "status": {}}]
     tool = {"hook_event_name": "PostToolUse", "tool_name": "Agent", "tool_use_id": "t", "duration_ms": 5}
@@ -335,8 +335,8 @@ def test_agents_that_are_described_wrongly_harm_nobody():
         assert len(spans) >= 10
 
 
-def test_long_names_are_cut():
-    """Lost: notes without bounds."""
+def test_long_names_are_truncated():
+    """Lost: a limit of the size of notes."""
     event = {"hook_event_name": "PostToolUse", "tool_name": "x" * 10_000, "tool_use_id": "y" * 10_000}
     assert len(json.dumps(noted(event))) < 1_000
 
@@ -346,14 +346,14 @@ ORDERS = [json.loads(line) for line in CASES.read_text().splitlines()]
 
 
 def in_order(events: list) -> list[dict]:
-    """Note events that are written as second, name and fields."""
+    """Return the notes of events that are given as second, name and fields."""
     return [noted({"hook_event_name": name, "prompt_id": "p", **more}, round(1_000 * at)) for at, name, more in events]
 
 
 @pytest.mark.parametrize("bit_by_bit", [False, True])
 @pytest.mark.parametrize("order", ORDERS, ids=lambda order: order["case"])
-def test_each_order_of_events_that_was_seen_makes_the_spans_that_it_must(order: dict, bit_by_bit: bool):
-    """Lost: prompts cut by a blocking hook or by the error of a sub-agent, and the second run of one."""
+def test_recorded_orders_of_events_yield_the_expected_spans(order: dict, bit_by_bit: bool):
+    """Lost: prompts cut short by a blocking hook or a sub-agent's error, and second runs of sub-agents."""
     notes, spans = [], []
     for item in in_order(order["events"]):
         notes.append(item)
@@ -381,9 +381,9 @@ LAUNCH = {"tool_name": "Agent", "tool_use_id": "t1", "tool_response": {"status":
             [[0, "UserPromptSubmit", {}], [3, "Stop", {}], [9, "Stop", {}], [20, "Stop", {}]],
             ["handoff 0 20000 OK"],
         ),
-        # Blocked, and then the provider fails.
+        # Blocked, then the provider fails.
         ([[0, "UserPromptSubmit", {}], [3, "Stop", {}], [9, "StopFailure", {}]], ["handoff 0 9000 ERROR"]),
-        # Blocked, and interrupted at work: it was not answered.
+        # Blocked, then interrupted at work: not answered.
         (
             [
                 [0, "UserPromptSubmit", {}],
@@ -392,7 +392,7 @@ LAUNCH = {"tool_name": "Agent", "tool_use_id": "t1", "tool_response": {"status":
             ],
             ["handoff 0 None None", "tool 5 4000 OK"],
         ),
-        # The end of a sub-agent in the background is blocked.
+        # The end of a background sub-agent is blocked.
         (
             [
                 [0, "UserPromptSubmit", {}],
@@ -404,7 +404,7 @@ LAUNCH = {"tool_name": "Agent", "tool_use_id": "t1", "tool_response": {"status":
             ],
             ["handoff 0 9000 OK", "subagent 1 7000 OK"],
         ),
-        # One of two sub-agents fails, in the background and after the prompt was answered.
+        # One of two sub-agents fails, in the background and after the answer to the prompt.
         (
             [
                 [0, "UserPromptSubmit", {}],
@@ -424,7 +424,7 @@ LAUNCH = {"tool_name": "Agent", "tool_use_id": "t1", "tool_response": {"status":
             ],
             ["handoff 0 20000 OK", "subagent 1 0 OK", "subagent 5 0 OK"],
         ),
-        # A background sub-agent ends while its prompt still works: Claude Code tells it within that prompt.
+        # A background sub-agent ends during its prompt: Claude Code is notified within that prompt.
         (
             [
                 [0, "UserPromptSubmit", {"prompt": "go"}],
@@ -449,8 +449,8 @@ LAUNCH = {"tool_name": "Agent", "tool_use_id": "t1", "tool_response": {"status":
         "told alone",
     ],
 )
-def test_further_orders_of_events_make_the_spans_that_they_must(events: list, want: list[str]):
-    """Lost: prompts and sub-agents that end in another way than the usual one."""
+def test_further_orders_of_events_yield_the_expected_spans(events: list, want: list[str]):
+    """Lost: prompts and sub-agents that end in unusual ways."""
     spans = made(in_order(events), final=True)
     begin = BEGAN_NS // 1_000_000
     assert (
@@ -458,12 +458,12 @@ def test_further_orders_of_events_make_the_spans_that_they_must(events: list, wa
     )
 
 
-def test_an_answer_is_stored_when_nothing_can_change_it_any_more():
-    """Lost: prompts cut by a Stop hook that runs tests for a minute; or answers that never show."""
+def test_an_answer_is_stored_once_nothing_can_change_it():
+    """Lost: prompts cut short by a Stop hook that runs for a minute; or answers that are never stored."""
     notes = in_order([[0, "UserPromptSubmit", {}], [3, "Stop", {}]])
     now_ns = BEGAN_NS + 60 * 10**9
     assert assembler.spans(notes, session=SESSION, now_ns=now_ns)[0] == []
-    # Whatever makes it certain: the next prompt, the end of the session, or a long silence.
+    # Made final by the next prompt, by the end of the session, or by a long silence.
     following = noted({"hook_event_name": "UserPromptSubmit", "prompt_id": "next"}, 60_000)
     for more, later_ns, final in (([following], now_ns, False), ([], now_ns, True), ([], now_ns + 300 * 10**9, False)):
         (span,) = assembler.spans([*notes, *more], session=SESSION, now_ns=later_ns, final=final)[0]
@@ -486,8 +486,8 @@ def test_an_answer_is_stored_when_nothing_can_change_it_any_more():
         ("", "claude_code.interaction"),
     ],
 )
-def test_a_slash_command_is_named_and_nothing_else_of_a_prompt_is(prompt: str, name: str):
-    """Lost: which command is slow; or a path in a table that many may read."""
+def test_only_the_slash_command_of_a_prompt_is_kept(prompt: str, name: str):
+    """Lost: which command is slow; or paths in a table that many may read."""
     event = {"hook_event_name": "UserPromptSubmit", "prompt_id": "p", "prompt": prompt}
     note = noted(event)
     assert set(note) <= {"event", "wall_ns", "monotonic_ns", "prompt_id", "command"}
@@ -495,8 +495,8 @@ def test_a_slash_command_is_named_and_nothing_else_of_a_prompt_is(prompt: str, n
     assert (span.span_type, span.span_name) == ("handoff", name)
 
 
-def test_tools_of_servers_and_skills_are_told_apart():
-    """Lost: which MCP server or which skill is slow, without a configuration."""
+def test_mcp_tools_and_skills_are_distinguished():
+    """Lost: which MCP server or skill is slow, without configuration."""
     tool = {"hook_event_name": "PostToolUse", "duration_ms": 5, "prompt_id": "p"}
     spans = made(
         [
@@ -521,8 +521,8 @@ def test_tools_of_servers_and_skills_are_told_apart():
     assert above["shop"] == ids["mcp__shop__lookup"]
 
 
-def test_the_project_of_a_hook_is_that_of_its_spans_whoever_makes_them():
-    """Lost: the project of a session whose spans a receiver or the hook of another session makes."""
+def test_spans_have_the_project_of_their_hook_regardless_of_their_builder():
+    """Lost: the project of a session whose spans are built by the receiver or another session's hook."""
     tool = {"hook_event_name": "PostToolUse", "tool_name": "Read", "tool_use_id": "t", "duration_ms": 3}
     first, kept = assembler.spans([noted(tool) | {"project": "shop"}], session=SESSION, project="else")
     second, _ = assembler.spans([*kept, noted(tool | {"tool_use_id": "u"})], session=SESSION, project="else")

@@ -1,4 +1,4 @@
-"""Files: every good line becomes a span, every bad one says why, and nothing stops the others."""
+"""File reader: good lines become spans, bad lines have a reason, and none affects the others."""
 
 import bz2
 import gzip
@@ -60,7 +60,7 @@ def one_reason(folder: Path, **changes) -> str:
 
 
 def is_refused(content: bytes) -> bool:
-    """Say whether a file begins as one that is refused as a whole, which Hypothesis makes now and then."""
+    """Return whether a file is refused as a whole by its start, as some of Hypothesis's files are."""
     begun = content.removeprefix(b"\xef\xbb\xbf").lstrip()
     return any(head.startswith(MAGIC) or unsupported.packed(head) is not None for head in (content, begun))
 
@@ -70,7 +70,7 @@ def kinds(found: list[Span | BadLine]) -> str:
 
 
 def test_a_row_becomes_the_span_it_describes(tmp_path):
-    """Lost otherwise: the history people bring with them."""
+    """Lost: the history that users bring with them."""
     made = one_span(
         tmp_path,
         parent_span_id=str(uuid.UUID(int=9)),
@@ -87,8 +87,8 @@ def test_a_row_becomes_the_span_it_describes(tmp_path):
     assert (made.parent_span_id, made.attributes) == (str(uuid.UUID(int=9)), {"sd_type": "feature"})
 
 
-def test_the_older_leo_shape_is_kept_as_it_is(tmp_path):
-    """Lost otherwise: gates of older logs would all be called gate.execute."""
+def test_older_leo_columns_are_read(tmp_path):
+    """Lost: all gates of older logs are named gate.execute."""
     made = one_span(tmp_path, span_name="gate.execute", gate_name="GATE_PRD_REQUIRED", phase="PLAN", subagent_name="")
     assert (made.span_name, made.gate_name, made.phase) == ("gate.execute", "GATE_PRD_REQUIRED", "PLAN")
     assert made.subagent_name is None
@@ -104,20 +104,20 @@ def test_the_older_leo_shape_is_kept_as_it_is(tmp_path):
         "69c9af76f18d6313ce707c6c6787a767",
     ],
 )
-def test_an_id_may_be_spelled_in_every_usual_way(tmp_path, spelling):
-    """Lost otherwise: the same trace from two tools would be two traces."""
+def test_usual_spellings_of_an_id_are_read(tmp_path, spelling):
+    """Lost: one trace from two tools becomes two."""
     assert one_span(tmp_path, trace_id=spelling).trace_id == "69c9af76-f18d-6313-ce70-7c6c6787a767"
 
 
 def test_a_w3c_span_id_becomes_the_low_half_of_a_uuid(tmp_path):
-    """Lost otherwise: spans from files and from OTLP would not meet in one trace."""
+    """Lost: spans from files and from OTLP do not share a trace."""
     made = one_span(tmp_path, span_id="45829a22fb37204c", parent_span_id="root")
     assert (made.span_id, made.parent_span_id) == ("00000000-0000-0000-4582-9a22fb37204c", None)
 
 
 @pytest.mark.parametrize("parent", [None, "", "null", "0000000000000000"])
-def test_no_parent_may_be_said_in_every_usual_way(tmp_path, parent):
-    """Lost otherwise: the roots of every trace."""
+def test_usual_spellings_of_a_missing_parent_are_read(tmp_path, parent):
+    """Lost: the roots of all traces."""
     assert one_span(tmp_path, parent_span_id=parent).parent_span_id is None
 
 
@@ -125,28 +125,28 @@ def test_no_parent_may_be_said_in_every_usual_way(tmp_path, parent):
     ("given_value", "kept"),
     [("12", 12), (12.0, 12), (12.7, 13), ("12.7", 13), (" 1e3 ", 1000), ("", None), (None, None)],
 )
-def test_numbers_are_read_from_what_tools_write_for_them(tmp_path, given_value, kept):
-    """Lost otherwise: every row of a tool that writes numbers as text or with a fraction."""
+def test_usual_spellings_of_a_number_are_read(tmp_path, given_value, kept):
+    """Lost: rows of tools that write numbers as text or with a fraction."""
     assert one_span(tmp_path, duration_ms=given_value).duration_ms == kept
 
 
 @pytest.mark.parametrize(
     "text", ["2026-02-02T02:40:00.001Z", "2026-02-02T02:40:00.001", "2026-02-02 03:40:00.001+01:00"]
 )
-def test_times_may_be_iso_8601_and_are_utc_without_a_zone(tmp_path, text):
-    """Lost otherwise: exports that write times for people."""
+def test_times_may_be_iso_8601_and_default_to_utc(tmp_path, text):
+    """Lost: exports that write times for people."""
     assert one_span(tmp_path, start_time_ms=text).start_time_ms == 1_770_000_000_001
 
 
-def test_nothing_is_computed_that_the_row_does_not_say(tmp_path):
-    """Lost otherwise: a span that never ended would look as if it had."""
+def test_missing_values_are_not_computed(tmp_path):
+    """Lost: an open span seems to have ended."""
     made = one_span(tmp_path, duration_ms=None, end_time_ms=1_770_000_009_000)
     assert (made.duration_ms, made.end_time_ms) == (None, 1_770_000_009_000)
     assert one_span(tmp_path).end_time_ms is None
 
 
-def test_unknown_columns_are_kept_as_attributes_and_the_database_s_own_are_not(tmp_path):
-    """Lost otherwise: what a newer or another version of the table knows."""
+def test_unknown_columns_become_attributes_except_the_database_s_own(tmp_path):
+    """Lost: columns of a newer or modified table."""
     made = one_span(tmp_path, attributes='{"a": 1}', colour="red", a=2, id=7, created_at="2026-02-02", empty=None)
     assert made.attributes == {"a": 1, "colour": "red"}
 
@@ -173,13 +173,13 @@ def test_unknown_columns_are_kept_as_attributes_and_the_database_s_own_are_not(t
         ({"sd_id": {}}, "sd_id is a dict, not text"),
     ],
 )
-def test_a_bad_row_says_which_column_is_wrong_and_how(tmp_path, changes, reason):
-    """Lost otherwise: people could not mend the file."""
+def test_a_bad_row_has_a_reason_that_names_the_column(tmp_path, changes, reason):
+    """Lost: how to correct the file."""
     assert one_reason(tmp_path, **changes).startswith(reason)
 
 
-def test_a_bad_line_is_named_by_file_and_number_and_stops_nothing(tmp_path):
-    """Lost otherwise: all that comes after the first bad line of an import."""
+def test_a_bad_line_has_file_and_number_and_does_not_affect_the_others(tmp_path):
+    """Lost: everything after the first bad line of an import."""
     found = read_bytes(tmp_path, b"\xef\xbb\xbf" + rows(2) + b"\n  \n{oops\n\xff\n7\n" + rows(1))
     assert kinds(found) == "ssbbbs"
     assert [(item.line, item.reason, item.text) for item in found if isinstance(item, BadLine)] == [
@@ -191,15 +191,15 @@ def test_a_bad_line_is_named_by_file_and_number_and_stops_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("line", [b'{"a": ' * 100_000, b"[" * 100_000, b'{"trace_id": ' + b"9" * 5_000 + b"}"])
-def test_lines_made_to_break_a_parser_are_bad_lines(tmp_path, line):
-    """Lost otherwise: the import, to a file that someone crafted."""
+def test_lines_crafted_to_break_a_parser_are_bad_lines(tmp_path, line):
+    """Lost: the import of a malicious file."""
     found = read_bytes(tmp_path, rows(1) + line + b"\n" + rows(1))
     assert kinds(found) == "sbs"
     assert all(len(item.text) <= 2_000 for item in found if isinstance(item, BadLine))
 
 
-def test_a_line_over_10_mb_is_a_bad_line_and_never_in_memory(tmp_path):
-    """Lost otherwise: a small machine, to one endless line."""
+def test_a_line_over_10_mb_is_a_bad_line_and_not_held_in_memory(tmp_path):
+    """Lost: the memory of a small machine, to one endless line."""
     path = tmp_path / "f.jsonl.gz"
     with gzip.GzipFile(path, "wb", compresslevel=1) as file:
         file.write(rows(1))
@@ -214,16 +214,16 @@ def test_a_line_over_10_mb_is_a_bad_line_and_never_in_memory(tmp_path):
     assert peak < 5 * MAX_LINE
 
 
-def test_gzip_is_known_by_its_content_not_its_name(tmp_path):
-    """Lost otherwise: files whose name lost its ending."""
+def test_gzip_is_recognized_by_content(tmp_path):
+    """Lost: compressed files without the usual suffix."""
     packed = gzip.compress(rows(3)) + gzip.compress(rows(2))
     assert kinds(read_bytes(tmp_path, packed, "f")) == "sssss"
     assert kinds(read_bytes(tmp_path, rows(1), "f.gz")) == "s"
 
 
 @pytest.mark.parametrize("missing", [1, 8, 9, 400])
-def test_of_a_truncated_gzip_all_is_kept_that_is_there(tmp_path, missing):
-    """Lost otherwise: a whole file for an interrupted download."""
+def test_the_available_part_of_a_truncated_gzip_is_read(tmp_path, missing):
+    """Lost: a whole file after an interrupted download."""
     packed = gzip.compress(rows(1_000))
     *good, last = read_bytes(tmp_path, packed[:-missing], "f.jsonl.gz")
     assert len(good) >= 800
@@ -233,10 +233,10 @@ def test_of_a_truncated_gzip_all_is_kept_that_is_there(tmp_path, missing):
     assert last.line == len(good) + 1
 
 
-def test_of_a_damaged_gzip_all_before_the_damage_is_kept(tmp_path):
-    """Lost otherwise: a whole file for one bad block of a disk."""
+def test_the_part_of_a_gzip_before_its_damage_is_read(tmp_path):
+    """Lost: a whole file because of one bad block."""
     packed = bytearray(gzip.compress(rows(1_000)))
-    packed[-6] ^= 255  # in the checksum, behind all data
+    packed[-6] ^= 255  # in the checksum, after all data
     found = read_bytes(tmp_path, bytes(packed), "f.jsonl.gz")
     assert kinds(found) == "s" * 1_000 + "b"
     assert isinstance(found[-1], BadLine)
@@ -275,31 +275,31 @@ OTLP = {
         json.dumps({"path": "/v1/traces", "body": OTLP}, indent=1),
     ],
 )
-def test_an_otlp_request_may_be_bare_wrapped_or_pretty(tmp_path, content):
-    """Lost otherwise: what a collector's file exporter or a receiver's log wrote."""
+def test_an_otlp_request_may_be_bare_wrapped_or_pretty_printed(tmp_path, content):
+    """Lost: files of a collector's exporter or a receiver's log."""
     found = read_bytes(tmp_path, content.encode(), "f.json", project="shop")
     assert kinds(found) == "sb"
     assert isinstance(found[0], Span)
     assert found[0].project == "shop"
 
 
-def test_requests_with_logs_and_metrics_are_passed_over(tmp_path):
-    """Lost otherwise: trust in the list of bad lines, filled with what is none."""
+def test_requests_with_logs_and_metrics_are_skipped(tmp_path):
+    """Lost: a list of bad lines that contains only bad lines."""
     bodies: list[dict] = [{"resourceLogs": []}, {"resourceMetrics": []}, {}]
     lines = [json.dumps({"path": "/v1/x", "body": body}) for body in bodies] + [json.dumps(bodies[0])]
     assert read_bytes(tmp_path, "\n".join(lines).encode()) == []
 
 
 @pytest.mark.parametrize("indent", [None, 2])
-def test_an_array_of_rows_is_read_as_its_rows(tmp_path, indent):
-    """Lost otherwise: what most database tools export as JSON."""
+def test_an_array_of_rows_is_read(tmp_path, indent):
+    """Lost: JSON exports of most database tools."""
     content = json.dumps([row(1), row(2, span_id="bad"), row(3)], indent=indent).encode()
     assert kinds(read_bytes(tmp_path, content, "f.json")) == "sbs"
     assert kinds(read_bytes(tmp_path, rows(2).replace(b"}\n{", b"},\n{").join([b"[", b"]"]), "f.json")) == "ss"
 
 
-def test_a_row_that_is_broken_in_a_pretty_array_costs_only_itself(tmp_path):
-    """Lost otherwise: all rows behind the first slip of an editor."""
+def test_a_broken_row_in_a_pretty_printed_array_does_not_affect_the_others(tmp_path):
+    """Lost: all rows after the first error."""
     text = json.dumps([row(1), row(2), row(3)], indent=2).replace('"span_type": "gate"', '"span_type": gate', 2)
     found = read_bytes(tmp_path, text.replace('"span_type": gate', '"span_type": "gate"', 1).encode(), "f.json")
     assert kinds(found) == "sbs"
@@ -315,8 +315,8 @@ CSV = (
 )
 
 
-def test_a_preset_reads_a_data_set_as_it_was_published(tmp_path):
-    """Lost otherwise: real data at hand to try the system on."""
+def test_a_preset_reads_a_published_data_set(tmp_path):
+    """Lost: real data for a trial of the system."""
     first, bad = read_bytes(tmp_path, gzip.compress(CSV.encode()), "f.csv.gz", preset="nezha")
     assert isinstance(first, Span)
     assert (first.span_type, first.span_name, first.parent_span_id) == (
@@ -330,8 +330,8 @@ def test_a_preset_reads_a_data_set_as_it_was_published(tmp_path):
     assert (bad.line, bad.reason) == (3, "end_time_ms is not a number: 'x'")
 
 
-def test_csv_with_our_own_column_names_needs_nothing_else(tmp_path):
-    """Lost otherwise: a COPY of our own table."""
+def test_csv_with_our_column_names_needs_no_map(tmp_path):
+    """Lost: a COPY of our own table."""
     header = ",".join([*row(), "attributes", "created_at"])
     line = ",".join([*(str(value) for value in row().values()), '"{""sd_type"": ""docs""}"', "2026-02-02"])
     for name in ("f.csv", "dump"):
@@ -342,8 +342,8 @@ def test_csv_with_our_own_column_names_needs_nothing_else(tmp_path):
     assert isinstance(made, BadLine)
 
 
-def test_the_last_line_of_a_truncated_csv_is_not_taken_for_a_whole_one(tmp_path):
-    """Lost otherwise: a duration whose last digits are missing, taken at its word."""
+def test_the_last_line_of_a_truncated_csv_is_a_bad_line(tmp_path):
+    """Lost: a duration without its last digits is stored."""
     noise = random.Random(1)
     lines = [f"{noise.getrandbits(128):032x},{number + 1:016x},gate,G,{noise.getrandbits(40)}" for number in range(500)]
     packed = gzip.compress(("trace_id,span_id,span_type,span_name,start_time_ms\n" + "\n".join(lines)).encode())
@@ -354,16 +354,16 @@ def test_the_last_line_of_a_truncated_csv_is_not_taken_for_a_whole_one(tmp_path)
     assert isinstance(last, BadLine)
 
 
-def test_progress_counts_the_bytes_of_the_file_on_disk(tmp_path):
-    """Lost otherwise: a progress bar that ends at half, or never."""
+def test_progress_counts_bytes_on_disk(tmp_path):
+    """Lost: a progress bar that ends at half, or never."""
     for name, content in (("a", rows(5_000)), ("b.gz", gzip.compress(rows(5_000)))):
         steps: list[int] = []
         assert len(read_bytes(tmp_path, content, name, on_bytes=steps.append)) == 5_000
         assert sum(steps) == len(content)
 
 
-def test_a_file_that_is_not_there_is_named_in_one_line(tmp_path):
-    """Lost otherwise: a traceback for a typing error."""
+def test_a_missing_file_is_named_in_one_line(tmp_path):
+    """Lost: a traceback for a typing error."""
     with pytest.raises(UserError, match="No such file"):
         list(read(tmp_path / "nothing"))
     with pytest.raises(UserError, match="name a readable file"):
@@ -373,7 +373,7 @@ def test_a_file_that_is_not_there_is_named_in_one_line(tmp_path):
 
 
 def test_an_empty_file_has_no_spans_and_no_bad_lines(tmp_path):
-    """Lost otherwise: an alarm every quiet day."""
+    """Lost: an alarm on every quiet day."""
     for name in ("f.jsonl", "f.csv", "f.json"):
         assert read_bytes(tmp_path, b"", name) == []
         assert read_bytes(tmp_path, gzip.compress(b"\n \n"), name) == []
@@ -381,8 +381,8 @@ def test_an_empty_file_has_no_spans_and_no_bad_lines(tmp_path):
 
 @SAME_FOLDER
 @given(st.binary(max_size=300))
-def test_no_file_whatever_is_in_it_makes_the_reader_fail(tmp_path, content):
-    """Lost otherwise: an import of many files, to the one that is something else."""
+def test_no_content_of_a_file_makes_the_reader_fail(tmp_path, content):
+    """Lost: an import of many files, because of one that is something else."""
     assume(not is_refused(content))
     for packed in (content, gzip.compress(content)[:-3], b"\x1f\x8b" + content):
         for item in read_bytes(tmp_path, packed):
@@ -412,8 +412,8 @@ BAD = st.binary(min_size=1, max_size=40).filter(lambda line: b"\n" not in line a
     st.lists(BAD.map(lambda line: (False, line)) | st.just((True, b"")), min_size=1, max_size=12),
     st.booleans(),
 )
-def test_every_good_line_among_bad_ones_is_kept(tmp_path, lines, packed):
-    """Lost otherwise: good spans, silently, to bad neighbours."""
+def test_good_lines_among_bad_ones_are_kept(tmp_path, lines, packed):
+    """Lost: good spans are silently dropped beside bad lines."""
     good, content = 0, b""
     for is_good, line in lines:
         good += is_good
@@ -426,8 +426,8 @@ def test_every_good_line_among_bad_ones_is_kept(tmp_path, lines, packed):
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig"])
 @pytest.mark.parametrize("packed", [False, True])
-def test_files_of_wider_letters_are_read(tmp_path, encoding, packed):
-    """Lost: what PowerShell and spreadsheets write."""
+def test_utf_16_and_utf_32_are_read(tmp_path, encoding, packed):
+    """Lost: files of PowerShell and spreadsheets."""
     mark = "\ufeff" if encoding.endswith(("le", "be")) else ""
     for text, name in (
         (rows(3).decode(), "f.jsonl"),
@@ -462,16 +462,16 @@ def test_files_of_wider_letters_are_read(tmp_path, encoding, packed):
         (b"\x04\x22\x4d\x18" + bytes(9), "compressed with lz4, which is not supported"),
     ],
 )
-def test_a_file_that_is_packed_otherwise_is_named_with_what_unpacks_it(tmp_path, content, words):
-    """Lost: an evening over "the line is not UTF-8"."""
+def test_other_compressions_are_named_with_the_command_to_decompress(tmp_path, content, words):
+    """Lost: hours over "the line is not UTF-8"."""
     with pytest.raises(UserError) as refused:
         read_bytes(tmp_path, content)
     assert words in refused.value.message
     assert refused.value.exit_code == 1
 
 
-def test_a_pipe_is_read_though_it_cannot_be_read_again(tmp_path):
-    """Lost: the way in for every file that must be unpacked first."""
+def test_a_pipe_is_read_in_one_pass(tmp_path):
+    """Lost: all files that must be decompressed first."""
     for content in (rows(3), gzip.compress(rows(3)), b""):
         reader, writer = os.pipe()
         with os.fdopen(writer, "wb") as out:
@@ -493,24 +493,24 @@ def test_a_pipe_is_read_though_it_cannot_be_read_again(tmp_path):
         (b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"name": "my words"}]}]}]}', "whole"),
     ],
 )
-def test_only_of_a_span_with_a_defect_the_text_is_kept(tmp_path, line, kept):
-    """Lost: people's words in a table that many may read; or what is needed to mend a span."""
+def test_the_text_of_a_bad_line_is_kept_only_if_it_is_an_invalid_span(tmp_path, line, kept):
+    """Lost: private text in a table that many may read; or the text needed to correct a span."""
     found = read_bytes(tmp_path, rows(1) + line + b"\n")
     assert isinstance(found[1], BadLine)
     assert found[1].text == (line.decode() if kept else "")
     assert "words" not in found[1].keys + found[1].reason
 
 
-def test_a_column_map_is_refused_for_requests_which_have_no_columns(tmp_path):
-    """Lost: a mapping that somebody wrote does nothing."""
+def test_a_column_map_is_refused_for_trace_requests(tmp_path):
+    """Lost: a column map silently has no effect."""
     found = read_bytes(tmp_path, json.dumps(OTLP).encode(), column_map={"start_time_ms": "start:s"})
     assert [item.reason for item in found if isinstance(item, BadLine)] == [
         "--map and --preset are for rows, but this is a trace request: leave them out"
     ]
 
 
-def test_nulls_of_a_database_s_csv_are_nothing_also_in_text(tmp_path):
-    """Lost: a gate that is called NULL."""
+def test_null_in_a_database_s_csv_is_read_as_missing_in_text_columns(tmp_path):
+    """Lost: a gate named NULL."""
     names = ["trace_id", "span_id", "parent_span_id", "span_type", "span_name", "start_time_ms", "end_time_ms", "sd_id"]
     line = f"{uuid.UUID(int=1)},{uuid.UUID(int=2)},\\N,gate,G,1770000000000,NULL,\\N"
     [made] = read_bytes(tmp_path, (",".join(names) + "\n" + line).encode(), "f.csv")
@@ -518,8 +518,8 @@ def test_nulls_of_a_database_s_csv_are_nothing_also_in_text(tmp_path):
     assert (made.parent_span_id, made.end_time_ms, made.sd_id) == (None, None, None)
 
 
-def test_digits_behind_a_float_are_not_lost(tmp_path):
-    """Lost: one millisecond, and with it that two sources tell of one span."""
+def test_digits_beyond_a_float_are_not_lost(tmp_path):
+    """Lost: a millisecond, so that one span from two sources is stored twice."""
     for text in (json.dumps(row()), json.dumps([row(), row(2)]), json.dumps([row()], indent=2)):
         content = text.replace("1770000000001", "1770000000001.9999999").replace("5000", "5000.49999999999999999")
         found = read_bytes(tmp_path, content.encode())
@@ -543,8 +543,10 @@ OF_OTHERS = [
 @pytest.mark.parametrize("indent", [None, 2])
 @pytest.mark.parametrize("array", [False, True])
 @pytest.mark.parametrize("columns", OF_OTHERS)
-def test_a_row_is_a_row_whatever_else_it_has(columns: dict, array: bool, indent: int | None, tmp_path: Path):
-    """Lost: spans of ours, for the ids of another tool that they carry along."""
+def test_a_row_is_recognized_whatever_other_columns_it_has(
+    columns: dict, array: bool, indent: int | None, tmp_path: Path
+):
+    """Lost: rows that also carry the ids of another tool."""
     made = row() | columns
     content = json.dumps([made, made] if array else made, indent=indent).encode()
     found = read_bytes(tmp_path, content)
@@ -563,8 +565,10 @@ def test_a_row_is_a_row_whatever_else_it_has(columns: dict, array: bool, indent:
         {"traceId": "1" * 32, "id": "2" * 16, "name": "n", "ts": 1_770_000_000_001, "resourceSpans": []},
     ],
 )
-def test_rows_of_a_map_are_rows_though_they_look_like_another_format(values: dict, indent: int | None, tmp_path: Path):
-    """Lost: the map that somebody wrote, for fields that are called as in Zipkin."""
+def test_mapped_rows_are_recognized_although_they_resemble_another_format(
+    values: dict, indent: int | None, tmp_path: Path
+):
+    """Lost: the effect of a column map on fields that are named as in Zipkin."""
     column_map = {"trace_id": "traceId", "span_id": "id", "span_type": ":gate", "span_name": "name"}
     column_map["start_time_ms"] = "ts"
     [found] = read_bytes(tmp_path, json.dumps(values, indent=indent).encode(), column_map=column_map)

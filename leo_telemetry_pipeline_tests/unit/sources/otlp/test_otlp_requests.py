@@ -1,4 +1,4 @@
-"""OTLP as it is posted, in protobuf and in JSON: the same spans from both, and no body that does harm."""
+"""OTLP requests in protobuf and JSON: the same spans from both encodings, and protection from harmful bodies."""
 
 import itertools
 import json
@@ -29,7 +29,7 @@ TRACE, PARENT = bytes(range(16)), bytes(range(8, 16))
 
 
 def any_value(value: Any) -> AnyValue:
-    """Return a value as it is on the wire."""
+    """Return a value in protobuf."""
     made = AnyValue()
     if isinstance(value, bool):
         made.bool_value = value
@@ -51,19 +51,19 @@ def any_value(value: Any) -> AnyValue:
 
 
 def pairs(attributes: dict[str, Any]) -> list[KeyValue]:
-    """Return attributes as they are on the wire."""
+    """Return attributes in protobuf."""
     return [KeyValue(key=key, value=any_value(value)) for key, value in attributes.items()]
 
 
 def wire_span(attributes: dict[str, Any] | None = None, *, number: int = 1, **more: Any) -> WireSpan:
-    """Return a good span of 10.4 ms, changed by ``more``."""
+    """Return a valid span of 10.4 ms, changed by ``more``."""
     fields: dict[str, Any] = {"trace_id": TRACE, "span_id": struct.pack(">Q", number), "name": "work"}
     fields |= {"start_time_unix_nano": START, "end_time_unix_nano": START + 10_400_000}
     return WireSpan(**(fields | more), attributes=pairs(attributes or {}))
 
 
 def request(*spans: WireSpan, resource: dict[str, Any] | None = None) -> ExportTraceServiceRequest:
-    """Return a request with spans of one resource."""
+    """Return a request with the spans of one resource."""
     made = ExportTraceServiceRequest()
     part = made.resource_spans.add()
     part.resource.attributes.extend(pairs(resource or {}))
@@ -74,7 +74,7 @@ def request(*spans: WireSpan, resource: dict[str, Any] | None = None) -> ExportT
 
 
 def in_json(made: ExportTraceServiceRequest) -> bytes:
-    """Write a request as OTLP/JSON: as protobuf does it, but with hex ids."""
+    """Encode a request as OTLP/JSON: like protobuf's JSON mapping, but with hex ids."""
     written = MessageToDict(made, use_integers_for_enums=True)
     for part, plain in zip(made.resource_spans, written.get("resourceSpans", []), strict=True):
         for scope, plain_scope in zip(part.scope_spans, plain.get("scopeSpans", []), strict=True):
@@ -86,14 +86,14 @@ def in_json(made: ExportTraceServiceRequest) -> bytes:
 
 
 def read_both(made: ExportTraceServiceRequest, policy: Policy = KEEP, project: str = "") -> Read:
-    """Read a request in both encodings, and return the one answer."""
+    """Read a request in both encodings, and return their common result."""
     read = otlp.read_protobuf(made.SerializeToString(), project=project, policy=policy)
     assert otlp.read_json(in_json(made), project=project, policy=policy) == read
     return read
 
 
 READERS: list[Callable[..., Read]] = [otlp.read_json, otlp.read_protobuf]
-# As a web server's pool of small threads runs it.
+# As in a web server's thread pool with small stacks.
 SMALL_STACK = 256 * 1024
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -123,13 +123,13 @@ wire_spans = st.builds(
 
 @given(st.lists(wire_spans, max_size=3), attributes)
 def test_both_encodings_of_a_request_are_the_same_spans(spans: list[WireSpan], resource: dict[str, Any]) -> None:
-    """Lost: changing an exporter's protocol changes what people see of their work."""
+    """Lost: people see other spans after a change of the exporter's protocol."""
     read = read_both(request(*spans, resource=resource))
     assert len(read.spans) + read.rejected == len(spans)
 
 
-def test_a_span_is_read_whole() -> None:
-    """Lost: times, parents, failures or what they were called."""
+def test_all_fields_of_a_span_are_read() -> None:
+    """Lost: times, parents, or errors and their types."""
     span = wire_span(
         {"k": 1, "leo.sd_id": "SD-1", "leo.sd_type": "feature", "secret.sauce": "x"},
         parent_span_id=PARENT,
@@ -162,16 +162,16 @@ def test_a_span_is_read_whole() -> None:
     assert read.removed == {"secret.sauce": 1, "host.name": 1}
 
 
-def test_of_a_resource_the_operator_keeps_more_and_the_rest_is_counted_once() -> None:
-    """Lost: the cluster that spans come from, and why it is missing."""
+def test_attributes_of_a_resource_are_kept_if_configured_and_the_others_counted_once() -> None:
+    """Lost: the cluster that spans come from, or the reason why it is missing."""
     resource = {"service.name": "shop", "k.cluster": "eu", "host.name": "anna", "user.id": "u"}
     read = read_both(request(wire_span(), wire_span(number=2), resource=resource))
     assert [span.attributes for span in read.spans] == [{"service.name": "shop", "k.cluster": "eu"}] * 2
     assert read.removed == {"host.name": 1, "user.id": 1}
 
 
-def test_a_text_that_is_no_utf_8_costs_its_own_span_only() -> None:
-    """Lost: a batch of good spans, which no exporter sends again, for one file name with a stray byte."""
+def test_text_that_is_not_utf_8_invalidates_only_its_span() -> None:
+    """Lost: a batch of good spans, which no exporter sends again, because of one byte in a file name."""
     made = request(wire_span(), wire_span({"k": "Stray"}, number=2), wire_span(number=3))
     for reader, body in ((otlp.read_protobuf, made.SerializeToString()), (otlp.read_json, in_json(made))):
         read = reader(body.replace(b"Stray", b"St\xffay"), policy=KEEP)
@@ -179,8 +179,8 @@ def test_a_text_that_is_no_utf_8_costs_its_own_span_only() -> None:
         assert "UTF-8" in read.reasons[0]
 
 
-def test_a_resource_that_is_no_utf_8_costs_its_own_spans_only() -> None:
-    """Lost: the spans of every other program behind the same collector."""
+def test_a_resource_that_is_not_utf_8_invalidates_only_its_own_spans() -> None:
+    """Lost: the spans of all other programs behind the same collector."""
     made = request(wire_span(), wire_span(number=2), resource={"service.name": "Stray"})
     made.resource_spans.append(request(wire_span(number=3)).resource_spans[0])
     for reader, body in ((otlp.read_protobuf, made.SerializeToString()), (otlp.read_json, in_json(made))):
@@ -189,15 +189,15 @@ def test_a_resource_that_is_no_utf_8_costs_its_own_spans_only() -> None:
 
 
 @pytest.mark.parametrize("kind", [b"intValue", b"doubleValue"])
-def test_a_number_that_is_null_is_none(kind: bytes) -> None:
-    """Lost: a span, since one of its numbers is unknown."""
+def test_a_null_number_is_none(kind: bytes) -> None:
+    """Lost: a span with one unknown number."""
     body = SPAN_JSON.replace(b'{"stringValue": "v"}', b'{"' + kind + b'":null}')
     [span] = otlp.read_json(body, policy=KEEP).spans
     assert span.attributes == {"k": None}
 
 
-def test_a_bad_span_is_rejected_alone_and_says_why() -> None:
-    """Lost: a batch of 512 spans for one that is broken."""
+def test_an_invalid_span_is_rejected_alone_with_a_reason() -> None:
+    """Lost: a batch of 512 spans because of one."""
     bad = [
         wire_span(trace_id=b"short"),
         wire_span(number=0),
@@ -211,8 +211,8 @@ def test_a_bad_span_is_rejected_alone_and_says_why() -> None:
     assert (len(read.spans), read.rejected, len(read.reasons)) == (2, 7, 7)
 
 
-def test_many_bad_spans_make_few_reasons() -> None:
-    """Lost: an answer as long as the request."""
+def test_reasons_are_limited_in_number() -> None:
+    """Lost: a response as long as the request."""
     spellings = ["".join(letters) for letters in itertools.product("T", "rR", "aA", "cC", "eE", "iI", "d")]
     bad = [SPAN_JSON.replace(b'"traceId"', f'"{word}"'.encode()) for word in spellings]
     spans = [json.loads(body)["resourceSpans"][0]["scopeSpans"][0]["spans"][0] for body in bad]
@@ -232,30 +232,30 @@ def test_many_bad_spans_make_few_reasons() -> None:
         {"trace_id": b"Bond"},
     ],
 )
-def test_a_reason_says_nothing_of_what_was_sent(bad: dict[str, Any]) -> None:
-    """Lost: what a log must not hold stands in the log and in the doctor's list, once for each value."""
+def test_a_reason_contains_no_value_of_the_request(bad: dict[str, Any]) -> None:
+    """Lost: sensitive values appear in logs and in the output of doctor."""
     [reason] = read_both(request(wire_span(**bad))).reasons
     assert not {"Bond", "7007"} & set(re.findall(r"\w+", reason)), reason
 
 
 @pytest.mark.parametrize("name", [b"startTimeUnixNano", b"endTimeUnixNano"])
-def test_a_time_after_the_year_9999_is_refused_without_the_time(name: bytes) -> None:
-    """Lost: a reason for each value, and what was sent in the log."""
+def test_a_time_after_the_year_9999_is_refused_without_the_value(name: bytes) -> None:
+    """Lost: one reason per value, and values in the log."""
     body = re.sub(b'"' + name + b'": "[0-9]+"', b'"' + name + b'": "' + b"7" * 25 + b'"', SPAN_JSON)
     [reason] = otlp.read_json(body, policy=KEEP).reasons
     assert "9999" in reason or "before" in reason
     assert "777" not in reason
 
 
-def test_too_many_attributes_are_cut_and_counted() -> None:
-    """Lost: one span with a million attributes fills the table; or nobody learns that some are missing."""
+def test_attributes_beyond_the_limit_are_removed_and_counted() -> None:
+    """Lost: one span with a million attributes fills the table, or nobody learns that some are missing."""
     read = read_both(request(wire_span({f"k.{number}": number for number in range(130)})))
     assert len(read.spans[0].attributes) == otlp_span.MAX_ATTRIBUTES
     assert read.removed == {otlp_span.TOO_MANY: 2}
 
 
-def test_deep_values_end_in_a_text() -> None:
-    """Lost: values that no reader of JSON can read back."""
+def test_values_nested_too_deep_are_replaced_by_text() -> None:
+    """Lost: values that JSON parsers cannot read."""
     deep: Any = "x"
     for _ in range(30):
         deep = [deep]
@@ -264,7 +264,7 @@ def test_deep_values_end_in_a_text() -> None:
 
 
 def test_a_span_of_over_a_mebibyte_is_rejected_alone() -> None:
-    """Lost: its siblings, or the memory of the receiver."""
+    """Lost: the other spans, or the receiver's memory."""
     read = read_both(request(wire_span(), wire_span({"k": "x" * otlp_span.MAX_SPAN_BYTES}, number=2)))
     assert (len(read.spans), read.rejected) == (1, 1)
 
@@ -273,8 +273,10 @@ PARTS: list[Callable[..., Iterator[Read]]] = [otlp.parts_of_json, otlp.parts_of_
 
 
 @pytest.mark.parametrize("parts_of", PARTS)
-def test_more_than_fits_in_memory_comes_in_parts_and_all_of_it(parts_of: Callable[..., Iterator[Read]]) -> None:
-    """Lost: whatever of a batch does not fit is gone for good, since no exporter sends it again."""
+def test_a_request_that_does_not_fit_in_memory_is_read_completely_in_parts(
+    parts_of: Callable[..., Iterator[Read]],
+) -> None:
+    """Lost: the spans beyond the first part, which no exporter sends again."""
     spans = [
         wire_span({f"k.{each}": "\U0001f600" + "a word " * 1_000 for each in range(120)}, number=n)
         for n in range(1, 13)
@@ -288,8 +290,8 @@ def test_more_than_fits_in_memory_comes_in_parts_and_all_of_it(parts_of: Callabl
     assert max(len(part.spans) for part in parts) < 10
 
 
-def test_what_comes_before_the_break_of_a_large_request_is_read() -> None:
-    """Lost: ten thousand good spans for one broken byte, since exporters send nothing again that is refused."""
+def test_spans_before_the_damage_of_a_large_request_are_read() -> None:
+    """Lost: ten thousand good spans because of one byte, since exporters do not repeat refused requests."""
     spans = [wire_span({f"k.{each}": "a word " * 1_285 for each in range(100)}, number=n) for n in range(1, 15)]
     body = in_json(request(*spans, wire_span(name="last")))
     parts = otlp.parts_of_json(body.replace(b'"last"', b"lasts"), policy=KEEP)
@@ -300,8 +302,8 @@ def test_what_comes_before_the_break_of_a_large_request_is_read() -> None:
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_a_large_resource_of_many_spans_is_refused_whole(reader: Callable[..., Read]) -> None:
-    """Lost: a disk, to a request of two megabytes that becomes ten gigabytes of rows."""
+def test_a_large_resource_of_many_spans_is_refused(reader: Callable[..., Read]) -> None:
+    """Lost: the disk: a request of two megabytes becomes ten gigabytes of rows."""
     made = request(*[wire_span()] * 1000, resource={f"leo.{n}": "x" * 9_000 for n in range(100)})
     body = in_json(made) if reader is otlp.read_json else made.SerializeToString()
     with pytest.raises(TooLarge, match="resources"):
@@ -309,8 +311,8 @@ def test_a_large_resource_of_many_spans_is_refused_whole(reader: Callable[..., R
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_too_many_spans_are_refused_before_any_is_read(reader: Callable[..., Read]) -> None:
-    """Lost: a small body of a million empty spans holds the receiver up for a minute."""
+def test_too_many_spans_are_refused_before_any_is_decoded(reader: Callable[..., Read]) -> None:
+    """Lost: a small body with a million empty spans blocks the receiver for a minute."""
     made = request(*[WireSpan()] * (otlp_span.MAX_SPANS + 1))
     body = in_json(made) if reader is otlp.read_json else made.SerializeToString()
     with pytest.raises(TooLarge, match="10000 spans"):
@@ -318,13 +320,13 @@ def test_too_many_spans_are_refused_before_any_is_read(reader: Callable[..., Rea
 
 
 def test_too_many_parts_of_json_are_refused() -> None:
-    """Lost: a body of a few MB becomes objects of hundreds."""
+    """Lost: a body of a few MB becomes hundreds of MB of objects."""
     with pytest.raises(TooLarge):
         otlp.read_json(b'{"resourceSpans":[' + b"{}," * otlp_span.MAX_PARTS + b"{}]}", policy=KEEP)
 
 
 def test_too_many_parts_of_protobuf_are_refused() -> None:
-    """Lost: ten million empty messages hold the receiver up for a minute."""
+    """Lost: ten million empty messages block the receiver for a minute."""
     with pytest.raises(TooLarge):
         otlp.read_protobuf(b"\x0a\x00" * 100_000, policy=KEEP)
 
@@ -356,8 +358,8 @@ SPAN_JSON = in_json(request(wire_span({"k": "v"})))
     ],
     ids=lambda body: body[:40].decode("latin-1"),
 )
-def test_a_body_that_is_no_otlp_json_is_refused(body: bytes) -> None:
-    """Lost: a crash of the receiver, or spans made of rubbish."""
+def test_a_body_that_is_not_otlp_json_is_refused(body: bytes) -> None:
+    """Lost: the receiver crashes, or stores garbage."""
     raised: list[BaseException] = []
 
     def read() -> None:
@@ -390,29 +392,29 @@ def test_a_body_that_is_no_otlp_json_is_refused(body: bytes) -> None:
     ],
     ids=bytes.hex,
 )
-def test_a_body_that_is_no_protobuf_is_refused(body: bytes) -> None:
-    """Lost: a truncated request is answered as if all of it had arrived."""
+def test_a_body_that_is_not_protobuf_is_refused(body: bytes) -> None:
+    """Lost: a truncated request is answered as if it were complete."""
     with pytest.raises(BadRequest):
         otlp.read_protobuf(body, policy=KEEP)
 
 
 @pytest.mark.parametrize("body", [b"{}", b' {"resourceSpans": null} \n', b'{"new": [{"a": "}"}], "resourceSpans": []}'])
-def test_an_empty_request_is_a_good_one(body: bytes) -> None:
-    """Lost: exporters that ask whether the receiver is there are told that they are broken."""
+def test_an_empty_request_is_valid(body: bytes) -> None:
+    """Lost: exporters that probe the receiver with an empty request get an error."""
     assert otlp.read_json(body, policy=KEEP) == Read([], {}, {})
     assert otlp.read_protobuf(b"", policy=KEEP) == Read([], {}, {})
 
 
-def test_what_protobuf_may_add_is_skipped() -> None:
-    """Lost: every exporter stops working on the day that OTLP gets a new field."""
+def test_unknown_protobuf_fields_are_skipped() -> None:
+    """Lost: all exporters, as soon as OTLP gets a new field."""
     unknown = b"\x98\x06\x01" + b"\x9a\x06\x02ab" + b"\x99\x06" + bytes(8) + b"\x9d\x06" + bytes(4)
     group = b"\x9b\x06" + unknown + b"\x0a\x01a" + b"\x9c\x06"
     read = otlp.read_protobuf(unknown + request(wire_span()).SerializeToString() + group, policy=KEEP)
     assert len(read.spans) == 1
 
 
-def test_the_resource_may_come_after_its_spans_and_what_json_may_add_is_skipped() -> None:
-    """Lost: spans of writers that sort their keys lose their project."""
+def test_the_resource_may_follow_its_spans_and_unknown_json_fields_are_skipped() -> None:
+    """Lost: the project of spans from writers that sort keys."""
     plain = json.loads(in_json(request(wire_span(), resource={"leo.project": "shop"})))
     [part] = plain["resourceSpans"]
     shuffled = {"x": ['"', "\\", "}"], "scopeSpans": part["scopeSpans"], "y": {}, "resource": part["resource"]}
@@ -423,8 +425,8 @@ def test_the_resource_may_come_after_its_spans_and_what_json_may_add_is_skipped(
 @pytest.mark.parametrize(
     "text", ['a"b', "a\\", 'a\\"', "}]{[", "\ud800", "\u2028", "\U0001f600", "\0", "\\" * 300 + '"']
 )
-def test_any_text_of_json_is_read_as_it_is(text: str) -> None:
-    """Lost: a span with a quote in it, and all that follow."""
+def test_any_json_text_is_read_unchanged(text: str) -> None:
+    """Lost: a span that contains a quote, and all after it."""
     body = SPAN_JSON.replace(b'"v"', json.dumps(text).encode())
     [span] = otlp.read_json(body, policy=KEEP).spans
     assert span.attributes["k"] == text.replace("\0", "\ufffd").replace("\ud800", "\ufffd")
@@ -433,8 +435,8 @@ def test_any_text_of_json_is_read_as_it_is(text: str) -> None:
 @pytest.mark.parametrize(
     "value", [b"NaN", b"-Infinity", b"1e999", b"9" * 4000, b"1.5", b'"12"', b"true", b"null", b"{}"]
 )
-def test_strange_numbers_are_sanitised_or_rejected_alone(value: bytes) -> None:
-    """Lost: rows that PostgreSQL refuses, and with them the whole batch."""
+def test_unusual_numbers_are_sanitized_or_rejected_alone(value: bytes) -> None:
+    """Lost: a whole batch, because PostgreSQL refuses one row."""
     for kind in (b"intValue", b"doubleValue"):
         body = SPAN_JSON.replace(b'{"stringValue": "v"}', b'{"' + kind + b'":' + value + b"}")
         read = otlp.read_json(body, policy=KEEP)
@@ -443,15 +445,15 @@ def test_strange_numbers_are_sanitised_or_rejected_alone(value: bytes) -> None:
             json.dumps(span.attributes, allow_nan=False)
 
 
-def test_keys_that_come_twice_do_no_harm() -> None:
+def test_duplicate_keys_are_harmless() -> None:
     """Lost: a span, or the reader."""
     body = SPAN_JSON.replace(b'"name": "work"', b'"name": "first", "name": "second"')
     assert [span.span_name for span in otlp.read_json(body, policy=KEEP).spans] == ["second"]
 
 
 @pytest.mark.parametrize("kind", SECRETS)
-def test_no_secret_comes_through_wherever_it_is_planted(kind: str) -> None:
-    """Lost: keys and passwords lie in the database, in the answer to the exporter, and in its log."""
+def test_no_secret_passes_wherever_it_is(kind: str) -> None:
+    """Lost: keys and passwords in the database, in the response to the exporter, and in its log."""
     text = SECRETS[kind]
     planted = {
         "k": text,
@@ -493,14 +495,14 @@ def reads_or_refuses(reader: Callable[..., Read], body: bytes) -> None:
 @pytest.mark.parametrize("reader", READERS)
 @given(body=st.binary(max_size=200))
 def test_random_bytes_are_read_or_refused(reader: Callable[..., Read], body: bytes) -> None:
-    """Lost: anyone who may post can stop the receiver."""
+    """Lost: any client can stop the receiver."""
     reads_or_refuses(reader, body)
 
 
 @pytest.mark.parametrize("reader", READERS)
 @given(data=st.data())
 def test_damaged_bodies_are_read_or_refused(reader: Callable[..., Read], data: st.DataObject) -> None:
-    """Lost: one flipped bit on the way stops the receiver."""
+    """Lost: one flipped bit stops the receiver."""
     body = bytearray(BODIES[reader])
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(body) - 1))
