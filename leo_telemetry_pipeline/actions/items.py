@@ -100,7 +100,7 @@ class _Room:
     def __init__(self, items: Sequence[Item], limits: Mapping[str, Limits], window_end: datetime) -> None:
         day = window_end.astimezone(UTC).date()
         self._items, self._limits, self._window_end = items, limits, window_end
-        self._opened = Counter(_type_of(item) for item in items if item.opened_at.date() == day)
+        self._opened = Counter(item.dimension[0] for item in items if item.dimension and item.opened_at.date() == day)
         self._created: Counter[str] = Counter()
 
     def cools_down(self, dimension_type: str, mark: str) -> bool:
@@ -131,10 +131,6 @@ def _open_item(name: Dimension, members: Iterable[Explanation], items: Iterable[
 
 def _or(value: int | None, default: int) -> int:
     return default if value is None else value
-
-
-def _type_of(item: Item) -> str:
-    return item.dimension[0] if item.dimension else ""
 
 
 def worded(

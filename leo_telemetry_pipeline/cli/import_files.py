@@ -1,7 +1,6 @@
 """``leo-telemetry import``: store spans from files, with a progress bar on a terminal.
 
-Belongs here: the command, and passing spans to the store in batches.
-Does not: reading formats (sources.files), admission checks (sources.files.admission), storing (store).
+Belongs here: the command, and storing in batches. Does not: formats and admission (sources.files), SQL (store).
 """
 
 import sys
@@ -87,7 +86,7 @@ def load(paths: tuple[str, ...], mapping: str | None, preset: str | None, projec
     and excel (spreadsheet days). An archive of this database is restored exactly.
     """
     columns = column_maps.parse_map(mapping) if mapping else None
-    for path in paths:  # all before reading any, so that a typo does not leave the import half done
+    for path in paths:  # all before reading any, so that a typing error does not leave a partial import
         if path != STDIN and not _is_file(Path(path)):
             raise UserError(f"{path} is not a readable file: check its name")
     if paths.count(STDIN) > 1 or (STDIN in paths and sys.stdin is None):

@@ -233,7 +233,8 @@ def _conclude(
         detail = " ".join(ending.error_detail.split()) or "no further details"
         log.error("Analysis %s did not succeed (%s): %s", run_id, ending.reason_code, detail)
     elif output_ref is not None:
-        log.info("Analysis %s SUCCEEDED: %s", run_id, _counted(output_ref))
+        found, opened = len(output_ref["bottlenecks"]), output_ref["items_created"]
+        log.info("Analysis %s SUCCEEDED: %d bottleneck(s), %d new item(s)", run_id, found, opened)
 
 
 def _end(target: database.Target, run_id: str, dagster_run_id: str, ending: Ending) -> bool:
@@ -244,10 +245,6 @@ def _end(target: database.Target, run_id: str, dagster_run_id: str, ending: Endi
 def _shown(window: Window) -> str:
     of = f" of {window.project}" if window.project else ""
     return f"spans{of} from {window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
-
-
-def _counted(output_ref: dict[str, Any]) -> str:
-    return f"{len(output_ref['bottlenecks'])} bottleneck(s), {output_ref['items_created']} new item(s)"
 
 
 class TelemetryDatabase(dg.ConfigurableResource):

@@ -98,7 +98,8 @@ def queued_runs_sensor(telemetry_database: TelemetryDatabase) -> Iterator[dg.Run
 )
 def run_lifecycle_sensor(context: dg.SensorEvaluationContext, telemetry_database: TelemetryDatabase) -> dg.SkipReason:
     """End lost and overdue rows, rows that could not be launched, and Dagster runs whose row has ended."""
-    instance, done, location = context.instance, [], _location(context)
+    instance, done, origin = context.instance, [], context.code_location_origin
+    location = origin.location_name if origin else None
     with telemetry_database.session() as (database, settings):
         away = was_away(context.cursor, context.last_tick_completion_time, time.time())
         context.update_cursor(AWAY if away else "")
@@ -143,12 +144,6 @@ def insights_sensor(
     if insights.started(context.instance, run):
         return dg.SkipReason(f"Insights were already started for {run.run_id}")
     return dg.RunRequest(run_key=run.run_id, tags={FOLLOWS_TAG: run.run_id})
-
-
-def _location(context: dg.SensorEvaluationContext) -> str | None:
-    """Return the name of our code location in this instance."""
-    origin = context.code_location_origin
-    return origin.location_name if origin else None
 
 
 def _end_lost_insights(instance: dg.DagsterInstance, location: str | None, deadline: timedelta) -> list[str]:

@@ -98,7 +98,8 @@ class Keeper:
             try:
                 if self.away:
                     await self._background.ask(_answer)
-                    self._back()
+                    self.away = False
+                    _log.warning("the database is back")
                 await self._write_notices()
             except Exception as error:  # noqa: BLE001  # only this loop detects that the database is back
                 if not is_logged and not isinstance(error, Away):
@@ -157,11 +158,6 @@ class Keeper:
         if not self.away:
             self.away = True
             _log.warning("the database is away (%s): spans go to %s", error, self._folder)
-
-    def _back(self) -> None:
-        if self.away:
-            self.away = False
-            _log.warning("the database is back")
 
     def _can_spool(self) -> bool:
         try:
