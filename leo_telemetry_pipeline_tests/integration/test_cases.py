@@ -1,4 +1,4 @@
-"""``leo-telemetry import`` on the database: files that once failed, what is stored of them, and what is quarantined."""
+"""``leo-telemetry import`` on the database: files that once failed, what is stored of them, and what is kept aside."""
 
 import json
 import re
@@ -22,7 +22,7 @@ from leo_telemetry_pipeline_tests.builders import execute, insert, midnight, one
 
 CASES = Path(__file__).resolve().parents[1] / "cases"
 SPANS = "SELECT count(*) FROM workflow_trace_log"
-QUARANTINED = "SELECT count(*) FROM telemetry_quarantine"
+ASIDE = "SELECT count(*) FROM telemetry_quarantine"
 WORDS = "please fire employee Alex Example"
 
 pytestmark = pytest.mark.usefixtures("settings")
@@ -112,7 +112,7 @@ def test_a_wrong_file_leaves_nothing_behind(db: Database) -> None:
     assert (done.exit_code, done.stderr.count("\n"), done.stdout) == (1, 1, "")
     assert "a Claude Code transcript" in done.stderr
     assert "Alex" not in done.output
-    assert (one(db, SPANS), one(db, QUARANTINED)) == (0, 0)
+    assert (one(db, SPANS), one(db, ASIDE)) == (0, 0)
 
 
 @pytest.mark.parametrize("name", ["otlp_old_ils.json", "otlp_snake_inner.json"])
@@ -139,7 +139,7 @@ def test_of_what_is_not_a_span_no_word_is_kept_beside_good_lines(db: Database, t
     assert kept[len(transcript) + 1] == json.dumps(defect)
 
 
-def test_a_purge_finds_what_an_import_quarantined(db: Database, tmp_path: Path) -> None:
+def test_a_purge_finds_what_an_import_put_aside(db: Database, tmp_path: Path) -> None:
     """Lost: a customer who leaves stays in the lines that could not be read."""
     rows = [row(), "{oops", {"a": 1}, row(duration_ms=-1), row(duration_ms=-1, project="other")]
     assert load("--project", "shop", written(tmp_path, rows)).exit_code == 0
@@ -150,10 +150,10 @@ def test_a_purge_finds_what_an_import_quarantined(db: Database, tmp_path: Path) 
     resource = {"attributes": [{"key": "leo.project", "value": {"stringValue": "otlp"}}]}
     request = {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [{"name": "x"}]}]}]}
     assert load(written(tmp_path, [row(), request], "o.jsonl")).exit_code == 0
-    assert one(db, QUARANTINED) == 6
+    assert one(db, ASIDE) == 6
     for project, count in (("shop", 3), ("other", 1), ("mine", 1), ("otlp", 1), ("", 0)):
         assert purge.purge(db, What(project=project)).quarantined == count, project
-    assert one(db, QUARANTINED) == 0
+    assert one(db, ASIDE) == 0
 
 
 def test_one_wrong_file_does_not_keep_out_the_others(db: Database, tmp_path: Path) -> None:

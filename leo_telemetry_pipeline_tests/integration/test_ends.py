@@ -125,7 +125,7 @@ def test_two_that_send_the_same_ends_at_once_complete_each_row_once(db: Database
     assert len(done) == 4
 
 
-def test_an_impossible_end_is_quarantined_and_the_row_waits(db: Database):
+def test_an_end_that_cannot_be_one_is_put_aside_and_the_row_waits(db: Database):
     """Lost: one bad end keeps a whole batch out."""
     start, end = pair()
     bad = pair(trace_id=end.trace_id, span_id=end.span_id)[1]

@@ -237,7 +237,7 @@ def status_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRun
     ("name", "is_analysis"), [(ANALYSIS_JOB, True), (INSIGHTS_JOB, False), (MAINTENANCE_JOB, False)]
 )
 def test_only_the_analysis_takes_an_analysis_run(db: Database, name: str, is_analysis: bool):
-    """Lost: each maintenance leaves a run that nothing ends, and so causes one more analysis."""
+    """Lost: each round of upkeep leaves a run that nobody ends, and so one more analysis that nobody asked for."""
     with dg.DagsterInstance.ephemeral() as instance:
         # As a daemon launches it: the whole of a job, by name.
         made = instance.create_run_for_job(defs.resolve_job_def(name))

@@ -178,7 +178,7 @@ def test_a_moved_day_is_not_counted_again(db: Database) -> None:
 
 
 def test_a_table_that_has_the_name_of_a_partition_is_named_and_the_other_days_are_moved(db: Database) -> None:
-    """Lost: one partition that somebody detached prevents all maintenance."""
+    """Lost: one partition that somebody detached keeps all upkeep from being done."""
     spans.insert(db, [span(at=midnight(3)), span(at=midnight(2))])
     execute(db, f"CREATE TABLE {partition(midnight(3))} ()")
     report = maintenance.maintain(db, keeping())

@@ -510,7 +510,7 @@ def test_whoever_is_told_to_end_ends_also_at_the_moment_of_an_answer(target: Tar
 
 
 def test_a_connection_that_closes_as_it_is_cut_is_only_away(target: Target, monkeypatch: pytest.MonkeyPatch):
-    """Lost: the background task ends with a traceback, and the database is never used again."""
+    """Lost: the upkeep ends with a traceback, and nobody brings the database back."""
 
     def cut(database: Database) -> None:
         raise psycopg2.InterfaceError("connection already closed")

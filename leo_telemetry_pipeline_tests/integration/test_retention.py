@@ -279,7 +279,7 @@ def test_a_day_that_fails_is_reported_and_the_others_go(db: Database, tmp_path: 
 
 
 def test_two_maintenances_at_once_do_the_work_once(target: Target, db: Database, tmp_path: Path) -> None:
-    """Lost: spans, counts or files, when two machines run maintenance at the same time."""
+    """Lost: spans, counts or files, when two machines do the upkeep at the same minute."""
     spans.insert(db, [each for age in AGES for each in a_day(age)])
     execute(db, "UPDATE workflow_trace_log SET created_at = to_timestamp(start_time_ms / 1000)")
     before, reports = table(db), []
@@ -341,8 +341,8 @@ def test_p50s_go_after_400_days_but_never_the_last_of_a_scope(db: Database) -> N
     assert {run_id for (run_id,) in db.rows("SELECT run_id::text FROM dimension_p50")} == {of_project, recent}
 
 
-def test_quarantined_lines_and_records_of_drains_expire(db: Database) -> None:
-    """Lost: the quarantine grows forever, or lines expire before anyone can look at them."""
+def test_lines_put_aside_and_notes_of_drains_go_with_the_limit(db: Database) -> None:
+    """Lost: what was put aside grows for ever, or goes before anyone could look at it."""
     for age in (KEEP + 1, KEEP - 1):
         execute(
             db,
@@ -365,7 +365,7 @@ def test_quarantined_lines_and_records_of_drains_expire(db: Database) -> None:
 def test_maintenance_is_an_asset_of_its_own_job_and_fails_with_its_problems(
     db: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Lost: maintenance runs with every analysis, or fails silently."""
+    """Lost: upkeep runs with every analysis, or fails in silence."""
     import dagster as dg
 
     from leo_telemetry_pipeline.definitions import build_definitions
@@ -391,10 +391,10 @@ def test_maintenance_is_an_asset_of_its_own_job_and_fails_with_its_problems(
     assert "continuous_improvements" in names
 
 
-def test_worker_once_runs_maintenance_if_the_last_one_was_a_day_ago(
+def test_a_worker_that_runs_once_does_the_upkeep_when_it_was_not_done_for_a_day(
     target: Target, db: Database, settings: Settings
 ) -> None:
-    """Lost: without a daemon, spans pile up forever; or every hook runs maintenance again."""
+    """Lost: where no daemon lives, spans pile up for ever; or every hook does the upkeep again."""
     assert maintenance.is_time(db)
     run_once(settings, target)
     assert not maintenance.is_time(db)
