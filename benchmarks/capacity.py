@@ -17,7 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from benchmarks import bench_history, bench_ingest, generate
 from leo_telemetry_pipeline import redact
-from leo_telemetry_pipeline.sources.otlp import otlp_protobuf
+from leo_telemetry_pipeline.sources.otlp import otlp
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import spans
 from leo_telemetry_pipeline.store.server.database import Database
@@ -133,7 +133,7 @@ def measured() -> Costs:
         spans.store(db, rows[:1])
         requests = [rows[at : at + A_REQUEST] for at in range(0, count, A_REQUEST)]
         bodies = [body(sent) for sent in requests]
-        reading, _ = cpu(db, lambda: [list(otlp_protobuf.parts_of_protobuf(sent, policy=policy)) for sent in bodies])
+        reading, _ = cpu(db, lambda: [otlp.read_protobuf(sent, policy=policy) for sent in bodies])
         sending, server = cpu(db, lambda: [spans.store(db, sent) for sent in requests])
         size = bench_ingest.bytes_of_spans(db)
     with generate.server() as (_, target), closing(Database(target)) as db:

@@ -9,11 +9,11 @@ import pytest
 
 from leo_telemetry_pipeline.redact import Policy
 from leo_telemetry_pipeline.settings import bundled
+from leo_telemetry_pipeline.sources.otlp import otlp
 from leo_telemetry_pipeline.store import exact_percentiles, spans
 from leo_telemetry_pipeline.store.days import milliseconds
 from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests.builders import midnight, week
-from leo_telemetry_pipeline_tests.whole_requests import read_json
 
 SAMPLE = bundled("examples") / "data" / "claude_code_otlp_sample.jsonl"
 ROWS = "SELECT trace_id, span_id, parent_span_id, span_type, span_name, duration_ms, attributes FROM workflow_trace_log"
@@ -40,7 +40,7 @@ def deliver(db: Database, *bodies: bytes) -> int:
     """Store what requests hold, one after the other, as the receiver does; return how many spans were new."""
     new = 0
     for body in bodies:
-        read = read_json(body, policy=Policy())
+        read = otlp.read_json(body, policy=Policy())
         assert read.rejected == 0, read.reasons
         new += spans.store(db, read.spans, read.removed).new
     return new

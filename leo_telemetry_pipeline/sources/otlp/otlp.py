@@ -1,28 +1,49 @@
-"""OTLP reader: public functions that convert trace requests in JSON to spans.
+"""OTLP reader: public functions that convert trace requests to spans.
 
-Belongs here: the functions that receiver and file reader call. Does not: the encoding (otlp_json), converting spans
-(otlp_span), HTTP (web) and files (files).
+Belongs here: the functions that receiver and file reader call. Does not: the two encodings (otlp_json, otlp_protobuf),
+converting spans (otlp_span), HTTP (web) and files (files).
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from leo_telemetry_pipeline import redact
 from leo_telemetry_pipeline.sources.otlp import field_names
 from leo_telemetry_pipeline.sources.otlp.json_cursor import NotJson
-from leo_telemetry_pipeline.sources.otlp.otlp_json import parts_of_json, spans_of
+from leo_telemetry_pipeline.sources.otlp.otlp_json import parts_of_json, read_json, spans_of
 from leo_telemetry_pipeline.sources.otlp.otlp_json_parts import check_metrics
-from leo_telemetry_pipeline.sources.otlp.otlp_span import BadRequest, Divert, Reading, TooLarge
+from leo_telemetry_pipeline.sources.otlp.otlp_span import BadRequest, Divert, Read, Reading, TooLarge
 from leo_telemetry_pipeline.span import InvalidSpan, Span
 
 __all__ = [
     "BadRequest",
+    "Read",
     "TooLarge",
     "check_metrics_json",
     "is_other_signal",
     "is_trace_request",
     "parts_of_json",
+    "parts_of_protobuf",
+    "read_json",
+    "read_protobuf",
     "spans_from_request",
 ]
+
+
+def read_protobuf(body: bytes, *, project: str = "", policy: redact.Policy) -> Read:
+    """Return the spans of an OTLP/protobuf request, like read_json."""
+    # Imported here because reading files does not need protobuf, which takes 50 ms to import.
+    from leo_telemetry_pipeline.sources.otlp import otlp_protobuf
+
+    return otlp_protobuf.read_protobuf(body, project=project, policy=policy)
+
+
+def parts_of_protobuf(
+    body: bytes, *, project: str = "", policy: redact.Policy, divert: Divert | None = None
+) -> Generator[Read, None, None]:
+    """Yield the spans of an OTLP/protobuf request in parts, like parts_of_json."""
+    from leo_telemetry_pipeline.sources.otlp import otlp_protobuf
+
+    return otlp_protobuf.parts_of_protobuf(body, project=project, policy=policy, divert=divert)
 
 
 def check_metrics_json(body: bytes) -> None:

@@ -25,6 +25,7 @@ from leo_telemetry_pipeline.sources.otlp.otlp_span import (
     Reading,
     number,
     read_parts,
+    whole_of,
 )
 from leo_telemetry_pipeline.span import InvalidSpan, Span
 
@@ -42,13 +43,18 @@ _MANY = _ARRAY | {"kvlistValue", "kvlist_value"}
 _UNKNOWN = object()
 
 
+def read_json(body: bytes, *, project: str = "", policy: redact.Policy) -> Read:
+    """Return the spans of an OTLP/JSON request, redacted. Raise BadRequest or TooLarge for the whole request.
+
+    ``project`` is the default for spans without one. Invalid spans are rejected one by one.
+    """
+    return whole_of(parts_of_json(body, project=project, policy=policy))
+
+
 def parts_of_json(
     body: bytes, *, project: str = "", policy: redact.Policy, divert: Divert | None = None
 ) -> Generator[Read, None, None]:
-    """Yield the redacted spans of an OTLP/JSON request in parts that fit in memory; reject invalid spans one by one.
-
-    ``project`` is the default for spans without one. Raise TooLarge, or BadRequest, possibly after some parts.
-    """
+    """Yield the result of read_json in parts that fit in memory. May raise BadRequest after some parts."""
     reading = Reading(project, foreign=policy.foreign, own=policy.own, resource=policy.resource, divert=divert)
     try:
         parts = parts_in(body)

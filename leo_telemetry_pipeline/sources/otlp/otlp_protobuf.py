@@ -26,6 +26,7 @@ from leo_telemetry_pipeline.sources.otlp.otlp_span import (
     Reading,
     TooLarge,
     read_parts,
+    whole_of,
 )
 from leo_telemetry_pipeline.span import InvalidSpan
 
@@ -42,10 +43,18 @@ _RECORDS = {"spans": "spans", "logs": "log_records"}
 _STATUS = {1: "OK", 2: "ERROR"}
 
 
+def read_protobuf(body: bytes, *, project: str = "", policy: redact.Policy) -> Read:
+    """Return the spans of an OTLP/protobuf request, redacted. Raise BadRequest or TooLarge for the whole request.
+
+    ``project`` is the default for spans without one. Invalid spans are rejected one by one.
+    """
+    return whole_of(parts_of_protobuf(body, project=project, policy=policy))
+
+
 def parts_of_protobuf(
     body: bytes, *, project: str = "", policy: redact.Policy, divert: Divert | None = None
 ) -> Generator[Read, None, None]:
-    """Yield the spans of an OTLP/protobuf request like parts_of_json; raise before the first part or not at all."""
+    """Yield the result of read_protobuf in parts that fit in memory. Raises before the first part or not at all."""
     reading = Reading(project, foreign=policy.foreign, own=policy.own, resource=policy.resource, divert=divert)
     yield from read_parts(parts_in(body), reading, _resource, decode)
 

@@ -13,9 +13,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from leo_telemetry_pipeline.redact import Policy
 from leo_telemetry_pipeline.sources.otlp import otlp
-from leo_telemetry_pipeline.sources.otlp.otlp_span import BadRequest, Read
+from leo_telemetry_pipeline.sources.otlp.otlp import BadRequest
 from leo_telemetry_pipeline.span import InvalidSpan, Span
-from leo_telemetry_pipeline_tests.whole_requests import read_json, read_protobuf
 
 CASES = Path(__file__).resolve().parents[3] / "cases"
 KEEP = Policy(("k", "k.*"))
@@ -108,7 +107,7 @@ SPELLINGS: dict[str, dict] = {
 
 def both(request: dict, **options: Any) -> Iterator[list[Span]]:
     """Yield the spans of a request, by the receiver and by the file reader."""
-    read = read_json(json.dumps(request).encode(), policy=KEEP, **options)
+    read = otlp.read_json(json.dumps(request).encode(), policy=KEEP, **options)
     assert read.rejections == {}
     yield read.spans
     assert otlp.is_trace_request(request)
@@ -170,7 +169,7 @@ def test_unknown_names_are_refused_by_name(case: str):
     """Lost: "0 spans stored" with status 0, noticed only when the spans are needed."""
     request, there, expected = UNKNOWN[case]
     with pytest.raises(BadRequest, match=rf"has {there} where {expected} is expected"):
-        read_json(json.dumps(request).encode(), policy=KEEP)
+        otlp.read_json(json.dumps(request).encode(), policy=KEEP)
     [reason] = otlp.spans_from_request(request)
     assert isinstance(reason, InvalidSpan)
     assert f"has {there} where {expected} is expected" in str(reason)
@@ -195,7 +194,7 @@ def test_unknown_names_are_refused_by_name(case: str):
 )
 def test_empty_requests_are_not_refused(request_: dict):
     """Lost: exporters that probe the receiver with an empty request get an error."""
-    assert read_json(json.dumps(request_).encode(), policy=KEEP) == Read([], {}, {})
+    assert otlp.read_json(json.dumps(request_).encode(), policy=KEEP) == otlp.Read([], {}, {})
     assert list(otlp.spans_from_request(request_)) == []
 
 
@@ -205,7 +204,7 @@ def test_a_misspelled_field_of_a_span_is_named(key: str):
     names = {name.lower(): name for name in ("traceId", "spanId", "startTimeUnixNano")}
     expected = names[key.replace("-", "").replace("_", "").lower()]
     request = renamed(PLAIN, {expected: key})
-    read = read_json(json.dumps(request).encode(), policy=KEEP)
+    read = otlp.read_json(json.dumps(request).encode(), policy=KEEP)
     [reason] = otlp.spans_from_request(request)
     assert read.reasons == [str(reason)] == [f"a span has {key} where {expected} is expected"]
 
@@ -214,7 +213,7 @@ def test_a_misspelled_field_of_a_span_is_named(key: str):
 def test_a_value_of_unknown_kind_is_counted_and_not_stored_as_null(value: Any):
     """Lost: why attributes are null, and a dimension empty."""
     request = with_span(attributes=[{"key": "k.text", "value": value}, {"key": "k.number", "value": {"intValue": 1}}])
-    read = read_json(json.dumps(request).encode(), policy=KEEP)
+    read = otlp.read_json(json.dumps(request).encode(), policy=KEEP)
     assert [span.attributes["k.number"] for span in read.spans] == [1]
     assert "k.text" not in read.spans[0].attributes
     assert read.removed == {"(attributes with a value of an unknown kind)": 1}
@@ -247,7 +246,7 @@ WIRE_SPAN = (
 @pytest.mark.parametrize("number", [2, 1000])
 def test_former_protobuf_field_numbers_are_read(number: int):
     """Lost: spans of exporters from the months in which scopes took over the number of instrumentation libraries."""
-    [span] = read_protobuf(field(1, field(number, field(2, WIRE_SPAN))), policy=KEEP).spans
+    [span] = otlp.read_protobuf(field(1, field(number, field(2, WIRE_SPAN))), policy=KEEP).spans
     assert span.span_name == "op"
 
 
@@ -262,4 +261,4 @@ def test_former_protobuf_field_numbers_are_read(number: int):
 def test_unknown_protobuf_field_numbers_are_refused_by_name(body: bytes, where: str):
     """Lost: a request in another version of the protocol is answered with 200 and discarded."""
     with pytest.raises(BadRequest, match=where):
-        read_protobuf(body, policy=KEEP)
+        otlp.read_protobuf(body, policy=KEEP)

@@ -17,12 +17,11 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as WireSpan
 
 from leo_telemetry_pipeline.redact import Policy
-from leo_telemetry_pipeline.sources.otlp import otlp, otlp_protobuf, otlp_span
+from leo_telemetry_pipeline.sources.otlp import otlp, otlp_span
 from leo_telemetry_pipeline.sources.otlp.conventions import OPERATION
-from leo_telemetry_pipeline.sources.otlp.otlp_span import BadRequest, Read, TooLarge
+from leo_telemetry_pipeline.sources.otlp.otlp import BadRequest, Read, TooLarge
 from leo_telemetry_pipeline.span import COLUMNS, Span
 from leo_telemetry_pipeline_tests.secrets_corpus import PLAIN, SECRETS
-from leo_telemetry_pipeline_tests.whole_requests import read_json, read_protobuf
 
 START = 1_795_372_139_107_999_999
 KEEP = Policy(("k", "k.*"))
@@ -88,12 +87,12 @@ def in_json(made: ExportTraceServiceRequest) -> bytes:
 
 def read_both(made: ExportTraceServiceRequest, policy: Policy = KEEP, project: str = "") -> Read:
     """Read a request in both encodings, and return their common result."""
-    read = read_protobuf(made.SerializeToString(), project=project, policy=policy)
-    assert read_json(in_json(made), project=project, policy=policy) == read
+    read = otlp.read_protobuf(made.SerializeToString(), project=project, policy=policy)
+    assert otlp.read_json(in_json(made), project=project, policy=policy) == read
     return read
 
 
-READERS: list[Callable[..., Read]] = [read_json, read_protobuf]
+READERS: list[Callable[..., Read]] = [otlp.read_json, otlp.read_protobuf]
 # As in a web server's thread pool with small stacks.
 SMALL_STACK = 256 * 1024
 
@@ -174,7 +173,7 @@ def test_attributes_of_a_resource_are_kept_if_configured_and_the_others_counted_
 def test_text_that_is_not_utf_8_invalidates_only_its_span() -> None:
     """Lost: a batch of good spans, which no exporter sends again, because of one byte in a file name."""
     made = request(wire_span(), wire_span({"k": "Stray"}, number=2), wire_span(number=3))
-    for reader, body in ((read_protobuf, made.SerializeToString()), (read_json, in_json(made))):
+    for reader, body in ((otlp.read_protobuf, made.SerializeToString()), (otlp.read_json, in_json(made))):
         read = reader(body.replace(b"Stray", b"St\xffay"), policy=KEEP)
         assert (len(read.spans), read.rejected, len(read.reasons)) == (2, 1, 1)
         assert "UTF-8" in read.reasons[0]
@@ -184,7 +183,7 @@ def test_a_resource_that_is_not_utf_8_invalidates_only_its_own_spans() -> None:
     """Lost: the spans of all other programs behind the same collector."""
     made = request(wire_span(), wire_span(number=2), resource={"service.name": "Stray"})
     made.resource_spans.append(request(wire_span(number=3)).resource_spans[0])
-    for reader, body in ((read_protobuf, made.SerializeToString()), (read_json, in_json(made))):
+    for reader, body in ((otlp.read_protobuf, made.SerializeToString()), (otlp.read_json, in_json(made))):
         read = reader(body.replace(b"Stray", b"St\xffay"), policy=KEEP)
         assert (len(read.spans), read.rejected, len(read.reasons)) == (1, 2, 1)
 
@@ -193,7 +192,7 @@ def test_a_resource_that_is_not_utf_8_invalidates_only_its_own_spans() -> None:
 def test_a_null_number_is_none(kind: bytes) -> None:
     """Lost: a span with one unknown number."""
     body = SPAN_JSON.replace(b'{"stringValue": "v"}', b'{"' + kind + b'":null}')
-    [span] = read_json(body, policy=KEEP).spans
+    [span] = otlp.read_json(body, policy=KEEP).spans
     assert span.attributes == {"k": None}
 
 
@@ -218,7 +217,7 @@ def test_reasons_are_limited_in_number() -> None:
     bad = [SPAN_JSON.replace(b'"traceId"', f'"{word}"'.encode()) for word in spellings]
     spans = [json.loads(body)["resourceSpans"][0]["scopeSpans"][0]["spans"][0] for body in bad]
     body = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}).encode()
-    read = read_json(body, policy=KEEP)
+    read = otlp.read_json(body, policy=KEEP)
     assert (read.rejected, len(read.reasons)) == (len(spellings), otlp_span.MAX_REASONS)
     assert read.rejections[otlp_span.OTHER_REASONS] == len(spellings) - otlp_span.MAX_REASONS + 1
 
@@ -243,7 +242,7 @@ def test_a_reason_contains_no_value_of_the_request(bad: dict[str, Any]) -> None:
 def test_a_time_after_the_year_9999_is_refused_without_the_value(name: bytes) -> None:
     """Lost: one reason per value, and values in the log."""
     body = re.sub(b'"' + name + b'": "[0-9]+"', b'"' + name + b'": "' + b"7" * 25 + b'"', SPAN_JSON)
-    [reason] = read_json(body, policy=KEEP).reasons
+    [reason] = otlp.read_json(body, policy=KEEP).reasons
     assert "9999" in reason or "before" in reason
     assert "777" not in reason
 
@@ -270,7 +269,7 @@ def test_a_span_of_over_a_mebibyte_is_rejected_alone() -> None:
     assert (len(read.spans), read.rejected) == (1, 1)
 
 
-PARTS: list[Callable[..., Iterator[Read]]] = [otlp.parts_of_json, otlp_protobuf.parts_of_protobuf]
+PARTS: list[Callable[..., Iterator[Read]]] = [otlp.parts_of_json, otlp.parts_of_protobuf]
 
 
 @pytest.mark.parametrize("parts_of", PARTS)
@@ -306,7 +305,7 @@ def test_spans_before_the_damage_of_a_large_request_are_read() -> None:
 def test_a_large_resource_of_many_spans_is_refused(reader: Callable[..., Read]) -> None:
     """Lost: the disk: a request of two megabytes becomes ten gigabytes of rows."""
     made = request(*[wire_span()] * 1000, resource={f"leo.{n}": "x" * 9_000 for n in range(100)})
-    body = in_json(made) if reader is read_json else made.SerializeToString()
+    body = in_json(made) if reader is otlp.read_json else made.SerializeToString()
     with pytest.raises(TooLarge, match="resources"):
         reader(body, policy=KEEP)
 
@@ -315,7 +314,7 @@ def test_a_large_resource_of_many_spans_is_refused(reader: Callable[..., Read]) 
 def test_too_many_spans_are_refused_before_any_is_decoded(reader: Callable[..., Read]) -> None:
     """Lost: a small body with a million empty spans blocks the receiver for a minute."""
     made = request(*[WireSpan()] * (otlp_span.MAX_SPANS + 1))
-    body = in_json(made) if reader is read_json else made.SerializeToString()
+    body = in_json(made) if reader is otlp.read_json else made.SerializeToString()
     with pytest.raises(TooLarge, match="10000 spans"):
         reader(body, policy=KEEP)
 
@@ -323,13 +322,13 @@ def test_too_many_spans_are_refused_before_any_is_decoded(reader: Callable[..., 
 def test_too_many_parts_of_json_are_refused() -> None:
     """Lost: a body of a few MB becomes hundreds of MB of objects."""
     with pytest.raises(TooLarge):
-        read_json(b'{"resourceSpans":[' + b"{}," * otlp_span.MAX_PARTS + b"{}]}", policy=KEEP)
+        otlp.read_json(b'{"resourceSpans":[' + b"{}," * otlp_span.MAX_PARTS + b"{}]}", policy=KEEP)
 
 
 def test_too_many_parts_of_protobuf_are_refused() -> None:
     """Lost: ten million empty messages block the receiver for a minute."""
     with pytest.raises(TooLarge):
-        read_protobuf(b"\x0a\x00" * 100_000, policy=KEEP)
+        otlp.read_protobuf(b"\x0a\x00" * 100_000, policy=KEEP)
 
 
 SPAN_JSON = in_json(request(wire_span({"k": "v"})))
@@ -365,7 +364,7 @@ def test_a_body_that_is_not_otlp_json_is_refused(body: bytes) -> None:
 
     def read() -> None:
         try:
-            read_json(body, policy=KEEP)
+            otlp.read_json(body, policy=KEEP)
         except BaseException as error:  # noqa: BLE001 it is looked at below
             raised.append(error)
 
@@ -396,21 +395,21 @@ def test_a_body_that_is_not_otlp_json_is_refused(body: bytes) -> None:
 def test_a_body_that_is_not_protobuf_is_refused(body: bytes) -> None:
     """Lost: a truncated request is answered as if it were complete."""
     with pytest.raises(BadRequest):
-        read_protobuf(body, policy=KEEP)
+        otlp.read_protobuf(body, policy=KEEP)
 
 
 @pytest.mark.parametrize("body", [b"{}", b' {"resourceSpans": null} \n', b'{"new": [{"a": "}"}], "resourceSpans": []}'])
 def test_an_empty_request_is_valid(body: bytes) -> None:
     """Lost: exporters that probe the receiver with an empty request get an error."""
-    assert read_json(body, policy=KEEP) == Read([], {}, {})
-    assert read_protobuf(b"", policy=KEEP) == Read([], {}, {})
+    assert otlp.read_json(body, policy=KEEP) == Read([], {}, {})
+    assert otlp.read_protobuf(b"", policy=KEEP) == Read([], {}, {})
 
 
 def test_unknown_protobuf_fields_are_skipped() -> None:
     """Lost: all exporters, as soon as OTLP gets a new field."""
     unknown = b"\x98\x06\x01" + b"\x9a\x06\x02ab" + b"\x99\x06" + bytes(8) + b"\x9d\x06" + bytes(4)
     group = b"\x9b\x06" + unknown + b"\x0a\x01a" + b"\x9c\x06"
-    read = read_protobuf(unknown + request(wire_span()).SerializeToString() + group, policy=KEEP)
+    read = otlp.read_protobuf(unknown + request(wire_span()).SerializeToString() + group, policy=KEEP)
     assert len(read.spans) == 1
 
 
@@ -420,7 +419,7 @@ def test_the_resource_may_follow_its_spans_and_unknown_json_fields_are_skipped()
     [part] = plain["resourceSpans"]
     shuffled = {"x": ['"', "\\", "}"], "scopeSpans": part["scopeSpans"], "y": {}, "resource": part["resource"]}
     body = json.dumps({"z": None, "resourceSpans": [shuffled]}, indent=1).encode()
-    assert [span.project for span in read_json(body, policy=KEEP).spans] == ["shop"]
+    assert [span.project for span in otlp.read_json(body, policy=KEEP).spans] == ["shop"]
 
 
 @pytest.mark.parametrize(
@@ -429,7 +428,7 @@ def test_the_resource_may_follow_its_spans_and_unknown_json_fields_are_skipped()
 def test_any_json_text_is_read_unchanged(text: str) -> None:
     """Lost: a span that contains a quote, and all after it."""
     body = SPAN_JSON.replace(b'"v"', json.dumps(text).encode())
-    [span] = read_json(body, policy=KEEP).spans
+    [span] = otlp.read_json(body, policy=KEEP).spans
     assert span.attributes["k"] == text.replace("\0", "\ufffd").replace("\ud800", "\ufffd")
 
 
@@ -440,7 +439,7 @@ def test_unusual_numbers_are_sanitized_or_rejected_alone(value: bytes) -> None:
     """Lost: a whole batch, because PostgreSQL refuses one row."""
     for kind in (b"intValue", b"doubleValue"):
         body = SPAN_JSON.replace(b'{"stringValue": "v"}', b'{"' + kind + b'":' + value + b"}")
-        read = read_json(body, policy=KEEP)
+        read = otlp.read_json(body, policy=KEEP)
         assert len(read.spans) + read.rejected == 1
         for span in read.spans:
             json.dumps(span.attributes, allow_nan=False)
@@ -449,7 +448,7 @@ def test_unusual_numbers_are_sanitized_or_rejected_alone(value: bytes) -> None:
 def test_duplicate_keys_are_harmless() -> None:
     """Lost: a span, or the reader."""
     body = SPAN_JSON.replace(b'"name": "work"', b'"name": "first", "name": "second"')
-    assert [span.span_name for span in read_json(body, policy=KEEP).spans] == ["second"]
+    assert [span.span_name for span in otlp.read_json(body, policy=KEEP).spans] == ["second"]
 
 
 @pytest.mark.parametrize("kind", SECRETS)
@@ -477,12 +476,12 @@ def test_no_secret_passes_wherever_it_is(kind: str) -> None:
     assert len(read.spans) >= 2
     body = SPAN_JSON.replace(b'"0000000000000001"', json.dumps(text).encode())
     kept = [[getattr(span, column) for column in COLUMNS] for span in read.spans]
-    everything = json.dumps([kept, read.reasons, read_json(body, policy=KEEP).reasons, read.removed])
+    everything = json.dumps([kept, read.reasons, otlp.read_json(body, policy=KEEP).reasons, read.removed])
     assert json.dumps(PLAIN[kind])[1:-1] not in everything
 
 
 SMALL = request(wire_span({"k": "v", "k.2": [1, {"a": 0.5}]}, parent_span_id=PARENT), wire_span(number=2))
-BODIES = {read_json: in_json(SMALL), read_protobuf: SMALL.SerializeToString()}
+BODIES = {otlp.read_json: in_json(SMALL), otlp.read_protobuf: SMALL.SerializeToString()}
 
 
 def reads_or_refuses(reader: Callable[..., Read], body: bytes) -> None:
