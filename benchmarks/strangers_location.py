@@ -9,6 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 
+GROUP = "leo_telemetry_insights"
 # The sensor leaves one file per tick in this folder.
 FOLDER = "STRANGERS_FOLDER"
 # Our names, and our former names without a prefix.
@@ -17,12 +18,12 @@ SENSOR, SCHEDULE = "leo_telemetry_queued_runs_sensor", "leo_telemetry_staleness_
 TAG = "leo_telemetry/follows"
 
 
-@dg.asset(group_name="insights")
+@dg.asset(group_name=GROUP)
 def workflow_traces() -> None:
     """Do nothing."""
 
 
-@dg.asset(group_name="insights", deps=[workflow_traces])
+@dg.asset(group_name=GROUP, deps=[workflow_traces])
 def continuous_improvements() -> None:
     """Run as long as a file exists."""
     held = Path(os.environ[FOLDER], "hold")

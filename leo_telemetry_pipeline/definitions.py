@@ -1,6 +1,6 @@
 """Dagster definitions of this project: the entry point that code locations load.
 
-Belongs here: which definitions and resources make up the project. Does not: any of them.
+Belongs here: the list of definitions and resources. Does not: the definitions themselves.
 """
 
 from collections.abc import Mapping
@@ -48,7 +48,7 @@ def build_definitions(*, resources: Mapping[str, object] | None = None) -> dg.De
         sensors=[sensors.queued_runs_sensor, sensors.run_lifecycle_sensor, sensors.insights_sensor],
         schedules=[schedules.staleness_schedule, schedules.maintenance_schedule],
         resources=own | dict(resources or {}),
-        # A process per step would take longer than the step; an executor set on a job does not apply to runs of the UI.
+        # A process per step would take longer than the step. An executor of a job would not apply to runs of the UI.
         executor=dg.in_process_executor,
     )
 

@@ -43,9 +43,9 @@ def dump(address: str) -> str:
 def earlier(version: str) -> str:
     """Return statements that create an empty database of an earlier version, one of ``EARLIER``."""
     text = (SCHEMAS / f"{version}.sql").read_text(encoding="utf-8")
-    upkeep = "INSERT INTO telemetry_upkeep (id) VALUES (1);" if "TABLE public.telemetry_upkeep" in text else ""
+    state = "INSERT INTO telemetry_upkeep (id) VALUES (1);" if "TABLE public.telemetry_upkeep" in text else ""
     return f"""{text} RESET check_function_bodies;
-        INSERT INTO alembic_version (version_num) VALUES ('{version}'); {upkeep}"""
+        INSERT INTO alembic_version (version_num) VALUES ('{version}'); {state}"""
 
 
 def _program() -> Path:

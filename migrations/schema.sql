@@ -1055,7 +1055,7 @@ CREATE TABLE public.telemetry_upkeep (
     CONSTRAINT telemetry_upkeep_keep_days_check CHECK ((keep_days >= 35))
 );
 
-COMMENT ON TABLE public.telemetry_upkeep IS 'State of upkeep and retention, a single row.';
+COMMENT ON TABLE public.telemetry_upkeep IS 'State of maintenance and retention, a single row.';
 
 COMMENT ON COLUMN public.telemetry_upkeep.history_seen_before IS 'Every span with an older created_at has marked the counted days that it touches as stale.';
 

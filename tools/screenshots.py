@@ -13,10 +13,10 @@ from pathlib import Path
 from benchmarks import browser, deployed, measure
 from benchmarks.browser import Page
 from benchmarks.deployed import Deployed
-from leo_telemetry_pipeline.defs.names import PREFIX
+from leo_telemetry_pipeline.defs.names import OURS, PREFIX
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
-EXPANDED = ("traces", "findings", "insights")
+EXPANDED = tuple(OURS + group for group in ("traces", "findings", "insights"))
 _LAST_ASSET = "threshold_suggestions"
 _SETTLES_S = 5
 _MARGIN = 24

@@ -1,1 +1,1 @@
-"""What a finding leads to. Decisions are pure; storing them is the store's."""
+"""Consequences of findings: items, resolutions, threshold changes. Decisions are pure; the store writes them."""

@@ -1,7 +1,7 @@
 """Conclusion of an analysis: its summary, its items and the end of its run, in one transaction.
 
-Belongs here: the shape of ``output_ref``, and the transaction that makes findings true or leaves none.
-Does not: which bottlenecks deserve items (actions.items), how findings are shown (cli).
+Belongs here: the shape of ``output_ref``, and the transaction that commits all findings or none.
+Does not: which bottlenecks get items (actions.items), how findings are shown (cli).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,11 +20,10 @@ WEEK = timedelta(days=7)
 
 @dataclass(frozen=True)
 class Summary:
-    """What was judged: bottlenecks worst first, dimensions by outcome, the spans of the largest dimension.
+    """Result of judging: bottlenecks, worst first; dimensions per outcome; their causes.
 
-    ``causes``: what several bottlenecks have in common, each a dimension with ``members`` and, by dimension, ``why``,
-    ``measured`` and ``set_apart_by``.
-    ``pooled``: spans, by dimension type, whose keys are beyond the most that a type may have.
+    ``largest_sample``: spans of the largest dimension. ``pooled``: spans per dimension type whose keys exceed the
+    maximum number of keys of a type.
     """
 
     bottlenecks: tuple[Bottleneck, ...]
@@ -45,10 +44,9 @@ def conclude(
     dagster_run_id: str,
     errors: Sequence[dict[str, str]],
 ) -> dict[str, Any]:
-    """Write the items and end the run as SUCCEEDED, and return its ``output_ref``.
+    """Write the items, end the run as SUCCEEDED, and return its ``output_ref``; without ``run_id``, write nothing.
 
-    Without ``run_id`` nothing is written, and what would have been is returned. Raises store.runs.LostRun, with
-    nothing written, when the run is not RUNNING for this Dagster run any more.
+    Raises store.runs.LostRun, with nothing written, if the run is no longer RUNNING for this Dagster run.
     """
     explained = {name: note for cause in summary.causes for name, note in notes(cause)}
     bottlenecks = causes_first([_explained(found, window, explained) for found in summary.bottlenecks])
@@ -111,14 +109,14 @@ def _commit(
 
 
 def notes(cause: ExplainedCause) -> Iterator[tuple[Dimension, dict[str, Any]]]:
-    """Yield what a cause says of each of its dimensions, and its own name as ``cause``."""
-    for one in (cause, *cause.members):
-        said = {name: getattr(one, name) for name in ("why", "measured", "set_apart_by")}
-        yield one.dimension, said | {"cause": cause.name}
+    """Yield the explanation of each dimension of a cause, with the cause's name as ``cause``."""
+    for explained in (cause, *cause.members):
+        explanation = {name: getattr(explained, name) for name in ("why", "measured", "set_apart_by")}
+        yield explained.dimension, explanation | {"cause": cause.name}
 
 
 def causes_first(bottlenecks: Sequence[Bottleneck]) -> list[Bottleneck]:
-    """Return bottlenecks worst first, but each cause before what is slow because of it, by a hair more or less."""
+    """Return bottlenecks, given worst first, with each cause before its members."""
     names = {one.name: one for one in bottlenecks}
     ordered: dict[str, Bottleneck] = {}
     for name, one in names.items():
@@ -135,7 +133,7 @@ def _explained(found: Bottleneck, window: Window, explained: Mapping[Dimension, 
 
 def _limits(database: Database, bottlenecks: Sequence[Bottleneck]) -> dict[str, planning.Limits]:
     types = sorted({one.dimension_type for one in bottlenecks})
-    # Limits are a matter of the type: no key is asked for, so none of a key's own values mix in.
+    # Limits apply to a type: without a key, the values of a key's own row are ignored.
     return {
         one.dimension_type: planning.Limits(one.max_items_per_run, one.max_items_per_day, one.cooldown_hours)
         for one in thresholds.effective(database, [(dimension_type, "") for dimension_type in types])

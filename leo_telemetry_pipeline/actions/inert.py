@@ -1,6 +1,6 @@
-"""Text from anywhere made inert for where it is shown: nothing in a name may command a terminal, a page or a picture.
+"""Escaping of untrusted text for terminals, Markdown and XML.
 
-Belongs here: one function per place that text is written to. Does not: what is written there.
+Belongs here: one function per output format. Does not: what is written there.
 """
 
 import re
@@ -8,25 +8,25 @@ from html import escape
 
 
 def in_a_line(text: str) -> str:
-    """Return a text with a space for whatever could end its line, hide a part of it or command a terminal."""
+    """Replace line ends, control characters and invisible characters with spaces."""
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def markdown(text: str) -> str:
-    r"""Return Markdown that shows a text letter by letter: code, in which nothing is a link, an image or HTML.
+    r"""Return Markdown that shows a text literally, as code.
 
-    A ``|`` stands as ``\|`` between two pieces of code, since a table takes a ``\`` of the text before it for its own.
+    A ``|`` becomes ``\|`` between two pieces of code: within code, a table would misread a preceding ``\``.
     """
     return r"\|".join(_code(part) if part else "" for part in in_a_line(text).split("|"))
 
 
 def xml(text: str) -> str:
-    """Return a text as the content of an element or of a quoted attribute, without letters that XML cannot have."""
+    """Escape a text for an element or a quoted attribute, without characters that XML does not allow."""
     return escape(in_a_line(text))
 
 
 def _code(text: str) -> str:
     fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
-    # A parser takes away one space at each end where both have one, unless there is nothing else.
+    # Parsers strip one space from each end if both have one, unless the code is blank.
     space = " " if text.strip(" ") and (text[0] in "` " or text[-1] in "` ") else ""
     return f"{fence}{space}{text}{space}{fence}"

@@ -1,6 +1,6 @@
 """Resolutions of items (fixed, noise, expected), counted per dimension.
 
-Belongs here: the count, and what it means for the dimension's baseline. Pure: no database, no clock.
+Belongs here: the count, and its consequence for the dimension's baseline. Pure: no database, no clock.
 Does not: closing items (store.items), learning baselines (analysis.baselines).
 """
 
@@ -15,9 +15,9 @@ from leo_telemetry_pipeline.store.items import Item
 
 @dataclass(frozen=True)
 class Account:
-    """How many closed items of a dimension were what.
+    """Closed items of a dimension, per resolution.
 
-    ``settled_at`` is when the last one was closed as fixed or expected, after which its level may be the normal one.
+    ``settled_at``: when the last one was closed as fixed or expected; the level since then may be the normal one.
     """
 
     fixed: int = 0
@@ -27,7 +27,7 @@ class Account:
 
 
 def ledger(items: Iterable[Item]) -> dict[Dimension, Account]:
-    """Count the closed items of each dimension, for the one they are named after and for their members."""
+    """Count the closed items of each dimension that they are named after or list as a member."""
     accounts: dict[Dimension, Account] = {}
     for item in items:
         if item.is_open or item.resolution is None or item.closed_at is None:
@@ -42,30 +42,30 @@ def ledger(items: Iterable[Item]) -> dict[Dimension, Account]:
 
 
 def may_rise(account: Account | None, accepted_at: datetime | None, moved_at: datetime) -> bool:
-    """Tell whether somebody has said, since a baseline moved, that a higher level may be normal."""
-    said = [moment for moment in (accepted_at, account.settled_at if account else None) if moment is not None]
-    return any(moment > moved_at for moment in said)
+    """Return whether a person has declared, since a baseline moved, that a higher level may be normal."""
+    declared = (accepted_at, account.settled_at if account else None)
+    return any(moment is not None and moment > moved_at for moment in declared)
 
 
 def remembered(kept: Iterable[Baseline], accounts: Mapping[Dimension, Account], window_end: datetime) -> list[Baseline]:
-    """Return the baselines of a scope for an analysis of a window, with what people have said of each since it moved.
+    """Return the stored baselines with the effect of resolutions, for an analysis of a window.
 
-    What was learned from a later window is left out: a look back must not judge by it.
+    Omits baselines learned from a later window, which must not affect the analysis of an earlier one.
     """
-    made = []
-    for one in kept:
-        if one.window_end is None or one.window_end <= window_end:
-            account = accounts.get(one.dimension)
-            rises = one.moved_at is not None and may_rise(account, one.accepted_at, one.moved_at)
-            evidence = {**one.evidence, "noise_dismissals": account.noise if account else 0}
-            made.append(replace(one, may_rise=rises, evidence=evidence))
-    return made
+    remembered_baselines = []
+    for baseline in kept:
+        if baseline.window_end is None or baseline.window_end <= window_end:
+            account = accounts.get(baseline.dimension)
+            rises = baseline.moved_at is not None and may_rise(account, baseline.accepted_at, baseline.moved_at)
+            evidence = {**baseline.evidence, "noise_dismissals": account.noise if account else 0}
+            remembered_baselines.append(replace(baseline, may_rise=rises, evidence=evidence))
+    return remembered_baselines
 
 
 def dimensions_of(detail: Mapping[str, Any]) -> list[Dimension]:
-    """Return the dimensions that an item is about: the one it is named after first, then its members."""
+    """Return the dimensions of an item, without duplicates: the one it is named after, then its members."""
     members = detail.get("members")
     named = [detail, *(one for one in members if isinstance(one, Mapping))] if isinstance(members, list) else [detail]
-    found = [(one.get("dimension_type", ""), one.get("dimension_key", "")) for one in named]
-    named_by = [dimension for dimension in found if all(part and isinstance(part, str) for part in dimension)]
-    return list(dict.fromkeys(named_by))
+    dimensions = [(one.get("dimension_type", ""), one.get("dimension_key", "")) for one in named]
+    valid = [dimension for dimension in dimensions if all(part and isinstance(part, str) for part in dimension)]
+    return list(dict.fromkeys(valid))

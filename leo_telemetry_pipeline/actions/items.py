@@ -1,6 +1,6 @@
-"""Improvement items: which bottlenecks become one, and their wording.
+"""Improvement items: which bottlenecks get one, and its wording.
 
-Belongs here: the fingerprint, the rate limits, the deduplication, the wording. Pure: no database, no clock.
+Belongs here: fingerprint, rate limits, deduplication, wording. Pure: no database, no clock.
 Does not: judging durations (analysis.bottlenecks), storing items (store.items).
 """
 
@@ -24,7 +24,7 @@ RAREST = 1e-6
 
 @dataclass(frozen=True)
 class Limits:
-    """How many items a dimension type may open; None inherits the default above."""
+    """Rate limits of a dimension type; None means the default above."""
 
     per_run: int | None = None
     per_day: int | None = None
@@ -33,9 +33,9 @@ class Limits:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to write, worst first, and how many bottlenecks got nothing new because of what.
+    """Items to write, worst first, and the number of bottlenecks without a new item, per reason.
 
-    ``item_of``: to which item the bottleneck of a fingerprint belongs, by fingerprint too; that item need not exist.
+    ``item_of``: fingerprint of each bottleneck to the fingerprint of its item, which need not exist.
     """
 
     create: tuple[Draft, ...]
@@ -46,7 +46,7 @@ class Plan:
 
 
 def fingerprint(dimension_type: str, dimension_key: str, project: str | None) -> str:
-    """Name a bottleneck by what is slow and where, never by a measured number."""
+    """Hash dimension and scope, which identify an item; measured numbers change with each analysis."""
     named = "\x1f".join((dimension_type, dimension_key, "PROJECT" if project is not None else "ALL", project or ""))
     return hashlib.sha256(named.encode()).hexdigest()
 
@@ -62,10 +62,10 @@ def plan(
     window_end: datetime,
     causes: Sequence[ExplainedCause] = (),
 ) -> Plan:
-    """Decide about the bottlenecks of one analysis, given worst first, among all items of its scope.
+    """Decide which bottlenecks of an analysis, given worst first, get items, given all items of its scope.
 
-    Each of ``causes`` is a dimension with ``members``, which are slow because of it: one item is for all of them.
-    Days and cool-downs are counted in window time, so that a replayed or late analysis decides alike.
+    A cause and its members share one item. Days and cool-downs are counted in window time, so that a replayed or
+    late analysis decides alike.
     """
     open_now = [item for item in items if item.is_open]
     named = {item.fingerprint for item in open_now}
@@ -95,21 +95,22 @@ def plan(
 
 
 class _Room:
-    """How many items each dimension type may still open, and which are to rest."""
+    """Remaining items of each dimension type, and cool-downs."""
 
     def __init__(self, items: Sequence[Item], limits: Mapping[str, Limits], window_end: datetime) -> None:
         day = window_end.astimezone(UTC).date()
         self._items, self._limits, self._window_end = items, limits, window_end
-        self._opened = Counter(_type_of(item) for item in items if item.opened_at.date() == day)
+        self._opened = Counter(item.dimension[0] for item in items if item.dimension and item.opened_at.date() == day)
         self._created: Counter[str] = Counter()
 
     def cools_down(self, dimension_type: str, mark: str) -> bool:
-        """Tell whether the last item of a fingerprint was seen too short a time ago."""
+        """Return whether the last closed item of a fingerprint is within its cool-down."""
         hours = _or(self._limits.get(dimension_type, Limits()).cooldown_hours, COOLDOWN_HOURS)
-        return _cools_down(mark, self._items, hours, self._window_end)
+        closed = [item.last_seen_at for item in self._items if item.fingerprint == mark and not item.is_open]
+        return bool(closed) and max(closed) + timedelta(hours=hours) > self._window_end
 
     def take(self, dimension_type: str) -> bool:
-        """Count one more item of a type, and say whether there was room for it."""
+        """Count one more item of a type, and return whether its limits allow it."""
         limit, created = self._limits.get(dimension_type, Limits()), self._created[dimension_type]
         fits = created < _or(limit.per_run, MAX_ITEMS_PER_RUN) and (
             self._opened[dimension_type] + created < _or(limit.per_day, MAX_ITEMS_PER_DAY)
@@ -119,7 +120,7 @@ class _Room:
 
 
 def _open_item(name: Dimension, members: Iterable[Explanation], items: Iterable[Item]) -> str | None:
-    """Return the open item that is for a dimension already: as a member of it, or named after one of its members."""
+    """Return the fingerprint of the open item that lists a dimension, or is named after one of its members."""
     below = {member.dimension for member in members}
     for item in items:
         about = item_resolutions.dimensions_of(item.source_detail)
@@ -132,15 +133,6 @@ def _or(value: int | None, default: int) -> int:
     return default if value is None else value
 
 
-def _type_of(item: Item) -> str:
-    return item.dimension[0] if item.dimension else ""
-
-
-def _cools_down(of: str, items: Sequence[Item], hours: int, window_end: datetime) -> bool:
-    closed = [item.last_seen_at for item in items if item.fingerprint == of and not item.is_open]
-    return bool(closed) and max(closed) + timedelta(hours=hours) > window_end
-
-
 def worded(
     bottleneck: Mapping[str, Any],
     project: str | None,
@@ -148,7 +140,7 @@ def worded(
     window_start: datetime,
     window_end: datetime,
 ) -> Draft:
-    """Say of a bottleneck, given as JSON, what its item is to say."""
+    """Draft the item of a bottleneck, which is given as JSON."""
     dimension = f"{bottleneck['dimension_type']}:{bottleneck['dimension_key']}"
     observed, baseline = (
         milliseconds(bottleneck["observed_p50_ms"]),
@@ -174,46 +166,46 @@ def worded(
 
 
 def explanations(bottleneck: Mapping[str, Any]) -> list[str]:
-    """Say since when, how sure, why, what sets slow spans apart and what else is slow by it, as far as it is known.
+    """Return a sentence each, where known: onset, added time, measurements, attributes of slow spans, members.
 
-    The bottleneck is given as JSON, as findings and items keep it.
+    The bottleneck is given as JSON, in the form of findings and items.
     """
-    said = []
+    sentences = []
     if bottleneck.get("onset_day"):
-        said.append(f"Slower since {bottleneck['onset_day']}{_how_sure(bottleneck.get('p_value'))}")
+        sentences.append(f"Slower since {bottleneck['onset_day']}{_how_sure(bottleneck.get('p_value'))}")
     if bottleneck.get("why"):
-        said.append(f"Where the added time goes: {bottleneck['why']}")
+        sentences.append(f"Where the added time goes: {bottleneck['why']}")
     if bottleneck.get("measured"):
-        said.append(f"What its spans show: {'; '.join(bottleneck['measured'])}")
+        sentences.append(f"What its spans show: {'; '.join(bottleneck['measured'])}")
     if bottleneck.get("set_apart_by"):
-        said.append(f"What slow spans have more often: {'; '.join(bottleneck['set_apart_by'])}")
+        sentences.append(f"More common in slow spans: {'; '.join(bottleneck['set_apart_by'])}")
     if members := bottleneck.get("members"):
         names = [f"{one['dimension_type']}:{one['dimension_key']}" for one in members]
         more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-        said.append(f"Because of it, {', '.join(names[:MOST_NAMED])}{more} took longer too")
-    return said
+        sentences.append(f"Because of it, {', '.join(names[:MOST_NAMED])}{more} took longer too")
+    return sentences
 
 
 def _how_sure(p_value: float | None) -> str:
     if p_value is None or p_value >= 1:
         return ""
-    # Two digits say all that such a chance is good for, and what is rarer than the last one was never measured.
-    looks = float(f"{1 / max(p_value, RAREST):.1e}")
-    return f"; steady work looks so by chance at most once in {looks:,.0f} looks"
+    # The estimate is not more precise than two digits, and was not calibrated below RAREST.
+    analyses = float(f"{1 / max(p_value, RAREST):.1e}")
+    return f"; steady work looks slower by chance in at most 1 of {analyses:,.0f} analyses"
 
 
 def ratio(value: float) -> str:
-    """Write a ratio: whole numbers bare, else one decimal: ``5x``, ``2.4x``."""
+    """Format a ratio with at most one decimal: ``5x``, ``2.4x``."""
     return f"{value:.1f}".removesuffix(".0") + "x"
 
 
 def allowed(multiplier: float) -> str:
-    """Write a multiplier, of which the second decimal matters too: ``2x``, ``1.5x``, ``1.15x``."""
+    """Format a multiplier with at most two decimals: ``2x``, ``1.5x``, ``1.15x``."""
     return f"{multiplier:.2f}".rstrip("0").removesuffix(".") + "x"
 
 
 def milliseconds(value: float) -> str:
-    """Write a time: ``45ms``, ``1.5s``, ``150s``."""
+    """Format a time: ``45ms``, ``1.5s``, ``150s``."""
     if round(value) < 1000:
         return f"{round(value)}ms"
     return f"{value / 1000:.1f}".removesuffix(".0") + "s"

@@ -1,7 +1,7 @@
-"""Threshold suggestions: reading the history they rest on, and applying them.
+"""Threshold suggestions: read the history that they are based on, and apply them.
 
-Belongs here: which dimensions, which days, and what of a suggestion is written where. Does not: what fits
-(analysis.tuning), statements (store), printing.
+Belongs here: which dimensions and days are read, which columns a suggestion changes. Does not: computing suggestions
+(analysis.tuning), SQL statements (store), printing.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline.store.suggestions import TunableThreshold
 
 HISTORY_DAYS = 180
-# Of dimensions without a row of their own, those with most time.
+# At most this many dimensions without a row of their own, those with most time.
 MOST = 300
 
 
@@ -31,10 +31,10 @@ def suggest(
     key: str | None = None,
     alarms_a_year: float = ALARMS_A_YEAR,
 ) -> list[Suggestion]:
-    """Return what fits each dimension that somebody wrote a threshold for, from 180 closed days before ``end``.
+    """Suggest thresholds for dimensions with a configured one, from the 180 closed days before ``end``.
 
-    Rows of a key come first, then at most 300 dimensions whose type or ``global`` has a row, those with most time
-    first. Only one type or one dimension where they are named.
+    Dimensions with a row of their own come first, then those that inherit from their type or ``global``, those with
+    most time first. ``dimension_type`` and ``key`` restrict both.
     """
     rows = suggestions.rows(database)
     keys = [(of, name) for of, name in rows if name is not None]
@@ -55,7 +55,7 @@ def suggest(
 
 
 def apply(database: Database, suggested: Sequence[Suggestion]) -> list[Suggestion]:
-    """Write suggestions that differ from today's threshold to the row of their key; return those."""
+    """Write the suggestions that differ from the current threshold to the row of their key, and return them."""
     changed = [one for one in suggested if _values(one)]
     for one in changed:
         thresholds.put(database, *one.dimension, _values(one))
@@ -63,10 +63,7 @@ def apply(database: Database, suggested: Sequence[Suggestion]) -> list[Suggestio
 
 
 def without_being_asked(suggested: Sequence[Suggestion]) -> list[Suggestion]:
-    """Return the suggestions that may be applied without a person: for keys with a row, and never after a step up.
-
-    What got slower does not become normal by waiting.
-    """
+    """Return the suggestions that may be applied automatically: for keys with a row, unless the key became slower."""
     return [one for one in suggested if one.source == "key" and not one.is_slower]
 
 

@@ -10,7 +10,7 @@ import click
 _COMMANDS = {
     "analyze": ("analysis:analyze", "Run an analysis now, in this process, and print its findings."),
     "compare": ("compare:compare", "Test whether one dimension, or one period, is slower than another."),
-    "demo": ("demo:demo", "Watch it find planted slowdowns, in a home of its own."),
+    "demo": ("demo:demo", "Find planted slowdowns in sample data, in a separate home."),
     "dev": ("processes.commands:dev", "Run database, daemon, UI and OTLP receiver until Ctrl-C."),
     "drain": ("spans:drain", "Store spans spooled to disk while the database was unavailable."),
     "doctor": ("doctor:doctor", "Check that everything works, and say what to do if not."),

@@ -1,7 +1,6 @@
 """``leo-telemetry demo``: run the whole loop on sample data, in a separate home and database.
 
-Belongs here: the steps, explained for a newcomer. Does not: shortcuts. The analysis is a queued row that Dagster's
-daemon finds and executes.
+Belongs here: the steps, explained for a newcomer. Does not: shortcuts; Dagster's daemon executes a queued analysis.
 """
 
 import json
@@ -43,7 +42,7 @@ PATIENCE_S = 180
 
 @click.command()
 def demo() -> None:
-    """Watch it find planted slowdowns, in a home of its own; your own data is not touched."""
+    """Find planted slowdowns in sample data, in a separate home; your own data is not touched."""
     home = Settings().home / "demo"
     environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     environment[PREFIX + "HOME"] = str(home)
@@ -98,7 +97,8 @@ def replace_unreleased(target: Target, home: Path) -> None:
 def load(connection: Database, home: Path) -> None:
     """Store the generated history, unless today's is there already, and the sample."""
     _load_history(connection, home)
-    _load_sample(connection)
+    loaded = store(connection, reader.read(_sample()), _sample())
+    click.echo(f"   {loaded.read} real spans of a Claude Code session, exported by OpenTelemetry")
 
 
 def conclusion(open_items: Sequence[Item], planted: Mapping[str, Any]) -> str:
@@ -148,11 +148,6 @@ def _load_history(connection: Database, home: Path) -> None:
 
 def _sample() -> Path:
     return bundled("examples") / "data" / "claude_code_otlp_sample.jsonl"
-
-
-def _load_sample(connection: Database) -> None:
-    loaded = store(connection, reader.read(_sample()), _sample())
-    click.echo(f"   {loaded.read} real spans of a Claude Code session, exported by OpenTelemetry")
 
 
 def _execute(connection: Database, target: Target, settings: Settings, environment: dict[str, str], run_id: str) -> Run:

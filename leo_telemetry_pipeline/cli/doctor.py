@@ -134,15 +134,15 @@ def _disk(local: LocalFacts) -> Verdict:
 
 
 def _collection(facts: Facts) -> Verdict:
-    aside = f"; {facts.quarantined} line(s) in quarantine: {_LOOK_ASIDE}" if facts.quarantined else ""
+    quarantined = f"; {facts.quarantined} quarantined line(s): {_QUARANTINE_QUERY}" if facts.quarantined else ""
     if facts.newest_span is None:
-        return Verdict("collection", f"no spans yet{aside}", "leo-telemetry import FILE...")
+        return Verdict("collection", f"no spans yet{quarantined}", "leo-telemetry import FILE...")
     age = facts.now - facts.newest_span
-    state = f"newest span stored {text.lasted(age.total_seconds())} ago{aside}"
+    state = f"newest span stored {text.lasted(age.total_seconds())} ago{quarantined}"
     return Verdict("collection", state, "" if age < FEW_DAYS else "check that the programs that record spans still run")
 
 
-_LOOK_ASIDE = 'leo-telemetry psql -c "SELECT source, line, reason FROM telemetry_quarantine"'
+_QUARANTINE_QUERY = 'leo-telemetry psql -c "SELECT source, line, reason FROM telemetry_quarantine"'
 
 
 def _spool(local: LocalFacts) -> Verdict:

@@ -1,7 +1,7 @@
 """``leo-telemetry findings``: print the findings of the last analysis as a block of text.
 
-Belongs here: the block for every state of the system, as a pure function of rows.
-Does not: the analysis. Imports neither Dagster nor pandas nor SQLAlchemy, so that it responds immediately.
+Belongs here: the block for every state of the system, as a pure function of rows. Does not: the analysis. Without
+Dagster, pandas and SQLAlchemy, it responds immediately.
 """
 
 import shlex

@@ -1,7 +1,6 @@
 """``leo-telemetry import``: store spans from files, with a progress bar on a terminal.
 
-Belongs here: the command, and passing spans to the store in batches.
-Does not: reading formats (sources.files), admission checks (sources.files.admission), storing (store).
+Belongs here: the command, and storing in batches. Does not: formats and admission (sources.files), SQL (store).
 """
 
 import sys
@@ -29,25 +28,25 @@ from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline.store.spans import QuarantinedLine
 
 SHOWN = 5
-ASIDE_AT_ONCE = 1_000
+QUARANTINE_BATCH = 1_000
 STDIN = "-"
 STDIN_NAME = "standard input"
-# Exit status when a file is refused as a whole, by its content or by the table; the other files are still read.
+# Exit status if a file is refused as a whole; the other files are still read.
 REFUSED = 1
 
 
 @dataclass
 class Loaded:
-    """Result of loading one file; ``bad`` holds the first bad lines, ``aside`` counts all of them.
+    """Result of loading one file; ``bad`` holds the first bad lines, ``quarantined`` counts all of them.
 
-    ``refused`` of those could be read, but the table rejected them. ``completed`` counts spans that received their end.
-    The spans start from ``first_ms`` to ``last_ms``; ``wrong`` counts implausible times by reason.
+    ``refused``: quarantined spans that the table rejected. ``completed``: spans that received their end. The spans
+    start from ``first_ms`` to ``last_ms``. ``wrong``: implausible times by reason.
     """
 
     read: int = 0
     new: int = 0
     completed: int = 0
-    aside: int = 0
+    quarantined: int = 0
     refused: int = 0
     first_ms: int | None = None
     last_ms: int | None = None
@@ -87,7 +86,7 @@ def load(paths: tuple[str, ...], mapping: str | None, preset: str | None, projec
     and excel (spreadsheet days). An archive of this database is restored exactly.
     """
     columns = column_maps.parse_map(mapping) if mapping else None
-    for path in paths:  # all before reading any, so that a typo does not leave the import half done
+    for path in paths:  # all before reading any, so that a typing error does not leave a partial import
         if path != STDIN and not _is_file(Path(path)):
             raise UserError(f"{path} is not a readable file: check its name")
     if paths.count(STDIN) > 1 or (STDIN in paths and sys.stdin is None):
@@ -116,7 +115,7 @@ def _load_one(connection: Database, name: str, options: Options) -> None:
     if archive_id is not None and archive.is_known(connection, archive_id):
         _restore(connection, path, archive_id)
         return
-    # Archived and published spans are old by nature, which is not worth a warning.
+    # Archived and published spans are old, which is not worth a warning.
     is_history = archive_id is not None or options.preset is not None
     check = admission.FileCheck(
         str(path),
@@ -158,7 +157,7 @@ def _restore(connection: Database, path: Path, archive_id: str) -> None:
 
 
 def _archive_id(path: Path) -> str | None:
-    """Return the archive id in a file's metadata, None if it is not an archive; this or another database wrote it."""
+    """Return the archive id in a file's metadata, which any database may have written; None if it is not an archive."""
     if not path.stat().st_size or not parquet.is_parquet(path):
         return None
     return parquet.notes(path).get(parquet.ARCHIVE_ID) or None
@@ -183,7 +182,7 @@ def store(
     ``wrong`` counts implausible times so far by reason, recorded for the doctor.
     """
     removed = {} if removed is None else removed
-    loaded, aside = Loaded(), []
+    loaded, waiting = Loaded(), []
     source = STDIN_NAME if str(path) == STDIN_NAME else str(path.absolute())
 
     def good() -> Iterator[Span]:
@@ -192,12 +191,12 @@ def store(
                 loaded.read += 1
                 yield entry
             else:
-                loaded.aside += 1
+                loaded.quarantined += 1
                 loaded.bad += [entry] if len(loaded.bad) < SHOWN else []
-                aside.append(QuarantinedLine(entry.line, entry.reason, entry.text or _kept(entry), entry.project))
-                if len(aside) == ASIDE_AT_ONCE:
-                    spans.quarantine(connection, source, aside)
-                    aside.clear()
+                waiting.append(QuarantinedLine(entry.line, entry.reason, entry.text or _kept(entry), entry.project))
+                if len(waiting) == QUARANTINE_BATCH:
+                    spans.quarantine(connection, source, waiting)
+                    waiting.clear()
 
     stream = good()
     while batch := list(islice(stream, spans.BATCH)):
@@ -205,12 +204,12 @@ def store(
         removed.clear()
         loaded.new += stored.new
         loaded.completed += stored.completed
-        loaded.aside += stored.quarantined
+        loaded.quarantined += stored.quarantined
         loaded.refused += stored.quarantined
         loaded.extend_range([span.start_time_ms for span in batch])
         if wrong:
             _notice(connection, loaded, wrong, is_new=bool(stored.new))
-    spans.quarantine(connection, source, aside)
+    spans.quarantine(connection, source, waiting)
     return loaded
 
 
@@ -230,13 +229,13 @@ def _report(path: Path, loaded: Loaded) -> None:
     known = loaded.read - loaded.new - loaded.completed - loaded.refused
     completed = f", {loaded.completed} completed" if loaded.completed else ""
     stored_already = f", {known} were stored already" if known > 0 else ""
-    quarantined = f", {loaded.aside} bad line(s) quarantined" if loaded.aside else ""
+    quarantined = f", {loaded.quarantined} bad line(s) quarantined" if loaded.quarantined else ""
     click.echo(f"{path}: {loaded.new} span(s) stored{completed}{stored_already}{quarantined}{_range(loaded)}")
     for reason, count in loaded.wrong.most_common():
         click.echo(f"  {count} span(s) with an implausible time: {reason}", err=True)
     for line in loaded.bad:
         click.echo(f"  line {line.line}: {line.reason}", err=True)
-    if more := loaded.aside - len(loaded.bad):
+    if more := loaded.quarantined - len(loaded.bad):
         click.echo(f"  ... and {more} more, all in telemetry_quarantine", err=True)
 
 

@@ -1,7 +1,6 @@
 """Page that ``leo-telemetry items show`` prints for an improvement item.
 
-Belongs here: the page, as a pure function of the item's row, also of rows written by SQL. Does not: finding the row
-(cli.items), wording shared with other output (actions.items).
+Belongs here: the page, as a pure function of a row, which SQL may have written. Does not: reading rows (cli.items).
 """
 
 import shlex

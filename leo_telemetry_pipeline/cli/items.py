@@ -1,7 +1,6 @@
 """``leo-telemetry items``: list, show and close improvement items.
 
-Belongs here: these commands' options and output. Does not: which bottlenecks get an item (actions.items), the page of
-one item (cli.item_page).
+Belongs here: options and output. Does not: which bottlenecks get an item (actions.items), an item's page (item_page).
 """
 
 import uuid

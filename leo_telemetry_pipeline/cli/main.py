@@ -1,7 +1,7 @@
 """Entry point of ``leo-telemetry``: the fast path for hooks, commands by name, errors in one line.
 
-Belongs here: what all commands share. Does not: any command. Heavy modules are imported only when a command needs
-them, so that ``--help`` and ``findings`` respond immediately.
+Belongs here: what all commands share. Does not: any command. Heavy modules are imported lazily, so that ``--help`` and
+``findings`` respond immediately.
 """
 
 import os

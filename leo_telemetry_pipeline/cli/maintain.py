@@ -1,10 +1,8 @@
 """``leo-telemetry maintain``: run the daily maintenance now, or recount daily history.
 
-Belongs here: the command and the text of its report. Does not: the work itself (store.retention.maintenance,
-store.history.recount) or its rules (store.retention.rules).
+Belongs here: the command and the text of its report. Does not: the work itself (store.retention, store.history).
 """
 
-import re
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
@@ -43,7 +41,8 @@ def maintain(dry_run: bool, counts_again: bool, first: str | None, last: str | N
     """
     settings = Settings()
     if counts_again:
-        _recount(settings, _day(first, "--from"), _day(last, "--to"), dry_run=dry_run, as_json=as_json)
+        begin, end = (None if day is None else text.day(day, name) for day, name in ((first, "--from"), (last, "--to")))
+        _recount(settings, begin, end, dry_run=dry_run, as_json=as_json)
         return
     if first or last:
         raise UserError("--from and --to need --recount")
@@ -85,17 +84,6 @@ def recounted(report: Recount) -> str:
     if report.days and not report.dry_run:
         lines.append("`leo-telemetry analyze` judges by the new counts.")
     return "\n".join(lines)
-
-
-def _day(value: str | None, option: str) -> date | None:
-    if value is None:
-        return None
-    try:
-        if not re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII):
-            raise ValueError
-        return date.fromisoformat(value)
-    except ValueError:
-        raise UserError(f"{option} {value!r} is not a day: write it like 2026-02-09") from None
 
 
 def rendered(report: Report) -> str:

@@ -1,7 +1,6 @@
 """``leo-telemetry running``: show operations in progress, of programs and of Claude Code.
 
-Belongs here: the command's output. Does not: how programs announce open spans (store.open_spans), how the notes of a
-Claude Code session are read (sources.claude).
+Belongs here: the command's output. Does not: reading open spans (store.open_spans), notes of sessions (sources.claude).
 """
 
 import time

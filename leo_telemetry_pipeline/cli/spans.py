@@ -3,13 +3,13 @@
 Belongs here: their options, prompts and output. Does not: storing, finding and deleting spans (store).
 """
 
-import re
 import sys
 from contextlib import closing
 from datetime import UTC, date, datetime
 
 import click
 
+from leo_telemetry_pipeline.cli import text
 from leo_telemetry_pipeline.errors import UserError
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.sources.rows import canonical_id
@@ -92,12 +92,7 @@ def _what(before: str | None, project: str | None, trace_id: str | None) -> What
 
 
 def _day(value: str) -> date:
-    try:
-        if not re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII):
-            raise ValueError
-        day = date.fromisoformat(value)
-    except ValueError:
-        raise UserError(f"--before {value!r} is not a day: write it like 2026-02-09") from None
+    day = text.day(value, "--before")
     if day > datetime.now(UTC).date():
         raise UserError(f"--before {value} is in the future: give a day up to today ({datetime.now(UTC):%Y-%m-%d})")
     return day

@@ -1,15 +1,17 @@
-"""Formatting of command output: tables, ages, JSON. Does not belong here: the content."""
+"""Text of commands: formatting tables, ages and JSON, parsing days. Does not belong here: the content."""
 
 import json
+import re
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import click
 
 from leo_telemetry_pipeline.actions.inert import in_a_line
 from leo_telemetry_pipeline.cli import output
+from leo_telemetry_pipeline.errors import UserError
 
 
 def as_json(value: Any) -> None:
@@ -29,6 +31,16 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 def cut(value: str, size: int = 60) -> str:
     """Truncate a text to ``size`` characters."""
     return value if len(value) <= size else value[: size - 1] + "…"
+
+
+def day(value: str, option: str) -> date:
+    """Parse the day that an option names. Raises UserError."""
+    try:
+        if not re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII):
+            raise ValueError
+        return date.fromisoformat(value)
+    except ValueError:
+        raise UserError(f"{option} {value!r} is not a day: write it like 2026-02-09") from None
 
 
 def moment(value: datetime | None) -> str | None:

@@ -4,20 +4,16 @@ Belongs here: these commands' options and output. Does not: resolving thresholds
 """
 
 import math
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 
 import click
 
 from leo_telemetry_pipeline.cli import text
+from leo_telemetry_pipeline.cli.dimensions import connected
 from leo_telemetry_pipeline.cli.tune import tune
 from leo_telemetry_pipeline.errors import UserError
-from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.store import baselines
 from leo_telemetry_pipeline.store import thresholds as store
 from leo_telemetry_pipeline.store.dimensions import GLOBAL, NAMED_ASSETS
-from leo_telemetry_pipeline.store.server import database
-from leo_telemetry_pipeline.store.server.database import Database
 
 MOST_SAMPLES = 2_000_000_000
 
@@ -38,7 +34,7 @@ thresholds.add_command(tune)
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
 def list_(as_json: bool) -> None:
     """List all configured thresholds."""
-    with _connection() as connection:
+    with connected() as connection:
         configured = store.configured(connection)
     header = ("TYPE", "KEY", "BASELINE P50 MS", "MULTIPLIER", "MIN SAMPLES", "ACTIVE", "UPDATED AT (UTC)")
     if as_json:
@@ -81,7 +77,7 @@ def set_(
         if name == "min_samples" and value > MOST_SAMPLES:
             raise UserError(f"--min-samples is {value}: it must be at most {MOST_SAMPLES}")
     _check(dimension_type, key)
-    with _connection() as connection:
+    with connected() as connection:
         known = dimension_type == GLOBAL or store.is_known(connection, dimension_type, key)
         store.put(connection, dimension_type, key, given)
     values_set = ", ".join(f"{name} {_number(value)}" for name, value in given.items())
@@ -119,7 +115,7 @@ def accept(dimension_type: str, key: str, project: str | None) -> None:
     Without this, a learned baseline only falls, no matter how long a dimension stays slow.
     """
     _check(dimension_type, key)
-    with _connection() as connection:
+    with connected() as connection:
         if not baselines.accept(connection, project, dimension_type, key):
             raise UserError(
                 f"No baseline was learned for {_name(dimension_type, key)} yet: "
@@ -130,7 +126,7 @@ def accept(dimension_type: str, key: str, project: str | None) -> None:
 
 def _switch(dimension_type: str, key: str | None, active: bool) -> None:
     _check(dimension_type, key)
-    with _connection() as connection:
+    with connected() as connection:
         by_default = dimension_type == GLOBAL or (key is None and dimension_type in NAMED_ASSETS)
         if not by_default and not store.is_known(connection, dimension_type, key):
             raise UserError(
@@ -144,12 +140,6 @@ def _switch(dimension_type: str, key: str | None, active: bool) -> None:
         click.echo(f"{name} is switched on, but its type or `{GLOBAL}` is switched off: enable that too.")
     else:
         click.echo(f"{name} is {'judged again' if active else 'no longer judged'}.")
-
-
-@contextmanager
-def _connection() -> Iterator[Database]:
-    with database.ready(Settings()) as target, closing(Database(target)) as connection:
-        yield connection
 
 
 def _check(dimension_type: str, key: str | None) -> None:

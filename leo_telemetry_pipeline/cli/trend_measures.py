@@ -1,7 +1,6 @@
 """Extra columns of ``leo-telemetry trends`` for one dimension: time to first token, tokens, waiting.
 
-Belongs here: these columns as text and as data. Does not: durations (trends), reading measures
-(store.dimension_attributes), their definitions (analysis.span_measures).
+Belongs here: these columns as text and as data. Does not: durations (trends), definitions (analysis.span_measures).
 """
 
 from collections.abc import Callable, Mapping

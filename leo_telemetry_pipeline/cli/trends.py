@@ -1,6 +1,6 @@
 """``leo-telemetry trends``: show durations per day, and when they changed.
 
-Belongs here: the command's options and output. Does not: reading days (store.history.daily), percentiles and changes
+Belongs here: options and output. Does not: reading days (store.history.daily), percentiles and changes
 (analysis.trends), measures other than duration (trend_measures).
 """
 
@@ -45,7 +45,7 @@ class TrendData:
 
     @property
     def closed(self) -> int:
-        """How many days of the window have ended; the day so far follows them."""
+        """Number of days of the window that have ended; the current day follows them."""
         return len(self.window.closed_days)
 
 
@@ -148,7 +148,7 @@ def render_one(data: TrendData, shares: dict[date, float], beside: Beside) -> st
                 *(cells.get(moment) for cells in more.values()),
             )
         )
-    # The incomplete day would look like a drop in volume.
+    # An incomplete day would look like a drop in volume.
     drawn = slice(there[0], data.closed if there[0] < data.closed else None)
     p50, count = series.p50_ms[0, drawn], series.count[0, drawn].astype(float)
     least, most = (milliseconds(pick(series.p50_ms[0, there])) for pick in (min, max))

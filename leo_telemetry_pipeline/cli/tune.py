@@ -1,7 +1,6 @@
 """``leo-telemetry thresholds tune``: suggest better values for configured thresholds.
 
-Belongs here: the command's options and output. Does not: the suggestions (analysis.tuning), writing them
-(actions.threshold_tuning).
+Belongs here: options and output. Does not: suggesting (analysis.tuning), applying (actions.threshold_tuning).
 """
 
 from collections.abc import Sequence

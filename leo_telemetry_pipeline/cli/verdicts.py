@@ -1,6 +1,6 @@
 """Verdict: one line of ``leo-telemetry doctor`` on one part of the system, with a remedy where it fails.
 
-Belongs here: the record, and its text. Does not: judging anything (doctor, installed_hooks).
+Belongs here: the record, and its text. Does not: judging (doctor, installed_hooks).
 """
 
 from dataclasses import dataclass

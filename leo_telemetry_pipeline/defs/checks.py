@@ -1,7 +1,7 @@
-"""Asset checks: blocking ones before items are opened, and warnings.
+"""Asset checks: blocking ones, which end the run as FAILED (CHECK_FAILED) before items are opened, and warnings.
 
 Belongs here: the checks, most of them pure functions of results, and the two steps that run them.
-Does not: repairing anything. A blocking check that fails ends the run as FAILED (CHECK_FAILED).
+Does not: repairing anything.
 """
 
 from collections import Counter
@@ -98,7 +98,7 @@ def _clocks_agree(analysis: Analysis) -> Outcome:
     """Children lie within their parents, to within a second."""
     window = analysis.window
     if history.method(analysis, TRACES.get(analysis)) == "histogram":
-        # With very many spans, one day shows clock skew as well as a week does.
+        # With this many spans, one day shows clock skew as well as a week does.
         window = replace(window, start=max(window.start, midnight(window.days[-1] - DAY)))
     outside, children = span_totals.count_skewed(analysis.database, window)
     said = f"{outside} of {children} child spans lie more than a second outside their parent"
@@ -107,10 +107,10 @@ def _clocks_agree(analysis: Analysis) -> Outcome:
 
 def _little_is_quarantined(analysis: Analysis) -> Outcome:
     """At most 1 % of the incoming lines were quarantined."""
-    put_aside = spans.count_quarantined(analysis.database, analysis.window.start)
+    quarantined = spans.count_quarantined(analysis.database, analysis.window.start)
     stored = sum(one.spans for one in TRACES.get(analysis))
-    said = f"{put_aside} lines were quarantined and {stored} spans stored: see telemetry_quarantine"
-    return Outcome(put_aside <= MOST_QUARANTINED * (stored + put_aside), said, {"quarantined": put_aside})
+    said = f"{quarantined} lines were quarantined and {stored} spans stored: see telemetry_quarantine"
+    return Outcome(quarantined <= MOST_QUARANTINED * (stored + quarantined), said, {"quarantined": quarantined})
 
 
 def _every_day_has_spans(analysis: Analysis) -> Outcome:
@@ -133,7 +133,7 @@ def _counted(spans: Mapping[str, int]) -> str:
 
 
 def _step(asset: str, *checks: Callable[[Analysis], Outcome], blocking: bool) -> dg.AssetChecksDefinition:
-    """Combine the checks of an asset in one step, because the overhead of a step exceeds the time of all checks."""
+    """Combine the checks of an asset in one step, whose overhead exceeds the time of all checks."""
     by_name = {check.__name__.removeprefix("_"): check for check in checks}
     specs = [
         dg.AssetCheckSpec(name, asset=asset_key(asset), description=check.__doc__, blocking=blocking)

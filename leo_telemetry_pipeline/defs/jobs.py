@@ -9,24 +9,24 @@ from leo_telemetry_pipeline.defs.assets.insights import INSIGHTS
 from leo_telemetry_pipeline.defs.assets.maintenance import MAINTENANCE
 from leo_telemetry_pipeline.defs.names import ANALYSIS_JOB, INSIGHTS_JOB, MAINTENANCE_JOB, PREFIX
 
-# These definitions may be merged with others, whose assets must not be selected.
+# Assets of other definitions that are merged with ours must not be selected.
 _ours = dg.AssetSelection.key_prefixes(PREFIX)
 _insights, _maintenance = _ours & dg.AssetSelection.groups(INSIGHTS), _ours & dg.AssetSelection.groups(MAINTENANCE)
 
 analysis_job = dg.define_asset_job(
     ANALYSIS_JOB,
     selection=_ours - _insights - _maintenance,
-    description="One analysis: spans to P50s to bottlenecks to improvement items.",
+    description="One analysis: from spans to P50s, bottlenecks and improvement items.",
 )
 
 insights_job = dg.define_asset_job(
     INSIGHTS_JOB,
     selection=_insights,
-    description="After an analysis: trends, comparisons, backtest and forecast. Not an analysis run itself.",
+    description="After an analysis: trends, comparisons, backtest, forecast and threshold suggestions.",
 )
 
 maintenance_job = dg.define_asset_job(
     MAINTENANCE_JOB,
     selection=_maintenance,
-    description="Creates partitions ahead, archives and drops old spans. Not an analysis run itself.",
+    description="Creates partitions ahead, archives and drops old spans.",
 )

@@ -38,10 +38,10 @@ class Ending:
 
 
 def selects(instance: dg.DagsterInstance, run: dg.DagsterRun, asset: str) -> bool:
-    """Return whether a Dagster run will materialize an asset of ours."""
+    """Return whether a Dagster run will materialize one of our assets."""
     steps = run.step_keys_to_execute
     if steps is None and run.execution_plan_snapshot_id:
-        # A whole job, which need not be the analysis.
+        # A whole job, not necessarily the analysis.
         steps = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id).step_keys_to_execute
     if steps is not None and step_key(asset) not in steps:
         return False
@@ -52,7 +52,7 @@ def selects(instance: dg.DagsterInstance, run: dg.DagsterRun, asset: str) -> boo
 
 
 def how_it_ended(instance: dg.DagsterInstance, dagster_run_id: str) -> Ending | None:
-    """Return why a Dagster run did not succeed, from its first failed step, None if nothing failed."""
+    """Return why a Dagster run did not succeed, from its first failed step, or None if nothing failed."""
     for record in instance.all_logs(dagster_run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
         event = record.dagster_event
         if event is None:
@@ -108,7 +108,7 @@ def _failed_checks(instance: dg.DagsterInstance, dagster_run_id: str) -> str:
 
 
 def process_lives(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool | None:
-    """Return whether the process of a launched run is alive, None if its launcher cannot tell."""
+    """Return whether the process of a launched run is alive, or None if its launcher cannot tell."""
     launcher = instance.run_launcher
     if launcher.supports_check_run_worker_health:
         status = launcher.check_run_worker_health(run).status
@@ -116,9 +116,8 @@ def process_lives(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool | No
     if not isinstance(launcher, dg.DefaultRunLauncher):
         return None
     if GRPC_INFO_TAG not in run.tags:
-        # No code server was asked to start it yet, or the process that should have asked is gone.
+        # No code server was asked to start it, perhaps because the daemon is gone.
         return False
-    # Imported lazily, since only a late run needs it.
     from dagster._grpc.client import DagsterGrpcClient
     from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
 
@@ -164,7 +163,7 @@ class Heartbeat:
         connection = Database(self._target)
         try:
             while not self._stopped.wait(BEAT_S):
-                # Tolerate short outages of the database: the row shows whether one was too long.
+                # Ignore database errors: SQL decides from the last heartbeat whether an outage was too long.
                 with contextlib.suppress(psycopg2.Error, UserError):
                     status = runs.beat(connection, *self._run)
                     if status == "SUCCEEDED" or self._stopped.is_set():

@@ -1,4 +1,4 @@
-"""Names of our jobs, assets and tags in a Dagster instance, which other projects may share.
+"""Names of our jobs, assets, asset groups and tags in a Dagster instance, which other projects may share.
 
 Belongs here: these names, and recognizing our runs by them. Does not: the definitions. The name of the queue sensor
 is in store.server.dagster_home, which looks it up in Dagster's tables.
@@ -8,7 +8,7 @@ import dagster as dg
 
 from leo_telemetry_pipeline.store.server.dagster_home import OURS
 
-# Code locations with equal asset keys would share the asset, so all our keys start with this.
+# Code locations with equal asset keys would share the asset.
 PREFIX = OURS.removesuffix("_")
 ANALYSIS_JOB = OURS + "analysis_job"
 INSIGHTS_JOB = OURS + "insights_job"
@@ -16,9 +16,9 @@ MAINTENANCE_JOB = OURS + "maintenance_job"
 JOBS = frozenset({ANALYSIS_JOB, INSIGHTS_JOB, MAINTENANCE_JOB})
 
 TAG = PREFIX + "/"
-# On the Dagster run that executes a queued analysis run: the id of that run.
+# On the Dagster run that executes a queued analysis run: the id of the analysis run.
 RUN_ID_TAG = TAG + "run_id"
-# On every Dagster run of the insights job: the id of the analysis run that it follows.
+# On Dagster runs of the insights job: the id of the analysis run that they follow.
 FOLLOWS_TAG = TAG + "follows"
 
 FIRST_ASSET = "workflow_traces"
@@ -26,12 +26,12 @@ LAST_ASSET = "continuous_improvements"
 
 
 def asset_key(asset: str) -> dg.AssetKey:
-    """Return the key of an asset of ours."""
+    """Return the key of one of our assets."""
     return dg.AssetKey([PREFIX, asset])
 
 
 def step_key(asset: str) -> str:
-    """Return the key of the step that computes an asset of ours."""
+    """Return the key of the step that computes one of our assets."""
     return asset_key(asset).to_python_identifier()
 
 
@@ -41,7 +41,7 @@ def shown(step: str) -> str:
 
 
 def is_ours(run: dg.DagsterRun, location: str | None) -> bool:
-    """Return whether a Dagster run is of our jobs or assets, in the given code location or without any."""
+    """Return whether a Dagster run executes our jobs or assets, in the given code location or without one."""
     origin = run.remote_job_origin
     of_assets = bool(run.asset_selection) and all(key.path[0] == PREFIX for key in run.asset_selection or ())
     return (run.job_name in JOBS or of_assets) and (origin is None or origin.location_name == location)

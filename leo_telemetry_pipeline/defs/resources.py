@@ -1,7 +1,7 @@
-"""What a Dagster run works with: the database, and the analysis run whose row it holds.
+"""Dagster resources: the database, and the analysis run that a Dagster run executes.
 
-Belongs here: taking a row before the first step, keeping it alive, and ending it when the run breaks.
-Does not: the rules of the lifecycle (SQL functions), ending a run that went well (the last asset does).
+Belongs here: claiming the row before the first step, its heartbeat, and ending it if the Dagster run fails.
+Does not: the rules of the lifecycle (SQL functions), ending a successful run (the last asset).
 """
 
 import threading
@@ -38,10 +38,10 @@ def _nothing_yet() -> dg.Failure:
 
 @dataclass
 class Progress:
-    """What the steps of a Dagster run, which share a process, have found so far: all of an analysis that changes.
+    """Mutable state of an analysis, shared by the steps of a Dagster run, which run in one process.
 
-    ``left`` has, by asset, what it left for later ones (asset.Left); ``errors``, by dimension type, why it could not
-    be measured. ``output_ref`` is what the row ended with. The others belong to defs.assets.history.
+    ``left``: the values that assets left for later ones, by asset (asset.Left). ``errors``: why dimension types could
+    not be measured. ``output_ref``: result in the row. The other fields belong to defs.assets.history.
     """
 
     left: dict[str, Any] = field(default_factory=dict)
@@ -56,8 +56,8 @@ class Progress:
 class Analysis:
     """The analysis that this Dagster run executes.
 
-    ``run`` is the row it works on. ``owned``: the row is RUNNING for this Dagster run, and may be written;
-    otherwise the tables of the last SUCCEEDED run are computed once more. ``gone`` says why there is nothing to do.
+    ``run``: its row. ``owned``: the row is RUNNING for this Dagster run and may be written; otherwise the results of
+    the last SUCCEEDED run are recomputed. ``gone``: why there is nothing to do. ``dry_window``: nothing is written.
     """
 
     database: Database
@@ -71,12 +71,12 @@ class Analysis:
 
     @property
     def is_dry(self) -> bool:
-        """Whether nothing may be written at all."""
+        """Whether nothing may be written."""
         return self.dry_window is not None
 
     @property
     def window(self) -> Window:
-        """The time and project that are looked at. Raises dg.Failure when there is none yet."""
+        """Window of the analysis. Raises dg.Failure if no analysis has run yet."""
         if self.dry_window is not None:
             return self.dry_window
         if self.run is None:
@@ -85,49 +85,49 @@ class Analysis:
 
     @property
     def fence(self) -> str | None:
-        """The Dagster run that the row must still belong to when it is written."""
+        """Fence of writes: the Dagster run that the row must still belong to, or None."""
         return self.dagster_run_id if self.owned else None
 
     @property
     def hold(self) -> Callable[[psycopg2.extensions.cursor], None]:
-        """What holds an owned row until the transaction of a cursor ends. It raises LostRun when the row was lost."""
+        """Function that locks an owned row for the transaction of a cursor. It raises LostRun if the row was lost."""
         if not self.owned or self.run is None:
             return runs.fence_nothing
         return partial(runs.fence, run_id=self.run.run_id, dagster_run_id=self.dagster_run_id)
 
     def annotate(self, notes: dict[str, Any]) -> None:
-        """Keep something with the row, where there is one to keep it with."""
+        """Store notes in the metadata of an owned row."""
         if self.owned and self.run is not None:
             runs.annotate(self.database, self.run.run_id, self.dagster_run_id, notes)
 
     def noted(self, name: str) -> Any:
-        """Return the value that was kept with the row under a name, or None."""
+        """Return a note from the metadata of the row, or None."""
         run = runs.get(self.database, self.run.run_id) if self.run else None
         return run.metadata.get(name) if run else None
 
     @property
     def errors(self) -> list[dict[str, str]]:
-        """Which dimension types could not be measured, and why, as the row has it."""
+        """Dimension types that could not be measured, with the error, in the form of the row."""
         return [{"dimension_type": name, "error": text} for name, text in self.progress.errors.items()]
 
     def note_error(self, dimension_type: str, error: Exception) -> None:
-        """Remember that a dimension type could not be measured: the others still count."""
+        """Record that a dimension type could not be measured; the others still count."""
         text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         self.progress.errors[dimension_type] = text
         self.annotate({"errors": self.errors})
 
     def forget_error(self, dimension_type: str) -> None:
-        """Forget what an execution before this one noted of a dimension type that could be measured now."""
+        """Remove the error of an earlier execution for a dimension type that could be measured now."""
         if self.progress.errors.pop(dimension_type, None) is not None:
             self.annotate({"errors": self.errors})
 
 
 class AnalysisResource(dg.ConfigurableResource[Analysis]):
-    """The row of telemetry_analysis_runs that this run executes, taken before its first step."""
+    """Resource that claims the row of telemetry_analysis_runs before the first step."""
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Analysis]:
-        """Take the row, beat while the run lasts, and end the row if the run breaks."""
+        """Claim the row, keep its heartbeat while the run lasts, and end the row if the run fails."""
         settings, run, instance, log = Settings(), context.run, context.instance, context.log
         assert run is not None
         assert instance is not None
@@ -137,7 +137,7 @@ class AnalysisResource(dg.ConfigurableResource[Analysis]):
             if not taken.owned or taken.run is None:
                 yield taken
                 return
-            # Said here and not in a step: what a step prints last, Dagster's `tail` may not bring to the console.
+            # Logged here, since Dagster's `tail` may lose the last output of a step.
             log.info("Analysis %s began: %s", taken.run.run_id, _shown(taken.window))
             heartbeat = Heartbeat(target, connection, taken.run.run_id, run.run_id)
             heartbeat.start()
@@ -176,7 +176,7 @@ def _take(
         )
         return replace(analysis, gone=gone)
     begun = runs.get(connection, run_id)
-    # "Re-execute from failure" does not measure again what could not be measured.
+    # "Re-execute from failure" does not repeat measurements that failed.
     noted = (begun.metadata.get("errors") or ()) if begun else ()
     analysis.progress.errors.update({error["dimension_type"]: error["error"] for error in noted})
     return replace(analysis, run=begun, owned=True)
@@ -188,7 +188,7 @@ def _begin(
     project, days, end = (run.tags.get(TAG + name) for name in ("project", "window_days", "window_end"))
     parent = run.parent_run_id
     if parent is None and not selects(instance, run, FIRST_ASSET):
-        # A part of it: what the last analysis measured and found stands in for what is not computed.
+        # Only some assets: the last analysis provides the values of the others.
         last = runs.last_succeeded(connection, project)
         if last is None:
             raise _nothing_yet()
@@ -206,7 +206,7 @@ def _begin(
 
 
 def _patiently(take, beat, limit_s: int, log: Any) -> tuple[str, str | None]:
-    """Take the row, waiting for another analysis of the scope to end, for at most ``limit_s`` seconds."""
+    """Claim the row; wait at most ``limit_s`` seconds for another analysis of the scope to end."""
     give_up, said = time.monotonic() + limit_s, False
     while True:
         outcome, detail = take()
@@ -223,17 +223,18 @@ def _patiently(take, beat, limit_s: int, log: Any) -> tuple[str, str | None]:
 def _conclude(
     target: database.Target, analysis: Analysis, run_id: str, instance: dg.DagsterInstance, has_lost_row: bool, log: Any
 ) -> None:
-    """End the row of a run that broke, and say how it went."""
+    """End the row of a failed run, and log the outcome."""
     ending, output_ref = how_it_ended(instance, analysis.dagster_run_id), analysis.progress.output_ref
     if ending is not None and ending.reason_code == LOST and output_ref is None:
-        # Its beat has stopped: in half a minute the row counts as lost, and is tried again.
+        # The heartbeat has stopped: in half a minute the row counts as lost, and is retried.
         if not has_lost_row:
-            log.error("Analysis %s was cut off and is tried again: %s", run_id, ending.error_detail)
+            log.error("Analysis %s was interrupted and will be retried: %s", run_id, ending.error_detail)
     elif ending is not None and _end(target, run_id, analysis.dagster_run_id, ending):
-        said = " ".join(ending.error_detail.split()) or "no more is known"
-        log.error("Analysis %s did not succeed (%s): %s", run_id, ending.reason_code, said)
+        detail = " ".join(ending.error_detail.split()) or "no further details"
+        log.error("Analysis %s did not succeed (%s): %s", run_id, ending.reason_code, detail)
     elif output_ref is not None:
-        log.info("Analysis %s SUCCEEDED: %s", run_id, _counted(output_ref))
+        found, opened = len(output_ref["bottlenecks"]), output_ref["items_created"]
+        log.info("Analysis %s SUCCEEDED: %d bottleneck(s), %d new item(s)", run_id, found, opened)
 
 
 def _end(target: database.Target, run_id: str, dagster_run_id: str, ending: Ending) -> bool:
@@ -246,12 +247,8 @@ def _shown(window: Window) -> str:
     return f"spans{of} from {window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
 
 
-def _counted(output_ref: dict[str, Any]) -> str:
-    return f"{len(output_ref['bottlenecks'])} bottleneck(s), {output_ref['items_created']} new item(s)"
-
-
 class TelemetryDatabase(dg.ConfigurableResource):
-    """The database for sensors and schedules, which open it for one tick."""
+    """Resource of sensors and schedules: a database connection per tick."""
 
     @contextmanager
     def session(self) -> Iterator[tuple[Database, Settings]]:

@@ -1,7 +1,6 @@
-"""Schedules: queue a stale analysis, and run daily maintenance.
+"""Schedules: queue an analysis, which a sensor starts, if the last one is stale; run daily maintenance.
 
-Belongs here: the schedules. An analysis is only queued, and a sensor starts it; maintenance runs directly.
-Does not: the jobs.
+Belongs here: the schedules. Does not: the jobs.
 """
 
 import dagster as dg
@@ -22,7 +21,7 @@ from leo_telemetry_pipeline.store.server.dagster_home import OURS, QUEUE_SENSOR
     description="Queues an analysis if the last one is over seven days old; the queue sensor starts it.",
 )
 def staleness_schedule(telemetry_database: TelemetryDatabase) -> dg.SkipReason:
-    """Queue an analysis if the last one is stale; report the reason in any case."""
+    """Queue an analysis if the last one is stale, and report the outcome."""
     with telemetry_database.session() as (database, settings):
         if not settings.enabled:
             return dg.SkipReason("LEO_TELEMETRY_ENABLED is false")

@@ -19,9 +19,9 @@ from leo_telemetry_pipeline.store import runs
 from leo_telemetry_pipeline.store.runs import Run
 from leo_telemetry_pipeline.store.server.dagster_home import OURS, QUEUE_SENSOR
 
-# Dagster records a start shortly before the process exists; after this time it should exist.
+# Dagster records a start shortly before the process exists; after this long it should exist.
 SILENT_LAUNCH = timedelta(seconds=40)
-# A live process is importing, which takes minutes on a busy machine, but not longer than this.
+# Importing takes minutes on a busy machine, but not longer than this.
 LONGEST_LAUNCH = timedelta(minutes=15)
 CLEAR_UP_S = 3600
 # A run without a heartbeat for this long is lost; the rule itself is in SQL.
@@ -36,7 +36,7 @@ def to_launch(waiting: Sequence[Run]) -> list[Run]:
 
 @dataclass(frozen=True)
 class Launch:
-    """Dagster run that was started for a QUEUED run: its status, its last change, and whether its process is alive.
+    """Dagster run of a QUEUED run: its status, its last change, and whether its process is alive.
 
     ``lives`` queries the launcher, which is slow; it returns None if the launcher cannot tell.
     """
@@ -47,7 +47,7 @@ class Launch:
 
 
 def launch_failure(run: Run, launched: Sequence[Launch], now: datetime) -> str | None:
-    """Return why a QUEUED run will never be claimed, None while it may still be."""
+    """Return why a QUEUED run will never be claimed, or None while it may still be."""
     if run.status != "QUEUED" or not launched:
         return None
     launch = max(launched, key=lambda one: one.changed)
@@ -65,7 +65,7 @@ def launch_failure(run: Run, launched: Sequence[Launch], now: datetime) -> str |
 
 
 def was_away(cursor: str | None, last_look: float | None, now: float) -> bool:
-    """Return whether the machine probably slept since the sensor's last tick, which also silences healthy runs.
+    """Return whether the machine probably slept since the sensor's last tick, when healthy runs were silent too.
 
     Their heartbeats resume before the next tick, so only one tick is excused.
     """
@@ -94,11 +94,12 @@ def queued_runs_sensor(telemetry_database: TelemetryDatabase) -> Iterator[dg.Run
     job=analysis_job,
     minimum_interval_seconds=10,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Ends analysis runs that were lost, are overdue or never started, and the Dagster runs behind them.",
+    description="Ends analysis runs that are lost, overdue or never started, and their Dagster runs.",
 )
 def run_lifecycle_sensor(context: dg.SensorEvaluationContext, telemetry_database: TelemetryDatabase) -> dg.SkipReason:
     """End lost and overdue rows, rows that could not be launched, and Dagster runs whose row has ended."""
-    instance, done, location = context.instance, [], _location(context)
+    instance, done, origin = context.instance, [], context.code_location_origin
+    location = origin.location_name if origin else None
     with telemetry_database.session() as (database, settings):
         away = was_away(context.cursor, context.last_tick_completion_time, time.time())
         context.update_cursor(AWAY if away else "")
@@ -145,14 +146,8 @@ def insights_sensor(
     return dg.RunRequest(run_key=run.run_id, tags={FOLLOWS_TAG: run.run_id})
 
 
-def _location(context: dg.SensorEvaluationContext) -> str | None:
-    """Return the name that the owner of the instance gave our code location."""
-    origin = context.code_location_origin
-    return origin.location_name if origin else None
-
-
 def _end_lost_insights(instance: dg.DagsterInstance, location: str | None, deadline: timedelta) -> list[str]:
-    """End overdue runs of insights_job, such as those whose process was killed: they occupy run slots."""
+    """End overdue runs of insights_job, such as those whose process was killed, because they occupy run slots."""
     late = dg.RunsFilter(
         job_name=insights_job.name,
         statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED],
@@ -182,7 +177,7 @@ def _with_error(instance: dg.DagsterInstance, records: Sequence[dg.RunRecord], w
 
 
 def _end(instance: dg.DagsterInstance, run: dg.DagsterRun, why: str) -> None:
-    """End a Dagster run: terminate its process, or mark it as failed if none responds."""
+    """Terminate the process of a Dagster run, or mark the run as failed if none responds."""
     if run.is_finished:
         return
     try:

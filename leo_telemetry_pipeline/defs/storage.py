@@ -1,4 +1,4 @@
-"""Dagster's storage in PostgreSQL: tables created atomically, a shared connection, one line if no address is set.
+"""Dagster's storage in PostgreSQL: creates its tables atomically, shares a connection pool.
 
 Belongs here: the class that ``dagster.yaml`` loads. Does not: the database's address (store.server.dagster_home).
 """
@@ -79,7 +79,7 @@ class Storage(DagsterPostgresStorage):
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> "Storage":  # noqa: ARG003
-        """Create the storage. Exits with one line where Dagster would print a traceback."""
+        """Create the storage. Exits with one line instead of Dagster's traceback if the address is not valid."""
         url = os.environ.get(URL)
         if not url:
             raise SystemExit('Run eval "$(leo-telemetry env)" first: it names the database and Dagster\'s home.')
@@ -95,14 +95,14 @@ class Storage(DagsterPostgresStorage):
             return
         engine = sa.create_engine(url, poolclass=sa.NullPool)
         with create_pg_connection(engine) as alone:
-            # A session lock, which is released if this process is killed.
+            # A session lock is released if this process is killed.
             alone.execute(sa.text("SELECT pg_advisory_lock(:number)"), {"number": _LOCK})
             alone.commit()
             if self._is_complete():
                 return
             with alone.begin():
                 _make_tables(alone)
-            # Data migrations for columns that older versions lacked. Each records that it is done.
+            # Dagster's data migrations. Each records that it is done.
             self._run_storage.migrate()
             self._run_storage.optimize()
             self._event_log_storage.reindex_events()

@@ -1,7 +1,6 @@
 """Plausibility of a span's times, and the likely unit of implausible ones.
 
-Belongs here: pure rules about numbers. Does not: what happens to such spans (files.admission, web), spellings of times
-(times).
+Belongs here: pure rules about numbers. Does not: handling such spans (files.admission, web), parsing times (times).
 """
 
 from collections import Counter
@@ -19,7 +18,7 @@ _GRACE_DAYS = 365
 _ROUNDING_MS = 2
 _DRIFT = 0.01
 
-# A number is a date between 2010 and 2040 in at most one of these units; units are named as in column maps.
+# A number is a date between 2010 and 2040 in at most one of these units, named as in column maps.
 _FROM_DAY, _TO_DAY = 14_610, 25_567
 _EXCEL_1970 = 25_569
 _PER_DAY = {"d": 1, "s": 86_400, "ms": DAY_MS, "us": DAY_MS * 1_000, "ns": DAY_MS * 1_000_000}

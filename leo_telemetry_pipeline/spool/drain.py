@@ -1,7 +1,6 @@
-"""Drains a spool: passes the spans of its segments to a store, oldest first, one drainer at a time.
+"""Drain of a spool: passes the spans of its segments to a store, oldest first, one drainer at a time.
 
-Belongs here: which segments may be read; a segment is removed only after all its spans are stored.
-Does not: when to drain, and into what (writer, store.spool_drain).
+Belongs here: which segments may be read and removed. Does not: when to drain (writer, store.spool_drain).
 """
 
 import os
@@ -14,7 +13,7 @@ from typing import Any, BinaryIO
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.spool import file_locks, leftover_counters, segments
 
-# Not larger than a writer's batch, since it has the same time limit in the database (sender).
+# At most a writer's batch, since it has the same time limit in the database (sender).
 BATCH = 1_000
 # Bounds the memory of a drain to that of a writer.
 BATCH_BYTES = 8 << 20
@@ -22,11 +21,10 @@ _LOCK = "drain.lock"
 
 
 class Drained:
-    """The result of a drain.
+    """Result of a drain; ``busy``: another drainer was active, so nothing was done.
 
-    ``busy``: another drainer was active, so nothing was done. ``segments`` stored and removed; ``spans`` read, of which
-    ``new`` were inserted, ``completed`` gave a stored span its end, and ``quarantined`` were refused. ``torn`` lines
-    were damaged and are lost. ``left``: remaining segments. ``counters`` of ended processes, one dict each.
+    ``segments`` stored and removed; ``spans`` read, of which ``new`` were inserted, ``completed`` gave a stored span
+    its end, and ``quarantined`` were refused; ``torn`` lines lost; ``left`` segments; ``counters`` of ended processes.
     """
 
     __slots__ = ("busy", "completed", "counters", "left", "new", "quarantined", "segments", "spans", "torn")
@@ -48,8 +46,8 @@ def drain(
 
     ``store`` returns an object with ``new``, ``completed`` and ``quarantined``. If it raises, the drain ends and the
     segment stays, since storing is idempotent. No segment is started after ``at_most_s``. ``note`` records the result,
-    also after an error; once it returns, the counters of ended processes are removed. Without it, they and the number
-    of lost lines stay for a later drain. Raises PermissionError if the spool belongs to somebody else, and OSError.
+    also after an error; then the counters of ended processes are removed. Without it, they and the number of lost
+    lines stay for a later drain. Raises OSError; PermissionError if the spool belongs to another user.
     """
     give_up = None if at_most_s is None else time.monotonic() + at_most_s
     path = Path(folder)

@@ -1,9 +1,7 @@
 """File locks that are released whenever a process ends and are not inherited by forked children.
 
-Belongs here: taking and releasing locks, handling forks. Does not: what a lock means (segments, drain).
-
-A lock belongs to an open file description, which a forked child shares and would keep locked. So children close the
-descriptors they inherit, and the parent unlocks before it closes.
+Belongs here: taking and releasing locks; forked children, which share the open file and would keep it locked, close
+inherited descriptors, and the parent unlocks before it closes. Does not: what a lock means (segments, drain).
 """
 
 import fcntl

@@ -3,8 +3,7 @@
 Belongs here: which segment a writer appends to, and when one is removed or left to the drainers.
 Does not: the folder's limits (spool), what is written when (writer).
 
-In durable mode every span is written here first, otherwise only those that the database did not accept in time. A
-segment is removed once all its spans are stored; if any is not, it is left to the drainers. A segment that cannot be
+A segment is removed once all its spans are stored; if any is not, it is left to the drainers. A segment that cannot be
 removed stays silently, since storing it again changes nothing.
 """
 

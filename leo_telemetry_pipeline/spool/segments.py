@@ -66,7 +66,7 @@ def record_of(line: bytes) -> dict:
 
 
 def content_of(record: dict) -> tuple[Span | None, dict[str, int]]:
-    """Return the span of a record, and its counts of removed attributes by name. Raises DamagedLine."""
+    """Return the span of a record, and its counts of removed attributes. Raises DamagedLine."""
     removed = record.get("removed_keys", {})
     if not isinstance(removed, dict) or not all(
         type(count) is int and 0 <= count < _MOST for count in removed.values()

@@ -17,7 +17,7 @@ from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.spool import file_locks, leftover_counters, segments
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# How long the measured usage is cached, since measuring it for every span would be slow.
+# The measured usage is cached for this long, since measuring it for every span would be slow.
 _LOOK_AGAIN_S = 1.0
 # Keeps listing and draining fast even if every segment has only one span.
 _MOST_SEGMENTS = 20_000

@@ -1,7 +1,7 @@
 """Responses of the receiver in the encoding of the request, as specified by OTLP.
 
-Belongs here: ExportTraceServiceResponse and google.rpc.Status, in JSON and in protobuf. Both are so small that writing
-their bytes is simpler than using generated classes. Does not: choosing the status (app).
+Belongs here: ExportTraceServiceResponse and google.rpc.Status, in JSON and as hand-written protobuf. Does not:
+choosing the status (app).
 """
 
 import json

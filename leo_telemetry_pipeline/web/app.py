@@ -85,7 +85,7 @@ class _Receiver:
 
     @asynccontextmanager
     async def life(self, app: Starlette) -> AsyncIterator[None]:  # noqa: ARG002  # Starlette's signature
-        tasks = [asyncio.create_task(work()) for work in (self._batcher.work, self._claude.work, self._keeper.upkeep)]
+        tasks = [asyncio.create_task(each.work()) for each in (self._batcher, self._claude, self._keeper)]
         try:
             yield
         finally:
@@ -188,7 +188,7 @@ class _Receiver:
 
 
 async def _gone(request: Request, error: Exception) -> Response:  # noqa: ARG001
-    return Response(status_code=400)  # the client is gone, but the request is counted
+    return Response(status_code=400)  # nobody receives it, but the request is counted
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

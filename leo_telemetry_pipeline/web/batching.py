@@ -1,9 +1,7 @@
-"""Batcher: decodes and stores waiting requests together, and large requests in parts.
+"""Batcher: decodes and stores waiting requests together, and large requests in parts, one group or part at a time.
 
-Belongs here: order, transactions and deadlines of requests.
-Does not: HTTP (app), reading bodies (body), storing spans (span_keeper).
-
-Only one request or group is decoded in memory at a time; the next part is decoded while one is stored.
+Belongs here: order, transactions and deadlines of requests. Does not: HTTP (app), reading bodies (body), storing spans
+(span_keeper).
 """
 
 import asyncio

@@ -2,7 +2,6 @@
 
 Belongs here: storing notes durably before the answer, building their spans and retrying until they are kept.
 Does not: contents of notes and spans (sources.claude), storing spans (span_keeper), HTTP (app).
-Claude Code's hooks share the notebooks, so each span is built once even if both are in use.
 """
 
 import asyncio
@@ -23,7 +22,6 @@ from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.sources import plausible
 from leo_telemetry_pipeline.sources.claude import assembler, notebook, otel_notes, otlp_logs
 from leo_telemetry_pipeline.sources.claude.evidence import GRACE_S
-from leo_telemetry_pipeline.sources.otlp import conventions
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import intake
 from leo_telemetry_pipeline.web import answers
@@ -175,13 +173,7 @@ class ClaudeCode:
 
     def _read(self, body: bytes, form: str) -> list[dict]:
         read = otlp_logs.read_json if form == answers.JSON else otlp_logs.read_protobuf
-        notes, now_ns = [], time.time_ns()
-        for resource, record in read(body):
-            columns, ours, others = conventions.split(resource)
-            kept = self._policy.resource(others, {}, conventions.RESOURCE_KEYS) | self._policy.own(ours, {})
-            if otel_notes.session_of(record.name, record.attributes):
-                notes.append(otel_notes.of_log(record, otel_notes.sender(columns, kept), now_ns))
-        return [note for note in notes if note is not None]
+        return list(otel_notes.of_logs(read(body), self._policy, time.time_ns()))
 
     def _notice_times(self, spans: Iterable[Span]) -> None:
         now_ms = time.time_ns() // 1_000_000

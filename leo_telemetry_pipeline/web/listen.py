@@ -1,7 +1,6 @@
 """Listening socket of the receiver.
 
-Belongs here: addresses and sockets; light, since commands that only check the port import it. Does not: serving
-(server).
+Belongs here: addresses and sockets, without heavy imports. Does not: serving (server).
 """
 
 import ipaddress

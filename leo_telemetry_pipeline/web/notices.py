@@ -1,7 +1,6 @@
 """Notices to the operator: counted for ``doctor``, and logged at most once per minute and reason.
 
-Belongs here: counting, and the rate limit of the log. Does not: what deserves a notice (app, batching, server), the
-table of notices (store.intake).
+Belongs here: counting, and the rate limit of the log. Does not: when to notify (app, batching), the table (store).
 """
 
 import logging

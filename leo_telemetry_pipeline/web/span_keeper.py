@@ -1,7 +1,6 @@
-"""Stores accepted spans: in the database, or in the spool while it is away, and drains the spool later.
+"""Keeper: stores accepted spans in the database, or in the spool while it is away, and drains the spool later.
 
-Belongs here: timeouts, detecting that the database is away or back.
-Does not: HTTP (app), SQL (store).
+Belongs here: timeouts, detecting that the database is away or back. Does not: HTTP (app), SQL (store).
 """
 
 import asyncio
@@ -50,7 +49,7 @@ class Away(Exception):
 class Keeper:
     """Stores spans for the receiver; its methods run in the event loop's thread.
 
-    ``away`` is true from the first failure of the database until ``upkeep`` gets an answer; meanwhile no request waits
+    ``away`` is true from the first failure of the database until ``work`` gets an answer; meanwhile no request waits
     for it.
     """
 
@@ -64,8 +63,8 @@ class Keeper:
         self._folder = spool.folder_of(str(settings.home))
         self._most_bytes = settings.spool_bytes
         self._spool = spool.Spool(self._folder, settings.spool_bytes)
-        # Separate connections, so that none waits for another or is cut with it.
-        self._requests, self._upkeep, self._asking = (_Line(target, name) for name in ("keep", "drain", "ask"))
+        # Separate connections, so that none waits for another or is closed with it.
+        self._requests, self._background, self._probe = (_Line(target, name) for name in ("keep", "drain", "ask"))
 
     async def keep(self, batches: Sequence[Batch], patience_s: float = PATIENCE_S) -> list[int]:
         """Commit or spool all spans; return how many of each batch the table refused. Raises NotKept."""
@@ -90,7 +89,7 @@ class Keeper:
         self._metrics.totals["spans_spooled"] += len(spans)
         return [0] * len(batches)
 
-    async def upkeep(self) -> None:
+    async def work(self) -> None:
         """Reconnect, write notices and drain the spool, with exponential backoff after failures; never returns."""
         pause, is_logged = _PAUSE_S, False
         while True:
@@ -98,16 +97,16 @@ class Keeper:
             longer = min(pause * 2, _LONGEST_PAUSE_S)
             try:
                 if self.away:
-                    await self._upkeep.ask(_answer)
-                    self._back()
+                    await self._background.ask(_answer)
+                    self.away = False
+                    _log.warning("the database is back")
                 await self._write_notices()
             except Exception as error:  # noqa: BLE001  # only this loop detects that the database is back
                 if not is_logged and not isinstance(error, Away):
-                    _log.warning("upkeep of the database failed (%s)", type(error).__name__)
+                    _log.warning("reconnecting or storing notices failed (%s)", type(error).__name__)
                     is_logged = True
                 pause = longer
                 continue
-            # A failed drain does not mean that the database is away.
             try:
                 await self._drain()
                 pause, is_logged = _PAUSE_S, False
@@ -122,7 +121,7 @@ class Keeper:
         answers = not self.away
         if answers:
             try:
-                await self._asking.ask(_answer)
+                await self._probe.ask(_answer)
             except Away as error:
                 self._gone(error)
                 answers = False
@@ -133,7 +132,7 @@ class Keeper:
         if not self.away:
             with suppress(Away):
                 await self._write_notices(_LAST_NOTICES_S)
-        for line in (self._requests, self._upkeep, self._asking):
+        for line in (self._requests, self._background, self._probe):
             line.close()
 
     async def _write_notices(self, patience_s: float = PATIENCE_S) -> None:
@@ -141,7 +140,7 @@ class Keeper:
         if not noticed:
             return
         try:
-            await self._upkeep.ask(lambda db: intake.count(db, noticed), patience_s)
+            await self._background.ask(lambda db: intake.count(db, noticed), patience_s)
         except Away:
             self._notices.give_back(noticed)
             raise
@@ -150,7 +149,7 @@ class Keeper:
         segments, _ = await asyncio.to_thread(spool.usage, self._folder)
         if not segments:
             return
-        done = await self._upkeep.ask(
+        done = await self._background.ask(
             lambda db: spool_drain.drain(db, self._home, "RECEIVER", at_most_s=_DRAIN_S), patience_s=3 * _DRAIN_S
         )
         self._metrics.totals["spans_drained"] += done.spans
@@ -159,11 +158,6 @@ class Keeper:
         if not self.away:
             self.away = True
             _log.warning("the database is away (%s): spans go to %s", error, self._folder)
-
-    def _back(self) -> None:
-        if self.away:
-            self.away = False
-            _log.warning("the database is back")
 
     def _can_spool(self) -> bool:
         try:
@@ -176,7 +170,7 @@ class Keeper:
 
 
 class _Line:
-    """A database connection with its own thread; it is cut if an answer takes too long."""
+    """A database connection with its own thread; it is closed if an answer takes too long."""
 
     def __init__(self, target: Target, name: str) -> None:
         self._database = Database(target, timeout_s=_CONNECT_S)
@@ -190,7 +184,7 @@ class _Line:
             async with asyncio.timeout(patience_s):
                 return await asyncio.shield(answer)
         except TimeoutError:
-            # Cutting the connection raises an error in the thread, which is retrieved here and ignored.
+            # Closing the connection raises an error in the thread, which is retrieved here and ignored.
             answer.add_done_callback(lambda late: late.cancelled() or late.exception())
             self._cut()
             raise Away("no answer in time") from None
@@ -229,7 +223,7 @@ def _store(db: Database, batches: Sequence[Batch]) -> tuple[int, list[int]]:
     stored = span_store.store(db, [span for spans, _ in batches for span in spans], _summed(batches), source=SOURCE)
     if not stored.quarantined or len(batches) == 1:
         return stored.new, [stored.quarantined] * len(batches)
-    # Store each batch again, which changes nothing, to find out which ones the refused spans are from.
+    # Store each batch again, which changes nothing, to find out which ones had refused spans.
     return stored.new, [span_store.store(db, spans, source=SOURCE).quarantined for spans, _ in batches]
 
 

@@ -1,10 +1,8 @@
 """Dagster's UI behind the guard, for ``dev``.
 
 Belongs here: creating Dagster's web application, and which of its addresses other pages may link to. Does not: the
-guard's decision (guard), the daemon beside it (cli.processes.commands).
-
-`dagster dev` and `dagster-webserver` answer requests of any page and any Host, without an option against it or a way to
-add middleware. So this process does what `dagster-webserver` does, with the same functions.
+guard's decision (guard). `dagster-webserver` answers any page and any Host and accepts no middleware, so this process
+does the same with its functions.
 """
 
 import contextlib

@@ -61,7 +61,7 @@ def test_a_writer_stores_spans_of_days_that_have_no_partition_yet(db: Database, 
     assert [one(db, "SELECT to_regclass(%s) IS NOT NULL", (name,)) for name in names] == [True, True]
 
 
-def test_a_writer_puts_aside_what_the_table_refuses_and_notes_what_a_drain_brought(db: Database, connected: As):
+def test_a_writer_quarantines_what_the_table_refuses_and_records_what_a_drain_stored(db: Database, connected: As):
     """Lost: a receiver stops at the first invalid span."""
     writer, odd = connected("leo_writer"), span()
     odd.end_time_ms = odd.start_time_ms - 1

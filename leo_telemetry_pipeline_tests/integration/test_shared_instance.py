@@ -16,6 +16,7 @@ from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from leo_telemetry_pipeline.definitions import build_definitions
 from leo_telemetry_pipeline.defs import lifecycle, sensors
+from leo_telemetry_pipeline.defs.assets.insights import INSIGHTS
 from leo_telemetry_pipeline.defs.lifecycle import process_lives
 from leo_telemetry_pipeline.defs.names import ANALYSIS_JOB, FOLLOWS_TAG, INSIGHTS_JOB, PREFIX, RUN_ID_TAG, asset_key
 from leo_telemetry_pipeline.defs.resources import TelemetryDatabase
@@ -113,9 +114,12 @@ def test_only_our_own_runs_are_ended(instance: dg.DagsterInstance, db: Database,
 def test_our_assets_do_not_share_names_with_those_of_others():
     """Lost: Dagster merges two assets, and a run of theirs makes ours look fresh."""
     definitions = build_definitions()
-    keys = definitions.resolve_asset_graph().get_all_asset_keys()
+    graph = definitions.resolve_asset_graph()
+    keys = graph.get_all_asset_keys()
     assert keys
     assert {key.path[0] for key in keys} == {PREFIX}
+    groups = {graph.get(key).group_name for key in keys}
+    assert groups == {f"leo_telemetry_{name}" for name in ("traces", "p50", "findings", "insights", "maintenance")}
     repository = definitions.get_repository_def()
     jobs = [job.name for job in repository.get_all_jobs() if not job.name.startswith("__")]
     names = [*jobs, *(each.name for each in (*repository.sensor_defs, *repository.schedule_defs))]
@@ -126,7 +130,7 @@ def test_our_assets_do_not_share_names_with_those_of_others():
 def test_our_jobs_leave_assets_alone_that_others_put_beside_ours():
     """Lost: if definitions are merged, each analysis materializes the other project's assets."""
 
-    @dg.asset(group_name="insights")
+    @dg.asset(group_name=INSIGHTS)
     def workflow_traces() -> None: ...
 
     merged = dg.Definitions.merge(build_definitions(), dg.Definitions(assets=[workflow_traces]))

@@ -1,7 +1,6 @@
 """Editor for our hooks in the text of a Claude Code settings file; every other byte stays as it is.
 
-Belongs here: adding, correcting and removing our entries in place, without rewriting the file.
-Does not: choosing the file, output (hook_commands).
+Belongs here: adding, correcting and removing our entries in place. Does not: choosing the file, output (hook_commands).
 """
 
 import json

@@ -1,7 +1,7 @@
 """Detached child of the SessionStart hook: queue an analysis if the last one is stale, and execute it if needed.
 
-Belongs here: the child's steps, and its lines in the log, which is its standard error.
-Does not: anything the session waits for (hook), when an analysis is stale (store), executing one (worker).
+Belongs here: the child's steps and its log, which is its standard error. Does not: anything the session waits for
+(hook), when an analysis is stale (store), executing one (worker).
 """
 
 import json

@@ -1,8 +1,7 @@
 """``leo-telemetry hook``: install our hooks in a project, and uninstall them.
 
-Belongs here: choosing, reading and writing the settings file, output.
-Does not: editing its text (claude_settings), whether installed hooks would run (installed_hooks), what they do (hook,
-hook_child, hook_spans).
+Belongs here: choosing, reading and writing the settings file, output. Does not: editing its text (claude_settings),
+diagnosis (installed_hooks), the hooks themselves (hook, hook_child, hook_spans).
 """
 
 import os

@@ -1,8 +1,7 @@
 """Hook for prompts, sub-agents and tools: append each event to the session's notes; at an end, assemble spans.
 
-Belongs here: reading the event, when spans are assembled, writing them to the spool, all in the background.
-Does not: the content of notes, the spans that they become, and their file (sources.claude). It never opens the
-database. A session waits for this, so modules that not every event needs are imported lazily.
+Belongs here: reading the event, when spans are assembled, writing them to the spool. Does not: notes, their spans and
+their file (sources.claude), the database. A session waits for this, so imports are lazy.
 """
 
 # pathlib takes longer to import than a note takes to write.
@@ -18,9 +17,9 @@ LONGEST_EVENT = 64 << 20
 PATIENCE_S = 2.0
 # Hooks run concurrently: events from before the end of a session may be noted up to this long after it.
 LATE_S = 1.0
-# During a long answer, spans are also assembled each time its notes have grown by this many bytes.
+# During a long answer, spans are also assembled each time the notes have grown by this many bytes.
 MANY_NOTES = 64 << 10
-# A session silent for this long was killed, or its open operations no longer matter.
+# A session silent for this long was probably killed.
 FORGOTTEN_S = 86_400
 # A process age above this is implausible and ignored.
 OLDEST_START_NS = 60_000_000_000

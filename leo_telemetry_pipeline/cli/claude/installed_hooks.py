@@ -1,7 +1,6 @@
 """Diagnosis of our installed hooks: which settings files apply, why hooks do not run, which events lack one.
 
-Belongs here: reading those files, and pure verdicts on them. Does not: changing a file (hook_commands), its text
-(claude_settings).
+Belongs here: reading those files, and pure verdicts on them. Does not: changing them (hook_commands, claude_settings).
 """
 
 import json

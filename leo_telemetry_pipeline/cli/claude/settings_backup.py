@@ -1,8 +1,7 @@
 """Backup of settings files from before our hooks, where removing the hooks would not restore them exactly.
 
-Belongs here: the backup file in the home, so that uninstalling restores every byte, and deletes a file only if the
-installation created it.
-Does not: editing settings (claude_settings, hook_commands).
+Belongs here: the backup file in the home, by which uninstalling restores every byte and deletes only files that the
+installation created. Does not: editing settings (claude_settings, hook_commands).
 """
 
 import hashlib

@@ -1,8 +1,6 @@
-"""Code server that `dev` and `worker` start: it loads our definitions for their daemon and UI.
+"""Code server of `dev` and `worker`, shared by daemon and UI, which would otherwise start servers of their own.
 
 Belongs here: its command line, its readiness, and the workspace file that names it. Does not: ending it (supervise).
-
-With the packaged ``workspace.yaml``, daemon and UI would each start a server, and the daemon a new one every minute.
 """
 
 import json

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import click
@@ -198,12 +199,9 @@ def psql(arguments: tuple[str, ...]) -> None:
             environment["PGPASSWORD"] = password
         # In psql, Ctrl-C cancels the query.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        process = subprocess.run([program, make_dsn(**parts), *arguments], env=environment, preexec_fn=_heed_interrupts)
+        heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        process = subprocess.run([program, make_dsn(**parts), *arguments], env=environment, preexec_fn=heed)
     click.get_current_context().exit(process.returncode)
-
-
-def _heed_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @click.command()

@@ -1,8 +1,7 @@
 """Lifeline process: runs a command for its parent, and kills the command's process group when the parent dies.
 
-Belongs here: the process between ``supervise.group`` and its command. Does not: how a living parent ends both.
-
-It leads the command's process group. Only the parent holds the other end of its pipe, which closes when it dies.
+Belongs here: the process between ``supervise.group`` and its command; it leads their process group, and the other end
+of its pipe closes when the parent dies. Does not: how a living parent ends both.
 """
 
 import _thread

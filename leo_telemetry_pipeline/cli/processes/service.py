@@ -1,7 +1,7 @@
 """``leo-telemetry service``: keep a worker running as a systemd or launchd service.
 
-Belongs here: installing the service file, and running systemctl or launchctl.
-Does not: the text of the file (service_files), the worker itself (``leo-telemetry worker``).
+Belongs here: installing the service file, running systemctl or launchctl. Does not: the file's text (service_files),
+the worker itself (``leo-telemetry worker``).
 """
 
 import os

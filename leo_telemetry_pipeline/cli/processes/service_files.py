@@ -1,7 +1,6 @@
 """Text of service files: a systemd unit or launchd property list, and the file with secrets.
 
-Belongs here: these texts, derived from the current settings.
-Does not: writing them, or running systemctl and launchctl (service).
+Belongs here: these texts, from the current settings. Does not: writing them, running systemctl or launchctl (service).
 """
 
 import plistlib
@@ -51,7 +50,7 @@ def unit_text(service: Service, *, system: bool) -> str:
     return f"""\
 # Written by `leo-telemetry service install`, and removed by `leo-telemetry service uninstall`.
 [Unit]
-Description=leo-telemetry worker: runs the analyses that sessions and schedules ask for
+Description=leo-telemetry worker: runs the analyses that sessions and schedules request
 StartLimitIntervalSec=0
 
 [Service]

@@ -1,7 +1,6 @@
 """One-off worker: executes queued analyses without a daemon, for ``worker --once`` and the hook's child.
 
-Belongs here: one worker at a time per machine, due maintenance, the insights job after analyses.
-Does not: the daemon (commands).
+Belongs here: one worker at a time per home, due maintenance, insights after analyses. Does not: the daemon (commands).
 """
 
 import fcntl

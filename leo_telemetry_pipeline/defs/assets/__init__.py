@@ -1,4 +1,4 @@
-"""Assets, and what they share.
+"""Dagster assets, and their shared parts.
 
 Does not belong here: checks, jobs, sensors (defs), computing (analysis, store).
 """

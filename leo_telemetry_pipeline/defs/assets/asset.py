@@ -1,6 +1,6 @@
-"""Declaration of the assets of an analysis, and the values that they pass on.
+"""Declaration of analysis assets, and the values that they pass on.
 
-Belongs here: what all assets have in common in Dagster, and where their values are kept. Does not: any asset.
+Belongs here: what all assets share in Dagster, and where their values are kept. Does not: any asset.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import dagster as dg
 
-from leo_telemetry_pipeline.defs.names import PREFIX, asset_key
+from leo_telemetry_pipeline.defs.names import OURS, PREFIX, asset_key
 from leo_telemetry_pipeline.defs.resources import Analysis
 
 T = TypeVar("T")
@@ -21,9 +21,9 @@ FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=7), warn_windo
 
 @dataclass(frozen=True)
 class Left(Generic[T]):
-    """What an asset leaves for later ones: in memory for its own Dagster run, with the analysis run for others.
+    """Value that an asset leaves for later ones: in memory within its Dagster run, in the database for others.
 
-    ``write`` keeps it with a run that is there, behind the fence; ``read`` loads what an earlier Dagster run wrote.
+    ``write`` stores it with the analysis run, behind the fence; ``read`` loads what an earlier Dagster run stored.
     """
 
     asset: str
@@ -31,7 +31,7 @@ class Left(Generic[T]):
     read: Callable[[Analysis], T]
 
     def put(self, analysis: Analysis, value: T) -> None:
-        """Keep a value. Raises LostRun when the row is no longer this run's."""
+        """Keep a value. Raises LostRun if the row no longer belongs to this run."""
         analysis.progress.left[self.asset] = value
         if analysis.run is not None:
             self.write(analysis, value)
@@ -39,7 +39,7 @@ class Left(Generic[T]):
     def get(self, analysis: Analysis) -> T:
         """Return the value. Raises dg.Failure if no analysis has run yet."""
         if self.asset not in analysis.progress.left:
-            # Its failure names the remedy.
+            # Raises a failure that names the remedy.
             _ = analysis.window
             analysis.progress.left[self.asset] = self.read(analysis)
         return analysis.progress.left[self.asset]
@@ -48,14 +48,14 @@ class Left(Generic[T]):
 def analysis_asset(
     group: str, description: str, kinds: set[str], after: Sequence[str] = ()
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """Declare an asset of the analysis, which may have nothing to do where its run was taken by another.
+    """Declare an asset of the analysis. It yields nothing if another Dagster run has taken the analysis run.
 
-    ``after`` names the assets that it reads. They are deps, not inputs: Dagster stores two events per input.
+    ``after`` names the assets that it reads: as deps, because Dagster stores two events per input.
     """
     decorator = dg.asset(
         key_prefix=PREFIX,
         deps=[asset_key(name) for name in after],
-        group_name=group,
+        group_name=OURS + group,
         description=description,
         kinds=kinds,
         owners=OWNERS,

@@ -1,6 +1,6 @@
-"""Every dimension of the window, judged, as an asset.
+"""Asset ``bottlenecks``: every dimension of the window, judged.
 
-Belongs here: thresholds, judgements and evidence put together. Does not: the rule (analysis.bottlenecks).
+Belongs here: combining thresholds, judgements and evidence. Does not: the rule (analysis.bottlenecks).
 """
 
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ BOTTLENECKS = Left("bottlenecks", _write, _read)
 
 @analysis_asset(
     "findings",
-    "Every dimension judged by its baseline; those over their threshold are bottlenecks.",
+    "Judges every dimension by its baseline; those over their threshold are bottlenecks.",
     {"postgres"},
     after=["workflow_traces", "learned_baselines", *p50s.P50_ASSETS],
 )
@@ -53,7 +53,7 @@ def bottlenecks(
     """Judge every dimension of the window."""
     measured = p50s.measured(analysis)
     if analysis.errors and not measured:
-        # Nothing is known, which must not look like a week without bottlenecks.
+        # Otherwise it would look like a week without bottlenecks.
         raise dg.Failure(f"nothing could be measured: {analysis.errors[0]['error']}", allow_retries=False)
     judged = judging.judge(
         measured,

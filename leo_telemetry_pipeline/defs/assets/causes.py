@@ -1,6 +1,6 @@
-"""Causes of bottlenecks, as an asset: what their added time is spent on, and which of them share a cause.
+"""Asset ``bottleneck_causes``: where the added time of bottlenecks is spent, and which of them share a cause.
 
-Belongs here: which traces are compared, and the form in which causes are kept. Does not: comparing them (analysis).
+Belongs here: which traces are compared, and how causes are stored. Does not: comparing them (analysis).
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,10 +22,9 @@ from leo_telemetry_pipeline.dimension import Bottleneck, Dimension, ExplainedCau
 from leo_telemetry_pipeline.store import trace_samples
 from leo_telemetry_pipeline.store.days import Window
 
-# The worst are explained; of each dimension so many traces of the window and as many from before.
 MOST_EXPLAINED = 100
+# Traces per dimension, from the window and from before each.
 SAMPLE = 40
-
 
 _ASSET = "bottleneck_causes"
 
@@ -43,7 +42,7 @@ CAUSES = Left(_ASSET, _write, _read)
 
 @analysis_asset(
     "findings",
-    "Why bottlenecks are slow: their traces compared with those from before, and one cause for all that it slows.",
+    "Why bottlenecks are slow: compares their traces with earlier ones, and groups bottlenecks with the same cause.",
     {"postgres"},
     after=["bottlenecks"],
 )
@@ -63,7 +62,7 @@ def bottleneck_causes(
 
 
 def explain(analysis: Analysis, slow: Sequence[Bottleneck]) -> list[ExplainedCause]:
-    """Return the causes of bottlenecks, that of most added time first."""
+    """Return the causes of bottlenecks, the one with most added time first."""
     window, set_apart, measured = analysis.window, {}, {}
     attributions, only = {}, {}
     for onset in sorted({each.onset_day for each in slow}, key=lambda day: (day is not None, day)):

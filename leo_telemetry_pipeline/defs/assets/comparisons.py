@@ -1,4 +1,4 @@
-"""Asset ``comparisons``: kinds of work, the last week with the weeks before, and before and after each item.
+"""Asset ``comparisons``: compares kinds of work, the last week with the weeks before, and the days around each item.
 
 Belongs here: which pairs are compared. Does not: the statistics (analysis.compare), their tables (ui.markdown_tables).
 """
@@ -145,5 +145,4 @@ def compared(pairs: Iterable[Pair], sides: Mapping[Sample, Side | None]) -> Iter
 
 
 def _longest(measured: Sequence[DimensionResult]) -> list[DimensionResult]:
-    """Sort by total time, descending."""
     return sorted(measured, key=lambda one: (-one.sum_ms, one.dimension))

@@ -1,4 +1,4 @@
-"""Asset ``dimension_trends``: charts of dimensions per day, and their changes of time and volume.
+"""Asset ``dimension_trends``: daily charts of dimensions, and their changes in time and volume.
 
 Belongs here: which dimensions are drawn. Does not: percentiles and changes (analysis.trends), charts and tables
 (ui.charts, ui.markdown_tables).
@@ -59,7 +59,7 @@ def to_draw(measured: Sequence[DimensionResult], bottlenecks: Sequence[dict[str,
 
 
 def read(database: Database, window: Window, wanted: Sequence[Dimension]) -> tuple[Window, Daily, list[Turns]]:
-    """Return the window from the first day with spans on, its series, and their changes."""
+    """Return the window from its first day with spans, its series, and their changes."""
     scope = daily.scope(database, window, [name[0] for name in wanted])
     rows = daily.read(database, window, wanted, scope.seen, scope.uncounted)
     found = trends.daily(rows, len(wanted), len(window.days), histograms.GAMMA)

@@ -27,7 +27,7 @@ def learned_from(window: Window) -> Window:
 
 
 def mark(analysis: Analysis) -> None:
-    """Mark the days that late spans touched, so that later steps of this run need not search for them."""
+    """Mark the days with late spans as stale, so that later steps of this run need not search for them."""
     staleness.mark_stale(analysis.database, analysis.hold)
     analysis.progress.marked = True
 
@@ -49,7 +49,7 @@ def in_window(analysis: Analysis) -> list[SpanCount]:
 
 
 def count_traces(analysis: Analysis, scanned: int) -> int:
-    """Return how many traces the window has; with very many spans, a trace over midnight counts on both days."""
+    """Count the traces of the window; with more than ``exact_spans``, a trace over midnight counts on both days."""
     if scanned <= analysis.settings.exact_spans and is_stored(analysis):
         return span_totals.count(analysis.database, analysis.window)[1]
     window = analysis.window

@@ -1,6 +1,6 @@
-"""Improvement items as an asset, which is the end of an analysis.
+"""Asset ``continuous_improvements``: opens improvement items and ends the analysis.
 
-Belongs here: what is handed to the items. Does not: what becomes of a bottleneck (actions.findings).
+Belongs here: the summary that the items are made from. Does not: making them (actions.findings).
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from leo_telemetry_pipeline.defs.resources import Analysis
 
 @analysis_asset(
     "findings",
-    "Improvement items for bottlenecks, and the end of the analysis run, in one transaction.",
+    "Opens improvement items for bottlenecks and ends the analysis run, in one transaction.",
     {"postgres"},
     after=["bottlenecks", "bottleneck_causes"],
 )

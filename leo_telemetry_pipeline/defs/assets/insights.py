@@ -1,7 +1,7 @@
-"""Insights: assets computed after a successful analysis, which its findings do not need; the forecast and its backtest.
+"""Insights: assets computed after a successful analysis, without effect on it; the forecast and its backtest.
 
-Belongs here: the asset decorator of the group ``insights``, and these two assets on the last SUCCEEDED run. Does not:
-the models (analysis.forecast, analysis.backtest), imported lazily. A failure here does not affect any analysis run.
+Belongs here: the decorator of all insights, and these two assets, on the last SUCCEEDED run. Does not: the models
+(analysis.forecast, analysis.backtest), which are imported lazily.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from leo_telemetry_pipeline.analysis import trends
 from leo_telemetry_pipeline.analysis.changes import date_of, day_number
 from leo_telemetry_pipeline.defs.assets import history
 from leo_telemetry_pipeline.defs.assets.asset import OWNERS
-from leo_telemetry_pipeline.defs.names import FOLLOWS_TAG, LAST_ASSET, PREFIX, asset_key
+from leo_telemetry_pipeline.defs.names import FOLLOWS_TAG, LAST_ASSET, OURS, PREFIX, asset_key
 from leo_telemetry_pipeline.defs.resources import TelemetryDatabase
 from leo_telemetry_pipeline.defs.ui import markdown_tables
 from leo_telemetry_pipeline.store import dimension_results, forecasts, runs
@@ -25,12 +25,12 @@ from leo_telemetry_pipeline.store.history import daily, histograms
 from leo_telemetry_pipeline.store.runs import Run
 from leo_telemetry_pipeline.store.server.database import Database
 
-INSIGHTS = "insights"
+INSIGHTS = OURS + "insights"
 _WEEK = timedelta(days=7)
 
 
 def insight(description: str, *more_deps: Any) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """Declare an asset of the group; it depends on the last asset of an analysis, as it describes a SUCCEEDED run."""
+    """Declare an insight; it depends on the last asset of an analysis, since it describes a SUCCEEDED run."""
     decorator = dg.asset(
         key_prefix=PREFIX,
         group_name=INSIGHTS,
@@ -86,7 +86,7 @@ def forecast_backtest(
 def dimension_forecasts(
     context: dg.AssetExecutionContext, telemetry_database: TelemetryDatabase
 ) -> Iterator[dg.MaterializeResult]:
-    """Forecast the dimensions with most time per week; the others get a reason instead."""
+    """Forecast the dimensions with most time per week; the others get a reason instead of a forecast."""
     from leo_telemetry_pipeline.analysis.forecast import Calibration, forecast
 
     with telemetry_database.session() as (database, _):

@@ -1,7 +1,7 @@
-"""Learned baselines, and the window judged against them, as an asset.
+"""Asset ``learned_baselines``: the learned baseline of each dimension, and its window judged against it.
 
-Belongs here: which days are read, and the baselines of earlier analyses. Does not: learning (analysis.baselines),
-judging (analysis.judgement), configured thresholds (assets.bottlenecks gives them precedence).
+Belongs here: reading days and earlier baselines. Does not: learning (analysis.baselines), judging
+(analysis.judgement), configured thresholds, which take precedence (assets.bottlenecks).
 """
 
 from collections import Counter
@@ -45,7 +45,7 @@ LEARNED = Left("learned_baselines", _write, _read)
 
 @analysis_asset(
     "findings",
-    "What is normal for each dimension, learned from its own days, and whether the window differs from it.",
+    "Learns from its own days what is normal for each dimension, and whether the window differs from it.",
     {"numpy", "postgres"},
     after=["duration_histograms", *p50s.P50_ASSETS],
 )
@@ -86,10 +86,9 @@ def daily_p50s(
     seen: Sequence[str],
     uncounted: Sequence[date] = (),
 ) -> DailyP50s:
-    """Return the P50s of the days of a window that have spans.
+    """Return the daily P50s of a window, for days with spans.
 
-    Most P50s were kept when their day was counted; where that cannot be, history is added up, and days ``uncounted``
-    are read from their spans.
+    Most were stored when their day was counted; the others come from histograms, for ``uncounted`` days from spans.
     """
     fresh = set(uncounted) & set(window.days)
     known, left = ([], list(range(len(dimensions)))) if fresh else daily.medians(database, window, dimensions)

@@ -1,7 +1,6 @@
 """Asset ``trace_maintenance``: runs daily maintenance, with its report as metadata.
 
-Belongs here: the asset of the group ``maintenance``, which no analysis needs. Does not: the work itself
-(store.retention.maintenance).
+Belongs here: the asset, on which no analysis depends. Does not: the work itself (store.retention.maintenance).
 """
 
 from collections.abc import Iterator
@@ -11,12 +10,12 @@ from typing import Any
 import dagster as dg
 
 from leo_telemetry_pipeline.actions.inert import markdown
-from leo_telemetry_pipeline.defs.names import PREFIX
+from leo_telemetry_pipeline.defs.names import OURS, PREFIX
 from leo_telemetry_pipeline.defs.resources import TelemetryDatabase
 from leo_telemetry_pipeline.store.retention import maintenance
 from leo_telemetry_pipeline.store.retention.rules import Report
 
-MAINTENANCE = "maintenance"
+MAINTENANCE = OURS + "maintenance"
 
 
 @dg.asset(
@@ -29,7 +28,7 @@ MAINTENANCE = "maintenance"
 def trace_maintenance(
     context: dg.AssetExecutionContext, telemetry_database: TelemetryDatabase
 ) -> Iterator[dg.MaterializeResult]:
-    """Run maintenance; fail after all other steps if one of them failed."""
+    """Run all steps of maintenance, then fail if one of them failed."""
     with telemetry_database.session() as (database, settings):
         report = maintenance.maintain(database, settings)
     yield dg.MaterializeResult(metadata=_metadata(report))

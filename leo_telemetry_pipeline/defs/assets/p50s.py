@@ -1,6 +1,6 @@
 """P50s of the window as assets: one per named dimension type, one for all other types.
 
-Belongs here: which type is in which asset, and measuring them one after the other. Does not: medians (analysis, store).
+Belongs here: which type is in which asset, and measuring each. Does not: computing medians (analysis, store).
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from leo_telemetry_pipeline.analysis import p50
 from leo_telemetry_pipeline.defs.assets import history
 from leo_telemetry_pipeline.defs.assets.asset import FRESH, OWNERS, Left
 from leo_telemetry_pipeline.defs.assets.traces import TRACES
-from leo_telemetry_pipeline.defs.names import asset_key
+from leo_telemetry_pipeline.defs.names import OURS, asset_key
 from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.defs.ui import markdown_tables
 from leo_telemetry_pipeline.dimension import DimensionResult
@@ -24,7 +24,7 @@ from leo_telemetry_pipeline.store.history import histograms
 from leo_telemetry_pipeline.store.server.database import SERVER_GONE
 
 OTHER = "p50_by_other"
-# Of each asset the types that are in it whether they have spans or not.
+# The types of each asset, with or without spans.
 _NAMED = {f"p50_by_{dimension_type.replace('+', '_')}": [dimension_type] for dimension_type in NAMED_ASSETS}
 P50_ASSETS = (*_NAMED, OTHER)
 
@@ -45,7 +45,7 @@ _LEFT = [Left(name, partial(_write, name), partial(_read, name)) for name in P50
 
 
 def measured(analysis: Analysis) -> list[DimensionResult]:
-    """Return the P50s of all dimensions of the window, which are not judged yet."""
+    """Return the P50s of all dimensions of the window, not judged yet."""
     return [DimensionResult(*row) for left in _LEFT for row in p50.rows(left.get(analysis))]
 
 
@@ -55,7 +55,7 @@ def _spec(name: str) -> dg.AssetSpec:
         asset_key(name),
         deps=[asset_key("workflow_traces"), asset_key("duration_histograms")],
         description=f"Median judged time of {of} over the window, with P90 to P99.",
-        group_name="p50",
+        group_name=OURS + "p50",
         kinds={"postgres", "pandas"},
         owners=OWNERS,
         freshness_policy=FRESH,
@@ -63,12 +63,12 @@ def _spec(name: str) -> dg.AssetSpec:
     )
 
 
-# One step: Dagster takes longer for a step than PostgreSQL for the medians of most types.
+# One step for all: a step of Dagster takes longer than the medians of most types.
 @dg.multi_asset(name="p50s", specs=[_spec(name) for name in P50_ASSETS], can_subset=True)
 def p50_assets(
     context: dg.AssetExecutionContext, analysis: dg.ResourceParam[Analysis]
 ) -> Iterator[dg.MaterializeResult]:
-    """Measure the window's medians, each type on its own: one that cannot be measured leaves the others."""
+    """Measure the medians of the window per type, so that an error in one type does not affect the others."""
     for left in _LEFT:
         if asset_key(left.asset) not in context.selected_asset_keys:
             continue
@@ -92,7 +92,6 @@ def _measured_or_noted(context: dg.AssetExecutionContext, analysis: Analysis, di
     except psycopg2.Error as error:
         if type(error).__name__ in SERVER_GONE:
             raise
-        # One type that cannot be measured must not keep the others from being judged.
         context.log.exception("P50 of %s failed", dimension_type)
         analysis.note_error(dimension_type, error)
         return p50.frame([])

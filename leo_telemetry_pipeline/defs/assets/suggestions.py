@@ -1,7 +1,7 @@
-"""Thresholds that fit, suggested after every run, as an asset.
+"""Asset ``threshold_suggestions``: thresholds suggested after every run.
 
-Belongs here: keeping what is suggested, and applying it where the setting says so. Does not: what fits
-(analysis.tuning), what may be applied (actions.threshold_tuning).
+Belongs here: storing suggestions, and applying them if the setting says so. Does not: computing them
+(analysis.tuning), which of them may be applied (actions.threshold_tuning).
 """
 
 from collections.abc import Iterator
@@ -15,11 +15,11 @@ from leo_telemetry_pipeline.defs.ui import markdown_tables
 from leo_telemetry_pipeline.store import suggestions
 
 
-@insight("Which baseline and multiplier would fit the thresholds that people wrote, and how often a year they alarm.")
+@insight("Suggests baseline and multiplier for configured thresholds, with the alarms per year before and after.")
 def threshold_suggestions(
     context: dg.AssetExecutionContext, telemetry_database: TelemetryDatabase
 ) -> Iterator[dg.MaterializeResult]:
-    """Suggest thresholds from the days up to the last run; write them only if the setting says so."""
+    """Suggest thresholds from the days up to the last run, and apply them if the setting says so."""
     from leo_telemetry_pipeline.actions import threshold_tuning
 
     with telemetry_database.session() as (database, settings):

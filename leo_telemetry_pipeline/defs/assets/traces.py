@@ -39,7 +39,7 @@ TRACES = Left(FIRST_ASSET, _write, _read)
 
 @analysis_asset(
     "traces",
-    "The spans of the window, counted by span type and day; the window is frozen and the spool drained here.",
+    "Freezes the window, drains the spool, and counts the spans of the window by span type and day.",
     {"postgres"},
 )
 def workflow_traces(
@@ -73,11 +73,11 @@ def workflow_traces(
 
 
 def _drain(context: dg.AssetExecutionContext, analysis: Analysis) -> dict[str, Any]:
-    """Drain the spool of this home, so that the window includes its spans; return metadata about it."""
+    """Drain the spool of this home, so that the window includes its spans; return metadata."""
     try:
         drained = spool_drain.drain(analysis.database, analysis.settings.home, "ANALYSIS", at_most_s=DRAIN_S)
     except (UserError, psycopg2.Error) as error:
-        # The spans that are stored already can still be analysed.
+        # Stored spans can still be analysed.
         context.log.warning("The spool was not drained: %s", " ".join(str(error).split()))
         return {}
     if not drained.spans and not drained.torn:

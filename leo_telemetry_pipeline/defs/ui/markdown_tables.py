@@ -53,7 +53,8 @@ def p50_table(measured: pd.DataFrame) -> str:
     longest = measured.sort_values(["p50_ms", "dimension_key"], ascending=[False, True]).head(ROWS)
     for row in longest.to_dict("records"):
         times = " | ".join(milliseconds(row[name]) for name in ("p50_ms", "p90_ms", "p99_ms"))
-        lines.append(f"| {markdown(_name(row))} | {row['sample_count']} | {times} |")
+        name = markdown(f"{row['dimension_type']}:{row['dimension_key']}")
+        lines.append(f"| {name} | {row['sample_count']} | {times} |")
     return "\n".join(lines) if len(lines) > 2 else "No spans of this type in the window."
 
 
@@ -207,7 +208,7 @@ def observed_against_baseline(judged: Iterable[DimensionResult]) -> str:
     for index, (one, times, limit) in enumerate(bars):
         observed, allowed, y = times * unit, limit * unit, 34 + 26 * index
         colour = "#c0392b" if one.outcome == "bottleneck" else "#4f81bd"
-        name = xml(_short(one.name))
+        name = xml(one.name if len(one.name) <= 46 else one.name[:45] + "…")
         parts.append(
             f'<text x="312" y="{y + 13}" text-anchor="end">{name}</text>'
             f'<rect x="320" y="{y}" width="{observed:.1f}" height="16" fill="{colour}"/>'
@@ -222,11 +223,3 @@ def observed_against_baseline(judged: Iterable[DimensionResult]) -> str:
         f'<path d="M{320 + unit:.1f} 24V{height - 6}" stroke="#999" stroke-dasharray="4"/>{"".join(parts)}</svg>'
     )
     return f"![observed against baseline](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()})"
-
-
-def _name(row: dict) -> str:
-    return f"{row['dimension_type']}:{row['dimension_key']}"
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 46 else name[:45] + "…"

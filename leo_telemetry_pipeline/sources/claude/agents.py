@@ -24,7 +24,7 @@ def _agent(maker: Maker, agent: str, number: int, run: SubagentRun) -> None:
     source = run.start or run.launch or run.completed or run.tool or (run.ends or run.inside or [None])[0]
     assert source is not None
     if duration is None or run.prompt is None or _lacks_launch(maker, run):
-        if duration is None and not _may_go_on(maker, run):
+        if duration is None and not any(evidence.may_wait(note, 10**9) for note in [*run.notes, *run.inside]):
             evidence.use(*run.notes)
         return
     start = run.start_ms
@@ -65,11 +65,7 @@ def _lacks_launch(maker: Maker, run: SubagentRun) -> bool:
     return maker.evidence.may_wait(latest, **patience)
 
 
-def _may_go_on(maker: Maker, run: SubagentRun) -> bool:
-    return any(maker.evidence.may_wait(note, 10**9) for note in [*run.notes, *run.inside])
-
-
-def _failed(maker: Maker, run: SubagentRun) -> bool:
+def _failed(maker: Maker, run: Run) -> bool:
     if run.launch and run.launch["event"] == "PostToolUseFailure":
         return True
     if any(note["event"] == "StopFailure" for note in run.ends[-1:]):

@@ -1,7 +1,7 @@
 """Index of the notes of one Claude Code session, and the memory of notes used earlier.
 
-Belongs here: looking up notes, how long to wait for missing ones, which prompt an OpenTelemetry trace belongs to.
-Does not: runs of sub-agents (runs), spans (assembler).
+Belongs here: looking up notes, waiting for missing ones, the prompt of an OpenTelemetry trace. Does not: runs of
+sub-agents (runs), spans (assembler).
 """
 
 from dataclasses import dataclass, field
@@ -14,8 +14,7 @@ MEMORY = "Made"
 GRACE_S = 15
 # An answer counts as the last one after this much silence: a Stop hook may run and block for long.
 QUIET_S = 300
-# Redelivered events have another time, so only their ids identify them. Fewer spans than this lie between the two
-# deliveries, and the list, which is rewritten each time, stays short.
+# Enough to recognize redelivered events, which have another time, by their ids.
 _MOST_IDS = 10_000
 _MOST_TRACES = 1_000
 _MOST_TURNS = 20

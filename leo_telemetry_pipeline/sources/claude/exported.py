@@ -1,7 +1,7 @@
 """Spans of operations that only OpenTelemetry reports: model requests, waits, executions, hooks, compactions.
 
-Belongs here: which exported record becomes which span.
-Does not: operations that hooks report too (prompts, tools, agents), which fields are kept (otel_notes).
+Belongs here: which exported record becomes which span. Does not: operations that hooks report too (prompts, tools,
+agents), which fields are kept (otel_notes).
 """
 
 from leo_telemetry_pipeline.sources.claude import ids

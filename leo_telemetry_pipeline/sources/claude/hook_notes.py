@@ -1,9 +1,7 @@
-"""Notes of Claude Code's hook events: the fields that are kept, as JSON-ready data.
+"""Notes of Claude Code's hook events, as JSON-ready data without words of a conversation, paths, commands or tool data.
 
-Belongs here: which events and which of their fields are kept. Pure functions.
+Belongs here: which events and fields are kept. Pure functions, with few imports, since a session waits for its hooks.
 Does not: which spans notes form (assembler), processes and files (cli.claude.hook_spans).
-A session waits while a hook runs, so this imports next to nothing. A note never holds words of a conversation, paths,
-commands or anything else of a tool's input or output.
 """
 
 from leo_telemetry_pipeline.sources.otlp.conventions import CONTINUING_TOOL, SKILL_TOOL, SUBAGENT_TOOLS

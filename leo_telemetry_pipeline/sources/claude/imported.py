@@ -1,14 +1,12 @@
 """Spans from a file's Claude Code records, built once no more records of a session follow.
 
-Belongs here: collecting notes by session while a file is read, within bounded memory. Does not: files (files), which
-spans notes form (assembler).
+Belongs here: collecting notes by session, within bounded memory. Does not: files, which spans notes form (assembler).
 """
 
 from collections.abc import Iterator
 
 from leo_telemetry_pipeline import redact
 from leo_telemetry_pipeline.sources.claude import assembler, otel_notes, otlp_logs
-from leo_telemetry_pipeline.sources.otlp import conventions
 from leo_telemetry_pipeline.span import Span
 
 # Beyond this, the sessions with the oldest last note are finished. A note takes about 2 KB.
@@ -32,13 +30,8 @@ class SessionNotes:
     def add_logs(self, request: dict, policy: redact.Policy) -> int:
         """Add the Claude Code log events of a log request; return how many."""
         before = self._count
-        for resource, record in otlp_logs.records_of(request):
-            columns, ours, others = conventions.split(resource)
-            kept = policy.resource(others, {}, conventions.RESOURCE_KEYS) | policy.own(ours, {})
-            if otel_notes.session_of(record.name, record.attributes):
-                note = otel_notes.of_log(record, otel_notes.sender(columns, kept), 0)
-                if note is not None:
-                    self.add(note)
+        for note in otel_notes.of_logs(otlp_logs.records_of(request), policy, 0):
+            self.add(note)
         return self._count - before
 
     def surplus(self, project: str) -> Iterator[Span]:

@@ -1,7 +1,6 @@
 """Builder of Claude Code spans: columns and attributes that all of them share.
 
-Belongs here: ids, parents, common attributes. Does not: which notes form a span (tools, agents, prompts, exported),
-sorting notes (evidence, runs).
+Belongs here: ids, parents, common attributes. Does not: which notes form which span (tools, agents, prompts, exported).
 """
 
 from leo_telemetry_pipeline.sources.claude import ids

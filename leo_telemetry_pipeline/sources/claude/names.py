@@ -1,7 +1,6 @@
 """Names of Claude Code's spans, the same from hooks and from OpenTelemetry.
 
-Belongs here: span types and names from notes. Does not: spans (assembler), OpenTelemetry spans that do not become
-notes (conventions).
+Belongs here: span types and names from notes. Does not: building spans (assembler), names of other spans (conventions).
 """
 
 from leo_telemetry_pipeline.sources.otlp.conventions import SKILL_TOOL, SUBAGENT_TOOLS

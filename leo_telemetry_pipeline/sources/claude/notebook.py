@@ -2,10 +2,9 @@
 
 Belongs here: locking, appending, reading and replacing notebooks, and their folder.
 Does not: the contents of notes (hook_notes, otel_notes), when spans are built (cli.claude.hook_spans, web.claude).
-A session waits for its hooks, so imports that not every event needs are inside functions.
 """
 
-# Importing pathlib takes longer than writing a note.
+# A session waits for its hooks, and importing pathlib or json takes longer than writing a note.
 # ruff: noqa: PTH105, PTH108, PTH112, PTH118, PTH120, PTH123
 
 import fcntl

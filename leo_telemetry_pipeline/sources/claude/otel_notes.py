@@ -1,19 +1,21 @@
-"""Notes of Claude Code's exported spans and log events: the fields that are kept, as JSON-ready data.
+"""Notes of Claude Code's exported spans and log events, as JSON-ready data.
 
-Belongs here: which records and which of their fields are kept. Pure functions, but for the clock of ``note_of``.
-Does not: the encodings of OTLP (otlp, otlp_logs), which spans notes form (assembler).
-Only the listed fields are kept: Claude Code can be configured to export prompts, commands and paths too.
+Belongs here: which records and fields are kept; the others may contain prompts, commands and paths. Pure functions,
+but for the clock of ``note_of``. Does not: the encodings of OTLP (otlp, otlp_logs), which spans notes form (assembler).
 """
 
 import json
 import re
 import time
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from leo_telemetry_pipeline.sources.claude.hook_notes import is_word, storable
+from leo_telemetry_pipeline.sources.otlp import conventions
 from leo_telemetry_pipeline.span import LATEST_NS
 
 if TYPE_CHECKING:
+    from leo_telemetry_pipeline import redact
     from leo_telemetry_pipeline.sources.otlp.otlp_span import Decoded, Resource
 
 PREFIX = "claude_code."
@@ -174,7 +176,18 @@ def of_span(record: Record, given: SenderResource, arrived_ns: int) -> dict | No
     return _complete(note | _kept(record.attributes, _IDS | _SPANS.get(name, {}), note))
 
 
-def of_log(record: Record, given: SenderResource, arrived_ns: int) -> dict | None:
+def of_logs(records: Iterable[tuple[dict, Record]], policy: "redact.Policy", arrived_ns: int) -> Iterator[dict]:
+    """Yield the notes of Claude Code's log events, given with the attributes of their resources."""
+    for attributes, record in records:
+        if session_of(record.name, record.attributes):
+            columns, ours, others = conventions.split(attributes)
+            kept = policy.resource(others, {}, conventions.RESOURCE_KEYS) | policy.own(ours, {})
+            note = of_log(record, sender(columns, kept), arrived_ns)
+            if note is not None:
+                yield note
+
+
+def of_log(record: Record, given: Sender, arrived_ns: int) -> dict | None:
     """Return the note of a Claude Code log event; None for one of no use to spans."""
     name = record.name.removeprefix(PREFIX)
     # Only hooks run outside of prompts, so without a trace.

@@ -1,7 +1,7 @@
 """Reader of OTLP log requests, JSON or protobuf: yields Claude Code's log events.
 
-Belongs here: the structure of a log request, one record at a time. Does not: which events are kept (otel_notes), HTTP
-(web). Records of other programs are skipped, since no span needs them.
+Belongs here: the structure of a log request, one record at a time. Does not: which fields are kept (otel_notes), HTTP
+(web). Records of other programs are skipped.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -1,7 +1,7 @@
 """Spans of prompts: start, end, status and kind.
 
-Belongs here: which Stop is the last one, slash commands, prompts that Claude Code submits itself.
-Does not: sub-agents (agents), tools (tools).
+Belongs here: which Stop is the last one, slash commands, prompts that Claude Code submits itself. Does not: sub-agents
+(agents), tools (tools).
 """
 
 from dataclasses import dataclass, field
@@ -93,11 +93,11 @@ def _prompt(key: str, evidence: Evidence, interaction: dict | None, log: dict | 
         _remember_turn(evidence, interaction)
         start, duration = interaction["start_ns"] // 1_000_000, ms(interaction["end_ns"] - interaction["start_ns"])
         status = _status(evidence, interaction, stop)
-        # Claude Code does not wait for the hook that reports the kind of prompt.
+        # The hook that reports the kind of prompt may be late.
         overtook = submitted is None and evidence.memory.hooked and not _is_built_in(log)
         is_complete = not (overtook and evidence.may_wait(interaction))
         if stop is None and _is_interrupted(evidence, interaction):
-            # It was not answered, so its duration means nothing.
+            # The duration of a prompt without an answer means nothing.
             duration = status = None
     else:
         start = submitted["wall_ns"] // 1_000_000 if submitted else source["at_ns"] // 1_000_000

@@ -7,7 +7,7 @@ Does not: files of notes (notebook), spans of finished operations (assembler), o
 from typing import NamedTuple
 
 from leo_telemetry_pipeline.sources.claude.names import prompt_name, tool_kind
-from leo_telemetry_pipeline.sources.claude.notebook import notes_of, session_of
+from leo_telemetry_pipeline.sources.claude.notebook import session_of
 
 _STOPS = ("Stop", "StopFailure")
 _TOOL_ENDS = ("PostToolUse", "PostToolUseFailure")
@@ -42,12 +42,6 @@ def open_operations(notes: list[dict]) -> list[OpenOperation]:
             if key not in running and (key not in over or key[0] == "agent"):
                 running[key] = OpenOperation(span_type, span_name, _moment(note) // 1_000_000, session)
     return sorted(running.values(), key=lambda operation: operation.start_time_ms)
-
-
-def open_of(home: str) -> list[OpenOperation]:
-    """Return the open operations of all sessions with notes in a home, oldest first."""
-    operations = [operation for notes in notes_of(home) for operation in open_operations(notes)]
-    return sorted(operations, key=lambda operation: operation.start_time_ms)
 
 
 def _moment(note: dict) -> int:

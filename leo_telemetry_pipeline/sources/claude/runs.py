@@ -1,8 +1,7 @@
 """Runs of sub-agents in a session's notes; a sub-agent that is continued runs again.
 
-Belongs here: start and end of each run, from the most precise source. Does not: spans (assembler).
-Hooks report a start and ends; the result of the launching tool and the log event of a run's end have the exact
-duration; OpenTelemetry without log events reports only the operations inside.
+Belongs here: start and end of each run, from the most precise source: log events and results of launching tools have
+the exact duration, hooks report start and ends, other exports only the operations inside. Does not: spans (assembler).
 """
 
 from dataclasses import dataclass, field

@@ -1,7 +1,7 @@
 """Spans of tools: duration, status, and the MCP server of each.
 
-Belongs here: which notes form the span of a tool, and which tools launch a sub-agent.
-Does not: the sub-agents themselves (agents), waits for a person (exported).
+Belongs here: which notes form the span of a tool, and which tools launch a sub-agent. Does not: spans of sub-agents
+(agents), waits for a person (exported).
 """
 
 from leo_telemetry_pipeline.sources.claude import ids, names
@@ -103,7 +103,7 @@ def _is_only_launch(maker: Maker, tool: dict, execution: dict) -> bool:
 
 
 def _ran_by_waits(maker: Maker, tool: dict) -> tuple[int, int] | None:
-    """Return the same for a tool without a reported execution: it was refused, or the version reports none."""
+    """Return the same for a tool without a reported execution, which was refused or of a version without reports."""
     waits = [wait for wait in maker.evidence.of("tool.blocked_on_user") if wait["parent"] == tool["span"]]
     if any(wait.get("decision") == "reject" for wait in waits):
         maker.forget("tool", tool["tool_use_id"])

@@ -1,7 +1,7 @@
 """Admission check of a file: refuses wrong files and impossible times before anything is stored.
 
-Belongs here: the decision, from the first spans and bad lines of a file, and its message.
-Does not: reading (reader), which times are plausible (plausible), storing (cli.import_files).
+Belongs here: the decision, from the first spans and bad lines of a file, and its message. Does not: reading (reader),
+which times are plausible (plausible), storing (cli.import_files).
 """
 
 import shlex
@@ -140,7 +140,7 @@ class FileCheck:
         """Return the likely unit of some moments, and the option to use."""
         clock = self.seen.clocks.most_common(1)
         if clock:
-            # In a trace request, unlike in rows, a field has a fixed unit.
+            # In a trace request, unlike in rows, a field's unit is fixed.
             name, _, own = clock[0][0].rpartition(":")
             per_ms = 1_000_000 // column_maps.UNITS[own]
             unit = plausible.likely_unit(start * per_ms for start, _ in times)

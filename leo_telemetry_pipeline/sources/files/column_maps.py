@@ -1,12 +1,12 @@
 """Column maps: translate another tool's columns to ours, for CSV, JSON objects and Parquet.
 
-Belongs here: maps, their text form and presets, units of time, records of a CSV file.
-Does not: what a row means (rows), how a number is spelled (times).
+Belongs here: maps, their text form and presets, units of time, records of a CSV file. Does not: what a row means
+(rows), parsing numbers (times).
 
-A map gives the source of each of our columns. Its text form:
-``trace_id=TraceID,start_time_ms=Start:ns,span_type=:gate,attributes.pod=PodName``.
-A source is a column of the file; for a time it may end with a unit (``:ns``, ``:us``, ``:ms``, ``:s``, ``:d`` for
-days, ``:excel`` for the days of a spreadsheet). With a leading colon it is a constant value.
+A map gives the source of each of our columns, such as
+``trace_id=TraceID,start_time_ms=Start:ns,span_type=:gate,attributes.pod=PodName``. A source is a column of the file,
+for a time also with a unit (``:ns``, ``:us``, ``:ms``, ``:s``, ``:d`` for days, ``:excel`` for the days of a
+spreadsheet). With a leading colon it is a constant value.
 """
 
 import csv
@@ -50,7 +50,7 @@ UNCLOSED = "a quote opens here and does not close"
 
 
 def parse_map(text: str) -> dict[str, str]:
-    """Parse a column map; raise UserError if it is malformed or names a column that is not ours."""
+    """Parse a column map. Raise UserError if it is malformed or names a column that is not ours."""
     column_map: dict[str, str] = {}
     for part in text.split(","):
         target, equals, source = (piece.strip() for piece in part.partition("="))
@@ -85,7 +85,7 @@ def column_of(target: str, column_map: dict[str, str] | None) -> str:
 
 
 def preset(name: str) -> dict[str, str]:
-    """Return the preset column map of that name; raise UserError if there is none."""
+    """Return the preset column map of that name. Raise UserError if there is none."""
     if name not in PRESETS:
         raise UserError(f"there is no preset {name!r}: use one of {', '.join(PRESETS)}")
     return PRESETS[name]

@@ -1,8 +1,7 @@
 """Detection of the format of a JSON object.
 
-Belongs here: the table of supported formats, one entry each.
-Does not: converting a format, each in its module (zipkin, jaeger, otlp), unsupported formats (unsupported), reading
-files (reader).
+Belongs here: the table of supported formats. Does not: converting formats (zipkin, jaeger, otlp), unsupported ones
+(unsupported), reading files (reader).
 """
 
 import json

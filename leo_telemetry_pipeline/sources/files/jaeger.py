@@ -4,9 +4,9 @@ Belongs here: Jaeger's fields. Does not: converting requests to spans (otlp), fi
 """
 
 from collections.abc import Iterator
-from typing import TypeGuard
 
 from leo_telemetry_pipeline.sources.files import zipkin
+from leo_telemetry_pipeline.sources.files.zipkin import is_count, service, text
 
 _STATUS = {"OK": 1, "ERROR": 2}
 
@@ -48,22 +48,22 @@ def _of_trace(trace: dict) -> Iterator[dict | str]:
             continue
         process = processes.get(span.get("processID", ""), span.get("process"))
         start, took = span.get("startTime"), span.get("duration")
-        if not _is_count(start) or not _is_count(took):
-            wrong = "startTime" if not _is_count(start) else "duration"
+        if not is_count(start) or not is_count(took):
+            wrong = "startTime" if not is_count(start) else "duration"
             yield f"Jaeger: {wrong} is {'missing' if span.get(wrong) is None else 'not a number of microseconds'}"
             continue
-        yield zipkin.as_request(_service(process), [_span(span, start, took)])
+        yield zipkin.as_request(service(process), [_span(span, start, took)])
 
 
 def _span(span: dict, start: int, took: int) -> dict:
     tags = _tags(span.get("tags"))
-    trace_id = _text(span.get("traceID"))
+    trace_id = text(span.get("traceID"))
     return {
         # Jaeger leaves out leading zeros.
         "traceId": trace_id.rjust(32, "0") if trace_id else "",
-        "spanId": _text(span.get("spanID")).rjust(16, "0"),
+        "spanId": text(span.get("spanID")).rjust(16, "0"),
         "parentSpanId": _parent(span, trace_id),
-        "name": _text(span.get("operationName")),
+        "name": text(span.get("operationName")),
         "startTimeUnixNano": start * 1_000,
         "endTimeUnixNano": (start + took) * 1_000,
         "attributes": zipkin.attributes_of(tags),
@@ -72,15 +72,15 @@ def _span(span: dict, start: int, took: int) -> dict:
 
 
 def _parent(span: dict, trace_id: str) -> str:
-    # The parent is the first reference within the trace, CHILD_OF before FOLLOWS_FROM; old files have a field for it.
+    # The first reference within the trace, CHILD_OF before FOLLOWS_FROM; old files have a field for the parent.
     references = span.get("references")
     own = [
         reference
         for reference in (references if isinstance(references, list) else ())
-        if isinstance(reference, dict) and _text(reference.get("traceID")).lstrip("0") == trace_id.lstrip("0")
+        if isinstance(reference, dict) and text(reference.get("traceID")).lstrip("0") == trace_id.lstrip("0")
     ]
     own.sort(key=lambda reference: reference.get("refType") != "CHILD_OF")
-    parent = _text(own[0].get("spanID")) if own else _text(span.get("parentSpanID"))
+    parent = text(own[0].get("spanID")) if own else text(span.get("parentSpanID"))
     return parent.rjust(16, "0") if parent.strip("0") else ""
 
 
@@ -99,15 +99,3 @@ def _status(tags: dict) -> dict:
         code = 2
     message = tags.get("otel.status_description")
     return {"code": code, "message": message if isinstance(message, str) else ""} if code else {}
-
-
-def _service(process: object) -> str:
-    return _text(process.get("serviceName")) if isinstance(process, dict) else ""
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _is_count(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -1,7 +1,6 @@
 """Parser of JSON files whose values span several lines.
 
-Belongs here: arrays and pretty-printed JSON, one value after the other.
-Does not: one value per line (reader), what a value means (rows, otlp).
+Belongs here: arrays and pretty-printed JSON. Does not: one value per line (reader), what a value means (rows, otlp).
 """
 
 import json

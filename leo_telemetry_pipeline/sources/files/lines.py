@@ -1,7 +1,6 @@
 """Line reader for files of any size, compressed or damaged.
 
-Belongs here: reading in blocks, gzip, UTF-16, line ends, truncation.
-Does not: what a line means (reader).
+Belongs here: reading in blocks, gzip, UTF-16, line ends, truncation. Does not: what a line means (reader).
 """
 
 import codecs

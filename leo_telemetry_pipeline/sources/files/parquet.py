@@ -1,7 +1,7 @@
 """Parquet reader: rows in batches.
 
-Belongs here: opening Parquet files, and damaged ones. Does not: values of columns (parquet_values), what a row means
-(rows), writing (store.retention.archive).
+Belongs here: opening files, also damaged ones. Does not: values of columns (parquet_values), what a row means (rows),
+writing (store.retention.archive).
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -1,8 +1,7 @@
-"""Conversion of Parquet values to those of a row, by the purpose and type of each column.
+"""Conversion of Parquet values to those of a row, by the purpose and type of each column, never by a value's look.
 
-Belongs here: ids, times and attributes as pyarrow represents them.
-Does not: opening files (parquet), what a row means (rows).
-A value is never interpreted by its look: eight bytes are an id in an id column, and text in any other.
+Belongs here: ids, times and attributes as pyarrow represents them. Does not: opening files (parquet), what a row means
+(rows).
 """
 
 import base64
@@ -57,6 +56,7 @@ def is_time(kind: "pa.DataType") -> bool:
 
 
 def _column(column: "pa.Array", target: str, what: str) -> list:
+    import pyarrow as pa
     import pyarrow.types as of
 
     kind = column.type
@@ -67,7 +67,7 @@ def _column(column: "pa.Array", target: str, what: str) -> list:
         return _times(column, target, what)
     if of.is_timestamp(kind):
         # Nanoseconds would be returned as pandas values.
-        column = column.cast(_microseconds(kind.tz), safe=False)
+        column = column.cast(pa.timestamp("us", kind.tz), safe=False)
     values = column.to_pylist()
     if target in _IDS:
         return [_id(value) for value in values]
@@ -185,9 +185,3 @@ def _is_binary(kind: "pa.DataType") -> bool:
     import pyarrow.types as of
 
     return of.is_binary(kind) or of.is_large_binary(kind) or of.is_fixed_size_binary(kind) or of.is_binary_view(kind)
-
-
-def _microseconds(zone: str | None) -> "pa.DataType":
-    import pyarrow as pa
-
-    return pa.timestamp("us", zone)

@@ -1,8 +1,8 @@
 """File reader: yields spans from rows in JSON, CSV or Parquet and from other JSON trace formats, by content.
 
-Belongs here: choosing how a file is read; a bad line never stops the others.
-Does not: lines and gzip (lines), rows (rows), formats of objects (formats, unsupported), columns of other tools
-(column_maps), Parquet (parquet), whether a file should be stored at all (admission).
+Belongs here: choosing how a file is read; a bad line never stops the others. Does not: lines and gzip (lines), rows
+(rows), formats of objects (formats, unsupported), columns of other tools (column_maps), Parquet (parquet), whether a
+file should be stored (admission).
 """
 
 import json
@@ -149,7 +149,7 @@ def _refuse(path: Path, head: bytes) -> None:
 
 
 def _head(blocks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
-    # Read ahead until there are two lines that are not blank; return that, and all blocks from the first.
+    # Read ahead until there are two lines that are not blank; return these, and all blocks from the first.
     head = b""
     for block in blocks:
         head += block

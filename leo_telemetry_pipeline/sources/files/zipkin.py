@@ -23,13 +23,13 @@ def is_span(value: dict) -> bool:
 def requests(value: dict) -> Iterator[dict | str]:
     """Yield the span as an OTLP/JSON trace request, or the reason why it is invalid."""
     start, took = value.get("timestamp"), value.get("duration")
-    if not _is_count(start):
+    if not is_count(start):
         yield f"Zipkin: timestamp is {'missing' if start is None else 'not a number of microseconds'}"
         return
-    if took is not None and not _is_count(took):
+    if took is not None and not is_count(took):
         yield "Zipkin: duration is not a number of microseconds"
         return
-    trace_id, span_id, parent_id = (_text(value.get(name)) for name in ("traceId", "id", "parentId"))
+    trace_id, span_id, parent_id = (text(value.get(name)) for name in ("traceId", "id", "parentId"))
     span_id, parent_id = (digits and digits.rjust(16, "0") for digits in (span_id, parent_id))
     if value.get("shared") is True:
         span_id, parent_id = server_half(trace_id, span_id), span_id
@@ -37,13 +37,13 @@ def requests(value: dict) -> Iterator[dict | str]:
         "traceId": trace_id.rjust(32, "0") if trace_id else "",
         "spanId": span_id,
         "parentSpanId": parent_id,
-        "name": _text(value.get("name")) or "unknown",
+        "name": text(value.get("name")) or "unknown",
         "startTimeUnixNano": start * 1_000,
         "endTimeUnixNano": (start + took) * 1_000 if took is not None else 0,
         "attributes": attributes_of(_tags(value)),
         "status": _status(value.get("tags")),
     }
-    yield as_request(_service(value.get("localEndpoint")), [span])
+    yield as_request(service(value.get("localEndpoint")), [span])
 
 
 def server_half(trace_id: str, span_id: str) -> str:
@@ -72,7 +72,7 @@ def _kind(value: object) -> str:
 
 
 def _tags(value: dict) -> dict:
-    tags, kind = value.get("tags"), _text(value.get("kind"))
+    tags, kind = value.get("tags"), text(value.get("kind"))
     return {**(tags if isinstance(tags, dict) else {}), **({"span.kind": kind.lower()} if kind else {})}
 
 
@@ -87,13 +87,16 @@ def _status(tags: object) -> dict:
     return {"code": code} if code else {}
 
 
-def _service(endpoint: object) -> str:
-    return _text(endpoint.get("serviceName")) if isinstance(endpoint, dict) else ""
+def service(endpoint: object) -> str:
+    """Return the service name of an endpoint or a Jaeger process, empty if missing."""
+    return text(endpoint.get("serviceName")) if isinstance(endpoint, dict) else ""
 
 
-def _text(value: object) -> str:
+def text(value: object) -> str:
+    """Return a string as it is, and an empty one for any other value."""
     return value if isinstance(value, str) else ""
 
 
-def _is_count(value: object) -> TypeGuard[int]:
+def is_count(value: object) -> TypeGuard[int]:
+    """Return whether a value is a whole number that is not negative."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0

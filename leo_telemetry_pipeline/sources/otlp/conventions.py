@@ -1,8 +1,7 @@
 """Semantic conventions: span type, span name and columns of an OpenTelemetry span.
 
-Belongs here: ``leo.*`` attributes, the GenAI semantic conventions, and Claude Code's spans.
-Does not: encodings of requests (otlp_json, otlp_protobuf), which attributes may be kept (redact).
-docs/opentelemetry.md has the same tables; a test compares the two.
+Belongs here: ``leo.*`` attributes, GenAI conventions and Claude Code's spans, as in the tables of
+docs/opentelemetry.md. Does not: encodings of requests (otlp_json, otlp_protobuf), which attributes are kept (redact).
 """
 
 TYPE_CHECKING = False

@@ -1,7 +1,6 @@
 """Field names of a trace request in JSON, in all spellings that exporters and trace stores have used.
 
-Belongs here: which keys carry spans, and the errors for requests without them.
-Does not: reading their values (otlp_json).
+Belongs here: which keys carry spans, and errors for requests without them. Does not: reading their values (otlp_json).
 """
 
 from collections.abc import Iterable

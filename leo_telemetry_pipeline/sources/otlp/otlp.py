@@ -1,7 +1,7 @@
 """OTLP reader: public functions that convert trace requests to spans.
 
-Belongs here: the functions that the receiver and the file reader call.
-Does not: the two encodings (otlp_json, otlp_protobuf), converting spans (otlp_span), HTTP (web) and files (files).
+Belongs here: the functions that receiver and file reader call. Does not: the two encodings (otlp_json, otlp_protobuf),
+converting spans (otlp_span), HTTP (web) and files (files).
 """
 
 from collections.abc import Generator, Iterator

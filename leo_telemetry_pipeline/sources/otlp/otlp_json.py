@@ -1,9 +1,8 @@
 """OTLP/JSON decoder.
 
-Belongs here: the structure of a trace request in JSON, parsed whole or one span at a time.
-Does not: locating spans in bytes (otlp_json_parts), field names (field_names), HTTP (web), files (files), names of
-spans (conventions).
-protobuf's JSON parser is not used: it takes ids for base64, but in OTLP/JSON they are hex.
+Belongs here: the structure of a trace request in JSON, parsed whole or one span at a time. Does not: locating spans in
+bytes (otlp_json_parts), field names (field_names), HTTP (web), files (files), names of spans (conventions).
+protobuf's JSON parser would read ids as base64, but in OTLP/JSON they are hex.
 """
 
 import base64
@@ -151,7 +150,7 @@ def values(body: bytes) -> int:
 
 def load(raw: bytes | memoryview) -> object:
     """Parse a slice of a request. Raise InvalidSpan, or BadRequest if it is not JSON at all."""
-    # There cannot be more values than bytes, so values of nearly all spans need not be counted.
+    # Nearly all spans have fewer bytes than this, so their values need not be counted.
     raw = bytes(raw)
     if len(raw) > MAX_SPAN_VALUES and values(raw) > MAX_SPAN_VALUES:
         raise InvalidSpan(f"a span has more than {MAX_SPAN_VALUES} values")

@@ -1,8 +1,7 @@
-"""OTLP/protobuf decoder.
+"""OTLP/protobuf decoder, which counts and measures all spans before it decodes any.
 
-Belongs here: the structure of a trace request in protobuf.
-Does not: OTLP/JSON (otlp_json), HTTP (web), names of spans (conventions).
-The outer messages are scanned by hand, so that all spans are counted and measured before any is decoded.
+Belongs here: the structure of a trace request in protobuf, scanned by hand. Does not: OTLP/JSON (otlp_json), HTTP
+(web), names of spans (conventions).
 """
 
 import base64

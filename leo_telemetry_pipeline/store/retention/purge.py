@@ -36,14 +36,14 @@ class What:
         if self.project is not None:
             # A line belongs to the project that it names, in our column or an OpenTelemetry attribute, or else to that
             # of its import.
-            aside = (
+            quarantined = (
                 "s.content ~ %(named)s OR s.content ~ %(named_in_ascii)s OR (s.project = %(project)s"
                 """ AND (s.project <> '' OR s.content !~ '"(leo[.])?project"\\s*[:,]'))"""
             )
             named = "s.project = %(project)s"
-            return _of("coalesce(s.project, '') = %(project)s", aside, named, named)
-        aside = "position(%(trace_id)s in lower(s.content)) > 0 OR position(%(hex)s in lower(s.content)) > 0"
-        return _of("s.trace_id = %(trace_id)s::uuid", aside)
+            return _of("coalesce(s.project, '') = %(project)s", quarantined, named, named)
+        quarantined = "position(%(trace_id)s in lower(s.content)) > 0 OR position(%(hex)s in lower(s.content)) > 0"
+        return _of("s.trace_id = %(trace_id)s::uuid", quarantined)
 
     @property
     def parameters(self) -> dict[str, object]:
@@ -71,12 +71,12 @@ class Purged:
 
 # Days beyond the calendar have no history.
 _LAST_DAY = (date.max - date(1970, 1, 1)).days
-_SPANS, _ASIDE = "workflow_trace_log", "telemetry_quarantine"
+_SPANS, _QUARANTINE = "workflow_trace_log", "telemetry_quarantine"
 _BY_DAY = ("duration_histograms", "workflow_trace_counts")
 
 
-def _of(spans: str, aside: str, days: str | None = None, blocks: str | None = None) -> dict[str, str]:
-    conditions = {_SPANS: spans, _ASIDE: aside, "workflow_open_spans": spans}
+def _of(spans: str, quarantined: str, days: str | None = None, blocks: str | None = None) -> dict[str, str]:
+    conditions = {_SPANS: spans, _QUARANTINE: quarantined, "workflow_open_spans": spans}
     if days is None or blocks is None:
         return conditions
     return conditions | dict.fromkeys(_BY_DAY, days) | {"duration_histogram_blocks": blocks}
@@ -139,8 +139,8 @@ def purge(database: Database, what: What, on_day: Callable[[int], object] = lamb
 
 
 def _purged(counts: dict[str, int]) -> Purged:
-    others = sum(count for table, count in counts.items() if table not in (_SPANS, _ASIDE))
-    return Purged(counts.get(_SPANS, 0), counts.get(_ASIDE, 0), others)
+    others = sum(count for table, count in counts.items() if table not in (_SPANS, _QUARANTINE))
+    return Purged(counts.get(_SPANS, 0), counts.get(_QUARANTINE, 0), others)
 
 
 def _delete(

@@ -1,4 +1,4 @@
-"""Which bottlenecks become items, and what those say."""
+"""Which bottlenecks get items, and the wording of items."""
 
 import json
 from dataclasses import replace
@@ -28,14 +28,14 @@ def item(
     seen: datetime | None = None,
     project: str | None = None,
 ) -> Item:
-    """Make an item opened by the analysis of one window and last seen by that of another."""
+    """Return an item opened by one analysis and last seen by another."""
     detail = {
         "dimension_type": kind,
         "dimension_key": key,
         "opened_window_end": opened.isoformat(),
         "window": {"start": START.isoformat(), "end": (seen or opened).isoformat()},
     }
-    # The wall clock is years off, and must not matter.
+    # The wall clock is years off and must not matter.
     wall = datetime(2031, 1, 1, tzinfo=UTC)
     return Item(key, fingerprint(kind, key, project), "title", "text", status, detail, wall, wall)
 
@@ -49,14 +49,14 @@ def keys(drafts: tuple) -> list[str]:
 
 
 def test_four_bottlenecks_of_a_type_make_three_items_worst_first_and_other_types_have_their_own_limit():
-    """Lost: one bad week would bury people in items, or one noisy type would silence the others."""
+    """Lost: one bad week buries people in items, or one noisy type silences the others."""
     made = decide([bottleneck(key) for key in "ABCD"] + [bottleneck("EXEC", "phase")])
     assert keys(made.create) == ["A", "B", "C", "EXEC"]
     assert (made.skipped_rate_limit, made.skipped_dedupe) == (1, 0)
 
 
-def test_an_open_item_is_updated_and_takes_nobodys_place():
-    """Lost: the same bottleneck would be filed again and again, or block new ones."""
+def test_an_open_item_is_updated_and_does_not_count_towards_the_limit():
+    """Lost: the same bottleneck is filed again and again, or blocks new ones."""
     known = [item("A"), item("B", "IN_PROGRESS")]
     made = decide([bottleneck(key) for key in "ABCDEF"], known)
     assert keys(made.update) == ["A", "B"]
@@ -64,14 +64,14 @@ def test_an_open_item_is_updated_and_takes_nobodys_place():
     assert (made.skipped_rate_limit, made.skipped_dedupe) == (1, 2)
 
 
-def test_a_closed_item_does_not_stop_a_new_one():
-    """Lost: what came back after a fix would never be told."""
+def test_a_closed_item_does_not_prevent_a_new_one():
+    """Lost: a bottleneck that returns after a fix is never reported."""
     made = decide([bottleneck("A"), bottleneck("B")], [item("A", "RESOLVED"), item("B", "DISMISSED")])
     assert keys(made.create) == ["A", "B"]
 
 
 def test_a_cooldown_counts_in_window_time():
-    """Lost: what people dismissed would be back the next day; or never, when analyses are replayed."""
+    """Lost: dismissed bottlenecks are back the next day, or never if analyses are replayed."""
     hours = timedelta(hours=1)
     for ago, opens in ((47 * hours, False), (48 * hours, True), (49 * hours, True)):
         made = decide([bottleneck("A")], [item("A", "DISMISSED", seen=END - ago)], gate=Limits(cooldown_hours=48))
@@ -79,8 +79,8 @@ def test_a_cooldown_counts_in_window_time():
         assert made.skipped_dedupe == (0 if opens else 1)
 
 
-def test_a_cooldown_is_of_the_one_bottleneck_and_counts_from_the_last_of_its_items():
-    """Lost: dismissing one item would hide its neighbours."""
+def test_a_cooldown_applies_to_one_bottleneck_and_counts_from_its_last_item():
+    """Lost: dismissing one item hides other bottlenecks."""
     known = [
         item("A", "RESOLVED", seen=END - timedelta(days=30)),
         item("A", "DISMISSED", seen=END - timedelta(hours=1)),
@@ -89,8 +89,8 @@ def test_a_cooldown_is_of_the_one_bottleneck_and_counts_from_the_last_of_its_ite
     assert keys(made.create) == ["B"]
 
 
-def test_the_cap_a_day_counts_the_window_ends_of_that_day():
-    """Lost: analyses every hour would each open three items."""
+def test_the_daily_limit_counts_the_window_ends_of_a_day():
+    """Lost: hourly analyses open three items each."""
     known = [item(str(n), opened=END - timedelta(hours=1)) for n in range(8)]
     made = decide([bottleneck(key) for key in "ABC"], known)
     assert keys(made.create) == ["A"]
@@ -99,23 +99,23 @@ def test_the_cap_a_day_counts_the_window_ends_of_that_day():
     assert keys(decide([bottleneck(key) for key in "ABC"], yesterday).create) == ["A", "B", "C"]
 
 
-def test_the_cap_a_day_is_that_of_the_type_and_includes_items_closed_since():
-    """Lost: closing an item would let the next one in on the same day."""
+def test_the_daily_limit_is_per_type_and_includes_closed_items():
+    """Lost: closing an item lets the next one in on the same day."""
     known = [item(str(n), "RESOLVED", opened=END, seen=END - timedelta(days=99)) for n in range(9)]
     made = decide([bottleneck("A"), bottleneck("EXEC", "phase")], known)
     assert keys(made.create) == ["EXEC"]
 
 
 def test_limits_of_zero_open_nothing():
-    """Lost: nobody could switch items off and keep the findings."""
+    """Lost: items cannot be switched off without losing the findings."""
     for limit in (Limits(per_run=0), Limits(per_day=0)):
         made = decide([bottleneck("A")], gate=limit)
         assert made.create == ()
         assert made.skipped_rate_limit == 1
 
 
-def test_a_fingerprint_tells_type_key_and_scope_apart_and_no_number():
-    """Lost: two bottlenecks would share an item, or one would have two."""
+def test_a_fingerprint_depends_on_type_key_and_scope_but_not_on_numbers():
+    """Lost: two bottlenecks share an item, or one has two."""
     different = {
         fingerprint("gate", "A", None),
         fingerprint("phase", "A", None),
@@ -130,8 +130,8 @@ def test_a_fingerprint_tells_type_key_and_scope_apart_and_no_number():
     assert one.fingerprint == two.fingerprint == fingerprint("gate", "A", None)
 
 
-def test_an_item_says_what_is_slow_by_how_much_against_what_since_when_and_where_to_look():
-    """Lost: whoever gets the item would have to go and find out."""
+def test_an_item_names_dimension_p50_baseline_window_and_traces():
+    """Lost: the assignee of an item has to find these out."""
     draft = decide([bottleneck("GATE_PRD_REQUIRED", times=2.44)]).create[0]
     assert draft.title == "gate:GATE_PRD_REQUIRED takes 2.4x as long as normal"
     for part in ("2026-02-02", "2026-02-09 12:00 UTC", "10 spans", "2.4s", "1s", "configured", "2x", "t1, t2"):
@@ -145,18 +145,18 @@ def test_an_item_says_what_is_slow_by_how_much_against_what_since_when_and_where
 
 
 def test_an_item_without_evidence_says_so():
-    """Lost: a sentence would end in nothing."""
+    """Lost: a sentence without an end."""
     assert "none kept" in decide([bottleneck("A", evidence_trace_ids=[])]).create[0].description
 
 
-def test_ratios_are_bare_when_whole_and_have_one_decimal_otherwise():
-    """Lost: the block of `findings` would not be the seed's to the letter."""
+def test_whole_ratios_have_no_decimal_and_others_have_one():
+    """Lost: the output of `findings` differs from the required format."""
     written = {5.0: "5x", 2.4: "2.4x", 2.44: "2.4x", 10.0: "10x", 100.0: "100x", 4.96: "5x", 4.04: "4x", 1.2: "1.2x"}
     assert {value: ratio(value) for value in written} == written
 
 
 def test_times_are_written_in_ms_below_a_second_and_in_seconds_above():
-    """Lost: the block of `findings` would not be the seed's to the letter."""
+    """Lost: the output of `findings` differs from the required format."""
     written = {
         0.0: "0ms", 0.4: "0ms", 45.0: "45ms", 999.0: "999ms", 999.4: "999ms", 999.6: "1s", 1000.0: "1s",
         1500.0: "1.5s", 15000.0: "15s", 150000.0: "150s", 108040.0: "108s", 1e9: "1000000s",
@@ -165,7 +165,7 @@ def test_times_are_written_in_ms_below_a_second_and_in_seconds_above():
 
 
 def because(key: str, *members: str) -> ExplainedCause:
-    """Return a cause: a gate because of which others are slow."""
+    """Return a gate as the cause of slow gates."""
     return ExplainedCause("gate", key, 1.0, members=tuple(Explanation("gate", name, 1.0) for name in members))
 
 
@@ -176,7 +176,7 @@ def decide_with_causes(
 
 
 def test_one_cause_of_thirty_bottlenecks_gets_one_item_that_names_them():
-    """Lost: one slow sub-agent would open thirty items, in every gate and handoff above it."""
+    """Lost: one slow sub-agent opens thirty items, one per gate and handoff above it."""
     names = [f"G{n}" for n in range(30)]
     made = decide_with_causes([bottleneck(name) for name in names], [because("G7", *names[:7], *names[8:])])
     assert keys(made.create) == ["G7"]
@@ -187,7 +187,7 @@ def test_one_cause_of_thirty_bottlenecks_gets_one_item_that_names_them():
 
 
 def test_two_causes_get_two_items():
-    """Lost: the second cause would hide behind the first until that is fixed."""
+    """Lost: the second cause stays hidden until the first is fixed."""
     found = [bottleneck(name) for name in ("A", "A1", "B", "B1")]
     made = decide_with_causes(found, [because("A", "A1"), because("B", "B1")])
     assert keys(made.create) == ["A", "B"]
@@ -197,8 +197,8 @@ def test_two_causes_get_two_items():
     ]
 
 
-def test_a_cause_that_an_open_item_covers_opens_no_other_whichever_dimension_names_it_today():
-    """Lost: the same cause would be filed again when another of its dimensions looks worst."""
+def test_a_cause_covered_by_an_open_item_opens_no_second_item_under_another_name():
+    """Lost: the same cause is filed again when another of its dimensions is worst."""
     open_item = item("A")
     open_item.source_detail["members"] = [{"dimension_type": "gate", "dimension_key": "B"}]
     found = [bottleneck("B"), bottleneck("C")]
@@ -211,17 +211,17 @@ def test_a_cause_that_an_open_item_covers_opens_no_other_whichever_dimension_nam
     assert made.item_of[fingerprint("gate", "C", None)] == item("A").fingerprint
 
 
-def test_an_item_says_since_when_how_sure_why_and_what_sets_slow_spans_apart():
-    """Lost: whoever gets the item would have to go and find out."""
+def test_an_item_names_onset_certainty_added_time_and_attributes_of_slow_spans():
+    """Lost: the assignee of an item has to find these out."""
     known = {
         "onset_day": date(2026, 2, 5),
         "p_value": 0.001,
         "why": "gate:A +3.0 s: subagent:DESIGN 84 %, own time 16 %",
         "set_apart_by": ["model=large: 92 % of slow spans, 10 % of the others"],
     }
-    said = decide([bottleneck("A", **known)]).create[0].description
-    for part in ("was 5s since 2026-02-05", "once in 1,000 looks", "subagent:DESIGN 84 %", "model=large"):
-        assert part in said
+    description = decide([bottleneck("A", **known)]).create[0].description
+    for part in ("was 5s since 2026-02-05", "1 of 1,000 analyses", "subagent:DESIGN 84 %", "model=large"):
+        assert part in description
     plain = decide([bottleneck("A", onset_day=None, p_value=None, why=None, set_apart_by=[])]).create[0].description
     assert "since" not in plain
     assert "added time" not in plain

@@ -1,4 +1,4 @@
-"""What the demo concludes from the items that are open, in words."""
+"""Conclusion that the demo draws from the open items."""
 
 from datetime import UTC, datetime
 
@@ -15,7 +15,7 @@ PLANTED = {
 
 
 def item(dimension_type: str, key: str, ratio: float, *members: str) -> Item:
-    """Make an open item about a dimension, because of which some phases are slow."""
+    """Return an open item about a dimension, with slow phases as members."""
     detail = {
         "dimension_type": dimension_type,
         "dimension_key": key,
@@ -25,7 +25,7 @@ def item(dimension_type: str, key: str, ratio: float, *members: str) -> Item:
     return Item("i", "f", f"{dimension_type}:{key} takes {ratio}x as long as normal", "", "OPEN", detail, THEN, THEN)
 
 
-def test_each_item_is_named_with_what_it_slows_the_slowest_first():
+def test_items_are_listed_slowest_first_with_the_dimensions_that_they_slow():
     """Lost: a newcomer sees eight lines, and not that they are two problems."""
     found = [item("gate", "A", 2.9), item("subagent", "B", 3.5, "LEAD", "PLAN")]
     assert conclusion(found, PLANTED).splitlines() == [
@@ -37,8 +37,8 @@ def test_each_item_is_named_with_what_it_slows_the_slowest_first():
     ]
 
 
-def test_a_demo_that_found_something_else_says_so():
-    """Lost: the demo would praise itself for what it did not find."""
+def test_a_demo_that_did_not_find_the_planted_slowdowns_says_so():
+    """Lost: the demo claims success without having found them."""
     for found in ([item("gate", "A", 2.9)], [], [item("gate", "A", 2.9), item("gate", "B", 2)]):
         said = conclusion(found, PLANTED)
         assert "exactly" not in said

@@ -1,4 +1,4 @@
-"""What the doctor says of each part, from facts alone."""
+"""Verdicts of the doctor on each part, from facts alone."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -41,7 +41,7 @@ HEALTHY = Facts(
 )
 
 
-def test_a_healthy_system_needs_nothing() -> None:
+def test_a_healthy_system_needs_no_remedy() -> None:
     """Lost: people learn to ignore the doctor."""
     assert [verdict.remedy for verdict in judge(HEALTHY) if verdict.remedy] == []
 
@@ -70,14 +70,14 @@ def test_a_healthy_system_needs_nothing() -> None:
         ("analysis", {"last": run(window_end=NOW - timedelta(days=9))}, "leo-telemetry analyze"),
     ],
 )
-def test_each_part_that_fails_is_named_with_what_to_do(part: str, change: dict[str, Any], remedy: str) -> None:
-    """Lost: something is broken and the one screen that should say so is green."""
+def test_each_failing_part_is_named_with_its_remedy(part: str, change: dict[str, Any], remedy: str) -> None:
+    """Lost: something is broken, but the doctor reports no problem."""
     verdicts = {verdict.name: verdict for verdict in judge(replace(HEALTHY, **change))}
     assert verdicts[part].remedy == remedy
 
 
 def test_a_daemon_makes_the_hook_unnecessary() -> None:
-    """Lost: a server that needs no hook is never healthy."""
+    """Lost: a server without a hook is never healthy."""
     verdicts = judge(replace(HEALTHY, hooks=Hooks(), daemon=Daemon(beats=True, looks=True)))
     assert [verdict.name for verdict in verdicts if verdict.remedy] == []
 
@@ -90,29 +90,29 @@ def test_a_daemon_makes_the_hook_unnecessary() -> None:
         (Daemon(beats=True, failing=(("the sensor daemon", "no index"),)), "the sensor daemon fails: no index"),
     ],
 )
-def test_a_daemon_that_only_beats_is_not_said_to_work(daemon: Daemon, said: str) -> None:
-    """Lost: analyses wait for ever, beside a screen that says that all is well."""
+def test_a_daemon_that_only_sends_heartbeats_is_not_reported_as_working(daemon: Daemon, said: str) -> None:
+    """Lost: analyses wait forever, but the doctor reports no problem."""
     [verdict] = [each for each in judge(replace(HEALTHY, daemon=daemon)) if each.name == "worker"]
     assert said in verdict.state
     assert "\x1b" not in verdict.state
     assert verdict.remedy
 
 
-def test_where_another_dagster_executes_analyses_no_worker_is_missed() -> None:
-    """Lost: in a shared deployment the doctor asks for a second worker, which nobody needs."""
+def test_no_worker_is_required_if_another_dagster_executes_analyses() -> None:
+    """Lost: in a shared deployment, the doctor asks for a second worker."""
     verdicts = judge(replace(HEALTHY, hooks=Hooks(), executed_elsewhere=True))
     assert [verdict.name for verdict in verdicts if verdict.remedy] == []
 
 
-def test_attributes_that_were_not_kept_are_named() -> None:
-    """Lost: somebody waits for an attribute that never comes, and nothing says why."""
+def test_removed_attributes_are_named() -> None:
+    """Lost: why an attribute never arrives."""
     [verdict] = [each for each in judge(replace(HEALTHY, removed=(("http.url", 12),))) if each.name == "redaction"]
     assert "http.url (12)" in verdict.state
     assert verdict.remedy == ""
 
 
-def test_what_was_rejected_is_shown_with_its_reasons_and_what_to_do() -> None:
-    """Lost: a client loses spans for weeks, and the one screen that should say so is green."""
+def test_rejections_are_shown_with_reasons_and_remedy() -> None:
+    """Lost: a client loses spans for weeks, but the doctor reports no problem."""
     notices = (Notice("otlp", "rejected", "name is missing", 40, NOW), Notice("otlp", "rejected", "no start", 2, NOW))
     [verdict] = [each for each in judge(replace(HEALTHY, notices=notices)) if each.name == "intake"]
     assert verdict.state == "42 span(s) rejected: otlp name is missing (40), otlp no start (2)"
@@ -120,26 +120,26 @@ def test_what_was_rejected_is_shown_with_its_reasons_and_what_to_do() -> None:
 
 
 def verdict_on(part: str, **change: Any) -> Verdict:
-    """Return what is said of one part."""
+    """Return the verdict on one part."""
     return next(verdict for verdict in judge(replace(HEALTHY, **change)) if verdict.name == part)
 
 
-def test_what_a_kill_tore_is_told_and_needs_nothing() -> None:
+def test_torn_lines_are_reported_without_a_remedy() -> None:
     """Lost: a red line that nothing can turn green."""
     verdict = verdict_on("losses", losses={"torn": 2})
     assert "2 torn (a program was killed while writing)" in verdict.state
     assert verdict.remedy == ""
 
 
-def test_the_quarantine_can_be_looked_into() -> None:
-    """Lost: nobody finds out why lines were put aside."""
+def test_the_query_for_quarantined_lines_is_shown() -> None:
+    """Lost: why lines were quarantined."""
     verdict = verdict_on("collection", quarantined=2)
     assert 'leo-telemetry psql -c "SELECT source, line, reason FROM telemetry_quarantine"' in verdict.state
     assert verdict.remedy == ""
 
 
-def test_without_a_database_the_rest_is_still_judged() -> None:
-    """Lost: the spool fills the disk while the doctor only speaks of the database."""
+def test_the_other_parts_are_judged_without_a_database() -> None:
+    """Lost: the spool fills the disk, but the doctor reports only the database."""
     hooks = Hooks((SettingsFile("s.json", ("leo-telemetry",), ("leo-telemetry, which is not on PATH",)),))
     here = LocalFacts(enabled=False, free=1_000, home="/home", spooled=2, spool_refused=False, hooks=hooks)
     verdicts = {verdict.name: verdict for verdict in judge_without(here, "start it")}
@@ -153,8 +153,8 @@ def settings_of(home: Path) -> Settings:
     return Settings({PREFIX + "HOME": str(home)})
 
 
-def test_a_writer_that_merely_runs_is_no_trouble(tmp_path: Path) -> None:
-    """Lost: the doctor is red for as long as any durable program runs."""
+def test_a_running_writer_is_not_a_problem(tmp_path: Path) -> None:
+    """Lost: the doctor reports a problem while any durable program runs."""
     spool = Spool(folder_of(str(tmp_path)), 1_000_000)
     assert look(settings_of(tmp_path)).spooled == 0
     living, empty = spool.make_segment(), spool.make_segment()
@@ -167,8 +167,8 @@ def test_a_writer_that_merely_runs_is_no_trouble(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["a file", "for everybody"])
-def test_a_spool_that_nothing_can_be_written_to_is_named(tmp_path: Path, wrong: str) -> None:
-    """Lost: every span of an outage, under a green line."""
+def test_a_spool_that_cannot_be_written_is_named(tmp_path: Path, wrong: str) -> None:
+    """Lost: every span of an outage, but the doctor reports no problem."""
     folder = tmp_path / "spool"
     if wrong == "a file":
         folder.touch()

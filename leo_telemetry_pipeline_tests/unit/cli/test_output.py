@@ -1,4 +1,4 @@
-"""What commands print where a terminal lacks characters, a disk is full, a reader is gone or a stream is closed."""
+"""Output streams: unencodable characters, a full disk, a closed pipe, a closed stream."""
 
 import json
 import subprocess
@@ -39,8 +39,8 @@ def printed(encoding: str) -> list[str]:
         ("utf-8", "gate…×–═▁█ Grüße 検査 ?"),
     ],
 )
-def test_what_a_terminal_lacks_is_replaced_by_what_it_has(encoding: str, shown: str):
-    """Lost: findings, for a traceback over one arrow in them."""
+def test_characters_that_a_terminal_lacks_are_replaced(encoding: str, shown: str):
+    """Lost: findings end in a traceback over one arrow."""
     echoed, written, as_json, error = printed(encoding)
     assert (echoed, written, error) == (shown, shown, shown)
     assert json.loads(as_json)[:-1] == "gate…×–═▁█ Grüße 検査 "
@@ -58,8 +58,8 @@ def test_what_a_terminal_lacks_is_replaced_by_what_it_has(encoding: str, shown: 
         ("| true", 0, ""),
     ],
 )
-def test_output_that_cannot_be_written_is_one_line(arguments: str, redirected: str, code: int, word: str):
-    """Lost: a script goes on with half a report, or a page of Python is in its place."""
+def test_output_that_cannot_be_written_is_reported_in_one_line(arguments: str, redirected: str, code: int, word: str):
+    """Lost: a script continues with half a report, or gets a traceback instead."""
     script = f'set -o pipefail; "$0" -P -m leo_telemetry_pipeline.cli {arguments} {redirected}'
     done = processes.finished(["bash", "-c", script, sys.executable], processes.environment(Path("/nowhere")))
     assert (done.code, done.out) == (code, "")

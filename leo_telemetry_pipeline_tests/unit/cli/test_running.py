@@ -1,4 +1,4 @@
-"""What ``running`` says of Claude Code's sessions, from their notes."""
+"""Claude Code sessions in the output of `running`."""
 
 import json
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ RECORDED = Path(__file__).parents[2] / "claude_code_hook_events.jsonl"
 
 
 def notes(*events: tuple[float, dict]) -> list[dict]:
-    """Return the notes of hook events that came so many seconds before now."""
+    """Return the notes of hook events, each given with its age in seconds."""
     made = []
     for ago, event in events:
         at_ns = round((NOW - ago) * 1e9)
@@ -33,12 +33,12 @@ def agent(ago: float, event: str = "SubagentStart", key: str = "a1") -> tuple[fl
 
 
 def shown(*of: list[dict]) -> list[str]:
-    """Return the lines of the table below its header."""
+    """Return the lines of the table without its header."""
     return table_of(of_sessions(of, "shop", NOW)).splitlines()[1:]
 
 
-def test_prompts_and_sub_agents_under_way_are_shown_with_their_session():
-    """Lost: "what is it doing for ten minutes?", asked of the one command that should know."""
+def test_open_prompts_and_sub_agents_are_shown_with_their_session():
+    """Lost: what a session has been doing for ten minutes."""
     first, second = shown(notes(submit(600), agent(125)))
     assert first.split() == [
         "10",
@@ -51,23 +51,23 @@ def test_prompts_and_sub_agents_under_way_are_shown_with_their_session():
     assert second.split()[:3] == ["2", "min", "subagent:Explore"]
 
 
-def test_what_has_ended_is_not_shown():
+def test_finished_operations_are_not_shown():
     """Lost: a list that only grows."""
     assert shown(notes(submit(600), agent(125), agent(60, "SubagentStop"), (30, {"hook_event_name": "Stop"}))) == []
     [left] = shown(notes(submit(600), agent(125), agent(60, "SubagentStop")))
     assert "handoff:claude_code.interaction" in left
 
 
-def test_every_session_has_its_own_and_a_silent_one_may_be_gone():
-    """Lost: a session that was killed would seem to work on for ever."""
+def test_sessions_are_separate_and_a_silent_one_may_be_gone():
+    """Lost: a killed session seems to work forever."""
     old = [{**note, "session": "s2"} for note in notes(submit(7_300))]
     lines = shown(old, notes(submit(600)))
     assert ["session s2" in line for line in lines] == [True, False]
     assert ["gone?" in line for line in lines] == [True, False]
 
 
-def test_what_is_open_is_data_too():
-    """Lost: a script that watches sessions."""
+def test_open_operations_are_available_as_data():
+    """Lost: scripts that watch sessions."""
     [one] = of_sessions([notes(submit(600))], "", NOW)
     assert one == RunningOperation(
         span_type="handoff",
@@ -81,7 +81,7 @@ def test_what_is_open_is_data_too():
 
 @pytest.mark.parametrize("until", range(1, 16))
 def test_a_recorded_session_is_readable_at_every_moment(until: int):
-    """Lost: a traceback, at the moment when somebody wants to know what hangs."""
+    """Lost: a traceback when a person wants to know what hangs."""
     lines = [json.loads(line) for line in RECORDED.read_text().splitlines()[:until]]
     made = [hook_notes.note(line["event"], line["at_ms"] * 1_000_000, line["at_ms"] * 1_000_000) for line in lines]
     found = of_sessions([[note for note in made if note]], "", NOW)

@@ -1,4 +1,4 @@
-"""Signals against programs that do all that loses an exception, with real processes and real signals."""
+"""Signals to programs that lose exceptions, with real processes and real signals."""
 
 import signal
 import socket
@@ -12,7 +12,7 @@ import pytest
 
 from leo_telemetry_pipeline_tests import processes
 
-# A module whose import loses whatever is raised in it, as a C extension that clears errors does.
+# A module whose import drops exceptions, like a C extension that clears errors.
 LOSES = """
 import time
 print("importing", flush=True)
@@ -93,7 +93,7 @@ OTHERS = (
 import os, signal
 signals.listen()
 ours = signal.getsignal(signal.SIGINT)
-# Past the buffer of print, which the signal may interrupt.
+# Bypasses the buffer of print, which the signal may interrupt.
 signal.signal(signal.SIGINT, lambda *_: os.write(1, b"theirs\\n"))
 os.write(1, b"ready\\n")
 time.sleep(1.5)
@@ -117,20 +117,20 @@ def program(text: str, *arguments: str, environ: Mapping[str, str] | None = None
 
 
 def heard(one: subprocess.Popen, word: str) -> None:
-    """Wait until a program says a word."""
+    """Wait until a program prints a word."""
     assert one.stdout is not None
     assert one.stdout.readline().strip() == word
 
 
 def ended(one: subprocess.Popen) -> tuple[int, str, str]:
-    """Return status and output of a program that ends."""
+    """Wait for a program to end, and return its status and output."""
     out, err = one.communicate(timeout=120)
     return one.returncode, out, err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_during_an_import_that_loses_exceptions_is_obeyed_after_it(tmp_path: Path, number: signal.Signals):
-    """Lost: one Ctrl-C in twenty at the start of a command, which then runs on."""
+def test_a_signal_during_an_import_that_drops_exceptions_takes_effect_after_it(tmp_path: Path, number: signal.Signals):
+    """Lost: one Ctrl-C in twenty at the start of a command has no effect."""
     (tmp_path / "loses.py").write_text(LOSES)
     with program(IMPORTS, environ={"PYTHONPATH": f"{tmp_path}:{processes.ROOT}"}) as one:
         heard(one, "importing")
@@ -141,8 +141,8 @@ def test_a_signal_during_an_import_that_loses_exceptions_is_obeyed_after_it(tmp_
     assert "KeyboardInterrupt" in err
 
 
-def test_a_loop_that_looks_is_not_interrupted_in_what_it_does_to_leave():
-    """Lost: a child process or a database that runs on, since its end was cut by the signal that asked for it."""
+def test_a_polling_loop_is_not_interrupted_during_its_cleanup():
+    """Lost: a child process or database keeps running, because the signal interrupted its cleanup."""
     with program(LOOKS) as one:
         heard(one, "ready")
         one.send_signal(signal.SIGTERM)
@@ -150,8 +150,8 @@ def test_a_loop_that_looks_is_not_interrupted_in_what_it_does_to_leave():
         assert ended(one) == (0, "left\n", "")
 
 
-def test_a_step_that_does_not_look_is_interrupted_after_a_while():
-    """Lost: a supervisor has to kill what waits for a lock, and its children are left."""
+def test_a_step_that_does_not_poll_is_interrupted_after_the_grace_period():
+    """Lost: a supervisor has to kill a process that waits for a lock, and its children stay."""
     with program(DOES_NOT_LOOK) as one:
         heard(one, "ready")
         one.send_signal(signal.SIGTERM)
@@ -159,7 +159,7 @@ def test_a_step_that_does_not_look_is_interrupted_after_a_while():
 
 
 def test_a_process_that_hangs_in_c_is_ended():
-    """Lost: Ctrl-C does nothing while the database hangs."""
+    """Lost: Ctrl-C has no effect while the database hangs."""
     with closing(socket.create_server(("127.0.0.1", 0))) as silent, program(HANGS, str(silent.getsockname()[1])) as one:
         heard(one, "ready")
         connection, _ = silent.accept()
@@ -168,7 +168,7 @@ def test_a_process_that_hangs_in_c_is_ended():
             assert ended(one) == (128 + signal.SIGTERM, "", "")
 
 
-def test_what_must_not_be_interrupted_ends_first():
+def test_a_cleanup_is_not_interrupted():
     """Lost: a second Ctrl-C leaves the daemon that the first one was ending."""
     with program(DEAF) as one:
         heard(one, "ready")
@@ -177,16 +177,16 @@ def test_what_must_not_be_interrupted_ends_first():
         assert ended(one) == (0, "done\ninterrupted\n", "")
 
 
-def test_a_process_that_is_being_started_is_known_when_its_starter_is_interrupted():
-    """Lost: a database that its starter never heard of, and that nobody stops."""
+def test_a_process_whose_start_is_interrupted_is_known():
+    """Lost: a database that its starter does not know of and that nothing stops."""
     with program(STARTS) as one:
         heard(one, "starting")
         one.send_signal(signal.SIGTERM)
         assert ended(one) == (0, "ended\n", "")
 
 
-def test_a_signal_that_another_handler_took_interrupts_nothing_and_is_known_to_who_looks():
-    """Lost: what Dagster does to clear up is cut short; or a worker goes on as if nobody had told it to end."""
+def test_a_signal_taken_by_another_handler_interrupts_nothing_but_is_visible_to_polling():
+    """Lost: Dagster's cleanup is cut short, or a worker ignores the signal."""
     with program(OTHERS) as one:
         heard(one, "ready")
         one.send_signal(signal.SIGINT)

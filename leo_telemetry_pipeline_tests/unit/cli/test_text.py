@@ -1,4 +1,4 @@
-"""What commands print, from facts alone."""
+"""Formatting of command output."""
 
 from datetime import UTC, date, datetime
 
@@ -10,18 +10,18 @@ from leo_telemetry_pipeline.cli.spans import _named
 from leo_telemetry_pipeline.store.retention.purge import What
 
 
-def test_a_row_of_a_table_is_one_line() -> None:
-    """Lost: a name with a newline in it invents rows."""
+def test_a_table_row_is_one_line() -> None:
+    """Lost: a newline in a name adds rows."""
     assert text.table(("A", "B"), [("x\ny", "a\tb")]).splitlines() == ["A    B", "x y  a b"]
 
 
-def test_nothing_in_a_line_can_command_the_terminal() -> None:
-    """Lost: the name of a span clears the screen, or makes a line read backwards."""
+def test_text_cannot_control_the_terminal() -> None:
+    """Lost: a span's name clears the screen, or reverses a line."""
     assert text.in_a_line("a\x1b[2Jb\x9bc\u202ed\u2028é 測") == "a [2Jb c d é 測"
 
 
 def opened(number: int, name: str = "DESIGN") -> RunningOperation:
-    """Return an operation under way."""
+    """Return an operation in progress."""
     began = datetime(2026, 2, 9, tzinfo=UTC)
     return RunningOperation(
         span_type="subagent",
@@ -36,15 +36,15 @@ def opened(number: int, name: str = "DESIGN") -> RunningOperation:
     )
 
 
-def test_long_names_of_what_runs_are_cut() -> None:
-    """Lost: one long name makes every line of the table wrap."""
+def test_long_names_of_operations_are_truncated() -> None:
+    """Lost: one long name wraps every line of the table."""
     line = table_of([opened(1, "n" * 200)]).splitlines()[1]
     assert "subagent:" + "n" * 50 + "…  SD-7" in line
 
 
 @pytest.mark.parametrize(("count", "last"), [(50, "subagent:DESIGN"), (53, "... and 3 more (--json)")])
-def test_no_more_is_shown_of_what_runs_than_fits(count: int, last: str) -> None:
-    """Lost: what hangs longest scrolls out of sight."""
+def test_a_long_list_of_operations_is_truncated(count: int, last: str) -> None:
+    """Lost: the longest operation scrolls off the screen."""
     lines = table_of([opened(number) for number in range(count)]).splitlines()
     assert last in lines[-1]
     assert sum("DESIGN" in line for line in lines) == 50
@@ -59,6 +59,6 @@ def test_no_more_is_shown_of_what_runs_than_fits(count: int, last: str) -> None:
         (What(trace_id="1-2"), "of trace 1-2"),
     ],
 )
-def test_a_purge_repeats_what_it_was_asked(what: What, named: str) -> None:
-    """Lost: a slip of the keyboard is confirmed unseen."""
+def test_a_purge_repeats_its_selection(what: What, named: str) -> None:
+    """Lost: a typing error is confirmed unseen."""
     assert _named(what) == named

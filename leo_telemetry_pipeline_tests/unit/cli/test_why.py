@@ -1,4 +1,4 @@
-"""What `why` shows of a judgement, whatever became of it."""
+"""Text of `why` for every outcome of a judgement."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -29,7 +29,7 @@ FOUND = {
 
 
 def run(*found: dict[str, Any]) -> Run:
-    """Return a run of a week and a part of a day."""
+    """Return a run over a week and part of a day."""
     names: dict[str, Any] = dict.fromkeys(Run.__dataclass_fields__)
     return Run(**names | {"window_start": START, "window_end": END, "output_ref": {"bottlenecks": list(found)}})
 
@@ -41,8 +41,8 @@ RESULT = DimensionResult(
 SLOW = replace(RESULT, outcome="bottleneck", observed_p50_ms=15_000.0, onset_day=date(2026, 2, 5), p_value=0.0001)
 
 
-def test_of_what_is_no_bottleneck_every_value_and_the_guard_that_failed_are_shown():
-    """Lost: nobody could tell why a step that feels slow is not flagged."""
+def test_every_value_and_the_failed_guard_are_shown_for_a_dimension_that_is_not_a_bottleneck():
+    """Lost: why a step that feels slow is not flagged."""
     assert render(run(), "gate:A", RESULT, None).splitlines() == [
         "gate:A is not a bottleneck",
         "  window      2026-02-02 to 2026-02-09 15:30 UTC, 150 spans (10 needed), P50 5.2s, P90 9s",
@@ -55,13 +55,13 @@ def test_of_what_is_no_bottleneck_every_value_and_the_guard_that_failed_are_show
     ]
 
 
-def test_of_a_bottleneck_since_when_how_sure_the_cause_and_its_item_are_shown():
-    """Lost: the numbers without what to do about them."""
+def test_onset_certainty_cause_and_item_of_a_bottleneck_are_shown():
+    """Lost: numbers without a next step."""
     lines = render(run(FOUND), "gate:A", SLOW, FOUND).splitlines()
     assert lines[0] == "gate:A is a bottleneck"
     assert "  observed    15s, since 2026-02-05: 3x" in lines
     assert lines[-4:] == [
-        "  Slower since 2026-02-05; steady work looks so by chance at most once in 10,000 looks",
+        "  Slower since 2026-02-05; steady work looks slower by chance in at most 1 of 10,000 analyses",
         "  Where the added time goes: gate:A +10 s: subagent:B 100 %",
         "  Because of subagent:B: leo-telemetry why subagent:B",
         "  Item i1; when resolved: leo-telemetry items close i1 --as fixed, or noise, or expected",
@@ -71,8 +71,8 @@ def test_of_a_bottleneck_since_when_how_sure_the_cause_and_its_item_are_shown():
     assert "Item" not in own
 
 
-def test_a_configured_baseline_decides_alone_and_no_guard_is_shown():
-    """Lost: guards that had no say would seem to have decided."""
+def test_no_guards_are_shown_with_a_configured_baseline():
+    """Lost: guards that were not used seem to have decided."""
     slow = replace(RESULT, baseline_source="configured", multiplier=2.0, observed_p50_ms=12_000.0, outcome="bottleneck")
     lines = render(run(), "gate:A", slow, None).splitlines()
     assert "  baseline    5s, configured" in lines
@@ -81,8 +81,8 @@ def test_a_configured_baseline_decides_alone_and_no_guard_is_shown():
     assert not any("GUARD" in line for line in lines)
 
 
-def test_too_few_spans_and_too_few_days_are_told_apart():
-    """Lost: "not judged" without a word of what is missing."""
+def test_too_few_spans_and_too_few_days_are_distinguished():
+    """Lost: "not judged" without the reason."""
     few = replace(RESULT, outcome="too_few", sample_count=4)
     assert render(run(), "gate:A", few, None).startswith("gate:A is not judged: too few spans in the window\n")
     assert "4 spans (10 needed)" in render(run(), "gate:A", few, None)
@@ -101,8 +101,8 @@ def test_too_few_spans_and_too_few_days_are_told_apart():
     assert lines[-1] == "  no      enough days  3 days with at least 8 spans"
 
 
-def test_what_was_never_judged_is_said_to_have_no_baseline():
-    """Lost: a traceback for a dimension that an analysis measured and could not judge."""
+def test_a_dimension_that_was_never_judged_has_no_baseline():
+    """Lost: a traceback for a dimension that an analysis measured but could not judge."""
     nothing = replace(RESULT, outcome=None, baseline_p50_ms=None, baseline_source=None, multiplier=None, learned=None)
     assert render(run(), "gate:A", nothing, None).splitlines()[-1] == "  baseline    none yet"
 
@@ -112,7 +112,7 @@ def moved_to(moved: str) -> Judgement:
 
 
 def test_a_baseline_that_moved_says_why():
-    """Lost: a normal level that nobody remembers would look like a mistake."""
+    """Lost: a normal level that looks like a mistake."""
     for moved, said in (
         ("improved", "when work got faster"),
         ("accepted", "an accepted level"),
@@ -126,8 +126,8 @@ def test_a_baseline_that_moved_says_why():
         assert line.endswith(said), moved
 
 
-def test_what_is_expected_or_why_nothing_is_stands_at_the_end():
-    """Lost: the forecast could be seen nowhere; or its absence would look like safety."""
+def test_the_forecast_or_its_absence_is_shown_last():
+    """Lost: the forecast, or the reason why it is missing."""
     ahead = [
         Expected(7, date(2026, 2, 16), 0.25, 5_500.0, 5_000.0, 6_000.0, ""),
         Expected(14, date(2026, 2, 23), None, None, None, None, "it has 9 days, 21 are needed"),
@@ -138,8 +138,8 @@ def test_what_is_expected_or_why_nothing_is_stands_at_the_end():
     ]
 
 
-def test_a_bottleneck_is_found_by_type_and_key_in_what_the_run_said():
-    """Lost: the explanation of another dimension with the same key."""
+def test_a_bottleneck_is_found_by_type_and_key():
+    """Lost: the explanation of another dimension with the same key is shown."""
     other = FOUND | {"dimension_type": "phase"}
     assert bottleneck_of(run(other, FOUND), "gate", "A") == FOUND
     assert bottleneck_of(run(other), "gate", "A") is None

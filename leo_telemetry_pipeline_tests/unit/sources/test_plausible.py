@@ -1,4 +1,4 @@
-"""Times that cannot be true, and the unit that they are in."""
+"""Implausible times, and their likely unit."""
 
 import pytest
 
@@ -38,8 +38,8 @@ def wrong(start: int, end: int | None = None, duration: int | None = None) -> st
         (NOW, None, 5_210_000_000, plausible.ENDS_TOO_LATE),
     ],
 )
-def test_what_cannot_be_true_is_named(start, end, duration, found):
-    """Lost: seconds, days of a spreadsheet and microseconds of duration are stored without a word."""
+def test_the_reason_for_an_impossible_time_is_returned(start, end, duration, found):
+    """Lost: seconds, spreadsheet days and durations in microseconds are stored silently."""
     assert wrong(start, end, duration) == found
 
 
@@ -58,8 +58,8 @@ def test_what_cannot_be_true_is_named(start, end, duration, found):
         ([], None),
     ],
 )
-def test_a_unit_is_guessed_only_where_nearly_all_values_agree(values, unit):
-    """Lost: the one word that mends the file; or a wrong one."""
+def test_a_unit_is_suggested_only_if_nearly_all_values_agree(values, unit):
+    """Lost: the remedy for a file; or a wrong one."""
     assert likely_unit(values) == unit
 
 
@@ -74,6 +74,6 @@ def test_a_unit_is_guessed_only_where_nearly_all_values_agree(values, unit):
         ([], None),
     ],
 )
-def test_the_unit_of_durations_is_guessed_from_start_and_end(pairs, unit):
-    """Lost: that a duration is in microseconds, which both moments show."""
+def test_the_unit_of_durations_is_derived_from_start_and_end(pairs, unit):
+    """Lost: durations in microseconds go unnoticed."""
     assert likely_duration_unit(pairs) == unit

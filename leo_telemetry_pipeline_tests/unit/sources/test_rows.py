@@ -8,7 +8,7 @@ from leo_telemetry_pipeline_tests.unit.sources.files.reading import one_reason, 
 
 
 def test_a_row_becomes_the_span_it_describes(tmp_path):
-    """Lost otherwise: the history people bring with them."""
+    """Lost: the history that users bring with them."""
     made = one_span(
         tmp_path,
         parent_span_id=str(uuid.UUID(int=9)),
@@ -25,8 +25,8 @@ def test_a_row_becomes_the_span_it_describes(tmp_path):
     assert (made.parent_span_id, made.attributes) == (str(uuid.UUID(int=9)), {"sd_type": "feature"})
 
 
-def test_the_older_leo_shape_is_kept_as_it_is(tmp_path):
-    """Lost otherwise: gates of older logs would all be called gate.execute."""
+def test_older_leo_columns_are_read(tmp_path):
+    """Lost: all gates of older logs are named gate.execute."""
     made = one_span(tmp_path, span_name="gate.execute", gate_name="GATE_PRD_REQUIRED", phase="PLAN", subagent_name="")
     assert (made.span_name, made.gate_name, made.phase) == ("gate.execute", "GATE_PRD_REQUIRED", "PLAN")
     assert made.subagent_name is None
@@ -42,20 +42,20 @@ def test_the_older_leo_shape_is_kept_as_it_is(tmp_path):
         "69c9af76f18d6313ce707c6c6787a767",
     ],
 )
-def test_an_id_may_be_spelled_in_every_usual_way(tmp_path, spelling):
-    """Lost otherwise: the same trace from two tools would be two traces."""
+def test_usual_spellings_of_an_id_are_read(tmp_path, spelling):
+    """Lost: one trace from two tools becomes two."""
     assert one_span(tmp_path, trace_id=spelling).trace_id == "69c9af76-f18d-6313-ce70-7c6c6787a767"
 
 
 def test_a_w3c_span_id_becomes_the_low_half_of_a_uuid(tmp_path):
-    """Lost otherwise: spans from files and from OTLP would not meet in one trace."""
+    """Lost: spans from files and from OTLP do not share a trace."""
     made = one_span(tmp_path, span_id="45829a22fb37204c", parent_span_id="root")
     assert (made.span_id, made.parent_span_id) == ("00000000-0000-0000-4582-9a22fb37204c", None)
 
 
 @pytest.mark.parametrize("parent", [None, "", "null", "0000000000000000"])
-def test_no_parent_may_be_said_in_every_usual_way(tmp_path, parent):
-    """Lost otherwise: the roots of every trace."""
+def test_usual_spellings_of_a_missing_parent_are_read(tmp_path, parent):
+    """Lost: the roots of all traces."""
     assert one_span(tmp_path, parent_span_id=parent).parent_span_id is None
 
 
@@ -63,28 +63,28 @@ def test_no_parent_may_be_said_in_every_usual_way(tmp_path, parent):
     ("given_value", "kept"),
     [("12", 12), (12.0, 12), (12.7, 13), ("12.7", 13), (" 1e3 ", 1000), ("", None), (None, None)],
 )
-def test_numbers_are_read_from_what_tools_write_for_them(tmp_path, given_value, kept):
-    """Lost otherwise: every row of a tool that writes numbers as text or with a fraction."""
+def test_usual_spellings_of_a_number_are_read(tmp_path, given_value, kept):
+    """Lost: rows of tools that write numbers as text or with a fraction."""
     assert one_span(tmp_path, duration_ms=given_value).duration_ms == kept
 
 
 @pytest.mark.parametrize(
     "text", ["2026-02-02T02:40:00.001Z", "2026-02-02T02:40:00.001", "2026-02-02 03:40:00.001+01:00"]
 )
-def test_times_may_be_iso_8601_and_are_utc_without_a_zone(tmp_path, text):
-    """Lost otherwise: exports that write times for people."""
+def test_times_may_be_iso_8601_and_default_to_utc(tmp_path, text):
+    """Lost: exports that write times for people."""
     assert one_span(tmp_path, start_time_ms=text).start_time_ms == 1_770_000_000_001
 
 
-def test_nothing_is_computed_that_the_row_does_not_say(tmp_path):
-    """Lost otherwise: a span that never ended would look as if it had."""
+def test_missing_values_are_not_computed(tmp_path):
+    """Lost: an open span seems to have ended."""
     made = one_span(tmp_path, duration_ms=None, end_time_ms=1_770_000_009_000)
     assert (made.duration_ms, made.end_time_ms) == (None, 1_770_000_009_000)
     assert one_span(tmp_path).end_time_ms is None
 
 
-def test_unknown_columns_are_kept_as_attributes_and_the_database_s_own_are_not(tmp_path):
-    """Lost otherwise: what a newer or another version of the table knows."""
+def test_unknown_columns_become_attributes_except_the_database_s_own(tmp_path):
+    """Lost: columns of a newer or modified table."""
     made = one_span(tmp_path, attributes='{"a": 1}', colour="red", a=2, id=7, created_at="2026-02-02", empty=None)
     assert made.attributes == {"a": 1, "colour": "red"}
 
@@ -111,6 +111,6 @@ def test_unknown_columns_are_kept_as_attributes_and_the_database_s_own_are_not(t
         ({"sd_id": {}}, "sd_id is a dict, not text"),
     ],
 )
-def test_a_bad_row_says_which_column_is_wrong_and_how(tmp_path, changes, reason):
-    """Lost otherwise: people could not mend the file."""
+def test_a_bad_row_has_a_reason_that_names_the_column(tmp_path, changes, reason):
+    """Lost: how to correct the file."""
     assert one_reason(tmp_path, **changes).startswith(reason)

@@ -1,4 +1,4 @@
-"""Times: every usual spelling, exactly what it says, and the same from every source."""
+"""Parsing of times: all usual spellings, exactly, and equally from all sources."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -45,8 +45,8 @@ IDS = {"trace_id": "1" * 32, "span_id": "2" * 16, "span_type": "gate", "span_nam
         "1795955340000.9999999",
     ],
 )
-def test_a_moment_may_be_written_in_every_usual_way(text):
-    """Lost: the export of a tool that writes times for people, or for Go."""
+def test_usual_spellings_of_a_moment_are_read(text):
+    """Lost: exports of tools that write times for people, or for Go."""
     found = times.moment(text, "start_time_ms")
     assert found is not None
     assert times.cut(found) == AT
@@ -55,8 +55,8 @@ def test_a_moment_may_be_written_in_every_usual_way(text):
 @pytest.mark.parametrize(
     "value", ["NULL", "NaN", "\\N", "None", "nil", "-", "", "null", " nan ", float("nan"), None, "NaT"]
 )
-def test_nothing_may_be_written_in_every_usual_way(value):
-    """Lost: the row of every span that did not end yet."""
+def test_usual_spellings_of_null_are_read(value):
+    """Lost: the rows of all open spans."""
     for read in (times.number, times.moment, times.duration):
         assert read(value, "x") is None
     assert whole(value, "x") is None
@@ -97,7 +97,7 @@ def test_nothing_may_be_written_in_every_usual_way(value):
         ("-3ms", -3),
     ],
 )
-def test_a_duration_may_be_written_in_every_usual_way(text, milliseconds):
+def test_usual_spellings_of_a_duration_are_read(text, milliseconds):
     """Lost: rows of tools that write durations for people."""
     assert times.duration(text, "duration_ms") == milliseconds
 
@@ -130,8 +130,8 @@ def test_a_duration_may_be_written_in_every_usual_way(text, milliseconds):
         (times.moment, True, "x is true, not a number"),
     ],
 )
-def test_what_may_mean_two_things_is_refused_by_what_it_may_mean(read, text, reason):
-    """Lost: a duration a thousand times too long, or evenings spent on a number that was refused without a reason."""
+def test_ambiguous_spellings_are_refused_with_their_meanings(read, text, reason):
+    """Lost: a duration a thousand times too long, or a refusal without a reason."""
     with pytest.raises(InvalidSpan) as refused:
         read(text, "x")
     assert str(refused.value).startswith(reason)
@@ -166,8 +166,8 @@ def by_rows(start_ns: int, end_ns: int) -> Span:
 
 
 @given(st.integers(0, 253_402_000_000 * 10**9), st.integers(0, 10**13))
-def test_one_span_is_one_row_whatever_it_comes_from(start_ns, took_ns):
-    """Lost: a span that two sources tell of is stored twice, a millisecond apart."""
+def test_a_span_is_the_same_row_from_every_source(start_ns, took_ns):
+    """Lost: a span from two sources is stored twice, a millisecond apart."""
     first = by_otlp(start_ns + 10**9, start_ns + 10**9 + took_ns)
     for read in (by_iso, by_csv, by_rows):
         other = read(start_ns + 10**9, start_ns + 10**9 + took_ns)
@@ -178,13 +178,13 @@ def test_one_span_is_one_row_whatever_it_comes_from(start_ns, took_ns):
         assert took == first.duration_ms
 
 
-def test_a_duration_of_half_a_millisecond_is_rounded_up_and_a_tiny_negative_one_is_none():
-    """Lost: two sources of one span that round to even and away from it."""
+def test_half_a_millisecond_is_rounded_up_and_a_tiny_negative_duration_is_zero():
+    """Lost: two sources of one span round differently."""
     assert [whole(text, "x") for text in ("0.5", "1.5", "2.5", 2.5, "-0.4", "-0.6")] == [1, 2, 3, 3, 0, -1]
 
 
-def test_moments_before_1970_are_cut_towards_the_past():
-    """Lost: the one rule of rounding, where numbers are negative."""
+def test_moments_before_1970_are_truncated_towards_the_past():
+    """Lost: one rule of rounding, also for negative numbers."""
     assert [times.cut(times.moment(text, "x") or 0) for text in ("-0.5", "1969-12-31T23:59:59.9999Z", -1.5)] == [
         -1,
         -1,
@@ -202,14 +202,14 @@ def test_moments_before_1970_are_cut_towards_the_past():
         ("d", "20786.520138888888"),
     ],
 )
-def test_units_of_a_map_are_exact(unit, value):
-    """Lost: the remedy that a refused file was told."""
+def test_units_of_a_column_map_are_exact(unit, value):
+    """Lost: the remedy that a refusal suggests does not work."""
     row = column_maps.object_maker({"start_time_ms": f"Start:{unit}"})({**IDS, "Start": value})
     assert abs(span_from_row(row).start_time_ms - AT) <= (1 if unit == "d" else 0)
 
 
-def test_names_that_differ_only_far_behind_stay_apart():
-    """Lost: two operations become one, and a fast one hides a slow one."""
+def test_names_that_differ_only_near_their_end_stay_distinct():
+    """Lost: two operations become one, and the fast one hides the slow one."""
     names = ["n" * 300 + end for end in ("a", "b", "a")]
     first, second, again = (redact.name(each, 200) for each in names)
     assert len({first, second}) == 2

@@ -17,7 +17,7 @@ class Stored(NamedTuple):
 
 
 class Store:
-    """Takes spans as a database does, and remembers them."""
+    """Store that remembers its spans."""
 
     def __init__(self) -> None:
         self.spans: list[Span] = []
@@ -35,7 +35,7 @@ def away(spans: list[Span], removed: dict[str, int]) -> Stored:
 
 
 def noted(done: Drained) -> None:
-    """Note what was drained, as a database that answers does."""
+    """Accept the result of a drain, as an available database does."""
 
 
 def files(folder: str) -> list[Path]:

@@ -9,8 +9,8 @@ from leo_telemetry_pipeline_tests.builders import span, spans_of
 from leo_telemetry_pipeline_tests.unit.spool.stores import MB, Store, Stored, away, files, noted
 
 
-def test_what_is_written_is_drained_oldest_first_and_is_then_gone(spool, folder):
-    """Lost: spans that waited on disk, or their order, so that parents look younger than children."""
+def test_spans_are_drained_oldest_first_and_removed(spool, folder):
+    """Lost: spans that waited on disk, or their order, so that children seem older than parents."""
     first = [span(sd_id="SD-1", project="shop", attributes={"score": 91.5, "note": "line\nbreak ü \u2028 \u0000"})]
     second = spans_of("phase", "LEAD", [1, None, 3])
     spool.write(first, {"gen_ai.prompt": 2})
@@ -26,7 +26,7 @@ def test_what_is_written_is_drained_oldest_first_and_is_then_gone(spool, folder)
 
 
 def test_large_spans_are_drained_in_small_batches(folder):
-    """Lost: the memory of the receiver, to a thousand spans of a megabyte that waited on disk."""
+    """Lost: the receiver's memory, if a thousand spans of a megabyte each wait on disk."""
     spool = Spool(folder, 64 * MB)
     spans = spans_of("phase", "LEAD", range(14))
     for large in spans:
@@ -43,8 +43,8 @@ def test_large_spans_are_drained_in_small_batches(folder):
     assert max(sizes) < 10
 
 
-def test_nothing_is_removed_before_it_is_stored(spool, folder):
-    """Lost: everything that waited, to a database that goes away again while it is drained."""
+def test_a_segment_is_not_removed_before_it_is_stored(spool, folder):
+    """Lost: all waiting spans, if the database goes away again during a drain."""
     spool.write([span()])
     spool.write([span()])
     spool.keep_counters({"created": 2})
@@ -61,8 +61,8 @@ def test_nothing_is_removed_before_it_is_stored(spool, folder):
     assert done.counters == [{"created": 2}]
 
 
-def test_what_was_drained_before_the_database_went_away_is_noted(spool, folder):
-    """Lost: the account of spans that are stored, and of lines that are gone."""
+def test_spans_drained_before_the_database_went_away_are_recorded(spool, folder):
+    """Lost: the counts of stored spans and lost lines."""
     spool.write([span()])
     spool.write([span()])
     spool.keep_counters({"created": 2})
@@ -80,8 +80,8 @@ def test_what_was_drained_before_the_database_went_away_is_noted(spool, folder):
     assert (done.segments, done.torn, done.counters) == (1, 0, [])
 
 
-def test_what_could_not_be_noted_is_left_for_a_drain_that_can(spool, folder):
-    """Lost: the number of torn lines, when a writer came upon them, or its note did not get through."""
+def test_counts_that_could_not_be_recorded_are_left_for_a_later_drain(spool, folder):
+    """Lost: the number of torn lines, if a writer drains or recording fails."""
     spool.keep_counters({"created": 2})
     for note in (None, lambda done: away([], {})):
         spool.write([span()])
@@ -97,8 +97,8 @@ def test_what_could_not_be_noted_is_left_for_a_drain_that_can(spool, folder):
     assert drain(folder, Store(), note=noted).counters == []
 
 
-def test_of_two_drainers_one_works_and_the_other_says_so(spool, folder):
-    """Lost: the load of storing everything twice, and segments removed while another reads them."""
+def test_of_two_drainers_one_works_and_the_other_reports_it(spool, folder):
+    """Lost: spans are stored twice, or segments removed while another drainer reads them."""
     spool.write([span()])
     seen = []
 
@@ -110,8 +110,8 @@ def test_of_two_drainers_one_works_and_the_other_says_so(spool, folder):
     assert [one.busy for one in seen] == [True]
 
 
-def test_a_drain_of_limited_time_makes_progress_and_says_what_is_left(spool, folder):
-    """Lost: a spool that never gets empty because no bite is long enough; or an analysis that waits for it."""
+def test_a_drain_with_a_time_limit_makes_progress_and_reports_the_rest(spool, folder):
+    """Lost: a spool that never becomes empty, or an analysis that waits for it."""
     for _ in range(3):
         spool.write([span()])
     assert [drain(folder, Store(), at_most_s=0).left for _ in range(3)] == [2, 1, 0]

@@ -11,8 +11,8 @@ from leo_telemetry_pipeline.spool.spool import SpoolError
 from leo_telemetry_pipeline_tests.unit.spool.stores import away, noted
 
 
-def test_counters_are_left_for_the_drain_that_asks_for_them(spool, folder):
-    """Lost: the answer to what became of the spans of a program that ended."""
+def test_counters_are_left_for_the_next_drain(spool, folder):
+    """Lost: what became of the spans of a program that ended."""
     spool.keep_counters({"created": 3, "dropped": {"queue_full": 1}})
     spool.keep_counters({"created": 2})
     assert drain(folder, away).counters == []
@@ -20,14 +20,14 @@ def test_counters_are_left_for_the_drain_that_asks_for_them(spool, folder):
     assert drain(folder, away, note=noted).counters == []
 
 
-def test_counters_that_come_while_others_are_noted_stay(spool, folder):
-    """Lost: the counters of a program that ends at that moment; or its time, waiting for somebody's database."""
+def test_counters_that_arrive_while_others_are_recorded_stay(spool, folder):
+    """Lost: the counters of a program that ends at that moment, or its time, spent waiting for a database."""
     spool.keep_counters({"created": 3})
     drain(folder, away, note=lambda done: spool.keep_counters({"created": 2}))
     assert drain(folder, away, note=noted).counters == [{"created": 2}]
 
 
-def test_counters_that_a_full_disk_cut_off_cost_no_others(spool, folder):
+def test_counters_truncated_by_a_full_disk_do_not_affect_others(spool, folder):
     """Lost: the counters of the next program that ends."""
     spool.keep_counters({"created": 3})
     path = Path(folder) / leftover_counters.NAME
@@ -36,8 +36,8 @@ def test_counters_that_a_full_disk_cut_off_cost_no_others(spool, folder):
     assert drain(folder, away, note=noted).counters == [{"created": 2}]
 
 
-def test_counters_wait_for_nobody_for_long(spool, folder):
-    """Lost: the end of a program, while another one holds the counters and does not go on."""
+def test_leaving_counters_does_not_wait_long_for_a_lock(spool, folder):
+    """Lost: a program cannot end while another process holds the counters."""
     spool.keep_counters({"created": 3})
     with (Path(folder) / leftover_counters.NAME).open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)

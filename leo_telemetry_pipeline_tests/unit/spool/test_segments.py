@@ -20,7 +20,7 @@ from leo_telemetry_pipeline_tests.unit.spool.stores import MB, Store, Stored, aw
 
 @contextmanager
 def child() -> Iterator[None]:
-    """Fork a child that lives for as long as the block."""
+    """Fork a child that lives until the block ends."""
     waits, ends = os.pipe()
     pid = os.fork()
     if not pid:
@@ -36,7 +36,7 @@ def child() -> Iterator[None]:
 
 
 def test_a_torn_last_line_is_counted_and_never_stored(spool, folder):
-    """Lost: trust, when half a span becomes a row; or the whole spans before it."""
+    """Lost: half a span becomes a row, or the complete spans before it are dropped."""
     spans = spans_of("gate", "A", [1, 2, 3])
     spool.write(spans)
     (path,) = files(folder)
@@ -49,8 +49,8 @@ def test_a_torn_last_line_is_counted_and_never_stored(spool, folder):
 
 @settings(max_examples=200)
 @given(data=st.data())
-def test_damage_anywhere_costs_the_damaged_lines_and_no_other(data, tmp_path_factory):
-    """Lost: good spans beside a bad sector, or a bad value among good ones."""
+def test_damage_costs_only_the_damaged_lines(data, tmp_path_factory):
+    """Lost: good spans beside a bad sector or a bad value."""
     folder = str(tmp_path_factory.mktemp("spool"))
     spans = spans_of("gate", "A", [1, 2, 3])
     Spool(folder, MB).write(spans)
@@ -88,8 +88,8 @@ def _ends(spans: list[Span]) -> list[int]:
         {"removed_keys": {"a": 10**30}},
     ],
 )
-def test_a_line_that_is_no_span_is_counted_and_never_stored(spool, folder, record):
-    """Lost: the drain, which would stop at such a line for ever."""
+def test_a_line_that_is_not_a_span_is_counted_and_never_stored(spool, folder, record):
+    """Lost: a drain that stops at such a line forever."""
     spool.write([span()])
     (path,) = files(folder)
     path.write_bytes(path.read_bytes() + segments.line_of(record))
@@ -99,7 +99,7 @@ def test_a_line_that_is_no_span_is_counted_and_never_stored(spool, folder, recor
 
 
 def test_a_column_of_a_newer_version_is_kept_as_an_attribute(spool, folder):
-    """Lost: all that waited on disk, after going back to an older version."""
+    """Lost: spooled spans after a downgrade."""
     spool.write([span()])
     (path,) = files(folder)
     record = segments.record_of(path.read_bytes())
@@ -110,8 +110,8 @@ def test_a_column_of_a_newer_version_is_kept_as_an_attribute(spool, folder):
     assert store.spans[0].attributes == {"region": "eu"}
 
 
-def test_what_a_living_writer_has_is_left_to_it(spool, folder):
-    """Lost: spans whose writer appends to a file that was removed under its hands."""
+def test_segments_of_a_living_writer_are_not_drained(spool, folder):
+    """Lost: spans of a writer that appends to a removed file."""
     journal = Journal(spool)
     segment = journal.append(lines_of([span()]), 1)
     done = drain(folder, away)
@@ -121,8 +121,8 @@ def test_what_a_living_writer_has_is_left_to_it(spool, folder):
     assert drain(folder, Store()).spans == 1
 
 
-def test_a_segment_goes_when_all_its_spans_are_stored(spool, folder):
-    """Lost: disk space, and time of every later drain, to spans that arrived long ago."""
+def test_a_segment_is_removed_when_all_its_spans_are_stored(spool, folder):
+    """Lost: disk space, and time of every later drain, for spans stored long ago."""
     journal = Journal(spool)
     first = journal.append(lines_of([span(), span()]), 2)
     journal.settle(first, 1, stored=True)
@@ -136,8 +136,8 @@ def test_a_segment_goes_when_all_its_spans_are_stored(spool, folder):
     assert usage(folder) == (0, 0)
 
 
-def test_a_writer_leaves_what_it_did_not_see_stored(spool, folder):
-    """Lost: a span in flight when its program ended."""
+def test_a_writer_leaves_spans_of_unknown_fate_to_the_drain(spool, folder):
+    """Lost: spans in flight when their program ends."""
     journal = Journal(spool)
     segment = journal.append(lines_of([span(), span()]), 2)
     journal.settle(segment, 1, stored=True)
@@ -146,8 +146,8 @@ def test_a_writer_leaves_what_it_did_not_see_stored(spool, folder):
     assert drain(folder, Store()).spans == 2
 
 
-def test_a_child_that_was_forked_holds_nothing(spool, folder):
-    """Lost: everything that waits, for as long as a worker lives that was forked at the wrong moment."""
+def test_a_forked_child_holds_no_locks(spool, folder):
+    """Lost: all waiting spans, for the lifetime of a worker that was forked at the wrong moment."""
     spool.write([span()])
     journal = Journal(spool)
     journal.append(lines_of([span()]), 1)
@@ -170,7 +170,7 @@ def test_a_child_that_was_forked_holds_nothing(spool, folder):
 
 
 def test_a_line_is_a_checksum_and_json(spool):
-    """Lost: reading a spool with other tools when something is wrong."""
+    """Lost: a spool that other tools can read when something is wrong."""
     line = segments.span_line(span(span_name="A"))
     assert int(line[:8], 16) >= 0
     assert json.loads(line[9:])["span"]["span_name"] == "A"

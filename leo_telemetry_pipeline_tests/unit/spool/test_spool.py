@@ -1,4 +1,4 @@
-"""The spool: what is written there comes out again, whole, once, and for nobody else."""
+"""Spool: spans come out complete, once, and only to their owner."""
 
 import errno
 import fcntl
@@ -21,7 +21,7 @@ from leo_telemetry_pipeline_tests.unit.spool.stores import MB, Store, away, file
 
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
-    """Let the kernel refuse to make files larger, as a full disk does."""
+    """Limit the size of files, so that writes fail as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -30,8 +30,8 @@ def largest_file(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_nobody_else_may_read_what_waits(spool, folder):
-    """Lost: the privacy of what a program noted about its work, to every user of the machine."""
+def test_only_the_owner_can_read_the_spool(spool, folder):
+    """Lost: privacy: every user of the machine can read spans."""
     spool.write([span()], sync=True)
     spool.keep_counters({"created": 1})
     drain(folder, Store())
@@ -41,10 +41,10 @@ def test_nobody_else_may_read_what_waits(spool, folder):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path.name
 
 
-def test_a_full_spool_refuses_and_leaves_nothing_half_written(folder):
-    """Lost: the disk of the machine, to a database that is away for a week."""
+def test_a_full_spool_refuses_and_leaves_no_partial_write(folder):
+    """Lost: the machine's disk, if the database is away for a week."""
     spool = Spool(folder, 20_000)
-    # A file takes whole blocks of the disk, however little is in it.
+    # A file occupies whole blocks of the disk.
     for _ in range(4):
         spool.write([span()])
     with pytest.raises(SpoolError, match="spool_full"):
@@ -56,8 +56,8 @@ def test_a_full_spool_refuses_and_leaves_nothing_half_written(folder):
     assert len(store.spans) == 4
 
 
-def test_the_smallest_segment_counts_as_what_it_takes_of_the_disk(folder):
-    """Lost: a hundred times the disk that somebody gave the spool, to short programs with one span each."""
+def test_the_smallest_segment_counts_with_its_disk_usage(folder):
+    """Lost: short programs with one span each use a hundred times the configured disk space."""
     spool = Spool(folder, 8_192)
     spool.write([span()])
     spool.write([span()])
@@ -65,8 +65,8 @@ def test_the_smallest_segment_counts_as_what_it_takes_of_the_disk(folder):
         spool.write([span()])
 
 
-def test_there_are_never_too_many_segments_to_look_at(spool, folder, monkeypatch):
-    """Lost: seconds of every program, to a folder with a million files."""
+def test_the_number_of_segments_is_limited(spool, folder, monkeypatch):
+    """Lost: every program spends seconds on listing a folder with a million files."""
     monkeypatch.setattr(spools, "_MOST_SEGMENTS", 2)
     spool.write([span()])
     spool.write([span()])
@@ -75,8 +75,8 @@ def test_there_are_never_too_many_segments_to_look_at(spool, folder, monkeypatch
     assert usage(folder)[0] == 2
 
 
-def test_a_full_disk_refuses_and_leaves_nothing_torn(spool, folder):
-    """Lost: spans that were counted as kept, or a drain that stumbles over half a line."""
+def test_a_full_disk_refuses_and_leaves_no_torn_line(spool, folder):
+    """Lost: spans counted as spooled, or a drain that fails at half a line."""
     with largest_file(1_000), pytest.raises(SpoolError, match="spool_disk_full"):
         spool.write(spans_of("gate", "A", range(100)))
     assert usage(folder) == (0, 0)
@@ -92,8 +92,8 @@ def test_a_full_disk_refuses_and_leaves_nothing_torn(spool, folder):
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
-def test_a_folder_that_others_may_write_is_refused(folder, mode):
-    """Lost: the truth of the data, to whoever plants spans in a folder that everyone may write."""
+def test_a_folder_that_others_may_write_to_is_refused(folder, mode):
+    """Lost: trust in the data, if others plant spans in a folder that everyone may write to."""
     Path(folder).mkdir(parents=True)
     Path(folder).chmod(mode)
     with pytest.raises(SpoolError, match="spool_unavailable"):
@@ -103,7 +103,7 @@ def test_a_folder_that_others_may_write_is_refused(folder, mode):
 
 
 def test_links_are_not_followed(folder, tmp_path):
-    """Lost: a file of the user's, read as spans and removed, or overwritten."""
+    """Lost: a user's file is read as spans and removed, or overwritten."""
     target = tmp_path / "target"
     target.mkdir(mode=0o700)
     Path(folder).parent.mkdir()
@@ -122,8 +122,8 @@ def test_links_are_not_followed(folder, tmp_path):
     assert precious.exists()
 
 
-def test_a_folder_that_cannot_be_made_is_unavailable(tmp_path):
-    """Lost: the measured program, to an error of its telemetry."""
+def test_a_folder_that_cannot_be_created_is_unavailable(tmp_path):
+    """Lost: the measured program fails because of its telemetry."""
     (tmp_path / "file").write_text("")
     spool = Spool(str(tmp_path / "file" / "home" / "spool"), MB)
     with pytest.raises(SpoolError, match="spool_unavailable"):
@@ -133,8 +133,8 @@ def test_a_folder_that_cannot_be_made_is_unavailable(tmp_path):
     assert drain(str(tmp_path / "nowhere"), away).segments == 0
 
 
-def test_what_cannot_be_tidied_stays_and_stops_no_writer(spool, folder):
-    """Lost: every later span, when a disk is suddenly for reading only."""
+def test_a_failed_cleanup_does_not_stop_a_writer(spool, folder):
+    """Lost: all later spans, if a disk becomes read-only."""
     journal = Journal(spool)
     first = journal.append(lines_of([span()]), 1)
     os.close(first._fd)
@@ -150,7 +150,7 @@ def test_what_cannot_be_tidied_stays_and_stops_no_writer(spool, folder):
 
 
 def test_a_file_system_without_locks_is_refused_and_left_empty(spool, folder, monkeypatch):
-    """Lost: every name of a network's disk, to one empty file a try."""
+    """Lost: one empty file per attempt on a network file system."""
 
     def no_locks(fd: int, operation: int) -> None:
         raise OSError(errno.ENOLCK, "No locks available")

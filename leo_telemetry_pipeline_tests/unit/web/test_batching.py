@@ -1,4 +1,4 @@
-"""How requests that wait are worked on: together, each with an answer of its own, and none for ever."""
+"""Batcher: requests are stored together, but each gets its own response in time."""
 
 import asyncio
 import gc
@@ -24,7 +24,7 @@ from leo_telemetry_pipeline.web.span_keeper import Batch, NotKept
 
 
 class Keeper:
-    """Keeps spans in memory; refuses what it is told to."""
+    """Keeper that stores spans in memory, and refuses on request."""
 
     def __init__(self) -> None:
         self.groups: list[list[str]] = []
@@ -52,7 +52,7 @@ def body(name: str) -> Body:
 
 
 def working(tmp_path: Path, say: Any) -> None:
-    """Let a batcher work for as long as a conversation takes."""
+    """Run a batcher while ``say`` sends requests."""
 
     async def conversation() -> None:
         keeper = Keeper()
@@ -74,12 +74,12 @@ def working(tmp_path: Path, say: Any) -> None:
 
 
 def take(batcher: Batcher, name: str) -> Coroutine[Any, Any, Any]:
-    """Hand over a request with one span."""
+    """Submit a request with one span."""
     return batcher.take(otlp.parts_of_json, body(name))
 
 
-def test_what_arrives_while_one_is_kept_is_kept_together(tmp_path: Path):
-    """Lost: the pace that two thousand clients need: one transaction for each of their requests is too slow."""
+def test_requests_that_arrive_during_a_transaction_are_stored_together(tmp_path: Path):
+    """Lost: throughput for two thousand clients, if each request needs its own transaction."""
 
     async def say(batcher: Batcher, keeper: Keeper) -> None:
         answers = asyncio.gather(*(take(batcher, f"span {number}") for number in range(100)))
@@ -92,8 +92,8 @@ def test_what_arrives_while_one_is_kept_is_kept_together(tmp_path: Path):
     working(tmp_path, say)
 
 
-def test_a_request_that_breaks_its_group_breaks_alone(tmp_path: Path):
-    """Lost: a hundred good requests for a bug that one of them meets."""
+def test_a_failing_request_does_not_affect_its_group(tmp_path: Path):
+    """Lost: a hundred good requests, because one triggers a bug."""
 
     async def say(batcher: Batcher, keeper: Keeper) -> None:
         keeper.opened.set()
@@ -105,8 +105,8 @@ def test_a_request_that_breaks_its_group_breaks_alone(tmp_path: Path):
     working(tmp_path, say)
 
 
-def test_nothing_is_promised_that_cannot_be_kept_and_all_are_told_to_come_again(tmp_path: Path):
-    """Lost: a 200 for spans that are nowhere; or an error that no exporter tries again."""
+def test_requests_that_cannot_be_kept_are_refused_with_a_retry(tmp_path: Path):
+    """Lost: a 200 for spans that are stored nowhere, or an error that exporters do not retry."""
 
     async def say(batcher: Batcher, keeper: Keeper) -> None:
         keeper.opened.set()
@@ -119,8 +119,8 @@ def test_nothing_is_promised_that_cannot_be_kept_and_all_are_told_to_come_again(
     working(tmp_path, say)
 
 
-def test_the_answer_to_a_body_that_breaks_says_what_of_it_is_stored(tmp_path: Path):
-    """Lost: half a request in the table, and an answer as if nothing were."""
+def test_the_response_to_an_invalid_body_tells_how_many_spans_are_stored(tmp_path: Path):
+    """Lost: half a request is stored, and the response denies it."""
 
     def breaks_later(body: bytes, **how: Any) -> Generator[Any, None, None]:
         for part in otlp.parts_of_json(body.strip(), project="", policy=how["policy"]):
@@ -139,10 +139,8 @@ def test_the_answer_to_a_body_that_breaks_says_what_of_it_is_stored(tmp_path: Pa
     working(tmp_path, say)
 
 
-def test_who_waits_too_long_is_told_to_come_again_and_is_not_stored_later(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """Lost: an answer that comes after the exporter gave up, for spans that it sends a second time."""
+def test_a_request_that_waits_too_long_is_refused_and_not_stored_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Lost: a response after the exporter gave up, so that it sends the spans again."""
     monkeypatch.setattr(batching, "_WAITS_S", 0.2)
 
     async def say(batcher: Batcher, keeper: Keeper) -> None:
@@ -160,11 +158,11 @@ def test_who_waits_too_long_is_told_to_come_again_and_is_not_stored_later(
 
 
 @pytest.mark.parametrize("size", [100, 2 * PART_BODY], ids=["small", "in parts"])
-def test_a_body_that_is_refused_is_let_go_of_at_once(tmp_path: Path, size: int):
-    """Lost: twenty MiB for each broken request, until the garbage collector comes by."""
+def test_the_memory_of_a_refused_body_is_released_at_once(tmp_path: Path, size: int):
+    """Lost: 20 MiB per invalid request until the next garbage collection."""
 
     class Held:
-        """What stands for the bytes of a body, which cannot be watched."""
+        """Stands for the bytes of a body, which cannot be weakly referenced."""
 
     held: list[weakref.ref[Held]] = []
 
@@ -180,7 +178,7 @@ def test_a_body_that_is_refused_is_let_go_of_at_once(tmp_path: Path, size: int):
         arriving.feed(b" " * size)
         with pytest.raises(Refusal, match="truncated"):
             await batcher.take(breaks_off, arriving)
-        # The thread that decoded it forgets it with its next task.
+        # The decoding thread releases it with its next task.
         keeper.opened.set()
         assert await take(batcher, "next") == {}
         assert [reference() for reference in held] == [None]

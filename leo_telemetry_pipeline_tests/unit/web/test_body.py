@@ -1,4 +1,4 @@
-"""Bodies that lie about themselves, and answers that an OpenTelemetry exporter must understand."""
+"""Bodies that contradict their headers, and responses that an OpenTelemetry exporter must understand."""
 
 import asyncio
 import gzip
@@ -18,7 +18,7 @@ from leo_telemetry_pipeline.web.metrics import Metrics
 
 
 def whole(pieces: list[bytes], *, zipped: bool) -> bytes:
-    """Return what arrives when pieces are sent; nothing of it stays in memory."""
+    """Return the received body of sent pieces; assert that its memory is released."""
     inflow = Inflow()
     arriving = Body(inflow, gzip=zipped)
     try:
@@ -31,34 +31,34 @@ def whole(pieces: list[bytes], *, zipped: bool) -> bytes:
 
 
 def refusal(pieces: list[bytes], *, zipped: bool) -> int:
-    """Return the status that pieces are refused with."""
+    """Return the status with which pieces are refused."""
     with pytest.raises(Refusal) as refused:
         whole(pieces, zipped=zipped)
     return refused.value.status
 
 
 def bomb(size: int) -> bytes:
-    """Return the gzip data of so many zeros."""
+    """Return the gzip data of ``size`` zeros."""
     packer = zlib.compressobj(9, wbits=31)
     return b"".join([*(packer.compress(bytes(1 << 20)) for _ in range(size >> 20)), packer.flush()])
 
 
 @hypothesis.given(content=st.binary(max_size=3000), size=st.integers(1, 500), zipped=st.booleans())
-def test_a_body_is_the_same_however_it_is_cut(content: bytes, size: int, zipped: bool):
-    """Lost: requests whose chunks end in an unlucky place."""
+def test_a_body_does_not_depend_on_its_chunks(content: bytes, size: int, zipped: bool):
+    """Lost: requests whose chunks end at an unlucky position."""
     sent = gzip.compress(content, mtime=0) if zipped else content
     assert whole([sent[at : at + size] for at in range(0, len(sent), size)], zipped=zipped) == content
 
 
-def test_a_body_may_be_as_large_as_the_limit_and_no_byte_larger():
-    """Lost: the largest request that the documents allow."""
+def test_a_body_may_be_as_large_as_the_limit_but_no_larger():
+    """Lost: the largest documented request."""
     assert len(whole([bytes(LIMIT)], zipped=False)) == LIMIT
     assert len(whole([bomb(LIMIT)], zipped=True)) == LIMIT
     assert refusal([bytes(LIMIT), b"x"], zipped=False) == 413
     assert refusal([bomb(LIMIT + (1 << 20))], zipped=True) == 413
 
 
-def test_a_bomb_is_never_inflated():
+def test_a_gzip_bomb_is_not_inflated():
     """Lost: the machine's memory, to one small request."""
     sent = bomb(256 << 20)
     tracemalloc.start()
@@ -69,8 +69,8 @@ def test_a_bomb_is_never_inflated():
         tracemalloc.stop()
 
 
-def test_gzip_without_content_does_not_go_on_for_ever():
-    """Lost: a connection that sends empty blocks all day and is never refused."""
+def test_empty_gzip_blocks_are_limited():
+    """Lost: a connection that sends empty blocks all day is never refused."""
     packer = zlib.compressobj(0, wbits=31)
     head = packer.compress(b"") + packer.flush(zlib.Z_FULL_FLUSH)
     empty = packer.flush(zlib.Z_FULL_FLUSH) or b"\x00\x00\x00\xff\xff"
@@ -81,20 +81,20 @@ SPANS = gzip.compress(b"spans", mtime=0)
 
 
 @pytest.mark.parametrize("sent", [b"", b"\x1f\x8b", b"no gzip", SPANS[:-1], SPANS[:12]])
-def test_gzip_that_is_broken_or_cut_off_is_a_bad_request(sent: bytes):
-    """Lost: half a request, stored as if it were whole."""
+def test_damaged_or_truncated_gzip_is_a_bad_request(sent: bytes):
+    """Lost: half a request is stored as if it were complete."""
     assert refusal([sent], zipped=True) == 400
 
 
 @pytest.mark.parametrize("after", [b"\0", b"garbage", gzip.compress(b"another member", mtime=0)])
-def test_nothing_may_follow_the_gzip_data(after: bytes):
-    """Lost: what follows would be dropped without a word."""
+def test_data_after_the_gzip_stream_is_refused(after: bytes):
+    """Lost: such data is silently dropped."""
     assert refusal([SPANS + after], zipped=True) == 400
     assert refusal([SPANS, after], zipped=True) == 400
 
 
-def test_all_bodies_together_have_the_room_of_one():
-    """Lost: the memory that a single request cannot take is taken by twenty."""
+def test_all_bodies_together_share_the_limit_of_one():
+    """Lost: twenty requests take the memory that one may not take."""
     inflow = Inflow()
     first, second = Body(inflow, gzip=False), Body(inflow, gzip=False)
     first.feed(bytes(LIMIT - 10))
@@ -106,7 +106,7 @@ def test_all_bodies_together_have_the_room_of_one():
 
 
 def test_a_large_body_leaves_room_for_small_ones():
-    """Lost: the spans of two thousand clients for as long as one of them sends a large batch."""
+    """Lost: spans of two thousand clients, while one of them sends a large batch."""
     inflow = Inflow()
     Body(inflow, gzip=False).feed(bytes(LIMIT))
     for _ in range(1000):
@@ -125,16 +125,16 @@ def test_a_declared_length_within_the_limit_is_read(length: str | None):
 
 
 @pytest.mark.parametrize("length", [str(LIMIT + 1), "9" * 5000])
-def test_a_declared_length_beyond_the_limit_is_refused_unread(length: str):
-    """Lost: the time in which a body that cannot be taken is received."""
+def test_a_declared_length_beyond_the_limit_is_refused_before_reading(length: str):
+    """Lost: time to receive a body that is refused anyway."""
     with pytest.raises(Refusal) as refused:
         body.declared(length)
     assert refused.value.status == 413
 
 
 @pytest.mark.parametrize("pause", ["IDLE_S", "TOTAL_S"])
-def test_a_body_that_does_not_come_ends_the_request(pause: str, monkeypatch: pytest.MonkeyPatch):
-    """Lost: one connection for each client that sends half a request and waits."""
+def test_a_stalled_body_ends_the_request(pause: str, monkeypatch: pytest.MonkeyPatch):
+    """Lost: one connection per client that sends half a request and waits."""
     monkeypatch.setattr(body, pause, 0.02)
 
     async def dribble() -> dict:
@@ -146,8 +146,8 @@ def test_a_body_that_does_not_come_ends_the_request(pause: str, monkeypatch: pyt
     assert refused.value.status == 408
 
 
-def test_a_client_that_leaves_is_noticed():
-    """Lost: a cut-off body is taken for a whole one."""
+def test_a_disconnected_client_is_detected():
+    """Lost: a truncated body is taken for a complete one."""
 
     async def leave() -> dict:
         return {"type": "http.disconnect"}
@@ -159,8 +159,8 @@ def test_a_client_that_leaves_is_noticed():
 @pytest.mark.parametrize(
     ("rejected", "message"), [(0, ""), (0, "a warning"), (7, ""), (300, "no name: ü"), (10**6, "x" * 500)]
 )
-def test_exporters_understand_what_was_rejected(rejected: int, message: str):
-    """Lost: a program never hears that its spans were not taken."""
+def test_exporters_can_parse_partial_success(rejected: int, message: str):
+    """Lost: a program never learns that its spans were rejected."""
     response = ExportTraceServiceResponse.FromString(bytes(answers.accepted(answers.PROTOBUF, rejected, message).body))
     assert response.partial_success.rejected_spans == rejected
     assert response.partial_success.error_message == message
@@ -170,12 +170,12 @@ def test_exporters_understand_what_was_rejected(rejected: int, message: str):
 
 
 def test_full_success_is_an_empty_message():
-    """Lost: exporters log a partial success that is none."""
+    """Lost: exporters log a partial success although all spans were stored."""
     assert answers.accepted(answers.PROTOBUF, 0, "").body == b""
     assert answers.accepted(answers.JSON, 0, "").body == b"{}"
 
 
-def test_a_refusal_comes_in_the_form_of_the_request():
+def test_a_refusal_has_the_encoding_of_its_request():
     """Lost: an exporter cannot show why its request was refused."""
     response = answers.refused(answers.PROTOBUF, 429, "later", 5)
     assert (response.status_code, response.headers["retry-after"]) == (429, "5")
@@ -184,8 +184,8 @@ def test_a_refusal_comes_in_the_form_of_the_request():
     assert json.loads(bytes(answers.refused("text/plain", 415, "no").body)) == {"message": "no"}
 
 
-def test_prometheus_can_read_the_numbers():
-    """Lost: one malformed line, and the whole scrape is dropped."""
+def test_prometheus_can_parse_the_metrics():
+    """Lost: one malformed line makes Prometheus drop the whole scrape."""
     metrics = Metrics()
     metrics.statuses[200] += 2
     metrics.totals["spans_new"] += 3

@@ -1,4 +1,4 @@
-"""What Claude Code sends to the receiver, at its edges: much at once, what is broken, a home that cannot be written."""
+"""Claude Code's requests in unusual conditions: large, invalid, or with a home that cannot be written."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ START = 1_795_955_340_000_000_000
 
 
 class Keeper:
-    """Keeps spans in memory."""
+    """Keeper that stores spans in memory."""
 
     def __init__(self) -> None:
         self.spans: list[Span] = []
@@ -38,7 +38,7 @@ class Keeper:
 
 
 class Receiver:
-    """What takes requests, without HTTP and without a database."""
+    """Receiver without HTTP and without a database."""
 
     def __init__(self, home: Path) -> None:
         settings, notices = Settings({f"{PREFIX}HOME": str(home)}), Notices()
@@ -48,7 +48,7 @@ class Receiver:
         self.batcher = Batcher(settings, self.keeper, self.claude, Metrics(), notices)  # type: ignore[arg-type]
 
     async def take(self, request: dict | bytes) -> object:
-        """Return the rejected spans of a request by reason, or status and message of its refusal."""
+        """Return the rejected spans of a request by reason, or the status and message of its refusal."""
         arriving = Body(Inflow(), gzip=False)
         arriving.feed(request if isinstance(request, bytes) else json.dumps(request).encode())
         try:
@@ -58,7 +58,7 @@ class Receiver:
 
 
 def receiving(home: Path, say: Callable[[Receiver], Awaitable[None]]) -> None:
-    """Let a receiver work for as long as a conversation takes."""
+    """Run a receiver while ``say`` sends requests."""
 
     async def conversation() -> None:
         receiver = Receiver(home)
@@ -77,7 +77,7 @@ def receiving(home: Path, say: Callable[[Receiver], Awaitable[None]]) -> None:
 
 
 def wire(attributes: dict) -> list[dict]:
-    """Return attributes as OTLP/JSON has them; what is a dict is a value already."""
+    """Return attributes in OTLP/JSON; a dict is taken as a value."""
     return [
         {"key": key, "value": value if isinstance(value, dict) else {"stringValue": value}}
         for key, value in attributes.items()
@@ -85,7 +85,7 @@ def wire(attributes: dict) -> list[dict]:
 
 
 def span(number: int, name: str = "claude_code.llm_request", **given: object) -> dict:
-    """Return a span of a session in OTLP/JSON."""
+    """Return a session's span in OTLP/JSON."""
     attributes = given.pop("attributes", {"session.id": SESSION, "model": "claude-sonnet-4-5-20250929"})
     assert isinstance(attributes, dict)
     times = {"startTimeUnixNano": str(START + number), "endTimeUnixNano": str(START + number + 10**9)}
@@ -94,12 +94,12 @@ def span(number: int, name: str = "claude_code.llm_request", **given: object) ->
 
 
 def request(*spans: dict, **resource: object) -> dict:
-    """Return a trace request of Claude Code."""
+    """Return a trace request from Claude Code."""
     told = {"service.name": "claude-code", "service.version": "2.1.332"} | resource
     return {"resourceSpans": [{"resource": {"attributes": wire(told)}, "scopeSpans": [{"spans": list(spans)}]}]}
 
 
-# By which the prompt of a trace is known at once.
+# Identifies the prompt of a trace immediately.
 _PROMPT = {
     "body": {"stringValue": "claude_code.user_prompt"},
     "traceId": f"{7:032x}",
@@ -111,7 +111,7 @@ PROMPT = {"resourceLogs": [{"scopeLogs": [{"logRecords": [_PROMPT]}]}]}
 
 @contextmanager
 def full(home: Path, session: str = SESSION) -> Iterator[Path]:
-    """Give a session a notebook that holds all that one may hold."""
+    """Fill the notebook of a session to its limit."""
     path = Path(notebook.checked_folder(str(home))) / notebook.file_name(session)
     with path.open("wb") as file:
         file.truncate(notebook.MOST_RECEIVED_BYTES + 1)
@@ -126,12 +126,12 @@ def notes_in(home: Path, session: str = SESSION) -> list[dict]:
 
 @pytest.fixture(autouse=True)
 def idle(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave notebooks alone, so that a test sees what is in them."""
+    """Keep notebooks unprocessed, so that a test can read them."""
     monkeypatch.setattr(claude, "_EVERY_S", 3600)
 
 
-def test_a_request_with_all_spans_that_one_may_have_is_noted_and_again_costs_nothing(tmp_path: Path):
-    """Lost: a long session whose exporter was cut off: it is answered 503 for ever, and its notes pile up."""
+def test_the_largest_request_is_stored_and_repeating_it_adds_nothing(tmp_path: Path):
+    """Lost: a long session whose exporter was interrupted gets 503 forever, and its notes pile up."""
     large = request(*(span(number) for number in range(9_000)))
 
     async def say(receiver: Receiver) -> None:
@@ -144,16 +144,16 @@ def test_a_request_with_all_spans_that_one_may_have_is_noted_and_again_costs_not
     receiving(tmp_path, say)
 
 
-def test_a_hook_still_adds_no_more_than_it_may(tmp_path: Path):
-    """Lost: where no span can be stored for days, the disk of somebody who only has the hooks."""
+def test_a_hook_cannot_exceed_its_limit(tmp_path: Path):
+    """Lost: the disk of a user with hooks only, if no span can be stored for days."""
     path = tmp_path / "notes"
     path.write_bytes(bytes(notebook.MOST_BYTES + 1))
     with notebook.Notebook(str(path)) as file, pytest.raises(OSError, match="this event is lost"):
         file.add("{}")
 
 
-def test_a_full_notebook_refuses_its_session_and_nobody_else(tmp_path: Path):
-    """Lost: spans of every program whose request came at the same moment."""
+def test_a_full_notebook_refuses_only_its_session(tmp_path: Path):
+    """Lost: spans of other programs whose requests arrive at the same moment."""
     ordinary = span(1, "work", attributes={})
     other = span(2, attributes={"session.id": OTHER, "model": "m"})
 
@@ -174,8 +174,8 @@ def test_a_full_notebook_refuses_its_session_and_nobody_else(tmp_path: Path):
 
 @pytest.mark.parametrize("name", ["claude_code.tool", "claude_code.tool.execution"])
 @pytest.mark.parametrize("given", [{}, {"tool_use_id": ""}, {"tool_use_id": " "}, {"tool_use_id": {"intValue": "5"}}])
-def test_a_tool_without_its_id_is_stored_as_any_span(tmp_path: Path, name: str, given: dict):
-    """Lost: it is answered 200 and is nowhere: no two records of such a tool can be told to be of one."""
+def test_a_tool_without_its_id_is_stored_like_any_span(tmp_path: Path, name: str, given: dict):
+    """Lost: a span answered with 200 that is stored nowhere, since its records cannot be matched."""
     told = span(1, name, attributes={"session.id": SESSION, "tool_name": "Bash", **given})
 
     async def say(receiver: Receiver) -> None:
@@ -195,8 +195,8 @@ TIMES = {
 
 
 @pytest.mark.parametrize("what", ["an end after the year 9999", "400 digits", "an end before the start"])
-def test_a_span_that_is_rejected_costs_its_session_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str):
-    """Lost: what the answer says of it, or the spans that came with it."""
+def test_a_rejected_span_does_not_affect_its_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str):
+    """Lost: the reason in the response, or the other spans of the request."""
     monkeypatch.setattr(claude, "_EVERY_S", 0.05)
     start, end = TIMES[what]
     broken = span(1, startTimeUnixNano=str(start), endTimeUnixNano=str(end))
@@ -211,10 +211,10 @@ def test_a_span_that_is_rejected_costs_its_session_nothing(tmp_path: Path, monke
 
 
 @pytest.mark.parametrize("what", ["file", "open to others", "home"])
-def test_a_folder_that_cannot_be_used_is_said_and_mended_without_a_restart(
+def test_an_unusable_folder_is_reported_and_needs_no_restart_once_repaired(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, what: str
 ):
-    """Lost: every session of Claude Code until somebody restarts the receiver, which says nothing of it."""
+    """Lost: all sessions of Claude Code, silently, until a restart."""
     monkeypatch.setattr(claude, "_EVERY_S", 0.05)
     home = tmp_path / "home"
     folder = home / notebook.FOLDER
@@ -231,10 +231,10 @@ def test_a_folder_that_cannot_be_used_is_said_and_mended_without_a_restart(
         assert status == 503
         assert "notes" in message
         assert str(tmp_path) not in message
-        # The loop has met it too.
+        # The background loop has failed too.
         await asyncio.sleep(0.3)
         assert str(tmp_path) in caplog.text
-        (home if what == "home" else folder).rename(tmp_path / "aside")
+        (home if what == "home" else folder).rename(tmp_path / "moved")
         assert await receiver.take(request(span(1))) == {}
         await receiver.claude.keep_logs(json.dumps(PROMPT).encode(), "application/json")
         async with asyncio.timeout(60):
@@ -244,14 +244,14 @@ def test_a_folder_that_cannot_be_used_is_said_and_mended_without_a_restart(
     receiving(home, say)
 
 
-def test_a_notebook_that_nothing_can_be_made_of_costs_no_others(
+def test_a_notebook_that_cannot_be_processed_does_not_affect_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    """Lost: other sessions, or which of them it is; or a log that says the same each second."""
+    """Lost: other sessions, or the name of the failing one; or a log that repeats itself every second."""
     monkeypatch.setattr(claude, "_EVERY_S", 0.02)
     folder = Path(notebook.checked_folder(str(tmp_path)))
     for session in ("bad-1", "bad-2"):
-        # A note of an unknown version, which no reader expects.
+        # A note of an unknown version.
         (folder / session).write_text(json.dumps({"event": otel_notes.SPAN, "session": session}))
 
     async def say(receiver: Receiver) -> None:
@@ -268,10 +268,10 @@ def test_a_notebook_that_nothing_can_be_made_of_costs_no_others(
     assert [sum(session in line for line in said) for session in ("bad-1", "bad-2")] == [1, 1]
 
 
-def test_upkeep_goes_on_after_any_error(
+def test_the_background_task_continues_after_any_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    """Lost: everything in the spool, until somebody restarts a receiver that answers every request."""
+    """Lost: spans stay in the spool until a restart, although the receiver answers every request."""
     monkeypatch.setattr(span_keeper, "_PAUSE_S", 0.01)
 
     class Broken(Notices):
@@ -284,17 +284,17 @@ def test_upkeep_goes_on_after_any_error(
     async def conversation() -> None:
         notices = Broken()
         keeper = span_keeper.Keeper(Settings({f"{PREFIX}HOME": str(tmp_path)}), Target("", "", ""), Metrics(), notices)
-        upkeep = asyncio.create_task(keeper.upkeep())
+        task = asyncio.create_task(keeper.work())
         async with asyncio.timeout(60):
-            while notices.taken < 4 and not upkeep.done():
+            while notices.taken < 4 and not task.done():
                 await asyncio.sleep(0.01)
-        assert not upkeep.done()
-        upkeep.cancel()
+        assert not task.done()
+        task.cancel()
         keeper.away = True
         await keeper.close()
 
     asyncio.run(conversation())
-    assert [record.getMessage() for record in caplog.records] == ["upkeep of the database failed (KeyError)"]
+    assert [record.getMessage() for record in caplog.records] == ["reconnecting or storing notices failed (KeyError)"]
 
 
 VERSIONS = {
@@ -312,8 +312,8 @@ VERSIONS = {
 
 
 @pytest.mark.parametrize("what", VERSIONS)
-def test_a_version_that_is_none_costs_no_span(tmp_path: Path, what: str):
-    """Lost: all that Claude Code tells, by the name of its version: each request is answered 500."""
+def test_an_invalid_version_does_not_affect_spans(tmp_path: Path, what: str):
+    """Lost: all spans of Claude Code, if each request is answered with 500."""
     told = request(span(1), **{"service.version": VERSIONS[what]})
 
     async def say(receiver: Receiver) -> None:
@@ -326,8 +326,8 @@ def test_a_version_that_is_none_costs_no_span(tmp_path: Path, what: str):
 
 @pytest.mark.parametrize("levels", [401, 2_000, 200_000])
 @pytest.mark.parametrize("begin", ['{"trace":', '{"a":', '{"resourceSpans":[{"resource":{"a":', '{"a":['])
-def test_what_is_nested_too_deep_is_refused_as_documented(tmp_path: Path, levels: int, begin: str):
-    """Lost: a client is told of a bug of the receiver, and sends the same again for ever."""
+def test_deep_nesting_is_refused_as_documented(tmp_path: Path, levels: int, begin: str):
+    """Lost: a client gets an internal error, and sends the same request forever."""
     mirrored = "".join({"{": "}", "[": "]"}.get(mark, "") for mark in reversed(begin))
     body = (begin * levels + "{}" + mirrored * levels).encode()
 
@@ -339,8 +339,8 @@ def test_what_is_nested_too_deep_is_refused_as_documented(tmp_path: Path, levels
     receiving(tmp_path, say)
 
 
-def test_a_request_of_a_file_may_be_wrapped_as_deep_as_json_is_read():
-    """Lost: the rest of a file, by one line in it."""
+def test_a_request_in_a_file_may_be_wrapped_up_to_the_limit_of_the_json_parser():
+    """Lost: the rest of a file, because of one line."""
     wrapped = request(span(1, "work", attributes={}))
     for _ in range(5_000):
         wrapped = {"trace": wrapped}

@@ -1,4 +1,4 @@
-"""Which connection goes when there is no room for another one."""
+"""Connections: which one is closed to make room for another."""
 
 import resource
 
@@ -11,7 +11,7 @@ from leo_telemetry_pipeline.web.connections import Connections, room_for
 
 
 class Line:
-    """A connection that remembers that it was told to end."""
+    """Connection that remembers that it was closed."""
 
     def __init__(self) -> None:
         self.ended = False
@@ -21,14 +21,14 @@ class Line:
 
 
 def opened(most: int, count: int) -> tuple[Connections, list[Line]]:
-    """Return connections of which so many are open."""
+    """Return connections with ``count`` of them open."""
     house, lines = Connections(most), [Line() for _ in range(count)]
     assert [house.opened(line) for line in lines] == [True] * count
     return house, lines
 
 
-def test_the_longest_idle_makes_room():
-    """Lost: everything of the clients that came last, while others hold a connection that they do not use."""
+def test_the_longest_idle_connection_makes_room():
+    """Lost: new clients, while others hold idle connections."""
     house, lines = opened(3, 3)
     house.set_idle(lines[0], False)
     house.set_idle(lines[1], False)
@@ -39,8 +39,8 @@ def test_the_longest_idle_makes_room():
     assert [line.ended for line in lines] == [True, False, True]
 
 
-def test_nobody_who_is_busy_goes():
-    """Lost: a request in the middle of its body, for a client that just came."""
+def test_busy_connections_are_not_closed():
+    """Lost: a request in progress, for the sake of a new client."""
     house, lines = opened(2, 2)
     for line in lines:
         house.set_idle(line, False)
@@ -50,8 +50,8 @@ def test_nobody_who_is_busy_goes():
     assert house.opened(Line()) is True
 
 
-def test_what_stays_idle_keeps_its_place_and_what_left_does_not_come_back():
-    """Lost: the connection that is idle for longest looks as if it had just been used."""
+def test_idle_connections_keep_their_order_and_closed_ones_do_not_return():
+    """Lost: the longest idle connection seems recently used."""
     house, lines = opened(2, 2)
     house.set_idle(lines[1], True)
     house.set_idle(lines[0], True)
@@ -64,8 +64,8 @@ def test_what_stays_idle_keeps_its_place_and_what_left_does_not_come_back():
 
 
 @given(st.integers(1, 5), st.lists(st.tuples(st.sampled_from(["open", "busy", "idle", "close"]), st.integers(0, 9))))
-def test_there_are_never_more_than_the_limit(most: int, steps: list[tuple[str, int]]):
-    """Lost: the process runs out of files."""
+def test_the_number_of_connections_never_exceeds_the_limit(most: int, steps: list[tuple[str, int]]):
+    """Lost: the process runs out of file descriptors."""
     house, lines = Connections(most), []
     for step, number in steps:
         if step == "open":
@@ -93,10 +93,10 @@ def test_there_are_never_more_than_the_limit(most: int, steps: list[tuple[str, i
         (256, 256, 4000, None, 128),
     ],
 )
-def test_the_limit_fits_into_what_the_process_may_open(
+def test_the_limit_respects_the_limit_of_open_files(
     soft: int, hard: int, clients: int, raised: int | None, room: int, monkeypatch: pytest.MonkeyPatch
 ):
-    """Lost: a receiver that accepts what it cannot open, and has no file left for the database."""
+    """Lost: a receiver that accepts more clients than it can open, with no descriptor left for the database."""
     seen: list[tuple[int, int]] = []
     monkeypatch.setattr(connections.resource, "getrlimit", lambda _: (soft, hard))
     monkeypatch.setattr(connections.resource, "setrlimit", lambda _, limits: seen.append(limits))
@@ -104,8 +104,8 @@ def test_the_limit_fits_into_what_the_process_may_open(
     assert seen == ([] if raised is None else [(raised, hard)])
 
 
-def test_where_the_limit_cannot_be_raised_fewer_clients_fit(monkeypatch: pytest.MonkeyPatch):
-    """Lost: the receiver does not start on a system that has a lower limit than it says."""
+def test_a_limit_that_cannot_be_raised_allows_fewer_clients(monkeypatch: pytest.MonkeyPatch):
+    """Lost: the receiver does not start on a system that reports a wrong limit."""
 
     def refuse(_: int, limits: tuple[int, int]) -> None:
         raise ValueError

@@ -1,4 +1,4 @@
-"""Which requests the guard lets in: what browsers send, in whatever situation a page can put them."""
+"""Guard: requests as browsers send them, in all situations that a page can create."""
 
 import asyncio
 import logging
@@ -26,17 +26,17 @@ JSON = {"content-type": "application/json"}
 
 
 async def executed(request: Request) -> PlainTextResponse:
-    """Answer as whatever executes something."""
+    """Respond like an address that executes something."""
     return PlainTextResponse("executed")
 
 
 async def shown(request: Request) -> PlainTextResponse:
-    """Answer as Dagster's one page."""
+    """Respond like Dagster's single page."""
     return PlainTextResponse("shown")
 
 
 async def spoken(websocket: WebSocket) -> None:
-    """Answer as Dagster's subscriptions."""
+    """Respond like Dagster's subscriptions."""
     await websocket.accept()
     await websocket.close()
 
@@ -58,7 +58,7 @@ def ui() -> ASGIApp:
 
 
 def sent_by(app: ASGIApp, method: str, path: str, headers: dict[str, str], kind: str = "http") -> list[Message]:
-    """Send a request with these headers; return all messages of the answer."""
+    """Send a request with these headers; return all messages of the response."""
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -84,7 +84,7 @@ def sent_by(app: ASGIApp, method: str, path: str, headers: dict[str, str], kind:
 
 
 def ask(app: ASGIApp, method: str, path: str, headers: dict[str, str], kind: str = "http") -> tuple[int, dict]:
-    """Send a request with these headers; return its status and the headers of the answer. 101: a WebSocket is open."""
+    """Send a request with these headers; return status (101: a WebSocket is open) and headers of the response."""
     sent = sent_by(app, method, path, headers, kind)
     if kind == "websocket":
         return (101 if sent[0]["type"] == "websocket.accept" else 403), {}
@@ -106,15 +106,15 @@ def ask(app: ASGIApp, method: str, path: str, headers: dict[str, str], kind: str
         *((host, False) for host in ("localhost:3000,evil.test", "[::1].evil.test", "host.docker.internal.evil.test")),
     ],
 )
-def test_a_host_is_ours_where_no_page_can_have_it_for_a_name(host: str, is_own: bool):
-    """Lost: a page whose name is resolved anew to this machine reads everything as if it were the UI itself."""
+def test_a_host_is_ours_if_no_page_can_register_its_name(host: str, is_own: bool):
+    """Lost: a page whose name is resolved to this machine (DNS rebinding) reads everything."""
     assert is_own_host(host, CONTAINER_HOSTS | {"here.example"}) is is_own
 
 
 @pytest.mark.parametrize(
     ("status", "method", "path", "headers"),
     [
-        # What the UI's own pages and people's programs do.
+        # The UI's own pages and local programs.
         (200, "GET", "/", {}),
         (200, "GET", "/assets", {"sec-fetch-site": "none", **LINK}),
         (200, "GET", "/assets", {"sec-fetch-site": "same-origin", **LINK}),
@@ -125,7 +125,7 @@ def test_a_host_is_ours_where_no_page_can_have_it_for_a_name(host: str, is_own: 
         (200, "POST", GRAPHQL, {"host": "[::1]:3000", "origin": "http://[::1]:3000", **JSON}),
         (200, "GET", GRAPHQL, {"accept": "text/html,*/*", "sec-fetch-site": "same-origin", **LINK}),
         (200, "GET", "/logs/x", {"sec-fetch-site": "same-origin", **LINK}),
-        # A link from another page, and what looks like one.
+        # A link from another page, and imitations of one.
         (200, "GET", "/assets", {"sec-fetch-site": "cross-site", **LINK}),
         (200, "GET", "/runs/1", {"sec-fetch-site": "same-site", **LINK}),
         (403, "GET", "/assets", {"sec-fetch-site": "cross-site", **LINK, "sec-fetch-dest": "iframe"}),
@@ -156,7 +156,7 @@ def test_a_host_is_ours_where_no_page_can_have_it_for_a_name(host: str, is_own: 
         (403, "GET", "/", {"host": "0.0.0.0:3000"}),
         (403, "POST", GRAPHQL, {"host": "evil.test:3000", "origin": "http://evil.test:3000", **JSON}),
         (403, "GET", "/assets", {"host": "evil.test", "sec-fetch-site": "cross-site", **LINK}),
-        # A browser that sends neither Origin nor Sec-Fetch-Site.
+        # Browsers that send neither Origin nor Sec-Fetch-Site.
         (405, "GET", GRAPHQL + "?query=mutation{wipe}", {}),
         (405, "GET", GRAPHQL + "?query=mutation{wipe}", {"accept": "image/*"}),
         (405, "GET", GRAPHQL + "?query={version}", {"sec-fetch-site": "same-origin"}),
@@ -167,10 +167,10 @@ def test_a_host_is_ours_where_no_page_can_have_it_for_a_name(host: str, is_own: 
         (415, "POST", GRAPHQL, {}),
     ],
 )
-def test_the_ui_is_used_by_its_own_pages_and_linked_to_by_others(
+def test_the_ui_is_for_its_own_pages_and_links_from_others(
     status: int, method: str, path: str, headers: dict[str, str]
 ):
-    """Lost: any web page starts runs, wipes assets, or reads what the UI shows."""
+    """Lost: any web page starts runs, wipes assets, or reads the UI."""
     found, answer = ask(ui(), method, path, {"host": UI, **headers})
     assert found == status
     assert not [name for name in answer if name.startswith("access-control")]
@@ -192,8 +192,8 @@ def test_the_ui_is_used_by_its_own_pages_and_linked_to_by_others(
         (403, {"sec-fetch-site": "cross-site", **LINK}),
     ],
 )
-def test_subscriptions_are_for_the_uis_own_pages(status: int, headers: dict[str, str]):
-    """Lost: any web page follows the log of every run, since browsers let it open WebSockets to anywhere."""
+def test_subscriptions_are_for_the_ui_s_own_pages(status: int, headers: dict[str, str]):
+    """Lost: any web page follows the log of every run, since browsers allow WebSockets to any origin."""
     assert ask(ui(), "GET", GRAPHQL, {"host": UI, **headers}, "websocket")[0] == status
 
 
@@ -226,10 +226,10 @@ def test_a_server_without_pages_takes_nothing_from_any_page(status: int, rules: 
         ({"host": "localhost:4318", "origin": EVIL}, ("web pages",)),
     ],
 )
-def test_the_receiver_notes_whom_it_refuses_and_says_what_helps(
+def test_the_receiver_records_refusals_with_a_remedy(
     settings: Settings, caplog: pytest.LogCaptureFixture, headers: dict[str, str], words: tuple[str, ...]
 ):
-    """Lost: all spans behind a proxy that passes Host on, since exporters do not send again what got 403."""
+    """Lost: all spans behind a proxy that passes Host on, since exporters do not retry after 403."""
     app = build_app(settings, outside("postgresql://nobody@127.0.0.1:1/none", "dagster"))
     with caplog.at_level(logging.WARNING):
         for path in ("/v1/traces", "/v1/logs"):
@@ -239,4 +239,4 @@ def test_the_receiver_notes_whom_it_refuses_and_says_what_helps(
     assert (noticed.kind, count) == (REFUSED, 2)
     for said in (answer[1]["body"].decode(), noticed.detail, caplog.messages[0]):
         assert all(word in said for word in words)
-    assert len(noticed.detail) <= 200  # the table cuts what is longer
+    assert len(noticed.detail) <= 200  # the table truncates longer text

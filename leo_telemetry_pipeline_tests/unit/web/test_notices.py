@@ -1,4 +1,4 @@
-"""What the receiver counts for the doctor, and how often it says so in its log."""
+"""Notices: counts for the doctor, and the rate limit of the log."""
 
 import logging
 
@@ -9,7 +9,7 @@ from leo_telemetry_pipeline.web.notices import OTHERS, SOURCE, Notices
 
 
 class Clock:
-    """A clock that goes on when it is told to."""
+    """Clock that advances on request."""
 
     def __init__(self) -> None:
         self.now_s = 1000.0
@@ -19,12 +19,12 @@ class Clock:
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return what was logged."""
+    """Return the logged messages."""
     return [record.getMessage() for record in caplog.records]
 
 
-def test_a_reason_is_said_at_once_and_then_once_per_minute_with_all_of_that_minute(caplog: pytest.LogCaptureFixture):
-    """Lost: the first word of a loss; or the disk, to a line for each of a million spans."""
+def test_a_reason_is_logged_at_once_and_then_once_per_minute_with_its_count(caplog: pytest.LogCaptureFixture):
+    """Lost: the first sign of a loss; or a full disk from one line per span."""
     clock = Clock()
     notices = Notices(clock)
     with caplog.at_level(logging.WARNING):
@@ -36,8 +36,8 @@ def test_a_reason_is_said_at_once_and_then_once_per_minute_with_all_of_that_minu
     assert notices.take() == {}
 
 
-def test_reasons_do_not_hush_each_other(caplog: pytest.LogCaptureFixture):
-    """Lost: a rare reason behind a frequent one."""
+def test_reasons_do_not_suppress_each_other(caplog: pytest.LogCaptureFixture):
+    """Lost: a rare reason, hidden by a frequent one."""
     notices = Notices(Clock())
     with caplog.at_level(logging.WARNING):
         notices.add(REJECTED, "a", "spans a")
@@ -48,8 +48,8 @@ def test_reasons_do_not_hush_each_other(caplog: pytest.LogCaptureFixture):
     assert lines(caplog) == ["1 spans a", "1 spans b", "1 connections a"]
 
 
-def test_what_could_not_be_written_is_counted_on():
-    """Lost: what was rejected while the database was away."""
+def test_counts_that_could_not_be_written_are_kept():
+    """Lost: rejections while the database was away."""
     notices = Notices(Clock())
     notices.add(REJECTED, "a", "a", 3)
     taken = notices.take()
@@ -58,8 +58,8 @@ def test_what_could_not_be_written_is_counted_on():
     assert notices.take() == {Noticed(SOURCE, REJECTED, "a"): 7}
 
 
-def test_endless_reasons_become_one():
-    """Lost: memory and a table, to a client that is refused for another word each time."""
+def test_unlimited_reasons_are_pooled():
+    """Lost: memory, and rows of a table, if each refusal has another text."""
     notices = Notices(Clock())
     for number in range(10_000):
         notices.add(REJECTED, f"reason {number}", "x")

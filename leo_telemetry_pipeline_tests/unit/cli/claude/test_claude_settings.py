@@ -1,4 +1,4 @@
-"""Our entry in a Claude Code settings file, whose every other byte is somebody else's."""
+"""Our hooks in a Claude Code settings file, whose other bytes must not change."""
 
 import json
 import subprocess
@@ -55,8 +55,8 @@ manners = st.sampled_from(
 
 
 @given(st.dictionaries(names, values, max_size=4), st.none() | hooks, manners, st.sampled_from(["\n", "\r\n"]))
-def test_installing_adds_our_entry_and_uninstalling_gives_back_every_byte(others, theirs, manner, newline):
-    """Lost: a person's settings reformatted, reordered or damaged by a tool that only had to add a line."""
+def test_uninstalling_restores_every_byte(others, theirs, manner, newline):
+    """Lost: a user's settings are reformatted, reordered or damaged for one added line."""
     before = others | ({"hooks": theirs} if theirs else {})
     text = (json.dumps(before, **manner) + "\n").replace("\n", newline)
     with_ours = claude_settings.add(text, COMMAND)
@@ -72,8 +72,8 @@ def test_installing_adds_our_entry_and_uninstalling_gives_back_every_byte(others
     manners,
     st.sampled_from(["\n", "\r\n"]),
 )
-def test_hooks_for_many_events_come_and_go_without_a_trace(others, theirs, events, manner, newline):
-    """Lost: a person's settings, damaged by the hooks that measure sub-agents and tools."""
+def test_hooks_for_many_events_are_added_and_removed_without_a_trace(others, theirs, events, manner, newline):
+    """Lost: a user's settings are damaged by the hooks that measure sub-agents and tools."""
     before = others | ({"hooks": theirs} if theirs else {})
     text = (json.dumps(before, **manner) + "\n").replace("\n", newline)
     with_ours = text
@@ -86,20 +86,20 @@ def test_hooks_for_many_events_come_and_go_without_a_trace(others, theirs, event
     assert claude_settings.remove(with_ours) == text
 
 
-def test_hooks_of_other_events_stay_where_a_person_put_them():
-    """Lost: somebody's own check before each tool."""
+def test_a_user_s_hooks_of_other_events_stay_in_place():
+    """Lost: a user's own check before each tool."""
     wanted = claude_settings.command("/opt/leo-telemetry", "PostToolUse")
     theirs = THEIRS.replace("PreToolUse", "PostToolUse")
     with_ours = claude_settings.add(theirs, wanted, "PostToolUse")
     check, ours = json.loads(with_ours)["hooks"]["PostToolUse"]
     assert check == {"matcher": "Bash", "hooks": [{"type": "command", "command": "check"}]}
-    # Nobody waits for these, so they may not delay what follows them.
+    # These are not awaited, so they must not delay anything.
     assert ours == {"hooks": [{"type": "command", "command": wanted, "timeout": 10, "async": True}]}
     assert claude_settings.remove(with_ours) == theirs
 
 
-def test_what_claude_code_would_not_wait_for_is_not_left_in_the_background():
-    """Lost: the end of every prompt of `claude -p`, which ends at once after it."""
+def test_hooks_that_claude_code_does_not_await_are_not_async():
+    """Lost: the end of each prompt of `claude -p`, which exits right after it."""
     text = "{}"
     for event in EVENTS:
         text = claude_settings.add(text, claude_settings.command("leo-telemetry", event), event)
@@ -107,12 +107,12 @@ def test_what_claude_code_would_not_wait_for_is_not_left_in_the_background():
     assert awaited == {"SessionStart", "Stop", "StopFailure", "SessionEnd"}
 
 
-def test_every_event_that_makes_a_span_is_hooked_and_no_other():
-    """Lost: sub-agents without an end, or a process started for nothing at every tool."""
+def test_exactly_the_events_that_form_spans_are_hooked():
+    """Lost: sub-agents without an end, or an unnecessary process per tool."""
     assert sorted(claude_settings.SPAN_EVENTS) == sorted(hook_notes.EVENTS)
 
 
-def test_the_other_hooks_of_a_session_stay_as_they_were():
+def test_other_session_start_hooks_stay():
     """Lost: the other SessionStart hooks of a project."""
     with_ours = claude_settings.add(THEIRS, COMMAND)
     assert json.loads(with_ours)["hooks"]["SessionStart"] == [
@@ -123,20 +123,20 @@ def test_the_other_hooks_of_a_session_stay_as_they_were():
     assert claude_settings.remove(with_ours) == THEIRS
 
 
-def test_what_is_added_is_indented_like_the_rest():
-    """Lost: a settings file that looks patched."""
+def test_added_text_is_indented_like_the_file():
+    """Lost: a consistently formatted settings file."""
     text = claude_settings.add('{\n\t"model": "opus"\n}', COMMAND)
     assert text == json.dumps({"model": "opus", "hooks": {"SessionStart": [OURS]}}, indent="\t")
 
 
-def test_an_older_path_of_ours_is_replaced_and_nothing_around_it():
-    """Lost: after moving the installation, every session would call a program that is gone."""
+def test_only_an_outdated_path_of_our_hook_is_replaced():
+    """Lost: after the installation moves, each session calls a missing program."""
     mine = '{"hooks": {"SessionStart": [{"matcher": "startup", "hooks": [{"command": "%s", "timeout": 3}]}]}}'
     assert claude_settings.add(mine % OLDER, COMMAND) == mine % COMMAND
 
 
-def test_several_of_ours_become_one():
-    """Lost: each session would ask twice."""
+def test_duplicate_hooks_of_ours_are_merged():
+    """Lost: each session runs the hook twice."""
     entries = [{"hooks": [{"type": "command", "command": text, "timeout": 10}]} for text in (OLDER, COMMAND, OLDER)]
     text = claude_settings.add(json.dumps({"hooks": {"SessionStart": entries}}), COMMAND)
     assert json.loads(text) == {"hooks": {"SessionStart": [OURS]}}
@@ -145,8 +145,8 @@ def test_several_of_ours_become_one():
 @pytest.mark.parametrize(
     "of", ["leo-telemetry", OLDER.split()[0], "command -v leo-telemetry >/dev/null && leo-telemetry"]
 )
-def test_each_form_that_was_ever_installed_is_replaced_and_removed(of: str):
-    """Lost: after an upgrade the old form would stay beside the new one, and every span be made twice."""
+def test_every_earlier_form_of_our_hook_is_replaced_and_removed(of: str):
+    """Lost: after an upgrade, the old form stays, and every span is built twice."""
     older = f"{of} hook session-start" + (" || true" if "&&" in of else "")
     text = json.dumps({"hooks": {"SessionStart": [{"hooks": [{"type": "command", "command": older, "timeout": 10}]}]}})
     shared = claude_settings.command("leo-telemetry")
@@ -157,8 +157,8 @@ def test_each_form_that_was_ever_installed_is_replaced_and_removed(of: str):
 
 
 @pytest.mark.parametrize("event", EVENTS)
-def test_a_shared_hook_is_silent_where_the_program_is_not_installed(tmp_path: Path, event: str):
-    """Lost: every session of a colleague who does not measure would print an error per event."""
+def test_a_shared_hook_is_silent_without_the_program(tmp_path: Path, event: str):
+    """Lost: colleagues without the program get an error per event."""
     command = ["/bin/sh", "-c", claude_settings.command("leo-telemetry", event)]
     run = subprocess.run(command, capture_output=True, env={"PATH": str(tmp_path)})
     assert (run.returncode, run.stdout, run.stderr) == (0, b"", b"")
@@ -182,19 +182,19 @@ def test_a_shared_hook_is_silent_where_the_program_is_not_installed(tmp_path: Pa
         None,
     ],
 )
-def test_a_command_that_a_person_wrote_is_not_ours(command):
-    """Lost: somebody's own hook, replaced or removed because it resembles ours."""
+def test_a_command_that_a_user_wrote_is_not_ours(command):
+    """Lost: a user's similar hook is replaced or removed."""
     text = json.dumps({"hooks": {"SessionStart": [{"hooks": [{"type": "command", "command": command}]}]}})
     assert claude_settings.remove(text) == text
 
 
-def test_an_entry_with_a_matcher_stays_when_our_hook_in_it_goes():
-    """Lost: a container that we did not make."""
+def test_an_entry_with_a_matcher_stays_when_our_hook_in_it_is_removed():
+    """Lost: an entry that we did not create."""
     entry = {"matcher": "startup", "hooks": [{"type": "command", "command": COMMAND}]}
     text = claude_settings.remove(json.dumps({"hooks": {"SessionStart": [entry]}}))
     assert json.loads(text) == {"hooks": {"SessionStart": [{"matcher": "startup", "hooks": []}]}}
 
 
-def test_a_path_with_spaces_is_one_word_of_the_command():
-    """Lost: the shell would try to run the first half of the path."""
+def test_a_path_with_spaces_is_quoted():
+    """Lost: the shell runs only the first part of the path."""
     assert claude_settings.command("/my env/leo-telemetry") == "'/my env/leo-telemetry' hook session-start"

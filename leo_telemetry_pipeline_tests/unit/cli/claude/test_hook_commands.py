@@ -18,7 +18,7 @@ from leo_telemetry_pipeline_tests.unit.cli.claude.hook_command import EVENTS, in
 @pytest.mark.parametrize(
     ("text", "line", "said"),
     [
-        # Python 3.13 names the comma, older ones what they miss after it: both are in one line here.
+        # Python versions name different errors here, in the same line.
         ('{\n  "a": 1, }\n', 2, "double quotes|trailing comma"),
         ('{\n  // why\n  "a": 1\n}\n', 2, "a comment"),
         ('{"a": 1, /* why */ "b": 2}', 1, "a comment"),
@@ -28,8 +28,8 @@ from leo_telemetry_pipeline_tests.unit.cli.claude.hook_command import EVENTS, in
         ('{"hooks": {\n"Stop": 5}}', 2, '"Stop" is not a list'),
     ],
 )
-def test_a_file_that_cannot_be_edited_is_refused_and_left_alone(tmp_path: Path, text: str, line: int, said: str):
-    """Lost: a person's broken file would be overwritten, or they would not learn where it is broken."""
+def test_a_file_that_cannot_be_edited_is_refused_and_unchanged(tmp_path: Path, text: str, line: int, said: str):
+    """Lost: a broken file is overwritten, or the location of its error is unknown."""
     path = tmp_path / ".claude" / "settings.json"
     path.parent.mkdir()
     path.write_text(text)
@@ -41,7 +41,7 @@ def test_a_file_that_cannot_be_edited_is_refused_and_left_alone(tmp_path: Path, 
 
 
 def test_installing_twice_changes_nothing_and_says_so(tmp_path: Path):
-    """Lost: the second `hook install` of a careful person would add a second hook."""
+    """Lost: the second `hook install` adds a second hook."""
     assert "Wrote to" in invoke("install", "--shared", "--project", str(tmp_path))
     path = tmp_path / ".claude" / "settings.json"
     before = (path.read_bytes(), path.stat().st_ino)
@@ -52,9 +52,7 @@ def test_installing_twice_changes_nothing_and_says_so(tmp_path: Path):
     )
 
 
-def test_all_projects_are_hooked_where_claude_code_keeps_the_users_settings(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_hooks_for_all_projects_go_to_the_user_s_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Lost: hooks for all projects, in a file that Claude Code does not read."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("CLAUDE_CONFIG_DIR", str(tmp_path / "elsewhere"))
@@ -63,10 +61,8 @@ def test_all_projects_are_hooked_where_claude_code_keeps_the_users_settings(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_shared_hook_that_finds_no_program_says_so_when_it_is_installed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """Lost: weeks without a span, since the name that was written is not on PATH."""
+def test_installing_a_shared_hook_warns_if_the_program_is_not_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Lost: weeks without a span."""
     empty, environment = tmp_path / "empty", tmp_path / "venv"
     empty.mkdir()
     monkeypatch.setenv("PATH", str(empty))
@@ -88,8 +84,8 @@ def test_a_shared_hook_that_finds_no_program_says_so_when_it_is_installed(
     assert "on PATH" not in invoke("install", "--project", str(tmp_path))
 
 
-def test_installing_under_a_switch_that_stops_all_hooks_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Lost: "installed", and never a span."""
+def test_installing_warns_if_all_hooks_are_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Lost: an installation that never records a span."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     path = tmp_path / ".claude" / "settings.json"
     path.parent.mkdir()
@@ -100,8 +96,8 @@ def test_installing_under_a_switch_that_stops_all_hooks_says_so(tmp_path: Path, 
         )
 
 
-def test_spans_are_hooked_when_asked_for_and_stay_until_uninstalled(tmp_path: Path):
-    """Lost: a second, plain `hook install` would switch off what the first one switched on."""
+def test_span_hooks_are_installed_on_request_and_stay_until_uninstalled(tmp_path: Path):
+    """Lost: a later plain `hook install` removes the span hooks."""
     path = tmp_path / ".claude" / "settings.json"
     arguments = ("--shared", "--project", str(tmp_path))
     assert "hook install --spans" in invoke("install", *arguments)
@@ -128,10 +124,10 @@ def test_spans_are_hooked_when_asked_for_and_stay_until_uninstalled(tmp_path: Pa
         ("::", "", "http://[::1]:4444/v1/traces", None),
     ],
 )
-def test_what_a_shell_evaluates_reaches_our_receiver(
+def test_the_printed_environment_reaches_our_receiver(
     monkeypatch: pytest.MonkeyPatch, host: str, token: str, endpoint: str, headers: str | None
 ):
-    """Lost: whoever prefers OpenTelemetry would have to find out five variables, one of them undocumented here."""
+    """Lost: users of OpenTelemetry have to find five variables themselves."""
     for name, value in {"HOST": host, "PORT": "4444", "TOKEN": token}.items():
         monkeypatch.setenv(f"LEO_TELEMETRY_SERVE_{name}", value)
     shell = ["sh", "-c", 'eval "$1"; env', "sh", invoke("otel")]
@@ -145,8 +141,8 @@ def test_what_a_shell_evaluates_reaches_our_receiver(
         assert seen.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_HEADERS") == headers
 
 
-def test_the_local_settings_name_the_program_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Lost: a session outside the virtual environment would not find the program."""
+def test_local_settings_use_the_absolute_path_of_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Lost: a session outside the virtual environment does not find the program."""
     made = tmp_path / "my bin" / "leo-telemetry"
     made.parent.mkdir()
     made.touch()
@@ -158,16 +154,16 @@ def test_the_local_settings_name_the_program_by_its_path(tmp_path: Path, monkeyp
     assert f"leo-telemetry hook uninstall --project {tmp_path}" in said
 
 
-def test_without_the_program_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Lost: a hook that could never run would be written without a word."""
+def test_installing_without_the_program_is_refused_with_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Lost: a hook that can never run is installed silently."""
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match="install the package"):
         own_command.find()
 
 
-def test_a_linked_file_is_changed_where_it_really_lies_and_keeps_its_mode(tmp_path: Path):
-    """Lost: dotfiles under version control would be cut off from their link, or opened to others."""
+def test_a_linked_file_is_changed_at_its_target_and_keeps_its_mode(tmp_path: Path):
+    """Lost: version-controlled dotfiles lose their link, or become readable by others."""
     real = tmp_path / "dotfiles" / "claude.json"
     real.parent.mkdir()
     real.write_text("{}")
@@ -185,12 +181,12 @@ def test_a_linked_file_is_changed_where_it_really_lies_and_keeps_its_mode(tmp_pa
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path):
-    """Lost: a traceback instead of the folder's name."""
+    """Lost: a traceback instead of the path."""
     (tmp_path / ".claude").write_text("a file in the folder's place, which stops root too")
     with pytest.raises(UserError, match=r"settings\.json cannot be changed"):
         invoke("install", "--shared", "--project", str(tmp_path))
 
 
 def hook_of(command: str) -> dict[str, object]:
-    """Return what Claude Code needs to run a command of ours."""
+    """Return the settings entry for a command of ours."""
     return {"type": "command", "command": command, "timeout": 10}

@@ -1,4 +1,4 @@
-"""Our hooks as Claude Code would meet them; the orders of files were tried with its version 2.1.332."""
+"""Diagnosis of installed hooks; the precedence of files was checked with Claude Code 2.1.332."""
 
 import json
 import sys
@@ -13,7 +13,7 @@ from leo_telemetry_pipeline.cli.verdicts import Verdict
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make a project, and a home of the user's own beside it."""
+    """Create a project, and a home of the user beside it."""
     (tmp_path / "home" / ".claude").mkdir(parents=True)
     (tmp_path / "project" / ".claude").mkdir(parents=True)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -22,7 +22,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def made(path: Path, text: str = "#!/bin/sh\n", mode: int = 0o755) -> Path:
-    """Make a program."""
+    """Create a program."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     path.chmod(mode)
@@ -30,25 +30,25 @@ def made(path: Path, text: str = "#!/bin/sh\n", mode: int = 0o755) -> Path:
 
 
 def write(path: Path, program: Path | str | None = None, **values: object) -> Path:
-    """Write a settings file, with our hook of a program if one is given."""
+    """Write a settings file, optionally with our hook for a program."""
     text = json.dumps(values)
     path.write_text(claude_settings.add(text, claude_settings.command(str(program))) if program else text)
     return path
 
 
 def place_of(project: Path, which: str) -> Path:
-    """Return where one of the files lies."""
+    """Return the path of a settings file."""
     folder = project.parent / "home" if which == "user" else project
     return folder / ".claude" / ("settings.local.json" if which == "local" else "settings.json")
 
 
 def found(project: Path) -> Hooks:
-    """Look at a project on a machine that nobody manages."""
+    """Examine a project on a machine without managed settings."""
     return look(project, [])
 
 
 def faults(project: Path) -> list[Verdict]:
-    """Return what does not work."""
+    """Return the verdicts with a remedy."""
     return [verdict for verdict in judge(found(project), False) if verdict.remedy]
 
 
@@ -67,8 +67,8 @@ def faults(project: Path) -> list[Verdict]:
         ({"local": 1, "user": True}, "user"),
     ],
 )
-def test_of_all_files_that_apply_the_nearest_that_says_so_switches_hooks_off(project: Path, switches: dict, off: str):
-    """Lost: hooks that never run, under a green line; or a red one where they do."""
+def test_the_nearest_file_with_the_switch_decides(project: Path, switches: dict, off: str):
+    """Lost: hooks that never run but seem fine, or the reverse."""
     write(place_of(project, "local"), made(project / "bin" / "leo-telemetry"))
     for which, value in switches.items():
         write(place_of(project, which), made(project / "bin" / "leo-telemetry"), disableAllHooks=value)
@@ -83,21 +83,21 @@ def test_of_all_files_that_apply_the_nearest_that_says_so_switches_hooks_off(pro
 
 @pytest.mark.parametrize("word", ["disableAllHooks", "allowManagedHooksOnly"])
 @pytest.mark.parametrize("name", ["managed-settings.json", "managed-settings.d/10-hooks.json"])
-def test_what_an_administrator_switched_off_is_off_whatever_the_project_says(project: Path, word: str, name: str):
-    """Lost: an afternoon of looking for the reason in one's own files."""
+def test_an_administrator_s_switch_overrides_the_project(project: Path, word: str, name: str):
+    """Lost: hours of searching one's own files for the reason."""
     write(place_of(project, "local"), made(project / "bin" / "leo-telemetry"), disableAllHooks=False)
     (project / "etc" / "managed-settings.d").mkdir(parents=True)
     (project / "etc" / name).write_text(json.dumps({word: True}))
     hooks = look(project, managed_files(project / "etc"))
     assert hooks.off == (str(project / "etc" / name), word)
     assert "the administrator of this machine" in judge(hooks, True)[0].remedy
-    # A project's own file may not say this.
+    # A project's own file may not contain this.
     write(place_of(project, "local"), made(project / "bin" / "leo-telemetry"), allowManagedHooksOnly=True)
     assert found(project).off is None
 
 
-def test_another_folder_of_a_user_is_looked_into(project: Path, monkeypatch: pytest.MonkeyPatch):
-    """Lost: the settings that really apply."""
+def test_a_user_s_configured_settings_folder_is_examined(project: Path, monkeypatch: pytest.MonkeyPatch):
+    """Lost: the settings that apply."""
     elsewhere = project.parent / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.setenv("CLAUDE_CONFIG_DIR", str(elsewhere))
@@ -118,10 +118,10 @@ def test_another_folder_of_a_user_is_looked_into(project: Path, monkeypatch: pyt
         ("leo-telemetry", "leo-telemetry, which is not on PATH"),
     ],
 )
-def test_a_program_that_cannot_be_started_is_named_for_each_file(
+def test_a_program_that_cannot_be_started_is_named_per_file(
     project: Path, monkeypatch: pytest.MonkeyPatch, program: str, said: str
 ):
-    """Lost: every session says "not found", or nothing is measured, while the doctor is content."""
+    """Lost: each session prints "not found", or nothing is measured, but the doctor reports no problem."""
     folder = project / "bin"
     made(folder / "plain" / "leo-telemetry", mode=0o644)
     made(folder / "old" / "leo-telemetry", f"#!{folder}/python3.9\nimport sys\n")
@@ -141,7 +141,7 @@ def test_a_program_that_cannot_be_started_is_named_for_each_file(
     assert not found(project).run
 
 
-def test_programs_that_can_be_started_need_nothing(project: Path, monkeypatch: pytest.MonkeyPatch):
+def test_programs_that_can_be_started_need_no_remedy(project: Path, monkeypatch: pytest.MonkeyPatch):
     """Lost: people learn to ignore the doctor."""
     monkeypatch.setenv("PATH", str(made(project / "bin" / "leo-telemetry", f"#!{sys.executable}\n").parent))
     write(place_of(project, "local"), project / "bin" / "leo-telemetry")
@@ -161,22 +161,22 @@ def test_programs_that_can_be_started_need_nothing(project: Path, monkeypatch: p
     ],
 )
 def test_a_file_that_claude_code_ignores_is_named(project: Path, text: str, said: str):
-    """Lost: "not installed" where it is, so that it is installed again and again."""
+    """Lost: "not installed" for an installed hook, so that it is installed again and again."""
     place_of(project, "shared").write_text(text)
     [verdict] = faults(project)
     assert verdict.state == f"{place_of(project, 'shared')} is ignored by Claude Code: {said}"
     assert not found(project).run
 
 
-def test_a_switch_that_is_no_switch_makes_claude_code_ignore_the_file(project: Path):
-    """Lost: a quotation mark too many, and no hook of that file runs."""
+def test_an_invalid_switch_makes_claude_code_ignore_the_file(project: Path):
+    """Lost: no hook of a file runs because of one extra quotation mark."""
     write(place_of(project, "local"), made(project / "bin" / "leo-telemetry"), disableAllHooks="false")
     [verdict] = faults(project)
     assert verdict.state.endswith('is ignored by Claude Code: "disableAllHooks" is neither true nor false')
 
 
 def test_events_that_an_older_installation_lacks_are_named(project: Path):
-    """Lost: after an upgrade, what is new is never measured."""
+    """Lost: new events are not measured after an upgrade."""
     path = write(place_of(project, "local"), program := made(project / "bin" / "leo-telemetry"))
     assert faults(project) == []
     for event in claude_settings.SPAN_EVENTS[1:]:
@@ -187,8 +187,8 @@ def test_events_that_an_older_installation_lacks_are_named(project: Path):
     assert found(project).run
 
 
-def test_without_a_hook_a_daemon_is_enough(project: Path):
-    """Lost: a server that needs no hook is never healthy."""
+def test_a_daemon_suffices_without_a_hook(project: Path):
+    """Lost: a server without a hook is never healthy."""
     write(place_of(project, "local"), disableAllHooks=True)
     assert [verdict.remedy for verdict in judge(found(project), True)] == [""]
     assert [verdict.remedy for verdict in judge(found(project), False)] == ["leo-telemetry hook install"]

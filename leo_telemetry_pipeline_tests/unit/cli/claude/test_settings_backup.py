@@ -8,8 +8,8 @@ import pytest
 from leo_telemetry_pipeline_tests.unit.cli.claude.hook_command import invoke
 
 
-def test_uninstalling_leaves_a_project_as_it_was_before(tmp_path: Path, home: Path):
-    """Lost: litter in a project that only tried it."""
+def test_uninstalling_leaves_no_files_in_a_project(tmp_path: Path, home: Path):
+    """Lost: a clean project after a trial."""
     invoke("install", "--shared", "--project", str(tmp_path))
     invoke("uninstall", "--shared", "--project", str(tmp_path))
     assert list(tmp_path.iterdir()) == list(home.iterdir()) == []
@@ -21,8 +21,8 @@ def test_uninstalling_leaves_a_project_as_it_was_before(tmp_path: Path, home: Pa
     ["{}", "{}\n", "", " \n", "{ }", '{\n  "model": "opus"\n}\n', '{"hooks": {}}', '{"hooks": {"Stop": [ ]}}', None],
 )
 @pytest.mark.parametrize("spans", [(), ("--spans",)])
-def test_uninstalling_gives_back_every_byte_of_a_file_and_its_folder(tmp_path: Path, before: str | None, spans):
-    """Lost: a file of somebody's own that was empty, or their folder, because nothing of ours was left in it."""
+def test_uninstalling_restores_a_file_and_its_folder_exactly(tmp_path: Path, before: str | None, spans):
+    """Lost: a user's empty file, or their folder, is removed with our hooks."""
     path = tmp_path / ".claude" / "settings.json"
     path.parent.mkdir()
     if before is not None:
@@ -34,16 +34,16 @@ def test_uninstalling_gives_back_every_byte_of_a_file_and_its_folder(tmp_path: P
     assert (path.read_text() if path.exists() else None) == before
 
 
-def test_a_file_of_which_nothing_is_known_stays_where_it_is(tmp_path: Path, home: Path):
-    """Lost: a colleague's file, removed on a machine that did not make it."""
+def test_a_file_without_a_backup_stays(tmp_path: Path, home: Path):
+    """Lost: a colleague's file is removed on a machine that did not create it."""
     invoke("install", "--shared", "--project", str(tmp_path))
     (home / "hook-files.json").unlink()
     assert "It stays" in invoke("uninstall", "--shared", "--project", str(tmp_path))
     assert (tmp_path / ".claude" / "settings.json").read_text() == "{}\n"
 
 
-def test_a_file_that_was_made_anew_by_a_person_is_not_taken_for_ours(tmp_path: Path):
-    """Lost: a person's file, because there was one of ours at that place long ago."""
+def test_a_file_that_a_user_created_again_is_not_ours(tmp_path: Path):
+    """Lost: a user's file, because ours was at the same path earlier."""
     invoke("install", "--shared", "--project", str(tmp_path))
     path = tmp_path / ".claude" / "settings.json"
     path.write_text("{}")
@@ -52,8 +52,8 @@ def test_a_file_that_was_made_anew_by_a_person_is_not_taken_for_ours(tmp_path: P
     assert path.read_text() == "{}"
 
 
-def test_what_a_person_added_to_a_file_of_ours_stays(tmp_path: Path):
-    """Lost: a person's settings, with the file that our installation happened to make."""
+def test_settings_that_a_user_added_to_our_file_stay(tmp_path: Path):
+    """Lost: a user's settings, because our installation created the file."""
     invoke("install", "--shared", "--project", str(tmp_path))
     path = tmp_path / ".claude" / "settings.json"
     path.write_text(path.read_text().replace('"hooks"', '"model": "opus",\n  "hooks"', 1))
@@ -61,8 +61,8 @@ def test_what_a_person_added_to_a_file_of_ours_stays(tmp_path: Path):
     assert json.loads(path.read_text()) == {"model": "opus"}
 
 
-def test_a_home_that_cannot_be_written_is_said_and_stops_no_installation(tmp_path: Path, home: Path):
-    """Lost: the installation, for want of a note that only matters when it is undone."""
+def test_an_unwritable_home_is_reported_but_does_not_prevent_the_installation(tmp_path: Path, home: Path):
+    """Lost: the installation, because of a backup that matters only for uninstalling."""
     home.write_text("a file in the folder's place, which stops root too")
     assert "uninstalling will not restore it" in invoke("install", "--shared", "--project", str(tmp_path))
     assert "It stays" in invoke("uninstall", "--shared", "--project", str(tmp_path))

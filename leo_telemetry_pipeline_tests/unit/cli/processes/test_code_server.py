@@ -1,4 +1,4 @@
-"""Where Dagster's command lines and `leo-telemetry dev` find our code location, and that it is the same one."""
+"""Code location: the same for Dagster's command lines and `leo-telemetry dev`."""
 
 import tomllib
 from pathlib import Path
@@ -11,8 +11,8 @@ from leo_telemetry_pipeline.cli.processes.code_server import MODULE, CodeServer
 ROOT = Path(__file__).resolve().parents[4]
 
 
-def test_dg_finds_the_location_that_dagster_finds() -> None:
-    """Lost: `dg dev` and `dagster dev` keep two histories of one code location, or one of them finds none."""
+def test_dg_uses_the_location_that_dagster_uses() -> None:
+    """Lost: `dg dev` and `dagster dev` keep separate histories, or one finds no code location."""
     [of_dg] = get_origins_from_toml(str(ROOT / "pyproject.toml"))
     [of_dagster] = WorkspaceFileTarget([str(ROOT / "workspace.yaml")]).create_origins()
     assert isinstance(of_dagster, ManagedGrpcPythonEnvCodeLocationOrigin)
@@ -20,8 +20,8 @@ def test_dg_finds_the_location_that_dagster_finds() -> None:
     assert of_dg.loadable_target_origin.module_name == of_dagster.loadable_target_origin.module_name
 
 
-def test_dev_finds_the_location_that_dagster_finds(tmp_path: Path) -> None:
-    """Lost: the history of runs and sensors, for a user who goes from `dagster dev` to `leo-telemetry dev`."""
+def test_dev_uses_the_location_that_dagster_uses(tmp_path: Path) -> None:
+    """Lost: the history of runs and sensors after a change from `dagster dev` to `leo-telemetry dev`."""
     [of_dagster] = WorkspaceFileTarget([str(ROOT / "workspace.yaml")]).create_origins()
     code = CodeServer(tmp_path / 'the "home" of: {Anna} 😀')
     code.folder.mkdir()
@@ -33,8 +33,8 @@ def test_dev_finds_the_location_that_dagster_finds(tmp_path: Path) -> None:
     assert not code.is_up()
 
 
-def test_dg_is_told_what_its_own_commands_need() -> None:
-    """Lost: `dg list defs` ends with a question about folders that nobody here can answer."""
+def test_dg_has_the_configuration_for_its_own_commands() -> None:
+    """Lost: `dg list defs` asks about folders that the project does not have."""
     written = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]
     assert "dagster" not in written, "it would silently override workspace.yaml"
     assert written["dg"] == {

@@ -1,4 +1,4 @@
-"""What comes before a program of Dagster's."""
+"""Launcher for Dagster's programs."""
 
 import os
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from leo_telemetry_pipeline_tests.processes import environment, finished
 
-# A handler that raises, as Dagster's does, is called where Python drops exceptions.
+# Python drops the exception of a handler like Dagster's here.
 LOSES_A_SIGNAL = """
 import os, signal, time
 def raises(number, frame):
@@ -25,8 +25,8 @@ except KeyboardInterrupt:
 """
 
 
-def test_a_signal_that_falls_on_deaf_ears_is_sent_again(tmp_path: Path):
-    """Lost: a quarter of a minute, now and then, until `dev` or `worker` ends; and a traceback in the terminal."""
+def test_a_signal_whose_exception_was_dropped_is_sent_again(tmp_path: Path):
+    """Lost: `dev` or `worker` sometimes needs 15 seconds to end, and prints a traceback."""
     (tmp_path / "deaf.py").write_text(LOSES_A_SIGNAL)
     variables = environment(tmp_path / "home")
     variables["PYTHONPATH"] = os.pathsep.join((str(tmp_path), variables["PYTHONPATH"]))

@@ -1,4 +1,4 @@
-"""What the service managers are given, and what is left when they refuse."""
+"""Service files and their installation, also if the service manager refuses."""
 
 import os
 import plistlib
@@ -23,13 +23,13 @@ SECRET_URL = 'postgresql://leo:pa$s"w\\or`d%40@db.example/telemetry'
 
 
 def made(environ: dict[str, str], program: str = "/opt/my env/bin/leo-telemetry") -> service_files.Service:
-    """Return the service of an environment."""
+    """Return the service for an environment."""
     environ = {"LEO_TELEMETRY_HOME": "/srv/leo"} | environ
     return service_files.described(Path(program), Settings(environ), environ)
 
 
-def test_the_unit_runs_the_worker_with_the_settings_in_force_now():
-    """Lost: the service would use another database or home than the person who installed it."""
+def test_the_unit_runs_the_worker_with_the_current_settings():
+    """Lost: the service uses another database or home than the person who installed it."""
     service = made({"LEO_TELEMETRY_STALE_AFTER": "3d", "LEO_TELEMETRY_DAGSTER_URL": "not a setting", "PATH": "/bin"})
     lines = service_files.unit_text(service, system=False).splitlines()
     assert 'ExecStart="/opt/my env/bin/leo-telemetry" worker --wait' in lines
@@ -41,15 +41,15 @@ def test_the_unit_runs_the_worker_with_the_settings_in_force_now():
     assert "WantedBy=multi-user.target" in service_files.unit_text(service, system=True).splitlines()
 
 
-def test_the_home_is_named_although_it_was_not_set():
-    """Lost: without the person's XDG_DATA_HOME the service would look elsewhere, and find no history."""
+def test_the_home_is_set_explicitly():
+    """Lost: without XDG_DATA_HOME, the service uses another home, without history."""
     service = service_files.described(Path("/bin/leo-telemetry"), Settings({}), {})
     assert service.environment == {"LEO_TELEMETRY_HOME": str(Settings({}).home)}
 
 
 @pytest.mark.parametrize("url", [SECRET_URL, "postgresql://db.example/telemetry?user=leo&password=x", "postgresql://["])
-def test_a_password_is_in_no_file_that_others_may_read(url: str):
-    """Lost: anybody on the machine could read the database's password."""
+def test_a_password_is_only_in_a_file_that_others_cannot_read(url: str):
+    """Lost: all users of the machine can read the database's password."""
     service = made({"LEO_TELEMETRY_DATABASE_URL": url})
     for text in (service_files.unit_text(service, system=True), service_files.plist_text(service).decode()):
         assert "DATABASE_URL" not in text
@@ -57,8 +57,8 @@ def test_a_password_is_in_no_file_that_others_may_read(url: str):
     assert service.secrets == {"LEO_TELEMETRY_DATABASE_URL": url}
 
 
-def test_an_address_without_a_password_needs_no_second_file():
-    """Lost: a file to look after for nothing."""
+def test_no_secrets_file_is_needed_without_a_password():
+    """Lost: an unnecessary file."""
     service = made({"LEO_TELEMETRY_DATABASE_URL": "postgresql://leo@db.example/telemetry"})
     assert service_files.secrets_file(service_files.unit_text(service, system=False).encode()) is None
     assert service_files.secrets_file(service_files.plist_text(service)) is None
@@ -67,20 +67,20 @@ def test_an_address_without_a_password_needs_no_second_file():
 
 @given(st.text(st.characters(min_codepoint=32, exclude_categories=["C", "Zl", "Zp"]), max_size=20))
 def test_a_secret_reaches_the_worker_unchanged_through_a_shell(value: str):
-    """Lost: a password with a dollar sign would be refused by the database, on macOS only."""
+    """Lost: on macOS, the database refuses a password with a dollar sign."""
     text = service_files.secrets_text({"SECRET": value})
     words = shlex.split(text.replace("\\$", "$").replace("\\`", "`"))
     assert words == [f"SECRET={value}"]
 
 
-def test_launchd_gives_the_worker_its_settings_and_its_secret(tmp_path: Path):
-    """Lost: on macOS the worker would start without its database's address."""
+def test_launchd_passes_settings_and_secret_to_the_worker(tmp_path: Path):
+    """Lost: on macOS, the worker starts without the address of its database."""
     secret = made({"LEO_TELEMETRY_DATABASE_URL": SECRET_URL, "LEO_TELEMETRY_HOME": str(tmp_path)}, "/usr/bin/env")
     (tmp_path / "service.env").write_text(service_files.secrets_text(secret.secrets))
     written = plistlib.loads(service_files.plist_text(secret))
     assert written["EnvironmentVariables"] == {"LEO_TELEMETRY_HOME": str(tmp_path)}
     assert written["KeepAlive"] == {"SuccessfulExit": False}
-    # env prints its environment where the worker would run.
+    # In place of the worker, env prints its environment.
     command = [word for word in written["ProgramArguments"] if word not in ("worker", "--wait")]
     printed = subprocess.run(command, env={}, capture_output=True, text=True, check=True).stdout
     assert f"LEO_TELEMETRY_DATABASE_URL={SECRET_URL}\n" in printed
@@ -88,7 +88,7 @@ def test_launchd_gives_the_worker_its_settings_and_its_secret(tmp_path: Path):
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not here")
 def test_systemd_accepts_the_unit(tmp_path: Path):
-    """Lost: a unit that only fails on the person's machine."""
+    """Lost: a unit that fails only on the user's machine."""
     program = tmp_path / "my 100% env" / "leo-telemetry"
     program.parent.mkdir()
     program.write_text("#!/bin/sh\n")
@@ -102,7 +102,7 @@ def test_systemd_accepts_the_unit(tmp_path: Path):
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make a machine of an ordinary user, whose systemctl writes down what it is told, and obeys."""
+    """Simulate the machine of a normal user; its systemctl records its arguments and succeeds."""
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
@@ -120,7 +120,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def script(place: Path, name: str, body: str) -> None:
-    """Put a program on the PATH of a place."""
+    """Put a program on the PATH of a simulated machine."""
     (place / "bin" / name).write_text(f"#!/bin/sh\n{body}\n")
     (place / "bin" / name).chmod(0o755)
 
@@ -131,13 +131,13 @@ def invoke(command: str) -> str:
 
 
 def files(place: Path) -> list[str]:
-    """Return what lies in a place, apart from its programs."""
+    """Return the files of a simulated machine, without its programs."""
     found = (path for path in place.rglob("*") if path.is_file() and path.parent.name != "bin")
     return sorted(str(path.relative_to(place)) for path in found)
 
 
-def test_installing_writes_the_unit_starts_it_and_says_how_to_undo_it(place: Path):
-    """Lost: the worker would not be running after `service install`."""
+def test_install_writes_the_unit_starts_it_and_names_the_undo_command(place: Path):
+    """Lost: the worker is not running after `service install`."""
     said = invoke("install")
     assert files(place) == ["config/systemd/user/leo-telemetry-worker.service", "home/service.env", "told"]
     assert stat.S_IMODE((place / "home" / "service.env").stat().st_mode) == 0o600
@@ -151,10 +151,8 @@ def test_installing_writes_the_unit_starts_it_and_says_how_to_undo_it(place: Pat
     assert invoke("status").endswith(": running\n")
 
 
-def test_uninstalling_removes_the_unit_and_the_secret_wherever_the_home_is_now(
-    place: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """Lost: a password left behind by a service that is gone."""
+def test_uninstall_removes_unit_and_secret_even_if_the_home_has_changed(place: Path, monkeypatch: pytest.MonkeyPatch):
+    """Lost: a password stays on disk after the service is removed."""
     invoke("install")
     monkeypatch.setenv("LEO_TELEMETRY_HOME", str(place / "another"))
     assert "Removed" in invoke("uninstall")
@@ -164,23 +162,23 @@ def test_uninstalling_removes_the_unit_and_the_secret_wherever_the_home_is_now(
     assert invoke("status").endswith(": not installed\n")
 
 
-def test_a_password_that_is_gone_from_the_settings_is_gone_from_disk(place: Path, monkeypatch: pytest.MonkeyPatch):
-    """Lost: an old password would stay on disk, and the old database in use."""
+def test_a_password_removed_from_the_settings_is_removed_from_disk(place: Path, monkeypatch: pytest.MonkeyPatch):
+    """Lost: an old password stays on disk, and the old database in use."""
     invoke("install")
     monkeypatch.delenv("LEO_TELEMETRY_DATABASE_URL")
     invoke("install")
     assert "home/service.env" not in files(place)
 
 
-def test_a_refusal_leaves_no_file_and_names_the_remedy(place: Path):
-    """Lost: half an installation, and a person who does not know what else to do."""
+def test_a_failed_installation_leaves_no_file_and_names_the_remedy(place: Path):
+    """Lost: half an installation, without an alternative."""
     script(place, "systemctl", "echo 'Failed to connect to bus: No medium found' >&2; exit 1")
     with pytest.raises(UserError, match=r"Failed to connect to bus.*worker --once"):
         invoke("install")
     assert files(place) == []
 
 
-def test_a_refusal_gives_back_what_was_installed_before(place: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_failed_installation_restores_the_previous_one(place: Path, monkeypatch: pytest.MonkeyPatch):
     """Lost: a working service, by trying to change it."""
     invoke("install")
     before = {name: (place / name).read_bytes() for name in files(place) if name != "told"}
@@ -191,8 +189,8 @@ def test_a_refusal_gives_back_what_was_installed_before(place: Path, monkeypatch
     assert {name: (place / name).read_bytes() for name in files(place) if name != "told"} == before
 
 
-def test_without_a_service_manager_nothing_is_written(place: Path, monkeypatch: pytest.MonkeyPatch):
-    """Lost: in a container, a unit that nobody reads and no word about it."""
+def test_nothing_is_written_without_a_service_manager(place: Path, monkeypatch: pytest.MonkeyPatch):
+    """Lost: in a container, a unit that nothing reads, silently."""
     (place / "bin" / "systemctl").unlink()
     monkeypatch.setenv("PATH", str(place / "bin"))
     with pytest.raises(UserError, match="systemctl is not on this machine"):
@@ -200,14 +198,14 @@ def test_without_a_service_manager_nothing_is_written(place: Path, monkeypatch: 
     assert files(place) == []
 
 
-def test_switched_off_there_is_nothing_to_keep_running(place: Path, monkeypatch: pytest.MonkeyPatch):
-    """Lost: a worker that starts and ends every half minute, for ever."""
+def test_no_service_is_installed_while_everything_is_switched_off(place: Path, monkeypatch: pytest.MonkeyPatch):
+    """Lost: a worker that starts and exits every 30 seconds forever."""
     monkeypatch.setenv("LEO_TELEMETRY_ENABLED", "false")
     with pytest.raises(UserError, match="ENABLED is false"):
         invoke("install")
 
 
-def test_launchd_is_told_in_its_own_words(place: Path, monkeypatch: pytest.MonkeyPatch):
+def test_launchd_gets_its_own_commands(place: Path, monkeypatch: pytest.MonkeyPatch):
     """Lost: `service install` on macOS."""
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr(os, "getuid", lambda: 501)

@@ -1,4 +1,4 @@
-"""Programs that run together: which of them are started again, and which end the command."""
+"""Supervisor: which programs are restarted, and which end the command."""
 
 import sys
 from pathlib import Path
@@ -20,16 +20,16 @@ def run(home: Path, program: Program) -> tuple[str, int] | None:
     return supervise.run_until_interrupted({"It": program}, variables, Target("", "", ""))
 
 
-def test_a_program_that_never_was_up_ends_the_command(home: Path, capsys: pytest.CaptureFixture[str]):
-    """Lost: a command that runs for ever, and works on nothing, where our definitions cannot be imported."""
+def test_a_program_that_was_never_up_ends_the_command(home: Path, capsys: pytest.CaptureFixture[str]):
+    """Lost: a command that runs forever without effect if our definitions cannot be imported."""
     assert run(home, Program(DIES, is_up=lambda: False)) == ("It", 3)
     assert capsys.readouterr().err == ""
 
 
-def test_a_program_that_dies_again_and_again_ends_the_command(
+def test_a_program_that_dies_repeatedly_ends_the_command(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
-    """Lost: a terminal full of restarts, while nothing gets done."""
+    """Lost: endless restarts without progress."""
     monkeypatch.setattr(supervise, "_REST_S", 0.0)
     assert run(home, Program(DIES, is_up=lambda: True)) == ("It", 3)
     assert capsys.readouterr().err.count("It ended with status 3: restarting it") == supervise._DEATHS

@@ -1,4 +1,4 @@
-"""Which dimensions are drawn, and what is compared with what, when nobody asks."""
+"""Which dimensions insights draw, and which pairs they compare."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,12 +13,12 @@ WEEK = Window(END - timedelta(7), END)
 
 
 def measured(dimension_type: str, key: str, count: int, sum_ms: float) -> DimensionResult:
-    """Make what a run measured of a dimension."""
+    """Return the measurement of a dimension."""
     return DimensionResult(dimension_type, key, count, 1.0, 1.0, 1.0, 1.0, sum_ms, None, "exact")
 
 
 def item(key: str, opened: datetime, closed: datetime | None = None) -> Item:
-    """Make an item about a gate."""
+    """Return an item about a gate."""
     detail: dict[str, Any] = {
         "dimension_type": "gate",
         "dimension_key": key,
@@ -28,13 +28,13 @@ def item(key: str, opened: datetime, closed: datetime | None = None) -> Item:
 
 
 def days(pair: comparisons.Pair) -> tuple[str, str, str, str]:
-    """Return first and last day of both sides."""
+    """Return the first and last day of both sides."""
     a, b = pair.a.window.days, pair.b.window.days
     return str(a[0]), str(a[-1]), str(b[0]), str(b[-1])
 
 
-def test_bottlenecks_are_drawn_after_the_ten_with_most_time_and_each_once():
-    """Lost: the page would not show what the findings are about."""
+def test_the_ten_dimensions_with_most_time_are_drawn_then_the_other_bottlenecks():
+    """Lost: the page lacks dimensions from the findings."""
     rows = [measured("gate", f"G{number:02}", 1, float(number)) for number in range(20)]
     slow = [{"dimension_type": "gate", "dimension_key": key} for key in ("G19", "G01")]
     drawn = [key for _, key in dimension_trends.to_draw(rows, slow)]
@@ -42,8 +42,8 @@ def test_bottlenecks_are_drawn_after_the_ten_with_most_time_and_each_once():
     assert dimension_trends.to_draw([], []) == []
 
 
-def test_each_of_a_type_is_set_beside_the_most_frequent_of_it():
-    """Lost: ten kinds of work would make forty-five comparisons, or none."""
+def test_dimensions_of_a_type_are_compared_with_the_most_frequent_one():
+    """Lost: ten kinds of work yield forty-five comparisons, or none."""
     rows = [
         measured("sd_type", "rare", 3, 90),
         measured("sd_type", "usual", 50, 70),
@@ -60,14 +60,14 @@ def test_each_of_a_type_is_set_beside_the_most_frequent_of_it():
     assert comparisons.among([], "sd_type", WEEK) == []
 
 
-def test_the_last_week_is_set_beside_the_four_before_it():
-    """Lost: a week that is part of both sides hides its own change."""
+def test_the_last_week_is_compared_with_the_four_weeks_before():
+    """Lost: a week on both sides hides its own change."""
     [pair] = comparisons.this_week([measured("gate", "A", 1, 1)], WEEK)
     assert days(pair) == ("2026-01-25", "2026-02-21", "2026-02-22", "2026-02-28")
 
 
-def test_items_of_the_last_month_are_looked_at_around_their_opening_and_their_closing():
-    """Lost: nobody would learn whether what was fixed is faster."""
+def test_the_days_around_the_opening_and_closing_of_recent_items_are_compared():
+    """Lost: whether a fix made a dimension faster."""
     found = [
         item("LONG_AGO", END - timedelta(29)),
         item("FIXED", END - timedelta(20), END - timedelta(3, hours=2)),

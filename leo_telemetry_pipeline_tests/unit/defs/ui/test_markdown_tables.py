@@ -1,4 +1,4 @@
-"""What the asset pages show of hostile names: the same tables as of any other names, and pictures with that text."""
+"""Asset pages with hostile names: tables and charts show them literally."""
 
 import base64
 import re
@@ -25,7 +25,7 @@ from leo_telemetry_pipeline.dimension import DimensionResult, ExplainedCause, Su
 from leo_telemetry_pipeline.store.history.span_counts import SpanCount
 from leo_telemetry_pipeline_tests.hostile_names import HOSTILE
 
-# PostgreSQL has neither names without a letter nor halves of one.
+# PostgreSQL stores neither empty names nor lone surrogates.
 NAMES = [name for name in HOSTILE if name and name != "\ud800"]
 TODAY = date(2026, 3, 1)
 SURE = Estimate(1.0, 0.5, 2.0)
@@ -35,24 +35,24 @@ ROW = MappingProxyType(dict.fromkeys(("p50_ms", "p90_ms", "p99_ms"), 2.0) | {"sa
 
 
 def frame(names: tuple[str, ...]) -> pd.DataFrame:
-    """Return a row for each name, with every column that a table reads."""
+    """Return one row per name, with all columns of the tables."""
     return pd.DataFrame([{"dimension_type": "gate", "dimension_key": name, **ROW} for name in names])
 
 
 def judged(names: tuple[str, ...]) -> list[DimensionResult]:
-    """Return a bottleneck for each name."""
+    """Return one bottleneck per name."""
     measured = (20, 4.0, 4.0, 4.0, 4.0, 80.0, None, "exact")
     return [DimensionResult("gate", name, *measured, 4.0, 2.0, "learned", 1.5, 10, "bottleneck") for name in names]
 
 
 def comparison() -> Comparison:
-    """Return what came of comparing two sides."""
+    """Return a comparison of two sides."""
     p50, p90 = (Difference(quantile, 1.0, 2.0, SURE, SURE, "slower") for quantile in (0.5, 0.9))
     return Comparison(9, 9, 9, 9, True, p50, p90)
 
 
 def cause(name: str) -> ExplainedCause:
-    """Return a cause whose every text is a name."""
+    """Return a cause with a name in all its texts."""
     return ExplainedCause("gate", name, 1.0, name, [], [name, name])
 
 
@@ -76,7 +76,7 @@ TABLES: dict[str, Callable[[tuple[str, ...]], str]] = {
 
 
 def cells_of(markdown_text: str) -> list[tuple[tuple[str, str], ...]]:
-    """Return what each cell of a table holds: types and texts of what a parser makes of it."""
+    """Parse a Markdown table, and return the types and texts of the tokens of each cell."""
     parsed = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(markdown_text)
     return [
         tuple((leaf.type, leaf.content) for leaf in each.children or []) for each in parsed if each.type == "inline"
@@ -85,14 +85,14 @@ def cells_of(markdown_text: str) -> list[tuple[tuple[str, str], ...]]:
 
 @cache
 def plain_cells(table: str) -> list[tuple[tuple[str, str], ...]]:
-    """Return the cells of a table of an ordinary name."""
+    """Return the cells of a table with an ordinary name."""
     return cells_of(TABLES[table](("NAME",)))
 
 
 @pytest.mark.parametrize("table", TABLES)
 @pytest.mark.parametrize("name", NAMES)
-def test_a_table_of_a_hostile_name_is_that_of_another_name_with_this_text(table: str, name: str):
-    """Lost: the browser of whoever looks at an asset page fetches what somebody put into the name of a span."""
+def test_a_table_with_a_hostile_name_equals_one_with_an_ordinary_name(table: str, name: str):
+    """Lost: a reader's browser fetches a URL from the name of a span."""
     plain, hostile = plain_cells(table), cells_of(TABLES[table]((name,)))
     assert len(hostile) == len(plain)
     for cell, wanted in zip(hostile, plain, strict=True):
@@ -106,8 +106,8 @@ def test_a_table_of_a_hostile_name_is_that_of_another_name_with_this_text(table:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_picture_of_a_hostile_name_is_a_picture_with_this_text(name: str):
-    """Lost: a broken picture on the page, or one that somebody else has drawn into."""
+def test_a_chart_shows_a_hostile_name_literally(name: str):
+    """Lost: a name breaks a chart, or adds elements to it."""
     daily = trends.Daily(np.array([[4]]), *(np.array([[1.0]]) for _ in range(5)))
     drawn = (
         markdown_tables.observed_against_baseline(judged((name,))),
@@ -120,24 +120,23 @@ def test_a_picture_of_a_hostile_name_is_a_picture_with_this_text(name: str):
         assert any(in_a_line(name)[:40] in text for text in texts)
 
 
-def test_an_empty_picture_of_a_hostile_name_is_a_sentence():
-    """Lost: an image of somebody's on the page of a dimension that has no spans any more."""
+def test_an_empty_chart_shows_a_hostile_name_literally():
+    """Lost: a name adds an image to the page of a dimension without spans."""
     nothing = trends.daily([], 1, 3, 1.01)
     [line] = cells_of(charts.trend(HOSTILE[0], TODAY, nothing, 0, Turns((), ())))
     assert line == (("code_inline", HOSTILE[0]), ("text", " has no spans in these days."))
 
 
-def test_what_a_check_says_of_a_hostile_name_is_a_sentence():
-    """Lost: an image of somebody's in the list of checks, which the UI reads as Markdown too."""
-    said = (checks._listed(HOSTILE[:2]), checks._counted({HOSTILE[0]: 3, HOSTILE[1]: 4}))
-    for sentence in said:
+def test_the_description_of_a_check_shows_a_hostile_name_literally():
+    """Lost: a name adds an image to the list of checks, which the UI renders as Markdown too."""
+    for sentence in (checks._listed(HOSTILE[:2]), checks._counted({HOSTILE[0]: 3, HOSTILE[1]: 4})):
         [line] = cells_of(f"not measured: {sentence}")
         assert [text for kind, text in line if kind == "code_inline"] == list(HOSTILE[:2])
         assert {kind for kind, _ in line} == {"code_inline", "text"}
 
 
-def test_days_have_a_column_for_the_most_frequent_types_and_one_for_all_others():
-    """Lost: an event of megabytes, and a page that no browser shows, for a program that makes up span types."""
+def test_the_day_table_has_columns_for_the_most_frequent_types_and_one_for_the_others():
+    """Lost: a program with unbounded span types makes events of megabytes, and a page that browsers cannot show."""
     rows = [
         SpanCount(f"t{number:03}", TODAY - timedelta(days=day), number + day, 0)
         for number in range(100)

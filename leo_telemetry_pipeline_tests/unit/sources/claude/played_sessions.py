@@ -8,12 +8,12 @@ from leo_telemetry_pipeline.sources.claude import assembler, otel_notes
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline_tests.claude_sessions import Session
 
-# What both ways tell. Requests, waits, executions, hooks and built-in commands are told by OpenTelemetry alone.
+# Reported by both. Requests, waits, executions, hooks and built-in commands are reported only by OpenTelemetry.
 SHARED = ("handoff", "tool", "skill", "mcp_server", "subagent", "operation")
 PROMPT, NOTIFICATION = "handoff:claude_code.interaction", "operation:claude_code.task_notification"
 BASH, LOOKUP, SEARCH, READ = "tool:Bash", "tool:mcp__shop__lookup", "tool:ToolSearch", "tool:Read"
 SHOP = "mcp_server:shop"
-# Each scenario with all that both ways tell of it, failures marked.
+# Each scenario with all spans that both sources report; failures are marked.
 TOLD: dict[str, dict[str, int]] = {
     "plain": {PROMPT: 2},
     "tools": {PROMPT: 3, BASH: 3, READ: 2, BASH + " ERROR": 1, READ + " ERROR": 1},
@@ -41,7 +41,7 @@ scenario = pytest.mark.parametrize("name", TOLD)
 
 
 def made(session: Session, notes: list[dict]) -> list[Span]:
-    """Make all spans of notes at once."""
+    """Build all spans of notes at once."""
     spans = []
     for number, own in of_sessions(session, notes).items():
         some, left = assembler.spans(own, session=number, final=True)
@@ -51,7 +51,7 @@ def made(session: Session, notes: list[dict]) -> list[Span]:
 
 
 def of_sessions(session: Session, notes: list[dict]) -> dict[str, list[dict]]:
-    """Return notes by their session: a scenario may have two at once, which hooks of the recording tell by prompt."""
+    """Return notes by session: a scenario may have two at once, which the recorded hooks distinguish by prompt."""
     owner = {note["prompt_id"]: note["session"] for note in session.otlp if "prompt_id" in note}
     found: dict[str, list[dict]] = {}
     for note in notes:
@@ -61,19 +61,19 @@ def of_sessions(session: Session, notes: list[dict]) -> dict[str, list[dict]]:
 
 
 def told(spans: list[Span]) -> Counter[str]:
-    """Count what spans tell, by type, name and failure."""
+    """Count spans by type, name and failure."""
     shared = [span for span in spans if span.span_type in SHARED]
     ends = {"ERROR": " ERROR", "OK": "", None: " open"}
     return Counter(f"{span.span_type}:{span.span_name}{ends[span.status]}" for span in shared)
 
 
 def keys(spans: list[Span]) -> dict[tuple[str, str], Span]:
-    """Return spans by what the store takes them for one by."""
+    """Return spans by the key under which the store identifies them."""
     found = {(span.trace_id, span.span_id): span for span in spans}
     assert len(found) == len(spans)
     return found
 
 
 def without_logs(session: Session) -> list[dict]:
-    """Return the notes of a session whose logs are not exported."""
+    """Return the notes of a session without exported logs."""
     return [note for note in session.otlp if note["event"] == otel_notes.SPAN]

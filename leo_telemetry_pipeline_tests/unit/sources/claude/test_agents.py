@@ -12,7 +12,7 @@ FAILED = UNNAMED | {"hook_event_name": "PostToolUseFailure"}
 @pytest.mark.parametrize("bit_by_bit", [False, True])
 @pytest.mark.parametrize(("result", "status"), [(UNNAMED, "OK"), (FAILED, "ERROR")], ids=["done", "failed"])
 def test_a_sub_agent_whose_result_does_not_name_it_is_one_span(result: dict, status: str, bit_by_bit: bool):
-    """Lost: sub-agents that count twice, or whose tools hang below nothing, where a result leaves the agent out."""
+    """Lost: sub-agents are counted twice or their tools have no parent, if a result omits the agent."""
     agents = [{"agent_id": name, "agent_type": "Explore"} for name in ("outer", "inner")]
     (outer, inner), begin, end = agents, {"hook_event_name": "SubagentStart"}, {"hook_event_name": "SubagentStop"}
     grep = {"hook_event_name": "PostToolUse", "tool_name": "Grep", "tool_use_id": "t1", "duration_ms": 5}
@@ -46,8 +46,8 @@ def test_a_sub_agent_whose_result_does_not_name_it_is_one_span(result: dict, sta
     assert len(collected) == 4
 
 
-def test_a_sub_agent_that_was_interrupted_is_one_span():
-    """Lost: sub-agents that a person stopped, which tell no end of their own."""
+def test_an_interrupted_sub_agent_is_one_span():
+    """Lost: interrupted sub-agents, which report no end."""
     spans = made(
         [
             noted({"hook_event_name": "SubagentStart", "agent_id": "a", "agent_type": "Explore"}),
@@ -60,8 +60,8 @@ def test_a_sub_agent_that_was_interrupted_is_one_span():
     assert span.attributes["interrupted"] is True
 
 
-def test_a_sub_agent_of_which_nobody_says_who_launched_it_belongs_to_its_prompt():
-    """Lost: sub-agents that Claude Code starts by itself, or whose launch was interrupted."""
+def test_a_sub_agent_without_a_reported_launch_belongs_to_its_prompt():
+    """Lost: sub-agents that Claude Code starts itself, or whose launch was interrupted."""
     notes = [item for item in recorded() if "agent" not in item]
     assert {span.span_name for span in made(notes) if span.span_type == "subagent"} == set()
     spans = made(notes, final=True)
@@ -73,8 +73,8 @@ def test_a_sub_agent_of_which_nobody_says_who_launched_it_belongs_to_its_prompt(
     assert "-" not in {above for name, above in names(spans).items() if "handoff" not in name}
 
 
-def test_a_sub_agent_that_outlives_its_prompt_keeps_its_tools_in_one_trace():
-    """Lost: tools in the trace of the next prompt, below a sub-agent that is in another."""
+def test_a_sub_agent_that_outlives_its_prompt_keeps_its_tools_in_its_trace():
+    """Lost: tools in the trace of the next prompt, below a sub-agent of another trace."""
     begin = {"hook_event_name": "UserPromptSubmit"}
     agent = {"agent_id": "a1", "agent_type": "Explore"}
     launch = {"tool_response": {"status": "async_launched", "agentId": "a1"}, "tool_name": "Agent", "tool_use_id": "t0"}
@@ -99,7 +99,7 @@ def test_a_sub_agent_that_outlives_its_prompt_keeps_its_tools_in_one_trace():
     assert names(spans)["tool:Grep 5"] == "subagent:Explore"
 
 
-def test_agents_that_are_described_wrongly_harm_nobody():
+def test_invalid_agents_do_not_affect_the_session():
     """Lost: the spans of a whole session because of one field."""
     odd = [None, 5, [], {"agentId": 5}, {"agentId": "a", "totalDurationMs": "x", "status": {}}]
     tool = {"hook_event_name": "PostToolUse", "tool_name": "Agent", "tool_use_id": "t", "duration_ms": 5}

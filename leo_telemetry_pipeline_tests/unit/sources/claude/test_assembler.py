@@ -20,23 +20,23 @@ from leo_telemetry_pipeline_tests.unit.sources.claude.hook_events import (
 )
 
 
-def test_spans_made_bit_by_bit_are_the_same_as_those_made_at_once():
-    """Lost: what runs on after the answer, such as a sub-agent in the background, or half of what came before."""
+def test_spans_built_incrementally_are_the_same_as_those_built_at_once():
+    """Lost: operations that continue after the answer, such as background sub-agents, or earlier ones."""
     notes = recorded()
     at_once = sorted(made(notes, final=True), key=lambda span: span.span_id)
     collected, kept = [], []
     for item in notes:
         some, kept = assembler.spans([*kept, item], session=SESSION)
         collected += some
-    # A later Stop of the same prompt could still come, and a later end of the sub-agent in the background.
+    # A later Stop of the prompt may still arrive, and a later end of the background sub-agent.
     assert {item["event"] for item in kept} == {"UserPromptSubmit", "Stop", *AGENT_EVENTS, "PostToolUse", "Made"}
     collected += made(kept, final=True)
     assert sorted(collected, key=lambda span: span.span_id) == at_once
 
 
 @pytest.mark.parametrize("again_after", [0, 5, 25])
-def test_an_event_delivered_twice_makes_one_span(again_after: int):
-    """Lost: hooks installed for a project and for all projects would count everything twice."""
+def test_an_event_delivered_twice_yields_one_span(again_after: int):
+    """Lost: hooks installed for a project and for all projects count everything twice."""
     events = [(line["at_ms"], line["event"]) for line in map(json.loads, RECORDED.read_text().splitlines())]
     twice = [noted(event, at + late) for at, event in events for late in (0, again_after)]
     once = made(recorded(), final=True)
@@ -50,8 +50,8 @@ def test_an_event_delivered_twice_makes_one_span(again_after: int):
     assert len(collected) == len(once)
 
 
-def test_an_event_that_comes_again_after_a_long_answer_makes_no_second_span():
-    """Lost: durations of a busy prompt that count twice."""
+def test_an_event_repeated_after_a_long_answer_yields_no_second_span():
+    """Lost: durations of a long prompt are counted twice."""
     tools = [
         {"hook_event_name": "PostToolUse", "tool_name": "Read", "tool_use_id": f"t{n}", "duration_ms": n}
         for n in range(1_000)
@@ -65,7 +65,7 @@ def test_an_event_that_comes_again_after_a_long_answer_makes_no_second_span():
     notes = [noted(event | {"prompt_id": "p"}, at) for at, event in enumerate(told)]
     once, kept = assembler.spans(notes, session=SESSION)
     assert len(once) == 1_000
-    # A repeated event may also come under the prompt that is answered by then.
+    # A repeated event may name the prompt that is current by then.
     again = [noted(event | {"prompt_id": prompt}, 5_000) for event in tools for prompt in ("p", "next")]
     assert assembler.spans([*kept, *again], session=SESSION)[0] == []
     some, _ = assembler.spans([*kept, *(item | {"wall_ns": 0} for item in notes)], session=SESSION, final=True)
@@ -82,14 +82,14 @@ def test_an_event_that_comes_again_after_a_long_answer_makes_no_second_span():
         ((("UserPromptSubmit", "one", 5), ("Stop", "one", 6), ("UserPromptSubmit", "two", 15)), True),
     ],
 )
-def test_a_prompt_that_begins_after_the_end_of_a_session_resumes_it(told: tuple, goes_on: bool):
-    """Lost: the end of the first prompt of a session that is taken up again at once."""
+def test_a_prompt_after_the_end_of_a_session_resumes_it(told: tuple, goes_on: bool):
+    """Lost: the end of the first prompt of a session that is resumed at once."""
     notes = [noted({"hook_event_name": name, "prompt_id": prompt}, at) for name, prompt, at in told]
     assert assembler.resumed(notes, 10_000_000) is goes_on
 
 
-def test_an_end_that_is_noted_before_its_beginning_is_kept_for_it():
-    """Lost: quick prompts and sub-agents, whose hooks overtake each other."""
+def test_an_end_noted_before_its_start_is_kept():
+    """Lost: short prompts and sub-agents, whose hooks overtake each other."""
     notes = recorded()
     collected, kept = [], []
     for item in [*reversed(notes[1:-1]), notes[0], notes[-1]]:
@@ -98,16 +98,16 @@ def test_an_end_that_is_noted_before_its_beginning_is_kept_for_it():
     assert names(collected) == names(made(notes, final=True))
 
 
-def test_a_prompt_that_was_interrupted_has_no_end_and_keeps_its_children():
-    """Lost: tools whose prompt is nowhere, or an interruption judged as if it were an answer."""
+def test_an_interrupted_prompt_has_no_end_and_keeps_its_children():
+    """Lost: the parent of tools, or an interruption is judged like an answer."""
     notes = [item for item in recorded() if item["event"] != "Stop"]
     assert "handoff" not in {span.span_type for span in made(notes)}
     (root,) = (span for span in made(notes, final=True) if span.span_type == "handoff")
     assert (root.end_time_ms, root.duration_ms, root.status) == (None, None, None)
 
 
-def test_an_answer_that_failed_is_an_error():
-    """Lost: prompts that a provider refused would count among the quick ones."""
+def test_a_failed_answer_is_an_error():
+    """Lost: prompts that a provider refused count as fast ones."""
     begin = {"hook_event_name": "UserPromptSubmit", "prompt_id": "p"}
     (span,) = made([noted(begin), noted({"hook_event_name": "StopFailure", "prompt_id": "p"}, 70)])
     assert (span.status, span.duration_ms) == ("ERROR", 70)
@@ -119,8 +119,8 @@ ORDERS = [json.loads(line) for line in CASES.read_text().splitlines()]
 
 @pytest.mark.parametrize("bit_by_bit", [False, True])
 @pytest.mark.parametrize("order", ORDERS, ids=lambda order: order["case"])
-def test_each_order_of_events_that_was_seen_makes_the_spans_that_it_must(order: dict, bit_by_bit: bool):
-    """Lost: prompts cut by a blocking hook or by the error of a sub-agent, and the second run of one."""
+def test_recorded_orders_of_events_yield_the_expected_spans(order: dict, bit_by_bit: bool):
+    """Lost: prompts cut short by a blocking hook or a sub-agent's error, and second runs of sub-agents."""
     notes, spans = [], []
     for item in in_order(order["events"]):
         notes.append(item)
@@ -148,9 +148,9 @@ LAUNCH = {"tool_name": "Agent", "tool_use_id": "t1", "tool_response": {"status":
             [[0, "UserPromptSubmit", {}], [3, "Stop", {}], [9, "Stop", {}], [20, "Stop", {}]],
             ["handoff 0 20000 OK"],
         ),
-        # Blocked, and then the provider fails.
+        # Blocked, then the provider fails.
         ([[0, "UserPromptSubmit", {}], [3, "Stop", {}], [9, "StopFailure", {}]], ["handoff 0 9000 ERROR"]),
-        # Blocked, and interrupted at work: it was not answered.
+        # Blocked, then interrupted at work: not answered.
         (
             [
                 [0, "UserPromptSubmit", {}],
@@ -159,7 +159,7 @@ LAUNCH = {"tool_name": "Agent", "tool_use_id": "t1", "tool_response": {"status":
             ],
             ["handoff 0 None None", "tool 5 4000 OK"],
         ),
-        # The end of a sub-agent in the background is blocked.
+        # The end of a background sub-agent is blocked.
         (
             [
                 [0, "UserPromptSubmit", {}],
@@ -171,7 +171,7 @@ LAUNCH = {"tool_name": "Agent", "tool_use_id": "t1", "tool_response": {"status":
             ],
             ["handoff 0 9000 OK", "subagent 1 7000 OK"],
         ),
-        # One of two sub-agents fails, in the background and after the prompt was answered.
+        # One of two sub-agents fails, in the background and after the answer to the prompt.
         (
             [
                 [0, "UserPromptSubmit", {}],
@@ -191,7 +191,7 @@ LAUNCH = {"tool_name": "Agent", "tool_use_id": "t1", "tool_response": {"status":
             ],
             ["handoff 0 20000 OK", "subagent 1 0 OK", "subagent 5 0 OK"],
         ),
-        # A background sub-agent ends while its prompt still works: Claude Code tells it within that prompt.
+        # A background sub-agent ends during its prompt: Claude Code is notified within that prompt.
         (
             [
                 [0, "UserPromptSubmit", {"prompt": "go"}],
@@ -216,8 +216,8 @@ LAUNCH = {"tool_name": "Agent", "tool_use_id": "t1", "tool_response": {"status":
         "told alone",
     ],
 )
-def test_further_orders_of_events_make_the_spans_that_they_must(events: list, want: list[str]):
-    """Lost: prompts and sub-agents that end in another way than the usual one."""
+def test_further_orders_of_events_yield_the_expected_spans(events: list, want: list[str]):
+    """Lost: prompts and sub-agents that end in unusual ways."""
     spans = made(in_order(events), final=True)
     begin = BEGAN_NS // 1_000_000
     assert (
@@ -225,12 +225,12 @@ def test_further_orders_of_events_make_the_spans_that_they_must(events: list, wa
     )
 
 
-def test_an_answer_is_stored_when_nothing_can_change_it_any_more():
-    """Lost: prompts cut by a Stop hook that runs tests for a minute; or answers that never show."""
+def test_an_answer_is_stored_once_nothing_can_change_it():
+    """Lost: prompts cut short by a Stop hook that runs for a minute; or answers that are never stored."""
     notes = in_order([[0, "UserPromptSubmit", {}], [3, "Stop", {}]])
     now_ns = BEGAN_NS + 60 * 10**9
     assert assembler.spans(notes, session=SESSION, now_ns=now_ns)[0] == []
-    # Whatever makes it certain: the next prompt, the end of the session, or a long silence.
+    # Made final by the next prompt, by the end of the session, or by a long silence.
     following = noted({"hook_event_name": "UserPromptSubmit", "prompt_id": "next"}, 60_000)
     for more, later_ns, final in (([following], now_ns, False), ([], now_ns, True), ([], now_ns + 300 * 10**9, False)):
         (span,) = assembler.spans([*notes, *more], session=SESSION, now_ns=later_ns, final=final)[0]

@@ -1,4 +1,4 @@
-"""The same session by hooks, by OpenTelemetry and by both at once, as the real Claude Code 2.1.332 told it."""
+"""Sessions of Claude Code 2.1.332, recorded by hooks, by OpenTelemetry and by both, yield the same spans."""
 
 import json
 import random
@@ -28,15 +28,15 @@ from leo_telemetry_pipeline_tests.unit.sources.claude.played_sessions import (
 
 @scenario
 @pytest.mark.parametrize("way", ["hooks", "otlp", "both"])
-def test_each_scenario_is_told_the_same_by_every_way(name: str, way: str):
-    """Lost: what is slow depends on how somebody measures it, or is counted twice."""
+def test_all_sources_report_a_scenario_equally(name: str, way: str):
+    """Lost: the result depends on the way of measuring, or spans are counted twice."""
     session = sessions()[name]
     assert told(made(session, getattr(session, way))) == Counter(TOLD[name])
 
 
 @scenario
-def test_both_ways_on_two_machines_are_one_row_per_span(name: str):
-    """Lost: everything counts twice where the hooks run here and the receiver elsewhere."""
+def test_hooks_and_receiver_on_two_machines_yield_one_row_per_span(name: str):
+    """Lost: everything is counted twice if hooks and receiver run on different machines."""
     session = sessions()[name]
     by_hooks, by_otlp = (keys(made(session, notes)) for notes in (session.hooks, session.otlp))
     assert set(by_hooks) <= set(by_otlp)
@@ -44,14 +44,14 @@ def test_both_ways_on_two_machines_are_one_row_per_span(name: str):
         other = by_otlp[key]
         assert (span.span_type, span.span_name, span.status) == (other.span_type, other.span_name, other.status)
         assert span.parent_span_id == other.parent_span_id
-        # A hook's process tells of a moment when it has started, which took up to 0.3 s where this was recorded.
+        # A hook's time is that of its process's start, up to 0.3 s later in these recordings.
         if span.duration_ms is not None and other.duration_ms is not None:
             assert abs(span.duration_ms - other.duration_ms) < 350
 
 
 @scenario
-def test_spans_that_are_made_as_notes_arrive_are_the_same(name: str):
-    """Lost: spans of a session that goes on for hours, or the same ones a second time."""
+def test_spans_built_as_notes_arrive_are_the_same(name: str):
+    """Lost: spans of a session that lasts for hours, or the same ones twice."""
     session = sessions()[name]
     at_once = keys(made(session, session.both))
     collected: list[Span] = []
@@ -72,8 +72,8 @@ def test_spans_that_are_made_as_notes_arrive_are_the_same(name: str):
 
 @scenario
 @pytest.mark.parametrize("seed", range(3))
-def test_records_in_any_order_and_three_times_make_the_same(name: str, seed: int):
-    """Lost: spans whose logs come first, or whose parents come last, or that an exporter sends again."""
+def test_the_order_and_repetition_of_records_do_not_matter(name: str, seed: int):
+    """Lost: spans whose logs arrive first or whose parents arrive last, or that an exporter sends again."""
     session = sessions()[name]
     once = sorted(map(str, keys(made(session, session.otlp))))
     notes = session.otlp * 3
@@ -82,7 +82,7 @@ def test_records_in_any_order_and_three_times_make_the_same(name: str, seed: int
 
 
 def test_every_span_has_its_place_in_the_tree():
-    """Lost: which prompt or sub-agent the time belongs to."""
+    """Lost: which prompt or sub-agent took the time."""
     for session in sessions().values():
         spans = made(session, session.both)
         known = keys(spans)
@@ -95,8 +95,8 @@ def test_every_span_has_its_place_in_the_tree():
             assert span.attributes["session.id"]
 
 
-def test_a_background_sub_agent_takes_its_own_time_and_not_that_of_its_launch():
-    """Lost: 366 ms were stored for 4,567."""
+def test_a_background_sub_agent_has_its_own_duration_not_that_of_its_launch():
+    """Lost: 366 ms are stored instead of 4,567."""
     session = sessions()["background"]
     for notes in (session.hooks, session.otlp, without_logs(session)):
         [agent] = [span for span in made(session, notes) if span.span_type == "subagent"]
@@ -104,8 +104,8 @@ def test_a_background_sub_agent_takes_its_own_time_and_not_that_of_its_launch():
         assert 1_500 < agent.duration_ms < 2_500
 
 
-def test_without_logs_traces_keep_their_own_ids():
-    """Lost: sessions whose logs nobody exports, or of versions that name no prompt."""
+def test_traces_keep_their_own_ids_without_logs():
+    """Lost: sessions without exported logs, or of versions without prompt ids."""
     session = sessions()["tools"]
     spans = made(session, without_logs(session))
     traces = {note["trace"] for note in session.otlp if note["trace"]}
@@ -115,27 +115,27 @@ def test_without_logs_traces_keep_their_own_ids():
     assert told(spans) == Counter(TOLD["tools"])
 
 
-def test_without_logs_hooks_still_tell_which_prompt_a_trace_is():
-    """Lost: everything twice where both are switched on and logs are not."""
+def test_hooks_identify_the_prompt_of_a_trace_without_logs():
+    """Lost: everything is counted twice with hooks and traces but without logs."""
     session = sessions()["background_traces_only"]
     assert told(made(session, session.both)) == told(made(session, session.hooks))
     assert set(keys(made(session, session.hooks))) <= set(keys(made(session, session.both)))
 
 
-def test_without_logs_the_end_of_a_background_sub_agent_is_no_prompt():
-    """Lost: without exported logs, each sub-agent in the background becomes a prompt."""
+def test_the_end_of_a_background_sub_agent_is_not_a_prompt_without_logs():
+    """Lost: without exported logs, each background sub-agent becomes a prompt."""
     session = sessions()["background_traces_only"]
     assert told(made(session, session.otlp)) == told(made(session, session.hooks))
 
 
 def test_the_docs_name_the_newest_tested_version():
-    """Lost: people trust what was never tried."""
+    """Lost: people rely on an untested version."""
     docs = (Path(__file__).resolve().parents[4] / "docs" / "claude-code.md").read_text(encoding="utf-8")
     assert ".".join(map(str, otel_notes.TESTED_VERSION)) in docs
 
 
-def test_the_prompt_of_a_trace_is_waited_for_and_then_no_longer():
-    """Lost: ids that depend on which request comes first; or spans that wait for logs that never come."""
+def test_the_prompt_of_a_trace_is_awaited_for_a_limited_time():
+    """Lost: ids that depend on the order of requests; or spans that wait forever for missing logs."""
     session = sessions()["plain"]
     notes = without_logs(session)
     last = max(map(arrival, notes))
@@ -143,13 +143,13 @@ def test_the_prompt_of_a_trace_is_waited_for_and_then_no_longer():
     assert spans == []
     spans, kept = assembler.spans(kept, session=session.id, now_ns=last + (GRACE_S + 1) * 10**9)
     assert told(spans) == Counter(TOLD["plain"])
-    # What comes too late changes no id.
+    # Late records change no id.
     some, _ = assembler.spans([*kept, *session.otlp], session=session.id, now_ns=last + (GRACE_S + 2) * 10**9)
     assert {span.span_type for span in some} <= {"hook"}
 
 
-def test_a_wait_for_a_person_lies_beside_its_tool():
-    """Lost: a tool that waited an hour for a person would look slow, or its wait be taken off twice."""
+def test_a_wait_for_a_person_is_a_sibling_of_its_tool():
+    """Lost: a tool that waited an hour for a person looks slow, or its wait is subtracted twice."""
     session = sessions()["waiting"]
     spans = {f"{span.span_type}:{span.span_name}": span for span in made(session, session.otlp)}
     wait, tool = spans["wait:Bash"], spans[BASH]
@@ -161,8 +161,8 @@ def test_a_wait_for_a_person_lies_beside_its_tool():
     assert wait.start_time_ms + wait.duration_ms <= tool.start_time_ms + 2
 
 
-def test_requests_keep_what_tells_slow_from_fast():
-    """Lost: whether a model was slow to begin or slow to write, and what it was asked to do."""
+def test_requests_keep_the_attributes_that_explain_their_duration():
+    """Lost: whether a model started late or wrote slowly, and the size of its task."""
     session = sessions()["api_error"]
     requests = [span for span in made(session, session.otlp) if span.span_type == "llm"]
     assert {span.span_name for span in requests} == {"claude-opus-5-5"}
@@ -172,8 +172,8 @@ def test_requests_keep_what_tells_slow_from_fast():
     assert max(attributes["attempt"] for attributes in answered) == 2
 
 
-def test_a_prompt_that_was_interrupted_has_no_end_by_any_way():
-    """Lost: prompts that a person stopped are judged as if they had been answered."""
+def test_an_interrupted_prompt_has_no_end_from_any_source():
+    """Lost: interrupted prompts are judged as if they had been answered."""
     session = sessions()["interrupted"]
     for notes in (session.hooks, session.otlp, session.both):
         prompts = [span for span in made(session, notes) if span.span_type == "handoff"]
@@ -181,13 +181,13 @@ def test_a_prompt_that_was_interrupted_has_no_end_by_any_way():
 
 
 def test_a_wait_whose_tool_never_ended_is_named_by_its_log_event():
-    """Lost: waits for a tool that a killed session never told of, under a name that all MCP tools share."""
+    """Lost: waits of a killed session, under a name that all MCP tools share."""
     spans = made(sessions()["killed"], sessions()["killed"].otlp)
     waits = {span.span_name for span in spans if span.span_type == "wait"}
     assert waits == {"Bash", "ToolSearch", "mcp__shop__lookup"}
 
 
-def test_compaction_built_in_commands_and_hooks_are_told_apart():
+def test_compactions_built_in_commands_and_hooks_are_distinguished():
     """Lost: which hook, command or compaction a session waits for."""
     session = sessions()["compaction"]
     spans = made(session, session.otlp)
@@ -197,7 +197,7 @@ def test_compaction_built_in_commands_and_hooks_are_told_apart():
     assert compaction.attributes["pre_tokens"] > 0
 
 
-def test_no_word_of_a_conversation_gets_into_a_note_or_a_span():
+def test_notes_and_spans_contain_no_words_of_a_conversation():
     """Lost: prompts, commands, answers and paths in files and tables that many may read."""
     for session in sessions().values():
         raw = json.dumps(session.raw)
@@ -213,13 +213,13 @@ def test_no_word_of_a_conversation_gets_into_a_note_or_a_span():
     ("version", "untested"),
     [("2.1.332", False), ("2.1.333", True), ("2.2.0", True), ("3.0.0-beta.1", True), ("1.0.99", False), ("dev", False)],
 )
-def test_a_version_newer_than_the_newest_tested_one_is_known_as_such(version: str, untested: bool):
-    """Lost: nobody learns that a new version may tell something else by the same names."""
+def test_versions_newer_than_the_tested_one_are_recognized(version: str, untested: bool):
+    """Lost: the hint that a new version may use the same names for other things."""
     assert otel_notes.is_untested(version) is untested
 
 
-def test_what_a_session_does_now_is_known_from_its_notes():
-    """Lost: `running` shows nothing of a prompt that has worked for an hour."""
+def test_current_operations_of_a_session_are_derived_from_its_notes():
+    """Lost: `running` does not show a prompt that has been working for an hour."""
     session = sessions()["killed"]
     for notes in (session.hooks, session.otlp, session.both):
         [running, *tools] = open_operations([{**note, "session": session.id} for note in notes])
@@ -234,8 +234,8 @@ def test_what_a_session_does_now_is_known_from_its_notes():
 
 
 @pytest.mark.parametrize("name", ["background_shell", "api_error", "slash", "compaction"])
-def test_a_hook_that_is_overtaken_by_the_export_still_says_what_a_prompt_is(name: str):
-    """Lost: a prompt for each notification, where the machine is busy while a session ends."""
+def test_a_late_hook_still_determines_the_kind_of_a_prompt(name: str):
+    """Lost: one prompt per notification, if the machine is busy while a session ends."""
     session = sessions()[name]
     kept, spans = session.otlp + [note for note in session.hooks if note["event"] == "SubagentStart"], []
     kept.insert(0, {"event": "Made", "ids": [], "hooked": True})

@@ -10,8 +10,8 @@ from leo_telemetry_pipeline.sources.claude import assembler, otel_notes
 from leo_telemetry_pipeline.sources.otlp import otlp
 
 
-def test_what_somebody_lets_claude_code_export_of_a_conversation_is_not_noted():
-    """Lost: the privacy of a user who sets OTEL_LOG_USER_PROMPTS or the like for another tool."""
+def test_exported_contents_of_a_conversation_are_not_kept():
+    """Lost: the privacy of users who set OTEL_LOG_USER_PROMPTS or the like for another tool."""
     attributes = {"session.id": "s", "prompt.id": "p", "prompt": "fire Anna", "command_name": "fire Anna now"}
     attributes |= {"user_prompt": "fire Anna", "full_command": "rm -rf /home/anna", "tool_input": "fire Anna"}
     attributes |= {
@@ -30,8 +30,8 @@ def test_what_somebody_lets_claude_code_export_of_a_conversation_is_not_noted():
         assert "nna" not in json.dumps(otel_notes.of_log(record, sender, 3))
 
 
-def test_what_the_resource_says_is_on_every_span():
-    """Lost: the project, directive and deployment that somebody gave to all that Claude Code exports."""
+def test_the_attributes_of_the_resource_are_on_every_span():
+    """Lost: the project, SD and deployment that a user configured for Claude Code's export."""
     attributes = {"session.id": "s", "tool_name": "Bash", "tool_use_id": "t"}
     sender = otel_notes.sender({"project": "shop", "sd_id": 17}, {"sd_type": "feature", "service.version": "2.1.332"})
     notes = [
@@ -50,8 +50,8 @@ def test_what_the_resource_says_is_on_every_span():
 
 
 @pytest.mark.parametrize("logged", [True, False])
-def test_hooks_that_are_told_of_by_spans_and_by_log_events_count_once(logged: bool):
-    """Lost: a user who lets Claude Code export its detailed traces sees each hook twice."""
+def test_hooks_reported_by_spans_and_log_events_count_once(logged: bool):
+    """Lost: users who export detailed traces see each hook twice."""
     given = {"session.id": "s", "prompt.id": "p", "hook_event": "Stop", "hook_name": "Stop", "num_hooks": 2}
     sender, trace, root = otel_notes.sender({}, {}), "a" * 32, "1" * 16
     records = [
@@ -80,8 +80,8 @@ def test_hooks_that_are_told_of_by_spans_and_by_log_events_count_once(logged: bo
         (("anthropic.provider",), {}),
     ],
 )
-def test_what_a_person_asked_to_keep_of_claude_code_is_kept(keys_to_keep: tuple[str, ...], kept: dict[str, str]):
-    """Lost: LEO_TELEMETRY_KEEP_KEYS is ignored for Claude Code without a word, or keeps more than it names."""
+def test_attributes_that_a_user_chose_to_keep_are_kept(keys_to_keep: tuple[str, ...], kept: dict[str, str]):
+    """Lost: LEO_TELEMETRY_KEEP_KEYS has no effect on Claude Code, or keeps too much."""
     attributes = {"session.id": "s", "tool_use_id": "t1", "tool_name": "Bash", "full_command": "sleep 0.3; echo r"}
     attributes |= {"user.id": "somebody", "anthropic.provider": "firstParty"}
     notes = []

@@ -1,4 +1,4 @@
-"""What becomes of the events that Claude Code tells its hooks, on a recorded session and on what versions leave out."""
+"""Spans from Claude Code's hook events: a recorded session, and events that lack fields in some versions."""
 
 import json
 from collections import Counter
@@ -17,7 +17,7 @@ from leo_telemetry_pipeline_tests.unit.sources.claude.hook_events import (
 )
 
 
-def test_a_recorded_session_becomes_a_tree_of_prompt_sub_agents_and_tools():
+def test_a_recorded_session_becomes_a_tree_of_prompts_sub_agents_and_tools():
     """Lost: which sub-agent a slow tool ran in, and which sub-agent launched which."""
     spans = made(recorded(), final=True, project="shop")
     assert names(spans) == {
@@ -39,7 +39,7 @@ def test_a_recorded_session_becomes_a_tree_of_prompt_sub_agents_and_tools():
     assert all(span.span_id.startswith("00000000-0000-0000-") for span in spans)
 
 
-def test_nothing_of_a_conversation_or_of_what_a_tool_saw_is_noted():
+def test_notes_contain_nothing_of_a_conversation_or_of_a_tool_s_data():
     """Lost: prompts, commands, file contents and paths in a database that many may read."""
     text = json.dumps(recorded())
     for word in ("Say what is slow", "sleep", "echo", "exit 3", "/home/user", "please", "all done", "background_tasks"):
@@ -47,7 +47,7 @@ def test_nothing_of_a_conversation_or_of_what_a_tool_saw_is_noted():
         assert word not in text
 
 
-def test_a_version_that_names_no_prompt_still_has_a_trace_for_each():
+def test_each_prompt_has_a_trace_in_versions_without_prompt_ids():
     """Lost: all prompts of a day in one trace."""
     tool = {"hook_event_name": "PostToolUse", "tool_name": "Read", "duration_ms": 3}
     spans = made(
@@ -66,8 +66,8 @@ def test_a_version_that_names_no_prompt_still_has_a_trace_for_each():
     assert set(names(spans).values()) == {"-", "handoff:claude_code.interaction"}
 
 
-def test_a_wall_clock_that_steps_changes_no_duration():
-    """Lost: a prompt that took minus an hour, or a day, because a laptop asked a time server."""
+def test_a_step_of_the_wall_clock_does_not_affect_durations():
+    """Lost: a prompt that took minus an hour, or a day, after a clock synchronization."""
     begin = hook_notes.note({"hook_event_name": "UserPromptSubmit", "prompt_id": "p"}, BEGAN_NS, 5_000_000_000)
     end = hook_notes.note({"hook_event_name": "Stop", "prompt_id": "p"}, BEGAN_NS - 3_600 * 10**9, 5_070_400_000)
     assert begin is not None
@@ -82,8 +82,8 @@ def test_a_wall_clock_that_steps_changes_no_duration():
     [None, [], "x", {}, {"hook_event_name": "PreToolUse"}, {"hook_event_name": 7}, {"hook_event_name": ["Stop"]}],
     ids=str,
 )
-def test_what_is_no_event_of_ours_makes_no_note(event: object):
-    """Lost: an answer that stops because a newer version sends something else."""
+def test_other_events_yield_no_note(event: object):
+    """Lost: all spans, when a newer version sends other events."""
     assert hook_notes.note(event, BEGAN_NS, 0) is None
 
 
@@ -101,15 +101,15 @@ def test_what_is_no_event_of_ours_makes_no_note(event: object):
     ],
     ids=str,
 )
-def test_a_tool_without_what_a_span_needs_makes_none(wrong: dict):
+def test_a_tool_without_required_fields_yields_no_span(wrong: dict):
     """Lost: durations that were never measured."""
     right = {"hook_event_name": "PostToolUse", "tool_name": "Bash", "tool_use_id": "t", "duration_ms": 5}
     assert len(made([noted(right)])) == 1
     assert made([noted(right | wrong)]) == []
 
 
-def test_long_names_are_cut():
-    """Lost: notes without bounds."""
+def test_long_names_are_truncated():
+    """Lost: a limit of the size of notes."""
     event = {"hook_event_name": "PostToolUse", "tool_name": "x" * 10_000, "tool_use_id": "y" * 10_000}
     assert len(json.dumps(noted(event))) < 1_000
 
@@ -130,8 +130,8 @@ def test_long_names_are_cut():
         ("", "claude_code.interaction"),
     ],
 )
-def test_a_slash_command_is_named_and_nothing_else_of_a_prompt_is(prompt: str, name: str):
-    """Lost: which command is slow; or a path in a table that many may read."""
+def test_only_the_slash_command_of_a_prompt_is_kept(prompt: str, name: str):
+    """Lost: which command is slow; or paths in a table that many may read."""
     event = {"hook_event_name": "UserPromptSubmit", "prompt_id": "p", "prompt": prompt}
     note = noted(event)
     assert set(note) <= {"event", "wall_ns", "monotonic_ns", "prompt_id", "command"}
@@ -139,8 +139,8 @@ def test_a_slash_command_is_named_and_nothing_else_of_a_prompt_is(prompt: str, n
     assert (span.span_type, span.span_name) == ("handoff", name)
 
 
-def test_tools_of_servers_and_skills_are_told_apart():
-    """Lost: which MCP server or which skill is slow, without a configuration."""
+def test_mcp_tools_and_skills_are_distinguished():
+    """Lost: which MCP server or skill is slow, without configuration."""
     tool = {"hook_event_name": "PostToolUse", "duration_ms": 5, "prompt_id": "p"}
     spans = made(
         [
@@ -165,8 +165,8 @@ def test_tools_of_servers_and_skills_are_told_apart():
     assert above["shop"] == ids["mcp__shop__lookup"]
 
 
-def test_the_project_of_a_hook_is_that_of_its_spans_whoever_makes_them():
-    """Lost: the project of a session whose spans a receiver or the hook of another session makes."""
+def test_spans_have_the_project_of_their_hook_regardless_of_their_builder():
+    """Lost: the project of a session whose spans are built by the receiver or another session's hook."""
     tool = {"hook_event_name": "PostToolUse", "tool_name": "Read", "tool_use_id": "t", "duration_ms": 3}
     first, kept = assembler.spans([noted(tool) | {"project": "shop"}], session=SESSION, project="else")
     second, _ = assembler.spans([*kept, noted(tool | {"tool_use_id": "u"})], session=SESSION, project="else")

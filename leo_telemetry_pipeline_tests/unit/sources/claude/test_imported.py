@@ -24,8 +24,8 @@ def imported(path: Path) -> list[Span]:
     return [item for item in found if isinstance(item, Span)]
 
 
-def test_a_file_of_an_older_version_is_six_spans_of_one_trace():
-    """Lost: what people exported before, or its tools below what is nowhere."""
+def test_a_file_of_an_older_version_yields_six_spans_of_one_trace():
+    """Lost: earlier exports, or the parents of their tools."""
     spans = imported(SAMPLE)
     known = {span.span_id: f"{span.span_type}:{span.span_name}" for span in spans}
     assert sorted((known[span.span_id], known.get(span.parent_span_id or "", "")) for span in spans) == [
@@ -34,7 +34,7 @@ def test_a_file_of_an_older_version_is_six_spans_of_one_trace():
         ("llm:claude-opus-4-8[1m]", PROMPT),
         ("llm:claude-opus-4-8[1m]", PROMPT),
         ("tool:Bash", PROMPT),
-        # Beside its tool: that one's duration is without it.
+        # A sibling of its tool, whose duration excludes it.
         ("wait:Bash", PROMPT),
     ]
     assert len({span.trace_id for span in spans}) == 1
@@ -42,8 +42,8 @@ def test_a_file_of_an_older_version_is_six_spans_of_one_trace():
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("times", [1, 3])
-def test_a_file_of_requests_in_any_order_is_the_same_as_what_the_receiver_makes(tmp_path: Path, seed: int, times: int):
-    """Lost: the same session once from the receiver and once from the log of a collector."""
+def test_a_file_of_requests_in_any_order_yields_the_receiver_s_spans(tmp_path: Path, seed: int, times: int):
+    """Lost: a session is stored twice, from the receiver and from a collector's log."""
     session = sessions()["continued"]
     lines = [json.dumps(post) for post in session.raw["otlp"] * times]
     random.Random(seed).shuffle(lines)
@@ -52,10 +52,8 @@ def test_a_file_of_requests_in_any_order_is_the_same_as_what_the_receiver_makes(
     assert keys(imported(path)).keys() == keys(made(session, session.otlp)).keys()
 
 
-def test_a_file_with_more_than_fits_into_memory_is_read_session_by_session(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """Lost: a month of sessions, because one machine could not hold all of them at once."""
+def test_a_file_that_does_not_fit_in_memory_is_read_session_by_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Lost: a month of sessions, if one machine cannot hold all of them at once."""
     monkeypatch.setattr(gathered, "MOST_NOTES", 50)
     names = ("plain", "tools", "parallel", "skills")
     path = tmp_path / "requests.jsonl"
@@ -64,8 +62,8 @@ def test_a_file_with_more_than_fits_into_memory_is_read_session_by_session(
     assert told(imported(path)) == want
 
 
-def test_records_that_name_no_session_keep_their_own_ids(tmp_path: Path):
-    """Lost: spans of a version or a proxy that leaves the session out."""
+def test_records_without_a_session_keep_their_own_ids(tmp_path: Path):
+    """Lost: spans of a version or a proxy that omits the session."""
     session = sessions()["plain"]
     path = tmp_path / "requests.jsonl"
     text = "\n".join(json.dumps(post) for post in session.raw["otlp"])

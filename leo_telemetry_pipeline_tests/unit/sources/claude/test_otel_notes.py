@@ -1,4 +1,4 @@
-"""Which records of Claude Code are noted, and which are left to be stored as any span, or dropped."""
+"""Notes of Claude Code's records: which are kept, which are stored like any other span, which are dropped."""
 
 import pytest
 
@@ -19,8 +19,8 @@ WITH_ID = {"prompt.id": "p1", "tool_use_id": "toolu_1", "agent_id": "a1", "durat
         ("user_prompt", "prompt.id"),
     ],
 )
-def test_a_log_event_without_the_id_that_it_helps_by_is_not_noted(name: str, needs: str):
-    """Lost: notes that help nothing would be kept until the session is forgotten."""
+def test_a_log_event_without_its_required_id_is_not_kept(name: str, needs: str):
+    """Lost: useless notes stay until the session is forgotten."""
     attributes = {"session.id": SESSION, **WITH_ID}
 
     def noted(given: dict) -> dict | None:
@@ -49,8 +49,8 @@ WRONG = {name: {"start_ns": start, "end_ns": end} for name, (start, end) in TIME
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_a_span_that_would_be_rejected_is_not_noted(what: str):
-    """Lost: all spans of its session, which a note that nothing can be made of stops for ever."""
+def test_an_invalid_span_is_not_kept_as_a_note(what: str):
+    """Lost: all spans of its session, which the note blocks forever."""
     good = otel_notes.Record("claude_code.llm_request", "7" * 32, "8" * 16, "", START, START + 5, {"session.id": "s"})
     sender = otel_notes.sender({}, {})
     assert otel_notes.of_span(good, sender, START) is not None
@@ -59,8 +59,8 @@ def test_a_span_that_would_be_rejected_is_not_noted(what: str):
 
 @pytest.mark.parametrize("moment", [0, -5, 10**21, 10**400])
 @pytest.mark.parametrize("name", ["compaction", "user_prompt", "hook_execution_complete"])
-def test_a_log_event_at_no_moment_is_not_noted(name: str, moment: int):
-    """Lost: the same by a log event."""
+def test_a_log_event_without_a_time_is_not_kept(name: str, moment: int):
+    """Lost: all spans of its session, which the note blocks forever."""
     attributes = {"session.id": SESSION, **WITH_ID}
     good = otel_notes.Record(f"claude_code.{name}", "7" * 32, "8" * 16, "", START, START, attributes)
     sender = otel_notes.sender({}, {})
@@ -74,6 +74,6 @@ def test_a_log_event_at_no_moment_is_not_noted(name: str, moment: int):
     ("version", "untested"),
     [("2.1.332", False), ("2.1.333", True), ("2.2", True), ("3", True), ("2.1.400-beta.1", True), ("1.99.99", False)],
 )
-def test_a_newer_version_is_told_from_a_tested_one(version: str, untested: bool):
-    """Lost: the hint that its spans may be incomplete, or one where nothing is wrong."""
+def test_versions_newer_than_the_tested_one_are_recognized(version: str, untested: bool):
+    """Lost: the hint that spans may be incomplete; or a false one."""
     assert otel_notes.is_untested(version) == untested

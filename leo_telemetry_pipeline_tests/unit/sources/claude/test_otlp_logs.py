@@ -1,4 +1,4 @@
-"""A log request, in both encodings: what is read of it, and what is refused before it takes memory."""
+"""Log requests in both encodings: what is read, and what is refused before it takes memory."""
 
 import json
 import tracemalloc
@@ -16,7 +16,7 @@ RECORD = {"body": {"stringValue": NAME}, "timeUnixNano": "1795955340000000000", 
 
 
 def field(number: int, content: bytes) -> bytes:
-    """Return a field of protobuf that has a length."""
+    """Return a length-delimited protobuf field."""
     size, encoded = len(content), b""
     while size > 0x7F:
         encoded += bytes([size & 0x7F | 0x80])
@@ -25,7 +25,7 @@ def field(number: int, content: bytes) -> bytes:
 
 
 def in_json(records: bytes) -> bytes:
-    """Return a request with these records, which are the inside of an array."""
+    """Return a request with these records, given as the content of an array."""
     return b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[' + records + b"]}]}]}"
 
 
@@ -35,7 +35,7 @@ def in_protobuf(*records: bytes) -> bytes:
 
 
 def names_in(body: bytes) -> list[str]:
-    """Return the names of the records of Claude Code in a request."""
+    """Return the names of Claude Code's records in a request."""
     read = otlp_logs.read_json if body.startswith(b"{") else otlp_logs.read_protobuf
     return [record.name for _, record in read(body)]
 
@@ -53,8 +53,8 @@ MANY = {
 
 
 @pytest.mark.parametrize("what", MANY)
-def test_more_records_than_are_read_at_once_take_no_memory(what: str):
-    """Lost: the receiver, by a body of 1 MB that becomes 165 MB of objects."""
+def test_too_many_records_are_refused_before_they_take_memory(what: str):
+    """Lost: the receiver, to a body of 1 MB that becomes 165 MB of objects."""
     tracemalloc.start()
     try:
         with pytest.raises(otlp.TooLarge, match="more than 10000"):
@@ -65,7 +65,7 @@ def test_more_records_than_are_read_at_once_take_no_memory(what: str):
 
 
 def test_a_resource_counts_once_per_record():
-    """Lost: the disk, by a resource of 1 MB that each of ten thousand notes repeats."""
+    """Lost: the disk, to a resource of 1 MB that ten thousand notes repeat."""
     resource = json.dumps({"attributes": [{"key": "service.name", "value": {"stringValue": "x" * 100_000}}]}).encode()
     body = b'{"resourceLogs":[{"resource":' + resource + b',"scopeLogs":[{"logRecords":[' + b"{}," * 5_000 + b"{}]}]}]}"
     with pytest.raises(otlp.TooLarge, match="MiB of resources"):
@@ -73,15 +73,15 @@ def test_a_resource_counts_once_per_record():
 
 
 @pytest.mark.parametrize("text", ["x" * MAX_SPAN_BYTES, "[" + "1," * 60_000 + "1]"], ids=["long", "many values"])
-def test_a_large_record_of_others_costs_no_others(text: str):
-    """Lost: what Claude Code told in the same request, or the memory that the large one takes."""
+def test_a_large_record_of_another_program_does_not_affect_the_rest(text: str):
+    """Lost: Claude Code's records in the same request, or memory for the large one."""
     value = {"stringValue": text} if text.startswith("x") else {"arrayValue": json.loads(text)}
     large = {"body": value, "attributes": []}
     assert names_in(in_json(b",".join(json.dumps(each).encode() for each in (large, RECORD)))) == [NAME]
 
 
-def test_all_records_are_read_in_both_encodings():
-    """Lost: tools that failed, where a request has the most records that it may have."""
+def test_the_maximum_number_of_records_is_read_in_both_encodings():
+    """Lost: failed tools in the largest requests."""
     assert len(names_in(in_json(b",".join([json.dumps(RECORD).encode()] * MAX_SPANS)))) == MAX_SPANS
     data = LogsData()
     record = data.resource_logs.add().scope_logs.add().log_records.add(time_unix_nano=1, trace_id=b"7" * 16)
@@ -104,14 +104,14 @@ def test_all_records_are_read_in_both_encodings():
         (field(1, field(2, field(9, b"x"))), "log_records = 2 is expected"),
     ],
 )
-def test_what_is_not_a_log_request_is_refused_by_name(body: bytes, said: str):
-    """Lost: a client that sends its traces to the address of logs: 200, and everything is dropped."""
+def test_a_request_without_logs_of_this_form_is_refused_by_name(body: bytes, said: str):
+    """Lost: traces sent to the address of logs are answered with 200 and dropped."""
     with pytest.raises(otlp.BadRequest, match=said):
         names_in(body)
 
 
-def test_traces_on_the_wire_are_not_taken_for_logs():
-    """Lost: the same in protobuf, where a trace request looks like a log request from outside."""
+def test_traces_in_protobuf_are_not_taken_for_logs():
+    """Lost: the same in protobuf, where both requests have the same outer structure."""
     data = TracesData()
     data.resource_spans.add().scope_spans.add().spans.add(name="work", trace_id=b"1" * 16, span_id=b"2" * 8)
     with pytest.raises(otlp.BadRequest, match="spans are not logs"):
@@ -119,13 +119,13 @@ def test_traces_on_the_wire_are_not_taken_for_logs():
 
 
 @pytest.mark.parametrize("body", [b"{}", b"", b'{"resourceLogs":null}', b'{"resourceLogs":[{}]}'])
-def test_a_request_without_logs_is_fine(body: bytes):
-    """Lost: exporters that ask whether anybody is there with an empty request would report an error."""
+def test_an_empty_log_request_is_valid(body: bytes):
+    """Lost: exporters that probe the receiver with an empty request report an error."""
     assert names_in(body) == []
 
 
-def test_snake_case_is_read_as_it_is_in_traces():
-    """Lost: log events of exporters that write the names of protobuf into JSON."""
+def test_snake_case_is_read_as_in_traces():
+    """Lost: log events of exporters that use protobuf's field names in JSON."""
     record = {"body": {"string_value": NAME}, "time_unix_nano": "5", "trace_id": "7" * 32, "span_id": "8" * 16}
     record |= {"attributes": [{"key": "session.id", "value": {"string_value": "s"}}]}
     request = {"resource_logs": [{"scope_logs": [{"log_records": [record]}]}]}
@@ -134,8 +134,8 @@ def test_snake_case_is_read_as_it_is_in_traces():
     assert [found for _, found in otlp_logs.records_of(request)] == [found]
 
 
-def test_what_is_not_json_is_one_reason_wherever_it_is():
-    """Lost: the doctor's list, which three hundred places in bodies fill."""
+def test_invalid_json_has_one_reason_regardless_of_its_position():
+    """Lost: three hundred positions fill the list of the doctor."""
     reasons = set()
     for spaces in range(50):
         with pytest.raises(otlp.BadRequest) as refused:

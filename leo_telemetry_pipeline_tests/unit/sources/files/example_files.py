@@ -10,13 +10,13 @@ AT = 1_795_955_340_000
 
 
 def spans(path: Path) -> list[Span]:
-    """Read a file of which every span is good."""
+    """Read a file in which every span is valid."""
     items = list(read(path))
     assert not [item for item in items if isinstance(item, BadLine)]
     return [item for item in items if isinstance(item, Span)]
 
 
 def told(span: Span) -> tuple:
-    """Return what a file says of a span: name, id, parent, start, duration."""
+    """Return name, id, parent, start and duration of a span."""
     parent = span.parent_span_id and span.parent_span_id[-17:].replace("-", "")
     return span.span_name, span.span_id[-17:].replace("-", ""), parent, span.start_time_ms - AT, span.duration_ms

@@ -50,7 +50,7 @@ def one_reason(folder: Path, **changes) -> str:
 
 
 def is_refused(content: bytes) -> bool:
-    """Say whether a file begins as one that is refused as a whole, which Hypothesis makes now and then."""
+    """Return whether a file is refused as a whole by its start, as some of Hypothesis's files are."""
     begun = content.removeprefix(b"\xef\xbb\xbf").lstrip()
     return any(head.startswith(MAGIC) or unsupported.packed(head) is not None for head in (content, begun))
 

@@ -1,4 +1,4 @@
-"""A wrong file is stopped before anything of it is stored, and what is said of it can be acted on."""
+"""Admission: a wrong file is refused before anything is stored, with a remedy that works."""
 
 import json
 import re
@@ -56,7 +56,7 @@ def refusal(path: Path, **more) -> str:
 
 
 def mended(path: Path, message: str) -> list[Span]:
-    """Read a file again with the map that a message names, as a shell would pass it."""
+    """Read a file again with the map that a message suggests, parsed like a shell."""
     found = re.search(r"use `(--map [^`]+)`", message)
     assert found, message
     [_, text] = shlex.split(found[1])
@@ -65,15 +65,15 @@ def mended(path: Path, message: str) -> list[Span]:
     return [item for item in items if isinstance(item, Span)]
 
 
-def test_a_transcript_is_stopped_in_one_line_that_says_what_it_is():
+def test_a_transcript_is_refused_in_one_line_that_names_it():
     """Lost: 20,000 lines of a conversation in a table that many may read."""
     message = refusal(CASES / "wrong_file.jsonl")
     assert "a Claude Code transcript" in message
     assert "Alex" not in message
 
 
-def test_a_hundred_bad_lines_before_the_first_span_are_enough(tmp_path: Path):
-    """Lost: hours, and a table full of what never was a span."""
+def test_a_hundred_bad_lines_before_the_first_span_suffice(tmp_path: Path):
+    """Lost: hours, and a table full of lines that are not spans."""
     read: list[object] = []
 
     def endless() -> Iterator[BadLine]:
@@ -86,28 +86,28 @@ def test_a_hundred_bad_lines_before_the_first_span_are_enough(tmp_path: Path):
     assert len(read) == MOST_BAD
 
 
-def test_bad_lines_before_a_good_one_are_kept_aside_as_ever(tmp_path: Path):
-    """Lost: a good file, for a bad beginning."""
+def test_bad_lines_before_a_good_one_are_quarantined(tmp_path: Path):
+    """Lost: a good file because of a bad start."""
     items = admitted(written(tmp_path, ["{oops"] * (MOST_BAD - 1) + [row()] + ["{oops"] * 500))
     assert [isinstance(item, Span) for item in items].index(True) == MOST_BAD - 1
     assert len(items) == MOST_BAD + 500
 
 
 @pytest.mark.parametrize("rows", [[], ["", " "], [{"resourceSpans": []}], [{"body": {}}]])
-def test_a_file_with_nothing_in_it_is_a_quiet_day(rows: list, tmp_path: Path):
-    """Lost: an alarm every quiet day."""
+def test_an_empty_file_is_admitted(rows: list, tmp_path: Path):
+    """Lost: an alarm on every quiet day."""
     assert admitted(written(tmp_path, rows)) == []
 
 
 @pytest.mark.parametrize(
     "rows", [[{"resourceLogs": [{}]}], [{"resourceMetrics": []}] * 3, [{"resource": {}, "scopeLogs": []}]]
 )
-def test_a_file_of_logs_or_metrics_is_said_to_be_one(rows: list, tmp_path: Path):
+def test_a_file_of_logs_or_metrics_is_recognized(rows: list, tmp_path: Path):
     """Lost: "0 span(s) stored" for the wrong one of three files."""
     assert "logs or metrics of OpenTelemetry" in refusal(written(tmp_path, rows))
 
 
-def test_seconds_are_refused_with_the_map_that_reads_them():
+def test_seconds_are_refused_with_a_map_that_reads_them():
     """Lost: a month of history in January 1970."""
     message = refusal(CASES / "sec.jsonl")
     assert "these look like seconds: use `--map start_time_ms=start_time_ms:s`" in message
@@ -129,8 +129,8 @@ UNITS = {
 
 @pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("kind", ["json", "pretty", "csv", "parquet", "named"])
-def test_the_remedy_that_is_printed_works(unit: str, kind: str, tmp_path: Path):
-    """Lost: a person who did what they were told, and is told the same again."""
+def test_the_suggested_remedy_works(unit: str, kind: str, tmp_path: Path):
+    """Lost: users follow the remedy and get the same message again."""
     value = UNITS[unit]
     made = [row(value, end_time_ms=value, colour="red") for _ in range(5)]
     path, more = tmp_path / "f.data", {}
@@ -150,16 +150,16 @@ def test_the_remedy_that_is_printed_works(unit: str, kind: str, tmp_path: Path):
     found = mended(path, message)
     assert {span.start_time_ms // DAY_MS for span in found} == {NOW // DAY_MS}
     assert {span.end_time_ms for span in found} == {span.start_time_ms for span in found}
-    # A map that only names units loses nothing else.
+    # A map that only adds units loses nothing.
     assert kind == "named" or {span.attributes.get("colour") for span in found} == {"red"}
 
 
 @pytest.mark.parametrize("column_map", [None, {"start_time_ms": "start_time_ms:us"}, {"sd_id": "colour"}])
 @pytest.mark.parametrize("unit", ["s", "ms", "us"])
-def test_a_type_of_another_unit_than_its_values_is_named_and_no_map_that_does_nothing(
+def test_a_time_type_with_the_wrong_unit_is_named_without_a_useless_map(
     column_map: dict[str, str] | None, unit: str, tmp_path: Path
 ):
-    """Lost: a person who does what they are told, and is told the same again."""
+    """Lost: users follow the remedy and get the same message again."""
     table, path = pa.Table.from_pylist([row(colour="red")] * 5), tmp_path / "f.data"
     finer = {"s": 1, "ms": 1_000, "us": 1_000_000}[unit]
     wrong = pa.array([NOW * finer] * 5, pa.timestamp(unit))
@@ -172,8 +172,8 @@ def test_a_type_of_another_unit_than_its_values_is_named_and_no_map_that_does_no
     assert "--map" not in message
 
 
-def test_a_duration_type_of_another_unit_than_its_values_is_named(tmp_path: Path):
-    """Lost: a map that changes nothing."""
+def test_a_duration_type_with_the_wrong_unit_is_named(tmp_path: Path):
+    """Lost: the suggested map has no effect."""
     table, path = pa.Table.from_pylist([row(NOW - 9_000, end_time_ms=NOW)] * 5), tmp_path / "f.data"
     pq.write_table(table.append_column("D", pa.array([9_000] * 5, pa.duration("s"))), path)
     message = refusal(path, column_map={"duration_ms": "D:s"})
@@ -181,7 +181,7 @@ def test_a_duration_type_of_another_unit_than_its_values_is_named(tmp_path: Path
 
 
 @pytest.mark.parametrize(("unit", "factor"), [("ns", 1_000_000), ("us", 1_000), ("s", 1 / 1_000)])
-def test_durations_in_another_unit_are_refused_with_the_map_that_reads_them(unit: str, factor: float, tmp_path: Path):
+def test_durations_in_another_unit_are_refused_with_a_map_that_reads_them(unit: str, factor: float, tmp_path: Path):
     """Lost: 5.2 seconds become two months."""
     made = [row(end_time_ms=NOW + took, duration_ms=took * factor) for took in (5_210, 9_000, 7_777)]
     path = written(tmp_path, made)
@@ -194,21 +194,21 @@ def test_durations_in_another_unit_are_refused_with_the_map_that_reads_them(unit
 @pytest.mark.parametrize(
     ("divisor", "words"), [(1_000_000, "milliseconds"), (10**9, "seconds"), (1_000, "microseconds")]
 )
-def test_milliseconds_in_a_field_of_nanoseconds_are_said_to_be_that(divisor: int, words: str, tmp_path: Path):
+def test_milliseconds_in_a_nanosecond_field_are_recognized(divisor: int, words: str, tmp_path: Path):
     """Lost: a service's whole history in January 1970."""
     one = {"traceId": "1" * 32, "spanId": "2" * 16, "name": "x", "startTimeUnixNano": NOW * 1_000_000 // divisor}
     path = written(tmp_path, [{"resourceSpans": [{"scopeSpans": [{"spans": [one]}]}]}])
     assert f"startTimeUnixNano looks like {words} instead of nanoseconds" in refusal(path)
 
 
-def test_milliseconds_in_zipkin_s_microseconds_are_said_to_be_that(tmp_path: Path):
-    """Lost: the same, for everybody who has Zipkin."""
+def test_milliseconds_in_zipkin_s_microseconds_are_recognized(tmp_path: Path):
+    """Lost: the same, for Zipkin users."""
     path = written(tmp_path, [[{"traceId": "1" * 16, "id": "2" * 16, "name": "x", "timestamp": NOW}]])
     assert "timestamp looks like milliseconds instead of microseconds" in refusal(path)
 
 
-def test_times_that_a_person_accepts_are_stored_as_they_are_and_counted():
-    """Lost: the way to store what is odd and true."""
+def test_accepted_times_are_stored_unchanged_and_counted():
+    """Lost: a way to store unusual but true times."""
     by = check(CASES / "sec.jsonl", accept=True)
     assert len(admitted(CASES / "sec.jsonl", by=by)) == 20
     assert by.wrong == {plausible.TOO_EARLY: 20}
@@ -217,10 +217,10 @@ def test_times_that_a_person_accepts_are_stored_as_they_are_and_counted():
 @pytest.mark.parametrize(
     ("start", "wrong"), [(NOW + 5 * DAY_MS, plausible.TOO_LATE), (NOW - 900 * DAY_MS, plausible.TOO_EARLY), (0, "1970")]
 )
-def test_a_file_of_such_times_is_refused_and_a_few_of_them_are_let_in_and_counted(
+def test_a_file_of_implausible_times_is_refused_but_a_few_are_admitted_and_counted(
     start: int, wrong: str, tmp_path: Path
 ):
-    """Lost: a good file, for the few rows of a broken clock; or the word about them."""
+    """Lost: a good file because of a few rows of a wrong clock; or the report of these."""
     path = written(tmp_path, [row(start) for _ in range(3)] + [row() for _ in range(2)])
     assert wrong in refusal(path)
     path = written(tmp_path, [row(start) for _ in range(2)] + [row() for _ in range(2)])
@@ -229,8 +229,8 @@ def test_a_file_of_such_times_is_refused_and_a_few_of_them_are_let_in_and_counte
     assert by.wrong.total() == 2
 
 
-def test_only_the_first_thousand_spans_decide_and_nothing_is_given_before(tmp_path: Path):
-    """Lost: half a file in the database, and half refused."""
+def test_the_first_thousand_spans_decide_before_any_is_yielded(tmp_path: Path):
+    """Lost: half a file is stored and half refused."""
     path = written(tmp_path, [row(0)] * (JUDGED // 2 + 1) + [row()] * JUDGED)
     assert f"501 of its first {JUDGED} spans" in refusal(path)
     path = written(tmp_path, [row()] * JUDGED + [row(0)] * (JUDGED * 2))
@@ -240,8 +240,8 @@ def test_only_the_first_thousand_spans_decide_and_nothing_is_given_before(tmp_pa
 
 
 @pytest.mark.parametrize(("end_wins", "kept"), [(True, 5_210), (False, 5_210_000_000)])
-def test_the_end_wins_over_a_duration_that_contradicts_it(end_wins: bool, kept: int, tmp_path: Path):
-    """Lost: one span of two months among thousands of seconds; or what an archive really held."""
+def test_the_end_takes_precedence_over_a_contradicting_duration(end_wins: bool, kept: int, tmp_path: Path):
+    """Lost: one span of two months among thousands of seconds; or the true content of an archive."""
     odd = row(end_time_ms=NOW + 5_210, duration_ms=5_210_000_000)
     path = written(tmp_path, [odd, row(duration_ms=1), row(duration_ms=1)])
     by = check(path, end_wins=end_wins)
@@ -284,37 +284,37 @@ def test_the_end_wins_over_a_duration_that_contradicts_it(end_wins: bool, kept: 
         (b"SQLite format 3\x00" + bytes(100), "an SQLite database"),
     ],
 )
-def test_what_is_not_read_is_named_with_a_remedy(content: bytes, words: str, tmp_path: Path):
-    """Lost: an evening over "trace_id is missing"."""
+def test_unsupported_formats_are_named_with_a_remedy(content: bytes, words: str, tmp_path: Path):
+    """Lost: hours over "trace_id is missing"."""
     path = tmp_path / "f"
     path.write_bytes(content)
     assert words in refusal(path)
 
 
-def test_a_row_that_is_nearly_a_span_is_told_its_defect_and_not_a_guess(tmp_path: Path):
-    """Lost: which column to mend."""
+def test_a_nearly_valid_row_gets_its_reason_instead_of_a_guess(tmp_path: Path):
+    """Lost: which column to correct."""
     message = refusal(written(tmp_path, [row(duration_ms=-1)]))
     assert "line 1: duration_ms -1 is negative" in message
     assert "looks like" not in message
 
 
-def test_the_end_wins_also_where_a_person_accepts_the_times(tmp_path: Path):
-    """Lost: five seconds become two months, for a file that is accepted since it is old elsewhere."""
+def test_the_end_takes_precedence_also_with_accepted_times(tmp_path: Path):
+    """Lost: five seconds become two months in a file that was accepted for its age."""
     path = written(tmp_path, [row(end_time_ms=NOW + 5_210, duration_ms=5_210_000_000)])
     [span] = admitted(path, accept=True)
     assert isinstance(span, Span)
     assert span.duration_ms == 5_210
 
 
-def test_a_few_other_defects_do_not_hide_that_the_unit_is_wrong(tmp_path: Path):
-    """Lost: the remedy, for one broken line among a hundred."""
+def test_other_errors_do_not_hide_a_wrong_unit(tmp_path: Path):
+    """Lost: the remedy, because of one broken line in a hundred."""
     assert "these look like nanoseconds" in refusal(written(tmp_path, [row(NOW * 10**6)] * 5 + ["{oops"]))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.binary(max_size=300) | st.sampled_from([b'{"log": [', b'[[[{"a":', b"{" * 9_000, b'{"a": ' + b"9" * 5_000]))
-def test_whatever_a_file_holds_it_is_empty_admitted_or_refused_in_one_line(tmp_path: Path, content: bytes):
-    """Lost: an import of many files, to a traceback over the one that is something else."""
+def test_any_file_is_empty_admitted_or_refused_in_one_line(tmp_path: Path, content: bytes):
+    """Lost: an import of many files, to a traceback over one of them."""
     path = tmp_path / "f"
     path.write_bytes(content)
     message = ""

@@ -1,4 +1,4 @@
-"""CSV: which column of any tool's file is which of ours."""
+"""Column maps, and CSV records."""
 
 import math
 from itertools import islice
@@ -16,8 +16,8 @@ MAP = "trace_id=TraceID, span_id=SpanID, span_name=Name, start_time_ms=Start:ns,
 FIELDS = ["t", "s", "GATE_X", "1661261266145118683", "5887", "frontend"]
 
 
-def test_a_map_names_columns_units_constants_and_attributes():
-    """Lost otherwise: files of other tools could not be imported without rewriting them."""
+def test_a_map_may_have_columns_units_constants_and_attributes():
+    """Lost: files of other tools cannot be imported without rewriting them."""
     row = row_maker(HEADER, parse_map(MAP + ",attributes.pod=Pod,attributes.place=:lab"), "f.csv")(FIELDS)
     assert row | {"start_time_ms": math.floor(row["start_time_ms"]), "duration_ms": round(row["duration_ms"])} == {
         "trace_id": "t",
@@ -42,7 +42,7 @@ def test_a_map_names_columns_units_constants_and_attributes():
     ],
 )
 def test_units_are_exact_for_times_and_rounded_for_durations(unit, text, start, duration):
-    """Lost otherwise: nanoseconds read through a float would move by hundreds of them."""
+    """Lost: nanoseconds read as floats are wrong by hundreds."""
     column_map = parse_map(
         f"trace_id=a,span_id=a,span_type=:x,span_name=:y,start_time_ms=a:{unit},duration_ms=a:{unit}"
     )
@@ -55,14 +55,14 @@ def test_units_are_exact_for_times_and_rounded_for_durations(unit, text, start, 
         assert (span.start_time_ms, span.duration_ms) == (start, duration)
 
 
-def test_columns_with_our_own_names_need_no_map():
-    """Lost otherwise: an export of our own table would need a map to itself."""
+def test_our_own_column_names_need_no_map():
+    """Lost: an export of our own table needs a map."""
     header = ["trace_id", "span_id", "span_type", "span_name", "start_time_ms", "colour"]
     assert row_maker(header, None, "f.csv")(list("abcdef")) == dict(zip(header, "abcdef", strict=True))
 
 
-def test_a_source_whose_name_holds_a_colon_is_still_found():
-    """Lost otherwise: a column named like start:ns could not be mapped."""
+def test_a_column_whose_name_contains_a_colon_is_found():
+    """Lost: a column named like start:ns cannot be mapped."""
     column_map = parse_map("trace_id=a,span_id=a,span_type=a:b,span_name=a,start_time_ms=at:ns")
     row = row_maker(["a", "a:b", "at:ns"], column_map, "f.csv")(["1", "2", "3000000"])
     assert (row["span_type"], row["start_time_ms"]) == ("2", 3_000_000)
@@ -78,16 +78,16 @@ def test_a_source_whose_name_holds_a_colon_is_still_found():
         ("trace_id=a,trace_id=b", "given twice"),
     ],
 )
-def test_a_wrong_map_is_refused_in_one_line_that_says_what_to_do(text, part):
-    """Lost otherwise: a typing error would import a file into the wrong columns."""
+def test_a_wrong_map_is_refused_in_one_line_with_a_remedy(text, part):
+    """Lost: a typing error imports a file into the wrong columns."""
     with pytest.raises(UserError) as refused:
         parse_map(text)
     assert part in refused.value.message
     assert "\n" not in refused.value.message
 
 
-def test_a_column_that_is_not_there_is_named_with_the_file_and_its_header():
-    """Lost otherwise: every line would be bad, and none would say why."""
+def test_a_missing_column_is_named_with_the_file_and_its_header():
+    """Lost: all lines are bad, without a reason."""
     with pytest.raises(UserError, match=r"f\.csv: there is no column 'TraceId' for trace_id.*TraceID, SpanID"):
         row_maker(HEADER, parse_map(MAP.replace("=TraceID", "=TraceId")), "f.csv")
     with pytest.raises(UserError, match=r"f\.csv: there is no column for span_type.*TraceID"):
@@ -95,7 +95,7 @@ def test_a_column_that_is_not_there_is_named_with_the_file_and_its_header():
 
 
 def test_an_unknown_preset_is_refused_with_the_known_ones():
-    """Lost otherwise: a typing error would read the file without any map."""
+    """Lost: a typing error reads the file without any map."""
     with pytest.raises(UserError, match="nezha"):
         preset("neza")
 
@@ -104,23 +104,23 @@ def records(text: bytes, width: int = 2) -> list:
     return list(Records(iter(enumerate(text.split(b"\n"), start=2)), ",", width))
 
 
-def test_quoted_fields_may_go_over_several_lines():
-    """Lost otherwise: attributes with a line break in them."""
+def test_quoted_fields_may_span_lines():
+    """Lost: attributes with a line break."""
     assert records(b'a,"b\nc ""d"""\n\ne,f\r') == [
         (2, b'a,"b\nc ""d"""', ["a", 'b\nc "d"']),
         (5, b"e,f\r", ["e", "f"]),
     ]
 
 
-def test_a_quote_that_never_closes_spoils_only_its_own_line():
-    """Lost otherwise: one inch sign in a name would swallow the rest of the file."""
+def test_an_unclosed_quote_invalidates_only_its_own_line():
+    """Lost: one inch sign in a name swallows the rest of the file."""
     found = records(b'a,5" disk\n' + b"c,d\n" * 300 + b"e,f")
     assert found[0][2] == "a quote opens here and does not close"
     assert [fields for _, _, fields in found[1:]] == [["c", "d"]] * 300 + [["e", "f"]]
 
 
-def test_a_line_with_the_wrong_number_of_fields_says_so():
-    """Lost otherwise: values would slip into their neighbours' columns."""
+def test_a_line_with_the_wrong_number_of_fields_is_a_bad_line():
+    """Lost: values shift into other columns."""
     assert records(b"a,b,c\n\xff,b") == [
         (2, b"a,b,c", "has 3 fields where the header has 2"),
         (3, b"\xff,b", "the line is not UTF-8"),
@@ -129,7 +129,7 @@ def test_a_line_with_the_wrong_number_of_fields_says_so():
 
 @given(st.lists(st.sampled_from([b"a,b", b'"', b'x,"', b'"y",z', b"1,2,3", b""]), max_size=30))
 def test_every_line_is_accounted_for_once(lines):
-    """Lost otherwise: lines between two stray quotes would vanish without a word."""
+    """Lost: lines between two stray quotes are silently dropped."""
     seen: set[int] = set()
     for number, raw, _ in records(b"\n".join(lines)):
         numbers = set(range(number, number + raw.count(b"\n") + 1))
@@ -138,12 +138,12 @@ def test_every_line_is_accounted_for_once(lines):
     assert seen >= {number for number, line in enumerate(lines, start=2) if line}
 
 
-def test_semicolons_and_tabs_separate_too():
-    """Lost otherwise: a file that a spreadsheet wrote on a German computer."""
+def test_semicolons_and_tabs_are_delimiters_too():
+    """Lost: files of a spreadsheet with German settings."""
     assert [delimiter_of(header) for header in ("a;b,c;d", "a\tb", "a,b", "a")] == [";", "\t", ",", ","]
 
 
 def test_records_are_read_one_by_one():
-    """Lost otherwise: a large file would have to fit into memory."""
+    """Lost: a large file must fit in memory."""
     endless = ((number, b"a,b") for number in iter(int, 1))
     assert len(list(islice(Records(endless, ",", 2), 5))) == 5

@@ -1,4 +1,4 @@
-"""Files in the shapes of Jaeger's, Zipkin's and Java's own examples: counts, parents and durations as they say."""
+"""Files in the formats of Jaeger's, Zipkin's and Java's own examples, with their counts, parents and durations."""
 
 import json
 from pathlib import Path
@@ -11,12 +11,12 @@ from leo_telemetry_pipeline_tests.unit.sources.files.example_files import CASES,
 
 
 def test_a_download_of_jaeger_s_ui_has_its_spans_parents_and_durations():
-    """Lost: the traces of everybody who has Jaeger."""
+    """Lost: traces of Jaeger users."""
     found = spans(CASES / "jaeger_ui.json")
     assert [told(span) for span in found] == [
         ("HTTP GET /dispatch", "01a2b3c4d5e6f708", None, 0, 732),
         ("SQL SELECT", "2b3c4d5e6f708192", "01a2b3c4d5e6f708", 10, 305),
-        # A CHILD_OF goes before a FOLLOWS_FROM; what lies in another trace is not a parent.
+        # CHILD_OF precedes FOLLOWS_FROM; a reference to another trace is not a parent.
         ("FindDriverIDs", "3c4d5e6f70819203", "01a2b3c4d5e6f708", 320, 0),
         ("publish", "4d5e6f7081920314", "3c4d5e6f70819203", 330, 13),
     ]
@@ -26,8 +26,8 @@ def test_a_download_of_jaeger_s_ui_has_its_spans_parents_and_durations():
     assert found[0].attributes["http.status_code"] == 200
 
 
-def test_jaeger_s_traces_and_spans_are_read_also_one_by_one(tmp_path: Path):
-    """Lost: what a script wrote of Jaeger's answers, one trace or one span per line."""
+def test_single_traces_and_spans_of_jaeger_are_read(tmp_path: Path):
+    """Lost: files with one trace or one span of Jaeger per line."""
     whole = json.loads((CASES / "jaeger_ui.json").read_text())
     [trace] = whole["data"]
     path = tmp_path / "x.jsonl"
@@ -38,7 +38,7 @@ def test_jaeger_s_traces_and_spans_are_read_also_one_by_one(tmp_path: Path):
 
 
 def test_zipkin_v2_has_its_spans_parents_and_durations_and_both_halves_of_a_shared_id():
-    """Lost: the traces of everybody who has Zipkin, and the server's half of each call."""
+    """Lost: traces of Zipkin users, and the server's half of each call."""
     found = spans(CASES / "zipkin_v2.json")
     half = zipkin.server_half("5982fe77008310cc80f1da5e10147517", "352bff9a74ca9ad2")
     assert [told(span) for span in found] == [
@@ -59,8 +59,8 @@ def test_zipkin_v2_has_its_spans_parents_and_durations_and_both_halves_of_a_shar
 
 
 @pytest.mark.parametrize("shape", ["lines", "traces", "pretty", "single"])
-def test_zipkin_is_read_in_every_way_that_it_is_written(shape: str, tmp_path: Path):
-    """Lost: what Zipkin's API answers for many traces, and what a reporter logs."""
+def test_all_layouts_of_zipkin_files_are_read(shape: str, tmp_path: Path):
+    """Lost: responses of Zipkin's API with many traces, and logs of reporters."""
     given = json.loads((CASES / "zipkin_v2.json").read_text())
     texts = {
         "lines": "\n".join(map(json.dumps, given)),
@@ -73,8 +73,8 @@ def test_zipkin_is_read_in_every_way_that_it_is_written(shape: str, tmp_path: Pa
     assert spans(path) == spans(CASES / "zipkin_v2.json")
 
 
-def test_resource_spans_without_a_request_around_them_are_read():
-    """Lost: what Java's logging exporter writes."""
+def test_resource_spans_without_a_request_are_read():
+    """Lost: the output of Java's logging exporter."""
     assert [told(span) for span in spans(CASES / "java_logging.jsonl")] == [
         ("I'm a server span", "eee19b7ec3c1b174", "eee19b7ec3c1b173", 0, 1_000),
         ("I'm a client span", "eee19b7ec3c1b173", None, -1, 1_001),
@@ -82,8 +82,8 @@ def test_resource_spans_without_a_request_around_them_are_read():
 
 
 @pytest.mark.parametrize("name", ["trace", "result"])
-def test_a_request_within_an_answer_of_a_query_is_read(name: str, tmp_path: Path):
-    """Lost: what the newer query services of Tempo and Jaeger answer."""
+def test_a_request_wrapped_in_a_query_response_is_read(name: str, tmp_path: Path):
+    """Lost: responses of newer query services of Tempo and Jaeger."""
     request = {"resourceSpans": [json.loads((CASES / "java_logging.jsonl").read_text().splitlines()[0])]}
     path = tmp_path / "x.json"
     path.write_text(json.dumps({name: request}))
@@ -100,8 +100,8 @@ def test_a_request_within_an_answer_of_a_query_is_read(name: str, tmp_path: Path
         ({"traceId": ""}, "traceId is not 32 hex digits"),
     ],
 )
-def test_a_defect_of_a_zipkin_span_is_named_in_its_own_words(changes: dict, reason: str, tmp_path: Path):
-    """Lost: what to mend, behind the name of a field that the file does not have."""
+def test_an_error_in_a_zipkin_span_names_zipkin_s_field(changes: dict, reason: str, tmp_path: Path):
+    """Lost: which field to correct, if the reason names one that the file does not have."""
     given = json.loads((CASES / "zipkin_v2.json").read_text())[0] | changes
     path = tmp_path / "z.json"
     path.write_text(json.dumps([given]))
@@ -119,8 +119,8 @@ def test_a_defect_of_a_zipkin_span_is_named_in_its_own_words(changes: dict, reas
         ({"spanID": "z"}, "spanId is not 16 hex digits"),
     ],
 )
-def test_a_defect_of_a_jaeger_span_costs_only_that_span(changes: dict, reason: str, tmp_path: Path):
-    """Lost: a whole trace, for one span of it."""
+def test_an_invalid_jaeger_span_does_not_affect_the_others(changes: dict, reason: str, tmp_path: Path):
+    """Lost: a whole trace because of one span."""
     given = json.loads((CASES / "jaeger_ui.json").read_text())
     given["data"][0]["spans"][1] |= changes
     path = tmp_path / "j.json"

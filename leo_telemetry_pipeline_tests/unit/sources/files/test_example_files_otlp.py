@@ -1,4 +1,4 @@
-"""Files in the shapes of Tempo's and the Collector's own examples: counts, parents and durations as they say."""
+"""Files in the formats of Tempo's and the Collector's own examples, with their counts, parents and durations."""
 
 import json
 from pathlib import Path
@@ -10,8 +10,8 @@ from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline_tests.unit.sources.files.example_files import AT, CASES, spans, told
 
 
-def test_tempo_s_answer_has_its_spans_parents_and_durations():
-    """Lost: the traces of everybody who has Tempo."""
+def test_tempo_s_response_has_its_spans_parents_and_durations():
+    """Lost: traces of Tempo users."""
     found = spans(CASES / "tempo_trace.json")
     assert [told(span) for span in found] == [
         ("list-articles", "aaaa3c4d5e6f7081", None, 0, 350),
@@ -24,7 +24,7 @@ def test_tempo_s_answer_has_its_spans_parents_and_durations():
 
 
 def test_the_collector_s_file_has_its_spans_parents_and_durations():
-    """Lost: the traces of everybody whose Collector writes files."""
+    """Lost: traces of Collectors that write files."""
     found = spans(CASES / "collector_file.jsonl")
     assert [told(span) for span in found] == [
         ("I'm a server span", "eee19b7ec3c1b174", "eee19b7ec3c1b173", 0, 1_000),
@@ -36,7 +36,7 @@ def test_the_collector_s_file_has_its_spans_parents_and_durations():
 
 @pytest.mark.parametrize(("name", "count"), [("otlp_old_ils.json", 2), ("otlp_snake_inner.json", 1)])
 def test_older_field_names_are_read_or_refused_by_name(name: str, count: int):
-    """Lost: a request that was recognized, without a word."""
+    """Lost: a recognized request is silently dropped."""
     items = list(read(CASES / name))
     assert items
     good = [item for item in items if isinstance(item, Span)]
@@ -55,7 +55,7 @@ def test_older_field_names_are_read_or_refused_by_name(name: str, count: int):
         {"resourceSpans": [{"scopeSpans": {"spans": [{"traceId": "1" * 32, "spanId": "2" * 16}]}}]},
     ],
 )
-def test_a_request_whose_spans_are_not_found_is_said_to_be_one(request_: dict, tmp_path: Path):
+def test_a_request_whose_spans_are_not_found_is_reported(request_: dict, tmp_path: Path):
     """Lost: "0 span(s) stored" for a file full of spans."""
     path = tmp_path / "x.json"
     path.write_text(json.dumps(request_))
@@ -65,8 +65,8 @@ def test_a_request_whose_spans_are_not_found_is_said_to_be_one(request_: dict, t
 
 
 @pytest.mark.parametrize("request_", [{"resourceSpans": []}, {"resourceSpans": [{"resource": {}, "scopeSpans": []}]}])
-def test_a_request_with_nothing_in_it_is_nothing(request_: dict, tmp_path: Path):
-    """Lost: an alarm every quiet day."""
+def test_an_empty_request_yields_nothing(request_: dict, tmp_path: Path):
+    """Lost: an alarm on every quiet day."""
     path = tmp_path / "x.json"
     path.write_text(json.dumps(request_))
     assert list(read(path)) == []

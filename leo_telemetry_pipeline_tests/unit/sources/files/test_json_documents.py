@@ -41,31 +41,31 @@ OTLP = {
         json.dumps({"path": "/v1/traces", "body": OTLP}, indent=1),
     ],
 )
-def test_an_otlp_request_may_be_bare_wrapped_or_pretty(tmp_path, content):
-    """Lost otherwise: what a collector's file exporter or a receiver's log wrote."""
+def test_an_otlp_request_may_be_bare_wrapped_or_pretty_printed(tmp_path, content):
+    """Lost: files of a collector's exporter or a receiver's log."""
     found = read_bytes(tmp_path, content.encode(), "f.json", project="shop")
     assert kinds(found) == "sb"
     assert isinstance(found[0], Span)
     assert found[0].project == "shop"
 
 
-def test_requests_with_logs_and_metrics_are_passed_over(tmp_path):
-    """Lost otherwise: trust in the list of bad lines, filled with what is none."""
+def test_requests_with_logs_and_metrics_are_skipped(tmp_path):
+    """Lost: a list of bad lines that contains only bad lines."""
     bodies: list[dict] = [{"resourceLogs": []}, {"resourceMetrics": []}, {}]
     lines = [json.dumps({"path": "/v1/x", "body": body}) for body in bodies] + [json.dumps(bodies[0])]
     assert read_bytes(tmp_path, "\n".join(lines).encode()) == []
 
 
 @pytest.mark.parametrize("indent", [None, 2])
-def test_an_array_of_rows_is_read_as_its_rows(tmp_path, indent):
-    """Lost otherwise: what most database tools export as JSON."""
+def test_an_array_of_rows_is_read(tmp_path, indent):
+    """Lost: JSON exports of most database tools."""
     content = json.dumps([row(1), row(2, span_id="bad"), row(3)], indent=indent).encode()
     assert kinds(read_bytes(tmp_path, content, "f.json")) == "sbs"
     assert kinds(read_bytes(tmp_path, rows(2).replace(b"}\n{", b"},\n{").join([b"[", b"]"]), "f.json")) == "ss"
 
 
-def test_a_row_that_is_broken_in_a_pretty_array_costs_only_itself(tmp_path):
-    """Lost otherwise: all rows behind the first slip of an editor."""
+def test_a_broken_row_in_a_pretty_printed_array_does_not_affect_the_others(tmp_path):
+    """Lost: all rows after the first error."""
     text = json.dumps([row(1), row(2), row(3)], indent=2).replace('"span_type": "gate"', '"span_type": gate', 2)
     found = read_bytes(tmp_path, text.replace('"span_type": gate', '"span_type": "gate"', 1).encode(), "f.json")
     assert kinds(found) == "sbs"
@@ -73,8 +73,8 @@ def test_a_row_that_is_broken_in_a_pretty_array_costs_only_itself(tmp_path):
     assert found[1].line == 10
 
 
-def test_a_column_map_is_refused_for_requests_which_have_no_columns(tmp_path):
-    """Lost: a mapping that somebody wrote does nothing."""
+def test_a_column_map_is_refused_for_trace_requests(tmp_path):
+    """Lost: a column map silently has no effect."""
     found = read_bytes(tmp_path, json.dumps(OTLP).encode(), column_map={"start_time_ms": "start:s"})
     assert [item.reason for item in found if isinstance(item, BadLine)] == [
         "--map and --preset are for rows, but this is a trace request: leave them out"
@@ -95,8 +95,10 @@ OF_OTHERS = [
 @pytest.mark.parametrize("indent", [None, 2])
 @pytest.mark.parametrize("array", [False, True])
 @pytest.mark.parametrize("columns", OF_OTHERS)
-def test_a_row_is_a_row_whatever_else_it_has(columns: dict, array: bool, indent: int | None, tmp_path: Path):
-    """Lost: spans of ours, for the ids of another tool that they carry along."""
+def test_a_row_is_recognized_whatever_other_columns_it_has(
+    columns: dict, array: bool, indent: int | None, tmp_path: Path
+):
+    """Lost: rows that also carry the ids of another tool."""
     made = row() | columns
     content = json.dumps([made, made] if array else made, indent=indent).encode()
     found = read_bytes(tmp_path, content)
@@ -115,8 +117,10 @@ def test_a_row_is_a_row_whatever_else_it_has(columns: dict, array: bool, indent:
         {"traceId": "1" * 32, "id": "2" * 16, "name": "n", "ts": 1_770_000_000_001, "resourceSpans": []},
     ],
 )
-def test_rows_of_a_map_are_rows_though_they_look_like_another_format(values: dict, indent: int | None, tmp_path: Path):
-    """Lost: the map that somebody wrote, for fields that are called as in Zipkin."""
+def test_mapped_rows_are_recognized_although_they_resemble_another_format(
+    values: dict, indent: int | None, tmp_path: Path
+):
+    """Lost: the effect of a column map on fields that are named as in Zipkin."""
     column_map = {"trace_id": "traceId", "span_id": "id", "span_type": ":gate", "span_name": "name"}
     column_map["start_time_ms"] = "ts"
     [found] = read_bytes(tmp_path, json.dumps(values, indent=indent).encode(), column_map=column_map)

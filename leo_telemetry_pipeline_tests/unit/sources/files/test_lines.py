@@ -15,8 +15,8 @@ from leo_telemetry_pipeline.sources.files.reader import BadLine, read
 from leo_telemetry_pipeline_tests.unit.sources.files.reading import kinds, read_bytes, row, rows
 
 
-def test_a_bad_line_is_named_by_file_and_number_and_stops_nothing(tmp_path):
-    """Lost otherwise: all that comes after the first bad line of an import."""
+def test_a_bad_line_has_file_and_number_and_does_not_affect_the_others(tmp_path):
+    """Lost: everything after the first bad line of an import."""
     found = read_bytes(tmp_path, b"\xef\xbb\xbf" + rows(2) + b"\n  \n{oops\n\xff\n7\n" + rows(1))
     assert kinds(found) == "ssbbbs"
     assert [(item.line, item.reason, item.text) for item in found if isinstance(item, BadLine)] == [
@@ -28,15 +28,15 @@ def test_a_bad_line_is_named_by_file_and_number_and_stops_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("line", [b'{"a": ' * 100_000, b"[" * 100_000, b'{"trace_id": ' + b"9" * 5_000 + b"}"])
-def test_lines_made_to_break_a_parser_are_bad_lines(tmp_path, line):
-    """Lost otherwise: the import, to a file that someone crafted."""
+def test_lines_crafted_to_break_a_parser_are_bad_lines(tmp_path, line):
+    """Lost: the import of a malicious file."""
     found = read_bytes(tmp_path, rows(1) + line + b"\n" + rows(1))
     assert kinds(found) == "sbs"
     assert all(len(item.text) <= 2_000 for item in found if isinstance(item, BadLine))
 
 
-def test_a_line_over_10_mb_is_a_bad_line_and_never_in_memory(tmp_path):
-    """Lost otherwise: a small machine, to one endless line."""
+def test_a_line_over_10_mb_is_a_bad_line_and_not_held_in_memory(tmp_path):
+    """Lost: the memory of a small machine, to one endless line."""
     path = tmp_path / "f.jsonl.gz"
     with gzip.GzipFile(path, "wb", compresslevel=1) as file:
         file.write(rows(1))
@@ -51,16 +51,16 @@ def test_a_line_over_10_mb_is_a_bad_line_and_never_in_memory(tmp_path):
     assert peak < 5 * MAX_LINE
 
 
-def test_gzip_is_known_by_its_content_not_its_name(tmp_path):
-    """Lost otherwise: files whose name lost its ending."""
+def test_gzip_is_recognized_by_content(tmp_path):
+    """Lost: compressed files without the usual suffix."""
     packed = gzip.compress(rows(3)) + gzip.compress(rows(2))
     assert kinds(read_bytes(tmp_path, packed, "f")) == "sssss"
     assert kinds(read_bytes(tmp_path, rows(1), "f.gz")) == "s"
 
 
 @pytest.mark.parametrize("missing", [1, 8, 9, 400])
-def test_of_a_truncated_gzip_all_is_kept_that_is_there(tmp_path, missing):
-    """Lost otherwise: a whole file for an interrupted download."""
+def test_the_available_part_of_a_truncated_gzip_is_read(tmp_path, missing):
+    """Lost: a whole file after an interrupted download."""
     packed = gzip.compress(rows(1_000))
     *good, last = read_bytes(tmp_path, packed[:-missing], "f.jsonl.gz")
     assert len(good) >= 800
@@ -70,10 +70,10 @@ def test_of_a_truncated_gzip_all_is_kept_that_is_there(tmp_path, missing):
     assert last.line == len(good) + 1
 
 
-def test_of_a_damaged_gzip_all_before_the_damage_is_kept(tmp_path):
-    """Lost otherwise: a whole file for one bad block of a disk."""
+def test_the_part_of_a_gzip_before_its_damage_is_read(tmp_path):
+    """Lost: a whole file because of one bad block."""
     packed = bytearray(gzip.compress(rows(1_000)))
-    packed[-6] ^= 255  # in the checksum, behind all data
+    packed[-6] ^= 255  # in the checksum, after all data
     found = read_bytes(tmp_path, bytes(packed), "f.jsonl.gz")
     assert kinds(found) == "s" * 1_000 + "b"
     assert isinstance(found[-1], BadLine)
@@ -82,8 +82,8 @@ def test_of_a_damaged_gzip_all_before_the_damage_is_kept(tmp_path):
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig"])
 @pytest.mark.parametrize("packed", [False, True])
-def test_files_of_wider_letters_are_read(tmp_path, encoding, packed):
-    """Lost: what PowerShell and spreadsheets write."""
+def test_utf_16_and_utf_32_are_read(tmp_path, encoding, packed):
+    """Lost: files of PowerShell and spreadsheets."""
     mark = "\ufeff" if encoding.endswith(("le", "be")) else ""
     for text, name in (
         (rows(3).decode(), "f.jsonl"),
@@ -118,16 +118,16 @@ def test_files_of_wider_letters_are_read(tmp_path, encoding, packed):
         (b"\x04\x22\x4d\x18" + bytes(9), "compressed with lz4, which is not supported"),
     ],
 )
-def test_a_file_that_is_packed_otherwise_is_named_with_what_unpacks_it(tmp_path, content, words):
-    """Lost: an evening over "the line is not UTF-8"."""
+def test_other_compressions_are_named_with_the_command_to_decompress(tmp_path, content, words):
+    """Lost: hours over "the line is not UTF-8"."""
     with pytest.raises(UserError) as refused:
         read_bytes(tmp_path, content)
     assert words in refused.value.message
     assert refused.value.exit_code == 1
 
 
-def test_a_pipe_is_read_though_it_cannot_be_read_again(tmp_path):
-    """Lost: the way in for every file that must be unpacked first."""
+def test_a_pipe_is_read_in_one_pass(tmp_path):
+    """Lost: all files that must be decompressed first."""
     for content in (rows(3), gzip.compress(rows(3)), b""):
         reader, writer = os.pipe()
         with os.fdopen(writer, "wb") as out:

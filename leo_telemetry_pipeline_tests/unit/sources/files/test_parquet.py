@@ -1,4 +1,4 @@
-"""Parquet of anybody's making becomes spans: its own types read kindly, bad rows put aside, the rest kept."""
+"""Parquet from any writer: its types are read, bad rows are quarantined, and the others kept."""
 
 import json
 import uuid
@@ -21,26 +21,26 @@ START_MS = 1_785_585_600_000
 
 
 def row(**more: object) -> dict:
-    """Make a row of the five columns that a span needs."""
+    """Return a row with the five columns that a span needs."""
     ids = {"trace_id": str(uuid.uuid4()), "span_id": str(uuid.uuid4())}
     return {**ids, "span_type": "gate", "span_name": "G", "start_time_ms": START_MS} | more
 
 
 def written(folder: Path, rows: Sequence[dict], **more) -> Path:
-    """Write rows as Parquet, without a name that says so."""
+    """Write rows as Parquet, in a file without a telling name."""
     path = folder / "spans.data"
     pq.write_table(pa.Table.from_pylist(list(rows)), path, **more)
     return path
 
 
 def read(path: Path, **more) -> tuple[list[Span], list[BadLine]]:
-    """Read a file into its spans and its bad lines."""
+    """Read a file, and return its spans and bad lines."""
     items = list(reader.read(path, **more))
     return [one for one in items if isinstance(one, Span)], [one for one in items if isinstance(one, BadLine)]
 
 
-def test_five_columns_are_enough_and_the_name_of_the_file_says_nothing(tmp_path: Path) -> None:
-    """Lost: files of others, for want of columns that only we have."""
+def test_five_columns_suffice_whatever_the_file_s_name(tmp_path: Path) -> None:
+    """Lost: files that lack columns which only we write."""
     wanted = [row(), row()]
     found, bad = read(written(tmp_path, wanted), project="shop")
     assert [(one.span_id, one.start_time_ms, one.project) for one in found] == [
@@ -49,8 +49,8 @@ def test_five_columns_are_enough_and_the_name_of_the_file_says_nothing(tmp_path:
     assert bad == []
 
 
-def test_values_of_other_writers_mean_what_they_say(tmp_path: Path) -> None:
-    """Lost: times an hour off, ids as bytes refused, numbers that are missing taken for numbers."""
+def test_values_of_other_writers_are_read_correctly(tmp_path: Path) -> None:
+    """Lost: times an hour off, binary ids refused, missing numbers read as numbers."""
     trace = uuid.uuid4()
     made = row(
         trace_id=trace.bytes,
@@ -71,8 +71,8 @@ def test_values_of_other_writers_mean_what_they_say(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
-def test_times_of_any_fineness_are_read(tmp_path: Path, unit: str) -> None:
-    """Lost: every file that pandas wrote, whose times are in nanoseconds."""
+def test_times_of_any_unit_are_read(tmp_path: Path, unit: str) -> None:
+    """Lost: files from pandas, whose times are in nanoseconds."""
     table = pa.Table.from_pylist([row()])
     table = table.set_column(
         4, "start_time_ms", pa.array([START], pa.timestamp("ns", "UTC")).cast(pa.timestamp(unit, "UTC"))
@@ -93,8 +93,8 @@ def test_attributes_may_be_a_map_or_json(tmp_path: Path) -> None:
     assert read(written(tmp_path, [row(attributes='{"a": [1]}')]))[0][0].attributes == {"a": [1]}
 
 
-def test_a_bad_row_is_put_aside_with_its_number_and_the_others_are_kept(tmp_path: Path) -> None:
-    """Lost: a file of a million spans, for one that has no name; or the secret in it, in clear."""
+def test_a_bad_row_has_its_number_and_the_others_are_kept(tmp_path: Path) -> None:
+    """Lost: a file of a million spans because of one without a name; or a secret in its text."""
     secret = "ghp_" + "a1B2" * 9
     rows = [row(), row(span_name=None, note=secret), row(), row(trace_id="x")]
     found, bad = read(written(tmp_path, rows, row_group_size=2))
@@ -104,8 +104,8 @@ def test_a_bad_row_is_put_aside_with_its_number_and_the_others_are_kept(tmp_path
     assert secret not in bad[0].text
 
 
-def test_a_damaged_part_is_named_and_the_others_are_read(tmp_path: Path) -> None:
-    """Lost: all of an archive, for one bad block of a disk."""
+def test_a_damaged_part_is_reported_and_the_others_are_read(tmp_path: Path) -> None:
+    """Lost: a whole archive because of one bad block."""
     rows = [row(noise=str(uuid.uuid4())) for _ in range(300)]
     path = written(tmp_path, rows, row_group_size=100, write_page_checksum=True, use_dictionary=False)
     place = pq.ParquetFile(path).metadata.row_group(1).column(0).data_page_offset
@@ -119,8 +119,8 @@ def test_a_damaged_part_is_named_and_the_others_are_read(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("content", [b"PAR1", b"PAR1" + bytes(100), b"PAR1 and no more PAR1"])
-def test_a_file_that_is_no_parquet_or_broken_off_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
-    """Lost: a person's evening, over a traceback."""
+def test_a_file_that_is_not_parquet_or_is_truncated_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+    """Lost: a traceback instead of a reason."""
     path = tmp_path / "broken.parquet"
     path.write_bytes(content)
     with pytest.raises(UserError, match="is it complete") as error:
@@ -128,14 +128,14 @@ def test_a_file_that_is_no_parquet_or_broken_off_is_refused_in_one_line(tmp_path
     assert "\n" not in error.value.message
 
 
-def test_a_file_without_the_columns_of_a_span_is_refused_by_their_names(tmp_path: Path) -> None:
-    """Lost: a wrong file is put aside row by row, a million of them."""
+def test_a_file_without_required_columns_is_refused_with_their_names(tmp_path: Path) -> None:
+    """Lost: a million rows of a wrong file are quarantined one by one."""
     with pytest.raises(UserError, match="span_type, span_name, start_time_ms"):
         read(written(tmp_path, [{"trace_id": "x", "span_id": "y"}]))
 
 
-def test_a_column_map_names_columns_constants_and_units(tmp_path: Path) -> None:
-    """Lost: a mapping that somebody wrote does nothing, or the remedy for seconds is refused."""
+def test_a_column_map_may_have_columns_constants_and_units(tmp_path: Path) -> None:
+    """Lost: a column map has no effect, or the suggested remedy for seconds is refused."""
     made = {"id": "1" * 32, "sid": b"12345678", "Name": b"G", "Start": START_MS // 1_000, "colour": "red"}
     column_map = {
         "trace_id": "id",
@@ -150,15 +150,15 @@ def test_a_column_map_names_columns_constants_and_units(tmp_path: Path) -> None:
     assert (span.start_time_ms, span.attributes) == (START_MS, {"colour": "red"})
 
 
-def test_the_whole_file_is_reported_as_progress(tmp_path: Path) -> None:
-    """Lost: nobody sees whether an import of an hour goes on."""
+def test_progress_covers_the_whole_file(tmp_path: Path) -> None:
+    """Lost: whether an import of an hour makes progress."""
     path, seen = written(tmp_path, [row() for _ in range(50)], row_group_size=10), []
     read(path, on_bytes=seen.append)
     assert len(seen) == 5
     assert 0 < sum(seen) <= path.stat().st_size
 
 
-def test_a_file_is_known_by_its_first_bytes(tmp_path: Path) -> None:
+def test_a_file_is_recognized_by_its_first_bytes(tmp_path: Path) -> None:
     """Lost: Parquet is read as lines of text."""
     assert parquet.is_parquet(written(tmp_path, [row()]))
     (tmp_path / "x.parquet").write_text("")
@@ -167,20 +167,20 @@ def test_a_file_is_known_by_its_first_bytes(tmp_path: Path) -> None:
 
 
 def table(path: Path, **columns: pa.Array) -> Path:
-    """Write one row of the columns a span needs, some of them given."""
+    """Write one row with the columns that a span needs, some of them given."""
     values = {name: pa.array([value]) for name, value in row().items()}
     pq.write_table(pa.table({**values, **columns}), path)
     return path
 
 
-def test_text_written_as_binary_is_text_whatever_its_length() -> None:
+def test_binary_text_is_text_whatever_its_length() -> None:
     """Lost: `subagent` becomes 7375626167656e74, and 20 spans are stored twice."""
     cases = Path(__file__).resolve().parents[3] / "cases"
     binary, same = read(cases / "ch_binary.parquet"), read(cases / "ch_same.jsonl")
     assert binary[1] == same[1] == []
     assert len(binary[0]) == 20
     for one, other in zip(binary[0], same[0], strict=True):
-        # The rows have no attributes; the rest is the same.
+        # The rows have no attributes; all else is equal.
         one.attributes = other.attributes = {}
         assert one == other
 
@@ -189,8 +189,8 @@ def test_text_written_as_binary_is_text_whatever_its_length() -> None:
     "kind", [pa.binary(), pa.large_binary(), pa.dictionary(pa.int32(), pa.binary()), pa.binary_view()]
 )
 @pytest.mark.parametrize("text", ["subagent", "GATE_TESTS_16_CH", "a", "x" * 32, "Zürich 8"])
-def test_columns_of_text_are_never_ids(kind: pa.DataType, text: str, tmp_path: Path) -> None:
-    """Lost: names that happen to have the length of an id."""
+def test_text_columns_are_never_read_as_ids(kind: pa.DataType, text: str, tmp_path: Path) -> None:
+    """Lost: names with the length of an id."""
     values = pa.array([text.encode()], pa.binary())
     column = values.dictionary_encode() if pa.types.is_dictionary(kind) else values.cast(kind)
     path = table(tmp_path / "f", span_name=column, span_type=column, sd_id=column, status=column, note=column)
@@ -215,16 +215,16 @@ def test_columns_of_text_are_never_ids(kind: pa.DataType, text: str, tmp_path: P
         (str(uuid.UUID(int=7)), pa.string()),
     ],
 )
-def test_ids_are_bytes_or_the_text_of_ids(value: object, kind: pa.DataType, tmp_path: Path) -> None:
-    """Lost: spans and their parents no longer find each other."""
+def test_ids_may_be_bytes_or_text(value: object, kind: pa.DataType, tmp_path: Path) -> None:
+    """Lost: spans and their parents do not find each other."""
     column = pa.array([value], kind)
     [span], bad = read(table(tmp_path / "f", trace_id=column, span_id=column, parent_span_id=column))
     assert bad == []
     assert {span.trace_id, span.span_id, span.parent_span_id} == {str(uuid.UUID(int=7))}
 
 
-def test_bytes_that_are_not_text_are_base64_in_attributes_and_a_bad_row_in_a_name(tmp_path: Path) -> None:
-    """Lost: a name of signs that nobody wrote."""
+def test_other_bytes_are_base64_in_attributes_and_a_bad_row_in_a_name(tmp_path: Path) -> None:
+    """Lost: a name of characters that nobody wrote."""
     column = pa.array([b"\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8"])
     [span], _ = read(table(tmp_path / "f", payload=column))
     assert span.attributes == {"payload": "//79/Pv6+fg="}
@@ -251,14 +251,14 @@ def test_bytes_that_are_not_text_are_base64_in_attributes_and_a_bad_row_in_a_nam
 def test_a_start_is_read_by_the_type_and_unit_of_its_column(
     value: object, kind: pa.DataType, milliseconds: int, tmp_path: Path
 ) -> None:
-    """Lost: times an hour, a unit or a fraction off."""
+    """Lost: times wrong by an hour, a unit or a fraction."""
     [span], bad = read(table(tmp_path / "f", start_time_ms=pa.array([value], kind)))
     assert bad == []
     assert span.start_time_ms == milliseconds
 
 
-def test_times_by_the_hadoop_type_are_read(tmp_path: Path) -> None:
-    """Lost: what older versions of Hive, Impala and Spark write."""
+def test_times_of_the_hadoop_type_are_read(tmp_path: Path) -> None:
+    """Lost: files of older versions of Hive, Impala and Spark."""
     values = {name: pa.array([value]) for name, value in row().items()}
     values["start_time_ms"] = pa.array([START], pa.timestamp("ns", "UTC"))
     path = tmp_path / "f"
@@ -266,8 +266,8 @@ def test_times_by_the_hadoop_type_are_read(tmp_path: Path) -> None:
     assert read(path)[0][0].start_time_ms == START_MS
 
 
-def test_a_duration_is_rounded_from_what_the_column_says_exactly(tmp_path: Path) -> None:
-    """Lost: a span of two sources, a millisecond apart."""
+def test_a_duration_is_rounded_from_its_exact_value(tmp_path: Path) -> None:
+    """Lost: one span from two sources differs by a millisecond."""
     start = pa.array([START_MS * 1_000_000 + 700_000], pa.timestamp("ns", "UTC"))
     end = pa.array([START_MS * 1_000_000 + 5_211_300_000], pa.timestamp("ns", "UTC"))
     [span], _ = read(table(tmp_path / "f", start_time_ms=start, end_time_ms=end))
@@ -278,14 +278,14 @@ def test_a_duration_is_rounded_from_what_the_column_says_exactly(tmp_path: Path)
 
 
 def test_a_column_that_cannot_hold_a_time_is_refused_by_name(tmp_path: Path) -> None:
-    """Lost: times that are two minutes off, each by another amount."""
+    """Lost: times that are wrong by up to two minutes."""
     path = table(tmp_path / "f", start_time_ms=pa.array([float(START_MS)], pa.float32()))
     with pytest.raises(UserError, match="column start_time_ms is a float, which cannot hold an exact time"):
         read(path)
 
 
 def test_nested_values_are_read_by_their_types(tmp_path: Path) -> None:
-    """Lost: keys of maps become b'...', an empty map a list that is refused, pairs in a list an object."""
+    """Lost: map keys become b'...', an empty map a list that is refused, pairs in a list an object."""
     text = pa.binary()
     of_maps = pa.array([[(b"sd_type", b"subagent")]], pa.map_(text, text))
     lists = pa.array([[[1, 2], [3, 4]]], pa.list_(pa.list_(pa.int64(), 2)))
@@ -304,8 +304,10 @@ def test_nested_values_are_read_by_their_types(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 @pytest.mark.parametrize("noted", ["s", "ms", "us", "ns", "d", "excel"])
-def test_the_type_of_a_time_column_goes_before_the_unit_of_a_map(unit: str, noted: str, tmp_path: Path) -> None:
-    """Lost: durations of 0 ms and starts in 1970, for a unit that somebody copied from the schema."""
+def test_the_type_of_a_time_column_takes_precedence_over_the_unit_of_a_map(
+    unit: str, noted: str, tmp_path: Path
+) -> None:
+    """Lost: durations of 0 ms and starts in 1970, because of a unit copied from the schema."""
     starts = pa.array([START], pa.timestamp("us", "UTC")).cast(pa.timestamp(unit, "UTC"))
     took = pa.array([timedelta(seconds=5)], pa.duration("us")).cast(pa.duration(unit))
     path = table(tmp_path / "f", Start=starts, D=took)
@@ -315,10 +317,10 @@ def test_the_type_of_a_time_column_goes_before_the_unit_of_a_map(unit: str, note
     assert (span.start_time_ms, span.end_time_ms, span.duration_ms) == (START_MS, START_MS, 5_000)
 
 
-def test_dates_times_of_day_and_packed_times_have_their_unit_in_the_type_and_numbers_have_it_in_the_map(
+def test_the_unit_comes_from_a_time_type_and_otherwise_from_the_map(
     tmp_path: Path,
 ) -> None:
-    """Lost: a column that is scaled twice, or one that is not scaled at all."""
+    """Lost: a column that is scaled twice, or not at all."""
     columns = {
         "Day": pa.array([START.date()], pa.date32()),
         "Packed": pa.array([START], pa.timestamp("ns", "UTC")).dictionary_encode(),
@@ -347,8 +349,10 @@ def test_dates_times_of_day_and_packed_times_have_their_unit_in_the_type_and_num
         {"span_type": "kind", "span_name": "kind", "start_time_ms": "Start", "attributes.id": "tid", "sd_id": "tid"},
     ],
 )
-def test_one_column_may_give_several_of_ours(column_map: dict[str, str], is_reversed: bool, tmp_path: Path) -> None:
-    """Lost: a file that is refused for columns that its map names, or an id and a time read as something else."""
+def test_a_column_may_be_the_source_of_several_of_ours(
+    column_map: dict[str, str], is_reversed: bool, tmp_path: Path
+) -> None:
+    """Lost: a file refused for columns that its map names, or an id and a time read as something else."""
     made = {"tid": uuid.UUID(int=7).bytes, "sid": b"12345678", "kind": b"gate"}
     path = tmp_path / "f"
     columns = {name: pa.array([value]) for name, value in made.items()}
@@ -365,8 +369,8 @@ def test_one_column_may_give_several_of_ours(column_map: dict[str, str], is_reve
         assert (span.attributes["id"], span.sd_id) == (str(uuid.UUID(int=7)).replace("-", ""), span.attributes["id"])
 
 
-def test_a_column_that_gives_another_of_ours_does_not_give_its_own(tmp_path: Path) -> None:
-    """Lost: a file without names is put aside row by row."""
+def test_a_column_mapped_to_another_of_ours_is_not_used_under_its_own_name(tmp_path: Path) -> None:
+    """Lost: a file without names is quarantined row by row."""
     path = written(tmp_path, [row()])
     with pytest.raises(UserError, match="has no column span_name: "):
         read(path, column_map={"sd_id": "span_name", "status": "span_name"})

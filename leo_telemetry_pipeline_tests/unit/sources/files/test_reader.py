@@ -1,4 +1,4 @@
-"""Files: every good line becomes a span, every bad one says why, and nothing stops the others."""
+"""File reader: good lines become spans, bad lines have a reason, and none affects the others."""
 
 import gzip
 import json
@@ -22,8 +22,8 @@ CSV = (
 )
 
 
-def test_a_preset_reads_a_data_set_as_it_was_published(tmp_path):
-    """Lost otherwise: real data at hand to try the system on."""
+def test_a_preset_reads_a_published_data_set(tmp_path):
+    """Lost: real data for a trial of the system."""
     first, bad = read_bytes(tmp_path, gzip.compress(CSV.encode()), "f.csv.gz", preset="nezha")
     assert isinstance(first, Span)
     assert (first.span_type, first.span_name, first.parent_span_id) == (
@@ -37,8 +37,8 @@ def test_a_preset_reads_a_data_set_as_it_was_published(tmp_path):
     assert (bad.line, bad.reason) == (3, "end_time_ms is not a number: 'x'")
 
 
-def test_csv_with_our_own_column_names_needs_nothing_else(tmp_path):
-    """Lost otherwise: a COPY of our own table."""
+def test_csv_with_our_column_names_needs_no_map(tmp_path):
+    """Lost: a COPY of our own table."""
     header = ",".join([*row(), "attributes", "created_at"])
     line = ",".join([*(str(value) for value in row().values()), '"{""sd_type"": ""docs""}"', "2026-02-02"])
     for name in ("f.csv", "dump"):
@@ -49,8 +49,8 @@ def test_csv_with_our_own_column_names_needs_nothing_else(tmp_path):
     assert isinstance(made, BadLine)
 
 
-def test_the_last_line_of_a_truncated_csv_is_not_taken_for_a_whole_one(tmp_path):
-    """Lost otherwise: a duration whose last digits are missing, taken at its word."""
+def test_the_last_line_of_a_truncated_csv_is_a_bad_line(tmp_path):
+    """Lost: a duration without its last digits is stored."""
     noise = random.Random(1)
     lines = [f"{noise.getrandbits(128):032x},{number + 1:016x},gate,G,{noise.getrandbits(40)}" for number in range(500)]
     packed = gzip.compress(("trace_id,span_id,span_type,span_name,start_time_ms\n" + "\n".join(lines)).encode())
@@ -61,16 +61,16 @@ def test_the_last_line_of_a_truncated_csv_is_not_taken_for_a_whole_one(tmp_path)
     assert isinstance(last, BadLine)
 
 
-def test_progress_counts_the_bytes_of_the_file_on_disk(tmp_path):
-    """Lost otherwise: a progress bar that ends at half, or never."""
+def test_progress_counts_bytes_on_disk(tmp_path):
+    """Lost: a progress bar that ends at half, or never."""
     for name, content in (("a", rows(5_000)), ("b.gz", gzip.compress(rows(5_000)))):
         steps: list[int] = []
         assert len(read_bytes(tmp_path, content, name, on_bytes=steps.append)) == 5_000
         assert sum(steps) == len(content)
 
 
-def test_a_file_that_is_not_there_is_named_in_one_line(tmp_path):
-    """Lost otherwise: a traceback for a typing error."""
+def test_a_missing_file_is_named_in_one_line(tmp_path):
+    """Lost: a traceback for a typing error."""
     with pytest.raises(UserError, match="No such file"):
         list(read(tmp_path / "nothing"))
     with pytest.raises(UserError, match="name a readable file"):
@@ -80,7 +80,7 @@ def test_a_file_that_is_not_there_is_named_in_one_line(tmp_path):
 
 
 def test_an_empty_file_has_no_spans_and_no_bad_lines(tmp_path):
-    """Lost otherwise: an alarm every quiet day."""
+    """Lost: an alarm on every quiet day."""
     for name in ("f.jsonl", "f.csv", "f.json"):
         assert read_bytes(tmp_path, b"", name) == []
         assert read_bytes(tmp_path, gzip.compress(b"\n \n"), name) == []
@@ -88,8 +88,8 @@ def test_an_empty_file_has_no_spans_and_no_bad_lines(tmp_path):
 
 @SAME_FOLDER
 @given(st.binary(max_size=300))
-def test_no_file_whatever_is_in_it_makes_the_reader_fail(tmp_path, content):
-    """Lost otherwise: an import of many files, to the one that is something else."""
+def test_no_content_of_a_file_makes_the_reader_fail(tmp_path, content):
+    """Lost: an import of many files, because of one that is something else."""
     assume(not is_refused(content))
     for packed in (content, gzip.compress(content)[:-3], b"\x1f\x8b" + content):
         for item in read_bytes(tmp_path, packed):
@@ -119,8 +119,8 @@ BAD = st.binary(min_size=1, max_size=40).filter(lambda line: b"\n" not in line a
     st.lists(BAD.map(lambda line: (False, line)) | st.just((True, b"")), min_size=1, max_size=12),
     st.booleans(),
 )
-def test_every_good_line_among_bad_ones_is_kept(tmp_path, lines, packed):
-    """Lost otherwise: good spans, silently, to bad neighbours."""
+def test_good_lines_among_bad_ones_are_kept(tmp_path, lines, packed):
+    """Lost: good spans are silently dropped beside bad lines."""
     good, content = 0, b""
     for is_good, line in lines:
         good += is_good
@@ -144,16 +144,16 @@ def test_every_good_line_among_bad_ones_is_kept(tmp_path, lines, packed):
         (b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"name": "my words"}]}]}]}', "whole"),
     ],
 )
-def test_only_of_a_span_with_a_defect_the_text_is_kept(tmp_path, line, kept):
-    """Lost: people's words in a table that many may read; or what is needed to mend a span."""
+def test_the_text_of_a_bad_line_is_kept_only_if_it_is_an_invalid_span(tmp_path, line, kept):
+    """Lost: private text in a table that many may read; or the text needed to correct a span."""
     found = read_bytes(tmp_path, rows(1) + line + b"\n")
     assert isinstance(found[1], BadLine)
     assert found[1].text == (line.decode() if kept else "")
     assert "words" not in found[1].keys + found[1].reason
 
 
-def test_nulls_of_a_database_s_csv_are_nothing_also_in_text(tmp_path):
-    """Lost: a gate that is called NULL."""
+def test_null_in_a_database_s_csv_is_read_as_missing_in_text_columns(tmp_path):
+    """Lost: a gate named NULL."""
     names = ["trace_id", "span_id", "parent_span_id", "span_type", "span_name", "start_time_ms", "end_time_ms", "sd_id"]
     line = f"{uuid.UUID(int=1)},{uuid.UUID(int=2)},\\N,gate,G,1770000000000,NULL,\\N"
     [made] = read_bytes(tmp_path, (",".join(names) + "\n" + line).encode(), "f.csv")
@@ -161,8 +161,8 @@ def test_nulls_of_a_database_s_csv_are_nothing_also_in_text(tmp_path):
     assert (made.parent_span_id, made.end_time_ms, made.sd_id) == (None, None, None)
 
 
-def test_digits_behind_a_float_are_not_lost(tmp_path):
-    """Lost: one millisecond, and with it that two sources tell of one span."""
+def test_digits_beyond_a_float_are_not_lost(tmp_path):
+    """Lost: a millisecond, so that one span from two sources is stored twice."""
     for text in (json.dumps(row()), json.dumps([row(), row(2)]), json.dumps([row()], indent=2)):
         content = text.replace("1770000000001", "1770000000001.9999999").replace("5000", "5000.49999999999999999")
         found = read_bytes(tmp_path, content.encode())

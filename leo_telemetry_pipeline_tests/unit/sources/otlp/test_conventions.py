@@ -1,4 +1,4 @@
-"""What OpenTelemetry's spans are called here, and that docs/opentelemetry.md says the same."""
+"""Names of OpenTelemetry's spans, and their description in docs/opentelemetry.md."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ OWN = "its own name"
 
 
 def table(heading: str) -> list[list[str]]:
-    """Return the cells of the table that begins with a heading row."""
+    """Return the cells of the table that starts with a heading row."""
     lines = DOCS[DOCS.index(heading) :].split("\n\n", 1)[0].splitlines()
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
@@ -22,12 +22,12 @@ MAPPING = table("| span | type | named by |")
 
 
 def words(cell: str) -> list[str]:
-    """Return what a cell has in backticks."""
+    """Return the words in backticks of a cell."""
     return re.findall(r"`([^`]+)`", cell)
 
 
 def sent(cell: str) -> list[tuple[str, dict]]:
-    """Return names and attributes of spans that a row of the table is about."""
+    """Return the names and attributes of spans that a table row describes."""
     first, *rest = words(cell) or ["GET /cart"]
     if first == OPERATION:
         return [("chat gpt-4o", {OPERATION: rest[0]})]
@@ -37,14 +37,14 @@ def sent(cell: str) -> list[tuple[str, dict]]:
 
 
 @pytest.mark.parametrize("row", MAPPING[1:], ids=lambda row: row[0])
-def test_each_row_of_the_mapping_is_what_the_code_does(row: list[str]) -> None:
-    """Lost: people look for their spans under names that the documentation promised."""
+def test_the_code_follows_each_row_of_the_documented_mapping(row: list[str]) -> None:
+    """Lost: people search for their spans under names that the documentation promised."""
     of, [span_type], keys = sent(row[0]), words(row[1]), words(row[2])
     for name, given in of:
         if row[2] == OWN:
             assert kind(name, given) == (span_type, name)
             continue
-        # Each attribute counts once those before it are missing; without any, the own name stays.
+        # Each attribute counts only if those before it are missing; without any, the span's own name stays.
         for first, key in enumerate(keys):
             if key in given:
                 assert kind(name, given) == (span_type, given[key])
@@ -55,16 +55,16 @@ def test_each_row_of_the_mapping_is_what_the_code_does(row: list[str]) -> None:
             assert kind(name, given) == (span_type, name)
 
 
-def test_the_mapping_has_every_convention_of_the_code() -> None:
-    """Lost: what the code can do, nobody learns."""
+def test_the_documented_mapping_is_complete() -> None:
+    """Lost: undocumented conventions, which nobody uses."""
     cells = [row[0] for row in MAPPING]
     assert [words(cell)[1] for cell in cells if OPERATION in cell] == list(GEN_AI)
     assert set(CLAUDE_CODE) <= {word for cell in cells for word in words(cell)}
     assert words(MAPPING[-1][1]) == [conventions.OTHER_TYPE]
 
 
-def test_a_known_name_goes_before_the_generic_conventions() -> None:
-    """Lost: one kind of work under two names, depending on the version of its exporter."""
+def test_known_names_take_precedence_over_generic_conventions() -> None:
+    """Lost: one kind of work has two names, depending on the version of its exporter."""
     given = {OPERATION: "execute_tool", "gen_ai.tool.name": "Task", "tool_name": "Bash", "subagent_type": "Explore"}
     assert kind("claude_code.tool", given) == ("tool", "Bash")
     assert kind("execute_tool Task", given) == ("tool", "Task")
@@ -75,19 +75,19 @@ def test_a_known_name_goes_before_the_generic_conventions() -> None:
 
 
 @pytest.mark.parametrize("value", [None, 5, "", " ", ["chat"], {"a": 1}])
-def test_an_attribute_that_is_no_text_names_nothing(value: object) -> None:
-    """Lost: a span whose name PostgreSQL refuses, and with it the batch."""
+def test_an_attribute_that_is_not_text_is_not_used_as_a_name(value: object) -> None:
+    """Lost: a name that PostgreSQL refuses, and with it the batch."""
     assert kind("work", {OPERATION: value}) == ("operation", "work")
     assert kind("work", {OPERATION: "chat", "gen_ai.request.model": value}) == ("llm", "work")
 
 
-def test_the_columns_and_the_resource_attributes_in_the_docs_are_those_of_the_code() -> None:
-    """Lost: attributes that people set in vain."""
+def test_the_documented_columns_and_resource_attributes_are_those_of_the_code() -> None:
+    """Lost: attributes that people set without effect."""
     rows = {row[0]: row for row in table("| sent | stored |")}
     [named] = [words(cell) for cell in rows if "leo.sd_id" in cell]
     assert {key.removeprefix("leo.") for key in named} | {"span_type", "span_name"} == conventions.COLUMNS
     [resource] = [words(cell) for cell in rows if cell.startswith("resource:")]
-    # The last is the older name of the one before it.
+    # The last is an older name of the one before it.
     assert {*resource, "deployment.environment"} == conventions.RESOURCE_KEYS
 
 
@@ -103,6 +103,6 @@ def test_the_columns_and_the_resource_attributes_in_the_docs_are_those_of_the_co
         otlp_span.TOO_MANY,
     ],
 )
-def test_the_limits_in_the_docs_are_those_of_the_code(text: str) -> None:
-    """Lost: people tune their exporters by wrong numbers."""
+def test_the_documented_limits_are_those_of_the_code(text: str) -> None:
+    """Lost: people configure their exporters with wrong numbers."""
     assert text in DOCS

@@ -1,4 +1,4 @@
-"""Every spelling of a trace request is read, and what is not known is told from what is empty."""
+"""Field names: every spelling of a trace request is read, and unknown names are distinguished from empty requests."""
 
 import base64
 import json
@@ -71,14 +71,14 @@ def snake(value: Any) -> Any:
 
 
 def with_span(**changes: Any) -> dict:
-    """Return the plain request with other values in its span."""
+    """Return the plain request with changed values in its span."""
     made = json.loads(json.dumps(PLAIN))
     made["resourceSpans"][0]["scopeSpans"][0]["spans"][0].update(changes)
     return made
 
 
 def in_base64(digits: str) -> str:
-    """Return an id as protobuf's own mapping to JSON writes it."""
+    """Return an id as protobuf's JSON mapping writes it."""
     return base64.b64encode(bytes.fromhex(digits)).decode()
 
 
@@ -106,7 +106,7 @@ SPELLINGS: dict[str, dict] = {
 
 
 def both(request: dict, **options: Any) -> Iterator[list[Span]]:
-    """Yield the spans that the receiver and the reader of files make of a request."""
+    """Yield the spans of a request, by the receiver and by the file reader."""
     read = otlp.read_json(json.dumps(request).encode(), policy=KEEP, **options)
     assert read.rejections == {}
     yield read.spans
@@ -116,7 +116,7 @@ def both(request: dict, **options: Any) -> Iterator[list[Span]]:
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_all_spellings_give_the_same_span(spelling: str):
-    """Lost: spans whose exporter or store is a year older or newer than this receiver, with a friendly answer."""
+    """Lost: spans of an exporter or store that is a year older or newer, silently."""
     for spans in both(SPELLINGS[spelling]):
         [span] = spans
         assert span.trace_id.replace("-", "") == TRACE
@@ -136,14 +136,14 @@ def test_all_spellings_give_the_same_span(spelling: str):
 
 
 @pytest.mark.parametrize(("case", "count"), [("otlp_old_ils.json", 2), ("otlp_snake_inner.json", 1)])
-def test_the_cases_of_the_field_are_read(case: str, count: int):
-    """Lost: what a real exporter sent, answered by 200."""
+def test_requests_of_real_exporters_are_read(case: str, count: int):
+    """Lost: spans of a real exporter, answered with 200."""
     for spans in both(json.loads((CASES / case).read_text())):
         assert len(spans) == count
 
 
-def test_what_protobuf_itself_writes_as_json_is_read():
-    """Lost: requests of programs that print OTLP by protobuf's own means: ids in base64, enums by name."""
+def test_protobuf_s_json_mapping_is_read():
+    """Lost: requests in protobuf's JSON mapping, with base64 ids and enums by name."""
     made = ExportTraceServiceRequest()
     span = made.resource_spans.add().scope_spans.add().spans.add(name="op", start_time_unix_nano=START, kind=2)
     span.trace_id, span.span_id = bytes.fromhex(TRACE), bytes.fromhex(SPAN)
@@ -166,7 +166,7 @@ UNKNOWN = {
 
 @pytest.mark.parametrize("case", UNKNOWN)
 def test_unknown_names_are_refused_by_name(case: str):
-    """Lost: "0 spans stored", status 0, and nobody looks for the spans before they are needed."""
+    """Lost: "0 spans stored" with status 0, noticed only when the spans are needed."""
     request, there, expected = UNKNOWN[case]
     with pytest.raises(BadRequest, match=rf"has {there} where {expected} is expected"):
         otlp.read_json(json.dumps(request).encode(), policy=KEEP)
@@ -192,15 +192,15 @@ def test_unknown_names_are_refused_by_name(case: str):
         {"resourceSpans": [], "partialSuccess": {}},
     ],
 )
-def test_what_is_empty_is_not_refused(request_: dict):
-    """Lost: exporters that ask whether the receiver is there are told that they are broken."""
+def test_empty_requests_are_not_refused(request_: dict):
+    """Lost: exporters that probe the receiver with an empty request get an error."""
     assert otlp.read_json(json.dumps(request_).encode(), policy=KEEP) == otlp.Read([], {}, {})
     assert list(otlp.spans_from_request(request_)) == []
 
 
 @pytest.mark.parametrize("key", ["traceID", "TraceId", "trace-id", "start_time_unixnano", "SpanID"])
-def test_a_span_with_nearly_right_names_says_which(key: str):
-    """Lost: an hour of looking for why a trace id is missing that is there."""
+def test_a_misspelled_field_of_a_span_is_named(key: str):
+    """Lost: why a trace id is reported as missing although it is there."""
     names = {name.lower(): name for name in ("traceId", "spanId", "startTimeUnixNano")}
     expected = names[key.replace("-", "").replace("_", "").lower()]
     request = renamed(PLAIN, {expected: key})
@@ -210,8 +210,8 @@ def test_a_span_with_nearly_right_names_says_which(key: str):
 
 
 @pytest.mark.parametrize("value", [{"textValue": "a"}, "a", 5, ["a"], {"StringValue": "a"}])
-def test_a_value_of_an_unknown_kind_is_counted_and_not_stored_as_nothing(value: Any):
-    """Lost: attributes that became null, and nobody knows why a dimension is empty."""
+def test_a_value_of_unknown_kind_is_counted_and_not_stored_as_null(value: Any):
+    """Lost: why attributes are null, and a dimension empty."""
     request = with_span(attributes=[{"key": "k.text", "value": value}, {"key": "k.number", "value": {"intValue": 1}}])
     read = otlp.read_json(json.dumps(request).encode(), policy=KEEP)
     assert [span.attributes["k.number"] for span in read.spans] == [1]
@@ -222,13 +222,13 @@ def test_a_value_of_an_unknown_kind_is_counted_and_not_stored_as_nothing(value: 
 @pytest.mark.parametrize(
     "value", [{"resourceLogs": []}, {"trace_id": "x"}, {"batches": [1]}, {"batches": [{"a": 1}]}, {"trace": "x"}, {}]
 )
-def test_what_is_no_trace_request_is_left_to_others(value: dict):
-    """Lost: rows of a table that has a column called batches or trace."""
+def test_an_object_that_is_not_a_trace_request_is_left_to_other_formats(value: dict):
+    """Lost: rows of a table with a column named batches or trace."""
     assert not otlp.is_trace_request(value)
 
 
 def field(number: int, content: bytes) -> bytes:
-    """Return a field of protobuf that has a length below 128."""
+    """Return a length-delimited protobuf field of less than 128 bytes."""
     tag = number << 3 | 2
     head = bytes((tag,)) if tag < 0x80 else bytes((tag & 0x7F | 0x80, tag >> 7))
     return head + bytes((len(content),)) + content
@@ -244,8 +244,8 @@ WIRE_SPAN = (
 
 
 @pytest.mark.parametrize("number", [2, 1000])
-def test_the_old_numbers_of_protobuf_are_read(number: int):
-    """Lost: spans of exporters from the months in which scopes took the number of instrumentation libraries."""
+def test_former_protobuf_field_numbers_are_read(number: int):
+    """Lost: spans of exporters from the months in which scopes took over the number of instrumentation libraries."""
     [span] = otlp.read_protobuf(field(1, field(number, field(2, WIRE_SPAN))), policy=KEEP).spans
     assert span.span_name == "op"
 
@@ -258,7 +258,7 @@ def test_the_old_numbers_of_protobuf_are_read(number: int):
         (field(1, field(2, field(9, WIRE_SPAN))), "scope_spans has field 9"),
     ],
 )
-def test_unknown_numbers_of_protobuf_are_refused_by_name(body: bytes, where: str):
-    """Lost: a request in another version of the protocol is answered by 200 and thrown away."""
+def test_unknown_protobuf_field_numbers_are_refused_by_name(body: bytes, where: str):
+    """Lost: a request in another version of the protocol is answered with 200 and discarded."""
     with pytest.raises(BadRequest, match=where):
         otlp.read_protobuf(body, policy=KEEP)

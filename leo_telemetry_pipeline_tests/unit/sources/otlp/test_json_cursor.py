@@ -1,4 +1,4 @@
-"""Finding values in JSON without making objects of them: the same places that a JSON reader finds."""
+"""JSON cursor: locates the same values as a JSON parser, without creating objects."""
 
 import json
 
@@ -10,7 +10,7 @@ from leo_telemetry_pipeline.sources.otlp.json_cursor import MAX_NESTING, Cursor,
 
 texts = st.sampled_from(["", "a", "key", '"', "\\", '\\"', "}", "[{", "\n", "é", "\ud800"]) | st.text(max_size=5)
 plain = st.none() | st.booleans() | st.integers() | st.floats() | texts
-# As OTLP has them, and nearly so: these are walked over in one step.
+# Values as in OTLP, and similar ones: these are skipped in one step.
 pairs = st.fixed_dictionaries({"key": texts, "value": st.dictionaries(texts, plain, max_size=2)})
 values = st.recursive(
     plain | pairs | st.lists(pairs, max_size=3),
@@ -28,18 +28,18 @@ def parsed(cursor: Cursor) -> dict:
 
 
 @given(st.dictionaries(texts, values, max_size=5), spaces, st.sampled_from([None, 1]))
-def test_every_member_is_found_where_a_json_reader_finds_it(
+def test_members_are_located_where_a_json_parser_finds_them(
     value: dict, separators: tuple[str, str], indent: int | None
 ) -> None:
-    """Lost: spans that end in the middle of their neighbours."""
+    """Lost: spans that end within their neighbours."""
     body = json.dumps(value, separators=separators, indent=indent).encode()
     found, expected = parsed(Cursor(body)), json.loads(body)
     assert json.dumps(found) == json.dumps(expected)
 
 
 @given(st.lists(values, max_size=5), spaces)
-def test_every_element_is_found_where_a_json_reader_finds_it(value: list, separators: tuple[str, str]) -> None:
-    """Lost: spans that end in the middle of their neighbours."""
+def test_elements_are_located_where_a_json_parser_finds_them(value: list, separators: tuple[str, str]) -> None:
+    """Lost: spans that end within their neighbours."""
     body = json.dumps(value, separators=separators).encode()
     cursor = Cursor(body)
     found = [json.loads(bytes(cursor.value())) for _ in cursor.elements()]
@@ -48,8 +48,8 @@ def test_every_element_is_found_where_a_json_reader_finds_it(value: list, separa
 
 
 @given(st.dictionaries(texts, values, min_size=1, max_size=3), st.data())
-def test_what_breaks_off_is_noticed(value: dict, data: st.DataObject) -> None:
-    """Lost: half a request is answered as if it were whole."""
+def test_truncation_is_detected(value: dict, data: st.DataObject) -> None:
+    """Lost: half a request is answered as if it were complete."""
     body = json.dumps(value).encode()
     with pytest.raises((NotJson, json.JSONDecodeError)):
         parsed(Cursor(body[: data.draw(st.integers(0, len(body) - 1))]))
@@ -57,7 +57,7 @@ def test_what_breaks_off_is_noticed(value: dict, data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("mark", [b"[", b'{"a":'])
 def test_nesting_is_bounded(mark: bytes) -> None:
-    """Lost: a thread's stack, and with it the process."""
+    """Lost: a stack overflow, which ends the process."""
     end = b"]" if mark == b"[" else b"}"
     fits = mark * MAX_NESTING + b"1" + end * MAX_NESTING
     assert bytes(Cursor(fits).value()) == fits

@@ -1,4 +1,4 @@
-"""OTLP/JSON: what an OpenTelemetry exporter posts becomes spans."""
+"""OTLP/JSON requests become spans."""
 
 import pytest
 from hypothesis import given
@@ -45,7 +45,7 @@ def one(*arguments, resource: list | None = None, project: str = "", **changes) 
 
 
 def test_ids_are_hex_and_a_span_id_is_the_low_half_of_a_uuid():
-    """Lost otherwise: parents and children would no longer find each other."""
+    """Lost: parents and children do not find each other."""
     made = one(parentSpanId="2D93BEE5CDAD4B08")
     assert made.trace_id == "69c9af76-f18d-6313-ce70-7c6c6787a767"
     assert made.span_id == "00000000-0000-0000-4582-9a22fb37204c"
@@ -54,12 +54,12 @@ def test_ids_are_hex_and_a_span_id_is_the_low_half_of_a_uuid():
 
 @pytest.mark.parametrize("parent", ["", None, "0000000000000000"])
 def test_a_span_without_parent_is_a_root(parent):
-    """Lost otherwise: roots would hang below a parent that does not exist."""
+    """Lost: roots have a parent that does not exist."""
     assert one(parentSpanId=parent).parent_span_id is None
 
 
-def test_durations_are_measured_in_nanoseconds_and_times_cut_to_milliseconds():
-    """Lost otherwise: short spans would be wrong by up to a millisecond each."""
+def test_durations_are_computed_in_nanoseconds_and_times_truncated_to_milliseconds():
+    """Lost: short spans are wrong by up to a millisecond each."""
     made = one()
     assert (made.start_time_ms, made.end_time_ms, made.duration_ms) == (
         1_795_372_139_107,
@@ -69,7 +69,7 @@ def test_durations_are_measured_in_nanoseconds_and_times_cut_to_milliseconds():
 
 
 def test_a_span_that_has_not_ended_is_kept_without_a_duration():
-    """Lost otherwise: work that a crash cut short would leave no trace."""
+    """Lost: work that a crash interrupted leaves no trace."""
     made = one(endTimeUnixNano="0")
     assert (made.end_time_ms, made.duration_ms) == (None, None)
 
@@ -87,14 +87,14 @@ def test_a_span_that_has_not_ended_is_kept_without_a_duration():
         ("GET /cart", {}, ("operation", "GET /cart")),
     ],
 )
-def test_claude_code_spans_get_the_type_and_name_that_people_look_for(name, given_attributes, expected):
-    """Lost otherwise: an agent's slow tool would be one nameless operation among all others."""
+def test_claude_code_spans_get_a_specific_type_and_name(name, given_attributes, expected):
+    """Lost: an agent's slow tool is one nameless operation among others."""
     made = one(name, attributes(**given_attributes))
     assert (made.span_type, made.span_name) == expected
 
 
-def test_leo_attributes_go_before_everything_else():
-    """Lost otherwise: another language's client could not say what its spans are."""
+def test_leo_attributes_take_precedence():
+    """Lost: clients in other languages cannot set types and names."""
     made = one(
         "claude_code.tool",
         attributes(
@@ -114,13 +114,13 @@ def test_leo_attributes_go_before_everything_else():
     assert made.attributes == {"service.name": "api", "tool_name": "Bash", "sd_type": "feature"}
 
 
-def test_a_span_that_names_no_project_gets_the_given_one():
-    """Lost otherwise: two projects' spans would mix."""
+def test_a_span_without_a_project_gets_the_default():
+    """Lost: spans of two projects are mixed."""
     assert one(project="shop").project == "shop"
 
 
 def test_every_kind_of_attribute_value_is_read():
-    """Lost otherwise: numbers that JavaScript sends as text would stay text, and lists would vanish."""
+    """Lost: numbers that JavaScript sends as text stay text, and lists are lost."""
     made = one(
         given_attributes=attributes(
             text="a",
@@ -145,8 +145,8 @@ def test_every_kind_of_attribute_value_is_read():
     }
 
 
-def test_who_did_the_work_is_not_kept():
-    """Lost otherwise: the privacy of everyone whose agent exports telemetry."""
+def test_identities_are_not_kept():
+    """Lost: the privacy of everyone whose agent exports telemetry."""
     made = one(
         given_attributes=attributes(
             user__id="u", user__email="e", user__account_uuid="a", organization__id="o", session__id="s"
@@ -155,8 +155,8 @@ def test_who_did_the_work_is_not_kept():
     assert made.attributes == {"session.id": "s"}
 
 
-def test_what_a_file_loses_is_counted_below_the_first_level_too():
-    """Lost otherwise: nobody would know that an attribute they miss was removed."""
+def test_attributes_removed_below_the_first_level_are_counted():
+    """Lost: why an attribute is missing."""
     request_of = {"kvlistValue": {"values": attributes(userId="u", size=3)}}
     body = request(otlp_span("work", attributes(request=request_of)), resource=attributes(host__name="anna"))
     removed: dict[str, int] = {}
@@ -168,7 +168,7 @@ def test_what_a_file_loses_is_counted_below_the_first_level_too():
 
 @pytest.mark.parametrize(("code", "status"), [(0, None), (1, "OK"), (2, "ERROR"), ("STATUS_CODE_ERROR", "ERROR")])
 def test_the_status_is_kept_as_a_word(code, status):
-    """Lost otherwise: failed work could not be told from finished work."""
+    """Lost: failed and successful work cannot be distinguished."""
     assert one(status={"code": code}).status == status
 
 
@@ -185,8 +185,8 @@ def test_the_status_is_kept_as_a_word(code, status):
         ({"attributes": {"a": 1}}, "attributes is not a list"),
     ],
 )
-def test_a_bad_span_says_why_and_its_siblings_are_kept(changes, reason):
-    """Lost otherwise: a whole request for one bad span in it."""
+def test_an_invalid_span_has_a_reason_and_the_others_are_kept(changes, reason):
+    """Lost: a whole request because of one span."""
     first, bad, last = spans_from_request(request(otlp_span(), otlp_span(**changes), otlp_span()))
     assert isinstance(first, Span)
     assert isinstance(last, Span)
@@ -194,8 +194,8 @@ def test_a_bad_span_says_why_and_its_siblings_are_kept(changes, reason):
     assert str(bad).startswith(reason)
 
 
-def test_logs_and_metrics_are_told_apart_from_traces():
-    """Lost otherwise: an exporter that sends all three would fill the list of bad lines."""
+def test_logs_and_metrics_are_distinguished_from_traces():
+    """Lost: exporters that send all three fill the list of bad lines."""
     assert is_other_signal({"resourceLogs": []})
     assert is_other_signal({"resourceMetrics": []})
     assert not is_other_signal(request())
@@ -209,8 +209,8 @@ JSON = st.recursive(
 
 
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys((*otlp_span(), "status", "parentSpanId"), JSON)), JSON)
-def test_no_request_whatever_is_in_it_makes_the_reader_fail(changes, resource):
-    """Lost otherwise: anyone who may post could stop the receiver."""
+def test_no_content_of_a_request_makes_the_reader_fail(changes, resource):
+    """Lost: any client can stop the receiver."""
     strange = {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [{**otlp_span(), **changes}]}]}]}
     for body in (strange, {"resourceSpans": resource}):
         for made in spans_from_request(body):

@@ -1,4 +1,4 @@
-"""OTLP as it is posted, in protobuf and in JSON: the same spans from both, and no body that does harm."""
+"""OTLP requests in protobuf and JSON: the same spans from both encodings, and protection from harmful bodies."""
 
 import json
 import threading
@@ -27,7 +27,7 @@ from leo_telemetry_pipeline_tests.unit.sources.otlp.wire import (
 )
 
 READERS: list[Callable[..., Read]] = [otlp.read_json, otlp.read_protobuf]
-# As a web server's pool of small threads runs it.
+# As in a web server's thread pool with small stacks.
 SMALL_STACK = 256 * 1024
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -57,7 +57,7 @@ wire_spans = st.builds(
 
 @given(st.lists(wire_spans, max_size=3), attributes)
 def test_both_encodings_of_a_request_are_the_same_spans(spans: list[WireSpan], resource: dict[str, Any]) -> None:
-    """Lost: changing an exporter's protocol changes what people see of their work."""
+    """Lost: people see other spans after a change of the exporter's protocol."""
     read = read_both(request(*spans, resource=resource))
     assert len(read.spans) + read.rejected == len(spans)
 
@@ -66,8 +66,10 @@ PARTS: list[Callable[..., Iterator[Read]]] = [otlp.parts_of_json, otlp.parts_of_
 
 
 @pytest.mark.parametrize("parts_of", PARTS)
-def test_more_than_fits_in_memory_comes_in_parts_and_all_of_it(parts_of: Callable[..., Iterator[Read]]) -> None:
-    """Lost: whatever of a batch does not fit is gone for good, since no exporter sends it again."""
+def test_a_request_that_does_not_fit_in_memory_is_read_completely_in_parts(
+    parts_of: Callable[..., Iterator[Read]],
+) -> None:
+    """Lost: the spans beyond the first part, which no exporter sends again."""
     spans = [
         wire_span({f"k.{each}": "\U0001f600" + "a word " * 1_000 for each in range(120)}, number=n)
         for n in range(1, 13)
@@ -81,8 +83,8 @@ def test_more_than_fits_in_memory_comes_in_parts_and_all_of_it(parts_of: Callabl
     assert max(len(part.spans) for part in parts) < 10
 
 
-def test_what_comes_before_the_break_of_a_large_request_is_read() -> None:
-    """Lost: ten thousand good spans for one broken byte, since exporters send nothing again that is refused."""
+def test_spans_before_the_damage_of_a_large_request_are_read() -> None:
+    """Lost: ten thousand good spans because of one byte, since exporters do not repeat refused requests."""
     spans = [wire_span({f"k.{each}": "a word " * 1_285 for each in range(100)}, number=n) for n in range(1, 15)]
     body = in_json(request(*spans, wire_span(name="last")))
     parts = otlp.parts_of_json(body.replace(b'"last"', b"lasts"), policy=KEEP)
@@ -93,8 +95,8 @@ def test_what_comes_before_the_break_of_a_large_request_is_read() -> None:
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_a_large_resource_of_many_spans_is_refused_whole(reader: Callable[..., Read]) -> None:
-    """Lost: a disk, to a request of two megabytes that becomes ten gigabytes of rows."""
+def test_a_large_resource_of_many_spans_is_refused(reader: Callable[..., Read]) -> None:
+    """Lost: the disk: a request of two megabytes becomes ten gigabytes of rows."""
     made = request(*[wire_span()] * 1000, resource={f"leo.{n}": "x" * 9_000 for n in range(100)})
     body = in_json(made) if reader is otlp.read_json else made.SerializeToString()
     with pytest.raises(TooLarge, match="resources"):
@@ -102,8 +104,8 @@ def test_a_large_resource_of_many_spans_is_refused_whole(reader: Callable[..., R
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_too_many_spans_are_refused_before_any_is_read(reader: Callable[..., Read]) -> None:
-    """Lost: a small body of a million empty spans holds the receiver up for a minute."""
+def test_too_many_spans_are_refused_before_any_is_decoded(reader: Callable[..., Read]) -> None:
+    """Lost: a small body with a million empty spans blocks the receiver for a minute."""
     made = request(*[WireSpan()] * (otlp_span.MAX_SPANS + 1))
     body = in_json(made) if reader is otlp.read_json else made.SerializeToString()
     with pytest.raises(TooLarge, match="10000 spans"):
@@ -111,13 +113,13 @@ def test_too_many_spans_are_refused_before_any_is_read(reader: Callable[..., Rea
 
 
 def test_too_many_parts_of_json_are_refused() -> None:
-    """Lost: a body of a few MB becomes objects of hundreds."""
+    """Lost: a body of a few MB becomes hundreds of MB of objects."""
     with pytest.raises(TooLarge):
         otlp.read_json(b'{"resourceSpans":[' + b"{}," * otlp_span.MAX_PARTS + b"{}]}", policy=KEEP)
 
 
 def test_too_many_parts_of_protobuf_are_refused() -> None:
-    """Lost: ten million empty messages hold the receiver up for a minute."""
+    """Lost: ten million empty messages block the receiver for a minute."""
     with pytest.raises(TooLarge):
         otlp.read_protobuf(b"\x0a\x00" * 100_000, policy=KEEP)
 
@@ -146,8 +148,8 @@ def test_too_many_parts_of_protobuf_are_refused() -> None:
     ],
     ids=lambda body: body[:40].decode("latin-1"),
 )
-def test_a_body_that_is_no_otlp_json_is_refused(body: bytes) -> None:
-    """Lost: a crash of the receiver, or spans made of rubbish."""
+def test_a_body_that_is_not_otlp_json_is_refused(body: bytes) -> None:
+    """Lost: the receiver crashes, or stores garbage."""
     raised: list[BaseException] = []
 
     def read() -> None:
@@ -180,29 +182,29 @@ def test_a_body_that_is_no_otlp_json_is_refused(body: bytes) -> None:
     ],
     ids=bytes.hex,
 )
-def test_a_body_that_is_no_protobuf_is_refused(body: bytes) -> None:
-    """Lost: a truncated request is answered as if all of it had arrived."""
+def test_a_body_that_is_not_protobuf_is_refused(body: bytes) -> None:
+    """Lost: a truncated request is answered as if it were complete."""
     with pytest.raises(BadRequest):
         otlp.read_protobuf(body, policy=KEEP)
 
 
 @pytest.mark.parametrize("body", [b"{}", b' {"resourceSpans": null} \n', b'{"new": [{"a": "}"}], "resourceSpans": []}'])
-def test_an_empty_request_is_a_good_one(body: bytes) -> None:
-    """Lost: exporters that ask whether the receiver is there are told that they are broken."""
+def test_an_empty_request_is_valid(body: bytes) -> None:
+    """Lost: exporters that probe the receiver with an empty request get an error."""
     assert otlp.read_json(body, policy=KEEP) == Read([], {}, {})
     assert otlp.read_protobuf(b"", policy=KEEP) == Read([], {}, {})
 
 
-def test_what_protobuf_may_add_is_skipped() -> None:
-    """Lost: every exporter stops working on the day that OTLP gets a new field."""
+def test_unknown_protobuf_fields_are_skipped() -> None:
+    """Lost: all exporters, as soon as OTLP gets a new field."""
     unknown = b"\x98\x06\x01" + b"\x9a\x06\x02ab" + b"\x99\x06" + bytes(8) + b"\x9d\x06" + bytes(4)
     group = b"\x9b\x06" + unknown + b"\x0a\x01a" + b"\x9c\x06"
     read = otlp.read_protobuf(unknown + request(wire_span()).SerializeToString() + group, policy=KEEP)
     assert len(read.spans) == 1
 
 
-def test_the_resource_may_come_after_its_spans_and_what_json_may_add_is_skipped() -> None:
-    """Lost: spans of writers that sort their keys lose their project."""
+def test_the_resource_may_follow_its_spans_and_unknown_json_fields_are_skipped() -> None:
+    """Lost: the project of spans from writers that sort keys."""
     plain = json.loads(in_json(request(wire_span(), resource={"leo.project": "shop"})))
     [part] = plain["resourceSpans"]
     shuffled = {"x": ['"', "\\", "}"], "scopeSpans": part["scopeSpans"], "y": {}, "resource": part["resource"]}
@@ -213,8 +215,8 @@ def test_the_resource_may_come_after_its_spans_and_what_json_may_add_is_skipped(
 @pytest.mark.parametrize(
     "text", ['a"b', "a\\", 'a\\"', "}]{[", "\ud800", "\u2028", "\U0001f600", "\0", "\\" * 300 + '"']
 )
-def test_any_text_of_json_is_read_as_it_is(text: str) -> None:
-    """Lost: a span with a quote in it, and all that follow."""
+def test_any_json_text_is_read_unchanged(text: str) -> None:
+    """Lost: a span that contains a quote, and all after it."""
     body = SPAN_JSON.replace(b'"v"', json.dumps(text).encode())
     [span] = otlp.read_json(body, policy=KEEP).spans
     assert span.attributes["k"] == text.replace("\0", "\ufffd").replace("\ud800", "\ufffd")
@@ -235,14 +237,14 @@ def reads_or_refuses(reader: Callable[..., Read], body: bytes) -> None:
 @pytest.mark.parametrize("reader", READERS)
 @given(body=st.binary(max_size=200))
 def test_random_bytes_are_read_or_refused(reader: Callable[..., Read], body: bytes) -> None:
-    """Lost: anyone who may post can stop the receiver."""
+    """Lost: any client can stop the receiver."""
     reads_or_refuses(reader, body)
 
 
 @pytest.mark.parametrize("reader", READERS)
 @given(data=st.data())
 def test_damaged_bodies_are_read_or_refused(reader: Callable[..., Read], data: st.DataObject) -> None:
-    """Lost: one flipped bit on the way stops the receiver."""
+    """Lost: one flipped bit stops the receiver."""
     body = bytearray(BODIES[reader])
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(body) - 1))

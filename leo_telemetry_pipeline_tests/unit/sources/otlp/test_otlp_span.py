@@ -24,8 +24,8 @@ from leo_telemetry_pipeline_tests.unit.sources.otlp.wire import (
 )
 
 
-def test_a_span_is_read_whole() -> None:
-    """Lost: times, parents, failures or what they were called."""
+def test_all_fields_of_a_span_are_read() -> None:
+    """Lost: times, parents, or errors and their types."""
     span = wire_span(
         {"k": 1, "leo.sd_id": "SD-1", "leo.sd_type": "feature", "secret.sauce": "x"},
         parent_span_id=PARENT,
@@ -58,16 +58,16 @@ def test_a_span_is_read_whole() -> None:
     assert read.removed == {"secret.sauce": 1, "host.name": 1}
 
 
-def test_of_a_resource_the_operator_keeps_more_and_the_rest_is_counted_once() -> None:
-    """Lost: the cluster that spans come from, and why it is missing."""
+def test_attributes_of_a_resource_are_kept_if_configured_and_the_others_counted_once() -> None:
+    """Lost: the cluster that spans come from, or the reason why it is missing."""
     resource = {"service.name": "shop", "k.cluster": "eu", "host.name": "anna", "user.id": "u"}
     read = read_both(request(wire_span(), wire_span(number=2), resource=resource))
     assert [span.attributes for span in read.spans] == [{"service.name": "shop", "k.cluster": "eu"}] * 2
     assert read.removed == {"host.name": 1, "user.id": 1}
 
 
-def test_a_text_that_is_no_utf_8_costs_its_own_span_only() -> None:
-    """Lost: a batch of good spans, which no exporter sends again, for one file name with a stray byte."""
+def test_text_that_is_not_utf_8_invalidates_only_its_span() -> None:
+    """Lost: a batch of good spans, which no exporter sends again, because of one byte in a file name."""
     made = request(wire_span(), wire_span({"k": "Stray"}, number=2), wire_span(number=3))
     for reader, body in ((otlp.read_protobuf, made.SerializeToString()), (otlp.read_json, in_json(made))):
         read = reader(body.replace(b"Stray", b"St\xffay"), policy=KEEP)
@@ -75,8 +75,8 @@ def test_a_text_that_is_no_utf_8_costs_its_own_span_only() -> None:
         assert "UTF-8" in read.reasons[0]
 
 
-def test_a_resource_that_is_no_utf_8_costs_its_own_spans_only() -> None:
-    """Lost: the spans of every other program behind the same collector."""
+def test_a_resource_that_is_not_utf_8_invalidates_only_its_own_spans() -> None:
+    """Lost: the spans of all other programs behind the same collector."""
     made = request(wire_span(), wire_span(number=2), resource={"service.name": "Stray"})
     made.resource_spans.append(request(wire_span(number=3)).resource_spans[0])
     for reader, body in ((otlp.read_protobuf, made.SerializeToString()), (otlp.read_json, in_json(made))):
@@ -85,15 +85,15 @@ def test_a_resource_that_is_no_utf_8_costs_its_own_spans_only() -> None:
 
 
 @pytest.mark.parametrize("kind", [b"intValue", b"doubleValue"])
-def test_a_number_that_is_null_is_none(kind: bytes) -> None:
-    """Lost: a span, since one of its numbers is unknown."""
+def test_a_null_number_is_none(kind: bytes) -> None:
+    """Lost: a span with one unknown number."""
     body = SPAN_JSON.replace(b'{"stringValue": "v"}', b'{"' + kind + b'":null}')
     [span] = otlp.read_json(body, policy=KEEP).spans
     assert span.attributes == {"k": None}
 
 
-def test_a_bad_span_is_rejected_alone_and_says_why() -> None:
-    """Lost: a batch of 512 spans for one that is broken."""
+def test_an_invalid_span_is_rejected_alone_with_a_reason() -> None:
+    """Lost: a batch of 512 spans because of one."""
     bad = [
         wire_span(trace_id=b"short"),
         wire_span(number=0),
@@ -107,8 +107,8 @@ def test_a_bad_span_is_rejected_alone_and_says_why() -> None:
     assert (len(read.spans), read.rejected, len(read.reasons)) == (2, 7, 7)
 
 
-def test_many_bad_spans_make_few_reasons() -> None:
-    """Lost: an answer as long as the request."""
+def test_reasons_are_limited_in_number() -> None:
+    """Lost: a response as long as the request."""
     spellings = ["".join(letters) for letters in itertools.product("T", "rR", "aA", "cC", "eE", "iI", "d")]
     bad = [SPAN_JSON.replace(b'"traceId"', f'"{word}"'.encode()) for word in spellings]
     spans = [json.loads(body)["resourceSpans"][0]["scopeSpans"][0]["spans"][0] for body in bad]
@@ -128,30 +128,30 @@ def test_many_bad_spans_make_few_reasons() -> None:
         {"trace_id": b"Bond"},
     ],
 )
-def test_a_reason_says_nothing_of_what_was_sent(bad: dict[str, Any]) -> None:
-    """Lost: what a log must not hold stands in the log and in the doctor's list, once for each value."""
+def test_a_reason_contains_no_value_of_the_request(bad: dict[str, Any]) -> None:
+    """Lost: sensitive values appear in logs and in the output of doctor."""
     [reason] = read_both(request(wire_span(**bad))).reasons
     assert not {"Bond", "7007"} & set(re.findall(r"\w+", reason)), reason
 
 
 @pytest.mark.parametrize("name", [b"startTimeUnixNano", b"endTimeUnixNano"])
-def test_a_time_after_the_year_9999_is_refused_without_the_time(name: bytes) -> None:
-    """Lost: a reason for each value, and what was sent in the log."""
+def test_a_time_after_the_year_9999_is_refused_without_the_value(name: bytes) -> None:
+    """Lost: one reason per value, and values in the log."""
     body = re.sub(b'"' + name + b'": "[0-9]+"', b'"' + name + b'": "' + b"7" * 25 + b'"', SPAN_JSON)
     [reason] = otlp.read_json(body, policy=KEEP).reasons
     assert "9999" in reason or "before" in reason
     assert "777" not in reason
 
 
-def test_too_many_attributes_are_cut_and_counted() -> None:
-    """Lost: one span with a million attributes fills the table; or nobody learns that some are missing."""
+def test_attributes_beyond_the_limit_are_removed_and_counted() -> None:
+    """Lost: one span with a million attributes fills the table, or nobody learns that some are missing."""
     read = read_both(request(wire_span({f"k.{number}": number for number in range(130)})))
     assert len(read.spans[0].attributes) == otlp_span.MAX_ATTRIBUTES
     assert read.removed == {otlp_span.TOO_MANY: 2}
 
 
-def test_deep_values_end_in_a_text() -> None:
-    """Lost: values that no reader of JSON can read back."""
+def test_values_nested_too_deep_are_replaced_by_text() -> None:
+    """Lost: values that JSON parsers cannot read."""
     deep: Any = "x"
     for _ in range(30):
         deep = [deep]
@@ -160,7 +160,7 @@ def test_deep_values_end_in_a_text() -> None:
 
 
 def test_a_span_of_over_a_mebibyte_is_rejected_alone() -> None:
-    """Lost: its siblings, or the memory of the receiver."""
+    """Lost: the other spans, or the receiver's memory."""
     read = read_both(request(wire_span(), wire_span({"k": "x" * otlp_span.MAX_SPAN_BYTES}, number=2)))
     assert (len(read.spans), read.rejected) == (1, 1)
 
@@ -168,8 +168,8 @@ def test_a_span_of_over_a_mebibyte_is_rejected_alone() -> None:
 @pytest.mark.parametrize(
     "value", [b"NaN", b"-Infinity", b"1e999", b"9" * 4000, b"1.5", b'"12"', b"true", b"null", b"{}"]
 )
-def test_strange_numbers_are_sanitised_or_rejected_alone(value: bytes) -> None:
-    """Lost: rows that PostgreSQL refuses, and with them the whole batch."""
+def test_unusual_numbers_are_sanitized_or_rejected_alone(value: bytes) -> None:
+    """Lost: a whole batch, because PostgreSQL refuses one row."""
     for kind in (b"intValue", b"doubleValue"):
         body = SPAN_JSON.replace(b'{"stringValue": "v"}', b'{"' + kind + b'":' + value + b"}")
         read = otlp.read_json(body, policy=KEEP)
@@ -178,15 +178,15 @@ def test_strange_numbers_are_sanitised_or_rejected_alone(value: bytes) -> None:
             json.dumps(span.attributes, allow_nan=False)
 
 
-def test_keys_that_come_twice_do_no_harm() -> None:
+def test_duplicate_keys_are_harmless() -> None:
     """Lost: a span, or the reader."""
     body = SPAN_JSON.replace(b'"name": "work"', b'"name": "first", "name": "second"')
     assert [span.span_name for span in otlp.read_json(body, policy=KEEP).spans] == ["second"]
 
 
 @pytest.mark.parametrize("kind", SECRETS)
-def test_no_secret_comes_through_wherever_it_is_planted(kind: str) -> None:
-    """Lost: keys and passwords lie in the database, in the answer to the exporter, and in its log."""
+def test_no_secret_passes_wherever_it_is(kind: str) -> None:
+    """Lost: keys and passwords in the database, in the response to the exporter, and in its log."""
     text = SECRETS[kind]
     planted = {
         "k": text,

@@ -19,7 +19,7 @@ TRACE, PARENT = bytes(range(16)), bytes(range(8, 16))
 
 
 def any_value(value: Any) -> AnyValue:
-    """Return a value as it is on the wire."""
+    """Return a value in protobuf."""
     made = AnyValue()
     if isinstance(value, bool):
         made.bool_value = value
@@ -41,19 +41,19 @@ def any_value(value: Any) -> AnyValue:
 
 
 def pairs(attributes: dict[str, Any]) -> list[KeyValue]:
-    """Return attributes as they are on the wire."""
+    """Return attributes in protobuf."""
     return [KeyValue(key=key, value=any_value(value)) for key, value in attributes.items()]
 
 
 def wire_span(attributes: dict[str, Any] | None = None, *, number: int = 1, **more: Any) -> WireSpan:
-    """Return a good span of 10.4 ms, changed by ``more``."""
+    """Return a valid span of 10.4 ms, changed by ``more``."""
     fields: dict[str, Any] = {"trace_id": TRACE, "span_id": struct.pack(">Q", number), "name": "work"}
     fields |= {"start_time_unix_nano": START, "end_time_unix_nano": START + 10_400_000}
     return WireSpan(**(fields | more), attributes=pairs(attributes or {}))
 
 
 def request(*spans: WireSpan, resource: dict[str, Any] | None = None) -> ExportTraceServiceRequest:
-    """Return a request with spans of one resource."""
+    """Return a request with the spans of one resource."""
     made = ExportTraceServiceRequest()
     part = made.resource_spans.add()
     part.resource.attributes.extend(pairs(resource or {}))
@@ -64,7 +64,7 @@ def request(*spans: WireSpan, resource: dict[str, Any] | None = None) -> ExportT
 
 
 def in_json(made: ExportTraceServiceRequest) -> bytes:
-    """Write a request as OTLP/JSON: as protobuf does it, but with hex ids."""
+    """Encode a request as OTLP/JSON: like protobuf's JSON mapping, but with hex ids."""
     written = MessageToDict(made, use_integers_for_enums=True)
     for part, plain in zip(made.resource_spans, written.get("resourceSpans", []), strict=True):
         for scope, plain_scope in zip(part.scope_spans, plain.get("scopeSpans", []), strict=True):
@@ -76,7 +76,7 @@ def in_json(made: ExportTraceServiceRequest) -> bytes:
 
 
 def read_both(made: ExportTraceServiceRequest, policy: Policy = KEEP, project: str = "") -> Read:
-    """Read a request in both encodings, and return the one answer."""
+    """Read a request in both encodings, and return their common result."""
     read = otlp.read_protobuf(made.SerializeToString(), project=project, policy=policy)
     assert otlp.read_json(in_json(made), project=project, policy=policy) == read
     return read
