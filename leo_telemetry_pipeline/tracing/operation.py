@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
     class Ids(Protocol):
-        """Source of ids."""
+        """TracerInterface of ids."""
 
         def __call__(self, bits: int, /) -> int:
             """Return an id of this number of bits: 128 for a trace, 64 for a span."""

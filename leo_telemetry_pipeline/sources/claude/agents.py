@@ -65,7 +65,7 @@ def _lacks_launch(maker: Maker, run: SubagentRun) -> bool:
     return maker.evidence.may_wait(latest, **patience)
 
 
-def _failed(maker: Maker, run: Run) -> bool:
+def _failed(maker: Maker, run: SubagentRun) -> bool:
     if run.launch and run.launch["event"] == "PostToolUseFailure":
         return True
     if any(note["event"] == "StopFailure" for note in run.ends[-1:]):

@@ -187,7 +187,7 @@ def of_logs(records: Iterable[tuple[dict, Record]], policy: "redact.Policy", arr
                 yield note
 
 
-def of_log(record: Record, given: Sender, arrived_ns: int) -> dict | None:
+def of_log(record: Record, given: SenderResource, arrived_ns: int) -> dict | None:
     """Return the note of a Claude Code log event; None for one of no use to spans."""
     name = record.name.removeprefix(PREFIX)
     # Only hooks run outside of prompts, so without a trace.

@@ -211,8 +211,8 @@ def test_subscriptions_are_for_the_ui_s_own_pages(status: int, headers: dict[str
         (200, AccessRules(hosts=frozenset({"collector"})), {"host": "Collector:4318"}),
     ],
 )
-def test_a_server_without_pages_takes_nothing_from_any_page(status: int, rules: AccessRules, headers: dict[str, str]):
-    """Lost: web pages put spans of their making into the table, or read the metrics."""
+def test_a_server_without_pages_refuses_all_pages(status: int, rules: AccessRules, headers: dict[str, str]):
+    """Lost: web pages write spans of their own, or read the metrics."""
     app = OriginGuard(Starlette(routes=[Route("/metrics", executed)]), rules)
     assert ask(app, "GET", "/metrics", {"host": UI, **headers})[0] == status
 
