@@ -15,7 +15,8 @@ from queue import Empty
 from typing import TYPE_CHECKING
 
 from leo_telemetry_pipeline.span import Span
-from leo_telemetry_pipeline.spool.drain import Drained, drain
+from leo_telemetry_pipeline.spool import drain
+from leo_telemetry_pipeline.spool.drain import Drained
 from leo_telemetry_pipeline.spool.journal import LEFT_AFTER_S
 from leo_telemetry_pipeline.tracing.operation import Operation
 from leo_telemetry_pipeline.writer.batches import Batch
@@ -25,7 +26,7 @@ from leo_telemetry_pipeline.writer.sender import PATIENCE_S, Sender
 from leo_telemetry_pipeline.writer.state import State
 
 if TYPE_CHECKING:
-    from leo_telemetry_pipeline.writer.sink import Sink, Stored
+    from leo_telemetry_pipeline.writer.sink import Sink
 
 TICK_S = 0.1
 _HURRIED_TICK_S = 0.02
@@ -224,13 +225,12 @@ class _Bite:
         self._drained = Drained()
 
     def run(self, sink: "Sink") -> None:
-        def store(spans: list[Span], removed: dict[str, int]) -> "Stored":
-            # A segment may be large: each part of it has the time of a job.
-            self._goes_on()
-            return sink.store(spans, removed)
-
-        with suppress(OSError):  # a spool that cannot be read says nothing about the database
-            self._drained = drain(self._folder, store, at_most_s=BITE_S)
+        with suppress(OSError), drain.opened(self._folder, at_most_s=BITE_S) as opened:  # no fault of the database
+            for batch in opened.batches:
+                # A segment may be large: each part of it has the time of a job.
+                self._goes_on()
+                batch.stored = sink.store(batch.spans, batch.removed)
+            self._drained = opened.drained
 
     def finish(self, done: bool) -> None:
         self._told(self._drained if done else None)

@@ -15,7 +15,7 @@ import pytest
 from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.spool import drain as drains
 from leo_telemetry_pipeline.spool import leftover_counters
-from leo_telemetry_pipeline.spool.drain import Drained, drain
+from leo_telemetry_pipeline.spool.drain import Drained
 from leo_telemetry_pipeline.spool.spool import Spool, folder_of, usage
 from leo_telemetry_pipeline.store import open_spans, spans
 from leo_telemetry_pipeline.store.server.database import Database
@@ -26,6 +26,7 @@ from leo_telemetry_pipeline.writer import process_hooks, worker_thread
 from leo_telemetry_pipeline.writer import writer as writers
 from leo_telemetry_pipeline.writer.writer import Unavailable, Writer
 from leo_telemetry_pipeline_tests.builders import span
+from leo_telemetry_pipeline_tests.draining import drain
 from leo_telemetry_pipeline_tests.processes import until
 from leo_telemetry_pipeline_tests.servers import EMBEDDED
 

@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.spool import leftover_counters, segments
 from leo_telemetry_pipeline.spool import spool as spools
-from leo_telemetry_pipeline.spool.drain import Drained, drain
+from leo_telemetry_pipeline.spool.drain import Drained
 from leo_telemetry_pipeline.spool.journal import Journal
 from leo_telemetry_pipeline.spool.spool import Spool, SpoolError, folder_of, usage
 from leo_telemetry_pipeline_tests.builders import span, spans_of
+from leo_telemetry_pipeline_tests.draining import drain
 
 MB = 1 << 20
 
