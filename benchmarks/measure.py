@@ -8,6 +8,7 @@ measurement as a line of JSON as soon as it is there.
 
 import argparse
 import json
+import math
 import os
 import resource
 import statistics
@@ -90,8 +91,7 @@ def judge(
     ``what`` names spans and dimensions after a colon. ``reference``: its name, and its amount in the same unit.
     ``over``: the budget limits by how much ours exceeds the reference.
     """
-    # Nothing is more than nothing by any amount, but not by a factor.
-    ratio = ours / reference[1] if reference and (reference[1] or not over) else None
+    ratio = _ratio(ours, reference[1]) if reference else None
     value = ours
     if over and reference:
         value = ours - reference[1]
@@ -102,11 +102,17 @@ def judge(
         what=what,
         ours=table.amount(ours, unit) + (f" ({value:+.1f})" if over else ""),
         reference=f"{reference[0]}: {table.amount(reference[1], unit)}" if reference else "",
-        ratio=None if ratio is None else table.ratio(ratio),
+        ratio=None if ratio is None or math.isinf(ratio) else table.ratio(ratio),
         budget=f"<= +{allowed.limit_text}" if over else str(allowed),
         passed=allowed.holds(value),
         peak_mb=peak_mb,
     )
+
+
+def _ratio(ours: float, reference: float) -> float:
+    if reference:
+        return ours / reference
+    return math.inf if ours else 1.0
 
 
 def alternating(
