@@ -8,6 +8,7 @@ a line of JSON.
 
 import argparse
 import json
+import math
 import os
 import resource
 import statistics
@@ -90,8 +91,7 @@ def judge(
     ``what``: the subject, then a colon and its size. ``reference``: name and amount in the same unit. ``over``: the
     budget limits the difference from the reference.
     """
-    # A difference from 0 is defined, a ratio is not.
-    ratio = ours / reference[1] if reference and (reference[1] or not over) else None
+    ratio = _ratio(ours, reference[1]) if reference else None
     value = ours
     if over and reference:
         value = ours - reference[1]
@@ -102,11 +102,17 @@ def judge(
         what=what,
         ours=table.amount(ours, unit) + (f" ({value:+.1f})" if over else ""),
         reference=f"{reference[0]}: {table.amount(reference[1], unit)}" if reference else "",
-        ratio=None if ratio is None else table.ratio(ratio),
+        ratio=None if ratio is None or math.isinf(ratio) else table.ratio(ratio),
         budget=f"<= +{allowed.limit_text}" if over else str(allowed),
         passed=allowed.holds(value),
         peak_mb=peak_mb,
     )
+
+
+def _ratio(ours: float, reference: float) -> float:
+    if reference:
+        return ours / reference
+    return math.inf if ours else 1.0
 
 
 def alternating(

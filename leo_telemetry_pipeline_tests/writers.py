@@ -5,13 +5,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from leo_telemetry_pipeline.settings import Settings
-from leo_telemetry_pipeline.spool.drain import Drained, drain
+from leo_telemetry_pipeline.spool.drain import Drained
 from leo_telemetry_pipeline.store import spans
 from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline.store.sink import DatabaseSink, connect
 from leo_telemetry_pipeline.tracing.context import uuid_text
 from leo_telemetry_pipeline.tracing.tracer import Tracer
 from leo_telemetry_pipeline.writer.writer import Unavailable, Writer
+from leo_telemetry_pipeline_tests.draining import drain
 
 Make = Callable[..., Writer]
 

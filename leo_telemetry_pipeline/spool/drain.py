@@ -1,19 +1,19 @@
-"""Drain of a spool: passes the spans of its segments to a store, oldest first, one drainer at a time.
+"""Drain of a spool: the spans of its segments in batches, oldest first, for one drainer at a time.
 
 Belongs here: which segments may be read and removed. Does not: when to drain (writer, store.spool_drain).
 """
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.spool import file_locks, leftover_counters, segments
 
-# At most a writer's batch, since it has the same time limit in the database (sender).
+# Not larger than a writer's batch, since it has the same time limit in the database (sender).
 BATCH = 1_000
 # Bounds the memory of a drain to that of a writer.
 BATCH_BYTES = 8 << 20
@@ -21,10 +21,11 @@ _LOCK = "drain.lock"
 
 
 class Drained:
-    """Result of a drain; ``busy``: another drainer was active, so nothing was done.
+    """The result of a drain.
 
-    ``segments`` stored and removed; ``spans`` read, of which ``new`` were inserted, ``completed`` gave a stored span
-    its end, and ``quarantined`` were refused; ``torn`` lines lost; ``left`` segments; ``counters`` of ended processes.
+    ``busy``: another drainer was active, so nothing was done. ``segments`` stored and removed; ``spans`` read, of which
+    ``new`` were inserted, ``completed`` gave a stored span its end, and ``quarantined`` were refused. ``torn`` lines
+    were damaged and are lost. ``left``: remaining segments. ``counters`` of ended processes, one dict each.
     """
 
     __slots__ = ("busy", "completed", "counters", "left", "new", "quarantined", "segments", "spans", "torn")
@@ -35,105 +36,105 @@ class Drained:
         self.counters: list[dict] = []
 
 
-def drain(
-    folder: str,
-    store: Callable[[list[Span], dict[str, int]], Any],
-    *,
-    at_most_s: float | None = None,
-    note: Callable[[Drained], object] | None = None,
-) -> Drained:
-    """Pass the spans of all segments without a living writer to ``store(spans, removed)``, and remove stored segments.
+class SpooledBatch:
+    """Spans to store, and counts of removed attributes by name.
 
-    ``store`` returns an object with ``new``, ``completed`` and ``quarantined``. If it raises, the drain ends and the
-    segment stays, since storing is idempotent. No segment is started after ``at_most_s``. ``note`` records the result,
-    also after an error; then the counters of ended processes are removed. Without it, they and the number of lost
-    lines stay for a later drain. Raises OSError; PermissionError if the spool belongs to another user.
+    Whoever stores it sets ``stored``, an object with ``new``, ``completed`` and ``quarantined``, before the next batch.
     """
-    give_up = None if at_most_s is None else time.monotonic() + at_most_s
-    path = Path(folder)
-    with _alone(path) as alone:
-        drained = Drained(busy=not alone)
-        if not alone:
-            return drained
-        try:
-            # Writers close segments meanwhile, so repeat until there is nothing left to take.
-            while _take_all(path, store, drained, give_up):
-                pass
-        except BaseException:
-            with suppress(Exception):
-                _record(path, drained, note)
-            raise
-        _record(path, drained, note)
-    return drained
+
+    __slots__ = ("removed", "spans", "stored")
+
+    def __init__(self) -> None:
+        self.spans: list[Span] = []
+        self.removed: dict[str, int] = {}
+        self.stored: Any = None
 
 
-def _take_all(
-    folder: Path, store: Callable[[list[Span], dict[str, int]], Any], drained: Drained, give_up: float | None
-) -> bool:
-    """Store every segment without a living writer; return whether there was one, and time for more."""
-    names = sorted(entry.name for entry in segments.entries_in(folder))
-    drained.left, before = len(names), drained.segments
-    for name in names:
-        if give_up is not None and drained.segments and time.monotonic() >= give_up:
-            return False
-        with segments.taken(folder / name) as file:
-            if file is None:
-                continue
-            torn = _store_all(file, store, drained)
-            # While still locked, so that no one else can be using it.
-            (folder / name).unlink(missing_ok=True)
-        drained.segments += 1
-        drained.torn += torn
-        drained.left -= 1
-    return drained.segments > before
+class OpenDrain:
+    """One drain: iterate over ``batches``, store each, then record the ``drained`` result within ``counted``."""
 
+    def __init__(self, folder: Path, give_up_s: float | None, *, busy: bool) -> None:
+        self.drained = Drained(busy=busy)
+        self.batches = self._batches(give_up_s)
+        self._folder = folder
+        self._is_counted = busy
 
-def _store_all(file: BinaryIO, store: Callable[[list[Span], dict[str, int]], Any], drained: Drained) -> int:
-    """Store the intact lines of a segment, and return the number of damaged ones."""
-    spans: list[Span] = []
-    removed: dict[str, int] = {}
-    torn = size = 0
+    @contextmanager
+    def counted(self) -> Iterator[list[dict]]:
+        """Yield the counters of ended processes, and remove them if the block succeeds. Raises OSError."""
+        with leftover_counters.left(self._folder) as self.drained.counters:
+            yield self.drained.counters
+            self._is_counted = True
 
-    def hand_over() -> None:
-        if spans or removed:
-            stored = store(spans.copy(), removed.copy())
-            drained.spans += len(spans)
-            drained.new += stored.new
-            drained.completed += stored.completed
-            drained.quarantined += stored.quarantined
-            spans.clear()
-            removed.clear()
-
-    for line in file:
-        try:
-            span, counts = segments.content_of(segments.record_of(line))
-        except segments.DamagedLine:
-            torn += 1
-            continue
-        if span is not None:
-            spans.append(span)
-        for name, count in counts.items():
-            removed[name] = removed.get(name, 0) + count
-        size += len(line)
-        if len(spans) >= BATCH or size >= BATCH_BYTES:
-            hand_over()
-            size = 0
-    hand_over()
-    return torn
-
-
-def _record(folder: Path, drained: Drained, note: Callable[[Drained], object] | None) -> None:
-    """Record the result by ``note``; without it, leave the numbers of lost and refused spans for a later drain."""
-    noted = False
-    try:
-        if note is not None:
-            with leftover_counters.left(folder) as drained.counters:
-                note(drained)
-                noted = True
-    finally:
-        if not noted and drained.segments and (drained.torn or drained.quarantined):
+    def close(self) -> None:
+        """Keep what was not stored; unless it was recorded, leave the number of lost and refused spans."""
+        self.batches.close()
+        drained = self.drained
+        if not self._is_counted and drained.segments and (drained.torn or drained.quarantined):
             with suppress(OSError):
-                leftover_counters.leave(folder, {"quarantined": drained.quarantined, "dropped": {"torn": drained.torn}})
+                counters = {"quarantined": drained.quarantined, "dropped": {"torn": drained.torn}}
+                leftover_counters.leave(self._folder, counters)
+
+    def _batches(self, give_up_s: float | None) -> Generator[SpooledBatch]:
+        """Yield the spans of every segment without a living writer, and remove each segment once they are stored."""
+        drained, before = self.drained, -1
+        # Writers close segments meanwhile, so repeat until there is nothing left to take.
+        while not drained.busy and drained.segments > before:
+            names = sorted(entry.name for entry in segments.entries_in(self._folder))
+            drained.left, before = len(names), drained.segments
+            for name in names:
+                if give_up_s is not None and drained.segments and time.monotonic() >= give_up_s:
+                    return
+                with segments.taken(self._folder / name) as file:
+                    if file is None:
+                        continue
+                    torn = yield from self._batches_of(file)
+                    # While still locked, so that no one else can be using it.
+                    (self._folder / name).unlink(missing_ok=True)
+                drained.segments += 1
+                drained.torn += torn
+                drained.left -= 1
+
+    def _batches_of(self, file: BinaryIO) -> Generator[SpooledBatch, None, int]:
+        """Yield the intact lines of a segment, and return the number of damaged ones."""
+        batch, torn, size = SpooledBatch(), 0, 0
+        for line in file:
+            try:
+                span, counts = segments.content_of(segments.record_of(line))
+            except segments.DamagedLine:
+                torn += 1
+                continue
+            if span is not None:
+                batch.spans.append(span)
+            for name, count in counts.items():
+                batch.removed[name] = batch.removed.get(name, 0) + count
+            size += len(line)
+            if len(batch.spans) >= BATCH or size >= BATCH_BYTES:
+                yield from self._stored(batch)
+                batch, size = SpooledBatch(), 0
+        yield from self._stored(batch)
+        return torn
+
+    def _stored(self, batch: SpooledBatch) -> Generator[SpooledBatch]:
+        if batch.spans or batch.removed:
+            yield batch
+            self.drained.spans += len(batch.spans)
+            self.drained.new += batch.stored.new
+            self.drained.completed += batch.stored.completed
+            self.drained.quarantined += batch.stored.quarantined
+
+
+@contextmanager
+def opened(folder: str, *, at_most_s: float | None = None) -> Iterator[OpenDrain]:
+    """Yield a drain of all segments without a living writer.
+
+    A segment of which not every batch was stored stays, since storing is idempotent. No segment is started after
+    ``at_most_s``. Raises PermissionError if the spool belongs to somebody else, and OSError.
+    """
+    give_up_s = None if at_most_s is None else time.monotonic() + at_most_s
+    path = Path(folder)
+    with _alone(path) as alone, closing(OpenDrain(path, give_up_s, busy=not alone)) as drain:
+        yield drain
 
 
 @contextmanager

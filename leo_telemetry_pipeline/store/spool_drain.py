@@ -5,13 +5,12 @@ Belongs here: storing spooled spans and the result of the drain. Does not: the s
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from leo_telemetry_pipeline.errors import UserError
-from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.spool import spool
-from leo_telemetry_pipeline.spool.drain import Drained
-from leo_telemetry_pipeline.spool.drain import drain as drain_folder
+from leo_telemetry_pipeline.spool.drain import Drained, OpenDrain, opened
 from leo_telemetry_pipeline.store import collection_stats, spans
 from leo_telemetry_pipeline.store.server.database import Database
 
@@ -21,21 +20,30 @@ def drain(database: Database, home: Path, by: str, *, at_most_s: float | None = 
 
     Raises psycopg2.Error, or UserError if the spool cannot be read; spans that are not stored stay in it.
     """
-
-    def store(batch: list[Span], removed: dict[str, int]) -> spans.Stored:
-        return spans.store(database, batch, removed, source="spool")
-
-    def note(done: Drained) -> None:
-        if done.segments or done.torn or done.counters:
-            counted = summed(done.counters)
-            totals = (done.segments, done.spans, done.new, done.quarantined, done.torn)
-            collection_stats.note_drain(database, collection_stats.Drain(by, *totals, counted))
-
     folder = spool.folder_of(str(home))
     try:
-        return drain_folder(folder, store, at_most_s=at_most_s, note=note)
+        with opened(folder, at_most_s=at_most_s) as drain:
+            try:
+                for batch in drain.batches:
+                    batch.stored = spans.store(database, batch.spans, batch.removed, source="spool")
+            except BaseException:
+                with suppress(Exception):
+                    _note(database, drain, by)
+                raise
+            _note(database, drain, by)
+            return drain.drained
     except OSError as error:
         raise UserError(f"The spool {folder} cannot be read ({error.strerror or error}): check its owner", 1) from None
+
+
+def _note(database: Database, drain: OpenDrain, by: str) -> None:
+    done = drain.drained
+    if done.busy:
+        return
+    with drain.counted() as counters:
+        if done.segments or done.torn or counters:
+            brought = (done.segments, done.spans, done.new, done.quarantined, done.torn)
+            collection_stats.note_drain(database, collection_stats.Drain(by, *brought, summed(counters)))
 
 
 def summed(counters: Iterable[Mapping]) -> dict:

@@ -13,7 +13,8 @@ from queue import Empty
 from typing import TYPE_CHECKING
 
 from leo_telemetry_pipeline.span import Span
-from leo_telemetry_pipeline.spool.drain import Drained, drain
+from leo_telemetry_pipeline.spool import drain
+from leo_telemetry_pipeline.spool.drain import Drained
 from leo_telemetry_pipeline.spool.journal import LEFT_AFTER_S
 from leo_telemetry_pipeline.tracing.operation import Operation
 from leo_telemetry_pipeline.writer.batches import Batch
@@ -23,7 +24,7 @@ from leo_telemetry_pipeline.writer.sender import PATIENCE_S, Sender
 from leo_telemetry_pipeline.writer.state import WriterState
 
 if TYPE_CHECKING:
-    from leo_telemetry_pipeline.writer.sink import Sink, StoreResult
+    from leo_telemetry_pipeline.writer.sink import Sink
 
 TICK_S = 0.1
 _HURRIED_TICK_S = 0.02
@@ -223,13 +224,13 @@ class _DrainJob:
         self._drained = Drained()
 
     def run(self, sink: "Sink") -> None:
-        def store(spans: list[Span], removed: dict[str, int]) -> "StoreResult":
-            # A segment may be large, so the time limit of a job applies to each part.
-            self._restart_clock()
-            return sink.store(spans, removed)
-
-        with suppress(OSError):  # an unreadable spool does not mean that the database is away
-            self._drained = drain(self._folder, store, at_most_s=BITE_S)
+        # An unreadable spool does not mean that the database is away.
+        with suppress(OSError), drain.opened(self._folder, at_most_s=BITE_S) as opened:
+            for batch in opened.batches:
+                # A segment may be large, so the time limit of a job applies to each part.
+                self._restart_clock()
+                batch.stored = sink.store(batch.spans, batch.removed)
+            self._drained = opened.drained
 
     def finish(self, done: bool) -> None:
         self._on_drained(self._drained if done else None)

@@ -15,10 +15,11 @@ from leo_telemetry_pipeline.cli.claude.hook_spans import MANY_NOTES
 from leo_telemetry_pipeline.settings import PREFIX
 from leo_telemetry_pipeline.sources.claude import notebook
 from leo_telemetry_pipeline.span import Span
-from leo_telemetry_pipeline.spool import drain as draining
 from leo_telemetry_pipeline.spool import spool
+from leo_telemetry_pipeline.spool.drain import Drained
 from leo_telemetry_pipeline.store import spans
 from leo_telemetry_pipeline.store.server.database import Database
+from leo_telemetry_pipeline_tests import draining
 from leo_telemetry_pipeline_tests.processes import PATIENCE_S, ROOT
 
 RECORDED = Path(__file__).parents[1] / "claude_code_hook_events.jsonl"
@@ -340,7 +341,7 @@ def run(text: str, command: Sequence[str] = HOOK) -> tuple[int, bytes, bytes]:
     return done.returncode, done.stdout, done.stderr
 
 
-def drain(home: Path, db: Database | None) -> draining.Drained:
+def drain(home: Path, db: Database | None) -> Drained:
     """Drain the spool of a home into a database."""
 
     def store(batch: list[Span], removed: dict[str, int]) -> spans.Stored:

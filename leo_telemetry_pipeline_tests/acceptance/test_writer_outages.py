@@ -17,11 +17,12 @@ import pytest
 
 from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.span import Span
-from leo_telemetry_pipeline.spool.drain import Drained, drain
+from leo_telemetry_pipeline.spool.drain import Drained
 from leo_telemetry_pipeline.spool.spool import Spool, folder_of, usage
 from leo_telemetry_pipeline.store import spool_drain
 from leo_telemetry_pipeline.store.server import database
 from leo_telemetry_pipeline_tests.builders import spans_of
+from leo_telemetry_pipeline_tests.draining import drain
 from leo_telemetry_pipeline_tests.processes import (
     PATIENCE_S,
     answers,

@@ -12,7 +12,6 @@ import pytest
 
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings
-from leo_telemetry_pipeline.spool.drain import drain
 from leo_telemetry_pipeline.spool.spool import Spool, folder_of
 from leo_telemetry_pipeline.store import runs, spans, spool_drain
 from leo_telemetry_pipeline.store.server import dagster_home
@@ -22,6 +21,7 @@ from leo_telemetry_pipeline.tracing.tracer import Tracer
 from leo_telemetry_pipeline.web.app import build_app
 from leo_telemetry_pipeline.writer.writer import Writer
 from leo_telemetry_pipeline_tests.builders import midnight, one, queued, row, span, spans_of
+from leo_telemetry_pipeline_tests.draining import drain
 from leo_telemetry_pipeline_tests.processes import command, environment, finished, has_line, until
 from leo_telemetry_pipeline_tests.receiver_client import COUNT, as_json, serving
 from leo_telemetry_pipeline_tests.servers import POOLER, Server

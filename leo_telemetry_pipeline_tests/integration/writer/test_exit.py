@@ -7,11 +7,11 @@ import time
 from pathlib import Path
 
 from leo_telemetry_pipeline.spool import leftover_counters
-from leo_telemetry_pipeline.spool.drain import drain
 from leo_telemetry_pipeline.spool.spool import Spool
 from leo_telemetry_pipeline.store import open_spans, spans
 from leo_telemetry_pipeline.tracing.context import uuid_text
 from leo_telemetry_pipeline.tracing.tracer import Tracer
+from leo_telemetry_pipeline_tests.draining import drain
 from leo_telemetry_pipeline_tests.processes import until
 from leo_telemetry_pipeline_tests.writers import closed_after_many, drained, emit, stored
 

@@ -51,6 +51,14 @@ def test_a_budget_over_the_reference_limits_the_difference() -> None:
     assert (over_zero.ours, over_zero.ratio, over_zero.passed) == ("0.400 % (+0.4)", None, True)
 
 
+def test_a_reference_that_measured_nothing_is_beaten_by_anything() -> None:
+    """Lost: a whole run, to a division by zero where the reference found nothing."""
+    above = Budget(1.0, at_least=True, timed=False)
+    beaten = judge("F1", 0.8, "F1", above, Options(), reference=("otava", 0))
+    assert (beaten.ratio, beaten.passed) == (None, True)
+    assert judge("F1", 0, "F1", above, Options(), reference=("otava", 0)).passed
+
+
 @pytest.mark.parametrize(
     ("value", "unit", "text"),
     [(0.094, "ms", "0.094 ms"), (4.762, "us", "4.76 us"), (42.71, "us", "42.7 us"), (34647.2, "/s", "34,647/s")],

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from leo_telemetry_pipeline.spool import leftover_counters
-from leo_telemetry_pipeline.spool.drain import drain
 from leo_telemetry_pipeline.spool.spool import SpoolError
+from leo_telemetry_pipeline_tests.draining import drain
 from leo_telemetry_pipeline_tests.unit.spool.stores import away, noted
 
 

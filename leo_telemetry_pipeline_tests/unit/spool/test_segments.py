@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.spool import segments
-from leo_telemetry_pipeline.spool.drain import drain
 from leo_telemetry_pipeline.spool.journal import Journal
 from leo_telemetry_pipeline.spool.spool import Spool, usage
 from leo_telemetry_pipeline_tests.builders import span, spans_of
+from leo_telemetry_pipeline_tests.draining import drain
 from leo_telemetry_pipeline_tests.unit.spool.stores import MB, Store, Stored, away, files, lines_of
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from leo_telemetry_pipeline.spool import spool as spools
-from leo_telemetry_pipeline.spool.drain import drain
 from leo_telemetry_pipeline.spool.journal import Journal
 from leo_telemetry_pipeline.spool.spool import Spool, SpoolError, usage
 from leo_telemetry_pipeline_tests.builders import span, spans_of
+from leo_telemetry_pipeline_tests.draining import drain
 from leo_telemetry_pipeline_tests.unit.spool.stores import MB, Store, away, files, lines_of
 
 
