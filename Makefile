@@ -52,7 +52,7 @@ test: install ## Run all tests
 	$(PYTEST) --numprocesses 5
 
 unit: install ## Run the tests that need no server: about a minute
-	$(PYTEST) --numprocesses 2 leo_telemetry_pipeline_tests/unit
+	$(PYTEST) --numprocesses 3 leo_telemetry_pipeline_tests/unit
 
 check: lint unit ## Lint and unit tests: run it before a commit
 
