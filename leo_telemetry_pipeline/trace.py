@@ -12,6 +12,7 @@ import time
 from leo_telemetry_pipeline.tracing.context import child_environment, extract, here, inject, traceparent
 from leo_telemetry_pipeline.tracing.operation import Operation
 from leo_telemetry_pipeline.tracing.tracer import Tracer
+from leo_telemetry_pipeline.writer import patience
 from leo_telemetry_pipeline.writer.bootstrap import FirstSpan
 from leo_telemetry_pipeline.writer.making import WriterFactory
 
@@ -217,4 +218,4 @@ def _within(seconds: float, work) -> None:
             done.release()
 
     _thread.start_new_thread(run, ())
-    done.acquire(timeout=seconds + 0.2)
+    patience.acquired(done, seconds + 0.2)

@@ -106,7 +106,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--direct",
         action="store_true",
-        help="integration tests: connect to PostgreSQL 15 directly and to no other server",
+        help="run integration tests for any server on PostgreSQL 15 without pgbouncer",
     )
 
 

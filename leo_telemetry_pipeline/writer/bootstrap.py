@@ -12,7 +12,7 @@ import time
 
 # Not imported lazily: before a fork its hooks must run after ours, since they wait for threads that ours may start;
 # and a child forked during an import could never import it.
-from leo_telemetry_pipeline.writer import process_hooks
+from leo_telemetry_pipeline.writer import patience, process_hooks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class FirstSpan:
 
     def prepare(self, timeout_s: float = _PREPARE_S) -> bool:
         """Create the writer and hand over the buffer, or wait while a thread does; return whether it is done."""
-        if not self._lock.acquire(timeout=timeout_s):
+        if not patience.acquired(self._lock, timeout_s):
             return False
         try:
             if self._is_making:
@@ -143,7 +143,7 @@ class FirstSpan:
 
     def _before_fork(self) -> None:
         # After one timeout, later forks do not wait again.
-        self._timed_out = not self._lock.acquire(timeout=0.0 if self._timed_out else _PREPARE_S)
+        self._timed_out = not patience.acquired(self._lock, 0.0 if self._timed_out else _PREPARE_S)
         if not self._timed_out and self.begun:
             # The writer tells the child which open spans belong to the parent.
             self.prepare()

@@ -10,23 +10,25 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _thread import LockType, RLock
     from collections.abc import Callable
 
 _SLICE_S = 0.05
 
 
 def passed(wait: Callable[[float], object], slice_s: float) -> float:
-    """Call ``wait`` with a timeout of ``slice_s``; return the seconds to count, at most twice that.
+    """Call ``wait`` with a timeout of ``slice_s``; return the seconds to count.
 
-    A wait that returns much later was not scheduled: the machine is busy, or was suspended.
+    Of a wait that returns much later, only the time in which this process used the processor counts: the machine was
+    busy otherwise, or suspended.
     """
-    began = time.monotonic()
+    began, used = time.monotonic(), time.process_time()
     wait(slice_s)
-    return min(time.monotonic() - began, 2 * slice_s)
+    return min(time.monotonic() - began, 2 * slice_s + time.process_time() - used)
 
 
 def succeeds(wait: Callable[[float], bool], timeout_s: float) -> bool:
-    """Return whether ``wait``, called with a timeout, returns true within ``timeout_s``."""
+    """Return whether ``wait``, called with timeouts, returns true within ``timeout_s``."""
     done = wait(0)
 
     def attempt(slice_s: float) -> None:
@@ -36,3 +38,8 @@ def succeeds(wait: Callable[[float], bool], timeout_s: float) -> bool:
     while not done and timeout_s > 0:
         timeout_s -= passed(attempt, min(timeout_s, _SLICE_S))
     return done
+
+
+def acquired(lock: RLock | LockType, timeout_s: float) -> bool:
+    """Return whether a lock is acquired within ``timeout_s``."""
+    return succeeds(lambda slice_s: lock.acquire(timeout=slice_s), timeout_s)

@@ -53,9 +53,8 @@ def not_at_exit(close: Callable[[], object]) -> None:
 def _before_fork() -> None:
     global _timed_out
     # After one timeout, later forks do not wait again.
-    limit_s = 0.0 if _timed_out else _LONGEST_IMPORT_S
-    _timed_out = not patience.succeeds(lambda timeout_s: importing.acquire(timeout=timeout_s), limit_s)
-    patience.succeeds(lambda timeout_s: connecting.acquire(timeout=timeout_s), _LONGEST_CONNECT_S)
+    _timed_out = not patience.acquired(importing, 0.0 if _timed_out else _LONGEST_IMPORT_S)
+    patience.acquired(connecting, _LONGEST_CONNECT_S)
 
 
 def _after_fork_in_parent() -> None:

@@ -1,4 +1,4 @@
-"""WriterState shared by a writer and its worker thread: queue, open operations, counters, progress of closing.
+"""State shared by a writer and its worker thread: queue, open operations, counters, progress of closing.
 
 Belongs here: the state of one writer in one process; a forked child has its own.
 Does not: changing it (writer, worker_thread). Read for every span that ends, so it has plain attributes.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class WriterState:
-    """WriterState of one writer; attributes change atomically, since a signal handler may read them at any moment.
+    """State of one writer; attributes change atomically, since a signal handler may read them at any moment.
 
     ``of_parent`` holds, by id, the operations open when this process was forked, which belong to the parent.
     """

@@ -41,7 +41,7 @@ _is_loaded = False
 
 @contextmanager
 def _held(lock: RLock) -> "Iterator[None]":
-    if not patience.succeeds(lambda timeout_s: lock.acquire(timeout=timeout_s), _MAKING_S):
+    if not patience.acquired(lock, _MAKING_S):
         raise TimeoutError
     try:
         yield
@@ -157,7 +157,7 @@ class Writer:
         """
         state, lock = self.state, self._parts_lock
         # Not acquired if a thread hangs while making the parts: then queued spans count as lost.
-        patience.succeeds(lambda wait_s: lock.acquire(timeout=wait_s), max(timeout_s, _MAKING_S))
+        patience.acquired(lock, max(timeout_s, _MAKING_S))
         try:
             if state.closing:
                 return
@@ -172,13 +172,8 @@ class Writer:
             self._join(thread, timeout_s)
         # A living thread may wait for a disk that hangs; this one must not.
         is_alone = thread is None or not thread.is_alive()
-        if is_alone:
-            self._allow(time.monotonic() + timeout_s)
-        while is_alone and state.queue and time.monotonic() < state.until_s:
-            with state.tally.lock:
-                state.tally.disown(state.tally.take(1), 1)
-                item = state.queue.popleft()
-            self._leave(item)
+        while is_alone and state.queue and timeout_s > 0:
+            timeout_s -= patience.passed(self._leave_next, _COUNTERS_S)
         state.give_up()
         self._is_closed = True
         if is_alone:
@@ -199,8 +194,15 @@ class Writer:
             if not _is_loaded or state.progress > before:
                 # There is progress: the machine is slow, but the disk does not hang.
                 left_s = CLOSE_S
-        self._allow(time.monotonic())
-        thread.join(_COUNTERS_S)
+        if thread.is_alive():
+            self._allow(time.monotonic())
+            thread.join(_COUNTERS_S)
+
+    def _leave_next(self, _: float) -> None:
+        with self.state.tally.lock:
+            self.state.tally.disown(self.state.tally.take(1), 1)
+            item = self.state.queue.popleft()
+        self._leave(item)
 
     def _allow(self, until_s: float) -> None:
         self.state.until_s = until_s

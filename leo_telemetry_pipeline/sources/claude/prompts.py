@@ -14,8 +14,8 @@ from leo_telemetry_pipeline.sources.claude.runs import SubagentRun, is_echo
 # A tool that ends this long after a Stop was used after it, so the Stop was blocked. Concurrent hooks are noted
 # within less.
 _AFTER_STOP_NS = 2_000_000_000
-# Claude Code submits the notification about a background sub-agent at once, which takes seconds on a busy machine.
-_AT_ONCE_MS = 5_000
+# Claude Code submits the notification about a background sub-agent at once; no person is as quick.
+_AT_ONCE_MS = 1_000
 _NO_END = 10**9
 _NEVER = 2**63
 _ABORTED = "AbortError"
