@@ -81,7 +81,7 @@ def shares_of(attribution: Attribution, slow: list[Slowdown]) -> list[float]:
 
 def of_families(options: Options) -> Iterator[Measured]:
     """Measure how often the planted step is first and all shares are right."""
-    count, seed = (60 if options.quick else 500), secrets.randbits(32)
+    count, seed = (30 if options.quick else 500), secrets.randbits(32)
     first = close = 0
     for number in range(count):
         rng = np.random.default_rng([seed, number])
@@ -134,7 +134,7 @@ def of_real_faults(options: Options) -> Iterator[Measured]:
 
 def of_incidents(options: Options) -> Iterator[Measured]:
     """Measure items per cause and causes per item."""
-    count, seed = (40 if options.quick else 200), secrets.randbits(32)
+    count, seed = (20 if options.quick else 200), secrets.randbits(32)
     kinds = (incidents.one_cause, incidents.two_causes, incidents.one_value, incidents.two_causes)
     causes, items, held, whole, large = 0, 0, 0, 0, 0
     for number in range(count):
