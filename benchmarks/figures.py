@@ -15,7 +15,7 @@ PAGE = _DOCS / "acceptance.md"
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured line; ``line``: issue and its line number (11.1)."""
+    """One measured requirement; ``line``: issue and line number, such as 11.1."""
 
     line: str
     what: str
@@ -57,8 +57,8 @@ def page(parts: Sequence[Part]) -> str:
     lines = [
         "# Acceptance figures",
         "",
-        "What issues ask for, measured at full size by `make accept`, which writes this page. A line is named by its",
-        "issue and its number there. CI runs a small form of each.",
+        "Requirements of issues, measured at full size by `make accept`, which writes this page. A line is named by",
+        "its issue and line number. CI runs a smaller version of each.",
         "",
         "| line | what | required | measured | seed | commit | day |",
         "|---|---|---|---|---:|---|---|",

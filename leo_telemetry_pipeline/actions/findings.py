@@ -22,8 +22,8 @@ WEEK = timedelta(days=7)
 class Summary:
     """Result of judging: bottlenecks, worst first; dimensions per outcome; their causes.
 
-    ``largest_sample``: spans of the largest dimension. ``pooled``: spans per dimension type whose keys exceed the
-    maximum number of keys of a type.
+    ``largest_sample``: spans of the largest dimension. ``pooled``: spans per dimension type with more
+    than the maximum number of keys.
     """
 
     bottlenecks: tuple[Bottleneck, ...]

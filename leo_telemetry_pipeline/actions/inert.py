@@ -1,6 +1,6 @@
 """Escaping of untrusted text for terminals, Markdown and XML.
 
-Belongs here: one function per output format. Does not: what is written there.
+Belongs here: one function per output format. Does not: the texts themselves.
 """
 
 import re

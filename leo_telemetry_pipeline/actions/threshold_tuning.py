@@ -1,4 +1,4 @@
-"""Threshold suggestions: read the history that they are based on, and apply them.
+"""Threshold suggestions: read their daily history, and apply them.
 
 Belongs here: which dimensions and days are read, which columns a suggestion changes. Does not: computing suggestions
 (analysis.tuning), SQL statements (store), printing.
@@ -20,7 +20,7 @@ from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline.store.suggestions import TunableThreshold
 
 HISTORY_DAYS = 180
-# At most this many dimensions without a row of their own, those with most time.
+# Limit for dimensions without their own row; those with most time are chosen.
 MOST = 300
 
 
@@ -33,8 +33,8 @@ def suggest(
 ) -> list[Suggestion]:
     """Suggest thresholds for dimensions with a configured one, from the 180 closed days before ``end``.
 
-    Dimensions with a row of their own come first, then those that inherit from their type or ``global``, those with
-    most time first. ``dimension_type`` and ``key`` restrict both.
+    Dimensions with their own row come first, then those that inherit from a type or ``global``, most time first.
+    ``dimension_type`` and ``key`` restrict both.
     """
     rows = suggestions.rows(database)
     keys = [(of, name) for of, name in rows if name is not None]

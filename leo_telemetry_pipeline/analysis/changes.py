@@ -154,7 +154,7 @@ def points(series: Series) -> Points:
     above = values[values > 0]
     x = np.log(np.maximum(values, above.min() / 2 if len(above) else 1.0))
     half = np.median(counts) if len(counts) else 1.0
-    # Only part of a day's variance is sampling noise: a tenth of the spans is worth more than a tenth of the weight.
+    # Only part of a day's variance is sampling noise: a day with a tenth of the spans has over a tenth of the weight.
     return x, np.sqrt(2 * counts / (counts + half)), days[places], places
 
 
@@ -182,7 +182,7 @@ def _by_length(lengths: dict) -> Iterator[list]:
 
 
 def _splits(prepared: dict[int, Prepared]) -> dict[int, list[int]]:
-    """Split each series recursively while there is a change, or else a stretch at another level."""
+    """Split each series recursively at a change, or else around a stretch at another level."""
     found = defaultdict(list)
     segments = [SeriesPart(number, 0, len(each.x)) for number, each in prepared.items()]
     while segments:
@@ -213,7 +213,7 @@ def _arrays(prepared: dict[int, Prepared], batch: list[SeriesPart]) -> tuple[np.
 
 
 def _kept(prepared: dict[int, Prepared], splits: dict[int, list[int]]) -> dict[int, list[ChangePoint]]:
-    """Test each split again between its neighbours; remove the weakest while one fails."""
+    """Retest each split between its neighbours; remove the weakest until none fails."""
     kept: dict[int, list[ChangePoint]] = {}
     while splits:
         edges = {number: [0, *found, len(prepared[number].x)] for number, found in splits.items()}

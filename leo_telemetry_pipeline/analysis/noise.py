@@ -52,7 +52,7 @@ def deviations(x: np.ndarray, quality: np.ndarray) -> np.ndarray:
 
 
 def without_step(x: np.ndarray, split: np.ndarray) -> np.ndarray:
-    """Return each row less the medians of both sides of its split."""
+    """Return each row minus the median on each side of its split."""
     before = np.arange(x.shape[1]) < split[:, None]
     return x - np.where(before, medians.masked(x, before), medians.masked(x, ~before))
 
@@ -81,7 +81,7 @@ def without_stretch(x: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def tight_sigma(left: np.ndarray) -> np.ndarray:
-    """Return the standard deviation of each row by its median absolute deviation, as a column, at least 1 %."""
+    """Return the standard deviation of each row from its median absolute deviation, as a column, at least 1 %."""
     return np.maximum(MAD_TO_SIGMA * np.median(np.abs(left), axis=1, keepdims=True), SIGMA_LEAST)
 
 
@@ -97,7 +97,7 @@ def winsorized(left: np.ndarray) -> np.ndarray:
 
 
 def difference_sigma(x: np.ndarray, quality: np.ndarray | None = None) -> np.ndarray:
-    """Return the standard deviation by differences of neighbours, as a column; steps do not affect it."""
+    """Return the standard deviation from neighbours' differences, as a column; steps do not affect it."""
     steps = np.diff(x, axis=1) / np.sqrt(2)
     if quality is not None:
         steps = steps * np.minimum(quality[:, 1:], quality[:, :-1])
@@ -195,7 +195,7 @@ def _vertex(power: np.ndarray, peak: np.ndarray) -> np.ndarray:
 
 
 def _steady(turned: np.ndarray) -> np.ndarray:
-    """Tell whether both halves of each row agree in phase and, within a factor of two, in amplitude."""
+    """Return whether both halves of each row agree in phase and, within a factor of two, in amplitude."""
     half = turned.shape[1] // 2
     first, second = turned[:, :half].mean(axis=1), turned[:, -half:].mean(axis=1)
     sizes = np.abs(np.stack([first, second]))
@@ -204,7 +204,7 @@ def _steady(turned: np.ndarray) -> np.ndarray:
 
 
 def weekend_effect(x: np.ndarray, days: np.ndarray) -> np.ndarray:
-    """Return the weekend effect of each row, 0 on working days, in under two weeks, or if not significant.
+    """Return each row's weekend effect; 0 on working days, for less than two weeks, or if not significant.
 
     ``days``: UTC days since 1970-01-01, one row per series. Points are compared with the median of the week around
     them, so that a step does not look like a rhythm.

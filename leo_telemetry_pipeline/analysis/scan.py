@@ -39,12 +39,12 @@ THETAS = np.concatenate([-np.geomspace(0.1, 8.0, 24)[::-1], np.geomspace(0.1, 8.
 
 
 def p_value(score: float, points: int) -> float:
-    """Return the probability of such a score anywhere in a stable series of ``points`` points."""
+    """Return the probability that a stable series of ``points`` points reaches ``score`` at any split."""
     return float(min(1.0, P_SCALE * np.exp(-0.5 * max(score - P_FEW / points, 0.0) ** 2)))
 
 
 def score_least(points: int, p_most: float = P_MOST) -> float:
-    """Return the critical score of a series of ``points`` points, whose p-value is ``p_most``."""
+    """Return the critical score for a p-value of ``p_most`` in a series of ``points`` points."""
     return float(np.sqrt(2 * np.log(P_SCALE / p_most)) + P_FEW / points)
 
 
@@ -75,15 +75,15 @@ def splits(
     before, after, weight_before, weight_after = _means(quality * ranks(x), quality, rho)
     ratios = np.maximum(ratios, _inner(weight_before * before**2 + weight_after * after**2, least))
     best = np.sqrt(ratios.max(axis=1)), ratios.argmax(axis=1) + 1
-    # The onset is located only if there is a step, so these estimates are without it.
+    # Estimated without the step: the onset is located only if there is one.
     return *best, noise.tight_sigma(left), noise.memory(left, left, sigmas)
 
 
 def stretches(x: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return begin and end of a clear stretch at another level in each series, 0 without one.
 
-    A past slow week looks like autocorrelation, which would hide it and the next one. It is clear at 3.5 sigmas if no
-    autocorrelation remains without it.
+    A past slow week looks like autocorrelation, which would hide it and the next one. A stretch is clear at 3.5 sigmas
+    if removing it leaves no autocorrelation.
     """
     begin, end = np.zeros((2, len(x)), dtype=int)
     points = x.shape[1]
@@ -107,14 +107,14 @@ def candidate(x: np.ndarray, quality: np.ndarray, least: int = LEAST) -> np.ndar
 
 
 def _inner(ratios: np.ndarray, least: int) -> np.ndarray:
-    """Return the ratios with 0 for splits that leave a side fewer than ``least`` points."""
+    """Return the ratios, set to 0 for splits that leave fewer than ``least`` points on a side."""
     inner = np.zeros_like(ratios)
     inner[:, least - 1 : 1 - least] = ratios[:, least - 1 : 1 - least]
     return inner
 
 
 def _means(values: np.ndarray, quality: np.ndarray, rho: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return for each split the means of both sides less the overall mean, and their effective sample sizes."""
+    """Return for each split the means of both sides minus the overall mean, and their effective sample sizes."""
     points = values.shape[1]
     count = np.arange(1, points)
     weight = np.cumsum(quality**2, axis=1)
@@ -128,7 +128,7 @@ def _means(values: np.ndarray, quality: np.ndarray, rho: np.ndarray) -> tuple[np
 
 
 def _rates(means: np.ndarray, rest: np.ndarray) -> np.ndarray:
-    """Return the large deviation rates of such means (Cramer's theorem) for noise ``rest``.
+    """Return the large-deviation rates of ``means`` (Cramer's theorem) under noise ``rest``.
 
     Uses the larger of the cumulants of ``rest`` and of a standard normal.
     """
@@ -157,7 +157,7 @@ def onset(
 ) -> tuple[int, tuple[int, int], tuple[float, float]]:
     """Return the onset of one series' new level, its 95 % interval, and both levels.
 
-    The most likely onset for AR(1) innovations with a capped loss, which is robust to outliers.
+    Maximum likelihood for AR(1) innovations, with a capped loss for robustness to outliers.
     """
     at, places = split, np.arange(LEAST, len(x) - LEAST + 1)
     losses = np.zeros(len(places))

@@ -39,8 +39,8 @@ REFUSED = 1
 class Loaded:
     """Result of loading one file; ``bad`` holds the first bad lines, ``quarantined`` counts all of them.
 
-    ``refused``: quarantined spans that the table rejected. ``completed``: spans that received their end. The spans
-    start from ``first_ms`` to ``last_ms``. ``wrong``: implausible times by reason.
+    ``refused``: quarantined spans that the table rejected. ``completed``: spans that received their end. Spans start
+    between ``first_ms`` and ``last_ms``. ``wrong``: implausible times by reason.
     """
 
     read: int = 0
@@ -86,7 +86,7 @@ def load(paths: tuple[str, ...], mapping: str | None, preset: str | None, projec
     and excel (spreadsheet days). An archive of this database is restored exactly.
     """
     columns = column_maps.parse_map(mapping) if mapping else None
-    for path in paths:  # all before reading any, so that a typing error does not leave a partial import
+    for path in paths:  # check all before reading any, so that a typo does not leave a partial import
         if path != STDIN and not _is_file(Path(path)):
             raise UserError(f"{path} is not a readable file: check its name")
     if paths.count(STDIN) > 1 or (STDIN in paths and sys.stdin is None):
@@ -177,7 +177,7 @@ def store(
     removed: dict[str, int] | None = None,
     wrong: Counter[str] | None = None,
 ) -> Loaded:
-    """Store the spans of a file, quarantine its bad lines, and record the attributes that reading ``removed``.
+    """Store the spans of a file, quarantine its bad lines, and record the attributes ``removed`` on reading.
 
     ``wrong`` counts implausible times so far by reason, recorded for the doctor.
     """

@@ -30,7 +30,7 @@ class Beside:
 
 
 def read(connection: Database, window: Window, dimension: Dimension) -> Beside:
-    """Read the measures of a dimension's stored spans; empty where its type is not a span type."""
+    """Read the measures of a dimension's stored spans; empty if its type is not a span type."""
     names = {measure.name: measure.attributes for measure in MEASURES}
     of_time = [measure.name for measure in MEASURES if measure.is_time]
     medians, rests = dimension_attributes.medians(connection, window, dimension, names, of_time)

@@ -59,8 +59,8 @@ def trends(dimension: str | None, days: int, limit: int, project: str | None, as
     """Show durations per day, and when they changed.
 
     Without DIMENSION: the dimensions with most time, one line each. With one, such as gate:GATE_PRD_REQUIRED or
-    gate+sd_type:GATE_X:feature: each of its days; for llm:MODEL also the time to first token and the tokens, for spans
-    that wait for a person also their waits. With a type, such as gate: the dimensions of that type.
+    gate+sd_type:GATE_X:feature: one line per day, with time to first token and tokens for llm:MODEL, and waits for a
+    person, if any. With a type, such as gate: the dimensions of that type.
     """
     wanted = parse(dimension) if dimension and ":" in dimension else None
     with connected() as connection:

@@ -1,9 +1,9 @@
-"""Redaction: makes any span safe to store and to read, the same for every source.
+"""Redaction: makes any span safe to store and read, in the same way for every source.
 
 Belongs here: fitting values to the columns, removing secrets, and an allow-list for attributes of other
 instrumentation.
 Does not: what a secret looks like (scrub), whether values are a valid span (span), how it is stored (store).
-Imported by the measured program, so it imports nothing that takes time.
+Imported by the measured program, so it imports nothing slow.
 """
 
 from leo_telemetry_pipeline.redact.policy import Policy

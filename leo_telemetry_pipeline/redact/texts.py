@@ -16,7 +16,7 @@ CUT = "…"
 # Hex digits of the hash that distinguishes names with the same beginning.
 HASH = 16
 
-# NUL, and what controls a terminal: control characters except tab and newline, and changes of text direction.
+# NUL and terminal controls: control characters except tab and newline, and changes of text direction.
 _UNSHOWN = dict.fromkeys(
     (*range(9), *range(11, 32), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\ufffd"
 )
@@ -31,7 +31,7 @@ def text(value: str, limit: int = MAX_TEXT, *, keep_emails: bool = False) -> str
     """Return text that is safe to store and show, at most ``limit`` characters; the same object if nothing changed."""
     if value in _known_texts and len(value) <= limit:
         return value
-    # The text is scrubbed up to REACH beyond the limit, so that part may end with half a secret.
+    # The text is scrubbed up to REACH beyond the limit, so its scrubbed part may end with half a secret.
     is_longer = len(value) > limit + REACH
     safe = scrub(_storable(value[: limit + REACH] if is_longer else value), keep_emails=keep_emails)
     if not is_longer and len(safe) <= limit:
@@ -48,9 +48,9 @@ def text(value: str, limit: int = MAX_TEXT, *, keep_emails: bool = False) -> str
 
 
 def name(value: str, limit: int) -> str:
-    """Return a name as ``text`` does; a shortened one ends with a hash of the whole.
+    """Return a name as ``text`` does; a shortened name ends with a hash of the full name.
 
-    The hash keeps names apart that differ only beyond the limit.
+    The hash distinguishes names that differ only beyond the limit.
     """
     safe = text(value, limit)
     if len(value) <= limit or not safe.endswith(CUT):
@@ -75,7 +75,7 @@ def clean_text(text: str, limit: int = MAX_TEXT) -> str:
 
 
 def flat(value: object) -> str:
-    """Return a short text for a value nested too deep, bounded in depth and breadth, as it may be endless."""
+    """Return a short text for a value nested too deeply, bounded in depth and breadth, as it may be infinite."""
     short = reprlib.Repr()
     short.maxlevel = 3
     # Texts are not cut here: half a secret would not be recognized.
@@ -95,11 +95,11 @@ def as_text(value: object) -> str:
 
 
 def are_plain(texts: set[str] | tuple[str, ...] | list[str]) -> bool:
-    """Return whether all texts are safe as they are, by one check of them joined; False means not sure."""
+    """Return whether all texts are safe as they are, by one check of the joined texts; False means unknown."""
     unknown = set(texts) - _known_texts
     if not unknown:
         return True
-    # The separator occurs in no secret's mark, and is printable.
+    # The separator is printable and occurs in no pattern of a secret.
     together = "|".join(unknown)
     if not together.isascii() or not _is_printable(together) or is_suspicious(together):
         return False
@@ -118,7 +118,7 @@ def remember(known: set[str], texts: set[str] | tuple[str, ...] | list[str]) -> 
 
 def _cut(text: str, size: int) -> str:
     text = text[: max(0, size)]
-    # Half a mark would be taken for a value when this text is cleaned again.
+    # If this text is cleaned again, half a redaction mark would look like a value.
     half = next((size for size in range(len(MARK) - 1, 0, -1) if text.endswith(MARK[:size])), 0)
     return text[: len(text) - half] + CUT
 

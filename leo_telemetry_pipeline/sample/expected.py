@@ -109,7 +109,7 @@ def _observed(spans: Sequence[Span]) -> dict[Dimension, list[_Observed]]:
 
 
 def _planted(spans: Sequence[Span], sd_types: dict[str, str]) -> dict[str | None, list[int]]:
-    """Return by span id, for each slowdown, the ms of slowed spans within that span, itself included."""
+    """Return per span id, for each slowdown, the ms of slowed spans within that span, itself included."""
     by_id = {span.span_id: span for span in spans}
     planted: dict[str | None, list[int]] = defaultdict(lambda: [0] * len(SLOWDOWNS))
     for span in spans:

@@ -1,7 +1,7 @@
 """File locks that are released whenever a process ends and are not inherited by forked children.
 
-Belongs here: taking and releasing locks; forked children, which share the open file and would keep it locked, close
-inherited descriptors, and the parent unlocks before it closes. Does not: what a lock means (segments, drain).
+Belongs here: taking and releasing locks. Does not: what a lock means (segments, drain). A forked child shares the open
+file and would keep its lock, so it closes inherited descriptors; the parent unlocks before it closes.
 """
 
 import fcntl

@@ -1,10 +1,10 @@
 """Segment: a file of spans that wait for the database, one record per line.
 
 Belongs here: the line format, creating, appending, reading and closing a segment, permissions of its folder.
-Does not: total limits (spool), who writes (journal) and who reads segments (drain).
+Does not: total limits (spool), writing spans (journal), reading segments (drain).
 
 A line is the CRC-32 of its JSON in 8 hex digits, a space, the JSON, a newline. A writer holds the file's lock, which
-the kernel releases however the process ends: a locked segment has a living writer.
+the kernel releases however the process ends: a locked segment has a live writer.
 """
 
 import json
@@ -31,7 +31,7 @@ _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 class DamagedLine(ValueError):
-    """A line that is torn, changed, or not a record."""
+    """Line that is truncated, altered, or not a record."""
 
 
 def line_of(record: dict) -> bytes:
@@ -86,7 +86,7 @@ class Segment:
     def __init__(self, folder: Path) -> None:
         self.size = 0
         self.born_s = time.monotonic()
-        # For the journal: unsettled spans, and whether any must be drained from here.
+        # For the journal: number of unsettled spans, and whether any must be drained from this file.
         self.pending = 0
         self.failed = False
         while True:
@@ -146,7 +146,7 @@ class Segment:
 
 @contextmanager
 def taken(path: Path) -> Iterator[BinaryIO | None]:
-    """Open and lock a segment for reading; yield None if its writer lives, or if it is missing or not a file."""
+    """Open and lock a segment for reading; yield None if its writer is alive, or if it is missing or not a file."""
     with ExitStack() as stack:
         file = None
         with suppress(OSError):

@@ -19,7 +19,7 @@ def count(database: Database, window: Window) -> tuple[int, int]:
 
 
 def count_skewed(database: Database, window: Window) -> tuple[int, int]:
-    """Return how many child spans of a window lie outside their parent by more than a second, and how many exist."""
+    """Return the number of child spans of a window over a second outside their parent, and of all child spans."""
     return database.rows(
         """
         SELECT count(*) FILTER (WHERE c.start_time_ms < p.start_time_ms - 1000

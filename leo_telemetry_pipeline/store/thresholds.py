@@ -32,7 +32,7 @@ def effective(database: Database, dimensions: Sequence[Dimension]) -> list[Thres
 
 
 def multipliers(database: Database, dimensions: Sequence[Dimension]) -> dict[Dimension, float]:
-    """Return the configured multiplier of each dimension, from its key, its type or global; absent without one."""
+    """Return the configured multipliers, from the key, its type or global; dimensions without one are absent."""
     rows = database.rows(
         """
         SELECT d.of_type, d.of_key, e.multiplier

@@ -96,7 +96,7 @@ def inject(headers: SupportsSetting) -> None:
 def extract(headers: object) -> Remote:
     """Return a context manager that makes the sender of a request the parent of the spans inside.
 
-    ``headers`` is a mapping or pairs, of text or bytes. Without exactly one valid ``traceparent`` it has no effect.
+    ``headers``: a mapping or pairs, of text or bytes. Without exactly one valid ``traceparent``, nothing changes.
     """
     try:
         given: Any = headers
@@ -121,7 +121,7 @@ def _text(value: str | bytes) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
-# The process that started this one may be part of a trace, which this one then joins.
+# Join the trace of the parent process, if any.
 _outside = Place(*(parse(os.environ.get(VARIABLE)) or ()))
 _current: ContextVar[Place] = ContextVar("leo_telemetry_place", default=_outside)
 here = _current.get

@@ -30,15 +30,15 @@ class Timed(Protocol):
 
 
 Span = TypeVar("Span", bound=Timed)
-# Creates the span of a call from its arguments; notes the result of the call on the span.
+# Make creates the span of a call from its arguments; Note records the result of the call on the span.
 Make: TypeAlias = Callable[[tuple, dict], Span]
 Note: TypeAlias = Callable[[Span, Any], object]
 
 
 def decorated(function: Any, make: Make[Span], note: Note[Span] | None = None) -> Any:
-    """Return the function with a span around each call; static and class methods remain so.
+    """Wrap a function so that each call gets a span; static and class methods keep their kind.
 
-    A generator's span lasts from its first step to its end, without a note. Raise TypeError if it is not callable.
+    A generator's span lasts from its first step to its end, without a note. Raises TypeError if not callable.
     """
     if isinstance(function, staticmethod | classmethod):
         return type(function)(decorated(function.__func__, make, note))
@@ -57,7 +57,7 @@ def decorated(function: Any, make: Make[Span], note: Note[Span] | None = None) -
 
 
 def code_flags(function: Any) -> int:
-    """Return the code flags of a callable, seen through partials, methods and ``__call__``."""
+    """Return the code flags of a callable after unwrapping partials, methods and ``__call__``."""
     while isinstance(function, functools.partial | functools.partialmethod):
         function = function.func
     function = getattr(function, "__func__", function)
@@ -135,7 +135,7 @@ def _generator(function: Callable, make: Make) -> Callable:
                         result = body.close()
                     span.end()
                     return result
-                except BaseException as error:  # noqa: BLE001 every exception thrown in belongs to the body
+                except BaseException as error:  # noqa: BLE001 every exception thrown in is passed to the body
                     step, sent = body.throw, error
         except BaseException as error:
             span.end(type(error), error)
@@ -164,7 +164,7 @@ def _async_generator(function: Callable, make: Make) -> Callable:
                     with inside:
                         await body.aclose()
                     raise
-                except BaseException as error:  # noqa: BLE001 every exception thrown in belongs to the body
+                except BaseException as error:  # noqa: BLE001 every exception thrown in is passed to the body
                     step, sent = body.athrow, error
         except BaseException as error:
             span.end(type(error), error)

@@ -13,7 +13,7 @@ BACKLOG = 2048
 
 
 def address(host: str, port: int) -> tuple[socket.AddressFamily, tuple]:
-    """Return the family and address of a name or number to listen on. Raises OSError for anything else."""
+    """Return the family and address of a host name or IP address. Raises OSError for anything else."""
     addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     return addresses[0][0], addresses[0][4]
 

@@ -48,5 +48,5 @@ class Notices:
         return taken
 
     def give_back(self, taken: Mapping[Noticed, int]) -> None:
-        """Add counts again that could not be written."""
+        """Add back counts that could not be written."""
         self._waiting.update(taken)

@@ -223,11 +223,11 @@ def _store(db: Database, batches: Sequence[Batch]) -> tuple[int, list[int]]:
     stored = span_store.store(db, [span for spans, _ in batches for span in spans], _summed(batches), source=SOURCE)
     if not stored.quarantined or len(batches) == 1:
         return stored.new, [stored.quarantined] * len(batches)
-    # Store each batch again, which changes nothing, to find out which ones had refused spans.
+    # Store each batch again (idempotent) to find those with refused spans.
     return stored.new, [span_store.store(db, spans, source=SOURCE).quarantined for spans, _ in batches]
 
 
 def _answer(db: Database) -> None:
-    # Takes the lock that storing takes: it waits for the same conflicts, and needs only the privilege to insert.
+    # Take the same lock as storing: it waits for the same conflicts and needs only the INSERT privilege.
     with db.transaction() as cursor:
         cursor.execute("LOCK TABLE ONLY workflow_trace_log IN ROW EXCLUSIVE MODE")

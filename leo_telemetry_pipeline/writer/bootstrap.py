@@ -1,4 +1,4 @@
-"""Buffers operations until the Writer exists, which a thread creates from the first span on.
+"""Buffers operations until the Writer exists; a thread creates it at the first span.
 
 Belongs here: buffering, handover, forks and exits meanwhile. Does not: creating the writer (making).
 """
@@ -10,8 +10,8 @@ import atexit
 import os
 import time
 
-# Not imported lazily: before a fork its hooks must run after ours, since they wait for threads that ours may start;
-# and a child forked during an import could never import it.
+# Imported eagerly: before a fork, its hooks must run after ours because they wait for threads that ours may start; and
+# a child forked during a lazy import could never complete it.
 from leo_telemetry_pipeline.writer import patience, process_hooks
 
 TYPE_CHECKING = False
@@ -34,7 +34,7 @@ _CLOSE_S = 1.0
 class FirstSpan:
     """Recorder that starts on the first span: importing starts nothing, and the first span waits for no import.
 
-    ``factory`` creates the writer, or None if collection is disabled, which then replaces this recorder.
+    ``factory`` returns the writer that replaces this recorder, or None if collection is disabled.
     """
 
     def __init__(self, tracer: Tracer, factory: WriterFactory) -> None:
@@ -58,7 +58,7 @@ class FirstSpan:
         if not self.begun:
             self.begun = True
             self.start()
-            # Exclude the time that starting took.
+            # Exclude the startup time.
             operation.start_ns = time.time_ns()
         if self._is_ready:
             self._open.pop(operation, None)
@@ -94,7 +94,7 @@ class FirstSpan:
             return False
         try:
             if self._is_making:
-                # A signal handler interrupted this thread while it creates the writer.
+                # A signal handler interrupted this thread while it was creating the writer.
                 return False
             if not self._is_ready:
                 self._is_making = True
@@ -127,7 +127,7 @@ class FirstSpan:
                 break
             writer.begin(operation)
             if operation.duration_ns is not None:
-                # Its end may have come before the writer knew it.
+                # It may have ended before the writer knew about it.
                 writer.state.open.pop(operation, None)
         self._open.clear()
 

@@ -25,7 +25,7 @@ class Kept:
 
 
 class Parts:
-    """The parts of one writer in one process."""
+    """Lazily loaded parts of one writer in one process."""
 
     def __init__(self, tally: Tally, spool: Spool, project: str, policy: redact.Policy) -> None:
         self._tally = tally
@@ -43,7 +43,7 @@ class Parts:
         return redact.clean(span)
 
     def keep(self, item: Operation | Span | Kept, removed: dict[str, int]) -> Kept:
-        """Write a span to disk, unless it is there or the disk refuses. Raises like ``span``."""
+        """Write a span to disk unless it is already there or the disk refuses it. Raises like ``span``."""
         if isinstance(item, Kept):
             return item
         span = self.span(item, removed)

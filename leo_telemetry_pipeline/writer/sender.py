@@ -1,7 +1,7 @@
 """Sender thread: the only one that waits for the database.
 
-Belongs here: opening a sink, running jobs on it in order, backoff after a failure, giving up on one that hangs.
-Does not: the jobs (batches, open_operations), what else can become of a span (writer).
+Belongs here: opening a sink, running jobs on it in order, backoff after a failure, giving up on a hanging job.
+Does not: the jobs (batches, open_operations), other outcomes of a span (writer).
 """
 
 import random
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PATIENCE_S = 5.0
 FIRST_REST_S = 0.5
 LONGEST_REST_S = 30.0
-# One running and one ready.
+# One running and one queued.
 _MOST_JOBS = 2
 # Including jobs whose spans are also on disk, accepted while a flush or close waits.
 _MOST_WAITING = 20
@@ -40,7 +40,7 @@ class Job(Protocol):
 
 
 class Sender:
-    """Runs jobs in order, in its own thread, while the database answers; calls ``on_done`` there after each."""
+    """Runs jobs in order in its own thread while the database answers, and calls ``on_done`` there after each job."""
 
     def __init__(
         self, make_sink: "Callable[[], Sink]", prepare: Callable[[], object], on_done: Callable[[], object]
@@ -61,7 +61,7 @@ class Sender:
 
     @property
     def away(self) -> bool:
-        """Whether the database is left alone for now, after a failure."""
+        """Whether the sender backs off after a failure."""
         return self._given_up or time.monotonic() < self.again_s
 
     @property
@@ -75,12 +75,12 @@ class Sender:
         return len(self.jobs) < _MOST_WAITING
 
     def busy_s(self) -> float:
-        """Return for how many seconds the current job has been running."""
+        """Return how long the current job has been running, in seconds."""
         began = self.began_s
         return 0.0 if began is None else time.monotonic() - began
 
     def restart_clock(self) -> None:
-        """Restart the time of the current job, which has had an answer and sends another request."""
+        """Restart the clock of the current job, which received an answer and sends another request."""
         self.began_s = time.monotonic()
 
     def offer(self, job: Job) -> None:

@@ -332,7 +332,7 @@ def log_of(home: Path) -> str:
 
 
 def log_when(home: Path, words: str) -> str:
-    """Return the hook's log once it contains some words."""
+    """Return the hook's log once it contains ``words``."""
     wait_for(lambda: words in log_of(home), instead=lambda: log_of(home))
     return log_of(home)
 

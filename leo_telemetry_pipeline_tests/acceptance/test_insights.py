@@ -80,12 +80,12 @@ def test_the_daemon_begins_them_once_for_each_analysis_and_their_failure_touches
     before = processes.dagster_says(stored, LOOKS, '%"leo_telemetry_insights_sensor"%')
     until(
         lambda: processes.dagster_says(stored, LOOKS, '%"leo_telemetry_insights_sensor"%') > before,
-        "a look more",
+        "the sensor looks again",
         by=process,
     )
     assert (followed(stored, run.run_id), followed(stored, again.run_id)) == (["SUCCESS"], ["FAILURE"])
     assert row(db, again.run_id) == again
-    # Neither they nor anything else created a row.
+    # Neither insights nor anything else created an analysis run.
     assert {each.run_id for each in runs.latest(db, 9)} >= {run.run_id, again.run_id}
     assert len(runs.latest(db, 9)) == 3
 
@@ -114,7 +114,7 @@ def test_a_worker_that_runs_once_makes_them_last_and_an_analyze_makes_none(store
 
 
 def made(home: Path) -> list[str]:
-    """Return those of the last three analysis runs for which insights were computed."""
+    """Return the ids of the last two analysis runs that have insights."""
     with database.ready(Settings({PREFIX + "HOME": str(home)})) as target, closing(Database(target)) as db:
         found = db.rows("SELECT run_id::text FROM telemetry_backtests")
         return [run.run_id for run in runs.latest(db, 2) if (run.run_id,) in found]

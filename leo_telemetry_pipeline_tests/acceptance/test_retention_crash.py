@@ -1,4 +1,4 @@
-"""Maintenance that is killed at any step: only archived spans are gone, and the next one finishes the work."""
+"""Maintenance killed at any step: only archived spans are gone, and the next run finishes the work."""
 
 import subprocess
 import sys
@@ -29,7 +29,7 @@ WORKER = """
 import os, signal, sys
 from contextlib import closing, contextmanager
 from pathlib import Path
-import pandas  # imported by pyarrow with its first array, which would be in each of the forks
+import pandas  # pyarrow imports it with its first array; here, so that the forks need not
 import psycopg2.extensions
 import pyarrow.parquet
 from leo_telemetry_pipeline.sources.files import parquet
@@ -56,7 +56,7 @@ class Cursor(psycopg2.extensions.cursor):
     wrote = False
 
     def execute(self, sql, parameters=None):
-        # Killed before it looks, it leaves what it left before its last change.
+        # Reads are not steps: a kill before a read leaves the same state as the last write.
         if not sql.lstrip().startswith(("SELECT", "WITH")) or "ensure_trace_partitions" in sql:
             self.wrote = True
             step()
@@ -113,7 +113,7 @@ class Worker:
         self._process = process
 
     def ends(self, what: str, at: int) -> bool:
-        """Do something up to a step; return whether it ended before."""
+        """Do ``what``, to be killed at step ``at``; return whether it ended before that."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{what} {at}\n")

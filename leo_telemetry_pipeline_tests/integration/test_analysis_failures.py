@@ -1,4 +1,4 @@
-"""Analyses that break or lose their row: how each ends, and that nothing wrong is kept."""
+"""Analyses that fail or lose their row: how each ends, and that no wrong result is stored."""
 
 import os
 import signal
@@ -69,7 +69,7 @@ def test_an_analysis_that_raises_ends_failed_and_says_where_and_why(
     assert items(db) == []
 
 
-@pytest.mark.only_on(EMBEDDED, DEBIAN, reason="a pooler has words of its own for it")
+@pytest.mark.only_on(EMBEDDED, DEBIAN, reason="a pooler reports it in other words")
 @pytest.mark.parametrize(
     ("module", "step", "goes_on"),
     [(span_counts, "by_type_and_day", False), (exact_percentiles, "of_window", False), (spool_drain, "drain", True)],
@@ -83,7 +83,7 @@ def test_an_analysis_whose_database_died_is_tried_again(
     cut_all = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> %s"
 
     def die(of_the_run: Database, *_: Any) -> None:
-        # It takes no connections while it recovers.
+        # A recovering database accepts no connections.
         server.administer(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
         db.rows(cut_all, (onlooker,))
         if goes_on:
@@ -194,7 +194,7 @@ def launched(db: Database, *, terminated: bool, monkeypatch: pytest.MonkeyPatch)
     return run_id
 
 
-@pytest.mark.only_on(EMBEDDED, reason="it is about signals, not about statements that servers treat differently")
+@pytest.mark.only_on(EMBEDDED, reason="signals do not depend on the server")
 def test_a_run_whose_daemon_is_stopped_is_tried_again_but_not_one_that_a_person_ended(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ):

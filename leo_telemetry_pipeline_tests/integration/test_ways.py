@@ -1,8 +1,8 @@
 """The paths in docs/architecture.md: of a span to the table, and of a P50 to an item.
 
-A room is a folder or module directly in the package. It is *entered* when one of its functions is called from another
-room, and *left* when that returns. It is entered twice if it is called while it waits for another room: then neither
-can be read without the other. Shared rooms (redact, settings, span) are entered often, but never in this way.
+A package here is a folder or module directly in leo_telemetry_pipeline. It is *entered* when another one calls one of
+its functions, and *left* when that returns. It is entered twice if it is called while it waits for another one: then
+neither can be read without the other. Shared packages (redact, settings, span) are entered often, but never twice.
 
 Imports are left out.
 """
@@ -39,7 +39,7 @@ print(json.dumps([list(chain) for chain in chains]))
 
 
 def told(heading: str) -> list[str]:
-    """Return the ten lines below a heading of the page."""
+    """Return the numbered lines below a heading of the page."""
     section = DOC.partition(f"## {heading}\n")[2].partition("\n## ")[0]
     return re.findall(r"^\d+\. (.*(?:\n   .*)*)", section, re.MULTILINE)
 
@@ -59,17 +59,17 @@ def not_in_order(modules: Sequence[str], chains: Iterable[Chain]) -> list[str]:
 
 
 def entered_twice(chains: Iterable[Chain]) -> list[str]:
-    """Return the call chains in which a room is called while it waits for another."""
+    """Return the call chains in which a package is called while it waits for another."""
     found = {}
     for chain in chains:
-        rooms = [module.split(".")[0] for module in chain]
-        entered = [room for before, room in zip([None, *rooms], rooms, strict=False) if room != before]
+        packages = [module.split(".")[0] for module in chain]
+        entered = [now for before, now in zip([None, *packages], packages, strict=False) if now != before]
         if len(entered) != len(set(entered)):
             found[", which calls ".join(chain)] = None
     return list(found)
 
 
-def test_a_room_that_is_called_while_it_waits_is_entered_twice():
+def test_a_package_that_is_called_while_it_waits_is_entered_twice():
     """Lost: a check that never fails."""
     fine = [("defs.a", "store.b"), ("defs.a", "defs.c", "store.b", "store.d"), ("store.e", "spool.drain")]
     assert entered_twice(fine) == []

@@ -14,7 +14,7 @@ from leo_telemetry_pipeline_tests.servers import EMBEDDED
 
 pytestmark = [
     pytest.mark.usefixtures("settings"),
-    pytest.mark.only_on(EMBEDDED, reason="it is about signals, not about statements that servers treat differently"),
+    pytest.mark.only_on(EMBEDDED, reason="signals do not depend on the server"),
 ]
 
 # The first analysis loses its row in a step, so its heartbeat interrupts it; the second gets Ctrl-C.

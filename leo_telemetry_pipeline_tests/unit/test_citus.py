@@ -1,4 +1,4 @@
-"""Every statement in store/ is one that Citus takes on a distributed span table, as far as reading it can tell."""
+"""Citus accepts every statement in store/ on a distributed span table, as far as static analysis can tell."""
 
 import pytest
 
@@ -77,7 +77,7 @@ TAKEN = {
 
 @pytest.mark.parametrize("statement", REFUSED.values(), ids=REFUSED.keys())
 def test_what_citus_refuses_is_found(statement: str):
-    """Lost: the test below would pass whatever somebody writes."""
+    """Lost: the test below would pass for any statement."""
     assert refusals(statement, TABLES)
 
 
@@ -88,12 +88,12 @@ def test_what_citus_takes_is_not_refused(statement: str):
 
 
 def test_a_statement_in_parts_is_read_whole(tmp_path):
-    """Lost: an f-string in two lines would hide what it says."""
+    """Lost: an f-string in two lines would hide its statement."""
     source = tmp_path / "some.py"
     source.write_text(
         'SPANS = "workflow_trace_log"\n'
         "def ask(database):\n"
-        '    """UPDATE workflow_trace_log in words is no statement."""\n'
+        '    """UPDATE workflow_trace_log in words is not a statement."""\n'
         '    database.rows(f"UPDATE {SPANS} SET status"\n'
         '                  " = NULL")\n'
     )
@@ -106,7 +106,7 @@ def test_a_statement_in_parts_is_read_whole(tmp_path):
 
 
 def test_no_statement_of_ours_is_one_that_citus_refuses():
-    """Lost: whoever moves to a cluster finds out at the first analysis there."""
+    """Lost: users who move to a cluster find out at their first analysis there."""
     tables = local_tables()
     assert "duration_histograms" in tables
     assert [(place, said) for place, text in store_texts() if (said := refusals(text, tables))] == []

@@ -106,8 +106,8 @@ def remedy_of(off: tuple[str, str]) -> str:
     """Return the remedy for hooks that are switched off."""
     path, word = off
     if Path(path).name == _MANAGED or Path(path).parent.name == "managed-settings.d":
-        return "ask the administrator of this machine, or measure by OpenTelemetry: leo-telemetry hook otel"
-    return f'remove "{word}" from {path}, or measure by OpenTelemetry: leo-telemetry hook otel'
+        return "ask the administrator of this machine, or measure with OpenTelemetry: leo-telemetry hook otel"
+    return f'remove "{word}" from {path}, or measure with OpenTelemetry: leo-telemetry hook otel'
 
 
 def why_broken(name: str) -> str:

@@ -1,6 +1,6 @@
 """Insights: assets computed after a successful analysis, without effect on it; the forecast and its backtest.
 
-Belongs here: the decorator of all insights, and these two assets, on the last SUCCEEDED run. Does not: the models
+Belongs here: the decorator of all insights, and these two assets, for the last SUCCEEDED run. Does not: the models
 (analysis.forecast, analysis.backtest), which are imported lazily.
 """
 
@@ -59,7 +59,7 @@ def last_run(database: Database) -> Run:
     return run
 
 
-@insight("Scores forecasts of past weeks against rules that need no model.")
+@insight("Scores past forecasts against rules without a model.")
 def forecast_backtest(
     context: dg.AssetExecutionContext, telemetry_database: TelemetryDatabase
 ) -> Iterator[dg.MaterializeResult]:

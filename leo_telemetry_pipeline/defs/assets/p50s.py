@@ -63,7 +63,7 @@ def _spec(name: str) -> dg.AssetSpec:
     )
 
 
-# One step for all: a step of Dagster takes longer than the medians of most types.
+# One Dagster step for all types, since a step takes longer than the medians of most types.
 @dg.multi_asset(name="p50s", specs=[_spec(name) for name in P50_ASSETS], can_subset=True)
 def p50_assets(
     context: dg.AssetExecutionContext, analysis: dg.ResourceParam[Analysis]

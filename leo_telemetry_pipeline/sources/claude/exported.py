@@ -81,7 +81,7 @@ def make_events(maker: Maker) -> None:
 
 
 def forget_logs(maker: Maker) -> None:
-    """Release log events that only complete other notes, once those have been used."""
+    """Release log events that only supplement other notes, once those notes have been used."""
     for note in maker.evidence.logs.get("user_prompt", []):
         if maker.is_built("prompt", note.get("prompt_id", "")) or not maker.evidence.may_wait(note, _NO_END):
             maker.evidence.use(note)

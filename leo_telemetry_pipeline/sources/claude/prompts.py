@@ -11,8 +11,8 @@ from leo_telemetry_pipeline.sources.claude.evidence import QUIET_S, Evidence
 from leo_telemetry_pipeline.sources.claude.maker import Maker, chosen, ms
 from leo_telemetry_pipeline.sources.claude.runs import SubagentRun, is_echo
 
-# A tool that ends this long after a Stop was used after it, so the Stop was blocked. Concurrent hooks are noted
-# within less.
+# A tool that ends this long after a Stop ran after that Stop, so the Stop was blocked. Concurrent hooks are recorded
+# within less time.
 _AFTER_STOP_NS = 2_000_000_000
 # Claude Code submits the notification about a background sub-agent at once; no person is as quick.
 _AT_ONCE_MS = 1_000
@@ -97,7 +97,7 @@ def _prompt(key: str, evidence: Evidence, interaction: dict | None, log: dict | 
         overtook = submitted is None and evidence.memory.hooked and not _is_built_in(log)
         is_complete = not (overtook and evidence.may_wait(interaction))
         if stop is None and _is_interrupted(evidence, interaction):
-            # The duration of a prompt without an answer means nothing.
+            # An unanswered prompt has no meaningful duration.
             duration = status = None
     else:
         start = submitted["wall_ns"] // 1_000_000 if submitted else source["at_ns"] // 1_000_000
@@ -127,7 +127,7 @@ def _is_built_in(log: dict | None) -> bool:
 
 
 def _last_stop(key: str, evidence: Evidence, stops: list[dict]) -> dict | None:
-    """Return the last Stop of a prompt, None if work went on after it because a user's Stop hook blocked."""
+    """Return the last Stop of a prompt, None if a user's Stop hook blocked it and work continued."""
     if not stops:
         return None
     distinct: list[dict] = []
@@ -149,7 +149,7 @@ def _is_settled(key: str, evidence: Evidence, source: dict, stop: dict | None) -
     if stop is None:
         return not evidence.may_wait(source, _NO_END)
     if stop["event"] == "StopFailure":
-        # Hooks cannot block it.
+        # Hooks cannot block a StopFailure.
         return True
     later = [note for prompt, note in evidence.submitted.items() if prompt != key]
     if any(note["monotonic_ns"] > stop["monotonic_ns"] for note in later):
@@ -188,7 +188,7 @@ def _remember_ends(evidence: Evidence, runs: list[SubagentRun]) -> None:
 
 
 def _end_without_logs(run: SubagentRun, evidence: Evidence) -> list[int]:
-    """Return the end of a background sub-agent by its last answer, if no log event reports it; else nothing."""
+    """Return the end of a background sub-agent by its last answer, as a list; empty if unknown or in a log event."""
     execution = evidence.executions.get(run.tool.get("tool_use_id", "")) if run.tool else None
     if execution is None or run.completed or ids.trace_of(run.prompt or "") is None:
         return []
@@ -204,7 +204,7 @@ def _remember_turn(evidence: Evidence, interaction: dict) -> None:
 
 
 def _is_notification(evidence: Evidence, interaction: dict, log: dict | None) -> bool:
-    """Return whether a prompt immediately follows the end of a background sub-agent that no other prompt learned of."""
+    """Return whether a prompt immediately follows the end of a background sub-agent not reported to an earlier one."""
     if log is not None and "command" in log:
         return False
     start = interaction["start_ns"] // 1_000_000

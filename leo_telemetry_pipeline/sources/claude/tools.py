@@ -22,7 +22,7 @@ def make_tools(maker: Maker) -> None:
 
 
 def _launches(maker: Maker, key: str, used: dict | None, tool: dict | None) -> bool:
-    """Return whether a tool is the launch of a sub-agent, which then has the only span."""
+    """Return whether a tool launches a sub-agent; if so, only the sub-agent gets a span."""
     if used is None and tool is not None and key in maker.by_tool:
         return is_launch(tool)
     wanted = used.get("agent", {}).get("subagent_type") if used else None
@@ -31,7 +31,7 @@ def _launches(maker: Maker, key: str, used: dict | None, tool: dict | None) -> b
     if key in maker.by_tool:
         _take_result(maker, maker.by_tool[key], used)
         return True
-    # A failed result does not name the sub-agent; then it is the first of its prompt and type to end.
+    # A failed result does not name its sub-agent: take the first one of that prompt and type to end.
     for runs in maker.runs.values():
         run = runs[0] if runs else None
         first = (run.start or (run.ends[0] if run.ends else None)) if run else None
@@ -72,7 +72,7 @@ def _tool(maker: Maker, key: str, used: dict | None, tool: dict | None) -> None:
 
 
 def _outcome(maker: Maker, key: str, used: dict | None, tool: dict | None) -> tuple[str, dict]:
-    """Return the status of a tool, and the attribute with its type of error."""
+    """Return the status of a tool, and its ``error.type`` attribute, if any."""
     result, execution = maker.evidence.results.get(key, {}), maker.evidence.executions.get(key, {})
     failed = any(note.get("success") is False for note in (execution, tool or {}, result))
     if not failed and not (used is not None and used["event"] == "PostToolUseFailure"):
@@ -103,7 +103,7 @@ def _is_only_launch(maker: Maker, tool: dict, execution: dict) -> bool:
 
 
 def _ran_by_waits(maker: Maker, tool: dict) -> tuple[int, int] | None:
-    """Return the same for a tool without a reported execution, which was refused or of a version without reports."""
+    """Return the same for a tool without a reported execution: it was refused, or the version reports none."""
     waits = [wait for wait in maker.evidence.of("tool.blocked_on_user") if wait["parent"] == tool["span"]]
     if any(wait.get("decision") == "reject" for wait in waits):
         maker.forget("tool", tool["tool_use_id"])

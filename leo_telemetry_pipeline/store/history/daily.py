@@ -21,7 +21,7 @@ from leo_telemetry_pipeline.store.history.bucket_counts import BUCKETS, ELEMENTS
 from leo_telemetry_pipeline.store.history.histograms import COUNTED, by_hashes
 from leo_telemetry_pipeline.store.server.database import Database
 
-# Rows of history held in memory at once, but always whole days.
+# Rows of history held in memory at once; days are never split.
 _ROWS_AT_ONCE = 10_000
 
 # Each column is sent as one byte string, to avoid a Python object per row.
@@ -158,9 +158,9 @@ def medians(
 
 
 def queue_share(database: Database, window: Window, dimension: Dimension, seen: Sequence[str]) -> dict[date, float]:
-    """Return the share of queue wait in a dimension's time by day, 0 to 1.
+    """Return the share of queue wait in a dimension's time per day, 0 to 1.
 
-    Only for days whose spans are all stored and have some queue wait, since history does not keep it.
+    Only for days whose spans are all stored and have queue waits, since history does not keep queue wait.
     """
     sql, parameters = observations([dimension[0]], seen)
     rows = database.rows(

@@ -42,8 +42,7 @@ class _CountedDay:
 def look(cursor: psycopg2.extensions.cursor, day: date, since: datetime | None) -> Open:
     """Return the open spans that affect a day, without its sealed parts, which end at ``since``.
 
-    Call it before counting the day: a span completed in between then makes the day stale once too often, not too
-    rarely.
+    Call it before counting the day: a span completed in between then causes one recount too many, not one too few.
     """
     own = f"{_OF_THE_DAY} AND (%(since)s::timestamptz IS NULL OR s.created_at >= %(since)s)"
     parameters = whole(day).parameters() | {"since": since, "reach": REACH_MS}

@@ -74,7 +74,7 @@ def folder(path: str, *, create: bool = True) -> Path:
 def write(database: Database, part: Part, into: Path) -> Archived:
     """Write the spans of a part to its own file, and record that.
 
-    Raises Busy (partitions), OSError and UserError, and then records nothing.
+    Raises Busy (partitions), OSError or UserError, without recording anything.
     """
     import pyarrow as pa
 
@@ -128,7 +128,7 @@ def restore(
 ) -> tuple[int, int]:
     """Restore the spans of one of this database's archives; return how many it holds and how many were missing.
 
-    They keep their ``created_at``, so that history does not count them again. A span that arrived again without an end
+    Spans keep their ``created_at``, so that history does not count them again. A span that arrived again without an end
     is replaced by the archived one. The part is kept as long as if it had been imported now.
     """
     read = new = 0
@@ -169,7 +169,7 @@ def _put_back(database: Database, batch: "pa.RecordBatch", archive_id: str) -> i
         )
         new = cursor.rowcount
         if new:
-            # In the same transaction, so that restored spans are never taken for old ones.
+            # In the same transaction, so that restored spans are never mistaken for old ones.
             cursor.execute(
                 "UPDATE telemetry_sealed_days SET restored_at = now() WHERE archive_id::text = %s",
                 (archive_id,),

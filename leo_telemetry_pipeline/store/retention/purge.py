@@ -29,13 +29,13 @@ class What:
 
     @property
     def conditions(self) -> dict[str, str]:
-        """SQL conditions by table, for its rows ``s``; history that can only be recounted by whole days is left out."""
+        """SQL conditions per table, aliased ``s``; history that can only be recounted in whole days is left out."""
         if self.before is not None:
             spans = "s.start_time_ms < %(before_ms)s"
             return _of(spans, "s.created_at < %(before)s", "s.day < %(before)s::date", "s.first_day < %(before)s::date")
         if self.project is not None:
-            # A line belongs to the project that it names, in our column or an OpenTelemetry attribute, or else to that
-            # of its import.
+            # A line belongs to the project that it names, in our column or an OpenTelemetry attribute, or else to the
+            # project of its import.
             quarantined = (
                 "s.content ~ %(named)s OR s.content ~ %(named_in_ascii)s OR (s.project = %(project)s"
                 """ AND (s.project <> '' OR s.content !~ '"(leo[.])?project"\\s*[:,]'))"""
@@ -99,7 +99,7 @@ def count(database: Database, what: What) -> Purged:
 def purge(database: Database, what: What, on_day: Callable[[int], object] = lambda _: None) -> Purged:
     """Delete day by day, recount days that keep other spans, and return how much was deleted.
 
-    ``on_day`` gets the number of spans deleted per day. An interrupted purge can be repeated.
+    ``on_day`` receives the number of spans deleted, once per day. An interrupted purge can be repeated.
     """
     counts: dict[str, int] = {}
     days = database.rows(

@@ -1,6 +1,6 @@
 """Access check: what PUBLIC and the web API roles of hosted databases may use.
 
-Belongs here: queries of privileges, and closing Dagster's schema. Does not: closing our own tables (migrations), what
+Belongs here: privilege queries, and closing Dagster's schema. Does not: closing our own tables (migrations), what
 each of our roles may do (docs/deployment.md).
 """
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 # Roles of the web API of a hosted PostgreSQL (Supabase, Neon), whose keys are in browsers.
 STRANGERS = ("anon", "anonymous", "authenticated")
-# Including the role whose key is for servers. Default privileges grant them everything created in public.
+# With the server-side role. Default privileges grant these roles everything created in public.
 API_ROLES = (*STRANGERS, "service_role")
-# Our tables are known by our policy; a partition attached by hand may lack it.
+# Our policy identifies our tables; a partition attached by hand may lack it.
 _OPEN = """
 WITH spans AS (
     SELECT c.oid, c.relnamespace FROM pg_class AS c WHERE c.oid = 'workflow_trace_log'::regclass
@@ -59,7 +59,7 @@ class _Database(Protocol):
 
 
 def open_to_strangers(database: _Database) -> dict[str, list[str]]:
-    """Return our tables, views, sequences and functions that each of PUBLIC and STRANGERS may use."""
+    """Return our tables, views, sequences and functions that PUBLIC and STRANGERS may use, per role."""
     views, functions = schema_objects.names("views"), schema_objects.names("functions")
     parameters = {"views": views, "functions": functions, "strangers": list(STRANGERS)}
     names_by_role: dict[str, list[str]] = {}

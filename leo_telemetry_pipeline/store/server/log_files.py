@@ -12,7 +12,7 @@ _KEPT = 1 << 18
 
 
 def cut(log: Path, longest: int = LONGEST) -> None:
-    """Truncate a log of more than ``longest`` bytes to its last 256 KiB, in place, since others append to it."""
+    """Truncate a log of more than ``longest`` bytes to its last 256 KiB, in place: other processes append to it."""
     if not log.exists() or log.stat().st_size <= longest:
         return
     # Do not follow a link, which may lead to somebody else's file.

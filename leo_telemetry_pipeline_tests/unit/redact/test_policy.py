@@ -15,7 +15,7 @@ DEEP = {"request": {"user": {"name": "Jane Doe"}, "user_id": "u-77", "n": 1}, "s
 
 
 def test_who_did_it_is_left_out_at_every_depth():
-    """Lost otherwise: the privacy of whoever's agent did the work."""
+    """Lost: the privacy of the agent's user."""
     for keep in (Policy().own, Policy(("request", "steps")).foreign):
         removed: dict[str, int] = {}
         assert keep(DEEP, removed) == {"request": {"n": 1}, "steps": [[{}, 5]]}
@@ -27,7 +27,7 @@ def test_who_did_it_is_left_out_at_every_depth():
     "key", ["userId", "user-id", "UserEmail", "accountUuid", "account.id", "organizationId", "USER_ID", "user.x.y"]
 )
 def test_who_did_it_is_left_out_however_it_is_written(key: str):
-    """Lost otherwise: the same, to the first library that writes keys in its own way."""
+    """Lost: the same privacy, to the first library that spells keys differently."""
     removed: dict[str, int] = {}
     assert Policy().own({key: "x", "user_prompt_length": 6, "user_agent.name": "curl"}, removed) == {
         "user_prompt_length": 6,
@@ -37,14 +37,14 @@ def test_who_did_it_is_left_out_however_it_is_written(key: str):
 
 
 def test_looking_for_identities_ends_where_an_object_holds_itself():
-    """Lost otherwise: a program that attaches such an object would hang."""
+    """Lost: a program that attaches such an object would hang."""
     endless: dict = {"user": 1}
     endless["self"] = [endless] * 50
     assert len(json.dumps(clean_attributes(Policy().own(endless, {})))) < 1_000_000
 
 
 def test_a_row_loses_identities_only_and_they_are_counted(tmp_path: Path):
-    """Lost: what a person chose to import, or the privacy of whoever did the work."""
+    """Lost: attributes that a person chose to import, or the privacy of the agent's user."""
     row = {"trace_id": str(uuid.UUID(int=1)), "span_id": str(uuid.UUID(int=2)), "span_type": "gate", "span_name": "G"}
     row |= {"start_time_ms": 1, "anything": "x", "attributes": {"user.id": "x", "prompt": "hi", "password": "hunter2"}}
     removed: dict[str, int] = {}
@@ -88,7 +88,7 @@ def test_of_other_instrumentation_only_harmless_keys_stay_and_the_rest_is_counte
     assert removed == {**dict.fromkeys(REMOVED, 1), "user_prompt": 2}
 
 
-# As Claude Code 2.1.332 sends them, and OpenTelemetry's conventions for requests to a model.
+# Attributes that Claude Code 2.1.332 sends, and those of OpenTelemetry's conventions for model requests.
 OF_A_REQUEST = {
     "ttft_ms": 99,
     "input_tokens": 1000,
@@ -109,26 +109,26 @@ OF_A_REQUEST = {
 
 
 def test_what_says_why_a_request_to_a_model_was_slow_is_kept():
-    """Lost: time to first token and tokens, thrown away before anybody could look at them."""
+    """Lost: time to first token and token counts would be dropped before storage."""
     assert Policy().foreign({**OF_A_REQUEST, "user_prompt": "hi", "ttft_ms_note": "hi"}, {}) == OF_A_REQUEST
 
 
 @pytest.mark.parametrize("measure", MEASURES, ids=lambda measure: measure.name)
 def test_every_measure_that_is_shown_gets_through(measure: Measure):
-    """Lost: a column that stays empty for ever."""
+    """Lost: a column would stay empty forever."""
     attributes = {name: 1 for name, _ in measure.attributes}
     assert Policy().foreign(attributes, {}) == attributes
 
 
 def test_a_setting_keeps_more_keys_by_name_or_by_beginning():
-    """Lost: attributes of one's own instrumentation, with no way to have them."""
+    """Lost: attributes of a user's own instrumentation, with no way to keep them."""
     policy = Policy(("db.statement", "shop.*"))
     attributes = {"db.statement": "SELECT 1", "shop.cart": 1, "shopping": 1, "user.id": "x"}
     assert policy.foreign(attributes, {}) == {"db.statement": "SELECT 1", "shop.cart": 1}
 
 
 def test_identities_stay_only_when_switched_on():
-    """Lost: the privacy of whoever's agent did the work."""
+    """Lost: the privacy of the agent's user."""
     identities = {
         "user.id": "x",
         "User.Email": "a@b.example",
@@ -146,7 +146,7 @@ def test_identities_stay_only_when_switched_on():
 
 
 def test_names_of_removed_keys_are_short_few_and_without_secrets():
-    """Lost: a table that grows with every key that somebody makes up."""
+    """Lost: a table would grow with every invented key."""
     removed: dict[str, int] = {}
     Policy().foreign({**{f"key {number}": 1 for number in range(500)}, "k" * 500: 1}, removed)
     assert (len(removed), removed["…"], sum(removed.values())) == (201, 301, 501)
