@@ -77,7 +77,7 @@ def test_the_nearest_file_with_the_switch_decides(project: Path, switches: dict,
     if off:
         first = judge(hooks, False)[0]
         assert first.state == f'switched off by "disableAllHooks" in {place_of(project, off)}'
-        assert first.remedy.startswith(f'remove "disableAllHooks" from {place_of(project, off)}, or measure by')
+        assert first.remedy.startswith(f'remove "disableAllHooks" from {place_of(project, off)}, or measure with')
         assert not hooks.run
 
 
