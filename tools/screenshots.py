@@ -72,7 +72,7 @@ def _prefer(page: Page, address: str) -> None:
 def _assets(page: Page, address: str) -> None:
     page.resize(1900, 1800)
     page.open(f"{address}/asset-groups?expanded={','.join(f'global@global:{group}' for group in EXPANDED)}")
-    page.until(f"document.body.innerText.includes('{_LAST_ASSET}')")
+    page.until(f"document.body.innerText.includes('{_LAST_ASSET}') && !document.body.innerText.includes('Loading')")
     time.sleep(_SETTLES_S)
     page.picture(IMAGES / "assets.png", page.around(_GRAPH, _MARGIN))
 
