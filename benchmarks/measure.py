@@ -45,7 +45,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Budget:
-    """A limit of a measurement in ``unit``, or without a unit of its ratio to the reference.
+    """Limit of a measurement in ``unit``, or, without a unit, of its ratio to the reference.
 
     Only ``timed`` measurements get slack: others, such as bytes, are the same on a busy machine.
     """
@@ -63,7 +63,7 @@ class Budget:
         return Budget(limit, self.unit, self.at_least, self.timed)
 
     def holds(self, value: float) -> bool:
-        """Tell whether a value is within the budget; NaN never is."""
+        """Return whether a value is within the budget; NaN never is."""
         return value >= self.limit if self.at_least else value <= self.limit
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Threshold suggestions: read their daily history, and apply them.
+"""Threshold suggestions: read the daily history that they need, and apply them.
 
 Belongs here: which dimensions and days are read, which columns a suggestion changes. Does not: computing suggestions
 (analysis.tuning), SQL statements (store), printing.
@@ -20,7 +20,7 @@ from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline.store.suggestions import TunableThreshold
 
 HISTORY_DAYS = 180
-# Limit for dimensions without their own row; those with most time are chosen.
+# Maximum number of dimensions without their own row; those with the most time are chosen.
 MOST = 300
 
 

@@ -89,7 +89,7 @@ def forest(spans: Iterable[TraceSpan]) -> Forest:
     leeway = fit(start, length, parents, [(span.trace_id, _host(span)) for span in kept])
     end = (start + length).tolist()
     children: list[list[int]] = [[] for _ in kept]
-    # Ties: of two that end together, the longer explains more.
+    # Ties: of two spans that end together, the longer one explains more.
     for row in np.lexsort((start, -(start + length))).tolist():
         if parents[row] >= 0:
             children[parents[row]].append(row)
@@ -210,7 +210,7 @@ def _without_execution(spans: list[TraceSpan]) -> tuple[list[TraceSpan], list[st
 
 
 def _put(waiting: list, child: tuple[int, float, float, float], queue: float) -> float:
-    # The queue wait is known only when the preceding child is.
+    # The queue wait is known only once the preceding child is known.
     waiting.append((*child, queue, True))
     return queue
 

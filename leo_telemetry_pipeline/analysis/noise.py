@@ -21,7 +21,7 @@ RHO_CHANCE = 0.75
 # Share of a step that counts as autocorrelation: half, and more in short series.
 RHO_OF_STEP = 0.5
 RHO_OF_STEP_FEW = 24.0
-# Steps of 6 to 10 sigmas of neighbours' differences count less and less as autocorrelation, higher ones not at all.
+# In sigmas of neighbours' differences: steps of 6 to 10 count ever less as autocorrelation, higher ones not at all.
 JUMP_SIDE = 3
 JUMP_MEMORY = (6.0, 10.0)
 
@@ -60,8 +60,8 @@ def without_step(x: np.ndarray, split: np.ndarray) -> np.ndarray:
 def without_stretch(x: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Remove the likeliest stretch at another level from each row.
 
-    Return the rows scaled by quality, the height of the stretch (a column; 0 below 7 standard errors), and its begin
-    and end. About ten lengths are tried; the stretch whose mean deviates by most standard errors wins.
+    Return the rows scaled by quality, the height of the stretch (a column; 0 below 7 standard errors), and its start
+    and end. About ten lengths are tried; the stretch whose mean deviates by the most standard errors wins.
     """
     deviation = deviations(x, quality)
     values = clipped(deviation / sigma(deviation))
@@ -91,7 +91,7 @@ def sigma(left: np.ndarray) -> np.ndarray:
 
 
 def winsorized(left: np.ndarray) -> np.ndarray:
-    """Clip each row to 2.5 of its ``tight_sigma``."""
+    """Clip each row to 2.5 times its ``tight_sigma``."""
     most = SIGMA_CLIP * tight_sigma(left)
     return np.clip(left, -most, most)
 
@@ -105,7 +105,7 @@ def difference_sigma(x: np.ndarray, quality: np.ndarray | None = None) -> np.nda
 
 
 def jump(x: np.ndarray, split: np.ndarray) -> np.ndarray:
-    """Return the distance of the medians of three points on each side of each row's split, as a column.
+    """Return the distance between the medians of three points on each side of each row's split, as a column.
 
     In units of ``difference_sigma``: an autocorrelated series drifts far only gradually.
     """

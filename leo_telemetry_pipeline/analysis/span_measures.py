@@ -14,7 +14,7 @@ _S = 1000.0
 
 @dataclass(frozen=True)
 class Measure:
-    """A number of a span: the first of ``attributes`` that is present, times its unit factor."""
+    """Numeric measure of a span: the first of ``attributes`` that is present, times its unit factor."""
 
     name: str
     header: str

@@ -32,7 +32,7 @@ class _State:
     """Signals received and the response to them. Not a dataclass, whose import every command would pay for."""
 
     def __init__(self) -> None:
-        # The first signal that our handler received, and the first overall, which may have gone to Dagster's; else 0.
+        # The first signal that our handler received, and the first that any handler (ours or Dagster's) did; 0 if none.
         self.number = self.first = 0
         self.heard_s = self.left_s = self.patience_s = 0.0
         self.deaf = self.watched = False

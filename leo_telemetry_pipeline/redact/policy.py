@@ -27,9 +27,9 @@ sd_type gate_score retry_attempt
 """
 _FOREIGN_KEYS = frozenset(_FOREIGN.split())
 _FOREIGN_PREFIXES = ("process.runtime.", "telemetry.sdk.", "thread.", "gen_ai.")
-# A number whose name says its unit is harmless.
+# A number is harmless if its key ends in a unit.
 _UNITS = ("_ms", "_tokens", "_bytes", "_count", "_length")
-# These keys below gen_ai., and any below them, hold text by people and models.
+# These keys below gen_ai., and any below them, hold text written by people and models.
 _CONTENTS = tuple(
     "gen_ai." + name
     for name in (
@@ -48,7 +48,7 @@ _FLAT = frozenset((str, int, float, bool, type(None)))
 class Policy:
     """Decides which attributes are kept.
 
-    ``keep_keys`` are more keys to keep from other instrumentation; ``shop.*`` matches a prefix.
+    ``keep_keys`` are additional keys to keep from other instrumentation; ``shop.*`` matches a prefix.
     Keys that identify a person, an account or an organization are kept only with ``keep_identity``.
     """
 

@@ -3,7 +3,7 @@ r"""Patterns of secrets in text.
 Belongs here: literal prefilters (marks) and regular expressions, one entry per kind.
 Does not: names of things that hold secrets (names), or scanning a text (tools).
 
-Every kind has a mark: letters that each of its secrets contains. Repetitions that could backtrack are bounded, so the
+Every kind has a mark: text that each of its secrets contains. Repetitions that could backtrack are bounded, so the
 time is linear in the length of the text. The group ``keep`` remains in front of the replacement.
 """
 
@@ -78,7 +78,7 @@ KINDS = (
         "identified",
         r"(?P<keep>(?i:identified\s(?:[^\n;']{0,60}\s)?(?:by|as)\s{1,9}(?:password\s{1,9})?)')(?!\[redacted|…)[^']+",
     ),
-    # Tests "pass" too: such a password has letters and digits, and no character of ids and paths.
+    # Tests also "pass": a password here has letters and digits, and no character of ids and paths.
     (
         "pass: pass= pass\" pass'",
         r"(?P<keep>"

@@ -4,7 +4,7 @@ Belongs here: which segment a writer appends to, and when one is removed or left
 Does not: the folder's limits (spool), what is written when (writer).
 
 A segment is removed once all its spans are stored; if any is not, it is left to the drainers. A segment that cannot be
-removed stays silently, since storing it again changes nothing.
+removed is left without an error, since storing it again changes nothing.
 """
 
 import math
@@ -18,7 +18,7 @@ from leo_telemetry_pipeline.spool.spool import Spool, SpoolError, failure
 SEGMENT_BYTES = 1 << 20
 # After this time, a living writer leaves spans that it could not store to the drainers.
 LEFT_AFTER_S = 30.0
-# Pause after a failed write, so that a program does not pay for it with every span.
+# Pause after a failed write, so that a program does not retry for every span.
 _REST_S = 0.5
 
 

@@ -30,9 +30,9 @@ def of_scope(database: Database, project: str | None) -> list[Baseline]:
 def put(
     database: Database, project: str | None, window_end: datetime, learned: Sequence[Baseline], fence: Fence
 ) -> None:
-    """Store the baselines that an analysis learned, except over those of a later window.
+    """Store the baselines that an analysis learned, without overwriting those of a later window.
 
-    Calls ``fence`` first, which may raise, with nothing written.
+    Calls ``fence`` first; if it raises, nothing is written.
     """
     scope = _scope(project)
     with database.transaction() as cursor:

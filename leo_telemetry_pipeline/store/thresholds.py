@@ -1,6 +1,6 @@
 """Configured thresholds: reading, resolving and changing them.
 
-Belongs here: statements on ``telemetry_thresholds``, and calls of the function that resolves it.
+Belongs here: statements on ``telemetry_thresholds``, and calls of the function that resolves them.
 Does not: judging by thresholds (analysis.bottlenecks).
 """
 
@@ -32,7 +32,7 @@ def effective(database: Database, dimensions: Sequence[Dimension]) -> list[Thres
 
 
 def multipliers(database: Database, dimensions: Sequence[Dimension]) -> dict[Dimension, float]:
-    """Return the configured multipliers, from the key, its type or global; dimensions without one are absent."""
+    """Return the configured multipliers, set for the key, its type or globally; dimensions without one are absent."""
     rows = database.rows(
         """
         SELECT d.of_type, d.of_key, e.multiplier

@@ -64,7 +64,7 @@ def instrument(
     describe: Describe | None,
     methods: Iterable[str] | None,
 ) -> Instrumented:
-    """Wrap an executor and its parts with spans of a tracer; arguments as for ``trace.instrument``."""
+    """Wrap an executor and its parts in spans of a tracer; arguments as for ``trace.instrument``."""
     result, names = Instrumented(), METHODS if methods is None else tuple(methods)
     for kind, holder, work in (
         ("phase", result.phases, phases),
@@ -79,7 +79,7 @@ def instrument(
 
 
 class _Patch:
-    """Replaces callables by wrapped ones, and records both them and how to undo it."""
+    """Replaces callables with wrapped ones, and records them and how to restore the originals."""
 
     def __init__(
         self,

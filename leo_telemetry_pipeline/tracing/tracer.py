@@ -130,10 +130,10 @@ class Tracer:
         queued_at: datetime | float | None = None,
         **attributes: object,
     ) -> Operation:
-        """Return an operation of any span type that has not begun; no argument makes the program fail.
+        """Return an operation, not yet begun, of any span type; invalid arguments never make the program fail.
 
         Children inherit ``sd_id``, ``project`` and ``workflow_execution_id``. ``queued_at`` is the start of the queue
-        wait, aware or in seconds since the epoch. ``sd_type`` and all other keywords are attributes.
+        wait: an aware datetime or seconds since the epoch. ``sd_type`` and all other keywords are attributes.
         """
         operation = self.gate(
             name,

@@ -73,7 +73,7 @@ class ClaudeCode:
         self._maker = ThreadPoolExecutor(1, thread_name_prefix="claude")
         self._looks: dict[str, _Look] = {}
         self._complaints: set[str] = set()
-        # Notebooks that cannot be processed, until they are due again, with the type of error.
+        # Type of error per notebook that cannot be processed, until it is due again.
         self._broken: dict[str, str] = {}
 
     async def keep(self, notes: Sequence[dict]) -> None:

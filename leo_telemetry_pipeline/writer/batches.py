@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Spans per disk write: a full disk loses at most this many that would have fitted.
 _PIECE = 50
-# Reason of dropped spans that are in telemetry_quarantine.
+# Drop reason of spans that are kept in telemetry_quarantine.
 REFUSED = "refused"
 
 
@@ -71,13 +71,13 @@ class Batch:
                 self._tally.drop(self._hand, reason, lost)
 
     def secure(self) -> None:
-        """Write spans to disk that are not there yet, while the batch waits; the disk may refuse them."""
+        """Write spans that are not on disk yet, while the batch waits; the disk may refuse them."""
         with self._lock:
             if not self._ended:
                 self._secure()
 
     def _secure(self) -> str:
-        """Write as many spans as fit; return why the rest was refused, empty if nothing was."""
+        """Write as many spans as fit; return the reason why the rest were refused, empty if none were."""
         removed = segments.removed_line(self.removed)
         while self._loose:
             piece = self._loose[:_PIECE]

@@ -1,4 +1,4 @@
-"""Announcement of long-running operations, so that they show while they run.
+"""Announcement of long-running operations, so that they are visible while they run.
 
 Belongs here: what is announced, repeated and withdrawn, and when. Does not: the table of open spans (store.open_spans).
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 LOOK_S = 1.0
 BEAT_S = 5.0
-# Of more open operations, only the oldest are announced.
+# At most this many open operations are announced, the oldest ones.
 MOST = 1_000
 
 
@@ -95,7 +95,7 @@ class Announcement:
         sink.announce(self._opened, self.ended)
 
     def finish(self, done: bool) -> None:
-        """Settle it, once."""
+        """Settle the announcement once."""
         if not self._is_finished:
             self._is_finished = True
             self._operations.settle(self, done)

@@ -41,4 +41,4 @@ if TYPE_CHECKING:
 
 
 class Unavailable(Exception):
-    """Nothing was stored, since the database is away; the text is the kind of error, never an address."""
+    """Nothing was stored, since the database is unavailable; the text is the kind of error, never an address."""

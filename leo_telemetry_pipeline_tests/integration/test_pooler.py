@@ -119,7 +119,7 @@ def test_many_concurrent_writers_lose_nothing(settings: Settings, target: Target
 
 @only_the_pooler
 def test_a_run_beats_while_its_own_statements_take_turns(db: Database, target: Target):
-    """Lost: the heartbeat, to the run itself, if both share one connection."""
+    """Lost: the heartbeat, which waits for the run's own statements if both share one connection."""
     run_id = queued(db)
     assert runs.claim(db, run_id, "mine", 900)[0] == "CLAIMED"
     before = row(db, run_id).heartbeat_at
@@ -151,7 +151,7 @@ def test_dagsters_tables_may_have_an_address_of_their_own(server: Server, databa
 
 
 def test_a_wrong_address_for_dagster_is_named(database_url: str):
-    """Lost: the information which of two addresses is wrong."""
+    """Lost: which of the two addresses is wrong."""
     variable = PREFIX + "DAGSTER_DATABASE_URL"
     with pytest.raises(UserError, match=variable):
         outside(database_url, "dagster", "mysql://somewhere/else")

@@ -143,7 +143,7 @@ def sweep(folder: str) -> None:
 
 
 def _read() -> bytes:
-    """Read stdin up to its end or a long pause; nothing from a terminal."""
+    """Read stdin up to its end or a long pause; read nothing from a terminal."""
     if os.isatty(0):
         return b""
     parts, size = [], 0

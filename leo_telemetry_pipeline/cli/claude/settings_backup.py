@@ -1,4 +1,4 @@
-"""Backup of settings files from before our hooks, where removing the hooks would not restore them exactly.
+"""Backup of settings files as they were before our hooks, if removing the hooks would not restore them exactly.
 
 Belongs here: the backup file in the home, by which uninstalling restores every byte and deletes only files that the
 installation created. Does not: editing settings (claude_settings, hook_commands).
@@ -29,7 +29,7 @@ class Original:
 
 
 def remember(file: Path, original: Original | None) -> None:
-    """Record the original of a file, or with None forget it. Raises OSError and UserError."""
+    """Record the original of a file; None forgets it. Raises OSError and UserError."""
     known = _read()
     before = dict(known)
     known.pop(str(file), None)
@@ -61,7 +61,7 @@ def _read() -> dict:
     try:
         known = json.loads(_path().read_text("utf-8"))
     except (OSError, ValueError):
-        # Without a backup, uninstalling leaves a file that we created, which loses nothing.
+        # Without a backup, uninstalling leaves behind a file that we created; nothing is lost.
         return {}
     return known if isinstance(known, dict) else {}
 

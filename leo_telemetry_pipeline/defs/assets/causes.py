@@ -62,7 +62,7 @@ def bottleneck_causes(
 
 
 def explain(analysis: Analysis, slow: Sequence[Bottleneck]) -> list[ExplainedCause]:
-    """Return the causes of bottlenecks, the one with most added time first."""
+    """Return the causes of bottlenecks, the one with the most added time first."""
     window, set_apart, measured = analysis.window, {}, {}
     attributions, only = {}, {}
     for onset in sorted({each.onset_day for each in slow}, key=lambda day: (day is not None, day)):

@@ -27,7 +27,7 @@ def trace_id(session: str, prompt: str) -> str:
 
 
 def span_id(session: str, kind: str, key: str) -> str:
-    """Return a span id of 16 hex digits; without the prompt, since a redelivered event may name another prompt."""
+    """Return a span id of 16 hex digits; the prompt is left out, since a redelivered event may name another."""
     return _digest(8, session, kind, key)
 
 
@@ -37,7 +37,7 @@ def run_key(agent: str, number: int) -> str:
 
 
 def uuid(digits: str) -> str:
-    """Return 16 or 32 hex digits as a UUID; 16 digits get high bits of zero."""
+    """Return 16 or 32 hex digits as a UUID; 16 digits are padded with leading zeros."""
     digits = digits.rjust(32, "0")
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 

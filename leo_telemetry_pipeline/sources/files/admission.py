@@ -33,7 +33,7 @@ class Refused(UserError):
 
 @dataclass(frozen=True)
 class AdmissionRules:
-    """Criteria of the check: current time, retention in days, and whether any times are accepted.
+    """Criteria of the check: current time, retention in days, and whether all times are accepted.
 
     With ``end_wins``, a duration that contradicts plausible moments is replaced by the time between them.
     """

@@ -1,4 +1,4 @@
-"""Conversion of Parquet values to those of a row, by the purpose and type of each column, never by a value's look.
+"""Conversion of Parquet values to row values, by the purpose and type of each column.
 
 Belongs here: ids, times and attributes as pyarrow represents them. Does not: opening files (parquet), what a row means
 (rows).
@@ -48,7 +48,7 @@ def rows_of(batch: "pa.RecordBatch", columns: Mapping[str, str], file: str) -> I
 
 
 def is_time(kind: "pa.DataType") -> bool:
-    """Return whether a type is a time, which includes its unit."""
+    """Return whether a type is a time type, whose unit is part of the type."""
     import pyarrow.types as of
 
     kind = kind.value_type if of.is_dictionary(kind) else kind

@@ -51,7 +51,7 @@ def kind(name: str, attributes: dict) -> tuple[str, str]:
 
     The span's own name is used if the attribute that should name it is missing.
     """
-    # Known names take precedence: newer versions of Claude Code set GenAI attributes too, for other tools.
+    # Known names take precedence: newer versions of Claude Code also set GenAI attributes, meant for other tools.
     known = CLAUDE_CODE.get(name)
     if known is None:
         operation = attributes.get(OPERATION)
@@ -78,7 +78,7 @@ def has_one_start(span: "Span") -> bool:
 
 def split(attributes: dict) -> tuple[dict, dict, dict]:
     """Return the columns set by ``leo.*`` attributes, the other ``leo.*`` attributes, and all other attributes."""
-    # Fast path: one search in all joined keys shows for most spans that none is ours.
+    # Fast path: most spans have no leo.* key, which one search in all joined keys shows.
     if OURS not in "\n".join(attributes):
         return {}, {}, attributes
     columns, ours, foreign = {}, {}, {}

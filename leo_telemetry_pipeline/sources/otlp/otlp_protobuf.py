@@ -122,7 +122,7 @@ def _part(message: memoryview, left: list[int], signal: str) -> Part:
 
 
 def _check(seen: set[int], known: set[int], where: str, expected: str) -> None:
-    """Refuse a message that has fields but no known one, since it is then not empty."""
+    """Refuse a message whose fields are all unknown, instead of reading it as empty."""
     if seen and seen.isdisjoint(known):
         raise BadRequest(f"unknown form of OTLP/protobuf: {where} has field {min(seen)}, {expected} is expected")
 
@@ -180,7 +180,7 @@ def _resource(raw: bytes) -> dict:
 
 
 def _attributes(pairs) -> dict:
-    # Fast path: most values are text that is not empty.
+    # Fast path: most values are non-empty text.
     return {pair.key: pair.value.string_value or _value(pair.value, 1) for pair in islice(pairs, MAX_ATTRIBUTES)}
 
 

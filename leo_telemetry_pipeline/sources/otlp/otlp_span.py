@@ -123,7 +123,7 @@ class Reading:
 
     @property
     def is_full(self) -> bool:
-        """Whether the spans have reached the memory of one part."""
+        """Whether the spans have reached the memory limit of one part."""
         return self._bytes >= PART_BYTES
 
     def take(self, *, is_last: bool = False) -> Read:
@@ -263,7 +263,7 @@ def whole_of(parts: Iterable[Read]) -> Read:
 
 
 def number(value: object, name: str) -> int | None:
-    """Return an integer or None. Raise InvalidSpan without the value, since the reason is sent to the client."""
+    """Return an integer or None. InvalidSpan does not quote the value, since its reason goes to the client."""
     if type(value) is str and len(value) < 30 and value.isascii() and value.isdigit():
         return int(value)
     try:

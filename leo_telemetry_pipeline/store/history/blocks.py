@@ -79,7 +79,7 @@ def missing(
 ) -> dict[Block, list[str]]:
     """Return the possible blocks that overlap a range of days and do not exist, each with its types; small ones first.
 
-    ``counted`` are days and ``made`` blocks, by dimension type.
+    ``counted`` maps each dimension type to its days, ``made`` to its blocks.
     """
     wanted: dict[Block, list[str]] = {}
     for dimension_type in sorted(counted):

@@ -16,7 +16,7 @@ Fence = Callable[[psycopg2.extensions.cursor], None]
 
 
 def watermark(cursor: psycopg2.extensions.cursor, no_later_than: datetime) -> datetime:
-    """Return the watermark: no span that is not yet committed has an older created_at.
+    """Return the watermark: every span that is not yet committed has this created_at or a later one.
 
     created_at is the start of a transaction, so this is the start of the oldest open one, or a day ago if the role
     lacks pg_read_all_stats and cannot see all. ``no_later_than`` is the database's time from an earlier transaction,
@@ -39,9 +39,9 @@ def now(database: Database) -> datetime:
 
 
 def lock(cursor: psycopg2.extensions.cursor, first: date, days: int = 1) -> None:
-    """Lock consecutive days against being counted by others until the transaction ends.
+    """Prevent others from counting consecutive days until the transaction ends.
 
-    Concurrent counts would both delete the old rows and conflict on the new ones. The lock timeout is long, since
+    Concurrent counts would each delete the old rows, then conflict on the new ones. The lock timeout is long, since
     counting a large day takes long.
     """
     cursor.execute("SELECT set_config('lock_timeout', '300s', true)")

@@ -22,7 +22,7 @@ _ATTACHED = (
     "SELECT c.relname, pg_total_relation_size(c.oid) FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid"
     f" WHERE i.inhparent = '{TABLE}'::regclass"
 )
-# Of the table itself, which may have columns that somebody added.
+# Columns of the table itself, including those added by its users.
 _COLUMN_LIST = (
     "SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute"
     f" WHERE attrelid = '{TABLE}'::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''"
@@ -30,7 +30,7 @@ _COLUMN_LIST = (
 
 
 class Busy(Exception):
-    """Another maintenance is running this step."""
+    """Another maintenance run is at this step."""
 
 
 def name_of(day: date) -> str:
@@ -121,7 +121,7 @@ def hold(cursor: psycopg2.extensions.cursor, step: str, day: date) -> None:
 
 
 def take(cursor: psycopg2.extensions.cursor, step: str, day: date) -> None:
-    """Lock a step of a day against other maintenances until the transaction ends. Raises Busy."""
+    """Lock a step of a day against other maintenance runs until the transaction ends. Raises Busy."""
     cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext(%s), %s)", (f"maintain {step}", day.toordinal()))
     if cursor.fetchone() != (True,):
         raise Busy

@@ -4,7 +4,7 @@ Belongs here: pure functions over the state of a day, and the report of a mainte
 Does not: SQL (maintenance, partitions), files (archive), sealing a day (history.histograms).
 
 A day is sealed a week before it may be dropped, so that a recounted day still finds the handoffs and waits around it.
-It is dropped when it is older than the limit and none of it was imported or restored since.
+It is dropped when it is older than the limit and so are its last import and its last restore.
 """
 
 from collections.abc import Sequence
@@ -122,7 +122,7 @@ class Dropped:
 
 @dataclass
 class Report:
-    """What a maintenance did, or in a dry run would do.
+    """What a maintenance run did, or in a dry run would do.
 
     ``waiting``: due days that were kept, because a day around them could not be sealed or because they changed.
     ``left_to_others``: number of steps that another maintenance was running.

@@ -58,7 +58,7 @@ class Postmaster:
     def forget(self) -> None:
         """Remove the files of a server that has ended; PostgreSQL trusts them if any process has the id in them.
 
-        The caller holds the lock. Servers started by older versions hold none, so their process is checked too.
+        The caller holds the lock. Servers started by older versions hold no lock, so their process is checked too.
         """
         if not self.runs:
             for leftover in (self._named_in, *self._sockets):

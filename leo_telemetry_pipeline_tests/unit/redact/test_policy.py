@@ -27,7 +27,7 @@ def test_who_did_it_is_left_out_at_every_depth():
     "key", ["userId", "user-id", "UserEmail", "accountUuid", "account.id", "organizationId", "USER_ID", "user.x.y"]
 )
 def test_who_did_it_is_left_out_however_it_is_written(key: str):
-    """Lost: the same privacy, to the first library that spells keys differently."""
+    """Lost: the same privacy, once a library spells keys differently."""
     removed: dict[str, int] = {}
     assert Policy().own({key: "x", "user_prompt_length": 6, "user_agent.name": "curl"}, removed) == {
         "user_prompt_length": 6,

@@ -1,4 +1,4 @@
-"""Draining the spool: what waits is stored, oldest first, and only then removed."""
+"""Draining the spool: waiting spans are stored, oldest first, and only then removed."""
 
 import pytest
 
