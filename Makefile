@@ -29,8 +29,9 @@ install: .venv/installed ## Make .venv from requirements.lock, with everything f
 	"$(PYTHON)" -m venv .venv
 	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock >.venv/uv.lock
 	$(PIP) --no-deps --require-hashes -r .venv/uv.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --no-deps --require-hashes \
-		-r requirements.lock || $(PIP) --no-deps --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --compile-bytecode --no-deps --require-hashes \
+		-r requirements.lock || { echo "uv cannot install the packages here; pip does, in about a minute" >&2; \
+		$(PIP) --no-deps --require-hashes -r requirements.lock; }
 	@touch $@
 
 .venv/installed: .venv/packages pyproject.toml

@@ -49,7 +49,7 @@ UNSHOWN = [chr(n) for n in (0, 7, 8, 11, 13, 27, 31, 127, 128, 0x9B, 0x202A, 0x2
 
 @pytest.mark.parametrize("letter", UNSHOWN, ids=ascii)
 def test_what_steers_a_terminal_is_not_kept(letter: str):
-    """Lost: whoever may send a span rewrites what a person reads in a terminal."""
+    """Lost: the terminal of a reader, to anyone who may send a span."""
     name, long = f"a{letter}b", f"wörd {letter}[31m " * 30
     made = clean(span(span_name=name, sd_id=name, attributes={name: name, "list": [name], "long": long}))
     told = name.replace(letter, "\ufffd")

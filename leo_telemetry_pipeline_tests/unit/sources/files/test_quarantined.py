@@ -1,4 +1,4 @@
-"""What is kept of lines that are no spans: their text, without secrets."""
+"""Quarantined lines: their text is kept without secrets."""
 
 import json
 import uuid
