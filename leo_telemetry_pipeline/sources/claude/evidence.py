@@ -25,9 +25,10 @@ class Memory:
     """State kept after notes are deleted. Times are epoch ms.
 
     ``built``: ids of finished spans, in order. ``traces``: [prompt key, start, root span id] by OpenTelemetry trace.
-    ``runs``: finished runs as [start, end, prompt] by sub-agent. ``pending``: ends of background sub-agents, and
-    whether Claude Code was notified of each. ``turns``: start and end of the last prompts. ``hooks_logged``: whether
-    log events report hooks. ``project``: set for the hooks. ``hooked``: whether hooks report the session.
+    ``runs``: finished runs as [start, end, prompt] by sub-agent. ``pending``: [end, whether Claude Code was notified,
+    ``event.sequence`` of its log event or None] per background sub-agent. ``turns``: start and end of the last prompts.
+    ``hooks_logged``: whether log events report hooks. ``project``: set for the hooks. ``hooked``: whether hooks report
+    the session.
     """
 
     built: dict[str, None] = field(default_factory=dict)

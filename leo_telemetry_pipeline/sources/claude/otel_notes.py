@@ -67,7 +67,12 @@ _SPANS: dict[str, dict[str, str]] = {
     "hook": _HOOK,
 }
 _LOGS: dict[str, dict[str, str]] = {
-    "user_prompt": {"command_name": "command", "command_source": "command_source", "prompt_length": "length"},
+    "user_prompt": {
+        "command_name": "command",
+        "command_source": "command_source",
+        "prompt_length": "length",
+        "event.sequence": "event_sequence",
+    },
     "tool_decision": {"tool_name": "tool_name", "decision": "decision", "permission_mode": "permission_mode"},
     "tool_result": {
         "tool_name": "tool_name",
@@ -83,6 +88,7 @@ _LOGS: dict[str, dict[str, str]] = {
         "model": "model",
         "total_tokens": "total_tokens",
         "total_tool_uses": "tool_uses",
+        "event.sequence": "event_sequence",
     },
     "compaction": {
         "trigger": "trigger",
@@ -103,6 +109,7 @@ _NUMBERS = frozenset(
     (
         *("duration_ms", "ttft_ms", "attempt", "sequence", "queued_sends", "total_tokens", "tool_uses", "pre_tokens"),
         *("post_tokens", "hooks", "blocking", "failed", "cancelled", "status_code", "length", *_TOKENS),
+        "event_sequence",
     )
 )
 _FLAGS = frozenset(("success", "background"))

@@ -14,7 +14,8 @@ from leo_telemetry_pipeline.sources.claude.runs import SubagentRun, is_echo
 # A tool that ends this long after a Stop ran after that Stop, so the Stop was blocked. Concurrent hooks are recorded
 # within less time.
 _AFTER_STOP_NS = 2_000_000_000
-# Claude Code submits the notification about a background sub-agent at once; no person is as quick.
+# Claude Code submits the notification about a background sub-agent at once; no person is as quick. Log events tell it
+# on a busy machine too: the notification is the session's next event.
 _AT_ONCE_MS = 1_000
 _NO_END = 10**9
 _NEVER = 2**63
@@ -175,9 +176,10 @@ def _remember_ends(evidence: Evidence, runs: list[SubagentRun]) -> None:
     """Remember which background sub-agents have ended, and whether the prompt running at that time was notified."""
     pending = evidence.memory.pending
     logs = [note for note in evidence.logs.get("subagent_completed", []) if note.get("background")]
-    ends = [note["at_ns"] for note in logs] + [end for run in runs for end in _end_without_logs(run, evidence)]
-    known_ends = {end for end, _ in pending}
-    pending += [[end, False] for end in sorted({end // 1_000_000 for end in ends} - known_ends)]
+    ends = {note["at_ns"] // 1_000_000: note.get("event_sequence") for note in logs}
+    ends |= {end // 1_000_000: None for run in runs for end in _end_without_logs(run, evidence)}
+    known_ends = {known[0] for known in pending}
+    pending += [[end, False, ends[end]] for end in sorted(ends.keys() - known_ends)]
     untold = [known for known in pending if not known[1]]
     for note in evidence.of("llm_request") if untold else ():
         evidence.prompt_of(note["trace"])
@@ -208,12 +210,13 @@ def _is_notification(evidence: Evidence, interaction: dict, log: dict | None) ->
     if log is not None and "command" in log:
         return False
     start = interaction["start_ns"] // 1_000_000
+    previous = log["event_sequence"] - 1 if log is not None and "event_sequence" in log else None
     for known in evidence.memory.pending:
-        end, is_notified = known
+        end, is_notified, sequence = known
         if is_notified or not end <= start:
             continue
         around = [turn[1] for turn in evidence.memory.turns if turn[0] <= end <= turn[1] <= start]
-        if start <= max([end, *around]) + _AT_ONCE_MS:
+        if (sequence is not None and sequence == previous) or start <= max([end, *around]) + _AT_ONCE_MS:
             known[1] = True
             return True
     return False

@@ -245,3 +245,21 @@ def test_a_late_hook_still_determines_the_kind_of_a_prompt(name: str):
         spans += some
     spans += assembler.spans(kept, session=session.id, final=True)[0]
     assert told(list(keys(spans).values())) == told(made(session, session.hooks))
+
+
+@pytest.mark.parametrize("is_notified", [True, False])
+def test_a_notification_is_told_from_a_prompt_on_a_machine_that_is_slower_than_a_person(is_notified: bool):
+    """Lost: on a busy machine notifications count as a person's prompts, or the next prompt counts as one."""
+    session = sessions()["background"]
+    turns = {note["sequence"]: note for note in session.otlp if note["name"] == "interaction"}
+    delayed = [note for note in session.otlp if note.get("start_ns", note.get("at_ns")) >= turns[2]["start_ns"]]
+    missing = [] if is_notified else [note for note in delayed if note["trace"] == turns[2]["trace"]]
+    times = {"start_ns", "end_ns", "at_ns", "arrived_ns"}
+    notes = [note for note in session.otlp if note not in delayed]
+    notes += [
+        note | {time: note[time] + 5_000_000_000 for time in times & note.keys()}
+        for note in delayed
+        if note not in missing
+    ]
+    counted = told(made(session, notes))
+    assert (counted[PROMPT], counted[NOTIFICATION]) == (2, int(is_notified))
