@@ -3,7 +3,7 @@
 Belongs here: the measurements. Does not: the measured functions.
 
 10,000,000 spans in 1,000 dimensions: at most 1/50 of the query over the same days; ten times the spans in as many
-dimensions: at most 1.3 x the time. Without --largest, a tenth of both (quick: a twentieth) with the same number of
+dimensions: at most 1.3 x the time. Without --largest, a tenth of both (quick: a fortieth) with the same number of
 spans per dimension and day, and at most 1/15 and 2 x, which is enough to detect regressions.
 """
 
@@ -76,7 +76,7 @@ def compared(
 
 def measurements(options: Options) -> Iterator[Measured]:
     """Measure at the requested size."""
-    part = 1 if options.largest else 20 if options.quick else 10
+    part = 1 if options.largest else 40 if options.quick else 10
     count, dimensions = 10_000_000 // part, 1_000 // part
     with generate.server() as (home, target):
         yield from compared(options, home, target, count, dimensions, 2 if options.largest else 3)

@@ -25,6 +25,7 @@ _MOST_DAYS = 100
 A_TRACE = 15
 # By number of dimensions: the number of names of each span type, and of SD types.
 NAMES = {
+    25: {"handoff": 2, "phase": 2, "gate": 3, "subagent": 6, "sd_type": 3},
     45: {"handoff": 5, "phase": 3, "gate": 5, "subagent": 8, "sd_type": 4},
     50: {"handoff": 3, "phase": 3, "gate": 6, "subagent": 10, "sd_type": 4},
     100: {"handoff": 6, "phase": 8, "gate": 12, "subagent": 22, "sd_type": 4},
