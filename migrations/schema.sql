@@ -940,6 +940,17 @@ CREATE VIEW public.telemetry_effective_thresholds WITH (security_invoker='true')
           WHERE (telemetry_baselines.scope_type = 'ALL'::text)) d,
     LATERAL public.telemetry_effective_threshold(d.dimension_type, d.dimension_key) e(is_active, baseline_p50_ms, baseline_source, multiplier, multiplier_source, min_samples, min_samples_source, max_items_per_run, max_items_per_day, cooldown_hours);
 
+CREATE TABLE public.telemetry_folded_names (
+    span_type text NOT NULL,
+    span_name text NOT NULL,
+    is_kept boolean DEFAULT false NOT NULL,
+    decided_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE public.telemetry_folded_names IS 'Templates of names that hold ids, such as GET /users/{id}. Their names are one dimension; spans keep their names.';
+
+COMMENT ON COLUMN public.telemetry_folded_names.is_kept IS 'A name that is not folded although its template is, because a threshold is configured for it.';
+
 CREATE TABLE public.telemetry_intake_notices (
     source text NOT NULL,
     kind text NOT NULL,
@@ -1186,6 +1197,9 @@ ALTER TABLE ONLY public.telemetry_baselines
 ALTER TABLE ONLY public.telemetry_drains
     ADD CONSTRAINT telemetry_drains_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.telemetry_folded_names
+    ADD CONSTRAINT telemetry_folded_names_pkey PRIMARY KEY (span_type, span_name);
+
 ALTER TABLE ONLY public.telemetry_intake_notices
     ADD CONSTRAINT telemetry_intake_notices_pkey PRIMARY KEY (source, kind, detail);
 
@@ -1322,6 +1336,8 @@ ALTER TABLE public.telemetry_baselines ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.telemetry_drains ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.telemetry_folded_names ENABLE ROW LEVEL SECURITY;
+
 CREATE POLICY telemetry_granted ON public.alembic_version USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
 
 CREATE POLICY telemetry_granted ON public.continuous_improvements USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
@@ -1345,6 +1361,8 @@ CREATE POLICY telemetry_granted ON public.telemetry_backtests USING ((CURRENT_US
 CREATE POLICY telemetry_granted ON public.telemetry_baselines USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
 
 CREATE POLICY telemetry_granted ON public.telemetry_drains USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
+
+CREATE POLICY telemetry_granted ON public.telemetry_folded_names USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
 
 CREATE POLICY telemetry_granted ON public.telemetry_intake_notices USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
 

@@ -23,7 +23,7 @@ class Summary:
     """Result of judging: bottlenecks, worst first; dimensions per outcome; their causes.
 
     ``largest_sample``: spans of the largest dimension. ``pooled``: spans per dimension type with more
-    than the maximum number of keys.
+    than the maximum number of keys. ``folded``: dimensions that stand for names with ids.
     """
 
     bottlenecks: tuple[Bottleneck, ...]
@@ -33,6 +33,7 @@ class Summary:
     p50_method: str
     pooled: dict[str, int]
     causes: tuple[ExplainedCause, ...] = ()
+    folded: tuple[str, ...] = ()
 
 
 def conclude(
@@ -76,6 +77,7 @@ def conclude(
         "trace_count": traces,
         "p50_method": summary.p50_method,
         "pooled": summary.pooled,
+        "folded": list(summary.folded),
         "dimensions_not_judged": {
             name: count for name, count in summary.outcomes.items() if name not in ("ok", "bottleneck")
         },

@@ -196,7 +196,14 @@ def _notes(output: dict[str, Any]) -> list[str]:
         for dimension_type, spans in sorted((output.get("pooled") or {}).items())
     ]
     errors = [f"  Not measured: {error['dimension_type']}: {error['error']}" for error in output.get("errors") or []]
-    return pooled + errors
+    return pooled + _folded(output.get("folded") or []) + errors
+
+
+def _folded(names: Sequence[str]) -> list[str]:
+    if not names:
+        return []
+    more = f" and {len(names) - SHOWN} more (leo-telemetry doctor)" if len(names) > SHOWN else ""
+    return [f"  Names that hold ids are judged together: {', '.join(names[:SHOWN])}{more}"]
 
 
 def _too_little(output: dict[str, Any]) -> list[str]:

@@ -16,7 +16,7 @@ from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.store import span_totals, thresholds
 from leo_telemetry_pipeline.store.days import Window, midnight
 from leo_telemetry_pipeline.store.dimensions import types_to_judge
-from leo_telemetry_pipeline.store.history import blocks, buckets, histograms, span_counts, staleness
+from leo_telemetry_pipeline.store.history import blocks, buckets, histograms, name_folding, span_counts, staleness
 from leo_telemetry_pipeline.store.history.span_counts import SpanCount
 
 
@@ -106,6 +106,8 @@ def bring_up_to_date(analysis: Analysis, found: Iterable[SpanCount]) -> tuple[li
     if analysis.is_dry:
         analysis.progress.uncounted = days
         return days, 0, 0
+    if name_folding.decide(analysis.database, days, analysis.hold):
+        days = stale(analysis, found)
     rows = histograms.rebuild(
         analysis.database, days, of_types, seen(analysis), analysis.hold, part_day=_part_day(window)
     )

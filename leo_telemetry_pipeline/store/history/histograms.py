@@ -14,6 +14,7 @@ from datetime import date, datetime
 import psycopg2.extensions
 
 from leo_telemetry_pipeline.dimension import OTHER_KEYS
+from leo_telemetry_pipeline.store import folded_names
 from leo_telemetry_pipeline.store.days import whole
 from leo_telemetry_pipeline.store.dimensions import MOST_KEYS, OBSERVED, observations, types_among, types_to_judge
 from leo_telemetry_pipeline.store.history import blocks, open_counts, span_counts
@@ -177,7 +178,7 @@ def _count(
         types = types_among(types, span_counts.span_types(cursor, day, part))
         if not types:
             return 0
-    sql, parameters = observations(types, seen)
+    sql, parameters = observations(types, seen, folded_names.read(cursor))
     by_hashes(cursor)
     cursor.execute(
         "INSERT INTO duration_histograms (day, dimension_type, dimension_key, project, part, count, sum_ms, min_ms,"

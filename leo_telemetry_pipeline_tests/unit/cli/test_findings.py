@@ -90,6 +90,16 @@ def test_no_bottleneck_and_too_little_data_are_distinguished() -> None:
     assert shown(replace(last, output_ref=output)).splitlines()[1] == "  Not enough data yet: 4 of 10 spans"
 
 
+def test_folded_names_are_reported() -> None:
+    """Lost: why a name with an id has no judgement of its own."""
+    last = run()
+    assert last.output_ref is not None
+    output = last.output_ref | {"folded": ["operation:GET /users/{id}", *(f"job:{n}-{{uuid}}" for n in "abcdef")]}
+    line = shown(replace(last, output_ref=output)).splitlines()[2]
+    assert line.startswith("  Names that hold ids are judged together: operation:GET /users/{id}, job:a-{uuid}, ")
+    assert line.endswith(" and 2 more (leo-telemetry doctor)")
+
+
 @pytest.mark.parametrize(("days", "age"), [(0, "today"), (1, "1 day ago"), (12, "12 days ago")])
 def test_the_age_is_in_days(days: int, age: str) -> None:
     """Lost: last month's result is taken for a new one."""
