@@ -156,7 +156,8 @@ def bin_table(bins: "Sequence[Bin]") -> str:
     """Tabulate forecast and observed frequencies, by tenths of the probability."""
     lines = ["| probability | forecasts | forecast | observed |", "|---|--:|--:|--:|"]
     for one in bins:
-        lines.append(f"| {one.low:.0%} to {one.high:.0%} | {one.forecasts} | {one.said:.0%} | {one.seen:.0%} |")
+        cells = f"{one.low:.0%} to {one.high:.0%}", one.forecasts, f"{one.predicted:.0%}", f"{one.observed:.0%}"
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines) if len(lines) > 2 else "No past forecast can be scored yet."
 
 
