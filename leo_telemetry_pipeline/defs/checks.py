@@ -81,7 +81,7 @@ def _p50s_exist_where_spans_do(analysis: Analysis) -> Outcome:
 
 
 def _bottlenecks_are_above_their_threshold(analysis: Analysis) -> Outcome:
-    """Every bottleneck lies above its threshold."""
+    """Every bottleneck is above its threshold."""
     broken = not_above_threshold(BOTTLENECKS.get(analysis))
     said = f"not above: {_listed(broken)}" if broken else "every bottleneck is above its threshold"
     return Outcome(not broken, said, {"not above": broken})
@@ -133,7 +133,7 @@ def _counted(spans: Mapping[str, int]) -> str:
 
 
 def _step(asset: str, *checks: Callable[[Analysis], Outcome], blocking: bool) -> dg.AssetChecksDefinition:
-    """Combine the checks of an asset in one step, whose overhead exceeds the time of all checks."""
+    """Combine the checks of an asset in one step, because a step's overhead exceeds the time of all checks."""
     by_name = {check.__name__.removeprefix("_"): check for check in checks}
     specs = [
         dg.AssetCheckSpec(name, asset=asset_key(asset), description=check.__doc__, blocking=blocking)

@@ -41,7 +41,7 @@ class Progress:
     """Mutable state of an analysis, shared by the steps of a Dagster run, which run in one process.
 
     ``left``: the values that assets left for later ones, by asset (asset.Left). ``errors``: why dimension types could
-    not be measured. ``output_ref``: result in the row. The other fields belong to defs.assets.history.
+    not be measured. ``output_ref``: the result, as stored in the row. The other fields belong to defs.assets.history.
     """
 
     left: dict[str, Any] = field(default_factory=dict)
@@ -57,7 +57,8 @@ class Analysis:
     """The analysis that this Dagster run executes.
 
     ``run``: its row. ``owned``: the row is RUNNING for this Dagster run and may be written; otherwise the results of
-    the last SUCCEEDED run are recomputed. ``gone``: why there is nothing to do. ``dry_window``: nothing is written.
+    the last SUCCEEDED run are recomputed. ``gone``: why there is nothing to do. ``dry_window``: of a dry run,
+    which writes nothing.
     """
 
     database: Database
@@ -107,7 +108,7 @@ class Analysis:
 
     @property
     def errors(self) -> list[dict[str, str]]:
-        """Dimension types that could not be measured, with the error, in the form of the row."""
+        """Dimension types that could not be measured, with the error, as stored in the row."""
         return [{"dimension_type": name, "error": text} for name, text in self.progress.errors.items()]
 
     def note_error(self, dimension_type: str, error: Exception) -> None:
@@ -172,7 +173,7 @@ def _take(
         gone = (
             f"another analysis of this scope ran for over {settings.deadline} s"
             if outcome == "WAIT"
-            else f"this Dagster run has executed analysis run {run_id} already"
+            else f"this Dagster run has already executed analysis run {run_id}"
         )
         return replace(analysis, gone=gone)
     begun = runs.get(connection, run_id)

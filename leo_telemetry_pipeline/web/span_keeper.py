@@ -177,7 +177,7 @@ class _Line:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
 
     async def ask(self, question: Callable[[Database], T], patience_s: float = PATIENCE_S) -> T:
-        """Return the result of the question. Raises Away for errors of the database; passes on all others."""
+        """Return the result of ``question``. Raises Away for errors of the database; other errors pass through."""
         answer = asyncio.get_running_loop().run_in_executor(self._thread, self._run, question)
         try:
             # Python 3.11's wait_for loses a cancellation that coincides with the answer.

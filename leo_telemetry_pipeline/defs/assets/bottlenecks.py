@@ -24,7 +24,7 @@ _OUTCOMES = {
     "too_few": "too few spans",
     "no_baseline": "without a baseline",
     "switched_off": "switched off",
-    "pooled": "keys beyond the most a type may have",
+    "pooled": "keys beyond the limit per type",
 }
 
 

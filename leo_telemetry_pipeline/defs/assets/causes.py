@@ -23,7 +23,7 @@ from leo_telemetry_pipeline.store import trace_samples
 from leo_telemetry_pipeline.store.days import Window
 
 MOST_EXPLAINED = 100
-# Traces per dimension, from the window and from before each.
+# Traces per dimension: at most this many from the window, and as many from before it.
 SAMPLE = 40
 
 _ASSET = "bottleneck_causes"
@@ -55,7 +55,7 @@ def bottleneck_causes(
     yield dg.MaterializeResult(
         metadata={
             "causes": len(made),
-            "dimensions slow by them": sum(1 + len(cause.members) for cause in made),
+            "dimensions slowed by them": sum(1 + len(cause.members) for cause in made),
             "why": dg.MetadataValue.md(markdown_tables.cause_table(made)),
         },
     )

@@ -88,7 +88,7 @@ def daily_p50s(
 ) -> DailyP50s:
     """Return the daily P50s of a window, for days with spans.
 
-    Most were stored when their day was counted; the others come from histograms, for ``uncounted`` days from spans.
+    Most were stored when their day was counted; the others come from histograms or, for ``uncounted`` days, from spans.
     """
     fresh = set(uncounted) & set(window.days)
     known, left = ([], list(range(len(dimensions)))) if fresh else daily.medians(database, window, dimensions)

@@ -1,4 +1,4 @@
-"""P50s of the window as assets: one per named dimension type, one for all other types.
+"""P50s of the window: one asset per named dimension type, and one for all other types.
 
 Belongs here: which type is in which asset, and measuring each. Does not: computing medians (analysis, store).
 """

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from leo_telemetry_pipeline.analysis.changes import ChangePoint
     from leo_telemetry_pipeline.analysis.compare import Comparison, Estimate
     from leo_telemetry_pipeline.analysis.forecast import Forecast
-    from leo_telemetry_pipeline.analysis.trends import Turns
+    from leo_telemetry_pipeline.analysis.trends import DimensionChanges
 
 ROWS = 10
 # Span types with a column of their own; the others share one, as their number is unbounded.
@@ -69,23 +69,26 @@ def change_table(changes: "Mapping[Dimension, Sequence[ChangePoint]]") -> str:
     return "\n".join(lines) if len(lines) > 2 else "No dimension has changed its level."
 
 
-def turn_table(names: Sequence[str], turns: "Sequence[Turns]") -> str:
+def dimension_change_table(names: Sequence[str], changed: "Sequence[DimensionChanges]") -> str:
     """Tabulate the last changes of time and of volume of each dimension that has any."""
-    lines = ["| dimension | time | since | sure | spans per day | since | sure |", "|---|--:|---|--:|--:|---|--:|"]
-    for name, of in zip(names, turns, strict=True):
+    lines = [
+        "| dimension | time | since | confidence | spans per day | since | confidence |",
+        "|---|--:|---|--:|--:|---|--:|",
+    ]
+    for name, of in zip(names, changed, strict=True):
         if of.time or of.volume:
-            both = (*_turn(of.time, milliseconds), *_turn(of.volume, lambda value: f"{value:.0f}"))
+            both = (*_last_change(of.time, milliseconds), *_last_change(of.volume, lambda value: f"{value:.0f}"))
             lines.append(f"| {markdown(name)} | {' | '.join(both)} |")
     return "\n".join(lines) if len(lines) > 2 else "Neither time nor volume of these dimensions has changed."
 
 
-def _turn(turns: "Sequence[ChangePoint]", write: Callable[[float], str]) -> tuple[str, str, str]:
-    if not turns:
+def _last_change(changed: "Sequence[ChangePoint]", write: Callable[[float], str]) -> tuple[str, str, str]:
+    if not changed:
         return "steady", "", ""
-    last = turns[-1]
+    last = changed[-1]
     about = "" if last.onset_from == last.onset_to else f" ({last.onset_from:%m-%d} to {last.onset_to:%m-%d})"
     size = f"{write(last.before)} to {write(last.after)} ({last.ratio:.2f}x)".replace(" ", _HELD)
-    return size, f"{last.onset}{about}", _sure(last.confidence)
+    return size, f"{last.onset}{about}", _confidence(last.confidence)
 
 
 def comparison_table(found: "Sequence[tuple[str, Comparison]]", days: str) -> str:
@@ -115,13 +118,13 @@ def _more(value: float) -> str:
     return ("-" if round(value) < 0 else "+") + milliseconds(abs(value))
 
 
-def _sure(confidence: float) -> str:
+def _confidence(confidence: float) -> str:
     return (f"{confidence * 100:.1f} %" if confidence < 0.999 else "over 99.9 %").replace(" ", _HELD)
 
 
 def cause_table(causes: Sequence[ExplainedCause]) -> str:
-    """Tabulate each cause, where its added time goes, and how many other dimensions it slows."""
-    lines = ["| cause | added time | more common in slow spans | also slowed |", "|---|---|---|--:|"]
+    """Tabulate each cause, where its added time goes, and how many other dimensions it slows down."""
+    lines = ["| cause | added time | more common in slow spans | also slowed down |", "|---|---|---|--:|"]
     for cause in causes[:ROWS]:
         cells = (cause.name, cause.why or "unknown", "; ".join(cause.set_apart_by))
         lines.append(f"| {' | '.join(map(markdown, cells))} | {len(cause.members)} |")
@@ -140,7 +143,7 @@ def forecast_table(expected: "Sequence[Forecast]") -> str:
 
 
 def score_table(scores: "Sequence[Score]") -> str:
-    """Tabulate the Brier scores of the forecast beside those of the reference rules."""
+    """Tabulate the Brier scores of the forecast and of the reference rules."""
     lines = [
         "| ahead | forecasts | Brier score | as today | as after days like today | base rate | calibration error |",
         "|---|--:|--:|--:|--:|--:|--:|",
@@ -162,7 +165,7 @@ def bin_table(bins: "Sequence[Bin]") -> str:
 
 
 def suggestion_table(suggested: Sequence[Suggestion]) -> str:
-    """Tabulate today's threshold of each dimension beside the suggested one, with the alarms per year of each."""
+    """Tabulate today's and the suggested threshold of each dimension, with the alarms per year of each."""
     lines = ["| dimension | today | alarms per year | suggested | alarms per year |", "|---|--:|--:|--:|--:|"]
     for one in suggested:
         if one.multiplier is not None:

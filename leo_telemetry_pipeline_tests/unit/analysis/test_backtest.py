@@ -128,7 +128,7 @@ def test_bins_show_predicted_and_observed_frequencies():
     found = bins(learned)
     assert (found[0].low, found[0].high, found[0].forecasts) == (0.8, 0.9, 10)
     assert (found[0].predicted, found[0].observed) == (pytest.approx(0.85), pytest.approx(0.6))
-    assert (found[1].low, found[1].forecasts, found[1].seen) == (0.9, 1, 1.0)
+    assert (found[1].low, found[1].forecasts, found[1].observed) == (0.9, 1, 1.0)
     assert calibration_error(found) == pytest.approx((10 * 0.25 + 1 - found[1].predicted) / 11)
 
 
