@@ -14,7 +14,7 @@ import click
 from leo_telemetry_pipeline.actions.items import milliseconds
 from leo_telemetry_pipeline.cli import text, trend_measures
 from leo_telemetry_pipeline.cli.dimensions import connected, last_days, parse, unknown
-from leo_telemetry_pipeline.cli.trend_measures import Beside
+from leo_telemetry_pipeline.cli.trend_measures import OtherMeasures
 from leo_telemetry_pipeline.dimension import Dimension
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.server.database import Database
@@ -66,11 +66,11 @@ def trends(dimension: str | None, days: int, limit: int, project: str | None, as
     with connected() as connection:
         window = last_days(days, project)
         if wanted:
-            data, shares, beside = read_one(connection, window, wanted)
+            data, shares, others = read_one(connection, window, wanted)
             if as_json:
-                text.as_json(one_as_json(data, shares, beside))
+                text.as_json(one_as_json(data, shares, others))
             else:
-                click.echo(render_one(data, shares, beside))
+                click.echo(render_one(data, shares, others))
             return
         data = read_most(connection, window, [dimension] if dimension else [], limit)
         if not data.dimensions and dimension:
@@ -81,7 +81,9 @@ def trends(dimension: str | None, days: int, limit: int, project: str | None, as
         click.echo(render_most(data))
 
 
-def read_one(connection: Database, window: Window, dimension: Dimension) -> tuple[TrendData, dict[date, float], Beside]:
+def read_one(
+    connection: Database, window: Window, dimension: Dimension
+) -> tuple[TrendData, dict[date, float], OtherMeasures]:
     """Read one dimension, its queue share per day, and its other measures. Raises UserError if it has no spans."""
     from leo_telemetry_pipeline.store.history import daily
 
@@ -129,12 +131,12 @@ def render_most(data: TrendData) -> str:
     return f"{since}\n\n{shown}{more}"
 
 
-def render_one(data: TrendData, shares: dict[date, float], beside: Beside) -> str:
+def render_one(data: TrendData, shares: dict[date, float], others: OtherMeasures) -> str:
     """Format every day of one dimension that has spans, and its changes."""
     series, first = data.daily, data.window.start.date()
     there = series.count[0].nonzero()[0]
     worked = {first + timedelta(int(day)): float(series.sum_ms[0, day]) for day in there}
-    more = trend_measures.columns(beside, worked)
+    more = trend_measures.columns(others, worked)
     rows = []
     for day in there:
         moment = first + timedelta(int(day))
@@ -159,7 +161,7 @@ def render_one(data: TrendData, shares: dict[date, float], beside: Beside) -> st
             f"spans  {spark(count)}  {int(min(count))} to {int(max(count))} per day",
             "",
             text.table(("DAY (UTC)", "SPANS", "P50", "P90", "P95", "P99", "QUEUE", *more), rows),
-            *trend_measures.notes(beside),
+            *trend_measures.notes(others),
             "",
             *_changes(data.changed[0], len(there[there < data.closed])),
         ]
@@ -223,7 +225,7 @@ def _change(change: "ChangePoint", write: Any) -> str:
     return f"{percent(change.ratio)} since {change.onset}{about} ({sure} % sure): from {sizes}"
 
 
-def one_as_json(data: TrendData, shares: dict[date, float], beside: Beside) -> dict[str, Any]:
+def one_as_json(data: TrendData, shares: dict[date, float], others: OtherMeasures) -> dict[str, Any]:
     """Return one dimension as JSON data: every day of the window."""
     first = data.window.start.date()
     days = []
@@ -232,7 +234,7 @@ def one_as_json(data: TrendData, shares: dict[date, float], beside: Beside) -> d
         series = {name: _number(getattr(data.daily, name)[0, place]) for name in PERCENTILES}
         sum_ms = float(data.daily.sum_ms[0, place])
         numbers = {"spans": int(data.daily.count[0, place]), "sum_ms": sum_ms}
-        more = {"queue_share": shares.get(day), **trend_measures.as_json(beside, day, sum_ms)}
+        more = {"queue_share": shares.get(day), **trend_measures.as_json(others, day, sum_ms)}
         days.append({"day": day, "closed": place < data.closed, **numbers, **series, **more})
     return {**_named(data, 0), "days": days}
 

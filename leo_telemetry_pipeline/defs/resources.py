@@ -208,14 +208,14 @@ def _begin(
 
 def _patiently(take, beat, limit_s: int, log: Any) -> tuple[str, str | None]:
     """Claim the row; wait at most ``limit_s`` seconds for another analysis of the scope to end."""
-    give_up, said = time.monotonic() + limit_s, False
+    give_up, is_logged = time.monotonic() + limit_s, False
     while True:
         outcome, detail = take()
         if outcome != "WAIT" or time.monotonic() > give_up:
             return outcome, detail
-        if not said:
+        if not is_logged:
             log.info("Another analysis of this scope is running: waiting for it to end")
-            said = True
+            is_logged = True
         if beat is not None:
             beat()
         threading.Event().wait(WAIT_S)

@@ -65,13 +65,13 @@ def comparisons(
         measured = [one for one in dimension_results.of_run(database, run.run_id) if one.dimension_key != OTHER_KEYS]
         closed = Window(run.window.start, midnight(run.window.end.date()), run.window.project)
         pairs = {
-            **{said: among(measured, of_type, closed) for of_type, said in KINDS.items()},
+            **{title: among(measured, of_type, closed) for of_type, title in KINDS.items()},
             THIS_WEEK: this_week(measured, closed),
             ITEMS: around_items(items.of_scope(database, closed.project), closed),
         }
         sides = read(database, {side for each in pairs.values() for pair in each for side in (pair.a, pair.b)})
-    found = {said: list(compared(each, sides)) for said, each in pairs.items()}
-    tables = [f"### {said}\n\n{markdown_tables.comparison_table(each, DAYS[said])}" for said, each in found.items()]
+    found = {title: list(compared(each, sides)) for title, each in pairs.items()}
+    tables = [f"### {title}\n\n{markdown_tables.comparison_table(each, DAYS[title])}" for title, each in found.items()]
     yield dg.MaterializeResult(
         metadata={
             "compared": sum(map(len, found.values())),

@@ -97,8 +97,8 @@ def comparison_table(found: "Sequence[tuple[str, Comparison]]", days: str) -> st
     ``found``: each pair in words, and its comparison.
     """
     lines = [days, "", "| B | | A | B | B - A (95 %) | B / A (95 %) | B is |", "|---|---|--:|--:|--:|--:|---|"]
-    for said, of in found:
-        for name, one in ((said, of.p50), ("", of.p90)):
+    for pair, of in found:
+        for name, one in ((pair, of.p50), ("", of.p90)):
             times = (milliseconds(one.a_ms), milliseconds(one.b_ms))
             more = (_estimate(one.difference_ms, _more), _estimate(one.ratio, lambda value: f"{value:.2f}x"))
             cells = (markdown(name), f"P{one.quantile * 100:.0f}", *times, *more, one.verdict.replace(" ", _HELD))
@@ -134,8 +134,8 @@ def cause_table(causes: Sequence[ExplainedCause]) -> str:
 def forecast_table(expected: "Sequence[Forecast]") -> str:
     """Tabulate the dimensions most likely to be bottlenecks."""
     lines = ["| dimension | in | probability | P50 from | to |", "|---|--:|--:|--:|--:|"]
-    said = [one for one in expected if one.probability is not None]
-    for one in sorted(said, key=lambda one: (-(one.probability or 0), one.horizon_days))[:ROWS]:
+    known = [one for one in expected if one.probability is not None]
+    for one in sorted(known, key=lambda one: (-(one.probability or 0), one.horizon_days))[:ROWS]:
         between = f"{milliseconds(one.low_ms or 0)} | {milliseconds(one.high_ms or 0)}"
         name = markdown(f"{one.dimension_type}:{one.dimension_key}")
         lines.append(f"| {name} | {one.horizon_days} days | {one.probability:.0%} | {between} |")
