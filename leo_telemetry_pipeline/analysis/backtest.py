@@ -100,10 +100,10 @@ class Backtest:
 def backtest(
     histories: Sequence[ForecastInput], today: int, *, horizons: Sequence[int] = HORIZONS, most: int = MOST_DIMENSIONS
 ) -> Backtest:
-    """Forecast the ``most`` dimensions with the most time from each of 8 past weeks, and score known outcomes.
+    """Forecast the ``most`` dimensions with the most time as of the end of 8 past weeks, and score known outcomes.
 
-    ``today``: the last closed UTC day. Past forecasts use today's thresholds, and calibration only from outcomes known
-    at their origin.
+    ``today``: the last closed UTC day. Past forecasts use today's thresholds, and are calibrated only with outcomes
+    known at their origin.
     """
     chosen = choose(histories, today, most)
     judged = [history for history in histories if history.dimension in chosen]

@@ -22,7 +22,7 @@ WAIT, WAITING = "WAIT P50", "WAITING"
 
 @dataclass(frozen=True)
 class OtherMeasures:
-    """Per day: medians of measures, medians of the time after the first token in ms, and waiting for a person."""
+    """Daily medians of measures, and of the time after the first token in ms; daily waits for a person."""
 
     medians: Mapping[date, Mapping[str, float]] = field(default_factory=dict)
     rests: Mapping[date, Mapping[str, float]] = field(default_factory=dict)

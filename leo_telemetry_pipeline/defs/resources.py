@@ -40,11 +40,11 @@ def _nothing_yet() -> dg.Failure:
 class Progress:
     """Mutable state of an analysis, shared by the steps of a Dagster run, which run in one process.
 
-    ``left``: the values that assets left for later ones, by asset (asset.Left). ``errors``: why dimension types could
-    not be measured. ``output_ref``: the result, as stored in the row. The other fields belong to defs.assets.history.
+    ``values``: the values that assets pass on to later ones, by asset (asset.AssetValue). ``errors``: why dimension
+    types could not be measured. ``output_ref``: the result in the row. The other fields belong to defs.assets.history.
     """
 
-    left: dict[str, Any] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
     output_ref: dict[str, Any] | None = None
     seen: list[str] | None = None
