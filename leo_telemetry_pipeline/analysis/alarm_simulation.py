@@ -90,7 +90,7 @@ def simulate(stable: Stable, weeks: np.ndarray, alarms_a_year: float) -> Simulat
     times = int(np.ceil(years * YEAR_DAYS / len(places)))
     drawn = np.concatenate(list(_drawn(stable, places, spread, times)))
     middle = drawn.mean()
-    # A replicate's level has the estimation error of another replicate: the deviation of that one's mean.
+    # Subtract an estimation error of the level: the deviation of another replicate's mean.
     error = np.roll(drawn.mean(axis=1) - middle, 1)[:, None]
     drawn = real[known].mean() + scale * (drawn - middle - error)
     below, above = drawn[:, :-1].ravel(), drawn[:, 1:].ravel()
@@ -148,7 +148,7 @@ def _drawn(stable: Stable, places: np.ndarray, spread: float, times: int) -> Ite
 
 
 def _quality(stable: Stable) -> np.ndarray:
-    """Return the inverse standard deviation of each day, with the most likely share of ``SPANS_SHARE``."""
+    """Return the inverse standard deviation of each day, for the most likely of ``SPANS_SHARE``."""
     of_spans = np.median(stable.counts) / stable.counts
     left = noise.winsorized((stable.x - np.median(stable.x))[None])[0]
     variances = [(1 - share) + share * of_spans for share in SPANS_SHARE]

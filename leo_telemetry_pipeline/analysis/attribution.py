@@ -159,8 +159,7 @@ def _settle_moved(
 ) -> None:
     """Charge the time that moved onto the critical path at the concurrent places ``at`` to the slower ``charges``.
 
-    If none of them is slower, the places are no longer concurrent: each is charged the time that moved there
-    (unless ``otherwise`` is None).
+    If none is slower, the places stopped being concurrent: each is charged its own moved time, given ``otherwise``.
     """
     pool = float(moved[at].sum())
     slower = [charge for charge in charges if charge.ms > 0 and (charge.kind, charge.key) in kept]

@@ -100,7 +100,7 @@ class Backtest:
 def backtest(
     histories: Sequence[ForecastInput], today: int, *, horizons: Sequence[int] = HORIZONS, most: int = MOST_DIMENSIONS
 ) -> Backtest:
-    """Forecast the ``most`` dimensions with the most time as of the end of 8 past weeks, and score known outcomes.
+    """Forecast the ``most`` dimensions with the most time as of 8 past days, a week apart, and score known outcomes.
 
     ``today``: the last closed UTC day. Past forecasts use today's thresholds, and are calibrated only with outcomes
     known at their origin.

@@ -127,7 +127,7 @@ def _read_event() -> bytes:
                 break
             event += more
     except OSError:
-        pass  # The child only logs the event, so it can do without.
+        pass  # The child only logs the event, and works without it.
     return event
 
 
