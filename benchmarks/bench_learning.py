@@ -71,7 +71,7 @@ def learn(connection: Database, days: Window, dimensions: list[Dimension]) -> li
     """Read the days, find trends and changes, learn baselines, and judge the last week."""
     rows = daily.read(connection, days, dimensions, ["gate"])
     found = trends.daily(rows, len(dimensions), len(days.days), histograms.GAMMA)
-    trends.turns(found, days.start.date(), len(days.days))
+    trends.dimension_changes(found, days.start.date(), len(days.days))
     series = levels.days_of(daily_p50s(connection, days, dimensions, ["gate"]))
     changes = levels.change_points(series)
     learned = baselines.learn(series, changes, ())

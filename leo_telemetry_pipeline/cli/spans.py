@@ -38,7 +38,7 @@ def drain() -> None:
     click.echo(
         f"{drained.new} span(s) stored from {drained.segments} segment(s)"
         + (f", {drained.completed} completed" if drained.completed else "")
-        + (f", {known} were stored already" if known > 0 else "")
+        + (f", {known} were already stored" if known > 0 else "")
         + (f", {drained.quarantined} quarantined" if drained.quarantined else "")
         + (f", {drained.torn} torn record(s) lost" if drained.torn else "")
         + "."

@@ -42,7 +42,7 @@ def test_an_archive_holds_each_span_as_it_was_and_puts_it_back_so(
         code, said = run("import", path)
         assert (code, said) == (0, f"{path}: 13 span(s) restored for {KEEP} days\n")
     assert table(db) == before
-    assert run("import", *files)[1].count("13 were stored already") == len(files)
+    assert run("import", *files)[1].count("13 were already stored") == len(files)
     assert maintenance.maintain(db, keeping(folder)).dropped == []
     assert table(db) == before
     assert history(db) == kept

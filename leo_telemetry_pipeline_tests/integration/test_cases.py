@@ -197,7 +197,7 @@ def test_a_span_sent_at_its_start_and_at_its_end_is_stored_with_its_end(db: Data
     other = row(duration_ms=None)
     assert load(written(tmp_path, [other])).exit_code == 0
     done = load(written(tmp_path, [other | {"duration_ms": 7}, ended]))
-    assert "0 span(s) stored, 1 completed, 1 were stored already;" in done.stdout
+    assert "0 span(s) stored, 1 completed, 1 were already stored;" in done.stdout
     assert db.rows("SELECT duration_ms FROM workflow_trace_log ORDER BY 1") == [(7,), (5_210,)]
 
 

@@ -48,7 +48,7 @@ def test_trends_name_what_changed_and_since_when_those_with_most_time_first(db: 
     """Lost: the page that people open first would not say what got slower."""
     fill(db)
     lines = say("trends").splitlines()
-    assert lines[0] == f"P50 by day since {MONTH.days[0]}, dimensions with most time first"
+    assert lines[0] == f"P50 by day since {MONTH.days[0]}, dimensions with the most time first"
     [lead, gate] = [line for line in lines if line.startswith(("phase:LEAD", "gate:GATE_A"))]
     assert lines.index(lead) < lines.index(gate)
     assert lead.endswith("steady; spans -50 % since " + str(STEP.date()))

@@ -120,7 +120,7 @@ def test_an_item_is_closed_as_what_became_of_it_once(db: Database, resolution: s
     [closed] = items.all_items(db)
     assert (closed.status, closed.resolution) == (status, resolution)
     assert closed.closed_at is not None
-    assert refused("items", "close", item.id, "--as", "noise") == f"Item {item.id} is closed already, as {resolution}"
+    assert refused("items", "close", item.id, "--as", "noise") == f"Item {item.id} is already closed, as {resolution}"
     [same] = items.all_items(db)
     assert (same.status, same.resolution, same.closed_at) == (status, resolution, closed.closed_at)
     [line] = [line for line in say("items").splitlines() if item.id in line]

@@ -14,7 +14,7 @@ from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.spool import spool
 from leo_telemetry_pipeline.store.server.database import Database, Target
 from leo_telemetry_pipeline.web.app import build_app
-from leo_telemetry_pipeline.web.span_keeper import Away, _Line
+from leo_telemetry_pipeline.web.span_keeper import Away, _Connection
 from leo_telemetry_pipeline_tests.builders import one
 from leo_telemetry_pipeline_tests.receiver_client import (
     COUNT,
@@ -152,7 +152,7 @@ def test_a_task_that_is_cancelled_ends_also_at_the_moment_of_an_answer(target: T
     """Lost: a receiver that is stopped while it drains its spool runs forever."""
 
     async def say(turns: int) -> bool:
-        line, goes_on = _Line(target, "test"), threading.Event()
+        line, goes_on = _Connection(target, "test"), threading.Event()
         asked = asyncio.ensure_future(line.ask(lambda _: goes_on.wait(10)))
         await asyncio.sleep(0)
         goes_on.set()
@@ -180,7 +180,7 @@ def test_a_connection_that_fails_on_close_counts_as_lost(target: Target, monkeyp
     monkeypatch.setattr(Database, "cut", cut)
 
     async def say() -> None:
-        line = _Line(target, "test")
+        line = _Connection(target, "test")
         with pytest.raises(Away):
             await line.ask(lambda db: db.rows("SELECT pg_sleep(0.5)"), patience_s=0.1)
         line.close()

@@ -99,7 +99,7 @@ def test_a_threshold_of_long_ago_is_shown_with_what_fits_and_written_only_when_a
         f"gate:GATE_A: baseline_p50_ms {found['baseline_p50_ms']:g}, multiplier {found['multiplier']:g}."
     )
     assert rows(db) == [("gate", "GATE_A", found["baseline_p50_ms"], found["multiplier"], 12)]
-    assert tune("--apply").splitlines()[-1] == "Nothing was written: all thresholds fit already."
+    assert tune("--apply").splitlines()[-1] == "Nothing was written: all thresholds already fit."
     again = told()["gate:GATE_A"]
     assert again["alarms_a_year_now"] == pytest.approx(again["alarms_a_year_then"])
 

@@ -55,7 +55,7 @@ def test_an_import_reports_how_many_open_rows_it_completed(db: Database):
     """Lost: an import that completed a hundred rows looks like one that did nothing."""
     assert "1 span(s) stored;" in load("open1.json")
     assert "0 span(s) stored, 1 completed;" in load("open2.json")
-    assert "0 span(s) stored, 1 were stored already;" in load("open2.json")
+    assert "0 span(s) stored, 1 were already stored;" in load("open2.json")
     assert "1 span(s) stored, 1 completed;" in load("upsert.jsonl")
 
 

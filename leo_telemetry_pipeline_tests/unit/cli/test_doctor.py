@@ -54,7 +54,7 @@ def test_a_healthy_system_needs_no_remedy() -> None:
         (
             "access",
             {"opened": {"anon": ["workflow_trace_log"], "PUBLIC": ["a", "b", "c"]}},
-            "REVOKE ALL on them: docs/deployment.md, On Supabase",
+            "REVOKE ALL on them: see docs/deployment.md, On Supabase",
         ),
         ("collection", {"newest_span": None}, "leo-telemetry import FILE..."),
         ("collection", {"newest_span": NOW - timedelta(days=3)}, "check that the programs that record spans still run"),
@@ -85,7 +85,7 @@ def test_a_daemon_makes_the_hook_unnecessary() -> None:
 @pytest.mark.parametrize(
     ("daemon", "said"),
     [
-        (Daemon(beats=True), "has not looked at the queue"),
+        (Daemon(beats=True), "has not checked the queue"),
         (Daemon(beats=True, failing=((QUEUE_SENSOR, "no table \x1b[31m kvs"),)), f"{QUEUE_SENSOR} fails: no table"),
         (Daemon(beats=True, failing=(("the sensor daemon", "no index"),)), "the sensor daemon fails: no index"),
     ],

@@ -104,7 +104,7 @@ def test_an_empty_file_is_admitted(rows: list, tmp_path: Path):
 )
 def test_a_file_of_logs_or_metrics_is_recognized(rows: list, tmp_path: Path):
     """Lost: "0 span(s) stored" for the wrong one of three files."""
-    assert "logs or metrics of OpenTelemetry" in refusal(written(tmp_path, rows))
+    assert "only OpenTelemetry logs or metrics" in refusal(written(tmp_path, rows))
 
 
 def test_seconds_are_refused_with_a_map_that_reads_them():
@@ -166,7 +166,7 @@ def test_a_time_type_with_the_wrong_unit_is_named_without_a_useless_map(
     pq.write_table(table.set_column(4, "start_time_ms", wrong), path)
     message = refusal(path, column_map=column_map)
     assert (
-        "the type of start_time_ms has another unit than its values: write it as int64 or with the right type"
+        "the type of start_time_ms has a different unit from its values: write it as int64 or with the right type"
         in message
     )
     assert "--map" not in message
@@ -177,7 +177,7 @@ def test_a_duration_type_with_the_wrong_unit_is_named(tmp_path: Path):
     table, path = pa.Table.from_pylist([row(NOW - 9_000, end_time_ms=NOW)] * 5), tmp_path / "f.data"
     pq.write_table(table.append_column("D", pa.array([9_000] * 5, pa.duration("s"))), path)
     message = refusal(path, column_map={"duration_ms": "D:s"})
-    assert "the type of D has another unit than its values" in message
+    assert "the type of D has a different unit from its values" in message
 
 
 @pytest.mark.parametrize(("unit", "factor"), [("ns", 1_000_000), ("us", 1_000), ("s", 1 / 1_000)])

@@ -115,7 +115,7 @@ def test_quoted_fields_may_span_lines():
 def test_an_unclosed_quote_invalidates_only_its_own_line():
     """Lost: one inch sign in a name swallows the rest of the file."""
     found = records(b'a,5" disk\n' + b"c,d\n" * 300 + b"e,f")
-    assert found[0][2] == "a quote opens here and does not close"
+    assert found[0][2] == "a quote opens here and is never closed"
     assert [fields for _, _, fields in found[1:]] == [["c", "d"]] * 300 + [["e", "f"]]
 
 
