@@ -1,7 +1,8 @@
 """Deduplication of spans that two sources report with different starts: the first one stored fixes the start.
 
-Belongs here: finding the stored start, moving a span to it. Does not: which spans these are (sources.otlp.conventions),
-completing rows (ends). Other spans are never merged, since two services may use the same span id.
+Belongs here: finding the stored start, moving a span to it. Does not: which spans have two sources
+(sources.otlp.conventions), completing rows (ends). Other spans are never merged, since two services may use the same
+span id.
 """
 
 import copy
@@ -23,7 +24,7 @@ _LOCKS = 64
 
 
 def kept(cursor: psycopg2.extensions.cursor, batch: list[Span]) -> list[Span]:
-    """Return a batch in which each such span has its stored start, or else the first one in the batch.
+    """Return a batch with each span of two sources moved to its stored start, or else to its first in the batch.
 
     Locks the traces until the transaction ends. A role that may not read stored keys only compares within the batch.
     """

@@ -69,7 +69,7 @@ class Purged:
     others: int = 0
 
 
-# Days beyond the calendar have no history.
+# The last date that Python knows; spans of later days have no history.
 _LAST_DAY = (date.max - date(1970, 1, 1)).days
 _SPANS, _QUARANTINE = "workflow_trace_log", "telemetry_quarantine"
 _BY_DAY = ("duration_histograms", "workflow_trace_counts")

@@ -199,7 +199,7 @@ class Embedded:
         from secrets import token_urlsafe
 
         new, password = self.home / f"database.new.{os.getpid()}", token_urlsafe(24)
-        for leftover in (*self.home.glob("database.new.*"), self.data):  # of a first start that was killed
+        for leftover in (*self.home.glob("database.new.*"), self.data):  # after a first start that was killed
             shutil.rmtree(leftover, ignore_errors=True)
         self._make_private(new)
         handover = self.sockets / f"password.{os.getpid()}"
@@ -298,7 +298,7 @@ class Embedded:
 
 
 def release_all() -> None:
-    """Stop being a user of any server; called from another thread than the one that hangs in a statement."""
+    """Stop being a user of any server; called from a thread other than the one that hangs in a statement."""
     for server in tuple(_in_use):
         server.release()
 
