@@ -46,7 +46,7 @@ _SUBAGENTS = {
 }
 _TOOLS = {"Bash": 4.0, "Edit": 1.5, "Grep": 0.8}
 _PHASES = {"LEAD": 90.0, "PLAN": 150.0, "EXEC": 240.0}
-# Each handoff's phase, its gates, and the sub-agents beside them.
+# Phase, gates and sub-agents of each handoff.
 _HANDOFFS = {
     "LEAD-TO-PLAN": (
         "LEAD",
@@ -69,7 +69,7 @@ _HANDOFFS = {
         ("DOCMON", "RCA"),
     ),
 }
-# Gates that call a sub-agent, whose time is then part of theirs.
+# Gates that call a sub-agent, whose time is part of the gate's.
 _ASKED_BY_GATE = {"GATE_DB_MIGRATION": "DATABASE", "GATE_SECURITY_REVIEW": "SECURITY"}
 _SD_TYPES = {"feature": 6, "bugfix": 3, "refactor": 9, "infrastructure": 1, "docs": 1}
 

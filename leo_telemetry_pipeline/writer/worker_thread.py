@@ -65,7 +65,7 @@ class Loop:
         """Work until the writer closes."""
         state = self._state
         # The sender may still be counting the spans of a finished job.
-        while not (state.closing and (state.is_over or (self._is_done() and not state.tally.in_hand))):
+        while not (state.closing and (state.is_over or (self._is_done() and not state.tally.unsettled))):
             self._wait()
             try:
                 self._tick()
@@ -159,7 +159,7 @@ class Loop:
         self._last_batch_s = time.monotonic()
         with tally.lock:
             items = [state.queue.popleft() for _ in range(min(most, len(state.queue)))]
-            hand = tally.take(len(items))
+            taken = tally.take(len(items))
             removed = tally.take_removed()
         spans: list[Span] = []
         kept: list[Kept] = []
@@ -168,13 +168,13 @@ class Loop:
             if isinstance(item, Kept):
                 kept.append(item)
             elif id(item) in state.of_parent:
-                tally.disown(hand, 1)
+                tally.disown(taken, 1)
             else:
                 try:
                     spans.append(self._parts.span(item, removed))
                 except Exception:  # noqa: BLE001 an invalid span is dropped and counted, without the others
-                    tally.drop(hand, "invalid", 1)
-        return Batch(tally, hand, self._journal, spans, removed, kept)
+                    tally.drop(taken, "invalid", 1)
+        return Batch(tally, taken, self._journal, spans, removed, kept)
 
     def _use_idle_sender(self, opened: list[Operation]) -> None:
         """Announce open operations or drain the spool while there is nothing to store."""
@@ -187,7 +187,7 @@ class Loop:
             self._sender.offer(_DrainJob(str(self._parts.spool.folder), self._sender.restart_clock, self._drained))
 
     def _drained(self, drained: Drained | None) -> None:
-        """Schedule the next drain after one; ``drained`` is None if the database went away."""
+        """Schedule the next drain after ``drained``, which is None if the database went away."""
         now = time.monotonic()
         if drained is None or drained.busy:
             self._drain_at_s = now + _ASK_DRAINER_S

@@ -146,7 +146,7 @@ class Writer:
         while not tally.have_ended(position) and time.monotonic() < give_up:
             time.sleep(0.002)
         with tally.lock:
-            # Spans that end while the writer closes are lost without having been in hand.
+            # Spans that end while the writer closes are lost without having been queued.
             had_losses = had_losses or (state.closing and tally.has_losses)
             return not had_losses and tally.are_kept(position, list(state.queue))
 
