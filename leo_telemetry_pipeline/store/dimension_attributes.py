@@ -1,6 +1,6 @@
 """Daily medians of numeric attributes, and waits, of one dimension.
 
-Belongs here: reading them from stored spans, so days with dropped spans have none.
+Belongs here: reading them from stored spans; days whose spans were dropped are missing.
 Does not: which attributes matter (analysis.span_measures), durations (history.daily).
 """
 
@@ -56,9 +56,9 @@ def medians(
 
 
 def waiting(database: Database, window: Window, dimension: Dimension) -> dict[date, Waiting]:
-    """Return the waits for a person that do not count as a dimension's time, by start day.
+    """Return the waits for a person that are not part of a dimension's time, by start day.
 
-    These are child spans of type ``wait``, and sibling ones with the dimension's name. A dimension of waits has none.
+    These are children of its spans, and their siblings with the dimension's name. A dimension of waits has none.
     """
     if dimension[0] == "wait":
         return {}

@@ -68,7 +68,7 @@ def _stored_starts(cursor: psycopg2.extensions.cursor, spans: list[Span]) -> dic
         )
         known: dict[Ids, list[int]] = {}
         for _, of_day in sorted(_by_day(spans).items()):
-            _look(cursor, of_day, known)
+            _read_starts(cursor, of_day, known)
     except psycopg2.errors.InsufficientPrivilege:
         cursor.execute("ROLLBACK TO SAVEPOINT looking")
         return {}
@@ -82,7 +82,7 @@ def _by_day(spans: Iterable[Span]) -> Mapping[int, list[Span]]:
     return days
 
 
-def _look(cursor: psycopg2.extensions.cursor, spans: list[Span], known: dict[Ids, list[int]]) -> None:
+def _read_starts(cursor: psycopg2.extensions.cursor, spans: list[Span], known: dict[Ids, list[int]]) -> None:
     starts = [span.start_time_ms for span in spans]
     cursor.execute(
         "SELECT s.trace_id::text, s.span_id::text, s.start_time_ms FROM workflow_trace_log AS s"

@@ -153,7 +153,7 @@ class Writer:
     def close(self, timeout_s: float = CLOSE_S) -> None:
         """Store queued spans within ``timeout_s``, and write the rest to disk; called at exit.
 
-        A slow disk is waited for, one that hangs is not. Spans that end later go to disk at once.
+        This waits for a slow disk, but not for one that hangs. Spans that end later go to disk at once.
         """
         state, lock = self.state, self._parts_lock
         # Not acquired if a thread hangs while making the parts: then queued spans count as lost.
