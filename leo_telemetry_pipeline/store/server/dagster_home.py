@@ -37,12 +37,12 @@ _PATIENCE = {"DAGSTER_GRPC_TIMEOUT_SECONDS": "600", "DAGSTER_GRPC_SHUTDOWN_GRACE
 class Daemon:
     """State of the Dagster daemon of this home.
 
-    ``beats``: it sends heartbeats. ``looks``: it checked the queue recently, without an error. ``failing``: (name,
-    reason) of our sensors and schedules whose last tick failed, and of the daemon itself.
+    ``beats``: it sends heartbeats. ``checks_queue``: it did so recently, without an error. ``failing``: (name, reason)
+    of our sensors and schedules whose last tick failed, and of the daemon itself.
     """
 
     beats: bool = False
-    looks: bool = False
+    checks_queue: bool = False
     failing: tuple[tuple[str, str], ...] = ()
 
 
@@ -99,7 +99,7 @@ def has_ended(target: Target, dagster_run_id: str) -> bool:
 
 def daemon_lives(target: Target) -> bool:
     """Return whether a Dagster daemon of this home checks the queue without errors."""
-    return daemon(target).looks
+    return daemon(target).checks_queue
 
 
 def daemon(target: Target) -> Daemon:
@@ -109,12 +109,14 @@ def daemon(target: Target) -> Daemon:
         if not beats or not _exist(query, "job_ticks", "instigators"):
             return Daemon(beats=bool(beats))
         ticks = query(_LAST_TICKS, f'{_NAMED}({OURS}\\w+)"', _CHECKED_S, f"%{_NAMED}{OURS}%")
-    looks = any(name == QUEUE_SENSOR and status != "FAILURE" and recent for name, status, recent, _ in ticks)
+    checks_queue = any(name == QUEUE_SENSOR and status != "FAILURE" and recent for name, status, recent, _ in ticks)
     failing = [(name, json.loads(body).get("error")) for name, status, _, body in ticks if status == "FAILURE"]
-    if not looks and not failing:
+    if not checks_queue and not failing:
         # The daemon may fail before it runs our sensors; it keeps such errors for some minutes.
         failing = [("the sensor daemon", error) for error in json.loads(beats[0][0]).get("errors") or ()]
-    return Daemon(beats=True, looks=looks, failing=tuple((name, _first_line(error)) for name, error in failing))
+    return Daemon(
+        beats=True, checks_queue=checks_queue, failing=tuple((name, _first_line(error)) for name, error in failing)
+    )
 
 
 # Dagster keeps these times without a zone, in UTC.
