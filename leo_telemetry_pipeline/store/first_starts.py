@@ -24,7 +24,7 @@ _LOCKS = 64
 
 
 def kept(cursor: psycopg2.extensions.cursor, batch: list[Span]) -> list[Span]:
-    """Return a batch with each span of two sources moved to its stored start, or else to its first in the batch.
+    """Return a batch with each span of two sources moved to its stored start, or else to its first start in the batch.
 
     Locks the traces until the transaction ends. A role that may not read stored keys only compares within the batch.
     """

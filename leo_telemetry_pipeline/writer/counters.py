@@ -1,6 +1,6 @@
 """Counters of a writer.
 
-Belongs here: the counters, and that they add up. Does not: which event counts as what (writer, batches).
+Belongs here: the counters, and the invariant that they add up. Does not: which event counts as what (writer, batches).
 """
 
 import math

@@ -24,7 +24,7 @@ def carry_over(connection) -> None:
     if has is None or not is_unreleased(has):
         return
     objects = _objects()
-    # A trigger in the script calls it.
+    # The script creates a trigger that calls this function.
     apply("functions/telemetry_close_item")
     run_sql(schema_objects.text("unreleased"))
     existing = [name for name in objects if exists(name)]

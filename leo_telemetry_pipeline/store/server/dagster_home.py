@@ -91,7 +91,7 @@ def has_run(target: Target, dagster_run_id: str) -> bool:
 
 
 def has_ended(target: Target, dagster_run_id: str) -> bool:
-    """Return whether a Dagster run has recorded its end, which follows shortly after the end of our row."""
+    """Return whether a Dagster run has recorded its end, which it does shortly after our row ends."""
     ended = "SELECT FROM runs WHERE run_id = %s AND status IN ('SUCCESS', 'FAILURE', 'CANCELED')"
     with _querying(target) as query:
         return bool(query(ended, dagster_run_id))
