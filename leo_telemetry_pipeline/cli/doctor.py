@@ -96,7 +96,7 @@ def judge(facts: Facts) -> list[Verdict]:
         _losses(facts),
         *_removed(facts),
         *_intake(facts),
-        *installed_hooks.judge(facts.hooks, facts.daemon.looks or facts.executed_elsewhere),
+        *installed_hooks.judge(facts.hooks, facts.daemon.checks_queue or facts.executed_elsewhere),
         _queue(facts),
         _worker(facts),
         _last_analysis(facts),
@@ -234,7 +234,7 @@ def _worker(facts: Facts) -> Verdict:
         return Verdict(
             "worker", state, "restart `leo-telemetry dev` or `worker`; if it fails again, see what it prints"
         )
-    if facts.daemon.looks:
+    if facts.daemon.checks_queue:
         return Verdict("worker", "a Dagster daemon is running")
     if facts.daemon.beats:
         state = "a Dagster daemon is running, but has not checked the queue for two minutes"

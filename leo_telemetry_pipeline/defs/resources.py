@@ -93,7 +93,7 @@ class Analysis:
     def hold(self) -> Callable[[psycopg2.extensions.cursor], None]:
         """Function that locks an owned row for the transaction of a cursor. It raises LostRun if the row was lost."""
         if not self.owned or self.run is None:
-            return runs.fence_nothing
+            return runs.no_fence
         return partial(runs.fence, run_id=self.run.run_id, dagster_run_id=self.dagster_run_id)
 
     def annotate(self, notes: dict[str, Any]) -> None:

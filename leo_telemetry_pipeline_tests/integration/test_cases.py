@@ -16,7 +16,7 @@ from leo_telemetry_pipeline.store import intake
 from leo_telemetry_pipeline.store.days import Window, milliseconds
 from leo_telemetry_pipeline.store.dimensions import observations
 from leo_telemetry_pipeline.store.retention import purge
-from leo_telemetry_pipeline.store.retention.purge import What
+from leo_telemetry_pipeline.store.retention.purge import Selection
 from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests.builders import execute, insert, midnight, one, span
 
@@ -152,7 +152,7 @@ def test_a_purge_finds_lines_that_an_import_quarantined(db: Database, tmp_path: 
     assert load(written(tmp_path, [row(), request], "o.jsonl")).exit_code == 0
     assert one(db, ASIDE) == 6
     for project, count in (("shop", 3), ("other", 1), ("mine", 1), ("otlp", 1), ("", 0)):
-        assert purge.purge(db, What(project=project)).quarantined == count, project
+        assert purge.purge(db, Selection(project=project)).quarantined == count, project
     assert one(db, ASIDE) == 0
 
 

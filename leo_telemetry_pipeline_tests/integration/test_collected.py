@@ -13,7 +13,7 @@ from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import collection_stats, open_spans, sink, span_totals, spans
 from leo_telemetry_pipeline.store.history import histograms, staleness
 from leo_telemetry_pipeline.store.retention import purge
-from leo_telemetry_pipeline.store.retention.purge import What
+from leo_telemetry_pipeline.store.retention.purge import Selection
 from leo_telemetry_pipeline.store.server.database import Database, Target, outside
 from leo_telemetry_pipeline_tests.builders import DAY, execute, insert, midnight, new_id, one, span, spans_of, week
 from leo_telemetry_pipeline_tests.servers import as_role
@@ -271,7 +271,7 @@ def test_a_purge_before_a_day_deletes_spans_and_their_history(db: Database) -> N
     fill(db)
     spans.quarantine(db, "old.jsonl", [(1, "no JSON", "x")])
     execute(db, "UPDATE telemetry_quarantine SET created_at = created_at - interval '9 days'")
-    what = What(before=midnight(4).date())
+    what = Selection(before=midnight(4).date())
     assert purge.count(db, what) == purge.Purged(2, 1, 3)
     assert purge.purge(db, what) == purge.Purged(2, 1, 3)
     assert purge.count(db, what) == purge.Purged(0, 0)
@@ -285,7 +285,7 @@ def test_a_project_goes_from_every_table(db: Database) -> None:
     others = ['{"project": "other", "attributes": {"service": "shop"}}', '{"span_type": "shop"}', "project shop"]
     its_own = ['{"project": "shop", "span_id": 3}', '{"project":"shop"}']
     spans.quarantine(db, "f", [(number, "bad", text) for number, text in enumerate(others + its_own)])
-    assert purge.purge(db, What(project="shop")) == purge.Purged(4, 2, 7)
+    assert purge.purge(db, Selection(project="shop")) == purge.Purged(4, 2, 7)
     assert {content for (content,) in db.rows("SELECT content FROM telemetry_quarantine")} == set(others)
     assert history(db) == [(midnight(3).date(), "", 2)]
     assert [each.span_name for each in open_spans.running(db)] == ["B"]
@@ -297,7 +297,7 @@ def test_quarantined_lines_are_found_by_their_project_however_it_is_written(db: 
     """Lost: names with special characters would stay, and a dot would match other names."""
     own = [json.dumps({"project": name}), json.dumps({"a": 1, "project": name}, ensure_ascii=False)]
     spans.quarantine(db, "f", [(number, "bad", text) for number, text in enumerate([*own, '{"project": "axb"}'])])
-    assert purge.purge(db, What(project=name)).quarantined == 2
+    assert purge.purge(db, Selection(project=name)).quarantined == 2
 
 
 def test_a_purge_that_was_interrupted_goes_on_where_it_was(db: Database) -> None:
@@ -309,10 +309,10 @@ def test_a_purge_that_was_interrupted_goes_on_where_it_was(db: Database) -> None
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        purge.purge(db, What(project="shop"), interrupt)
+        purge.purge(db, Selection(project="shop"), interrupt)
     execute(db, "DELETE FROM workflow_trace_log WHERE project = 'shop'")
-    assert purge.count(db, What(project="shop")) == purge.Purged(0, 0, 4)
-    assert purge.purge(db, What(project="shop")) == purge.Purged(0, 0, 4)
+    assert purge.count(db, Selection(project="shop")) == purge.Purged(0, 0, 4)
+    assert purge.purge(db, Selection(project="shop")) == purge.Purged(0, 0, 4)
     assert history(db) == [(midnight(3).date(), "", 2)]
 
 
@@ -324,7 +324,7 @@ def test_an_interrupted_purge_of_a_trace_leaves_its_day_to_be_counted_again(db: 
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        purge.purge(db, What(trace_id=gone.trace_id), interrupt)
+        purge.purge(db, Selection(trace_id=gone.trace_id), interrupt)
     assert midnight(3).date() in staleness.stale_days(db, midnight(7).date(), midnight().date(), ["gate"])
 
 
@@ -332,6 +332,6 @@ def test_a_trace_goes_and_the_history_of_its_days_is_counted_again(db: Database)
     """Lost: history would count a deleted span."""
     gone = fill(db)
     spans.quarantine(db, "f", [(1, "bad", f"trace {gone.trace_id.replace('-', '').upper()}"), (2, "bad", "another")])
-    assert purge.purge(db, What(trace_id=gone.trace_id)) == purge.Purged(1, 1)
+    assert purge.purge(db, Selection(trace_id=gone.trace_id)) == purge.Purged(1, 1)
     assert (midnight(3).date(), "", 1) in history(db)
     assert span_totals.count(db, week()) == (5, 5)

@@ -12,7 +12,7 @@ import pytest
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.store import open_spans, spans
-from leo_telemetry_pipeline.store.retention.purge import What, count, purge
+from leo_telemetry_pipeline.store.retention.purge import Selection, count, purge
 from leo_telemetry_pipeline.store.server import distributed
 from leo_telemetry_pipeline.store.server.database import Database, running
 from leo_telemetry_pipeline_tests.builders import analyse_queued, configure, execute, midnight, one, slow, span
@@ -110,8 +110,8 @@ def test_citus_accepts_all_statements_of_an_analysis_and_its_surroundings(sent: 
         assert len(open_spans.running(db)) == 1
         run = analyse_queued(db)
         assert run.status == "SUCCEEDED", run.error_detail
-        assert count(db, What(project="")).spans > 0
-        purge(db, What(before=midnight().date()))
+        assert count(db, Selection(project="")).spans > 0
+        purge(db, Selection(before=midnight().date()))
         assert one(db, "SELECT count(*) FROM workflow_trace_log") == 0
     tables = local_tables()
     of_spans = [statement for statement in sent if re.search("workflow_trace_log", statement)]

@@ -15,7 +15,7 @@ from leo_telemetry_pipeline.store import exact_percentiles, spans
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.dimensions import observations
 from leo_telemetry_pipeline.store.history import buckets, histograms, span_counts, staleness
-from leo_telemetry_pipeline.store.retention.purge import What, purge
+from leo_telemetry_pipeline.store.retention.purge import Selection, purge
 from leo_telemetry_pipeline.store.server.database import Database, Target, outside
 from leo_telemetry_pipeline_tests.builders import (
     DAY,
@@ -304,6 +304,6 @@ def test_the_history_of_a_project_that_is_forgotten_goes_with_its_spans(db: Data
     """Lost: data that was deleted on request would live on in history."""
     fill(db)
     histograms.rebuild(db, days_of(WEEK), ["gate"], seen(db))
-    assert purge(db, What(project="shop")).spans > 0
+    assert purge(db, Selection(project="shop")).spans > 0
     assert db.rows("SELECT DISTINCT project FROM duration_histograms") == [("",)]
     assert counted(db).equals(counted(db, uncounted=days_of(WEEK)))

@@ -15,7 +15,7 @@ from leo_telemetry_pipeline.store.days import midnight as midnight_of
 from leo_telemetry_pipeline.store.dimensions import COUNTS, observations
 from leo_telemetry_pipeline.store.history import blocks, buckets, histograms, span_counts, staleness
 from leo_telemetry_pipeline.store.history.watermark import lock
-from leo_telemetry_pipeline.store.retention.purge import What, purge
+from leo_telemetry_pipeline.store.retention.purge import Selection, purge
 from leo_telemetry_pipeline.store.server.database import Database, Target
 from leo_telemetry_pipeline_tests.builders import DAY, execute, insert, midnight, span, spans_of, week
 from leo_telemetry_pipeline_tests.servers import EMBEDDED
@@ -199,7 +199,7 @@ def test_a_purge_before_a_day_keeps_later_days(db: Database):
     for ago in (61, 42, 40, 13):
         kept = Window(midnight(ago), SEASON.end)
         expected = read(db, kept)
-        purge(db, What(before=kept.start.date()))
+        purge(db, Selection(before=kept.start.date()))
         assert read(db, kept) == expected
         assert {row[1]: row[2] for row in read(db, SEASON)} == {row[1]: row[2] for row in expected}
 
@@ -258,4 +258,4 @@ def test_a_row_out_of_all_bounds_does_not_stop_counting(db: Database):
         )
     count_up(db, week())
     assert [row[:6] for row in read(db, week())] == [("gate", "A", 1, 1, 0.0, 0)]
-    assert purge(db, What(trace_id=made.trace_id)).spans == 6
+    assert purge(db, Selection(trace_id=made.trace_id)).spans == 6

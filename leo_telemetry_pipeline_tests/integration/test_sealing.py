@@ -9,7 +9,7 @@ import pytest
 from leo_telemetry_pipeline.analysis import p50
 from leo_telemetry_pipeline.store.days import Window, milliseconds, whole
 from leo_telemetry_pipeline.store.history import blocks, buckets, histograms, span_counts, staleness
-from leo_telemetry_pipeline.store.retention.purge import What, purge
+from leo_telemetry_pipeline.store.retention.purge import Selection, purge
 from leo_telemetry_pipeline.store.server.database import Database, Target
 from leo_telemetry_pipeline_tests.builders import DAY, execute, insert, midnight, new_id, one, span, spans_of
 
@@ -164,7 +164,7 @@ def test_a_project_that_is_purged_goes_from_sealed_history_too(db: Database):
     drop_spans(db)
     count_up(db)
     blocks.make(db, WEEK.start.date(), WEEK.end.date(), TYPES)
-    purge(db, What(project="shop"))
+    purge(db, Selection(project="shop"))
     assert history(db)["gate", "A"][0] == 5
-    purge(db, What(before=DAY_OF + DAY))
+    purge(db, Selection(before=DAY_OF + DAY))
     assert history(db) == {}

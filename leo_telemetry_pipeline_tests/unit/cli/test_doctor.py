@@ -78,7 +78,7 @@ def test_each_failing_part_is_named_with_its_remedy(part: str, change: dict[str,
 
 def test_a_daemon_makes_the_hook_unnecessary() -> None:
     """Lost: a server without a hook is never healthy."""
-    verdicts = judge(replace(HEALTHY, hooks=Hooks(), daemon=Daemon(beats=True, looks=True)))
+    verdicts = judge(replace(HEALTHY, hooks=Hooks(), daemon=Daemon(beats=True, checks_queue=True)))
     assert [verdict.name for verdict in verdicts if verdict.remedy] == []
 
 
