@@ -137,7 +137,7 @@ def one_moment(db: Database):
     return db.rows("SELECT date_trunc('second', now())")[0][0]
 
 
-@pytest.mark.only_on(EMBEDDED, reason="many spans, and no statement that other servers would read otherwise")
+@pytest.mark.only_on(EMBEDDED, reason="many spans; the server makes no difference")
 def test_of_very_many_keys_the_most_frequent_are_kept_and_the_rest_is_pooled(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ):
