@@ -1,6 +1,7 @@
 """The real Claude Code, by hooks, by OpenTelemetry and by both at once: what happened is stored, each event once.
 
-A local fake of its API decides what the model says, and so knows what happened. The program comes from npm, checked by
+A local fake of its API decides what the model says, so the test knows what happened. The program comes from npm,
+checked by
 hash; `make newest` tries the newest version by hand.
 """
 
@@ -17,7 +18,7 @@ from leo_telemetry_pipeline_tests.processes import sees_processes
 
 pytestmark = sees_processes
 
-# Ten times the limit of `make accept` on a quiet machine, scaled by how much slower this machine is.
+# Ten times the limit of `make accept`, which is for a quiet machine, scaled by how much slower this machine is.
 LIMIT_S = 0.5
 
 
