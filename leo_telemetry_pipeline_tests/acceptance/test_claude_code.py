@@ -57,7 +57,7 @@ def test_durations_are_those_that_the_model_saw(played: Played):
     """Lost: which tool is slow, if a sub-agent has the time of its launch or a prompt ends at its first stop."""
     off = [
         deviation
-        for deviation in stored.beside_the_fake(played.matched())
+        for deviation in stored.outside_bounds(played.matched())
         if deviation.seconds > LIMIT_S * played.slowness
     ]
     assert off == []
@@ -68,7 +68,7 @@ def test_tools_take_as_long_as_claude_code_says(played: Played):
     tools = ("tool", "skill")
     off = [
         deviation
-        for deviation in stored.beside_reports(played.matched(), played.reported, tools)
+        for deviation in stored.off_reports(played.matched(), played.reported, tools)
         if deviation.seconds > LIMIT_S * played.slowness
     ]
     assert off == []
@@ -81,7 +81,7 @@ def test_requests_waits_and_commands_come_by_opentelemetry(played: Played):
     assert len(matched) == len(wanted)
     assert not wanted or played.way in truth.EXPORTED
     assert [row for fact, row in matched if fact.type != "wait" and fact.status != row.status] == []
-    assert [off for off in stored.beside_the_fake(matched) if off.seconds > LIMIT_S * played.slowness] == []
+    assert [off for off in stored.outside_bounds(matched) if off.seconds > LIMIT_S * played.slowness] == []
 
 
 def test_no_word_of_a_conversation_is_kept(played: Played):

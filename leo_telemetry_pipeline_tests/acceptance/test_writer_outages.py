@@ -39,8 +39,7 @@ from leo_telemetry_pipeline_tests.processes import (
     until,
 )
 
-# An exit waits one second for spans; everything that hangs here hangs for longer than this.
-# An exit takes a second, longer on a busy machine, but nothing in it waits as long as this.
+# Limit for an exit, which waits one second for spans; everything that hangs here hangs for longer.
 EXIT_S = 60.0
 # Arguments: the number of spans, and the rate per second. Prints the counters, the time when the program itself was
 # done, and the time when its spans were.
@@ -48,12 +47,12 @@ EMIT = """
 import atexit, json, sys, time
 atexit.register(lambda: print(time.monotonic(), flush=True))
 from leo_telemetry_pipeline import trace
-count, a_second = int(sys.argv[1]), float(sys.argv[2])
+count, rate = int(sys.argv[1]), float(sys.argv[2])
 began, worst = time.monotonic(), []
 for number in range(count):
     with trace.tracer.gate(f"G{number}"):
         pass
-    left = began + number / a_second - time.monotonic()
+    left = began + number / rate - time.monotonic()
     if left > 0:
         time.sleep(left)
 print(json.dumps(trace.counters()), time.monotonic(), flush=True)
@@ -63,8 +62,8 @@ print(json.dumps(trace.counters()), time.monotonic(), flush=True)
 class Emitting:
     """A program that ends spans at a fixed rate."""
 
-    def __init__(self, home: Path, count: int, a_second: int, **variables: str) -> None:
-        command = [sys.executable, "-c", EMIT, str(count), str(a_second)]
+    def __init__(self, home: Path, count: int, rate: int, **variables: str) -> None:
+        command = [sys.executable, "-c", EMIT, str(count), str(rate)]
         named = {PREFIX + name: value for name, value in variables.items()}
         self.process = subprocess.Popen(
             command, env=environment(home, **named), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
