@@ -1,4 +1,4 @@
-"""Spans of the recorded sessions, by every way in which Claude Code tells of them."""
+"""Spans of the recorded sessions, from every source in which Claude Code reports them."""
 
 from collections import Counter
 

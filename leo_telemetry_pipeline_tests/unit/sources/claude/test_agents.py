@@ -1,4 +1,4 @@
-"""Sub-agents as hooks tell of them: one span each, below what launched them."""
+"""Sub-agents as hooks report them: one span each, below the span that launched it."""
 
 import pytest
 

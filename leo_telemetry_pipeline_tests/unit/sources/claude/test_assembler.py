@@ -1,4 +1,4 @@
-"""Spans from events in any order, at once or bit by bit."""
+"""Spans from events in any order, at once or incrementally."""
 
 import json
 from collections import Counter
@@ -21,7 +21,7 @@ from leo_telemetry_pipeline_tests.unit.sources.claude.hook_events import (
 
 
 def test_spans_built_incrementally_are_the_same_as_those_built_at_once():
-    """Lost: operations that continue after the answer, such as background sub-agents, or earlier ones."""
+    """Lost: operations that end before or after the answer, such as background sub-agents."""
     notes = recorded()
     at_once = sorted(made(notes, final=True), key=lambda span: span.span_id)
     collected, kept = [], []
@@ -212,7 +212,7 @@ LAUNCH = {"tool_name": "Agent", "tool_use_id": "t1", "tool_response": {"status":
         "sub-agent blocked",
         "sub-agent fails late",
         "continued twice",
-        "told within a prompt",
+        "notified within a prompt",
         "told alone",
     ],
 )

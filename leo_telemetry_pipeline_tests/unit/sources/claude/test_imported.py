@@ -1,4 +1,4 @@
-"""Claude Code's telemetry from files: the same spans as those that the receiver makes."""
+"""Claude Code's telemetry from files: the same spans as from the receiver."""
 
 import json
 import random
