@@ -110,12 +110,12 @@ def spans_of_noon() -> str:
 
 def refused_with(environ: dict[str, str]) -> list[str]:
     """Assert that commands refuse with the same line, and return the options of the `migrate` that it names."""
-    with pytest.raises(UserError) as told, database.ready(Settings(environ)):
+    with pytest.raises(UserError) as raised, database.ready(Settings(environ)):
         pass
     for words in (("migrate",), ("analyze", "--dry-run")):
         done = finished(command(*words), environ)
         assert (done.code, done.out) == (NO_DATABASE, "")
-        assert done.err == f"leo-telemetry: {told.value.message}\n"
-    named = re.search("`leo-telemetry migrate (.*?)`", told.value.message)
+        assert done.err == f"leo-telemetry: {raised.value.message}\n"
+    named = re.search("`leo-telemetry migrate (.*?)`", raised.value.message)
     assert named
     return named[1].split()

@@ -338,9 +338,9 @@ def test_dagsters_schema_is_closed_too(owner: Database, server: Server, database
 def test_a_schema_that_is_open_by_default_is_refused_for_dagster(server: Server, database: str):
     """Lost: Dagster's tables are in public, where every browser may write them."""
     target = outside(as_role(server.direct_url(database), "leo_owner"), "public")
-    with pytest.raises(UserError, match="to anon, authenticated: set LEO_TELEMETRY_DAGSTER_SCHEMA") as told:
+    with pytest.raises(UserError, match="to anon, authenticated: set LEO_TELEMETRY_DAGSTER_SCHEMA") as raised:
         prepare_for_dagster(target, "public")
-    assert "\n" not in told.value.message
+    assert "\n" not in raised.value.message
 
 
 @pytest.mark.parametrize("role", ["John.Doe", "Owner", "john@example.com", "a\"b' c"])

@@ -46,16 +46,16 @@ def test_two_thousand_enqueues_from_forty_processes_leave_one_queued_row(db: Dat
         assert racer.stdin is not None
         racer.stdin.write("go\n")
         racer.stdin.flush()
-    told: list[str] = []
+    outcomes: list[str] = []
     for racer in racers:
         out, err = racer.communicate()
         assert racer.returncode == 0, err[-500:]
-        told += out.splitlines()
+        outcomes += out.splitlines()
     [(run_id, status)] = db.rows("SELECT run_id::text, status FROM telemetry_analysis_runs")
     assert status == "QUEUED"
-    assert len(told) == RACERS * CALLS
-    assert told.count(f"ENQUEUED {run_id}") == 1
-    assert told.count(f"ALREADY_QUEUED {run_id}") == RACERS * CALLS - 1
+    assert len(outcomes) == RACERS * CALLS
+    assert outcomes.count(f"ENQUEUED {run_id}") == 1
+    assert outcomes.count(f"ALREADY_QUEUED {run_id}") == RACERS * CALLS - 1
 
 
 def if_stale(db: Database, by: str = "SESSION_START") -> str:

@@ -150,11 +150,11 @@ def test_sigterm_is_left_alone_from_another_thread(home: Path) -> None:
     code = """
 import json, signal, threading
 from leo_telemetry_pipeline import trace
-told = []
-thread = threading.Thread(target=lambda: told.append(trace.flush_on_sigterm()))
+returned = []
+thread = threading.Thread(target=lambda: returned.append(trace.flush_on_sigterm()))
 thread.start()
 thread.join()
-print(json.dumps([*told, signal.getsignal(signal.SIGTERM) == signal.SIG_DFL]))
+print(json.dumps([*returned, signal.getsignal(signal.SIGTERM) == signal.SIG_DFL]))
 """
     assert result(code, home) == [False, True]
 

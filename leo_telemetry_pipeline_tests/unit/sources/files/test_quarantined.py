@@ -31,9 +31,9 @@ def test_no_secret_reaches_the_quarantine(kind: str, tmp_path: Path):
     assert [type(each) for each in bad] == [reader.BadLine] * len(lines)
     for each in bad:
         assert isinstance(each, reader.BadLine)
-        told = each.reason + each.text
+        kept = each.reason + each.text
         for written in (PLAIN[kind], json.dumps(PLAIN[kind])[1:-1]):
-            assert written not in told
+            assert written not in kept
 
 
 def test_the_header_of_a_wrong_file_is_shown_without_secrets(tmp_path: Path):
