@@ -54,7 +54,7 @@ BOTTLENECK = {
 }  # fmt: skip
 
 
-def test_a_queued_row_ends_succeeded_with_all_its_columns_and_finds_just_what_is_over_the_seeds_thresholds(
+def test_a_queued_row_ends_succeeded_with_all_its_columns_and_finds_exactly_what_exceeds_the_seeds_thresholds(
     db: Database,
 ):
     """Lost: the way from a request to its findings."""

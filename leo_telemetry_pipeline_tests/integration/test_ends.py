@@ -135,7 +135,7 @@ def test_an_impossible_end_is_quarantined_and_the_row_stays_open(db: Database):
     assert spans.store(db, [end]) == Stored(0, 0, 1)
 
 
-def test_another_span_with_the_same_key_is_counted_where_the_doctor_looks(db: Database):
+def test_another_span_with_the_same_key_is_counted_for_the_doctor(db: Database):
     """Lost: if a source gives two spans one id, one is silently gone."""
     first = span("gate", "A")
     ids: dict[str, Any] = {"trace_id": first.trace_id, "span_id": first.span_id}

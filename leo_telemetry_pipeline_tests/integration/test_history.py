@@ -76,7 +76,7 @@ def counted(db: Database, window: Window = WEEK, uncounted=(), types=("gate",)):
     return p50.from_buckets(rows, histograms.GAMMA)
 
 
-def test_history_gives_the_frame_of_the_exact_way_and_medians_within_half_a_percent(db: Database):
+def test_history_gives_the_frame_of_exact_measurement_and_medians_within_half_a_percent(db: Database):
     """Lost: findings would change on the day an installation outgrows the limit."""
     drawn = fill(db)
     histograms.rebuild(db, days_of(WEEK), ["gate"], seen(db))
@@ -158,7 +158,7 @@ def test_history_keeps_projects_apart(db: Database):
             assert counted(db, window, uncounted)["sample_count"].equals(exact["sample_count"])
 
 
-def test_history_of_combined_and_bare_attribute_types_agrees_with_the_exact_way(db: Database):
+def test_history_of_combined_and_bare_attribute_types_agrees_with_exact_measurement(db: Database):
     """Lost: sd_type and gate+sd_type would have no baseline, or a wrong one."""
     for day in range(1, 6):
         for number, sd_type in enumerate(("feature", "bugfix")):

@@ -144,7 +144,7 @@ def test_success_is_returned_only_for_a_batch_that_was_accepted_completely(db: D
     assert full.counters() == {"created": 2, "stored": 0, "spooled": 1, "dropped": {"queue_full": 1}, "queued": 0}
 
 
-def test_switched_off_it_stores_nothing(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_disabled_exporter_stores_nothing(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lost: LEO_TELEMETRY_ENABLED=false would not switch off everything."""
     monkeypatch.setenv(PREFIX + "ENABLED", "false")
     provider = TracerProvider()

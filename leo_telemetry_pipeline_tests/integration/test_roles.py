@@ -188,7 +188,7 @@ def test_a_reader_reads_everything_and_changes_nothing(db: Database, connected: 
     assert refused(reader, "SELECT * FROM enqueue_telemetry_analysis()")
 
 
-def test_a_writer_that_may_do_more_shows_what_runs(db: Database, connected: As):
+def test_a_writer_with_more_privileges_shows_running_operations(db: Database, connected: As):
     """Lost: the third block of the guide would break when a table is renamed."""
     execute(db, blocks()[2].replace("leo_", connected.__dict__["prefix"]))
     with closing(connected("leo_writer")) as writer:

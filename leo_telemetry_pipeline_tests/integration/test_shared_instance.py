@@ -168,7 +168,7 @@ def test_a_launch_fails_when_its_process_is_gone_and_not_because_the_machine_is_
     assert (launch_failure(run, launched, NOW) is not None) == is_failure
 
 
-def test_whether_a_process_lives_is_asked_where_it_was_started(monkeypatch: pytest.MonkeyPatch):
+def test_whether_a_process_lives_is_checked_where_it_was_started(monkeypatch: pytest.MonkeyPatch):
     """Lost: the queue waits a quarter of an hour for a process that ended with its daemon."""
     monkeypatch.setattr(lifecycle, "_ANSWERS_S", 1)
     with (

@@ -77,7 +77,7 @@ def materialize(*, success: bool = True) -> None:
     assert done.success is success
 
 
-def test_a_threshold_of_long_ago_is_shown_with_what_fits_and_written_only_when_asked(db: Database):
+def test_an_outdated_threshold_is_shown_with_a_fitting_one_and_written_only_when_asked(db: Database):
     """Lost: a person's numbers would change unasked, or stay wrong forever."""
     fill(db, days_of("GATE_A", 3000), days_of("GATE_B", 3000))
     configure(db, "gate", "GATE_A", 900, 2.0, min_samples=12)
@@ -104,7 +104,7 @@ def test_a_threshold_of_long_ago_is_shown_with_what_fits_and_written_only_when_a
     assert again["alarms_a_year_now"] == pytest.approx(again["alarms_a_year_then"])
 
 
-def test_a_row_of_a_type_is_tuned_for_each_of_its_keys_and_stays_as_it_is(db: Database):
+def test_a_row_of_a_type_is_tuned_for_each_of_its_keys_and_is_unchanged(db: Database):
     """Lost: one key's level would be applied to all others."""
     fill(db, days_of("GATE_A", 3000), days_of("GATE_BB", 500))
     configure(db, "gate", None, 800, 2.0)

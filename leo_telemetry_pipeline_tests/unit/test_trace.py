@@ -43,7 +43,7 @@ def result(code: str, home: Path, **environ: str):
     return json.loads(done.stdout)
 
 
-def test_importing_it_imports_nothing_slow(home: Path) -> None:
+def test_importing_the_trace_api_imports_nothing_slow(home: Path) -> None:
     """Lost: milliseconds at the start of every measured program."""
     code = """
 import sys
@@ -56,7 +56,7 @@ print(json.dumps(loaded))
     assert set(result(code, home)) & set(SLOW_IMPORTS.split()) == set()
 
 
-def test_importing_it_touches_no_disk_and_starts_no_thread(home: Path) -> None:
+def test_importing_the_trace_api_touches_no_disk_and_starts_no_thread(home: Path) -> None:
     """Lost: threads and files in programs that only import measured code."""
     code = "import json, threading, leo_telemetry_pipeline.trace; print(json.dumps(threading.active_count()))"
     assert result(code, home) == 1
@@ -85,7 +85,7 @@ print(json.dumps(trace.counters()))
     assert list((home / "spool").glob("*.spans"))
 
 
-def test_disabled_it_does_nothing_at_all(home: Path) -> None:
+def test_the_disabled_trace_api_does_nothing_at_all(home: Path) -> None:
     """Lost: the off switch for people who suspect telemetry as the cause of a problem."""
     code = """
 import json, threading

@@ -83,7 +83,7 @@ def test_a_span_is_within_its_parent(spans):
         assert (span.end_time_ms or 0) <= (parent.end_time_ms or 0)
 
 
-def test_it_has_as_many_spans_as_a_team_and_is_distinguished_from_real_work(spans):
+def test_the_history_has_as_many_spans_as_a_team_and_is_distinguished_from_real_work(spans):
     """Lost: the demo would take long, or its spans would be mixed with measured ones."""
     assert 40_000 <= len(spans) <= 50_000
     assert {span.project for span in spans} == {"demo"}

@@ -185,7 +185,7 @@ def test_duplicate_keys_are_harmless() -> None:
 
 
 @pytest.mark.parametrize("kind", SECRETS)
-def test_no_secret_passes_wherever_it_is(kind: str) -> None:
+def test_no_secret_passes_in_any_place(kind: str) -> None:
     """Lost: keys and passwords in the database, in the response to the exporter, and in its log."""
     text = SECRETS[kind]
     planted = {

@@ -70,7 +70,7 @@ def test_a_day_without_spans_is_due_by_its_age_alone() -> None:
     assert not is_due(Day(FIRST_KEPT, 0, None), LIMIT)
 
 
-def test_a_day_is_sealed_a_week_before_it_may_be_dropped_and_again_when_it_is() -> None:
+def test_a_day_is_sealed_a_week_before_it_may_be_dropped_and_again_when_it_is_dropped() -> None:
     """Lost: handoffs that a later recount of a nearby day needs; or disk space, with one file per late span."""
     last_sealed = FIRST_KEPT + 6 * DAY
     assert is_to_seal(stored(day=last_sealed), LIMIT)
