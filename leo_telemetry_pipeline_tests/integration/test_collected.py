@@ -1,4 +1,4 @@
-"""The database side of collecting: storing each span once, poison, open spans, removed attributes, purging."""
+"""The database side of collecting: each span is stored once, refused spans, open spans, removed attributes, purging."""
 
 import json
 import threading
@@ -79,14 +79,14 @@ def test_a_day_that_has_no_partition_gets_one(db: Database) -> None:
 
 
 def test_removed_attributes_are_counted_by_name(db: Database) -> None:
-    """Lost: nobody would know that a missing attribute is being removed."""
+    """Lost: nobody would know that an attribute is missing because it is removed."""
     spans.store(db, [span()], {"http.url": 2, "db.statement": 1})
     spans.store(db, [], {"http.url": 3})
     assert collection_stats.removed_keys(db, midnight()) == [("http.url", 5), ("db.statement", 1)]
     assert collection_stats.removed_keys(db, datetime.now(UTC) + DAY) == []
 
 
-def test_counting_the_same_names_from_two_sides_at_once_never_deadlocks(target: Target) -> None:
+def test_two_receivers_that_count_the_same_names_at_once_never_deadlock(target: Target) -> None:
     """Lost: two receivers would occasionally refuse a batch because of a deadlock."""
     names, errors = [f"key.{number}" for number in range(20)], []
 
@@ -241,7 +241,7 @@ def test_a_late_handoff_makes_the_days_of_its_trace_stale(db: Database) -> None:
     first, last = midnight(7).date(), midnight().date()
     types = ["gate", "gate+sd_type"]
     histograms.rebuild(db, staleness.stale_days(db, first, last, types), types, ["gate"])
-    # Because of a wrong clock, it begins a day later than its child.
+    # With a wrong clock, the handoff begins a day later than its child.
     handoff = span("handoff", "H", None, at=at + DAY, trace_id=trace_id, attributes={"sd_type": "feature"})
     insert(db, [handoff])
     assert staleness.stale_days(db, first, last, types) == [at.date(), (at + DAY).date()]
@@ -278,8 +278,8 @@ def test_a_purge_before_a_day_deletes_spans_and_their_history(db: Database) -> N
     assert history(db) == [(midnight(4).date(), "shop", 2), (midnight(3).date(), "", 2)]
 
 
-def test_a_project_goes_from_every_table(db: Database) -> None:
-    """Lost: data of a customer who leaves would stay."""
+def test_a_project_is_deleted_from_every_table(db: Database) -> None:
+    """Lost: data of a customer who has left would stay."""
     fill(db)
     open_spans.announce(db, [span("gate", "A", None, project="shop"), span("gate", "B", None)], [], host="h", pid=1)
     others = ['{"project": "other", "attributes": {"service": "shop"}}', '{"span_type": "shop"}', "project shop"]
@@ -294,13 +294,13 @@ def test_a_project_goes_from_every_table(db: Database) -> None:
 
 @pytest.mark.parametrize("name", ["Zürich", 'a"b', "50%", "a.b", "a\\b", ""])
 def test_quarantined_lines_are_found_by_their_project_however_it_is_written(db: Database, name: str) -> None:
-    """Lost: names with special characters would stay, and a dot would match other names."""
+    """Lost: lines of projects with special characters would stay, and a dot would match other projects."""
     own = [json.dumps({"project": name}), json.dumps({"a": 1, "project": name}, ensure_ascii=False)]
     spans.quarantine(db, "f", [(number, "bad", text) for number, text in enumerate([*own, '{"project": "axb"}'])])
     assert purge.purge(db, Selection(project=name)).quarantined == 2
 
 
-def test_a_purge_that_was_interrupted_goes_on_where_it_was(db: Database) -> None:
+def test_an_interrupted_purge_continues_where_it_stopped(db: Database) -> None:
     """Lost: a partial deletion would be reported as complete."""
     fill(db)
     open_spans.announce(db, [span("gate", "A", None, project="shop")], [], host="h", pid=1)
@@ -328,7 +328,7 @@ def test_an_interrupted_purge_of_a_trace_leaves_its_day_to_be_counted_again(db: 
     assert midnight(3).date() in staleness.stale_days(db, midnight(7).date(), midnight().date(), ["gate"])
 
 
-def test_a_trace_goes_and_the_history_of_its_days_is_counted_again(db: Database) -> None:
+def test_a_trace_is_deleted_and_the_history_of_its_days_is_counted_again(db: Database) -> None:
     """Lost: history would count a deleted span."""
     gone = fill(db)
     spans.quarantine(db, "f", [(1, "bad", f"trace {gone.trace_id.replace('-', '').upper()}"), (2, "bad", "another")])

@@ -26,18 +26,18 @@ NOON = midnight(1) + timedelta(hours=12)
 def test_without_citus_nothing_is_distributed(db: Database):
     """Lost: a page of errors, or a half-changed database."""
     before = db.rows("SELECT extname FROM pg_extension ORDER BY 1")
-    with pytest.raises(UserError, match="has no Citus: install") as told:
+    with pytest.raises(UserError, match="has no Citus: install") as raised:
         distributed.distribute(db)
-    assert told.value.exit_code == NO_DATABASE
-    assert "\n" not in told.value.message
+    assert raised.value.exit_code == NO_DATABASE
+    assert "\n" not in raised.value.message
     assert db.rows("SELECT extname FROM pg_extension ORDER BY 1") == before
 
 
 def test_the_embedded_database_is_not_distributed(home: Path):
     """Lost: a search for an extension that the embedded database cannot have."""
-    with pytest.raises(UserError, match=PREFIX + "DATABASE_URL") as told:
+    with pytest.raises(UserError, match=PREFIX + "DATABASE_URL") as raised:
         distributed.distribute(Database(running(Settings())))
-    assert told.value.exit_code == NO_DATABASE
+    assert raised.value.exit_code == NO_DATABASE
     assert not home.exists()
 
 
@@ -64,14 +64,14 @@ def test_a_table_is_distributed_once_and_after_an_error_not_at_all(db: Database,
     assert distributed.distribute(db) == distributed.Distributed(now=False, nodes=2)
     execute(db, "DELETE FROM pg_dist_partition")
     spans.store(db, [span()])
-    with pytest.raises(UserError, match=r"\(could not connect\); nothing was changed") as told:
+    with pytest.raises(UserError, match=r"\(could not connect\); nothing was changed") as raised:
         distributed.distribute(db)
-    assert "\n" not in told.value.message
+    assert "\n" not in raised.value.message
     assert one(db, "SELECT count(*) FROM pg_dist_partition") == 0
 
 
 @pytest.mark.only_on(DEBIAN, reason="the command is the same everywhere")
-def test_the_command_migrates_and_then_says_what_is_missing(empty_database_url: str, home: Path):
+def test_the_command_migrates_and_then_names_what_is_missing(empty_database_url: str, home: Path):
     """Lost: the difference between a database that is up to date and one that is distributed."""
     outside = environment(home, **{PREFIX + "DATABASE_URL": empty_database_url})
     done = finished(command("migrate", "--distributed"), outside)

@@ -137,7 +137,7 @@ def one_moment(db: Database):
     return db.rows("SELECT date_trunc('second', now())")[0][0]
 
 
-@pytest.mark.only_on(EMBEDDED, reason="many spans, and no statement that other servers would read otherwise")
+@pytest.mark.only_on(EMBEDDED, reason="many spans; the server makes no difference")
 def test_of_very_many_keys_the_most_frequent_are_kept_and_the_rest_is_pooled(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ):
@@ -206,7 +206,7 @@ def test_a_purge_before_a_day_keeps_later_days(db: Database):
 
 @pytest.mark.with_days
 @pytest.mark.transactions_at_once
-def test_two_analyses_that_make_blocks_of_the_same_days_do_it_once(db: Database, target: Target):
+def test_two_analyses_of_the_same_days_make_each_block_once(db: Database, target: Target):
     """Lost: of two concurrent analyses, one would fail."""
     fill(db)
     count_up(db)

@@ -55,7 +55,9 @@ def test_while_the_database_is_away_spans_wait_on_disk(talk: Talk, settings: Set
     talk(say)
 
 
-def test_without_database_and_spool_nothing_is_promised(talk: Talk, settings: Settings, server: Server, target: Target):
+def test_without_database_and_spool_nothing_is_acknowledged(
+    talk: Talk, settings: Settings, server: Server, target: Target
+):
     """Lost: spans are acknowledged with 200 but stored nowhere."""
 
     async def say(client: Client) -> None:
@@ -87,10 +89,10 @@ def test_a_hanging_database_does_not_delay_clients_for_long(talk: Talk, settings
     talk(say)
 
 
-def test_a_spool_that_is_refused_keeps_nothing_from_the_database(
+def test_spans_are_stored_in_the_database_although_the_spool_is_refused(
     talk: Talk, settings: Settings, db: Database, caplog: pytest.LogCaptureFixture
 ):
-    """Lost: every span although the database works, because others may write to the spool folder."""
+    """Lost: every span, although the database works, because others may write to the spool folder."""
     folder = Path(spool.folder_of(str(settings.home)))
 
     async def say(client: Client) -> None:
@@ -108,7 +110,7 @@ def test_a_spool_that_is_refused_keeps_nothing_from_the_database(
     talk(say)
 
 
-def test_a_database_that_comes_back_is_used_though_the_spool_is_refused(
+def test_a_database_that_comes_back_is_used_although_the_spool_is_refused(
     talk: Talk, settings: Settings, server: Server, target: Target
 ):
     """Lost: the receiver accepts nothing any more until somebody restarts it."""
@@ -156,7 +158,7 @@ def test_a_task_that_is_cancelled_ends_also_at_the_moment_of_an_answer(target: T
         asked = asyncio.ensure_future(line.ask(lambda _: goes_on.wait(10)))
         await asyncio.sleep(0)
         goes_on.set()
-        # The answer is there, and the event loop gets this many turns to deliver it.
+        # The answer has come, and the event loop gets this many turns to deliver it.
         line._thread.submit(int).result()
         for _ in range(turns):
             await asyncio.sleep(0)

@@ -75,8 +75,8 @@ def test_a_slowdown_is_found_although_every_end_came_by_update_after_the_count(d
     assert "GATE_LATE_END" in printed
 
 
-@pytest.mark.only_on(EMBEDDED, reason="it starts servers of its own")
-def test_starts_and_ends_by_every_door_give_what_complete_rows_give(db: Database):
+@pytest.mark.only_on(EMBEDDED, reason="the test starts its own servers")
+def test_starts_and_ends_from_every_source_give_what_complete_rows_give(db: Database):
     """Lost: trends, findings or history would depend on how and in which order spans arrived."""
     [figure] = accept_upsert.run("interleaved", 11, full=False)
     assert figure.held, figure.measured

@@ -60,5 +60,5 @@ def test_a_long_list_of_operations_is_truncated(count: int, last: str) -> None:
     ],
 )
 def test_a_purge_repeats_its_selection(what: Selection, named: str) -> None:
-    """Lost: a typing error is confirmed unseen."""
+    """Lost: a typo is confirmed unseen."""
     assert _named(what) == named

@@ -55,7 +55,7 @@ def refusal(path: Path, **more) -> str:
     return refused.value.message
 
 
-def mended(path: Path, message: str) -> list[Span]:
+def read_as_suggested(path: Path, message: str) -> list[Span]:
     """Read a file again with the map that a message suggests, parsed like a shell."""
     found = re.search(r"use `(--map [^`]+)`", message)
     assert found, message
@@ -113,7 +113,7 @@ def test_seconds_are_refused_with_a_map_that_reads_them():
     assert "these look like seconds: use `--map start_time_ms=start_time_ms:s`" in message
     assert "; all on 1970-01-21)" in message
     assert "--accept-times" in message
-    found = mended(CASES / "sec.jsonl", message)
+    found = read_as_suggested(CASES / "sec.jsonl", message)
     assert [span.start_time_ms for span in found[:2]] == [1_795_955_340_000, 1_795_955_341_000]
     assert len(found) == 20
 
@@ -147,7 +147,7 @@ def test_the_suggested_remedy_works(unit: str, kind: str, tmp_path: Path):
         more = {"column_map": {"start_time_ms": "Start at"}} if kind == "named" else {}
     message = refusal(path, **more)
     assert f"these look like {plausible.WORDS[unit]}" in message
-    found = mended(path, message)
+    found = read_as_suggested(path, message)
     assert {span.start_time_ms // DAY_MS for span in found} == {NOW // DAY_MS}
     assert {span.end_time_ms for span in found} == {span.start_time_ms for span in found}
     # A map that only adds units loses nothing.
@@ -187,7 +187,7 @@ def test_durations_in_another_unit_are_refused_with_a_map_that_reads_them(unit: 
     path = written(tmp_path, made)
     message = refusal(path)
     assert plausible.CONTRADICTION in message
-    found = mended(path, message)
+    found = read_as_suggested(path, message)
     assert [span.duration_ms for span in found] == [5_210, 9_000, 7_777]
 
 
@@ -298,7 +298,7 @@ def test_a_nearly_valid_row_gets_its_reason_instead_of_a_guess(tmp_path: Path):
     assert "looks like" not in message
 
 
-def test_the_end_takes_precedence_also_with_accepted_times(tmp_path: Path):
+def test_the_end_takes_precedence_with_accepted_times_too(tmp_path: Path):
     """Lost: five seconds become two months in a file that was accepted for its age."""
     path = written(tmp_path, [row(end_time_ms=NOW + 5_210, duration_ms=5_210_000_000)])
     [span] = admitted(path, accept=True)
