@@ -1017,6 +1017,15 @@ COMMENT ON TABLE public.telemetry_sealed_days IS 'Days whose history is final up
 
 COMMENT ON COLUMN public.telemetry_sealed_days.sealed_before IS 'The part holds the spans of the day with an older created_at that no lower part holds.';
 
+CREATE TABLE public.telemetry_shared_names (
+    span_type text NOT NULL,
+    span_name text NOT NULL,
+    attribute text NOT NULL,
+    decided_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE public.telemetry_shared_names IS 'Names of operations that several services, or client and server, share. Each is judged per value of the attribute instead, as in operation+service.name:GET:shop.';
+
 CREATE TABLE public.telemetry_suggestions (
     run_id uuid NOT NULL,
     dimension_type text NOT NULL,
@@ -1215,6 +1224,9 @@ ALTER TABLE ONLY public.telemetry_removed_keys
 ALTER TABLE ONLY public.telemetry_sealed_days
     ADD CONSTRAINT telemetry_sealed_days_pkey PRIMARY KEY (day, part);
 
+ALTER TABLE ONLY public.telemetry_shared_names
+    ADD CONSTRAINT telemetry_shared_names_pkey PRIMARY KEY (span_type, span_name);
+
 ALTER TABLE ONLY public.telemetry_suggestions
     ADD CONSTRAINT telemetry_suggestions_pkey PRIMARY KEY (run_id, dimension_type, dimension_key);
 
@@ -1372,6 +1384,8 @@ CREATE POLICY telemetry_granted ON public.telemetry_removed_keys USING ((CURRENT
 
 CREATE POLICY telemetry_granted ON public.telemetry_sealed_days USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
 
+CREATE POLICY telemetry_granted ON public.telemetry_shared_names USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
+
 CREATE POLICY telemetry_granted ON public.telemetry_suggestions USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
 
 CREATE POLICY telemetry_granted ON public.telemetry_thresholds USING ((CURRENT_USER <> ALL (ARRAY['anon'::name, 'anonymous'::name, 'authenticated'::name])));
@@ -1393,6 +1407,8 @@ ALTER TABLE public.telemetry_quarantine ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.telemetry_removed_keys ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.telemetry_sealed_days ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.telemetry_shared_names ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.telemetry_suggestions ENABLE ROW LEVEL SECURITY;
 

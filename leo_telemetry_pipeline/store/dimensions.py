@@ -197,6 +197,10 @@ TRACES = (
 NAMED_SPANS = f"""
 SELECT {_TYPE} AS span_type, {_bounded(_NAME)} AS span_name, {_DAY} AS day FROM workflow_trace_log AS s"""
 
+# The same with keys and attributes. Needs Folds.parameters.
+KEYED_SPANS = f"""
+SELECT {_TYPE} AS span_type, {_KEY} AS span_name, {_DAY} AS day, s.attributes FROM workflow_trace_log AS s"""
+
 # All spans of given traces: ids, type, key, start, end, duration, queue wait, attributes.
 TRACE_SPANS = f"""
 SELECT s.trace_id::text, s.span_id::text, s.parent_span_id::text, {_TYPE}, {_KEY}, s.start_time_ms,

@@ -13,7 +13,7 @@ import numpy as np
 
 from leo_telemetry_pipeline.daily_rows import Rows
 from leo_telemetry_pipeline.dimension import Dimension
-from leo_telemetry_pipeline.store import folded_names, thresholds
+from leo_telemetry_pipeline.store import folded_names, shared_names, thresholds
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.dimensions import OBSERVED, observations, types_to_judge
 from leo_telemetry_pipeline.store.history import span_counts, staleness, uncounted_days
@@ -59,7 +59,8 @@ def scope(database: Database, window: Window, types: Sequence[str] = ()) -> Scop
     stale = set(staleness.stale_days(database, *bounds, []))
     counts = span_counts.by_type_and_day(database, window, [day for day in window.closed_days if day not in stale])
     seen = sorted({count.span_type for count in counts})
-    of_types = sorted(set(types)) or types_to_judge(seen, thresholds.named_types(database))
+    named = [*thresholds.named_types(database), *shared_names.of(database).types]
+    of_types = sorted(set(types)) or types_to_judge(seen, named)
     return Scope(of_types, seen, staleness.stale_days(database, *bounds, of_types))
 
 

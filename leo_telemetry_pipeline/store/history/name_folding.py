@@ -9,15 +9,13 @@ A decision is made before days are counted, from the names on them and in the hi
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from itertools import groupby
 
 import psycopg2.extensions
 
 from leo_telemetry_pipeline.dimension import OTHER_KEYS, Dimension
 from leo_telemetry_pipeline.store import folded_names
-from leo_telemetry_pipeline.store.days import after, midnight, milliseconds
 from leo_telemetry_pipeline.store.dimensions import NAMED_SPANS
-from leo_telemetry_pipeline.store.history import blocks
+from leo_telemetry_pipeline.store.history import blocks, uncounted_days
 from leo_telemetry_pipeline.store.history.watermark import Fence, lock
 from leo_telemetry_pipeline.store.name_templates import MAY_HOLD_IDS, Folds, template
 from leo_telemetry_pipeline.store.server.database import Database
@@ -86,7 +84,7 @@ def decide(database: Database, days: Sequence[date], fence: Fence | None = None)
 
 
 def _found(database: Database, days: Sequence[date], known: Folds) -> dict[Dimension, list[NameUse]]:
-    rows = database.rows(_USES.format(days=_within(days)), {"most": MOST_NAMES})
+    rows = database.rows(_USES.format(days=uncounted_days.condition(days)), {"most": MOST_NAMES})
     uses = [use for row in rows if ((use := NameUse(*row)).span_type, use.template) not in known.templates]
     candidates = to_fold(uses)
     if not candidates:
@@ -107,16 +105,6 @@ def _with_history(use: NameUse, earlier: Mapping[Dimension, tuple[int, date, dat
         return use
     spans, first, last = earlier[use.span_type, use.name]
     return replace(use, spans=use.spans + spans, first=min(use.first, first), last=max(use.last, last))
-
-
-def _within(days: Sequence[date]) -> str:
-    """Return the condition for spans of days, which prunes partitions."""
-    runs = groupby(enumerate(sorted(days)), key=lambda item: item[1].toordinal() - item[0])
-    bounds = [[day for _, day in run] for _, run in runs]
-    return " OR ".join(
-        f"s.start_time_ms >= {milliseconds(midnight(run[0]))} AND s.start_time_ms < {milliseconds(after(run[-1]))}"
-        for run in bounds
-    )
 
 
 _USES = f"""
