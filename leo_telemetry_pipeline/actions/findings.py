@@ -24,6 +24,7 @@ class Summary:
 
     ``largest_sample``: spans of the largest dimension. ``pooled``: spans per dimension type with more
     than the maximum number of keys. ``folded``: dimensions that stand for names with ids.
+    ``shared``: names of which each service or kind is judged by itself.
     """
 
     bottlenecks: tuple[Bottleneck, ...]
@@ -34,6 +35,7 @@ class Summary:
     pooled: dict[str, int]
     causes: tuple[ExplainedCause, ...] = ()
     folded: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
 
 
 def conclude(
@@ -78,6 +80,7 @@ def conclude(
         "p50_method": summary.p50_method,
         "pooled": summary.pooled,
         "folded": list(summary.folded),
+        "shared": list(summary.shared),
         "dimensions_not_judged": {
             name: count for name, count in summary.outcomes.items() if name not in ("ok", "bottleneck")
         },

@@ -16,7 +16,7 @@ from leo_telemetry_pipeline.store.server.database import Database
 
 @dataclass(frozen=True)
 class SharedNames:
-    """The attribute that tells the spans of each shared name apart; ``configured``: names with their own threshold."""
+    """The attribute that tells the spans of each shared name apart; ``configured``: those with a threshold."""
 
     attributes: Mapping[Dimension, str]
     configured: frozenset[Dimension] = frozenset()
@@ -44,7 +44,8 @@ def of(database: Database) -> SharedNames:
     """Return all shared names."""
     rows = database.rows(
         "SELECT s.span_type, s.span_name, s.attribute, EXISTS (SELECT FROM telemetry_thresholds AS t"
-        " WHERE t.dimension_type = s.span_type AND t.dimension_key = s.span_name)"
+        " WHERE (t.dimension_type = s.span_type AND t.dimension_key = s.span_name) OR (t.dimension_key IS NULL"
+        " AND t.dimension_type IN (s.span_type, 'global') AND t.baseline_p50_ms IS NOT NULL))"
         " FROM telemetry_shared_names AS s"
     )
     return SharedNames(

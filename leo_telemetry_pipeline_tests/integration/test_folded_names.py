@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from leo_telemetry_pipeline.cli.dimensions import unknown
 from leo_telemetry_pipeline.store import exact_percentiles, folded_names, thresholds, trace_samples
 from leo_telemetry_pipeline.store.history import buckets, daily, histograms, name_folding, span_counts, staleness
 from leo_telemetry_pipeline.store.name_templates import template
@@ -33,6 +34,7 @@ TEMPLATES = {
     "s3://bucket/2024/part-0001.parquet": "s3://bucket/{id}/part-{id}.parquet",
     # Words stay words.
     "GATE_PRD_REQUIRED": "GATE_PRD_REQUIRED",
+    "sendEmailV2ToUser sha256Verifier": "sendEmailV2ToUser sha256Verifier",
     "oauth2 v12 s3": "oauth2 v12 s3",
     "deadbeef facade": "deadbeef facade",
     "POST /a/b.c/d": "POST /a/b.c/d",
@@ -85,6 +87,7 @@ def test_names_with_ids_are_one_dimension_and_a_threshold_still_decides_on_one_n
     sample = trace_samples.at_random(db, WEEK, [folded], after[1], 100)[folded]
     assert set(sample) == traces
     assert {row[4] for row in trace_samples.spans_of(db, WEEK, sample)} == {"GET /users/{id}"}
+    assert "see operation:GET /users/{id}" in unknown(db, WEEK, ("operation", "GET /users/1")).message
     [(named,)] = db.rows("SELECT count(DISTINCT span_name) FROM workflow_trace_log WHERE span_name <> 'GET /health'")
     assert named == 33
 
@@ -94,6 +97,9 @@ def test_names_with_ids_are_one_dimension_and_a_threshold_still_decides_on_one_n
     with db.transaction() as cursor:
         cursor.execute("DELETE FROM telemetry_thresholds WHERE dimension_key IS NOT NULL")
     assert keys(db, *bring_up_to_date(db)) == {"operation:GET /users/{id}": 33, "operation:GET /health": 66}
+    # A baseline of the whole type decides on each exact name, so nothing is folded.
+    configure(db, "operation", None, 10, 2.0)
+    assert len(keys(db, *bring_up_to_date(db))) == 34
 
 
 def test_nightly_jobs_are_not_folded_on_a_day_on_which_each_runs_once(db: Database):

@@ -40,6 +40,7 @@ def continuous_improvements(
         pooled={one.dimension_type: one.sample_count for one in judged if one.outcome == "pooled"},
         causes=tuple(CAUSES.get(analysis)),
         folded=tuple(one.name for one in judged if one.dimension in templates),
+        shared=tuple(one.name for one in judged if one.outcome == "shared"),
     )
     output_ref = findings.conclude(
         analysis.database,

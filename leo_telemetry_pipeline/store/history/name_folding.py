@@ -6,7 +6,7 @@ Does not: folding a name (name_templates), storing decisions (folded_names), cou
 A decision is made before days are counted, from the names on them and in the history before them, and stays.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -14,7 +14,7 @@ import psycopg2.extensions
 
 from leo_telemetry_pipeline.dimension import OTHER_KEYS, Dimension
 from leo_telemetry_pipeline.store import folded_names
-from leo_telemetry_pipeline.store.dimensions import NAMED_SPANS
+from leo_telemetry_pipeline.store.dimensions import GLOBAL, NAMED_SPANS
 from leo_telemetry_pipeline.store.history import blocks, uncounted_days
 from leo_telemetry_pipeline.store.history.watermark import Fence, lock
 from leo_telemetry_pipeline.store.name_templates import MAY_HOLD_IDS, Folds, template
@@ -67,23 +67,27 @@ def _is_rare(use: NameUse, days: int) -> bool:
 def decide(database: Database, days: Sequence[date], fence: Fence | None = None) -> bool:
     """Decide on the names of days that are about to be counted; return whether other days must be counted again too.
 
-    Names with a configured threshold are kept. ``fence`` is called last, and raises if the caller may no longer write.
+    Names with a configured threshold are kept, and so are all names of a type with a configured baseline, since such
+    thresholds decide on exact names. ``fence`` is called last, and raises if the caller may no longer write.
     """
-    known = folded_names.of(database)
-    found = _found(database, days, known) if days else {}
-    templates = known.templates | found.keys()
+    known, judged = folded_names.of(database), _judged_by_type(database)
+    found = {name: uses for name, uses in _found(database, days, known).items() if not judged(name)}
+    dropped = frozenset(filter(judged, known.templates))
+    templates = (known.templates | found.keys()) - dropped
     kept = _configured(database, templates) if templates else frozenset()
-    if not found and kept == known.kept:
+    if not found and not dropped and kept == known.kept:
         return False
     with database.transaction() as cursor:
-        folded_names.put(cursor, found, kept)
-        _mark_stale(cursor, found.keys(), kept ^ known.kept)
+        folded_names.put(cursor, found, dropped, kept)
+        _mark_stale(cursor, found.keys(), dropped | (kept ^ known.kept))
         if fence is not None:
             fence(cursor)
     return True
 
 
 def _found(database: Database, days: Sequence[date], known: Folds) -> dict[Dimension, list[NameUse]]:
+    if not days:
+        return {}
     rows = database.rows(_USES.format(days=uncounted_days.condition(days)), {"most": MOST_NAMES})
     uses = [use for row in rows if ((use := NameUse(*row)).span_type, use.template) not in known.templates]
     candidates = to_fold(uses)
@@ -129,6 +133,15 @@ JOIN duration_histograms AS h ON h.dimension_type = u.of_type AND h.dimension_ke
 WHERE NOT h.day = ANY(%(days)s::date[])
 GROUP BY 1, 2
 """
+
+
+def _judged_by_type(database: Database) -> Callable[[Dimension], bool]:
+    """Return whether a baseline is configured for the type of a name, or for all types."""
+    rows = database.rows(
+        "SELECT dimension_type FROM telemetry_thresholds WHERE dimension_key IS NULL AND baseline_p50_ms IS NOT NULL"
+    )
+    types = {dimension_type.partition("+")[0] for (dimension_type,) in rows}
+    return lambda name: GLOBAL in types or name[0] in types
 
 
 def _configured(database: Database, templates: Collection[Dimension]) -> frozenset[Dimension]:

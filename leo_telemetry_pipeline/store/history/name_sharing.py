@@ -5,8 +5,8 @@ Belongs here: the rule and its evidence. Does not: storing decisions (shared_nam
 The dimension type that is judged instead is then missing on counted days, so they are counted again from their spans.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date
 
 from leo_telemetry_pipeline.dimension import Dimension
@@ -29,28 +29,18 @@ MOST_WITHOUT = 0.01
 DAYS = 7
 
 
-@dataclass
-class NameValues:
-    """Number of spans of a name by service and by kind; an empty value counts those without."""
-
-    services: dict[str, int] = field(default_factory=dict)
-    kinds: dict[str, int] = field(default_factory=dict)
-
-
 def shared(rows: Iterable[tuple[str, str, str, int]]) -> dict[Dimension, str]:
-    """Return the shared names with the attribute that tells their spans apart. Rows: name, service, kind, spans."""
-    of_name: dict[str, NameValues] = {}
+    """Return the shared names with the attribute that tells their spans apart.
+
+    Rows: name, service, kind, spans; an empty text for none.
+    """
+    services: dict[str, Counter[str]] = {}
+    kinds: dict[str, Counter[str]] = {}
     for name, service, kind, spans in rows:
-        values = of_name.setdefault(name, NameValues())
-        values.services[service] = values.services.get(service, 0) + spans
-        values.kinds[kind] = values.kinds.get(kind, 0) + spans
-    found = {}
-    for name, values in of_name.items():
-        if _differs(values.services):
-            found[SPAN_TYPE, name] = SERVICE
-        elif _differs(values.kinds):
-            found[SPAN_TYPE, name] = KIND
-    return found
+        services.setdefault(name, Counter())[service] += spans
+        kinds.setdefault(name, Counter())[kind] += spans
+    by_kind = {(SPAN_TYPE, name): KIND for name, spans in kinds.items() if _differs(spans)}
+    return by_kind | {(SPAN_TYPE, name): SERVICE for name, spans in services.items() if _differs(spans)}
 
 
 def _differs(spans: Mapping[str, int]) -> bool:
