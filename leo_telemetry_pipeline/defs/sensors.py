@@ -77,7 +77,7 @@ def was_away(cursor: str | None, last_look: float | None, now: float) -> bool:
     job=analysis_job,
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Starts a run of analysis_job for each QUEUED row of telemetry_analysis_runs. Only reads.",
+    description="Starts leo_telemetry_analysis_job for each QUEUED row of telemetry_analysis_runs. Only reads.",
 )
 def queued_runs_sensor(telemetry_database: TelemetryDatabase) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Request a run for each QUEUED row."""
