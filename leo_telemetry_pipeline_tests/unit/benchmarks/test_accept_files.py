@@ -1,4 +1,4 @@
-"""The acceptance trial of files in its small form."""
+"""A small run of the acceptance trial of files."""
 
 import pytest
 

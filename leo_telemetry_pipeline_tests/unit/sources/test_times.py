@@ -105,9 +105,17 @@ def test_usual_spellings_of_a_duration_are_read(text, milliseconds):
 @pytest.mark.parametrize(
     ("read", "text", "reason"),
     [
-        (times.duration, "1,234", "x '1,234' has an ambiguous comma, for thousands or decimals: write it without"),
+        (
+            times.duration,
+            "1,234",
+            "x '1,234' has a comma that may mean thousands or decimals: write it without the comma",
+        ),
         *(
-            (times.duration, text, f"x '{text}' has an ambiguous comma, for thousands or decimals: write it without")
+            (
+                times.duration,
+                text,
+                f"x '{text}' has a comma that may mean thousands or decimals: write it without the comma",
+            )
             for text in ("1,500 ms", "1,234ms", "12,345 us", "-1,500 ms", "1m1,500s", "999,999 seconds")
         ),
         (times.duration, "05:21", "x '05:21' may be hours or minutes: write it as 00:05:21"),
