@@ -200,9 +200,10 @@ class _Trial:
         is_wiped, is_streamed = not self._is_kept(), "pipelineRunLogs" in streamed
         return Figure(
             LINE,
-            "the UI's own pages: a run by its button, an asset wiped, the events of a run",
+            "the UI's own pages: launch a run, wipe an asset, stream the events of the run",
             "each works",
-            f"{runs} run, {'' if is_wiped else 'not '}wiped, {'' if is_streamed else 'no '}events",
+            f"{runs} run launched, asset {'' if is_wiped else 'not '}wiped,"
+            f" events {'' if is_streamed else 'not '}streamed",
             runs == 1 and is_wiped and is_streamed,
         )
 
