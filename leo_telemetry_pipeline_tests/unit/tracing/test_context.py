@@ -29,7 +29,7 @@ def test_every_pair_of_ids_survives_a_round_trip(trace_id: int, span_id: int) ->
 
 @given(st.text() | st.text("0123456789abcdef-", min_size=50, max_size=60) | st.binary() | st.none() | st.integers())
 def test_no_input_makes_the_parser_fail(value: object) -> None:
-    """Lost: a service, to one malformed header."""
+    """Lost: a service, because of one malformed header."""
     ids = context.parse(value)
     assert ids is None or all(ids)
 
