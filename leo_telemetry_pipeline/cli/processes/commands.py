@@ -73,7 +73,7 @@ def dev(port: int | None, otlp_port: int | None) -> None:
         except home_owner.Taken as taken:
             who = taken.owner or "Another command"
             click.echo(f"{who} runs the daemon of {settings.home}; this runs only UI and receiver.", err=True)
-            click.echo("When that ends, restart this, or no queued analysis is executed.", err=True)
+            click.echo("When it ends, restart this command: otherwise no queued analysis is executed.", err=True)
         target = stack.enter_context(database.ready(settings))
         signals.check()
         click.echo(f"The UI will be at {ui} in a few seconds,", err=True)
