@@ -165,7 +165,7 @@ def test_truncated_bodies_are_refused(served: Served):
 
 
 def test_concurrent_bodies_share_one_limit(served: Served):
-    """Lost: memory, to thirty requests that each keep within the limit of one."""
+    """Lost: memory, because of thirty requests that each keep within the limit of one."""
     body = b'{"resourceSpans":[' + b" " * (LIMIT - 100) + b"]}"
     seen = []
 

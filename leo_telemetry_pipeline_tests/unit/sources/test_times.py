@@ -192,7 +192,7 @@ def test_half_a_millisecond_is_rounded_up_and_a_tiny_negative_duration_is_zero()
 
 
 def test_moments_before_1970_are_truncated_towards_the_past():
-    """Lost: one rule of rounding, also for negative numbers."""
+    """Lost: one rule of rounding for all numbers, negative ones included."""
     assert [times.cut(times.moment(text, "x") or 0) for text in ("-0.5", "1969-12-31T23:59:59.9999Z", -1.5)] == [
         -1,
         -1,

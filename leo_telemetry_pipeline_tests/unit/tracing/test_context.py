@@ -91,7 +91,7 @@ def test_the_sender_of_a_request_is_the_parent_of_its_handling(tracer: Tracer, h
     [{}, {"traceparent": "nonsense"}, [("traceparent", VALID), ("traceparent", VALID)], None, 7, [1], [("a",)]],
 )
 def test_headers_without_one_valid_parent_change_nothing(tracer: Tracer, headers) -> None:
-    """Lost: a request, to unusual headers."""
+    """Lost: a request, because of unusual headers."""
     with tracer.handoff("running") as running, context.extract(headers), tracer.gate("inside") as span:
         assert span.parent_id == running.span_id
 
