@@ -88,7 +88,7 @@ class History:
 
 @dataclass(frozen=True)
 class Days:
-    """The days of many dimensions: one history and one series each; ``prepared`` by number."""
+    """The days of many dimensions: one history and one series each; ``prepared``: series by index."""
 
     histories: tuple[History, ...]
     series: tuple[Series, ...]
