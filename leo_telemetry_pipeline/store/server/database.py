@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 DATABASE = "leo_telemetry"
 DAGSTER_DATABASE = "dagster"
 URL_VARIABLE = PREFIX + "DATABASE_URL"
-# Names of error classes that mean the server is unavailable: those of the driver, which SQLAlchemy uses too, and ours.
+# Names of error classes that mean the server is unavailable: the driver's, which SQLAlchemy's wrappers share, and ours.
 # Refused or cancelled statements raise other classes.
 SERVER_GONE = {
     "OperationalError",
