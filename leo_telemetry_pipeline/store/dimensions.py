@@ -84,9 +84,7 @@ def observations(types: Iterable[str], seen: Iterable[str], folds: Folds) -> tup
     """
     span_types = {*NAMED_ASSETS, *NOT_BY_DEFAULT, *seen} - set(ATTRIBUTES)
     plain = sorted(word for word in types if "+" not in word and word in span_types)
-    # Fast path: most databases fold no names, and the planner reads the long expression as often as it occurs.
-    name = _KEY if folds.templates else _OWN_NAME
-    parts = [_PLAIN.format(spans=_SPANS.format(of="%(plain_stored)s", name=name))]
+    parts = [_PLAIN.format(spans=_spans("%(plain_stored)s", folds))]
     parameters: dict[str, object] = {"reach": REACH_MS, "ahead": AHEAD_MS, "created_from": None, "created_to": None}
     parameters |= folds.parameters() | {
         "plain_stored": stored_types(plain),
@@ -99,8 +97,16 @@ def observations(types: Iterable[str], seen: Iterable[str], folds: Folds) -> tup
         parameters |= {f"type{index}": span_type, f"stored{index}": stored_types([span_type])}
         part = _COMBINED if attribute else _ATTRIBUTE
         value = _bounded("value" if attribute else f"(attributes->>%(attribute{index})s)")
-        parts.append(part.format(i=index, value=value, of=of, day=_DAY, spans=_SPANS.format(of=of, name=name)))
+        parts.append(part.format(i=index, value=value, of=of, day=_DAY, spans=_spans(of, folds)))
     return " UNION ALL ".join(parts), parameters
+
+
+def _spans(of: str, folds: Folds) -> str:
+    spans = _SPANS.format(of=of)
+    if not folds.templates:
+        return spans
+    key = name_templates.key("span_type", "span_name", "template")
+    return _FOLDED.format(spans=spans, template=name_templates.template("span_name"), key=key)
 
 
 def stored_types(span_types: list[str]) -> list[str]:
@@ -114,7 +120,7 @@ _DAY = "DATE '1970-01-01' + (s.start_time_ms / 86400000)::integer"
 # Joins stay within a trace, so a cluster that keeps each trace on one node need not move rows.
 _SPANS = f"""(
     SELECT {_DAY} AS day, coalesce(s.project, '') AS project,
-           {_TYPE} AS span_type, {{name}} AS span_name, s.trace_id, s.attributes,
+           {_TYPE} AS span_type, {_OWN_NAME} AS span_name, s.trace_id, s.attributes,
            greatest({_DURATION} - coalesce(waits.wait_ms, 0), 0) AS judged_ms, s.queue_wait_ms
     FROM workflow_trace_log AS s
     LEFT JOIN (
@@ -130,6 +136,15 @@ _SPANS = f"""(
       AND (%(created_from)s::timestamptz IS NULL OR s.created_at >= %(created_from)s)
       AND (%(created_to)s::timestamptz IS NULL OR s.created_at < %(created_to)s)
       AND {_DURATION} IS NOT NULL
+) AS spans"""
+
+# OFFSET 0 keeps the planner from copying the expressions, so each name and each template is computed once per span.
+_FOLDED = """(
+    SELECT day, project, span_type, {key} AS span_name, trace_id, attributes, judged_ms, queue_wait_ms
+    FROM (
+        SELECT named.*, CASE WHEN span_type = ANY(%(folded_types)s::text[]) THEN {template} END AS template
+        FROM (SELECT * FROM {spans} OFFSET 0) AS named OFFSET 0
+    ) AS templated
 ) AS spans"""
 
 _PLAIN = """

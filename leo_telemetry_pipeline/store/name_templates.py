@@ -18,6 +18,8 @@ _UUID_SHAPE = "%%________-____-____-____-____________%%"
 _HEXADECIMAL = "(?=[a-fA-F]*[0-9])(?=[0-9]*[a-fA-F])[0-9a-fA-F]{7,}"
 _MIXED = f"{_HEXADECIMAL}|(?=[a-zA-Z]*[0-9]+[a-zA-Z]+[0-9])[0-9a-zA-Z]{{12,}}"
 _HASH = f"(?<![[:alnum:]])(?:0[xX][0-9a-fA-F]+|{_MIXED})(?![[:alnum:]])"
+# Every name with a UUID or a hash has this, which is found faster.
+_LONG = "[[:alnum:]]{7}|0[xX]"
 # Also dates, times, versions and addresses. Up to two digits behind a letter are a part of a word: v1, s3, step12.
 _NUMBER = "(?:(?<![[:alnum:]])[0-9]+|(?<![0-9])[0-9]{3,}(?![[:alnum:]]))(?:[-.:_T][0-9]+)*"
 _ROOTS = "/(?:home|tmp|var|usr|opt|etc|mnt|srv|root|data|private|workspace|Users)"
@@ -51,7 +53,9 @@ def template(name: str) -> str:
     without_uuids = (
         f"CASE WHEN {name} LIKE '{_UUID_SHAPE}' THEN regexp_replace({name}, '{_UUID}', '{{uuid}}', 'g') ELSE {name} END"
     )
-    without_hashes = f"regexp_replace({without_uuids}, '{_HASH}', '{{hash}}', 'g')"
+    without_hashes = (
+        f"CASE WHEN {name} ~ '{_LONG}' THEN regexp_replace({without_uuids}, '{_HASH}', '{{hash}}', 'g') ELSE {name} END"
+    )
     without_ids = f"regexp_replace({without_hashes}, '{_NUMBER}', '{{id}}', 'g')"
     return (
         f"CASE WHEN {name} !~ '{MAY_HOLD_IDS}' THEN {name}"
@@ -60,10 +64,13 @@ def template(name: str) -> str:
     )
 
 
-def key(span_type: str, name: str) -> str:
-    """Return SQL for the key of a span with this type and name: its template if that is folded, else its name."""
+def key(span_type: str, name: str, of_name: str = "") -> str:
+    """Return SQL for the key of a span with this type and name: its template if that is folded, else its name.
+
+    ``of_name`` is SQL for the template, if it is known.
+    """
     of_type = f"{span_type} || ':' ||"
-    folded = template(name)
+    folded = of_name or template(name)
     return (
         f"CASE WHEN NOT {span_type} = ANY(%(folded_types)s::text[])"
         f" OR {of_type} {name} = ANY(%(kept_names)s::text[]) THEN {name}"

@@ -28,7 +28,7 @@ RARE_A_WEEK = 2
 RARE_DAYS = 2
 WEEK = 7
 # Names per span type that are looked at: random ones, so that they show which templates are frequent.
-MOST_NAMES = 10_000
+MOST_NAMES = 5_000
 
 
 @dataclass(frozen=True)
