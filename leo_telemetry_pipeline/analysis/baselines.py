@@ -17,11 +17,11 @@ from leo_telemetry_pipeline.analysis import references
 from leo_telemetry_pipeline.analysis.changes import RATIO_LEAST, ChangePoint, date_of
 from leo_telemetry_pipeline.analysis.levels import (
     DAYS_LEAST,
-    REGIME_LEAST,
+    LEVEL_LEAST,
     SETTLED_DAYS,
     Days,
     History,
-    regimes,
+    days_by_level,
     settled,
     start_of,
 )
@@ -52,7 +52,7 @@ def learn(
 
 def of_history(history: History, changed: Sequence[ChangePoint], kept: Baseline | None) -> Baseline | None:
     """Return the baseline of one dimension, or None without enough data for an initial one."""
-    parts = regimes(history, changed)
+    parts = days_by_level(history, changed)
     if kept is None:
         first = _first(parts) if len(history.days) >= DAYS_LEAST else None
         return None if first is None else _learned(history, first[:SETTLED_DAYS], "learned", 0)
@@ -60,7 +60,7 @@ def of_history(history: History, changed: Sequence[ChangePoint], kept: Baseline 
     is_later = len(last) > 0 and len(changed) > 0 and int(history.days[last[0]]) > start_of(kept)
     if is_later and kept.may_rise and len(last) >= ACCEPTED_LEAST:
         return _learned(history, last[:SETTLED_DAYS], "accepted", kept.noise_dismissals)
-    if is_later and len(last) >= DAYS_LEAST and history.level(last) < references.of(kept).level - np.log(RATIO_LEAST):
+    if is_later and len(last) >= DAYS_LEAST and history.level(last) < references.of(kept).p50 - np.log(RATIO_LEAST):
         return _learned(history, last[:SETTLED_DAYS], "improved", kept.noise_dismissals)
     base = settled(history, changed, kept)
     if kept.regime_days < SETTLED_DAYS and len(base) > kept.regime_days:
@@ -79,9 +79,9 @@ def multiplier(reference: Reference, noise_dismissals: int = 0) -> float:
 
 
 def _first(parts: list[np.ndarray]) -> np.ndarray | None:
-    """Return the days of the initial baseline: the last level of two weeks or more, else the first of a week."""
+    """Return the days of the initial baseline: the last level of two weeks or more, else the first of one week."""
     long = [part for part in parts if len(part) >= DAYS_LEAST]
-    short = [part for part in parts if len(part) >= REGIME_LEAST]
+    short = [part for part in parts if len(part) >= LEVEL_LEAST]
     return long[-1] if long else short[0] if short else None
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from leo_telemetry_pipeline.analysis import references, scan
 from leo_telemetry_pipeline.analysis.bottlenecks import is_above
 from leo_telemetry_pipeline.analysis.changes import RATIO_LEAST, ChangePoint
-from leo_telemetry_pipeline.analysis.levels import DAYS_LEAST, REGIME_LEAST, Days, History, regimes
+from leo_telemetry_pipeline.analysis.levels import DAYS_LEAST, LEVEL_LEAST, Days, History, days_by_level
 from leo_telemetry_pipeline.analysis.references import Distance, Reference
 from leo_telemetry_pipeline.dimension import Baseline, Dimension, Guard, Judgement
 
@@ -84,7 +84,7 @@ def of_history(
     reference = references.of(baseline)
     found = references.distance(history, reference, end)
     rise = _rise(history, changed, found.normal)
-    onset = rise[0] if rise else _onset(history, reference, found)
+    onset = rise[0] if rise else _onset(history, reference, found) if found.p_value <= P_MOST else None
     since = window[history.days[window] >= onset.at] if onset else window
     ratio = float(np.exp(history.level(since) - found.normal)) if len(since) else 1.0
     guards = (
@@ -103,7 +103,7 @@ def of_history(
 def _rise(history: History, changed: Sequence[ChangePoint], normal: float) -> list[ChangePoint]:
     """Return the changes since the last level that was not above normal."""
     rise: list[ChangePoint] = []
-    for change, part in zip(reversed(changed), reversed(regimes(history, changed)[1:]), strict=True):
+    for change, part in zip(reversed(changed), reversed(days_by_level(history, changed)[1:]), strict=True):
         if not len(part) or history.level(part) <= normal + np.log(RATIO_LEAST):
             break
         rise.insert(0, change)
@@ -112,9 +112,14 @@ def _rise(history: History, changed: Sequence[ChangePoint], normal: float) -> li
 
 def _onset(history: History, reference: Reference, found: Distance) -> ChangePoint | None:
     """Return the likeliest day since when the latest days are slower, None if that was before the history."""
-    if not len(found.since) or found.since[0] < scan.LEAST:
+    if found.since[0] < scan.LEAST:
         return None
     begin = max(0, int(found.since[0]) - ONSET_DAYS)
+    before, since = (
+        history.level(np.arange(*ends)) for ends in ((begin, found.since[0]), (found.since[0], found.since[-1] + 1))
+    )
+    if before - found.normal > (since - found.normal) / 2:
+        return None
     part = slice(begin, int(found.since[-1]) + 1)
     at, (first, last), (low, high) = scan.onset(
         history.x[part], history.quality[part], reference.sigma, reference.rho, int(found.since[0]) - begin
@@ -129,7 +134,7 @@ def _enough(history: History, baseline: Baseline | None, window: np.ndarray) -> 
     have, unit = (days, "days of the window") if baseline else (len(history.days), "days")
     says = f"{have} {unit} with spans, {limit} are needed"
     if not baseline and have >= limit:
-        says += f", {REGIME_LEAST} of them on one level"
+        says += f", {LEVEL_LEAST} of them on one level"
     return (Guard("enough_days", baseline is not None and days >= DAYS_SINCE_LEAST, have, limit, says),)
 
 

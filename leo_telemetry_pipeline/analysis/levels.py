@@ -13,14 +13,16 @@ from itertools import pairwise
 import numpy as np
 
 from leo_telemetry_pipeline.analysis import changes, medians, noise
+from leo_telemetry_pipeline.analysis.bucket_percentiles import centers, percentiles
 from leo_telemetry_pipeline.analysis.changes import ChangePoint, Prepared, Series, day_number
+from leo_telemetry_pipeline.daily_rows import Rows
 from leo_telemetry_pipeline.dimension import Baseline, Dimension
 
 # Durations are whole ms: a P50 of 0 means less than 0.5 ms.
 LEAST_MS = 0.5
 # Two weeks show the weekly rhythm; a level needs at least one week and uses at most four.
 DAYS_LEAST = 14
-REGIME_LEAST = 7
+LEVEL_LEAST = 7
 SETTLED_DAYS = 28
 OUTLIER = 2.5
 
@@ -45,6 +47,13 @@ class DailyP50s:
         """Concatenate parts, each with arrays of place, day, spans, P50 and center."""
         empty = (*(np.zeros(0, np.int64) for _ in range(3)), np.zeros(0), np.zeros(0))
         return cls(dimensions, *(np.concatenate(columns) for columns in zip(empty, *parts, strict=True)))
+
+
+def of_rows(rows: Rows, gamma: float, trimmed: float) -> tuple[np.ndarray, ...]:
+    """Return day, spans, P50 in ms and center of each row."""
+    [p50_ms] = percentiles((0.5,), rows.ends, rows.buckets, rows.spans, gamma)
+    center = centers(rows.ends, rows.buckets, rows.spans, gamma, trimmed, LEAST_MS)
+    return rows.day, rows.count, np.clip(p50_ms, rows.min_ms, rows.max_ms), center
 
 
 @dataclass(frozen=True)
@@ -135,7 +144,7 @@ def change_points(days: Days) -> dict[Dimension, list[ChangePoint]]:
     return {history.name: of_one for history, of_one in zip(days.histories, found, strict=True) if of_one}
 
 
-def regimes(history: History, changed: Sequence[ChangePoint]) -> list[np.ndarray]:
+def days_by_level(history: History, changed: Sequence[ChangePoint]) -> list[np.ndarray]:
     """Return the indices of the days of each level, in order."""
     starts = np.searchsorted(history.days, [one.at for one in changed]).tolist()
     return [np.arange(*pair) for pair in pairwise([0, *starts, len(history.days)])]
@@ -151,6 +160,6 @@ def settled(history: History, changed: Sequence[ChangePoint], baseline: Baseline
     start = start_of(baseline)
     end = next((one.at for one in changed if one.at > start), np.inf)
     if len(history.days) and history.days[0] > start:
-        # Earlier days of the level left the history: exclude days that are certainly not among the first 28.
+        # The history no longer has all days of the level: exclude days that are certainly not among the first 28.
         end = min(end, start + SETTLED_DAYS)
     return np.flatnonzero((history.days >= start) & (history.days < end))[:SETTLED_DAYS]
