@@ -74,7 +74,8 @@ def multiplier(reference: Reference, noise_dismissals: int = 0) -> float:
 
     Each item of the dimension dismissed as noise raises it by 10 %.
     """
-    error = reference.error(MULTIPLIER_DAYS, MULTIPLIER_DAYS)
+    days = np.array([MULTIPLIER_DAYS])
+    error = reference.sigma * reference.errors(days, days)[0]
     return float(max(MULTIPLIER_LEAST, np.exp(MULTIPLIER_ERRORS * error)) * NOISE_DISMISSED**noise_dismissals)
 
 

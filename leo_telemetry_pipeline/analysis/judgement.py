@@ -19,8 +19,8 @@ from leo_telemetry_pipeline.dimension import Baseline, Dimension, Guard, Judgeme
 
 DAYS_SINCE_LEAST = 3
 FALSE_DISCOVERIES = 0.05
-# A score of 4.2. In a year of weekly looks 1 % of stable dimensions ever reach it, of daily looks 2 %.
-P_MOST = 0.0002
+# A score of 4.1. In a year of weekly looks 1 % of stable dimensions ever reach it, of daily looks 2 %.
+P_MOST = 0.0004
 # Days before the slower ones among which the onset is located.
 ONSET_DAYS = 28
 # Each item dismissed as noise makes the dimension's test ten times as strict.

@@ -10,12 +10,13 @@ never moves, so that a slow drift is found as well.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from math import sqrt
 from typing import Any
 
 import numpy as np
 
 from leo_telemetry_pipeline.analysis import noise, scan
-from leo_telemetry_pipeline.analysis.levels import History
+from leo_telemetry_pipeline.analysis.levels import SETTLED_DAYS, History
 from leo_telemetry_pipeline.dimension import Baseline
 
 # A day is admitted once this many days after it are known, and only if their mean is less than LATE_MOST above normal.
@@ -24,11 +25,16 @@ GUARD = float(np.log(1.15))
 LATE_MOST = 0.75 * GUARD
 # The effective number of days of a reference: it follows about a season.
 DAYS_MOST = 90
-# Deviations are clipped to this many standard deviations.
+# Deviations are clipped to this many standard deviations before they change the reference.
 CLIP = 3.0
+# Deviations of the latest days are clipped to this many.
+MOST = 4.0
 RECENT_DAYS = 14
 ANCHOR_ERRORS = 2.5
 FREEDOM_LEAST = 3.0
+# Scores from this one on are bounded if the history has so many days of the reference.
+BOUNDED_LEAST = 3.0
+BOUNDING_DAYS = 14
 
 # Probability that a stable dimension reaches a score in one look: fitted to simulated years (benchmarks/bench_year.py).
 P_SCALE = 1.5
@@ -53,23 +59,29 @@ class Reference:
     anchor: float
     anchor_error: float
 
-    def error(self, weight: float, days: float) -> float:
-        """Return the standard error of the distance of ``days`` days of total ``weight`` from the level."""
-        return self.sigma * float(np.sqrt(self._factor(days) / weight + self._factor(self.days) / self.days))
+    def errors(self, weight: np.ndarray, count: np.ndarray) -> np.ndarray:
+        """Return the standard errors of the distance of ``count`` days of total ``weight``, in ``sigma``."""
+        return np.sqrt(noise.variance_factor(count, self.memory) / weight + self.factor(self.days) / self.days)
 
     @property
     def freedom(self) -> float:
-        """The degrees of freedom of ``sigma``."""
-        return max(self.days / self._factor(self.days) - 1, FREEDOM_LEAST)
+        """The degrees of freedom of ``sigma``: the level and a rhythm take four."""
+        return max(self.days / self.factor(self.days) - 4, FREEDOM_LEAST)
 
     @property
     def memory(self) -> float:
         """``rho`` as far as it is significant, between 0 and 0.95."""
-        trust = np.clip(self.rho * np.sqrt(self.days) - noise.RHO_CHANCE, 0, 1)
-        return float(np.clip(self.rho * trust, 0, noise.RHO_MOST))
+        trust = min(max(self.rho * sqrt(self.days) - noise.RHO_CHANCE, 0.0), 1.0)
+        return min(max(self.rho * trust, 0.0), noise.RHO_MOST)
 
-    def _factor(self, days: float) -> float:
-        return float(noise.variance_factor(np.array([days]), np.array([self.memory]))[0])
+    def factor(self, days: float) -> float:
+        """Return by how much autocorrelation inflates the variance of a mean of ``days`` days."""
+        return float(noise.variance_factor(days, self.memory))
+
+    @property
+    def error(self) -> float:
+        """The standard error of the level."""
+        return self.sigma * sqrt(self.factor(self.days) / self.days)
 
     def as_json(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -108,7 +120,7 @@ def first(history: History, at: np.ndarray) -> Reference:
         sigma = max(float(np.sqrt((clipped**2).sum() / max(len(at) - 1, 1))), noise.SIGMA_LEAST)
     p50, until = history.level(at), int(history.days[at[-1]])
     made = Reference(level, p50, sigma, rho, float(len(at)), until, level, 0.0)
-    return replace(made, anchor_error=made.sigma * float(np.sqrt(made._factor(made.days) / made.days)))
+    return replace(made, anchor_error=made.error)
 
 
 def forward(history: History, reference: Reference) -> Reference:
@@ -147,42 +159,66 @@ def _admitted(reference: Reference, center: float, p50: float, quality: float, p
 
 
 def distance(history: History, reference: Reference, end: int) -> Distance:
-    """Return how far the latest days before ``end`` are above normal: of 1 to 14 days, those farthest in errors."""
+    """Return how far the latest days before ``end`` are above normal: of the last 3 to 14 days, the most in errors."""
     recent = np.flatnonzero((history.days >= end - RECENT_DAYS) & (history.days < end))
-    best = Distance(recent, reference.p50, 0.0, 1.0)
-    deviation = history.quality * (history.centers - reference.level) / reference.sigma
-    for first_of in range(len(recent) - scan.LEAST, -1, -1):
-        since = recent[first_of:]
-        score = _score(history, reference, since, np.clip(deviation[since], -CLIP, CLIP))
-        if score > best.score:
-            best = Distance(since, reference.p50, score, p_value(score))
-    drift = _drift(history, reference, recent)
-    return drift if drift and drift.score > best.score else best
-
-
-def _score(history: History, reference: Reference, since: np.ndarray, deviation: np.ndarray) -> float:
-    """Return the mean deviation in standard errors, as if it were normal (Wallace, 1959)."""
-    quality = history.quality[since]
-    weight, days = float((quality**2).sum()), float(history.days[since[-1]] - history.days[since[0]] + 1)
-    above = float(quality @ deviation / weight) * reference.sigma
-    if above <= 0:
-        return 0.0
-    t, freedom = above / reference.error(weight, min(days, len(since))), reference.freedom
-    return float(np.sqrt(freedom * np.log1p(t * t / freedom)) * (8 * freedom + 1) / (8 * freedom + 3))
-
-
-def _drift(history: History, reference: Reference, recent: np.ndarray) -> Distance | None:
-    """Return the distance of the last 14 days from the anchor if it exceeds the guard by 2.5 standard errors."""
+    nothing = Distance(recent, reference.p50, 0.0, 1.0)
     if len(recent) < scan.LEAST:
-        return None
-    of_anchor = replace(reference, level=reference.anchor)
-    weight = float((history.quality[recent] ** 2).sum())
-    error = float(np.hypot(of_anchor.error(weight, len(recent)), reference.anchor_error))
+        return nothing
+    scores = _scores(history, reference, recent)
+    number = int(scores.argmax())
+    since = recent[-scan.LEAST - number :]
+    score = _bounded(history, reference, since, float(scores[number]))
+    found = Distance(since, reference.p50, score, p_value(score))
+    drift = _drift(history, reference, recent)
+    return max((nothing, found, *drift), key=lambda each: each.score)
+
+
+def _scores(history: History, reference: Reference, recent: np.ndarray) -> np.ndarray:
+    """Return the mean deviation of the last 3, 4, ... days in standard errors, as if it were normal (Wallace, 1959)."""
+    latest = recent[::-1]
+    quality, count = history.quality[latest], np.arange(1, len(latest) + 1)
+    weight = np.cumsum(quality**2)
+    t = (np.cumsum(quality * _deviations(history, reference, latest)) / weight / reference.errors(weight, count))[
+        scan.LEAST - 1 :
+    ]
+    freedom = reference.freedom
+    return np.sign(t) * np.sqrt(freedom * np.log1p(t * t / freedom)) * (8 * freedom + 1) / (8 * freedom + 3)
+
+
+def _bounded(history: History, reference: Reference, since: np.ndarray, score: float) -> float:
+    """Return the score, bounded by the large-deviation rate of such a mean under the reference's own deviations.
+
+    A few days of the slower of two modes, or three outliers, are not a change (Cramer's theorem). The highest of the
+    latest deviations counts as one of the reference's, which may not have met its own extremes yet.
+    """
+    before = np.flatnonzero((history.days <= reference.until) & (history.days < history.days[since[0]]))
+    if score < BOUNDED_LEAST or len(before) < BOUNDING_DAYS:
+        return score
+    own, latest = _deviations(history, reference, before), _deviations(history, reference, since)
+    own = np.append(own, latest.max()) - own.mean()
+    spread = max(float(own.std()), scan.SPREAD_LEAST)
+    weight = history.quality[since] ** 2
+    mean = float(history.quality[since] @ latest / weight.sum()) / spread
+    [rate] = scan.rates(np.array([[mean]]), own / spread)[0]
+    return min(score, sqrt(2 * float(weight.sum()) / reference.factor(len(since)) * rate))
+
+
+def _deviations(history: History, reference: Reference, at: np.ndarray) -> np.ndarray:
+    return np.clip(history.quality[at] * (history.centers[at] - reference.level) / reference.sigma, -MOST, MOST)
+
+
+def _drift(history: History, reference: Reference, recent: np.ndarray) -> list[Distance]:
+    """Return the distance of the last 14 days from the anchor if it exceeds the guard by 2.5 standard errors.
+
+    The autocorrelation is that of the anchor's days: a drift is a correlation around the reference, which follows it.
+    """
+    sigma = max(reference.anchor_error * sqrt(SETTLED_DAYS), reference.sigma)
+    error = sigma * sqrt(1 / SETTLED_DAYS + 1 / float((history.quality[recent] ** 2).sum()))
     above = history.level(recent, history.centers) - reference.anchor
     if above <= GUARD + ANCHOR_ERRORS * error:
-        return None
-    score = above / error
-    return Distance(recent, reference.p50 + reference.anchor - reference.level, score, p_value(score))
+        return []
+    score = _bounded(history, replace(reference, level=reference.anchor), recent, above / error)
+    return [Distance(recent, reference.p50 + reference.anchor - reference.level, score, p_value(score))]
 
 
 def p_value(score: float) -> float:

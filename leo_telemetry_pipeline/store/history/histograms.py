@@ -196,10 +196,11 @@ def _count(
             return 0
     sql, parameters = observations(types, seen)
     by_hashes(cursor)
+    middle = f"{MEDIAN}, {CENTER}" if until is None else "NULL::float8, NULL::float8"
     cursor.execute(
         "INSERT INTO duration_histograms (day, dimension_type, dimension_key, project, part, count, sum_ms, min_ms,"
         " max_ms, buckets, counts, p50_ms, center) SELECT day, dimension_type, dimension_key, project, %(part)s, count,"
-        f" sum_ms, min_ms, max_ms, buckets, counts, {f'{MEDIAN}, {CENTER}' if until is None else 'NULL::float8, NULL::float8'}"
+        f" sum_ms, min_ms, max_ms, buckets, counts, {middle}"
         f" FROM ({COUNTED.format(observations=sql)}) AS counted",
         parameters | window.parameters() | {"part": part, "created_from": created[0], "created_to": created[1]},
     )
