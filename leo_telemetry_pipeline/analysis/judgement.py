@@ -19,8 +19,8 @@ from leo_telemetry_pipeline.dimension import Baseline, Dimension, Guard, Judgeme
 
 DAYS_SINCE_LEAST = 3
 FALSE_DISCOVERIES = 0.05
-# A score of 4.1. In a year of weekly looks 1 % of stable dimensions ever reach it, of daily looks 2 %.
-P_MOST = 0.0004
+# A score of 4.0. In a year of weekly looks 1 % of stable dimensions ever reach it, of daily looks 2 %.
+P_MOST = 0.0005
 # Days before the slower ones among which the onset is located.
 ONSET_DAYS = 28
 # Each item dismissed as noise makes the dimension's test ten times as strict.
@@ -75,7 +75,7 @@ def of_history(
     first: int,
     end: int,
 ) -> Judgement:
-    """Judge one dimension over the days from ``first`` up to ``end``, excluded, without the false discovery guard."""
+    """Judge one dimension over the days from ``first`` to before ``end``, by all guards but false discovery."""
     window = np.flatnonzero((history.days >= first) & (history.days < end))
     enough = _enough(history, baseline, window)
     if baseline is None or multiplier is None or not all(guard.passed for guard in enough):

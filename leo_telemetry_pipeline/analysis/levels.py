@@ -1,4 +1,4 @@
-"""Daily P50s of dimensions without weekly rhythm, and their levels between change points.
+"""Daily P50s of dimensions, with the weekly rhythm removed, and their levels between change points.
 
 Belongs here: one history per dimension, and the level and noise of any of its days. Does not: finding change points
 (changes), which level is normal (baselines), judging (judgement).
@@ -60,8 +60,8 @@ def of_rows(rows: Rows, gamma: float, trimmed: float) -> tuple[np.ndarray, ...]:
 class History:
     """The days of one dimension with spans, in order.
 
-    ``days`` since 1970-01-01; ``raw``: log P50s in ms; ``x``: the same without rhythm; ``centers``: trimmed means of
-    log durations without rhythm, which few spans determine better than their P50; ``spans_per_day``: the median.
+    ``days`` since 1970-01-01; ``raw``: log P50s in ms; ``x``: the same without weekly rhythm; ``centers``:
+    trimmed means of log durations without it, more precise than P50s if spans are few; ``spans_per_day``: the median.
     """
 
     name: Dimension
@@ -98,7 +98,7 @@ class History:
 
 @dataclass(frozen=True)
 class Days:
-    """The days of many dimensions: one history and one series each; ``prepared`` by number."""
+    """The days of many dimensions: one history and one series each; ``prepared``: series by index."""
 
     histories: tuple[History, ...]
     series: tuple[Series, ...]

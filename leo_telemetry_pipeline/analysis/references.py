@@ -32,6 +32,8 @@ MOST = 4.0
 RECENT_DAYS = 14
 ANCHOR_ERRORS = 2.5
 FREEDOM_LEAST = 3.0
+# Autocorrelation up to one standard error counts as 0, from two in full.
+RHO_CHANCE = 1.0
 # Scores from this one on are bounded if the history has so many days of the reference.
 BOUNDED_LEAST = 3.0
 BOUNDING_DAYS = 14
@@ -71,7 +73,7 @@ class Reference:
     @property
     def memory(self) -> float:
         """``rho`` as far as it is significant, between 0 and 0.95."""
-        trust = min(max(self.rho * sqrt(self.days) - noise.RHO_CHANCE, 0.0), 1.0)
+        trust = min(max(self.rho * sqrt(self.days) - RHO_CHANCE, 0.0), 1.0)
         return min(max(self.rho * trust, 0.0), noise.RHO_MOST)
 
     def factor(self, days: float) -> float:

@@ -213,7 +213,7 @@ def test_a_dimension_dismissed_as_noise_is_harder_to_flag():
     kept, after = learn(daily((40, 1000.0))), daily((40, 1000.0), (6, 1300.0))
     assert only(judged(after, learn(after, kept))).outcome == "bottleneck"
     row = only(judged(after, learn(after, dismissed(kept, 3))))
-    assert (row.outcome, failed(row)) == ("ok", ["large_enough", "separated"])
+    assert (row.outcome, failed(row)) == ("ok", ["large_enough"])
     assert "noise" in row.guards[2].says
 
 
