@@ -124,9 +124,9 @@ def _onset(history: History, reference: Reference, found: Distance) -> ChangePoi
     at, (first, last), (low, high) = scan.onset(
         history.x[part], history.quality[part], reference.sigma, reference.rho, int(found.since[0]) - begin
     )
-    days = (int(history.days[begin + place]) for place in (at, first, last))
+    day, earliest, latest = (int(history.days[begin + place]) for place in (at, first, last))
     levels = float(np.exp(low)), float(np.exp(high)), float(np.exp(high - low))
-    return ChangePoint(*days, *levels, found.score, found.p_value)
+    return ChangePoint(day, earliest, latest, *levels, found.score, found.p_value)
 
 
 def _enough(history: History, baseline: Baseline | None, window: np.ndarray) -> tuple[Guard, ...]:
