@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from leo_telemetry_pipeline.analysis import services as calls
 from leo_telemetry_pipeline.analysis.clocks import ROUNDING_MS, fit
 
 WAIT = "wait"
@@ -26,7 +27,8 @@ class Forest:
     """The spans of whole traces as trees; every field has one entry per span, times in ms.
 
     ``children``: rows, latest end first; ``parents`` and ``handoffs`` (of the trace): rows, -1 for none. ``start`` and
-    ``end`` are by the clock of the root span's host, with an uncertainty of ``leeway``.
+    ``end`` are by the clock of the root span's host, with an uncertainty of ``leeway``. ``services`` and ``callees``
+    (the service that a span calls): empty for none. ``beside``: by row, the children that ran beside their siblings.
     """
 
     types: list[str]
@@ -40,6 +42,9 @@ class Forest:
     children: list[list[int]]
     attributes: list[Any]
     handoffs: list[int]
+    services: list[str]
+    callees: list[str]
+    beside: dict[int, list[int]]
 
 
 class Step(NamedTuple):
@@ -86,17 +91,22 @@ def forest(spans: Iterable[TraceSpan]) -> Forest:
     start = np.array([span.start_time_ms for span in kept], dtype=float)
     traces, types = [span.trace_id for span in kept], [span.span_type for span in kept]
     parents = _parents(traces, [span.span_id for span in kept], parent_ids, start, start + length)
-    leeway = fit(start, length, parents, [(span.trace_id, _host(span)) for span in kept])
-    end = (start + length).tolist()
+    services = [calls.service_of(mapping(span.attributes)) for span in kept]
+    leeway = fit(start, length, parents, list(zip(traces, map(_host, kept, services), strict=True)))
+    starts, end = start.tolist(), (start + length).tolist()
     children: list[list[int]] = [[] for _ in kept]
     # Ties: of two spans that end together, the longer one explains more.
     for row in np.lexsort((start, -(start + length))).tolist():
         if parents[row] >= 0:
             children[parents[row]].append(row)
+    of_calls = {traces[row] for row, parent in enumerate(parents) if _is_remote(services, row, parent)}
+    among = {
+        row: calls.beside(row, services, starts, end, children) for row in range(len(kept)) if traces[row] in of_calls
+    }
     return Forest(
         types=types,
         keys=[f"{span.span_type}:{span.span_name}" for span in kept],
-        start=start.tolist(),
+        start=starts,
         end=end,
         queue=[max(span.queue_wait_ms or 0.0, 0.0) for span in kept],
         leeway=leeway.tolist(),
@@ -104,7 +114,10 @@ def forest(spans: Iterable[TraceSpan]) -> Forest:
         parents=parents,
         children=children,
         attributes=[span.attributes for span in kept],
-        handoffs=_handoffs(traces, types, start.tolist()),
+        handoffs=_handoffs(traces, types, starts),
+        services=services,
+        callees=calls.callees(services, [mapping(span.attributes) for span in kept], parents, children),
+        beside={row: found for row, found in among.items() if found},
     )
 
 
@@ -120,7 +133,10 @@ def walk(trees: Forest, top: int) -> Iterator[Step]:
         row, begin, finish, shift, queue, is_awaited = waiting.pop()
         own, cursor, play = finish - begin, finish, 0.0
         later: tuple[int, float, float, float] | None = None
+        among, covered = trees.beside.get(row, ()), []
         for child in children[row]:
+            if child in among:
+                continue
             moved = shift
             over = end[child] + shift - cursor
             if ROUNDING_MS < over <= max(play, leeway[child]):
@@ -132,12 +148,45 @@ def walk(trees: Forest, top: int) -> Iterator[Step]:
                 continue
             child_end, child_begin = min(child_end, cursor), min(child_begin, cursor)
             own -= child_end - child_begin
+            covered.append((child_begin, child_end))
             if later:
                 own -= _put(waiting, later, min(trees.queue[later[0]], cursor - child_end))
             later, cursor, play = (child, child_begin, child_end, moved), child_begin, max(play, leeway[child])
         if later:
             own -= _put(waiting, later, min(trees.queue[later[0]], cursor - begin))
-        yield Step(row, own, queue, is_awaited)
+        steps = list(_between(trees, row, (begin, finish), shift, covered)) if among else []
+        yield Step(row, max(own - sum(step.own_ms for step in steps), 0.0), queue, is_awaited)
+        yield from steps
+
+
+def _between(
+    trees: Forest, row: int, span: tuple[float, float], shift: float, covered: list[tuple[float, float]]
+) -> Iterator[Step]:
+    """Yield the children that ran beside the others, each with the time that no other covers."""
+    free = _without([span], covered)
+    for child in trees.beside[row]:
+        if calls.outlives(child, row, trees.services, trees.end):
+            yield Step(child, 0.0, 0.0, is_awaited=True)
+            continue
+        taken = (trees.start[child] + shift, trees.end[child] + shift)
+        left = _without(free, [taken])
+        yield Step(child, _length(free) - _length(left), 0.0, is_awaited=True)
+        free = left
+
+
+def _without(spans: list[tuple[float, float]], taken: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    for begin, end in taken:
+        spans = [
+            part
+            for left, right in spans
+            for part in ((left, min(right, begin)), (max(left, end), right))
+            if part[0] < part[1]
+        ]
+    return spans
+
+
+def _length(spans: list[tuple[float, float]]) -> float:
+    return sum(end - begin for begin, end in spans)
 
 
 def critical_path(trees: Forest, top: int) -> list[Step]:
@@ -245,9 +294,13 @@ def _without_circles(parents: list[int]) -> list[int]:
     return parents
 
 
-def _host(span: TraceSpan) -> str:
+def _host(span: TraceSpan, service: str) -> str:
     named = mapping(span.attributes)
-    return text(span.host or named.get("host") or named.get("host.name") or named.get("pod"))
+    return text(span.host or named.get("host") or named.get("host.name") or named.get("pod")) or service
+
+
+def _is_remote(services: list[str], row: int, parent: int) -> bool:
+    return parent >= 0 and "" not in (services[row], services[parent]) and services[row] != services[parent]
 
 
 def _judged(length: np.ndarray, types: Iterable[str], parents: list[int]) -> np.ndarray:
