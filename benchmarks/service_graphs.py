@@ -30,7 +30,10 @@ BEGAN_MS = 1_750_000_000_000.0
 
 @dataclass(frozen=True)
 class Handling:
-    """How one service handles a request; ``calls`` run one after the other, or at once if ``is_parallel``."""
+    """How one service handles a request; ``calls`` run one after the other, or at once if ``is_parallel``.
+
+    ``filter``: ``around`` the controller, ``beside`` it or ``outside`` the server span; the latter have no children.
+    """
 
     service: str
     depth: int
@@ -139,7 +142,7 @@ def _handling(
         bool(rng.random() < 0.3),
         tuple(calls),
         int(rng.integers(0, 3)),
-        str(rng.choice(["none", "around", "beside"], p=[0.2, 0.4, 0.4])),
+        str(rng.choice(["none", "around", "beside", "outside"], p=[0.2, 0.3, 0.3, 0.2])),
         bool(rng.random() < 0.3),
         number,
     )
@@ -197,6 +200,8 @@ def _handled(trace: _Trace, handling: Handling, parent: str | None, start: float
         # Begins before the controller and ends after it, without being its parent.
         trace.put(server, service, FILTER, began - 0.3, last)
     last += trace.drawn(1.0)
+    if handling.filter == "outside" and parent:
+        trace.put(parent, service, FILTER, start - 0.2, last + 0.2)
     _set(trace, ids, parent, service, _server_name(trace.graph, handling), start, last, "server")
     return last
 

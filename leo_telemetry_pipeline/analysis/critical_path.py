@@ -8,14 +8,15 @@ to the one that ended last before it, and so on. Time not covered by a child is 
 the next child was ready.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from leo_telemetry_pipeline.analysis import services as calls
 from leo_telemetry_pipeline.analysis.clocks import ROUNDING_MS, fit
+from leo_telemetry_pipeline.dimension import Dimension
 
 WAIT = "wait"
 HANDOFF = "handoff"
@@ -29,6 +30,7 @@ class Forest:
     ``children``: rows, latest end first; ``parents`` and ``handoffs`` (of the trace): rows, -1 for none. ``start`` and
     ``end`` are by the clock of the root span's host, with an uncertainty of ``leeway``. ``services`` and ``callees``
     (the service that a span calls): empty for none. ``beside``: by row, the children that ran beside their siblings.
+    ``sampled``: the traces that stand for a dimension, if not all that have it do.
     """
 
     types: list[str]
@@ -45,6 +47,8 @@ class Forest:
     services: list[str]
     callees: list[str]
     beside: dict[int, list[int]]
+    traces: list[Any]
+    sampled: Mapping[Dimension, Collection[str]] = field(default_factory=dict)
 
 
 class Step(NamedTuple):
@@ -92,14 +96,16 @@ def forest(spans: Iterable[TraceSpan]) -> Forest:
     traces, types = [span.trace_id for span in kept], [span.span_type for span in kept]
     parents = _parents(traces, [span.span_id for span in kept], parent_ids, start, start + length)
     services = [calls.service_of(mapping(span.attributes)) for span in kept]
-    leeway = fit(start, length, parents, list(zip(traces, map(_host, kept, services), strict=True)))
+    of_calls = {traces[row] for row, parent in enumerate(parents) if _is_remote(services, row, parent)}
+    # In a trace of several services, a span of an unknown host has its service's clock.
+    hosts = [_host(span) or (services[row] if traces[row] in of_calls else "") for row, span in enumerate(kept)]
+    leeway = fit(start, length, parents, list(zip(traces, hosts, strict=True)))
     starts, end = start.tolist(), (start + length).tolist()
     children: list[list[int]] = [[] for _ in kept]
     # Ties: of two spans that end together, the longer one explains more.
     for row in np.lexsort((start, -(start + length))).tolist():
         if parents[row] >= 0:
             children[parents[row]].append(row)
-    of_calls = {traces[row] for row, parent in enumerate(parents) if _is_remote(services, row, parent)}
     among = {
         row: calls.beside(row, services, starts, end, children) for row in range(len(kept)) if traces[row] in of_calls
     }
@@ -118,6 +124,7 @@ def forest(spans: Iterable[TraceSpan]) -> Forest:
         services=services,
         callees=calls.callees(services, [mapping(span.attributes) for span in kept], parents, children),
         beside={row: found for row, found in among.items() if found},
+        traces=traces,
     )
 
 
@@ -150,12 +157,12 @@ def walk(trees: Forest, top: int) -> Iterator[Step]:
             own -= child_end - child_begin
             covered.append((child_begin, child_end))
             if later:
-                own -= _put(waiting, later, min(trees.queue[later[0]], cursor - child_end))
+                own -= _put(waiting, covered, later, min(trees.queue[later[0]], cursor - child_end))
             later, cursor, play = (child, child_begin, child_end, moved), child_begin, max(play, leeway[child])
         if later:
-            own -= _put(waiting, later, min(trees.queue[later[0]], cursor - begin))
+            own -= _put(waiting, covered, later, min(trees.queue[later[0]], cursor - begin))
         steps = list(_between(trees, row, (begin, finish), shift, covered)) if among else []
-        yield Step(row, max(own - sum(step.own_ms for step in steps), 0.0), queue, is_awaited)
+        yield Step(row, own - sum(step.own_ms for step in steps), queue, is_awaited)
         yield from steps
 
 
@@ -201,7 +208,13 @@ def critical_path(trees: Forest, top: int) -> list[Step]:
 
 
 def rows_of(trees: Forest, dimension_type: str, dimension_key: str) -> list[int]:
-    """Return the rows of the spans of a dimension."""
+    """Return the rows of the spans that stand for a dimension."""
+    rows = _rows_of(trees, dimension_type, dimension_key)
+    sampled = trees.sampled.get((dimension_type, dimension_key))
+    return rows if sampled is None else [row for row in rows if trees.traces[row] in sampled]
+
+
+def _rows_of(trees: Forest, dimension_type: str, dimension_key: str) -> list[int]:
     span_type, _, attribute = dimension_type.partition("+")
     if attribute:
         of_type = (row for row, found in enumerate(trees.types) if found == span_type)
@@ -258,9 +271,10 @@ def _without_execution(spans: list[TraceSpan]) -> tuple[list[TraceSpan], list[st
     return kept, parents
 
 
-def _put(waiting: list, child: tuple[int, float, float, float], queue: float) -> float:
+def _put(waiting: list, covered: list, child: tuple[int, float, float, float], queue: float) -> float:
     # The queue wait is known only once the preceding child is known.
     waiting.append((*child, queue, True))
+    covered.append((child[1] - queue, child[1]))
     return queue
 
 
@@ -294,9 +308,9 @@ def _without_circles(parents: list[int]) -> list[int]:
     return parents
 
 
-def _host(span: TraceSpan, service: str) -> str:
+def _host(span: TraceSpan) -> str:
     named = mapping(span.attributes)
-    return text(span.host or named.get("host") or named.get("host.name") or named.get("pod")) or service
+    return text(span.host or named.get("host") or named.get("host.name") or named.get("pod"))
 
 
 def _is_remote(services: list[str], row: int, parent: int) -> bool:

@@ -13,8 +13,9 @@ from leo_telemetry_pipeline.dimension import Bottleneck, DaySample
 SAMPLE, LEAST_SAMPLE, MOST_TRACES = 100, 40, 3_000
 # With fewer traces, the P50 of a day does not tell whether the day was slow.
 LEAST_TO_TELL = 5
-# Days read of the baseline period if they have enough traces. A step of 4 days meets each weekday once.
-REFERENCE_DAYS, STEP = 7, 4
+# Days read of the baseline period if they have ENOUGH times the traces of a sample, whose P50 is then close to that of
+# all days. A step of 4 days meets each weekday once.
+REFERENCE_DAYS, STEP, ENOUGH = 7, 4, 4
 
 
 def size(dimensions: int) -> int:
@@ -31,7 +32,7 @@ def in_order(days: Sequence[date]) -> list[date]:
 def has_enough(days: Sequence[DaySample], slow: Bottleneck, most: int) -> bool:
     """Return whether these days of the baseline period are enough."""
     normal = [day for day in days if not _is_slow(day, slow)]
-    return len(normal) >= REFERENCE_DAYS and sum(day.traces for day in normal) >= most
+    return len(normal) >= REFERENCE_DAYS and sum(day.traces for day in normal) >= ENOUGH * most
 
 
 def slow_traces(days: Sequence[DaySample], slow: Bottleneck, most: int) -> list[str]:

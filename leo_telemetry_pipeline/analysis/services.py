@@ -58,10 +58,11 @@ def beside(
 ) -> list[int]:
     """Return the children of a span that may have run beside the work of their siblings, shortest first.
 
-    These are spans of its own service without children: filters, listeners, asynchronous work. One of them often ends
-    last, although it only waits for the work, or nobody waits for it.
+    These are spans without children of its own service, or of one that works beside them: filters, listeners,
+    asynchronous work. One of them often ends last, although it only waits for the work, or nobody waits for it.
     """
-    below = [child for child in children[row] if not children[child] and services[child] == services[row] != ""]
+    working = {services[row], *(services[child] for child in children[row] if children[child])} - {""}
+    below = [child for child in children[row] if not children[child] and services[child] in working]
     return sorted(below, key=lambda child: end[child] - start[child])
 
 

@@ -37,7 +37,7 @@ def of_day(
         f"""
         SELECT dimension_type, dimension_key, count(*), percentile_cont(0.5) WITHIN GROUP (ORDER BY longest_ms),
                array_agg(trace_id::text ORDER BY place)
-                   FILTER (WHERE place * size / traces > (place - 1) * size / traces)
+                   FILTER (WHERE (place * size + traces / 2) / traces > ((place - 1) * size + traces / 2) / traces)
         FROM (
             SELECT dimension_type, dimension_key, trace_id, longest_ms,
                    count(*) OVER (PARTITION BY dimension_type, dimension_key) AS traces,

@@ -32,6 +32,8 @@ from leo_telemetry_pipeline.store.days import Window, after, midnight
 
 MOST_EXPLAINED = 100
 
+Sampled = dict[Dimension, list[str]]
+
 _ASSET = "bottleneck_causes"
 
 
@@ -98,21 +100,21 @@ def explain(analysis: Analysis, slow: Sequence[Bottleneck]) -> list[ExplainedCau
     return made
 
 
-def _slow_traces(analysis: Analysis, slow: Sequence[Bottleneck], period: Window, most: int) -> set[str]:
+def _slow_traces(analysis: Analysis, slow: Sequence[Bottleneck], period: Window, most: int) -> Sampled:
     days: dict[Dimension, list[DaySample]] = {}
     for day in period.days:
         _read_day(analysis, period, day, [each.dimension for each in slow], most, days)
-    return {trace for each in slow for trace in sampling.slow_traces(days.get(each.dimension, ()), each, most)}
+    return {each.dimension: sampling.slow_traces(days.get(each.dimension, ()), each, most) for each in slow}
 
 
-def _normal_traces(analysis: Analysis, slow: Sequence[Bottleneck], period: Window, most: int) -> set[str]:
+def _normal_traces(analysis: Analysis, slow: Sequence[Bottleneck], period: Window, most: int) -> Sampled:
     days: dict[Dimension, list[DaySample]] = {}
     for day in sampling.in_order(period.days):
         left = [each for each in slow if not sampling.has_enough(days.get(each.dimension, ()), each, most)]
         if not left:
             break
         _read_day(analysis, period, day, [each.dimension for each in left], most, days)
-    return {trace for each in slow for trace in sampling.normal_traces(days.get(each.dimension, ()), each, most)}
+    return {each.dimension: sampling.normal_traces(days.get(each.dimension, ()), each, most) for each in slow}
 
 
 def _read_day(
@@ -128,9 +130,14 @@ def _read_day(
         days.setdefault(name, []).append(sample)
 
 
-def _forest(analysis: Analysis, period: Window, traces: set[str]) -> Forest:
-    spans = [TraceSpan(*row) for row in trace_samples.spans_of(analysis.database, period, sorted(traces))]
-    return critical_path.forest(attributes.with_trace_attributes(spans))
+def _forest(analysis: Analysis, period: Window, sampled: Sampled) -> Forest:
+    traces = sorted({trace for of_dimension in sampled.values() for trace in of_dimension})
+    spans = [TraceSpan(*row) for row in trace_samples.spans_of(analysis.database, period, traces)]
+    # A trace sampled for one dimension does not stand for another one, whose days or values it may not be typical of.
+    return replace(
+        critical_path.forest(attributes.with_trace_attributes(spans)),
+        sampled={dimension: frozenset(chosen) for dimension, chosen in sampled.items()},
+    )
 
 
 def _set_apart(after: Forest, before: Forest, dimension: Dimension) -> list[str]:
@@ -138,6 +145,7 @@ def _set_apart(after: Forest, before: Forest, dimension: Dimension) -> list[str]
     times = [forest.judged[rows] for forest, rows in sides]
     if not all(len(judged) for judged in times):
         return []
-    is_slow = np.concatenate(times) > attributes.slow_cut(*times)
+    # Spans of the normal days are no slow spans, whatever their length.
+    is_slow = np.concatenate([times[0] > attributes.slow_cut(*times), np.zeros(len(times[1]), dtype=bool)])
     every = [forest.attributes[row] for forest, rows in sides for row in rows]
     return list(map(str, attributes.separate(every, is_slow)))
