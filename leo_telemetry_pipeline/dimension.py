@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-# Its type and its key.
+# Type and key.
 Dimension = tuple[str, str]
 
 # Pool of the keys of a type beyond the 20,000 with the most spans, which is not analysed further.
