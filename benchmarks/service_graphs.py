@@ -6,7 +6,7 @@ running the analysis (bench_causes).
 A request is a server span with filters and a controller, which computes, queries databases and calls other services
 through client spans. Between a client span and its server span is a gap. What makes it hard: generic names, filters
 without children that outlast the controller, parallel calls, asynchronous siblings, clocks that disagree, server spans
-that are lost, pods instead of service names.
+that are lost or sent beside their client spans, pods instead of service names.
 """
 
 from collections.abc import Iterator
@@ -48,13 +48,17 @@ class Handling:
 
 @dataclass(frozen=True)
 class Graph:
-    """A call graph and how its spans look. ``named_by``: attribute with the service, ``service.name`` or ``pod``."""
+    """A call graph and how its spans look. ``named_by``: attribute with the service, ``service.name`` or ``pod``.
+
+    ``is_flat``: server spans are sent beside their client spans.
+    """
 
     root: Handling
     services: tuple[str, ...]
     named_by: str
     has_routes: bool
     has_kinds: bool
+    is_flat: bool
     skew_ms: dict[str, float]
     pods: dict[str, tuple[str, ...]]
 
@@ -119,6 +123,7 @@ def graph(rng: np.random.Generator) -> Graph:
         "service.name" if rng.random() < 0.7 else "pod",
         bool(rng.random() < 0.6),
         bool(rng.random() < 0.5),
+        bool(rng.random() < 0.2),
         skew,
         pods,
     )
@@ -229,7 +234,7 @@ def _called(trace: _Trace, caller: Handling, callee: Handling, parent: str, at: 
     row = len(trace.spans)
     trace.spans.append(None)  # type: ignore[arg-type]
     to = at + trace.drawn(1.5) + trace.late(caller.service, "network") + trace.late(callee.service, "accept")
-    back = _handled(trace, callee, f"{trace.number}-{row}", to)
+    back = _handled(trace, callee, parent if trace.graph.is_flat else f"{trace.number}-{row}", to)
     end = back + trace.drawn(1.5) + trace.late(callee.service, "network")
     _set(trace, row, parent, caller.service, CLIENT, at, end, "client")
     return end

@@ -19,6 +19,8 @@ Link = tuple[str, str]
 TO, BOTH, FROM = "calls to", "calls to and from", "calls from"
 # In standard errors.
 SEPARATED = 3.0
+# Too few calls to estimate an error.
+LEAST_CALLS = 5
 # Anything but the callee is named only if it explains more time by this factor.
 CLEARLY = 1.15
 
@@ -81,7 +83,7 @@ def _gaps(window: Forest, baseline: Forest) -> dict[Link, Gap]:
         now, was = (np.array(side[link]) for side in (after, before))
         ms = float(now.mean() - was.mean())
         error = float(np.sqrt(now.var() / len(now) + was.var() / len(was)))
-        gaps[link] = Gap(ms, len(now), ms > SEPARATED * error)
+        gaps[link] = Gap(ms, len(now), min(len(now), len(was)) >= LEAST_CALLS and ms > SEPARATED * error)
     return gaps
 
 

@@ -5,6 +5,7 @@ siblings. Does not: trees (critical_path), charging a call's gap (links).
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,30 @@ def service_of(attributes: Mapping[str, Any]) -> str:
         if found := _text(attributes, name):
             return found
     return next((_REPLICA.sub("", pod) for name in _PODS if (pod := _text(attributes, name))), "")
+
+
+def below_clients(
+    parents: Sequence[int], services: Sequence[str], start: Sequence[float], end: Sequence[float]
+) -> list[int]:
+    """Return the parents, with each server span that was sent beside its client span put below it.
+
+    The client span has no children and is the shortest around the server span, and around no other service's span.
+    """
+    above, remote, leaves = set(parents), defaultdict(list), defaultdict(list)
+    for row, parent in enumerate(parents):
+        if parent >= 0 and "" not in (services[row], services[parent]):
+            if services[row] != services[parent]:
+                remote[parent].append(row)
+            elif row not in above:
+                leaves[parent].append(row)
+    found = list(parents)
+    for parent, servers in remote.items():
+        for client in sorted(leaves[parent], key=lambda row: start[row] - end[row]):
+            inside = [row for row in servers if start[client] <= start[row] and end[row] <= end[client]]
+            if len(inside) == 1:
+                # Shorter ones come later, and win.
+                found[inside[0]] = client
+    return found
 
 
 def callees(

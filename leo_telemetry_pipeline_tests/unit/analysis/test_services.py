@@ -32,6 +32,20 @@ def test_the_name_of_work_in_a_service_is_its_dimension(key: str, service: str):
     assert labelled("operation:GET", "shop") == "operation+service.name:GET:shop"
 
 
+def test_a_server_span_beside_its_client_span_is_put_below_it():
+    """Lost: the delay of a service is taken for work of the client span in its caller."""
+    rows = (
+        ("o:WORK", None, 0, 100),
+        ("o:FILTER", "o:WORK", 1, 99),
+        ("o:POST", "o:WORK", 10, 50),
+        ("o:SERVER", "o:WORK", 20, 40),
+        ("o:OTHER", "o:WORK", 60, 70),
+    )
+    trees = forest_of(spans(*rows, attributes=services("a", "a", "a", "b", "c")))
+    assert trees.parents == [-1, 0, 0, 2, 0]
+    assert trees.callees[2] == "b"
+
+
 def called(*calls: tuple[str, str, float], times: int = 9) -> Forest:
     """Return traces of one server span each that makes calls, given by caller, callee and the gap in ms."""
     rows, names, traces = [], [], []
