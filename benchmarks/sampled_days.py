@@ -74,12 +74,8 @@ def _days(days: list[np.ndarray], after_ms: float, before_ms: float) -> Days:
 
 def _sample(number: int, day: np.ndarray, most: int) -> DaySample:
     """Return what ``store.trace_samples.of_day`` returns of a day."""
-    size, half, order = min(most, len(day)), len(day) // 2, np.argsort(day).tolist()
-    chosen = [
-        f"{number}-{place}"
-        for rank, place in enumerate(order, 1)
-        if (rank * size + half) // len(day) > ((rank - 1) * size + half) // len(day)
-    ]
+    parts = np.array_split(np.argsort(day, kind="stable"), min(most, len(day)))
+    chosen = [min((f"{number}-{place}" for place in part.tolist()), key=sampling.hashed) for part in parts]
     return DaySample(len(day), float(np.median(day)), chosen)
 
 

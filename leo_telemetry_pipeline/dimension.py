@@ -261,7 +261,7 @@ _KEPT = (
 
 @dataclass(frozen=True)
 class DaySample:
-    """Traces of a dimension on one day: number, P50 in ms, and a sample evenly spaced by rank, shortest first."""
+    """Traces of a dimension on one day: number, P50 in ms, and a sample, evenly over the ranks, shortest first."""
 
     traces: int
     p50_ms: float

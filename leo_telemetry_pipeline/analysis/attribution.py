@@ -207,9 +207,9 @@ def _settle_moved(
         kept[charge.kind, charge.key] += max(pool, (LEAST_LEFT - 1) * total) * charge.ms / total
     if slower or pool <= 0 or otherwise is None:
         return
-    onto = [place for place in at if moved[place] > 0]
+    onto, names = [place for place in at if moved[place] > 0], otherwise.own()
     for place in onto:
-        name = otherwise.kinds[place], otherwise.keys[place]
+        name = names[place]
         kept[name] = kept.get(name, 0.0) + pool * float(moved[place] / moved[onto].sum())
 
 

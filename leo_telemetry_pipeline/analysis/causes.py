@@ -150,8 +150,11 @@ def _explained(slow: Bottleneck, attributions: Mapping[Dimension, Attribution | 
 
     Falls back to the parts of its gate or handoff, then to the bottleneck itself.
     """
-    span_type, plus, _ = slow.dimension_type.partition("+")
+    span_type, plus, attribute = slow.dimension_type.partition("+")
     name = slow.dimension_key.rpartition(":")[0] if plus else slow.dimension_key
+    if attribute == SERVICE:
+        # Spans of one name in two services have nothing in common.
+        span_type, name = slow.dimension
     for dimension in (slow.dimension, (span_type, name)):
         found = attributions.get(dimension)
         if found and found.parts:

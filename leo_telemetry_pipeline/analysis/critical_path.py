@@ -101,7 +101,8 @@ def forest(spans: Iterable[TraceSpan]) -> Forest:
     hosts = [_host(span) or (services[row] if traces[row] in of_calls else "") for row, span in enumerate(kept)]
     leeway = fit(start, length, parents, list(zip(traces, hosts, strict=True)))
     starts, end = start.tolist(), (start + length).tolist()
-    parents = calls.below_clients(parents, services, starts, end)
+    is_known = [kept[above].span_id == given for above, given in zip(parents, parent_ids, strict=True)]
+    parents = calls.below_clients(parents, is_known, services, starts, end)
     children: list[list[int]] = [[] for _ in kept]
     # Ties: of two spans that end together, the longer one explains more.
     for row in np.lexsort((start, -(start + length))).tolist():

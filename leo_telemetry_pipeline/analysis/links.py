@@ -90,8 +90,12 @@ def _gaps(window: Forest, baseline: Forest) -> dict[Link, Gap]:
 def _times(trees: Forest) -> dict[Link, list[float]]:
     times: dict[Link, list[float]] = defaultdict(list)
     for row, link in _links(trees).items():
-        length = trees.end[row] - trees.start[row]
-        times[link].append(max(length - sum(trees.end[c] - trees.start[c] for c in trees.children[row]), 0.0))
+        length, upto = trees.end[row] - trees.start[row], trees.end[row]
+        for child in trees.children[row]:
+            # Latest end first.
+            upto, covered = min(upto, trees.start[child]), min(upto, trees.end[child]) - trees.start[child]
+            length -= max(covered, 0.0)
+        times[link].append(max(length, 0.0))
     return times
 
 

@@ -30,26 +30,32 @@ def service_of(attributes: Mapping[str, Any]) -> str:
 
 
 def below_clients(
-    parents: Sequence[int], services: Sequence[str], start: Sequence[float], end: Sequence[float]
+    parents: Sequence[int],
+    is_known: Sequence[bool],
+    services: Sequence[str],
+    start: Sequence[float],
+    end: Sequence[float],
 ) -> list[int]:
     """Return the parents, with each server span that was sent beside its client span put below it.
 
-    The client span has no children and is the shortest around the server span, and around no other service's span.
+    The client span has no children and is the shortest around the server span, and around no third service's span.
+    ``is_known``: whether the span's own parent was found; others were only attached to their trace.
     """
     above, remote, leaves = set(parents), defaultdict(list), defaultdict(list)
     for row, parent in enumerate(parents):
         if parent >= 0 and "" not in (services[row], services[parent]):
             if services[row] != services[parent]:
-                remote[parent].append(row)
+                remote[parent] += [row] * is_known[row]
             elif row not in above:
                 leaves[parent].append(row)
     found = list(parents)
     for parent, servers in remote.items():
         for client in sorted(leaves[parent], key=lambda row: start[row] - end[row]):
             inside = [row for row in servers if start[client] <= start[row] and end[row] <= end[client]]
-            if len(inside) == 1:
+            if len({services[row] for row in inside}) == 1:
                 # Shorter ones come later, and win.
-                found[inside[0]] = client
+                for row in inside:
+                    found[row] = client
     return found
 
 
@@ -72,7 +78,11 @@ def callees(
         remote = [services[child] for child in below if services[child] not in ("", own)]
         if own and remote and (kind in _CALLING or (not kind and len(remote) == len(below))):
             called = remote[0]
-        elif own and not below and (kind in _CALLING or (not kind and services[parents[row]] == own)):
+        elif (
+            own
+            and not below
+            and (kind in _CALLING or (not kind and parents[row] >= 0 and services[parents[row]] == own))
+        ):
             called = _peer(attributes[row], known)
         found.append(called)
     return found

@@ -31,24 +31,25 @@ def longest(
 def of_day(
     database: Database, day: Window, dimensions: Sequence[Dimension], seen: Sequence[str], most: int
 ) -> dict[Dimension, DaySample]:
-    """Return of each dimension the traces of a day, up to ``most`` of them, evenly spaced by rank of judged time."""
+    """Return the traces of each dimension on a day: one of each of ``most`` groups of equal size by judged time.
+
+    Of each group it is the one with the lowest hash, so that dimensions of the same traces share most of them.
+    """
     sql, parameters = observations(sorted({dimension_type for dimension_type, _ in dimensions}), seen)
     rows = database.rows(
         f"""
         SELECT dimension_type, dimension_key, count(*), percentile_cont(0.5) WITHIN GROUP (ORDER BY longest_ms),
-               array_agg(trace_id::text ORDER BY place)
-                   FILTER (WHERE (place * size + traces / 2) / traces > ((place - 1) * size + traces / 2) / traces)
+               array_agg(trace_id::text ORDER BY part) FILTER (WHERE place = 1)
         FROM (
-            SELECT dimension_type, dimension_key, trace_id, longest_ms,
-                   count(*) OVER (PARTITION BY dimension_type, dimension_key) AS traces,
-                   least(%(most)s, count(*) OVER (PARTITION BY dimension_type, dimension_key)) AS size,
-                   -- Random but repeatable among equal times, since trace ids are random.
-                   row_number() OVER (PARTITION BY dimension_type, dimension_key
-                                      ORDER BY longest_ms, md5(trace_id::text)) AS place
-            FROM (SELECT dimension_type, dimension_key, trace_id, max(judged_ms) AS longest_ms
-                  FROM ({sql}) AS o {OBSERVED}
-                  WHERE (dimension_type, dimension_key) IN (SELECT * FROM unnest(%(wanted_types)s, %(wanted_keys)s))
-                  GROUP BY 1, 2, 3) AS of_traces) AS ranked
+            SELECT parts.*, row_number() OVER (PARTITION BY dimension_type, dimension_key, part
+                                               ORDER BY md5(trace_id::text)) AS place
+            FROM (SELECT of_traces.*, ntile(%(most)s) OVER (PARTITION BY dimension_type, dimension_key
+                                                            ORDER BY longest_ms, trace_id) AS part
+                  FROM (SELECT dimension_type, dimension_key, trace_id, max(judged_ms) AS longest_ms
+                        FROM ({sql}) AS o {OBSERVED}
+                        WHERE (dimension_type, dimension_key)
+                              IN (SELECT * FROM unnest(%(wanted_types)s, %(wanted_keys)s))
+                        GROUP BY 1, 2, 3) AS of_traces) AS parts) AS ranked
         GROUP BY 1, 2
         """,
         parameters

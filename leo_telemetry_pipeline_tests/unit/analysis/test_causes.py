@@ -251,6 +251,18 @@ def test_without_traces_a_bottleneck_is_its_own_cause_and_a_combined_one_has_its
     assert [(cause.key, len(cause.members)) for cause in found] == [(G, 2), ("sd_type:docs", 1)]
 
 
+def test_work_of_one_name_in_two_services_has_two_causes():
+    """Lost: the slow POST of a small service is hidden in the item about a bigger one's."""
+    kind = "operation+service.name"
+    known = dict([attributed((kind, "POST:shop"), ("own", f"{kind}:POST:shop", 1.0))])
+    found = group(slow((kind, "POST:shop", 9.0), (kind, "POST:cart", 5.0), ("operation", "POST", 7.0)), known)
+    assert [cause.representative.name for cause in found] == [
+        f"{kind}:POST:shop",
+        "operation:POST",
+        f"{kind}:POST:cart",
+    ]
+
+
 def test_of_comparable_parts_the_one_with_the_same_onset_is_the_cause():
     """Lost: slowness since Monday is attributed to a change on Wednesday."""
     flagged = [

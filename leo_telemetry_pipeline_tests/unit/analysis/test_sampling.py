@@ -1,5 +1,6 @@
 """Which days and traces are compared."""
 
+import random
 from datetime import date, timedelta
 
 from leo_telemetry_pipeline.analysis.sampling import has_enough, in_order, normal_traces, size, slow_traces
@@ -31,12 +32,23 @@ def test_each_day_gives_its_share_from_its_shortest_to_its_longest_trace():
     chosen = slow_traces([day(0, 90_000, 100), day(1, 90_000, 50)], SLOW, 30)
     places = [[int(trace[2:]) for trace in chosen if trace.startswith(f"{n}-")] for n in (0, 1)]
     assert [len(each) for each in places] == [20, 10]
-    assert [sum(each) / len(each) for each in places] == [49.5, 24.5]
+    assert [[place // 5 for place in each] for each in places] == [list(range(20)), list(range(10))]
+
+
+def test_dimensions_of_the_same_traces_share_most_of_their_samples():
+    """Lost: a hundred slow dimensions of two thousand traces read four thousand of them into memory."""
+    rng = random.Random(1)
+    traces = [f"trace-{number}" for number in range(1_000)]
+    chosen: set[str] = set()
+    for _ in range(50):
+        rng.shuffle(traces)
+        chosen.update(slow_traces([DaySample(1_000, 90_000.0, list(traces))], SLOW, 40))
+    assert len(chosen) < 400
 
 
 def test_days_with_too_few_traces_to_tell_and_days_all_alike_are_kept():
-    """Lost: the cause of a dimension with three traces per day, or of a threshold that was always exceeded."""
-    thin = [day(n, 30_000, 3) for n in range(5)]
+    """Lost: the cause of a dimension with one trace per day, or of a threshold that was always exceeded."""
+    thin = [day(n, 30_000, 1) for n in range(15)]
     assert len(slow_traces(thin, SLOW, 100)) == len(normal_traces(thin, SLOW, 100)) == 15
     assert len(slow_traces([day(0, 30_000)], SLOW, 100)) == 50
     assert len(normal_traces([day(0, 95_000)], SLOW, 100)) == 50
