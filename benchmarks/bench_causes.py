@@ -3,10 +3,10 @@
 Belongs here: the measurements. Does not: simulated traces (families, service_graphs) and incidents (incidents).
 
 Planted: the first part is right in 95 % of the families, and all shares are within 5 points in 95 %. Real: 4 of 5
-network delays are named first, by the call they slow, and the processor fault. Incidents: items per cause and causes
-per item at most 5 % from 1. Service graphs: the delayed service is named first in 90 %. Samples of an incident, also
-of one that is over: their added time is within 15 % of that of all spans in 95 %, and the slow model is named in 99 %.
-One attribution: at most 100 ms. Seeds are random.
+network delays are named first (as calls to the delayed service), and so is the processor fault. Incidents: items per
+cause and causes per item at most 5 % from 1. Service graphs: the delayed service is named first in 90 %. Samples of an
+incident, even of one that is over: their added time is within 15 % of that of all spans in 95 %, and the slow model is
+named in 99 %. One attribution: at most 100 ms. Seeds are random.
 """
 
 import json
@@ -170,7 +170,7 @@ def of_service_graphs(options: Options) -> Iterator[Measured]:
     for number in range(count):
         made, delay, before, after = service_graphs.delayed(np.random.default_rng([seed, number]))
         found = attribute(after, before, *made.dimension)
-        first += bool(found and found.parts) and delay.service in found.parts[0].key
+        first += found is not None and bool(found.parts) and delay.service in found.parts[0].key
     what = f"delayed service named first: {count} service graphs up to {service_graphs.DEEPEST} calls deep; seed {seed}"
     limit = Budget(least(SERVICES, count) if options.quick else SERVICES, "%", at_least=True, timed=False)
     yield judge(what, 100 * first / count, "%", limit, options)
