@@ -11,7 +11,7 @@ from leo_telemetry_pipeline.dimension import Baseline
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import baselines, dimension_results, items, runs, spans
 from leo_telemetry_pipeline.store.server.database import Database
-from leo_telemetry_pipeline_tests.builders import analyse, midnight, new_id, one, row_of, span
+from leo_telemetry_pipeline_tests.builders import analyse, configure, midnight, new_id, one, row_of, span
 from leo_telemetry_pipeline_tests.servers import EMBEDDED
 
 pytestmark = [pytest.mark.usefixtures("settings"), pytest.mark.with_days]
@@ -82,6 +82,22 @@ def test_a_step_is_found_dated_and_traced_to_its_cause_and_does_not_become_norma
         assert "subagent:DESIGN" in found(analyse_on(db, days_ago)), days_ago
         assert learned(db).p50_ms == pytest.approx(normal, rel=0.1)
     assert len(items.all_items(db)) == 1
+
+
+def test_an_incident_that_is_over_is_one_item_with_its_cause(db: Database):
+    """Lost: seen two days after its end, one slow sub-agent is three items, and none of them says why."""
+    rng = random.Random(8)
+    for dimension in (("subagent", "DESIGN", 4_000), ("gate", "REVIEW", 6_000), ("handoff", "LEAD-TO-PLAN", 7_000)):
+        configure(db, *dimension, 1.3)
+    for days_ago in range(30, 0, -1):
+        insert(db, handoffs(rng, days_ago, design=4 if 3 <= days_ago <= 7 else 1.0, count=12))
+    slow = found(analyse_on(db, 0))
+    assert {each["cause"] for each in slow.values()} == {"subagent:DESIGN"}
+    assert len(slow) == 3
+    [item] = items.all_items(db)
+    assert item.source_detail["dimension_key"] == "DESIGN"
+    assert "model=large" in slow["subagent:DESIGN"]["set_apart_by"][0]
+    assert "subagent:DESIGN 100 %" in slow["handoff:LEAD-TO-PLAN"]["why"]
 
 
 def test_an_accepted_level_becomes_the_baseline(db: Database):
