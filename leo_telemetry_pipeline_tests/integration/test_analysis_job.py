@@ -168,6 +168,7 @@ def test_dimensions_that_are_switched_off_too_rare_or_without_a_baseline_are_cou
         "too_few": 2,
         "no_baseline": 1,
         "pooled": 0,
+        "shared": 0,
     }
     assert run.output_ref["traces_scanned"] == 71
     assert outcomes(db, run.run_id)["subagent:ON_IN_VAIN"] == "switched_off"

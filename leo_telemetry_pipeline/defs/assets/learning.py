@@ -21,7 +21,7 @@ from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.defs.ui import markdown_tables
 from leo_telemetry_pipeline.dimension import OTHER_KEYS, Baseline, Dimension, Judgement
 from leo_telemetry_pipeline.store import baselines as kept_baselines
-from leo_telemetry_pipeline.store import dimension_results, items, thresholds
+from leo_telemetry_pipeline.store import dimension_results, items, shared_names, thresholds
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.history import daily, histograms
 from leo_telemetry_pipeline.store.server.database import Database
@@ -53,8 +53,10 @@ def learned_baselines(
     context: dg.AssetExecutionContext, analysis: dg.ResourceParam[Analysis]
 ) -> Iterator[dg.MaterializeResult]:
     """Learn the baseline of every dimension of the window, and judge the window by it."""
-    dimensions = [one.dimension for one in p50s.measured(analysis) if one.dimension_key != OTHER_KEYS]
     database, window = analysis.database, analysis.window
+    names = shared_names.of(database)
+    measured = [one.dimension for one in p50s.measured(analysis) if one.dimension_key != OTHER_KEYS]
+    dimensions = [dimension for dimension in measured if not names.is_replaced(dimension)]
     days = levels.days_of(
         daily_p50s(
             database,

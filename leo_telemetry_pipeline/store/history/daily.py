@@ -13,7 +13,7 @@ import numpy as np
 
 from leo_telemetry_pipeline.daily_rows import Rows
 from leo_telemetry_pipeline.dimension import Dimension
-from leo_telemetry_pipeline.store import thresholds
+from leo_telemetry_pipeline.store import folded_names, shared_names, thresholds
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.dimensions import OBSERVED, observations, types_to_judge
 from leo_telemetry_pipeline.store.history import span_counts, staleness, uncounted_days
@@ -59,7 +59,8 @@ def scope(database: Database, window: Window, types: Sequence[str] = ()) -> Scop
     stale = set(staleness.stale_days(database, *bounds, []))
     counts = span_counts.by_type_and_day(database, window, [day for day in window.closed_days if day not in stale])
     seen = sorted({count.span_type for count in counts})
-    of_types = sorted(set(types)) or types_to_judge(seen, thresholds.named_types(database))
+    named = [*thresholds.named_types(database), *shared_names.of(database).types]
+    of_types = sorted(set(types)) or types_to_judge(seen, named)
     return Scope(of_types, seen, staleness.stale_days(database, *bounds, of_types))
 
 
@@ -74,7 +75,7 @@ def dimensions(
         fresh = _fresh_days(window, uncounted)
         parameters = _parameters(window, window.days, fresh) | {"types": list(types)}
         queries = [(f"{select} FROM {_HISTORY} GROUP BY 1, 2", parameters)]
-        sql, more = observations(types, seen)
+        sql, more = observations(types, seen, folded_names.read(cursor))
         of_spans = f"{select} FROM ({COUNTED.format(observations=sql)}) AS h GROUP BY 1, 2"
         queries += [(of_spans, more | piece) for piece in uncounted_days.pieces(cursor, window, fresh)]
         for query in queries:
@@ -94,7 +95,7 @@ def read(
     transaction stays open until the iterator is exhausted.
     """
     types = sorted({dimension_type for dimension_type, _ in wanted})
-    sql, more = observations(types, seen)
+    sql, more = observations(types, seen, folded_names.of(database))
     more |= {
         "first": window.start.date(),
         "types": types,
@@ -170,7 +171,7 @@ def queue_share(database: Database, window: Window, dimension: Dimension, seen: 
 
     Only for days whose spans are all stored and have queue waits, since history does not keep queue wait.
     """
-    sql, parameters = observations([dimension[0]], seen)
+    sql, parameters = observations([dimension[0]], seen, folded_names.of(database))
     rows = database.rows(
         f"""
         SELECT day, sum(queue_wait_ms)::float8, sum(judged_ms)::float8 FROM ({sql}) AS o {OBSERVED}

@@ -14,6 +14,7 @@ from datetime import date, datetime
 import psycopg2.extensions
 
 from leo_telemetry_pipeline.dimension import OTHER_KEYS
+from leo_telemetry_pipeline.store import folded_names
 from leo_telemetry_pipeline.store.days import whole
 from leo_telemetry_pipeline.store.dimensions import MOST_KEYS, OBSERVED, observations, types_among, types_to_judge
 from leo_telemetry_pipeline.store.history import blocks, open_counts, span_counts
@@ -194,7 +195,7 @@ def _count(
         types = types_among(types, span_counts.span_types(cursor, day, part))
         if not types:
             return 0
-    sql, parameters = observations(types, seen)
+    sql, parameters = observations(types, seen, folded_names.read(cursor))
     by_hashes(cursor)
     middle = f"{MEDIAN}, {CENTER}" if until is None else "NULL::float8, NULL::float8"
     cursor.execute(
