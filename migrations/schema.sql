@@ -669,6 +669,7 @@ CREATE TABLE public.duration_histograms (
     buckets integer[] NOT NULL,
     counts bigint[] NOT NULL,
     p50_ms double precision,
+    center double precision,
     CONSTRAINT duration_histograms_part_check CHECK ((part >= 0))
 );
 
@@ -677,6 +678,8 @@ COMMENT ON TABLE public.duration_histograms IS 'Durations per day, dimension and
 COMMENT ON COLUMN public.duration_histograms.part IS '0: counted from stored spans, and counted again when the day changes. Above 0: sealed, final, and its spans may be gone. Parts of a day share no span, so they add up.';
 
 COMMENT ON COLUMN public.duration_histograms.p50_ms IS 'Median within 0.5 %. NULL: the day has not ended, or was counted before this column existed.';
+
+COMMENT ON COLUMN public.duration_histograms.center IS 'Mean of the log durations in ms without the fastest and slowest tenth. NULL where p50_ms is.';
 
 CREATE VIEW public.p50_by_gate WITH (security_invoker='true') AS
  SELECT run_id,

@@ -6,6 +6,7 @@ import pytest
 
 from leo_telemetry_pipeline.cli.dimensions import unknown
 from leo_telemetry_pipeline.store import exact_percentiles, folded_names, thresholds, trace_samples
+from leo_telemetry_pipeline.store.days import whole
 from leo_telemetry_pipeline.store.history import buckets, daily, histograms, name_folding, span_counts, staleness
 from leo_telemetry_pipeline.store.name_templates import template
 from leo_telemetry_pipeline.store.server.database import Database
@@ -84,7 +85,8 @@ def test_names_with_ids_are_one_dimension_and_a_threshold_still_decides_on_one_n
     assert keys(db, *after) == {"operation:GET /users/{id}": 33, "operation:GET /health": 66}
     folded = ("operation", "GET /users/{id}")
     assert folded_names.of(db).templates == {folded}
-    sample = trace_samples.at_random(db, WEEK, [folded], after[1], 100)[folded]
+    days = [trace_samples.of_day(db, whole(midnight(at).date()), [folded], after[1], 100)[folded] for at in (4, 2)]
+    sample = [trace for day in days for trace in day.sample]
     assert set(sample) == traces
     assert {row[4] for row in trace_samples.spans_of(db, WEEK, sample)} == {"GET /users/{id}"}
     assert "see operation:GET /users/{id}" in unknown(db, WEEK, ("operation", "GET /users/1")).message

@@ -12,7 +12,7 @@ import dagster as dg
 import numpy as np
 
 from leo_telemetry_pipeline.actions import item_resolutions
-from leo_telemetry_pipeline.analysis import baselines, judgement, levels, trends
+from leo_telemetry_pipeline.analysis import baselines, judgement, levels
 from leo_telemetry_pipeline.analysis.changes import day_number
 from leo_telemetry_pipeline.analysis.levels import DailyP50s
 from leo_telemetry_pipeline.defs.assets import history, p50s
@@ -96,10 +96,9 @@ def daily_p50s(
     known, left = ([], list(range(len(dimensions)))) if fresh else daily.medians(database, window, dimensions)
     parts = list(known)
     if left:
-        rows = daily.read(database, window, [dimensions[place] for place in left], seen, sorted(fresh))
-        found = trends.daily(rows, len(left), len(window.days), histograms.GAMMA)
-        of, on = np.nonzero(found.count)
-        parts.append((np.array(left)[of], on, found.count[of, on], found.p50_ms[of, on]))
+        wanted, numbers = [dimensions[place] for place in left], np.array(left)
+        for rows in daily.read(database, window, wanted, seen, sorted(fresh)):
+            parts.append((numbers[rows.dimension], *levels.of_rows(rows, histograms.GAMMA, histograms.TRIMMED)))
     first = day_number(window.start.date())
     return DailyP50s.of_parts(dimensions, [(place, first + day, *more) for place, day, *more in parts])
 

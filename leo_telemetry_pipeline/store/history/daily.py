@@ -125,26 +125,33 @@ def read(
 def medians(
     database: Database, window: Window, wanted: Sequence[Dimension]
 ) -> tuple[list[tuple[np.ndarray, ...]], list[int]]:
-    """Return the stored daily P50s of the dimensions ``wanted`` in a window.
+    """Return the stored daily P50s and centers of the dimensions ``wanted`` in a window.
 
-    First, arrays: index of the dimension, day since the start of the window, spans, P50 in ms. Second, the indexes of
-    dimensions that lack a P50 on some day, such as a day with several projects: these are left out of the arrays and
-    need ``read``. Uncounted days have no rows.
+    First, arrays: index of the dimension, day since the start of the window, spans, P50 in ms, center. Second, the
+    indexes of dimensions that lack these on some day, such as a day with several projects: these are left out of the
+    arrays and need ``read``. Uncounted days have no rows.
     """
     parameters = _parameters(window, window.days, ()) | {
         "types": sorted({dimension_type for dimension_type, _ in wanted}),
         "of_types": [of_type for of_type, _ in wanted],
         "of_keys": [key for _, key in wanted],
     }
-    columns = ("int4send((number - 1)::integer)", "int4send(day)", "int8send(count)", "float8send(p50_ms)")
+    columns = (
+        "int4send((number - 1)::integer)",
+        "int4send(day)",
+        "int8send(count)",
+        "float8send(p50_ms)",
+        "float8send(center)",
+    )
     with database.transaction() as cursor:
         cursor.execute(
             f"""
             WITH days AS MATERIALIZED (
                 SELECT d.number, h.day - %(first)s::date AS day, sum(h.count)::bigint AS count,
-                       CASE WHEN count(*) = 1 THEN min(h.p50_ms) END AS p50_ms
+                       CASE WHEN count(*) = 1 THEN min(h.p50_ms) END AS p50_ms,
+                       CASE WHEN count(*) = 1 THEN min(h.center) END AS center
                 FROM {_WANTED}, {_HISTORY} AND {_IS_WANTED} GROUP BY 1, 2
-            ), unknown AS MATERIALIZED (SELECT DISTINCT number FROM days WHERE p50_ms IS NULL)
+            ), unknown AS MATERIALIZED (SELECT DISTINCT number FROM days WHERE p50_ms IS NULL OR center IS NULL)
             SELECT {", ".join(f"coalesce(string_agg({column}, ''), '')" for column in columns)},
                    (SELECT coalesce(array_agg(number - 1), '{{}}') FROM unknown)
             FROM days WHERE number NOT IN (SELECT number FROM unknown)
@@ -152,10 +159,11 @@ def medians(
             parameters,
         )
         [(*sent, unknown)] = cursor.fetchall()
-    dtypes = (">i4", ">i4", ">i8", ">f8")
+    dtypes = (">i4", ">i4", ">i8", ">f8", ">f8")
     arrays = [np.frombuffer(column, dtype) for column, dtype in zip(sent, dtypes, strict=True)]
     dimension, day, count = (array.astype(np.int64) for array in arrays[:3])
-    return [(dimension, day, count, arrays[3].astype(np.float64))], sorted(unknown)
+    p50_ms, center = (array.astype(np.float64) for array in arrays[3:])
+    return [(dimension, day, count, p50_ms, center)], sorted(unknown)
 
 
 def queue_share(database: Database, window: Window, dimension: Dimension, seen: Sequence[str]) -> dict[date, float]:
