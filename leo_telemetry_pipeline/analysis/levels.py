@@ -13,11 +13,11 @@ from itertools import pairwise
 import numpy as np
 
 from leo_telemetry_pipeline.analysis import changes, medians, noise
+from leo_telemetry_pipeline.analysis.bucket_percentiles import centers, percentiles
 from leo_telemetry_pipeline.analysis.changes import ChangePoint, Prepared, Series, day_number
+from leo_telemetry_pipeline.daily_rows import Rows
 from leo_telemetry_pipeline.dimension import Baseline, Dimension
 
-# A day with fewer spans is not a point: its P50 is too noisy.
-DAY_SPANS = 8
 # Durations are whole ms: a P50 of 0 means less than 0.5 ms.
 LEAST_MS = 0.5
 # Two weeks show the weekly rhythm; a level needs at least one week and uses at most four.
@@ -29,9 +29,10 @@ OUTLIER = 2.5
 
 @dataclass(frozen=True)
 class DailyP50s:
-    """Daily span counts and P50s in ms of many dimensions, as arrays of equal length, unordered.
+    """Daily span counts, P50s in ms and centers of many dimensions, as arrays of equal length, unordered.
 
-    ``place``: index into ``dimensions``; ``day``: days since 1970-01-01.
+    ``place``: index into ``dimensions``; ``day``: days since 1970-01-01; ``center``: trimmed mean of log durations,
+    by default the log P50.
     """
 
     dimensions: Sequence[Dimension]
@@ -39,20 +40,28 @@ class DailyP50s:
     day: np.ndarray
     count: np.ndarray
     p50_ms: np.ndarray
+    center: np.ndarray | None = None
 
     @classmethod
     def of_parts(cls, dimensions: Sequence[Dimension], parts: Iterable[tuple[np.ndarray, ...]]) -> "DailyP50s":
-        """Concatenate parts, each with arrays of place, day, spans and P50."""
-        empty = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+        """Concatenate parts, each with arrays of place, day, spans, P50 and center."""
+        empty = (*(np.zeros(0, np.int64) for _ in range(3)), np.zeros(0), np.zeros(0))
         return cls(dimensions, *(np.concatenate(columns) for columns in zip(empty, *parts, strict=True)))
+
+
+def of_rows(rows: Rows, gamma: float, trimmed: float) -> tuple[np.ndarray, ...]:
+    """Return day, spans, P50 in ms and center of each row."""
+    [p50_ms] = percentiles((0.5,), rows.ends, rows.buckets, rows.spans, gamma)
+    center = centers(rows.ends, rows.buckets, rows.spans, gamma, trimmed, LEAST_MS)
+    return rows.day, rows.count, np.clip(p50_ms, rows.min_ms, rows.max_ms), center
 
 
 @dataclass(frozen=True)
 class History:
-    """The days of one dimension with enough spans, in order.
+    """The days of one dimension with spans, in order.
 
-    ``days`` since 1970-01-01; ``raw``: log P50s in ms; ``x``: the same without weekly rhythm; ``spans_per_day``: the
-    median of all days with spans.
+    ``days`` since 1970-01-01; ``raw``: log P50s in ms; ``x``: the same without weekly rhythm; ``centers``:
+    trimmed means of log durations without it, more precise than P50s if spans are few; ``spans_per_day``: the median.
     """
 
     name: Dimension
@@ -60,12 +69,13 @@ class History:
     counts: np.ndarray
     raw: np.ndarray
     x: np.ndarray
+    centers: np.ndarray
     quality: np.ndarray
     spans_per_day: float
 
-    def level(self, at: np.ndarray) -> float:
-        """Return the mean of ``x`` at these indices, weighted by squared quality, outliers clipped."""
-        x, quality = self.x[at], self.quality[at]
+    def level(self, at: np.ndarray, of: np.ndarray | None = None) -> float:
+        """Return the mean of ``x`` (or ``of``) at these indices, weighted by squared quality, outliers clipped."""
+        x, quality = (self.x if of is None else of)[at], self.quality[at]
         weight = quality**2
         middle, most = medians.weighted(x, weight), OUTLIER * self.day_to_day / quality
         return float(np.minimum(np.maximum(x, middle - most), middle + most) @ weight / weight.sum())
@@ -80,8 +90,8 @@ class History:
         return float(noise.difference_sigma(self.x[None], self.quality[None])[0, 0])
 
     def noise(self, at: np.ndarray) -> tuple[float, float]:
-        """Return standard deviation and autocorrelation of ``x`` on these days of one level."""
-        left = noise.deviations(self.x[None, at], self.quality[None, at])
+        """Return standard deviation and autocorrelation of ``centers`` on these days of one level."""
+        left = noise.deviations(self.centers[None, at], self.quality[None, at])
         sigmas = noise.sigma(left)
         return float(sigmas[0, 0]), float(noise.memory(left, left, sigmas)[0, 0])
 
@@ -97,31 +107,35 @@ class Days:
 
 def days_of(daily: DailyP50s) -> Days:
     """Return the days of many dimensions as histories and series, sorted by name."""
-    names, all_series, spans = _series(daily)
+    names, all_series, centers, spans = _series(daily)
     usable = [changes.points(each) for each in all_series]
     prepared = changes.prepare_points(usable)
     histories = []
     for number, (name, each, (raw, quality, days, _)) in enumerate(zip(names, all_series, usable, strict=True)):
         x = prepared[number].x if number in prepared else raw
         counts = np.zeros(0) if each.counts is None else each.counts
-        histories.append(History(name, days, counts, raw, x, quality, float(spans[number])))
+        history = History(name, days, counts, raw, x, centers[number] + x - raw, quality, float(spans[number]))
+        histories.append(history)
     return Days(tuple(histories), tuple(all_series), prepared)
 
 
-def _series(daily: DailyP50s) -> tuple[list[Dimension], list[Series], np.ndarray]:
-    """Return the dimensions with days, their series of days with enough spans, and their median spans per day."""
+def _series(daily: DailyP50s) -> tuple[list[Dimension], list[Series], list[np.ndarray], np.ndarray]:
+    """Return the dimensions with days, their series, the centers of these days, and their median spans per day."""
     by_name = sorted(range(len(daily.dimensions)), key=daily.dimensions.__getitem__)
     numbers = np.argsort(by_name)[daily.place] if by_name else daily.place
     order = np.lexsort((daily.day, numbers))
     first = np.flatnonzero(np.diff(numbers[order], prepend=-1))
-    columns = [daily.day, daily.count.astype(float), daily.p50_ms.astype(float)]
-    series, spans = [], np.zeros(len(first))
+    p50_ms = np.maximum(daily.p50_ms.astype(float), LEAST_MS)
+    center = np.log(p50_ms) if daily.center is None else daily.center
+    columns = [daily.day, daily.count.astype(float), p50_ms, center]
+    series, centers, spans = [], [], np.zeros(len(first))
     for row, at in enumerate(np.split(order, first[1:]) if len(first) else []):
-        days_of, counts, p50s = (column[at] for column in columns)
+        days_of, counts, p50s, means = (column[at] for column in columns)
         spans[row] = np.median(counts)
-        enough = (counts >= DAY_SPANS) & np.isfinite(p50s)
-        series.append(Series(np.maximum(p50s[enough], LEAST_MS), counts[enough], days_of[enough]))
-    return [daily.dimensions[place] for place in daily.place[order[first]]], series, spans
+        enough = (counts > 0) & np.isfinite(p50s)
+        series.append(Series(p50s[enough], counts[enough], days_of[enough]))
+        centers.append(means[enough])
+    return [daily.dimensions[place] for place in daily.place[order[first]]], series, centers, spans
 
 
 def change_points(days: Days) -> dict[Dimension, list[ChangePoint]]:

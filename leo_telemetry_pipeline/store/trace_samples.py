@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from leo_telemetry_pipeline.dimension import DaySample, Dimension
+from leo_telemetry_pipeline.store import folded_names
 from leo_telemetry_pipeline.store.days import Window, after, midnight
 from leo_telemetry_pipeline.store.dimensions import OBSERVED, REACH_MS, TRACE_SPANS, observations
 from leo_telemetry_pipeline.store.server.database import Database
@@ -35,7 +36,8 @@ def of_day(
 
     Of each group it is the one with the lowest hash, so that dimensions of the same traces share most of them.
     """
-    sql, parameters = observations(sorted({dimension_type for dimension_type, _ in dimensions}), seen)
+    types = sorted({dimension_type for dimension_type, _ in dimensions})
+    sql, parameters = observations(types, seen, folded_names.of(database))
     rows = database.rows(
         f"""
         SELECT dimension_type, dimension_key, count(*), percentile_cont(0.5) WITHIN GROUP (ORDER BY longest_ms),
@@ -88,7 +90,8 @@ def _traces(
 def _traces_of(
     database: Database, window: Window, dimensions: Sequence[Dimension], seen: Sequence[str], order: str, most: int
 ) -> list[tuple[Dimension, list[str]]]:
-    sql, parameters = observations(sorted({dimension_type for dimension_type, _ in dimensions}), seen)
+    types = sorted({dimension_type for dimension_type, _ in dimensions})
+    sql, parameters = observations(types, seen, folded_names.of(database))
     rows = database.rows(
         f"""
         SELECT dimension_type, dimension_key, (array_agg(trace_id::text ORDER BY {order}))[1:%(most)s]
@@ -107,4 +110,5 @@ def _traces_of(
 
 def spans_of(database: Database, window: Window, traces: Sequence[str]) -> list[tuple]:
     """Return the spans of traces around a window, with the columns of TRACE_SPANS."""
-    return database.rows(TRACE_SPANS, window.parameters() | {"reach": REACH_MS, "traces": list(traces)})
+    parameters = window.parameters() | folded_names.of(database).parameters()
+    return database.rows(TRACE_SPANS, parameters | {"reach": REACH_MS, "traces": list(traces)})

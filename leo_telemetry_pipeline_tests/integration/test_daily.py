@@ -6,7 +6,7 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 
-from leo_telemetry_pipeline.analysis import p50, trends
+from leo_telemetry_pipeline.analysis import levels, p50, trends
 from leo_telemetry_pipeline.analysis.changes import date_of
 from leo_telemetry_pipeline.defs.assets.learning import daily_p50s
 from leo_telemetry_pipeline.span import Span
@@ -119,16 +119,21 @@ def test_days_add_up_to_their_window(db: Database):
 
 
 def test_the_stored_p50_of_a_day_is_that_of_its_buckets(db: Database):
-    """Lost: baselines would be learned from other numbers than a trend shows."""
+    """Lost: baselines would be learned from other numbers than a trend shows, or others for two projects."""
     fill(db)
     insert(db, [span("phase", "A", value, at=midnight(3)) for value in (0, 0, 0, 7)])
     histograms.rebuild(db, FORTNIGHT.days, SEEN, SEEN)
-    [(dimension, day, count, p50_ms)], added_up = daily.medians(db, FORTNIGHT, WANTED)
+    [(dimension, day, count, p50_ms, center)], added_up = daily.medians(db, FORTNIGHT, WANTED)
     found = series(db)
     assert added_up == [WANTED.index(A)]
     assert len(day) == np.count_nonzero(found.count[:2])
     assert count.tolist() == found.count[dimension, day].tolist()
     assert p50_ms.tolist() == pytest.approx(found.p50_ms[dimension, day].tolist(), rel=1e-12)
+    [rows] = daily.read(db, FORTNIGHT, WANTED, SEEN)
+    days, _, _, centers = levels.of_rows(rows, GAMMA, histograms.TRIMMED)
+    of_day = dict(zip(zip(rows.dimension.tolist(), days.tolist(), strict=True), centers.tolist(), strict=True))
+    stored = dict(zip(zip(dimension.tolist(), day.tolist(), strict=True), center.tolist(), strict=True))
+    assert stored == pytest.approx({each: of_day[each] for each in stored}, rel=1e-12)
 
 
 def test_a_partial_last_day_is_read_up_to_its_end_whatever_was_counted_of_it(db: Database):

@@ -133,10 +133,20 @@ def test_a_hundred_stable_dimensions_over_thirty_daily_analyses_open_at_most_one
     assert one(db, "SELECT count(*) FROM continuous_improvements") <= 1
 
 
-def test_five_spans_per_day_are_reported_as_too_little_data(db: Database):
-    """Lost: an item would rest on five spans, or silence would look like health."""
+def test_a_few_spans_per_day_are_pooled_over_days(db: Database):
+    """Lost: a person with four sub-agents a day is never told that each takes three times as long."""
     rng = random.Random(8)
-    for days_ago in range(40, 0, -1):
+    for days_ago in range(60, 0, -1):
+        insert(db, handoffs(rng, days_ago, design=3.0 if days_ago <= 7 else 1.0, count=4))
+    slow = found(analyse_on(db, 0))
+    assert slow["subagent:DESIGN"]["ratio"] == pytest.approx(3, rel=0.15)
+    assert {each["cause"] for each in slow.values()} == {"subagent:DESIGN"}
+
+
+def test_ten_days_are_reported_as_too_little_data(db: Database):
+    """Lost: an item would rest on ten days, or silence would look like health."""
+    rng = random.Random(8)
+    for days_ago in range(10, 0, -1):
         insert(db, handoffs(rng, days_ago, design=3.0 if days_ago <= 5 else 1.0, count=5))
     run = analyse_on(db, 0)
     assert found(run) == {}
@@ -144,7 +154,7 @@ def test_five_spans_per_day_are_reported_as_too_little_data(db: Database):
     assert result is not None
     assert result.outcome == "no_baseline"
     assert result.learned is not None
-    assert next(guard.name for guard in result.learned.guards if not guard.passed) == "enough_spans"
+    assert next(guard.name for guard in result.learned.guards if not guard.passed) == "enough_days"
     assert items.all_items(db) == []
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from leo_telemetry_pipeline.daily_rows import Rows
 from leo_telemetry_pipeline.dimension import Dimension
-from leo_telemetry_pipeline.store import thresholds
+from leo_telemetry_pipeline.store import folded_names, shared_names, thresholds
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.dimensions import OBSERVED, observations, types_to_judge
 from leo_telemetry_pipeline.store.history import span_counts, staleness, uncounted_days
@@ -59,7 +59,8 @@ def scope(database: Database, window: Window, types: Sequence[str] = ()) -> Scop
     stale = set(staleness.stale_days(database, *bounds, []))
     counts = span_counts.by_type_and_day(database, window, [day for day in window.closed_days if day not in stale])
     seen = sorted({count.span_type for count in counts})
-    of_types = sorted(set(types)) or types_to_judge(seen, thresholds.named_types(database))
+    named = [*thresholds.named_types(database), *shared_names.of(database).types]
+    of_types = sorted(set(types)) or types_to_judge(seen, named)
     return Scope(of_types, seen, staleness.stale_days(database, *bounds, of_types))
 
 
@@ -74,7 +75,7 @@ def dimensions(
         fresh = _fresh_days(window, uncounted)
         parameters = _parameters(window, window.days, fresh) | {"types": list(types)}
         queries = [(f"{select} FROM {_HISTORY} GROUP BY 1, 2", parameters)]
-        sql, more = observations(types, seen)
+        sql, more = observations(types, seen, folded_names.read(cursor))
         of_spans = f"{select} FROM ({COUNTED.format(observations=sql)}) AS h GROUP BY 1, 2"
         queries += [(of_spans, more | piece) for piece in uncounted_days.pieces(cursor, window, fresh)]
         for query in queries:
@@ -94,7 +95,7 @@ def read(
     transaction stays open until the iterator is exhausted.
     """
     types = sorted({dimension_type for dimension_type, _ in wanted})
-    sql, more = observations(types, seen)
+    sql, more = observations(types, seen, folded_names.of(database))
     more |= {
         "first": window.start.date(),
         "types": types,
@@ -124,26 +125,33 @@ def read(
 def medians(
     database: Database, window: Window, wanted: Sequence[Dimension]
 ) -> tuple[list[tuple[np.ndarray, ...]], list[int]]:
-    """Return the stored daily P50s of the dimensions ``wanted`` in a window.
+    """Return the stored daily P50s and centers of the dimensions ``wanted`` in a window.
 
-    First, arrays: index of the dimension, day since the start of the window, spans, P50 in ms. Second, the indexes of
-    dimensions that lack a P50 on some day, such as a day with several projects: these are left out of the arrays and
-    need ``read``. Uncounted days have no rows.
+    First, arrays: index of the dimension, day since the start of the window, spans, P50 in ms, center. Second, the
+    indexes of dimensions that lack these on some day, such as a day with several projects: these are left out of the
+    arrays and need ``read``. Uncounted days have no rows.
     """
     parameters = _parameters(window, window.days, ()) | {
         "types": sorted({dimension_type for dimension_type, _ in wanted}),
         "of_types": [of_type for of_type, _ in wanted],
         "of_keys": [key for _, key in wanted],
     }
-    columns = ("int4send((number - 1)::integer)", "int4send(day)", "int8send(count)", "float8send(p50_ms)")
+    columns = (
+        "int4send((number - 1)::integer)",
+        "int4send(day)",
+        "int8send(count)",
+        "float8send(p50_ms)",
+        "float8send(center)",
+    )
     with database.transaction() as cursor:
         cursor.execute(
             f"""
             WITH days AS MATERIALIZED (
                 SELECT d.number, h.day - %(first)s::date AS day, sum(h.count)::bigint AS count,
-                       CASE WHEN count(*) = 1 THEN min(h.p50_ms) END AS p50_ms
+                       CASE WHEN count(*) = 1 THEN min(h.p50_ms) END AS p50_ms,
+                       CASE WHEN count(*) = 1 THEN min(h.center) END AS center
                 FROM {_WANTED}, {_HISTORY} AND {_IS_WANTED} GROUP BY 1, 2
-            ), unknown AS MATERIALIZED (SELECT DISTINCT number FROM days WHERE p50_ms IS NULL)
+            ), unknown AS MATERIALIZED (SELECT DISTINCT number FROM days WHERE p50_ms IS NULL OR center IS NULL)
             SELECT {", ".join(f"coalesce(string_agg({column}, ''), '')" for column in columns)},
                    (SELECT coalesce(array_agg(number - 1), '{{}}') FROM unknown)
             FROM days WHERE number NOT IN (SELECT number FROM unknown)
@@ -151,10 +159,11 @@ def medians(
             parameters,
         )
         [(*sent, unknown)] = cursor.fetchall()
-    dtypes = (">i4", ">i4", ">i8", ">f8")
+    dtypes = (">i4", ">i4", ">i8", ">f8", ">f8")
     arrays = [np.frombuffer(column, dtype) for column, dtype in zip(sent, dtypes, strict=True)]
     dimension, day, count = (array.astype(np.int64) for array in arrays[:3])
-    return [(dimension, day, count, arrays[3].astype(np.float64))], sorted(unknown)
+    p50_ms, center = (array.astype(np.float64) for array in arrays[3:])
+    return [(dimension, day, count, p50_ms, center)], sorted(unknown)
 
 
 def queue_share(database: Database, window: Window, dimension: Dimension, seen: Sequence[str]) -> dict[date, float]:
@@ -162,7 +171,7 @@ def queue_share(database: Database, window: Window, dimension: Dimension, seen: 
 
     Only for days whose spans are all stored and have queue waits, since history does not keep queue wait.
     """
-    sql, parameters = observations([dimension[0]], seen)
+    sql, parameters = observations([dimension[0]], seen, folded_names.of(database))
     rows = database.rows(
         f"""
         SELECT day, sum(queue_wait_ms)::float8, sum(judged_ms)::float8 FROM ({sql}) AS o {OBSERVED}

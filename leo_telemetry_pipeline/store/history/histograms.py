@@ -14,6 +14,7 @@ from datetime import date, datetime
 import psycopg2.extensions
 
 from leo_telemetry_pipeline.dimension import OTHER_KEYS
+from leo_telemetry_pipeline.store import folded_names
 from leo_telemetry_pipeline.store.days import whole
 from leo_telemetry_pipeline.store.dimensions import MOST_KEYS, OBSERVED, observations, types_among, types_to_judge
 from leo_telemetry_pipeline.store.history import blocks, open_counts, span_counts
@@ -25,6 +26,10 @@ from leo_telemetry_pipeline.store.server.database import Database
 ERROR = 0.005
 GAMMA = 1 + ERROR
 ZERO_BUCKET = -1
+# A duration of 0 ms means less than this.
+LEAST_MS = 0.5
+# Share of the fastest, and of the slowest, spans of a day that its center leaves out.
+TRIMMED = 0.1
 
 # Spans are grouped by hashing (``by_hashes``), and only the buckets of each row are sorted: comparing names is slow.
 COUNTED = f"""
@@ -59,6 +64,19 @@ MEDIAN = f"""(
     FROM (
         SELECT bucket, n, (sum(n) OVER (ORDER BY bucket))::bigint AS upto FROM unnest(buckets, counts) AS b (bucket, n)
     ) AS sums
+)"""
+
+# Mean of the log durations of a day without its fastest and slowest tenth, by the rule of analysis.bucket_percentiles.
+CENTER = f"""(
+    SELECT sum(weight * CASE WHEN bucket < 0 THEN ln({LEAST_MS!r}::float8)
+                             ELSE (bucket - 0.5) * ln({GAMMA!r}::float8) END) / sum(weight)
+    FROM (
+        SELECT bucket, greatest(0, least(upto, (1 - {TRIMMED!r}::float8) * count)
+                                  - greatest(upto - n, {TRIMMED!r}::float8 * count)) AS weight
+        FROM (
+            SELECT bucket, n, sum(n) OVER (ORDER BY bucket) AS upto FROM unnest(buckets, counts) AS b (bucket, n)
+        ) AS sums
+    ) AS weighted
 )"""
 
 
@@ -177,12 +195,13 @@ def _count(
         types = types_among(types, span_counts.span_types(cursor, day, part))
         if not types:
             return 0
-    sql, parameters = observations(types, seen)
+    sql, parameters = observations(types, seen, folded_names.read(cursor))
     by_hashes(cursor)
+    middle = f"{MEDIAN}, {CENTER}" if until is None else "NULL::float8, NULL::float8"
     cursor.execute(
         "INSERT INTO duration_histograms (day, dimension_type, dimension_key, project, part, count, sum_ms, min_ms,"
-        " max_ms, buckets, counts, p50_ms) SELECT day, dimension_type, dimension_key, project, %(part)s, count, sum_ms,"
-        f" min_ms, max_ms, buckets, counts, {MEDIAN if until is None else 'NULL::double precision'}"
+        " max_ms, buckets, counts, p50_ms, center) SELECT day, dimension_type, dimension_key, project, %(part)s, count,"
+        f" sum_ms, min_ms, max_ms, buckets, counts, {middle}"
         f" FROM ({COUNTED.format(observations=sql)}) AS counted",
         parameters | window.parameters() | {"part": part, "created_from": created[0], "created_to": created[1]},
     )
