@@ -74,8 +74,10 @@ def _days(days: list[np.ndarray], after_ms: float, before_ms: float) -> Days:
 
 def _sample(number: int, day: np.ndarray, most: int) -> DaySample:
     """Return what ``store.trace_samples.of_day`` returns of a day."""
-    parts = np.array_split(np.argsort(day, kind="stable"), min(most, len(day)))
-    chosen = [min((f"{number}-{place}" for place in part.tolist()), key=sampling.hashed) for part in parts]
+    parts: dict[int, list[str]] = {}
+    for rank, place in enumerate(np.argsort(day, kind="stable").tolist()):
+        parts.setdefault(rank * min(most, len(day)) // len(day), []).append(f"{number}-{place}")
+    chosen = [min(part, key=sampling.hashed) for part in parts.values()]
     return DaySample(len(day), float(np.median(day)), chosen)
 
 

@@ -45,8 +45,11 @@ def of_day(
         FROM (
             SELECT parts.*, row_number() OVER (PARTITION BY dimension_type, dimension_key, part
                                                ORDER BY md5(trace_id::text)) AS place
-            FROM (SELECT of_traces.*, ntile(%(most)s) OVER (PARTITION BY dimension_type, dimension_key
-                                                            ORDER BY longest_ms, trace_id) AS part
+            -- Not ntile, whose larger groups come first.
+            FROM (SELECT of_traces.*, (row_number() OVER (PARTITION BY dimension_type, dimension_key
+                                                          ORDER BY longest_ms, trace_id) - 1)
+                         * least(%(most)s, count(*) OVER (PARTITION BY dimension_type, dimension_key))
+                         / count(*) OVER (PARTITION BY dimension_type, dimension_key) AS part
                   FROM (SELECT dimension_type, dimension_key, trace_id, max(judged_ms) AS longest_ms
                         FROM ({sql}) AS o {OBSERVED}
                         WHERE (dimension_type, dimension_key)

@@ -361,13 +361,15 @@ def test_evidence_names_three_traces_also_when_the_slowest_spans_are_all_of_one(
 def test_the_sample_of_a_day_is_even_over_the_ranks_of_all_its_traces(db: Database):
     """Lost: causes are those of the newest or the longest traces, and contradict the headline beside them."""
     made = spans_of("gate", "A", range(1, 101))
-    insert(db, [*made, *spans_of("gate", "B", [7, 5]), *spans_of("gate", "A", [9], at=midnight(3))])
+    few = spans_of("gate", "D", range(1, 16))
+    insert(db, [*made, *few, *spans_of("gate", "B", [7, 5]), *spans_of("gate", "A", [9], at=midnight(3))])
     day = whole(midnight(2).date())
-    found = trace_samples.of_day(db, day, [("gate", "A"), ("gate", "B"), ("gate", "C")], seen(db), 10)
-    assert set(found) == {("gate", "A"), ("gate", "B")}
+    found = trace_samples.of_day(db, day, [("gate", key) for key in "ABCD"], seen(db), 10)
+    assert set(found) == {("gate", key) for key in "ABD"}
     sample = found["gate", "A"]
     assert (sample.traces, sample.p50_ms) == (100, 50.5)
-    length = {each.trace_id: each.duration_ms for each in made}
+    length = {each.trace_id: each.duration_ms for each in (*made, *few)}
+    assert [((length[trace] or 0) - 1) * 10 // 15 for trace in found["gate", "D"].sample] == list(range(10))
     assert [((length[trace] or 0) - 1) // 10 for trace in sample.sample] == list(range(10))
     of_group = [each.trace_id for each in made[:10]]
     assert sample.sample[0] == min(of_group, key=sampling.hashed)
