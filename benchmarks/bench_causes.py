@@ -178,7 +178,7 @@ def of_service_graphs(options: Options) -> Iterator[Measured]:
 
 def of_sampled_days(options: Options) -> Iterator[Measured]:
     """Measure how close the added time of samples is to that of all spans, and how often a slow model is named."""
-    count, seed = (200 if options.quick else 2_000), secrets.randbits(32)
+    count, seed = (40 if options.quick else 2_000), secrets.randbits(32)
     rng = np.random.default_rng(seed)
     close = sum(sampled_days.is_close(sampled_days.drawn(rng)) for _ in range(count))
     named = sum(sampled_days.names_model(rng) for _ in range(count))

@@ -10,7 +10,7 @@ never moves, so that a slow drift is found as well.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from math import sqrt
+from math import isnan, sqrt
 from typing import Any
 
 import numpy as np
@@ -127,36 +127,50 @@ def first(history: History, at: np.ndarray) -> Reference:
 
 def forward(history: History, reference: Reference) -> Reference:
     """Return the reference after the days since, up to two weeks before the last one."""
-    days, centers, quality = history.days, history.centers, history.quality
+    days = history.days
     if not len(days):
         return reference
-    begin, end = np.searchsorted(days, (reference.until + 1, days[-1] - LATE_DAYS + 1))
-    for at in range(begin, end):
-        later = slice(at + 1, int(np.searchsorted(days, days[at] + LATE_DAYS, side="right")))
-        weight = quality[later] ** 2
-        if centers[later] @ weight / weight.sum() < reference.level + LATE_MOST:
-            previous = centers[at - 1] if at > 0 and days[at - 1] == days[at] - 1 else None
-            reference = _admitted(reference, centers[at], history.x[at], quality[at], previous)
+    begin, end = np.searchsorted(days, (reference.until + 1, days[-1] - LATE_DAYS + 1)).tolist()
+    weight = np.cumsum(history.quality**2)
+    total = np.cumsum(history.quality**2 * history.centers)
+    last = np.searchsorted(days, days[begin:end] + LATE_DAYS, side="right") - 1
+    later = (total[last] - total[begin:end]) / (weight[last] - weight[begin:end])
+    follows = np.diff(days[begin:end], prepend=days[begin - 1] if begin else -1) == 1
+    previous = np.where(follows, history.centers[np.arange(begin, end) - 1], np.nan)
+    columns = (later, history.centers[begin:end], history.x[begin:end], history.quality[begin:end], previous)
+    for mean, *day in zip(*(column.tolist() for column in columns), strict=True):
+        if mean < reference.level + LATE_MOST:
+            reference = _admitted(reference, *day)
     return replace(reference, until=max(reference.until, int(days[-1]) - LATE_DAYS))
 
 
-def _admitted(reference: Reference, center: float, p50: float, quality: float, previous: float | None) -> Reference:
-    """Return the reference after one more day: running means of clipped deviations and their products."""
-    most = CLIP * reference.sigma
-    deviation = float(np.clip(quality * (center - reference.level), -most, most))
-    share = 1 / (min(reference.days, DAYS_MOST - 1) + 1)
+def _admitted(reference: Reference, center: float, p50: float, quality: float, previous: float) -> Reference:
+    """Return the reference after one more day: running means of clipped deviations and their products.
+
+    ``previous`` is the center of the day before, NaN if it has none.
+    """
+    most, share = CLIP * reference.sigma, 1 / (min(reference.days, DAYS_MOST - 1) + 1)
+    deviation, of_p50, before = (
+        min(max(by, -most), most)
+        for by in (
+            quality * (center - reference.level),
+            quality * (p50 - reference.p50),
+            previous - reference.level,
+        )
+    )
     variance = reference.sigma**2 + share * (deviation**2 * (1 - share) - reference.sigma**2)
     rho = reference.rho
-    if previous is not None:
-        before = float(np.clip(previous - reference.level, -most, most))
+    if not isnan(previous):
         rho += share * (deviation * before / reference.sigma**2 + share - rho)
-    return replace(
-        reference,
-        level=reference.level + share * quality * deviation,
-        p50=reference.p50 + share * quality * float(np.clip(quality * (p50 - reference.p50), -most, most)),
-        sigma=max(float(np.sqrt(variance)), noise.SIGMA_LEAST),
-        rho=rho,
-        days=min(reference.days + 1, DAYS_MOST),
+    return Reference(
+        reference.level + share * quality * deviation,
+        reference.p50 + share * quality * of_p50,
+        max(sqrt(variance), noise.SIGMA_LEAST),
+        rho,
+        min(reference.days + 1, DAYS_MOST),
+        reference.until,
+        reference.anchor,
+        reference.anchor_error,
     )
 
 
