@@ -26,6 +26,7 @@ from leo_telemetry_pipeline.analysis.levels import (
     start_of,
 )
 from leo_telemetry_pipeline.dimension import Baseline, Dimension
+from leo_telemetry_pipeline.resolution import least_ratio
 
 ACCEPTED_LEAST = 3
 
@@ -63,7 +64,8 @@ def of_history(history: History, changed: Sequence[ChangePoint], kept: Baseline 
         return _learned(history, last[:SETTLED_DAYS], "accepted", kept.noise_dismissals)
     if is_later and len(last) >= DAYS_LEAST:
         normal = history.level(base) if len(base) >= REGIME_LEAST else np.log(kept.p50_ms)
-        if history.level(last) < normal - np.log(RATIO_LEAST):
+        resolution_ms = max(history.resolution_ms, kept.resolution_ms if len(base) < REGIME_LEAST else 0.0)
+        if least_ratio(np.exp(history.level(last)), np.exp(normal), resolution_ms) < 1 / RATIO_LEAST:
             return _learned(history, last[:SETTLED_DAYS], "improved", kept.noise_dismissals)
     if kept.regime_days < SETTLED_DAYS and len(base) > kept.regime_days:
         again = _learned(history, base, "settling", kept.noise_dismissals)
@@ -103,11 +105,17 @@ def _learned(history: History, at: np.ndarray, moved: str, noise_dismissals: int
         "memory": round(rho, 3),
         "noise_dismissals": noise_dismissals,
         "moved": moved,
+        "resolution_ms": history.resolution_ms,
     }
     value = multiplier(sigma, rho, noise_dismissals)
     return Baseline(*history.name, history.p50_ms(at), value, first, len(at), evidence)
 
 
 def _as_kept(kept: Baseline) -> Baseline:
-    evidence = {"days": kept.regime_days, "noise_dismissals": kept.noise_dismissals, "moved": "kept"}
+    evidence = {
+        "days": kept.regime_days,
+        "noise_dismissals": kept.noise_dismissals,
+        "moved": "kept",
+        "resolution_ms": kept.resolution_ms,
+    }
     return replace(kept, evidence=evidence)

@@ -5,7 +5,7 @@ Does not: learning baselines (baselines), judgement by configured ones (bottlene
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -15,6 +15,7 @@ from leo_telemetry_pipeline.analysis.bottlenecks import is_above
 from leo_telemetry_pipeline.analysis.changes import RATIO_LEAST, ChangePoint
 from leo_telemetry_pipeline.analysis.levels import DAY_SPANS, DAYS_LEAST, REGIME_LEAST, Days, History, regimes, settled
 from leo_telemetry_pipeline.dimension import Baseline, Dimension, Guard, Judgement
+from leo_telemetry_pipeline.resolution import least_ratio
 
 DAYS_SINCE_LEAST = 3
 FALSE_DISCOVERIES = 0.05
@@ -22,6 +23,18 @@ FALSE_DISCOVERIES = 0.05
 NOISE_DISMISSED = 10.0
 
 _DAY_S = 86_400
+
+
+@dataclass(frozen=True)
+class Normal:
+    """Normal level, the log of a P50, and the coarser resolution of it and of what is compared with it."""
+
+    level: float
+    resolution_ms: float
+
+    def ratio(self, level: float) -> float:
+        """Return the least ratio of another level to this one."""
+        return least_ratio(float(np.exp(level)), float(np.exp(self.level)), self.resolution_ms)
 
 
 def judge(
@@ -77,11 +90,11 @@ def of_history(
         count = int(history.counts[window].sum())
         return Judgement(*history.name, enough, baseline=baseline, multiplier=multiplier, sample_count=count)
     base = settled(history, changed, baseline)
-    normal = history.level(base) if len(base) >= REGIME_LEAST else float(np.log(baseline.p50_ms))
+    normal = _normal(history, base, baseline)
     rise = _rise(history, changed, base, normal)
     onset = rise[0] if rise else None
     since = window[history.days[window] >= onset.at] if onset else window
-    ratio = float(np.exp(history.level(since) - normal)) if len(since) else 1.0
+    ratio = normal.ratio(history.level(since)) if len(since) else 1.0
     score, p_value = _tested(history, rise, base, normal, since)
     guards = (
         *enough,
@@ -90,37 +103,59 @@ def of_history(
         _separated(score, p_value, baseline),
         _confirmed(history, since, normal, multiplier),
     )
-    observed, count = baseline.p50_ms * ratio, int(history.counts[since].sum())
+    above = float(np.exp(history.level(since) - normal.level)) if len(since) else 1.0
+    observed, count = baseline.p50_ms * above, int(history.counts[since].sum())
     dates = (onset.onset, onset.onset_from, onset.onset_to) if onset else (None, None, None)
-    return Judgement(*history.name, guards, True, baseline, multiplier, observed, ratio, count, *dates, score, p_value)
+    return Judgement(
+        *history.name,
+        guards,
+        True,
+        baseline,
+        multiplier,
+        observed,
+        ratio,
+        count,
+        *dates,
+        score,
+        p_value,
+        resolution_ms=normal.resolution_ms,
+    )
 
 
-def _rise(history: History, changed: Sequence[ChangePoint], base: np.ndarray, normal: float) -> list[ChangePoint]:
+def _rise(history: History, changed: Sequence[ChangePoint], base: np.ndarray, normal: Normal) -> list[ChangePoint]:
     """Return the onsets since the last level that was not above normal."""
     parts = regimes(history, changed)
     last_of_base = int(base[-1]) if len(base) else -1
     rise: list[ChangePoint] = []
     for onset, part in zip(reversed(changed), reversed(parts[1:]), strict=True):
-        if not len(part) or part[0] <= last_of_base or history.level(part) <= normal + np.log(RATIO_LEAST):
+        if not len(part) or part[0] <= last_of_base or normal.ratio(history.level(part)) <= RATIO_LEAST:
             break
         rise.insert(0, onset)
     return rise
 
 
+def _normal(history: History, base: np.ndarray, baseline: Baseline) -> Normal:
+    if len(base) >= REGIME_LEAST:
+        return Normal(history.level(base), history.resolution_ms)
+    return Normal(float(np.log(baseline.p50_ms)), max(history.resolution_ms, baseline.resolution_ms))
+
+
 def _tested(
-    history: History, rise: list[ChangePoint], base: np.ndarray, normal: float, since: np.ndarray
+    history: History, rise: list[ChangePoint], base: np.ndarray, normal: Normal, since: np.ndarray
 ) -> tuple[float, float]:
     """Return score and p-value of the most significant step up, or of the level if its step left the history."""
     if up := [onset for onset in rise if onset.ratio > 1]:
         clearest = min(up, key=lambda onset: (onset.p_value, -onset.score))
         return clearest.score, clearest.p_value
-    above = history.level(since) - normal
-    if len(base) >= REGIME_LEAST or len(since) < DAYS_SINCE_LEAST or above <= np.log(RATIO_LEAST):
+    if len(base) >= REGIME_LEAST or len(since) < DAYS_SINCE_LEAST:
+        return 0.0, 1.0
+    ratio = normal.ratio(history.level(since))
+    if ratio <= RATIO_LEAST:
         return 0.0, 1.0
     sigma, rho = history.noise(since)
     days = np.array([len(since), REGIME_LEAST], dtype=float)
     error = sigma * np.sqrt((noise.variance_factor(days, np.full(2, rho)) / days).sum())
-    score = float(above / error)
+    score = float(np.log(ratio) / error)
     return score, scan.p_value(score, len(history.days))
 
 
@@ -164,11 +199,11 @@ def _separated(score: float, p_value: float, baseline: Baseline) -> Guard:
     return Guard("separated", p_value <= limit, p_value, limit, says)
 
 
-def _confirmed(history: History, since: np.ndarray, normal: float, multiplier: float) -> Guard:
+def _confirmed(history: History, since: np.ndarray, normal: Normal, multiplier: float) -> Guard:
     """Require both halves of the days since the onset to be closer to the threshold than to normal."""
     limit = float(np.sqrt(multiplier))
     halves = [half for half in np.array_split(since, 2) if len(half)]
-    least = min((float(np.exp(history.level(half) - normal)) for half in halves), default=1.0)
+    least = min((normal.ratio(history.level(half)) for half in halves), default=1.0)
     says = f"the faster half of {len(since)} days is {least:.2f} x its baseline, the limit is {limit:.2f} x"
     return Guard("confirmed", len(since) >= DAYS_SINCE_LEAST and least > limit, least, limit, says)
 

@@ -14,11 +14,12 @@ import numpy as np
 
 from leo_telemetry_pipeline.analysis import changes, medians, noise
 from leo_telemetry_pipeline.analysis.changes import ChangePoint, Prepared, Series, day_number
+from leo_telemetry_pipeline.daily_rows import at_coarsest, resolution_of
 from leo_telemetry_pipeline.dimension import Baseline, Dimension
 
 # A day with fewer spans is not a point: its P50 is too noisy.
 DAY_SPANS = 8
-# Durations are whole ms: a P50 of 0 means less than 0.5 ms.
+# The P50 of a window is in whole ms: 0 means less than 0.5 ms.
 LEAST_MS = 0.5
 # Two weeks show the weekly rhythm; a level needs at least one week and uses at most four.
 DAYS_LEAST = 14
@@ -31,7 +32,8 @@ OUTLIER = 2.5
 class DailyP50s:
     """Daily span counts and P50s in ms of many dimensions, as arrays of equal length, unordered.
 
-    ``place``: index into ``dimensions``; ``day``: days since 1970-01-01.
+    ``place``: index into ``dimensions``; ``day``: days since 1970-01-01; ``fine_count``: the number of spans with
+    microseconds, None if P50s are exact.
     """
 
     dimensions: Sequence[Dimension]
@@ -39,11 +41,20 @@ class DailyP50s:
     day: np.ndarray
     count: np.ndarray
     p50_ms: np.ndarray
+    fine_count: np.ndarray | None = None
+
+    @property
+    def resolution_ms(self) -> np.ndarray:
+        """The resolution of each P50."""
+        if self.fine_count is None:
+            return np.zeros(len(self.p50_ms))
+        return resolution_of(self.count, self.fine_count)
 
     @classmethod
     def of_parts(cls, dimensions: Sequence[Dimension], parts: Iterable[tuple[np.ndarray, ...]]) -> "DailyP50s":
-        """Concatenate parts, each with arrays of place, day, spans and P50."""
-        empty = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+        """Concatenate parts, each with arrays of place, day, spans, P50 and spans with microseconds."""
+        none = np.zeros(0, np.int64)
+        empty = (none, none, none, np.zeros(0), none)
         return cls(dimensions, *(np.concatenate(columns) for columns in zip(empty, *parts, strict=True)))
 
 
@@ -52,7 +63,7 @@ class History:
     """The days of one dimension with enough spans, in order.
 
     ``days`` since 1970-01-01; ``raw``: log P50s in ms; ``x``: the same without rhythm; ``spans_per_day``: the median of
-    all days with spans.
+    all days with spans; ``resolution_ms``: the coarsest of its days, to which all are rounded.
     """
 
     name: Dimension
@@ -62,6 +73,7 @@ class History:
     x: np.ndarray
     quality: np.ndarray
     spans_per_day: float
+    resolution_ms: float = 0.0
 
     def level(self, at: np.ndarray) -> float:
         """Return the mean of ``x`` at these indices, weighted by squared quality, outliers clipped."""
@@ -99,12 +111,12 @@ def days_of(daily: DailyP50s) -> Days:
     """Return the days of many dimensions as histories and series, sorted by name."""
     names, all_series, spans = _series(daily)
     usable = [changes.points(each) for each in all_series]
-    prepared = changes.prepare_points(usable)
+    prepared = changes.prepare_points(usable, [each.resolution for each in all_series])
     histories = []
     for number, (name, each, (raw, quality, days, _)) in enumerate(zip(names, all_series, usable, strict=True)):
         x = prepared[number].x if number in prepared else raw
         counts = np.zeros(0) if each.counts is None else each.counts
-        histories.append(History(name, days, counts, raw, x, quality, float(spans[number])))
+        histories.append(History(name, days, counts, raw, x, quality, float(spans[number]), each.resolution))
     return Days(tuple(histories), tuple(all_series), prepared)
 
 
@@ -114,13 +126,14 @@ def _series(daily: DailyP50s) -> tuple[list[Dimension], list[Series], np.ndarray
     numbers = np.argsort(by_name)[daily.place] if by_name else daily.place
     order = np.lexsort((daily.day, numbers))
     first = np.flatnonzero(np.diff(numbers[order], prepend=-1))
-    columns = [daily.day, daily.count.astype(float), daily.p50_ms.astype(float)]
+    columns = [daily.day, daily.count.astype(float), daily.p50_ms.astype(float), daily.resolution_ms]
     series, spans = [], np.zeros(len(first))
     for row, at in enumerate(np.split(order, first[1:]) if len(first) else []):
-        days_of, counts, p50s = (column[at] for column in columns)
+        days_of, counts, p50s, steps = (column[at] for column in columns)
         spans[row] = np.median(counts)
         enough = (counts >= DAY_SPANS) & np.isfinite(p50s)
-        series.append(Series(np.maximum(p50s[enough], LEAST_MS), counts[enough], days_of[enough]))
+        p50s, coarsest = at_coarsest(p50s[enough], steps[enough])
+        series.append(Series(p50s, counts[enough], days_of[enough], coarsest))
     return [daily.dimensions[place] for place in daily.place[order[first]]], series, spans
 
 

@@ -73,7 +73,9 @@ def _daily(pasts: Sequence[Past]) -> DailyP50s:
     parts = []
     for place, past in enumerate(pasts):
         days = np.flatnonzero(past.counts)
-        parts.append((np.full(len(days), place), past.first_day + days, past.counts[days], past.p50_ms[days]))
+        # A configured threshold decides on whole ms.
+        fine = np.zeros_like(days)
+        parts.append((np.full(len(days), place), past.first_day + days, past.counts[days], past.p50_ms[days], fine))
     return DailyP50s.of_parts([past.dimension for past in pasts], parts)
 
 

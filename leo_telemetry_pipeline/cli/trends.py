@@ -16,6 +16,7 @@ from leo_telemetry_pipeline.cli import text, trend_measures
 from leo_telemetry_pipeline.cli.dimensions import connected, last_days, parse, unknown
 from leo_telemetry_pipeline.cli.trend_measures import Beside
 from leo_telemetry_pipeline.dimension import Dimension
+from leo_telemetry_pipeline.resolution import is_least
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.server.database import Database
 
@@ -194,7 +195,7 @@ def _in_words(turns: "Turns", days: int) -> str:
 
     if days < POINTS_LEAST:
         return f"{days} of {POINTS_LEAST} days known"
-    words = [f"{percent(turns.time[-1].ratio)} since {turns.time[-1].onset}" if turns.time else "steady"]
+    words = [f"{_size(turns.time[-1])} since {turns.time[-1].onset}" if turns.time else "steady"]
     if turns.volume:
         words.append(f"spans {percent(turns.volume[-1].ratio)} since {turns.volume[-1].onset}")
     return "; ".join(words)
@@ -213,11 +214,15 @@ def _changes(turns: "Turns", days: int) -> list[str]:
     ]
 
 
+def _size(turn: "ChangePoint") -> str:
+    return f"{'at least ' * is_least(turn.ratio, turn.after, turn.before)}{percent(turn.ratio)}"
+
+
 def _change(turn: "ChangePoint", write: Any) -> str:
     about = "" if turn.onset_from == turn.onset_to else f", between {turn.onset_from} and {turn.onset_to}"
     sure = f"{turn.confidence * 100:.1f}" if turn.confidence < 0.999 else "over 99.9"
     sizes = f"{write(turn.before)} to {write(turn.after)}"
-    return f"{percent(turn.ratio)} since {turn.onset}{about} ({sure} % sure): from {sizes}"
+    return f"{_size(turn)} since {turn.onset}{about} ({sure} % sure): from {sizes}"
 
 
 def one_as_json(data: TrendData, shares: dict[date, float], beside: Beside) -> dict[str, Any]:

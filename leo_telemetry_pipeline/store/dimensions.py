@@ -47,6 +47,8 @@ def _bounded(text: str) -> str:
 
 
 _DURATION = "coalesce(s.duration_ms, s.end_time_ms - s.start_time_ms)"
+# The same with microseconds, NULL without.
+_FINE = "(s.duration_ms + s.duration_rest_us / 1000::float8)"
 
 
 def types_to_judge(seen: Iterable[str], named: Iterable[str]) -> list[str]:
@@ -73,6 +75,8 @@ def types_among(types: Iterable[str], span_types: Collection[str]) -> list[str]:
 def observations(types: Iterable[str], seen: Iterable[str]) -> tuple[str, dict[str, object]]:
     """Return SQL with one row per dimension and judged time, with the columns OBSERVED, and its parameters.
 
+    ``judged_ms`` is in whole ms; ``fine_ms`` has microseconds, and is NULL where any of its spans has none.
+
     The caller adds the parameters ``from_ms`` and ``to_ms`` (range of start_time_ms, ``to_ms`` excluded) and
     ``project`` (None: all), and may set ``created_from`` and ``created_to`` (range of created_at, the latter excluded).
     A bare word is a span type if ``seen``, else an attribute of handoffs.
@@ -98,18 +102,21 @@ def stored_types(span_types: list[str]) -> list[str]:
     return sorted({*span_types, "workflow"} if "handoff" in span_types else {*span_types} - {"workflow"})
 
 
-OBSERVED = "(day, project, dimension_type, dimension_key, trace_id, judged_ms, queue_wait_ms)"
+OBSERVED = "(day, project, dimension_type, dimension_key, trace_id, judged_ms, fine_ms, queue_wait_ms)"
 _DAY = "DATE '1970-01-01' + (s.start_time_ms / 86400000)::integer"
 
 # Joins stay within a trace, so a cluster that keeps each trace on one node need not move rows.
 _SPANS = f"""(
     SELECT {_DAY} AS day, coalesce(s.project, '') AS project,
            {_TYPE} AS span_type, {_bounded(_NAME)} AS span_name, s.trace_id, s.attributes,
-           greatest({_DURATION} - coalesce(waits.wait_ms, 0), 0) AS judged_ms, s.queue_wait_ms
+           greatest({_DURATION} - coalesce(waits.wait_ms, 0), 0) AS judged_ms,
+           CASE WHEN waits.span_id IS NULL THEN {_FINE} ELSE greatest({_FINE} - waits.fine_ms, 0) END AS fine_ms,
+           s.queue_wait_ms
     FROM workflow_trace_log AS s
     LEFT JOIN (
         SELECT w.trace_id, w.parent_span_id AS span_id,
-               least(sum({_DURATION.replace("s.", "w.")}), 9223372036854775807)::bigint AS wait_ms
+               least(sum({_DURATION.replace("s.", "w.")}), 9223372036854775807)::bigint AS wait_ms,
+               CASE WHEN count(w.duration_rest_us) = count(*) THEN sum({_FINE.replace("s.", "w.")}) END AS fine_ms
         FROM workflow_trace_log AS w
         WHERE w.span_type = 'wait' AND w.parent_span_id IS NOT NULL
           AND w.start_time_ms >= %(from_ms)s AND w.start_time_ms < %(to_ms)s + %(reach)s
@@ -123,17 +130,18 @@ _SPANS = f"""(
 ) AS spans"""
 
 _PLAIN = """
-SELECT day, project, span_type, span_name, trace_id, judged_ms, queue_wait_ms
+SELECT day, project, span_type, span_name, trace_id, judged_ms, fine_ms, queue_wait_ms
 FROM {spans}"""
 
 _ATTRIBUTE = """
 SELECT day, project, %(dimension{i})s, {value}, trace_id, judged_ms,
-       queue_wait_ms
+       fine_ms, queue_wait_ms
 FROM {spans} WHERE attributes->>%(attribute{i})s <> ''"""
 
 # A trace's handoff is that of the span's day; other days are read only for traces without one.
 _COMBINED = """
-SELECT day, project, %(dimension{i})s, span_name || ':' || {value}, trace_id, judged_ms, queue_wait_ms
+SELECT day, project, %(dimension{i})s, span_name || ':' || {value}, trace_id, judged_ms, fine_ms,
+       queue_wait_ms
 FROM (
     SELECT spans.*, coalesce(nullif(spans.attributes->>%(attribute{i})s, ''),
                              nullif(own.attributes->>%(attribute{i})s, ''),

@@ -97,7 +97,7 @@ def daily_p50s(
         rows = daily.read(database, window, [dimensions[place] for place in left], seen, sorted(fresh))
         found = trends.daily(rows, len(left), len(window.days), histograms.GAMMA)
         of, on = np.nonzero(found.count)
-        parts.append((np.array(left)[of], on, found.count[of, on], found.p50_ms[of, on]))
+        parts.append((np.array(left)[of], on, found.count[of, on], found.p50_ms[of, on], found.fine_count[of, on]))
     first = day_number(window.start.date())
     return DailyP50s.of_parts(dimensions, [(place, first + day, *more) for place, day, *more in parts])
 

@@ -30,8 +30,9 @@ _COLUMNS = {
     "day": ("int4send(h.day - %(first)s::date)", ">i4"),
     "count": ("int8send(h.count)", ">i8"),
     "sum_ms": ("float8send(h.sum_ms)", ">f8"),
-    "min_ms": ("int8send(h.min_ms)", ">i8"),
-    "max_ms": ("int8send(h.max_ms)", ">i8"),
+    "min_ms": ("float8send(h.min_ms)", ">f8"),
+    "max_ms": ("float8send(h.max_ms)", ">f8"),
+    "fine_count": ("int8send(h.fine_count)", ">i8"),
     "sizes": ("int4send(cardinality(h.buckets))", ">i4"),
     "buckets": (ELEMENTS.format("h.buckets"), BUCKETS),
     "spans": (ELEMENTS.format("h.counts"), SPANS),
@@ -126,7 +127,8 @@ def medians(
 ) -> tuple[list[tuple[np.ndarray, ...]], list[int]]:
     """Return the stored daily P50s of the dimensions ``wanted`` in a window.
 
-    First, arrays: index of the dimension, day since the start of the window, spans, P50 in ms. Second, the indexes of
+    First, arrays: index of the dimension, day since the start of the window, spans, P50 in ms, and the number of
+    spans with microseconds. Second, the indexes of
     dimensions that lack a P50 on some day, such as a day with several projects: these are left out of the arrays and
     need ``read``. Uncounted days have no rows.
     """
@@ -135,12 +137,19 @@ def medians(
         "of_types": [of_type for of_type, _ in wanted],
         "of_keys": [key for _, key in wanted],
     }
-    columns = ("int4send((number - 1)::integer)", "int4send(day)", "int8send(count)", "float8send(p50_ms)")
+    columns = (
+        "int4send((number - 1)::integer)",
+        "int4send(day)",
+        "int8send(count)",
+        "float8send(p50_ms)",
+        "int8send(fine)",
+    )
     with database.transaction() as cursor:
         cursor.execute(
             f"""
             WITH days AS MATERIALIZED (
                 SELECT d.number, h.day - %(first)s::date AS day, sum(h.count)::bigint AS count,
+                       sum(h.fine_count)::bigint AS fine,
                        CASE WHEN count(*) = 1 THEN min(h.p50_ms) END AS p50_ms
                 FROM {_WANTED}, {_HISTORY} AND {_IS_WANTED} GROUP BY 1, 2
             ), unknown AS MATERIALIZED (SELECT DISTINCT number FROM days WHERE p50_ms IS NULL)
@@ -151,10 +160,10 @@ def medians(
             parameters,
         )
         [(*sent, unknown)] = cursor.fetchall()
-    dtypes = (">i4", ">i4", ">i8", ">f8")
+    dtypes = (">i4", ">i4", ">i8", ">f8", ">i8")
     arrays = [np.frombuffer(column, dtype) for column, dtype in zip(sent, dtypes, strict=True)]
-    dimension, day, count = (array.astype(np.int64) for array in arrays[:3])
-    return [(dimension, day, count, arrays[3].astype(np.float64))], sorted(unknown)
+    kinds = (np.int64, np.int64, np.int64, np.float64, np.int64)
+    return [tuple(array.astype(kind) for array, kind in zip(arrays, kinds, strict=True))], sorted(unknown)
 
 
 def queue_share(database: Database, window: Window, dimension: Dimension, seen: Sequence[str]) -> dict[date, float]:
@@ -165,7 +174,7 @@ def queue_share(database: Database, window: Window, dimension: Dimension, seen: 
     sql, parameters = observations([dimension[0]], seen)
     rows = database.rows(
         f"""
-        SELECT day, sum(queue_wait_ms)::float8, sum(judged_ms)::float8 FROM ({sql}) AS o {OBSERVED}
+        SELECT day, sum(queue_wait_ms)::float8, sum(coalesce(fine_ms, judged_ms)) FROM ({sql}) AS o {OBSERVED}
         WHERE dimension_key = %(key)s
           AND NOT EXISTS (SELECT FROM telemetry_sealed_days AS s WHERE s.day = o.day AND s.dropped_at IS NOT NULL)
         GROUP BY 1 HAVING count(queue_wait_ms) > 0
@@ -189,9 +198,9 @@ def _fresh_days(window: Window, uncounted: Sequence[date]) -> list[date]:
 def _rows(results: list[tuple]) -> Rows:
     sent = dict(zip(_COLUMNS, map(b"".join, zip(*results, strict=True)), strict=True))
     read: dict[str, np.ndarray] = {name: np.frombuffer(sent[name], dtype) for name, (_, dtype) in _COLUMNS.items()}
-    sum_ms = read.pop("sum_ms").astype(np.float64)
+    floats = {name: read.pop(name).astype(np.float64) for name in ("sum_ms", "min_ms", "max_ms")}
     whole = {name: (of["value"] if of.dtype.names else of).astype(np.int64) for name, of in read.items()}
-    return _merged(Rows(sum_ms=sum_ms, ends=np.cumsum(whole.pop("sizes")), **whole))
+    return _merged(Rows(**floats, ends=np.cumsum(whole.pop("sizes")), **whole))
 
 
 def _merged(rows: Rows) -> Rows:
@@ -212,6 +221,7 @@ def _merged(rows: Rows) -> Rows:
         np.add.reduceat(rows.sum_ms[together], starts),
         np.minimum.reduceat(rows.min_ms[together], starts),
         np.maximum.reduceat(rows.max_ms[together], starts),
+        np.add.reduceat(rows.fine_count[together], starts),
         np.cumsum(np.bincount(cells // width)),
         cells % width + lowest,
         # As floats, sums are exact up to 2**53 spans.
