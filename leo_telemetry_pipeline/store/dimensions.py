@@ -197,7 +197,8 @@ TRACES = (
 # All spans of given traces: ids, type, name, start, end, duration, queue wait, attributes.
 TRACE_SPANS = f"""
 SELECT s.trace_id::text, s.span_id::text, s.parent_span_id::text, {_TYPE}, {_bounded(_NAME)}, s.start_time_ms,
-       coalesce(s.end_time_ms, s.start_time_ms + s.duration_ms), {_DURATION}, s.queue_wait_ms, s.attributes
+       coalesce(s.end_time_ms, s.start_time_ms + s.duration_ms), coalesce({_FINE}, {_DURATION}), s.queue_wait_ms,
+       s.attributes
 FROM workflow_trace_log AS s
 WHERE s.trace_id = ANY(%(traces)s::uuid[]) AND {_DURATION} IS NOT NULL
   AND s.start_time_ms >= %(from_ms)s - %(reach)s AND s.start_time_ms < %(to_ms)s + %(reach)s
@@ -206,7 +207,7 @@ ORDER BY s.trace_id, s.start_time_ms, s.span_id
 
 # Spans of one plain dimension, without the days ``dropped``, whose spans are incomplete.
 SPANS_OF_ONE = f"""
-SELECT {_DAY} AS day, s.trace_id, s.span_id, s.parent_span_id, {_DURATION} AS duration_ms, s.attributes
+SELECT {_DAY} AS day, s.trace_id, s.span_id, s.parent_span_id, coalesce({_FINE}, {_DURATION}) AS duration_ms, s.attributes
 FROM workflow_trace_log AS s
 WHERE s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s
   AND s.span_type = ANY(%(stored)s) AND {_bounded(f"({_NAME})")} = %(key)s

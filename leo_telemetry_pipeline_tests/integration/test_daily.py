@@ -10,6 +10,7 @@ from leo_telemetry_pipeline.analysis import p50, trends
 from leo_telemetry_pipeline.analysis.changes import date_of
 from leo_telemetry_pipeline.defs.assets.learning import daily_p50s
 from leo_telemetry_pipeline.span import Span
+from leo_telemetry_pipeline.store import exact_percentiles
 from leo_telemetry_pipeline.store.days import Window, after
 from leo_telemetry_pipeline.store.days import midnight as midnight_of
 from leo_telemetry_pipeline.store.history import buckets, daily, histograms
@@ -123,12 +124,33 @@ def test_the_stored_p50_of_a_day_is_that_of_its_buckets(db: Database):
     fill(db)
     insert(db, [span("phase", "A", value, at=midnight(3)) for value in (0, 0, 0, 7)])
     histograms.rebuild(db, FORTNIGHT.days, SEEN, SEEN)
-    [(dimension, day, count, p50_ms)], added_up = daily.medians(db, FORTNIGHT, WANTED)
+    [(dimension, day, count, p50_ms, fine)], added_up = daily.medians(db, FORTNIGHT, WANTED)
     found = series(db)
     assert added_up == [WANTED.index(A)]
     assert len(day) == np.count_nonzero(found.count[:2])
     assert count.tolist() == found.count[dimension, day].tolist()
     assert p50_ms.tolist() == pytest.approx(found.p50_ms[dimension, day].tolist(), rel=1e-12)
+    assert fine.sum() == found.fine_count.sum() == 0
+
+
+def test_a_day_with_microseconds_has_the_median_of_its_microseconds(db: Database):
+    """Lost: work of half a millisecond would be 0 or 1 ms, and a source without microseconds would pass for exact."""
+    us = [390, 460, 1_004, 999_999]
+    fine = [span("gate", "A", (each + 500) // 1000, duration_rest_us=(each + 500) % 1000 - 500) for each in us]
+    wait = span("wait", "A", 1, duration_rest_us=-300, trace_id=fine[3].trace_id, parent_span_id=fine[3].span_id)
+    insert(db, [*fine, wait, *(span("gate", "B", value) for value in (0, 1, 1))])
+    for part in ([], FORTNIGHT.days):
+        histograms.rebuild(db, part, SEEN, SEEN)
+        found = series(db, uncounted=[] if part else FORTNIGHT.days, wanted=[A, B])
+        assert found.p50_ms[:, 12] == pytest.approx([(0.46 + 1.004) / 2, 1.0], rel=0.005)
+        assert found.sum_ms[:, 12] == pytest.approx([1_001_153 / 1000, 2.0])
+        assert found.fine_count[:, 12].tolist() == [4, 0]
+    [(_, _, _, p50_ms, counts)], _ = daily.medians(db, FORTNIGHT, [A, B])
+    assert (p50_ms.tolist(), counts.tolist()) == (pytest.approx([0.732, 1.0], rel=0.005), [4, 0])
+    # A configured threshold decides on duration_ms, whether from spans or from history.
+    exact = p50.exact(exact_percentiles.of_window(db, FORTNIGHT, ["gate"], SEEN))
+    counted = p50.from_buckets(buckets.of_window(db, FORTNIGHT, ["gate"], SEEN), GAMMA)
+    assert counted["p50_ms"].tolist() == exact["p50_ms"].tolist() == [0.5, 1.0]
 
 
 def test_a_part_day_at_the_end_is_read_up_to_its_moment_whatever_was_counted_of_it(db: Database):
