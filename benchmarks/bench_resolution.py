@@ -27,6 +27,12 @@ SHORT = 0.3, 5.0
 FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+def medians_of(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Draw medians in ms, as many short as long ones."""
+    low, high = np.log(SHORT)
+    return np.exp(rng.uniform(low, high, count))
+
+
 def spans(rng: np.random.Generator, medians: np.ndarray, steps: np.ndarray, per_day: int) -> np.ndarray:
     """Return durations in ms of shape [dimensions, days, spans]; the last week is ``steps`` times as long."""
     levels_ms = np.where(np.arange(DAYS) >= DAYS - WINDOW, medians[:, None] * steps[:, None], medians[:, None])
@@ -76,7 +82,7 @@ def looks(durations: np.ndarray, *, fine: bool) -> tuple[list[Judgement], list[l
 def in_whole_ms(rng: np.random.Generator, options: Options, seed: str) -> Iterator[Measured]:
     """Measure how often a step of 20 % is called more than 1.5 x, and what a step of 13 x is called."""
     count = 60 if options.quick else 1000
-    medians = np.exp(rng.uniform(*np.log(SHORT), count))
+    medians = medians_of(rng, count)
     steps = 1.2 ** rng.choice([-1.0, 1.0], count)
     judged, turned = looks(spans(rng, medians, steps, 40), fine=False)
     ratios = [[one.ratio or 1.0, *turns] for one, turns in zip(judged, turned, strict=True)]
@@ -97,7 +103,7 @@ def in_microseconds(rng: np.random.Generator, options: Options, seed: str) -> It
     """Measure how far ratios of short P50s are from the truth, with enough spans that chance is well below 5 %."""
     count = 40 if options.quick else 300
     for low, high in ((0.83, 1.2), (2.0, 13.0)):
-        medians = np.exp(rng.uniform(*np.log(SHORT), count))
+        medians = medians_of(rng, count)
         steps = rng.choice([low, high], count)
         judged, _ = looks(spans(rng, medians, steps, 1000), fine=True)
         right = [abs((one.ratio or 1.0) / step - 1) <= 0.05 for one, step in zip(judged, steps, strict=True)]

@@ -52,7 +52,7 @@ def daily(portions: Iterable[Rows], dimensions: int, days: int, gamma: float) ->
         count[cells], sum_ms[cells], fine_count[cells] = rows.count, rows.sum_ms, rows.fine_count
         estimates = percentiles(QUANTILES, rows.ends, rows.buckets, rows.spans, gamma)
         of_days[:, *cells] = np.clip(estimates, rows.min_ms, rows.max_ms)
-    return Daily(count, sum_ms, *of_days, fine_count)
+    return Daily(count, sum_ms, *of_days, fine_count=fine_count)
 
 
 def turns(found: Daily, first: date, closed: int, find_all: Detector = changes.find_all) -> list[Turns]:

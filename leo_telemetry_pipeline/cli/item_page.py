@@ -37,7 +37,7 @@ def _facts(item: Item, known: Known) -> Iterator[tuple[str, str]]:
     if name := _dimension(known):
         yield "dimension", name + (f" in project {known['project']}" if known.get("project") else "")
     if "ratio" in known:
-        known = known | {"ratio": ratio_of(known)}
+        known = {**known, "ratio": ratio_of(known)}
     for label, between, parts in _NUMBERS:
         if value := between.join(write(known[part]) for part, write in parts.items() if part in known):
             yield label, value

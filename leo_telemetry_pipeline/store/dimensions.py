@@ -207,7 +207,8 @@ ORDER BY s.trace_id, s.start_time_ms, s.span_id
 
 # Spans of one plain dimension, without the days ``dropped``, whose spans are incomplete.
 SPANS_OF_ONE = f"""
-SELECT {_DAY} AS day, s.trace_id, s.span_id, s.parent_span_id, coalesce({_FINE}, {_DURATION}) AS duration_ms, s.attributes
+SELECT {_DAY} AS day, s.trace_id, s.span_id, s.parent_span_id, coalesce({_FINE}, {_DURATION}) AS duration_ms,
+       s.attributes
 FROM workflow_trace_log AS s
 WHERE s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s
   AND s.span_type = ANY(%(stored)s) AND {_bounded(f"({_NAME})")} = %(key)s

@@ -61,7 +61,7 @@ def test_a_ratio_that_whole_milliseconds_limit_is_called_the_least():
 def test_steps_of_20_percent_in_whole_milliseconds_are_never_a_change(step: float):
     """Lost: rounding alone would double a P50 and open an item."""
     rng = np.random.default_rng(14)
-    medians = np.exp(rng.uniform(*np.log(bench_resolution.SHORT), 20))
+    medians = bench_resolution.medians_of(rng, 20)
     judged, shown = bench_resolution.looks(bench_resolution.spans(rng, medians, np.full(20, step), 20), fine=False)
     assert {one.outcome for one in judged} <= {"ok"}
     assert [ratios for ratios in shown if any(not 0.67 < ratio < 1.5 for ratio in ratios)] == []

@@ -30,7 +30,7 @@ CREATE INDEX IF NOT EXISTS workflow_trace_log_default_by_start ON workflow_trace
 
 ALTER TABLE workflow_trace_log ADD COLUMN IF NOT EXISTS duration_rest_us smallint
     CONSTRAINT workflow_trace_log_duration_rest_us_check CHECK (
-    duration_rest_us BETWEEN -500 AND 499 AND (duration_rest_us >= 0 OR duration_ms > 0));
+    duration_rest_us >= -500 AND duration_rest_us <= 499 AND (duration_rest_us >= 0 OR duration_ms > 0));
 
 ALTER TABLE telemetry_quarantine ADD COLUMN IF NOT EXISTS project text NOT NULL DEFAULT '';
 

@@ -61,7 +61,7 @@ def changed(days: int, step: int, *, gaps: tuple[int, ...] = ()) -> trends.Daily
     count = np.where(np.arange(days) < step, 80, 40) + rng.integers(-4, 5, days)
     count[list(gaps)], p50_ms[list(gaps)] = 0, np.nan
     rows = (p50_ms * ratio for ratio in (1, 1.5, 1.7, 2))
-    return trends.Daily(count[None], (p50_ms * count)[None], *(row[None] for row in rows), count[None])
+    return trends.Daily(count[None], (p50_ms * count)[None], *(row[None] for row in rows), fine_count=count[None])
 
 
 def test_changes_of_duration_and_volume_are_found_on_their_day():
@@ -154,7 +154,9 @@ def test_a_plot_is_an_image_that_marks_changes_and_has_gaps_on_days_without_span
 def test_zeros_and_single_days_can_be_plotted(p50_ms: float):
     """Lost: the asset crashes on dimensions that take less than a millisecond."""
     one = np.array([[np.nan, p50_ms, np.nan]])
-    found = trends.Daily(np.array([[0, 4, 0]]), np.nan_to_num(one), one, one, one, one, np.array([[0, 4, 0]]))
+    found = trends.Daily(
+        np.array([[0, 4, 0]]), np.nan_to_num(one), one, one, one, one, fine_count=np.array([[0, 4, 0]])
+    )
     assert "nan" not in ElementTree.tostring(svg_of(charts.trend("gate:A", FIRST, found, 0, NONE))).decode()
 
 

@@ -21,7 +21,7 @@ CREATE TABLE workflow_trace_log (
     attributes jsonb DEFAULT '{}',
     created_at timestamptz NOT NULL DEFAULT now(),
     duration_rest_us smallint CONSTRAINT workflow_trace_log_duration_rest_us_check CHECK (
-        duration_rest_us BETWEEN -500 AND 499 AND (duration_rest_us >= 0 OR duration_ms > 0)),
+        duration_rest_us >= -500 AND duration_rest_us <= 499 AND (duration_rest_us >= 0 OR duration_ms > 0)),
     CHECK (end_time_ms >= start_time_ms),
     PRIMARY KEY (trace_id, span_id, start_time_ms)
 ) PARTITION BY RANGE (start_time_ms);
