@@ -137,7 +137,9 @@ def _threshold(result: DimensionResult) -> Iterator[str]:
     observed = result.observed_p50_ms if result.observed_p50_ms is not None else result.p50_ms
     since = f", since {result.onset_day}" if result.onset_day else ""
     least = result.ratio or 0.0
-    times = f"{'at least ' * is_least(least, observed, result.baseline_p50_ms)}{allowed(least)}"
+    times = allowed(least)
+    if is_least(least, observed, result.baseline_p50_ms):
+        times = f"at least {times}, all that whole milliseconds tell"
     yield f"  observed    {milliseconds(observed)}{since}: {times}"
 
 

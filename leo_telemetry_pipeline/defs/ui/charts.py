@@ -12,6 +12,7 @@ from leo_telemetry_pipeline.actions.inert import markdown, xml
 from leo_telemetry_pipeline.actions.items import milliseconds
 from leo_telemetry_pipeline.analysis.changes import ChangePoint
 from leo_telemetry_pipeline.analysis.trends import Daily, Turns
+from leo_telemetry_pipeline.resolution import is_least
 
 _LEFT, _RIGHT, _WIDTH = 70, 780, 800
 _TOP, _BOTTOM = 40, 190
@@ -75,7 +76,8 @@ def _bars(x: np.ndarray, count: np.ndarray) -> list[str]:
 def _mark(turn: ChangePoint, first: date, x: np.ndarray, colour: str, top: float, bottom: float) -> str:
     """Draw the onset as a line, and its interval as a band."""
     begin, end, at = (x[(day - first).days] for day in (turn.onset_from, turn.onset_to, turn.onset))
-    says = xml(f"{turn.ratio:.2f}x since {turn.onset}")
+    least = "at least " * is_least(turn.ratio, turn.after, turn.before)
+    says = xml(f"{least}{turn.ratio:.2f}x since {turn.onset}")
     return (
         f'<rect x="{begin - 2:.1f}" y="{top}" width="{end - begin + 4:.1f}" height="{bottom - top}"'
         f' fill="{colour}" fill-opacity="0.15"/>'
