@@ -113,7 +113,8 @@ def in_microseconds(rng: np.random.Generator, options: Options, seed: str) -> It
 
 def _as_bottleneck(one: Judgement) -> dict[str, float | None]:
     baseline = one.baseline.p50_ms if one.baseline else None
-    return {"ratio": one.ratio, "observed_p50_ms": one.observed_p50_ms, "baseline_p50_ms": baseline}
+    p50s = {"observed_p50_ms": one.observed_p50_ms, "baseline_p50_ms": baseline}
+    return {"ratio": one.ratio, "resolution_ms": one.resolution_ms, **p50s}
 
 
 def measurements(options: Options) -> Iterator[Measured]:

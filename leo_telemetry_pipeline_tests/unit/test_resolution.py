@@ -52,9 +52,11 @@ def test_short_times_have_two_digits(value: float, expected: str):
 
 def test_a_ratio_that_whole_milliseconds_limit_is_called_the_least():
     """Lost: 0.3 ms that became 3.9 ms would be called 8x, as if that was known."""
-    known = {"observed_p50_ms": 4.0, "baseline_p50_ms": 0.5, "ratio": 6.99}
+    known = {"observed_p50_ms": 4.0, "baseline_p50_ms": 0.5, "ratio": 6.99, "resolution_ms": 1.0}
     assert ratio_of(known) == "at least 6.9x"
-    assert ratio_of({"observed_p50_ms": 200.0, "baseline_p50_ms": 100.0, "ratio": 1.985}) == "2x"
+    assert ratio_of({**known, "ratio": 8.0}) == "8x"
+    # Of a configured baseline, or of an item from before there was a resolution.
+    assert ratio_of({"ratio": 6.99, "observed_p50_ms": 4.0, "baseline_p50_ms": 0.5}) == "7x"
 
 
 @pytest.mark.parametrize("step", [1 / 1.2, 1.2])
