@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 
-# Pyright uses only what the lock installed: its own script, its own node, no check for newer releases.
+# Run the Pyright and the Node that the lock installed, without a check for newer releases.
 PYRIGHT := PYRIGHT_PYTHON_IGNORE_WARNINGS=1 PYRIGHT_PYTHON_GLOBAL_NODE=0 $(BIN)/pyright --pythonpath $(BIN)/python
 
 .PHONY: help install demo dev test unit check coverage hooks lint bench bench-quick accept newest reference schema
@@ -14,10 +14,10 @@ help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
 		while IFS='|' read -r name text; do printf '  make %-11s  %s\n' "$$name" "$$text"; done
 
-install: .venv/installed ## Make .venv from requirements.lock, with everything for development
+install: .venv/installed ## Create .venv from requirements.lock, with everything for development
 
-# The lock is complete and has hashes, so there is nothing to resolve. uv takes a third of pip's time, but pip also honours
-# the machine's own configuration.
+# The lock is complete and has hashes, so there is nothing to resolve. uv takes a third of pip's time, but only pip
+# reads pip's configuration on this machine.
 .venv/packages: requirements.lock
 	@command -v "$(PYTHON)" >/dev/null 2>&1 || \
 		{ echo "No $(PYTHON) found. Install Python 3.11 or newer, or name it: make install PYTHON=..." >&2; exit 1; }
@@ -30,7 +30,7 @@ install: .venv/installed ## Make .venv from requirements.lock, with everything f
 	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock >.venv/uv.lock
 	$(PIP) --no-deps --require-hashes -r .venv/uv.lock
 	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --compile-bytecode --no-deps --require-hashes \
-		-r requirements.lock || { echo "uv cannot install the packages here; pip does, in about a minute" >&2; \
+		-r requirements.lock || { echo "uv cannot install the packages here: using pip, which takes about a minute" >&2; \
 		$(PIP) --no-deps --require-hashes -r requirements.lock; }
 	@touch $@
 
@@ -44,9 +44,9 @@ demo: install ## Find planted slowdowns in generated data
 dev: install ## Run database, daemon, OTLP receiver and UI until Ctrl-C
 	$(BIN)/leo-telemetry dev
 
-# Tests mostly wait for processes, so there are more workers than cores. A worker that died is not replaced: pytest-xdist
-# 3.8 would wait forever for the tests that it had finished already. PYTHONDONTWRITEBYTECODE is unset, so that 3,000
-# processes do not compile the same files again.
+# Tests mostly wait for processes, so there are more workers than cores. A worker that died is not replaced:
+# pytest-xdist 3.8 would wait forever for the tests that the dead one had finished. PYTHONDONTWRITEBYTECODE is unset, so
+# that 3,000 processes do not compile the same files again.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --dist loadscope --max-worker-restart 0
 
 test: install ## Run all tests
@@ -55,9 +55,9 @@ test: install ## Run all tests
 unit: install ## Run the tests that need no server: about a minute
 	$(PYTEST) --numprocesses 3 leo_telemetry_pipeline_tests/unit
 
-check: lint unit ## Lint and unit tests: run it before a commit
+check: lint unit ## Lint and run the unit tests: before every commit
 
-coverage: install ## Show which lines the unit tests never run; TESTS=... chooses others
+coverage: install ## Show which lines the unit tests never run; TESTS=... chooses other tests
 	$(BIN)/python -m coverage run --branch --source leo_telemetry_pipeline -m pytest $(or $(TESTS),leo_telemetry_pipeline_tests/unit)
 	$(BIN)/python -m coverage report --skip-covered --show-missing
 
@@ -70,13 +70,13 @@ lint: install ## Check style, types and import contracts
 	$(PYRIGHT)
 	$(BIN)/lint-imports --no-logo
 
-bench: install ## Measure every budget next to its reference; LARGEST=1: also with 10,000,000 spans
+bench: install ## Compare performance with references and budgets; LARGEST=1: also with 10,000,000 spans
 	@$(BIN)/python benchmarks/run.py $(if $(LARGEST),--largest)
 
-bench-quick: install ## The same, small and with a slack of 1.5
+bench-quick: install ## Run smaller benchmarks, with 1.5 times the budgets
 	@$(BIN)/python benchmarks/run.py --quick
 
-accept: install ## Measure what issues ask for at full size; resumes after an interruption (MINUTES=60)
+accept: install ## Measure what issues require, at full size; resumes after an interruption (MINUTES=60)
 	@$(BIN)/python benchmarks/accept.py $(if $(MINUTES),--minutes $(MINUTES))
 
 reference: install ## Write docs/cli.md and docs/schema.md from the commands and a migrated database
@@ -88,14 +88,14 @@ screenshots: install ## Take docs/images/*.png from the demo with Chromium: abou
 newest: install ## Compare the newest Claude Code with the tested version
 	@$(BIN)/python -m leo_telemetry_pipeline_tests.claude.newest
 
-schema: install ## Write migrations/schema.sql anew, after a migration was added
+schema: install ## Write migrations/schema.sql, after adding a migration
 	@$(BIN)/python -m leo_telemetry_pipeline_tests.schema_dump
 
-format: install ## Fix style where that is automatic
+format: install ## Fix style automatically
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-lock: ## Solve requirements.lock again from pyproject.toml
+lock: ## Update requirements.lock from pyproject.toml
 	@uv=$$(command -v uv || echo $(BIN)/uv); \
 	"$$uv" pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --upgrade \
 		--no-annotate --custom-compile-command 'make lock' --quiet --output-file requirements.lock
@@ -103,6 +103,6 @@ lock: ## Solve requirements.lock again from pyproject.toml
 wheel: install ## Build sdist and wheel into dist/, without network
 	$(BIN)/python -m build --no-isolation
 
-clean: ## Remove everything that the other targets made
+clean: ## Remove everything that the other targets create
 	rm -rf .venv .coverage dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache .tmp_dagster_home_*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

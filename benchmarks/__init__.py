@@ -1,1 +1,1 @@
-"""The budgets of the design, a script each: ``make bench`` runs them all and prints one table."""
+"""Budgets of the design, one script each (``make bench``), and acceptance trials (``make accept``)."""

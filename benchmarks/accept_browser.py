@@ -56,7 +56,7 @@ def run(part: str, seed: int, full: bool) -> Iterator[Figure]:  # noqa: ARG001  
                 if full:
                     hostile_names.wait_for_insights(dev)
                     pages += itertools.product(trial.assets, ("checks", "overview"))
-                yield trial.looked_at(pages)
+                yield trial.rendered(pages)
             yield trial.used()
             yield trial.opened()
             if "unguarded" in wanted:
@@ -164,7 +164,7 @@ class _Trial:
             len(page.answered) > 15 and not (served or harm),
         )
 
-    def looked_at(self, pages: Sequence[tuple[str, str]]) -> Figure:
+    def rendered(self, pages: Sequence[tuple[str, str]]) -> Figure:
         """Show all Markdown on asset pages with hostile names, then on a page without escaping as a control."""
         self._keep()
         elsewhere, shown = [], 0
@@ -180,8 +180,8 @@ class _Trial:
         is_seen = hostile_names.CONTROL in self._stranger.asked
         return Figure(
             LINE,
-            f"{len(pages)} asset pages of what is named like images, links and HTML",
-            "no request to anybody else, but one for the picture of an asset that is not made inert",
+            f"{len(pages)} asset pages with names like images, links and HTML",
+            "no request to another host, except for the picture of the control asset, which is not escaped",
             f"{shown} texts shown, {len(elsewhere)} requests {elsewhere[:3] or ''}; {int(is_seen)} for that picture",
             shown >= len(pages) / 3 and is_seen and not elsewhere,
         )

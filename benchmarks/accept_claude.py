@@ -36,10 +36,10 @@ def run(part: str, seed: int, full: bool) -> Iterator[Figure]:
     what = f"Claude Code {by}: handoffs, tools and sub-agents are there, each once"
     measured = f"{same:,} of {len(played):,} scenarios, {count:,} spans"
     yield Figure("11.5", what, "all", measured, same == len(played))
-    fake = [off for one in played for off in stored.beside_the_fake(one.matched())]
-    yield _within(fake, limit, f"Claude Code {by}: durations beside what its model saw")
-    tools = [off for one in played for off in stored.beside_reports(one.matched(), one.reported, ("tool", "skill"))]
-    yield _within(tools, limit, f"Claude Code {by}: durations of tools beside its own")
+    fake = [off for one in played for off in stored.outside_bounds(one.matched())]
+    yield _within(fake, limit, f"Claude Code {by}: durations against what its model saw")
+    tools = [off for one in played for off in stored.off_reports(one.matched(), one.reported, ("tool", "skill"))]
+    yield _within(tools, limit, f"Claude Code {by}: durations of tools against its own reports")
 
 
 def _play(way: str, rng: random.Random, full: bool) -> list[Played]:

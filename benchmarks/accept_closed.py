@@ -26,7 +26,7 @@ def run(part: str, seed: int, full: bool) -> Iterator[Figure]:  # noqa: ARG001 n
     """Measure one part."""
     folder = _TESTS / "integration"
     if part == "rights":
-        what = "lints of Supabase, and every right of nine roles on everything of ours"
+        what = "lints of Supabase, and every privilege of nine roles on all our objects"
         yield _figure(what, [str(folder / name) for name in _RIGHTS])
     else:
         what = "integration tests as owner, writer and reader, row-level security forced"

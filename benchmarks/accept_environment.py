@@ -57,7 +57,7 @@ def _is_well(home: Path, variables: Mapping[str, str]) -> bool:
 
 
 def _nameless() -> Figure:
-    what = f"`leo-telemetry demo` as user {NAMELESS_USER} without HOME, all file systems read-only but for one folder"
+    what = f"`leo-telemetry demo` as user {NAMELESS_USER} without HOME, all file systems but one folder read-only"
     if os.geteuid() != 0 or not shutil.which("unshare"):
         return Figure("12.9", what, "finds what was planted", "not measured: needs root on Linux", held=False)
     done = demo_of_nameless()

@@ -129,6 +129,6 @@ def _clients(seed: int, full: bool) -> Iterator[Figure]:
     seen = f"{stored:,} of {sent.spans:,} spans in {sent.requests:,} requests"
     again = sum(times for status, times in sent.statuses.items() if status != 200)
     closed = metrics["clients_closed_idle_total"]
-    seen += f", {again} tries again, {closed:.0f} idle closed, slowest answer {sent.slowest_s:.1f} s"
+    seen += f", {again} retries, {closed:.0f} idle closed, slowest answer {sent.slowest_s:.1f} s"
     yield Figure("11.2", what, "every span in, none twice", seen, stored == sent.spans and sent.lost == 0)
     yield Figure("11.2", f"memory with {count:,} clients", f"under {MOST_MB} MB", f"{peak:.0f} MB", peak < MOST_MB)

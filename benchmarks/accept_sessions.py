@@ -22,7 +22,7 @@ from leo_telemetry_pipeline.store import spans
 from leo_telemetry_pipeline.store.server.database import Database
 
 LINE = "11.6"
-_A_DAY = {True: 60, False: 14}
+_PROMPTS_PER_DAY = {True: 60, False: 14}
 # A column shows the slowdown if its median grew by at least this fraction of the planted factor.
 _SHOWN = 0.8
 # Tolerated ratio between weeks of unchanged columns.
@@ -53,7 +53,7 @@ def judged(part: str, seed: int, full: bool, database: Database, ask: Callable[.
     """Store a month and check the commands' answers; ``ask`` runs a command and returns its JSON."""
     plant = PLANTS[part]
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    stored = spans.insert(database, month(seed, midnight, plant, _A_DAY[full]))
+    stored = spans.insert(database, month(seed, midnight, plant, _PROMPTS_PER_DAY[full]))
     found = ask("analyze", "--json")
     days = ask("trends", f"{plant.span_type}:{plant.span_name}", "--days", "30", "--json")["days"]
     titles = [item["title"] for item in ask("items", "--json")]
@@ -76,7 +76,7 @@ def named(plant: Plant, what: str, bottlenecks: list[dict[str, Any]], titles: li
     slow = [f"{one['dimension_type']}:{one['dimension_key']}" for one in bottlenecks]
     measured = f"found: {', '.join(slow) or 'nothing'}; items: {'; '.join(titles) or 'none'}"
     if plant.part == "wait":
-        return Figure(LINE, f"findings, {what}", "no finding, as nothing works longer", measured, not slow)
+        return Figure(LINE, f"findings, {what}", "no finding, because nothing works longer", measured, not slow)
     causes = {one["cause"] for one in bottlenecks}
     said = "; ".join(part for one in bottlenecks[:1] for part in one["measured"])
     held = slow[:1] == [name] and causes == {name} and len(titles) == 1 and titles[0].startswith(f"{name} takes ")

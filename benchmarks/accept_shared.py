@@ -57,11 +57,11 @@ def run(part: str, seed: int, full: bool) -> list[Figure]:  # noqa: ARG001
                 lost = [shared.lost_run(instance, job) for job in JOBS]
                 with shared.daemon() as daemon:
                     wrong = _work(shared, database, instance, daemon, lost)
-                wrong += shared.wrong_words_of_doctor()
+                wrong += shared.wrong_output_of_doctor()
         except pytest.fail.Exception as failed:
             wrong = [" ".join(str(failed).split())[-600:]]
-    what = f"an instance of others, its records in {part}, beside a location with our names"
-    return [Figure(LINE, what, "theirs untouched, ours as alone", "; ".join(wrong) or "so it is", not wrong)]
+    what = f"a foreign instance, its records in {part}, with a location that uses our names"
+    return [Figure(LINE, what, "theirs untouched, ours as if alone", "; ".join(wrong) or "so it is", not wrong)]
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Shared:
             end_all_of(self.folder)
             running.process.wait(timeout=30)
 
-    def wrong_words_of_doctor(self) -> list[str]:
+    def wrong_output_of_doctor(self) -> list[str]:
         """Return incorrect output of the doctor."""
         [row] = [line for line in processes.run(self.home, "doctor").out.splitlines() if " worker " in line]
         return [] if "another Dagster instance executed" in row and " ok " in row else [f"doctor: {row}"]
@@ -131,7 +131,7 @@ def _work(
     theirs = [run for run in instance.get_runs(dg.RunsFilter(job_name=JOBS[1])) if run.run_id not in lost]
     _make_overdue(instance, [*lost, *(run.run_id for run in theirs)])
     looks = len(list(shared.folder.glob("looked *")))
-    until(lambda: len(list(shared.folder.glob("looked *"))) > looks + 3, "their sensor looks on", by=daemon)
+    until(lambda: len(list(shared.folder.glob("looked *"))) > looks + 3, "their sensor goes on ticking", by=daemon)
     wrong = [] if row().status == "SUCCEEDED" else [f"our row ended as {row().status}: {row().error_detail}"]
     states = {run.job_name: run.status.value for each in lost if (run := instance.get_run_by_id(each))}
     wrong += [f"their {job} is {status}" for job, status in states.items() if status != "STARTED"]

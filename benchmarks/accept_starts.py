@@ -53,7 +53,7 @@ def _measured_start() -> float:
 
 
 def _broken(way: str, moment: float) -> str:
-    """Return what fails after a first start that was ended at ``moment``, empty if nothing does."""
+    """Return what fails after a first start that was ended at ``moment``; empty if nothing fails."""
     with measure.home() as home:
         with started(home, "worker") as first:
             time.sleep(moment)
@@ -92,4 +92,4 @@ def _looks(home: Path, worker: Running) -> None:
     def is_seen() -> bool:
         return "a Dagster daemon is running\n" in processes.run(home, "doctor").out
 
-    until(is_seen, "the doctor sees a daemon that looks", by=worker, every=1.0)
+    until(is_seen, "the doctor sees a daemon that works", by=worker, every=1.0)

@@ -1,4 +1,4 @@
-"""Spans sent at their start and again at their end, by every source and in any order: line 11.3.
+"""Spans sent at their start and again at their end, from every source and in any order: line 11.3.
 
 Belongs here: the trial. Does not: the sources and the history (the product).
 
@@ -65,7 +65,7 @@ def run(part: str, seed: int, full: bool) -> Iterator[Figure]:
     today = midnight(datetime.now(UTC).date())
     made = spans_of(rng, today, per_day=40 if full else 10)
     with generate.server() as (home, target), generate.server() as (other_home, other), receiver(home) as url:
-        sent = Doors(home, target, url, rng)
+        sent = Sources(home, target, url, rng)
         send_all(sent, made, part, Window(today - DAYS * DAY, today))
         with closing(Database(other)) as fresh:
             ensure(fresh, today)
@@ -74,8 +74,8 @@ def run(part: str, seed: int, full: bool) -> Iterator[Figure]:
         differing = [*compared_tables(target, other), *compared_commands(home, other_home, today)]
     yield Figure(
         "11.3",
-        f"{len(made):,} spans by five doors, {part}, each {TIMES} times, days counted before and after",
-        "one row each with its end; rows, history, trends, analysis and why as of complete rows alone",
+        f"{len(made):,} spans from five sources, {part}, each {TIMES} times, days counted before and after",
+        "one row each with its end; rows, history, trends, analysis and why as with complete rows only",
         "all agree" if not differing else f"differ: {', '.join(differing)}",
         not differing,
     )
@@ -140,13 +140,13 @@ def _id(rng: random.Random, bits: int) -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
-def send_all(doors: "Doors", made: Sequence[Span], order: str, window: Window) -> None:
+def send_all(sources: "Sources", made: Sequence[Span], order: str, window: Window) -> None:
     """Send starts and ends three times, counting days after each piece."""
-    with closing(Database(doors.target)) as db:
+    with closing(Database(sources.target)) as db:
         ensure(db, window.end)
         for _ in range(TIMES):
-            for piece in pieces(doors.rng, made, order):
-                doors.send(piece)
+            for piece in pieces(sources.rng, made, order):
+                sources.send(piece)
                 bring_up_to_date(db, window)
 
 
@@ -176,12 +176,12 @@ def ensure(db: Database, today: datetime) -> None:
     ensure_partitions(db, today - (DAYS + 1) * DAY, today + DAY)
 
 
-class Doors:
+class Sources:
     """The sources, one of which is drawn for each event."""
 
     def __init__(self, home: Path, target: Target, url: str, rng: random.Random) -> None:
         self.home, self.target, self.url, self.rng = home, target, url, rng
-        self._doors: tuple[Callable[[list[Event]], object], ...] = (
+        self._ways: tuple[Callable[[list[Event]], object], ...] = (
             self._file,
             self._otlp,
             self._trace_api,
@@ -191,11 +191,11 @@ class Doors:
 
     def send(self, events: Sequence[Event]) -> None:
         """Send each event by a random source, in random order, so that starts and ends use different ones."""
-        by_door: dict[int, list[Event]] = {}
+        by_way: dict[int, list[Event]] = {}
         for event in events:
-            by_door.setdefault(self.rng.randrange(len(self._doors)), []).append(event)
-        for door in self.rng.sample(sorted(by_door), len(by_door)):
-            self._doors[door](by_door[door])
+            by_way.setdefault(self.rng.randrange(len(self._ways)), []).append(event)
+        for way in self.rng.sample(sorted(by_way), len(by_way)):
+            self._ways[way](by_way[way])
 
     def _file(self, events: list[Event]) -> None:
         path = self.home / "events.jsonl"

@@ -67,4 +67,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name that it has there
-        """Say nothing."""
+        """Log nothing."""

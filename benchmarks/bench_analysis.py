@@ -82,7 +82,7 @@ def this_week() -> Window:
 
 
 def reference(connection: Database, window: Window) -> None:
-    """Query the medians of a window without this system."""
+    """Query the medians of a window by plain SQL."""
     with connection.transaction(seconds=3600) as cursor:
         cursor.execute(REFERENCE, window.parameters())
         cursor.fetchall()
@@ -92,7 +92,7 @@ def memory(home: str, spans_there: str, options: Options) -> Measured:
     """Run ``leo-telemetry analyze`` in its own process and judge its memory."""
     command = [sys.executable, "-P", "-m", "leo_telemetry_pipeline.cli", "analyze"]
     seconds, peak = process(command, environment(**{HOME: home}))
-    what = f"memory of `leo-telemetry analyze`: {spans_there}; it takes {seconds:.1f} s"
+    what = f"memory of `leo-telemetry analyze`: {spans_there}; duration {seconds:.1f} s"
     return judge(what, peak, "MB", MEMORY, options, peak_mb=peak)
 
 
@@ -109,7 +109,7 @@ def of_a_week(options: Options, count: int, dimensions: int, budget: Budget, rou
 
         def ours() -> None:
             with connection.transaction() as cursor:
-                # The spans of today are new in each round.
+                # Today's spans are new in each round.
                 cursor.execute("UPDATE telemetry_upkeep SET history_seen_before = %s", (seen_before,))
             analysis(connection, this_week())
 

@@ -105,7 +105,7 @@ def one_look(rng: np.random.Generator, options: Options, seed: str) -> Iterator[
     for step in STEPS:
         yield from _step(rng, options, step, (stepped, beside), python, seed)
     if why:
-        yield Measured(f"beside apache-otava; {why}", "", "", None, "", passed=False)
+        yield Measured(f"against apache-otava; {why}", "", "", None, "", passed=False)
 
 
 def _step(

@@ -24,10 +24,10 @@ KINDS = ("stable", "drifting", "stepped")
 DAYS, FIRST_DAY = 90, 20_000
 TODAY = FIRST_DAY + DAYS - 1
 BASELINE_DAYS = 28
-SPANS_A_DAY = 50
+SPANS_PER_DAY = 50
 MULTIPLIER = (1.3, 1.5)
 NOISE_CV, MEMORY = 0.10, (0.3, 0.6)
-DRIFT_A_DAY, DRIFT_BEGINS = (0.005, 0.02), (14, 56)
+DRIFT_PER_DAY, DRIFT_BEGINS = (0.005, 0.02), (14, 56)
 STEP, STEP_DAY = (0.2, 1.0), (BASELINE_DAYS, DAYS - 1)
 
 SECONDS = Budget(60, "s")
@@ -47,7 +47,7 @@ def simulate(seed: int, count: int) -> list[ForecastInput]:
     noise = shocks.copy()
     for today in day[1:]:
         noise[:, today] = memory * noise[:, today - 1] + np.sqrt(1 - memory**2) * shocks[:, today]
-    slope = np.log1p(rng.choice([-1, 1], count) * rng.uniform(*DRIFT_A_DAY, count))
+    slope = np.log1p(rng.choice([-1, 1], count) * rng.uniform(*DRIFT_PER_DAY, count))
     drift = slope[:, None] * np.maximum(day - rng.integers(*DRIFT_BEGINS, count, endpoint=True)[:, None], 0)
     begins = rng.integers(*STEP_DAY, count, endpoint=True)
     step = np.log1p(rng.uniform(*STEP, count))[:, None] * (day >= begins[:, None])
@@ -55,7 +55,7 @@ def simulate(seed: int, count: int) -> list[ForecastInput]:
         kind[:, None], [np.zeros((1, DAYS)), drift, step]
     )
     p50 = np.exp(level + np.sqrt(np.log1p(NOISE_CV**2)) * noise)
-    counts, multiplier = rng.poisson(SPANS_A_DAY, (count, DAYS)) + 1, rng.uniform(*MULTIPLIER, count)
+    counts, multiplier = rng.poisson(SPANS_PER_DAY, (count, DAYS)) + 1, rng.uniform(*MULTIPLIER, count)
     baseline, week = np.median(p50[:, :BASELINE_DAYS], axis=1), (counts * p50)[:, -7:].sum(axis=1)
     return [
         ForecastInput(
@@ -83,10 +83,12 @@ def costs(options: Options, seed: int) -> Iterator[Measured]:
     what = f"forecast of {count}, backtest of 100: {len(histories):,} dimensions, {DAYS} days, one process"
     yield judge(what, seconds, "s", SECONDS, options)
     peak = peak_mb()
-    yield judge(f"memory of that: {len(histories):,} dimensions", peak, "MB", MEMORY_MB, options, peak_mb=peak)
+    yield judge(
+        f"memory of forecast and backtest: {len(histories):,} dimensions", peak, "MB", MEMORY_MB, options, peak_mb=peak
+    )
 
 
-def beside_rules(options: Options, tested: Backtest, about: str) -> Iterator[Measured]:
+def against_rules(options: Options, tested: Backtest, about: str) -> Iterator[Measured]:
     """Judge all forecasts against each rule, and their calibration error."""
     everything = tested.scores[0]
     for rule, name in (
@@ -94,7 +96,7 @@ def beside_rules(options: Options, tested: Backtest, about: str) -> Iterator[Mea
         ("as_today_learned", "as after such days"),
         ("base_rate", "base rate"),
     ):
-        yield beside(options, f"Brier score beside '{name}': {about}", everything, rule, BETTER)
+        yield against(options, f"Brier score against '{name}': {about}", everything, rule, BETTER)
     error = everything.calibration_error
     yield judge(f"calibration error: {about}", error, "off", CALIBRATION, options)
 
@@ -104,17 +106,19 @@ def by_third(options: Options, pairs: pd.DataFrame) -> Iterator[Measured]:
     stable = pairs.loc[pairs["dimension_type"] == "stable"]
     scores = [score(part, None) for _, part in [(None, stable), *stable.groupby("horizon_days")]]
     worst = max(scores, key=lambda scored: scored.brier / scored.base_rate)
-    yield beside(options, "Brier score beside 'base rate', the stable third: worst horizon", worst, "base_rate", STABLE)
+    yield against(
+        options, "Brier score against 'base rate', the stable third: worst horizon", worst, "base_rate", STABLE
+    )
     own = float(np.mean((stable["outcome"] - stable["outcome"].mean()) ** 2))
     what = f"Brier score of the stable third beyond its own rate's; {own:.4f}, 'as today' {scores[0].as_today:.4f}"
     yield judge(what, scores[0].brier - own, "more", STABLE_OWN, options)
     for kind in KINDS[1:]:
         scored = score(pairs.loc[pairs["dimension_type"] == kind], None)
-        yield beside(options, f"Brier score beside 'as today', the {kind} third", scored, "as_today", NO_WORSE)
-        yield beside(options, f"Brier score beside 'base rate', the {kind} third", scored, "base_rate", NO_WORSE)
+        yield against(options, f"Brier score against 'as today', the {kind} third", scored, "as_today", NO_WORSE)
+        yield against(options, f"Brier score against 'base rate', the {kind} third", scored, "base_rate", NO_WORSE)
 
 
-def beside(options: Options, what: str, scored: Score, rule: str, budget: Budget) -> Measured:
+def against(options: Options, what: str, scored: Score, rule: str, budget: Budget) -> Measured:
     """Judge a Brier score against that of a rule."""
     return judge(what, scored.brier, "", budget, options, reference=("rule", getattr(scored, rule)))
 
@@ -125,7 +129,7 @@ def measurements(options: Options) -> Iterator[Measured]:
     yield from costs(options, seed)
     count = 120 if options.quick else 500
     tested = backtest(simulate(seed, count), TODAY, most=count)
-    yield from beside_rules(options, tested, f"{count} dimensions; {len(tested.pairs):,} forecasts, seed {seed}")
+    yield from against_rules(options, tested, f"{count} dimensions; {len(tested.pairs):,} forecasts, seed {seed}")
     yield from by_third(options, tested.pairs)
 
 

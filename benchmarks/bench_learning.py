@@ -27,7 +27,7 @@ from leo_telemetry_pipeline.store.days import DAY, Window, midnight
 from leo_telemetry_pipeline.store.history import daily, histograms
 from leo_telemetry_pipeline.store.server.database import Database
 
-SPANS_A_DAY = 20
+SPANS_PER_DAY = 20
 SIGMA = 0.3
 SLOW_DAYS = 5
 SLOW_BY = 1.8
@@ -45,7 +45,7 @@ def fill(connection: Database, window: Window, dimensions: int) -> None:
     levels = rng.uniform(np.log(50), np.log(500_000), dimensions)
     for number, day in enumerate(window.days):
         is_slow = (np.arange(dimensions) % SLOW_EVERY == 0) & (number >= len(window.days) - SLOW_DAYS)
-        logs = levels + is_slow * np.log(SLOW_BY) + SIGMA * rng.standard_normal((SPANS_A_DAY, dimensions))
+        logs = levels + is_slow * np.log(SLOW_BY) + SIGMA * rng.standard_normal((SPANS_PER_DAY, dimensions))
         durations = np.rint(np.exp(logs)).astype(np.int64)
         rows = []
         for (_, key), of in zip(names(dimensions), durations.T, strict=True):
@@ -71,7 +71,7 @@ def learn(connection: Database, days: Window, dimensions: list[Dimension]) -> li
     """Read the days, find trends and changes, learn baselines, and judge the last week."""
     rows = daily.read(connection, days, dimensions, ["gate"])
     found = trends.daily(rows, len(dimensions), len(days.days), histograms.GAMMA)
-    trends.turns(found, days.start.date(), len(days.days))
+    trends.dimension_changes(found, days.start.date(), len(days.days))
     series = levels.days_of(daily_p50s(connection, days, dimensions, ["gate"]))
     changes = levels.change_points(series)
     learned = baselines.learn(series, changes, ())
@@ -111,7 +111,7 @@ def measurements(options: Options) -> Iterator[Measured]:
     yield judge(
         f"baselines, changes, causes, trends: {what}", took, "s", Budget(dimensions * 60 / 10_000, "s"), options
     )
-    yield judge(f"memory of that: {what}", peak_mb(), "MB", Budget(1000, "MB", timed=False), options)
+    yield judge(f"memory of learning: {what}", peak_mb(), "MB", Budget(1000, "MB", timed=False), options)
 
 
 if __name__ == "__main__":

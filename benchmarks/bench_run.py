@@ -65,7 +65,7 @@ class Daemon:
             time.sleep(0.05)
         raise RuntimeError(f"{what} took more than {PATIENCE_S:.0f} s: {last_line(self.log.read_text())}")
 
-    def look_of(self, sensor: str) -> float:
+    def tick_of(self, sensor: str) -> float:
         """Wait for the next tick of a sensor and return its time."""
         before = time.time()
 
@@ -73,7 +73,7 @@ class Daemon:
             at = self.dagster_says(LAST_LOOK, f'%"{sensor}"%')[0][0]
             return float(at) if at is not None and float(at) > before else None
 
-        return self.until(looked, f"a look of {sensor}")
+        return self.until(looked, f"a tick of {sensor}")
 
     def ours(self) -> float:
         """Queue an analysis and return the seconds until its row is SUCCEEDED."""
@@ -140,7 +140,7 @@ def measurements(options: Options) -> Iterator[Measured]:
                 for name, ask, sensor in kinds:
                     # The first round is a warm-up.
                     rest = LOOK_S * (number + 0.5) / rounds
-                    time.sleep(max(0.0, started.look_of(sensor) + rest - time.time()))
+                    time.sleep(max(0.0, started.tick_of(sensor) + rest - time.time()))
                     seconds = ask()
                     if number >= 0:
                         took[name].append(seconds)

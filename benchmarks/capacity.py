@@ -24,10 +24,10 @@ from leo_telemetry_pipeline.store.server.database import Database
 
 # Dimensions by number of people.
 TEAMS = {10: 250, 1_000: 2_500, 100_000: 20_000}
-SPANS_A_PERSON_A_DAY = 2_000
+SPANS_PER_PERSON_PER_DAY = 2_000
 PEAK_FACTOR = 10
 KEPT_DAYS = 90
-A_REQUEST = 500
+SPANS_PER_REQUEST = 500
 # Planned utilisation of a core at the peak.
 BUSY = 0.5
 MACHINE_CORES = 16
@@ -36,11 +36,11 @@ COUNTING_HOURS = 2.0
 
 _DIMENSIONS = ", ".join(f"{number:,}" for number in TEAMS.values())
 ASSUMPTIONS = f"""\
-- A person and the agents that work for them produce {SPANS_A_PERSON_A_DAY:,} spans per day, each with about \
+- A person and the agents that work for them produce {SPANS_PER_PERSON_PER_DAY:,} spans per day, each with about \
 6 attributes.
 - The busiest second has {PEAK_FACTOR} times the mean of the day; cores are then {BUSY:.0%} busy.
-- All spans arrive by OTLP/protobuf, {A_REQUEST} per request. A receiver uses one core; more than 10 people need \
-at least two.
+- All spans arrive by OTLP/protobuf, {SPANS_PER_REQUEST} per request. A receiver uses one core; more than 10 people \
+need at least two.
 - Spans are kept for {KEPT_DAYS} days, history for years. The three teams have {_DIMENSIONS} dimensions.
 - One machine has {MACHINE_CORES} cores and {MACHINE_TB:.0f} TB for spans, and counts one day in {COUNTING_HOURS:.0f} \
 hours on one core. If it is too small, each worker of a Citus cluster is such a machine."""
@@ -50,11 +50,11 @@ hours on one core. If it is too small, each worker of a Citus cluster is such a 
 class Costs:
     """Measured CPU and bytes, per span or per dimension and day."""
 
-    bytes_a_span: float
+    bytes_per_span: float
     receiver_us: float
     server_us: float
-    counting_s_a_million: float
-    bytes_a_dimension_day: float
+    counting_s_per_million: float
+    bytes_per_dimension_day: float
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Need:
     """What a team needs."""
 
     people: int
-    spans_a_day: int
+    spans_per_day: int
     peak: float
     receivers: int
     server_cores: float
@@ -74,17 +74,17 @@ class Need:
 
 def need(people: int, dimensions: int, costs: Costs) -> Need:
     """Compute the need of a team; ``workers`` is 0 if one machine is enough."""
-    a_day = people * SPANS_A_PERSON_A_DAY
-    peak = a_day / 86_400 * PEAK_FACTOR
+    per_day = people * SPANS_PER_PERSON_PER_DAY
+    peak = per_day / 86_400 * PEAK_FACTOR
     # Redundant receivers for all but the smallest team.
     receivers = max(1 if people <= 10 else 2, math.ceil(peak * costs.receiver_us / 1e6 / BUSY))
     cores = peak * costs.server_us / 1e6 / BUSY
-    disk_tb = a_day * KEPT_DAYS * costs.bytes_a_span / 1e12
-    hours = a_day / 1e6 * costs.counting_s_a_million / 3600
+    disk_tb = per_day * KEPT_DAYS * costs.bytes_per_span / 1e12
+    hours = per_day / 1e6 * costs.counting_s_per_million / 3600
     machines = max(disk_tb / MACHINE_TB, cores / MACHINE_CORES, hours / COUNTING_HOURS)
-    history_gb = dimensions * 365 * costs.bytes_a_dimension_day / 1e9
+    history_gb = dimensions * 365 * costs.bytes_per_dimension_day / 1e9
     workers = 0 if machines <= 1 else math.ceil(machines)
-    return Need(people, a_day, peak, receivers, cores, disk_tb, history_gb, hours, workers)
+    return Need(people, per_day, peak, receivers, cores, disk_tb, history_gb, hours, workers)
 
 
 def rendered(needs: list[Need]) -> str:
@@ -97,7 +97,7 @@ def rendered(needs: list[Need]) -> str:
     for one in needs:
         cells = (
             f"{one.people:,}",
-            f"{one.spans_a_day:,}",
+            f"{one.spans_per_day:,}",
             f"{one.peak:,.0f}",
             f"{one.receivers}",
             f"{max(0.1, one.server_cores):.1f}",
@@ -131,7 +131,7 @@ def measured() -> Costs:
     with generate.server() as (_, target), closing(Database(target)) as db:
         rows = bench_ingest.made(count)
         spans.store(db, rows[:1])
-        requests = [rows[at : at + A_REQUEST] for at in range(0, count, A_REQUEST)]
+        requests = [rows[at : at + SPANS_PER_REQUEST] for at in range(0, count, SPANS_PER_REQUEST)]
         bodies = [body(sent) for sent in requests]
         reading, _ = cpu(db, lambda: [otlp.read_protobuf(sent, policy=policy) for sent in bodies])
         sending, server = cpu(db, lambda: [spans.store(db, sent) for sent in requests])
@@ -143,11 +143,11 @@ def measured() -> Costs:
             "SELECT pg_total_relation_size('duration_histograms'), (SELECT count(*) FROM duration_histograms)"
         )
     return Costs(
-        bytes_a_span=size / count,
+        bytes_per_span=size / count,
         receiver_us=(reading + sending) / count * 1e6,
         server_us=server / count * 1e6,
-        counting_s_a_million=counting / many * 1e6,
-        bytes_a_dimension_day=float(history) / there,
+        counting_s_per_million=counting / many * 1e6,
+        bytes_per_dimension_day=float(history) / there,
     )
 
 
@@ -191,10 +191,10 @@ def main() -> None:
     costs = measured()
     print(ASSUMPTIONS)
     print(
-        f"- Measured here: {costs.bytes_a_span:.0f} bytes per span in table and indexes; CPU per span:"
+        f"- Measured here: {costs.bytes_per_span:.0f} bytes per span in table and indexes; CPU per span:"
         f" {costs.receiver_us:.0f} us in the receiver, {costs.server_us:.0f} us in the database;"
-        f" {costs.counting_s_a_million:.0f} s of CPU for counting a million spans;"
-        f" {costs.bytes_a_dimension_day:,.0f} bytes of history per dimension and day.\n"
+        f" {costs.counting_s_per_million:.0f} s of CPU for counting a million spans;"
+        f" {costs.bytes_per_dimension_day:,.0f} bytes of history per dimension and day.\n"
     )
     print(rendered([need(people, dimensions, costs) for people, dimensions in TEAMS.items()]))
 

@@ -37,21 +37,21 @@ def main(arguments: Sequence[str] | None = None, folder: Path = HERE) -> int:
         parser.error(f"there is no benchmark {' '.join(asked.names)!r}: choose from {names}")
     beside = [script for script in chosen if asked.quick and script.name in COUNTS_ERRORS]
     with ThreadPoolExecutor(2) as pool:
-        found = dict(zip(beside, pool.map(lambda script: told(script, flags), beside), strict=True))
+        found = dict(zip(beside, pool.map(lambda script: timed(script, flags), beside), strict=True))
     rows: list[Measured] = []
     for number, script in enumerate(chosen, 1):
         ahead = f"{number}/{len(chosen)} {script.name}"
-        of_script = found.get(script) or told(script, flags, ahead)
+        of_script = found.get(script) or timed(script, flags, ahead)
         for _ in range(AGAIN if asked.quick else 0):
             if table.exit_status(of_script) == 0:
                 break
-            of_script = table.better(of_script, told(script, flags, f"{ahead}, retry after a miss"))
+            of_script = table.better(of_script, timed(script, flags, f"{ahead}, retry after a miss"))
         rows += of_script
     print(table.rendered(rows), table.summed_up(rows), sep="\n")
     return table.exit_status(rows)
 
 
-def told(script: Path, flags: Sequence[str], ahead: str = "") -> list[Measured]:
+def timed(script: Path, flags: Sequence[str], ahead: str = "") -> list[Measured]:
     """Run a script and report its duration on stderr."""
     if ahead:
         print(f"{ahead} ...", end=" ", file=sys.stderr, flush=True)
@@ -75,7 +75,7 @@ def measured(script: Path, flags: Sequence[str]) -> list[Measured]:
                 raise
         out.seek(0)
         err.seek(0)
-        return table.told(script.name, out.read(), err.read(), status)
+        return table.measurements_of(script.name, out.read(), err.read(), status)
 
 
 if __name__ == "__main__":

@@ -49,11 +49,11 @@ PLANTS = {
 }
 
 
-def month(seed: int, last_midnight: datetime, plant: Plant | None, a_day: int) -> Iterator[Span]:
-    """Yield the spans of the 30 UTC days before a midnight, with about ``a_day`` prompts per day; reproducible."""
+def month(seed: int, last_midnight: datetime, plant: Plant | None, prompts_per_day: int) -> Iterator[Span]:
+    """Yield the spans of the 30 UTC days before a midnight, with about ``prompts_per_day``; reproducible."""
     rng = random.Random(f"{seed} {last_midnight.date()} {plant}")
     for ago in range(DAYS, 0, -1):
-        for _ in range(a_day + rng.randint(-1, 1)):
+        for _ in range(prompts_per_day + rng.randint(-1, 1)):
             start = last_midnight - timedelta(days=ago) + timedelta(seconds=rng.uniform(7 * 3600, 20 * 3600))
             yield from _Prompt(rng, plant if ago <= SLOW_DAYS else None).spans(start)
 

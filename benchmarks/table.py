@@ -45,7 +45,7 @@ def last_line(output: str) -> str:
     return lines[-1] if lines else "no output"
 
 
-def told(script: str, out: str, err: str, status: int) -> list[Measured]:
+def measurements_of(script: str, out: str, err: str, status: int) -> list[Measured]:
     """Return a script's measurements from its lines of JSON, with a missed row if it failed."""
     rows = [Measured(**json.loads(line)) for line in out.splitlines() if line.startswith("{")]
     if status or not rows:

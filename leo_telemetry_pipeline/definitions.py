@@ -48,7 +48,7 @@ def build_definitions(*, resources: Mapping[str, object] | None = None) -> dg.De
         sensors=[sensors.queued_runs_sensor, sensors.run_lifecycle_sensor, sensors.insights_sensor],
         schedules=[schedules.staleness_schedule, schedules.maintenance_schedule],
         resources=own | dict(resources or {}),
-        # A process per step would take longer than the step. An executor of a job would not apply to runs of the UI.
+        # A process per step would take longer than the step. An executor set on a job would not apply to the UI's runs.
         executor=dg.in_process_executor,
     )
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from leo_telemetry_pipeline.resolution import WHOLE_MS, least_ratio
 
-# Its type and its key.
+# Type and key.
 Dimension = tuple[str, str]
 
 # Pool of the keys of a type beyond the 20,000 with the most spans, which is not analysed further.

@@ -140,7 +140,7 @@ class Loop:
 
 
 def stop_insights(instance: dg.DagsterInstance) -> None:
-    """Switch off the insights sensor, as in the UI: these tests do not look at insights."""
+    """Switch off the insights sensor, as in the UI: these tests do not cover insights."""
     location = RemoteRepositoryOrigin(GrpcServerCodeLocationOrigin("", 1, location_name=LOCATION), "__repository__")
     sensor = location.get_instigator_origin(insights_sensor.name)
     instance.add_instigator_state(InstigatorState(sensor, InstigatorType.SENSOR, InstigatorStatus.STOPPED))

@@ -174,7 +174,7 @@ def analysis_job() -> Any:
 
 @cache
 def dagster_records() -> Any:
-    """Return a shared in-memory Dagster instance for tests that only look at the analysis: creating one is slow."""
+    """Return a shared in-memory Dagster instance for tests that check only the analysis: creating one is slow."""
     import dagster as dg
 
     return dg.DagsterInstance.ephemeral()

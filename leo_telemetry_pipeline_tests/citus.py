@@ -1,4 +1,4 @@
-"""A strict SQL checker: statements that Citus refuses on a distributed table, and where ours are.
+"""A strict checker for SQL that Citus refuses on a distributed table, and a search for our statements.
 
 Belongs here: the rules, and collecting statements from source and migrations. Does not: running anything on Citus.
 """
@@ -27,7 +27,7 @@ _REFUSED = {
     rf"\binsert\s+into\s+{SPANS}.*(?<!on conflict \(trace_id, span_id, start_time_ms\) )\bdo\s+update\b": "updates"
     " the span table on conflict",
     rf"\binsert\s+into\s+{SPANS}.*\bdo\s+update\s+set\b.*\b(?:select|now\s*\(|random\s*\(|clock_timestamp)": "sets"
-    " something else than values of the row on conflict",
+    " something other than values of the row on conflict",
     rf"\bdelete\s+from\s+(?:only\s+)?{SPANS}[^;]*?\busing\b": "deletes from the span table by a join",
     rf"\bcreate\s+(?:or\s+replace\s+)?(?:constraint\s+)?trigger\b.*\bon\s+{SPANS}": "has a trigger on the span table",
     rf"\breferences\s+{SPANS}": "has a foreign key to the span table",
@@ -64,7 +64,7 @@ def _refusals(statement: str, tables: frozenset[str]) -> list[str]:
         found += [f"reads {name} with it" for name in sorted(tables) if re.search(rf"\b{name}\b", read)]
     for join in re.finditer(rf"\bjoin\s+(?:only\s+)?{SPANS}(.*?)(?:{_CLAUSE})", statement, re.DOTALL):
         if "trace_id" not in join[1]:
-            found.append("joins the span table on something else than trace_id")
+            found.append("joins the span table on something other than trace_id")
     found += [f"has a correlated subquery: {inner[:60]}" for inner in _correlated(statement)]
     return found
 
@@ -150,7 +150,7 @@ def _text(node: ast.AST, module: object) -> str:
     if isinstance(node, ast.IfExp):
         return _text(node.body, module) + _text(node.orelse, module)
     if isinstance(node, ast.Call):
-        # Text that is inserted by format, join or a function of ours is checked beside the text around it.
+        # Arguments of format, join or a function of ours are checked together with the text around the call.
         parts = [node.func, *node.args, *(keyword.value for keyword in node.keywords)]
         return UNKNOWN.join(_text(part, module) for part in parts)
     known = _known(node, module)

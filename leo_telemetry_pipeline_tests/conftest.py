@@ -54,7 +54,7 @@ def open_folder(where: str | None) -> Iterator[Path]:
 
 @pytest.fixture(autouse=True)
 def home(short_folder: Path) -> Iterator[Path]:
-    """Return a home for this test that does not exist yet; of our variables, the environment has only this one."""
+    """Return a home for this test that does not exist yet; none of our other variables is set."""
     before = dict(os.environ)
     for name in [name for name in os.environ if name.startswith((PREFIX, "DAGSTER_"))]:
         del os.environ[name]

@@ -1,4 +1,4 @@
-"""Drains a spool into whatever a test gives, without a database."""
+"""Draining a spool into functions of a test instead of a database."""
 
 from collections.abc import Callable
 from contextlib import suppress

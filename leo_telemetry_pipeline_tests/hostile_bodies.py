@@ -86,7 +86,7 @@ def mostly(chance: random.Random, known: list, letters: str, longest: int) -> st
 
 
 def text(chance: random.Random, letters: str, longest: int) -> str:
-    """Return a random text of some letters."""
+    """Return a random text of the given letters."""
     return "".join(chance.choices(letters, k=chance.randint(0, longest)))
 
 

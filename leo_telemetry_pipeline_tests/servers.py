@@ -1,4 +1,4 @@
-"""The servers of the tests: the embedded PostgreSQL, Debian's PostgreSQL 15, and pgbouncer in front of that.
+"""The servers of the tests: the embedded PostgreSQL, Debian's PostgreSQL 15, and pgbouncer in front of the latter.
 
 Belongs here: starting each once, when the first test needs it, and ending all of them by id.
 Does not: databases of tests (conftest), expectations.
@@ -69,7 +69,7 @@ class Servers:
         self._ends = ExitStack()
 
     def get(self, name: str) -> Server:
-        """Return a server, started on the first call. If it is not installed, skip the test; in CI, fail.
+        """Return a server, which the first call starts. If it is not installed, skip the test; in CI, fail.
 
         A failure is remembered, because another attempt might take minutes.
         """

@@ -26,8 +26,8 @@ COMPUTES = ("integration/test_daily.py", "integration/test_learning.py", "integr
 FOLDERS = ("/acceptance/", "/unit/", "/integration/")
 
 
-class TwoEnded(LoadScopeScheduling):
-    """Share the tests by file. Half of the processes begin with files that wait, the others with files that compute.
+class TwoEndedScheduling(LoadScopeScheduling):
+    """A scheduler by file: half of the processes begin with files that wait, the others with files that compute.
 
     So while some processes wait, others keep the cores busy.
     """
@@ -43,7 +43,7 @@ class TwoEnded(LoadScopeScheduling):
 
 
 def scope_of(nodeid: str) -> str:
-    """Return the unit of sharing of a test: its file, and for Claude Code also whether hooks run in its sessions."""
+    """Return the unit by which a test is shared: its file; for Claude Code also whether its sessions have hooks."""
     file, _, test = nodeid.partition("::")
     if not file.endswith("/test_claude_code.py"):
         return file
@@ -62,7 +62,7 @@ def rank(scope: str) -> tuple[int, str]:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     """Share the tests between processes from two ends."""
-    return TwoEnded(config, log)
+    return TwoEndedScheduling(config, log)
 
 
 def pytest_collection(session: pytest.Session) -> None:
@@ -77,8 +77,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     gc.enable()
 
 
-class SaysAtOnce:
-    """Reports each failure at once, because a run that is ended from outside prints no summary."""
+class FailureReporter:
+    """A report of each failure at once, because a run that is ended from outside prints no summary."""
 
     def __init__(self, terminal: Any) -> None:
         self.terminal = terminal
@@ -94,7 +94,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """Report failures at once, in the process that has the terminal."""
     terminal = session.config.pluginmanager.get_plugin("terminalreporter")
     if terminal and not hasattr(session.config, "workerinput"):
-        session.config.pluginmanager.register(SaysAtOnce(terminal))
+        session.config.pluginmanager.register(FailureReporter(terminal))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -1,4 +1,4 @@
-"""Let Alembic run the versions beside this file on the database that the settings name.
+"""Alembic environment: run the revisions in ``versions`` on the database of the settings.
 
 Belongs here: the connection and the transaction of a migration. Does not: any table.
 """
@@ -12,7 +12,7 @@ from leo_telemetry_pipeline.store.server import carry_over, database, migrations
 
 
 def migrate() -> None:
-    """Run the requested versions in one transaction; two migrations at once follow each other."""
+    """Run the requested revisions in one transaction; concurrent migrations wait for each other."""
     handed_over = context.config.attributes.get("connection")
     if handed_over is not None:
         _run(handed_over)
@@ -35,5 +35,7 @@ def _run(connection: sa.Connection) -> None:
 
 
 if context.is_offline_mode():
-    raise SystemExit("alembic --sql is not supported: the migrations look at the database they run on")
+    raise SystemExit(
+        "alembic --sql is not supported, since the migrations read the database: run `leo-telemetry migrate`"
+    )
 migrate()

@@ -365,7 +365,7 @@ BEGIN
         FOR UPDATE SKIP LOCKED
     LOOP
         last_beat := coalesce(lost.heartbeat_at, lost.started_at, lost.triggered_at);
-        -- A run that beat until its deadline was slow; one that stopped before was lost.
+        -- A run with heartbeats until its deadline was slow; one whose heartbeats stopped earlier was lost.
         IF last_beat + interval '30 seconds' < least(clock_timestamp(), lost.deadline_at) THEN
             lost.status := 'FAILED';
             lost.reason_code := 'WORKER_LOST';
@@ -410,7 +410,7 @@ CREATE FUNCTION public.telemetry_close_item() RETURNS trigger
 BEGIN
     IF NEW.status IN ('RESOLVED', 'DISMISSED') AND OLD.status NOT IN ('RESOLVED', 'DISMISSED') THEN
         NEW.closed_at := now();
-        -- An UPDATE in plain SQL may leave the resolution to the status.
+        -- A plain SQL UPDATE may set only the status, from which the resolution then follows.
         NEW.resolution := coalesce(NEW.resolution, CASE NEW.status WHEN 'RESOLVED' THEN 'fixed' ELSE 'noise' END);
     ELSIF NEW.status NOT IN ('RESOLVED', 'DISMISSED') THEN
         NEW.closed_at := NULL;
@@ -556,11 +556,11 @@ CREATE TABLE public.dimension_p50 (
     CONSTRAINT dimension_p50_method_check CHECK ((method = ANY (ARRAY['exact'::text, 'histogram'::text])))
 );
 
-COMMENT ON TABLE public.dimension_p50 IS 'P50s and percentiles per run and dimension, with how the dimension was judged.';
+COMMENT ON TABLE public.dimension_p50 IS 'P50s, other percentiles and judgement per run and dimension.';
 
-COMMENT ON COLUMN public.dimension_p50.outcome IS 'Judgement: ok, bottleneck, too_few, no_baseline, switched_off. NULL: not judged yet.';
+COMMENT ON COLUMN public.dimension_p50.outcome IS 'Judgement: ok, bottleneck, too_few, no_baseline, switched_off, pooled. NULL: not judged yet.';
 
-COMMENT ON COLUMN public.dimension_p50.observed_p50_ms IS 'Compared with the baseline: the P50 of the window, or with a learned baseline, the P50 since the onset.';
+COMMENT ON COLUMN public.dimension_p50.observed_p50_ms IS 'P50 that is compared with the baseline: of the window, or for a learned baseline, since the onset.';
 
 COMMENT ON COLUMN public.dimension_p50.learned IS 'Judgement from daily P50s: the learned baseline, the change, and each guard with its numbers.';
 
@@ -634,7 +634,7 @@ CREATE TABLE public.duration_histogram_blocks_made (
     dimension_type text NOT NULL
 );
 
-COMMENT ON TABLE public.duration_histogram_blocks_made IS 'Blocks that exist, also those without a row in duration_histogram_blocks.';
+COMMENT ON TABLE public.duration_histogram_blocks_made IS 'Blocks that exist, including those without a row in duration_histogram_blocks.';
 
 CREATE TABLE public.duration_histogram_days (
     day date NOT NULL,
@@ -653,7 +653,7 @@ COMMENT ON COLUMN public.duration_histogram_days.complete_before IS 'Every span 
 
 COMMENT ON COLUMN public.duration_histogram_days.counted_until IS 'Only spans that started earlier are counted. NULL: the whole day.';
 
-COMMENT ON COLUMN public.duration_histogram_days.open_spans IS 'Number of spans without an end when the day was counted, sealed parts excluded. Once fewer are left, it is stale.';
+COMMENT ON COLUMN public.duration_histogram_days.open_spans IS 'Spans without an end when the day was counted, sealed parts excluded. Once fewer are left, the day is stale.';
 
 COMMENT ON COLUMN public.duration_histogram_days.open_nearby IS 'Ids of handoffs and waits without an end on other days, in traces of this day, when it was counted.';
 
@@ -1008,7 +1008,7 @@ CREATE TABLE public.telemetry_sealed_days (
     CONSTRAINT telemetry_sealed_days_part_check CHECK ((part > 0))
 );
 
-COMMENT ON TABLE public.telemetry_sealed_days IS 'Days whose history is final up to a moment, one row per part: their spans may be archived and dropped.';
+COMMENT ON TABLE public.telemetry_sealed_days IS 'Days whose history is final up to a given time, one row per part: their spans may be archived and dropped.';
 
 COMMENT ON COLUMN public.telemetry_sealed_days.sealed_before IS 'The part holds the spans of the day with an older created_at that no lower part holds.';
 

@@ -12,4 +12,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Nothing: the way back is ``base``, where the first revision drops every object."""
+    """Do nothing: a downgrade goes to ``base``, and the first revision drops every object."""

@@ -1,1 +1,1 @@
-"""What makes the parts of docs/ that are not written by hand: screenshots, the CLI and the schema reference."""
+"""Generators of the parts of docs/ that are not written by hand: screenshots, the CLI and schema references."""

@@ -27,7 +27,7 @@ class Account:
 
 
 def ledger(items: Iterable[Item]) -> dict[Dimension, Account]:
-    """Count the closed items of each dimension that they are named after or list as a member."""
+    """Count the closed items per dimension: those named after it, and those that list it as a member."""
     accounts: dict[Dimension, Account] = {}
     for item in items:
         if item.is_open or item.resolution is None or item.closed_at is None:

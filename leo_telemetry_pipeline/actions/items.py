@@ -67,7 +67,7 @@ def plan(
     window_end: datetime,
     causes: Sequence[ExplainedCause] = (),
 ) -> Plan:
-    """Decide which bottlenecks of an analysis, given worst first, get items, given all items of its scope.
+    """Decide which bottlenecks of an analysis, worst first, get items; ``items`` are all items of its scope.
 
     A cause and its members share one item. Days and cool-downs are counted in window time, so that a replayed or
     late analysis decides alike.

@@ -62,7 +62,7 @@ def apply(database: Database, suggested: Sequence[Suggestion]) -> list[Suggestio
     return changed
 
 
-def without_being_asked(suggested: Sequence[Suggestion]) -> list[Suggestion]:
+def automatic(suggested: Sequence[Suggestion]) -> list[Suggestion]:
     """Return the suggestions that may be applied automatically: for keys with a row, unless the key became slower."""
     return [one for one in suggested if one.source == "key" and not one.is_slower]
 

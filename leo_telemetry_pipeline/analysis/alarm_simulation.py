@@ -24,7 +24,7 @@ YEARS_MOST = 1500
 SPREADS = np.geomspace(0.01, 1.5, 12)
 # 12 bisections find a P50 to 1/4000 of the range of its week's days.
 HALVINGS = 12
-# Bounds of the ratio of observed to simulated standard deviation of weeks.
+# Bounds of the ratio of observed to simulated standard deviation of weekly P50s.
 SCALES = (0.7, 1.4)
 RHO = (-0.5, 0.95)
 # Degrees of freedom used: the level was fitted to the days that are resampled.
@@ -48,7 +48,7 @@ class Stable:
 
 @dataclass(frozen=True)
 class Simulation:
-    """Simulated weekly log P50s over ``years``, sorted; ``below`` and ``above``: both ends of each upward step."""
+    """Sorted simulated weekly log P50s of ``years`` years; ``below`` and ``above``: both ends of each increase."""
 
     below: np.ndarray
     above: np.ndarray
@@ -90,7 +90,7 @@ def simulate(stable: Stable, weeks: np.ndarray, alarms_a_year: float) -> Simulat
     times = int(np.ceil(years * YEAR_DAYS / len(places)))
     drawn = np.concatenate(list(_drawn(stable, places, spread, times)))
     middle = drawn.mean()
-    # The estimation error of a replicate's level: the deviation of another replicate's mean.
+    # Subtract an estimation error of the level: the deviation of another replicate's mean.
     error = np.roll(drawn.mean(axis=1) - middle, 1)[:, None]
     drawn = real[known].mean() + scale * (drawn - middle - error)
     below, above = drawn[:, :-1].ravel(), drawn[:, 1:].ravel()
@@ -110,7 +110,7 @@ def week_p50(x: np.ndarray, counts: np.ndarray, places: np.ndarray, spread: floa
     """Return the log P50 of each week, of shape [replicates, weeks], from the log P50s ``x`` of its days.
 
     Log durations of a day are modelled as logistic around its P50: with a large ``spread`` the P50 of a week is the
-    mean of its days, with a small one their median.
+    mean of its days, with a small one it is their median.
     """
     of_week, weight = x[:, places], np.where(places >= 0, counts[places], 0.0)
     low = np.where(places >= 0, of_week, np.inf).min(axis=2)
@@ -148,7 +148,7 @@ def _drawn(stable: Stable, places: np.ndarray, spread: float, times: int) -> Ite
 
 
 def _quality(stable: Stable) -> np.ndarray:
-    """Return the inverse standard deviation of each day, by the most likely share of noise due to span counts."""
+    """Return the inverse standard deviation of each day, for the most likely of ``SPANS_SHARE``."""
     of_spans = np.median(stable.counts) / stable.counts
     left = noise.winsorized((stable.x - np.median(stable.x))[None])[0]
     variances = [(1 - share) + share * of_spans for share in SPANS_SHARE]
@@ -157,7 +157,7 @@ def _quality(stable: Stable) -> np.ndarray:
 
 
 def _noise(steps: np.ndarray, rhos: np.ndarray, points: int, rng: np.random.Generator) -> np.ndarray:
-    """Return AR(1) noise, one row per autocorrelation, with innovations resampled twice from ``steps``."""
+    """Return AR(1) noise, one row per autocorrelation; its innovations are resampled from a resample of ``steps``."""
     pools = steps[rng.integers(0, len(steps), (len(rhos), len(steps)))]
     chosen = np.take_along_axis(pools, rng.integers(0, len(steps), (len(rhos), points)), axis=1)
     chosen[:, 0] /= np.sqrt(1 - rhos**2)

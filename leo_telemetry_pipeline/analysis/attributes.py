@@ -12,7 +12,7 @@ import numpy as np
 
 from leo_telemetry_pipeline.analysis.critical_path import HANDOFF, TraceSpan, mapping, text
 
-# In standard errors for one comparison; grows with the number of comparisons.
+# Critical value in standard errors for one comparison; it grows with the number of comparisons.
 SEPARATED = 3.0
 LEAST_SPANS = 5
 # A smaller difference of shares is not actionable.
@@ -41,7 +41,7 @@ class Separator:
 
 
 def slow_cut(window_ms: Sequence[float] | np.ndarray, baseline_ms: Sequence[float] | np.ndarray) -> float:
-    """Return the duration in ms above which a span is slow: the geometric mean of both medians."""
+    """Return the duration in ms above which a span is slow: the geometric mean of the two medians."""
     after, before = float(np.median(window_ms)), float(np.median(baseline_ms))
     return float(np.sqrt(after * before)) if min(after, before) > 0 else (after + before) / 2
 
@@ -116,7 +116,7 @@ _SIGNS = ((">=", np.greater_equal), ("<=", np.less_equal))
 
 
 def _distance(has: np.ndarray, slow: np.ndarray, tried: int) -> float:
-    """Return the difference of shares less its critical value; at most 0 if not significant."""
+    """Return the difference of shares minus its critical value; at most 0 if not significant."""
     more, less = float(has[slow].mean()), float(has[~slow].mean())
     of_all = float(has.mean())
     error = float(np.sqrt(of_all * (1 - of_all) * (1 / slow.sum() + 1 / (~slow).sum())))

@@ -1,7 +1,7 @@
 """Attribution of a dimension's added time: traces of the window compared with those of the baseline.
 
 Belongs here: charging added time to spans below, to waiting, and to the dimension's own work. Does not: walking a
-trace (critical_path), which dimensions share a cause (causes). Charges that may be chance count as 0.
+trace (critical_path), which dimensions share a cause (causes). Charges that may be due to chance count as 0.
 """
 
 import math
@@ -25,9 +25,9 @@ from leo_telemetry_pipeline.analysis.places import (
 
 # Trimmed share on each side: one trace that hung overnight must not dominate a mean.
 TRIMMED = 0.025
-# In standard errors; with some twenty parts, an unchanged one passes in 1 of 40 comparisons.
+# In standard errors; with about twenty parts, one that did not change passes in 1 of 40 comparisons.
 SEPARATED = 3.0
-# Too few spans to estimate a variance.
+# Fewer spans are too few to estimate a variance.
 LEAST_TO_TEST = 5
 LEAST_SHARE = 0.01
 # Slower parts keep at least this share of their charge when time moved off the path.
@@ -165,9 +165,9 @@ def _settle_moved(
     at: list[int],
     otherwise: Places | None,
 ) -> None:
-    """Charge time that moved onto the path at concurrent places ``at`` to those of them that got slower.
+    """Charge the time that moved onto the critical path at the concurrent places ``at`` to the slower ``charges``.
 
-    If none did, they stopped being concurrent: each is charged its newly awaited time (``otherwise``).
+    If none is slower, the places stopped being concurrent: each is charged its own moved time, given ``otherwise``.
     """
     pool = float(moved[at].sum())
     slower = [charge for charge in charges if charge.ms > 0 and (charge.kind, charge.key) in kept]

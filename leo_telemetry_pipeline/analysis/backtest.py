@@ -39,12 +39,12 @@ COLUMNS = (
     "dimension_key",
     "origin",
     "horizon_days",
-    "said",
+    "raw",
     "today",
     "inside",
     "outcome",
 )
-# Weights of the priors in outcomes: an unchanged model, and states that mostly persist.
+# Weights of the priors, as numbers of outcomes: no calibration, and states that mostly persist.
 _PRIOR_OUTCOMES = 20.0
 _STAYS, _BEGINS, _PRIOR_TODAY = 0.8, 0.05, 10.0
 
@@ -79,8 +79,8 @@ class Bin:
     low: float
     high: float
     forecasts: int
-    said: float
-    seen: float
+    predicted: float
+    observed: float
 
 
 @dataclass(frozen=True)
@@ -100,10 +100,10 @@ class Backtest:
 def backtest(
     histories: Sequence[ForecastInput], today: int, *, horizons: Sequence[int] = HORIZONS, most: int = MOST_DIMENSIONS
 ) -> Backtest:
-    """Forecast the ``most`` dimensions with the most time from each of 8 past weeks, and score known outcomes.
+    """Forecast the ``most`` dimensions with the most time as of 8 past days, a week apart, and score known outcomes.
 
-    ``today``: the last closed UTC day. Past forecasts use today's thresholds, and calibration only from outcomes known
-    at their origin.
+    ``today``: the last closed UTC day. Past forecasts use today's thresholds, and are calibrated only with outcomes
+    known at their origin.
     """
     chosen = choose(histories, today, most)
     judged = [history for history in histories if history.dimension in chosen]
@@ -131,14 +131,14 @@ def _of_a_day(history: ForecastInput, origin: int, today: int, horizons: Sequenc
 
 def with_learning(pairs: pd.DataFrame) -> pd.DataFrame:
     """Add ``probability`` and each rule to raw forecasts, each from the outcomes known at its origin."""
-    made = pairs.astype({"origin": "int64", "horizon_days": "int64", "said": "float64"})
+    made = pairs.astype({"origin": "int64", "horizon_days": "int64", "raw": "float64"})
     made = made.astype(dict.fromkeys(("today", "inside", "outcome"), "bool"))
-    made = made.assign(probability=made["said"], as_today=made["today"].astype("float64"), as_today_learned=0.0)
+    made = made.assign(probability=made["raw"], as_today=made["today"].astype("float64"), as_today_learned=0.0)
     made["base_rate"] = made.groupby("horizon_days")["outcome"].transform("mean").astype("float64")
     for origin in sorted(made["origin"].unique()):
         known = made.loc[made["origin"] + made["horizon_days"] <= origin]
         here = made["origin"] == origin
-        made.loc[here, "probability"] = calibrate(known).of(made.loc[here, "said"].to_numpy())
+        made.loc[here, "probability"] = calibrate(known).of(made.loc[here, "raw"].to_numpy())
         for state, belief in ((True, _STAYS), (False, _BEGINS)):
             came = known.loc[known["today"] == state, "outcome"]
             share = (came.sum() + belief * _PRIOR_TODAY) / (len(came) + _PRIOR_TODAY)
@@ -147,18 +147,18 @@ def with_learning(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def calibrate(pairs: pd.DataFrame) -> Calibration:
-    """Fit Platt scaling: a logistic regression of the outcomes on the log odds of ``said``.
+    """Fit Platt scaling: a logistic regression of the outcomes on the log odds of ``raw``.
 
     Shrunk towards the identity with the weight of 20 outcomes; the slope is never negative.
     """
-    odds, came = log_odds(pairs["said"].to_numpy("float64")), pairs["outcome"].to_numpy("float64")
+    odds, came = log_odds(pairs["raw"].to_numpy("float64")), pairs["outcome"].to_numpy("float64")
     design = np.column_stack([np.ones_like(odds), odds])
     start = np.array([0.0, 1.0])
     line = start
     for _ in range(50):
-        said = 1 / (1 + np.exp(-design @ line))
-        slope = design.T @ (came - said) - _PRIOR_OUTCOMES * (line - start)
-        curve = (design.T * (said * (1 - said))) @ design + _PRIOR_OUTCOMES * np.eye(2)
+        fitted = 1 / (1 + np.exp(-design @ line))
+        slope = design.T @ (came - fitted) - _PRIOR_OUTCOMES * (line - start)
+        curve = (design.T * (fitted * (1 - fitted))) @ design + _PRIOR_OUTCOMES * np.eye(2)
         step = np.linalg.solve(curve, slope)
         line = line + step / max(1.0, float(np.abs(step).max()))
         if np.abs(step).max() < 1e-9:
@@ -187,18 +187,18 @@ def bins(pairs: pd.DataFrame) -> tuple[Bin, ...]:
     """Return the reliability bins, one per tenth of probability, without empty ones."""
     tenth = np.minimum((pairs["probability"].to_numpy() * BINS).astype(int), BINS - 1)
     means = pairs.groupby(tenth).agg(
-        forecasts=("outcome", "size"), said=("probability", "mean"), seen=("outcome", "mean")
+        forecasts=("outcome", "size"), predicted=("probability", "mean"), observed=("outcome", "mean")
     )
     return tuple(
-        Bin(int(index) / BINS, (int(index) + 1) / BINS, int(row.forecasts), float(row.said), float(row.seen))
+        Bin(int(index) / BINS, (int(index) + 1) / BINS, int(row.forecasts), float(row.predicted), float(row.observed))
         for index, row in zip(means.index, means.itertuples(index=False), strict=True)
     )
 
 
 def calibration_error(bins: Sequence[Bin]) -> float:
-    """Return the expected calibration error: mean ``abs(said - seen)`` of the bins, weighted by forecasts."""
+    """Return the expected calibration error: mean ``abs(predicted - observed)`` of the bins, weighted by forecasts."""
     total = sum(each.forecasts for each in bins)
-    return sum(each.forecasts * abs(each.said - each.seen) for each in bins) / total if total else 0.0
+    return sum(each.forecasts * abs(each.predicted - each.observed) for each in bins) / total if total else 0.0
 
 
 def verdict(scores: Sequence[Score]) -> str:
@@ -215,4 +215,4 @@ def _verdict(score: Score) -> str:
     words = {"as_today": "as today", "as_today_learned": "as after days like today", "base_rate": "the base rate"}
     gain = "no" if score.brier >= rule else f"{1 - score.brier / rule:.0%}"
     figures = f"(Brier score {score.brier:.4f} against {rule:.4f})"
-    return f"{when}: {gain} better than always saying '{words[name]}' {figures}."
+    return f"{when}: {gain} better than the rule '{words[name]}' {figures}."

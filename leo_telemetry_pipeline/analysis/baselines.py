@@ -17,11 +17,11 @@ from leo_telemetry_pipeline.analysis import noise
 from leo_telemetry_pipeline.analysis.changes import RATIO_LEAST, ChangePoint, date_of
 from leo_telemetry_pipeline.analysis.levels import (
     DAYS_LEAST,
-    REGIME_LEAST,
+    LEVEL_LEAST,
     SETTLED_DAYS,
     Days,
     History,
-    regimes,
+    days_by_level,
     settled,
     start_of,
 )
@@ -53,7 +53,7 @@ def learn(
 
 def of_history(history: History, changed: Sequence[ChangePoint], kept: Baseline | None) -> Baseline | None:
     """Return the baseline of one dimension, or None without enough data for an initial one."""
-    parts = regimes(history, changed)
+    parts = days_by_level(history, changed)
     if kept is None:
         first = _first(parts) if len(history.days) >= DAYS_LEAST else None
         return None if first is None else _learned(history, first[:SETTLED_DAYS], "learned", 0)
@@ -63,14 +63,14 @@ def of_history(history: History, changed: Sequence[ChangePoint], kept: Baseline 
     if is_later and kept.may_rise and len(last) >= ACCEPTED_LEAST:
         return _learned(history, last[:SETTLED_DAYS], "accepted", kept.noise_dismissals)
     if is_later and len(last) >= DAYS_LEAST:
-        normal = history.level(base) if len(base) >= REGIME_LEAST else np.log(kept.p50_ms)
-        resolution_ms = max(history.resolution_ms, kept.resolution_ms if len(base) < REGIME_LEAST else 0.0)
+        normal = history.level(base) if len(base) >= LEVEL_LEAST else np.log(kept.p50_ms)
+        resolution_ms = max(history.resolution_ms, kept.resolution_ms if len(base) < LEVEL_LEAST else 0.0)
         if least_ratio(np.exp(history.level(last)), np.exp(normal), resolution_ms) < 1 / RATIO_LEAST:
             return _learned(history, last[:SETTLED_DAYS], "improved", kept.noise_dismissals)
     if kept.regime_days < SETTLED_DAYS and len(base) > kept.regime_days:
         again = _learned(history, base, "settling", kept.noise_dismissals)
         return replace(again, regime_start=kept.regime_start)
-    if len(base) < REGIME_LEAST:
+    if len(base) < LEVEL_LEAST:
         return _as_kept(kept)
     same = _learned(history, base, "kept", kept.noise_dismissals)
     return replace(same, p50_ms=kept.p50_ms, regime_start=kept.regime_start, regime_days=kept.regime_days)
@@ -87,9 +87,9 @@ def multiplier(sigma: float, rho: float, noise_dismissals: int = 0) -> float:
 
 
 def _first(parts: list[np.ndarray]) -> np.ndarray | None:
-    """Return the days of the initial baseline: the last level of two weeks or more, else the first of a week."""
+    """Return the days of the initial baseline: the last level of two weeks or more, else the first of one week."""
     long = [part for part in parts if len(part) >= DAYS_LEAST]
-    short = [part for part in parts if len(part) >= REGIME_LEAST]
+    short = [part for part in parts if len(part) >= LEVEL_LEAST]
     return long[-1] if long else short[0] if short else None
 
 

@@ -85,7 +85,7 @@ def _judged(
 
 
 def is_over_threshold(one: DimensionResult) -> bool:
-    """Tell whether the observed P50 of a dimension is over its threshold."""
+    """Return whether the observed P50 of a dimension is over its threshold."""
     observed, baseline, multiplier = one.observed_p50_ms, one.baseline_p50_ms, one.multiplier
     if observed is None or baseline is None or multiplier is None:
         return False
@@ -93,7 +93,7 @@ def is_over_threshold(one: DimensionResult) -> bool:
 
 
 def is_above(p50_ms: float, baseline_p50_ms: float, multiplier: float) -> bool:
-    """Tell whether a P50 is strictly over baseline times multiplier."""
+    """Return whether a P50 is strictly over baseline times multiplier."""
     return p50_ms > baseline_p50_ms * multiplier * ROUNDING
 
 
@@ -108,7 +108,7 @@ def found(judged: Iterable[DimensionResult]) -> list[Bottleneck]:
 
 
 def _bottleneck(one: DimensionResult) -> Bottleneck:
-    # The check before causes and items rejects a bottleneck without these.
+    # A bottleneck without these has failed the blocking check ``not_above_threshold``.
     assert one.observed_p50_ms is not None
     assert one.baseline_p50_ms is not None
     assert one.multiplier is not None

@@ -17,12 +17,12 @@ from leo_telemetry_pipeline.analysis.critical_path import Forest, attribute_of
 from leo_telemetry_pipeline.analysis.places import OWN, SPAN
 from leo_telemetry_pipeline.dimension import Bottleneck, Dimension
 
-# A smaller part may be the cause if it has at least this fraction of the largest part's share.
+# A part may be the cause if its share is at least this fraction of the largest part's share.
 COMPARABLE = 0.5
 # Noise may shift simultaneous onsets by a day.
 SAME_ONSET_DAYS = 1
-# Length of the baseline before an onset, and the gap between them: an onset may be dated a day late because of noise,
-# and two more because of a weekend without spans.
+# Length of the baseline before an onset, and the gap between them: noise may date an onset one day late, and a
+# weekend without spans two more.
 BEFORE, NEAR = timedelta(days=28), timedelta(days=3)
 # A cause is confined to one value of an attribute if the others add at most this fraction of what it adds.
 OTHERS_ADD = 0.25
@@ -151,7 +151,7 @@ def _explained(slow: Bottleneck, attributions: Mapping[Dimension, Attribution | 
     for dimension in (slow.dimension, (span_type, name)):
         found = attributions.get(dimension)
         if found and found.parts:
-            # Own time of a dimension is, seen from above, time in its spans.
+            # From above, the own time of a dimension is time in its spans.
             return [(SPAN if part.kind == OWN else part.kind, part.key, part.share) for part in found.parts]
     return [(SPAN, f"{span_type}:{name}", 1.0)]
 

@@ -139,7 +139,7 @@ def prepare(series: Sequence[Series]) -> dict[int, Prepared]:
 
 
 def prepare_points(usable: Sequence[Points], resolutions: Sequence[float]) -> dict[int, Prepared]:
-    """Return the same as ``prepare``, from ``points``."""
+    """Prepare series given by their ``points`` and the resolution of their values."""
     prepared: dict[int, Prepared] = {}
     for numbers in _by_length({number: len(each[0]) for number, each in enumerate(usable)}):
         x, quality, days = (np.array([usable[number][part] for number in numbers]) for part in range(3))
@@ -214,7 +214,7 @@ def _stretches(prepared: dict[int, Prepared], segments: list[SeriesPart]) -> dic
 
 
 def _arrays(prepared: dict[int, Prepared], batch: list[SeriesPart]) -> tuple[np.ndarray, np.ndarray]:
-    """Return logarithms and qualities of segments of one length."""
+    """Return logarithms and qualities of segments of equal length."""
     parts = [(prepared[segment.series], slice(segment.begin, segment.end)) for segment in batch]
     return np.array([each.x[part] for each, part in parts]), np.array([each.quality[part] for each, part in parts])
 

@@ -21,7 +21,7 @@ from leo_telemetry_pipeline.resolution import least_ratio
 
 CONFIDENCE = 0.95
 COMPARED = (0.5, 0.9)
-# With fewer spans on either side of a percentile, its interval would end outside of the data.
+# With fewer spans on either side of a percentile, its interval would end outside the data.
 LEAST_BEYOND = 5
 LEAST_WEEKDAYS = 4
 
@@ -129,7 +129,7 @@ def compare(a: Side, b: Side, gamma: float) -> Comparison:
 
 
 def _same_weekdays(a: Side, b: Side) -> bool:
-    """Tell whether both sides have the same weekdays equally often, and no common day."""
+    """Return whether both sides have the same weekdays equally often, and no common day."""
     (names_a, often_a), (names_b, often_b) = (np.unique(each.days % 7, return_counts=True) for each in (a, b))
     is_even = np.ptp(often_a) == 0 and np.ptp(often_b) == 0
     return bool(is_even and len(names_a) >= LEAST_WEEKDAYS and np.array_equal(names_a, names_b)) and not np.any(
@@ -196,7 +196,7 @@ def _value(of: Side, quantile: float, gamma: float) -> float:
 
 
 def _borrowed(own: _Percentile, other: _Percentile, of: Side) -> _Percentile:
-    """Give a side of one day the other side's variance between days; with one day each, use spans alone."""
+    """Give a side of one day the other side's variance between days; if both have one day, use spans alone."""
     if own.freedom:
         return own
     by_spans = np.sqrt(own.quantile * (1 - own.quantile) / of.count)
@@ -257,7 +257,7 @@ def _mover(
     ends_b: tuple[float | None, ...],
     together: float,
 ) -> Estimate:
-    """Return B less A by MOVER: distances to the outer ends of both intervals add up in quadrature."""
+    """Return B minus A by MOVER: distances to the outer ends of both intervals add up in quadrature."""
     low = _away(b, ends_b[0], ends_a[1], a, together)
     high = _away(b, ends_b[1], ends_a[0], a, together)
     value = b - a

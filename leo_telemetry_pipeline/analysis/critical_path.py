@@ -53,7 +53,7 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TraceSpan:
-    """Input of a tree; times in ms. The length is the duration, else end minus start, else unknown."""
+    """One span of the input; times in ms. The length is the duration, else end minus start, else unknown."""
 
     trace_id: str
     span_id: str
@@ -127,7 +127,7 @@ def walk(trees: Forest, top: int) -> Iterator[Step]:
                 moved -= over
             child_begin, child_end = max(start[child] + moved, begin), min(end[child] + moved, finish)
             if child_end < child_begin or child_end > cursor + ROUNDING_MS:
-                # Outlived its parent, or ran beside a child that ended later.
+                # Outlived its parent, or ran concurrently with a child that ended later.
                 waiting.append((child, child_begin, max(child_begin, child_end), moved, 0.0, False))
                 continue
             child_end, child_begin = min(child_end, cursor), min(child_begin, cursor)

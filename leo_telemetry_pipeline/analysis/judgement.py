@@ -13,7 +13,15 @@ import numpy as np
 from leo_telemetry_pipeline.analysis import noise, scan
 from leo_telemetry_pipeline.analysis.bottlenecks import is_above
 from leo_telemetry_pipeline.analysis.changes import RATIO_LEAST, ChangePoint
-from leo_telemetry_pipeline.analysis.levels import DAY_SPANS, DAYS_LEAST, REGIME_LEAST, Days, History, regimes, settled
+from leo_telemetry_pipeline.analysis.levels import (
+    DAY_SPANS,
+    DAYS_LEAST,
+    LEVEL_LEAST,
+    Days,
+    History,
+    days_by_level,
+    settled,
+)
 from leo_telemetry_pipeline.dimension import Baseline, Dimension, Guard, Judgement
 from leo_telemetry_pipeline.resolution import least_ratio
 
@@ -124,7 +132,7 @@ def of_history(
 
 def _rise(history: History, changed: Sequence[ChangePoint], base: np.ndarray, normal: Normal) -> list[ChangePoint]:
     """Return the onsets since the last level that was not above normal."""
-    parts = regimes(history, changed)
+    parts = days_by_level(history, changed)
     last_of_base = int(base[-1]) if len(base) else -1
     rise: list[ChangePoint] = []
     for onset, part in zip(reversed(changed), reversed(parts[1:]), strict=True):
@@ -135,7 +143,7 @@ def _rise(history: History, changed: Sequence[ChangePoint], base: np.ndarray, no
 
 
 def _normal(history: History, base: np.ndarray, baseline: Baseline) -> Normal:
-    if len(base) >= REGIME_LEAST:
+    if len(base) >= LEVEL_LEAST:
         return Normal(history.level(base), history.resolution_ms)
     return Normal(float(np.log(baseline.p50_ms)), max(history.resolution_ms, baseline.resolution_ms))
 
@@ -143,17 +151,17 @@ def _normal(history: History, base: np.ndarray, baseline: Baseline) -> Normal:
 def _tested(
     history: History, rise: list[ChangePoint], base: np.ndarray, normal: Normal, since: np.ndarray
 ) -> tuple[float, float]:
-    """Return score and p-value of the most significant step up, or of the level if its step left the history."""
+    """Return score and p-value of the most significant step up, or of the level if its step precedes the history."""
     if up := [onset for onset in rise if onset.ratio > 1]:
         clearest = min(up, key=lambda onset: (onset.p_value, -onset.score))
         return clearest.score, clearest.p_value
-    if len(base) >= REGIME_LEAST or len(since) < DAYS_SINCE_LEAST:
+    if len(base) >= LEVEL_LEAST or len(since) < DAYS_SINCE_LEAST:
         return 0.0, 1.0
     ratio = normal.ratio(history.level(since))
     if ratio <= RATIO_LEAST:
         return 0.0, 1.0
     sigma, rho = history.noise(since)
-    days = np.array([len(since), REGIME_LEAST], dtype=float)
+    days = np.array([len(since), LEVEL_LEAST], dtype=float)
     error = sigma * np.sqrt((noise.variance_factor(days, np.full(2, rho)) / days).sum())
     score = float(np.log(ratio) / error)
     return score, scan.p_value(score, len(history.days))
@@ -171,7 +179,7 @@ def _enough(history: History, baseline: Baseline | None, window: np.ndarray) -> 
             have,
             limit,
             f"{have} {unit} with at least {DAY_SPANS} spans, {limit} are needed"
-            + ("" if baseline or have < limit else f", {REGIME_LEAST} of them on one level"),
+            + ("" if baseline or have < limit else f", {LEVEL_LEAST} of them on one level"),
         ),
     )
 

@@ -23,7 +23,7 @@ DAY_SPANS = 8
 LEAST_MS = 0.5
 # Two weeks show the weekly rhythm; a level needs at least one week and uses at most four.
 DAYS_LEAST = 14
-REGIME_LEAST = 7
+LEVEL_LEAST = 7
 SETTLED_DAYS = 28
 OUTLIER = 2.5
 
@@ -143,7 +143,7 @@ def change_points(days: Days) -> dict[Dimension, list[ChangePoint]]:
     return {history.name: of_one for history, of_one in zip(days.histories, found, strict=True) if of_one}
 
 
-def regimes(history: History, changed: Sequence[ChangePoint]) -> list[np.ndarray]:
+def days_by_level(history: History, changed: Sequence[ChangePoint]) -> list[np.ndarray]:
     """Return the indices of the days of each level, in order."""
     starts = np.searchsorted(history.days, [one.at for one in changed]).tolist()
     return [np.arange(*pair) for pair in pairwise([0, *starts, len(history.days)])]
@@ -159,6 +159,6 @@ def settled(history: History, changed: Sequence[ChangePoint], baseline: Baseline
     start = start_of(baseline)
     end = next((one.at for one in changed if one.at > start), np.inf)
     if len(history.days) and history.days[0] > start:
-        # Earlier days of the level left the history: exclude days that are certainly not among the first 28.
+        # The history no longer has all days of the level: exclude days that are certainly not among the first 28.
         end = min(end, start + SETTLED_DAYS)
     return np.flatnonzero((history.days >= start) & (history.days < end))[:SETTLED_DAYS]

@@ -1,4 +1,4 @@
-"""What takes longer inside the spans of a slow dimension: before or after the first token, working or waiting.
+"""Sentences on what takes longer inside the spans of a slow dimension: the first token, the rest, or waiting.
 
 Belongs here: comparing measures of spans of the window and the baseline, in words, if the difference is clear.
 Does not: defining measures (span_measures), spans below (attribution).
@@ -13,13 +13,13 @@ from leo_telemetry_pipeline.analysis.span_measures import CACHED, FIRST_TOKEN, I
 
 # Fewer spans are too few for a median.
 LEAST_SPANS = 8
-# One side of the first token explains the added time alone from this share.
+# From this share on, the time before or after the first token explains the added time alone.
 ALONE = 0.8
 # Tokens or time per token grew if the median grew by more than this factor.
 GREW = 1.25
-# Waiting below explains the added time from this share.
+# From this share on, waiting below explains the added time.
 WAITING = 0.5
-# Excluded waiting is reported from this share of the judged time.
+# Excluded waiting is reported if it is at least this share of the judged time.
 NOTICED = 0.01
 
 Sides = Sequence[tuple[Forest, Sequence[int]]]
@@ -63,7 +63,7 @@ def _more(sides: Sides, names: Sequence[str], word: str) -> str:
 
 
 def _pace(sides: Sides, rest: Sequence[np.ndarray]) -> str:
-    """Return whether more tokens came or each took longer, if exactly one of these is the case."""
+    """Return whether there were more output tokens or each took longer, if exactly one is true."""
     tokens = [_values(*side, OUTPUT) for side in sides]
     known = [(values > 0) & ~np.isnan(times) for values, times in zip(tokens, rest, strict=True)]
     if min(int(there.sum()) for there in known) < LEAST_SPANS:

@@ -10,7 +10,7 @@ REACH = 3
 
 
 def weighted(values: np.ndarray, weights: np.ndarray) -> float:
-    """Return the weighted median, the midpoint of both if two values qualify.
+    """Return the weighted median, the midpoint if two values qualify.
 
     The tolerance of 1e-12 absorbs rounding of sums of fractional weights.
     """
@@ -32,7 +32,7 @@ def masked(x: np.ndarray, of: np.ndarray) -> np.ndarray:
 
 
 def running(x: np.ndarray) -> np.ndarray:
-    """Return the median of the seven points around each point of a row; the first and last three share one."""
+    """Return the median of the seven points around each point of a row; the first three share one, so do the last."""
     if x.shape[1] <= 2 * REACH:
         return np.broadcast_to(np.median(x, axis=1, keepdims=True), x.shape)
     inner = np.median(np.lib.stride_tricks.sliding_window_view(x, 2 * REACH + 1, axis=1), axis=2)

@@ -21,7 +21,7 @@ RHO_CHANCE = 0.75
 # Share of a step that counts as autocorrelation: half, and more in short series.
 RHO_OF_STEP = 0.5
 RHO_OF_STEP_FEW = 24.0
-# In sigmas of neighbours' differences: steps of 6 to 10 count ever less as autocorrelation, higher ones not at all.
+# In sigmas of neighbours' differences: from 6 to 10, less and less of a step counts as autocorrelation; above, none.
 JUMP_SIDE = 3
 JUMP_MEMORY = (6.0, 10.0)
 

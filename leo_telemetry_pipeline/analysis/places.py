@@ -3,9 +3,9 @@
 Belongs here: places, sums by place, the decomposition of a difference. Does not: significance, shares (attribution).
 
 A *place* is the path of keys from the dimension's span down to a span. Time of a place per span of the dimension =
-calls x time per call x awaited fraction. Changes are charged by factor: longer calls to the place; more calls to the
-place called more often per call of its parent, with everything below; a changed awaited fraction to the concurrent
-place that got slower.
+calls x time per call x awaited fraction. Longer calls are charged to the place itself; more calls to the place that
+its parent calls more often, including everything below it; a larger awaited fraction to the concurrent place that
+got slower.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from leo_telemetry_pipeline.analysis.critical_path import WAIT, Forest, walk
 
 SPAN, OWN, QUEUE, WAITING = "span", "own", "queue", "wait"
 
-# Added before taking logarithms, so that never and hardly ever are similar.
+# Added before taking logarithms, so that zero and nearly zero are similar.
 LEAST_CHOSEN = 0.01
 
 
@@ -85,7 +85,7 @@ class Places:
         return number
 
     def is_ours(self) -> list[bool]:
-        """Tell of each place whether its time is judged; a wait directly below the dimension is not."""
+        """Return for each place whether its time is judged; a wait directly below the dimension is not."""
         ours: list[bool] = []
         for above, kind in zip(self.above, self.kinds, strict=True):
             is_excluded = above >= 0 and kind == WAITING and self.above[above] < 0
@@ -149,7 +149,7 @@ def sums_of(spans: int, records: np.ndarray, places: Places) -> PlaceSums:
     return PlaceSums(
         calls=calls.mean(axis=0),
         rate=rate,
-        # Of the logarithm.
+        # Variance of the logarithm of the rate.
         rate_variance=_divided(rate_variance, rate**2),
         own=Times.of(matrix(own), calls, matrix(own * part)),
         queue=Times.of(matrix(queue), calls, matrix(queue * part)),

@@ -31,7 +31,7 @@ _JUMP = 0.4
 _PRIOR_DAYS = 6.0
 # Outliers are clipped to this distance from the days around them, in sigmas.
 _FARTHEST = 3.0
-# Score of a candidate break, and days on either side. Both are below the detector's: the likelihood decides.
+# Least score of a candidate break and least days per side, both below the detector's: the likelihood decides.
 _TRIED = 3.0
 _EITHER_SIDE = 2
 # Search range of interval ends, in scales, and bisection steps.

@@ -35,7 +35,7 @@ class Daily:
 
 
 @dataclass(frozen=True)
-class Turns:
+class DimensionChanges:
     """Changes of one dimension's duration and volume, oldest first."""
 
     time: tuple[ChangePoint, ...]
@@ -55,7 +55,9 @@ def daily(portions: Iterable[Rows], dimensions: int, days: int, gamma: float) ->
     return Daily(count, sum_ms, *of_days, fine_count=fine_count)
 
 
-def turns(found: Daily, first: date, closed: int, find_all: Detector = changes.find_all) -> list[Turns]:
+def dimension_changes(
+    found: Daily, first: date, closed: int, find_all: Detector = changes.find_all
+) -> list[DimensionChanges]:
     """Return the changes of each dimension's P50 and span count in the first ``closed`` days from ``first``."""
     count, p50_ms = found.count[:, :closed], found.p50_ms[:, :closed]
     there = [np.flatnonzero(row) for row in count]
@@ -67,4 +69,4 @@ def turns(found: Daily, first: date, closed: int, find_all: Detector = changes.f
         times.append(Series(p50s, count[row, days].astype(float), days + epoch, coarsest))
     volumes = [Series(count[row, days].astype(float), None, days + epoch) for row, days in enumerate(there)]
     both = zip(find_all(times), find_all(volumes), strict=True)
-    return [Turns(*(tuple(sorted(found, key=lambda one: one.at)) for found in each)) for each in both]
+    return [DimensionChanges(*(tuple(sorted(found, key=lambda one: one.at)) for found in each)) for each in both]

@@ -21,8 +21,8 @@ from leo_telemetry_pipeline.analysis.levels import (
     DailyP50s,
     History,
     change_points,
+    days_by_level,
     days_of,
-    regimes,
 )
 from leo_telemetry_pipeline.dimension import OfDimension, Suggestion
 
@@ -84,7 +84,7 @@ def _suggestion(
 ) -> Suggestion:
     today = past.source, past.baseline_p50_ms, past.multiplier
     none = Suggestion(*past.dimension, *today)
-    parts = [] if history is None else regimes(history, changed)
+    parts = [] if history is None else days_by_level(history, changed)
     long = [number for number, part in enumerate(parts) if len(part) >= DAYS_LEAST]
     if history is None or not long:
         return replace(none, reason=_too_few(history, parts))

@@ -37,7 +37,9 @@ def parse_moment(value: str) -> datetime:
 @click.option("--dry-run", is_flag=True, help="Print the findings, and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print only the run's output_ref and run_id, as JSON.")
 @click.option("--verbose", is_flag=True, help="Print every bottleneck, with its evidence.")
-@click.option("--window-days", type=click.IntRange(1, 365), help="Number of whole days before the last one (7).")
+@click.option(
+    "--window-days", type=click.IntRange(1, 365), help="Number of whole days in the window before its last day (7)."
+)
 @click.option("--window-end", metavar="TIME", help="End of the window (default: now), UTC.")
 @click.option("--project", metavar="NAME", help="Only spans of this project.")
 def analyze(
@@ -130,7 +132,7 @@ def enqueue(if_stale: bool) -> None:
         )
     words = {
         "ENQUEUED": f"Queued analysis {run_id}. If no worker is running, `leo-telemetry worker --once` executes it.",
-        "ALREADY_QUEUED": f"Analysis {run_id} is queued already.",
+        "ALREADY_QUEUED": f"Analysis {run_id} is already queued.",
         "ALREADY_RUNNING": f"Analysis {run_id} is running.",
     }
     click.echo(words.get(outcome, f"Not queued: {detail}."))
@@ -150,7 +152,7 @@ def runs(context: click.Context, as_json: bool, limit: int) -> None:
     if as_json:
         text.as_json([asdict(run) for run in listed])
     elif not listed:
-        click.echo("No analysis was requested yet: `leo-telemetry analyze` runs one now.")
+        click.echo("No analysis has been requested yet: `leo-telemetry analyze` runs one now.")
     else:
         header = ("RUN", "STATUS", "REASON", "TRIGGERED BY", "TRIGGERED AT (UTC)", "TOOK", "FINDINGS")
         rows = [

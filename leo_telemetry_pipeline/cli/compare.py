@@ -57,7 +57,7 @@ class Slice:
 @click.argument("b", metavar="[B]", required=False)
 @click.option("--before", metavar="DAYS", help="The first period, such as 2026-02-01..2026-02-07.")
 @click.option("--after", "later", metavar="DAYS", help="The second period.")
-@click.option("--at", "day", metavar="DAY", help="Compare the days before this day with those from it on.")
+@click.option("--at", "day", metavar="DAY", help="Compare the days before this day with those since.")
 @click.option("--item", metavar="ID", help="Compare the days before an item was opened with those since.")
 @click.option("--days", type=click.IntRange(1, MOST_DAYS), help="How many days (28 for A and B, else 7 per side).")
 @click.option("--project", metavar="NAME", help="Only spans of this project.")

@@ -32,7 +32,7 @@ from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import items, runs, span_totals, spans
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.items import Item
-from leo_telemetry_pipeline.store.retention.purge import What, purge
+from leo_telemetry_pipeline.store.retention.purge import Selection, purge
 from leo_telemetry_pipeline.store.runs import Run
 from leo_telemetry_pipeline.store.server import dagster_home, database, migrations
 from leo_telemetry_pipeline.store.server.database import Database, Target
@@ -131,7 +131,7 @@ def _load_history(connection: Database, home: Path) -> None:
     if made.exists() and json.loads(made.read_text())["generated"] == midnight.isoformat():
         click.echo(f"   {span_totals.count(connection, last_days)[0]} generated spans remain from an earlier run today")
         return
-    if purge(connection, What(project=generated.PROJECT)).spans:
+    if purge(connection, Selection(project=generated.PROJECT)).spans:
         click.echo("   replacing the generated history of an earlier day")
     spans.ensure_partitions(connection, last_days.start, now)
     history = list(generated.generate(midnight))

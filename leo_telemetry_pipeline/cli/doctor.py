@@ -28,8 +28,8 @@ from leo_telemetry_pipeline.store.server.dagster_home import Daemon
 from leo_telemetry_pipeline.store.server.database import Database, Target
 
 LEAST_FREE = 1_000_000_000
-# How many of the newest runs are searched for one that a worker took.
-LOOKED_AT = 20
+# How many of the newest runs are searched for one that a worker claimed.
+SEARCHED_RUNS = 20
 LONG_QUEUE = timedelta(minutes=10)
 FEW_DAYS = timedelta(days=2)
 WEEK = timedelta(days=7)
@@ -96,7 +96,7 @@ def judge(facts: Facts) -> list[Verdict]:
         _losses(facts),
         *_removed(facts),
         *_intake(facts),
-        *installed_hooks.judge(facts.hooks, facts.daemon.looks or facts.executed_elsewhere),
+        *installed_hooks.judge(facts.hooks, facts.daemon.checks_queue or facts.executed_elsewhere),
         _queue(facts),
         _worker(facts),
         _last_analysis(facts),
@@ -125,7 +125,7 @@ def _access(facts: Facts) -> list[Verdict]:
     names = sorted({name for names in facts.opened.values() for name in names})
     more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
     state = f"{', '.join(facts.opened)} may use {', '.join(names[:SHOWN_NAMES])}{more}"
-    return [Verdict("access", state, "REVOKE ALL on them: docs/deployment.md, On Supabase")]
+    return [Verdict("access", state, "REVOKE ALL on them: see docs/deployment.md, On Supabase")]
 
 
 def _disk(local: LocalFacts) -> Verdict:
@@ -234,10 +234,10 @@ def _worker(facts: Facts) -> Verdict:
         return Verdict(
             "worker", state, "restart `leo-telemetry dev` or `worker`; if it fails again, see what it prints"
         )
-    if facts.daemon.looks:
+    if facts.daemon.checks_queue:
         return Verdict("worker", "a Dagster daemon is running")
     if facts.daemon.beats:
-        state = "a Dagster daemon is running, but has not looked at the queue for two minutes"
+        state = "a Dagster daemon is running, but has not checked the queue for two minutes"
         return Verdict(
             "worker", state, "wait if it has just started; else see what it prints, and whether a sensor is off"
         )
@@ -286,7 +286,7 @@ def look(settings: Settings) -> LocalFacts:
 def _gather(settings: Settings, local: LocalFacts) -> Facts:
     with database.ready(settings) as target, closing(Database(target)) as connection:
         runs.reap(connection)
-        newest = runs.latest(connection, LOOKED_AT)
+        newest = runs.latest(connection, SEARCHED_RUNS)
         (size, version) = connection.rows(
             "SELECT pg_size_pretty(pg_database_size(current_database())), split_part(version(), ' ', 2)"
         )[0]
@@ -312,6 +312,6 @@ def _gather(settings: Settings, local: LocalFacts) -> Facts:
 
 
 def _is_elsewhere(target: Target, newest: Sequence[Run]) -> bool:
-    """Return whether the last run that a worker took is unknown to this home's Dagster."""
+    """Return whether the last run that a worker claimed is unknown to this home's Dagster."""
     taken = next((run.dagster_run_id for run in newest if run.dagster_run_id), None)
     return taken is not None and not dagster_home.has_run(target, taken)

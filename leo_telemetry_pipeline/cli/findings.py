@@ -1,7 +1,7 @@
 """``leo-telemetry findings``: print the findings of the last analysis as a block of text.
 
-Belongs here: the block for every state of the system, as a pure function of rows. Does not: the analysis. Without
-Dagster, pandas and SQLAlchemy, it responds immediately.
+Belongs here: the block for every state of the system, as a pure function of rows. Does not: the analysis. Imports no
+Dagster, pandas or SQLAlchemy, so that it responds immediately.
 """
 
 import shlex
@@ -124,7 +124,9 @@ def _pending(state: FindingsInputs) -> list[str]:
             waited = _since(state, run.triggered_at)
             lines.append(f"  Analysis queued ({text.lasted(waited)} ago)")
             if waited > SLOW_START.total_seconds():
-                lines.append("  No worker takes it: run `leo-telemetry worker --once`, or see `leo-telemetry doctor`")
+                lines.append(
+                    "  No worker has claimed it: run `leo-telemetry worker --once`, or see `leo-telemetry doctor`"
+                )
     failed = state.newest
     if failed is not None and failed.status in ("FAILED", "TIMED_OUT"):
         why = (failed.error_detail or failed.reason_code or "no reason given").splitlines()[0][:100]

@@ -79,14 +79,14 @@ class Options(NamedTuple):
 def load(paths: tuple[str, ...], mapping: str | None, preset: str | None, project: str, accept_times: bool) -> None:
     """Store spans from files: JSON lines, OTLP/JSON, Zipkin v2, Jaeger JSON or CSV, plain or gzip, or Parquet.
 
-    FILE may be - for standard input. Spans that are stored already are not stored twice. A line that is not a span is
+    FILE may be - for standard input. Spans that are already stored are not stored twice. A line that is not a span is
     quarantined with its reason, in telemetry_quarantine; all other lines are stored. A file is refused as a whole if it
     has no span, a hundred bad lines before the first span, or implausible times: years too old, in the future, or a
     duration that contradicts the end. With a preset, old times are accepted. Units of times are ns, us, ms, s, d (days)
     and excel (spreadsheet days). An archive of this database is restored exactly.
     """
     columns = column_maps.parse_map(mapping) if mapping else None
-    for path in paths:  # check all before reading any, so that a typo does not leave a partial import
+    for path in paths:  # check all files before reading any, so that a typo does not leave a partial import
         if path != STDIN and not _is_file(Path(path)):
             raise UserError(f"{path} is not a readable file: check its name")
     if paths.count(STDIN) > 1 or (STDIN in paths and sys.stdin is None):
@@ -151,7 +151,7 @@ def _restore(connection: Database, path: Path, archive_id: str) -> None:
     settings = Settings()
     with _progress(path) as progress:
         total, restored = archive.restore(connection, path, archive_id, progress.update)
-    known = f", {total - restored} were stored already" if restored < total else ""
+    known = f", {total - restored} were already stored" if restored < total else ""
     lasting = f" for {settings.keep} days" if restored else ""
     click.echo(f"{path}: {restored} span(s) restored{lasting}{known}")
 
@@ -228,7 +228,7 @@ def _notice(connection: Database, loaded: Loaded, wrong: Counter[str], *, is_new
 def _report(path: Path, loaded: Loaded) -> None:
     known = loaded.read - loaded.new - loaded.completed - loaded.refused
     completed = f", {loaded.completed} completed" if loaded.completed else ""
-    stored_already = f", {known} were stored already" if known > 0 else ""
+    stored_already = f", {known} were already stored" if known > 0 else ""
     quarantined = f", {loaded.quarantined} bad line(s) quarantined" if loaded.quarantined else ""
     click.echo(f"{path}: {loaded.new} span(s) stored{completed}{stored_already}{quarantined}{_range(loaded)}")
     for reason, count in loaded.wrong.most_common():

@@ -20,7 +20,7 @@ from leo_telemetry_pipeline.store.server.database import Database
 
 _MEANS = {
     "fixed": "its current level may become the baseline",
-    "noise": "it takes more to flag it from now on",
+    "noise": "flagging it again takes stronger evidence",
     "expected": "its current level becomes the baseline",
 }
 
@@ -76,7 +76,7 @@ def close(item_id: str, resolution: str) -> None:
     """Close an item as fixed, as noise (nothing had changed), or as expected (this is its normal speed)."""
     with _named(item_id) as (connection, item):
         if not store.close(connection, item.id, resolution):
-            raise UserError(f"Item {item_id} is closed already, as {item.resolution or item.status.lower()}")
+            raise UserError(f"Item {item_id} is already closed, as {item.resolution or item.status.lower()}")
     about = item_resolutions.dimensions_of(item.source_detail)
     name = text.in_a_line(":".join(about[0]) if about else item.title)
     more = f" and {len(about) - 1} more" if len(about) > 1 else ""

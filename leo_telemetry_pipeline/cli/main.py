@@ -95,12 +95,12 @@ def _database_failure(error: Exception) -> tuple[str, int] | None:
         return f"The database stopped answering ({first}): try again when it is back", NO_DATABASE
     if isinstance(error, psycopg2.Error):
         first = " ".join(str(error).split())[:300] or type(error).__name__
-        return f"The database refused ({first}): check that its tables are as `leo-telemetry migrate` makes them", 1
+        return f"The database refused ({first}): check that its tables are as `leo-telemetry migrate` creates them", 1
     return None
 
 
 def _driver_error(error: Exception) -> Exception:
-    """Unwrap the driver's error from SQLAlchemy's; prefer its cause where the rollback on a lost connection failed."""
+    """Unwrap the driver's error from SQLAlchemy's; prefer its cause if the rollback on a lost connection failed."""
     import psycopg2
 
     # Checked by attribute, because most commands do not import SQLAlchemy.

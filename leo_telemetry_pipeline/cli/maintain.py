@@ -98,7 +98,7 @@ def rendered(report: Report) -> str:
         " or restored since."
     )
     if report.left_to_others:
-        lines.append(f"{report.left_to_others} step(s) were left to another maintenance, which is running now.")
+        lines.append(f"{report.left_to_others} step(s) were left to another maintenance run, which is in progress.")
     if report.waiting:
         lines.append(f"Not dropped yet, since they or adjacent days still change: {_in_short(report.waiting)}.")
     return "\n".join([*lines, *[f"Not done: {problem}" for problem in report.problems]])

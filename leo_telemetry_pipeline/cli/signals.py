@@ -116,7 +116,7 @@ def noted() -> Iterator[None]:
 
 @contextmanager
 def deaf() -> Iterator[None]:
-    """Defer interrupts while a block cleans up, for example ends other processes."""
+    """Defer interrupts while a block cleans up, such as by ending other processes."""
     before, _state.deaf = _state.deaf, True
     try:
         yield

@@ -16,7 +16,7 @@ from leo_telemetry_pipeline.sources.rows import canonical_id
 from leo_telemetry_pipeline.span import InvalidSpan
 from leo_telemetry_pipeline.spool.drain import Drained
 from leo_telemetry_pipeline.store import spool_drain
-from leo_telemetry_pipeline.store.retention.purge import Purged, What, count
+from leo_telemetry_pipeline.store.retention.purge import Purged, Selection, count
 from leo_telemetry_pipeline.store.retention.purge import purge as delete
 from leo_telemetry_pipeline.store.server import database
 from leo_telemetry_pipeline.store.server.database import Database
@@ -38,7 +38,7 @@ def drain() -> None:
     click.echo(
         f"{drained.new} span(s) stored from {drained.segments} segment(s)"
         + (f", {drained.completed} completed" if drained.completed else "")
-        + (f", {known} were stored already" if known > 0 else "")
+        + (f", {known} were already stored" if known > 0 else "")
         + (f", {drained.quarantined} quarantined" if drained.quarantined else "")
         + (f", {drained.torn} torn record(s) lost" if drained.torn else "")
         + "."
@@ -78,15 +78,15 @@ def purge(before: str | None, project: str | None, trace_id: str | None, yes: bo
     click.echo(f"Deleted {gone.spans} span(s) and {gone.quarantined} quarantined line(s).")
 
 
-def _what(before: str | None, project: str | None, trace_id: str | None) -> What:
+def _what(before: str | None, project: str | None, trace_id: str | None) -> Selection:
     if sum(option is not None for option in (before, project, trace_id)) != 1:
         raise UserError("Give one of --before DATE, --project NAME and --trace ID")
     if before is not None:
-        return What(before=_day(before))
+        return Selection(before=_day(before))
     if project is not None:
-        return What(project=project)
+        return Selection(project=project)
     try:
-        return What(trace_id=canonical_id(trace_id, "--trace"))
+        return Selection(trace_id=canonical_id(trace_id, "--trace"))
     except InvalidSpan as error:
         raise UserError(f"{error}: `leo-telemetry findings --verbose` lists trace ids") from None
 
@@ -98,14 +98,14 @@ def _day(value: str) -> date:
     return day
 
 
-def _ask(what: What, matching: Purged) -> None:
+def _ask(what: Selection, matching: Purged) -> None:
     spans = f"{matching.spans} span(s) {_named(what)}"
     if not sys.stdin.isatty():
         raise UserError(f"{spans} would be permanently deleted: add --yes")
     click.confirm(f"Permanently delete {spans}, and {matching.quarantined} quarantined line(s)?", abort=True)
 
 
-def _named(what: What) -> str:
+def _named(what: Selection) -> str:
     if what.before is not None:
         return f"that started before {what.before}"
     if what.trace_id is not None:
@@ -113,7 +113,7 @@ def _named(what: What) -> str:
     return f"of project {what.project!r}" if what.project else "without a project"
 
 
-def _with_progress(connection: Database, what: What, matching: Purged) -> Purged:
+def _with_progress(connection: Database, what: Selection, matching: Purged) -> Purged:
     from tqdm import tqdm
 
     with tqdm(total=matching.spans, unit=" spans", disable=None, leave=False) as progress:

@@ -21,55 +21,55 @@ WAIT, WAITING = "WAIT P50", "WAITING"
 
 
 @dataclass(frozen=True)
-class Beside:
-    """Per day: medians of measures, medians of the time after the first token in ms, and waiting for a person."""
+class OtherMeasures:
+    """Daily medians of measures, and of the time after the first token in ms; daily waits for a person."""
 
     medians: Mapping[date, Mapping[str, float]] = field(default_factory=dict)
     rests: Mapping[date, Mapping[str, float]] = field(default_factory=dict)
     waits: Mapping[date, Waiting] = field(default_factory=dict)
 
 
-def read(connection: Database, window: Window, dimension: Dimension) -> Beside:
+def read(connection: Database, window: Window, dimension: Dimension) -> OtherMeasures:
     """Read the measures of a dimension's stored spans; empty if its type is not a span type."""
     names = {measure.name: measure.attributes for measure in MEASURES}
     of_time = [measure.name for measure in MEASURES if measure.is_time]
     medians, rests = dimension_attributes.medians(connection, window, dimension, names, of_time)
-    return Beside(medians, rests, dimension_attributes.waiting(connection, window, dimension))
+    return OtherMeasures(medians, rests, dimension_attributes.waiting(connection, window, dimension))
 
 
-def columns(beside: Beside, worked_ms: Mapping[date, float]) -> dict[str, dict[date, str]]:
+def columns(others: OtherMeasures, worked_ms: Mapping[date, float]) -> dict[str, dict[date, str]]:
     """Return the columns with a value on any day, as header to cells per day. ``worked_ms``: total duration per day."""
     cells_by_header: dict[str, dict[date, str]] = {}
     for measure in MEASURES:
         write: Callable[[float], str] = milliseconds if measure.is_time else tokens
-        cells_by_header[measure.header] = _column(beside.medians, measure.name, write)
+        cells_by_header[measure.header] = _column(others.medians, measure.name, write)
         if measure.name == FIRST_TOKEN:
-            cells_by_header[AFTER] = _column(beside.rests, measure.name, write)
-    cells_by_header[WAIT] = {day: milliseconds(waits.p50_ms) for day, waits in beside.waits.items()}
+            cells_by_header[AFTER] = _column(others.rests, measure.name, write)
+    cells_by_header[WAIT] = {day: milliseconds(waits.p50_ms) for day, waits in others.waits.items()}
     cells_by_header[WAITING] = {
         day: f"{share * 100:.0f} %"
-        for day, waits in beside.waits.items()
+        for day, waits in others.waits.items()
         if (share := _share(waits, worked_ms.get(day, 0.0))) is not None
     }
     return {header: cells for header, cells in cells_by_header.items() if cells}
 
 
-def notes(beside: Beside) -> list[str]:
+def notes(others: OtherMeasures) -> list[str]:
     """Explain the columns that are not durations of the spans themselves."""
     lines = []
-    if any(beside.rests.values()):
+    if any(others.rests.values()):
         lines.append("FIRST TOKEN and AFTER IT are medians of the time before the first token and of the rest.")
-    if beside.waits:
+    if others.waits:
         lines.append("WAIT P50 is the median wait for a person, WAITING its share of all time; P50 to P99 exclude it.")
     return lines
 
 
-def as_json(beside: Beside, day: date, worked_ms: float) -> dict[str, Any]:
+def as_json(others: OtherMeasures, day: date, worked_ms: float) -> dict[str, Any]:
     """Return the measures of one day as JSON data."""
-    waits, rest = beside.waits.get(day), beside.rests.get(day, {}).get(FIRST_TOKEN)
+    waits, rest = others.waits.get(day), others.rests.get(day, {}).get(FIRST_TOKEN)
     after = {} if rest is None else {"after_first_token_ms": rest}
     return {
-        "measures": {**beside.medians.get(day, {}), **after},
+        "measures": {**others.medians.get(day, {}), **after},
         "waiting": None
         if waits is None
         else {

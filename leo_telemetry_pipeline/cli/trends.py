@@ -14,7 +14,7 @@ import click
 from leo_telemetry_pipeline.actions.items import milliseconds
 from leo_telemetry_pipeline.cli import text, trend_measures
 from leo_telemetry_pipeline.cli.dimensions import connected, last_days, parse, unknown
-from leo_telemetry_pipeline.cli.trend_measures import Beside
+from leo_telemetry_pipeline.cli.trend_measures import OtherMeasures
 from leo_telemetry_pipeline.dimension import Dimension
 from leo_telemetry_pipeline.resolution import is_least
 from leo_telemetry_pipeline.store.days import Window
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from leo_telemetry_pipeline.analysis.changes import ChangePoint
-    from leo_telemetry_pipeline.analysis.trends import Daily, Turns
+    from leo_telemetry_pipeline.analysis.trends import Daily, DimensionChanges
 
 MOST_DAYS = 3650
 BARS = "▁▂▃▄▅▆▇█"
@@ -41,7 +41,7 @@ class TrendData:
     window: Window
     dimensions: tuple[Dimension, ...]
     daily: "Daily"
-    turns: "tuple[Turns, ...]"
+    changed: "tuple[DimensionChanges, ...]"
     more: int = 0
 
     @property
@@ -59,7 +59,7 @@ class TrendData:
 def trends(dimension: str | None, days: int, limit: int, project: str | None, as_json: bool) -> None:
     """Show durations per day, and when they changed.
 
-    Without DIMENSION: the dimensions with most time, one line each. With one, such as gate:GATE_PRD_REQUIRED or
+    Without DIMENSION: the dimensions with the most time, one line each. With one, such as gate:GATE_PRD_REQUIRED or
     gate+sd_type:GATE_X:feature: one line per day, with time to first token and tokens for llm:MODEL, and waits for a
     person, if any. With a type, such as gate: the dimensions of that type.
     """
@@ -67,11 +67,11 @@ def trends(dimension: str | None, days: int, limit: int, project: str | None, as
     with connected() as connection:
         window = last_days(days, project)
         if wanted:
-            data, shares, beside = read_one(connection, window, wanted)
+            data, shares, others = read_one(connection, window, wanted)
             if as_json:
-                text.as_json(one_as_json(data, shares, beside))
+                text.as_json(one_as_json(data, shares, others))
             else:
-                click.echo(render_one(data, shares, beside))
+                click.echo(render_one(data, shares, others))
             return
         data = read_most(connection, window, [dimension] if dimension else [], limit)
         if not data.dimensions and dimension:
@@ -82,7 +82,9 @@ def trends(dimension: str | None, days: int, limit: int, project: str | None, as
         click.echo(render_most(data))
 
 
-def read_one(connection: Database, window: Window, dimension: Dimension) -> tuple[TrendData, dict[date, float], Beside]:
+def read_one(
+    connection: Database, window: Window, dimension: Dimension
+) -> tuple[TrendData, dict[date, float], OtherMeasures]:
     """Read one dimension, its queue share per day, and its other measures. Raises UserError if it has no spans."""
     from leo_telemetry_pipeline.store.history import daily
 
@@ -95,7 +97,7 @@ def read_one(connection: Database, window: Window, dimension: Dimension) -> tupl
 
 
 def read_most(connection: Database, window: Window, types: Sequence[str], limit: int) -> TrendData:
-    """Read the dimensions with most time."""
+    """Read the dimensions with the most time."""
     from leo_telemetry_pipeline.store.history import daily
 
     scope = daily.scope(connection, window, types)
@@ -110,8 +112,8 @@ def _read(connection: Database, window: Window, wanted: Sequence[Dimension], sco
 
     rows = daily.read(connection, window, wanted, scope.seen, scope.uncounted)
     series = analysis.daily(rows, len(wanted), len(window.days), GAMMA)
-    turns = analysis.turns(series, window.start.date(), len(window.closed_days))
-    return TrendData(window, tuple(wanted), series, tuple(turns), more)
+    changed = analysis.dimension_changes(series, window.start.date(), len(window.closed_days))
+    return TrendData(window, tuple(wanted), series, tuple(changed), more)
 
 
 def render_most(data: TrendData) -> str:
@@ -122,20 +124,20 @@ def render_most(data: TrendData) -> str:
     for place, dimension in enumerate(data.dimensions):
         p50 = data.daily.p50_ms[place, began:]
         last = p50[p50 == p50][-1]
-        changes = _in_words(data.turns[place], int((data.daily.count[place, : data.closed] > 0).sum()))
+        changes = _in_words(data.changed[place], int((data.daily.count[place, : data.closed] > 0).sum()))
         rows.append((":".join(dimension), spark(p50), milliseconds(last), changes))
     shown = text.table(("DIMENSION", "P50 BY DAY", "LAST", "CHANGE"), rows)
-    since = f"P50 by day since {data.window.days[began]}, dimensions with most time first"
+    since = f"P50 by day since {data.window.days[began]}, dimensions with the most time first"
     more = f"\n... and {data.more} more with less time (--limit)" if data.more else ""
     return f"{since}\n\n{shown}{more}"
 
 
-def render_one(data: TrendData, shares: dict[date, float], beside: Beside) -> str:
+def render_one(data: TrendData, shares: dict[date, float], others: OtherMeasures) -> str:
     """Format every day of one dimension that has spans, and its changes."""
     series, first = data.daily, data.window.start.date()
     there = series.count[0].nonzero()[0]
     worked = {first + timedelta(int(day)): float(series.sum_ms[0, day]) for day in there}
-    more = trend_measures.columns(beside, worked)
+    more = trend_measures.columns(others, worked)
     rows = []
     for day in there:
         moment = first + timedelta(int(day))
@@ -160,9 +162,9 @@ def render_one(data: TrendData, shares: dict[date, float], beside: Beside) -> st
             f"spans  {spark(count)}  {int(min(count))} to {int(max(count))} per day",
             "",
             text.table(("DAY (UTC)", "SPANS", "P50", "P90", "P95", "P99", "QUEUE", *more), rows),
-            *trend_measures.notes(beside),
+            *trend_measures.notes(others),
             "",
-            *_changes(data.turns[0], len(there[there < data.closed])),
+            *_changes(data.changed[0], len(there[there < data.closed])),
         ]
     )
 
@@ -190,42 +192,45 @@ def percent(ratio: float) -> str:
     return f"{(ratio - 1) * 100:+.0f} %" if ratio < 3 else f"{ratio:.1f}".removesuffix(".0") + "x"
 
 
-def _in_words(turns: "Turns", days: int) -> str:
+def _in_words(changed: "DimensionChanges", days: int) -> str:
     from leo_telemetry_pipeline.analysis.changes import POINTS_LEAST
 
     if days < POINTS_LEAST:
         return f"{days} of {POINTS_LEAST} days known"
-    words = [f"{_size(turns.time[-1])} since {turns.time[-1].onset}" if turns.time else "steady"]
-    if turns.volume:
-        words.append(f"spans {percent(turns.volume[-1].ratio)} since {turns.volume[-1].onset}")
+    words = [f"{_size(changed.time[-1])} since {changed.time[-1].onset}" if changed.time else "steady"]
+    if changed.volume:
+        words.append(f"spans {percent(changed.volume[-1].ratio)} since {changed.volume[-1].onset}")
     return "; ".join(words)
 
 
-def _changes(turns: "Turns", days: int) -> list[str]:
+def _changes(changed: "DimensionChanges", days: int) -> list[str]:
     from leo_telemetry_pipeline.analysis.changes import POINTS_LEAST
 
     if days < POINTS_LEAST:
         return [f"{days} closed day(s) with spans: telling changes from noise needs {POINTS_LEAST}."]
     return [
-        *(f"Time changed: {_change(turn, milliseconds)}" for turn in turns.time),
-        *(() if turns.time else ("Time did not change.",)),
-        *(f"Volume changed: {_change(turn, lambda value: f'{value:.0f}')} spans per day" for turn in turns.volume),
-        *(() if turns.volume else ("Volume did not change.",)),
+        *(f"Time changed: {_change(one, milliseconds)}" for one in changed.time),
+        *(() if changed.time else ("Time did not change.",)),
+        *(
+            f"Volume changed: {_change(change, lambda value: f'{value:.0f}')} spans per day"
+            for change in changed.volume
+        ),
+        *(() if changed.volume else ("Volume did not change.",)),
     ]
 
 
-def _size(turn: "ChangePoint") -> str:
-    return f"{'at least ' * is_least(turn.ratio, turn.after, turn.before)}{percent(turn.ratio)}"
+def _size(change: "ChangePoint") -> str:
+    return f"{'at least ' * is_least(change.ratio, change.after, change.before)}{percent(change.ratio)}"
 
 
-def _change(turn: "ChangePoint", write: Any) -> str:
-    about = "" if turn.onset_from == turn.onset_to else f", between {turn.onset_from} and {turn.onset_to}"
-    sure = f"{turn.confidence * 100:.1f}" if turn.confidence < 0.999 else "over 99.9"
-    sizes = f"{write(turn.before)} to {write(turn.after)}"
-    return f"{_size(turn)} since {turn.onset}{about} ({sure} % sure): from {sizes}"
+def _change(change: "ChangePoint", write: Any) -> str:
+    about = "" if change.onset_from == change.onset_to else f", between {change.onset_from} and {change.onset_to}"
+    sure = f"{change.confidence * 100:.1f}" if change.confidence < 0.999 else "over 99.9"
+    sizes = f"{write(change.before)} to {write(change.after)}"
+    return f"{_size(change)} since {change.onset}{about} ({sure} % sure): from {sizes}"
 
 
-def one_as_json(data: TrendData, shares: dict[date, float], beside: Beside) -> dict[str, Any]:
+def one_as_json(data: TrendData, shares: dict[date, float], others: OtherMeasures) -> dict[str, Any]:
     """Return one dimension as JSON data: every day of the window."""
     first = data.window.start.date()
     days = []
@@ -234,7 +239,7 @@ def one_as_json(data: TrendData, shares: dict[date, float], beside: Beside) -> d
         series = {name: _number(getattr(data.daily, name)[0, place]) for name in PERCENTILES}
         sum_ms = float(data.daily.sum_ms[0, place])
         numbers = {"spans": int(data.daily.count[0, place]), "sum_ms": sum_ms}
-        more = {"queue_share": shares.get(day), **trend_measures.as_json(beside, day, sum_ms)}
+        more = {"queue_share": shares.get(day), **trend_measures.as_json(others, day, sum_ms)}
         days.append({"day": day, "closed": place < data.closed, **numbers, **series, **more})
     return {**_named(data, 0), "days": days}
 
@@ -255,12 +260,12 @@ def most_as_json(data: TrendData) -> dict[str, Any]:
 
 def _named(data: TrendData, place: int) -> dict[str, Any]:
     dimension_type, key = data.dimensions[place]
-    return {"dimension_type": dimension_type, "dimension_key": key, "changes": _changes_as_json(data.turns[place])}
+    return {"dimension_type": dimension_type, "dimension_key": key, "changes": _changes_as_json(data.changed[place])}
 
 
-def _changes_as_json(turns: "Turns") -> dict[str, Any]:
+def _changes_as_json(changed: "DimensionChanges") -> dict[str, Any]:
     names = ("onset", "onset_from", "onset_to", "before", "after", "ratio", "confidence")
-    return {what: [{name: getattr(one, name) for name in names} for one in of] for what, of in vars(turns).items()}
+    return {what: [{name: getattr(one, name) for name in names} for one in of] for what, of in vars(changed).items()}
 
 
 def _number(value: float) -> float | None:

@@ -59,7 +59,7 @@ def tune(dimension_type: str | None, key: str | None, is_applied: bool, target_a
 
 
 def render(suggestions: "Sequence[Suggestion]") -> str:
-    """Format a table of today's thresholds beside the suggested ones."""
+    """Format a table of today's and the suggested thresholds."""
     return text.table(
         HEADER,
         [(f"{row.dimension_type}:{row.dimension_key}", *_cells(row)) for row in suggestions],
@@ -113,7 +113,7 @@ def _outcome(suggestions: "Sequence[Suggestion]", applied: "Sequence[Suggestion]
     if not is_applied:
         return "Nothing was written: --apply writes the suggestions."
     if not applied:
-        return "Nothing was written: all thresholds fit already."
+        return "Nothing was written: all thresholds already fit."
     lines = []
     for row in applied:
         baseline = "" if row.baseline_p50_ms is None else f"baseline_p50_ms {row.baseline_p50_ms:g}, "

@@ -76,22 +76,22 @@ def days_without_spans(counts: Iterable[SpanCount], window: Window) -> list[str]
 def _p50s_exist_where_spans_do(analysis: Analysis) -> Outcome:
     """Every span type with timed spans in the window has P50s."""
     broken = unmeasured_types(TRACES.get(analysis), BOTTLENECKS.get(analysis), _failed(analysis))
-    said = f"not measured: {_listed(broken)}" if broken else "every span type was measured"
-    return Outcome(not broken, said, {"not measured": broken})
+    summary = f"not measured: {_listed(broken)}" if broken else "every span type was measured"
+    return Outcome(not broken, summary, {"not measured": broken})
 
 
 def _bottlenecks_are_above_their_threshold(analysis: Analysis) -> Outcome:
-    """Every bottleneck lies above its threshold."""
+    """Every bottleneck is above its threshold."""
     broken = not_above_threshold(BOTTLENECKS.get(analysis))
-    said = f"not above: {_listed(broken)}" if broken else "every bottleneck is above its threshold"
-    return Outcome(not broken, said, {"not above": broken})
+    summary = f"not above: {_listed(broken)}" if broken else "every bottleneck is above its threshold"
+    return Outcome(not broken, summary, {"not above": broken})
 
 
 def _counts_add_up(analysis: Analysis) -> Outcome:
     """Spans scanned = judged + too few + without a baseline + switched off."""
     broken = uncounted(TRACES.get(analysis), BOTTLENECKS.get(analysis), _failed(analysis))
-    said = f"not accounted for: {_counted(broken)}" if broken else "every scanned span is accounted for"
-    return Outcome(not broken, said, {"not accounted for": broken})
+    summary = f"not accounted for: {_counted(broken)}" if broken else "every scanned span is accounted for"
+    return Outcome(not broken, summary, {"not accounted for": broken})
 
 
 def _clocks_agree(analysis: Analysis) -> Outcome:
@@ -101,16 +101,16 @@ def _clocks_agree(analysis: Analysis) -> Outcome:
         # With this many spans, one day shows clock skew as well as a week does.
         window = replace(window, start=max(window.start, midnight(window.days[-1] - DAY)))
     outside, children = span_totals.count_skewed(analysis.database, window)
-    said = f"{outside} of {children} child spans lie more than a second outside their parent"
-    return Outcome(outside <= MOST_SKEWED * children, said, {"outside": outside, "children": children})
+    summary = f"{outside} of {children} child spans lie more than a second outside their parent"
+    return Outcome(outside <= MOST_SKEWED * children, summary, {"outside": outside, "children": children})
 
 
 def _little_is_quarantined(analysis: Analysis) -> Outcome:
     """At most 1 % of the incoming lines were quarantined."""
     quarantined = spans.count_quarantined(analysis.database, analysis.window.start)
     stored = sum(one.spans for one in TRACES.get(analysis))
-    said = f"{quarantined} lines were quarantined and {stored} spans stored: see telemetry_quarantine"
-    return Outcome(quarantined <= MOST_QUARANTINED * (stored + quarantined), said, {"quarantined": quarantined})
+    summary = f"{quarantined} lines were quarantined and {stored} spans stored: see telemetry_quarantine"
+    return Outcome(quarantined <= MOST_QUARANTINED * (stored + quarantined), summary, {"quarantined": quarantined})
 
 
 def _every_day_has_spans(analysis: Analysis) -> Outcome:
@@ -133,7 +133,7 @@ def _counted(spans: Mapping[str, int]) -> str:
 
 
 def _step(asset: str, *checks: Callable[[Analysis], Outcome], blocking: bool) -> dg.AssetChecksDefinition:
-    """Combine the checks of an asset in one step, whose overhead exceeds the time of all checks."""
+    """Combine the checks of an asset in one step, because a step's overhead exceeds the time of all checks."""
     by_name = {check.__name__.removeprefix("_"): check for check in checks}
     specs = [
         dg.AssetCheckSpec(name, asset=asset_key(asset), description=check.__doc__, blocking=blocking)

@@ -41,7 +41,7 @@ def selects(instance: dg.DagsterInstance, run: dg.DagsterRun, asset: str) -> boo
     """Return whether a Dagster run will materialize one of our assets."""
     steps = run.step_keys_to_execute
     if steps is None and run.execution_plan_snapshot_id:
-        # A whole job, not necessarily the analysis.
+        # The run executes a whole job, not necessarily the analysis.
         steps = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id).step_keys_to_execute
     if steps is not None and step_key(asset) not in steps:
         return False

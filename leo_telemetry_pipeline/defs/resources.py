@@ -40,11 +40,11 @@ def _nothing_yet() -> dg.Failure:
 class Progress:
     """Mutable state of an analysis, shared by the steps of a Dagster run, which run in one process.
 
-    ``left``: the values that assets left for later ones, by asset (asset.Left). ``errors``: why dimension types could
-    not be measured. ``output_ref``: result in the row. The other fields belong to defs.assets.history.
+    ``values``: the values that assets pass on to later ones, by asset (asset.AssetValue). ``errors``: why dimension
+    types could not be measured. ``output_ref``: the result in the row. The other fields belong to defs.assets.history.
     """
 
-    left: dict[str, Any] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
     output_ref: dict[str, Any] | None = None
     seen: list[str] | None = None
@@ -57,7 +57,8 @@ class Analysis:
     """The analysis that this Dagster run executes.
 
     ``run``: its row. ``owned``: the row is RUNNING for this Dagster run and may be written; otherwise the results of
-    the last SUCCEEDED run are recomputed. ``gone``: why there is nothing to do. ``dry_window``: nothing is written.
+    the last SUCCEEDED run are recomputed. ``gone``: why there is nothing to do. ``dry_window``: of a dry run,
+    which writes nothing.
     """
 
     database: Database
@@ -92,7 +93,7 @@ class Analysis:
     def hold(self) -> Callable[[psycopg2.extensions.cursor], None]:
         """Function that locks an owned row for the transaction of a cursor. It raises LostRun if the row was lost."""
         if not self.owned or self.run is None:
-            return runs.fence_nothing
+            return runs.no_fence
         return partial(runs.fence, run_id=self.run.run_id, dagster_run_id=self.dagster_run_id)
 
     def annotate(self, notes: dict[str, Any]) -> None:
@@ -107,7 +108,7 @@ class Analysis:
 
     @property
     def errors(self) -> list[dict[str, str]]:
-        """Dimension types that could not be measured, with the error, in the form of the row."""
+        """Dimension types that could not be measured, with the error, as stored in the row."""
         return [{"dimension_type": name, "error": text} for name, text in self.progress.errors.items()]
 
     def note_error(self, dimension_type: str, error: Exception) -> None:
@@ -172,7 +173,7 @@ def _take(
         gone = (
             f"another analysis of this scope ran for over {settings.deadline} s"
             if outcome == "WAIT"
-            else f"this Dagster run has executed analysis run {run_id} already"
+            else f"this Dagster run has already executed analysis run {run_id}"
         )
         return replace(analysis, gone=gone)
     begun = runs.get(connection, run_id)
@@ -207,14 +208,14 @@ def _begin(
 
 def _patiently(take, beat, limit_s: int, log: Any) -> tuple[str, str | None]:
     """Claim the row; wait at most ``limit_s`` seconds for another analysis of the scope to end."""
-    give_up, said = time.monotonic() + limit_s, False
+    give_up, is_logged = time.monotonic() + limit_s, False
     while True:
         outcome, detail = take()
         if outcome != "WAIT" or time.monotonic() > give_up:
             return outcome, detail
-        if not said:
+        if not is_logged:
             log.info("Another analysis of this scope is running: waiting for it to end")
-            said = True
+            is_logged = True
         if beat is not None:
             beat()
         threading.Event().wait(WAIT_S)

@@ -36,7 +36,7 @@ def to_launch(waiting: Sequence[Run]) -> list[Run]:
 
 @dataclass(frozen=True)
 class Launch:
-    """Dagster run of a QUEUED run: its status, its last change, and whether its process is alive.
+    """Dagster run launched for a QUEUED analysis run: its status, its last change, and whether its process is alive.
 
     ``lives`` queries the launcher, which is slow; it returns None if the launcher cannot tell.
     """
@@ -47,7 +47,7 @@ class Launch:
 
 
 def launch_failure(run: Run, launched: Sequence[Launch], now: datetime) -> str | None:
-    """Return why a QUEUED run will never be claimed, or None while it may still be."""
+    """Return why a QUEUED run will never be claimed, or None while it still may be claimed."""
     if run.status != "QUEUED" or not launched:
         return None
     launch = max(launched, key=lambda one: one.changed)
@@ -58,9 +58,9 @@ def launch_failure(run: Run, launched: Sequence[Launch], now: datetime) -> str |
         return f"the Dagster run ended as {status.value} without claiming the analysis run"
     silent = now - max(launch.changed, run.heartbeat_at or launch.changed)
     if silent > LONGEST_LAUNCH:
-        return f"the Dagster run is {status.value} but its process has not taken the analysis run"
+        return f"the Dagster run is {status.value} but its process has not claimed the analysis run"
     if silent > SILENT_LAUNCH and launch.lives() is False:
-        return f"the Dagster run is {status.value} but its process is gone, and has not taken the analysis run"
+        return f"the Dagster run is {status.value} but its process ended without claiming the analysis run"
     return None
 
 

@@ -37,7 +37,7 @@ class _RunStorage(PostgresRunStorage):
 
 
 class _EventLogStorage(PostgresEventLogStorage):
-    """Event log storage that caches which tables and columns exist, which Dagster checks with most events."""
+    """Event log storage that caches which tables and columns exist, which Dagster checks for most events."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url, should_autocreate_tables=False)
@@ -90,7 +90,7 @@ class Storage(DagsterPostgresStorage):
         return cls(address, inst_data=inst_data)
 
     def _complete(self, url: str) -> None:
-        """Create missing tables, also after a start that was killed while it created them."""
+        """Create missing tables, even if an earlier start was killed while creating them."""
         if self._is_complete():
             return
         engine = sa.create_engine(url, poolclass=sa.NullPool)

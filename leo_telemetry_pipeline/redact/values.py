@@ -42,9 +42,9 @@ _TEXT_COLUMNS = (
 _all_texts = operator.attrgetter(*_TEXT_COLUMNS)
 _LONGEST_INT = 2**63
 _NAMED = ("key", "name")
-# Keys beside a name in a small object that are not its value.
-_BESIDE = (*_NAMED, "type", "kind", "in", "id")
-_MOST_BESIDE = 4
+# Keys of a small object that never hold the secret that its name announces.
+_NEVER_VALUES = (*_NAMED, "type", "kind", "in", "id")
+_MOST_KEYS_OF_SMALL = 4
 
 # Caches, since keys recur.
 _plain_keys: set[str] = set()
@@ -90,7 +90,7 @@ def clean(span: Span) -> Span:
 
 
 def clean_attributes(attributes: dict) -> dict:
-    """Return attributes that jsonb can hold, any JSON parser reads alike, and that are safe to show.
+    """Return attributes that jsonb can hold, that every JSON parser reads alike, and that are safe to show.
 
     Keys become text. So do NaN, infinities, integers beyond 64 bits, types that JSON lacks (dates, UUIDs, paths) and
     values nested deeper than 20 levels. Idempotent.
@@ -142,7 +142,7 @@ def _judged(key: str) -> tuple[str, bool, bool]:
 
 
 def _object(items: dict, depth: int, left: list[int], keep_emails: bool = False) -> dict:
-    hidden = _beside_name(items, depth)
+    hidden = _keys_to_hide(items, depth)
     cleaned = {}
     for key, value in items.items():
         if left[0] <= 0:
@@ -158,19 +158,19 @@ def _object(items: dict, depth: int, left: list[int], keep_emails: bool = False)
     return cleaned if _differ(cleaned, items) else items
 
 
-def _beside_name(items: dict, depth: int) -> set:
-    # Keys to hide because {"Name": "DB_PASSWORD", "Value": ...} names its secret too. In a small object, these are
-    # all keys except numbers.
+def _keys_to_hide(items: dict, depth: int) -> set:
+    # In {"Name": "DB_PASSWORD", "Value": ...}, one key names the secret and another holds it: a key with "value" in it,
+    # or in a small object any other key without a number.
     words = {key: key.lower() for key in items if isinstance(key, str)}
     if not any(
         word in _NAMED and isinstance(items[key], str) and _judged(items[key])[1] for key, word in words.items()
     ):
         return set()
-    is_small = depth > 1 and len(items) <= _MOST_BESIDE
+    is_small = depth > 1 and len(items) <= _MOST_KEYS_OF_SMALL
     return {
         key
         for key, word in words.items()
-        if "value" in word or (is_small and word not in _BESIDE and not isinstance(items[key], int | float))
+        if "value" in word or (is_small and word not in _NEVER_VALUES and not isinstance(items[key], int | float))
     }
 
 

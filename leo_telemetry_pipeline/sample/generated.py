@@ -46,7 +46,7 @@ _SUBAGENTS = {
 }
 _TOOLS = {"Bash": 4.0, "Edit": 1.5, "Grep": 0.8}
 _PHASES = {"LEAD": 90.0, "PLAN": 150.0, "EXEC": 240.0}
-# Each handoff's phase, its gates, and the sub-agents beside them.
+# Phase, gates and sub-agents of each handoff.
 _HANDOFFS = {
     "LEAD-TO-PLAN": (
         "LEAD",
@@ -69,8 +69,8 @@ _HANDOFFS = {
         ("DOCMON", "RCA"),
     ),
 }
-# Gates that call a sub-agent, whose time is then part of theirs.
-_ASKED_BY_GATE = {"GATE_DB_MIGRATION": "DATABASE", "GATE_SECURITY_REVIEW": "SECURITY"}
+# Gates that call a sub-agent, whose time is part of the gate's.
+_CALLED_BY_GATE = {"GATE_DB_MIGRATION": "DATABASE", "GATE_SECURITY_REVIEW": "SECURITY"}
 _SD_TYPES = {"feature": 6, "bugfix": 3, "refactor": 9, "infrastructure": 1, "docs": 1}
 
 
@@ -168,8 +168,8 @@ class _Trace:
         gate.attributes |= {"gate_score": self._rng.randint(70, 100)}
         gate.queue_wait_ms = self._noisy(0.2, 0.5)
         own = self._slowed("gate", name, self._noisy(_GATES[name]))
-        if name in _ASKED_BY_GATE:
-            now_ms = self._subagent(_ASKED_BY_GATE[name], now_ms + own // 2, gate) - own // 2
+        if name in _CALLED_BY_GATE:
+            now_ms = self._subagent(_CALLED_BY_GATE[name], now_ms + own // 2, gate) - own // 2
         if name == "GATE_ACCEPTANCE" and self._rng.random() < 0.4:
             now_ms = self._leaf("wait", "SIGN_OFF", now_ms + own // 2, self._noisy(30.0, 0.6), gate) - own // 2
         return self._close(gate, now_ms + own)

@@ -31,7 +31,7 @@ _TOKENS = "access auth refresh api bearer session csrf secret bot user client de
 _SECRET_TOKENS = tuple(f"{kind}token" for kind in _TOKENS.split())
 _COUNTED = "input output max min num first per last prompt completion total cached reasoning"
 _COUNTED_TOKENS = tuple(f"{kind}token" for kind in _COUNTED.split())
-_ASKING = ("has_", "is_", "needs_", "num_", "has-", "is-", "needs-", "check_", "validate_", "rotate_")
+_PREDICATES = ("has_", "is_", "needs_", "num_", "has-", "is-", "needs-", "check_", "validate_", "rotate_")
 _DIGITS = "0123456789"
 _MOST_JUDGED = 4_096
 _judged: dict[str, bool] = {}
@@ -58,7 +58,7 @@ def _judge(key: str) -> bool:
     name = "".join(filter(str.isalnum, key)).rstrip(_DIGITS)
     if name in ("auth", "pw") or key.rstrip(_DIGITS).endswith(_SHORT):
         return True
-    if key.startswith(_ASKING):
+    if key.startswith(_PREDICATES):
         return False
     for _ in range(2):
         if _ends_secret(name):

@@ -39,7 +39,7 @@ class Drained:
 class SpooledBatch:
     """Spans to store, and counts of removed attributes by name.
 
-    Whoever stores it sets ``stored``, an object with ``new``, ``completed`` and ``quarantined``, before the next batch.
+    Before the next batch, the caller sets ``stored``, an object with ``new``, ``completed`` and ``quarantined``.
     """
 
     __slots__ = ("removed", "spans", "stored")
@@ -67,7 +67,7 @@ class OpenDrain:
             self._is_counted = True
 
     def close(self) -> None:
-        """Keep what was not stored; unless it was recorded, leave the number of lost and refused spans."""
+        """Keep unstored segments; unless recorded, leave the counts of lost and refused spans to the next drain."""
         self.batches.close()
         drained = self.drained
         if not self._is_counted and drained.segments and (drained.torn or drained.quarantined):
@@ -89,7 +89,7 @@ class OpenDrain:
                     if file is None:
                         continue
                     torn = yield from self._batches_of(file)
-                    # While still locked, so that no one else can be using it.
+                    # Still locked, so nobody else can be using it.
                     (self._folder / name).unlink(missing_ok=True)
                 drained.segments += 1
                 drained.torn += torn
@@ -128,7 +128,7 @@ class OpenDrain:
 def opened(folder: str, *, at_most_s: float | None = None) -> Iterator[OpenDrain]:
     """Yield a drain of all segments without a living writer.
 
-    A segment of which not every batch was stored stays, since storing is idempotent. No segment is started after
+    A segment stays until all its batches are stored; storing some of them again is harmless. No segment is begun after
     ``at_most_s``. Raises PermissionError if the spool belongs to somebody else, and OSError.
     """
     give_up_s = None if at_most_s is None else time.monotonic() + at_most_s

@@ -19,7 +19,7 @@ SEGMENT_BYTES = 1 << 20
 # After this time, a living writer leaves spans that it could not store to the drainers.
 LEFT_AFTER_S = 30.0
 # Pause after a failed write, so that a program does not retry for every span.
-_REST_S = 0.5
+_PAUSE_S = 0.5
 
 
 class Journal:
@@ -31,8 +31,8 @@ class Journal:
         self._current: Segment | None = None
         self._older: set[Segment] = set()
         self._refused: SpoolError | None = None
-        self._ask_again_s = 0.0
-        self._at_work = False
+        self._retry_at_s = 0.0
+        self._is_writing = False
         # time.monotonic() after which writes are refused, so that they do not delay a program's exit.
         self.until_s = math.inf
 
@@ -42,18 +42,18 @@ class Journal:
         with self._lock:
             # The previous holder of the lock may have waited for a slow disk.
             self._check_time()
-            if self._refused is not None and time.monotonic() < self._ask_again_s:
+            if self._refused is not None and time.monotonic() < self._retry_at_s:
                 raise SpoolError(self._refused.reason)
-            if self._at_work:  # called by a signal handler during a write
+            if self._is_writing:  # called by a signal handler during a write
                 raise SpoolError("spool_unavailable")
-            self._at_work = True
+            self._is_writing = True
             try:
                 segment = self._write(lines)
             except SpoolError as error:
-                self._refused, self._ask_again_s = error, time.monotonic() + _REST_S
+                self._refused, self._retry_at_s = error, time.monotonic() + _PAUSE_S
                 raise
             finally:
-                self._at_work = False
+                self._is_writing = False
             self._refused = None
             segment.pending += count
             return segment

@@ -18,7 +18,7 @@ from leo_telemetry_pipeline.spool import file_locks, leftover_counters, segments
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # The measured usage is cached for this long, since measuring it for every span would be slow.
-_LOOK_AGAIN_S = 1.0
+_MEASURED_FOR_S = 1.0
 # Keeps listing and draining fast even if every segment has only one span.
 _MOST_SEGMENTS = 20_000
 # Disk space of the smallest file.
@@ -66,7 +66,7 @@ class Spool:
         self.folder = Path(folder)
         self.max_bytes = max_bytes
         self._segments = self._used = 0
-        self._look_at_s = 0.0
+        self._measure_at_s = 0.0
 
     def write(self, spans: Iterable[Span], removed: dict[str, int] | None = None, *, sync: bool = False) -> None:
         """Write redacted spans as one segment, atomically; with ``sync``, force it to disk.
@@ -102,8 +102,8 @@ class Spool:
     def take_room(self, size: int) -> None:
         """Reserve bytes that will be written. Raises SpoolError if the spool is full."""
         now = time.monotonic()
-        if now >= self._look_at_s:
-            self._look_at_s = now + _LOOK_AGAIN_S
+        if now >= self._measure_at_s:
+            self._measure_at_s = now + _MEASURED_FOR_S
             try:
                 self._segments, self._used = usage(str(self.folder))
             except OSError as error:

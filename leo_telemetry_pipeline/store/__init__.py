@@ -1,1 +1,1 @@
-"""SQL: the only package that has it. Imports neither Dagster nor pandas."""
+"""Database access: the only package with SQL. Imports neither Dagster nor pandas."""

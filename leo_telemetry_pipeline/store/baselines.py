@@ -44,7 +44,7 @@ def put(
             " ON CONFLICT (scope_type, scope_id, dimension_type, dimension_key) DO UPDATE"
             " SET p50_ms = excluded.p50_ms, multiplier = excluded.multiplier, regime_start = excluded.regime_start,"
             " regime_days = excluded.regime_days, evidence = excluded.evidence, window_end = excluded.window_end,"
-            # These are the analysis's words for an unchanged baseline.
+            # An analysis that leaves a baseline unchanged reports one of these words.
             " updated_at = now(), moved_at = CASE WHEN excluded.evidence->>'moved' IN ('kept', 'settling')"
             " THEN b.moved_at ELSE now() END"
             " WHERE b.window_end IS NULL OR b.window_end <= excluded.window_end",
@@ -67,7 +67,7 @@ def put(
 
 
 def accept(database: Database, project: str | None, dimension_type: str, key: str) -> bool:
-    """Let a dimension's baseline rise to its current level; return False if it has none."""
+    """Let a dimension's baseline rise to its current level; return False if the dimension has no baseline."""
     with database.transaction() as cursor:
         cursor.execute(
             "UPDATE telemetry_baselines SET accepted_at = now() WHERE scope_type = %s AND scope_id = %s"

@@ -1,7 +1,7 @@
 """Statistics of collection: removed attributes, and the result of each drain.
 
 Belongs here: statements on ``telemetry_removed_keys`` and ``telemetry_drains``.
-Does not: spans (spans), open spans (open_spans), what may be kept (redact).
+Does not: spans (spans), open spans (open_spans), which attributes may be kept (redact).
 """
 
 import json
@@ -46,7 +46,7 @@ def count_removed(cursor: psycopg2.extensions.cursor, removed: Mapping[str, int]
 
 
 def removed_keys(database: Database, since: datetime, limit: int = 20) -> list[tuple[str, int]]:
-    """Return (name, count) of attributes removed since a moment, most frequent first."""
+    """Return (name, count) of attributes removed since a given time, most frequent first."""
     return database.rows(
         "SELECT key, count FROM telemetry_removed_keys WHERE last_seen >= %s ORDER BY count DESC, key LIMIT %s",
         (since, limit),
@@ -64,7 +64,7 @@ def note_drain(database: Database, drain: Drain) -> None:
 
 
 def losses(database: Database, since: datetime) -> dict[str, int]:
-    """Return how many spans drains have reported lost since a moment, by reason."""
+    """Return how many spans drains have reported lost since a given time, by reason."""
     return dict(
         database.rows(
             """

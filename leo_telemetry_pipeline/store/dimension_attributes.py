@@ -1,6 +1,6 @@
 """Daily medians of numeric attributes, and waits, of one dimension.
 
-Belongs here: reading them from stored spans, so days with dropped spans have none.
+Belongs here: reading them from stored spans; days whose spans were dropped are missing.
 Does not: which attributes matter (analysis.span_measures), durations (history.daily).
 """
 
@@ -13,7 +13,7 @@ from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.dimensions import REACH_MS, SPANS_OF_ONE, WAITED_FOR, stored_types
 from leo_telemetry_pipeline.store.server.database import Database
 
-# By measure: candidate attributes, of which the first present one counts, each with a factor.
+# Candidate attributes of each measure, in order of preference, each with its conversion factor.
 Names = Mapping[str, Sequence[tuple[str, float]]]
 _NUMBER = r"^-?[0-9]{1,15}([.][0-9]{1,12})?([eE][+-]?[0-9]{1,2})?$"
 _NO_PARENT = "'00000000-0000-0000-0000-000000000000'::uuid"
@@ -31,14 +31,14 @@ class Waiting:
 def medians(
     database: Database, window: Window, dimension: Dimension, names: Names, of_time: Sequence[str] = ()
 ) -> tuple[dict[date, dict[str, float]], dict[date, dict[str, float]]]:
-    """Return daily medians of each measure, and for measures ``of_time`` those of the remaining duration in ms.
+    """Return daily medians of each measure and, for measures ``of_time``, of the rest of the duration in ms.
 
     For plain dimensions (span type and name) only. A day lacks measures that none of its spans have.
     """
     columns, parameters = [], _parameters(database, window, dimension)
     for number, (name, attributes) in enumerate(names.items()):
         value = _value(number, attributes, parameters)
-        # GREATEST ignores NULL.
+        # Without CASE, spans that lack the measure would count as 0, since GREATEST ignores NULL.
         rest = f"CASE WHEN {value} IS NOT NULL THEN greatest(duration_ms - {value}, 0) END"
         rest = rest if name in of_time else "NULL::float8"
         columns += [f"percentile_cont(0.5) WITHIN GROUP (ORDER BY {expression})" for expression in (value, rest)]
@@ -56,9 +56,9 @@ def medians(
 
 
 def waiting(database: Database, window: Window, dimension: Dimension) -> dict[date, Waiting]:
-    """Return the waits for a person that do not count as a dimension's time, by start day.
+    """Return the waits for a person that are not part of a dimension's time, by start day.
 
-    These are child spans of type ``wait``, and sibling ones with the dimension's name. A dimension of waits has none.
+    These are children of its spans, and their siblings with the dimension's name. A dimension of waits has none.
     """
     if dimension[0] == "wait":
         return {}

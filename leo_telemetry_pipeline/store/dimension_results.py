@@ -41,7 +41,7 @@ def replace_p50(
     """
     with database.transaction() as cursor:
         _fence(cursor, run_id, dagster_run_id)
-        # Dimensions that remain keep their judgement until the next one.
+        # Remaining dimensions keep their judgement until they are judged again.
         cursor.execute(
             "DELETE FROM dimension_p50 WHERE run_id = %s::uuid AND dimension_type = ANY(%s)"
             " AND NOT (dimension_type, dimension_key) IN (SELECT * FROM unnest(%s::text[], %s::text[]))",

@@ -58,7 +58,7 @@ def types_to_judge(seen: Iterable[str], named: Iterable[str]) -> list[str]:
 
 
 def to_pool(spans: Mapping[Dimension, int]) -> list[Dimension]:
-    """Return the dimensions to pool: keys beyond MOST_KEYS of their type, those with the fewest spans."""
+    """Return the dimensions to pool: those with the fewest spans, beyond MOST_KEYS keys per type."""
     of_type: dict[str, list[str]] = {}
     for dimension_type, key in sorted(spans, key=lambda dimension: (-spans[dimension], dimension[1])):
         if key != OTHER_KEYS:
@@ -138,7 +138,7 @@ SELECT day, project, %(dimension{i})s, {value}, trace_id, judged_ms,
        fine_ms, queue_wait_ms
 FROM {spans} WHERE attributes->>%(attribute{i})s <> ''"""
 
-# A trace's handoff is that of the span's day; other days are read only for traces without one.
+# A span's attribute comes from its trace's handoff of the same day; other days are read only if that day has none.
 _COMBINED = """
 SELECT day, project, %(dimension{i})s, span_name || ':' || {value}, trace_id, judged_ms, fine_ms,
        queue_wait_ms

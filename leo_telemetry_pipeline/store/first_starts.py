@@ -1,7 +1,8 @@
 """Deduplication of spans that two sources report with different starts: the first one stored fixes the start.
 
-Belongs here: finding the stored start, moving a span to it. Does not: which spans these are (sources.otlp.conventions),
-completing rows (ends). Other spans are never merged, since two services may use the same span id.
+Belongs here: finding the stored start, moving a span to it. Does not: which spans have two sources
+(sources.otlp.conventions), completing rows (ends). Other spans are never merged, since two services may use the same
+span id.
 """
 
 import copy
@@ -23,7 +24,7 @@ _LOCKS = 64
 
 
 def kept(cursor: psycopg2.extensions.cursor, batch: list[Span]) -> list[Span]:
-    """Return a batch in which each such span has its stored start, or else the first one in the batch.
+    """Return a batch with each span of two sources moved to its stored start, or else to its first start in the batch.
 
     Locks the traces until the transaction ends. A role that may not read stored keys only compares within the batch.
     """
@@ -67,7 +68,7 @@ def _stored_starts(cursor: psycopg2.extensions.cursor, spans: list[Span]) -> dic
         )
         known: dict[Ids, list[int]] = {}
         for _, of_day in sorted(_by_day(spans).items()):
-            _look(cursor, of_day, known)
+            _read_starts(cursor, of_day, known)
     except psycopg2.errors.InsufficientPrivilege:
         cursor.execute("ROLLBACK TO SAVEPOINT looking")
         return {}
@@ -81,7 +82,7 @@ def _by_day(spans: Iterable[Span]) -> Mapping[int, list[Span]]:
     return days
 
 
-def _look(cursor: psycopg2.extensions.cursor, spans: list[Span], known: dict[Ids, list[int]]) -> None:
+def _read_starts(cursor: psycopg2.extensions.cursor, spans: list[Span], known: dict[Ids, list[int]]) -> None:
     starts = [span.start_time_ms for span in spans]
     cursor.execute(
         "SELECT s.trace_id::text, s.span_id::text, s.start_time_ms FROM workflow_trace_log AS s"

@@ -82,7 +82,7 @@ def count_in(cursor: psycopg2.extensions.cursor, noticed: Mapping[Noticed, int])
 
 
 def since(database: Database, moment: datetime) -> list[Notice]:
-    """Return the notices last seen since a moment, most frequent first."""
+    """Return the notices last seen since a given time, most frequent first."""
     rows = database.rows(
         "SELECT source, kind, detail, count, last_seen FROM telemetry_intake_notices WHERE last_seen >= %s"
         " ORDER BY count DESC, source, kind, detail",

@@ -58,7 +58,7 @@ class Item:
 
 
 def _moment(value: Any, fallback: datetime) -> datetime:
-    """Return a time of a detail in UTC; the fallback if it is invalid, as details written by hand may be."""
+    """Return a time from an item's detail in UTC, or the fallback if it is invalid, as in details written by hand."""
     try:
         return datetime.fromisoformat(value).astimezone(UTC)
     except (TypeError, ValueError, OverflowError):

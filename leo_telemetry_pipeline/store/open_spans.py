@@ -77,7 +77,7 @@ def running(database: Database) -> list[OpenSpan]:
             (SWEPT_AFTER_S,),
         )
         rows = cursor.fetchall()
-        # Another process than the announcing one may have stored the end.
+        # A process other than the one that announced a span may have stored its end.
         cursor.execute(
             "SELECT trace_id::text, span_id::text, start_time_ms FROM workflow_trace_log WHERE"
             " trace_id = ANY(%s::uuid[]) AND span_id = ANY(%s::uuid[]) AND start_time_ms = ANY(%s::bigint[])"

@@ -229,7 +229,7 @@ def fence(cursor: psycopg2.extensions.cursor, run_id: str, dagster_run_id: str) 
         raise LostRun(f"analysis run {run_id} no longer belongs to this Dagster run")
 
 
-def fence_nothing(_cursor: psycopg2.extensions.cursor) -> None:
+def no_fence(_cursor: psycopg2.extensions.cursor) -> None:
     """Fence of an analysis without a row: do nothing."""
 
 

@@ -141,7 +141,7 @@ def quarantine(database: Database, source: str, lines: Sequence[tuple]) -> int:
 
 
 def count_quarantined(database: Database, since: datetime) -> int:
-    """Return how many lines were quarantined since a moment."""
+    """Return how many lines were quarantined since a given time."""
     return database.rows("SELECT count(*) FROM telemetry_quarantine WHERE created_at >= %s", (since,))[0][0]
 
 

@@ -16,7 +16,7 @@ _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80 | 0x100, 0x200
 
 
 class Timed(Protocol):
-    """Span, as a wrapper uses it."""
+    """The part of a span that a wrapper uses."""
 
     def __enter__(self) -> Timed:
         """Begin the span and make it current."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
     class Ids(Protocol):
-        """TracerInterface of ids."""
+        """Source of ids."""
 
         def __call__(self, bits: int, /) -> int:
             """Return an id of this number of bits: 128 for a trace, 64 for a span."""
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
             """Take an operation that has ended and will not change."""
 
     class TracerInterface(Protocol):
-        """What an operation needs of the tracer that made it."""
+        """The part of a tracer that its operations use."""
 
         ids: Ids
         monotonic_ns: Now

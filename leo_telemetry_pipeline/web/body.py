@@ -1,4 +1,4 @@
-"""Request bodies: read in pieces and inflated, with limits on size, total size and time.
+"""Request bodies: read in pieces and inflated, with limits on the size of each, the size of all, and time.
 
 Belongs here: receiving bytes. Does not: decoding them (sources.otlp).
 """

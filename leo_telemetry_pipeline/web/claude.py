@@ -43,7 +43,7 @@ class NotNoted(NotKept):
     """The notes of a session could not be stored; the text is sent to the client and names no path."""
 
 
-class _Look(NamedTuple):
+class _LastBuild(NamedTuple):
     """State of a notebook when its spans were last built, and when it is due again without a change."""
 
     size: int
@@ -71,13 +71,13 @@ class ClaudeCode:
         self._policy = redact.Policy(settings.keep_keys, settings.keep_identity)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="notes")
         self._maker = ThreadPoolExecutor(1, thread_name_prefix="claude")
-        self._looks: dict[str, _Look] = {}
+        self._builds: dict[str, _LastBuild] = {}
         self._complaints: set[str] = set()
         # Type of error per notebook that cannot be processed, until it is due again.
         self._broken: dict[str, str] = {}
 
     async def keep(self, notes: Sequence[dict]) -> None:
-        """Force notes to disk. Raises NotNoted."""
+        """Write notes to disk durably. Raises NotNoted."""
         if not notes:
             return
         self._notice_versions(notes)
@@ -123,13 +123,13 @@ class ClaudeCode:
                 await self._make(path)
             except (OSError, NotKept) as error:
                 # The notes stay, and the next round retries.
-                self._looks.pop(path, None)
+                self._builds.pop(path, None)
                 failed.add(str(error))
             except Exception as error:  # noqa: BLE001  # other sessions are unaffected
                 self._broken[path] = f"{Path(path).name}: {type(error).__name__}"
             else:
                 self._broken.pop(path, None)
-        self._broken = {path: why for path, why in self._broken.items() if path in self._looks}
+        self._broken = {path: why for path, why in self._broken.items() if path in self._builds}
         return failed.union(self._broken.values())
 
     async def _make(self, path: str) -> None:
@@ -148,13 +148,13 @@ class ClaudeCode:
         folder = Path(self._home) / notebook.FOLDER
         present = list(_states(notebook.checked_folder(self._home))) if folder.exists() else []
         for path, state in present:
-            look = self._looks.get(path)
-            is_same = look is not None and (look.size, look.changed_ns) == (state.st_size, state.st_mtime_ns)
-            if not is_same or (look is not None and time.monotonic() >= look.due):
+            last = self._builds.get(path)
+            is_same = last is not None and (last.size, last.changed_ns) == (state.st_size, state.st_mtime_ns)
+            if not is_same or (last is not None and time.monotonic() >= last.due):
                 due = time.monotonic() + GRACE_S
-                self._looks[path] = _Look(state.st_size, state.st_mtime_ns, due)
+                self._builds[path] = _LastBuild(state.st_size, state.st_mtime_ns, due)
                 due_paths.append(path)
-        self._looks = {path: self._looks[path] for path, _ in present}
+        self._builds = {path: self._builds[path] for path, _ in present}
         return due_paths
 
     def _spans_of(self, path: str) -> _Result:

@@ -6,7 +6,7 @@ Belongs here: OTLP over gRPC (HTTP/2) and TLS. Does not: supporting either of th
 import struct
 from typing import NamedTuple
 
-# Bytes needed to tell them from HTTP/1.1, which has no method that starts like either.
+# Bytes needed to distinguish these from HTTP/1.1, which has no method that starts like either.
 ENOUGH = 3
 _HTTP2, _TLS = b"PRI", b"\x16\x03"
 _SETTINGS, _GOAWAY = 4, 7

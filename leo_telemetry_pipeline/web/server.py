@@ -1,4 +1,4 @@
-"""HTTP server of the receiver: uvicorn with limits that it lacks, on connections and their time.
+"""HTTP server of the receiver: uvicorn, with limits that it lacks: on the number of connections, and on their time.
 
 Belongs here: sockets, deadlines. Does not: handling requests (app), which connection is closed (connections).
 """

@@ -64,7 +64,7 @@ class Keeper:
         self._most_bytes = settings.spool_bytes
         self._spool = spool.Spool(self._folder, settings.spool_bytes)
         # Separate connections, so that none waits for another or is closed with it.
-        self._requests, self._background, self._probe = (_Line(target, name) for name in ("keep", "drain", "ask"))
+        self._requests, self._background, self._probe = (_Connection(target, name) for name in ("keep", "drain", "ask"))
 
     async def keep(self, batches: Sequence[Batch], patience_s: float = PATIENCE_S) -> list[int]:
         """Commit or spool all spans; return how many of each batch the table refused. Raises NotKept."""
@@ -169,7 +169,7 @@ class Keeper:
             return False
 
 
-class _Line:
+class _Connection:
     """A database connection with its own thread; it is closed if an answer takes too long."""
 
     def __init__(self, target: Target, name: str) -> None:
@@ -177,7 +177,7 @@ class _Line:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
 
     async def ask(self, question: Callable[[Database], T], patience_s: float = PATIENCE_S) -> T:
-        """Return the result of the question. Raises Away for errors of the database; passes on all others."""
+        """Return the result of ``question``. Raises Away for errors of the database; other errors pass through."""
         answer = asyncio.get_running_loop().run_in_executor(self._thread, self._run, question)
         try:
             # Python 3.11's wait_for loses a cancellation that coincides with the answer.

@@ -22,7 +22,7 @@ from leo_telemetry_pipeline.web.guard import AccessRules, OriginGuard
 from leo_telemetry_pipeline.web.server import Server
 
 GRAPHQL = "/graphql"
-# For these types a browser asks a foreign server first (CORS preflight).
+# Before sending these types to another origin, a browser asks for permission (CORS preflight).
 _QUERY_TYPES = ("application/json", "application/graphql")
 # Routes of Dagster's single page, which it serves at all addresses without another route.
 _PAGES = ("/", "/{path:path}")

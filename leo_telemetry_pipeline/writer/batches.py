@@ -12,7 +12,7 @@ from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.spool import segments
 from leo_telemetry_pipeline.spool.journal import Journal
 from leo_telemetry_pipeline.spool.spool import SpoolError
-from leo_telemetry_pipeline.writer.counters import Hand, Tally
+from leo_telemetry_pipeline.writer.counters import Taken, Tally
 from leo_telemetry_pipeline.writer.preparing import Kept
 
 if TYPE_CHECKING:
@@ -25,21 +25,21 @@ REFUSED = "refused"
 
 
 class Batch:
-    """Spans of one hand that are stored together; settled once, by the first outcome."""
+    """Spans that are stored together; settled once, by the first outcome."""
 
     def __init__(
-        self, tally: Tally, hand: Hand, journal: Journal, loose: list[Span], removed: dict[str, int], kept: list[Kept]
+        self, tally: Tally, taken: Taken, journal: Journal, loose: list[Span], removed: dict[str, int], kept: list[Kept]
     ) -> None:
         self.spans = loose + [item.span for item in kept]
         loose = loose + [item.span for item in kept if item.segment is None]
         self.removed = removed
         self._tally = tally
-        self._hand = hand
+        self._taken = taken
         self._journal = journal
         self._lock = RLock()
         self._loose = loose
         self._on_disk = list(Counter(item.segment for item in kept if item.segment is not None).items())
-        hand.is_on_disk = not loose
+        taken.is_on_disk = not loose
         self._refused = 0
         self._born_s = time.monotonic()
         self._ended = False
@@ -67,8 +67,8 @@ class Batch:
                 for segment, count in self._on_disk:
                     self._journal.settle(segment, count, stored=done)
             finally:
-                self._tally.settle(self._hand, len(self.spans) - lost, stored=done)
-                self._tally.drop(self._hand, reason, lost)
+                self._tally.settle(self._taken, len(self.spans) - lost, stored=done)
+                self._tally.drop(self._taken, reason, lost)
 
     def secure(self) -> None:
         """Write spans that are not on disk yet, while the batch waits; the disk may refuse them."""
@@ -88,5 +88,5 @@ class Batch:
             self._on_disk.append((segment, len(piece)))
             self._loose = self._loose[_PIECE:]
             removed = b""
-        self._hand.is_on_disk = True
+        self._taken.is_on_disk = True
         return ""

@@ -10,8 +10,8 @@ import atexit
 import os
 import time
 
-# Imported eagerly: before a fork, its hooks must run after ours because they wait for threads that ours may start; and
-# a child forked during a lazy import could never complete it.
+# Imported eagerly. Before a fork, the hooks of process_hooks must run after ours, since they wait for threads that ours
+# may start; and a child forked during a lazy import could never complete it.
 from leo_telemetry_pipeline.writer import patience, process_hooks
 
 TYPE_CHECKING = False

@@ -1,6 +1,6 @@
 """Counters of a writer.
 
-Belongs here: the counters, and that they add up. Does not: which event counts as what (writer, batches).
+Belongs here: the counters, and the invariant that they add up. Does not: which event counts as what (writer, batches).
 """
 
 import math
@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 
-class Hand:
-    """Spans that left the queue together, and their position: ``first`` spans had left before them."""
+class Taken:
+    """Spans taken from the queue together, and their position: ``first`` spans were taken before them."""
 
     __slots__ = ("count", "first", "is_on_disk")
 
@@ -21,7 +21,7 @@ class Hand:
 
 
 class Tally:
-    """Counts spans that left the queue: first as in hand, then once by their outcome."""
+    """Counts spans taken from the queue: first as unsettled, then once by their outcome."""
 
     def __init__(self) -> None:
         self.lock = RLock()  # reentrant, since a signal handler may end a span at any moment
@@ -29,59 +29,59 @@ class Tally:
         self._stored = 0
         self._dropped: dict[str, int] = {}
         self._removed: dict[str, int] = {}
-        # Number of spans that ever left the queue; hands not settled yet, by position.
+        # Number of spans ever taken from the queue, and the unsettled ones by position.
         self._taken = 0
-        self._hands: dict[int, Hand] = {}
+        self._unsettled: dict[int, Taken] = {}
         self._first_lost = math.inf
         self._reported = self.ended()
 
     @property
-    def in_hand(self) -> int:
-        """Number of spans that left the queue and are not settled yet."""
+    def unsettled(self) -> int:
+        """Number of spans that were taken from the queue and are not settled yet."""
         with self.lock:
-            return sum(hand.count for hand in self._hands.values())
+            return sum(taken.count for taken in self._unsettled.values())
 
-    def take(self, count: int) -> Hand:
-        """Take spans in hand."""
+    def take(self, count: int) -> Taken:
+        """Count spans as taken from the queue."""
         with self.lock:
-            hand = Hand(self._taken, count)
+            taken = Taken(self._taken, count)
             self._taken += count
             if count:
-                self._hands[hand.first] = hand
-            return hand
+                self._unsettled[taken.first] = taken
+            return taken
 
-    def settle(self, hand: Hand, count: int, *, stored: bool) -> None:
+    def settle(self, taken: Taken, count: int, *, stored: bool) -> None:
         """Count spans as stored in the database, or as left in the spool."""
         with self.lock:
-            if self._let_go(hand, count):
+            if self._let_go(taken, count):
                 self._stored += count if stored else 0
                 self.spooled += 0 if stored else count
 
-    def drop(self, hand: Hand, reason: str, count: int) -> None:
+    def drop(self, taken: Taken, reason: str, count: int) -> None:
         """Count spans as lost."""
         with self.lock:
-            if count and self._let_go(hand, count):
+            if count and self._let_go(taken, count):
                 self._dropped[reason] = self._dropped.get(reason, 0) + count
-                self._first_lost = min(self._first_lost, hand.first)
+                self._first_lost = min(self._first_lost, taken.first)
 
-    def disown(self, hand: Hand, count: int) -> None:
+    def disown(self, taken: Taken, count: int) -> None:
         """Release spans that are counted elsewhere."""
         with self.lock:
-            self._let_go(hand, count)
+            self._let_go(taken, count)
 
     def give_up(self, queue: deque) -> None:
-        """Count queued spans and those in hand as lost, unless on disk; ignore later reports on them."""
+        """Count queued and unsettled spans as lost, unless on disk; ignore later reports on them."""
         with self.lock:
             while queue:
                 self.take(1).is_on_disk = _is_on_disk(queue.popleft())
-            for hand in list(self._hands.values()):
-                if hand.is_on_disk:
-                    self.settle(hand, hand.count, stored=False)
+            for taken in list(self._unsettled.values()):
+                if taken.is_on_disk:
+                    self.settle(taken, taken.count, stored=False)
                 else:
-                    self.drop(hand, "out_of_time", hand.count)
+                    self.drop(taken, "out_of_time", taken.count)
 
     def pass_by(self, dropped: str = "") -> None:
-        """Count a span that was never in hand: as dropped for a reason, or else as spooled."""
+        """Count a span that bypassed the queue: as dropped for a reason, or else as spooled."""
         with self.lock:
             if dropped:
                 self._dropped[dropped] = self._dropped.get(dropped, 0) + 1
@@ -111,28 +111,28 @@ class Tally:
     def have_ended(self, position: int) -> bool:
         """Return whether all spans before a position are settled."""
         with self.lock:
-            return self._taken >= position and all(first >= position for first in self._hands)
+            return self._taken >= position and all(first >= position for first in self._unsettled)
 
     def are_kept(self, position: int, waiting: Sequence[object]) -> bool:
         """Return whether all spans before a position are stored or on disk, given the queue; call with lock held."""
         return (
             self._first_lost >= position
-            and all(hand.is_on_disk for hand in self._hands.values() if hand.first < position)
+            and all(taken.is_on_disk for taken in self._unsettled.values() if taken.first < position)
             and all(map(_is_on_disk, waiting[: max(0, position - self._taken)]))
         )
 
-    def _let_go(self, hand: Hand, count: int) -> bool:
-        if self._hands.get(hand.first) is not hand:
+    def _let_go(self, taken: Taken, count: int) -> bool:
+        if self._unsettled.get(taken.first) is not taken:
             return False  # given up meanwhile
-        hand.count -= count
-        if not hand.count:
-            del self._hands[hand.first]
+        taken.count -= count
+        if not taken.count:
+            del self._unsettled[taken.first]
         return True
 
     def counters(self, waiting: int) -> dict:
         """Return all counters, given the number of queued spans; call with the lock held."""
         ended = self._stored + self.spooled + sum(self._dropped.values())
-        queued = waiting + self.in_hand
+        queued = waiting + self.unsettled
         return {
             "created": queued + ended,
             "stored": self._stored,
@@ -143,7 +143,7 @@ class Tally:
 
     def ended(self) -> dict:
         """Return the counters of settled spans; call with the lock held."""
-        return self.counters(-self.in_hand)
+        return self.counters(-self.unsettled)
 
     def take_news(self) -> dict:
         """Return the counters of spans settled since the last call."""

@@ -15,7 +15,7 @@ from leo_telemetry_pipeline.tracing.operation import Operation
 if TYPE_CHECKING:
     from leo_telemetry_pipeline.writer.sink import Sink
 
-LOOK_S = 1.0
+CHECK_S = 1.0
 BEAT_S = 5.0
 # At most this many open operations are announced, the oldest ones.
 MOST = 1_000
@@ -29,7 +29,7 @@ class OpenOperations:
         self._span_of = span_of
         self._announced: dict[Operation, tuple[str, str]] = {}
         self._withdrawn: list[tuple[str, str]] = []
-        self._look_at_s = self._beat_at_s = 0.0
+        self._check_at_s = self._beat_at_s = 0.0
         self._is_pending = False
 
     @property
@@ -40,9 +40,9 @@ class OpenOperations:
     def job(self, operations: Iterable[Operation]) -> "Announcement | None":
         """Return the announcement that is due, given the open operations, oldest first; usually None."""
         now = time.monotonic()
-        if self._is_pending or now < self._look_at_s:
+        if self._is_pending or now < self._check_at_s:
             return None
-        self._look_at_s = now + LOOK_S
+        self._check_at_s = now + CHECK_S
         before = time.time_ns() - self._open_after_ns
         long = list(takewhile(lambda operation: operation.start_ns <= before, operations))[:MOST]
         still = dict.fromkeys(long)

@@ -1,4 +1,4 @@
-"""Waits whose limit does not include time in which the machine did not run this process.
+"""Waits whose time limit excludes time in which the machine did not run this process.
 
 Belongs here: measuring how long something was really waited for. Does not: what is waited for, and how long (writer,
 process_hooks).
@@ -19,8 +19,8 @@ _SLICE_S = 0.05
 def passed(wait: Callable[[float], object], slice_s: float) -> float:
     """Call ``wait`` with a timeout of ``slice_s``; return the seconds to count.
 
-    Of a wait that returns much later, only the time in which this process used the processor counts: the machine was
-    busy otherwise, or suspended.
+    If ``wait`` returns much later, only the CPU time of this process counts beyond that: the machine was busy or
+    suspended.
     """
     began, used = time.monotonic(), time.process_time()
     wait(slice_s)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 # After this time without an answer, the database counts as away.
 PATIENCE_S = 5.0
-FIRST_REST_S = 0.5
-LONGEST_REST_S = 30.0
+FIRST_BACKOFF_S = 0.5
+LONGEST_BACKOFF_S = 30.0
 # One running and one queued.
 _MOST_JOBS = 2
 # Including jobs whose spans are also on disk, accepted while a flush or close waits.
@@ -51,7 +51,7 @@ class Sender:
         self._sink: Sink | None = None
         self._inbox: SimpleQueue[Job | None] = SimpleQueue()
         self._thread: Thread | None = None
-        self._rest_s = FIRST_REST_S
+        self._backoff_s = FIRST_BACKOFF_S
         self._lock = Lock()
         self._at_work = self._given_up = False
         self.jobs: deque[Job] = deque()
@@ -144,12 +144,12 @@ class Sender:
             job.run(self._sink)
         except Exception:  # noqa: BLE001 after any error the spans are kept and the program continues
             self._drop_sink()
-            self.again_s = time.monotonic() + self._rest_s * random.uniform(0.5, 1.0)
-            self._rest_s = min(2 * self._rest_s, LONGEST_REST_S)
+            self.again_s = time.monotonic() + self._backoff_s * random.uniform(0.5, 1.0)
+            self._backoff_s = min(2 * self._backoff_s, LONGEST_BACKOFF_S)
             return False
         finally:
             self.began_s = None
-        self._rest_s = FIRST_REST_S
+        self._backoff_s = FIRST_BACKOFF_S
         self.answered = True
         return True
 

@@ -1,6 +1,6 @@
 """Worker thread of a writer: takes ended operations from the queue, and never waits for a network.
 
-Belongs here: when a batch is made, and whether it goes to the database or to disk: spans that the database has not
+Belongs here: when a batch is made, and whether it goes to the database or to disk. Spans that the database has not
 taken within two ticks are on disk, even during a flush or close.
 Does not: calls of the measured program (writer), talking to the database (sender).
 """
@@ -32,8 +32,8 @@ _HURRIED_TICK_S = 0.02
 PARK_AFTER_S = 1.0
 BATCH = 1_000
 # The spool is drained in steps, so that new spans do not wait behind old ones.
-BITE_S = 0.2
-_ASK_DRAINER_S = 5.0
+_DRAIN_STEP_S = 0.2
+_DRAIN_AGAIN_S = 5.0
 MOST_OPEN = 10_000
 
 
@@ -65,7 +65,7 @@ class Loop:
         """Work until the writer closes."""
         state = self._state
         # The sender may still be counting the spans of a finished job.
-        while not (state.closing and (state.is_over or (self._is_done() and not state.tally.in_hand))):
+        while not (state.closing and (state.is_over or (self._is_done() and not state.tally.unsettled))):
             self._wait()
             try:
                 self._tick()
@@ -159,7 +159,7 @@ class Loop:
         self._last_batch_s = time.monotonic()
         with tally.lock:
             items = [state.queue.popleft() for _ in range(min(most, len(state.queue)))]
-            hand = tally.take(len(items))
+            taken = tally.take(len(items))
             removed = tally.take_removed()
         spans: list[Span] = []
         kept: list[Kept] = []
@@ -168,13 +168,13 @@ class Loop:
             if isinstance(item, Kept):
                 kept.append(item)
             elif id(item) in state.of_parent:
-                tally.disown(hand, 1)
+                tally.disown(taken, 1)
             else:
                 try:
                     spans.append(self._parts.span(item, removed))
                 except Exception:  # noqa: BLE001 an invalid span is dropped and counted, without the others
-                    tally.drop(hand, "invalid", 1)
-        return Batch(tally, hand, self._journal, spans, removed, kept)
+                    tally.drop(taken, "invalid", 1)
+        return Batch(tally, taken, self._journal, spans, removed, kept)
 
     def _use_idle_sender(self, opened: list[Operation]) -> None:
         """Announce open operations or drain the spool while there is nothing to store."""
@@ -187,10 +187,10 @@ class Loop:
             self._sender.offer(_DrainJob(str(self._parts.spool.folder), self._sender.restart_clock, self._drained))
 
     def _drained(self, drained: Drained | None) -> None:
-        """Schedule the next drain after one; ``drained`` is None if the database went away."""
+        """Schedule the next drain after ``drained``, which is None if the database went away."""
         now = time.monotonic()
         if drained is None or drained.busy:
-            self._drain_at_s = now + _ASK_DRAINER_S
+            self._drain_at_s = now + _DRAIN_AGAIN_S
         elif drained.segments and drained.left:
             self._drain_at_s = now
 
@@ -225,7 +225,7 @@ class _DrainJob:
 
     def run(self, sink: "Sink") -> None:
         # An unreadable spool does not mean that the database is away.
-        with suppress(OSError), drain.opened(self._folder, at_most_s=BITE_S) as opened:
+        with suppress(OSError), drain.opened(self._folder, at_most_s=_DRAIN_STEP_S) as opened:
             for batch in opened.batches:
                 # A segment may be large, so the time limit of a job applies to each part.
                 self._restart_clock()

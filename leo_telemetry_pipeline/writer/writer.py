@@ -146,14 +146,14 @@ class Writer:
         while not tally.have_ended(position) and time.monotonic() < give_up:
             time.sleep(0.002)
         with tally.lock:
-            # Spans that end while the writer closes are lost without having been in hand.
+            # Spans that end while the writer closes are lost without having been queued.
             had_losses = had_losses or (state.closing and tally.has_losses)
             return not had_losses and tally.are_kept(position, list(state.queue))
 
     def close(self, timeout_s: float = CLOSE_S) -> None:
         """Store queued spans within ``timeout_s``, and write the rest to disk; called at exit.
 
-        A slow disk is waited for, one that hangs is not. Spans that end later go to disk at once.
+        This waits for a slow disk, but not for one that hangs. Spans that end later go to disk at once.
         """
         state, lock = self.state, self._parts_lock
         # Not acquired if a thread hangs while making the parts: then queued spans count as lost.

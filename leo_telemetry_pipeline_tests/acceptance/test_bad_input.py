@@ -20,7 +20,7 @@ from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests import builders, processes
 from leo_telemetry_pipeline_tests.processes import finished, has_line, run, until
 
-NO_UTF8 = "\udcff"  # what Python decodes a byte to that is not UTF-8
+NO_UTF8 = "\udcff"  # how Python decodes a byte that is not UTF-8
 
 
 # Mistyped arguments, and the words that the message must contain.
@@ -70,15 +70,15 @@ def known(make_home: Callable[[Path], Path], short_folder: Path) -> Iterator[Pat
 
 
 @pytest.mark.parametrize(("arguments", "words"), MISTYPED, ids=[ascii(" ".join(each))[:70] for each, _ in MISTYPED])
-def test_a_typing_error_is_named_with_its_remedy(known: Path, arguments: Sequence[str], words: Sequence[str]):
-    """Lost: a typing error costs an hour, or looks like a bug that is reported to us."""
+def test_a_mistyped_argument_is_named_with_its_remedy(known: Path, arguments: Sequence[str], words: Sequence[str]):
+    """Lost: a typo costs an hour, or is reported to us as a bug."""
     done = run(known, *arguments)
     has_line(done, *words)
     assert (done.code, done.out) == (2, "")
 
 
 def test_a_window_before_all_time_breaks_nothing(made_home: Path):
-    """Lost: after one typing error, every command and sensor fails forever on the row that it left."""
+    """Lost: after one typo, every command and sensor fails forever on the row that it left."""
     done = run(made_home, "analyze", "--window-end", "0001-01-02")
     assert run(made_home, "runs").code == 0
     has_line(done, "--window-end")

@@ -1,6 +1,7 @@
 """The real Claude Code, by hooks, by OpenTelemetry and by both at once: what happened is stored, each event once.
 
-A local fake of its API decides what the model says, and so knows what happened. The program comes from npm, checked by
+A local fake of its API decides what the model says, so the test knows what happened. The program comes from npm,
+checked by
 hash; `make newest` tries the newest version by hand.
 """
 
@@ -17,7 +18,7 @@ from leo_telemetry_pipeline_tests.processes import sees_processes
 
 pytestmark = sees_processes
 
-# Ten times the limit of `make accept` on a quiet machine, scaled by how much slower this machine is.
+# Ten times the limit of `make accept`, which is for a quiet machine, scaled by how much slower this machine is.
 LIMIT_S = 0.5
 
 
@@ -56,7 +57,7 @@ def test_durations_are_those_that_the_model_saw(played: Played):
     """Lost: which tool is slow, if a sub-agent has the time of its launch or a prompt ends at its first stop."""
     off = [
         deviation
-        for deviation in stored.beside_the_fake(played.matched())
+        for deviation in stored.outside_bounds(played.matched())
         if deviation.seconds > LIMIT_S * played.slowness
     ]
     assert off == []
@@ -67,7 +68,7 @@ def test_tools_take_as_long_as_claude_code_says(played: Played):
     tools = ("tool", "skill")
     off = [
         deviation
-        for deviation in stored.beside_reports(played.matched(), played.reported, tools)
+        for deviation in stored.off_reports(played.matched(), played.reported, tools)
         if deviation.seconds > LIMIT_S * played.slowness
     ]
     assert off == []
@@ -80,7 +81,7 @@ def test_requests_waits_and_commands_come_by_opentelemetry(played: Played):
     assert len(matched) == len(wanted)
     assert not wanted or played.way in truth.EXPORTED
     assert [row for fact, row in matched if fact.type != "wait" and fact.status != row.status] == []
-    assert [off for off in stored.beside_the_fake(matched) if off.seconds > LIMIT_S * played.slowness] == []
+    assert [off for off in stored.outside_bounds(matched) if off.seconds > LIMIT_S * played.slowness] == []
 
 
 def test_no_word_of_a_conversation_is_kept(played: Played):

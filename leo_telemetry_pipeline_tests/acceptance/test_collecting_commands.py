@@ -101,7 +101,7 @@ def test_an_analysis_sees_what_waits_in_the_spool(spooled: Path) -> None:
     assert run(spooled, "psql", "-Atc", "SELECT drained_by, new_spans FROM telemetry_drains").out == "ANALYSIS|6\n"
 
 
-def test_an_operation_that_hangs_can_be_seen_and_its_end_too(made_home: Path) -> None:
+def test_an_operation_that_hangs_is_shown_until_its_end(made_home: Path) -> None:
     """Lost: which operation a workflow is stuck in."""
     with _database(made_home):
         assert "No operation has been running" in run(made_home, "running").out
@@ -122,7 +122,7 @@ def _database(home: Path) -> Iterator[None]:
 
 
 def test_a_purge_asks_first_and_then_leaves_nothing(spooled: Path) -> None:
-    """Lost: a typing error deletes a year, or purged spans stay in the spool."""
+    """Lost: a typo deletes a year, or purged spans stay in the spool."""
     asked = run(spooled, "purge", "--project", "shop")
     has_line(asked, "6 span(s) of project 'shop' would be permanently deleted: add --yes")
     assert asked.code == 2
@@ -143,7 +143,7 @@ def test_a_purge_asks_first_and_then_leaves_nothing(spooled: Path) -> None:
         (("--trace", "xyz"), "--trace is not a UUID: 'xyz'"),
     ],
 )
-def test_a_purge_of_nothing_clear_is_refused(home: Path, arguments: tuple[str, ...], line: str) -> None:
+def test_a_purge_without_a_clear_selection_is_refused(home: Path, arguments: tuple[str, ...], line: str) -> None:
     """Lost: more would be deleted than intended."""
     done = run(home, "purge", *arguments)
     has_line(done, line)

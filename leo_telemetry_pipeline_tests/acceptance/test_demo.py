@@ -1,6 +1,6 @@
 """`make demo` finds what was planted, today and on later days, and touches none of its user's data.
 
-The days are moved by the database's clock, the only clock that the rules read.
+The days are moved by moving the database's clock, the only clock that the rules read.
 """
 
 import json
@@ -105,7 +105,7 @@ def today() -> datetime:
 
 @pytest.fixture(scope="module")
 def shown(short_folder: Path) -> tuple[Path, Done]:
-    """Run the demo with variables of its user's own databases; return the real home and the output."""
+    """Run the demo with variables for databases of its user; return the real home and the output."""
     home = short_folder / "shown"
     theirs = NONSENSE | {"DAGSTER_MODULE_NAME": "theirs", "DAGSTER_HOME": "/nowhere"}
     done = run(home, "demo", LEO_TELEMETRY_DATABASE_URL="postgresql://nobody@127.0.0.1:1/production", **theirs)
@@ -165,7 +165,7 @@ def test_the_demo_finds_what_was_planted_on_ten_later_days_too(home: Path, capsy
                 assert "replacing the generated history of an earlier day" in capsys.readouterr().out
 
 
-def test_a_demo_of_an_unreleased_version_is_made_anew_unless_it_has_spans_of_its_users(home: Path) -> None:
+def test_a_demo_of_an_unreleased_version_is_created_again_unless_it_has_spans_of_its_users(home: Path) -> None:
     """Lost: `make demo` after an upgrade, or spans that a user stored in the demo's home."""
     settings = Settings({PREFIX + "HOME": str(home / "demo")})
     manifest = settings.home / "manifest.json"

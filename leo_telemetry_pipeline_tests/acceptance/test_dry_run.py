@@ -107,7 +107,7 @@ def test_a_dry_run_leaves_database_and_home_as_they_were(home: Path, tmp_path: P
     if arguments == ("--json",):
         found = json.loads(done.out)
         assert found["run_id"] is None
-        # It did analyse: spans after the last analysis are in it, without an item.
+        # The dry run did analyse: it includes spans after the last analysis, without an item.
         assert {each["dimension_key"] for each in found["bottlenecks"]} >= {"GATE_A", "GATE_NEW"}
         assert {each.get("improvement_id") for each in found["bottlenecks"] if each["dimension_key"] == "GATE_NEW"} == {
             None
@@ -116,14 +116,14 @@ def test_a_dry_run_leaves_database_and_home_as_they_were(home: Path, tmp_path: P
         assert "nothing was written" in done.out
 
 
-def test_a_real_run_is_noticed_by_all_that(analysed: Analysed):
-    """Lost: the test above would pass forever if it looked in the wrong place."""
+def test_a_real_run_changes_everything_that_is_compared(analysed: Analysed):
+    """Lost: the test above would pass even if it compared the wrong counters and files."""
     for before, after in zip(analysed.before, analysed.after, strict=True):
         assert before != after
 
 
-def test_a_dry_run_on_a_database_without_our_tables_makes_none(short_folder: Path):
-    """Lost: a dry run on a new machine would start to install something."""
+def test_a_dry_run_on_a_database_without_our_tables_creates_none(short_folder: Path):
+    """Lost: a dry run in a new database would create our tables."""
     home = short_folder / "drynew"
     done = processes.run(home, "analyze", "--dry-run")
     processes.has_line(done, "leo-telemetry migrate")

@@ -138,7 +138,7 @@ def test_a_fork_during_an_import_that_never_ends_lets_everyone_end(home):
         return finished(command, environment(home / f"{module}-{durable}", **variables))
 
     home.mkdir(mode=0o700)
-    # They wait most of the time, so they run at once.
+    # These programs wait most of the time, so they run concurrently.
     with ThreadPoolExecutor(len(HANGING)) as pool:
         ended = list(pool.map(run, HANGING))
     for case, done in zip(HANGING, ended, strict=True):

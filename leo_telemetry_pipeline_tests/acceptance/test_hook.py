@@ -192,8 +192,8 @@ def test_modules_in_the_working_folder_are_not_imported(home: Path, tmp_path: Pa
     assert list(tmp_path.glob("*.ran")) == []
 
 
-def test_the_session_waits_for_no_import_that_it_could_feel(home: Path):
-    """Lost: the budget of 40 ms; any of these takes a good part of it."""
+def test_no_slow_import_delays_the_session(home: Path):
+    """Lost: the budget of 40 ms, a good part of which any of these imports takes."""
     code = "from leo_telemetry_pipeline.cli.main import main; main()"
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-c", code, "hook", "session-start"], input=EVENT, capture_output=True

@@ -77,7 +77,7 @@ def test_a_recorded_session_is_in_the_table_with_every_parent(home: Path, db: Da
 
 
 def test_twenty_tools_at_once_lose_nothing(home: Path, db: Database):
-    """Lost: parallel tools that end in the same moment."""
+    """Lost: parallel tools that end at the same moment."""
     tools = [event("PostToolUse", tool_name="Read", tool_use_id=f"t{n}", duration_ms=n) for n in range(20)]
     assert run(event("UserPromptSubmit")) == NOTHING
     with ThreadPoolExecutor(20) as pool:
@@ -223,7 +223,7 @@ def test_notes_stay_if_the_spool_refuses_them_and_the_log_says_so(home: Path, db
 
 
 def test_a_session_that_was_killed_is_closed_a_day_later(home: Path, db: Database):
-    """Lost: its spans; or a folder fills with notes forever."""
+    """Lost: the spans of the session; or a folder fills with notes forever."""
     assert run(event("UserPromptSubmit")) == NOTHING
     assert run(event("PostToolUse", tool_name="Bash", tool_use_id="t", duration_ms=7)) == NOTHING
     notes = home / "claude" / SESSION
@@ -317,8 +317,8 @@ def test_a_stdin_that_is_never_closed_delays_claude_code_only_briefly(home: Path
 
 
 @pytest.mark.parametrize("name", ["PostToolUse", "Stop"])
-def test_claude_code_waits_for_no_import_that_it_could_feel(home: Path, name: str):
-    """Lost: the budget of 40 ms at every tool; any of these takes a good part of it."""
+def test_no_slow_import_delays_claude_code(home: Path, name: str):
+    """Lost: the budget of 40 ms per tool, a good part of which any of these imports takes."""
     # The first one also creates the folders.
     assert run(event("UserPromptSubmit")) == NOTHING
     code = "from leo_telemetry_pipeline.cli.main import main; main()"

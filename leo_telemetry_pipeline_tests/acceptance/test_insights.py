@@ -63,7 +63,7 @@ def daemon(stored: Path) -> Iterator[tuple[Running, Database]]:
             yield process, db
 
 
-def test_the_daemon_begins_them_once_for_each_analysis_and_their_failure_touches_nothing(
+def test_the_daemon_starts_insights_once_per_analysis_and_their_failure_changes_nothing(
     stored: Path, daemon: tuple[Running, Database]
 ):
     """Lost: with a daemon, no forecast, or one every few seconds; or an error in a forecast fails the analysis."""
@@ -80,7 +80,7 @@ def test_the_daemon_begins_them_once_for_each_analysis_and_their_failure_touches
     before = processes.dagster_says(stored, LOOKS, '%"leo_telemetry_insights_sensor"%')
     until(
         lambda: processes.dagster_says(stored, LOOKS, '%"leo_telemetry_insights_sensor"%') > before,
-        "the sensor looks again",
+        "the sensor ticks again",
         by=process,
     )
     assert (followed(stored, run.run_id), followed(stored, again.run_id)) == (["SUCCESS"], ["FAILURE"])
@@ -90,7 +90,7 @@ def test_the_daemon_begins_them_once_for_each_analysis_and_their_failure_touches
     assert len(runs.latest(db, 9)) == 3
 
 
-def test_a_worker_that_runs_once_makes_them_last_and_an_analyze_makes_none(stored: Path):
+def test_a_worker_that_runs_once_makes_insights_last_and_an_analyze_makes_none(stored: Path):
     """Lost: no forecast without a daemon; or a person who waits for an analysis also waits for a forecast."""
     analysed = processes.run(stored, "analyze")
     assert (analysed.code, analysed.err) == (0, ""), analysed

@@ -1,4 +1,4 @@
-"""Spans arrive however their program ends, and once, whatever it forks."""
+"""Spans arrive exactly once, however their program ends and whatever it forks."""
 
 import json
 import random
@@ -193,7 +193,7 @@ if __name__ == "__main__":
 )
 
 
-def test_a_hundred_forks_under_four_threads_hang_nothing_and_double_nothing(db, home, variables):
+def test_a_hundred_forks_under_four_threads_hang_nothing_and_duplicate_nothing(db, home, variables):
     """Lost: a forking server hangs on a lock that nobody holds; or spans are counted twice."""
     done = finished(python(FORKS), variables)
     assert done.code == 0, done.err[-3000:]

@@ -74,10 +74,10 @@ def shared(prepared: Path) -> Iterator[Loop]:
 
 @pytest.fixture
 def loop(shared: Loop) -> Iterator[Loop]:
-    """Delete the runs of other tests from the shared loop: their retries count, and tests look for P50s."""
+    """Delete the runs of other tests from the shared loop: their retries and P50s would count."""
     assert shared.running.process.poll() is None, "the last test of this file ended it, or an earlier one broke it"
     shared.off()
-    until(shared.nothing_runs, "what earlier tests left ends", by=shared.running, every=0.3)
+    until(shared.nothing_runs, "the analyses of earlier tests have ended", by=shared.running, every=0.3)
     execute(shared.db, "DELETE FROM telemetry_analysis_runs")
     execute(shared.db, "DELETE FROM continuous_improvements")
     builders.succeeded(shared.db)
@@ -198,7 +198,7 @@ def test_a_run_that_was_stopped_and_woken_writes_nothing(loop: Loop):
     stopped = loop.process_of_the_run()
     os.kill(stopped, signal.SIGSTOP)
     try:
-        loop.off()  # its statement is done, and nobody is there to commit it
+        loop.off()  # its statement is done, and nobody commits it
         run = loop.ended(run.run_id)
         assert (run.status, run.reason_code) == ("FAILED", "WORKER_LOST"), run
         assert loop.wrote(run) == (0, 0)

@@ -66,7 +66,7 @@ def test_an_invalid_address_is_reported_as_such(home: Path, arguments: Sequence[
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 def test_a_missing_database_is_reported_in_one_line(home: Path, arguments: Sequence[str]):
-    """Lost: the fact that the database is down, and which one it is."""
+    """Lost: that the database is down, and which one it is."""
     port = free_port()
     done = run(home, *arguments, **{URL: f"postgresql://leo:{SECRET}@127.0.0.1:{port}/db"})
     has_line(done, f"postgresql://leo@127.0.0.1:{port}/db", "does not answer", URL)
@@ -105,7 +105,7 @@ class Outside:
                     cursor.execute(statement)
 
     def ask(self, name: str, question: str) -> list[tuple]:
-        """Return the rows of a question."""
+        """Return the rows of a query."""
         with closing(psycopg2.connect(self.url(name))) as connection, connection, connection.cursor() as cursor:
             cursor.execute(question)
             return cursor.fetchall()
@@ -223,7 +223,7 @@ def test_everything_works_on_an_outside_postgresql(home: Path, outside: Outside)
     assert "up to date" in well("migrate")
     sample = str(ROOT / "examples" / "data" / "claude_code_otlp_sample.jsonl")
     assert "span(s) stored" in well("import", "--accept-times", sample)
-    assert "stored already" in well("import", "--accept-times", sample)
+    assert "already stored" in well("import", "--accept-times", sample)
     assert "WORKFLOW TELEMETRY" in well("analyze")
     assert "Last analysis" in well("findings")
     assert "Queued analysis" in well("enqueue")

@@ -204,7 +204,7 @@ def test_spans_on_disk_survive_the_receiver(made_home: Path):
         until(lambda: served.stored("promised") == 5, "the spans are in the table", by=served.running)
 
 
-def test_without_database_and_spool_nothing_is_promised(made_home: Path):
+def test_without_database_and_spool_nothing_is_acknowledged(made_home: Path):
     """Lost: spans are acknowledged with 200 but stored nowhere."""
     with serving(made_home) as served:
         (made_home / "spool").touch()

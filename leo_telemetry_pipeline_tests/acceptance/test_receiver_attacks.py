@@ -164,8 +164,8 @@ def test_truncated_bodies_are_refused(served: Served):
         assert served.stored("cut") == 0
 
 
-def test_bodies_that_come_together_are_bounded_together(served: Served):
-    """Lost: the limit of one request, thirty times."""
+def test_concurrent_bodies_share_one_limit(served: Served):
+    """Lost: memory, to thirty requests that each keep within the limit of one."""
     body = b'{"resourceSpans":[' + b" " * (LIMIT - 100) + b"]}"
     seen = []
 

@@ -113,7 +113,7 @@ class Worker:
         self._process = process
 
     def ends(self, what: str, at: int) -> bool:
-        """Do ``what``, to be killed at step ``at``; return whether it ended before that."""
+        """Do ``what`` in a process that is killed at step ``at``; return whether it ended before that step."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{what} {at}\n")
@@ -217,8 +217,8 @@ def test_maintenance_killed_at_any_step_loses_nothing(db: Database, settings: Se
     assert at > 30
 
 
-def test_a_restore_killed_at_any_step_can_be_begun_again(db: Database, settings: Settings, tmp_path: Path) -> None:
-    """Lost: half of the restored spans, in the following night."""
+def test_a_restore_killed_at_any_step_can_be_repeated(db: Database, settings: Settings, tmp_path: Path) -> None:
+    """Lost: half of the restored spans, the following night."""
     with worker(settings, tmp_path) as killed:
         everything, at = begin(db, tmp_path), 0
         finish(killed, db)

@@ -145,7 +145,7 @@ def traced(home: Path, **variables: str) -> None:
 
 def hooked(home: Path) -> None:
     """Send Claude Code's hook events with a secret in every field."""
-    events = [json.dumps(event) + "\n" for text in SECRETS.values() for event in told(text)]
+    events = [json.dumps(event) + "\n" for text in SECRETS.values() for event in session_events(text)]
     subprocess.run(
         [sys.executable, "-P", "-c", HOOKED],
         input="".join(events).encode(),
@@ -157,7 +157,7 @@ def hooked(home: Path) -> None:
     until(lambda: not processes_of(home), "the hooks have made their spans")
 
 
-def told(text: str) -> Iterator[dict[str, Any]]:
+def session_events(text: str) -> Iterator[dict[str, Any]]:
     """Yield the events of a session with a text in every field."""
     session, prompt = str(uuid.uuid4()), str(uuid.uuid4())
     common = {"session_id": session, "prompt_id": prompt, "cwd": text, "transcript_path": text}
@@ -190,7 +190,7 @@ def files(tmp_path: Path) -> list[Path]:
 
 
 def test_no_secret_is_found_in_anything_that_is_kept(home: Path, files: list[Path]) -> None:
-    """Lost: a key in a message becomes readable for everyone with access to the database."""
+    """Lost: everyone with access to the database can read a key that was in a message."""
     assert len(SECRETS) >= 30
     # While the database is unavailable: the spool, and the journal of durable mode.
     traced(home)

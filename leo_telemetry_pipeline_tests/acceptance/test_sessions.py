@@ -20,7 +20,7 @@ MIDNIGHT = datetime(2026, 3, 1, tzinfo=UTC)
 def test_a_month_of_sessions_answers_what_is_slow_and_whether_it_works_or_waits(
     part: str, settings: Settings, db: Database
 ):
-    """Lost: a month of measuring without an answer to its one question."""
+    """Lost: a month of measurements that do not tell what is slow."""
     missed = [figure for figure in accept_sessions.judged(part, 11, False, db, ask) if not figure.held]
     assert missed == []
 

@@ -1,4 +1,4 @@
-"""Commands that run until a signal: ended while they start, killed, or started beside another."""
+"""Commands that run until a signal: ended while they start, killed, or started while another one runs."""
 
 import os
 import signal
@@ -64,7 +64,7 @@ def test_one_home_has_one_daemon_and_one_ui_and_a_kill_leaves_nothing(
         with processes.started(home, "dev", *ports, variables=variables) as dev:
             until(lambda: processes.serves(port) or dev.process.poll() is not None, "the UI answers", by=dev)
             assert f"(process {first.process.pid}) runs the daemon" in dev.said()
-            another_dev_shows_the_one_that_runs(home, port, short_folder)
+            another_dev_opens_the_page_of_the_first(home, port, short_folder)
             done = processes.run(home, "serve", "--port", str(otlp_port))
             has_line(done, f"Port {otlp_port} is in use", f"`leo-telemetry dev` (process {dev.process.pid})")
             assert (done.code, done.out) == (2, "")
@@ -91,7 +91,7 @@ def servers(home: Path) -> set[int]:
     return {pid for pid, line in processes.processes_of(home).items() if "postgres" in line.split(" ", 1)[0]}
 
 
-def another_dev_shows_the_one_that_runs(home: Path, port: int, folder: Path) -> None:
+def another_dev_opens_the_page_of_the_first(home: Path, port: int, folder: Path) -> None:
     """Run a second `dev` on a desktop, and assert that it opens the page of the first."""
     opened, tools = folder / "opened", folder / "tools"
     tools.mkdir()

@@ -39,8 +39,7 @@ from leo_telemetry_pipeline_tests.processes import (
     until,
 )
 
-# An exit waits one second for spans; what hangs here hangs for longer than this.
-# An exit takes a second, longer on a busy machine, but nothing in it waits as long as this.
+# Limit for an exit, which waits one second for spans; everything that hangs here hangs for longer.
 EXIT_S = 60.0
 # Arguments: the number of spans, and the rate per second. Prints the counters, the time when the program itself was
 # done, and the time when its spans were.
@@ -48,12 +47,12 @@ EMIT = """
 import atexit, json, sys, time
 atexit.register(lambda: print(time.monotonic(), flush=True))
 from leo_telemetry_pipeline import trace
-count, a_second = int(sys.argv[1]), float(sys.argv[2])
+count, rate = int(sys.argv[1]), float(sys.argv[2])
 began, worst = time.monotonic(), []
 for number in range(count):
     with trace.tracer.gate(f"G{number}"):
         pass
-    left = began + number / a_second - time.monotonic()
+    left = began + number / rate - time.monotonic()
     if left > 0:
         time.sleep(left)
 print(json.dumps(trace.counters()), time.monotonic(), flush=True)
@@ -63,8 +62,8 @@ print(json.dumps(trace.counters()), time.monotonic(), flush=True)
 class Emitting:
     """A program that ends spans at a fixed rate."""
 
-    def __init__(self, home: Path, count: int, a_second: int, **variables: str) -> None:
-        command = [sys.executable, "-c", EMIT, str(count), str(a_second)]
+    def __init__(self, home: Path, count: int, rate: int, **variables: str) -> None:
+        command = [sys.executable, "-c", EMIT, str(count), str(rate)]
         named = {PREFIX + name: value for name, value in variables.items()}
         self.process = subprocess.Popen(
             command, env=environment(home, **named), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -125,7 +124,7 @@ def silent_server() -> Iterator[str]:
 
 
 @sees_processes
-def test_a_database_that_stops_three_times_loses_and_doubles_nothing(own_server):
+def test_a_database_that_stops_three_times_loses_and_duplicates_nothing(own_server):
     """Lost: the spans of every database restart; or medians, because spans count twice."""
     emitting = Emitting(own_server, 10_000, 2_000)
     for _ in range(3):
@@ -160,7 +159,7 @@ def test_a_database_that_accepts_and_never_answers_does_not_delay_the_exit(home,
         assert b"secret" not in path.read_bytes()
 
 
-# The database is never given up, so only the wait itself spools the spans.
+# The database is never given up, so only the waiting flush spools the spans.
 FLUSH = """
 from leo_telemetry_pipeline import trace
 from leo_telemetry_pipeline.writer import worker_thread as loop
@@ -200,10 +199,10 @@ SLOW = """
 import time
 from leo_telemetry_pipeline import trace
 from leo_telemetry_pipeline.writer.preparing import Parts
-as_it_was = Parts.span
+original = Parts.span
 def slowly(self, *given):
     time.sleep(0.004)
-    return as_it_was(self, *given)
+    return original(self, *given)
 Parts.span = slowly
 for number in range(600):
     with trace.tracer.gate(f"G{number}"):
@@ -212,7 +211,7 @@ for number in range(600):
 
 
 def test_a_program_that_ends_on_a_slow_machine_keeps_all_its_spans(home):
-    """Lost: silently, the spans of every short program on a busy machine."""
+    """Lost: the spans of every short program on a busy machine, without a message."""
     variables = environment(home, **{PREFIX + "DATABASE_URL": "postgresql://leo@127.0.0.1:1/none"})
     done = finished([sys.executable, "-c", SLOW], variables)
     assert (done.code, done.out, done.err) == (0, "", "")
@@ -221,7 +220,7 @@ def test_a_program_that_ends_on_a_slow_machine_keeps_all_its_spans(home):
 
 @sees_processes
 def test_a_database_that_freezes_midway_does_not_delay_the_exit_and_loses_nothing(own_server):
-    """Lost: the same, if the database's machine is out of memory."""
+    """Lost: seconds at the exit of a program, or its spans, if the database's machine is out of memory."""
     emitting = Emitting(own_server, 2_000, 800)
     # On an overloaded machine, the program may have ended before the database stored any.
     until(lambda: len(names(own_server)) > 100 or emitting.process.poll() is not None, "spans arrive")
@@ -302,7 +301,7 @@ print(json.dumps(trace.counters()))
 
 @pytest.mark.parametrize("durable", ["false", "true"])
 def test_a_home_that_may_not_be_written_costs_spans_and_no_more(home, durable):
-    """Lost: every program of a user without a home."""
+    """Lost: every program of a user without a home, which would fail."""
     prefix = as_ordinary_user()
     home.mkdir(mode=0o755)
     home.chmod(0o555 if not prefix else 0o755)

@@ -1,1 +1,1 @@
-"""The real Claude Code against a local fake of its API, so that what it was told and what it did are both known."""
+"""The real Claude Code against a local fake of its API, so that both its input and its actions are known."""

@@ -25,7 +25,7 @@ def main() -> int:
     for way in truth.WAYS:
         lines += [f"by {way}: {line}" for line in _differences(played[way])]
     if version != program.pinned():
-        print("Asking the tested version for the words that it exports ...", flush=True)
+        print("Asking the tested version for the names that it exports ...", flush=True)
         lines += _words(_played(("otel",), program.tested())["otel"], played["otel"])
     print("\n".join(lines) or "Nothing differs.")
     return int(bool(lines))
@@ -48,7 +48,7 @@ def _differences(played: Mapping[str, Played | BaseException]) -> Iterator[str]:
         wanted, found = stored.shapes_of_facts(outcome.visible()), stored.shapes_of_rows(outcome.rows)
         yield from (f"{name} lacks {_shape(shape)}" for shape in wanted - found)
         yield from (f"{name} has too much: {_shape(shape)}" for shape in found - wanted)
-        for off in stored.beside_the_fake(outcome.matched()):
+        for off in stored.outside_bounds(outcome.matched()):
             if off.seconds > LIMIT_S:
                 yield f"{name}: {off.of} is {off.seconds:.2f} s off"
         if outcome.refusals or outcome.complaints:
@@ -66,7 +66,7 @@ def _words(before: Mapping[str, Played | BaseException], after: Mapping[str, Pla
         {word for one in played.values() if isinstance(one, Played) for word in one.words} for played in (before, after)
     )
     yield from (f"exports anew: {word}" for word in sorted(new - old))
-    yield from (f"exports no longer: {word}" for word in sorted(old - new))
+    yield from (f"no longer exports: {word}" for word in sorted(old - new))
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ def product() -> Iterator[Product]:
     try:
         with processes.started(home, "serve", "--port", str(port)) as running:
             until(lambda: "/v1/traces" in running.said(), "the receiver is up", by=running)
-            # What a session starts if the last analysis is stale is for the tests of the hook.
+            # With a stale analysis, each session would start one, which the tests of the hook cover.
             with closing(processes.inside(home)) as database:
                 builders.succeeded(database)
             yield Product(home, port, _exports(home, port), _hooks(home, folder / "project"))
@@ -178,15 +178,15 @@ def play_all(
 
 
 def _install(products: Sequence[Product], project: Path) -> None:
-    """Install the hooks of the first product as it does itself, and those of a second with its home in the commands."""
+    """Install the first product's hooks as the product does, and those of a second with its home in the commands."""
     if products:
         (project / _LOCAL_SETTINGS).write_text(products[0].hooks)
     for product in products[1:]:
-        (project / _SHARED_SETTINGS).write_text(_led_home(product))
+        (project / _SHARED_SETTINGS).write_text(_with_home(product))
 
 
-def _led_home(product: Product) -> str:
-    """Return the settings with commands that find the product's home without variables of the session."""
+def _with_home(product: Product) -> str:
+    """Return the product's hook settings with its variables in each command, independent of the session's."""
     settings = json.loads(product.hooks)
     variables = " ".join(f"{name}={shlex.quote(value)}" for name, value in product.variables.items())
     for entries in settings["hooks"].values():

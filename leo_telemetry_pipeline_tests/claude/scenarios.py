@@ -46,7 +46,7 @@ class Stage:
             yield running
 
     def hook(self, event: str, code: str) -> None:
-        """Add a hook of the person's own beside the existing ones."""
+        """Add a hook of the person's own to the existing ones."""
         settings = json.loads(self.machine.settings.read_text())
         hooks = settings.get("hooks", {})
         command = f"{shlex.quote(sys.executable)} -c {shlex.quote(code)}"

@@ -13,7 +13,7 @@ from leo_telemetry_pipeline_tests.claude.truth import Fact
 
 # Types that both ways must report alike; only OpenTelemetry sees requests to the model and hooks.
 COMPARED = ("handoff", "tool", "skill", "subagent", "mcp_server")
-# Types that hooks are not told of.
+# Types that hooks do not report.
 EXPORTED = ("llm", "wait", "command", "compaction")
 _ROWS = """
     SELECT c.attributes->>'session.id', c.span_type, c.span_name, c.status, p.span_type, p.span_name,
@@ -87,7 +87,7 @@ def pairs(facts: Iterable[Fact], stored: Iterable[Row]) -> Iterator[tuple[Fact, 
             yield fact, row
 
 
-def beside_the_fake(matched: Iterable[tuple[Fact, Row]]) -> Iterator[Deviation]:
+def outside_bounds(matched: Iterable[tuple[Fact, Row]]) -> Iterator[Deviation]:
     """Return how far durations are outside the bounds that the fake model saw."""
     for fact, row in matched:
         if fact.most is not None:
@@ -95,7 +95,7 @@ def beside_the_fake(matched: Iterable[tuple[Fact, Row]]) -> Iterator[Deviation]:
             yield Deviation(f"{fact.type}:{fact.name}", max(fact.least - seconds, seconds - fact.most, 0))
 
 
-def beside_reports(
+def off_reports(
     matched: Iterable[tuple[Fact, Row]], reported: Iterable[Report], types: Sequence[str]
 ) -> Iterator[Deviation]:
     """Return how far durations deviate from Claude Code's own reports."""

@@ -19,7 +19,7 @@ from leo_telemetry_pipeline_tests.claude.session import Session
 OK, ERROR = "OK", "ERROR"
 WAYS = ("hooks", "otel", "both")
 HOOKED, EXPORTED = ("hooks", "both"), ("otel", "both")
-# Ways that measure the same session: hooks report to two homes, one of which also gets exports.
+# Ways of measuring that share a session: its hooks report to two homes, one of which also gets exports.
 # If only exports are tried, no hook may run, which takes a session of its own.
 SIDE_BY_SIDE = (("hooks", "both"), ("otel",))
 PROMPT = "claude_code.interaction"

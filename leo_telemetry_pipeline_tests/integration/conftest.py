@@ -1,4 +1,4 @@
-"""Fixtures of several features: databases with counted days, a second connection, a receiver to talk to."""
+"""Fixtures that several features share: databases with counted days, a second connection, a receiver."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
@@ -23,7 +23,7 @@ from leo_telemetry_pipeline_tests.servers import Server
 def template(request: pytest.FixtureRequest, server: Server, template: str) -> str:
     """Return the name of the template; with the marker counted_days, one whose empty days are already counted.
 
-    Counting 90 days takes most of the time of a first analysis; the tests of history show that it is done.
+    Counting 90 days takes most of the time of a first analysis; the tests of history cover the counting.
     """
     if request.node.get_closest_marker("counted_days"):
         return made_once(server, "template_counted", template, _count_days)

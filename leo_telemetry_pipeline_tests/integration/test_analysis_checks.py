@@ -55,7 +55,7 @@ def all_bad(*args: Any, original: Any = judging.judge) -> list[DimensionResult]:
 def test_a_blocking_check_that_fails_ends_the_run_and_makes_no_items(
     db: Database, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, instead: Any, check: str
 ):
-    """Lost: people would work on items made of wrong numbers."""
+    """Lost: people would work on items based on wrong numbers."""
     slow(db, "A", count=20)
     insert(db, spans_of("phase", "EXEC", [5] * 20))
     configure(db, "phase", "EXEC", 100, 2.0)
@@ -70,7 +70,7 @@ def test_a_blocking_check_that_fails_ends_the_run_and_makes_no_items(
     assert items(db) == []
 
 
-def test_warnings_warn_and_stop_nothing(db: Database):
+def test_failed_warnings_are_reported_and_stop_nothing(db: Database):
     """Lost: a wrong clock would go unnoticed, or would stop all analyses."""
     parent, trace_id = new_id(), new_id()
     slow(db, "A")

@@ -77,7 +77,7 @@ def test_an_analysis_that_raises_ends_failed_and_says_where_and_why(
 def test_an_analysis_whose_database_died_is_tried_again(
     db: Database, server: Server, module: ModuleType, step: str, goes_on: bool, monkeypatch: pytest.MonkeyPatch
 ):
-    """Lost: the analysis of a week, because PostgreSQL restarted in those few seconds."""
+    """Lost: a week's analysis, because PostgreSQL restarted while it ran."""
     slow(db, "A")
     run_id, name, onlooker = queued(db), one(db, "SELECT current_database()"), one(db, "SELECT pg_backend_pid()")
     cut_all = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> %s"
@@ -150,7 +150,7 @@ def test_a_row_that_was_cancelled_or_taken_meanwhile_ends_green_and_writes_nothi
     assert runs.beat(db, taken, mine) == "RUNNING"
 
 
-def test_a_row_that_is_lost_in_the_middle_gets_nothing_more(
+def test_a_run_that_loses_its_row_halfway_writes_nothing_more(
     db: Database, monkeypatch: pytest.MonkeyPatch, target: Target
 ):
     """Lost: a cancelled analysis would still open items."""
@@ -170,9 +170,9 @@ def test_a_row_that_is_lost_in_the_middle_gets_nothing_more(
 
 
 def launched(db: Database, *, terminated: bool, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Execute a queued row like a launched process that gets SIGTERM in a step; return the row's id.
+    """Execute a queued row as a launched process that gets SIGTERM during a step; return the row's id.
 
-    If ``terminated`` in the UI, the run is recorded as such before its process gets the signal.
+    With ``terminated``, the run is first recorded as terminated in the UI.
     """
     job, run_id = analysis_job(), queued(db)
     with dg.DagsterInstance.ephemeral() as instance:

@@ -54,10 +54,10 @@ BOTTLENECK = {
 }  # fmt: skip
 
 
-def test_a_queued_row_ends_succeeded_with_all_its_columns_and_finds_just_what_is_over_the_seeds_thresholds(
+def test_a_queued_row_ends_succeeded_with_all_its_columns_and_finds_exactly_what_exceeds_the_seeds_thresholds(
     db: Database,
 ):
-    """Lost: the loop itself."""
+    """Lost: the way from a request to its findings."""
     execute(db, SEED)
     traces = []
     for day in range(1, 8):
@@ -111,7 +111,7 @@ def test_a_queued_row_ends_succeeded_with_all_its_columns_and_finds_just_what_is
     assert db.rows("SELECT dimension_key, p50_ms FROM p50_by_gate") == [("GATE_PRD_REQUIRED", 15_001)]
 
 
-def test_materializing_all_without_a_queue_makes_a_row_by_hand(db: Database):
+def test_materializing_all_without_a_queued_row_creates_a_manual_row(db: Database):
     """Lost: a click on "materialize all" would leave no trace in the history."""
     slow(db, "A")
     done = analyse()
@@ -193,7 +193,7 @@ def test_spans_that_never_ended_are_scanned_and_break_nothing(db: Database):
 
 
 def test_with_nothing_configured_a_dimensions_own_days_are_the_baseline(db: Database):
-    """Lost: set-and-forget."""
+    """Lost: findings without configuration."""
     for day in range(1, 30):
         at = midnight(day) + timedelta(hours=3)
         insert(db, spans_of("gate", "SLOWER", [1000 if day > 5 else 1500] * 10, at=at))
@@ -231,7 +231,7 @@ def test_types_named_in_thresholds_and_types_never_seen_before_are_judged_withou
     assert found(analyse_queued(db)) == ["deploy:prod", "phase+sd_type:EXEC:feature"]
 
 
-def test_above_the_limit_history_serves_and_finds_the_same(db: Database, monkeypatch: pytest.MonkeyPatch):
+def test_above_the_limit_daily_history_gives_the_same_findings(db: Database, monkeypatch: pytest.MonkeyPatch):
     """Lost: findings would change on the day an installation outgrows the limit."""
     slow(db, "A", "B")
     exact = analyse_queued(db)
@@ -243,7 +243,7 @@ def test_above_the_limit_history_serves_and_finds_the_same(db: Database, monkeyp
     assert outcomes(db, counted.run_id) == outcomes(db, exact.run_id)
 
 
-def test_an_analysis_of_a_project_looks_at_its_spans_and_keeps_its_own_items(db: Database):
+def test_an_analysis_of_a_project_reads_its_spans_and_keeps_its_own_items(db: Database):
     """Lost: one project's slowness would hide behind another's speed."""
     slow(db, "A", project="shop")
     insert(db, spans_of("gate", "A", [1] * 50, project="till"))
@@ -258,7 +258,7 @@ def test_an_analysis_of_a_project_looks_at_its_spans_and_keeps_its_own_items(db:
 
 @pytest.mark.parametrize("odd", ["a+b", "sd_type", "gate+sd_type", "global"])
 def test_one_span_of_an_odd_type_stops_no_analysis(db: Database, odd: str):
-    """Lost: any program that may write spans could stop all analyses for a week with one typing error."""
+    """Lost: any program that may write spans could stop all analyses for a week with one typo."""
     slow(db, "A")
     try:
         insert(db, [span(odd, "x", 5)])

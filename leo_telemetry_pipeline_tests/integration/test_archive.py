@@ -1,4 +1,4 @@
-"""Archives of old spans: written before anything is dropped, and restored as it was."""
+"""Archives of old spans: written before the spans are dropped, and restored unchanged."""
 
 from collections import Counter
 from pathlib import Path
@@ -24,9 +24,7 @@ from leo_telemetry_pipeline_tests.old_spans import (
 )
 
 
-def test_an_archive_holds_each_span_as_it_was_and_puts_it_back_so(
-    db: Database, settings: Settings, tmp_path: Path
-) -> None:
+def test_an_archive_restores_each_span_unchanged(db: Database, settings: Settings, tmp_path: Path) -> None:
     """Lost: spans, their attributes or their times, once they are in a file."""
     folder = tmp_path / "archive"
     store_old(db)
@@ -42,13 +40,15 @@ def test_an_archive_holds_each_span_as_it_was_and_puts_it_back_so(
         code, said = run("import", path)
         assert (code, said) == (0, f"{path}: 13 span(s) restored for {KEEP} days\n")
     assert table(db) == before
-    assert run("import", *files)[1].count("13 were stored already") == len(files)
+    assert run("import", *files)[1].count("13 were already stored") == len(files)
     assert maintenance.maintain(db, keeping(folder)).dropped == []
     assert table(db) == before
     assert history(db) == kept
 
 
-def test_restored_spans_go_again_later_without_a_second_file(db: Database, settings: Settings, tmp_path: Path) -> None:
+def test_restored_spans_are_dropped_again_later_without_a_second_file(
+    db: Database, settings: Settings, tmp_path: Path
+) -> None:
     """Lost: restored spans stay forever, or their archive is overwritten."""
     store_old(db, (40,))
     maintenance.maintain(db, keeping(tmp_path))
@@ -98,7 +98,7 @@ def test_spans_that_come_after_a_day_was_sealed_get_a_part_and_a_file_of_their_o
 def test_without_a_place_for_the_archive_nothing_is_dropped(
     db: Database, settings: Settings, tmp_path: Path, place: str, reason: str
 ) -> None:
-    """Lost: all old spans, because the archive disk was not mounted."""
+    """Lost: all old spans, if the archive disk is not mounted."""
     (tmp_path / "a file").touch()
     store_old(db)
     before = table(db)
@@ -130,7 +130,7 @@ def test_without_pyarrow_nothing_is_dropped_and_one_line_names_what_to_install(
         run("import", tmp_path / "x.parquet")
 
 
-def test_another_database_imports_an_archive_as_any_file(db: Database, settings: Settings, tmp_path: Path) -> None:
+def test_another_database_imports_an_archive_like_any_file(db: Database, settings: Settings, tmp_path: Path) -> None:
     """Lost: an archive is useless once its database is gone."""
     store_old(db, (40,))
     rows = db.rows("SELECT (to_jsonb(s) - 'created_at')::text FROM workflow_trace_log AS s ORDER BY 1")

@@ -17,7 +17,7 @@ def test_a_stream_has_every_row_of_its_query_and_a_second_one_may_follow(db: Dat
 
 
 def test_names_are_the_same_from_a_database_in_another_encoding(server: Server):
-    """Lost: every analysis of an old database with another encoding, to the first name with an umlaut."""
+    """Lost: every analysis of an old database in another encoding, once a name has an umlaut."""
     server.administer("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0")
     try:
         with closing(Database(outside(server.url("latin"), "dagster"))) as db, db.transaction() as cursor:

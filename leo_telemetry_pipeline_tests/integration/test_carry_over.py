@@ -1,4 +1,4 @@
-"""Databases of unreleased versions are refused in one line, whose command carries over every row."""
+"""Databases of unreleased versions are refused in one line, with a command that carries over every row."""
 
 import re
 from contextlib import closing
@@ -60,7 +60,7 @@ def contents(db: Database, of: dict[str, str]) -> dict[str, list[str]]:
     }
 
 
-@pytest.mark.only_on(DEBIAN, EMBEDDED, reason="the schema is the server's, whatever is before it")
+@pytest.mark.only_on(DEBIAN, EMBEDDED, reason="a pooler does not change the schema")
 @pytest.mark.parametrize("old", schema_dump.EARLIER, indirect=True)
 def test_a_carried_over_database_has_the_schema_of_a_migrated_empty_one(old: str):
     """Lost: leftover objects of an old version, on which statements fail years later."""
@@ -113,12 +113,12 @@ def spans_of_noon() -> str:
 
 def refused_with(environ: dict[str, str]) -> list[str]:
     """Assert that commands refuse with the same line, and return the options of the `migrate` that it names."""
-    with pytest.raises(UserError) as told, database.ready(Settings(environ)):
+    with pytest.raises(UserError) as raised, database.ready(Settings(environ)):
         pass
     for words in (("migrate",), ("analyze", "--dry-run")):
         done = finished(command(*words), environ)
         assert (done.code, done.out) == (NO_DATABASE, "")
-        assert done.err == f"leo-telemetry: {told.value.message}\n"
-    named = re.search("`leo-telemetry migrate (.*?)`", told.value.message)
+        assert done.err == f"leo-telemetry: {raised.value.message}\n"
+    named = re.search("`leo-telemetry migrate (.*?)`", raised.value.message)
     assert named
     return named[1].split()

@@ -16,7 +16,7 @@ from leo_telemetry_pipeline.store import intake
 from leo_telemetry_pipeline.store.days import Window, milliseconds
 from leo_telemetry_pipeline.store.dimensions import observations
 from leo_telemetry_pipeline.store.retention import purge
-from leo_telemetry_pipeline.store.retention.purge import What
+from leo_telemetry_pipeline.store.retention.purge import Selection
 from leo_telemetry_pipeline.store.server.database import Database
 from leo_telemetry_pipeline_tests.builders import execute, insert, midnight, one, span
 
@@ -46,8 +46,10 @@ def written(folder: Path, rows: list, name: str = "f.jsonl") -> Path:
 
 
 @pytest.mark.parametrize("order", [("ch_binary.parquet", "ch_same.jsonl"), ("ch_same.jsonl", "ch_binary.parquet")])
-def test_text_written_as_binary_is_stored_once_with_the_same_as_text(db: Database, order: tuple[str, str]) -> None:
-    """Lost: every name of eight letters; and each span is stored twice."""
+def test_spans_whose_text_is_written_as_binary_are_not_stored_a_second_time(
+    db: Database, order: tuple[str, str]
+) -> None:
+    """Lost: names of eight letters become hex digits, and each span is stored twice."""
     for name in order:
         assert load("--accept-times", CASES / name).exit_code == 0
     assert one(db, SPANS) == 20
@@ -98,7 +100,7 @@ def test_implausible_times_are_counted_once_for_the_doctor(db: Database, tmp_pat
 
 
 def test_a_preset_accepts_its_old_times(db: Database) -> None:
-    """Lost: real data to try the system on; or the doctor complains about intended old times."""
+    """Lost: real data to try the system on; or the doctor complains about times that are old on purpose."""
     path = bundled("examples") / "data" / "nezha-2022-08-23" / "13_28.csv.gz"
     done = load("--preset", "nezha", path)
     assert done.exit_code == 0
@@ -124,8 +126,8 @@ def test_other_field_names_are_read_or_refused_and_never_nothing(db: Database, n
     assert stored or done.stderr.count("\n") == 1
 
 
-def test_no_text_of_lines_that_are_not_spans_is_kept_beside_good_lines(db: Database, tmp_path: Path) -> None:
-    """Lost: people's words are stored because one good line precedes them."""
+def test_no_text_of_lines_that_are_not_spans_is_kept_even_among_good_lines(db: Database, tmp_path: Path) -> None:
+    """Lost: a conversation is stored because one good line precedes it."""
     transcript = (CASES / "wrong_file.jsonl").read_text().splitlines()
     logs = {"level": "info", "message": WORDS, "trace_id": "1" * 32, "span_id": "2" * 16}
     defect = row(duration_ms=-1)
@@ -152,7 +154,7 @@ def test_a_purge_finds_lines_that_an_import_quarantined(db: Database, tmp_path: 
     assert load(written(tmp_path, [row(), request], "o.jsonl")).exit_code == 0
     assert one(db, ASIDE) == 6
     for project, count in (("shop", 3), ("other", 1), ("mine", 1), ("otlp", 1), ("", 0)):
-        assert purge.purge(db, What(project=project)).quarantined == count, project
+        assert purge.purge(db, Selection(project=project)).quarantined == count, project
     assert one(db, ASIDE) == 0
 
 
@@ -171,8 +173,8 @@ def test_one_wrong_file_does_not_keep_out_the_others(db: Database, tmp_path: Pat
     assert one(db, SPANS) == 2
 
 
-def test_a_file_may_come_by_standard_input(db: Database, tmp_path: Path) -> None:
-    """Lost: the remedy for every packed file."""
+def test_a_file_may_come_from_standard_input(db: Database, tmp_path: Path) -> None:
+    """Lost: the remedy for every compressed file."""
     done = load("-", input_="".join(json.dumps(each) + "\n" for each in [row(), "x"]).encode("utf-16"))
     assert done.stdout.startswith("standard input: 1 span(s) stored, 1 bad line(s) quarantined")
     assert one(db, "SELECT source FROM telemetry_quarantine") == "standard input"
@@ -197,7 +199,7 @@ def test_a_span_sent_at_its_start_and_at_its_end_is_stored_with_its_end(db: Data
     other = row(duration_ms=None)
     assert load(written(tmp_path, [other])).exit_code == 0
     done = load(written(tmp_path, [other | {"duration_ms": 7}, ended]))
-    assert "0 span(s) stored, 1 completed, 1 were stored already;" in done.stdout
+    assert "0 span(s) stored, 1 completed, 1 were already stored;" in done.stdout
     assert db.rows("SELECT duration_ms FROM workflow_trace_log ORDER BY 1") == [(7,), (5_210,)]
 
 
@@ -208,10 +210,10 @@ def test_both_halves_of_a_zipkin_span_are_stored(db: Database) -> None:
     assert one(db, SPANS) == 4
 
 
-def test_names_that_differ_only_far_behind_are_two_dimensions_through_every_door(
+def test_long_names_that_differ_only_at_the_end_are_two_dimensions_from_every_source(
     settings: Settings, db: Database, tmp_path: Path
 ) -> None:
-    """Lost: a slow operation hides behind a fast one whose long name begins alike."""
+    """Lost: a slow operation hides behind a fast one whose long name begins the same."""
     names = ["n" * 250 + end for end in "ab"]
     start = milliseconds(midnight(1))
     insert(db, [span("gate", "short", at=midnight(1))])

@@ -85,7 +85,7 @@ def test_projects_do_not_wait_for_each_other(db: Database):
 
 
 def test_a_claim_of_an_ended_or_unknown_run_is_gone_and_gives_the_reason(db: Database):
-    """Lost: a cancelled analysis would run all the same."""
+    """Lost: a cancelled analysis would run anyway."""
     run_id = queued(db)
     assert runs.cancel(db, run_id) == "QUEUED"
     outcome, detail = runs.claim(db, run_id, new_id(), 900)

@@ -1,4 +1,4 @@
-"""Recorded sessions of Claude Code through the receiver, alone and beside the hooks, into the database."""
+"""Recorded sessions of Claude Code through the receiver into the database, with and without hooks."""
 
 import asyncio
 import gzip
@@ -21,7 +21,7 @@ from leo_telemetry_pipeline_tests.claude_sessions import Session, arrival, sessi
 from leo_telemetry_pipeline_tests.receiver_client import Client, Talk, serving
 
 PATHS = {"resourceSpans": "/v1/traces", "resourceLogs": "/v1/logs"}
-TOLD = """
+COUNTED = """
     SELECT span_type || ':' || span_name || CASE status WHEN 'OK' THEN '' ELSE ' ' || coalesce(status, 'open') END
     FROM workflow_trace_log WHERE span_type IN ('handoff', 'tool', 'skill', 'mcp_server', 'subagent')
 """
@@ -45,9 +45,9 @@ async def until(look: Callable[[], object], seconds: float = 60) -> None:
             await asyncio.sleep(0.05)
 
 
-def told(db: Database) -> Counter[str]:
+def counted(db: Database) -> Counter[str]:
     """Count rows by type, name and status."""
-    return Counter(name for (name,) in db.rows(TOLD))
+    return Counter(name for (name,) in db.rows(COUNTED))
 
 
 BACKGROUND = {"handoff:claude_code.interaction": 2, "subagent:reader": 1, "tool:Bash": 1}
@@ -66,7 +66,7 @@ def test_a_session_becomes_rows_within_seconds_and_once(talk: Talk, db: Database
     async def say(client: Client) -> None:
         for _ in range(2):
             await send(client, session)
-            await until(lambda: told(db) == Counter(BACKGROUND))
+            await until(lambda: counted(db) == Counter(BACKGROUND))
         assert db.rows(TWICE) == []
         agents = db.rows("SELECT duration_ms FROM workflow_trace_log WHERE span_type = 'subagent'")
         assert 1_500 < agents[0][0] < 2_500
@@ -90,7 +90,7 @@ def test_hooks_and_receiver_on_one_machine_store_each_once(
                 file.add(json.dumps({"session": session.id, **note}))
         await send(client, session)
         want = {"handoff:claude_code.interaction": 1, "subagent:reader": 2, "subagent:writer": 1, "tool:Bash": 4}
-        await until(lambda: told(db) == Counter(want))
+        await until(lambda: counted(db) == Counter(want))
         assert db.rows(TWICE) == []
 
     talk(say)
@@ -127,12 +127,12 @@ def test_acknowledged_records_become_spans_after_a_crash(
 
     async def second() -> None:
         async with serving(build_app(settings, target)):
-            await until(lambda: told(db) == Counter(BACKGROUND))
+            await until(lambda: counted(db) == Counter(BACKGROUND))
 
     with monkeypatch.context() as patched:
         patched.setattr(claude.ClaudeCode, "work", never)
         asyncio.run(first())
-    assert told(db) == Counter()
+    assert counted(db) == Counter()
     asyncio.run(second())
 
 
@@ -158,7 +158,7 @@ def test_a_crash_between_storing_and_forgetting_stores_nothing_twice(
 
     async def second(_: Client) -> None:
         notes = settings.home / notebook.FOLDER / session.id
-        # Made spans are remembered there once they are stored.
+        # Spans are remembered there once they are stored.
         await until(lambda: '"event": "Made"' in notes.read_text())
 
     with monkeypatch.context() as patched:
@@ -171,7 +171,7 @@ def test_a_crash_between_storing_and_forgetting_stores_nothing_twice(
 
 
 def test_a_newer_version_is_noticed_for_the_doctor(talk: Talk, db: Database) -> None:
-    """Lost: nobody learns that a new version may report something else than the tested one."""
+    """Lost: nobody learns that a new version may report something other than the tested one."""
     session = sessions()["plain"]
     newer = json.loads(json.dumps(session.raw).replace("2.1.332", "2.1.340"))
 
@@ -184,14 +184,14 @@ def test_a_newer_version_is_noticed_for_the_doctor(talk: Talk, db: Database) -> 
 
 
 def test_implausible_times_are_noticed_for_the_doctor(talk: Talk, db: Database) -> None:
-    """Lost: sessions of a machine with a wrong clock are missing in every analysis, and nobody learns why."""
+    """Lost: sessions of a machine with a wrong clock are missing from every analysis, and nobody learns why."""
     session = sessions()["plain"]
     raw = json.loads(re.sub(r'("(?:start|end|)[tT]imeUnixNano": ")17', r"\g<1>12", json.dumps(session.raw)))
 
     async def say(client: Client) -> None:
         await send(client, Session(session.name, session.id, [], [], raw))
-        await until(lambda: told(db) == Counter({"handoff:claude_code.interaction": 2}))
-        # Counting follows storing.
+        await until(lambda: counted(db) == Counter({"handoff:claude_code.interaction": 2}))
+        # Notices are counted after the spans are stored.
         await until(lambda: db.rows("SELECT 1 FROM telemetry_intake_notices"))
 
     talk(say)
@@ -210,7 +210,7 @@ def test_logs_that_cannot_be_read_are_refused(talk: Talk, body: bytes) -> None:
     talk(say)
 
 
-def test_logs_of_others_and_in_protobuf_are_taken(talk: Talk, db: Database) -> None:
+def test_logs_of_other_clients_and_in_protobuf_are_accepted(talk: Talk, db: Database) -> None:
     """Lost: Claude Code's logs, which are protobuf by default; or every other client logs errors."""
     from google.protobuf import json_format
     from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
@@ -233,7 +233,7 @@ def test_logs_of_others_and_in_protobuf_are_taken(talk: Talk, db: Database) -> N
                 sent = {"content_type": "application/x-protobuf"}
                 assert (await client.ask("POST", "/v1/logs", [wire], **sent)).status == 200
         await send(client, session, signals=("/v1/traces",))
-        await until(lambda: told(db) == Counter({"handoff:claude_code.interaction": 2}))
+        await until(lambda: counted(db) == Counter({"handoff:claude_code.interaction": 2}))
 
     talk(say)
 
@@ -264,7 +264,7 @@ PACKED = gzip.compress(b'{"resourceMetrics":[]}', mtime=0)
 def test_requests_to_the_wrong_path_or_with_broken_bodies_are_refused(
     talk: Talk, path: str, body: bytes, encoding: str, said: str
 ) -> None:
-    """Lost: all spans of a program that posts them to another signal's path and is told that all is well."""
+    """Lost: all spans of a program that posts them to another signal's path and gets a success."""
 
     async def say(client: Client) -> None:
         sent = {"content_type": "application/json", "content_encoding": encoding}
@@ -276,7 +276,7 @@ def test_requests_to_the_wrong_path_or_with_broken_bodies_are_refused(
 
 
 @pytest.mark.parametrize("form", ["application/json", "application/x-protobuf"])
-def test_metrics_are_taken_and_dropped(talk: Talk, form: str) -> None:
+def test_metrics_are_accepted_and_dropped(talk: Talk, form: str) -> None:
     """Lost: every client that also exports metrics logs errors."""
     body = b'{"resourceMetrics":[{"scopeMetrics":[]}]}' if form == "application/json" else b"\x0a\x02\x12\x00"
 

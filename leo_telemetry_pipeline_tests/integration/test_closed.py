@@ -1,4 +1,4 @@
-"""Privileges in a database whose default privileges grant everything to everyone, as Supabase sets it up.
+"""Privileges in a database whose default privileges grant everything to everyone, as on Supabase.
 
 The roles are those of docs/deployment.md, with its grants, and those of Supabase's web API.
 """
@@ -23,7 +23,7 @@ from leo_telemetry_pipeline_tests.roles import API, NOBODY, OURS, as_owner, bloc
 from leo_telemetry_pipeline_tests.schema_dump import earlier
 from leo_telemetry_pipeline_tests.servers import DEBIAN, EMBEDDED, Server, as_role
 
-pytestmark = pytest.mark.only_on(DEBIAN, EMBEDDED, reason="privileges are the server's, whatever is before it")
+pytestmark = pytest.mark.only_on(DEBIAN, EMBEDDED, reason="a pooler does not change privileges")
 
 _numbers = count(1)
 Row = tuple[str, str, str]
@@ -58,7 +58,7 @@ TABLES, VIEWS, SEQUENCES = list("rp"), list("v"), list("S")
 
 @pytest.fixture
 def database(server: Server) -> Iterator[str]:
-    """Create a database for this test as Supabase sets it up, with our tables and the grants of the guide."""
+    """Create a database like Supabase's for this test, with our tables and the grants of the guide."""
     name = f"hosted_{next(_numbers)}"
     server.administer(f"CREATE DATABASE {name} TEMPLATE {supabase_template(server)} OWNER leo_owner")
     try:
@@ -105,7 +105,7 @@ def new_partitions(owner: Database, writer: Database) -> list[str]:
 
 
 def tried(superuser: Database, role: str, *statements: str) -> list[str]:
-    """Return the result of each statement for a role: refused, done with its number of rows, or the error."""
+    """Return the outcome of each statement for a role: refused, done (with the number of rows), or the error."""
     ends = []
     with superuser.transaction() as cursor:
         cursor.execute(f"SET LOCAL ROLE {role}")
@@ -162,7 +162,7 @@ def test_each_role_has_what_the_guide_grants_it_and_no_other_role_has_anything(o
     new_partitions(owner, as_("leo_writer"))
     expected = granted(owner)
     assert set(owner.rows(PRIVILEGES)) == expected
-    # And what the server enforces.
+    # The server must enforce the same.
     attempts = attempts_at_everything(owner)
     for role in (*OURS, *API, NOBODY):
         ends = tried(superuser, role, *(statement for _, _, statement in attempts))
@@ -210,7 +210,7 @@ def test_a_later_grant_to_a_browser_key_neither_shows_nor_accepts_rows(owner: Da
 
 
 def test_the_doctor_reports_objects_that_are_open_to_others(owner: Database):
-    """Lost: tables that a GRANT on all tables opened stay open, and nobody is told."""
+    """Lost: tables that a GRANT on all tables opened stay open, and nobody learns of it."""
     assert access.open_to_strangers(owner) == {}
     execute(owner, "CREATE TABLE theirs (id int); CREATE FUNCTION f() RETURNS int LANGUAGE sql RETURN 1")
     assert access.open_to_strangers(owner) == {}
@@ -282,10 +282,10 @@ GRANT SELECT ON boards.phases TO PUBLIC;
 """
 
 
-def test_carrying_over_the_last_unreleased_version_keeps_every_grant_and_every_view_of_ones_own(
+def test_carrying_over_the_last_unreleased_version_keeps_every_grant_and_every_view_of_a_user(
     owner: Database, as_: As, server: Server, database: str
 ):
-    """Lost: every dashboard that reads its owner's view on top of ours."""
+    """Lost: every dashboard on a view that its owner built on ours."""
     target = as_owner(server, database)
     configure(owner, "gate", "old", 5, 2)
     spans.ensure_partitions(owner, midnight(3), midnight(3))
@@ -338,9 +338,9 @@ def test_dagsters_schema_is_closed_too(owner: Database, server: Server, database
 def test_a_schema_that_is_open_by_default_is_refused_for_dagster(server: Server, database: str):
     """Lost: Dagster's tables are in public, where every browser may write them."""
     target = outside(as_role(server.direct_url(database), "leo_owner"), "public")
-    with pytest.raises(UserError, match="to anon, authenticated: set LEO_TELEMETRY_DAGSTER_SCHEMA") as told:
+    with pytest.raises(UserError, match="to anon, authenticated: set LEO_TELEMETRY_DAGSTER_SCHEMA") as raised:
         prepare_for_dagster(target, "public")
-    assert "\n" not in told.value.message
+    assert "\n" not in raised.value.message
 
 
 @pytest.mark.parametrize("role", ["John.Doe", "Owner", "john@example.com", "a\"b' c"])

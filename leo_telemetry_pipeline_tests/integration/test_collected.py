@@ -1,4 +1,4 @@
-"""The database side of collecting: storing each span once, poison, open spans, removed attributes, purging."""
+"""The database side of collecting: each span is stored once, refused spans, open spans, removed attributes, purging."""
 
 import json
 import threading
@@ -13,7 +13,7 @@ from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline.store import collection_stats, open_spans, sink, span_totals, spans
 from leo_telemetry_pipeline.store.history import histograms, staleness
 from leo_telemetry_pipeline.store.retention import purge
-from leo_telemetry_pipeline.store.retention.purge import What
+from leo_telemetry_pipeline.store.retention.purge import Selection
 from leo_telemetry_pipeline.store.server.database import Database, Target, outside
 from leo_telemetry_pipeline_tests.builders import DAY, execute, insert, midnight, new_id, one, span, spans_of, week
 from leo_telemetry_pipeline_tests.servers import as_role
@@ -79,14 +79,14 @@ def test_a_day_that_has_no_partition_gets_one(db: Database) -> None:
 
 
 def test_removed_attributes_are_counted_by_name(db: Database) -> None:
-    """Lost: nobody would know that a missing attribute is being removed."""
+    """Lost: nobody would know that an attribute is missing because it is removed."""
     spans.store(db, [span()], {"http.url": 2, "db.statement": 1})
     spans.store(db, [], {"http.url": 3})
     assert collection_stats.removed_keys(db, midnight()) == [("http.url", 5), ("db.statement", 1)]
     assert collection_stats.removed_keys(db, datetime.now(UTC) + DAY) == []
 
 
-def test_counting_the_same_names_from_two_sides_at_once_never_deadlocks(target: Target) -> None:
+def test_two_receivers_that_count_the_same_names_at_once_never_deadlock(target: Target) -> None:
     """Lost: two receivers would occasionally refuse a batch because of a deadlock."""
     names, errors = [f"key.{number}" for number in range(20)], []
 
@@ -241,7 +241,7 @@ def test_a_late_handoff_makes_the_days_of_its_trace_stale(db: Database) -> None:
     first, last = midnight(7).date(), midnight().date()
     types = ["gate", "gate+sd_type"]
     histograms.rebuild(db, staleness.stale_days(db, first, last, types), types, ["gate"])
-    # Because of a wrong clock, it begins a day later than its child.
+    # With a wrong clock, the handoff begins a day later than its child.
     handoff = span("handoff", "H", None, at=at + DAY, trace_id=trace_id, attributes={"sd_type": "feature"})
     insert(db, [handoff])
     assert staleness.stale_days(db, first, last, types) == [at.date(), (at + DAY).date()]
@@ -271,21 +271,21 @@ def test_a_purge_before_a_day_deletes_spans_and_their_history(db: Database) -> N
     fill(db)
     spans.quarantine(db, "old.jsonl", [(1, "no JSON", "x")])
     execute(db, "UPDATE telemetry_quarantine SET created_at = created_at - interval '9 days'")
-    what = What(before=midnight(4).date())
+    what = Selection(before=midnight(4).date())
     assert purge.count(db, what) == purge.Purged(2, 1, 3)
     assert purge.purge(db, what) == purge.Purged(2, 1, 3)
     assert purge.count(db, what) == purge.Purged(0, 0)
     assert history(db) == [(midnight(4).date(), "shop", 2), (midnight(3).date(), "", 2)]
 
 
-def test_a_project_goes_from_every_table(db: Database) -> None:
-    """Lost: data of a customer who leaves would stay."""
+def test_a_project_is_deleted_from_every_table(db: Database) -> None:
+    """Lost: data of a customer who has left would stay."""
     fill(db)
     open_spans.announce(db, [span("gate", "A", None, project="shop"), span("gate", "B", None)], [], host="h", pid=1)
     others = ['{"project": "other", "attributes": {"service": "shop"}}', '{"span_type": "shop"}', "project shop"]
     its_own = ['{"project": "shop", "span_id": 3}', '{"project":"shop"}']
     spans.quarantine(db, "f", [(number, "bad", text) for number, text in enumerate(others + its_own)])
-    assert purge.purge(db, What(project="shop")) == purge.Purged(4, 2, 7)
+    assert purge.purge(db, Selection(project="shop")) == purge.Purged(4, 2, 7)
     assert {content for (content,) in db.rows("SELECT content FROM telemetry_quarantine")} == set(others)
     assert history(db) == [(midnight(3).date(), "", 2)]
     assert [each.span_name for each in open_spans.running(db)] == ["B"]
@@ -294,13 +294,13 @@ def test_a_project_goes_from_every_table(db: Database) -> None:
 
 @pytest.mark.parametrize("name", ["Zürich", 'a"b', "50%", "a.b", "a\\b", ""])
 def test_quarantined_lines_are_found_by_their_project_however_it_is_written(db: Database, name: str) -> None:
-    """Lost: names with special characters would stay, and a dot would match other names."""
+    """Lost: lines of projects with special characters would stay, and a dot would match other projects."""
     own = [json.dumps({"project": name}), json.dumps({"a": 1, "project": name}, ensure_ascii=False)]
     spans.quarantine(db, "f", [(number, "bad", text) for number, text in enumerate([*own, '{"project": "axb"}'])])
-    assert purge.purge(db, What(project=name)).quarantined == 2
+    assert purge.purge(db, Selection(project=name)).quarantined == 2
 
 
-def test_a_purge_that_was_interrupted_goes_on_where_it_was(db: Database) -> None:
+def test_an_interrupted_purge_continues_where_it_stopped(db: Database) -> None:
     """Lost: a partial deletion would be reported as complete."""
     fill(db)
     open_spans.announce(db, [span("gate", "A", None, project="shop")], [], host="h", pid=1)
@@ -309,10 +309,10 @@ def test_a_purge_that_was_interrupted_goes_on_where_it_was(db: Database) -> None
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        purge.purge(db, What(project="shop"), interrupt)
+        purge.purge(db, Selection(project="shop"), interrupt)
     execute(db, "DELETE FROM workflow_trace_log WHERE project = 'shop'")
-    assert purge.count(db, What(project="shop")) == purge.Purged(0, 0, 4)
-    assert purge.purge(db, What(project="shop")) == purge.Purged(0, 0, 4)
+    assert purge.count(db, Selection(project="shop")) == purge.Purged(0, 0, 4)
+    assert purge.purge(db, Selection(project="shop")) == purge.Purged(0, 0, 4)
     assert history(db) == [(midnight(3).date(), "", 2)]
 
 
@@ -324,14 +324,14 @@ def test_an_interrupted_purge_of_a_trace_leaves_its_day_to_be_counted_again(db: 
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        purge.purge(db, What(trace_id=gone.trace_id), interrupt)
+        purge.purge(db, Selection(trace_id=gone.trace_id), interrupt)
     assert midnight(3).date() in staleness.stale_days(db, midnight(7).date(), midnight().date(), ["gate"])
 
 
-def test_a_trace_goes_and_the_history_of_its_days_is_counted_again(db: Database) -> None:
+def test_a_trace_is_deleted_and_the_history_of_its_days_is_counted_again(db: Database) -> None:
     """Lost: history would count a deleted span."""
     gone = fill(db)
     spans.quarantine(db, "f", [(1, "bad", f"trace {gone.trace_id.replace('-', '').upper()}"), (2, "bad", "another")])
-    assert purge.purge(db, What(trace_id=gone.trace_id)) == purge.Purged(1, 1)
+    assert purge.purge(db, Selection(trace_id=gone.trace_id)) == purge.Purged(1, 1)
     assert (midnight(3).date(), "", 1) in history(db)
     assert span_totals.count(db, week()) == (5, 5)

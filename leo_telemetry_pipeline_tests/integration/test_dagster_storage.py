@@ -38,7 +38,7 @@ from leo_telemetry_pipeline.store.server.database import Target, outside
 from leo_telemetry_pipeline_tests.processes import ROOT, until
 from leo_telemetry_pipeline_tests.servers import DEBIAN, EMBEDDED
 
-pytestmark = pytest.mark.only_on(EMBEDDED, reason="it is about what Dagster does, and one server shows it")
+pytestmark = pytest.mark.only_on(EMBEDDED, reason="Dagster does the same on every server")
 
 SHAPE = """
 SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_class AS c
@@ -49,7 +49,7 @@ MARKS = "SELECT name FROM secondary_indexes WHERE migration_completed IS NOT NUL
 
 
 class Killed(BaseException):
-    """Ends a process between two statements."""
+    """The end of a process between two statements."""
 
 
 class Tables:
@@ -107,7 +107,7 @@ def counted(make: Callable[[], object]) -> int:
     return seen[0]
 
 
-@pytest.mark.only_on(EMBEDDED, DEBIAN, reason="Dagster's tables need a session, which the pooler has not")
+@pytest.mark.only_on(EMBEDDED, DEBIAN, reason="Dagster's tables need a session, which the pooler does not keep")
 @pytest.mark.parametrize("way", [DagsterPostgresStorage, Storage], ids=["as Dagster makes them", "as we make them"])
 def test_a_first_start_killed_at_any_moment_is_completed_by_the_next(tables: Tables, way: type):
     """Lost: after a Ctrl-C at a bad moment, no analysis ever runs again in this home, and nothing says so."""
@@ -196,7 +196,9 @@ def state_of(sensor: str, status: InstigatorStatus = InstigatorStatus.DECLARED_I
     return InstigatorState(RemoteInstigatorOrigin(location, sensor), InstigatorType.SENSOR, status)
 
 
-def look(instance: dg.DagsterInstance, sensor: str, status: TickStatus, ago_s: float = 0.0, error: str = "") -> None:
+def record_tick(
+    instance: dg.DagsterInstance, sensor: str, status: TickStatus, ago_s: float = 0.0, error: str = ""
+) -> None:
     """Record a tick of one of our sensors, as the daemon does."""
     state = state_of(sensor)
     if not instance.get_instigator_state(state.instigator_origin_id, state.selector_id):
@@ -220,7 +222,7 @@ def look(instance: dg.DagsterInstance, sensor: str, status: TickStatus, ago_s: f
 def test_a_daemon_is_judged_by_what_our_sensors_did(
     tables: Tables, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ):
-    """Lost: the doctor would call a daemon healthy that beats although all of its ticks fail."""
+    """Lost: the doctor would report a daemon as healthy because of its heartbeat, although all its ticks fail."""
     variables = dagster_home.environment(tables.target, settings)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
@@ -233,25 +235,25 @@ def test_a_daemon_is_judged_by_what_our_sensors_did(
     with dg.DagsterInstance.from_config(variables["DAGSTER_HOME"]) as instance:
         assert found() == Daemon()
         beat(instance, ago_s=3600)
-        look(instance, QUEUE_SENSOR, TickStatus.SKIPPED)
+        record_tick(instance, QUEUE_SENSOR, TickStatus.SKIPPED)
         assert found() == Daemon()
         beat(instance, error="no index mark\nand more")
-        assert found() == Daemon(beats=True, looks=True)
-        look(instance, "queued_runs_sensor", TickStatus.FAILURE, error="of somebody else")
-        look(instance, QUEUE_SENSOR, TickStatus.STARTED)
-        assert found() == Daemon(beats=True, looks=True)
-        look(instance, lifecycle, TickStatus.FAILURE, error="no table x\nLINE 1: SELECT")
-        assert found() == Daemon(beats=True, looks=True, failing=((lifecycle, "no table x"),))
+        assert found() == Daemon(beats=True, checks_queue=True)
+        record_tick(instance, "queued_runs_sensor", TickStatus.FAILURE, error="of somebody else")
+        record_tick(instance, QUEUE_SENSOR, TickStatus.STARTED)
+        assert found() == Daemon(beats=True, checks_queue=True)
+        record_tick(instance, lifecycle, TickStatus.FAILURE, error="no table x\nLINE 1: SELECT")
+        assert found() == Daemon(beats=True, checks_queue=True, failing=((lifecycle, "no table x"),))
         instance.update_instigator_state(state_of(lifecycle, InstigatorStatus.STOPPED))
-        assert found() == Daemon(beats=True, looks=True)
+        assert found() == Daemon(beats=True, checks_queue=True)
         instance.update_instigator_state(state_of(lifecycle, InstigatorStatus.RUNNING))
-        assert found() == Daemon(beats=True, looks=True, failing=((lifecycle, "no table x"),))
-        look(instance, lifecycle, TickStatus.SKIPPED)
-        assert found() == Daemon(beats=True, looks=True)
-        look(instance, QUEUE_SENSOR, TickStatus.FAILURE, error="no table y")
-        assert found() == Daemon(beats=True, looks=False, failing=((QUEUE_SENSOR, "no table y"),))
+        assert found() == Daemon(beats=True, checks_queue=True, failing=((lifecycle, "no table x"),))
+        record_tick(instance, lifecycle, TickStatus.SKIPPED)
+        assert found() == Daemon(beats=True, checks_queue=True)
+        record_tick(instance, QUEUE_SENSOR, TickStatus.FAILURE, error="no table y")
+        assert found() == Daemon(beats=True, checks_queue=False, failing=((QUEUE_SENSOR, "no table y"),))
     tables.execute("DELETE FROM job_ticks")
-    assert found() == Daemon(beats=True, looks=False, failing=(("the sensor daemon", "no index mark"),))
+    assert found() == Daemon(beats=True, checks_queue=False, failing=(("the sensor daemon", "no index mark"),))
     tables.execute("DROP TABLE instigators")
     assert found() == Daemon(beats=True)
 
@@ -303,8 +305,8 @@ def test_two_first_starts_at_once_make_the_tables_once(tables: Tables):
     assert dagster_home.has_tables(tables.target)
 
 
-def test_a_server_that_was_started_anew_is_found_again(tables: Tables):
-    """Lost: pooled connections fail the run that uses them after a restart of the database."""
+def test_connections_to_a_restarted_server_are_replaced(tables: Tables):
+    """Lost: the next run after a restart of the database, which gets a closed connection."""
     storage = Storage(tables.url).run_storage
     assert isinstance(storage, SqlRunStorage)
     with storage.connect() as connection:

@@ -1,4 +1,4 @@
-"""Days of history as series: the same spans as their window, however a day is stored."""
+"""Daily series from history: they cover the spans of their window, however each day is stored."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -154,7 +154,7 @@ def test_a_day_with_microseconds_has_the_median_of_its_microseconds(db: Database
     assert counted["p50_ms"].tolist() == exact["p50_ms"].tolist() == [0.5, 1.0]
 
 
-def test_a_part_day_at_the_end_is_read_up_to_its_moment_whatever_was_counted_of_it(db: Database):
+def test_a_partial_last_day_is_read_up_to_its_end_whatever_was_counted_of_it(db: Database):
     """Lost: the partial day would include spans after the window, or none."""
     end = midnight(2) + timedelta(hours=12)
     insert(db, [span("gate", "A", 10, at=end - timedelta(hours=1)), span("gate", "A", 90, at=end)])
@@ -217,7 +217,7 @@ def test_dimensions_come_with_their_time_those_with_most_first(db: Database):
     }
 
 
-def test_the_queue_share_is_waiting_of_waiting_and_working_and_only_of_days_that_are_all_there(db: Database):
+def test_the_queue_share_is_waiting_over_waiting_plus_working_and_only_for_complete_days(db: Database):
     """Lost: a day whose spans are dropped would look like one without a queue."""
     at = [midnight(ago) + timedelta(hours=2) for ago in (3, 4, 5, 6)]
     insert(db, [span("gate", "A", 300, at=at[0], queue_wait_ms=100), span("gate", "A", 100, at=at[0])])
@@ -257,7 +257,7 @@ def test_learning_uses_the_median_of_each_days_spans(db: Database, project: str 
     made = fill(db)
     histograms.rebuild(db, FORTNIGHT.days, SEEN, SEEN)
     if not kept:
-        # As days were counted before P50s were stored with them.
+        # Like days counted before P50s were stored with them.
         execute(db, "UPDATE duration_histograms SET p50_ms = NULL WHERE day < %s", (FORTNIGHT.days[5],))
     found = daily_p50s(db, Window(FORTNIGHT.start, FORTNIGHT.end, project), WANTED, SEEN)
     days = zip(found.place, found.day, found.count, found.p50_ms, strict=True)
@@ -270,7 +270,7 @@ def test_learning_uses_the_median_of_each_days_spans(db: Database, project: str 
     assert ours == wanted
 
 
-def test_only_an_ended_day_has_a_stored_median(db: Database):
+def test_only_a_closed_day_has_a_stored_median(db: Database):
     """Lost: baselines would be learned from half a day as if it were a whole one."""
     end = midnight(2) + timedelta(hours=12)
     insert(db, [span("gate", "A", 10, at=end - timedelta(hours=1)), span("gate", "A", 90, at=end)])

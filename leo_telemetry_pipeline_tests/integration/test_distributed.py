@@ -12,7 +12,7 @@ import pytest
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
 from leo_telemetry_pipeline.settings import PREFIX, Settings
 from leo_telemetry_pipeline.store import open_spans, spans
-from leo_telemetry_pipeline.store.retention.purge import What, count, purge
+from leo_telemetry_pipeline.store.retention.purge import Selection, count, purge
 from leo_telemetry_pipeline.store.server import distributed
 from leo_telemetry_pipeline.store.server.database import Database, running
 from leo_telemetry_pipeline_tests.builders import analyse_queued, configure, execute, midnight, one, slow, span
@@ -26,18 +26,18 @@ NOON = midnight(1) + timedelta(hours=12)
 def test_without_citus_nothing_is_distributed(db: Database):
     """Lost: a page of errors, or a half-changed database."""
     before = db.rows("SELECT extname FROM pg_extension ORDER BY 1")
-    with pytest.raises(UserError, match="has no Citus: install") as told:
+    with pytest.raises(UserError, match="has no Citus: install") as raised:
         distributed.distribute(db)
-    assert told.value.exit_code == NO_DATABASE
-    assert "\n" not in told.value.message
+    assert raised.value.exit_code == NO_DATABASE
+    assert "\n" not in raised.value.message
     assert db.rows("SELECT extname FROM pg_extension ORDER BY 1") == before
 
 
 def test_the_embedded_database_is_not_distributed(home: Path):
     """Lost: a search for an extension that the embedded database cannot have."""
-    with pytest.raises(UserError, match=PREFIX + "DATABASE_URL") as told:
+    with pytest.raises(UserError, match=PREFIX + "DATABASE_URL") as raised:
         distributed.distribute(Database(running(Settings())))
-    assert told.value.exit_code == NO_DATABASE
+    assert raised.value.exit_code == NO_DATABASE
     assert not home.exists()
 
 
@@ -64,14 +64,14 @@ def test_a_table_is_distributed_once_and_after_an_error_not_at_all(db: Database,
     assert distributed.distribute(db) == distributed.Distributed(now=False, nodes=2)
     execute(db, "DELETE FROM pg_dist_partition")
     spans.store(db, [span()])
-    with pytest.raises(UserError, match=r"\(could not connect\); nothing was changed") as told:
+    with pytest.raises(UserError, match=r"\(could not connect\); nothing was changed") as raised:
         distributed.distribute(db)
-    assert "\n" not in told.value.message
+    assert "\n" not in raised.value.message
     assert one(db, "SELECT count(*) FROM pg_dist_partition") == 0
 
 
 @pytest.mark.only_on(DEBIAN, reason="the command is the same everywhere")
-def test_the_command_migrates_and_then_says_what_is_missing(empty_database_url: str, home: Path):
+def test_the_command_migrates_and_then_names_what_is_missing(empty_database_url: str, home: Path):
     """Lost: the difference between a database that is up to date and one that is distributed."""
     outside = environment(home, **{PREFIX + "DATABASE_URL": empty_database_url})
     done = finished(command("migrate", "--distributed"), outside)
@@ -110,8 +110,8 @@ def test_citus_accepts_all_statements_of_an_analysis_and_its_surroundings(sent: 
         assert len(open_spans.running(db)) == 1
         run = analyse_queued(db)
         assert run.status == "SUCCEEDED", run.error_detail
-        assert count(db, What(project="")).spans > 0
-        purge(db, What(before=midnight().date()))
+        assert count(db, Selection(project="")).spans > 0
+        purge(db, Selection(before=midnight().date()))
         assert one(db, "SELECT count(*) FROM workflow_trace_log") == 0
     tables = local_tables()
     of_spans = [statement for statement in sent if re.search("workflow_trace_log", statement)]

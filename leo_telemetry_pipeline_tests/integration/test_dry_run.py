@@ -27,7 +27,8 @@ from leo_telemetry_pipeline_tests.builders import (
 pytestmark = [pytest.mark.usefixtures("settings"), pytest.mark.counted_days]
 
 
-# TRUNCATE is not counted, but gives a table another file. Live rows are left out: autovacuum estimates them any time.
+# TRUNCATE is not counted, but gives a table another file. Live rows are left out: autovacuum may change that estimate
+# at any time.
 COUNTERS = """
 SELECT relname, n_tup_ins, n_tup_upd, n_tup_del, pg_relation_filenode(relid) FROM pg_stat_user_tables ORDER BY 1
 """

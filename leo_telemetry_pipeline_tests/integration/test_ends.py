@@ -44,7 +44,7 @@ def test_a_span_sent_at_its_start_and_at_its_end_has_its_end(db: Database, order
     assert attributes.items() >= {"gate_score": 90}.items()
 
 
-def test_values_of_the_start_stay_beside_those_of_the_end(db: Database):
+def test_values_of_the_start_are_kept_with_those_of_the_end(db: Database):
     """Lost: attributes that only the start had."""
     start, end = pair()
     assert spans.store(db, [start]) == Stored(1, 0)
@@ -66,7 +66,7 @@ def test_a_completed_row_never_changes(db: Database):
 
 @pytest.mark.parametrize("column", ["end_time_ms", "duration_ms"])
 def test_an_end_time_or_a_duration_is_an_end(db: Database, column: str):
-    """Lost: a source that sends only a duration, or only an end, is completed twice or never."""
+    """Lost: spans of a source that sends only a duration, or only an end, are completed twice or never."""
     start, end = pair()
     setattr(end, column, None)
     spans.store(db, [start])
@@ -88,7 +88,7 @@ def test_a_large_batch_of_starts_and_ends_in_any_order_makes_one_row_each(db: Da
 
 
 def test_only_the_same_start_is_completed(db: Database):
-    """Lost: two services that share a span id are made one."""
+    """Lost: spans of two services with the same span id become one."""
     start, _ = pair()
     other = span(at=midnight(2) + timedelta(hours=13), trace_id=start.trace_id, span_id=start.span_id)
     spans.store(db, [start])
@@ -97,15 +97,15 @@ def test_only_the_same_start_is_completed(db: Database):
 
 
 def test_rows_in_the_default_partition_are_completed_too(db: Database):
-    """Lost: spans that began long ago, or by a wrong clock, never end."""
+    """Lost: spans that began long ago, or with a wrong clock, never end."""
     start, end = pair(at=midnight(3000))
     spans.store(db, [start])
     assert spans.store(db, [end]) == Stored(0, 0, 1)
 
 
 @pytest.mark.transactions_at_once
-def test_two_that_send_the_same_ends_at_once_complete_each_row_once(db: Database, target: Target):
-    """Lost: two receivers behind a load balancer wait for each other, and one loses its batch."""
+def test_two_senders_of_the_same_ends_at_once_complete_each_row_once(db: Database, target: Target):
+    """Lost: two receivers behind a load balancer deadlock, and one loses its batch."""
     pairs = [pair() for _ in range(300)]
     spans.store(db, [start for start, _ in pairs])
     done: list[Stored] = []
@@ -136,7 +136,7 @@ def test_an_impossible_end_is_quarantined_and_the_row_stays_open(db: Database):
     assert spans.store(db, [end]) == Stored(0, 0, 1)
 
 
-def test_another_span_with_the_same_key_is_counted_where_the_doctor_looks(db: Database):
+def test_another_span_with_the_same_key_is_counted_for_the_doctor(db: Database):
     """Lost: if a source gives two spans one id, one is silently gone."""
     first = span("gate", "A")
     ids: dict[str, Any] = {"trace_id": first.trace_id, "span_id": first.span_id}
@@ -146,7 +146,7 @@ def test_another_span_with_the_same_key_is_counted_where_the_doctor_looks(db: Da
     assert found == [(intake.KEY_CONFLICT, "gate", 2), (intake.KEY_CONFLICT, "tool", 1)]
 
 
-def test_a_span_that_is_sent_again_as_it_was_is_not_noticed(db: Database):
+def test_a_span_that_is_sent_again_unchanged_is_not_a_conflict(db: Database):
     """Lost: every retry of a client looks like lost data."""
     made = [span(), *pair()]
     for _ in range(3):
@@ -182,13 +182,13 @@ def claude(at: datetime, duration_ms: int | None = 900, **more: Any) -> Span:
 @pytest.mark.parametrize("together", [True, False], ids=["one batch", "batches"])
 def test_two_sources_of_one_span_make_one_row_with_the_first_start(db: Database, apart_ms: int, together: bool):
     """Lost: a user who has hooks and OpenTelemetry switched on sees every tool twice."""
-    # Two hours before one o'clock is another day, and another partition.
+    # Two hours before 01:00 is the day before, in another partition.
     at, ids = midnight(2) + timedelta(hours=1), ids_of_one()
     first, second = claude(at, **ids), claude(at + timedelta(milliseconds=apart_ms), 950, **ids)
     stored = [spans.store(db, batch) for batch in ([[first, second]] if together else [[first], [second]])]
     assert sum(each.new for each in stored) == 1
     assert db.rows("SELECT start_time_ms, duration_ms FROM workflow_trace_log") == [(first.start_time_ms, 900)]
-    assert second.start_time_ms == first.start_time_ms + apart_ms, "what was handed over is the caller's"
+    assert second.start_time_ms == first.start_time_ms + apart_ms, "the caller's span is unchanged"
 
 
 def test_the_second_source_gives_its_end_to_the_start_of_the_first(db: Database):

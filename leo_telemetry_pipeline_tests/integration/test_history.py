@@ -15,7 +15,7 @@ from leo_telemetry_pipeline.store import exact_percentiles, spans
 from leo_telemetry_pipeline.store.days import Window
 from leo_telemetry_pipeline.store.dimensions import observations
 from leo_telemetry_pipeline.store.history import buckets, histograms, span_counts, staleness
-from leo_telemetry_pipeline.store.retention.purge import What, purge
+from leo_telemetry_pipeline.store.retention.purge import Selection, purge
 from leo_telemetry_pipeline.store.server.database import Database, Target, outside
 from leo_telemetry_pipeline_tests.builders import (
     DAY,
@@ -76,7 +76,7 @@ def counted(db: Database, window: Window = WEEK, uncounted=(), types=("gate",)):
     return p50.from_buckets(rows, histograms.GAMMA)
 
 
-def test_history_gives_the_frame_of_the_exact_way_and_medians_within_half_a_percent(db: Database):
+def test_history_gives_the_frame_of_exact_measurement_and_medians_within_half_a_percent(db: Database):
     """Lost: findings would change on the day an installation outgrows the limit."""
     drawn = fill(db)
     histograms.rebuild(db, days_of(WEEK), ["gate"], seen(db))
@@ -109,7 +109,7 @@ def test_the_database_and_the_definition_agree_on_the_bucket_of_every_duration(d
     np.testing.assert_allclose(got, np.percentile(values, [50, 90, 95, 99]), rtol=0.005 + 1e-9)
 
 
-def test_buckets_are_in_order_also_where_there_are_more_groups_than_memory_holds(db: Database):
+def test_buckets_are_in_order_even_with_more_groups_than_memory_holds(db: Database):
     """Lost: percentiles of large days, which rely on the order of buckets, would be arbitrary."""
     insert(db, [span("gate", f"G{n % 3000}", 10 + n * 7919 % 5000) for n in range(15_000)])
     sql, parameters = observations(["gate"], ["gate"])
@@ -137,7 +137,7 @@ def test_uncounted_days_give_the_same_as_counted_ones(db: Database):
         assert counted(db, uncounted=uncounted).equals(fresh)
 
 
-def test_a_part_day_is_counted_up_to_the_windows_end_though_history_has_the_whole_day(db: Database):
+def test_a_partial_day_is_counted_up_to_the_windows_end_although_history_has_the_whole_day(db: Database):
     """Lost: an analysis of a past window would see later spans."""
     half = Window(WEEK.start, WEEK.end - timedelta(hours=12))
     last = (WEEK.end - DAY).date()
@@ -147,7 +147,7 @@ def test_a_part_day_is_counted_up_to_the_windows_end_though_history_has_the_whol
     assert list(counted(db, week(WEEK.end))["sample_count"]) == [2]
 
 
-def test_history_knows_projects_apart(db: Database):
+def test_history_keeps_projects_apart(db: Database):
     """Lost: projects would be judged by each other's history."""
     fill(db)
     histograms.rebuild(db, days_of(WEEK), ["gate"], seen(db))
@@ -158,7 +158,7 @@ def test_history_knows_projects_apart(db: Database):
             assert counted(db, window, uncounted)["sample_count"].equals(exact["sample_count"])
 
 
-def test_history_of_combined_and_bare_attribute_types_agrees_with_the_exact_way(db: Database):
+def test_history_of_combined_and_bare_attribute_types_agrees_with_exact_measurement(db: Database):
     """Lost: sd_type and gate+sd_type would have no baseline, or a wrong one."""
     for day in range(1, 6):
         for number, sd_type in enumerate(("feature", "bugfix")):
@@ -269,7 +269,7 @@ def test_a_span_that_is_committed_after_its_day_was_counted_makes_the_day_stale(
 def test_a_span_that_is_committed_while_its_day_is_counted_is_counted_or_makes_the_day_stale(
     db: Database, target: Target, moment: str
 ):
-    """Lost: a batch that lands in the same moment would silently be missing from history forever."""
+    """Lost: a batch that lands at the same moment would silently be missing from history forever."""
     insert(db, [span("gate", "A", 5, at=NOON)])
     with (
         in_flight(target, [span("gate", "racing", 5, at=NOON)]) as writer,
@@ -300,10 +300,10 @@ def test_a_transaction_of_another_user_of_the_database_is_not_overlooked(
         execute(db, f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
-def test_the_history_of_a_project_that_is_forgotten_goes_with_its_spans(db: Database):
+def test_the_history_of_a_purged_project_is_deleted_with_its_spans(db: Database):
     """Lost: data that was deleted on request would live on in history."""
     fill(db)
     histograms.rebuild(db, days_of(WEEK), ["gate"], seen(db))
-    assert purge(db, What(project="shop")).spans > 0
+    assert purge(db, Selection(project="shop")).spans > 0
     assert db.rows("SELECT DISTINCT project FROM duration_histograms") == [("",)]
     assert counted(db).equals(counted(db, uncounted=days_of(WEEK)))

@@ -87,7 +87,7 @@ def test_spans_that_the_table_refuses_are_not_reported_as_stored_already(
     assert "... and 1 more, all in telemetry_quarantine" in said.err
 
 
-def test_a_file_of_which_the_table_takes_nothing_is_a_failure(db: Database, tmp_path: Path) -> None:
+def test_a_file_whose_spans_are_all_refused_by_the_table_is_a_failure(db: Database, tmp_path: Path) -> None:
     """Lost: a nightly import stores nothing and succeeds every night."""
     execute(db, "ALTER TABLE workflow_trace_log ADD CONSTRAINT no_poison CHECK (span_name <> 'poison')")
     settings = Settings()

@@ -35,7 +35,7 @@ def fill(db: Database, *, step: float = 2.0) -> None:
     insert(db, made)
 
 
-def test_trends_of_spans_that_no_analysis_has_seen_are_there_and_stay_as_they_are_once_counted(db: Database):
+def test_trends_include_spans_that_no_analysis_has_counted_and_do_not_change_once_counted(db: Database):
     """Lost: after importing a month, a user would see nothing, or other numbers tomorrow."""
     fill(db)
     printed = say("trends"), say("trends", "gate:GATE_A"), say("trends", "gate:GATE_A", "--json")
@@ -48,7 +48,7 @@ def test_trends_name_what_changed_and_since_when_those_with_most_time_first(db: 
     """Lost: the page that people open first would not say what got slower."""
     fill(db)
     lines = say("trends").splitlines()
-    assert lines[0] == f"P50 by day since {MONTH.days[0]}, dimensions with most time first"
+    assert lines[0] == f"P50 by day since {MONTH.days[0]}, dimensions with the most time first"
     [lead, gate] = [line for line in lines if line.startswith(("phase:LEAD", "gate:GATE_A"))]
     assert lines.index(lead) < lines.index(gate)
     assert lead.endswith("steady; spans -50 % since " + str(STEP.date()))
@@ -66,7 +66,7 @@ def test_trends_name_what_changed_and_since_when_those_with_most_time_first(db: 
     assert found["more"] == 0
 
 
-def test_trends_of_one_dimension_say_every_day_with_its_queue_share_and_both_changes(db: Database):
+def test_trends_of_one_dimension_list_every_day_with_its_queue_share_and_both_changes(db: Database):
     """Lost: by how much, since when, and that there are fewer runs."""
     fill(db)
     insert(db, [span("gate", "GATE_A", 123, at=midnight())])
@@ -111,7 +111,7 @@ def requests(db: Database) -> None:
     insert(db, made)
 
 
-def test_trends_of_a_model_show_time_to_first_token_and_tokens_beside_the_time(db: Database):
+def test_trends_of_a_model_show_time_to_first_token_and_tokens_with_the_duration(db: Database):
     """Lost: whether a slow model begins late, writes slowly or writes more."""
     requests(db)
     said = say("trends", "llm:opus").splitlines()
@@ -131,7 +131,7 @@ def test_trends_of_a_model_show_time_to_first_token_and_tokens_beside_the_time(d
 
 
 def test_trends_have_no_columns_for_measures_that_spans_lack(db: Database):
-    """Lost: every table would have the columns of a model, empty."""
+    """Lost: every table would have a model's columns, empty."""
     fill(db)
     for dimension in ("gate:GATE_A", "phase:LEAD"):
         assert next(line for line in say("trends", dimension).splitlines() if line.startswith("DAY")).endswith("QUEUE")
@@ -175,8 +175,8 @@ def test_trends_of_a_tool_and_of_its_prompt_show_waiting_apart_from_working(db: 
     assert "WAIT" not in say("trends", "wait:Bash")
 
 
-def test_trends_of_a_name_beyond_the_limit_of_keys_show_what_its_spans_have_too(db: Database):
-    """Lost: of two long names that begin alike, the measures of neither, or of both combined."""
+def test_trends_of_a_name_over_the_length_limit_show_its_own_measures(db: Database):
+    """Lost: of two long names that begin the same, no measures, or those of both combined."""
     made = []
     for number, name in enumerate(("m" * 250 + "a", "m" * 250 + "b")):
         trace, parent = new_id(), new_id()
@@ -198,7 +198,7 @@ def test_few_days_and_no_days_are_reported_as_such(db: Database):
     assert json.loads(say("trends", "--json"))["dimensions"][0]["changes"] == {"time": [], "volume": []}
 
 
-@pytest.mark.only_on(EMBEDDED, reason="it is about words, and no statement that other servers would read otherwise")
+@pytest.mark.only_on(EMBEDDED, reason="the output is the same on every server")
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -230,7 +230,7 @@ def test_few_days_and_no_days_are_reported_as_such(db: Database):
     ],
 )
 def test_a_usage_error_is_answered_with_the_remedy(db: Database, words: list[str], said: str):
-    """Lost: a typing error would end in a traceback or an empty table."""
+    """Lost: a typo would end in a traceback or an empty table."""
     insert(db, [span("gate", "GATE_A", 5), span("phase", "LEAD", 5)])
     assert said in refused(*words)
 
@@ -248,7 +248,7 @@ def comparisons() -> dict[str, Callable[[], list[str]]]:
 
 
 @pytest.mark.parametrize("way", ["dimensions", "a day", "periods"])
-def test_compare_reports_which_side_is_slower_by_how_much_and_how_surely(db: Database, way: str):
+def test_compare_reports_which_side_is_slower_by_how_much_and_with_what_certainty(db: Database, way: str):
     """Lost: a number without its uncertainty, or a verdict about the wrong side."""
     fill(db, step=1.5)
     words = comparisons()[way]()
@@ -279,7 +279,7 @@ def test_compare_finds_no_evidence_without_a_change_and_reports_too_few_spans(db
     assert empty.endswith("`leo-telemetry trends gate:RARE` shows which days have some")
 
 
-def test_compare_around_an_item_looks_at_its_dimension_before_and_since_it_was_opened(db: Database):
+def test_compare_around_an_item_compares_its_dimension_before_and_since_it_was_opened(db: Database):
     """Lost: evidence that the dimension of a closed item is fast again."""
     fill(db, step=0.5)
     opened = STEP + timedelta(hours=2)

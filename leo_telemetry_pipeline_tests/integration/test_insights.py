@@ -91,7 +91,7 @@ def tick(instance: dg.DagsterInstance) -> dg.RunRequest | str:
 
 
 @pytest.mark.with_days
-def test_forecasts_backtest_trends_and_comparisons_are_made_of_the_last_run_and_leave_its_row_as_it_is(db: Database):
+def test_forecasts_backtest_trends_and_comparisons_are_made_from_the_last_run_and_leave_its_row_unchanged(db: Database):
     """Lost: forecasts, their reliability, trends and comparisons; nobody would see any of them."""
     run = fill(db)
     assert run.status == "SUCCEEDED", run.error_detail
@@ -143,7 +143,7 @@ def lines(table: str) -> list[list[str]]:
 
 
 def test_before_any_analysis_each_insight_names_the_remedy(db: Database):
-    """Lost: a click on them before the first analysis ends in a stack trace."""
+    """Lost: a click on an insight before the first analysis ends in a stack trace."""
     made = Followed()
     assert not made.success
     assert made.ending is not None
@@ -154,7 +154,7 @@ def test_before_any_analysis_each_insight_names_the_remedy(db: Database):
 
 
 @pytest.mark.parametrize("days", [0, 1])
-def test_after_an_analysis_of_nothing_or_of_a_day_there_is_little_to_say_and_nothing_breaks(db: Database, days: int):
+def test_insights_of_no_spans_or_of_one_day_are_short_and_do_not_fail(db: Database, days: int):
     """Lost: a new user's first run fails."""
     run = fill(db, days)
     assert (run.status, run.reason_code) == ("SUCCEEDED", "INSUFFICIENT_DATA")
@@ -168,7 +168,7 @@ def test_after_an_analysis_of_nothing_or_of_a_day_there_is_little_to_say_and_not
 
 
 @pytest.mark.with_days
-def test_when_they_break_the_analysis_stays_what_it_is(db: Database):
+def test_when_insights_fail_the_analysis_is_unchanged(db: Database):
     """Lost: an error in a forecast would discard the findings of the week."""
     run = fill(db, 12)
     for table in ("telemetry_backtests", "dimension_forecasts"):
@@ -181,7 +181,7 @@ def test_when_they_break_the_analysis_stays_what_it_is(db: Database):
     assert runs.latest(db, 9) == [run]
 
 
-@pytest.mark.only_on(EMBEDDED, reason="it is about when to ask, and no statement that other servers read otherwise")
+@pytest.mark.only_on(EMBEDDED, reason="the server makes no difference")
 def test_insights_are_requested_once_for_the_last_successful_run_of_everything(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ):

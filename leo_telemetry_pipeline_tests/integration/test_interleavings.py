@@ -72,7 +72,7 @@ def ids(made: Span) -> tuple[str, str, str | None]:
     return made.trace_id, made.span_id, made.parent_span_id
 
 
-def drawn(rng: random.Random) -> list[list[Span]]:
+def drawn_pieces(rng: random.Random) -> list[list[Span]]:
     """Draw the pieces to store: children, waits in them, and their handoffs, in any order."""
     pieces = []
     for _ in range(6):
@@ -150,10 +150,10 @@ def test_after_any_interleaving_history_equals_a_full_recount(db: Database, targ
     interleave(db, target, range(10))
 
 
-@pytest.mark.only_on(EMBEDDED, reason="ninety more of what the others have seen ten times")
+@pytest.mark.only_on(EMBEDDED, reason="ninety more seeds; the other servers run ten")
 @pytest.mark.parametrize("tens", range(1, 10))
 def test_ninety_more_interleavings_hold_too(db: Database, target: Target, tens: int):
-    """Lost: as above, for a rarer order."""
+    """Lost: the same, for rarer orders."""
     interleave(db, target, range(10 * tens, 10 * tens + 10))
 
 
@@ -168,7 +168,7 @@ def interleave(db: Database, target: Target, seeds: range) -> None:
         with ExitStack() as stack:
             writers = [Writer(target, stack) for _ in range(3)]
             ending: list[Span] = []
-            for piece in drawn(rng):
+            for piece in drawn_pieces(rng):
                 stored, late = begun(rng, piece)
                 ending += late
                 rng.choice(writers).store(stored)
@@ -204,7 +204,7 @@ def spans_of_gates(history: tuple[list[tuple], ...]) -> list[tuple]:
 
 
 def test_the_search_for_new_spans_does_not_read_old_ones(db: Database):
-    """Lost: an analysis after ten new spans would cost as much as ten million did before."""
+    """Lost: an analysis after ten new spans would read ten million old ones."""
     insert(db, [span(at=midnight_of(day)) for day in DAYS for _ in range(50)])
     count_up(db)
     insert(db, [span(at=midnight_of(DAYS[2]))])

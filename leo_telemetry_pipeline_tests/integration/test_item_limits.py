@@ -29,7 +29,7 @@ def conclude(db: Database, end: datetime, *keys: str, project: str | None = None
     return findings.conclude(db, summary(*keys), week(end, project), run_id=run_id, dagster_run_id=mine, errors=[])
 
 
-def test_the_limits_that_people_write_count(db: Database):
+def test_limits_written_by_people_take_effect(db: Database):
     """Lost: max_items_per_run, max_items_per_day and cooldown_hours would have no effect."""
     end = midnight()
     configure(db, "global", None, None, None, max_items_per_run=2)
@@ -45,7 +45,7 @@ def test_the_limits_that_people_write_count(db: Database):
     assert conclude(db, end + 3 * DAY, "A")["items_created"] == 1
 
 
-def test_items_of_a_project_and_of_all_live_side_by_side(db: Database):
+def test_items_of_a_project_and_of_all_projects_are_independent(db: Database):
     """Lost: closing one would close or block the other."""
     assert conclude(db, midnight(), "A")["items_created"] == 1
     assert conclude(db, midnight(), "A", project="shop")["items_created"] == 1

@@ -112,7 +112,7 @@ def test_an_accepted_dimension_is_normal_from_the_next_analysis_on(db: Database)
 
 
 @pytest.mark.parametrize(("resolution", "status"), list(items.RESOLUTIONS.items()))
-def test_an_item_is_closed_as_what_became_of_it_once(db: Database, resolution: str, status: str):
+def test_an_item_is_closed_once_with_its_resolution(db: Database, resolution: str, status: str):
     """Lost: the list of items only grows; or a second person who closes one overwrites the first's reason."""
     item = opened(db)
     said = say("items", "close", item.id, "--as", resolution)
@@ -120,7 +120,7 @@ def test_an_item_is_closed_as_what_became_of_it_once(db: Database, resolution: s
     [closed] = items.all_items(db)
     assert (closed.status, closed.resolution) == (status, resolution)
     assert closed.closed_at is not None
-    assert refused("items", "close", item.id, "--as", "noise") == f"Item {item.id} is closed already, as {resolution}"
+    assert refused("items", "close", item.id, "--as", "noise") == f"Item {item.id} is already closed, as {resolution}"
     [same] = items.all_items(db)
     assert (same.status, same.resolution, same.closed_at) == (status, resolution, closed.closed_at)
     [line] = [line for line in say("items").splitlines() if item.id in line]
@@ -128,7 +128,7 @@ def test_an_item_is_closed_as_what_became_of_it_once(db: Database, resolution: s
 
 
 @pytest.mark.with_days
-def test_an_item_is_shown_with_its_members_and_once_closed_with_what_became_of_it(db: Database):
+def test_an_item_is_shown_with_its_members_and_once_closed_with_its_resolution(db: Database):
     """Lost: a person who takes on an item would have to collect its facts from several commands and a row of JSON."""
     work(db)
     analysed(db)
@@ -206,7 +206,7 @@ def test_closing_repeats_a_title_in_one_line_without_terminal_controls(db: Datab
 
 @pytest.mark.only_on(EMBEDDED, reason="it is about words, and no statement that other servers would read otherwise")
 def test_an_unknown_name_is_answered_with_where_to_find_the_right_one(db: Database):
-    """Lost: a typing error would end in a traceback, or close another item."""
+    """Lost: a typo would end in a traceback, or close another item."""
     assert "`leo-telemetry analyze` runs one now" in refused("why", "gate:SLOW")
     item = opened(db)
     assert "did you mean gate:SLOW?" in refused("why", "gate:SLOWER")

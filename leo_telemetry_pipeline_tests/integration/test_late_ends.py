@@ -102,7 +102,7 @@ def test_spans_that_never_end_make_no_day_stale(db: Database):
 
 
 @BOTH
-def test_a_wait_that_ends_late_is_taken_off_its_parent_of_another_day(db: Database, end_by: End):
+def test_a_wait_that_ends_late_is_subtracted_from_its_parent_of_another_day(db: Database, end_by: End):
     """Lost: time spent waiting for a person counts as work forever."""
     parent = span("gate", "A", 3_600_000 * 20, at=NOON)
     wait = span("wait", "W", 3_600_000, at=NOON + DAY, trace_id=parent.trace_id, parent_span_id=parent.span_id)
@@ -185,7 +185,7 @@ def test_part_of_a_day_is_counted_again_too(db: Database):
 def test_a_span_that_gets_its_end_while_its_day_is_counted_is_counted_or_makes_the_day_stale(
     db: Database, target: Target, moment: str
 ):
-    """Lost: an end that comes in the same moment would silently be missing from history forever."""
+    """Lost: an end that arrives at the same moment would silently be missing from history forever."""
     end = span("gate", "A", 100, at=NOON)
     insert(db, [begun(end)])
     count_up(db)
@@ -208,7 +208,7 @@ def test_blocks_of_days_are_made_again_with_a_late_end(db: Database):
 
 
 def test_an_archive_completes_a_span_that_came_again_without_its_end(db: Database, tmp_path):
-    """Lost: the end that the archive has; or the span counts twice."""
+    """Lost: the end that only the archive has; or the span counts twice."""
     pytest.importorskip("pyarrow")
     end = span("gate", "A", 100, at=NOON)
     insert(db, [end])
@@ -226,7 +226,7 @@ def test_an_archive_completes_a_span_that_came_again_without_its_end(db: Databas
     assert [row[3:] for row in counted(db) if row[1] == "gate"] == [(1, 100)]
 
 
-def test_days_that_an_unreleased_version_counted_without_looking_for_open_spans_are_counted_again(db: Database):
+def test_days_that_an_unreleased_version_counted_regardless_of_open_spans_are_counted_again(db: Database):
     """Lost: after carrying over, late ends of older spans go unnoticed."""
     end = span("gate", "A", 100, at=NOON)
     insert(db, [begun(end), span("gate", "A", 7, at=NOON)])

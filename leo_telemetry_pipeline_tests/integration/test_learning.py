@@ -54,7 +54,7 @@ def learned(db: Database, name: str = "DESIGN") -> Baseline:
 
 
 def test_a_step_is_found_dated_and_traced_to_its_cause_and_does_not_become_normal_by_waiting(db: Database):
-    """Lost: set-and-forget; or a sub-agent that stays slow for a month would no longer be reported."""
+    """Lost: findings without configuration; or reports of a sub-agent that stays slow for a month."""
     rng = random.Random(5)
     for days_ago in range(50, 0, -1):
         insert(db, handoffs(rng, days_ago, design=2.5 if days_ago <= 12 else 1.0))
@@ -132,7 +132,7 @@ def test_five_spans_per_day_are_reported_as_too_little_data(db: Database):
     assert items.all_items(db) == []
 
 
-def test_a_look_back_neither_uses_nor_changes_what_was_learned_later(db: Database):
+def test_an_analysis_of_a_past_week_neither_uses_nor_changes_what_was_learned_later(db: Database):
     """Lost: replaying an old week would judge it by later data, and overwrite what was learned later."""
     rng = random.Random(9)
     for days_ago in range(45, 0, -1):

@@ -15,7 +15,7 @@ from leo_telemetry_pipeline.store.days import midnight as midnight_of
 from leo_telemetry_pipeline.store.dimensions import COUNTS, observations
 from leo_telemetry_pipeline.store.history import blocks, buckets, histograms, span_counts, staleness
 from leo_telemetry_pipeline.store.history.watermark import lock
-from leo_telemetry_pipeline.store.retention.purge import What, purge
+from leo_telemetry_pipeline.store.retention.purge import Selection, purge
 from leo_telemetry_pipeline.store.server.database import Database, Target
 from leo_telemetry_pipeline_tests.builders import DAY, execute, insert, midnight, span, spans_of, week
 from leo_telemetry_pipeline_tests.servers import EMBEDDED
@@ -137,7 +137,7 @@ def one_moment(db: Database):
     return db.rows("SELECT date_trunc('second', now())")[0][0]
 
 
-@pytest.mark.only_on(EMBEDDED, reason="many spans, and no statement that other servers would read otherwise")
+@pytest.mark.only_on(EMBEDDED, reason="many spans; the server makes no difference")
 def test_of_very_many_keys_the_most_frequent_are_kept_and_the_rest_is_pooled(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ):
@@ -199,14 +199,14 @@ def test_a_purge_before_a_day_keeps_later_days(db: Database):
     for ago in (61, 42, 40, 13):
         kept = Window(midnight(ago), SEASON.end)
         expected = read(db, kept)
-        purge(db, What(before=kept.start.date()))
+        purge(db, Selection(before=kept.start.date()))
         assert read(db, kept) == expected
         assert {row[1]: row[2] for row in read(db, SEASON)} == {row[1]: row[2] for row in expected}
 
 
 @pytest.mark.with_days
 @pytest.mark.transactions_at_once
-def test_two_analyses_that_make_blocks_of_the_same_days_do_it_once(db: Database, target: Target):
+def test_two_analyses_of_the_same_days_make_each_block_once(db: Database, target: Target):
     """Lost: of two concurrent analyses, one would fail."""
     fill(db)
     count_up(db)
@@ -258,4 +258,4 @@ def test_a_row_out_of_all_bounds_does_not_stop_counting(db: Database):
         )
     count_up(db, week())
     assert [row[:6] for row in read(db, week())] == [("gate", "A", 1, 1, 0.0, 0)]
-    assert purge(db, What(trace_id=made.trace_id)).spans == 6
+    assert purge(db, Selection(trace_id=made.trace_id)).spans == 6

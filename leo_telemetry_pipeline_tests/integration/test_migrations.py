@@ -178,7 +178,7 @@ WHERE dimension_type = 'subagent' AND dimension_key = 'DEPRECATED_SUBAGENT';
 
 
 @pytest.mark.parametrize("name", SEED_STATEMENTS)
-def test_a_statement_of_the_seed_runs_to_the_letter(db: Database, name: str):
+def test_a_statement_of_the_seed_runs_as_written(db: Database, name: str):
     """Lost: the operators' runbook would not work."""
     execute(db, SEED_STATEMENTS[name])
 
@@ -265,7 +265,7 @@ def test_every_legal_transition_is_possible(db: Database):
 
 @pytest.mark.parametrize("status", ["DONE", "queued", ""])
 def test_an_unknown_status_is_refused(db: Database, status: str):
-    """Lost: a client's typing error would create a row that never ends."""
+    """Lost: a client's typo would create a row that never ends."""
     with pytest.raises(psycopg2.errors.CheckViolation):
         execute(db, "INSERT INTO telemetry_analysis_runs (status) VALUES (%s)", (status,))
 

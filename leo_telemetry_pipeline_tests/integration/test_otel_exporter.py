@@ -34,7 +34,7 @@ class Straight:
         return spans.store(self._db, made, removed).quarantined
 
     def flush(self, timeout_s: float) -> bool:
-        """Return that nothing waits."""
+        """Return True: nothing waits."""
         return timeout_s > 0
 
 
@@ -68,7 +68,7 @@ def work(tracer: Tracer) -> None:
             span.set_status(Status(StatusCode.ERROR, "no such cart"))
 
 
-def test_spans_of_the_sdk_arrive_with_their_parents_and_what_they_mean(db: Database, provider: TracerProvider) -> None:
+def test_spans_of_the_sdk_arrive_with_their_parents_and_meaning(db: Database, provider: TracerProvider) -> None:
     """Lost: instrumented programs would have to be instrumented again."""
     work(provider.get_tracer("t"))
     assert provider.force_flush()
@@ -90,7 +90,7 @@ def test_spans_of_the_sdk_arrive_with_their_parents_and_what_they_mean(db: Datab
 def test_an_invalid_span_is_rejected_alone(
     db: Database, exporter: OTelSpanExporter, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Lost: the rest of its batch; or the reason, if it is not logged."""
+    """Lost: the rest of its batch; or the reason why it was rejected."""
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     for span_type in ("a+b", "gate", "c+d"):
@@ -144,7 +144,7 @@ def test_success_is_returned_only_for_a_batch_that_was_accepted_completely(db: D
     assert full.counters() == {"created": 2, "stored": 0, "spooled": 1, "dropped": {"queue_full": 1}, "queued": 0}
 
 
-def test_switched_off_it_stores_nothing(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_disabled_exporter_stores_nothing(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lost: LEO_TELEMETRY_ENABLED=false would not switch off everything."""
     monkeypatch.setenv(PREFIX + "ENABLED", "false")
     provider = TracerProvider()

@@ -78,7 +78,7 @@ def every_way(target: Target) -> list[tuple]:
     return ways
 
 
-def test_no_variable_of_libpq_keeps_us_from_our_own_server(own: Target, environ: pytest.MonkeyPatch):
+def test_no_variable_of_libpq_prevents_connections_to_our_own_server(own: Target, environ: pytest.MonkeyPatch):
     """Lost: with PGPASSWORD or PGPORT exported for another database, the first command fails."""
     for variables in CASES:
         with environ.context() as moment:
@@ -89,7 +89,7 @@ def test_no_variable_of_libpq_keeps_us_from_our_own_server(own: Target, environ:
             assert set(variables) - set(os.environ) <= set(UNFIXABLE)
 
 
-def test_a_measured_program_stores_spans_beside_its_own_variables(own: Target, environ: pytest.MonkeyPatch):
+def test_a_measured_program_with_its_own_libpq_variables_stores_spans(own: Target, environ: pytest.MonkeyPatch):
     """Lost: all spans of a program with variables for its own database; or that program loses its variables."""
     for variables in CASES:
         with environ.context() as moment:
@@ -138,8 +138,8 @@ def test_the_variable_that_keeps_a_measured_program_from_our_server_is_named(
     assert os.environ[name] == "nonsense"
 
 
-def test_a_first_start_succeeds_beside_what_only_the_server_refuses(home: Path, environ: pytest.MonkeyPatch):
-    """Lost: the first command of a user who exports PGDATESTYLE: the databases cannot be created."""
+def test_a_first_start_succeeds_with_variables_that_only_the_server_refuses(home: Path, environ: pytest.MonkeyPatch):
+    """Lost: the first command of a user who exports PGDATESTYLE, because no database can be created."""
     environ.setenv("PGDATESTYLE", "nonsense")
     with database.opened(Settings({PREFIX + "HOME": str(home)})) as target:
         assert answer(target.connect()) == WE
@@ -158,7 +158,7 @@ def test_a_stopped_server_is_not_blamed_on_the_environment(environ: pytest.Monke
 
 
 def test_psql_takes_nothing_from_the_environment(own: Target):
-    """Lost: a SQL shell is on another database than it says, and somebody deletes rows there."""
+    """Lost: a SQL shell connects to another database than it names, and somebody deletes rows there."""
     environment = processes.environment(settings_of(own).home, PGCLUSTER="99/nonsense", **NONSENSE)
     done = finished(processes.command("psql", "-At", "-c", "SELECT current_user, current_database()"), environment)
     assert (done.code, done.out.strip(), done.err) == (0, "leo|leo_telemetry", "")

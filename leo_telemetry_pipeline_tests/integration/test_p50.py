@@ -91,7 +91,7 @@ def of_trace(drawn: dict[str, Any]) -> list[Span]:
 
 
 def expected(traces: list[dict[str, Any]]) -> dict[tuple[str, str], list[int]]:
-    """Group drawn spans by dimension, without our code."""
+    """Group drawn spans by dimension in plain Python."""
     found: dict[tuple[str, str], list[int]] = {}
     for drawn in traces:
         found.setdefault(("handoff", "LEAD-TO-PLAN"), []).append(drawn["handoff"])
@@ -161,7 +161,7 @@ def test_a_wait_longer_than_its_parent_leaves_nothing_and_no_negative_time(db: D
     assert medians(db) == {("gate", "A"): 0}
 
 
-def test_a_wait_of_a_later_day_or_after_the_window_is_still_taken_off(db: Database):
+def test_a_wait_of_a_later_day_or_after_the_window_is_still_subtracted(db: Database):
     """Lost: a wait overnight would count as work all night."""
     parent, trace_id, start = new_id(), new_id(), WEEK.end - timedelta(hours=1)
     long = int(timedelta(hours=30).total_seconds() * 1000)
@@ -272,7 +272,7 @@ def test_a_span_type_of_any_spelling_is_measured_by_its_name(db: Database, odd: 
 
 
 @pytest.mark.parametrize("odd", ["a+b", "sd_type", "gate+sd_type", "global"])
-def test_a_span_type_that_the_grammar_needs_for_itself_is_refused_or_measured(db: Database, odd: str):
+def test_a_span_type_that_is_reserved_in_the_grammar_is_refused_or_measured(db: Database, odd: str):
     """Lost: one such span would be scanned and never judged, and fail the check of every analysis for a week."""
     try:
         insert(db, spans_of(odd, "x", [1, 2, 3]))
@@ -327,7 +327,7 @@ def test_a_project_sees_its_own_spans(db: Database):
     assert medians(db) == {("gate", "A"): 20, ("gate", "B"): 5}
 
 
-def test_the_median_of_queue_waits_leaves_out_spans_that_did_not_wait_in_one(db: Database):
+def test_the_median_of_queue_waits_leaves_out_spans_that_did_not_wait(db: Database):
     """Lost: nobody could tell slow work from a long queue."""
     insert(
         db,

@@ -1,4 +1,4 @@
-"""Parts of the analysis job, materialized in the UI."""
+"""Selected assets of the analysis job, materialized in the UI."""
 
 from datetime import timedelta
 
@@ -23,7 +23,7 @@ from leo_telemetry_pipeline_tests.builders import (
 pytestmark = [pytest.mark.usefixtures("settings"), pytest.mark.counted_days]
 
 
-def test_a_part_without_items_makes_no_row_and_computes_the_last_window_again(db: Database):
+def test_a_selection_without_items_creates_no_row_and_computes_the_last_window_again(db: Database):
     """Lost: a click in the UI would be recorded as an analysis and count as fresh."""
     slow(db, "A")
     last = analyse_queued(db)
@@ -43,7 +43,7 @@ def test_a_part_without_items_makes_no_row_and_computes_the_last_window_again(db
     assert one(db, "SELECT sample_count FROM dimension_p50") == 60
 
 
-def test_a_part_before_any_analysis_names_the_remedy_and_creates_no_row(db: Database):
+def test_a_selection_before_any_analysis_names_the_remedy_and_creates_no_row(db: Database):
     """Lost: a click on a new installation would end in a traceback about None."""
     for selection in (["p50_by_gate"], ["bottlenecks"], ["workflow_traces"]):
         done = analyse(selection=selection)
@@ -53,7 +53,7 @@ def test_a_part_before_any_analysis_names_the_remedy_and_creates_no_row(db: Data
     assert runs.latest(db, 9) == []
 
 
-def test_items_alone_are_made_of_what_the_last_analysis_found(db: Database):
+def test_items_alone_are_made_from_the_findings_of_the_last_analysis(db: Database):
     """Lost: a click on the last asset would say that nothing is slow."""
     slow(db, *"ABCD")
     last = analyse_queued(db)
@@ -68,7 +68,7 @@ def test_items_alone_are_made_of_what_the_last_analysis_found(db: Database):
     assert len(items(db)) == 4
 
 
-def test_bottlenecks_and_items_without_medians_judge_those_of_the_last_analysis(db: Database):
+def test_bottlenecks_and_items_alone_judge_the_medians_of_the_last_analysis(db: Database):
     """Lost: after a change of thresholds, the last two assets could not be computed without all others."""
     slow(db, "A", "B")
     last = analyse_queued(db)

@@ -135,11 +135,11 @@ def test_a_run_beats_while_its_own_statements_take_turns(db: Database, target: T
 @only_the_pooler
 def test_without_a_direct_address_the_missing_variable_is_named(database_url: str):
     """Lost: an hour over a page of SQLAlchemy errors."""
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as raised:
         prepare_for_dagster(outside(database_url, "dagster"), "dagster")
-    assert told.value.exit_code == NO_DATABASE
-    assert PREFIX + "DAGSTER_DATABASE_URL" in told.value.message
-    assert "\n" not in told.value.message
+    assert raised.value.exit_code == NO_DATABASE
+    assert PREFIX + "DAGSTER_DATABASE_URL" in raised.value.message
+    assert "\n" not in raised.value.message
 
 
 def test_dagsters_tables_may_have_an_address_of_their_own(server: Server, database_url: str, db: Database):
@@ -156,9 +156,9 @@ def test_a_wrong_address_for_dagster_is_named(database_url: str):
     with pytest.raises(UserError, match=variable):
         outside(database_url, "dagster", "mysql://somewhere/else")
     nowhere = outside(database_url, "dagster", "postgresql://leo@127.0.0.1:1/none")
-    with pytest.raises(UserError, match=variable) as told:
+    with pytest.raises(UserError, match=variable) as raised:
         prepare_for_dagster(nowhere, "dagster")
-    assert "127.0.0.1:1/none does not answer" in told.value.message
+    assert "127.0.0.1:1/none does not answer" in raised.value.message
 
 
 @only_the_pooler

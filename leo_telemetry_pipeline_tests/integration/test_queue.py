@@ -46,16 +46,16 @@ def test_two_thousand_enqueues_from_forty_processes_leave_one_queued_row(db: Dat
         assert racer.stdin is not None
         racer.stdin.write("go\n")
         racer.stdin.flush()
-    told: list[str] = []
+    outcomes: list[str] = []
     for racer in racers:
         out, err = racer.communicate()
         assert racer.returncode == 0, err[-500:]
-        told += out.splitlines()
+        outcomes += out.splitlines()
     [(run_id, status)] = db.rows("SELECT run_id::text, status FROM telemetry_analysis_runs")
     assert status == "QUEUED"
-    assert len(told) == RACERS * CALLS
-    assert told.count(f"ENQUEUED {run_id}") == 1
-    assert told.count(f"ALREADY_QUEUED {run_id}") == RACERS * CALLS - 1
+    assert len(outcomes) == RACERS * CALLS
+    assert outcomes.count(f"ENQUEUED {run_id}") == 1
+    assert outcomes.count(f"ALREADY_QUEUED {run_id}") == RACERS * CALLS - 1
 
 
 def if_stale(db: Database, by: str = "SESSION_START") -> str:
@@ -70,7 +70,7 @@ def test_a_history_without_any_run_is_stale(db: Database):
 
 
 def test_an_analysis_that_is_queued_or_running_is_reported_instead_of_queued_again(db: Database):
-    """Lost: every session start would add an analysis while one is queued or running."""
+    """Lost: every session start would add another analysis to one that is queued or running."""
     run_id = queued(db)
     assert runs.enqueue(db, if_stale=True)[:2] == (run_id, "ALREADY_QUEUED")
     assert runs.enqueue(db)[:2] == (run_id, "ALREADY_QUEUED")
@@ -111,14 +111,14 @@ def test_only_success_counts_as_fresh(db: Database):
     assert if_stale(db) == "ENQUEUED"
 
 
-def test_an_analysis_of_one_project_does_not_make_the_whole_fresh(db: Database):
-    """Lost: looking at one project would stop the analyses of all others for a week."""
+def test_an_analysis_of_one_project_does_not_count_as_one_of_all_projects(db: Database):
+    """Lost: analysing one project would stop the analyses of all others for a week."""
     succeeded(db, project="shop")
     assert if_stale(db) == "ENQUEUED"
 
 
-def test_an_analysis_of_a_window_that_ends_in_the_future_does_not_make_fresh(db: Database):
-    """Lost: one typing error in a date would stop all analyses until then."""
+def test_an_analysis_of_a_window_that_ends_in_the_future_does_not_count_as_fresh(db: Database):
+    """Lost: one typo in a date would stop all analyses until then."""
     run_id = succeeded(db)
     execute(
         db, "UPDATE telemetry_analysis_runs SET window_end = now() + interval '300 days' WHERE run_id = %s", (run_id,)
@@ -190,7 +190,7 @@ def test_a_retry_that_fails_after_a_success_waits_an_hour_not_a_day(db: Database
     assert if_stale(db) == "ENQUEUED"
 
 
-def test_a_shorter_staleness_of_the_caller_counts(db: Database):
+def test_a_shorter_staleness_given_by_the_caller_takes_effect(db: Database):
     """Lost: LEO_TELEMETRY_STALE_AFTER would have no effect."""
     run_id = succeeded(db)
     back_date(db, run_id, "window_end", "2 hours")

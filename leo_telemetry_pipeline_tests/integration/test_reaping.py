@@ -85,7 +85,7 @@ def test_a_queued_run_serves_as_the_retry(db: Database):
     assert [run.run_id for run in runs.waiting(db)] == [waiting]
 
 
-def test_a_retry_looks_at_the_window_that_was_asked_for(db: Database):
+def test_a_retry_analyses_the_window_that_was_asked_for(db: Database):
     """Lost: after a crash, `analyze --window-end` would become an analysis of today."""
     end = week().end
     run_id, _ = running(db, window_end=end, window_days=3)
@@ -127,7 +127,7 @@ def test_a_lost_run_of_another_project_is_reaped_also_by_a_claim_that_must_wait(
 
 
 @pytest.mark.transactions_at_once
-def test_a_row_that_is_just_being_committed_is_passed_by(db: Database, other: Database):
+def test_a_row_that_is_just_being_committed_is_skipped(db: Database, other: Database):
     """Lost: an analysis that ends in its last second would be declared lost, or the sensor would block on it."""
     run_id, mine = running(db)
     back_date(db, run_id, "heartbeat_at", "1 min")

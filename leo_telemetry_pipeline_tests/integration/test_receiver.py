@@ -159,7 +159,7 @@ def test_each_invalid_request_has_its_status(
     talk(say)
 
 
-def test_a_token_is_asked_for_once_it_is_set(talk: Talk, settings: Settings, db: Database):
+def test_a_token_is_required_once_it_is_set(talk: Talk, settings: Settings, db: Database):
     """Lost: everyone who reaches the port can write into the table."""
     settings.serve_token = "the token"
 
@@ -254,7 +254,7 @@ def test_the_receivers_role_needs_only_insert(settings: Settings, database_url: 
 def test_implausible_times_are_stored_and_counted(
     start_s: float, detail: str | None, talk: Talk, db: Database, caplog: pytest.LogCaptureFixture
 ):
-    """Lost: a year of spans is filed under January 1970, and the doctor says that all is well."""
+    """Lost: a year of spans is filed under January 1970, and the doctor reports no problem."""
     start = int((time.time() + start_s) * 10**9)
 
     async def say(client: Client) -> None:
@@ -270,7 +270,7 @@ def test_implausible_times_are_stored_and_counted(
     talk(say)
 
 
-def test_all_spellings_come_in_through_the_receiver(talk: Talk, db: Database):
+def test_the_receiver_stores_spans_in_all_spellings(talk: Talk, db: Database):
     """Lost: spans of old exporters, although the answer is 200."""
     plain = request(1)
     old = json.loads(json.dumps(request(2)).replace("scopeSpans", "instrumentationLibrarySpans"))

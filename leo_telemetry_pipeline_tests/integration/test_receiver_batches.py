@@ -64,7 +64,7 @@ def test_the_answer_to_a_broken_large_request_says_what_is_stored(talk: Talk, db
     talk(say)
 
 
-def test_a_part_that_cannot_be_kept_is_asked_for_again_and_nothing_is_twice(
+def test_a_part_that_cannot_be_kept_is_asked_for_again_and_nothing_is_stored_twice(
     talk: Talk, settings: Settings, server: Server, target: Target
 ):
     """Lost: the rest of a batch whose first parts were stored before the disk was full."""

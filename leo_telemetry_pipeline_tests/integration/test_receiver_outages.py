@@ -14,7 +14,7 @@ from leo_telemetry_pipeline.settings import Settings
 from leo_telemetry_pipeline.spool import spool
 from leo_telemetry_pipeline.store.server.database import Database, Target
 from leo_telemetry_pipeline.web.app import build_app
-from leo_telemetry_pipeline.web.span_keeper import Away, _Line
+from leo_telemetry_pipeline.web.span_keeper import Away, _Connection
 from leo_telemetry_pipeline_tests.builders import one
 from leo_telemetry_pipeline_tests.receiver_client import (
     COUNT,
@@ -55,7 +55,9 @@ def test_while_the_database_is_away_spans_wait_on_disk(talk: Talk, settings: Set
     talk(say)
 
 
-def test_without_database_and_spool_nothing_is_promised(talk: Talk, settings: Settings, server: Server, target: Target):
+def test_without_database_and_spool_nothing_is_acknowledged(
+    talk: Talk, settings: Settings, server: Server, target: Target
+):
     """Lost: spans are acknowledged with 200 but stored nowhere."""
 
     async def say(client: Client) -> None:
@@ -87,10 +89,10 @@ def test_a_hanging_database_does_not_delay_clients_for_long(talk: Talk, settings
     talk(say)
 
 
-def test_a_spool_that_is_refused_keeps_nothing_from_the_database(
+def test_spans_are_stored_in_the_database_although_the_spool_is_refused(
     talk: Talk, settings: Settings, db: Database, caplog: pytest.LogCaptureFixture
 ):
-    """Lost: every span although the database works, because others may write to the spool folder."""
+    """Lost: every span, although the database works, because others may write to the spool folder."""
     folder = Path(spool.folder_of(str(settings.home)))
 
     async def say(client: Client) -> None:
@@ -108,7 +110,7 @@ def test_a_spool_that_is_refused_keeps_nothing_from_the_database(
     talk(say)
 
 
-def test_a_database_that_comes_back_is_used_though_the_spool_is_refused(
+def test_a_database_that_comes_back_is_used_although_the_spool_is_refused(
     talk: Talk, settings: Settings, server: Server, target: Target
 ):
     """Lost: the receiver accepts nothing any more until somebody restarts it."""
@@ -152,11 +154,11 @@ def test_a_task_that_is_cancelled_ends_also_at_the_moment_of_an_answer(target: T
     """Lost: a receiver that is stopped while it drains its spool runs forever."""
 
     async def say(turns: int) -> bool:
-        line, goes_on = _Line(target, "test"), threading.Event()
+        line, goes_on = _Connection(target, "test"), threading.Event()
         asked = asyncio.ensure_future(line.ask(lambda _: goes_on.wait(10)))
         await asyncio.sleep(0)
         goes_on.set()
-        # The answer is there, and the event loop gets this many turns to deliver it.
+        # The answer has come, and the event loop gets this many turns to deliver it.
         line._thread.submit(int).result()
         for _ in range(turns):
             await asyncio.sleep(0)
@@ -180,7 +182,7 @@ def test_a_connection_that_fails_on_close_counts_as_lost(target: Target, monkeyp
     monkeypatch.setattr(Database, "cut", cut)
 
     async def say() -> None:
-        line = _Line(target, "test")
+        line = _Connection(target, "test")
         with pytest.raises(Away):
             await line.ask(lambda db: db.rows("SELECT pg_sleep(0.5)"), patience_s=0.1)
         line.close()

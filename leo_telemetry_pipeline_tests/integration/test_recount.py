@@ -72,8 +72,8 @@ def test_nothing_to_count_is_reported(db: Database):
 
 
 @pytest.mark.parametrize("words", [["--from", "2026-2-1"], ["--recount", "--to", "yesterday"], ["--to", "2026-02-30"]])
-def test_wrong_words_are_refused_in_one_line(words: list[str]):
-    """Lost: a typing error recounts all days, or starts maintenance."""
+def test_wrong_arguments_are_refused_in_one_line(words: list[str]):
+    """Lost: a typo recounts all days, or starts maintenance."""
     with pytest.raises(UserError) as refusal:
         commands.cli.main(["maintain", *words], standalone_mode=False)
     assert refusal.value.exit_code == 2

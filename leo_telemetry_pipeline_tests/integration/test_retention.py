@@ -80,7 +80,7 @@ def test_a_dry_run_lists_what_would_be_dropped_and_writes_nothing(
         assert one_file.file in said
 
 
-def test_a_day_that_fails_is_reported_and_the_others_go(db: Database, tmp_path: Path) -> None:
+def test_a_day_that_fails_is_reported_and_the_others_are_dropped(db: Database, tmp_path: Path) -> None:
     """Lost: one foreign file in the folder stops retention forever, or is overwritten."""
     store_old(db)
     [stuck, *others] = days_of(DUE)
@@ -128,7 +128,7 @@ def test_two_maintenances_at_once_do_the_work_once(target: Target, db: Database,
     assert table(db) == before
 
 
-def test_p50s_go_after_400_days_but_never_the_last_of_a_scope(db: Database) -> None:
+def test_p50s_are_deleted_after_400_days_but_never_the_last_of_a_scope(db: Database) -> None:
     """Lost: `findings` shows nothing if the last analysis was a year ago."""
     old, last, of_project, recent = succeeded(db), succeeded(db), succeeded(db, project="p"), succeeded(db)
     for run_id, age in ((old, 500), (last, 450), (of_project, 480), (recent, 399)):

@@ -118,7 +118,7 @@ def test_a_writer_completes_rows_that_have_no_end(db: Database, connected: As):
     assert spans.store(writer, [*(end for _, end in pairs), span()]) == spans.Stored(1, 0, 3)
     assert spans.store(writer, [end for _, end in pairs]) == spans.Stored(0, 0)
     rows = db.rows("SELECT duration_ms, queue_wait_ms, attributes FROM workflow_trace_log WHERE duration_ms = 9")
-    # It may not read the values of the start, so it replaces only those that the end has.
+    # The writer may not read the values of the start, so it replaces only those that the end has.
     assert sorted(rows, key=str) == sorted([(9, 5, {"sd_type": "feature"}), *[(9, 5, {"gate_score": 90})] * 2], key=str)
 
 
@@ -188,7 +188,7 @@ def test_a_reader_reads_everything_and_changes_nothing(db: Database, connected: 
     assert refused(reader, "SELECT * FROM enqueue_telemetry_analysis()")
 
 
-def test_a_writer_that_may_do_more_shows_what_runs(db: Database, connected: As):
+def test_a_writer_with_more_privileges_shows_running_operations(db: Database, connected: As):
     """Lost: the third block of the guide would break when a table is renamed."""
     execute(db, blocks()[2].replace("leo_", connected.__dict__["prefix"]))
     with closing(connected("leo_writer")) as writer:

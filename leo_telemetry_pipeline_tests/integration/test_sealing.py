@@ -9,7 +9,7 @@ import pytest
 from leo_telemetry_pipeline.analysis import p50
 from leo_telemetry_pipeline.store.days import Window, milliseconds, whole
 from leo_telemetry_pipeline.store.history import blocks, buckets, histograms, span_counts, staleness
-from leo_telemetry_pipeline.store.retention.purge import What, purge
+from leo_telemetry_pipeline.store.retention.purge import Selection, purge
 from leo_telemetry_pipeline.store.server.database import Database, Target
 from leo_telemetry_pipeline_tests.builders import DAY, execute, insert, midnight, new_id, one, span, spans_of
 
@@ -50,7 +50,7 @@ def drop_spans(db: Database) -> None:
     execute(db, "UPDATE telemetry_sealed_days SET dropped_at = now()")
 
 
-def test_sealing_changes_nothing_that_anyone_sees_and_dropping_neither(db: Database):
+def test_neither_sealing_nor_dropping_changes_anything_that_people_see(db: Database):
     """Lost: ninety days of history would change on the day retention first runs."""
     fill(db)
     count_up(db)
@@ -81,7 +81,7 @@ def test_an_uncounted_day_is_counted_when_it_is_sealed(db: Database):
 
 
 @pytest.mark.parametrize("dropped", [False, True])
-def test_a_span_after_the_seal_counts_once_beside_it(db: Database, dropped: bool):
+def test_a_span_after_the_seal_counts_once_in_addition(db: Database, dropped: bool):
     """Lost: a late span would not count, or the whole day would count twice."""
     fill(db)
     count_up(db)
@@ -155,7 +155,7 @@ def test_a_type_that_is_added_later_does_not_make_sealed_days_stale_forever(db: 
     assert len(stale) == len(WEEK.days) - 1
 
 
-def test_a_project_that_is_purged_goes_from_sealed_history_too(db: Database):
+def test_a_purged_project_is_deleted_from_sealed_history_too(db: Database):
     """Lost: data that was deleted on request would live on in sealed history."""
     insert(db, spans_of("gate", "A", range(10), at=NOON, project="shop"))
     insert(db, spans_of("gate", "A", range(5), at=NOON))
@@ -164,7 +164,7 @@ def test_a_project_that_is_purged_goes_from_sealed_history_too(db: Database):
     drop_spans(db)
     count_up(db)
     blocks.make(db, WEEK.start.date(), WEEK.end.date(), TYPES)
-    purge(db, What(project="shop"))
+    purge(db, Selection(project="shop"))
     assert history(db)["gate", "A"][0] == 5
-    purge(db, What(before=DAY_OF + DAY))
+    purge(db, Selection(before=DAY_OF + DAY))
     assert history(db) == {}

@@ -62,7 +62,7 @@ def started(
     return instance.add_run(dg.DagsterRun(job, status=status, remote_job_origin=of, **more)).run_id
 
 
-def look(instance: dg.DagsterInstance, location: str | None = OURS) -> str:
+def run_tick(instance: dg.DagsterInstance, location: str | None = OURS) -> str:
     """Run one tick of the lifecycle sensor in a location, and return its result."""
     context = dg.SensorEvaluationContext(
         None,
@@ -105,7 +105,7 @@ def test_only_our_own_runs_are_ended(instance: dg.DagsterInstance, db: Database,
     execute(db, "UPDATE telemetry_analysis_runs SET status = 'FAILED', finished_at = now(), dagster_run_id = %s"
                 " WHERE run_id = %s::uuid", (behind, lost))  # fmt: skip
     time.sleep(1.1)
-    look(instance)
+    run_tick(instance)
     assert [status_of(instance, run) for run in (*theirs, behind)] == [STARTED] * 6
     assert [status_of(instance, run) for run in ours] == [FAILURE] * 3
     assert ("FAILED", "LAUNCH_FAILED") in statuses(db)
@@ -127,7 +127,7 @@ def test_our_assets_do_not_share_names_with_those_of_others():
     assert [name for name in names if not name.startswith("leo_telemetry_")] == []
 
 
-def test_our_jobs_leave_assets_alone_that_others_put_beside_ours():
+def test_our_jobs_leave_the_assets_of_others_alone():
     """Lost: if definitions are merged, each analysis materializes the other project's assets."""
 
     @dg.asset(group_name=INSIGHTS)
@@ -168,7 +168,7 @@ def test_a_launch_fails_when_its_process_is_gone_and_not_because_the_machine_is_
     assert (launch_failure(run, launched, NOW) is not None) == is_failure
 
 
-def test_whether_a_process_lives_is_asked_where_it_was_started(monkeypatch: pytest.MonkeyPatch):
+def test_whether_a_process_lives_is_checked_where_it_was_started(monkeypatch: pytest.MonkeyPatch):
     """Lost: the queue waits a quarter of an hour for a process that ended with its daemon."""
     monkeypatch.setattr(lifecycle, "_ANSWERS_S", 1)
     with (
@@ -197,5 +197,5 @@ def test_after_a_machine_slept_runs_get_the_time_to_beat(instance: dg.DagsterIns
     assert not was_away(AWAY, 900.0, 1000.0)
     run_id, _ = running(db)
     back_date(db, run_id, "heartbeat_at", "5 min")
-    assert "1 lost" in look(instance)
+    assert "1 lost" in run_tick(instance)
     assert row(db, run_id).reason_code == "WORKER_LOST"

@@ -45,7 +45,7 @@ def spans(db: Database) -> dict[str, dict]:
 def test_a_handoff_and_its_child_process_are_one_trace_in_the_table(
     db: Database, database_url: str, home: Path
 ) -> None:
-    """Lost: the whole point."""
+    """Lost: the whole purpose of tracing."""
     code = """
 import os, subprocess, sys, time
 from leo_telemetry_pipeline import trace
@@ -100,13 +100,13 @@ for number in range(300):
     with trace.tracer.gate(f"G{{number}}"):
         pass
 print("ready", flush=True)
-# Short ones: a signal that comes just before a sleep is heard after it.
+# Short sleeps, because a signal that comes just before one is handled after it.
 for _ in range(600):
     time.sleep(0.1)
 """
 
 
-def test_sigterm_waits_for_the_spans_and_then_ends_the_process_as_ever(
+def test_sigterm_waits_for_the_spans_and_then_ends_the_process_as_usual(
     db: Database, database_url: str, home: Path
 ) -> None:
     """Lost: the spans of every stopped service; or a service that cannot be stopped."""
@@ -119,7 +119,7 @@ def test_sigterm_waits_for_the_spans_and_then_ends_the_process_as_ever(
     assert len(spans(db)) == 300
 
 
-def test_sigterm_goes_on_to_the_programs_own_handler(home: Path, database_url: str) -> None:
+def test_sigterm_is_passed_to_the_programs_own_handler(home: Path, database_url: str) -> None:
     """Lost: a program's own orderly shutdown."""
     handler = 'signal.signal(signal.SIGTERM, lambda *_: (print("own handler"), sys.exit(7)))'
     process = start(WAITS.format(before=handler), home, database_url)

@@ -53,7 +53,7 @@ def tune(*words: str) -> str:
     return say("thresholds", "tune", *words)
 
 
-def told(*words: str) -> dict[str, dict[str, Any]]:
+def suggested(*words: str) -> dict[str, dict[str, Any]]:
     """Return the JSON output of ``thresholds tune`` per dimension."""
     return {f"{each['dimension_type']}:{each['dimension_key']}": each for each in json.loads(tune(*words, "--json"))}
 
@@ -77,12 +77,12 @@ def materialize(*, success: bool = True) -> None:
     assert done.success is success
 
 
-def test_a_threshold_of_long_ago_is_shown_with_what_fits_and_written_only_when_asked(db: Database):
+def test_an_outdated_threshold_is_shown_with_a_fitting_one_and_written_only_when_asked(db: Database):
     """Lost: a person's numbers would change unasked, or stay wrong forever."""
     fill(db, days_of("GATE_A", 3000), days_of("GATE_B", 3000))
     configure(db, "gate", "GATE_A", 900, 2.0, min_samples=12)
     before = rows(db)
-    found = told()["gate:GATE_A"]
+    found = suggested()["gate:GATE_A"]
     assert found["baseline_p50_ms"] == pytest.approx(3000, rel=0.05)
     assert 1.05 <= found["multiplier"] < 1.5
     assert found["share_over_now"] == 1
@@ -99,16 +99,16 @@ def test_a_threshold_of_long_ago_is_shown_with_what_fits_and_written_only_when_a
         f"gate:GATE_A: baseline_p50_ms {found['baseline_p50_ms']:g}, multiplier {found['multiplier']:g}."
     )
     assert rows(db) == [("gate", "GATE_A", found["baseline_p50_ms"], found["multiplier"], 12)]
-    assert tune("--apply").splitlines()[-1] == "Nothing was written: all thresholds fit already."
-    again = told()["gate:GATE_A"]
+    assert tune("--apply").splitlines()[-1] == "Nothing was written: all thresholds already fit."
+    again = suggested()["gate:GATE_A"]
     assert again["alarms_a_year_now"] == pytest.approx(again["alarms_a_year_then"])
 
 
-def test_a_row_of_a_type_is_tuned_for_each_of_its_keys_and_stays_as_it_is(db: Database):
+def test_a_row_of_a_type_is_tuned_for_each_of_its_keys_and_is_unchanged(db: Database):
     """Lost: one key's level would be applied to all others."""
     fill(db, days_of("GATE_A", 3000), days_of("GATE_BB", 500))
     configure(db, "gate", None, 800, 2.0)
-    found = told()
+    found = suggested()
     assert {name: each["source"] for name, each in found.items()} == {"gate:GATE_A": "type", "gate:GATE_BB": "type"}
     assert "800ms x 2.00 (type)" in tune("gate", "GATE_BB")
     assert "GATE_A" not in tune("gate", "GATE_BB")
@@ -123,14 +123,14 @@ def test_a_multiplier_for_all_leaves_baselines_to_learning(db: Database):
     """Lost: a user who only wants fewer alarms would fix every baseline forever."""
     fill(db, days_of("GATE_A", 3000))
     configure(db, "global", None, None, 4.0)
-    [unknown] = told().values()
+    [unknown] = suggested().values()
     assert unknown["reason"] == "its baseline is learned, but there is none yet"
     assert tune().splitlines()[-1] == "There is no suggestion yet."
     execute(
         db, "INSERT INTO telemetry_baselines (dimension_type, dimension_key, p50_ms, multiplier)"
         " VALUES ('gate', 'GATE_A', 3000, 1.3)"
     )  # fmt: skip
-    [known] = told().values()
+    [known] = suggested().values()
     assert (known["source"], known["baseline_p50_ms"]) == ("global", None)
     assert known["multiplier"] < 4
     assert "learned x" in tune("--apply")
@@ -146,7 +146,7 @@ def test_the_reason_why_nothing_can_be_tuned_is_one_line(db: Database):
     configure(db, "gate", "GONE", 900, 2.0)
     configure(db, "gate", "OFF", 900, 2.0, is_active=False)
     configure(db, "gate", "ONLY_SAMPLES", None, None, min_samples=3)
-    assert {name: each["reason"] for name, each in told().items()} == {
+    assert {name: each["reason"] for name, each in suggested().items()} == {
         "gate:GATE_A": "9 days with at least 8 spans, 28 are needed",
         "gate:GONE": "0 days with at least 8 spans, 28 are needed",
     }
@@ -175,7 +175,7 @@ def test_suggestions_follow_a_run_and_change_nothing_by_themselves(db: Database)
     assert rows(db) == before
 
 
-def test_with_the_setting_they_are_applied_but_for_types_and_for_what_got_slower(
+def test_with_the_setting_suggestions_are_applied_except_to_types_and_to_what_got_slower(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ):
     """Lost: a regression would become normal by waiting, or rows for single keys would appear unasked."""
@@ -208,4 +208,4 @@ def test_of_very_many_dimensions_those_with_a_row_and_those_with_most_time_are_t
     fill(db, days_of("MOST_TIME", 9000, days=3), days_of("SECOND", 5000, days=3), days_of("LEAST", 10, days=3))
     configure(db, "global", None, 800, 2.0)
     configure(db, "gate", "LEAST", 800, 2.0)
-    assert list(told()) == ["gate:LEAST", "gate:MOST_TIME"]
+    assert list(suggested()) == ["gate:LEAST", "gate:MOST_TIME"]

@@ -55,7 +55,7 @@ def test_an_import_reports_how_many_open_rows_it_completed(db: Database):
     """Lost: an import that completed a hundred rows looks like one that did nothing."""
     assert "1 span(s) stored;" in load("open1.json")
     assert "0 span(s) stored, 1 completed;" in load("open2.json")
-    assert "0 span(s) stored, 1 were stored already;" in load("open2.json")
+    assert "0 span(s) stored, 1 were already stored;" in load("open2.json")
     assert "1 span(s) stored, 1 completed;" in load("upsert.jsonl")
 
 
@@ -75,8 +75,8 @@ def test_a_slowdown_is_found_although_every_end_came_by_update_after_the_count(d
     assert "GATE_LATE_END" in printed
 
 
-@pytest.mark.only_on(EMBEDDED, reason="it starts servers of its own")
-def test_starts_and_ends_by_every_door_give_what_complete_rows_give(db: Database):
+@pytest.mark.only_on(EMBEDDED, reason="the test starts its own servers")
+def test_starts_and_ends_from_every_source_give_what_complete_rows_give(db: Database):
     """Lost: trends, findings or history would depend on how and in which order spans arrived."""
     [figure] = accept_upsert.run("interleaved", 11, full=False)
     assert figure.held, figure.measured

@@ -1,8 +1,9 @@
-"""The paths in docs/architecture.md: of a span to the table, and of a P50 to an item.
+"""The two paths in docs/architecture.md: from a span to the table, and from a P50 to an item.
 
-A package here is a folder or module directly in leo_telemetry_pipeline. It is *entered* when another one calls one of
-its functions, and *left* when that returns. It is entered twice if it is called while it waits for another one: then
-neither can be read without the other. Shared packages (redact, settings, span) are entered often, but never twice.
+A package here is a folder or module directly in leo_telemetry_pipeline. It is *entered* when another package calls one
+of its functions, and *left* when that function returns. It is entered twice if it is called while it waits for another
+package: then neither of the two can be read alone. Shared packages (redact, settings, span) are entered often, but
+never twice.
 
 Imports are left out.
 """
@@ -38,7 +39,7 @@ print(json.dumps([list(chain) for chain in chains]))
 """
 
 
-def told(heading: str) -> list[str]:
+def steps_of(heading: str) -> list[str]:
     """Return the numbered lines below a heading of the page."""
     section = DOC.partition(f"## {heading}\n")[2].partition("\n## ")[0]
     return re.findall(r"^\d+\. (.*(?:\n   .*)*)", section, re.MULTILINE)
@@ -79,26 +80,26 @@ def test_a_package_that_is_called_while_it_waits_is_entered_twice():
 
 
 def test_the_path_of_a_span_is_the_documented_one(db: Database, database_url: str, home: Path):
-    """Lost: one direction from `trace.py` to the table, and a page that is true."""
+    """Lost: the single direction from `trace.py` to the table, or a page that describes it correctly."""
     environment = processes.environment(home, LEO_TELEMETRY_DATABASE_URL=database_url)
     done = processes.finished([sys.executable, "-P", "-c", SPAN], environment)
     assert (done.code, done.err) == (0, "")
     assert one(db, "SELECT span_name FROM workflow_trace_log") == "G"
     chains = [tuple(chain) for chain in json.loads(done.out)]
     assert entered_twice(chains) == []
-    lines = told("A span, from `trace` to the table")
+    lines = steps_of("A span, from `trace` to the table")
     assert len(lines) == 10
     assert not_in_order(modules_in(lines), chains) == []
 
 
 def test_the_path_of_a_p50_is_the_documented_one(db: Database, settings: Settings):
-    """Lost: one direction from an asset to an item, and a page that is true."""
+    """Lost: the single direction from an asset to an item, or a page that describes it correctly."""
     slow(db, "A")
     dagster_records()
     with followed() as chains:
         analyse()
     assert one(db, "SELECT count(*) FROM continuous_improvements") == 1
     assert entered_twice(chains) == []
-    lines = told("A P50, from its asset to an item")
+    lines = steps_of("A P50, from its asset to an item")
     assert len(lines) == 10
     assert not_in_order(modules_in(lines), chains) == []

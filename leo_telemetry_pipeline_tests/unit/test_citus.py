@@ -76,19 +76,19 @@ TAKEN = {
 
 
 @pytest.mark.parametrize("statement", REFUSED.values(), ids=REFUSED.keys())
-def test_what_citus_refuses_is_found(statement: str):
+def test_statements_that_citus_refuses_are_found(statement: str):
     """Lost: the test below would pass for any statement."""
     assert refusals(statement, TABLES)
 
 
 @pytest.mark.parametrize("statement", TAKEN.values(), ids=TAKEN.keys())
-def test_what_citus_takes_is_not_refused(statement: str):
-    """Lost: a test that cries wolf is switched off."""
+def test_statements_that_citus_accepts_are_not_reported(statement: str):
+    """Lost: a test with false alarms is switched off."""
     assert refusals(statement, TABLES) == []
 
 
 def test_a_statement_in_parts_is_read_whole(tmp_path):
-    """Lost: an f-string in two lines would hide its statement."""
+    """Lost: a statement in an f-string of two lines would be overlooked."""
     source = tmp_path / "some.py"
     source.write_text(
         'SPANS = "workflow_trace_log"\n'

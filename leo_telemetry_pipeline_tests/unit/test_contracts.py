@@ -1,7 +1,7 @@
-"""What docstrings say "does not belong here" is held by import-linter, or is another module's that this one uses.
+"""Modules named under "Does not" in a docstring: each is used by this one, or import-linter forbids importing it.
 
-A sentence names modules in brackets: "Does not: how a segment is kept (spool.journal)". One that this module imports,
-itself or through others, does that work for it; of every other one a contract must say that it may not be imported.
+A docstring names modules in brackets: "Does not: how a segment is kept (spool.journal)". If this module imports the
+named one, directly or indirectly, it uses it for that work. Otherwise a contract must forbid the import.
 """
 
 import ast
@@ -22,7 +22,7 @@ NAME = re.compile(r"[a-z_0-9]+(?:[./][a-z_0-9]+)*")
 
 
 def named() -> Iterator[tuple[str, str]]:
-    """Yield each module with each name that its sentence has in brackets, but for pages and rooms that it lies in."""
+    """Yield each module with each name in its brackets, except pages and packages that contain the module."""
     for module, path in MODULES.items():
         text = " ".join((ast.get_docstring(ast.parse(path.read_text())) or "").split())
         for words in re.findall(r"\(([^()]*)\)", "".join(SENTENCE.findall(text))):
@@ -32,28 +32,28 @@ def named() -> Iterator[tuple[str, str]]:
 
 
 def meant(module: str, name: str) -> str | None:
-    """Return the module that a name means: beside this one or above it, else the only such one in its wing."""
+    """Return the module that a name means: the nearest in an enclosing package, else the only one in its top one."""
     name, above = name.replace("/", "."), module
     while above:
         if f"{above}.{name}" in MODULES and not is_in(module, f"{above}.{name}"):
             return f"{above}.{name}"
         above = above.rpartition(".")[0]
-    wing = ".".join(module.split(".")[:2])
-    found = [other for other in MODULES if other.startswith(f"{wing}.") and other.endswith(f".{name}")]
+    top = ".".join(module.split(".")[:2])
+    found = [other for other in MODULES if other.startswith(f"{top}.") and other.endswith(f".{name}")]
     return found[0] if len(found) == 1 else None
 
 
-def is_in(module: str, room: str) -> bool:
-    """Tell whether a module is a room or lies in it."""
-    return module == room or module.startswith(f"{room}.")
+def is_in(module: str, package: str) -> bool:
+    """Tell whether a module is a package or is inside it."""
+    return module == package or module.startswith(f"{package}.")
 
 
 @cache
-def reached_from(room: str) -> frozenset[str]:
-    """Return all that the modules of a room import, themselves and through others."""
+def reached_from(package: str) -> frozenset[str]:
+    """Return everything that the modules of a package import, directly or indirectly."""
     imports = imports_in(PACKAGE)
     found: set[str] = set()
-    left = [module for module in imports if is_in(module, room)]
+    left = [module for module in imports if is_in(module, package)]
     while left:
         new = imports[left.pop()] - found
         found |= new
@@ -62,7 +62,7 @@ def reached_from(room: str) -> frozenset[str]:
 
 
 def forbids(contract: dict, module: str, other: str) -> bool:
-    """Tell whether a contract keeps a module from importing another."""
+    """Tell whether a contract forbids a module to import another."""
     match contract["type"]:
         case "layers":
             return any(_is_lower(contract["layers"], box, module, other) for box in contract["containers"])
@@ -88,13 +88,13 @@ def _is_lower(layers: list[str], box: str, module: str, other: str) -> bool:
     return here[0] > there[0] or (here[0] == there[0] and here[1])
 
 
-def test_what_a_docstring_leaves_to_others_is_where_it_says():
-    """Lost: a reader who looks for a module that has another name by now."""
+def test_every_module_that_a_docstring_names_exists():
+    """Lost: the time of a reader who looks for a module that was renamed."""
     assert [f"{module} names {name}" for module, name in named() if meant(module, name) is None] == []
 
 
-def test_what_does_not_belong_in_a_module_is_kept_out_of_it():
-    """Lost: sentences that nobody holds, and a module that grows into what it says it is not."""
+def test_a_contract_forbids_what_a_docstring_excludes():
+    """Lost: docstrings that nothing enforces, and a module that takes over what its docstring excludes."""
     pairs = [(module, other) for module, name in named() if (other := meant(module, name))]
     assert len(pairs) > 300
     loose = [

@@ -31,7 +31,7 @@ def test_the_json_of_a_bottleneck_has_every_reported_number():
 
 
 def test_a_result_has_a_ratio_once_it_has_a_baseline():
-    """Lost: a whole analysis, to a division by None."""
+    """Lost: a whole analysis, because of a division by None."""
     assert MEASURED.ratio is None
     assert replace(MEASURED, observed_p50_ms=300.0, baseline_p50_ms=None).ratio is None
     assert replace(MEASURED, observed_p50_ms=300.0, baseline_p50_ms=0.0).ratio is None
@@ -39,7 +39,7 @@ def test_a_result_has_a_ratio_once_it_has_a_baseline():
 
 
 def test_a_judgement_without_a_baseline_survives_its_json():
-    """Lost: an analysis materialized in parts, to a dimension that is too young."""
+    """Lost: an analysis materialized in parts, because of a dimension that is too young."""
     guards = (Guard("enough_days", False, 3, 14, "3 days have 8 spans, 14 are needed"),)
     young = Judgement("gate", "A", guards, sample_count=9)
     unknown_start = Baseline("gate", "A", 100.0, 1.15, None, 14, {"moved": "kept"})

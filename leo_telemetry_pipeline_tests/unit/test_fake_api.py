@@ -1,4 +1,4 @@
-"""The fake of Claude Code's API, as any client sees it: it answers as the plan in the prompt says, and remembers."""
+"""The fake of Claude Code's API as a client sees it: answers by the plan in the prompt, and the record of requests."""
 
 import json
 from collections.abc import Iterator
@@ -27,20 +27,20 @@ def served() -> Iterator[tuple[str, Record]]:
         yield fake
 
 
-def remembered(record: Record, count: int) -> list[Exchange]:
-    """Return what the fake remembers, which it writes down after it has answered."""
-    until(lambda: len(record.exchanges) == count, "the exchanges are remembered", every=0.01)
+def exchanges_of(record: Record, count: int) -> list[Exchange]:
+    """Return the recorded exchanges; the fake records an exchange after it has answered."""
+    until(lambda: len(record.exchanges) == count, "the exchanges are recorded", every=0.01)
     return sorted(record.exchanges, key=lambda one: one.received)
 
 
 def ask(address: str, messages: list[dict[str, Any]], *, stream: bool = False) -> bytes:
-    """Ask the model, and return its answer as it came."""
+    """Ask the model, and return its raw answer."""
     body = json.dumps({"model": "m", "messages": messages, "stream": stream}).encode()
     with urlopen(Request(address + "/v1/messages?beta=true", body, {"x-claude-code-session-id": "s"})) as answer:
         return answer.read()
 
 
-def test_a_plan_survives_its_way_through_a_prompt():
+def test_a_plan_survives_a_round_trip_through_a_prompt():
     """Lost: every scenario, which is written into prompts."""
     inner = plan("inner", Step(say="<< ünïcode >>"))
     outer = plan("outer", Step(tools=(Tool("Agent", {"prompt": inner.prompt()}),)))
@@ -50,7 +50,7 @@ def test_a_plan_survives_its_way_through_a_prompt():
 
 
 def test_each_answer_is_the_next_step_of_the_plan(served: tuple[str, Record]):
-    """Lost: what the model is known to have said."""
+    """Lost: certainty about what the model said."""
     address, record = served
     messages: list[dict[str, Any]] = [{"role": "user", "content": WORK.prompt()}]
     first = json.loads(ask(address, messages))
@@ -60,14 +60,14 @@ def test_each_answer_is_the_next_step_of_the_plan(served: tuple[str, Record]):
     messages += [{"role": "assistant", "content": first["content"]}, {"role": "user", "content": [result]}]
     last = json.loads(ask(address, messages))
     assert (last["stop_reason"], last["content"][0]["text"]) == ("end_turn", "last")
-    assert [(one.session, one.plan, one.step, one.asked, one.results) for one in remembered(record, 2)] == [
+    assert [(one.session, one.plan, one.step, one.asked, one.results) for one in exchanges_of(record, 2)] == [
         ("s", "work", 0, (tool["id"],), ()),
         ("s", "work", 1, (), (tool["id"],)),
     ]
 
 
-def test_a_streamed_answer_says_the_same(served: tuple[str, Record]):
-    """Lost: the way in which Claude Code asks."""
+def test_a_streamed_answer_has_the_same_content(served: tuple[str, Record]):
+    """Lost: answers in the form that Claude Code requests."""
     address, _ = served
     text = ask(address, [{"role": "user", "content": WORK.prompt()}], stream=True).decode()
     events = [json.loads(line.removeprefix("data: ")) for line in text.splitlines() if line.startswith("data: ")]
@@ -78,8 +78,8 @@ def test_a_streamed_answer_says_the_same(served: tuple[str, Record]):
 
 
 @pytest.mark.parametrize("status", [400, 429, 500, 529])
-def test_an_error_comes_as_often_as_it_is_planned(served: tuple[str, Record], status: int):
-    """Lost: second attempts, whose first one must fail."""
+def test_an_error_is_answered_as_often_as_planned(served: tuple[str, Record], status: int):
+    """Lost: scenarios with a second attempt, for which the first one must fail."""
     address, record = served
     messages = [{"role": "user", "content": plan("p", Step(error=status, times=1, first=0, rest=0)).prompt()}]
     with pytest.raises(HTTPError) as raised:
@@ -87,4 +87,4 @@ def test_an_error_comes_as_often_as_it_is_planned(served: tuple[str, Record], st
     raised.value.close()
     assert raised.value.code == status
     assert json.loads(ask(address, messages))["content"][0]["text"] == "done"
-    assert [(one.status, one.attempt) for one in remembered(record, 2)] == [(status, 1), (200, 2)]
+    assert [(one.status, one.attempt) for one in exchanges_of(record, 2)] == [(status, 1), (200, 2)]

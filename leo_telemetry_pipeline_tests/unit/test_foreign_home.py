@@ -1,6 +1,6 @@
-"""A home that others may write to, or that is theirs, is left alone by everything that would write there.
+"""Homes that others own or may write to: nothing of ours writes there.
 
-With an outside database it may be a mounted volume, which is often root's or a group's.
+With an outside database, a home may be a mounted volume, which often belongs to root or a group.
 """
 
 import json
@@ -28,7 +28,7 @@ EVENT = json.dumps({"hook_event_name": "UserPromptSubmit", "session_id": "s", "p
 OPEN, THEIRS = "is writable by others (mode 0777)", "belongs to somebody else"
 # Nothing answers there.
 OUTSIDE = {PREFIX + "DATABASE_URL": "postgresql://somebody@127.0.0.1:1/x"}
-# Root's or a group's, as Kubernetes mounts an emptyDir, and a claim with an fsGroup.
+# Owned by root or a group, like an emptyDir or a claim with an fsGroup in Kubernetes.
 VOLUMES = (0o777, 0o2775)
 KEEPS = """
 from leo_telemetry_pipeline import trace
@@ -48,7 +48,7 @@ with home_owner.held(Settings().home, home_owner.DAEMON, home_owner.this_process
 
 @pytest.fixture(params=[OPEN, THEIRS])
 def foreign(request: pytest.FixtureRequest, home: Path) -> tuple[Path, str]:
-    """Make a home that is not ours alone; return it with what is wrong with it."""
+    """Create a home that others own or may write to; return it with the reason for its refusal."""
     home.mkdir()
     if request.param == OPEN:
         home.chmod(0o777)
@@ -70,7 +70,7 @@ def foreign(request: pytest.FixtureRequest, home: Path) -> tuple[Path, str]:
     ],
     ids=["trace API", "session hook", "span hook", "command", "worker", "receiver"],
 )
-def test_nothing_writes_into_a_home_that_is_not_ours_alone(
+def test_nothing_writes_into_a_home_that_others_own_or_may_write_to(
     foreign: tuple[Path, str], command: list[str], code: int, out: str
 ):
     """Lost: spans and prompts of one person in the folder of another, who can read and change them."""
@@ -85,8 +85,8 @@ def test_nothing_writes_into_a_home_that_is_not_ours_alone(
 
 
 @pytest.mark.parametrize("mode", VOLUMES, ids=oct)
-def test_a_mounted_volume_is_a_home_where_the_database_is_elsewhere(home: Path, mode: int):
-    """Lost: on Kubernetes an upgrade ends the receivers, and each span that the database does not take at once."""
+def test_a_mounted_volume_may_be_a_home_with_an_outside_database(home: Path, mode: int):
+    """Lost: on Kubernetes, receivers after an upgrade, and each span that the database does not take at once."""
     prefix = processes.as_ordinary_user()
     home.mkdir()
     if prefix:
@@ -102,7 +102,7 @@ def test_a_mounted_volume_is_a_home_where_the_database_is_elsewhere(home: Path, 
 
 
 def test_a_folder_in_a_home_that_others_may_write_to_is_refused(home: Path):
-    """Lost: on a shared volume, code of another user in the place where Dagster reads which code is ours."""
+    """Lost: on a shared volume, Dagster loads another user's code instead of ours."""
     make_home(home, inside="tmp.d").chmod(0o777)
     with pytest.raises(UserError, match=r"tmp\.d belongs to somebody else or is writable by others: remove it"):
         make_home(home, inside="tmp.d")
@@ -111,7 +111,7 @@ def test_a_folder_in_a_home_that_others_may_write_to_is_refused(home: Path):
 def test_a_home_of_another_ordinary_user_is_refused_wherever_the_database_is(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Lost: somebody else's folder takes the spans of a root who mistyped its name."""
+    """Lost: root mistypes a name, and the spans go into somebody else's folder."""
     processes.need(os.geteuid() == 0, "only root can give a folder away")
     home.mkdir()
     os.chown(home, processes.NOBODY, processes.NOBODY)

@@ -1,4 +1,4 @@
-"""The rules of the house that no linter knows."""
+"""Rules of this repository that no linter checks."""
 
 import ast
 import subprocess
@@ -13,7 +13,7 @@ LONGEST = 350
 
 
 def ours() -> list[Path]:
-    """List the files that git has, or would take in."""
+    """List the files that git tracks or would add."""
     command = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, capture_output=True, text=True, check=False)
     if listed.returncode:
@@ -27,7 +27,7 @@ def python_files(folder: Path) -> list[Path]:
 
 
 def names(paths: list[Path]) -> list[str]:
-    """Name files as a person would, so that a failed test says where to look."""
+    """Return paths relative to the repository, so that a failed test shows where to look."""
     return [str(path.relative_to(ROOT)) for path in paths]
 
 
@@ -41,7 +41,7 @@ def test_every_file_can_be_read_in_one_sitting():
     assert names(long) == []
 
 
-def test_only_ci_knows_what_lies_beside_the_clone():
+def test_only_ci_refers_to_files_outside_the_clone():
     outside = b"../" + b"shared"
     knowing = [path for path in ours() if outside in path.read_bytes()]
     assert set(names(knowing)) <= {".ci/run"}

@@ -1,4 +1,4 @@
-"""What a quick command may import: `findings` and the hook answer before Dagster is even loaded."""
+"""Imports of quick commands: `findings` and the hook must not load Dagster or other heavy packages."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ LIGHT = ("store.server.database", "store.spans", "store.runs", "store.items", "a
 
 
 def loaded_by(module: str) -> set[str]:
-    """Return which of the heavy packages a module loads, in a process of its own."""
+    """Return which of the heavy packages a module loads in a new process."""
     code = f"import sys, leo_telemetry_pipeline.{module}; print(*[name for name in {HEAVY} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(done.stdout.split())
@@ -28,5 +28,5 @@ def test_the_database_loads_its_driver_only_with_the_first_connection():
 
 
 def test_an_analysis_loads_no_library_of_models():
-    """Lost: three seconds in every run, code location and `leo-telemetry analyze`, for forecasts that come later."""
+    """Lost: three seconds in every run, code location and `leo-telemetry analyze`, for forecasts made later."""
     assert not loaded_by("execution") & {"statsmodels", "scipy"}

@@ -1,4 +1,4 @@
-"""What the documents tell people to type exists, and what they say about settings is true."""
+"""Commands in the documents exist, and settings are documented as they are."""
 
 import re
 import shlex
@@ -11,7 +11,7 @@ from leo_telemetry_pipeline.cli.commands import cli
 from leo_telemetry_pipeline.settings import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[2]
-# The changelog also names what is gone; the reference is generated.
+# The changelog also names removed commands; the reference is generated.
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
 
@@ -46,7 +46,7 @@ def test_every_command_of_the_documents_exists_with_its_options(line: str) -> No
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
-def test_every_setting_is_documented_as_it_is_in_the_code(setting) -> None:
+def test_every_setting_is_documented_as_in_the_code(setting) -> None:
     """Lost: an operator sets a variable that does nothing, or never learns of one."""
     default = f"`{setting.default}`" if setting.default else "see below" if setting.name == "home" else "none"
     assert f"| `{setting.variable}` | {default} | {setting.meaning} |" in CONFIGURATION

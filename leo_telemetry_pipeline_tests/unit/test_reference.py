@@ -1,4 +1,4 @@
-"""docs/cli.md is what the commands say, and every link between the documents leads somewhere."""
+"""docs/cli.md matches the commands, and every link between the documents has a target."""
 
 import re
 from pathlib import Path
@@ -13,20 +13,20 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
 def anchors(page: Path) -> set[str]:
-    """Return the fragments by which a page's headings are reached."""
+    """Return the anchors of a page's headings."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_the_cli_reference_is_what_the_commands_say() -> None:
-    """Lost: people look up an option that is gone, or never learn of a new one."""
+def test_the_cli_reference_matches_the_commands() -> None:
+    """Lost: people look up a removed option, or never learn of a new one."""
     written = reference.CLI.read_text(encoding="utf-8")
     assert written == reference.cli_reference(), "run `make reference` and commit docs/cli.md"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
-    """Lost: a reader follows a link and learns nothing."""
+def test_every_link_of_a_page_has_a_target(page: Path) -> None:
+    """Lost: a reader follows a link to nothing."""
     text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     for link in re.findall(r"\]\(([^)\s]+)\)", text):
         if "://" in link:
@@ -44,8 +44,8 @@ def test_the_index_names_every_page() -> None:
     assert {page for page in pages - {"index.md"} if f"]({page})" not in index} == set()
 
 
-def test_the_words_of_the_loop_fit_into_their_boxes() -> None:
-    """Lost: the first picture of the README is text that runs out of its boxes."""
+def test_the_texts_of_the_loop_picture_fit_into_their_boxes() -> None:
+    """Lost: in the first picture of the README, text runs out of its boxes."""
     drawn = ElementTree.parse(ROOT / "docs" / "images" / "loop.svg").getroot()
     svg = "{http://www.w3.org/2000/svg}"
     boxes = [
@@ -60,7 +60,7 @@ def test_the_words_of_the_loop_fit_into_their_boxes() -> None:
 
 
 def test_every_page_that_the_code_names_exists_with_its_heading() -> None:
-    """Lost: a message sends people to a page or a section that is gone."""
+    """Lost: a message sends people to a page or section that no longer exists."""
     texts = [path.read_text(encoding="utf-8") for path in (ROOT / "leo_telemetry_pipeline").rglob("*.py")]
     named = {
         found for text in texts for found in re.findall(r"((?:docs/[\w-]+|README)\.md)(?:, ([A-Z][a-zA-Z ]+))?", text)

@@ -1,4 +1,4 @@
-"""How a run of the tests is shared between processes, and what it says of tests that it skipped."""
+"""Sharing a test run between processes, and its report of skipped tests."""
 
 from types import SimpleNamespace
 
@@ -8,12 +8,12 @@ from leo_telemetry_pipeline_tests.processes import ROOT
 
 
 def skipped(file: str, reason: str) -> SimpleNamespace:
-    """Return what pytest reports of a skipped test."""
+    """Return pytest's report of a skipped test."""
     return SimpleNamespace(longrepr=(file, 7, f"Skipped: {reason}"))
 
 
-def test_what_is_not_tested_is_said_once_per_reason():
-    """Lost: the one line that matters, among four hundred of tests that pgbouncer was missing for."""
+def test_skipped_tests_are_reported_once_per_reason():
+    """Lost: the one line that matters, among four hundred tests that were skipped without pgbouncer."""
     reports = [skipped(f"test_{number}.py", "pgbouncer is not installed") for number in range(300)]
     reports.insert(5, skipped("test_npm.py", "npm's registry is out of reach (ENOTFOUND)\nsee a log"))
     assert sharing.not_tested(reports) == [
@@ -23,8 +23,8 @@ def test_what_is_not_tested_is_said_once_per_reason():
     assert sharing.not_tested([]) == []
 
 
-def test_the_longest_waits_begin_first_and_the_longest_computing_at_the_other_end():
-    """Lost: the minutes in which one process waits for clocks and every other one is done."""
+def test_the_longest_waits_begin_at_one_end_and_the_longest_computations_at_the_other():
+    """Lost: minutes in which one process waits for time to pass after all others have finished."""
     tests = ROOT / "leo_telemetry_pipeline_tests"
     assert [name for name in sharing.WAITS + sharing.COMPUTES if not (tests / name).exists()] == []
     wanted = [
@@ -39,8 +39,8 @@ def test_the_longest_waits_begin_first_and_the_longest_computing_at_the_other_en
     assert order == wanted
 
 
-def test_the_tests_of_claude_code_are_shared_by_the_sessions_that_they_look_at():
-    """Lost: minutes of waiting one after the other, or of playing the same sessions twice."""
+def test_the_tests_of_claude_code_are_shared_by_the_sessions_that_they_use():
+    """Lost: minutes, if sessions are played one after the other, or twice."""
     scopes = {
         way: sharing.scope_of(f"x/acceptance/test_claude_code.py::test_it[{way}-plain]")
         for ways in truth.SIDE_BY_SIDE

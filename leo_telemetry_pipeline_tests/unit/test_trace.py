@@ -43,7 +43,7 @@ def result(code: str, home: Path, **environ: str):
     return json.loads(done.stdout)
 
 
-def test_importing_it_imports_nothing_slow(home: Path) -> None:
+def test_importing_the_trace_api_imports_nothing_slow(home: Path) -> None:
     """Lost: milliseconds at the start of every measured program."""
     code = """
 import sys
@@ -56,8 +56,8 @@ print(json.dumps(loaded))
     assert set(result(code, home)) & set(SLOW_IMPORTS.split()) == set()
 
 
-def test_importing_it_touches_no_disk_and_starts_no_thread(home: Path) -> None:
-    """Lost: programs that only import measured code."""
+def test_importing_the_trace_api_touches_no_disk_and_starts_no_thread(home: Path) -> None:
+    """Lost: threads and files in programs that only import measured code."""
     code = "import json, threading, leo_telemetry_pipeline.trace; print(json.dumps(threading.active_count()))"
     assert result(code, home) == 1
     assert not home.exists()
@@ -72,7 +72,7 @@ def test_every_documented_name_exists() -> None:
 
 
 def test_a_program_without_a_database_keeps_its_spans_on_disk(home: Path) -> None:
-    """Lost: everything that ran before the database was set up."""
+    """Lost: spans of everything that ran before the database was set up."""
     code = """
 import json
 from leo_telemetry_pipeline import trace
@@ -85,8 +85,8 @@ print(json.dumps(trace.counters()))
     assert list((home / "spool").glob("*.spans"))
 
 
-def test_disabled_it_does_nothing_at_all(home: Path) -> None:
-    """Lost: the switch that people need when they suspect telemetry."""
+def test_the_disabled_trace_api_does_nothing_at_all(home: Path) -> None:
+    """Lost: the off switch for people who suspect telemetry as the cause of a problem."""
     code = """
 import json, threading
 from leo_telemetry_pipeline import trace
@@ -101,7 +101,7 @@ print(json.dumps([trace.counters()["created"], threading.active_count()]))
 
 
 def test_an_invalid_setting_is_reported_once_and_stops_nothing(home: Path) -> None:
-    """Lost: a workflow, to a typing error in a variable."""
+    """Lost: a workflow, because of a typo in a variable."""
     code = """
 from leo_telemetry_pipeline import trace
 for _ in range(3):
@@ -150,11 +150,11 @@ def test_sigterm_is_left_alone_from_another_thread(home: Path) -> None:
     code = """
 import json, signal, threading
 from leo_telemetry_pipeline import trace
-told = []
-thread = threading.Thread(target=lambda: told.append(trace.flush_on_sigterm()))
+returned = []
+thread = threading.Thread(target=lambda: returned.append(trace.flush_on_sigterm()))
 thread.start()
 thread.join()
-print(json.dumps([*told, signal.getsignal(signal.SIGTERM) == signal.SIG_DFL]))
+print(json.dumps([*returned, signal.getsignal(signal.SIGTERM) == signal.SIG_DFL]))
 """
     assert result(code, home) == [False, True]
 
@@ -258,7 +258,7 @@ print(json.dumps([states, trace.flush(30), trace.counters()["created"]]))
     assert (stored.count('"parent"'), stored.count('"child"')) == (1, 5)
 
 
-def test_a_durable_span_even_the_first_is_on_disk_when_its_block_ends(home: Path) -> None:
+def test_every_durable_span_is_on_disk_when_its_block_ends(home: Path) -> None:
     """Lost: durability of a program's first span."""
     code = """
 import os, signal

@@ -5,7 +5,7 @@ from leo_telemetry_pipeline.store.server.migrations import apply, close, drop, r
 revision = "0001_schema"
 down_revision = None
 
-# Each object follows those that it needs. The body of a plpgsql function needs nothing until it is called.
+# Each object follows those that it needs. The body of a plpgsql function needs nothing until the function is called.
 OBJECTS = (
     "functions/telemetry_close_table",
     "functions/telemetry_set_updated_at",

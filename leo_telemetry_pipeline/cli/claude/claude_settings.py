@@ -26,7 +26,7 @@ SPAN_EVENTS = (
     "SessionEnd",
 )
 _WORDS = {START: "session-start", **dict.fromkeys(SPAN_EVENTS, "span")}
-# Hooks of these events must not be async: Claude Code may exit or continue right after, and kill unawaited hooks.
+# Hooks of these events must not be async: right after them, Claude Code may exit or continue, and kill unawaited hooks.
 _AWAITED = (START, "Stop", "StopFailure", "SessionEnd")
 # Claude Code's default is ten minutes.
 TIMEOUT_S = 10

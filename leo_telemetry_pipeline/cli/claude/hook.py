@@ -105,11 +105,11 @@ def complain(text: str) -> None:
     try:
         os.write(2, os.fsencode(line) + b"\n")
     except OSError:
-        pass  # Nobody listens.
+        pass  # stderr has no reader.
 
 
 def _read_event() -> bytes:
-    """Return what stdin has, as far as it comes soon; a terminal has nothing."""
+    """Return the event from stdin, as far as it arrives in time; read nothing from a terminal."""
     if os.isatty(0):
         return b""
     import select
@@ -127,7 +127,7 @@ def _read_event() -> bytes:
                 break
             event += more
     except OSError:
-        pass  # The child logs that the event is missing; it has no other use for it.
+        pass  # The child only logs the event, and works without it.
     return event
 
 
@@ -199,7 +199,7 @@ def _close(descriptor: int) -> None:
     try:
         os.close(descriptor)
     except OSError:
-        pass  # The descriptor that listed /dev/fd is closed already.
+        pass  # The descriptor that listed /dev/fd is already closed.
 
 
 def _report(failed_in: int, error: BaseException) -> None:

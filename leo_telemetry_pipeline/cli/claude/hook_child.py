@@ -25,7 +25,7 @@ from leo_telemetry_pipeline.store.server.database import Database
 
 
 def main() -> None:
-    """Read the event, enqueue if stale, execute where no daemon does, and log each step; never raise."""
+    """Read the event, queue an analysis if stale, execute it if no daemon does, and log each step; never raise."""
     # If the caller ignores SIGCHLD, child processes have no exit status.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:

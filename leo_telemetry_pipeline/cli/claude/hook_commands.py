@@ -132,7 +132,7 @@ def _remember(real: Path, before: str | None, after: str) -> None:
     folder, left = real.parent.exists(), claude_settings.remove(after)
     known = settings_backup.recall(real)
     if known and text != before and known.left == settings_backup.digest(text or ""):
-        # Our hooks are installed already: the record is older than the first of them.
+        # Our hooks are already installed: the record is from before the first of them.
         text, folder = known.text, known.folder
     backup = None if left == text else settings_backup.Original(text, folder, settings_backup.digest(left))
     try:
@@ -170,13 +170,13 @@ def _with_hooks(text: str, name: str, spans: bool) -> str:
 
 def _exports(settings: Settings) -> dict[str, str]:
     """Return the environment in which Claude Code sends spans, and log events that complete them, to our receiver."""
-    # The wildcard address is not one to connect to.
+    # Clients cannot connect to the wildcard address.
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.serve_host, settings.serve_host)  # noqa: S104
     place = f"[{host}]" if ":" in host else host
     exports = {
         "CLAUDE_CODE_ENABLE_TELEMETRY": "1",
         "CLAUDE_CODE_ENHANCED_TELEMETRY_BETA": "1",
-        # Without it sub-agents, skills and MCP servers have no names.
+        # Without this, sub-agents, skills and MCP servers have no names.
         "OTEL_LOG_TOOL_DETAILS": "1",
     }
     for signal in ("traces", "logs"):

@@ -120,7 +120,7 @@ def _make_spans(path: str, *, ended_ns: float | None = None) -> None:
         spans, rest = assembler.spans(items, session=session, project=settings.project, final=final, now_ns=now_ns)
         if spans:
             Spool(folder_of(str(settings.home)), settings.spool_bytes).write([redact.clean(span) for span in spans])
-        # An unchanged file keeps its mtime, which tells how long the session has been silent.
+        # An unchanged file keeps its mtime, which shows how long the session has been silent.
         if spans or not rest or len(rest) < len(items):
             notes.replace([{"session": session, **item} for item in rest])
 

@@ -195,7 +195,7 @@ def _off(managed: Sequence[tuple[Path, Mapping[str, Any]]], others: Sequence[tup
         for word in (_OFF, _MANAGED_ONLY):
             if values.get(word) is True:
                 return str(path), word
-    # The first file with the key decides; Claude Code ignores a file where it is neither true nor false.
+    # The first file with the key decides; Claude Code ignores files where its value is neither true nor false.
     switches = [(path, values[_OFF]) for path, values in others if isinstance(values.get(_OFF), bool)]
     return (str(switches[0][0]), _OFF) if switches and switches[0][1] else None
 

@@ -120,7 +120,7 @@ def worker(once: bool, wait: bool) -> None:
 
 @contextmanager
 def _daemon_owned(home: Path, wait: bool) -> Iterator[int]:
-    """Own the daemon of a home; with ``wait``, as soon as its current owner ends."""
+    """Hold the daemon lock of a home; with ``wait``, as soon as its current owner ends."""
     me, is_announced = home_owner.this_process("worker"), False
     with ExitStack() as stack:
         while True:
@@ -144,7 +144,7 @@ def _import_first(settings: Settings) -> None:
     if (settings.home / "dagster").exists():
         return
     if settings.database_url:
-        # Fail fast if it does not answer or lacks our tables; the import takes seconds.
+        # Fail fast if the database does not answer or lacks our tables; the import takes seconds.
         with database.ready(settings):
             pass
     importlib.import_module("leo_telemetry_pipeline.defs.storage")

@@ -97,17 +97,17 @@ def install() -> None:
         _put(its.path, its.text(new), 0o644)
         if sys.platform == "darwin":
             (new.home / "logs").mkdir(mode=0o700, parents=True, exist_ok=True)
-            _tell(its.stop)
-        problem = _tell(its.start, tries=5 if sys.platform == "darwin" else 1)
+            _run_all(its.stop)
+        problem = _run_all(its.start, tries=5 if sys.platform == "darwin" else 1)
     except OSError as error:
         problem = f"{error.filename}: {error.strerror}"
     if problem:
         if before[its.path] is None:
-            _tell(its.stop)
+            _run_all(its.stop)
         for path, content in before.items():
             with suppress(OSError):
                 _put(path, content, 0o600 if path == new.secrets_file else 0o644)
-        _tell(its.after)
+        _run_all(its.after)
         raise UserError(f"The service could not be installed ({problem}), nothing was changed: {_OTHERWISE}")
     click.echo(f"Wrote {its.path} and started the worker. To undo this: leo-telemetry service uninstall")
     if its.hint:
@@ -119,9 +119,9 @@ def uninstall() -> None:
     """Stop the service and remove its file."""
     its = manager()
     if not its.path.exists():
-        click.echo(f"No service is installed: {its.path} is not there.")
+        click.echo(f"No service is installed: {its.path} does not exist.")
         return
-    problem = _tell(its.stop)
+    problem = _run_all(its.stop)
     try:
         secrets = secrets_file(its.path.read_bytes())
         if secrets is not None:
@@ -129,7 +129,7 @@ def uninstall() -> None:
         its.path.unlink()
     except OSError as error:
         raise UserError(f"{error.filename} cannot be removed: {error.strerror}") from None
-    _tell(its.after)
+    _run_all(its.after)
     click.echo(f"Removed {its.path}." + (f" A worker may still run ({problem})." if problem else ""))
 
 
@@ -138,12 +138,12 @@ def uninstall() -> None:
 def status(context: click.Context) -> None:
     """Print whether the service is installed and its worker running. Exit status 1 if not."""
     its = manager()
-    runs = its.path.exists() and not _tell([its.status])
+    runs = its.path.exists() and not _run_all([its.status])
     click.echo(f"{its.path}: " + ("running" if runs else "not running" if its.path.exists() else "not installed"))
     context.exit(0 if runs else 1)
 
 
-def _tell(commands: Sequence[Sequence[str]], tries: int = 1) -> str:
+def _run_all(commands: Sequence[Sequence[str]], tries: int = 1) -> str:
     """Run commands up to the first that fails, and return its error; retries give launchd time to unload."""
     problem = ""
     for command in commands:

@@ -87,7 +87,7 @@ def _signal_group(process: subprocess.Popen, number: int) -> None:
 
 @dataclass(frozen=True)
 class Program:
-    """One of several commands that run together; it starts when ``can_start`` returns true, or immediately.
+    """One of several commands that run together; it starts once ``can_start``, if any, returns true.
 
     A program with ``is_up`` is restarted when it dies, if it was ever up.
     """

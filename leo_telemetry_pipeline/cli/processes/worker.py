@@ -48,7 +48,7 @@ def _locked(settings: Settings, target: Target) -> int:
         with closing(Database(target)) as connection:
             now = datetime.now(UTC)
             spans.ensure_partitions(connection, now, now + timedelta(days=3))
-            # A failing drain must not prevent the analysis, which reports it.
+            # A failing drain must not prevent the analysis, which reports the failure.
             with suppress(UserError, psycopg2.Error):
                 spool_drain.drain(connection, settings.home, "WORKER", at_most_s=DRAIN_S)
             open_spans.sweep(connection)

@@ -20,8 +20,8 @@ FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=7), warn_windo
 
 
 @dataclass(frozen=True)
-class Left(Generic[T]):
-    """Value that an asset leaves for later ones: in memory within its Dagster run, in the database for others.
+class AssetValue(Generic[T]):
+    """Value that an asset passes on to later ones: in memory within its Dagster run, in the database for others.
 
     ``write`` stores it with the analysis run, behind the fence; ``read`` loads what an earlier Dagster run stored.
     """
@@ -32,17 +32,17 @@ class Left(Generic[T]):
 
     def put(self, analysis: Analysis, value: T) -> None:
         """Keep a value. Raises LostRun if the row no longer belongs to this run."""
-        analysis.progress.left[self.asset] = value
+        analysis.progress.values[self.asset] = value
         if analysis.run is not None:
             self.write(analysis, value)
 
     def get(self, analysis: Analysis) -> T:
         """Return the value. Raises dg.Failure if no analysis has run yet."""
-        if self.asset not in analysis.progress.left:
+        if self.asset not in analysis.progress.values:
             # Raises a failure that names the remedy.
             _ = analysis.window
-            analysis.progress.left[self.asset] = self.read(analysis)
-        return analysis.progress.left[self.asset]
+            analysis.progress.values[self.asset] = self.read(analysis)
+        return analysis.progress.values[self.asset]
 
 
 def analysis_asset(

@@ -10,7 +10,7 @@ import dagster as dg
 
 from leo_telemetry_pipeline.analysis import bottlenecks as judging
 from leo_telemetry_pipeline.defs.assets import history, p50s
-from leo_telemetry_pipeline.defs.assets.asset import Left, analysis_asset
+from leo_telemetry_pipeline.defs.assets.asset import AssetValue, analysis_asset
 from leo_telemetry_pipeline.defs.assets.learning import LEARNED
 from leo_telemetry_pipeline.defs.assets.traces import TRACES
 from leo_telemetry_pipeline.defs.resources import Analysis
@@ -24,7 +24,7 @@ _OUTCOMES = {
     "too_few": "too few spans",
     "no_baseline": "without a baseline",
     "switched_off": "switched off",
-    "pooled": "keys beyond the most a type may have",
+    "pooled": "keys beyond the limit per type",
 }
 
 
@@ -38,7 +38,7 @@ def _read(analysis: Analysis) -> list[DimensionResult]:
     return dimension_results.of_run(analysis.database, analysis.run.run_id)
 
 
-BOTTLENECKS = Left("bottlenecks", _write, _read)
+BOTTLENECKS = AssetValue("bottlenecks", _write, _read)
 
 
 @analysis_asset(

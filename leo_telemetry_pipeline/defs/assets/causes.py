@@ -14,7 +14,7 @@ from leo_telemetry_pipeline.analysis import bottlenecks as judging
 from leo_telemetry_pipeline.analysis.causes import Member
 from leo_telemetry_pipeline.analysis.critical_path import Forest, TraceSpan
 from leo_telemetry_pipeline.defs.assets import history
-from leo_telemetry_pipeline.defs.assets.asset import Left, analysis_asset
+from leo_telemetry_pipeline.defs.assets.asset import AssetValue, analysis_asset
 from leo_telemetry_pipeline.defs.assets.bottlenecks import BOTTLENECKS
 from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.defs.ui import markdown_tables
@@ -23,7 +23,7 @@ from leo_telemetry_pipeline.store import trace_samples
 from leo_telemetry_pipeline.store.days import Window
 
 MOST_EXPLAINED = 100
-# Traces per dimension, from the window and from before each.
+# Traces per dimension: at most this many from the window, and as many from before it.
 SAMPLE = 40
 
 _ASSET = "bottleneck_causes"
@@ -37,7 +37,7 @@ def _read(analysis: Analysis) -> list[ExplainedCause]:
     return [ExplainedCause.from_json(kept) for kept in analysis.noted(_ASSET) or ()]
 
 
-CAUSES = Left(_ASSET, _write, _read)
+CAUSES = AssetValue(_ASSET, _write, _read)
 
 
 @analysis_asset(
@@ -55,7 +55,7 @@ def bottleneck_causes(
     yield dg.MaterializeResult(
         metadata={
             "causes": len(made),
-            "dimensions slow by them": sum(1 + len(cause.members) for cause in made),
+            "dimensions slowed by them": sum(1 + len(cause.members) for cause in made),
             "why": dg.MetadataValue.md(markdown_tables.cause_table(made)),
         },
     )

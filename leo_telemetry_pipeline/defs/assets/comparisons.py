@@ -65,24 +65,24 @@ def comparisons(
         measured = [one for one in dimension_results.of_run(database, run.run_id) if one.dimension_key != OTHER_KEYS]
         closed = Window(run.window.start, midnight(run.window.end.date()), run.window.project)
         pairs = {
-            **{said: among(measured, of_type, closed) for of_type, said in KINDS.items()},
+            **{title: among(measured, of_type, closed) for of_type, title in KINDS.items()},
             THIS_WEEK: this_week(measured, closed),
             ITEMS: around_items(items.of_scope(database, closed.project), closed),
         }
         sides = read(database, {side for each in pairs.values() for pair in each for side in (pair.a, pair.b)})
-    found = {said: list(compared(each, sides)) for said, each in pairs.items()}
-    tables = [f"### {said}\n\n{markdown_tables.comparison_table(each, DAYS[said])}" for said, each in found.items()]
+    found = {title: list(compared(each, sides)) for title, each in pairs.items()}
+    tables = [f"### {title}\n\n{markdown_tables.comparison_table(each, DAYS[title])}" for title, each in found.items()]
     yield dg.MaterializeResult(
         metadata={
             "compared": sum(map(len, found.values())),
-            "without spans on a side": sum(map(len, pairs.values())) - sum(map(len, found.values())),
+            "without spans on one side": sum(map(len, pairs.values())) - sum(map(len, found.values())),
             "differences": dg.MetadataValue.md("\n\n".join(tables)),
         }
     )
 
 
 def among(measured: Sequence[DimensionResult], dimension_type: str, closed: Window) -> list[Pair]:
-    """Pair the dimensions of a type with most time with the most frequent one, over the last 28 days.
+    """Pair a type's most frequent dimension with those that have the most time, over the last 28 days.
 
     ``closed`` ends with the last closed day.
     """
@@ -95,7 +95,7 @@ def among(measured: Sequence[DimensionResult], dimension_type: str, closed: Wind
 
 
 def this_week(measured: Sequence[DimensionResult], closed: Window) -> list[Pair]:
-    """Pair the last seven closed days of the dimensions with most time with the 28 days before."""
+    """Pair the last seven closed days with the 28 days before, for the dimensions with the most time."""
     start = closed.end - WEEK
     before, since = Window(start - MONTH, start, closed.project), Window(start, closed.end, closed.project)
     return [Pair(Sample(one.dimension, before), Sample(one.dimension, since)) for one in _longest(measured)[:MOST]]

@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 
 from leo_telemetry_pipeline.analysis import trends
-from leo_telemetry_pipeline.analysis.trends import Daily, Turns
+from leo_telemetry_pipeline.analysis.trends import Daily, DimensionChanges
 from leo_telemetry_pipeline.defs.assets import history
 from leo_telemetry_pipeline.defs.assets.insights import insight, last_run
 from leo_telemetry_pipeline.defs.resources import TelemetryDatabase
@@ -28,7 +28,7 @@ LONGEST = 10
 MOST_DRAWN = 60
 
 
-@insight("Daily P50, P90 and volume of the dimensions with most time and of all bottlenecks, and when they changed.")
+@insight("Daily P50, P90 and volume of the dimensions with the most time and of bottlenecks, and when they changed.")
 def dimension_trends(
     context: dg.AssetExecutionContext, telemetry_database: TelemetryDatabase
 ) -> Iterator[dg.MaterializeResult]:
@@ -37,33 +37,35 @@ def dimension_trends(
         run = last_run(database)
         chosen = to_draw(dimension_results.of_run(database, run.run_id), (run.output_ref or {}).get("bottlenecks", []))
         drawn = chosen[:MOST_DRAWN]
-        window, found, turns = read(database, history.learned_from(run.window), drawn)
+        window, found, changed = read(database, history.learned_from(run.window), drawn)
     first, names = window.start.date(), [":".join(name) for name in drawn]
-    images = [charts.trend(name, first, found, place, turns[place]) for place, name in enumerate(names)]
+    images = [charts.trend(name, first, found, place, changed[place]) for place, name in enumerate(names)]
     yield dg.MaterializeResult(
         metadata={
             "dimensions drawn": len(drawn),
             "bottlenecks not drawn": len(chosen) - len(drawn),
-            "what changed": dg.MetadataValue.md(markdown_tables.turn_table(names, turns)),
+            "what changed": dg.MetadataValue.md(markdown_tables.dimension_change_table(names, changed)),
             "day by day": dg.MetadataValue.md("\n\n".join(images) or "No spans yet."),
         }
     )
 
 
 def to_draw(measured: Sequence[DimensionResult], bottlenecks: Sequence[dict[str, Any]]) -> list[Dimension]:
-    """Return the dimensions with most time, then the other bottlenecks, without duplicates."""
+    """Return the dimensions with the most time, then the other bottlenecks, without duplicates."""
     named = [one for one in measured if one.dimension_key != OTHER_KEYS]
     longest = sorted(named, key=lambda one: (-one.sum_ms, one.dimension))[:LONGEST]
     slow = [(one["dimension_type"], one["dimension_key"]) for one in bottlenecks]
     return list(dict.fromkeys([*(one.dimension for one in longest), *slow]))
 
 
-def read(database: Database, window: Window, wanted: Sequence[Dimension]) -> tuple[Window, Daily, list[Turns]]:
+def read(
+    database: Database, window: Window, wanted: Sequence[Dimension]
+) -> tuple[Window, Daily, list[DimensionChanges]]:
     """Return the window from its first day with spans, its series, and their changes."""
     scope = daily.scope(database, window, [name[0] for name in wanted])
     rows = daily.read(database, window, wanted, scope.seen, scope.uncounted)
     found = trends.daily(rows, len(wanted), len(window.days), histograms.GAMMA)
-    turns = trends.turns(found, window.start.date(), len(window.days))
+    changed = trends.dimension_changes(found, window.start.date(), len(window.days))
     began = int(found.count.any(axis=0).argmax())
     there = Daily(*(getattr(found, field.name)[:, began:] for field in fields(Daily)))
-    return Window(window.start + timedelta(began), window.end, window.project), there, turns
+    return Window(window.start + timedelta(began), window.end, window.project), there, changed

@@ -77,7 +77,7 @@ def method(analysis: Analysis, found: Iterable[SpanCount]) -> str:
 
 
 def is_stored(analysis: Analysis) -> bool:
-    """Return whether all spans of the window are still stored. Raises dg.Failure for a partial day that is not."""
+    """Return whether all spans of the window are still stored. Raises dg.Failure if those of a partial day are not."""
     window = analysis.window
     if (part := _part_day(window)) and not staleness.all_stored(analysis.database, part.date(), part.date()):
         raise dg.Failure(
@@ -88,7 +88,7 @@ def is_stored(analysis: Analysis) -> bool:
 
 
 def stale(analysis: Analysis, found: Iterable[SpanCount]) -> list[date]:
-    """Return the days with stale history; the partial day only where P50s come from the history."""
+    """Return the days with stale history; the partial day only if P50s come from the history."""
     window = analysis.window
     return staleness.stale_days(
         analysis.database,

@@ -52,7 +52,7 @@ def continuous_improvements(
             "bottlenecks": len(output_ref["bottlenecks"]),
             "items created": output_ref["items_created"],
             "skipped by rate limit": output_ref["items_skipped_rate_limit"],
-            "skipped as open already": output_ref["items_skipped_dedupe"],
+            "skipped as already open": output_ref["items_skipped_dedupe"],
             "spans scanned": output_ref["traces_scanned"],
             "dimensions evaluated": output_ref["dimensions_evaluated"],
         },

@@ -1,4 +1,4 @@
-"""Insights: assets computed after a successful analysis, without effect on it; the forecast and its backtest.
+"""Insights: assets computed after a successful analysis, which they do not affect; the forecast and its backtest.
 
 Belongs here: the decorator of all insights, and these two assets, for the last SUCCEEDED run. Does not: the models
 (analysis.forecast, analysis.backtest), which are imported lazily.
@@ -86,7 +86,7 @@ def forecast_backtest(
 def dimension_forecasts(
     context: dg.AssetExecutionContext, telemetry_database: TelemetryDatabase
 ) -> Iterator[dg.MaterializeResult]:
-    """Forecast the dimensions with most time per week; the others get a reason instead of a forecast."""
+    """Forecast the dimensions with the most time per week; the others get a reason instead of a forecast."""
     from leo_telemetry_pipeline.analysis.forecast import Calibration, forecast
 
     with telemetry_database.session() as (database, _):

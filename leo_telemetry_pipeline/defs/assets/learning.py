@@ -16,7 +16,7 @@ from leo_telemetry_pipeline.analysis import baselines, judgement, levels, trends
 from leo_telemetry_pipeline.analysis.changes import day_number
 from leo_telemetry_pipeline.analysis.levels import DailyP50s
 from leo_telemetry_pipeline.defs.assets import history, p50s
-from leo_telemetry_pipeline.defs.assets.asset import Left, analysis_asset
+from leo_telemetry_pipeline.defs.assets.asset import AssetValue, analysis_asset
 from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.defs.ui import markdown_tables
 from leo_telemetry_pipeline.dimension import OTHER_KEYS, Baseline, Dimension, Judgement
@@ -40,7 +40,7 @@ def _read(analysis: Analysis) -> list[Judgement]:
     return dimension_results.learned(analysis.database, analysis.run.run_id)
 
 
-LEARNED = Left("learned_baselines", _write, _read)
+LEARNED = AssetValue("learned_baselines", _write, _read)
 
 
 @analysis_asset(
@@ -88,7 +88,7 @@ def daily_p50s(
 ) -> DailyP50s:
     """Return the daily P50s of a window, for days with spans.
 
-    Most were stored when their day was counted; the others come from histograms, for ``uncounted`` days from spans.
+    Most were stored when their day was counted; the others come from histograms or, for ``uncounted`` days, from spans.
     """
     fresh = set(uncounted) & set(window.days)
     known, left = ([], list(range(len(dimensions)))) if fresh else daily.medians(database, window, dimensions)

@@ -1,4 +1,4 @@
-"""P50s of the window as assets: one per named dimension type, one for all other types.
+"""P50s of the window: one asset per named dimension type, and one for all other types.
 
 Belongs here: which type is in which asset, and measuring each. Does not: computing medians (analysis, store).
 """
@@ -12,7 +12,7 @@ import psycopg2
 
 from leo_telemetry_pipeline.analysis import p50
 from leo_telemetry_pipeline.defs.assets import history
-from leo_telemetry_pipeline.defs.assets.asset import FRESH, OWNERS, Left
+from leo_telemetry_pipeline.defs.assets.asset import FRESH, OWNERS, AssetValue
 from leo_telemetry_pipeline.defs.assets.traces import TRACES
 from leo_telemetry_pipeline.defs.names import OURS, asset_key
 from leo_telemetry_pipeline.defs.resources import Analysis
@@ -41,12 +41,12 @@ def _read(name: str, analysis: Analysis) -> pd.DataFrame:
     return p50.frame(dimension_results.p50(analysis.database, analysis.run.run_id, types, others=name == OTHER))
 
 
-_LEFT = [Left(name, partial(_write, name), partial(_read, name)) for name in P50_ASSETS]
+_VALUES = [AssetValue(name, partial(_write, name), partial(_read, name)) for name in P50_ASSETS]
 
 
 def measured(analysis: Analysis) -> list[DimensionResult]:
     """Return the P50s of all dimensions of the window, not judged yet."""
-    return [DimensionResult(*row) for left in _LEFT for row in p50.rows(left.get(analysis))]
+    return [DimensionResult(*row) for value in _VALUES for row in p50.rows(value.get(analysis))]
 
 
 def _spec(name: str) -> dg.AssetSpec:
@@ -69,14 +69,14 @@ def p50_assets(
     context: dg.AssetExecutionContext, analysis: dg.ResourceParam[Analysis]
 ) -> Iterator[dg.MaterializeResult]:
     """Measure the medians of the window per type, so that an error in one type does not affect the others."""
-    for left in _LEFT:
-        if asset_key(left.asset) not in context.selected_asset_keys:
+    for value in _VALUES:
+        if asset_key(value.asset) not in context.selected_asset_keys:
             continue
-        wanted = _NAMED.get(left.asset) or [t for t in history.types(analysis) if t not in NAMED_ASSETS]
+        wanted = _NAMED.get(value.asset) or [t for t in history.types(analysis) if t not in NAMED_ASSETS]
         made = p50.together([_measured_or_noted(context, analysis, dimension_type) for dimension_type in wanted])
-        left.put(analysis, made)
+        value.put(analysis, made)
         yield dg.MaterializeResult(
-            asset_key=asset_key(left.asset),
+            asset_key=asset_key(value.asset),
             metadata={
                 "dimensions": len(made),
                 "spans": int(made["sample_count"].to_numpy().sum()),

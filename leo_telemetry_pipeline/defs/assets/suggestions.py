@@ -26,9 +26,7 @@ def threshold_suggestions(
         run = last_run(database)
         found = threshold_tuning.suggest(database, run.window.end)
         applied = (
-            threshold_tuning.apply(database, threshold_tuning.without_being_asked(found))
-            if settings.apply_suggestions
-            else []
+            threshold_tuning.apply(database, threshold_tuning.automatic(found)) if settings.apply_suggestions else []
         )
         suggestions.put(database, run.run_id, [replace(one, is_applied=one in applied) for one in found])
     yield dg.MaterializeResult(

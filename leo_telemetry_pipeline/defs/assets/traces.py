@@ -11,7 +11,7 @@ import dagster as dg
 import psycopg2
 
 from leo_telemetry_pipeline.defs.assets import history
-from leo_telemetry_pipeline.defs.assets.asset import Left, analysis_asset
+from leo_telemetry_pipeline.defs.assets.asset import AssetValue, analysis_asset
 from leo_telemetry_pipeline.defs.names import FIRST_ASSET
 from leo_telemetry_pipeline.defs.resources import Analysis
 from leo_telemetry_pipeline.defs.ui import markdown_tables
@@ -34,7 +34,7 @@ def _read(analysis: Analysis) -> list[SpanCount]:
     return [SpanCount(name, date.fromisoformat(day), *n) for name, day, *n in noted] or history.in_window(analysis)
 
 
-TRACES = Left(FIRST_ASSET, _write, _read)
+TRACES = AssetValue(FIRST_ASSET, _write, _read)
 
 
 @analysis_asset(

@@ -11,7 +11,7 @@ import numpy as np
 from leo_telemetry_pipeline.actions.inert import markdown, xml
 from leo_telemetry_pipeline.actions.items import milliseconds
 from leo_telemetry_pipeline.analysis.changes import ChangePoint
-from leo_telemetry_pipeline.analysis.trends import Daily, Turns
+from leo_telemetry_pipeline.analysis.trends import Daily, DimensionChanges
 from leo_telemetry_pipeline.resolution import is_least
 
 _LEFT, _RIGHT, _WIDTH = 70, 780, 800
@@ -21,7 +21,7 @@ _HEIGHT = 285
 _P50, _P90, _SLOWER, _FASTER, _VOLUME = "#1f4e79", "#9dc3e6", "#c0392b", "#2e7d32", "#b8860b"
 
 
-def trend(name: str, first: date, found: Daily, place: int, turns: Turns) -> str:
+def trend(name: str, first: date, found: Daily, place: int, changed: DimensionChanges) -> str:
     """Return a Markdown image of the dimension at index ``place`` of the series, whose first day is ``first``.
 
     The axis runs from 0 to the highest daily P90; a day without spans is a gap.
@@ -37,8 +37,11 @@ def trend(name: str, first: date, found: Daily, place: int, turns: Turns) -> str
         f'<text x="{_LEFT}" y="16" font-weight="bold">{xml(name)}</text>',
         *_axes(top, int(count.max()), first, days),
         *_bars(x, count),
-        *(_mark(turn, first, x, _VOLUME, _BARS_TOP - 8, _BARS_BOTTOM) for turn in turns.volume),
-        *(_mark(turn, first, x, _SLOWER if turn.ratio > 1 else _FASTER, _TOP - 8, _BOTTOM) for turn in turns.time),
+        *(_mark(change, first, x, _VOLUME, _BARS_TOP - 8, _BARS_BOTTOM) for change in changed.volume),
+        *(
+            _mark(change, first, x, _SLOWER if change.ratio > 1 else _FASTER, _TOP - 8, _BOTTOM)
+            for change in changed.time
+        ),
         _line(x, p90_ms, top, _P90),
         _line(x, p50_ms, top, _P50),
     ]
@@ -73,11 +76,11 @@ def _bars(x: np.ndarray, count: np.ndarray) -> list[str]:
     ]
 
 
-def _mark(turn: ChangePoint, first: date, x: np.ndarray, colour: str, top: float, bottom: float) -> str:
+def _mark(change: ChangePoint, first: date, x: np.ndarray, colour: str, top: float, bottom: float) -> str:
     """Draw the onset as a line, and its interval as a band."""
-    begin, end, at = (x[(day - first).days] for day in (turn.onset_from, turn.onset_to, turn.onset))
-    least = "at least " * is_least(turn.ratio, turn.after, turn.before)
-    says = xml(f"{least}{turn.ratio:.2f}x since {turn.onset}")
+    begin, end, at = (x[(day - first).days] for day in (change.onset_from, change.onset_to, change.onset))
+    least = "at least " * is_least(change.ratio, change.after, change.before)
+    says = xml(f"{least}{change.ratio:.2f}x since {change.onset}")
     return (
         f'<rect x="{begin - 2:.1f}" y="{top}" width="{end - begin + 4:.1f}" height="{bottom - top}"'
         f' fill="{colour}" fill-opacity="0.15"/>'

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from leo_telemetry_pipeline.analysis.changes import ChangePoint
     from leo_telemetry_pipeline.analysis.compare import Comparison, Estimate
     from leo_telemetry_pipeline.analysis.forecast import Forecast
-    from leo_telemetry_pipeline.analysis.trends import Turns
+    from leo_telemetry_pipeline.analysis.trends import DimensionChanges
 
 ROWS = 10
 # Span types with a column of their own; the others share one, as their number is unbounded.
@@ -70,27 +70,30 @@ def change_table(changes: "Mapping[Dimension, Sequence[ChangePoint]]") -> str:
     return "\n".join(lines) if len(lines) > 2 else "No dimension has changed its level."
 
 
-def turn_table(names: Sequence[str], turns: "Sequence[Turns]") -> str:
+def dimension_change_table(names: Sequence[str], changed: "Sequence[DimensionChanges]") -> str:
     """Tabulate the last changes of time and of volume of each dimension that has any."""
-    lines = ["| dimension | time | since | sure | spans per day | since | sure |", "|---|--:|---|--:|--:|---|--:|"]
-    for name, of in zip(names, turns, strict=True):
+    lines = [
+        "| dimension | time | since | confidence | spans per day | since | confidence |",
+        "|---|--:|---|--:|--:|---|--:|",
+    ]
+    for name, of in zip(names, changed, strict=True):
         if of.time or of.volume:
-            both = (*_turn(of.time, milliseconds), *_turn(of.volume, lambda value: f"{value:.0f}"))
+            both = (*_last_change(of.time, milliseconds), *_last_change(of.volume, lambda value: f"{value:.0f}"))
             lines.append(f"| {markdown(name)} | {' | '.join(both)} |")
     return "\n".join(lines) if len(lines) > 2 else "Neither time nor volume of these dimensions has changed."
 
 
-def _turn(turns: "Sequence[ChangePoint]", write: Callable[[float], str]) -> tuple[str, str, str]:
-    if not turns:
+def _last_change(changed: "Sequence[ChangePoint]", write: Callable[[float], str]) -> tuple[str, str, str]:
+    if not changed:
         return "steady", "", ""
-    last = turns[-1]
+    last = changed[-1]
     about = "" if last.onset_from == last.onset_to else f" ({last.onset_from:%m-%d} to {last.onset_to:%m-%d})"
     size = f"{write(last.before)} to {write(last.after)} ({_times(last)})".replace(" ", _HELD)
-    return size, f"{last.onset}{about}", _sure(last.confidence)
+    return size, f"{last.onset}{about}", _confidence(last.confidence)
 
 
-def _times(turn: "ChangePoint") -> str:
-    return f"{'at least ' * is_least(turn.ratio, turn.after, turn.before)}{turn.ratio:.2f}x"
+def _times(change: "ChangePoint") -> str:
+    return f"{'at least ' * is_least(change.ratio, change.after, change.before)}{change.ratio:.2f}x"
 
 
 def comparison_table(found: "Sequence[tuple[str, Comparison]]", days: str) -> str:
@@ -99,8 +102,8 @@ def comparison_table(found: "Sequence[tuple[str, Comparison]]", days: str) -> st
     ``found``: each pair in words, and its comparison.
     """
     lines = [days, "", "| B | | A | B | B - A (95 %) | B / A (95 %) | B is |", "|---|---|--:|--:|--:|--:|---|"]
-    for said, of in found:
-        for name, one in ((said, of.p50), ("", of.p90)):
+    for pair, of in found:
+        for name, one in ((pair, of.p50), ("", of.p90)):
             times = (milliseconds(one.a_ms), milliseconds(one.b_ms))
             more = (_estimate(one.difference_ms, _more), _estimate(one.ratio, lambda value: f"{value:.2f}x"))
             cells = (markdown(name), f"P{one.quantile * 100:.0f}", *times, *more, one.verdict.replace(" ", _HELD))
@@ -120,13 +123,13 @@ def _more(value: float) -> str:
     return ("-" if milliseconds(abs(value)) != "0ms" and value < 0 else "+") + milliseconds(abs(value))
 
 
-def _sure(confidence: float) -> str:
+def _confidence(confidence: float) -> str:
     return (f"{confidence * 100:.1f} %" if confidence < 0.999 else "over 99.9 %").replace(" ", _HELD)
 
 
 def cause_table(causes: Sequence[ExplainedCause]) -> str:
-    """Tabulate each cause, where its added time goes, and how many other dimensions it slows."""
-    lines = ["| cause | added time | more common in slow spans | also slowed |", "|---|---|---|--:|"]
+    """Tabulate each cause, where its added time goes, and how many other dimensions it slows down."""
+    lines = ["| cause | added time | more common in slow spans | also slowed down |", "|---|---|---|--:|"]
     for cause in causes[:ROWS]:
         cells = (cause.name, cause.why or "unknown", "; ".join(cause.set_apart_by))
         lines.append(f"| {' | '.join(map(markdown, cells))} | {len(cause.members)} |")
@@ -136,8 +139,8 @@ def cause_table(causes: Sequence[ExplainedCause]) -> str:
 def forecast_table(expected: "Sequence[Forecast]") -> str:
     """Tabulate the dimensions most likely to be bottlenecks."""
     lines = ["| dimension | in | probability | P50 from | to |", "|---|--:|--:|--:|--:|"]
-    said = [one for one in expected if one.probability is not None]
-    for one in sorted(said, key=lambda one: (-(one.probability or 0), one.horizon_days))[:ROWS]:
+    known = [one for one in expected if one.probability is not None]
+    for one in sorted(known, key=lambda one: (-(one.probability or 0), one.horizon_days))[:ROWS]:
         between = f"{milliseconds(one.low_ms or 0)} | {milliseconds(one.high_ms or 0)}"
         name = markdown(f"{one.dimension_type}:{one.dimension_key}")
         lines.append(f"| {name} | {one.horizon_days} days | {one.probability:.0%} | {between} |")
@@ -145,7 +148,7 @@ def forecast_table(expected: "Sequence[Forecast]") -> str:
 
 
 def score_table(scores: "Sequence[Score]") -> str:
-    """Tabulate the Brier scores of the forecast beside those of the reference rules."""
+    """Tabulate the Brier scores of the forecast and of the reference rules."""
     lines = [
         "| ahead | forecasts | Brier score | as today | as after days like today | base rate | calibration error |",
         "|---|--:|--:|--:|--:|--:|--:|",
@@ -161,12 +164,13 @@ def bin_table(bins: "Sequence[Bin]") -> str:
     """Tabulate forecast and observed frequencies, by tenths of the probability."""
     lines = ["| probability | forecasts | forecast | observed |", "|---|--:|--:|--:|"]
     for one in bins:
-        lines.append(f"| {one.low:.0%} to {one.high:.0%} | {one.forecasts} | {one.said:.0%} | {one.seen:.0%} |")
+        cells = f"{one.low:.0%} to {one.high:.0%}", one.forecasts, f"{one.predicted:.0%}", f"{one.observed:.0%}"
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines) if len(lines) > 2 else "No past forecast can be scored yet."
 
 
 def suggestion_table(suggested: Sequence[Suggestion]) -> str:
-    """Tabulate today's threshold of each dimension beside the suggested one, with the alarms per year of each."""
+    """Tabulate today's and the suggested threshold of each dimension, with the alarms per year of each."""
     lines = ["| dimension | today | alarms per year | suggested | alarms per year |", "|---|--:|--:|--:|--:|"]
     for one in suggested:
         if one.multiplier is not None:

@@ -14,7 +14,7 @@ MEMORY = "Made"
 GRACE_S = 15
 # An answer counts as the last one after this much silence: a Stop hook may run and block for long.
 QUIET_S = 300
-# Enough to recognize redelivered events, which have another time, by their ids.
+# Enough ids to recognize redelivered events, whose times differ.
 _MOST_IDS = 10_000
 _MOST_TRACES = 1_000
 _MOST_TURNS = 20
@@ -27,7 +27,7 @@ class Memory:
     ``built``: ids of finished spans, in order. ``traces``: [prompt key, start, root span id] by OpenTelemetry trace.
     ``runs``: finished runs as [start, end, prompt] by sub-agent. ``pending``: [end, whether Claude Code was notified,
     ``event.sequence`` of its log event or None] per background sub-agent. ``turns``: start and end of the last prompts.
-    ``hooks_logged``: whether log events report hooks. ``project``: set for the hooks. ``hooked``: whether hooks report
+    ``hooks_logged``: whether log events report hooks. ``project``: from the hooks. ``hooked``: whether hooks report
     the session.
     """
 

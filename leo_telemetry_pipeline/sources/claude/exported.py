@@ -65,7 +65,7 @@ def make_events(maker: Maker) -> None:
         maker.logged(note, _hook(note), "ERROR" if note.get("failed") else "OK", _hook_attributes(note))
     for note in maker.evidence.of("hook"):
         if memory.hooks_logged:
-            # Some settings of Claude Code export the same hooks as spans too.
+            # With some settings, Claude Code also exports the same hooks as spans.
             maker.evidence.use(note)
         elif not maker.evidence.may_wait(note):
             status = "ERROR" if note.get("failed") else "OK"

@@ -12,9 +12,9 @@ import os
 import stat
 
 FOLDER = "claude"
-# Events beyond this are lost, which happens only if the spool accepts nothing for long.
+# Events beyond this are lost, which happens only if the spool accepts nothing for a long time.
 MOST_BYTES = 4 << 20
-# Room for several of the largest requests; the receiver refuses more, and clients send it again.
+# Room for several of the largest requests; the receiver refuses further ones, and clients send them again.
 MOST_RECEIVED_BYTES = 64 << 20
 PART = ".part"
 
@@ -46,7 +46,7 @@ class Notebook:
         return os.fstat(self.file).st_size
 
     def add(self, *lines: str, sync: bool = False, most: int = MOST_BYTES) -> None:
-        """Append lines, durably with ``sync``. Raise OSError if it exceeds ``most`` bytes or the disk is full."""
+        """Append lines, durably with ``sync``. Raise OSError if the file exceeds ``most`` bytes or the disk is full."""
         is_new = not self.size()
         if self.size() > most:
             raise Full(f"{self.path} already holds {most} bytes, so this event is lost: see `leo-telemetry doctor`")
@@ -88,7 +88,7 @@ def checked_folder(home: str) -> str:
         make_home(Path(home), inside=FOLDER)
     status = os.lstat(folder)
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
-        raise OSError(f"{folder} must be a folder that only you can write to: no events are recorded until then")
+        raise OSError(f"{folder} must be a folder that only you can write to: no events are recorded until it is")
     return folder
 
 

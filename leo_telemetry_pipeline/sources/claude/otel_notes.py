@@ -1,7 +1,7 @@
 """Notes of Claude Code's exported spans and log events, as JSON-ready data.
 
 Belongs here: which records and fields are kept; the others may contain prompts, commands and paths. Pure functions,
-but for the clock of ``note_of``. Does not: the encodings of OTLP (otlp, otlp_logs), which spans notes form (assembler).
+except for the clock of ``note_of``. Does not: encodings of OTLP (otlp, otlp_logs), which spans notes form (assembler).
 """
 
 import json
@@ -160,7 +160,7 @@ def is_untested(version: object) -> bool:
 
 
 def note_of(given: "Decoded", resource: "Resource") -> dict | None:
-    """Return the note of a span received now; None if it is not of Claude Code or cannot be attributed."""
+    """Return the note of a span received now; None if it is not of Claude Code or has no session."""
     # Fast path: most spans are not of Claude Code.
     if not given.name.startswith(PREFIX) or not session_of(given.name, given.attributes):
         return None
@@ -170,7 +170,7 @@ def note_of(given: "Decoded", resource: "Resource") -> dict | None:
 
 
 def of_span(record: Record, given: SenderResource, arrived_ns: int) -> dict | None:
-    """Return the note of a Claude Code span; None if it is invalid or cannot be attributed."""
+    """Return the note of a Claude Code span; None if it is invalid or has no session."""
     if not (_is_id(record.trace_id, 32) and _is_id(record.span_id, 16) and len(record.parent_id) in (0, 16)):
         return None
     if not 0 < record.start_ns <= record.end_ns <= LATEST_NS:
@@ -195,7 +195,7 @@ def of_logs(records: Iterable[tuple[dict, Record]], policy: "redact.Policy", arr
 
 
 def of_log(record: Record, given: SenderResource, arrived_ns: int) -> dict | None:
-    """Return the note of a Claude Code log event; None for one of no use to spans."""
+    """Return the note of a Claude Code log event; None if no span needs it."""
     name = record.name.removeprefix(PREFIX)
     # Only hooks run outside of prompts, so without a trace.
     if name not in _LOGS or not 0 < record.end_ns <= LATEST_NS or not (_is_id(record.trace_id, 32) or name == HOOKS):

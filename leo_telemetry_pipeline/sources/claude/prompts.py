@@ -175,24 +175,24 @@ def _status(evidence: Evidence, interaction: dict, stop: dict | None) -> str:
 
 
 def _remember_ends(evidence: Evidence, runs: list[SubagentRun]) -> None:
-    """Remember which background sub-agents have ended, and whether the prompt running at that time was notified."""
+    """Remember which background sub-agents have ended, and whether the prompt that was running then was notified."""
     pending = evidence.memory.pending
     logs = [note for note in evidence.logs.get("subagent_completed", []) if note.get("background")]
     ends = {note["at_ns"] // 1_000_000: note.get("event_sequence") for note in logs}
     ends |= {end // 1_000_000: None for run in runs for end in _end_without_logs(run, evidence)}
     known_ends = {known[0] for known in pending}
     pending += [[end, False, ends[end]] for end in sorted(ends.keys() - known_ends)]
-    untold = [known for known in pending if not known[1]]
-    for note in evidence.of("llm_request") if untold else ():
+    unnotified = [known for known in pending if not known[1]]
+    for note in evidence.of("llm_request") if unnotified else ():
         evidence.prompt_of(note["trace"])
         began = evidence.memory.traces.get(note["trace"], [None, _NEVER])[1]
-        for known in untold if "agent_id" not in note else ():
+        for known in unnotified if "agent_id" not in note else ():
             known[1] = known[1] or began < known[0] <= note["start_ns"] // 1_000_000
-        untold = [known for known in untold if not known[1]]
+        unnotified = [known for known in unnotified if not known[1]]
 
 
 def _end_without_logs(run: SubagentRun, evidence: Evidence) -> list[int]:
-    """Return the end of a background sub-agent by its last answer, as a list; empty if unknown or in a log event."""
+    """Return the end of a background sub-agent by its last answer, as a list; empty if unknown or logged."""
     execution = evidence.executions.get(run.tool.get("tool_use_id", "")) if run.tool else None
     if execution is None or run.completed or ids.trace_of(run.prompt or "") is None:
         return []
@@ -208,7 +208,7 @@ def _remember_turn(evidence: Evidence, interaction: dict) -> None:
 
 
 def _is_notification(evidence: Evidence, interaction: dict, log: dict | None) -> bool:
-    """Return whether a prompt immediately follows the end of a background sub-agent not reported to an earlier one."""
+    """Return whether a prompt immediately follows a background sub-agent of whose end no prompt was notified yet."""
     if log is not None and "command" in log:
         return False
     start = interaction["start_ns"] // 1_000_000

@@ -11,7 +11,7 @@ from leo_telemetry_pipeline.sources.otlp.conventions import SUBAGENT_TOOLS
 from leo_telemetry_pipeline.span import Lasted, lasted_between
 
 _END = float("inf")
-# An event repeated within this time was delivered twice: continuing takes a request to the model.
+# An event repeated within this time was delivered twice: to continue, a sub-agent needs a request to the model.
 _ECHO_MS = 50
 # Operations inside may seem to start before the hook's process reports the start of the run.
 _SLACK_MS = 150

@@ -107,7 +107,7 @@ class FileCheck:
         if not lines and not self.seen.others:
             return  # empty, as on a quiet day
         if not lines:
-            raise Refused(f"{self.name}: no spans in it, only logs or metrics of OpenTelemetry: export traces instead")
+            raise Refused(f"{self.name}: no spans, only OpenTelemetry logs or metrics: export traces instead")
         where = f"no spans in its first {len(lines)} lines" if len(lines) == MOST_BAD else "no spans in it"
         known = unsupported.likely(self.seen.head)
         times = [line.times for line in lines if line.times]
@@ -174,7 +174,7 @@ class FileCheck:
         if not columns:
             return ""
         named = ", ".join(columns)
-        return f"the type of {named} has another unit than its values: write it as int64 or with the right type; "
+        return f"the type of {named} has a different unit from its values: write it as int64 or with the right type; "
 
     def _column(self, target: str) -> str:
         whole = {**column_maps.preset(self.preset), **(self.column_map or {})} if self.preset else self.column_map

@@ -46,7 +46,7 @@ _NULLS = ("\\N", "NULL")
 _ATTRIBUTE = "attributes."
 _MAX_JOINED = 100
 _FEW_DIGITS = 19
-UNCLOSED = "a quote opens here and does not close"
+UNCLOSED = "a quote opens here and is never closed"
 
 
 def parse_map(text: str) -> dict[str, str]:

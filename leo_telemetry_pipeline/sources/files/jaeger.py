@@ -36,7 +36,7 @@ def requests(value: dict) -> Iterator[dict | str]:
         if isinstance(trace, dict) and is_trace(trace):
             yield from _of_trace(trace)
         else:
-            yield "Jaeger: a trace has no traceID and spans"
+            yield "Jaeger: a trace has no traceID or no spans"
 
 
 def _of_trace(trace: dict) -> Iterator[dict | str]:

@@ -1,6 +1,6 @@
 """Parquet reader: rows in batches.
 
-Belongs here: opening files, also damaged ones. Does not: values of columns (parquet_values), what a row means (rows),
+Belongs here: opening files, even damaged ones. Does not: values of columns (parquet_values), what a row means (rows),
 writing (store.retention.archive).
 """
 

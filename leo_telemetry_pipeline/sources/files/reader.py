@@ -50,7 +50,7 @@ class BadLine:
 
 @dataclass
 class Seen:
-    """What the reader learned about a file besides its spans.
+    """Properties of a file, other than its spans, that the reader found.
 
     ``head``: its decompressed beginning. ``others``: number of requests with logs or metrics. ``clocks``: spans by the
     time field and unit of their format (see formats.Shape). ``exact_times``: columns whose type includes a unit.
@@ -102,8 +102,8 @@ def read(
 
     If ``file`` is given, ``path`` is only its name. ``column_map`` (see column_maps) and ``preset`` apply to rows; the
     map overrides the preset. A Parquet row counts as a line. ``project`` is the default for spans without one.
-    Attributes that ``policy`` removes are counted in ``removed``; ``seen`` receives what else is learned. ``on_bytes``
-    gets the number of bytes on disk consumed since its last call.
+    Attributes that ``policy`` removes are counted in ``removed``; ``seen`` receives other properties of the file.
+    ``on_bytes`` gets the number of bytes on disk consumed since its last call.
     The file is never held in memory as a whole, unless its JSON values span lines. Raise UserError if nothing of it
     can be read.
     """
@@ -319,7 +319,7 @@ def _bad(
     # Redact more text than is kept, so that a secret is not missed at the cut.
     text = raw if isinstance(raw, str) else raw[: 4 * (_TEXT_KEPT + redact.REACH) + 4].decode("utf-8", "replace")
     is_kept = is_span or (formats.is_span(value) if isinstance(value, dict | list) else formats.is_text_of_span(text))
-    # A single word may be one line of a key that spans lines, which would not be recognized as a secret.
+    # A single word may be one line of a multi-line key, which would not be recognized as a secret.
     shown = f"[one word of {len(text)} characters]" if _WORD(text.strip()) else redact.text(text, _TEXT_KEPT)
     named = value.get("project") if isinstance(value, dict) else None
     return BadLine(

@@ -35,7 +35,7 @@ _BINARY = (
 
 
 class Unsupported(NamedTuple):
-    """A recognized format, with its article, and the remedy."""
+    """A recognized format, its name with an article, and the remedy."""
 
     name: str
     remedy: str
@@ -54,7 +54,7 @@ def packed(head: bytes) -> Unsupported | None:
 
 
 _OVER_OTLP = "send them by OTLP to `leo-telemetry serve`, or let a Collector write OTLP/JSON"
-_CONVERT = "write one JSON line per span: README.md, Your own work"
+_CONVERT = "write one JSON line per span: see README.md, Your own work"
 
 # Combinations of keys that identify a format.
 _OBJECTS: tuple[tuple[frozenset[str], Unsupported], ...] = tuple(

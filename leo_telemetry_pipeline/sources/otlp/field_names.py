@@ -42,7 +42,7 @@ class UnknownNames(ValueError):
 
 
 def is_trace_request(value: dict) -> bool:
-    """Return whether an object is, or was meant as, a trace request; then ``ResourceSpans`` is refused by name."""
+    """Return whether an object is a trace request, even with misspelled names: ``check`` can then name them."""
     if any(_plain(key) in _CARRIERS for key in value):
         return True
     inner = value.get(WRAPPER)
@@ -69,7 +69,7 @@ def check_part(keys: Iterable[str], carriers: frozenset[str], known: frozenset[s
 
 
 def of_span(span: dict) -> dict:
-    """Return a span with OTLP/JSON's current field names. Raise UnknownNames for a near miss."""
+    """Return a span with OTLP/JSON's current field names. Raise UnknownNames for a misspelled one."""
     if span.keys() >= _REQUIRED and _SNAKE.isdisjoint(span):
         return span
     span = {_SPAN.get(key, key): value for key, value in span.items()}

@@ -30,7 +30,7 @@ TOO_MANY = f"(more than {MAX_ATTRIBUTES} attributes)"
 UNKNOWN_VALUE = "(attributes with a value of an unknown kind)"
 # Collects rejected spans beyond the first MAX_REASONS - 1 reasons.
 OTHER_REASONS = "other reasons"
-# One more element than redact keeps of a list, so that it notices and marks the cut.
+# One more element than redact keeps of a list, so that redact notices and marks the cut.
 MOST = redact.MAX_VALUES + 1
 _NESTED = frozenset((dict, list))
 # Memory of a note.
@@ -104,7 +104,7 @@ class Reading:
     """Converts decoded spans and counts removed attributes and rejected spans.
 
     ``foreign``, ``own`` and ``resource`` select the attributes to keep: of other instrumentation, of ``leo.*``, and of
-    a resource besides conventions.RESOURCE_KEYS. If ``divert`` returns a note for a span, the note is kept instead.
+    a resource, in addition to conventions.RESOURCE_KEYS. If ``divert`` returns a note for a span, only that is kept.
     """
 
     def __init__(

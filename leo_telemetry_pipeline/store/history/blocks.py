@@ -21,7 +21,7 @@ SIZES = (4, 8, 16, 32, 64)
 
 
 class Block(NamedTuple):
-    """Consecutive days, one or a size of SIZES; blocks of one size are adjacent, aligned by the ordinal of the date."""
+    """Consecutive days, 1 or a number in SIZES; the ordinal of the first day is a multiple of that number."""
 
     first: date
     days: int

@@ -20,7 +20,7 @@ SPANS = np.dtype([("length", ">i4"), ("value", ">i8")])
 OF_DAY = f"day, 1::bigint, count, sum_ms, min_ms, max_ms, {ELEMENTS.format('buckets')}, {ELEMENTS.format('counts')}"
 OF_BLOCK = "first_day, seen_on, count, sum_ms, min_ms, max_ms, packed, NULL"
 
-# Buckets of a row, or the first bucket of a run; and the number of spans in each.
+# Contents of a row: its buckets, or the first bucket of a run, and the number of spans in each bucket.
 _Part = tuple[np.ndarray | int, np.ndarray]
 
 _64_BITS = (1 << 64) - 1
@@ -116,7 +116,7 @@ def elements(sent: memoryview | bytes, dtype: np.dtype) -> np.ndarray:
 
 
 def _range(numbers: np.ndarray | int, counts: np.ndarray) -> tuple[int, int]:
-    """Return the lowest and the highest bucket of a part."""
+    """Return the lowest and the highest bucket of a row."""
     if isinstance(numbers, int):
         return numbers, numbers + len(counts) - 1
     return int(numbers[0]), int(numbers[-1])

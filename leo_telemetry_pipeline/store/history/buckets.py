@@ -76,7 +76,7 @@ def _add_up(histograms: dict[Dimension, Durations], rows: Iterable[tuple], windo
 
 
 def _counted_otherwise(cursor: psycopg2.extensions.cursor, window: Window, types: Sequence[str]) -> list[date]:
-    """Return the days that another process counted up to a moment other than the one the window needs."""
+    """Return the days that another process counted up to a different time than the window needs."""
     whole_days = set(window.closed_days)
     cursor.execute(
         "SELECT DISTINCT day, counted_until FROM duration_histogram_days"

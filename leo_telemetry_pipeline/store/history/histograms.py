@@ -67,7 +67,7 @@ MEDIAN = f"""(
 def by_hashes(cursor: psycopg2.extensions.cursor) -> None:
     """Disable sorting for the rest of a transaction, so that COUNTED is grouped by hashing.
 
-    The planner overestimates the lookup of handoffs so much that it sees no difference otherwise.
+    The planner overestimates the lookup of handoffs so much that sorting and hashing appear to cost the same.
     """
     cursor.execute("SELECT set_config('enable_sort', 'off', true)")
 
@@ -94,9 +94,9 @@ def rebuild(
             complete_before = watermark(cursor, bound)
             _, sealed_before = _last_part(cursor, day)
             until = part_day if part_day is not None and part_day.date() == day else None
-            waiting = open_counts.look(cursor, day, sealed_before)
+            still_open = open_counts.of_day(cursor, day, sealed_before)
             written += _count(cursor, day, types, seen, 0, (sealed_before, None), until)
-            _note(cursor, day, types, complete_before, until, waiting)
+            _note(cursor, day, types, complete_before, until, still_open)
             if fence is not None:
                 fence(cursor)
     return written
@@ -113,14 +113,14 @@ def seal(database: Database, day: date) -> int | None:
         lock(cursor, day)
         sealed_before = watermark(cursor, bound)
         last, since = _last_part(cursor, day)
-        waiting = open_counts.look(cursor, day, sealed_before)
+        still_open = open_counts.of_day(cursor, day, sealed_before)
         spans = span_counts.count_day(cursor, whole(day), last + 1, (since, sealed_before))
         if not spans:
             return None
         types, seen = _types(cursor, day)
         _count(cursor, day, types, seen, last + 1, (since, sealed_before), None, spans_counted=True)
         _count(cursor, day, types, seen, 0, (sealed_before, None), None)
-        _note(cursor, day, types, sealed_before, None, waiting)
+        _note(cursor, day, types, sealed_before, None, still_open)
         cursor.execute(
             "INSERT INTO telemetry_sealed_days (day, part, sealed_before, spans) VALUES (%s, %s, %s, %s)",
             (day, last + 1, sealed_before, spans),
@@ -193,7 +193,7 @@ def _count(
 
 
 def _pool(cursor: psycopg2.extensions.cursor, day: date, part: int) -> int:
-    """Pool the keys beyond MOST_KEYS of a type; return by how many the rows decreased."""
+    """Pool the keys beyond MOST_KEYS of each type; return how many rows this saved."""
     parameters: dict[str, object] = {"day": day, "part": part, "most_keys": MOST_KEYS, "other": OTHER_KEYS}
     cursor.execute(
         "SELECT dimension_type FROM duration_histograms WHERE day = %(day)s AND part = %(part)s"
@@ -242,7 +242,7 @@ def _note(
     types: Sequence[str],
     complete_before: datetime,
     until: datetime | None,
-    waiting: Open,
+    still_open: Open,
 ) -> None:
     blocks.forget(cursor, day)
     cursor.execute(
@@ -254,7 +254,7 @@ def _note(
         SET complete_before = excluded.complete_before, counted_until = excluded.counted_until, is_stale = false,
             open_spans = excluded.open_spans, open_nearby = excluded.open_nearby, looked_at = excluded.looked_at
         """,
-        (day, complete_before, until, waiting.spans, waiting.nearby, waiting.looked_at, [*types, ALL_TYPES]),
+        (day, complete_before, until, still_open.spans, still_open.nearby, still_open.looked_at, [*types, ALL_TYPES]),
     )
 
 

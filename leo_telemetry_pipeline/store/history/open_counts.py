@@ -3,8 +3,8 @@
 Belongs here: the open spans of a day when it is counted, and comparing them with the current ones.
 Does not: marking days (staleness), counting them (histograms), completing spans (ends).
 
-Counting is needed because a plain SQL UPDATE may complete a span without changing ``created_at``, and the span table
-has no triggers. It reads the partial index on open spans.
+Open spans are counted because a plain SQL UPDATE may complete a span without changing ``created_at``, and the span
+table has no triggers. The count reads the partial index on open spans.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -18,7 +18,7 @@ from leo_telemetry_pipeline.store.days import after, midnight, milliseconds, who
 from leo_telemetry_pipeline.store.dimensions import REACH_MS, REACHING
 from leo_telemetry_pipeline.store.ends import WITHOUT_END
 
-Look = tuple[date, datetime]
+CountedAt = tuple[date, datetime]
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class _CountedDay:
     since: datetime | None
 
 
-def look(cursor: psycopg2.extensions.cursor, day: date, since: datetime | None) -> Open:
-    """Return the open spans that affect a day, without its sealed parts, which end at ``since``.
+def of_day(cursor: psycopg2.extensions.cursor, day: date, since: datetime | None) -> Open:
+    """Return the open spans that affect a day, without those in its sealed parts, which end at ``since``.
 
     Call it before counting the day: a span completed in between then causes one recount too many, not one too few.
     """
@@ -78,7 +78,7 @@ def _clock(cursor: psycopg2.extensions.cursor) -> datetime:
     return now
 
 
-def fewer(cursor: psycopg2.extensions.cursor, days: Sequence[date] | None = None) -> set[Look]:
+def fewer(cursor: psycopg2.extensions.cursor, days: Sequence[date] | None = None) -> set[CountedAt]:
     """Return the days that have fewer open spans now than when they were counted, with the time of that count."""
     cursor.execute(
         """
@@ -94,24 +94,24 @@ def fewer(cursor: psycopg2.extensions.cursor, days: Sequence[date] | None = None
     counted = [_CountedDay(day, Open(spans, nearby, at), since) for day, spans, nearby, at, since in cursor.fetchall()]
     if not counted:
         return set()
-    waiting = _linked_now(cursor, counted)
-    stale = {(look.day, look.open.looked_at) for look in counted if not waiting.issuperset(look.open.nearby)}
+    linked = _linked_now(cursor, counted)
+    stale = {(day.day, day.open.looked_at) for day in counted if not linked.issuperset(day.open.nearby)}
     for round_ in _rounds(counted):
         now = _open_now(cursor, round_)
-        stale |= {(look.day, look.open.looked_at) for look in round_ if now.get(look.day, 0) < look.open.spans}
+        stale |= {(day.day, day.open.looked_at) for day in round_ if now.get(day.day, 0) < day.open.spans}
     return stale
 
 
 def _rounds(counted: Sequence[_CountedDay]) -> Iterator[list[_CountedDay]]:
     """Yield rounds with each day at most once, since types of a day may have been counted at different times."""
-    left = [list(looks) for _, looks in groupby(counted, key=lambda look: look.day)]
+    left = [list(counts) for _, counts in groupby(counted, key=lambda counted_day: counted_day.day)]
     while left:
-        yield [looks[0] for looks in left]
-        left = [looks[1:] for looks in left if len(looks) > 1]
+        yield [counts[0] for counts in left]
+        left = [counts[1:] for counts in left if len(counts) > 1]
 
 
 def _linked_now(cursor: psycopg2.extensions.cursor, counted: Sequence[_CountedDay]) -> set[str]:
-    days = [look.day for look in counted if look.open.nearby]
+    days = [day.day for day in counted if day.open.nearby]
     if not days:
         return set()
     cursor.execute(
@@ -123,10 +123,10 @@ def _linked_now(cursor: psycopg2.extensions.cursor, counted: Sequence[_CountedDa
 
 
 def _open_now(cursor: psycopg2.extensions.cursor, counted: Sequence[_CountedDay]) -> dict[date, int]:
-    by_day = {look.day: look for look in counted}
+    by_day = {day.day: day for day in counted}
     first = min(by_day)
     # Arrays indexed by day, since local tables cannot be joined with distributed ones.
-    looks = [by_day.get(date.fromordinal(n)) for n in range(first.toordinal(), max(by_day).toordinal() + 1)]
+    counts = [by_day.get(date.fromordinal(n)) for n in range(first.toordinal(), max(by_day).toordinal() + 1)]
     cursor.execute(
         f"""
         SELECT s.start_time_ms / 86400000 - %(first)s, count(*) FROM workflow_trace_log AS s
@@ -138,8 +138,8 @@ def _open_now(cursor: psycopg2.extensions.cursor, counted: Sequence[_CountedDay]
         _bounds(by_day, 0)
         | {
             "first": (first - date(1970, 1, 1)).days,
-            "looked_at": [look and look.open.looked_at for look in looks],
-            "since": [(look and look.since) or _LONG_AGO for look in looks],
+            "looked_at": [day and day.open.looked_at for day in counts],
+            "since": [(day and day.since) or _LONG_AGO for day in counts],
         },
     )
     return {date.fromordinal(first.toordinal() + place): spans for place, spans in cursor.fetchall()}

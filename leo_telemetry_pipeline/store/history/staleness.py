@@ -27,9 +27,9 @@ class Counted:
 
 
 def mark_stale(database: Database, fence: Fence | None = None) -> None:
-    """Mark counted days as stale that are affected by spans that arrived or ended since the last call.
+    """Mark counted days as stale if spans that affect them arrived or ended since the last call.
 
-    Reads only spans that arrived since then and open spans, however many are stored.
+    Reads only new and open spans, so the time does not grow with the number of stored ones.
     """
     bound = now(database)
     with database.transaction() as cursor:

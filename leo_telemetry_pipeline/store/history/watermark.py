@@ -10,8 +10,8 @@ import psycopg2.extensions
 
 from leo_telemetry_pipeline.store.server.database import Database
 
-# Fence of a run: raises if the caller may no longer write. Called last in a transaction, since it locks the row of the
-# run, which needs heartbeats meanwhile.
+# Fence of a run: raises if the caller may no longer write. Called last in a transaction, since it locks the row of
+# the run, which heartbeats update.
 Fence = Callable[[psycopg2.extensions.cursor], None]
 
 

@@ -95,7 +95,7 @@ def move(database: Database, day: date) -> int:
 def drop(cursor: psycopg2.extensions.cursor, day: date) -> int:
     """Drop a day's partition, or delete its spans from the default one; return the freed bytes.
 
-    The caller holds off writers in the same transaction. Raises Busy if another maintenance has dropped it.
+    The caller holds off writers in the same transaction. Raises Busy if another maintenance run has dropped it.
     """
     cursor.execute(f"{_ATTACHED} AND c.relname = %s", (name_of(day),))
     partition = cursor.fetchone()
@@ -112,7 +112,7 @@ def drop(cursor: psycopg2.extensions.cursor, day: date) -> int:
 def hold(cursor: psycopg2.extensions.cursor, step: str, day: date) -> None:
     """Block writers of spans until the transaction ends, without waiting long for those that are writing.
 
-    Raises Busy if another maintenance runs the same step of the day, and psycopg2.errors.LockNotAvailable.
+    Raises Busy if another maintenance run is at the same step of the day, and psycopg2.errors.LockNotAvailable.
     """
     take(cursor, step, day)
     cursor.execute("SELECT set_config('lock_timeout', %s, true)", (f"{PATIENCE_S}s",))

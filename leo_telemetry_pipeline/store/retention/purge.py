@@ -20,7 +20,7 @@ from leo_telemetry_pipeline.store.server.database import Database
 
 
 @dataclass(frozen=True)
-class What:
+class Selection:
     """What to delete: spans that started before a UTC day, those of a project, or those of a trace."""
 
     before: date | None = None
@@ -69,7 +69,7 @@ class Purged:
     others: int = 0
 
 
-# Days beyond the calendar have no history.
+# The last date that Python knows; spans of later days have no history.
 _LAST_DAY = (date.max - date(1970, 1, 1)).days
 _SPANS, _QUARANTINE = "workflow_trace_log", "telemetry_quarantine"
 _BY_DAY = ("duration_histograms", "workflow_trace_counts")
@@ -87,25 +87,25 @@ def _named(project: str | None, *, ensure_ascii: bool) -> str:
     return rf'"project"\s*:\s*{name}|"leo[.]project"\s*,\s*"value"\s*:\s*\{{\s*"stringValue"\s*:\s*{name}'
 
 
-def count(database: Database, what: What) -> Purged:
+def count(database: Database, selection: Selection) -> Purged:
     """Return how much would be deleted."""
     counts = {
-        table: database.rows(f"SELECT count(*) FROM {table} AS s WHERE {condition}", what.parameters)[0][0]
-        for table, condition in what.conditions.items()
+        table: database.rows(f"SELECT count(*) FROM {table} AS s WHERE {condition}", selection.parameters)[0][0]
+        for table, condition in selection.conditions.items()
     }
     return _purged(counts)
 
 
-def purge(database: Database, what: What, on_day: Callable[[int], object] = lambda _: None) -> Purged:
+def purge(database: Database, selection: Selection, on_day: Callable[[int], object] = lambda _: None) -> Purged:
     """Delete day by day, recount days that keep other spans, and return how much was deleted.
 
     ``on_day`` receives the number of spans deleted, once per day. An interrupted purge can be repeated.
     """
     counts: dict[str, int] = {}
     days = database.rows(
-        f"SELECT DISTINCT s.start_time_ms / {DAY_MS} FROM {_SPANS} AS s WHERE {what.conditions[_SPANS]}"
+        f"SELECT DISTINCT s.start_time_ms / {DAY_MS} FROM {_SPANS} AS s WHERE {selection.conditions[_SPANS]}"
         f" AND s.start_time_ms / {DAY_MS} < {_LAST_DAY} ORDER BY 1",
-        what.parameters,
+        selection.parameters,
     )
     for (number,) in days:
         day = date(1970, 1, 1) + timedelta(days=number)
@@ -114,27 +114,29 @@ def purge(database: Database, what: What, on_day: Callable[[int], object] = lamb
             lock(cursor, day)
             deleted = _delete(
                 cursor,
-                what,
+                selection,
                 _SPANS,
                 "s.start_time_ms >= %(from_ms)s AND s.start_time_ms < %(to_ms)s",
                 {"from_ms": number * DAY_MS, "to_ms": (number + 1) * DAY_MS},
             )
             counts[_SPANS] = counts.get(_SPANS, 0) + deleted
             for table in _BY_DAY:
-                if table in what.conditions:
-                    counts[table] = counts.get(table, 0) + _delete(cursor, what, table, "s.day = %(day)s", {"day": day})
-            if _BY_DAY[0] not in what.conditions:
+                if table in selection.conditions:
+                    counts[table] = counts.get(table, 0) + _delete(
+                        cursor, selection, table, "s.day = %(day)s", {"day": day}
+                    )
+            if _BY_DAY[0] not in selection.conditions:
                 histograms.forget_day(cursor, day)
         on_day(deleted)
-        if _BY_DAY[0] not in what.conditions:
+        if _BY_DAY[0] not in selection.conditions:
             histograms.count_again(database, day)
     with database.transaction() as cursor:
-        for table in what.conditions:
-            counts[table] = counts.get(table, 0) + _delete(cursor, what, table, "true", {})
-        if what.before is not None:
+        for table in selection.conditions:
+            counts[table] = counts.get(table, 0) + _delete(cursor, selection, table, "true", {})
+        if selection.before is not None:
             # A block that extends beyond the day is deleted too, and rebuilt from the rest.
-            cursor.execute("DELETE FROM duration_histogram_blocks_made WHERE first_day < %s", (what.before,))
-            cursor.execute("DELETE FROM duration_histogram_days WHERE day < %s", (what.before,))
+            cursor.execute("DELETE FROM duration_histogram_blocks_made WHERE first_day < %s", (selection.before,))
+            cursor.execute("DELETE FROM duration_histogram_days WHERE day < %s", (selection.before,))
     return _purged(counts)
 
 
@@ -144,9 +146,9 @@ def _purged(counts: dict[str, int]) -> Purged:
 
 
 def _delete(
-    cursor: psycopg2.extensions.cursor, what: What, table: str, more: str, parameters: dict[str, object]
+    cursor: psycopg2.extensions.cursor, selection: Selection, table: str, more: str, parameters: dict[str, object]
 ) -> int:
     cursor.execute(
-        f"DELETE FROM {table} AS s WHERE ({what.conditions[table]}) AND {more}", what.parameters | parameters
+        f"DELETE FROM {table} AS s WHERE ({selection.conditions[table]}) AND {more}", selection.parameters | parameters
     )
     return cursor.rowcount

@@ -1,10 +1,10 @@
 """Retention rules: when a day is sealed, archived and dropped.
 
-Belongs here: pure functions over the state of a day, and the report of a maintenance.
+Belongs here: pure functions over the state of a day, and the report of a maintenance run.
 Does not: SQL (maintenance, partitions), files (archive), sealing a day (history.histograms).
 
 A day is sealed a week before it may be dropped, so that a recounted day still finds the handoffs and waits around it.
-It is dropped when it is older than the limit and so are its last import and its last restore.
+A day is dropped once the day, its last import and its last restore are all older than the limit.
 """
 
 from collections.abc import Sequence
@@ -125,7 +125,7 @@ class Report:
     """What a maintenance run did, or in a dry run would do.
 
     ``waiting``: due days that were kept, because a day around them could not be sealed or because they changed.
-    ``left_to_others``: number of steps that another maintenance was running.
+    ``left_to_others``: number of steps that another maintenance run was doing.
     """
 
     dry_run: bool

@@ -82,7 +82,7 @@ def parts_of(text: str, variable: str) -> dict[str, str]:
 
 
 def ignored(text: str) -> list[str]:
-    """Return the parameters of an address that are for other drivers, which we ignore."""
+    """Return the parameters of an address that we ignore because only other drivers know them."""
     names = [pair.partition("=")[0] for pair in _unwrapped(text).partition("?")[2].split("&")]
     return [name for name in names if name.lower() in _OF_OTHERS]
 
@@ -93,7 +93,7 @@ def environment_overrides(parts: Mapping[str, str], environ: Mapping[str, str]) 
 
 
 def remarks(text: str, environ: Mapping[str, str]) -> str:
-    """Return a message on ignored parameters and on environment variables that affect the address, empty for none."""
+    """Return a message on ignored parameters and on variables that affect the address, empty if there are none."""
     notes = []
     if left_out := ignored(text):
         notes.append(f"parameters of other drivers in its address are ignored: {', '.join(left_out)}")
@@ -166,7 +166,7 @@ def _unwrapped(text: str) -> str:
         text = unquoted(text.strip().strip("\ufeff\u200b;").strip())
         text = _COMMAND.sub("", _ASSIGNMENT.sub("", text, count=1), count=1) if "://" in text else text
         if "://" in text:
-            # One quote of a pair; no address begins or ends with one.
+            # Strip unpaired quotes too, since no address begins or ends with one.
             text = text.strip("\"'`<>\u201c\u201d\u2018\u2019")
     return text
 

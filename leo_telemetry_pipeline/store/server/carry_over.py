@@ -1,6 +1,6 @@
-"""Take a database of an unreleased version to the first release, with all its rows.
+"""Carry-over: bring a database of an unreleased version to the first release, with all its rows.
 
-Belongs here: what only such databases need, until nobody has one. Does not: migrations between releases.
+Belongs here: what only such databases need, until none are left. Does not: migrations between releases.
 """
 
 import re
@@ -11,29 +11,29 @@ from leo_telemetry_pipeline.store.server.migrations import apply, close, exists,
 
 FIRST_RELEASE = "0001_schema"
 _COMMENT = re.compile(r"^COMMENT ON .*?';\n", re.MULTILINE | re.DOTALL)
-# Since this version, everything is closed to roles that were not granted it by name.
+# From this version on, objects are closed to roles that are not granted them by name.
 _CLOSED = "0007"
 
 
 def carry_over(connection) -> None:
     """Change tables in place, replace functions and views, and set the version; grants by name stay.
 
-    Leaves a database of a released version alone. Runs in Alembic's transaction.
+    Does nothing to a database of a released version. Runs in Alembic's transaction.
     """
     has = version(connection)
     if has is None or not is_unreleased(has):
         return
     objects = _objects()
-    # A trigger in the script calls it.
+    # The script creates a trigger that calls this function.
     apply("functions/telemetry_close_item")
     run_sql(schema_objects.text("unreleased"))
-    there = [name for name in objects if exists(name)]
-    kept = [name for name in there if name.startswith("tables/")]
+    existing = [name for name in objects if exists(name)]
+    kept = [name for name in existing if name.startswith("tables/")]
     apply(*(name for name in objects if name not in kept))
     for name in kept:
         run_sql("".join(_COMMENT.findall(schema_objects.text(name))))
     if has < _CLOSED:
-        for name in [*there, *_partitions(), "tables/alembic_version"]:
+        for name in [*existing, *_partitions(), "tables/alembic_version"]:
             close(name)
     run_sql(f"UPDATE alembic_version SET version_num = '{FIRST_RELEASE}'")
 

@@ -16,7 +16,7 @@ from leo_telemetry_pipeline.settings import PREFIX, Settings, bundled, make_home
 from leo_telemetry_pipeline.store.server import own_connection
 from leo_telemetry_pipeline.store.server.database import Target, prepare_for_dagster
 
-Ask = Callable[..., list[tuple]]
+Query = Callable[..., list[tuple]]
 
 URL = PREFIX + "DAGSTER_URL"
 # Key in Dagster's key-value table: the version for which its tables are complete.
@@ -27,7 +27,7 @@ QUEUE_SENSOR = OURS + "queued_runs_sensor"
 # Dagster's daemons send a heartbeat every half minute.
 _DAEMON_ALIVE_S = 60
 # The queue sensor ticks every five seconds; a busy machine may take twenty times as long.
-_LOOKED_S = 120
+_CHECKED_S = 120
 # A busy machine may need minutes for the imports of a run or tick, longer than Dagster's default of 60 s.
 # The grace period would follow the timeout by default, but stopping a server should not take that long.
 _PATIENCE = {"DAGSTER_GRPC_TIMEOUT_SECONDS": "600", "DAGSTER_GRPC_SHUTDOWN_GRACE_PERIOD": "60"}
@@ -37,12 +37,12 @@ _PATIENCE = {"DAGSTER_GRPC_TIMEOUT_SECONDS": "600", "DAGSTER_GRPC_SHUTDOWN_GRACE
 class Daemon:
     """State of the Dagster daemon of this home.
 
-    ``beats``: it sends heartbeats. ``looks``: it checked the queue recently, without an error. ``failing``: (name,
-    reason) of our sensors and schedules whose last tick failed, and of the daemon itself.
+    ``beats``: it sends heartbeats. ``checks_queue``: it did so recently, without an error. ``failing``: (name, reason)
+    of our sensors and schedules whose last tick failed, and of the daemon itself.
     """
 
     beats: bool = False
-    looks: bool = False
+    checks_queue: bool = False
     failing: tuple[tuple[str, str], ...] = ()
 
 
@@ -80,41 +80,43 @@ def tables_version() -> str:
 
 def has_tables(target: Target) -> bool:
     """Return whether all of Dagster's own tables exist, complete for this version."""
-    with _asking(target) as ask:
-        return _are_made(ask)
+    with _querying(target) as query:
+        return _are_made(query)
 
 
 def has_run(target: Target, dagster_run_id: str) -> bool:
     """Return whether a Dagster run belongs to this home's instance, whichever version created its tables."""
-    with _asking(target) as ask:
-        return _exist(ask, "runs") and bool(ask("SELECT FROM runs WHERE run_id = %s", dagster_run_id))
+    with _querying(target) as query:
+        return _exist(query, "runs") and bool(query("SELECT FROM runs WHERE run_id = %s", dagster_run_id))
 
 
 def has_ended(target: Target, dagster_run_id: str) -> bool:
-    """Return whether a Dagster run has recorded its end, which it does just after our row."""
+    """Return whether a Dagster run has recorded its end, which it does shortly after our row ends."""
     ended = "SELECT FROM runs WHERE run_id = %s AND status IN ('SUCCESS', 'FAILURE', 'CANCELED')"
-    with _asking(target) as ask:
-        return bool(ask(ended, dagster_run_id))
+    with _querying(target) as query:
+        return bool(query(ended, dagster_run_id))
 
 
 def daemon_lives(target: Target) -> bool:
     """Return whether a Dagster daemon of this home checks the queue without errors."""
-    return daemon(target).looks
+    return daemon(target).checks_queue
 
 
 def daemon(target: Target) -> Daemon:
     """Return the state of this home's daemon and of the last ticks of our sensors, from Dagster's tables."""
-    with _asking(target) as ask:
-        beats = ask(_BEATS, _DAEMON_ALIVE_S) if _exist(ask, "daemon_heartbeats") else []
-        if not beats or not _exist(ask, "job_ticks", "instigators"):
+    with _querying(target) as query:
+        beats = query(_BEATS, _DAEMON_ALIVE_S) if _exist(query, "daemon_heartbeats") else []
+        if not beats or not _exist(query, "job_ticks", "instigators"):
             return Daemon(beats=bool(beats))
-        ticks = ask(_LAST_TICKS, f'{_NAMED}({OURS}\\w+)"', _LOOKED_S, f"%{_NAMED}{OURS}%")
-    looks = any(name == QUEUE_SENSOR and status != "FAILURE" and recent for name, status, recent, _ in ticks)
+        ticks = query(_LAST_TICKS, f'{_NAMED}({OURS}\\w+)"', _CHECKED_S, f"%{_NAMED}{OURS}%")
+    checks_queue = any(name == QUEUE_SENSOR and status != "FAILURE" and recent for name, status, recent, _ in ticks)
     failing = [(name, json.loads(body).get("error")) for name, status, _, body in ticks if status == "FAILURE"]
-    if not looks and not failing:
+    if not checks_queue and not failing:
         # The daemon may fail before it runs our sensors; it keeps such errors for some minutes.
         failing = [("the sensor daemon", error) for error in json.loads(beats[0][0]).get("errors") or ()]
-    return Daemon(beats=True, looks=looks, failing=tuple((name, _first_line(error)) for name, error in failing))
+    return Daemon(
+        beats=True, checks_queue=checks_queue, failing=tuple((name, _first_line(error)) for name, error in failing)
+    )
 
 
 # Dagster keeps these times without a zone, in UTC.
@@ -145,26 +147,26 @@ def _first_line(error: dict[str, Any] | None) -> str:
     return (str(innermost.get("message") or "").strip().splitlines() or ["no reason given"])[0]
 
 
-def _are_made(ask: Ask) -> bool:
-    query = "SELECT FROM kvs WHERE key = %s AND value = %s"
-    return _exist(ask, "kvs") and bool(ask(query, TABLES_MADE, tables_version()))
+def _are_made(query: Query) -> bool:
+    made = "SELECT FROM kvs WHERE key = %s AND value = %s"
+    return _exist(query, "kvs") and bool(query(made, TABLES_MADE, tables_version()))
 
 
-def _exist(ask: Ask, *tables: str) -> bool:
-    return ask("SELECT bool_and(to_regclass(name) IS NOT NULL) FROM unnest(%s) AS name", list(tables))[0][0]
+def _exist(query: Query, *tables: str) -> bool:
+    return query("SELECT bool_and(to_regclass(name) IS NOT NULL) FROM unnest(%s) AS name", list(tables))[0][0]
 
 
 @contextmanager
-def _asking(target: Target) -> Iterator[Ask]:
+def _querying(target: Target) -> Iterator[Query]:
     connection = target.connect_as_dagster()
     try:
         with connection, connection.cursor() as cursor:
 
-            def ask(question: str, *parameters: object) -> list[tuple]:
-                cursor.execute(question, parameters)
+            def query(sql: str, *parameters: object) -> list[tuple]:
+                cursor.execute(sql, parameters)
                 return cursor.fetchall()
 
-            yield ask
+            yield query
     finally:
         connection.close()
 

@@ -149,7 +149,7 @@ class Database:
             return cursor.fetchall()
 
     def cancel(self) -> None:
-        """Cancel the running statement; called from another thread than the one waiting for it."""
+        """Cancel the running statement; called from a thread other than the one waiting for it."""
         connection = self._connection
         if connection is not None and not connection.closed:
             connection.cancel()
@@ -308,7 +308,7 @@ def _unusable(home: Path, error: OSError) -> str:
     return f"LEO_TELEMETRY_HOME ({home}) cannot be used: {error.strerror}{where}; {advice}"
 
 
-# These two run only in processes that start a server, never in a measured program.
+# Both functions below run only in processes that start a server, never in a measured program.
 def _answers(server: Embedded, name: str) -> bool:
     import psycopg2
 

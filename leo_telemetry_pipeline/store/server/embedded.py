@@ -35,7 +35,7 @@ _TRIES = 3
 # After a crash PostgreSQL syncs its thousands of files one by one, unless the system can sync them all at once.
 _SYNC = "recovery_init_sync_method = syncfs\n" if sys.platform == "linux" else ""
 # A comma separates hosts in libpq, and pg_ctl passes the path to a shell.
-UNBEARABLE = set(',"$`\\\n')
+FORBIDDEN_IN_HOME = set(',"$`\\\n')
 # sun_path holds 108 bytes on Linux and 104 on macOS, including the terminating NUL.
 LONGEST_SOCKET = 107 if sys.platform == "linux" else 103
 
@@ -90,7 +90,7 @@ class Embedded:
 
     def release(self) -> None:
         """Stop being a user; the last user stops the server."""
-        # A signal watcher may call this while the main thread hangs in a statement, which then calls it again.
+        # A signal watcher may call this while the main thread hangs in a statement; that thread then calls it again.
         with self._leaving:
             if self._users is None:
                 return
@@ -157,7 +157,7 @@ class Embedded:
                 f"{LONGEST_SOCKET - len('/run/.s.PGSQL.5432')} bytes",
                 NO_DATABASE,
             )
-        if strange := sorted(set(str(self.home)) & UNBEARABLE):
+        if strange := sorted(set(str(self.home)) & FORBIDDEN_IN_HOME):
             raise UserError(
                 f"LEO_TELEMETRY_HOME ({str(self.home)!r}) contains {' '.join(map(repr, strange))}, which PostgreSQL "
                 "does not accept in a path: choose another folder",
@@ -199,7 +199,7 @@ class Embedded:
         from secrets import token_urlsafe
 
         new, password = self.home / f"database.new.{os.getpid()}", token_urlsafe(24)
-        for leftover in (*self.home.glob("database.new.*"), self.data):  # of a first start that was killed
+        for leftover in (*self.home.glob("database.new.*"), self.data):  # after a first start that was killed
             shutil.rmtree(leftover, ignore_errors=True)
         self._make_private(new)
         handover = self.sockets / f"password.{os.getpid()}"
@@ -298,7 +298,7 @@ class Embedded:
 
 
 def release_all() -> None:
-    """Stop being a user of any server; called from another thread than the one that hangs in a statement."""
+    """Stop being a user of any server; called from a thread other than the one that hangs in a statement."""
     for server in tuple(_in_use):
         server.release()
 

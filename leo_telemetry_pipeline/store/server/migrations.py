@@ -1,7 +1,7 @@
-"""Bring a database to the newest version, and say when it is not.
+"""Migrations: bring a database to the newest version, or report that it has another one.
 
-Belongs here: what runs the revisions in ``migrations/versions``, what they are made of, and which version a database
-has. Does not: the objects themselves (``migrations/sql``). Alembic is imported only when there is something to do.
+Belongs here: running the revisions in ``migrations/versions``, the operations that they use, reading the version of a
+database. Does not: the objects themselves (``migrations/sql``). Alembic is imported only when a migration runs.
 """
 
 import re
@@ -29,7 +29,7 @@ def newest() -> str:
 
 
 def version(connection) -> str | None:
-    """Return the version a database has, or None when it was never migrated."""
+    """Return the version of a database, None if it was never migrated."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT to_regclass('alembic_version') IS NOT NULL")
         if not cursor.fetchone()[0]:
@@ -39,7 +39,7 @@ def version(connection) -> str | None:
 
 
 def is_unreleased(has: str | None) -> bool:
-    """Tell whether a version is one of those before the first release, which had a number and no name."""
+    """Return whether a version is older than the first release; such versions are four digits without a name."""
     return re.fullmatch(r"\d{4}", has or "") is not None
 
 
@@ -49,12 +49,12 @@ def require_upgradable(connection) -> None:
     if is_unreleased(has):
         raise UserError(
             f"The database is at the unreleased version {has}: run `leo-telemetry migrate --carry-over`, which keeps"
-            " all that it holds",
+            " all its rows",
             NO_DATABASE,
         )
     if has is not None and has > needs:
         raise UserError(
-            f"The database is at version {has}, newer than this program ({needs}): upgrade leo-telemetry-pipeline",
+            f"The database is at version {has}, newer than this program's {needs}: upgrade leo-telemetry-pipeline",
             NO_DATABASE,
         )
 
@@ -73,9 +73,9 @@ def require_newest(connection) -> None:
 
 
 def migrate(target: _Target, to: str = "head", *, carry_over: bool = False) -> None:
-    """Run Alembic up (or, with ``base``, down) to a version, in one transaction. Raises UserError where it cannot.
+    """Upgrade a database (with ``base``, downgrade it) in one transaction. Raises UserError if that is impossible.
 
-    ``carry_over`` also takes a database of an unreleased version, which is refused otherwise.
+    ``carry_over`` also accepts a database of an unreleased version, which is refused otherwise.
     """
     import sqlalchemy as sa
     from alembic import command
@@ -91,9 +91,9 @@ def migrate(target: _Target, to: str = "head", *, carry_over: bool = False) -> N
 
 
 def apply(*names: str) -> None:
-    """Create, or replace, whole objects by their files, such as ``functions/reap_telemetry_runs``.
+    """Create or replace whole objects from their files, such as ``functions/reap_telemetry_runs``.
 
-    A new one is closed to all who are not granted it by name; one that is replaced keeps its grants.
+    A new object is closed to roles that are not granted it by name; a replaced one keeps its grants.
     """
     # Functions are created with `SET search_path FROM CURRENT`: they see this schema only.
     run_sql("SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true)")
@@ -105,14 +105,14 @@ def apply(*names: str) -> None:
 
 
 def drop(*names: str) -> None:
-    """Drop objects by the names of their files. Fails where something of somebody else's needs one."""
+    """Drop objects by the names of their files. Fails if an object that is not ours depends on one."""
     for name in names:
         kind, _, own_name = name.partition("/")
         run_sql(f"DROP {_KINDS[kind]} {own_name}")
 
 
 def close(name: str) -> None:
-    """Close an object to all who are not granted it by name. ``apply`` does so for what it creates."""
+    """Close an object to roles that are not granted it by name; ``apply`` does so for the objects that it creates."""
     kind, _, own_name = name.partition("/")
     if kind == "tables":
         run_sql(f"SELECT telemetry_close_table('{own_name}')")
@@ -122,10 +122,10 @@ def close(name: str) -> None:
 
 
 def run_sql(sql: str) -> None:
-    """Execute several statements as they stand: no parameter style, no placeholder, is read into them."""
+    """Execute several statements verbatim; nothing in them is a placeholder."""
     from alembic import op
 
-    # The driver's own cursor reads neither :name nor %s into a statement without parameters.
+    # Without parameters, the driver's own cursor interprets neither :name nor %s.
     op.get_bind().connection.cursor().execute(sql)
 
 
@@ -137,7 +137,7 @@ def rows(sql: str, parameters: tuple = ()) -> list[tuple]:
 
 
 def exists(name: str) -> bool:
-    """Tell whether an object is there, by the name of its file."""
+    """Return whether an object exists, by the name of its file."""
     kind, _, own_name = name.partition("/")
     look_up = "to_regproc" if kind == "functions" else "to_regclass"
     [(exists,)] = rows(f"SELECT {look_up}(%s) IS NOT NULL", (own_name,))
@@ -145,10 +145,10 @@ def exists(name: str) -> bool:
 
 
 def _strangers() -> str:
-    """Return who has no right that was not granted by name, as REVOKE takes them."""
-    [(found,)] = rows(
+    """Return PUBLIC and the existing API roles, as a list for REVOKE."""
+    [(roles,)] = rows(
         "SELECT concat_ws(', ', 'PUBLIC', string_agg(quote_ident(r.rolname), ', '))"
         " FROM pg_roles AS r WHERE r.rolname = ANY(%s)",
         (list(API_ROLES),),
     )
-    return found
+    return roles

@@ -1,11 +1,11 @@
 """``initdb`` for a user without an entry in /etc/passwd, as with OpenShift or ``docker run --user 12345``.
 
-Belongs here: patched copies of its programs. Does not: running them, programs for other users (server_programs).
+Belongs here: patched copies of these programs. Does not: running them, programs for other users (server_programs).
 
 Only ``initdb`` and the single-user server that it runs look up the name of their user, although the role's name is
-given. No option prevents that, and an ordinary user cannot add an entry. So copies are run that import ``getpwent``, a
-name of the same length, instead of ``getpwuid``: it returns the first entry of the file. The server itself never looks
-it up, and runs unchanged.
+given. No option prevents that, and an ordinary user cannot add an entry. So patched copies of both run, which import
+``getpwent``, a name of the same length, instead of ``getpwuid``: it returns the first entry of the file. The server
+itself never looks up the name, and runs unchanged.
 """
 
 import os
@@ -17,8 +17,8 @@ from pathlib import Path
 
 from leo_telemetry_pipeline.errors import NO_DATABASE, UserError
 
-_ASKING = ("initdb", "postgres")
-_ASKS, _TAKES_ANY = b"\0getpwuid\0", b"\0getpwent\0"
+_PATCHED = ("initdb", "postgres")
+_GETPWUID, _GETPWENT = b"\0getpwuid\0", b"\0getpwent\0"
 
 
 def is_nameless() -> bool:
@@ -42,7 +42,7 @@ def programs_for_initdb(programs: Path, folder: Path) -> Iterator[Path]:
         yield programs
         return
     if sys.platform != "linux":
-        raise _no_way("only on Linux can it start without one")
+        raise _unusable("only on Linux can it start without one")
     shutil.rmtree(folder, ignore_errors=True)
     try:
         yield _copied(programs, folder)
@@ -62,16 +62,16 @@ def _copied(programs: Path, folder: Path) -> Path:
     libraries = package.with_name(f"{package.name}.libs")
     if libraries.exists():
         (folder / libraries.name).symlink_to(libraries)
-    for name in _ASKING:
+    for name in _PATCHED:
         read = (programs / name).read_bytes()
-        if _ASKS not in read:
-            raise _no_way(f"its {name} looks it up in an unknown way")
-        (copy / "bin" / name).write_bytes(read.replace(_ASKS, _TAKES_ANY))
+        if _GETPWUID not in read:
+            raise _unusable(f"its {name} looks it up in an unknown way")
+        (copy / "bin" / name).write_bytes(read.replace(_GETPWUID, _GETPWENT))
         (copy / "bin" / name).chmod(0o700)
     return copy / "bin"
 
 
-def _no_way(why: str) -> UserError:
+def _unusable(why: str) -> UserError:
     return UserError(
         f"User {os.geteuid()} has no entry in /etc/passwd, which the embedded PostgreSQL needs: {why}; add an entry, "
         "or set LEO_TELEMETRY_DATABASE_URL to your own PostgreSQL",

@@ -17,7 +17,7 @@ from leo_telemetry_pipeline.store.server.embedded import ROLE, Embedded
 if TYPE_CHECKING:
     import psycopg2.extensions
 
-# A parameter overrides its variable, even if it is empty.
+# Each parameter, even an empty one, overrides libpq's environment variable for it.
 _FIXED = {
     "port": "5432",
     "hostaddr": "",

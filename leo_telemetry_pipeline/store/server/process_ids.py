@@ -35,7 +35,7 @@ def working_in(folder: Path, owner: tuple[int, int] | None = None) -> list[int]:
     """Return the visible processes with this working folder; none without /proc.
 
     ``owner``: (uid, gid) of the processes, if we are root. In a container, root lacks CAP_SYS_PTRACE and cannot see
-    other users' working folders, so a shell running as that user looks.
+    other users' working folders, so a shell running as that user reads them.
     """
     if owner is not None:
         return _working_in_as(owner, folder)

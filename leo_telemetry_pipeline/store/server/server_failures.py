@@ -13,7 +13,7 @@ _CAUSE = re.compile(
     r"|error while loading shared libraries|GLIBC|Segmentation fault|Killed|Exec format error|Permission denied"
 )
 _HINT = re.compile(r"\b(?:HINT|hint): +(.*)")
-# Lines that only follow from the cause.
+# Lines that report only consequences of the cause.
 _NOISE = re.compile(
     r"could not start server|the database system is (?:starting up|shutting down)|child process"
     r"|configuration file .* contains errors|could not create any .*sockets$"
@@ -63,7 +63,7 @@ _REMEDIES = (
     (r"data directory .* does not exist", _SETTINGS),
     (r"pg_control|checkpoint|PANIC|could not read|invalid page|corrupt|required WAL directory", _DAMAGE),
     (r"could not find the database system|could not access status of|not a valid data directory", _DAMAGE),
-    # Any other missing file is named by a setting.
+    # A missing file elsewhere is one that a setting names.
     (r'(?:"|/database/)(?:pg_|base/|global/)[^"]*": No such file', _DAMAGE),
     (r"did not start in time|still starting", "it may be recovering: try again in a minute"),
 )
@@ -84,7 +84,7 @@ def message(program: str, output: str, home: Path, free: int) -> str:
 def cause_of(output: str) -> tuple[str, str]:
     """Return the line with the cause, and the remedy: a known one, else PostgreSQL's own hint, else empty."""
     causes = [line for line in output.splitlines() if _CAUSE.search(line)]
-    # Consequences are better than nothing.
+    # If no line has the cause, report a consequence.
     causes = [line for line in causes if not _NOISE.search(line)] or causes
     for pattern, advice in _REMEDIES:
         known = [line for line in causes if re.search(pattern, line)]

@@ -174,7 +174,7 @@ def _copied(installed: Path, to: Path) -> Path:
         return copy
     part = to.with_name(f"{to.name}.{os.getpid()}")
     shutil.copytree(installed, part / package.name / installed.name, symlinks=True)
-    # The programs find their libraries beside the package that contains them.
+    # The programs look for their libraries next to the package that contains them.
     libraries = package.with_name(f"{package.name}.libs")
     if libraries.exists():
         shutil.copytree(libraries, part / libraries.name, symlinks=True)

@@ -10,9 +10,9 @@ from threading import Event, Thread
 
 from leo_telemetry_pipeline.errors import UserError
 
-LOOK_S = 1.0
+CHECK_S = 1.0
 # Longest pause between attempts while it does not start, for example on a full disk.
-LONGEST_REST_S = 30.0
+LONGEST_PAUSE_S = 30.0
 
 _log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class Watch:
         self._runs = runs
         self._start_again = start_again
         self._ends = Event()
-        self._thread = Thread(target=self._look, name="leo-telemetry-database", daemon=True)
+        self._thread = Thread(target=self._work, name="leo-telemetry-database", daemon=True)
 
     @property
     def is_ending(self) -> bool:
@@ -45,13 +45,13 @@ class Watch:
         if self._thread.is_alive():
             self._thread.join(patience_s)
 
-    def _look(self) -> None:
-        rest_s, reported = LOOK_S, ""
-        while not self._ends.wait(rest_s):
+    def _work(self) -> None:
+        pause_s, reported = CHECK_S, ""
+        while not self._ends.wait(pause_s):
             if self._runs():
-                rest_s, reported = LOOK_S, ""
+                pause_s, reported = CHECK_S, ""
                 continue
-            rest_s = min(2 * rest_s, LONGEST_REST_S)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             try:
                 if self._start_again():
                     _log.warning("The embedded database in %s had died and was restarted.", self._home)

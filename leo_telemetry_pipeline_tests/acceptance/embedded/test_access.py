@@ -54,7 +54,7 @@ def test_all_commands_work_and_other_users_have_no_access(who: str, folder: Path
             assert done.code == 0, (arguments, done)
         hook = [*place.prefix, *processes.command("hook", "session-start")]
         assert finished(hook, place.environment()) == Done(0, "", "")
-        until(lambda: "FRESH" in hook_log(place.home), "the hook has looked")
+        until(lambda: "FRESH" in hook_log(place.home), "the hook has checked the queue")
         every = [place.home, *sorted(place.home.rglob("*"))]
         assert {"pgpass", "database", "run", "dagster", "logs", "postgresql.log"} <= {path.name for path in every}
         assert not as_another(SOMEBODY, lambda: entered(place.home, every))
@@ -96,7 +96,7 @@ def as_another(uid: int, question: Callable[[], Sequence[str]]) -> list[str]:
     """Run a function in a forked child as another user, and return its result."""
     reading, writing = os.pipe()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # about forking with threads; there are none
+        warnings.simplefilter("ignore", DeprecationWarning)  # it warns of threads, and there are none
         child = os.fork()
     if child == 0:
         try:

@@ -111,7 +111,7 @@ def test_a_root_without_the_system_programs_on_path_gets_a_user_for_the_server(f
         assert re.search("could not be created .*useradd: .*run as an ordinary user", done.err), done
 
 
-def test_a_user_whom_the_system_does_not_know_needs_one_folder_only():
+def test_a_user_without_a_passwd_entry_needs_only_one_folder():
     """Lost: OpenShift, and every container that runs with an arbitrary user id on a read-only file system."""
     need(os.geteuid() == 0 and shutil.which("unshare"), "only root can mount file systems read-only")
     done = accept_environment.demo_of_nameless("analyze")

@@ -19,7 +19,7 @@ pytestmark = sees_processes
 
 def test_many_first_starts_at_once_all_succeed(place: Place):
     """Lost: two sessions that begin at the same moment break the home they share."""
-    for _ in range(3):  # created, then started, and stopped by the last one
+    for _ in range(3):  # the database is created, then started, and stopped by the last one
         every = [
             subprocess.Popen(
                 processes.command("runs"),
@@ -53,7 +53,7 @@ def has_server(home: Path) -> bool:
 
 
 @pytest.mark.parametrize("moment", [made_by_initdb, has_password, has_server, processes.answers])
-def test_a_first_start_that_was_killed_is_made_good(place: Place, moment: Callable[[Path], bool]):
+def test_a_first_start_that_was_killed_is_repaired(place: Place, moment: Callable[[Path], bool]):
     """Lost: after Ctrl-C at the wrong moment of the first command, the home must be deleted by hand."""
     first = subprocess.Popen(processes.command("runs"), env=place.environment(), cwd="/", stdin=subprocess.DEVNULL)
     with first:
@@ -89,8 +89,8 @@ def test_a_first_start_waits_for_what_a_killed_one_left_running(place: Place):
 
 
 @pytest.mark.parametrize("lacks", ["PG_VERSION", "include"])
-def test_a_half_made_data_folder_is_made_again(used: Place, lacks: str):
-    """Lost: the disk was full on the first day, and nothing ever works again."""
+def test_an_incomplete_data_folder_is_created_again(used: Place, lacks: str):
+    """Lost: after a full disk on the first day, nothing ever works again."""
     data = used.home / "database"
     if lacks == "PG_VERSION":
         (data / "PG_VERSION").unlink()
@@ -104,7 +104,7 @@ def test_a_half_made_data_folder_is_made_again(used: Place, lacks: str):
         assert not listening(used.home)
 
 
-def test_data_that_is_whole_is_never_made_again(used: Place):
+def test_complete_data_is_never_created_again(used: Place):
     """Lost: years of history, to a lost password file, which must be an error and not cause a new database."""
     assert used.run("thresholds", "set", "gate", "KEPT", "--multiplier", "7").code == 0
     (used.home / "pgpass").unlink()

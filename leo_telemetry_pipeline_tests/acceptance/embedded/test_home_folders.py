@@ -25,7 +25,7 @@ def test_a_home_may_have_a_persons_name(folder: Path):
 
 
 @pytest.mark.parametrize("name", ["a,b", 'a"b', "a$x", "a`touch planted`", "a$(touch planted)", "a\\b", "a\nb"])
-def test_a_name_that_postgresql_cannot_bear_is_refused(folder: Path, name: str):
+def test_a_name_that_postgresql_cannot_handle_is_refused(folder: Path, name: str):
     """Lost: libpq reads a comma as two hosts, and pg_ctl's shell runs a $(command)."""
     place = Place(folder / "home" / name)
     done = place.run("runs")

@@ -112,18 +112,18 @@ def computing(db: Database) -> None:
         cursor.execute("DO $$ BEGIN LOOP PERFORM 1; END LOOP; END $$")
 
 
-def test_a_measured_program_loses_no_span_when_the_server_is_killed_beside_it():
-    """Lost: spans of those seconds, or the analysis that was queued meanwhile."""
+def test_a_measured_program_loses_no_span_when_the_server_is_killed():
+    """Lost: spans of the seconds until the restart, or the analysis that was queued meanwhile."""
     [figure] = accept_server.run("SIGKILL under program", 11, full=False)
     assert "row after inf" not in figure.measured, figure
-    # Independent of the machine's speed: all of them, once each, and no process is left.
+    # On a machine of any speed: all spans, once each, and no process is left.
     counted = re.search(r"([\d,]+) of ([\d,]+) spans stored", figure.measured)
     assert counted is not None
     assert counted[1] == counted[2] != "0"
     assert "left running" not in figure.measured
 
 
-# As root, who may signal every process, only the worst kinds.
+# Root, who may signal every process, tries only the worst kinds.
 STALE = {
     "root": (stale_files.PROGRAM, stale_files.SERVER, stale_files.BROKEN),
     "ordinary user": tuple(kind for kind in stale_files.ALL if kind not in (stale_files.GARBAGE, stale_files.TORN)),

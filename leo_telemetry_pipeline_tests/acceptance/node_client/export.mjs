@@ -1,4 +1,4 @@
-// Exports nested spans as a program that uses OpenTelemetry does, and prints what it made:
+// Exports nested spans like a program that uses OpenTelemetry, and prints them:
 // node export.mjs <base address of the receiver> proto|json none|gzip <bearer token or nothing>
 import { context, trace } from "@opentelemetry/api";
 import { OTLPTraceExporter as JsonExporter } from "@opentelemetry/exporter-trace-otlp-http";

@@ -32,5 +32,5 @@ def no_door() -> Door:
 
 @pytest.fixture
 def make_away(no_door: Door, folder: str) -> Iterator[Make]:
-    """Return a maker of writers without a database, for tests that need none of the servers."""
+    """Return a function that creates writers without a database, for tests that need no server."""
     yield from making(no_door, folder)

@@ -48,7 +48,7 @@ def test_durable_spans_go_on_through_memory_when_the_disk_refuses(make, db, fold
 
 
 @pytest.mark.parametrize("durable", [False, True])
-def test_threads_and_a_database_that_comes_and_goes_lose_and_double_nothing(make, db, door, folder, durable):
+def test_threads_and_a_database_that_comes_and_goes_lose_and_duplicate_nothing(make, db, door, folder, durable):
     """Lost: some of many spans, at the transition between queue and spool."""
     writer = make(durable=durable, queue_spans=100_000)
     ids: list[str] = []

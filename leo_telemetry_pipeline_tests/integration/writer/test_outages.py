@@ -64,7 +64,7 @@ def test_a_database_that_hangs_is_given_up_and_gets_its_spans_later(make, db, fo
     assert writer.counters() == {"created": 2_500, "stored": 0, "spooled": 2_500, "dropped": {}, "queued": 0}
 
 
-HANGS = pytest.mark.only_on(EMBEDDED, reason="a lock makes each of them hang alike")
+HANGS = pytest.mark.only_on(EMBEDDED, reason="a lock blocks every server in the same way")
 
 
 @HANGS
@@ -108,7 +108,7 @@ def test_a_flush_that_hanging_database_and_full_disk_prevent_returns_false(make,
     assert writer.counters()["stored"] == 500
 
 
-def test_a_database_that_is_away_is_asked_ever_more_rarely(make_away, no_door):
+def test_attempts_back_off_while_the_database_is_away(make_away, no_door):
     """Lost: the network is flooded by attempts of every program of a cluster."""
     writer = make_away()
     until = time.monotonic() + 3
@@ -130,7 +130,7 @@ def test_spans_that_neither_database_nor_disk_takes_are_counted_by_reason(make_a
     assert usage(folder)[1] <= 50_000
 
 
-def test_a_program_that_ends_no_span_asks_no_database(make_away, no_door):
+def test_a_program_that_ends_no_span_opens_no_connection(make_away, no_door):
     """Lost: one connection for each of many programs that only import the package."""
     writer = make_away()
     assert writer.flush(1)
@@ -152,7 +152,7 @@ def test_a_segment_of_a_damaged_disk_does_not_stop_a_writer(make, db, folder):
     assert writer.counters()["stored"] == 2
 
 
-def test_a_disk_that_is_suddenly_for_reading_only_stops_nothing(make, db, folder, monkeypatch):
+def test_a_disk_that_suddenly_becomes_read_only_stops_nothing(make, db, folder, monkeypatch):
     """Lost: the sending thread, and with it every later span."""
 
     def refuse(fd: int, size: int) -> None:

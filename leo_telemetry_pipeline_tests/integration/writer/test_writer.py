@@ -28,14 +28,14 @@ def test_spans_arrive_and_are_counted_as_stored(make, db):
     ]
 
 
-def test_a_few_spans_arrive_without_being_asked_for(make, db):
+def test_a_few_spans_arrive_without_a_flush(make, db):
     """Lost: the last spans of a long-lived program stay in memory until there are many."""
     ids = emit(make(), 3)
     until(lambda: sorted(stored(db)) == sorted(ids), "three spans are stored")
 
 
-def test_spans_that_keep_coming_wake_no_thread_and_the_first_after_a_rest_does(make, db, monkeypatch):
-    """Lost: up to 100 us for a span in each tenth of a second, to wake a thread that has just gone to sleep."""
+def test_steady_spans_wake_no_thread_and_the_first_after_a_pause_does(make, db, monkeypatch):
+    """Lost: up to 100 us for one span per tenth of a second, to wake a thread that has just gone to sleep."""
     woken: list[Writer] = []
     wake = Writer._wake
     monkeypatch.setattr(Writer, "_wake", lambda writer: (woken.append(writer), wake(writer)))
@@ -44,7 +44,7 @@ def test_spans_that_keep_coming_wake_no_thread_and_the_first_after_a_rest_does(m
     ids = []
     for _ in range(5):
         ids += emit(writer, 1)
-        # The pace of the program: between two spans the thread is idle, and would have gone to sleep.
+        # At this pace the thread is idle between two spans, and would have gone to sleep.
         time.sleep(3 * worker_thread.TICK_S)
     assert woken == [writer]
     monkeypatch.setattr(worker_thread, "PARK_AFTER_S", 0.1)
@@ -135,7 +135,7 @@ def test_long_operations_are_shown_until_they_end(make, db):
     assert uuid_text(operation.span_id) in stored(db)
 
 
-def test_spans_made_elsewhere_take_the_same_way(make, db):
+def test_spans_made_elsewhere_take_the_same_path(make, db):
     """Lost: spans of programs that use the OpenTelemetry SDK; or their redaction."""
     made = span(attributes={"password": "hunter2"})
     writer = make()
@@ -144,7 +144,7 @@ def test_spans_made_elsewhere_take_the_same_way(make, db):
     assert "hunter2" not in str(db.rows("SELECT attributes FROM workflow_trace_log"))
 
 
-def test_a_flush_is_not_done_for_spans_that_came_later(make_away):
+def test_a_flush_does_not_count_spans_that_came_later(make_away):
     """Lost: a flush reports success although spans before it are not stored."""
     writer = make_away(queue_spans=5)
     writer.state.parked = False  # The thread does not start, so nothing leaves the queue.

@@ -27,7 +27,7 @@ def drawn(count: int = 400, seed: int = 0) -> tuple[list[dict], np.ndarray]:
 
 
 def test_separating_attributes_are_named_with_their_shares_best_first():
-    """Lost: people know that it is slow, but not that the new model is why."""
+    """Lost: people know that a step is slow, but not that the new model is why."""
     made, is_slow = drawn()
     model, retry = separate(made, is_slow)
     assert (model.name, model.value, retry.name, retry.value) == ("model", "opus-5", "retry_attempt", ">= 1")
@@ -36,7 +36,7 @@ def test_separating_attributes_are_named_with_their_shares_best_first():
 
 
 def test_a_separator_reads_as_a_sentence():
-    """Lost: shares without saying of what."""
+    """Lost: percentages without the number that they refer to."""
     assert str(Separator("model", "opus-5", 0.92, 0.1)) == "model=opus-5: 92 % of slow spans, 10 % of the others"
     assert str(Separator("retries", ">= 2", 0.5, 0.0)) == "retries >= 2: 50 % of slow spans, 0 % of the others"
 

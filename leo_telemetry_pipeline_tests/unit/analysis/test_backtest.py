@@ -61,16 +61,16 @@ def test_a_forecast_of_drifts_is_better_than_every_rule_and_the_verdict_says_so(
     assert (everything.horizon_days, week.horizon_days, fortnight.horizon_days) == (None, 7, 14)
     assert everything.forecasts == week.forecasts + fortnight.forecasts == len(tested.pairs) == 12 * (8 + 7)
     assert everything.brier < 0.9 * everything.best_rule[1]
-    assert "better than always saying" in tested.verdict
+    assert "better than the rule" in tested.verdict
 
 
 def test_the_verdict_says_when_a_rule_is_as_good():
     """Lost: people trust a forecast that a constant would beat."""
     words = verdict([scored(0.09), scored(0.05, horizon=7), scored(0.08, horizon=14)])
     assert words == (
-        "All forecasts: no better than always saying 'as after days like today' (Brier score 0.0900 against 0.0800). "
-        "7 days ahead: 38% better than always saying 'as after days like today' (Brier score 0.0500 against 0.0800). "
-        "14 days ahead: no better than always saying 'as after days like today' (Brier score 0.0800 against 0.0800)."
+        "All forecasts: no better than the rule 'as after days like today' (Brier score 0.0900 against 0.0800). "
+        "7 days ahead: 38% better than the rule 'as after days like today' (Brier score 0.0500 against 0.0800). "
+        "14 days ahead: no better than the rule 'as after days like today' (Brier score 0.0800 against 0.0800)."
     )
 
 
@@ -94,7 +94,7 @@ def test_later_days_do_not_change_a_forecast():
     forecasts = []
     for tested in (backtest_of_drifts(), backtest(changed, TODAY)):
         pairs = tested.pairs
-        forecasts.append(pairs.loc[pairs["origin"] == origin, ["said", "probability", "as_today", "as_today_learned"]])
+        forecasts.append(pairs.loc[pairs["origin"] == origin, ["raw", "probability", "as_today", "as_today_learned"]])
     assert len(forecasts[0]) == 24
     pd.testing.assert_frame_equal(*forecasts)
 
@@ -127,9 +127,9 @@ def test_bins_show_predicted_and_observed_frequencies():
     learned = with_learning(raw(*[(0, 7, 0.85, True, index < 6) for index in range(10)], (0, 7, 1.0, True, True)))
     found = bins(learned)
     assert (found[0].low, found[0].high, found[0].forecasts) == (0.8, 0.9, 10)
-    assert (found[0].said, found[0].seen) == (pytest.approx(0.85), pytest.approx(0.6))
-    assert (found[1].low, found[1].forecasts, found[1].seen) == (0.9, 1, 1.0)
-    assert calibration_error(found) == pytest.approx((10 * 0.25 + 1 - found[1].said) / 11)
+    assert (found[0].predicted, found[0].observed) == (pytest.approx(0.85), pytest.approx(0.6))
+    assert (found[1].low, found[1].forecasts, found[1].observed) == (0.9, 1, 1.0)
+    assert calibration_error(found) == pytest.approx((10 * 0.25 + 1 - found[1].predicted) / 11)
 
 
 def test_calibration_corrects_overconfident_forecasts_and_keeps_good_ones():

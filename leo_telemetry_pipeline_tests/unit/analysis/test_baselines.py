@@ -26,12 +26,12 @@ def daily(*steps: tuple[int, float], key: str = "G", spans: int = 50, seed: int 
 
 
 def some(days: DailyP50s, at: slice) -> DailyP50s:
-    """Return a slice of these days."""
+    """Return some of these days."""
     return DailyP50s(days.dimensions, days.place[at], days.day[at], days.count[at], days.p50_ms[at])
 
 
 def learn(days: DailyP50s, kept: Iterable[Baseline] = (), **decided: bool) -> list[Baseline]:
-    """Learn baselines, after people's decisions on the kept ones."""
+    """Learn baselines from days, earlier baselines and people's decisions."""
     read = levels.days_of(days)
     return list(baselines.learn(read, levels.change_points(read), [replace(one, **decided) for one in kept]).values())
 
@@ -75,7 +75,7 @@ def test_the_baseline_is_the_level_before_a_fresh_change():
 
 
 def test_the_initial_baseline_is_the_last_level_of_two_weeks():
-    """Lost: on the first day, alarms about changes of last winter."""
+    """Lost: people get alarms about last winter's changes on the first day."""
     assert normal(learn(daily((40, 1000.0), (30, 2000.0)))).p50_ms == pytest.approx(2000, rel=0.05)
 
 
@@ -258,6 +258,6 @@ def test_no_dimensions_give_an_empty_answer():
 
 @pytest.mark.parametrize("after", [daily((40, 1000.0), (6, 1500.0)), daily((60, 1000.0), spans=5)])
 def test_a_judgement_survives_a_round_trip_through_json(after: DailyP50s):
-    """Lost: materializing a part of an analysis would give another result than the analysis."""
+    """Lost: materializing some assets would give another result than the whole analysis."""
     one = only(judged(after, learn(after)))
     assert Judgement.from_json(*one.dimension, json.loads(json.dumps(one.as_json(), allow_nan=False))) == one

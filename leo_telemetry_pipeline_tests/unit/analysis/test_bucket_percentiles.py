@@ -115,7 +115,7 @@ def test_a_frame_of_buckets_is_like_a_frame_of_exact_percentiles():
 
 
 def test_the_method_changes_only_above_the_limit():
-    """Lost: the configured number of spans would be off by one."""
+    """Lost: the configured limit of spans would be off by one."""
     assert p50.method(500_000, 500_000) == "exact"
     assert p50.method(500_001, 500_000) == "histogram"
 

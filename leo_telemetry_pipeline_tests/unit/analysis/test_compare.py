@@ -109,7 +109,7 @@ def test_a_day_that_is_slow_for_both_dimensions_does_not_hide_their_difference()
 
 
 def test_swapping_the_sides_inverts_verdict_and_numbers():
-    """Lost: people would undo the change that helped."""
+    """Lost: people would undo a change that helped."""
     rng = np.random.default_rng(6)
     a, b = side_of(drawn(rng, 7, 100)), side_of(drawn(rng, 7, 100, median=6000), 11)
     slower, faster = compare.compare(a, b, GAMMA), compare.compare(b, a, GAMMA)

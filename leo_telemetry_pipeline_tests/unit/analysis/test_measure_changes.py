@@ -1,4 +1,4 @@
-"""Measures of spans that explain added time: before or after the first token, working or waiting."""
+"""Measures that explain added time: before or after the first token, working or waiting."""
 
 from typing import Any
 

@@ -66,8 +66,8 @@ def changed(days: int, step: int, *, gaps: tuple[int, ...] = ()) -> trends.Daily
 
 def test_changes_of_duration_and_volume_are_found_on_their_day():
     """Lost: people cannot see that it is slower because there is more of it."""
-    [turns] = trends.turns(changed(60, 40, gaps=(3, 4, 41)), FIRST, 60)
-    [time], [volume] = turns.time, turns.volume
+    [changes] = trends.dimension_changes(changed(60, 40, gaps=(3, 4, 41)), FIRST, 60)
+    [time], [volume] = changes.time, changes.volume
     assert (time.onset, volume.onset) == (date(2026, 3, 13), date(2026, 3, 13))
     assert time.onset_from <= time.onset <= time.onset_to
     assert time.ratio == pytest.approx(2, rel=0.1)
@@ -88,13 +88,13 @@ def test_today_and_days_without_spans_are_not_points_of_a_series():
         return [[SECOND, FIRST_OF_TWO] for _ in series]
 
     found = changed(6, 6, gaps=(0, 2))
-    [turns] = trends.turns(found, FIRST, 5, detector)
+    [changes] = trends.dimension_changes(found, FIRST, 5, detector)
     times, volumes = seen
     assert [series.values.tolist() for series in times] == [found.p50_ms[0, [1, 3, 4]].tolist()]
     assert [series.values.tolist() for series in volumes] == [found.count[0, [1, 3, 4]].tolist()]
     assert times[0].days is not None
     assert (times[0].days - day_number(date(2026, 2, 2))).tolist() == [0, 2, 3]
-    assert turns.time == (FIRST_OF_TWO, SECOND)
+    assert changes.time == (FIRST_OF_TWO, SECOND)
 
 
 @pytest.mark.parametrize(
@@ -138,8 +138,8 @@ def svg_of(image: str) -> ElementTree.Element:
 def test_a_plot_is_an_image_that_marks_changes_and_has_gaps_on_days_without_spans():
     """Lost: the asset page shows a broken image, or a line over days without spans."""
     found = changed(60, 40, gaps=(3, 4))
-    [turns] = trends.turns(found, FIRST, 60)
-    drawn = svg_of(charts.trend("gate:<A> & B", FIRST, found, 0, turns))
+    [changes] = trends.dimension_changes(found, FIRST, 60)
+    drawn = svg_of(charts.trend("gate:<A> & B", FIRST, found, 0, changes))
     texts = [each.text for each in drawn.iter("{http://www.w3.org/2000/svg}text")]
     assert texts[0] == "gate:<A> & B"
     assert sum(bool(text and text.endswith("x since 2026-03-13")) for text in texts) == 2
@@ -167,4 +167,4 @@ def test_an_empty_plot_says_that_there_are_no_spans():
     )
 
 
-NONE = trends.Turns((), ())
+NONE = trends.DimensionChanges((), ())

@@ -92,11 +92,11 @@ def test_the_last_line_names_missed_budgets() -> None:
 def test_a_failing_script_is_a_row_and_keeps_its_earlier_measurements() -> None:
     """Lost: a benchmark stops running unnoticed."""
     output = json.dumps(asdict(GOOD)) + "\nsome noise\n"
-    assert table.told("bench_x.py", output, "a warning\n", 0) == [GOOD]
-    first, failed = table.told("bench_x.py", output, "Traceback ...\nValueError: no spans\n\n", 1)
+    assert table.measurements_of("bench_x.py", output, "a warning\n", 0) == [GOOD]
+    first, failed = table.measurements_of("bench_x.py", output, "Traceback ...\nValueError: no spans\n\n", 1)
     assert first == GOOD
     assert (failed.what, failed.passed) == ("bench_x.py failed: ValueError: no spans (status 1)", False)
-    [silent] = table.told("bench_x.py", "", "", 0)
+    [silent] = table.measurements_of("bench_x.py", "", "", 0)
     assert not silent.passed
 
 
@@ -106,7 +106,7 @@ def test_a_budget_that_held_in_one_of_two_runs_holds() -> None:
     timed = replace(also, what="memory: 5 spans; it takes 8 s")
     assert table.better([slow, also], [GOOD, replace(timed, passed=False)]) == [GOOD, also]
     assert table.better([slow], [slow]) == [slow]
-    failed = table.told("bench_a.py", "", "boom", 1)
+    failed = table.measurements_of("bench_a.py", "", "boom", 1)
     assert table.better([GOOD], failed) == table.better(failed, [GOOD]) == [GOOD]
 
 
@@ -146,7 +146,7 @@ def test_generated_spans_have_the_stated_number_of_dimensions(dimensions: int) -
 def test_capacity_grows_with_the_team_until_it_needs_a_cluster() -> None:
     """Lost: a team buys a cluster it does not need, or its disk is full in a month."""
     costs = capacity.Costs(
-        bytes_a_span=500, receiver_us=50, server_us=20, counting_s_a_million=10, bytes_a_dimension_day=1000
+        bytes_per_span=500, receiver_us=50, server_us=20, counting_s_per_million=10, bytes_per_dimension_day=1000
     )
     small, large = capacity.need(10, 250, costs), capacity.need(100_000, 20_000, costs)
     assert (small.receivers, small.workers) == (1, 0)

@@ -54,7 +54,7 @@ def test_a_healthy_system_needs_no_remedy() -> None:
         (
             "access",
             {"opened": {"anon": ["workflow_trace_log"], "PUBLIC": ["a", "b", "c"]}},
-            "REVOKE ALL on them: docs/deployment.md, On Supabase",
+            "REVOKE ALL on them: see docs/deployment.md, On Supabase",
         ),
         ("collection", {"newest_span": None}, "leo-telemetry import FILE..."),
         ("collection", {"newest_span": NOW - timedelta(days=3)}, "check that the programs that record spans still run"),
@@ -78,14 +78,14 @@ def test_each_failing_part_is_named_with_its_remedy(part: str, change: dict[str,
 
 def test_a_daemon_makes_the_hook_unnecessary() -> None:
     """Lost: a server without a hook is never healthy."""
-    verdicts = judge(replace(HEALTHY, hooks=Hooks(), daemon=Daemon(beats=True, looks=True)))
+    verdicts = judge(replace(HEALTHY, hooks=Hooks(), daemon=Daemon(beats=True, checks_queue=True)))
     assert [verdict.name for verdict in verdicts if verdict.remedy] == []
 
 
 @pytest.mark.parametrize(
     ("daemon", "said"),
     [
-        (Daemon(beats=True), "has not looked at the queue"),
+        (Daemon(beats=True), "has not checked the queue"),
         (Daemon(beats=True, failing=((QUEUE_SENSOR, "no table \x1b[31m kvs"),)), f"{QUEUE_SENSOR} fails: no table"),
         (Daemon(beats=True, failing=(("the sensor daemon", "no index"),)), "the sensor daemon fails: no index"),
     ],

@@ -7,7 +7,7 @@ import pytest
 from leo_telemetry_pipeline.cli import text
 from leo_telemetry_pipeline.cli.running import RunningOperation, table_of
 from leo_telemetry_pipeline.cli.spans import _named
-from leo_telemetry_pipeline.store.retention.purge import What
+from leo_telemetry_pipeline.store.retention.purge import Selection
 
 
 def test_a_table_row_is_one_line() -> None:
@@ -53,12 +53,12 @@ def test_a_long_list_of_operations_is_truncated(count: int, last: str) -> None:
 @pytest.mark.parametrize(
     ("what", "named"),
     [
-        (What(project="shop"), "of project 'shop'"),
-        (What(project=""), "without a project"),
-        (What(before=date(2026, 2, 9)), "that started before 2026-02-09"),
-        (What(trace_id="1-2"), "of trace 1-2"),
+        (Selection(project="shop"), "of project 'shop'"),
+        (Selection(project=""), "without a project"),
+        (Selection(before=date(2026, 2, 9)), "that started before 2026-02-09"),
+        (Selection(trace_id="1-2"), "of trace 1-2"),
     ],
 )
-def test_a_purge_repeats_its_selection(what: What, named: str) -> None:
-    """Lost: a typing error is confirmed unseen."""
+def test_a_purge_repeats_its_selection(what: Selection, named: str) -> None:
+    """Lost: a typo is confirmed unseen."""
     assert _named(what) == named

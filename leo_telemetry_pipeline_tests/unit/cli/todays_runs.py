@@ -1,4 +1,4 @@
-"""Runs of today, as `findings` and `doctor` are given them."""
+"""Runs of today, as `findings` and `doctor` get them."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -11,14 +11,14 @@ from leo_telemetry_pipeline_tests.builders import DAY
 
 
 def judged(*rows: tuple[str, str, int, float | None, float | None, float, str | None]) -> list[DimensionResult]:
-    """Make judged results: type, key, spans, observed P50, baseline, multiplier, outcome."""
+    """Return judged results: type, key, spans, observed P50, baseline, multiplier, outcome."""
     measured = DimensionResult("", "", 0, 1.0, 1.0, 1.0, 1.0, 1.0, None, "exact", baseline_source="configured")
     names = ("dimension_type", "dimension_key", "sample_count", "observed_p50_ms", "baseline_p50_ms", "multiplier")
     return [replace(measured, **dict(zip((*names, "outcome"), row, strict=True))) for row in rows]
 
 
 def scanned(*rows: tuple[str, int, int]) -> list[SpanCount]:
-    """Make what was scanned: span type, spans, spans with a duration."""
+    """Return scanned span types: type, spans, spans with a duration."""
     return [SpanCount(kind, date(2026, 2, 9), n, timed) for kind, n, timed in rows]
 
 
@@ -26,7 +26,7 @@ GOOD = judged(("gate", "A", 10, 500.0, 100.0, 2.0, "bottleneck"), ("gate", "B", 
 
 
 def test_the_check_of_measured_types_fails_for_a_type_that_has_spans_and_no_median():
-    """Lost: a whole kind of work could drop out of the analysis unseen."""
+    """Lost: a whole kind of work could be missing from the analysis unnoticed."""
     assert checks.unmeasured_types(scanned(("gate", 13, 13)), GOOD, []) == []
     assert checks.unmeasured_types(scanned(("gate", 13, 13), ("phase", 1, 1)), GOOD, []) == ["phase"]
     assert checks.unmeasured_types(scanned(("gate", 13, 13), ("phase", 1, 1)), GOOD, ["phase"]) == []
@@ -34,8 +34,8 @@ def test_the_check_of_measured_types_fails_for_a_type_that_has_spans_and_no_medi
     assert checks.unmeasured_types(scanned(("gate", 1, 1)), judged(), []) == ["gate"]
 
 
-def test_the_check_of_thresholds_fails_for_a_bottleneck_that_is_none():
-    """Lost: people would work on what is not slow."""
+def test_the_check_of_thresholds_fails_for_a_bottleneck_that_is_not_over_its_threshold():
+    """Lost: people would work on steps that are not slow."""
     assert checks.not_above_threshold(GOOD) == []
     for observed, baseline in ((200.0, 100.0), (1.0, 100.0), (float("nan"), 100.0), (200.0, None)):
         frame = judged(("gate", "A", 10, observed, baseline, 2.0, "bottleneck"))

@@ -14,7 +14,7 @@ from leo_telemetry_pipeline_tests.secrets_corpus import PLAIN, SECRETS
 DEEP = {"request": {"user": {"name": "Jane Doe"}, "user_id": "u-77", "n": 1}, "steps": [[{"userId": "u"}, 5]]}
 
 
-def test_who_did_it_is_left_out_at_every_depth():
+def test_identities_are_removed_at_every_depth():
     """Lost: the privacy of the agent's user."""
     for keep in (Policy().own, Policy(("request", "steps")).foreign):
         removed: dict[str, int] = {}
@@ -26,8 +26,8 @@ def test_who_did_it_is_left_out_at_every_depth():
 @pytest.mark.parametrize(
     "key", ["userId", "user-id", "UserEmail", "accountUuid", "account.id", "organizationId", "USER_ID", "user.x.y"]
 )
-def test_who_did_it_is_left_out_however_it_is_written(key: str):
-    """Lost: the same privacy, once a library spells keys differently."""
+def test_identities_are_removed_in_every_spelling(key: str):
+    """Lost: the privacy of the agent's user, once a library spells keys differently."""
     removed: dict[str, int] = {}
     assert Policy().own({key: "x", "user_prompt_length": 6, "user_agent.name": "curl"}, removed) == {
         "user_prompt_length": 6,
@@ -36,14 +36,14 @@ def test_who_did_it_is_left_out_however_it_is_written(key: str):
     assert removed == {key: 1}
 
 
-def test_looking_for_identities_ends_where_an_object_holds_itself():
+def test_the_search_for_identities_ends_in_an_object_that_contains_itself():
     """Lost: a program that attaches such an object would hang."""
     endless: dict = {"user": 1}
     endless["self"] = [endless] * 50
     assert len(json.dumps(clean_attributes(Policy().own(endless, {})))) < 1_000_000
 
 
-def test_a_row_loses_identities_only_and_they_are_counted(tmp_path: Path):
+def test_only_identities_are_removed_from_a_row_and_they_are_counted(tmp_path: Path):
     """Lost: attributes that a person chose to import, or the privacy of the agent's user."""
     row = {"trace_id": str(uuid.UUID(int=1)), "span_id": str(uuid.UUID(int=2)), "span_type": "gate", "span_name": "G"}
     row |= {"start_time_ms": 1, "anything": "x", "attributes": {"user.id": "x", "prompt": "hi", "password": "hunter2"}}
@@ -78,7 +78,7 @@ REMOVED = {
 }
 
 
-def test_of_other_instrumentation_only_harmless_keys_stay_and_the_rest_is_counted():
+def test_from_other_instrumentation_only_harmless_keys_are_kept_and_the_rest_is_counted():
     """Lost: prompts, commands and file paths, which exporters add by themselves; and why a key is missing."""
     removed: dict[str, int] = {}
     policy = Policy()
@@ -108,26 +108,26 @@ OF_A_REQUEST = {
 }
 
 
-def test_what_says_why_a_request_to_a_model_was_slow_is_kept():
+def test_attributes_that_explain_a_slow_request_to_a_model_are_kept():
     """Lost: time to first token and token counts would be dropped before storage."""
     assert Policy().foreign({**OF_A_REQUEST, "user_prompt": "hi", "ttft_ms_note": "hi"}, {}) == OF_A_REQUEST
 
 
 @pytest.mark.parametrize("measure", MEASURES, ids=lambda measure: measure.name)
-def test_every_measure_that_is_shown_gets_through(measure: Measure):
+def test_every_measure_that_is_shown_is_kept(measure: Measure):
     """Lost: a column would stay empty forever."""
     attributes = {name: 1 for name, _ in measure.attributes}
     assert Policy().foreign(attributes, {}) == attributes
 
 
-def test_a_setting_keeps_more_keys_by_name_or_by_beginning():
+def test_a_setting_keeps_more_keys_by_name_or_prefix():
     """Lost: attributes of a user's own instrumentation, with no way to keep them."""
     policy = Policy(("db.statement", "shop.*"))
     attributes = {"db.statement": "SELECT 1", "shop.cart": 1, "shopping": 1, "user.id": "x"}
     assert policy.foreign(attributes, {}) == {"db.statement": "SELECT 1", "shop.cart": 1}
 
 
-def test_identities_stay_only_when_switched_on():
+def test_identities_are_kept_only_when_switched_on():
     """Lost: the privacy of the agent's user."""
     identities = {
         "user.id": "x",
@@ -146,7 +146,7 @@ def test_identities_stay_only_when_switched_on():
 
 
 def test_names_of_removed_keys_are_short_few_and_without_secrets():
-    """Lost: a table would grow with every invented key."""
+    """Lost: a table would grow with every new key."""
     removed: dict[str, int] = {}
     Policy().foreign({**{f"key {number}": 1 for number in range(500)}, "k" * 500: 1}, removed)
     assert (len(removed), removed["…"], sum(removed.values())) == (201, 301, 501)

@@ -1,4 +1,4 @@
-"""Redaction of one text: storable, bounded in length, without secrets."""
+"""Redaction of one text: it becomes storable, short enough and free of secrets."""
 
 import pytest
 from hypothesis import given
@@ -10,8 +10,8 @@ from leo_telemetry_pipeline_tests.unit.redact.examples import EVERY_KIND, SECRET
 
 
 @EVERY_KIND
-def test_no_secret_is_cut_in_two_and_then_missed(kind: str):
-    """Lost: the first half of a key, at the end of a long message, or a whole one that is not much longer."""
+def test_truncation_hides_no_secret_from_redaction(kind: str):
+    """Lost: a key, or its first half, at the end of a truncated message."""
     secret = PLAIN[kind]
     pieces = {secret[at : at + 12] for at in range(max(1, len(secret) - 11))}
     size = len(SECRETS[kind])
@@ -23,7 +23,7 @@ def test_no_secret_is_cut_in_two_and_then_missed(kind: str):
 
 
 @given(SECRET_TEXT, st.integers(12, 80))
-def test_a_cut_text_is_not_cut_again(given_text, limit):
+def test_a_truncated_text_is_not_truncated_again(given_text, limit):
     """Lost: the same text read twice would differ from itself."""
     once = text(given_text, limit)
     assert len(once) <= limit
@@ -31,13 +31,13 @@ def test_a_cut_text_is_not_cut_again(given_text, limit):
 
 
 def test_messages_may_quote_values():
-    """Lost: secrets in the reasons of the quarantine, or a reason without the value that it is about."""
+    """Lost: secrets in the reasons of the quarantine, or a reason without the value that is wrong."""
     assert shown("12x") == "'12x'"
     assert shown(["a"]) == "\"['a']\""
     assert PLAIN["connection string"] not in shown("x" * 40 + " " + SECRETS["connection string"])
 
 
-def test_a_short_text_for_deep_values_has_no_half_of_a_secret():
+def test_the_short_text_of_a_deep_value_has_no_part_of_a_secret():
     """Lost: the rest of a long key whose middle was left out."""
     made = flat([["x" * 60 + " " + SECRETS["private key"] + "y" * 60]])
     assert "[redacted]" in made
@@ -48,19 +48,19 @@ UNSHOWN = [chr(n) for n in (0, 7, 8, 11, 13, 27, 31, 127, 128, 0x9B, 0x202A, 0x2
 
 
 @pytest.mark.parametrize("letter", UNSHOWN, ids=ascii)
-def test_what_steers_a_terminal_is_not_kept(letter: str):
-    """Lost: the terminal of a reader, to anyone who may send a span."""
+def test_characters_that_control_a_terminal_are_replaced(letter: str):
+    """Lost: anyone who may send a span controls the terminal of its reader."""
     name, long = f"a{letter}b", f"wörd {letter}[31m " * 30
     made = clean(span(span_name=name, sd_id=name, attributes={name: name, "list": [name], "long": long}))
-    told = name.replace(letter, "\ufffd")
-    attributes = {told: told, "list": [told], "long": long.replace(letter, "\ufffd")}
-    assert (made.span_name, made.sd_id, made.attributes) == (told, told, attributes)
+    expected = name.replace(letter, "\ufffd")
+    attributes = {expected: expected, "list": [expected], "long": long.replace(letter, "\ufffd")}
+    assert (made.span_name, made.sd_id, made.attributes) == (expected, expected, attributes)
     assert clean(made) == made
-    assert clean_text(name) == text(name) == told
+    assert clean_text(name) == text(name) == expected
     assert letter not in flat({"a": [name]})
 
 
-def test_lines_and_every_script_stay_as_they_are():
+def test_lines_and_every_script_are_unchanged():
     """Lost: the lines of a message, and the letters of a language."""
     family, right_to_left = "\U0001f468\u200d\U0001f469", "\u05e9\u05dc\u05d5\u05dd\u200f"
     for value in ("one\ntwo\tthree", "é\n\tü", family, right_to_left, "a\u00a0b"):

@@ -1,4 +1,4 @@
-"""Redaction of a span and its attributes: storable, without secrets."""
+"""Redaction of a span and its attributes: they become storable and free of secrets."""
 
 import datetime
 import enum
@@ -22,8 +22,8 @@ ANY_VALUE = st.recursive(
 
 
 @given(st.dictionaries(ANY_TEXT, ANY_VALUE, max_size=6))
-def test_whatever_a_program_attaches_becomes_json_that_the_database_takes(attributes):
-    """Lost otherwise: the whole batch, as one refused value refuses all spans sent with it."""
+def test_any_attributes_become_json_that_the_database_accepts(attributes):
+    """Lost: the whole batch, because one refused value refuses all spans sent with it."""
     text = json.dumps(clean_attributes(attributes), allow_nan=False, ensure_ascii=False)
     assert "\0" not in text
     assert "\\u0000" not in text
@@ -31,14 +31,14 @@ def test_whatever_a_program_attaches_becomes_json_that_the_database_takes(attrib
 
 
 @given(st.dictionaries(ANY_TEXT, ANY_VALUE, max_size=6))
-def test_cleaning_twice_changes_nothing_more(attributes):
-    """Lost otherwise: the same span read again from a spool would differ from itself."""
+def test_cleaning_attributes_twice_is_like_once(attributes):
+    """Lost: the same span read again from a spool would differ from itself."""
     once = clean_attributes(attributes)
     assert clean_attributes(once) == once
 
 
-def test_what_can_be_stored_is_left_exactly_as_it_is():
-    """Lost otherwise: attributes that people group by would silently change."""
+def test_storable_attributes_are_unchanged():
+    """Lost: attributes that people group by would silently change."""
     attributes = {
         "sd_type": "feature",
         "gate_score": 87,
@@ -53,20 +53,20 @@ def test_what_can_be_stored_is_left_exactly_as_it_is():
 
 
 def test_nul_and_lone_surrogates_become_the_replacement_character_in_every_text_column():
-    """Lost otherwise: an import that stops at a broken name."""
+    """Lost: the rest of an import after a broken name."""
     made = clean(span(span_name="a\0b", sd_id="\ud800", attributes={"k\0": "v\udfff"}))
     assert (made.span_name, made.sd_id, made.attributes) == ("a\ufffdb", "\ufffd", {"k\ufffd": "v\ufffd"})
 
 
-def test_cleaning_leaves_the_given_span_alone():
-    """Lost otherwise: a program's own dict would change under its hands."""
+def test_cleaning_does_not_change_the_given_span():
+    """Lost: a program's own dict would change while the program uses it."""
     given_span = span(attributes={"n": math.nan})
     assert clean(given_span).attributes == {"n": "NaN"}
     assert math.isnan(given_span.attributes["n"])
 
 
-def test_numbers_that_json_or_64_bits_do_not_know_become_text():
-    """Lost otherwise: one NaN makes jsonb refuse the batch, one long integer makes readers misread it."""
+def test_numbers_that_json_or_64_bits_cannot_represent_become_text():
+    """Lost: one NaN makes jsonb refuse the batch, one long integer makes readers misread it."""
     attributes = {"nan": math.nan, "inf": math.inf, "minus": -math.inf, "long": 2**63, "edge": 2**63 - 1}
     assert clean_attributes(attributes) == {
         "nan": "NaN",
@@ -78,8 +78,8 @@ def test_numbers_that_json_or_64_bits_do_not_know_become_text():
     assert clean_attributes({"huge": 10**5000})["huge"].startswith("0x")
 
 
-def test_what_json_has_no_word_for_becomes_text():
-    """Lost otherwise: a date or a UUID in an attribute would make its span unstorable."""
+def test_values_of_types_that_json_lacks_become_text():
+    """Lost: a date or a UUID in an attribute would make its span unstorable."""
 
     class Colour(enum.StrEnum):
         RED = "red"
@@ -107,8 +107,8 @@ def test_what_json_has_no_word_for_becomes_text():
     }
 
 
-def test_what_lies_too_deep_or_never_ends_becomes_a_short_text():
-    """Lost otherwise: a program that attaches an object which holds itself would hang."""
+def test_values_that_are_too_deep_or_endless_become_a_short_text():
+    """Lost: a program that attaches an object that contains itself would hang."""
     endless: dict = {}
     endless["self"] = [endless] * 50
     assert len(json.dumps(clean_attributes(endless))) < 1_000_000
@@ -122,8 +122,8 @@ def test_what_lies_too_deep_or_never_ends_becomes_a_short_text():
     assert (depth, type(level)) == (20, str)
 
 
-def test_long_keys_values_and_names_are_cut_and_show_it():
-    """Lost otherwise: a pasted document as a name would not fit the database's index."""
+def test_long_keys_values_and_names_are_visibly_truncated():
+    """Lost: a pasted document as a name would not fit the database's index."""
     made = clean(span(span_name="n" * 5_000, attributes={"k" * 5_000: "v" * 50_000}))
     ((key, value),) = made.attributes.items()
     assert (len(made.span_name), len(key), len(value)) == (MAX_NAME, MAX_KEY, MAX_TEXT)
@@ -132,12 +132,12 @@ def test_long_keys_values_and_names_are_cut_and_show_it():
 
 
 def everything_in(made: Span) -> str:
-    """Return all texts of a span, as they would stand in a dump of the table."""
+    """Return all texts of a span as in a dump of the table."""
     return json.dumps([getattr(made, name) for name in COLUMNS], ensure_ascii=False)
 
 
 def holds(made: Span, kind: str) -> bool:
-    """Say whether a span still has the secret of that kind, as it is or as JSON writes it."""
+    """Return whether a span still has the secret of that kind, plain or escaped for JSON."""
     dump = everything_in(made)
     return PLAIN[kind] in dump or json.dumps(PLAIN[kind], ensure_ascii=False)[1:-1] in dump
 
@@ -150,8 +150,8 @@ def holds(made: Span, kind: str) -> bool:
         *("subagent_name", "key", "value", "nested key", "nested value", "list", "deep", "subclass"),
     ],
 )
-def test_a_secret_is_found_wherever_it_stands(kind: str, place: str):
-    """Lost: a password or a person's address, to everybody who may read the table."""
+def test_a_secret_is_found_in_every_place(kind: str, place: str):
+    """Lost: everybody who may read the table sees a password or a person's address."""
     secret = SECRETS[kind].replace("+", "%2B") if place == "span_type" else SECRETS[kind]
     if place in COLUMNS:
         made = clean(span(**{place: secret}))
@@ -177,8 +177,8 @@ def test_a_secret_is_found_wherever_it_stands(kind: str, place: str):
 @pytest.mark.parametrize(
     "key", ["password", "API_KEY", "Authorization", "x-auth-token", "clientSecret", "db.cookie", "http.header.cookie"]
 )
-def test_what_a_key_that_names_a_secret_holds_goes_as_a_whole(key: str, value: object):
-    """Lost: secrets that look like nothing, as most passwords do."""
+def test_the_whole_value_of_a_key_that_names_a_secret_is_removed(key: str, value: object):
+    """Lost: secrets without a recognizable form, which most passwords are."""
     assert clean_attributes({key: value}) == {key: "[redacted]"}
     assert clean_attributes({"a": [{"b": {key: value}}]}) == {"a": [{"b": {key: "[redacted]"}}]}
 
@@ -199,8 +199,8 @@ def test_what_a_key_that_names_a_secret_holds_goes_as_a_whole(key: str, value: o
         ),
     ],
 )
-def test_a_key_that_only_speaks_of_tokens_and_secrets_keeps_its_value(key: str):
-    """Lost: token counts, the first thing to look at where a model is slow."""
+def test_a_key_that_only_mentions_tokens_or_secrets_keeps_its_value(key: str):
+    """Lost: token counts, the first thing to check if a model is slow."""
     assert clean_attributes({key: 5, "a": {key: "x"}}) == {key: 5, "a": {key: "x"}}
 
 
@@ -227,14 +227,14 @@ def test_a_pair_of_key_and_value_is_read_as_one():
     ],
     ids=str,
 )
-def test_a_name_in_a_list_names_the_secret_behind_it(holder: object):
+def test_a_name_in_a_list_marks_the_next_item_as_a_secret(holder: object):
     """Lost: passwords in the arguments of programs, and in the headers of requests."""
     once = clean_attributes({"a": holder})
     assert "Hunter22" not in json.dumps(once)
     assert clean_attributes(once) == once
 
 
-def test_lists_of_names_and_options_stay():
+def test_lists_of_names_and_options_are_unchanged():
     """Lost: which options a slow command was given."""
     kept = {"a": ["cmd", "--password", "--force"], "b": ["token", "password", "name"], "name": "token", "c": "x"}
     assert clean_attributes(kept) == kept
@@ -244,14 +244,14 @@ def test_lists_of_names_and_options_stay():
     "key", ["secret_scan", "password_gate_passed", "token_validation", "secrets_found", "credential_check"]
 )
 @pytest.mark.parametrize("value", [True, 3, 0.5, "ok"])
-def test_what_is_only_about_secrets_keeps_its_value(key: str, value: object):
+def test_a_key_about_the_handling_of_secrets_keeps_its_value(key: str, value: object):
     """Lost: results of gates that look for secrets."""
     assert clean_attributes({key: value}) == {key: value}
 
 
 @pytest.mark.parametrize("ordinary", ORDINARY)
-def test_ordinary_names_and_values_stay_as_they_are(ordinary: str):
-    """Lost: names that dimensions are made of."""
+def test_ordinary_names_and_values_are_unchanged(ordinary: str):
+    """Lost: the names of dimensions."""
     made = span(span_name=ordinary or "x", sd_id=ordinary, attributes={"a": ordinary, "b": [ordinary]})
     assert clean(made) == made
 
@@ -263,8 +263,8 @@ def test_cleaning_a_clean_span_changes_nothing(name, status, attributes):
     assert clean(once) == once
 
 
-def test_what_was_found_harmless_is_not_remembered_for_an_email_that_was_kept():
-    """Lost: an address that is allowed in one place would be let through in all."""
+def test_an_email_that_is_kept_under_one_key_is_not_remembered_as_harmless():
+    """Lost: an address that is allowed in one place would be kept everywhere."""
     address = SECRETS["e-mail address"]
     assert clean_attributes({"user.email": address}) == {"user.email": address}
     assert PLAIN["e-mail address"] not in clean_attributes({"note": address})["note"]

@@ -1,4 +1,4 @@
-"""The made-up history: the same for everyone, like real work, and slow exactly where it says."""
+"""The generated history: the same for everyone, like real work, and slow exactly as its manifest says."""
 
 import json
 from collections import Counter
@@ -49,16 +49,16 @@ def milliseconds(moment: datetime) -> int:
     return round(moment.timestamp() * 1000)
 
 
-def test_the_same_midnight_gives_the_same_spans_and_another_one_others(spans):
-    """Lost otherwise: a demo run twice would store its history twice."""
+def test_spans_depend_only_on_the_midnight(spans):
+    """Lost: a demo run twice would store its history twice."""
     assert list(generate(MIDNIGHT)) == spans
     others = {span.span_id for span in generate(MIDNIGHT + timedelta(days=1))}
     assert not others & {span.span_id for span in spans}
     assert len({span.span_id for span in spans}) == len(spans)
 
 
-def test_all_lies_in_the_days_before_midnight_and_no_trace_in_two_days(spans):
-    """Lost otherwise: the window would hold days without the slowdown, and find other numbers."""
+def test_all_spans_are_before_midnight_and_no_trace_is_in_two_days(spans):
+    """Lost: the window would hold days without the slowdown, and find other numbers."""
     first, last = milliseconds(MIDNIGHT - timedelta(days=DAYS)), milliseconds(MIDNIGHT)
     days: dict[str, set] = {}
     for span in spans:
@@ -69,8 +69,8 @@ def test_all_lies_in_the_days_before_midnight_and_no_trace_in_two_days(spans):
     assert {len(found) for found in days.values()} == {1}
 
 
-def test_a_span_lies_within_its_parent(spans):
-    """Lost otherwise: a handoff would seem shorter than what was done in it."""
+def test_a_span_is_within_its_parent(spans):
+    """Lost: a handoff would seem shorter than its own parts."""
     by_id = {span.span_id: span for span in spans}
     for span in spans:
         assert span.duration_ms == (span.end_time_ms or 0) - span.start_time_ms
@@ -83,8 +83,8 @@ def test_a_span_lies_within_its_parent(spans):
         assert (span.end_time_ms or 0) <= (parent.end_time_ms or 0)
 
 
-def test_it_is_as_much_work_as_a_team_does_and_can_be_told_from_real_work(spans):
-    """Lost otherwise: the demo would take long, or its spans would mix with measured ones."""
+def test_the_history_has_as_many_spans_as_a_team_and_is_distinguished_from_real_work(spans):
+    """Lost: the demo would take long, or its spans would be mixed with measured ones."""
     assert 40_000 <= len(spans) <= 50_000
     assert {span.project for span in spans} == {"demo"}
     assert all(span.attributes["generated"] is True for span in spans)
@@ -98,16 +98,16 @@ def test_it_is_as_much_work_as_a_team_does_and_can_be_told_from_real_work(spans)
 
 
 @pytest.mark.parametrize("midnight", DATES, ids=str)
-def test_what_must_be_found_is_the_same_on_every_date_and_never_a_close_call(midnight):
-    """Lost otherwise: a demo that finds something else on some days."""
+def test_the_expected_findings_are_the_same_and_clear_on_every_date(midnight):
+    """Lost: a demo that finds something else on some days."""
     found = ratios_at(midnight)
     slower = {name(one) for one in found if one["ratio"] > RATIO}
     assert slower == {each for cause, slowed in SLOWED.items() for each in (cause, *slowed)}
     assert [one for one in found if 1.15 < one["ratio"] < 1.2 or (one["ratio"] > 1.1 and one["slowdown"] is None)] == []
 
 
-def test_what_was_slowed_was_steady_before(spans):
-    """Lost otherwise: the slowdown would be learned as what is normal."""
+def test_slowed_dimensions_were_steady_before(spans):
+    """Lost: the slowdown would be learned as normal."""
     weeks: dict[int, list[int]] = {}
     for span in spans:
         if (span.span_type, span.span_name) == ("subagent", "DESIGN"):
@@ -119,8 +119,8 @@ def test_what_was_slowed_was_steady_before(spans):
     assert last > 3 * max(before)
 
 
-def test_the_manifest_says_what_is_planted_what_it_slows_and_by_how_much():
-    """Lost otherwise: nobody could check what the demo shows."""
+def test_the_manifest_names_what_is_planted_what_it_slows_and_by_how_much():
+    """Lost: nobody could check what the demo shows."""
     written = json.loads(json.dumps(manifest(MIDNIGHT)))
     assert (written["generated"], written["days"]) == ("2026-02-09T00:00:00+00:00", DAYS)
     assert {name(one): {name(slow) for slow in one["slows"]} - {name(one)} for one in written["planted"]} == SLOWED
@@ -131,8 +131,8 @@ def test_the_manifest_says_what_is_planted_what_it_slows_and_by_how_much():
         assert ratios_of == sorted(ratios_of, reverse=True)
 
 
-def test_waiting_for_a_person_is_no_part_of_a_gate_s_judged_time(spans):
-    """Lost otherwise: a long lunch would look like a slow gate."""
+def test_waiting_for_a_person_is_not_part_of_a_gates_judged_time(spans):
+    """Lost: a long lunch would look like a slow gate."""
     waits = {span.parent_span_id for span in spans if span.span_type == "wait"}
     gates = [span for span in spans if span.span_name == "GATE_ACCEPTANCE"]
     assert any(gate.span_id in waits for gate in gates)
@@ -154,7 +154,7 @@ def test_waiting_for_a_person_is_no_part_of_a_gate_s_judged_time(spans):
         datetime(2026, 2, 9, tzinfo=timezone(timedelta(hours=1))),
     ],
 )
-def test_any_moment_but_a_utc_midnight_is_refused(moment):
-    """Lost otherwise: the planted slowdown would begin in the middle of a day."""
+def test_any_moment_other_than_a_utc_midnight_is_refused(moment):
+    """Lost: the planted slowdown would begin in the middle of a day."""
     with pytest.raises(ValueError, match="not a UTC midnight"):
         next(generate(moment))

@@ -1,4 +1,4 @@
-"""What a secret looks like: every kind is found, ordinary text is left alone, and no text takes long."""
+"""Secrets in texts: every kind is found, ordinary text is unchanged, and no text takes long."""
 
 import json
 import subprocess
@@ -78,7 +78,7 @@ ANY_TEXT = st.lists(PIECES | st.text(max_size=12), max_size=8).map("".join)
 
 @EVERY_KIND
 def test_every_kind_of_secret_is_found(kind: str):
-    """Lost: secrets of that kind, to everybody who may read the table."""
+    """Lost: everybody who may read the table sees secrets of that kind."""
     assert PLAIN[kind] in SECRETS[kind]
     made = scrub(SECRETS[kind])
     assert PLAIN[kind] not in made
@@ -105,27 +105,27 @@ def test_a_secret_is_found_in_the_raw_text_of_json(kind: str):
 
 
 def test_no_part_of_a_password_is_left():
-    """Lost: the rest of a password that has an @ or a slash in it."""
+    """Lost: the rest of a password after an @ or a slash."""
     assert scrub("postgresql://app:p@ss/w0rd@db:5432/app") == "postgresql://[redacted]@db:5432/app"
     assert scrub('password: "a \\"b\\" c" x') == 'password: "[redacted]" x'
     assert scrub("Authorization: Digest user=1, response=2") == "Authorization: [redacted]"
 
 
 @pytest.mark.parametrize("ordinary", ORDINARY)
-def test_ordinary_text_is_left_as_it_is(ordinary: str):
+def test_ordinary_text_is_unchanged(ordinary: str):
     """Lost: the names and ids by which slow work is found."""
     assert scrub(ordinary) is ordinary
     assert scrub(f"{ordinary}") == ordinary
 
 
 @EVERY_KIND
-def test_one_look_for_markers_never_passes_a_secret(kind: str):
-    """Lost: everything, as a text without a marker is stored as it is."""
+def test_the_quick_search_for_markers_misses_no_secret(kind: str):
+    """Lost: every secret, because a text without a marker is stored unchanged."""
     assert is_suspicious(SECRETS[kind]) or len(SECRETS[kind]) >= LONG
 
 
 @given(ANY_TEXT)
-def test_scrubbing_twice_changes_nothing_more(text: str):
+def test_scrubbing_twice_is_like_once(text: str):
     """Lost: the same text read again from a spool would differ from itself."""
     once = scrub(text)
     assert scrub(once) == once
@@ -133,35 +133,35 @@ def test_scrubbing_twice_changes_nothing_more(text: str):
 
 @given(st.text(st.characters(exclude_categories=()), max_size=200))
 def test_any_text_can_be_scrubbed(text: str):
-    """Lost: the batch that a strange text came with."""
+    """Lost: a whole batch, because of one unusual text."""
     assert isinstance(scrub(text), str)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("end", ["", "@a", " password=x", "\n"])
 def test_no_text_takes_longer_than_its_length_allows(seed: str, end: str):
-    """Lost: the writer of the measured program, or the receiver, to one hostile attribute.
+    """Lost: one hostile attribute blocks the receiver, or the writer of a measured program.
 
-    What grows faster than the text needs minutes here, and hours where a test like this is missing.
+    Time that is not linear in the length becomes minutes here.
     """
     text = (seed * 10_000)[:10_000] + end
     once = scrub(text)
     assert scrub(once) == once
 
 
-def test_a_name_of_a_secret_before_many_folders_takes_no_longer():
-    """Lost: a second of the receiver for 15,000 characters, and its minutes for a few of them."""
+def test_many_folders_after_the_name_of_a_secret_take_no_longer():
+    """Lost: a second of the receiver per 15,000 characters, and minutes for a few such texts."""
     text = "pwd=/" * 50_000
     assert scrub(text) is text
 
 
-def test_a_list_below_a_name_goes_as_a_whole():
-    """Lost: the secrets in a file of settings."""
+def test_a_list_below_the_name_of_a_secret_is_removed_completely():
+    """Lost: the secrets in a settings file."""
     assert scrub("secret:\n  - Hunter22\n  - Hunter23\nname: x") == "secret:\n  [redacted]\nname: x"
 
 
 def test_growth_is_linear():
-    """Lost: the same; here a text is long enough that the square of its length would never end."""
+    """Lost: the same, for texts so long that quadratic time would never end."""
     for seed in (
         "a",
         "eyJ",
@@ -202,12 +202,12 @@ def test_growth_is_linear():
         *((key, False) for key in ("has_token", "secret_name", "password_file", "authority", "", "GATE_TOKEN_BUDGET")),
     ],
 )
-def test_a_key_names_a_secret_or_only_speaks_of_one(key: str, expected: bool):
-    """Lost: either passwords that look like nothing, or counts of tokens."""
+def test_a_key_names_a_secret_or_only_mentions_one(key: str, expected: bool):
+    """Lost: either passwords without a recognizable form, or counts of tokens."""
     assert names_secret(key) is expected
 
 
-def test_nothing_is_compiled_before_a_text_needs_it():
+def test_nothing_is_imported_or_compiled_before_a_text_needs_it():
     """Lost: milliseconds at the start of every program that is measured."""
     code = (
         "import sys; before = set(sys.modules); import leo_telemetry_pipeline.redact; print(*set(sys.modules) - before)"

@@ -1,4 +1,4 @@
-"""Stores to drain a spool into, and what lies in its folder."""
+"""Stores to drain a spool into, and the contents of its folder."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +17,7 @@ class Stored(NamedTuple):
 
 
 class Store:
-    """Store that remembers its spans."""
+    """A store that keeps its spans in memory."""
 
     def __init__(self) -> None:
         self.spans: list[Span] = []
@@ -35,7 +35,7 @@ def away(spans: list[Span], removed: dict[str, int]) -> Stored:
 
 
 def noted(done: Drained) -> None:
-    """Accept the result of a drain, as an available database does."""
+    """Accept the result of a drain like an available database."""
 
 
 def files(folder: str) -> list[Path]:

@@ -10,7 +10,7 @@ from leo_telemetry_pipeline_tests.unit.spool.stores import MB, Store, Stored, aw
 
 
 def test_spans_are_drained_oldest_first_and_removed(spool, folder):
-    """Lost: spans that waited on disk, or their order, so that children seem older than parents."""
+    """Lost: spans that waited on disk, or their order."""
     first = [span(sd_id="SD-1", project="shop", attributes={"score": 91.5, "note": "line\nbreak ü \u2028 \u0000"})]
     second = spans_of("phase", "LEAD", [1, None, 3])
     spool.write(first, {"gen_ai.prompt": 2})

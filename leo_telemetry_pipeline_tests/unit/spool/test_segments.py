@@ -1,4 +1,4 @@
-"""Segments of the spool: whatever damages them, what is whole comes out again."""
+"""Segments of the spool: undamaged spans are read from damaged segments."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def test_a_torn_last_line_is_counted_and_never_stored(spool, folder):
 @settings(max_examples=200)
 @given(data=st.data())
 def test_damage_costs_only_the_damaged_lines(data, tmp_path_factory):
-    """Lost: good spans beside a bad sector or a bad value."""
+    """Lost: good spans next to a bad sector or a bad value."""
     folder = str(tmp_path_factory.mktemp("spool"))
     spans = spans_of("gate", "A", [1, 2, 3])
     Spool(folder, MB).write(spans)

@@ -1,4 +1,4 @@
-"""Spool: spans come out complete, once, and only to their owner."""
+"""Spool: spans are read complete, once, and only by their owner."""
 
 import errno
 import fcntl

@@ -46,7 +46,7 @@ def test_nested_transactions_are_detected(line: str):
 
 
 def test_no_transaction_opens_another():
-    """Lost: every program, while the pooler makes it wait; or half of an atomic change."""
+    """Lost: a program hangs behind a pooler; or half of an atomic change."""
     found = [
         f"{path.relative_to(PACKAGE)}:{line}"
         for path in sorted(PACKAGE.rglob("*.py"))

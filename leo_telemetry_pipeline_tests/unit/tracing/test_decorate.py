@@ -101,7 +101,7 @@ def test_every_kind_of_method_can_be_decorated(tracer: Tracer, memory: InMemoryR
 
 
 def test_decorating_a_non_callable_fails_at_once(tracer: Tracer) -> None:
-    """Lost: an early error; the mistake would show only when the work runs."""
+    """Lost: an early error; the mistake would appear only when the work runs."""
     with pytest.raises(TypeError, match="is not callable"):
         tracer.gate("g")(7)  # type: ignore[type-var]
 

@@ -106,7 +106,7 @@ def test_children_inherit_directive_project_and_execution_only(tracer: Tracer, m
 
 
 def test_ids_are_random_uuids_even_in_a_seeded_program() -> None:
-    """Lost: the second of two runs of a seeded program, as duplicates of the first."""
+    """Lost: spans of a seeded program's second run, as duplicates of the first's."""
     seen = set()
     for _ in range(500):
         random.seed(1)

@@ -95,8 +95,8 @@ def span(number: int, name: str = "claude_code.llm_request", **given: object) ->
 
 def request(*spans: dict, **resource: object) -> dict:
     """Return a trace request from Claude Code."""
-    told = {"service.name": "claude-code", "service.version": "2.1.332"} | resource
-    return {"resourceSpans": [{"resource": {"attributes": wire(told)}, "scopeSpans": [{"spans": list(spans)}]}]}
+    attributes = {"service.name": "claude-code", "service.version": "2.1.332"} | resource
+    return {"resourceSpans": [{"resource": {"attributes": wire(attributes)}, "scopeSpans": [{"spans": list(spans)}]}]}
 
 
 # Identifies the prompt of a trace immediately.
@@ -176,10 +176,10 @@ def test_a_full_notebook_refuses_only_its_session(tmp_path: Path):
 @pytest.mark.parametrize("given", [{}, {"tool_use_id": ""}, {"tool_use_id": " "}, {"tool_use_id": {"intValue": "5"}}])
 def test_a_tool_without_its_id_is_stored_like_any_span(tmp_path: Path, name: str, given: dict):
     """Lost: a span answered with 200 that is stored nowhere, since its records cannot be matched."""
-    told = span(1, name, attributes={"session.id": SESSION, "tool_name": "Bash", **given})
+    sent = span(1, name, attributes={"session.id": SESSION, "tool_name": "Bash", **given})
 
     async def say(receiver: Receiver) -> None:
-        assert await receiver.take(request(told)) == {}
+        assert await receiver.take(request(sent)) == {}
         assert len(receiver.keeper.spans) == 1
         assert notes_in(tmp_path) == []
 
@@ -314,10 +314,10 @@ VERSIONS = {
 @pytest.mark.parametrize("what", VERSIONS)
 def test_an_invalid_version_does_not_affect_spans(tmp_path: Path, what: str):
     """Lost: all spans of Claude Code, if each request is answered with 500."""
-    told = request(span(1), **{"service.version": VERSIONS[what]})
+    sent = request(span(1), **{"service.version": VERSIONS[what]})
 
     async def say(receiver: Receiver) -> None:
-        assert await receiver.take(told) == {}
+        assert await receiver.take(sent) == {}
         assert len(notes_in(tmp_path)) == 1
         assert not receiver.notices.take()
 

@@ -9,7 +9,7 @@ from leo_telemetry_pipeline_tests.builders import span
 
 
 def test_later_spans_do_not_settle_earlier_ones() -> None:
-    """Lost: own spans, if a flush reports success once those of another thread are stored."""
+    """Lost: a thread's spans, if its flush reports success once those of another thread are stored."""
     tally = Tally()
     first = tally.take(2)
     position = tally.position(0)

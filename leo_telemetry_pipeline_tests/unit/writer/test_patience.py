@@ -1,4 +1,4 @@
-"""Time in which the machine did not run this process is not waited for."""
+"""Time-outs count only time in which the machine ran this process."""
 
 import time
 
@@ -6,13 +6,13 @@ from leo_telemetry_pipeline.writer import patience
 
 
 def test_a_wait_that_returns_far_too_late_counts_as_a_short_one():
-    """Lost: the spans of programs that end on a busy machine, whose seconds pass without them."""
+    """Lost: spans of programs that end on a busy machine, whose time-outs pass while they do not run."""
     assert 0.02 <= patience.passed(lambda _: time.sleep(0.5), 0.01) < 0.25
     assert 0.01 <= patience.passed(time.sleep, 0.01) < 0.25
 
 
-def test_time_in_which_the_process_works_counts_however_late_the_wait_returns():
-    """Lost: an exit within its limit, where other threads keep the interpreter busy."""
+def test_time_in_which_the_process_computes_counts_however_late_the_wait_returns():
+    """Lost: an exit within its limit, if other threads keep the interpreter busy."""
 
     def work(_: float) -> None:
         until = time.process_time() + 0.3
@@ -22,7 +22,7 @@ def test_time_in_which_the_process_works_counts_however_late_the_wait_returns():
     assert patience.passed(work, 0.01) >= 0.3
 
 
-def test_waiting_ends_with_success_or_when_the_time_was_really_waited_for():
+def test_waiting_ends_with_success_or_when_the_whole_time_was_waited():
     """Lost: an exit that ends too early, or never."""
     asked: list[float] = []
 

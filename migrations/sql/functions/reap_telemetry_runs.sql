@@ -14,7 +14,7 @@ BEGIN
         FOR UPDATE SKIP LOCKED
     LOOP
         last_beat := coalesce(lost.heartbeat_at, lost.started_at, lost.triggered_at);
-        -- A run that beat until its deadline was slow; one that stopped before was lost.
+        -- A run with heartbeats until its deadline was slow; one whose heartbeats stopped earlier was lost.
         IF last_beat + interval '30 seconds' < least(clock_timestamp(), lost.deadline_at) THEN
             lost.status := 'FAILED';
             lost.reason_code := 'WORKER_LOST';

@@ -4,7 +4,7 @@ LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     IF NEW.status IN ('RESOLVED', 'DISMISSED') AND OLD.status NOT IN ('RESOLVED', 'DISMISSED') THEN
         NEW.closed_at := now();
-        -- An UPDATE in plain SQL may leave the resolution to the status.
+        -- A plain SQL UPDATE may set only the status, from which the resolution then follows.
         NEW.resolution := coalesce(NEW.resolution, CASE NEW.status WHEN 'RESOLVED' THEN 'fixed' ELSE 'noise' END);
     ELSIF NEW.status NOT IN ('RESOLVED', 'DISMISSED') THEN
         NEW.closed_at := NULL;

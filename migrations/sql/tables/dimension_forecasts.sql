@@ -1,4 +1,4 @@
--- Forecasts per run and dimension: how likely it is a bottleneck on a later day.
+-- Forecasts per run and dimension: how likely the dimension is a bottleneck on a later day.
 CREATE TABLE dimension_forecasts (
     run_id uuid NOT NULL,
     dimension_type text NOT NULL,
@@ -11,7 +11,7 @@ CREATE TABLE dimension_forecasts (
     high_ms double precision,
     reason text NOT NULL DEFAULT '',
     PRIMARY KEY (run_id, dimension_type, dimension_key, horizon_days),
-    -- Kept as long as the P50 that it looks ahead from.
+    -- Deleted with the P50 that it starts from.
     FOREIGN KEY (run_id, dimension_type, dimension_key) REFERENCES dimension_p50 ON DELETE CASCADE
 );
 COMMENT ON TABLE dimension_forecasts IS

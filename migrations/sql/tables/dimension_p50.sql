@@ -1,4 +1,4 @@
--- P50s and percentiles per run and dimension, with how the dimension was judged.
+-- P50s, other percentiles and judgement per run and dimension.
 CREATE TABLE dimension_p50 (
     run_id uuid NOT NULL REFERENCES telemetry_analysis_runs ON DELETE CASCADE,
     dimension_type text NOT NULL,
@@ -24,11 +24,11 @@ CREATE TABLE dimension_p50 (
     resolution_ms double precision,
     PRIMARY KEY (run_id, dimension_type, dimension_key)
 );
-COMMENT ON TABLE dimension_p50 IS 'P50s and percentiles per run and dimension, with how the dimension was judged.';
+COMMENT ON TABLE dimension_p50 IS 'P50s, other percentiles and judgement per run and dimension.';
 COMMENT ON COLUMN dimension_p50.outcome IS
-    'Judgement: ok, bottleneck, too_few, no_baseline, switched_off. NULL: not judged yet.';
+    'Judgement: ok, bottleneck, too_few, no_baseline, switched_off, pooled. NULL: not judged yet.';
 COMMENT ON COLUMN dimension_p50.observed_p50_ms IS
-    'Compared with the baseline: the P50 of the window, or with a learned baseline, the P50 since the onset.';
+    'P50 that is compared with the baseline: of the window, or for a learned baseline, since the onset.';
 COMMENT ON COLUMN dimension_p50.resolution_ms IS
     'Observed P50 and learned baseline are known to this many ms. NULL: the baseline is configured, or there is none.';
 COMMENT ON COLUMN dimension_p50.learned IS

@@ -1,4 +1,4 @@
--- Blocks of daily history that exist, also those without a row in duration_histogram_blocks.
+-- Blocks of daily history that exist, including those without a row in duration_histogram_blocks.
 CREATE TABLE duration_histogram_blocks_made (
     first_day date NOT NULL,
     days integer NOT NULL,
@@ -6,4 +6,4 @@ CREATE TABLE duration_histogram_blocks_made (
     PRIMARY KEY (first_day, days, dimension_type)
 );
 COMMENT ON TABLE duration_histogram_blocks_made IS
-    'Blocks that exist, also those without a row in duration_histogram_blocks.';
+    'Blocks that exist, including those without a row in duration_histogram_blocks.';

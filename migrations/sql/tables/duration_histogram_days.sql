@@ -17,7 +17,7 @@ COMMENT ON COLUMN duration_histogram_days.complete_before IS
 COMMENT ON COLUMN duration_histogram_days.counted_until IS
     'Only spans that started earlier are counted. NULL: the whole day.';
 COMMENT ON COLUMN duration_histogram_days.open_spans IS
-    'Number of spans without an end when the day was counted, sealed parts excluded. Once fewer are left, it is stale.';
+    'Spans without an end when the day was counted, sealed parts excluded. Once fewer are left, the day is stale.';
 COMMENT ON COLUMN duration_histogram_days.open_nearby IS
     'Ids of handoffs and waits without an end on other days, in traces of this day, when it was counted.';
 COMMENT ON COLUMN duration_histogram_days.looked_at IS

@@ -13,6 +13,6 @@ CREATE TABLE telemetry_sealed_days (
     PRIMARY KEY (day, part)
 );
 COMMENT ON TABLE telemetry_sealed_days IS
-    'Days whose history is final up to a moment, one row per part: their spans may be archived and dropped.';
+    'Days whose history is final up to a given time, one row per part: their spans may be archived and dropped.';
 COMMENT ON COLUMN telemetry_sealed_days.sealed_before IS
     'The part holds the spans of the day with an older created_at that no lower part holds.';

@@ -1,5 +1,5 @@
 -- Operations under way, as `leo-telemetry running` shows them.
--- UNLOGGED: only the present is in it, so a crash of the server may empty it.
+-- UNLOGGED: it holds only what is running now, so a crash of the server may empty it.
 CREATE UNLOGGED TABLE workflow_open_spans (
     trace_id uuid NOT NULL,
     span_id uuid NOT NULL,

@@ -13,7 +13,7 @@ from leo_telemetry_pipeline.cli.verdicts import Verdict
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Create a project, and a home of the user beside it."""
+    """Create a project, and a home of the user next to it."""
     (tmp_path / "home" / ".claude").mkdir(parents=True)
     (tmp_path / "project" / ".claude").mkdir(parents=True)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))

@@ -115,7 +115,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(name, value)
     (tmp_path / "bin").mkdir()
     script(tmp_path, "leo-telemetry", "exit 0")
-    script(tmp_path, "systemctl", f'echo "$*" >> {tmp_path}/told')
+    script(tmp_path, "systemctl", f'echo "$*" >> {tmp_path}/recorded')
     return tmp_path
 
 
@@ -139,10 +139,10 @@ def files(place: Path) -> list[str]:
 def test_install_writes_the_unit_starts_it_and_names_the_undo_command(place: Path):
     """Lost: the worker is not running after `service install`."""
     said = invoke("install")
-    assert files(place) == ["config/systemd/user/leo-telemetry-worker.service", "home/service.env", "told"]
+    assert files(place) == ["config/systemd/user/leo-telemetry-worker.service", "home/service.env", "recorded"]
     assert stat.S_IMODE((place / "home" / "service.env").stat().st_mode) == 0o600
     unit = "leo-telemetry-worker.service"
-    assert (place / "told").read_text().splitlines() == [
+    assert (place / "recorded").read_text().splitlines() == [
         "--user daemon-reload",
         f"--user enable {unit}",
         f"--user restart {unit}",
@@ -156,8 +156,8 @@ def test_uninstall_removes_unit_and_secret_even_if_the_home_has_changed(place: P
     invoke("install")
     monkeypatch.setenv("LEO_TELEMETRY_HOME", str(place / "another"))
     assert "Removed" in invoke("uninstall")
-    assert files(place) == ["told"]
-    assert "--user disable --now leo-telemetry-worker.service" in (place / "told").read_text()
+    assert files(place) == ["recorded"]
+    assert "--user disable --now leo-telemetry-worker.service" in (place / "recorded").read_text()
     assert "No service is installed" in invoke("uninstall")
     assert invoke("status").endswith(": not installed\n")
 
@@ -181,12 +181,12 @@ def test_a_failed_installation_leaves_no_file_and_names_the_remedy(place: Path):
 def test_a_failed_installation_restores_the_previous_one(place: Path, monkeypatch: pytest.MonkeyPatch):
     """Lost: a working service, by trying to change it."""
     invoke("install")
-    before = {name: (place / name).read_bytes() for name in files(place) if name != "told"}
+    before = {name: (place / name).read_bytes() for name in files(place) if name != "recorded"}
     script(place, "systemctl", "exit 1")
     monkeypatch.setenv("LEO_TELEMETRY_DATABASE_URL", "postgresql://leo:other@db.example/telemetry")
     with pytest.raises(UserError, match="status 1"):
         invoke("install")
-    assert {name: (place / name).read_bytes() for name in files(place) if name != "told"} == before
+    assert {name: (place / name).read_bytes() for name in files(place) if name != "recorded"} == before
 
 
 def test_nothing_is_written_without_a_service_manager(place: Path, monkeypatch: pytest.MonkeyPatch):
@@ -210,13 +210,13 @@ def test_launchd_gets_its_own_commands(place: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr(os, "getuid", lambda: 501)
     monkeypatch.setenv("HOME", str(place))
-    script(place, "launchctl", f'echo "$*" >> {place}/told')
+    script(place, "launchctl", f'echo "$*" >> {place}/recorded')
     plist = place / "Library" / "LaunchAgents" / "leo-telemetry.worker.plist"
     invoke("install")
     assert plistlib.loads(plist.read_bytes())["Label"] == "leo-telemetry.worker"
     invoke("uninstall")
-    assert files(place) == ["told"]
-    assert (place / "told").read_text().splitlines() == [
+    assert files(place) == ["recorded"]
+    assert (place / "recorded").read_text().splitlines() == [
         "bootout gui/501/leo-telemetry.worker",
         f"bootstrap gui/501 {plist}",
         "bootout gui/501/leo-telemetry.worker",

@@ -18,7 +18,7 @@ from leo_telemetry_pipeline.analysis import trends
 from leo_telemetry_pipeline.analysis.changes import ChangePoint, day_number
 from leo_telemetry_pipeline.analysis.compare import Comparison, Difference, Estimate
 from leo_telemetry_pipeline.analysis.forecast import Forecast
-from leo_telemetry_pipeline.analysis.trends import Turns
+from leo_telemetry_pipeline.analysis.trends import DimensionChanges
 from leo_telemetry_pipeline.defs import checks
 from leo_telemetry_pipeline.defs.ui import charts, markdown_tables
 from leo_telemetry_pipeline.dimension import DimensionResult, ExplainedCause, Suggestion
@@ -60,7 +60,9 @@ TABLES: dict[str, Callable[[tuple[str, ...]], str]] = {
     "worst": lambda names: markdown_tables.worst_table(judged(names)),
     "medians": lambda names: markdown_tables.p50_table(frame(names)),
     "changes": lambda names: markdown_tables.change_table({("gate", name): [CHANGE] for name in names}),
-    "turns": lambda names: markdown_tables.turn_table(names, [Turns((CHANGE,), (CHANGE,))] * len(names)),
+    "dimension changes": lambda names: markdown_tables.dimension_change_table(
+        names, [DimensionChanges((CHANGE,), (CHANGE,))] * len(names)
+    ),
     "comparisons": lambda names: markdown_tables.comparison_table(
         [(name, comparison()) for name in names], "All days."
     ),
@@ -111,7 +113,7 @@ def test_a_chart_shows_a_hostile_name_literally(name: str):
     daily = trends.Daily(np.array([[4]]), *(np.array([[1.0]]) for _ in range(5)), fine_count=np.array([[4]]))
     drawn = (
         markdown_tables.observed_against_baseline(judged((name,))),
-        charts.trend(name, TODAY, daily, 0, Turns((), ())),
+        charts.trend(name, TODAY, daily, 0, DimensionChanges((), ())),
     )
     for image in drawn:
         found = re.fullmatch(r"!\[[a-z ]+\]\(data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)\)", image)
@@ -123,7 +125,7 @@ def test_a_chart_shows_a_hostile_name_literally(name: str):
 def test_an_empty_chart_shows_a_hostile_name_literally():
     """Lost: a name adds an image to the page of a dimension without spans."""
     nothing = trends.daily([], 1, 3, 1.01)
-    [line] = cells_of(charts.trend(HOSTILE[0], TODAY, nothing, 0, Turns((), ())))
+    [line] = cells_of(charts.trend(HOSTILE[0], TODAY, nothing, 0, DimensionChanges((), ())))
     assert line == (("code_inline", HOSTILE[0]), ("text", " has no spans in these days."))
 
 

@@ -1,4 +1,4 @@
-"""Events that Claude Code tells its hooks: a recorded session, and ways to note others."""
+"""Hook events of Claude Code: a recorded session, and functions that build notes of others."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Spans of the recorded sessions, by every way in which Claude Code tells of them."""
+"""Spans of the recorded sessions, from every source in which Claude Code reports them."""
 
 from collections import Counter
 
@@ -14,7 +14,7 @@ PROMPT, NOTIFICATION = "handoff:claude_code.interaction", "operation:claude_code
 BASH, LOOKUP, SEARCH, READ = "tool:Bash", "tool:mcp__shop__lookup", "tool:ToolSearch", "tool:Read"
 SHOP = "mcp_server:shop"
 # Each scenario with all spans that both sources report; failures are marked.
-TOLD: dict[str, dict[str, int]] = {
+REPORTED: dict[str, dict[str, int]] = {
     "plain": {PROMPT: 2},
     "tools": {PROMPT: 3, BASH: 3, READ: 2, BASH + " ERROR": 1, READ + " ERROR": 1},
     "mcp": {PROMPT: 1, SEARCH: 1, LOOKUP: 1, SHOP: 1, LOOKUP + " ERROR": 1, SHOP + " ERROR": 1},
@@ -37,7 +37,7 @@ TOLD: dict[str, dict[str, int]] = {
     "two_at_once": {PROMPT: 2, BASH: 2},
     "queued": {PROMPT: 1, BASH: 2},
 }
-scenario = pytest.mark.parametrize("name", TOLD)
+scenario = pytest.mark.parametrize("name", REPORTED)
 
 
 def made(session: Session, notes: list[dict]) -> list[Span]:
@@ -60,7 +60,7 @@ def of_sessions(session: Session, notes: list[dict]) -> dict[str, list[dict]]:
     return found
 
 
-def told(spans: list[Span]) -> Counter[str]:
+def counted(spans: list[Span]) -> Counter[str]:
     """Count spans by type, name and failure."""
     shared = [span for span in spans if span.span_type in SHARED]
     ends = {"ERROR": " ERROR", "OK": "", None: " open"}

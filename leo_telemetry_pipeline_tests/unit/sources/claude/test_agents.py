@@ -1,4 +1,4 @@
-"""Sub-agents as hooks tell of them: one span each, below what launched them."""
+"""Sub-agents as hooks report them: one span each, below the span that launched it."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def test_a_sub_agent_whose_result_does_not_name_it_is_one_span(result: dict, sta
     agents = [{"agent_id": name, "agent_type": "Explore"} for name in ("outer", "inner")]
     (outer, inner), begin, end = agents, {"hook_event_name": "SubagentStart"}, {"hook_event_name": "SubagentStop"}
     grep = {"hook_event_name": "PostToolUse", "tool_name": "Grep", "tool_use_id": "t1", "duration_ms": 5}
-    told = [
+    events = [
         {"hook_event_name": "UserPromptSubmit"},
         begin | outer,
         begin | inner,
@@ -29,9 +29,9 @@ def test_a_sub_agent_whose_result_does_not_name_it_is_one_span(result: dict, sta
         {"hook_event_name": "SessionEnd"},
     ]
     collected, kept = [], []
-    for at, event in enumerate(told):
+    for at, event in enumerate(events):
         for late in (0, 1):
-            last = event is told[-1] and late == 1
+            last = event is events[-1] and late == 1
             kept.append(noted(event | {"prompt_id": "p"}, at * 10 + late))
             if bit_by_bit or last:
                 some, kept = assembler.spans(kept, session=SESSION, final=last)

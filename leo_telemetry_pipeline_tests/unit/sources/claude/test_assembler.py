@@ -1,4 +1,4 @@
-"""Spans from events in any order, at once or bit by bit."""
+"""Spans from events in any order, at once or incrementally."""
 
 import json
 from collections import Counter
@@ -21,7 +21,7 @@ from leo_telemetry_pipeline_tests.unit.sources.claude.hook_events import (
 
 
 def test_spans_built_incrementally_are_the_same_as_those_built_at_once():
-    """Lost: operations that continue after the answer, such as background sub-agents, or earlier ones."""
+    """Lost: operations that end before or after the answer, such as background sub-agents."""
     notes = recorded()
     at_once = sorted(made(notes, final=True), key=lambda span: span.span_id)
     collected, kept = [], []
@@ -61,8 +61,8 @@ def test_an_event_repeated_after_a_long_answer_yields_no_second_span():
         for n in range(300)
         for name in ("SubagentStart", "SubagentStop")
     ]
-    told = [{"hook_event_name": "UserPromptSubmit"}, *tools, *agents, {"hook_event_name": "Stop"}]
-    notes = [noted(event | {"prompt_id": "p"}, at) for at, event in enumerate(told)]
+    session = [{"hook_event_name": "UserPromptSubmit"}, *tools, *agents, {"hook_event_name": "Stop"}]
+    notes = [noted(event | {"prompt_id": "p"}, at) for at, event in enumerate(session)]
     once, kept = assembler.spans(notes, session=SESSION)
     assert len(once) == 1_000
     # A repeated event may name the prompt that is current by then.
@@ -73,7 +73,7 @@ def test_an_event_repeated_after_a_long_answer_yields_no_second_span():
 
 
 @pytest.mark.parametrize(
-    ("told", "goes_on"),
+    ("events", "goes_on"),
     [
         ((), False),
         ((("UserPromptSubmit", "one", 5),), False),
@@ -82,9 +82,9 @@ def test_an_event_repeated_after_a_long_answer_yields_no_second_span():
         ((("UserPromptSubmit", "one", 5), ("Stop", "one", 6), ("UserPromptSubmit", "two", 15)), True),
     ],
 )
-def test_a_prompt_after_the_end_of_a_session_resumes_it(told: tuple, goes_on: bool):
+def test_a_prompt_after_the_end_of_a_session_resumes_it(events: tuple, goes_on: bool):
     """Lost: the end of the first prompt of a session that is resumed at once."""
-    notes = [noted({"hook_event_name": name, "prompt_id": prompt}, at) for name, prompt, at in told]
+    notes = [noted({"hook_event_name": name, "prompt_id": prompt}, at) for name, prompt, at in events]
     assert assembler.resumed(notes, 10_000_000) is goes_on
 
 
@@ -212,8 +212,8 @@ LAUNCH = {"tool_name": "Agent", "tool_use_id": "t1", "tool_response": {"status":
         "sub-agent blocked",
         "sub-agent fails late",
         "continued twice",
-        "told within a prompt",
-        "told alone",
+        "notified within a prompt",
+        "notified alone",
     ],
 )
 def test_further_orders_of_events_yield_the_expected_spans(events: list, want: list[str]):

@@ -16,12 +16,12 @@ from leo_telemetry_pipeline_tests.unit.sources.claude.played_sessions import (
     BASH,
     NOTIFICATION,
     PROMPT,
-    TOLD,
+    REPORTED,
+    counted,
     keys,
     made,
     of_sessions,
     scenario,
-    told,
     without_logs,
 )
 
@@ -31,7 +31,7 @@ from leo_telemetry_pipeline_tests.unit.sources.claude.played_sessions import (
 def test_all_sources_report_a_scenario_equally(name: str, way: str):
     """Lost: the result depends on the way of measuring, or spans are counted twice."""
     session = sessions()[name]
-    assert told(made(session, getattr(session, way))) == Counter(TOLD[name])
+    assert counted(made(session, getattr(session, way))) == Counter(REPORTED[name])
 
 
 @scenario
@@ -67,7 +67,7 @@ def test_spans_built_as_notes_arrive_are_the_same(name: str):
         assert kept == []
     ended = [span for span in collected if span.duration_ms is not None]
     assert keys(ended).keys() == {key for key, span in at_once.items() if span.duration_ms is not None}
-    assert told(list(keys(ended).values())) == told([span for span in at_once.values() if span.status])
+    assert counted(list(keys(ended).values())) == counted([span for span in at_once.values() if span.status])
 
 
 @scenario
@@ -112,20 +112,20 @@ def test_traces_keep_their_own_ids_without_logs():
     assert {span.trace_id.replace("-", "") for span in spans} == traces
     roots = {note["span"] for note in session.otlp if note.get("name") == "interaction"}
     assert {span.span_id for span in spans if span.span_type == "handoff"} == set(map(ids.uuid, roots))
-    assert told(spans) == Counter(TOLD["tools"])
+    assert counted(spans) == Counter(REPORTED["tools"])
 
 
 def test_hooks_identify_the_prompt_of_a_trace_without_logs():
     """Lost: everything is counted twice with hooks and traces but without logs."""
     session = sessions()["background_traces_only"]
-    assert told(made(session, session.both)) == told(made(session, session.hooks))
+    assert counted(made(session, session.both)) == counted(made(session, session.hooks))
     assert set(keys(made(session, session.hooks))) <= set(keys(made(session, session.both)))
 
 
 def test_the_end_of_a_background_sub_agent_is_not_a_prompt_without_logs():
     """Lost: without exported logs, each background sub-agent becomes a prompt."""
     session = sessions()["background_traces_only"]
-    assert told(made(session, session.otlp)) == told(made(session, session.hooks))
+    assert counted(made(session, session.otlp)) == counted(made(session, session.hooks))
 
 
 def test_the_docs_name_the_newest_tested_version():
@@ -142,7 +142,7 @@ def test_the_prompt_of_a_trace_is_awaited_for_a_limited_time():
     spans, kept = assembler.spans(notes, session=session.id, now_ns=last + (GRACE_S - 2) * 10**9)
     assert spans == []
     spans, kept = assembler.spans(kept, session=session.id, now_ns=last + (GRACE_S + 1) * 10**9)
-    assert told(spans) == Counter(TOLD["plain"])
+    assert counted(spans) == Counter(REPORTED["plain"])
     # Late records change no id.
     some, _ = assembler.spans([*kept, *session.otlp], session=session.id, now_ns=last + (GRACE_S + 2) * 10**9)
     assert {span.span_type for span in some} <= {"hook"}
@@ -244,7 +244,7 @@ def test_a_late_hook_still_determines_the_kind_of_a_prompt(name: str):
         some, kept = assembler.spans([*kept, *more], session=session.id, now_ns=now_ns)
         spans += some
     spans += assembler.spans(kept, session=session.id, final=True)[0]
-    assert told(list(keys(spans).values())) == told(made(session, session.hooks))
+    assert counted(list(keys(spans).values())) == counted(made(session, session.hooks))
 
 
 @pytest.mark.parametrize("is_notified", [True, False])
@@ -261,5 +261,5 @@ def test_a_notification_is_told_from_a_prompt_on_a_machine_that_is_slower_than_a
         for note in delayed
         if note not in missing
     ]
-    counted = told(made(session, notes))
-    assert (counted[PROMPT], counted[NOTIFICATION]) == (2, int(is_notified))
+    spans = counted(made(session, notes))
+    assert (spans[PROMPT], spans[NOTIFICATION]) == (2, int(is_notified))

@@ -1,4 +1,4 @@
-"""Claude Code's telemetry as it is exported: what is noted of it, kept and left out."""
+"""Claude Code's exported telemetry: what is noted, kept and left out."""
 
 import json
 import random

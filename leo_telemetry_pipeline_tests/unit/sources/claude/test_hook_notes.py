@@ -109,7 +109,7 @@ def test_a_tool_without_required_fields_yields_no_span(wrong: dict):
 
 
 def test_long_names_are_truncated():
-    """Lost: a limit of the size of notes."""
+    """Lost: a limit on the size of notes."""
     event = {"hook_event_name": "PostToolUse", "tool_name": "x" * 10_000, "tool_use_id": "y" * 10_000}
     assert len(json.dumps(noted(event))) < 1_000
 

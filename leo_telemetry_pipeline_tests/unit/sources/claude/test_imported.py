@@ -1,4 +1,4 @@
-"""Claude Code's telemetry from files: the same spans as those that the receiver makes."""
+"""Claude Code's telemetry from files: the same spans as from the receiver."""
 
 import json
 import random
@@ -12,7 +12,7 @@ from leo_telemetry_pipeline.sources.claude import imported as gathered
 from leo_telemetry_pipeline.sources.files import reader
 from leo_telemetry_pipeline.span import Span
 from leo_telemetry_pipeline_tests.claude_sessions import sessions
-from leo_telemetry_pipeline_tests.unit.sources.claude.played_sessions import PROMPT, TOLD, keys, made, told
+from leo_telemetry_pipeline_tests.unit.sources.claude.played_sessions import PROMPT, REPORTED, counted, keys, made
 
 SAMPLE = bundled("examples") / "data" / "claude_code_otlp_sample.jsonl"
 
@@ -58,8 +58,8 @@ def test_a_file_that_does_not_fit_in_memory_is_read_session_by_session(tmp_path:
     names = ("plain", "tools", "parallel", "skills")
     path = tmp_path / "requests.jsonl"
     path.write_text("\n".join(json.dumps(post) for name in names for post in sessions()[name].raw["otlp"]))
-    want = sum((Counter(TOLD[name]) for name in names), Counter())
-    assert told(imported(path)) == want
+    want = sum((Counter(REPORTED[name]) for name in names), Counter())
+    assert counted(imported(path)) == want
 
 
 def test_records_without_a_session_keep_their_own_ids(tmp_path: Path):

@@ -16,7 +16,7 @@ def spans(path: Path) -> list[Span]:
     return [item for item in items if isinstance(item, Span)]
 
 
-def told(span: Span) -> tuple:
+def facts_of(span: Span) -> tuple:
     """Return name, id, parent, start and duration of a span."""
     parent = span.parent_span_id and span.parent_span_id[-17:].replace("-", "")
     return span.span_name, span.span_id[-17:].replace("-", ""), parent, span.start_time_ms - AT, span.duration_ms

@@ -55,7 +55,7 @@ def refusal(path: Path, **more) -> str:
     return refused.value.message
 
 
-def mended(path: Path, message: str) -> list[Span]:
+def read_as_suggested(path: Path, message: str) -> list[Span]:
     """Read a file again with the map that a message suggests, parsed like a shell."""
     found = re.search(r"use `(--map [^`]+)`", message)
     assert found, message
@@ -104,7 +104,7 @@ def test_an_empty_file_is_admitted(rows: list, tmp_path: Path):
 )
 def test_a_file_of_logs_or_metrics_is_recognized(rows: list, tmp_path: Path):
     """Lost: "0 span(s) stored" for the wrong one of three files."""
-    assert "logs or metrics of OpenTelemetry" in refusal(written(tmp_path, rows))
+    assert "only OpenTelemetry logs or metrics" in refusal(written(tmp_path, rows))
 
 
 def test_seconds_are_refused_with_a_map_that_reads_them():
@@ -113,7 +113,7 @@ def test_seconds_are_refused_with_a_map_that_reads_them():
     assert "these look like seconds: use `--map start_time_ms=start_time_ms:s`" in message
     assert "; all on 1970-01-21)" in message
     assert "--accept-times" in message
-    found = mended(CASES / "sec.jsonl", message)
+    found = read_as_suggested(CASES / "sec.jsonl", message)
     assert [span.start_time_ms for span in found[:2]] == [1_795_955_340_000, 1_795_955_341_000]
     assert len(found) == 20
 
@@ -147,7 +147,7 @@ def test_the_suggested_remedy_works(unit: str, kind: str, tmp_path: Path):
         more = {"column_map": {"start_time_ms": "Start at"}} if kind == "named" else {}
     message = refusal(path, **more)
     assert f"these look like {plausible.WORDS[unit]}" in message
-    found = mended(path, message)
+    found = read_as_suggested(path, message)
     assert {span.start_time_ms // DAY_MS for span in found} == {NOW // DAY_MS}
     assert {span.end_time_ms for span in found} == {span.start_time_ms for span in found}
     # A map that only adds units loses nothing.
@@ -166,7 +166,7 @@ def test_a_time_type_with_the_wrong_unit_is_named_without_a_useless_map(
     pq.write_table(table.set_column(4, "start_time_ms", wrong), path)
     message = refusal(path, column_map=column_map)
     assert (
-        "the type of start_time_ms has another unit than its values: write it as int64 or with the right type"
+        "the type of start_time_ms has a different unit from its values: write it as int64 or with the right type"
         in message
     )
     assert "--map" not in message
@@ -177,7 +177,7 @@ def test_a_duration_type_with_the_wrong_unit_is_named(tmp_path: Path):
     table, path = pa.Table.from_pylist([row(NOW - 9_000, end_time_ms=NOW)] * 5), tmp_path / "f.data"
     pq.write_table(table.append_column("D", pa.array([9_000] * 5, pa.duration("s"))), path)
     message = refusal(path, column_map={"duration_ms": "D:s"})
-    assert "the type of D has another unit than its values" in message
+    assert "the type of D has a different unit from its values" in message
 
 
 @pytest.mark.parametrize(("unit", "factor"), [("ns", 1_000_000), ("us", 1_000), ("s", 1 / 1_000)])
@@ -187,7 +187,7 @@ def test_durations_in_another_unit_are_refused_with_a_map_that_reads_them(unit: 
     path = written(tmp_path, made)
     message = refusal(path)
     assert plausible.CONTRADICTION in message
-    found = mended(path, message)
+    found = read_as_suggested(path, message)
     assert [span.duration_ms for span in found] == [5_210, 9_000, 7_777]
 
 
@@ -298,7 +298,7 @@ def test_a_nearly_valid_row_gets_its_reason_instead_of_a_guess(tmp_path: Path):
     assert "looks like" not in message
 
 
-def test_the_end_takes_precedence_also_with_accepted_times(tmp_path: Path):
+def test_the_end_takes_precedence_with_accepted_times_too(tmp_path: Path):
     """Lost: five seconds become two months in a file that was accepted for its age."""
     path = written(tmp_path, [row(end_time_ms=NOW + 5_210, duration_ms=5_210_000_000)])
     [span] = admitted(path, accept=True)

@@ -79,7 +79,7 @@ def test_a_column_whose_name_contains_a_colon_is_found():
     ],
 )
 def test_a_wrong_map_is_refused_in_one_line_with_a_remedy(text, part):
-    """Lost: a typing error imports a file into the wrong columns."""
+    """Lost: a typo imports a file into the wrong columns."""
     with pytest.raises(UserError) as refused:
         parse_map(text)
     assert part in refused.value.message
@@ -87,7 +87,7 @@ def test_a_wrong_map_is_refused_in_one_line_with_a_remedy(text, part):
 
 
 def test_a_missing_column_is_named_with_the_file_and_its_header():
-    """Lost: all lines are bad, without a reason."""
+    """Lost: the reason why all lines are bad."""
     with pytest.raises(UserError, match=r"f\.csv: there is no column 'TraceId' for trace_id.*TraceID, SpanID"):
         row_maker(HEADER, parse_map(MAP.replace("=TraceID", "=TraceId")), "f.csv")
     with pytest.raises(UserError, match=r"f\.csv: there is no column for span_type.*TraceID"):
@@ -95,7 +95,7 @@ def test_a_missing_column_is_named_with_the_file_and_its_header():
 
 
 def test_an_unknown_preset_is_refused_with_the_known_ones():
-    """Lost: a typing error reads the file without any map."""
+    """Lost: a typo reads the file without any map."""
     with pytest.raises(UserError, match="nezha"):
         preset("neza")
 
@@ -115,7 +115,7 @@ def test_quoted_fields_may_span_lines():
 def test_an_unclosed_quote_invalidates_only_its_own_line():
     """Lost: one inch sign in a name swallows the rest of the file."""
     found = records(b'a,5" disk\n' + b"c,d\n" * 300 + b"e,f")
-    assert found[0][2] == "a quote opens here and does not close"
+    assert found[0][2] == "a quote opens here and is never closed"
     assert [fields for _, _, fields in found[1:]] == [["c", "d"]] * 300 + [["e", "f"]]
 
 

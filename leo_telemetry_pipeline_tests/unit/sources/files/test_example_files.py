@@ -7,13 +7,13 @@ import pytest
 
 from leo_telemetry_pipeline.sources.files import zipkin
 from leo_telemetry_pipeline.sources.files.reader import BadLine, read
-from leo_telemetry_pipeline_tests.unit.sources.files.example_files import CASES, spans, told
+from leo_telemetry_pipeline_tests.unit.sources.files.example_files import CASES, facts_of, spans
 
 
 def test_a_download_of_jaeger_s_ui_has_its_spans_parents_and_durations():
     """Lost: traces of Jaeger users."""
     found = spans(CASES / "jaeger_ui.json")
-    assert [told(span) for span in found] == [
+    assert [facts_of(span) for span in found] == [
         ("HTTP GET /dispatch", "01a2b3c4d5e6f708", None, 0, 732),
         ("SQL SELECT", "2b3c4d5e6f708192", "01a2b3c4d5e6f708", 10, 305),
         # CHILD_OF precedes FOLLOWS_FROM; a reference to another trace is not a parent.
@@ -41,7 +41,7 @@ def test_zipkin_v2_has_its_spans_parents_and_durations_and_both_halves_of_a_shar
     """Lost: traces of Zipkin users, and the server's half of each call."""
     found = spans(CASES / "zipkin_v2.json")
     half = zipkin.server_half("5982fe77008310cc80f1da5e10147517", "352bff9a74ca9ad2")
-    assert [told(span) for span in found] == [
+    assert [facts_of(span) for span in found] == [
         ("get", "352bff9a74ca9ad2", "6b221d5bc9e6496c", 0, 41),
         ("get /api", half, "352bff9a74ca9ad2", 0, 26),
         ("get /", "6b221d5bc9e6496c", None, -1, 60),
@@ -75,7 +75,7 @@ def test_all_layouts_of_zipkin_files_are_read(shape: str, tmp_path: Path):
 
 def test_resource_spans_without_a_request_are_read():
     """Lost: the output of Java's logging exporter."""
-    assert [told(span) for span in spans(CASES / "java_logging.jsonl")] == [
+    assert [facts_of(span) for span in spans(CASES / "java_logging.jsonl")] == [
         ("I'm a server span", "eee19b7ec3c1b174", "eee19b7ec3c1b173", 0, 1_000),
         ("I'm a client span", "eee19b7ec3c1b173", None, -1, 1_001),
     ]

@@ -7,13 +7,13 @@ import pytest
 
 from leo_telemetry_pipeline.sources.files.reader import BadLine, read
 from leo_telemetry_pipeline.span import Span
-from leo_telemetry_pipeline_tests.unit.sources.files.example_files import AT, CASES, spans, told
+from leo_telemetry_pipeline_tests.unit.sources.files.example_files import AT, CASES, facts_of, spans
 
 
 def test_tempo_s_response_has_its_spans_parents_and_durations():
     """Lost: traces of Tempo users."""
     found = spans(CASES / "tempo_trace.json")
-    assert [told(span) for span in found] == [
+    assert [facts_of(span) for span in found] == [
         ("list-articles", "aaaa3c4d5e6f7081", None, 0, 350),
         ("select-articles", "bbbb3c4d5e6f7081", "aaaa3c4d5e6f7081", 50, 200),
         ("authenticate", "cccc3c4d5e6f7081", "aaaa3c4d5e6f7081", 260, 40),
@@ -26,7 +26,7 @@ def test_tempo_s_response_has_its_spans_parents_and_durations():
 def test_the_collector_s_file_has_its_spans_parents_and_durations():
     """Lost: traces of Collectors that write files."""
     found = spans(CASES / "collector_file.jsonl")
-    assert [told(span) for span in found] == [
+    assert [facts_of(span) for span in found] == [
         ("I'm a server span", "eee19b7ec3c1b174", "eee19b7ec3c1b173", 0, 1_000),
         ("I'm a client span", "eee19b7ec3c1b173", None, -1, 1_001),
     ]

@@ -50,7 +50,7 @@ def test_an_otlp_request_may_be_bare_wrapped_or_pretty_printed(tmp_path, content
 
 
 def test_requests_with_logs_and_metrics_are_skipped(tmp_path):
-    """Lost: a list of bad lines that contains only bad lines."""
+    """Lost: real bad lines, hidden in a list with requests that are not errors."""
     bodies: list[dict] = [{"resourceLogs": []}, {"resourceMetrics": []}, {}]
     lines = [json.dumps({"path": "/v1/x", "body": body}) for body in bodies] + [json.dumps(bodies[0])]
     assert read_bytes(tmp_path, "\n".join(lines).encode()) == []
@@ -120,7 +120,7 @@ def test_a_row_is_recognized_whatever_other_columns_it_has(
 def test_mapped_rows_are_recognized_although_they_resemble_another_format(
     values: dict, indent: int | None, tmp_path: Path
 ):
-    """Lost: the effect of a column map on fields that are named as in Zipkin."""
+    """Lost: a column map has no effect on fields that are named as in Zipkin."""
     column_map = {"trace_id": "traceId", "span_id": "id", "span_type": ":gate", "span_name": "name"}
     column_map["start_time_ms"] = "ts"
     [found] = read_bytes(tmp_path, json.dumps(values, indent=indent).encode(), column_map=column_map)

@@ -1,4 +1,4 @@
-"""Lines of files: of any length, encoding and packing, and none stops the others."""
+"""Lines of files of any length, encoding and compression; none stops the others."""
 
 import bz2
 import gzip

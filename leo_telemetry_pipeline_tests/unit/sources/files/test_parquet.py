@@ -1,4 +1,4 @@
-"""Parquet from any writer: its types are read, bad rows are quarantined, and the others kept."""
+"""Parquet files of any writer: types are read, bad rows are quarantined, and the others are kept."""
 
 import json
 import uuid
@@ -27,7 +27,7 @@ def row(**more: object) -> dict:
 
 
 def written(folder: Path, rows: Sequence[dict], **more) -> Path:
-    """Write rows as Parquet, in a file without a telling name."""
+    """Write rows as Parquet, in a file whose name does not show it."""
     path = folder / "spans.data"
     pq.write_table(pa.Table.from_pylist(list(rows)), path, **more)
     return path

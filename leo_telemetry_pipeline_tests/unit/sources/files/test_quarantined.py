@@ -14,7 +14,7 @@ from leo_telemetry_pipeline_tests.unit.redact.examples import EVERY_KIND
 
 @EVERY_KIND
 def test_no_secret_reaches_the_quarantine(kind: str, tmp_path: Path):
-    """Lost: secrets of lines that gave no span, kept for a person to look at."""
+    """Lost: everybody who may read the quarantine sees secrets of bad lines."""
     secret = SECRETS[kind]
     row = {"trace_id": str(uuid.UUID(int=1)), "span_id": str(uuid.UUID(int=2)), "span_type": "gate", "start_time_ms": 1}
     lines = [
@@ -31,13 +31,13 @@ def test_no_secret_reaches_the_quarantine(kind: str, tmp_path: Path):
     assert [type(each) for each in bad] == [reader.BadLine] * len(lines)
     for each in bad:
         assert isinstance(each, reader.BadLine)
-        told = each.reason + each.text
+        kept = each.reason + each.text
         for written in (PLAIN[kind], json.dumps(PLAIN[kind])[1:-1]):
-            assert written not in told
+            assert written not in kept
 
 
 def test_the_header_of_a_wrong_file_is_shown_without_secrets(tmp_path: Path):
-    """Lost: secrets on the terminal and in its logs, where a file of something else was named."""
+    """Lost: secrets on the terminal and in its logs, after the import of a wrong file."""
     (tmp_path / "x.csv").write_text("trace_id,password=hunter2,c\n1,2,3\n")
     with pytest.raises(UserError) as error:
         list(reader.read(tmp_path / "x.csv"))

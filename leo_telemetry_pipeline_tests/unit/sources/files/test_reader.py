@@ -70,7 +70,7 @@ def test_progress_counts_bytes_on_disk(tmp_path):
 
 
 def test_a_missing_file_is_named_in_one_line(tmp_path):
-    """Lost: a traceback for a typing error."""
+    """Lost: a typo ends in a traceback."""
     with pytest.raises(UserError, match="No such file"):
         list(read(tmp_path / "nothing"))
     with pytest.raises(UserError, match="name a readable file"):
@@ -120,7 +120,7 @@ BAD = st.binary(min_size=1, max_size=40).filter(lambda line: b"\n" not in line a
     st.booleans(),
 )
 def test_good_lines_among_bad_ones_are_kept(tmp_path, lines, packed):
-    """Lost: good spans are silently dropped beside bad lines."""
+    """Lost: good spans among bad lines are silently dropped."""
     good, content = 0, b""
     for is_good, line in lines:
         good += is_good

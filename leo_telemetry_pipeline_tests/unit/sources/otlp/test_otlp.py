@@ -196,7 +196,7 @@ def test_an_invalid_span_has_a_reason_and_the_others_are_kept(changes, reason):
 
 
 def test_logs_and_metrics_are_distinguished_from_traces():
-    """Lost: exporters that send all three fill the list of bad lines."""
+    """Lost: exporters that send all three signals fill the list of bad lines."""
     assert is_other_signal({"resourceLogs": []})
     assert is_other_signal({"resourceMetrics": []})
     assert not is_other_signal(request())

@@ -155,7 +155,7 @@ def test_a_body_that_is_not_otlp_json_is_refused(body: bytes) -> None:
     def read() -> None:
         try:
             otlp.read_json(body, policy=KEEP)
-        except BaseException as error:  # noqa: BLE001 it is looked at below
+        except BaseException as error:  # noqa: BLE001 it is checked below
             raised.append(error)
 
     before = threading.stack_size(SMALL_STACK)

@@ -1,4 +1,4 @@
-"""One span of OTLP: the same from protobuf and from JSON, and a bad one costs only itself."""
+"""One OTLP span: the same from protobuf and JSON, and a bad one does not affect the others."""
 
 import itertools
 import json
@@ -87,7 +87,7 @@ def test_a_resource_that_is_not_utf_8_invalidates_only_its_own_spans() -> None:
 
 @pytest.mark.parametrize("kind", [b"intValue", b"doubleValue"])
 def test_a_null_number_is_none(kind: bytes) -> None:
-    """Lost: a span with one unknown number."""
+    """Lost: a span because of one missing number."""
     body = SPAN_JSON.replace(b'{"stringValue": "v"}', b'{"' + kind + b'":null}')
     [span] = otlp.read_json(body, policy=KEEP).spans
     assert span.attributes == {"k": None}
@@ -186,7 +186,7 @@ def test_duplicate_keys_are_harmless() -> None:
 
 
 @pytest.mark.parametrize("kind", SECRETS)
-def test_no_secret_passes_wherever_it_is(kind: str) -> None:
+def test_no_secret_passes_in_any_place(kind: str) -> None:
     """Lost: keys and passwords in the database, in the response to the exporter, and in its log."""
     text = SECRETS[kind]
     planted = {

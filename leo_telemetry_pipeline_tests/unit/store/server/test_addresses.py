@@ -1,4 +1,4 @@
-"""Addresses of databases as people paste them: understood where they can mean one thing only, else said in one line."""
+"""Addresses of databases as people paste them: read if they are unambiguous, otherwise refused in one line."""
 
 import re
 
@@ -20,7 +20,7 @@ URL = f"postgresql://u:{SECRET}@h.example:5432/db"
 
 
 def with_password(password: str) -> dict[str, str]:
-    """Return what PLAIN is with another password."""
+    """Return PLAIN with another password."""
     return PLAIN | {"password": password}
 
 
@@ -93,8 +93,8 @@ def with_password(password: str) -> dict[str, str]:
         ("postgresql://h.example", {"host": "h.example"}),
     ],
 )
-def test_an_address_that_can_mean_one_thing_only_is_understood(pasted: str, meant: dict[str, str]):
-    """Lost: an evening with an address that every other program took, and a message that does not say why."""
+def test_an_unambiguous_address_is_read(pasted: str, meant: dict[str, str]):
+    """Lost: an evening with an address that every other program accepts, and a message without the reason."""
     assert addresses.parts_of(pasted, VARIABLE) == meant
 
 
@@ -137,43 +137,43 @@ def test_an_address_that_can_mean_one_thing_only_is_understood(pasted: str, mean
         ("postgresql:", "not a PostgreSQL address"),
     ],
 )
-def test_what_is_wrong_with_an_address_is_said_with_its_remedy(pasted: str, named: str):
-    """Lost: "is no PostgreSQL address" for an address of which one word is wrong, or the password on the screen."""
-    with pytest.raises(UserError) as told:
+def test_an_error_in_an_address_is_reported_with_its_remedy(pasted: str, named: str):
+    """Lost: "not a PostgreSQL address" for an address with one wrong word, or the password on the screen."""
+    with pytest.raises(UserError) as error:
         addresses.parts_of(pasted, VARIABLE)
-    assert told.value.exit_code == 3
-    assert re.match(f"{VARIABLE} .*{named}", told.value.message), told.value.message
-    assert SECRET not in told.value.message
-    assert "\n" not in told.value.message
+    assert error.value.exit_code == 3
+    assert re.match(f"{VARIABLE} .*{named}", error.value.message), error.value.message
+    assert SECRET not in error.value.message
+    assert "\n" not in error.value.message
 
 
 def outcome(pasted: str) -> tuple[dict[str, str] | None, str]:
-    """Return how an address is read, and what a person is told of it."""
+    """Return how an address is read, and the text that a person sees."""
     try:
         parts = addresses.parts_of(pasted, VARIABLE)
-    except UserError as told:
-        return None, told.message
+    except UserError as error:
+        return None, error.message
     return parts, addresses.shown(parts)
 
 
 @given(password=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n"), min_size=1))
-def test_no_password_is_cut_or_shown(password: str):
-    """Lost: the password in a terminal, a log and a bug report, or a server that hears another one."""
+def test_no_password_is_truncated_or_shown(password: str):
+    """Lost: the password appears in a terminal, a log or a bug report; or the server gets another one."""
     marked = f"#{SECRET}{password}{SECRET}@"
     parts, said = outcome(f"postgresql://u:{marked}@h.example:5432/db")
     assert SECRET not in said
     assert parts in (None, with_password(marked))
 
 
-def test_what_is_left_out_of_an_address_can_be_named():
-    """Lost: a parameter is dropped without a word, and its owner believes that it works."""
+def test_ignored_parameters_of_an_address_are_named():
+    """Lost: a parameter is silently ignored, and its owner believes that it works."""
     pasted = f"'{URL}?pgbouncer=true&sslmode=require&connection_limit=1'"
     assert addresses.ignored(pasted) == ["pgbouncer", "connection_limit"]
     assert addresses.ignored(URL) == []
 
 
-def test_variables_that_change_where_an_address_leads_are_named():
-    """Lost: an hour, since PGHOSTADDR sends the connection elsewhere than the address says."""
+def test_variables_that_redirect_an_address_are_named():
+    """Lost: an hour, because PGHOSTADDR redirects the connection to another host."""
     environ = {"PGHOSTADDR": "192.0.2.1", "PGOPTIONS": "-c search_path=x", "PGAPPNAME": "x"}
     assert addresses.environment_overrides(PLAIN, environ) == ["PGHOSTADDR", "PGOPTIONS"]
     assert addresses.environment_overrides(PLAIN | {"hostaddr": "192.0.2.2"}, environ) == ["PGOPTIONS"]
@@ -185,15 +185,15 @@ def test_variables_that_change_where_an_address_leads_are_named():
 
 
 def test_brackets_around_a_password_are_named_when_it_is_refused():
-    """Lost: an hour, since [YOUR-PASSWORD] was filled in between its brackets."""
+    """Lost: an hour, because a password was typed between the brackets of [YOUR-PASSWORD]."""
     refused = "password authentication failed"
     for password, named in (("[x]", True), ("x", False), ("", False), ("[x", False)):
         said = addresses.cannot_connect("it", VARIABLE, refused, PLAIN | {"password": password}, {})
         assert ("remove the brackets" in said) == named
 
 
-def test_both_addresses_are_read_alike():
-    """Lost: an address that one variable takes and the other does not."""
+def test_both_addresses_are_read_in_the_same_way():
+    """Lost: an address that one variable accepts and the other does not."""
     target = outside(f'"{URL}?pgbouncer=true"', "dagster", "postgresql+asyncpg://u:p@ss@direct.example/db")
     assert target.shown == "postgresql://u@h.example:5432/db"
     assert target.dagster_shown == "postgresql://u@direct.example/db"
@@ -212,7 +212,7 @@ def test_both_addresses_are_read_alike():
         PLAIN | {"options": "-c statement_timeout=0"},
     ],
 )
-def test_an_address_for_sqlalchemy_is_read_alike_by_all_who_read_it(meant: dict[str, str]):
+def test_all_readers_of_an_address_for_sqlalchemy_agree(meant: dict[str, str]):
     """Lost: a password with a space is right for our tables and wrong for Dagster's."""
     written = addresses.for_sqlalchemy(meant)
     assert addresses.parts_of(written, VARIABLE) == meant
@@ -221,8 +221,8 @@ def test_an_address_for_sqlalchemy_is_read_alike_by_all_who_read_it(meant: dict[
 
 
 @pytest.mark.parametrize("text", ['"~/x"', "'~/x'", " ~/x ", '" ~/x "'])
-def test_quotes_and_blanks_around_a_setting_are_not_part_of_it(text: str, monkeypatch: pytest.MonkeyPatch):
-    """Lost: a .env file that keeps its quotes makes a folder named "~, or is refused."""
+def test_quotes_and_spaces_around_a_setting_are_not_part_of_it(text: str, monkeypatch: pytest.MonkeyPatch):
+    """Lost: the quotes of a .env file create a folder named "~, or the setting is refused."""
     from leo_telemetry_pipeline.cli.claude import hook
 
     monkeypatch.setenv("HOME", "/somewhere")
@@ -236,8 +236,8 @@ def test_quotes_and_blanks_around_a_setting_are_not_part_of_it(text: str, monkey
     assert settings.keep == 99
 
 
-def test_a_user_without_a_home_folder_gets_the_root_as_the_system_does(monkeypatch: pytest.MonkeyPatch):
-    """Lost: a traceback from pathlib for every user of a container that /etc/passwd does not know."""
+def test_a_user_without_a_home_folder_gets_the_root_folder(monkeypatch: pytest.MonkeyPatch):
+    """Lost: a traceback from pathlib for every user of a container without an entry in /etc/passwd."""
     from leo_telemetry_pipeline import settings
     from leo_telemetry_pipeline.cli.claude import hook
 

@@ -1,4 +1,4 @@
-"""How a process leaves the embedded server: none runs here, since its life is in acceptance/."""
+"""Releasing the embedded server, without a running one; acceptance/ tests real servers."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -8,13 +8,13 @@ from leo_telemetry_pipeline.store.server.embedded import Embedded
 from leo_telemetry_pipeline.store.server.postmaster import Postmaster
 
 
-def test_two_threads_that_leave_the_server_at_once_leave_it_once(home: Path) -> None:
-    """Lost: a traceback instead of an end, on Ctrl-C while a statement hangs."""
+def test_threads_that_release_the_server_at_once_release_it_once(home: Path) -> None:
+    """Lost: on Ctrl-C while a statement hangs, a traceback."""
     home.mkdir(mode=0o711)
     (home / "pgpass").touch()
     server = Embedded(home)
     server.acquire(lambda database: True, "leo", lambda: None)
-    # A process of a server that died: whoever stops the server waits for it, and the others come meanwhile.
+    # A process of a dead server: the thread that stops the server waits for it, and the others arrive meanwhile.
     orphan = Postmaster(home / "database", home / "run", home / "server.lock").take_lock()
     assert orphan is not None
     try:

@@ -1,4 +1,4 @@
-"""Logs that others append to are kept small."""
+"""Log files that other processes append to: their size is limited."""
 
 from pathlib import Path
 
@@ -7,8 +7,8 @@ import pytest
 from leo_telemetry_pipeline.store.server import log_files
 
 
-def test_a_log_that_has_grown_is_cut_at_the_start_of_a_line(tmp_path: Path):
-    """Lost: a disk that fills up with our words, or the words that were needed."""
+def test_a_large_log_is_truncated_at_the_start_of_a_line(tmp_path: Path):
+    """Lost: the disk fills with our logs, or the newest lines are missing."""
     log = tmp_path / "hook.log"
     lines = [f"line {number:07}" for number in range(120_000)]
     log.write_text("\n".join(lines) + "\n")
@@ -24,8 +24,8 @@ def test_a_log_that_has_grown_is_cut_at_the_start_of_a_line(tmp_path: Path):
     assert log.read_bytes() == before
 
 
-def test_a_link_in_the_place_of_a_log_is_not_followed(tmp_path: Path):
-    """Lost: a file of somebody else, cut by root for a link that its owner laid."""
+def test_a_link_in_place_of_a_log_is_not_followed(tmp_path: Path):
+    """Lost: another user's file, truncated by root through a planted link."""
     other = tmp_path / "theirs"
     other.write_text("x" * (2 * log_files.LONGEST))
     (tmp_path / "hook.log").symlink_to(other)

@@ -1,4 +1,4 @@
-"""Which processes are a server's: its lock, its files, and ids that were given to others."""
+"""The processes of a server: its lock, its files, and process ids that were reused."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ from leo_telemetry_pipeline_tests.processes import need
 
 @pytest.fixture
 def server(tmp_path: Path) -> Postmaster:
-    """Return the server of a folder, of which no process runs."""
+    """Return the server of a folder, without a running process."""
     for name in ("data", "run"):
         (tmp_path / name).mkdir()
     return Postmaster(tmp_path / "data", tmp_path / "run", tmp_path / "lock")
@@ -51,7 +51,7 @@ def test_the_lock_is_free_once_the_last_process_has_ended(server: Postmaster) ->
 
 
 @pytest.mark.parametrize("text", ["{pid}\n/data\n1\n5432\n", "1\n", "", "no number", "-1", "0", "9" * 30, "\x00\xff"])
-def test_files_that_name_no_server_of_ours_are_forgotten(server: Postmaster, tmp_path: Path, text: str) -> None:
+def test_files_that_do_not_name_a_server_of_ours_are_removed(server: Postmaster, tmp_path: Path, text: str) -> None:
     """Lost: the database, until somebody deletes a file by hand."""
     left = [tmp_path / "data" / "postmaster.pid", tmp_path / "run" / ".s.PGSQL.5432.lock"]
     with sleeping() as process:
@@ -63,8 +63,8 @@ def test_files_that_name_no_server_of_ours_are_forgotten(server: Postmaster, tmp
     assert not any(path.exists() for path in left)
 
 
-def test_processes_that_work_in_the_folder_and_are_no_server_go_on(server: Postmaster, tmp_path: Path) -> None:
-    """Lost: a shell or an editor of somebody who looks into the folder."""
+def test_processes_in_the_folder_that_are_not_a_server_are_left_alone(server: Postmaster, tmp_path: Path) -> None:
+    """Lost: the shell or editor of somebody who inspects the folder."""
     with sleeping(cwd=tmp_path / "data") as process:
         if sys.platform == "linux":
             assert process_ids.working_in(tmp_path / "data") == [process.pid]
@@ -82,7 +82,7 @@ Postmaster(home / "data", home / "run", home / "lock").end_orphans()
 """
 
 
-def test_root_ends_the_orphans_of_its_server_without_the_right_to_trace_them(home: Path) -> None:
+def test_root_ends_orphans_of_its_server_without_the_capability_to_trace_them(home: Path) -> None:
     """Lost: the database in a container, whose root has no CAP_SYS_PTRACE, for as long as a dead statement computes."""
     need(os.geteuid() == 0 and shutil.which("setpriv"), "only root can drop a capability")
     user, group = server_user() or (0, 0)
@@ -110,8 +110,8 @@ def test_root_ends_the_orphans_of_its_server_without_the_right_to_trace_them(hom
                 process.kill()
 
 
-def test_an_id_that_another_process_got_has_another_beginning() -> None:
-    """Lost: a database that runs on for a stranger's process, for having the id of a shell that ended."""
+def test_a_reused_process_id_has_another_start_time() -> None:
+    """Lost: a database keeps running for an unrelated process with the id of a shell that ended."""
     assert process_ids.began(os.getpid()) == process_ids.began(os.getpid()) != ""
     with sleeping() as process:
         assert process_ids.began(process.pid) not in ("", process_ids.began(os.getpid()))

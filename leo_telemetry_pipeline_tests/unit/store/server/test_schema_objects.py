@@ -1,4 +1,4 @@
-"""The SQL that is in force exists as text, whole, in one place each."""
+"""The SQL of every object in force exists as text in one file, complete."""
 
 import re
 from pathlib import Path
@@ -26,8 +26,8 @@ def revisions() -> list:
 
 
 @pytest.mark.parametrize("name", OBJECTS)
-def test_a_file_says_in_its_first_line_what_it_holds_and_creates_the_object_that_it_is_named_after(name: str):
-    """Lost: whoever looks for the text of a function finds it somewhere else, or an older one."""
+def test_a_file_describes_its_object_in_the_first_line_and_creates_the_object_that_it_is_named_after(name: str):
+    """Lost: the text of a function is in another file, or an older text is found."""
     text, (kind, _, own_name) = schema_objects.text(name), name.partition("/")
     assert re.match(r"-- [A-Z].{10,}[.]\n", text)
     assert _MAKES.findall(text) == [(kind[:-1].upper(), own_name)]
@@ -40,7 +40,7 @@ def test_a_file_says_in_its_first_line_what_it_holds_and_creates_the_object_that
         assert f"CREATE OR REPLACE VIEW {own_name} WITH (security_invoker = true) AS" in text
 
 
-def test_no_function_or_view_has_a_text_anywhere_else():
+def test_no_function_or_view_is_defined_anywhere_else():
     """Lost: two texts of one function, and no way to tell which is in force."""
     code = [*(ROOT / "leo_telemetry_pipeline").rglob("*.py"), *(ROOT / "migrations").rglob("*.py")]
     assert [path.name for path in code for _, text in texts(path) if _MAKES_FUNCTION_OR_VIEW.search(text)] == []
@@ -49,13 +49,13 @@ def test_no_function_or_view_has_a_text_anywhere_else():
 
 
 def test_the_first_revision_applies_every_object_once():
-    """Lost: a file that describes what no database has."""
+    """Lost: a file describes an object that no database has."""
     [first] = [each.module for each in revisions() if each.revision == FIRST_RELEASE]
     assert sorted(first.OBJECTS) == OBJECTS
 
 
-def test_a_revision_is_named_like_its_file_and_unlike_any_unreleased_one():
-    """Lost: a database would be at a version that no file has, or be taken for an older one."""
+def test_a_revision_is_named_after_its_file_and_differs_from_unreleased_ones():
+    """Lost: a database would have a version without a file, or be taken for an older one."""
     for each in revisions():
         assert each.revision == Path(each.path).stem
         assert len(each.revision) <= 32, "Alembic's column is not wider"

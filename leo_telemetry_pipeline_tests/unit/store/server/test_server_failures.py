@@ -1,4 +1,4 @@
-"""What the embedded server's programs say when they fail, as one line with its remedy."""
+"""Failures of the embedded server's programs: one line with cause and remedy."""
 
 from pathlib import Path
 
@@ -71,14 +71,14 @@ MISSING = "No such file or directory"
         (f'could not open file "/srv/pg_backup/x": {MISSING}', " (see"),
     ],
 )
-def test_only_a_file_of_the_databases_own_that_is_missing_is_a_damage(said: str, advice: str):
-    """Lost: a database, which its owner moves away since a line of postgresql.conf is wrong."""
+def test_only_a_missing_file_of_the_database_itself_is_reported_as_damage(said: str, advice: str):
+    """Lost: a database that its owner moves away, although only a line of postgresql.conf is wrong."""
     log = f"2026-11-29 20:00:00.000 UTC [7] FATAL:  {said}\n2026-11-29 20:00:00.001 UTC [7] LOG:  shut down\n"
     assert f"failed: FATAL: {said}{advice}" in message("pg_ctl", log, HOME, PLENTY)
 
 
 def test_a_server_that_does_not_find_its_control_file_is_damaged():
-    """Lost: the remedy, for PostgreSQL says this one without time, level and hint."""
+    """Lost: the remedy, because PostgreSQL reports this error without time, level and hint."""
     said = "postgres: could not find the database system\nExpected to find it in the directory"
     assert DAMAGE in message("pg_ctl", said, HOME, PLENTY)
 
@@ -96,8 +96,8 @@ def test_a_server_that_does_not_find_its_control_file_is_damaged():
         (UNKNOWN, "something that nobody has seen", "Try the other one."),
     ],
 )
-def test_the_cause_is_said_with_what_helps(said: str, cause: str, advice: str):
-    """Lost: five different troubles with one message, and an evening for each."""
+def test_the_cause_is_reported_with_its_remedy(said: str, cause: str, advice: str):
+    """Lost: an evening per failure, because different failures have the same message."""
     line = message("pg_ctl", said, HOME, PLENTY)
     assert cause in line
     assert advice in line
@@ -106,8 +106,8 @@ def test_the_cause_is_said_with_what_helps(said: str, cause: str, advice: str):
     assert "UTC [" not in line
 
 
-def test_a_disk_that_is_full_takes_no_words_and_is_named_all_the_same():
-    """Lost: a message without a cause, since the log that should have it is on the full disk."""
+def test_a_full_disk_is_reported_although_it_takes_no_log():
+    """Lost: the cause, because the log that should have it is on the full disk."""
     assert "make room" in message("initdb", "", HOME, 4096)
     after = f"{FULL}2026-11-29 20:00 UTC [9] PANIC:  cannot abort transaction 1, it was already committed\n"
     assert "No space left on device; make room" in message("initdb", after, HOME, PLENTY)
@@ -115,7 +115,7 @@ def test_a_disk_that_is_full_takes_no_words_and_is_named_all_the_same():
     assert "only 50 MB are free" in message("pg_ctl", UNKNOWN.replace("HINT", "LOG"), HOME, 50_000_000)
 
 
-def test_without_a_word_the_log_is_named():
+def test_without_output_the_log_is_named():
     """Lost: "failed", and no place to look."""
     assert message("pg_ctl", "", HOME, PLENTY) == "pg_ctl of the embedded database failed (see /srv/leo/postgresql.log)"
     assert server_failures.cause_of("LOG:  all is well\n") == ("", "")

@@ -1,4 +1,4 @@
-"""No two rooms need each other, whichever way they are imported: at the top, in a function, or only for types."""
+"""Import cycles between packages or modules, whether imports are at the top, in functions or only for types."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,8 +8,8 @@ from leo_telemetry_pipeline_tests.unit.import_graph import Graph, imports_in
 PACKAGE = Path(__file__).resolve().parents[2] / "leo_telemetry_pipeline"
 
 
-def rooms(package: str, imports: Graph) -> Graph:
-    """Return which children of a package import which others, each with everything below it."""
+def children_of(package: str, imports: Graph) -> Graph:
+    """Return which children of a package import which others; a child includes everything below it."""
     depth = package.count(".") + 2
     needs: Graph = {}
     for module, needed in imports.items():
@@ -20,8 +20,8 @@ def rooms(package: str, imports: Graph) -> Graph:
     return needs
 
 
-def circles_in(needs: Graph) -> Iterator[list[str]]:
-    """Yield the names along each circle, the first of them again at its end, until mending these leaves none."""
+def cycles_in(needs: Graph) -> Iterator[list[str]]:
+    """Yield the names along each cycle, ending with the first one again, until no cycle is left without these."""
     left = {name: set(others) for name, others in needs.items()}
     while left:
         if free := [name for name, others in left.items() if not others & left.keys()]:
@@ -31,26 +31,26 @@ def circles_in(needs: Graph) -> Iterator[list[str]]:
         path = [min(left)]
         while path[-1] not in path[:-1]:
             path.append(min(left[path[-1]] & left.keys()))
-        circle = path[path.index(path[-1]) :]
-        yield circle
-        left[circle[-2]].remove(circle[-1])
+        cycle = path[path.index(path[-1]) :]
+        yield cycle
+        left[cycle[-2]].remove(cycle[-1])
 
 
-def circles(package: Path) -> list[str]:
-    """Tell the circles of each package as sentences."""
+def cycles(package: Path) -> list[str]:
+    """Return the cycles within each package as sentences."""
     imports = imports_in(package)
     packages = sorted(name.removesuffix(".__init__") for name in imports if name.endswith(".__init__"))
-    found = [circle for each in packages for circle in circles_in(rooms(each, imports))]
-    return [f"{circle[0]} imports " + ", which imports ".join(circle[1:]) for circle in found]
+    found = [cycle for each in packages for cycle in cycles_in(children_of(each, imports))]
+    return [f"{cycle[0]} imports " + ", which imports ".join(cycle[1:]) for cycle in found]
 
 
-def test_no_room_needs_one_that_needs_it():
-    """Lost: rooms that can be read, tested and changed one at a time."""
-    assert circles(PACKAGE) == []
+def test_no_two_packages_or_modules_import_each_other():
+    """Lost: packages that can be read, tested and changed one at a time."""
+    assert cycles(PACKAGE) == []
 
 
-def test_a_circle_is_found_however_it_is_closed(tmp_path: Path):
-    """Lost: circles that a search for imports at the top of files does not see."""
+def test_a_cycle_is_found_wherever_its_imports_are(tmp_path: Path):
+    """Lost: cycles that a search for imports at the top of files does not find."""
     package = tmp_path / "p"
     for name, text in {
         "__init__": "",
@@ -62,13 +62,13 @@ def test_a_circle_is_found_however_it_is_closed(tmp_path: Path):
         "types/__init__": "",
         "types/one": "if TYPE_CHECKING:\n    from p.types.two import x",
         "types/two": "def f():\n    import p.types.one",
-        "room/__init__": "",
-        "room/left/__init__": "",
-        "room/left/a": "from p.room.right import a",
-        "room/left/b": "",
-        "room/right/__init__": "",
-        "room/right/a": "",
-        "room/right/b": "from p.room.left import b",
+        "pair/__init__": "",
+        "pair/left/__init__": "",
+        "pair/left/a": "from p.pair.right import a",
+        "pair/left/b": "",
+        "pair/right/__init__": "",
+        "pair/right/a": "",
+        "pair/right/b": "from p.pair.left import b",
         "fine/__init__": "from p.fine.below import x",
         "fine/below": "import os, p.fine.further",
         "fine/further": "",
@@ -76,9 +76,9 @@ def test_a_circle_is_found_however_it_is_closed(tmp_path: Path):
         file = package / f"{name}.py"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
-    assert circles(package) == [
+    assert cycles(package) == [
         "p.top_a imports p.top_b, which imports p.top_c, which imports p.top_a",
         "p.lazy.__init__ imports p.lazy.inner, which imports p.lazy.__init__",
-        "p.room.left imports p.room.right, which imports p.room.left",
+        "p.pair.left imports p.pair.right, which imports p.pair.left",
         "p.types.one imports p.types.two, which imports p.types.one",
     ]
