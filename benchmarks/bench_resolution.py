@@ -75,8 +75,8 @@ def looks(durations: np.ndarray, *, fine: bool) -> tuple[list[Judgement], list[l
     learned = baselines.learn(before, levels.change_points(before), [])
     end = FIRST + timedelta(days=days)
     judged = judgement.judge(read, changed, learned, end - timedelta(days=WINDOW), end, false_discoveries=1.0)
-    shown = trends.turns(daily, FIRST.date(), days)
-    return judged, [[turn.ratio for turn in turns.time] for turns in shown]
+    shown = trends.dimension_changes(daily, FIRST.date(), days)
+    return judged, [[change.ratio for change in changes.time] for changes in shown]
 
 
 def in_whole_ms(rng: np.random.Generator, options: Options, seed: str) -> Iterator[Measured]:
@@ -84,8 +84,8 @@ def in_whole_ms(rng: np.random.Generator, options: Options, seed: str) -> Iterat
     count = 60 if options.quick else 1000
     medians = medians_of(rng, count)
     steps = 1.2 ** rng.choice([-1.0, 1.0], count)
-    judged, turned = looks(spans(rng, medians, steps, 40), fine=False)
-    ratios = [[one.ratio or 1.0, *turns] for one, turns in zip(judged, turned, strict=True)]
+    judged, shown = looks(spans(rng, medians, steps, 40), fine=False)
+    ratios = [[one.ratio or 1.0, *others] for one, others in zip(judged, shown, strict=True)]
     false = 100 * float(np.mean([any(abs(math.log(ratio)) > math.log(1.5) for ratio in each) for each in ratios]))
     none = Budget(0, "%", timed=False)
     yield judge(f"whole ms, P50 0.3 to 5, 20 % either way, over 1.5x: {count}; {seed}", false, "%", none, options)
