@@ -97,9 +97,9 @@ class _Trial:
         whose = "no origin" if address.endswith(SANDBOX) else urllib.parse.urlsplit(address).hostname
         return Figure(
             LINE,
-            f"a page of {whose}, another port, tries {len(tried)} things in Chromium",
+            f"a page of {whose} on another port tries {len(tried)} attacks in Chromium",
             "nothing read, nothing served, nothing changed",
-            _listed(read, served, harm) or f"{len(answered)} answers, all of them refusals",
+            _listed(read, served, harm) or f"{len(answered)} answers, all refusals",
             len(tried) > 100 and len(answered) > 100 and not (read or served or harm),
         )
 
@@ -158,7 +158,7 @@ class _Trial:
         harm = self._harm()
         return Figure(
             LINE,
-            f"scripts in pages of http://{_EVIL}, a name that leads to our ports (DNS rebinding)",
+            f"scripts in pages of http://{_EVIL}, a name that resolves to our address (DNS rebinding)",
             "403 each time, nothing changed",
             _listed(served, harm) or f"403 for {len(page.answered)} requests",
             len(page.answered) > 15 and not (served or harm),
@@ -178,11 +178,12 @@ class _Trial:
         page.open(f"{self._ui}/assets/{_KEPT}?view=events")
         hostile_names.show_markdown(page)
         is_seen = hostile_names.CONTROL in self._stranger.asked
+        requests = " ".join([f"{len(elsewhere)} requests", *elsewhere[:3]])
         return Figure(
             LINE,
             f"{len(pages)} asset pages with names like images, links and HTML",
             "no request to another host, except for the picture of the control asset, which is not escaped",
-            f"{shown} texts shown, {len(elsewhere)} requests {elsewhere[:3] or ''}; {int(is_seen)} for that picture",
+            f"{shown} texts shown, {requests}; {int(is_seen)} for that picture",
             shown >= len(pages) / 3 and is_seen and not elsewhere,
         )
 
@@ -199,9 +200,10 @@ class _Trial:
         is_wiped, is_streamed = not self._is_kept(), "pipelineRunLogs" in streamed
         return Figure(
             LINE,
-            "the UI's own pages: a run by its button, an asset wiped, the events of a run",
+            "the UI's own pages: launch a run, wipe an asset, stream the events of the run",
             "each works",
-            f"{runs} run, {'' if is_wiped else 'not '}wiped, {'' if is_streamed else 'no '}events",
+            f"{runs} run launched, asset {'' if is_wiped else 'not '}wiped,"
+            f" events {'' if is_streamed else 'not '}streamed",
             runs == 1 and is_wiped and is_streamed,
         )
 

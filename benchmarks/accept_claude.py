@@ -33,13 +33,13 @@ def run(part: str, seed: int, full: bool) -> Iterator[Figure]:
     by = {"hooks": "by hooks", "otel": "by OpenTelemetry", "both": "by both at once"}[way]
     same = sum(one.is_complete() for one in played)
     count = sum(len(one.matched()) for one in played)
-    what = f"Claude Code {by}: handoffs, tools and sub-agents are there, each once"
+    what = f"Claude Code {by}: handoffs, tools and sub-agents are stored, each once"
     measured = f"{same:,} of {len(played):,} scenarios, {count:,} spans"
     yield Figure("11.5", what, "all", measured, same == len(played))
     fake = [off for one in played for off in stored.outside_bounds(one.matched())]
-    yield _within(fake, limit, f"Claude Code {by}: durations against what its model saw")
+    yield _within(fake, limit, f"Claude Code {by}: durations compared with the times of its model requests")
     tools = [off for one in played for off in stored.off_reports(one.matched(), one.reported, ("tool", "skill"))]
-    yield _within(tools, limit, f"Claude Code {by}: durations of tools against its own reports")
+    yield _within(tools, limit, f"Claude Code {by}: durations of tools compared with its own reports")
 
 
 def _play(way: str, rng: random.Random, full: bool) -> list[Played]:

@@ -26,10 +26,10 @@ def run(part: str, seed: int, full: bool) -> Iterator[Figure]:  # noqa: ARG001 n
     """Measure one part."""
     folder = _TESTS / "integration"
     if part == "rights":
-        what = "lints of Supabase, and every privilege of nine roles on all our objects"
+        what = "Supabase's lints, and every privilege of nine roles on all our objects"
         yield _figure(what, [str(folder / name) for name in _RIGHTS])
     else:
-        what = "integration tests as owner, writer and reader, row-level security forced"
+        what = "integration tests as owner, writer and reader, with row-level security forced"
         yield _figure(what, ["-p", "leo_telemetry_pipeline_tests.as_roles", "--direct", str(folder)])
 
 

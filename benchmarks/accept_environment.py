@@ -64,7 +64,7 @@ def _nameless() -> Figure:
     well = done.returncode == 0 and WELL in done.stdout
     if not well:
         print(done.stdout[-2000:], done.stderr[-2000:], file=sys.stderr)
-    return Figure("12.9", what, "finds what was planted", "it does" if well else "it does not", well)
+    return Figure("12.9", what, "finds what was planted", "found" if well else "not found", well)
 
 
 def demo_of_nameless(*arguments: str) -> subprocess.CompletedProcess:
@@ -83,7 +83,7 @@ def demo_of_nameless(*arguments: str) -> subprocess.CompletedProcess:
 
 
 def _shut_in(folder: Path, command: Sequence[str]) -> list[str]:
-    """Return a command in a mount namespace where only a folder and /dev/shm are writable, as in a container."""
+    """Wrap a command to run where only a folder and /dev/shm are writable, as in a container."""
     environ = {
         "PATH": "/usr/bin:/bin",
         "LEO_TELEMETRY_HOME": str(folder / "home"),

@@ -71,7 +71,13 @@ def _sources(chance: random.Random, folder: Path, count: int) -> Figure:
     ]
     differing = sum(len(set(same)) > 1 for same in zip(*found, strict=True))
     same = all(len(each) == count for each in found)
-    return Figure(LINE, f"{count} spans from 4 sources", "each one row", f"{differing} differ", same and differing == 0)
+    return Figure(
+        LINE,
+        f"{count:,} spans in 4 file formats",
+        "equal in all formats",
+        f"{differing} differ",
+        same and differing == 0,
+    )
 
 
 _NS = {"start_time_ms": "start_time_ms:ns", "end_time_ms": "end_time_ms:ns"}
@@ -114,7 +120,13 @@ def _bytes(chance: random.Random, folder: Path, count: int) -> Figure:
         found.append([item for item in reader.read(folder / "f") if isinstance(item, Span)])
     wrong = sum(one != other for one, other in zip(*found, strict=True))
     held = not wrong and len(found[0]) == count
-    return Figure(LINE, f"{count} names of 1 to 40 letters as BINARY", "as the same text", f"{wrong} differ", held)
+    return Figure(
+        LINE,
+        f"{count:,} names of 1 to 40 letters in Parquet as BINARY",
+        "read as the same text",
+        f"{wrong} differ",
+        held,
+    )
 
 
 def _units(chance: random.Random, folder: Path, count: int) -> Figure:
@@ -140,7 +152,13 @@ def _units(chance: random.Random, folder: Path, count: int) -> Figure:
             if isinstance(item, Span)
         ]
         failed += not remedy or any(abs(one - other) > 1 for one, other in zip(found, starts, strict=True))
-    return Figure(LINE, f"{len(_UNITS)} units, the remedy typed as printed", "all read", f"{failed} not", not failed)
+    return Figure(
+        LINE,
+        f"files with times in {len(_UNITS)} units, after the remedy that is printed",
+        "all read",
+        f"{failed} not read",
+        not failed,
+    )
 
 
 def _wrong(chance: random.Random, folder: Path, count: int) -> Figure:
@@ -157,9 +175,9 @@ def _wrong(chance: random.Random, folder: Path, count: int) -> Figure:
 
     message = _refused(path, watched)
     leaked = sum(word in f"{item.text}{item.reason}{item.keys}" for item in seen if isinstance(item, BadLine))
-    measured = f"{len(seen)} lines read, {leaked} with words of it"
+    measured = f"{len(seen)} lines read, {leaked} messages that quote it"
     held = len(seen) <= 100 and not leaked and "transcript" in message and word not in message
-    return Figure(LINE, f"a transcript of {count} lines", "stopped within 100, no word kept", measured, held)
+    return Figure(LINE, f"a conversation of {count:,} lines", "refused within 100 lines, none quoted", measured, held)
 
 
 def _row(number: int) -> dict:

@@ -89,8 +89,8 @@ def _request(receiver: Receiver, body: bytes, spans: int, form: str, idle: float
     return Figure(
         "11.1",
         f"{spans:,} spans × {attributes} attributes, {form.rpartition('/')[2]}, {len(body) / (1 << 20):.1f} MiB",
-        f"all stored, or 413 for the whole; under {MOST_GROWTH_MB} MiB more memory",
-        f"{status}, {new:,} stored, {rejected} rejected, {growth:.0f} MiB more, {took:.2f} s",
+        f"all stored, or all refused with 413; under {MOST_GROWTH_MB} MiB more memory",
+        f"{status}, {new:,} stored, {rejected} rejected, {growth:.0f} MiB more memory, {took:.2f} s",
         whole and growth < MOST_GROWTH_MB,
     )
 
@@ -125,10 +125,10 @@ def _clients(seed: int, full: bool) -> Iterator[Figure]:
         receiver.forget_peak()
         sent = otlp_clients.send(receiver.port, count, every_s, seconds, seed)
         peak, stored, metrics = receiver.megabytes("VmHWM"), receiver.stored(), receiver.metrics()
-    what = f"{count:,} clients, each every {every_s:g} s for {seconds:g} s, room for {int(most):,}"
+    what = f"{count:,} clients of at most {int(most):,}, each sending every {every_s:g} s for {seconds:g} s"
     seen = f"{stored:,} of {sent.spans:,} spans in {sent.requests:,} requests"
     again = sum(times for status, times in sent.statuses.items() if status != 200)
     closed = metrics["clients_closed_idle_total"]
-    seen += f", {again} retries, {closed:.0f} idle closed, slowest answer {sent.slowest_s:.1f} s"
-    yield Figure("11.2", what, "every span in, none twice", seen, stored == sent.spans and sent.lost == 0)
+    seen += f", {again} retries, {closed:.0f} idle connections closed, slowest answer {sent.slowest_s:.1f} s"
+    yield Figure("11.2", what, "every span stored once", seen, stored == sent.spans and sent.lost == 0)
     yield Figure("11.2", f"memory with {count:,} clients", f"under {MOST_MB} MB", f"{peak:.0f} MB", peak < MOST_MB)

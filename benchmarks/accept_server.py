@@ -80,7 +80,7 @@ def _stale(who: str) -> Figure:
     slowest = max(one.took_s for one in seen)
     return Figure(
         "12.3",
-        f"start with stale files of a server, as {who}: {', '.join(one.names for one in seen)}",
+        f"start as {who} with stale files of a server that name: {'; '.join(one.names for one in seen)}",
         "starts within 5 s, no signal to any other program",
         f"slowest start {slowest:.1f} s" + (f"; {'; '.join(bad)}" if bad else ", no signal"),
         not bad and slowest < 5,
@@ -158,9 +158,9 @@ def _killed(number: signal.Signals, under: str, rounds: int, rng: random.Random)
         left = processes.processes_of(home)
     yield Figure(
         "12.2",
-        f"{number.name} of the server under {under}, {rounds} times",
-        f"back within {BACK_S:.0f} s, queued row SUCCEEDED within {ROW_S:.0f} s, no acknowledged span lost",
-        f"back after {max(trial.back_s):.1f} s at most, row after {max(trial.rows_s):.0f} s at most"
+        f"{number.name} to the server while {'a program' if under == 'program' else f'`{under}`'} runs, {rounds} times",
+        f"server back within {BACK_S:.0f} s, queued run SUCCEEDED within {ROW_S:.0f} s, no acknowledged span lost",
+        f"server back after at most {max(trial.back_s):.1f} s, run SUCCEEDED after at most {max(trial.rows_s):.0f} s"
         f" ({trial.retries} by a retry), {what}" + (f", left running: {sorted(left.values())}" if left else ""),
         max(trial.back_s) < BACK_S and max(trial.rows_s) < ROW_S and not lost and not left,
     )

@@ -76,14 +76,15 @@ def named(plant: Plant, what: str, bottlenecks: list[dict[str, Any]], titles: li
     slow = [f"{one['dimension_type']}:{one['dimension_key']}" for one in bottlenecks]
     measured = f"found: {', '.join(slow) or 'nothing'}; items: {'; '.join(titles) or 'none'}"
     if plant.part == "wait":
-        return Figure(LINE, f"findings, {what}", "no finding, because nothing works longer", measured, not slow)
+        return Figure(LINE, f"findings, {what}", "no finding, because only waits got longer", measured, not slow)
     causes = {one["cause"] for one in bottlenecks}
     said = "; ".join(part for one in bottlenecks[:1] for part in one["measured"])
     held = slow[:1] == [name] and causes == {name} and len(titles) == 1 and titles[0].startswith(f"{name} takes ")
     return Figure(
         LINE,
         f"findings, {what}",
-        f"{name} first, as the one cause and item" + (f", with {_SAID[plant.part]!r}" if plant.part in _SAID else ""),
+        f"{name} is the first finding, the only cause and the only item"
+        + (f", with {_SAID[plant.part]!r}" if plant.part in _SAID else ""),
         measured + (f"; {said}" if said else ""),
         held and _SAID.get(plant.part, "") in said,
     )
@@ -94,7 +95,9 @@ def shown(plant: Plant, what: str, days: list[dict[str, Any]]) -> Figure:
     column, others = _COLUMNS[plant.part]
     grew = {name: _growth(days, name) for name in (column, *others)}
     held = grew[column] >= _SHOWN * plant.factor and all(1 / _SAME < grew[name] < _SAME for name in others)
-    required = f"{column} at least {_SHOWN * plant.factor:g} x" + (f", {', '.join(others)} as before" if others else "")
+    required = f"{column} at least {_SHOWN * plant.factor:g} x" + (
+        f"; unchanged: {', '.join(others)}" if others else ""
+    )
     measured = ", ".join(f"{name} {ratio:.2f} x" for name, ratio in grew.items())
     return Figure(LINE, f"trends, {what}", required, measured, held)
 

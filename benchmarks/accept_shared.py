@@ -60,8 +60,8 @@ def run(part: str, seed: int, full: bool) -> list[Figure]:  # noqa: ARG001
                 wrong += shared.wrong_output_of_doctor()
         except pytest.fail.Exception as failed:
             wrong = [" ".join(str(failed).split())[-600:]]
-    what = f"a foreign instance, its records in {part}, with a location that uses our names"
-    return [Figure(LINE, what, "theirs untouched, ours as if alone", "; ".join(wrong) or "so it is", not wrong)]
+    what = f"a Dagster instance of another project, stored in {part}, whose code location uses our names"
+    return [Figure(LINE, what, "their runs untouched, ours unaffected", "; ".join(wrong) or "as required", not wrong)]
 
 
 @dataclass(frozen=True)

@@ -60,8 +60,8 @@ def run(part: str, seed: int, full: bool) -> list[Figure]:
     return [
         Figure(
             LINE,
-            f"`{part}` ended by SIGTERM within {WITHIN_S:g} s of {len(ends)} starts",
-            f"all within {LIMIT_S:g} s, leaving nothing",
+            f"`{part}` ended by SIGTERM within {WITHIN_S:g} s of its start, {len(ends)} times",
+            f"ends within {LIMIT_S:g} s, leaving nothing behind",
             f"slowest {slowest.took_s:.1f} s (sent at {slowest.moment_s:.2f} s); " + ("; ".join(bad) or "nothing left"),
             slowest.took_s <= LIMIT_S and not bad,
         )

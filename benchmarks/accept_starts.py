@@ -41,7 +41,7 @@ def run(part: str, seed: int, full: bool) -> list[Figure]:
     broken = [f"after {moment:.2f} s: {why}" for moment in moments if (why := _broken(way, moment))]
     measured = f"{len(moments) - len(broken)} of {len(moments)} within {lasts:.1f} s"
     what = f"first start ended by {way}, then a worker"
-    return [Figure(LINE, what, "all SUCCEEDED", "; ".join([measured, *broken]), not broken)]
+    return [Figure(LINE, what, "all analyses SUCCEEDED", "; ".join([measured, *broken]), not broken)]
 
 
 def _measured_start() -> float:

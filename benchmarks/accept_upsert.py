@@ -74,8 +74,8 @@ def run(part: str, seed: int, full: bool) -> Iterator[Figure]:
         differing = [*compared_tables(target, other), *compared_commands(home, other_home, today)]
     yield Figure(
         "11.3",
-        f"{len(made):,} spans from five sources, {part}, each {TIMES} times, days counted before and after",
-        "one row each with its end; rows, history, trends, analysis and why as with complete rows only",
+        f"{len(made):,} spans from five sources, {part}, each sent {TIMES} times, days counted before and after",
+        "one row per span, with its end; rows, history, trends, analysis and why equal those of complete rows",
         "all agree" if not differing else f"differ: {', '.join(differing)}",
         not differing,
     )

@@ -3,8 +3,8 @@
 Belongs here: the measurements. Does not: simulated traces (families) and incidents (incidents).
 
 Planted: the first part is right in 95 % of the families, and all shares are within 5 points in 95 %. Real: 4 of 5
-network delays are named first, by the call they slow, and the processor fault. Incidents: items per cause and causes
-per item at most 5 % from 1. One attribution: at most 100 ms. Seeds are random.
+network delays are named first (by the call that they slow), and so is the processor fault. Incidents: items per cause
+and causes per item at most 5 % from 1. One attribution: at most 100 ms. Seeds are random.
 """
 
 import json

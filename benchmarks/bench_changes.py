@@ -87,7 +87,7 @@ def at_most(share: float, count: int, options: Options) -> Budget:
 def one_look(rng: np.random.Generator, options: Options, seed: str) -> Iterator[Measured]:
     """Measure false alarms and F1 of one look by both detectors on the same series."""
     # The reference is by far the slowest part: a quick run gives it fewer series.
-    stable, stepped, beside = (200, 100, 10) if options.quick else (1000, 300, 300)
+    stable, stepped, beside = (150, 80, 8) if options.quick else (1000, 300, 300)
     python, why = None, ""
     try:
         python = otava_python()
@@ -136,7 +136,7 @@ def _step(
 
 def nightly(rng: np.random.Generator, options: Options, seed: str) -> Iterator[Measured]:
     """Measure how many stable series alarm in any of 71 looks."""
-    count = 75 if options.quick else 1000
+    count = 60 if options.quick else 1000
     for name, family in series.FAMILIES.items():
         values = family(rng, count, POINTS)
         alarmed = np.zeros(count, dtype=bool)

@@ -116,9 +116,9 @@ def measurements(options: Options) -> Iterator[Measured]:
         text = f"{what}: {len(CASES)} cases, {draws:,} draws each; seed {seed}, {value[1]}"
         return judge(text, value[0], "%", budget, options)
 
-    yield row("compare, 95 % intervals hold the truth, least", least, LEAST, at_least=True)
-    yield row("compare, 95 % intervals hold the truth, most", most, MOST)
-    yield row("compare, a verdict where nothing differs", in_vain, IN_VAIN)
+    yield row("compare, lowest coverage of 95 % intervals", least, LEAST, at_least=True)
+    yield row("compare, highest coverage of 95 % intervals", most, MOST)
+    yield row("compare, verdicts without a difference", in_vain, IN_VAIN)
 
 
 if __name__ == "__main__":

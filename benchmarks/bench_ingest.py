@@ -2,8 +2,8 @@
 
 Belongs here: the measurements. Does not: the measured code.
 
-At least half the speed of bare COPY; with redaction at least 20,000 spans per second on one core; at most 600 bytes
-per span in table and indexes. Both alternate, each into an empty table.
+Budgets: at least half the speed of bare COPY; with redaction at least 20,000 spans per second on one core; at most 600
+bytes per span in table and indexes. Both alternate, each into an empty table.
 """
 
 import io

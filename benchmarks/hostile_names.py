@@ -25,7 +25,7 @@ _NAMES = (
 )
 CONTROL = "/control.png"
 _LOOKED_AT_S = 1.0
-# A page without Markdown by then has none.
+# A page that shows no Markdown within this time has none.
 _LOADS_S = 8
 _FOLLOWS_S = 300
 _MARKDOWN = (

@@ -141,7 +141,7 @@ SETTINGS = (
     Setting("dagster_database_url", "", str, "a direct address for Dagster's tables if the other one is a pooler's"),
     Setting("dagster_schema", "dagster", str, "schema for Dagster's own tables in an outside database"),
     Setting("enabled", "true", switch, "false switches everything off: collection, hook, analyses"),
-    Setting("stale_after", "7d", seconds, "an analysis older than this makes the next trigger start one"),
+    Setting("stale_after", "7d", seconds, "if the last analysis is older than this, the next trigger starts one"),
     Setting("deadline", "900s", seconds, "an analysis that runs longer ends TIMED_OUT"),
     Setting("exact_spans", "500000", count, "up to this many spans in a window, P50s are exact"),
     Setting("min_samples", "10", count, "a dimension with fewer spans in the window is not judged"),

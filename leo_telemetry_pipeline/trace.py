@@ -206,8 +206,8 @@ def _main_thread() -> int | None:
 
 
 def _within(seconds: float, work) -> None:
-    # The interrupted thread may hold a lock of the writer or of module `threading`: work in another thread, wait for
-    # a limited time, and use neither.
+    # The interrupted thread may hold a lock of the writer or of module `threading`. So work in another thread, wait
+    # for a limited time, and take neither lock here.
     done = _thread.allocate_lock()
     done.acquire()
 

@@ -54,7 +54,7 @@ def place_of(who: str, folder: Path) -> Place:
     """Return a home of root or of an ordinary user that does not exist yet, in a world-readable folder of theirs."""
     folder.chmod(0o755)
     if who == "root":
-        need(os.geteuid() == 0, "only root can test what root may")
+        need(os.geteuid() == 0, "only root can test what root may do")
         return Place(folder / "home")
     prefix = processes.as_ordinary_user()
     if prefix:

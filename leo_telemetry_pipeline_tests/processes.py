@@ -52,7 +52,7 @@ def command(*arguments: str) -> list[str]:
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
-    """Return an environment in which only the home and ``more`` are set of our variables."""
+    """Return an environment with the home and ``more``, and without any other of our variables."""
     ours = re.compile(f"{PREFIX}|DAGSTER_|PG[A-Z]")
     clean = {name: value for name, value in os.environ.items() if not ours.match(name)}
     # For a clone that is not installed.

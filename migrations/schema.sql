@@ -174,7 +174,7 @@ BEGIN
           AND r.window_end BETWEEN now() - stale_after AND now();
         IF last_end IS NOT NULL THEN
             outcome := 'FRESH';
-            detail := 'the last analysis looked up to ' || to_char(last_end AT TIME ZONE 'UTC',
+            detail := 'the last analysis covers spans up to ' || to_char(last_end AT TIME ZONE 'UTC',
                 'YYYY-MM-DD HH24:MI') || ' UTC';
             RETURN;
         END IF;
@@ -626,7 +626,7 @@ COMMENT ON TABLE public.duration_histogram_blocks IS 'Sums of duration_histogram
 
 COMMENT ON COLUMN public.duration_histogram_blocks.seen_on IS 'Bit n is set if the dimension has spans on day n of the block.';
 
-COMMENT ON COLUMN public.duration_histogram_blocks.packed IS 'One byte: bytes per count. Then the buckets, two bytes each, and their counts, all big-endian. If 16 is added to the first byte: only the first bucket of a run, and a count for each.';
+COMMENT ON COLUMN public.duration_histogram_blocks.packed IS 'Buckets and their counts, big-endian. The first byte is the width w of a count in bytes; then follow all buckets (2 bytes each) and all counts (w bytes each). If the first byte is w + 16: one bucket, then the counts of it and of the buckets after it.';
 
 CREATE TABLE public.duration_histogram_blocks_made (
     first_day date NOT NULL,
@@ -867,7 +867,7 @@ COMMENT ON COLUMN public.telemetry_baselines.window_end IS 'End of the window of
 
 COMMENT ON COLUMN public.telemetry_baselines.moved_at IS 'When it was learned, or last moved.';
 
-COMMENT ON COLUMN public.telemetry_baselines.accepted_at IS 'When a person last accepted the present level as normal. Until the baseline moves, it may rise.';
+COMMENT ON COLUMN public.telemetry_baselines.accepted_at IS 'When a person last accepted the current level as normal. If that is after moved_at, the baseline may rise.';
 
 CREATE TABLE public.telemetry_drains (
     id bigint NOT NULL,
@@ -914,7 +914,7 @@ CREATE TABLE public.telemetry_thresholds (
     CONSTRAINT telemetry_thresholds_multiplier_check CHECK (((multiplier > (0)::double precision) AND (multiplier < 'Infinity'::double precision)))
 );
 
-COMMENT ON TABLE public.telemetry_thresholds IS 'Written by people only. No key: default of the type. Type global: default of all types. NULL: inherited.';
+COMMENT ON TABLE public.telemetry_thresholds IS 'Written by people; an analysis changes rows only if LEO_TELEMETRY_APPLY_SUGGESTIONS is true. No key: default of the type. Type global: default of all types. NULL: inherited.';
 
 COMMENT ON COLUMN public.telemetry_thresholds.id IS 'Key without NULL, for tools that need one. Nothing refers to it.';
 
@@ -1079,7 +1079,7 @@ CREATE UNLOGGED TABLE public.workflow_open_spans (
     beat_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 );
 
-COMMENT ON TABLE public.workflow_open_spans IS 'Operations under way that began a while ago.';
+COMMENT ON TABLE public.workflow_open_spans IS 'Operations that have been running for longer than LEO_TELEMETRY_OPEN_AFTER.';
 
 CREATE TABLE public.workflow_trace_counts (
     day date NOT NULL,

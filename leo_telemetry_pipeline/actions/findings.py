@@ -20,7 +20,7 @@ WEEK = timedelta(days=7)
 
 @dataclass(frozen=True)
 class Summary:
-    """Result of judging: bottlenecks, worst first; dimensions per outcome; their causes.
+    """Result of judging: bottlenecks, worst first, with their causes, and the number of dimensions per outcome.
 
     ``largest_sample``: spans of the largest dimension. ``pooled``: spans per dimension type with more
     than the maximum number of keys.
@@ -133,7 +133,7 @@ def _explained(found: Bottleneck, window: Window, explained: Mapping[Dimension, 
 
 def _limits(database: Database, bottlenecks: Sequence[Bottleneck]) -> dict[str, planning.Limits]:
     types = sorted({one.dimension_type for one in bottlenecks})
-    # Limits apply to a type: without a key, the values of a key's own row are ignored.
+    # Limits apply to a type, so look them up without a key: the row of a single key must not change them.
     return {
         one.dimension_type: planning.Limits(one.max_items_per_run, one.max_items_per_day, one.cooldown_hours)
         for one in thresholds.effective(database, [(dimension_type, "") for dimension_type in types])

@@ -70,7 +70,7 @@ def plan(
     """Decide which bottlenecks of an analysis, worst first, get items; ``items`` are all items of its scope.
 
     A cause and its members share one item. Days and cool-downs are counted in window time, so that a replayed or
-    late analysis decides alike.
+    late analysis decides the same.
     """
     open_now = [item for item in items if item.is_open]
     named = {item.fingerprint for item in open_now}

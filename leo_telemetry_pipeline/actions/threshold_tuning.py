@@ -31,7 +31,7 @@ def suggest(
     key: str | None = None,
     alarms_a_year: float = ALARMS_A_YEAR,
 ) -> list[Suggestion]:
-    """Suggest thresholds for dimensions with a configured one, from the 180 closed days before ``end``.
+    """Suggest new values for configured thresholds, from the 180 closed days before ``end``.
 
     Dimensions with their own row come first, then those that inherit from a type or ``global``, most time first.
     ``dimension_type`` and ``key`` restrict both.

@@ -79,7 +79,7 @@ class Simulation:
 def simulate(stable: Stable, weeks: np.ndarray, alarms_a_year: float) -> Simulation:
     """Simulate enough weeks of a level to find the limit with this many alarms per year; deterministic.
 
-    ``weeks``: P50s in ms of the weeks ending on each day from the level's seventh to its last, NaN without spans.
+    ``weeks``: weekly P50s in ms, one for the week ending on each day from the seventh of the level; NaN without spans.
     """
     places = _places(stable.days)
     not_empty = (places >= 0).any(axis=1)

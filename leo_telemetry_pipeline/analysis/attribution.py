@@ -167,7 +167,7 @@ def _settle_moved(
 ) -> None:
     """Charge the time that moved onto the critical path at the concurrent places ``at`` to the slower ``charges``.
 
-    If none is slower, the places stopped being concurrent: each is charged its own moved time, given ``otherwise``.
+    If none is slower, the places stopped being concurrent: with ``otherwise``, each is charged its own moved time.
     """
     pool = float(moved[at].sum())
     slower = [charge for charge in charges if charge.ms > 0 and (charge.kind, charge.key) in kept]

@@ -108,7 +108,7 @@ def group(
 
 
 def only_of(window: Forest, baseline: Forest, key: str, name: str) -> str | None:
-    """Return the only value of an attribute whose spans of ``key`` got slower, or None if others did too.
+    """Return the one attribute value whose spans of ``key`` got slower, or None if spans of other values did too.
 
     Compares medians, with standard errors from median absolute deviations.
     """

@@ -122,7 +122,7 @@ def find_all(series: Sequence[Series]) -> list[list[ChangePoint]]:
 
 
 def find_prepared(prepared: dict[int, Prepared], series: int) -> list[list[ChangePoint]]:
-    """Return the changes of each of ``series`` series; none for those too short to be prepared."""
+    """Return the changes of each series, of which there are ``series``; none for those too short to be prepared."""
     found: list[list[ChangePoint]] = [[] for _ in range(series)]
     for number, changes in _kept(prepared, _splits(prepared)).items():
         places = prepared[number].places

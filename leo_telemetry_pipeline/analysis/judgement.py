@@ -91,7 +91,7 @@ def of_history(
     first: int,
     end: int,
 ) -> Judgement:
-    """Judge one dimension over the days from ``first`` up to ``end``, excluded, without the false discovery guard."""
+    """Judge one dimension over the days from ``first`` to before ``end``, by all guards but false discovery."""
     window = np.flatnonzero((history.days >= first) & (history.days < end))
     enough = _enough(history, baseline, window)
     if baseline is None or multiplier is None or not all(guard.passed for guard in enough):

@@ -1,4 +1,4 @@
-"""Daily P50s of dimensions without weekly rhythm, and their levels between change points.
+"""Daily P50s of dimensions, with the weekly rhythm removed, and their levels between change points.
 
 Belongs here: one history per dimension, and the level and noise of any of its days. Does not: finding change points
 (changes), which level is normal (baselines), judging (judgement).
@@ -62,8 +62,8 @@ class DailyP50s:
 class History:
     """The days of one dimension with enough spans, in order.
 
-    ``days`` since 1970-01-01; ``raw``: log P50s in ms; ``x``: the same without rhythm; ``spans_per_day``: the median of
-    all days with spans; ``resolution_ms``: the coarsest of its days, to which all are rounded.
+    ``days`` since 1970-01-01; ``raw``: log P50s in ms; ``x``: the same without weekly rhythm; ``spans_per_day``: the
+    median of all days with spans; ``resolution_ms``: the coarsest of its days, to which all are rounded.
     """
 
     name: Dimension
@@ -100,7 +100,7 @@ class History:
 
 @dataclass(frozen=True)
 class Days:
-    """The days of many dimensions: one history and one series each; ``prepared`` by number."""
+    """The days of many dimensions: one history and one series each; ``prepared``: series by index."""
 
     histories: tuple[History, ...]
     series: tuple[Series, ...]

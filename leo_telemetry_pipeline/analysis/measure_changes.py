@@ -13,11 +13,11 @@ from leo_telemetry_pipeline.analysis.span_measures import CACHED, FIRST_TOKEN, I
 
 # Fewer spans are too few for a median.
 LEAST_SPANS = 8
-# From this share on, the time before or after the first token explains the added time alone.
+# Least share of the added time at which the time before or after the first token explains it alone.
 ALONE = 0.8
 # Tokens or time per token grew if the median grew by more than this factor.
 GREW = 1.25
-# From this share on, waiting below explains the added time.
+# Least share of the added time at which waits below the spans explain it.
 WAITING = 0.5
 # Excluded waiting is reported if it is at least this share of the judged time.
 NOTICED = 0.01

@@ -121,7 +121,7 @@ def _dry(
 
 
 @click.command()
-@click.option("--if-stale", is_flag=True, help="Only if no analysis succeeded in the last seven days.")
+@click.option("--if-stale", is_flag=True, help="Only if no analysis succeeded within LEO_TELEMETRY_STALE_AFTER.")
 def enqueue(if_stale: bool) -> None:
     """Queue an analysis. A running `leo-telemetry dev` or `worker` starts it within seconds."""
     settings = Settings()

@@ -15,7 +15,7 @@ _COMMANDS = {
     "drain": ("spans:drain", "Store spans spooled to disk while the database was unavailable."),
     "doctor": ("doctor:doctor", "Check that everything works, and say what to do if not."),
     "enqueue": ("analysis:enqueue", "Queue an analysis."),
-    "env": ("processes.commands:env", "Print the environment for plain `dagster` commands, to eval."),
+    "env": ("processes.commands:env", "Print the environment that plain `dagster` commands need."),
     "findings": ("findings:findings", "Show what the last analysis found."),
     "hook": ("claude.hook_commands:hook", "Let Claude Code trigger analyses, and measure its work."),
     "import": ("import_files:load", "Store spans from files."),

@@ -35,7 +35,7 @@ class _State:
         # The first signal that our handler received, and the first that any handler (ours or Dagster's) did; 0 if none.
         self.number = self.first = 0
         self.heard_s = self.left_s = self.patience_s = 0.0
-        self.deaf = self.watched = False
+        self.deferred = self.watched = False
         # How often the main thread has answered the watcher.
         self.answers = 0
 
@@ -88,22 +88,22 @@ def number() -> int:
     return _state.number or _state.first or signal.SIGINT
 
 
-def asked() -> bool:
+def end_requested() -> bool:
     """Return whether this process should end; the caller must then end it, as it is no longer interrupted."""
-    is_asked = bool(_state.number or _state.first)
-    if is_asked and not _state.left_s:
+    is_requested = bool(_state.number or _state.first)
+    if is_requested and not _state.left_s:
         _state.left_s = time.monotonic()
-    return is_asked
+    return is_requested
 
 
 def check() -> None:
     """Raise KeyboardInterrupt if this process should end; call it between steps, where the exception is never lost."""
-    if asked():
+    if end_requested():
         raise KeyboardInterrupt
 
 
 @contextmanager
-def noted() -> Iterator[None]:
+def recorded() -> Iterator[None]:
     """Record signals while a polling block runs, and suppress the errors that a requested end causes."""
     listen(patience_s=_PATIENCE_S)
     try:
@@ -115,13 +115,13 @@ def noted() -> Iterator[None]:
 
 
 @contextmanager
-def deaf() -> Iterator[None]:
+def deferred() -> Iterator[None]:
     """Defer interrupts while a block cleans up, such as by ending other processes."""
-    before, _state.deaf = _state.deaf, True
+    before, _state.deferred = _state.deferred, True
     try:
         yield
     finally:
-        _state.deaf = before
+        _state.deferred = before
 
 
 def _note(number: int, frame: FrameType | None) -> None:
@@ -130,7 +130,7 @@ def _note(number: int, frame: FrameType | None) -> None:
     else:
         _state.hear(number)
     now = time.monotonic()
-    if _state.deaf or (_state.left_s and now < _state.left_s + _LEAVES_S):
+    if _state.deferred or (_state.left_s and now < _state.left_s + _LEAVES_S):
         return
     if _state.is_over and not _loses(frame):
         _state.left_s = now
@@ -167,7 +167,7 @@ def _poke_until_left(main: int, number: int) -> None:
     while not _state.left_s:
         signal.pthread_kill(main, signal.SIGALRM)
         time.sleep(_POKE_S)
-        if _state.deaf or _state.answers != answers:
+        if _state.deferred or _state.answers != answers:
             answers, answered_s = _state.answers, time.monotonic()
             if not _state.number:
                 # While it executes a step, Dagster has handlers of its own, and cleans up itself.

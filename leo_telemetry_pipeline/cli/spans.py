@@ -58,7 +58,8 @@ def _left(drained: Drained) -> str:
 def purge(before: str | None, project: str | None, trace_id: str | None, yes: bool) -> None:
     """Permanently delete spans, and the history derived from them.
 
-    Give exactly one of --before, --project and --trace. The spool is drained first, so that its spans go too.
+    Give exactly one of --before, --project and --trace. The spool is drained first, so that spans waiting in it are
+    deleted too.
     """
     what = _what(before, project, trace_id)
     settings = Settings()

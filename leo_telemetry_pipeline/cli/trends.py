@@ -188,7 +188,7 @@ def spark(values: "np.ndarray", width: int = WIDTH) -> str:
 
 
 def percent(ratio: float) -> str:
-    """Format a relative change: ``+52 %``, ``-38 %``; from three times on as ``3.4x``."""
+    """Format a relative change: ``+52 %``, ``-38 %``, or ``3.4x`` for three times or more."""
     return f"{(ratio - 1) * 100:+.0f} %" if ratio < 3 else f"{ratio:.1f}".removesuffix(".0") + "x"
 
 

@@ -38,8 +38,8 @@ ALWAYS = 0.5
 def tune(dimension_type: str | None, key: str | None, is_applied: bool, target_alarms: float, as_json: bool) -> None:
     """Suggest baselines and multipliers for configured thresholds, from how their dimensions actually vary.
 
-    The baseline is the last stable level within 180 days; the multiplier is the lowest that chance exceeds at most
-    once per year (--target-alarms). Suggestions are written to the key's own row, and only with --apply.
+    The baseline is the last stable level within 180 days; the multiplier is the lowest that chance alone exceeds at
+    most once per year (--target-alarms). Suggestions are written to the key's own row, and only with --apply.
     """
     if key == "":
         raise UserError("The key is empty: name a dimension, or omit the key to mean its whole type")

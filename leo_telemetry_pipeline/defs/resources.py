@@ -57,8 +57,8 @@ class Analysis:
     """The analysis that this Dagster run executes.
 
     ``run``: its row. ``owned``: the row is RUNNING for this Dagster run and may be written; otherwise the results of
-    the last SUCCEEDED run are recomputed. ``gone``: why there is nothing to do. ``dry_window``: of a dry run,
-    which writes nothing.
+    the last SUCCEEDED run are recomputed. ``gone``: why there is nothing to do. ``dry_window``: the window
+    of a dry run, which writes nothing.
     """
 
     database: Database

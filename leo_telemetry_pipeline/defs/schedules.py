@@ -18,7 +18,7 @@ from leo_telemetry_pipeline.store.server.dagster_home import OURS, QUEUE_SENSOR
     cron_schedule="0 * * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Queues an analysis if the last one is over seven days old; the queue sensor starts it.",
+    description="Queues an analysis if the last one is over LEO_TELEMETRY_STALE_AFTER old; the queue sensor starts it.",
 )
 def staleness_schedule(telemetry_database: TelemetryDatabase) -> dg.SkipReason:
     """Queue an analysis if the last one is stale, and report the outcome."""

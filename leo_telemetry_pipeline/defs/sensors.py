@@ -77,7 +77,7 @@ def was_away(cursor: str | None, last_look: float | None, now: float) -> bool:
     job=analysis_job,
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Starts a run of analysis_job for each QUEUED row of telemetry_analysis_runs. Only reads.",
+    description="Starts leo_telemetry_analysis_job for each QUEUED row of telemetry_analysis_runs. Only reads.",
 )
 def queued_runs_sensor(telemetry_database: TelemetryDatabase) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Request a run for each QUEUED row."""
@@ -128,7 +128,7 @@ def run_lifecycle_sensor(context: dg.SensorEvaluationContext, telemetry_database
     job=insights_job,
     minimum_interval_seconds=15,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Starts insights_job once for the last successful analysis of all projects. Only reads.",
+    description="Starts leo_telemetry_insights_job once for the last successful analysis of all projects. Only reads.",
 )
 def insights_sensor(
     context: dg.SensorEvaluationContext, telemetry_database: TelemetryDatabase
@@ -147,7 +147,7 @@ def insights_sensor(
 
 
 def _end_lost_insights(instance: dg.DagsterInstance, location: str | None, deadline: timedelta) -> list[str]:
-    """End overdue runs of insights_job, such as those whose process was killed, because they occupy run slots."""
+    """End overdue runs of the insights job, such as those whose process was killed, because they occupy run slots."""
     late = dg.RunsFilter(
         job_name=insights_job.name,
         statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED],

@@ -58,7 +58,7 @@ def name(value: str, limit: int) -> str:
     # Imported here because hardly any name is this long.
     import hashlib
 
-    # Hash the text without its secrets, as far as it was scrubbed.
+    # Hash the scrubbed text; beyond REACH, it is hashed as it is.
     whole = scrub(_storable(value[: limit + REACH])) + value[limit + REACH :]
     digest = hashlib.sha256(whole.encode("utf-8", "replace")).hexdigest()[:HASH]
     return text(text(value, limit - HASH) + digest, limit)

@@ -42,7 +42,7 @@ _TEXT_COLUMNS = (
 _all_texts = operator.attrgetter(*_TEXT_COLUMNS)
 _LONGEST_INT = 2**63
 _NAMED = ("key", "name")
-# Keys of a small object that never hold the secret that its name announces.
+# In an object such as {"name": "DB_PASSWORD", "data": ...}, keys whose values are never the named secret.
 _NEVER_VALUES = (*_NAMED, "type", "kind", "in", "id")
 _MOST_KEYS_OF_SMALL = 4
 
@@ -50,7 +50,7 @@ _MOST_KEYS_OF_SMALL = 4
 _plain_keys: set[str] = set()
 _judged_keys: dict[str, tuple[str, bool, bool]] = {}
 
-# Who did the work does not help to find slow work; OpenTelemetry exporters add these by default.
+# Identities do not help to find slow work, but OpenTelemetry exporters add them by default.
 _PERSONS = ("user", "enduser", "organization")
 _IDENTITY_PREFIXES = tuple(f"{person}." for person in _PERSONS)
 # Letters only, so that user_id, userId and user-id are the same.

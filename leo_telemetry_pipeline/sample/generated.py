@@ -85,7 +85,7 @@ class Slowdown:
 
     @property
     def dimension(self) -> Dimension:
-        """The type and key of the dimension that describes it best."""
+        """The dimension of exactly the slowed spans."""
         if self.sd_type is None:
             return self.span_type, self.span_name
         return f"{self.span_type}+sd_type", f"{self.span_name}:{self.sd_type}"
@@ -97,7 +97,7 @@ class Slowdown:
         return f"{self.span_type}:{self.span_name}{only} was made {self.factor:g} times as long"
 
     def is_of(self, span_type: str, name: str, sd_type: str) -> bool:
-        """Return whether it applies to spans of this type and name, in work of this SD type."""
+        """Return whether the slowdown applies to spans of this type and name, in work of this SD type."""
         return (self.span_type, self.span_name) == (span_type, name) and self.sd_type in (None, sd_type)
 
 

@@ -78,7 +78,8 @@ KINDS = (
         "identified",
         r"(?P<keep>(?i:identified\s(?:[^\n;']{0,60}\s)?(?:by|as)\s{1,9}(?:password\s{1,9})?)')(?!\[redacted|…)[^']+",
     ),
-    # Tests also "pass": a password here has letters and digits, and no character of ids and paths.
+    # Test reports also contain "pass:", so a password here must have letters and digits, and no character of ids and
+    # paths.
     (
         "pass: pass= pass\" pass'",
         r"(?P<keep>"

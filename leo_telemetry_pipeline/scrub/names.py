@@ -5,7 +5,7 @@ Does not: what values look like (kinds, tools). Imported by the measured program
 """
 
 MARK = "[redacted]"
-# From this length on, a text may be a secret without any marker: random letters.
+# A text of at least this length may be a secret without any marker: random letters.
 LONG = 34
 
 # "_" stands for any separator or none.

@@ -20,8 +20,8 @@ _SIGNS = (MARK, "…")
 _KEY_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789_.-"
 _MOST_BEFORE = 64
 _LOWER = {ord(letter): letter.lower() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
-# Separators of a name and its value: = and : with quotes, escaped or not; "value": beside a key in JSON; an XML tag;
-# a comma before the next string, after an option or in a pair; a space where that is unambiguous.
+# What may separate a name from its value: = or :, with quotes, escaped or not; "value": after the name in JSON; the end
+# of an XML tag; a comma before the next string, after an option or in a pair; a space where that is unambiguous.
 _BETWEEN = (
     r"[\w.-]{0,40}+(?P<between>"
     r"\\{0,8}+[\"'`]?\s{0,9},\s{0,9}\\{0,8}+\"\w{0,12}?(?i:value)\\{0,8}+\"\s{0,9}:\s{0,9}"

@@ -144,7 +144,7 @@ def rest_us(exact: Exact) -> int | None:
 
 
 def scaled(value: Exact, nanoseconds: int) -> Exact:
-    """Return a value in milliseconds; its unit is ``nanoseconds`` long."""
+    """Convert a value to milliseconds; ``nanoseconds`` is the length of its unit."""
     return _exact_ms(value * nanoseconds, "", Decimal("0.000001"))
 
 
@@ -164,7 +164,7 @@ def _from_text(text: str, name: str) -> Exact:
 def _refuse_either(count: str, text: str, name: str) -> None:
     if _EITHER(count):
         raise InvalidSpan(
-            f"{name} {redact.shown(text)} has an ambiguous comma, for thousands or decimals: write it without"
+            f"{name} {redact.shown(text)} has a comma that may mean thousands or decimals: write it without the comma"
         )
 
 

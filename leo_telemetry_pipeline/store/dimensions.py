@@ -52,7 +52,7 @@ _FINE = "(s.duration_ms + s.duration_rest_us / 1000::float8)"
 
 
 def types_to_judge(seen: Iterable[str], named: Iterable[str]) -> list[str]:
-    """Return an analysis's dimension types, sorted: by the span types ``seen``, and ``named`` in thresholds."""
+    """Return the sorted dimension types of an analysis: from the span types ``seen``, and ``named`` in thresholds."""
     by_default = set(NAMED_ASSETS) | {span_type for span_type in seen if span_type not in NOT_BY_DEFAULT}
     return sorted(by_default | {dimension_type for dimension_type in named if dimension_type != GLOBAL})
 

@@ -77,8 +77,8 @@ def guarded(app: Starlette) -> ASGIApp:
 class _QueriesByPost:
     """Allows GraphQL queries only by POST as JSON, which a browser does not send to other origins without preflight.
 
-    Dagster also executes queries in a URL, which any page could request as an image, from browsers without
-    Sec-Fetch-Site.
+    Dagster also executes queries in a URL, which any page could request as an image; the guard notices this only if
+    the browser sends Sec-Fetch-Site.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -69,7 +69,7 @@ class Loop:
             self._wait()
             try:
                 self._tick()
-            except Exception as error:  # noqa: BLE001 the next tick may succeed, and no other thread would
+            except Exception as error:  # noqa: BLE001 the next tick may succeed; nothing restarts this thread
                 state.trouble = error
         self._shut_down()
 

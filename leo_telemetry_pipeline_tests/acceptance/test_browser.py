@@ -1,4 +1,4 @@
-"""The ports of ``dev``, attacked by pages of other origins in Chromium: the small form of the trial."""
+"""The ports of ``dev``, attacked by pages of other origins in Chromium: a small run of the acceptance trial."""
 
 from benchmarks import accept_browser, browser
 from leo_telemetry_pipeline_tests.processes import need, sees_processes

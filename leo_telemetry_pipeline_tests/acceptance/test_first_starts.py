@@ -1,4 +1,4 @@
-"""First starts that are ended at a random moment: the small form; ``make accept`` tries fifty."""
+"""First starts that are ended at a random moment: a few of the fifty that ``make accept`` tries."""
 
 import pytest
 

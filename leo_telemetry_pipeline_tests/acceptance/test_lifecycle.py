@@ -249,7 +249,7 @@ def test_a_killed_database_is_back_and_what_was_queued_or_running_is_analysed(lo
 
 
 def test_a_killed_code_server_is_back_and_what_it_executed_is_tried_again(loop: Loop):
-    """Lost: after the out-of-memory killer ended that process, all of `dev`, or every later analysis."""
+    """Lost: all of `dev`, or every later analysis, after the out-of-memory killer ended that process."""
     loop.on("start")
     run = loop.claimed(queued(loop.db))
     loop.braked()

@@ -168,7 +168,7 @@ def test_rejections_and_refusals_are_in_the_log_and_in_the_doctors_list(made_hom
         assert "3 span(s) with implausible times" in done.out
 
 
-def test_the_trial_of_the_receiver_holds_in_its_small_form():
+def test_the_trial_of_the_receiver_holds_in_a_small_run():
     """Lost: part of every large batch, and clients beyond a hundred; `make accept` runs the full size."""
     figures = [figure for part in accept_receiver.parts(False) for figure in accept_receiver.run(part, 11, False)]
     assert len(figures) > 8
@@ -176,7 +176,7 @@ def test_the_trial_of_the_receiver_holds_in_its_small_form():
 
 
 def test_spans_accepted_during_an_outage_are_stored_when_the_database_is_back(made_home: Path):
-    """Lost: an hour of spans, to a restart of the database."""
+    """Lost: an hour of spans, because of a restart of the database."""
     with serving(made_home) as served:
         assert served.post(as_json("before")) == 200
         with database_away(made_home):

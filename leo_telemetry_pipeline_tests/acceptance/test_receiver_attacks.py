@@ -68,7 +68,7 @@ def bomb() -> bytes:
 
 
 def test_a_bomb_is_refused(served: Served, bomb: bytes):
-    """Lost: the machine, to a request of a few megabytes."""
+    """Lost: the machine, because of a request of a few megabytes."""
     with served.bounded():
         for content_type in (JSON, PROTOBUF):
             assert served.post(bomb, content_type, content_encoding="gzip") == 413
@@ -92,7 +92,7 @@ def test_stacked_and_unknown_encodings_are_refused(served: Served, bomb: bytes):
 
 @pytest.mark.parametrize("depth", [30, 1000, 100_000])
 def test_deep_nesting_is_cut_or_refused(depth: int, served: Served):
-    """Lost: the process, to a stack that overflows."""
+    """Lost: the process, because of a stack that overflows."""
     allowed = {200} if depth == 30 else {200, 400, 413}
     with served.bounded():
         assert served.post(nested_json(depth)) in allowed
@@ -104,7 +104,7 @@ def test_deep_nesting_is_cut_or_refused(depth: int, served: Served):
 
 
 def test_a_million_spans_are_refused(served: Served):
-    """Lost: memory and minutes, to a request of two megabytes."""
+    """Lost: memory and minutes, because of a request of two megabytes."""
     with served.bounded():
         assert served.post(many_json(10**6)) == 413
         assert served.post(many_protobuf(10**6), PROTOBUF) == 413
@@ -165,7 +165,7 @@ def test_truncated_bodies_are_refused(served: Served):
 
 
 def test_concurrent_bodies_share_one_limit(served: Served):
-    """Lost: memory, to thirty requests that each keep within the limit of one."""
+    """Lost: memory, because of thirty requests that each keep within the limit of one."""
     body = b'{"resourceSpans":[' + b" " * (LIMIT - 100) + b"]}"
     seen = []
 
@@ -223,7 +223,7 @@ def test_slow_clients_are_disconnected_and_do_not_delay_others(served: Served):
 
 
 def test_hundreds_of_silent_connections_do_not_delay_others(served: Served):
-    """Lost: every exporter, to a program that opens connections and sends nothing."""
+    """Lost: every exporter, because of a program that opens connections and sends nothing."""
     with served.bounded():
         lines = []
         try:

@@ -1,4 +1,4 @@
-"""A month of Claude Code sessions with one slowdown, and the commands' answers: the small form of the trial."""
+"""A month of Claude Code sessions with one slowdown, and the commands' answers: a small run of the acceptance trial."""
 
 import json
 from datetime import UTC, datetime

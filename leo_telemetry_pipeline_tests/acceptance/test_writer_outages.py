@@ -144,7 +144,7 @@ def test_a_database_that_stops_three_times_loses_and_duplicates_nothing(own_serv
 
 @pytest.mark.parametrize("durable", ["false", "true"])
 def test_a_database_that_accepts_and_never_answers_does_not_delay_the_exit(home, durable):
-    """Lost: seconds at every program's exit, or its spans, to a database behind a dead proxy."""
+    """Lost: seconds at every program's exit, or its spans, because of a database behind a dead proxy."""
     with silent_server() as url:
         counters, late_s = Emitting(home, 1_000, 1_000, DATABASE_URL=url, DURABLE=durable).ended()
     assert late_s < EXIT_S

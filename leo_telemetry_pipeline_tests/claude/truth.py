@@ -62,7 +62,7 @@ def facts(stage: Stage) -> list[Fact]:
 
 @dataclass(frozen=True)
 class _Prompt:
-    """A handoff: the prompts submitted until the answer, and the times of both."""
+    """A handoff: the prompts up to an answer, and the times of the first prompt and of the answer."""
 
     name: str
     plans: tuple[str, ...]

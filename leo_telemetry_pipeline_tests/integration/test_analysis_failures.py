@@ -107,7 +107,7 @@ def test_an_analysis_whose_database_died_is_tried_again(
 def test_a_type_that_cannot_be_measured_is_named_and_the_others_are_judged(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ):
-    """Lost: all findings, to one slow query."""
+    """Lost: all findings, because of one slow query."""
     slow(db, "A")
     slow(db, "DESIGN", span_type="subagent")
     monkeypatch.setattr(exact_percentiles, "of_window", without("subagent"))

@@ -291,7 +291,7 @@ def test_metrics_are_accepted_and_dropped(talk: Talk, form: str) -> None:
 
 @pytest.mark.parametrize("form", ["application/json", "application/x-protobuf"])
 def test_more_log_records_than_are_read_at_once_are_too_large(talk: Talk, form: str) -> None:
-    """Lost: the receiver's memory, to one small request."""
+    """Lost: the receiver's memory, because of one small request."""
     is_json = form == "application/json"
     many = b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[' + b"{}," * 10_000 + b"{}]}]}]}"
     body = many if is_json else b"\x0a\x00" * 20_001

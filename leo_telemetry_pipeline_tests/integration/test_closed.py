@@ -156,7 +156,7 @@ def granted(owner: Database) -> set[Row]:
 
 
 def test_each_role_has_what_the_guide_grants_it_and_no_other_role_has_anything(owner: Database, as_: As):
-    """Lost: among many tables, one that everyone may read, or even truncate."""
+    """Lost: one table among many is open to everyone, who may read or even truncate it."""
     superuser = as_("superuser")
     execute(owner, "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC")
     new_partitions(owner, as_("leo_writer"))

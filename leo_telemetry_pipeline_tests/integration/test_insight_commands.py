@@ -176,7 +176,7 @@ def test_trends_of_a_tool_and_of_its_prompt_show_waiting_apart_from_working(db: 
 
 
 def test_trends_of_a_name_over_the_length_limit_show_its_own_measures(db: Database):
-    """Lost: of two long names that begin the same, no measures, or those of both combined."""
+    """Lost: two long names that begin the same would show no measures, or those of both combined."""
     made = []
     for number, name in enumerate(("m" * 250 + "a", "m" * 250 + "b")):
         trace, parent = new_id(), new_id()

@@ -77,7 +77,7 @@ def test_a_request_without_spans_succeeds(talk: Talk):
 
 
 def test_invalid_spans_are_reported_and_the_rest_is_stored(talk: Talk, db: Database):
-    """Lost: five hundred good spans, to one bad span in their batch."""
+    """Lost: five hundred good spans, because of one bad span in their batch."""
 
     async def say(client: Client) -> None:
         made = request(1, 3)

@@ -82,7 +82,7 @@ def status_of(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
 
 
 def test_only_our_own_runs_are_ended(instance: dg.DagsterInstance, db: Database, monkeypatch: pytest.MonkeyPatch):
-    """Lost: somebody else's run of hours, whose job has the name of one of ours, is ended at our deadline."""
+    """Lost: somebody else's long run is ended at our deadline, because its job has the name of one of ours."""
     monkeypatch.setenv("LEO_TELEMETRY_DEADLINE", "1s")
     monkeypatch.setattr(sensors, "SILENT_LAUNCH", timedelta(seconds=1))
     waiting = queued(db)

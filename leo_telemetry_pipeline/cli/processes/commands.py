@@ -48,7 +48,7 @@ def dev(port: int | None, otlp_port: int | None) -> None:
     ui, receiver = f"http://127.0.0.1:{port}", listen.url(host, otlp_port)
     settings.check_home()
     _import_first(settings)
-    with signals.noted(), ExitStack() as stack:
+    with signals.recorded(), ExitStack() as stack:
         me = home_owner.this_process("dev", ui=ui, receiver=receiver)
         try:
             locks = [stack.enter_context(home_owner.held(settings.home, home_owner.UI, me))]
@@ -73,7 +73,7 @@ def dev(port: int | None, otlp_port: int | None) -> None:
         except home_owner.Taken as taken:
             who = taken.owner or "Another command"
             click.echo(f"{who} runs the daemon of {settings.home}; this runs only UI and receiver.", err=True)
-            click.echo("When that ends, restart this, or no queued analysis is executed.", err=True)
+            click.echo("When it ends, restart this command: otherwise no queued analysis is executed.", err=True)
         target = stack.enter_context(database.ready(settings))
         signals.check()
         click.echo(f"The UI will be at {ui} in a few seconds,", err=True)
@@ -107,7 +107,7 @@ def worker(once: bool, wait: bool) -> None:
         return
     settings.check_home()
     _import_first(settings)
-    with signals.noted(), ExitStack() as stack:
+    with signals.recorded(), ExitStack() as stack:
         lock = stack.enter_context(_daemon_owned(settings.home, wait))
         # Only launchd writes this log.
         log_files.cut(settings.home / "logs" / "worker.log")
@@ -152,7 +152,7 @@ def _import_first(settings: Settings) -> None:
 
 @click.command()
 def env() -> None:
-    """Print the environment for plain `dagster` commands, for: eval "$(leo-telemetry env)".
+    """Print the environment that plain `dagster` commands need; set it with eval "$(leo-telemetry env)".
 
     The embedded database then runs until that shell ends.
     """
@@ -205,7 +205,7 @@ def psql(arguments: tuple[str, ...]) -> None:
 
 
 @click.command()
-@click.option("--distributed", is_flag=True, help="Then distribute the span table over the workers of a Citus cluster.")
+@click.option("--distributed", is_flag=True, help="After migrating, distribute the span table over a Citus cluster.")
 @click.option("--carry-over", is_flag=True, help="Also migrate a database of an unreleased version, keeping its rows.")
 def migrate(distributed: bool, carry_over: bool) -> None:
     """Bring the tables up to date, in the embedded database or that of LEO_TELEMETRY_DATABASE_URL."""

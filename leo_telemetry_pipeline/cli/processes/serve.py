@@ -35,7 +35,7 @@ def serve(host: str | None, port: int | None, quiet: bool) -> None:
     # Imported before anything is held, while a signal ends the process immediately.
     from leo_telemetry_pipeline.web import app, server
 
-    with signals.noted():
+    with signals.recorded():
         opened = listening(settings, host, port, f"--port or {PREFIX}SERVE_PORT")
         make_home(settings.home)
         with opened, _database(settings) as (target, away):
@@ -45,7 +45,10 @@ def serve(host: str | None, port: int | None, quiet: bool) -> None:
             if not quiet:
                 _say(settings, host, port)
             server.run(
-                app.build_app(settings, target, host=host, away=away), opened, settings.serve_clients, signals.asked
+                app.build_app(settings, target, host=host, away=away),
+                opened,
+                settings.serve_clients,
+                signals.end_requested,
             )
 
 

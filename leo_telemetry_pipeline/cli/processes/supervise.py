@@ -62,7 +62,7 @@ def group(
             yield process
         finally:
             # A second Ctrl-C must not interrupt the cleanup.
-            with signals.deaf():
+            with signals.deferred():
                 end_group(process)
     finally:
         os.close(our_end)
@@ -152,11 +152,11 @@ def run_until_interrupted(
         runs = [_Run(name, program) for name, program in programs.items()]
         for run in runs:
             groups.callback(run.end)
-        while not signals.asked():
+        while not signals.end_requested():
             for run in runs:
                 run.start_if_time(start)
                 status = run.died()
-                if status is None or signals.asked():
+                if status is None or signals.end_requested():
                     continue
                 if not run.restarts():
                     return run.name, status
@@ -173,7 +173,7 @@ def run_until_interrupted(
 def temporary(home: Path, owned: str) -> Iterator[Path]:
     """Yield a temporary folder for the sockets of Dagster's processes, whose paths a long TMPDIR would make too long.
 
-    It belongs to the owner of that part of the home. Wherever the database's socket fits, theirs do too.
+    ``owned`` is the part of the home whose owner uses the folder. Wherever the database's socket fits, theirs fit too.
     """
     folder = home / f"tmp.{owned[0]}"
     if len(os.fsencode(folder / "tmp12345678")) > LONGEST_SOCKET:
@@ -207,9 +207,9 @@ def keep_while_alive(settings: Settings, pid: int) -> None:
     for descriptor in (0, 1, 2):
         os.dup2(quiet, descriptor)
     try:
-        with signals.noted(), database.opened(settings):
+        with signals.recorded(), database.opened(settings):
             os.close(writing)
-            while began and process_ids.began(pid) == began and not signals.asked():
+            while began and process_ids.began(pid) == began and not signals.end_requested():
                 time.sleep(1)
     finally:
         os._exit(0)

@@ -24,5 +24,5 @@ def ui(port: int, workspace: Path) -> None:
     # Until it serves, a signal ends the process immediately; its children end with the process group.
     from leo_telemetry_pipeline.web import ui as served
 
-    with opened, served.application(workspace) as app, signals.noted():
-        served.run(app, opened, signals.asked)
+    with opened, served.application(workspace) as app, signals.recorded():
+        served.run(app, opened, signals.end_requested)

@@ -12,7 +12,7 @@ from leo_telemetry_pipeline.sources.claude.otel_notes import LOG, SPAN
 MEMORY = "Made"
 # Notes of one moment all arrive within this time: exporters send every five seconds, and hooks run concurrently.
 GRACE_S = 15
-# An answer counts as the last one after this much silence: a Stop hook may run and block for long.
+# An answer counts as the last one after this much silence: a Stop hook may block for a long time.
 QUIET_S = 300
 # Enough ids to recognize redelivered events, whose times differ.
 _MOST_IDS = 10_000

@@ -15,8 +15,8 @@ from leo_telemetry_pipeline.span import Lasted, lasted_between
 # A tool that ends this long after a Stop ran after that Stop, so the Stop was blocked. Concurrent hooks are recorded
 # within less time.
 _AFTER_STOP_NS = 2_000_000_000
-# Claude Code submits the notification about a background sub-agent at once; no person is as quick. Log events tell it
-# on a busy machine too: the notification is the session's next event.
+# Claude Code submits the notification about a background sub-agent at once; no person is as quick. On a busy machine,
+# log events still show it: the notification is the session's next event.
 _AT_ONCE_MS = 1_000
 _NO_END = 10**9
 _NEVER = 2**63

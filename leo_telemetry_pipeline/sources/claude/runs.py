@@ -200,7 +200,7 @@ def duration_of(run: SubagentRun, evidence: Evidence) -> Lasted | None:
         return duration, None
     if run.ends:
         last = run.ends[-1]
-        # A user's hook may have blocked the end, and then another one follows.
+        # A user's hook may have blocked this end; then another end follows.
         if run.launch is not None and _goes_on(last, evidence):
             return None
         return None if run.start is None else _elapsed_or_none(run.start, last)

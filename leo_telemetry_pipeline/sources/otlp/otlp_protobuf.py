@@ -33,7 +33,7 @@ from leo_telemetry_pipeline.span import InvalidSpan
 # Field numbers of ExportTraceServiceRequest, ResourceSpans and ScopeSpans.
 _RESOURCE_SPANS = 1
 _RESOURCE, _SCOPE_SPANS, _SCHEMA_URL = 1, 2, 3
-# Temporary number of instrumentation_library_spans after scope_spans took over its first one.
+# Number that instrumentation_library_spans had for a while, after scope_spans had taken its original one.
 _LIBRARY_SPANS = 1000
 _SCOPE, _SPANS = 1, 2
 _VARINT, _LENGTH, _GROUP, _END_GROUP = 0, 2, 3, 4

@@ -21,7 +21,7 @@ MAX_ATTRIBUTES = 128
 MAX_REASONS = 10
 # Memory for the spans of one part of a request: about 2,000 ordinary ones.
 PART_BYTES = 4 << 20
-# Limit of the bytes of all resources, each counted once per span, since its attributes are stored with each.
+# Limit of the bytes of all resources. Each counts once per span, since every span is stored with its attributes.
 MAX_RESOURCE_BYTES = 128 << 20
 # A smaller body is read in one part.
 PART_BODY = 64 << 10

@@ -98,7 +98,8 @@ class Durations:
     def packed(self) -> bytes:
         """Return the smaller of two encodings of the buckets.
 
-        Sparse: width of a count, buckets, counts. Run: width + 16, first bucket, a count for each bucket.
+        Sparse: the width of a count in bytes, all buckets, all counts. Run of adjacent buckets: the width + 16, the
+        first bucket, all counts.
         """
         numbers, counts = self.buckets()
         width = next(width for width in (1, 2, 4, 8) if int(counts.max()) < 1 << (8 * width))

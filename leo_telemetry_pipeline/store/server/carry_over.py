@@ -11,7 +11,7 @@ from leo_telemetry_pipeline.store.server.migrations import apply, close, exists,
 
 FIRST_RELEASE = "0001_schema"
 _COMMENT = re.compile(r"^COMMENT ON .*?';\n", re.MULTILINE | re.DOTALL)
-# From this version on, objects are closed to roles that are not granted them by name.
+# Since this version, objects are closed to roles that are not granted them by name.
 _CLOSED = "0007"
 
 

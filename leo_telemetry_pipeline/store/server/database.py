@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 DATABASE = "leo_telemetry"
 DAGSTER_DATABASE = "dagster"
 URL_VARIABLE = PREFIX + "DATABASE_URL"
-# Names of errors that mean the server is unavailable: the driver's, also as wrapped by SQLAlchemy, and ours. Refused or
-# cancelled statements raise other classes.
+# Names of error classes that mean the server is unavailable: the driver's, which SQLAlchemy's wrappers share, and ours.
+# Refused or cancelled statements raise other classes.
 SERVER_GONE = {
     "OperationalError",
     "InterfaceError",

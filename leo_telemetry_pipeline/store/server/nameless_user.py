@@ -42,7 +42,7 @@ def programs_for_initdb(programs: Path, folder: Path) -> Iterator[Path]:
         yield programs
         return
     if sys.platform != "linux":
-        raise _unusable("only on Linux can it start without one")
+        raise _unusable("it can start without one only on Linux")
     shutil.rmtree(folder, ignore_errors=True)
     try:
         yield _copied(programs, folder)

@@ -20,7 +20,8 @@ _log = logging.getLogger(__name__)
 class Watch:
     """A thread that runs as long as this process uses the server of a home.
 
-    ``runs`` returns whether the server is alive; ``start_again`` whether it restarted it, rather than another user.
+    ``runs`` returns whether the server is alive; ``start_again`` restarts it, unless another user does, and returns
+    whether it did.
     """
 
     def __init__(self, home: Path, runs: Callable[[], bool], start_again: Callable[[], bool]) -> None:

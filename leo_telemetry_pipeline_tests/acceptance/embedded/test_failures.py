@@ -64,7 +64,7 @@ def test_a_server_that_cannot_start_is_reported_with_cause_and_remedy(made_home:
 
 
 def on_a_small_disk(folder: Path, *, disk: str, shared: str, command: Sequence[str]) -> list[str]:
-    """Return a command in its own mount namespace, with a small disk as a folder and a small /dev/shm."""
+    """Wrap a command to run in its own mount namespace, where a folder is a small disk and /dev/shm is small."""
     script = (
         f"mount --make-rprivate / && mount -t tmpfs -o size={shared},mode=1777 tmpfs /dev/shm"
         f" && mount -t tmpfs -o size={disk},mode=0711 tmpfs {folder} && exec {shlex.join(command)}"

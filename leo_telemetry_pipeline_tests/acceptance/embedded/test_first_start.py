@@ -105,7 +105,7 @@ def test_an_incomplete_data_folder_is_created_again(used: Place, lacks: str):
 
 
 def test_complete_data_is_never_created_again(used: Place):
-    """Lost: years of history, to a lost password file, which must be an error and not cause a new database."""
+    """Lost: years of history, if a missing password file led to a new database instead of an error."""
     assert used.run("thresholds", "set", "gate", "KEPT", "--multiplier", "7").code == 0
     (used.home / "pgpass").unlink()
     done = used.run("thresholds", "list")

@@ -52,7 +52,7 @@ def test_the_longest_home_works_and_a_longer_one_is_refused(folder: Path):
 
 def test_a_home_in_a_private_folder_is_refused_to_root(folder: Path):
     """Lost: root's private folder would have to be opened to everyone."""
-    need(os.geteuid() == 0, "only for root does the server run as another user")
+    need(os.geteuid() == 0, "only root's server runs as another user")
     private = folder / "private"
     private.mkdir(mode=0o700)
     done = Place(private / "deep" / "home").run("runs")

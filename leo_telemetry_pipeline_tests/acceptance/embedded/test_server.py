@@ -133,6 +133,6 @@ STALE = {
 @pytest.mark.parametrize("who", STALE)
 def test_process_ids_in_stale_files_are_ignored(who: str, folder: Path):
     """Lost: after a power cut, we end another program or another home's database that has our server's old id."""
-    need(who in stale_files.users(), "only root can test what root may")
+    need(who in stale_files.users(), "only root can test what root may do")
     for seen in stale_files.start_with_each(who, folder, STALE[who]):
         assert not seen.trouble, seen

@@ -55,7 +55,7 @@ def test_steady_spans_wake_no_thread_and_the_first_after_a_pause_does(make, db, 
 
 
 def test_an_invalid_span_is_counted_and_does_not_stop_the_others(make, db):
-    """Lost: a whole batch, to one invalid span."""
+    """Lost: a whole batch, because of one invalid span."""
     writer = make()
     odd, refused = span(), span()
     odd.attributes = None  # type: ignore[assignment]

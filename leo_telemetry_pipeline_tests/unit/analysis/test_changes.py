@@ -137,7 +137,7 @@ def test_a_constant_series_of_any_length_has_no_change(points: int):
 
 
 def test_a_step_in_a_series_without_noise_is_a_change():
-    """Lost: the clearest changes, by dividing by zero noise."""
+    """Lost: the clearest changes, because of a division by zero noise."""
     [change] = changes.find([20.0] * 20 + [30.0] * 5)
     assert (change.at, change.ratio) == (20, pytest.approx(1.5))
     assert is_plain(change)

@@ -187,7 +187,7 @@ def test_a_dimension_without_a_forecast_says_why(days: np.ndarray, baseline: flo
 
 
 def test_the_dimensions_with_the_most_time_that_can_be_forecast_are_chosen():
-    """Lost: the dimensions with the longest waits, behind busy ones without a baseline."""
+    """Lost: forecasts of some dimensions, in favour of busier ones that cannot be forecast."""
     times = {"GATE": 5.0, "LONG": 9.0, "SAME": 5.0, "SHORT": 1.0}
     histories = [history(STILL, key=key, week_ms=week) for key, week in times.items()]
     histories.append(history(STILL, key="LONGEST", week_ms=99.0, baseline=None))

@@ -71,7 +71,7 @@ def test_a_figure_that_does_not_hold_fails_the_run_and_is_marked(kept: Path, mon
     assert measured(Trial(), monkeypatch=monkeypatch) == 1
 
 
-def test_the_small_form_leaves_the_figures_alone(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_small_run_does_not_change_the_figures(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lost: a run in CI overwrites the figures of full size."""
     assert measured(Trial(), "--small", monkeypatch=monkeypatch) == 0
     assert list(kept.iterdir()) == []

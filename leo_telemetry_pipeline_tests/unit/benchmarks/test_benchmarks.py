@@ -52,7 +52,7 @@ def test_a_budget_over_the_reference_limits_the_difference() -> None:
 
 
 def test_a_reference_that_measured_nothing_is_beaten_by_anything() -> None:
-    """Lost: a whole run, to a division by zero where the reference found nothing."""
+    """Lost: a whole run, because of a division by zero where the reference found nothing."""
     above = Budget(1.0, at_least=True, timed=False)
     beaten = judge("F1", 0.8, "F1", above, Options(), reference=("otava", 0))
     assert (beaten.ratio, beaten.passed) == (None, True)

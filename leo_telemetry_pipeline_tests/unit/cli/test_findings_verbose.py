@@ -104,7 +104,7 @@ def test_onset_certainty_and_cause_are_shown() -> None:
 
 
 def test_certainty_does_not_exceed_the_calibrated_range() -> None:
-    """Lost: credibility, with a chance of one in a sextillion."""
+    """Lost: credibility, because of a chance of one in a sextillion."""
     [line] = [line for line in verbose(bottleneck("gate", "A", p_value=1e-21))["gate:A"] if "Slower since" in line]
     assert line.endswith("at most 1 of 1,000,000 analyses")
 

@@ -26,9 +26,9 @@ IMPORTS = BEGIN + "signals.listen()\nimport loses\nprint('imported', flush=True)
 LOOKS = (
     BEGIN
     + """
-with signals.noted():
+with signals.recorded():
     print("ready", flush=True)
-    while not signals.asked():
+    while not signals.end_requested():
         time.sleep(0.1)
     time.sleep(4)
     print("left", flush=True)
@@ -37,7 +37,7 @@ with signals.noted():
 DOES_NOT_LOOK = (
     BEGIN
     + """
-with signals.noted():
+with signals.recorded():
     print("ready", flush=True)
     try:
         time.sleep(600)
@@ -59,7 +59,7 @@ DEAF = (
     + """
 signals.listen()
 try:
-    with signals.deaf():
+    with signals.deferred():
         print("ready", flush=True)
         time.sleep(6)
         print("done", flush=True)
@@ -99,7 +99,7 @@ os.write(1, b"ready\\n")
 time.sleep(1.5)
 signal.signal(signal.SIGINT, ours)
 time.sleep(6)
-print("went on, asked:", signals.asked(), signals.number(), flush=True)
+print("went on, asked:", signals.end_requested(), signals.number(), flush=True)
 """
 )
 

@@ -105,9 +105,17 @@ def test_usual_spellings_of_a_duration_are_read(text, milliseconds):
 @pytest.mark.parametrize(
     ("read", "text", "reason"),
     [
-        (times.duration, "1,234", "x '1,234' has an ambiguous comma, for thousands or decimals: write it without"),
+        (
+            times.duration,
+            "1,234",
+            "x '1,234' has a comma that may mean thousands or decimals: write it without the comma",
+        ),
         *(
-            (times.duration, text, f"x '{text}' has an ambiguous comma, for thousands or decimals: write it without")
+            (
+                times.duration,
+                text,
+                f"x '{text}' has a comma that may mean thousands or decimals: write it without the comma",
+            )
             for text in ("1,500 ms", "1,234ms", "12,345 us", "-1,500 ms", "1m1,500s", "999,999 seconds")
         ),
         (times.duration, "05:21", "x '05:21' may be hours or minutes: write it as 00:05:21"),
@@ -189,7 +197,7 @@ def test_half_a_millisecond_is_rounded_up_and_a_tiny_negative_duration_is_zero()
 
 
 def test_moments_before_1970_are_truncated_towards_the_past():
-    """Lost: one rule of rounding, also for negative numbers."""
+    """Lost: one rule of rounding for all numbers, negative ones included."""
     assert [times.cut(times.moment(text, "x") or 0) for text in ("-0.5", "1969-12-31T23:59:59.9999Z", -1.5)] == [
         -1,
         -1,

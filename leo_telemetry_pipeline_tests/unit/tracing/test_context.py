@@ -29,7 +29,7 @@ def test_every_pair_of_ids_survives_a_round_trip(trace_id: int, span_id: int) ->
 
 @given(st.text() | st.text("0123456789abcdef-", min_size=50, max_size=60) | st.binary() | st.none() | st.integers())
 def test_no_input_makes_the_parser_fail(value: object) -> None:
-    """Lost: a service, to one malformed header."""
+    """Lost: a service, because of one malformed header."""
     ids = context.parse(value)
     assert ids is None or all(ids)
 
@@ -91,7 +91,7 @@ def test_the_sender_of_a_request_is_the_parent_of_its_handling(tracer: Tracer, h
     [{}, {"traceparent": "nonsense"}, [("traceparent", VALID), ("traceparent", VALID)], None, 7, [1], [("a",)]],
 )
 def test_headers_without_one_valid_parent_change_nothing(tracer: Tracer, headers) -> None:
-    """Lost: a request, to unusual headers."""
+    """Lost: a request, because of unusual headers."""
     with tracer.handoff("running") as running, context.extract(headers), tracer.gate("inside") as span:
         assert span.parent_id == running.span_id
 

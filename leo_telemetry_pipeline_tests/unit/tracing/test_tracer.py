@@ -168,7 +168,7 @@ def test_a_step_of_the_wall_clock_does_not_change_durations(
 def test_queue_wait_is_never_negative(
     tracer: Tracer, memory: InMemoryRecorder, queued_at, waited_ms: int | None
 ) -> None:
-    """Lost: the difference between waiting and slow work; or a program, to an invalid date."""
+    """Lost: the difference between waiting and slow work; or a program, because of an invalid date."""
     with tracer.gate("g", queued_at=queued_at):
         pass
     assert only(memory).queue_wait_ms == waited_ms
@@ -218,7 +218,7 @@ def test_work_can_fail_without_an_exception(tracer: Tracer, memory: InMemoryReco
 
 @pytest.mark.parametrize("bad", ["", "  ", None, 7, b"x", object(), Awkward(), "a\0b", "\ud800", "x" * 100_000])
 def test_no_name_and_no_value_makes_the_program_fail(tracer: Tracer, memory: InMemoryRecorder, bad) -> None:
-    """Lost: a workflow, to a value that telemetry cannot store."""
+    """Lost: a workflow, because of a value that telemetry cannot store."""
     with tracer.span(bad, bad, sd_id=bad, sd_type=bad, project=bad, workflow_execution_id=bad, a=bad) as span:
         span.set({bad: bad}, b=[bad, {bad: bad}]).fail(bad)
         span.set(5)  # type: ignore[arg-type]
@@ -288,7 +288,7 @@ def test_a_second_end_is_ignored(tracer: Tracer, memory: InMemoryRecorder) -> No
 
 
 def test_a_failing_recorder_does_not_affect_the_program() -> None:
-    """Lost: a workflow, to a broken queue."""
+    """Lost: a workflow, because of a broken queue."""
 
     class Broken:
         def begin(self, operation: Operation) -> None:

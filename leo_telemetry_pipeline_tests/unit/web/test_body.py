@@ -59,7 +59,7 @@ def test_a_body_may_be_as_large_as_the_limit_but_no_larger():
 
 
 def test_a_gzip_bomb_is_not_inflated():
-    """Lost: the machine's memory, to one small request."""
+    """Lost: the machine's memory, because of one small request."""
     sent = bomb(256 << 20)
     tracemalloc.start()
     try:

@@ -33,7 +33,7 @@ BEGIN
           AND r.window_end BETWEEN now() - stale_after AND now();
         IF last_end IS NOT NULL THEN
             outcome := 'FRESH';
-            detail := 'the last analysis looked up to ' || to_char(last_end AT TIME ZONE 'UTC',
+            detail := 'the last analysis covers spans up to ' || to_char(last_end AT TIME ZONE 'UTC',
                 'YYYY-MM-DD HH24:MI') || ' UTC';
             RETURN;
         END IF;

@@ -17,5 +17,6 @@ COMMENT ON TABLE duration_histogram_blocks IS
     'Sums of duration_histograms over 4 to 64 days, so that reading months is as fast as reading days.';
 COMMENT ON COLUMN duration_histogram_blocks.seen_on IS 'Bit n is set if the dimension has spans on day n of the block.';
 COMMENT ON COLUMN duration_histogram_blocks.packed IS
-    'One byte: bytes per count. Then the buckets, two bytes each, and their counts, all big-endian. If 16 is added to '
-    'the first byte: only the first bucket of a run, and a count for each.';
+    'Buckets and their counts, big-endian. The first byte is the width w of a count in bytes; then follow all buckets '
+    '(2 bytes each) and all counts (w bytes each). If the first byte is w + 16: one bucket, then the counts of it and of '
+    'the buckets after it.';

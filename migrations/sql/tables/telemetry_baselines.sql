@@ -19,4 +19,4 @@ COMMENT ON TABLE telemetry_baselines IS 'Learned baselines. Configured threshold
 COMMENT ON COLUMN telemetry_baselines.window_end IS 'End of the window of the last analysis that used it.';
 COMMENT ON COLUMN telemetry_baselines.moved_at IS 'When it was learned, or last moved.';
 COMMENT ON COLUMN telemetry_baselines.accepted_at IS
-    'When a person last accepted the present level as normal. Until the baseline moves, it may rise.';
+    'When a person last accepted the current level as normal. If that is after moved_at, the baseline may rise.';

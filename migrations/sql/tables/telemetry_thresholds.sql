@@ -1,4 +1,4 @@
--- Configured thresholds: what people wrote, per dimension, per dimension type, or for all.
+-- Configured thresholds, per dimension, per dimension type, or for all.
 CREATE TABLE telemetry_thresholds (
     dimension_type text NOT NULL CHECK (dimension_type <> ''),
     dimension_key text CHECK (dimension_key <> ''),
@@ -14,7 +14,8 @@ CREATE TABLE telemetry_thresholds (
     UNIQUE NULLS NOT DISTINCT (dimension_type, dimension_key)
 );
 COMMENT ON TABLE telemetry_thresholds IS
-    'Written by people only. No key: default of the type. Type global: default of all types. NULL: inherited.';
+    'Written by people; an analysis changes rows only if LEO_TELEMETRY_APPLY_SUGGESTIONS is true. No key: default of the '
+    'type. Type global: default of all types. NULL: inherited.';
 COMMENT ON COLUMN telemetry_thresholds.id IS 'Key without NULL, for tools that need one. Nothing refers to it.';
 
 CREATE TRIGGER telemetry_thresholds_updated_at BEFORE UPDATE ON telemetry_thresholds

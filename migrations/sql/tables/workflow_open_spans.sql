@@ -14,4 +14,4 @@ CREATE UNLOGGED TABLE workflow_open_spans (
     beat_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (trace_id, span_id)
 );
-COMMENT ON TABLE workflow_open_spans IS 'Operations under way that began a while ago.';
+COMMENT ON TABLE workflow_open_spans IS 'Operations that have been running for longer than LEO_TELEMETRY_OPEN_AFTER.';

@@ -248,7 +248,7 @@ def test_a_late_hook_still_determines_the_kind_of_a_prompt(name: str):
 
 
 @pytest.mark.parametrize("is_notified", [True, False])
-def test_a_notification_is_told_from_a_prompt_on_a_machine_that_is_slower_than_a_person(is_notified: bool):
+def test_a_notification_is_distinguished_from_a_prompt_on_a_machine_that_is_slower_than_a_person(is_notified: bool):
     """Lost: on a busy machine notifications count as a person's prompts, or the next prompt counts as one."""
     session = sessions()["background"]
     turns = {note["sequence"]: note for note in session.otlp if note["name"] == "interaction"}

@@ -54,7 +54,7 @@ MANY = {
 
 @pytest.mark.parametrize("what", MANY)
 def test_too_many_records_are_refused_before_they_take_memory(what: str):
-    """Lost: the receiver, to a body of 1 MB that becomes 165 MB of objects."""
+    """Lost: the receiver, because of a body of 1 MB that becomes 165 MB of objects."""
     tracemalloc.start()
     try:
         with pytest.raises(otlp.TooLarge, match="more than 10000"):
@@ -65,7 +65,7 @@ def test_too_many_records_are_refused_before_they_take_memory(what: str):
 
 
 def test_a_resource_counts_once_per_record():
-    """Lost: the disk, to a resource of 1 MB that ten thousand notes repeat."""
+    """Lost: the disk, because of a resource of 1 MB that ten thousand notes repeat."""
     resource = json.dumps({"attributes": [{"key": "service.name", "value": {"stringValue": "x" * 100_000}}]}).encode()
     body = b'{"resourceLogs":[{"resource":' + resource + b',"scopeLogs":[{"logRecords":[' + b"{}," * 5_000 + b"{}]}]}]}"
     with pytest.raises(otlp.TooLarge, match="MiB of resources"):

@@ -314,7 +314,7 @@ def test_other_errors_do_not_hide_a_wrong_unit(tmp_path: Path):
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.binary(max_size=300) | st.sampled_from([b'{"log": [', b'[[[{"a":', b"{" * 9_000, b'{"a": ' + b"9" * 5_000]))
 def test_any_file_is_empty_admitted_or_refused_in_one_line(tmp_path: Path, content: bytes):
-    """Lost: an import of many files, to a traceback over one of them."""
+    """Lost: an import of many files, because of a traceback over one of them."""
     path = tmp_path / "f"
     path.write_bytes(content)
     message = ""

@@ -36,7 +36,7 @@ def test_lines_crafted_to_break_a_parser_are_bad_lines(tmp_path, line):
 
 
 def test_a_line_over_10_mb_is_a_bad_line_and_not_held_in_memory(tmp_path):
-    """Lost: the memory of a small machine, to one endless line."""
+    """Lost: the memory of a small machine, because of one endless line."""
     path = tmp_path / "f.jsonl.gz"
     with gzip.GzipFile(path, "wb", compresslevel=1) as file:
         file.write(rows(1))

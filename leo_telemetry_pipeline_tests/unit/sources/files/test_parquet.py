@@ -94,7 +94,7 @@ def test_attributes_may_be_a_map_or_json(tmp_path: Path) -> None:
 
 
 def test_a_bad_row_has_its_number_and_the_others_are_kept(tmp_path: Path) -> None:
-    """Lost: a file of a million spans because of one without a name; or a secret in its text."""
+    """Lost: a file of a million spans, because one has no name; or a secret is stored with the bad row."""
     secret = "ghp_" + "a1B2" * 9
     rows = [row(), row(span_name=None, note=secret), row(), row(trace_id="x")]
     found, bad = read(written(tmp_path, rows, row_group_size=2))

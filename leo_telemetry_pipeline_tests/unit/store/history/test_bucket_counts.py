@@ -53,7 +53,7 @@ def test_rows_of_both_encodings_add_up(rows: list[tuple[dict[int, int], bool]]):
 
 @pytest.mark.parametrize("count", [1, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, 2**53])
 def test_a_count_of_any_size_survives_a_round_trip(count: int):
-    """Lost: the busiest bucket, to an overflow."""
+    """Lost: the busiest bucket, because of an overflow."""
     assert made({-1: 1, 7: count}, packed=True).buckets()[1].tolist() == [1, count]
 
 

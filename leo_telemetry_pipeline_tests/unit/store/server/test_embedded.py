@@ -9,7 +9,7 @@ from leo_telemetry_pipeline.store.server.postmaster import Postmaster
 
 
 def test_threads_that_release_the_server_at_once_release_it_once(home: Path) -> None:
-    """Lost: on Ctrl-C while a statement hangs, a traceback."""
+    """Lost: Ctrl-C while a statement hangs ends in a traceback."""
     home.mkdir(mode=0o711)
     (home / "pgpass").touch()
     server = Embedded(home)
