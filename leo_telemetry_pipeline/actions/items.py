@@ -207,8 +207,10 @@ def ratio(value: float) -> str:
 def ratio_of(bottleneck: Mapping[str, Any]) -> str:
     """Format the ratio of a bottleneck: ``2.4x``, ``at least 7x`` where whole milliseconds tell no more."""
     least = bottleneck["ratio"]
-    values = bottleneck.get("observed_p50_ms"), bottleneck.get("baseline_p50_ms")
-    if not bottleneck.get("resolution_ms") or None in values or not is_least(least, *values):
+    observed, baseline = bottleneck.get("observed_p50_ms"), bottleneck.get("baseline_p50_ms")
+    if not bottleneck.get("resolution_ms") or observed is None or baseline is None:
+        return ratio(least)
+    if not is_least(least, observed, baseline):
         return ratio(least)
     return f"at least {ratio(math.floor(10 * least) / 10)}"
 
