@@ -94,14 +94,14 @@ def in_whole_ms(rng: np.random.Generator, options: Options, seed: str) -> Iterat
     yield judge(f"whole ms, 0.3 to 3.9, said to be over 13x: {count}; {seed}", over, "%", none, options)
     found = 100 * float(np.mean([one.outcome == "bottleneck" for one in judged]))
     # Rounding leaves no noise before the step and much after it, which the detector does not always take for one step.
-    least = Budget(80, "%", at_least=True, timed=False)
+    least = Budget(70, "%", at_least=True, timed=False)
     yield judge(f"whole ms, 0.3 to 3.9, found: {count}; {seed}", found, "%", least, options)
     print(f"whole ms, 0.3 to 3.9: {ratio_of(_as_bottleneck(judged[0]))}", file=sys.stderr)
 
 
 def in_microseconds(rng: np.random.Generator, options: Options, seed: str) -> Iterator[Measured]:
     """Measure how far ratios of short P50s are from the truth, with enough spans that chance is well below 5 %."""
-    count = 40 if options.quick else 300
+    count = 40 if options.quick else 100
     for low, high in ((0.83, 1.2), (2.0, 13.0)):
         medians = medians_of(rng, count)
         steps = rng.choice([low, high], count)

@@ -110,7 +110,9 @@ _SPANS = f"""(
     SELECT {_DAY} AS day, coalesce(s.project, '') AS project,
            {_TYPE} AS span_type, {_bounded(_NAME)} AS span_name, s.trace_id, s.attributes,
            greatest({_DURATION} - coalesce(waits.wait_ms, 0), 0) AS judged_ms,
-           CASE WHEN waits.span_id IS NULL THEN {_FINE} ELSE greatest({_FINE} - waits.fine_ms, 0) END AS fine_ms,
+           -- Not by greatest, which ignores NULL.
+           CASE WHEN waits.span_id IS NULL THEN {_FINE} WHEN {_FINE} < waits.fine_ms THEN 0
+                ELSE {_FINE} - waits.fine_ms END AS fine_ms,
            s.queue_wait_ms
     FROM workflow_trace_log AS s
     LEFT JOIN (

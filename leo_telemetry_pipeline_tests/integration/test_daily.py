@@ -139,15 +139,20 @@ def test_a_day_with_microseconds_has_the_median_of_its_microseconds(db: Database
     us = [390, 460, 1_004, 999_999]
     fine = [span("gate", "A", (each + 500) // 1000, duration_rest_us=(each + 500) % 1000 - 500) for each in us]
     wait = span("wait", "A", 1, duration_rest_us=-300, trace_id=fine[3].trace_id, parent_span_id=fine[3].span_id)
-    insert(db, [*fine, wait, *(span("gate", "B", value) for value in (0, 1, 1))])
+    made = [span("gate", "B", value) for value in (1, 1, 2)]
+    # A wait without microseconds, and one longer than what waits.
+    made += [span("wait", "B", 1, trace_id=made[2].trace_id, parent_span_id=made[2].span_id)]
+    made += [span("gate", "B", 0, duration_rest_us=400)]
+    made += [span("wait", "B", 1, duration_rest_us=0, trace_id=made[4].trace_id, parent_span_id=made[4].span_id)]
+    insert(db, [*fine, wait, *made])
     for part in ([], FORTNIGHT.days):
         histograms.rebuild(db, part, SEEN, SEEN)
         found = series(db, uncounted=[] if part else FORTNIGHT.days, wanted=[A, B])
         assert found.p50_ms[:, 12] == pytest.approx([(0.46 + 1.004) / 2, 1.0], rel=0.005)
-        assert found.sum_ms[:, 12] == pytest.approx([1_001_153 / 1000, 2.0])
-        assert found.fine_count[:, 12].tolist() == [4, 0]
+        assert found.sum_ms[:, 12] == pytest.approx([1_001_153 / 1000, 3.0])
+        assert found.fine_count[:, 12].tolist() == [4, 1]
     [(_, _, _, p50_ms, counts)], _ = daily.medians(db, FORTNIGHT, [A, B])
-    assert (p50_ms.tolist(), counts.tolist()) == (pytest.approx([0.732, 1.0], rel=0.005), [4, 0])
+    assert (p50_ms.tolist(), counts.tolist()) == (pytest.approx([0.732, 1.0], rel=0.005), [4, 1])
     # A configured threshold decides on duration_ms, whether from spans or from history.
     exact = p50.exact(exact_percentiles.of_window(db, FORTNIGHT, ["gate"], SEEN))
     counted = p50.from_buckets(buckets.of_window(db, FORTNIGHT, ["gate"], SEEN), GAMMA)
